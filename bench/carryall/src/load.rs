@@ -1,0 +1,86 @@
+//! Calls `echo` as fast as the answers come, and prints one line of figures in the shape that the peers' clients use.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use carryall::Client;
+use serde::Serialize;
+
+/// How much load.
+#[derive(Clone, Copy)]
+pub struct Plan {
+    in_flight: usize,
+    secs: u64,
+    bytes: usize,
+}
+
+impl Plan {
+    pub fn parse(words: &[&str]) -> carryall::Result<Self> {
+        let [in_flight, secs, bytes] = words else {
+            return Err("CONC SECS BYTES are wanted".into());
+        };
+        Ok(Self { in_flight: in_flight.parse()?, secs: secs.parse()?, bytes: bytes.parse()? })
+    }
+}
+
+pub async fn http(url: &str, plan: Plan) -> carryall::Result<()> {
+    drive(Client::http(url)?, "http", plan).await
+}
+
+pub async fn stdio(command: &[&str], plan: Plan) -> carryall::Result<()> {
+    let (program, args) = command.split_first().ok_or("a command is wanted")?;
+    drive(Client::stdio(program, args)?, "stdio", plan).await
+}
+
+async fn drive(client: Client, label: &str, plan: Plan) -> carryall::Result<()> {
+    let text: Arc<str> = "x".repeat(plan.bytes).into();
+    for _ in 0..200 {
+        call(&client, &text).await?;
+    }
+    let start = Instant::now();
+    let end = start + Duration::from_secs(plan.secs);
+    let mut workers = Vec::new();
+    for _ in 0..plan.in_flight {
+        let (client, text) = (client.clone(), text.clone());
+        workers.push(tokio::spawn(async move {
+            let mut took = Vec::with_capacity(1 << 16);
+            loop {
+                let begin = Instant::now();
+                if begin >= end {
+                    return carryall::Result::Ok(took);
+                }
+                call(&client, &text).await?;
+                took.push(begin.elapsed());
+            }
+        }));
+    }
+    let mut took = Vec::new();
+    for worker in workers {
+        took.extend(worker.await??);
+    }
+    let elapsed = start.elapsed().as_secs_f64();
+    took.sort_unstable();
+    let at = |share: f64| took[((took.len() as f64 * share) as usize).min(took.len() - 1)].as_secs_f64() * 1e6;
+    println!(
+        "carryall-client-{label} conc={} bytes={} calls/s={:.0} p50_us={:.1} p99_us={:.1}",
+        plan.in_flight,
+        plan.bytes,
+        took.len() as f64 / elapsed,
+        at(0.50),
+        at(0.99)
+    );
+    Ok(())
+}
+
+#[derive(Serialize)]
+struct Arguments<'a> {
+    text: &'a str,
+}
+
+async fn call(client: &Client, text: &str) -> carryall::Result<()> {
+    let result = client.call("echo", Arguments { text }).await?;
+    if result.text().len() != text.len() {
+        return Err("the echo is not what was sent".into());
+    }
+    Ok(())
+}

@@ -1,0 +1,60 @@
+//! Stateless MCP for Rust: servers, clients and the edge, for revision 2026-07-28 of the Model Context Protocol.
+//!
+//! A server in a dozen lines that any replica can answer:
+//!
+//! ```no_run
+//! use carryall::{Server, serve, tool};
+//!
+//! /// Adds two numbers.
+//! #[tool]
+//! async fn add(a: i64, b: i64) -> i64 {
+//!     a + b
+//! }
+//!
+//! #[tokio::main]
+//! async fn main() -> carryall::Result<()> {
+//!     serve("127.0.0.1:8080", Server::new("calculator", "1.0.0").tool(add)).await
+//! }
+//! ```
+//!
+//! And a client:
+//!
+//! ```no_run
+//! # async fn run() -> carryall::Result<()> {
+//! use carryall::Client;
+//!
+//! let client = Client::http("http://127.0.0.1:8080/mcp")?;
+//! let sum = client.call("add", serde_json::json!({"a": 2, "b": 3})).await?;
+//! println!("{}", sum.text());
+//! # Ok(()) }
+//! ```
+
+mod serve;
+
+pub use carryall_client::Client;
+pub use carryall_macros::{prompt, resource, tool};
+pub use carryall_server::{Ctx, Json, Server, State, ToolError};
+pub use serve::{serve, serve_stdio};
+
+/// The wire data of the protocol.
+pub use carryall_types as types;
+/// The protocol core without I/O, and the seam between everything: calls and replies.
+pub use carryall_proto as proto;
+/// Building servers.
+pub use carryall_server as server;
+/// Calling servers.
+pub use carryall_client as client;
+/// The bindings: Streamable HTTP, stdio, sockets.
+pub use carryall_transport as transport;
+/// The edge in front of many servers.
+pub use carryall_gateway as gateway;
+
+/// The result of a program's `main`: any error.
+pub type Result<T, E = proto::BoxError> = std::result::Result<T, E>;
+
+/// What the macros expand to; not for use by hand.
+#[doc(hidden)]
+pub mod __private {
+    pub use schemars;
+    pub use serde;
+}

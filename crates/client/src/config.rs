@@ -1,0 +1,62 @@
+//! What is set for a whole client.
+
+use crate::handlers::Handlers;
+use carryall_proto::backoff::Backoff;
+use carryall_types::{ClientCapabilities, JsonObject};
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Members of `_meta` that are asked for with each request.
+pub(crate) type AmbientMeta = Arc<dyn Fn() -> JsonObject + Send + Sync>;
+
+/// Settings of a client. See [`ClientBuilder`](crate::ClientBuilder) for what they mean.
+#[derive(Clone)]
+pub(crate) struct Config {
+    pub(crate) timeout: Duration,
+    pub(crate) max_timeout: Duration,
+    pub(crate) max_rounds: usize,
+    pub(crate) max_retries: u32,
+    pub(crate) backoff: Backoff,
+    pub(crate) max_pages: usize,
+    /// Whether `tools/call` mirrors arguments into headers: on HTTP.
+    pub(crate) mirrors: bool,
+    pub(crate) validate_output: bool,
+    /// What is declared: what was set, and what follows from the handlers.
+    pub(crate) capabilities: ClientCapabilities,
+    pub(crate) handlers: Handlers,
+    pub(crate) ambient_meta: Option<AmbientMeta>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            timeout: Duration::from_secs(60),
+            max_timeout: Duration::from_secs(600),
+            max_rounds: 8,
+            max_retries: 2,
+            backoff: Backoff::new(Duration::from_millis(100), Duration::from_secs(5)),
+            max_pages: 1000,
+            mirrors: false,
+            validate_output: true,
+            capabilities: ClientCapabilities::default(),
+            handlers: Handlers::default(),
+            ambient_meta: None,
+        }
+    }
+}
+
+impl fmt::Debug for Config {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Config")
+            .field("timeout", &self.timeout)
+            .field("max_timeout", &self.max_timeout)
+            .field("max_rounds", &self.max_rounds)
+            .field("max_retries", &self.max_retries)
+            .field("max_pages", &self.max_pages)
+            .field("mirrors", &self.mirrors)
+            .field("validate_output", &self.validate_output)
+            .field("handlers", &self.handlers)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,62 @@
+//! Call MCP servers of revision 2026-07-28.
+//!
+//! ```no_run
+//! use carryall_client::Client;
+//! use serde_json::json;
+//!
+//! # async fn example(server: carryall_proto::SharedService) -> Result<(), carryall_client::ClientError> {
+//! let client = Client::builder().name("example").version("1.0").service(server).build()?;
+//! let sum: i64 = client.call("add", json!({"a": 2, "b": 3})).typed().await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Every request stands for itself and is a future: it is sent when it is awaited and cancelled when it is dropped.
+//! What servers ask for on the way (forms, samples, roots) is provided by handlers, or by hand with
+//! [`Request::once`]. Answers are kept for as long as the server allows, and dropped when a [`Listener`] hears of a
+//! change.
+//!
+//! | To | use |
+//! |---|---|
+//! | call a tool and get a value | [`Client::call`], [`Request::typed`] |
+//! | follow progress | [`Request::on_progress`], [`Request::stream`] |
+//! | answer the server's questions | [`ClientBuilder::on_elicit`], [`Request::once`] |
+//! | list, read, get, complete | [`Client::list_tools`], [`Client::read_resource`], [`Client::get_prompt`], [`Client::complete`] |
+//! | hear of changes | [`Client::listen`] |
+//! | call methods of extensions | [`Client::request`] |
+
+mod builder;
+mod cache;
+mod client;
+mod config;
+mod error;
+mod exchange;
+mod handlers;
+mod listen;
+mod notices;
+mod options;
+mod pages;
+mod random;
+mod request;
+mod rounds;
+mod run;
+mod schema;
+mod stream;
+mod template;
+mod tools;
+mod value;
+mod wire;
+
+pub use builder::ClientBuilder;
+pub use cache::ResponseCache;
+pub use carryall_proto::listen::Change;
+pub use client::Client;
+pub use error::ClientError;
+pub use handlers::IntoInput;
+pub use listen::{Listen, Listener, Watch};
+pub use notices::{LogMessage, ProgressUpdate};
+pub use options::CallOptions;
+pub use pages::{Listing, Page};
+pub use request::{Answer, InputRequired, Request, Step, Typed};
+pub use stream::{CallEvent, CallStream};
+pub use value::text_of;

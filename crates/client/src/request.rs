@@ -1,0 +1,275 @@
+//! One request, ready to be sent.
+
+use crate::client::Client;
+use crate::notices::{LogMessage, ProgressUpdate};
+use crate::options::CallOptions;
+use crate::rounds::Interim;
+use crate::run::Answered;
+use crate::stream::CallStream;
+use crate::wire::{Ask, RoundAnswer};
+use crate::{ClientError, value};
+use carryall_types::{
+    CallToolResult, CompleteResult, DiscoverResult, GetPromptResult, InputRequest, InputResponse, JsonValue,
+    ListPromptsResult, ListResourceTemplatesResult, ListResourcesResult, ListToolsResult, LoggingLevel, Method, RawJson,
+    ReadResourceResult,
+};
+use carryall_proto::{BoxFuture, ParamsWriter, json};
+use serde::de::DeserializeOwned;
+use std::future::IntoFuture;
+use std::marker::PhantomData;
+use std::time::Duration;
+
+/// A result, decoded by the method that asked for it.
+pub trait Answer: Send + 'static {
+    /// What comes out.
+    type Output: Send;
+
+    /// Reads the text of a complete result.
+    #[doc(hidden)]
+    fn read(client: &Client, method: &Method, result: &RawJson, cached: bool) -> Result<Self::Output, ClientError>;
+}
+
+macro_rules! answers {
+    ($($result:ty),*) => {$(
+        impl Answer for $result {
+            type Output = Self;
+            fn read(_: &Client, method: &Method, result: &RawJson, _: bool) -> Result<Self, ClientError> {
+                result.decode().map_err(|error| ClientError::decode(method, error))
+            }
+        }
+    )*};
+}
+
+answers!(
+    DiscoverResult,
+    CallToolResult,
+    ListPromptsResult,
+    GetPromptResult,
+    ListResourcesResult,
+    ListResourceTemplatesResult,
+    ReadResourceResult,
+    CompleteResult
+);
+
+impl Answer for ListToolsResult {
+    type Output = Self;
+    fn read(client: &Client, method: &Method, result: &RawJson, cached: bool) -> Result<Self, ClientError> {
+        let mut page: Self = result.decode().map_err(|error| ClientError::decode(method, error))?;
+        client.learn_tools(&mut page, cached);
+        Ok(page)
+    }
+}
+
+/// The text of the result, for methods of extensions.
+impl Answer for RawJson {
+    type Output = Self;
+    fn read(_: &Client, _: &Method, result: &RawJson, _: bool) -> Result<Self, ClientError> {
+        Ok(result.clone())
+    }
+}
+
+/// The value that a tool returned; see [`Request::typed`].
+#[derive(Debug)]
+pub struct Typed<T>(PhantomData<fn() -> T>);
+
+impl<T: DeserializeOwned + Send + 'static> Answer for Typed<T> {
+    type Output = T;
+    fn read(_: &Client, method: &Method, result: &RawJson, _: bool) -> Result<T, ClientError> {
+        match value::typed(result) {
+            Ok(Some(value)) => Ok(value),
+            Ok(None) => {
+                let failed = result.decode().map_err(|error| ClientError::decode(method, error))?;
+                Err(ClientError::Tool(Box::new(failed)))
+            }
+            Err(why) => Err(ClientError::Decode { method: method.clone(), why }),
+        }
+    }
+}
+
+/// One request. It is sent when it is awaited, and cancelled when its future is dropped.
+///
+/// Awaiting it gives the complete result: what the server asks for on the way is provided by the client's handlers.
+/// [`once`](Self::once) stops there instead, and [`stream`](Self::stream) tells of progress as it comes.
+#[must_use = "a request is sent when it is awaited"]
+#[derive(Debug)]
+pub struct Request<A> {
+    client: Client,
+    ask: Result<Ask, ClientError>,
+    round: Option<RoundAnswer>,
+    options: CallOptions,
+    answer: PhantomData<fn() -> A>,
+}
+
+impl<A> Request<A> {
+    pub(crate) fn new(client: &Client, method: Method, params: Result<ParamsWriter, ClientError>) -> Self {
+        let ask = params.map(|params| Ask::new(method, params));
+        Self { client: client.clone(), ask, round: None, options: CallOptions::default(), answer: PhantomData }
+    }
+
+    /// Replaces all options.
+    pub fn with(mut self, options: CallOptions) -> Self {
+        self.options = options;
+        self
+    }
+
+    fn set(mut self, f: impl FnOnce(CallOptions) -> CallOptions) -> Self {
+        self.options = f(self.options);
+        self
+    }
+
+    /// See [`CallOptions::timeout`].
+    pub fn timeout(self, timeout: Duration) -> Self {
+        self.set(|options| options.timeout(timeout))
+    }
+
+    /// See [`CallOptions::max_timeout`].
+    pub fn max_timeout(self, timeout: Duration) -> Self {
+        self.set(|options| options.max_timeout(timeout))
+    }
+
+    /// See [`CallOptions::reset_on_progress`].
+    pub fn reset_on_progress(self) -> Self {
+        self.set(CallOptions::reset_on_progress)
+    }
+
+    /// See [`CallOptions::no_cache`].
+    pub fn no_cache(self) -> Self {
+        self.set(CallOptions::no_cache)
+    }
+
+    /// See [`CallOptions::retry_idempotent`].
+    pub fn retry_idempotent(self) -> Self {
+        self.set(CallOptions::retry_idempotent)
+    }
+
+    /// See [`CallOptions::max_rounds`].
+    pub fn max_rounds(self, rounds: usize) -> Self {
+        self.set(|options| options.max_rounds(rounds))
+    }
+
+    /// See [`CallOptions::meta`].
+    pub fn meta(self, name: impl Into<String>, value: impl Into<JsonValue>) -> Self {
+        self.set(|options| options.meta(name, value))
+    }
+
+    /// See [`CallOptions::on_progress`].
+    pub fn on_progress(self, f: impl Fn(ProgressUpdate) + Send + Sync + 'static) -> Self {
+        self.set(|options| options.on_progress(f))
+    }
+
+    /// See [`CallOptions::on_log`].
+    #[deprecated(note = "SEP-2577 deprecates logging over MCP; it may be removed from 2027-07-28 on. Use OpenTelemetry.")]
+    #[allow(deprecated)]
+    pub fn on_log(self, level: LoggingLevel, f: impl Fn(LogMessage) + Send + Sync + 'static) -> Self {
+        self.set(|options| options.on_log(level, f))
+    }
+}
+
+impl Request<CallToolResult> {
+    /// Asks for the value of the tool's result instead of the result: `structuredContent` as `T`, else the text as
+    /// JSON, or as it stands if `T` is a string. A tool that failed is [`ClientError::Tool`].
+    pub fn typed<T: DeserializeOwned + Send + 'static>(self) -> Request<Typed<T>> {
+        let Self { client, ask, round, options, answer: _ } = self;
+        Request { client, ask, round, options, answer: PhantomData }
+    }
+}
+
+impl<A: Answer> Request<A> {
+    /// Sends one request and stops at its answer, even if that asks for input: for hosts that put questions to people
+    /// in their own time. The capabilities have to be declared with
+    /// [`ClientBuilder::capabilities`](crate::ClientBuilder::capabilities).
+    ///
+    /// # Errors
+    /// As for awaiting the request.
+    pub async fn once(self) -> Result<Step<A>, ClientError> {
+        let Self { client, ask, round, options, answer: _ } = self;
+        let mut ask = ask?;
+        match client.answer_once(&mut ask, round.as_ref(), &options).await? {
+            Answered::Complete { result, cached } => A::read(&client, &ask.method, &result, cached).map(Step::Done),
+            Answered::InputRequired(interim) => {
+                let Interim { requests, state } = client.by_hand(interim)?;
+                let again = Self { client, ask: Ok(ask), round: None, options, answer: PhantomData };
+                Ok(Step::InputRequired(Box::new(InputRequired { requests, state, again })))
+            }
+        }
+    }
+
+    /// Sends the request; its progress and log messages come as items before its result.
+    pub fn stream(self) -> CallStream<A> {
+        CallStream::new(self)
+    }
+
+    pub(crate) fn map_options(self, f: impl FnOnce(CallOptions) -> CallOptions) -> Self {
+        self.set(f)
+    }
+}
+
+impl<A: Answer> IntoFuture for Request<A> {
+    type Output = Result<A::Output, ClientError>;
+    type IntoFuture = BoxFuture<Self::Output>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(async move {
+            let Self { client, ask, round, options, answer: _ } = self;
+            let mut ask = ask?;
+            let (result, cached) = client.answer(&mut ask, round, &options).await?;
+            A::read(&client, &ask.method, &result, cached)
+        })
+    }
+}
+
+/// How far one request has come.
+#[derive(Debug)]
+pub enum Step<A: Answer> {
+    /// The result is complete.
+    Done(A::Output),
+    /// The server needs input before it can go on.
+    InputRequired(Box<InputRequired<A>>),
+}
+
+/// What the server asks for, and the way to answer it. The server keeps nothing meanwhile: an answer may come minutes
+/// later, or never.
+#[derive(Debug)]
+pub struct InputRequired<A> {
+    requests: Vec<(String, InputRequest)>,
+    state: Option<RawJson>,
+    again: Request<A>,
+}
+
+impl<A: Answer> InputRequired<A> {
+    /// The inputs asked for, in the server's order. None at all means: ask again with what it has given back.
+    #[must_use]
+    pub fn requests(&self) -> &[(String, InputRequest)] {
+        &self.requests
+    }
+
+    /// The next round: the same request, with these inputs and the server's state.
+    pub fn answer<K: Into<String>>(self, responses: impl IntoIterator<Item = (K, InputResponse)>) -> Request<A> {
+        let Self { requests, state, mut again } = self;
+        match encode_responses(responses) {
+            Ok(responses) => {
+                let responses = responses.filter(|_| !requests.is_empty());
+                again.round = Some(RoundAnswer { responses, state });
+            }
+            Err(error) => again.ask = Err(error),
+        }
+        again
+    }
+}
+
+/// `None` when there are none.
+fn encode_responses<K: Into<String>>(
+    responses: impl IntoIterator<Item = (K, InputResponse)>,
+) -> Result<Option<RawJson>, ClientError> {
+    let mut text = vec![b'{'];
+    for (key, response) in responses {
+        if text.len() > 1 {
+            text.push(b',');
+        }
+        json::write_str(&mut text, &key.into());
+        text.push(b':');
+        json::write_value(&mut text, &response).map_err(|error| ClientError::Request(format!("an input: {error}")))?;
+    }
+    text.push(b'}');
+    Ok((text.len() > 2).then(|| RawJson::from_trusted(text.into())))
+}

@@ -1,0 +1,181 @@
+//! Multi round-trip requests (`basic/patterns/mrtr`).
+
+use crate::ClientError;
+use crate::client::Client;
+use crate::options::CallOptions;
+use crate::run::Answered;
+use crate::wire::{Ask, RoundAnswer};
+use carryall_proto::backoff::Backoff;
+use carryall_proto::json::{self, Scanner};
+use carryall_types::{ClientCapabilities, ElicitRequestParams, InputRequest, JsonObject, JsonValue, Method, RawJson};
+use serde::Deserialize;
+use std::time::Duration;
+
+/// More requests for input than this in one round are refused.
+const MAX_INPUTS: usize = 64;
+/// Between rounds in which the server asks for nothing but to be asked again. The first goes out at once.
+const STATE_ONLY_BACKOFF: Backoff = Backoff::new(Duration::from_millis(25), Duration::from_secs(1));
+
+/// A result by its `resultType`.
+#[derive(Debug)]
+pub(crate) enum Kind {
+    Complete(RawJson),
+    InputRequired(Interim),
+}
+
+/// An `InputRequiredResult`.
+#[derive(Debug)]
+pub(crate) struct Interim {
+    pub(crate) requests: Vec<(String, InputRequest)>,
+    /// The JSON string as it came. Nothing ever looks into it (`basic/patterns/mrtr#client-requirements-basic-workflow`).
+    pub(crate) state: Option<RawJson>,
+}
+
+impl Kind {
+    /// Absent means complete, as servers of earlier revisions answer; unknown is an invalid response
+    /// (`basic/index#result-responses`).
+    pub(crate) fn of(method: &Method, result: RawJson) -> Result<Self, ClientError> {
+        let kind = result_type(&result).map_err(|why| ClientError::protocol(method, why))?;
+        match kind.as_deref() {
+            None | Some("complete") => Ok(Self::Complete(result)),
+            Some("input_required") if method.allows_rounds() => Interim::read(method, &result).map(Self::InputRequired),
+            Some("input_required") => Err(ClientError::protocol(method, "this method cannot require input")),
+            Some(unknown) => Err(ClientError::protocol(method, format!("unknown resultType {unknown:?}"))),
+        }
+    }
+}
+
+/// The value of `resultType`. Most servers write it first, so that the scan ends there.
+fn result_type(result: &RawJson) -> Result<Option<String>, String> {
+    let text = result.as_str();
+    let mut scanner = Scanner::new(text);
+    let not_an_object = |_| "the result is not an object".to_owned();
+    let mut members = scanner.object().map_err(not_an_object)?;
+    while let Some(key) = members.next_key(&mut scanner).map_err(not_an_object)? {
+        let value = scanner.skip_value().map_err(not_an_object)?;
+        if &text[key] == "resultType" {
+            return match serde_json::from_str(&text[value]) {
+                Ok(JsonValue::String(kind)) => Ok(Some(kind)),
+                Ok(JsonValue::Null) => Ok(None),
+                _ => Err("resultType is not a string".into()),
+            };
+        }
+    }
+    Ok(None)
+}
+
+impl Interim {
+    fn read(method: &Method, result: &RawJson) -> Result<Self, ClientError> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Wire {
+            #[serde(default)]
+            input_requests: Option<JsonObject>,
+            #[serde(default)]
+            request_state: Option<RawJson>,
+        }
+        let wire: Wire = result.decode().map_err(|error| ClientError::decode(method, error))?;
+        let state = wire.request_state.filter(|state| state.as_str() != "null");
+        if state.as_ref().is_some_and(|state| !state.as_str().starts_with('"')) {
+            return Err(ClientError::protocol(method, "requestState is not a string"));
+        }
+        if wire.input_requests.is_none() && state.is_none() {
+            return Err(ClientError::protocol(method, "input is required, but neither inputRequests nor requestState is there"));
+        }
+        let wanted = wire.input_requests.unwrap_or_default();
+        if wanted.len() > MAX_INPUTS {
+            return Err(ClientError::protocol(method, format!("{} inputs are asked for at once", wanted.len())));
+        }
+        let mut requests = Vec::with_capacity(wanted.len());
+        for (key, request) in wanted {
+            let request = serde_json::from_value(request)
+                .map_err(|error| ClientError::protocol(method, format!("inputRequests[{key:?}]: {error}")))?;
+            requests.push((key, request));
+        }
+        Ok(Self { requests, state })
+    }
+}
+
+impl Client {
+    /// Asks until the result is complete, providing what the server asks for on the way. Tells as well whether the
+    /// result came from the cache.
+    pub(crate) async fn answer(
+        &self,
+        ask: &mut Ask,
+        mut round: Option<RoundAnswer>,
+        options: &CallOptions,
+    ) -> Result<(RawJson, bool), ClientError> {
+        let limit = options.max_rounds.unwrap_or(self.inner.config.max_rounds);
+        let (mut rounds, mut state_only) = (0, 0);
+        loop {
+            let interim = match self.answer_once(ask, round.as_ref(), options).await? {
+                Answered::Complete { result, cached } => return Ok((result, cached)),
+                Answered::InputRequired(interim) => interim,
+            };
+            if rounds == limit {
+                return Err(ClientError::Rounds { limit });
+            }
+            rounds += 1;
+            if interim.requests.is_empty() {
+                if state_only > 0 {
+                    tokio::time::sleep(STATE_ONLY_BACKOFF.delay(state_only - 1, crate::random::bits())).await;
+                }
+                state_only += 1;
+            } else {
+                state_only = 0;
+            }
+            round = Some(self.provide(interim).await?);
+        }
+    }
+
+    /// Has the handlers provide what one round asks for, one after the other: a person is asked one thing at a time.
+    async fn provide(&self, interim: Interim) -> Result<RoundAnswer, ClientError> {
+        self.check_declared(&interim.requests)?;
+        if interim.requests.is_empty() {
+            return Ok(RoundAnswer { responses: None, state: interim.state });
+        }
+        let mut responses = vec![b'{'];
+        for (key, request) in interim.requests {
+            let response = self.inner.config.handlers.provide(&key, request).await?;
+            if responses.len() > 1 {
+                responses.push(b',');
+            }
+            json::write_str(&mut responses, &key);
+            responses.push(b':');
+            responses.extend_from_slice(response.as_bytes());
+        }
+        responses.push(b'}');
+        Ok(RoundAnswer { responses: Some(RawJson::from_trusted(responses.into())), state: interim.state })
+    }
+
+    /// A request for something that was not declared is refused, whoever would have answered it.
+    fn check_declared(&self, requests: &[(String, InputRequest)]) -> Result<(), ClientError> {
+        let declared = &self.inner.config.capabilities;
+        let undeclared = requests.iter().find_map(|(_, request)| undeclared(declared, request));
+        match undeclared {
+            Some(capability) => Err(ClientError::Unsupported { capability: capability.into() }),
+            None => Ok(()),
+        }
+    }
+
+    /// What one round asks for, for answering by hand.
+    pub(crate) fn by_hand(&self, interim: Interim) -> Result<Interim, ClientError> {
+        self.check_declared(&interim.requests)?;
+        Ok(interim)
+    }
+}
+
+/// The capability that a request for input takes and that is not declared.
+fn undeclared(declared: &ClientCapabilities, request: &InputRequest) -> Option<&'static str> {
+    let (supported, capability) = match request {
+        InputRequest::Elicit(ElicitRequestParams::Form(_)) => (declared.supports_elicitation_form(), "elicitation.form"),
+        InputRequest::Elicit(ElicitRequestParams::Url(_)) => (declared.supports_elicitation_url(), "elicitation.url"),
+        // `tools` and `toolChoice` take a capability of their own (`client/sampling#capabilities`).
+        InputRequest::CreateMessage(params) if params.tools.is_some() || params.tool_choice.is_some() => {
+            (declared.supports_sampling_tools(), "sampling.tools")
+        }
+        InputRequest::CreateMessage(_) => (declared.supports_sampling(), "sampling"),
+        InputRequest::ListRoots(_) => (declared.supports_roots(), "roots"),
+    };
+    (!supported).then_some(capability)
+}

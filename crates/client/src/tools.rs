@@ -1,0 +1,106 @@
+//! What the client remembers of the tools it has seen: their headers, output schemas and whether they may be repeated.
+
+use crate::ClientError;
+use crate::schema::LazySchema;
+use carryall_proto::Params;
+use carryall_proto::headers::ParamHeaders;
+use carryall_types::{JsonObject, JsonValue, Tool};
+use http::HeaderMap;
+use std::borrow::Cow;
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, PoisonError, RwLock, RwLockWriteGuard};
+
+/// Tools beyond this many are used without what their definition says.
+const MAX_TOOLS: usize = 10_000;
+
+/// What one definition says.
+#[derive(Debug)]
+pub(crate) struct KnownTool {
+    headers: ParamHeaders,
+    pub(crate) output: Option<LazySchema>,
+    /// The server says that calling it twice is calling it once.
+    pub(crate) repeatable: bool,
+}
+
+/// The definitions most recently listed, by name.
+#[derive(Debug, Default)]
+pub(crate) struct ToolIndex {
+    known: RwLock<HashMap<Box<str>, Arc<KnownTool>>>,
+}
+
+impl ToolIndex {
+    /// Takes over the definitions of one page and removes from it the tools that must not be used over HTTP
+    /// (`basic/transports/streamable-http#schema-extension`): one bad tool does not spoil the rest.
+    ///
+    /// A page out of the cache is older than what is known: it only adds.
+    pub(crate) fn learn(&self, tools: &mut Vec<Tool>, mirrors: bool, cached: bool) {
+        let mut known = self.write();
+        tools.retain(|tool| {
+            let headers = match ParamHeaders::compile(&tool.input_schema) {
+                Ok(headers) => headers,
+                Err(_) if !mirrors => ParamHeaders::default(),
+                Err(problem) => {
+                    tracing::warn!(tool = %tool.name, %problem, "tool left out: its x-mcp-header annotations are invalid");
+                    known.remove(tool.name.as_str());
+                    return false;
+                }
+            };
+            let there = known.contains_key(tool.name.as_str());
+            if !(there && cached) && (there || known.len() < MAX_TOOLS) {
+                known.insert(tool.name.as_str().into(), Arc::new(KnownTool::new(tool, headers)));
+            }
+            true
+        });
+    }
+
+    /// After all pages: forgets the tools that are gone.
+    pub(crate) fn keep_only(&self, tools: &[Tool]) {
+        let names: HashSet<&str> = tools.iter().map(|tool| tool.name.as_str()).collect();
+        self.write().retain(|name, _| names.contains(&**name));
+    }
+
+    /// The tool that the parameters of a `tools/call` name.
+    pub(crate) fn of_call(&self, params: &Params) -> Option<Arc<KnownTool>> {
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        if known.is_empty() {
+            return None;
+        }
+        known.get(&*name_of(params)?).cloned()
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, HashMap<Box<str>, Arc<KnownTool>>> {
+        self.known.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The tool's name, without a copy unless it is written with escapes.
+pub(crate) fn name_of(params: &Params) -> Option<Cow<'_, str>> {
+    let token = params.get_str("name")?;
+    let inner = token.strip_prefix('"')?.strip_suffix('"')?;
+    if inner.contains('\\') { serde_json::from_str(token).ok().map(Cow::Owned) } else { Some(Cow::Borrowed(inner)) }
+}
+
+impl KnownTool {
+    fn new(tool: &Tool, headers: ParamHeaders) -> Self {
+        let hints = tool.annotations.as_ref();
+        let repeatable = hints.is_some_and(|hints| hints.idempotent_hint == Some(true) || hints.read_only_hint == Some(true));
+        Self {
+            headers,
+            output: tool.output_schema.clone().map(LazySchema::new),
+            repeatable,
+        }
+    }
+
+    /// The `Mcp-Param-*` headers for a call with these parameters.
+    pub(crate) fn mirror(&self, params: &Params) -> Result<Option<Box<HeaderMap>>, ClientError> {
+        if self.headers.is_empty() {
+            return Ok(None);
+        }
+        let arguments = match params.get("arguments").map(|arguments| arguments.decode::<JsonValue>()) {
+            Some(Ok(JsonValue::Object(arguments))) => arguments,
+            _ => JsonObject::new(),
+        };
+        let headers = self.headers.mirror(&arguments).map_err(|error| ClientError::Request(error.to_string()))?;
+        Ok(Some(Box::new(headers.into_iter().collect())))
+    }
+}

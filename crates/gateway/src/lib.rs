@@ -1,0 +1,1 @@
+//! The edge: one endpoint in front of many MCP servers.

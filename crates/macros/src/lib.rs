@@ -1,0 +1,1 @@
+//! The attribute macros behind carryall's tools, prompts and resources.

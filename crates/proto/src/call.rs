@@ -1,0 +1,274 @@
+//! One request with everything needed to answer it.
+
+use crate::Meta;
+use crate::json::{Scanner, SyntaxError};
+use carryall_types::{Method, RawJson, RequestId};
+use std::fmt;
+use std::ops::Range;
+use std::sync::Arc;
+
+/// One JSON-RPC request with everything needed to answer it; no earlier request, and nothing of the connection it
+/// came on, has a part in it (`basic/index#statelessness`).
+#[derive(Debug)]
+pub struct Call {
+    /// The id under which the answer is expected.
+    pub id: RequestId,
+    /// What is asked for.
+    pub method: Method,
+    /// The parameters, `_meta` included, as they stood on the wire.
+    pub params: Params,
+    /// What `_meta` says: version, client, capabilities, progress token, log level.
+    pub meta: Meta,
+    /// Who asks, when an authorization layer has found out.
+    pub principal: Option<Arc<Principal>>,
+    /// The HTTP headers of the request, on that binding.
+    pub headers: Option<Box<http::HeaderMap>>,
+    /// Whatever else layers want to hand on.
+    pub extensions: http::Extensions,
+}
+
+impl Call {
+    /// A call without principal, headers and extensions.
+    #[must_use]
+    pub fn new(id: RequestId, method: Method, params: Params, meta: Meta) -> Self {
+        Self { id, method, params, meta, principal: None, headers: None, extensions: http::Extensions::new() }
+    }
+
+    /// The value that `Mcp-Name` mirrors: the tool, prompt or resource that the call names. `None` when the method has
+    /// none or the parameters leave it out.
+    #[must_use]
+    pub fn name(&self) -> Option<String> {
+        self.params.get(self.method.name_member()?)?.decode().ok()
+    }
+}
+
+/// The authenticated caller.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Principal {
+    /// Who vouches for the caller.
+    pub issuer: String,
+    /// The caller, unique within the issuer.
+    pub subject: String,
+    /// The OAuth client that acts for the caller.
+    pub client: Option<String>,
+    /// What the caller may do, as granted.
+    pub scopes: Vec<String>,
+}
+
+/// The `params` object: its text, and where each of its members stands in it.
+#[derive(Clone)]
+pub struct Params {
+    raw: RawJson,
+    members: Vec<Member>,
+}
+
+/// Where one member of `params` stands.
+#[derive(Clone, Debug)]
+pub(crate) struct Member {
+    key: Range<usize>,
+    value: Range<usize>,
+}
+
+impl Member {
+    /// A member whose name and value stand at these places.
+    pub(crate) fn at(key: Range<usize>, value: Range<usize>) -> Self {
+        Self { key, value }
+    }
+
+    /// Whether this is the member `name` of `text`.
+    pub(crate) fn is_named(&self, text: &[u8], name: &str) -> bool {
+        text[self.key.clone()] == *name.as_bytes()
+    }
+
+    /// The value, in the text that the member stands in.
+    pub(crate) fn value_in<'a>(&self, text: &'a [u8]) -> &'a [u8] {
+        &text[self.value.clone()]
+    }
+
+    /// Where the member ends.
+    pub(crate) fn end(&self) -> usize {
+        self.value.end
+    }
+
+    /// The same member, counted from `start` instead of the beginning of the message.
+    pub(crate) fn relative_to(self, start: usize) -> Self {
+        let shift = |range: Range<usize>| range.start - start..range.end - start;
+        Self { key: shift(self.key), value: shift(self.value) }
+    }
+}
+
+/// Why text cannot be `params`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ParamsError {
+    /// It is not a JSON object.
+    Syntax(SyntaxError),
+    /// Two members have the same name, so that two readers could take different ones.
+    Duplicate(String),
+}
+
+impl fmt::Display for ParamsError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Syntax(error) => error.fmt(f),
+            Self::Duplicate(name) => write!(f, "member {name:?} occurs twice"),
+        }
+    }
+}
+
+impl std::error::Error for ParamsError {}
+
+impl Params {
+    /// Reads the members of a JSON object.
+    ///
+    /// # Errors
+    /// When `raw` is not an object or names a member twice.
+    pub fn parse(raw: RawJson) -> Result<Self, ParamsError> {
+        let text = raw.as_str();
+        let mut scanner = Scanner::new(text);
+        let members = scan_members(&mut scanner).and_then(|members| scanner.end().map(|()| members));
+        Self::from_members(raw, members.map_err(ParamsError::Syntax)?)
+    }
+
+    /// Joins text with the members that a scan of it has found.
+    pub(crate) fn from_members(raw: RawJson, members: Vec<Member>) -> Result<Self, ParamsError> {
+        let text = raw.as_str();
+        if members.iter().any(|member| text[member.key.clone()].contains('\\')) {
+            return Self::without_escapes(&raw, members.len());
+        }
+        for (i, member) in members.iter().enumerate() {
+            let key = &text[member.key.clone()];
+            if members[..i].iter().any(|earlier| text[earlier.key.clone()] == *key) {
+                return Err(ParamsError::Duplicate(key.to_owned()));
+            }
+        }
+        Ok(Self { raw, members })
+    }
+
+    /// Joins text with the members that its writer has put there.
+    pub(crate) fn from_written(raw: RawJson, members: Vec<Member>) -> Self {
+        Self { raw, members }
+    }
+
+    /// Keys may be written with escapes. Such text is written anew, so that names can be compared as they stand.
+    fn without_escapes(raw: &RawJson, count: usize) -> Result<Self, ParamsError> {
+        let object: carryall_types::JsonObject =
+            raw.decode().map_err(|_| ParamsError::Syntax(SyntaxError { at: 0, expected: "an object" }))?;
+        if object.len() != count {
+            return Err(ParamsError::Duplicate("(written with escapes)".into()));
+        }
+        let needs_escapes = object.keys().any(|key| key.contains(|c: char| c < ' ' || c == '"' || c == '\\'));
+        if needs_escapes {
+            return Err(ParamsError::Syntax(SyntaxError { at: 0, expected: "member names without quotes and controls" }));
+        }
+        Self::parse(RawJson::from(&carryall_types::JsonValue::Object(object)))
+    }
+
+    /// The whole object.
+    #[must_use]
+    pub fn raw(&self) -> &RawJson {
+        &self.raw
+    }
+
+    /// The text of one member.
+    #[must_use]
+    pub fn get_str(&self, name: &str) -> Option<&str> {
+        let text = self.raw.as_str();
+        let member = self.members.iter().find(|member| text[member.key.clone()] == *name)?;
+        Some(&text[member.value.clone()])
+    }
+
+    /// One member, sharing the buffer of the whole.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<RawJson> {
+        let text = self.raw.as_str();
+        let member = self.members.iter().find(|member| text[member.key.clone()] == *name)?;
+        Some(RawJson::from_trusted(self.raw.clone().into_bytes().slice(member.value.clone())))
+    }
+
+    /// The same object with `name` set to `value`, in place where it stood, else at the end.
+    #[must_use]
+    pub fn with(&self, name: &str, value: &RawJson) -> Self {
+        let text = self.raw.as_str();
+        let mut out = Vec::with_capacity(text.len() + value.as_bytes().len() + name.len() + 4);
+        out.push(b'{');
+        let mut replaced = false;
+        let mut put = |key: &str, value: &[u8]| {
+            if out.len() > 1 {
+                out.push(b',');
+            }
+            crate::json::write_str(&mut out, key);
+            out.push(b':');
+            out.extend_from_slice(value);
+        };
+        for member in &self.members {
+            let key = &text[member.key.clone()];
+            if key == name {
+                replaced = true;
+                put(key, value.as_bytes());
+            } else {
+                put(key, &text.as_bytes()[member.value.clone()]);
+            }
+        }
+        if !replaced {
+            put(name, value.as_bytes());
+        }
+        out.push(b'}');
+        let raw = RawJson::from_trusted(out.into());
+        let members = scan_members(&mut Scanner::new(raw.as_str())).unwrap_or_default();
+        Self { raw, members }
+    }
+}
+
+impl fmt::Debug for Params {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.raw.fmt(f)
+    }
+}
+
+/// Reads the members of the object that comes next.
+pub(crate) fn scan_members(scanner: &mut Scanner<'_>) -> Result<Vec<Member>, SyntaxError> {
+    let mut object = scanner.object()?;
+    let mut members = Vec::with_capacity(4);
+    while let Some(key) = object.next_key(scanner)? {
+        let value = scanner.skip_value()?;
+        members.push(Member { key, value });
+    }
+    Ok(members)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn params(text: &'static str) -> Result<Params, ParamsError> {
+        Params::parse(RawJson::from_trusted(text.into()))
+    }
+
+    #[test]
+    fn members_are_found_by_name() {
+        let params = params(r#"{"name": "a", "arguments" : {"x":[1]}}"#).unwrap();
+        assert_eq!(params.get_str("name"), Some("\"a\""));
+        assert_eq!(params.get("arguments").unwrap().as_str(), r#"{"x":[1]}"#);
+        assert!(params.get("x").is_none());
+    }
+
+    #[test]
+    fn a_member_written_with_escapes_is_the_same_member() {
+        assert_eq!(params(r#"{"n\u0061me":"a"}"#).unwrap().get_str("name"), Some("\"a\""));
+    }
+
+    #[test]
+    fn a_member_given_twice_is_refused() {
+        assert_eq!(params(r#"{"name":"a","name":"b"}"#).unwrap_err(), ParamsError::Duplicate("name".into()));
+        assert!(matches!(params(r#"{"name":"a","n\u0061me":"b"}"#).unwrap_err(), ParamsError::Duplicate(_)));
+    }
+
+    #[test]
+    fn replacing_a_member_keeps_the_others() {
+        let params = params(r#"{"name":"a","_meta":{}}"#).unwrap();
+        let renamed = params.with("name", &RawJson::from_trusted("\"b\"".into()));
+        assert_eq!(renamed.raw().as_str(), r#"{"name":"b","_meta":{}}"#);
+        assert_eq!(renamed.with("cursor", &RawJson::NULL).raw().as_str(), r#"{"name":"b","_meta":{},"cursor":null}"#);
+        assert_eq!(renamed.get_str("_meta"), Some("{}"));
+    }
+}

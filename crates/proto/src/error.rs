@@ -1,0 +1,112 @@
+//! Why a call has no answer at all.
+//!
+//! A server that answers with an error has answered: that is an [`Outcome::Error`](crate::Outcome). What stands here
+//! happened on this side or on the way, and can never be mistaken for something the other side sent
+//! (`basic/index#error-codes`).
+
+use std::convert::Infallible;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Any error of a layer.
+pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// Why a call has no answer.
+#[derive(Clone, Debug)]
+pub enum CallError {
+    /// The request never left: no connection, no process. Nothing was executed, trying again is safe.
+    Unreachable(Arc<BoxError>),
+    /// The way broke after the request had left. Whether it was executed is unknown.
+    Broken(Arc<BoxError>),
+    /// No answer within the time allowed.
+    Timeout(Duration),
+    /// The other side answered with something that is not MCP: the HTTP status and the beginning of the body.
+    NotMcp {
+        /// HTTP status code.
+        status: u16,
+        /// The first bytes of the body, as text.
+        body: String,
+    },
+    /// The other side broke the protocol.
+    Malformed(String),
+    /// The answer is larger than this side accepts, in bytes.
+    TooLarge(usize),
+    /// This side refused to send the request.
+    Refused(String),
+    /// A layer failed.
+    Layer(Arc<BoxError>),
+}
+
+impl CallError {
+    /// [`CallError::Unreachable`] because of `error`.
+    pub fn unreachable(error: impl Into<BoxError>) -> Self {
+        Self::Unreachable(Arc::new(error.into()))
+    }
+
+    /// [`CallError::Broken`] because of `error`.
+    pub fn broken(error: impl Into<BoxError>) -> Self {
+        Self::Broken(Arc::new(error.into()))
+    }
+
+    /// Whether the request is known not to have been executed.
+    #[must_use]
+    pub fn is_unsent(&self) -> bool {
+        matches!(self, Self::Unreachable(_) | Self::Refused(_))
+    }
+}
+
+impl fmt::Display for CallError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unreachable(cause) => write!(f, "cannot reach the server: {}", Chain(cause)),
+            Self::Broken(cause) => write!(f, "the connection broke before the answer: {}", Chain(cause)),
+            Self::Timeout(limit) => write!(f, "no answer within {limit:?}"),
+            Self::NotMcp { status, body } if body.is_empty() => {
+                write!(f, "HTTP {status} with an empty body: this does not look like an MCP endpoint")
+            }
+            Self::NotMcp { status, body } => write!(f, "HTTP {status} that is not an MCP answer: {body}"),
+            Self::Malformed(what) => write!(f, "the server broke the protocol: {what}"),
+            Self::TooLarge(limit) => write!(f, "the answer is larger than {limit} bytes"),
+            Self::Refused(why) => write!(f, "not sent: {why}"),
+            Self::Layer(cause) => write!(f, "{}", Chain(cause)),
+        }
+    }
+}
+
+impl std::error::Error for CallError {}
+
+impl From<Infallible> for CallError {
+    fn from(never: Infallible) -> Self {
+        match never {}
+    }
+}
+
+impl From<BoxError> for CallError {
+    fn from(error: BoxError) -> Self {
+        match error.downcast::<Self>() {
+            Ok(error) => *error,
+            Err(error) => Self::Layer(Arc::new(error)),
+        }
+    }
+}
+
+/// An error with its causes on one line; the outermost alone ("error sending request") tells nobody anything.
+struct Chain<'a>(&'a BoxError);
+
+impl fmt::Display for Chain<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = self.0.to_string();
+        f.write_str(&shown)?;
+        let mut cause = self.0.source();
+        while let Some(error) = cause {
+            let text = error.to_string();
+            if !shown.contains(&text) {
+                write!(f, ": {text}")?;
+                shown = text;
+            }
+            cause = error.source();
+        }
+        Ok(())
+    }
+}

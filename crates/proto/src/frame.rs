@@ -1,0 +1,231 @@
+//! Newline framing, as on stdio (`basic/transports/stdio`).
+
+use bytes::{Buf as _, Bytes, BytesMut};
+use std::borrow::Cow;
+use std::fmt;
+
+/// Appends `json` as one line. Raw line breaks in it can only be white space between tokens and become spaces, so that
+/// pretty-printed text of somebody else cannot break the framing.
+pub fn encode_line(json: &[u8], out: &mut BytesMut) {
+    out.reserve(json.len() + 1);
+    out.extend_from_slice(&without_breaks(json));
+    out.extend_from_slice(b"\n");
+}
+
+/// `json` as it may stand on a line, copied only if it has raw line breaks. The line feed is the caller's to add.
+#[must_use]
+pub fn one_line(json: Bytes) -> Bytes {
+    match without_breaks(&json) {
+        Cow::Borrowed(_) => json,
+        Cow::Owned(text) => text.into(),
+    }
+}
+
+fn without_breaks(json: &[u8]) -> Cow<'_, [u8]> {
+    let Some(first) = memchr::memchr2(b'\n', b'\r', json) else { return Cow::Borrowed(json) };
+    let mut text = json.to_vec();
+    for byte in &mut text[first..] {
+        if matches!(byte, b'\n' | b'\r') {
+            *byte = b' ';
+        }
+    }
+    Cow::Owned(text)
+}
+
+/// A line is longer than allowed. It is skipped; the lines behind it are not affected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LineTooLong {
+    /// The limit.
+    pub max_line: usize,
+}
+
+impl fmt::Display for LineTooLong {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "a line is longer than {} bytes", self.max_line)
+    }
+}
+
+impl std::error::Error for LineTooLong {}
+
+/// Cuts a byte stream into lines, in linear time and without copying them.
+///
+/// Iterate after each [`push`](Self::push) until `None`, which means "not yet". Between pushes the decoder then holds
+/// one line at most. Blank lines are skipped, a carriage return before the line feed is not part of the line.
+#[derive(Debug)]
+pub struct LineDecoder {
+    input: BytesMut,
+    /// How much of `input` is known to hold no line feed.
+    scanned: usize,
+    max_line: usize,
+    /// Inside a line that was already reported as too long.
+    skipping: bool,
+}
+
+impl LineDecoder {
+    /// A decoder for lines of up to `max_line` bytes.
+    #[must_use]
+    pub fn new(max_line: usize) -> Self {
+        Self { input: BytesMut::new(), scanned: 0, max_line, skipping: false }
+    }
+
+    /// Adds what arrived.
+    pub fn push(&mut self, bytes: &[u8]) {
+        self.input.extend_from_slice(bytes);
+    }
+
+    /// The buffer to read into directly, instead of [`push`](Self::push). Only ever append to it.
+    pub fn buffer(&mut self) -> &mut BytesMut {
+        &mut self.input
+    }
+
+    /// What is left at the end of the stream: a last line whose line feed never came.
+    #[must_use]
+    pub fn finish(mut self) -> Option<Bytes> {
+        if self.skipping {
+            return None;
+        }
+        Some(trimmed(self.input.split().freeze())).filter(|line| !is_blank(line) && line.len() <= self.max_line)
+    }
+
+    fn too_long(&self) -> LineTooLong {
+        LineTooLong { max_line: self.max_line }
+    }
+}
+
+impl Iterator for LineDecoder {
+    type Item = Result<Bytes, LineTooLong>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            let Some(found) = memchr::memchr(b'\n', &self.input[self.scanned..]) else {
+                self.scanned = self.input.len();
+                if self.skipping {
+                    self.input.clear();
+                    self.scanned = 0;
+                } else if self.input.len() > self.max_line.saturating_add(1) {
+                    // One more than the limit, because the last byte may be the carriage return.
+                    self.input = BytesMut::new();
+                    self.scanned = 0;
+                    self.skipping = true;
+                    return Some(Err(self.too_long()));
+                }
+                return None;
+            };
+            let line = self.input.split_to(self.scanned + found).freeze();
+            self.input.advance(1);
+            self.scanned = 0;
+            if std::mem::take(&mut self.skipping) {
+                continue;
+            }
+            let line = trimmed(line);
+            if line.len() > self.max_line {
+                return Some(Err(self.too_long()));
+            }
+            if !is_blank(&line) {
+                return Some(Ok(line));
+            }
+        }
+    }
+}
+
+fn trimmed(mut line: Bytes) -> Bytes {
+    if line.last() == Some(&b'\r') {
+        line.truncate(line.len() - 1);
+    }
+    line
+}
+
+fn is_blank(line: &[u8]) -> bool {
+    // A message begins with `{`, so this looks at one byte.
+    line.iter().all(u8::is_ascii_whitespace)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn lines(max: usize, stream: &[u8]) -> Vec<Result<Bytes, LineTooLong>> {
+        let mut decoder = LineDecoder::new(max);
+        decoder.push(stream);
+        decoder.by_ref().collect()
+    }
+
+    // spec: stdio-01
+    #[test]
+    fn messages_are_lines_and_never_contain_one() {
+        let mut out = BytesMut::new();
+        encode_line(b"{\"a\":1}", &mut out);
+        encode_line(b"{\n  \"b\": \"x\\n\"\r\n}", &mut out);
+        assert_eq!(&out[..], b"{\"a\":1}\n{   \"b\": \"x\\n\"  }\n");
+        assert_eq!(lines(100, &out), [Ok("{\"a\":1}".into()), Ok("{   \"b\": \"x\\n\"  }".into())]);
+    }
+
+    #[test]
+    fn text_without_breaks_is_not_copied() {
+        let json = Bytes::from_static(b"{\"a\":1}");
+        assert_eq!(one_line(json.clone()).as_ptr(), json.as_ptr());
+        assert_eq!(one_line(Bytes::from_static(b"[1,\n2]")), "[1, 2]");
+    }
+
+    #[test]
+    fn carriage_returns_and_blank_lines_are_tolerated() {
+        assert_eq!(lines(100, b"\n\r\n{}\r\n \t\r\n\n[]\n"), [Ok("{}".into()), Ok("[]".into())]);
+    }
+
+    #[test]
+    fn a_line_over_the_limit_costs_only_itself() {
+        let mut decoder = LineDecoder::new(4);
+        let mut seen = Vec::new();
+        for piece in [&b"1234\n123"[..], b"45", b"6789", b"0\n12", b"34\r", b"\n12345\nok\n"] {
+            decoder.push(piece);
+            seen.extend(decoder.by_ref());
+            assert!(decoder.input.len() <= 5);
+        }
+        let too_long = Err(LineTooLong { max_line: 4 });
+        assert_eq!(seen, [Ok("1234".into()), too_long.clone(), Ok("1234".into()), too_long, Ok("ok".into())]);
+    }
+
+    #[test]
+    fn the_last_line_may_lack_its_line_feed() {
+        let rest = |stream: &[u8]| {
+            let mut decoder = LineDecoder::new(4);
+            decoder.push(stream);
+            decoder.by_ref().for_each(drop);
+            decoder.finish()
+        };
+        assert_eq!(rest(b"{}\n[]").as_deref(), Some(&b"[]"[..]));
+        assert_eq!(rest(b"{}\n[]\r").as_deref(), Some(&b"[]"[..]));
+        assert_eq!(rest(b"{}\n \r"), None);
+        assert_eq!(rest(b"{}\n123456"), None);
+    }
+
+    proptest! {
+        #[test]
+        fn where_the_stream_is_cut_makes_no_difference(
+            stream in proptest::collection::vec(prop_oneof![Just(b'\n'), Just(b'\r'), Just(b'a'), Just(b' ')], 0..60),
+            cut in 1usize..9,
+            max in 1usize..9,
+        ) {
+            let whole = lines(max, &stream);
+            let mut decoder = LineDecoder::new(max);
+            let mut pieces = Vec::new();
+            for piece in stream.chunks(cut) {
+                decoder.push(piece);
+                pieces.extend(decoder.by_ref());
+                prop_assert!(decoder.input.len() <= max + 1);
+            }
+            prop_assert_eq!(pieces, whole);
+        }
+
+        #[test]
+        fn what_is_encoded_is_decoded(messages in proptest::collection::vec("[a-z\u{e9}][ -~]{0,20}", 0..6)) {
+            let mut stream = BytesMut::new();
+            for message in &messages {
+                encode_line(message.as_bytes(), &mut stream);
+            }
+            let decoded: Vec<_> = lines(100, &stream).into_iter().map(|line| String::from_utf8(line.unwrap().to_vec()).unwrap()).collect();
+            prop_assert_eq!(decoded, messages);
+        }
+    }
+}

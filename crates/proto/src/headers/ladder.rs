@@ -1,0 +1,191 @@
+//! The three standard headers: read for routing, or checked against the body.
+
+use super::names::{MCP_METHOD, MCP_NAME, MCP_PROTOCOL_VERSION};
+use super::{HeaderMismatch, decode_value, value::visible};
+use http::{HeaderMap, HeaderName, HeaderValue};
+use std::borrow::Cow;
+
+const VERSION: &str = "MCP-Protocol-Version";
+const METHOD: &str = "Mcp-Method";
+const NAME: &str = "Mcp-Name";
+
+/// What the standard headers of one request say. Absent headers are `None`; whether that is an error depends on the
+/// method and the era.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mirrored<'a> {
+    /// `MCP-Protocol-Version`.
+    pub version: Option<&'a str>,
+    /// `Mcp-Method`.
+    pub method: Option<&'a str>,
+    /// `Mcp-Name`, decoded.
+    pub name: Option<Cow<'a, str>>,
+}
+
+/// Reads the standard headers without looking at a body, as a router does.
+///
+/// # Errors
+/// When one of them occurs twice or is malformed. Two equal values are an error too: what sits behind may pick either
+/// and nothing is gained by guessing that all would pick the same.
+pub fn standard(headers: &HeaderMap) -> Result<Mirrored<'_>, HeaderMismatch> {
+    Ok(Mirrored {
+        version: single(headers, &MCP_PROTOCOL_VERSION, VERSION)?.map(|raw| plain(raw, VERSION)).transpose()?,
+        method: single(headers, &MCP_METHOD, METHOD)?.map(|raw| plain(raw, METHOD)).transpose()?,
+        name: single(headers, &MCP_NAME, NAME)?
+            .map(|raw| decode_value(raw.as_bytes()).map_err(|why| HeaderMismatch::malformed(NAME, why)))
+            .transpose()?,
+    })
+}
+
+/// Holds the standard headers against the body (`basic/transports/streamable-http#server-validation`).
+///
+/// `body_version` is `None` when the body has no version to compare with; the header is required all the same.
+/// `name` is the body member that `Mcp-Name` mirrors, for methods that have one; for the others the header is ignored
+/// unless it is malformed.
+///
+/// # Errors
+/// When a header is missing, doubled, malformed or differs from the body.
+pub fn check_standard(
+    headers: &HeaderMap,
+    body_version: Option<&str>,
+    method: &str,
+    name: Option<&str>,
+) -> Result<(), HeaderMismatch> {
+    let says = standard(headers)?;
+    let version = says.version.ok_or_else(|| HeaderMismatch::missing(VERSION))?;
+    if let Some(body_version) = body_version {
+        same(VERSION, version, body_version)?;
+    }
+    same(METHOD, says.method.ok_or_else(|| HeaderMismatch::missing(METHOD))?, method)?;
+    if let Some(name) = name {
+        same(NAME, &says.name.ok_or_else(|| HeaderMismatch::missing(NAME))?, name)?;
+    }
+    Ok(())
+}
+
+/// The only value of a header, `None` if there is none.
+pub(super) fn single<'a>(
+    headers: &'a HeaderMap,
+    name: &HeaderName,
+    shown: &str,
+) -> Result<Option<&'a HeaderValue>, HeaderMismatch> {
+    let mut values = headers.get_all(name).iter();
+    let first = values.next();
+    if values.next().is_some() {
+        return Err(HeaderMismatch::repeated(shown));
+    }
+    Ok(first)
+}
+
+fn plain<'a>(raw: &'a HeaderValue, shown: &str) -> Result<&'a str, HeaderMismatch> {
+    visible(raw.as_bytes()).map_err(|why| HeaderMismatch::malformed(shown, why))
+}
+
+fn same(header: &str, value: &str, body: &str) -> Result<(), HeaderMismatch> {
+    if value == body { Ok(()) } else { Err(HeaderMismatch::differs(header, value, body)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
+        let mut map = HeaderMap::new();
+        for (name, value) in pairs {
+            map.append(*name, HeaderValue::from_str(value).unwrap());
+        }
+        map
+    }
+
+    fn call(version: &str, method: &str, name: &str) -> HeaderMap {
+        headers(&[("mcp-protocol-version", version), ("mcp-method", method), ("mcp-name", name)])
+    }
+
+    fn check(headers: &HeaderMap) -> Result<(), HeaderMismatch> {
+        check_standard(headers, Some("2026-07-28"), "tools/call", Some("add"))
+    }
+
+    // spec: http-headers-35, http-headers-edge-08
+    #[test]
+    fn agreeing_headers_pass_with_or_without_white_space() {
+        assert_eq!(check(&call("2026-07-28", "tools/call", "add")), Ok(()));
+        assert_eq!(check(&call(" 2026-07-28\t", "\ttools/call", "  add ")), Ok(()));
+        assert_eq!(
+            check_standard(&call("2026-07-28", "tools/list", "x"), Some("2026-07-28"), "tools/list", None),
+            Ok(())
+        );
+    }
+
+    // spec: http-headers-41, http-headers-edge-09
+    #[test]
+    fn any_difference_is_refused_including_case() {
+        for bad in [
+            call("2025-11-25", "tools/call", "add"),
+            call("2026-07-28", "Tools/Call", "add"),
+            call("2026-07-28", "tools/list", "add"),
+            call("2026-07-28", "tools/call", "Add"),
+            call("2026-07-28", "tools/call", "add, add"),
+            call("2026-07-28", "=?base64?dG9vbHMvY2FsbA==?=", "add"),
+        ] {
+            assert_eq!(check(&bad).unwrap_err().to_error().code, -32020);
+        }
+    }
+
+    #[test]
+    fn each_required_header_must_be_there() {
+        for gone in ["mcp-protocol-version", "mcp-method", "mcp-name"] {
+            let mut map = call("2026-07-28", "tools/call", "add");
+            map.remove(gone);
+            let message = check(&map).unwrap_err().message().to_lowercase();
+            assert!(message.contains(gone) && message.contains("missing"), "{message}");
+        }
+    }
+
+    #[test]
+    fn two_values_are_refused_even_when_equal_and_even_when_unused() {
+        for twice in ["mcp-protocol-version", "mcp-method", "mcp-name"] {
+            let mut map = call("2026-07-28", "tools/list", "add");
+            let value = map[twice].clone();
+            map.append(twice, value);
+            assert!(check_standard(&map, Some("2026-07-28"), "tools/list", None).is_err(), "{twice}");
+            assert!(standard(&map).is_err(), "{twice}");
+        }
+    }
+
+    // spec: http-headers-29
+    #[test]
+    fn names_are_decoded_before_they_are_compared() {
+        let map = call("2026-07-28", "tools/call", "=?base64?6L+95Yqg?=");
+        assert_eq!(standard(&map).unwrap().name.as_deref(), Some("追加"));
+        assert_eq!(check_standard(&map, Some("2026-07-28"), "tools/call", Some("追加")), Ok(()));
+        assert!(check_standard(&map, Some("2026-07-28"), "tools/call", Some("=?base64?6L+95Yqg?=")).is_err());
+        assert!(check(&call("2026-07-28", "tools/call", "=?base64?YWRk=?=")).is_err(), "bad padding");
+    }
+
+    #[test]
+    fn a_task_id_is_compared_like_any_name() {
+        let map = call("2026-07-28", "tasks/get", "t-1");
+        assert_eq!(check_standard(&map, Some("2026-07-28"), "tasks/get", Some("t-1")), Ok(()));
+        assert_eq!(
+            check_standard(&map, Some("2026-07-28"), "tasks/get", Some("t-2")).unwrap_err().to_error().code,
+            -32020
+        );
+    }
+
+    #[test]
+    fn bytes_outside_ascii_are_refused() {
+        let mut map = call("2026-07-28", "tools/list", "x");
+        map.insert("mcp-name", HeaderValue::from_bytes(b"caf\xc3\xa9").unwrap());
+        assert!(check_standard(&map, Some("2026-07-28"), "tools/list", None).is_err());
+        map.insert("mcp-name", HeaderValue::from_static("x"));
+        map.insert("mcp-method", HeaderValue::from_bytes(b"tools/list\xff").unwrap());
+        assert!(check_standard(&map, Some("2026-07-28"), "tools/list", None).is_err());
+    }
+
+    #[test]
+    fn without_a_body_version_the_header_is_still_required() {
+        let mut map = call("2099-01-01", "tools/call", "add");
+        assert_eq!(check_standard(&map, None, "tools/call", Some("add")), Ok(()));
+        map.remove("mcp-protocol-version");
+        assert!(check_standard(&map, None, "tools/call", Some("add")).is_err());
+    }
+}

@@ -1,0 +1,355 @@
+//! The door: bytes to a [`Call`], or the reason why not.
+//!
+//! One scan over the text finds the envelope's members and those of `params`; everything below stays text until
+//! somebody knows its type. What passes here is never validated again further in.
+
+use crate::call::{Member, scan_members};
+use crate::headers::ladder;
+use crate::json::{Scanner, SyntaxError, ValueKind};
+use crate::{Call, Meta, MetaError, Outcome, Params, Response};
+use bytes::Bytes;
+use carryall_types::{ErrorObject, JsonObject, Method, ProtocolVersion, RawJson, RequestId, code};
+use http::{HeaderMap, StatusCode};
+use std::borrow::Cow;
+use std::ops::Range;
+
+/// The versions that this implementation serves.
+pub const SUPPORTED_VERSIONS: &[ProtocolVersion] = &[ProtocolVersion::V2026_07_28];
+
+/// What a client may send (`basic/transports/index#messages`).
+#[derive(Debug)]
+pub enum Inbound {
+    /// A request.
+    Call(Box<Call>),
+    /// A notification. It is never answered.
+    Notification(crate::Notification),
+}
+
+/// Why a message does not pass the door.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rejection {
+    /// The id of the request, when it could be read.
+    pub id: Option<RequestId>,
+    /// What to tell the client.
+    pub error: ErrorObject,
+    /// The HTTP status on that binding.
+    pub status: StatusCode,
+}
+
+impl Rejection {
+    /// A rejection with status 400.
+    #[must_use]
+    pub fn bad_request(id: Option<RequestId>, error: ErrorObject) -> Self {
+        Self { id, error, status: StatusCode::BAD_REQUEST }
+    }
+
+    /// The rejection as one JSON-RPC message.
+    #[must_use]
+    pub fn encode(&self) -> crate::Encoded {
+        crate::encode_error(self.id.as_ref(), &self.error)
+    }
+}
+
+/// Admits the body of an HTTP POST: envelope, mirrored headers, `_meta`, version.
+///
+/// # Errors
+/// The JSON-RPC error and HTTP status that the specification names for what is wrong.
+pub fn accept_http(headers: HeaderMap, body: Bytes) -> Result<Inbound, Rejection> {
+    accept(body, Some(headers))
+}
+
+/// Admits one message of a binding without headers: stdio, sockets.
+///
+/// # Errors
+/// The JSON-RPC error that the specification names for what is wrong.
+pub fn accept_frame(frame: Bytes) -> Result<Inbound, Rejection> {
+    accept(frame, None)
+}
+
+fn accept(text: Bytes, headers: Option<HeaderMap>) -> Result<Inbound, Rejection> {
+    let envelope = Envelope::read(&text)?;
+    let Some(id) = envelope.id.clone() else {
+        let params = envelope.params.map(|params| raw(&text, params.range));
+        return Ok(Inbound::Notification(crate::Notification { method: envelope.method.into_owned().into(), params }));
+    };
+    let method = Method::from(envelope.method.as_ref());
+    let refuse = |error| Err(Rejection::bad_request(Some(id.clone()), error));
+    let params = match envelope.params {
+        Some(params) => Params::from_members(raw(&text, params.range), params.members),
+        None => Params::parse(RawJson::EMPTY_OBJECT),
+    };
+    let params = match params {
+        Ok(params) => params,
+        Err(error) => return refuse(ErrorObject::invalid_params(format!("Invalid params: {error}"))),
+    };
+    if method.as_str() == "initialize" {
+        return refuse(initialize_refused(&params));
+    }
+    let meta = match params.get("_meta") {
+        Some(raw) => Meta::parse(raw),
+        None => Err(MetaError::Missing("_meta")),
+    };
+    if let Some(headers) = &headers {
+        let version = match &meta {
+            Ok(meta) => Some(meta.version.as_str()),
+            Err(MetaError::UnknownVersion(version)) => Some(version.as_str()),
+            Err(_) => None,
+        };
+        let name = method.name_member().and_then(|member| params.get_str(member)).and_then(string_value);
+        if let Err(mismatch) = ladder::check_standard(headers, version, method.as_str(), name.as_deref()) {
+            return refuse(mismatch.to_error());
+        }
+    }
+    let meta = match meta {
+        Ok(meta) if SUPPORTED_VERSIONS.contains(&meta.version) => meta,
+        Ok(meta) => return refuse(unsupported_version(meta.version.as_str())),
+        Err(MetaError::UnknownVersion(version)) => return refuse(unsupported_version(&version)),
+        Err(error) => return refuse(ErrorObject::invalid_params(error.to_string())),
+    };
+    let mut call = Call::new(id, method, params, meta);
+    call.headers = headers.map(Box::new);
+    Ok(Inbound::Call(Box::new(call)))
+}
+
+/// `-32022` for `requested` (`basic/versioning#protocol-version-negotiation`).
+#[must_use]
+pub fn unsupported_version(requested: &str) -> ErrorObject {
+    let supported: Vec<&str> = SUPPORTED_VERSIONS.iter().map(|version| version.as_str()).collect();
+    let data = serde_json::json!({"supported": supported, "requested": requested});
+    ErrorObject::new(
+        code::UNSUPPORTED_PROTOCOL_VERSION,
+        format!("Unsupported protocol version; this server supports {}", supported.join(", ")),
+    )
+    .with_data(RawJson::from(&data))
+}
+
+/// A legacy client cannot find out anything but what this error tells it, so it names the versions
+/// (`basic/versioning#backward-compatibility-with-initialization-based-versions`).
+fn initialize_refused(params: &Params) -> ErrorObject {
+    let requested = params.get_str("protocolVersion").and_then(string_value);
+    unsupported_version(requested.as_deref().unwrap_or("(initialize without protocolVersion)"))
+}
+
+/// Reads a message that came from a server: a response or a notification.
+///
+/// # Errors
+/// A description of what is wrong with it. Requests are refused: servers never send any.
+pub fn accept_answer(text: &Bytes) -> Result<Answer, String> {
+    let str = std::str::from_utf8(text).map_err(|_| "not UTF-8".to_owned())?;
+    let mut scanner = Scanner::new(str);
+    let mut seen = ServerMembers::default();
+    let scanned = seen.scan(&mut scanner, str).and_then(|()| scanner.end());
+    scanned.map_err(|error| format!("not a JSON-RPC message: {error}"))?;
+    if seen.jsonrpc.map(|range| &str[range]) != Some("\"2.0\"") {
+        return Err("\"jsonrpc\" is not \"2.0\"".into());
+    }
+    let id = match seen.id.map(|range| &str[range]) {
+        None | Some("null") => None,
+        Some(id) => Some(read_id(id).ok_or("the id is neither a string nor an integer")?),
+    };
+    if let Some(method) = seen.method {
+        if id.is_some() {
+            return Err("a server must not send requests".into());
+        }
+        let method = string_value(&str[method]).ok_or("the method is not a string")?;
+        let params = seen.params.map(|range| raw(text, range));
+        return Ok(Answer::Notification(crate::Notification { method: method.into_owned().into(), params }));
+    }
+    let outcome = match (seen.result, seen.error) {
+        (Some(result), None) => Outcome::Result(raw(text, result)),
+        (None, Some(error)) => Outcome::Error(
+            serde_json::from_str(&str[error]).map_err(|error| format!("malformed error object: {error}"))?,
+        ),
+        _ => return Err("a response needs exactly one of \"result\" and \"error\"".into()),
+    };
+    match (id, outcome) {
+        (Some(id), outcome) => Ok(Answer::Response(Response { id, outcome })),
+        (None, Outcome::Error(error)) => Ok(Answer::ErrorWithoutId(error)),
+        (None, Outcome::Result(_)) => Err("a result without an id".into()),
+    }
+}
+
+/// What a server may send.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// The answer to a request.
+    Response(Response),
+    /// A notification.
+    Notification(crate::Notification),
+    /// An error about a message whose id the server could not read.
+    ErrorWithoutId(ErrorObject),
+}
+
+#[derive(Default)]
+struct ServerMembers {
+    jsonrpc: Option<Range<usize>>,
+    id: Option<Range<usize>>,
+    method: Option<Range<usize>>,
+    params: Option<Range<usize>>,
+    result: Option<Range<usize>>,
+    error: Option<Range<usize>>,
+}
+
+impl ServerMembers {
+    fn scan(&mut self, scanner: &mut Scanner<'_>, text: &str) -> Result<(), SyntaxError> {
+        let mut members = scanner.object()?;
+        while let Some(key) = members.next_key(scanner)? {
+            let value = scanner.skip_value()?;
+            let slot = match &text[key] {
+                "jsonrpc" => &mut self.jsonrpc,
+                "id" => &mut self.id,
+                "method" => &mut self.method,
+                "params" => &mut self.params,
+                "result" => &mut self.result,
+                "error" => &mut self.error,
+                _ => continue,
+            };
+            *slot = Some(value);
+        }
+        Ok(())
+    }
+}
+
+/// The members of a client's message.
+struct Envelope<'a> {
+    id: Option<RequestId>,
+    method: Cow<'a, str>,
+    params: Option<ParamsText>,
+}
+
+struct ParamsText {
+    range: Range<usize>,
+    members: Vec<Member>,
+}
+
+impl<'a> Envelope<'a> {
+    fn read(text: &'a Bytes) -> Result<Self, Rejection> {
+        let parse_error = |why: &dyn std::fmt::Display| {
+            Rejection::bad_request(None, ErrorObject::new(code::PARSE_ERROR, format!("Parse error: {why}")))
+        };
+        let text = std::str::from_utf8(text).map_err(|error| parse_error(&error))?;
+        let mut scanner = Scanner::new(text);
+        if scanner.kind().map_err(|error| parse_error(&error))? != ValueKind::Object {
+            scanner.skip_value().and_then(|_| scanner.end()).map_err(|error| parse_error(&error))?;
+            return Err(invalid_request(None, "the message is not a single JSON-RPC object (batches are not supported)"));
+        }
+        let mut found = ClientMembers::default();
+        found.scan(&mut scanner, text).and_then(|()| scanner.end()).map_err(|error| parse_error(&error))?;
+        found.check(text)
+    }
+}
+
+#[derive(Default)]
+struct ClientMembers {
+    jsonrpc: Option<Range<usize>>,
+    id: Option<Range<usize>>,
+    method: Option<Range<usize>>,
+    params: Option<ParamsText>,
+    params_is_object: bool,
+    answers: bool,
+    twice: Option<&'static str>,
+}
+
+impl ClientMembers {
+    fn scan(&mut self, scanner: &mut Scanner<'_>, text: &str) -> Result<(), SyntaxError> {
+        let mut members = scanner.object()?;
+        while let Some(key) = members.next_key(scanner)? {
+            match unescaped(&text[key]).as_ref() {
+                "jsonrpc" => Self::put(&mut self.jsonrpc, scanner.skip_value()?, "jsonrpc", &mut self.twice),
+                "id" => Self::put(&mut self.id, scanner.skip_value()?, "id", &mut self.twice),
+                "method" => Self::put(&mut self.method, scanner.skip_value()?, "method", &mut self.twice),
+                "params" => {
+                    self.params_is_object = scanner.kind()? == ValueKind::Object;
+                    let start = scanner.position();
+                    let members = if self.params_is_object {
+                        scan_members(scanner)?
+                    } else {
+                        scanner.skip_value()?;
+                        Vec::new()
+                    };
+                    // The members stand relative to the params' own text.
+                    let members = members.into_iter().map(|member| member.relative_to(start)).collect();
+                    let params = ParamsText { range: start..scanner.position(), members };
+                    Self::put(&mut self.params, params, "params", &mut self.twice);
+                }
+                key => {
+                    self.answers |= matches!(key, "result" | "error");
+                    scanner.skip_value()?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn put<T>(slot: &mut Option<T>, value: T, name: &'static str, twice: &mut Option<&'static str>) {
+        if slot.replace(value).is_some() {
+            *twice = Some(name);
+        }
+    }
+
+    fn check(self, text: &str) -> Result<Envelope<'_>, Rejection> {
+        let id = match self.id.map(|range| &text[range]) {
+            None => None,
+            Some(id) => match read_id(id) {
+                Some(id) => Some(id),
+                None => return Err(invalid_request(None, "the id must be a string or an integer")),
+            },
+        };
+        if let Some(name) = self.twice {
+            return Err(invalid_request(id, &format!("member {name:?} occurs twice")));
+        }
+        if self.jsonrpc.as_ref().map(|range| &text[range.clone()]) != Some("\"2.0\"") {
+            return Err(invalid_request(id, "\"jsonrpc\" must be \"2.0\""));
+        }
+        let Some(method) = self.method else {
+            let why = if self.answers { "clients do not send responses" } else { "\"method\" is missing" };
+            return Err(invalid_request(id, why));
+        };
+        let Some(method) = string_value(&text[method]) else {
+            return Err(invalid_request(id, "\"method\" must be a string"));
+        };
+        if self.answers {
+            return Err(invalid_request(id, "a request has neither \"result\" nor \"error\""));
+        }
+        if self.params.is_some() && !self.params_is_object {
+            return Err(invalid_request(id, "\"params\" must be an object"));
+        }
+        Ok(Envelope { id, method, params: self.params })
+    }
+}
+
+fn invalid_request(id: Option<RequestId>, why: &str) -> Rejection {
+    Rejection::bad_request(id, ErrorObject::new(code::INVALID_REQUEST, format!("Invalid request: {why}")))
+}
+
+/// The value of a JSON string token; no copy when it has no escapes.
+fn string_value(token: &str) -> Option<Cow<'_, str>> {
+    let inner = token.strip_prefix('"')?.strip_suffix('"')?;
+    if inner.contains('\\') { serde_json::from_str(token).ok().map(Cow::Owned) } else { Some(Cow::Borrowed(inner)) }
+}
+
+/// A member's name with its escapes resolved.
+fn unescaped(key: &str) -> Cow<'_, str> {
+    if !key.contains('\\') {
+        return Cow::Borrowed(key);
+    }
+    serde_json::from_str(&format!("\"{key}\"")).map_or(Cow::Borrowed(key), Cow::Owned)
+}
+
+fn read_id(token: &str) -> Option<RequestId> {
+    match token.as_bytes().first()? {
+        b'"' => string_value(token).map(|text| RequestId::String(text.into())),
+        b'-' | b'0'..=b'9' => token.parse().ok().map(RequestId::Number),
+        _ => None,
+    }
+}
+
+fn raw(text: &Bytes, range: Range<usize>) -> RawJson {
+    RawJson::from_trusted(text.slice(range))
+}
+
+/// The decoded `params` of a notification, for the few that a client sends.
+#[must_use]
+pub fn notification_params(notification: &crate::Notification) -> JsonObject {
+    notification.params.as_ref().and_then(|params| params.decode().ok()).unwrap_or_default()
+}

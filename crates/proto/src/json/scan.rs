@@ -1,0 +1,435 @@
+//! A strict JSON scanner that finds where values begin and end without building them.
+//!
+//! `serde_json` would need one pass for each level at which raw text is kept (envelope, params, arguments). This
+//! scanner checks the whole text once and hands out ranges. It accepts exactly what `serde_json` accepts, except that
+//! nesting is bounded by [`MAX_DEPTH`]; a property test holds the two against each other.
+
+use std::fmt;
+use std::ops::Range;
+
+/// How deep arrays and objects may nest. Deeper text is a syntax error, so that no later recursive pass over it can
+/// exhaust the stack.
+pub const MAX_DEPTH: usize = 127;
+
+/// Where and why text is not JSON.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SyntaxError {
+    /// Offset of the offending byte.
+    pub at: usize,
+    /// What was expected there.
+    pub expected: &'static str,
+}
+
+impl fmt::Display for SyntaxError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "expected {} at byte {}", self.expected, self.at)
+    }
+}
+
+impl std::error::Error for SyntaxError {}
+
+/// The kind of the value that comes next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ValueKind {
+    /// `{`
+    Object,
+    /// `[`
+    Array,
+    /// `"`
+    String,
+    /// `-` or a digit
+    Number,
+    /// `true` or `false`
+    Bool,
+    /// `null`
+    Null,
+}
+
+/// A cursor over JSON text.
+#[derive(Clone, Debug)]
+pub struct Scanner<'a> {
+    text: &'a [u8],
+    at: usize,
+    depth: usize,
+}
+
+type Scan<T> = Result<T, SyntaxError>;
+
+impl<'a> Scanner<'a> {
+    /// Starts at the first byte. The text is UTF-8 by its type, so the scanner looks at ASCII only.
+    #[must_use]
+    pub fn new(text: &'a str) -> Self {
+        Self { text: text.as_bytes(), at: 0, depth: 0 }
+    }
+
+    /// Skips one value and returns where it stands.
+    ///
+    /// # Errors
+    /// When the text there is not a JSON value.
+    pub fn skip_value(&mut self) -> Scan<Range<usize>> {
+        self.skip_space();
+        let start = self.at;
+        match self.kind()? {
+            ValueKind::Object => {
+                let mut members = self.object()?;
+                while members.next_key(self)?.is_some() {
+                    self.skip_value()?;
+                }
+            }
+            ValueKind::Array => {
+                let mut items = self.array()?;
+                while items.next_item(self)? {
+                    self.skip_value()?;
+                }
+            }
+            ValueKind::String => {
+                self.skip_string()?;
+            }
+            ValueKind::Number => self.skip_number()?,
+            ValueKind::Bool => self.skip_bool()?,
+            ValueKind::Null => self.literal(b"null")?,
+        }
+        Ok(start..self.at)
+    }
+
+    /// Kind of the next value, which is not consumed.
+    ///
+    /// # Errors
+    /// When no JSON value begins here.
+    pub fn kind(&mut self) -> Scan<ValueKind> {
+        self.skip_space();
+        match self.peek() {
+            Some(b'{') => Ok(ValueKind::Object),
+            Some(b'[') => Ok(ValueKind::Array),
+            Some(b'"') => Ok(ValueKind::String),
+            Some(b'-' | b'0'..=b'9') => Ok(ValueKind::Number),
+            Some(b't' | b'f') => Ok(ValueKind::Bool),
+            Some(b'n') => Ok(ValueKind::Null),
+            _ => self.fail("a value"),
+        }
+    }
+
+    /// Enters an object; see [`Members::next_key`].
+    ///
+    /// # Errors
+    /// When the next value is not an object, or nests too deep.
+    pub fn object(&mut self) -> Scan<Members> {
+        self.enter(b'{', "an object")?;
+        Ok(Members { first: true })
+    }
+
+    /// Enters an array; see [`Items::next_item`].
+    ///
+    /// # Errors
+    /// When the next value is not an array, or nests too deep.
+    pub fn array(&mut self) -> Scan<Items> {
+        self.enter(b'[', "an array")?;
+        Ok(Items { first: true })
+    }
+
+    /// Skips a string and returns the range between its quotes, escapes untouched.
+    ///
+    /// # Errors
+    /// When no well-formed string begins here.
+    pub fn skip_string(&mut self) -> Scan<Range<usize>> {
+        self.skip_space();
+        if self.peek() != Some(b'"') {
+            return self.fail("a string");
+        }
+        self.at += 1;
+        let start = self.at;
+        loop {
+            self.at += plain_prefix(&self.text[self.at..]);
+            match self.peek() {
+                Some(b'"') => {
+                    self.at += 1;
+                    return Ok(start..self.at - 1);
+                }
+                Some(b'\\') => self.skip_escape()?,
+                Some(_) => return self.fail("no control character in a string"),
+                None => return self.fail("the end of the string"),
+            }
+        }
+    }
+
+    /// Skips a number and returns nothing but whether it was one.
+    ///
+    /// # Errors
+    /// When the number is malformed.
+    pub fn skip_number(&mut self) -> Scan<()> {
+        self.skip_space();
+        if self.peek() == Some(b'-') {
+            self.at += 1;
+        }
+        match self.peek() {
+            Some(b'0') => self.at += 1,
+            Some(b'1'..=b'9') => self.skip_digits()?,
+            _ => return self.fail("a digit"),
+        }
+        if self.peek() == Some(b'.') {
+            self.at += 1;
+            self.skip_digits()?;
+        }
+        if let Some(b'e' | b'E') = self.peek() {
+            self.at += 1;
+            if let Some(b'+' | b'-') = self.peek() {
+                self.at += 1;
+            }
+            self.skip_digits()?;
+        }
+        Ok(())
+    }
+
+    /// Checks that nothing but white space is left.
+    ///
+    /// # Errors
+    /// When something else follows.
+    pub fn end(&mut self) -> Scan<()> {
+        self.skip_space();
+        if self.at == self.text.len() { Ok(()) } else { self.fail("the end of the text") }
+    }
+
+    /// Offset of the next byte.
+    #[must_use]
+    pub fn position(&self) -> usize {
+        self.at
+    }
+
+    fn enter(&mut self, open: u8, expected: &'static str) -> Scan<()> {
+        self.skip_space();
+        if self.peek() != Some(open) {
+            return self.fail(expected);
+        }
+        if self.depth == MAX_DEPTH {
+            return self.fail("at most 127 levels of nesting");
+        }
+        self.depth += 1;
+        self.at += 1;
+        Ok(())
+    }
+
+    /// After an element: `true` if another follows, `false` if `close` ended the container.
+    fn separator(&mut self, first: &mut bool, close: u8, expected: &'static str) -> Scan<bool> {
+        self.skip_space();
+        let was_first = std::mem::replace(first, false);
+        match self.peek() {
+            Some(byte) if byte == close => {
+                self.at += 1;
+                self.depth -= 1;
+                Ok(false)
+            }
+            Some(b',') if !was_first => {
+                self.at += 1;
+                Ok(true)
+            }
+            Some(_) if was_first => Ok(true),
+            _ => self.fail(expected),
+        }
+    }
+
+    fn skip_escape(&mut self) -> Scan<()> {
+        self.at += 1;
+        match self.peek() {
+            Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => {
+                self.at += 1;
+                Ok(())
+            }
+            Some(b'u') => {
+                self.at += 1;
+                let unit = self.hex4()?;
+                match unit {
+                    0xDC00..=0xDFFF => self.fail("a leading surrogate first"),
+                    0xD800..=0xDBFF => {
+                        if self.text.get(self.at..self.at + 2) != Some(br"\u") {
+                            return self.fail("a trailing surrogate");
+                        }
+                        self.at += 2;
+                        match self.hex4()? {
+                            0xDC00..=0xDFFF => Ok(()),
+                            _ => self.fail("a trailing surrogate"),
+                        }
+                    }
+                    _ => Ok(()),
+                }
+            }
+            _ => self.fail("an escape character"),
+        }
+    }
+
+    fn hex4(&mut self) -> Scan<u16> {
+        let mut unit = 0;
+        for _ in 0..4 {
+            let Some(digit) = self.peek().and_then(|byte| char::from(byte).to_digit(16)) else {
+                return self.fail("four hexadecimal digits");
+            };
+            unit = unit << 4 | digit as u16;
+            self.at += 1;
+        }
+        Ok(unit)
+    }
+
+    fn skip_digits(&mut self) -> Scan<()> {
+        let digits = self.text[self.at..].iter().take_while(|byte| byte.is_ascii_digit()).count();
+        if digits == 0 {
+            return self.fail("a digit");
+        }
+        self.at += digits;
+        Ok(())
+    }
+
+    fn skip_bool(&mut self) -> Scan<()> {
+        if self.peek() == Some(b't') { self.literal(b"true") } else { self.literal(b"false") }
+    }
+
+    fn literal(&mut self, word: &'static [u8]) -> Scan<()> {
+        if self.text[self.at..].starts_with(word) {
+            self.at += word.len();
+            Ok(())
+        } else {
+            self.fail("true, false or null")
+        }
+    }
+
+    fn skip_space(&mut self) {
+        while let Some(b' ' | b'\n' | b'\t' | b'\r') = self.peek() {
+            self.at += 1;
+        }
+    }
+
+    fn peek(&self) -> Option<u8> {
+        self.text.get(self.at).copied()
+    }
+
+    fn fail<T>(&self, expected: &'static str) -> Scan<T> {
+        Err(SyntaxError { at: self.at, expected })
+    }
+}
+
+/// The members of an object that a [`Scanner`] is inside of.
+#[derive(Debug)]
+pub struct Members {
+    first: bool,
+}
+
+impl Members {
+    /// Moves to the next member: the range of its key between the quotes, or `None` behind the last one. The caller
+    /// then consumes the value.
+    ///
+    /// # Errors
+    /// When the text is not an object's.
+    pub fn next_key(&mut self, scanner: &mut Scanner<'_>) -> Scan<Option<Range<usize>>> {
+        if !scanner.separator(&mut self.first, b'}', "a comma or the end of the object")? {
+            return Ok(None);
+        }
+        let key = scanner.skip_string()?;
+        scanner.skip_space();
+        if scanner.peek() != Some(b':') {
+            return scanner.fail("a colon");
+        }
+        scanner.at += 1;
+        Ok(Some(key))
+    }
+}
+
+/// The items of an array that a [`Scanner`] is inside of.
+#[derive(Debug)]
+pub struct Items {
+    first: bool,
+}
+
+impl Items {
+    /// Moves to the next item, which the caller then consumes; `false` behind the last one.
+    ///
+    /// # Errors
+    /// When the text is not an array's.
+    pub fn next_item(&mut self, scanner: &mut Scanner<'_>) -> Scan<bool> {
+        scanner.separator(&mut self.first, b']', "a comma or the end of the array")
+    }
+}
+
+/// How many leading bytes of a string need no attention: no quote, no backslash, no control character.
+///
+/// Whole blocks are tested at once in a form that the compiler turns into vector instructions; large arguments are
+/// bound by this loop.
+#[inline]
+pub(super) fn plain_prefix(text: &[u8]) -> usize {
+    const BLOCK: usize = 64;
+    let mut at = 0;
+    for block in text.chunks_exact(BLOCK) {
+        if block.iter().fold(false, |found, &byte| found | needs_attention(byte)) {
+            break;
+        }
+        at += BLOCK;
+    }
+    at + text[at..].iter().take_while(|&&byte| !needs_attention(byte)).count()
+}
+
+#[inline]
+fn needs_attention(byte: u8) -> bool {
+    (byte < 0x20) | (byte == b'"') | (byte == b'\\')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn accepts(text: &str) -> bool {
+        let mut scanner = Scanner::new(text);
+        scanner.skip_value().and_then(|_| scanner.end()).is_ok()
+    }
+
+    fn serde_accepts(text: &str) -> bool {
+        match serde_json::from_str::<serde_json::Value>(text) {
+            Ok(_) => true,
+            // Out of an f64's range is a matter of the type that reads the number, not of syntax.
+            Err(error) => error.to_string().starts_with("number out of range"),
+        }
+    }
+
+    #[test]
+    fn ranges_cut_out_the_values() {
+        let text = r#" {"a" : [1, 2.5e-3] , "b\n":"x\"y" } "#;
+        let mut scanner = Scanner::new(text);
+        let mut members = scanner.object().unwrap();
+        let mut seen = Vec::new();
+        while let Some(key) = members.next_key(&mut scanner).unwrap() {
+            let value = scanner.skip_value().unwrap();
+            seen.push((&text[key], &text[value]));
+        }
+        scanner.end().unwrap();
+        assert_eq!(seen, [("a", "[1, 2.5e-3]"), (r"b\n", r#""x\"y""#)]);
+    }
+
+    #[test]
+    fn nesting_is_bounded() {
+        let nested = |levels: usize| "[".repeat(levels) + &"]".repeat(levels);
+        assert!(accepts(&nested(MAX_DEPTH)));
+        assert!(!accepts(&nested(MAX_DEPTH + 1)));
+        assert!(!accepts(&"[".repeat(100_000)));
+    }
+
+    #[test]
+    fn long_strings_end_where_they_end() {
+        for length in 0..200 {
+            let text = format!("\"{}\"", "x".repeat(length));
+            assert_eq!(Scanner::new(&text).skip_value().unwrap(), 0..length + 2);
+            assert!(!accepts(&format!("\"{}\u{1}\"", "x".repeat(length))));
+            assert!(!accepts(&text[..length + 1]));
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2000))]
+        #[test]
+        fn accepts_what_serde_json_accepts(text in r#"[\[\]{}:,"\\/bfnrtu0-9a-fA-FeE+. \n-]{0,24}|[\u{0}-\u{ff}]{0,12}"#) {
+            prop_assert_eq!(accepts(&text), serde_accepts(&text), "{:?}", text);
+        }
+
+        #[test]
+        fn accepts_strings_with_escapes_like_serde_json(inner in r#"([a-z]|\\u[dD][89aAbBcCdD][0-9a-f]{2}|\\["\\/bfnrtux]|\\u[0-9a-f]{3,4}){0,6}"#) {
+            let text = format!("\"{inner}\"");
+            prop_assert_eq!(accepts(&text), serde_accepts(&text), "{:?}", text);
+        }
+    }
+}

@@ -1,0 +1,36 @@
+//! The Model Context Protocol, revision 2026-07-28, without any I/O.
+//!
+//! Everything here is a function of its arguments: no sockets, clock, randomness or tasks. Callers pass bytes, time
+//! and nonces in, and move bytes out. The one seam of the project lives here too: a request is a [`Call`], its answer
+//! a [`Reply`], and whatever turns one into the other is a [`tower_service::Service`].
+
+pub mod backoff;
+pub mod cursor;
+pub mod frame;
+pub mod fresh;
+pub mod headers;
+pub mod inbound;
+pub mod json;
+pub mod listen;
+pub mod mux;
+pub mod progress;
+pub mod seal;
+pub mod service;
+pub mod sse;
+pub mod trace;
+pub mod wire;
+
+mod call;
+mod error;
+mod meta;
+mod outbound;
+mod params_writer;
+mod reply;
+
+pub use call::{Call, Params, ParamsError, Principal};
+pub use error::{BoxError, CallError};
+pub use meta::{Meta, MetaError, key};
+pub use outbound::{Encoded, encode_error};
+pub use params_writer::ParamsWriter;
+pub use reply::{Message, MessageStream, Notification, Outcome, Reply, Response};
+pub use service::{BoxFuture, SharedService};

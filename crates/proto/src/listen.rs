@@ -1,0 +1,205 @@
+//! What a `subscriptions/listen` stream carries (`basic/patterns/subscriptions`).
+
+use crate::{Notification, Response, key};
+use carryall_types::{JsonObject, JsonValue, RawJson, RequestId, ServerCapabilities, SubscriptionFilter};
+use serde_json::json;
+use std::collections::{HashSet, VecDeque};
+use std::sync::Arc;
+
+/// Something that listeners may want to know.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Change {
+    /// The list of tools.
+    Tools,
+    /// The list of prompts.
+    Prompts,
+    /// The list of resources or of their templates.
+    Resources,
+    /// The content of the resource with this URI.
+    Resource(Arc<str>),
+}
+
+impl Change {
+    /// The method of the notification that tells of the change.
+    #[must_use]
+    pub fn method(&self) -> &'static str {
+        match self {
+            Self::Tools => "notifications/tools/list_changed",
+            Self::Prompts => "notifications/prompts/list_changed",
+            Self::Resources => "notifications/resources/list_changed",
+            Self::Resource(_) => "notifications/resources/updated",
+        }
+    }
+
+    /// The notification for the subscription that the listen request `id` opened.
+    #[must_use]
+    pub fn notification(&self, id: &RequestId) -> Notification {
+        let mut params = json!({"_meta": subscription_meta(id)});
+        if let Self::Resource(uri) = self {
+            params["uri"] = JsonValue::from(&**uri);
+        }
+        Notification::new(self.method(), RawJson::from(&params))
+    }
+}
+
+/// The part of a filter that a server with these capabilities honours, with at most `max_resources` different
+/// resources. The acknowledgement tells the client what is left of its wish.
+#[must_use]
+pub fn honoured(
+    requested: &SubscriptionFilter,
+    supported: &ServerCapabilities,
+    max_resources: usize,
+) -> SubscriptionFilter {
+    let lists =
+        |offered: Option<Option<bool>>, wanted: bool| (wanted && offered.flatten() == Some(true)).then_some(true);
+    let tools = supported.tools.as_ref().map(|tools| tools.list_changed);
+    let prompts = supported.prompts.as_ref().map(|prompts| prompts.list_changed);
+    let resources = supported.resources.as_ref().map(|resources| resources.list_changed);
+    let subscribe = supported.resources.as_ref().and_then(|resources| resources.subscribe);
+    let wanted = requested.resource_subscriptions.as_ref().filter(|_| subscribe == Some(true));
+    SubscriptionFilter {
+        tools_list_changed: lists(tools, requested.wants_tools()),
+        prompts_list_changed: lists(prompts, requested.wants_prompts()),
+        resources_list_changed: lists(resources, requested.wants_resources()),
+        resource_subscriptions: wanted.map(|uris| distinct(uris, max_resources)),
+        // What extensions put into a filter is theirs to honour.
+        ..SubscriptionFilter::default()
+    }
+}
+
+fn distinct(uris: &[String], limit: usize) -> Vec<String> {
+    let mut seen = HashSet::new();
+    uris.iter().filter(|uri| seen.len() < limit && seen.insert(uri.as_str())).cloned().collect()
+}
+
+/// Whether a subscription with this filter is told of the change.
+#[must_use]
+pub fn matches(filter: &SubscriptionFilter, change: &Change) -> bool {
+    match change {
+        Change::Tools => filter.wants_tools(),
+        Change::Prompts => filter.wants_prompts(),
+        Change::Resources => filter.wants_resources(),
+        Change::Resource(uri) => subscription_of(filter, uri).is_some(),
+    }
+}
+
+/// The first message of every subscription.
+#[must_use]
+pub fn acknowledged(id: &RequestId, honoured: &SubscriptionFilter) -> Notification {
+    let filter = serde_json::to_value(honoured).unwrap_or_else(|_| json!({}));
+    let params = json!({"_meta": subscription_meta(id), "notifications": filter});
+    Notification::new("notifications/subscriptions/acknowledged", RawJson::from(&params))
+}
+
+/// The result with which a server ends a subscription of its own accord.
+#[must_use]
+pub fn closing_response(id: &RequestId) -> Response {
+    let result = json!({"resultType": "complete", "_meta": subscription_meta(id)});
+    Response::result(id.clone(), RawJson::from(&result))
+}
+
+/// The `_meta` of everything that belongs to the subscription which the listen request `id` opened.
+#[must_use]
+pub fn subscription_meta(id: &RequestId) -> JsonObject {
+    let id = match id {
+        RequestId::Number(number) => JsonValue::from(*number),
+        RequestId::String(text) => JsonValue::from(&**text),
+    };
+    JsonObject::from_iter([(key::SUBSCRIPTION_ID.to_owned(), id)])
+}
+
+/// Whether `uri` is `resource` or a part of it: the updated resource may lie below the one subscribed to
+/// (`schema#resourceupdatednotificationparams`). Parts are whole path segments, so nothing lies below a query.
+#[must_use]
+pub fn is_within(uri: &str, resource: &str) -> bool {
+    match uri.strip_prefix(resource) {
+        Some("") => true,
+        Some(rest) => {
+            !resource.is_empty() && !resource.contains(['?', '#']) && (resource.ends_with('/') || rest.starts_with('/'))
+        }
+        None => false,
+    }
+}
+
+fn subscription_of<'a>(filter: &'a SubscriptionFilter, uri: &str) -> Option<&'a str> {
+    filter.resource_uris().iter().map(String::as_str).find(|resource| is_within(uri, resource))
+}
+
+/// Changes that a listener has yet to be told of, each once.
+///
+/// A slow listener costs bounded memory: if it falls behind by more than the limit, updates below a subscribed
+/// resource are told as one update of that resource.
+#[derive(Clone, Debug)]
+pub struct PendingChanges {
+    filter: SubscriptionFilter,
+    limit: usize,
+    queue: VecDeque<Change>,
+    queued: HashSet<Change>,
+}
+
+impl PendingChanges {
+    /// Nothing pending for a listener with this honoured filter. At least the three lists and each subscribed resource
+    /// have room, whatever `limit` says.
+    #[must_use]
+    pub fn new(filter: SubscriptionFilter, limit: usize) -> Self {
+        let least = 3 + filter.resource_uris().len();
+        Self { filter, limit: limit.max(least), queue: VecDeque::new(), queued: HashSet::new() }
+    }
+
+    /// Notes a change, if the listener wants it. Returns whether there is anything new to tell.
+    pub fn insert(&mut self, change: &Change) -> bool {
+        if !matches(&self.filter, change) {
+            return false;
+        }
+        if self.queue.len() >= self.limit && !self.queued.contains(change) {
+            self.collapse();
+            // There is room now, but the next update of its kind should not have to collapse again.
+            return self.push(collapsed(&self.filter, change));
+        }
+        self.push(change.clone())
+    }
+
+    /// The next change to tell, oldest first.
+    pub fn pop(&mut self) -> Option<Change> {
+        let change = self.queue.pop_front()?;
+        self.queued.remove(&change);
+        Some(change)
+    }
+
+    /// How many changes are pending.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.queue.len()
+    }
+
+    /// Whether nothing is pending.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.queue.is_empty()
+    }
+
+    fn push(&mut self, change: Change) -> bool {
+        let new = self.queued.insert(change.clone());
+        if new {
+            self.queue.push_back(change);
+        }
+        new
+    }
+
+    fn collapse(&mut self) {
+        self.queued.clear();
+        for change in std::mem::take(&mut self.queue) {
+            self.push(collapsed(&self.filter, &change));
+        }
+    }
+}
+
+fn collapsed(filter: &SubscriptionFilter, change: &Change) -> Change {
+    match change {
+        Change::Resource(uri) => Change::Resource(subscription_of(filter, uri).unwrap_or(uri).into()),
+        list => list.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

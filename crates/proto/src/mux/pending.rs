@@ -1,0 +1,373 @@
+//! The client's end: which requests wait for their response.
+
+use super::Signal;
+use carryall_types::{ProgressToken, RequestId};
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+
+/// The requests that wait for a response on one channel, each with a value: whatever takes its messages.
+///
+/// Ids are counted up and never used twice, so that a late response cannot be taken for another one's.
+#[derive(Debug)]
+pub struct Pending<T> {
+    /// In the order in which they were sent.
+    requests: BTreeMap<i64, Request<T>>,
+    tokens: HashMap<ProgressToken, i64>,
+    limit: usize,
+    next_id: i64,
+    late: u64,
+    unknown: u64,
+}
+
+#[derive(Debug)]
+struct Request<T> {
+    listen: bool,
+    logs: bool,
+    token: Option<ProgressToken>,
+    value: T,
+}
+
+/// What is known about a request when it is sent.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Start {
+    /// It is a `subscriptions/listen`.
+    pub listen: bool,
+    /// It asked for log messages (`io.modelcontextprotocol/logLevel`).
+    pub logs: bool,
+    /// The token under which it asked for progress.
+    pub token: Token,
+}
+
+/// The progress token of a request.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Token {
+    /// No progress is wanted.
+    #[default]
+    None,
+    /// The number that [`Pending::start`] returns as id; unique without further ado.
+    Id,
+    /// One the caller chose.
+    Given(ProgressToken),
+}
+
+/// Why a request was not started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotStarted {
+    /// As many requests as allowed are waiting.
+    Full,
+    /// Another active request has the progress token (`basic/patterns/progress#progress-flow`).
+    TokenInUse,
+}
+
+impl fmt::Display for NotStarted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Full => "too many requests are waiting for a response",
+            Self::TokenInUse => "another active request has this progress token",
+        })
+    }
+}
+
+impl std::error::Error for NotStarted {}
+
+/// Where a notification goes.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Delivery<'a, T> {
+    /// To this request.
+    To(&'a mut T),
+    /// To each of these, see [`Pending::signal`]; never empty.
+    ToAll(Vec<&'a mut T>),
+    /// To this listen, which the server has ended with it.
+    Ended(RequestId, T),
+    /// Nowhere.
+    Ignored,
+}
+
+impl<T> Pending<T> {
+    /// Nothing waiting, and never more than `limit`.
+    #[must_use]
+    pub fn new(limit: usize) -> Self {
+        Self { requests: BTreeMap::new(), tokens: HashMap::new(), limit, next_id: 1, late: 0, unknown: 0 }
+    }
+
+    /// Takes in a request that is about to be sent and gives it its id.
+    ///
+    /// # Errors
+    /// When there are too many, or its progress token is taken; `value` is dropped.
+    pub fn start(&mut self, start: Start, value: T) -> Result<RequestId, NotStarted> {
+        if self.requests.len() >= self.limit {
+            return Err(NotStarted::Full);
+        }
+        let id = self.next_id;
+        let token = match start.token {
+            Token::None => None,
+            Token::Id => Some(ProgressToken::Number(id)),
+            Token::Given(token) => Some(token),
+        };
+        if let Some(token) = &token {
+            if self.tokens.contains_key(token) {
+                return Err(NotStarted::TokenInUse);
+            }
+            self.tokens.insert(token.clone(), id);
+        }
+        self.next_id += 1;
+        self.requests.insert(id, Request { listen: start.listen, logs: start.logs, token, value });
+        Ok(RequestId::Number(id))
+    }
+
+    /// A response came: the request that it answers, which is thereby over. `None` for responses to nothing, which are
+    /// counted and ignored, among them those that crossed a cancellation.
+    pub fn response(&mut self, id: &RequestId) -> Option<T> {
+        let request = self.remove(id);
+        if request.is_none() {
+            match id {
+                RequestId::Number(number) if (1..self.next_id).contains(number) => self.late += 1,
+                _ => self.unknown += 1,
+            }
+        }
+        request.map(|request| request.value)
+    }
+
+    /// The caller gave up: `Some` if the request was still waiting, and only then is `notifications/cancelled` sent.
+    pub fn cancel(&mut self, id: &RequestId) -> Option<T> {
+        self.remove(id).map(|request| request.value)
+    }
+
+    /// A notification came.
+    ///
+    /// Progress goes to the request with the token, and what carries a subscription id to that listen. A log message
+    /// names no request: it goes to the one waiting request that asked for logs, and if several did, to all of them,
+    /// because each might be the one and none must miss it. `notifications/cancelled` ends a listen and means nothing
+    /// for other requests.
+    pub fn signal(&mut self, signal: &Signal) -> Delivery<'_, T> {
+        let id = match signal {
+            Signal::Progress(token) => self.tokens.get(token).copied(),
+            Signal::Subscription(id) => number(id).filter(|id| self.listens(*id)),
+            Signal::Cancelled { id, .. } => return self.ended(id),
+            Signal::Log => return self.log(),
+            Signal::Other => None,
+        };
+        match id {
+            Some(id) => {
+                self.requests.get_mut(&id).map_or(Delivery::Ignored, |request| Delivery::To(&mut request.value))
+            }
+            None => {
+                self.unknown += 1;
+                Delivery::Ignored
+            }
+        }
+    }
+
+    /// The channel is gone: everything that still waited, in the order in which it was sent, and whether it is a listen
+    /// (which has to be sent again on the next channel).
+    pub fn drain(&mut self) -> impl Iterator<Item = (RequestId, bool, T)> + use<T> {
+        self.tokens.clear();
+        std::mem::take(&mut self.requests).into_iter().map(|(id, request)| (id.into(), request.listen, request.value))
+    }
+
+    /// How many requests wait.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.requests.len()
+    }
+
+    /// Whether none waits.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.requests.is_empty()
+    }
+
+    /// How many responses came for requests that were over.
+    #[must_use]
+    pub fn late(&self) -> u64 {
+        self.late
+    }
+
+    /// How many messages came for nothing that was ever known here.
+    #[must_use]
+    pub fn unknown(&self) -> u64 {
+        self.unknown
+    }
+
+    fn ended(&mut self, id: &RequestId) -> Delivery<'_, T> {
+        if number(id).is_some_and(|id| self.listens(id))
+            && let Some(request) = self.remove(id)
+        {
+            return Delivery::Ended(id.clone(), request.value);
+        }
+        // Often the listen that its result has ended a moment ago.
+        self.late += 1;
+        Delivery::Ignored
+    }
+
+    fn log(&mut self) -> Delivery<'_, T> {
+        let mut wanting: Vec<_> = self
+            .requests
+            .values_mut()
+            .filter(|request| request.logs && !request.listen)
+            .map(|request| &mut request.value)
+            .collect();
+        match wanting.len() {
+            0 => Delivery::Ignored,
+            1 => Delivery::To(wanting.remove(0)),
+            _ => Delivery::ToAll(wanting),
+        }
+    }
+
+    fn listens(&self, id: i64) -> bool {
+        self.requests.get(&id).is_some_and(|request| request.listen)
+    }
+
+    fn remove(&mut self, id: &RequestId) -> Option<Request<T>> {
+        let request = self.requests.remove(&number(id)?)?;
+        if let Some(token) = &request.token {
+            self.tokens.remove(token);
+        }
+        Some(request)
+    }
+}
+
+/// Our ids are numbers; a string that looks like one is somebody's mistake.
+fn number(id: &RequestId) -> Option<i64> {
+    match id {
+        RequestId::Number(number) => Some(*number),
+        RequestId::String(_) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const CALL: Start = Start { listen: false, logs: false, token: Token::None };
+    const LISTEN: Start = Start { listen: true, logs: false, token: Token::None };
+    const LOGGED: Start = Start { listen: false, logs: true, token: Token::None };
+    const TRACKED: Start = Start { listen: false, logs: false, token: Token::Id };
+
+    fn cancelled(id: &RequestId) -> Signal {
+        Signal::Cancelled { id: id.clone(), reason: None }
+    }
+
+    // spec: base-jsonrpc-03, base-jsonrpc-04, base-jsonrpc-05
+    #[test]
+    fn ids_are_never_used_twice_and_responses_find_their_request() {
+        let mut pending = Pending::new(9);
+        let first = pending.start(CALL, "a").unwrap();
+        let second = pending.start(CALL, "b").unwrap();
+        assert_eq!((pending.response(&second), pending.response(&first)), (Some("b"), Some("a")));
+        let third = pending.start(CALL, "c").unwrap();
+        assert!(third != first && third != second);
+    }
+
+    // spec: cancellation-11, cancellation-15, cancellation-16
+    #[test]
+    fn after_cancelling_the_response_is_ignored() {
+        let mut pending = Pending::new(9);
+        let id = pending.start(TRACKED, "a").unwrap();
+        assert_eq!(pending.cancel(&id), Some("a"));
+        assert_eq!(pending.cancel(&id), None, "nothing to cancel any more");
+        assert_eq!(pending.response(&id), None);
+        assert_eq!(pending.signal(&Signal::Progress(1.into())), Delivery::Ignored);
+        assert_eq!(pending.response(&RequestId::from("1")), None);
+        assert_eq!((pending.late(), pending.unknown()), (1, 2));
+    }
+
+    // spec: progress-03, progress-09
+    #[test]
+    fn progress_goes_to_the_request_with_the_token_which_is_unique() {
+        let mut pending = Pending::new(9);
+        let given = Start { token: Token::Given("t".into()), ..CALL };
+        let id = pending.start(given.clone(), "a").unwrap();
+        pending.start(TRACKED, "b").unwrap();
+        assert_eq!(pending.start(given.clone(), "c"), Err(NotStarted::TokenInUse));
+        assert_eq!(pending.signal(&Signal::Progress("t".into())), Delivery::To(&mut "a"));
+        assert_eq!(pending.signal(&Signal::Progress(2.into())), Delivery::To(&mut "b"));
+        assert_eq!(pending.signal(&Signal::Progress("2".into())), Delivery::Ignored);
+        pending.response(&id);
+        assert_eq!(pending.signal(&Signal::Progress("t".into())), Delivery::Ignored);
+        assert!(pending.start(given, "d").is_ok(), "free again");
+    }
+
+    // spec: stdio-08, subscriptions-07, subscriptions-08
+    #[test]
+    fn listen_notifications_go_by_subscription_id() {
+        let mut pending = Pending::new(9);
+        let call = pending.start(CALL, "call").unwrap();
+        let first = pending.start(LISTEN, "first").unwrap();
+        let second = pending.start(LISTEN, "second").unwrap();
+        assert_eq!(pending.signal(&Signal::Subscription(second)), Delivery::To(&mut "second"));
+        assert_eq!(pending.signal(&Signal::Subscription(first)), Delivery::To(&mut "first"));
+        for nobody in [call, RequestId::from("2"), RequestId::from(99)] {
+            assert_eq!(pending.signal(&Signal::Subscription(nobody)), Delivery::Ignored);
+        }
+    }
+
+    #[test]
+    fn a_listen_ends_with_cancelled_or_its_result_in_any_order() {
+        let mut pending = Pending::new(9);
+        let call = pending.start(CALL, "call").unwrap();
+        let one = pending.start(LISTEN, "one").unwrap();
+        let two = pending.start(LISTEN, "two").unwrap();
+        assert_eq!(pending.signal(&cancelled(&one)), Delivery::Ended(one.clone(), "one"));
+        assert_eq!(pending.response(&one), None);
+        assert_eq!(pending.response(&two), Some("two"));
+        assert_eq!(pending.signal(&cancelled(&two)), Delivery::Ignored);
+        assert_eq!(pending.signal(&cancelled(&call)), Delivery::Ignored, "a server cancels listens only");
+        assert_eq!(pending.response(&call), Some("call"));
+    }
+
+    #[test]
+    fn log_messages_go_to_those_who_asked() {
+        let mut pending = Pending::new(9);
+        pending.start(CALL, "quiet").unwrap();
+        pending.start(Start { logs: true, ..LISTEN }, "listen").unwrap();
+        assert_eq!(pending.signal(&Signal::Log), Delivery::Ignored);
+        let one = pending.start(LOGGED, "one").unwrap();
+        assert_eq!(pending.signal(&Signal::Log), Delivery::To(&mut "one"));
+        pending.start(LOGGED, "two").unwrap();
+        assert_eq!(pending.signal(&Signal::Log), Delivery::ToAll(vec![&mut "one", &mut "two"]));
+        pending.response(&one);
+        assert_eq!(pending.signal(&Signal::Log), Delivery::To(&mut "two"));
+    }
+
+    #[test]
+    fn a_lost_channel_gives_everything_back_and_says_what_listened() {
+        let mut pending = Pending::new(9);
+        let call = pending.start(TRACKED, "call").unwrap();
+        let listen = pending.start(LISTEN, "listen").unwrap();
+        let lost: Vec<_> = pending.drain().collect();
+        assert_eq!(lost, [(call, false, "call"), (listen, true, "listen")]);
+        assert!(pending.is_empty());
+        assert_eq!(pending.signal(&Signal::Progress(1.into())), Delivery::Ignored);
+    }
+
+    #[test]
+    fn the_number_waiting_is_bounded() {
+        let mut pending = Pending::new(1);
+        let id = pending.start(CALL, ()).unwrap();
+        assert_eq!(pending.start(CALL, ()), Err(NotStarted::Full));
+        pending.response(&id);
+        assert!(pending.start(CALL, ()).is_ok());
+    }
+
+    proptest! {
+        #[test]
+        fn each_request_ends_once_and_tokens_follow(steps in proptest::collection::vec((0u8..4, 0i64..12), 0..60)) {
+            let mut pending = Pending::new(5);
+            let (mut started, mut ended) = (0, 0);
+            for (step, number) in steps {
+                let id = RequestId::from(number);
+                match step {
+                    0 => started += usize::from(pending.start(TRACKED, number).is_ok()),
+                    1 => started += usize::from(pending.start(LISTEN, number).is_ok()),
+                    2 => ended += usize::from(pending.response(&id).is_some()),
+                    _ => ended += usize::from(matches!(pending.signal(&cancelled(&id)), Delivery::Ended(..))),
+                }
+                prop_assert_eq!(pending.len(), started - ended);
+                prop_assert!(pending.tokens.len() <= pending.len());
+                prop_assert!(pending.tokens.values().all(|id| pending.requests.contains_key(id)));
+            }
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! The seam: whatever answers calls.
+//!
+//! Server, client transport, upstream and gateway are all `tower_service::Service<Call, Response = Reply>`. Services
+//! on this seam are cheap to clone, and a clone that is ready answers one call.
+
+use crate::{Call, CallError, Reply};
+use std::fmt;
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use tower_service::Service;
+
+/// A boxed future that can move between threads.
+pub type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
+/// Any service on the seam, its type erased, callable through a shared reference.
+#[derive(Clone)]
+pub struct SharedService(Arc<dyn Answer>);
+
+impl SharedService {
+    /// Erases the type of `service`.
+    pub fn new<S>(service: S) -> Self
+    where
+        S: Service<Call, Response = Reply> + Clone + Send + Sync + 'static,
+        S::Error: Into<CallError>,
+        S::Future: Send,
+    {
+        Self(Arc::new(service))
+    }
+
+    /// Answers one call. Dropping the future cancels the call.
+    #[must_use]
+    pub fn answer(&self, call: Call) -> BoxFuture<Result<Reply, CallError>> {
+        self.0.answer(call)
+    }
+}
+
+impl fmt::Debug for SharedService {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SharedService")
+    }
+}
+
+impl Service<Call> for SharedService {
+    type Response = Reply;
+    type Error = CallError;
+    type Future = BoxFuture<Result<Reply, CallError>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), CallError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, call: Call) -> Self::Future {
+        self.answer(call)
+    }
+}
+
+trait Answer: Send + Sync {
+    fn answer(&self, call: Call) -> BoxFuture<Result<Reply, CallError>>;
+}
+
+impl<S> Answer for S
+where
+    S: Service<Call, Response = Reply> + Clone + Send + Sync + 'static,
+    S::Error: Into<CallError>,
+    S::Future: Send,
+{
+    fn answer(&self, call: Call) -> BoxFuture<Result<Reply, CallError>> {
+        let mut service = self.clone();
+        Box::pin(async move {
+            poll_fn(|cx| service.poll_ready(cx)).await.map_err(Into::into)?;
+            service.call(call).await.map_err(Into::into)
+        })
+    }
+}

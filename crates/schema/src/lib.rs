@@ -1,0 +1,158 @@
+//! Bounded JSON Schema checks: one place for the rules that servers apply to what they receive and return, and
+//! clients to what they are sent (`basic/index#json-schema-usage`).
+//!
+//! The dialect is 2020-12, declared or by default. Any other is refused with
+//! [`SchemaProblem::UnsupportedDialect`]. Nothing is ever fetched: a `$ref` must stay inside its schema. Formats are
+//! annotations, as 2020-12 has it. Patterns run on an engine with linear time, so look-around and back-references
+//! are refused.
+//!
+//! A schema may come from a stranger, so everything it can cost is bounded: its depth, subschemas, bytes and
+//! patterns when it is compiled, and the number and nesting of evaluations for each value it is applied to.
+
+mod cost;
+mod fast;
+mod graph;
+mod problem;
+mod violations;
+
+pub use problem::SchemaProblem;
+pub use violations::Violations;
+
+use carryall_types::{JsonObject, JsonValue, RawJson};
+use cost::Cost;
+use fast::{Plan, Verdict};
+use graph::Graph;
+use jsonschema::error::ValidationErrorKind;
+use jsonschema::{Draft, PatternOptions, Validator};
+use std::fmt;
+use std::sync::Arc;
+
+/// The one dialect that is supported.
+pub const DIALECT: &str = "https://json-schema.org/draft/2020-12/schema";
+/// How deep schemas may nest, subschema in subschema, references in place included.
+pub const MAX_DEPTH: usize = 64;
+/// How many subschemas a schema may have.
+pub const MAX_SUBSCHEMAS: usize = 2_000;
+/// How many bytes a schema may take as compact JSON text.
+pub const MAX_BYTES: usize = 256 * 1024;
+/// How many regular expressions a schema may hold.
+pub const MAX_PATTERNS: usize = 256;
+/// How much memory one compiled regular expression may take.
+const MAX_PATTERN_BYTES: usize = 256 * 1024;
+
+/// A compiled schema. Cheap to clone.
+#[derive(Clone)]
+pub struct Schema(Arc<Compiled>);
+
+struct Compiled {
+    plan: Option<Plan>,
+    /// `None` accepts everything.
+    full: Option<(Validator, Graph)>,
+}
+
+impl Schema {
+    /// Compiles `schema`.
+    ///
+    /// # Errors
+    /// When the dialect is not supported, a bound is exceeded, the schema is not valid for its dialect, or a
+    /// reference leads out of it.
+    pub fn compile(schema: &JsonObject) -> Result<Self, SchemaProblem> {
+        // First of all, because everything after it recurses.
+        let graph = Graph::build(schema)?;
+        let value = JsonValue::Object(schema.clone());
+        let patterns = PatternOptions::regex()
+            .size_limit(MAX_PATTERN_BYTES)
+            .dfa_size_limit(MAX_PATTERN_BYTES);
+        let validator = jsonschema::options()
+            .with_draft(Draft::Draft202012)
+            .with_pattern_options(patterns)
+            .offline()
+            .build(&value)
+            .map_err(|error| problem(&error))?;
+        Ok(Self(Arc::new(Compiled {
+            plan: fast::compile(schema),
+            full: Some((validator, graph)),
+        })))
+    }
+
+    /// Compiles the schema of a tool's arguments, which must describe an object (`server/tools#tool`).
+    ///
+    /// # Errors
+    /// As [`compile`](Self::compile), and when the root lacks `"type": "object"`.
+    pub fn compile_arguments(schema: &JsonObject) -> Result<Self, SchemaProblem> {
+        if schema.get("type").and_then(JsonValue::as_str) != Some("object") {
+            return Err(SchemaProblem::NotAnObject);
+        }
+        Self::compile(schema)
+    }
+
+    /// The schema that any value matches.
+    #[must_use]
+    pub fn accept_everything() -> Self {
+        Self(Arc::new(Compiled {
+            plan: Some(Plan::anything()),
+            full: None,
+        }))
+    }
+
+    /// Checks a value.
+    ///
+    /// Plain schemas are checked on the text itself, without building the value.
+    ///
+    /// # Errors
+    /// What does not match, in words for whoever made the value. A value that would take this schema too many
+    /// evaluations does not match either.
+    pub fn check(&self, text: &RawJson) -> Result<(), Violations> {
+        if self.decides_fast(text) {
+            return Ok(());
+        }
+        let Some((validator, graph)) = &self.0.full else {
+            return Ok(());
+        };
+        let value: JsonValue = text
+            .decode()
+            .map_err(|error| Violations::unreadable(&error))?;
+        let cost =
+            Cost::of(graph, &value, text.as_bytes().len()).map_err(|_| Violations::too_costly())?;
+        if validator.is_valid(&value) {
+            return Ok(());
+        }
+        Err(match cost {
+            Cost::Small => Violations::collect(validator.iter_errors(&value)),
+            // Collecting errors costs many times what deciding costs, so a large value gets no more than the verdict.
+            Cost::Large => Violations::somewhere(),
+        })
+    }
+
+    /// Whether the text alone shows that the value matches.
+    fn decides_fast(&self, text: &RawJson) -> bool {
+        self.0
+            .plan
+            .as_ref()
+            .is_some_and(|plan| plan.check(text.as_str()) == Verdict::Valid)
+    }
+}
+
+impl fmt::Debug for Schema {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Schema")
+            .field("plain", &self.0.plan.is_some())
+            .finish_non_exhaustive()
+    }
+}
+
+fn problem(error: &jsonschema::ValidationError<'_>) -> SchemaProblem {
+    match error.kind() {
+        ValidationErrorKind::Referencing(jsonschema::ReferencingError::Unretrievable {
+            uri,
+            ..
+        }) => SchemaProblem::ExternalRef(uri.clone()),
+        ValidationErrorKind::Format { format } if format == "regex" => {
+            SchemaProblem::Invalid(format!(
+                "{} (look-around and back-references are not supported)",
+                violations::message(error)
+            ))
+        }
+        _ => SchemaProblem::Invalid(violations::message(error)),
+    }
+}

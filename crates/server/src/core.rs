@@ -1,0 +1,167 @@
+//! The server's insides: what all of its clones share.
+
+use crate::catalogue::{Catalogue, ListSettings};
+use crate::listen::Hub;
+use crate::render::{Cache, ResultText, Stamp};
+use arc_swap::ArcSwap;
+use carryall_proto::inbound::SUPPORTED_VERSIONS;
+use carryall_proto::listen::Change;
+use carryall_types::{JsonObject, PromptsCapability, RawJson, ResourcesCapability, ServerCapabilities, ToolsCapability};
+use std::any::{Any, TypeId};
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+pub(crate) struct Core {
+    pub(crate) stamp: Stamp,
+    pub(crate) settings: Settings,
+    pub(crate) states: HashMap<TypeId, Arc<dyn Any + Send + Sync>>,
+    pub(crate) catalogue: ArcSwap<Catalogue>,
+    pub(crate) features: ArcSwap<Features>,
+    pub(crate) discover: ArcSwap<RawJson>,
+    pub(crate) hub: Arc<Hub>,
+    /// Calls of handlers that are running now.
+    pub(crate) running: AtomicUsize,
+    /// Serialises changes; readers never wait for it.
+    changing: Mutex<()>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Settings {
+    pub(crate) lists: ListSettings,
+    pub(crate) discover_cache: Cache,
+    pub(crate) instructions: Option<String>,
+    pub(crate) extensions: JsonObject,
+    pub(crate) experimental: JsonObject,
+    pub(crate) timeout: Option<Duration>,
+    pub(crate) max_running: usize,
+    pub(crate) max_listeners: usize,
+    pub(crate) max_resource_subscriptions: usize,
+}
+
+/// Which features the server advertises. A feature that was once advertised stays, even when its list gets empty.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Features {
+    pub(crate) tools: bool,
+    pub(crate) prompts: bool,
+    pub(crate) resources: bool,
+    pub(crate) completions: bool,
+    pub(crate) logging: bool,
+}
+
+impl Core {
+    pub(crate) fn new(
+        stamp: Stamp,
+        settings: Settings,
+        states: HashMap<TypeId, Arc<dyn Any + Send + Sync>>,
+        mut catalogue: Catalogue,
+        features: Features,
+    ) -> Self {
+        catalogue.prepare(settings.lists, &stamp);
+        let core = Self {
+            stamp,
+            settings,
+            states,
+            catalogue: ArcSwap::from_pointee(Catalogue::default()),
+            features: ArcSwap::from_pointee(features),
+            discover: ArcSwap::from_pointee(RawJson::EMPTY_OBJECT),
+            hub: Arc::default(),
+            running: AtomicUsize::new(0),
+            changing: Mutex::new(()),
+        };
+        core.publish(catalogue);
+        core
+    }
+
+    /// Changes the catalogue and tells the listeners about the lists that differ.
+    pub(crate) fn change<T>(&self, change: impl FnOnce(&mut Catalogue) -> Result<T, String>) -> Result<T, String> {
+        let guard = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = self.catalogue.load_full();
+        let mut catalogue = Catalogue::clone(&before);
+        let value = change(&mut catalogue)?;
+        catalogue.prepare(self.settings.lists, &self.stamp);
+        let tools = differs(&before.tools, &catalogue.tools);
+        let prompts = differs(&before.prompts, &catalogue.prompts);
+        let resources =
+            differs(&before.resources, &catalogue.resources) || differs(&before.templates, &catalogue.templates);
+        self.publish(catalogue);
+        drop(guard);
+        for (changed, what) in [(tools, Change::Tools), (prompts, Change::Prompts), (resources, Change::Resources)] {
+            if changed {
+                self.hub.publish(&what);
+            }
+        }
+        Ok(value)
+    }
+
+    fn publish(&self, catalogue: Catalogue) {
+        let mut features = **self.features.load();
+        features.tools |= !catalogue.tools.is_empty();
+        features.prompts |= !catalogue.prompts.is_empty();
+        features.resources |= !catalogue.resources.is_empty() || !catalogue.templates.is_empty();
+        features.completions |= !catalogue.completions.is_empty();
+        self.features.store(Arc::new(features));
+        self.discover.store(Arc::new(self.render_discover(features)));
+        self.catalogue.store(Arc::new(catalogue));
+    }
+
+    pub(crate) fn capabilities(&self, features: Features) -> ServerCapabilities {
+        let mut capabilities = ServerCapabilities::default();
+        if features.tools {
+            capabilities.tools = Some(ToolsCapability { list_changed: Some(true), ..Default::default() });
+        }
+        if features.prompts {
+            capabilities.prompts = Some(PromptsCapability { list_changed: Some(true), ..Default::default() });
+        }
+        if features.resources {
+            let resources = ResourcesCapability { subscribe: Some(true), list_changed: Some(true), ..Default::default() };
+            capabilities.resources = Some(resources);
+        }
+        capabilities.completions = features.completions.then(JsonObject::new);
+        capabilities.logging = features.logging.then(JsonObject::new);
+        let some = |map: &JsonObject| (!map.is_empty()).then(|| map.clone());
+        capabilities.extensions = some(&self.settings.extensions);
+        capabilities.experimental = some(&self.settings.experimental);
+        capabilities
+    }
+
+    fn render_discover(&self, features: Features) -> RawJson {
+        let versions: Vec<&str> = SUPPORTED_VERSIONS.iter().map(|version| version.as_str()).collect();
+        let versions = serde_json::to_vec(&versions).unwrap_or_default();
+        let capabilities = serde_json::to_vec(&self.capabilities(features)).unwrap_or_default();
+        let mut out = ResultText::start("complete", 512);
+        out.raw_member("supportedVersions", &versions);
+        out.raw_member("capabilities", &capabilities);
+        if let Some(instructions) = &self.settings.instructions {
+            out.raw_member("instructions", &serde_json::to_vec(instructions).unwrap_or_default());
+        }
+        out.cache(self.settings.discover_cache);
+        out.finish(None, &self.stamp)
+    }
+
+    /// Takes one of the places for running handlers, or finds that there is none.
+    pub(crate) fn enter(self: &Arc<Self>) -> Option<Place> {
+        if self.running.fetch_add(1, Ordering::Relaxed) >= self.settings.max_running {
+            self.running.fetch_sub(1, Ordering::Relaxed);
+            return None;
+        }
+        Some(Place(Arc::clone(self)))
+    }
+}
+
+/// A place among the running handlers, given back when dropped.
+pub(crate) struct Place(Arc<Core>);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.running.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+fn differs<T: crate::catalogue::Listed>(
+    before: &crate::catalogue::List<T>,
+    after: &crate::catalogue::List<T>,
+) -> bool {
+    !before.iter().map(|e| (e.key(), e.json())).eq(after.iter().map(|e| (e.key(), e.json())))
+}

@@ -1,0 +1,299 @@
+//! What a handler knows about the call it answers, and how it speaks while it works.
+
+use crate::core::Core;
+use crate::outbox::Outbox;
+use crate::output::Failure;
+use carryall_proto::progress::Progress;
+use carryall_proto::{Call, Meta, Notification, Principal};
+use carryall_types::{
+    ClientCapabilities, ErrorObject, InputResponses, JsonObject, JsonValue, LoggingLevel, RawJson, RequestId, code, notification,
+};
+use serde::Serialize;
+use std::any::{Any, TypeId};
+use std::fmt;
+use std::ops::Deref;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// The least time between two progress notifications of one call; those in between are dropped
+/// (`basic/patterns/progress#implementation-notes`).
+const PROGRESS_INTERVAL: Duration = Duration::from_millis(10);
+/// How many log messages one call may send before further ones are dropped.
+const LOG_LIMIT: u32 = 1000;
+
+/// The context of one call. Cheap to clone; clones may move into tasks, and fall silent when the call has ended.
+#[derive(Clone)]
+pub struct Ctx(Arc<Inner>);
+
+struct Inner {
+    call: Box<Call>,
+    core: Arc<Core>,
+    outbox: Outbox,
+    speech: Mutex<Speech>,
+}
+
+struct Speech {
+    progress: Progress,
+    since: Option<Instant>,
+    logged: u32,
+}
+
+impl Ctx {
+    pub(crate) fn new(call: Box<Call>, core: Arc<Core>) -> Self {
+        let speech = Speech { progress: Progress::new(PROGRESS_INTERVAL), since: None, logged: 0 };
+        Self(Arc::new(Inner { call, core, outbox: Outbox::default(), speech: Mutex::new(speech) }))
+    }
+
+    pub(crate) fn call(&self) -> &Call {
+        &self.0.call
+    }
+
+    pub(crate) fn core(&self) -> &Arc<Core> {
+        &self.0.core
+    }
+
+    pub(crate) fn outbox(&self) -> &Outbox {
+        &self.0.outbox
+    }
+
+    /// The id of the request.
+    #[must_use]
+    pub fn request_id(&self) -> &RequestId {
+        &self.0.call.id
+    }
+
+    /// The request's `_meta`.
+    #[must_use]
+    pub fn meta(&self) -> &Meta {
+        &self.0.call.meta
+    }
+
+    /// What the client can do, for this request alone.
+    #[must_use]
+    pub fn client_capabilities(&self) -> &ClientCapabilities {
+        &self.0.call.meta.client_capabilities
+    }
+
+    /// The authenticated caller, when the server has an authorization layer.
+    #[must_use]
+    pub fn principal(&self) -> Option<&Principal> {
+        self.0.call.principal.as_deref()
+    }
+
+    /// The HTTP headers of the request, on that binding.
+    #[must_use]
+    pub fn headers(&self) -> Option<&http::HeaderMap> {
+        self.0.call.headers.as_deref()
+    }
+
+    /// What layers in front of the server have left for handlers.
+    #[must_use]
+    pub fn extensions(&self) -> &http::Extensions {
+        &self.0.call.extensions
+    }
+
+    /// The state of type `T` that was given to [`ServerBuilder::state`](crate::ServerBuilder::state).
+    #[must_use]
+    pub fn state<T: Send + Sync + 'static>(&self) -> Option<Arc<T>> {
+        let state = self.0.core.states.get(&TypeId::of::<T>())?;
+        let state: Arc<dyn Any + Send + Sync> = Arc::clone(state);
+        state.downcast().ok()
+    }
+
+    /// The answers that this round brings (`basic/patterns/mrtr`). Empty in the first round.
+    ///
+    /// # Errors
+    /// `-32602` when they are not an object.
+    pub fn input_responses(&self) -> Result<InputResponses, Failure> {
+        match self.0.call.params.get("inputResponses") {
+            None => Ok(InputResponses::default()),
+            Some(raw) => raw
+                .decode()
+                .map_err(|error| Failure::invalid_params(format!("Malformed inputResponses: {error}"))),
+        }
+    }
+
+    /// The `requestState` that this round brings back: text that the client may have altered.
+    ///
+    /// # Errors
+    /// `-32602` when it is not a string.
+    pub fn request_state(&self) -> Result<Option<String>, Failure> {
+        match self.0.call.params.get("requestState") {
+            None => Ok(None),
+            Some(raw) => raw
+                .decode()
+                .map_err(|error| Failure::invalid_params(format!("Malformed requestState: {error}"))),
+        }
+    }
+
+    /// Refuses the call with `-32021` unless the client declared all of `required` on this request.
+    ///
+    /// # Errors
+    /// The error, naming what is missing.
+    pub fn require(&self, required: &ClientCapabilities) -> Result<(), Failure> {
+        match required.missing_from(self.client_capabilities()) {
+            None => Ok(()),
+            Some(missing) => Err(Failure::protocol(missing_capabilities(&[missing]))),
+        }
+    }
+
+    /// Tells the client how far the call has come, if it asked for that. `progress` has to grow from one report to the
+    /// next; a report that does not grow, or follows too soon, is dropped. Waits while the client is too slow. Cancel
+    /// safe.
+    pub async fn progress(&self, progress: f64, total: Option<f64>, message: Option<&str>) {
+        let Some(token) = &self.0.call.meta.progress_token else { return };
+        {
+            let mut speech = self.0.speech.lock().unwrap_or_else(PoisonError::into_inner);
+            let now = speech.since.get_or_insert_with(Instant::now).elapsed();
+            if !speech.progress.admit(now, progress, total) {
+                return;
+            }
+        }
+        let params = ProgressParams { progress_token: token, progress: Number(progress), total: total.map(Number), message };
+        self.notify(notification::PROGRESS, &params).await;
+    }
+
+    /// Sends a log message, if the client asked for that level on this request and the server declares `logging`.
+    ///
+    /// Secrets, personal data and internals do not belong in it (`server/utilities/logging#security`). Messages beyond
+    /// 1,000 in one call are dropped.
+    #[deprecated(note = "SEP-2577: logging is deprecated since 2026-07-28, removal from 2027-07-28 at the earliest; \
+                         log to stderr or OpenTelemetry instead")]
+    pub async fn log(&self, level: LoggingLevel, logger: Option<&str>, data: impl Into<JsonValue> + Send) {
+        let wanted = self.0.call.meta.log_level.as_ref().is_some_and(|least| level >= *least);
+        if !wanted || !self.0.core.features.load().logging {
+            return;
+        }
+        {
+            let mut speech = self.0.speech.lock().unwrap_or_else(PoisonError::into_inner);
+            speech.logged += 1;
+            if speech.logged > LOG_LIMIT {
+                return;
+            }
+        }
+        let data = data.into();
+        self.notify(notification::MESSAGE, &LogParams { level, logger, data: &data }).await;
+    }
+
+    async fn notify<T: Serialize>(&self, method: &'static str, params: &T) {
+        // Strings, numbers and JSON values always serialise.
+        let Ok(params) = carryall_proto::json::to_vec(params) else { return };
+        let params = RawJson::from_trusted(params.into());
+        self.0.outbox.send(Notification::new(method, params)).await;
+    }
+}
+
+/// `-32021` with what is missing (`basic/index#_meta`).
+pub(crate) fn missing_capabilities(missing: &[ClientCapabilities]) -> ErrorObject {
+    let mut names = JsonValue::Object(JsonObject::new());
+    for capabilities in missing {
+        merge(&mut names, serde_json::to_value(capabilities).unwrap_or_default());
+    }
+    let data = RawJson::from(&serde_json::json!({"requiredCapabilities": names}));
+    ErrorObject::new(
+        code::MISSING_REQUIRED_CLIENT_CAPABILITY,
+        format!("The request needs client capabilities that it does not declare: {names}"),
+    )
+    .with_data(data)
+}
+
+/// Adds the members of one object to another, all the way down.
+fn merge(into: &mut JsonValue, from: JsonValue) {
+    match (into, from) {
+        (JsonValue::Object(into), JsonValue::Object(from)) => {
+            for (name, value) in from {
+                merge(into.entry(name).or_insert_with(|| JsonValue::Object(JsonObject::new())), value);
+            }
+        }
+        (into, from) => *into = from,
+    }
+}
+
+/// A number that is written as an integer when it is one.
+struct Number(f64);
+
+impl Serialize for Number {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        const EXACT: f64 = 9_007_199_254_740_992.0;
+        #[allow(clippy::cast_possible_truncation)]
+        if self.0.fract() == 0.0 && self.0.abs() < EXACT {
+            serializer.serialize_i64(self.0 as i64)
+        } else {
+            serializer.serialize_f64(self.0)
+        }
+    }
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ProgressParams<'a> {
+    progress_token: &'a carryall_types::ProgressToken,
+    progress: Number,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    total: Option<Number>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct LogParams<'a> {
+    level: LoggingLevel,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    logger: Option<&'a str>,
+    data: &'a JsonValue,
+}
+
+impl fmt::Debug for Ctx {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ctx").field("call", &self.0.call).finish_non_exhaustive()
+    }
+}
+
+/// What a handler may take as a parameter besides its arguments.
+pub trait FromCtx: Sized {
+    /// Takes it from the context of the call.
+    ///
+    /// # Errors
+    /// When the call does not have it.
+    fn from_ctx(ctx: &Ctx) -> Result<Self, Failure>;
+}
+
+impl FromCtx for Ctx {
+    fn from_ctx(ctx: &Ctx) -> Result<Self, Failure> {
+        Ok(ctx.clone())
+    }
+}
+
+/// The server's state of type `T`, as given to [`ServerBuilder::state`](crate::ServerBuilder::state).
+#[derive(Debug)]
+pub struct State<T>(pub Arc<T>);
+
+impl<T> Clone for State<T> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<T> Deref for State<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.0
+    }
+}
+
+impl<T: Send + Sync + 'static> FromCtx for State<T> {
+    fn from_ctx(ctx: &Ctx) -> Result<Self, Failure> {
+        ctx.state().map(Self).ok_or_else(|| {
+            tracing::error!("a handler takes State<{}>, which the server was not given", std::any::type_name::<T>());
+            Failure::protocol(ErrorObject::internal())
+        })
+    }
+}
+
+/// The authenticated caller. A handler that takes it refuses anonymous calls.
+impl FromCtx for Principal {
+    fn from_ctx(ctx: &Ctx) -> Result<Self, Failure> {
+        ctx.principal().cloned().ok_or_else(|| Failure::invalid_params("This call needs an authenticated caller"))
+    }
+}

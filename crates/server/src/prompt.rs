@@ -1,0 +1,226 @@
+//! Prompts: templates that people choose.
+
+use crate::access::Access;
+use crate::ctx::Ctx;
+use crate::output::Failure;
+use carryall_proto::{BoxFuture, Principal};
+use carryall_types::{ContentBlock, GetPromptResult, Icon, Prompt as Definition, PromptArgument, PromptMessage, RawJson, Role};
+use std::collections::HashMap;
+use std::fmt;
+use std::future::Future;
+use std::str::FromStr;
+use std::sync::Arc;
+
+/// A prompt as the server offers it. The macro `#[prompt]` makes one from a function.
+#[derive(Clone)]
+pub struct Prompt {
+    pub(crate) definition: Definition,
+    pub(crate) handler: Handler,
+    pub(crate) access: Access,
+}
+
+pub(crate) type Handler = Arc<dyn Fn(Ctx, PromptArguments) -> BoxFuture<Result<GetPromptResult, Failure>> + Send + Sync>;
+
+/// Anything that [`ServerBuilder::prompt`](crate::ServerBuilder::prompt) takes.
+pub trait IntoPrompt {
+    /// The prompt.
+    fn into_prompt(self) -> Prompt;
+}
+
+impl IntoPrompt for Prompt {
+    fn into_prompt(self) -> Prompt {
+        self
+    }
+}
+
+impl Prompt {
+    /// A prompt that `handler` fills in. Its arguments are declared with [`Prompt::argument`].
+    pub fn new<F, Fut, R>(name: impl Into<String>, handler: F) -> Self
+    where
+        F: Fn(Ctx, PromptArguments) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = R> + Send + 'static,
+        R: IntoPromptResult + 'static,
+    {
+        let handler: Handler = Arc::new(move |ctx, arguments| {
+            let result = handler(ctx, arguments);
+            Box::pin(async move { result.await.into_result() })
+        });
+        Self { definition: Definition::new(name), handler, access: Access::Anyone }
+    }
+
+    /// The name under which clients get the prompt.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.definition.name
+    }
+
+    /// What the prompt is for.
+    #[must_use]
+    pub fn description(mut self, description: impl Into<String>) -> Self {
+        self.definition.description = Some(description.into());
+        self
+    }
+
+    /// What people see as its name.
+    #[must_use]
+    pub fn title(mut self, title: impl Into<String>) -> Self {
+        self.definition.title = Some(title.into());
+        self
+    }
+
+    /// Adds an icon.
+    #[must_use]
+    pub fn icon(mut self, icon: Icon) -> Self {
+        self.definition.icons.get_or_insert_default().push(icon);
+        self
+    }
+
+    /// Declares an argument. A request that leaves out a required one is refused before the handler runs.
+    #[must_use]
+    pub fn argument(mut self, name: impl Into<String>, description: impl Into<String>, required: bool) -> Self {
+        let description = description.into();
+        let mut argument = PromptArgument::new(name);
+        argument.description = (!description.is_empty()).then_some(description);
+        argument.required = Some(required);
+        self.definition.arguments.get_or_insert_default().push(argument);
+        self
+    }
+
+    /// Only callers with this scope see the prompt and may get it.
+    #[must_use]
+    pub fn requires_scope(mut self, scope: impl Into<String>) -> Self {
+        self.access = Access::scope(scope);
+        self
+    }
+
+    /// Only callers for whom `allowed` holds see the prompt and may get it.
+    #[must_use]
+    pub fn visible_if(mut self, allowed: impl Fn(Option<&Principal>) -> bool + Send + Sync + 'static) -> Self {
+        self.access = Access::rule(allowed);
+        self
+    }
+}
+
+impl fmt::Debug for Prompt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Prompt").field("definition", &self.definition).finish_non_exhaustive()
+    }
+}
+
+/// The arguments of a `prompts/get`: strings by name.
+#[derive(Clone, Debug, Default)]
+pub struct PromptArguments(HashMap<String, String>);
+
+impl PromptArguments {
+    pub(crate) fn parse(raw: Option<RawJson>) -> Result<Self, Failure> {
+        match raw {
+            None => Ok(Self::default()),
+            Some(raw) => raw.decode().map(Self).map_err(|_| {
+                Failure::invalid_params("Invalid prompt arguments: every value has to be a string")
+            }),
+        }
+    }
+
+    /// One argument as text.
+    #[must_use]
+    pub fn text(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(String::as_str)
+    }
+
+    /// A required argument as `T`.
+    ///
+    /// # Errors
+    /// `-32602` when it is missing or does not parse.
+    pub fn get<T: FromStr>(&self, name: &str) -> Result<T, Failure>
+    where
+        T::Err: fmt::Display,
+    {
+        self.optional(name)?.ok_or_else(|| Failure::invalid_params(format!("Missing required argument: {name}")))
+    }
+
+    /// An optional argument as `T`.
+    ///
+    /// # Errors
+    /// `-32602` when it does not parse.
+    pub fn optional<T: FromStr>(&self, name: &str) -> Result<Option<T>, Failure>
+    where
+        T::Err: fmt::Display,
+    {
+        let parse = |text: &str| {
+            text.parse().map_err(|error| Failure::invalid_params(format!("Invalid argument {name}: {error}")))
+        };
+        self.text(name).map(parse).transpose()
+    }
+}
+
+/// What a prompt may return.
+pub trait IntoPromptResult {
+    /// The messages, or why there are none.
+    ///
+    /// # Errors
+    /// When the prompt cannot be filled in.
+    fn into_result(self) -> Result<GetPromptResult, Failure>;
+}
+
+impl IntoPromptResult for GetPromptResult {
+    fn into_result(self) -> Result<GetPromptResult, Failure> {
+        Ok(self)
+    }
+}
+
+impl IntoPromptResult for Vec<PromptMessage> {
+    fn into_result(self) -> Result<GetPromptResult, Failure> {
+        Ok(GetPromptResult::new(self))
+    }
+}
+
+impl IntoPromptResult for PromptMessage {
+    fn into_result(self) -> Result<GetPromptResult, Failure> {
+        vec![self].into_result()
+    }
+}
+
+impl IntoPromptResult for String {
+    fn into_result(self) -> Result<GetPromptResult, Failure> {
+        PromptMessage::new(Role::User, ContentBlock::text(self)).into_result()
+    }
+}
+
+impl IntoPromptResult for &'static str {
+    fn into_result(self) -> Result<GetPromptResult, Failure> {
+        self.to_owned().into_result()
+    }
+}
+
+impl<T: IntoPromptResult, E: Into<Failure>> IntoPromptResult for Result<T, E> {
+    fn into_result(self) -> Result<GetPromptResult, Failure> {
+        self.map_err(Into::into)?.into_result()
+    }
+}
+
+/// A prompt in the catalogue.
+pub(crate) struct PromptEntry {
+    pub(crate) prompt: Prompt,
+    pub(crate) json: RawJson,
+}
+
+impl PromptEntry {
+    pub(crate) fn new(prompt: Prompt) -> Result<Self, String> {
+        let name = &prompt.definition.name;
+        if name.is_empty() {
+            return Err("a prompt needs a name".into());
+        }
+        let json = RawJson::from_value(&prompt.definition).map_err(|error| format!("prompt {name:?}: {error}"))?;
+        Ok(Self { prompt, json })
+    }
+
+    /// Refuses arguments that lack a required one (`server/prompts#implementation-considerations`).
+    pub(crate) fn check(&self, arguments: &PromptArguments) -> Result<(), Failure> {
+        let declared = self.prompt.definition.arguments.as_deref().unwrap_or_default();
+        let missing = declared.iter().find(|a| a.required == Some(true) && arguments.text(&a.name).is_none());
+        match missing {
+            None => Ok(()),
+            Some(argument) => Err(Failure::invalid_params(format!("Missing required argument: {}", argument.name))),
+        }
+    }
+}

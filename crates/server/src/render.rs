@@ -1,0 +1,171 @@
+//! Results to JSON text, with what every result carries (`basic/index#_meta`).
+
+use carryall_proto::json;
+use carryall_types::{CacheScope, ContentBlock, JsonObject, JsonValue, RawJson};
+use serde::Serialize;
+
+use crate::output::ToolOutput;
+
+/// What a server puts on all of its results.
+#[derive(Debug)]
+pub(crate) struct Stamp {
+    /// `"io.modelcontextprotocol/serverInfo":{...}`, or nothing when the author turned it off.
+    server_info: Vec<u8>,
+    server_info_value: JsonValue,
+}
+
+/// How long and by whom a result may be kept (`server/utilities/caching`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cache {
+    /// Milliseconds for which a client may take the result as fresh.
+    pub ttl_ms: u64,
+    /// Who may share it. `Public` promises that the result is the same for every caller.
+    pub scope: CacheScope,
+}
+
+impl Default for Cache {
+    /// Not fresh at all and not shared.
+    fn default() -> Self {
+        Self { ttl_ms: 0, scope: CacheScope::Private }
+    }
+}
+
+impl Stamp {
+    pub(crate) fn new(server_info: Option<JsonValue>) -> Self {
+        let mut text = Vec::new();
+        if let Some(info) = &server_info {
+            json::write_str(&mut text, carryall_proto::key::SERVER_INFO);
+            text.push(b':');
+            text.extend_from_slice(info.to_string().as_bytes());
+        }
+        Self { server_info: text, server_info_value: server_info.unwrap_or_default() }
+    }
+
+    /// A tool's output as a `CallToolResult`.
+    pub(crate) fn tool_output(&self, output: &ToolOutput) -> Result<RawJson, json::WriteError> {
+        let text: usize = output.content.iter().map(size_hint).sum();
+        let structured = output.structured.as_ref().map_or(0, |value| value.as_bytes().len());
+        let mut out = ResultText::start("complete", text + structured + 192 + self.server_info.len());
+        out.member("content", &output.content)?;
+        if let Some(structured) = &output.structured {
+            out.raw_member("structuredContent", structured.as_bytes());
+        }
+        if output.is_error {
+            out.raw_member("isError", b"true");
+        }
+        Ok(out.finish(output.meta.as_ref(), self))
+    }
+
+    /// Any result type whose `_meta` the caller has taken out.
+    pub(crate) fn result<T: Serialize>(
+        &self,
+        result_type: &str,
+        value: &T,
+        meta: Option<&JsonObject>,
+    ) -> Result<RawJson, json::WriteError> {
+        let mut out = ResultText::start(result_type, 256 + self.server_info.len());
+        out.splice(value)?;
+        Ok(out.finish(meta, self))
+    }
+
+    /// One page of a list.
+    pub(crate) fn page<'a>(
+        &self,
+        member: &str,
+        items: impl Iterator<Item = &'a RawJson>,
+        next_cursor: Option<&str>,
+        cache: Cache,
+    ) -> RawJson {
+        let mut out = ResultText::start("complete", 1024);
+        out.key(member);
+        out.0.push(b'[');
+        for (i, item) in items.enumerate() {
+            if i > 0 {
+                out.0.push(b',');
+            }
+            out.0.extend_from_slice(item.as_bytes());
+        }
+        out.0.push(b']');
+        if let Some(cursor) = next_cursor {
+            out.key("nextCursor");
+            json::write_str(&mut out.0, cursor);
+        }
+        out.cache(cache);
+        out.finish(None, self)
+    }
+}
+
+fn size_hint(block: &ContentBlock) -> usize {
+    match block {
+        ContentBlock::Text(text) => text.text.len() + 32,
+        ContentBlock::Image(image) => image.data.len() + 64,
+        ContentBlock::Audio(audio) => audio.data.len() + 64,
+        _ => 256,
+    }
+}
+
+/// A result object being written.
+pub(crate) struct ResultText(Vec<u8>);
+
+impl ResultText {
+    pub(crate) fn start(result_type: &str, capacity: usize) -> Self {
+        let mut out = Vec::with_capacity(capacity);
+        out.extend_from_slice(b"{\"resultType\":");
+        json::write_str(&mut out, result_type);
+        Self(out)
+    }
+
+    fn key(&mut self, key: &str) {
+        self.0.push(b',');
+        json::write_str(&mut self.0, key);
+        self.0.push(b':');
+    }
+
+    fn member<T: Serialize>(&mut self, key: &str, value: &T) -> Result<(), json::WriteError> {
+        self.key(key);
+        json::write_value(&mut self.0, value)
+    }
+
+    pub(crate) fn raw_member(&mut self, key: &str, value: &[u8]) {
+        self.key(key);
+        self.0.extend_from_slice(value);
+    }
+
+    pub(crate) fn cache(&mut self, cache: Cache) {
+        self.raw_member("ttlMs", cache.ttl_ms.to_string().as_bytes());
+        self.raw_member("cacheScope", if cache.scope == CacheScope::Public { b"\"public\"" } else { b"\"private\"" });
+    }
+
+    /// Writes the members of an object in line.
+    fn splice<T: Serialize>(&mut self, object: &T) -> Result<(), json::WriteError> {
+        let start = self.0.len();
+        json::write_value(&mut self.0, object)?;
+        self.0.pop();
+        if self.0.len() == start + 1 {
+            self.0.truncate(start);
+        } else {
+            self.0[start] = b',';
+        }
+        Ok(())
+    }
+
+    pub(crate) fn finish(mut self, meta: Option<&JsonObject>, stamp: &Stamp) -> RawJson {
+        match meta {
+            Some(meta) if !meta.is_empty() => {
+                let mut meta = meta.clone();
+                if !stamp.server_info.is_empty() {
+                    meta.insert(carryall_proto::key::SERVER_INFO.into(), stamp.server_info_value.clone());
+                }
+                self.raw_member("_meta", JsonValue::Object(meta).to_string().as_bytes());
+            }
+            _ if stamp.server_info.is_empty() => {}
+            _ => {
+                self.0.extend_from_slice(b",\"_meta\":{");
+                self.0.extend_from_slice(&stamp.server_info);
+                self.0.push(b'}');
+            }
+        }
+        self.0.push(b'}');
+        RawJson::from_trusted(self.0.into())
+    }
+}

@@ -1,0 +1,442 @@
+//! The server, and how to build and change one.
+
+use crate::catalogue::{Catalogue, ListSettings};
+use crate::completion::{self, CompletionKey, IntoSuggestions, Of, Typed};
+use crate::core::{Core, Features, Settings};
+use crate::ctx::Ctx;
+use crate::dispatch;
+use crate::prompt::IntoPrompt;
+use crate::render::{Cache, Stamp};
+use crate::resource::IntoResource;
+use crate::running::ServerFuture;
+use crate::tool::IntoTool;
+use carryall_proto::listen::Change;
+use carryall_proto::{Call, CallError, Reply, SharedService};
+use carryall_types::{CacheScope, Icon, Implementation, JsonObject, JsonValue, meta_key};
+use std::any::{Any, TypeId};
+use std::collections::HashMap;
+use std::convert::Infallible;
+use std::fmt;
+use std::future::Future;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+use tower_layer::Layer;
+use tower_service::Service;
+
+/// An MCP server: a cheap handle, all clones of which are the same server.
+#[derive(Clone)]
+pub struct Server {
+    core: Arc<Core>,
+    layered: Option<SharedService>,
+}
+
+impl Server {
+    /// Begins a server with this name and version.
+    // The builder is what everybody wants next.
+    #[allow(clippy::new_ret_no_self)]
+    #[must_use]
+    pub fn new(name: impl Into<String>, version: impl Into<String>) -> ServerBuilder {
+        ServerBuilder::new(Implementation::new(name, version))
+    }
+
+    /// Adds, replaces and removes tools, prompts and resources while the server runs. All changes of one call become
+    /// visible at once, and the listeners of each list that differs are told.
+    ///
+    /// # Errors
+    /// When an entry is not valid; then nothing has changed.
+    pub fn change<T>(&self, change: impl FnOnce(&mut CatalogueChange<'_>) -> T) -> Result<T, BuildError> {
+        let changed = self.core.change(|catalogue| {
+            let mut edit = CatalogueChange { catalogue, problems: Vec::new() };
+            let value = change(&mut edit);
+            if edit.problems.is_empty() { Ok(value) } else { Err(edit.problems.join("; ")) }
+        });
+        changed.map_err(BuildError)
+    }
+
+    /// Tells the listeners of this resource that its content has changed.
+    pub fn resource_updated(&self, uri: &str) {
+        self.core.hub.publish(&Change::Resource(uri.into()));
+    }
+
+    /// Ends all subscriptions with their closing result. Calls go on being answered.
+    pub fn close_subscriptions(&self) {
+        self.core.hub.close();
+    }
+
+    /// How many subscriptions are open.
+    #[must_use]
+    pub fn subscriptions(&self) -> usize {
+        self.core.hub.len()
+    }
+}
+
+impl Service<Call> for Server {
+    type Response = Reply;
+    type Error = Infallible;
+    type Future = ServerFuture;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, call: Call) -> ServerFuture {
+        match &self.layered {
+            None => dispatch::answer(&self.core, call),
+            Some(service) => {
+                let id = call.id.clone();
+                ServerFuture::layered(service.answer(call), id)
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Server").finish_non_exhaustive()
+    }
+}
+
+/// What can be changed while the server runs; see [`Server::change`].
+pub struct CatalogueChange<'a> {
+    catalogue: &'a mut Catalogue,
+    problems: Vec<String>,
+}
+
+impl CatalogueChange<'_> {
+    /// Adds a tool, or replaces the one of its name.
+    pub fn tool(&mut self, tool: impl IntoTool) -> &mut Self {
+        let added = self.catalogue.add_tool(tool.into_tool());
+        self.note(added)
+    }
+
+    /// Adds a prompt, or replaces the one of its name.
+    pub fn prompt(&mut self, prompt: impl IntoPrompt) -> &mut Self {
+        let added = self.catalogue.add_prompt(prompt.into_prompt());
+        self.note(added)
+    }
+
+    /// Adds a resource or template, or replaces the one of its URI.
+    pub fn resource(&mut self, resource: impl IntoResource) -> &mut Self {
+        let added = self.catalogue.add_resource(resource.into_resource());
+        self.note(added)
+    }
+
+    /// Removes a tool. Returns whether there was one.
+    pub fn remove_tool(&mut self, name: &str) -> bool {
+        self.catalogue.tools.remove(name)
+    }
+
+    /// Removes a prompt. Returns whether there was one.
+    pub fn remove_prompt(&mut self, name: &str) -> bool {
+        self.catalogue.prompts.remove(name)
+    }
+
+    /// Removes the resource or template with this URI. Returns whether there was one.
+    pub fn remove_resource(&mut self, uri: &str) -> bool {
+        self.catalogue.resources.remove(uri) | self.catalogue.templates.remove(uri)
+    }
+
+    fn note(&mut self, added: Result<bool, String>) -> &mut Self {
+        self.problems.extend(added.err());
+        self
+    }
+}
+
+impl fmt::Debug for CatalogueChange<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CatalogueChange").field("problems", &self.problems).finish_non_exhaustive()
+    }
+}
+
+/// Why a server cannot be built or changed: every problem found, each naming the entry it is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BuildError(String);
+
+impl fmt::Display for BuildError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for BuildError {}
+
+/// A server being built.
+#[must_use]
+pub struct ServerBuilder {
+    info: Implementation,
+    show_info: bool,
+    settings: Settings,
+    features: Features,
+    states: HashMap<TypeId, Arc<dyn Any + Send + Sync>>,
+    catalogue: Catalogue,
+    layers: Vec<Box<dyn FnOnce(SharedService) -> SharedService + Send>>,
+    problems: Vec<String>,
+}
+
+impl ServerBuilder {
+    fn new(info: Implementation) -> Self {
+        let settings = Settings {
+            lists: ListSettings { page_size: 100, cache: Cache::default() },
+            discover_cache: Cache::default(),
+            instructions: None,
+            extensions: JsonObject::new(),
+            experimental: JsonObject::new(),
+            timeout: Some(Duration::from_secs(300)),
+            max_running: 10_000,
+            max_listeners: 20_000,
+            max_resource_subscriptions: 1_000,
+        };
+        Self {
+            info,
+            show_info: true,
+            settings,
+            features: Features::default(),
+            states: HashMap::new(),
+            catalogue: Catalogue::default(),
+            layers: Vec::new(),
+            problems: Vec::new(),
+        }
+    }
+
+    /// Adds a tool.
+    pub fn tool(mut self, tool: impl IntoTool) -> Self {
+        let tool = tool.into_tool();
+        let name = format!("tool {:?}", tool.name());
+        let added = self.catalogue.add_tool(tool);
+        self.note(&name, added)
+    }
+
+    /// Adds a prompt.
+    pub fn prompt(mut self, prompt: impl IntoPrompt) -> Self {
+        let prompt = prompt.into_prompt();
+        let name = format!("prompt {:?}", prompt.name());
+        let added = self.catalogue.add_prompt(prompt);
+        self.note(&name, added)
+    }
+
+    /// Adds a resource or resource template.
+    pub fn resource(mut self, resource: impl IntoResource) -> Self {
+        let resource = resource.into_resource();
+        let name = format!("{resource:?}");
+        let added = self.catalogue.add_resource(resource);
+        self.note(&name, added)
+    }
+
+    /// Completes an argument of a prompt.
+    pub fn complete_prompt<F, Fut, R>(self, prompt: impl Into<String>, argument: impl Into<String>, handler: F) -> Self
+    where
+        F: Fn(Ctx, Typed) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = R> + Send + 'static,
+        R: IntoSuggestions + 'static,
+    {
+        self.complete(Of::Prompt(prompt.into()), argument.into(), handler)
+    }
+
+    /// Completes a variable of a resource template.
+    pub fn complete_template<F, Fut, R>(
+        self,
+        uri_template: impl Into<String>,
+        variable: impl Into<String>,
+        handler: F,
+    ) -> Self
+    where
+        F: Fn(Ctx, Typed) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = R> + Send + 'static,
+        R: IntoSuggestions + 'static,
+    {
+        self.complete(Of::Template(uri_template.into()), variable.into(), handler)
+    }
+
+    fn complete<F, Fut, R>(mut self, of: Of, argument: String, handler: F) -> Self
+    where
+        F: Fn(Ctx, Typed) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = R> + Send + 'static,
+        R: IntoSuggestions + 'static,
+    {
+        self.catalogue.completions.insert(CompletionKey { of, argument }, completion::handler(handler));
+        self
+    }
+
+    /// Gives handlers a value; they take it as [`State<T>`](crate::State) or with [`Ctx::state`].
+    pub fn state<T: Send + Sync + 'static>(self, state: T) -> Self {
+        self.shared_state(Arc::new(state))
+    }
+
+    /// As [`ServerBuilder::state`], for a value that is shared with others.
+    pub fn shared_state<T: Send + Sync + 'static>(mut self, state: Arc<T>) -> Self {
+        self.states.insert(TypeId::of::<T>(), state);
+        self
+    }
+
+    /// What people see as the server's name.
+    pub fn title(mut self, title: impl Into<String>) -> Self {
+        self.info.title = Some(title.into());
+        self
+    }
+
+    /// What the server is.
+    pub fn description(mut self, description: impl Into<String>) -> Self {
+        self.info.description = Some(description.into());
+        self
+    }
+
+    /// Where to read more.
+    pub fn website(mut self, url: impl Into<String>) -> Self {
+        self.info.website_url = Some(url.into());
+        self
+    }
+
+    /// Adds an icon.
+    pub fn icon(mut self, icon: Icon) -> Self {
+        self.info.icons.get_or_insert_default().push(icon);
+        self
+    }
+
+    /// Guidance for the model on how to use the server (`server/discover`).
+    pub fn instructions(mut self, instructions: impl Into<String>) -> Self {
+        self.settings.instructions = Some(instructions.into());
+        self
+    }
+
+    /// Leaves `serverInfo` out of results.
+    pub fn without_server_info(mut self) -> Self {
+        self.show_info = false;
+        self
+    }
+
+    /// Advertises tools even though there are none yet.
+    pub fn with_tools(mut self) -> Self {
+        self.features.tools = true;
+        self
+    }
+
+    /// Advertises prompts even though there are none yet.
+    pub fn with_prompts(mut self) -> Self {
+        self.features.prompts = true;
+        self
+    }
+
+    /// Advertises resources even though there are none yet.
+    pub fn with_resources(mut self) -> Self {
+        self.features.resources = true;
+        self
+    }
+
+    /// Declares that handlers send log messages to clients that ask for them.
+    #[deprecated(note = "SEP-2577: logging is deprecated since 2026-07-28, removal from 2027-07-28 at the earliest; \
+                         log to stderr or OpenTelemetry instead")]
+    pub fn with_logging(mut self) -> Self {
+        self.features.logging = true;
+        self
+    }
+
+    /// Advertises an extension with its settings. The identifier needs a prefix, as in `com.example/thing`.
+    pub fn extension(mut self, identifier: impl Into<String>, settings: JsonObject) -> Self {
+        let identifier = identifier.into();
+        if !meta_key::extension_id_is_valid(&identifier) {
+            self.problems.push(format!("extension {identifier:?}: an identifier looks like com.example/name"));
+        }
+        self.settings.extensions.insert(identifier, JsonValue::Object(settings));
+        self
+    }
+
+    /// Advertises an experimental capability.
+    pub fn experimental(mut self, name: impl Into<String>, settings: JsonObject) -> Self {
+        self.settings.experimental.insert(name.into(), JsonValue::Object(settings));
+        self
+    }
+
+    /// How long clients may take lists and the discovery result as fresh; zero by default.
+    pub fn list_ttl(mut self, ttl: Duration) -> Self {
+        let ttl_ms = u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX);
+        self.settings.lists.cache.ttl_ms = ttl_ms;
+        self.settings.discover_cache.ttl_ms = ttl_ms;
+        self
+    }
+
+    /// Promises that lists and discovery are the same for every caller, so that shared caches may keep them. Lists with
+    /// entries that only some may see stay private all the same.
+    pub fn public_lists(mut self) -> Self {
+        self.settings.lists.cache.scope = CacheScope::Public;
+        self.settings.discover_cache.scope = CacheScope::Public;
+        self
+    }
+
+    /// How many entries a page of a list has; 100 by default.
+    pub fn page_size(mut self, entries: usize) -> Self {
+        self.settings.lists.page_size = entries.max(1);
+        self
+    }
+
+    /// How long one call may take; five minutes by default. Subscriptions have no limit.
+    pub fn timeout(mut self, limit: Option<Duration>) -> Self {
+        self.settings.timeout = limit;
+        self
+    }
+
+    /// How many handlers may run at once; 10,000 by default. Further calls are refused.
+    pub fn max_running(mut self, calls: usize) -> Self {
+        self.settings.max_running = calls;
+        self
+    }
+
+    /// How many subscriptions may be open at once; 20,000 by default. Further ones are refused.
+    pub fn max_subscriptions(mut self, subscriptions: usize) -> Self {
+        self.settings.max_listeners = subscriptions;
+        self
+    }
+
+    /// Puts a `tower` layer in front of the whole server. The first one added is the innermost.
+    pub fn layer<L>(mut self, layer: L) -> Self
+    where
+        L: Layer<SharedService> + Send + 'static,
+        L::Service: Service<Call, Response = Reply> + Clone + Send + Sync + 'static,
+        <L::Service as Service<Call>>::Error: Into<CallError>,
+        <L::Service as Service<Call>>::Future: Send,
+    {
+        self.layers.push(Box::new(move |inner| SharedService::new(layer.layer(inner))));
+        self
+    }
+
+    /// Checks everything and makes the server.
+    ///
+    /// # Errors
+    /// All problems at once: names, schemas, URIs and header annotations that are not valid, names used twice.
+    pub fn build(self) -> Result<Server, BuildError> {
+        if !self.problems.is_empty() {
+            return Err(BuildError(self.problems.join("; ")));
+        }
+        let info = self.show_info.then(|| serde_json::to_value(&self.info).unwrap_or_default());
+        let core = Core::new(Stamp::new(info), self.settings, self.states, self.catalogue, self.features);
+        let plain = Server { core: Arc::new(core), layered: None };
+        let mut layers = self.layers.into_iter();
+        let Some(first) = layers.next() else { return Ok(plain) };
+        let innermost = first(SharedService::new(plain.clone()));
+        let layered = layers.fold(innermost, |inner, layer| layer(inner));
+        Ok(Server { core: plain.core, layered: Some(layered) })
+    }
+
+    fn note(mut self, what: &str, added: Result<bool, String>) -> Self {
+        match added {
+            Ok(true) => {}
+            Ok(false) => self.problems.push(format!("{what} is there twice")),
+            Err(problem) => self.problems.push(problem),
+        }
+        self
+    }
+}
+
+impl TryFrom<ServerBuilder> for Server {
+    type Error = BuildError;
+
+    fn try_from(builder: ServerBuilder) -> Result<Self, BuildError> {
+        builder.build()
+    }
+}
+
+impl fmt::Debug for ServerBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ServerBuilder").field("info", &self.info).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,309 @@
+//! Tools: a definition, a schema and a handler.
+
+use crate::access::Access;
+use crate::ctx::Ctx;
+use crate::output::{IntoToolOutput, Refusal, ToolError, ToolOutput};
+use crate::rate::RateLimit;
+use carryall_proto::headers::ParamHeaders;
+use carryall_proto::{BoxFuture, Call, Principal, Reply, SharedService};
+use carryall_schema::Schema;
+use carryall_types::{Icon, JsonObject, RawJson, Tool as Definition, ToolAnnotations};
+use schemars::JsonSchema;
+use serde::de::DeserializeOwned;
+use std::fmt;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+use tower_layer::Layer;
+use tower_service::Service;
+
+/// A tool as the server offers it: what clients see of it, and the handler that runs it.
+///
+/// The macro `#[tool]` makes one from a function. By hand:
+///
+/// ```
+/// # use carryall_server::{Ctx, Tool};
+/// #[derive(serde::Deserialize, schemars::JsonSchema)]
+/// struct Greeting {
+///     /// Whom to greet
+///     name: String,
+/// }
+/// let greet = Tool::new("greet", async |_ctx: Ctx, args: Greeting| format!("Hello, {}!", args.name))
+///     .description("Greets somebody");
+/// ```
+#[derive(Clone)]
+pub struct Tool {
+    pub(crate) definition: Definition,
+    pub(crate) handler: Handler,
+    pub(crate) access: Access,
+    pub(crate) timeout: Option<Duration>,
+    pub(crate) rate: Option<Arc<RateLimit>>,
+    pub(crate) layers: Vec<LayerFn>,
+}
+
+pub(crate) type Handler = Arc<dyn Fn(Ctx, RawJson) -> BoxFuture<Result<ToolOutput, ToolError>> + Send + Sync>;
+pub(crate) type LayerFn = Arc<dyn Fn(SharedService) -> SharedService + Send + Sync>;
+
+/// Anything that [`ServerBuilder::tool`](crate::ServerBuilder::tool) takes.
+pub trait IntoTool {
+    /// The tool.
+    fn into_tool(self) -> Tool;
+}
+
+impl IntoTool for Tool {
+    fn into_tool(self) -> Tool {
+        self
+    }
+}
+
+impl Tool {
+    /// A tool whose arguments are `A`: its schema comes from the type, and so do the texts of its properties.
+    pub fn new<A, F, Fut, R>(name: impl Into<String>, handler: F) -> Self
+    where
+        A: DeserializeOwned + JsonSchema + Send + 'static,
+        F: Fn(Ctx, A) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = R> + Send + 'static,
+        R: IntoToolOutput + 'static,
+    {
+        let handler: Handler = Arc::new(move |ctx, arguments| match arguments.decode::<A>() {
+            Ok(arguments) => {
+                let output = handler(ctx, arguments);
+                Box::pin(async move { output.await.into_output() })
+            }
+            // The schema has admitted them, so the type asks for more than its schema says.
+            Err(error) => Box::pin(async move { Err(ToolError::new(format!("Invalid arguments: {error}"))) }),
+        });
+        Self::from_parts(name, crate::schema_of::<A>(), R::output_schema(), handler)
+    }
+
+    /// A tool that takes no arguments, and says so in its schema (`server/tools#tool`).
+    pub fn without_arguments<F, Fut, R>(name: impl Into<String>, handler: F) -> Self
+    where
+        F: Fn(Ctx) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = R> + Send + 'static,
+        R: IntoToolOutput + 'static,
+    {
+        let handler: Handler = Arc::new(move |ctx, _| {
+            let output = handler(ctx);
+            Box::pin(async move { output.await.into_output() })
+        });
+        Self::from_parts(name, crate::no_arguments(), R::output_schema(), handler)
+    }
+
+    /// A tool whose schema is known only at run time. The handler gets the arguments as JSON, checked against
+    /// `input_schema`.
+    pub fn dynamic<F, Fut, R>(name: impl Into<String>, input_schema: JsonObject, handler: F) -> Self
+    where
+        F: Fn(Ctx, JsonObject) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = R> + Send + 'static,
+        R: IntoToolOutput + 'static,
+    {
+        let handler: Handler = Arc::new(move |ctx, arguments| {
+            // They were scanned at the door and found to be an object.
+            let output = handler(ctx, arguments.decode().unwrap_or_default());
+            Box::pin(async move { output.await.into_output() })
+        });
+        Self::from_parts(name, input_schema, None, handler)
+    }
+
+    fn from_parts(
+        name: impl Into<String>,
+        input_schema: JsonObject,
+        output_schema: Option<JsonObject>,
+        handler: Handler,
+    ) -> Self {
+        let mut definition = Definition::new(name, input_schema);
+        definition.output_schema = output_schema;
+        Self { definition, handler, access: Access::Anyone, timeout: None, rate: None, layers: Vec::new() }
+    }
+
+    /// The name under which clients call the tool.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.definition.name
+    }
+
+    /// What the tool does, for the model.
+    #[must_use]
+    pub fn description(mut self, description: impl Into<String>) -> Self {
+        self.definition.description = Some(description.into());
+        self
+    }
+
+    /// What people see as its name.
+    #[must_use]
+    pub fn title(mut self, title: impl Into<String>) -> Self {
+        self.definition.title = Some(title.into());
+        self
+    }
+
+    /// Adds an icon.
+    #[must_use]
+    pub fn icon(mut self, icon: Icon) -> Self {
+        self.definition.icons.get_or_insert_default().push(icon);
+        self
+    }
+
+    /// Adds a member to the definition's `_meta`.
+    #[must_use]
+    pub fn meta(mut self, key: impl Into<String>, value: impl Into<carryall_types::JsonValue>) -> Self {
+        self.definition.meta.get_or_insert_default().insert(key.into(), value.into());
+        self
+    }
+
+    /// Replaces the input schema.
+    #[must_use]
+    pub fn input_schema(mut self, schema: JsonObject) -> Self {
+        self.definition.input_schema = schema;
+        self
+    }
+
+    /// Declares the schema of the structured content. Results that do not conform are turned into errors.
+    #[must_use]
+    pub fn output_schema(mut self, schema: JsonObject) -> Self {
+        self.definition.output_schema = Some(schema);
+        self
+    }
+
+    /// Declares the output schema of what `R` returns.
+    #[must_use]
+    pub fn returns<R: IntoToolOutput>(mut self) -> Self {
+        self.definition.output_schema = R::output_schema();
+        self
+    }
+
+    /// Hints that the tool changes nothing.
+    #[must_use]
+    pub fn read_only(mut self, read_only: bool) -> Self {
+        self.annotations().read_only_hint = Some(read_only);
+        self
+    }
+
+    /// Hints whether the tool may destroy something.
+    #[must_use]
+    pub fn destructive(mut self, destructive: bool) -> Self {
+        self.annotations().destructive_hint = Some(destructive);
+        self
+    }
+
+    /// Hints that a second call with the same arguments changes nothing more.
+    #[must_use]
+    pub fn idempotent(mut self, idempotent: bool) -> Self {
+        self.annotations().idempotent_hint = Some(idempotent);
+        self
+    }
+
+    /// Hints whether the tool reaches out into the world.
+    #[must_use]
+    pub fn open_world(mut self, open_world: bool) -> Self {
+        self.annotations().open_world_hint = Some(open_world);
+        self
+    }
+
+    /// Only callers with this scope see the tool and may call it. To others it does not exist.
+    #[must_use]
+    pub fn requires_scope(mut self, scope: impl Into<String>) -> Self {
+        self.access = Access::scope(scope);
+        self
+    }
+
+    /// Only callers for whom `allowed` holds see the tool and may call it.
+    #[must_use]
+    pub fn visible_if(mut self, allowed: impl Fn(Option<&Principal>) -> bool + Send + Sync + 'static) -> Self {
+        self.access = Access::rule(allowed);
+        self
+    }
+
+    /// How long one call may take; overrides the server's.
+    #[must_use]
+    pub fn timeout(mut self, limit: Duration) -> Self {
+        self.timeout = Some(limit);
+        self
+    }
+
+    /// At most `calls` in each `period`, over all callers of this replica. A call beyond it fails with `isError` and
+    /// says when to try again.
+    #[must_use]
+    pub fn rate_limit(mut self, calls: u32, period: Duration) -> Self {
+        self.rate = Some(Arc::new(RateLimit::new(calls, period)));
+        self
+    }
+
+    /// Puts a `tower` layer in front of this tool alone. The first one added is the innermost.
+    #[must_use]
+    pub fn layer<L>(mut self, layer: L) -> Self
+    where
+        L: Layer<SharedService> + Send + Sync + 'static,
+        L::Service: Service<Call, Response = Reply> + Clone + Send + Sync + 'static,
+        <L::Service as Service<Call>>::Error: Into<carryall_proto::CallError>,
+        <L::Service as Service<Call>>::Future: Send,
+    {
+        self.layers.push(Arc::new(move |inner| SharedService::new(layer.layer(inner))));
+        self
+    }
+
+    fn annotations(&mut self) -> &mut ToolAnnotations {
+        self.definition.annotations.get_or_insert_default()
+    }
+}
+
+impl fmt::Debug for Tool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tool").field("definition", &self.definition).finish_non_exhaustive()
+    }
+}
+
+/// A tool in the catalogue: everything about it that does not depend on the call, worked out once.
+pub(crate) struct ToolEntry {
+    pub(crate) tool: Tool,
+    pub(crate) json: RawJson,
+    pub(crate) input: Schema,
+    pub(crate) output: Option<Schema>,
+    pub(crate) headers: ParamHeaders,
+}
+
+impl ToolEntry {
+    /// Checks the definition: name, schemas, header annotations.
+    pub(crate) fn new(tool: Tool) -> Result<Self, String> {
+        let name = &tool.definition.name;
+        let fail = |what: &dyn fmt::Display| format!("tool {name:?}: {what}");
+        check_name(name).map_err(|why| fail(&why))?;
+        let schema = &tool.definition.input_schema;
+        if schema.get("type").and_then(|kind| kind.as_str()) != Some("object") {
+            return Err(fail(&"the input schema needs \"type\": \"object\" at its root"));
+        }
+        let input = Schema::compile(schema).map_err(|problem| fail(&format!("input schema: {problem}")))?;
+        let output = tool.definition.output_schema.as_ref().map(Schema::compile).transpose();
+        let output = output.map_err(|problem| fail(&format!("output schema: {problem}")))?;
+        let headers = ParamHeaders::compile(schema).map_err(|problem| fail(&problem))?;
+        let json = RawJson::from_value(&tool.definition).map_err(|error| fail(&error))?;
+        Ok(Self { tool, json, input, output, headers })
+    }
+
+    /// Runs the handler and checks what it returns.
+    pub(crate) async fn run(&self, ctx: Ctx, arguments: RawJson) -> Result<ToolOutput, ToolError> {
+        let output = (self.tool.handler)(ctx, arguments).await?;
+        if let (Some(schema), false) = (&self.output, output.is_error) {
+            let conforms = match &output.structured {
+                Some(value) => schema.check(value).map_err(|violations| violations.to_string()),
+                None => Err("there is no structured content".to_owned()),
+            };
+            if let Err(why) = conforms {
+                tracing::error!(tool = self.tool.name(), %why, "a tool's result breaks its output schema");
+                return Err(ToolError(Refusal::Protocol(carryall_types::ErrorObject::internal())));
+            }
+        }
+        Ok(output)
+    }
+}
+
+/// The names that every client can deal with (`server/tools#tool-names`).
+fn check_name(name: &str) -> Result<(), &'static str> {
+    if name.is_empty() || name.len() > 128 {
+        return Err("a name has 1 to 128 characters");
+    }
+    if !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.')) {
+        return Err("a name consists of A-Z, a-z, 0-9, '_', '-' and '.'");
+    }
+    Ok(())
+}

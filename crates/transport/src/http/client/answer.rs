@@ -1,0 +1,132 @@
+//! A response, by status and type.
+
+use super::Shared;
+use super::events::EventStream;
+use super::link::Receiving;
+use crate::http::gather::Gather;
+use bytes::{Buf as _, Bytes};
+use carryall_proto::inbound::{Answer, accept_answer};
+use carryall_proto::{CallError, Outcome, Reply, Response};
+use carryall_types::RequestId;
+use http::header::{CONTENT_TYPE, LOCATION};
+use http::response::Parts;
+use http::{HeaderMap, StatusCode};
+use std::future::poll_fn;
+
+/// The most that is read of what may not be MCP at all.
+const MAX_ERROR_BODY: usize = 64 * 1024;
+/// How much of it is shown.
+const SHOWN: usize = 300;
+
+pub(super) async fn answer(
+    shared: &Shared,
+    id: RequestId,
+    head: &Parts,
+    mut body: Receiving,
+) -> Result<Reply, CallError> {
+    if !head.status.is_success() {
+        return error_answer(id, head, body).await;
+    }
+    match media_type(&head.headers) {
+        Media::Events => Ok(Reply::Stream(Box::pin(EventStream::new(body, id, shared.max_response)))),
+        Media::Json => {
+            let text = match collect(&mut body, shared.max_response).await? {
+                Collected::All(text) => text,
+                Collected::Cut(_) => return Err(CallError::TooLarge(shared.max_response)),
+            };
+            match accept_answer(&text).map_err(CallError::Malformed)? {
+                Answer::Response(response) if response.id == id => Ok(Reply::Once(response)),
+                Answer::Response(response) => Err(other_id(&id, &response.id)),
+                Answer::ErrorWithoutId(error) => Ok(Reply::Once(Response::error(id, error))),
+                Answer::Notification(_) => Err(CallError::Malformed("a notification instead of a response".into())),
+            }
+        }
+        Media::Other => match collect(&mut body, MAX_ERROR_BODY).await? {
+            Collected::All(text) if text.is_empty() => {
+                Err(CallError::Malformed(format!("HTTP {} and no response to a request", head.status.as_u16())))
+            }
+            Collected::All(text) | Collected::Cut(text) => Err(not_mcp(head.status, &text)),
+        },
+    }
+}
+
+pub(super) fn other_id(ours: &RequestId, theirs: &RequestId) -> CallError {
+    CallError::Malformed(format!("a response to request {theirs} instead of {ours}"))
+}
+
+async fn error_answer(id: RequestId, head: &Parts, mut body: Receiving) -> Result<Reply, CallError> {
+    let status = head.status;
+    if status.is_redirection() {
+        let location = head.headers.get(LOCATION).and_then(|value| value.to_str().ok()).unwrap_or("nowhere");
+        let body = format!("a redirect to {location}; it is not followed, use that URL if you trust it");
+        return Err(CallError::NotMcp { status: status.as_u16(), body });
+    }
+    let (Collected::All(text) | Collected::Cut(text)) = collect(&mut body, MAX_ERROR_BODY).await?;
+    let answer = accept_answer(&text);
+    // The sizes that a server accepts are its own business (`#request-metadata`): say which it was, whoever says so.
+    if let StatusCode::PAYLOAD_TOO_LARGE | StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE = status {
+        let what = if status == StatusCode::PAYLOAD_TOO_LARGE { "request" } else { "set of request headers" };
+        let why = match answer {
+            Ok(Answer::ErrorWithoutId(error) | Answer::Response(Response { outcome: Outcome::Error(error), .. })) => error.message,
+            _ => shown(&text),
+        };
+        let body = format!("the server does not accept a {what} of this size: {why}");
+        return Err(CallError::NotMcp { status: status.as_u16(), body: body.trim_end_matches([':', ' ']).into() });
+    }
+    match answer {
+        Ok(Answer::ErrorWithoutId(error) | Answer::Response(Response { outcome: Outcome::Error(error), .. })) => {
+            Ok(Reply::Once(Response::error(id, error)))
+        }
+        _ => Err(not_mcp(status, &text)),
+    }
+}
+
+fn not_mcp(status: StatusCode, text: &[u8]) -> CallError {
+    CallError::NotMcp { status: status.as_u16(), body: shown(text) }
+}
+
+fn shown(text: &[u8]) -> String {
+    String::from_utf8_lossy(text).trim().chars().take(SHOWN).collect()
+}
+
+enum Collected {
+    All(Bytes),
+    /// It was longer than the limit; this is its beginning.
+    Cut(Bytes),
+}
+
+async fn collect(body: &mut Receiving, max: usize) -> Result<Collected, CallError> {
+    let mut gathered = Gather::default();
+    poll_fn(|cx| {
+        loop {
+            let data = match std::task::ready!(body.poll_data(cx)) {
+                Some(data) => data.map_err(CallError::broken)?,
+                None => return std::task::Poll::Ready(Ok(Collected::All(gathered.take()))),
+            };
+            if gathered.len() + data.remaining() > max {
+                gathered.add(data.slice(..max - gathered.len()), 0);
+                return std::task::Poll::Ready(Ok(Collected::Cut(gathered.take())));
+            }
+            gathered.add(data, body.to_come());
+        }
+    })
+    .await
+}
+
+enum Media {
+    Json,
+    Events,
+    Other,
+}
+
+fn media_type(headers: &HeaderMap) -> Media {
+    let value = headers.get(CONTENT_TYPE).map_or(&b""[..], |value| value.as_bytes());
+    let essence = value.split(|&byte| byte == b';').next().unwrap_or_default().trim_ascii();
+    if essence.eq_ignore_ascii_case(b"application/json") {
+        Media::Json
+    } else if essence.eq_ignore_ascii_case(b"text/event-stream") {
+        Media::Events
+    } else {
+        Media::Other
+    }
+}

@@ -1,0 +1,79 @@
+//! One call: request out, response in.
+
+use super::Shared;
+use super::answer::answer;
+use super::connect::Connected;
+use super::link::{Http2, Link, NoResponse, Receiving};
+use super::request::{Text, for_http2, request};
+use carryall_proto::{Call, CallError, Reply};
+use http::header::LOCATION;
+use http::{Request, Response, StatusCode};
+use hyper::body::Incoming;
+use std::sync::Arc;
+
+/// How many redirects within the origin are followed, such as `/mcp` to `/mcp/`.
+const MAX_REDIRECTS: u32 = 3;
+
+pub(super) async fn exchange(shared: Arc<Shared>, call: Call) -> Result<Reply, CallError> {
+    let mut path = shared.target.path.clone();
+    let mut redirects = 0;
+    loop {
+        let request = request(&shared, &path, &call)?;
+        let (link, response) = send(&shared, request).await?;
+        if let Some(next) = redirect(&shared, &response).filter(|_| redirects < MAX_REDIRECTS) {
+            redirects += 1;
+            path = next;
+            continue;
+        }
+        let (head, body) = response.into_parts();
+        let receiving = Receiving::new(link, body, Arc::clone(&shared));
+        return answer(&shared, call.id, &head, receiving).await;
+    }
+}
+
+/// 307 and 308 keep method and body. Others turn a POST into a GET, which is not what was asked.
+fn redirect(shared: &Shared, response: &Response<Incoming>) -> Option<Box<str>> {
+    if !matches!(response.status(), StatusCode::TEMPORARY_REDIRECT | StatusCode::PERMANENT_REDIRECT) {
+        return None;
+    }
+    shared.target.follow(response.headers().get(LOCATION)?.to_str().ok()?)
+}
+
+/// Sends on a kept connection if there is one. If that was closed before anything went out, a new one is tried.
+async fn send(shared: &Shared, mut request: Request<Text>) -> Result<(Link, Response<Incoming>), CallError> {
+    if let Some(mut connection) = shared.pool.take().await {
+        match connection.send(request).await {
+            Ok(response) => return Ok((Link::Http1(connection), response)),
+            Err(NoResponse { unsent: Some(unsent), .. }) => request = unsent,
+            Err(NoResponse { error, .. }) => return Err(CallError::broken(error)),
+        }
+    } else if let Some(connection) = shared.pool.http2() {
+        for_http2(&shared.target, &mut request);
+        match send_http2(connection, request).await {
+            Ok(answered) => return Ok(answered),
+            Err(NoResponse { unsent: Some(unsent), .. }) => request = unsent,
+            Err(NoResponse { error, .. }) => return Err(CallError::broken(error)),
+        }
+    }
+    let sent = match shared.connector.connect(&shared.target).await? {
+        Connected::Http1(mut connection) => {
+            connection.send(request).await.map(|response| (Link::Http1(connection), response))
+        }
+        Connected::Http2(connection) => {
+            shared.pool.put_http2(connection.clone());
+            for_http2(&shared.target, &mut request);
+            send_http2(connection, request).await
+        }
+    };
+    sent.map_err(|failed| match failed.unsent {
+        Some(_) => CallError::unreachable(failed.error),
+        None => CallError::broken(failed.error),
+    })
+}
+
+async fn send_http2(
+    mut connection: Http2,
+    request: Request<Text>,
+) -> Result<(Link, Response<Incoming>), NoResponse> {
+    connection.send(request).await.map(|response| (Link::Http2, response))
+}

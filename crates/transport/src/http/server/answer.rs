@@ -1,0 +1,208 @@
+//! One request on its way to a response. All of it is this one future: no task, no channel.
+
+use super::body::Events;
+use super::collect::Collector;
+use super::refuse::{JSON, not_found};
+use super::{ReplyBody, Shared, cors, door};
+use crate::guard;
+use bytes::Bytes;
+use carryall_proto::inbound::{Inbound, Rejection, accept_http};
+use carryall_proto::{BoxFuture, CallError, Outcome, Principal, Reply, Response, wire};
+use carryall_types::{ErrorObject, RequestId};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use http_body::Body;
+use std::convert::Infallible;
+use std::fmt::Display;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use tokio::time::Sleep;
+
+type HttpResponse = http::Response<ReplyBody>;
+
+const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
+
+pin_project_lite::pin_project! {
+    /// The future of a response. Dropping it cancels the call.
+    pub struct Answering<B> {
+        #[pin]
+        body: Option<B>,
+        origin: Option<HeaderValue>,
+        step: Step,
+    }
+}
+
+enum Step {
+    /// Settled by the head of the request alone.
+    Settled(Box<HttpResponse>),
+    Reading(Reading),
+    Calling(Calling),
+    Done,
+}
+
+struct Reading {
+    shared: Arc<Shared>,
+    headers: HeaderMap,
+    extensions: http::Extensions,
+    collector: Collector,
+}
+
+struct Calling {
+    shared: Arc<Shared>,
+    id: RequestId,
+    future: BoxFuture<Result<Reply, CallError>>,
+    /// Made when the call turns out not to be immediate.
+    sse_after: Option<Pin<Box<Sleep>>>,
+}
+
+impl<B> Answering<B>
+where
+    B: Body,
+    B::Error: Display,
+{
+    pub(super) fn new(shared: &Arc<Shared>, request: http::Request<B>) -> Self {
+        let options = &shared.options;
+        let (parts, body) = request.into_parts();
+        let settled = |response, origin| {
+            let step = Step::Settled(Box::new(response));
+            Self { body: None, origin, step }
+        };
+        if let Some(path) = options.path.as_deref().filter(|path| *path != parts.uri.path()) {
+            return settled(not_found(parts.uri.path(), path), None);
+        }
+        let origin = match door::admit_caller(options, &parts) {
+            Ok(origin) => origin,
+            Err(refusal) => return settled(refusal.response(), None),
+        };
+        if parts.method == Method::OPTIONS {
+            return settled(cors::preflight(&parts.headers, origin), None);
+        }
+        if let Err(refusal) = door::admit_message(options, &parts, &body.size_hint()) {
+            return settled(refusal.response(), origin);
+        }
+        let collector = Collector::new(options);
+        let reading =
+            Reading { shared: Arc::clone(shared), headers: parts.headers, extensions: parts.extensions, collector };
+        Self { body: Some(body), origin, step: Step::Reading(reading) }
+    }
+}
+
+impl<B> Future for Answering<B>
+where
+    B: Body,
+    B::Error: Display,
+{
+    type Output = Result<HttpResponse, Infallible>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut this = self.project();
+        let mut response = loop {
+            match this.step {
+                Step::Reading(reading) => {
+                    let read = match this.body.as_mut().as_pin_mut() {
+                        Some(body) => ready!(reading.collector.poll(body, cx)),
+                        None => Ok(Bytes::new()),
+                    };
+                    this.body.set(None);
+                    let Step::Reading(reading) = std::mem::replace(this.step, Step::Done) else { continue };
+                    match read {
+                        Ok(text) => *this.step = reading.admit(text),
+                        Err(refusal) => break refusal.response(),
+                    }
+                }
+                Step::Calling(calling) => {
+                    let answered = ready!(calling.poll(cx));
+                    let Step::Calling(calling) = std::mem::replace(this.step, Step::Done) else { continue };
+                    break calling.respond(answered);
+                }
+                Step::Settled(_) | Step::Done => {
+                    let Step::Settled(response) = std::mem::replace(this.step, Step::Done) else {
+                        panic!("polled after completion")
+                    };
+                    break *response;
+                }
+            }
+        };
+        if let Some(origin) = this.origin.take() {
+            cors::name_origin(response.headers_mut(), origin);
+        }
+        Poll::Ready(Ok(response))
+    }
+}
+
+impl Reading {
+    fn admit(self, text: Bytes) -> Step {
+        let settled = |response| Step::Settled(Box::new(response));
+        match accept_http(self.headers, text) {
+            Ok(Inbound::Call(mut call)) => {
+                call.principal = self.extensions.get::<Arc<Principal>>().cloned();
+                call.extensions = self.extensions;
+                let id = call.id.clone();
+                let future = self.shared.service.answer(*call);
+                Step::Calling(Calling { shared: self.shared, id, future, sse_after: None })
+            }
+            // This binding defines no notifications from clients: closing the stream cancels (`#sending-messages`).
+            Ok(Inbound::Notification(notification)) => {
+                tracing::debug!(method = %notification.method, "notification over HTTP ignored");
+                let mut response = HttpResponse::new(ReplyBody::empty());
+                *response.status_mut() = StatusCode::ACCEPTED;
+                settled(response)
+            }
+            Err(rejection) => settled(rejected(&rejection)),
+        }
+    }
+}
+
+impl Calling {
+    /// `None` when the call has been silent for too long.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Reply, CallError>>> {
+        if let Poll::Ready(reply) = guard::poll_call(&mut self.future, cx) {
+            return Poll::Ready(Some(reply));
+        }
+        let delay = self.shared.options.sse_after;
+        self.sse_after.get_or_insert_with(|| Box::pin(tokio::time::sleep(delay))).as_mut().poll(cx).map(|()| None)
+    }
+
+    fn respond(self, answered: Option<Result<Reply, CallError>>) -> HttpResponse {
+        let keep_alive = self.shared.options.keep_alive;
+        match answered {
+            Some(Ok(Reply::Once(response))) => once(&response),
+            Some(Ok(Reply::Stream(stream))) => event_stream(Events::streaming(stream, self.id, keep_alive)),
+            Some(Err(error)) => once(&failed(self.id, &error)),
+            None => event_stream(Events::waiting(self.future, self.id, keep_alive)),
+        }
+    }
+}
+
+/// The answer for a call that has none. What went wrong is for the log.
+pub(super) fn failed(id: RequestId, error: &CallError) -> Response {
+    tracing::error!(%id, %error, "no answer from the service");
+    Response::error(id, ErrorObject::internal())
+}
+
+fn once(reply: &Response) -> HttpResponse {
+    let mut response = HttpResponse::new(ReplyBody::once(reply.encode()));
+    if let Outcome::Error(error) = &reply.outcome {
+        *response.status_mut() = wire::http_status(error.code);
+    }
+    response.headers_mut().insert(CONTENT_TYPE, JSON);
+    response
+}
+
+fn rejected(rejection: &Rejection) -> HttpResponse {
+    let mut response = HttpResponse::new(ReplyBody::once(rejection.encode()));
+    *response.status_mut() = rejection.status;
+    response.headers_mut().insert(CONTENT_TYPE, JSON);
+    response
+}
+
+fn event_stream(events: Events) -> HttpResponse {
+    let mut response = HttpResponse::new(ReplyBody::events(events));
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    // Without it a proxy may hold events back until its buffer is full (`#receiving-messages`).
+    headers.insert(X_ACCEL_BUFFERING, HeaderValue::from_static("no"));
+    response
+}

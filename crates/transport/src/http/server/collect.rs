@@ -1,0 +1,63 @@
+//! A request body in one buffer: not copied when it arrives in one piece, bounded in size and time.
+
+use super::Options;
+use super::door::too_large;
+use super::refuse::Refusal;
+use crate::http::gather::Gather;
+use bytes::{Buf as _, Bytes};
+use http::StatusCode;
+use http_body::Body;
+use std::fmt::Display;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+use tokio::time::Sleep;
+
+pub(super) struct Collector {
+    max: usize,
+    timeout: Duration,
+    timer: Option<Pin<Box<Sleep>>>,
+    gathered: Gather,
+}
+
+impl Collector {
+    pub(super) fn new(options: &Options) -> Self {
+        Self {
+            max: options.max_body,
+            timeout: options.body_timeout,
+            timer: None,
+            gathered: Gather::default(),
+        }
+    }
+
+    pub(super) fn poll<B>(&mut self, mut body: Pin<&mut B>, cx: &mut Context<'_>) -> Poll<Result<Bytes, Refusal>>
+    where
+        B: Body,
+        B::Error: Display,
+    {
+        while !body.is_end_stream() {
+            let frame = match body.as_mut().poll_frame(cx) {
+                Poll::Ready(Some(Ok(frame))) => frame,
+                Poll::Ready(Some(Err(error))) => {
+                    let why = format!("The body broke off: {error}");
+                    return Poll::Ready(Err(Refusal::new(StatusCode::BAD_REQUEST, why)));
+                }
+                Poll::Ready(None) => break,
+                Poll::Pending => {
+                    // Only a body that keeps us waiting costs a timer.
+                    let timeout = self.timeout;
+                    let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(timeout)));
+                    ready!(timer.as_mut().poll(cx));
+                    let why = format!("The body took longer than {timeout:?}");
+                    return Poll::Ready(Err(Refusal::new(StatusCode::REQUEST_TIMEOUT, why)));
+                }
+            };
+            let Ok(data) = frame.into_data() else { continue };
+            if self.gathered.len() + data.remaining() > self.max {
+                return Poll::Ready(Err(too_large(self.max)));
+            }
+            self.gathered.add(data, body.size_hint().lower());
+        }
+        Poll::Ready(Ok(self.gathered.take()))
+    }
+}

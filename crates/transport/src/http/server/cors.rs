@@ -1,0 +1,56 @@
+//! What browsers ask before they call, and need to see in an answer. A preflight carries no credentials, so no layer
+//! may answer it 401; here it is settled by the origin alone.
+
+use super::ReplyBody;
+use carryall_proto::headers::{CORS_REQUEST_HEADERS, MCP_PARAM_PREFIX};
+use http::header::{
+    ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
+    ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_HEADERS, ALLOW, VARY,
+};
+use http::{HeaderMap, HeaderValue, Response, StatusCode};
+
+/// Headers of earlier revisions that dual-era clients still send; they are ignored, but must not fail a preflight.
+const IGNORED: [&str; 2] = ["mcp-session-id", "last-event-id"];
+/// At most so many `Mcp-Param-*` names are allowed by one preflight.
+const MAX_REQUESTED: usize = 64;
+
+/// Answers `OPTIONS`.
+pub(super) fn preflight(request: &HeaderMap, origin: Option<HeaderValue>) -> Response<ReplyBody> {
+    let mut response = Response::new(ReplyBody::empty());
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    let headers = response.headers_mut();
+    headers.insert(ALLOW, HeaderValue::from_static("POST, OPTIONS"));
+    headers.insert(ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("POST, OPTIONS"));
+    headers.insert(ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("7200"));
+    if let Ok(allowed) = HeaderValue::try_from(allowed_headers(request)) {
+        headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, allowed);
+    }
+    if let Some(origin) = origin {
+        name_origin(headers, origin);
+    }
+    response
+}
+
+/// Lets the page of `origin` read a response.
+pub(super) fn name_origin(headers: &mut HeaderMap, origin: HeaderValue) {
+    headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+    headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("www-authenticate, retry-after"));
+    headers.insert(VARY, HeaderValue::from_static("origin"));
+}
+
+/// CORS has no wildcard for prefixes, so the `Mcp-Param-*` names that the page is about to send are repeated.
+fn allowed_headers(request: &HeaderMap) -> String {
+    let mut allowed = CORS_REQUEST_HEADERS.join(", ");
+    let mut add = |name: &str| {
+        allowed.push_str(", ");
+        allowed.push_str(name);
+    };
+    IGNORED.into_iter().for_each(&mut add);
+    let requested = request.get_all(ACCESS_CONTROL_REQUEST_HEADERS);
+    let requested = requested.iter().filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(','));
+    requested.map(|name| name.trim().to_ascii_lowercase())
+        .filter(|name| name.starts_with(MCP_PARAM_PREFIX) && http::HeaderName::from_bytes(name.as_bytes()).is_ok())
+        .take(MAX_REQUESTED)
+        .for_each(|name| add(&name));
+    allowed
+}

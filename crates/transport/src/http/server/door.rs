@@ -1,0 +1,234 @@
+//! Who may call at all: `Host` and `Origin`, the defence against DNS rebinding
+//! (`basic/transports/streamable-http#security--endpoint`).
+
+use super::Options;
+use super::refuse::{Refusal, method_not_allowed};
+use http::header::{ACCEPT, CONTENT_TYPE, HOST, ORIGIN};
+use http::request::Parts;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+/// Which names a server answers to. Loopback names always belong to it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HostPolicy {
+    any: bool,
+    names: Vec<Box<str>>,
+}
+
+impl HostPolicy {
+    /// `localhost`, `127.0.0.0/8` and `[::1]`, on any port.
+    #[must_use]
+    pub fn loopback() -> Self {
+        Self::default()
+    }
+
+    /// Every name. A page whose name an attacker points at this server then looks like one of the server's own, so
+    /// pages are accepted only from origins that are allowed by name, or from loopback.
+    #[must_use]
+    pub fn any() -> Self {
+        Self { any: true, names: Vec::new() }
+    }
+
+    /// One more name, on any port unless it names one.
+    #[must_use]
+    pub fn allow(mut self, host: &str) -> Self {
+        self.names.push(host.to_ascii_lowercase().into());
+        self
+    }
+
+    fn knows(&self, host: &str) -> bool {
+        let name = name_of(host);
+        is_loopback(name)
+            || self.names.iter().any(|known| known.eq_ignore_ascii_case(host) || known.eq_ignore_ascii_case(name))
+    }
+}
+
+/// Which web pages may call. Requests without `Origin` do not come from a page and pass.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OriginPolicy {
+    any: bool,
+    origins: Vec<Box<str>>,
+}
+
+impl OriginPolicy {
+    /// Pages from loopback, and pages from a host that this server answers to.
+    #[must_use]
+    pub fn local() -> Self {
+        Self::default()
+    }
+
+    /// Every page. Only for servers where each call is authorized.
+    #[must_use]
+    pub fn any() -> Self {
+        Self { any: true, origins: Vec::new() }
+    }
+
+    /// Pages of one more origin, for example `https://app.example.com`.
+    #[must_use]
+    pub fn allow(mut self, origin: &str) -> Self {
+        self.origins.push(origin.trim_end_matches('/').to_ascii_lowercase().into());
+        self
+    }
+
+    fn admits(&self, origin: &str, host: Option<&str>) -> bool {
+        if self.any || self.origins.iter().any(|allowed| allowed.eq_ignore_ascii_case(origin)) {
+            return true;
+        }
+        let Some((scheme, authority)) = origin.split_once("://") else { return false };
+        if !matches!(scheme, "http" | "https") || !authority.bytes().all(is_authority_byte) {
+            return false;
+        }
+        let name = name_of(authority);
+        is_loopback(name) || host.is_some_and(|host| name_of(host).eq_ignore_ascii_case(name))
+    }
+}
+
+/// Host and origin. Returns the origin to name in the response, if there is one.
+pub(super) fn admit_caller(options: &Options, parts: &Parts) -> Result<Option<HeaderValue>, Refusal> {
+    let forbidden = |why: String| Err(Refusal::new(StatusCode::FORBIDDEN, why));
+    let Ok(host) = host(parts) else {
+        return Err(Refusal::new(StatusCode::BAD_REQUEST, "Exactly one Host header is required"));
+    };
+    let hosts = options.hosts.as_ref().unwrap_or(const { &HostPolicy { any: false, names: Vec::new() } });
+    let known = host.is_some_and(|host| hosts.knows(host));
+    if !known && !hosts.any {
+        return forbidden(format!("Host {:?} is not a name of this server", host.unwrap_or_default()));
+    }
+    let Ok(origin) = single(&parts.headers, &ORIGIN) else {
+        return forbidden("More than one Origin header".into());
+    };
+    let Some(origin) = origin else { return Ok(None) };
+    // A name that was not checked proves nothing about the page that used it.
+    let own_host = host.filter(|_| known);
+    match origin.to_str() {
+        Ok(text) if options.origins.admits(text, own_host) => Ok(Some(origin.clone())),
+        _ => forbidden(format!("Origin {origin:?} is not allowed")),
+    }
+}
+
+/// Everything else that can be refused on the head of a request.
+pub(super) fn admit_message(options: &Options, parts: &Parts, body: &http_body::SizeHint) -> Result<(), Refusal> {
+    if parts.method != Method::POST {
+        return Err(method_not_allowed(&parts.method));
+    }
+    if !parts.headers.get(CONTENT_TYPE).is_some_and(|value| is_type(value.as_bytes(), b"application/json")) {
+        return Err(Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "Content-Type must be application/json"));
+    }
+    if !accepts_an_answer(&parts.headers) {
+        let why = "Accept must list application/json and text/event-stream";
+        return Err(Refusal::new(StatusCode::NOT_ACCEPTABLE, why));
+    }
+    if body.lower() > options.max_body as u64 {
+        return Err(too_large(options.max_body));
+    }
+    Ok(())
+}
+
+pub(super) fn too_large(max: usize) -> Refusal {
+    Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, format!("The body is larger than {max} bytes"))
+}
+
+/// The authority that the client believes it talks to: HTTP/2 has it in the URI, HTTP/1 in `Host`.
+fn host(parts: &Parts) -> Result<Option<&str>, ()> {
+    let header = single(&parts.headers, &HOST)?;
+    match (parts.uri.authority(), header) {
+        (Some(authority), _) => Ok(Some(authority.as_str())),
+        (None, Some(header)) => header.to_str().map(Some).map_err(|_| ()),
+        (None, None) => Ok(None),
+    }
+}
+
+fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a HeaderValue>, ()> {
+    let mut values = headers.get_all(name).iter();
+    let first = values.next();
+    if values.next().is_some() { Err(()) } else { Ok(first) }
+}
+
+/// A client lists both types; one that can read at least one of them is served (`#sending-messages`).
+fn accepts_an_answer(headers: &HeaderMap) -> bool {
+    let mut any = false;
+    for value in headers.get_all(ACCEPT) {
+        for item in value.as_bytes().split(|&byte| byte == b',') {
+            any = true;
+            if [&b"application/json"[..], b"text/event-stream", b"*/*", b"application/*", b"text/*"]
+                .iter()
+                .any(|wanted| is_type(item, wanted))
+            {
+                return true;
+            }
+        }
+    }
+    !any
+}
+
+/// Whether a media type, parameters aside, is `wanted`.
+fn is_type(value: &[u8], wanted: &[u8]) -> bool {
+    let essence = value.split(|&byte| byte == b';').next().unwrap_or_default();
+    essence.trim_ascii().eq_ignore_ascii_case(wanted)
+}
+
+/// A host without its port.
+fn name_of(host: &str) -> &str {
+    let after_bracket = host.rfind(']').map_or(0, |at| at + 1);
+    host[after_bracket..].find(':').map_or(host, |colon| &host[..after_bracket + colon])
+}
+
+fn is_loopback(name: &str) -> bool {
+    name.eq_ignore_ascii_case("localhost")
+        || name.parse::<Ipv4Addr>().is_ok_and(|address| address.is_loopback())
+        || name
+            .strip_prefix('[')
+            .and_then(|name| name.strip_suffix(']'))
+            .is_some_and(|name| name.parse::<Ipv6Addr>().is_ok_and(|address| address.is_loopback()))
+}
+
+fn is_authority_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b".-_:[]".contains(&byte)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ports_are_split_off_names_and_addresses() {
+        assert_eq!(name_of("localhost:80"), "localhost");
+        assert_eq!(name_of("localhost"), "localhost");
+        assert_eq!(name_of("[::1]:80"), "[::1]");
+        assert_eq!(name_of("[::1]"), "[::1]");
+    }
+
+    #[test]
+    fn loopback_is_a_name_not_a_prefix() {
+        for name in ["localhost", "LOCALHOST", "127.0.0.1", "127.8.8.8", "[::1]"] {
+            assert!(is_loopback(name), "{name}");
+        }
+        for name in ["localhost.evil.com", "127.0.0.1.evil.com", "evil.com", "", "[::2]", "0.0.0.0", "localhost."] {
+            assert!(!is_loopback(name), "{name}");
+        }
+    }
+
+    // spec: http-security-02
+    #[test]
+    fn an_origin_is_loopback_own_host_or_named() {
+        let policy = OriginPolicy::local().allow("https://App.example.com/");
+        for origin in ["http://localhost:3000", "https://127.0.0.1", "http://[::1]:1", "https://mcp.example.com:8443", "https://app.example.com"] {
+            assert!(policy.admits(origin, Some("mcp.example.com")), "{origin}");
+        }
+        for origin in ["null", "", "http://evil.com", "http://localhost@evil.com", "http://localhost.evil.com", "https://app.example.com:1", "file://", "http://localhost/x"] {
+            assert!(!policy.admits(origin, Some("mcp.example.com")), "{origin}");
+        }
+        assert!(!policy.admits("https://mcp.example.com", None));
+    }
+
+    #[test]
+    fn a_host_is_loopback_or_named() {
+        let policy = HostPolicy::loopback().allow("MCP.example.com").allow("a.example:81");
+        for host in ["mcp.example.com", "mcp.EXAMPLE.com:99", "a.example:81", "localhost:1", "[::1]:1"] {
+            assert!(policy.knows(host), "{host}");
+        }
+        for host in ["a.example", "a.example:82", "evil.com", "mcp.example.com.evil.com", ""] {
+            assert!(!policy.knows(host), "{host}");
+        }
+    }
+}

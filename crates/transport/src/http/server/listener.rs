@@ -1,0 +1,337 @@
+//! From an accepted socket to served requests.
+
+use super::watch::{Activity, Busy, Patience, TICK, Verdict, Watchdog, Watched};
+use carryall_proto::BoxError;
+use http::{Request, Response};
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use std::io;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, watch};
+use tokio::time::{sleep, timeout};
+use tower_service::Service;
+
+/// The head of a request, and the buffer for the rest of it, are bounded by this.
+const MAX_HEAD: usize = 64 * 1024;
+/// How long to wait when the process has run out of something that accepting needs.
+const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
+/// Streams per HTTP/2 connection.
+const MAX_STREAMS: u32 = 256;
+
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limits {
+    pub(super) connections: u32,
+    pub(super) head: Duration,
+    pub(super) idle: Duration,
+    pub(super) stalled: Duration,
+    pub(super) drain: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections: 16 * 1024,
+            head: Duration::from_secs(10),
+            idle: Duration::from_secs(120),
+            stalled: Duration::from_secs(30),
+            drain: Duration::from_secs(10),
+        }
+    }
+}
+
+/// How far the end of the server has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Open,
+    Draining,
+    Closed,
+}
+
+/// What a connection needs to know about its server.
+pub(super) struct Connection {
+    phase: watch::Receiver<Phase>,
+    patience: Patience,
+}
+
+/// Accepts connections until `shutdown`, then waits for those that are open.
+pub(super) async fn accept_until<F>(
+    listener: TcpListener,
+    limits: Limits,
+    shutdown: impl Future<Output = ()>,
+    mut handle: impl FnMut(TcpStream, Connection) -> F,
+) -> io::Result<()>
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    let patience = Patience::new(limits.head, limits.idle, limits.stalled);
+    let (phase, seen) = watch::channel(Phase::Open);
+    let slots = Arc::new(Semaphore::new(limits.connections as usize));
+    let mut shutdown = pin!(shutdown);
+    loop {
+        let (stream, slot) = tokio::select! {
+            biased;
+            () = shutdown.as_mut() => break,
+            accepted = accept(&listener, &slots) => accepted,
+        };
+        let connection = Connection { phase: seen.clone(), patience };
+        let mut closed = seen.clone();
+        let served = handle(stream, connection);
+        tokio::spawn(async move {
+            let _slot = slot;
+            tokio::select! {
+                biased;
+                () = served => {}
+                _ = closed.wait_for(|phase| *phase == Phase::Closed) => {}
+            }
+        });
+    }
+    drop(listener);
+    phase.send_replace(Phase::Draining);
+    if timeout(limits.drain, slots.acquire_many(limits.connections)).await.is_err() {
+        tracing::warn!("cutting off calls that outlast the drain time");
+        phase.send_replace(Phase::Closed);
+        // They only have to be dropped now.
+        let _ = timeout(Duration::from_secs(1), slots.acquire_many(limits.connections)).await;
+    }
+    Ok(())
+}
+
+/// The next connection, once there is room for it. Running out of descriptors passes; it must not end the server.
+async fn accept(listener: &TcpListener, slots: &Arc<Semaphore>) -> (TcpStream, tokio::sync::OwnedSemaphorePermit) {
+    loop {
+        let Ok(slot) = Arc::clone(slots).acquire_owned().await else { continue };
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                // An answer whose last piece is a second write would wait for a delayed acknowledgement.
+                let _ = stream.set_nodelay(true);
+                return (stream, slot);
+            }
+            Err(error) if is_of_one_connection(&error) => {}
+            Err(error) => {
+                tracing::warn!(%error, "cannot accept connections");
+                sleep(ACCEPT_BACKOFF).await;
+            }
+        }
+    }
+}
+
+fn is_of_one_connection(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
+}
+
+/// Looks at the first bytes without taking them. `None` when none came in time.
+pub(super) async fn speaks_http2(stream: &TcpStream, limit: Duration) -> Option<bool> {
+    let look = async {
+        let mut start = [0; 3];
+        loop {
+            match stream.peek(&mut start).await.ok()? {
+                0 => return None,
+                3 => return Some(start == *b"PRI"),
+                count if start[..count] != b"PRI"[..count] => return Some(false),
+                // `peek` returns what it has seen before at once.
+                _ => sleep(Duration::from_millis(20)).await,
+            }
+        }
+    };
+    timeout(limit, look).await.ok().flatten()
+}
+
+/// Serves the requests of one connection until either side ends it.
+pub(super) async fn serve<I, S, B>(io: I, http2: bool, service: S, connection: Connection)
+where
+    I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
+    S::Error: Into<BoxError>,
+    S::Future: Send,
+    B: Body + Send + 'static,
+    B::Data: Send,
+    B::Error: Into<BoxError>,
+{
+    let activity = Arc::new(Activity::default());
+    let io = TokioIo::new(Watched::new(io, &activity));
+    let service = Adapter { service, activity: Arc::clone(&activity) };
+    let ended = if http2 {
+        // HTTP/2 is the exception; its state is larger and lives on the heap.
+        Box::pin(serve_http2(io, service, connection, &activity)).await
+    } else {
+        serve_http1(io, service, connection, &activity).await
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%error, "connection ended");
+    }
+}
+
+async fn serve_http1<I, S, B>(
+    io: TokioIo<Watched<I>>,
+    service: Adapter<S>,
+    connection: Connection,
+    activity: &Activity,
+) -> hyper::Result<()>
+where
+    I: AsyncRead + AsyncWrite + Unpin + 'static,
+    S: Service<Request<Incoming>, Response = Response<B>> + Clone,
+    S::Error: Into<BoxError>,
+    B: Body + 'static,
+    B::Error: Into<BoxError>,
+{
+    let connected = hyper::server::conn::http1::Builder::new()
+        .max_buf_size(MAX_HEAD)
+        .max_header_size(MAX_HEAD)
+        .header_read_timeout(None)
+        .serve_connection(io, service);
+    let mut connected = pin!(connected);
+    watched(connected.as_mut(), |served| served.graceful_shutdown(), connection, activity).await
+}
+
+async fn serve_http2<I, S, B>(
+    io: TokioIo<Watched<I>>,
+    service: Adapter<S>,
+    connection: Connection,
+    activity: &Activity,
+) -> hyper::Result<()>
+where
+    I: AsyncRead + AsyncWrite + Unpin + 'static,
+    S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
+    S::Error: Into<BoxError>,
+    S::Future: Send,
+    B: Body + Send + 'static,
+    B::Data: Send,
+    B::Error: Into<BoxError>,
+{
+    let connected = hyper::server::conn::http2::Builder::new(TokioExecutor::new())
+        .timer(TokioTimer::new())
+        .keep_alive_interval(Duration::from_secs(30))
+        .max_concurrent_streams(MAX_STREAMS)
+        .max_header_list_size(MAX_HEAD as u32)
+        .serve_connection(io, service);
+    let mut connected = pin!(connected);
+    watched(connected.as_mut(), |served| served.graceful_shutdown(), connection, activity).await
+}
+
+/// Drives a connection, and ends it when the server drains or the watchdog says so.
+async fn watched<C>(
+    mut connected: Pin<&mut C>,
+    retire: impl Fn(Pin<&mut C>),
+    mut connection: Connection,
+    activity: &Activity,
+) -> hyper::Result<()>
+where
+    C: Future<Output = hyper::Result<()>>,
+{
+    let mut watchdog = Watchdog::new(connection.patience);
+    let mut tick = pin!(sleep(TICK));
+    let mut draining = false;
+    loop {
+        tokio::select! {
+            biased;
+            ended = connected.as_mut() => return ended,
+            _ = connection.phase.changed(), if !draining => {
+                draining = true;
+                retire(connected.as_mut());
+            }
+            () = tick.as_mut() => {
+                tick.as_mut().reset(tokio::time::Instant::now() + TICK);
+                match watchdog.tick(activity) {
+                    Verdict::Keep => {}
+                    Verdict::Retire => retire(connected.as_mut()),
+                    Verdict::Close => return Ok(()),
+                }
+            }
+        }
+    }
+}
+
+/// A tower service as hyper wants it, counting the requests in work.
+struct Adapter<S> {
+    service: S,
+    activity: Arc<Activity>,
+}
+
+impl<S, B> hyper::service::Service<Request<Incoming>> for Adapter<S>
+where
+    S: Service<Request<Incoming>, Response = Response<B>> + Clone,
+{
+    type Response = Response<Counted<B>>;
+    type Error = S::Error;
+    type Future = Counting<S, S::Future>;
+
+    fn call(&self, request: Request<Incoming>) -> Self::Future {
+        let busy = Some(self.activity.begin());
+        Counting { step: Step::Ready { service: self.service.clone(), request: Some(request) }, busy }
+    }
+}
+
+pin_project_lite::pin_project! {
+    struct Counting<S, F> {
+        #[pin]
+        step: Step<S, F>,
+        busy: Option<Busy>,
+    }
+}
+
+pin_project_lite::pin_project! {
+    #[project = StepProjection]
+    enum Step<S, F> {
+        Ready { service: S, request: Option<Request<Incoming>> },
+        Answering { #[pin] future: F },
+    }
+}
+
+impl<S, B> Future for Counting<S, S::Future>
+where
+    S: Service<Request<Incoming>, Response = Response<B>>,
+{
+    type Output = Result<Response<Counted<B>>, S::Error>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut this = self.project();
+        loop {
+            let future = match this.step.as_mut().project() {
+                StepProjection::Ready { service, request } => {
+                    ready!(service.poll_ready(cx))?;
+                    let Some(request) = request.take() else { panic!("polled after completion") };
+                    service.call(request)
+                }
+                StepProjection::Answering { future } => {
+                    let response = ready!(future.poll(cx))?;
+                    let busy = this.busy.take();
+                    return Poll::Ready(Ok(response.map(|body| Counted { body, _busy: busy })));
+                }
+            };
+            this.step.set(Step::Answering { future });
+        }
+    }
+}
+
+pin_project_lite::pin_project! {
+    /// A body; its request counts as in work until it is gone.
+    struct Counted<B> {
+        #[pin]
+        body: B,
+        _busy: Option<Busy>,
+    }
+}
+
+impl<B: Body> Body for Counted<B> {
+    type Data = B::Data;
+    type Error = B::Error;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
+        self.project().body.poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

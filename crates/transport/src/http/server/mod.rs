@@ -1,0 +1,164 @@
+//! The server side: [`Endpoint`], a `Service<http::Request>`, and [`HttpServer`], which listens for it.
+
+mod answer;
+mod body;
+mod collect;
+mod cors;
+mod door;
+mod listener;
+mod refuse;
+mod serve;
+mod watch;
+
+#[cfg(feature = "tls")]
+mod tls;
+
+pub use answer::Answering;
+pub use body::ReplyBody;
+pub use door::{HostPolicy, OriginPolicy};
+pub use serve::HttpServer;
+
+use carryall_proto::{Call, CallError, Reply, SharedService};
+use http_body::Body;
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+use tower_service::Service;
+
+/// The MCP endpoint as a service over HTTP requests. It nests in axum (`Router::route_service`), runs under hyper, and
+/// is cheap to clone.
+///
+/// The call's future lives in the response future, and after that in the response body: dropping either, which is what
+/// an HTTP server does when its client is gone, cancels the call.
+///
+/// Safe by default: only loopback names are accepted as `Host`, only loopback and same-host pages as `Origin`, and
+/// bodies are bounded. A service behind a public name says so with [`allow_host`](Self::allow_host).
+#[derive(Clone, Debug)]
+pub struct Endpoint {
+    shared: Arc<Shared>,
+}
+
+#[derive(Clone, Debug)]
+struct Shared {
+    service: SharedService,
+    options: Options,
+}
+
+#[derive(Clone, Debug)]
+struct Options {
+    max_body: usize,
+    body_timeout: Duration,
+    sse_after: Duration,
+    keep_alive: Duration,
+    origins: OriginPolicy,
+    hosts: Option<HostPolicy>,
+    path: Option<Box<str>>,
+}
+
+impl Endpoint {
+    /// An endpoint for `service`.
+    pub fn new<S>(service: S) -> Self
+    where
+        S: Service<Call, Response = Reply> + Clone + Send + Sync + 'static,
+        S::Error: Into<CallError>,
+        S::Future: Send,
+    {
+        let options = Options {
+            max_body: 4 * 1024 * 1024,
+            body_timeout: Duration::from_secs(30),
+            sse_after: Duration::from_secs(5),
+            keep_alive: Duration::from_secs(15),
+            origins: OriginPolicy::default(),
+            hosts: None,
+            path: None,
+        };
+        Self { shared: Arc::new(Shared { service: SharedService::new(service), options }) }
+    }
+
+    /// The largest request body, in bytes; larger ones are answered 413 without being read. 4 MiB unless set.
+    #[must_use]
+    pub fn max_body(self, bytes: usize) -> Self {
+        self.with(|options| options.max_body = bytes)
+    }
+
+    /// How long a body may take to arrive; slower ones are answered 408. 30 s unless set.
+    #[must_use]
+    pub fn body_timeout(self, limit: Duration) -> Self {
+        self.with(|options| options.body_timeout = limit)
+    }
+
+    /// How long a call may stay silent before its response begins, as an event stream, so that nothing on the way takes
+    /// the connection for dead. 5 s unless set.
+    #[must_use]
+    pub fn sse_after(self, delay: Duration) -> Self {
+        self.with(|options| options.sse_after = delay)
+    }
+
+    /// The longest silence on an event stream; a comment breaks it. 15 s unless set.
+    #[must_use]
+    pub fn keep_alive(self, interval: Duration) -> Self {
+        self.with(|options| options.keep_alive = interval)
+    }
+
+    /// Which web pages may call.
+    #[must_use]
+    pub fn origins(self, policy: OriginPolicy) -> Self {
+        self.with(|options| options.origins = policy)
+    }
+
+    /// Lets pages of one more origin call, for example `https://app.example.com`.
+    #[must_use]
+    pub fn allow_origin(self, origin: &str) -> Self {
+        self.with(|options| options.origins = std::mem::take(&mut options.origins).allow(origin))
+    }
+
+    /// Under which names this server is called.
+    #[must_use]
+    pub fn hosts(self, policy: HostPolicy) -> Self {
+        self.with(|options| options.hosts = Some(policy))
+    }
+
+    /// One more name under which this server is called, for example `mcp.example.com`, on any port unless it names one.
+    #[must_use]
+    pub fn allow_host(self, host: &str) -> Self {
+        self.with(|options| options.hosts = Some(options.hosts.take().unwrap_or_default().allow(host)))
+    }
+
+    /// Answers under this path alone, 404 elsewhere. Unless set, the path is the business of whoever routes here.
+    #[must_use]
+    pub fn path(self, path: &str) -> Self {
+        self.with(|options| options.path = Some(path.into()))
+    }
+
+    fn with(mut self, change: impl FnOnce(&mut Options)) -> Self {
+        change(&mut Arc::make_mut(&mut self.shared).options);
+        self
+    }
+
+    fn answer<B>(&self, request: http::Request<B>) -> Answering<B>
+    where
+        B: Body,
+        B::Error: std::fmt::Display,
+    {
+        Answering::new(&self.shared, request)
+    }
+}
+
+impl<B> Service<http::Request<B>> for Endpoint
+where
+    B: Body,
+    B::Error: std::fmt::Display,
+{
+    type Response = http::Response<ReplyBody>;
+    type Error = Infallible;
+    type Future = Answering<B>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: http::Request<B>) -> Self::Future {
+        self.answer(request)
+    }
+}

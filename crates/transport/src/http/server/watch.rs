@@ -1,0 +1,232 @@
+//! What a connection is doing, so that one that hangs can be closed.
+//!
+//! A timer per read or request would cost more than the rest of a small call. Instead each connection keeps a few
+//! flags, and looks at them every [`TICK`].
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
+use std::task::{Context, Poll};
+use std::time::Duration;
+use std::{io, mem};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+/// How often a connection is looked at.
+pub(super) const TICK: Duration = Duration::from_secs(5);
+
+/// The flags of one connection.
+#[derive(Debug, Default)]
+pub(super) struct Activity {
+    /// Requests that have no complete answer yet.
+    active: AtomicU32,
+    /// Requests so far.
+    served: AtomicU32,
+    /// Bytes came while no request was active: a head is on its way.
+    in_head: AtomicBool,
+    /// The last write could not go out.
+    stalled: AtomicBool,
+}
+
+impl Activity {
+    /// Counts a request until the guard is dropped.
+    pub(super) fn begin(self: &Arc<Self>) -> Busy {
+        self.active.fetch_add(1, Relaxed);
+        self.served.fetch_add(1, Relaxed);
+        self.in_head.store(false, Relaxed);
+        Busy(Arc::clone(self))
+    }
+}
+
+/// A request is being answered.
+#[derive(Debug)]
+pub(super) struct Busy(Arc<Activity>);
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.0.active.fetch_sub(1, Relaxed);
+    }
+}
+
+/// How long a connection may stay in one state, in ticks.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Patience {
+    pub(super) head: u32,
+    pub(super) idle: u32,
+    pub(super) stalled: u32,
+}
+
+impl Patience {
+    pub(super) fn new(head: Duration, idle: Duration, stalled: Duration) -> Self {
+        let ticks = |limit: Duration| (limit.as_millis().div_ceil(TICK.as_millis())).clamp(1, u32::MAX.into()) as u32;
+        Self { head: ticks(head), idle: ticks(idle), stalled: ticks(stalled) }
+    }
+}
+
+/// What to do with a connection.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    Keep,
+    /// It is idle: close it once nothing is under way.
+    Retire,
+    /// It hangs.
+    Close,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Busy,
+    Head,
+    Idle,
+    Stalled,
+}
+
+/// Counts for how many ticks a connection has been in the same state.
+#[derive(Debug)]
+pub(super) struct Watchdog {
+    patience: Patience,
+    state: State,
+    served: u32,
+    ticks: u32,
+}
+
+impl Watchdog {
+    pub(super) fn new(patience: Patience) -> Self {
+        Self { patience, state: State::Busy, served: 0, ticks: 0 }
+    }
+
+    pub(super) fn tick(&mut self, activity: &Activity) -> Verdict {
+        let served = activity.served.load(Relaxed);
+        let state = if activity.stalled.load(Relaxed) {
+            State::Stalled
+        } else if activity.active.load(Relaxed) > 0 {
+            State::Busy
+        } else if activity.in_head.load(Relaxed) || served == 0 {
+            State::Head
+        } else {
+            State::Idle
+        };
+        let same = mem::replace(&mut self.state, state) == state && mem::replace(&mut self.served, served) == served;
+        self.served = served;
+        self.ticks = if same { self.ticks + 1 } else { 0 };
+        match state {
+            State::Head if self.ticks >= self.patience.head => Verdict::Close,
+            State::Stalled if self.ticks >= self.patience.stalled => Verdict::Close,
+            State::Idle if self.ticks >= self.patience.idle => Verdict::Retire,
+            _ => Verdict::Keep,
+        }
+    }
+}
+
+/// A connection's I/O, which notes what happens on it.
+#[derive(Debug)]
+pub(super) struct Watched<I> {
+    io: I,
+    activity: Arc<Activity>,
+}
+
+impl<I> Watched<I> {
+    pub(super) fn new(io: I, activity: &Arc<Activity>) -> Self {
+        Self { io, activity: Arc::clone(activity) }
+    }
+
+    fn wrote<T>(&self, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        let stalled = written.is_pending();
+        if self.activity.stalled.load(Relaxed) != stalled {
+            self.activity.stalled.store(stalled, Relaxed);
+        }
+        written
+    }
+}
+
+impl<I: AsyncRead + Unpin> AsyncRead for Watched<I> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        let read = Pin::new(&mut self.io).poll_read(cx, buf);
+        if buf.filled().len() > before && self.activity.active.load(Relaxed) == 0 {
+            self.activity.in_head.store(true, Relaxed);
+        }
+        read
+    }
+}
+
+impl<I: AsyncWrite + Unpin> AsyncWrite for Watched<I> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.io).poll_write(cx, buf);
+        self.wrote(written)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.io).poll_write_vectored(cx, bufs);
+        self.wrote(written)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.io.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PATIENCE: Patience = Patience { head: 2, idle: 4, stalled: 3 };
+
+    fn ticks_until_verdict(activity: &Activity) -> (u32, Verdict) {
+        let mut dog = Watchdog::new(PATIENCE);
+        (1..20)
+            .find_map(|tick| match dog.tick(activity) {
+                Verdict::Keep => None,
+                verdict => Some((tick, verdict)),
+            })
+            .unwrap_or((20, Verdict::Keep))
+    }
+
+    #[test]
+    fn a_connection_that_never_sends_a_whole_head_is_closed() {
+        let activity = Arc::new(Activity::default());
+        assert_eq!(ticks_until_verdict(&activity), (3, Verdict::Close));
+        drop(activity.begin());
+        activity.in_head.store(true, Relaxed);
+        assert_eq!(ticks_until_verdict(&activity), (3, Verdict::Close), "also on a later request");
+    }
+
+    #[test]
+    fn a_connection_with_a_request_in_work_is_kept_and_an_idle_one_retired() {
+        let activity = Arc::new(Activity::default());
+        let busy = activity.begin();
+        assert_eq!(ticks_until_verdict(&activity), (20, Verdict::Keep));
+        drop(busy);
+        assert_eq!(ticks_until_verdict(&activity), (5, Verdict::Retire));
+    }
+
+    #[test]
+    fn a_client_that_stops_reading_is_closed() {
+        let activity = Arc::new(Activity::default());
+        let _busy = activity.begin();
+        activity.stalled.store(true, Relaxed);
+        assert_eq!(ticks_until_verdict(&activity), (4, Verdict::Close));
+    }
+
+    #[test]
+    fn requests_reset_the_clock() {
+        let activity = Arc::new(Activity::default());
+        let mut dog = Watchdog::new(PATIENCE);
+        for _ in 0..20 {
+            drop(activity.begin());
+            activity.in_head.store(true, Relaxed);
+            assert_eq!(dog.tick(&activity), Verdict::Keep);
+        }
+    }
+}

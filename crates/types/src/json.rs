@@ -1,0 +1,116 @@
+//! JSON kept as text, and the two `serde_json` types that appear in the public API.
+
+use bytes::Bytes;
+use serde::de::{DeserializeOwned, Error as _};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::fmt;
+
+/// Any JSON value.
+pub type JsonValue = serde_json::Value;
+/// A JSON object whose members keep their order.
+pub type JsonObject = serde_json::Map<String, serde_json::Value>;
+
+/// One well-formed JSON value as UTF-8 text, cheap to clone and to pass on untouched.
+///
+/// Parsing is put off until somebody knows the type: a gateway forwards the text, a handler decodes it once.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct RawJson(Bytes);
+
+impl RawJson {
+    /// The value `{}`.
+    pub const EMPTY_OBJECT: Self = Self(Bytes::from_static(b"{}"));
+    /// The value `null`.
+    pub const NULL: Self = Self(Bytes::from_static(b"null"));
+
+    /// Takes text that is already known to be one well-formed JSON value, without looking at it again.
+    ///
+    /// Meant for text that was just scanned or serialised. Text that is not JSON breaks the message it is put
+    /// into, nothing worse; in debug builds it panics here.
+    #[must_use]
+    pub fn from_trusted(text: Bytes) -> Self {
+        debug_assert!(
+            serde_json::from_slice::<serde::de::IgnoredAny>(&text).is_ok(),
+            "not JSON: {text:?}"
+        );
+        Self(text)
+    }
+
+    /// Checks that `text` is one well-formed JSON value.
+    ///
+    /// # Errors
+    /// The position and kind of the first syntax error.
+    pub fn parse(text: impl Into<Bytes>) -> Result<Self, serde_json::Error> {
+        let text = text.into();
+        serde_json::from_slice::<serde::de::IgnoredAny>(&text)?;
+        Ok(Self(text))
+    }
+
+    /// Serialises `value`.
+    ///
+    /// # Errors
+    /// Whatever the type's own `Serialize` reports, for example a map with keys that are not strings.
+    pub fn from_value<T: Serialize + ?Sized>(value: &T) -> Result<Self, serde_json::Error> {
+        serde_json::to_vec(value).map(|text| Self(text.into()))
+    }
+
+    /// Decodes the value as `T`.
+    ///
+    /// # Errors
+    /// When the value does not have the shape of `T`.
+    pub fn decode<T: DeserializeOwned>(&self) -> Result<T, serde_json::Error> {
+        serde_json::from_slice(&self.0)
+    }
+
+    /// The JSON text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        // Every constructor has seen valid UTF-8: JSON text that parsed, or text that was serialised.
+        std::str::from_utf8(&self.0).unwrap_or("null")
+    }
+
+    /// The JSON text as bytes.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// The shared buffer that holds the text.
+    #[must_use]
+    pub fn into_bytes(self) -> Bytes {
+        self.0
+    }
+}
+
+impl fmt::Debug for RawJson {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl fmt::Display for RawJson {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl From<&JsonValue> for RawJson {
+    fn from(value: &JsonValue) -> Self {
+        Self(value.to_string().into())
+    }
+}
+
+impl Serialize for RawJson {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let raw: &serde_json::value::RawValue = serde_json::from_slice(&self.0)
+            .map_err(|_| serde::ser::Error::custom("malformed raw JSON"))?;
+        raw.serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for RawJson {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let raw = Box::<serde_json::value::RawValue>::deserialize(deserializer)
+            .map_err(D::Error::custom)?;
+        Ok(Self(Bytes::from(Box::<str>::from(raw).into_string())))
+    }
+}

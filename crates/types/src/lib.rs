@@ -1,0 +1,87 @@
+//! The wire data of the Model Context Protocol, revision 2026-07-28.
+//!
+//! Every request, result, notification, error, content block and capability of the schema is a plain
+//! type here, and nothing else: no I/O, no clock, no protocol logic. A value is decoded by the method
+//! that asked for it ([`Method`]), never by guessing from its shape.
+//!
+//! What a type does not name survives a round trip in its `extra` map where the schema leaves the object
+//! open, and in `meta` where the schema has `_meta`.
+
+mod capabilities;
+mod common;
+mod completion;
+mod content;
+mod discover;
+mod elicitation;
+mod input;
+mod json;
+mod listen;
+mod meta;
+mod method;
+mod notifications;
+mod number;
+mod object;
+mod ordered;
+mod prompts;
+mod resources;
+mod result;
+mod roots;
+mod rpc;
+mod sampling;
+mod tagged;
+mod tools;
+mod version;
+mod weburl;
+
+pub use capabilities::{
+    ClientCapabilities, ElicitationCapability, PromptsCapability, ResourcesCapability,
+    SamplingCapability, ServerCapabilities, ToolsCapability,
+};
+pub use common::{Annotations, Icon, IconTheme, Implementation, Role};
+pub use completion::{
+    CompleteRequestParams, CompleteResult, Completion, CompletionArgument, CompletionContext,
+    CompletionReference, PromptReference, ResourceTemplateReference,
+};
+pub use content::{
+    AudioContent, ContentBlock, EmbeddedResource, ImageContent, ResourceLink, TextContent,
+};
+pub use discover::DiscoverResult;
+pub use elicitation::{
+    BooleanSchema, ElicitAction, ElicitRequestFormParams, ElicitRequestParams,
+    ElicitRequestURLParams, ElicitResult, EnumOption, FormMode, LegacyTitledEnumSchema,
+    NumberSchema, NumberType, ObjectType, PrimitiveSchemaDefinition, RequestedSchema, StringFormat,
+    StringSchema, StringType, TitledItems, TitledMultiSelectEnumSchema,
+    TitledSingleSelectEnumSchema, UntitledItems, UntitledMultiSelectEnumSchema,
+    UntitledSingleSelectEnumSchema, UrlMode,
+};
+pub use input::{InputRequest, InputRequests, InputRequiredResult, InputResponses};
+pub use json::{JsonObject, JsonValue, RawJson};
+pub use listen::{
+    SubscriptionFilter, SubscriptionsAcknowledgedNotificationParams,
+    SubscriptionsListenRequestParams, SubscriptionsListenResult,
+};
+pub use meta::meta_key;
+pub use method::{Method, notification};
+pub use notifications::{
+    CancelledNotificationParams, LoggingLevel, LoggingMessageNotificationParams,
+    ProgressNotificationParams, ResourceUpdatedNotificationParams, UnknownLoggingLevel,
+};
+pub use prompts::{
+    GetPromptRequestParams, GetPromptResult, ListPromptsResult, Prompt, PromptArgument,
+    PromptMessage,
+};
+pub use resources::{
+    BlobResourceContents, ListResourceTemplatesResult, ListResourcesResult,
+    ReadResourceRequestParams, ReadResourceResult, Resource, ResourceContents, ResourceTemplate,
+    TextResourceContents,
+};
+pub use result::{CacheScope, EmptyResult, PaginatedRequestParams, ResultType};
+pub use roots::{ListRootsRequestParams, ListRootsResult, Root};
+pub use rpc::{ErrorObject, ProgressToken, RequestId, code};
+pub use sampling::{
+    CreateMessageRequestParams, CreateMessageResult, IncludeContext, ModelHint, ModelPreferences,
+    SamplingMessage, SamplingMessageContent, SamplingMessageContentBlock, StopReason, ToolChoice,
+    ToolChoiceMode, ToolResultContent, ToolUseContent,
+};
+pub use tools::{CallToolRequestParams, CallToolResult, ListToolsResult, Tool, ToolAnnotations};
+pub use version::{ProtocolVersion, UnknownProtocolVersion};

@@ -1,0 +1,128 @@
+//! The methods of the protocol.
+
+use std::fmt;
+
+/// The method of a request.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Method {
+    /// `server/discover`.
+    ServerDiscover,
+    /// `tools/list`.
+    ToolsList,
+    /// `tools/call`.
+    ToolsCall,
+    /// `prompts/list`.
+    PromptsList,
+    /// `prompts/get`.
+    PromptsGet,
+    /// `resources/list`.
+    ResourcesList,
+    /// `resources/templates/list`.
+    ResourcesTemplatesList,
+    /// `resources/read`.
+    ResourcesRead,
+    /// `completion/complete`.
+    CompletionComplete,
+    /// `subscriptions/listen`.
+    SubscriptionsListen,
+    /// A method of an extension, of another revision, or of nobody.
+    Other(Box<str>),
+}
+
+impl Method {
+    /// The name on the wire.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::ServerDiscover => "server/discover",
+            Self::ToolsList => "tools/list",
+            Self::ToolsCall => "tools/call",
+            Self::PromptsList => "prompts/list",
+            Self::PromptsGet => "prompts/get",
+            Self::ResourcesList => "resources/list",
+            Self::ResourcesTemplatesList => "resources/templates/list",
+            Self::ResourcesRead => "resources/read",
+            Self::CompletionComplete => "completion/complete",
+            Self::SubscriptionsListen => "subscriptions/listen",
+            Self::Other(name) => name,
+        }
+    }
+
+    /// The parameter that the `Mcp-Name` header repeats
+    /// (`basic/transports/streamable-http#standard-mcp-request-headers`).
+    #[must_use]
+    pub fn name_member(&self) -> Option<&'static str> {
+        match self {
+            Self::ToolsCall | Self::PromptsGet => Some("name"),
+            Self::ResourcesRead => Some("uri"),
+            _ => None,
+        }
+    }
+
+    /// Whether the server may answer with `input_required` (`basic/patterns/mrtr`).
+    #[must_use]
+    pub fn allows_rounds(&self) -> bool {
+        matches!(
+            self,
+            Self::ToolsCall | Self::PromptsGet | Self::ResourcesRead
+        )
+    }
+
+    /// Whether the result carries `ttlMs` and `cacheScope` (`server/utilities/caching`).
+    #[must_use]
+    pub fn is_cacheable(&self) -> bool {
+        matches!(
+            self,
+            Self::ServerDiscover
+                | Self::ToolsList
+                | Self::PromptsList
+                | Self::ResourcesList
+                | Self::ResourcesTemplatesList
+                | Self::ResourcesRead
+        )
+    }
+}
+
+impl From<&str> for Method {
+    fn from(name: &str) -> Self {
+        match name {
+            "server/discover" => Self::ServerDiscover,
+            "tools/list" => Self::ToolsList,
+            "tools/call" => Self::ToolsCall,
+            "prompts/list" => Self::PromptsList,
+            "prompts/get" => Self::PromptsGet,
+            "resources/list" => Self::ResourcesList,
+            "resources/templates/list" => Self::ResourcesTemplatesList,
+            "resources/read" => Self::ResourcesRead,
+            "completion/complete" => Self::CompletionComplete,
+            "subscriptions/listen" => Self::SubscriptionsListen,
+            other => Self::Other(other.into()),
+        }
+    }
+}
+
+impl fmt::Display for Method {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// The methods of notifications.
+pub mod notification {
+    /// Progress of a request.
+    pub const PROGRESS: &str = "notifications/progress";
+    /// A log message.
+    pub const MESSAGE: &str = "notifications/message";
+    /// Nobody waits for a request any more.
+    pub const CANCELLED: &str = "notifications/cancelled";
+    /// The list of tools changed.
+    pub const TOOLS_LIST_CHANGED: &str = "notifications/tools/list_changed";
+    /// The list of prompts changed.
+    pub const PROMPTS_LIST_CHANGED: &str = "notifications/prompts/list_changed";
+    /// The list of resources changed.
+    pub const RESOURCES_LIST_CHANGED: &str = "notifications/resources/list_changed";
+    /// A resource changed.
+    pub const RESOURCE_UPDATED: &str = "notifications/resources/updated";
+    /// A subscription is established.
+    pub const SUBSCRIPTIONS_ACKNOWLEDGED: &str = "notifications/subscriptions/acknowledged";
+}

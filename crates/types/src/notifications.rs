@@ -1,0 +1,169 @@
+//! The parameters of notifications.
+
+use crate::number::Plain;
+use crate::object::object;
+use crate::{JsonObject, JsonValue, ProgressToken, RequestId};
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::str::FromStr;
+
+object! {
+    /// The parameters of `notifications/progress` (`basic/patterns/progress`).
+    pub struct ProgressNotificationParams {
+        required {
+            /// The token of the request that makes progress.
+            progress_token: ProgressToken = "progressToken",
+            /// How far it is; each notification says more than the one before.
+            progress: f64 = "progress" as Plain,
+        }
+        optional {
+            /// How far there is to go, if known.
+            total / with_total: f64 = "total" as Plain,
+            /// What is going on, for people.
+            message / with_message: String = "message",
+            /// The `_meta` member.
+            meta / with_meta: JsonObject = "_meta",
+        }
+        open extra;
+    }
+}
+
+object! {
+    /// The parameters of `notifications/cancelled` (`basic/patterns/cancellation`).
+    pub struct CancelledNotificationParams {
+        required {
+            /// The request that nobody waits for any more.
+            request_id: RequestId = "requestId",
+        }
+        optional {
+            /// Why, for logs and people.
+            reason / with_reason: String = "reason",
+            /// The `_meta` member.
+            meta / with_meta: JsonObject = "_meta",
+        }
+        open extra;
+    }
+}
+
+object! {
+    /// The parameters of `notifications/resources/updated` (`basic/patterns/subscriptions`).
+    #[derive(Default)]
+    pub struct ResourceUpdatedNotificationParams {
+        required {
+            /// The resource that changed: the one subscribed to, or one below it.
+            uri: String = "uri",
+        }
+        optional {
+            /// The `_meta` member; carries the id of the subscription.
+            meta / with_meta: JsonObject = "_meta",
+        }
+        open extra;
+    }
+}
+
+/// The severity of a log message, least severe first (RFC 5424, section 6.2.1).
+///
+/// Logging is deprecated since 2026-07-28 (SEP-2577); the first revision released on or after 2027-07-28 may
+/// remove it. Log to stderr or use OpenTelemetry instead.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LoggingLevel {
+    /// Detail for developers.
+    Debug,
+    /// Normal operation.
+    Info,
+    /// Normal, but worth a look.
+    Notice,
+    /// Something may go wrong.
+    Warning,
+    /// Something went wrong.
+    Error,
+    /// A component failed.
+    Critical,
+    /// Somebody must act at once.
+    Alert,
+    /// The system is unusable.
+    Emergency,
+}
+
+impl LoggingLevel {
+    /// Every level, least severe first.
+    pub const ALL: [Self; 8] = [
+        Self::Debug,
+        Self::Info,
+        Self::Notice,
+        Self::Warning,
+        Self::Error,
+        Self::Critical,
+        Self::Alert,
+        Self::Emergency,
+    ];
+
+    /// The name on the wire.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Debug => "debug",
+            Self::Info => "info",
+            Self::Notice => "notice",
+            Self::Warning => "warning",
+            Self::Error => "error",
+            Self::Critical => "critical",
+            Self::Alert => "alert",
+            Self::Emergency => "emergency",
+        }
+    }
+}
+
+impl fmt::Display for LoggingLevel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// The text is not the name of a [`LoggingLevel`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UnknownLoggingLevel;
+
+impl fmt::Display for UnknownLoggingLevel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("unknown logging level")
+    }
+}
+
+impl std::error::Error for UnknownLoggingLevel {}
+
+impl FromStr for LoggingLevel {
+    type Err = UnknownLoggingLevel;
+
+    fn from_str(name: &str) -> Result<Self, UnknownLoggingLevel> {
+        Self::ALL
+            .into_iter()
+            .find(|level| level.as_str() == name)
+            .ok_or(UnknownLoggingLevel)
+    }
+}
+
+object! {
+    /// The parameters of `notifications/message` (`server/utilities/logging`).
+    ///
+    /// Logging is deprecated since 2026-07-28 (SEP-2577); the first revision released on or after 2027-07-28 may
+    /// remove it. Log to stderr or use OpenTelemetry instead.
+    pub struct LoggingMessageNotificationParams {
+        #[deprecated(note = "Logging is deprecated (SEP-2577), removed on 2027-07-28 at the earliest: log to stderr or use OpenTelemetry")]
+        new;
+        required {
+            /// How severe it is.
+            level: LoggingLevel = "level",
+            /// What to log: a text or any other JSON value.
+            data: JsonValue = "data",
+        }
+        optional {
+            /// Who logs it.
+            logger / with_logger: String = "logger",
+            /// The `_meta` member.
+            meta / with_meta: JsonObject = "_meta",
+        }
+        open extra;
+    }
+}

@@ -1,0 +1,168 @@
+//! JSON-RPC identifiers, tokens and errors.
+
+use crate::RawJson;
+use serde::de::{self, Visitor};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::fmt;
+
+/// The `id` of a request: a string or an integer, never `null` (`basic/index#requests`).
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum RequestId {
+    /// An integer id.
+    Number(i64),
+    /// A string id.
+    String(Box<str>),
+}
+
+/// The token under which a request asks for progress: a string or an integer (`basic/patterns/progress`).
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum ProgressToken {
+    /// An integer token.
+    Number(i64),
+    /// A string token.
+    String(Box<str>),
+}
+
+macro_rules! string_or_integer {
+    ($name:ident, $expects:literal) => {
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                match self {
+                    Self::Number(n) => n.fmt(f),
+                    Self::String(s) => f.write_str(s),
+                }
+            }
+        }
+        impl From<i64> for $name {
+            fn from(n: i64) -> Self {
+                Self::Number(n)
+            }
+        }
+        impl From<&str> for $name {
+            fn from(s: &str) -> Self {
+                Self::String(s.into())
+            }
+        }
+        impl From<String> for $name {
+            fn from(s: String) -> Self {
+                Self::String(s.into())
+            }
+        }
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                match self {
+                    Self::Number(n) => serializer.serialize_i64(*n),
+                    Self::String(s) => serializer.serialize_str(s),
+                }
+            }
+        }
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                struct V;
+                impl Visitor<'_> for V {
+                    type Value = $name;
+                    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                        f.write_str($expects)
+                    }
+                    fn visit_i64<E: de::Error>(self, n: i64) -> Result<$name, E> {
+                        Ok($name::Number(n))
+                    }
+                    fn visit_u64<E: de::Error>(self, n: u64) -> Result<$name, E> {
+                        i64::try_from(n)
+                            .map($name::Number)
+                            .map_err(|_| E::custom("integer out of range"))
+                    }
+                    fn visit_str<E: de::Error>(self, s: &str) -> Result<$name, E> {
+                        Ok($name::String(s.into()))
+                    }
+                }
+                deserializer.deserialize_any(V)
+            }
+        }
+    };
+}
+
+string_or_integer!(RequestId, "a string or an integer");
+string_or_integer!(ProgressToken, "a string or an integer");
+
+/// The error codes of this revision (`basic/index#error-codes`).
+pub mod code {
+    /// The message is not JSON.
+    pub const PARSE_ERROR: i64 = -32700;
+    /// The message is JSON but not a JSON-RPC request or notification.
+    pub const INVALID_REQUEST: i64 = -32600;
+    /// No such method, or one behind a capability that was not advertised.
+    pub const METHOD_NOT_FOUND: i64 = -32601;
+    /// The parameters are malformed, or name something that does not exist.
+    pub const INVALID_PARAMS: i64 = -32602;
+    /// The receiver failed.
+    pub const INTERNAL_ERROR: i64 = -32603;
+    /// A mirrored HTTP header is missing, malformed or differs from the body.
+    pub const HEADER_MISMATCH: i64 = -32020;
+    /// The request needs a client capability that it did not declare.
+    pub const MISSING_REQUIRED_CLIENT_CAPABILITY: i64 = -32021;
+    /// The server does not implement the requested protocol version.
+    pub const UNSUPPORTED_PROTOCOL_VERSION: i64 = -32022;
+    /// Resource not found, as revisions up to 2025-11-25 reported it. Accepted by clients, never sent.
+    pub const LEGACY_RESOURCE_NOT_FOUND: i64 = -32002;
+}
+
+/// The `error` member of an error response.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ErrorObject {
+    /// What kind of error; see [`code`].
+    pub code: i64,
+    /// One concise sentence.
+    pub message: String,
+    /// More about the error, defined by the sender.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub data: Option<RawJson>,
+}
+
+impl ErrorObject {
+    /// An error without `data`.
+    #[must_use]
+    pub fn new(code: i64, message: impl Into<String>) -> Self {
+        Self {
+            code,
+            message: message.into(),
+            data: None,
+        }
+    }
+
+    /// The same error with `data`.
+    #[must_use]
+    pub fn with_data(mut self, data: RawJson) -> Self {
+        self.data = Some(data);
+        self
+    }
+
+    /// `-32602` with a reason.
+    #[must_use]
+    pub fn invalid_params(message: impl Into<String>) -> Self {
+        Self::new(code::INVALID_PARAMS, message)
+    }
+
+    /// `-32601` for `method`.
+    #[must_use]
+    pub fn method_not_found(method: &str) -> Self {
+        Self::new(
+            code::METHOD_NOT_FOUND,
+            format!("Method not found: {method}"),
+        )
+    }
+
+    /// `-32603`. What went wrong inside belongs in the log, not in `message`.
+    #[must_use]
+    pub fn internal() -> Self {
+        Self::new(code::INTERNAL_ERROR, "Internal error")
+    }
+}
+
+impl fmt::Display for ErrorObject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({})", self.message, self.code)
+    }
+}
+
+impl std::error::Error for ErrorObject {}

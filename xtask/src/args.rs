@@ -1,0 +1,75 @@
+//! Command-line words: `--flag`, `--option value`, `--option=value`.
+
+use crate::Outcome;
+
+/// The words after the command; each accessor takes out what it knows, [`Args::done`] refuses the rest.
+pub(crate) struct Args(Vec<String>);
+
+impl Args {
+    pub(crate) fn new(words: impl Iterator<Item = String>) -> Self {
+        let mut split = Vec::new();
+        for word in words {
+            match word.split_once('=') {
+                Some((name, value)) if name.starts_with("--") => split.extend([name.to_owned(), value.to_owned()]),
+                _ => split.push(word),
+            }
+        }
+        Self(split)
+    }
+
+    pub(crate) fn flag(&mut self, name: &str) -> bool {
+        let before = self.0.len();
+        self.0.retain(|word| word != name);
+        self.0.len() != before
+    }
+
+    pub(crate) fn option(&mut self, name: &str) -> Outcome<Option<String>> {
+        let Some(at) = self.0.iter().position(|word| word == name) else {
+            return Ok(None);
+        };
+        self.0.remove(at);
+        if at == self.0.len() {
+            return Err(format!("{name} wants a value"));
+        }
+        Ok(Some(self.0.remove(at)))
+    }
+
+    /// Every value of a repeatable option; commas separate values too.
+    pub(crate) fn list(&mut self, name: &str) -> Outcome<Vec<String>> {
+        let mut values = Vec::new();
+        while let Some(value) = self.option(name)? {
+            values.extend(value.split(',').map(str::trim).filter(|v| !v.is_empty()).map(str::to_owned));
+        }
+        Ok(values)
+    }
+
+    pub(crate) fn done(self) -> Outcome {
+        match self.0.first() {
+            None => Ok(()),
+            Some(word) => Err(format!("unexpected argument `{word}`; see `cargo xtask help`")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Args;
+
+    fn args(line: &str) -> Args {
+        Args::new(line.split_whitespace().map(str::to_owned))
+    }
+
+    #[test]
+    fn values_come_after_a_space_or_an_equals_sign() {
+        let mut a = args("--area x --area=y,z --missing");
+        assert_eq!(a.list("--area").unwrap(), ["x", "y", "z"]);
+        assert!(a.flag("--missing"));
+        a.done().unwrap();
+    }
+
+    #[test]
+    fn an_option_without_its_value_and_an_unknown_word_are_refused() {
+        assert!(args("--area").option("--area").is_err());
+        assert!(args("--other").done().is_err());
+    }
+}

@@ -1,0 +1,110 @@
+//! `cargo xtask bench`: carryall beside a bare hyper server (the limit) and rmcp in its best stateless configuration.
+//!
+//! The server runs on core 0 and the load on core 1. Servers are measured in turn within a run, so that a machine that
+//! gets slower hits all alike; figures are medians over the runs, and what counts are the ratios of one invocation.
+
+mod measure;
+mod report;
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use crate::args::Args;
+use crate::{Outcome, files, process};
+use measure::{Plan, Results};
+
+const PARTS: [&str; 5] = ["http", "startup", "memory", "stdio", "client"];
+
+pub(crate) fn run(mut args: Args) -> Outcome {
+    let quick = args.flag("--quick");
+    let no_build = args.flag("--no-build");
+    let only = args.list("--only")?;
+    let servers = args.list("--servers")?;
+    args.done()?;
+    if let Some(odd) = only.iter().find(|part| !PARTS.contains(&part.as_str())) {
+        return Err(format!("there is no part `{odd}`; there are {}", PARTS.join(", ")));
+    }
+    need_tools()?;
+
+    let servers =
+        if servers.is_empty() { ["carryall", "raw-typed", "rmcp-best"].map(str::to_owned).to_vec() } else { servers };
+    if !no_build {
+        build(servers.iter().any(|s| s == "carryall"))?;
+    }
+    let plan = Plan::new(quick, servers);
+    let wants = |part: &str| only.is_empty() || only.iter().any(|p| p == part);
+    let mut results = Results::default();
+    if wants("startup") {
+        measure::startup(&plan, &mut results)?;
+    }
+    if wants("memory") {
+        measure::memory(&plan, &mut results)?;
+    }
+    if wants("http") {
+        measure::http(&plan, &mut results)?;
+    }
+    if wants("stdio") {
+        measure::stdio(&plan, &mut results)?;
+    }
+    if wants("client") {
+        measure::client(&plan, &mut results)?;
+    }
+    let text = report::render(&plan, &results);
+    files::write(&files::root().join("bench/results.md"), &text)?;
+    println!("{text}");
+    // Only what was measured in full, with ours among it, is worth the record.
+    if !quick && only.is_empty() && plan.servers.iter().any(|s| s == "carryall") {
+        record(&text)?;
+    }
+    Ok(())
+}
+
+const BEGIN: &str = "<!-- measured -->";
+const END: &str = "<!-- end of measured -->";
+
+/// Puts the tables between the two marks of `bench/README.md`.
+fn record(text: &str) -> Outcome {
+    let path = files::root().join("bench/README.md");
+    let readme = files::read(&path)?;
+    let parts = readme.split_once(BEGIN).and_then(|(head, rest)| Some((head, rest.split_once(END)?.1)));
+    let (head, tail) = parts.ok_or("bench/README.md has lost the marks around the measured tables")?;
+    let tables = text.replace("\n## ", "\n### ");
+    let tables = tables.trim_start_matches("# Measured").trim();
+    files::write(&path, &format!("{head}{BEGIN}\n\n{tables}\n\n{END}{tail}"))
+}
+
+/// What cargo does not bring: the load generator, the pinning, the scripts' interpreter.
+fn need_tools() -> Outcome {
+    let tools = [("wrk", "wrk"), ("taskset", "util-linux"), ("python3", "python3"), ("curl", "curl")];
+    let missing: Vec<&str> =
+        tools.iter().filter(|(tool, _)| !process::exists(tool)).map(|(_, package)| *package).collect();
+    if !missing.is_empty() {
+        return Err(format!("these programs are missing; install the packages: {}", missing.join(" ")));
+    }
+    if std::thread::available_parallelism().map_or(1, usize::from) < 2 {
+        return Err("two cores are needed: one for the server, one for the load".to_owned());
+    }
+    Ok(())
+}
+
+fn build(carryall: bool) -> Outcome {
+    let mut crates = vec!["peers/raw", "peers/rmcp-http", "peers/rmcp-stdio", "peers/rmcp-client"];
+    if carryall {
+        crates.push("carryall");
+    }
+    for folder in crates {
+        let manifest = files::root().join("bench").join(folder).join("Cargo.toml");
+        eprintln!("building bench/{folder}");
+        let mut command = Command::new("nice");
+        command.args(["-n", "10"]).arg(process::cargo().get_program());
+        command.args(["build", "--quiet", "--release", "--manifest-path"]).arg(manifest);
+        // Each peer is a workspace of its own and keeps its target folder, where servers.conf looks for it.
+        process::run(command.env_remove("CARGO_TARGET_DIR"))?;
+    }
+    Ok(())
+}
+
+/// A program that one of the crates under `bench/` builds.
+fn program(folder: &str, name: &str) -> PathBuf {
+    files::root().join("bench").join(folder).join("target/release").join(name)
+}

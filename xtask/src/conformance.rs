@@ -1,0 +1,140 @@
+//! `cargo xtask conformance`: the official suite from npm against our servers and clients.
+//!
+//! The suite's own exit codes let warnings pass and ignore a client that hangs or crashes, so each scenario's
+//! `checks.json` is judged here. `spec/conformance-left.txt` names the scenarios that later work will turn on.
+
+mod judge;
+mod left;
+mod suite;
+
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use crate::args::Args;
+use crate::process::Group;
+use crate::{Outcome, files, process, table};
+use judge::Verdict;
+use left::Left;
+use suite::{Scenario, Side, Suite};
+
+pub(crate) fn run(mut args: Args) -> Outcome {
+    let (server, client) = (args.flag("--server"), args.flag("--client"));
+    let scenario = args.option("--scenario")?;
+    let server_url = args.option("--server-url")?;
+    let client_command = args.option("--client-command")?;
+    args.done()?;
+
+    let suite = Suite::install(&files::target_dir().join("conformance"))?;
+    let every = suite.list()?;
+    let wanted: Vec<&Scenario> = every
+        .iter()
+        .filter(|s| server == client || (s.side == Side::Server) == server)
+        .filter(|s| scenario.as_deref().is_none_or(|name| s.name == name))
+        .collect();
+    if wanted.is_empty() {
+        return Err(format!("the suite has no such scenario; it has:\n{}", names(&every)));
+    }
+    let out = files::target_dir().join("conformance/out");
+    if out.exists() {
+        std::fs::remove_dir_all(&out).map_err(|e| format!("{}: {e}", out.display()))?;
+    }
+    let one = scenario.as_deref();
+    let has = |side: Side| wanted.iter().any(|s| s.side == side);
+    if (has(Side::Server) && server_url.is_none()) || (has(Side::Client) && client_command.is_none()) {
+        process::run(process::cargo().args(["build", "--quiet", "--package", "carryall-conformance", "--bins"]))?;
+    }
+    if has(Side::Server) {
+        let dir = out.join("server");
+        let _running; // until the suite has had its say
+        let url = match server_url {
+            Some(url) => url,
+            None => {
+                let (group, url) = start_server(&out)?;
+                _running = group;
+                url
+            }
+        };
+        suite.server(&url, one, &dir)?;
+    }
+    if has(Side::Client) {
+        let command = client_command.unwrap_or_else(|| binary("everything-client").display().to_string());
+        suite.client(&command, one, &out.join("client"))?;
+    }
+    judge_all(&wanted, &every, &out)
+}
+
+fn judge_all(wanted: &[&Scenario], every: &[Scenario], out: &Path) -> Outcome {
+    let left = Left::load(&files::root().join("spec/conformance-left.txt"))?;
+    let mut problems = left.unknown(every);
+    let (mut rows, mut passed) = (Vec::new(), 0);
+    for scenario in wanted {
+        let verdict = judge::read(scenario, out);
+        passed += usize::from(verdict.passed());
+        let is_left = left.has(scenario);
+        let mark = match (&verdict, is_left) {
+            (Verdict::Pass(_), false) => "pass",
+            (Verdict::Pass(_), true) => "PASS, but left",
+            (Verdict::Fail(_), true) => "left",
+            (Verdict::Fail(_), false) => "FAIL",
+        };
+        match (verdict.passed(), is_left) {
+            (true, true) => problems.push(format!("{scenario} passes: remove it from spec/conformance-left.txt")),
+            (false, false) => problems.push(format!("{scenario} fails: {}", verdict.says())),
+            _ => {}
+        }
+        let cells = [scenario.side.word(), &scenario.name, &scenario.group, mark, &cut(&verdict.says())];
+        rows.push(cells.iter().map(|c| (*c).to_owned()).collect());
+    }
+    print!("{}", table::render(&["side", "scenario", "group", "", "checks"], &rows));
+    println!("\n{passed} of {} scenarios pass", wanted.len());
+    if problems.is_empty() {
+        return Ok(());
+    }
+    for problem in &problems {
+        eprintln!("{problem}");
+    }
+    Err(format!("{} problems; the suite's own words are under {}", problems.len(), out.display()))
+}
+
+/// What a table has room for; the whole of a failure stands below the table.
+fn cut(text: &str) -> String {
+    match text.char_indices().nth(70) {
+        Some((end, _)) => format!("{}...", &text[..end]),
+        None => text.to_owned(),
+    }
+}
+
+/// The everything server on a free port of the loopback, and its URL.
+fn start_server(out: &Path) -> Outcome<(Group, String)> {
+    let port = free_port()?;
+    let address = format!("127.0.0.1:{port}");
+    std::fs::create_dir_all(out).map_err(|e| format!("{}: {e}", out.display()))?;
+    let log = out.join("everything-server.log");
+    let mut command = Command::new(binary("everything-server"));
+    command.args(["--listen", &address]);
+    process::log_to(&mut command, &log)?;
+    let mut group = Group::spawn(&mut command)?;
+    let end = Instant::now() + Duration::from_secs(20);
+    while std::net::TcpStream::connect(&address).is_err() {
+        if group.ended().is_some() || Instant::now() > end {
+            return Err(format!("everything-server does not listen on {address}:\n{}", files::read(&log)?));
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    Ok((group, format!("http://{address}/mcp")))
+}
+
+fn free_port() -> Outcome<u16> {
+    let found = TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr());
+    found.map(|a| a.port()).map_err(|e| format!("no free port: {e}"))
+}
+
+fn binary(name: &str) -> PathBuf {
+    files::target_dir().join("debug").join(name)
+}
+
+fn names(scenarios: &[Scenario]) -> String {
+    scenarios.iter().map(|s| format!("  {s}\n")).collect()
+}

@@ -1,0 +1,122 @@
+//! What a scenario's `checks.json` comes to.
+
+use std::path::Path;
+
+use serde::Deserialize;
+
+use super::suite::{Scenario, Side};
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Check {
+    id: String,
+    status: String,
+    #[serde(default)]
+    name: String,
+    #[serde(default)]
+    error_message: Option<String>,
+}
+
+/// Each with the words for the table.
+#[derive(Debug)]
+pub(super) enum Verdict {
+    Pass(String),
+    Fail(String),
+}
+
+impl Verdict {
+    pub(super) fn passed(&self) -> bool {
+        matches!(self, Self::Pass(_))
+    }
+
+    pub(super) fn says(&self) -> String {
+        match self {
+            Self::Pass(says) | Self::Fail(says) => says.clone(),
+        }
+    }
+}
+
+/// Finds the results of a scenario below `out/server` or `out/client` and judges them.
+pub(super) fn read(scenario: &Scenario, out: &Path) -> Verdict {
+    let side = out.join(scenario.side.word());
+    let (folder, stem) = match (scenario.side, scenario.name.rsplit_once('/')) {
+        (Side::Server, _) => (side, format!("server-{}", scenario.name)),
+        (Side::Client, Some((folder, stem))) => (side.join(folder), stem.to_owned()),
+        (Side::Client, None) => (side, scenario.name.clone()),
+    };
+    let entries = std::fs::read_dir(&folder).map(|dir| dir.flatten().collect::<Vec<_>>()).unwrap_or_default();
+    let found = entries.iter().find(|e| without_time(&e.file_name().to_string_lossy()) == Some(&stem));
+    let text = found.and_then(|e| std::fs::read_to_string(e.path().join("checks.json")).ok());
+    match text {
+        Some(text) => judge(&text),
+        None => Verdict::Fail("the suite wrote no results; see suite.log".to_owned()),
+    }
+}
+
+/// Folders are named `<scenario>-<time>`, the time being `2026-01-02T03-04-05-678Z`.
+fn without_time(folder: &str) -> Option<&str> {
+    let (stem, time) = folder.split_at_checked(folder.len().checked_sub("-2026-01-02T03-04-05-678Z".len())?)?;
+    let shape = time.starts_with('-') && time.ends_with('Z') && time.as_bytes().get(11) == Some(&b'T');
+    shape.then_some(stem)
+}
+
+/// No failure, no warning, and at least one thing that was really checked.
+fn judge(text: &str) -> Verdict {
+    let checks: Vec<Check> = match serde_json::from_str(text) {
+        Ok(checks) => checks,
+        Err(error) => return Verdict::Fail(format!("checks.json: {error}")),
+    };
+    let count = |status: &str| checks.iter().filter(|c| c.status == status).count();
+    let (good, skipped) = (count("SUCCESS"), count("SKIPPED"));
+    let bad: Vec<&Check> =
+        checks.iter().filter(|c| !matches!(c.status.as_str(), "SUCCESS" | "SKIPPED" | "INFO")).collect();
+    if let Some(first) = bad.first() {
+        let more = if bad.len() > 1 { format!(" (and {} more)", bad.len() - 1) } else { String::new() };
+        let why = first.error_message.clone().unwrap_or_else(|| first.name.clone());
+        return Verdict::Fail(format!("{} {}: {}{more}", first.status, first.id, one_line(&why)));
+    }
+    if good == 0 {
+        return Verdict::Fail(format!("nothing was checked ({skipped} skipped)"));
+    }
+    let skipped = if skipped == 0 { String::new() } else { format!(", {skipped} skipped") };
+    Verdict::Pass(format!("{good} good{skipped}"))
+}
+
+fn one_line(text: &str) -> String {
+    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    match line.char_indices().nth(160) {
+        Some((end, _)) => format!("{}...", &line[..end]),
+        None => line,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{judge, without_time};
+
+    fn of(statuses: &[&str]) -> bool {
+        let checks: Vec<String> = statuses.iter().map(|s| format!(r#"{{"id":"x","status":"{s}"}}"#)).collect();
+        judge(&format!("[{}]", checks.join(","))).passed()
+    }
+
+    #[test]
+    fn a_failure_or_a_warning_or_an_unknown_status_fails() {
+        assert!(of(&["SUCCESS", "INFO", "SKIPPED"]));
+        assert!(!of(&["SUCCESS", "FAILURE"]));
+        assert!(!of(&["SUCCESS", "WARNING"]));
+        assert!(!of(&["SUCCESS", "ODD"]));
+    }
+
+    #[test]
+    fn a_scenario_that_checked_nothing_fails() {
+        assert!(!of(&[]));
+        assert!(!of(&["SKIPPED", "INFO"]));
+        assert!(!judge("not json").passed());
+    }
+
+    #[test]
+    fn the_time_is_cut_from_a_folder_name() {
+        assert_eq!(without_time("tools_call-2026-11-20T23-58-26-371Z"), Some("tools_call"));
+        assert_eq!(without_time("tools_call"), None);
+    }
+}

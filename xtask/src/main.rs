@@ -1,0 +1,59 @@
+//! The project's own commands: `cargo xtask <command>`.
+//!
+//! Each command is one module; none of them is part of what we ship, so they use nothing beyond the standard library
+//! and serde, and stay quick to build on a clean machine.
+
+// Printing tables is what these commands are for.
+#![allow(clippy::print_stdout)]
+
+mod args;
+mod bench;
+mod conformance;
+mod files;
+mod process;
+mod requirements;
+mod table;
+mod tidy;
+
+use std::process::ExitCode;
+
+use args::Args;
+
+const USAGE: &str = "\
+usage: cargo xtask <command> [options]
+
+  requirements [--area A]... [--missing] [--require A,B]
+        which rules of spec/requirements.json a test proves; fails on a gap in the gated areas (spec/gate.txt)
+  conformance [--server] [--client] [--scenario S] [--server-url URL] [--client-command CMD]
+        the official conformance suite against carryall-conformance, or against what you name
+  bench [--quick] [--no-build] [--only PART] [--servers A,B]
+        carryall beside a bare hyper server and rmcp; writes bench/results.md
+        PART: http, startup, memory, stdio, client; --no-build takes what is built
+  tidy  the house rules that no other tool checks";
+
+fn main() -> ExitCode {
+    let mut words = std::env::args().skip(1);
+    let command = words.next().unwrap_or_default();
+    let args = Args::new(words);
+    let done = match command.as_str() {
+        "requirements" => requirements::run(args),
+        "conformance" => conformance::run(args),
+        "bench" => bench::run(args),
+        "tidy" => tidy::run(args),
+        "" | "help" | "--help" | "-h" => {
+            println!("{USAGE}");
+            return ExitCode::SUCCESS;
+        }
+        other => Err(format!("unknown command `{other}`\n\n{USAGE}")),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            eprintln!("error: {message}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// What a command comes to: nothing, or a message for people.
+type Outcome<T = ()> = Result<T, String>;

@@ -1,0 +1,80 @@
+//! `cargo xtask tidy`: the house rules that no other tool checks.
+
+mod edges;
+mod lines;
+mod words;
+
+use crate::args::Args;
+use crate::{Outcome, files};
+
+pub(crate) fn run(args: Args) -> Outcome {
+    args.done()?;
+    let root = files::root();
+    let sources = files::sources(&root)?;
+    let mut problems = Vec::new();
+    for source in &sources {
+        lines::check(&source.path, &source.text, &mut problems);
+        words::check(&source.path, &source.text, &mut problems);
+        edges::check(&source.path, &source.text, &mut problems);
+    }
+    if problems.is_empty() {
+        println!("tidy: {} files, nothing to say", sources.len());
+        return Ok(());
+    }
+    for problem in &problems {
+        eprintln!("{problem}");
+    }
+    Err(format!("{} breaches of the house rules", problems.len()))
+}
+
+/// Whether this byte can be part of an identifier.
+fn is_word(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || byte == b'_'
+}
+
+/// A Rust line without its comment and without what its string literals hold. Good enough for checks that look for
+/// words: strings that run over several lines are not followed.
+fn code_of(line: &str) -> String {
+    let mut code = String::with_capacity(line.len());
+    let mut chars = line.chars().peekable();
+    let mut in_string = false;
+    while let Some(c) = chars.next() {
+        if in_string {
+            match c {
+                '\\' => {
+                    chars.next();
+                }
+                '"' => {
+                    in_string = false;
+                    code.push('"');
+                }
+                _ => {}
+            }
+            continue;
+        }
+        match c {
+            '/' if chars.peek() == Some(&'/') => break,
+            // A character literal may hold a quote.
+            '\'' if chars.peek() == Some(&'"') => {
+                chars.next();
+            }
+            '"' => {
+                in_string = true;
+                code.push('"');
+            }
+            _ => code.push(c),
+        }
+    }
+    code
+}
+
+#[cfg(test)]
+mod tests {
+    use super::code_of;
+
+    #[test]
+    fn comments_and_the_insides_of_strings_are_not_code() {
+        assert_eq!(code_of(r#"let a = "x // y \" z"; // why"#), r#"let a = ""; "#);
+        assert_eq!(code_of(r#"if c == '"' { go() } // no"#), "if c == ' { go() } ");
+    }
+}

@@ -92,28 +92,15 @@ impl Handlers {
     /// the capability was declared for answering by hand.
     pub(crate) async fn provide(&self, key: &str, request: InputRequest) -> Result<RawJson, ClientError> {
         match request {
-            InputRequest::Elicit(ElicitRequestParams::Form(form)) => {
-                let handler = known(self.form.as_ref(), "elicitation.form")?;
-                let requested = form.requested_schema.clone();
-                let answer = handler(form).await.map_err(|cause| failed(key, cause))?;
-                if let Some(content) = &answer.content {
-                    requested.check(content).map_err(|why| failed(key, why.into()))?;
-                }
-                encode(key, &answer)
-            }
-            InputRequest::Elicit(ElicitRequestParams::Url(url)) => {
-                let handler = known(self.url.as_ref(), "elicitation.url")?;
-                url.check().map_err(|why| failed(key, why.into()))?;
-                let answer = handler(url).await.map_err(|cause| failed(key, cause))?;
-                if answer.content.is_some() {
-                    // What the user enters there must not pass through the client (`client/elicitation`).
-                    return Err(failed(key, "an answer to a URL elicitation has no content".into()));
-                }
+            InputRequest::Elicit(question) => {
+                let answer = self.elicit(key, question.clone()).await?;
+                answer.check(&question).map_err(|why| failed(key, why.into()))?;
                 encode(key, &answer)
             }
             InputRequest::CreateMessage(params) => {
                 let handler = known(self.sample.as_ref(), "sampling")?;
-                encode(key, &handler(params).await.map_err(|cause| failed(key, cause))?)
+                params.validate().map_err(|why| failed(key, format!("the conversation is malformed: {why}").into()))?;
+                encode(key, &handler(*params).await.map_err(|cause| failed(key, cause))?)
             }
             InputRequest::ListRoots(_) => {
                 let handler = known(self.roots.as_ref(), "roots")?;
@@ -122,6 +109,19 @@ impl Handlers {
                 encode(key, &roots)
             }
         }
+    }
+
+    async fn elicit(&self, key: &str, question: ElicitRequestParams) -> Result<ElicitResult, ClientError> {
+        match question {
+            ElicitRequestParams::Form(form) => known(self.form.as_ref(), "elicitation.form")?(form).await,
+            ElicitRequestParams::Url(url) => {
+                let handler = known(self.url.as_ref(), "elicitation.url")?;
+                // Nobody is ever shown an address that is not a web address (`client/elicitation#safe-url-handling`).
+                url.check().map_err(|why| failed(key, why.into()))?;
+                handler(url).await
+            }
+        }
+        .map_err(|cause| failed(key, cause))
     }
 }
 

@@ -9,11 +9,11 @@ use crate::stream::CallStream;
 use crate::wire::{Ask, RoundAnswer};
 use crate::{ClientError, value};
 use carryall_types::{
-    CallToolResult, CompleteResult, DiscoverResult, GetPromptResult, InputRequest, InputResponse, JsonValue,
+    CallToolResult, CompleteResult, DiscoverResult, GetPromptResult, InputRequests, InputResponses, JsonValue,
     ListPromptsResult, ListResourceTemplatesResult, ListResourcesResult, ListToolsResult, LoggingLevel, Method, RawJson,
     ReadResourceResult,
 };
-use carryall_proto::{BoxFuture, ParamsWriter, json};
+use carryall_proto::{BoxFuture, ParamsWriter};
 use serde::de::DeserializeOwned;
 use std::future::IntoFuture;
 use std::marker::PhantomData;
@@ -231,7 +231,7 @@ pub enum Step<A: Answer> {
 /// later, or never.
 #[derive(Debug)]
 pub struct InputRequired<A> {
-    requests: Vec<(String, InputRequest)>,
+    requests: InputRequests,
     state: Option<RawJson>,
     again: Request<A>,
 }
@@ -239,37 +239,21 @@ pub struct InputRequired<A> {
 impl<A: Answer> InputRequired<A> {
     /// The inputs asked for, in the server's order. None at all means: ask again with what it has given back.
     #[must_use]
-    pub fn requests(&self) -> &[(String, InputRequest)] {
+    pub fn requests(&self) -> &InputRequests {
         &self.requests
     }
 
-    /// The next round: the same request, with these inputs and the server's state.
-    pub fn answer<K: Into<String>>(self, responses: impl IntoIterator<Item = (K, InputResponse)>) -> Request<A> {
-        let Self { requests, state, mut again } = self;
-        match encode_responses(responses) {
+    /// The next round: the same request, with these inputs and the server's state. Each input goes under the key of its
+    /// request.
+    pub fn answer(self, responses: impl Into<InputResponses>) -> Request<A> {
+        let Self { requests: _, state, mut again } = self;
+        match RawJson::from_value(&responses.into()) {
             Ok(responses) => {
-                let responses = responses.filter(|_| !requests.is_empty());
+                let responses = Some(responses).filter(|responses| responses.as_str() != "{}");
                 again.round = Some(RoundAnswer { responses, state });
             }
-            Err(error) => again.ask = Err(error),
+            Err(error) => again.ask = Err(ClientError::Request(format!("the inputs: {error}"))),
         }
         again
     }
-}
-
-/// `None` when there are none.
-fn encode_responses<K: Into<String>>(
-    responses: impl IntoIterator<Item = (K, InputResponse)>,
-) -> Result<Option<RawJson>, ClientError> {
-    let mut text = vec![b'{'];
-    for (key, response) in responses {
-        if text.len() > 1 {
-            text.push(b',');
-        }
-        json::write_str(&mut text, &key.into());
-        text.push(b':');
-        json::write_value(&mut text, &response).map_err(|error| ClientError::Request(format!("an input: {error}")))?;
-    }
-    text.push(b'}');
-    Ok((text.len() > 2).then(|| RawJson::from_trusted(text.into())))
 }

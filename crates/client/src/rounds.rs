@@ -7,7 +7,7 @@ use crate::run::Answered;
 use crate::wire::{Ask, RoundAnswer};
 use carryall_proto::backoff::Backoff;
 use carryall_proto::json::{self, Scanner};
-use carryall_types::{ClientCapabilities, ElicitRequestParams, InputRequest, JsonObject, JsonValue, Method, RawJson};
+use carryall_types::{ClientCapabilities, ElicitRequestParams, InputRequest, InputRequests, JsonValue, Method, RawJson};
 use serde::Deserialize;
 use std::time::Duration;
 
@@ -26,7 +26,7 @@ pub(crate) enum Kind {
 /// An `InputRequiredResult`.
 #[derive(Debug)]
 pub(crate) struct Interim {
-    pub(crate) requests: Vec<(String, InputRequest)>,
+    pub(crate) requests: InputRequests,
     /// The JSON string as it came. Nothing ever looks into it (`basic/patterns/mrtr#client-requirements-basic-workflow`).
     pub(crate) state: Option<RawJson>,
 }
@@ -70,11 +70,11 @@ impl Interim {
         #[serde(rename_all = "camelCase")]
         struct Wire {
             #[serde(default)]
-            input_requests: Option<JsonObject>,
+            input_requests: Option<InputRequests>,
             #[serde(default)]
             request_state: Option<RawJson>,
         }
-        let wire: Wire = result.decode().map_err(|error| ClientError::decode(method, error))?;
+        let wire: Wire = result.decode().map_err(|error| ClientError::protocol(method, error.to_string()))?;
         let state = wire.request_state.filter(|state| state.as_str() != "null");
         if state.as_ref().is_some_and(|state| !state.as_str().starts_with('"')) {
             return Err(ClientError::protocol(method, "requestState is not a string"));
@@ -82,15 +82,9 @@ impl Interim {
         if wire.input_requests.is_none() && state.is_none() {
             return Err(ClientError::protocol(method, "input is required, but neither inputRequests nor requestState is there"));
         }
-        let wanted = wire.input_requests.unwrap_or_default();
-        if wanted.len() > MAX_INPUTS {
-            return Err(ClientError::protocol(method, format!("{} inputs are asked for at once", wanted.len())));
-        }
-        let mut requests = Vec::with_capacity(wanted.len());
-        for (key, request) in wanted {
-            let request = serde_json::from_value(request)
-                .map_err(|error| ClientError::protocol(method, format!("inputRequests[{key:?}]: {error}")))?;
-            requests.push((key, request));
+        let requests = wire.input_requests.unwrap_or_default();
+        if requests.len() > MAX_INPUTS {
+            return Err(ClientError::protocol(method, format!("{} inputs are asked for at once", requests.len())));
         }
         Ok(Self { requests, state })
     }
@@ -149,7 +143,7 @@ impl Client {
     }
 
     /// A request for something that was not declared is refused, whoever would have answered it.
-    fn check_declared(&self, requests: &[(String, InputRequest)]) -> Result<(), ClientError> {
+    fn check_declared(&self, requests: &InputRequests) -> Result<(), ClientError> {
         let declared = &self.inner.config.capabilities;
         let undeclared = requests.iter().find_map(|(_, request)| undeclared(declared, request));
         match undeclared {
@@ -171,7 +165,7 @@ fn undeclared(declared: &ClientCapabilities, request: &InputRequest) -> Option<&
         InputRequest::Elicit(ElicitRequestParams::Form(_)) => (declared.supports_elicitation_form(), "elicitation.form"),
         InputRequest::Elicit(ElicitRequestParams::Url(_)) => (declared.supports_elicitation_url(), "elicitation.url"),
         // `tools` and `toolChoice` take a capability of their own (`client/sampling#capabilities`).
-        InputRequest::CreateMessage(params) if params.tools.is_some() || params.tool_choice.is_some() => {
+        InputRequest::CreateMessage(params) if params.uses_tools() => {
             (declared.supports_sampling_tools(), "sampling.tools")
         }
         InputRequest::CreateMessage(_) => (declared.supports_sampling(), "sampling"),

@@ -82,13 +82,14 @@ fn accept(text: Bytes, headers: Option<HeaderMap>) -> Result<Inbound, Rejection>
         Ok(params) => params,
         Err(error) => return refuse(ErrorObject::invalid_params(format!("Invalid params: {error}"))),
     };
-    if method.as_str() == "initialize" {
-        return refuse(initialize_refused(&params));
-    }
     let meta = match params.get("_meta") {
         Some(raw) => Meta::parse(raw),
         None => Err(MetaError::Missing("_meta")),
     };
+    let is_initialize = method.as_str() == "initialize";
+    if is_initialize && matches!(meta, Err(MetaError::Missing(_) | MetaError::Malformed(_))) {
+        return refuse(initialize_refused(&params));
+    }
     if let Some(headers) = &headers {
         let version = match &meta {
             Ok(meta) => Some(meta.version.as_str()),
@@ -106,6 +107,9 @@ fn accept(text: Bytes, headers: Option<HeaderMap>) -> Result<Inbound, Rejection>
         Err(MetaError::UnknownVersion(version)) => return refuse(unsupported_version(&version)),
         Err(error) => return refuse(ErrorObject::invalid_params(error.to_string())),
     };
+    if is_initialize {
+        return Err(Rejection { id: Some(id), error: initialize_removed(), status: StatusCode::NOT_FOUND });
+    }
     let mut call = Call::new(id, method, params, meta);
     call.headers = headers.map(Box::new);
     Ok(Inbound::Call(Box::new(call)))
@@ -128,6 +132,15 @@ pub fn unsupported_version(requested: &str) -> ErrorObject {
 fn initialize_refused(params: &Params) -> ErrorObject {
     let requested = params.get_str("protocolVersion").and_then(string_value);
     unsupported_version(requested.as_deref().unwrap_or("(initialize without protocolVersion)"))
+}
+
+/// `initialize` with all that a modern request carries is one more method that there is not
+/// (`basic/transports/streamable-http#server-validation`), and still an answer that names the versions.
+fn initialize_removed() -> ErrorObject {
+    let supported: Vec<&str> = SUPPORTED_VERSIONS.iter().map(|version| version.as_str()).collect();
+    let data = RawJson::from(&serde_json::json!({"supported": supported}));
+    let message = format!("Method not found: initialize; this server supports {}", supported.join(", "));
+    ErrorObject::new(code::METHOD_NOT_FOUND, message).with_data(data)
 }
 
 /// Reads a message that came from a server: a response or a notification.

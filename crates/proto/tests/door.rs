@@ -194,6 +194,19 @@ fn initialize_is_told_which_versions_there_are() {
     }
 }
 
+// spec: versioning-12
+#[test]
+fn a_modern_request_for_initialize_is_an_unknown_method_and_still_told_the_versions() {
+    let body = request("initialize", json!({"_meta": meta()}));
+    let pairs = [("mcp-protocol-version", "2026-07-28"), ("mcp-method", "initialize")];
+    for rejection in [frame(&body), post(&pairs, &body)].map(Result::unwrap_err) {
+        assert_eq!((rejection.status.as_u16(), rejection.error.code), (404, -32601));
+        assert_eq!(rejection.id, Some(RequestId::from(1)));
+        let data: Value = rejection.error.data.unwrap().decode().unwrap();
+        assert_eq!(data["supported"][0], "2026-07-28");
+    }
+}
+
 // spec: http-headers-03, http-headers-07, http-headers-36, http-headers-41, http-headers-43, http-headers-edge-09
 #[test]
 fn mirrored_headers_have_to_be_there_and_agree() {

@@ -4,5 +4,20 @@
 //! side is one. Nothing here knows what a tool is.
 
 pub mod http;
+pub mod lines;
+pub mod memory;
+#[cfg(unix)]
+pub mod socket;
+#[cfg(unix)]
+pub mod stdio;
 
 mod guard;
+#[cfg(unix)]
+mod reconnect;
+
+pub use http::{Endpoint, HttpClient, HttpServer};
+pub use memory::Loopback;
+#[cfg(unix)]
+pub use socket::{LineClient, SocketServer};
+#[cfg(unix)]
+pub use stdio::{ServerCommand, StdioClient, StdioServer, serve_stdio};

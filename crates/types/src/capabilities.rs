@@ -65,10 +65,8 @@ impl ElicitationCapability {
 
 impl ClientCapabilities {
     /// Sets `roots`. The first revision released on or after 2027-07-28 may remove it.
-    #[deprecated(
-        note = "Roots are deprecated (SEP-2577), removed on 2027-07-28 at the earliest: \
-                         pass paths as tool parameters, resource URIs or server configuration"
-    )]
+    #[deprecated(note = "Roots are deprecated (SEP-2577), removed on 2027-07-28 at the earliest: \
+                         pass paths as tool parameters, resource URIs or server configuration")]
     #[must_use]
     pub fn with_roots(mut self, roots: impl Into<JsonObject>) -> Self {
         self.roots = Some(roots.into());
@@ -76,10 +74,8 @@ impl ClientCapabilities {
     }
 
     /// Sets `sampling`. The first revision released on or after 2027-07-28 may remove it.
-    #[deprecated(
-        note = "Sampling is deprecated (SEP-2577), removed on 2027-07-28 at the earliest: \
-                         call the API of a model provider"
-    )]
+    #[deprecated(note = "Sampling is deprecated (SEP-2577), removed on 2027-07-28 at the earliest: \
+                         call the API of a model provider")]
     #[must_use]
     pub fn with_sampling(mut self, sampling: impl Into<SamplingCapability>) -> Self {
         self.sampling = Some(sampling.into());
@@ -89,26 +85,20 @@ impl ClientCapabilities {
     /// Adds an extension and its settings.
     #[must_use]
     pub fn with_extension(mut self, id: impl Into<String>, settings: JsonObject) -> Self {
-        self.extensions
-            .get_or_insert_default()
-            .insert(id.into(), settings.into());
+        self.extensions.get_or_insert_default().insert(id.into(), settings.into());
         self
     }
 
     /// Whether the client can ask the user by a form.
     #[must_use]
     pub fn supports_elicitation_form(&self) -> bool {
-        self.elicitation
-            .as_ref()
-            .is_some_and(ElicitationCapability::has_form)
+        self.elicitation.as_ref().is_some_and(ElicitationCapability::has_form)
     }
 
     /// Whether the client can send the user to a page.
     #[must_use]
     pub fn supports_elicitation_url(&self) -> bool {
-        self.elicitation
-            .as_ref()
-            .is_some_and(|elicitation| elicitation.url.is_some())
+        self.elicitation.as_ref().is_some_and(|elicitation| elicitation.url.is_some())
     }
 
     /// Whether the client can ask a model.
@@ -120,9 +110,7 @@ impl ClientCapabilities {
     /// Whether the client can offer tools to the model it asks.
     #[must_use]
     pub fn supports_sampling_tools(&self) -> bool {
-        self.sampling
-            .as_ref()
-            .is_some_and(|sampling| sampling.tools.is_some())
+        self.sampling.as_ref().is_some_and(|sampling| sampling.tools.is_some())
     }
 
     /// Whether the client can list roots.
@@ -134,9 +122,7 @@ impl ClientCapabilities {
     /// Whether the client supports the extension `id`.
     #[must_use]
     pub fn has_extension(&self, id: &str) -> bool {
-        self.extensions
-            .as_ref()
-            .is_some_and(|extensions| extensions.contains_key(id))
+        self.extensions.as_ref().is_some_and(|extensions| extensions.contains_key(id))
     }
 
     /// What these capabilities ask for and `declared` does not have, or `None` when it has it all: the
@@ -149,11 +135,7 @@ impl ClientCapabilities {
             experimental: missing_keys(self.experimental.as_ref(), declared.experimental.as_ref()),
             elicitation: self.missing_elicitation(declared),
             extensions: missing_keys(self.extensions.as_ref(), declared.extensions.as_ref()),
-            roots: if declared.roots.is_some() {
-                None
-            } else {
-                self.roots.clone()
-            },
+            roots: if declared.roots.is_some() { None } else { self.roots.clone() },
             sampling: self.missing_sampling(declared),
             extra: missing_keys(Some(&self.extra), Some(&declared.extra)).unwrap_or_default(),
         };
@@ -167,10 +149,7 @@ impl ClientCapabilities {
         };
         let missing = ElicitationCapability {
             // An empty object asks for forms, and `{"url": {}}` does not offer them.
-            form: wanted
-                .has_form()
-                .then(|| wanted.form.clone().unwrap_or_default())
-                .filter(|_| !has.has_form()),
+            form: wanted.has_form().then(|| wanted.form.clone().unwrap_or_default()).filter(|_| !has.has_form()),
             url: wanted.url.clone().filter(|_| has.url.is_none()),
             extra: missing_keys(Some(&wanted.extra), Some(&has.extra)).unwrap_or_default(),
         };
@@ -233,10 +212,8 @@ object! {
 
 impl ServerCapabilities {
     /// Sets `logging`. The first revision released on or after 2027-07-28 may remove it.
-    #[deprecated(
-        note = "Logging is deprecated (SEP-2577), removed on 2027-07-28 at the earliest: \
-                         log to stderr or use OpenTelemetry"
-    )]
+    #[deprecated(note = "Logging is deprecated (SEP-2577), removed on 2027-07-28 at the earliest: \
+                         log to stderr or use OpenTelemetry")]
     #[must_use]
     pub fn with_logging(mut self, logging: impl Into<JsonObject>) -> Self {
         self.logging = Some(logging.into());
@@ -246,18 +223,14 @@ impl ServerCapabilities {
     /// Adds an extension and its settings.
     #[must_use]
     pub fn with_extension(mut self, id: impl Into<String>, settings: JsonObject) -> Self {
-        self.extensions
-            .get_or_insert_default()
-            .insert(id.into(), settings.into());
+        self.extensions.get_or_insert_default().insert(id.into(), settings.into());
         self
     }
 
     /// Whether the server supports the extension `id`.
     #[must_use]
     pub fn has_extension(&self, id: &str) -> bool {
-        self.extensions
-            .as_ref()
-            .is_some_and(|extensions| extensions.contains_key(id))
+        self.extensions.as_ref().is_some_and(|extensions| extensions.contains_key(id))
     }
 }
 

@@ -9,10 +9,9 @@ mod format;
 mod schema;
 
 pub use schema::{
-    BooleanSchema, EnumOption, LegacyTitledEnumSchema, NumberSchema, NumberType, ObjectType,
-    PrimitiveSchemaDefinition, RequestedSchema, StringFormat, StringSchema, StringType,
-    TitledItems, TitledMultiSelectEnumSchema, TitledSingleSelectEnumSchema, UntitledItems,
-    UntitledMultiSelectEnumSchema, UntitledSingleSelectEnumSchema,
+    BooleanSchema, EnumOption, LegacyTitledEnumSchema, NumberSchema, NumberType, ObjectType, PrimitiveSchemaDefinition,
+    RequestedSchema, StringFormat, StringSchema, StringType, TitledItems, TitledMultiSelectEnumSchema,
+    TitledSingleSelectEnumSchema, UntitledItems, UntitledMultiSelectEnumSchema, UntitledSingleSelectEnumSchema,
 };
 
 use crate::weburl::WebUrl;
@@ -65,9 +64,7 @@ impl<'de> Deserialize<'de> for ElicitRequestParams {
                 serde_json::from_value(JsonValue::Object(params)).map(Self::Url)
             }
             Some(other) => {
-                return Err(D::Error::custom(format!(
-                    "unknown elicitation mode {other}"
-                )));
+                return Err(D::Error::custom(format!("unknown elicitation mode {other}")));
             }
         };
         decoded.map_err(D::Error::custom)
@@ -112,12 +109,7 @@ impl ElicitRequestFormParams {
     /// A form with the fields of `requested_schema`.
     #[must_use]
     pub fn new(message: impl Into<String>, requested_schema: RequestedSchema) -> Self {
-        Self {
-            mode: Some(FormMode::Form),
-            message: message.into(),
-            requested_schema,
-            extra: JsonObject::new(),
-        }
+        Self { mode: Some(FormMode::Form), message: message.into(), requested_schema, extra: JsonObject::new() }
     }
 }
 
@@ -140,12 +132,7 @@ impl ElicitRequestURLParams {
     /// Sends the user to `url`.
     #[must_use]
     pub fn new(message: impl Into<String>, url: impl Into<String>) -> Self {
-        Self {
-            mode: UrlMode::Url,
-            message: message.into(),
-            url: url.into(),
-            extra: JsonObject::new(),
-        }
+        Self { mode: UrlMode::Url, message: message.into(), url: url.into(), extra: JsonObject::new() }
     }
 
     /// Checks that the URL is one that a client can show and open: `http` or `https`, with a host, without
@@ -155,9 +142,7 @@ impl ElicitRequestURLParams {
     /// # Errors
     /// What is wrong with the URL.
     pub fn check(&self) -> Result<(), String> {
-        WebUrl::parse(&self.url)
-            .map(drop)
-            .map_err(|problem| format!("elicitation URL: {problem}"))
+        WebUrl::parse(&self.url).map(drop).map_err(|problem| format!("elicitation URL: {problem}"))
     }
 
     /// The host that a client has to show before it asks for consent. `None` when [`Self::check`] fails.
@@ -213,20 +198,13 @@ impl ElicitResult {
     /// An answer without content.
     #[must_use]
     pub fn new(action: ElicitAction) -> Self {
-        Self {
-            action,
-            content: None,
-            extra: JsonObject::new(),
-        }
+        Self { action, content: None, extra: JsonObject::new() }
     }
 
     /// The user submitted a form with `content`.
     #[must_use]
     pub fn accept(content: JsonObject) -> Self {
-        Self {
-            content: Some(content),
-            ..Self::new(ElicitAction::Accept)
-        }
+        Self { content: Some(content), ..Self::new(ElicitAction::Accept) }
     }
 
     /// The user said no.

@@ -227,7 +227,9 @@ impl IconPolicy {
                     return Err(IconProblem::Mismatch { declared, found });
                 }
             }
-            return mime.map_or(Ok(()), |mime| self.kind_of(mime).map(drop)).and(check_base64_len(encoded, self.max_bytes));
+            return mime
+                .map_or(Ok(()), |mime| self.kind_of(mime).map(drop))
+                .and(check_base64_len(encoded, self.max_bytes));
         }
         if !has_scheme(&icon.src, "https:") {
             return Err(IconProblem::Scheme);

@@ -3,8 +3,8 @@
 
 use crate::object::object;
 use crate::{
-    ClientCapabilities, CreateMessageRequestParams, ElicitRequestParams, ElicitationCapability,
-    IncludeContext, JsonObject, JsonValue, ListRootsRequestParams, SamplingCapability, ordered,
+    ClientCapabilities, CreateMessageRequestParams, ElicitRequestParams, ElicitationCapability, IncludeContext,
+    JsonObject, JsonValue, ListRootsRequestParams, SamplingCapability, ordered,
 };
 use serde::de::{DeserializeOwned, Error as _};
 use serde::ser::SerializeStruct as _;
@@ -41,19 +41,15 @@ impl InputRequest {
         let mut required = ClientCapabilities::new();
         match self {
             Self::Elicit(ElicitRequestParams::Form(_)) => {
-                required.elicitation =
-                    Some(ElicitationCapability::new().with_form(JsonObject::new()));
+                required.elicitation = Some(ElicitationCapability::new().with_form(JsonObject::new()));
             }
             Self::Elicit(ElicitRequestParams::Url(_)) => {
-                required.elicitation =
-                    Some(ElicitationCapability::new().with_url(JsonObject::new()));
+                required.elicitation = Some(ElicitationCapability::new().with_url(JsonObject::new()));
             }
             Self::CreateMessage(params) => {
                 let mut sampling = SamplingCapability::new();
                 sampling.tools = params.uses_tools().then(JsonObject::new);
-                let context = params
-                    .include_context
-                    .is_some_and(|context| context != IncludeContext::None);
+                let context = params.include_context.is_some_and(|context| context != IncludeContext::None);
                 sampling.context = context.then(JsonObject::new);
                 required.sampling = Some(sampling);
             }
@@ -65,9 +61,7 @@ impl InputRequest {
     /// Whether a client that declared `capabilities` may be asked this.
     #[must_use]
     pub fn is_supported_by(&self, capabilities: &ClientCapabilities) -> bool {
-        self.required_capability()
-            .missing_from(capabilities)
-            .is_none()
+        self.required_capability().missing_from(capabilities).is_none()
     }
 }
 
@@ -113,20 +107,15 @@ impl<'de> Deserialize<'de> for InputRequest {
         }
         let Request { method, params } = Request::deserialize(deserializer)?;
         let decoded = match (method.as_str(), params) {
-            ("elicitation/create", Some(params)) => {
-                serde_json::from_value(params).map(Self::Elicit)
-            }
-            ("sampling/createMessage", Some(params)) => {
-                serde_json::from_value(params).map(Self::CreateMessage)
-            }
+            ("elicitation/create", Some(params)) => serde_json::from_value(params).map(Self::Elicit),
+            ("sampling/createMessage", Some(params)) => serde_json::from_value(params).map(Self::CreateMessage),
             ("roots/list", Some(params)) => serde_json::from_value(params).map(Self::ListRoots),
             ("roots/list", None) => Ok(Self::ListRoots(ListRootsRequestParams::default())),
             ("elicitation/create" | "sampling/createMessage", None) => {
                 return Err(D::Error::missing_field("params"));
             }
             _ => {
-                const METHODS: &[&str] =
-                    &["elicitation/create", "sampling/createMessage", "roots/list"];
+                const METHODS: &[&str] = &["elicitation/create", "sampling/createMessage", "roots/list"];
                 return Err(D::Error::unknown_variant(&method, METHODS));
             }
         };
@@ -147,11 +136,7 @@ impl InputRequests {
 
     /// Adds a request under `key`; the one that was there before is returned, since keys are unique
     /// (`basic/patterns/mrtr#inputrequests`).
-    pub fn insert(
-        &mut self,
-        key: impl Into<String>,
-        request: impl Into<InputRequest>,
-    ) -> Option<InputRequest> {
+    pub fn insert(&mut self, key: impl Into<String>, request: impl Into<InputRequest>) -> Option<InputRequest> {
         let (key, request) = (key.into(), request.into());
         if let Some((_, slot)) = self.0.iter_mut().find(|(other, _)| *other == key) {
             return Some(std::mem::replace(slot, request));
@@ -170,10 +155,7 @@ impl InputRequests {
     /// The request under `key`.
     #[must_use]
     pub fn get(&self, key: &str) -> Option<&InputRequest> {
-        self.0
-            .iter()
-            .find(|(other, _)| other == key)
-            .map(|(_, request)| request)
+        self.0.iter().find(|(other, _)| other == key).map(|(_, request)| request)
     }
 
     /// The keys and requests in order.
@@ -244,11 +226,7 @@ impl InputResponses {
     ///
     /// # Errors
     /// When `answer` cannot be written as JSON.
-    pub fn insert<T: Serialize>(
-        &mut self,
-        key: impl Into<String>,
-        answer: &T,
-    ) -> Result<(), serde_json::Error> {
+    pub fn insert<T: Serialize>(&mut self, key: impl Into<String>, answer: &T) -> Result<(), serde_json::Error> {
         self.0.insert(key.into(), serde_json::to_value(answer)?);
         Ok(())
     }
@@ -270,10 +248,7 @@ impl InputResponses {
 
     /// The keys of the requests that have no answer, in the order they were asked in.
     pub fn missing<'a>(&'a self, requests: &'a InputRequests) -> impl Iterator<Item = &'a str> {
-        requests
-            .iter()
-            .map(|(key, _)| key)
-            .filter(|key| !self.contains(key))
+        requests.iter().map(|(key, _)| key).filter(|key| !self.contains(key))
     }
 }
 

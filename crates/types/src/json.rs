@@ -28,10 +28,7 @@ impl RawJson {
     /// into, nothing worse; in debug builds it panics here.
     #[must_use]
     pub fn from_trusted(text: Bytes) -> Self {
-        debug_assert!(
-            serde_json::from_slice::<serde::de::IgnoredAny>(&text).is_ok(),
-            "not JSON: {text:?}"
-        );
+        debug_assert!(serde_json::from_slice::<serde::de::IgnoredAny>(&text).is_ok(), "not JSON: {text:?}");
         Self(text)
     }
 
@@ -101,16 +98,15 @@ impl From<&JsonValue> for RawJson {
 
 impl Serialize for RawJson {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let raw: &serde_json::value::RawValue = serde_json::from_slice(&self.0)
-            .map_err(|_| serde::ser::Error::custom("malformed raw JSON"))?;
+        let raw: &serde_json::value::RawValue =
+            serde_json::from_slice(&self.0).map_err(|_| serde::ser::Error::custom("malformed raw JSON"))?;
         raw.serialize(serializer)
     }
 }
 
 impl<'de> Deserialize<'de> for RawJson {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let raw = Box::<serde_json::value::RawValue>::deserialize(deserializer)
-            .map_err(D::Error::custom)?;
+        let raw = Box::<serde_json::value::RawValue>::deserialize(deserializer).map_err(D::Error::custom)?;
         Ok(Self(Bytes::from(Box::<str>::from(raw).into_string())))
     }
 }

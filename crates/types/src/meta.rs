@@ -37,10 +37,7 @@ pub mod meta_key {
     #[must_use]
     pub fn is_reserved(key: &str) -> bool {
         match key.split_once('/') {
-            Some((prefix, _)) => matches!(
-                prefix.split('.').nth(1),
-                Some("modelcontextprotocol" | "mcp")
-            ),
+            Some((prefix, _)) => matches!(prefix.split('.').nth(1), Some("modelcontextprotocol" | "mcp")),
             None => matches!(key, PROGRESS_TOKEN | TRACEPARENT | TRACESTATE | BAGGAGE),
         }
     }
@@ -57,9 +54,7 @@ pub mod meta_key {
         let bytes = label.as_bytes();
         bytes.first().is_some_and(u8::is_ascii_alphabetic)
             && bytes.last().is_some_and(u8::is_ascii_alphanumeric)
-            && bytes
-                .iter()
-                .all(|b| b.is_ascii_alphanumeric() || *b == b'-')
+            && bytes.iter().all(|b| b.is_ascii_alphanumeric() || *b == b'-')
     }
 
     /// Empty, or starts and ends with a letter or digit; these and `-`, `_`, `.` in between.
@@ -68,8 +63,6 @@ pub mod meta_key {
         let outer = |b: Option<&u8>| b.is_none_or(u8::is_ascii_alphanumeric);
         outer(bytes.first())
             && outer(bytes.last())
-            && bytes
-                .iter()
-                .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
+            && bytes.iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
     }
 }

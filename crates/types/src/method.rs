@@ -62,10 +62,7 @@ impl Method {
     /// Whether the server may answer with `input_required` (`basic/patterns/mrtr`).
     #[must_use]
     pub fn allows_rounds(&self) -> bool {
-        matches!(
-            self,
-            Self::ToolsCall | Self::PromptsGet | Self::ResourcesRead
-        )
+        matches!(self, Self::ToolsCall | Self::PromptsGet | Self::ResourcesRead)
     }
 
     /// Whether the result carries `ttlMs` and `cacheScope` (`server/utilities/caching`).

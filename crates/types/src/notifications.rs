@@ -137,10 +137,7 @@ impl FromStr for LoggingLevel {
     type Err = UnknownLoggingLevel;
 
     fn from_str(name: &str) -> Result<Self, UnknownLoggingLevel> {
-        Self::ALL
-            .into_iter()
-            .find(|level| level.as_str() == name)
-            .ok_or(UnknownLoggingLevel)
+        Self::ALL.into_iter().find(|level| level.as_str() == name).ok_or(UnknownLoggingLevel)
     }
 }
 

@@ -245,11 +245,7 @@ macro_rules! object {
 
 /// Refuses the second occurrence of a member.
 pub(crate) fn once<T, E: de::Error>(slot: &Option<T>, key: &'static str) -> Result<(), E> {
-    if slot.is_some() {
-        Err(E::duplicate_field(key))
-    } else {
-        Ok(())
-    }
+    if slot.is_some() { Err(E::duplicate_field(key)) } else { Ok(()) }
 }
 
 macro_rules! member {

@@ -10,10 +10,7 @@ use std::fmt;
 use std::marker::PhantomData;
 
 /// Writes the pairs as one JSON object.
-pub(crate) fn serialize<T: Serialize, S: Serializer>(
-    members: &[(String, T)],
-    s: S,
-) -> Result<S::Ok, S::Error> {
+pub(crate) fn serialize<T: Serialize, S: Serializer>(members: &[(String, T)], s: S) -> Result<S::Ok, S::Error> {
     s.collect_map(members.iter().map(|(name, value)| (name, value)))
 }
 

@@ -99,11 +99,7 @@ impl<'de> Visitor<'de> for CacheScopeVisitor {
         f.write_str("a cache scope")
     }
     fn visit_str<E: de::Error>(self, value: &str) -> Result<CacheScope, E> {
-        Ok(if value == "public" {
-            CacheScope::Public
-        } else {
-            CacheScope::Private
-        })
+        Ok(if value == "public" { CacheScope::Public } else { CacheScope::Private })
     }
     fn visit_bool<E: de::Error>(self, _: bool) -> Result<CacheScope, E> {
         Ok(CacheScope::Private)

@@ -68,9 +68,7 @@ macro_rules! string_or_integer {
                         Ok($name::Number(n))
                     }
                     fn visit_u64<E: de::Error>(self, n: u64) -> Result<$name, E> {
-                        i64::try_from(n)
-                            .map($name::Number)
-                            .map_err(|_| E::custom("integer out of range"))
+                        i64::try_from(n).map($name::Number).map_err(|_| E::custom("integer out of range"))
                     }
                     fn visit_str<E: de::Error>(self, s: &str) -> Result<$name, E> {
                         Ok($name::String(s.into()))
@@ -123,11 +121,7 @@ impl ErrorObject {
     /// An error without `data`.
     #[must_use]
     pub fn new(code: i64, message: impl Into<String>) -> Self {
-        Self {
-            code,
-            message: message.into(),
-            data: None,
-        }
+        Self { code, message: message.into(), data: None }
     }
 
     /// The same error with `data`.
@@ -146,10 +140,7 @@ impl ErrorObject {
     /// `-32601` for `method`.
     #[must_use]
     pub fn method_not_found(method: &str) -> Self {
-        Self::new(
-            code::METHOD_NOT_FOUND,
-            format!("Method not found: {method}"),
-        )
+        Self::new(code::METHOD_NOT_FOUND, format!("Method not found: {method}"))
     }
 
     /// `-32603`. What went wrong inside belongs in the log, not in `message`.

@@ -9,11 +9,11 @@ mod model;
 mod rules;
 
 pub use content::{
-    SamplingMessage, SamplingMessageContent, SamplingMessageContentBlock, ToolResultContent,
-    ToolUseContent,
+    SamplingMessage, SamplingMessageContent, SamplingMessageContentBlock, ToolResultContent, ToolUseContent,
 };
 pub use model::{ModelHint, ModelPreferences};
 
+use crate::number::Plain;
 use crate::{JsonObject, Role, Tool};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
@@ -36,7 +36,7 @@ pub struct CreateMessageRequestParams {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub include_context: Option<IncludeContext>,
     /// How random the answer may be; the range depends on the provider.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", serialize_with = "plain")]
     pub temperature: Option<f64>,
     /// The most tokens to generate. The client must keep to it and may generate fewer.
     pub max_tokens: u64,
@@ -107,10 +107,7 @@ impl CreateMessageRequestParams {
 
     /// The same request with texts that end the generation.
     #[must_use]
-    pub fn with_stop_sequences<I: IntoIterator<Item: Into<String>>>(
-        mut self,
-        sequences: I,
-    ) -> Self {
+    pub fn with_stop_sequences<I: IntoIterator<Item: Into<String>>>(mut self, sequences: I) -> Self {
         self.stop_sequences = Some(sequences.into_iter().map(Into::into).collect());
         self
     }
@@ -216,12 +213,7 @@ impl CreateMessageResult {
     /// next request may carry it (`client/sampling#multi-turn-tool-loop`).
     #[must_use]
     pub fn into_message(self) -> SamplingMessage {
-        SamplingMessage {
-            role: self.role,
-            content: self.content,
-            meta: self.meta,
-            extra: self.extra,
-        }
+        SamplingMessage { role: self.role, content: self.content, meta: self.meta, extra: self.extra }
     }
 }
 
@@ -243,10 +235,7 @@ impl ToolChoice {
     #[deprecated(note = "SEP-2577: call the provider of the model directly")]
     #[must_use]
     pub fn new(mode: ToolChoiceMode) -> Self {
-        Self {
-            mode: Some(mode),
-            extra: JsonObject::new(),
-        }
+        Self { mode: Some(mode), extra: JsonObject::new() }
     }
 }
 
@@ -342,6 +331,11 @@ impl<'de> Deserialize<'de> for StopReason {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         String::deserialize(deserializer).map(Self::from)
     }
+}
+
+/// Writes `1`, not `1.0`, as the sender of the number did.
+fn plain<S: Serializer>(number: &Option<f64>, serializer: S) -> Result<S::Ok, S::Error> {
+    number.map(Plain::from).serialize(serializer)
 }
 
 #[cfg(test)]

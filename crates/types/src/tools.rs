@@ -38,10 +38,7 @@ impl Tool {
     #[must_use]
     pub fn display_name(&self) -> &str {
         let annotated = || self.annotations.as_ref()?.title.as_deref();
-        self.title
-            .as_deref()
-            .or_else(annotated)
-            .unwrap_or(&self.name)
+        self.title.as_deref().or_else(annotated).unwrap_or(&self.name)
     }
 }
 

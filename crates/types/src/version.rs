@@ -24,13 +24,8 @@ impl ProtocolVersion {
     pub const LATEST: Self = Self::V2026_07_28;
 
     /// Every known revision, oldest first.
-    pub const ALL: [Self; 5] = [
-        Self::V2024_11_05,
-        Self::V2025_03_26,
-        Self::V2025_06_18,
-        Self::V2025_11_25,
-        Self::V2026_07_28,
-    ];
+    pub const ALL: [Self; 5] =
+        [Self::V2024_11_05, Self::V2025_03_26, Self::V2025_06_18, Self::V2025_11_25, Self::V2026_07_28];
 
     /// The name on the wire.
     #[must_use]
@@ -73,10 +68,7 @@ impl FromStr for ProtocolVersion {
     type Err = UnknownProtocolVersion;
 
     fn from_str(name: &str) -> Result<Self, UnknownProtocolVersion> {
-        Self::ALL
-            .into_iter()
-            .find(|version| version.as_str() == name)
-            .ok_or(UnknownProtocolVersion)
+        Self::ALL.into_iter().find(|version| version.as_str() == name).ok_or(UnknownProtocolVersion)
     }
 }
 
@@ -88,8 +80,6 @@ impl Serialize for ProtocolVersion {
 
 impl<'de> Deserialize<'de> for ProtocolVersion {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?
-            .parse()
-            .map_err(de::Error::custom)
+        String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
     }
 }

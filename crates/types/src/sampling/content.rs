@@ -28,12 +28,7 @@ impl SamplingMessage {
     #[deprecated(note = "SEP-2577: call the provider of the model directly")]
     #[must_use]
     pub fn new(role: Role, content: impl Into<SamplingMessageContent>) -> Self {
-        Self {
-            role,
-            content: content.into(),
-            meta: None,
-            extra: JsonObject::new(),
-        }
+        Self { role, content: content.into(), meta: None, extra: JsonObject::new() }
     }
 
     /// The same message with `_meta`.
@@ -47,6 +42,8 @@ impl SamplingMessage {
 /// The content of a message: one block, or an array of them. Which of the two it was survives a round trip.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(untagged)]
+// One block is the rule, and a box around it would be in the way of whoever matches on it.
+#[allow(clippy::large_enum_variant)]
 pub enum SamplingMessageContent {
     /// One block, not in an array.
     One(SamplingMessageContentBlock),
@@ -98,11 +95,9 @@ impl From<Vec<SamplingMessageContentBlock>> for SamplingMessageContent {
 impl<'de> Deserialize<'de> for SamplingMessageContent {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let decoded = match JsonValue::deserialize(deserializer)? {
-            JsonValue::Array(blocks) => blocks
-                .into_iter()
-                .map(serde_json::from_value)
-                .collect::<Result<_, _>>()
-                .map(Self::Many),
+            JsonValue::Array(blocks) => {
+                blocks.into_iter().map(serde_json::from_value).collect::<Result<_, _>>().map(Self::Many)
+            }
             block => serde_json::from_value(block).map(Self::One),
         };
         decoded.map_err(D::Error::custom)

@@ -1,0 +1,59 @@
+//! `everything-server --listen ADDR`: everything that the scenarios of the official conformance suite call for.
+//!
+//! What a fixture is named and what it answers is the suite's choice; its own documentation says which and why.
+
+mod answers;
+mod catalogue;
+mod media;
+mod prompts;
+mod resources;
+mod rounds;
+mod schemas;
+mod state;
+mod tools;
+
+#[cfg(test)]
+mod tests;
+
+use carryall::{Result, Server, serve};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+#[tokio::main]
+async fn main() -> Result<()> {
+    let address = address(std::env::args().skip(1))?;
+    serve(address, server()?).await
+}
+
+/// The address behind `--listen`.
+fn address(arguments: impl Iterator<Item = String>) -> Result<String> {
+    let arguments: Vec<String> = arguments.collect();
+    match arguments.as_slice() {
+        [] => Ok("127.0.0.1:3000".to_owned()),
+        [flag, address] if flag == "--listen" => Ok(address.clone()),
+        _ => Err("usage: everything-server [--listen ADDR]".into()),
+    }
+}
+
+fn server() -> Result<Server> {
+    // The tools that change the catalogue need the server that they are part of.
+    let itself: Arc<OnceLock<Server>> = Arc::default();
+    // Logging is deprecated and still has to work (SEP-2577).
+    #[allow(deprecated)]
+    let builder = Server::new("everything-server", env!("CARGO_PKG_VERSION"))
+        .title("carryall, everything")
+        .description("All fixtures of the official conformance suite")
+        .with_logging()
+        .list_ttl(Duration::from_secs(1))
+        .state(state::States::new()?)
+        .shared_state(Arc::clone(&itself));
+    let builder = tools::add(builder);
+    let builder = catalogue::add(builder);
+    let builder = schemas::add(builder);
+    let builder = rounds::add(builder);
+    let builder = prompts::add(builder);
+    let builder = resources::add(builder);
+    let server = builder.build()?;
+    itself.set(server.clone()).map_err(|_| "the server was built twice")?;
+    Ok(server)
+}

@@ -1,0 +1,48 @@
+//! Prompts: plain, with arguments, with a resource, with an image. The one that asks the user is in `rounds`.
+
+use crate::media;
+use carryall::Ctx;
+use carryall::server::{Failure, Prompt, PromptArguments, ServerBuilder, matching};
+use carryall::types::{ContentBlock, PromptMessage, ResourceContents};
+
+pub(crate) fn add(builder: ServerBuilder) -> ServerBuilder {
+    builder
+        .prompt(Prompt::new("test_simple_prompt", simple).description("A prompt without arguments"))
+        .prompt(
+            Prompt::new("test_prompt_with_arguments", with_arguments)
+                .description("A prompt with two arguments")
+                .argument("arg1", "First test argument", true)
+                .argument("arg2", "Second test argument", true),
+        )
+        .complete_prompt("test_prompt_with_arguments", "arg1", async |_, typed| {
+            matching(["paris", "park", "party", "test value"], &typed.value)
+        })
+        .prompt(
+            Prompt::new("test_prompt_with_embedded_resource", with_resource)
+                .description("A prompt that brings a resource along")
+                .argument("resourceUri", "URI of the resource to embed", true),
+        )
+        .prompt(Prompt::new("test_prompt_with_image", with_image).description("A prompt that shows an image"))
+}
+
+async fn simple(_: Ctx, _: PromptArguments) -> &'static str {
+    "This is a simple prompt for testing."
+}
+
+async fn with_arguments(_: Ctx, arguments: PromptArguments) -> Result<String, Failure> {
+    let (first, second): (String, String) = (arguments.get("arg1")?, arguments.get("arg2")?);
+    Ok(format!("Prompt with arguments: arg1='{first}', arg2='{second}'"))
+}
+
+async fn with_resource(_: Ctx, arguments: PromptArguments) -> Result<Vec<PromptMessage>, Failure> {
+    let uri: String = arguments.get("resourceUri")?;
+    let resource = ResourceContents::text(uri, "Embedded resource content for testing.").with_mime_type("text/plain");
+    Ok(vec![
+        PromptMessage::user(ContentBlock::resource(resource)),
+        PromptMessage::user("Please process the embedded resource above."),
+    ])
+}
+
+async fn with_image(_: Ctx, _: PromptArguments) -> Vec<PromptMessage> {
+    vec![PromptMessage::user(media::image()), PromptMessage::user("Please analyze the image above.")]
+}

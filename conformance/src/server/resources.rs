@@ -1,0 +1,39 @@
+//! Resources: text, bytes and a template.
+
+use crate::media;
+use carryall::Ctx;
+use carryall::server::{Failure, Resource, ServerBuilder, Variables};
+use serde_json::json;
+
+const TEMPLATE: &str = "test://template/{id}/data";
+
+pub(crate) fn add(builder: ServerBuilder) -> ServerBuilder {
+    builder
+        .resource(
+            Resource::new("test://static-text", "static-text", text).description("Some text").mime("text/plain"),
+        )
+        .resource(
+            Resource::new("test://static-binary", "static-binary", binary).description("An image").mime("image/png"),
+        )
+        .resource(
+            Resource::template(TEMPLATE, "template", by_id)
+                .description("The data of an id")
+                .mime("application/json"),
+        )
+        .complete_template(TEMPLATE, "id", async |_, typed| {
+            carryall::server::matching(["123", "124", "200"], &typed.value)
+        })
+}
+
+async fn text(_: Ctx, _: Variables) -> &'static str {
+    "This is the content of the static text resource."
+}
+
+async fn binary(_: Ctx, _: Variables) -> Vec<u8> {
+    media::PNG.to_vec()
+}
+
+async fn by_id(_: Ctx, variables: Variables) -> Result<String, Failure> {
+    let id: String = variables.get("id")?;
+    Ok(json!({"id": id, "templateTest": true, "data": format!("Data for ID: {id}")}).to_string())
+}

@@ -1,0 +1,113 @@
+//! What the suite does not look at: answers that come in pieces, users who say no, log messages that were asked for.
+
+use crate::server;
+use carryall::client::{ClientBuilder, InputRequired, Step, text_of};
+use carryall::types::{
+    CallToolResult, ClientCapabilities, ElicitRequestFormParams, ElicitResult, ElicitationCapability, InputResponses,
+    JsonObject, JsonValue, LoggingLevel, SamplingCapability,
+};
+use carryall::Client;
+use serde_json::json;
+use std::sync::{Arc, Mutex};
+
+fn client() -> ClientBuilder {
+    Client::builder().service(server().unwrap())
+}
+
+/// A client whose rounds the test answers itself.
+#[allow(deprecated)]
+fn asked_by_hand() -> Client {
+    let capabilities = ClientCapabilities::new()
+        .with_elicitation(ElicitationCapability::new())
+        .with_sampling(SamplingCapability::new())
+        .with_roots(JsonObject::new());
+    client().capabilities(capabilities).build().unwrap()
+}
+
+fn answers(answers: JsonValue) -> InputResponses {
+    serde_json::from_value(answers).unwrap()
+}
+
+fn asking(step: Step<CallToolResult>) -> Box<InputRequired<CallToolResult>> {
+    match step {
+        Step::InputRequired(asking) => asking,
+        Step::Done(result) => panic!("nothing was asked: {result:?}"),
+    }
+}
+
+fn keys(asking: &InputRequired<CallToolResult>) -> Vec<&str> {
+    asking.requests().iter().map(|(key, _)| key).collect()
+}
+
+#[tokio::test]
+async fn the_first_tool_of_the_list_can_do_without_arguments() {
+    let client = client().build().unwrap();
+    let tools = client.list_tools().await.unwrap();
+    let result = client.call(&tools[0].name, json!({})).await.unwrap();
+    assert!(!result.failed(), "{}: {result:?}", tools[0].name);
+}
+
+#[tokio::test]
+async fn what_has_been_answered_is_not_asked_again() {
+    let tool = "test_input_required_result_multiple_inputs";
+    let first = asking(asked_by_hand().call(tool, ()).once().await.unwrap());
+    assert_eq!(keys(&first), ["user_name", "greeting", "client_roots"]);
+    let name = answers(json!({"user_name": {"action": "accept", "content": {"name": "Alice"}}}));
+    let second = asking(first.answer(name).once().await.unwrap());
+    assert_eq!(keys(&second), ["greeting", "client_roots"]);
+    let rest = answers(json!({
+        "greeting": {"role": "assistant", "content": {"type": "text", "text": "Good day,"}, "model": "m"},
+        "client_roots": {"roots": [{"uri": "file:///a"}, {"uri": "file:///b"}]},
+    }));
+    match second.answer(rest).once().await.unwrap() {
+        Step::Done(result) => assert_eq!(text_of(&result), "Good day, Alice has 2 roots"),
+        Step::InputRequired(again) => panic!("asked again: {:?}", keys(&again)),
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_does_not_fit_is_asked_for_again() {
+    let unfit = [
+        json!({"user_name": {"action": "accept", "content": {"name": 5}}}),
+        json!({"user_name": {"action": "accept"}}),
+        json!({"user_name": {"action": "maybe"}}),
+        json!({"user_name": 12345}),
+        json!({"somebody": {"action": "accept", "content": {"name": "Alice"}}}),
+    ];
+    for unfit in unfit {
+        let first = asking(asked_by_hand().call("test_input_required_result_elicitation", ()).once().await.unwrap());
+        let again = asking(first.answer(answers(unfit.clone())).once().await.unwrap());
+        assert_eq!(keys(&again), ["user_name"], "{unfit}");
+    }
+}
+
+#[tokio::test]
+async fn a_user_who_says_no_makes_the_tool_fail() {
+    for answer in [ElicitResult::decline(), ElicitResult::cancel()] {
+        let client = client().on_elicit(move |_| std::future::ready(answer.clone())).build().unwrap();
+        let result = client.call("test_input_required_result_multi_round", ()).await.unwrap();
+        assert!(result.failed(), "{result:?}");
+    }
+}
+
+#[tokio::test]
+async fn questions_one_after_the_other_add_up() {
+    let fill_in = async |form: ElicitRequestFormParams| {
+        let [(field, _)] = form.requested_schema.properties.as_slice() else { return Err("more than one field") };
+        Ok(ElicitResult::accept(JsonObject::from_iter([(field.clone(), format!("a {field}").into())])))
+    };
+    let client = client().on_elicit(fill_in).build().unwrap();
+    let result = client.call("test_input_required_result_multi_round", ()).await.unwrap();
+    assert_eq!(text_of(&result), "a name likes a color");
+}
+
+#[tokio::test]
+#[allow(deprecated)]
+async fn the_log_reaches_those_who_ask_for_it_from_the_level_they_name() {
+    let client = client().build().unwrap();
+    let heard = Arc::new(Mutex::new(Vec::new()));
+    let log = Arc::clone(&heard);
+    let call = client.call("test_logging_tool", ());
+    call.on_log(LoggingLevel::Info, move |message| log.lock().unwrap().push(message.data.to_string())).await.unwrap();
+    assert_eq!(*heard.lock().unwrap(), ["\"worked\""]);
+}

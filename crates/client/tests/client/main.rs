@@ -1,0 +1,11 @@
+//! The client against servers made by hand, each of which does one thing right or wrong.
+
+mod caching;
+mod listening;
+mod pages;
+mod requests;
+mod results;
+mod rounds;
+mod support;
+mod timeouts;
+mod tools;

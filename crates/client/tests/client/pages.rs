@@ -1,0 +1,69 @@
+//! Lists in pages.
+
+use crate::support::{Does, Seen, client, client_with, done, refuse};
+use carryall_client::ClientError;
+use carryall_types::JsonValue;
+use serde_json::json;
+
+fn page(names: &[&str], next: Option<&str>) -> Does {
+    let prompts: Vec<JsonValue> = names.iter().map(|name| json!({"name": name})).collect();
+    let mut page = json!({"prompts": prompts, "ttlMs": 0, "cacheScope": "private"});
+    if let Some(next) = next {
+        page["nextCursor"] = next.into();
+    }
+    done(page)
+}
+
+// spec: pagination-01, pagination-03, pagination-04, prompts-11
+#[tokio::test]
+async fn cursors_go_back_as_they_came_and_only_their_absence_ends_a_list() {
+    let odd = "a\u{0}\"\\ \u{1F600}=%2F";
+    let (client, log) = client(move |seen| match seen.n {
+        0 => page(&["a", "b", "c"], Some("")),
+        1 => page(&[], Some(odd)),
+        2 => page(&["d"], Some("null")),
+        _ => page(&[], None),
+    });
+    let names: Vec<_> = client.list_prompts().await.unwrap().into_iter().map(|prompt| prompt.name).collect();
+    assert_eq!(names, ["a", "b", "c", "d"]);
+    let cursors: Vec<_> = log.all().iter().map(|seen| seen.own_params()).collect();
+    assert_eq!(cursors, [json!({}), json!({"cursor": ""}), json!({"cursor": odd}), json!({"cursor": "null"})]);
+}
+
+// spec: pagination-03
+#[tokio::test]
+async fn a_list_may_be_one_page() {
+    let (client, log) = client(|_| page(&["a"], None));
+    assert_eq!(client.list_prompts().await.unwrap().len(), 1);
+    assert_eq!(log.len(), 1);
+}
+
+#[tokio::test]
+async fn a_list_that_goes_in_circles_is_an_error() {
+    let (client, log) = client(|seen| page(&["x"], Some(["a", "b"][seen.n % 2])));
+    let error = client.list_prompts().await.unwrap_err();
+    assert!(matches!(&error, ClientError::Pages { why, .. } if why.contains("second time")), "{error}");
+    assert_eq!(log.len(), 3);
+}
+
+#[tokio::test]
+async fn a_list_without_an_end_is_an_error() {
+    let endless = |seen: &Seen| page(&["x"], Some(&seen.n.to_string()));
+    let (client, log) = client_with(|builder| builder.max_pages(10), endless);
+    assert!(matches!(client.list_prompts().await, Err(ClientError::Pages { .. })));
+    assert_eq!(log.len(), 10);
+}
+
+#[tokio::test]
+async fn a_cursor_that_is_always_invalid_is_an_error_after_one_more_try() {
+    let (client, log) = client(|seen| if seen.params["cursor"].is_null() { page(&[], Some("x")) } else { refuse(-32602) });
+    assert!(client.list_prompts().await.unwrap_err().is_invalid_params());
+    assert_eq!(log.len(), 4);
+}
+
+#[tokio::test]
+async fn an_error_on_the_first_page_is_the_error_of_the_list() {
+    let (client, log) = client(|_| refuse(-32602));
+    assert!(client.list_prompts().await.unwrap_err().is_invalid_params());
+    assert_eq!(log.len(), 1);
+}

@@ -1,0 +1,257 @@
+//! What tool definitions demand of calls and results.
+
+use crate::support::{Does, Log, Seen, client, client_with, done, refuse, text};
+use carryall_client::{Client, ClientError};
+use carryall_proto::CallError;
+use carryall_types::JsonValue;
+use serde_json::json;
+use std::sync::{Arc, Mutex};
+
+fn list(tools: JsonValue) -> Does {
+    done(json!({"tools": tools, "ttlMs": 0, "cacheScope": "private"}))
+}
+
+fn region() -> JsonValue {
+    json!({"name": "sql", "inputSchema": {"type": "object", "properties": {
+        "region": {"type": "string", "x-mcp-header": "Region"},
+        "limits": {"type": "object", "properties": {"rows": {"type": "integer", "x-mcp-header": "Rows"}}},
+        "dry": {"type": "boolean", "x-mcp-header": "Dry"},
+        "query": {"type": "string"}
+    }}})
+}
+
+/// A client over a transport with headers.
+fn mirroring(behaviour: impl Fn(&Seen) -> Does + Send + Sync + 'static) -> (Client, Log) {
+    client_with(|builder| builder.mirror_headers(true), behaviour)
+}
+
+fn sql(seen: &Seen) -> Does {
+    if seen.method == "tools/list" { list(json!([region()])) } else { Does::Answer(text("ok")) }
+}
+
+// spec: http-headers-12, http-headers-21, http-headers-25, http-headers-26, http-headers-31, http-headers-37, tools-27
+#[tokio::test]
+async fn designated_arguments_are_mirrored() {
+    let (client, log) = mirroring(sql);
+    client.list_tools().await.unwrap();
+    client.call("sql", json!({"region": "us-west1", "limits": {"rows": 42}, "dry": true, "query": "x"})).await.unwrap();
+    client.call("sql", json!({"region": " \u{4e16}", "limits": {"rows": -7}, "dry": false})).await.unwrap();
+    client.call("sql", json!({"region": null, "rows": 1})).await.unwrap();
+    client.call("sql", ()).await.unwrap();
+    let seen = log.all();
+    let headers = |n: usize| ["mcp-param-region", "mcp-param-rows", "mcp-param-dry"].map(|name| seen[n].header(name));
+    assert_eq!(headers(1), [Some("us-west1"), Some("42"), Some("true")]);
+    assert_eq!(headers(2), [Some("=?base64?IOS4lg==?="), Some("-7"), Some("false")]);
+    assert_eq!(headers(3), [None; 3]);
+    assert_eq!(headers(4), [None; 3]);
+    assert_eq!(seen[1].params["arguments"]["region"], "us-west1", "the body stays as it is");
+}
+
+#[tokio::test]
+async fn an_argument_that_no_header_can_carry_is_not_sent() {
+    let (client, log) = mirroring(sql);
+    client.list_tools().await.unwrap();
+    let error = client.call("sql", json!({"limits": {"rows": 9_007_199_254_740_992_i64}})).await.unwrap_err();
+    assert!(matches!(&error, ClientError::Request(why) if why.contains("Rows")), "{error}");
+    assert_eq!(log.len(), 1);
+}
+
+// spec: http-headers-24
+#[tokio::test]
+async fn without_headers_annotations_are_ignored() {
+    let mut bad = region();
+    bad["inputSchema"]["properties"]["query"]["x-mcp-header"] = "".into();
+    let (client, log) = client(move |seen| if seen.method == "tools/list" { list(json!([bad])) } else { Does::Answer(text("ok")) });
+    assert_eq!(client.list_tools().await.unwrap().len(), 1);
+    client.call("sql", json!({"region": "x"})).await.unwrap();
+    assert!(log.all()[1].headers.is_none());
+}
+
+// spec: http-headers-22, http-headers-23
+#[tokio::test]
+async fn tools_with_invalid_annotations_are_left_out_with_a_warning_and_the_others_stay() {
+    let with = |name: &str, property: JsonValue| json!({"name": name, "inputSchema": {"type": "object", "properties": {"p": property}}});
+    let tools = json!([
+        with("empty", json!({"type": "string", "x-mcp-header": ""})),
+        with("good", json!({"type": "string", "x-mcp-header": "P"})),
+        with("space", json!({"type": "string", "x-mcp-header": "a b"})),
+        with("number", json!({"type": "number", "x-mcp-header": "N"})),
+        with("array", json!({"type": "array", "items": {"type": "string", "x-mcp-header": "I"}})),
+        with("plain", json!({"type": "string"})),
+    ]);
+    let (client, _) = mirroring(move |_| list(tools.clone()));
+    let warnings = Warnings::default();
+    let guard = tracing::subscriber::set_default(warnings.clone());
+    let names: Vec<_> = client.list_tools().await.unwrap().into_iter().map(|tool| tool.name).collect();
+    drop(guard);
+    assert_eq!(names, ["good", "plain"]);
+    let warned = warnings.0.lock().unwrap().join("\n");
+    for bad in ["empty", "space", "number", "array"] {
+        assert!(warned.contains(&format!("tool={bad}")), "{warned}");
+    }
+    assert!(!warned.contains("tool=good"));
+}
+
+// spec: http-headers-edge-02, http-headers-32
+#[tokio::test]
+async fn an_unknown_schema_is_fetched_after_a_mismatch_and_the_call_sent_once_more() {
+    let (client, log) = mirroring(|seen| match (seen.method.as_str(), seen.header("mcp-param-region")) {
+        ("tools/call", None) => refuse(-32020),
+        _ => sql(seen),
+    });
+    client.call("sql", json!({"region": "eu"})).await.unwrap();
+    assert_eq!(log.methods(), ["tools/call", "tools/list", "tools/call"]);
+    let seen = log.all();
+    assert_eq!(seen[2].header("mcp-param-region"), Some("eu"));
+    assert_eq!(seen[2].params, seen[0].params);
+    assert_ne!(seen[2].id, seen[0].id);
+}
+
+// spec: http-headers-32, http-headers-edge-01
+#[tokio::test]
+async fn the_most_recent_definition_counts() {
+    let (client, log) = mirroring(|seen| {
+        let mut tool = region();
+        if seen.n > 0 {
+            tool["inputSchema"]["properties"]["region"]["x-mcp-header"] = "Zone".into();
+        }
+        match seen.method.as_str() {
+            "tools/list" => list(json!([tool])),
+            _ if seen.header("mcp-param-zone").is_none() => refuse(-32020),
+            _ => Does::Answer(text("ok")),
+        }
+    });
+    client.list_tools().await.unwrap();
+    client.call("sql", json!({"region": "eu"})).await.unwrap();
+    let seen = log.all();
+    assert_eq!(log.methods(), ["tools/list", "tools/call", "tools/list", "tools/call"]);
+    assert_eq!((seen[1].header("mcp-param-region"), seen[1].header("mcp-param-zone")), (Some("eu"), None));
+    assert_eq!((seen[3].header("mcp-param-region"), seen[3].header("mcp-param-zone")), (None, Some("eu")));
+}
+
+#[tokio::test]
+async fn a_mismatch_that_stays_is_reported_after_one_more_try() {
+    let (client, log) = mirroring(|seen| if seen.method == "tools/list" { list(json!([])) } else { refuse(-32020) });
+    assert_eq!(client.call("sql", ()).await.unwrap_err().code(), Some(-32020));
+    assert_eq!(log.methods(), ["tools/call", "tools/list", "tools/call"]);
+    let (client, log) = crate::support::client(|_| refuse(-32020));
+    assert_eq!(client.call("sql", ()).await.unwrap_err().code(), Some(-32020));
+    assert_eq!(log.len(), 1, "there are no headers to get right");
+}
+
+fn weather(seen: &Seen, output: JsonValue) -> Does {
+    let schema = json!({"type": "object", "properties": {"celsius": {"type": "number"}}, "required": ["celsius"]});
+    match seen.method.as_str() {
+        "tools/list" => list(json!([{"name": "w", "inputSchema": {"type": "object"}, "outputSchema": schema}])),
+        _ => done(output),
+    }
+}
+
+// spec: tools-21
+#[tokio::test]
+async fn structured_content_is_held_against_the_output_schema() {
+    let cases = [
+        (json!({"content": [], "structuredContent": {"celsius": 20.5}}), true),
+        (json!({"content": [], "structuredContent": {"celsius": "warm"}}), false),
+        (json!({"content": [], "structuredContent": null}), false),
+        (json!({"content": []}), false),
+        (json!({"content": [], "isError": true}), true),
+    ];
+    for (output, valid) in cases {
+        let (client, _) = client({
+            let output = output.clone();
+            move |seen| weather(seen, output.clone())
+        });
+        client.call("w", ()).await.expect("nothing is known of the tool yet");
+        client.list_tools().await.unwrap();
+        match client.call("w", ()).await {
+            Ok(_) => assert!(valid, "{output}"),
+            Err(error) => assert!(!valid && matches!(&error, ClientError::Schema { tool, .. } if tool == "w"), "{error}"),
+        }
+        let unchecked = output.clone();
+        let (client, _) =
+            client_with(|builder| builder.validate_output(false), move |seen| weather(seen, unchecked.clone()));
+        client.list_tools().await.unwrap();
+        client.call("w", ()).await.unwrap();
+    }
+}
+
+// spec: tools-21, json-schema-06, json-schema-08
+#[tokio::test]
+async fn output_schemas_that_cannot_be_used_are_clear_errors() {
+    for (schema, why) in [
+        (json!({"$schema": "https://example.com/dialect"}), "https://example.com/dialect"),
+        (json!({"$ref": "http://127.0.0.1:1/schema.json"}), "cannot be used"),
+        (json!({"type": 12}), "cannot be used"),
+    ] {
+        let (client, _) = client(move |seen| match seen.method.as_str() {
+            "tools/list" => list(json!([{"name": "w", "inputSchema": {"type": "object"}, "outputSchema": schema}])),
+            _ => done(json!({"content": [], "structuredContent": {}})),
+        });
+        assert_eq!(client.list_tools().await.unwrap().len(), 1, "the tool itself stays");
+        let error = client.call("w", ()).await.unwrap_err();
+        assert!(matches!(error, ClientError::Schema { .. }) && error.to_string().contains(why), "{error}");
+    }
+}
+
+// spec: tools-32
+#[tokio::test]
+async fn schemas_keep_every_keyword() {
+    let schema = json!({
+        "$schema": "https://json-schema.org/draft/2020-12/schema", "type": "object", "$anchor": "a", "x-unknown": {"k": [1]},
+        "$defs": {"n": {"$anchor": "n", "type": "number"}}, "anyOf": [{"required": ["a"]}, {"$ref": "#n"}],
+        "if": {"properties": {"a": {"const": 1}}}, "then": {"required": ["b"]}, "else": false, "additionalProperties": false
+    });
+    let sent = schema.clone();
+    let (client, _) = client(move |_| list(json!([{"name": "t", "inputSchema": sent}])));
+    let tools = client.list_tools().await.unwrap();
+    assert_eq!(JsonValue::Object(tools[0].input_schema.clone()), schema);
+}
+
+// spec: tools-13
+#[tokio::test(start_paused = true)]
+async fn only_a_caller_who_trusts_the_annotations_has_a_call_repeated() {
+    let behaviour = |seen: &Seen| match seen.method.as_str() {
+        "tools/list" => list(json!([
+            {"name": "put", "inputSchema": {"type": "object"}, "annotations": {"idempotentHint": true}},
+            {"name": "add", "inputSchema": {"type": "object"}},
+        ])),
+        _ => Does::Fail(CallError::broken("cut")),
+    };
+    for (tool, trusts, sent) in [("put", false, 1), ("put", true, 3), ("add", true, 1)] {
+        let (client, log) = client(behaviour);
+        client.list_tools().await.unwrap();
+        let call = client.call(tool, ());
+        let call = if trusts { call.retry_idempotent() } else { call };
+        assert!(call.await.is_err());
+        assert_eq!(log.len() - 1, sent, "{tool} {trusts}");
+    }
+}
+
+/// Collects warnings as text.
+#[derive(Clone, Default)]
+struct Warnings(Arc<Mutex<Vec<String>>>);
+
+impl tracing::Subscriber for Warnings {
+    fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
+        *metadata.level() == tracing::Level::WARN
+    }
+    fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
+        tracing::span::Id::from_u64(1)
+    }
+    fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
+    fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
+    fn event(&self, event: &tracing::Event<'_>) {
+        struct Fields(String);
+        impl tracing::field::Visit for Fields {
+            fn record_debug(&mut self, field: &tracing::field::Field, value: &dyn std::fmt::Debug) {
+                self.0.push_str(&format!("{}={value:?} ", field.name()));
+            }
+        }
+        let mut fields = Fields(String::new());
+        event.record(&mut fields);
+        self.0.lock().unwrap().push(fields.0);
+    }
+    fn enter(&self, _: &tracing::span::Id) {}
+    fn exit(&self, _: &tracing::span::Id) {}
+}

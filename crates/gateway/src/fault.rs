@@ -1,0 +1,150 @@
+//! What a downstream client is told when an upstream gave no answer.
+//!
+//! Messages name the upstream as the gateway's configuration does and say what to do. Addresses and causes are for the
+//! log: they would tell strangers what stands behind the gateway.
+
+use carryall_proto::CallError;
+use carryall_types::ErrorObject;
+use std::time::Duration;
+
+/// The error codes of a gateway. They lie outside the ranges that JSON-RPC and MCP keep to themselves
+/// (`basic/index#error-codes`).
+pub mod code {
+    /// No replica of the upstream can be reached. The request was not executed.
+    pub const UPSTREAM_UNREACHABLE: i64 = -31010;
+    /// The upstream did not answer in time. Whether it goes on with the request is unknown.
+    pub const UPSTREAM_TIMEOUT: i64 = -31011;
+    /// The connection broke after the request had left. Whether it was executed is unknown.
+    pub const UPSTREAM_BROKEN: i64 = -31012;
+    /// The upstream answered with something that is not MCP.
+    pub const UPSTREAM_INVALID: i64 = -31013;
+    /// The gateway is at its limit. The request was not executed.
+    pub const BUSY: i64 = -31014;
+}
+
+/// Why a call has no answer from upstream.
+#[derive(Clone, Debug)]
+pub(crate) enum Fault {
+    /// Nothing that could have executed the request was reached.
+    Unreachable { upstream: Box<str>, replicas: usize },
+    /// What came instead of an answer.
+    Failed { upstream: Box<str>, error: CallError },
+    /// The gateway's own time limit.
+    Timeout(Duration),
+    /// The gateway's own limit of calls.
+    Busy,
+}
+
+impl Fault {
+    pub(crate) fn to_error(&self) -> ErrorObject {
+        match self {
+            Self::Unreachable { upstream, replicas } => {
+                let who = match replicas {
+                    0 | 1 => format!("The server {upstream:?} cannot be reached"),
+                    count => format!("None of the {count} replicas of {upstream:?} can be reached"),
+                };
+                let advice = "the request was not executed, so try again; if that does not help, see whether the server runs";
+                ErrorObject::new(code::UPSTREAM_UNREACHABLE, format!("{who}: {advice} (the gateway's log says why)"))
+            }
+            Self::Failed { upstream, error } => failed(upstream, error),
+            Self::Timeout(limit) => ErrorObject::new(
+                code::UPSTREAM_TIMEOUT,
+                format!("No answer within {limit:?}, the gateway's limit: whether the request was executed is unknown"),
+            ),
+            Self::Busy => ErrorObject::new(
+                code::BUSY,
+                "The gateway has as many requests in work as it accepts: the request was not executed, try again later",
+            ),
+        }
+    }
+}
+
+fn failed(upstream: &str, error: &CallError) -> ErrorObject {
+    match error {
+        CallError::Unreachable(_) => Fault::Unreachable { upstream: upstream.into(), replicas: 1 }.to_error(),
+        CallError::Broken(_) => ErrorObject::new(
+            code::UPSTREAM_BROKEN,
+            format!(
+                "The connection to {upstream:?} broke before the answer: whether the request was executed is unknown, \
+                 so check before you repeat it"
+            ),
+        ),
+        CallError::Timeout(limit) => ErrorObject::new(
+            code::UPSTREAM_TIMEOUT,
+            format!("{upstream:?} did not answer within {limit:?}: whether the request was executed is unknown"),
+        ),
+        CallError::NotMcp { status, .. } => ErrorObject::new(
+            code::UPSTREAM_INVALID,
+            format!(
+                "{upstream:?} answered with HTTP {status} instead of MCP: see whether its URL, its credentials and its \
+                 version are right"
+            ),
+        ),
+        CallError::Malformed(_) => ErrorObject::new(
+            code::UPSTREAM_INVALID,
+            format!("{upstream:?} broke the protocol (the gateway's log says how): see whether it speaks 2026-07-28"),
+        ),
+        CallError::TooLarge(limit) => ErrorObject::new(
+            code::UPSTREAM_INVALID,
+            format!("The answer of {upstream:?} is larger than {limit} bytes, the gateway's limit"),
+        ),
+        CallError::Refused(why) => {
+            ErrorObject::invalid_params(format!("The request cannot be passed on to {upstream:?}: {why}"))
+        }
+        CallError::Layer(_) => ErrorObject::internal(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use carryall_proto::wire;
+
+    fn all() -> Vec<Fault> {
+        let errors = [
+            CallError::unreachable("10.1.2.3:80: connection refused"),
+            CallError::broken("10.1.2.3:80: reset"),
+            CallError::Timeout(Duration::from_secs(1)),
+            CallError::NotMcp { status: 502, body: "<h1>10.1.2.3</h1>".into() },
+            CallError::Malformed("10.1.2.3 says x".into()),
+            CallError::TooLarge(10),
+            CallError::Refused("the name has a newline".into()),
+            CallError::from(carryall_proto::BoxError::from("10.1.2.3")),
+        ];
+        let failed = errors.into_iter().map(|error| Fault::Failed { upstream: "demo".into(), error });
+        let own = [
+            Fault::Unreachable { upstream: "demo".into(), replicas: 2 },
+            Fault::Timeout(Duration::from_secs(1)),
+            Fault::Busy,
+        ];
+        failed.chain(own).collect()
+    }
+
+    // spec: base-jsonrpc-19, base-jsonrpc-22
+    #[test]
+    fn the_codes_of_a_gateway_lie_outside_the_reserved_ranges() {
+        for fault in all() {
+            assert!(wire::may_emit(fault.to_error().code), "{fault:?}");
+        }
+    }
+
+    // spec: gateway-derived-10
+    #[test]
+    fn no_message_says_where_an_upstream_is() {
+        for fault in all() {
+            let message = fault.to_error().message;
+            assert!(!message.contains("10.1.2.3"), "{message}");
+        }
+    }
+
+    #[test]
+    fn a_call_that_may_have_been_executed_is_never_called_safe_to_repeat() {
+        for fault in all() {
+            let error = fault.to_error();
+            let unknown = matches!(error.code, code::UPSTREAM_BROKEN | code::UPSTREAM_TIMEOUT);
+            assert_eq!(error.message.contains("unknown"), unknown, "{}", error.message);
+            let safe = matches!(error.code, code::UPSTREAM_UNREACHABLE | code::BUSY);
+            assert_eq!(error.message.contains("try again"), safe, "{}", error.message);
+        }
+    }
+}

@@ -1,0 +1,206 @@
+//! The gateway: calls in, calls out.
+
+use crate::edge::{Passage, admit};
+use crate::fault::Fault;
+use crate::federation::Federation;
+use crate::hop::without_credentials;
+use crate::listen::{Listening, listen};
+use crate::upstream::Upstream;
+use carryall_proto::{BoxFuture, Call, CallError, Reply, Response};
+use carryall_types::{Implementation, Method};
+use futures_util::future::join_all;
+use std::collections::HashSet;
+use std::fmt;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+use tokio::sync::{Semaphore, watch};
+use tower_service::Service;
+
+/// One endpoint in front of one or more [`Upstream`]s. A service on the seam, cheap to clone.
+///
+/// It always answers: what goes wrong upstream becomes a JSON-RPC error that says whether the request may be repeated.
+/// Dropping the future, or the reply, cancels upstream.
+#[derive(Clone)]
+pub struct Gateway {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    upstreams: Vec<Upstream>,
+    /// `None` with a single upstream, for which everything passes as it stands.
+    federation: Option<Federation>,
+    calls: Arc<Semaphore>,
+    options: Options,
+    closing: watch::Sender<bool>,
+}
+
+#[derive(Clone, Debug)]
+struct Options {
+    info: Implementation,
+    call_timeout: Duration,
+    fan_out_timeout: Duration,
+    max_calls: usize,
+}
+
+impl Gateway {
+    /// A gateway that calls itself `info` where it answers on its own behalf.
+    #[must_use]
+    pub fn builder(info: Implementation) -> GatewayBuilder {
+        let options = Options {
+            info,
+            call_timeout: Duration::from_secs(600),
+            fan_out_timeout: Duration::from_secs(5),
+            max_calls: 16 * 1024,
+        };
+        GatewayBuilder { upstreams: Vec::new(), options }
+    }
+
+    /// The upstreams, in order.
+    #[must_use]
+    pub fn upstreams(&self) -> &[Upstream] {
+        &self.shared.upstreams
+    }
+
+    /// Probes the replicas of all upstreams, for as long as it is polled; it never completes.
+    pub async fn watch(&self) {
+        join_all(self.shared.upstreams.iter().map(Upstream::watch)).await;
+    }
+
+    /// Ends all subscriptions in good order (`basic/patterns/subscriptions#graceful-closure`), and each that is opened
+    /// from now on. The first step of a shutdown.
+    pub fn close_subscriptions(&self) {
+        self.shared.closing.send_replace(true);
+    }
+}
+
+impl Shared {
+    async fn answer(&self, mut call: Call) -> Reply {
+        without_credentials(&mut call);
+        let id = call.id.clone();
+        let answered = match (&call.method, &self.federation) {
+            (Method::SubscriptionsListen, _) => {
+                let listening = Listening { upstreams: &self.upstreams, patience: self.options.fan_out_timeout };
+                listen(listening, self.closing.subscribe(), call).await
+            }
+            (_, None) => match self.upstreams.first() {
+                Some(only) => only.exchange(call).await.map_err(|fault| fault.to_error()),
+                None => Err(Fault::Unreachable { upstream: "(none)".into(), replicas: 0 }.to_error()),
+            },
+            (_, Some(federation)) => federation.answer(call).await,
+        };
+        answered.unwrap_or_else(|error| Reply::Once(Response::error(id, error)))
+    }
+}
+
+impl Service<Call> for Gateway {
+    type Response = Reply;
+    type Error = CallError;
+    type Future = BoxFuture<Result<Reply, CallError>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), CallError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, call: Call) -> Self::Future {
+        let shared = Arc::clone(&self.shared);
+        Box::pin(async move {
+            let Some(permit) = admit(&shared.calls) else {
+                tracing::warn!(method = %call.method, "too many calls in work");
+                return Ok(Reply::Once(Response::error(call.id, Fault::Busy.to_error())));
+            };
+            let about = (call.id.clone(), call.method.clone(), call.name());
+            let passage = Passage::new(about, shared.options.call_timeout, permit);
+            Ok(passage.bound(shared.answer(call)).await)
+        })
+    }
+}
+
+impl fmt::Debug for Gateway {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Gateway").field("upstreams", &self.shared.upstreams).finish_non_exhaustive()
+    }
+}
+
+/// Options of a [`Gateway`].
+#[derive(Debug)]
+pub struct GatewayBuilder {
+    upstreams: Vec<Upstream>,
+    options: Options,
+}
+
+impl GatewayBuilder {
+    /// One more server behind the gateway.
+    #[must_use]
+    pub fn upstream(mut self, upstream: Upstream) -> Self {
+        self.upstreams.push(upstream);
+        self
+    }
+
+    /// How long a call may take as a whole, subscriptions excepted. 10 min unless set.
+    #[must_use]
+    pub fn call_timeout(mut self, limit: Duration) -> Self {
+        self.options.call_timeout = limit;
+        self
+    }
+
+    /// How long each upstream may take where several are asked for one answer; who takes longer is left out of it. 5 s
+    /// unless set.
+    #[must_use]
+    pub fn fan_out_timeout(mut self, limit: Duration) -> Self {
+        self.options.fan_out_timeout = limit;
+        self
+    }
+
+    /// How many calls may be in work, open subscriptions included. 16,384 unless set.
+    #[must_use]
+    pub fn max_calls(mut self, max: usize) -> Self {
+        self.options.max_calls = max.min(Semaphore::MAX_PERMITS);
+        self
+    }
+
+    /// The gateway.
+    ///
+    /// # Errors
+    /// When there is no upstream, or two have the same name.
+    pub fn build(self) -> Result<Gateway, BuildError> {
+        let Self { upstreams, options } = self;
+        if upstreams.is_empty() {
+            return Err(BuildError::NoUpstream);
+        }
+        let mut names = HashSet::new();
+        if let Some(twice) = upstreams.iter().find(|upstream| !names.insert(upstream.name())) {
+            return Err(BuildError::NameTaken(twice.name().into()));
+        }
+        let federation = (upstreams.len() > 1)
+            .then(|| Federation::new(upstreams.clone(), options.info.clone(), options.fan_out_timeout));
+        let shared = Shared {
+            upstreams,
+            federation,
+            calls: Arc::new(Semaphore::new(options.max_calls)),
+            options,
+            closing: watch::Sender::new(false),
+        };
+        Ok(Gateway { shared: Arc::new(shared) })
+    }
+}
+
+/// Why there is no gateway.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum BuildError {
+    /// There is nothing to stand in front of.
+    NoUpstream,
+    /// Two upstreams have this name.
+    NameTaken(Box<str>),
+}
+
+impl fmt::Display for BuildError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoUpstream => f.write_str("a gateway needs at least one upstream"),
+            Self::NameTaken(name) => write!(f, "two upstreams are called {name:?}: give one of them another name"),
+        }
+    }
+}
+
+impl std::error::Error for BuildError {}

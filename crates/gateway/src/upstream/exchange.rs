@@ -1,0 +1,75 @@
+//! One call to an upstream: which replica, and what if it fails.
+
+use super::{Slot, Tried, Upstream};
+use crate::fault::Fault;
+use crate::hop::{Hop, copy, is_repeatable};
+use crate::relay::{Begun, begin};
+use carryall_proto::{Call, CallError, Reply, SharedService};
+use carryall_types::Method;
+use std::sync::Arc;
+
+/// More replicas than this are not tried for one call.
+const MAX_ATTEMPTS: usize = 8;
+
+impl Upstream {
+    /// Sends a call to the next replica, and to further ones while it is known not to have been executed or may be
+    /// executed twice. Dropping the future, or the reply, cancels the call upstream.
+    pub(crate) async fn exchange(&self, call: Call) -> Result<Reply, Fault> {
+        let (method, mut call) = (call.method.clone(), Some(call));
+        let mut tried = Tried::default();
+        let mut last = None;
+        while tried.slots.len() < MAX_ATTEMPTS {
+            let Some((slot, service)) = self.pick(&tried) else { break };
+            tried.dead |= !slot.is_alive();
+            tried.slots.push(Arc::clone(&slot));
+            // The copy is for a further attempt; where there is no other replica there is none.
+            let attempt = if self.slots().len() > tried.slots.len() { call.as_ref().map(copy) } else { call.take() };
+            let Some(attempt) = attempt else { break };
+            match self.attempt(attempt, &slot, &service).await {
+                Ok(reply) => return Ok(reply),
+                Err(error) if may_repeat(&method, &error) => last = Some(error),
+                Err(error) => return Err(self.failed(error)),
+            }
+        }
+        match last {
+            None | Some(CallError::Unreachable(_)) => Err(self.unreachable()),
+            Some(error) => Err(self.failed(error)),
+        }
+    }
+
+    async fn attempt(&self, call: Call, slot: &Arc<Slot>, service: &SharedService) -> Result<Reply, CallError> {
+        let number = self.shared.ids.next();
+        let (call, hop) = match call.method {
+            Method::SubscriptionsListen => Hop::up_listen(call, number, self.shared.shared_channel),
+            _ => Hop::up(call, number, self.shared.shared_channel),
+        };
+        let begun: Result<Begun, CallError> = async { begin(service.answer(call).await?).await }.await;
+        match begun {
+            Ok(begun) => {
+                slot.succeeded();
+                Ok(begun.down(hop, Arc::clone(slot)))
+            }
+            Err(error) => {
+                slot.failed(&error);
+                Err(error)
+            }
+        }
+    }
+
+    fn unreachable(&self) -> Fault {
+        Fault::Unreachable { upstream: self.shared.name.clone(), replicas: self.slots().len() }
+    }
+
+    fn failed(&self, error: CallError) -> Fault {
+        Fault::Failed { upstream: self.shared.name.clone(), error }
+    }
+}
+
+fn may_repeat(method: &Method, error: &CallError) -> bool {
+    match error {
+        CallError::Unreachable(_) => true,
+        CallError::Broken(_) | CallError::NotMcp { status: 502..=504, .. } => is_repeatable(method),
+        // Another replica would do the same, or has no time left.
+        _ => false,
+    }
+}

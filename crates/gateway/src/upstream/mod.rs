@@ -1,0 +1,144 @@
+//! One server behind the gateway, in one or more replicas.
+
+mod exchange;
+mod health;
+mod name;
+mod probe;
+mod slot;
+
+pub use name::{InvalidName, SEPARATOR};
+pub use probe::Probe;
+pub use slot::{Replica, ReplicaStatus};
+
+pub(crate) use slot::Slot;
+
+use crate::hop::Ids;
+use carryall_proto::SharedService;
+use std::fmt;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+use tokio::time::Instant;
+
+/// One server behind the gateway: a name, and the replicas that answer for it. Cheap to clone; clones are the same
+/// upstream.
+///
+/// Each request goes to the next living replica in turn, whoever sent it and whatever it asked before: in a stateless
+/// protocol any replica can answer. A replica that fails is skipped for a while, longer each time, and then tried with
+/// one request; a probe may find it alive sooner.
+#[derive(Clone)]
+pub struct Upstream {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    name: Box<str>,
+    shared_channel: bool,
+    probe: Option<Probe>,
+    slots: RwLock<Vec<Arc<Slot>>>,
+    next: AtomicUsize,
+    ids: Ids,
+}
+
+impl Upstream {
+    /// An upstream without replicas.
+    ///
+    /// # Errors
+    /// When the name cannot be part of a tool name.
+    pub fn new(name: &str) -> Result<Self, InvalidName> {
+        name::check(name)?;
+        let shared = Shared {
+            name: name.into(),
+            shared_channel: false,
+            probe: Some(Probe::default()),
+            slots: RwLock::default(),
+            next: AtomicUsize::new(0),
+            ids: Ids::default(),
+        };
+        Ok(Self { shared: Arc::new(shared) })
+    }
+
+    /// All requests travel on one channel, as they do on stdio: progress tokens of different clients must differ there.
+    #[must_use]
+    pub fn shared_channel(self) -> Self {
+        self.with(|shared| shared.shared_channel = true)
+    }
+
+    /// How replicas are probed; `None` leaves it to requests to find out.
+    #[must_use]
+    pub fn probe(self, probe: Option<Probe>) -> Self {
+        self.with(|shared| shared.probe = probe)
+    }
+
+    /// Options are set before there are clones; a clone that is there already keeps what it has.
+    fn with(mut self, change: impl FnOnce(&mut Shared)) -> Self {
+        if let Some(shared) = Arc::get_mut(&mut self.shared) {
+            change(shared);
+        }
+        self
+    }
+
+    /// Adds a replica. It takes no requests before [`Replica::up`].
+    pub fn replica(&self, label: &str) -> Replica {
+        let slot = Arc::new(Slot::new(label, &self.shared.name));
+        self.shared.slots.write().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&slot));
+        Replica::of(slot)
+    }
+
+    /// Adds a replica that takes requests at once.
+    #[must_use]
+    pub fn with_replica(self, label: &str, service: SharedService) -> Self {
+        self.replica(label).up(service);
+        self
+    }
+
+    /// The name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.shared.name
+    }
+
+    /// What is known about each replica.
+    #[must_use]
+    pub fn status(&self) -> Vec<ReplicaStatus> {
+        self.slots().iter().map(|slot| slot.status()).collect()
+    }
+
+    fn slots(&self) -> Vec<Arc<Slot>> {
+        self.shared.slots.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The next replica in turn that lives and is not among `tried`; failing that, the dead one that was due first, so
+    /// that an upstream whose replicas all seem dead is still tried once per call.
+    fn pick(&self, tried: &Tried) -> Option<(Arc<Slot>, SharedService)> {
+        let slots = self.shared.slots.read().unwrap_or_else(PoisonError::into_inner);
+        let start = self.shared.next.fetch_add(1, Ordering::Relaxed);
+        let now = Instant::now();
+        let in_turn = (0..slots.len()).map(|offset| &slots[start.wrapping_add(offset) % slots.len()]);
+        let untried = in_turn.filter(|slot| !tried.contains(slot));
+        let living = untried.clone().find_map(|slot| Some((Arc::clone(slot), slot.take(now)?)));
+        living.or_else(|| {
+            let last_hope = untried.filter(|_| !tried.dead).min_by_key(|slot| slot.due())?;
+            Some((Arc::clone(last_hope), last_hope.service()?))
+        })
+    }
+}
+
+/// The replicas that one call has been to.
+#[derive(Default)]
+struct Tried {
+    slots: Vec<Arc<Slot>>,
+    /// One of them was thought dead.
+    dead: bool,
+}
+
+impl Tried {
+    fn contains(&self, slot: &Arc<Slot>) -> bool {
+        self.slots.iter().any(|tried| Arc::ptr_eq(tried, slot))
+    }
+}
+
+impl fmt::Debug for Upstream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Upstream").field("name", &self.shared.name).field("replicas", &self.status()).finish()
+    }
+}

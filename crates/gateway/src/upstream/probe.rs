@@ -1,0 +1,56 @@
+//! Asking replicas whether they live.
+
+use super::{Slot, Upstream};
+use carryall_proto::inbound::SUPPORTED_VERSIONS;
+use carryall_proto::{Call, CallError, Meta, ParamsWriter};
+use carryall_types::{ClientCapabilities, Implementation, JsonObject, Method, ProtocolVersion, RequestId};
+use futures_util::future::join_all;
+use std::time::Duration;
+use tokio::time::{sleep, timeout};
+
+/// How replicas are probed: with `server/discover`, which every server answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Probe {
+    /// The time between two probes of a replica.
+    pub every: Duration,
+    /// How long an answer may take.
+    pub within: Duration,
+}
+
+impl Default for Probe {
+    fn default() -> Self {
+        Self { every: Duration::from_secs(2), within: Duration::from_secs(2) }
+    }
+}
+
+impl Upstream {
+    /// Probes the replicas for as long as it is polled.
+    pub(crate) async fn watch(&self) {
+        let Some(probe) = self.shared.probe else { return std::future::pending().await };
+        loop {
+            sleep(probe.every).await;
+            let slots = self.slots();
+            join_all(slots.iter().map(|slot| self.probe_one(slot, probe.within))).await;
+        }
+    }
+
+    async fn probe_one(&self, slot: &Slot, within: Duration) {
+        let Some(service) = slot.service() else { return };
+        let Some(call) = discover(self.shared.ids.next()) else { return };
+        match timeout(within, service.answer(call)).await {
+            // An error is an answer too: somebody is there.
+            Ok(Ok(_)) => slot.succeeded(),
+            Ok(Err(error)) => slot.failed(&error),
+            Err(_) => slot.silent(&CallError::Timeout(within)),
+        }
+    }
+}
+
+fn discover(id: i64) -> Option<Call> {
+    let version = SUPPORTED_VERSIONS.last().copied().unwrap_or(ProtocolVersion::LATEST);
+    let gateway = Implementation::new("carryall-gateway", env!("CARGO_PKG_VERSION"));
+    let meta = Meta::new(version, ClientCapabilities::default(), Some(gateway), None, None, &JsonObject::new());
+    let mut params = ParamsWriter::new();
+    params.put("_meta", meta.raw()).ok()?;
+    Some(Call::new(RequestId::Number(id), Method::ServerDiscover, params.finish(), meta))
+}

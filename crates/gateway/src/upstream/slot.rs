@@ -1,0 +1,137 @@
+//! The place of one replica: its service, while it has one, and what is known of its health.
+
+use super::health::{Health, blames_replica};
+use carryall_proto::{CallError, SharedService};
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::time::Instant;
+
+pub(crate) struct Slot {
+    label: Box<str>,
+    upstream: Box<str>,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    service: Option<SharedService>,
+    health: Health,
+    timeouts: u32,
+}
+
+/// Silent probes in a row that mean that a replica hangs; a single one may be due to load.
+const SILENT_PROBES: u32 = 2;
+
+impl Slot {
+    pub(super) fn new(label: &str, upstream: &str) -> Self {
+        Self { label: label.into(), upstream: upstream.into(), state: Mutex::default() }
+    }
+
+    pub(crate) fn upstream(&self) -> &str {
+        &self.upstream
+    }
+
+    pub(super) fn label(&self) -> &str {
+        &self.label
+    }
+
+    /// The service, if a request may go there now.
+    pub(super) fn take(&self, now: Instant) -> Option<SharedService> {
+        let mut state = self.lock();
+        let service = state.service.clone()?;
+        state.health.take(now).then_some(service)
+    }
+
+    pub(super) fn service(&self) -> Option<SharedService> {
+        self.lock().service.clone()
+    }
+
+    /// For choosing among the dead: those without a service come last.
+    pub(super) fn due(&self) -> (bool, Option<Instant>) {
+        let state = self.lock();
+        (state.service.is_none(), state.health.due())
+    }
+
+    pub(super) fn is_alive(&self) -> bool {
+        let state = self.lock();
+        state.service.is_some() && state.health.is_alive()
+    }
+
+    /// A request or probe was answered.
+    pub(super) fn succeeded(&self) {
+        let mut state = self.lock();
+        state.timeouts = 0;
+        if state.health.succeeded() {
+            tracing::info!(upstream = %self.upstream, replica = %self.label, "replica answers again");
+        }
+    }
+
+    /// A request got no answer.
+    pub(crate) fn failed(&self, error: &CallError) {
+        if !blames_replica(error) {
+            tracing::warn!(upstream = %self.upstream, replica = %self.label, %error, "request failed");
+            return;
+        }
+        if self.lock().health.failed(Instant::now()) {
+            tracing::warn!(upstream = %self.upstream, replica = %self.label, %error, "replica is skipped");
+        } else {
+            tracing::debug!(upstream = %self.upstream, replica = %self.label, %error, "replica is still dead");
+        }
+    }
+
+    /// A probe got no answer in time.
+    pub(super) fn silent(&self, error: &CallError) {
+        let mut state = self.lock();
+        state.timeouts = state.timeouts.saturating_add(1);
+        if state.timeouts >= SILENT_PROBES && state.health.failed(Instant::now()) {
+            tracing::warn!(upstream = %self.upstream, replica = %self.label, %error, "replica hangs and is skipped");
+        }
+    }
+
+    pub(super) fn status(&self) -> ReplicaStatus {
+        ReplicaStatus { label: self.label.clone(), alive: self.is_alive() }
+    }
+
+    fn set(&self, service: Option<SharedService>) {
+        *self.lock() = State { service, ..State::default() };
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What is known about a replica.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReplicaStatus {
+    /// Its name for people.
+    pub label: Box<str>,
+    /// Whether requests go there.
+    pub alive: bool,
+}
+
+/// The handle with which whoever runs a replica says where it is. Cheap to clone.
+#[derive(Clone)]
+pub struct Replica(Arc<Slot>);
+
+impl Replica {
+    pub(super) fn of(slot: Arc<Slot>) -> Self {
+        Self(slot)
+    }
+
+    /// The replica runs, for the first time or again, and this service answers for it.
+    pub fn up(&self, service: SharedService) {
+        self.0.set(Some(service));
+    }
+
+    /// The replica is gone. No requests go there before [`up`](Self::up).
+    pub fn down(&self) {
+        self.0.set(None);
+    }
+}
+
+impl fmt::Debug for Replica {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Replica").field(&self.0.status()).finish()
+    }
+}

@@ -1,0 +1,336 @@
+//! The calling end: many calls on one channel.
+//!
+//! A call writes its own line, and one task per channel reads answers and hands them to the calls that wait. Nothing
+//! here connects or reconnects; a channel that is lost stays lost.
+
+mod slot;
+
+use bytes::{Buf as _, Bytes, BytesMut};
+use carryall_proto::frame::{LineDecoder, encode_line};
+use carryall_proto::inbound::{Answer, accept_answer};
+use carryall_proto::mux::{Delivery, Pending, Signal, Start, Token};
+use carryall_proto::{Call, CallError, Notification, Reply, key, listen};
+use carryall_types::{JsonObject, Method, ProgressToken, RawJson, RequestId};
+use slot::{Offer, Slot, Waiting};
+use std::fmt;
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite};
+use tokio::sync::Notify;
+
+/// Beyond this much unwritten output calls wait before they add to it.
+const HIGH_WATER: usize = 1024 * 1024;
+const READ: usize = 16 * 1024;
+
+/// Bounds of one channel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ChannelOptions {
+    /// The longest message accepted, in bytes. 16 MiB unless set.
+    pub max_message: usize,
+    /// How many calls may wait for answers; more are refused. 4,096 unless set.
+    pub max_waiting: usize,
+}
+
+impl Default for ChannelOptions {
+    fn default() -> Self {
+        Self { max_message: 16 * 1024 * 1024, max_waiting: 4096 }
+    }
+}
+
+/// One connection to a server. Cheap to clone.
+#[derive(Clone)]
+pub struct Channel {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    state: Mutex<State>,
+    /// Room for output again.
+    room: Notify,
+}
+
+struct State {
+    pending: Pending<Arc<Slot>>,
+    /// `None` once the channel is closed.
+    writer: Option<Pin<Box<dyn AsyncWrite + Send>>>,
+    out: BytesMut,
+    /// Of the reading task, which also writes on what a call could not write at once.
+    reader: Option<Waker>,
+    lost: Option<CallError>,
+    tokens: u64,
+}
+
+impl fmt::Debug for Channel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Channel").field("lost", &self.shared.lock().lost).finish_non_exhaustive()
+    }
+}
+
+impl Channel {
+    /// Calls a server that reads lines from `writer` and writes lines to `reader`. Spawns the task that reads.
+    pub fn open<R, W>(reader: R, writer: W, options: ChannelOptions) -> Self
+    where
+        R: AsyncRead + Send + 'static,
+        W: AsyncWrite + Send + 'static,
+    {
+        let state = State {
+            pending: Pending::new(options.max_waiting),
+            writer: Some(Box::pin(writer)),
+            out: BytesMut::new(),
+            reader: None,
+            lost: None,
+            tokens: 0,
+        };
+        let shared = Arc::new(Shared { state: Mutex::new(state), room: Notify::new() });
+        tokio::spawn(read(Arc::clone(&shared), reader, options.max_message));
+        Self { shared }
+    }
+
+    /// Sends a call and waits for the first thing that comes back. Dropping the future, or the reply's stream, sends
+    /// `notifications/cancelled`.
+    ///
+    /// # Errors
+    /// [`CallError::Unreachable`] when the channel was lost before, [`CallError::Broken`] when it is lost meanwhile.
+    pub async fn call(&self, call: Call) -> Result<Reply, CallError> {
+        self.room().await;
+        let slot = Arc::new(Slot::new(&call));
+        let id = self.shared.lock().start(call, Arc::clone(&slot))?;
+        Waiting::new(Arc::clone(&self.shared), id, slot).first().await
+    }
+
+    /// Why the channel is lost, if it is.
+    #[must_use]
+    pub fn lost(&self) -> Option<CallError> {
+        self.shared.lock().lost.clone()
+    }
+
+    /// Closes the way to the server, once everything written so far is out. A server on stdio exits then.
+    pub async fn close(&self) {
+        poll_fn(|cx| {
+            let mut state = self.shared.lock();
+            let flushed = state.pump(cx);
+            if flushed.is_ready() {
+                state.writer = None;
+            }
+            flushed
+        })
+        .await;
+    }
+
+    /// Gives up the channel because of `error`, which every waiting call gets.
+    pub fn fail(&self, error: CallError) {
+        self.shared.lock().lose(error);
+        self.shared.room.notify_waiters();
+    }
+
+    async fn room(&self) {
+        loop {
+            let room = self.shared.room.notified();
+            let mut room = pin!(room);
+            room.as_mut().enable();
+            if self.shared.lock().out.len() < HIGH_WATER {
+                return;
+            }
+            room.await;
+        }
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// Registers a call under an id of this channel and writes it.
+    fn start(&mut self, mut call: Call, slot: Arc<Slot>) -> Result<RequestId, CallError> {
+        if let Some(lost) = &self.lost {
+            return Err(CallError::unreachable(format!("the channel is closed: {lost}")));
+        }
+        let mut start = Start {
+            listen: call.method == Method::SubscriptionsListen,
+            logs: call.meta.log_level.is_some(),
+            token: call.meta.progress_token.clone().map_or(Token::None, Token::Given),
+        };
+        let taken = |pending: &mut Pending<_>, start: &Start| pending.start(start.clone(), Arc::clone(&slot));
+        let id = match taken(&mut self.pending, &start) {
+            // Callers that know nothing of each other may choose the same token; it has to be unique here
+            // (`basic/patterns/progress#progress-flow`).
+            Err(carryall_proto::mux::NotStarted::TokenInUse) => {
+                self.tokens += 1;
+                let token = ProgressToken::from(format!("carryall-{}", self.tokens));
+                call.params = with_token(&call, &token);
+                slot.translate_token(call.meta.progress_token.clone());
+                start.token = Token::Given(token);
+                taken(&mut self.pending, &start)
+            }
+            started => started,
+        }
+        .map_err(|error| CallError::Refused(error.to_string()))?;
+        call.id = id.clone();
+        self.send(&call.encode().into_bytes());
+        Ok(id)
+    }
+
+    /// Tells the server that nobody waits any more, if somebody did.
+    fn cancel(&mut self, id: &RequestId) {
+        if self.pending.cancel(id).is_none() || self.lost.is_some() {
+            return;
+        }
+        let params = serde_json::json!({"requestId": id, "reason": "The caller no longer waits"});
+        self.send(&Notification::new("notifications/cancelled", RawJson::from(&params)).encode().into_bytes());
+    }
+
+    /// Writes as much as goes out now. The reading task does the rest.
+    fn send(&mut self, text: &[u8]) {
+        encode_line(text, &mut self.out);
+        let Some(waker) = self.reader.clone() else { return };
+        let _ = self.pump(&mut Context::from_waker(&waker));
+    }
+
+    /// Ready when there is nothing left to write.
+    fn pump(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(writer) = &mut self.writer else { return Poll::Ready(()) };
+        while !self.out.is_empty() {
+            match writer.as_mut().poll_write(cx, &self.out) {
+                Poll::Ready(Ok(count)) if count > 0 => self.out.advance(count),
+                Poll::Ready(Ok(_)) => {
+                    self.lose(CallError::broken("the server takes nothing any more"));
+                    return Poll::Ready(());
+                }
+                Poll::Ready(Err(error)) => {
+                    self.lose(CallError::broken(error));
+                    return Poll::Ready(());
+                }
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+        match writer.as_mut().poll_flush(cx) {
+            Poll::Ready(Err(error)) => {
+                self.lose(CallError::broken(error));
+                Poll::Ready(())
+            }
+            Poll::Ready(Ok(())) => Poll::Ready(()),
+            Poll::Pending => Poll::Pending,
+        }
+    }
+
+    fn lose(&mut self, error: CallError) {
+        if self.lost.is_none() {
+            self.lost = Some(error.clone());
+        }
+        self.writer = None;
+        self.out = BytesMut::new();
+        for (_, _, slot) in self.pending.drain() {
+            slot.finish(Err(error.clone()));
+        }
+        if let Some(reader) = self.reader.take() {
+            reader.wake();
+        }
+    }
+
+    fn line(&mut self, line: &Bytes) {
+        match accept_answer(line) {
+            Ok(Answer::Response(response)) => {
+                let Some(slot) = self.pending.response(&response.id) else {
+                    return tracing::debug!(id = %response.id, "a response that nobody waits for");
+                };
+                slot.finish(Ok(response));
+            }
+            Ok(Answer::Notification(notification)) => self.notification(notification),
+            Ok(Answer::ErrorWithoutId(error)) => tracing::warn!(%error, "the server could not read a message"),
+            Err(why) => tracing::warn!(%why, "a line that is no MCP message"),
+        }
+    }
+
+    fn notification(&mut self, notification: Notification) {
+        let signal = Signal::of(&notification.method, notification.params.as_ref());
+        let mut overrun = None;
+        match self.pending.signal(&signal) {
+            Delivery::To(slot) => overrun = slot.offer(notification).then(|| Arc::clone(slot)),
+            Delivery::ToAll(slots) => slots.into_iter().for_each(|slot| _ = slot.offer(notification.clone())),
+            Delivery::Ended(id, slot) => slot.finish(Ok(listen::closing_response(&id))),
+            Delivery::Ignored => tracing::debug!(method = %notification.method, "a notification for nobody"),
+        }
+        // A subscriber that does not keep up has missed changes, and must know.
+        if let (Some(slot), Signal::Subscription(id)) = (overrun, &signal) {
+            self.cancel(id);
+            slot.finish(Err(CallError::broken("the subscriber did not keep up with its notifications")));
+        }
+    }
+}
+
+/// The parameters with another progress token.
+fn with_token(call: &Call, token: &ProgressToken) -> carryall_proto::Params {
+    let mut meta: JsonObject = call.meta.raw().decode().unwrap_or_default();
+    if let Ok(token) = serde_json::to_value(token) {
+        meta.insert(key::PROGRESS_TOKEN.to_owned(), token);
+    }
+    call.params.with("_meta", &RawJson::from(&serde_json::Value::Object(meta)))
+}
+
+/// Reads until the channel is lost.
+async fn read<R: AsyncRead>(shared: Arc<Shared>, reader: R, max_message: usize) {
+    let mut reader = pin!(reader);
+    let mut decoder = LineDecoder::new(max_message);
+    let lost = poll_fn(|cx| {
+        {
+            let mut state = shared.lock();
+            if let Some(lost) = &state.lost {
+                return Poll::Ready(lost.clone());
+            }
+            // Set before writing is tried: a call that comes later relies on it to be woken for.
+            if !state.reader.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+                state.reader = Some(cx.waker().clone());
+            }
+            let was_full = state.out.len() >= HIGH_WATER;
+            let _ = state.pump(cx);
+            if was_full && state.out.len() < HIGH_WATER {
+                shared.room.notify_waiters();
+            }
+        }
+        loop {
+            let buffer = decoder.buffer();
+            if buffer.capacity() - buffer.len() < READ {
+                buffer.reserve(READ);
+            }
+            // The future holds nothing between polls.
+            match std::task::ready!(pin!(reader.read_buf(buffer)).poll(cx)) {
+                Ok(0) => return Poll::Ready(CallError::broken("the server closed the channel")),
+                Ok(_) => {}
+                Err(error) => return Poll::Ready(CallError::broken(error)),
+            }
+            let mut state = shared.lock();
+            for line in decoder.by_ref() {
+                match line {
+                    Ok(line) => state.line(&line),
+                    Err(error) => tracing::warn!(%error, "a message was skipped"),
+                }
+            }
+        }
+    })
+    .await;
+    shared.lock().lose(lost);
+    shared.room.notify_waiters();
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        if !self.slot.is_finished() {
+            self.shared.lock().cancel(&self.id);
+        }
+    }
+}
+
+impl Waiting {
+    async fn first(self) -> Result<Reply, CallError> {
+        match poll_fn(|cx| self.slot.poll(cx)).await {
+            Offer::Finished(outcome) => outcome.map(Reply::Once),
+            Offer::Notification(first) => Ok(Reply::Stream(Box::pin(self.into_stream(first)))),
+        }
+    }
+}

@@ -1,0 +1,9 @@
+//! Newline-delimited JSON-RPC over any reliable byte stream: the engine behind stdio and sockets
+//! (`basic/transports/stdio`, `basic/transports/index#custom-transports`).
+
+mod client;
+mod running;
+mod server;
+
+pub use client::{Channel, ChannelOptions};
+pub use server::{LineOptions, serve_lines, serve_lines_until};

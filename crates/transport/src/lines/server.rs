@@ -1,0 +1,326 @@
+//! The serving end. One future reads, answers and writes: no task and no channel per request.
+
+use super::running::{Event, Running};
+use bytes::{Buf as _, Bytes, BytesMut};
+use carryall_proto::frame::{LineDecoder, encode_line};
+use carryall_proto::inbound::{Inbound, accept_frame};
+use carryall_proto::mux::{InFlight, Signal, Ticket};
+use carryall_proto::{Call, CallError, Encoded, Message, Notification, Outcome, Reply, Response, SharedService, encode_error};
+use carryall_types::{ErrorObject, Method, code};
+use futures_core::Stream as _;
+use futures_util::future::AbortHandle;
+use futures_util::stream::{Abortable, SelectAll};
+use std::future::{pending, poll_fn};
+use std::io;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll};
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite};
+use tokio::time::Sleep;
+use tower_service::Service;
+
+/// Beyond this much unwritten output nothing more is read or worked on until the client has taken some of it.
+const HIGH_WATER: usize = 1024 * 1024;
+/// How many messages of calls in work are taken before input is looked at again.
+const BURST: usize = 64;
+/// Least room for a read.
+const READ: usize = 16 * 1024;
+/// A buffer that a large message has grown is given back when it is empty.
+const KEEP_BUFFER: usize = 256 * 1024;
+
+/// Bounds of one channel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct LineOptions {
+    /// The longest line accepted, in bytes; a longer one costs only itself. 4 MiB unless set.
+    pub max_line: usize,
+    /// How many calls may be in work; more are refused with an error. 1,024 unless set.
+    pub max_in_flight: usize,
+    /// How long calls may go on after the client has closed its end. 500 ms unless set.
+    pub grace: Duration,
+    /// Hang up on a client whose first line is no JSON object, as that of a web page that was talked into sending a
+    /// request here. On for TCP, else off unless set.
+    pub hang_up_on_strangers: bool,
+}
+
+impl Default for LineOptions {
+    fn default() -> Self {
+        Self {
+            max_line: 4 * 1024 * 1024,
+            max_in_flight: 1024,
+            grace: Duration::from_millis(500),
+            hang_up_on_strangers: false,
+        }
+    }
+}
+
+/// Serves calls that come as lines on `reader`, and writes answers as lines to `writer`, until the client closes its
+/// end. Dropping the future cancels the calls in work.
+///
+/// # Errors
+/// When reading or writing fails. A client that has gone away is no error.
+pub async fn serve_lines<R, W, S>(reader: R, writer: W, service: S, options: LineOptions) -> io::Result<()>
+where
+    R: AsyncRead,
+    W: AsyncWrite,
+    S: Service<Call, Response = Reply> + Clone + Send + Sync + 'static,
+    S::Error: Into<CallError>,
+    S::Future: Send,
+{
+    serve_lines_until(reader, writer, service, options, pending()).await
+}
+
+/// As [`serve_lines`], until `shutdown` completes. Then subscriptions are closed with their result, and other calls
+/// have the grace time to finish.
+///
+/// # Errors
+/// When reading or writing fails. A client that has gone away is no error.
+pub async fn serve_lines_until<R, W, S>(
+    reader: R,
+    writer: W,
+    service: S,
+    options: LineOptions,
+    shutdown: impl Future<Output = ()>,
+) -> io::Result<()>
+where
+    R: AsyncRead,
+    W: AsyncWrite,
+    S: Service<Call, Response = Reply> + Clone + Send + Sync + 'static,
+    S::Error: Into<CallError>,
+    S::Future: Send,
+{
+    let (mut reader, mut writer, mut shutdown) = (pin!(reader), pin!(writer), pin!(shutdown));
+    let mut lines = Lines {
+        service: SharedService::new(service),
+        options,
+        decoder: LineDecoder::new(options.max_line),
+        in_flight: InFlight::new(options.max_in_flight),
+        running: SelectAll::new(),
+        out: BytesMut::new(),
+        flushed: true,
+        heard: false,
+        closing: None,
+    };
+    let served = poll_fn(|cx| {
+        if lines.closing.is_none() && shutdown.as_mut().poll(cx).is_ready() {
+            lines.close();
+        }
+        lines.poll(cx, reader.as_mut(), writer.as_mut())
+    })
+    .await;
+    match served {
+        Err(error) if is_departure(&error) => Ok(()),
+        served => served,
+    }
+}
+
+fn is_departure(error: &io::Error) -> bool {
+    use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset};
+    matches!(error.kind(), BrokenPipe | ConnectionReset | ConnectionAborted)
+}
+
+struct Lines {
+    service: SharedService,
+    options: LineOptions,
+    decoder: LineDecoder,
+    /// What stops a call; `None` while it is polled for the first time.
+    in_flight: InFlight<Option<AbortHandle>>,
+    running: SelectAll<Abortable<Running>>,
+    out: BytesMut,
+    flushed: bool,
+    /// A message has come.
+    heard: bool,
+    /// Nothing is read any more; when it fires, nothing is waited for any more.
+    closing: Option<Pin<Box<Sleep>>>,
+}
+
+impl Lines {
+    fn poll<R, W>(&mut self, cx: &mut Context<'_>, mut reader: Pin<&mut R>, mut writer: Pin<&mut W>) -> Poll<io::Result<()>>
+    where
+        R: AsyncRead,
+        W: AsyncWrite,
+    {
+        loop {
+            let mut progress = false;
+            while self.out.len() < HIGH_WATER {
+                let Some(line) = self.decoder.next() else { break };
+                progress = true;
+                match line {
+                    Ok(line) => self.line(line, cx),
+                    Err(error) => self.refuse_line(&error.to_string()),
+                }
+            }
+            let mut burst = 0;
+            while self.out.len() < HIGH_WATER && burst < BURST {
+                let Poll::Ready(Some((ticket, event))) = Pin::new(&mut self.running).poll_next(cx) else { break };
+                burst += 1;
+                self.event(&ticket, event);
+            }
+            progress |= burst > 0;
+            let written = self.poll_write(cx, writer.as_mut())?;
+            if written.is_pending() && self.out.len() >= HIGH_WATER {
+                return Poll::Pending;
+            }
+            if let Some(timer) = &mut self.closing {
+                let over = self.in_flight.is_empty() || timer.as_mut().poll(cx).is_ready();
+                if over && written.is_ready() {
+                    return Poll::Ready(Ok(()));
+                }
+                if over && timer.is_elapsed() {
+                    // The client does not take what is left for it.
+                    return Poll::Ready(Ok(()));
+                }
+            } else {
+                match self.poll_read(cx, reader.as_mut())? {
+                    Poll::Ready(0) => {
+                        if let Some(line) = self.take_decoder().finish() {
+                            self.line(line, cx);
+                        }
+                        self.close();
+                        continue;
+                    }
+                    Poll::Ready(_) => continue,
+                    Poll::Pending => {}
+                }
+            }
+            if !progress {
+                return Poll::Pending;
+            }
+        }
+    }
+
+    fn poll_read<R: AsyncRead>(&mut self, cx: &mut Context<'_>, mut reader: Pin<&mut R>) -> io::Result<Poll<usize>> {
+        let buffer = self.decoder.buffer();
+        if buffer.capacity() - buffer.len() < READ {
+            buffer.reserve(READ);
+        }
+        // The future holds nothing between polls.
+        match pin!(reader.read_buf(buffer)).poll(cx) {
+            Poll::Ready(read) => read.map(Poll::Ready),
+            Poll::Pending => Ok(Poll::Pending),
+        }
+    }
+
+    fn poll_write<W: AsyncWrite>(&mut self, cx: &mut Context<'_>, mut writer: Pin<&mut W>) -> io::Result<Poll<()>> {
+        while !self.out.is_empty() {
+            match writer.as_mut().poll_write(cx, &self.out) {
+                Poll::Ready(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),
+                Poll::Ready(Ok(count)) => self.out.advance(count),
+                Poll::Ready(Err(error)) => return Err(error),
+                Poll::Pending => return Ok(Poll::Pending),
+            }
+            self.flushed = false;
+        }
+        if self.out.capacity() > KEEP_BUFFER {
+            self.out = BytesMut::new();
+        }
+        if !self.flushed {
+            match writer.as_mut().poll_flush(cx) {
+                Poll::Ready(flushed) => flushed?,
+                Poll::Pending => return Ok(Poll::Pending),
+            }
+            self.flushed = true;
+        }
+        Ok(Poll::Ready(()))
+    }
+
+    fn take_decoder(&mut self) -> LineDecoder {
+        std::mem::replace(&mut self.decoder, LineDecoder::new(self.options.max_line))
+    }
+
+    /// Nothing more comes, or is wanted. Subscriptions would go on for ever, so they end now (`#shutdown`).
+    fn close(&mut self) {
+        self.decoder = LineDecoder::new(self.options.max_line);
+        for ended in self.in_flight.tear_down_all() {
+            ended.value.iter().for_each(AbortHandle::abort);
+            self.write(&ended.cancelled.encode());
+            self.write(&ended.response.encode());
+        }
+        self.closing = Some(Box::pin(tokio::time::sleep(self.options.grace)));
+    }
+
+    fn line(&mut self, line: Bytes, cx: &mut Context<'_>) {
+        let stranger = !self.heard && self.options.hang_up_on_strangers && line.trim_ascii_start().first() != Some(&b'{');
+        match accept_frame(line) {
+            Ok(Inbound::Call(call)) => self.call(*call, cx),
+            Ok(Inbound::Notification(notification)) => self.notification(&notification),
+            Err(rejection) => self.write(&rejection.encode()),
+        }
+        if stranger {
+            self.close();
+        }
+        self.heard = true;
+    }
+
+    fn refuse_line(&mut self, why: &str) {
+        let error = ErrorObject::new(code::INVALID_REQUEST, format!("Invalid request: {why}"));
+        self.write(&encode_error(None, &error));
+    }
+
+    fn call(&mut self, call: Call, cx: &mut Context<'_>) {
+        let listen = call.method == Method::SubscriptionsListen;
+        let ticket = match self.in_flight.admit(call.id.clone(), listen, None) {
+            Ok(ticket) => ticket,
+            Err(refused) => return self.write(&encode_error(Some(&call.id), &refused.to_error())),
+        };
+        let mut running = Running::calling(ticket.clone(), self.service.answer(call));
+        // Most calls are answered at once, and need nothing to be set up for them.
+        while self.out.len() < HIGH_WATER {
+            match running.poll_event(cx) {
+                Poll::Ready(Some(event)) => self.event(&ticket, event),
+                Poll::Ready(None) => return,
+                Poll::Pending => break,
+            }
+        }
+        let (handle, registration) = AbortHandle::new_pair();
+        if let Some(stop) = self.in_flight.get_mut(&ticket) {
+            *stop = Some(handle);
+            self.running.push(Abortable::new(running, registration));
+        }
+    }
+
+    fn event(&mut self, ticket: &Ticket, event: Event) {
+        match event {
+            Event::Message(Message::Notification(notification)) => {
+                if self.in_flight.may_send(ticket) {
+                    self.write(&notification.encode());
+                }
+            }
+            Event::Message(Message::Response(response)) => {
+                // A listen that the server ends is cancelled too on this binding (`basic/patterns/cancellation`).
+                if matches!(response.outcome, Outcome::Result(_))
+                    && let Some(ended) = self.in_flight.tear_down(ticket)
+                {
+                    self.write(&ended.cancelled.encode());
+                    self.write(&response.encode());
+                } else if self.in_flight.complete(ticket).is_some() {
+                    self.write(&response.encode());
+                }
+            }
+            Event::Failed(error) => {
+                tracing::error!(id = %ticket.id(), %error, "no answer from the service");
+                if let Some(ended) = self.in_flight.tear_down(ticket) {
+                    self.write(&ended.cancelled.encode());
+                }
+                else if self.in_flight.complete(ticket).is_some() {
+                    self.write(&Response::error(ticket.id().clone(), ErrorObject::internal()).encode());
+                }
+            }
+        }
+    }
+
+    fn notification(&mut self, notification: &Notification) {
+        match Signal::of(&notification.method, notification.params.as_ref()) {
+            Signal::Cancelled { id, reason } => {
+                let Some(stop) = self.in_flight.cancel(&id) else { return };
+                tracing::debug!(%id, reason = reason.as_deref().unwrap_or("none given"), "cancelled by the client");
+                stop.iter().for_each(AbortHandle::abort);
+            }
+            _ => tracing::debug!(method = %notification.method, "notification ignored"),
+        }
+    }
+
+    fn write(&mut self, message: &Encoded) {
+        encode_line(&message.clone().into_bytes(), &mut self.out);
+    }
+}

@@ -1,0 +1,188 @@
+//! Serving on a socket.
+
+use crate::lines::{LineOptions, serve_lines_until};
+use carryall_proto::{Call, CallError, Reply, SharedService};
+use rustix::fs::Mode;
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
+use std::future::pending;
+use std::io;
+use std::net::SocketAddr;
+use std::os::unix::fs::FileTypeExt as _;
+use std::path::{Path, PathBuf};
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, ToSocketAddrs, UnixListener};
+use tokio::sync::{Semaphore, watch};
+use tokio::time::{sleep, timeout};
+use tower_service::Service;
+
+const BACKLOG: i32 = 128;
+const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
+/// How long open connections may take to end after the shutdown began.
+const DRAIN: Duration = Duration::from_secs(10);
+
+/// A server on a Unix or TCP socket, with the framing of stdio.
+#[derive(Debug)]
+pub struct SocketServer {
+    listener: Listener,
+    options: LineOptions,
+    max_connections: u32,
+}
+
+#[derive(Debug)]
+enum Listener {
+    Unix(UnixListener, SocketFile),
+    Tcp(TcpListener),
+}
+
+/// Removed when the server is gone.
+#[derive(Debug)]
+struct SocketFile(PathBuf);
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+impl SocketServer {
+    /// Listens on a Unix socket that only the own user may connect to. What a server that has died left at `path` is
+    /// replaced; a socket that somebody serves, or any other file, is not.
+    ///
+    /// # Errors
+    /// When `path` is taken, or cannot be used for a socket.
+    pub fn bind_unix(path: impl AsRef<Path>) -> io::Result<Self> {
+        let path = path.as_ref();
+        remove_stale(path)?;
+        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+        let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+        rustix::net::bind(&socket, &SocketAddrUnix::new(path)?)?;
+        let file = SocketFile(path.to_owned());
+        // Nobody can connect before `listen`, so there is no moment at which others could.
+        rustix::fs::chmod(path, Mode::RUSR | Mode::WUSR)?;
+        rustix::net::listen(&socket, BACKLOG)?;
+        let listener = UnixListener::from_std(std::os::unix::net::UnixListener::from(socket))?;
+        Ok(Self::new(Listener::Unix(listener, file), LineOptions::default()))
+    }
+
+    /// Listens on a TCP socket. Anybody who can connect can call: there is no authorization on this binding.
+    ///
+    /// # Errors
+    /// When the address cannot be resolved or bound.
+    pub async fn bind_tcp(address: impl ToSocketAddrs) -> io::Result<Self> {
+        let listener = TcpListener::bind(address).await?;
+        let options = LineOptions { hang_up_on_strangers: true, ..LineOptions::default() };
+        Ok(Self::new(Listener::Tcp(listener), options))
+    }
+
+    fn new(listener: Listener, options: LineOptions) -> Self {
+        Self { listener, options, max_connections: 1024 }
+    }
+
+    /// Other bounds for each connection than the default ones.
+    #[must_use]
+    pub fn options(mut self, options: LineOptions) -> Self {
+        self.options = options;
+        self
+    }
+
+    /// How many connections may be open; further ones wait to be accepted. 1,024 unless set.
+    #[must_use]
+    pub fn max_connections(mut self, max: u32) -> Self {
+        self.max_connections = max.max(1);
+        self
+    }
+
+    /// The address of a TCP socket; `None` for a Unix socket.
+    #[must_use]
+    pub fn local_addr(&self) -> Option<SocketAddr> {
+        match &self.listener {
+            Listener::Unix(..) => None,
+            Listener::Tcp(listener) => listener.local_addr().ok(),
+        }
+    }
+
+    /// Serves, for ever.
+    pub async fn run<S>(self, service: S)
+    where
+        S: Service<Call, Response = Reply> + Clone + Send + Sync + 'static,
+        S::Error: Into<CallError>,
+        S::Future: Send,
+    {
+        self.run_until(service, pending()).await;
+    }
+
+    /// Serves until `shutdown` completes. Then nothing new is accepted, subscriptions are closed, and other calls have
+    /// the grace time to finish.
+    pub async fn run_until<S>(self, service: S, shutdown: impl Future<Output = ()>)
+    where
+        S: Service<Call, Response = Reply> + Clone + Send + Sync + 'static,
+        S::Error: Into<CallError>,
+        S::Future: Send,
+    {
+        let service = SharedService::new(service);
+        let slots = Arc::new(Semaphore::new(self.max_connections as usize));
+        let stop = watch::Sender::new(false);
+        let mut shutdown = pin!(shutdown);
+        loop {
+            let Ok(slot) = Arc::clone(&slots).acquire_owned().await else { break };
+            let accepted = tokio::select! {
+                biased;
+                () = shutdown.as_mut() => break,
+                accepted = self.listener.accept() => accepted,
+            };
+            let (reader, writer) = match accepted {
+                Ok(stream) => stream,
+                Err(error) => {
+                    tracing::warn!(%error, "cannot accept connections");
+                    sleep(ACCEPT_BACKOFF).await;
+                    continue;
+                }
+            };
+            let (service, options, mut stop) = (service.clone(), self.options, stop.subscribe());
+            tokio::spawn(async move {
+                let _slot = slot;
+                let stopped = async move { _ = stop.wait_for(|stop| *stop).await };
+                if let Err(error) = serve_lines_until(reader, writer, service, options, stopped).await {
+                    tracing::debug!(%error, "connection ended");
+                }
+            });
+        }
+        stop.send_replace(true);
+        drop(self.listener);
+        let _ = timeout(DRAIN, slots.acquire_many(self.max_connections)).await;
+    }
+}
+
+type Halves = (Box<dyn AsyncRead + Send + Unpin>, Box<dyn AsyncWrite + Send + Unpin>);
+
+impl Listener {
+    async fn accept(&self) -> io::Result<Halves> {
+        match self {
+            Self::Unix(listener, _) => {
+                let (reader, writer) = listener.accept().await?.0.into_split();
+                Ok((Box::new(reader), Box::new(writer)))
+            }
+            Self::Tcp(listener) => {
+                let stream = listener.accept().await?.0;
+                let _ = stream.set_nodelay(true);
+                let (reader, writer) = stream.into_split();
+                Ok((Box::new(reader), Box::new(writer)))
+            }
+        }
+    }
+}
+
+/// Removes a socket on which nobody listens any more.
+fn remove_stale(path: &Path) -> io::Result<()> {
+    let Ok(metadata) = std::fs::symlink_metadata(path) else { return Ok(()) };
+    if !metadata.file_type().is_socket() {
+        return Err(io::Error::new(io::ErrorKind::AlreadyExists, format!("{} is not a socket", path.display())));
+    }
+    match std::os::unix::net::UnixStream::connect(path) {
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => std::fs::remove_file(path),
+        _ => Err(io::Error::new(io::ErrorKind::AddrInUse, format!("{} is in use", path.display()))),
+    }
+}

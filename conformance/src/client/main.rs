@@ -6,7 +6,6 @@
 mod answers;
 mod scenarios;
 
-use carryall::transport::http::HttpClient;
 use carryall::types::{JsonValue, ProtocolVersion};
 use carryall::{Client, Result};
 use std::env;
@@ -20,11 +19,7 @@ async fn main() -> Result<()> {
 }
 
 fn client(url: &str) -> Result<Client> {
-    let builder = Client::builder()
-        .name("everything-client")
-        .version(env!("CARGO_PKG_VERSION"))
-        .service(HttpClient::new(url)?)
-        .mirror_headers(true);
+    let builder = Client::builder().name("everything-client").version(env!("CARGO_PKG_VERSION")).http(url);
     let builder = answers::provide(builder);
     let builder = match env::var("MCP_CONFORMANCE_PROTOCOL_VERSION") {
         Ok(version) => builder.versions([version.parse::<ProtocolVersion>()?]),

@@ -40,8 +40,7 @@ async fn add_numbers(client: Client) -> Result<()> {
 async fn rounds(client: Client) -> Result<()> {
     client.list_tools().await?;
     let call = async |tool: &str| client.call(tool, json!({})).await;
-    let (echoed, unrelated) = tokio::join!(call("test_mrtr_echo_state"), call("test_mrtr_unrelated"));
-    (echoed?, unrelated?);
+    tokio::try_join!(call("test_mrtr_echo_state"), call("test_mrtr_unrelated"))?;
     for tool in ["test_mrtr_no_state", "test_mrtr_unrelated", "test_mrtr_no_result_type"] {
         call(tool).await?;
     }

@@ -1,12 +1,12 @@
 //! What the suite does not look at: answers that come in pieces, users who say no, log messages that were asked for.
 
 use crate::server;
+use carryall::Client;
 use carryall::client::{ClientBuilder, InputRequired, Step, text_of};
 use carryall::types::{
     CallToolResult, ClientCapabilities, ElicitRequestFormParams, ElicitResult, ElicitationCapability, InputResponses,
     JsonObject, JsonValue, LoggingLevel, SamplingCapability,
 };
-use carryall::Client;
 use serde_json::json;
 use std::sync::{Arc, Mutex};
 

@@ -18,9 +18,13 @@ pub(crate) fn add(builder: ServerBuilder) -> ServerBuilder {
         .tool(Tool::without_arguments("test_image_content", image).description("Returns an image"))
         .tool(Tool::without_arguments("test_audio_content", audio).description("Returns a recording"))
         .tool(Tool::without_arguments("test_embedded_resource", embedded).description("Returns a resource"))
-        .tool(Tool::without_arguments("test_multiple_content_types", mixed).description("Returns three kinds of content"))
+        .tool(
+            Tool::without_arguments("test_multiple_content_types", mixed).description("Returns three kinds of content"),
+        )
         .tool(Tool::without_arguments("test_error_handling", fails).description("Always fails"))
-        .tool(Tool::without_arguments("test_tool_with_progress", progresses).description("Reports progress three times"))
+        .tool(
+            Tool::without_arguments("test_tool_with_progress", progresses).description("Reports progress three times"),
+        )
         .tool(Tool::without_arguments("test_logging_tool", logs).description("Logs, for those who ask for it"))
         .tool(Tool::without_arguments("test_missing_capability", samples).description("Needs a client that samples"))
 }

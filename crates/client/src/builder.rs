@@ -10,8 +10,8 @@ use crate::template::MetaTemplate;
 use crate::tools::ToolIndex;
 use carryall_proto::{Call, CallError, Reply, SharedService};
 use carryall_types::{
-    ClientCapabilities, CreateMessageRequestParams, CreateMessageResult, ElicitRequestFormParams, ElicitRequestURLParams,
-    ElicitResult, Implementation, JsonObject, ListRootsResult, ProtocolVersion, Root,
+    ClientCapabilities, CreateMessageRequestParams, CreateMessageResult, ElicitRequestFormParams,
+    ElicitRequestURLParams, ElicitResult, Implementation, JsonObject, ListRootsResult, ProtocolVersion, Root,
 };
 use std::fmt;
 use std::future::Future;
@@ -45,6 +45,12 @@ impl ClientBuilder {
             config: Config::default(),
             wrong: None,
         }
+    }
+
+    /// Notes the first setting that makes no sense, for `build` to report.
+    pub(crate) fn wrong(mut self, why: String) -> Self {
+        self.wrong.get_or_insert(why);
+        self
     }
 
     /// The name under which the client introduces itself.
@@ -113,6 +119,14 @@ impl ClientBuilder {
         } else {
             self.wrong.get_or_insert_with(|| format!("{id:?} is not an extension identifier: prefix/name"));
         }
+        self
+    }
+
+    /// A value of `resultType` that a declared extension adds. Such results come as text from
+    /// [`Client::request`]; a typed request takes them for what they are there, an invalid response
+    /// (`basic/index#resulttype`).
+    pub fn result_type(mut self, kind: &str) -> Self {
+        self.config.result_types.push(kind.into());
         self
     }
 
@@ -250,9 +264,13 @@ impl ClientBuilder {
         if let Some(wrong) = wrong {
             return Err(ClientError::Request(wrong));
         }
-        let service = service.ok_or_else(|| ClientError::Request("no server: use `http`, `stdio` or `service`".into()))??;
+        let service =
+            service.ok_or_else(|| ClientError::Request("no server: use `http`, `stdio` or `service`".into()))??;
         let server = server.unwrap_or_else(|| format!("#{}", UNNAMED.fetch_add(1, Ordering::Relaxed)).into());
         config.handlers.declare(&mut config.capabilities);
+        if let (Some(kind), None) = (config.result_types.first(), &config.capabilities.extensions) {
+            return Err(ClientError::Request(format!("resultType {kind:?} needs the extension that defines it")));
+        }
         let capabilities = &config.capabilities;
         let template = |version| MetaTemplate::new(version, capabilities.clone(), info.clone());
         let templates: Box<[MetaTemplate]> = versions.into_iter().map(template).collect();

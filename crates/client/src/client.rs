@@ -6,16 +6,15 @@ use crate::config::Config;
 use crate::listen::Listen;
 use crate::options::MetaOptions;
 use crate::pages::Listing;
+use crate::params::{object_members, put_arguments, write};
 use crate::request::Request;
 use crate::template::MetaTemplate;
 use crate::tools::ToolIndex;
-use crate::ClientError;
-use carryall_proto::json::WriteError;
 use carryall_proto::{ParamsWriter, SharedService};
 use carryall_types::{
     CallToolResult, ClientCapabilities, CompleteRequestParams, CompleteResult, CompletionArgument, CompletionReference,
-    DiscoverResult, GetPromptResult, JsonObject, JsonValue, ListPromptsResult, ListResourceTemplatesResult,
-    ListResourcesResult, ListToolsResult, Method, RawJson, ReadResourceResult, SubscriptionFilter,
+    DiscoverResult, GetPromptResult, ListPromptsResult, ListResourceTemplatesResult, ListResourcesResult,
+    ListToolsResult, Method, RawJson, ReadResourceResult, SubscriptionFilter,
 };
 use serde::Serialize;
 use std::borrow::Cow;
@@ -62,7 +61,6 @@ pub(crate) struct Inner {
 
 impl Client {
     /// A client to be set up.
-    #[must_use]
     pub fn builder() -> ClientBuilder {
         ClientBuilder::new()
     }
@@ -201,7 +199,7 @@ impl Client {
     /// Any method, also one that this client does not know; the result comes as text. `params` is anything that
     /// serialises to a JSON object, without `_meta`.
     pub fn request<P: Serialize>(&self, method: impl Into<Method>, params: P) -> Request<RawJson> {
-        Request::new(self, method.into(), object_members(&params))
+        Request::new(self, method.into(), object_members(&params)).raw()
     }
 
     /// Listens for changes. Cached answers that a change makes stale are dropped while the listener is polled
@@ -261,46 +259,6 @@ impl Inner {
         }
         Cow::Owned(options)
     }
-}
-
-fn write(
-    f: impl FnOnce(&mut ParamsWriter) -> Result<(), WriteError>,
-) -> Result<ParamsWriter, ClientError> {
-    let mut params = ParamsWriter::new();
-    f(&mut params).map_err(|error| ClientError::Request(format!("the parameters cannot be written as JSON: {error}")))?;
-    Ok(params)
-}
-
-/// Adds `arguments`, which must be an object; `null` stands for none.
-fn put_arguments<A: Serialize>(params: &mut ParamsWriter, arguments: &A) -> Result<(), WriteError> {
-    params.put("arguments", arguments)?;
-    match params.last_value() {
-        Some(b"null") => {
-            params.remove_last();
-            Ok(())
-        }
-        Some([b'{', ..]) => Ok(()),
-        _ => Err(serde::ser::Error::custom("arguments must be an object")),
-    }
-}
-
-/// The members of any value that serialises to an object.
-fn object_members<P: Serialize>(params: &P) -> Result<ParamsWriter, ClientError> {
-    let value = serde_json::to_value(params).map_err(|error| ClientError::Request(format!("params: {error}")))?;
-    let members = match value {
-        JsonValue::Object(members) => members,
-        JsonValue::Null => JsonObject::new(),
-        other => return Err(ClientError::Request(format!("params must be an object, not {other}"))),
-    };
-    write(|params| {
-        for (name, value) in &members {
-            // The client writes it; members of its own go in by `Request::meta`.
-            if name != "_meta" {
-                params.put(name, value)?;
-            }
-        }
-        Ok(())
-    })
 }
 
 impl fmt::Debug for Client {

@@ -24,6 +24,8 @@ pub(crate) struct Config {
     pub(crate) validate_output: bool,
     /// What is declared: what was set, and what follows from the handlers.
     pub(crate) capabilities: ClientCapabilities,
+    /// Values of `resultType` that declared extensions add.
+    pub(crate) result_types: Vec<Box<str>>,
     pub(crate) handlers: Handlers,
     pub(crate) ambient_meta: Option<AmbientMeta>,
 }
@@ -40,6 +42,7 @@ impl Default for Config {
             mirrors: false,
             validate_output: true,
             capabilities: ClientCapabilities::default(),
+            result_types: Vec::new(),
             handlers: Handlers::default(),
             ambient_meta: None,
         }

@@ -72,6 +72,8 @@ pub enum ClientError {
         /// What happened.
         why: String,
     },
+    /// The server does not answer `server/discover` as a server of this revision does: it probably speaks an earlier one.
+    NotModern(Box<ClientError>),
     /// The request was not sent, because it makes no sense.
     Request(String),
 }
@@ -196,6 +198,10 @@ impl fmt::Display for ClientError {
             ),
             Self::Input { key, cause } => write!(f, "the input {key:?} could not be provided: {cause}"),
             Self::Pages { method, why } => write!(f, "the pages of {} do not end: {why}", method.as_str()),
+            Self::NotModern(cause) => write!(
+                f,
+                "the server probably speaks a revision of MCP before 2026-07-28, which needs a handshake; to server/discover it said: {cause}"
+            ),
             Self::Request(why) => write!(f, "not sent: {why}"),
         }
     }
@@ -210,6 +216,7 @@ impl std::error::Error for ClientError {
         match self {
             Self::Server(error) => Some(error),
             Self::Input { cause, .. } => Some(&***cause),
+            Self::NotModern(cause) => Some(cause),
             _ => None,
         }
     }

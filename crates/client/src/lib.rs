@@ -4,8 +4,8 @@
 //! use carryall_client::Client;
 //! use serde_json::json;
 //!
-//! # async fn example(server: carryall_proto::SharedService) -> Result<(), carryall_client::ClientError> {
-//! let client = Client::builder().name("example").version("1.0").service(server).build()?;
+//! # async fn example() -> Result<(), carryall_client::ClientError> {
+//! let client = Client::http("http://127.0.0.1:8080/mcp")?;
 //! let sum: i64 = client.call("add", json!({"a": 2, "b": 3})).typed().await?;
 //! # Ok(())
 //! # }
@@ -29,6 +29,7 @@ mod builder;
 mod cache;
 mod client;
 mod config;
+mod connect;
 mod error;
 mod exchange;
 mod handlers;
@@ -36,6 +37,7 @@ mod listen;
 mod notices;
 mod options;
 mod pages;
+mod params;
 mod random;
 mod request;
 mod rounds;

@@ -1,6 +1,7 @@
 //! Listening for changes (`basic/patterns/subscriptions`).
 
 mod open;
+mod watch;
 
 use crate::ClientError;
 use crate::client::Client;
@@ -11,13 +12,14 @@ use carryall_proto::listen::{Change, PendingChanges};
 use carryall_proto::{BoxFuture, CallError, Message, MessageStream, Notification, Outcome};
 use carryall_types::{RequestId, SubscriptionFilter, notification};
 use futures_core::Stream;
-use open::{Opened, open};
+use open::{Opened, missing, open};
 use std::fmt;
 use std::future::{Future, IntoFuture, poll_fn};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::time::{Instant, Sleep};
+pub use watch::Watch;
 
 /// Changes that may wait to be read before several of one kind become one.
 const MAX_PENDING: usize = 1024;
@@ -150,11 +152,11 @@ impl Listener {
     /// Listens in a task of its own, so that the cache is kept up to date without anybody reading. `on_change` gets each
     /// change, and the error with which it ended if it did.
     pub fn spawn(mut self, mut on_change: impl FnMut(Result<Change, ClientError>) + Send + 'static) -> Watch {
-        Watch(tokio::spawn(async move {
+        Watch::new(async move {
             while let Some(change) = self.next().await {
                 on_change(change);
             }
-        }))
+        })
     }
 
     fn opened(&mut self, opened: Opened) {
@@ -268,7 +270,8 @@ impl Listener {
                 }
                 State::Waiting(sleep) => {
                     ready!(sleep.as_mut().poll(cx));
-                    self.state = State::Opening(Box::pin(open(self.client.clone(), self.filter.clone(), self.settings.timeout)));
+                    self.state =
+                        State::Opening(Box::pin(open(self.client.clone(), self.filter.clone(), self.settings.timeout)));
                 }
                 State::Opening(opening) => match ready!(opening.as_mut().poll(cx)) {
                     Ok(opened) => {
@@ -313,36 +316,4 @@ impl fmt::Debug for Listener {
         };
         f.debug_struct("Listener").field("filter", &self.filter).field("state", &state).finish_non_exhaustive()
     }
-}
-
-/// A listener in a task of its own. Dropping it ends the task and cancels the subscription.
-#[derive(Debug)]
-#[must_use = "dropping it ends the subscription"]
-pub struct Watch(tokio::task::JoinHandle<()>);
-
-impl Watch {
-    /// Waits until the subscription has ended.
-    pub async fn ended(mut self) {
-        // A callback that panicked has ended it too, and was reported by the panic itself.
-        let _ = (&mut self.0).await;
-    }
-}
-
-impl Drop for Watch {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
-}
-
-/// What is in `requested` and not in `acknowledged`.
-fn missing(requested: &SubscriptionFilter, acknowledged: &SubscriptionFilter) -> SubscriptionFilter {
-    let list = |wanted: bool, sent: bool| (wanted && !sent).then_some(true);
-    let mut missing = SubscriptionFilter::new();
-    missing.tools_list_changed = list(requested.wants_tools(), acknowledged.wants_tools());
-    missing.prompts_list_changed = list(requested.wants_prompts(), acknowledged.wants_prompts());
-    missing.resources_list_changed = list(requested.wants_resources(), acknowledged.wants_resources());
-    let sent = acknowledged.resource_uris();
-    let uris: Vec<String> = requested.resource_uris().iter().filter(|uri| !sent.contains(uri)).cloned().collect();
-    missing.resource_subscriptions = (!uris.is_empty()).then_some(uris);
-    missing
 }

@@ -96,7 +96,9 @@ impl CallOptions {
     /// Asks for log messages of `level` and above, and what to do with them. Runs between two reads of the response:
     /// keep it short.
     #[must_use]
-    #[deprecated(note = "SEP-2577 deprecates logging over MCP; it may be removed from 2027-07-28 on. Use OpenTelemetry.")]
+    #[deprecated(
+        note = "SEP-2577 deprecates logging over MCP; it may be removed from 2027-07-28 on. Use OpenTelemetry."
+    )]
     pub fn on_log(mut self, level: LoggingLevel, f: impl Fn(LogMessage) + Send + Sync + 'static) -> Self {
         self.meta.log_level = Some(level);
         self.on_log = Some(Arc::new(f));
@@ -182,7 +184,8 @@ fn is_meta_prefix(prefix: &str) -> bool {
     prefix.split('.').all(|label| {
         let bytes = label.as_bytes();
         let inner = bytes.iter().all(|b| b.is_ascii_alphanumeric() || *b == b'-');
-        let ends = bytes.first().is_some_and(u8::is_ascii_alphabetic) && bytes.last().is_some_and(u8::is_ascii_alphanumeric);
+        let ends =
+            bytes.first().is_some_and(u8::is_ascii_alphabetic) && bytes.last().is_some_and(u8::is_ascii_alphanumeric);
         inner && ends
     })
 }
@@ -191,7 +194,8 @@ fn is_meta_name(name: &str) -> bool {
     let bytes = name.as_bytes();
     let inner = bytes.iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'));
     // The name may be empty behind a prefix; a key as a whole may not.
-    let ends = bytes.first().is_none_or(u8::is_ascii_alphanumeric) && bytes.last().is_none_or(u8::is_ascii_alphanumeric);
+    let ends =
+        bytes.first().is_none_or(u8::is_ascii_alphanumeric) && bytes.last().is_none_or(u8::is_ascii_alphanumeric);
     inner && ends
 }
 

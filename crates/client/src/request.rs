@@ -8,12 +8,12 @@ use crate::run::Answered;
 use crate::stream::CallStream;
 use crate::wire::{Ask, RoundAnswer};
 use crate::{ClientError, value};
+use carryall_proto::{BoxFuture, ParamsWriter};
 use carryall_types::{
     CallToolResult, CompleteResult, DiscoverResult, GetPromptResult, InputRequests, InputResponses, JsonValue,
-    ListPromptsResult, ListResourceTemplatesResult, ListResourcesResult, ListToolsResult, LoggingLevel, Method, RawJson,
-    ReadResourceResult,
+    ListPromptsResult, ListResourceTemplatesResult, ListResourcesResult, ListToolsResult, LoggingLevel, Method,
+    RawJson, ReadResourceResult,
 };
-use carryall_proto::{BoxFuture, ParamsWriter};
 use serde::de::DeserializeOwned;
 use std::future::IntoFuture;
 use std::marker::PhantomData;
@@ -106,6 +106,14 @@ impl<A> Request<A> {
         Self { client: client.clone(), ask, round: None, options: CallOptions::default(), answer: PhantomData }
     }
 
+    /// Wants the result as text, whatever its type.
+    pub(crate) fn raw(mut self) -> Self {
+        if let Ok(ask) = &mut self.ask {
+            ask.raw = true;
+        }
+        self
+    }
+
     /// Replaces all options.
     pub fn with(mut self, options: CallOptions) -> Self {
         self.options = options;
@@ -158,7 +166,9 @@ impl<A> Request<A> {
     }
 
     /// See [`CallOptions::on_log`].
-    #[deprecated(note = "SEP-2577 deprecates logging over MCP; it may be removed from 2027-07-28 on. Use OpenTelemetry.")]
+    #[deprecated(
+        note = "SEP-2577 deprecates logging over MCP; it may be removed from 2027-07-28 on. Use OpenTelemetry."
+    )]
     #[allow(deprecated)]
     pub fn on_log(self, level: LoggingLevel, f: impl Fn(LogMessage) + Send + Sync + 'static) -> Self {
         self.set(|options| options.on_log(level, f))

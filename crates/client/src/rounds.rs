@@ -7,7 +7,9 @@ use crate::run::Answered;
 use crate::wire::{Ask, RoundAnswer};
 use carryall_proto::backoff::Backoff;
 use carryall_proto::json::{self, Scanner};
-use carryall_types::{ClientCapabilities, ElicitRequestParams, InputRequest, InputRequests, JsonValue, Method, RawJson};
+use carryall_types::{
+    ClientCapabilities, ElicitRequestParams, InputRequest, InputRequests, JsonValue, Method, RawJson,
+};
 use serde::Deserialize;
 use std::time::Duration;
 
@@ -34,12 +36,15 @@ pub(crate) struct Interim {
 impl Kind {
     /// Absent means complete, as servers of earlier revisions answer; unknown is an invalid response
     /// (`basic/index#result-responses`).
-    pub(crate) fn of(method: &Method, result: RawJson) -> Result<Self, ClientError> {
+    ///
+    /// `added` are the types of declared extensions, where they may come.
+    pub(crate) fn of(method: &Method, result: RawJson, added: &[Box<str>]) -> Result<Self, ClientError> {
         let kind = result_type(&result).map_err(|why| ClientError::protocol(method, why))?;
         match kind.as_deref() {
             None | Some("complete") => Ok(Self::Complete(result)),
             Some("input_required") if method.allows_rounds() => Interim::read(method, &result).map(Self::InputRequired),
             Some("input_required") => Err(ClientError::protocol(method, "this method cannot require input")),
+            Some(kind) if added.iter().any(|known| **known == *kind) => Ok(Self::Complete(result)),
             Some(unknown) => Err(ClientError::protocol(method, format!("unknown resultType {unknown:?}"))),
         }
     }
@@ -80,7 +85,10 @@ impl Interim {
             return Err(ClientError::protocol(method, "requestState is not a string"));
         }
         if wire.input_requests.is_none() && state.is_none() {
-            return Err(ClientError::protocol(method, "input is required, but neither inputRequests nor requestState is there"));
+            return Err(ClientError::protocol(
+                method,
+                "input is required, but neither inputRequests nor requestState is there",
+            ));
         }
         let requests = wire.input_requests.unwrap_or_default();
         if requests.len() > MAX_INPUTS {
@@ -162,7 +170,9 @@ impl Client {
 /// The capability that a request for input takes and that is not declared.
 fn undeclared(declared: &ClientCapabilities, request: &InputRequest) -> Option<&'static str> {
     let (supported, capability) = match request {
-        InputRequest::Elicit(ElicitRequestParams::Form(_)) => (declared.supports_elicitation_form(), "elicitation.form"),
+        InputRequest::Elicit(ElicitRequestParams::Form(_)) => {
+            (declared.supports_elicitation_form(), "elicitation.form")
+        }
         InputRequest::Elicit(ElicitRequestParams::Url(_)) => (declared.supports_elicitation_url(), "elicitation.url"),
         // `tools` and `toolChoice` take a capability of their own (`client/sampling#capabilities`).
         InputRequest::CreateMessage(params) if params.uses_tools() => {

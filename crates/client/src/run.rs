@@ -38,7 +38,8 @@ impl Client {
         }
         let epoch = cache.as_ref().map(|(view, _)| view.epoch());
         let result = self.send(ask, round, options).await?;
-        let result = match Kind::of(&ask.method, result)? {
+        let added: &[Box<str>] = if ask.raw { &self.inner.config.result_types } else { &[] };
+        let result = match Kind::of(&ask.method, result, added)? {
             Kind::Complete(result) => result,
             Kind::InputRequired(interim) => return Ok(Answered::InputRequired(interim)),
         };
@@ -52,7 +53,12 @@ impl Client {
     }
 
     /// Sends until there is an answer, or no use in trying.
-    async fn send(&self, ask: &mut Ask, round: Option<&RoundAnswer>, options: &CallOptions) -> Result<RawJson, ClientError> {
+    async fn send(
+        &self,
+        ask: &mut Ask,
+        round: Option<&RoundAnswer>,
+        options: &CallOptions,
+    ) -> Result<RawJson, ClientError> {
         let inner = &*self.inner;
         let (mut retries, mut negotiated, mut refreshed) = (0, false, false);
         loop {
@@ -76,7 +82,9 @@ impl Client {
                         return Err(error);
                     }
                 }
-                ClientError::Call(cause) if retries < inner.config.max_retries && self.may_repeat(ask, cause, options) => {
+                ClientError::Call(cause)
+                    if retries < inner.config.max_retries && self.may_repeat(ask, cause, options) =>
+                {
                     let delay = inner.config.backoff.delay(retries, random::bits());
                     tracing::debug!(%cause, ?delay, "sending again");
                     retries += 1;
@@ -88,7 +96,12 @@ impl Client {
     }
 
     /// One wire request under an id of its own.
-    async fn attempt(&self, ask: &mut Ask, round: Option<&RoundAnswer>, options: &CallOptions) -> Result<RawJson, ClientError> {
+    async fn attempt(
+        &self,
+        ask: &mut Ask,
+        round: Option<&RoundAnswer>,
+        options: &CallOptions,
+    ) -> Result<RawJson, ClientError> {
         let inner = &*self.inner;
         let id = inner.next_id();
         // The id is unique among requests in flight, so it serves as progress token as well.
@@ -116,7 +129,11 @@ impl Client {
             CallError::Unreachable(_) => true,
             CallError::Broken(_) => match ask.method {
                 Method::ToolsCall => {
-                    options.retry_idempotent && ask.sent().and_then(|params| self.inner.tools.of_call(params)).is_some_and(|tool| tool.repeatable)
+                    options.retry_idempotent
+                        && ask
+                            .sent()
+                            .and_then(|params| self.inner.tools.of_call(params))
+                            .is_some_and(|tool| tool.repeatable)
                 }
                 _ => is_read(&ask.method),
             },
@@ -156,7 +173,11 @@ impl Client {
         self.inner.tools.learn(&mut page.tools, self.inner.config.mirrors, cached);
     }
 
-    fn cache_for(&self, ask: &Ask, round: Option<&RoundAnswer>) -> Option<(crate::cache::CacheView, carryall_proto::fresh::CacheKey)> {
+    fn cache_for(
+        &self,
+        ask: &Ask,
+        round: Option<&RoundAnswer>,
+    ) -> Option<(crate::cache::CacheView, carryall_proto::fresh::CacheKey)> {
         // What a round brings in is not part of the key (`server/utilities/caching#cache-key`).
         if round.is_some() || !ask.method.is_cacheable() {
             return None;
@@ -193,7 +214,8 @@ impl Inner {
             supported: Vec<String>,
         }
         let data: Data = refusal.data.as_ref().and_then(|data| data.decode().ok()).unwrap_or_default();
-        let mutual = self.templates.iter().position(|template| data.supported.iter().any(|theirs| theirs == template.version()));
+        let mutual =
+            self.templates.iter().position(|template| data.supported.iter().any(|theirs| theirs == template.version()));
         let Some(mutual) = mutual else {
             let ours = self.templates.iter().map(|template| template.version().to_owned()).collect();
             return Err(ClientError::Versions { ours, theirs: data.supported });

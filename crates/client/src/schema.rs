@@ -20,6 +20,12 @@ pub(crate) struct LazySchema {
     compiled: OnceLock<Result<Validator, String>>,
 }
 
+impl PartialEq for LazySchema {
+    fn eq(&self, other: &Self) -> bool {
+        self.schema == other.schema
+    }
+}
+
 impl LazySchema {
     pub(crate) fn new(schema: JsonObject) -> Self {
         Self { schema: JsonValue::Object(schema), compiled: OnceLock::new() }

@@ -12,7 +12,11 @@ pub(crate) struct MetaTemplate {
 }
 
 impl MetaTemplate {
-    pub(crate) fn new(version: ProtocolVersion, capabilities: ClientCapabilities, info: Option<Implementation>) -> Self {
+    pub(crate) fn new(
+        version: ProtocolVersion,
+        capabilities: ClientCapabilities,
+        info: Option<Implementation>,
+    ) -> Self {
         Self { meta: Meta::new(version, capabilities, info, None, None, &JsonObject::new()) }
     }
 

@@ -14,7 +14,7 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockWriteGuard};
 const MAX_TOOLS: usize = 10_000;
 
 /// What one definition says.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub(crate) struct KnownTool {
     headers: ParamHeaders,
     pub(crate) output: Option<LazySchema>,
@@ -34,23 +34,33 @@ impl ToolIndex {
     ///
     /// A page out of the cache is older than what is known: it only adds.
     pub(crate) fn learn(&self, tools: &mut Vec<Tool>, mirrors: bool, cached: bool) {
-        let mut known = self.write();
+        let mut learnt = Vec::with_capacity(tools.len());
         tools.retain(|tool| {
             let headers = match ParamHeaders::compile(&tool.input_schema) {
                 Ok(headers) => headers,
                 Err(_) if !mirrors => ParamHeaders::default(),
                 Err(problem) => {
                     tracing::warn!(tool = %tool.name, %problem, "tool left out: its x-mcp-header annotations are invalid");
-                    known.remove(tool.name.as_str());
+                    learnt.push((tool.name.clone(), None));
                     return false;
                 }
             };
-            let there = known.contains_key(tool.name.as_str());
-            if !(there && cached) && (there || known.len() < MAX_TOOLS) {
-                known.insert(tool.name.as_str().into(), Arc::new(KnownTool::new(tool, headers)));
-            }
+            learnt.push((tool.name.clone(), Some(KnownTool::new(tool, headers))));
             true
         });
+        let mut known = self.write();
+        for (name, tool) in learnt {
+            let there = known.get(&*name);
+            match tool {
+                None => drop(known.remove(&*name)),
+                // What has not changed keeps its compiled schema.
+                Some(tool) if there.is_some_and(|there| cached || **there == tool) => {}
+                Some(tool) if there.is_some() || known.len() < MAX_TOOLS => {
+                    known.insert(name.into(), Arc::new(tool));
+                }
+                Some(_) => {}
+            }
+        }
     }
 
     /// After all pages: forgets the tools that are gone.
@@ -83,12 +93,9 @@ pub(crate) fn name_of(params: &Params) -> Option<Cow<'_, str>> {
 impl KnownTool {
     fn new(tool: &Tool, headers: ParamHeaders) -> Self {
         let hints = tool.annotations.as_ref();
-        let repeatable = hints.is_some_and(|hints| hints.idempotent_hint == Some(true) || hints.read_only_hint == Some(true));
-        Self {
-            headers,
-            output: tool.output_schema.clone().map(LazySchema::new),
-            repeatable,
-        }
+        let repeatable =
+            hints.is_some_and(|hints| hints.idempotent_hint == Some(true) || hints.read_only_hint == Some(true));
+        Self { headers, output: tool.output_schema.clone().map(LazySchema::new), repeatable }
     }
 
     /// The `Mcp-Param-*` headers for a call with these parameters.

@@ -58,7 +58,8 @@ fn structured<T: DeserializeOwned>(content: &str) -> Result<T, String> {
 fn unstructured<T: DeserializeOwned>(text: &str) -> Result<T, String> {
     serde_json::from_str(text).or_else(|error| {
         // Not JSON of the type: perhaps the text itself is what was asked for.
-        serde_json::from_value(JsonValue::from(text)).map_err(|_| format!("neither structuredContent nor JSON text: {error}"))
+        serde_json::from_value(JsonValue::from(text))
+            .map_err(|_| format!("neither structuredContent nor JSON text: {error}"))
     })
 }
 

@@ -7,6 +7,8 @@ use carryall_types::{JsonObject, Method, RawJson};
 #[derive(Debug)]
 pub(crate) struct Ask {
     pub(crate) method: Method,
+    /// The result is wanted as text, whatever its type.
+    pub(crate) raw: bool,
     params: AskParams,
 }
 
@@ -27,7 +29,7 @@ pub(crate) struct RoundAnswer {
 
 impl Ask {
     pub(crate) fn new(method: Method, params: ParamsWriter) -> Self {
-        Self { method, params: AskParams::Open(params) }
+        Self { method, raw: false, params: AskParams::Open(params) }
     }
 
     /// The parameters for the next wire request. Each starts from what was asked at first, so that nothing of one round

@@ -107,7 +107,7 @@ impl Service<Call> for Gateway {
         Box::pin(async move {
             let Some(permit) = admit(&shared.calls) else {
                 tracing::warn!(method = %call.method, "too many calls in work");
-                return Ok(Reply::Once(Response::error(call.id, Fault::Busy.to_error())));
+                return Ok(Reply::Once(Response::error(call.id.clone(), Fault::Busy.to_error())));
             };
             let about = (call.id.clone(), call.method.clone(), call.name());
             let passage = Passage::new(about, shared.options.call_timeout, permit);

@@ -112,19 +112,6 @@ pub(crate) fn without_credentials(call: &mut Call) {
     }
 }
 
-/// A second copy of a call, for another attempt or another upstream.
-pub(crate) fn copy(call: &Call) -> Call {
-    Call {
-        id: call.id.clone(),
-        method: call.method.clone(),
-        params: call.params.clone(),
-        meta: call.meta.clone(),
-        principal: call.principal.clone(),
-        headers: call.headers.clone(),
-        extensions: call.extensions.clone(),
-    }
-}
-
 /// Whether a request may be executed twice without harm.
 pub(crate) fn is_repeatable(method: &Method) -> bool {
     match method {

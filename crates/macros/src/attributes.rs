@@ -10,7 +10,7 @@ use crate::settings::literal;
 pub(crate) struct Attributes {
     /// `#[cfg]` and lints, on every item.
     pub(crate) conditions: Vec<Attribute>,
-    /// Documentation and `#[deprecated]`, on the type that takes the function's name.
+    /// Documentation and `#[deprecated]`, on what takes the function's name.
     pub(crate) shown: Vec<Attribute>,
     /// Everything else, on the function itself.
     pub(crate) inner: Vec<Attribute>,

@@ -2,50 +2,36 @@
 
 use crate::function::Function;
 use crate::parameter::{Argument, Kind};
-use proc_macro2::TokenStream;
+use proc_macro2::{Span, TokenStream};
 use quote::quote;
 use syn::Ident;
 
-/// The unit struct, the function as its `call`, and the trait that makes the server take it.
-pub(crate) fn items(function: &Function, into: &Into, body: &TokenStream) -> TokenStream {
+/// The function that the server takes, and the one that was written, as `call` of a type with its name.
+///
+/// Functions and types have names of two kinds, and a variable may have the name of a function: whoever writes
+/// `let add = ..` beside the tool `add` is not surprised, as with a unit struct.
+pub(crate) fn items(function: &Function, target: &str, body: &TokenStream) -> TokenStream {
     let Function { visibility, ident, .. } = function;
     let conditions = &function.attributes.conditions;
     let shown = &function.attributes.shown;
     let call = function.call_item();
-    let (interface, method, target) = (into.ident(into.interface), into.ident(into.method), into.ident(into.target));
+    let target = Ident::new(target, Span::call_site());
     quote! {
         #(#conditions)*
         #(#shown)*
-        #[allow(non_camel_case_types)]
-        #[derive(::core::clone::Clone, ::core::marker::Copy, ::core::fmt::Debug)]
-        #visibility struct #ident;
+        #visibility fn #ident() -> ::carryall::server::#target {
+            #body
+        }
 
         #(#conditions)*
-        #[allow(deprecated)]
+        #[doc(hidden)]
+        #[allow(non_camel_case_types, dead_code)]
+        #visibility struct #ident {}
+
+        #(#conditions)*
         impl #ident {
             #call
         }
-
-        #(#conditions)*
-        #[allow(deprecated)]
-        impl ::carryall::server::#interface for #ident {
-            fn #method(self) -> ::carryall::server::#target {
-                #body
-            }
-        }
-    }
-}
-
-/// The trait to implement.
-pub(crate) struct Into {
-    pub(crate) interface: &'static str,
-    pub(crate) method: &'static str,
-    pub(crate) target: &'static str,
-}
-
-impl Into {
-    fn ident(&self, name: &str) -> Ident {
-        Ident::new(name, proc_macro2::Span::call_site())
     }
 }
 

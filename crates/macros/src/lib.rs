@@ -1,8 +1,7 @@
 //! The attribute macros behind carryall's tools, prompts and resources.
 //!
-//! Each turns a function into a value of the same name that the server takes, so that a signature is all there is to
-//! write. The function itself stays callable as `name::call(..)`, for tests. As that value is a unit struct, no
-//! variable or parameter in the same module can have the function's name.
+//! Each turns a function into one that makes the tool, prompt or resource, under the same name, so that the signature is
+//! all there is to write. The function that was written stays callable as `name::call(..)`, for tests.
 
 mod attributes;
 mod expand;

@@ -1,7 +1,7 @@
 //! `#[prompt]`.
 
 use crate::attributes::{description, documentation};
-use crate::expand::{self, Into};
+use crate::expand;
 use crate::function::Function;
 use crate::settings::{Settings, Value, public_name};
 use proc_macro2::TokenStream;
@@ -17,8 +17,6 @@ const SETTERS: [(&str, &str, Value); 4] = [
     ("icon", "icon", Value::Needed),
     ("scope", "requires_scope", Value::Needed),
 ];
-
-const INTO: Into = Into { interface: "IntoPrompt", method: "into_prompt", target: "Prompt" };
 
 pub(crate) fn expand(settings: TokenStream, function: TokenStream) -> Result<TokenStream> {
     let function = Function::parse("#[prompt]", function)?;
@@ -64,5 +62,5 @@ pub(crate) fn expand(settings: TokenStream, function: TokenStream) -> Result<Tok
         #new(#name, |__ctx: ::carryall::server::Ctx, __arguments: ::carryall::server::PromptArguments| async move { #call })
             #declared #texts #setters
     };
-    Ok(expand::items(&function, &INTO, &body))
+    Ok(expand::items(&function, "Prompt", &body))
 }

@@ -1,7 +1,7 @@
 //! `#[resource]`.
 
 use crate::attributes::description;
-use crate::expand::{self, Into};
+use crate::expand;
 use crate::function::Function;
 use crate::settings::{Settings, Value, public_name};
 use proc_macro2::TokenStream;
@@ -22,8 +22,6 @@ const SETTERS: [(&str, &str, Value); 7] = [
     ("ttl", "ttl", Value::Needed),
     ("public", "public", Value::None),
 ];
-
-const INTO: Into = Into { interface: "IntoResource", method: "into_resource", target: "Resource" };
 
 /// `"uri", key = value, ..`
 struct Located {
@@ -70,7 +68,7 @@ pub(crate) fn expand(settings: TokenStream, function: TokenStream) -> Result<Tok
         #new(#uri, #name, |__ctx: ::carryall::server::Ctx, __variables: ::carryall::server::Variables| async move { #call })
             #texts #setters
     };
-    Ok(expand::items(&function, &INTO, &body))
+    Ok(expand::items(&function, "Resource", &body))
 }
 
 /// The names in `{name}` and `{+name}`.

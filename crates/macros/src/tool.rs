@@ -1,7 +1,7 @@
 //! `#[tool]`.
 
 use crate::attributes::description;
-use crate::expand::{self, Into};
+use crate::expand;
 use crate::function::Function;
 use crate::parameter::{Argument, Default};
 use crate::settings::{Settings, Value, public_name};
@@ -23,8 +23,6 @@ const SETTERS: [(&str, &str, Value); 9] = [
     ("scope", "requires_scope", Value::Needed),
     ("timeout", "timeout", Value::Needed),
 ];
-
-const INTO: Into = Into { interface: "IntoTool", method: "into_tool", target: "Tool" };
 
 pub(crate) fn expand(settings: TokenStream, function: TokenStream) -> Result<TokenStream> {
     let function = Function::parse("#[tool]", function)?;
@@ -53,7 +51,7 @@ pub(crate) fn expand(settings: TokenStream, function: TokenStream) -> Result<Tok
             #new(#name, |__ctx: ::carryall::server::Ctx, __arguments: __Arguments| async move { #call }) #texts #setters
         }
     };
-    Ok(expand::items(&function, &INTO, &body))
+    Ok(expand::items(&function, "Tool", &body))
 }
 
 /// The struct that the arguments are decoded into and their schema comes from.

@@ -4,13 +4,19 @@ use crate::Meta;
 use crate::json::{Scanner, SyntaxError};
 use carryall_types::{Method, RawJson, RequestId};
 use std::fmt;
-use std::ops::Range;
+use std::ops::{Deref, DerefMut, Range};
 use std::sync::Arc;
 
 /// One JSON-RPC request with everything needed to answer it; no earlier request, and nothing of the connection it
 /// came on, has a part in it (`basic/index#statelessness`).
-#[derive(Debug)]
-pub struct Call {
+///
+/// It is one pointer wide, since it moves through many hands; what it holds is [`CallParts`].
+#[derive(Clone, Debug)]
+pub struct Call(Box<CallParts>);
+
+/// What a [`Call`] holds.
+#[derive(Clone, Debug)]
+pub struct CallParts {
     /// The id under which the answer is expected.
     pub id: RequestId,
     /// What is asked for.
@@ -31,7 +37,14 @@ impl Call {
     /// A call without principal, headers and extensions.
     #[must_use]
     pub fn new(id: RequestId, method: Method, params: Params, meta: Meta) -> Self {
-        Self { id, method, params, meta, principal: None, headers: None, extensions: http::Extensions::new() }
+        let extensions = http::Extensions::new();
+        Self(Box::new(CallParts { id, method, params, meta, principal: None, headers: None, extensions }))
+    }
+
+    /// Takes the call apart.
+    #[must_use]
+    pub fn into_parts(self) -> CallParts {
+        *self.0
     }
 
     /// The value that `Mcp-Name` mirrors: the tool, prompt or resource that the call names. `None` when the method has
@@ -39,6 +52,26 @@ impl Call {
     #[must_use]
     pub fn name(&self) -> Option<String> {
         self.params.get(self.method.name_member()?)?.decode().ok()
+    }
+}
+
+impl From<CallParts> for Call {
+    fn from(parts: CallParts) -> Self {
+        Self(Box::new(parts))
+    }
+}
+
+impl Deref for Call {
+    type Target = CallParts;
+
+    fn deref(&self) -> &CallParts {
+        &self.0
+    }
+}
+
+impl DerefMut for Call {
+    fn deref_mut(&mut self) -> &mut CallParts {
+        &mut self.0
     }
 }
 
@@ -182,7 +215,7 @@ impl Params {
     pub fn get(&self, name: &str) -> Option<RawJson> {
         let text = self.raw.as_str();
         let member = self.members.iter().find(|member| text[member.key.clone()] == *name)?;
-        Some(RawJson::from_trusted(self.raw.clone().into_bytes().slice(member.value.clone())))
+        Some(self.raw.slice(member.value.clone()))
     }
 
     /// The same object with `name` set to `value`, in place where it stood, else at the end.

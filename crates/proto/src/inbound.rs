@@ -20,7 +20,7 @@ pub const SUPPORTED_VERSIONS: &[ProtocolVersion] = &[ProtocolVersion::V2026_07_2
 #[derive(Debug)]
 pub enum Inbound {
     /// A request.
-    Call(Box<Call>),
+    Call(Call),
     /// A notification. It is never answered.
     Notification(crate::Notification),
 }
@@ -68,14 +68,16 @@ pub fn accept_frame(frame: Bytes) -> Result<Inbound, Rejection> {
 
 fn accept(text: Bytes, headers: Option<HeaderMap>) -> Result<Inbound, Rejection> {
     let envelope = Envelope::read(&text)?;
+    let whole = whole(&text);
+    let raw = |range| whole.slice(range);
     let Some(id) = envelope.id.clone() else {
-        let params = envelope.params.map(|params| raw(&text, params.range));
+        let params = envelope.params.map(|params| raw(params.range));
         return Ok(Inbound::Notification(crate::Notification { method: envelope.method.into_owned().into(), params }));
     };
     let method = Method::from(envelope.method.as_ref());
     let refuse = |error| Err(Rejection::bad_request(Some(id.clone()), error));
     let params = match envelope.params {
-        Some(params) => Params::from_members(raw(&text, params.range), params.members),
+        Some(params) => Params::from_members(raw(params.range), params.members),
         None => Params::parse(RawJson::EMPTY_OBJECT),
     };
     let params = match params {
@@ -83,7 +85,7 @@ fn accept(text: Bytes, headers: Option<HeaderMap>) -> Result<Inbound, Rejection>
         Err(error) => return refuse(ErrorObject::invalid_params(format!("Invalid params: {error}"))),
     };
     let meta = match params.get("_meta") {
-        Some(raw) => Meta::parse(raw),
+        Some(meta) => Meta::parse(meta),
         None => Err(MetaError::Missing("_meta")),
     };
     let is_initialize = method.as_str() == "initialize";
@@ -112,7 +114,7 @@ fn accept(text: Bytes, headers: Option<HeaderMap>) -> Result<Inbound, Rejection>
     }
     let mut call = Call::new(id, method, params, meta);
     call.headers = headers.map(Box::new);
-    Ok(Inbound::Call(Box::new(call)))
+    Ok(Inbound::Call(call))
 }
 
 /// `-32022` for `requested` (`basic/versioning#protocol-version-negotiation`).
@@ -149,6 +151,8 @@ fn initialize_removed() -> ErrorObject {
 /// A description of what is wrong with it. Requests are refused: servers never send any.
 pub fn accept_answer(text: &Bytes) -> Result<Answer, String> {
     let str = std::str::from_utf8(text).map_err(|_| "not UTF-8".to_owned())?;
+    let whole = whole(text);
+    let raw = |range| whole.slice(range);
     let mut scanner = Scanner::new(str);
     let mut seen = ServerMembers::default();
     let scanned = seen.scan(&mut scanner, str).and_then(|()| scanner.end());
@@ -165,11 +169,11 @@ pub fn accept_answer(text: &Bytes) -> Result<Answer, String> {
             return Err("a server must not send requests".into());
         }
         let method = string_value(&str[method]).ok_or("the method is not a string")?;
-        let params = seen.params.map(|range| raw(text, range));
+        let params = seen.params.map(raw);
         return Ok(Answer::Notification(crate::Notification { method: method.into_owned().into(), params }));
     }
     let outcome = match (seen.result, seen.error) {
-        (Some(result), None) => Outcome::Result(raw(text, result)),
+        (Some(result), None) => Outcome::Result(raw(result)),
         (None, Some(error)) => Outcome::Error(
             serde_json::from_str(&str[error]).map_err(|error| format!("malformed error object: {error}"))?,
         ),
@@ -342,7 +346,7 @@ fn string_value(token: &str) -> Option<Cow<'_, str>> {
 }
 
 /// A member's name with its escapes resolved.
-fn unescaped(key: &str) -> Cow<'_, str> {
+pub(crate) fn unescaped(key: &str) -> Cow<'_, str> {
     if !key.contains('\\') {
         return Cow::Borrowed(key);
     }
@@ -357,8 +361,11 @@ fn read_id(token: &str) -> Option<RequestId> {
     }
 }
 
-fn raw(text: &Bytes, range: Range<usize>) -> RawJson {
-    RawJson::from_trusted(text.slice(range))
+/// The message as JSON text, to cut values from.
+#[allow(unsafe_code)]
+fn whole(text: &Bytes) -> RawJson {
+    // SAFETY: both callers have checked the encoding before they scanned the text.
+    unsafe { RawJson::from_utf8_unchecked(text.clone()) }
 }
 
 /// The decoded `params` of a notification, for the few that a client sends.

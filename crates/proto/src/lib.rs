@@ -27,7 +27,7 @@ mod outbound;
 mod params_writer;
 mod reply;
 
-pub use call::{Call, Params, ParamsError, Principal};
+pub use call::{Call, CallParts, Params, ParamsError, Principal};
 pub use error::{BoxError, CallError};
 pub use meta::{Meta, MetaError, key};
 pub use outbound::{Encoded, encode_error};

@@ -3,9 +3,12 @@
 use carryall_types::{
     ClientCapabilities, Implementation, JsonObject, LoggingLevel, ProgressToken, ProtocolVersion, RawJson,
 };
+use crate::inbound::unescaped;
+use crate::json::{Scanner, SyntaxError};
 use serde::Deserialize;
 use std::borrow::Cow;
 use std::fmt;
+use std::sync::LazyLock;
 
 /// The names of the reserved `_meta` keys.
 pub mod key {
@@ -32,16 +35,16 @@ pub mod key {
 pub struct Meta {
     /// The version this request speaks.
     pub version: ProtocolVersion,
-    /// What the client can do, for this request.
-    pub client_capabilities: ClientCapabilities,
-    /// Who the client says it is. For display and logs; nothing may depend on it.
-    pub client_info: Option<Implementation>,
     /// Lowest level of log messages wanted; none are sent without it.
     pub log_level: Option<LoggingLevel>,
     /// The token under which progress is wanted.
     pub progress_token: Option<ProgressToken>,
+    /// `None` when the client declares none, as most do.
+    client_capabilities: Option<Box<ClientCapabilities>>,
     raw: RawJson,
 }
+
+static NO_CAPABILITIES: LazyLock<ClientCapabilities> = LazyLock::new(ClientCapabilities::default);
 
 /// Why a `_meta` is refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,20 +68,6 @@ impl fmt::Display for MetaError {
 }
 
 impl std::error::Error for MetaError {}
-
-#[derive(Deserialize)]
-struct Wire<'a> {
-    #[serde(rename = "io.modelcontextprotocol/protocolVersion", borrow, default)]
-    version: Option<Cow<'a, str>>,
-    #[serde(rename = "io.modelcontextprotocol/clientCapabilities", default)]
-    client_capabilities: Option<ClientCapabilities>,
-    #[serde(rename = "io.modelcontextprotocol/clientInfo", default)]
-    client_info: Option<Implementation>,
-    #[serde(rename = "io.modelcontextprotocol/logLevel", borrow, default)]
-    log_level: Option<Cow<'a, str>>,
-    #[serde(rename = "progressToken", default)]
-    progress_token: Option<ProgressToken>,
-}
 
 impl Meta {
     /// A `_meta` as a client writes it. Further members (trace context, an extension's keys) go into `extra`.
@@ -109,7 +98,7 @@ impl Meta {
             put(key::PROGRESS_TOKEN, serde_json::to_value(token));
         }
         let raw = RawJson::from(&serde_json::Value::Object(object));
-        Self { version, client_capabilities, client_info, log_level, progress_token, raw }
+        Self { version, log_level, progress_token, client_capabilities: Some(Box::new(client_capabilities)), raw }
     }
 
     /// The same `_meta` with another text: `raw` says what the fields say, and perhaps more.
@@ -126,26 +115,33 @@ impl Meta {
     /// # Errors
     /// When a required key is missing, a value has the wrong type, or the version is unknown.
     pub fn parse(raw: RawJson) -> Result<Self, MetaError> {
-        let wire: Wire<'_> =
-            serde_json::from_slice(raw.as_bytes()).map_err(|error| MetaError::Malformed(error.to_string()))?;
-        let version = wire.version.ok_or(MetaError::Missing(key::PROTOCOL_VERSION))?;
-        let client_capabilities = wire.client_capabilities.ok_or(MetaError::Missing(key::CLIENT_CAPABILITIES))?;
-        let log_level = match wire.log_level {
-            None => None,
-            Some(level) => {
-                let known = serde_json::from_value(serde_json::Value::String(level.as_ref().to_owned()));
-                Some(known.map_err(|_| MetaError::Malformed(format!("unknown log level {level:?}")))?)
-            }
+        let found = Found::scan(raw.as_str())?;
+        let version = found.version.ok_or(MetaError::Missing(key::PROTOCOL_VERSION))?;
+        let version: Cow<'_, str> = decode(key::PROTOCOL_VERSION, version)?;
+        let capabilities = found.client_capabilities.ok_or(MetaError::Missing(key::CLIENT_CAPABILITIES))?;
+        let client_capabilities = match capabilities {
+            "{}" => None,
+            text => Some(decode(key::CLIENT_CAPABILITIES, text)?),
         };
+        if let Some(info) = found.client_info {
+            decode::<NameAndVersion<'_>>(key::CLIENT_INFO, info)?;
+        }
+        let log_level = found.log_level.map(|text| decode(key::LOG_LEVEL, text)).transpose()?;
+        let progress_token = found.progress_token.map(|text| decode(key::PROGRESS_TOKEN, text)).transpose()?;
         let version = version.parse().map_err(|_| MetaError::UnknownVersion(version.into_owned()))?;
-        Ok(Self {
-            version,
-            client_capabilities,
-            client_info: wire.client_info,
-            log_level,
-            progress_token: wire.progress_token,
-            raw,
-        })
+        Ok(Self { version, log_level, progress_token, client_capabilities, raw })
+    }
+
+    /// What the client can do, for this request.
+    #[must_use]
+    pub fn client_capabilities(&self) -> &ClientCapabilities {
+        self.client_capabilities.as_deref().unwrap_or(&NO_CAPABILITIES)
+    }
+
+    /// Who the client says it is. For display and logs; nothing may depend on it.
+    #[must_use]
+    pub fn client_info(&self) -> Option<Implementation> {
+        serde_json::from_value(self.get(key::CLIENT_INFO)?).ok()
     }
 
     /// The whole object as it stood on the wire.
@@ -159,4 +155,52 @@ impl Meta {
     pub fn get(&self, name: &str) -> Option<serde_json::Value> {
         self.raw.decode::<JsonObject>().ok()?.remove(name)
     }
+}
+
+/// The members of `_meta` that every request is checked for, as text.
+#[derive(Default)]
+struct Found<'a> {
+    version: Option<&'a str>,
+    client_capabilities: Option<&'a str>,
+    client_info: Option<&'a str>,
+    log_level: Option<&'a str>,
+    progress_token: Option<&'a str>,
+}
+
+impl<'a> Found<'a> {
+    fn scan(text: &'a str) -> Result<Self, MetaError> {
+        let malformed = |error: SyntaxError| MetaError::Malformed(error.to_string());
+        let mut found = Self::default();
+        let mut scanner = Scanner::new(text);
+        let mut members = scanner.object().map_err(malformed)?;
+        while let Some(name) = members.next_key(&mut scanner).map_err(malformed)? {
+            let value = &text[scanner.skip_value().map_err(malformed)?];
+            let name = unescaped(&text[name]);
+            let slot = match name.as_ref() {
+                key::PROTOCOL_VERSION => &mut found.version,
+                key::CLIENT_CAPABILITIES => &mut found.client_capabilities,
+                key::CLIENT_INFO => &mut found.client_info,
+                key::LOG_LEVEL => &mut found.log_level,
+                key::PROGRESS_TOKEN => &mut found.progress_token,
+                _ => continue,
+            };
+            if slot.replace(value).is_some() {
+                return Err(MetaError::Malformed(format!("{name:?} occurs twice")));
+            }
+        }
+        Ok(found)
+    }
+}
+
+/// What an `Implementation` must have.
+#[derive(Deserialize)]
+struct NameAndVersion<'a> {
+    #[serde(borrow, rename = "name")]
+    _name: Cow<'a, str>,
+    #[serde(borrow, rename = "version")]
+    _version: Cow<'a, str>,
+}
+
+fn decode<'a, T: Deserialize<'a>>(key: &str, text: &'a str) -> Result<T, MetaError> {
+    serde_json::from_str(text).map_err(|error| MetaError::Malformed(format!("{key:?}: {error}")))
 }

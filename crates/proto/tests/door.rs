@@ -36,7 +36,7 @@ fn frame(body: &Value) -> Result<Inbound, Rejection> {
 
 fn call(inbound: Result<Inbound, Rejection>) -> Call {
     match inbound.unwrap() {
-        Inbound::Call(call) => *call,
+        Inbound::Call(call) => call,
         Inbound::Notification(other) => panic!("a notification: {other:?}"),
     }
 }
@@ -151,13 +151,13 @@ fn a_request_without_the_required_meta_is_malformed() {
 // spec: meta-13, meta-01, progress-02, logging-06
 #[test]
 fn meta_is_read_into_types() {
-    let read = call(frame(&request("tools/list", json!({"_meta": meta()})))).meta;
-    assert_eq!((read.version, read.client_info, read.log_level, read.progress_token), (ProtocolVersion::V2026_07_28, None, None, None));
+    let read = call(frame(&request("tools/list", json!({"_meta": meta()})))).meta.clone();
+    assert_eq!((read.version, read.client_info(), read.log_level, read.progress_token), (ProtocolVersion::V2026_07_28, None, None, None));
     let mut full = meta();
     full["progressToken"] = json!("t");
     full["io.modelcontextprotocol/logLevel"] = json!("warning");
     full["com.example/other"] = json!({"kept": [1]});
-    let read = call(frame(&request("tools/list", json!({"_meta": full})))).meta;
+    let read = call(frame(&request("tools/list", json!({"_meta": full})))).meta.clone();
     assert_eq!(read.progress_token, Some(ProgressToken::from("t")));
     assert_eq!(read.log_level, Some(LoggingLevel::Warning));
     assert_eq!(read.get("com.example/other"), Some(json!({"kept": [1]})));

@@ -26,7 +26,7 @@ const LOG_LIMIT: u32 = 1000;
 pub struct Ctx(Arc<Inner>);
 
 struct Inner {
-    call: Box<Call>,
+    call: Call,
     core: Arc<Core>,
     outbox: Outbox,
     speech: Mutex<Speech>,
@@ -39,7 +39,7 @@ struct Speech {
 }
 
 impl Ctx {
-    pub(crate) fn new(call: Box<Call>, core: Arc<Core>) -> Self {
+    pub(crate) fn new(call: Call, core: Arc<Core>) -> Self {
         let speech = Speech { progress: Progress::new(PROGRESS_INTERVAL), since: None, logged: 0 };
         Self(Arc::new(Inner { call, core, outbox: Outbox::default(), speech: Mutex::new(speech) }))
     }
@@ -71,7 +71,7 @@ impl Ctx {
     /// What the client can do, for this request alone.
     #[must_use]
     pub fn client_capabilities(&self) -> &ClientCapabilities {
-        &self.0.call.meta.client_capabilities
+        self.0.call.meta.client_capabilities()
     }
 
     /// The authenticated caller, when the server has an authorization layer.

@@ -43,7 +43,7 @@ fn begin(core: &Arc<Core>, call: Call) -> Result<ServerFuture, ErrorObject> {
     }
     match call.method {
         Method::ToolsCall => call_tool(core, call),
-        Method::ServerDiscover => Ok(done(call.id, RawJson::clone(&core.discover.load()))),
+        Method::ServerDiscover => Ok(done(call.id.clone(), RawJson::clone(&core.discover.load()))),
         Method::ToolsList | Method::PromptsList | Method::ResourcesList | Method::ResourcesTemplatesList => {
             list(core, call)
         }
@@ -70,7 +70,7 @@ fn list(core: &Arc<Core>, call: Call) -> Result<ServerFuture, ErrorObject> {
         Method::ResourcesList => catalogue.resources.page(&call.method, "resources", cursor, caller, settings, stamp),
         _ => catalogue.templates.page(&call.method, "resourceTemplates", cursor, caller, settings, stamp),
     }?;
-    Ok(done(call.id, page))
+    Ok(done(call.id.clone(), page))
 }
 
 fn listen(core: &Arc<Core>, call: &Call) -> Result<Reply, ErrorObject> {
@@ -116,14 +116,14 @@ impl ToolTask {
         let Self { core, entry, place } = self;
         if let Some(wait) = entry.tool.rate.as_ref().and_then(|rate| rate.admit(Instant::now()).err()) {
             let message = format!("Too many calls of this tool; try again in {} ms", wait.as_millis() + 1);
-            return ServerFuture::ready(Response { id: call.id, outcome: failed(&core, message) });
+            return ServerFuture::ready(Response { id: call.id.clone(), outcome: failed(&core, message) });
         }
         if let Err(violations) = entry.input.check(&arguments) {
             let message = format!("Invalid arguments: {violations}");
-            return ServerFuture::ready(Response { id: call.id, outcome: failed(&core, message) });
+            return ServerFuture::ready(Response { id: call.id.clone(), outcome: failed(&core, message) });
         }
         let limit = entry.tool.timeout.or(core.settings.timeout);
-        let ctx = Ctx::new(Box::new(call), Arc::clone(&core));
+        let ctx = Ctx::new(call, Arc::clone(&core));
         let handler_ctx = ctx.clone();
         let handler = Box::pin(async move {
             let result = entry.run(handler_ctx.clone(), arguments).await;
@@ -235,7 +235,7 @@ where
     Fut: Future<Output = Result<RawJson, Failure>> + Send + 'static,
 {
     let place = core.enter().ok_or_else(busy)?;
-    let ctx = Ctx::new(Box::new(call), Arc::clone(core));
+    let ctx = Ctx::new(call, Arc::clone(core));
     let result = handler(ctx.clone());
     let handler_ctx = ctx.clone();
     let handler = Box::pin(async move {

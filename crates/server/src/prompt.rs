@@ -33,6 +33,13 @@ impl IntoPrompt for Prompt {
     }
 }
 
+/// A function that makes one; `#[prompt]` turns functions into such.
+impl<F: FnOnce() -> Prompt> IntoPrompt for F {
+    fn into_prompt(self) -> Prompt {
+        self()
+    }
+}
+
 impl Prompt {
     /// A prompt that `handler` fills in. Its arguments are declared with [`Prompt::argument`].
     pub fn new<F, Fut, R>(name: impl Into<String>, handler: F) -> Self

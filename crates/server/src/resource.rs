@@ -44,6 +44,13 @@ impl IntoResource for Resource {
     }
 }
 
+/// A function that makes one; `#[resource]` turns functions into such.
+impl<F: FnOnce() -> Resource> IntoResource for F {
+    fn into_resource(self) -> Resource {
+        self()
+    }
+}
+
 macro_rules! on_definition {
     ($self:ident, $definition:ident => $change:expr) => {
         match &mut $self.kind {

@@ -56,6 +56,13 @@ impl IntoTool for Tool {
     }
 }
 
+/// A function that makes one; `#[tool]` turns functions into such.
+impl<F: FnOnce() -> Tool> IntoTool for F {
+    fn into_tool(self) -> Tool {
+        self()
+    }
+}
+
 impl Tool {
     /// A tool whose arguments are `A`: its schema comes from the type, and so do the texts of its properties.
     pub fn new<A, F, Fut, R>(name: impl Into<String>, handler: F) -> Self

@@ -62,7 +62,7 @@ pub fn call(method: &str, params: Value) -> Call {
 #[must_use]
 pub fn call_with_id(id: &Value, method: &str, params: Value) -> Call {
     match accept_frame(request(id, method, params).to_string().into()) {
-        Ok(Inbound::Call(call)) => *call,
+        Ok(Inbound::Call(call)) => call,
         other => panic!("not a call: {other:?}"),
     }
 }

@@ -2,7 +2,6 @@
 
 use carryall_proto::inbound::{Answer, Inbound, accept_answer, accept_frame};
 use carryall_proto::{BoxFuture, Call, CallError, Message, Reply, SharedService};
-use futures_core::Stream as _;
 use futures_util::stream::poll_fn;
 use std::task::{Context, Poll};
 use tower_service::Service;
@@ -59,14 +58,15 @@ impl Service<Call> for Loopback {
 /// The call as the other side reads it, or the answer of its door. Who calls and what layers attached stay, as they do
 /// when a binding adds them.
 fn resend(call: Call) -> Result<Result<Call, Reply>, CallError> {
-    let (id, principal, extensions) = (call.id.clone(), call.principal.clone(), call.extensions.clone());
-    match accept_frame(call.encode().into_bytes()) {
+    let text = call.encode().into_bytes();
+    let parts = call.into_parts();
+    match accept_frame(text) {
         Ok(Inbound::Call(mut read)) => {
-            (read.principal, read.extensions, read.headers) = (principal, extensions, call.headers);
-            Ok(Ok(*read))
+            (read.principal, read.extensions, read.headers) = (parts.principal, parts.extensions, parts.headers);
+            Ok(Ok(read))
         }
         Ok(Inbound::Notification(_)) => Err(CallError::Refused("a call without an id".into())),
-        Err(rejection) => Ok(Err(carryall_proto::Response::error(id, rejection.error).into())),
+        Err(rejection) => Ok(Err(carryall_proto::Response::error(parts.id, rejection.error).into())),
     }
 }
 

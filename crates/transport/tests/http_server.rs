@@ -102,3 +102,271 @@ async fn a_client_that_leaves_cancels_its_call() {
         eventually("the call is dropped", || seen.dropped() == 1).await;
     }
 }
+
+async fn with_headers(address: std::net::SocketAddr, method: &str, headers: &str) -> common::Answer {
+    let headers = format!("{HEADERS}Mcp-Name: a\r\n{headers}");
+    send(address, &http(method, &headers, &tool_call("1", "a"))).await
+}
+
+// spec: http-security-02, http-security-03, http-security-04
+#[tokio::test]
+async fn pages_from_elsewhere_are_refused() {
+    let address = serve(Endpoint::new(Tools::default())).await;
+    for origin in ["http://evil.example", "null", "http://localhost.evil.example", "https://localhost@evil.example"] {
+        for method in ["POST", "OPTIONS", "GET"] {
+            let answer = with_headers(address, method, &format!("Origin: {origin}\r\n")).await;
+            assert_eq!(answer.status, 403, "{method} {origin}");
+            assert!(answer.json().get("id").is_none());
+            assert!(answer.json()["error"]["message"].as_str().unwrap().contains("Origin"));
+            assert_eq!(answer.header("access-control-allow-origin"), None);
+        }
+    }
+    let twice = "Origin: http://localhost\r\nOrigin: http://evil.example\r\n";
+    assert_eq!(with_headers(address, "POST", twice).await.status, 403);
+    for origin in ["http://localhost:6274", "http://127.0.0.1", "https://[::1]:5"] {
+        let answer = with_headers(address, "POST", &format!("Origin: {origin}\r\n")).await;
+        assert_eq!((answer.status, answer.header("access-control-allow-origin")), (200, Some(origin)));
+        assert_eq!(answer.header("vary"), Some("origin"));
+    }
+}
+
+// spec: http-security-02
+#[tokio::test]
+async fn a_name_that_was_rebound_to_us_is_refused() {
+    let address = serve(Endpoint::new(Tools::default()).allow_host("mcp.example")).await;
+    // After DNS rebinding a page's own origin and the host are the same.
+    let rebound = "Host: evil.example\r\nOrigin: http://evil.example\r\n";
+    for headers in [rebound, "Host: evil.example\r\n", "Host: localhost.evil.example\r\n"] {
+        assert_eq!(with_headers(address, "POST", headers).await.status, 403, "{headers}");
+    }
+    for headers in ["Host: mcp.example\r\nOrigin: https://mcp.example\r\n", "Host: MCP.example:81\r\n", "Host: [::1]:1\r\n"] {
+        assert_eq!(with_headers(address, "POST", headers).await.status, 200, "{headers}");
+    }
+    assert_eq!(with_headers(address, "POST", "Host: localhost\r\nHost: evil.example\r\n").await.status, 400);
+}
+
+#[tokio::test]
+async fn without_known_hosts_only_named_origins_pass() {
+    let endpoint = Endpoint::new(Tools::default())
+        .hosts(carryall_transport::http::HostPolicy::any())
+        .allow_origin("https://app.example");
+    let address = serve(endpoint).await;
+    let rebound = "Host: evil.example\r\nOrigin: http://evil.example\r\n";
+    assert_eq!(with_headers(address, "POST", rebound).await.status, 403);
+    let allowed = "Host: whatever.example\r\nOrigin: https://app.example\r\n";
+    assert_eq!(with_headers(address, "POST", allowed).await.status, 200);
+    let address = serve(Endpoint::new(Tools::default()).origins(OriginPolicy::any())).await;
+    assert_eq!(with_headers(address, "POST", "Origin: https://any.example\r\n").await.status, 200);
+}
+
+#[tokio::test]
+async fn a_preflight_allows_every_header_that_a_call_needs() {
+    let address = serve(Endpoint::new(Tools::default())).await;
+    let headers = "Origin: http://localhost:1\r\nAccess-Control-Request-Method: POST\r\n\
+        Access-Control-Request-Headers: content-type, Mcp-Param-Region, mcp-param-b, x-other\r\n";
+    let answer = send(address, &http("OPTIONS", headers, "")).await;
+    assert_eq!((answer.status, answer.body.as_str()), (204, ""));
+    assert_eq!(answer.header("access-control-allow-origin"), Some("http://localhost:1"));
+    assert!(answer.header("access-control-allow-methods").unwrap().contains("POST"));
+    let allowed: Vec<_> = answer.header("access-control-allow-headers").unwrap().split(", ").collect();
+    for name in [
+        "content-type", "accept", "authorization", "mcp-protocol-version", "mcp-method", "mcp-name", "mcp-session-id",
+        "last-event-id", "mcp-param-region", "mcp-param-b",
+    ] {
+        assert!(allowed.contains(&name), "{name}");
+    }
+    assert!(!allowed.contains(&"x-other"));
+    let answer = with_headers(address, "POST", "Origin: http://localhost:1\r\n").await;
+    assert!(answer.header("access-control-expose-headers").unwrap().contains("www-authenticate"));
+}
+
+// spec: http-headers-48
+#[tokio::test]
+async fn other_methods_are_not_allowed() {
+    let address = serve(Endpoint::new(Tools::default())).await;
+    for method in ["GET", "DELETE", "PUT", "PATCH"] {
+        let answer = send(address, &http(method, "Accept: text/event-stream\r\n", "")).await;
+        assert_eq!((answer.status, answer.header("allow")), (405, Some("POST, OPTIONS")), "{method}");
+    }
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(b"HEAD /mcp HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").await.unwrap();
+    let mut answer = String::new();
+    within(stream.read_to_string(&mut answer)).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 405"), "{answer}");
+}
+
+// spec: http-headers-49, http-headers-50
+#[tokio::test]
+async fn session_headers_of_earlier_revisions_are_ignored() {
+    let address = serve(Endpoint::new(Tools::default())).await;
+    for tool in ["a", "stream"] {
+        let headers = format!("{HEADERS}Mcp-Name: {tool}\r\nMcp-Session-Id: abc\r\nLast-Event-ID: 7\r\n");
+        let answer = send(address, &http("POST", &headers, &tool_call("1", tool))).await;
+        assert_eq!(answer.status, 200);
+        assert!(!answer.head.to_ascii_lowercase().contains("mcp-session-id"));
+        assert!(!answer.body.contains("\nid:") && !answer.body.starts_with("id:"), "{}", answer.body);
+    }
+}
+
+#[tokio::test]
+async fn other_media_types_are_refused() {
+    let address = serve(Endpoint::new(Tools::default())).await;
+    let post = async |types: &str| {
+        let headers = format!("{types}MCP-Protocol-Version: 2026-07-28\r\nMcp-Method: tools/call\r\nMcp-Name: a\r\n");
+        send(address, &http("POST", &headers, &tool_call("1", "a"))).await.status
+    };
+    assert_eq!(post("").await, 415);
+    assert_eq!(post("Content-Type: text/plain\r\n").await, 415);
+    assert_eq!(post("Content-Type: application/json-seq\r\n").await, 415);
+    assert_eq!(post("Content-Type: Application/JSON; charset=utf-8\r\n").await, 200);
+    assert_eq!(post("Content-Type: application/json\r\nAccept: text/html, image/png\r\n").await, 406);
+    assert_eq!(post("Content-Type: application/json\r\nAccept: text/event-stream;q=0.9\r\n").await, 200);
+    assert_eq!(post("Content-Type: application/json\r\nAccept: */*\r\n").await, 200);
+}
+
+// spec: http-send-04, http-send-05, base-jsonrpc-04, base-jsonrpc-14
+#[tokio::test]
+async fn batches_responses_and_null_ids_are_refused() {
+    let address = serve(Endpoint::new(Tools::default())).await;
+    let one = tool_call("1", "a");
+    for (body, code) in [
+        (format!("[{one},{one}]"), -32600),
+        ("[]".into(), -32600),
+        (r#"{"jsonrpc":"2.0","id":1,"result":{}}"#.into(), -32600),
+        (tool_call("null", "a"), -32600),
+        ("{".into(), -32700),
+        (String::new(), -32700),
+    ] {
+        let answer = send(address, &http("POST", &format!("{HEADERS}Mcp-Name: a\r\n"), &body)).await;
+        assert_eq!((answer.status, answer.json()["error"]["code"].as_i64()), (400, Some(code)), "{body}");
+        assert_eq!(answer.header("content-type"), Some("application/json"));
+    }
+}
+
+// spec: http-send-06, base-jsonrpc-27
+#[tokio::test]
+async fn a_notification_is_accepted_without_a_body() {
+    let address = serve(Endpoint::new(Tools::default())).await;
+    let body = r#"{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":1}}"#;
+    let answer = send(address, &http("POST", "Content-Type: application/json\r\n", body)).await;
+    assert_eq!((answer.status, answer.body.as_str()), (202, ""));
+}
+
+// spec: http-send-07
+#[tokio::test]
+async fn a_broken_notification_is_refused_without_an_id() {
+    let address = serve(Endpoint::new(Tools::default())).await;
+    let body = r#"{"jsonrpc":"1.0","method":"notifications/cancelled"}"#;
+    let answer = send(address, &http("POST", "Content-Type: application/json\r\n", body)).await;
+    assert_eq!(answer.status, 400);
+    assert!(answer.json().get("id").is_none());
+}
+
+// spec: http-headers-05
+#[tokio::test]
+async fn an_unknown_method_is_not_found_on_both_levels() {
+    let address = serve(Endpoint::new(Tools::default())).await;
+    let answer = send(address, &post_tool("unknown")).await;
+    assert_eq!((answer.status, answer.json()["error"]["code"].as_i64()), (404, Some(-32601)));
+    assert_eq!(answer.header("content-type"), Some("application/json"));
+}
+
+// spec: http-headers-03, http-headers-07, http-headers-36, http-headers-41, http-headers-43
+#[tokio::test]
+async fn two_values_or_a_wrong_one_of_a_mirrored_header_are_a_mismatch() {
+    let address = serve(Endpoint::new(Tools::default())).await;
+    for headers in [
+        format!("{HEADERS}Mcp-Method: tools/list\r\nMcp-Name: a\r\n"),
+        format!("{HEADERS}Mcp-Name: a\r\nMcp-Name: a\r\n"),
+        format!("{HEADERS}Mcp-Name: b\r\n"),
+        HEADERS.to_owned(),
+        "Content-Type: application/json\r\nMcp-Method: tools/call\r\nMcp-Name: a\r\n".to_owned(),
+        HEADERS.replace("2026-07-28", "2025-11-25") + "Mcp-Name: a\r\n",
+    ] {
+        let answer = send(address, &http("POST", &headers, &tool_call("1", "a"))).await;
+        assert_eq!((answer.status, answer.json()["error"]["code"].as_i64()), (400, Some(-32020)), "{headers}");
+        assert_eq!(answer.json()["id"], 1);
+    }
+}
+
+#[tokio::test]
+async fn elsewhere_there_is_nothing_and_the_answer_says_where_to_go() {
+    let address = serve(Endpoint::new(Tools::default())).await;
+    let answer = send(address, "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
+    assert_eq!(answer.status, 404);
+    assert!(answer.body.contains("/mcp"), "{}", answer.body);
+}
+
+#[tokio::test]
+async fn a_failing_or_panicking_service_costs_one_call_and_leaks_nothing() {
+    let address = serve(Endpoint::new(Tools::default())).await;
+    for tool in ["fail", "panic"] {
+        let answer = send(address, &post_tool(tool)).await;
+        assert_eq!((answer.status, answer.json()["error"]["code"].as_i64()), (200, Some(-32603)));
+        assert!(!answer.body.contains("secret"), "{}", answer.body);
+    }
+    let truncated = send(address, &post_tool("truncated")).await;
+    assert_eq!(truncated.events().len(), 1, "no response is made up");
+}
+
+#[tokio::test]
+async fn the_principal_reaches_the_service() {
+    use tower_service::Service as _;
+    let mut endpoint = Endpoint::new(Tools::default());
+    let principal =
+        Principal { issuer: "i".into(), subject: "alice".into(), client: None, scopes: Vec::new() };
+    let mut request = http::Request::post("/")
+        .header("host", "localhost")
+        .header("content-type", "application/json")
+        .header("mcp-protocol-version", "2026-07-28")
+        .header("mcp-method", "tools/call")
+        .header("mcp-name", "who")
+        .body(axum::body::Body::from(tool_call("1", "who")))
+        .unwrap();
+    request.extensions_mut().insert(Arc::new(principal));
+    let answer = endpoint.call(request).await.unwrap();
+    let body = axum::body::to_bytes(axum::body::Body::new(answer.into_body()), 10_000).await.unwrap();
+    assert!(std::str::from_utf8(&body).unwrap().contains("alice"));
+}
+
+#[tokio::test]
+async fn it_nests_in_axum() {
+    let app = axum::Router::new().route_service("/deep/mcp", Endpoint::new(Tools::default()));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move { axum::serve(listener, app).await });
+    let answer = send(address, &post_tool("hello").replace("/mcp", "/deep/mcp")).await;
+    assert_eq!(answer.json()["result"]["text"], "hello");
+    let answer = send(address, &post_tool("stream").replace("/mcp", "/deep/mcp")).await;
+    assert_eq!(answer.events().len(), 3);
+}
+
+#[tokio::test]
+async fn connections_are_kept_and_pipelined() {
+    let address = serve(Endpoint::new(Tools::default())).await;
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    for _ in 0..3 {
+        stream.write_all(post_tool("a").as_bytes()).await.unwrap();
+        assert_eq!(within(read_answer(&mut stream)).await.status, 200);
+    }
+}
+
+#[tokio::test]
+async fn shutdown_finishes_what_is_under_way_and_cuts_off_what_does_not_end() {
+    let seen = Arc::new(Seen::default());
+    let server = HttpServer::bind("127.0.0.1:0").await.unwrap().drain_timeout(Duration::from_millis(900));
+    let address = server.local_addr().unwrap();
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let served = tokio::spawn(server.run_until(Tools(Arc::clone(&seen)), async { _ = stopped.await }));
+    let slow = tokio::spawn(async move { send(address, &post_tool("slow")).await });
+    let mut hang = TcpStream::connect(address).await.unwrap();
+    hang.write_all(post_tool("hang").as_bytes()).await.unwrap();
+    let idle = TcpStream::connect(address).await.unwrap();
+    eventually("both calls start", || seen.started() == 2).await;
+    stop.send(()).unwrap();
+    assert_eq!(within(slow).await.unwrap().json()["result"]["text"], "slow");
+    within(served).await.unwrap().unwrap();
+    assert_eq!(seen.dropped(), 2);
+    assert!(TcpStream::connect(address).await.is_err(), "nobody listens any more");
+    drop(idle);
+}

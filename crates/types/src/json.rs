@@ -13,6 +13,7 @@ pub type JsonObject = serde_json::Map<String, serde_json::Value>;
 /// One well-formed JSON value as UTF-8 text, cheap to clone and to pass on untouched.
 ///
 /// Parsing is put off until somebody knows the type: a gateway forwards the text, a handler decodes it once.
+// Invariant: the bytes are UTF-8. `as_str` relies on it.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct RawJson(Bytes);
 
@@ -22,14 +23,44 @@ impl RawJson {
     /// The value `null`.
     pub const NULL: Self = Self(Bytes::from_static(b"null"));
 
-    /// Takes text that is already known to be one well-formed JSON value, without looking at it again.
+    /// Takes text that is already known to be one well-formed JSON value; only its encoding is looked at again.
     ///
-    /// Meant for text that was just scanned or serialised. Text that is not JSON breaks the message it is put
-    /// into, nothing worse; in debug builds it panics here.
+    /// Meant for text that was just scanned or serialised. Text that is not JSON breaks the message it is put into,
+    /// nothing worse; in debug builds it panics here. Bytes that are not UTF-8 become `null`.
     #[must_use]
     pub fn from_trusted(text: Bytes) -> Self {
-        debug_assert!(serde_json::from_slice::<serde::de::IgnoredAny>(&text).is_ok(), "not JSON: {text:?}");
+        Self::debug_check(&text);
+        if std::str::from_utf8(&text).is_err() {
+            return Self::NULL;
+        }
         Self(text)
+    }
+
+    /// As [`RawJson::from_trusted`], without looking at the encoding either: for the hot path, where the text was
+    /// written or checked as UTF-8 a moment ago and may be large.
+    ///
+    /// # Safety
+    /// `text` has to be UTF-8.
+    #[allow(unsafe_code)]
+    #[must_use]
+    pub unsafe fn from_utf8_unchecked(text: Bytes) -> Self {
+        Self::debug_check(&text);
+        Self(text)
+    }
+
+    fn debug_check(text: &Bytes) {
+        debug_assert!(serde_json::from_slice::<serde::de::IgnoredAny>(text).is_ok(), "not JSON: {text:?}");
+    }
+
+    /// A part of the text that is a JSON value by itself, sharing the buffer.
+    ///
+    /// # Panics
+    /// When the range is not within the text or cuts a character.
+    #[must_use]
+    pub fn slice(&self, range: std::ops::Range<usize>) -> Self {
+        let part = &self.as_str()[range.clone()];
+        debug_assert!(serde_json::from_str::<serde::de::IgnoredAny>(part).is_ok(), "not JSON: {part:?}");
+        Self(self.0.slice(range))
     }
 
     /// Checks that `text` is one well-formed JSON value.
@@ -38,7 +69,8 @@ impl RawJson {
     /// The position and kind of the first syntax error.
     pub fn parse(text: impl Into<Bytes>) -> Result<Self, serde_json::Error> {
         let text = text.into();
-        serde_json::from_slice::<serde::de::IgnoredAny>(&text)?;
+        let checked = std::str::from_utf8(&text).map_err(serde::de::Error::custom)?;
+        serde_json::from_str::<serde::de::IgnoredAny>(checked)?;
         Ok(Self(text))
     }
 
@@ -55,14 +87,15 @@ impl RawJson {
     /// # Errors
     /// When the value does not have the shape of `T`.
     pub fn decode<T: DeserializeOwned>(&self) -> Result<T, serde_json::Error> {
-        serde_json::from_slice(&self.0)
+        serde_json::from_str(self.as_str())
     }
 
     /// The JSON text.
+    #[allow(unsafe_code)]
     #[must_use]
     pub fn as_str(&self) -> &str {
-        // Every constructor has seen valid UTF-8: JSON text that parsed, or text that was serialised.
-        std::str::from_utf8(&self.0).unwrap_or("null")
+        // SAFETY: every constructor has checked, or was promised, that the bytes are UTF-8.
+        unsafe { std::str::from_utf8_unchecked(&self.0) }
     }
 
     /// The JSON text as bytes.

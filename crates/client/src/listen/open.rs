@@ -5,7 +5,9 @@ use crate::client::Client;
 use crate::notices::decode;
 use crate::options::MetaOptions;
 use crate::wire::Ask;
-use carryall_proto::{Call, CallError, Message, MessageStream, Notification, Outcome, ParamsWriter, Reply, Response, key};
+use carryall_proto::{
+    Call, CallError, Message, MessageStream, Notification, Outcome, ParamsWriter, Reply, Response, key,
+};
 use carryall_types::{
     JsonObject, Method, RequestId, SubscriptionFilter, SubscriptionsAcknowledgedNotificationParams, code, notification,
 };
@@ -15,7 +17,11 @@ use std::time::Duration;
 
 /// How opening went.
 pub(super) enum Opened {
-    Open { id: RequestId, stream: MessageStream, acknowledged: SubscriptionFilter },
+    Open {
+        id: RequestId,
+        stream: MessageStream,
+        acknowledged: SubscriptionFilter,
+    },
     /// The server has ended the subscription at once, in good order.
     Closed,
 }
@@ -116,4 +122,17 @@ pub(super) fn cancels(message: &Notification, id: &RequestId) -> bool {
         tracing::debug!(reason = params.reason, "the server ended the subscription");
     }
     ends
+}
+
+/// What is in `requested` and not in `acknowledged`.
+pub(super) fn missing(requested: &SubscriptionFilter, acknowledged: &SubscriptionFilter) -> SubscriptionFilter {
+    let list = |wanted: bool, sent: bool| (wanted && !sent).then_some(true);
+    let mut missing = SubscriptionFilter::new();
+    missing.tools_list_changed = list(requested.wants_tools(), acknowledged.wants_tools());
+    missing.prompts_list_changed = list(requested.wants_prompts(), acknowledged.wants_prompts());
+    missing.resources_list_changed = list(requested.wants_resources(), acknowledged.wants_resources());
+    let sent = acknowledged.resource_uris();
+    let uris: Vec<String> = requested.resource_uris().iter().filter(|uri| !sent.contains(uri)).cloned().collect();
+    missing.resource_subscriptions = (!uris.is_empty()).then_some(uris);
+    missing
 }

@@ -1,6 +1,6 @@
 //! What is kept of answers, and when it is used.
 
-use crate::support::{Does, Log, Says, client, client_with, done, refuse};
+use crate::support::{Does, Log, Says, done, refuse, serving, serving_with};
 use carryall_client::{Client, ResponseCache};
 use carryall_types::{JsonValue, SubscriptionFilter};
 use serde_json::json;
@@ -14,7 +14,7 @@ fn contents(n: usize, hints: JsonValue) -> Does {
 
 /// A client of a server whose reads carry these hints and say which call they answer.
 fn reading(hints: JsonValue) -> (Client, Log) {
-    client(move |seen| contents(seen.n, hints.clone()))
+    serving(move |seen| contents(seen.n, hints.clone()))
 }
 
 fn fresh(ms: u64, scope: &str) -> JsonValue {
@@ -43,7 +43,9 @@ async fn an_answer_is_used_for_as_long_as_it_is_fresh_and_no_longer() {
 // spec: caching-05, caching-07, caching-08
 #[tokio::test]
 async fn zero_missing_and_negative_lifetimes_are_stale_at_once() {
-    for hints in [fresh(0, "public"), json!({"ttlMs": -5, "cacheScope": "public"}), json!({"cacheScope": "public"}), json!({})] {
+    for hints in
+        [fresh(0, "public"), json!({"ttlMs": -5, "cacheScope": "public"}), json!({"cacheScope": "public"}), json!({})]
+    {
         let (client, log) = reading(hints.clone());
         read(&client, "r:").await;
         read(&client, "r:").await;
@@ -61,7 +63,7 @@ async fn only_the_same_method_and_parameters_are_served() {
         result["capabilities"] = json!({"experimental": {"n": {"n": seen.n}}});
         done(result)
     };
-    let (client, log) = client(page);
+    let (client, log) = serving(page);
     for _ in 0..2 {
         read(&client, "a:").await;
         read(&client, "b:").await;
@@ -82,8 +84,10 @@ async fn only_the_same_method_and_parameters_are_served() {
 
 #[tokio::test]
 async fn what_carries_no_hints_is_never_cached() {
-    let (client, log) = client(|_| {
-        done(json!({"content": [], "messages": [], "completion": {"values": []}, "ttlMs": 10_000, "cacheScope": "public"}))
+    let (client, log) = serving(|_| {
+        done(
+            json!({"content": [], "messages": [], "completion": {"values": []}, "ttlMs": 10_000, "cacheScope": "public"}),
+        )
     });
     for _ in 0..2 {
         client.call("t", ()).await.unwrap();
@@ -95,9 +99,15 @@ async fn what_carries_no_hints_is_never_cached() {
 // spec: caching-04
 #[tokio::test]
 async fn the_result_of_a_round_is_not_cached_and_neither_is_the_question() {
-    let (client, log) = client(|seen| {
+    let (client, log) = serving(|seen| {
         let round = seen.params.get("requestState").is_some();
-        if round { contents(seen.n, fresh(10_000, "public")) } else { Does::Answer(json!({"resultType": "input_required", "requestState": "s", "ttlMs": 10_000, "cacheScope": "public"})) }
+        if round {
+            contents(seen.n, fresh(10_000, "public"))
+        } else {
+            Does::Answer(
+                json!({"resultType": "input_required", "requestState": "s", "ttlMs": 10_000, "cacheScope": "public"}),
+            )
+        }
     });
     read(&client, "r:").await;
     read(&client, "r:").await;
@@ -110,7 +120,7 @@ async fn the_result_of_a_round_is_not_cached_and_neither_is_the_question() {
 async fn private_answers_are_not_shared_between_authorization_contexts() {
     for (scope, asked) in [("private", 2), ("public", 1), ("Public", 2), ("", 2)] {
         let cache = ResponseCache::default();
-        let (ann, log) = client_with(
+        let (ann, log) = serving_with(
             |builder| builder.cache(cache).context("ann").server_id("s"),
             move |seen| contents(seen.n, fresh(10_000, scope)),
         );
@@ -128,7 +138,10 @@ async fn servers_in_one_cache_are_told_apart() {
     let cache = ResponseCache::default();
     let with = |id: &'static str| {
         let cache = cache.clone();
-        client_with(move |builder| builder.cache(cache).server_id(id), |seen| contents(seen.n, fresh(10_000, "public")))
+        serving_with(
+            move |builder| builder.cache(cache).server_id(id),
+            |seen| contents(seen.n, fresh(10_000, "public")),
+        )
     };
     let ((a, seen_a), (b, seen_b), (again, seen_again)) = (with("a"), with("b"), with("a"));
     for client in [&a, &b, &again] {
@@ -139,11 +152,12 @@ async fn servers_in_one_cache_are_told_apart() {
 
 #[tokio::test]
 async fn errors_are_not_cached_and_no_cache_is_a_choice() {
-    let (client, log) = client(|seen| if seen.n == 0 { refuse(-32603) } else { contents(seen.n, fresh(10_000, "public")) });
+    let (client, log) =
+        serving(|seen| if seen.n == 0 { refuse(-32603) } else { contents(seen.n, fresh(10_000, "public")) });
     assert!(client.read_resource("r:").await.is_err());
     read(&client, "r:").await;
     assert_eq!(log.len(), 2);
-    let (client, log) = client_with(|builder| builder.cache(None), |seen| contents(seen.n, fresh(10_000, "public")));
+    let (client, log) = serving_with(|builder| builder.cache(None), |seen| contents(seen.n, fresh(10_000, "public")));
     read(&client, "r:").await;
     read(&client, "r:").await;
     assert_eq!(log.len(), 2);
@@ -158,9 +172,12 @@ async fn a_notification_makes_what_it_is_about_stale_at_once() {
         ("notifications/resources/list_changed", json!({}), [true, true, false, false, true, true]),
         ("notifications/resources/updated", json!({"uri": "a:"}), [true, true, true, true, false, true]),
     ] {
-        let (client, log) = client(move |seen| match seen.method.as_str() {
+        let (client, log) = serving(move |seen| match seen.method.as_str() {
             "subscriptions/listen" => Does::Say(vec![
-                Says::Note("notifications/subscriptions/acknowledged", json!({"notifications": seen.params["notifications"]})),
+                Says::Note(
+                    "notifications/subscriptions/acknowledged",
+                    json!({"notifications": seen.params["notifications"]}),
+                ),
                 Says::Note(method, params.clone()),
                 Says::Result(json!({"resultType": "complete"})),
             ]),
@@ -206,8 +223,9 @@ async fn a_notification_makes_what_it_is_about_stale_at_once() {
 // spec: caching-20
 #[tokio::test(start_paused = true)]
 async fn pages_expire_one_by_one_and_are_fetched_by_their_cursors() {
-    let (client, log) = client(|seen| {
-        let (cursor, ttl) = (seen.params["cursor"].as_str(), if seen.params["cursor"].is_null() { 10_000 } else { 1_000 });
+    let (client, log) = serving(|seen| {
+        let (cursor, ttl) =
+            (seen.params["cursor"].as_str(), if seen.params["cursor"].is_null() { 10_000 } else { 1_000 });
         let mut page = json!({"prompts": [], "ttlMs": ttl, "cacheScope": "public"});
         if cursor.is_none() {
             page["nextCursor"] = "2".into();
@@ -227,7 +245,7 @@ async fn pages_expire_one_by_one_and_are_fetched_by_their_cursors() {
 // spec: caching-22
 #[tokio::test]
 async fn a_consistent_list_is_fetched_from_the_start() {
-    let (client, log) = client(|seen| {
+    let (client, log) = serving(|seen| {
         let mut page = json!({"prompts": [], "ttlMs": 10_000, "cacheScope": "public"});
         if seen.params["cursor"].is_null() {
             page["nextCursor"] = "2".into();
@@ -243,7 +261,7 @@ async fn a_consistent_list_is_fetched_from_the_start() {
 // spec: caching-23
 #[tokio::test(start_paused = true)]
 async fn an_invalid_cursor_drops_all_pages_and_starts_again() {
-    let (client, log) = client(|seen| {
+    let (client, log) = serving(|seen| {
         // The second generation of cursors has other names.
         let page = |next: Option<&str>| {
             let mut page = json!({"prompts": [{"name": format!("p{}", seen.n)}], "ttlMs": if next.is_some() { 60_000 } else { 1 }, "cacheScope": "public"});

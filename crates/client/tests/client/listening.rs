@@ -1,6 +1,6 @@
 //! Subscriptions, from the client's side.
 
-use crate::support::{Does, Log, Says, Seen, client, done, refuse, refuse_with};
+use crate::support::{Does, Log, Says, Seen, done, refuse, refuse_with, serving};
 use carryall_client::{Change, Client, ClientError};
 use carryall_proto::{CallError, key};
 use carryall_types::{ErrorObject, RequestId, SubscriptionFilter};
@@ -34,7 +34,7 @@ fn forever() -> Says {
 }
 
 fn listening(parts: impl Fn(&Seen) -> Vec<Says> + Send + Sync + 'static) -> (Client, Log) {
-    client(move |seen| Does::Say(parts(seen)))
+    serving(move |seen| Does::Say(parts(seen)))
 }
 
 #[tokio::test]
@@ -58,16 +58,25 @@ async fn changes_come_typed_and_the_end_is_the_end() {
     assert_eq!(changes, [Change::Tools, Change::Prompts, Change::Resources, Change::Resource("file:///a".into())]);
     assert!(listener.next().await.is_none());
     assert_eq!(log.len(), 1);
-    assert_eq!(log.all()[0].params["notifications"], json!({
-        "toolsListChanged": true, "promptsListChanged": true, "resourcesListChanged": true, "resourceSubscriptions": ["file:///a"]
-    }));
+    assert_eq!(
+        log.all()[0].params["notifications"],
+        json!({
+            "toolsListChanged": true, "promptsListChanged": true, "resourcesListChanged": true, "resourceSubscriptions": ["file:///a"]
+        })
+    );
 }
 
 // spec: subscriptions-05
 #[tokio::test]
 async fn what_the_server_does_not_send_is_known_after_opening() {
     let (client, _) = listening(|_| {
-        vec![Says::Note("notifications/subscriptions/acknowledged", json!({"notifications": {"toolsListChanged": true}})), forever()]
+        vec![
+            Says::Note(
+                "notifications/subscriptions/acknowledged",
+                json!({"notifications": {"toolsListChanged": true}}),
+            ),
+            forever(),
+        ]
     });
     let listener = client.listen(everything()).await.unwrap();
     let missing = SubscriptionFilter::new()
@@ -125,7 +134,8 @@ async fn a_broken_subscription_is_opened_again_and_what_was_missed_reported_once
         1 => vec![ack(seen), Says::Note("notifications/prompts/list_changed", json!({}))],
         _ => vec![ack(seen), end()],
     });
-    let filter = SubscriptionFilter::new().with_tools_list_changed(true).with_resource_subscriptions(vec!["r:".to_owned()]);
+    let filter =
+        SubscriptionFilter::new().with_tools_list_changed(true).with_resource_subscriptions(vec!["r:".to_owned()]);
     let mut listener = client.listen(filter).await.unwrap();
     let mut changes = Vec::new();
     while let Some(change) = listener.next().await {
@@ -142,7 +152,7 @@ async fn a_broken_subscription_is_opened_again_and_what_was_missed_reported_once
 // spec: caching-13
 #[tokio::test(start_paused = true)]
 async fn opening_again_waits_longer_each_time_and_gives_up_in_the_end() {
-    let (client, log) = client(|seen| {
+    let (client, log) = serving(|seen| {
         if seen.n == 0 { Does::Say(vec![ack(seen), Says::Break]) } else { Does::Fail(CallError::unreachable("away")) }
     });
     let mut listener = client
@@ -216,7 +226,7 @@ async fn equal_changes_that_wait_are_told_once() {
 
 #[tokio::test(start_paused = true)]
 async fn opening_fails_with_a_reason() {
-    let (client, log) = client(|seen| match seen.n {
+    let (client, log) = serving(|seen| match seen.n {
         0 => refuse(-32601),
         1 => Does::Hang,
         2 => refuse_with(-32022, json!({"supported": ["2025-11-25"]})),
@@ -254,7 +264,7 @@ async fn a_watch_ends_with_its_subscription() {
 
 #[tokio::test]
 async fn other_requests_go_on_beside_a_listener() {
-    let (client, _) = client(|seen| match seen.method.as_str() {
+    let (client, _) = serving(|seen| match seen.method.as_str() {
         "subscriptions/listen" => Does::Say(vec![ack(seen), forever()]),
         _ => done(json!({"content": []})),
     });

@@ -9,3 +9,5 @@ mod rounds;
 mod support;
 mod timeouts;
 mod tools;
+#[cfg(unix)]
+mod ways;

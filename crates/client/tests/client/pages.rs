@@ -1,6 +1,6 @@
 //! Lists in pages.
 
-use crate::support::{Does, Seen, client, client_with, done, refuse};
+use crate::support::{Does, Seen, done, refuse, serving, serving_with};
 use carryall_client::ClientError;
 use carryall_types::JsonValue;
 use serde_json::json;
@@ -18,7 +18,7 @@ fn page(names: &[&str], next: Option<&str>) -> Does {
 #[tokio::test]
 async fn cursors_go_back_as_they_came_and_only_their_absence_ends_a_list() {
     let odd = "a\u{0}\"\\ \u{1F600}=%2F";
-    let (client, log) = client(move |seen| match seen.n {
+    let (client, log) = serving(move |seen| match seen.n {
         0 => page(&["a", "b", "c"], Some("")),
         1 => page(&[], Some(odd)),
         2 => page(&["d"], Some("null")),
@@ -33,14 +33,14 @@ async fn cursors_go_back_as_they_came_and_only_their_absence_ends_a_list() {
 // spec: pagination-03
 #[tokio::test]
 async fn a_list_may_be_one_page() {
-    let (client, log) = client(|_| page(&["a"], None));
+    let (client, log) = serving(|_| page(&["a"], None));
     assert_eq!(client.list_prompts().await.unwrap().len(), 1);
     assert_eq!(log.len(), 1);
 }
 
 #[tokio::test]
 async fn a_list_that_goes_in_circles_is_an_error() {
-    let (client, log) = client(|seen| page(&["x"], Some(["a", "b"][seen.n % 2])));
+    let (client, log) = serving(|seen| page(&["x"], Some(["a", "b"][seen.n % 2])));
     let error = client.list_prompts().await.unwrap_err();
     assert!(matches!(&error, ClientError::Pages { why, .. } if why.contains("second time")), "{error}");
     assert_eq!(log.len(), 3);
@@ -49,21 +49,22 @@ async fn a_list_that_goes_in_circles_is_an_error() {
 #[tokio::test]
 async fn a_list_without_an_end_is_an_error() {
     let endless = |seen: &Seen| page(&["x"], Some(&seen.n.to_string()));
-    let (client, log) = client_with(|builder| builder.max_pages(10), endless);
+    let (client, log) = serving_with(|builder| builder.max_pages(10), endless);
     assert!(matches!(client.list_prompts().await, Err(ClientError::Pages { .. })));
     assert_eq!(log.len(), 10);
 }
 
 #[tokio::test]
 async fn a_cursor_that_is_always_invalid_is_an_error_after_one_more_try() {
-    let (client, log) = client(|seen| if seen.params["cursor"].is_null() { page(&[], Some("x")) } else { refuse(-32602) });
+    let (client, log) =
+        serving(|seen| if seen.params["cursor"].is_null() { page(&[], Some("x")) } else { refuse(-32602) });
     assert!(client.list_prompts().await.unwrap_err().is_invalid_params());
     assert_eq!(log.len(), 4);
 }
 
 #[tokio::test]
 async fn an_error_on_the_first_page_is_the_error_of_the_list() {
-    let (client, log) = client(|_| refuse(-32602));
+    let (client, log) = serving(|_| refuse(-32602));
     assert!(client.list_prompts().await.unwrap_err().is_invalid_params());
     assert_eq!(log.len(), 1);
 }

@@ -1,16 +1,16 @@
 //! How answers are read.
 
-use crate::support::{Does, client, done, refuse, refuse_with, text};
-use carryall_client::ClientError;
+use crate::support::{Does, done, refuse, refuse_with, serving, serving_with, text};
+use carryall_client::{Client, ClientError};
 use carryall_proto::{CallError, Reply, Response};
-use carryall_types::{ErrorObject, PromptReference, RawJson, RequestId};
+use carryall_types::{ErrorObject, JsonObject, PromptReference, RawJson, RequestId};
 use serde_json::json;
 use std::collections::BTreeMap;
 
 // spec: base-jsonrpc-13
 #[tokio::test]
 async fn a_result_without_a_type_is_complete() {
-    let (client, _) = client(|_| Does::Answer(json!({"content": [{"type": "text", "text": "5"}]})));
+    let (client, _) = serving(|_| Does::Answer(json!({"content": [{"type": "text", "text": "5"}]})));
     assert_eq!(client.call("t", ()).typed::<i64>().await.unwrap(), 5);
 }
 
@@ -18,7 +18,7 @@ async fn a_result_without_a_type_is_complete() {
 #[tokio::test]
 async fn an_unknown_result_type_is_an_invalid_response() {
     for kind in [json!("task"), json!("COMPLETE"), json!(""), json!(7)] {
-        let (client, _) = client(move |_| Does::Answer(json!({"content": [], "resultType": kind})));
+        let (client, _) = serving(move |_| Does::Answer(json!({"content": [], "resultType": kind})));
         let error = client.call("t", ()).await.unwrap_err();
         assert!(matches!(&error, ClientError::Protocol { why, .. } if why.contains("resultType")), "{error}");
     }
@@ -27,7 +27,7 @@ async fn an_unknown_result_type_is_an_invalid_response() {
 // spec: base-jsonrpc-12
 #[tokio::test]
 async fn only_the_three_methods_may_require_input() {
-    let (client, log) = client(|_| Does::Answer(json!({"resultType": "input_required", "requestState": "s"})));
+    let (client, log) = serving(|_| Does::Answer(json!({"resultType": "input_required", "requestState": "s"})));
     for error in [
         client.list_tools().await.unwrap_err(),
         client.discover().await.unwrap_err(),
@@ -38,10 +38,22 @@ async fn only_the_three_methods_may_require_input() {
     assert_eq!(log.len(), 3);
 }
 
+// spec: base-jsonrpc-11
+#[tokio::test]
+async fn a_declared_extension_may_add_a_result_type_for_those_who_ask_for_text() {
+    let task = |_: &crate::support::Seen| Does::Answer(json!({"content": [], "resultType": "task"}));
+    let (client, _) =
+        serving_with(|builder| builder.extension("com.example/tasks", JsonObject::new()).result_type("task"), task);
+    assert!(client.request("tools/call", json!({"name": "t"})).await.unwrap().as_str().contains("\"task\""));
+    assert!(matches!(client.call("t", ()).await, Err(ClientError::Protocol { .. })));
+    let undeclared = Client::builder().service(crate::support::Server::new(task)).result_type("task").build();
+    assert!(matches!(undeclared, Err(ClientError::Request(_))));
+}
+
 #[tokio::test]
 async fn results_are_decoded_by_method_not_by_shape() {
     // Each of these would pass for some other result.
-    let (client, _) = client(|_| done(json!({"contents": [], "tools": [], "ttlMs": 0, "cacheScope": "private"})));
+    let (client, _) = serving(|_| done(json!({"contents": [], "tools": [], "ttlMs": 0, "cacheScope": "private"})));
     assert!(matches!(client.call("t", ()).await, Err(ClientError::Decode { .. })));
     assert!(matches!(client.get_prompt("p", ()).await, Err(ClientError::Decode { .. })));
     assert!(client.read_resource("r:").await.unwrap().contents.is_empty());
@@ -52,7 +64,7 @@ async fn results_are_decoded_by_method_not_by_shape() {
 
 #[tokio::test]
 async fn a_result_that_is_no_object_is_an_invalid_response() {
-    let (client, _) = client(|seen| Does::Reply(Response::result(seen.id.clone(), RawJson::from(&json!([1]))).into()));
+    let (client, _) = serving(|seen| Does::Reply(Response::result(seen.id.clone(), RawJson::from(&json!([1]))).into()));
     assert!(matches!(client.call("t", ()).await, Err(ClientError::Protocol { .. })));
 }
 
@@ -60,22 +72,22 @@ async fn a_result_that_is_no_object_is_an_invalid_response() {
 #[tokio::test]
 async fn the_old_code_for_a_missing_resource_is_understood_and_no_other_of_its_range() {
     for code in -32019..=-32000 {
-        let (client, _) = client(move |_| refuse(code));
+        let (client, _) = serving(move |_| refuse(code));
         let error = client.read_resource("r:").await.unwrap_err();
         assert_eq!(error.code(), Some(code));
         assert_eq!(error.is_not_found(), code == -32002, "{code}");
         assert!(!error.is_method_not_found() && !error.is_invalid_params());
     }
-    let (client, _) = client(|_| refuse_with(-32602, json!({"uri": "r:"})));
+    let (client, _) = serving(|_| refuse_with(-32602, json!({"uri": "r:"})));
     assert!(client.read_resource("r:").await.unwrap_err().is_not_found());
-    let (client, _) = crate::support::client(|_| refuse(-32602));
+    let (client, _) = serving(|_| refuse(-32602));
     assert!(!client.call("t", ()).await.unwrap_err().is_not_found());
 }
 
 // spec: tools-24, tools-25
 #[tokio::test]
 async fn a_failed_tool_is_a_result_with_text_for_the_model_and_a_refusal_is_an_error() {
-    let (client, _) = client(|seen| match seen.n {
+    let (client, _) = serving(|seen| match seen.n {
         0 | 1 => done(json!({"content": [{"type": "text", "text": "no such city"}], "isError": true})),
         _ => Does::Refuse(ErrorObject::new(-32602, "Unknown tool: t")),
     });
@@ -90,7 +102,7 @@ async fn a_failed_tool_is_a_result_with_text_for_the_model_and_a_refusal_is_an_e
 
 #[tokio::test]
 async fn a_demand_for_capabilities_names_them() {
-    let (client, _) = client(|_| refuse_with(-32021, json!({"requiredCapabilities": {"elicitation": {"form": {}}}})));
+    let (client, _) = serving(|_| refuse_with(-32021, json!({"requiredCapabilities": {"elicitation": {"form": {}}}})));
     let error = client.call("t", ()).await.unwrap_err();
     assert!(error.required_capabilities().unwrap().contains_key("elicitation"));
     assert!(error.to_string().contains("elicitation"), "{error}");
@@ -98,7 +110,8 @@ async fn a_demand_for_capabilities_names_them() {
 
 #[tokio::test]
 async fn an_answer_to_some_other_request_is_no_answer() {
-    let (client, _) = client(|_| Does::Reply(Reply::Once(Response::result(RequestId::from("x"), RawJson::from(&text("5"))))));
+    let (client, _) =
+        serving(|_| Does::Reply(Reply::Once(Response::result(RequestId::from("x"), RawJson::from(&text("5"))))));
     let error = client.call("t", ()).await.unwrap_err();
     assert!(matches!(error, ClientError::Call(CallError::Malformed(_))));
 }
@@ -106,7 +119,7 @@ async fn an_answer_to_some_other_request_is_no_answer() {
 // spec: completion-05
 #[tokio::test]
 async fn a_completion_may_be_partial_and_gets_what_is_known_already() {
-    let (client, log) = client(|_| done(json!({"completion": {"values": ["flask"], "total": 300, "hasMore": true}})));
+    let (client, log) = serving(|_| done(json!({"completion": {"values": ["flask"], "total": 300, "hasMore": true}})));
     let resolved = BTreeMap::from([("lang".to_owned(), "python".to_owned())]);
     let completion = client.complete(PromptReference::new("p"), "framework", "fl", &resolved).await.unwrap().completion;
     assert_eq!((completion.values.len(), completion.total, completion.has_more), (1, Some(300), Some(true)));
@@ -116,7 +129,7 @@ async fn a_completion_may_be_partial_and_gets_what_is_known_already() {
 #[tokio::test]
 async fn the_server_introduces_itself_on_results() {
     let info = json!({"io.modelcontextprotocol/serverInfo": {"name": "s", "version": "1"}});
-    let (client, _) = client(move |_| {
+    let (client, _) = serving(move |_| {
         let result = json!({"supportedVersions": ["2026-07-28"], "capabilities": {}, "ttlMs": 0, "cacheScope": "public", "_meta": info});
         done(result)
     });

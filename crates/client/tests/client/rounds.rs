@@ -1,10 +1,10 @@
 //! Multi round-trip requests, from the client's side.
 
-use crate::support::{Does, Seen, client, client_with, done, text};
+use crate::support::{Does, Seen, done, serving, serving_with, text};
 use carryall_client::{ClientBuilder, ClientError, Step};
 use carryall_types::{
-    ClientCapabilities, CreateMessageResult, ElicitAction, ElicitResult, ElicitationCapability, InputResponses, JsonObject,
-    JsonValue, Root, SamplingMessageContent, SamplingMessageContentBlock, TextContent,
+    ClientCapabilities, CreateMessageResult, ElicitAction, ElicitResult, ElicitationCapability, InputResponses,
+    JsonObject, JsonValue, Root, SamplingMessageContent, SamplingMessageContentBlock, TextContent,
 };
 use serde_json::json;
 use std::sync::Arc;
@@ -13,7 +13,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 fn form(message: &str) -> JsonValue {
-    let schema = json!({"type": "object", "properties": {"name": {"type": "string", "minLength": 2}}, "required": ["name"]});
+    let schema =
+        json!({"type": "object", "properties": {"name": {"type": "string", "minLength": 2}}, "required": ["name"]});
     json!({"method": "elicitation/create", "params": {"mode": "form", "message": message, "requestedSchema": schema}})
 }
 
@@ -46,13 +47,13 @@ fn answering(builder: ClientBuilder) -> ClientBuilder {
     builder.on_elicit(async |_| named("Ann"))
 }
 
-// spec: mrtr-20, mrtr-22, mrtr-24, mrtr-02, tools-08, base-jsonrpc-01
+// spec: mrtr-20, mrtr-22, mrtr-24, mrtr-02, tools-08, statelessness-05
 #[tokio::test]
 async fn a_round_brings_the_inputs_and_the_state_under_a_new_id() {
     // As odd as a state can be: nobody looks into it.
     const STATE: &str = "\u{0}{\"a\":1}\\ \u{1F600} =";
     for ask in ["tools/call", "prompts/get", "resources/read"] {
-        let (client, log) = client_with(answering, |seen| match (seen.n, seen.method.as_str()) {
+        let (client, log) = serving_with(answering, |seen| match (seen.n, seen.method.as_str()) {
             (0, _) => wants(json!({"who": form("name?")}), Some(STATE)),
             (_, "tools/call") => Does::Answer(text("ok")),
             (_, "prompts/get") => done(json!({"messages": []})),
@@ -78,7 +79,7 @@ async fn a_round_brings_the_inputs_and_the_state_under_a_new_id() {
 // spec: mrtr-23
 #[tokio::test]
 async fn without_a_state_none_is_sent_and_rounds_do_not_leak_into_each_other() {
-    let (client, log) = client_with(answering, |seen| match seen.n {
+    let (client, log) = serving_with(answering, |seen| match seen.n {
         0 => wants(json!({"a": form("1")}), Some("s1")),
         1 => wants(json!({"b": form("2")}), None),
         _ => Does::Answer(text("ok")),
@@ -105,7 +106,7 @@ async fn the_state_goes_back_letter_by_letter() {
             } else {
                 text("ok").to_string()
             };
-            carryall_proto::Response::result(call.id, carryall_types::RawJson::parse(result).unwrap()).into()
+            carryall_proto::Response::result(call.id.clone(), carryall_types::RawJson::parse(result).unwrap()).into()
         });
         let client = carryall_client::Client::builder().service(service).build().unwrap();
         client.call("t", ()).await.unwrap();
@@ -116,7 +117,7 @@ async fn the_state_goes_back_letter_by_letter() {
 // spec: mrtr-21
 #[tokio::test(start_paused = true)]
 async fn a_round_with_nothing_but_state_goes_out_at_once_then_with_pauses() {
-    let (client, log) = client(|seen| if seen.n < 4 { again(&seen.n.to_string()) } else { Does::Answer(text("ok")) });
+    let (client, log) = serving(|seen| if seen.n < 4 { again(&seen.n.to_string()) } else { Does::Answer(text("ok")) });
     let started = Instant::now();
     client.call("t", ()).await.unwrap();
     let seen = log.all();
@@ -126,7 +127,7 @@ async fn a_round_with_nothing_but_state_goes_out_at_once_then_with_pauses() {
     let waited = started.elapsed();
     assert!(waited >= Duration::from_millis(40) && waited < Duration::from_secs(1), "{waited:?}");
 
-    let (client, _) = crate::support::client(|seen| if seen.n == 0 { again("s") } else { Does::Answer(text("ok")) });
+    let (client, _) = serving(|seen| if seen.n == 0 { again("s") } else { Does::Answer(text("ok")) });
     let started = Instant::now();
     client.call("t", ()).await.unwrap();
     assert_eq!(started.elapsed(), Duration::ZERO);
@@ -134,11 +135,11 @@ async fn a_round_with_nothing_but_state_goes_out_at_once_then_with_pauses() {
 
 #[tokio::test(start_paused = true)]
 async fn rounds_are_bounded() {
-    let (client, log) = client_with(answering, |_| wants(json!({"a": form("1")}), None));
+    let (client, log) = serving_with(answering, |_| wants(json!({"a": form("1")}), None));
     let error = client.call("t", ()).max_rounds(3).await.unwrap_err();
     assert!(matches!(error, ClientError::Rounds { limit: 3 }));
     assert_eq!(log.len(), 4);
-    let (client, log) = client(|_| again("s"));
+    let (client, log) = serving(|_| again("s"));
     assert!(matches!(client.call("t", ()).await, Err(ClientError::Rounds { limit: 8 })));
     assert_eq!(log.len(), 9);
 }
@@ -161,7 +162,7 @@ async fn parallel_calls_are_never_mixed_up() {
         tokio::task::yield_now().await;
         named(&form.message)
     };
-    let (client, log) = client_with(|builder| builder.on_elicit(slow), behaviour);
+    let (client, log) = serving_with(|builder| builder.on_elicit(slow), behaviour);
     let calls = (10..40).map(|n| {
         let client = client.clone();
         async move {
@@ -173,7 +174,7 @@ async fn parallel_calls_are_never_mixed_up() {
     assert_eq!(log.len(), 60);
 }
 
-// spec: elicitation-07, elicitation-08, sampling-05, sampling-03, roots-02, patterns-01
+// spec: elicitation-07, elicitation-08, sampling-05, sampling-03, roots-02
 #[tokio::test]
 #[allow(deprecated)]
 async fn capabilities_follow_the_handlers() {
@@ -183,7 +184,9 @@ async fn capabilities_follow_the_handlers() {
         (|builder| builder.on_elicit(async |_| ElicitResult::decline()), json!({"elicitation": {"form": {}}})),
         (|builder| builder.on_elicit_url(async |_| ElicitResult::decline()), json!({"elicitation": {"url": {}}})),
         (
-            |builder| builder.on_elicit(async |_| ElicitResult::decline()).on_elicit_url(async |_| ElicitResult::decline()),
+            |builder| {
+                builder.on_elicit(async |_| ElicitResult::decline()).on_elicit_url(async |_| ElicitResult::decline())
+            },
             json!({"elicitation": {"form": {}, "url": {}}}),
         ),
         (|builder| builder.on_sample(async |_| paris()), json!({"sampling": {}})),
@@ -191,7 +194,7 @@ async fn capabilities_follow_the_handlers() {
         (|builder| builder.roots([Root::new("file:///a")]), json!({"roots": {}})),
     ];
     for (setup, declared) in cases {
-        let (client, log) = client_with(setup, |_| Does::Answer(text("x")));
+        let (client, log) = serving_with(setup, |_| Does::Answer(text("x")));
         client.call("t", ()).await.unwrap();
         client.call("t", ()).await.unwrap();
         for seen in log.all() {
@@ -202,7 +205,10 @@ async fn capabilities_follow_the_handlers() {
 
 #[allow(deprecated)]
 fn paris() -> CreateMessageResult {
-    CreateMessageResult::new("m", SamplingMessageContent::One(SamplingMessageContentBlock::Text(TextContent::new("Paris"))))
+    CreateMessageResult::new(
+        "m",
+        SamplingMessageContent::One(SamplingMessageContentBlock::Text(TextContent::new("Paris"))),
+    )
 }
 
 // spec: sampling-09
@@ -228,7 +234,7 @@ async fn what_was_not_declared_is_refused_before_any_handler_runs() {
         (json!({"method": "roots/list"}), "roots"),
     ];
     for (request, wanted) in cases {
-        let (client, log) = client_with(setup.clone(), move |_| wants(json!({"a": form("1"), "b": request}), None));
+        let (client, log) = serving_with(setup.clone(), move |_| wants(json!({"a": form("1"), "b": request}), None));
         let error = client.call("t", ()).await.unwrap_err();
         assert!(matches!(&error, ClientError::Unsupported { capability } if capability == wanted), "{error}");
         assert_eq!((log.len(), asked.load(Ordering::SeqCst)), (1, 0));
@@ -247,9 +253,13 @@ async fn all_kinds_of_input_are_provided_in_one_round() {
             .on_sample(async |_| Ok::<_, std::io::Error>(paris()))
             .roots([Root::new("file:///work")])
     };
-    let requests = json!({"z": form("1"), "u": url("https://example.com/pay"), "s": sample(), "r": {"method": "roots/list"}});
+    let requests =
+        json!({"z": form("1"), "u": url("https://example.com/pay"), "s": sample(), "r": {"method": "roots/list"}});
     let (client, log) =
-        client_with(setup, move |seen| if seen.n == 0 { wants(requests.clone(), None) } else { Does::Answer(text("ok")) });
+        serving_with(
+            setup,
+            move |seen| if seen.n == 0 { wants(requests.clone(), None) } else { Does::Answer(text("ok")) },
+        );
     client.call("t", ()).await.unwrap();
     let responses = log.all()[1].params["inputResponses"].clone();
     assert_eq!(
@@ -268,7 +278,7 @@ async fn all_kinds_of_input_are_provided_in_one_round() {
 async fn an_elicitation_without_a_mode_is_a_form() {
     let mut request = form("1");
     request["params"].as_object_mut().unwrap().remove("mode");
-    let (client, _) = client_with(answering, move |seen| {
+    let (client, _) = serving_with(answering, move |seen| {
         if seen.n == 0 { wants(json!({"a": request}), None) } else { Does::Answer(text("ok")) }
     });
     client.call("t", ()).await.unwrap();
@@ -278,7 +288,7 @@ async fn an_elicitation_without_a_mode_is_a_form() {
 #[tokio::test]
 async fn declining_and_cancelling_are_answers_without_content() {
     for (answer, action) in [(ElicitResult::decline(), "decline"), (ElicitResult::cancel(), "cancel")] {
-        let (client, log) = client_with(
+        let (client, log) = serving_with(
             |builder| builder.on_elicit(move |_| std::future::ready(answer.clone())),
             |seen| if seen.n == 0 { wants(json!({"a": form("1")}), None) } else { Does::Answer(text("ok")) },
         );
@@ -292,8 +302,10 @@ async fn declining_and_cancelling_are_answers_without_content() {
 async fn content_that_does_not_match_the_form_is_not_sent() {
     for bad in [json!({"name": "x"}), json!({"name": 5}), json!({})] {
         let answer = ElicitResult::accept(bad.as_object().unwrap().clone());
-        let (client, log) =
-            client_with(|builder| builder.on_elicit(move |_| std::future::ready(answer.clone())), |_| wants(json!({"who": form("1")}), None));
+        let (client, log) = serving_with(
+            |builder| builder.on_elicit(move |_| std::future::ready(answer.clone())),
+            |_| wants(json!({"who": form("1")}), None),
+        );
         let error = client.call("t", ()).await.unwrap_err();
         assert!(matches!(&error, ClientError::Input { key, .. } if key == "who"), "{error}");
         assert_eq!(log.len(), 1);
@@ -306,8 +318,15 @@ async fn addresses_that_are_not_plain_web_addresses_never_reach_the_user() {
     let setup = |builder: ClientBuilder| {
         builder.on_elicit_url(async |_| -> ElicitResult { unreachable!("the handler was shown the address") })
     };
-    for bad in ["javascript:alert(1)", "file:///etc/passwd", "data:text/html,x", "https://user:pw@example.com/", "vbscript:x", ""] {
-        let (client, _) = client_with(setup, move |_| wants(json!({"u": url(bad)}), None));
+    for bad in [
+        "javascript:alert(1)",
+        "file:///etc/passwd",
+        "data:text/html,x",
+        "https://user:pw@example.com/",
+        "vbscript:x",
+        "",
+    ] {
+        let (client, _) = serving_with(setup, move |_| wants(json!({"u": url(bad)}), None));
         assert!(matches!(client.call("t", ()).await, Err(ClientError::Input { .. })), "{bad}");
     }
 }
@@ -317,8 +336,10 @@ async fn addresses_that_are_not_plain_web_addresses_never_reach_the_user() {
 #[allow(deprecated)]
 async fn only_file_uris_leave_as_roots() {
     for bad in ["https://example.com/", "file:///a/../b"] {
-        let (client, log) =
-            client_with(|builder| builder.roots([Root::new(bad)]), |_| wants(json!({"r": {"method": "roots/list"}}), None));
+        let (client, log) = serving_with(
+            |builder| builder.roots([Root::new(bad)]),
+            |_| wants(json!({"r": {"method": "roots/list"}}), None),
+        );
         assert!(matches!(client.call("t", ()).await, Err(ClientError::Input { .. })), "{bad}");
         assert_eq!(log.len(), 1);
     }
@@ -326,8 +347,10 @@ async fn only_file_uris_leave_as_roots() {
 
 #[tokio::test]
 async fn a_handler_that_fails_ends_the_call_here() {
-    let (client, log) =
-        client_with(|builder| builder.on_elicit(async |_| Err("no terminal")), |_| wants(json!({"a": form("1")}), None));
+    let (client, log) = serving_with(
+        |builder| builder.on_elicit(async |_| Err("no terminal")),
+        |_| wants(json!({"a": form("1")}), None),
+    );
     let error = client.call("t", ()).await.unwrap_err();
     assert!(matches!(&error, ClientError::Input { .. }) && error.to_string().contains("no terminal"));
     assert_eq!(log.len(), 1);
@@ -343,7 +366,7 @@ async fn malformed_requests_for_input_are_invalid_responses() {
         json!({"resultType": "input_required", "inputRequests": {"a": {"method": "elicitation/create"}}}),
         json!({"resultType": "input_required", "inputRequests": many}),
     ] {
-        let (client, log) = client_with(answering, move |_| Does::Answer(bad.clone()));
+        let (client, log) = serving_with(answering, move |_| Does::Answer(bad.clone()));
         assert!(matches!(client.call("t", ()).await, Err(ClientError::Protocol { .. })));
         assert_eq!(log.len(), 1);
     }
@@ -352,7 +375,7 @@ async fn malformed_requests_for_input_are_invalid_responses() {
 #[tokio::test]
 async fn rounds_can_be_answered_by_hand() {
     let form_only = ClientCapabilities::new().with_elicitation(ElicitationCapability::new());
-    let (client, log) = client_with(
+    let (client, log) = serving_with(
         |builder| builder.capabilities(form_only),
         |seen| match seen.n {
             0 => wants(json!({"who": form("name?")}), Some("s")),
@@ -368,19 +391,24 @@ async fn rounds_can_be_answered_by_hand() {
     responses.insert("who", &named("Ann")).unwrap();
     let Step::InputRequired(second) = first.answer(responses).once().await.unwrap() else { panic!("not asked again") };
     assert!(second.requests().is_empty());
-    let Step::Done(five) = second.answer(InputResponses::new()).once().await.unwrap() else { panic!("asked once more") };
+    let Step::Done(five) = second.answer(InputResponses::new()).once().await.unwrap() else {
+        panic!("asked once more")
+    };
     assert_eq!(five, 5);
     let seen = log.all();
-    assert_eq!(seen[1].own_params(), json!({
-        "name": "t", "arguments": {"k": 1}, "requestState": "s",
-        "inputResponses": {"who": {"action": "accept", "content": {"name": "Ann"}}},
-    }));
+    assert_eq!(
+        seen[1].own_params(),
+        json!({
+            "name": "t", "arguments": {"k": 1}, "requestState": "s",
+            "inputResponses": {"who": {"action": "accept", "content": {"name": "Ann"}}},
+        })
+    );
     assert_eq!(seen[2].own_params(), json!({"name": "t", "arguments": {"k": 1}, "requestState": "t"}));
 }
 
 #[tokio::test]
 async fn by_hand_too_only_what_was_declared_may_be_asked() {
-    let (client, _) = client(|_| wants(json!({"who": form("name?")}), Some("s")));
+    let (client, _) = serving(|_| wants(json!({"who": form("name?")}), Some("s")));
     assert!(matches!(client.call("t", ()).once().await, Err(ClientError::Unsupported { .. })));
 }
 
@@ -397,7 +425,9 @@ fn tower_service_fn(
 + Sync {
     #[derive(Clone)]
     struct ServiceFn<F>(F);
-    impl<F: Fn(carryall_proto::Call) -> carryall_proto::Reply> tower_service::Service<carryall_proto::Call> for ServiceFn<F> {
+    impl<F: Fn(carryall_proto::Call) -> carryall_proto::Reply> tower_service::Service<carryall_proto::Call>
+        for ServiceFn<F>
+    {
         type Response = carryall_proto::Reply;
         type Error = std::convert::Infallible;
         type Future = std::future::Ready<Result<Self::Response, Self::Error>>;

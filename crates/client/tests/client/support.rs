@@ -93,6 +93,16 @@ pub(crate) struct Server {
 }
 
 impl Server {
+    pub(crate) fn new(behaviour: impl Fn(&Seen) -> Does + Send + Sync + 'static) -> Self {
+        Self { behaviour: Arc::new(behaviour), log: Log::default() }
+    }
+
+    pub(crate) fn logged(behaviour: impl Fn(&Seen) -> Does + Send + Sync + 'static) -> (Self, Log) {
+        let server = Self::new(behaviour);
+        let log = server.log.clone();
+        (server, log)
+    }
+
     pub(crate) fn silent() -> Self {
         Self { behaviour: Arc::new(|_| Does::Hang), log: Log::default() }
     }
@@ -124,16 +134,15 @@ impl Log {
 }
 
 /// A client of a server that behaves like this.
-pub(crate) fn client(behaviour: impl Fn(&Seen) -> Does + Send + Sync + 'static) -> (Client, Log) {
-    client_with(|builder| builder, behaviour)
+pub(crate) fn serving(behaviour: impl Fn(&Seen) -> Does + Send + Sync + 'static) -> (Client, Log) {
+    serving_with(|builder| builder, behaviour)
 }
 
-pub(crate) fn client_with(
+pub(crate) fn serving_with(
     setup: impl FnOnce(ClientBuilder) -> ClientBuilder,
     behaviour: impl Fn(&Seen) -> Does + Send + Sync + 'static,
 ) -> (Client, Log) {
-    let server = Server { behaviour: Arc::new(behaviour), log: Log::default() };
-    let log = server.log.clone();
+    let (server, log) = Server::logged(behaviour);
     (setup(Client::builder().name("test").version("0").service(server)).build().unwrap(), log)
 }
 
@@ -154,7 +163,7 @@ impl tower_service::Service<Call> for Server {
                 id: call.id.clone(),
                 method: call.method.as_str().to_owned(),
                 params: call.params.raw().decode().unwrap(),
-                headers: call.headers.map(|headers| *headers),
+                headers: call.headers.as_deref().cloned(),
             };
             all.push(seen.clone());
             seen
@@ -213,14 +222,17 @@ fn say(id: RequestId, parts: Vec<Says>, unanswered: Unanswered) -> carryall_prot
             }
         }
     });
-    // Ends after its parts; dropped before, it counts as cancelled.
+    // Dropped before its response, or before it has ended without one, it counts as cancelled.
     let mut unanswered = Some(unanswered);
-    Box::pin(parts.boxed().chain(stream::poll_fn(move |_| {
-        if let Some(unanswered) = unanswered.take() {
+    let ended = parts.map(Some).chain(stream::once(async { None }));
+    Box::pin(ended.filter_map(move |item| {
+        if !matches!(item, Some(Ok(Message::Notification(_))))
+            && let Some(unanswered) = unanswered.take()
+        {
             unanswered.answered();
         }
-        Poll::Ready(None)
-    })))
+        std::future::ready(item)
+    }))
 }
 
 /// Counts itself as cancelled when it is dropped before it was answered.

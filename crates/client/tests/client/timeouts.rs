@@ -1,6 +1,6 @@
 //! Time limits, cancellation, progress and log messages.
 
-use crate::support::{Does, Says, client, client_with, text};
+use crate::support::{Does, Says, serving, serving_with, text};
 use carryall_client::{CallEvent, ClientError, LogMessage, ProgressUpdate};
 use carryall_proto::{CallError, key};
 use carryall_types::{JsonValue, LoggingLevel};
@@ -14,7 +14,10 @@ use tokio::time::Instant;
 const SECOND: Duration = Duration::from_secs(1);
 
 fn progress(token: &JsonValue, progress: f64) -> Says {
-    Says::Note("notifications/progress", json!({"progressToken": token, "progress": progress, "total": 10, "message": "m"}))
+    Says::Note(
+        "notifications/progress",
+        json!({"progressToken": token, "progress": progress, "total": 10, "message": "m"}),
+    )
 }
 
 fn log_message(level: &str) -> Says {
@@ -24,7 +27,7 @@ fn log_message(level: &str) -> Says {
 // spec: cancellation-01, cancellation-06, cancellation-07
 #[tokio::test(start_paused = true)]
 async fn a_request_without_an_answer_is_cancelled_after_a_minute() {
-    let (client, log) = client(|_| Does::Hang);
+    let (client, log) = serving(|_| Does::Hang);
     let started = Instant::now();
     let error = client.call("t", ()).await.unwrap_err();
     assert!(error.is_timeout(), "{error}");
@@ -35,7 +38,7 @@ async fn a_request_without_an_answer_is_cancelled_after_a_minute() {
 // spec: cancellation-08
 #[tokio::test(start_paused = true)]
 async fn limits_can_be_set_for_one_request() {
-    let (client, log) = client(|_| Does::Say(vec![Says::Wait(90 * SECOND), Says::Result(text("5"))]));
+    let (client, log) = serving(|_| Does::Say(vec![Says::Wait(90 * SECOND), Says::Result(text("5"))]));
     let started = Instant::now();
     assert!(client.call("t", ()).timeout(5 * SECOND).await.unwrap_err().is_timeout());
     assert_eq!(started.elapsed(), 5 * SECOND);
@@ -52,7 +55,7 @@ async fn progress_may_buy_time_up_to_the_maximum() {
         let steps = (1..=1000).flat_map(|n| [progress(&token, f64::from(n)), Says::Wait(8 * SECOND)]);
         Does::Say(steps.collect())
     };
-    let (client, log) = client_with(|builder| builder.timeout(10 * SECOND), behaviour);
+    let (client, log) = serving_with(|builder| builder.timeout(10 * SECOND), behaviour);
     let started = Instant::now();
     assert!(client.call("t", ()).reset_on_progress().await.unwrap_err().is_timeout());
     assert_eq!(started.elapsed(), 600 * SECOND);
@@ -68,22 +71,25 @@ async fn progress_may_buy_time_up_to_the_maximum() {
 // spec: cancellation-10
 #[tokio::test(start_paused = true)]
 async fn a_server_that_never_stops_talking_is_cut_off() {
-    let endless = || futures_util::stream::unfold((), |()| async {
-        let note = carryall_proto::Notification::new("notifications/x", carryall_types::RawJson::EMPTY_OBJECT);
-        // Time passes, but there is always something to read.
-        tokio::time::advance(Duration::from_millis(100)).await;
-        Some((Ok(carryall_proto::Message::Notification(note)), ()))
-    });
-    let (client, _) = client_with(|builder| builder.timeout(SECOND), move |_| {
-        Does::Reply(carryall_proto::Reply::Stream(Box::pin(endless())))
-    });
+    let endless = || {
+        futures_util::stream::unfold((), |()| async {
+            let note = carryall_proto::Notification::new("notifications/x", carryall_types::RawJson::EMPTY_OBJECT);
+            // Time passes, but there is always something to read.
+            tokio::time::advance(Duration::from_millis(100)).await;
+            Some((Ok(carryall_proto::Message::Notification(note)), ()))
+        })
+    };
+    let (client, _) = serving_with(
+        |builder| builder.timeout(SECOND),
+        move |_| Does::Reply(carryall_proto::Reply::Stream(Box::pin(endless()))),
+    );
     assert!(client.call("t", ()).await.unwrap_err().is_timeout());
 }
 
 // spec: cancellation-01
 #[tokio::test(start_paused = true)]
 async fn dropping_the_future_cancels() {
-    let (client, log) = client(|_| Does::Say(vec![Says::Wait(SECOND), Says::Result(text("5"))]));
+    let (client, log) = serving(|_| Does::Say(vec![Says::Wait(SECOND), Says::Result(text("5"))]));
     let call = tokio::spawn(async move { client.call("t", ()).await });
     tokio::time::sleep(Duration::from_millis(10)).await;
     assert_eq!((log.len(), log.cancelled()), (1, 0));
@@ -95,7 +101,7 @@ async fn dropping_the_future_cancels() {
 // spec: progress-02, progress-03
 #[tokio::test]
 async fn progress_is_asked_for_under_tokens_of_its_own() {
-    let (client, log) = client(|_| Does::Answer(text("x")));
+    let (client, log) = serving(|_| Does::Answer(text("x")));
     let calls = (0..20).map(|_| client.call("t", ()).on_progress(|_| {}));
     futures_util::future::join_all(calls.map(IntoFuture::into_future)).await;
     let mut tokens: Vec<i64> = log.all().iter().map(|seen| seen.meta(key::PROGRESS_TOKEN).as_i64().unwrap()).collect();
@@ -107,7 +113,7 @@ async fn progress_is_asked_for_under_tokens_of_its_own() {
 // spec: progress-09
 #[tokio::test(start_paused = true)]
 async fn only_progress_of_the_request_itself_is_reported() {
-    let (client, _) = client(|seen| {
+    let (client, _) = serving(|seen| {
         let token = seen.meta(key::PROGRESS_TOKEN).clone();
         let pause = Says::Wait(Duration::from_millis(100));
         Does::Say(vec![
@@ -133,7 +139,7 @@ async fn only_progress_of_the_request_itself_is_reported() {
 #[tokio::test(start_paused = true)]
 #[allow(deprecated)]
 async fn a_flood_of_notifications_is_thinned_out() {
-    let (client, _) = client(|seen| {
+    let (client, _) = serving(|seen| {
         let token = seen.meta(key::PROGRESS_TOKEN).clone();
         let flood = (0..5000).flat_map(|n| [progress(&token, f64::from(n)), log_message("error")]);
         Does::Say(flood.chain([Says::Result(text("5"))]).collect())
@@ -150,17 +156,20 @@ async fn a_flood_of_notifications_is_thinned_out() {
     assert!((1..=2).contains(&progress) && (1..=200).contains(&logs), "{progress} {logs}");
 }
 
-// spec: logging-03, logging-04
 #[tokio::test]
 #[allow(deprecated)]
 async fn log_messages_come_only_where_a_level_was_asked_for() {
-    let (client, log) = client(|_| {
+    let (client, log) = serving(|_| {
         Does::Say(vec![log_message("info"), log_message("warning"), log_message("nonsense"), Says::Result(text("5"))])
     });
     let messages = Arc::new(Mutex::new(Vec::new()));
     let kept = messages.clone();
     client.call("t", ()).await.unwrap();
-    client.call("t", ()).on_log(LoggingLevel::Warning, move |message| kept.lock().unwrap().push(message)).await.unwrap();
+    client
+        .call("t", ())
+        .on_log(LoggingLevel::Warning, move |message| kept.lock().unwrap().push(message))
+        .await
+        .unwrap();
     let message = LogMessage {
         level: LoggingLevel::Warning,
         logger: Some("db".into()),
@@ -174,7 +183,7 @@ async fn log_messages_come_only_where_a_level_was_asked_for() {
 
 #[tokio::test(start_paused = true)]
 async fn a_stream_tells_of_progress_and_then_of_the_result() {
-    let (client, log) = client(|seen| {
+    let (client, log) = serving(|seen| {
         let token = seen.meta(key::PROGRESS_TOKEN).clone();
         Does::Say(vec![progress(&token, 1.0), Says::Wait(SECOND), progress(&token, 2.0), Says::Result(text("5"))])
     });
@@ -189,16 +198,16 @@ async fn a_stream_tells_of_progress_and_then_of_the_result() {
     assert_eq!(log.cancelled(), 1);
 }
 
-// spec: cancellation-16, http-receive-09
+// spec: http-receive-09
 #[tokio::test]
 async fn a_stream_that_breaks_or_ends_early_is_an_error_of_the_way() {
     for parts in [vec![Says::Break], vec![]] {
-        let (client, log) = client(move |_| Does::Say(parts.clone()));
+        let (client, log) = serving(move |_| Does::Say(parts.clone()));
         let error = client.call("t", ()).await.unwrap_err();
         assert!(matches!(error, ClientError::Call(CallError::Broken(_))), "{error}");
         assert_eq!(log.len(), 1);
     }
-    let (client, log) = client_with(
+    let (client, log) = serving_with(
         |builder| builder.max_retries(1),
         |seen| if seen.n == 0 { Does::Say(vec![Says::Break]) } else { crate::support::done(json!({"messages": []})) },
     );
@@ -209,14 +218,14 @@ async fn a_stream_that_breaks_or_ends_early_is_an_error_of_the_way() {
 #[tokio::test]
 async fn an_error_may_come_at_the_end_of_a_stream() {
     let error = carryall_types::ErrorObject::new(-32603, "boom");
-    let (client, _) = client(move |_| Does::Say(vec![log_message("info"), Says::Error(error.clone())]));
+    let (client, _) = serving(move |_| Does::Say(vec![log_message("info"), Says::Error(error.clone())]));
     assert_eq!(client.call("t", ()).await.unwrap_err().code(), Some(-32603));
 }
 
-// spec: base-jsonrpc-27, base-jsonrpc-28, cancellation-19
+// spec: base-jsonrpc-27, cancellation-19
 #[tokio::test]
 async fn unknown_and_malformed_notifications_are_passed_over() {
-    let (client, log) = client(|_| {
+    let (client, log) = serving(|_| {
         Does::Say(vec![
             Says::Note("notifications/unknown", json!({})),
             Says::Note("notifications/cancelled", json!({"requestId": 1})),

@@ -1,6 +1,6 @@
 //! What tool definitions demand of calls and results.
 
-use crate::support::{Does, Log, Seen, client, client_with, done, refuse, text};
+use crate::support::{Does, Log, Seen, done, refuse, serving, serving_with, text};
 use carryall_client::{Client, ClientError};
 use carryall_proto::CallError;
 use carryall_types::JsonValue;
@@ -22,14 +22,14 @@ fn region() -> JsonValue {
 
 /// A client over a transport with headers.
 fn mirroring(behaviour: impl Fn(&Seen) -> Does + Send + Sync + 'static) -> (Client, Log) {
-    client_with(|builder| builder.mirror_headers(true), behaviour)
+    serving_with(|builder| builder.mirror_headers(true), behaviour)
 }
 
 fn sql(seen: &Seen) -> Does {
     if seen.method == "tools/list" { list(json!([region()])) } else { Does::Answer(text("ok")) }
 }
 
-// spec: http-headers-12, http-headers-21, http-headers-25, http-headers-26, http-headers-31, http-headers-37, tools-27
+// spec: http-headers-12, http-headers-21, http-headers-25, http-headers-26, http-headers-31, http-headers-37
 #[tokio::test]
 async fn designated_arguments_are_mirrored() {
     let (client, log) = mirroring(sql);
@@ -61,7 +61,8 @@ async fn an_argument_that_no_header_can_carry_is_not_sent() {
 async fn without_headers_annotations_are_ignored() {
     let mut bad = region();
     bad["inputSchema"]["properties"]["query"]["x-mcp-header"] = "".into();
-    let (client, log) = client(move |seen| if seen.method == "tools/list" { list(json!([bad])) } else { Does::Answer(text("ok")) });
+    let (client, log) =
+        serving(move |seen| if seen.method == "tools/list" { list(json!([bad])) } else { Does::Answer(text("ok")) });
     assert_eq!(client.list_tools().await.unwrap().len(), 1);
     client.call("sql", json!({"region": "x"})).await.unwrap();
     assert!(log.all()[1].headers.is_none());
@@ -134,7 +135,7 @@ async fn a_mismatch_that_stays_is_reported_after_one_more_try() {
     let (client, log) = mirroring(|seen| if seen.method == "tools/list" { list(json!([])) } else { refuse(-32020) });
     assert_eq!(client.call("sql", ()).await.unwrap_err().code(), Some(-32020));
     assert_eq!(log.methods(), ["tools/call", "tools/list", "tools/call"]);
-    let (client, log) = crate::support::client(|_| refuse(-32020));
+    let (client, log) = serving(|_| refuse(-32020));
     assert_eq!(client.call("sql", ()).await.unwrap_err().code(), Some(-32020));
     assert_eq!(log.len(), 1, "there are no headers to get right");
 }
@@ -158,7 +159,7 @@ async fn structured_content_is_held_against_the_output_schema() {
         (json!({"content": [], "isError": true}), true),
     ];
     for (output, valid) in cases {
-        let (client, _) = client({
+        let (client, _) = serving({
             let output = output.clone();
             move |seen| weather(seen, output.clone())
         });
@@ -166,11 +167,13 @@ async fn structured_content_is_held_against_the_output_schema() {
         client.list_tools().await.unwrap();
         match client.call("w", ()).await {
             Ok(_) => assert!(valid, "{output}"),
-            Err(error) => assert!(!valid && matches!(&error, ClientError::Schema { tool, .. } if tool == "w"), "{error}"),
+            Err(error) => {
+                assert!(!valid && matches!(&error, ClientError::Schema { tool, .. } if tool == "w"), "{error}")
+            }
         }
         let unchecked = output.clone();
         let (client, _) =
-            client_with(|builder| builder.validate_output(false), move |seen| weather(seen, unchecked.clone()));
+            serving_with(|builder| builder.validate_output(false), move |seen| weather(seen, unchecked.clone()));
         client.list_tools().await.unwrap();
         client.call("w", ()).await.unwrap();
     }
@@ -184,7 +187,7 @@ async fn output_schemas_that_cannot_be_used_are_clear_errors() {
         (json!({"$ref": "http://127.0.0.1:1/schema.json"}), "cannot be used"),
         (json!({"type": 12}), "cannot be used"),
     ] {
-        let (client, _) = client(move |seen| match seen.method.as_str() {
+        let (client, _) = serving(move |seen| match seen.method.as_str() {
             "tools/list" => list(json!([{"name": "w", "inputSchema": {"type": "object"}, "outputSchema": schema}])),
             _ => done(json!({"content": [], "structuredContent": {}})),
         });
@@ -203,7 +206,7 @@ async fn schemas_keep_every_keyword() {
         "if": {"properties": {"a": {"const": 1}}}, "then": {"required": ["b"]}, "else": false, "additionalProperties": false
     });
     let sent = schema.clone();
-    let (client, _) = client(move |_| list(json!([{"name": "t", "inputSchema": sent}])));
+    let (client, _) = serving(move |_| list(json!([{"name": "t", "inputSchema": sent}])));
     let tools = client.list_tools().await.unwrap();
     assert_eq!(JsonValue::Object(tools[0].input_schema.clone()), schema);
 }
@@ -219,7 +222,7 @@ async fn only_a_caller_who_trusts_the_annotations_has_a_call_repeated() {
         _ => Does::Fail(CallError::broken("cut")),
     };
     for (tool, trusts, sent) in [("put", false, 1), ("put", true, 3), ("add", true, 1)] {
-        let (client, log) = client(behaviour);
+        let (client, log) = serving(behaviour);
         client.list_tools().await.unwrap();
         let call = client.call(tool, ());
         let call = if trusts { call.retry_idempotent() } else { call };

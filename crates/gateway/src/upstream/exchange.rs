@@ -2,7 +2,7 @@
 
 use super::{Slot, Tried, Upstream};
 use crate::fault::Fault;
-use crate::hop::{Hop, copy, is_repeatable};
+use crate::hop::{Hop, is_repeatable};
 use crate::relay::{Begun, begin};
 use carryall_proto::{Call, CallError, Reply, SharedService};
 use carryall_types::Method;
@@ -23,7 +23,7 @@ impl Upstream {
             tried.dead |= !slot.is_alive();
             tried.slots.push(Arc::clone(&slot));
             // The copy is for a further attempt; where there is no other replica there is none.
-            let attempt = if self.slots().len() > tried.slots.len() { call.as_ref().map(copy) } else { call.take() };
+            let attempt = if self.slots().len() > tried.slots.len() { call.clone() } else { call.take() };
             let Some(attempt) = attempt else { break };
             match self.attempt(attempt, &slot, &service).await {
                 Ok(reply) => return Ok(reply),

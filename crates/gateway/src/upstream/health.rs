@@ -13,6 +13,8 @@ pub(super) struct Health {
     failures: u32,
     /// Not to be tried before.
     due: Option<Instant>,
+    /// One request is trying it nevertheless.
+    lent: bool,
 }
 
 impl Health {
@@ -32,13 +34,17 @@ impl Health {
             Some(due) if now < due => false,
             Some(_) => {
                 self.put_off(now);
+                self.lent = true;
                 true
             }
         }
     }
 
-    /// Returns whether it was alive before.
+    /// Returns whether it was alive before. A hundred calls that fail together are one failure.
     pub(super) fn failed(&mut self, now: Instant) -> bool {
+        if !std::mem::take(&mut self.lent) && self.due.is_some_and(|due| now < due) {
+            return false;
+        }
         let was_alive = self.is_alive();
         self.failures = self.failures.saturating_add(1);
         self.put_off(now);
@@ -91,13 +97,17 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_replica_that_stays_dead_is_tried_ever_less_often() {
         let mut health = Health::default();
-        let now = Instant::now();
+        let mut now = Instant::now();
         let mut delays = Vec::new();
         for _ in 0..12 {
-            health.failed(now);
-            delays.push(health.due().unwrap() - now);
+            for _ in 0..100 {
+                health.failed(now);
+            }
+            let due = health.due().unwrap();
+            delays.push(due - now);
+            now = due;
         }
-        assert!(delays[0] <= Duration::from_millis(250));
+        assert!(delays[0] <= Duration::from_millis(250) && delays[1] <= Duration::from_millis(500));
         assert!(delays[11] >= Duration::from_secs(5) && delays[11] <= Duration::from_secs(10));
     }
 }

@@ -7,6 +7,7 @@ mod probe;
 mod slot;
 
 pub use name::{InvalidName, SEPARATOR};
+pub(crate) use name::{prefixed, split};
 pub use probe::Probe;
 pub use slot::{Replica, ReplicaStatus};
 

@@ -66,7 +66,8 @@ mod tests {
         #[test]
         fn every_prefixed_name_has_one_reading(upstream in "[a-z0-9-]{1,6}(_[a-z0-9]{1,3})?", tool in "[a-z_.-]{0,12}") {
             prop_assume!(check(&upstream).is_ok());
-            prop_assert_eq!(split(&prefixed(&upstream, &tool)), Some((&*upstream, &*tool)));
+            let name = prefixed(&upstream, &tool);
+            prop_assert_eq!(split(&name), Some((&*upstream, &*tool)));
         }
     }
 }

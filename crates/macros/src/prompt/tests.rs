@@ -17,7 +17,7 @@ fn parameters_are_declared_and_parsed() {
         ) -> String { code }
     };
     let (tokens, _) = items(expand(quote!(title = "Review", scope = "code"), function));
-    assert!(contains(&tokens, &quote!(impl ::carryall::server::IntoPrompt for review)));
+    assert!(contains(&tokens, &quote!(fn review() -> ::carryall::server::Prompt)));
     let declared = quote! {
         .argument("code", "The code", true).argument("level", "", false).argument("lang", "", false).argument("twice", "", false)
         .argument("lines", "", false).description("Reviews code.").title("Review").requires_scope("code")

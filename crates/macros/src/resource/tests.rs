@@ -12,7 +12,7 @@ fn a_literal_uri_is_a_resource() {
             fn app(State(config): State<Config>) -> String { config.to_string() }
         },
     ));
-    assert!(contains(&tokens, &quote!(impl ::carryall::server::IntoResource for app)));
+    assert!(contains(&tokens, &quote!(fn app() -> ::carryall::server::Resource)));
     assert!(contains(&tokens, &r#"::carryall::server::Resource::new("config://app", "config","#), "{tokens}");
     assert!(
         contains(&tokens, &quote!(.description("The configuration.").mime("application/json").ttl(HOUR).public())),

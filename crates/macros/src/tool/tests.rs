@@ -6,7 +6,7 @@ use syn::{Item, Visibility};
 mod refused;
 
 #[test]
-fn a_function_becomes_a_unit_struct_with_its_name_and_visibility() {
+fn a_function_becomes_one_that_makes_a_tool_and_keeps_its_name_and_visibility() {
     let function = quote! {
         /// Adds.
         #[cfg(feature = "math")]
@@ -14,8 +14,8 @@ fn a_function_becomes_a_unit_struct_with_its_name_and_visibility() {
         pub(crate) async fn add(a: i64, mut b: i64) -> i64 { b += a; b }
     };
     let (tokens, items) = items(expand(quote!(), function));
-    let Item::Struct(item) = &items[0] else { panic!("{tokens}") };
-    assert_eq!(item.ident, "add");
+    let Item::Fn(item) = &items[0] else { panic!("{tokens}") };
+    assert_eq!(item.sig.ident, "add");
     assert!(matches!(item.vis, Visibility::Restricted(_)));
     assert!(contains(&quote!(#item), &quote!(#[doc = r" Adds."])));
     assert_eq!(items.len(), 3);
@@ -30,7 +30,7 @@ fn a_function_becomes_a_unit_struct_with_its_name_and_visibility() {
         }
     );
     assert!(contains(&tokens, &call), "{tokens}");
-    assert!(contains(&tokens, &quote!(impl ::carryall::server::IntoTool for add)));
+    assert!(contains(&tokens, &quote!(fn add() -> ::carryall::server::Tool)));
     assert!(contains(&tokens, &quote!(add::call(__arguments.a, __arguments.b).await)));
     assert!(contains(&tokens, &quote!("add", |__ctx: ::carryall::server::Ctx, __arguments: __Arguments| async move)));
     assert!(contains(&tokens, &quote!(.description("Adds."))));

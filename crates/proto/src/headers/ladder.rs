@@ -27,10 +27,26 @@ pub struct Mirrored<'a> {
 /// When one of them occurs twice or is malformed. Two equal values are an error too: what sits behind may pick either
 /// and nothing is gained by guessing that all would pick the same.
 pub fn standard(headers: &HeaderMap) -> Result<Mirrored<'_>, HeaderMismatch> {
+    // One pass over the few headers that a request has is cheaper than three look-ups.
+    let (mut version, mut method, mut name) = (None, None, None);
+    for (header, value) in headers {
+        let (slot, shown) = if *header == MCP_PROTOCOL_VERSION {
+            (&mut version, VERSION)
+        } else if *header == MCP_METHOD {
+            (&mut method, METHOD)
+        } else if *header == MCP_NAME {
+            (&mut name, NAME)
+        } else {
+            continue;
+        };
+        if slot.replace(value).is_some() {
+            return Err(HeaderMismatch::repeated(shown));
+        }
+    }
     Ok(Mirrored {
-        version: single(headers, &MCP_PROTOCOL_VERSION, VERSION)?.map(|raw| plain(raw, VERSION)).transpose()?,
-        method: single(headers, &MCP_METHOD, METHOD)?.map(|raw| plain(raw, METHOD)).transpose()?,
-        name: single(headers, &MCP_NAME, NAME)?
+        version: version.map(|raw| plain(raw, VERSION)).transpose()?,
+        method: method.map(|raw| plain(raw, METHOD)).transpose()?,
+        name: name
             .map(|raw| decode_value(raw.as_bytes()).map_err(|why| HeaderMismatch::malformed(NAME, why)))
             .transpose()?,
     })

@@ -48,8 +48,8 @@ pub struct Channel {
 
 struct Shared {
     state: Mutex<State>,
-    /// Room for output again.
-    room: Notify,
+    /// Room for output again, or no channel any more.
+    room: Arc<Notify>,
 }
 
 struct State {
@@ -61,6 +61,7 @@ struct State {
     reader: Option<Waker>,
     lost: Option<CallError>,
     tokens: u64,
+    room: Arc<Notify>,
 }
 
 impl fmt::Debug for Channel {
@@ -76,6 +77,7 @@ impl Channel {
         R: AsyncRead + Send + 'static,
         W: AsyncWrite + Send + 'static,
     {
+        let room = Arc::new(Notify::new());
         let state = State {
             pending: Pending::new(options.max_waiting),
             writer: Some(Box::pin(writer)),
@@ -83,8 +85,9 @@ impl Channel {
             reader: None,
             lost: None,
             tokens: 0,
+            room: Arc::clone(&room),
         };
-        let shared = Arc::new(Shared { state: Mutex::new(state), room: Notify::new() });
+        let shared = Arc::new(Shared { state: Mutex::new(state), room });
         tokio::spawn(read(Arc::clone(&shared), reader, options.max_message));
         Self { shared }
     }
@@ -123,25 +126,36 @@ impl Channel {
     /// Gives up the channel because of `error`, which every waiting call gets.
     pub fn fail(&self, error: CallError) {
         self.shared.lock().lose(error);
-        self.shared.room.notify_waiters();
+    }
+
+    /// Waits until the channel is lost.
+    pub async fn until_lost(&self) -> CallError {
+        self.shared.until(|state| state.lost.clone()).await
     }
 
     async fn room(&self) {
-        loop {
-            let room = self.shared.room.notified();
-            let mut room = pin!(room);
-            room.as_mut().enable();
-            if self.shared.lock().out.len() < HIGH_WATER {
-                return;
-            }
-            room.await;
-        }
+        self.shared.until(|state| (state.out.len() < HIGH_WATER).then_some(())).await;
     }
 }
 
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn until<T>(&self, so: impl Fn(&State) -> Option<T>) -> T {
+        loop {
+            if let Some(value) = so(&self.lock()) {
+                return value;
+            }
+            let mut changed = pin!(self.room.notified());
+            // From here on no change is missed, so it is time to look again before waiting.
+            changed.as_mut().enable();
+            if let Some(value) = so(&self.lock()) {
+                return value;
+            }
+            changed.await;
+        }
     }
 }
 
@@ -194,6 +208,15 @@ impl State {
 
     /// Ready when there is nothing left to write.
     fn pump(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let was_full = self.out.len() >= HIGH_WATER;
+        let pumped = self.pump_all(cx);
+        if was_full && self.out.len() < HIGH_WATER {
+            self.room.notify_waiters();
+        }
+        pumped
+    }
+
+    fn pump_all(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let Some(writer) = &mut self.writer else { return Poll::Ready(()) };
         while !self.out.is_empty() {
             match writer.as_mut().poll_write(cx, &self.out) {
@@ -231,6 +254,7 @@ impl State {
         if let Some(reader) = self.reader.take() {
             reader.wake();
         }
+        self.room.notify_waiters();
     }
 
     fn line(&mut self, line: &Bytes) {
@@ -287,11 +311,7 @@ async fn read<R: AsyncRead>(shared: Arc<Shared>, reader: R, max_message: usize) 
             if !state.reader.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
                 state.reader = Some(cx.waker().clone());
             }
-            let was_full = state.out.len() >= HIGH_WATER;
             let _ = state.pump(cx);
-            if was_full && state.out.len() < HIGH_WATER {
-                shared.room.notify_waiters();
-            }
         }
         loop {
             let buffer = decoder.buffer();
@@ -315,7 +335,6 @@ async fn read<R: AsyncRead>(shared: Arc<Shared>, reader: R, max_message: usize) 
     })
     .await;
     shared.lock().lose(lost);
-    shared.room.notify_waiters();
 }
 
 impl Drop for Waiting {

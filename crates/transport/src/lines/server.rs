@@ -242,7 +242,7 @@ impl Lines {
     fn line(&mut self, line: Bytes, cx: &mut Context<'_>) {
         let stranger = !self.heard && self.options.hang_up_on_strangers && line.trim_ascii_start().first() != Some(&b'{');
         match accept_frame(line) {
-            Ok(Inbound::Call(call)) => self.call(*call, cx),
+            Ok(Inbound::Call(call)) => self.call(call, cx),
             Ok(Inbound::Notification(notification)) => self.notification(&notification),
             Err(rejection) => self.write(&rejection.encode()),
         }

@@ -33,7 +33,7 @@ pub struct SocketServer {
 
 #[derive(Debug)]
 enum Listener {
-    Unix(UnixListener, SocketFile),
+    Unix { listener: UnixListener, _file: SocketFile },
     Tcp(TcpListener),
 }
 
@@ -64,7 +64,7 @@ impl SocketServer {
         rustix::fs::chmod(path, Mode::RUSR | Mode::WUSR)?;
         rustix::net::listen(&socket, BACKLOG)?;
         let listener = UnixListener::from_std(std::os::unix::net::UnixListener::from(socket))?;
-        Ok(Self::new(Listener::Unix(listener, file), LineOptions::default()))
+        Ok(Self::new(Listener::Unix { listener, _file: file }, LineOptions::default()))
     }
 
     /// Listens on a TCP socket. Anybody who can connect can call: there is no authorization on this binding.
@@ -99,7 +99,7 @@ impl SocketServer {
     #[must_use]
     pub fn local_addr(&self) -> Option<SocketAddr> {
         match &self.listener {
-            Listener::Unix(..) => None,
+            Listener::Unix { .. } => None,
             Listener::Tcp(listener) => listener.local_addr().ok(),
         }
     }
@@ -161,7 +161,7 @@ type Halves = (Box<dyn AsyncRead + Send + Unpin>, Box<dyn AsyncWrite + Send + Un
 impl Listener {
     async fn accept(&self) -> io::Result<Halves> {
         match self {
-            Self::Unix(listener, _) => {
+            Self::Unix { listener, .. } => {
                 let (reader, writer) = listener.accept().await?.0.into_split();
                 Ok((Box::new(reader), Box::new(writer)))
             }

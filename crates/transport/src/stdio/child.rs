@@ -10,7 +10,6 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
-use tokio::sync::watch;
 use tokio::time::timeout;
 
 /// What a child inherits of the environment: what programs need to run at all, and none of the secrets.
@@ -146,8 +145,8 @@ pub(super) struct Spawned {
 
 /// A process and its group. Dropping it kills them; [`supervise`](Self::supervise) is kinder.
 pub(super) struct Process {
-    child: Child,
     group: Group,
+    child: Child,
     grace: Duration,
 }
 
@@ -173,10 +172,10 @@ impl Process {
     /// Waits for the process to exit, or for `stop`, after which it gets the grace time, `SIGTERM`, the grace time
     /// again, and `SIGKILL` (`basic/transports/stdio#shutdown`). Its standard input must be closed by then. Whatever it
     /// left behind in its group is ended too. It is reaped in any case.
-    pub(super) async fn supervise(mut self, mut stop: watch::Receiver<bool>) -> Option<ExitStatus> {
+    pub(super) async fn supervise(mut self, stop: impl Future<Output = ()>) -> Option<ExitStatus> {
         let by_itself = tokio::select! {
             status = self.child.wait() => Some(status),
-            _ = stop.wait_for(|stop| *stop) => None,
+            () = stop => None,
         };
         if let Some(status) = by_itself {
             return self.bury(status);

@@ -82,9 +82,16 @@ impl Connect for Processes {
             .spawn()
             .map_err(|error| CallError::unreachable(format!("cannot start {:?}: {error}", self.command.shown())))?;
         let channel = Channel::open(stdout, stdin, self.options);
-        let (stop, lost) = (self.stop.subscribe(), channel.clone());
+        let (mut stop, lost) = (self.stop.subscribe(), channel.clone());
         let supervisor = tokio::spawn(async move {
-            let status = process.supervise(stop).await;
+            // A server that closes its output is shutting down, or cannot be talked to any more.
+            let stopped = async {
+                tokio::select! {
+                    _ = stop.wait_for(|stop| *stop) => {}
+                    _ = lost.until_lost() => {}
+                }
+            };
+            let status = process.supervise(stopped).await;
             let status_shown = status.map_or("its status is unknown".to_owned(), |status| status.to_string());
             lost.fail(CallError::broken(format!("the server process has exited: {status_shown}")));
             status

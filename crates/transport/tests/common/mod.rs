@@ -1,5 +1,5 @@
 //! Small services, and a client that sends exactly the bytes it is given.
-#![allow(dead_code, reason = "each test binary uses its own part")]
+#![allow(dead_code, unreachable_pub, reason = "each test binary uses its own part")]
 
 use carryall_proto::inbound::{Inbound, accept_frame};
 use carryall_proto::{BoxFuture, Call, CallError, Message, Notification, Reply, Response};
@@ -146,7 +146,7 @@ pub fn tool_call(id: &str, name: &str) -> String {
 /// A `tools/call` on the seam.
 pub fn call(id: &str, name: &str) -> Call {
     match accept_frame(tool_call(id, name).into()) {
-        Ok(Inbound::Call(call)) => *call,
+        Ok(Inbound::Call(call)) => call,
         other => panic!("{other:?}"),
     }
 }

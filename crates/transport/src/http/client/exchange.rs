@@ -27,7 +27,7 @@ pub(super) async fn exchange(shared: Arc<Shared>, call: Call) -> Result<Reply, C
         }
         let (head, body) = response.into_parts();
         let receiving = Receiving::new(link, body, Arc::clone(&shared));
-        return answer(&shared, call.id, &head, receiving).await;
+        return answer(&shared, call.id.clone(), &head, receiving).await;
     }
 }
 

@@ -139,7 +139,7 @@ impl Reading {
                 call.principal = self.extensions.get::<Arc<Principal>>().cloned();
                 call.extensions = self.extensions;
                 let id = call.id.clone();
-                let future = self.shared.service.answer(*call);
+                let future = self.shared.service.answer(call);
                 Step::Calling(Calling { shared: self.shared, id, future, sse_after: None })
             }
             // This binding defines no notifications from clients: closing the stream cancels (`#sending-messages`).

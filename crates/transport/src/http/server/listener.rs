@@ -1,6 +1,6 @@
 //! From an accepted socket to served requests.
 
-use super::watch::{Activity, Busy, Patience, TICK, Verdict, Watchdog, Watched};
+use super::watch::{Activity, Busy, Patience, Verdict, Watchdog, Watched};
 use carryall_proto::BoxError;
 use http::{Request, Response};
 use http_body::{Body, Frame, SizeHint};
@@ -226,7 +226,8 @@ where
     C: Future<Output = hyper::Result<()>>,
 {
     let mut watchdog = Watchdog::new(connection.patience);
-    let mut tick = pin!(sleep(TICK));
+    let every = connection.patience.tick;
+    let mut tick = pin!(sleep(every));
     let mut draining = false;
     loop {
         tokio::select! {
@@ -237,7 +238,7 @@ where
                 retire(connected.as_mut());
             }
             () = tick.as_mut() => {
-                tick.as_mut().reset(tokio::time::Instant::now() + TICK);
+                tick.as_mut().reset(tokio::time::Instant::now() + every);
                 match watchdog.tick(activity) {
                     Verdict::Keep => {}
                     Verdict::Retire => retire(connected.as_mut()),

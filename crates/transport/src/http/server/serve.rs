@@ -81,8 +81,8 @@ impl HttpServer {
         self
     }
 
-    /// How long a connection may take over the head of a request, and over reading an answer. 10 s and 30 s unless set,
-    /// checked every five seconds.
+    /// How long a connection may take over the head of a request, and over reading an answer. 10 s and 30 s unless set;
+    /// up to half as long again may pass, since nobody watches all the time.
     #[must_use]
     pub fn connection_timeouts(mut self, head: Duration, stalled: Duration) -> Self {
         self.limits.head = head;

@@ -1,7 +1,7 @@
 //! What a connection is doing, so that one that hangs can be closed.
 //!
 //! A timer per read or request would cost more than the rest of a small call. Instead each connection keeps a few
-//! flags, and looks at them every [`TICK`].
+//! flags, and looks at them now and then.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -11,8 +11,10 @@ use std::time::Duration;
 use std::{io, mem};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// How often a connection is looked at.
-pub(super) const TICK: Duration = Duration::from_secs(5);
+/// The longest time between two looks.
+const TICK: Duration = Duration::from_secs(5);
+/// The shortest.
+const MIN_TICK: Duration = Duration::from_millis(5);
 
 /// The flags of one connection.
 #[derive(Debug, Default)]
@@ -50,15 +52,18 @@ impl Drop for Busy {
 /// How long a connection may stay in one state, in ticks.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Patience {
-    pub(super) head: u32,
-    pub(super) idle: u32,
-    pub(super) stalled: u32,
+    /// How often a connection is looked at.
+    pub(super) tick: Duration,
+    head: u32,
+    idle: u32,
+    stalled: u32,
 }
 
 impl Patience {
     pub(super) fn new(head: Duration, idle: Duration, stalled: Duration) -> Self {
-        let ticks = |limit: Duration| (limit.as_millis().div_ceil(TICK.as_millis())).clamp(1, u32::MAX.into()) as u32;
-        Self { head: ticks(head), idle: ticks(idle), stalled: ticks(stalled) }
+        let tick = (head.min(idle).min(stalled) / 2).clamp(MIN_TICK, TICK);
+        let ticks = |limit: Duration| (limit.as_millis().div_ceil(tick.as_millis())).clamp(1, u32::MAX.into()) as u32;
+        Self { tick, head: ticks(head), idle: ticks(idle), stalled: ticks(stalled) }
     }
 }
 
@@ -181,7 +186,7 @@ impl<I: AsyncWrite + Unpin> AsyncWrite for Watched<I> {
 mod tests {
     use super::*;
 
-    const PATIENCE: Patience = Patience { head: 2, idle: 4, stalled: 3 };
+    const PATIENCE: Patience = Patience { tick: TICK, head: 2, idle: 4, stalled: 3 };
 
     fn ticks_until_verdict(activity: &Activity) -> (u32, Verdict) {
         let mut dog = Watchdog::new(PATIENCE);

@@ -1,0 +1,268 @@
+//! From TARGET to a client.
+
+use crate::busy::Busy;
+use crate::duration;
+use crate::fail::{Exit, Fail};
+use crate::mcp_json::Places;
+use crate::notes;
+use crate::screen::{Screen, ScreenOptions};
+use crate::stop;
+use crate::target::{self, Process, Target};
+use crate::text;
+use carryall::Client;
+use carryall::client::{CallOptions, ClientBuilder, ClientError, Listing, Page};
+use carryall::transport::http::HttpClient;
+use carryall::transport::socket::LineClient;
+use carryall::transport::stdio::{ServerCommand, StdioClient};
+use carryall::types::{ClientCapabilities, ElicitationCapability, JsonObject, JsonValue, LoggingLevel};
+use http::{HeaderName, HeaderValue};
+use std::collections::VecDeque;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+/// A request is given up after this time in any case, unless `--timeout` is longer.
+const HARD_LIMIT: Duration = Duration::from_secs(600);
+const CONNECT_LIMIT: Duration = Duration::from_secs(10);
+/// Lines of a server's standard error that are shown when it fails.
+const LAST_WORDS: usize = 12;
+
+/// Options of every command that talks to a server.
+#[derive(Clone, Debug, clap::Args)]
+#[command(next_help_heading = "Server options")]
+pub(crate) struct ServerOptions {
+    /// Look names up in this mcp.json alone
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Send this HTTP header with every request (repeatable)
+    #[arg(short = 'H', long = "header", value_name = "NAME: VALUE")]
+    pub(crate) headers: Vec<String>,
+    /// Set a variable for a server that is started here, or pass one on by its name (repeatable)
+    #[arg(short = 'e', long = "env", value_name = "NAME[=VALUE]")]
+    pub(crate) env: Vec<String>,
+    /// How long to wait for an answer; progress starts it anew, up to ten minutes
+    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = duration::parse)]
+    pub(crate) timeout: Duration,
+    /// Put a member into _meta of every request; the value is JSON, or text if it is not (repeatable)
+    #[arg(long = "meta", value_name = "KEY=VALUE")]
+    pub(crate) meta: Vec<String>,
+    /// The least severe log messages to ask the server for; they go to standard error
+    #[arg(long, value_name = "LEVEL", default_value = "info",
+          value_parser = ["off", "debug", "info", "notice", "warning", "error", "critical", "alert", "emergency"])]
+    pub(crate) log_level: String,
+    #[command(flatten)]
+    pub(crate) screen: ScreenOptions,
+}
+
+impl ServerOptions {
+    /// TARGET and the words after it.
+    pub(crate) fn split(
+        &self,
+        target: Option<String>,
+        rest: Vec<String>,
+        command: Vec<String>,
+    ) -> Result<(Target, Vec<String>), Fail> {
+        target::split(target, rest, command, &Places::usual(self.config.clone()))
+    }
+}
+
+/// A server that a command talks to.
+pub(crate) struct Server {
+    pub(crate) client: Client,
+    /// The server in a few words, for messages.
+    pub(crate) place: String,
+    pub(crate) screen: Screen,
+    options: CallOptions,
+}
+
+/// Does `work` with the server that `target` is, and leaves nothing of it running. Ctrl-C ends it with `interrupted`.
+pub(crate) async fn with(
+    target: Target,
+    options: &ServerOptions,
+    interrupted: Exit,
+    work: impl AsyncFnOnce(&Server) -> Result<Exit, Fail>,
+) -> Result<Exit, Fail> {
+    let screen = Screen::new(options.screen);
+    notes::install(screen);
+    let place = target.shown();
+    let (client, child) = open(target, options, screen).await?;
+    let server = Server { client, place, screen, options: call_options(options, screen)? };
+    let ended = tokio::select! {
+        ended = work(&server) => ended,
+        () = stop::when_asked() => Ok(interrupted),
+    };
+    let Some(child) = child else { return ended };
+    child.client.shutdown().await;
+    ended.map_err(|fail| child.explain(fail, screen))
+}
+
+impl Server {
+    /// What every request gets.
+    pub(crate) fn options(&self) -> CallOptions {
+        self.options.clone()
+    }
+
+    /// What every request gets whose answer may take its time, with the log messages that were asked for.
+    pub(crate) fn patient_options(&self, busy: &Busy) -> CallOptions {
+        let busy = busy.clone();
+        self.options().reset_on_progress().on_progress(move |update| busy.update(&update))
+    }
+
+    /// Shows that something is going on.
+    pub(crate) fn busy(&self, label: &str) -> Busy {
+        Busy::new(self.screen, label)
+    }
+
+    /// A whole list.
+    pub(crate) async fn list<P: Page>(&self, listing: Listing<P>, what: &str) -> Result<Vec<P::Item>, ClientError> {
+        let busy = self.busy(&format!("listing {what}"));
+        busy.during(listing.with(self.options()).into_future()).await
+    }
+
+    /// What went wrong with a request.
+    pub(crate) fn failed(&self, error: &ClientError) -> Fail {
+        Fail::of(&self.place, error)
+    }
+}
+
+/// A server that was started here.
+struct ChildServer {
+    client: StdioClient,
+    last_words: Arc<Mutex<VecDeque<String>>>,
+}
+
+impl ChildServer {
+    /// Adds what the server wrote to standard error, where the reason usually stands.
+    fn explain(&self, mut fail: Fail, screen: Screen) -> Fail {
+        let words = self.last_words.lock().unwrap_or_else(PoisonError::into_inner);
+        if matches!(fail.exit, Exit::Unreachable | Exit::Timeout) && !screen.verbose && !words.is_empty() {
+            let lines: Vec<String> = words.iter().map(|line| format!("    {}", text::line(line))).collect();
+            fail.hints.insert(0, format!("the server's last words on standard error:\n{}", lines.join("\n")));
+        }
+        fail
+    }
+}
+
+async fn open(
+    target: Target,
+    options: &ServerOptions,
+    screen: Screen,
+) -> Result<(Client, Option<ChildServer>), Fail> {
+    let place = target.shown();
+    if !options.headers.is_empty() && !matches!(target, Target::Http { .. }) {
+        return Err(Fail::usage("--header is for servers that are reached over HTTP"));
+    }
+    if !options.env.is_empty() && !matches!(target, Target::Stdio(_)) {
+        return Err(Fail::usage("--env is for servers that are started here"));
+    }
+    let (builder, child) = match target {
+        Target::Http { url, headers } => {
+            let http = http_client(&url, &headers, options)?;
+            (builder(options).service(http).mirror_headers(true), None)
+        }
+        Target::Unix(path) => (builder(options).service(LineClient::unix(path)), None),
+        Target::Stdio(process) => {
+            let child = start(process, options, screen).await?;
+            (builder(options).service(child.client.clone()), Some(child))
+        }
+    };
+    let client = builder.build().map_err(|error| Fail::of(&place, &error))?;
+    Ok((client, child))
+}
+
+fn builder(options: &ServerOptions) -> ClientBuilder {
+    // Forms can be filled in with --answer; what is asked for without it is shown.
+    let forms = ElicitationCapability::new().with_form(JsonObject::new());
+    Client::builder()
+        .name("carryall")
+        .version(env!("CARGO_PKG_VERSION"))
+        .capabilities(ClientCapabilities::new().with_elicitation(forms))
+        .timeout(options.timeout)
+        .max_timeout(HARD_LIMIT.max(options.timeout))
+}
+
+fn http_client(url: &str, configured: &[(String, String)], options: &ServerOptions) -> Result<HttpClient, Fail> {
+    let invalid = |error: carryall::transport::http::InvalidTarget| Fail::usage(error.to_string());
+    let mut http = HttpClient::builder(url).map_err(invalid)?.connect_timeout(CONNECT_LIMIT.min(options.timeout));
+    let given = options.headers.iter().map(|header| match header.split_once(':') {
+        Some((name, value)) => Ok((name.trim().to_owned(), value.trim().to_owned())),
+        None => Err(Fail::usage(format!("--header {header:?} has no colon")).hint("write --header 'NAME: VALUE'")),
+    });
+    let given = given.collect::<Result<Vec<_>, _>>()?;
+    // Those of the command line take the place of those of the configuration.
+    let configured = configured.iter().filter(|(name, _)| !given.iter().any(|(other, _)| other.eq_ignore_ascii_case(name)));
+    for (name, value) in configured.chain(&given) {
+        // The value may be a secret: it is not repeated.
+        let header = HeaderName::try_from(name).map_err(|_| Fail::usage(format!("{name:?} is not the name of an HTTP header")))?;
+        let mut value = HeaderValue::try_from(value)
+            .map_err(|_| Fail::usage(format!("the value of header {name} has characters that HTTP cannot carry")))?;
+        value.set_sensitive(true);
+        http = http.header(header, value);
+    }
+    http.build().map_err(invalid)
+}
+
+async fn start(process: Process, options: &ServerOptions, screen: Screen) -> Result<ChildServer, Fail> {
+    let last_words = Arc::new(Mutex::new(VecDeque::new()));
+    let words = Arc::clone(&last_words);
+    let program = process.program.clone();
+    let mut command = ServerCommand::new(process.program).args(process.args).envs_of(process.env);
+    for variable in &options.env {
+        command = match variable.split_once('=') {
+            Some((name, value)) => command.env(name, value),
+            None => match std::env::var_os(variable) {
+                Some(value) => command.env(variable, value),
+                None => return Err(Fail::usage(format!("--env {variable}: this variable is not set here"))),
+            },
+        };
+    }
+    if let Some(dir) = process.cwd {
+        command = command.current_dir(dir);
+    }
+    let command = command.on_stderr(move |line| {
+        if screen.verbose {
+            screen.log("stderr", Some(&program), line);
+        }
+        let mut words = words.lock().unwrap_or_else(PoisonError::into_inner);
+        if words.len() == LAST_WORDS {
+            words.pop_front();
+        }
+        words.push_back(line.to_owned());
+    });
+    let shown = format!("`{}`", command.shown().split(' ').next().unwrap_or_default());
+    let client = StdioClient::spawn(command).await.map_err(|error| Fail::of(&shown, &error.into()))?;
+    Ok(ChildServer { client, last_words })
+}
+
+/// `envs` for a list of pairs.
+trait EnvsOf {
+    fn envs_of(self, pairs: Vec<(String, String)>) -> Self;
+}
+
+impl EnvsOf for ServerCommand {
+    fn envs_of(self, pairs: Vec<(String, String)>) -> Self {
+        pairs.into_iter().fold(self, |command, (name, value)| command.env(name, value))
+    }
+}
+
+/// What every request gets: `--meta`, and log messages to standard error.
+fn call_options(options: &ServerOptions, screen: Screen) -> Result<CallOptions, Fail> {
+    let mut call = CallOptions::new();
+    for member in &options.meta {
+        let (key, value) = member.split_once('=').ok_or_else(|| {
+            Fail::usage(format!("--meta {member:?} has no value")).hint("write --meta KEY=VALUE, for example --meta com.example/run=7")
+        })?;
+        let value: JsonValue = serde_json::from_str(value).unwrap_or_else(|_| value.into());
+        call = call.meta(key, value);
+    }
+    if let Ok(level) = options.log_level.parse::<LoggingLevel>() {
+        // Servers that still log are worth hearing while the protocol has it.
+        #[allow(deprecated)]
+        let with_log = call.on_log(level, move |message| {
+            let data = message.data.decode::<String>().unwrap_or_else(|_| message.data.as_str().to_owned());
+            screen.log(message.level.as_str(), message.logger.as_deref(), &data);
+        });
+        call = with_log;
+    }
+    Ok(call)
+}

@@ -1,0 +1,109 @@
+//! Resources: text, bytes, a template with completion, one that changes, and the files below a directory.
+
+use super::media;
+use super::tools::shared;
+use carryall::server::{Contents, Failure, FileRoot, Resource, ServerBuilder, Typed, Variables, matching};
+use carryall::types::{Annotations, Role};
+use carryall::Ctx;
+use std::time::Duration;
+
+/// What the demo is about.
+pub(super) const README: &str = "demo://readme";
+/// Changes with the tool `post_notice`.
+pub(super) const NOTICE: &str = "demo://notice";
+const CAPITALS: &str = "demo://capitals/{country}";
+/// Larger files are not read.
+const MAX_FILE: u64 = 1024 * 1024;
+
+pub(super) const README_TEXT: &str = "# The carryall demo\n\n\
+    A stateless MCP server: every request carries all it needs, and any replica can answer it.\n\n\
+    - `whoami` tells which replica answered\n\
+    - `add`, `forecast` have typed arguments and structured results\n\
+    - `countdown` reports progress, `nap` takes its time, `chatter` logs\n\
+    - `book_table` asks the user something before it finishes\n\
+    - `surprise` and `post_notice` change things; listen to hear of it\n";
+
+const COUNTRIES: [(&str, &str); 8] = [
+    ("denmark", "Copenhagen"),
+    ("finland", "Helsinki"),
+    ("france", "Paris"),
+    ("germany", "Berlin"),
+    ("italy", "Rome"),
+    ("norway", "Oslo"),
+    ("portugal", "Lisbon"),
+    ("spain", "Madrid"),
+];
+
+pub(super) fn add(builder: ServerBuilder, files: Option<FileRoot>) -> ServerBuilder {
+    let builder = builder
+        .resource(
+            Resource::new(README, "readme", async |_: Ctx, _: Variables| README_TEXT)
+                .title("About this demo")
+                .description("What there is to try")
+                .mime("text/markdown")
+                .annotations(Annotations::new().with_audience(vec![Role::User, Role::Assistant]).with_priority(0.8))
+                .ttl(Duration::from_secs(3600))
+                .public(),
+        )
+        .resource(
+            Resource::new("demo://logo", "logo", async |_: Ctx, _: Variables| media::LOGO.to_vec())
+                .title("The logo")
+                .description("A binary resource: a small picture")
+                .mime("image/png")
+                .icon(media::icon())
+                .ttl(Duration::from_secs(3600))
+                .public(),
+        )
+        .resource(
+            Resource::new(NOTICE, "notice", async |ctx: Ctx, _: Variables| {
+                Ok::<_, Failure>(shared(&ctx)?.board.now().notice)
+            })
+            .title("The notice board")
+            .description("Changes when somebody calls post_notice; subscribe to be told")
+            .mime("text/plain"),
+        )
+        .resource(
+            Resource::template(CAPITALS, "capital", async |_: Ctx, variables: Variables| capital(&variables))
+                .title("Capitals")
+                .description("The capital of a country")
+                .mime("text/plain")
+                .ttl(Duration::from_secs(3600))
+                .public(),
+        )
+        .complete_template(CAPITALS, "country", async |_: Ctx, typed: Typed| {
+            matching(COUNTRIES.map(|(country, _)| country), &typed.value)
+        });
+    match files {
+        Some(root) => builder.resource(directory(root)),
+        None => builder,
+    }
+}
+
+fn capital(variables: &Variables) -> Result<&'static str, Failure> {
+    let country = variables.text("country").unwrap_or_default();
+    let found = COUNTRIES.iter().find(|(name, _)| name.eq_ignore_ascii_case(country));
+    found.map(|(_, capital)| *capital).ok_or_else(|| Failure::resource_not_found(&format!("demo://capitals/{country}")))
+}
+
+fn directory(root: FileRoot) -> Resource {
+    Resource::template("file:///{+path}", "file", move |_: Ctx, variables: Variables| {
+        let root = root.clone();
+        async move { read_file(&root, variables.text("path").unwrap_or_default()).await }
+    })
+    .title("Files")
+    .description("The files below the directory that --files names")
+}
+
+async fn read_file(root: &FileRoot, path: &str) -> Result<Contents, Failure> {
+    let not_found = |_| Failure::resource_not_found(&format!("file:///{path}"));
+    let file = root.resolve(path)?;
+    let metadata = tokio::fs::metadata(&file).await.map_err(not_found)?;
+    if !metadata.is_file() || metadata.len() > MAX_FILE {
+        return Err(Failure::invalid_params(format!("file:///{path} is not a file of at most {MAX_FILE} bytes")));
+    }
+    let bytes = tokio::fs::read(&file).await.map_err(not_found)?;
+    Ok(match String::from_utf8(bytes) {
+        Ok(text) => Contents::Text(text),
+        Err(error) => Contents::Bytes(error.into_bytes()),
+    })
+}

@@ -1,0 +1,174 @@
+//! Why a command ends without a result, and the exit code that says so.
+
+use carryall::client::ClientError;
+use carryall::proto::CallError;
+use carryall::types::code;
+use std::fmt;
+use std::process::ExitCode;
+
+/// Exit codes. `carryall --help` and `docs/cli.md` list them; scripts rely on them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Exit {
+    /// It worked.
+    Ok = 0,
+    /// The tool was called and failed (`isError`).
+    ToolFailed = 1,
+    /// The command line is wrong: unknown names, missing arguments, files that cannot be read.
+    Usage = 2,
+    /// The server cannot be reached, or the connection broke.
+    Unreachable = 3,
+    /// The server answered with an error, or with something that is not MCP.
+    Refused = 4,
+    /// No answer within the time allowed.
+    Timeout = 5,
+    /// The server asks for input that was not given.
+    InputRequired = 6,
+    /// Something on this machine failed: an address in use, output that cannot be written.
+    Local = 7,
+    /// Ctrl-C.
+    Interrupted = 130,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit as u8)
+    }
+}
+
+/// Why a command has no result: what was wrong, and what to do about it.
+#[derive(Debug)]
+pub(crate) struct Fail {
+    pub(crate) exit: Exit,
+    pub(crate) what: String,
+    pub(crate) hints: Vec<String>,
+}
+
+impl Fail {
+    pub(crate) fn new(exit: Exit, what: impl Into<String>) -> Self {
+        Self { exit, what: what.into(), hints: Vec::new() }
+    }
+
+    pub(crate) fn usage(what: impl Into<String>) -> Self {
+        Self::new(Exit::Usage, what)
+    }
+
+    /// What to do about it.
+    pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hints.push(hint.into());
+        self
+    }
+
+    /// Output cannot be written. A reader that has seen enough (`| head`) is no failure.
+    pub(crate) fn output(error: std::io::Error) -> Self {
+        match error.kind() {
+            std::io::ErrorKind::BrokenPipe => Self::new(Exit::Ok, ""),
+            _ => Self::new(Exit::Local, format!("cannot write the output: {error}")),
+        }
+    }
+
+    /// What went wrong with a request to the server that `place` names.
+    pub(crate) fn of(place: &str, error: &ClientError) -> Self {
+        let mut fail = Self::new(exit_of(error), format!("{place}: {}", without_os_codes(&error.to_string())));
+        fail.hints.extend(hint_for(error));
+        fail
+    }
+}
+
+impl fmt::Display for Fail {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.what)
+    }
+}
+
+fn exit_of(error: &ClientError) -> Exit {
+    match error {
+        ClientError::Server(error) if error.code == code::MISSING_REQUIRED_CLIENT_CAPABILITY => Exit::InputRequired,
+        ClientError::Unsupported { .. } | ClientError::Input { .. } => Exit::InputRequired,
+        ClientError::Call(CallError::Timeout(_)) => Exit::Timeout,
+        ClientError::Call(CallError::Unreachable(_) | CallError::Broken(_)) => Exit::Unreachable,
+        ClientError::Call(CallError::Refused(_)) | ClientError::Request(_) => Exit::Usage,
+        ClientError::Tool(_) => Exit::ToolFailed,
+        _ => Exit::Refused,
+    }
+}
+
+fn hint_for(error: &ClientError) -> Option<String> {
+    let hint = match error {
+        ClientError::Call(CallError::Unreachable(cause)) => {
+            let cause = cause.to_string();
+            if cause.starts_with("cannot start") {
+                "check that the command exists and runs by itself; what it needs of the environment is given with --env"
+            } else if cause.contains("ertificate") {
+                "the server's certificate is not trusted by this machine"
+            } else {
+                "check that the server runs and that host and port are right"
+            }
+        }
+        ClientError::Call(CallError::Broken(_)) => {
+            "whether the request was carried out is unknown; --verbose shows what the server wrote to standard error"
+        }
+        ClientError::Call(CallError::Timeout(_)) => "give it more time with --timeout, for example --timeout 5m",
+        ClientError::Call(CallError::NotMcp { status: 401 | 403, .. }) => {
+            "the server wants credentials: --header 'Authorization: Bearer TOKEN'"
+        }
+        ClientError::Call(CallError::NotMcp { status: 404 | 405, .. }) => "check the path: most servers answer at /mcp",
+        ClientError::Call(CallError::NotMcp { .. }) => "check that the URL is that of an MCP endpoint",
+        ClientError::Call(CallError::TooLarge(_)) => "ask for less: this command keeps whole answers in memory",
+        ClientError::Versions { .. } => "this command speaks revision 2026-07-28; older servers cannot be reached with it",
+        ClientError::Server(error) if error.code == code::METHOD_NOT_FOUND => {
+            "`carryall discover` shows what the server offers; servers of 2025 revisions cannot be reached"
+        }
+        ClientError::Schema { .. } => "the server breaks its own promise: tell its author",
+        _ => return None,
+    };
+    Some(hint.to_owned())
+}
+
+/// Takes ` (os error 111)` out: it says again what the words before it say.
+fn without_os_codes(text: &str) -> String {
+    let mut rest = text;
+    let mut out = String::with_capacity(text.len());
+    while let Some(at) = rest.find(" (os error ") {
+        let end = rest[at..].find(')').map_or(rest.len(), |close| at + close + 1);
+        out.push_str(&rest[..at]);
+        rest = &rest[end..];
+    }
+    out.push_str(rest);
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use carryall::types::ErrorObject;
+    use std::time::Duration;
+
+    #[test]
+    fn each_fault_has_its_code() {
+        let cases = [
+            (ClientError::Call(CallError::unreachable("no")), Exit::Unreachable),
+            (ClientError::Call(CallError::broken("no")), Exit::Unreachable),
+            (ClientError::Call(CallError::Timeout(Duration::from_secs(1))), Exit::Timeout),
+            (ClientError::Call(CallError::NotMcp { status: 200, body: "<html>".into() }), Exit::Refused),
+            (ClientError::Server(ErrorObject::internal()), Exit::Refused),
+            (ClientError::Server(ErrorObject::new(-32021, "sampling")), Exit::InputRequired),
+            (ClientError::Request("x".into()), Exit::Usage),
+        ];
+        for (error, exit) in cases {
+            assert_eq!(Fail::of("here", &error).exit, exit, "{error}");
+        }
+    }
+
+    #[test]
+    fn operating_system_codes_are_left_out() {
+        assert_eq!(without_os_codes("a (os error 111): b (os error 2)"), "a: b");
+        assert_eq!(without_os_codes("nothing (to do)"), "nothing (to do)");
+    }
+
+    #[test]
+    fn a_reader_that_has_seen_enough_is_no_failure() {
+        let fail = Fail::output(std::io::ErrorKind::BrokenPipe.into());
+        assert_eq!((fail.exit, fail.what.as_str()), (Exit::Ok, ""));
+        assert_eq!(Fail::output(std::io::Error::other("full")).exit, Exit::Local);
+    }
+}

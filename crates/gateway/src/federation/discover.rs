@@ -1,0 +1,73 @@
+//! What several servers can do as one.
+
+use super::Federation;
+use super::fan_out::{Part, first_error, merged_hint};
+use crate::upstream::SEPARATOR;
+use carryall_proto::Call;
+use carryall_proto::inbound::SUPPORTED_VERSIONS;
+use carryall_types::{
+    DiscoverResult, ErrorObject, JsonValue, PromptsCapability, RawJson, ResourcesCapability, ServerCapabilities,
+    ToolsCapability,
+};
+
+impl Federation {
+    pub(super) async fn discover(&self, call: &Call) -> Result<RawJson, ErrorObject> {
+        let parts = self.ask(self.upstreams.iter().map(|upstream| (upstream, call.clone())).collect()).await;
+        let mut capabilities = ServerCapabilities::default();
+        let mut instructions = String::new();
+        let mut any = false;
+        for (part, upstream) in parts.iter().zip(&self.upstreams) {
+            let Part::Result(result) = part else { continue };
+            let Ok(found) = result.decode::<DiscoverResult>() else {
+                tracing::warn!(upstream = upstream.name(), "what it says it can do cannot be read");
+                continue;
+            };
+            any = true;
+            unite(&mut capabilities, found.capabilities);
+            if let Some(text) = found.instructions {
+                introduce(&mut instructions, upstream.name(), &text);
+            }
+        }
+        if !any {
+            return Err(first_error(parts, &call.method));
+        }
+        let mut result = self.signed(merged_hint(&call.method, &parts));
+        let versions: Vec<JsonValue> = SUPPORTED_VERSIONS.iter().map(|version| version.as_str().into()).collect();
+        result.insert("supportedVersions".into(), versions.into());
+        result.insert("capabilities".into(), serde_json::to_value(&capabilities).unwrap_or_default());
+        if !instructions.is_empty() {
+            result.insert("instructions".into(), instructions.into());
+        }
+        Ok(RawJson::from(&JsonValue::Object(result)))
+    }
+}
+
+/// What any of them can do, the whole can. Extensions are left out: their methods could not be routed.
+fn unite(all: &mut ServerCapabilities, one: ServerCapabilities) {
+    let either = |a: Option<bool>, b: Option<bool>| (a == Some(true) || b == Some(true)).then_some(true).or(a).or(b);
+    if let Some(tools) = one.tools {
+        let all: &mut ToolsCapability = all.tools.get_or_insert_default();
+        all.list_changed = either(all.list_changed, tools.list_changed);
+    }
+    if let Some(prompts) = one.prompts {
+        let all: &mut PromptsCapability = all.prompts.get_or_insert_default();
+        all.list_changed = either(all.list_changed, prompts.list_changed);
+    }
+    if let Some(resources) = one.resources {
+        let all: &mut ResourcesCapability = all.resources.get_or_insert_default();
+        all.list_changed = either(all.list_changed, resources.list_changed);
+        all.subscribe = either(all.subscribe, resources.subscribe);
+    }
+    all.completions = all.completions.take().or(one.completions);
+    all.logging = all.logging.take().or(one.logging);
+}
+
+/// Instructions speak of tools by their own names, so they need a word on the others.
+fn introduce(all: &mut String, upstream: &str, text: &str) {
+    if !all.is_empty() {
+        all.push_str("\n\n");
+    }
+    all.push_str(&format!(
+        "# {upstream}\n\nThe names of its tools and prompts begin with `{upstream}{SEPARATOR}` here.\n\n{text}"
+    ));
+}

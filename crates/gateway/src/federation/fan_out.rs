@@ -1,0 +1,112 @@
+//! Asking several upstreams for one answer.
+
+use super::Federation;
+use crate::fault::Fault;
+use crate::upstream::Upstream;
+use carryall_proto::fresh::{CacheHint, may_cache};
+use carryall_proto::{Call, Message, Outcome, Reply, key};
+use carryall_types::{ErrorObject, JsonObject, JsonValue, Method, RawJson, code};
+use futures_util::StreamExt as _;
+use futures_util::future::join_all;
+use tokio::time::timeout;
+
+/// What an upstream had to say.
+pub(super) enum Part {
+    /// Its result.
+    Result(RawJson),
+    /// It does not have that at all.
+    Nothing,
+    /// It is left out of the answer.
+    LeftOut(ErrorObject),
+}
+
+impl Federation {
+    /// Asks each of `calls` of its upstream, all at once. A dead upstream, or one that takes too long, costs the others
+    /// nothing but that time.
+    pub(super) async fn ask(&self, calls: Vec<(&Upstream, Call)>) -> Vec<Part> {
+        join_all(calls.into_iter().map(|(upstream, call)| self.ask_one(upstream, call))).await
+    }
+
+    async fn ask_one(&self, upstream: &Upstream, call: Call) -> Part {
+        let method = call.method.clone();
+        let answered = timeout(self.patience, async {
+            match upstream.exchange(call).await {
+                Ok(reply) => outcome(reply).await,
+                Err(fault) => Outcome::Error(fault.to_error()),
+            }
+        });
+        let outcome = answered.await.unwrap_or_else(|_| Outcome::Error(Fault::Timeout(self.patience).to_error()));
+        let error = match outcome {
+            Outcome::Result(result) if is_complete(&result) => return Part::Result(result),
+            Outcome::Result(_) => ErrorObject::internal(),
+            Outcome::Error(error) if error.code == code::METHOD_NOT_FOUND => return Part::Nothing,
+            Outcome::Error(error) => error,
+        };
+        tracing::warn!(upstream = upstream.name(), %method, %error, "upstream left out of the answer");
+        Part::LeftOut(error)
+    }
+
+    /// The members that every result of the federation itself has.
+    pub(super) fn signed(&self, cache: CacheHint) -> JsonObject {
+        let info = serde_json::to_value(&self.info).unwrap_or_default();
+        let scope = if cache.public { "public" } else { "private" };
+        JsonObject::from_iter([
+            ("resultType".to_owned(), JsonValue::from("complete")),
+            ("ttlMs".to_owned(), JsonValue::from(cache.ttl_ms)),
+            ("cacheScope".to_owned(), JsonValue::from(scope)),
+            ("_meta".to_owned(), JsonValue::Object(JsonObject::from_iter([(key::SERVER_INFO.to_owned(), info)]))),
+        ])
+    }
+}
+
+/// What all parts together allow (`server/utilities/caching`): the shortest time, and public only if all of it is. An
+/// answer without one of its parts is stale at once, so that it is asked for again when that upstream is back.
+pub(super) fn merged_hint(method: &Method, parts: &[Part]) -> CacheHint {
+    let mut merged = CacheHint { ttl_ms: u64::MAX, public: true };
+    for part in parts {
+        let hint = match part {
+            Part::Result(result) => may_cache(method.as_str(), false, result),
+            Part::Nothing => continue,
+            Part::LeftOut(_) => None,
+        };
+        let hint = hint.unwrap_or(CacheHint { ttl_ms: 0, public: false });
+        merged.ttl_ms = merged.ttl_ms.min(hint.ttl_ms);
+        merged.public &= hint.public;
+    }
+    if merged.ttl_ms == u64::MAX { CacheHint { ttl_ms: 0, public: false } } else { merged }
+}
+
+/// The error to answer with when no part has a result.
+pub(super) fn first_error(parts: Vec<Part>, method: &Method) -> ErrorObject {
+    let error = parts.into_iter().find_map(|part| match part {
+        Part::LeftOut(error) => Some(error),
+        Part::Result(_) | Part::Nothing => None,
+    });
+    error.unwrap_or_else(|| ErrorObject::method_not_found(method.as_str()))
+}
+
+/// The response of a reply. Notifications of a part are of no use to anybody: progress of one would be taken for that
+/// of the whole.
+async fn outcome(reply: Reply) -> Outcome {
+    let mut stream = match reply {
+        Reply::Once(response) => return response.outcome,
+        Reply::Stream(stream) => stream,
+    };
+    while let Some(message) = stream.next().await {
+        match message {
+            Ok(Message::Response(response)) => return response.outcome,
+            Ok(Message::Notification(_)) => {}
+            Err(_) => break,
+        }
+    }
+    Outcome::Error(ErrorObject::internal())
+}
+
+fn is_complete(result: &RawJson) -> bool {
+    #[derive(serde::Deserialize)]
+    struct Kind {
+        #[serde(rename = "resultType", default)]
+        kind: Option<String>,
+    }
+    result.decode::<Kind>().is_ok_and(|of| of.kind.is_none_or(|kind| kind == "complete"))
+}

@@ -1,0 +1,143 @@
+//! Merged lists. Each page holds a page of every upstream that has one left; the cursor says where each goes on.
+
+use super::Federation;
+use super::fan_out::{Part, first_error, merged_hint};
+use super::owners::Kind;
+use crate::cursor::MergedCursor;
+use crate::upstream::{Upstream, prefixed};
+use carryall_proto::{Call, Params};
+use carryall_types::{ErrorObject, JsonValue, Method, RawJson, code};
+use std::collections::BTreeMap;
+
+/// What one upstream adds to a page.
+struct Addition {
+    items: Vec<RawJson>,
+    next: Option<String>,
+}
+
+impl Federation {
+    pub(super) async fn list(&self, call: &Call) -> Result<RawJson, ErrorObject> {
+        let asked = self.pages(call)?;
+        let (upstreams, cursors): (Vec<_>, Vec<_>) =
+            asked.iter().map(|(upstream, call)| (*upstream, call.params.get_str("cursor").map(str::to_owned))).unzip();
+        let mut parts = self.ask(asked).await;
+        if let Some(refused) = cursor_refused(&parts, &cursors) {
+            return Err(refused);
+        }
+        let mut items = Vec::new();
+        let mut next = MergedCursor::default();
+        for ((part, upstream), cursor) in parts.iter_mut().zip(&upstreams).zip(&cursors) {
+            let Part::Result(result) = part else { continue };
+            match self.addition(&call.method, upstream, result) {
+                Ok(addition) => {
+                    items.extend(addition.items);
+                    // A cursor that leads to itself would lead the client in a circle.
+                    let onward = addition.next.filter(|next| cursor.as_deref() != Some(&*JsonValue::from(&**next).to_string()));
+                    next.parts.extend(onward.map(|cursor| (upstream.name().to_owned(), cursor)));
+                }
+                Err(why) => {
+                    tracing::warn!(upstream = upstream.name(), method = %call.method, why, "upstream left out of the list");
+                    *part = Part::LeftOut(ErrorObject::internal());
+                }
+            }
+        }
+        if !parts.iter().any(|part| matches!(part, Part::Result(_))) {
+            return Err(first_error(parts, &call.method));
+        }
+        let mut result = self.signed(merged_hint(&call.method, &parts));
+        if let Some(cursor) = next.encode(&call.method) {
+            result.insert("nextCursor".into(), cursor.into());
+        }
+        Ok(with_items(&RawJson::from(&JsonValue::Object(result)), member(&call.method), &items))
+    }
+
+    /// Whom to ask for which page.
+    fn pages(&self, call: &Call) -> Result<Vec<(&Upstream, Call)>, ErrorObject> {
+        let Some(cursor) = call.params.get("cursor") else {
+            return Ok(self.upstreams.iter().map(|upstream| (upstream, call.clone())).collect());
+        };
+        let text: String = cursor.decode().map_err(|_| ErrorObject::invalid_params("\"cursor\" must be a string"))?;
+        let cursor = MergedCursor::decode(&call.method, &text, |name| self.upstream(name).is_some())?;
+        let pages = cursor.parts.iter().filter_map(|(name, cursor)| {
+            let mut page = call.clone();
+            page.params = page.params.with("cursor", &RawJson::from(&JsonValue::from(&**cursor)));
+            Some((self.upstream(name)?, page))
+        });
+        Ok(pages.collect())
+    }
+
+    /// Reads a page, puts names into the federation's form and notes whose the resources are.
+    fn addition(&self, method: &Method, upstream: &Upstream, result: &RawJson) -> Result<Addition, &'static str> {
+        let members: BTreeMap<String, RawJson> = result.decode().map_err(|_| "the result is not an object")?;
+        let items = members.get(member(method)).ok_or("the list is missing from the result")?;
+        let items: Vec<RawJson> = items.decode().map_err(|_| "the list is not an array")?;
+        let next = match members.get("nextCursor").map(RawJson::as_str) {
+            None | Some("null") => None,
+            Some(text) => Some(serde_json::from_str(text).map_err(|_| "the cursor is not a string")?),
+        };
+        let items = match method {
+            Method::ToolsList | Method::PromptsList => {
+                items.into_iter().filter_map(|item| renamed(upstream, item)).collect()
+            }
+            Method::ResourcesList => self.noted(Kind::Resource, "uri", upstream, items),
+            _ => self.noted(Kind::Template, "uriTemplate", upstream, items),
+        };
+        Ok(Addition { items, next })
+    }
+
+    fn noted(&self, kind: Kind, member: &str, upstream: &Upstream, items: Vec<RawJson>) -> Vec<RawJson> {
+        for item in &items {
+            let uri = Params::parse(item.clone()).ok().and_then(|item| item.get(member)?.decode::<String>().ok());
+            if let Some(uri) = uri {
+                self.owners.learn(kind, &uri, upstream.name());
+            }
+        }
+        items
+    }
+}
+
+/// The tool or prompt under its name in the federation. Everything else about it stays as it stands.
+fn renamed(upstream: &Upstream, item: RawJson) -> Option<RawJson> {
+    let renamed = Params::parse(item).ok().and_then(|item| {
+        let name: String = item.get("name")?.decode().ok()?;
+        let name = prefixed(upstream.name(), &name);
+        Some(item.with("name", &RawJson::from(&JsonValue::from(name))).raw().clone())
+    });
+    if renamed.is_none() {
+        tracing::warn!(upstream = upstream.name(), "an item without a name is left out of the list");
+    }
+    renamed
+}
+
+/// An upstream that does not know its own cursor any more: the client has to begin anew.
+fn cursor_refused(parts: &[Part], cursors: &[Option<String>]) -> Option<ErrorObject> {
+    parts.iter().zip(cursors).find_map(|(part, cursor)| match part {
+        Part::LeftOut(error) if cursor.is_some() && error.code == code::INVALID_PARAMS => Some(error.clone()),
+        _ => None,
+    })
+}
+
+fn member(list: &Method) -> &'static str {
+    match list {
+        Method::ToolsList => "tools",
+        Method::PromptsList => "prompts",
+        Method::ResourcesList => "resources",
+        _ => "resourceTemplates",
+    }
+}
+
+/// Puts an array of untouched items into an object that has other members.
+fn with_items(object: &RawJson, member: &str, items: &[RawJson]) -> RawJson {
+    let length = items.iter().map(|item| item.as_bytes().len() + 1).sum::<usize>();
+    let mut list = Vec::with_capacity(length + 2);
+    list.push(b'[');
+    for (at, item) in items.iter().enumerate() {
+        if at > 0 {
+            list.push(b',');
+        }
+        list.extend_from_slice(item.as_bytes());
+    }
+    list.push(b']');
+    let list = RawJson::from_trusted(list.into());
+    Params::parse(object.clone()).map_or_else(|_| object.clone(), |object| object.with(member, &list).raw().clone())
+}

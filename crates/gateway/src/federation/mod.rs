@@ -1,0 +1,51 @@
+//! Several upstreams as one server.
+
+mod discover;
+mod fan_out;
+mod lists;
+mod owners;
+mod route;
+
+use crate::upstream::Upstream;
+use carryall_proto::{Call, Reply, Response};
+use carryall_types::{ErrorObject, Implementation, Method};
+use owners::Owners;
+use std::time::Duration;
+
+/// The upstreams as one server.
+pub(crate) struct Federation {
+    upstreams: Vec<Upstream>,
+    info: Implementation,
+    /// For each upstream's part of an answer.
+    patience: Duration,
+    owners: Owners,
+}
+
+impl Federation {
+    pub(crate) fn new(upstreams: Vec<Upstream>, info: Implementation, patience: Duration) -> Self {
+        Self { upstreams, info, patience, owners: Owners::default() }
+    }
+
+    /// Answers any call but `subscriptions/listen`.
+    pub(crate) async fn answer(&self, call: Call) -> Result<Reply, ErrorObject> {
+        let id = call.id.clone();
+        let result = match &call.method {
+            Method::ServerDiscover => self.discover(&call).await,
+            Method::ToolsList | Method::PromptsList | Method::ResourcesList | Method::ResourcesTemplatesList => {
+                self.list(&call).await
+            }
+            Method::ToolsCall | Method::PromptsGet => return self.by_name(call).await,
+            Method::ResourcesRead => return self.read(call).await,
+            Method::CompletionComplete => return self.complete(call).await,
+            // Which of several upstreams an extension's method is for, nothing says. None is advertised.
+            Method::SubscriptionsListen | Method::Other(_) => {
+                return Err(ErrorObject::method_not_found(call.method.as_str()));
+            }
+        };
+        result.map(|result| Reply::Once(Response::result(id, result)))
+    }
+
+    fn upstream(&self, name: &str) -> Option<&Upstream> {
+        self.upstreams.iter().find(|upstream| upstream.name() == name)
+    }
+}

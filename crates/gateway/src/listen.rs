@@ -1,0 +1,155 @@
+//! Subscriptions through the gateway: one downstream, one per upstream behind it, and none of those is the client's
+//! worry.
+
+mod feed;
+
+use crate::fault::Fault;
+use crate::upstream::Upstream;
+use carryall_proto::listen::{closing_response, subscription_meta};
+use carryall_proto::{Call, Message, MessageStream, Notification, Outcome, Reply};
+use carryall_types::{
+    ErrorObject, JsonObject, JsonValue, RawJson, RequestId, SubscriptionsAcknowledgedNotificationParams, notification,
+};
+use feed::Feed;
+use futures_util::StreamExt as _;
+use futures_util::future::join_all;
+use futures_util::stream::{once, select_all};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio::time::timeout;
+
+/// What there is to listen to.
+pub(crate) struct Listening<'a> {
+    pub(crate) upstreams: &'a [Upstream],
+    /// How long an upstream may take to acknowledge before the client's subscription goes ahead without it.
+    pub(crate) patience: Duration,
+}
+
+/// An upstream's subscription, or why there is none.
+enum Opened {
+    /// It was acknowledged.
+    Listens(Notification, MessageStream),
+    /// The upstream refuses; it would do so again.
+    Refuses(ErrorObject),
+    /// It gave no answer; it may later.
+    Fails(ErrorObject),
+}
+
+/// Opens the subscription with every upstream and joins what they tell. The client's stream stays open when an upstream
+/// breaks off; that one is listened to again, on another replica if there is one.
+pub(crate) async fn listen(
+    listening: Listening<'_>,
+    mut closing: watch::Receiver<bool>,
+    call: Call,
+) -> Result<Reply, ErrorObject> {
+    let id = call.id.clone();
+    let opened = join_all(listening.upstreams.iter().map(|upstream| open(upstream, call.clone(), listening.patience))).await;
+    let acknowledged = acknowledgement(&id, &opened)?;
+    let filter = Arc::new(filter_of(&acknowledged));
+    let feeds = opened.into_iter().zip(listening.upstreams).filter_map(|(opened, upstream)| {
+        let stream = match opened {
+            Opened::Listens(_, stream) => Some(stream),
+            Opened::Fails(_) => None,
+            Opened::Refuses(_) => return None,
+        };
+        let feed = Feed::new(upstream.clone(), call.clone(), Arc::clone(&filter), listening.patience, stream);
+        Some(Box::pin(feed.into_stream()))
+    });
+    let told = select_all(feeds);
+    let closed = async move { drop(closing.wait_for(|closing| *closing).await) };
+    let closing = closing_response(&id);
+    let messages = once(async { acknowledged })
+        .chain(told.take_until(Box::pin(closed)))
+        .map(|notification| Ok(Message::Notification(notification)))
+        .chain(once(async { Ok(Message::Response(closing)) }));
+    Ok(Reply::Stream(Box::pin(messages)))
+}
+
+async fn open(upstream: &Upstream, call: Call, patience: Duration) -> Opened {
+    let reply = match timeout(patience, upstream.exchange(call)).await {
+        Ok(Ok(reply)) => reply,
+        Ok(Err(fault)) => return Opened::Fails(fault.to_error()),
+        Err(_) => return Opened::Fails(Fault::Timeout(patience).to_error()),
+    };
+    let mut stream = match reply {
+        Reply::Stream(stream) => stream,
+        Reply::Once(response) => match response.outcome {
+            Outcome::Error(error) => return Opened::Refuses(error),
+            // It closed in good order before it began: it is about to end.
+            Outcome::Result(_) => return Opened::Fails(ErrorObject::internal()),
+        },
+    };
+    // `exchange` has waited for the first message, and an upstream's first message is its acknowledgement.
+    match stream.next().await {
+        Some(Ok(Message::Notification(first))) if first.method == notification::SUBSCRIPTIONS_ACKNOWLEDGED => {
+            Opened::Listens(first, stream)
+        }
+        _ => {
+            tracing::warn!(upstream = upstream.name(), "the subscription began without its acknowledgement");
+            Opened::Fails(ErrorObject::internal())
+        }
+    }
+}
+
+/// One acknowledgement for all: what any of the upstreams honours. With a single one it is that one's own.
+fn acknowledgement(id: &RequestId, opened: &[Opened]) -> Result<Notification, ErrorObject> {
+    let acknowledged: Vec<&Notification> = opened
+        .iter()
+        .filter_map(|opened| match opened {
+            Opened::Listens(acknowledged, _) => Some(acknowledged),
+            Opened::Refuses(_) | Opened::Fails(_) => None,
+        })
+        .collect();
+    match acknowledged[..] {
+        [] => Err(first_error(opened)),
+        [only] => Ok(only.clone()),
+        _ => Ok(united(id, &acknowledged)),
+    }
+}
+
+fn united(id: &RequestId, acknowledged: &[&Notification]) -> Notification {
+    let mut all = JsonObject::new();
+    for one in acknowledged {
+        let params: Option<JsonObject> = one.params.as_ref().and_then(|params| params.decode().ok());
+        let Some(JsonValue::Object(filter)) = params.and_then(|mut params| params.remove("notifications")) else {
+            continue;
+        };
+        for (member, value) in filter {
+            unite(all.entry(member).or_insert(JsonValue::Null), value);
+        }
+    }
+    let params = JsonObject::from_iter([
+        ("_meta".to_owned(), JsonValue::Object(subscription_meta(id))),
+        ("notifications".to_owned(), JsonValue::Object(all)),
+    ]);
+    Notification::new(notification::SUBSCRIPTIONS_ACKNOWLEDGED, RawJson::from(&JsonValue::Object(params)))
+}
+
+/// Yes if either says yes; all that either names.
+fn unite(all: &mut JsonValue, one: JsonValue) {
+    match (all, one) {
+        (JsonValue::Array(all), JsonValue::Array(one)) => {
+            for item in one {
+                if !all.contains(&item) {
+                    all.push(item);
+                }
+            }
+        }
+        (all @ (JsonValue::Null | JsonValue::Bool(false)), one) => *all = one,
+        _ => {}
+    }
+}
+
+fn first_error(opened: &[Opened]) -> ErrorObject {
+    let errors = opened.iter().filter_map(|opened| match opened {
+        Opened::Listens(..) => None,
+        Opened::Refuses(error) | Opened::Fails(error) => Some(error),
+    });
+    errors.cloned().next().unwrap_or_else(ErrorObject::internal)
+}
+
+fn filter_of(acknowledged: &Notification) -> carryall_types::SubscriptionFilter {
+    let params = acknowledged.params.as_ref().and_then(|params| params.decode().ok());
+    params.map(|params: SubscriptionsAcknowledgedNotificationParams| params.notifications).unwrap_or_default()
+}

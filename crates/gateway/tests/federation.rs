@@ -1,0 +1,338 @@
+//! Several upstreams as one server.
+
+mod common;
+
+use carryall_gateway::{Gateway, code};
+use carryall_proto::{Call, CallError, Reply};
+use carryall_testkit::{Answered, answer, call};
+use common::*;
+use serde_json::{Value, json};
+use std::time::Duration;
+
+/// A server with these tools on pages of `size`.
+fn tools(names: &'static [&'static str], size: usize) -> Fake {
+    Fake::at_once(move |call| {
+        Ok(match call.method.as_str() {
+            "tools/list" => page(call, "tools", names, size, |name| json!({"name": name, "inputSchema": {"type": "object"}})),
+            "tools/call" => said(call, &format!("called {}", name_of(call))),
+            _ => error(call, -32601, "Method not found"),
+        })
+    })
+}
+
+fn name_of(call: &Call) -> String {
+    call.name().unwrap()
+}
+
+fn page(call: &Call, member: &str, all: &[&str], size: usize, item: impl Fn(&str) -> Value) -> Reply {
+    let cursor: Option<String> = call.params.get("cursor").map(|cursor| cursor.decode().unwrap());
+    let start = match cursor.as_deref() {
+        None => 0,
+        Some(cursor) => match cursor.strip_prefix("at:").and_then(|at| at.parse::<usize>().ok()) {
+            Some(at) => at,
+            None => return error(call, -32602, "Invalid cursor"),
+        },
+    };
+    let end = (start + size).min(all.len());
+    let items: Vec<Value> = all[start..end].iter().map(|name| item(name)).collect();
+    let mut value = json!({"resultType": "complete", member: items, "ttlMs": 60_000, "cacheScope": "public"});
+    if end < all.len() {
+        value["nextCursor"] = json!(format!("at:{end}"));
+    }
+    result(call, value)
+}
+
+fn broken() -> Fake {
+    Fake::at_once(|_| Err(dead()))
+}
+
+fn stalled() -> Fake {
+    Fake::new(|_| Box::pin(std::future::pending()))
+}
+
+fn two(a: &Fake, b: &Fake) -> Gateway {
+    gateway([upstream("a", &[a]), upstream("b", &[b])])
+}
+
+async fn pages(gateway: &Gateway, method: &str) -> Vec<Value> {
+    let mut pages: Vec<Value> = Vec::new();
+    let mut params = json!({});
+    while pages.len() < 20 {
+        let answered = answer(gateway, call(method, params)).await;
+        pages.push(answered.result().clone());
+        let Some(cursor) = answered.result().get("nextCursor") else { return pages };
+        params = json!({"cursor": cursor});
+    }
+    panic!("no end");
+}
+
+fn names(pages: &[Value], member: &str) -> Vec<String> {
+    let items = pages.iter().flat_map(|page| page[member].as_array().unwrap());
+    items.map(|item| item["name"].as_str().unwrap().to_owned()).collect()
+}
+
+async fn call_tool(gateway: &Gateway, name: &str) -> Answered {
+    answer(gateway, call("tools/call", json!({"name": name, "arguments": {"x": 1}}))).await
+}
+
+// spec: tools-15, tools-16, gateway-derived-06
+#[tokio::test]
+async fn all_pages_of_all_upstreams_are_there_each_name_once() {
+    let (a, b) = (tools(&["one", "same", "three", "four", "five"], 2), tools(&["same"], 10));
+    let gateway = two(&a, &b);
+    let pages = pages(&gateway, "tools/list").await;
+    assert_eq!(names(&pages, "tools"), ["a__one", "a__same", "b__same", "a__three", "a__four", "a__five"]);
+    assert_eq!(pages.len(), 3, "the first page holds something of everybody");
+    assert_eq!((a.count(), b.count()), (3, 1), "nobody is asked for what is not there");
+    assert_eq!(call_tool(&gateway, "b__same").await.text(), "called same");
+    assert_eq!(b.last_params()["arguments"], json!({"x": 1}));
+}
+
+// spec: tools-15
+#[tokio::test]
+async fn names_with_the_separator_in_them_resolve() {
+    let (a, b) = (tools(&["x__y", "__init__"], 10), tools(&["a__x__y"], 10));
+    let gateway = two(&a, &b);
+    for (name, text) in
+        [("a__x__y", "called x__y"), ("a____init__", "called __init__"), ("b__a__x__y", "called a__x__y")]
+    {
+        assert_eq!(call_tool(&gateway, name).await.text(), text);
+    }
+}
+
+// spec: tools-20
+#[tokio::test]
+async fn an_unknown_name_is_invalid_params_and_nobody_is_asked() {
+    let (a, b) = (tools(&["x"], 10), tools(&["x"], 10));
+    let gateway = two(&a, &b);
+    for name in ["x", "c__x", "", "a_x"] {
+        let answered = call_tool(&gateway, name).await;
+        assert_eq!(answered.code(), -32602);
+        let message = answered.error()["message"].as_str().unwrap();
+        assert!(message.contains("a__") && message.contains("b__"), "{message}");
+    }
+    assert_eq!((a.count(), b.count()), (0, 0));
+    assert_eq!(answer(&gateway, call("acme/x", json!({}))).await.code(), -32601);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dead_or_stalled_upstream_is_left_out_and_the_list_is_stale_at_once() {
+    for absent in [broken(), stalled(), Fake::at_once(|_| Err(CallError::Malformed("x".into())))] {
+        let a = tools(&["x"], 10);
+        let gateway = two(&a, &absent);
+        let start = tokio::time::Instant::now();
+        let pages = pages(&gateway, "tools/list").await;
+        assert!(start.elapsed() <= Duration::from_secs(6), "{:?}", start.elapsed());
+        assert_eq!(names(&pages, "tools"), ["a__x"]);
+        assert_eq!((&pages[0]["ttlMs"], &pages[0]["cacheScope"]), (&json!(0), &json!("private")));
+    }
+}
+
+#[tokio::test]
+async fn a_result_that_is_no_list_costs_only_its_upstream() {
+    for odd in [json!({"tools": 5}), json!({}), json!([]), json!({"tools": [], "nextCursor": 5}), json!({"resultType": "input_required"})] {
+        let odd = Fake::at_once(move |call| Ok(result(call, odd.clone())));
+        let pages = pages(&two(&odd, &tools(&["x"], 10)), "tools/list").await;
+        assert_eq!(names(&pages, "tools"), ["b__x"]);
+        assert_eq!(pages[0]["ttlMs"], 0);
+    }
+}
+
+#[tokio::test]
+async fn when_nobody_answers_the_list_is_an_error() {
+    let answered = answer(&two(&broken(), &broken()), call("tools/list", json!({}))).await;
+    assert_eq!(answered.code(), code::UPSTREAM_UNREACHABLE);
+    let none = Fake::at_once(|call| Ok(error(call, -32601, "Method not found")));
+    assert_eq!(answer(&two(&none, &none), call("prompts/list", json!({}))).await.code(), -32601);
+}
+
+// spec: gateway-derived-07, caching-17
+#[tokio::test]
+async fn a_merged_list_is_as_fresh_as_its_stalest_part_and_private_if_any_is() {
+    let with = |ttl: Value, scope: &'static str| {
+        Fake::at_once(move |call| {
+            Ok(result(call, json!({"resultType": "complete", "tools": [], "ttlMs": ttl, "cacheScope": scope})))
+        })
+    };
+    let public = with(json!(5000), "public");
+    for (other, ttl, scope) in [
+        (with(json!(3000), "public"), 3000, "public"),
+        (with(json!(9000), "private"), 5000, "private"),
+        (with(json!(-1), "public"), 0, "public"),
+        (with(json!("x"), "shared"), 0, "private"),
+    ] {
+        let answered = answer(&two(&public, &other), call("tools/list", json!({}))).await;
+        assert_eq!((&answered.result()["ttlMs"], &answered.result()["cacheScope"]), (&json!(ttl), &json!(scope)));
+    }
+}
+
+// spec: pagination-05
+#[tokio::test]
+async fn a_cursor_that_was_not_made_here_is_invalid_params() {
+    let (a, b) = (tools(&["x", "y"], 1), tools(&["x"], 1));
+    let gateway = two(&a, &b);
+    let first = answer(&gateway, call("tools/list", json!({}))).await;
+    let cursor = first.result()["nextCursor"].as_str().unwrap().to_owned();
+    assert_eq!(answer(&gateway, call("prompts/list", json!({"cursor": cursor}))).await.code(), -32602);
+    for bad in [json!("x"), json!(5), json!("")] {
+        assert_eq!(answer(&gateway, call("tools/list", json!({"cursor": bad}))).await.code(), -32602);
+    }
+    let renamed = gateway_without_a(&b);
+    assert_eq!(answer(&renamed, call("tools/list", json!({"cursor": cursor}))).await.code(), -32602);
+}
+
+fn gateway_without_a(b: &Fake) -> Gateway {
+    gateway([upstream("b", &[b]), upstream("c", &[b])])
+}
+
+#[tokio::test]
+async fn an_upstream_that_forgot_its_cursor_makes_the_client_begin_anew() {
+    let forgetful = Fake::at_once(|call| {
+        Ok(match call.params.get("cursor") {
+            None => result(call, json!({"tools": [{"name": "x"}], "nextCursor": "gone"})),
+            Some(_) => error(call, -32602, "Invalid cursor"),
+        })
+    });
+    let gateway = two(&forgetful, &tools(&["x", "y"], 1));
+    let first = answer(&gateway, call("tools/list", json!({}))).await;
+    let next = json!({"cursor": first.result()["nextCursor"]});
+    assert_eq!(answer(&gateway, call("tools/list", next)).await.code(), -32602);
+}
+
+// spec: pagination-08
+#[tokio::test]
+async fn an_upstream_that_goes_in_circles_ends() {
+    let circle = Fake::at_once(|call| Ok(result(call, json!({"tools": [{"name": "x"}], "nextCursor": "same"}))));
+    let pages = pages(&two(&circle, &tools(&["x"], 1)), "tools/list").await;
+    assert_eq!(pages.len(), 2);
+}
+
+#[tokio::test]
+async fn what_a_list_says_about_an_item_stays_as_it_stands() {
+    const ITEM: &str = r#"{"title":"T","name":"x","inputSchema":{"type":"object","properties":{"r":{"type":"string","x-mcp-header":"Region"}}},"n":1.50}"#;
+    let fake = Fake::at_once(|call| {
+        let text = format!(r#"{{"resultType":"complete","tools":[{ITEM}]}}"#);
+        let list = carryall_types::RawJson::parse(text).unwrap();
+        Ok(Reply::Once(carryall_proto::Response::result(call.id.clone(), list)))
+    });
+    use tower_service::Service as _;
+    let reply = two(&fake, &broken()).call(call("tools/list", json!({}))).await.unwrap();
+    let Reply::Once(response) = reply else { panic!() };
+    let text = String::from_utf8(response.encode().into_bytes().to_vec()).unwrap();
+    assert!(text.contains(&ITEM.replace(r#""name":"x""#, r#""name":"a__x""#)), "{text}");
+}
+
+// spec: gateway-derived-01, gateway-derived-02
+#[tokio::test]
+async fn discovery_joins_what_all_can_do_and_says_who_it_is() {
+    let server = |capabilities: Value, instructions: Value| {
+        Fake::at_once(move |call| {
+            let mut found = json!({"resultType": "complete", "supportedVersions": ["2026-07-28", "2099-01-01"],
+                "capabilities": capabilities, "ttlMs": 1000, "cacheScope": "public",
+                "_meta": {"io.modelcontextprotocol/serverInfo": {"name": "x", "version": "1"}}});
+            if !instructions.is_null() {
+                found["instructions"] = instructions.clone();
+            }
+            Ok(result(call, found))
+        })
+    };
+    let a = server(json!({"tools": {"listChanged": false}, "extensions": {"io.modelcontextprotocol/tasks": {}}}), json!("Use x."));
+    let b = server(json!({"tools": {"listChanged": true}, "resources": {"subscribe": true}, "completions": {}}), Value::Null);
+    let answered = answer(&two(&a, &b), call("server/discover", json!({}))).await;
+    let found = answered.result();
+    let united = json!({"tools": {"listChanged": true}, "resources": {"subscribe": true}, "completions": {}});
+    assert_eq!(found["capabilities"], united, "no extension whose methods could not be routed");
+    assert_eq!(found["supportedVersions"], json!(["2026-07-28"]), "what the gateway itself speaks");
+    assert_eq!(found["_meta"]["io.modelcontextprotocol/serverInfo"]["name"], "edge");
+    let instructions = found["instructions"].as_str().unwrap();
+    assert!(instructions.contains("Use x.") && instructions.contains("`a__`"), "{instructions}");
+    assert_eq!((&found["ttlMs"], &found["cacheScope"]), (&json!(1000), &json!("public")));
+    let answered = answer(&two(&broken(), &b), call("server/discover", json!({}))).await;
+    assert_eq!((&answered.result()["ttlMs"], &answered.result()["resultType"]), (&json!(0), &json!("complete")));
+}
+
+/// A server with these resources.
+fn resources(uris: &'static [&'static str], template: &'static str) -> Fake {
+    Fake::at_once(move |call| {
+        Ok(match call.method.as_str() {
+            "resources/list" => page(call, "resources", uris, 10, |uri| json!({"uri": uri, "name": uri})),
+            "resources/templates/list" => {
+                page(call, "resourceTemplates", &[template], 10, |uri| json!({"uriTemplate": uri, "name": uri}))
+            }
+            "resources/read" if uris.contains(&&*name_of(call)) => {
+                result(call, json!({"resultType": "complete", "contents": [{"uri": name_of(call), "text": uris[0]}]}))
+            }
+            "resources/read" => error(call, -32602, "Resource not found"),
+            "completion/complete" => {
+                let reference: Value = call.params.get("ref").unwrap().decode().unwrap();
+                let known = reference["uri"] == template || reference["type"] == "ref/prompt";
+                if known {
+                    result(call, json!({"completion": {"values": [reference["name"]]}}))
+                } else {
+                    error(call, -32602, "Unknown reference")
+                }
+            }
+            _ => error(call, -32601, "Method not found"),
+        })
+    })
+}
+
+async fn read(gateway: &Gateway, uri: &str) -> Answered {
+    answer(gateway, call("resources/read", json!({"uri": uri}))).await
+}
+
+#[tokio::test]
+async fn a_resource_is_read_where_it_is_listed_and_elsewhere_if_it_is_not_there() {
+    let (a, b) = (resources(&["a:1", "x:moved"], "a:{x}"), resources(&["b:1"], "b:{x}"));
+    let gateway = two(&a, &b);
+    assert_eq!(read(&gateway, "b:1").await.result()["contents"][0]["text"], "b:1", "by asking around");
+    assert_eq!((a.count(), b.count()), (1, 1));
+    assert_eq!(read(&gateway, "b:1").await.result()["contents"][0]["text"], "b:1", "remembered");
+    assert_eq!((a.count(), b.count()), (1, 2));
+    let listed = pages(&gateway, "resources/list").await;
+    assert_eq!(names(&listed, "resources"), ["a:1", "x:moved", "b:1"], "URIs stay as they are");
+    pages(&gateway, "resources/templates/list").await;
+    let before = a.count();
+    assert_eq!(read(&gateway, "b:other").await.code(), -32602, "nobody has it");
+    assert_eq!(a.count(), before + 1, "the likely owner is asked first, then the other");
+}
+
+#[tokio::test]
+async fn a_resource_whose_owner_may_be_dead_is_not_declared_missing() {
+    let a = resources(&["a:1"], "a:{x}");
+    assert_eq!(read(&two(&a, &broken()), "a:1").await.result()["contents"][0]["text"], "a:1");
+    assert_eq!(read(&two(&a, &broken()), "b:1").await.code(), code::UPSTREAM_UNREACHABLE);
+}
+
+#[tokio::test]
+async fn completion_goes_where_its_prompt_or_template_is() {
+    let (a, b) = (resources(&["a:1"], "a:{x}"), resources(&["b:1"], "b:{x}"));
+    let gateway = two(&a, &b);
+    let complete = async |reference: Value| {
+        let argument = json!({"name": "x", "value": ""});
+        answer(&gateway, call("completion/complete", json!({"ref": reference, "argument": argument}))).await
+    };
+    let answered = complete(json!({"type": "ref/prompt", "name": "b__greet", "title": "T"})).await;
+    assert_eq!(answered.result()["completion"]["values"], json!(["greet"]));
+    assert_eq!(b.last_params()["ref"], json!({"type": "ref/prompt", "name": "greet", "title": "T"}));
+    assert_eq!(complete(json!({"type": "ref/resource", "uri": "b:{x}"})).await.result()["completion"]["values"], json!([null]));
+    for bad in [json!({"type": "ref/prompt", "name": "greet"}), json!({"type": "ref/x"}), json!(5)] {
+        assert_eq!(complete(bad).await.code(), -32602);
+    }
+}
+
+#[tokio::test]
+async fn prompts_are_named_like_tools() {
+    let fake = Fake::at_once(|call| {
+        Ok(match call.method.as_str() {
+            "prompts/list" => result(call, json!({"prompts": [{"name": "greet"}], "ttlMs": 1, "cacheScope": "public"})),
+            _ => result(call, json!({"description": name_of(call), "messages": []})),
+        })
+    });
+    let gateway = two(&tools(&["x"], 1), &fake);
+    let listed = pages(&gateway, "prompts/list").await;
+    assert_eq!(names(&listed, "prompts"), ["b__greet"]);
+    assert_eq!(listed[0]["ttlMs"], 1, "an upstream without prompts does not make the list stale");
+    let got = answer(&gateway, call("prompts/get", json!({"name": "b__greet"}))).await;
+    assert_eq!(got.result()["description"], "greet");
+}

@@ -1,0 +1,208 @@
+//! Subscriptions through the gateway.
+
+mod common;
+
+use carryall_gateway::{Gateway, code};
+use carryall_proto::{Call, CallError, Message, MessageStream, Reply};
+use carryall_testkit::{answer, call_with_id, next, params};
+use common::*;
+use futures_util::StreamExt as _;
+use serde_json::{Value, json};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tokio::sync::mpsc::UnboundedSender;
+use tower_service::Service as _;
+
+/// A server whose subscriptions the test feeds.
+#[derive(Clone)]
+struct Listened {
+    fake: Fake,
+    /// The call and the way to its stream, for each subscription.
+    open: Arc<Mutex<Vec<(Call, UnboundedSender<Result<Message, CallError>>)>>>,
+}
+
+impl Listened {
+    /// Honours this much of what is asked.
+    fn new(honours: Value) -> Self {
+        let open: Arc<Mutex<Vec<(Call, UnboundedSender<_>)>>> = Arc::default();
+        let kept = Arc::clone(&open);
+        let fake = Fake::at_once(move |call| {
+            let (sender, stream) = channel();
+            let acknowledged = json!({"_meta": subscription(call), "notifications": honours});
+            sender.send(Ok(notification("notifications/subscriptions/acknowledged", acknowledged))).unwrap();
+            kept.lock().unwrap().push((call.clone(), sender));
+            Ok(Reply::Stream(stream))
+        });
+        Self { fake, open }
+    }
+
+    /// Tells the subscription that was opened last.
+    fn tell(&self, method: &'static str, mut params: Value) {
+        let open = self.open.lock().unwrap();
+        let (call, sender) = open.last().expect("a subscription");
+        params["_meta"] = subscription(call);
+        sender.send(Ok(notification(method, params))).unwrap();
+    }
+
+    /// Breaks all subscriptions off.
+    fn break_off(&self) {
+        self.open.lock().unwrap().clear();
+    }
+
+    /// Ends the last subscription in good order.
+    fn close(&self) {
+        let (call, sender) = self.open.lock().unwrap().pop().expect("a subscription");
+        let closing = json!({"resultType": "complete", "_meta": subscription(&call)});
+        sender.send(Ok(response(&call, closing))).unwrap();
+    }
+}
+
+fn subscription(call: &Call) -> Value {
+    json!({"io.modelcontextprotocol/subscriptionId": call.id})
+}
+
+async fn listen(gateway: &Gateway, id: Value, filter: Value) -> MessageStream {
+    let asked = call_with_id(&id, "subscriptions/listen", json!({"notifications": filter}));
+    match gateway.clone().call(asked).await.unwrap() {
+        Reply::Stream(stream) => stream,
+        Reply::Once(response) => panic!("no stream: {response:?}"),
+    }
+}
+
+async fn told(stream: &mut MessageStream) -> (String, Value) {
+    match next(stream).await {
+        Message::Notification(notification) => (notification.method.to_string(), params(&notification)),
+        Message::Response(response) => panic!("ended: {response:?}"),
+    }
+}
+
+fn all() -> Value {
+    json!({"toolsListChanged": true, "resourceSubscriptions": ["a:1"]})
+}
+
+// spec: gateway-derived-03, subscriptions-02, subscriptions-07
+#[tokio::test]
+async fn everything_on_the_stream_carries_the_clients_own_id_and_the_acknowledgement_is_first() {
+    for id in [json!(1), json!("sub"), json!("1")] {
+        let server = Listened::new(all());
+        let gateway = one(&[&server.fake]);
+        let mut stream = listen(&gateway, id.clone(), all()).await;
+        let meta = json!({"io.modelcontextprotocol/subscriptionId": id});
+        let acknowledged = json!({"_meta": meta, "notifications": all()});
+        assert_eq!(told(&mut stream).await, ("notifications/subscriptions/acknowledged".into(), acknowledged));
+        server.tell("notifications/resources/updated", json!({"uri": "a:1", "acme/x": 1}));
+        let updated = json!({"_meta": meta, "uri": "a:1", "acme/x": 1});
+        assert_eq!(told(&mut stream).await, ("notifications/resources/updated".into(), updated));
+        gateway.close_subscriptions();
+        let Message::Response(closing) = next(&mut stream).await else { panic!() };
+        let closing: Value = serde_json::from_slice(&closing.encode().into_bytes()).unwrap();
+        assert_eq!(closing, json!({"jsonrpc": "2.0", "id": id, "result": {"resultType": "complete", "_meta": meta}}));
+        assert!(stream.next().await.is_none());
+        assert_ne!(json!(server.fake.ids()[0]), json!("sub"));
+    }
+}
+
+#[tokio::test]
+async fn the_filter_goes_up_as_it_stands() {
+    let server = Listened::new(json!({"acme/news": ["x"]}));
+    let mut stream = listen(&one(&[&server.fake]), json!(1), json!({"acme/news": ["x"], "toolsListChanged": false})).await;
+    assert_eq!(server.fake.last_params()["notifications"], json!({"acme/news": ["x"], "toolsListChanged": false}));
+    assert_eq!(told(&mut stream).await.1["notifications"], json!({"acme/news": ["x"]}));
+    server.tell("acme/news", json!({"about": "x"}));
+    assert_eq!(told(&mut stream).await.0, "acme/news");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_subscription_outlives_its_replica_and_no_change_is_missed() {
+    for how in [Listened::break_off, Listened::close] {
+        let (first, second) = (Listened::new(all()), Listened::new(all()));
+        let gateway = one(&[&first.fake, &second.fake]);
+        let mut stream = listen(&gateway, json!(1), all()).await;
+        told(&mut stream).await;
+        how(&first);
+        assert_eq!(told(&mut stream).await.0, "notifications/tools/list_changed", "who knows what happened meanwhile");
+        let (method, updated) = told(&mut stream).await;
+        assert_eq!((method.as_str(), &updated["uri"]), ("notifications/resources/updated", &json!("a:1")));
+        assert_eq!(updated["_meta"], json!({"io.modelcontextprotocol/subscriptionId": 1}));
+        second.tell("notifications/tools/list_changed", json!({}));
+        assert_eq!(told(&mut stream).await.0, "notifications/tools/list_changed");
+        assert_eq!(second.fake.count(), 1);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_keeps_breaking_off_is_not_hammered() {
+    let fake = Fake::at_once(|call| {
+        let acknowledged = json!({"_meta": subscription(call), "notifications": {}});
+        Ok(stream(vec![Ok(notification("notifications/subscriptions/acknowledged", acknowledged))]))
+    });
+    let mut stream = listen(&one(&[&fake]), json!(1), json!({})).await;
+    told(&mut stream).await;
+    let _ = tokio::time::timeout(Duration::from_secs(60), stream.next()).await;
+    assert!((4..20).contains(&fake.count()), "{}", fake.count());
+}
+
+#[tokio::test]
+async fn giving_up_ends_the_subscriptions_upstream() {
+    let (a, b) = (Listened::new(all()), Listened::new(all()));
+    let gateway = gateway([upstream("a", &[&a.fake]), upstream("b", &[&b.fake])]);
+    drop(listen(&gateway, json!(1), all()).await);
+    for server in [a, b] {
+        assert!(server.open.lock().unwrap()[0].1.is_closed());
+    }
+}
+
+#[tokio::test]
+async fn several_upstreams_are_one_subscription() {
+    let a = Listened::new(json!({"toolsListChanged": true}));
+    let b = Listened::new(json!({"toolsListChanged": true, "resourceSubscriptions": ["a:1"]}));
+    let refuses = Fake::at_once(|call| Ok(error(call, -32601, "Method not found")));
+    let gateway = gateway([upstream("a", &[&a.fake]), upstream("b", &[&b.fake]), upstream("c", &[&refuses])]);
+    let mut stream = listen(&gateway, json!("s"), all()).await;
+    let acknowledged = told(&mut stream).await.1;
+    assert_eq!(acknowledged, json!({"_meta": {"io.modelcontextprotocol/subscriptionId": "s"}, "notifications": all()}));
+    a.tell("notifications/tools/list_changed", json!({}));
+    b.tell("notifications/resources/updated", json!({"uri": "a:1"}));
+    let mut methods = [told(&mut stream).await.0, told(&mut stream).await.0];
+    methods.sort();
+    assert_eq!(methods, ["notifications/resources/updated", "notifications/tools/list_changed"]);
+    assert_eq!(refuses.count(), 1, "who refuses is not asked again");
+}
+
+// spec: subscriptions-01
+#[tokio::test]
+async fn what_was_not_promised_is_not_passed_on() {
+    let server = Listened::new(json!({"resourceSubscriptions": ["a:1"]}));
+    let mut stream = listen(&one(&[&server.fake]), json!(1), json!({"resourceSubscriptions": ["a:1"]})).await;
+    told(&mut stream).await;
+    for method in ["notifications/tools/list_changed", "notifications/subscriptions/acknowledged"] {
+        server.tell(method, json!({}));
+    }
+    server.tell("notifications/resources/updated", json!({"uri": "a:2"}));
+    server.tell("notifications/resources/updated", json!({"uri": "a:1/part"}));
+    assert_eq!(told(&mut stream).await.1["uri"], "a:1/part");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_upstream_that_is_dead_at_first_joins_later() {
+    let a = Listened::new(json!({"toolsListChanged": true}));
+    let late = Listened::new(json!({"toolsListChanged": true}));
+    let (upstream_a, upstream_b) = (upstream("a", &[&a.fake]), carryall_gateway::Upstream::new("b").unwrap());
+    let replica = upstream_b.replica("b");
+    let gateway = gateway([upstream_a, upstream_b]);
+    let mut stream = listen(&gateway, json!(1), json!({"toolsListChanged": true})).await;
+    told(&mut stream).await;
+    replica.up(late.fake.service());
+    assert_eq!(told(&mut stream).await.0, "notifications/tools/list_changed");
+    late.tell("notifications/tools/list_changed", json!({}));
+    assert_eq!(told(&mut stream).await.0, "notifications/tools/list_changed");
+}
+
+#[tokio::test]
+async fn when_nobody_can_be_listened_to_the_error_says_why() {
+    let asked = || call_with_id(&json!(1), "subscriptions/listen", json!({"notifications": {}}));
+    let dead = Fake::at_once(|_| Err(dead()));
+    assert_eq!(answer(&one(&[&dead]), asked()).await.code(), code::UPSTREAM_UNREACHABLE);
+    let refuses = Fake::at_once(|call| Ok(error(call, -32601, "Method not found")));
+    assert_eq!(answer(&one(&[&refuses]), asked()).await.code(), -32601);
+}

@@ -1,0 +1,228 @@
+//! With one upstream everything passes as it stands, but for what belongs to a hop.
+
+mod common;
+
+use carryall_gateway::{Gateway, Upstream, code};
+use carryall_proto::{BoxFuture, CallError, Message, Reply};
+use carryall_testkit::{answer, call, call_with_id, meta_with, next};
+use carryall_types::{Implementation, Method};
+use common::*;
+use futures_util::StreamExt as _;
+use http::{HeaderMap, HeaderValue};
+use serde_json::{Value, json};
+use std::task::{Context, Waker};
+use std::time::Duration;
+use tower_service::Service as _;
+
+const LIST: &str = r#"{"resultType":"complete","x":[1.50,{"b":2,"a":"\u00e9"}],"ttlMs":5,"cacheScope":"public"}"#;
+
+// spec: gateway-derived-07
+#[tokio::test]
+async fn results_errors_and_unknown_methods_pass_to_the_letter() {
+    let fake = Fake::at_once(|call| {
+        Ok(match call.method.as_str() {
+            "acme/fail" => error(call, -32021, "Missing required client capability"),
+            _ => Reply::Once(carryall_proto::Response::result(
+                call.id.clone(),
+                carryall_types::RawJson::parse(LIST).unwrap(),
+            )),
+        })
+    });
+    let mut gateway = one(&[&fake]);
+    for method in ["tools/list", "server/discover", "acme/frobnicate"] {
+        let asked = call_with_id(&json!("mine"), method, json!({"odd": [1, {"z": 1, "a": 2}], "cursor": "c"}));
+        let params = asked.params.raw().clone();
+        let Reply::Once(response) = gateway.call(asked).await.unwrap() else { panic!("a stream") };
+        assert_eq!(response.id, "mine".into());
+        let carryall_proto::Outcome::Result(result) = response.outcome else { panic!("an error") };
+        assert_eq!(result.as_str(), LIST);
+        let seen = fake.seen.lock().unwrap().pop().unwrap();
+        assert_eq!((seen.method.clone(), seen.params.raw()), (Method::from(method), &params));
+    }
+    let failed = answer(&gateway, call("acme/fail", json!({}))).await;
+    assert_eq!((failed.code(), &failed.response["id"]), (-32021, &json!(1)));
+}
+
+// spec: gateway-derived-03
+#[tokio::test]
+async fn two_clients_may_use_the_same_id_and_each_gets_its_own_back() {
+    let fake = Fake::saying("hello");
+    let gateway = one(&[&fake]);
+    for id in [json!(7), json!(7), json!("7"), json!("")] {
+        let answered = answer(&gateway, call_with_id(&id, "tools/call", json!({"name": "x"}))).await;
+        assert_eq!(answered.response["id"], id, "of the same JSON type");
+    }
+    let mut ids = fake.ids();
+    ids.sort();
+    ids.dedup();
+    assert_eq!(ids.len(), 4, "upstream each is another: {ids:?}");
+}
+
+// spec: gateway-derived-11
+#[tokio::test]
+async fn notifications_pass_one_by_one_as_they_come() {
+    let (sender, stream) = channel();
+    let stream = std::sync::Mutex::new(Some(stream));
+    let fake = Fake::at_once(move |_| Ok(Reply::Stream(stream.lock().unwrap().take().unwrap())));
+    let mut gateway = one(&[&fake]);
+    let params = json!({"_meta": meta_with(&json!({"progressToken": "t"})), "name": "x"});
+    let first = notification("notifications/progress", json!({"progressToken": "t", "progress": 1}));
+    sender.send(Ok(first.clone())).unwrap();
+    let Reply::Stream(mut down) = gateway.call(call("tools/call", params)).await.unwrap() else { panic!() };
+    assert_eq!(next(&mut down).await, first);
+    let second = notification("acme/news", json!({"any": 1}));
+    sender.send(Ok(second.clone())).unwrap();
+    assert_eq!(next(&mut down).await, second);
+    sender.send(Ok(response(&fake.seen.lock().unwrap()[0], json!({"done": true})))).unwrap();
+    let Message::Response(last) = next(&mut down).await else { panic!() };
+    assert_eq!(last.id, 1.into());
+    assert!(down.next().await.is_none());
+}
+
+// spec: gateway-derived-03
+#[tokio::test]
+async fn on_a_shared_channel_progress_tokens_differ_and_come_back() {
+    let fake = Fake::at_once(|call| {
+        let token = call.meta.progress_token.clone().unwrap();
+        let progress = json!({"progressToken": token, "progress": 0.5});
+        Ok(stream(vec![Ok(notification("notifications/progress", progress)), Ok(response(call, json!({})))]))
+    });
+    let upstream = Upstream::new("local").unwrap().shared_channel().with_replica("child", fake.service());
+    let gateway = gateway([upstream]);
+    for token in [json!("t"), json!("t"), json!(3)] {
+        let params = json!({"_meta": meta_with(&json!({"progressToken": token, "acme/x": 1})), "name": "x"});
+        let answered = answer(&gateway, call("tools/call", params)).await;
+        assert_eq!(answered.params_of("notifications/progress"), [json!({"progressToken": token, "progress": 0.5})]);
+    }
+    let seen = fake.seen.lock().unwrap();
+    let tokens: Vec<Value> = seen
+        .iter()
+        .map(|call| {
+            let meta: Value = call.params.get("_meta").unwrap().decode().unwrap();
+            assert_eq!(meta["acme/x"], 1, "the rest of _meta stays");
+            assert_eq!(call.meta.raw().decode::<Value>().unwrap(), meta);
+            meta["progressToken"].clone()
+        })
+        .collect();
+    assert!(tokens[0] != tokens[1] && tokens[1] != tokens[2] && tokens[0] != tokens[2], "{tokens:?}");
+}
+
+// spec: http-headers-33, gateway-derived-08
+#[tokio::test]
+async fn headers_of_the_call_go_on_and_credentials_stay_behind() {
+    let fake = Fake::saying("hello");
+    let mut gateway = one(&[&fake]);
+    let mut asked = call("tools/call", json!({"name": "x"}));
+    let mut headers = HeaderMap::new();
+    for (name, value) in [
+        ("mcp-param-region", "eu"),
+        ("mcp-param-never-heard-of", "=?base64?w6k=?="),
+        ("traceparent", "00-0af7651916cd43dd8448eb211c80319c-00f067aa0ba902b7-01"),
+        ("authorization", "Bearer secret"),
+        ("cookie", "id=secret"),
+        ("proxy-authorization", "Basic secret"),
+    ] {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    asked.headers = Some(Box::new(headers));
+    gateway.call(asked).await.unwrap();
+    let seen = fake.seen.lock().unwrap();
+    let headers = seen[0].headers.as_ref().unwrap();
+    assert_eq!(headers["mcp-param-region"], "eu");
+    assert_eq!(headers["mcp-param-never-heard-of"], "=?base64?w6k=?=");
+    assert!(headers.contains_key("traceparent"));
+    assert!(!format!("{headers:?}").contains("secret"), "{headers:?}");
+}
+
+// spec: auth-security-19
+#[tokio::test]
+async fn the_clients_token_never_goes_upstream() {
+    let fake = Fake::saying("hello");
+    let mut gateway = one(&[&fake]);
+    let mut asked = call("tools/call", json!({"name": "x"}));
+    asked.headers = Some(Box::new(HeaderMap::from_iter([(
+        http::header::AUTHORIZATION,
+        HeaderValue::from_static("Bearer abc"),
+    )])));
+    gateway.call(asked).await.unwrap();
+    assert!(fake.seen.lock().unwrap()[0].headers.as_ref().unwrap().is_empty());
+}
+
+// spec: gateway-derived-09
+#[tokio::test]
+async fn giving_up_downstream_cancels_upstream() {
+    struct Notice(std::sync::Arc<std::sync::atomic::AtomicBool>);
+    impl Drop for Notice {
+        fn drop(&mut self) {
+            self.0.store(true, std::sync::atomic::Ordering::SeqCst);
+        }
+    }
+    let gone = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let seen = gone.clone();
+    let fake = Fake::new(move |_| {
+        let notice = Notice(seen.clone());
+        Box::pin(async move {
+            let _notice = notice;
+            std::future::pending().await
+        })
+    });
+    let mut gateway = one(&[&fake]);
+    let asked = gateway.call(call("tools/call", json!({"name": "x"})));
+    assert!(tokio::time::timeout(Duration::from_millis(20), asked).await.is_err());
+    assert!(gone.load(std::sync::atomic::Ordering::SeqCst));
+}
+
+// spec: gateway-derived-09, gateway-derived-10
+#[tokio::test]
+async fn an_upstream_that_breaks_off_becomes_an_error_that_says_so() {
+    let fake = Fake::at_once(|_| {
+        let progress = notification("notifications/progress", json!({"progressToken": 1, "progress": 1}));
+        Ok(stream(vec![Ok(progress), Err(CallError::broken("10.1.2.3: reset"))]))
+    });
+    let answered = answer(&one(&[&fake]), call_with_id(&json!("a"), "tools/call", json!({"name": "x"}))).await;
+    assert_eq!((answered.code(), &answered.response["id"]), (code::UPSTREAM_BROKEN, &json!("a")));
+    assert_eq!(answered.notifications.len(), 1);
+    assert!(!answered.response.to_string().contains("10.1.2.3"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_ends_at_the_limit_whether_it_is_silent_or_not() {
+    let silent = Fake::new(|_| Box::pin(std::future::pending()));
+    let (sender, quiet) = channel();
+    sender.send(Ok(notification("notifications/progress", json!({"progressToken": 1, "progress": 1})))).unwrap();
+    let quiet = std::sync::Mutex::new(Some(quiet));
+    let quiet = Fake::at_once(move |_| Ok(Reply::Stream(quiet.lock().unwrap().take().unwrap())));
+    for fake in [&silent, &quiet] {
+        let gateway = Gateway::builder(Implementation::new("edge", "1"))
+            .upstream(upstream("demo", &[fake]))
+            .call_timeout(Duration::from_secs(3))
+            .build()
+            .unwrap();
+        let start = tokio::time::Instant::now();
+        let answered = answer(&gateway, call("tools/call", json!({"name": "x"}))).await;
+        assert_eq!(answered.code(), code::UPSTREAM_TIMEOUT);
+        assert_eq!(start.elapsed().as_secs(), 3);
+    }
+    drop(sender);
+}
+
+/// Polls once.
+fn is_pending<T>(future: &mut BoxFuture<T>) -> bool {
+    future.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending()
+}
+
+#[tokio::test]
+async fn calls_in_work_are_bounded() {
+    let fake = Fake::new(|_| Box::pin(std::future::pending()));
+    let mut gateway = Gateway::builder(Implementation::new("edge", "1"))
+        .upstream(upstream("demo", &[&fake]))
+        .max_calls(1)
+        .build()
+        .unwrap();
+    let mut first = gateway.call(call("tools/call", json!({"name": "x"})));
+    assert!(is_pending(&mut first));
+    assert_eq!(answer(&gateway, call("tools/call", json!({"name": "x"}))).await.code(), code::BUSY);
+    drop(first);
+    let mut next = gateway.call(call("tools/call", json!({"name": "x"})));
+    assert!(is_pending(&mut next), "there is room again");
+}

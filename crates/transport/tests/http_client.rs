@@ -1,0 +1,329 @@
+//! The HTTP client against our server, and against servers made by hand.
+
+mod common;
+
+use carryall_proto::{Call, CallError, Message, Notification, Outcome, Reply};
+use carryall_transport::http::{Endpoint, HttpClient, HttpServer};
+use common::{Seen, Tools, call, eventually, serve, within};
+use futures_util::StreamExt as _;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpListener;
+use tower_service::Service as _;
+
+fn client(address: SocketAddr) -> HttpClient {
+    HttpClient::new(&format!("http://{address}/mcp")).unwrap()
+}
+
+async fn ask(client: &HttpClient, call: Call) -> Result<Reply, CallError> {
+    within(client.clone().call(call)).await
+}
+
+fn text(reply: Reply) -> String {
+    let Reply::Once(response) = reply else { panic!("{reply:?}") };
+    let Outcome::Result(result) = response.outcome else { panic!("{response:?}") };
+    result.decode::<serde_json::Value>().unwrap()["text"].as_str().unwrap().to_owned()
+}
+
+/// Answers each connection's first request with fixed bytes, and keeps the requests.
+async fn canned(answers: Vec<String>) -> (SocketAddr, Arc<Mutex<Vec<String>>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let requests = Arc::new(Mutex::new(Vec::new()));
+    let kept = Arc::clone(&requests);
+    tokio::spawn(async move {
+        for answer in answers {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut request = vec![0; 64 * 1024];
+            let count = stream.read(&mut request).await.unwrap();
+            kept.lock().unwrap().push(String::from_utf8_lossy(&request[..count]).into_owned());
+            let _ = stream.write_all(answer.as_bytes()).await;
+            let _ = stream.shutdown().await;
+        }
+    });
+    (address, requests)
+}
+
+fn answer(status: &str, kind: &str, body: &str) -> String {
+    format!("HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}", body.len())
+}
+
+const DONE: &str = r#"{"jsonrpc":"2.0","id":1,"result":{"resultType":"complete","text":"ok"}}"#;
+
+async fn from(answer: String) -> Result<Reply, CallError> {
+    let (address, _) = canned(vec![answer]).await;
+    ask(&client(address), call("1", "a")).await
+}
+
+// spec: http-send-09
+#[tokio::test]
+async fn both_kinds_of_answer_are_understood() {
+    let address = serve(Endpoint::new(Tools::default())).await;
+    let client = client(address);
+    assert_eq!(text(ask(&client, call("1", "hello")).await.unwrap()), "hello");
+    assert_eq!(text(ask(&client, call("\"s\"", "large")).await.unwrap()).len(), 300_000);
+    let Reply::Stream(stream) = ask(&client, call("2", "stream")).await.unwrap() else { panic!("not a stream") };
+    let messages: Vec<_> = within(stream.collect::<Vec<_>>()).await.into_iter().map(Result::unwrap).collect();
+    assert_eq!(messages.len(), 3);
+    assert!(matches!(&messages[0], Message::Notification(Notification { method, .. }) if method == "notifications/progress"));
+    assert!(matches!(&messages[2], Message::Response(response) if response.id == 2.into()));
+}
+
+// spec: http-send-01, http-send-02, http-send-03, http-send-04, http-headers-01, http-headers-02, http-headers-08, http-headers-09, http-headers-10
+#[tokio::test]
+async fn each_call_is_one_post_with_its_headers() {
+    let (address, requests) = canned(vec![answer("200 OK", "application/json", DONE)]).await;
+    let mut call = call("1", "caf\u{e9}");
+    let mut headers = http::HeaderMap::new();
+    for (name, value) in [("mcp-param-region", "eu"), ("traceparent", "00-a"), ("authorization", "Bearer of-somebody"), ("cookie", "c")] {
+        headers.insert(name, value.parse().unwrap());
+    }
+    call.headers = Some(Box::new(headers));
+    let builder = HttpClient::builder(&format!("http://{address}/mcp?x=1")).unwrap().bearer("mine").unwrap();
+    ask(&builder.build().unwrap(), call).await.unwrap();
+    let request = requests.lock().unwrap()[0].to_ascii_lowercase();
+    let (head, body) = request.split_once("\r\n\r\n").unwrap();
+    assert!(head.starts_with("post /mcp?x=1 http/1.1\r\n"), "{head}");
+    for line in [
+        "content-type: application/json",
+        "accept: application/json, text/event-stream",
+        "mcp-protocol-version: 2026-07-28",
+        "mcp-method: tools/call",
+        "mcp-name: =?base64?y2fmw6k=?=",
+        "mcp-param-region: eu",
+        "traceparent: 00-a",
+        "authorization: bearer mine",
+        &format!("host: {address}"),
+    ] {
+        assert!(head.lines().any(|seen| seen == line), "{line} is not in {head}");
+    }
+    assert!(!head.contains("cookie") && !head.contains("of-somebody"), "{head}");
+    assert_eq!(serde_json::from_str::<serde_json::Value>(body).unwrap()["jsonrpc"], "2.0");
+}
+
+#[tokio::test]
+async fn authorization_can_change() {
+    let address = serve(Endpoint::new(Tools::default())).await;
+    let client = client(address);
+    assert_eq!(text(ask(&client, call("1", "authorization")).await.unwrap()), "none");
+    client.set_authorization(Some("Bearer new".parse().unwrap()));
+    assert_eq!(text(ask(&client, call("1", "authorization")).await.unwrap()), "Bearer new");
+}
+
+// spec: http-receive-08
+#[tokio::test]
+async fn comments_and_priming_events_say_nothing() {
+    let body = format!(": hello\n\n:\n\nid: 1\ndata:\n\nevent: endpoint\ndata: /x\n\nevent: message\ndata: {DONE}\n\n");
+    let Reply::Stream(stream) = from(answer("200 OK", "text/event-stream", &body)).await.unwrap() else { panic!() };
+    let messages: Vec<_> = within(stream.collect::<Vec<_>>()).await;
+    assert!(matches!(&messages[..], [Ok(Message::Response(_))]), "{messages:?}");
+}
+
+#[tokio::test]
+async fn a_stream_that_breaks_off_is_broken_not_finished() {
+    for body in ["", "data: {\"jsonrpc\":\"2.0\",\"method\":\"notifications/x\"}\n\n", "data: {\"jsonr"] {
+        let Reply::Stream(stream) = from(answer("200 OK", "text/event-stream", body)).await.unwrap() else { panic!() };
+        let messages: Vec<_> = within(stream.collect::<Vec<_>>()).await;
+        assert!(matches!(messages.last(), Some(Err(CallError::Broken(_)))), "{messages:?}");
+    }
+}
+
+// spec: base-jsonrpc-02, http-receive-03
+#[tokio::test]
+async fn messages_that_break_the_protocol_are_refused() {
+    let other = DONE.replace("\"id\":1", "\"id\":2");
+    let string = DONE.replace("\"id\":1", "\"id\":\"1\"");
+    let request = r#"{"jsonrpc":"2.0","id":1,"method":"sampling/createMessage","params":{}}"#;
+    for body in [&other, &string, request, "{", "[]", r#"{"jsonrpc":"2.0","method":"notifications/x"}"#] {
+        let error = from(answer("200 OK", "application/json", body)).await.unwrap_err();
+        assert!(matches!(error, CallError::Malformed(_)), "{body} {error:?}");
+    }
+    for body in [&other, request] {
+        let body = format!("data: {body}\n\n");
+        let Reply::Stream(stream) = from(answer("200 OK", "text/event-stream", &body)).await.unwrap() else { panic!() };
+        let messages: Vec<_> = within(stream.collect::<Vec<_>>()).await;
+        assert!(matches!(&messages[..], [Err(CallError::Malformed(_))]), "{messages:?}");
+    }
+    let error = from("HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n".into()).await.unwrap_err();
+    assert!(matches!(&error, CallError::Malformed(why) if why.contains("202")), "{error:?}");
+}
+
+// spec: base-jsonrpc-25, http-headers-47
+#[tokio::test]
+async fn an_error_status_with_a_json_rpc_error_is_an_answer() {
+    for (status, body) in [
+        ("400 Bad Request", r#"{"jsonrpc":"2.0","id":1,"error":{"code":-32022,"message":"m"}}"#),
+        ("403 Forbidden", r#"{"jsonrpc":"2.0","error":{"code":-32022,"message":"m"}}"#),
+        ("400 Bad Request", r#"{"jsonrpc":"2.0","id":null,"error":{"code":-32022,"message":"m"}}"#),
+    ] {
+        let Reply::Once(response) = from(answer(status, "application/json", body)).await.unwrap() else { panic!() };
+        assert_eq!(response.id, 1.into());
+        assert!(matches!(response.outcome, Outcome::Error(error) if error.code == -32022));
+    }
+}
+
+#[tokio::test]
+async fn what_is_not_mcp_is_shown() {
+    let page = format!("<html>{}", "x".repeat(1000));
+    for (status, code) in [("200 OK", 200), ("404 Not Found", 404), ("502 Bad Gateway", 502)] {
+        match from(answer(status, "text/html", &page)).await.unwrap_err() {
+            CallError::NotMcp { status, body } => {
+                assert_eq!((status, body.chars().count()), (code, 300));
+                assert!(body.starts_with("<html>"));
+            }
+            error => panic!("{error:?}"),
+        }
+    }
+}
+
+// spec: http-headers-edge-04
+#[tokio::test]
+async fn sizes_that_the_server_refuses_are_named() {
+    let error = r#"{"jsonrpc":"2.0","error":{"code":-32600,"message":"at most 5"}}"#;
+    for (status, body, says) in [
+        ("413 Payload Too Large", error, "request of this size: at most 5"),
+        ("413 Payload Too Large", "", "request of this size"),
+        ("431 Request Header Fields Too Large", "", "headers of this size"),
+    ] {
+        match from(answer(status, "application/json", body)).await.unwrap_err() {
+            CallError::NotMcp { body, .. } => assert!(body.ends_with(says), "{body}"),
+            error => panic!("{error:?}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn redirects_are_followed_within_the_origin_only() {
+    let redirect = |to: &str| format!("HTTP/1.1 307 Temporary Redirect\r\nLocation: {to}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+    let (address, requests) = canned(vec![redirect("/mcp/"), answer("200 OK", "application/json", DONE)]).await;
+    assert_eq!(text(ask(&client(address), call("1", "a")).await.unwrap()), "ok");
+    assert!(requests.lock().unwrap()[1].starts_with("POST /mcp/ "));
+    let error = from(redirect("http://evil.example/mcp")).await.unwrap_err();
+    assert!(error.to_string().contains("http://evil.example/mcp"), "{error}");
+    let (address, requests) = canned(vec![redirect("/mcp"); 10]).await;
+    assert!(matches!(ask(&client(address), call("1", "a")).await.unwrap_err(), CallError::NotMcp { status: 307, .. }));
+    assert_eq!(requests.lock().unwrap().len(), 4);
+}
+
+#[tokio::test]
+async fn answers_are_bounded() {
+    let address = serve(Endpoint::new(Tools::default())).await;
+    let client = HttpClient::builder(&format!("http://{address}/mcp")).unwrap().max_response(1000).build().unwrap();
+    let error = ask(&client, call("1", "large")).await.unwrap_err();
+    assert!(matches!(error, CallError::TooLarge(1000)), "{error:?}");
+    let Reply::Stream(stream) = ask(&client, call("1", "large-stream")).await.unwrap() else { panic!() };
+    let messages: Vec<_> = within(stream.collect::<Vec<_>>()).await;
+    assert!(matches!(&messages[..], [Err(CallError::TooLarge(1000))]), "{messages:?}");
+    assert_eq!(text(ask(&client, call("1", "small")).await.unwrap()), "small");
+}
+
+#[tokio::test]
+async fn a_server_that_is_not_there_is_named_with_the_cause() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    drop(listener);
+    let error = ask(&client(address), call("1", "a")).await.unwrap_err();
+    assert!(error.is_unsent() && error.to_string().contains(&address.to_string()), "{error}");
+    assert!(error.to_string().to_lowercase().contains("refused"), "{error}");
+    let nowhere = HttpClient::new("http://does-not-exist.invalid/mcp").unwrap();
+    let error = ask(&nowhere, call("1", "a")).await.unwrap_err();
+    assert!(error.is_unsent() && error.to_string().contains("does-not-exist.invalid"), "{error}");
+}
+
+// spec: cancellation-01, cancellation-04
+#[tokio::test]
+async fn dropping_a_call_or_its_stream_cancels_it() {
+    let seen = Arc::new(Seen::default());
+    let address = serve(Endpoint::new(Tools(Arc::clone(&seen))).sse_after(Duration::from_millis(10))).await;
+    let client = client(address);
+    let asked = tokio::time::timeout(Duration::from_millis(5), client.clone().call(call("1", "hang")));
+    drop(asked.await);
+    let Reply::Stream(mut stream) = ask(&client, call("2", "listen")).await.unwrap() else { panic!() };
+    assert!(within(stream.next()).await.is_some());
+    eventually("the second call runs", || seen.started() >= 1).await;
+    drop(stream);
+    eventually("all calls are dropped", || seen.dropped() == seen.started()).await;
+}
+
+#[tokio::test]
+async fn connections_are_kept_after_either_kind_of_answer() {
+    let accepted = Arc::new(AtomicUsize::new(0));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let inner = serve(Endpoint::new(Tools::default())).await;
+    let count = Arc::clone(&accepted);
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            count.fetch_add(1, Ordering::SeqCst);
+            tokio::spawn(async move {
+                let mut upstream = tokio::net::TcpStream::connect(inner).await.unwrap();
+                let _ = tokio::io::copy_bidirectional(&mut stream, &mut upstream).await;
+            });
+        }
+    });
+    let client = client(address);
+    for _ in 0..5 {
+        ask(&client, call("1", "a")).await.unwrap();
+        let Reply::Stream(stream) = ask(&client, call("1", "stream")).await.unwrap() else { panic!() };
+        assert_eq!(within(stream.collect::<Vec<_>>()).await.len(), 3);
+        // The last chunk may come in a packet of its own.
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(accepted.load(Ordering::SeqCst), 1);
+    let many = (0..8).map(|_| ask(&client, call("1", "slow")));
+    futures_util::future::join_all(many).await.into_iter().for_each(|reply| assert_eq!(text(reply.unwrap()), "slow"));
+    assert_eq!(accepted.load(Ordering::SeqCst), 8);
+    for _ in 0..5 {
+        ask(&client, call("1", "a")).await.unwrap();
+    }
+    assert_eq!(accepted.load(Ordering::SeqCst), 8);
+}
+
+#[tokio::test]
+async fn a_kept_connection_that_was_closed_is_replaced() {
+    let keep = answer("200 OK", "application/json", DONE).replace("Connection: close\r\n", "");
+    let (address, requests) = canned(vec![keep.clone(), keep.clone(), keep]).await;
+    let client = client(address);
+    for _ in 0..3 {
+        assert_eq!(text(ask(&client, call("1", "a")).await.unwrap()), "ok");
+        tokio::time::sleep(Duration::from_millis(30)).await;
+    }
+    assert_eq!(requests.lock().unwrap().len(), 3);
+}
+
+#[tokio::test]
+async fn a_request_that_went_out_is_not_sent_again() {
+    let (address, requests) = canned(vec![String::new(), answer("200 OK", "application/json", DONE)]).await;
+    let error = ask(&client(address), call("1", "a")).await.unwrap_err();
+    assert!(matches!(error, CallError::Broken(_)), "{error:?}");
+    assert_eq!(requests.lock().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn http2_works_both_ways() {
+    let seen = Arc::new(Seen::default());
+    let address = serve(Endpoint::new(Tools(Arc::clone(&seen)))).await;
+    let client = HttpClient::builder(&format!("http://{address}/mcp")).unwrap().http2_prior_knowledge().build().unwrap();
+    let many = (0..20).map(|_| ask(&client, call("1", "slow")));
+    futures_util::future::join_all(many).await.into_iter().for_each(|reply| assert_eq!(text(reply.unwrap()), "slow"));
+    assert_eq!(text(ask(&client, call("1", "large")).await.unwrap()).len(), 300_000);
+    let Reply::Stream(stream) = ask(&client, call("1", "stream")).await.unwrap() else { panic!() };
+    assert_eq!(within(stream.collect::<Vec<_>>()).await.len(), 3);
+    let Reply::Stream(stream) = ask(&client, call("1", "listen")).await.unwrap() else { panic!() };
+    let dropped = seen.dropped();
+    drop(stream);
+    eventually("the listen is cancelled", || seen.dropped() == dropped + 1).await;
+}
+
+#[tokio::test]
+async fn a_server_that_never_accepts_runs_into_the_connect_timeout() {
+    let server = HttpServer::bind("127.0.0.1:0").await.unwrap();
+    let address = server.local_addr().unwrap();
+    drop(server);
+    let builder = HttpClient::builder(&format!("http://{address}/mcp")).unwrap();
+    let client = builder.connect_timeout(Duration::from_nanos(1)).build().unwrap();
+    assert!(ask(&client, call("1", "a")).await.unwrap_err().is_unsent());
+}

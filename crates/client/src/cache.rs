@@ -95,7 +95,7 @@ impl ResponseCache {
 impl CacheView {
     /// The key under which this client keeps private answers.
     pub(crate) fn key(&self, method: &str, params: &carryall_types::JsonObject) -> CacheKey {
-        CacheKey::new(method, Some(params), Audience::Private("".into()))
+        CacheKey::new(method, Some(params), Audience::Private((*self.context).into()))
     }
 
     /// A fresh answer: this context's own, else one for everybody.

@@ -13,6 +13,9 @@ const MAX_BYTES: usize = 64 * 1024;
 /// Where each upstream goes on, in the order of upstreams.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct MergedCursor {
+    /// An earlier page was private, so that all are: pages of one list have the same scope
+    /// (`server/utilities/caching#interaction-with-pagination`).
+    pub(crate) private: bool,
     pub(crate) parts: Vec<(String, String)>,
 }
 
@@ -22,7 +25,7 @@ impl MergedCursor {
         if self.parts.is_empty() {
             return None;
         }
-        let text = serde_json::to_vec(&(list.as_str(), &self.parts)).ok()?;
+        let text = serde_json::to_vec(&(list.as_str(), self.private, &self.parts)).ok()?;
         Some(URL_SAFE_NO_PAD.encode(text))
     }
 
@@ -33,10 +36,16 @@ impl MergedCursor {
             return Err(bad());
         }
         let text = URL_SAFE_NO_PAD.decode(text).map_err(|_| bad())?;
-        let (of, parts): (String, Vec<(String, String)>) = serde_json::from_slice(&text).map_err(|_| bad())?;
-        let distinct = parts.iter().enumerate().all(|(at, (name, _))| parts[..at].iter().all(|(other, _)| other != name));
+        let (of, private, parts): (String, bool, Vec<(String, String)>) =
+            serde_json::from_slice(&text).map_err(|_| bad())?;
+        let distinct =
+            parts.iter().enumerate().all(|(at, (name, _))| parts[..at].iter().all(|(other, _)| other != name));
         let known = parts.iter().all(|(name, _)| is_known(name));
-        if of == list.as_str() && !parts.is_empty() && distinct && known { Ok(Self { parts }) } else { Err(bad()) }
+        if of == list.as_str() && !parts.is_empty() && distinct && known {
+            Ok(Self { private, parts })
+        } else {
+            Err(bad())
+        }
     }
 }
 
@@ -54,10 +63,11 @@ mod tests {
     fn what_was_not_made_here_is_invalid() {
         let cursor = |parts: &[(&str, &str)]| {
             let parts = parts.iter().map(|(name, cursor)| ((*name).to_owned(), (*cursor).to_owned())).collect();
-            MergedCursor { parts }.encode(&Method::ToolsList).unwrap()
+            MergedCursor { private: false, parts }.encode(&Method::ToolsList).unwrap()
         };
         assert!(decode(&cursor(&[("a", "1"), ("b", "2")])).is_ok());
-        let foreign = MergedCursor { parts: vec![("a".into(), "1".into())] }.encode(&Method::PromptsList).unwrap();
+        let parts = vec![("a".into(), "1".into())];
+        let foreign = MergedCursor { private: false, parts }.encode(&Method::PromptsList).unwrap();
         let long = "A".repeat(MAX_BYTES + 1);
         let twice = cursor(&[("a", "1"), ("a", "2")]);
         let unknown = cursor(&[("weather", "1")]);
@@ -70,9 +80,12 @@ mod tests {
     proptest! {
         // spec: gateway-derived-06
         #[test]
-        fn every_upstream_gets_its_own_cursor_back(cursors in proptest::collection::vec("\\PC{0,40}", 1..9)) {
+        fn every_upstream_gets_its_own_cursor_back(
+            cursors in proptest::collection::vec("\\PC{0,40}", 1..9),
+            private: bool,
+        ) {
             let parts = cursors.into_iter().enumerate().map(|(at, cursor)| (at.to_string(), cursor)).collect();
-            let cursor = MergedCursor { parts };
+            let cursor = MergedCursor { private, parts };
             prop_assert_eq!(decode(&cursor.encode(&Method::ToolsList).unwrap()), Ok(cursor));
         }
 

@@ -43,7 +43,8 @@ impl Fault {
                     0 | 1 => format!("The server {upstream:?} cannot be reached"),
                     count => format!("None of the {count} replicas of {upstream:?} can be reached"),
                 };
-                let advice = "the request was not executed, so try again; if that does not help, see whether the server runs";
+                let advice =
+                    "the request was not executed, so try again; if that does not help, see whether the server runs";
                 ErrorObject::new(code::UPSTREAM_UNREACHABLE, format!("{who}: {advice} (the gateway's log says why)"))
             }
             Self::Failed { upstream, error } => failed(upstream, error),
@@ -120,7 +121,7 @@ mod tests {
         failed.chain(own).collect()
     }
 
-    // spec: base-jsonrpc-19, base-jsonrpc-22
+    // spec: base-jsonrpc-19, base-jsonrpc-20, base-jsonrpc-26
     #[test]
     fn the_codes_of_a_gateway_lie_outside_the_reserved_ranges() {
         for fault in all() {

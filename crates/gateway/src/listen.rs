@@ -44,7 +44,8 @@ pub(crate) async fn listen(
     call: Call,
 ) -> Result<Reply, ErrorObject> {
     let id = call.id.clone();
-    let opened = join_all(listening.upstreams.iter().map(|upstream| open(upstream, call.clone(), listening.patience))).await;
+    let opened =
+        join_all(listening.upstreams.iter().map(|upstream| open(upstream, call.clone(), listening.patience))).await;
     let acknowledged = acknowledgement(&id, &opened)?;
     let filter = Arc::new(filter_of(&acknowledged));
     let feeds = opened.into_iter().zip(listening.upstreams).filter_map(|(opened, upstream)| {
@@ -57,7 +58,12 @@ pub(crate) async fn listen(
         Some(Box::pin(feed.into_stream()))
     });
     let told = select_all(feeds);
-    let closed = async move { drop(closing.wait_for(|closing| *closing).await) };
+    let closed = async move {
+        if closing.wait_for(|closing| *closing).await.is_err() {
+            // The gateway is gone without having said so; who holds the stream still listens.
+            std::future::pending().await
+        }
+    };
     let closing = closing_response(&id);
     let messages = once(async { acknowledged })
         .chain(told.take_until(Box::pin(closed)))
@@ -142,11 +148,11 @@ fn unite(all: &mut JsonValue, one: JsonValue) {
 }
 
 fn first_error(opened: &[Opened]) -> ErrorObject {
-    let errors = opened.iter().filter_map(|opened| match opened {
+    let mut errors = opened.iter().filter_map(|opened| match opened {
         Opened::Listens(..) => None,
         Opened::Refuses(error) | Opened::Fails(error) => Some(error),
     });
-    errors.cloned().next().unwrap_or_else(ErrorObject::internal)
+    errors.next().cloned().unwrap_or_else(ErrorObject::internal)
 }
 
 fn filter_of(acknowledged: &Notification) -> carryall_types::SubscriptionFilter {

@@ -39,7 +39,9 @@ impl Begun {
     pub(crate) fn down(self, hop: Hop, slot: Arc<Slot>) -> Reply {
         match self {
             Self::Once(response) => Reply::Once(hop.response(response)),
-            Self::Stream(first, rest) => Reply::Stream(Box::pin(Relay { first: Some(first), rest, hop, slot, done: false })),
+            Self::Stream(first, rest) => {
+                Reply::Stream(Box::pin(Relay { first: Some(first), rest, hop, slot, done: false }))
+            }
         }
     }
 }

@@ -13,7 +13,9 @@ use std::time::Duration;
 fn tools(names: &'static [&'static str], size: usize) -> Fake {
     Fake::at_once(move |call| {
         Ok(match call.method.as_str() {
-            "tools/list" => page(call, "tools", names, size, |name| json!({"name": name, "inputSchema": {"type": "object"}})),
+            "tools/list" => {
+                page(call, "tools", names, size, |name| json!({"name": name, "inputSchema": {"type": "object"}}))
+            }
             "tools/call" => said(call, &format!("called {}", name_of(call))),
             _ => error(call, -32601, "Method not found"),
         })
@@ -100,7 +102,7 @@ async fn names_with_the_separator_in_them_resolve() {
     }
 }
 
-// spec: tools-20
+// spec: tools-22
 #[tokio::test]
 async fn an_unknown_name_is_invalid_params_and_nobody_is_asked() {
     let (a, b) = (tools(&["x"], 10), tools(&["x"], 10));
@@ -124,13 +126,19 @@ async fn a_dead_or_stalled_upstream_is_left_out_and_the_list_is_stale_at_once() 
         let pages = pages(&gateway, "tools/list").await;
         assert!(start.elapsed() <= Duration::from_secs(6), "{:?}", start.elapsed());
         assert_eq!(names(&pages, "tools"), ["a__x"]);
-        assert_eq!((&pages[0]["ttlMs"], &pages[0]["cacheScope"]), (&json!(0), &json!("private")));
+        assert_eq!((&pages[0]["ttlMs"], &pages[0]["cacheScope"]), (&json!(0), &json!("public")));
     }
 }
 
 #[tokio::test]
 async fn a_result_that_is_no_list_costs_only_its_upstream() {
-    for odd in [json!({"tools": 5}), json!({}), json!([]), json!({"tools": [], "nextCursor": 5}), json!({"resultType": "input_required"})] {
+    for odd in [
+        json!({"tools": 5}),
+        json!({}),
+        json!([]),
+        json!({"tools": [], "nextCursor": 5}),
+        json!({"resultType": "input_required"}),
+    ] {
         let odd = Fake::at_once(move |call| Ok(result(call, odd.clone())));
         let pages = pages(&two(&odd, &tools(&["x"], 10)), "tools/list").await;
         assert_eq!(names(&pages, "tools"), ["b__x"]);
@@ -146,7 +154,7 @@ async fn when_nobody_answers_the_list_is_an_error() {
     assert_eq!(answer(&two(&none, &none), call("prompts/list", json!({}))).await.code(), -32601);
 }
 
-// spec: gateway-derived-07, caching-17
+// spec: gateway-derived-07, caching-01, caching-09
 #[tokio::test]
 async fn a_merged_list_is_as_fresh_as_its_stalest_part_and_private_if_any_is() {
     let with = |ttl: Value, scope: &'static str| {
@@ -164,6 +172,29 @@ async fn a_merged_list_is_as_fresh_as_its_stalest_part_and_private_if_any_is() {
         let answered = answer(&two(&public, &other), call("tools/list", json!({}))).await;
         assert_eq!((&answered.result()["ttlMs"], &answered.result()["cacheScope"]), (&json!(ttl), &json!(scope)));
     }
+}
+
+// spec: caching-24
+#[tokio::test]
+async fn all_pages_of_a_list_have_the_same_scope() {
+    let private = Fake::at_once(|call| Ok(result(call, json!({"tools": [], "ttlMs": 5, "cacheScope": "private"}))));
+    let pages = pages(&two(&private, &tools(&["x", "y", "z"], 1)), "tools/list").await;
+    let scopes: Vec<_> = pages.iter().map(|page| page["cacheScope"].as_str().unwrap()).collect();
+    assert_eq!(scopes, ["private"; 3], "the later pages are of the public upstream alone");
+}
+
+// spec: pagination-04
+#[tokio::test]
+async fn an_empty_cursor_of_an_upstream_is_a_cursor() {
+    let odd = Fake::at_once(|call| {
+        Ok(match call.params.get_str("cursor") {
+            None => result(call, json!({"tools": [{"name": "one"}], "nextCursor": ""})),
+            Some("\"\"") => result(call, json!({"tools": [{"name": "two"}]})),
+            Some(_) => error(call, -32602, "Invalid cursor"),
+        })
+    });
+    let pages = pages(&two(&odd, &tools(&["x"], 1)), "tools/list").await;
+    assert_eq!(names(&pages, "tools"), ["a__one", "b__x", "a__two"]);
 }
 
 // spec: pagination-05
@@ -199,7 +230,6 @@ async fn an_upstream_that_forgot_its_cursor_makes_the_client_begin_anew() {
     assert_eq!(answer(&gateway, call("tools/list", next)).await.code(), -32602);
 }
 
-// spec: pagination-08
 #[tokio::test]
 async fn an_upstream_that_goes_in_circles_ends() {
     let circle = Fake::at_once(|call| Ok(result(call, json!({"tools": [{"name": "x"}], "nextCursor": "same"}))));
@@ -236,8 +266,14 @@ async fn discovery_joins_what_all_can_do_and_says_who_it_is() {
             Ok(result(call, found))
         })
     };
-    let a = server(json!({"tools": {"listChanged": false}, "extensions": {"io.modelcontextprotocol/tasks": {}}}), json!("Use x."));
-    let b = server(json!({"tools": {"listChanged": true}, "resources": {"subscribe": true}, "completions": {}}), Value::Null);
+    let a = server(
+        json!({"tools": {"listChanged": false}, "extensions": {"io.modelcontextprotocol/tasks": {}}}),
+        json!("Use x."),
+    );
+    let b = server(
+        json!({"tools": {"listChanged": true}, "resources": {"subscribe": true}, "completions": {}}),
+        Value::Null,
+    );
     let answered = answer(&two(&a, &b), call("server/discover", json!({}))).await;
     let found = answered.result();
     let united = json!({"tools": {"listChanged": true}, "resources": {"subscribe": true}, "completions": {}});
@@ -315,7 +351,10 @@ async fn completion_goes_where_its_prompt_or_template_is() {
     let answered = complete(json!({"type": "ref/prompt", "name": "b__greet", "title": "T"})).await;
     assert_eq!(answered.result()["completion"]["values"], json!(["greet"]));
     assert_eq!(b.last_params()["ref"], json!({"type": "ref/prompt", "name": "greet", "title": "T"}));
-    assert_eq!(complete(json!({"type": "ref/resource", "uri": "b:{x}"})).await.result()["completion"]["values"], json!([null]));
+    assert_eq!(
+        complete(json!({"type": "ref/resource", "uri": "b:{x}"})).await.result()["completion"]["values"],
+        json!([null])
+    );
     for bad in [json!({"type": "ref/prompt", "name": "greet"}), json!({"type": "ref/x"}), json!(5)] {
         assert_eq!(complete(bad).await.code(), -32602);
     }

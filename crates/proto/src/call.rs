@@ -123,10 +123,11 @@ impl Member {
         self.value.end
     }
 
-    /// The same member, counted from `start` instead of the beginning of the message.
-    pub(crate) fn relative_to(self, start: usize) -> Self {
-        let shift = |range: Range<usize>| range.start - start..range.end - start;
-        Self { key: shift(self.key), value: shift(self.value) }
+    /// Counts from `start` instead of the beginning of the message.
+    pub(crate) fn make_relative_to(&mut self, start: usize) {
+        for range in [&mut self.key, &mut self.value] {
+            *range = range.start - start..range.end - start;
+        }
     }
 }
 
@@ -260,10 +261,18 @@ impl fmt::Debug for Params {
 
 /// Reads the members of the object that comes next.
 pub(crate) fn scan_members(scanner: &mut Scanner<'_>) -> Result<Vec<Member>, SyntaxError> {
+    scan_members_with(scanner, |_, scanner| scanner.skip_value())
+}
+
+/// As [`scan_members`]; `value` skips each value, and may look into those it knows by their names.
+pub(crate) fn scan_members_with<'a>(
+    scanner: &mut Scanner<'a>,
+    mut value: impl FnMut(Range<usize>, &mut Scanner<'a>) -> Result<Range<usize>, SyntaxError>,
+) -> Result<Vec<Member>, SyntaxError> {
     let mut object = scanner.object()?;
     let mut members = Vec::with_capacity(4);
     while let Some(key) = object.next_key(scanner)? {
-        let value = scanner.skip_value()?;
+        let value = value(key.clone(), scanner)?;
         members.push(Member { key, value });
     }
     Ok(members)

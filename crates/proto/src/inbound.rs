@@ -3,9 +3,10 @@
 //! One scan over the text finds the envelope's members and those of `params`; everything below stays text until
 //! somebody knows its type. What passes here is never validated again further in.
 
-use crate::call::{Member, scan_members};
+use crate::call::{Member, scan_members_with};
 use crate::headers::ladder;
 use crate::json::{Scanner, SyntaxError, ValueKind};
+use crate::meta::MetaText;
 use crate::{Call, Meta, MetaError, Outcome, Params, Response};
 use bytes::Bytes;
 use carryall_types::{ErrorObject, JsonObject, Method, ProtocolVersion, RawJson, RequestId, code};
@@ -76,17 +77,18 @@ fn accept(text: Bytes, headers: Option<HeaderMap>) -> Result<Inbound, Rejection>
     };
     let method = Method::from(envelope.method.as_ref());
     let refuse = |error| Err(Rejection::bad_request(Some(id.clone()), error));
-    let params = match envelope.params {
-        Some(params) => Params::from_members(raw(params.range), params.members),
-        None => Params::parse(RawJson::EMPTY_OBJECT),
+    let (params, meta) = match envelope.params {
+        Some(params) => (Params::from_members(raw(params.range), params.members), params.meta),
+        None => (Params::parse(RawJson::EMPTY_OBJECT), None),
     };
     let params = match params {
         Ok(params) => params,
         Err(error) => return refuse(ErrorObject::invalid_params(format!("Invalid params: {error}"))),
     };
-    let meta = match params.get("_meta") {
-        Some(meta) => Meta::parse(meta),
-        None => Err(MetaError::Missing("_meta")),
+    let meta = match (params.get("_meta"), meta) {
+        (Some(raw), Some(meta)) => meta.read(raw),
+        (Some(raw), None) => Meta::parse(raw),
+        (None, _) => Err(MetaError::Missing("_meta")),
     };
     let is_initialize = method.as_str() == "initialize";
     if is_initialize && matches!(meta, Err(MetaError::Missing(_) | MetaError::Malformed(_))) {
@@ -231,12 +233,35 @@ impl ServerMembers {
 struct Envelope<'a> {
     id: Option<RequestId>,
     method: Cow<'a, str>,
-    params: Option<ParamsText>,
+    params: Option<ParamsText<'a>>,
 }
 
-struct ParamsText {
+struct ParamsText<'a> {
     range: Range<usize>,
     members: Vec<Member>,
+    /// The known members of `_meta`, found on the way.
+    meta: Option<MetaText<'a>>,
+}
+
+impl<'a> ParamsText<'a> {
+    fn scan(scanner: &mut Scanner<'a>, text: &'a str, start: usize, is_object: bool) -> Result<Self, SyntaxError> {
+        let (mut members, mut meta) = (Vec::new(), None);
+        if is_object {
+            members = scan_members_with(scanner, |key, scanner| {
+                if &text[key] != "_meta" || scanner.kind()? != ValueKind::Object {
+                    return scanner.skip_value();
+                }
+                let start = scanner.position();
+                meta = Some(MetaText::scan(scanner, text)?);
+                Ok(start..scanner.position())
+            })?;
+            // The members stand relative to the params' own text.
+            members.iter_mut().for_each(|member| member.make_relative_to(start));
+        } else {
+            scanner.skip_value()?;
+        }
+        Ok(Self { range: start..scanner.position(), members, meta })
+    }
 }
 
 impl<'a> Envelope<'a> {
@@ -257,36 +282,29 @@ impl<'a> Envelope<'a> {
 }
 
 #[derive(Default)]
-struct ClientMembers {
+struct ClientMembers<'a> {
     jsonrpc: Option<Range<usize>>,
     id: Option<Range<usize>>,
     method: Option<Range<usize>>,
-    params: Option<ParamsText>,
+    params: Option<ParamsText<'a>>,
     params_is_object: bool,
     answers: bool,
     twice: Option<&'static str>,
 }
 
-impl ClientMembers {
-    fn scan(&mut self, scanner: &mut Scanner<'_>, text: &str) -> Result<(), SyntaxError> {
+impl<'a> ClientMembers<'a> {
+    fn scan(&mut self, scanner: &mut Scanner<'a>, text: &'a str) -> Result<(), SyntaxError> {
         let mut members = scanner.object()?;
         while let Some(key) = members.next_key(scanner)? {
-            match unescaped(&text[key]).as_ref() {
+            let key = if scanner.had_escapes() { unescaped(&text[key]) } else { Cow::Borrowed(&text[key]) };
+            match key.as_ref() {
                 "jsonrpc" => Self::put(&mut self.jsonrpc, scanner.skip_value()?, "jsonrpc", &mut self.twice),
                 "id" => Self::put(&mut self.id, scanner.skip_value()?, "id", &mut self.twice),
                 "method" => Self::put(&mut self.method, scanner.skip_value()?, "method", &mut self.twice),
                 "params" => {
                     self.params_is_object = scanner.kind()? == ValueKind::Object;
                     let start = scanner.position();
-                    let members = if self.params_is_object {
-                        scan_members(scanner)?
-                    } else {
-                        scanner.skip_value()?;
-                        Vec::new()
-                    };
-                    // The members stand relative to the params' own text.
-                    let members = members.into_iter().map(|member| member.relative_to(start)).collect();
-                    let params = ParamsText { range: start..scanner.position(), members };
+                    let params = ParamsText::scan(scanner, text, start, self.params_is_object)?;
                     Self::put(&mut self.params, params, "params", &mut self.twice);
                 }
                 key => {
@@ -304,7 +322,7 @@ impl ClientMembers {
         }
     }
 
-    fn check(self, text: &str) -> Result<Envelope<'_>, Rejection> {
+    fn check(self, text: &'a str) -> Result<Envelope<'a>, Rejection> {
         let id = match self.id.map(|range| &text[range]) {
             None => None,
             Some(id) => match read_id(id) {

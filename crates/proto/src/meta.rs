@@ -115,21 +115,10 @@ impl Meta {
     /// # Errors
     /// When a required key is missing, a value has the wrong type, or the version is unknown.
     pub fn parse(raw: RawJson) -> Result<Self, MetaError> {
-        let found = Found::scan(raw.as_str())?;
-        let version = found.version.ok_or(MetaError::Missing(key::PROTOCOL_VERSION))?;
-        let version: Cow<'_, str> = decode(key::PROTOCOL_VERSION, version)?;
-        let capabilities = found.client_capabilities.ok_or(MetaError::Missing(key::CLIENT_CAPABILITIES))?;
-        let client_capabilities = match capabilities {
-            "{}" => None,
-            text => Some(decode(key::CLIENT_CAPABILITIES, text)?),
-        };
-        if let Some(info) = found.client_info {
-            decode::<NameAndVersion<'_>>(key::CLIENT_INFO, info)?;
-        }
-        let log_level = found.log_level.map(|text| decode(key::LOG_LEVEL, text)).transpose()?;
-        let progress_token = found.progress_token.map(|text| decode(key::PROGRESS_TOKEN, text)).transpose()?;
-        let version = version.parse().map_err(|_| MetaError::UnknownVersion(version.into_owned()))?;
-        Ok(Self { version, log_level, progress_token, client_capabilities, raw })
+        let mut scanner = Scanner::new(raw.as_str());
+        let found = MetaText::scan(&mut scanner, raw.as_str()).and_then(|found| scanner.end().map(|()| found));
+        let found = found.map_err(|error| MetaError::Malformed(error.to_string()))?;
+        found.read(raw.clone())
     }
 
     /// What the client can do, for this request.
@@ -158,37 +147,58 @@ impl Meta {
 }
 
 /// The members of `_meta` that every request is checked for, as text.
-#[derive(Default)]
-struct Found<'a> {
+#[derive(Debug, Default)]
+pub(crate) struct MetaText<'a> {
     version: Option<&'a str>,
     client_capabilities: Option<&'a str>,
     client_info: Option<&'a str>,
     log_level: Option<&'a str>,
     progress_token: Option<&'a str>,
+    twice: Option<&'static str>,
 }
 
-impl<'a> Found<'a> {
-    fn scan(text: &'a str) -> Result<Self, MetaError> {
-        let malformed = |error: SyntaxError| MetaError::Malformed(error.to_string());
+impl<'a> MetaText<'a> {
+    /// Finds them in the object that comes next in `text`.
+    pub(crate) fn scan(scanner: &mut Scanner<'a>, text: &'a str) -> Result<Self, SyntaxError> {
         let mut found = Self::default();
-        let mut scanner = Scanner::new(text);
-        let mut members = scanner.object().map_err(malformed)?;
-        while let Some(name) = members.next_key(&mut scanner).map_err(malformed)? {
-            let value = &text[scanner.skip_value().map_err(malformed)?];
-            let name = unescaped(&text[name]);
-            let slot = match name.as_ref() {
-                key::PROTOCOL_VERSION => &mut found.version,
-                key::CLIENT_CAPABILITIES => &mut found.client_capabilities,
-                key::CLIENT_INFO => &mut found.client_info,
-                key::LOG_LEVEL => &mut found.log_level,
-                key::PROGRESS_TOKEN => &mut found.progress_token,
+        let mut members = scanner.object()?;
+        while let Some(name) = members.next_key(scanner)? {
+            let name = if scanner.had_escapes() { unescaped(&text[name]) } else { Cow::Borrowed(&text[name]) };
+            let value = &text[scanner.skip_value()?];
+            let (slot, name) = match name.as_ref() {
+                key::PROTOCOL_VERSION => (&mut found.version, key::PROTOCOL_VERSION),
+                key::CLIENT_CAPABILITIES => (&mut found.client_capabilities, key::CLIENT_CAPABILITIES),
+                key::CLIENT_INFO => (&mut found.client_info, key::CLIENT_INFO),
+                key::LOG_LEVEL => (&mut found.log_level, key::LOG_LEVEL),
+                key::PROGRESS_TOKEN => (&mut found.progress_token, key::PROGRESS_TOKEN),
                 _ => continue,
             };
             if slot.replace(value).is_some() {
-                return Err(MetaError::Malformed(format!("{name:?} occurs twice")));
+                found.twice = Some(name);
             }
         }
         Ok(found)
+    }
+
+    /// Reads their values; `raw` is the whole object.
+    pub(crate) fn read(self, raw: RawJson) -> Result<Meta, MetaError> {
+        if let Some(name) = self.twice {
+            return Err(MetaError::Malformed(format!("{name:?} occurs twice")));
+        }
+        let version = self.version.ok_or(MetaError::Missing(key::PROTOCOL_VERSION))?;
+        let version: Cow<'_, str> = decode(key::PROTOCOL_VERSION, version)?;
+        let capabilities = self.client_capabilities.ok_or(MetaError::Missing(key::CLIENT_CAPABILITIES))?;
+        let client_capabilities = match capabilities {
+            "{}" => None,
+            text => Some(decode(key::CLIENT_CAPABILITIES, text)?),
+        };
+        if let Some(info) = self.client_info {
+            decode::<NameAndVersion<'_>>(key::CLIENT_INFO, info)?;
+        }
+        let log_level = self.log_level.map(|text| decode(key::LOG_LEVEL, text)).transpose()?;
+        let progress_token = self.progress_token.map(|text| decode(key::PROGRESS_TOKEN, text)).transpose()?;
+        let version = version.parse().map_err(|_| MetaError::UnknownVersion(version.into_owned()))?;
+        Ok(Meta { version, log_level, progress_token, client_capabilities, raw })
     }
 }
 

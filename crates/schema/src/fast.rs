@@ -36,10 +36,7 @@ type Check = Result<(), Unsure>;
 impl Plan {
     /// Checks one JSON value.
     pub(crate) fn check(&self, text: &str) -> Verdict {
-        let mut reader = Reader {
-            text,
-            scanner: Scanner::new(text),
-        };
+        let mut reader = Reader { text, scanner: Scanner::new(text) };
         match reader.value(self).and_then(|()| Ok(reader.scanner.end()?)) {
             Ok(()) => Verdict::Valid,
             Err(Unsure) => Verdict::Unsure,
@@ -81,10 +78,7 @@ impl Reader<'_> {
                 self.skip()
             }
             ValueKind::Null => {
-                sure(
-                    plan.types.has(Types::NULL)
-                        && plan.literals.as_ref().is_none_or(|literals| literals.null),
-                )?;
+                sure(plan.types.has(Types::NULL) && plan.literals.as_ref().is_none_or(|literals| literals.null))?;
                 self.skip()
             }
         }
@@ -158,19 +152,12 @@ impl Reader<'_> {
         let Ok(integer) = text.parse::<i64>() else {
             // A short decimal fraction surely is in the range of what the library can read.
             let fraction = text.len() < 32
-                && text
-                    .bytes()
-                    .all(|byte| matches!(byte, b'0'..=b'9' | b'.' | b'-'))
+                && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'.' | b'-'))
                 && text.contains('.');
-            return sure(
-                fraction && types.has(Types::NUMBER) && rules.is_unbounded() && literals.is_none(),
-            );
+            return sure(fraction && types.has(Types::NUMBER) && rules.is_unbounded() && literals.is_none());
         };
         sure(text != "-0")?;
-        sure(
-            rules.min.is_none_or(|min| min <= integer)
-                && rules.max.is_none_or(|max| integer <= max),
-        )?;
+        sure(rules.min.is_none_or(|min| min <= integer) && rules.max.is_none_or(|max| integer <= max))?;
         sure(literals.is_none_or(|literals| literals.integers.contains(&integer)))
     }
 

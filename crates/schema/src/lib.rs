@@ -60,19 +60,14 @@ impl Schema {
         // First of all, because everything after it recurses.
         let graph = Graph::build(schema)?;
         let value = JsonValue::Object(schema.clone());
-        let patterns = PatternOptions::regex()
-            .size_limit(MAX_PATTERN_BYTES)
-            .dfa_size_limit(MAX_PATTERN_BYTES);
+        let patterns = PatternOptions::regex().size_limit(MAX_PATTERN_BYTES).dfa_size_limit(MAX_PATTERN_BYTES);
         let validator = jsonschema::options()
             .with_draft(Draft::Draft202012)
             .with_pattern_options(patterns)
             .offline()
             .build(&value)
             .map_err(|error| problem(&error))?;
-        Ok(Self(Arc::new(Compiled {
-            plan: fast::compile(schema),
-            full: Some((validator, graph)),
-        })))
+        Ok(Self(Arc::new(Compiled { plan: fast::compile(schema), full: Some((validator, graph)) })))
     }
 
     /// Compiles the schema of a tool's arguments, which must describe an object (`server/tools#tool`).
@@ -89,10 +84,7 @@ impl Schema {
     /// The schema that any value matches.
     #[must_use]
     pub fn accept_everything() -> Self {
-        Self(Arc::new(Compiled {
-            plan: Some(Plan::anything()),
-            full: None,
-        }))
+        Self(Arc::new(Compiled { plan: Some(Plan::anything()), full: None }))
     }
 
     /// Checks a value.
@@ -109,11 +101,8 @@ impl Schema {
         let Some((validator, graph)) = &self.0.full else {
             return Ok(());
         };
-        let value: JsonValue = text
-            .decode()
-            .map_err(|error| Violations::unreadable(&error))?;
-        let cost =
-            Cost::of(graph, &value, text.as_bytes().len()).map_err(|_| Violations::too_costly())?;
+        let value: JsonValue = text.decode().map_err(|error| Violations::unreadable(&error))?;
+        let cost = Cost::of(graph, &value, text.as_bytes().len()).map_err(|_| Violations::too_costly())?;
         if validator.is_valid(&value) {
             return Ok(());
         }
@@ -126,33 +115,25 @@ impl Schema {
 
     /// Whether the text alone shows that the value matches.
     fn decides_fast(&self, text: &RawJson) -> bool {
-        self.0
-            .plan
-            .as_ref()
-            .is_some_and(|plan| plan.check(text.as_str()) == Verdict::Valid)
+        self.0.plan.as_ref().is_some_and(|plan| plan.check(text.as_str()) == Verdict::Valid)
     }
 }
 
 impl fmt::Debug for Schema {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Schema")
-            .field("plain", &self.0.plan.is_some())
-            .finish_non_exhaustive()
+        f.debug_struct("Schema").field("plain", &self.0.plan.is_some()).finish_non_exhaustive()
     }
 }
 
 fn problem(error: &jsonschema::ValidationError<'_>) -> SchemaProblem {
     match error.kind() {
-        ValidationErrorKind::Referencing(jsonschema::ReferencingError::Unretrievable {
-            uri,
-            ..
-        }) => SchemaProblem::ExternalRef(uri.clone()),
-        ValidationErrorKind::Format { format } if format == "regex" => {
-            SchemaProblem::Invalid(format!(
-                "{} (look-around and back-references are not supported)",
-                violations::message(error)
-            ))
+        ValidationErrorKind::Referencing(jsonschema::ReferencingError::Unretrievable { uri, .. }) => {
+            SchemaProblem::ExternalRef(uri.clone())
         }
+        ValidationErrorKind::Format { format } if format == "regex" => SchemaProblem::Invalid(format!(
+            "{} (look-around and back-references are not supported)",
+            violations::message(error)
+        )),
         _ => SchemaProblem::Invalid(violations::message(error)),
     }
 }

@@ -22,29 +22,20 @@ pub enum SchemaProblem {
 impl fmt::Display for SchemaProblem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::UnsupportedDialect(uri) => write!(
-                f,
-                "the JSON Schema dialect {uri:?} is not supported; supported is 2020-12 ({})",
-                crate::DIALECT
-            ),
-            Self::TooDeep => write!(
-                f,
-                "the schema nests deeper than {} levels",
-                crate::MAX_DEPTH
-            ),
+            Self::UnsupportedDialect(uri) => {
+                write!(f, "the JSON Schema dialect {uri:?} is not supported; supported is 2020-12 ({})", crate::DIALECT)
+            }
+            Self::TooDeep => write!(f, "the schema nests deeper than {} levels", crate::MAX_DEPTH),
             Self::TooLarge(bound) => write!(f, "the schema is too large: {bound}"),
             Self::Invalid(reason) => {
                 write!(f, "the schema is not valid JSON Schema 2020-12: {reason}")
             }
             Self::ExternalRef(uri) => {
-                write!(
-                    f,
-                    "the schema refers to {uri:?}, which is not part of it; references are never fetched"
-                )
+                write!(f, "the schema refers to {uri:?}, which is not part of it; references are never fetched")
             }
-            Self::NotAnObject => f.write_str(
-                "the schema of a tool's arguments must have \"type\": \"object\" at its root",
-            ),
+            Self::NotAnObject => {
+                f.write_str("the schema of a tool's arguments must have \"type\": \"object\" at its root")
+            }
         }
     }
 }

@@ -25,15 +25,8 @@ impl Violations {
     }
 
     pub(crate) fn collect<'a>(mut errors: impl Iterator<Item = ValidationError<'a>>) -> Self {
-        let messages = errors
-            .by_ref()
-            .take(MAX_MESSAGES)
-            .map(|error| message(&error))
-            .collect();
-        Self {
-            messages,
-            more: errors.next().is_some(),
-        }
+        let messages = errors.by_ref().take(MAX_MESSAGES).map(|error| message(&error)).collect();
+        Self { messages, more: errors.next().is_some() }
     }
 
     pub(crate) fn somewhere() -> Self {
@@ -41,9 +34,7 @@ impl Violations {
     }
 
     pub(crate) fn too_costly() -> Self {
-        Self::one(
-            "the value nests too deep or is too large to be checked against this schema".into(),
-        )
+        Self::one("the value nests too deep or is too large to be checked against this schema".into())
     }
 
     pub(crate) fn unreadable(error: &serde_json::Error) -> Self {
@@ -51,21 +42,14 @@ impl Violations {
     }
 
     fn one(message: String) -> Self {
-        Self {
-            messages: vec![message],
-            more: false,
-        }
+        Self { messages: vec![message], more: false }
     }
 }
 
 impl fmt::Display for Violations {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.messages.join("; "))?;
-        if self.more {
-            f.write_str("; and more")
-        } else {
-            Ok(())
-        }
+        if self.more { f.write_str("; and more") } else { Ok(()) }
     }
 }
 

@@ -62,19 +62,17 @@ impl Federation {
 /// What all parts together allow (`server/utilities/caching`): the shortest time, and public only if all of it is. An
 /// answer without one of its parts is stale at once, so that it is asked for again when that upstream is back.
 pub(super) fn merged_hint(method: &Method, parts: &[Part]) -> CacheHint {
-    let mut merged = CacheHint { ttl_ms: u64::MAX, public: true };
-    for part in parts {
-        let hint = match part {
-            Part::Result(result) => may_cache(method.as_str(), false, result),
-            Part::Nothing => continue,
-            Part::LeftOut(_) => None,
-        };
-        let hint = hint.unwrap_or(CacheHint { ttl_ms: 0, public: false });
-        merged.ttl_ms = merged.ttl_ms.min(hint.ttl_ms);
-        merged.public &= hint.public;
-    }
-    if merged.ttl_ms == u64::MAX { CacheHint { ttl_ms: 0, public: false } } else { merged }
+    let hints = parts.iter().filter_map(|part| match part {
+        Part::Result(result) => Some(may_cache(method.as_str(), false, result).unwrap_or(UNCACHEABLE)),
+        Part::LeftOut(_) => Some(CacheHint { ttl_ms: 0, public: true }),
+        Part::Nothing => None,
+    });
+    let shared =
+        |a: CacheHint, b: CacheHint| CacheHint { ttl_ms: a.ttl_ms.min(b.ttl_ms), public: a.public && b.public };
+    hints.reduce(shared).unwrap_or(UNCACHEABLE)
 }
+
+const UNCACHEABLE: CacheHint = CacheHint { ttl_ms: 0, public: false };
 
 /// The error to answer with when no part has a result.
 pub(super) fn first_error(parts: Vec<Part>, method: &Method) -> ErrorObject {

@@ -9,6 +9,9 @@ use carryall_proto::{Call, Params};
 use carryall_types::{ErrorObject, JsonValue, Method, RawJson, code};
 use std::collections::BTreeMap;
 
+/// Whom to ask for which page.
+type Pages<'a> = Vec<(&'a Upstream, Call)>;
+
 /// What one upstream adds to a page.
 struct Addition {
     items: Vec<RawJson>,
@@ -17,7 +20,7 @@ struct Addition {
 
 impl Federation {
     pub(super) async fn list(&self, call: &Call) -> Result<RawJson, ErrorObject> {
-        let asked = self.pages(call)?;
+        let (asked, private) = self.pages(call)?;
         let (upstreams, cursors): (Vec<_>, Vec<_>) =
             asked.iter().map(|(upstream, call)| (*upstream, call.params.get_str("cursor").map(str::to_owned))).unzip();
         let mut parts = self.ask(asked).await;
@@ -25,15 +28,16 @@ impl Federation {
             return Err(refused);
         }
         let mut items = Vec::new();
-        let mut next = MergedCursor::default();
+        let mut next = Vec::new();
         for ((part, upstream), cursor) in parts.iter_mut().zip(&upstreams).zip(&cursors) {
             let Part::Result(result) = part else { continue };
             match self.addition(&call.method, upstream, result) {
                 Ok(addition) => {
                     items.extend(addition.items);
                     // A cursor that leads to itself would lead the client in a circle.
-                    let onward = addition.next.filter(|next| cursor.as_deref() != Some(&*JsonValue::from(&**next).to_string()));
-                    next.parts.extend(onward.map(|cursor| (upstream.name().to_owned(), cursor)));
+                    let onward =
+                        addition.next.filter(|next| cursor.as_deref() != Some(&*JsonValue::from(&**next).to_string()));
+                    next.extend(onward.map(|cursor| (upstream.name().to_owned(), cursor)));
                 }
                 Err(why) => {
                     tracing::warn!(upstream = upstream.name(), method = %call.method, why, "upstream left out of the list");
@@ -44,17 +48,20 @@ impl Federation {
         if !parts.iter().any(|part| matches!(part, Part::Result(_))) {
             return Err(first_error(parts, &call.method));
         }
-        let mut result = self.signed(merged_hint(&call.method, &parts));
+        let mut hint = merged_hint(&call.method, &parts);
+        hint.public &= !private;
+        let mut result = self.signed(hint);
+        let next = MergedCursor { private: !hint.public, parts: next };
         if let Some(cursor) = next.encode(&call.method) {
             result.insert("nextCursor".into(), cursor.into());
         }
         Ok(with_items(&RawJson::from(&JsonValue::Object(result)), member(&call.method), &items))
     }
 
-    /// Whom to ask for which page.
-    fn pages(&self, call: &Call) -> Result<Vec<(&Upstream, Call)>, ErrorObject> {
+    /// Whom to ask for which page, and whether an earlier page was private.
+    fn pages(&self, call: &Call) -> Result<(Pages<'_>, bool), ErrorObject> {
         let Some(cursor) = call.params.get("cursor") else {
-            return Ok(self.upstreams.iter().map(|upstream| (upstream, call.clone())).collect());
+            return Ok((self.upstreams.iter().map(|upstream| (upstream, call.clone())).collect(), false));
         };
         let text: String = cursor.decode().map_err(|_| ErrorObject::invalid_params("\"cursor\" must be a string"))?;
         let cursor = MergedCursor::decode(&call.method, &text, |name| self.upstream(name).is_some())?;
@@ -63,7 +70,7 @@ impl Federation {
             page.params = page.params.with("cursor", &RawJson::from(&JsonValue::from(&**cursor)));
             Some((self.upstream(name)?, page))
         });
-        Ok(pages.collect())
+        Ok((pages.collect(), cursor.private))
     }
 
     /// Reads a page, puts names into the federation's form and notes whose the resources are.

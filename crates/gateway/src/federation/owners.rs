@@ -138,7 +138,10 @@ mod tests {
         }
         owners.learn(Kind::Resource, &"x".repeat(MAX_URI + 1), "one");
         let known = owners.0.lock().unwrap();
-        assert_eq!((known.resources.len(), known.order.len(), known.templates.len()), (MAX_KNOWN, MAX_KNOWN, MAX_TEMPLATES));
+        assert_eq!(
+            (known.resources.len(), known.order.len(), known.templates.len()),
+            (MAX_KNOWN, MAX_KNOWN, MAX_TEMPLATES)
+        );
         assert!(!known.resources.contains_key("a:0") && known.resources.contains_key("a:10"));
     }
 }

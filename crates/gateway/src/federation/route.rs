@@ -36,14 +36,17 @@ impl Federation {
                 upstream.exchange(call).await.map_err(|fault| fault.to_error())
             }
             (Some("ref/resource"), _, Some(uri)) => self.first_that_knows(&uri, call).await,
-            _ => Err(ErrorObject::invalid_params("\"ref\" must be a ref/prompt with a name or a ref/resource with a uri")),
+            _ => Err(ErrorObject::invalid_params(
+                "\"ref\" must be a ref/prompt with a name or a ref/resource with a uri",
+            )),
         }
     }
 
     fn resolve<'a>(&self, what: &str, name: &'a str) -> Result<(&Upstream, &'a str), ErrorObject> {
         let found = split(name).and_then(|(upstream, rest)| Some((self.upstream(upstream)?, rest)));
         found.ok_or_else(|| {
-            let names: Vec<_> = self.upstreams.iter().map(|upstream| format!("{}{SEPARATOR}", upstream.name())).collect();
+            let names: Vec<_> =
+                self.upstreams.iter().map(|upstream| format!("{}{SEPARATOR}", upstream.name())).collect();
             ErrorObject::invalid_params(format!("Unknown {what}: {name:?} begins with none of {}", names.join(", ")))
         })
     }

@@ -1,8 +1,9 @@
 //! Asking replicas whether they live.
 
 use super::{Slot, Upstream};
+use crate::relay::{Begun, begin};
 use carryall_proto::inbound::SUPPORTED_VERSIONS;
-use carryall_proto::{Call, CallError, Meta, ParamsWriter};
+use carryall_proto::{Call, CallError, Meta, Outcome, ParamsWriter};
 use carryall_types::{ClientCapabilities, Implementation, JsonObject, Method, ProtocolVersion, RequestId};
 use futures_util::future::join_all;
 use std::time::Duration;
@@ -31,6 +32,32 @@ impl Upstream {
             sleep(probe.every).await;
             let slots = self.slots();
             join_all(slots.iter().map(|slot| self.probe_one(slot, probe.within))).await;
+        }
+    }
+
+    /// Asks each replica once whether it lives: its label, and what it answered to `server/discover`.
+    pub async fn check(&self, within: Duration) -> Vec<(Box<str>, Result<Outcome, CallError>)> {
+        let slots = self.slots();
+        let checks = slots.iter().map(|slot| async move { (slot.label().into(), self.check_one(slot, within).await) });
+        join_all(checks).await
+    }
+
+    async fn check_one(&self, slot: &Slot, within: Duration) -> Result<Outcome, CallError> {
+        let service = slot.service().ok_or_else(|| CallError::unreachable("it is not running"))?;
+        let call = discover(self.shared.ids.next()).ok_or_else(|| CallError::Refused("no request".into()))?;
+        let asked = timeout(within, async { begin(service.answer(call).await?).await });
+        match asked.await.unwrap_or(Err(CallError::Timeout(within))) {
+            Ok(Begun::Once(response)) => {
+                slot.succeeded();
+                Ok(response.outcome)
+            }
+            Ok(Begun::Stream(..)) => {
+                Err(CallError::Malformed("notifications before the answer to server/discover".into()))
+            }
+            Err(error) => {
+                slot.failed(&error);
+                Err(error)
+            }
         }
     }
 

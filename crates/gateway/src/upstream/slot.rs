@@ -31,7 +31,9 @@ impl Slot {
         &self.upstream
     }
 
-
+    pub(super) fn label(&self) -> &str {
+        &self.label
+    }
     /// The service, if a request may go there now.
     pub(super) fn take(&self, now: Instant) -> Option<SharedService> {
         let mut state = self.lock();

@@ -51,6 +51,7 @@ pub struct Scanner<'a> {
     text: &'a [u8],
     at: usize,
     depth: usize,
+    escaped: bool,
 }
 
 type Scan<T> = Result<T, SyntaxError>;
@@ -59,7 +60,7 @@ impl<'a> Scanner<'a> {
     /// Starts at the first byte. The text is UTF-8 by its type, so the scanner looks at ASCII only.
     #[must_use]
     pub fn new(text: &'a str) -> Self {
-        Self { text: text.as_bytes(), at: 0, depth: 0 }
+        Self { text: text.as_bytes(), at: 0, depth: 0, escaped: false }
     }
 
     /// Skips one value and returns where it stands.
@@ -137,6 +138,7 @@ impl<'a> Scanner<'a> {
             return self.fail("a string");
         }
         self.at += 1;
+        self.escaped = false;
         let start = self.at;
         loop {
             self.at += plain_prefix(&self.text[self.at..]);
@@ -145,11 +147,20 @@ impl<'a> Scanner<'a> {
                     self.at += 1;
                     return Ok(start..self.at - 1);
                 }
-                Some(b'\\') => self.skip_escape()?,
+                Some(b'\\') => {
+                    self.escaped = true;
+                    self.skip_escape()?;
+                }
                 Some(_) => return self.fail("no control character in a string"),
                 None => return self.fail("the end of the string"),
             }
         }
+    }
+
+    /// Whether the string that was skipped last has escapes in it, so that its text is not its value.
+    #[must_use]
+    pub fn had_escapes(&self) -> bool {
+        self.escaped
     }
 
     /// Skips a number and returns nothing but whether it was one.
@@ -423,6 +434,7 @@ mod tests {
         }
         scanner.end().unwrap();
         assert_eq!(seen, [("a", "[1, 2.5e-3]"), (r"b\n", r#""x\"y""#)]);
+        assert!(scanner.had_escapes());
     }
 
     #[test]

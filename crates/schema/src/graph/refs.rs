@@ -45,27 +45,15 @@ fn targets(walk: &mut Walk<'_>, reference: &Reference<'_>) -> Result<Vec<NodeId>
 
 /// The resources that `document` may name: the one around the reference, or those whose `$id` ends in the same
 /// segment, because base URIs only ever change what comes before it.
-fn resources(
-    walk: &Walk<'_>,
-    reference: &Reference<'_>,
-    document: &str,
-) -> Result<Vec<usize>, SchemaProblem> {
+fn resources(walk: &Walk<'_>, reference: &Reference<'_>, document: &str) -> Result<Vec<usize>, SchemaProblem> {
     if document.is_empty() {
         return Ok(vec![reference.resource]);
     }
     let wanted = last_segment(document);
     let found: Vec<_> = (0..walk.resources.len())
-        .filter(|&index| {
-            walk.resources[index]
-                .id
-                .is_some_and(|id| last_segment(id) == wanted)
-        })
+        .filter(|&index| walk.resources[index].id.is_some_and(|id| last_segment(id) == wanted))
         .collect();
-    if found.is_empty() {
-        Err(SchemaProblem::ExternalRef(reference.uri.to_owned()))
-    } else {
-        Ok(found)
-    }
+    if found.is_empty() { Err(SchemaProblem::ExternalRef(reference.uri.to_owned())) } else { Ok(found) }
 }
 
 fn last_segment(uri: &str) -> &str {
@@ -74,9 +62,7 @@ fn last_segment(uri: &str) -> &str {
 }
 
 fn point<'a>(root: &'a JsonObject, pointer: &str) -> Option<&'a JsonValue> {
-    let mut segments = pointer
-        .split('/')
-        .map(|segment| segment.replace("~1", "/").replace("~0", "~"));
+    let mut segments = pointer.split('/').map(|segment| segment.replace("~1", "/").replace("~0", "~"));
     let first = root.get(&segments.next()?)?;
     segments.try_fold(first, |value, segment| match value {
         JsonValue::Object(members) => members.get(&segment),

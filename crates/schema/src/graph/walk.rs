@@ -36,16 +36,8 @@ pub(super) struct Reference<'a> {
 }
 
 enum Pending<'a> {
-    Schema {
-        value: &'a JsonValue,
-        id: NodeId,
-        depth: usize,
-        resource: usize,
-    },
-    Data {
-        value: &'a JsonValue,
-        depth: usize,
-    },
+    Schema { value: &'a JsonValue, id: NodeId, depth: usize, resource: usize },
+    Data { value: &'a JsonValue, depth: usize },
 }
 
 impl<'a> Walk<'a> {
@@ -68,11 +60,7 @@ impl<'a> Walk<'a> {
 
     /// The subschema that `value` is, read now if it was not before (a reference may lead into a keyword that nobody
     /// knows).
-    pub(super) fn node(
-        &mut self,
-        value: &'a JsonValue,
-        resource: usize,
-    ) -> Result<NodeId, SchemaProblem> {
+    pub(super) fn node(&mut self, value: &'a JsonValue, resource: usize) -> Result<NodeId, SchemaProblem> {
         if let JsonValue::Object(object) = value
             && let Some(id) = self.ids.get(&std::ptr::from_ref(object))
         {
@@ -84,10 +72,7 @@ impl<'a> Walk<'a> {
     }
 
     pub(super) fn root(&self, resource: usize) -> NodeId {
-        self.ids
-            .get(&std::ptr::from_ref(self.resources[resource].root))
-            .copied()
-            .unwrap_or(0)
+        self.ids.get(&std::ptr::from_ref(self.resources[resource].root)).copied().unwrap_or(0)
     }
 
     pub(super) fn link(&mut self, from: NodeId, to: NodeId) {
@@ -104,29 +89,17 @@ impl<'a> Walk<'a> {
     fn run(&mut self) -> Result<(), SchemaProblem> {
         while let Some(pending) = self.pending.pop() {
             match pending {
-                Pending::Schema {
-                    value: JsonValue::Object(object),
-                    id,
-                    depth,
-                    resource,
-                } => {
+                Pending::Schema { value: JsonValue::Object(object), id, depth, resource } => {
                     self.object(object, id, depth, resource)?;
                 }
-                Pending::Schema { value, depth, .. } | Pending::Data { value, depth } => {
-                    self.data(value, depth)?
-                }
+                Pending::Schema { value, depth, .. } | Pending::Data { value, depth } => self.data(value, depth)?,
             }
         }
         Ok(())
     }
 
     /// Plans to read `value` as a subschema.
-    fn add(
-        &mut self,
-        value: &'a JsonValue,
-        depth: usize,
-        resource: usize,
-    ) -> Result<NodeId, SchemaProblem> {
+    fn add(&mut self, value: &'a JsonValue, depth: usize, resource: usize) -> Result<NodeId, SchemaProblem> {
         if depth > MAX_DEPTH {
             return Err(SchemaProblem::TooDeep);
         }
@@ -135,28 +108,14 @@ impl<'a> Walk<'a> {
         }
         let id = self.nodes.len() as NodeId;
         self.nodes.push(Node::default());
-        self.pending.push(Pending::Schema {
-            value,
-            id,
-            depth,
-            resource,
-        });
+        self.pending.push(Pending::Schema { value, id, depth, resource });
         Ok(id)
     }
 
-    fn object(
-        &mut self,
-        object: &'a JsonObject,
-        id: NodeId,
-        depth: usize,
-        outer: usize,
-    ) -> Result<(), SchemaProblem> {
+    fn object(&mut self, object: &'a JsonObject, id: NodeId, depth: usize, outer: usize) -> Result<(), SchemaProblem> {
         self.ids.insert(std::ptr::from_ref(object), id);
         let resource = self.resource(object, id, outer)?;
-        let mut node = Node {
-            weight: 1,
-            ..Node::default()
-        };
+        let mut node = Node { weight: 1, ..Node::default() };
         self.spend(2)?;
         for (keyword, value) in object {
             self.spend(keyword.len() + 4)?;
@@ -166,35 +125,20 @@ impl<'a> Walk<'a> {
                         node.same.push(self.add(schema, depth + 1, resource)?);
                     }
                 }
-                ("not" | "if" | "then" | "else", _) => {
-                    node.same.push(self.add(value, depth + 1, resource)?)
-                }
+                ("not" | "if" | "then" | "else", _) => node.same.push(self.add(value, depth + 1, resource)?),
                 ("dependentSchemas", JsonValue::Object(schemas)) => {
-                    node.same.extend(
-                        self.map(schemas, depth, resource)?
-                            .into_iter()
-                            .map(|(_, id)| id),
-                    );
+                    node.same.extend(self.map(schemas, depth, resource)?.into_iter().map(|(_, id)| id));
                 }
                 ("properties", JsonValue::Object(schemas)) => {
-                    node.named = self
-                        .map(schemas, depth, resource)?
-                        .into_iter()
-                        .map(|(name, id)| (name.into(), id))
-                        .collect();
+                    node.named =
+                        self.map(schemas, depth, resource)?.into_iter().map(|(name, id)| (name.into(), id)).collect();
                 }
                 ("patternProperties", JsonValue::Object(schemas)) => {
                     self.patterns += schemas.len();
                     node.pattern = true;
-                    node.members.extend(
-                        self.map(schemas, depth, resource)?
-                            .into_iter()
-                            .map(|(_, id)| id),
-                    );
+                    node.members.extend(self.map(schemas, depth, resource)?.into_iter().map(|(_, id)| id));
                 }
-                ("additionalProperties", _) => {
-                    node.additional = Some(self.add(value, depth + 1, resource)?)
-                }
+                ("additionalProperties", _) => node.additional = Some(self.add(value, depth + 1, resource)?),
                 ("unevaluatedProperties", _) => {
                     node.twice = true;
                     node.members.push(self.add(value, depth + 1, resource)?);
@@ -208,9 +152,7 @@ impl<'a> Walk<'a> {
                     node.twice = true;
                     node.items.push(self.add(value, depth + 1, resource)?);
                 }
-                ("items" | "contains", _) => {
-                    node.items.push(self.add(value, depth + 1, resource)?)
-                }
+                ("items" | "contains", _) => node.items.push(self.add(value, depth + 1, resource)?),
                 ("propertyNames", _) => {
                     // Keys are strings: what applies to them goes no deeper, so it counts as one more pattern.
                     node.pattern = true;
@@ -231,12 +173,7 @@ impl<'a> Walk<'a> {
                 ("$ref" | "$dynamicRef", JsonValue::String(uri)) => {
                     self.data(value, depth)?;
                     let dynamic = keyword == "$dynamicRef";
-                    self.references.push(Reference {
-                        from: id,
-                        resource,
-                        uri,
-                        dynamic,
-                    });
+                    self.references.push(Reference { from: id, resource, uri, dynamic });
                 }
                 ("pattern", JsonValue::String(_)) => {
                     self.data(value, depth)?;
@@ -245,15 +182,9 @@ impl<'a> Walk<'a> {
                 }
                 ("enum" | "required", JsonValue::Array(list)) => {
                     node.weight += list.len() as u64 / 8;
-                    self.pending.push(Pending::Data {
-                        value,
-                        depth: depth + 1,
-                    });
+                    self.pending.push(Pending::Data { value, depth: depth + 1 });
                 }
-                _ => self.pending.push(Pending::Data {
-                    value,
-                    depth: depth + 1,
-                }),
+                _ => self.pending.push(Pending::Data { value, depth: depth + 1 }),
             }
         }
         if self.patterns > MAX_PATTERNS {
@@ -263,12 +194,7 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
-    fn resource(
-        &mut self,
-        object: &'a JsonObject,
-        id: NodeId,
-        outer: usize,
-    ) -> Result<usize, SchemaProblem> {
+    fn resource(&mut self, object: &'a JsonObject, id: NodeId, outer: usize) -> Result<usize, SchemaProblem> {
         let text = |keyword| object.get(keyword).and_then(JsonValue::as_str);
         let mut resource = outer;
         if let Some(uri) = text("$id") {
@@ -276,10 +202,7 @@ impl<'a> Walk<'a> {
                 self.resources[0].id = Some(uri);
             } else {
                 resource = self.resources.len();
-                self.resources.push(Resource {
-                    id: Some(uri),
-                    root: object,
-                });
+                self.resources.push(Resource { id: Some(uri), root: object });
             }
         }
         if let Some(name) = text("$anchor") {
@@ -318,20 +241,14 @@ impl<'a> Walk<'a> {
             JsonValue::String(text) => self.spend(text.len() + 2),
             JsonValue::Array(items) => {
                 self.spend(2 + items.len())?;
-                self.pending.extend(items.iter().map(|value| Pending::Data {
-                    value,
-                    depth: depth + 1,
-                }));
+                self.pending.extend(items.iter().map(|value| Pending::Data { value, depth: depth + 1 }));
                 Ok(())
             }
             JsonValue::Object(members) => {
                 self.spend(2)?;
                 for (name, value) in members {
                     self.spend(name.len() + 4)?;
-                    self.pending.push(Pending::Data {
-                        value,
-                        depth: depth + 1,
-                    });
+                    self.pending.push(Pending::Data { value, depth: depth + 1 });
                 }
                 Ok(())
             }
@@ -340,18 +257,12 @@ impl<'a> Walk<'a> {
 
     fn spend(&mut self, bytes: usize) -> Result<(), SchemaProblem> {
         self.bytes += bytes;
-        if self.bytes > MAX_BYTES {
-            Err(SchemaProblem::TooLarge("more than 256 KiB"))
-        } else {
-            Ok(())
-        }
+        if self.bytes > MAX_BYTES { Err(SchemaProblem::TooLarge("more than 256 KiB")) } else { Ok(()) }
     }
 }
 
 fn is_supported(dialect: &str) -> bool {
     let dialect = dialect.strip_suffix('#').unwrap_or(dialect);
-    let dialect = dialect
-        .strip_prefix("http:")
-        .or_else(|| dialect.strip_prefix("https:"));
+    let dialect = dialect.strip_prefix("http:").or_else(|| dialect.strip_prefix("https:"));
     dialect == DIALECT.strip_prefix("https:")
 }

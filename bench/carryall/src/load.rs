@@ -4,6 +4,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use carryall::Client;
+use carryall::transport::ServerCommand;
+use carryall::types::ContentBlock;
 use serde::Serialize;
 
 /// How much load.
@@ -29,7 +31,8 @@ pub async fn http(url: &str, plan: Plan) -> carryall::Result<()> {
 
 pub async fn stdio(command: &[&str], plan: Plan) -> carryall::Result<()> {
     let (program, args) = command.split_first().ok_or("a command is wanted")?;
-    drive(Client::stdio(program, args)?, "stdio", plan).await
+    let command = ServerCommand::new(program).args(args);
+    drive(Client::stdio(command).await?, "stdio", plan).await
 }
 
 async fn drive(client: Client, label: &str, plan: Plan) -> carryall::Result<()> {
@@ -47,7 +50,7 @@ async fn drive(client: Client, label: &str, plan: Plan) -> carryall::Result<()> 
             loop {
                 let begin = Instant::now();
                 if begin >= end {
-                    return carryall::Result::Ok(took);
+                    return Ok::<_, carryall::proto::BoxError>(took);
                 }
                 call(&client, &text).await?;
                 took.push(begin.elapsed());
@@ -79,7 +82,7 @@ struct Arguments<'a> {
 
 async fn call(client: &Client, text: &str) -> carryall::Result<()> {
     let result = client.call("echo", Arguments { text }).await?;
-    if result.text().len() != text.len() {
+    if result.content.first().and_then(ContentBlock::as_text).map(str::len) != Some(text.len()) {
         return Err("the echo is not what was sent".into());
     }
     Ok(())

@@ -2,7 +2,9 @@
 
 mod schema;
 
-pub(crate) use schema::{Kind, kinds_of, property, required, types_shown};
+pub(crate) use schema::{property, required, types_shown};
+
+use schema::kinds_of;
 
 use crate::fail::Fail;
 use carryall::types::{JsonObject, JsonValue};

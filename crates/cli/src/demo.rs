@@ -12,7 +12,7 @@ mod work;
 
 use crate::fail::{Exit, Fail};
 use crate::stop;
-use board::Board;
+use board::{Board, Notes};
 use carryall::server::{BuildError, FileRoot};
 use carryall::transport::http::HttpServer;
 use carryall::Server;
@@ -83,9 +83,10 @@ pub(crate) async fn run(demo: Demo) -> Result<Exit, Fail> {
         None => None,
     };
     let shared = Arc::new(Shared { replica: demo.replica.clone(), board });
-    let server = build(Arc::clone(&shared), files, usize::from(demo.page_size))
+    let notes = shared.board.now();
+    let server = build(Arc::clone(&shared), &notes, files, usize::from(demo.page_size))
         .map_err(|error| Fail::new(Exit::Local, format!("the demo server is not valid: {error}")))?;
-    let follower = tokio::spawn(board::follow(shared.clone(), server.clone()));
+    let follower = tokio::spawn(board::follow(shared.clone(), server.clone(), notes));
     let served = if demo.stdio {
         carryall::serve_stdio(server).await.map_err(|error| Fail::new(Exit::Local, format!("standard streams: {error}")))
     } else {
@@ -130,8 +131,12 @@ fn announce(how: Option<Announce>, url: &str) -> Result<std::pin::Pin<Box<dyn Fu
 }
 
 /// Puts the server together.
-fn build(shared: Arc<Shared>, files: Option<FileRoot>, page_size: usize) -> Result<Server, BuildError> {
-    let lists_differ = shared.board.now().surprise;
+fn build(
+    shared: Arc<Shared>,
+    notes: &Notes,
+    files: Option<FileRoot>,
+    page_size: usize,
+) -> Result<Server, BuildError> {
     let builder = Server::new("carryall-demo", env!("CARGO_PKG_VERSION"))
         .title("carryall demo")
         .description("A tour of what an MCP server can do")
@@ -149,7 +154,7 @@ fn build(shared: Arc<Shared>, files: Option<FileRoot>, page_size: usize) -> Resu
     let builder = questions::add(builder);
     let builder = prompts::add(builder);
     let builder = resources::add(builder, files);
-    let builder = if lists_differ { builder.tool(tools::surprise_party()) } else { builder };
+    let builder = if notes.surprise { builder.tool(tools::surprise_party()) } else { builder };
     builder.build()
 }
 

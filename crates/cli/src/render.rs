@@ -7,16 +7,15 @@ use comfy_table::{Attribute, Cell, Color, ContentArrangement, Table, presets};
 
 /// A table without lines: the first column stands out. Cells are cleaned, each on one line unless it wraps.
 pub(crate) fn table<const N: usize>(screen: &Screen, headers: [&str; N], rows: impl IntoIterator<Item = [String; N]>) -> String {
-    lay_out(screen, Some(headers), rows, screen.colors())
+    lay_out(Some(headers), rows, screen.colors())
 }
 
 /// A table without a head and without colour.
-pub(crate) fn plain_table<const N: usize>(screen: &Screen, rows: impl IntoIterator<Item = [String; N]>) -> String {
-    lay_out(screen, None, rows, false)
+pub(crate) fn plain_table<const N: usize>(rows: impl IntoIterator<Item = [String; N]>) -> String {
+    lay_out(None, rows, false)
 }
 
 fn lay_out<const N: usize>(
-    screen: &Screen,
     headers: Option<[&str; N]>,
     rows: impl IntoIterator<Item = [String; N]>,
     colors: bool,
@@ -25,9 +24,6 @@ fn lay_out<const N: usize>(
     table.load_preset(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
     if colors {
         table.enforce_styling();
-    }
-    if !screen.wraps() {
-        table.force_no_tty();
     }
     let paint = |cell: Cell, change: fn(Cell) -> Cell| if colors { change(cell) } else { cell };
     if let Some(headers) = headers {

@@ -125,7 +125,7 @@ fn refuse(server: &Server, what: &str, requests: &InputRequests, missing: Missin
             return fail;
         }
     }
-    let questions: Vec<String> = requests.iter().map(|(key, request)| question(server, key, request)).collect();
+    let questions: Vec<String> = requests.iter().map(|(key, request)| question(key, request)).collect();
     let fail = Fail::new(
         Exit::InputRequired,
         format!("{}: {what} asks for input before it goes on ({missing} is missing)\n{}", server.place, questions.join("\n")),
@@ -136,13 +136,13 @@ fn refuse(server: &Server, what: &str, requests: &InputRequests, missing: Missin
     }
 }
 
-fn question(server: &Server, key: &str, request: &InputRequest) -> String {
+fn question(key: &str, request: &InputRequest) -> String {
     match request {
         InputRequest::Elicit(ElicitRequestParams::Form(form)) => {
             let schema = schema_of(form);
             let fields = form.requested_schema.properties.iter().map(|(name, _)| field(&schema, name));
             let lines: Vec<String> =
-                render::plain_table(&server.screen, fields).lines().map(|line| format!("    {line}")).collect();
+                render::plain_table(fields).lines().map(|line| format!("    {line}")).collect();
             format!("  {}: {}\n{}", text::line(key), text::line(&form.message), lines.join("\n"))
         }
         InputRequest::Elicit(ElicitRequestParams::Url(url)) => {

@@ -164,7 +164,7 @@ impl Client {
         self.page(cursor)
     }
 
-    /// The contents of a resource. [`ClientError::is_not_found`] tells that there is none.
+    /// The contents of a resource. [`ClientError::is_not_found`](crate::ClientError::is_not_found) tells that there is none.
     pub fn read_resource(&self, uri: &str) -> Request<ReadResourceResult> {
         Request::new(self, Method::ResourcesRead, write(|params| params.put("uri", uri)))
     }

@@ -276,7 +276,7 @@ impl Listener {
                 State::Opening(opening) => match ready!(opening.as_mut().poll(cx)) {
                     Ok(opened) => {
                         self.opened(opened);
-
+                        self.note_gap();
                     }
                     Err(error) if open::may_pass(&error) => self.reopen(Some(error)),
                     Err(error) => self.fail(error),

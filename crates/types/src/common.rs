@@ -1,5 +1,6 @@
 //! What several features share: who speaks, who a piece of software is, icons and annotations.
 
+use crate::JsonValue;
 use crate::number::Plain;
 use crate::object::object;
 use serde::{Deserialize, Serialize};
@@ -20,7 +21,7 @@ object! {
     pub struct Annotations {
         optional {
             /// Who this is meant for.
-            audience / with_audience: Vec<Role> = "audience",
+            audience / with_audience: Vec<Role> = "audience" as KnownRoles,
             /// From 0 (entirely optional) to 1 (effectively required).
             priority / with_priority: f64 = "priority" as Plain,
             /// When the resource was last modified, as an ISO 8601 date and time.
@@ -30,14 +31,46 @@ object! {
     }
 }
 
+/// An audience on the wire: a role that this revision does not have is left out, since a hint must not cost the reader
+/// the list it came with.
+struct KnownRoles(Vec<Role>);
+
+impl From<Vec<Role>> for KnownRoles {
+    fn from(roles: Vec<Role>) -> Self {
+        Self(roles)
+    }
+}
+
+impl From<KnownRoles> for Vec<Role> {
+    fn from(roles: KnownRoles) -> Self {
+        roles.0
+    }
+}
+
+impl Serialize for KnownRoles {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for KnownRoles {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let roles = Vec::<JsonValue>::deserialize(deserializer)?;
+        Ok(Self(roles.iter().filter_map(|role| Role::deserialize(role).ok()).collect()))
+    }
+}
+
 /// The background an icon is designed for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum IconTheme {
     /// A light background.
     Light,
     /// A dark background.
     Dark,
+    /// A theme that this revision does not have. It does not cost the reader the list that the icon is in.
+    #[serde(untagged)]
+    Other(String),
 }
 
 object! {

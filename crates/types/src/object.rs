@@ -253,7 +253,7 @@ macro_rules! member {
         $map.serialize_entry($key, $value)?
     };
     ($map:expr, $key:literal, $value:expr, $wrapper:ident) => {
-        $map.serialize_entry($key, &$wrapper::from(*$value))?
+        $map.serialize_entry($key, &$wrapper::from(ToOwned::to_owned($value)))?
     };
 }
 

@@ -91,9 +91,8 @@ impl Board {
     }
 }
 
-/// Takes over what other replicas write, and tells this replica's listeners.
-pub(super) async fn follow(shared: Arc<Shared>, server: Server) {
-    let mut applied = shared.board.now();
+/// Takes over what stands on the board, and tells this replica's listeners. `applied` is what the server was built with.
+pub(super) async fn follow(shared: Arc<Shared>, server: Server, mut applied: Notes) {
     loop {
         tokio::time::sleep(LOOK_EVERY).await;
         let now = shared.board.now();

@@ -1,7 +1,7 @@
 //! Subscriptions, from the client's side.
 
 use crate::support::{Does, Log, Says, Seen, done, refuse, refuse_with, serving};
-use carryall_client::{Change, Client, ClientError};
+use carryall_client::{Change, Client, ClientError, Listener};
 use carryall_proto::{CallError, key};
 use carryall_types::{ErrorObject, RequestId, SubscriptionFilter};
 use serde_json::json;
@@ -33,6 +33,11 @@ fn forever() -> Says {
     Says::Wait(Duration::from_secs(1_000_000))
 }
 
+/// The next change; a listener that has none to tell within a minute fails the test.
+async fn next(listener: &mut Listener) -> Option<Result<Change, ClientError>> {
+    tokio::time::timeout(Duration::from_secs(60), listener.next()).await.expect("the listener tells nothing")
+}
+
 fn listening(parts: impl Fn(&Seen) -> Vec<Says> + Send + Sync + 'static) -> (Client, Log) {
     serving(move |seen| Does::Say(parts(seen)))
 }
@@ -52,11 +57,11 @@ async fn changes_come_typed_and_the_end_is_the_end() {
     let mut listener = client.listen(everything()).await.unwrap();
     assert_eq!(*listener.acknowledged(), everything());
     let mut changes = Vec::new();
-    while let Some(change) = listener.next().await {
+    while let Some(change) = next(&mut listener).await {
         changes.push(change.unwrap());
     }
     assert_eq!(changes, [Change::Tools, Change::Prompts, Change::Resources, Change::Resource("file:///a".into())]);
-    assert!(listener.next().await.is_none());
+    assert!(next(&mut listener).await.is_none());
     assert_eq!(log.len(), 1);
     assert_eq!(
         log.all()[0].params["notifications"],
@@ -120,8 +125,8 @@ async fn several_subscriptions_live_side_by_side() {
     });
     let mut tools = client.listen(SubscriptionFilter::new().with_tools_list_changed(true)).await.unwrap();
     let mut prompts = client.listen(SubscriptionFilter::new().with_prompts_list_changed(true)).await.unwrap();
-    assert_eq!(prompts.next().await.unwrap().unwrap(), Change::Prompts);
-    assert_eq!(tools.next().await.unwrap().unwrap(), Change::Tools);
+    assert_eq!(next(&mut prompts).await.unwrap().unwrap(), Change::Prompts);
+    assert_eq!(next(&mut tools).await.unwrap().unwrap(), Change::Tools);
     let ids: Vec<RequestId> = log.all().into_iter().map(|seen| seen.id).collect();
     assert_ne!(ids[0], ids[1]);
 }
@@ -138,7 +143,7 @@ async fn a_broken_subscription_is_opened_again_and_what_was_missed_reported_once
         SubscriptionFilter::new().with_tools_list_changed(true).with_resource_subscriptions(vec!["r:".to_owned()]);
     let mut listener = client.listen(filter).await.unwrap();
     let mut changes = Vec::new();
-    while let Some(change) = listener.next().await {
+    while let Some(change) = next(&mut listener).await {
         changes.push(change.unwrap());
     }
     let gap = [Change::Tools, Change::Resource("r:".into())];
@@ -162,13 +167,13 @@ async fn opening_again_waits_longer_each_time_and_gives_up_in_the_end() {
         .await
         .unwrap();
     let started = Instant::now();
-    let error = listener.next().await.unwrap().unwrap_err();
+    let error = next(&mut listener).await.unwrap().unwrap_err();
     assert!(matches!(error, ClientError::Call(CallError::Unreachable(_))), "{error}");
     // 1, 2, 4, 8, 8 seconds, each at least by half.
     let waited = started.elapsed();
     assert!(waited >= Duration::from_millis(11_500) && waited <= Duration::from_secs(24), "{waited:?}");
     assert_eq!(log.len(), 6);
-    assert!(listener.next().await.is_none());
+    assert!(next(&mut listener).await.is_none());
 }
 
 #[tokio::test(start_paused = true)]
@@ -179,7 +184,7 @@ async fn a_graceful_end_is_final_unless_asked_otherwise() {
             move |seen| vec![ack(seen), way.clone(), forever()]
         });
         let mut listener = client.listen(everything()).await.unwrap();
-        assert!(listener.next().await.is_none(), "{way:?}");
+        assert!(next(&mut listener).await.is_none(), "{way:?}");
         assert_eq!(log.len(), 1);
     }
     let (client, log) = listening(|seen| match seen.n {
@@ -187,7 +192,7 @@ async fn a_graceful_end_is_final_unless_asked_otherwise() {
         _ => vec![ack(seen), forever()],
     });
     let mut listener = client.listen(everything()).reopen_after_close().await.unwrap();
-    assert_eq!(listener.next().await.unwrap().unwrap(), Change::Tools);
+    assert_eq!(next(&mut listener).await.unwrap().unwrap(), Change::Tools);
     assert_eq!(log.len(), 2);
 }
 
@@ -205,7 +210,7 @@ async fn a_cancellation_of_something_else_ends_nothing() {
         ]
     });
     let mut listener = client.listen(everything()).await.unwrap();
-    assert_eq!(listener.next().await.unwrap().unwrap(), Change::Tools);
+    assert_eq!(next(&mut listener).await.unwrap().unwrap(), Change::Tools);
 }
 
 #[tokio::test(start_paused = true)]
@@ -216,7 +221,7 @@ async fn equal_changes_that_wait_are_told_once() {
     });
     let mut listener = client.listen(everything()).await.unwrap();
     let mut told = 0;
-    while let Some(change) = listener.next().await {
+    while let Some(change) = next(&mut listener).await {
         assert_eq!(change.unwrap(), Change::Tools);
         told += 1;
     }

@@ -251,7 +251,7 @@ async fn all_kinds_of_input_are_provided_in_one_round() {
                 ElicitResult::new(ElicitAction::Accept)
             })
             .on_sample(async |_| Ok::<_, std::io::Error>(paris()))
-            .roots([Root::new("file:///work")])
+            .roots([Root::new("file:///srv/docs")])
     };
     let requests =
         json!({"z": form("1"), "u": url("https://example.com/pay"), "s": sample(), "r": {"method": "roots/list"}});
@@ -268,7 +268,7 @@ async fn all_kinds_of_input_are_provided_in_one_round() {
             "z": {"action": "accept", "content": {"name": "Ann"}},
             "u": {"action": "accept"},
             "s": {"role": "assistant", "content": {"type": "text", "text": "Paris"}, "model": "m"},
-            "r": {"roots": [{"uri": "file:///work"}]},
+            "r": {"roots": [{"uri": "file:///srv/docs"}]},
         })
     );
 }

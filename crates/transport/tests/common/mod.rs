@@ -164,7 +164,7 @@ pub const HEADERS: &str = "Content-Type: application/json\r\nAccept: application
 
 /// An HTTP/1.1 request as text.
 pub fn http(method: &str, headers: &str, body: &str) -> String {
-    let host = if headers.to_ascii_lowercase().contains("host:") { "" } else { "Host: localhost\r\n" };
+    let host = if headers.lines().any(|line| line.starts_with("Host:")) { "" } else { "Host: localhost\r\n" };
     format!("{method} /mcp HTTP/1.1\r\n{host}{headers}Content-Length: {}\r\n\r\n{body}", body.len())
 }
 

@@ -1,0 +1,91 @@
+//! `carryall discover`: what a server is and can do.
+
+use super::no_more;
+use crate::connect::{self, Server, ServerOptions};
+use crate::fail::{Exit, Fail};
+use crate::render;
+use crate::screen::Format;
+use crate::text;
+use carryall::proto::key;
+use carryall::types::{DiscoverResult, Implementation, ServerCapabilities};
+use serde::Deserialize as _;
+
+/// Show what a server is and what it can do
+#[derive(Debug, clap::Args)]
+pub(crate) struct Discover {
+    /// The server: a URL, a name from an mcp.json, stdio:'COMMAND' or unix:PATH
+    #[arg(value_name = "TARGET")]
+    pub(crate) target: Option<String>,
+    /// A command to start as the server, instead of TARGET
+    #[arg(last = true, value_name = "COMMAND")]
+    pub(crate) command: Vec<String>,
+    #[command(flatten)]
+    pub(crate) server: ServerOptions,
+}
+
+impl Discover {
+    pub(crate) async fn run(self) -> Result<Exit, Fail> {
+        let (target, words) = self.server.split(self.target, Vec::new(), self.command)?;
+        no_more(&words)?;
+        connect::with(target, &self.server, Exit::Interrupted, async |server| {
+            let busy = server.busy("asking what the server is");
+            let request = server.client.discover().with(server.options());
+            let found = busy.during(request.into_future()).await.map_err(|error| server.failed(&error))?;
+            match server.screen.format {
+                Format::Json => server.screen.json(&found)?,
+                Format::Human => server.screen.print(&shown(server, &found))?,
+            }
+            Ok(Exit::Ok)
+        })
+        .await
+    }
+}
+
+fn shown(server: &Server, found: &DiscoverResult) -> String {
+    let screen = &server.screen;
+    let info = found.meta.as_ref().and_then(|meta| meta.get(key::SERVER_INFO));
+    let info = info.and_then(|info| Implementation::deserialize(info).ok());
+    let mut out = String::new();
+    match &info {
+        Some(info) => {
+            out += &render::field(screen, "Server", &format!("{} {}", info.name, info.version));
+            for (title, value) in [("Title", &info.title), ("About", &info.description), ("Website", &info.website_url)] {
+                if let Some(value) = value {
+                    out += &render::field(screen, title, value);
+                }
+            }
+        }
+        None => out += &render::field(screen, "Server", "does not say what it is"),
+    }
+    out += &render::field(screen, "At", &server.place);
+    out += &render::field(screen, "Versions", &found.supported_versions.join(", "));
+    let offers = capabilities(&found.capabilities);
+    out += &render::field(screen, "Offers", &if offers.is_empty() { "nothing".to_owned() } else { offers.join(", ") });
+    if let Some(extensions) = found.capabilities.extensions.as_ref().filter(|extensions| !extensions.is_empty()) {
+        let names: Vec<&str> = extensions.keys().map(String::as_str).collect();
+        out += &render::field(screen, "Extensions", &names.join(", "));
+    }
+    if let Some(instructions) = &found.instructions {
+        out += &render::field(screen, "Instructions", "");
+        let lines = text::clean(instructions).lines().map(|line| format!("  {line}\n")).collect::<String>();
+        out += &lines;
+    }
+    out
+}
+
+/// What a server offers, in words.
+pub(super) fn capabilities(capabilities: &ServerCapabilities) -> Vec<String> {
+    let told = |name: &str, extras: &[(&str, Option<bool>)]| {
+        let extras: Vec<&str> = extras.iter().filter(|(_, on)| *on == Some(true)).map(|(extra, _)| *extra).collect();
+        if extras.is_empty() { name.to_owned() } else { format!("{name} ({})", extras.join(", ")) }
+    };
+    let mut offers = Vec::new();
+    offers.extend(capabilities.tools.as_ref().map(|tools| told("tools", &[("tells of changes", tools.list_changed)])));
+    offers.extend(capabilities.prompts.as_ref().map(|prompts| told("prompts", &[("tells of changes", prompts.list_changed)])));
+    offers.extend(capabilities.resources.as_ref().map(|resources| {
+        told("resources", &[("tells of changes", resources.list_changed), ("subscriptions", resources.subscribe)])
+    }));
+    offers.extend(capabilities.completions.as_ref().map(|_| "completions".to_owned()));
+    offers.extend(capabilities.logging.as_ref().map(|_| "logging".to_owned()));
+    offers
+}

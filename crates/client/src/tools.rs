@@ -99,7 +99,7 @@ impl KnownTool {
     }
 
     /// The `Mcp-Param-*` headers for a call with these parameters.
-    pub(crate) fn mirror(&self, params: &Params) -> Result<Option<Box<HeaderMap>>, ClientError> {
+    pub(crate) fn mirror(&self, params: &Params) -> Result<Option<HeaderMap>, ClientError> {
         if self.headers.is_empty() {
             return Ok(None);
         }
@@ -108,6 +108,6 @@ impl KnownTool {
             _ => JsonObject::new(),
         };
         let headers = self.headers.mirror(&arguments).map_err(|error| ClientError::Request(error.to_string()))?;
-        Ok(Some(Box::new(headers.into_iter().collect())))
+        Ok(Some(headers.into_iter().collect()))
     }
 }

@@ -124,7 +124,7 @@ async fn headers_of_the_call_go_on_and_credentials_stay_behind() {
     ] {
         headers.insert(name, HeaderValue::from_static(value));
     }
-    asked.headers = Some(Box::new(headers));
+    asked.headers = Some(headers);
     gateway.call(asked).await.unwrap();
     let seen = fake.seen.lock().unwrap();
     let headers = seen[0].headers.as_ref().unwrap();

@@ -3,6 +3,7 @@
 use crate::Meta;
 use crate::json::{Scanner, SyntaxError};
 use carryall_types::{Method, RawJson, RequestId};
+use std::borrow::Cow;
 use std::fmt;
 use std::ops::{Deref, DerefMut, Range};
 use std::sync::Arc;
@@ -28,7 +29,7 @@ pub struct CallParts {
     /// Who asks, when an authorization layer has found out.
     pub principal: Option<Arc<Principal>>,
     /// The HTTP headers of the request, on that binding.
-    pub headers: Option<Box<http::HeaderMap>>,
+    pub headers: Option<http::HeaderMap>,
     /// Whatever else layers want to hand on.
     pub extensions: http::Extensions,
 }
@@ -192,7 +193,10 @@ impl Params {
         }
         let needs_escapes = object.keys().any(|key| key.contains(|c: char| c < ' ' || c == '"' || c == '\\'));
         if needs_escapes {
-            return Err(ParamsError::Syntax(SyntaxError { at: 0, expected: "member names without quotes and controls" }));
+            return Err(ParamsError::Syntax(SyntaxError {
+                at: 0,
+                expected: "member names without quotes and controls",
+            }));
         }
         Self::parse(RawJson::from(&carryall_types::JsonValue::Object(object)))
     }
@@ -209,6 +213,13 @@ impl Params {
         let text = self.raw.as_str();
         let member = self.members.iter().find(|member| text[member.key.clone()] == *name)?;
         Some(&text[member.value.clone()])
+    }
+
+    /// The value of a member that is a string; `None` when it is missing or something else. No copy unless it is
+    /// written with escapes.
+    #[must_use]
+    pub fn string(&self, name: &str) -> Option<Cow<'_, str>> {
+        crate::inbound::string_value(self.get_str(name)?)
     }
 
     /// One member, sharing the buffer of the whole.

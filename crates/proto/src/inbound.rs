@@ -115,7 +115,7 @@ fn accept(text: Bytes, headers: Option<HeaderMap>) -> Result<Inbound, Rejection>
         return Err(Rejection { id: Some(id), error: initialize_removed(), status: StatusCode::NOT_FOUND });
     }
     let mut call = Call::new(id, method, params, meta);
-    call.headers = headers.map(Box::new);
+    call.headers = headers;
     Ok(Inbound::Call(call))
 }
 
@@ -273,7 +273,10 @@ impl<'a> Envelope<'a> {
         let mut scanner = Scanner::new(text);
         if scanner.kind().map_err(|error| parse_error(&error))? != ValueKind::Object {
             scanner.skip_value().and_then(|_| scanner.end()).map_err(|error| parse_error(&error))?;
-            return Err(invalid_request(None, "the message is not a single JSON-RPC object (batches are not supported)"));
+            return Err(invalid_request(
+                None,
+                "the message is not a single JSON-RPC object (batches are not supported)",
+            ));
         }
         let mut found = ClientMembers::default();
         found.scan(&mut scanner, text).and_then(|()| scanner.end()).map_err(|error| parse_error(&error))?;
@@ -358,7 +361,7 @@ fn invalid_request(id: Option<RequestId>, why: &str) -> Rejection {
 }
 
 /// The value of a JSON string token; no copy when it has no escapes.
-fn string_value(token: &str) -> Option<Cow<'_, str>> {
+pub(crate) fn string_value(token: &str) -> Option<Cow<'_, str>> {
     let inner = token.strip_prefix('"')?.strip_suffix('"')?;
     if inner.contains('\\') { serde_json::from_str(token).ok().map(Cow::Owned) } else { Some(Cow::Borrowed(inner)) }
 }

@@ -1,10 +1,10 @@
 //! The `_meta` of a request (`basic/index#_meta`).
 
+use crate::inbound::{string_value, unescaped};
+use crate::json::{Scanner, SyntaxError, ValueKind};
 use carryall_types::{
     ClientCapabilities, Implementation, JsonObject, LoggingLevel, ProgressToken, ProtocolVersion, RawJson,
 };
-use crate::inbound::unescaped;
-use crate::json::{Scanner, SyntaxError};
 use serde::Deserialize;
 use std::borrow::Cow;
 use std::fmt;
@@ -186,14 +186,17 @@ impl<'a> MetaText<'a> {
             return Err(MetaError::Malformed(format!("{name:?} occurs twice")));
         }
         let version = self.version.ok_or(MetaError::Missing(key::PROTOCOL_VERSION))?;
-        let version: Cow<'_, str> = decode(key::PROTOCOL_VERSION, version)?;
+        let version = match string_value(version) {
+            Some(version) => version,
+            None => return Err(MetaError::Malformed(format!("{:?} has to be a string", key::PROTOCOL_VERSION))),
+        };
         let capabilities = self.client_capabilities.ok_or(MetaError::Missing(key::CLIENT_CAPABILITIES))?;
         let client_capabilities = match capabilities {
             "{}" => None,
             text => Some(decode(key::CLIENT_CAPABILITIES, text)?),
         };
         if let Some(info) = self.client_info {
-            decode::<NameAndVersion<'_>>(key::CLIENT_INFO, info)?;
+            check_implementation(info)?;
         }
         let log_level = self.log_level.map(|text| decode(key::LOG_LEVEL, text)).transpose()?;
         let progress_token = self.progress_token.map(|text| decode(key::PROGRESS_TOKEN, text)).transpose()?;
@@ -202,13 +205,22 @@ impl<'a> MetaText<'a> {
     }
 }
 
-/// What an `Implementation` must have.
-#[derive(Deserialize)]
-struct NameAndVersion<'a> {
-    #[serde(borrow, rename = "name")]
-    _name: Cow<'a, str>,
-    #[serde(borrow, rename = "version")]
-    _version: Cow<'a, str>,
+/// An `Implementation` has a name and a version; the rest is looked at by whoever wants to show it.
+fn check_implementation(text: &str) -> Result<(), MetaError> {
+    let malformed = |why: &dyn fmt::Display| MetaError::Malformed(format!("{:?}: {why}", key::CLIENT_INFO));
+    let (mut name, mut version) = (false, false);
+    let mut scanner = Scanner::new(text);
+    let mut members = scanner.object().map_err(|error| malformed(&error))?;
+    while let Some(key) = members.next_key(&mut scanner).map_err(|error| malformed(&error))? {
+        let known = match &text[key] {
+            "name" => &mut name,
+            "version" => &mut version,
+            _ => &mut false,
+        };
+        *known |= scanner.kind() == Ok(ValueKind::String);
+        scanner.skip_value().map_err(|error| malformed(&error))?;
+    }
+    if name && version { Ok(()) } else { Err(malformed(&"\"name\" and \"version\" have to be strings")) }
 }
 
 fn decode<'a, T: Deserialize<'a>>(key: &str, text: &'a str) -> Result<T, MetaError> {

@@ -80,7 +80,11 @@ impl ParamsWriter {
         Params::from_written(RawJson::from_trusted(self.text.into()), self.members)
     }
 
-    fn member(&mut self, name: &str, write: impl FnOnce(&mut Vec<u8>) -> Result<(), WriteError>) -> Result<(), WriteError> {
+    fn member(
+        &mut self,
+        name: &str,
+        write: impl FnOnce(&mut Vec<u8>) -> Result<(), WriteError>,
+    ) -> Result<(), WriteError> {
         debug_assert!(!name.contains(|c: char| c < ' ' || c == '"' || c == '\\'), "{name:?} needs escapes");
         if self.members.iter().any(|member| member.is_named(&self.text, name)) {
             return Ok(());

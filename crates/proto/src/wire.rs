@@ -29,9 +29,7 @@ pub fn may_emit(error_code: i64) -> bool {
     match error_code {
         code::PARSE_ERROR | code::INVALID_REQUEST => true,
         code::METHOD_NOT_FOUND | code::INVALID_PARAMS | code::INTERNAL_ERROR => true,
-        code::HEADER_MISMATCH
-        | code::MISSING_REQUIRED_CLIENT_CAPABILITY
-        | code::UNSUPPORTED_PROTOCOL_VERSION => true,
+        code::HEADER_MISMATCH | code::MISSING_REQUIRED_CLIENT_CAPABILITY | code::UNSUPPORTED_PROTOCOL_VERSION => true,
         -32768..=-32000 => false,
         _ => true,
     }

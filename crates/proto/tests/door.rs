@@ -74,7 +74,9 @@ fn an_id_is_a_string_or_an_integer() {
         let rejection = frame(&body).unwrap_err();
         assert_eq!((rejection.error.code, rejection.id), (-32600, None), "{id}");
     }
-    for (id, read) in [(json!(0), RequestId::from(0)), (json!(-7), RequestId::from(-7)), (json!("a\"b"), RequestId::from("a\"b"))] {
+    for (id, read) in
+        [(json!(0), RequestId::from(0)), (json!(-7), RequestId::from(-7)), (json!("a\"b"), RequestId::from("a\"b"))]
+    {
         let mut body = request("tools/list", json!({"_meta": meta()}));
         body["id"] = id;
         assert_eq!(call(frame(&body)).id, read);
@@ -152,7 +154,10 @@ fn a_request_without_the_required_meta_is_malformed() {
 #[test]
 fn meta_is_read_into_types() {
     let read = call(frame(&request("tools/list", json!({"_meta": meta()})))).meta.clone();
-    assert_eq!((read.version, read.client_info(), read.log_level, read.progress_token), (ProtocolVersion::V2026_07_28, None, None, None));
+    assert_eq!(
+        (read.version, read.client_info(), read.log_level, read.progress_token),
+        (ProtocolVersion::V2026_07_28, None, None, None)
+    );
     let mut full = meta();
     full["progressToken"] = json!("t");
     full["io.modelcontextprotocol/logLevel"] = json!("warning");
@@ -161,7 +166,11 @@ fn meta_is_read_into_types() {
     assert_eq!(read.progress_token, Some(ProgressToken::from("t")));
     assert_eq!(read.log_level, Some(LoggingLevel::Warning));
     assert_eq!(read.get("com.example/other"), Some(json!({"kept": [1]})));
-    for (name, value) in [("progressToken", json!(1.5)), ("progressToken", json!({})), ("io.modelcontextprotocol/logLevel", json!("loud"))] {
+    for (name, value) in [
+        ("progressToken", json!(1.5)),
+        ("progressToken", json!({})),
+        ("io.modelcontextprotocol/logLevel", json!("loud")),
+    ] {
         let mut bad = meta();
         bad[name] = value;
         assert_eq!(code(frame(&request("tools/list", json!({"_meta": bad})))), (400, -32602), "{name}");
@@ -186,7 +195,10 @@ fn an_unknown_or_old_version_is_refused_with_the_supported_ones() {
 // spec: versioning-12
 #[test]
 fn initialize_is_told_which_versions_there_are() {
-    let body = request("initialize", json!({"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "old", "version": "1"}}));
+    let body = request(
+        "initialize",
+        json!({"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "old", "version": "1"}}),
+    );
     for rejection in [frame(&body), post(&[], &body)].map(Result::unwrap_err) {
         assert!(rejection.error.message.contains("2026-07-28"), "{}", rejection.error.message);
         let data: Value = rejection.error.data.unwrap().decode().unwrap();
@@ -218,7 +230,9 @@ fn mirrored_headers_have_to_be_there_and_agree() {
         pairs.remove(missing);
         assert_eq!(code(post(&pairs, &body)), (400, -32020), "{pairs:?}");
     }
-    for (at, value) in [(0, "2025-11-25"), (1, "tools/list"), (1, "Tools/Call"), (2, "other"), (2, "Echo"), (2, "=?base64?!!?=")] {
+    for (at, value) in
+        [(0, "2025-11-25"), (1, "tools/list"), (1, "Tools/Call"), (2, "other"), (2, "Echo"), (2, "=?base64?!!?=")]
+    {
         let mut pairs = good.to_vec();
         pairs[at].1 = value;
         assert_eq!(code(post(&pairs, &body)), (400, -32020), "{pairs:?}");
@@ -268,7 +282,10 @@ fn an_answer_is_read_strictly() {
         other => panic!("{other:?}"),
     }
     assert!(matches!(read(json!({"jsonrpc": "2.0", "method": "notifications/x"})), Ok(Answer::Notification(_))));
-    assert!(matches!(read(json!({"jsonrpc": "2.0", "error": {"code": -32700, "message": "m"}})), Ok(Answer::ErrorWithoutId(_))));
+    assert!(matches!(
+        read(json!({"jsonrpc": "2.0", "error": {"code": -32700, "message": "m"}})),
+        Ok(Answer::ErrorWithoutId(_))
+    ));
     for bad in [
         json!({"jsonrpc": "2.0", "id": 1}),
         json!({"jsonrpc": "2.0", "id": 1, "result": {}, "error": {"code": 1, "message": "m"}}),

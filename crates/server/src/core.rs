@@ -6,7 +6,9 @@ use crate::render::{Cache, ResultText, Stamp};
 use arc_swap::ArcSwap;
 use carryall_proto::inbound::SUPPORTED_VERSIONS;
 use carryall_proto::listen::Change;
-use carryall_types::{JsonObject, PromptsCapability, RawJson, ResourcesCapability, ServerCapabilities, ToolsCapability};
+use carryall_types::{
+    JsonObject, PromptsCapability, RawJson, ResourcesCapability, ServerCapabilities, ToolsCapability,
+};
 use std::any::{Any, TypeId};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -115,7 +117,8 @@ impl Core {
             capabilities.prompts = Some(PromptsCapability { list_changed: Some(true), ..Default::default() });
         }
         if features.resources {
-            let resources = ResourcesCapability { subscribe: Some(true), list_changed: Some(true), ..Default::default() };
+            let resources =
+                ResourcesCapability { subscribe: Some(true), list_changed: Some(true), ..Default::default() };
             capabilities.resources = Some(resources);
         }
         capabilities.completions = features.completions.then(JsonObject::new);
@@ -159,9 +162,6 @@ impl Drop for Place {
     }
 }
 
-fn differs<T: crate::catalogue::Listed>(
-    before: &crate::catalogue::List<T>,
-    after: &crate::catalogue::List<T>,
-) -> bool {
+fn differs<T: crate::catalogue::Listed>(before: &crate::catalogue::List<T>, after: &crate::catalogue::List<T>) -> bool {
     !before.iter().map(|e| (e.key(), e.json())).eq(after.iter().map(|e| (e.key(), e.json())))
 }

@@ -6,7 +6,8 @@ use crate::output::Failure;
 use carryall_proto::progress::Progress;
 use carryall_proto::{Call, Meta, Notification, Principal};
 use carryall_types::{
-    ClientCapabilities, ErrorObject, InputResponses, JsonObject, JsonValue, LoggingLevel, RawJson, RequestId, code, notification,
+    ClientCapabilities, ErrorObject, InputResponses, JsonObject, JsonValue, LoggingLevel, RawJson, RequestId, code,
+    notification,
 };
 use serde::Serialize;
 use std::any::{Any, TypeId};
@@ -83,7 +84,7 @@ impl Ctx {
     /// The HTTP headers of the request, on that binding.
     #[must_use]
     pub fn headers(&self) -> Option<&http::HeaderMap> {
-        self.0.call.headers.as_deref()
+        self.0.call.headers.as_ref()
     }
 
     /// What layers in front of the server have left for handlers.
@@ -107,9 +108,9 @@ impl Ctx {
     pub fn input_responses(&self) -> Result<InputResponses, Failure> {
         match self.0.call.params.get("inputResponses") {
             None => Ok(InputResponses::default()),
-            Some(raw) => raw
-                .decode()
-                .map_err(|error| Failure::invalid_params(format!("Malformed inputResponses: {error}"))),
+            Some(raw) => {
+                raw.decode().map_err(|error| Failure::invalid_params(format!("Malformed inputResponses: {error}")))
+            }
         }
     }
 
@@ -120,9 +121,9 @@ impl Ctx {
     pub fn request_state(&self) -> Result<Option<String>, Failure> {
         match self.0.call.params.get("requestState") {
             None => Ok(None),
-            Some(raw) => raw
-                .decode()
-                .map_err(|error| Failure::invalid_params(format!("Malformed requestState: {error}"))),
+            Some(raw) => {
+                raw.decode().map_err(|error| Failure::invalid_params(format!("Malformed requestState: {error}")))
+            }
         }
     }
 
@@ -149,7 +150,8 @@ impl Ctx {
                 return;
             }
         }
-        let params = ProgressParams { progress_token: token, progress: Number(progress), total: total.map(Number), message };
+        let params =
+            ProgressParams { progress_token: token, progress: Number(progress), total: total.map(Number), message };
         self.notify(notification::PROGRESS, &params).await;
     }
 

@@ -2,24 +2,26 @@
 
 use crate::completion::{self, CompletionKey, Of};
 use crate::core::{Core, Place};
-use crate::ctx::{Ctx, missing_capabilities};
-use crate::output::{Failure, Refusal, ToolError, ToolOutput};
+use crate::ctx::Ctx;
+use crate::output::{Failure, Refusal};
 use crate::prompt::PromptArguments;
-use crate::running::{Running, ServerFuture};
+use crate::running::{Running, ServerFuture, Work};
+use crate::settle;
 use crate::tool::ToolEntry;
 use crate::uri::{Variables, is_uri};
 use carryall_proto::json::{Scanner, ValueKind};
 use carryall_proto::listen::honoured;
-use carryall_proto::{Call, Outcome, Reply, Response, SharedService};
+use carryall_proto::{Call, Reply, Response, SharedService};
 use carryall_types::{
-    CompleteRequestParams, CompleteResult, CompletionReference, ErrorObject, InputRequiredResult, Method, RawJson,
-    RequestId, SubscriptionsListenRequestParams, code,
+    CompleteRequestParams, CompleteResult, CompletionReference, ErrorObject, Method, RawJson, RequestId,
+    SubscriptionsListenRequestParams, code,
 };
 use serde::de::DeserializeOwned;
 use std::convert::Infallible;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use tower_service::Service;
 
 /// Answers one call.
@@ -93,10 +95,10 @@ fn call_tool(core: &Arc<Core>, call: Call) -> Result<ServerFuture, ErrorObject> 
         entry.headers.check(headers, &values).map_err(|mismatch| mismatch.to_error())?;
     }
     let place = core.enter().ok_or_else(busy)?;
-    let task = ToolTask { core: Arc::clone(core), entry: Arc::clone(&entry), place: Arc::new(place) };
     if entry.tool.layers.is_empty() {
-        return Ok(task.run(call, arguments));
+        return Ok(run_tool(core, entry, place, call, arguments));
     }
+    let task = ToolTask { core: Arc::clone(core), entry: Arc::clone(&entry), place: Arc::new(place) };
     let id = call.id.clone();
     let innermost = SharedService::new(task);
     let service = entry.tool.layers.iter().fold(innermost, |inner, layer| layer(inner));
@@ -113,27 +115,36 @@ struct ToolTask {
 
 impl ToolTask {
     fn run(self, call: Call, arguments: RawJson) -> ServerFuture {
-        let Self { core, entry, place } = self;
-        if let Some(wait) = entry.tool.rate.as_ref().and_then(|rate| rate.admit(Instant::now()).err()) {
-            let message = format!("Too many calls of this tool; try again in {} ms", wait.as_millis() + 1);
-            return ServerFuture::ready(Response { id: call.id.clone(), outcome: failed(&core, message) });
+        match Arc::try_unwrap(self.place) {
+            Ok(place) => run_tool(&self.core, self.entry, place, call, arguments),
+            // A layer kept a clone and calls it again: that is one more running handler.
+            Err(_) => match self.core.enter() {
+                Some(place) => run_tool(&self.core, self.entry, place, call, arguments),
+                None => ServerFuture::ready(Response::error(call.id.clone(), busy())),
+            },
         }
-        if let Err(violations) = entry.input.check(&arguments) {
-            let message = format!("Invalid arguments: {violations}");
-            return ServerFuture::ready(Response { id: call.id.clone(), outcome: failed(&core, message) });
+    }
+}
+
+fn run_tool(core: &Arc<Core>, entry: Arc<ToolEntry>, place: Place, call: Call, arguments: RawJson) -> ServerFuture {
+    let refused = |message: String| {
+        let outcome = settle::tool_failed(core, message);
+        ServerFuture::ready(Response { id: call.id.clone(), outcome })
+    };
+    if let Some(wait) = entry.tool.rate.as_ref().and_then(|rate| rate.admit(Instant::now()).err()) {
+        return refused(format!("Too many calls of this tool; try again in {} ms", wait.as_millis() + 1));
+    }
+    if let Err(violations) = entry.input.check(&arguments) {
+        return refused(format!("Invalid arguments: {violations}"));
+    }
+    let limit = entry.tool.timeout.or(core.settings.timeout);
+    let ctx = Ctx::new(call, Arc::clone(core));
+    match catch_unwind(AssertUnwindSafe(|| (entry.tool.handler)(ctx.clone(), arguments))) {
+        Ok(handler) => ServerFuture::running(Running::new(Work::Tool(handler, entry), ctx, place, limit)),
+        Err(panic) => {
+            let outcome = settle::panicked(&ctx, panic.as_ref());
+            ServerFuture::ready(Response { id: ctx.request_id().clone(), outcome })
         }
-        let limit = entry.tool.timeout.or(core.settings.timeout);
-        let ctx = Ctx::new(call, Arc::clone(&core));
-        let handler_ctx = ctx.clone();
-        let handler = Box::pin(async move {
-            let result = entry.run(handler_ctx.clone(), arguments).await;
-            drop(place);
-            match result {
-                Ok(output) => rendered(core.stamp.tool_output(&output)),
-                Err(ToolError(refusal)) => refused(&handler_ctx, refusal),
-            }
-        });
-        ServerFuture::running(Running::new(handler, ctx, limit, tool_timed_out))
     }
 }
 
@@ -210,7 +221,8 @@ fn complete(core: &Arc<Core>, call: Call) -> Result<ServerFuture, ErrorObject> {
         }
         CompletionReference::Resource(resource) => {
             let unknown = || ErrorObject::invalid_params(format!("Unknown resource template: {}", resource.uri));
-            let known = catalogue.templates.get(&resource.uri, caller).or(catalogue.resources.get(&resource.uri, caller));
+            let known =
+                catalogue.templates.get(&resource.uri, caller).or(catalogue.resources.get(&resource.uri, caller));
             known.ok_or_else(unknown)?;
             Of::Template(resource.uri.clone())
         }
@@ -236,72 +248,8 @@ where
 {
     let place = core.enter().ok_or_else(busy)?;
     let ctx = Ctx::new(call, Arc::clone(core));
-    let result = handler(ctx.clone());
-    let handler_ctx = ctx.clone();
-    let handler = Box::pin(async move {
-        let result = result.await;
-        drop(place);
-        match result {
-            Ok(result) => Outcome::Result(result),
-            Err(Failure(refusal)) => refused(&handler_ctx, refusal),
-        }
-    });
-    Ok(ServerFuture::running(Running::new(handler, ctx, core.settings.timeout, timed_out)))
-}
-
-fn rendered(result: Result<RawJson, carryall_proto::json::WriteError>) -> Outcome {
-    match result {
-        Ok(result) => Outcome::Result(result),
-        Err(error) => {
-            tracing::error!(%error, "a result cannot be written as JSON");
-            Outcome::Error(ErrorObject::internal())
-        }
-    }
-}
-
-fn failed(core: &Core, message: String) -> Outcome {
-    rendered(core.stamp.tool_output(&ToolOutput::text(message).failed()))
-}
-
-fn refused(ctx: &Ctx, refusal: Refusal) -> Outcome {
-    match refusal {
-        Refusal::Tool(output) => rendered(ctx.core().stamp.tool_output(&output)),
-        Refusal::Protocol(error) if carryall_proto::wire::may_emit(error.code) => Outcome::Error(error),
-        Refusal::Protocol(error) => {
-            tracing::error!(code = error.code, "a handler used an error code that the specification reserves");
-            Outcome::Error(ErrorObject::new(code::INTERNAL_ERROR, error.message))
-        }
-        Refusal::InputRequired(result) => input_required(ctx, *result),
-    }
-}
-
-/// Asks the client, within what it has declared (`basic/patterns/mrtr#server-requirements-basic-workflow`).
-fn input_required(ctx: &Ctx, mut result: InputRequiredResult) -> Outcome {
-    if !ctx.call().method.allows_rounds() {
-        tracing::error!(method = %ctx.call().method, "this method cannot ask the client");
-        return Outcome::Error(ErrorObject::internal());
-    }
-    let declared = ctx.client_capabilities();
-    let requests = result.input_requests.iter().flat_map(|requests| requests.iter());
-    let missing: Vec<_> =
-        requests.filter_map(|(_, request)| request.required_capability().missing_from(declared)).collect();
-    if !missing.is_empty() {
-        return Outcome::Error(missing_capabilities(&missing));
-    }
-    if result.input_requests.is_none() && result.request_state.is_none() {
-        tracing::error!("an input_required result needs inputRequests or requestState");
-        return Outcome::Error(ErrorObject::internal());
-    }
-    let meta = result.meta.take();
-    rendered(ctx.core().stamp.result("input_required", &result, meta.as_ref()))
-}
-
-fn tool_timed_out(ctx: &Ctx, limit: Duration) -> Outcome {
-    failed(ctx.core(), format!("The tool did not finish within {limit:?}"))
-}
-
-fn timed_out(_: &Ctx, limit: Duration) -> Outcome {
-    Outcome::Error(ErrorObject::new(code::INTERNAL_ERROR, format!("Not finished within {limit:?}")))
+    let work = Work::Other(Box::pin(handler(ctx.clone())));
+    Ok(ServerFuture::running(Running::new(work, ctx, place, core.settings.timeout)))
 }
 
 fn busy() -> ErrorObject {
@@ -324,7 +272,11 @@ fn arguments(call: &Call) -> Result<RawJson, ErrorObject> {
 }
 
 fn string_param(call: &Call, name: &str) -> Result<String, ErrorObject> {
-    optional(call, name)?.ok_or_else(|| ErrorObject::invalid_params(format!("Invalid params: {name:?} is missing")))
+    match (call.params.string(name), call.params.get_str(name)) {
+        (Some(text), _) => Ok(text.into_owned()),
+        (None, None) => Err(ErrorObject::invalid_params(format!("Invalid params: {name:?} is missing"))),
+        (None, Some(_)) => Err(ErrorObject::invalid_params(format!("Invalid params: {name:?} has to be a string"))),
+    }
 }
 
 fn optional<T: DeserializeOwned>(call: &Call, name: &str) -> Result<Option<T>, ErrorObject> {

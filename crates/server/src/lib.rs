@@ -18,6 +18,7 @@ mod render;
 mod resource;
 mod running;
 mod server;
+mod settle;
 mod tool;
 mod uri;
 

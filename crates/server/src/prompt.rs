@@ -4,7 +4,9 @@ use crate::access::Access;
 use crate::ctx::Ctx;
 use crate::output::Failure;
 use carryall_proto::{BoxFuture, Principal};
-use carryall_types::{ContentBlock, GetPromptResult, Icon, Prompt as Definition, PromptArgument, PromptMessage, RawJson, Role};
+use carryall_types::{
+    ContentBlock, GetPromptResult, Icon, Prompt as Definition, PromptArgument, PromptMessage, RawJson, Role,
+};
 use std::collections::HashMap;
 use std::fmt;
 use std::future::Future;
@@ -19,7 +21,8 @@ pub struct Prompt {
     pub(crate) access: Access,
 }
 
-pub(crate) type Handler = Arc<dyn Fn(Ctx, PromptArguments) -> BoxFuture<Result<GetPromptResult, Failure>> + Send + Sync>;
+pub(crate) type Handler =
+    Arc<dyn Fn(Ctx, PromptArguments) -> BoxFuture<Result<GetPromptResult, Failure>> + Send + Sync>;
 
 /// Anything that [`ServerBuilder::prompt`](crate::ServerBuilder::prompt) takes.
 pub trait IntoPrompt {
@@ -122,9 +125,10 @@ impl PromptArguments {
     pub(crate) fn parse(raw: Option<RawJson>) -> Result<Self, Failure> {
         match raw {
             None => Ok(Self::default()),
-            Some(raw) => raw.decode().map(Self).map_err(|_| {
-                Failure::invalid_params("Invalid prompt arguments: every value has to be a string")
-            }),
+            Some(raw) => raw
+                .decode()
+                .map(Self)
+                .map_err(|_| Failure::invalid_params("Invalid prompt arguments: every value has to be a string")),
         }
     }
 

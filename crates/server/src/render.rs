@@ -1,7 +1,7 @@
 //! Results to JSON text, with what every result carries (`basic/index#_meta`).
 
 use carryall_proto::json;
-use carryall_types::{CacheScope, ContentBlock, JsonObject, JsonValue, RawJson};
+use carryall_types::{CacheScope, ContentBlock, JsonObject, JsonValue, RawJson, TextContent};
 use serde::Serialize;
 
 use crate::output::ToolOutput;
@@ -46,7 +46,10 @@ impl Stamp {
         let text: usize = output.content.iter().map(size_hint).sum();
         let structured = output.structured.as_ref().map_or(0, |value| value.as_bytes().len());
         let mut out = ResultText::start("complete", text + structured + 192 + self.server_info.len());
-        out.member("content", &output.content)?;
+        match output.content.as_slice() {
+            [ContentBlock::Text(block)] if is_bare(block) => out.text_content(&block.text),
+            content => out.member("content", &content)?,
+        }
         if let Some(structured) = &output.structured {
             out.raw_member("structuredContent", structured.as_bytes());
         }
@@ -95,6 +98,11 @@ impl Stamp {
     }
 }
 
+/// Nothing but text: by far the most frequent content, written without going through a serialiser.
+fn is_bare(block: &TextContent) -> bool {
+    block.annotations.is_none() && block.meta.is_none() && block.extra.is_empty()
+}
+
 fn size_hint(block: &ContentBlock) -> usize {
     match block {
         ContentBlock::Text(text) => text.text.len() + 32,
@@ -126,6 +134,12 @@ impl ResultText {
         json::write_value(&mut self.0, value)
     }
 
+    fn text_content(&mut self, text: &str) {
+        self.0.extend_from_slice(br#","content":[{"type":"text","text":"#);
+        json::write_str(&mut self.0, text);
+        self.0.extend_from_slice(b"}]");
+    }
+
     pub(crate) fn raw_member(&mut self, key: &str, value: &[u8]) {
         self.key(key);
         self.0.extend_from_slice(value);
@@ -149,6 +163,7 @@ impl ResultText {
         Ok(())
     }
 
+    #[allow(unsafe_code)]
     pub(crate) fn finish(mut self, meta: Option<&JsonObject>, stamp: &Stamp) -> RawJson {
         match meta {
             Some(meta) if !meta.is_empty() => {
@@ -166,6 +181,7 @@ impl ResultText {
             }
         }
         self.0.push(b'}');
-        RawJson::from_trusted(self.0.into())
+        // SAFETY: everything above appends whole JSON texts and string literals, which are UTF-8.
+        unsafe { RawJson::from_utf8_unchecked(self.0.into()) }
     }
 }

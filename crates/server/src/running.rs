@@ -4,60 +4,72 @@
 //! goes on polling the same future. No task is spawned and no channel is opened either way; dropping the reply drops
 //! the handler.
 
+use crate::core::Place;
 use crate::ctx::Ctx;
-use carryall_proto::{CallError, Message, Outcome, Reply, Response};
-use carryall_types::{ErrorObject, RequestId};
+use crate::output::{Failure, ToolError, ToolOutput};
+use crate::settle;
+use crate::tool::ToolEntry;
+use carryall_proto::{BoxFuture, CallError, Message, Outcome, Reply, Response};
+use carryall_types::{ErrorObject, RawJson, RequestId};
 use futures_core::Stream;
 use std::convert::Infallible;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::time::Sleep;
 
-pub(crate) type HandlerFuture = Pin<Box<dyn Future<Output = Outcome> + Send>>;
+/// What a handler does, by what becomes of its outcome.
+pub(crate) enum Work {
+    Tool(BoxFuture<Result<ToolOutput, ToolError>>, Arc<ToolEntry>),
+    /// A prompt, a resource or a completion, which renders its own result.
+    Other(BoxFuture<Result<RawJson, Failure>>),
+}
 
 pub(crate) struct Running {
-    handler: HandlerFuture,
+    work: Work,
     ctx: Ctx,
     id: RequestId,
+    /// Given back as soon as the handler has ended, however long the client takes to read.
+    place: Option<Place>,
     limit: Option<Duration>,
     timer: Option<Pin<Box<Sleep>>>,
-    /// What to answer when the time is up.
-    timed_out: fn(&Ctx, Duration) -> Outcome,
     finished: Option<Outcome>,
 }
 
 impl Running {
-    pub(crate) fn new(
-        handler: HandlerFuture,
-        ctx: Ctx,
-        limit: Option<Duration>,
-        timed_out: fn(&Ctx, Duration) -> Outcome,
-    ) -> Self {
+    pub(crate) fn new(work: Work, ctx: Ctx, place: Place, limit: Option<Duration>) -> Self {
         let id = ctx.request_id().clone();
-        Self { handler, ctx, id, limit, timer: None, timed_out, finished: None }
+        Self { work, ctx, id, place: Some(place), limit, timer: None, finished: None }
     }
 
     fn poll_outcome(&mut self, cx: &mut Context<'_>) -> Poll<Outcome> {
-        let polled = catch_unwind(AssertUnwindSafe(|| self.handler.as_mut().poll(cx)));
-        match polled {
-            Ok(Poll::Ready(outcome)) => return Poll::Ready(outcome),
-            Ok(Poll::Pending) => {}
-            Err(panic) => {
-                let what = panic.downcast_ref::<&str>().copied().map(str::to_owned);
-                let what = what.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
-                tracing::error!(method = %self.ctx.call().method, panic = %what, "a handler panicked");
-                return Poll::Ready(Outcome::Error(ErrorObject::internal()));
+        let polled = catch_unwind(AssertUnwindSafe(|| match &mut self.work {
+            Work::Tool(handler, entry) => {
+                handler.as_mut().poll(cx).map(|output| settle::tool(&self.ctx, entry, output))
             }
+            Work::Other(handler) => handler.as_mut().poll(cx).map(|result| settle::other(&self.ctx, result)),
+        }));
+        let polled = polled.unwrap_or_else(|panic| Poll::Ready(settle::panicked(&self.ctx, panic.as_ref())));
+        let polled = match (polled, self.limit) {
+            (Poll::Pending, Some(limit)) => self.poll_time(limit, cx),
+            (polled, _) => polled,
+        };
+        if polled.is_ready() {
+            self.place = None;
         }
-        let Some(limit) = self.limit else { return Poll::Pending };
+        polled
+    }
+
+    /// The timer is made when the handler turns out not to be immediate.
+    fn poll_time(&mut self, limit: Duration, cx: &mut Context<'_>) -> Poll<Outcome> {
         let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(limit)));
-        match timer.as_mut().poll(cx) {
-            Poll::Ready(()) => Poll::Ready((self.timed_out)(&self.ctx, limit)),
-            Poll::Pending => Poll::Pending,
-        }
+        timer.as_mut().poll(cx).map(|()| match &self.work {
+            Work::Tool(..) => settle::tool_timed_out(&self.ctx, limit),
+            Work::Other(_) => settle::timed_out(limit),
+        })
     }
 
     fn respond(&self, outcome: Outcome) -> Response {
@@ -77,8 +89,8 @@ pub struct ServerFuture(State);
 
 enum State {
     Ready(Option<Reply>),
-    Running(Option<Box<Running>>),
-    Layered(carryall_proto::BoxFuture<Result<Reply, CallError>>, RequestId),
+    Running(Option<Running>),
+    Layered(BoxFuture<Result<Reply, CallError>>, RequestId),
 }
 
 impl ServerFuture {
@@ -87,10 +99,10 @@ impl ServerFuture {
     }
 
     pub(crate) fn running(running: Running) -> Self {
-        Self(State::Running(Some(Box::new(running))))
+        Self(State::Running(Some(running)))
     }
 
-    pub(crate) fn layered(future: carryall_proto::BoxFuture<Result<Reply, CallError>>, id: RequestId) -> Self {
+    pub(crate) fn layered(future: BoxFuture<Result<Reply, CallError>>, id: RequestId) -> Self {
         Self(State::Layered(future, id))
     }
 }
@@ -117,16 +129,16 @@ impl Future for ServerFuture {
                     }
                     Poll::Ready(outcome) => {
                         running.finished = Some(outcome);
-                        Poll::Ready(Ok(Reply::Stream(Box::pin(RunningStream(Some(running))))))
+                        Poll::Ready(Ok(Reply::Stream(Box::pin(RunningStream(Some(Box::new(running)))))))
                     }
                     Poll::Pending if !running.ctx.outbox().is_empty() => {
-                        Poll::Ready(Ok(Reply::Stream(Box::pin(RunningStream(Some(running))))))
+                        Poll::Ready(Ok(Reply::Stream(Box::pin(RunningStream(Some(Box::new(running)))))))
                     }
                     Poll::Pending => {
                         running.ctx.outbox().register(cx);
                         // Another task may have queued something between the test and the registration.
                         if !running.ctx.outbox().is_empty() {
-                            return Poll::Ready(Ok(Reply::Stream(Box::pin(RunningStream(Some(running))))));
+                            return Poll::Ready(Ok(Reply::Stream(Box::pin(RunningStream(Some(Box::new(running)))))));
                         }
                         *slot = Some(running);
                         Poll::Pending

@@ -287,20 +287,20 @@ impl ToolEntry {
         Ok(Self { tool, json, input, output, headers })
     }
 
-    /// Runs the handler and checks what it returns.
-    pub(crate) async fn run(&self, ctx: Ctx, arguments: RawJson) -> Result<ToolOutput, ToolError> {
-        let output = (self.tool.handler)(ctx, arguments).await?;
-        if let (Some(schema), false) = (&self.output, output.is_error) {
-            let conforms = match &output.structured {
-                Some(value) => schema.check(value).map_err(|violations| violations.to_string()),
-                None => Err("there is no structured content".to_owned()),
-            };
-            if let Err(why) = conforms {
+    /// Holds an output against the output schema (`server/tools#output-schema`).
+    pub(crate) fn conforming(&self, output: ToolOutput) -> Result<ToolOutput, ToolError> {
+        let Some(schema) = self.output.as_ref().filter(|_| !output.is_error) else { return Ok(output) };
+        let conforms = match &output.structured {
+            Some(value) => schema.check(value).map_err(|violations| violations.to_string()),
+            None => Err("there is no structured content".to_owned()),
+        };
+        match conforms {
+            Ok(()) => Ok(output),
+            Err(why) => {
                 tracing::error!(tool = self.tool.name(), %why, "a tool's result breaks its output schema");
-                return Err(ToolError(Refusal::Protocol(carryall_types::ErrorObject::internal())));
+                Err(ToolError(Refusal::Protocol(carryall_types::ErrorObject::internal())))
             }
         }
-        Ok(output)
     }
 }
 

@@ -186,10 +186,18 @@ mod tests {
     // spec: resources-09, resources-14
     #[test]
     fn uris_are_checked() {
-        for good in ["file:///a%20b", "test://static-text", "urn:isbn:1", "a+b.c-1:x?y=z#w", "https://h/é".trim_end_matches('é')] {
+        for good in [
+            "file:///a%20b",
+            "test://static-text",
+            "urn:isbn:1",
+            "a+b.c-1:x?y=z#w",
+            "https://h/é".trim_end_matches('é'),
+        ] {
             assert!(is_uri(good), "{good}");
         }
-        for bad in ["", "no-scheme", "1a:x", "a b:c", "file:///a b", "file:///a%2", "x:\n", "x:{id}", "https://h/é", "x:\\"] {
+        for bad in
+            ["", "no-scheme", "1a:x", "a b:c", "file:///a b", "file:///a%2", "x:\n", "x:{id}", "https://h/é", "x:\\"]
+        {
             assert!(!is_uri(bad), "{bad}");
         }
     }
@@ -220,7 +228,8 @@ mod tests {
         std::os::unix::fs::symlink(dir.join("secret.txt"), dir.join("inside/link.txt")).unwrap();
         let root = FileRoot::new(dir.join("inside")).unwrap();
         assert!(root.resolve("a.txt").is_ok());
-        for outside in ["../secret.txt", "/etc/passwd", "x/../../secret.txt", "link.txt", "a.txt\0", "./../secret.txt"] {
+        for outside in ["../secret.txt", "/etc/passwd", "x/../../secret.txt", "link.txt", "a.txt\0", "./../secret.txt"]
+        {
             assert!(root.resolve(outside).is_err(), "{outside}");
         }
         std::fs::remove_dir_all(dir).unwrap();

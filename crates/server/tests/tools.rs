@@ -39,7 +39,9 @@ fn server() -> Server {
 async fn a_call_is_answered_with_content_and_structured_content() {
     let server = server();
     for id in [json!(7), json!("seven"), json!("7")] {
-        let answered = answer(&server, call_with_id(&id, "tools/call", json!({"name": "add", "arguments": {"a": 2, "b": 3}}))).await;
+        let answered =
+            answer(&server, call_with_id(&id, "tools/call", json!({"name": "add", "arguments": {"a": 2, "b": 3}})))
+                .await;
         assert_eq!(answered.response["id"], id);
         assert_eq!(
             answered.result(),
@@ -70,7 +72,8 @@ async fn arguments_that_break_the_schema_are_the_models_to_mend() {
 #[tokio::test]
 async fn what_no_arguments_could_mend_is_a_protocol_error() {
     let server = server();
-    for params in [json!({"name": "nothing"}), json!({}), json!({"name": 3}), json!({"name": "add", "arguments": [1]})] {
+    for params in [json!({"name": "nothing"}), json!({}), json!({"name": 3}), json!({"name": "add", "arguments": [1]})]
+    {
         let answered = answer(&server, call_with_id(&json!("x"), "tools/call", params.clone())).await;
         assert_eq!(answered.code(), -32602, "{params}");
         assert_eq!(answered.response["id"], json!("x"));
@@ -109,7 +112,8 @@ async fn tools_are_listed_in_a_stable_order_with_schemas_and_cache_hints() {
     let discovered = answer(&server, call("server/discover", json!({}))).await;
     assert_eq!(discovered.result()["capabilities"]["tools"], json!({"listChanged": true}));
     let list = answer(&server, call("tools/list", json!({}))).await;
-    let names: Vec<&str> = list.result()["tools"].as_array().unwrap().iter().map(|t| t["name"].as_str().unwrap()).collect();
+    let names: Vec<&str> =
+        list.result()["tools"].as_array().unwrap().iter().map(|t| t["name"].as_str().unwrap()).collect();
     assert_eq!(names, ["add", "fail", "io", "liar", "panic"]);
     let add = &list.result()["tools"][0];
     assert_eq!(add["inputSchema"]["type"], json!("object"));
@@ -132,7 +136,9 @@ fn definitions_that_clients_would_stumble_over_are_refused_when_the_server_is_bu
     assert!(with(&"x".repeat(129), object.clone()).contains("128"));
     assert!(with("", object).contains("1 to 128"));
     assert!(with("t", json!({"type": "string"})).contains("object"));
-    assert!(with("t", json!({"type": "object", "$schema": "http://json-schema.org/draft-04/schema#"})).contains("draft-04"));
+    assert!(
+        with("t", json!({"type": "object", "$schema": "http://json-schema.org/draft-04/schema#"})).contains("draft-04")
+    );
     assert!(with("t", json!({"type": "object", "properties": 3})).contains('t'));
     let header = |name: &str| json!({"type": "object", "properties": {"a": {"type": "string", "x-mcp-header": name}}});
     assert!(with("t", header("")).contains("x-mcp-header"));
@@ -204,6 +210,8 @@ async fn progress_grows_and_goes_only_to_who_asked() {
     let reports = loud.params_of("notifications/progress");
     let values: Vec<f64> = reports.iter().map(|report| report["progress"].as_f64().unwrap()).collect();
     assert_eq!(values, [0.5, 1.0, 2.0]);
-    assert!(reports.iter().all(|report| report["progressToken"] == json!("p") && report["message"] == json!("working")));
+    assert!(
+        reports.iter().all(|report| report["progressToken"] == json!("p") && report["message"] == json!("working"))
+    );
     assert_eq!(loud.text(), "done");
 }

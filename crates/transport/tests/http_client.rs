@@ -81,7 +81,7 @@ async fn each_call_is_one_post_with_its_headers() {
     for (name, value) in [("mcp-param-region", "eu"), ("traceparent", "00-a"), ("authorization", "Bearer of-somebody"), ("cookie", "c")] {
         headers.insert(name, value.parse().unwrap());
     }
-    call.headers = Some(Box::new(headers));
+    call.headers = Some(headers);
     let builder = HttpClient::builder(&format!("http://{address}/mcp?x=1")).unwrap().bearer("mine").unwrap();
     ask(&builder.build().unwrap(), call).await.unwrap();
     let request = requests.lock().unwrap()[0].to_ascii_lowercase();

@@ -163,7 +163,7 @@ impl tower_service::Service<Call> for Server {
                 id: call.id.clone(),
                 method: call.method.as_str().to_owned(),
                 params: call.params.raw().decode().unwrap(),
-                headers: call.headers.as_deref().cloned(),
+                headers: call.headers.clone(),
             };
             all.push(seen.clone());
             seen

@@ -367,7 +367,12 @@ mod tests {
 
     #[test]
     fn writes_what_serde_json_writes() {
-        same_as_serde_json(&[Shape::Unit, Shape::New(3), Shape::Tuple(-7, 1e300), Shape::Struct { a: Some('"'), b: [true, false] }]);
+        same_as_serde_json(&[
+            Shape::Unit,
+            Shape::New(3),
+            Shape::Tuple(-7, 1e300),
+            Shape::Struct { a: Some('"'), b: [true, false] },
+        ]);
         same_as_serde_json(&BTreeMap::from([(1, "one"), (-2, "two")]));
         same_as_serde_json(&json!({"a": [null, 1.5, {"b": "\u{7f}\u{2028}"}], "": {}}));
         same_as_serde_json(&(u64::MAX, i64::MIN, f64::NAN, 0.1f32, "\0\u{1f}\u{8}\u{c}\r\n\t/\\\""));

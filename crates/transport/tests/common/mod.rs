@@ -74,12 +74,12 @@ async fn answer(call: Call, seen: Arc<Seen>) -> Result<Reply, CallError> {
             Ok(done(id, subject).into())
         }
         "header" => {
-            let headers = call.headers.as_deref();
+            let headers = call.headers.as_ref();
             let value = headers.and_then(|headers| headers.get("mcp-param-x")).and_then(|value| value.to_str().ok());
             Ok(done(id, value.unwrap_or("none")).into())
         }
         "authorization" => {
-            let value = call.headers.as_deref().and_then(|headers| headers.get("authorization"));
+            let value = call.headers.as_ref().and_then(|headers| headers.get("authorization"));
             Ok(done(id, value.and_then(|value| value.to_str().ok()).unwrap_or("none")).into())
         }
         "slow" => {

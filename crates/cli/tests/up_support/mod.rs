@@ -1,0 +1,187 @@
+//! Processes and plain HTTP for the tests of `carryall up`.
+
+use serde_json::{Value, json};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+/// No test waits longer for one thing.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+
+/// The binary in work. Killed with the test.
+pub(crate) struct Carryall {
+    pub(crate) child: Child,
+    /// What it printed, for as long as it was read.
+    pub(crate) printed: String,
+    /// Standard error so far.
+    pub(crate) log: Arc<Mutex<String>>,
+    _stdin: Option<ChildStdin>,
+}
+
+impl Carryall {
+    /// Starts it and waits until it has printed a line with `until`.
+    pub(crate) fn start(args: &[&str], until: &str) -> Self {
+        let mut child = command(args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let log = Arc::new(Mutex::new(String::new()));
+        let (errors, kept) = (child.stderr.take().unwrap(), Arc::clone(&log));
+        std::thread::spawn(move || {
+            for line in BufReader::new(errors).lines().map_while(Result::ok) {
+                let mut log = kept.lock().unwrap();
+                log.push_str(&line);
+                log.push('\n');
+            }
+        });
+        let stdin = child.stdin.take();
+        let mut out = BufReader::new(child.stdout.take().unwrap());
+        let mut started = Self { child, printed: String::new(), log, _stdin: stdin };
+        while !started.printed.contains(until) {
+            let read = out.read_line(&mut started.printed).unwrap();
+            assert!(read > 0, "it ended: {} {}", started.printed, started.log.lock().unwrap());
+        }
+        started
+    }
+
+    /// A demo server on a port of its own.
+    pub(crate) fn demo(name: &str) -> Self {
+        Self::start(&["demo", "--listen", "127.0.0.1:0", "--announce", "json", "--replica", name], "listening")
+    }
+
+    pub(crate) fn url(&self) -> String {
+        let start = self.printed.find("http://").expect("a URL");
+        let end = self.printed[start..].find("/mcp").expect("an endpoint") + "/mcp".len();
+        self.printed[start..start + end].to_owned()
+    }
+
+    pub(crate) fn signal(&self, signal: &str) {
+        send_signal(self.child.id(), signal);
+    }
+
+    /// Waits for its end.
+    pub(crate) fn ended(&mut self) -> ExitStatus {
+        eventually("it ends", || self.child.try_wait().unwrap())
+    }
+
+    pub(crate) fn children(&self) -> Vec<u32> {
+        children_of(self.child.id())
+    }
+}
+
+impl Drop for Carryall {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+pub(crate) fn command(args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_carryall"));
+    command.args(args).env_remove("RUST_LOG");
+    command
+}
+
+pub(crate) fn send_signal(pid: u32, signal: &str) {
+    assert!(Command::new("kill").args([&format!("-{signal}"), &pid.to_string()]).status().unwrap().success());
+}
+
+/// Processes that live and were started by `parent`.
+fn children_of(parent: u32) -> Vec<u32> {
+    processes().into_iter().filter(|(_, of, zombie)| *of == parent && !zombie).map(|(pid, ..)| pid).collect()
+}
+
+/// Whether there is such a process, be it a zombie that nobody has reaped.
+pub(crate) fn exists(pid: u32) -> bool {
+    processes().iter().any(|(other, ..)| *other == pid)
+}
+
+/// Process, parent, whether it is a zombie.
+fn processes() -> Vec<(u32, u32, bool)> {
+    let listed = Command::new("ps").args(["-A", "-o", "pid=,ppid=,stat="]).output().unwrap();
+    let listed = String::from_utf8_lossy(&listed.stdout).into_owned();
+    let line = |line: &str| {
+        let mut fields = line.split_whitespace();
+        Some((fields.next()?.parse().ok()?, fields.next()?.parse().ok()?, fields.next()?.starts_with('Z')))
+    };
+    listed.lines().filter_map(line).collect()
+}
+
+/// Waits until `probe` has something.
+pub(crate) fn eventually<T>(what: &str, mut probe: impl FnMut() -> Option<T>) -> T {
+    let start = Instant::now();
+    loop {
+        if let Some(found) = probe() {
+            return found;
+        }
+        assert!(start.elapsed() < PATIENCE, "in vain: {what}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// A request with these headers besides the usual ones of HTTP. The connection is at the beginning of the answer.
+pub(crate) fn send(url: &str, headers: &[(String, String)], body: &str) -> BufReader<TcpStream> {
+    let rest = url.strip_prefix("http://").unwrap();
+    let (authority, path) = rest.split_once('/').unwrap();
+    let mut stream = TcpStream::connect(authority).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    let mut head = format!("POST /{path} HTTP/1.1\r\nHost: {authority}\r\nContent-Length: {}\r\n", body.len());
+    for (name, value) in headers {
+        head.push_str(&format!("{name}: {value}\r\n"));
+    }
+    head.push_str("Connection: close\r\n\r\n");
+    stream.write_all(head.as_bytes()).unwrap();
+    stream.write_all(body.as_bytes()).unwrap();
+    BufReader::new(stream)
+}
+
+/// Sends a request and reads the status and the JSON of the answer.
+pub(crate) fn exchange(url: &str, headers: &[(String, String)], body: &str) -> (u16, Value) {
+    let mut answer = String::new();
+    send(url, headers, body).read_to_string(&mut answer).unwrap();
+    let status = answer.split_whitespace().nth(1).and_then(|status| status.parse().ok()).expect("a status");
+    let (_, body) = answer.split_once("\r\n\r\n").expect("a body");
+    (status, serde_json::from_str(body).unwrap_or_else(|_| panic!("not JSON: {answer}")))
+}
+
+/// Headers and body of a request.
+pub(crate) fn request(method: &str, mut params: Value) -> (Vec<(String, String)>, String) {
+    params["_meta"] = json!({
+        "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+        "io.modelcontextprotocol/clientInfo": {"name": "test", "version": "1"},
+        "io.modelcontextprotocol/clientCapabilities": {},
+    });
+    let name = params.get("name").or(params.get("uri")).and_then(Value::as_str).map(str::to_owned);
+    let body = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}).to_string();
+    let mut headers = vec![
+        ("Content-Type".to_owned(), "application/json".to_owned()),
+        ("Accept".to_owned(), "application/json, text/event-stream".to_owned()),
+        ("MCP-Protocol-Version".to_owned(), "2026-07-28".to_owned()),
+        ("Mcp-Method".to_owned(), method.to_owned()),
+    ];
+    headers.extend(name.map(|name| ("Mcp-Name".to_owned(), name)));
+    (headers, body)
+}
+
+/// The response to a request.
+pub(crate) fn ask(url: &str, method: &str, params: Value) -> Value {
+    let (headers, body) = request(method, params);
+    exchange(url, &headers, &body).1
+}
+
+/// What `whoami` answers.
+pub(crate) fn whoami(url: &str, tool: &str) -> String {
+    let answer = ask(url, "tools/call", json!({"name": tool}));
+    answer["result"]["content"][0]["text"].as_str().unwrap_or_else(|| panic!("{answer}")).to_owned()
+}
+
+/// The first `data` line of an event stream that has `text` in it.
+pub(crate) fn event_with(stream: &mut BufReader<TcpStream>, text: &str) -> Value {
+    let mut line = String::new();
+    loop {
+        line.clear();
+        assert!(stream.read_line(&mut line).unwrap() > 0, "the stream ended without {text}");
+        if let Some(data) = line.strip_prefix("data: ").filter(|data| data.contains(text)) {
+            return serde_json::from_str(data).unwrap();
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! What a handler returned, or did not, to the outcome of its call.
+
+use crate::core::Core;
+use crate::ctx::{Ctx, missing_capabilities};
+use crate::output::{Failure, Refusal, ToolError, ToolOutput};
+use crate::tool::ToolEntry;
+use carryall_proto::Outcome;
+use carryall_types::{ErrorObject, InputRequiredResult, RawJson, code};
+use std::any::Any;
+use std::time::Duration;
+
+/// A tool's output, held against its output schema.
+pub(crate) fn tool(ctx: &Ctx, entry: &ToolEntry, output: Result<ToolOutput, ToolError>) -> Outcome {
+    match output.and_then(|output| entry.conforming(output)) {
+        Ok(output) => rendered(ctx.core().stamp.tool_output(&output)),
+        Err(ToolError(refusal)) => refused(ctx, refusal),
+    }
+}
+
+/// The result of a prompt, a resource or a completion.
+pub(crate) fn other(ctx: &Ctx, result: Result<RawJson, Failure>) -> Outcome {
+    match result {
+        Ok(result) => Outcome::Result(result),
+        Err(Failure(refusal)) => refused(ctx, refusal),
+    }
+}
+
+/// A panic costs its own call only; what it said is for the log.
+pub(crate) fn panicked(ctx: &Ctx, panic: &(dyn Any + Send)) -> Outcome {
+    let text = panic.downcast_ref::<&str>().copied().or(panic.downcast_ref::<String>().map(String::as_str));
+    tracing::error!(method = %ctx.call().method, panic = text.unwrap_or_default(), "a handler panicked");
+    Outcome::Error(ErrorObject::internal())
+}
+
+fn rendered(result: Result<RawJson, carryall_proto::json::WriteError>) -> Outcome {
+    match result {
+        Ok(result) => Outcome::Result(result),
+        Err(error) => {
+            tracing::error!(%error, "a result cannot be written as JSON");
+            Outcome::Error(ErrorObject::internal())
+        }
+    }
+}
+
+/// The tool failed with this message.
+pub(crate) fn tool_failed(core: &Core, message: String) -> Outcome {
+    rendered(core.stamp.tool_output(&ToolOutput::text(message).failed()))
+}
+
+fn refused(ctx: &Ctx, refusal: Refusal) -> Outcome {
+    match refusal {
+        Refusal::Tool(output) => rendered(ctx.core().stamp.tool_output(&output)),
+        Refusal::Protocol(error) if carryall_proto::wire::may_emit(error.code) => Outcome::Error(error),
+        Refusal::Protocol(error) => {
+            tracing::error!(code = error.code, "a handler used an error code that the specification reserves");
+            Outcome::Error(ErrorObject::new(code::INTERNAL_ERROR, error.message))
+        }
+        Refusal::InputRequired(result) => input_required(ctx, *result),
+    }
+}
+
+/// Asks the client, within what it has declared (`basic/patterns/mrtr#server-requirements-basic-workflow`).
+fn input_required(ctx: &Ctx, mut result: InputRequiredResult) -> Outcome {
+    if !ctx.call().method.allows_rounds() {
+        tracing::error!(method = %ctx.call().method, "this method cannot ask the client");
+        return Outcome::Error(ErrorObject::internal());
+    }
+    let declared = ctx.client_capabilities();
+    let requests = result.input_requests.iter().flat_map(|requests| requests.iter());
+    let missing: Vec<_> =
+        requests.filter_map(|(_, request)| request.required_capability().missing_from(declared)).collect();
+    if !missing.is_empty() {
+        return Outcome::Error(missing_capabilities(&missing));
+    }
+    if result.input_requests.is_none() && result.request_state.is_none() {
+        tracing::error!("an input_required result needs inputRequests or requestState");
+        return Outcome::Error(ErrorObject::internal());
+    }
+    let meta = result.meta.take();
+    rendered(ctx.core().stamp.result("input_required", &result, meta.as_ref()))
+}
+
+pub(crate) fn tool_timed_out(ctx: &Ctx, limit: Duration) -> Outcome {
+    tool_failed(ctx.core(), format!("The tool did not finish within {limit:?}"))
+}
+
+pub(crate) fn timed_out(limit: Duration) -> Outcome {
+    Outcome::Error(ErrorObject::new(code::INTERNAL_ERROR, format!("Not finished within {limit:?}")))
+}

@@ -6,7 +6,7 @@
 //! use carryall::{Server, serve, tool};
 //!
 //! /// Adds two numbers.
-//! #[tool]
+//! #[tool(read_only)]
 //! async fn add(a: i64, b: i64) -> i64 {
 //!     a + b
 //! }
@@ -22,12 +22,42 @@
 //! ```no_run
 //! # async fn run() -> carryall::Result<()> {
 //! use carryall::Client;
+//! use serde_json::json;
 //!
 //! let client = Client::http("http://127.0.0.1:8080/mcp")?;
-//! let sum = client.call("add", serde_json::json!({"a": 2, "b": 3})).await?;
-//! println!("{}", sum.text());
+//! let sum: i64 = client.call("add", json!({"a": 2, "b": 3})).typed().await?;
+//! println!("2 + 3 = {sum}");
 //! # Ok(()) }
 //! ```
+//!
+//! Both are services from [`Call`](proto::Call) to [`Reply`](proto::Reply), and so a client can call a server without
+//! anything between them, in a test for example:
+//!
+//! ```
+//! # use carryall::{Client, Server, tool};
+//! # use serde_json::json;
+//! # #[tool]
+//! # async fn add(a: i64, b: i64) -> i64 {
+//! #     a + b
+//! # }
+//! # #[tokio::main]
+//! # async fn main() -> carryall::Result<()> {
+//! let server = Server::new("calculator", "1.0.0").tool(add).build()?;
+//! let client = Client::builder().service(server).build()?;
+//! let sum: i64 = client.call("add", json!({"a": 2, "b": 3})).typed().await?;
+//! assert_eq!(sum, 5);
+//! # Ok(()) }
+//! ```
+//!
+//! | To | see |
+//! |---|---|
+//! | make tools, prompts and resources from functions | [`macro@tool`], [`macro@prompt`], [`macro@resource`] |
+//! | build a server by hand, and change it while it runs | [`server`] |
+//! | call servers | [`client`] |
+//! | set up the bindings: hosts, limits, sockets, child processes | [`transport`] |
+//! | put one endpoint in front of many servers | [`gateway`] |
+//! | write a layer, or a transport of one's own | [`proto`] |
+//! | read and write the wire data | [`types`] |
 
 mod serve;
 

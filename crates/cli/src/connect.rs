@@ -11,6 +11,7 @@ use crate::target::{self, Process, Target};
 use crate::text;
 use carryall::Client;
 use carryall::client::{CallOptions, ClientBuilder, ClientError, Listing, Page};
+use carryall::proto::{CallError, wire};
 use carryall::transport::http::HttpClient;
 use carryall::transport::socket::LineClient;
 use carryall::transport::stdio::{ServerCommand, StdioClient};
@@ -87,13 +88,35 @@ pub(crate) async fn with(
     let place = target.shown();
     let (client, child) = open(target, options, screen).await?;
     let server = Server { client, place, screen, options: call_options(options, screen)? };
+    let started_here = child.is_some();
+    let working = async {
+        if started_here {
+            probe(&server).await?;
+        }
+        work(&server).await
+    };
     let ended = tokio::select! {
-        ended = work(&server) => ended,
+        ended = working => ended,
         () = stop::when_asked() => Ok(interrupted),
     };
     let Some(child) = child else { return ended };
     child.client.shutdown().await;
     ended.map_err(|fail| child.explain(fail, screen))
+}
+
+/// Asks a server that was just started what it is. One of an earlier revision might take other requests for something
+/// that they are not; this way it is found out first (`basic/versioning#compatibility-matrix`).
+async fn probe(server: &Server) -> Result<(), Fail> {
+    let busy = server.busy(&format!("starting {}", server.place));
+    let request = server.client.discover().with(server.options());
+    let error = match busy.during(request.into_future()).await {
+        Ok(_) => return Ok(()),
+        Err(error) => error,
+    };
+    let told = error.code().is_some_and(wire::is_modern);
+    let ours = matches!(error, ClientError::Versions { .. } | ClientError::Request(_));
+    let gone = matches!(error, ClientError::Call(CallError::Unreachable(_) | CallError::Broken(_) | CallError::Refused(_)));
+    Err(server.failed(&if told || ours || gone { error } else { ClientError::NotModern(Box::new(error)) }))
 }
 
 impl Server {
@@ -163,7 +186,8 @@ async fn open(
         Target::Unix(path) => (builder(options).service(LineClient::unix(path)), None),
         Target::Stdio(process) => {
             let child = start(process, options, screen).await?;
-            (builder(options).service(child.client.clone()), Some(child))
+            // A server that does not stay up is not started again and again.
+            (builder(options).service(child.client.clone()).max_retries(0), Some(child))
         }
     };
     let client = builder.build().map_err(|error| Fail::of(&place, &error))?;
@@ -224,6 +248,9 @@ async fn start(process: Process, options: &ServerOptions, screen: Screen) -> Res
             screen.log("stderr", Some(&program), line);
         }
         let mut words = words.lock().unwrap_or_else(PoisonError::into_inner);
+        if line.trim().is_empty() {
+            return;
+        }
         if words.len() == LAST_WORDS {
             words.pop_front();
         }

@@ -88,6 +88,7 @@ fn exit_of(error: &ClientError) -> Exit {
         ClientError::Call(CallError::Unreachable(_) | CallError::Broken(_)) => Exit::Unreachable,
         ClientError::Call(CallError::Refused(_)) | ClientError::Request(_) => Exit::Usage,
         ClientError::Tool(_) => Exit::ToolFailed,
+        ClientError::NotModern(cause) if cause.is_timeout() => Exit::Timeout,
         _ => Exit::Refused,
     }
 }
@@ -114,6 +115,10 @@ fn hint_for(error: &ClientError) -> Option<String> {
         ClientError::Call(CallError::NotMcp { status: 404 | 405, .. }) => "check the path: most servers answer at /mcp",
         ClientError::Call(CallError::NotMcp { .. }) => "check that the URL is that of an MCP endpoint",
         ClientError::Call(CallError::TooLarge(_)) => "ask for less: this command keeps whole answers in memory",
+        ClientError::NotModern(cause) if cause.is_timeout() => {
+            "if the server is only slow to start, give it more time with --timeout"
+        }
+        ClientError::NotModern(_) => "servers of 2025 revisions cannot be reached with this command",
         ClientError::Versions { .. } => "this command speaks revision 2026-07-28; older servers cannot be reached with it",
         ClientError::Server(error) if error.code == code::METHOD_NOT_FOUND => {
             "`carryall discover` shows what the server offers; servers of 2025 revisions cannot be reached"

@@ -60,9 +60,9 @@ fn block(screen: &Screen, block: &ContentBlock) -> String {
         ContentBlock::Audio(audio) => blob(screen, "audio", &audio.mime_type, &audio.data),
         ContentBlock::ResourceLink(link) => {
             let name = link.title.as_deref().unwrap_or(&link.name);
-            let kind = link.mime_type.as_deref().map(|mime| format!(" ({mime})")).unwrap_or_default();
+            let kind = link.mime_type.as_deref().map(|mime| format!(" ({})", text::line(mime))).unwrap_or_default();
             let uri = screen.paint(NAME, &text::line(&link.uri));
-            format!("{} {uri} {}{}", screen.paint(FAINT, "[link]"), text::line(name), text::line(&kind))
+            format!("{} {uri} {}{}", screen.paint(FAINT, "[link]"), text::line(name), kind)
         }
         ContentBlock::Resource(resource) => {
             let uri = screen.paint(NAME, &text::line(resource.resource.uri()));

@@ -6,7 +6,10 @@ mod up_support;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
-use up_support::{Carryall, ask, command, event_with, eventually, exchange, exists, request, send, send_signal, whoami};
+use up_support::{
+    Carryall, ask, command, event_with, eventually, exchange, exists, overheard, request, send, send_signal, try_send,
+    whoami,
+};
 
 const ANY_PORT: [&str; 3] = ["up", "--listen", "127.0.0.1:0"];
 
@@ -51,6 +54,15 @@ fn the_printed_line_works_and_requests_go_round() {
     assert!(String::from_utf8_lossy(&output.stdout).contains("replica demo-"), "{output:?}");
 }
 
+/// Kills a replica and makes one call. That one may have reached it in its last moment; then it is not repeated, and the
+/// error says so. No later call has that excuse.
+fn kill(replica: u32, url: &str) {
+    send_signal(replica, "KILL");
+    let answer = ask(url, "tools/call", json!({"name": "whoami"}));
+    assert!(answer["error"]["code"] == -31012 || answer.get("result").is_some(), "{answer}");
+    eventually("it is reaped", || (!exists(replica)).then_some(()));
+}
+
 #[test]
 fn calls_and_subscriptions_outlive_a_killed_replica_and_ctrl_c_leaves_nothing() {
     let mut carryall = up(&[]);
@@ -63,7 +75,7 @@ fn calls_and_subscriptions_outlive_a_killed_replica_and_ctrl_c_leaves_nothing() 
     assert_eq!(replicas.len(), 2);
     // Whichever of the two carries the subscription: both are killed, one after the other.
     for victim in replicas {
-        send_signal(victim, "KILL");
+        kill(victim, &url);
         for _ in 0..20 {
             assert!(whoami(&url, "whoami").starts_with("replica demo-"));
         }
@@ -71,7 +83,6 @@ fn calls_and_subscriptions_outlive_a_killed_replica_and_ctrl_c_leaves_nothing() 
             let names: BTreeSet<String> = (0..4).map(|_| whoami(&url, "whoami")).collect();
             (names.len() == 2).then_some(())
         });
-        assert!(!exists(victim), "it is reaped");
     }
     let changed = event_with(&mut listening, "notifications/tools/list_changed");
     assert_eq!(changed["params"]["_meta"]["io.modelcontextprotocol/subscriptionId"], 1);
@@ -87,6 +98,84 @@ fn calls_and_subscriptions_outlive_a_killed_replica_and_ctrl_c_leaves_nothing() 
     for replica in replicas {
         assert!(!exists(replica), "replica {replica} is left");
     }
+}
+
+#[test]
+fn a_call_waits_for_the_only_replica_to_be_started_again() {
+    let carryall = up(&["--replicas", "1"]);
+    let url = carryall.url();
+    for _ in 0..2 {
+        kill(carryall.children()[0], &url);
+        assert_eq!(whoami(&url, "whoami"), "replica demo-1");
+    }
+}
+
+/// Sends `tools/call` of `whoami` with headers changed.
+fn with_headers(url: &str, change: impl Fn(&mut Vec<(String, String)>)) -> (u16, Value) {
+    let (mut headers, body) = request("tools/call", json!({"name": "whoami"}));
+    change(&mut headers);
+    exchange(url, &headers, &body)
+}
+
+fn set(headers: &mut Vec<(String, String)>, name: &str, value: Option<&str>) {
+    headers.retain(|(other, _)| other != name);
+    headers.extend(value.map(|value| (name.to_owned(), value.to_owned())));
+}
+
+// spec: http-headers-30, http-headers-44, http-headers-45
+#[test]
+fn the_edge_decodes_and_checks_the_headers_itself() {
+    let carryall = up(&["--replicas", "1"]);
+    let url = carryall.url();
+    let name = |value: &'static str| with_headers(&url, |headers| set(headers, "Mcp-Name", Some(value)));
+    let (status, answer) = name("=?base64?d2hvYW1p?=");
+    assert_eq!((status, &answer["result"]["content"][0]["text"]), (200, &json!("replica demo-1")), "decoded before compared");
+    for (status, answer) in [
+        name("=?base64?eA==?="),
+        name("add"),
+        with_headers(&url, |headers| set(headers, "Mcp-Name", None)),
+        with_headers(&url, |headers| set(headers, "MCP-Protocol-Version", None)),
+        with_headers(&url, |headers| set(headers, "MCP-Protocol-Version", Some("2025-11-25"))),
+    ] {
+        assert_eq!((status, &answer["error"]["code"]), (400, &json!(-32020)), "{answer}");
+    }
+}
+
+// spec: http-headers-edge-12
+#[test]
+fn too_many_header_bytes_are_refused_and_others_are_answered() {
+    let carryall = up(&["--replicas", "1"]);
+    let url = carryall.url();
+    let (mut headers, body) = request("tools/call", json!({"name": "whoami"}));
+    headers.push(("Mcp-Param-X".into(), format!("=?base64?{}?=", "A".repeat(1024 * 1024))));
+    // The edge may close while the rest is still on its way.
+    if let Some(answer) = try_send(&url, &headers, &body) {
+        assert!(answer.starts_with("HTTP/1.1 431") || answer.starts_with("HTTP/1.1 400"), "{answer}");
+        assert!(!answer.contains("replica demo"));
+    }
+    assert_eq!(whoami(&url, "whoami"), "replica demo-1");
+}
+
+// spec: http-headers-33, gateway-derived-08, auth-security-19
+#[test]
+fn upstream_gets_the_calls_own_headers_with_the_name_mirrored_anew() {
+    let (upstream, heard) = overheard();
+    let demo = Carryall::demo("other");
+    let carryall = up(&["--http", &format!("a={upstream}"), "--http", &format!("b={}", demo.url())]);
+    let (mut headers, body) = request("tools/call", json!({"name": "a__caf\u{e9}"}));
+    let encoded = "=?base64?YV9fY2Fmw6k=?=";
+    set(&mut headers, "Mcp-Name", Some(encoded));
+    for (name, value) in [("Mcp-Param-Unheard-Of", "=?base64?w6k=?="), ("Authorization", "Bearer secret")] {
+        headers.push((name.into(), value.into()));
+    }
+    let (status, answer) = exchange(&carryall.url(), &headers, &body);
+    assert_eq!((status, &answer["result"]["heard"]), (200, &json!(true)), "{answer}");
+    let head = eventually("the call is heard", || {
+        heard.lock().unwrap().iter().find(|head| head.contains("tools/call")).cloned()
+    });
+    assert!(head.contains("mcp-name: =?base64?Y2Fmw6k=?=\r\n"), "{head}");
+    assert!(head.contains("mcp-param-unheard-of: =?base64?w6k=?=\r\n"), "{head}");
+    assert!(head.contains("mcp-protocol-version: 2026-07-28\r\n") && !head.contains("secret"), "{head}");
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! The bounds that hold for every call through the gateway: how many, how long. And the line in the log.
 
 use crate::fault::Fault;
-use carryall_proto::{CallError, Message, MessageStream, Outcome, Reply, Response};
+use carryall_proto::{Call, CallError, Message, MessageStream, Outcome, Reply, Response};
 use carryall_types::{Method, RequestId};
 use futures_core::Stream;
 use futures_util::StreamExt as _;
@@ -24,12 +24,10 @@ pub(crate) struct Passage {
 }
 
 impl Passage {
-    pub(crate) fn new(
-        (id, method, name): (RequestId, Method, Option<String>),
-        limit: Duration,
-        permit: OwnedSemaphorePermit,
-    ) -> Self {
+    pub(crate) fn new(call: &Call, limit: Duration, permit: OwnedSemaphorePermit) -> Self {
+        let (id, method) = (call.id.clone(), call.method.clone());
         let limit = (method != Method::SubscriptionsListen).then_some(limit);
+        let name = if tracing::enabled!(tracing::Level::DEBUG) { call.name() } else { None };
         Self { id, method, name, started: Instant::now(), limit, _permit: permit }
     }
 

@@ -109,8 +109,7 @@ impl Service<Call> for Gateway {
                 tracing::warn!(method = %call.method, "too many calls in work");
                 return Ok(Reply::Once(Response::error(call.id.clone(), Fault::Busy.to_error())));
             };
-            let about = (call.id.clone(), call.method.clone(), call.name());
-            let passage = Passage::new(about, shared.options.call_timeout, permit);
+            let passage = Passage::new(&call, shared.options.call_timeout, permit);
             Ok(passage.bound(shared.answer(call)).await)
         })
     }

@@ -3,7 +3,7 @@
 //! Two downstream clients may use the same request id, and on a shared channel the same progress token. Upstream both
 //! are fresh; downstream each client sees its own, of the JSON type it chose.
 
-use carryall_proto::{Call, Notification, Outcome, Response, key};
+use carryall_proto::{Call, Meta, Notification, Outcome, Response, key};
 use carryall_types::{JsonObject, JsonValue, Method, ProgressToken, RawJson, RequestId, notification};
 use http::header::{AUTHORIZATION, COOKIE, PROXY_AUTHORIZATION};
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -90,9 +90,8 @@ fn exchange_token(call: &mut Call, number: i64) -> Option<ProgressToken> {
     let mut meta: JsonObject = call.meta.raw().decode().ok()?;
     meta.insert(key::PROGRESS_TOKEN.into(), number.into());
     let raw = RawJson::from(&JsonValue::Object(meta));
+    call.meta = Meta::parse(raw.clone()).ok()?;
     call.params = call.params.with("_meta", &raw);
-    call.meta.progress_token = Some(ProgressToken::Number(number));
-    call.meta = call.meta.clone().with_raw(raw);
     Some(theirs)
 }
 

@@ -4,7 +4,7 @@ mod common;
 
 use carryall_gateway::{Gateway, code};
 use carryall_proto::{Call, CallError, Reply};
-use carryall_testkit::{Answered, answer, call};
+use carryall_testkit::{Answered, answer, call, meta_with};
 use common::*;
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -267,7 +267,7 @@ async fn discovery_joins_what_all_can_do_and_says_who_it_is() {
         })
     };
     let a = server(
-        json!({"tools": {"listChanged": false}, "extensions": {"io.modelcontextprotocol/tasks": {}}}),
+        json!({"tools": {"listChanged": false}, "extensions": {"io.modelcontextprotocol/tasks": {}, "io.modelcontextprotocol/ui": {"a": 1}}}),
         json!("Use x."),
     );
     let b = server(
@@ -276,7 +276,8 @@ async fn discovery_joins_what_all_can_do_and_says_who_it_is() {
     );
     let answered = answer(&two(&a, &b), call("server/discover", json!({}))).await;
     let found = answered.result();
-    let united = json!({"tools": {"listChanged": true}, "resources": {"subscribe": true}, "completions": {}});
+    let united = json!({"tools": {"listChanged": true}, "resources": {"subscribe": true}, "completions": {},
+        "extensions": {"io.modelcontextprotocol/ui": {"a": 1}}});
     assert_eq!(found["capabilities"], united, "no extension whose methods could not be routed");
     assert_eq!(found["supportedVersions"], json!(["2026-07-28"]), "what the gateway itself speaks");
     assert_eq!(found["_meta"]["io.modelcontextprotocol/serverInfo"]["name"], "edge");
@@ -285,6 +286,47 @@ async fn discovery_joins_what_all_can_do_and_says_who_it_is() {
     assert_eq!((&found["ttlMs"], &found["cacheScope"]), (&json!(1000), &json!("public")));
     let answered = answer(&two(&broken(), &b), call("server/discover", json!({}))).await;
     assert_eq!((&answered.result()["ttlMs"], &answered.result()["resultType"]), (&json!(0), &json!("complete")));
+}
+
+// spec: gateway-derived-01, gateway-derived-02
+#[tokio::test]
+async fn an_upstream_hears_of_no_extension_whose_answers_would_lead_nowhere() {
+    let (a, b) = (tools(&["x"], 1), tools(&["x"], 1));
+    let gateway = two(&a, &b);
+    let capabilities = |extensions: Value| {
+        let declared = json!({"elicitation": {}, "extensions": extensions});
+        meta_with(&json!({"io.modelcontextprotocol/clientCapabilities": declared, "acme/x": 1}))
+    };
+    let ui = json!({"io.modelcontextprotocol/ui": {"mimeTypes": ["text/html"]}});
+    let mut all = ui.clone();
+    all["io.modelcontextprotocol/tasks"] = json!({});
+    all["acme/x"] = json!({});
+    for (declared, upstream) in [(all, ui.clone()), (ui.clone(), ui), (json!({"acme/x": {}}), json!({}))] {
+        let params = json!({"name": "a__x", "_meta": capabilities(declared)});
+        assert_eq!(answer(&gateway, call("tools/call", params)).await.text(), "called x");
+        assert_eq!(a.last_params()["_meta"], capabilities(upstream));
+        let seen = a.seen.lock().unwrap().pop().unwrap();
+        assert_eq!(seen.meta.raw().decode::<Value>().unwrap(), a_meta(&seen));
+        assert!(!seen.meta.client_capabilities().has_extension("acme/x"));
+    }
+}
+
+fn a_meta(call: &Call) -> Value {
+    call.params.get("_meta").unwrap().decode().unwrap()
+}
+
+// spec: http-headers-edge-11
+#[tokio::test]
+async fn the_body_says_where_a_call_goes_and_headers_say_nothing() {
+    let (a, b) = (tools(&["x"], 1), tools(&["x"], 1));
+    let mut asked = call("tools/call", json!({"name": "a__x"}));
+    let mut headers = http::HeaderMap::new();
+    for (name, value) in [("mcp-name", "b__x"), ("mcp-method", "prompts/get"), ("mcp-param-upstream", "b")] {
+        headers.insert(name, http::HeaderValue::from_static(value));
+    }
+    asked.headers = Some(headers);
+    assert_eq!(answer(&two(&a, &b), asked).await.text(), "called x");
+    assert_eq!((a.count(), b.count()), (1, 0));
 }
 
 /// A server with these resources.

@@ -141,7 +141,7 @@ async fn the_clients_token_never_goes_upstream() {
     let mut gateway = one(&[&fake]);
     let mut asked = call("tools/call", json!({"name": "x"}));
     asked.headers =
-        Some(Box::new(HeaderMap::from_iter([(http::header::AUTHORIZATION, HeaderValue::from_static("Bearer abc"))])));
+        Some(HeaderMap::from_iter([(http::header::AUTHORIZATION, HeaderValue::from_static("Bearer abc"))]));
     gateway.call(asked).await.unwrap();
     assert!(fake.seen.lock().unwrap()[0].headers.as_ref().unwrap().is_empty());
 }

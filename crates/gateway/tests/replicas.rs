@@ -172,6 +172,35 @@ async fn a_restarted_replica_is_used_where_it_is_now() {
     assert_eq!(whoami(&gateway).await, "second");
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_call_waits_for_replicas_that_are_started_again_but_not_for_ever() {
+    let upstream = Upstream::new("demo").unwrap().restarts_within(Duration::from_secs(3));
+    let replica = upstream.replica("demo-1");
+    replica.up(Fake::at_once(|_| Err(dead())).service());
+    let gateway = gateway([upstream]);
+    let start = tokio::time::Instant::now();
+    assert_eq!(answer(&gateway, call("tools/call", json!({"name": "x"}))).await.code(), code::UPSTREAM_UNREACHABLE);
+    assert_eq!(start.elapsed().as_secs(), 3);
+    replica.down();
+    let again = replica.clone();
+    tokio::spawn(async move {
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        again.up(Fake::saying("again").service());
+    });
+    assert_eq!(whoami(&gateway).await, "again");
+    assert_eq!(start.elapsed().as_secs(), 5);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_may_have_been_executed_does_not_wait_for_a_restart() {
+    let upstream = Upstream::new("demo").unwrap().restarts_within(Duration::from_secs(3));
+    let broken = Fake::at_once(|_| Err(CallError::broken("reset")));
+    let gateway = gateway([upstream.with_replica("demo-1", broken.service())]);
+    let start = tokio::time::Instant::now();
+    assert_eq!(answer(&gateway, call("tools/call", json!({"name": "x"}))).await.code(), code::UPSTREAM_BROKEN);
+    assert_eq!((start.elapsed().as_secs(), broken.count()), (0, 1));
+}
+
 #[tokio::test]
 async fn a_fault_of_the_request_is_not_held_against_the_replica() {
     let refuses = Fake::at_once(|_| Err(CallError::Refused("a header cannot carry the name".into())));

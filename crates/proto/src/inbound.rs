@@ -153,12 +153,12 @@ fn initialize_removed() -> ErrorObject {
 /// A description of what is wrong with it. Requests are refused: servers never send any.
 pub fn accept_answer(text: &Bytes) -> Result<Answer, String> {
     let str = std::str::from_utf8(text).map_err(|_| "not UTF-8".to_owned())?;
-    let whole = whole(text);
-    let raw = |range| whole.slice(range);
     let mut scanner = Scanner::new(str);
     let mut seen = ServerMembers::default();
     let scanned = seen.scan(&mut scanner, str).and_then(|()| scanner.end());
     scanned.map_err(|error| format!("not a JSON-RPC message: {error}"))?;
+    let whole = whole(text);
+    let raw = |range| whole.slice(range);
     if seen.jsonrpc.map(|range| &str[range]) != Some("\"2.0\"") {
         return Err("\"jsonrpc\" is not \"2.0\"".into());
     }

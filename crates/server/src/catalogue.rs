@@ -6,14 +6,20 @@
 
 use crate::completion::{CompletionKey, Handler as CompletionHandler};
 use crate::prompt::{Prompt, PromptEntry};
+use crate::refusal::concise;
 use crate::render::{Cache, Stamp};
 use crate::resource::{Kind, Resource, ResourceEntry};
-use crate::tool::{Tool, ToolEntry};
+use crate::tool::Tool;
+use crate::tool_entry::ToolEntry;
+use crate::uri::Variables;
 use carryall_proto::Principal;
 use carryall_proto::cursor::Cursor;
 use carryall_types::{CacheScope, ErrorObject, Method, RawJson};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+
+/// The longest name or URI of an entry. Each of them has to fit into a cursor, or the pages behind it would be lost.
+const MAX_KEY_BYTES: usize = 4096;
 
 /// How lists are cut and how long they may be kept.
 #[derive(Clone, Copy, Debug)]
@@ -91,16 +97,28 @@ impl<T: Listed> List<T> {
         self.entries.values()
     }
 
+    /// The entry under `key`, whoever may know of it.
+    fn find(&self, key: &str) -> Option<&Arc<T>> {
+        self.index.get(key)
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
 
     /// Adds an entry; `false` if the key was taken, and the old entry has been replaced.
-    pub(crate) fn insert(&mut self, entry: T) -> bool {
+    fn insert(&mut self, entry: T) -> Result<bool, String> {
         let key: Box<str> = entry.key().into();
+        if key.len() > MAX_KEY_BYTES {
+            return Err(format!("{:?} is longer than {MAX_KEY_BYTES} bytes", concise(&key)));
+        }
         let entry = Arc::new(entry);
         self.index.insert(key.clone(), Arc::clone(&entry));
-        self.entries.insert(key, entry).is_none()
+        Ok(self.entries.insert(key, entry).is_none())
     }
 
     pub(crate) fn remove(&mut self, key: &str) -> bool {
@@ -155,17 +173,34 @@ impl<T: Listed> List<T> {
 
 impl Catalogue {
     pub(crate) fn add_tool(&mut self, tool: Tool) -> Result<bool, String> {
-        Ok(self.tools.insert(ToolEntry::new(tool)?))
+        self.tools.insert(ToolEntry::new(tool)?)
     }
 
     pub(crate) fn add_prompt(&mut self, prompt: Prompt) -> Result<bool, String> {
-        Ok(self.prompts.insert(PromptEntry::new(prompt)?))
+        self.prompts.insert(PromptEntry::new(prompt)?)
     }
 
     pub(crate) fn add_resource(&mut self, resource: Resource) -> Result<bool, String> {
         let is_template = matches!(resource.kind, Kind::Template(_));
         let entry = ResourceEntry::new(resource)?;
-        Ok(if is_template { self.templates.insert(entry) } else { self.resources.insert(entry) })
+        if is_template { self.templates.insert(entry) } else { self.resources.insert(entry) }
+    }
+
+    /// What stands for `uri`, whoever may know of it: the resource itself, else the first template that matches. It is
+    /// the same one for every caller, so that no template leads around the rule of a resource.
+    pub(crate) fn resource_at(&self, uri: &str) -> Option<(Arc<ResourceEntry>, Variables)> {
+        let exact = self.resources.find(uri).map(|entry| (Arc::clone(entry), Variables::default()));
+        exact.or_else(|| {
+            self.templates.iter().find_map(|entry| {
+                let variables = entry.template.as_ref()?.matches(uri)?;
+                Some((Arc::clone(entry), variables))
+            })
+        })
+    }
+
+    /// Whether the caller may know that the resource at `uri` exists. What the catalogue does not have has no rule.
+    pub(crate) fn may_know(&self, uri: &str, caller: Option<&Principal>) -> bool {
+        self.resource_at(uri).is_none_or(|(entry, _)| entry.allows(caller))
     }
 
     /// Renders what can be rendered ahead. To be called after the last change.

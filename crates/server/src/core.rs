@@ -1,7 +1,8 @@
 //! The server's insides: what all of its clones share.
 
-use crate::catalogue::{Catalogue, ListSettings};
+use crate::catalogue::{Catalogue, List, ListSettings, Listed};
 use crate::listen::Hub;
+use crate::rate::RateLimit;
 use crate::render::{Cache, ResultText, Stamp};
 use arc_swap::ArcSwap;
 use carryall_proto::inbound::SUPPORTED_VERSIONS;
@@ -16,7 +17,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 pub(crate) struct Core {
-    pub(crate) stamp: Stamp,
+    pub(crate) stamp: Arc<Stamp>,
     pub(crate) settings: Settings,
     pub(crate) states: HashMap<TypeId, Arc<dyn Any + Send + Sync>>,
     pub(crate) catalogue: ArcSwap<Catalogue>,
@@ -40,6 +41,7 @@ pub(crate) struct Settings {
     pub(crate) max_running: usize,
     pub(crate) max_listeners: usize,
     pub(crate) max_resource_subscriptions: usize,
+    pub(crate) completion_rate: RateLimit,
 }
 
 /// Which features the server advertises. A feature that was once advertised stays, even when its list gets empty.
@@ -61,14 +63,15 @@ impl Core {
         features: Features,
     ) -> Self {
         catalogue.prepare(settings.lists, &stamp);
+        let stamp = Arc::new(stamp);
         let core = Self {
+            hub: Arc::new(Hub::new(Arc::clone(&stamp))),
             stamp,
             settings,
             states,
             catalogue: ArcSwap::from_pointee(Catalogue::default()),
             features: ArcSwap::from_pointee(features),
             discover: ArcSwap::from_pointee(RawJson::EMPTY_OBJECT),
-            hub: Arc::default(),
             running: AtomicUsize::new(0),
             changing: Mutex::new(()),
         };
@@ -91,7 +94,7 @@ impl Core {
         drop(guard);
         for (changed, what) in [(tools, Change::Tools), (prompts, Change::Prompts), (resources, Change::Resources)] {
             if changed {
-                self.hub.publish(&what);
+                self.hub.publish(&what, |_| true);
             }
         }
         Ok(value)
@@ -162,6 +165,12 @@ impl Drop for Place {
     }
 }
 
-fn differs<T: crate::catalogue::Listed>(before: &crate::catalogue::List<T>, after: &crate::catalogue::List<T>) -> bool {
-    !before.iter().map(|e| (e.key(), e.json())).eq(after.iter().map(|e| (e.key(), e.json())))
+/// Whether two lists may look different to anybody. The rule of a restricted entry cannot be compared, so that a new
+/// one counts as different.
+fn differs<T: Listed>(before: &List<T>, after: &List<T>) -> bool {
+    let same = |(old, new): (&Arc<T>, &Arc<T>)| {
+        let same_rule = Arc::ptr_eq(old, new) || !(old.is_restricted() || new.is_restricted());
+        old.key() == new.key() && old.json() == new.json() && same_rule
+    };
+    before.len() != after.len() || !before.iter().zip(after.iter()).all(same)
 }

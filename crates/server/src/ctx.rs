@@ -3,6 +3,7 @@
 use crate::core::Core;
 use crate::outbox::Outbox;
 use crate::output::Failure;
+use crate::refusal::concise;
 use carryall_proto::progress::Progress;
 use carryall_proto::{Call, Meta, Notification, Principal};
 use carryall_types::{
@@ -109,7 +110,7 @@ impl Ctx {
         match self.0.call.params.get("inputResponses") {
             None => Ok(InputResponses::default()),
             Some(raw) => {
-                raw.decode().map_err(|error| Failure::invalid_params(format!("Malformed inputResponses: {error}")))
+                raw.decode().map_err(|error| Failure::invalid_params(format!("Malformed inputResponses: {}", concise(error))))
             }
         }
     }
@@ -122,7 +123,7 @@ impl Ctx {
         match self.0.call.params.get("requestState") {
             None => Ok(None),
             Some(raw) => {
-                raw.decode().map_err(|error| Failure::invalid_params(format!("Malformed requestState: {error}")))
+                raw.decode().map_err(|error| Failure::invalid_params(format!("Malformed requestState: {}", concise(error))))
             }
         }
     }

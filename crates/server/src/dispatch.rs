@@ -1,24 +1,25 @@
 //! A call to what answers it.
 
 use crate::completion::{self, CompletionKey, Of};
+use crate::content;
 use crate::core::{Core, Place};
 use crate::ctx::Ctx;
 use crate::output::{Failure, Refusal};
 use crate::prompt::PromptArguments;
-use crate::running::{Running, ServerFuture, Work};
+use crate::refusal::{self, busy};
+use crate::running::{Running, ServerFuture, Work, guarded};
 use crate::settle;
-use crate::tool::ToolEntry;
-use crate::uri::{Variables, is_uri};
+use crate::tool_entry::ToolEntry;
+use crate::uri::is_uri;
 use carryall_proto::json::{Scanner, ValueKind};
 use carryall_proto::listen::honoured;
 use carryall_proto::{Call, Reply, Response, SharedService};
 use carryall_types::{
     CompleteRequestParams, CompleteResult, CompletionReference, ErrorObject, Method, RawJson, RequestId,
-    SubscriptionsListenRequestParams, code,
+    SubscriptionsListenRequestParams,
 };
 use serde::de::DeserializeOwned;
 use std::convert::Infallible;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Instant;
@@ -27,7 +28,8 @@ use tower_service::Service;
 /// Answers one call.
 pub(crate) fn answer(core: &Arc<Core>, call: Call) -> ServerFuture {
     let id = call.id.clone();
-    begin(core, call).unwrap_or_else(|error| ServerFuture::ready(Response::error(id, error)))
+    let begun = guarded(|| begin(core, call)).unwrap_or_else(Err);
+    begun.unwrap_or_else(|error| ServerFuture::ready(Response::error(id, error)))
 }
 
 fn begin(core: &Arc<Core>, call: Call) -> Result<ServerFuture, ErrorObject> {
@@ -41,7 +43,7 @@ fn begin(core: &Arc<Core>, call: Call) -> Result<ServerFuture, ErrorObject> {
         Method::Other(_) => false,
     };
     if !offered {
-        return Err(ErrorObject::method_not_found(call.method.as_str()));
+        return Err(refusal::method_not_found(call.method.as_str()));
     }
     match call.method {
         Method::ToolsCall => call_tool(core, call),
@@ -53,7 +55,7 @@ fn begin(core: &Arc<Core>, call: Call) -> Result<ServerFuture, ErrorObject> {
         Method::PromptsGet => get_prompt(core, call),
         Method::CompletionComplete => complete(core, call),
         Method::SubscriptionsListen => listen(core, &call).map(ServerFuture::ready),
-        Method::Other(_) => Err(ErrorObject::method_not_found(call.method.as_str())),
+        Method::Other(_) => Err(refusal::method_not_found(call.method.as_str())),
     }
 }
 
@@ -78,20 +80,24 @@ fn list(core: &Arc<Core>, call: Call) -> Result<ServerFuture, ErrorObject> {
 fn listen(core: &Arc<Core>, call: &Call) -> Result<Reply, ErrorObject> {
     let params: SubscriptionsListenRequestParams = decode(call)?;
     let capabilities = core.capabilities(**core.features.load());
-    let filter = honoured(&params.notifications, &capabilities, core.settings.max_resource_subscriptions);
-    Ok(core.hub.open(call.id.clone(), filter, core.settings.max_listeners))
+    let mut filter = honoured(&params.notifications, &capabilities, core.settings.max_resource_subscriptions);
+    if let Some(uris) = &mut filter.resource_subscriptions {
+        let catalogue = core.catalogue.load();
+        uris.retain(|uri| catalogue.may_know(uri, call.principal.as_deref()));
+    }
+    Ok(core.hub.open(call.id.clone(), call.principal.clone(), filter, core.settings.max_listeners))
 }
 
 fn call_tool(core: &Arc<Core>, call: Call) -> Result<ServerFuture, ErrorObject> {
     let name = string_param(&call, "name")?;
     let catalogue = core.catalogue.load();
-    let unknown = || ErrorObject::invalid_params(format!("Unknown tool: {name}"));
+    let unknown = || refusal::unknown("tool", &name);
     let entry = catalogue.tools.get(&name, call.principal.as_deref()).ok_or_else(unknown)?;
     let entry = Arc::clone(entry);
     drop(catalogue);
     let arguments = arguments(&call)?;
     if let (Some(headers), false) = (&call.headers, entry.headers.is_empty()) {
-        let values = arguments.decode().map_err(|error| ErrorObject::invalid_params(error.to_string()))?;
+        let values = arguments.decode().map_err(refusal::invalid_params)?;
         entry.headers.check(headers, &values).map_err(|mismatch| mismatch.to_error())?;
     }
     let place = core.enter().ok_or_else(busy)?;
@@ -139,13 +145,8 @@ fn run_tool(core: &Arc<Core>, entry: Arc<ToolEntry>, place: Place, call: Call, a
     }
     let limit = entry.tool.timeout.or(core.settings.timeout);
     let ctx = Ctx::new(call, Arc::clone(core));
-    match catch_unwind(AssertUnwindSafe(|| (entry.tool.handler)(ctx.clone(), arguments))) {
-        Ok(handler) => ServerFuture::running(Running::new(Work::Tool(handler, entry), ctx, place, limit)),
-        Err(panic) => {
-            let outcome = settle::panicked(&ctx, panic.as_ref());
-            ServerFuture::ready(Response { id: ctx.request_id().clone(), outcome })
-        }
-    }
+    let handler = (entry.tool.handler)(ctx.clone(), arguments);
+    ServerFuture::running(Running::new(Work::Tool(handler, entry), ctx, place, limit))
 }
 
 impl Service<Call> for ToolTask {
@@ -169,12 +170,13 @@ impl Service<Call> for ToolTask {
 fn get_prompt(core: &Arc<Core>, call: Call) -> Result<ServerFuture, ErrorObject> {
     let name = string_param(&call, "name")?;
     let catalogue = core.catalogue.load();
-    let unknown = || ErrorObject::invalid_params(format!("Unknown prompt: {name}"));
+    let unknown = || refusal::unknown("prompt", &name);
     let entry = Arc::clone(catalogue.prompts.get(&name, call.principal.as_deref()).ok_or_else(unknown)?);
     let arguments = PromptArguments::parse(call.params.get("arguments")).map_err(as_error)?;
     entry.check(&arguments).map_err(as_error)?;
     Ok(run(core, call, move |ctx| async move {
         let mut result = (entry.prompt.handler)(ctx.clone(), arguments).await?;
+        content::complete(result.messages.iter_mut().map(|message| &mut message.content)).map_err(malformed)?;
         let meta = result.meta.take();
         Ok(ctx.core().stamp.result("complete", &result, meta.as_ref())?)
     })?)
@@ -188,17 +190,12 @@ fn read_resource(core: &Arc<Core>, call: Call) -> Result<ServerFuture, ErrorObje
     }
     let catalogue = core.catalogue.load();
     let caller = call.principal.as_deref();
-    let exact = catalogue.resources.get(&uri, caller).map(|entry| (Arc::clone(entry), Variables::default()));
-    let by_template = || {
-        catalogue.templates.iter().filter(|entry| entry.resource.access.allows(caller)).find_map(|entry| {
-            let variables = entry.template.as_ref()?.matches(&uri)?;
-            Some((Arc::clone(entry), variables))
-        })
-    };
-    let (entry, variables) = exact.or_else(by_template).ok_or_else(not_found)?;
+    let found = catalogue.resource_at(&uri).filter(|(entry, _)| entry.resource.access.allows(caller));
+    let (entry, variables) = found.ok_or_else(not_found)?;
     Ok(run(core, call, move |ctx| async move {
         let contents = (entry.resource.handler)(ctx.clone(), variables).await?;
         let contents = contents.resolve(&uri, entry.mime_type.as_deref());
+        content::check_contents(&contents).map_err(malformed)?;
         let mut result = carryall_types::ReadResourceResult::new(contents);
         result.ttl_ms = entry.resource.cache.ttl_ms;
         result.cache_scope = entry.resource.cache.scope;
@@ -213,22 +210,26 @@ fn complete(core: &Arc<Core>, call: Call) -> Result<ServerFuture, ErrorObject> {
     let params: CompleteRequestParams = decode(&call)?;
     let caller = call.principal.as_deref();
     let catalogue = core.catalogue.load();
-    let of = match &params.reference {
+    let argument = &params.argument.name;
+    let (of, declared) = match &params.reference {
         CompletionReference::Prompt(prompt) => {
-            let unknown = || ErrorObject::invalid_params(format!("Unknown prompt: {}", prompt.name));
-            catalogue.prompts.get(&prompt.name, caller).ok_or_else(unknown)?;
-            Of::Prompt(prompt.name.clone())
+            let unknown = || refusal::unknown("prompt", &prompt.name);
+            let entry = catalogue.prompts.get(&prompt.name, caller).ok_or_else(unknown)?;
+            (Of::Prompt(prompt.name.clone()), entry.has_argument(argument))
         }
         CompletionReference::Resource(resource) => {
-            let unknown = || ErrorObject::invalid_params(format!("Unknown resource template: {}", resource.uri));
+            let unknown = || refusal::unknown("resource template", &resource.uri);
             let known =
                 catalogue.templates.get(&resource.uri, caller).or(catalogue.resources.get(&resource.uri, caller));
-            known.ok_or_else(unknown)?;
-            Of::Template(resource.uri.clone())
+            (Of::Template(resource.uri.clone()), known.ok_or_else(unknown)?.has_variable(argument))
         }
     };
-    let key = CompletionKey { of, argument: params.argument.name.clone() };
+    let key = CompletionKey { of, argument: argument.clone() };
     let handler = catalogue.completions.get(&key).cloned();
+    if handler.is_none() && !declared {
+        return Err(refusal::unknown("argument", argument));
+    }
+    core.settings.completion_rate.admit(Instant::now()).map_err(|wait| refusal::too_often("completions", wait))?;
     let typed = completion::typed(&params);
     run(core, call, move |ctx| async move {
         let suggestions = match handler {
@@ -252,8 +253,9 @@ where
     Ok(ServerFuture::running(Running::new(work, ctx, place, core.settings.timeout)))
 }
 
-fn busy() -> ErrorObject {
-    ErrorObject::new(code::INTERNAL_ERROR, "The server is at its limit of running calls; try again later")
+fn malformed(why: &'static str) -> Failure {
+    tracing::error!(why, "the content that a handler returned is malformed");
+    Failure::protocol(ErrorObject::internal())
 }
 
 fn as_error(failure: Failure) -> ErrorObject {
@@ -281,10 +283,9 @@ fn string_param(call: &Call, name: &str) -> Result<String, ErrorObject> {
 
 fn optional<T: DeserializeOwned>(call: &Call, name: &str) -> Result<Option<T>, ErrorObject> {
     let Some(text) = call.params.get_str(name) else { return Ok(None) };
-    serde_json::from_str(text)
-        .map_err(|error| ErrorObject::invalid_params(format!("Invalid params: {name:?}: {error}")))
+    serde_json::from_str(text).map_err(|error| refusal::invalid_params(format!("{name:?}: {error}")))
 }
 
 fn decode<T: DeserializeOwned>(call: &Call) -> Result<T, ErrorObject> {
-    call.params.raw().decode().map_err(|error| ErrorObject::invalid_params(format!("Invalid params: {error}")))
+    call.params.raw().decode().map_err(refusal::invalid_params)
 }

@@ -2,10 +2,36 @@
 //!
 //! A [`Server`] is a `tower` service from [`Call`](carryall_proto::Call) to [`Reply`](carryall_proto::Reply). It keeps
 //! nothing between two calls but what it offers: each request brings all that is needed to answer it.
+//!
+//! ```
+//! use carryall_server::{Ctx, Server, Tool};
+//!
+//! #[derive(serde::Deserialize, schemars::JsonSchema)]
+//! struct Greeting {
+//!     /// Whom to greet
+//!     name: String,
+//! }
+//!
+//! # fn main() -> Result<(), carryall_server::BuildError> {
+//! let server = Server::new("greeter", "1.0.0")
+//!     .tool(Tool::new("greet", async |_: Ctx, args: Greeting| format!("Hello, {}!", args.name)))
+//!     .build()?;
+//! # drop(server);
+//! # Ok(()) }
+//! ```
+//!
+//! | To | use |
+//! |---|---|
+//! | offer something | [`Tool`], [`Prompt`], [`Resource`], [`FileRoot`]; [`ServerBuilder::complete_prompt`] |
+//! | return something, or fail | [`Json`], [`ToolOutput`], [`ToolError`]; [`Contents`], [`Failure`] |
+//! | know who asks, and say how far it has come | [`Ctx`], [`State`], [`FromCtx`] |
+//! | add and remove while the server runs | [`Server::change`] |
+//! | tell listeners | [`Server::resource_updated`]; changed lists tell by themselves |
 
 mod access;
 mod catalogue;
 mod completion;
+mod content;
 mod core;
 mod ctx;
 mod dispatch;
@@ -14,12 +40,14 @@ mod outbox;
 mod output;
 mod prompt;
 mod rate;
+mod refusal;
 mod render;
 mod resource;
 mod running;
 mod server;
 mod settle;
 mod tool;
+mod tool_entry;
 mod uri;
 
 pub use completion::{IntoSuggestions, Suggestions, Typed, matching};

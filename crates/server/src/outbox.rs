@@ -36,7 +36,10 @@ impl Outbox {
                 return Poll::Ready(());
             }
             if queue.waiting.len() >= BOUND {
-                queue.senders.push(cx.waker().clone());
+                // A task may ask many times before there is room; it is woken once.
+                if !queue.senders.iter().any(|waker| waker.will_wake(cx.waker())) {
+                    queue.senders.push(cx.waker().clone());
+                }
                 return Poll::Pending;
             }
             queue.waiting.extend(notification.take());
@@ -71,13 +74,16 @@ impl Outbox {
         }
     }
 
-    /// Takes no more: the response is out, and nothing may follow it (`basic/patterns/progress`).
-    pub(crate) fn close(&self) {
+    /// Takes no more: the work is done, and nothing may be said about it from now on (`basic/patterns/progress`).
+    /// Returns whether all that was said before has been taken.
+    pub(crate) fn close(&self) -> bool {
         let mut queue = self.lock();
         queue.closed = true;
         let senders = std::mem::take(&mut queue.senders);
+        let drained = queue.waiting.is_empty();
         drop(queue);
         senders.into_iter().for_each(Waker::wake);
+        drained
     }
 
     fn lock(&self) -> MutexGuard<'_, Queue> {

@@ -221,8 +221,18 @@ impl PromptEntry {
         if name.is_empty() {
             return Err("a prompt needs a name".into());
         }
+        let mut arguments: Vec<&str> = prompt.definition.arguments.iter().flatten().map(|a| a.name.as_str()).collect();
+        arguments.sort_unstable();
+        if let Some(twice) = arguments.windows(2).find(|pair| pair[0] == pair[1]) {
+            return Err(format!("prompt {name:?}: the argument {:?} is there twice", twice[0]));
+        }
         let json = RawJson::from_value(&prompt.definition).map_err(|error| format!("prompt {name:?}: {error}"))?;
         Ok(Self { prompt, json })
+    }
+
+    /// Whether the prompt declares this argument.
+    pub(crate) fn has_argument(&self, name: &str) -> bool {
+        self.prompt.definition.arguments.iter().flatten().any(|argument| argument.name == name)
     }
 
     /// Refuses arguments that lack a required one (`server/prompts#implementation-considerations`).

@@ -72,6 +72,9 @@ impl Resource {
     }
 
     /// All resources whose URI matches a template: `{name}` stands for one path segment, `{+name}` for the rest.
+    ///
+    /// Variables arrive percent-decoded, so that even `{name}` may hold a `/` or a `..`. A handler that opens files
+    /// leaves it to [`FileRoot`](crate::FileRoot) to find out which one is meant.
     pub fn template<F, Fut, R>(uri_template: impl Into<String>, name: impl Into<String>, handler: F) -> Self
     where
         F: Fn(Ctx, Variables) -> Fut + Send + Sync + 'static,
@@ -252,6 +255,11 @@ pub(crate) struct ResourceEntry {
 }
 
 impl ResourceEntry {
+    /// Whether it is a template with this variable.
+    pub(crate) fn has_variable(&self, name: &str) -> bool {
+        self.template.as_ref().is_some_and(|template| template.variables().any(|variable| variable == name))
+    }
+
     pub(crate) fn new(resource: Resource) -> Result<Self, String> {
         let (key, mime_type, template, json) = match &resource.kind {
             Kind::One(definition) => {

@@ -8,7 +8,7 @@ use crate::core::Place;
 use crate::ctx::Ctx;
 use crate::output::{Failure, ToolError, ToolOutput};
 use crate::settle;
-use crate::tool::ToolEntry;
+use crate::tool_entry::ToolEntry;
 use carryall_proto::{BoxFuture, CallError, Message, Outcome, Reply, Response};
 use carryall_types::{ErrorObject, RawJson, RequestId};
 use futures_core::Stream;
@@ -46,13 +46,13 @@ impl Running {
     }
 
     fn poll_outcome(&mut self, cx: &mut Context<'_>) -> Poll<Outcome> {
-        let polled = catch_unwind(AssertUnwindSafe(|| match &mut self.work {
+        let polled = guarded(|| match &mut self.work {
             Work::Tool(handler, entry) => {
                 handler.as_mut().poll(cx).map(|output| settle::tool(&self.ctx, entry, output))
             }
             Work::Other(handler) => handler.as_mut().poll(cx).map(|result| settle::other(&self.ctx, result)),
-        }));
-        let polled = polled.unwrap_or_else(|panic| Poll::Ready(settle::panicked(&self.ctx, panic.as_ref())));
+        });
+        let polled = polled.unwrap_or_else(|error| Poll::Ready(Outcome::Error(error)));
         let polled = match (polled, self.limit) {
             (Poll::Pending, Some(limit)) => self.poll_time(limit, cx),
             (polled, _) => polled,
@@ -75,6 +75,16 @@ impl Running {
     fn respond(&self, outcome: Outcome) -> Response {
         Response { id: self.id.clone(), outcome }
     }
+}
+
+/// Runs what the author of the server wrote: handlers, layers, rules of access. A panic costs the call it happens in and
+/// nothing else; what it says is for the log.
+pub(crate) fn guarded<T>(run: impl FnOnce() -> T) -> Result<T, ErrorObject> {
+    catch_unwind(AssertUnwindSafe(run)).map_err(|panic| {
+        let text = panic.downcast_ref::<&str>().copied().or(panic.downcast_ref::<String>().map(String::as_str));
+        tracing::error!(panic = text.unwrap_or_default(), "the answer to a call panicked");
+        ErrorObject::internal()
+    })
 }
 
 impl Drop for Running {
@@ -113,18 +123,19 @@ impl Future for ServerFuture {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match &mut self.0 {
             State::Ready(reply) => reply.take().map_or(Poll::Pending, |reply| Poll::Ready(Ok(reply))),
-            State::Layered(future, id) => match future.as_mut().poll(cx) {
-                Poll::Ready(Ok(reply)) => Poll::Ready(Ok(reply)),
-                Poll::Ready(Err(error)) => {
+            State::Layered(future, id) => match guarded(|| future.as_mut().poll(cx)) {
+                Ok(Poll::Pending) => Poll::Pending,
+                Ok(Poll::Ready(Ok(reply))) => Poll::Ready(Ok(reply)),
+                Ok(Poll::Ready(Err(error))) => {
                     tracing::error!(%error, "a layer failed");
                     Poll::Ready(Ok(Response::error(id.clone(), ErrorObject::internal()).into()))
                 }
-                Poll::Pending => Poll::Pending,
+                Err(error) => Poll::Ready(Ok(Response::error(id.clone(), error).into())),
             },
             State::Running(slot) => {
                 let Some(mut running) = slot.take() else { return Poll::Pending };
                 match running.poll_outcome(cx) {
-                    Poll::Ready(outcome) if running.ctx.outbox().is_empty() => {
+                    Poll::Ready(outcome) if running.ctx.outbox().close() => {
                         Poll::Ready(Ok(Reply::Once(running.respond(outcome))))
                     }
                     Poll::Ready(outcome) => {
@@ -168,6 +179,7 @@ impl Stream for RunningStream {
         }
         if running.finished.is_none() {
             if let Poll::Ready(outcome) = running.poll_outcome(cx) {
+                running.ctx.outbox().close();
                 running.finished = Some(outcome);
             }
             running.ctx.outbox().register(cx);

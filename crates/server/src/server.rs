@@ -1,17 +1,18 @@
 //! The server, and how to build and change one.
 
-use crate::catalogue::{Catalogue, ListSettings};
+use crate::catalogue::{Catalogue, ListSettings, Listed as _};
 use crate::completion::{self, CompletionKey, IntoSuggestions, Of, Typed};
 use crate::core::{Core, Features, Settings};
 use crate::ctx::Ctx;
 use crate::dispatch;
 use crate::prompt::IntoPrompt;
+use crate::rate::RateLimit;
 use crate::render::{Cache, Stamp};
 use crate::resource::IntoResource;
 use crate::running::ServerFuture;
 use crate::tool::IntoTool;
 use carryall_proto::listen::Change;
-use carryall_proto::{Call, CallError, Reply, SharedService};
+use carryall_proto::{Call, CallError, Principal, Reply, SharedService};
 use carryall_types::{CacheScope, Icon, Implementation, JsonObject, JsonValue, meta_key};
 use std::any::{Any, TypeId};
 use std::collections::HashMap;
@@ -43,6 +44,8 @@ impl Server {
     /// Adds, replaces and removes tools, prompts and resources while the server runs. All changes of one call become
     /// visible at once, and the listeners of each list that differs are told.
     ///
+    /// Changes wait for each other, so `change` must not be called from within `change`.
+    ///
     /// # Errors
     /// When an entry is not valid; then nothing has changed.
     pub fn change<T>(&self, change: impl FnOnce(&mut CatalogueChange<'_>) -> T) -> Result<T, BuildError> {
@@ -54,12 +57,15 @@ impl Server {
         changed.map_err(BuildError)
     }
 
-    /// Tells the listeners of this resource that its content has changed.
+    /// Tells the listeners of this resource, or of one above it, that its content has changed; those of them who may
+    /// read it.
     pub fn resource_updated(&self, uri: &str) {
-        self.core.hub.publish(&Change::Resource(uri.into()));
+        let at = self.core.catalogue.load().resource_at(uri);
+        let may_know = |caller: Option<&Principal>| at.as_ref().is_none_or(|(entry, _)| entry.allows(caller));
+        self.core.hub.publish(&Change::Resource(uri.into()), may_know);
     }
 
-    /// Ends all subscriptions with their closing result. Calls go on being answered.
+    /// Ends all subscriptions with their closing result, and takes no new ones. Calls go on being answered.
     pub fn close_subscriptions(&self) {
         self.core.hub.close();
     }
@@ -186,6 +192,7 @@ impl ServerBuilder {
             max_running: 10_000,
             max_listeners: 20_000,
             max_resource_subscriptions: 1_000,
+            completion_rate: RateLimit::new(1_000, Duration::from_secs(1)),
         };
         Self {
             info,
@@ -369,9 +376,17 @@ impl ServerBuilder {
         self
     }
 
-    /// How long one call may take; five minutes by default. Subscriptions have no limit.
+    /// How long the handler of one call may take; five minutes by default. Time in layers does not count, and
+    /// subscriptions have no limit.
     pub fn timeout(mut self, limit: Option<Duration>) -> Self {
         self.settings.timeout = limit;
+        self
+    }
+
+    /// How many completions are answered in each `period`, over all callers of this replica; 1,000 a second by default.
+    /// Further ones are refused with the time to wait.
+    pub fn completion_rate_limit(mut self, calls: u32, period: Duration) -> Self {
+        self.settings.completion_rate = RateLimit::new(calls, period);
         self
     }
 

@@ -3,10 +3,9 @@
 use crate::core::Core;
 use crate::ctx::{Ctx, missing_capabilities};
 use crate::output::{Failure, Refusal, ToolError, ToolOutput};
-use crate::tool::ToolEntry;
+use crate::tool_entry::ToolEntry;
 use carryall_proto::Outcome;
 use carryall_types::{ErrorObject, InputRequiredResult, RawJson, code};
-use std::any::Any;
 use std::time::Duration;
 
 /// A tool's output, held against its output schema.
@@ -23,13 +22,6 @@ pub(crate) fn other(ctx: &Ctx, result: Result<RawJson, Failure>) -> Outcome {
         Ok(result) => Outcome::Result(result),
         Err(Failure(refusal)) => refused(ctx, refusal),
     }
-}
-
-/// A panic costs its own call only; what it said is for the log.
-pub(crate) fn panicked(ctx: &Ctx, panic: &(dyn Any + Send)) -> Outcome {
-    let text = panic.downcast_ref::<&str>().copied().or(panic.downcast_ref::<String>().map(String::as_str));
-    tracing::error!(method = %ctx.call().method, panic = text.unwrap_or_default(), "a handler panicked");
-    Outcome::Error(ErrorObject::internal())
 }
 
 fn rendered(result: Result<RawJson, carryall_proto::json::WriteError>) -> Outcome {
@@ -66,6 +58,8 @@ fn input_required(ctx: &Ctx, mut result: InputRequiredResult) -> Outcome {
         return Outcome::Error(ErrorObject::internal());
     }
     let declared = ctx.client_capabilities();
+    // Nothing to bring is nothing to ask: the client would come back at once, again and again.
+    result.input_requests.take_if(|requests| requests.is_empty());
     let requests = result.input_requests.iter().flat_map(|requests| requests.iter());
     let missing: Vec<_> =
         requests.filter_map(|(_, request)| request.required_capability().missing_from(declared)).collect();

@@ -2,11 +2,9 @@
 
 use crate::access::Access;
 use crate::ctx::Ctx;
-use crate::output::{IntoToolOutput, Refusal, ToolError, ToolOutput};
+use crate::output::{IntoToolOutput, ToolError, ToolOutput};
 use crate::rate::RateLimit;
-use carryall_proto::headers::ParamHeaders;
 use carryall_proto::{BoxFuture, Call, Principal, Reply, SharedService};
-use carryall_schema::Schema;
 use carryall_types::{Icon, JsonObject, RawJson, Tool as Definition, ToolAnnotations};
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
@@ -258,59 +256,4 @@ impl fmt::Debug for Tool {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Tool").field("definition", &self.definition).finish_non_exhaustive()
     }
-}
-
-/// A tool in the catalogue: everything about it that does not depend on the call, worked out once.
-pub(crate) struct ToolEntry {
-    pub(crate) tool: Tool,
-    pub(crate) json: RawJson,
-    pub(crate) input: Schema,
-    pub(crate) output: Option<Schema>,
-    pub(crate) headers: ParamHeaders,
-}
-
-impl ToolEntry {
-    /// Checks the definition: name, schemas, header annotations.
-    pub(crate) fn new(tool: Tool) -> Result<Self, String> {
-        let name = &tool.definition.name;
-        let fail = |what: &dyn fmt::Display| format!("tool {name:?}: {what}");
-        check_name(name).map_err(|why| fail(&why))?;
-        let schema = &tool.definition.input_schema;
-        if schema.get("type").and_then(|kind| kind.as_str()) != Some("object") {
-            return Err(fail(&"the input schema needs \"type\": \"object\" at its root"));
-        }
-        let input = Schema::compile(schema).map_err(|problem| fail(&format!("input schema: {problem}")))?;
-        let output = tool.definition.output_schema.as_ref().map(Schema::compile).transpose();
-        let output = output.map_err(|problem| fail(&format!("output schema: {problem}")))?;
-        let headers = ParamHeaders::compile(schema).map_err(|problem| fail(&problem))?;
-        let json = RawJson::from_value(&tool.definition).map_err(|error| fail(&error))?;
-        Ok(Self { tool, json, input, output, headers })
-    }
-
-    /// Holds an output against the output schema (`server/tools#output-schema`).
-    pub(crate) fn conforming(&self, output: ToolOutput) -> Result<ToolOutput, ToolError> {
-        let Some(schema) = self.output.as_ref().filter(|_| !output.is_error) else { return Ok(output) };
-        let conforms = match &output.structured {
-            Some(value) => schema.check(value).map_err(|violations| violations.to_string()),
-            None => Err("there is no structured content".to_owned()),
-        };
-        match conforms {
-            Ok(()) => Ok(output),
-            Err(why) => {
-                tracing::error!(tool = self.tool.name(), %why, "a tool's result breaks its output schema");
-                Err(ToolError(Refusal::Protocol(carryall_types::ErrorObject::internal())))
-            }
-        }
-    }
-}
-
-/// The names that every client can deal with (`server/tools#tool-names`).
-fn check_name(name: &str) -> Result<(), &'static str> {
-    if name.is_empty() || name.len() > 128 {
-        return Err("a name has 1 to 128 characters");
-    }
-    if !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.')) {
-        return Err("a name consists of A-Z, a-z, 0-9, '_', '-' and '.'");
-    }
-    Ok(())
 }

@@ -70,7 +70,7 @@ impl UriTemplate {
         Ok(template)
     }
 
-    fn variables(&self) -> impl Iterator<Item = &str> {
+    pub(crate) fn variables(&self) -> impl Iterator<Item = &str> {
         self.0.iter().filter_map(|piece| match piece {
             Piece::Literal(_) => None,
             Piece::Segment(name) | Piece::Rest(name) => Some(name.as_str()),

@@ -10,7 +10,8 @@ pub(crate) fn poll_call(
     future: &mut BoxFuture<Result<Reply, CallError>>,
     cx: &mut Context<'_>,
 ) -> Poll<Result<Reply, CallError>> {
-    catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))).unwrap_or_else(|panic| Poll::Ready(Err(failure(&*panic))))
+    catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx)))
+        .unwrap_or_else(|panic| Poll::Ready(Err(failure(&*panic))))
 }
 
 /// Polls a stream; a panic becomes an error, after which the stream must be dropped.

@@ -45,10 +45,15 @@ impl Service<Call> for Loopback {
             match service.answer(call).await? {
                 Reply::Once(response) => match rewrite(&Message::Response(response))? {
                     Message::Response(response) => Ok(Reply::Once(response)),
-                    Message::Notification(_) => Err(CallError::Malformed("a notification instead of a response".into())),
+                    Message::Notification(_) => {
+                        Err(CallError::Malformed("a notification instead of a response".into()))
+                    }
                 },
                 Reply::Stream(mut stream) => Ok(Reply::Stream(Box::pin(poll_fn(move |cx| {
-                    stream.as_mut().poll_next(cx).map(|item| item.map(|item| item.and_then(|message| rewrite(&message))))
+                    stream
+                        .as_mut()
+                        .poll_next(cx)
+                        .map(|item| item.map(|item| item.and_then(|message| rewrite(&message))))
                 })))),
             }
         })

@@ -48,7 +48,10 @@ async fn canned(answers: Vec<String>) -> (SocketAddr, Arc<Mutex<Vec<String>>>) {
 }
 
 fn answer(status: &str, kind: &str, body: &str) -> String {
-    format!("HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}", body.len())
+    format!(
+        "HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
+        body.len()
+    )
 }
 
 const DONE: &str = r#"{"jsonrpc":"2.0","id":1,"result":{"resultType":"complete","text":"ok"}}"#;
@@ -68,7 +71,9 @@ async fn both_kinds_of_answer_are_understood() {
     let Reply::Stream(stream) = ask(&client, call("2", "stream")).await.unwrap() else { panic!("not a stream") };
     let messages: Vec<_> = within(stream.collect::<Vec<_>>()).await.into_iter().map(Result::unwrap).collect();
     assert_eq!(messages.len(), 3);
-    assert!(matches!(&messages[0], Message::Notification(Notification { method, .. }) if method == "notifications/progress"));
+    assert!(
+        matches!(&messages[0], Message::Notification(Notification { method, .. }) if method == "notifications/progress")
+    );
     assert!(matches!(&messages[2], Message::Response(response) if response.id == 2.into()));
 }
 
@@ -78,7 +83,9 @@ async fn each_call_is_one_post_with_its_headers() {
     let (address, requests) = canned(vec![answer("200 OK", "application/json", DONE)]).await;
     let mut call = call("1", "caf\u{e9}");
     let mut headers = http::HeaderMap::new();
-    for (name, value) in [("mcp-param-region", "eu"), ("traceparent", "00-a"), ("authorization", "Bearer of-somebody"), ("cookie", "c")] {
+    for (name, value) in
+        [("mcp-param-region", "eu"), ("traceparent", "00-a"), ("authorization", "Bearer of-somebody"), ("cookie", "c")]
+    {
         headers.insert(name, value.parse().unwrap());
     }
     call.headers = Some(headers);
@@ -197,7 +204,9 @@ async fn sizes_that_the_server_refuses_are_named() {
 
 #[tokio::test]
 async fn redirects_are_followed_within_the_origin_only() {
-    let redirect = |to: &str| format!("HTTP/1.1 307 Temporary Redirect\r\nLocation: {to}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+    let redirect = |to: &str| {
+        format!("HTTP/1.1 307 Temporary Redirect\r\nLocation: {to}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+    };
     let (address, requests) = canned(vec![redirect("/mcp/"), answer("200 OK", "application/json", DONE)]).await;
     assert_eq!(text(ask(&client(address), call("1", "a")).await.unwrap()), "ok");
     assert!(requests.lock().unwrap()[1].starts_with("POST /mcp/ "));
@@ -306,7 +315,8 @@ async fn a_request_that_went_out_is_not_sent_again() {
 async fn http2_works_both_ways() {
     let seen = Arc::new(Seen::default());
     let address = serve(Endpoint::new(Tools(Arc::clone(&seen)))).await;
-    let client = HttpClient::builder(&format!("http://{address}/mcp")).unwrap().http2_prior_knowledge().build().unwrap();
+    let client =
+        HttpClient::builder(&format!("http://{address}/mcp")).unwrap().http2_prior_knowledge().build().unwrap();
     let many = (0..20).map(|_| ask(&client, call("1", "slow")));
     futures_util::future::join_all(many).await.into_iter().for_each(|reply| assert_eq!(text(reply.unwrap()), "slow"));
     assert_eq!(text(ask(&client, call("1", "large")).await.unwrap()).len(), 300_000);

@@ -16,7 +16,10 @@ async fn a_call_is_answered_with_one_json_object() {
     let address = serve(Endpoint::new(Tools::default())).await;
     let answer = send(address, &post_tool("hello")).await;
     assert_eq!((answer.status, answer.header("content-type")), (200, Some("application/json")));
-    assert_eq!(answer.json(), serde_json::json!({"jsonrpc":"2.0","id":1,"result":{"resultType":"complete","text":"hello"}}));
+    assert_eq!(
+        answer.json(),
+        serde_json::json!({"jsonrpc":"2.0","id":1,"result":{"resultType":"complete","text":"hello"}})
+    );
 }
 
 #[tokio::test]
@@ -64,9 +67,8 @@ async fn line_breaks_in_a_result_do_not_break_an_event() {
 // spec: http-receive-07
 #[tokio::test]
 async fn a_silent_call_turns_into_a_stream_with_comments() {
-    let endpoint = Endpoint::new(Tools::default())
-        .sse_after(Duration::from_millis(30))
-        .keep_alive(Duration::from_millis(50));
+    let endpoint =
+        Endpoint::new(Tools::default()).sse_after(Duration::from_millis(30)).keep_alive(Duration::from_millis(50));
     let address = serve(endpoint).await;
     let answer = send(address, &post_tool("slow")).await;
     assert_eq!(answer.header("content-type"), Some("text/event-stream"));
@@ -85,18 +87,15 @@ async fn a_call_that_is_faster_than_the_delay_is_plain_json() {
 // spec: http-receive-10, http-receive-11, cancellation-04, cancellation-13
 #[tokio::test]
 async fn a_client_that_leaves_cancels_its_call() {
-    for (tool, endpoint) in [
-        ("hang", Endpoint::new(Tools::default())),
-        ("hang", Endpoint::new(Tools::default()).sse_after(Duration::from_millis(1))),
-        ("listen", Endpoint::new(Tools::default())),
-    ] {
-        let _ = endpoint;
+    // While the head is awaited, while the body is silent, and in the middle of a stream.
+    for (tool, delay) in [("hang", 5000), ("hang", 1), ("listen", 5000)] {
         let seen = Arc::new(Seen::default());
-        let delay = if tool == "hang" { Duration::from_millis(20) } else { Duration::from_secs(5) };
-        let address = serve(Endpoint::new(Tools(Arc::clone(&seen))).sse_after(delay)).await;
+        let endpoint = Endpoint::new(Tools(Arc::clone(&seen))).sse_after(Duration::from_millis(delay));
+        let address = serve(endpoint).await;
         let mut stream = TcpStream::connect(address).await.unwrap();
         stream.write_all(post_tool(tool).as_bytes()).await.unwrap();
         eventually("the call starts", || seen.started() == 1).await;
+        tokio::time::sleep(Duration::from_millis(30)).await;
         assert_eq!(seen.dropped(), 0);
         drop(stream);
         eventually("the call is dropped", || seen.dropped() == 1).await;
@@ -139,7 +138,9 @@ async fn a_name_that_was_rebound_to_us_is_refused() {
     for headers in [rebound, "Host: evil.example\r\n", "Host: localhost.evil.example\r\n"] {
         assert_eq!(with_headers(address, "POST", headers).await.status, 403, "{headers}");
     }
-    for headers in ["Host: mcp.example\r\nOrigin: https://mcp.example\r\n", "Host: MCP.example:81\r\n", "Host: [::1]:1\r\n"] {
+    for headers in
+        ["Host: mcp.example\r\nOrigin: https://mcp.example\r\n", "Host: MCP.example:81\r\n", "Host: [::1]:1\r\n"]
+    {
         assert_eq!(with_headers(address, "POST", headers).await.status, 200, "{headers}");
     }
     assert_eq!(with_headers(address, "POST", "Host: localhost\r\nHost: evil.example\r\n").await.status, 400);
@@ -170,8 +171,16 @@ async fn a_preflight_allows_every_header_that_a_call_needs() {
     assert!(answer.header("access-control-allow-methods").unwrap().contains("POST"));
     let allowed: Vec<_> = answer.header("access-control-allow-headers").unwrap().split(", ").collect();
     for name in [
-        "content-type", "accept", "authorization", "mcp-protocol-version", "mcp-method", "mcp-name", "mcp-session-id",
-        "last-event-id", "mcp-param-region", "mcp-param-b",
+        "content-type",
+        "accept",
+        "authorization",
+        "mcp-protocol-version",
+        "mcp-method",
+        "mcp-name",
+        "mcp-session-id",
+        "last-event-id",
+        "mcp-param-region",
+        "mcp-param-b",
     ] {
         assert!(allowed.contains(&name), "{name}");
     }
@@ -313,8 +322,7 @@ async fn a_failing_or_panicking_service_costs_one_call_and_leaks_nothing() {
 async fn the_principal_reaches_the_service() {
     use tower_service::Service as _;
     let mut endpoint = Endpoint::new(Tools::default());
-    let principal =
-        Principal { issuer: "i".into(), subject: "alice".into(), client: None, scopes: Vec::new() };
+    let principal = Principal { issuer: "i".into(), subject: "alice".into(), client: None, scopes: Vec::new() };
     let mut request = http::Request::post("/")
         .header("host", "localhost")
         .header("content-type", "application/json")

@@ -56,7 +56,9 @@ fn cancel(id: &str) -> String {
 }
 
 fn listen(id: &str) -> String {
-    let call = format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"subscriptions/listen","params":{{"notifications":{{}},{META}}}}}"#);
+    let call = format!(
+        r#"{{"jsonrpc":"2.0","id":{id},"method":"subscriptions/listen","params":{{"notifications":{{}},{META}}}}}"#
+    );
     call.replace("\"_meta\"", "\"name\":\"listen\",\"_meta\"")
 }
 
@@ -177,11 +179,15 @@ async fn a_shutdown_closes_subscriptions_with_both_messages() {
     let (reader, mut writer) = tokio::io::split(near);
     let mut lines = BufReader::new(reader).lines();
     writer.write_all(format!("{}\n", listen("\"l\"")).as_bytes()).await.unwrap();
-    let mut next = async || -> Value { serde_json::from_str(&within(lines.next_line()).await.unwrap().unwrap()).unwrap() };
+    let mut next =
+        async || -> Value { serde_json::from_str(&within(lines.next_line()).await.unwrap().unwrap()).unwrap() };
     assert_eq!(next().await["method"], "notifications/subscriptions/acknowledged");
     stop.send(()).unwrap();
     let cancelled = next().await;
-    assert_eq!((&cancelled["method"], &cancelled["params"]["requestId"]), (&json!("notifications/cancelled"), &json!("l")));
+    assert_eq!(
+        (&cancelled["method"], &cancelled["params"]["requestId"]),
+        (&json!("notifications/cancelled"), &json!("l"))
+    );
     let closing = next().await;
     assert_eq!(closing["id"], "l");
     assert_eq!(closing["result"]["_meta"]["io.modelcontextprotocol/subscriptionId"], "l");
@@ -272,7 +278,11 @@ async fn dropping_a_call_cancels_it_once() {
 #[tokio::test]
 async fn a_subscription_is_known_to_its_caller_by_the_callers_id() {
     let (channel, mut server) = channel();
-    let carryall_proto::inbound::Inbound::Call(call) = carryall_proto::inbound::accept_frame(listen("\"mine\"").into()).unwrap() else { panic!() };
+    let carryall_proto::inbound::Inbound::Call(call) =
+        carryall_proto::inbound::accept_frame(listen("\"mine\"").into()).unwrap()
+    else {
+        panic!()
+    };
     let id_key = "io.modelcontextprotocol/subscriptionId";
     let (reply, id) = tokio::join!(channel.call(call), async {
         let id = server.next().await["id"].clone();
@@ -348,8 +358,14 @@ async fn a_lost_channel_breaks_the_calls_on_it() {
 #[tokio::test]
 async fn a_subscriber_that_falls_behind_is_told() {
     let (channel, mut server) = channel();
-    let carryall_proto::inbound::Inbound::Call(call) = carryall_proto::inbound::accept_frame(listen("1").into()).unwrap() else { panic!() };
-    let change = |id: &Value| json!({"jsonrpc": "2.0", "method": "notifications/tools/list_changed", "params": {"_meta": {"io.modelcontextprotocol/subscriptionId": id}}}).to_string();
+    let carryall_proto::inbound::Inbound::Call(call) =
+        carryall_proto::inbound::accept_frame(listen("1").into()).unwrap()
+    else {
+        panic!()
+    };
+    let change = |id: &Value| {
+        json!({"jsonrpc": "2.0", "method": "notifications/tools/list_changed", "params": {"_meta": {"io.modelcontextprotocol/subscriptionId": id}}}).to_string()
+    };
     let (reply, id) = tokio::join!(channel.call(call), async {
         let id = server.next().await["id"].clone();
         server.send(&change(&id)).await;

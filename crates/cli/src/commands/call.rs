@@ -57,8 +57,8 @@ impl Call {
             let result = busy.during(rounds::complete(server, &name, request, &self.answers)).await?;
             print(&server.screen, &result)?;
             if result.failed() {
-                server.screen.warn(&format!("{}: the tool {name} failed", server.place));
-                return Ok(Exit::ToolFailed);
+                let what = format!("{}: the tool {name} says that it failed (isError)", server.place);
+                return Err(Fail::new(Exit::ToolFailed, what));
             }
             Ok(Exit::Ok)
         })

@@ -23,6 +23,8 @@ const START: Duration = Duration::from_secs(15);
 /// How long it may take to exit when told to, and again when told more firmly.
 const GRACE: Duration = Duration::from_secs(3);
 const RESTART: Backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(10));
+/// How long a request waits for a replica when all of them have died.
+const RESTARTED: Duration = Duration::from_secs(3);
 /// A replica that has lived this long was not broken from the start.
 const LASTED: Duration = Duration::from_secs(5);
 /// The announcement is one short line.
@@ -46,7 +48,7 @@ impl Children {
 /// Starts the replicas and waits until each of them listens. From then on they are started again when they die.
 pub(super) async fn start(count: u16, children: &mut Children, stop: watch::Receiver<bool>) -> Result<Upstream, Fail> {
     let internal = |error: &dyn std::fmt::Display| Fail::new(Exit::Local, error.to_string());
-    let upstream = Upstream::new("demo").map_err(|error| internal(&error))?;
+    let upstream = Upstream::new("demo").map_err(|error| internal(&error))?.restarts_within(RESTARTED);
     let mut first = Vec::new();
     for number in 1..=count {
         let (started, starting) = oneshot::channel();

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::TcpStream;
+use std::net::{TcpListener, TcpStream};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -132,6 +132,52 @@ pub(crate) fn send(url: &str, headers: &[(String, String)], body: &str) -> BufRe
     stream.write_all(head.as_bytes()).unwrap();
     stream.write_all(body.as_bytes()).unwrap();
     BufReader::new(stream)
+}
+
+/// Sends a request that the server may hang up on, and reads what comes back.
+pub(crate) fn try_send(url: &str, headers: &[(String, String)], body: &str) -> Option<String> {
+    let (url, headers, body) = (url.to_owned(), headers.to_vec(), body.to_owned());
+    std::thread::spawn(move || {
+        let mut answer = String::new();
+        send(&url, &headers, &body).read_to_string(&mut answer).ok().map(|_| answer)
+    })
+    .join()
+    .ok()
+    .flatten()
+}
+
+/// A server that answers every request with a result that means nothing, and the heads of what it was asked.
+pub(crate) fn overheard() -> (String, Arc<Mutex<Vec<String>>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/mcp", listener.local_addr().unwrap());
+    let heads: Arc<Mutex<Vec<String>>> = Arc::default();
+    let kept = Arc::clone(&heads);
+    std::thread::spawn(move || {
+        for stream in listener.incoming().map_while(Result::ok) {
+            let kept = Arc::clone(&kept);
+            std::thread::spawn(move || answer_all(stream, &kept));
+        }
+    });
+    (url, heads)
+}
+
+fn answer_all(stream: TcpStream, heads: &Mutex<Vec<String>>) -> Option<()> {
+    let mut reader = BufReader::new(stream);
+    loop {
+        let mut head = String::new();
+        while !head.ends_with("\r\n\r\n") {
+            (reader.read_line(&mut head).ok()? > 0).then_some(())?;
+        }
+        let length = head.split("content-length: ").nth(1)?.split("\r\n").next()?.parse().ok()?;
+        let mut body = vec![0; length];
+        reader.read_exact(&mut body).ok()?;
+        let asked: Value = serde_json::from_slice(&body).ok()?;
+        heads.lock().unwrap().push(head);
+        let answer = json!({"jsonrpc": "2.0", "id": asked["id"], "result": {"resultType": "complete", "heard": true}});
+        let answer = answer.to_string();
+        let head = format!("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n", answer.len());
+        reader.get_mut().write_all((head + &answer).as_bytes()).ok()?;
+    }
 }
 
 /// Sends a request and reads the status and the JSON of the answer.

@@ -1,6 +1,7 @@
 //! What several servers can do as one.
 
 use super::Federation;
+use super::extensions::relayed;
 use super::fan_out::{Part, first_error, merged_hint};
 use crate::upstream::SEPARATOR;
 use carryall_proto::Call;
@@ -42,7 +43,7 @@ impl Federation {
     }
 }
 
-/// What any of them can do, the whole can. Extensions are left out: their methods could not be routed.
+/// What any of them can do, the whole can, as far as it can be routed.
 fn unite(all: &mut ServerCapabilities, one: ServerCapabilities) {
     let either = |a: Option<bool>, b: Option<bool>| (a == Some(true) || b == Some(true)).then_some(true).or(a).or(b);
     if let Some(tools) = one.tools {
@@ -57,6 +58,13 @@ fn unite(all: &mut ServerCapabilities, one: ServerCapabilities) {
         let all: &mut ResourcesCapability = all.resources.get_or_insert_default();
         all.list_changed = either(all.list_changed, resources.list_changed);
         all.subscribe = either(all.subscribe, resources.subscribe);
+    }
+    if let Some(mut extensions) = one.extensions {
+        relayed(&mut extensions);
+        for (id, settings) in extensions {
+            all.extensions.get_or_insert_default().entry(id).or_insert(settings);
+        }
+        all.extensions.take_if(|extensions| extensions.is_empty());
     }
     all.completions = all.completions.take().or(one.completions);
     all.logging = all.logging.take().or(one.logging);

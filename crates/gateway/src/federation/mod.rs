@@ -1,6 +1,7 @@
 //! Several upstreams as one server.
 
 mod discover;
+mod extensions;
 mod fan_out;
 mod lists;
 mod owners;
@@ -27,7 +28,8 @@ impl Federation {
     }
 
     /// Answers any call but `subscriptions/listen`.
-    pub(crate) async fn answer(&self, call: Call) -> Result<Reply, ErrorObject> {
+    pub(crate) async fn answer(&self, mut call: Call) -> Result<Reply, ErrorObject> {
+        extensions::limit(&mut call);
         let id = call.id.clone();
         let result = match &call.method {
             Method::ServerDiscover => self.discover(&call).await,

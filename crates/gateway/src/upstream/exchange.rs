@@ -18,12 +18,10 @@ impl Upstream {
         let (method, mut call) = (call.method.clone(), Some(call));
         let mut tried = Tried::default();
         let mut last = None;
-        while tried.slots.len() < MAX_ATTEMPTS {
-            let Some((slot, service)) = self.pick(&tried) else { break };
-            tried.dead |= !slot.is_alive();
-            tried.slots.push(Arc::clone(&slot));
-            // The copy is for a further attempt; where there is no other replica there is none.
-            let attempt = if self.slots().len() > tried.slots.len() { call.clone() } else { call.take() };
+        while tried.count() < MAX_ATTEMPTS {
+            let Some((slot, service)) = self.pick_or_wait(&mut tried).await else { break };
+            // The copy is for a further attempt; where there can be none there is no copy.
+            let attempt = if self.may_try_again(&tried) { call.clone() } else { call.take() };
             let Some(attempt) = attempt else { break };
             match self.attempt(attempt, &slot, &service).await {
                 Ok(reply) => return Ok(reply),
@@ -57,7 +55,7 @@ impl Upstream {
     }
 
     fn unreachable(&self) -> Fault {
-        Fault::Unreachable { upstream: self.shared.name.clone(), replicas: self.slots().len() }
+        Fault::Unreachable { upstream: self.shared.name.clone(), replicas: self.count() }
     }
 
     fn failed(&self, error: CallError) -> Fault {

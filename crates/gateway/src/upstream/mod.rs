@@ -17,8 +17,11 @@ use crate::hop::Ids;
 use carryall_proto::SharedService;
 use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::pin::pin;
 use std::sync::{Arc, PoisonError, RwLock};
-use tokio::time::Instant;
+use std::time::Duration;
+use tokio::sync::Notify;
+use tokio::time::{Instant, timeout_at};
 
 /// One server behind the gateway: a name, and the replicas that answer for it. Cheap to clone; clones are the same
 /// upstream.
@@ -35,9 +38,13 @@ struct Shared {
     name: Box<str>,
     shared_channel: bool,
     probe: Option<Probe>,
+    /// For how long a call waits for replicas that are all gone.
+    restart: Duration,
     slots: RwLock<Vec<Arc<Slot>>>,
     next: AtomicUsize,
     ids: Ids,
+    /// A replica has come up.
+    changed: Arc<Notify>,
 }
 
 impl Upstream {
@@ -51,9 +58,11 @@ impl Upstream {
             name: name.into(),
             shared_channel: false,
             probe: Some(Probe::default()),
+            restart: Duration::ZERO,
             slots: RwLock::default(),
             next: AtomicUsize::new(0),
             ids: Ids::default(),
+            changed: Arc::default(),
         };
         Ok(Self { shared: Arc::new(shared) })
     }
@@ -70,6 +79,12 @@ impl Upstream {
         self.with(|shared| shared.probe = probe)
     }
 
+    /// Somebody starts replicas again when they die: a call that finds none waits so long for one to come.
+    #[must_use]
+    pub fn restarts_within(self, limit: Duration) -> Self {
+        self.with(|shared| shared.restart = limit)
+    }
+
     /// Options are set before there are clones; a clone that is there already keeps what it has.
     fn with(mut self, change: impl FnOnce(&mut Shared)) -> Self {
         if let Some(shared) = Arc::get_mut(&mut self.shared) {
@@ -82,7 +97,7 @@ impl Upstream {
     pub fn replica(&self, label: &str) -> Replica {
         let slot = Arc::new(Slot::new(label, &self.shared.name));
         self.shared.slots.write().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&slot));
-        Replica::of(slot)
+        Replica::of(slot, Arc::clone(&self.shared.changed))
     }
 
     /// Adds a replica that takes requests at once.
@@ -108,33 +123,77 @@ impl Upstream {
         self.shared.slots.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// The next replica in turn that lives and is not among `tried`; failing that, the dead one that was due first, so
-    /// that an upstream whose replicas all seem dead is still tried once per call.
-    fn pick(&self, tried: &Tried) -> Option<(Arc<Slot>, SharedService)> {
+    fn count(&self) -> usize {
+        self.shared.slots.read().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
+    /// Whether a call may need to be sent once more.
+    fn may_try_again(&self, tried: &Tried) -> bool {
+        self.count() > tried.count() || !self.shared.restart.is_zero()
+    }
+
+    /// The next replica for a call. If there is none, one that is started meanwhile.
+    async fn pick_or_wait(&self, tried: &mut Tried) -> Option<(Arc<Slot>, SharedService)> {
+        let mut waiting = None;
+        loop {
+            if let Some(picked) = self.pick(tried) {
+                return Some(picked);
+            }
+            if self.shared.restart.is_zero() {
+                return None;
+            }
+            let deadline = *waiting.get_or_insert_with(|| Instant::now() + self.shared.restart);
+            let mut changed = pin!(self.shared.changed.notified());
+            // From here on no start is missed, so it is time to look again before waiting.
+            changed.as_mut().enable();
+            if let Some(picked) = self.pick(tried) {
+                return Some(picked);
+            }
+            timeout_at(deadline, changed).await.ok()?;
+        }
+    }
+
+    /// The next replica in turn that lives and that the call has not been to; failing that, the dead one that was due
+    /// first, so that an upstream whose replicas all seem dead is still tried once per call.
+    fn pick(&self, tried: &mut Tried) -> Option<(Arc<Slot>, SharedService)> {
         let slots = self.shared.slots.read().unwrap_or_else(PoisonError::into_inner);
         let start = self.shared.next.fetch_add(1, Ordering::Relaxed);
         let now = Instant::now();
         let in_turn = (0..slots.len()).map(|offset| &slots[start.wrapping_add(offset) % slots.len()]);
         let untried = in_turn.filter(|slot| !tried.contains(slot));
-        let living = untried.clone().find_map(|slot| Some((Arc::clone(slot), slot.take(now)?)));
-        living.or_else(|| {
-            let last_hope = untried.filter(|_| !tried.dead).min_by_key(|slot| slot.due())?;
-            Some((Arc::clone(last_hope), last_hope.service()?))
-        })
+        let living = untried.clone().find_map(|slot| Some((slot, slot.take(now)?)));
+        let (slot, service) = match living {
+            Some(living) => living,
+            None => {
+                let last_hope = untried.filter(|_| !tried.dead).min_by_key(|slot| slot.due())?;
+                (last_hope, last_hope.service()?)
+            }
+        };
+        tried.add(slot);
+        Some((Arc::clone(slot), service))
     }
 }
 
-/// The replicas that one call has been to.
+/// The replicas that one call has been to, each as it was then: one that was started again is another.
 #[derive(Default)]
 struct Tried {
-    slots: Vec<Arc<Slot>>,
+    slots: Vec<(Arc<Slot>, u64)>,
     /// One of them was thought dead.
     dead: bool,
 }
 
 impl Tried {
+    fn add(&mut self, slot: &Arc<Slot>) {
+        self.dead |= !slot.is_alive();
+        self.slots.push((Arc::clone(slot), slot.starts()));
+    }
+
+    fn count(&self) -> usize {
+        self.slots.len()
+    }
+
     fn contains(&self, slot: &Arc<Slot>) -> bool {
-        self.slots.iter().any(|tried| Arc::ptr_eq(tried, slot))
+        self.slots.iter().any(|(tried, starts)| Arc::ptr_eq(tried, slot) && *starts == slot.starts())
     }
 }
 

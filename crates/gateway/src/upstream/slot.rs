@@ -4,6 +4,7 @@ use super::health::{Health, blames_replica};
 use carryall_proto::{CallError, SharedService};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
 pub(crate) struct Slot {
@@ -17,6 +18,8 @@ struct State {
     service: Option<SharedService>,
     health: Health,
     timeouts: u32,
+    /// How often it came up.
+    starts: u64,
 }
 
 /// Silent probes in a row that mean that a replica hangs; a single one may be due to load.
@@ -91,8 +94,14 @@ impl Slot {
         ReplicaStatus { label: self.label.clone(), alive: self.is_alive() }
     }
 
+    pub(super) fn starts(&self) -> u64 {
+        self.lock().starts
+    }
+
     fn set(&self, service: Option<SharedService>) {
-        *self.lock() = State { service, ..State::default() };
+        let mut state = self.lock();
+        let starts = state.starts + u64::from(service.is_some());
+        *state = State { service, starts, ..State::default() };
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -111,26 +120,30 @@ pub struct ReplicaStatus {
 
 /// The handle with which whoever runs a replica says where it is. Cheap to clone.
 #[derive(Clone)]
-pub struct Replica(Arc<Slot>);
+pub struct Replica {
+    slot: Arc<Slot>,
+    changed: Arc<Notify>,
+}
 
 impl Replica {
-    pub(super) fn of(slot: Arc<Slot>) -> Self {
-        Self(slot)
+    pub(super) fn of(slot: Arc<Slot>, changed: Arc<Notify>) -> Self {
+        Self { slot, changed }
     }
 
     /// The replica runs, for the first time or again, and this service answers for it.
     pub fn up(&self, service: SharedService) {
-        self.0.set(Some(service));
+        self.slot.set(Some(service));
+        self.changed.notify_waiters();
     }
 
     /// The replica is gone. No requests go there before [`up`](Self::up).
     pub fn down(&self) {
-        self.0.set(None);
+        self.slot.set(None);
     }
 }
 
 impl fmt::Debug for Replica {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Replica").field(&self.0.status()).finish()
+        f.debug_tuple("Replica").field(&self.slot.status()).finish()
     }
 }

@@ -114,11 +114,13 @@ impl Channel {
     pub async fn close(&self) {
         poll_fn(|cx| {
             let mut state = self.shared.lock();
-            let flushed = state.pump(cx);
-            if flushed.is_ready() {
-                state.writer = None;
+            std::task::ready!(state.pump(cx));
+            if let Some(writer) = &mut state.writer {
+                // It is closed either way.
+                let _ = std::task::ready!(writer.as_mut().poll_shutdown(cx));
             }
-            flushed
+            state.writer = None;
+            Poll::Ready(())
         })
         .await;
     }
@@ -299,6 +301,8 @@ fn with_token(call: &Call, token: &ProgressToken) -> carryall_proto::Params {
 
 /// Reads until the channel is lost.
 async fn read<R: AsyncRead>(shared: Arc<Shared>, reader: R, max_message: usize) {
+    // Whatever ends this task, nobody waits for answers that nobody reads.
+    let _lost = LoseOnDrop(Arc::clone(&shared));
     let mut reader = pin!(reader);
     let mut decoder = LineDecoder::new(max_message);
     let lost = poll_fn(|cx| {
@@ -335,6 +339,14 @@ async fn read<R: AsyncRead>(shared: Arc<Shared>, reader: R, max_message: usize) 
     })
     .await;
     shared.lock().lose(lost);
+}
+
+struct LoseOnDrop(Arc<Shared>);
+
+impl Drop for LoseOnDrop {
+    fn drop(&mut self) {
+        self.0.lock().lose(CallError::broken("the channel is no longer read"));
+    }
 }
 
 impl Drop for Waiting {

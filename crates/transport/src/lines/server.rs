@@ -5,7 +5,9 @@ use bytes::{Buf as _, Bytes, BytesMut};
 use carryall_proto::frame::{LineDecoder, encode_line};
 use carryall_proto::inbound::{Inbound, accept_frame};
 use carryall_proto::mux::{InFlight, Signal, Ticket};
-use carryall_proto::{Call, CallError, Encoded, Message, Notification, Outcome, Reply, Response, SharedService, encode_error};
+use carryall_proto::{
+    Call, CallError, Encoded, Message, Notification, Outcome, Reply, Response, SharedService, encode_error,
+};
 use carryall_types::{ErrorObject, Method, code};
 use futures_core::Stream as _;
 use futures_util::future::AbortHandle;
@@ -135,7 +137,12 @@ struct Lines {
 }
 
 impl Lines {
-    fn poll<R, W>(&mut self, cx: &mut Context<'_>, mut reader: Pin<&mut R>, mut writer: Pin<&mut W>) -> Poll<io::Result<()>>
+    fn poll<R, W>(
+        &mut self,
+        cx: &mut Context<'_>,
+        mut reader: Pin<&mut R>,
+        mut writer: Pin<&mut W>,
+    ) -> Poll<io::Result<()>>
     where
         R: AsyncRead,
         W: AsyncWrite,
@@ -240,7 +247,8 @@ impl Lines {
     }
 
     fn line(&mut self, line: Bytes, cx: &mut Context<'_>) {
-        let stranger = !self.heard && self.options.hang_up_on_strangers && line.trim_ascii_start().first() != Some(&b'{');
+        let stranger =
+            !self.heard && self.options.hang_up_on_strangers && line.trim_ascii_start().first() != Some(&b'{');
         match accept_frame(line) {
             Ok(Inbound::Call(call)) => self.call(call, cx),
             Ok(Inbound::Notification(notification)) => self.notification(&notification),
@@ -301,8 +309,7 @@ impl Lines {
                 tracing::error!(id = %ticket.id(), %error, "no answer from the service");
                 if let Some(ended) = self.in_flight.tear_down(ticket) {
                     self.write(&ended.cancelled.encode());
-                }
-                else if self.in_flight.complete(ticket).is_some() {
+                } else if self.in_flight.complete(ticket).is_some() {
                     self.write(&Response::error(ticket.id().clone(), ErrorObject::internal()).encode());
                 }
             }

@@ -91,7 +91,8 @@ async fn answer(call: Call, seen: Arc<Seen>) -> Result<Reply, CallError> {
             std::future::pending().await
         }
         "stream" => {
-            let items = vec![Ok(progress(&token, 1)), Ok(progress(&token, 2)), Ok(Message::Response(done(id, "streamed")))];
+            let items =
+                vec![Ok(progress(&token, 1)), Ok(progress(&token, 2)), Ok(Message::Response(done(id, "streamed")))];
             Ok(Reply::Stream(Box::pin(futures_util::stream::iter(items))))
         }
         "after-response" => {

@@ -67,7 +67,9 @@ async fn error_answer(id: RequestId, head: &Parts, mut body: Receiving) -> Resul
     if let StatusCode::PAYLOAD_TOO_LARGE | StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE = status {
         let what = if status == StatusCode::PAYLOAD_TOO_LARGE { "request" } else { "set of request headers" };
         let why = match answer {
-            Ok(Answer::ErrorWithoutId(error) | Answer::Response(Response { outcome: Outcome::Error(error), .. })) => error.message,
+            Ok(Answer::ErrorWithoutId(error) | Answer::Response(Response { outcome: Outcome::Error(error), .. })) => {
+                error.message
+            }
             _ => shown(&text),
         };
         let body = format!("the server does not accept a {what} of this size: {why}");

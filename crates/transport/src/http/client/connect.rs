@@ -40,7 +40,9 @@ impl Connector {
     pub(super) async fn connect(&self, target: &Target) -> Result<Connected, CallError> {
         match tokio::time::timeout(self.timeout, self.connect_unbounded(target)).await {
             Ok(connected) => connected,
-            Err(_) => Err(CallError::unreachable(format!("{}: no connection within {:?}", target.authority, self.timeout))),
+            Err(_) => {
+                Err(CallError::unreachable(format!("{}: no connection within {:?}", target.authority, self.timeout)))
+            }
         }
     }
 

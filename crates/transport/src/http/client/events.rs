@@ -47,7 +47,7 @@ impl EventStream {
     /// last event.
     fn finish(&mut self, cx: &mut Context<'_>) {
         let Some(mut body) = self.body.take() else { return };
-        if let Poll::Pending = body.poll_data(cx) {
+        if body.poll_data(cx).is_pending() {
             tokio::spawn(async move { tokio::time::timeout(DRAIN, poll_fn(|cx| body.poll_data(cx))).await.is_ok() });
         }
     }

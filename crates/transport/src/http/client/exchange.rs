@@ -71,9 +71,6 @@ async fn send(shared: &Shared, mut request: Request<Text>) -> Result<(Link, Resp
     })
 }
 
-async fn send_http2(
-    mut connection: Http2,
-    request: Request<Text>,
-) -> Result<(Link, Response<Incoming>), NoResponse> {
+async fn send_http2(mut connection: Http2, request: Request<Text>) -> Result<(Link, Response<Incoming>), NoResponse> {
     connection.send(request).await.map(|response| (Link::Http2, response))
 }

@@ -51,10 +51,7 @@ impl From<hyper::client::conn::TrySendError<Request<Text>>> for NoResponse {
 }
 
 impl Http1 {
-    pub(super) fn new(
-        sender: http1::SendRequest<Text>,
-        connection: http1::Connection<TokioIo<Stream>, Text>,
-    ) -> Self {
+    pub(super) fn new(sender: http1::SendRequest<Text>, connection: http1::Connection<TokioIo<Stream>, Text>) -> Self {
         Self { sender, connection: Some(connection) }
     }
 

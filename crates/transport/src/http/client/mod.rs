@@ -31,7 +31,7 @@ use tower_service::Service;
 /// Each call is one POST. Dropping the future of a call, or the reply's stream, closes the response, which is how a
 /// request is cancelled on this binding. There is no timeout on answers here: whoever calls knows how long to wait.
 ///
-/// Of [`Call::headers`] those that belong to the call are sent: `Mcp-Param-*` and trace context. All others, above all
+/// Of `call.headers` those that belong to the call are sent: `Mcp-Param-*` and trace context. All others, above all
 /// somebody's credentials, are for one hop only and stay behind; what this hop needs is set on the client.
 ///
 /// A request is sent once. The exception is a kept connection that turns out to be closed before any of the request

@@ -32,9 +32,7 @@ impl Pool {
     pub(super) async fn take(&self) -> Option<Box<Http1>> {
         loop {
             let (since, mut connection) = self.lock().connections.pop()?;
-            if since.elapsed() < self.timeout
-                && poll_fn(|cx| Poll::Ready(connection.poll_usable(cx))).await
-            {
+            if since.elapsed() < self.timeout && poll_fn(|cx| Poll::Ready(connection.poll_usable(cx))).await {
                 return Some(connection);
             }
         }

@@ -39,10 +39,7 @@ impl Body for Text {
 }
 
 /// What is the same on each request to a target.
-pub(super) fn base_headers(
-    target: &Target,
-    own: Vec<(HeaderName, HeaderValue)>,
-) -> Result<HeaderMap, InvalidTarget> {
+pub(super) fn base_headers(target: &Target, own: Vec<(HeaderName, HeaderValue)>) -> Result<HeaderMap, InvalidTarget> {
     let mut headers = HeaderMap::with_capacity(16);
     for (name, value) in own {
         if is_ours(&name) {

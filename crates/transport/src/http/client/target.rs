@@ -97,7 +97,9 @@ mod tests {
 
     #[test]
     fn what_is_no_endpoint_is_refused_with_the_reason() {
-        for url in ["", "localhost:8080", "ftp://x/", "http://", "http:///mcp", "http://user:pw@x/", "http://a b/", "/mcp"] {
+        for url in
+            ["", "localhost:8080", "ftp://x/", "http://", "http:///mcp", "http://user:pw@x/", "http://a b/", "/mcp"]
+        {
             let error = Target::parse(url).unwrap_err();
             assert!(error.to_string().contains(url), "{error}");
         }
@@ -108,7 +110,14 @@ mod tests {
         let target = Target::parse("http://example.com:8080/mcp").unwrap();
         assert_eq!(target.follow("/mcp/").as_deref(), Some("/mcp/"));
         assert_eq!(target.follow("http://EXAMPLE.com:8080/new?x#y").as_deref(), Some("/new?x"));
-        for elsewhere in ["http://example.com/mcp", "https://example.com:8080/mcp", "//evil.com/", "http://evil.com:8080/", "mcp/", ""] {
+        for elsewhere in [
+            "http://example.com/mcp",
+            "https://example.com:8080/mcp",
+            "//evil.com/",
+            "http://evil.com:8080/",
+            "mcp/",
+            "",
+        ] {
             assert_eq!(target.follow(elsewhere), None, "{elsewhere}");
         }
     }

@@ -22,12 +22,7 @@ pub(super) struct Collector {
 
 impl Collector {
     pub(super) fn new(options: &Options) -> Self {
-        Self {
-            max: options.max_body,
-            timeout: options.body_timeout,
-            timer: None,
-            gathered: Gather::default(),
-        }
+        Self { max: options.max_body, timeout: options.body_timeout, timer: None, gathered: Gather::default() }
     }
 
     pub(super) fn poll<B>(&mut self, mut body: Pin<&mut B>, cx: &mut Context<'_>) -> Poll<Result<Bytes, Refusal>>

@@ -48,7 +48,8 @@ fn allowed_headers(request: &HeaderMap) -> String {
     IGNORED.into_iter().for_each(&mut add);
     let requested = request.get_all(ACCESS_CONTROL_REQUEST_HEADERS);
     let requested = requested.iter().filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(','));
-    requested.map(|name| name.trim().to_ascii_lowercase())
+    requested
+        .map(|name| name.trim().to_ascii_lowercase())
         .filter(|name| name.starts_with(MCP_PARAM_PREFIX) && http::HeaderName::from_bytes(name.as_bytes()).is_ok())
         .take(MAX_REQUESTED)
         .for_each(|name| add(&name));

@@ -212,10 +212,25 @@ mod tests {
     #[test]
     fn an_origin_is_loopback_own_host_or_named() {
         let policy = OriginPolicy::local().allow("https://App.example.com/");
-        for origin in ["http://localhost:3000", "https://127.0.0.1", "http://[::1]:1", "https://mcp.example.com:8443", "https://app.example.com"] {
+        for origin in [
+            "http://localhost:3000",
+            "https://127.0.0.1",
+            "http://[::1]:1",
+            "https://mcp.example.com:8443",
+            "https://app.example.com",
+        ] {
             assert!(policy.admits(origin, Some("mcp.example.com")), "{origin}");
         }
-        for origin in ["null", "", "http://evil.com", "http://localhost@evil.com", "http://localhost.evil.com", "https://app.example.com:1", "file://", "http://localhost/x"] {
+        for origin in [
+            "null",
+            "",
+            "http://evil.com",
+            "http://localhost@evil.com",
+            "http://localhost.evil.com",
+            "https://app.example.com:1",
+            "file://",
+            "http://localhost/x",
+        ] {
             assert!(!policy.admits(origin, Some("mcp.example.com")), "{origin}");
         }
         assert!(!policy.admits("https://mcp.example.com", None));

@@ -6,9 +6,9 @@ use carryall_proto::{BoxError, Call, CallError, Reply};
 use http_body::Body;
 use hyper::body::Incoming;
 use std::future::pending;
-use std::{fmt, io};
 use std::net::SocketAddr;
 use std::time::Duration;
+use std::{fmt, io};
 use tokio::net::{TcpListener, ToSocketAddrs};
 use tower_service::Service;
 

@@ -1,0 +1,140 @@
+//! Ways to name a server: commands, names from mcp.json, the Inspector's spelling, sockets.
+
+mod common;
+
+use common::{BINARY, Dir, carryall, demo, run};
+use serde_json::json;
+
+fn text(ran: &common::Ran) -> serde_json::Value {
+    ran.ok()["content"][0]["text"].clone()
+}
+
+#[test]
+fn a_command_after_the_dashes_is_a_server() {
+    let listed = run(&["tools", "--", BINARY, "demo", "--stdio"]);
+    assert!(listed.ok()["tools"].as_array().unwrap().len() > 10);
+    let called = run(&["call", "whoami", "--", BINARY, "demo", "--stdio", "--replica", "child"]);
+    assert_eq!(text(&called), json!("replica child"));
+    let called = run(&["call", "stdio:", "add", "a=1", "b=2", "--", BINARY, "demo", "--stdio"]);
+    assert_eq!(called.ok()["structuredContent"]["sum"], json!(3));
+    assert_eq!(run(&["read", "demo://capitals/spain", "--format", "human", "--", BINARY, "demo", "--stdio"]).stdout, "Madrid\n");
+    assert_eq!(run(&["discover", "--", BINARY, "demo", "--stdio"]).ok()["supportedVersions"], json!(["2026-07-28"]));
+}
+
+#[test]
+fn a_command_may_stand_in_one_word() {
+    let target = format!("stdio:'{BINARY}' demo --stdio --replica 'the one'");
+    assert_eq!(text(&run(&["call", &target, "whoami"])), json!("replica the one"));
+}
+
+#[test]
+fn questions_are_answered_over_stdio_too() {
+    let booked = run(&[
+        "call", "book_table", "restaurant=Mira", "--answer", "date=2026-12-24", "--", BINARY, "demo", "--stdio",
+    ]);
+    assert_eq!(text(&booked), json!("A table for 2 at Mira on 2026-12-24, inside."));
+}
+
+#[test]
+fn a_command_that_is_no_server_is_3_or_4() {
+    run(&["tools", "--", "/no/such/program"]).fails(3, &["cannot start", "No such file"]);
+    run(&["tools", "--", "sh", "-c", "echo the config is broken >&2; exit 1"])
+        .fails(3, &["last words", "the config is broken"]);
+    run(&["tools", "--timeout", "400ms", "--", "sleep", "20"]).fails(5, &["before 2026-07-28", "--timeout"]);
+}
+
+// spec: versioning-13, stdio-20
+#[test]
+fn a_server_of_an_earlier_revision_is_asked_what_it_is_and_nothing_else() {
+    let dir = Dir::new();
+    let asked = dir.0.join("asked");
+    let refusal = r#"{"jsonrpc":"2.0","id":1,"error":{"code":-32600,"message":"Server not initialized"}}"#;
+    let old = format!("read -r line; printf '%s' \"$line\" > {0}; echo '{refusal}'; cat >> {0}", asked.display());
+    run(&["tools", "--", "sh", "-c", &old]).fails(4, &["before 2026-07-28", "Server not initialized"]);
+    let asked: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(asked).unwrap()).unwrap();
+    assert_eq!(asked["method"], json!("server/discover"));
+}
+
+// spec: stdio-04
+#[test]
+fn what_a_server_writes_to_standard_error_is_no_error() {
+    let script = format!("echo 'ERROR: fatal' >&2; exec '{BINARY}' demo --stdio");
+    let quiet = run(&["call", "whoami", "--", "sh", "-c", &script]);
+    assert_eq!((text(&quiet), quiet.stderr.as_str()), (json!("replica demo"), ""));
+    let verbose = run(&["call", "whoami", "--verbose", "--", "sh", "-c", &script]);
+    assert!(verbose.code == 0 && verbose.stderr.contains("ERROR: fatal"), "{verbose:?}");
+}
+
+#[test]
+fn children_get_a_small_environment_and_what_is_given() {
+    let script = "echo \"secret=[$CARRYALL_SECRET] given=[$GIVEN]\" >&2; exit 1";
+    let ran = carryall(&["tools", "--env", "GIVEN=yes", "--", "sh", "-c", script]).env("CARRYALL_SECRET", "s3cret").run();
+    ran.fails(3, &["secret=[] given=[yes]"]);
+    let ran = carryall(&["tools", "-e", "CARRYALL_SECRET", "--", "sh", "-c", script]).env("CARRYALL_SECRET", "s3cret").run();
+    ran.fails(3, &["secret=[s3cret]"]);
+    run(&["tools", "-e", "NOT_SET_ANYWHERE", "--", "sh", "-c", script]).fails(2, &["NOT_SET_ANYWHERE"]);
+    run(&["tools", "-H", "A: b", "--", "sh"]).fails(2, &["--header"]);
+}
+
+#[test]
+fn nothing_is_left_of_a_server_that_was_started() {
+    let dir = Dir::new();
+    let pid_file = dir.0.join("pid");
+    let script = format!("echo $$ > {}; exec '{BINARY}' demo --stdio", pid_file.display());
+    assert_eq!(run(&["call", "whoami", "--", "sh", "-c", &script]).code, 0);
+    let pid = std::fs::read_to_string(&pid_file).unwrap();
+    assert!(!std::path::Path::new("/proc").join(pid.trim()).exists() || cfg!(not(target_os = "linux")), "{pid}");
+}
+
+#[test]
+fn names_come_from_the_usual_files() {
+    let (demo, dir) = (demo(&["--replica", "web"]), Dir::new());
+    let claude = json!({"mcpServers": {"mine": {"command": BINARY, "args": ["demo", "--stdio", "--replica", "${WHO}"]}}});
+    dir.write(".mcp.json", &claude.to_string());
+    dir.write(".vscode/mcp.json", &format!("{{ // VS Code\n \"servers\": {{\"web\": {{\"type\": \"http\", \"url\": \"{}\"}}}}, }}", demo.url));
+    let named = |args: &[&str]| carryall(args).dir(&dir.0).env("WHO", "configured").run();
+    assert_eq!(text(&named(&["call", "mine", "whoami"])), json!("replica configured"));
+    assert_eq!(text(&named(&["call", "web", "whoami"])), json!("replica web"));
+    named(&["tools", "wep"]).fails(2, &["\"wep\"", "did you mean \"web\"?", "mine, web", ".mcp.json"]);
+    let other = dir.write("other.json", &json!({"mcpServers": {"x": {"url": demo.url}}}).to_string());
+    assert_eq!(text(&named(&["call", "x", "whoami", "--config", &other])), json!("replica web"));
+    named(&["tools", "mine", "--config", &other]).fails(2, &["known names: x"]);
+    run(&["tools", "mine"]).fails(2, &["no mcp.json"]);
+    carryall(&["call", "mine", "whoami"]).dir(&dir.0).run().fails(2, &["WHO is not set", "\"mine\""]);
+}
+
+#[test]
+fn headers_of_the_configuration_are_sent() {
+    let server = common::canned(|_, _| common::Say::Result(json!({"tools": [], "ttlMs": 0, "cacheScope": "private"})));
+    let dir = Dir::new();
+    let config = json!({"mcpServers": {"s": {"url": server.url, "headers": {"Authorization": "Bearer ${T}", "X-A": "1"}}}});
+    let file = dir.write("c.json", &config.to_string());
+    carryall(&["tools", "s", "--config", &file, "-H", "x-a: 2"]).env("T", "t0ken").run().ok();
+    let requests = server.requests.lock().unwrap();
+    let head = requests[0].0.to_lowercase();
+    assert!(head.contains("authorization: bearer t0ken\r\n") && head.contains("x-a: 2\r\n") && !head.contains("x-a: 1"), "{head}");
+}
+
+#[test]
+fn the_inspectors_spelling_does_the_same() {
+    let demo = demo(&["--replica", "r"]);
+    let url = demo.url.as_str();
+    let inspector = |args: &[&str]| run(&[&["--cli", url], args].concat());
+    assert_eq!(inspector(&["--method", "tools/list"]).ok(), run(&["tools", url]).ok());
+    let called = inspector(&["--method", "tools/call", "--tool-name", "add", "--tool-arg", "a=2", "b=3"]);
+    assert_eq!(called.ok()["structuredContent"]["sum"], json!(5));
+    let called = run(&["--method=tools/call", "--tool-name", "add", "--tool-arg", "a=2", "--tool-arg", "b=3", "--transport", "http", "--", BINARY, "demo", "--stdio"]);
+    assert_eq!(called.ok()["structuredContent"]["sum"], json!(5));
+    assert_eq!(inspector(&["--method", "prompts/list"]).ok(), run(&["prompts", url]).ok());
+    let prompt = inspector(&["--method", "prompts/get", "--prompt-name", "greet", "--prompt-args", "name=Ann"]);
+    assert_eq!(prompt.ok()["messages"].as_array().unwrap().len(), 1);
+    assert_eq!(inspector(&["--method", "resources/list"]).ok(), run(&["resources", url]).ok());
+    assert_eq!(inspector(&["--method", "resources/templates/list"]).ok(), run(&["templates", url]).ok());
+    let read = inspector(&["--method", "resources/read", "--uri", "demo://readme"]);
+    assert_eq!(read.ok()["contents"][0]["uri"], json!("demo://readme"));
+    let spawned = run(&[BINARY, "demo", "--method", "tools/list"]);
+    assert_ne!(spawned.code, 2, "several words are a command: {spawned:?}");
+    inspector(&["--method", "tools/call"]).fails(2, &["--tool-name"]);
+    inspector(&["--method", "tools/frobnicate"]).fails(2, &["tools/list"]);
+    run(&["--method", "tools/list"]).fails(2, &["no server"]);
+}

@@ -66,18 +66,18 @@ pub use carryall_macros::{prompt, resource, tool};
 pub use carryall_server::{Ctx, Json, Server, State, ToolError};
 pub use serve::{serve, serve_stdio};
 
-/// The wire data of the protocol.
-pub use carryall_types as types;
+/// Calling servers.
+pub use carryall_client as client;
+/// The edge in front of many servers.
+pub use carryall_gateway as gateway;
 /// The protocol core without I/O, and the seam between everything: calls and replies.
 pub use carryall_proto as proto;
 /// Building servers.
 pub use carryall_server as server;
-/// Calling servers.
-pub use carryall_client as client;
 /// The bindings: Streamable HTTP, stdio, sockets.
 pub use carryall_transport as transport;
-/// The edge in front of many servers.
-pub use carryall_gateway as gateway;
+/// The wire data of the protocol.
+pub use carryall_types as types;
 
 /// The result of a program's `main`: any error.
 pub type Result<T, E = proto::BoxError> = std::result::Result<T, E>;

@@ -21,8 +21,11 @@ pub(crate) struct Busy {
 }
 
 impl Busy {
-    /// Nothing is shown yet.
+    /// Nothing is shown yet, unless with `--verbose`.
     pub(crate) fn new(screen: Screen, label: &str) -> Self {
+        if screen.verbose {
+            screen.note(label);
+        }
         let bar = screen.live.then(|| {
             let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden());
             bar.set_style(spinner());

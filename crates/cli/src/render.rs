@@ -34,7 +34,7 @@ fn lay_out<const N: usize>(
         table.add_row(row.map(|text| {
             let cell = Cell::new(text::line(&text));
             let first = std::mem::take(&mut first);
-            if first { paint(cell, |cell| cell.fg(Color::Cyan)) } else { cell }
+            if first { paint(cell, |cell| cell.fg(Color::DarkCyan)) } else { cell }
         }));
     }
     for column in table.column_iter_mut() {

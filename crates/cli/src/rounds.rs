@@ -14,7 +14,7 @@ use carryall::types::{
 use std::time::Duration;
 
 /// A server that asks more often than this goes round in circles.
-const MAX_ROUNDS: u32 = 16;
+const MAX_ROUNDS: u32 = 10;
 
 /// How questions of the server are answered.
 #[derive(Clone, Debug, Default, clap::Args)]
@@ -40,7 +40,7 @@ pub(crate) async fn complete<A: Answer>(
             Step::InputRequired(asked) => {
                 if asked.requests().is_empty() {
                     // Nothing to answer: the server wants to be asked again, with what it has given back.
-                    tokio::time::sleep(Duration::from_millis(50) * round).await;
+                    tokio::time::sleep(Duration::from_millis(25) * round).await;
                 }
                 let responses = respond(asked.requests(), answers).map_err(|missing| refuse(server, what, asked.requests(), missing))?;
                 request = asked.answer(responses);

@@ -27,7 +27,9 @@ fn curl_line(printed: &str) -> (String, Vec<(String, String)>, String) {
     for option in rest.split("' ").flat_map(|part| part.split_once(" '").into_iter()) {
         let value = option.1.trim_end_matches('\'');
         match option.0 {
-            "-H" => headers.push(value.split_once(": ").map(|(name, value)| (name.to_owned(), value.to_owned())).unwrap()),
+            "-H" => {
+                headers.push(value.split_once(": ").map(|(name, value)| (name.to_owned(), value.to_owned())).unwrap())
+            }
             "-d" => body = value.to_owned(),
             other => panic!("what is {other}?"),
         }
@@ -129,7 +131,11 @@ fn the_edge_decodes_and_checks_the_headers_itself() {
     let url = carryall.url();
     let name = |value: &'static str| with_headers(&url, |headers| set(headers, "Mcp-Name", Some(value)));
     let (status, answer) = name("=?base64?d2hvYW1p?=");
-    assert_eq!((status, &answer["result"]["content"][0]["text"]), (200, &json!("replica demo-1")), "decoded before compared");
+    assert_eq!(
+        (status, &answer["result"]["content"][0]["text"]),
+        (200, &json!("replica demo-1")),
+        "decoded before compared"
+    );
     for (status, answer) in [
         name("=?base64?eA==?="),
         name("add"),
@@ -220,7 +226,10 @@ fn several_servers_are_one_and_a_dead_one_takes_only_its_own_with_it() {
     let (a, b) = (format!("a={}", one.url()), format!("b={}", two.url()));
     let carryall = up(&["--http", &a, "--http", &b]);
     let url = carryall.url();
-    assert_eq!((whoami(&url, "a__whoami"), whoami(&url, "b__whoami")), ("replica first".into(), "replica second".into()));
+    assert_eq!(
+        (whoami(&url, "a__whoami"), whoami(&url, "b__whoami")),
+        ("replica first".into(), "replica second".into())
+    );
     let names = tool_names(&url);
     assert!(names.contains(&"a__whoami".into()) && names.contains(&"b__whoami".into()), "{names:?}");
     drop(two);
@@ -273,7 +282,9 @@ fn a_server_that_is_not_there_yet_is_named_and_answers_say_so() {
     let carryall = up(&["--http", &absent]);
     let error = ask(&carryall.url(), "tools/list", json!({}));
     assert_eq!(error["error"]["code"], -31010, "{error}");
-    eventually("the log names it", || carryall.log.lock().unwrap().contains(&format!("{absent} does not answer yet")).then_some(()));
+    eventually("the log names it", || {
+        carryall.log.lock().unwrap().contains(&format!("{absent} does not answer yet")).then_some(())
+    });
 }
 
 #[test]

@@ -376,6 +376,15 @@ async fn a_resource_is_read_where_it_is_listed_and_elsewhere_if_it_is_not_there(
 }
 
 #[tokio::test]
+async fn a_uri_that_two_upstreams_list_is_there_once_and_the_first_ones() {
+    let (a, b) = (resources(&["a:1", "same"], "t:{x}"), resources(&["b:1", "same"], "t:{x}"));
+    let gateway = two(&a, &b);
+    assert_eq!(names(&pages(&gateway, "resources/list").await, "resources"), ["a:1", "same", "b:1"]);
+    assert_eq!(names(&pages(&gateway, "resources/templates/list").await, "resourceTemplates"), ["t:{x}"]);
+    assert_eq!(read(&gateway, "same").await.result()["contents"][0]["text"], "a:1");
+}
+
+#[tokio::test]
 async fn a_resource_whose_owner_may_be_dead_is_not_declared_missing() {
     let a = resources(&["a:1"], "a:{x}");
     assert_eq!(read(&two(&a, &broken()), "a:1").await.result()["contents"][0]["text"], "a:1");

@@ -140,8 +140,7 @@ async fn the_clients_token_never_goes_upstream() {
     let fake = Fake::saying("hello");
     let mut gateway = one(&[&fake]);
     let mut asked = call("tools/call", json!({"name": "x"}));
-    asked.headers =
-        Some(HeaderMap::from_iter([(http::header::AUTHORIZATION, HeaderValue::from_static("Bearer abc"))]));
+    asked.headers = Some(HeaderMap::from_iter([(http::header::AUTHORIZATION, HeaderValue::from_static("Bearer abc"))]));
     gateway.call(asked).await.unwrap();
     assert!(fake.seen.lock().unwrap()[0].headers.as_ref().unwrap().is_empty());
 }

@@ -192,6 +192,23 @@ async fn a_call_waits_for_replicas_that_are_started_again_but_not_for_ever() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_replica_that_dies_again_and_again_costs_one_wait_only() {
+    let upstream = Upstream::new("demo").unwrap().restarts_within(Duration::from_secs(3));
+    let replica = upstream.replica("demo-1");
+    let gateway = gateway([upstream]);
+    let crashing = tokio::spawn(async move {
+        loop {
+            replica.up(Fake::at_once(|_| Err(dead())).service());
+            tokio::time::sleep(Duration::from_secs(2)).await;
+        }
+    });
+    let start = tokio::time::Instant::now();
+    assert_eq!(answer(&gateway, call("tools/list", json!({}))).await.code(), code::UPSTREAM_UNREACHABLE);
+    assert!(start.elapsed() < Duration::from_secs(4), "{:?}", start.elapsed());
+    crashing.abort();
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_call_that_may_have_been_executed_does_not_wait_for_a_restart() {
     let upstream = Upstream::new("demo").unwrap().restarts_within(Duration::from_secs(3));
     let broken = Fake::at_once(|_| Err(CallError::broken("reset")));

@@ -1,4 +1,4 @@
-//! HTTPS on both sides. Needs the feature `tls` and the `openssl` tool, which makes the certificate.
+//! HTTPS on both sides. Needs the feature `tls`.
 #![cfg(feature = "tls")]
 
 mod common;
@@ -6,29 +6,18 @@ mod common;
 use carryall_proto::{Call, CallError, Outcome, Reply};
 use carryall_transport::http::{HttpClient, HttpServer};
 use common::{Tools, call, within};
+use rcgen::{CertificateParams, ExtendedKeyUsagePurpose, IsCa, KeyPair};
 use std::net::SocketAddr;
-use std::process::Command;
 use tower_service::Service as _;
 
 /// A certificate for `localhost` and its key, as PEM.
-fn certificate(name: &str) -> (Vec<u8>, Vec<u8>) {
-    let dir = std::env::temp_dir().join(format!("carryall-{name}-{}", std::process::id()));
-    std::fs::create_dir_all(&dir).unwrap();
-    let (cert, key) = (dir.join("cert.pem"), dir.join("key.pem"));
-    let made = Command::new("openssl")
-        .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"])
-        .args(["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"])
-        .args(["-addext", "basicConstraints=critical,CA:FALSE", "-addext", "extendedKeyUsage=serverAuth"])
-        .arg("-keyout")
-        .arg(&key)
-        .arg("-out")
-        .arg(&cert)
-        .output()
-        .expect("the openssl tool is needed");
-    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
-    let pems = (std::fs::read(&cert).unwrap(), std::fs::read(&key).unwrap());
-    std::fs::remove_dir_all(dir).unwrap();
-    pems
+fn certificate() -> (Vec<u8>, Vec<u8>) {
+    let mut params = CertificateParams::new(["localhost".into(), "127.0.0.1".into()]).unwrap();
+    params.is_ca = IsCa::ExplicitNoCa;
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+    let key = KeyPair::generate().unwrap();
+    let certificate = params.self_signed(&key).unwrap();
+    (certificate.pem().into_bytes(), key.serialize_pem().into_bytes())
 }
 
 async fn serve(cert: &[u8], key: &[u8]) -> SocketAddr {
@@ -44,7 +33,7 @@ async fn ask(client: &HttpClient, call: Call) -> Result<Reply, CallError> {
 
 #[tokio::test]
 async fn calls_go_over_tls_to_a_server_that_is_trusted() {
-    let (cert, key) = certificate("trusted");
+    let (cert, key) = certificate();
     let address = serve(&cert, &key).await;
     let url = format!("https://localhost:{}/mcp", address.port());
     let client = HttpClient::builder(&url).unwrap().extra_roots(&cert).build().unwrap();
@@ -56,7 +45,7 @@ async fn calls_go_over_tls_to_a_server_that_is_trusted() {
 
 #[tokio::test]
 async fn a_server_that_is_not_trusted_gets_no_request() {
-    let (cert, key) = certificate("untrusted");
+    let (cert, key) = certificate();
     let address = serve(&cert, &key).await;
     let client = HttpClient::new(&format!("https://localhost:{}/mcp", address.port())).unwrap();
     let error = ask(&client, call("1", "a")).await.unwrap_err();
@@ -65,9 +54,9 @@ async fn a_server_that_is_not_trusted_gets_no_request() {
 
 #[tokio::test]
 async fn keys_that_are_none_are_refused() {
-    let (cert, key) = certificate("broken");
+    let (cert, key) = certificate();
     let bind = async || HttpServer::bind("127.0.0.1:0").await.unwrap();
     assert!(bind().await.tls(b"", &key).is_err());
     assert!(bind().await.tls(&cert, b"no key").is_err());
-    assert!(bind().await.tls(&cert, &certificate("other").1).is_err());
+    assert!(bind().await.tls(&cert, &certificate().1).is_err());
 }

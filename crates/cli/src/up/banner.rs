@@ -17,7 +17,8 @@ pub(super) struct Banner {
 impl Banner {
     pub(super) fn new(listener: &HttpServer, running: &Running, replicas: usize) -> Result<Self, Fail> {
         let address = listener.local_addr();
-        let address = address.map_err(|error| Fail::new(Exit::Local, format!("the endpoint has no address: {error}")))?;
+        let address =
+            address.map_err(|error| Fail::new(Exit::Local, format!("the endpoint has no address: {error}")))?;
         let demo = replicas > 0;
         let behind = if demo {
             let replicas = if replicas == 1 { "1 replica".into() } else { format!("{replicas} replicas") };

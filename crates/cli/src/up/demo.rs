@@ -92,7 +92,11 @@ impl Place {
                     if let Some(started) = started.take() {
                         let _ = started.send(Ok(()));
                     } else {
-                        tracing::info!("replica {} is back (process {})", self.label, running.child.id().unwrap_or_default());
+                        tracing::info!(
+                            "replica {} is back (process {})",
+                            self.label,
+                            running.child.id().unwrap_or_default()
+                        );
                     }
                     if self.live(running).await {
                         return;
@@ -130,7 +134,9 @@ impl Place {
         let missing = || io::Error::other("the process has no standard streams");
         let stdin = child.stdin.take().ok_or_else(missing)?;
         let mut stdout = BufReader::new(child.stdout.take().ok_or_else(missing)?);
-        let url = timeout(START, announced(&mut stdout)).await.map_err(|_| io::Error::other("it does not say where it listens"))??;
+        let url = timeout(START, announced(&mut stdout))
+            .await
+            .map_err(|_| io::Error::other("it does not say where it listens"))??;
         self.replica.up(SharedService::new(HttpClient::new(&url).map_err(io::Error::other)?));
         Ok(Running { child, stdin, _stdout: stdout })
     }

@@ -41,8 +41,12 @@ pub(super) async fn bind(wanted: Option<&str>) -> Result<HttpServer, Fail> {
     HttpServer::bind(address.as_str()).await.map_err(|error| {
         let fail = Fail::new(Exit::Local, format!("cannot listen on {address}: {}", reason(&error)));
         match error.kind() {
-            ErrorKind::AddrInUse => fail.hint("another program listens there: stop it, or choose another port with --listen"),
-            ErrorKind::PermissionDenied => fail.hint("ports below 1024 need privileges: choose a higher one with --listen"),
+            ErrorKind::AddrInUse => {
+                fail.hint("another program listens there: stop it, or choose another port with --listen")
+            }
+            ErrorKind::PermissionDenied => {
+                fail.hint("ports below 1024 need privileges: choose a higher one with --listen")
+            }
             _ => fail.hint("--listen takes HOST:PORT, for example 127.0.0.1:8080, or 127.0.0.1:0 for any free port"),
         }
     })
@@ -100,7 +104,9 @@ pub(super) async fn report_silent(upstreams: Vec<Upstream>, within: Duration) {
                     "{label} answers server/discover with an error ({error}): this command speaks revision 2026-07-28, \
                      servers that speak older ones only cannot be reached with it"
                 ),
-                Err(error) => tracing::warn!("{label} does not answer yet: {error}; requests for it get an error until it does"),
+                Err(error) => {
+                    tracing::warn!("{label} does not answer yet: {error}; requests for it get an error until it does")
+                }
             }
         }
     }

@@ -103,7 +103,8 @@ pub(super) async fn start(all: Vec<Fronted>) -> Result<Running, Fail> {
         }
     }
     if running.upstreams.len() > 1 {
-        let names = running.upstreams.iter().map(|upstream| format!("{} as {}__", running.place_of(upstream), upstream.name()));
+        let names =
+            running.upstreams.iter().map(|upstream| format!("{} as {}__", running.place_of(upstream), upstream.name()));
         running.shown = names.collect();
     }
     Ok(running)
@@ -125,7 +126,12 @@ impl Running {
         Ok(())
     }
 
-    async fn add_command(&mut self, name: Option<String>, env: Vec<(String, String)>, words: Vec<String>) -> Result<(), Fail> {
+    async fn add_command(
+        &mut self,
+        name: Option<String>,
+        env: Vec<(String, String)>,
+        words: Vec<String>,
+    ) -> Result<(), Fail> {
         let name = name.unwrap_or_else(|| self.free_name(&name_for_command(&words)));
         let shown = words.join(" ");
         let invalid = |error: &dyn std::fmt::Display| Fail::usage(format!("--stdio {shown:?}: {error}"));
@@ -173,9 +179,8 @@ fn name_for_url(url: &str) -> String {
 
 /// The first word that says something: not the program that runs all kinds of servers, not its flags.
 fn name_for_command(words: &[String]) -> String {
-    const RUNNERS: [&str; 14] = [
-        "npx", "uvx", "node", "python", "python3", "uv", "run", "deno", "bun", "bunx", "npm", "exec", "docker", "env",
-    ];
+    const RUNNERS: [&str; 14] =
+        ["npx", "uvx", "node", "python", "python3", "uv", "run", "deno", "bun", "bunx", "npm", "exec", "docker", "env"];
     let file = |word: &String| word.rsplit('/').next().unwrap_or_default().to_owned();
     let says_something = |word: &String| !word.starts_with('-') && !RUNNERS.contains(&word.as_str());
     let word = words.iter().map(file).find(says_something).or_else(|| words.first().map(file)).unwrap_or_default();

@@ -1,7 +1,7 @@
 //! Runs the binary, the demo server, and servers that say whatever a test wants.
 
 // Each test file uses its part of this.
-#![allow(dead_code, missing_docs)]
+#![allow(dead_code, missing_docs, unreachable_pub)]
 
 use serde_json::Value;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};

@@ -23,7 +23,8 @@ pub(crate) struct Carryall {
 impl Carryall {
     /// Starts it and waits until it has printed a line with `until`.
     pub(crate) fn start(args: &[&str], until: &str) -> Self {
-        let mut child = command(args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut child =
+            command(args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let log = Arc::new(Mutex::new(String::new()));
         let (errors, kept) = (child.stderr.take().unwrap(), Arc::clone(&log));
         std::thread::spawn(move || {
@@ -175,7 +176,8 @@ fn answer_all(stream: TcpStream, heads: &Mutex<Vec<String>>) -> Option<()> {
         heads.lock().unwrap().push(head);
         let answer = json!({"jsonrpc": "2.0", "id": asked["id"], "result": {"resultType": "complete", "heard": true}});
         let answer = answer.to_string();
-        let head = format!("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n", answer.len());
+        let head =
+            format!("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n", answer.len());
         reader.get_mut().write_all((head + &answer).as_bytes()).ok()?;
     }
 }

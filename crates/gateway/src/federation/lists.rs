@@ -7,7 +7,7 @@ use crate::cursor::MergedCursor;
 use crate::upstream::{Upstream, prefixed};
 use carryall_proto::{Call, Params};
 use carryall_types::{ErrorObject, JsonValue, Method, RawJson, code};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 /// Whom to ask for which page.
 type Pages<'a> = Vec<(&'a Upstream, Call)>;
@@ -29,9 +29,10 @@ impl Federation {
         }
         let mut items = Vec::new();
         let mut next = Vec::new();
+        let mut uris = HashSet::new();
         for ((part, upstream), cursor) in parts.iter_mut().zip(&upstreams).zip(&cursors) {
             let Part::Result(result) = part else { continue };
-            match self.addition(&call.method, upstream, result) {
+            match self.addition(&call.method, upstream, result, &mut uris) {
                 Ok(addition) => {
                     items.extend(addition.items);
                     // A cursor that leads to itself would lead the client in a circle.
@@ -74,7 +75,13 @@ impl Federation {
     }
 
     /// Reads a page, puts names into the federation's form and notes whose the resources are.
-    fn addition(&self, method: &Method, upstream: &Upstream, result: &RawJson) -> Result<Addition, &'static str> {
+    fn addition(
+        &self,
+        method: &Method,
+        upstream: &Upstream,
+        result: &RawJson,
+        uris: &mut HashSet<String>,
+    ) -> Result<Addition, &'static str> {
         let members: BTreeMap<String, RawJson> = result.decode().map_err(|_| "the result is not an object")?;
         let items = members.get(member(method)).ok_or("the list is missing from the result")?;
         let items: Vec<RawJson> = items.decode().map_err(|_| "the list is not an array")?;
@@ -86,19 +93,26 @@ impl Federation {
             Method::ToolsList | Method::PromptsList => {
                 items.into_iter().filter_map(|item| renamed(upstream, item)).collect()
             }
-            Method::ResourcesList => self.noted(Kind::Resource, "uri", upstream, items),
-            _ => self.noted(Kind::Template, "uriTemplate", upstream, items),
+            Method::ResourcesList => self.noted((Kind::Resource, "uri"), upstream, items, uris),
+            _ => self.noted((Kind::Template, "uriTemplate"), upstream, items, uris),
         };
         Ok(Addition { items, next })
     }
 
-    fn noted(&self, kind: Kind, member: &str, upstream: &Upstream, items: Vec<RawJson>) -> Vec<RawJson> {
-        for item in &items {
+    /// Whoever lists a URI first has it; the same one from another upstream could not be read and is left out.
+    fn noted(
+        &self,
+        (kind, member): (Kind, &str),
+        upstream: &Upstream,
+        mut items: Vec<RawJson>,
+        uris: &mut HashSet<String>,
+    ) -> Vec<RawJson> {
+        items.retain(|item| {
             let uri = Params::parse(item.clone()).ok().and_then(|item| item.get(member)?.decode::<String>().ok());
-            if let Some(uri) = uri {
-                self.owners.learn(kind, &uri, upstream.name());
-            }
-        }
+            let Some(uri) = uri else { return true };
+            self.owners.learn(kind, &uri, upstream.name());
+            uris.insert(uri)
+        });
         items
     }
 }

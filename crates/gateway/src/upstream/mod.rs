@@ -16,8 +16,8 @@ pub(crate) use slot::Slot;
 use crate::hop::Ids;
 use carryall_proto::SharedService;
 use std::fmt;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::pin::pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 use tokio::sync::Notify;
@@ -134,7 +134,6 @@ impl Upstream {
 
     /// The next replica for a call. If there is none, one that is started meanwhile.
     async fn pick_or_wait(&self, tried: &mut Tried) -> Option<(Arc<Slot>, SharedService)> {
-        let mut waiting = None;
         loop {
             if let Some(picked) = self.pick(tried) {
                 return Some(picked);
@@ -142,7 +141,7 @@ impl Upstream {
             if self.shared.restart.is_zero() {
                 return None;
             }
-            let deadline = *waiting.get_or_insert_with(|| Instant::now() + self.shared.restart);
+            let deadline = *tried.wait_until.get_or_insert_with(|| Instant::now() + self.shared.restart);
             let mut changed = pin!(self.shared.changed.notified());
             // From here on no start is missed, so it is time to look again before waiting.
             changed.as_mut().enable();
@@ -180,6 +179,8 @@ struct Tried {
     slots: Vec<(Arc<Slot>, u64)>,
     /// One of them was thought dead.
     dead: bool,
+    /// How long the call waits for replicas to be started, in all.
+    wait_until: Option<Instant>,
 }
 
 impl Tried {

@@ -110,7 +110,7 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// Enters an object; its members come one by one.
+    /// Enters an object; see [`Members::next_key`].
     ///
     /// # Errors
     /// When the next value is not an object, or nests too deep.
@@ -119,7 +119,7 @@ impl<'a> Scanner<'a> {
         Ok(Members { first: true })
     }
 
-    /// Enters an array; its items come one by one.
+    /// Enters an array; see [`Items::next_item`].
     ///
     /// # Errors
     /// When the next value is not an array, or nests too deep.

@@ -10,6 +10,8 @@ mod args;
 mod bench;
 mod conformance;
 mod files;
+mod interop;
+mod npm;
 mod process;
 mod requirements;
 mod table;
@@ -29,6 +31,9 @@ usage: cargo xtask <command> [options]
   bench [--quick] [--no-build] [--only PART] [--servers A,B]
         carryall beside a bare hyper server and rmcp; writes bench/results.md
         PART: http, startup, memory, stdio, client; --no-build takes what is built
+  interop [--only A,B] [--no-build]
+        carryall against software that others wrote, from npm, PyPI and crates.io; writes docs/interop.md
+        A: inspector, python, typescript, rmcp
   tidy  the house rules that no other tool checks";
 
 fn main() -> ExitCode {
@@ -39,6 +44,7 @@ fn main() -> ExitCode {
         "requirements" => requirements::run(args),
         "conformance" => conformance::run(args),
         "bench" => bench::run(args),
+        "interop" => interop::run(args),
         "tidy" => tidy::run(args),
         "" | "help" | "--help" | "-h" => {
             println!("{USAGE}");

@@ -41,6 +41,13 @@ impl Group {
             std::thread::sleep(Duration::from_millis(20));
         }
     }
+
+    /// Asks the group to end, and says whether it did so in good order within `limit`.
+    pub(crate) fn end(mut self, limit: Duration) -> bool {
+        let group = format!("-{}", self.0.id());
+        let _ = Command::new("kill").args(["-TERM", "--", &group]).stderr(Stdio::null()).status();
+        self.wait(limit) == Some(true)
+    }
 }
 
 impl Drop for Group {

@@ -115,7 +115,8 @@ async fn probe(server: &Server) -> Result<(), Fail> {
     };
     let told = error.code().is_some_and(wire::is_modern);
     let ours = matches!(error, ClientError::Versions { .. } | ClientError::Request(_));
-    let gone = matches!(error, ClientError::Call(CallError::Unreachable(_) | CallError::Broken(_) | CallError::Refused(_)));
+    let gone =
+        matches!(error, ClientError::Call(CallError::Unreachable(_) | CallError::Broken(_) | CallError::Refused(_)));
     Err(server.failed(&if told || ours || gone { error } else { ClientError::NotModern(Box::new(error)) }))
 }
 
@@ -166,11 +167,7 @@ impl ChildServer {
     }
 }
 
-async fn open(
-    target: Target,
-    options: &ServerOptions,
-    screen: Screen,
-) -> Result<(Client, Option<ChildServer>), Fail> {
+async fn open(target: Target, options: &ServerOptions, screen: Screen) -> Result<(Client, Option<ChildServer>), Fail> {
     let place = target.shown();
     if !options.headers.is_empty() && !matches!(target, Target::Http { .. }) {
         return Err(Fail::usage("--header is for servers that are reached over HTTP"));
@@ -214,10 +211,12 @@ fn http_client(url: &str, configured: &[(String, String)], options: &ServerOptio
     });
     let given = given.collect::<Result<Vec<_>, _>>()?;
     // Those of the command line take the place of those of the configuration.
-    let configured = configured.iter().filter(|(name, _)| !given.iter().any(|(other, _)| other.eq_ignore_ascii_case(name)));
+    let configured =
+        configured.iter().filter(|(name, _)| !given.iter().any(|(other, _)| other.eq_ignore_ascii_case(name)));
     for (name, value) in configured.chain(&given) {
         // The value may be a secret: it is not repeated.
-        let header = HeaderName::try_from(name).map_err(|_| Fail::usage(format!("{name:?} is not the name of an HTTP header")))?;
+        let header = HeaderName::try_from(name)
+            .map_err(|_| Fail::usage(format!("{name:?} is not the name of an HTTP header")))?;
         let mut value = HeaderValue::try_from(value)
             .map_err(|_| Fail::usage(format!("the value of header {name} has characters that HTTP cannot carry")))?;
         value.set_sensitive(true);
@@ -277,7 +276,8 @@ fn call_options(options: &ServerOptions, screen: Screen) -> Result<CallOptions, 
     let mut call = CallOptions::new();
     for member in &options.meta {
         let (key, value) = member.split_once('=').ok_or_else(|| {
-            Fail::usage(format!("--meta {member:?} has no value")).hint("write --meta KEY=VALUE, for example --meta com.example/run=7")
+            Fail::usage(format!("--meta {member:?} has no value"))
+                .hint("write --meta KEY=VALUE, for example --meta com.example/run=7")
         })?;
         let value: JsonValue = serde_json::from_str(value).unwrap_or_else(|_| value.into());
         call = call.meta(key, value);

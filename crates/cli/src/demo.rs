@@ -13,9 +13,9 @@ mod work;
 use crate::fail::{Exit, Fail};
 use crate::stop;
 use board::{Board, Notes};
+use carryall::Server;
 use carryall::server::{BuildError, FileRoot};
 use carryall::transport::http::HttpServer;
-use carryall::Server;
 use std::io::Write as _;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -88,7 +88,9 @@ pub(crate) async fn run(demo: Demo) -> Result<Exit, Fail> {
         .map_err(|error| Fail::new(Exit::Local, format!("the demo server is not valid: {error}")))?;
     let follower = tokio::spawn(board::follow(shared.clone(), server.clone(), notes));
     let served = if demo.stdio {
-        carryall::serve_stdio(server).await.map_err(|error| Fail::new(Exit::Local, format!("standard streams: {error}")))
+        carryall::serve_stdio(server)
+            .await
+            .map_err(|error| Fail::new(Exit::Local, format!("standard streams: {error}")))
     } else {
         serve_http(&demo, server).await
     };
@@ -131,12 +133,7 @@ fn announce(how: Option<Announce>, url: &str) -> Result<std::pin::Pin<Box<dyn Fu
 }
 
 /// Puts the server together.
-fn build(
-    shared: Arc<Shared>,
-    notes: &Notes,
-    files: Option<FileRoot>,
-    page_size: usize,
-) -> Result<Server, BuildError> {
+fn build(shared: Arc<Shared>, notes: &Notes, files: Option<FileRoot>, page_size: usize) -> Result<Server, BuildError> {
     let builder = Server::new("carryall-demo", env!("CARGO_PKG_VERSION"))
         .title("carryall demo")
         .description("A tour of what an MCP server can do")

@@ -29,7 +29,9 @@ mod tests {
 
     #[test]
     fn units_are_understood() {
-        for (text, ms) in [("30", 30_000), ("1.5", 1_500), ("250ms", 250), ("2s", 2_000), ("5m", 300_000), ("1h", 3_600_000)] {
+        for (text, ms) in
+            [("30", 30_000), ("1.5", 1_500), ("250ms", 250), ("2s", 2_000), ("5m", 300_000), ("1h", 3_600_000)]
+        {
             assert_eq!(parse(text), Ok(Duration::from_millis(ms)), "{text}");
         }
     }

@@ -1,5 +1,6 @@
 //! Why a command ends without a result, and the exit code that says so.
 
+use crate::text;
 use carryall::client::ClientError;
 use carryall::proto::CallError;
 use carryall::types::code;
@@ -68,7 +69,8 @@ impl Fail {
 
     /// What went wrong with a request to the server that `place` names.
     pub(crate) fn of(place: &str, error: &ClientError) -> Self {
-        let mut fail = Self::new(exit_of(error), format!("{place}: {}", without_os_codes(&error.to_string())));
+        let mut fail =
+            Self::new(exit_of(error), format!("{place}: {}", without_os_codes(&text::line(&error.to_string()))));
         fail.hints.extend(hint_for(error));
         fail
     }
@@ -119,7 +121,9 @@ fn hint_for(error: &ClientError) -> Option<String> {
             "if the server is only slow to start, give it more time with --timeout"
         }
         ClientError::NotModern(_) => "servers of 2025 revisions cannot be reached with this command",
-        ClientError::Versions { .. } => "this command speaks revision 2026-07-28; older servers cannot be reached with it",
+        ClientError::Versions { .. } => {
+            "this command speaks revision 2026-07-28; older servers cannot be reached with it"
+        }
         ClientError::Server(error) if error.code == code::METHOD_NOT_FOUND => {
             "`carryall discover` shows what the server offers; servers of 2025 revisions cannot be reached"
         }

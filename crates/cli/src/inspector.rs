@@ -24,7 +24,10 @@ const METHODS: [&str; 8] = [
 
 /// The Inspector's options, those that mean something here.
 #[derive(Debug, Parser)]
-#[command(name = "carryall", override_usage = "carryall TARGET --method METHOD [OPTIONS]\n       carryall COMMAND [ARG]... --method METHOD [OPTIONS]")]
+#[command(
+    name = "carryall",
+    override_usage = "carryall TARGET --method METHOD [OPTIONS]\n       carryall COMMAND [ARG]... --method METHOD [OPTIONS]"
+)]
 struct Inspector {
     /// The server: a TARGET, or a command and its arguments
     #[arg(value_name = "TARGET")]
@@ -142,7 +145,8 @@ fn place(
         0 => Err(Fail::usage("no server was given").hint("write a TARGET in front of --method, or --server NAME")),
         1 if words.len() > 1 => Ok((None, words)),
         1 => Ok((words.pop().or(name), command)),
-        _ => Err(Fail::usage("more than one server was given").hint("use one of TARGET, --server NAME and a command after `--`")),
+        _ => Err(Fail::usage("more than one server was given")
+            .hint("use one of TARGET, --server NAME and a command after `--`")),
     }
 }
 
@@ -164,7 +168,8 @@ mod tests {
 
     #[test]
     fn a_call_becomes_our_own() {
-        let line = "--cli http://h/mcp --method tools/call --tool-name add --tool-arg a=2 b=3 --tool-arg c=4 --transport http";
+        let line =
+            "--cli http://h/mcp --method tools/call --tool-name add --tool-arg a=2 b=3 --tool-arg c=4 --transport http";
         let Ok(Command::Call(call)) = translated(line) else { panic!() };
         assert_eq!((call.target.as_deref(), call.words.join(" ")), (Some("http://h/mcp"), "add a=2 b=3 c=4".into()));
     }
@@ -174,7 +179,8 @@ mod tests {
         let Ok(Command::Read(read)) = translated("node server.js --method resources/read --uri x:y") else { panic!() };
         assert_eq!(read.command, ["node", "server.js"]);
         assert_eq!((read.target.as_deref(), read.words.len()), (Some("x:y"), 0));
-        let Ok(Command::Prompt(prompt)) = translated("--method prompts/get --prompt-name p --prompt-args a=1 -- node s.js")
+        let Ok(Command::Prompt(prompt)) =
+            translated("--method prompts/get --prompt-name p --prompt-args a=1 -- node s.js")
         else {
             panic!()
         };
@@ -192,7 +198,9 @@ mod tests {
 
     #[test]
     fn what_a_method_needs_is_asked_for() {
-        for (line, option) in [("tools/call", "--tool-name"), ("prompts/get", "--prompt-name"), ("resources/read", "--uri")] {
+        for (line, option) in
+            [("tools/call", "--tool-name"), ("prompts/get", "--prompt-name"), ("resources/read", "--uri")]
+        {
             let fail = translated(&format!("http://x/ --method {line}")).unwrap_err();
             assert!(fail.what.contains(option), "{fail}");
         }

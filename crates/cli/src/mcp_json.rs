@@ -28,8 +28,10 @@ impl Places {
         let env: BTreeMap<String, String> = std::env::vars_os()
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
             .collect();
-        let mut files: Vec<PathBuf> =
-            [".mcp.json", "mcp.json", ".vscode/mcp.json", ".cursor/mcp.json"].iter().map(|file| workspace.join(file)).collect();
+        let mut files: Vec<PathBuf> = [".mcp.json", "mcp.json", ".vscode/mcp.json", ".cursor/mcp.json"]
+            .iter()
+            .map(|file| workspace.join(file))
+            .collect();
         let config_home = env.get("XDG_CONFIG_HOME").map(PathBuf::from).or_else(|| Some(home.clone()?.join(".config")));
         files.extend(config_home.map(|directory| directory.join("carryall/mcp.json")));
         files.extend(home.as_ref().map(|home| home.join(".cursor/mcp.json")));
@@ -52,7 +54,11 @@ fn claude_desktop(home: Option<&Path>, env: &BTreeMap<String, String>) -> Option
     } else if cfg!(windows) {
         Some(PathBuf::from(env.get("APPDATA")?).join(FILE))
     } else {
-        Some(env.get("XDG_CONFIG_HOME").map_or_else(|| home.map(|home| home.join(".config")), |dir| Some(dir.into()))?.join(FILE))
+        Some(
+            env.get("XDG_CONFIG_HOME")
+                .map_or_else(|| home.map(|home| home.join(".config")), |dir| Some(dir.into()))?
+                .join(FILE),
+        )
     }
 }
 
@@ -100,7 +106,8 @@ impl Scalar {
 pub(crate) fn find(name: &str, places: &Places) -> Result<Target, Fail> {
     let mut known: Vec<String> = Vec::new();
     let mut looked_at: Vec<String> = Vec::new();
-    let files: Vec<&PathBuf> = places.config.iter().chain(places.files.iter().filter(|_| places.config.is_none())).collect();
+    let files: Vec<&PathBuf> =
+        places.config.iter().chain(places.files.iter().filter(|_| places.config.is_none())).collect();
     for file in files {
         let shown = file.display();
         let text = match std::fs::read_to_string(file) {
@@ -145,7 +152,8 @@ fn unknown(name: &str, mut known: Vec<String>, looked_at: &[String], places: &Pl
 
 fn parse(text: &str) -> Result<BTreeMap<String, serde_json::Value>, String> {
     let plain = jsonc::to_json(text.trim_start_matches('\u{feff}'));
-    let File { mut mcp_servers, servers } = serde_json::from_str(&plain).map_err(|error| format!("not valid: {error}"))?;
+    let File { mut mcp_servers, servers } =
+        serde_json::from_str(&plain).map_err(|error| format!("not valid: {error}"))?;
     for (name, entry) in servers {
         mcp_servers.entry(name).or_insert(entry);
     }

@@ -19,7 +19,8 @@ pub(crate) fn near<'a>(wanted: &str, names: impl IntoIterator<Item = &'a str>) -
 
 /// `did you mean "a" or "b"?`, if anything comes near.
 pub(crate) fn did_you_mean<'a>(wanted: &str, names: impl IntoIterator<Item = &'a str>) -> Option<String> {
-    let quoted: Vec<String> = near(wanted, names).iter().map(|name| format!("\"{}\"", crate::text::line(name))).collect();
+    let quoted: Vec<String> =
+        near(wanted, names).iter().map(|name| format!("\"{}\"", crate::text::line(name))).collect();
     match quoted.split_last()? {
         (only, []) => Some(format!("did you mean {only}?")),
         (last, others) => Some(format!("did you mean {} or {last}?", others.join(", "))),

@@ -1,12 +1,16 @@
 //! Results for people. Everything that comes from a server is cleaned on its way.
 
-use crate::screen::{FAINT, NAME, Screen, TITLE};
+use crate::screen::{FAINT, NAME, Screen};
 use crate::text;
 use carryall::types::{ContentBlock, JsonValue, ResourceContents, Role};
 use comfy_table::{Attribute, Cell, Color, ContentArrangement, Table, presets};
 
 /// A table without lines: the first column stands out. Cells are cleaned, each on one line unless it wraps.
-pub(crate) fn table<const N: usize>(screen: &Screen, headers: [&str; N], rows: impl IntoIterator<Item = [String; N]>) -> String {
+pub(crate) fn table<const N: usize>(
+    screen: &Screen,
+    headers: [&str; N],
+    rows: impl IntoIterator<Item = [String; N]>,
+) -> String {
     lay_out(Some(headers), rows, screen.colors())
 }
 
@@ -20,11 +24,7 @@ fn lay_out<const N: usize>(
     rows: impl IntoIterator<Item = [String; N]>,
     colors: bool,
 ) -> String {
-    let mut table = Table::new();
-    table.load_preset(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
-    if colors {
-        table.enforce_styling();
-    }
+    let mut table = empty(colors);
     let paint = |cell: Cell, change: fn(Cell) -> Cell| if colors { change(cell) } else { cell };
     if let Some(headers) = headers {
         table.set_header(headers.map(|header| paint(Cell::new(header), |cell| cell.add_attribute(Attribute::Bold))));
@@ -37,15 +37,34 @@ fn lay_out<const N: usize>(
             if first { paint(cell, |cell| cell.fg(Color::DarkCyan)) } else { cell }
         }));
     }
+    finished(table)
+}
+
+fn empty(colors: bool) -> Table {
+    let mut table = Table::new();
+    table.load_preset(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
+    if colors {
+        table.enforce_styling();
+    }
+    table
+}
+
+fn finished(mut table: Table) -> String {
     for column in table.column_iter_mut() {
         column.set_padding((0, 2));
     }
     table.trim_fmt()
 }
 
-/// `Title: value`, the title in bold.
-pub(crate) fn field(screen: &Screen, title: &str, value: &str) -> String {
-    format!("{} {}\n", screen.paint(TITLE, &format!("{title}:")), text::line(value))
+/// What is known of something: titles in bold, and what belongs to them. Line breaks of the server's stay.
+pub(crate) fn facts<'a>(screen: &Screen, facts: impl IntoIterator<Item = (&'a str, String)>) -> String {
+    let mut table = empty(screen.colors());
+    for (title, value) in facts {
+        let title = Cell::new(title);
+        let title = if screen.colors() { title.add_attribute(Attribute::Bold) } else { title };
+        table.add_row([title, Cell::new(text::clean(value.trim_end()))]);
+    }
+    finished(table)
 }
 
 /// Content blocks, one below the other.
@@ -79,9 +98,12 @@ fn block(screen: &Screen, block: &ContentBlock) -> String {
 pub(crate) fn contents(screen: &Screen, contents: &ResourceContents) -> String {
     match contents {
         ResourceContents::Text(text) => text::clean(&text.text).into_owned(),
-        ResourceContents::Blob(blob_contents) => {
-            blob(screen, "binary", blob_contents.mime_type.as_deref().unwrap_or("application/octet-stream"), &blob_contents.blob)
-        }
+        ResourceContents::Blob(blob_contents) => blob(
+            screen,
+            "binary",
+            blob_contents.mime_type.as_deref().unwrap_or("application/octet-stream"),
+            &blob_contents.blob,
+        ),
     }
 }
 

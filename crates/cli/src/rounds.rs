@@ -8,8 +8,8 @@ use crate::screen::Format;
 use crate::text;
 use carryall::client::{Answer, Request, Step};
 use carryall::types::{
-    ElicitRequestFormParams, ElicitRequestParams, ElicitResult, InputRequest, InputRequests, InputResponses, JsonObject,
-    JsonValue,
+    ElicitRequestFormParams, ElicitRequestParams, ElicitResult, InputRequest, InputRequests, InputResponses,
+    JsonObject, JsonValue,
 };
 use std::time::Duration;
 
@@ -42,17 +42,21 @@ pub(crate) async fn complete<A: Answer>(
                     // Nothing to answer: the server wants to be asked again, with what it has given back.
                     tokio::time::sleep(Duration::from_millis(25) * round).await;
                 }
-                let responses = respond(asked.requests(), answers).map_err(|missing| refuse(server, what, asked.requests(), missing))?;
+                let responses = respond(asked.requests(), answers)
+                    .map_err(|missing| refuse(server, what, asked.requests(), missing))?;
                 request = asked.answer(responses);
             }
         }
     }
-    Err(Fail::new(Exit::Refused, format!("{}: {what} asked for input {MAX_ROUNDS} times without coming to a result", server.place)))
+    Err(Fail::new(
+        Exit::Refused,
+        format!("{}: {what} asked for input {MAX_ROUNDS} times without coming to a result", server.place),
+    ))
 }
 
 /// Why a question has no answer.
 enum Missing {
-    /// Nobody has given one.
+    /// Nobody has given one, or this part of it.
     Answer(String),
     /// The one that was given does not do.
     Wrong(Fail),
@@ -64,8 +68,12 @@ fn respond(requests: &InputRequests, answers: &Answers) -> Result<InputResponses
         let response = match request {
             InputRequest::Elicit(_) if answers.decline => ElicitResult::decline(),
             InputRequest::Elicit(ElicitRequestParams::Form(form)) => fill_in(key, form, &answers.answers)?,
-            InputRequest::Elicit(ElicitRequestParams::Url(_)) => return Err(Missing::Answer("a page to be opened".into())),
-            other => return Err(Missing::Answer(other.method().to_owned())),
+            // Never declared, so the client has refused them before; and if not, there is no answer.
+            InputRequest::Elicit(ElicitRequestParams::Url(_))
+            | InputRequest::CreateMessage(_)
+            | InputRequest::ListRoots(_) => {
+                return Err(Missing::Answer(String::new()));
+            }
         };
         let inserted = responses.insert(key, &response);
         inserted.map_err(|error| Missing::Wrong(Fail::usage(format!("the answer to {key:?}: {error}"))))?;
@@ -78,7 +86,7 @@ fn fill_in(key: &str, form: &ElicitRequestFormParams, answers: &[String]) -> Res
     let schema = schema_of(form);
     let words: Vec<String> = answers.iter().filter_map(|word| word_for(key, &schema, word)).collect();
     if words.is_empty() {
-        return Err(Missing::Answer("--answer".into()));
+        return Err(Missing::Answer(String::new()));
     }
     let mut content = args::for_schema(&words, &schema).map_err(Missing::Wrong)?;
     for name in args::required(&schema) {
@@ -117,7 +125,8 @@ fn schema_of(form: &ElicitRequestFormParams) -> JsonObject {
 fn refuse(server: &Server, what: &str, requests: &InputRequests, missing: Missing) -> Fail {
     let missing = match missing {
         Missing::Wrong(fail) => return fail,
-        Missing::Answer(missing) => missing,
+        Missing::Answer(missing) if missing.is_empty() => missing,
+        Missing::Answer(missing) => format!(" ({missing} is missing)"),
     };
     if server.screen.format == Format::Json {
         let result = serde_json::json!({"resultType": "input_required", "inputRequests": requests});
@@ -128,7 +137,7 @@ fn refuse(server: &Server, what: &str, requests: &InputRequests, missing: Missin
     let questions: Vec<String> = requests.iter().map(|(key, request)| question(key, request)).collect();
     let fail = Fail::new(
         Exit::InputRequired,
-        format!("{}: {what} asks for input before it goes on ({missing} is missing)\n{}", server.place, questions.join("\n")),
+        format!("{}: {what} asks for input before it goes on{missing}\n{}", server.place, questions.join("\n")),
     );
     match example(requests) {
         Some(example) => fail.hint(format!("answer with {example}, or refuse with --decline")),
@@ -141,8 +150,7 @@ fn question(key: &str, request: &InputRequest) -> String {
         InputRequest::Elicit(ElicitRequestParams::Form(form)) => {
             let schema = schema_of(form);
             let fields = form.requested_schema.properties.iter().map(|(name, _)| field(&schema, name));
-            let lines: Vec<String> =
-                render::plain_table(fields).lines().map(|line| format!("    {line}")).collect();
+            let lines: Vec<String> = render::plain_table(fields).lines().map(|line| format!("    {line}")).collect();
             format!("  {}: {}\n{}", text::line(key), text::line(&form.message), lines.join("\n"))
         }
         InputRequest::Elicit(ElicitRequestParams::Url(url)) => {
@@ -158,7 +166,9 @@ fn field(schema: &JsonObject, name: &str) -> [String; 3] {
         value.map(str::to_owned)
     };
     let default = args::property(schema, name).and_then(|field| field.get("default"));
-    let mut about: Vec<String> = text_of("title").into_iter().chain(text_of("description")).collect();
+    let named: Vec<String> = text_of("title").into_iter().chain(text_of("description")).collect();
+    let mut about = vec![named.join(": ")];
+    about.retain(|text| !text.is_empty());
     about.extend(default.map(|default| format!("default {default}")));
     about.extend(args::required(schema).any(|required| required == name).then(|| "required".to_owned()));
     [name.to_owned(), args::types_shown(schema, name), about.join("; ")]

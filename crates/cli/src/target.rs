@@ -195,7 +195,17 @@ mod tests {
 
     #[test]
     fn what_is_no_target_is_a_usage_error_that_helps() {
-        for text in ["ftp://x/", "http://", "stdio:", "stdio:'x", "unix:", "http://user:secret@host/", "no-such-name", "", "a:99999"] {
+        for text in [
+            "ftp://x/",
+            "http://",
+            "stdio:",
+            "stdio:'x",
+            "unix:",
+            "http://user:secret@host/",
+            "no-such-name",
+            "",
+            "a:99999",
+        ] {
             let fail = parse(text).unwrap_err();
             assert_eq!(fail.exit, Exit::Usage, "{text}");
             assert!(!fail.what.contains("secret"), "{fail}");
@@ -208,7 +218,9 @@ mod tests {
         let (target, words) =
             split(Some("echo".into()), strings(&["text=x"]), strings(&["server", "--stdio"]), &places).unwrap();
         assert_eq!(words, ["echo", "text=x"]);
-        assert!(matches!(&target, Target::Stdio(process) if process.program == "server" && process.args == ["--stdio"]));
+        assert!(
+            matches!(&target, Target::Stdio(process) if process.program == "server" && process.args == ["--stdio"])
+        );
         let (_, words) = split(Some("stdio:".into()), strings(&["echo"]), strings(&["server"]), &places).unwrap();
         assert_eq!(words, ["echo"]);
         let (target, words) = split(Some("localhost:1".into()), strings(&["echo"]), vec![], &places).unwrap();

@@ -55,7 +55,8 @@ pub(crate) fn escape_json(json: &str) -> Cow<'_, str> {
 
 /// Control characters of C0 and C1, and those that turn the direction of reading.
 fn is_control(c: char) -> bool {
-    c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{061c}')
+    c.is_control()
+        || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{061c}')
 }
 
 /// The length of the escape sequence that `text` begins with (ECMA-48).
@@ -67,7 +68,8 @@ fn escape_sequence(text: &str) -> usize {
         // Intermediate bytes, then one final byte.
         Some(c) if c.is_ascii() && !c.is_ascii_control() => {
             let intermediate = rest.bytes().take_while(|byte| (0x20..=0x2f).contains(byte)).count();
-            1 + intermediate + rest[intermediate..].bytes().next().filter(|byte| (0x30..=0x7e).contains(byte)).map_or(0, |_| 1)
+            1 + intermediate
+                + rest[intermediate..].bytes().next().filter(|byte| (0x30..=0x7e).contains(byte)).map_or(0, |_| 1)
         }
         _ => 1,
     }

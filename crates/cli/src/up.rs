@@ -86,7 +86,8 @@ pub(crate) async fn run(up: Up) -> Result<Exit, Fail> {
     banner.show(up.quiet)?;
     let ended = tokio::select! {
         ended = edge::serve(listener, gateway, stopping.clone()) => ended,
-        () = asked(stopping, 2) => Err(Fail::new(Exit::Interrupted, "stopped without waiting for what was in work")),
+        // What is left is killed with the runtime.
+        () = asked(stopping, 2) => return Err(Fail::new(Exit::Interrupted, "stopped without waiting for what was in work")),
     };
     probing.abort();
     checking.abort();

@@ -51,7 +51,10 @@ mod tests {
     #[test]
     fn words_are_split_as_a_shell_would() {
         assert_eq!(split("npx  -y server").unwrap(), ["npx", "-y", "server"]);
-        assert_eq!(split(r#"a 'b c' "d \"e\" \n" f\ g '' h"i"j"#).unwrap(), ["a", "b c", r#"d "e" \n"#, "f g", "", "hij"]);
+        assert_eq!(
+            split(r#"a 'b c' "d \"e\" \n" f\ g '' h"i"j"#).unwrap(),
+            ["a", "b c", r#"d "e" \n"#, "f g", "", "hij"]
+        );
         assert!(split("  ").unwrap().is_empty());
     }
 

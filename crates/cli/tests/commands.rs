@@ -23,7 +23,7 @@ fn discover_says_what_the_server_is() {
     assert_eq!(found["capabilities"]["tools"], json!({"listChanged": true}));
     assert_eq!(found["_meta"]["io.modelcontextprotocol/serverInfo"]["name"], json!("carryall-demo"));
     let human = with(&demo, &["discover", "--format", "human"]);
-    for part in ["carryall-demo", "2026-07-28", "tools (tells of changes)", "whoami"] {
+    for part in ["carryall-demo", "2026-07-28", "tools (tells of changes)", "Begin with `whoami`"] {
         assert!(human.stdout.contains(part), "{human:?}");
     }
 }
@@ -84,7 +84,10 @@ fn arguments_come_from_files_and_standard_input() {
     let file = dir.write("args.json", r#"{"a": 20, "b": 22}"#);
     let text = dir.write("text.txt", "from a file");
     assert_eq!(with(&demo, &["call", "add", &format!("@{file}")]).ok()["structuredContent"]["sum"], json!(42));
-    assert_eq!(with(&demo, &["call", "echo", &format!("text=@{text}")]).ok()["content"][0]["text"], json!("from a file"));
+    assert_eq!(
+        with(&demo, &["call", "echo", &format!("text=@{text}")]).ok()["content"][0]["text"],
+        json!("from a file")
+    );
     let piped = carryall(&["call", &demo.url, "add", "-"]).input(r#"{"a": 1, "b": 2}"#).run();
     assert_eq!(piped.ok()["structuredContent"]["sum"], json!(3));
     carryall(&["call", &demo.url, "add", "-"]).input("[1]").run().fails(2, &["standard input", "JSON object"]);
@@ -99,7 +102,8 @@ fn structured_and_unstructured_content_are_shown_once() {
     let kinds = names(&postcard["content"], "type");
     assert_eq!(kinds, ["text", "image", "audio", "resource_link", "resource"]);
     let human = with(&demo, &["call", "postcard", "--format", "human"]).stdout;
-    for part in ["[image image/png, 162 B]", "[audio audio/wav", "[link] demo://readme About this demo (text/markdown)"] {
+    for part in ["[image image/png, 162 B]", "[audio audio/wav", "[link] demo://readme About this demo (text/markdown)"]
+    {
         assert!(human.contains(part), "{human}");
     }
 }
@@ -129,7 +133,10 @@ fn progress_is_followed() {
     let demo = demo(&[]);
     let counted = with(&demo, &["call", "countdown", "from=3", "pause_ms=20", "--verbose"]);
     counted.ok();
-    assert!(counted.stderr.contains("[progress] 1/3 2 to go") && counted.stderr.contains("3/3 lift-off"), "{counted:?}");
+    assert!(
+        counted.stderr.contains("[progress] 1/3 2 to go") && counted.stderr.contains("3/3 lift-off"),
+        "{counted:?}"
+    );
     // Progress keeps a call alive that takes longer than --timeout in all.
     with(&demo, &["call", "countdown", "from=8", "pause_ms=150", "--timeout", "600ms"]).ok();
 }
@@ -139,7 +146,10 @@ fn prompts_are_filled_in() {
     let demo = demo(&[]);
     let prompt = with(&demo, &["prompt", "greet", "name=Ann", "tone=terse"]).ok();
     assert_eq!(prompt["messages"][0]["role"], json!("user"));
-    assert_eq!(prompt["messages"][0]["content"]["text"], json!("Write a terse greeting to Ann, in English. One sentence."));
+    assert_eq!(
+        prompt["messages"][0]["content"]["text"],
+        json!("Write a terse greeting to Ann, in English. One sentence.")
+    );
     let human = with(&demo, &["prompt", "explain_demo", "--format", "human"]).stdout;
     assert!(human.contains("user:\n[resource] demo://readme\n# The carryall demo"), "{human}");
     with(&demo, &["prompt", "greet"]).fails(2, &["required", "name", "Whom to greet"]);

@@ -29,7 +29,8 @@ fn a_wrong_command_line_is_2() {
     call(&["add", "@/no/such/file"]).fails(2, &["cannot read"]);
     call(&[]).fails(2, &["no TOOL was given"]);
     call(&["whoami", "--meta", "novalue"]).fails(2, &["--meta KEY=VALUE"]);
-    call(&["whoami", "--meta", "io.modelcontextprotocol/protocolVersion=1"]).fails(2, &["written by the client itself"]);
+    call(&["whoami", "--meta", "io.modelcontextprotocol/protocolVersion=1"])
+        .fails(2, &["written by the client itself"]);
     call(&["whoami", "--header", "nocolon"]).fails(2, &["NAME: VALUE"]);
     call(&["whoami", "--header", "b@d: x"]).fails(2, &["b@d"]);
     call(&["whoami", "--env", "A=1"]).fails(2, &["--env"]);
@@ -89,7 +90,10 @@ fn questions_of_the_server_are_6_unless_they_are_answered() {
     let demo = demo(&[]);
     let book = |args: &[&str]| run(&[&["call", demo.url.as_str(), "book_table", "restaurant=Mira"], args].concat());
     let asked = book(&[]);
-    asked.fails(6, &[&demo.url, "asks for input", "date", "integer", "--answer date=... --answer guests=...", "--decline"]);
+    asked.fails(
+        6,
+        &[&demo.url, "asks for input", "date", "integer", "--answer date=... --answer guests=...", "--decline"],
+    );
     let result = asked.json();
     assert_eq!(result["resultType"], json!("input_required"));
     assert_eq!(result["inputRequests"]["details"]["method"], json!("elicitation/create"));
@@ -108,7 +112,9 @@ fn questions_of_the_server_are_6_unless_they_are_answered() {
 #[test]
 fn a_server_that_never_stops_asking_is_4() {
     let asking = canned(|method, _| match method {
-        "tools/list" => Say::Result(json!({"tools": [{"name": "t", "inputSchema": {"type": "object"}}], "ttlMs": 0, "cacheScope": "private"})),
+        "tools/list" => Say::Result(
+            json!({"tools": [{"name": "t", "inputSchema": {"type": "object"}}], "ttlMs": 0, "cacheScope": "private"}),
+        ),
         _ => Say::Result(json!({"resultType": "input_required", "requestState": "again"})),
     });
     run(&["call", &asking.url, "t"]).fails(4, &["without coming to a result"]);
@@ -117,7 +123,9 @@ fn a_server_that_never_stops_asking_is_4() {
 #[test]
 fn an_input_that_cannot_be_given_is_6() {
     let asking = canned(|method, _| match method {
-        "tools/list" => Say::Result(json!({"tools": [{"name": "t", "inputSchema": {"type": "object"}}], "ttlMs": 0, "cacheScope": "private"})),
+        "tools/list" => Say::Result(
+            json!({"tools": [{"name": "t", "inputSchema": {"type": "object"}}], "ttlMs": 0, "cacheScope": "private"}),
+        ),
         _ => Say::Error(-32021, "needs sampling"),
     });
     run(&["call", &asking.url, "t"]).fails(6, &["needs sampling"]);

@@ -88,11 +88,7 @@ fn terminal_escapes_of_servers_never_get_out() {
         _ => Say::Result(json!({"content": [{"type": "text", "text": evil}], "structuredContent": {"a": evil}})),
     });
     let bad = |text: &str| text.chars().any(|c| (c.is_control() && c != '\n') || c == '\u{202e}');
-    for args in [
-        vec!["tools", &server.url],
-        vec!["tools", &server.url, "t"],
-        vec!["call", &server.url, "t"],
-    ] {
+    for args in [vec!["tools", &server.url], vec!["tools", &server.url, "t"], vec!["call", &server.url, "t"]] {
         for format in ["human", "json"] {
             let ran = run(&[&args[..], &["--format", format]].concat());
             assert!(ran.code == 0 && ran.stdout.contains("plain"), "{ran:?}");
@@ -106,7 +102,16 @@ fn terminal_escapes_of_servers_never_get_out() {
 #[test]
 fn headers_and_meta_go_with_every_request() {
     let server = canned(|_, _| tools(json!([])));
-    run(&["tools", &server.url, "-H", "Authorization: Bearer t0ken", "--header", "X-Two: 2", "--meta", "com.example/run=7"]);
+    run(&[
+        "tools",
+        &server.url,
+        "-H",
+        "Authorization: Bearer t0ken",
+        "--header",
+        "X-Two: 2",
+        "--meta",
+        "com.example/run=7",
+    ]);
     let requests = server.requests.lock().unwrap();
     assert!(requests.len() >= 2, "the list, and why it is empty");
     for (head, request) in requests.iter() {

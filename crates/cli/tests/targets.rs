@@ -17,7 +17,10 @@ fn a_command_after_the_dashes_is_a_server() {
     assert_eq!(text(&called), json!("replica child"));
     let called = run(&["call", "stdio:", "add", "a=1", "b=2", "--", BINARY, "demo", "--stdio"]);
     assert_eq!(called.ok()["structuredContent"]["sum"], json!(3));
-    assert_eq!(run(&["read", "demo://capitals/spain", "--format", "human", "--", BINARY, "demo", "--stdio"]).stdout, "Madrid\n");
+    assert_eq!(
+        run(&["read", "demo://capitals/spain", "--format", "human", "--", BINARY, "demo", "--stdio"]).stdout,
+        "Madrid\n"
+    );
     assert_eq!(run(&["discover", "--", BINARY, "demo", "--stdio"]).ok()["supportedVersions"], json!(["2026-07-28"]));
 }
 
@@ -29,9 +32,8 @@ fn a_command_may_stand_in_one_word() {
 
 #[test]
 fn questions_are_answered_over_stdio_too() {
-    let booked = run(&[
-        "call", "book_table", "restaurant=Mira", "--answer", "date=2026-12-24", "--", BINARY, "demo", "--stdio",
-    ]);
+    let booked =
+        run(&["call", "book_table", "restaurant=Mira", "--answer", "date=2026-12-24", "--", BINARY, "demo", "--stdio"]);
     assert_eq!(text(&booked), json!("A table for 2 at Mira on 2026-12-24, inside."));
 }
 
@@ -68,9 +70,11 @@ fn what_a_server_writes_to_standard_error_is_no_error() {
 #[test]
 fn children_get_a_small_environment_and_what_is_given() {
     let script = "echo \"secret=[$CARRYALL_SECRET] given=[$GIVEN]\" >&2; exit 1";
-    let ran = carryall(&["tools", "--env", "GIVEN=yes", "--", "sh", "-c", script]).env("CARRYALL_SECRET", "s3cret").run();
+    let ran =
+        carryall(&["tools", "--env", "GIVEN=yes", "--", "sh", "-c", script]).env("CARRYALL_SECRET", "s3cret").run();
     ran.fails(3, &["secret=[] given=[yes]"]);
-    let ran = carryall(&["tools", "-e", "CARRYALL_SECRET", "--", "sh", "-c", script]).env("CARRYALL_SECRET", "s3cret").run();
+    let ran =
+        carryall(&["tools", "-e", "CARRYALL_SECRET", "--", "sh", "-c", script]).env("CARRYALL_SECRET", "s3cret").run();
     ran.fails(3, &["secret=[s3cret]"]);
     run(&["tools", "-e", "NOT_SET_ANYWHERE", "--", "sh", "-c", script]).fails(2, &["NOT_SET_ANYWHERE"]);
     run(&["tools", "-H", "A: b", "--", "sh"]).fails(2, &["--header"]);
@@ -89,9 +93,13 @@ fn nothing_is_left_of_a_server_that_was_started() {
 #[test]
 fn names_come_from_the_usual_files() {
     let (demo, dir) = (demo(&["--replica", "web"]), Dir::new());
-    let claude = json!({"mcpServers": {"mine": {"command": BINARY, "args": ["demo", "--stdio", "--replica", "${WHO}"]}}});
+    let claude =
+        json!({"mcpServers": {"mine": {"command": BINARY, "args": ["demo", "--stdio", "--replica", "${WHO}"]}}});
     dir.write(".mcp.json", &claude.to_string());
-    dir.write(".vscode/mcp.json", &format!("{{ // VS Code\n \"servers\": {{\"web\": {{\"type\": \"http\", \"url\": \"{}\"}}}}, }}", demo.url));
+    dir.write(
+        ".vscode/mcp.json",
+        &format!("{{ // VS Code\n \"servers\": {{\"web\": {{\"type\": \"http\", \"url\": \"{}\"}}}}, }}", demo.url),
+    );
     let named = |args: &[&str]| carryall(args).dir(&dir.0).env("WHO", "configured").run();
     assert_eq!(text(&named(&["call", "mine", "whoami"])), json!("replica configured"));
     assert_eq!(text(&named(&["call", "web", "whoami"])), json!("replica web"));
@@ -107,12 +115,36 @@ fn names_come_from_the_usual_files() {
 fn headers_of_the_configuration_are_sent() {
     let server = common::canned(|_, _| common::Say::Result(json!({"tools": [], "ttlMs": 0, "cacheScope": "private"})));
     let dir = Dir::new();
-    let config = json!({"mcpServers": {"s": {"url": server.url, "headers": {"Authorization": "Bearer ${T}", "X-A": "1"}}}});
+    let config =
+        json!({"mcpServers": {"s": {"url": server.url, "headers": {"Authorization": "Bearer ${T}", "X-A": "1"}}}});
     let file = dir.write("c.json", &config.to_string());
     carryall(&["tools", "s", "--config", &file, "-H", "x-a: 2"]).env("T", "t0ken").run().ok();
     let requests = server.requests.lock().unwrap();
     let head = requests[0].0.to_lowercase();
-    assert!(head.contains("authorization: bearer t0ken\r\n") && head.contains("x-a: 2\r\n") && !head.contains("x-a: 1"), "{head}");
+    assert!(
+        head.contains("authorization: bearer t0ken\r\n") && head.contains("x-a: 2\r\n") && !head.contains("x-a: 1"),
+        "{head}"
+    );
+}
+
+#[cfg(unix)]
+#[test]
+fn a_unix_socket_is_a_server() {
+    use carryall::server::{Server, Tool};
+    use carryall::transport::socket::SocketServer;
+    let dir = Dir::new();
+    let path = dir.0.join("server.sock");
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let server =
+        Server::new("s", "1").tool(Tool::without_arguments("hello", async |_| "over a socket")).build().unwrap();
+    let socket = {
+        let _inside = runtime.enter();
+        SocketServer::bind_unix(&path).unwrap()
+    };
+    runtime.spawn(socket.run(server));
+    assert_eq!(text(&run(&["call", &format!("unix:{}", path.display()), "hello"])), json!("over a socket"));
+    run(&["tools", "unix:/no/such/socket"]).fails(3, &["/no/such/socket"]);
+    runtime.shutdown_background();
 }
 
 #[test]
@@ -123,7 +155,21 @@ fn the_inspectors_spelling_does_the_same() {
     assert_eq!(inspector(&["--method", "tools/list"]).ok(), run(&["tools", url]).ok());
     let called = inspector(&["--method", "tools/call", "--tool-name", "add", "--tool-arg", "a=2", "b=3"]);
     assert_eq!(called.ok()["structuredContent"]["sum"], json!(5));
-    let called = run(&["--method=tools/call", "--tool-name", "add", "--tool-arg", "a=2", "--tool-arg", "b=3", "--transport", "http", "--", BINARY, "demo", "--stdio"]);
+    let called = run(&[
+        "--method=tools/call",
+        "--tool-name",
+        "add",
+        "--tool-arg",
+        "a=2",
+        "--tool-arg",
+        "b=3",
+        "--transport",
+        "http",
+        "--",
+        BINARY,
+        "demo",
+        "--stdio",
+    ]);
     assert_eq!(called.ok()["structuredContent"]["sum"], json!(5));
     assert_eq!(inspector(&["--method", "prompts/list"]).ok(), run(&["prompts", url]).ok());
     let prompt = inspector(&["--method", "prompts/get", "--prompt-name", "greet", "--prompt-args", "name=Ann"]);

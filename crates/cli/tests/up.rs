@@ -213,6 +213,25 @@ fn what_is_in_work_is_finished_before_the_end() {
     assert!(carryall.ended().success());
 }
 
+#[test]
+fn asked_twice_it_does_not_wait_and_still_leaves_nothing() {
+    let mut carryall = up(&[]);
+    let (headers, body) = request("tools/call", json!({"name": "nap", "arguments": {"seconds": 60}}));
+    let _napping = send(&carryall.url(), &headers, &body);
+    std::thread::sleep(Duration::from_millis(300));
+    let replicas = carryall.children();
+    assert_eq!(replicas.len(), 2);
+    let start = Instant::now();
+    carryall.signal("INT");
+    std::thread::sleep(Duration::from_millis(300));
+    carryall.signal("INT");
+    assert_eq!(carryall.ended().code(), Some(130));
+    assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
+    for replica in replicas {
+        eventually("the replica is gone", || (!exists(replica)).then_some(()));
+    }
+}
+
 fn tool_names(url: &str) -> Vec<String> {
     let answer = ask(url, "tools/list", json!({}));
     let tools = answer["result"]["tools"].as_array().unwrap_or_else(|| panic!("{answer}"));
@@ -285,6 +304,20 @@ fn a_server_that_is_not_there_yet_is_named_and_answers_say_so() {
     eventually("the log names it", || {
         carryall.log.lock().unwrap().contains(&format!("{absent} does not answer yet")).then_some(())
     });
+}
+
+// spec: http-security-05
+#[test]
+fn unless_told_otherwise_it_is_for_this_machine_alone_and_takes_a_port_that_is_free() {
+    let start = || Carryall::start(&["up", "--replicas", "1"], "carryall ");
+    let (one, two) = (start(), start());
+    assert!(one.url().starts_with("http://127.0.0.1:") && two.url().starts_with("http://127.0.0.1:"));
+    assert_ne!(one.url(), two.url());
+    let told = |carryall: &Carryall| {
+        carryall.url().contains(":8080/") || carryall.log.lock().unwrap().contains("port 8080 is taken")
+    };
+    eventually("both say which port they took", || (told(&one) && told(&two)).then_some(()));
+    assert_eq!(whoami(&two.url(), "whoami"), "replica demo-1");
 }
 
 #[test]

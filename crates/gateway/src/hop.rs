@@ -3,7 +3,7 @@
 //! Two downstream clients may use the same request id, and on a shared channel the same progress token. Upstream both
 //! are fresh; downstream each client sees its own, of the JSON type it chose.
 
-use carryall_proto::{Call, Meta, Notification, Outcome, Response, key};
+use carryall_proto::{Call, Meta, Notification, Response, key};
 use carryall_types::{JsonObject, JsonValue, Method, ProgressToken, RawJson, RequestId, notification};
 use http::header::{AUTHORIZATION, COOKIE, PROXY_AUTHORIZATION};
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -52,12 +52,9 @@ impl Hop {
         &self.id
     }
 
+    /// The closing result of a subscription never comes by here: the gateway's own subscription goes on.
     pub(crate) fn response(&self, response: Response) -> Response {
-        let outcome = match response.outcome {
-            Outcome::Result(result) if self.listen => Outcome::Result(self.with_subscription(result)),
-            outcome => outcome,
-        };
-        Response { id: self.id.clone(), outcome }
+        Response { id: self.id.clone(), ..response }
     }
 
     pub(crate) fn notification(&self, mut notification: Notification) -> Notification {

@@ -135,7 +135,9 @@ async fn a_subscription_outlives_its_replica_and_no_change_is_missed() {
 
 #[tokio::test(start_paused = true)]
 async fn a_server_that_keeps_breaking_off_is_not_hammered() {
-    let fake = Fake::at_once(|call| {
+    let asked = std::sync::atomic::AtomicU32::new(0);
+    let fake = Fake::at_once(move |call| {
+        assert!(asked.fetch_add(1, std::sync::atomic::Ordering::SeqCst) < 100, "hammered");
         let acknowledged = json!({"_meta": subscription(call), "notifications": {}});
         Ok(stream(vec![Ok(notification("notifications/subscriptions/acknowledged", acknowledged))]))
     });

@@ -68,14 +68,17 @@ async fn notifications_pass_one_by_one_as_they_come() {
     let params = json!({"_meta": meta_with(&json!({"progressToken": "t"})), "name": "x"});
     let first = notification("notifications/progress", json!({"progressToken": "t", "progress": 1}));
     sender.send(Ok(first.clone())).unwrap();
-    let Reply::Stream(mut down) = gateway.call(call("tools/call", params)).await.unwrap() else { panic!() };
+    let Reply::Stream(mut down) = gateway.call(call_with_id(&json!("mine"), "tools/call", params)).await.unwrap()
+    else {
+        panic!()
+    };
     assert_eq!(next(&mut down).await, first);
     let second = notification("acme/news", json!({"any": 1}));
     sender.send(Ok(second.clone())).unwrap();
     assert_eq!(next(&mut down).await, second);
     sender.send(Ok(response(&fake.seen.lock().unwrap()[0], json!({"done": true})))).unwrap();
     let Message::Response(last) = next(&mut down).await else { panic!() };
-    assert_eq!(last.id, 1.into());
+    assert_eq!(last.id, "mine".into());
     assert!(down.next().await.is_none());
 }
 

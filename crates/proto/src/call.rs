@@ -89,6 +89,9 @@ pub struct Principal {
     pub scopes: Vec<String>,
 }
 
+/// Up to so many members are compared each with each.
+const FEW_MEMBERS: usize = 16;
+
 /// The `params` object: its text, and where each of its members stands in it.
 #[derive(Clone)]
 pub struct Params {
@@ -170,13 +173,10 @@ impl Params {
         if members.iter().any(|member| text[member.key.clone()].contains('\\')) {
             return Self::without_escapes(&raw, members.len());
         }
-        for (i, member) in members.iter().enumerate() {
-            let key = &text[member.key.clone()];
-            if members[..i].iter().any(|earlier| text[earlier.key.clone()] == *key) {
-                return Err(ParamsError::Duplicate(key.to_owned()));
-            }
+        match name_given_twice(text, &members) {
+            Some(name) => Err(ParamsError::Duplicate(name.to_owned())),
+            None => Ok(Self { raw, members }),
         }
-        Ok(Self { raw, members })
     }
 
     /// Joins text with the members that its writer has put there.
@@ -270,6 +270,19 @@ impl fmt::Debug for Params {
     }
 }
 
+/// Two members with one name. A handful is compared each with each; a stranger may send hundreds of thousands, which
+/// must not take the square of that.
+fn name_given_twice<'a>(text: &'a str, members: &[Member]) -> Option<&'a str> {
+    let name = |member: &Member| &text[member.key.clone()];
+    if members.len() <= FEW_MEMBERS {
+        let twice = |at: &usize| members[..*at].iter().any(|earlier| name(earlier) == name(&members[*at]));
+        return (1..members.len()).find(twice).map(|at| name(&members[at]));
+    }
+    let mut names: Vec<&str> = members.iter().map(name).collect();
+    names.sort_unstable();
+    names.windows(2).find(|pair| pair[0] == pair[1]).map(|pair| pair[0])
+}
+
 /// Reads the members of the object that comes next.
 pub(crate) fn scan_members(scanner: &mut Scanner<'_>) -> Result<Vec<Member>, SyntaxError> {
     scan_members_with(scanner, |_, scanner| scanner.skip_value())
@@ -314,6 +327,17 @@ mod tests {
     fn a_member_given_twice_is_refused() {
         assert_eq!(params(r#"{"name":"a","name":"b"}"#).unwrap_err(), ParamsError::Duplicate("name".into()));
         assert!(matches!(params(r#"{"name":"a","n\u0061me":"b"}"#).unwrap_err(), ParamsError::Duplicate(_)));
+    }
+
+    #[test]
+    fn a_name_given_twice_is_found_among_many_members_and_soon() {
+        let start = std::time::Instant::now();
+        let many: String = (0..200_000).map(|n| format!("\"m{n}\":0,")).collect();
+        let parse = |last: &str| Params::parse(RawJson::parse(format!("{{{many}\"{last}\":0}}")).unwrap());
+        assert!(parse("other").unwrap().get_str("m199999").is_some());
+        assert_eq!(parse("m7").unwrap_err(), ParamsError::Duplicate("m7".into()));
+        // Comparing each with each takes minutes.
+        assert!(start.elapsed() < std::time::Duration::from_secs(10), "{:?}", start.elapsed());
     }
 
     #[test]

@@ -133,8 +133,8 @@ fn subscription_of<'a>(filter: &'a SubscriptionFilter, uri: &str) -> Option<&'a 
 pub struct PendingChanges {
     filter: SubscriptionFilter,
     limit: usize,
+    /// Without repetitions. A set beside it would weigh more on each of many idle listeners than it saves busy ones.
     queue: VecDeque<Change>,
-    queued: HashSet<Change>,
 }
 
 impl PendingChanges {
@@ -143,7 +143,7 @@ impl PendingChanges {
     #[must_use]
     pub fn new(filter: SubscriptionFilter, limit: usize) -> Self {
         let least = 3 + filter.resource_uris().len();
-        Self { filter, limit: limit.max(least), queue: VecDeque::new(), queued: HashSet::new() }
+        Self { filter, limit: limit.max(least), queue: VecDeque::new() }
     }
 
     /// Notes a change, if the listener wants it. Returns whether there is anything new to tell.
@@ -151,7 +151,7 @@ impl PendingChanges {
         if !matches(&self.filter, change) {
             return false;
         }
-        if self.queue.len() >= self.limit && !self.queued.contains(change) {
+        if self.queue.len() >= self.limit && !self.queue.contains(change) {
             self.collapse();
             // There is room now, but the next update of its kind should not have to collapse again.
             return self.push(collapsed(&self.filter, change));
@@ -161,9 +161,7 @@ impl PendingChanges {
 
     /// The next change to tell, oldest first.
     pub fn pop(&mut self) -> Option<Change> {
-        let change = self.queue.pop_front()?;
-        self.queued.remove(&change);
-        Some(change)
+        self.queue.pop_front()
     }
 
     /// How many changes are pending.
@@ -179,7 +177,7 @@ impl PendingChanges {
     }
 
     fn push(&mut self, change: Change) -> bool {
-        let new = self.queued.insert(change.clone());
+        let new = !self.queue.contains(&change);
         if new {
             self.queue.push_back(change);
         }
@@ -187,7 +185,6 @@ impl PendingChanges {
     }
 
     fn collapse(&mut self) {
-        self.queued.clear();
         for change in std::mem::take(&mut self.queue) {
             self.push(collapsed(&self.filter, &change));
         }

@@ -50,7 +50,7 @@ fn media(data: &str, mime_type: &str) -> Result<(), &'static str> {
 
 fn is_base64(text: &str) -> bool {
     let body = text.strip_suffix("==").or_else(|| text.strip_suffix('=')).unwrap_or(text);
-    text.len() % 4 == 0 && body.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'+' || b == b'/')
+    text.len().is_multiple_of(4) && body.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'+' || b == b'/')
 }
 
 /// `type/subtype`, then perhaps parameters (RFC 9110, section 8.3.1).

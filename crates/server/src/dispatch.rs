@@ -174,12 +174,12 @@ fn get_prompt(core: &Arc<Core>, call: Call) -> Result<ServerFuture, ErrorObject>
     let entry = Arc::clone(catalogue.prompts.get(&name, call.principal.as_deref()).ok_or_else(unknown)?);
     let arguments = PromptArguments::parse(call.params.get("arguments")).map_err(as_error)?;
     entry.check(&arguments).map_err(as_error)?;
-    Ok(run(core, call, move |ctx| async move {
+    run(core, call, move |ctx| async move {
         let mut result = (entry.prompt.handler)(ctx.clone(), arguments).await?;
         content::complete(result.messages.iter_mut().map(|message| &mut message.content)).map_err(malformed)?;
         let meta = result.meta.take();
         Ok(ctx.core().stamp.result("complete", &result, meta.as_ref())?)
-    })?)
+    })
 }
 
 fn read_resource(core: &Arc<Core>, call: Call) -> Result<ServerFuture, ErrorObject> {
@@ -192,7 +192,7 @@ fn read_resource(core: &Arc<Core>, call: Call) -> Result<ServerFuture, ErrorObje
     let caller = call.principal.as_deref();
     let found = catalogue.resource_at(&uri).filter(|(entry, _)| entry.resource.access.allows(caller));
     let (entry, variables) = found.ok_or_else(not_found)?;
-    Ok(run(core, call, move |ctx| async move {
+    run(core, call, move |ctx| async move {
         let contents = (entry.resource.handler)(ctx.clone(), variables).await?;
         let contents = contents.resolve(&uri, entry.mime_type.as_deref());
         content::check_contents(&contents).map_err(malformed)?;
@@ -203,7 +203,7 @@ fn read_resource(core: &Arc<Core>, call: Call) -> Result<ServerFuture, ErrorObje
             result.cache_scope = carryall_types::CacheScope::Private;
         }
         Ok(ctx.core().stamp.result("complete", &result, None)?)
-    })?)
+    })
 }
 
 fn complete(core: &Arc<Core>, call: Call) -> Result<ServerFuture, ErrorObject> {

@@ -36,7 +36,6 @@ impl Server {
     /// Begins a server with this name and version.
     // The builder is what everybody wants next.
     #[allow(clippy::new_ret_no_self)]
-    #[must_use]
     pub fn new(name: impl Into<String>, version: impl Into<String>) -> ServerBuilder {
         ServerBuilder::new(Implementation::new(name, version))
     }

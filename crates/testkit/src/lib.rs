@@ -3,11 +3,13 @@
 //! Calls are made from JSON text and pass the same door as on the wire; replies are collected to their end within a
 //! bound.
 
-use carryall_proto::inbound::{Inbound, accept_frame};
-use carryall_proto::{Call, Message, Notification, Outcome, Principal, Reply};
+use carryall_proto::inbound::{Inbound, accept_frame, accept_http};
+use carryall_proto::{Call, Message, MessageStream, Notification, Outcome, Principal, Reply};
+use http::{HeaderMap, HeaderName};
 use serde_json::{Value, json};
 use std::future::poll_fn;
 use std::sync::Arc;
+use std::task::{Context, Waker};
 use std::time::Duration;
 use tower_service::Service;
 
@@ -78,6 +80,27 @@ pub fn call_as(subject: &str, scopes: &[&str], method: &str, params: Value) -> C
         scopes: scopes.iter().map(|scope| (*scope).to_owned()).collect(),
     }));
     call
+}
+
+/// A call as it comes through the door of the HTTP binding, with these headers beside the standard ones.
+///
+/// # Panics
+/// When the door refuses it.
+#[must_use]
+pub fn call_over_http(headers: &[(&str, &str)], method: &str, params: Value) -> Call {
+    let request = request(&json!(1), method, params);
+    let mut map = HeaderMap::new();
+    let name = request["params"]["name"].as_str().or(request["params"]["uri"].as_str());
+    let standard = [("mcp-protocol-version", Some("2026-07-28")), ("mcp-method", Some(method)), ("mcp-name", name)];
+    let standard = standard.into_iter().filter_map(|(name, value)| Some((name, value?)));
+    for (name, value) in standard.chain(headers.iter().copied()) {
+        let name: HeaderName = name.parse().expect("a header name");
+        map.append(name, value.parse().expect("a header value"));
+    }
+    match accept_http(map, request.to_string().into()) {
+        Ok(Inbound::Call(call)) => call,
+        other => panic!("not a call: {other:?}"),
+    }
 }
 
 /// Everything that came back for one call.
@@ -173,11 +196,47 @@ pub async fn collect(reply: Reply) -> Answered {
     }
 }
 
+/// Hands a call to a service and returns the stream of its messages.
+///
+/// # Panics
+/// When the service fails, answers at once, or does not answer within [`PATIENCE`].
+pub async fn stream<S>(service: &S, call: Call) -> MessageStream
+where
+    S: Service<Call, Response = Reply> + Clone,
+    S::Error: std::fmt::Debug,
+{
+    let mut service = service.clone();
+    match tokio::time::timeout(PATIENCE, service.call(call)).await.expect("a reply in time").expect("a reply") {
+        Reply::Stream(stream) => stream,
+        Reply::Once(response) => panic!("answered at once: {response:?}"),
+    }
+}
+
+/// Sees that no message of the stream is there to be taken now.
+///
+/// # Panics
+/// When the stream has ended or there is a message.
+pub fn assert_idle(stream: &mut MessageStream) {
+    let polled = stream.as_mut().poll_next(&mut Context::from_waker(Waker::noop()));
+    assert!(polled.is_pending(), "not idle: {polled:?}");
+}
+
+/// The next message of a stream, which has to be a notification: its method and parameters.
+///
+/// # Panics
+/// When it is a response, or the stream breaks, or nothing comes within [`PATIENCE`].
+pub async fn next_notification(stream: &mut MessageStream) -> (String, Value) {
+    match next(stream).await {
+        Message::Notification(notification) => (notification.method.to_string(), params(&notification)),
+        Message::Response(response) => panic!("not a notification: {response:?}"),
+    }
+}
+
 /// The next message of a stream.
 ///
 /// # Panics
 /// When the stream ends or breaks, or nothing comes within [`PATIENCE`].
-pub async fn next(stream: &mut carryall_proto::MessageStream) -> Message {
+pub async fn next(stream: &mut MessageStream) -> Message {
     let next = poll_fn(|cx| stream.as_mut().poll_next(cx));
     let message = tokio::time::timeout(PATIENCE, next).await.expect("a message in time");
     message.expect("the stream ended without a response").expect("the stream broke")

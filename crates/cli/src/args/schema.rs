@@ -74,9 +74,12 @@ fn collect(schema: &JsonValue, root: &JsonObject, kinds: &mut BTreeSet<Kind>, de
     let Some(depth) = depth.checked_sub(1) else { return };
     match schema.get("type") {
         Some(JsonValue::String(name)) => kinds.extend(Kind::of_name(name)),
-        Some(JsonValue::Array(names)) => kinds.extend(names.iter().filter_map(JsonValue::as_str).filter_map(Kind::of_name)),
+        Some(JsonValue::Array(names)) => {
+            kinds.extend(names.iter().filter_map(JsonValue::as_str).filter_map(Kind::of_name))
+        }
         _ => {
-            let values = schema.get("enum").and_then(JsonValue::as_array).into_iter().flatten().chain(schema.get("const"));
+            let values =
+                schema.get("enum").and_then(JsonValue::as_array).into_iter().flatten().chain(schema.get("const"));
             kinds.extend(values.map(Kind::of_value));
         }
     }
@@ -85,7 +88,8 @@ fn collect(schema: &JsonValue, root: &JsonObject, kinds: &mut BTreeSet<Kind>, de
             collect(branch, root, kinds, depth);
         }
     }
-    if let Some(target) = schema.get("$ref").and_then(JsonValue::as_str).and_then(|reference| resolve(reference, root)) {
+    if let Some(target) = schema.get("$ref").and_then(JsonValue::as_str).and_then(|reference| resolve(reference, root))
+    {
         collect(target, root, kinds, depth);
     }
 }
@@ -100,9 +104,17 @@ fn resolve<'a>(reference: &str, root: &'a JsonObject) -> Option<&'a JsonValue> {
 /// `integer`, `string or null`, `array of string`, `"a" | "b"`: the type of an argument for people.
 pub(crate) fn types_shown(schema: &JsonObject, key: &str) -> String {
     let Some(property) = property(schema, key) else { return "any".into() };
-    let target = property.get("$ref").and_then(JsonValue::as_str).and_then(|reference| resolve(reference, schema)).unwrap_or(property);
+    let target = property
+        .get("$ref")
+        .and_then(JsonValue::as_str)
+        .and_then(|reference| resolve(reference, schema))
+        .unwrap_or(property);
     if let Some(values) = target.get("enum").and_then(JsonValue::as_array).filter(|values| values.len() <= 8) {
-        return values.iter().map(|value| value.as_str().map_or_else(|| value.to_string(), str::to_owned)).collect::<Vec<_>>().join("|");
+        return values
+            .iter()
+            .map(|value| value.as_str().map_or_else(|| value.to_string(), str::to_owned))
+            .collect::<Vec<_>>()
+            .join("|");
     }
     let kinds = kinds_of(schema, key);
     let names: Vec<String> = kinds

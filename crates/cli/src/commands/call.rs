@@ -69,8 +69,13 @@ impl Call {
 /// Finds what the server would refuse anyway, and says it better: what is missing, and what was misspelt.
 fn check(server: &Server, tool: &Tool, arguments: &JsonObject) -> Result<(), Fail> {
     let schema = &tool.input_schema;
-    let known: Vec<&str> =
-        schema.get("properties").and_then(JsonValue::as_object).into_iter().flatten().map(|(name, _)| name.as_str()).collect();
+    let known: Vec<&str> = schema
+        .get("properties")
+        .and_then(JsonValue::as_object)
+        .into_iter()
+        .flatten()
+        .map(|(name, _)| name.as_str())
+        .collect();
     let strangers: Vec<&str> = arguments.keys().map(String::as_str).filter(|name| !known.contains(name)).collect();
     let closed = schema.get("additionalProperties") == Some(&JsonValue::Bool(false));
     let missing: Vec<&str> = args::required(schema).filter(|name| !arguments.contains_key(*name)).collect();
@@ -91,7 +96,8 @@ fn check(server: &Server, tool: &Tool, arguments: &JsonObject) -> Result<(), Fai
         if closed {
             what.push(format!("tool {} takes no argument {stranger:?}", tool.name));
         }
-        fail.hints.extend(near::did_you_mean(stranger, known.iter().copied()).map(|hint| format!("{stranger}: {hint}")));
+        fail.hints
+            .extend(near::did_you_mean(stranger, known.iter().copied()).map(|hint| format!("{stranger}: {hint}")));
     }
     fail.what = format!("{}: {}", server.place, what.join("; "));
     Err(fail.hint(format!("`carryall tools TARGET {}` shows what it takes", tool.name)))

@@ -43,9 +43,9 @@ impl Complete {
         let (target, mut words) = self.server.split(self.target, self.words, self.command)?;
         let reference = reference(&first(&mut words, "REFERENCE", EXAMPLE)?);
         let mut pairs = args::as_strings(&words)?.into_iter();
-        let (argument, typed) = pairs.next().ok_or_else(|| {
-            Fail::usage("no ARGUMENT=TYPED was given").hint(format!("for example: {EXAMPLE}"))
-        })?;
+        let (argument, typed) = pairs
+            .next()
+            .ok_or_else(|| Fail::usage("no ARGUMENT=TYPED was given").hint(format!("for example: {EXAMPLE}")))?;
         let settled: BTreeMap<String, String> = pairs.collect();
         connect::with(target, &self.server, Exit::Interrupted, async |server| {
             let busy = server.busy("asking for suggestions");

@@ -8,7 +8,9 @@ use std::io::Write as _;
 
 /// Print shell completions
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  carryall completions bash > ~/.local/share/bash-completion/completions/carryall\n  carryall completions zsh > ~/.zfunc/_carryall\n  carryall completions fish > ~/.config/fish/completions/carryall.fish")]
+#[command(
+    after_help = "Examples:\n  carryall completions bash > ~/.local/share/bash-completion/completions/carryall\n  carryall completions zsh > ~/.zfunc/_carryall\n  carryall completions fish > ~/.config/fish/completions/carryall.fish"
+)]
 pub(crate) struct Completions {
     /// For which shell
     #[arg(value_enum)]

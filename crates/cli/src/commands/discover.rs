@@ -5,7 +5,6 @@ use crate::connect::{self, Server, ServerOptions};
 use crate::fail::{Exit, Fail};
 use crate::render;
 use crate::screen::Format;
-use crate::text;
 use carryall::proto::key;
 use carryall::types::{DiscoverResult, Implementation, ServerCapabilities};
 use serde::Deserialize as _;
@@ -42,35 +41,26 @@ impl Discover {
 }
 
 fn shown(server: &Server, found: &DiscoverResult) -> String {
-    let screen = &server.screen;
     let info = found.meta.as_ref().and_then(|meta| meta.get(key::SERVER_INFO));
     let info = info.and_then(|info| Implementation::deserialize(info).ok());
-    let mut out = String::new();
-    match &info {
+    let mut facts = Vec::new();
+    match info {
         Some(info) => {
-            out += &render::field(screen, "Server", &format!("{} {}", info.name, info.version));
-            for (title, value) in [("Title", &info.title), ("About", &info.description), ("Website", &info.website_url)] {
-                if let Some(value) = value {
-                    out += &render::field(screen, title, value);
-                }
-            }
+            facts.push(("Server", format!("{} {}", info.name, info.version)));
+            let more = [("Title", info.title), ("About", info.description), ("Website", info.website_url)];
+            facts.extend(more.into_iter().filter_map(|(title, value)| Some((title, value?))));
         }
-        None => out += &render::field(screen, "Server", "does not say what it is"),
+        None => facts.push(("Server", "does not say what it is".to_owned())),
     }
-    out += &render::field(screen, "At", &server.place);
-    out += &render::field(screen, "Versions", &found.supported_versions.join(", "));
+    facts.push(("At", server.place.clone()));
+    facts.push(("Versions", found.supported_versions.join(", ")));
     let offers = capabilities(&found.capabilities);
-    out += &render::field(screen, "Offers", &if offers.is_empty() { "nothing".to_owned() } else { offers.join(", ") });
+    facts.push(("Offers", if offers.is_empty() { "nothing".to_owned() } else { offers.join("\n") }));
     if let Some(extensions) = found.capabilities.extensions.as_ref().filter(|extensions| !extensions.is_empty()) {
-        let names: Vec<&str> = extensions.keys().map(String::as_str).collect();
-        out += &render::field(screen, "Extensions", &names.join(", "));
+        facts.push(("Extensions", extensions.keys().cloned().collect::<Vec<_>>().join("\n")));
     }
-    if let Some(instructions) = &found.instructions {
-        out += &render::field(screen, "Instructions", "");
-        let lines = text::clean(instructions).lines().map(|line| format!("  {line}\n")).collect::<String>();
-        out += &lines;
-    }
-    out
+    facts.extend(found.instructions.clone().map(|instructions| ("Instructions", instructions)));
+    render::facts(&server.screen, facts)
 }
 
 /// What a server offers, in words.
@@ -81,7 +71,9 @@ pub(super) fn capabilities(capabilities: &ServerCapabilities) -> Vec<String> {
     };
     let mut offers = Vec::new();
     offers.extend(capabilities.tools.as_ref().map(|tools| told("tools", &[("tells of changes", tools.list_changed)])));
-    offers.extend(capabilities.prompts.as_ref().map(|prompts| told("prompts", &[("tells of changes", prompts.list_changed)])));
+    offers.extend(
+        capabilities.prompts.as_ref().map(|prompts| told("prompts", &[("tells of changes", prompts.list_changed)])),
+    );
     offers.extend(capabilities.resources.as_ref().map(|resources| {
         told("resources", &[("tells of changes", resources.list_changed), ("subscriptions", resources.subscribe)])
     }));

@@ -78,7 +78,12 @@ fn filter(tools: bool, prompts: bool, resources: bool, uris: Vec<String>) -> Sub
     filter
 }
 
-async fn listen(server: &Server, filter: SubscriptionFilter, count: Option<u64>, patience: Duration) -> Result<Exit, Fail> {
+async fn listen(
+    server: &Server,
+    filter: SubscriptionFilter,
+    count: Option<u64>,
+    patience: Duration,
+) -> Result<Exit, Fail> {
     let mut listener = server.client.listen(filter).timeout(patience).await.map_err(|error| server.failed(&error))?;
     let missing = names(&listener.missing());
     if !missing.is_empty() {
@@ -114,7 +119,8 @@ async fn listen(server: &Server, filter: SubscriptionFilter, count: Option<u64>,
 
 /// What a filter is about, in words.
 fn names(filter: &SubscriptionFilter) -> Vec<String> {
-    let lists = [("tools", filter.wants_tools()), ("prompts", filter.wants_prompts()), ("resources", filter.wants_resources())];
+    let lists =
+        [("tools", filter.wants_tools()), ("prompts", filter.wants_prompts()), ("resources", filter.wants_resources())];
     let lists = lists.iter().filter(|(_, wanted)| *wanted).map(|(name, _)| format!("the list of {name}"));
     lists.chain(filter.resource_uris().iter().map(|uri| text::line(uri))).collect()
 }

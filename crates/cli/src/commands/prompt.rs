@@ -64,7 +64,8 @@ fn named<'a>(server: &Server, prompts: &'a [Definition], name: &str) -> Result<&
 
 fn check(server: &Server, prompt: &Definition, given: &BTreeMap<String, String>) -> Result<(), Fail> {
     let declared = prompt.arguments.as_deref().unwrap_or_default();
-    let missing = declared.iter().filter(|argument| argument.required == Some(true) && !given.contains_key(&argument.name));
+    let missing =
+        declared.iter().filter(|argument| argument.required == Some(true) && !given.contains_key(&argument.name));
     let rows: Vec<[String; 2]> =
         missing.map(|argument| [argument.name.clone(), argument.description.clone().unwrap_or_default()]).collect();
     let strangers = given.keys().filter(|name| !declared.iter().any(|argument| argument.name == **name));

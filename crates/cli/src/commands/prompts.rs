@@ -37,7 +37,11 @@ impl Prompts {
                         let about = prompt.description.as_ref().or(prompt.title.as_ref()).cloned().unwrap_or_default();
                         [prompt.name.clone(), signature(prompt), about]
                     });
-                    server.screen.print(&render::table(&server.screen, ["PROMPT", "ARGUMENTS", "DESCRIPTION"], rows))?;
+                    server.screen.print(&render::table(
+                        &server.screen,
+                        ["PROMPT", "ARGUMENTS", "DESCRIPTION"],
+                        rows,
+                    ))?;
                 }
             }
             Ok(Exit::Ok)

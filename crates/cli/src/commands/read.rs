@@ -42,10 +42,13 @@ impl Read {
         connect::with(target, &self.server, Exit::Interrupted, async |server| {
             let busy = server.busy(&format!("reading {uri}"));
             let request = server.client.read_resource(&uri).with(server.patient_options(&busy));
-            let result = busy.during(rounds::complete(server, &uri, request, &self.answers)).await.map_err(|fail| match fail.exit {
-                Exit::Refused => fail.hint("`carryall resources` and `carryall templates` show what can be read"),
-                _ => fail,
-            })?;
+            let result =
+                busy.during(rounds::complete(server, &uri, request, &self.answers)).await.map_err(|fail| match fail
+                    .exit
+                {
+                    Exit::Refused => fail.hint("`carryall resources` and `carryall templates` show what can be read"),
+                    _ => fail,
+                })?;
             match (&self.output, server.screen.format) {
                 (Some(file), _) => {
                     let bytes = bytes(&uri, &result)?;
@@ -75,7 +78,8 @@ fn bytes(uri: &str, result: &ReadResourceResult) -> Result<Vec<u8>, Fail> {
         match contents {
             ResourceContents::Text(text) => all.extend_from_slice(text.text.as_bytes()),
             ResourceContents::Blob(blob) => all.extend(
-                blob.to_bytes().map_err(|error| Fail::new(Exit::Refused, format!("{uri}: its blob is not base64: {error}")))?,
+                blob.to_bytes()
+                    .map_err(|error| Fail::new(Exit::Refused, format!("{uri}: its blob is not base64: {error}")))?,
             ),
         }
     }
@@ -83,5 +87,6 @@ fn bytes(uri: &str, result: &ReadResourceResult) -> Result<Vec<u8>, Fail> {
 }
 
 fn write(file: &Path, bytes: &[u8]) -> Result<(), Fail> {
-    std::fs::write(file, bytes).map_err(|error| Fail::new(Exit::Local, format!("cannot write {}: {error}", file.display())))
+    std::fs::write(file, bytes)
+        .map_err(|error| Fail::new(Exit::Local, format!("cannot write {}: {error}", file.display())))
 }

@@ -37,10 +37,11 @@ impl Resources {
                 Format::Human => {
                     let rows = resources.into_iter().map(|resource| {
                         let about = resource.description.or(resource.title).unwrap_or(resource.name);
-                        let size = resource.size.map(render::size).unwrap_or_default();
-                        [resource.uri, resource.mime_type.unwrap_or_default(), size, about]
+                        let kind: Vec<String> =
+                            resource.mime_type.into_iter().chain(resource.size.map(render::size)).collect();
+                        [resource.uri, kind.join(", "), about]
                     });
-                    server.screen.print(&render::table(&server.screen, ["RESOURCE", "TYPE", "SIZE", "DESCRIPTION"], rows))?;
+                    server.screen.print(&render::table(&server.screen, ["RESOURCE", "TYPE", "DESCRIPTION"], rows))?;
                 }
             }
             Ok(Exit::Ok)

@@ -35,7 +35,8 @@ impl Tools {
                 nothing::explain(server, "tools", |offers| offers.tools.is_some()).await;
             }
             if !names.is_empty() {
-                let chosen: Result<Vec<Tool>, Fail> = names.iter().map(|name| named(server, &tools, name).cloned()).collect();
+                let chosen: Result<Vec<Tool>, Fail> =
+                    names.iter().map(|name| named(server, &tools, name).cloned()).collect();
                 tools = chosen?;
             }
             match server.screen.format {
@@ -102,7 +103,7 @@ fn signature(tool: &Tool) -> String {
 
 fn details(server: &Server, tool: &Tool) -> String {
     let screen = &server.screen;
-    let mut out = format!("{}", screen.paint(NAME, &text::line(&tool.name)));
+    let mut out = screen.paint(NAME, &text::line(&tool.name));
     if tool.display_name() != tool.name {
         out += &format!("  {}", screen.paint(TITLE, &text::line(tool.display_name())));
     }

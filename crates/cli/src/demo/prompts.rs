@@ -1,9 +1,9 @@
 //! Prompts, and the completion of their arguments.
 
 use super::resources;
+use carryall::Ctx;
 use carryall::server::{Failure, Prompt, PromptArguments, ServerBuilder, Typed, matching};
 use carryall::types::{ContentBlock, GetPromptResult, PromptMessage, ResourceContents};
-use carryall::Ctx;
 
 const LANGUAGES: [&str; 8] = ["Danish", "English", "Finnish", "French", "German", "Italian", "Portuguese", "Spanish"];
 const TONES: [&str; 3] = ["formal", "friendly", "terse"];

@@ -5,8 +5,8 @@
 
 use carryall::server::{ServerBuilder, Tool, ToolOutput};
 use carryall::types::{
-    ElicitAction, ElicitRequestFormParams, ElicitResult, InputRequest, InputRequests, InputRequiredResult, RequestedSchema,
-    StringFormat,
+    ElicitAction, ElicitRequestFormParams, ElicitResult, InputRequest, InputRequests, InputRequiredResult,
+    RequestedSchema, StringFormat,
 };
 use carryall::{Ctx, ToolError};
 use schemars::JsonSchema;
@@ -46,7 +46,10 @@ async fn book_table(ctx: Ctx, args: Booking) -> Result<ToolOutput, ToolError> {
         (ElicitAction::Cancel, _) => return Ok(ToolOutput::text("Nothing was booked: the user cancelled.")),
     };
     // Whatever the client has checked, the answer comes from outside.
-    form(&args.restaurant).requested_schema.check(&content).map_err(|why| ToolError::new(format!("The answer does not fit: {why}")))?;
+    form(&args.restaurant)
+        .requested_schema
+        .check(&content)
+        .map_err(|why| ToolError::new(format!("The answer does not fit: {why}")))?;
     let guests = content.get("guests").cloned().unwrap_or(json!(2));
     let date = content.get("date").and_then(|date| date.as_str()).unwrap_or("some day");
     let seat = content.get("seat").and_then(|seat| seat.as_str()).unwrap_or("inside");

@@ -2,9 +2,9 @@
 
 use super::media;
 use super::tools::shared;
+use carryall::Ctx;
 use carryall::server::{Contents, Failure, FileRoot, Resource, ServerBuilder, Typed, Variables, matching};
 use carryall::types::{Annotations, Role};
-use carryall::Ctx;
 use std::time::Duration;
 
 /// What the demo is about.

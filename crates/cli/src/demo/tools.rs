@@ -4,7 +4,8 @@ use super::board::MAX_NOTICE;
 use super::{Shared, media, resources};
 use carryall::server::{Failure, ServerBuilder, State, Tool, ToolOutput};
 use carryall::types::{
-    Annotations, AudioContent, ContentBlock, ErrorObject, ImageContent, ResourceContents, ResourceLink, Role, TextContent,
+    Annotations, AudioContent, ContentBlock, ErrorObject, ImageContent, ResourceContents, ResourceLink, Role,
+    TextContent,
 };
 use carryall::{Ctx, Json, ToolError};
 use schemars::JsonSchema;
@@ -58,7 +59,9 @@ pub(super) fn add(builder: ServerBuilder) -> ServerBuilder {
         .tool(
             Tool::new("query", query)
                 .title("Query a region")
-                .description("Its argument `region` travels in the header Mcp-Param-Region too, so that proxies can route by it")
+                .description(
+                    "Its argument `region` travels in the header Mcp-Param-Region too, so that proxies can route by it",
+                )
                 .read_only(true),
         )
         .tool(
@@ -150,7 +153,8 @@ struct Forecast {
 
 fn forecast(place: &Place) -> Forecast {
     // Made from the name, so that every replica says the same.
-    let seed = place.city.to_lowercase().bytes().fold(7_u32, |sum, byte| sum.wrapping_mul(31).wrapping_add(byte.into()));
+    let seed =
+        place.city.to_lowercase().bytes().fold(7_u32, |sum, byte| sum.wrapping_mul(31).wrapping_add(byte.into()));
     let celsius = f64::from(seed % 350) / 10.0 - 5.0;
     let temperature = match place.units {
         Units::Celsius => celsius,
@@ -168,7 +172,8 @@ fn forecast(place: &Place) -> Forecast {
 fn postcard() -> Vec<ContentBlock> {
     let greeting = TextContent::new("Greetings from a server that remembers nothing.")
         .with_annotations(Annotations::new().with_audience(vec![Role::User]).with_priority(1.0));
-    let link = ResourceLink::new(resources::README, "readme").with_title("About this demo").with_mime_type("text/markdown");
+    let link =
+        ResourceLink::new(resources::README, "readme").with_title("About this demo").with_mime_type("text/markdown");
     vec![
         ContentBlock::Text(greeting),
         ContentBlock::Image(ImageContent::from_bytes(media::LOGO, "image/png")),
@@ -220,7 +225,8 @@ struct Query {
 
 async fn query(ctx: Ctx, args: Query) -> String {
     // The door has compared the two already (`basic/transports/streamable-http`): a header that differs gets no further.
-    let header = ctx.headers().and_then(|headers| headers.get("mcp-param-region")).and_then(|value| value.to_str().ok());
+    let header =
+        ctx.headers().and_then(|headers| headers.get("mcp-param-region")).and_then(|value| value.to_str().ok());
     let how = match header {
         Some(value) => format!("the header Mcp-Param-Region said {value:?}"),
         None => "no header on this transport".into(),

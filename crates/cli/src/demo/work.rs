@@ -1,8 +1,8 @@
 //! Tools that take their time, and say so.
 
+use carryall::Ctx;
 use carryall::server::{ServerBuilder, Tool};
 use carryall::types::LoggingLevel;
-use carryall::Ctx;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::json;

@@ -64,7 +64,8 @@ fn servers_of_claude_and_cursor_are_found() {
 #[test]
 fn servers_of_vs_code_are_found_comments_and_all() {
     let dir = Dir::new();
-    let file = dir.write("mcp.json", "{\n // mine\n \"servers\": {\"x\": {\"type\": \"http\", \"url\": \"http://h/mcp\",},},\n}");
+    let file = dir
+        .write("mcp.json", "{\n // mine\n \"servers\": {\"x\": {\"type\": \"http\", \"url\": \"http://h/mcp\",},},\n}");
     assert_eq!(find("x", &places(vec![file])).unwrap(), Target::Http { url: "http://h/mcp".into(), headers: vec![] });
 }
 

@@ -82,12 +82,16 @@ struct Running {
 }
 
 impl Place {
-    async fn look_after(mut self, started: oneshot::Sender<io::Result<()>>) {
+    async fn look_after(self, started: oneshot::Sender<io::Result<()>>) {
         let mut started = Some(started);
         let mut failures = 0;
         loop {
             let since = Instant::now();
-            match self.launch().await {
+            let launched = tokio::select! {
+                launched = self.launch() => launched,
+                () = stopped(self.stop.clone()) => return,
+            };
+            match launched {
                 Ok(running) => {
                     if let Some(started) = started.take() {
                         let _ = started.send(Ok(()));
@@ -114,7 +118,7 @@ impl Place {
             let pause = RESTART.delay(failures, since.elapsed().as_nanos() as u64);
             tokio::select! {
                 () = sleep(pause) => {}
-                () = stopped(&mut self.stop) => return,
+                () = stopped(self.stop.clone()) => return,
             }
         }
     }
@@ -142,7 +146,7 @@ impl Place {
     }
 
     /// Until the process dies or is to stop, which the result says.
-    async fn live(&mut self, mut running: Running) -> bool {
+    async fn live(&self, mut running: Running) -> bool {
         tokio::select! {
             status = running.child.wait() => {
                 self.replica.down();
@@ -150,7 +154,7 @@ impl Place {
                 tracing::warn!("replica {} died ({how}); it is started again", self.label);
                 false
             }
-            () = stopped(&mut self.stop) => {
+            () = stopped(self.stop.clone()) => {
                 self.replica.down();
                 running.end(&self.label).await;
                 true
@@ -202,7 +206,7 @@ async fn announced(stdout: &mut BufReader<ChildStdout>) -> io::Result<String> {
     Ok(announcement.listening)
 }
 
-async fn stopped(stop: &mut watch::Receiver<bool>) {
+async fn stopped(mut stop: watch::Receiver<bool>) {
     // Whoever could say stop is gone: that says it too.
     let _ = stop.wait_for(|stop| *stop).await;
 }

@@ -271,7 +271,11 @@ pub fn canned(answer: impl Fn(&str, &Value) -> Say + Send + Sync + 'static) -> C
     Canned { url, requests }
 }
 
-fn serve(stream: TcpStream, answer: &dyn Fn(&str, &Value) -> Say, kept: &Mutex<Vec<(String, Value)>>) -> std::io::Result<()> {
+fn serve(
+    stream: TcpStream,
+    answer: &dyn Fn(&str, &Value) -> Say,
+    kept: &Mutex<Vec<(String, Value)>>,
+) -> std::io::Result<()> {
     let mut reader = BufReader::new(stream.try_clone()?);
     let mut stream = stream;
     loop {

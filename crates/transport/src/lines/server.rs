@@ -18,7 +18,7 @@ use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite};
-use tokio::time::Sleep;
+use tokio::time::{Instant, Sleep};
 use tower_service::Service;
 
 /// Beyond this much unwritten output nothing more is read or worked on until the client has taken some of it.
@@ -40,6 +40,8 @@ pub struct LineOptions {
     pub max_in_flight: usize,
     /// How long calls may go on after the client has closed its end. 500 ms unless set.
     pub grace: Duration,
+    /// How long the client, once it has closed its end, may take nothing of what is left for it. 10 s unless set.
+    pub stalled: Duration,
     /// Hang up on a client whose first line is no JSON object, as that of a web page that was talked into sending a
     /// request here. On for TCP, else off unless set.
     pub hang_up_on_strangers: bool,
@@ -51,6 +53,7 @@ impl Default for LineOptions {
             max_line: 4 * 1024 * 1024,
             max_in_flight: 1024,
             grace: Duration::from_millis(500),
+            stalled: Duration::from_secs(10),
             hang_up_on_strangers: false,
         }
     }
@@ -100,6 +103,7 @@ where
         running: SelectAll::new(),
         out: BytesMut::new(),
         flushed: true,
+        taken: false,
         heard: false,
         closing: None,
     };
@@ -130,9 +134,11 @@ struct Lines {
     running: SelectAll<Abortable<Running>>,
     out: BytesMut,
     flushed: bool,
+    /// The client has taken some output since this was last looked at.
+    taken: bool,
     /// A message has come.
     heard: bool,
-    /// Nothing is read any more; when it fires, nothing is waited for any more.
+    /// Nothing is read any more; when it fires, no call is waited for any more.
     closing: Option<Pin<Box<Sleep>>>,
 }
 
@@ -165,19 +171,26 @@ impl Lines {
             }
             progress |= burst > 0;
             let written = self.poll_write(cx, writer.as_mut())?;
+            if let Some(timer) = &mut self.closing {
+                let fired = timer.as_mut().poll(cx).is_ready();
+                if written.is_ready() && (fired || self.in_flight.is_empty()) {
+                    return Poll::Ready(Ok(()));
+                }
+                if fired {
+                    // Calls have had their time. What is answered is written for as long as the client takes of it.
+                    self.running.clear();
+                    self.in_flight.drain().for_each(drop);
+                    if !std::mem::take(&mut self.taken) {
+                        return Poll::Ready(Ok(()));
+                    }
+                    timer.as_mut().reset(Instant::now() + self.options.stalled);
+                    continue;
+                }
+            }
             if written.is_pending() && self.out.len() >= HIGH_WATER {
                 return Poll::Pending;
             }
-            if let Some(timer) = &mut self.closing {
-                let over = self.in_flight.is_empty() || timer.as_mut().poll(cx).is_ready();
-                if over && written.is_ready() {
-                    return Poll::Ready(Ok(()));
-                }
-                if over && timer.is_elapsed() {
-                    // The client does not take what is left for it.
-                    return Poll::Ready(Ok(()));
-                }
-            } else {
+            if self.closing.is_none() {
                 match self.poll_read(cx, reader.as_mut())? {
                     Poll::Ready(0) => {
                         if let Some(line) = self.take_decoder().finish() {
@@ -217,6 +230,7 @@ impl Lines {
                 Poll::Pending => return Ok(Poll::Pending),
             }
             self.flushed = false;
+            self.taken = true;
         }
         if self.out.capacity() > KEEP_BUFFER {
             self.out = BytesMut::new();
@@ -243,6 +257,7 @@ impl Lines {
             self.write(&ended.cancelled.encode());
             self.write(&ended.response.encode());
         }
+        self.taken = true;
         self.closing = Some(Box::pin(tokio::time::sleep(self.options.grace)));
     }
 

@@ -29,6 +29,8 @@ pub(super) async fn answer(
     }
     match media_type(&head.headers) {
         Media::Events => Ok(Reply::Stream(Box::pin(EventStream::new(body, id, shared.max_response)))),
+        // A length over the limit is enough to know; nothing of it need be read.
+        Media::Json if body.to_come() > shared.max_response as u64 => Err(CallError::TooLarge(shared.max_response)),
         Media::Json => {
             let text = match collect(&mut body, shared.max_response).await? {
                 Collected::All(text) => text,

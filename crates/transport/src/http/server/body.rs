@@ -84,7 +84,7 @@ pub(super) struct Events {
     id: RequestId,
     source: Source,
     /// The rest of a large event.
-    pieces: [Bytes; 3],
+    pieces: Option<Box<[Bytes; 3]>>,
     keep_alive: Duration,
     timer: Option<Pin<Box<Sleep>>>,
     last_event: Option<Instant>,
@@ -107,15 +107,15 @@ impl Events {
     }
 
     fn new(source: Source, id: RequestId, keep_alive: Duration) -> Self {
-        Self { id, source, pieces: Default::default(), keep_alive, timer: None, last_event: None }
+        Self { id, source, pieces: None, keep_alive, timer: None, last_event: None }
     }
 
     fn is_done(&self) -> bool {
-        matches!(self.source, Source::Done) && self.pieces.iter().all(Bytes::is_empty)
+        matches!(self.source, Source::Done) && self.pieces.is_none()
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
-        if let Some(piece) = take_piece(&mut self.pieces) {
+        if let Some(piece) = self.next_piece() {
             return Poll::Ready(Some(piece));
         }
         loop {
@@ -165,8 +165,17 @@ impl Events {
             sse::encode_event(&text, &mut event);
             return event.freeze();
         }
-        self.pieces = sse::event_pieces(text);
-        take_piece(&mut self.pieces).unwrap_or_default()
+        self.pieces = Some(Box::new(sse::event_pieces(text)));
+        self.next_piece().unwrap_or_default()
+    }
+
+    fn next_piece(&mut self) -> Option<Bytes> {
+        let pieces = self.pieces.as_mut()?;
+        let next = take_piece(pieces);
+        if pieces.iter().all(Bytes::is_empty) {
+            self.pieces = None;
+        }
+        next
     }
 
     fn poll_keep_alive(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {

@@ -37,6 +37,10 @@ impl HostPolicy {
     }
 
     fn knows(&self, host: &str) -> bool {
+        // In `localhost:1@evil.com` the name comes last; no honest client writes credentials there.
+        if host.contains('@') {
+            return false;
+        }
         let name = name_of(host);
         is_loopback(name)
             || self.names.iter().any(|known| known.eq_ignore_ascii_case(host) || known.eq_ignore_ascii_case(name))
@@ -242,7 +246,7 @@ mod tests {
         for host in ["mcp.example.com", "mcp.EXAMPLE.com:99", "a.example:81", "localhost:1", "[::1]:1"] {
             assert!(policy.knows(host), "{host}");
         }
-        for host in ["a.example", "a.example:82", "evil.com", "mcp.example.com.evil.com", ""] {
+        for host in ["a.example", "a.example:82", "evil.com", "mcp.example.com.evil.com", "localhost:1@evil.com", ""] {
             assert!(!policy.knows(host), "{host}");
         }
     }

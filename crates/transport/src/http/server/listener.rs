@@ -21,6 +21,9 @@ use tower_service::Service;
 const MAX_HEAD: usize = 64 * 1024;
 /// How long to wait when the process has run out of something that accepting needs.
 const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
+/// How long to wait for more of the first bytes before looking again, at first and at most.
+const FIRST_LOOK: Duration = Duration::from_millis(10);
+const LAST_LOOK: Duration = Duration::from_secs(2);
 /// Streams per HTTP/2 connection.
 const MAX_STREAMS: u32 = 256;
 
@@ -129,15 +132,17 @@ fn is_of_one_connection(error: &io::Error) -> bool {
 /// Looks at the first bytes without taking them. `None` when none came in time.
 pub(super) async fn speaks_http2(stream: &TcpStream, limit: Duration) -> Option<bool> {
     let look = async {
-        let mut start = [0; 3];
+        let (mut start, mut pause) = ([0; 3], FIRST_LOOK);
         loop {
             match stream.peek(&mut start).await.ok()? {
                 0 => return None,
                 3 => return Some(start == *b"PRI"),
                 count if start[..count] != b"PRI"[..count] => return Some(false),
-                // `peek` returns what it has seen before at once.
-                _ => sleep(Duration::from_millis(20)).await,
+                // `peek` returns what it has seen before at once. Whoever sends a single byte on each of ten thousand
+                // connections must not keep the server looking.
+                _ => sleep(pause).await,
             }
+            pause = (pause * 2).min(LAST_LOOK);
         }
     };
     timeout(limit, look).await.ok().flatten()
@@ -193,7 +198,7 @@ where
 async fn serve_http2<I, S, B>(
     io: TokioIo<Watched<I>>,
     service: Adapter<S>,
-    connection: Connection,
+    mut connection: Connection,
     activity: &Activity,
 ) -> hyper::Result<()>
 where
@@ -205,6 +210,7 @@ where
     B::Data: Send,
     B::Error: Into<BoxError>,
 {
+    connection.patience = connection.patience.multiplexed();
     let connected = hyper::server::conn::http2::Builder::new(TokioExecutor::new())
         .timer(TokioTimer::new())
         .keep_alive_interval(Duration::from_secs(30))

@@ -27,6 +27,8 @@ pub(super) struct Activity {
     in_head: AtomicBool,
     /// The last write could not go out.
     stalled: AtomicBool,
+    /// How often writing went on after that: a client that reads slowly is not one that has stopped.
+    resumed: AtomicU32,
 }
 
 impl Activity {
@@ -57,13 +59,20 @@ pub(super) struct Patience {
     head: u32,
     idle: u32,
     stalled: u32,
+    /// Over HTTP/2, bytes outside of requests are no head on its way: pings, window updates and acknowledgements.
+    multiplexed: bool,
 }
 
 impl Patience {
     pub(super) fn new(head: Duration, idle: Duration, stalled: Duration) -> Self {
         let tick = (head.min(idle).min(stalled) / 2).clamp(MIN_TICK, TICK);
         let ticks = |limit: Duration| (limit.as_millis().div_ceil(tick.as_millis())).clamp(1, u32::MAX.into()) as u32;
-        Self { tick, head: ticks(head), idle: ticks(idle), stalled: ticks(stalled) }
+        Self { tick, head: ticks(head), idle: ticks(idle), stalled: ticks(stalled), multiplexed: false }
+    }
+
+    /// The same for a connection that carries many requests at once.
+    pub(super) fn multiplexed(self) -> Self {
+        Self { multiplexed: true, ..self }
     }
 }
 
@@ -90,13 +99,14 @@ enum State {
 pub(super) struct Watchdog {
     patience: Patience,
     state: State,
-    served: u32,
+    /// What counts as having got on: requests, and writes that went on.
+    progress: (u32, u32),
     ticks: u32,
 }
 
 impl Watchdog {
     pub(super) fn new(patience: Patience) -> Self {
-        Self { patience, state: State::Busy, served: 0, ticks: 0 }
+        Self { patience, state: State::Busy, progress: (0, 0), ticks: 0 }
     }
 
     pub(super) fn tick(&mut self, activity: &Activity) -> Verdict {
@@ -105,17 +115,20 @@ impl Watchdog {
             State::Stalled
         } else if activity.active.load(Relaxed) > 0 {
             State::Busy
-        } else if activity.in_head.load(Relaxed) || served == 0 {
+        } else if served == 0 || (activity.in_head.load(Relaxed) && !self.patience.multiplexed) {
             State::Head
         } else {
             State::Idle
         };
-        let same = mem::replace(&mut self.state, state) == state && mem::replace(&mut self.served, served) == served;
-        self.served = served;
+        let progress = (served, activity.resumed.load(Relaxed));
+        let same = mem::replace(&mut self.progress, progress) == progress;
+        let same = mem::replace(&mut self.state, state) == state && same;
         self.ticks = if same { self.ticks + 1 } else { 0 };
         match state {
             State::Head if self.ticks >= self.patience.head => Verdict::Close,
             State::Stalled if self.ticks >= self.patience.stalled => Verdict::Close,
+            // One that was asked to end and does not is closed.
+            State::Idle if self.ticks >= self.patience.idle.saturating_add(self.patience.stalled) => Verdict::Close,
             State::Idle if self.ticks >= self.patience.idle => Verdict::Retire,
             _ => Verdict::Keep,
         }
@@ -138,6 +151,9 @@ impl<I> Watched<I> {
         let stalled = written.is_pending();
         if self.activity.stalled.load(Relaxed) != stalled {
             self.activity.stalled.store(stalled, Relaxed);
+            if !stalled {
+                self.activity.resumed.fetch_add(1, Relaxed);
+            }
         }
         written
     }
@@ -174,11 +190,14 @@ impl<I: AsyncWrite + Unpin> AsyncWrite for Watched<I> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_flush(cx)
+        // TLS takes what is written and keeps it; only flushing shows that nobody reads.
+        let flushed = Pin::new(&mut self.io).poll_flush(cx);
+        self.wrote(flushed)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_shutdown(cx)
+        let shut = Pin::new(&mut self.io).poll_shutdown(cx);
+        self.wrote(shut)
     }
 }
 
@@ -186,7 +205,7 @@ impl<I: AsyncWrite + Unpin> AsyncWrite for Watched<I> {
 mod tests {
     use super::*;
 
-    const PATIENCE: Patience = Patience { tick: TICK, head: 2, idle: 4, stalled: 3 };
+    const PATIENCE: Patience = Patience { tick: TICK, head: 2, idle: 4, stalled: 3, multiplexed: false };
 
     fn ticks_until_verdict(activity: &Activity) -> (u32, Verdict) {
         let mut dog = Watchdog::new(PATIENCE);
@@ -222,6 +241,40 @@ mod tests {
         let _busy = activity.begin();
         activity.stalled.store(true, Relaxed);
         assert_eq!(ticks_until_verdict(&activity), (4, Verdict::Close));
+    }
+
+    #[test]
+    fn a_client_that_reads_slowly_is_kept() {
+        let activity = Arc::new(Activity::default());
+        let _busy = activity.begin();
+        let mut dog = Watchdog::new(PATIENCE);
+        let (reader, writer) = tokio::io::duplex(1);
+        let (mut reader, mut watched) = (reader, Watched::new(writer, &activity));
+        let mut cx = Context::from_waker(std::task::Waker::noop());
+        let write = |watched: &mut Watched<_>, cx: &mut Context<'_>| Pin::new(watched).poll_write(cx, b"x").is_ready();
+        assert!(write(&mut watched, &mut cx));
+        for _ in 0..20 {
+            assert!(!write(&mut watched, &mut cx), "the pipe is full whenever anybody looks");
+            assert_eq!(dog.tick(&activity), Verdict::Keep);
+            let (mut byte, mut cx) = ([0], Context::from_waker(std::task::Waker::noop()));
+            assert!(Pin::new(&mut reader).poll_read(&mut cx, &mut ReadBuf::new(&mut byte)).is_ready());
+            assert!(write(&mut watched, &mut cx));
+        }
+        assert!(!write(&mut watched, &mut cx));
+        let verdicts: Vec<_> = (0..4).map(|_| dog.tick(&activity)).collect();
+        assert_eq!(verdicts[3], Verdict::Close, "{verdicts:?}");
+    }
+
+    #[test]
+    fn pings_between_requests_are_no_head_over_http2() {
+        let activity = Arc::new(Activity::default());
+        drop(activity.begin());
+        activity.in_head.store(true, Relaxed);
+        let mut dog = Watchdog::new(PATIENCE.multiplexed());
+        let verdicts: Vec<_> = (0..9).map(|_| dog.tick(&activity)).collect();
+        assert_eq!(verdicts[..4], [Verdict::Keep, Verdict::Keep, Verdict::Keep, Verdict::Keep]);
+        assert_eq!(verdicts[4..7], [Verdict::Retire, Verdict::Retire, Verdict::Retire]);
+        assert_eq!(verdicts[7], Verdict::Close, "it did not end by itself");
     }
 
     #[test]

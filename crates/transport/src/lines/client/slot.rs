@@ -11,6 +11,8 @@ use std::task::{Context, Poll, Waker};
 
 /// How many notifications may wait for one call.
 const MAX_WAITING: usize = 1024;
+/// How many bytes they may have together, unless it is a single one.
+const MAX_WAITING_BYTES: usize = 16 * 1024 * 1024;
 
 /// One call's messages.
 pub(super) struct Slot {
@@ -23,6 +25,8 @@ pub(super) struct Slot {
 #[derive(Default)]
 struct State {
     notifications: VecDeque<Notification>,
+    /// The size of those.
+    bytes: usize,
     outcome: Option<Result<Response, CallError>>,
     /// No message will be put down any more.
     finished: bool,
@@ -50,10 +54,12 @@ impl Slot {
     /// Puts a notification down. `true` when there was no room for it.
     pub(super) fn offer(&self, notification: Notification) -> bool {
         let mut state = self.lock();
-        if state.notifications.len() >= MAX_WAITING {
+        let bytes = state.bytes + size_of(&notification);
+        if state.notifications.len() >= MAX_WAITING || (state.bytes > 0 && bytes > MAX_WAITING_BYTES) {
             tracing::warn!(id = %self.id, method = %notification.method, "notification dropped: nobody takes them");
             return true;
         }
+        state.bytes = bytes;
         state.notifications.push_back(notification);
         state.wake();
         false
@@ -76,6 +82,7 @@ impl Slot {
     pub(super) fn poll(&self, cx: &mut Context<'_>) -> Poll<Offer> {
         let mut state = self.lock();
         if let Some(notification) = state.notifications.pop_front() {
+            state.bytes -= size_of(&notification);
             let token = state.token.clone();
             drop(state);
             return Poll::Ready(Offer::Notification(self.translate(notification, token)));
@@ -126,6 +133,10 @@ impl Slot {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn size_of(notification: &Notification) -> usize {
+    notification.method.len() + notification.params.as_ref().map_or(0, |params| params.as_bytes().len())
 }
 
 impl State {

@@ -1,14 +1,44 @@
 """A small server on the Python SDK. usage: server.py http PORT | stdio"""
 
+import asyncio
 import sys
+from contextlib import asynccontextmanager
 
 from pydantic import BaseModel
 
 from mcp.server import MCPServer
 from mcp.server.mcpserver import Context
 from mcp.server.mcpserver.exceptions import ToolError
+from mcp.server.subscriptions import InMemorySubscriptionBus
+from mcp.shared.subscriptions import ToolsListChanged
 
-server = MCPServer("interop-python", version="1.0.0", instructions="A server of the interop run.", log_level="ERROR")
+bus = InMemorySubscriptionBus()
+
+
+async def tell():
+    while True:
+        await asyncio.sleep(0.3)
+        await bus.publish(ToolsListChanged())
+
+
+@asynccontextmanager
+async def telling(_server):
+    """Whoever listens hears of changes of the list of tools again and again."""
+    task = asyncio.create_task(tell())
+    try:
+        yield
+    finally:
+        task.cancel()
+
+
+server = MCPServer(
+    "interop-python",
+    version="1.0.0",
+    instructions="A server of the interop run.",
+    log_level="ERROR",
+    lifespan=telling,
+    subscriptions=bus,
+)
 
 
 class Sum(BaseModel):

@@ -54,10 +54,15 @@ function makeServer() {
   return server;
 }
 
+// Whoever listens hears of changes of the list of tools again and again.
+const again = tell => setInterval(tell, 300).unref();
+
 const [how, port] = process.argv.slice(2);
 if (how === 'http') {
   // Its defaults: JSON, or an event stream when there is something to say before the answer.
-  const handle = toNodeHandler(createMcpHandler(makeServer));
+  const handler = createMcpHandler(makeServer);
+  again(() => handler.notify.toolsChanged());
+  const handle = toNodeHandler(handler);
   const [host, origin] = [localhostHostValidation(), localhostOriginValidation()];
   createServer((req, res) => {
     if (host(req, res) && origin(req, res)) void handle(req, res);
@@ -65,7 +70,11 @@ if (how === 'http') {
 } else if (how === 'stdio') {
   // Real servers chat on standard error before they answer anything.
   console.error('interop-typescript is up');
-  serveStdio(makeServer);
+  serveStdio(() => {
+    const server = makeServer();
+    again(() => server.isConnected() && server.sendToolListChanged());
+    return server;
+  });
 } else {
   console.error('usage: server.mjs http PORT | stdio');
   process.exit(2);

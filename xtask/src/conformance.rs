@@ -7,14 +7,12 @@ mod judge;
 mod left;
 mod suite;
 
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::{Duration, Instant};
 
 use crate::args::Args;
 use crate::process::Group;
-use crate::{Outcome, files, process, table};
+use crate::{Outcome, files, net, process, table};
 use judge::Verdict;
 use left::Left;
 use suite::{Scenario, Side, Suite};
@@ -108,7 +106,7 @@ fn cut(text: &str) -> String {
 
 /// The everything server on a free port of the loopback, and its URL.
 fn start_server(out: &Path) -> Outcome<(Group, String)> {
-    let port = free_port()?;
+    let port = net::free_port()?;
     let address = format!("127.0.0.1:{port}");
     std::fs::create_dir_all(out).map_err(|e| format!("{}: {e}", out.display()))?;
     let log = out.join("everything-server.log");
@@ -116,19 +114,8 @@ fn start_server(out: &Path) -> Outcome<(Group, String)> {
     command.args(["--listen", &address]);
     process::log_to(&mut command, &log)?;
     let mut group = Group::spawn(&mut command)?;
-    let end = Instant::now() + Duration::from_secs(20);
-    while std::net::TcpStream::connect(&address).is_err() {
-        if group.ended().is_some() || Instant::now() > end {
-            return Err(format!("everything-server does not listen on {address}:\n{}", files::read(&log)?));
-        }
-        std::thread::sleep(Duration::from_millis(20));
-    }
+    net::listens(&mut group, port, &log)?;
     Ok((group, format!("http://{address}/mcp")))
-}
-
-fn free_port() -> Outcome<u16> {
-    let found = TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr());
-    found.map(|a| a.port()).map_err(|e| format!("no free port: {e}"))
 }
 
 fn binary(name: &str) -> PathBuf {

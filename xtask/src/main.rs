@@ -11,6 +11,7 @@ mod bench;
 mod conformance;
 mod files;
 mod interop;
+mod net;
 mod npm;
 mod process;
 mod requirements;

@@ -79,6 +79,14 @@ fn a_tool_is_called_with_arguments_of_its_types() {
 }
 
 #[test]
+fn a_call_without_arguments_is_one_request() {
+    let server = common::canned(|_, _| common::Say::Result(json!({"content": []})));
+    run(&["call", &server.url, "t"]).ok();
+    let methods: Vec<Value> = server.requests.lock().unwrap().iter().map(|(_, body)| body["method"].clone()).collect();
+    assert_eq!(methods, [json!("tools/call")]);
+}
+
+#[test]
 fn arguments_come_from_files_and_standard_input() {
     let (demo, dir) = (demo(&[]), Dir::new());
     let file = dir.write("args.json", r#"{"a": 20, "b": 22}"#);

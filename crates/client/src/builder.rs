@@ -72,13 +72,17 @@ impl ClientBuilder {
     }
 
     /// Calls whatever answers calls: a server in the same process, a transport, a gateway, a stack of layers.
-    pub fn service<S>(mut self, service: S) -> Self
+    pub fn service<S>(self, service: S) -> Self
     where
         S: Service<Call, Response = Reply> + Clone + Send + Sync + 'static,
         S::Error: Into<CallError>,
         S::Future: Send,
     {
-        self.service = Some(Ok(SharedService::new(service)));
+        self.shared_service(SharedService::new(service))
+    }
+
+    pub(crate) fn shared_service(mut self, service: SharedService) -> Self {
+        self.service = Some(Ok(service));
         self
     }
 

@@ -3,7 +3,7 @@
 use crate::ClientError;
 use crate::builder::ClientBuilder;
 use crate::client::Client;
-use carryall_proto::CallError;
+use carryall_proto::{CallError, SharedService};
 #[cfg(unix)]
 use carryall_proto::wire;
 use carryall_transport::HttpClient;
@@ -41,7 +41,7 @@ impl ClientBuilder {
     /// Calls an endpoint by a transport with settings of its own, such as credentials.
     pub fn http_client(self, client: HttpClient) -> Self {
         let url = client.url();
-        self.service(client).server_id(url).mirror_headers(true)
+        self.shared_service(SharedService::new_boxed(client)).server_id(url).mirror_headers(true)
     }
 
     /// Starts a server as a child process, and asks it what it is (`server/discover`). A server of an earlier revision

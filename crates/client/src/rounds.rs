@@ -11,6 +11,7 @@ use carryall_types::{
     ClientCapabilities, ElicitRequestParams, InputRequest, InputRequests, JsonValue, Method, RawJson,
 };
 use serde::Deserialize;
+use std::borrow::Cow;
 use std::time::Duration;
 
 /// More requests for input than this in one round are refused.
@@ -40,18 +41,19 @@ impl Kind {
     /// `added` are the types of declared extensions, where they may come.
     pub(crate) fn of(method: &Method, result: RawJson, added: &[Box<str>]) -> Result<Self, ClientError> {
         let kind = result_type(&result).map_err(|why| ClientError::protocol(method, why))?;
-        match kind.as_deref() {
-            None | Some("complete") => Ok(Self::Complete(result)),
-            Some("input_required") if method.allows_rounds() => Interim::read(method, &result).map(Self::InputRequired),
-            Some("input_required") => Err(ClientError::protocol(method, "this method cannot require input")),
-            Some(kind) if added.iter().any(|known| **known == *kind) => Ok(Self::Complete(result)),
-            Some(unknown) => Err(ClientError::protocol(method, format!("unknown resultType {unknown:?}"))),
-        }
+        let is_complete = match kind.as_deref() {
+            None | Some("complete") => true,
+            Some("input_required") if method.allows_rounds() => false,
+            Some("input_required") => return Err(ClientError::protocol(method, "this method cannot require input")),
+            Some(kind) if added.iter().any(|known| **known == *kind) => true,
+            Some(unknown) => return Err(ClientError::protocol(method, format!("unknown resultType {unknown:?}"))),
+        };
+        if is_complete { Ok(Self::Complete(result)) } else { Interim::read(method, &result).map(Self::InputRequired) }
     }
 }
 
 /// The value of `resultType`. Most servers write it first, so that the scan ends there.
-fn result_type(result: &RawJson) -> Result<Option<String>, String> {
+fn result_type(result: &RawJson) -> Result<Option<Cow<'_, str>>, String> {
     let text = result.as_str();
     let mut scanner = Scanner::new(text);
     let not_an_object = |_| "the result is not an object".to_owned();
@@ -59,10 +61,15 @@ fn result_type(result: &RawJson) -> Result<Option<String>, String> {
     while let Some(key) = members.next_key(&mut scanner).map_err(not_an_object)? {
         let value = scanner.skip_value().map_err(not_an_object)?;
         if &text[key] == "resultType" {
-            return match serde_json::from_str(&text[value]) {
-                Ok(JsonValue::String(kind)) => Ok(Some(kind)),
-                Ok(JsonValue::Null) => Ok(None),
-                _ => Err("resultType is not a string".into()),
+            let value = &text[value];
+            let plain = value.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
+            return match plain.filter(|kind| !kind.contains('\\')) {
+                Some(kind) => Ok(Some(Cow::Borrowed(kind))),
+                None => match serde_json::from_str(value) {
+                    Ok(JsonValue::String(kind)) => Ok(Some(Cow::Owned(kind))),
+                    Ok(JsonValue::Null) => Ok(None),
+                    _ => Err("resultType is not a string".into()),
+                },
             };
         }
     }

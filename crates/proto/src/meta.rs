@@ -98,7 +98,9 @@ impl Meta {
             put(key::PROGRESS_TOKEN, serde_json::to_value(token));
         }
         let raw = RawJson::from(&serde_json::Value::Object(object));
-        Self { version, log_level, progress_token, client_capabilities: Some(Box::new(client_capabilities)), raw }
+        let declares = client_capabilities != ClientCapabilities::default();
+        let client_capabilities = declares.then(|| Box::new(client_capabilities));
+        Self { version, log_level, progress_token, client_capabilities, raw }
     }
 
     /// The same `_meta` with another text: `raw` says what the fields say, and perhaps more.

@@ -8,7 +8,7 @@ use std::fmt;
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use tower_service::Service;
 
 /// A boxed future that can move between threads.
@@ -27,6 +27,15 @@ impl SharedService {
         S::Future: Send,
     {
         Self(Arc::new(service))
+    }
+
+    /// As [`new`](Self::new), for a service whose futures are boxed already: they need no second box.
+    pub fn new_boxed<S>(service: S) -> Self
+    where
+        S: Service<Call, Response = Reply, Error = CallError, Future = BoxFuture<Result<Reply, CallError>>>,
+        S: Clone + Send + Sync + 'static,
+    {
+        Self(Arc::new(Boxed(service)))
     }
 
     /// Answers one call. Dropping the future cancels the call.
@@ -72,5 +81,27 @@ where
             poll_fn(|cx| service.poll_ready(cx)).await.map_err(Into::into)?;
             service.call(call).await.map_err(Into::into)
         })
+    }
+}
+
+/// A service whose futures are boxed by itself.
+struct Boxed<S>(S);
+
+impl<S> Answer for Boxed<S>
+where
+    S: Service<Call, Response = Reply, Error = CallError, Future = BoxFuture<Result<Reply, CallError>>>,
+    S: Clone + Send + Sync + 'static,
+{
+    fn answer(&self, call: Call) -> BoxFuture<Result<Reply, CallError>> {
+        let mut service = self.0.clone();
+        // Nearly always it is ready, and nobody has to be woken to find out.
+        match service.poll_ready(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(Ok(())) => service.call(call),
+            Poll::Ready(Err(error)) => Box::pin(std::future::ready(Err(error))),
+            Poll::Pending => Box::pin(async move {
+                poll_fn(|cx| service.poll_ready(cx)).await?;
+                service.call(call).await
+            }),
+        }
     }
 }

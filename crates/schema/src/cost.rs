@@ -138,11 +138,12 @@ impl<'a> Meter<'a> {
     }
 }
 
-/// How much text a regular expression may have to read.
+/// How much text a regular expression may have to read; `uniqueItems` takes as much for each item as it for 16 bytes.
 fn text_length(value: &JsonValue) -> u64 {
     match value {
         JsonValue::String(text) => text.len() as u64,
         JsonValue::Object(members) => members.keys().map(|key| key.len() as u64).sum(),
+        JsonValue::Array(items) => 16 * items.len() as u64,
         _ => 0,
     }
 }

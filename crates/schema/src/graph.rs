@@ -2,11 +2,13 @@
 //!
 //! Building never recurses, so that a schema nested ten thousand deep is refused and not a stack overflow.
 
+mod keywords;
 mod order;
 mod refs;
 mod walk;
 
 use crate::SchemaProblem;
+use crate::dialect::{Accepted, Dialect};
 use carryall_types::JsonObject;
 use std::collections::HashMap;
 
@@ -29,13 +31,13 @@ pub(crate) struct Node {
     pub(crate) additional: Option<NodeId>,
     /// What may apply to any member: `patternProperties`, `unevaluatedProperties`.
     pub(crate) members: Vec<NodeId>,
-    /// `prefixItems`.
+    /// `prefixItems`, `items` as a list.
     pub(crate) prefix: Vec<NodeId>,
-    /// What may apply to any item: `items`, `contains`, `unevaluatedItems`.
+    /// What may apply to any item: `items`, `contains`, `additionalItems`, `unevaluatedItems`.
     pub(crate) items: Vec<NodeId>,
     /// What one evaluation costs beside its subschemas.
     pub(crate) weight: u64,
-    /// Whether a regular expression looks at the value or its keys.
+    /// Whether something looks at all of the value: a regular expression at its text or keys, `uniqueItems` at its items.
     pub(crate) pattern: bool,
     /// `unevaluatedProperties` and `unevaluatedItems` evaluate what is beside them once more.
     pub(crate) twice: bool,
@@ -44,12 +46,12 @@ pub(crate) struct Node {
 }
 
 impl Graph {
-    /// Reads `schema`.
+    /// Reads `schema`, which is in `dialect`; schemas embedded in it may declare what is `accepted`, but no other.
     ///
     /// # Errors
     /// When a bound is exceeded, a dialect is not supported, or references lead out of the schema or in a circle.
-    pub(crate) fn build(schema: &JsonObject) -> Result<Self, SchemaProblem> {
-        let mut found = walk::Walk::new(schema)?;
+    pub(crate) fn build(schema: &JsonObject, dialect: Dialect, accepted: Accepted) -> Result<Self, SchemaProblem> {
+        let mut found = walk::Walk::new(schema, dialect, accepted)?;
         refs::resolve(&mut found)?;
         let mut nodes = found.into_nodes();
         order::rank(&mut nodes)?;

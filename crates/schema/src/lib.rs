@@ -1,33 +1,38 @@
 //! Bounded JSON Schema checks: one place for the rules that servers apply to what they receive and return, and
 //! clients to what they are sent (`basic/index#json-schema-usage`).
 //!
-//! The dialect is 2020-12, declared or by default. Any other is refused with
-//! [`SchemaProblem::UnsupportedDialect`]. Nothing is ever fetched: a `$ref` must stay inside its schema. Formats are
-//! annotations, as 2020-12 has it. Patterns run on an engine with linear time, so look-around and back-references
+//! The dialect is 2020-12, declared or by default. Whoever makes a schema has to use it; any other is refused with
+//! [`SchemaProblem::UnsupportedDialect`]. Whoever is sent one may take the older published dialects too
+//! ([`Schema::compile_published`]), under the same bounds. Nothing is ever fetched: a `$ref` must stay inside its schema. Formats are
+//! annotations, as 2020-12 has it, in every dialect. Patterns run on an engine with linear time, so look-around and back-references
 //! are refused.
 //!
 //! A schema may come from a stranger, so everything it can cost is bounded: its depth, subschemas, bytes and
 //! patterns when it is compiled, and the number and nesting of evaluations for each value it is applied to.
 
 mod cost;
+mod depth;
+mod dialect;
 mod fast;
 mod graph;
 mod problem;
 mod violations;
 
+pub use depth::take_in;
 pub use problem::SchemaProblem;
 pub use violations::Violations;
 
 use carryall_types::{JsonObject, JsonValue, RawJson};
 use cost::Cost;
+use dialect::Accepted;
 use fast::{Plan, Verdict};
 use graph::Graph;
 use jsonschema::error::ValidationErrorKind;
-use jsonschema::{Draft, PatternOptions, Validator};
+use jsonschema::{PatternOptions, Validator};
 use std::fmt;
 use std::sync::Arc;
 
-/// The one dialect that is supported.
+/// The dialect that schemas are written in.
 pub const DIALECT: &str = "https://json-schema.org/draft/2020-12/schema";
 /// How deep schemas may nest, subschema in subschema, references in place included.
 pub const MAX_DEPTH: usize = 64;
@@ -57,17 +62,34 @@ impl Schema {
     /// When the dialect is not supported, a bound is exceeded, the schema is not valid for its dialect, or a
     /// reference leads out of it.
     pub fn compile(schema: &JsonObject) -> Result<Self, SchemaProblem> {
+        Self::compile_as(schema, Accepted::Current)
+    }
+
+    /// Compiles `schema` in the dialect it declares: 2020-12, 2019-09, draft 7, draft 6 or draft 4; 2020-12 if it
+    /// declares none. For a client, which has to live with what servers in the field declare. A schema embedded in
+    /// another cannot switch to another dialect.
+    ///
+    /// # Errors
+    /// As [`compile`](Self::compile).
+    pub fn compile_published(schema: &JsonObject) -> Result<Self, SchemaProblem> {
+        Self::compile_as(schema, Accepted::Published)
+    }
+
+    fn compile_as(schema: &JsonObject, accepted: Accepted) -> Result<Self, SchemaProblem> {
+        let dialect = accepted.dialect_of(schema)?;
         // First of all, because everything after it recurses.
-        let graph = Graph::build(schema)?;
+        let graph = Graph::build(schema, dialect, accepted)?;
         let value = JsonValue::Object(schema.clone());
         let patterns = PatternOptions::regex().size_limit(MAX_PATTERN_BYTES).dfa_size_limit(MAX_PATTERN_BYTES);
         let validator = jsonschema::options()
-            .with_draft(Draft::Draft202012)
+            .with_draft(dialect.draft())
+            .should_validate_formats(false)
             .with_pattern_options(patterns)
             .offline()
             .build(&value)
             .map_err(|error| problem(&error))?;
-        Ok(Self(Arc::new(Compiled { plan: fast::compile(schema), full: Some((validator, graph)) })))
+        let plan = if dialect.has_plans() { fast::compile(schema) } else { None };
+        Ok(Self(Arc::new(Compiled { plan, full: Some((validator, graph)) })))
     }
 
     /// Compiles the schema of a tool's arguments, which must describe an object (`server/tools#tool`).

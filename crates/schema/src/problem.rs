@@ -7,11 +7,13 @@ use std::fmt;
 pub enum SchemaProblem {
     /// `$schema` names a dialect other than 2020-12, here or in an embedded schema.
     UnsupportedDialect(String),
+    /// `$schema` names none of the published dialects, where all of them are accepted.
+    UnknownDialect(String),
     /// Schemas nest, or refer to each other in place, beyond [`MAX_DEPTH`](crate::MAX_DEPTH).
     TooDeep,
     /// A bound other than depth is exceeded; the text says which.
     TooLarge(&'static str),
-    /// The schema is not valid 2020-12.
+    /// The schema is not valid in its dialect.
     Invalid(String),
     /// A `$ref` leads out of the schema. It was not fetched and never will be.
     ExternalRef(String),
@@ -25,10 +27,14 @@ impl fmt::Display for SchemaProblem {
             Self::UnsupportedDialect(uri) => {
                 write!(f, "the JSON Schema dialect {uri:?} is not supported; supported is 2020-12 ({})", crate::DIALECT)
             }
+            Self::UnknownDialect(uri) => write!(
+                f,
+                "the JSON Schema dialect {uri:?} is not supported; supported are 2020-12, 2019-09 and drafts 7, 6 and 4"
+            ),
             Self::TooDeep => write!(f, "the schema nests deeper than {} levels", crate::MAX_DEPTH),
             Self::TooLarge(bound) => write!(f, "the schema is too large: {bound}"),
             Self::Invalid(reason) => {
-                write!(f, "the schema is not valid JSON Schema 2020-12: {reason}")
+                write!(f, "the schema is not valid JSON Schema: {reason}")
             }
             Self::ExternalRef(uri) => {
                 write!(f, "the schema refers to {uri:?}, which is not part of it; references are never fetched")

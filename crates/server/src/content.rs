@@ -14,9 +14,7 @@ pub(crate) fn check<'a>(blocks: impl IntoIterator<Item = &'a ContentBlock>) -> R
 }
 
 /// Checks the encoding of what a resource holds (`server/resources#security-considerations`).
-pub(crate) fn check_contents<'a>(
-    contents: impl IntoIterator<Item = &'a ResourceContents>,
-) -> Result<(), &'static str> {
+pub(crate) fn check_contents<'a>(contents: impl IntoIterator<Item = &'a ResourceContents>) -> Result<(), &'static str> {
     contents.into_iter().try_for_each(|contents| match contents {
         ResourceContents::Blob(blob) if !is_base64(&blob.blob) => Err("a blob is not base64"),
         _ => Ok(()),

@@ -109,9 +109,9 @@ impl Ctx {
     pub fn input_responses(&self) -> Result<InputResponses, Failure> {
         match self.0.call.params.get("inputResponses") {
             None => Ok(InputResponses::default()),
-            Some(raw) => {
-                raw.decode().map_err(|error| Failure::invalid_params(format!("Malformed inputResponses: {}", concise(error))))
-            }
+            Some(raw) => raw
+                .decode()
+                .map_err(|error| Failure::invalid_params(format!("Malformed inputResponses: {}", concise(error)))),
         }
     }
 
@@ -122,9 +122,9 @@ impl Ctx {
     pub fn request_state(&self) -> Result<Option<String>, Failure> {
         match self.0.call.params.get("requestState") {
             None => Ok(None),
-            Some(raw) => {
-                raw.decode().map_err(|error| Failure::invalid_params(format!("Malformed requestState: {}", concise(error))))
-            }
+            Some(raw) => raw
+                .decode()
+                .map_err(|error| Failure::invalid_params(format!("Malformed requestState: {}", concise(error)))),
         }
     }
 

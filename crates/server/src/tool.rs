@@ -37,6 +37,8 @@ pub struct Tool {
     pub(crate) timeout: Option<Duration>,
     pub(crate) rate: Option<Arc<RateLimit>>,
     pub(crate) layers: Vec<LayerFn>,
+    /// Why it cannot be added, if that was found before.
+    pub(crate) problem: Option<String>,
 }
 
 pub(crate) type Handler = Arc<dyn Fn(Ctx, RawJson) -> BoxFuture<Result<ToolOutput, ToolError>> + Send + Sync>;
@@ -117,9 +119,20 @@ impl Tool {
         output_schema: Option<JsonObject>,
         handler: Handler,
     ) -> Self {
-        let mut definition = Definition::new(name, input_schema);
+        let mut definition = Definition::new(name, JsonObject::new());
         definition.output_schema = output_schema;
-        Self { definition, handler, access: Access::Anyone, timeout: None, rate: None, layers: Vec::new() }
+        let (access, layers) = (Access::Anyone, Vec::new());
+        let tool = Self { definition, handler, access, timeout: None, rate: None, layers, problem: None };
+        tool.input_schema(input_schema)
+    }
+
+    /// A schema made at run time may nest deeper than recursion can stand, so it is looked at before anything else is
+    /// done with it.
+    fn take_in(&mut self, what: &str, schema: JsonObject) -> JsonObject {
+        carryall_schema::take_in(schema).unwrap_or_else(|problem| {
+            self.problem = Some(format!("{what} schema: {problem}"));
+            JsonObject::new()
+        })
     }
 
     /// The name under which clients call the tool.
@@ -159,14 +172,14 @@ impl Tool {
     /// Replaces the input schema.
     #[must_use]
     pub fn input_schema(mut self, schema: JsonObject) -> Self {
-        self.definition.input_schema = schema;
+        self.definition.input_schema = self.take_in("input", schema);
         self
     }
 
     /// Declares the schema of the structured content. Results that do not conform are turned into errors.
     #[must_use]
     pub fn output_schema(mut self, schema: JsonObject) -> Self {
-        self.definition.output_schema = Some(schema);
+        self.definition.output_schema = Some(self.take_in("output", schema));
         self
     }
 

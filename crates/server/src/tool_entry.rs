@@ -23,6 +23,9 @@ impl ToolEntry {
         let name = &tool.definition.name;
         let fail = |what: &dyn fmt::Display| format!("tool {name:?}: {what}");
         check_name(name).map_err(|why| fail(&why))?;
+        if let Some(problem) = &tool.problem {
+            return Err(fail(problem));
+        }
         let schema = &tool.definition.input_schema;
         if schema.get("type").and_then(|kind| kind.as_str()) != Some("object") {
             return Err(fail(&"the input schema needs \"type\": \"object\" at its root"));

@@ -79,9 +79,7 @@ async fn what_only_some_may_see_is_never_public() {
 // spec: caching-24
 #[tokio::test]
 async fn all_pages_of_a_list_have_the_same_scope() {
-    for (server, scope) in
-        [(builder().page_size(1).public_lists(), "public"), (builder().page_size(1), "private")]
-    {
+    for (server, scope) in [(builder().page_size(1).public_lists(), "public"), (builder().page_size(1), "private")] {
         let server = server.build().unwrap();
         let first = answer(&server, call("tools/list", json!({}))).await;
         let next = json!({"cursor": first.result()["nextCursor"]});

@@ -102,7 +102,10 @@ async fn the_acknowledgement_leaves_out_what_the_server_does_not_have() {
         next_notification(&mut stream).await.1["notifications"].clone()
     };
     assert_eq!(acknowledged(Server::new("x", "1").build().unwrap()).await, json!({}));
-    assert_eq!(acknowledged(Server::new("x", "1").with_tools().build().unwrap()).await, json!({"toolsListChanged": true}));
+    assert_eq!(
+        acknowledged(Server::new("x", "1").with_tools().build().unwrap()).await,
+        json!({"toolsListChanged": true})
+    );
     let resources = json!({"resourcesListChanged": true, "resourceSubscriptions": ["x:a"]});
     assert_eq!(acknowledged(Server::new("x", "1").with_resources().build().unwrap()).await, resources);
 }

@@ -27,6 +27,7 @@ fn server() -> Server {
             .argument("code", "The code", true)
             .argument("lines", "", false),
         )
+        .prompt(Prompt::new("careless", async |_, _| "never looks at it").argument("code", "", true))
         .prompt(Prompt::new("broken", async |_, _| std::fs::read_to_string("/nowhere/secret-name")))
         .prompt(Prompt::new("admin", async |_, _| "the admins' prompt").requires_scope("admin"))
         .prompt(saying("image", || ContentBlock::Image(ImageContent::from_bytes(b"\x89PNG", "image/png"))))
@@ -56,7 +57,7 @@ async fn prompts_are_listed_in_order_with_their_arguments() {
     let list = answer(&server, call("prompts/list", json!({}))).await;
     let prompts = list.result()["prompts"].as_array().unwrap();
     let names: Vec<&str> = prompts.iter().map(|prompt| prompt["name"].as_str().unwrap()).collect();
-    assert!(names.is_sorted() && names.len() == 10, "{names:?}");
+    assert!(names.is_sorted() && names.len() == 11, "{names:?}");
     let review = prompts.iter().find(|prompt| prompt["name"] == "review").unwrap();
     assert_eq!(
         review,
@@ -84,6 +85,7 @@ async fn what_is_wrong_with_a_request_is_named_before_the_handler_runs() {
         ("nothing", json!({}), "nothing"),
         ("review", json!({}), "code"),
         ("review", json!({"lines": "1"}), "code"),
+        ("careless", json!({}), "code"),
         ("review", json!({"code": 5}), "string"),
         ("review", json!([]), "string"),
         ("review", json!({"code": "x", "lines": "many"}), "lines"),

@@ -50,7 +50,12 @@ fn contents(answered: &Answered) -> &Value {
 async fn resources_and_templates_are_listed_in_order_for_who_asks() {
     let server = server();
     let uris = |answered: &Answered| -> Vec<String> {
-        answered.result()["resources"].as_array().unwrap().iter().map(|r| r["uri"].as_str().unwrap().to_owned()).collect()
+        answered.result()["resources"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|r| r["uri"].as_str().unwrap().to_owned())
+            .collect()
     };
     let list = answer(&server, call("resources/list", json!({}))).await;
     assert_eq!(uris(&list), ["bad:blob", "broken:x", "bytes:all", "dir:///", "note:one"]);
@@ -74,7 +79,10 @@ async fn resources_and_templates_are_listed_in_order_for_who_asks() {
 // spec: resources-04, resources-16
 #[tokio::test]
 async fn text_bytes_and_several_contents_can_be_read() {
-    assert_eq!(contents(&read("note:one").await), &json!([{"uri": "note:one", "mimeType": "text/plain", "text": "first"}]));
+    assert_eq!(
+        contents(&read("note:one").await),
+        &json!([{"uri": "note:one", "mimeType": "text/plain", "text": "first"}])
+    );
     assert_eq!(
         contents(&read("bytes:all").await),
         &json!([{"uri": "bytes:all", "mimeType": "application/x-bin", "blob": "AP8="}])
@@ -99,7 +107,8 @@ async fn a_template_answers_for_all_that_it_matches() {
 // spec: resources-10, resources-13, resources-14
 #[tokio::test]
 async fn what_does_not_exist_is_an_error_that_names_it() {
-    for uri in ["note:two", "", "not a uri", "log://1/2/entry", "file:///gone", "file:///%zz", "note:one\n", "NOTE:one"] {
+    for uri in ["note:two", "", "not a uri", "log://1/2/entry", "file:///gone", "file:///%zz", "note:one\n", "NOTE:one"]
+    {
         let answered = read(uri).await;
         assert_eq!(answered.code(), -32602, "{uri:?}");
         assert_eq!(answered.error()["data"], json!({"uri": uri}));
@@ -135,7 +144,8 @@ async fn no_way_leads_to_a_resource_around_its_rule() {
 #[tokio::test]
 async fn updates_of_a_resource_are_not_told_to_who_may_not_read_it() {
     let server = server();
-    let wish = || json!({"notifications": {"resourceSubscriptions": ["file:///vault/key", "file:///vault", "note:one"]}});
+    let wish =
+        || json!({"notifications": {"resourceSubscriptions": ["file:///vault/key", "file:///vault", "note:one"]}});
     let mut eve = stream(&server, call_as("eve", &["user"], "subscriptions/listen", wish())).await;
     let mut ann = stream(&server, call_as("ann", &["admin"], "subscriptions/listen", wish())).await;
     let honoured = |params: Value| params["notifications"]["resourceSubscriptions"].clone();
@@ -163,7 +173,8 @@ async fn files_are_served_from_below_their_root_alone() {
     let server = Server::new("x", "1").resource(files).build().unwrap();
     let read = async |uri: &str| answer(&server, call("resources/read", json!({"uri": uri}))).await;
     assert_eq!(contents(&read("file:///a%20b.txt").await)[0]["text"], json!("inside"));
-    for uri in ["file:///../secret.txt", "file:///%2e%2e/secret.txt", "file:///..%2Fsecret.txt", "file:////etc/passwd"] {
+    for uri in ["file:///../secret.txt", "file:///%2e%2e/secret.txt", "file:///..%2Fsecret.txt", "file:////etc/passwd"]
+    {
         assert_eq!(read(uri).await.code(), -32602, "{uri}");
     }
     std::fs::remove_dir_all(directory).unwrap();

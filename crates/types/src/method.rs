@@ -34,6 +34,15 @@ impl Method {
     #[must_use]
     pub fn as_str(&self) -> &str {
         match self {
+            Self::Other(name) => name,
+            known => known.known().unwrap_or_default(),
+        }
+    }
+
+    /// The name on the wire, of a method that this revision defines.
+    #[must_use]
+    pub fn known(&self) -> Option<&'static str> {
+        Some(match self {
             Self::ServerDiscover => "server/discover",
             Self::ToolsList => "tools/list",
             Self::ToolsCall => "tools/call",
@@ -44,8 +53,8 @@ impl Method {
             Self::ResourcesRead => "resources/read",
             Self::CompletionComplete => "completion/complete",
             Self::SubscriptionsListen => "subscriptions/listen",
-            Self::Other(name) => name,
-        }
+            Self::Other(_) => return None,
+        })
     }
 
     /// The parameter that the `Mcp-Name` header repeats

@@ -17,7 +17,8 @@ fn an_icon_of_an_unknown_theme_does_not_cost_the_list() {
 
 #[test]
 fn an_unknown_role_in_an_audience_is_left_out() {
-    let template = json!({"uriTemplate": "x:{a}", "name": "t", "annotations": {"audience": ["robot", "user", 5], "priority": 1}});
+    let template =
+        json!({"uriTemplate": "x:{a}", "name": "t", "annotations": {"audience": ["robot", "user", 5], "priority": 1}});
     let decoded: ResourceTemplate = serde_json::from_value(template).unwrap();
     assert_eq!(decoded.annotations.unwrap().audience, Some(vec![Role::User]));
 }

@@ -116,7 +116,11 @@ impl Suite {
     fn command(&self) -> Command {
         let mut command = Command::new(&self.node);
         let pin = self.dir.join("pin.cjs");
-        command.arg("--require").arg(pin).arg(npm::package(&self.dir, PACKAGE).join("dist/index.js")).env_remove("NODE_OPTIONS");
+        command
+            .arg("--require")
+            .arg(pin)
+            .arg(npm::package(&self.dir, PACKAGE).join("dist/index.js"))
+            .env_remove("NODE_OPTIONS");
         command
     }
 }

@@ -45,16 +45,18 @@ pub(crate) struct Call {
 
 impl Call {
     pub(crate) async fn run(self) -> Result<Exit, Fail> {
-        let (target, mut words) = self.server.split(self.target, self.words, self.command)?;
+        let (target, mut words) = self.server.split(self.target.clone(), self.words.clone(), self.command.clone())?;
         let name = first(&mut words, "TOOL", "carryall call localhost:8080 whoami")?;
         connect::with(target, &self.server, Exit::Interrupted, async |server| {
-            let tools = tools::all(server).await?;
-            let tool = tools::named(server, &tools, &name)?;
-            let arguments = args::for_schema(&words, &tool.input_schema)?;
-            check(server, tool, &arguments)?;
-            let busy = server.busy(&format!("calling {name}"));
-            let request = server.client.call(&name, arguments).with(server.patient_options(&busy));
-            let result = busy.during(rounds::complete(server, &name, request, &self.answers)).await?;
+            let result = if words.is_empty() {
+                self.without_arguments(server, &name).await?
+            } else {
+                let tools = tools::all(server).await?;
+                let tool = tools::named(server, &tools, &name)?;
+                let arguments = args::for_schema(&words, &tool.input_schema)?;
+                check(server, tool, &arguments)?;
+                self.send(server, &name, arguments).await?
+            };
             print(&server.screen, &result)?;
             if result.failed() {
                 let what = format!("{}: the tool {name} says that it failed (isError)", server.place);
@@ -63,6 +65,27 @@ impl Call {
             Ok(Exit::Ok)
         })
         .await
+    }
+
+    /// Sent at once: there is nothing to convert and nothing to mirror into headers, so that the definition is needed
+    /// only when the server objects.
+    async fn without_arguments(&self, server: &Server, name: &str) -> Result<CallToolResult, Fail> {
+        let answered = self.send(server, name, JsonObject::new()).await;
+        let objected = match &answered {
+            Ok(result) => result.failed(),
+            Err(fail) => fail.exit == Exit::Refused,
+        };
+        if objected {
+            let tools = tools::all(server).await?;
+            check(server, tools::named(server, &tools, name)?, &JsonObject::new())?;
+        }
+        answered
+    }
+
+    async fn send(&self, server: &Server, name: &str, arguments: JsonObject) -> Result<CallToolResult, Fail> {
+        let busy = server.busy(&format!("calling {name}"));
+        let request = server.client.call(name, arguments).with(server.patient_options(&busy));
+        busy.during(rounds::complete(server, name, request, &self.answers)).await
     }
 }
 

@@ -1,4 +1,4 @@
-//! Follows `$ref` and `$dynamicRef` inside the schema.
+//! Follows `$ref`, `$dynamicRef` and `$recursiveRef` inside the schema.
 //!
 //! The library resolves references exactly and refuses what is missing; here they are resolved to learn what an
 //! evaluation may cost, so several targets are taken where one cannot be told, and a missing one is left to it.
@@ -29,7 +29,7 @@ fn targets(walk: &mut Walk<'_>, reference: &Reference<'_>) -> Result<Vec<NodeId>
         } else if let Some(pointer) = fragment.strip_prefix('/') {
             let root: &JsonObject = walk.resources[resource].root;
             if let Some(value) = point(root, pointer) {
-                found.push(walk.node(value, resource)?);
+                found.push(walk.node(value)?);
             }
         } else if let Some(id) = walk.anchors.get(&(resource, fragment.as_str())) {
             found.push(*id);
@@ -43,11 +43,15 @@ fn targets(walk: &mut Walk<'_>, reference: &Reference<'_>) -> Result<Vec<NodeId>
     Ok(found)
 }
 
-/// The resources that `document` may name: the one around the reference, or those whose `$id` ends in the same
-/// segment, because base URIs only ever change what comes before it.
+/// The resources that `document` may name. Without a document it is the one around the reference, or one further out:
+/// on the way of some references the library passes over identifiers. Otherwise it is one whose identifier ends in the
+/// same segment, because base URIs only ever change what comes before it.
 fn resources(walk: &Walk<'_>, reference: &Reference<'_>, document: &str) -> Result<Vec<usize>, SchemaProblem> {
     if document.is_empty() {
-        return Ok(vec![reference.resource]);
+        return Ok(match reference.resource {
+            Some(inner) => std::iter::successors(Some(inner), |&at| walk.resources[at].outer).collect(),
+            None => (0..walk.resources.len()).collect(),
+        });
     }
     let wanted = last_segment(document);
     let found: Vec<_> = (0..walk.resources.len())

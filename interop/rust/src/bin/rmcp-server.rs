@@ -4,9 +4,9 @@ use rmcp::handler::server::wrapper::{Json, Parameters};
 use rmcp::model::{
     CallToolResult, ContentBlock, Implementation, ListResourcesResult, PaginatedRequestParams,
     ProgressNotificationParam, PromptMessage, ReadResourceRequestParams, ReadResourceResponse, ReadResourceResult,
-    RequestMetaObject, Resource, ResourceContents, Role, ServerCapabilities, ServerConfig,
+    RequestMetaObject, Resource, ResourceContents, Role, ServerCapabilities, ServerConfig, SubscriptionFilter,
 };
-use rmcp::service::RequestContext;
+use rmcp::service::{RequestContext, SubscriptionContext};
 use rmcp::transport::stdio;
 use rmcp::transport::streamable_http_server::session::local::LocalSessionManager;
 use rmcp::transport::streamable_http_server::{StreamableHttpServerConfig, StreamableHttpService};
@@ -15,6 +15,7 @@ use rmcp::{
     tool_router,
 };
 use serde::{Deserialize, Serialize};
+use std::time::Duration;
 
 const HELLO: &str = "note://hello";
 
@@ -99,10 +100,32 @@ impl Small {
 #[prompt_handler(router = Self::prompt_router())]
 impl ServerHandler for Small {
     fn get_info(&self) -> ServerConfig {
-        let offers = ServerCapabilities::builder().enable_tools().enable_prompts().enable_resources().build();
+        let offers = ServerCapabilities::builder()
+            .enable_tools()
+            .enable_tool_list_changed()
+            .enable_prompts()
+            .enable_resources()
+            .build();
         ServerConfig::new(offers)
             .with_server_info(Implementation::new("interop-rmcp", "1.0.0"))
             .with_instructions("A server of the interop run.")
+    }
+
+    fn accepted_subscription_filter(&self, requested: &SubscriptionFilter) -> Option<SubscriptionFilter> {
+        Some(requested.supported_by(&self.get_info().capabilities))
+    }
+
+    /// Whoever listens hears of changes of the list of tools again and again.
+    async fn listen(&self, context: SubscriptionContext) -> Result<(), ErrorData> {
+        loop {
+            tokio::select! {
+                () = context.cancelled() => return Ok(()),
+                () = tokio::time::sleep(Duration::from_millis(300)) => {}
+            }
+            if context.sink().notify_tool_list_changed().await.is_err() {
+                return Ok(());
+            }
+        }
     }
 
     async fn list_resources(

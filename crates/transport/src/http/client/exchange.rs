@@ -15,14 +15,14 @@ use std::sync::Arc;
 const MAX_REDIRECTS: u32 = 3;
 
 pub(super) async fn exchange(shared: Arc<Shared>, call: Call) -> Result<Reply, CallError> {
-    let mut path = shared.target.path.clone();
+    let mut uri = shared.target.uri.clone();
     let mut redirects = 0;
     loop {
-        let request = request(&shared, &path, &call)?;
+        let request = request(&shared, uri, &call)?;
         let (link, response) = send(&shared, request).await?;
         if let Some(next) = redirect(&shared, &response).filter(|_| redirects < MAX_REDIRECTS) {
             redirects += 1;
-            path = next;
+            uri = next.parse().map_err(|_| CallError::Malformed(format!("a redirect to {next:?}, which is no path")))?;
             continue;
         }
         let (head, body) = response.into_parts();
@@ -39,15 +39,17 @@ fn redirect(shared: &Shared, response: &Response<Incoming>) -> Option<Box<str>> 
     shared.target.follow(response.headers().get(LOCATION)?.to_str().ok()?)
 }
 
-/// Sends on a kept connection if there is one. If that was closed before anything went out, a new one is tried.
+/// Sends on a kept connection if there is one. If that was closed before anything went out, the next one is tried, and
+/// a new one at last.
 async fn send(shared: &Shared, mut request: Request<Text>) -> Result<(Link, Response<Incoming>), CallError> {
-    if let Some(mut connection) = shared.pool.take().await {
+    while let Some(mut connection) = shared.pool.take() {
         match connection.send(request).await {
             Ok(response) => return Ok((Link::Http1(connection), response)),
             Err(NoResponse { unsent: Some(unsent), .. }) => request = unsent,
             Err(NoResponse { error, .. }) => return Err(CallError::broken(error)),
         }
-    } else if let Some(connection) = shared.pool.http2() {
+    }
+    if let Some(connection) = shared.pool.http2() {
         for_http2(&shared.target, &mut request);
         match send_http2(connection, request).await {
             Ok(answered) => return Ok(answered),

@@ -2,7 +2,8 @@
 //!
 //! An HTTP/1.1 connection serves one call at a time, so that call drives it: what is written and read happens in the
 //! caller's own task, and no other has to be woken for it. Nobody drives an idle connection; what happened to it in the
-//! meantime is found out when it is taken up again.
+//! meantime is found out when the next request is sent on it: the connection looks for the end of its input before it
+//! writes anything, so that the request comes back unsent.
 
 use super::connect::Stream;
 use super::pool::Pool;
@@ -16,7 +17,7 @@ use hyper_util::rt::TokioIo;
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 /// An HTTP/1.1 connection.
 pub(super) struct Http1 {
@@ -71,6 +72,11 @@ impl Http1 {
     pub(super) fn poll_usable(&mut self, cx: &mut Context<'_>) -> bool {
         self.drive(cx);
         self.connection.is_some() && matches!(self.sender.poll_ready(cx), Poll::Ready(Ok(())))
+    }
+
+    /// Whether the connection, when it was last driven, could take a request.
+    pub(super) fn was_usable(&self) -> bool {
+        self.connection.is_some() && self.sender.is_ready()
     }
 
     pub(super) async fn send(&mut self, request: Request<Text>) -> Result<Response<Incoming>, NoResponse> {
@@ -134,7 +140,7 @@ impl Receiving {
                     return Poll::Ready(Some(Err(error)));
                 }
                 Poll::Ready(None) => {
-                    self.give_back(cx);
+                    self.give_back();
                     return Poll::Ready(None);
                 }
                 Poll::Pending if driven => return Poll::Pending,
@@ -148,9 +154,12 @@ impl Receiving {
         }
     }
 
-    fn give_back(&mut self, cx: &mut Context<'_>) {
+    fn give_back(&mut self) {
+        // Nobody is to be woken for an idle connection, least of all the task that is done with it, which would be by
+        // the next request that it sends on this connection itself.
+        let mut nobody = Context::from_waker(Waker::noop());
         if let Some(Link::Http1(mut connection)) = self.link.take()
-            && connection.poll_usable(cx)
+            && connection.poll_usable(&mut nobody)
         {
             Pool::put(&self.pool, connection);
         }

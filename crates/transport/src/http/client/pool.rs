@@ -2,9 +2,7 @@
 
 use super::Shared;
 use super::link::{Http1, Http2};
-use std::future::poll_fn;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::Poll;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -28,11 +26,11 @@ impl Pool {
         Self { idle: Mutex::default(), http2: Mutex::default(), max, timeout }
     }
 
-    /// A kept connection that can take a request.
-    pub(super) async fn take(&self) -> Option<Box<Http1>> {
+    /// A kept connection that could take a request when it was put here.
+    pub(super) fn take(&self) -> Option<Box<Http1>> {
         loop {
-            let (since, mut connection) = self.lock().connections.pop()?;
-            if since.elapsed() < self.timeout && poll_fn(|cx| Poll::Ready(connection.poll_usable(cx))).await {
+            let (since, connection) = self.lock().connections.pop()?;
+            if since.elapsed() < self.timeout && connection.was_usable() {
                 return Some(connection);
             }
         }

@@ -8,6 +8,7 @@ use carryall_proto::{Call, CallError};
 use http::header::{ACCEPT, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST, TRANSFER_ENCODING, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, Version};
 use http_body::{Body, Frame, SizeHint};
+use std::borrow::Cow;
 use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::PoisonError;
@@ -54,6 +55,10 @@ pub(super) fn base_headers(target: &Target, own: Vec<(HeaderName, HeaderValue)>)
     }
     let host = HeaderValue::try_from(&*target.authority);
     headers.insert(HOST, host.map_err(|_| InvalidTarget("the host has characters that a header cannot carry".into()))?);
+    // What each request fills in itself has its place here already: then the copy that it makes need not grow.
+    for own in [&MCP_PROTOCOL_VERSION, &MCP_METHOD, &MCP_NAME, &CONTENT_LENGTH] {
+        headers.insert(own, HeaderValue::from_static(""));
+    }
     Ok(headers)
 }
 
@@ -63,18 +68,25 @@ fn is_ours(name: &HeaderName) -> bool {
 }
 
 /// The request for `call`, to be sent to `path` over HTTP/1.1; [`for_http2`] changes it for the other.
-pub(super) fn request(shared: &Shared, path: &str, call: &Call) -> Result<Request<Text>, CallError> {
-    let uri: Uri = path.parse().map_err(|_| CallError::Refused(format!("{path:?} is not a path")))?;
-    let mut request = Request::new(Text(call.encode().into_bytes()));
+pub(super) fn request(shared: &Shared, uri: Uri, call: &Call) -> Result<Request<Text>, CallError> {
+    let text = call.encode().into_bytes();
+    let length = HeaderValue::from(text.len());
+    let mut request = Request::new(Text(text));
     *request.method_mut() = Method::POST;
     *request.uri_mut() = uri;
     let mut headers = shared.headers.read().unwrap_or_else(PoisonError::into_inner).clone();
     // Each request mirrors its own body (`basic/transports/streamable-http#request-metadata`).
     headers.insert(&MCP_PROTOCOL_VERSION, HeaderValue::from_static(call.meta.version.as_str()));
-    headers.insert(&MCP_METHOD, mirrored("method", call.method.as_str())?);
-    if let Some(name) = call.name() {
-        headers.insert(&MCP_NAME, mirrored("name", &encode_value(&name))?);
+    let method = match call.method.known() {
+        Some(known) => HeaderValue::from_static(known),
+        None => mirrored("method", call.method.as_str())?,
+    };
+    headers.insert(&MCP_METHOD, method);
+    match name(call)? {
+        Some(name) => drop(headers.insert(&MCP_NAME, name)),
+        None => drop(headers.remove(&MCP_NAME)),
     }
+    headers.insert(CONTENT_LENGTH, length);
     if let Some(own) = &call.headers {
         for (name, value) in own.iter().filter(|(name, _)| belongs_to_call(name)) {
             headers.append(name, value.clone());
@@ -82,6 +94,22 @@ pub(super) fn request(shared: &Shared, path: &str, call: &Call) -> Result<Reques
     }
     *request.headers_mut() = headers;
     Ok(request)
+}
+
+/// The value of `Mcp-Name`: where no encoding is needed, the very text in the parameters.
+fn name(call: &Call) -> Result<Option<HeaderValue>, CallError> {
+    let Some(token) = call.method.name_member().and_then(|member| call.params.get(member)) else { return Ok(None) };
+    let inner = token.as_str().strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
+    if let Some(inner) = inner
+        && !inner.contains('\\')
+        && let Cow::Borrowed(_) = encode_value(inner)
+    {
+        let text = token.into_bytes();
+        let text = text.slice(1..text.len() - 1);
+        let refused = |_| CallError::Refused("a header cannot carry the name".into());
+        return HeaderValue::from_maybe_shared(text).map(Some).map_err(refused);
+    }
+    call.name().map(|name| mirrored("name", &encode_value(&name))).transpose()
 }
 
 fn mirrored(what: &str, value: &str) -> Result<HeaderValue, CallError> {

@@ -26,6 +26,8 @@ pub(super) struct Target {
     pub(super) authority: Box<str>,
     /// Path and query.
     pub(super) path: Box<str>,
+    /// The same, as requests carry it.
+    pub(super) uri: Uri,
 }
 
 impl Target {
@@ -57,6 +59,7 @@ impl Target {
             port,
             authority: shown.into(),
             path: path.into(),
+            uri: path.parse().map_err(|_| invalid("has no path that a request can carry"))?,
         })
     }
 

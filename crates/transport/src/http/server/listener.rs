@@ -6,6 +6,7 @@ use http::{Request, Response};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use std::future::poll_fn;
 use std::io;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -234,16 +235,34 @@ where
     let mut watchdog = Watchdog::new(connection.patience);
     let every = connection.patience.tick;
     let mut tick = pin!(sleep(every));
+    let phase = connection.phase.clone();
+    let mut drain = pin!(connection.phase.changed());
     let mut draining = false;
+    let mut armed = false;
     loop {
-        tokio::select! {
-            biased;
-            ended = connected.as_mut() => return ended,
-            _ = connection.phase.changed(), if !draining => {
+        // The connection is polled for each request, and the other two seldom have anything to say. They are polled
+        // when their wakers have to be set, or when a look at an atomic shows that they have fired.
+        let event = poll_fn(|cx| {
+            if let Poll::Ready(ended) = connected.as_mut().poll(cx) {
+                return Poll::Ready(Event::Ended(ended));
+            }
+            if !draining && (!armed || phase.has_changed().unwrap_or(true)) && drain.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(Event::Drain);
+            }
+            if (!armed || tick.is_elapsed()) && tick.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(Event::Tick);
+            }
+            armed = true;
+            Poll::Pending
+        })
+        .await;
+        match event {
+            Event::Ended(ended) => return ended,
+            Event::Drain => {
                 draining = true;
                 retire(connected.as_mut());
             }
-            () = tick.as_mut() => {
+            Event::Tick => {
                 tick.as_mut().reset(tokio::time::Instant::now() + every);
                 match watchdog.tick(activity) {
                     Verdict::Keep => {}
@@ -252,7 +271,14 @@ where
                 }
             }
         }
+        armed = false;
     }
+}
+
+enum Event {
+    Ended(hyper::Result<()>),
+    Drain,
+    Tick,
 }
 
 /// A tower service as hyper wants it, counting the requests in work.

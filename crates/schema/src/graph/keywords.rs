@@ -1,0 +1,185 @@
+//! Reads one subschema, keyword by keyword.
+
+use super::walk::{Pending, Reference, Resource, Walk, Within};
+use super::{Node, NodeId};
+use crate::{MAX_PATTERNS, SchemaProblem};
+use carryall_types::{JsonObject, JsonValue};
+
+/// How many embedded schemas may have a URI of their own.
+const MAX_RESOURCES: usize = 256;
+
+impl<'a> Walk<'a> {
+    pub(super) fn object(
+        &mut self,
+        object: &'a JsonObject,
+        id: NodeId,
+        depth: usize,
+        outer: Within,
+    ) -> Result<(), SchemaProblem> {
+        self.ids.insert(std::ptr::from_ref(object), id);
+        let alone = self.dialect.is_classic() && object.contains_key("$ref");
+        let resource = self.resource(object, id, outer, alone)?;
+        let mut node = Node { weight: 1, ..Node::default() };
+        self.spend(2)?;
+        for (keyword, value) in object {
+            self.spend(keyword.len() + 4)?;
+            if !self.applicator(keyword, value, depth, resource, &mut node)? {
+                self.other(keyword, value, id, depth, resource, &mut node)?;
+            }
+        }
+        if self.patterns > MAX_PATTERNS {
+            return Err(SchemaProblem::TooLarge("more than 256 regular expressions"));
+        }
+        // What stands beside such a `$ref` is never evaluated, though references may lead there.
+        self.nodes[id as usize] = if alone { Node { weight: 1, ..Node::default() } } else { node };
+        Ok(())
+    }
+
+    /// Reads a keyword that holds subschemas. Keywords of all dialects are read in each: the library does so with some
+    /// of them, and counting one too many never hides what an evaluation costs.
+    fn applicator(
+        &mut self,
+        keyword: &str,
+        value: &'a JsonValue,
+        depth: usize,
+        resource: Within,
+        node: &mut Node,
+    ) -> Result<bool, SchemaProblem> {
+        let inner = depth + 1;
+        match (keyword, value) {
+            ("allOf" | "anyOf" | "oneOf", JsonValue::Array(schemas)) => {
+                node.same.extend(self.list(schemas, depth, resource)?);
+            }
+            ("not" | "if" | "then" | "else", _) => node.same.push(self.add(value, inner, resource)?),
+            ("dependentSchemas" | "dependencies", JsonValue::Object(schemas)) => {
+                node.same.extend(self.map(schemas, depth, resource)?.into_iter().map(|(_, id)| id));
+            }
+            ("properties", JsonValue::Object(schemas)) => {
+                node.named =
+                    self.map(schemas, depth, resource)?.into_iter().map(|(name, id)| (name.into(), id)).collect();
+            }
+            ("patternProperties", JsonValue::Object(schemas)) => {
+                self.patterns += schemas.len();
+                node.pattern = true;
+                node.members.extend(self.map(schemas, depth, resource)?.into_iter().map(|(_, id)| id));
+            }
+            ("additionalProperties", _) => node.additional = Some(self.add(value, inner, resource)?),
+            ("unevaluatedProperties", _) => {
+                node.twice = true;
+                node.members.push(self.add(value, inner, resource)?);
+            }
+            ("prefixItems" | "items", JsonValue::Array(schemas)) => {
+                node.prefix.extend(self.list(schemas, depth, resource)?);
+            }
+            ("unevaluatedItems", _) => {
+                node.twice = true;
+                node.items.push(self.add(value, inner, resource)?);
+            }
+            ("items" | "contains" | "additionalItems", _) => node.items.push(self.add(value, inner, resource)?),
+            ("propertyNames", _) => {
+                // Keys are strings: what applies to them goes no deeper, so it counts as one more pattern.
+                node.pattern = true;
+                node.members.push(self.add(value, inner, resource)?);
+            }
+            ("contentSchema", _) => {
+                self.add(value, inner, resource)?;
+            }
+            ("$defs" | "definitions", JsonValue::Object(schemas)) => {
+                self.map(schemas, depth, resource)?;
+            }
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
+
+    fn other(
+        &mut self,
+        keyword: &str,
+        value: &'a JsonValue,
+        from: NodeId,
+        depth: usize,
+        resource: Within,
+        node: &mut Node,
+    ) -> Result<(), SchemaProblem> {
+        match (keyword, value) {
+            ("$schema", JsonValue::String(uri)) => {
+                self.data(value, depth)?;
+                if self.accepted.dialect(uri)? != self.dialect {
+                    let why = format!("an embedded schema switches to the dialect {uri:?}");
+                    return Err(SchemaProblem::Invalid(why));
+                }
+            }
+            ("$ref", JsonValue::String(uri)) => {
+                self.data(value, depth)?;
+                self.references.push(Reference { from, resource, uri, dynamic: false });
+            }
+            (keyword, JsonValue::String(uri)) if Some(keyword) == self.dialect.dynamic_ref() => {
+                self.data(value, depth)?;
+                if keyword == "$recursiveRef" && uri != "#" {
+                    return Err(SchemaProblem::Invalid(format!("$recursiveRef is {uri:?} and not \"#\"")));
+                }
+                self.references.push(Reference { from, resource, uri, dynamic: true });
+            }
+            ("pattern", JsonValue::String(_)) => {
+                self.data(value, depth)?;
+                self.patterns += 1;
+                node.pattern = true;
+            }
+            ("uniqueItems" | "contentMediaType" | "contentEncoding", _) => {
+                self.pending.push(Pending::Data { value, depth: depth + 1 });
+                node.pattern = true;
+            }
+            ("enum" | "required", JsonValue::Array(list)) => {
+                node.weight += list.len() as u64 / 8;
+                self.pending.push(Pending::Data { value, depth: depth + 1 });
+            }
+            _ => self.pending.push(Pending::Data { value, depth: depth + 1 }),
+        }
+        Ok(())
+    }
+
+    /// The resource that `object` belongs to; it may begin one of its own.
+    fn resource(
+        &mut self,
+        object: &'a JsonObject,
+        id: NodeId,
+        outer: Within,
+        alone: bool,
+    ) -> Result<Within, SchemaProblem> {
+        let text = |keyword| object.get(keyword).and_then(JsonValue::as_str);
+        let mut resource = outer;
+        let fragment = text(self.dialect.id_keyword()).filter(|_| self.dialect.is_classic());
+        if let Some(name) = fragment.and_then(|uri| uri.strip_prefix('#')) {
+            self.anchor(resource, name, id);
+        } else if let Some(uri) = text(self.dialect.id_keyword()).filter(|_| !alone) {
+            if id == 0 {
+                self.resources[0].id = Some(uri);
+            } else if outer.is_none() {
+                let why = format!("{uri:?} identifies a schema below a keyword that is not known");
+                return Err(SchemaProblem::Invalid(why));
+            } else if self.resources.len() == MAX_RESOURCES {
+                return Err(SchemaProblem::TooLarge("more than 256 embedded schemas with a URI"));
+            } else {
+                resource = Some(self.resources.len());
+                self.resources.push(Resource { id: Some(uri), root: object, outer });
+            }
+        }
+        if let Some(name) = text("$anchor") {
+            self.anchor(resource, name, id);
+        }
+        if let Some(name) = text("$dynamicAnchor") {
+            self.anchor(resource, name, id);
+            self.dynamic.entry(name).or_default().push(id);
+        }
+        if object.get("$recursiveAnchor") == Some(&JsonValue::Bool(true)) {
+            self.dynamic.entry("").or_default().push(id);
+        }
+        Ok(resource)
+    }
+
+    fn anchor(&mut self, resource: Within, name: &'a str, id: NodeId) {
+        if let Some(resource) = resource {
+            self.anchors.insert((resource, name), id);
+        }
+    }
+}

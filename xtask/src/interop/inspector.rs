@@ -1,0 +1,108 @@
+//! The Inspector's command line against our demo.
+
+use std::path::Path;
+
+use super::record::{Record, Result};
+use super::servers::first;
+use super::software::{INSPECTOR, Node, modules};
+use super::ways::{Target, Way, Ways, with};
+use crate::{Outcome, npm};
+
+/// A method with its arguments, where to look in the result, and how the text found there begins.
+struct Check {
+    what: &'static str,
+    words: &'static [&'static str],
+    pointer: &'static str,
+    begins: &'static str,
+}
+
+const CHECKS: [Check; 7] = [
+    Check { what: "tools/list", words: &["--method", "tools/list"], pointer: "/tools/0/name", begins: "add" },
+    Check {
+        what: "tools/call whoami",
+        words: &["--method", "tools/call", "--tool-name", "whoami"],
+        pointer: "/content/0/text",
+        begins: "replica ",
+    },
+    Check {
+        what: "tools/call add, structured output",
+        words: &["--method", "tools/call", "--tool-name", "add", "--tool-arg", "a=2", "b=40"],
+        pointer: "/structuredContent/sum",
+        begins: "42",
+    },
+    Check {
+        what: "resources/list",
+        words: &["--method", "resources/list"],
+        pointer: "/resources/0/uri",
+        begins: "demo://",
+    },
+    Check {
+        what: "resources/read",
+        words: &["--method", "resources/read", "--uri", "demo://capitals/norway"],
+        pointer: "/contents/0/text",
+        begins: "Oslo",
+    },
+    Check {
+        what: "prompts/list",
+        words: &["--method", "prompts/list"],
+        pointer: "/prompts/0/name",
+        begins: "explain_demo",
+    },
+    Check {
+        what: "prompts/get",
+        words: &["--method", "prompts/get", "--prompt-name", "greet", "--prompt-args", "name=Ada"],
+        pointer: "/messages/0/content/text",
+        begins: "Write a friendly greeting to Ada",
+    },
+];
+
+const WHO: &str = "The Inspector's --cli calls carryall";
+
+pub(super) fn check(ways: &Ways, dir: &Path, node: &Outcome<Node>, record: &mut Record) {
+    for way in Way::ALL {
+        let fail_all = |record: &mut Record, result: &Result| {
+            CHECKS.iter().for_each(|check| record.add(WHO, check.what, way, result.clone()));
+        };
+        let node = match node {
+            Ok(node) => node,
+            Err(why) => {
+                fail_all(record, &Result::NotRun(why.clone()));
+                continue;
+            }
+        };
+        let (target, running) = match ways.to_demo(way) {
+            Ok(found) => found,
+            Err(why) => {
+                fail_all(record, &Result::Fail(why));
+                continue;
+            }
+        };
+        for check in &CHECKS {
+            let result = judged(ways, dir, node, check, &target).map_or_else(Result::Fail, Result::Pass);
+            record.add(WHO, check.what, way, result);
+        }
+        if way.path() != "direct" {
+            let ends = running.end().map_or_else(Result::Fail, |()| Result::Pass(String::new()));
+            record.add(WHO, "up ends in good order", way, ends);
+        }
+    }
+}
+
+fn judged(ways: &Ways, dir: &Path, node: &Node, check: &Check, target: &Target) -> Outcome<String> {
+    let modules = modules(dir);
+    let name = INSPECTOR.rsplit_once('@').map_or(INSPECTOR, |(name, _)| name);
+    let program = npm::package(&modules, name).join("clients/launcher/build/index.js");
+    let start = [node.program.display().to_string(), program.display().to_string()];
+    let target = match target {
+        Target::Url(url) => vec!["--server-url", url, "--transport", "http"],
+        // A command goes first; what it does not end with are options of the Inspector.
+        Target::Command(command) => command.iter().map(String::as_str).collect(),
+    };
+    let start = with(&with(&start, &["--cli"]), &target);
+    let words = with(&with(&start, &["--protocol-era", "modern", "--format", "json"]), check.words);
+    let ended = ways.run("inspector", &words)?;
+    let found = first(&ended)?;
+    let place = found["result"].pointer(check.pointer).ok_or_else(|| format!("no {} in the result", check.pointer))?;
+    let text = place.as_str().map_or_else(|| place.to_string(), str::to_owned);
+    if text.starts_with(check.begins) { Ok(text) } else { Err(format!("{text:?} instead of {:?}", check.begins)) }
+}

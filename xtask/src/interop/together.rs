@@ -1,0 +1,85 @@
+//! Servers on all the SDKs behind one `carryall up`.
+
+use serde_json::{Value, json};
+
+use super::record::{Record, Result};
+use super::servers::{first, same};
+use super::software::Software;
+use super::ways::{Target, Way, Ways};
+use crate::Outcome;
+
+const WHO: &str = "carryall calls the three servers behind one up";
+/// Asks the endpoint, and says what it found or what is wrong with it.
+type Judge = fn(&Ways, &[Software], &str) -> Outcome<String>;
+
+const CHECKS: [(&str, Judge); 4] =
+    [("tools of all", tools), ("call each", call), ("prompt of each", prompt), ("discover", discover)];
+
+pub(super) fn check(ways: &Ways, every: &[Software], record: &mut Record) {
+    let way = Way::Both;
+    let mut servers = Vec::new();
+    for software in every {
+        match &software.programs {
+            Ok(programs) => servers.push((software.part, programs.server.as_slice())),
+            Err(why) => {
+                CHECKS.iter().for_each(|(what, _)| record.add(WHO, what, way, Result::NotRun(why.clone())));
+                return;
+            }
+        }
+    }
+    let (target, running) = match ways.to_all(&servers) {
+        Ok(found) => found,
+        Err(why) => {
+            CHECKS.iter().for_each(|(what, _)| record.add(WHO, what, way, Result::Fail(why.clone())));
+            return;
+        }
+    };
+    let Target::Url(url) = target else { return };
+    for (what, judge) in CHECKS {
+        record.add(WHO, what, way, judge(ways, every, &url).map_or_else(Result::Fail, Result::Pass));
+    }
+    let ends = running.end().map_or_else(Result::Fail, |()| Result::Pass(String::new()));
+    record.add(WHO, "up ends in good order", way, ends);
+}
+
+fn tools(ways: &Ways, every: &[Software], url: &str) -> Outcome<String> {
+    let found = ask(ways, &["tools", url])?;
+    let tools = found["tools"].as_array().ok_or("there is no list")?;
+    let mut names: Vec<&str> = tools.iter().filter_map(|tool| tool["name"].as_str()).collect();
+    names.sort_unstable();
+    let tools = ["add", "count", "echo", "fail"];
+    let mut wanted: Vec<String> =
+        every.iter().flat_map(|software| tools.map(|tool| format!("{}__{tool}", software.part))).collect();
+    wanted.sort_unstable();
+    if names == wanted { Ok(format!("{} tools", names.len())) } else { Err(format!("found {names:?}")) }
+}
+
+fn call(ways: &Ways, every: &[Software], url: &str) -> Outcome<String> {
+    for software in every {
+        let found = ask(ways, &["call", url, &format!("{}__add", software.part), "a=2", "b=40"])?;
+        same(&found["structuredContent"], json!({"sum": 42}))?;
+        same(&found["_meta"]["io.modelcontextprotocol/serverInfo"]["name"], software.server_name)?;
+    }
+    Ok("each answers under its own name".to_owned())
+}
+
+fn prompt(ways: &Ways, every: &[Software], url: &str) -> Outcome<String> {
+    for software in every {
+        let found = ask(ways, &["prompt", url, &format!("{}__greet", software.part), "name=Ada"])?;
+        same(&found["messages"][0]["content"]["text"], "Greet Ada.")?;
+    }
+    Ok("each answers".to_owned())
+}
+
+fn discover(ways: &Ways, every: &[Software], url: &str) -> Outcome<String> {
+    let found = ask(ways, &["discover", url])?;
+    let told = found["instructions"].as_str().unwrap_or_default();
+    match every.iter().find(|software| !told.contains(&format!("{}__", software.part))) {
+        None => same(&found["_meta"]["io.modelcontextprotocol/serverInfo"]["name"], "carryall"),
+        Some(software) => Err(format!("the instructions do not speak of {}__: {told}", software.part)),
+    }
+}
+
+fn ask(ways: &Ways, words: &[&str]) -> Outcome<Value> {
+    first(&ways.run(&format!("together-{}", words[0]), &ways.ours(words))?)
+}

@@ -1,0 +1,220 @@
+//! How a client comes to a server: over HTTP or stdio, directly or through `carryall up`; and programs run to their end.
+
+use std::cell::Cell;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use crate::process::Group;
+use crate::{Outcome, files, net, process};
+
+/// No single check takes longer.
+const LIMIT: Duration = Duration::from_secs(60);
+/// `carryall up` drains and ends its children first.
+const END: Duration = Duration::from_secs(10);
+
+/// One way to a server.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Way {
+    Http,
+    HttpUp,
+    Stdio,
+    StdioUp,
+    /// `carryall up` in front of several servers, some over HTTP and some over stdio.
+    Both,
+}
+
+impl Way {
+    /// Those to one server.
+    pub(super) const ALL: [Self; 4] = [Self::Http, Self::HttpUp, Self::Stdio, Self::StdioUp];
+
+    pub(super) fn transport(self) -> &'static str {
+        match self {
+            Self::Http | Self::HttpUp => "http",
+            Self::Stdio => "stdio",
+            Self::StdioUp => "http to stdio",
+            Self::Both => "http to both",
+        }
+    }
+
+    pub(super) fn path(self) -> &'static str {
+        match self {
+            Self::Http | Self::Stdio => "direct",
+            Self::HttpUp | Self::StdioUp | Self::Both => "through up",
+        }
+    }
+}
+
+/// Where a client is to go.
+pub(super) enum Target {
+    Url(String),
+    Command(Vec<String>),
+}
+
+/// Servers that run for as long as this is not dropped. Those in front come first.
+pub(super) struct Running(Vec<(String, Group)>);
+
+impl Running {
+    /// Ends `carryall up`; an error when it did not end in good order.
+    pub(super) fn end(self) -> Outcome {
+        let mut failed = Vec::new();
+        for (name, group) in self.0 {
+            if !group.end(END) && name == "up" {
+                failed.push(format!("`carryall up` did not end with success within {} s of SIGTERM", END.as_secs()));
+            }
+        }
+        if failed.is_empty() { Ok(()) } else { Err(failed.join("; ")) }
+    }
+}
+
+/// What a program came to.
+pub(super) struct Ended {
+    /// `None` when it was ended by us, being too slow.
+    pub(super) success: Option<bool>,
+    pub(super) stdout: String,
+    pub(super) stderr: String,
+}
+
+pub(super) struct Ways {
+    carryall: String,
+    logs: PathBuf,
+    home: PathBuf,
+    count: Cell<u32>,
+}
+
+impl Ways {
+    pub(super) fn new(dir: &Path) -> Outcome<Self> {
+        let logs = dir.join("logs");
+        if logs.exists() {
+            fs::remove_dir_all(&logs).map_err(|e| format!("{}: {e}", logs.display()))?;
+        }
+        fs::create_dir_all(&logs).map_err(|e| format!("{}: {e}", logs.display()))?;
+        let carryall = files::target_dir().join("debug/carryall").display().to_string();
+        let home = dir.join("home");
+        fs::create_dir_all(&home).map_err(|e| format!("{}: {e}", home.display()))?;
+        Ok(Self { carryall, logs, home, count: Cell::new(0) })
+    }
+
+    pub(super) fn logs(&self) -> &Path {
+        &self.logs
+    }
+
+    /// The way to a server that others wrote: its command goes on with `http PORT` or `stdio`.
+    pub(super) fn to_theirs(&self, server: &[String], way: Way) -> Outcome<(Target, Running)> {
+        match way {
+            Way::Stdio => Ok((Target::Command(with(server, &["stdio"])), Running(Vec::new()))),
+            Way::StdioUp => self.up(&["--stdio", &as_one_word(&with(server, &["stdio"]))]),
+            Way::Http | Way::HttpUp | Way::Both => {
+                let port = net::free_port()?;
+                let running = self.serve("server", &with(server, &["http", &port.to_string()]), port)?;
+                self.http(port, running, way)
+            }
+        }
+    }
+
+    /// The way to several servers that others wrote, under these names: the first over stdio, the others over HTTP.
+    pub(super) fn to_all(&self, servers: &[(&str, &[String])]) -> Outcome<(Target, Running)> {
+        let mut args = Vec::new();
+        let mut behind = Vec::new();
+        for (at, (name, server)) in servers.iter().enumerate() {
+            if at == 0 {
+                args.extend(["--stdio".to_owned(), format!("{name}={}", as_one_word(&with(server, &["stdio"])))]);
+            } else {
+                let port = net::free_port()?;
+                behind.push(self.serve("server", &with(server, &["http", &port.to_string()]), port)?);
+                args.extend(["--http".to_owned(), format!("{name}=http://127.0.0.1:{port}/mcp")]);
+            }
+        }
+        let args: Vec<&str> = args.iter().map(String::as_str).collect();
+        let (target, mut running) = self.up(&args)?;
+        running.0.extend(behind);
+        Ok((target, running))
+    }
+
+    /// The way to our demo. `carryall up` without more is in front of two replicas of it.
+    pub(super) fn to_demo(&self, way: Way) -> Outcome<(Target, Running)> {
+        let stdio = self.ours(&["demo", "--stdio"]);
+        match way {
+            Way::Stdio => Ok((Target::Command(stdio), Running(Vec::new()))),
+            Way::StdioUp => self.up(&["--stdio", &as_one_word(&stdio)]),
+            Way::HttpUp | Way::Both => self.up(&[]),
+            Way::Http => {
+                let port = net::free_port()?;
+                let running =
+                    self.serve("demo", &self.ours(&["demo", "--listen", &format!("127.0.0.1:{port}")]), port)?;
+                self.http(port, running, way)
+            }
+        }
+    }
+
+    fn http(&self, port: u16, running: (String, Group), way: Way) -> Outcome<(Target, Running)> {
+        let url = format!("http://127.0.0.1:{port}/mcp");
+        if way == Way::Http {
+            return Ok((Target::Url(url), Running(vec![running])));
+        }
+        let (target, mut in_front) = self.up(&["--http", &url])?;
+        in_front.0.push(running);
+        Ok((target, in_front))
+    }
+
+    fn up(&self, args: &[&str]) -> Outcome<(Target, Running)> {
+        let port = net::free_port()?;
+        let listen = format!("127.0.0.1:{port}");
+        let command = with(&self.ours(&["up", "--listen", &listen]), args);
+        let running = self.serve("up", &command, port)?;
+        Ok((Target::Url(format!("http://{listen}/mcp")), Running(vec![running])))
+    }
+
+    fn serve(&self, name: &str, words: &[String], port: u16) -> Outcome<(String, Group)> {
+        let log = self.log(name);
+        let mut command = self.command(words)?;
+        process::log_to(&mut command, &log)?;
+        let mut group = Group::spawn(&mut command)?;
+        net::listens(&mut group, port, &log)?;
+        Ok((name.to_owned(), group))
+    }
+
+    /// Our binary with these arguments.
+    pub(super) fn ours(&self, args: &[&str]) -> Vec<String> {
+        with(std::slice::from_ref(&self.carryall), args)
+    }
+
+    /// Runs a program to its end and says what it came to.
+    pub(super) fn run(&self, name: &str, words: &[String]) -> Outcome<Ended> {
+        let (out, err) = (self.log(&format!("{name}.out")), self.log(&format!("{name}.err")));
+        let mut command = self.command(words)?;
+        process::log_to(&mut command, &err)?;
+        command.stdout(fs::File::create(&out).map_err(|e| format!("{}: {e}", out.display()))?);
+        let mut group = Group::spawn(&mut command)?;
+        let success = group.wait(LIMIT);
+        drop(group);
+        let read = |path| fs::read(path).map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+        let fail = |e: std::io::Error| format!("{}: {e}", out.display());
+        Ok(Ended { success, stdout: read(&out).map_err(fail)?, stderr: read(&err).map_err(fail)? })
+    }
+
+    fn command(&self, words: &[String]) -> Outcome<Command> {
+        let (program, args) = words.split_first().ok_or("no program")?;
+        let mut command = Command::new(program);
+        // Nothing of what the user has configured counts here, and everything is on the loopback.
+        command.args(args).env("HOME", &self.home).env("NO_PROXY", "127.0.0.1").env("no_proxy", "127.0.0.1");
+        Ok(command)
+    }
+
+    /// A file of its own for each program, in the order in which they ran.
+    fn log(&self, name: &str) -> PathBuf {
+        self.count.set(self.count.get() + 1);
+        self.logs.join(format!("{:04}-{name}.log", self.count.get()))
+    }
+}
+
+pub(super) fn with(words: &[String], more: &[&str]) -> Vec<String> {
+    words.iter().cloned().chain(more.iter().map(|&word| word.to_owned())).collect()
+}
+
+/// A command line that `carryall` reads back as these words.
+fn as_one_word(words: &[String]) -> String {
+    let quoted = words.iter().map(|word| format!("'{}'", word.replace('\'', "'\\''")));
+    quoted.collect::<Vec<_>>().join(" ")
+}

@@ -3,9 +3,9 @@
 use crate::ClientError;
 use crate::builder::ClientBuilder;
 use crate::client::Client;
-use carryall_proto::{CallError, SharedService};
 #[cfg(unix)]
 use carryall_proto::wire;
+use carryall_proto::{CallError, SharedService};
 use carryall_transport::HttpClient;
 #[cfg(unix)]
 use carryall_transport::{ServerCommand, StdioClient};

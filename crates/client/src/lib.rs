@@ -42,7 +42,6 @@ mod random;
 mod request;
 mod rounds;
 mod run;
-mod schema;
 mod stream;
 mod template;
 mod tools;

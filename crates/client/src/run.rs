@@ -9,8 +9,9 @@ use crate::template::MetaTemplate;
 use crate::wire::{Ask, RoundAnswer};
 use crate::{ClientError, random};
 use carryall_proto::{Call, CallError};
-use carryall_types::{ErrorObject, JsonValue, ListToolsResult, Method, RawJson, RequestId, code};
-use serde::Deserialize;
+use carryall_types::{ErrorObject, ListToolsResult, Method, RawJson, RequestId, code};
+use serde::{Deserialize, Deserializer};
+use serde_json::value::RawValue;
 use std::sync::atomic::Ordering;
 
 /// What the server answered: the text of a result, by its `resultType`.
@@ -145,11 +146,12 @@ impl Client {
     fn check_output(&self, ask: &Ask, result: &RawJson) -> Result<(), ClientError> {
         #[derive(Deserialize)]
         #[serde(rename_all = "camelCase")]
-        struct Output {
+        struct Output<'a> {
+            // `null` is content too, unlike no member at all.
+            #[serde(borrow, default, deserialize_with = "some")]
+            structured_content: Option<&'a RawValue>,
             #[serde(default)]
-            structured_content: Option<JsonValue>,
-            #[serde(default)]
-            is_error: bool,
+            is_error: Option<bool>,
         }
         if !self.inner.config.validate_output {
             return Ok(());
@@ -157,12 +159,16 @@ impl Client {
         let Some(params) = ask.sent() else { return Ok(()) };
         let Some(tool) = self.inner.tools.of_call(params) else { return Ok(()) };
         let Some(schema) = &tool.output else { return Ok(()) };
-        let output: Output = result.decode().map_err(|error| ClientError::decode(&ask.method, error))?;
-        if output.is_error {
+        let output: Output<'_> =
+            serde_json::from_slice(result.as_bytes()).map_err(|error| ClientError::decode(&ask.method, error))?;
+        if output.is_error == Some(true) {
             return Ok(());
         }
-        let checked = match &output.structured_content {
-            Some(content) => schema.check(content),
+        let checked = match output.structured_content {
+            Some(content) => {
+                let text = result.clone().into_bytes().slice_ref(content.get().as_bytes());
+                schema.check(&RawJson::from_trusted(text))
+            }
             None => Err("there is no structuredContent".into()),
         };
         let name = || crate::tools::name_of(params).unwrap_or_default().into_owned();
@@ -228,4 +234,8 @@ impl Inner {
 /// The methods that only read.
 fn is_read(method: &Method) -> bool {
     method.is_cacheable() || matches!(method, Method::PromptsGet | Method::CompletionComplete)
+}
+
+fn some<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'de RawValue>, D::Error> {
+    <&RawValue>::deserialize(deserializer).map(Some)
 }

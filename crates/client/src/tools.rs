@@ -1,14 +1,14 @@
 //! What the client remembers of the tools it has seen: their headers, output schemas and whether they may be repeated.
 
 use crate::ClientError;
-use crate::schema::LazySchema;
 use carryall_proto::Params;
 use carryall_proto::headers::ParamHeaders;
-use carryall_types::{JsonObject, JsonValue, Tool};
+use carryall_schema::{Schema, SchemaProblem};
+use carryall_types::{JsonObject, JsonValue, RawJson, Tool};
 use http::HeaderMap;
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, PoisonError, RwLock, RwLockWriteGuard};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock, RwLockWriteGuard};
 
 /// Tools beyond this many are used without what their definition says.
 const MAX_TOOLS: usize = 10_000;
@@ -17,7 +17,7 @@ const MAX_TOOLS: usize = 10_000;
 #[derive(Debug, PartialEq)]
 pub(crate) struct KnownTool {
     headers: ParamHeaders,
-    pub(crate) output: Option<LazySchema>,
+    pub(crate) output: Option<OutputSchema>,
     /// The server says that calling it twice is calling it once.
     pub(crate) repeatable: bool,
 }
@@ -95,7 +95,7 @@ impl KnownTool {
         let hints = tool.annotations.as_ref();
         let repeatable =
             hints.is_some_and(|hints| hints.idempotent_hint == Some(true) || hints.read_only_hint == Some(true));
-        Self { headers, output: tool.output_schema.clone().map(LazySchema::new), repeatable }
+        Self { headers, output: tool.output_schema.clone().map(OutputSchema::new), repeatable }
     }
 
     /// The `Mcp-Param-*` headers for a call with these parameters.
@@ -109,5 +109,32 @@ impl KnownTool {
         };
         let headers = self.headers.mirror(&arguments).map_err(|error| ClientError::Request(error.to_string()))?;
         Ok(Some(headers.into_iter().collect()))
+    }
+}
+
+/// What a tool says of its structured content; compiled when it is first needed, since most tools that are listed are
+/// never called.
+#[derive(Debug)]
+pub(crate) struct OutputSchema {
+    schema: JsonObject,
+    compiled: OnceLock<Result<Schema, SchemaProblem>>,
+}
+
+impl PartialEq for OutputSchema {
+    fn eq(&self, other: &Self) -> bool {
+        self.schema == other.schema
+    }
+}
+
+impl OutputSchema {
+    fn new(schema: JsonObject) -> Self {
+        Self { schema, compiled: OnceLock::new() }
+    }
+
+    /// Why the content does not match, or why nobody can say. Servers in the field declare older dialects too.
+    pub(crate) fn check(&self, content: &RawJson) -> Result<(), String> {
+        let schema = self.compiled.get_or_init(|| Schema::compile_published(&self.schema));
+        let schema = schema.as_ref().map_err(|problem| format!("the schema cannot be used: {problem}"))?;
+        schema.check(content).map_err(|violations| violations.to_string())
     }
 }

@@ -72,7 +72,32 @@ pub fn schema_of<T: schemars::JsonSchema>() -> JsonObject {
         _ => JsonObject::new(),
     };
     schema.remove("title");
+    schema.values_mut().for_each(without_number_formats);
     schema
+}
+
+/// Takes out `format`s such as `uint8` and `double`, which name Rust's types: no dialect knows them, and validators of
+/// other languages complain about each.
+fn without_number_formats(schema: &mut serde_json::Value) {
+    match schema {
+        serde_json::Value::Object(members) => {
+            let numeric = |format: &str| {
+                matches!(format, "float" | "double")
+                    || format
+                        .trim_start_matches('u')
+                        .strip_prefix("int")
+                        .is_some_and(|bits| bits.bytes().all(|b| b.is_ascii_digit()))
+            };
+            if members.get("format").and_then(|format| format.as_str()).is_some_and(numeric) {
+                members.remove("format");
+            }
+            let is_data = |name: &str| matches!(name, "default" | "const" | "enum" | "examples");
+            let subschemas = members.iter_mut().filter(|(name, _)| !is_data(name));
+            subschemas.for_each(|(_, schema)| without_number_formats(schema));
+        }
+        serde_json::Value::Array(items) => items.iter_mut().for_each(without_number_formats),
+        _ => {}
+    }
 }
 
 /// The schema of a tool without arguments.
@@ -81,4 +106,24 @@ fn no_arguments() -> JsonObject {
     schema.insert("type".into(), "object".into());
     schema.insert("additionalProperties".into(), false.into());
     schema
+}
+
+#[cfg(test)]
+mod tests {
+    #[derive(schemars::JsonSchema)]
+    #[allow(dead_code)]
+    struct Numbers {
+        small: Option<u8>,
+        many: Vec<i64>,
+        half: f64,
+        size: usize,
+        name: String,
+    }
+
+    #[test]
+    fn derived_schemas_name_no_types_of_rust() {
+        let schema = serde_json::to_string(&super::schema_of::<Numbers>()).unwrap();
+        assert!(!schema.contains("format") && !schema.contains("title"), "{schema}");
+        assert!(schema.contains("2020-12") && schema.contains("\"minimum\":0"), "{schema}");
+    }
 }

@@ -143,3 +143,15 @@ async fn extensions_and_experiments_are_advertised_with_their_settings() {
         json!({"extensions": {"com.example/thing": {"on": true}}, "experimental": {"try": {"on": true}}})
     );
 }
+
+// spec: versioning-06
+#[tokio::test]
+async fn an_extension_that_only_the_client_has_falls_back_to_the_core_or_is_refused() {
+    let server = everything();
+    let declared = json!({"extensions": {"io.modelcontextprotocol/tasks": {}, "com.example/thing": {}}});
+    let meta = carryall_testkit::meta_with(&json!({"io.modelcontextprotocol/clientCapabilities": declared}));
+    let core = answer(&server, call("tools/call", json!({"name": "tool", "_meta": meta.clone()}))).await;
+    assert_eq!((core.text(), &core.result()["resultType"]), ("ok", &json!("complete")));
+    let refused = answer(&server, call("tasks/get", json!({"taskId": "t", "_meta": meta}))).await;
+    assert_eq!(refused.code(), -32601);
+}

@@ -189,7 +189,7 @@ async fn a_preflight_allows_every_header_that_a_call_needs() {
     assert!(answer.header("access-control-expose-headers").unwrap().contains("www-authenticate"));
 }
 
-// spec: http-headers-48
+// spec: http-headers-48, http-headers-51
 #[tokio::test]
 async fn other_methods_are_not_allowed() {
     let address = serve(Endpoint::new(Tools::default())).await;

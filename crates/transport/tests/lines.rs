@@ -407,6 +407,64 @@ async fn the_same_lines_work_over_a_unix_socket() {
     std::fs::remove_file(path).unwrap();
 }
 
+// spec: transport-general-04
+#[tokio::test]
+async fn a_socket_carries_the_same_messages_and_asks_for_the_same_metadata() {
+    let path = socket_path("format");
+    tokio::spawn(SocketServer::bind_unix(&path).unwrap().run(Tools::default()));
+    let stream = tokio::net::UnixStream::connect(&path).await.unwrap();
+    let (reader, mut writer) = stream.into_split();
+    let mut lines = BufReader::new(reader).lines();
+    let bare = r#"{"jsonrpc":"2.0","id":"x","method":"tools/call","params":{"name":"a"}}"#;
+    for (line, id, member) in [(bare.to_owned(), json!("x"), "error"), (tool_call("7", "a"), json!(7), "result")] {
+        writer.write_all(format!("{line}\n").as_bytes()).await.unwrap();
+        let answer: Value = serde_json::from_str(&within(lines.next_line()).await.unwrap().unwrap()).unwrap();
+        assert_eq!((&answer["jsonrpc"], &answer["id"]), (&json!("2.0"), &id));
+        assert!(answer.get(member).is_some(), "{answer}");
+    }
+    std::fs::remove_file(path).unwrap();
+}
+
+/// Collects what is logged on this thread.
+#[derive(Clone, Default)]
+struct Log(Arc<std::sync::Mutex<String>>);
+
+impl tracing::field::Visit for Log {
+    fn record_debug(&mut self, field: &tracing::field::Field, value: &dyn std::fmt::Debug) {
+        use std::fmt::Write as _;
+        write!(self.0.lock().unwrap(), "{}={value:?} ", field.name()).unwrap();
+    }
+}
+
+impl tracing::Subscriber for Log {
+    fn enabled(&self, _: &tracing::Metadata<'_>) -> bool {
+        true
+    }
+    fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
+        tracing::span::Id::from_u64(1)
+    }
+    fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
+    fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
+    fn event(&self, event: &tracing::Event<'_>) {
+        event.record(&mut self.clone());
+    }
+    fn enter(&self, _: &tracing::span::Id) {}
+    fn exit(&self, _: &tracing::span::Id) {}
+}
+
+// spec: cancellation-17
+#[tokio::test]
+async fn the_reason_of_a_cancellation_is_logged() {
+    let log = Log::default();
+    let _on_this_thread = tracing::subscriber::set_default(log.clone());
+    let mut wire = open(Tools::default(), LineOptions::default());
+    wire.send(&tool_call("1", "hang")).await;
+    wire.send(&cancel("1")).await;
+    wire.end().await;
+    let log = log.0.lock().unwrap();
+    assert!(log.contains("bored"), "{log}");
+}
+
 #[tokio::test]
 async fn a_socket_left_behind_is_replaced_and_a_file_is_not() {
     let path = socket_path("stale");

@@ -148,6 +148,7 @@ const NOTES: &str = "
 - The TypeScript client calls notification handlers in a microtask and settles a call at once. Over stdio, where a last
   progress notification is often read together with the answer, it then has no handler any more. The check counts what
   arrives at the client's transport.
+- rmcp's server does not put `serverInfo` on the results of calls, which servers should do; `carryall` does without.
 - rmcp's handlers for notifications run beside the call, so that the last may run after the answer: the check waits.
 ";
 

@@ -58,9 +58,13 @@ fn call(ways: &Ways, every: &[Software], url: &str) -> Outcome<String> {
     for software in every {
         let found = ask(ways, &["call", url, &format!("{}__add", software.part), "a=2", "b=40"])?;
         same(&found["structuredContent"], json!({"sum": 42}))?;
-        same(&found["_meta"]["io.modelcontextprotocol/serverInfo"]["name"], software.server_name)?;
+        // A server should say in each result who it is; rmcp does not, but nobody may say another's name.
+        let info = &found["_meta"]["io.modelcontextprotocol/serverInfo"];
+        if !info.is_null() {
+            same(&info["name"], software.server_name)?;
+        }
     }
-    Ok("each answers under its own name".to_owned())
+    Ok("each answers, none under the name of another".to_owned())
 }
 
 fn prompt(ways: &Ways, every: &[Software], url: &str) -> Outcome<String> {

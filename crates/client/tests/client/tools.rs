@@ -197,6 +197,51 @@ async fn output_schemas_that_cannot_be_used_are_clear_errors() {
     }
 }
 
+async fn held_against(schema: JsonValue, content: JsonValue) -> Result<(), ClientError> {
+    let (client, _) = serving(move |seen| match seen.method.as_str() {
+        "tools/list" => list(json!([{"name": "w", "inputSchema": {"type": "object"}, "outputSchema": schema}])),
+        _ => done(json!({"content": [], "structuredContent": content})),
+    });
+    client.list_tools().await.unwrap();
+    client.call("w", ()).await.map(drop)
+}
+
+// spec: tools-21, json-schema-01, json-schema-05
+#[tokio::test]
+async fn older_dialects_are_understood_and_none_means_2020_12() {
+    let tuple = json!({"items": [{"type": "string"}], "additionalItems": false});
+    for dialect in ["draft-04", "draft-06", "draft-07", "draft/2019-09"] {
+        let mut schema = tuple.clone();
+        schema["$schema"] = format!("http://json-schema.org/{dialect}/schema#").into();
+        held_against(schema.clone(), json!(["a"])).await.unwrap();
+        let error = held_against(schema, json!(["a", 1])).await.unwrap_err();
+        assert!(matches!(error, ClientError::Schema { .. }), "{error}");
+    }
+    let schema = json!({"prefixItems": [{"type": "string"}], "items": false});
+    held_against(schema.clone(), json!(["a"])).await.unwrap();
+    let error = held_against(schema, json!(["a", 1])).await.unwrap_err();
+    assert!(matches!(error, ClientError::Schema { .. }), "{error}");
+    held_against(json!({"type": "null"}), json!(null)).await.expect("null is content");
+}
+
+// spec: json-schema-13, json-schema-08
+#[tokio::test]
+async fn hostile_schemas_cost_an_error_and_nothing_else() {
+    let step = json!({"properties": {"a": {"$ref": "#"}}, "required": ["b"]});
+    let deep = (0..100).fold(json!({}), |inner, _| json!({"a": inner}));
+    for (schema, content, why) in [
+        (json!({"$ref": "#"}), json!({}), "refers back to itself"),
+        (json!({"dependencies": {"a": {"allOf": [{"$ref": "#"}]}}}), json!({"a": 1}), "refers back to itself"),
+        (json!({"anyOf": [step, step, {"type": "object"}]}), deep, "nests too deep"),
+        ((0..70).fold(json!({}), |inner, _| json!({"not": inner})), json!({}), "nests deeper"),
+        (json!({"enum": vec!["0123456789"; 30_000]}), json!({}), "256 KiB"),
+        (json!({"pattern": "^(?=a)"}), json!("a"), "look-around"),
+    ] {
+        let error = held_against(schema, content).await.unwrap_err();
+        assert!(matches!(&error, ClientError::Schema { .. }) && error.to_string().contains(why), "{why}: {error}");
+    }
+}
+
 // spec: tools-32
 #[tokio::test]
 async fn schemas_keep_every_keyword() {

@@ -360,19 +360,21 @@ impl Items {
 
 /// How many leading bytes of a string need no attention: no quote, no backslash, no control character.
 ///
-/// Whole blocks are tested at once in a form that the compiler turns into vector instructions; large arguments are
-/// bound by this loop.
+/// Most strings are over after a few bytes, so the beginning is looked at word by word. Beyond it whole blocks are tested
+/// at once, in a form that the compiler turns into vector instructions; large arguments are bound by this loop.
 #[inline]
 pub(super) fn plain_prefix(text: &[u8]) -> usize {
+    const SHORT: usize = 24;
     const BLOCK: usize = 64;
-    let mut at = 0;
-    if text.len() >= 2 * BLOCK {
-        for block in text.chunks_exact(BLOCK) {
-            if block.iter().fold(false, |found, &byte| found | needs_attention(byte)) {
-                break;
-            }
-            at += BLOCK;
+    let mut at = plain_prefix_by_words(&text[..text.len().min(SHORT)]);
+    if at < SHORT {
+        return at;
+    }
+    for block in text[at..].chunks_exact(BLOCK) {
+        if block.iter().fold(false, |found, &byte| found | needs_attention(byte)) {
+            break;
         }
+        at += BLOCK;
     }
     at + plain_prefix_by_words(&text[at..])
 }

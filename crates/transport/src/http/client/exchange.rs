@@ -22,7 +22,8 @@ pub(super) async fn exchange(shared: Arc<Shared>, call: Call) -> Result<Reply, C
         let (link, response) = send(&shared, request).await?;
         if let Some(next) = redirect(&shared, &response).filter(|_| redirects < MAX_REDIRECTS) {
             redirects += 1;
-            uri = next.parse().map_err(|_| CallError::Malformed(format!("a redirect to {next:?}, which is no path")))?;
+            uri =
+                next.parse().map_err(|_| CallError::Malformed(format!("a redirect to {next:?}, which is no path")))?;
             continue;
         }
         let (head, body) = response.into_parts();

@@ -7,7 +7,7 @@ use carryall_types::{RawJson, RequestId};
 use futures_util::StreamExt;
 use std::pin::{Pin, pin};
 use std::time::Duration;
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::time::{Instant, Sleep, sleep_until, timeout_at};
 
 /// How long one wire request may take (`basic/patterns/cancellation#timeouts`).
 #[derive(Clone, Copy, Debug)]
@@ -29,17 +29,18 @@ pub(crate) async fn exchange(
 ) -> Result<RawJson, ClientError> {
     let started = Instant::now();
     let idle = limits.idle.min(limits.total);
-    let mut alarm = pin!(sleep_until(started + idle));
-    let reply = tokio::select! {
-        // An answer that is there wins over an alarm that goes off at the same moment, and the alarm is not even
-        // registered when the answer is there at once.
-        biased;
-        reply = answer => reply?,
-        () = alarm.as_mut() => return Err(CallError::Timeout(idle).into()),
+    // Not a `select!` with an alarm: a server that floods us uses up the task's budget each time, and then a plain timer
+    // never goes off.
+    let reply = match timeout_at(started + idle, answer).await {
+        Ok(reply) => reply?,
+        Err(_) => return Err(CallError::Timeout(idle).into()),
     };
     let response = match reply {
         Reply::Once(response) => response,
-        Reply::Stream(stream) => follow(stream, started, limits, alarm, notices).await?,
+        Reply::Stream(stream) => {
+            let alarm = pin!(sleep_until(started + idle));
+            follow(stream, started, limits, alarm, notices).await?
+        }
     };
     if response.id != *id {
         return Err(CallError::Malformed(format!("the answer to request {id} carries id {}", response.id)).into());

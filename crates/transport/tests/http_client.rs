@@ -304,6 +304,46 @@ async fn a_kept_connection_that_was_closed_is_replaced() {
 }
 
 #[tokio::test]
+async fn kept_connections_that_all_died_cost_no_call() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (arrived, closed) = (Arc::new(tokio::sync::Barrier::new(4)), Arc::new(AtomicUsize::new(0)));
+    let (close, closing) = tokio::sync::watch::channel(false);
+    let ended = Arc::clone(&closed);
+    tokio::spawn(async move {
+        for n in 0..5 {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let (arrived, ended, mut closing) = (Arc::clone(&arrived), Arc::clone(&ended), closing.clone());
+            tokio::spawn(async move {
+                let keep = answer("200 OK", "application/json", DONE).replace("Connection: close\r\n", "");
+                assert!(stream.read(&mut [0; 16 * 1024]).await.unwrap() > 0);
+                if n < 4 {
+                    arrived.wait().await;
+                }
+                stream.write_all(keep.as_bytes()).await.unwrap();
+                if n < 4 {
+                    closing.wait_for(|closing| *closing).await.unwrap();
+                    // Some servers say why they close; nobody has asked.
+                    if n % 2 == 0 {
+                        stream.write_all(answer("408 Request Timeout", "text/plain", "idle").as_bytes()).await.unwrap();
+                    }
+                    stream.shutdown().await.unwrap();
+                    ended.fetch_add(1, Ordering::SeqCst);
+                }
+                let _ = stream.read(&mut [0; 16 * 1024]).await;
+            });
+        }
+    });
+    let client = client(address);
+    let four = (0..4).map(|_| ask(&client, call("1", "a")));
+    futures_util::future::join_all(four).await.into_iter().for_each(|reply| assert_eq!(text(reply.unwrap()), "ok"));
+    close.send_replace(true);
+    eventually("all are closed", || closed.load(Ordering::SeqCst) == 4).await;
+    tokio::time::sleep(Duration::from_millis(30)).await;
+    assert_eq!(text(ask(&client, call("1", "a")).await.unwrap()), "ok", "a fifth connection serves it");
+}
+
+#[tokio::test]
 async fn a_request_that_went_out_is_not_sent_again() {
     let (address, requests) = canned(vec![String::new(), answer("200 OK", "application/json", DONE)]).await;
     let error = ask(&client(address), call("1", "a")).await.unwrap_err();

@@ -50,7 +50,7 @@ impl Server {
     async fn saying(answer: impl Into<String>) -> Self {
         let answer: Arc<str> = answer.into().into();
         Self::start(move |mut stream, request| {
-            let answer = answer.replace("$ID", &request["id"].to_string());
+            let answer = finished(&answer, &request["id"]);
             async move { stream.write_all(answer.as_bytes()).await.is_ok().then_some(stream) }
         })
         .await
@@ -60,7 +60,9 @@ impl Server {
     async fn with_result(result: impl Fn(&Value) -> Value + Clone + Send + Sync + 'static) -> Self {
         Self::start(move |mut stream, request| {
             let response = json!({"jsonrpc": "2.0", "id": request["id"], "result": result(&request)}).to_string();
-            async move { stream.write_all(ok(&response).as_bytes()).await.is_ok().then_some(stream) }
+            async move {
+                stream.write_all(finished(&ok(&response), &Value::Null).as_bytes()).await.is_ok().then_some(stream)
+            }
         })
         .await
     }
@@ -81,11 +83,13 @@ impl Server {
     }
 }
 
-const MAX_RESPONSE: usize = 16 << 20;
+const MAX_RESPONSE: usize = 1 << 20;
 
 async fn call(client: &Client) -> Result<String, ClientError> {
     let called = tokio::time::timeout(SOON, client.call("t", json!({})).into_future()).await;
-    called.expect("the client hangs").map(|result| serde_json::to_value(&result.content).unwrap()[0]["text"].to_string())
+    called
+        .expect("the client hangs")
+        .map(|result| serde_json::to_value(&result.content).unwrap()[0]["text"].to_string())
 }
 
 /// Reads a head and a body of the length that the head tells.
@@ -94,7 +98,8 @@ async fn read_request(stream: &mut TcpStream) -> Option<Value> {
     loop {
         if let Some(end) = seen.windows(4).position(|four| four == b"\r\n\r\n") {
             let head = String::from_utf8_lossy(&seen[..end]).to_ascii_lowercase();
-            let length: usize = head.lines().find_map(|line| line.strip_prefix("content-length:"))?.trim().parse().ok()?;
+            let length: usize =
+                head.lines().find_map(|line| line.strip_prefix("content-length:"))?.trim().parse().ok()?;
             if let Some(body) = seen.get(end + 4..end + 4 + length) {
                 return serde_json::from_slice(body).ok();
             }
@@ -110,7 +115,14 @@ fn ok(body: &str) -> String {
 }
 
 fn http(status: &str, headers: &str, body: &str) -> String {
-    format!("HTTP/1.1 {status}\r\n{headers}Content-Length: {}\r\n\r\n{body}", body.len())
+    format!("HTTP/1.1 {status}\r\n{headers}Content-Length: $LENGTH\r\n\r\n{body}")
+}
+
+/// A response with the request's id, and the length that it then has.
+fn finished(response: &str, id: &Value) -> String {
+    let response = response.replace("$ID", &id.to_string());
+    let length = response.split_once("\r\n\r\n").map_or(0, |(_, body)| body.len());
+    response.replacen("$LENGTH", &length.to_string(), 1)
 }
 
 const STREAM: &str = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n";
@@ -140,14 +152,15 @@ async fn streams_that_never_say_anything_end_with_the_timeout() {
     let comments = b": still here\n\n".repeat(1000);
     let priming = b"id: 1\ndata:\n\n".repeat(1000);
     let others = b"event: ping\ndata: {}\n\n".repeat(1000);
-    let long_id = [b"id: ", &b"x".repeat(1 << 20)[..], b"\n"].concat();
+    let long_id = [b"id: ", &b"x".repeat(1 << 19)[..], b"\n"].concat();
     let empty = b"data:\n\n".repeat(2000);
     for piece in [comments, priming, others, [long_id, empty].concat()] {
         let server = endless(STREAM, piece).await;
         let failed = server.call().await.unwrap_err();
         assert!(failed.is_timeout(), "{failed}");
     }
-    let progress = br#"data: {"jsonrpc":"2.0","method":"notifications/progress","params":{"progressToken":1,"progress":1}}"#;
+    let progress =
+        br#"data: {"jsonrpc":"2.0","method":"notifications/progress","params":{"progressToken":1,"progress":1}}"#;
     let server = endless(STREAM, [&progress[..], b"\n\n"].concat().repeat(100)).await;
     assert!(server.call().await.unwrap_err().is_timeout());
 }
@@ -208,8 +221,8 @@ async fn of_two_responses_the_first_counts_and_the_second_never_answers_the_next
     let first = ok(&result("first"));
     let server = Server::start(move |mut stream, request| {
         let id = request["id"].as_i64().unwrap();
-        let injected = first.replace("$ID", &(id + 1).to_string()).replace("first", "wrong");
-        let both = first.replace("$ID", &id.to_string()) + &injected;
+        let injected = finished(&first.replace("first", "wrong"), &json!(id + 1));
+        let both = finished(&first, &json!(id)) + &injected;
         async move { stream.write_all(both.as_bytes()).await.is_ok().then_some(stream) }
     })
     .await;
@@ -223,7 +236,6 @@ async fn of_two_responses_the_first_counts_and_the_second_never_answers_the_next
     let server = Server::saying(http("200 OK", "Content-Type: text/event-stream\r\n", &two)).await;
     let client = server.client();
     for _ in 0..10 {
-        // The id in the text is longer than the length counted for it, so the connection ends there as well.
         assert_eq!(call(&client).await.unwrap(), "\"first\"");
     }
 }
@@ -290,9 +302,9 @@ async fn listings_that_never_end_are_ended() {
     assert!(matches!(&failed, ClientError::Pages { why, .. } if why.contains("200 pages")), "{failed}");
     assert_eq!(counter.load(Ordering::SeqCst), 200);
 
-    let server = Server::with_result(|_| {
-        json!({"resultType": "complete", "tools": [], "nextCursor": "", "ttlMs": 0, "cacheScope": "private"})
-    })
+    let server = Server::with_result(
+        |_| json!({"resultType": "complete", "tools": [], "nextCursor": "", "ttlMs": 0, "cacheScope": "private"}),
+    )
     .await;
     let failed = server.client().list_tools().await.unwrap_err();
     assert!(matches!(&failed, ClientError::Pages { why, .. } if why.contains("second time")), "{failed}");

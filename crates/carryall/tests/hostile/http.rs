@@ -135,7 +135,8 @@ fn a_body_whose_length_is_told_twice_in_different_ways_is_never_two_requests() {
     // Whoever believes the length sees one request with a smuggled one inside; whoever believes the chunks sees two.
     let smuggled = post("echo", &json!({"text": "smuggled"}));
     let body = format!("0\r\n\r\n{smuggled}");
-    let request = format!("{}Transfer-Encoding: chunked\r\nContent-Length: {}\r\n\r\n{body}", open_head("echo"), body.len());
+    let request =
+        format!("{}Transfer-Encoding: chunked\r\nContent-Length: {}\r\n\r\n{body}", open_head("echo"), body.len());
     let mut stream = server.connect();
     stream.write_all(request.as_bytes()).unwrap();
     let (status, first) = answer(&mut stream).expect("an answer");

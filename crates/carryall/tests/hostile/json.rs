@@ -120,7 +120,8 @@ fn a_name_given_twice_is_refused_where_two_readers_could_differ() {
     }
     let meta = meta().to_string();
     let version = r#""io.modelcontextprotocol/protocolVersion":"2026-07-28""#;
-    let twice = meta.replacen(version, &format!(r#""io.modelcontextprotocol/protocolVersion":"2025-06-18",{version}"#), 1);
+    let twice =
+        meta.replacen(version, &format!(r#""io.modelcontextprotocol/protocolVersion":"2025-06-18",{version}"#), 1);
     assert_eq!(code(&server, call.replacen(&meta, &twice, 1).as_bytes()), INVALID_PARAMS);
     server.answers();
 }

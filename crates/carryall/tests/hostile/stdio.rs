@@ -82,7 +82,8 @@ fn a_line_that_is_too_long_costs_only_itself_and_no_memory() {
 #[test]
 fn garbage_and_binary_lines_are_refused_one_by_one() {
     let mut server = Server::start();
-    for line in [&b"garbage"[..], b"\0", b"\xff\xfe\xfd", b"{", b"}{", b"{\"a\":\"\\ud800\"}", b"\x1b[2J", b"\r\r \xc2"] {
+    for line in [&b"garbage"[..], b"\0", b"\xff\xfe\xfd", b"{", b"}{", b"{\"a\":\"\\ud800\"}", b"\x1b[2J", b"\r\r \xc2"]
+    {
         assert_eq!(server.code(line), -32700, "{line:?}");
         server.answers();
     }

@@ -15,18 +15,24 @@ use std::time::Duration;
 /// How long the end of a stream may take after its response, for its connection to be used again.
 const DRAIN: Duration = Duration::from_secs(1);
 
+/// After so many bytes others get their turn, whatever else there is to read: a server that sends comments for ever
+/// must not keep its caller from looking at the clock.
+const PAUSE_AFTER: usize = 64 * 1024;
+
 /// The messages of one response stream. Dropping it closes the stream, which cancels the request.
 pub(super) struct EventStream {
     id: RequestId,
     decoder: SseDecoder,
     max: usize,
+    /// Bytes taken since the last pause.
+    unpaused: usize,
     /// `None` when there is nothing more to come.
     body: Option<Receiving>,
 }
 
 impl EventStream {
     pub(super) fn new(body: Receiving, id: RequestId, max: usize) -> Self {
-        Self { id, decoder: SseDecoder::new(max), max, body: Some(body) }
+        Self { id, decoder: SseDecoder::new(max), max, unpaused: 0, body: Some(body) }
     }
 
     /// What an event says; `None` for events that say nothing.
@@ -60,6 +66,11 @@ impl Stream for EventStream {
         let this = &mut *self;
         loop {
             let Some(body) = &mut this.body else { return Poll::Ready(None) };
+            if this.unpaused > PAUSE_AFTER {
+                this.unpaused = 0;
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
             let failed = match this.decoder.next() {
                 Some(Ok(event)) => match this.message(&event) {
                     Ok(None) => continue,
@@ -74,6 +85,7 @@ impl Stream for EventStream {
                 Some(Err(_)) => CallError::TooLarge(this.max),
                 None => match ready!(body.poll_data(cx)) {
                     Some(Ok(data)) => {
+                        this.unpaused += data.len();
                         this.decoder.push(&data);
                         continue;
                     }

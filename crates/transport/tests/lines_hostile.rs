@@ -1,0 +1,89 @@
+//! Clients on lines that stop taking what they have asked for, and servers that say too much.
+
+mod common;
+
+use carryall_transport::lines::{Channel, ChannelOptions, LineOptions, serve_lines};
+use common::{Tools, call, tool_call, within};
+use futures_util::StreamExt as _;
+use std::time::Duration;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, duplex};
+
+fn options(stalled: Duration) -> LineOptions {
+    let mut options = LineOptions::default();
+    options.grace = Duration::from_millis(20);
+    options.stalled = stalled;
+    options
+}
+
+/// Calls for so many answers of 300 kB, and the end of input.
+async fn ask_and_leave(calls: usize, stalled: Duration) -> (tokio::task::JoinHandle<()>, impl tokio::io::AsyncRead) {
+    let (mut input, server_input) = duplex(1 << 20);
+    let (server_output, output) = duplex(1024);
+    let served = tokio::spawn(async move {
+        serve_lines(server_input, server_output, Tools::default(), options(stalled)).await.unwrap();
+    });
+    for id in 0..calls {
+        input.write_all(format!("{}\n", tool_call(&id.to_string(), "large")).as_bytes()).await.unwrap();
+    }
+    drop(input);
+    (served, output)
+}
+
+#[tokio::test]
+async fn a_client_that_has_left_and_takes_nothing_is_not_waited_for() {
+    // Less output than makes the server stop reading: it has seen the end of its input.
+    for calls in [1, 3] {
+        let (served, _output) = ask_and_leave(calls, Duration::from_millis(50)).await;
+        tokio::time::timeout(Duration::from_secs(5), served).await.expect("it waits for ever").unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_has_left_and_reads_slowly_gets_everything() {
+    let (served, mut output) = ask_and_leave(3, Duration::from_secs(5)).await;
+    // Longer than the grace time.
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    let mut text = String::new();
+    within(output.read_to_string(&mut text)).await.unwrap();
+    assert_eq!(text.lines().count(), 3);
+    within(served).await.unwrap();
+}
+
+#[tokio::test]
+async fn notifications_that_nobody_takes_are_bounded_in_bytes() {
+    let (near, far) = duplex(1 << 20);
+    let (reader, writer) = tokio::io::split(near);
+    let channel = Channel::open(reader, writer, ChannelOptions::default());
+    let server = tokio::spawn(async move {
+        let (mut reader, mut writer) = tokio::io::split(far);
+        let mut line = vec![0; 4096];
+        let _ = reader.read(&mut line).await.unwrap();
+        let long = "x".repeat(4 << 20);
+        for n in 0..20 {
+            let progress = format!(
+                r#"{{"jsonrpc":"2.0","method":"notifications/progress","params":{{"progressToken":7,"progress":{n},"message":"{long}"}}}}"#
+            );
+            writer.write_all(progress.as_bytes()).await.unwrap();
+            writer.write_all(b"\n").await.unwrap();
+        }
+        let answer = r#"{"jsonrpc":"2.0","id":1,"result":{"resultType":"complete"}}"#;
+        writer.write_all(format!("{answer}\n").as_bytes()).await.unwrap();
+        // Held open until the client has seen everything.
+        let _ = reader.read(&mut line).await;
+    });
+    let mut asked = call("1", "a");
+    let with_token = tool_call("1", "a").replace(r#""_meta":{"#, r#""_meta":{"progressToken":7,"#);
+    if let Ok(carryall_proto::inbound::Inbound::Call(call)) = carryall_proto::inbound::accept_frame(with_token.into()) {
+        asked = call;
+    }
+    let carryall_proto::Reply::Stream(stream) = within(channel.call(asked)).await.unwrap() else {
+        panic!("notifications come first")
+    };
+    // Nobody takes anything until all has been said.
+    tokio::time::sleep(Duration::from_millis(1500)).await;
+    let messages: Vec<_> = within(stream.collect()).await;
+    assert!(messages.last().unwrap().is_ok(), "the response is not lost");
+    assert!(messages.len() < 8, "{} messages of 4 MiB were kept", messages.len());
+    drop(channel);
+    server.abort();
+}

@@ -155,8 +155,8 @@ async fn a_signature_becomes_a_definition() {
                 "$schema": "https://json-schema.org/draft/2020-12/schema",
                 "type": "object",
                 "properties": {
-                    "a": {"type": "integer", "format": "int64", "description": "First addend"},
-                    "b": {"type": "integer", "format": "int64", "description": "Second addend", "default": 10}
+                    "a": {"type": "integer", "description": "First addend"},
+                    "b": {"type": "integer", "description": "Second addend", "default": 10}
                 },
                 "required": ["a"]
             }

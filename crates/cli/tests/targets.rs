@@ -178,7 +178,7 @@ fn the_inspectors_spelling_does_the_same() {
     assert_eq!(inspector(&["--method", "resources/templates/list"]).ok(), run(&["templates", url]).ok());
     let read = inspector(&["--method", "resources/read", "--uri", "demo://readme"]);
     assert_eq!(read.ok()["contents"][0]["uri"], json!("demo://readme"));
-    let spawned = run(&[BINARY, "demo", "--method", "tools/list"]);
+    let spawned = run(&["true", "word", "--method", "tools/list"]);
     assert_ne!(spawned.code, 2, "several words are a command: {spawned:?}");
     inspector(&["--method", "tools/call"]).fails(2, &["--tool-name"]);
     inspector(&["--method", "tools/frobnicate"]).fails(2, &["tools/list"]);

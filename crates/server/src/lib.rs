@@ -71,7 +71,7 @@ pub fn schema_of<T: schemars::JsonSchema>() -> JsonObject {
         // `true` and `false` are schemas too; only the first can come out of a type.
         _ => JsonObject::new(),
     };
-    schema.remove("title");
+    schema.shift_remove("title");
     schema.values_mut().for_each(without_number_formats);
     schema
 }
@@ -89,7 +89,7 @@ fn without_number_formats(schema: &mut serde_json::Value) {
                         .is_some_and(|bits| bits.bytes().all(|b| b.is_ascii_digit()))
             };
             if members.get("format").and_then(|format| format.as_str()).is_some_and(numeric) {
-                members.remove("format");
+                members.shift_remove("format");
             }
             let is_data = |name: &str| matches!(name, "default" | "const" | "enum" | "examples");
             let subschemas = members.iter_mut().filter(|(name, _)| !is_data(name));

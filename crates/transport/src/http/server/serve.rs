@@ -9,8 +9,11 @@ use std::future::pending;
 use std::net::SocketAddr;
 use std::time::Duration;
 use std::{fmt, io};
-use tokio::net::{TcpListener, ToSocketAddrs};
+use tokio::net::{TcpListener, TcpSocket, ToSocketAddrs, lookup_host};
 use tower_service::Service;
+
+/// How many connections may wait to be accepted, as far as the system allows.
+const BACKLOG: u32 = 4096;
 
 /// An HTTP server: HTTP/1.1, and HTTP/2 with prior knowledge or by ALPN.
 ///
@@ -31,6 +34,17 @@ pub struct HttpServer {
     tls: Option<tokio_rustls::TlsAcceptor>,
 }
 
+/// Listens with a long queue. With the usual 128 places a burst of connections overflows it, and whoever is turned away
+/// tries again only after a second.
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    // On Windows this would let others take the port over.
+    #[cfg(not(windows))]
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
+
 impl fmt::Debug for HttpServer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("HttpServer").field("listener", &self.listener).field("path", &self.path).finish_non_exhaustive()
@@ -44,7 +58,14 @@ impl HttpServer {
     /// # Errors
     /// When the address cannot be resolved or bound.
     pub async fn bind(address: impl ToSocketAddrs) -> io::Result<Self> {
-        TcpListener::bind(address).await.map(Self::from_listener)
+        let mut failed = None;
+        for address in lookup_host(address).await? {
+            match listen(address) {
+                Ok(listener) => return Ok(Self::from_listener(listener)),
+                Err(error) => failed = Some(error),
+            }
+        }
+        Err(failed.unwrap_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "the address resolves to nothing")))
     }
 
     /// Serves a socket that already listens.

@@ -152,10 +152,9 @@ fn problem(error: &jsonschema::ValidationError<'_>) -> SchemaProblem {
         ValidationErrorKind::Referencing(jsonschema::ReferencingError::Unretrievable { uri, .. }) => {
             SchemaProblem::ExternalRef(uri.clone())
         }
-        ValidationErrorKind::Format { format } if format == "regex" => SchemaProblem::Invalid(format!(
-            "{} (look-around and back-references are not supported)",
-            violations::message(error)
-        )),
+        ValidationErrorKind::Format { format } if format == "regex" => {
+            SchemaProblem::UnsupportedPattern(violations::message(error))
+        }
         _ => SchemaProblem::Invalid(violations::message(error)),
     }
 }

@@ -15,6 +15,8 @@ pub enum SchemaProblem {
     TooLarge(&'static str),
     /// The schema is not valid in its dialect.
     Invalid(String),
+    /// A regular expression that is malformed, or that no engine with linear time can run.
+    UnsupportedPattern(String),
     /// A `$ref` leads out of the schema. It was not fetched and never will be.
     ExternalRef(String),
     /// The schema of a tool's arguments does not have `"type": "object"` at its root.
@@ -35,6 +37,12 @@ impl fmt::Display for SchemaProblem {
             Self::TooLarge(bound) => write!(f, "the schema is too large: {bound}"),
             Self::Invalid(reason) => {
                 write!(f, "the schema is not valid JSON Schema: {reason}")
+            }
+            Self::UnsupportedPattern(reason) => {
+                write!(
+                    f,
+                    "the schema has a pattern that cannot be used: {reason} (look-around and back-references are not supported)"
+                )
             }
             Self::ExternalRef(uri) => {
                 write!(f, "the schema refers to {uri:?}, which is not part of it; references are never fetched")

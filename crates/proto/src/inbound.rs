@@ -9,7 +9,7 @@ use crate::json::{Scanner, SyntaxError, ValueKind};
 use crate::meta::MetaText;
 use crate::{Call, Meta, MetaError, Outcome, Params, Response};
 use bytes::Bytes;
-use carryall_types::{ErrorObject, JsonObject, Method, ProtocolVersion, RawJson, RequestId, code};
+use carryall_types::{ErrorObject, Method, ProtocolVersion, RawJson, RequestId, code};
 use http::{HeaderMap, StatusCode};
 use std::borrow::Cow;
 use std::ops::Range;
@@ -387,10 +387,4 @@ fn read_id(token: &str) -> Option<RequestId> {
 fn whole(text: &Bytes) -> RawJson {
     // SAFETY: both callers have checked the encoding before they scanned the text.
     unsafe { RawJson::from_utf8_unchecked(text.clone()) }
-}
-
-/// The decoded `params` of a notification, for the few that a client sends.
-#[must_use]
-pub fn notification_params(notification: &crate::Notification) -> JsonObject {
-    notification.params.as_ref().and_then(|params| params.decode().ok()).unwrap_or_default()
 }

@@ -35,31 +35,6 @@ impl Encoded {
     pub fn into_pieces(self) -> [Bytes; 3] {
         [self.head, self.body, Bytes::from_static(self.tail)]
     }
-
-    /// Puts `before` and `after` around the message, for a framing such as a line or an event.
-    #[must_use]
-    pub fn framed(self, before: &'static [u8], after: &'static [u8]) -> Self {
-        let mut head = Vec::with_capacity(before.len() + self.head.len() + self.tail.len() + after.len());
-        head.extend_from_slice(before);
-        head.extend_from_slice(&self.head);
-        if self.body.is_empty() {
-            head.extend_from_slice(self.tail);
-            head.extend_from_slice(after);
-            return Self { head: head.into(), body: Bytes::new(), tail: b"" };
-        }
-        let tail: &'static [u8] = match (self.tail, after) {
-            (tail, b"") => tail,
-            (b"}", b"\n") => b"}\n",
-            (b"}", b"\n\n") => b"}\n\n",
-            (tail, after) => {
-                let mut body = Vec::from(self.body);
-                body.extend_from_slice(tail);
-                body.extend_from_slice(after);
-                return Self { head: head.into(), body: body.into(), tail: b"" };
-            }
-        };
-        Self { head: head.into(), body: self.body, tail }
-    }
 }
 
 impl From<Vec<u8>> for Encoded {

@@ -2,6 +2,7 @@
 
 use super::discover::capabilities;
 use crate::connect::Server;
+use crate::fail::Fail;
 use crate::notes;
 use carryall::client::ClientError;
 use carryall::types::ServerCapabilities;
@@ -34,7 +35,10 @@ pub(super) async fn explain(server: &Server, what: &str, offered: fn(&ServerCapa
     }
 }
 
-/// Whether a list failed only because the server does not have such things: then it is an empty list.
-pub(super) fn is_not_offered(error: &ClientError) -> bool {
-    error.is_method_not_found()
+/// What was listed; nothing when the server does not have such things.
+pub(super) fn where_not_offered<T>(server: &Server, listed: Result<Vec<T>, ClientError>) -> Result<Vec<T>, Fail> {
+    match listed {
+        Err(error) if error.is_method_not_found() => Ok(Vec::new()),
+        listed => listed.map_err(|error| server.failed(&error)),
+    }
 }

@@ -52,10 +52,7 @@ impl Prompts {
 
 /// All prompts; none when the server does not have such things.
 pub(super) async fn all(server: &Server) -> Result<Vec<Prompt>, Fail> {
-    match server.list(server.client.list_prompts(), "prompts").await {
-        Err(error) if nothing::is_not_offered(&error) => Ok(Vec::new()),
-        listed => listed.map_err(|error| server.failed(&error)),
-    }
+    nothing::where_not_offered(server, server.list(server.client.list_prompts(), "prompts").await)
 }
 
 /// `name [tone]`: optional arguments in brackets.

@@ -24,10 +24,8 @@ impl Resources {
         let (target, words) = self.server.split(self.target, Vec::new(), self.command)?;
         no_more(&words)?;
         connect::with(target, &self.server, Exit::Interrupted, async |server| {
-            let resources = match server.list(server.client.list_resources(), "resources").await {
-                Err(error) if nothing::is_not_offered(&error) => Vec::new(),
-                listed => listed.map_err(|error| server.failed(&error))?,
-            };
+            let resources =
+                nothing::where_not_offered(server, server.list(server.client.list_resources(), "resources").await)?;
             if resources.is_empty() {
                 nothing::explain(server, "resources", |offers| offers.resources.is_some()).await;
             }

@@ -24,10 +24,10 @@ impl Templates {
         let (target, words) = self.server.split(self.target, Vec::new(), self.command)?;
         no_more(&words)?;
         connect::with(target, &self.server, Exit::Interrupted, async |server| {
-            let templates = match server.list(server.client.list_resource_templates(), "resource templates").await {
-                Err(error) if nothing::is_not_offered(&error) => Vec::new(),
-                listed => listed.map_err(|error| server.failed(&error))?,
-            };
+            let templates = nothing::where_not_offered(
+                server,
+                server.list(server.client.list_resource_templates(), "resource templates").await,
+            )?;
             if templates.is_empty() {
                 nothing::explain(server, "resource templates", |offers| offers.resources.is_some()).await;
             }

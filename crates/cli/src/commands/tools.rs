@@ -56,10 +56,7 @@ impl Tools {
 
 /// All tools; none when the server does not have such things.
 pub(super) async fn all(server: &Server) -> Result<Vec<Tool>, Fail> {
-    match server.list(server.client.list_tools(), "tools").await {
-        Err(error) if nothing::is_not_offered(&error) => Ok(Vec::new()),
-        listed => listed.map_err(|error| server.failed(&error)),
-    }
+    nothing::where_not_offered(server, server.list(server.client.list_tools(), "tools").await)
 }
 
 /// The tool of this name.

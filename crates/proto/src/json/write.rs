@@ -87,7 +87,7 @@ impl<'a> Writer<'a> {
 
     fn key<T: Serialize + ?Sized>(&mut self, key: &T) -> Result<(), WriteError> {
         let start = self.out.len();
-        key.serialize(Writer::new(self.out).by_ref())?;
+        write_value(self.out, key)?;
         match self.out.get(start) {
             Some(b'"') => Ok(()),
             Some(b'-' | b'0'..=b'9' | b't' | b'f') => {
@@ -97,10 +97,6 @@ impl<'a> Writer<'a> {
             }
             _ => Err(WriteError("a map key must be a string".into())),
         }
-    }
-
-    fn by_ref(&mut self) -> &mut Self {
-        self
     }
 
     fn open(&mut self, bracket: u8, close: &'static [u8]) -> Compound<'_> {

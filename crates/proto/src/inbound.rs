@@ -67,6 +67,16 @@ pub fn accept_frame(frame: Bytes) -> Result<Inbound, Rejection> {
     accept(frame, None)
 }
 
+/// Whether `text` is a message whose `_meta` names a protocol version, known or not: whoever writes that is of this era
+/// (`basic/versioning#backward-compatibility-with-initialization-based-versions`).
+#[must_use]
+pub fn names_version(text: &Bytes) -> bool {
+    let Ok(Envelope { params: Some(params), .. }) = Envelope::read(text) else { return false };
+    let params = Params::from_members(whole(text).slice(params.range), params.members);
+    let meta = params.ok().and_then(|params| params.get("_meta"));
+    meta.and_then(|meta| Params::parse(meta).ok()).is_some_and(|meta| meta.get(crate::key::PROTOCOL_VERSION).is_some())
+}
+
 fn accept(text: Bytes, headers: Option<HeaderMap>) -> Result<Inbound, Rejection> {
     let envelope = Envelope::read(&text)?;
     let whole = whole(&text);

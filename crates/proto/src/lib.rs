@@ -6,6 +6,7 @@
 
 pub mod backoff;
 pub mod cursor;
+pub mod deprecated;
 pub mod frame;
 pub mod fresh;
 pub mod headers;
@@ -21,6 +22,7 @@ pub mod trace;
 pub mod wire;
 
 mod call;
+mod era;
 mod error;
 mod meta;
 mod outbound;
@@ -28,6 +30,7 @@ mod params_writer;
 mod reply;
 
 pub use call::{Call, CallParts, Params, ParamsError, Principal};
+pub use era::EraDecision;
 pub use error::{BoxError, CallError};
 pub use meta::{Meta, MetaError, key};
 pub use outbound::{Encoded, encode_error};

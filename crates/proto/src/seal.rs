@@ -9,6 +9,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chacha20poly1305::aead::{Aead as _, Payload};
 use chacha20poly1305::{KeyInit as _, XChaCha20Poly1305, XNonce};
 use std::fmt;
+use std::str::FromStr;
 
 /// Longer tokens are neither made nor opened.
 pub const MAX_TOKEN_BYTES: usize = 64 * 1024;
@@ -156,6 +157,56 @@ impl Keyring {
     }
 }
 
+/// The text of a keyring: a line `NUMBER HEX` for each key, of 64 hexadecimal digits. The first key seals, all of them
+/// open. Empty lines and lines that begin with `#` do not count.
+impl FromStr for Keyring {
+    type Err = InvalidKeyring;
+
+    fn from_str(text: &str) -> Result<Self, InvalidKeyring> {
+        let lines = text.lines().enumerate().map(|(at, line)| (at + 1, line.trim()));
+        let mut keys = lines.filter(|(_, line)| !line.is_empty() && !line.starts_with('#')).map(|(at, line)| {
+            let (id, secret) = line.split_once(char::is_whitespace).ok_or(InvalidKeyring::Line(at))?;
+            let id = id.parse().map_err(|_| InvalidKeyring::Line(at))?;
+            Ok(Key::new(id, secret_of(secret.trim()).ok_or(InvalidKeyring::Line(at))?))
+        });
+        let sealing = keys.next().ok_or(InvalidKeyring::Empty)??;
+        keys.try_fold(Self::new(sealing), |ring, key| Ok(ring.with_opening(key?)))
+    }
+}
+
+fn secret_of(hex: &str) -> Option<[u8; 32]> {
+    let digits = hex.as_bytes();
+    let mut secret = [0; 32];
+    if digits.len() != 2 * secret.len() {
+        return None;
+    }
+    for (byte, pair) in secret.iter_mut().zip(digits.chunks_exact(2)) {
+        let digit = |digit: u8| char::from(digit).to_digit(16).and_then(|value| u8::try_from(value).ok());
+        *byte = digit(pair[0])? << 4 | digit(pair[1])?;
+    }
+    Some(secret)
+}
+
+/// Text that is no keyring. It is not repeated: it holds secrets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InvalidKeyring {
+    /// There is no key in it.
+    Empty,
+    /// This line, counted from 1, is not `NUMBER HEX` with 64 hexadecimal digits.
+    Line(usize),
+}
+
+impl fmt::Display for InvalidKeyring {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Empty => f.write_str("there is no key in it"),
+            Self::Line(at) => write!(f, "line {at} is not `NUMBER HEX` with 64 hexadecimal digits"),
+        }
+    }
+}
+
+impl std::error::Error for InvalidKeyring {}
+
 /// Everything a token is bound to, each part with its length before it, so that no two combinations read the same.
 fn associated(id: u32, purpose: &str, binding: &[u8]) -> Vec<u8> {
     let mut aad = Vec::with_capacity(32 + purpose.len() + binding.len());
@@ -245,6 +296,20 @@ mod tests {
         let new = rotated.seal("state", b"", 1, NONCE, b"x").unwrap();
         assert!(ring(2, 2).open("state", b"", 0, &new).is_ok());
         assert_eq!(ring(1, 1).open("state", b"", 0, &new), Err(NotOpened));
+    }
+
+    #[test]
+    fn a_keyring_is_read_from_text_and_errors_name_the_line_alone() {
+        let line = |id: u32, byte: u8| format!("{id} {}\n", format!("{byte:02x}").repeat(32));
+        let text = format!("# new first\n{}\n{}", line(2, 2), line(1, 1));
+        let read: Keyring = text.parse().unwrap();
+        assert!(read.open("state", b"alice|tools/call", 0, &token()).is_ok(), "the older key opens");
+        let sealed = read.seal("state", b"", 1, NONCE, b"x").unwrap();
+        assert!(ring(2, 2).open("state", b"", 0, &sealed).is_ok(), "the first key seals");
+        assert_eq!("# none\n".parse::<Keyring>().unwrap_err(), InvalidKeyring::Empty);
+        for bad in ["1", "x 00", "1 00", &line(1, 1).replace("01", "0g"), &format!("{}00", line(1, 1).trim())] {
+            assert_eq!(bad.parse::<Keyring>().unwrap_err(), InvalidKeyring::Line(1), "{bad}");
+        }
     }
 
     #[test]

@@ -5,5 +5,5 @@ pub mod server;
 
 mod gather;
 
-pub use client::{HttpClient, HttpClientBuilder, InvalidTarget};
-pub use server::{Endpoint, HostPolicy, HttpServer, OriginPolicy, ReplyBody};
+pub use client::{HttpClient, HttpClientBuilder, InvalidTarget, RawBody};
+pub use server::{Alternate, Endpoint, HostPolicy, HttpServer, OriginPolicy, ReplyBody};

@@ -1,9 +1,11 @@
 //! Newline-delimited JSON-RPC over any reliable byte stream: the engine behind stdio and sockets
 //! (`basic/transports/stdio`, `basic/transports/index#custom-transports`).
 
+mod alternate;
 mod client;
 mod running;
 mod server;
 
+pub use alternate::{Alternate, Alternates};
 pub use client::{Channel, ChannelOptions};
-pub use server::{LineOptions, serve_lines, serve_lines_until};
+pub use server::{LineOptions, serve_lines, serve_lines_until, serve_lines_with};

@@ -1,5 +1,6 @@
 //! The serving end. One future reads, answers and writes: no task and no channel per request.
 
+use super::alternate::{Alternate, Alternates};
 use super::running::{Event, Running};
 use bytes::{Buf as _, Bytes, BytesMut};
 use carryall_proto::frame::{LineDecoder, encode_line};
@@ -94,9 +95,32 @@ where
     S::Error: Into<CallError>,
     S::Future: Send,
 {
+    serve_lines_with(reader, writer, service, options, None, shutdown).await
+}
+
+/// As [`serve_lines_until`], with another protocol on the same channel.
+///
+/// # Errors
+/// When reading or writing fails. A client that has gone away is no error.
+pub async fn serve_lines_with<R, W, S>(
+    reader: R,
+    writer: W,
+    service: S,
+    options: LineOptions,
+    alternates: Option<&Alternates>,
+    shutdown: impl Future<Output = ()>,
+) -> io::Result<()>
+where
+    R: AsyncRead,
+    W: AsyncWrite,
+    S: Service<Call, Response = Reply> + Clone + Send + Sync + 'static,
+    S::Error: Into<CallError>,
+    S::Future: Send,
+{
     let (mut reader, mut writer, mut shutdown) = (pin!(reader), pin!(writer), pin!(shutdown));
     let mut lines = Lines {
         service: SharedService::new(service),
+        alternate: alternates.map(Alternates::make),
         options,
         decoder: LineDecoder::new(options.max_line),
         in_flight: InFlight::new(options.max_in_flight),
@@ -127,6 +151,7 @@ fn is_departure(error: &io::Error) -> bool {
 
 struct Lines {
     service: SharedService,
+    alternate: Option<Box<dyn Alternate>>,
     options: LineOptions,
     decoder: LineDecoder,
     /// What stops a call; `None` while it is polled for the first time.
@@ -170,16 +195,25 @@ impl Lines {
                 self.event(&ticket, event);
             }
             progress |= burst > 0;
+            while self.out.len() < HIGH_WATER {
+                let Some(Poll::Ready(message)) = self.alternate.as_mut().map(|other| other.poll_message(cx)) else {
+                    break;
+                };
+                encode_line(&message, &mut self.out);
+                progress = true;
+            }
             let written = self.poll_write(cx, writer.as_mut())?;
+            let idle = self.is_idle();
             if let Some(timer) = &mut self.closing {
                 let fired = timer.as_mut().poll(cx).is_ready();
-                if written.is_ready() && (fired || self.in_flight.is_empty()) {
+                if written.is_ready() && (fired || idle) {
                     return Poll::Ready(Ok(()));
                 }
                 if fired {
                     // Calls have had their time. What is answered is written for as long as the client takes of it.
                     self.running.clear();
                     self.in_flight.drain().for_each(drop);
+                    self.alternate = None;
                     if !std::mem::take(&mut self.taken) {
                         return Poll::Ready(Ok(()));
                     }
@@ -245,6 +279,10 @@ impl Lines {
         Ok(Poll::Ready(()))
     }
 
+    fn is_idle(&self) -> bool {
+        self.in_flight.is_empty() && self.alternate.as_ref().is_none_or(|other| other.is_idle())
+    }
+
     fn take_decoder(&mut self) -> LineDecoder {
         std::mem::replace(&mut self.decoder, LineDecoder::new(self.options.max_line))
     }
@@ -257,6 +295,9 @@ impl Lines {
             self.write(&ended.cancelled.encode());
             self.write(&ended.response.encode());
         }
+        if let Some(other) = &mut self.alternate {
+            other.close();
+        }
         self.taken = true;
         self.closing = Some(Box::pin(tokio::time::sleep(self.options.grace)));
     }
@@ -264,15 +305,29 @@ impl Lines {
     fn line(&mut self, line: Bytes, cx: &mut Context<'_>) {
         let stranger =
             !self.heard && self.options.hang_up_on_strangers && line.trim_ascii_start().first() != Some(&b'{');
+        let again = self.alternate.is_some().then(|| line.clone());
         match accept_frame(line) {
             Ok(Inbound::Call(call)) => self.call(call, cx),
-            Ok(Inbound::Notification(notification)) => self.notification(&notification),
-            Err(rejection) => self.write(&rejection.encode()),
+            Ok(Inbound::Notification(notification)) => {
+                // A cancellation may be meant for either; ids of requests in work are told apart by whoever has them.
+                self.offer(again);
+                self.notification(&notification);
+            }
+            Err(rejection) => {
+                if !self.offer(again) {
+                    self.write(&rejection.encode());
+                }
+            }
         }
         if stranger {
             self.close();
         }
         self.heard = true;
+    }
+
+    /// Whether the other protocol on this channel takes the line.
+    fn offer(&mut self, line: Option<Bytes>) -> bool {
+        self.alternate.as_mut().zip(line).is_some_and(|(other, line)| other.take(&line))
     }
 
     fn refuse_line(&mut self, why: &str) {

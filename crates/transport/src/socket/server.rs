@@ -1,6 +1,6 @@
 //! Serving on a socket.
 
-use crate::lines::{LineOptions, serve_lines_until};
+use crate::lines::{Alternates, LineOptions, serve_lines_with};
 use carryall_proto::{Call, CallError, Reply, SharedService};
 use rustix::fs::Mode;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
@@ -28,6 +28,7 @@ const DRAIN: Duration = Duration::from_secs(10);
 pub struct SocketServer {
     listener: Listener,
     options: LineOptions,
+    alternates: Option<Alternates>,
     max_connections: u32,
 }
 
@@ -78,13 +79,20 @@ impl SocketServer {
     }
 
     fn new(listener: Listener, options: LineOptions) -> Self {
-        Self { listener, options, max_connections: 1024 }
+        Self { listener, options, alternates: None, max_connections: 1024 }
     }
 
     /// Other bounds for each connection than the default ones.
     #[must_use]
     pub fn options(mut self, options: LineOptions) -> Self {
         self.options = options;
+        self
+    }
+
+    /// Another protocol on the same channels.
+    #[must_use]
+    pub fn alternates(mut self, alternates: Alternates) -> Self {
+        self.alternates = Some(alternates);
         self
     }
 
@@ -142,10 +150,13 @@ impl SocketServer {
                 }
             };
             let (service, options, mut stop) = (service.clone(), self.options, stop.subscribe());
+            let alternates = self.alternates.clone();
             tokio::spawn(async move {
                 let _slot = slot;
                 let stopped = async move { _ = stop.wait_for(|stop| *stop).await };
-                if let Err(error) = serve_lines_until(reader, writer, service, options, stopped).await {
+                if let Err(error) =
+                    serve_lines_with(reader, writer, service, options, alternates.as_ref(), stopped).await
+                {
                     tracing::debug!(%error, "connection ended");
                 }
             });

@@ -48,7 +48,7 @@ pub struct ServerCommand {
     args: Vec<OsString>,
     env: BTreeMap<OsString, OsString>,
     dir: Option<PathBuf>,
-    pub(super) grace: Duration,
+    grace: Duration,
     on_stderr: OnStderr,
 }
 
@@ -100,6 +100,12 @@ impl ServerCommand {
         self
     }
 
+    /// How long it gets to exit by itself.
+    #[must_use]
+    pub fn grace_time(&self) -> Duration {
+        self.grace
+    }
+
     /// What to do with the lines it writes to standard error. They are logs, not errors. Unless set they go to
     /// `tracing`.
     #[must_use]
@@ -115,7 +121,12 @@ impl ServerCommand {
         words.map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ")
     }
 
-    pub(super) fn spawn(&self) -> std::io::Result<Spawned> {
+    /// Starts the server, for whoever speaks another protocol with it than [`StdioClient`](super::StdioClient) does.
+    /// Needs a runtime.
+    ///
+    /// # Errors
+    /// When the program cannot be started.
+    pub fn spawn(&self) -> std::io::Result<Spawned> {
         let mut command = Command::new(&self.program);
         let inherited = INHERITED.iter().filter_map(|name| Some((name, std::env::var_os(name)?)));
         command
@@ -152,20 +163,26 @@ impl fmt::Debug for ServerCommand {
 }
 
 /// A running server and the two ends to talk to it.
-pub(super) struct Spawned {
-    pub(super) stdin: ChildStdin,
-    pub(super) stdout: ChildStdout,
-    pub(super) process: Process,
+#[derive(Debug)]
+pub struct Spawned {
+    /// Where it reads.
+    pub stdin: ChildStdin,
+    /// Where it writes.
+    pub stdout: ChildStdout,
+    /// The process itself.
+    pub process: Process,
 }
 
 /// A process and its group. Dropping it kills them; [`supervise`](Self::supervise) is kinder.
-pub(super) struct Process {
+#[derive(Debug)]
+pub struct Process {
     group: Group,
     child: Child,
     grace: Duration,
 }
 
 /// Dropped before the child is: the group's id is not free for others until its leader is reaped.
+#[derive(Debug)]
 struct Group(Option<Pid>);
 
 impl Group {
@@ -187,7 +204,7 @@ impl Process {
     /// Waits for the process to exit, or for `stop`, after which it gets the grace time, `SIGTERM`, the grace time
     /// again, and `SIGKILL` (`basic/transports/stdio#shutdown`). Its standard input must be closed by then. Whatever it
     /// left behind in its group is ended too. It is reaped in any case.
-    pub(super) async fn supervise(mut self, stop: impl Future<Output = ()>) -> Option<ExitStatus> {
+    pub async fn supervise(mut self, stop: impl Future<Output = ()>) -> Option<ExitStatus> {
         let by_itself = tokio::select! {
             status = self.child.wait() => Some(status),
             () = stop => None,

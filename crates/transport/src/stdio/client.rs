@@ -64,7 +64,7 @@ impl StdioClient {
         processes.stop.send_replace(true);
         if let Some(channel) = channel {
             // A server that does not read any more must not keep us here.
-            let _ = tokio::time::timeout(processes.command.grace, channel.close()).await;
+            let _ = tokio::time::timeout(processes.command.grace_time(), channel.close()).await;
             channel.fail(CallError::broken("the server is shut down"));
         }
         let supervisor = processes.supervisor.lock().unwrap_or_else(PoisonError::into_inner).take();

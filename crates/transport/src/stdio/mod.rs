@@ -5,6 +5,6 @@ mod client;
 mod own;
 mod server;
 
-pub use child::ServerCommand;
+pub use child::{Process, ServerCommand, Spawned};
 pub use client::StdioClient;
 pub use server::{StdioServer, serve_stdio};

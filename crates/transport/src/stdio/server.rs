@@ -1,7 +1,7 @@
 //! Serving on one's own standard streams.
 
 use super::own::{self, Input, Output};
-use crate::lines::{LineOptions, serve_lines_until};
+use crate::lines::{Alternates, LineOptions, serve_lines_with};
 use carryall_proto::{Call, CallError, Reply};
 use std::future::pending;
 use std::io;
@@ -17,6 +17,7 @@ pub struct StdioServer {
     input: Input,
     output: Output,
     options: LineOptions,
+    alternates: Option<Alternates>,
 }
 
 impl StdioServer {
@@ -26,13 +27,20 @@ impl StdioServer {
     /// When they are closed, or of a kind that cannot be read or written.
     pub fn take() -> io::Result<Self> {
         let (input, output) = own::take()?;
-        Ok(Self { input, output, options: LineOptions::default() })
+        Ok(Self { input, output, options: LineOptions::default(), alternates: None })
     }
 
     /// Other bounds than the default ones.
     #[must_use]
     pub fn options(mut self, options: LineOptions) -> Self {
         self.options = options;
+        self
+    }
+
+    /// Another protocol on the same channel.
+    #[must_use]
+    pub fn alternates(mut self, alternates: Alternates) -> Self {
+        self.alternates = Some(alternates);
         self
     }
 
@@ -59,7 +67,7 @@ impl StdioServer {
         S::Error: Into<CallError>,
         S::Future: Send,
     {
-        serve_lines_until(self.input, self.output, service, self.options, shutdown).await
+        serve_lines_with(self.input, self.output, service, self.options, self.alternates.as_ref(), shutdown).await
     }
 }
 

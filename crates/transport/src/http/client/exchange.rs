@@ -42,7 +42,7 @@ fn redirect(shared: &Shared, response: &Response<Incoming>) -> Option<Box<str>> 
 
 /// Sends on a kept connection if there is one. If that was closed before anything went out, the next one is tried, and
 /// a new one at last.
-async fn send(shared: &Shared, mut request: Request<Text>) -> Result<(Link, Response<Incoming>), CallError> {
+pub(super) async fn send(shared: &Shared, mut request: Request<Text>) -> Result<(Link, Response<Incoming>), CallError> {
     while let Some(mut connection) = shared.pool.take() {
         match connection.send(request).await {
             Ok(response) => return Ok((Link::Http1(connection), response)),

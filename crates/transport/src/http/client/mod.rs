@@ -7,6 +7,7 @@ mod events;
 mod exchange;
 mod link;
 mod pool;
+mod raw;
 mod request;
 mod target;
 
@@ -14,6 +15,7 @@ mod target;
 mod tls;
 
 pub use builder::HttpClientBuilder;
+pub use raw::RawBody;
 pub use target::InvalidTarget;
 
 use carryall_proto::{BoxFuture, Call, CallError, Reply};

@@ -96,6 +96,41 @@ pub(super) fn request(shared: &Shared, uri: Uri, call: &Call) -> Result<Request<
     Ok(request)
 }
 
+/// A request of any kind: what it does not say about itself is what all requests to this target say.
+pub(super) fn raw_request(shared: &Shared, request: Request<Bytes>) -> Result<Request<Text>, CallError> {
+    let (mut parts, body) = request.into_parts();
+    if parts.uri.authority().is_some() {
+        return Err(CallError::Refused(format!("{} is not a path on the origin of this client", parts.uri)));
+    }
+    let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
+    let uri: Uri =
+        path.parse().map_err(|_| CallError::Refused(format!("{path:?} is no path that a request can carry")))?;
+    let own = std::mem::take(&mut parts.headers);
+    let mut headers = shared.headers.read().unwrap_or_else(PoisonError::into_inner).clone();
+    for placeholder in [&MCP_PROTOCOL_VERSION, &MCP_METHOD, &MCP_NAME] {
+        headers.remove(placeholder);
+    }
+    if body.is_empty() {
+        headers.remove(CONTENT_TYPE);
+    }
+    for name in own.keys().filter(|name| **name != HOST) {
+        headers.remove(name);
+        for value in own.get_all(name) {
+            headers.append(name, value.clone());
+        }
+    }
+    if body.is_empty() && parts.method != Method::POST {
+        headers.remove(CONTENT_LENGTH);
+    } else {
+        headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
+    }
+    let mut request = Request::new(Text(body));
+    *request.method_mut() = parts.method;
+    *request.uri_mut() = uri;
+    *request.headers_mut() = headers;
+    Ok(request)
+}
+
 /// The value of `Mcp-Name`: where no encoding is needed, the very text in the parameters.
 fn name(call: &Call) -> Result<Option<HeaderValue>, CallError> {
     let Some(token) = call.method.name_member().and_then(|member| call.params.get(member)) else { return Ok(None) };

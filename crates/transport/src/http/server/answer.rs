@@ -3,14 +3,15 @@
 use super::body::Events;
 use super::collect::Collector;
 use super::refuse::{JSON, not_found};
-use super::{ReplyBody, Shared, cors, door};
+use super::{Alternate, ReplyBody, Shared, alternate, cors, door};
 use crate::guard;
 use bytes::Bytes;
-use carryall_proto::inbound::{Inbound, Rejection, accept_http};
+use carryall_proto::inbound::{Inbound, Rejection, accept_http, names_version};
 use carryall_proto::{BoxFuture, CallError, Outcome, Principal, Reply, Response, wire};
 use carryall_types::{ErrorObject, RequestId};
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use http::request::Parts;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Uri};
 use http_body::Body;
 use std::convert::Infallible;
 use std::fmt::Display;
@@ -38,6 +39,8 @@ enum Step {
     Settled(Box<HttpResponse>),
     Reading(Reading),
     Calling(Calling),
+    /// Answered by the other protocol behind this door.
+    Elsewhere(BoxFuture<HttpResponse>),
     Done,
 }
 
@@ -46,6 +49,15 @@ struct Reading {
     headers: HeaderMap,
     extensions: http::Extensions,
     collector: Collector,
+    /// The other protocol behind this door, if the body may be for it.
+    undecided: Option<Box<Undecided>>,
+}
+
+struct Undecided {
+    alternate: Arc<dyn Alternate>,
+    uri: Uri,
+    /// The path is its own, whatever the body says.
+    decided: bool,
 }
 
 struct Calling {
@@ -68,7 +80,8 @@ where
             let step = Step::Settled(Box::new(response));
             Self { body: None, origin, step }
         };
-        if let Some(path) = options.path.as_deref().filter(|path| *path != parts.uri.path()) {
+        let owned = shared.alternate.as_deref().is_some_and(|alternate| alternate.owns(parts.uri.path()));
+        if let Some(path) = options.path.as_deref().filter(|path| *path != parts.uri.path() && !owned) {
             return settled(not_found(parts.uri.path(), path), None);
         }
         let origin = match door::admit_caller(options, &parts) {
@@ -76,14 +89,20 @@ where
             Err(refusal) => return settled(refusal.response(), None),
         };
         if parts.method == Method::OPTIONS {
-            return settled(cors::preflight(&parts.headers, origin), None);
+            return settled(cors::preflight(&parts.headers, origin, shared.alternate.is_some()), None);
+        }
+        if let Some(alternate) = shared.alternate.as_deref().filter(|_| parts.method != Method::POST) {
+            let answering = alternate.answer(Request::from_parts(parts, Bytes::new()));
+            return Self { body: None, origin, step: Step::Elsewhere(answering) };
         }
         if let Err(refusal) = door::admit_message(options, &parts, &body.size_hint()) {
             return settled(refusal.response(), origin);
         }
         let collector = Collector::new(options);
-        let reading =
-            Reading { shared: Arc::clone(shared), headers: parts.headers, extensions: parts.extensions, collector };
+        let Parts { headers, extensions, uri, .. } = parts;
+        let alternate = shared.alternate.clone().filter(|_| owned || !alternate::is_modern(&headers));
+        let undecided = alternate.map(|alternate| Box::new(Undecided { alternate, uri, decided: owned }));
+        let reading = Reading { shared: Arc::clone(shared), headers, extensions, collector, undecided };
         Self { body: Some(body), origin, step: Step::Reading(reading) }
     }
 }
@@ -116,6 +135,11 @@ where
                     let Step::Calling(calling) = std::mem::replace(this.step, Step::Done) else { continue };
                     break calling.respond(answered);
                 }
+                Step::Elsewhere(answering) => {
+                    let response = ready!(answering.as_mut().poll(cx));
+                    *this.step = Step::Done;
+                    break response;
+                }
                 Step::Settled(_) | Step::Done => {
                     let Step::Settled(response) = std::mem::replace(this.step, Step::Done) else {
                         panic!("polled after completion")
@@ -134,6 +158,17 @@ where
 impl Reading {
     fn admit(self, text: Bytes) -> Step {
         let settled = |response| Step::Settled(Box::new(response));
+        if let Some(undecided) = self.undecided
+            && let Undecided { alternate, uri, decided } = *undecided
+            && (decided || (!names_version(&text) && alternate.takes(&self.headers, &text)))
+        {
+            let mut request = Request::new(text);
+            *request.method_mut() = Method::POST;
+            *request.uri_mut() = uri;
+            *request.headers_mut() = self.headers;
+            *request.extensions_mut() = self.extensions;
+            return Step::Elsewhere(alternate.answer(request));
+        }
         match accept_http(self.headers, text) {
             Ok(Inbound::Call(mut call)) => {
                 call.principal = self.extensions.get::<Arc<Principal>>().cloned();

@@ -5,6 +5,7 @@ use crate::guard;
 use bytes::{Bytes, BytesMut};
 use carryall_proto::{BoxFuture, CallError, Encoded, Message, MessageStream, Reply, sse};
 use carryall_types::RequestId;
+use futures_core::Stream;
 use http_body::{Body, Frame, SizeHint};
 use std::convert::Infallible;
 use std::fmt;
@@ -23,9 +24,21 @@ enum Kind {
     /// What is left of one message.
     Pieces([Bytes; 3]),
     Events(Box<Events>),
+    /// Of another protocol behind the same door.
+    Stream(Pin<Box<dyn Stream<Item = Bytes> + Send>>),
 }
 
 impl ReplyBody {
+    /// A body that is there at once, for an [`Alternate`](super::Alternate).
+    pub fn full(text: impl Into<Bytes>) -> Self {
+        Self(Kind::Pieces([text.into(), Bytes::new(), Bytes::new()]))
+    }
+
+    /// A body that comes in pieces, for an [`Alternate`](super::Alternate). It is dropped when the client is gone.
+    pub fn stream(pieces: impl Stream<Item = Bytes> + Send + 'static) -> Self {
+        Self(Kind::Stream(Box::pin(pieces)))
+    }
+
     pub(super) fn empty() -> Self {
         Self(Kind::Pieces(Default::default()))
     }
@@ -44,6 +57,7 @@ impl fmt::Debug for ReplyBody {
         f.write_str(match self.0 {
             Kind::Pieces(_) => "ReplyBody(message)",
             Kind::Events(_) => "ReplyBody(events)",
+            Kind::Stream(_) => "ReplyBody(stream)",
         })
     }
 }
@@ -56,6 +70,7 @@ impl Body for ReplyBody {
         let next = match &mut self.0 {
             Kind::Pieces(pieces) => take_piece(pieces),
             Kind::Events(events) => std::task::ready!(events.poll(cx)),
+            Kind::Stream(stream) => std::task::ready!(stream.as_mut().poll_next(cx)),
         };
         Poll::Ready(next.map(|bytes| Ok(Frame::data(bytes))))
     }
@@ -64,13 +79,14 @@ impl Body for ReplyBody {
         match &self.0 {
             Kind::Pieces(pieces) => pieces.iter().all(Bytes::is_empty),
             Kind::Events(events) => events.is_done(),
+            Kind::Stream(_) => false,
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match &self.0 {
             Kind::Pieces(pieces) => SizeHint::with_exact(pieces.iter().map(|piece| piece.len() as u64).sum()),
-            Kind::Events(_) => SizeHint::default(),
+            Kind::Events(_) | Kind::Stream(_) => SizeHint::default(),
         }
     }
 }

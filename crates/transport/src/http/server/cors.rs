@@ -11,16 +11,19 @@ use http::{HeaderMap, HeaderValue, Response, StatusCode};
 
 /// Headers of earlier revisions that dual-era clients still send; they are ignored, but must not fail a preflight.
 const IGNORED: [&str; 2] = ["mcp-session-id", "last-event-id"];
+/// What a page may see of an answer; the id of a session is for clients of earlier revisions.
+const EXPOSED: &str = "www-authenticate, retry-after, mcp-session-id, mcp-protocol-version";
 /// At most so many `Mcp-Param-*` names are allowed by one preflight.
 const MAX_REQUESTED: usize = 64;
 
 /// Answers `OPTIONS`.
-pub(super) fn preflight(request: &HeaderMap, origin: Option<HeaderValue>) -> Response<ReplyBody> {
+pub(super) fn preflight(request: &HeaderMap, origin: Option<HeaderValue>, alternate: bool) -> Response<ReplyBody> {
+    let methods = HeaderValue::from_static(if alternate { "GET, POST, DELETE, OPTIONS" } else { "POST, OPTIONS" });
     let mut response = Response::new(ReplyBody::empty());
     *response.status_mut() = StatusCode::NO_CONTENT;
     let headers = response.headers_mut();
-    headers.insert(ALLOW, HeaderValue::from_static("POST, OPTIONS"));
-    headers.insert(ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("POST, OPTIONS"));
+    headers.insert(ALLOW, methods.clone());
+    headers.insert(ACCESS_CONTROL_ALLOW_METHODS, methods);
     headers.insert(ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("7200"));
     if let Ok(allowed) = HeaderValue::try_from(allowed_headers(request)) {
         headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, allowed);
@@ -34,7 +37,7 @@ pub(super) fn preflight(request: &HeaderMap, origin: Option<HeaderValue>) -> Res
 /// Lets the page of `origin` read a response.
 pub(super) fn name_origin(headers: &mut HeaderMap, origin: HeaderValue) {
     headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
-    headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("www-authenticate, retry-after"));
+    headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static(EXPOSED));
     headers.insert(VARY, HeaderValue::from_static("origin"));
 }
 

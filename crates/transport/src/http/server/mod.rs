@@ -1,5 +1,6 @@
 //! The server side: [`Endpoint`], a `Service<http::Request>`, and [`HttpServer`], which listens for it.
 
+mod alternate;
 mod answer;
 mod body;
 mod collect;
@@ -13,6 +14,7 @@ mod watch;
 #[cfg(feature = "tls")]
 mod tls;
 
+pub use alternate::Alternate;
 pub use answer::Answering;
 pub use body::ReplyBody;
 pub use door::{HostPolicy, OriginPolicy};
@@ -42,6 +44,7 @@ pub struct Endpoint {
 #[derive(Clone, Debug)]
 struct Shared {
     service: SharedService,
+    alternate: Option<Arc<dyn Alternate>>,
     options: Options,
 }
 
@@ -73,7 +76,7 @@ impl Endpoint {
             hosts: None,
             path: None,
         };
-        Self { shared: Arc::new(Shared { service: SharedService::new(service), options }) }
+        Self { shared: Arc::new(Shared { service: SharedService::new(service), alternate: None, options }) }
     }
 
     /// The largest request body, in bytes; larger ones are answered 413 without being read. 4 MiB unless set.
@@ -129,6 +132,14 @@ impl Endpoint {
     #[must_use]
     pub fn path(self, path: &str) -> Self {
         self.with(|options| options.path = Some(path.into()))
+    }
+
+    /// Lets another protocol answer what is not of this revision, behind the same door: path, host, origin and the bounds
+    /// on bodies are checked for both.
+    #[must_use]
+    pub fn alternate(mut self, alternate: Arc<dyn Alternate>) -> Self {
+        Arc::make_mut(&mut self.shared).alternate = Some(alternate);
+        self
     }
 
     fn with(mut self, change: impl FnOnce(&mut Options)) -> Self {

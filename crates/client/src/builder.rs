@@ -1,6 +1,7 @@
 //! Setting up a client.
 
 use crate::ClientError;
+use crate::answers::InputAnswers;
 use crate::cache::ResponseCache;
 use crate::client::{Client, Inner};
 use crate::config::Config;
@@ -8,7 +9,7 @@ use crate::handlers::{IntoInput, handler};
 use crate::options::is_extension_id;
 use crate::template::MetaTemplate;
 use crate::tools::ToolIndex;
-use carryall_proto::{Call, CallError, Reply, SharedService};
+use carryall_proto::{Call, CallError, EraDecision, Reply, SharedService};
 use carryall_types::{
     ClientCapabilities, CreateMessageRequestParams, CreateMessageResult, ElicitRequestFormParams,
     ElicitRequestURLParams, ElicitResult, Implementation, JsonObject, ListRootsResult, ProtocolVersion, Root,
@@ -255,6 +256,18 @@ impl ClientBuilder {
     /// members go first.
     pub fn ambient_meta(mut self, f: impl Fn() -> JsonObject + Send + Sync + 'static) -> Self {
         self.config.ambient_meta = Some(Arc::new(f));
+        self
+    }
+
+    /// The handlers set so far, for an adapter on the way to the server that has to answer questions by itself.
+    #[must_use]
+    pub fn input_answers(&self) -> InputAnswers {
+        InputAnswers::new(self.config.handlers.clone(), self.config.capabilities.clone(), self.info.clone())
+    }
+
+    /// Where [`Client::era`] learns what the way to the server has found out about it.
+    pub fn era_from(mut self, f: impl Fn() -> Option<EraDecision> + Send + Sync + 'static) -> Self {
+        self.config.era = Some(Arc::new(f));
         self
     }
 

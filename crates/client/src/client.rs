@@ -10,7 +10,7 @@ use crate::params::{object_members, put_arguments, write};
 use crate::request::Request;
 use crate::template::MetaTemplate;
 use crate::tools::ToolIndex;
-use carryall_proto::{ParamsWriter, SharedService};
+use carryall_proto::{EraDecision, ParamsWriter, SharedService};
 use carryall_types::{
     CallToolResult, ClientCapabilities, CompleteRequestParams, CompleteResult, CompletionArgument, CompletionReference,
     DiscoverResult, GetPromptResult, ListPromptsResult, ListResourceTemplatesResult, ListResourcesResult,
@@ -87,6 +87,13 @@ impl Client {
     #[must_use]
     pub fn protocol_version(&self) -> &str {
         self.inner.template().version()
+    }
+
+    /// Which revision the server is spoken to in, and why, as far as that had to be found out: `None` before the first
+    /// request, and for a client that speaks this revision alone.
+    #[must_use]
+    pub fn era(&self) -> Option<EraDecision> {
+        self.inner.config.era.as_ref().and_then(|era| era())
     }
 
     /// What the server is and can do (`server/discover`). Not needed before other requests.

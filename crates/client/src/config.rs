@@ -1,6 +1,7 @@
 //! What is set for a whole client.
 
 use crate::handlers::Handlers;
+use carryall_proto::EraDecision;
 use carryall_proto::backoff::Backoff;
 use carryall_types::{ClientCapabilities, JsonObject};
 use std::fmt;
@@ -9,6 +10,9 @@ use std::time::Duration;
 
 /// Members of `_meta` that are asked for with each request.
 pub(crate) type AmbientMeta = Arc<dyn Fn() -> JsonObject + Send + Sync>;
+
+/// Asks the way to the server what it has found out.
+pub(crate) type EraOf = Arc<dyn Fn() -> Option<EraDecision> + Send + Sync>;
 
 /// Settings of a client. See [`ClientBuilder`](crate::ClientBuilder) for what they mean.
 #[derive(Clone)]
@@ -28,6 +32,7 @@ pub(crate) struct Config {
     pub(crate) result_types: Vec<Box<str>>,
     pub(crate) handlers: Handlers,
     pub(crate) ambient_meta: Option<AmbientMeta>,
+    pub(crate) era: Option<EraOf>,
 }
 
 impl Default for Config {
@@ -45,6 +50,7 @@ impl Default for Config {
             result_types: Vec::new(),
             handlers: Handlers::default(),
             ambient_meta: None,
+            era: None,
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Who provides the inputs that servers ask for.
 
 use crate::ClientError;
+use carryall_proto::deprecated::Feature;
 use carryall_proto::{BoxError, BoxFuture};
 use carryall_types::{
     ClientCapabilities, CreateMessageRequestParams, CreateMessageResult, ElicitRequestFormParams, ElicitRequestParams,
@@ -99,11 +100,13 @@ impl Handlers {
             }
             InputRequest::CreateMessage(params) => {
                 let handler = known(self.sample.as_ref(), "sampling")?;
+                notice(Feature::Sampling);
                 params.validate().map_err(|why| failed(key, format!("the conversation is malformed: {why}").into()))?;
                 encode(key, &handler(*params).await.map_err(|cause| failed(key, cause))?)
             }
             InputRequest::ListRoots(_) => {
                 let handler = known(self.roots.as_ref(), "roots")?;
+                notice(Feature::Roots);
                 let roots = handler(()).await.map_err(|cause| failed(key, cause))?;
                 roots.check().map_err(|why| failed(key, why.into()))?;
                 encode(key, &roots)
@@ -122,6 +125,13 @@ impl Handlers {
             }
         }
         .map_err(|cause| failed(key, cause))
+    }
+}
+
+/// Tells whoever runs the client, once, that the server relies on what may go (`deprecated`).
+fn notice(feature: Feature) {
+    if feature.is_first_use() {
+        tracing::warn!("the server asks for input: {}", feature.notice());
     }
 }
 

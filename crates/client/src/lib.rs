@@ -25,6 +25,7 @@
 //! | hear of changes | [`Client::listen`] |
 //! | call methods of extensions | [`Client::request`] |
 
+mod answers;
 mod builder;
 mod cache;
 mod client;
@@ -48,6 +49,7 @@ mod tools;
 mod value;
 mod wire;
 
+pub use answers::InputAnswers;
 pub use builder::ClientBuilder;
 pub use cache::ResponseCache;
 pub use carryall_proto::listen::Change;

@@ -2,6 +2,7 @@
 
 use crate::options::CallOptions;
 use carryall_proto::Notification;
+use carryall_proto::deprecated::Feature;
 use carryall_proto::progress::Progress;
 use carryall_types::{LoggingLevel, ProgressToken, RawJson};
 use serde::Deserialize;
@@ -120,6 +121,9 @@ impl<'a> Notices<'a> {
             (self.second, self.logs) = (now.as_secs(), 0);
         }
         self.logs += 1;
+        if Feature::Logging.is_first_use() {
+            tracing::warn!("the server logs to this client: {}", Feature::Logging.notice());
+        }
         if self.logs <= LOGS_PER_SECOND {
             callback(LogMessage { level: params.level, logger: params.logger, data: params.data });
         } else if self.logs == LOGS_PER_SECOND + 1 {

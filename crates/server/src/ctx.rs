@@ -4,6 +4,7 @@ use crate::core::Core;
 use crate::outbox::Outbox;
 use crate::output::Failure;
 use crate::refusal::concise;
+use carryall_proto::deprecated::Feature;
 use carryall_proto::progress::Progress;
 use carryall_proto::{Call, Meta, Notification, Principal};
 use carryall_types::{
@@ -173,6 +174,9 @@ impl Ctx {
             if speech.logged > LOG_LIMIT {
                 return;
             }
+        }
+        if Feature::Logging.is_first_use() {
+            tracing::warn!("a handler logs to the client: {}", Feature::Logging.notice());
         }
         let data = data.into();
         self.notify(notification::MESSAGE, &LogParams { level, logger, data: &data }).await;

@@ -5,7 +5,8 @@ use crate::ctx::{Ctx, missing_capabilities};
 use crate::output::{Failure, Refusal, ToolError, ToolOutput};
 use crate::tool_entry::ToolEntry;
 use carryall_proto::Outcome;
-use carryall_types::{ErrorObject, InputRequiredResult, RawJson, code};
+use carryall_proto::deprecated::Feature;
+use carryall_types::{ErrorObject, InputRequest, InputRequiredResult, RawJson, code};
 use std::time::Duration;
 
 /// A tool's output, held against its output schema.
@@ -70,8 +71,25 @@ fn input_required(ctx: &Ctx, mut result: InputRequiredResult) -> Outcome {
         tracing::error!("an input_required result needs inputRequests or requestState");
         return Outcome::Error(ErrorObject::internal());
     }
+    result
+        .input_requests
+        .iter()
+        .flat_map(|requests| requests.iter())
+        .for_each(|(_, request)| notice_deprecated(request));
     let meta = result.meta.take();
     rendered(ctx.core().stamp.result("input_required", &result, meta.as_ref()))
+}
+
+/// Tells whoever runs the server, once, that it relies on what may go (`deprecated`).
+fn notice_deprecated(request: &InputRequest) {
+    let feature = match request {
+        InputRequest::Elicit(_) => return,
+        InputRequest::CreateMessage(_) => Feature::Sampling,
+        InputRequest::ListRoots(_) => Feature::Roots,
+    };
+    if feature.is_first_use() {
+        tracing::warn!("a handler asks the client for input: {}", feature.notice());
+    }
 }
 
 pub(crate) fn tool_timed_out(ctx: &Ctx, limit: Duration) -> Outcome {

@@ -90,7 +90,6 @@ impl Serialize for InputRequest {
         match self {
             Self::Elicit(params) => object.serialize_field("params", params)?,
             Self::CreateMessage(params) => object.serialize_field("params", params)?,
-            Self::ListRoots(params) if params.is_empty() => object.skip_field("params")?,
             Self::ListRoots(params) => object.serialize_field("params", params)?,
         }
         object.end()

@@ -22,7 +22,9 @@ pub struct ListRootsRequestParams {
 
 impl ListRootsRequestParams {
     /// Parameters without members, which is how `roots/list` is normally sent.
-    #[deprecated(note = "SEP-2577: pass directories or files as tool arguments, resource URIs or configuration")]
+    #[deprecated(
+        note = "SEP-2577: roots are deprecated since 2026-07-28, removal from 2027-07-28 at the earliest; pass directories or files as tool arguments, resource URIs or configuration"
+    )]
     #[must_use]
     pub fn new() -> Self {
         Self::default()
@@ -56,7 +58,9 @@ pub struct ListRootsResult {
 
 impl ListRootsResult {
     /// An answer with `roots`.
-    #[deprecated(note = "SEP-2577: pass directories or files as tool arguments, resource URIs or configuration")]
+    #[deprecated(
+        note = "SEP-2577: roots are deprecated since 2026-07-28, removal from 2027-07-28 at the earliest; pass directories or files as tool arguments, resource URIs or configuration"
+    )]
     #[must_use]
     pub fn new(roots: Vec<Root>) -> Self {
         Self { roots, extra: JsonObject::new() }
@@ -91,7 +95,9 @@ pub struct Root {
 
 impl Root {
     /// A root without a name. [`Root::check`] says whether `uri` is usable.
-    #[deprecated(note = "SEP-2577: pass directories or files as tool arguments, resource URIs or configuration")]
+    #[deprecated(
+        note = "SEP-2577: roots are deprecated since 2026-07-28, removal from 2027-07-28 at the earliest; pass directories or files as tool arguments, resource URIs or configuration"
+    )]
     #[must_use]
     pub fn new(uri: impl Into<String>) -> Self {
         Self { uri: uri.into(), name: None, meta: None, extra: JsonObject::new() }

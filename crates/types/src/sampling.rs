@@ -59,7 +59,9 @@ pub struct CreateMessageRequestParams {
 
 impl CreateMessageRequestParams {
     /// Asks for the next message of a conversation in at most `max_tokens` tokens.
-    #[deprecated(note = "SEP-2577: call the provider of the model directly")]
+    #[deprecated(
+        note = "SEP-2577: sampling is deprecated since 2026-07-28, removal from 2027-07-28 at the earliest; call the provider of the model directly"
+    )]
     #[must_use]
     pub fn new(messages: Vec<SamplingMessage>, max_tokens: u64) -> Self {
         Self {
@@ -182,7 +184,9 @@ pub struct CreateMessageResult {
 
 impl CreateMessageResult {
     /// An answer of `model` in the role of the assistant.
-    #[deprecated(note = "SEP-2577: sampling is deprecated")]
+    #[deprecated(
+        note = "SEP-2577: sampling is deprecated since 2026-07-28, removal from 2027-07-28 at the earliest; call the provider of the model directly"
+    )]
     #[must_use]
     pub fn new(model: impl Into<String>, content: impl Into<SamplingMessageContent>) -> Self {
         Self {
@@ -232,7 +236,9 @@ pub struct ToolChoice {
 
 impl ToolChoice {
     /// A choice with a mode.
-    #[deprecated(note = "SEP-2577: call the provider of the model directly")]
+    #[deprecated(
+        note = "SEP-2577: sampling is deprecated since 2026-07-28, removal from 2027-07-28 at the earliest; call the provider of the model directly"
+    )]
     #[must_use]
     pub fn new(mode: ToolChoiceMode) -> Self {
         Self { mode: Some(mode), extra: JsonObject::new() }

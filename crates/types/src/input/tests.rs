@@ -33,6 +33,9 @@ fn three_methods_can_be_asked_for_and_no_other() {
         "n": {"method": "roots/list", "params": {"_meta": {"k": 1}}},
     });
     let requests: InputRequests = serde_json::from_value(wire.clone()).unwrap();
+    // Some SDKs read no request without parameters, so there are always some.
+    let mut wire = wire;
+    wire["m"]["params"] = json!({});
     assert_eq!(
         requests.iter().map(|(key, request)| (key, request.method())).collect::<Vec<_>>(),
         [("z", "elicitation/create"), ("a", "sampling/createMessage"), ("m", "roots/list"), ("n", "roots/list"),]

@@ -25,7 +25,9 @@ pub struct SamplingMessage {
 
 impl SamplingMessage {
     /// A message of `role`.
-    #[deprecated(note = "SEP-2577: call the provider of the model directly")]
+    #[deprecated(
+        note = "SEP-2577: sampling is deprecated since 2026-07-28, removal from 2027-07-28 at the earliest; call the provider of the model directly"
+    )]
     #[must_use]
     pub fn new(role: Role, content: impl Into<SamplingMessageContent>) -> Self {
         Self { role, content: content.into(), meta: None, extra: JsonObject::new() }

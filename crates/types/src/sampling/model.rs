@@ -29,7 +29,9 @@ pub struct ModelPreferences {
 
 impl ModelPreferences {
     /// No preference yet.
-    #[deprecated(note = "SEP-2577: call the provider of the model directly")]
+    #[deprecated(
+        note = "SEP-2577: sampling is deprecated since 2026-07-28, removal from 2027-07-28 at the earliest; call the provider of the model directly"
+    )]
     #[must_use]
     pub fn new() -> Self {
         Self::default()
@@ -112,7 +114,9 @@ pub struct ModelHint {
 
 impl ModelHint {
     /// A hint by name.
-    #[deprecated(note = "SEP-2577: call the provider of the model directly")]
+    #[deprecated(
+        note = "SEP-2577: sampling is deprecated since 2026-07-28, removal from 2027-07-28 at the earliest; call the provider of the model directly"
+    )]
     #[must_use]
     pub fn new(name: impl Into<String>) -> Self {
         Self { name: Some(name.into()), extra: JsonObject::new() }

@@ -7,6 +7,7 @@ mod judge;
 mod left;
 mod suite;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -15,19 +16,24 @@ use crate::process::Group;
 use crate::{Outcome, files, net, process, table};
 use judge::Verdict;
 use left::Left;
-use suite::{Scenario, Side, Suite};
+use suite::{REVISIONS, Scenario, Side, Suite};
 
 pub(crate) fn run(mut args: Args) -> Outcome {
     let (server, client) = (args.flag("--server"), args.flag("--client"));
+    let revision = args.option("--revision")?;
     let scenario = args.option("--scenario")?;
     let server_url = args.option("--server-url")?;
     let client_command = args.option("--client-command")?;
     args.done()?;
 
     let suite = Suite::install(&files::target_dir().join("conformance"))?;
-    let every = suite.list()?;
+    let mut every = Vec::new();
+    for known in REVISIONS {
+        every.extend(suite.list(known)?);
+    }
     let wanted: Vec<&Scenario> = every
         .iter()
+        .filter(|s| revision.as_deref().is_none_or(|revision| s.revision == revision))
         .filter(|s| server == client || (s.side == Side::Server) == server)
         .filter(|s| scenario.as_deref().is_none_or(|name| s.name == name))
         .collect();
@@ -43,22 +49,21 @@ pub(crate) fn run(mut args: Args) -> Outcome {
     if (has(Side::Server) && server_url.is_none()) || (has(Side::Client) && client_command.is_none()) {
         process::run(process::cargo().args(["build", "--quiet", "--package", "carryall-conformance", "--bins"]))?;
     }
-    if has(Side::Server) {
-        let dir = out.join("server");
-        let _running; // until the suite has had its say
-        let url = match server_url {
-            Some(url) => url,
-            None => {
-                let (group, url) = start_server(&out)?;
-                _running = group;
-                url
-            }
-        };
-        suite.server(&url, one, &dir)?;
-    }
-    if has(Side::Client) {
-        let command = client_command.unwrap_or_else(|| binary("everything-client").display().to_string());
-        suite.client(&command, one, &out.join("client"))?;
+    // One server for all revisions, on one URL: it has to find out by itself who speaks which.
+    let (_running, url) = match (has(Side::Server), server_url) {
+        (true, None) => start_server(&out).map(|(group, url)| (Some(group), url))?,
+        (_, url) => (None, url.unwrap_or_default()),
+    };
+    let command = client_command.unwrap_or_else(|| binary("everything-client").display().to_string());
+    for revision in REVISIONS {
+        let of = |side: Side| wanted.iter().any(|s| s.side == side && s.revision == revision);
+        let dir = out.join(revision);
+        if of(Side::Server) {
+            suite.server(revision, &url, one, &dir.join("server"))?;
+        }
+        if of(Side::Client) {
+            suite.client(revision, &command, one, &dir.join("client"))?;
+        }
     }
     judge_all(&wanted, &every, &out)
 }
@@ -66,10 +71,12 @@ pub(crate) fn run(mut args: Args) -> Outcome {
 fn judge_all(wanted: &[&Scenario], every: &[Scenario], out: &Path) -> Outcome {
     let left = Left::load(&files::root().join("spec/conformance-left.txt"))?;
     let mut problems = left.unknown(every);
-    let (mut rows, mut passed) = (Vec::new(), 0);
+    let (mut rows, mut passed) = (Vec::new(), BTreeMap::<_, (usize, usize)>::new());
     for scenario in wanted {
         let verdict = judge::read(scenario, out);
-        passed += usize::from(verdict.passed());
+        let (good, all) = passed.entry((scenario.revision, scenario.side.word(), &scenario.group)).or_default();
+        *good += usize::from(verdict.passed());
+        *all += 1;
         let is_left = left.has(scenario);
         let mark = match (&verdict, is_left) {
             (Verdict::Pass(_), false) => "pass",
@@ -82,11 +89,15 @@ fn judge_all(wanted: &[&Scenario], every: &[Scenario], out: &Path) -> Outcome {
             (false, false) => problems.push(format!("{scenario} fails: {}", verdict.says())),
             _ => {}
         }
-        let cells = [scenario.side.word(), &scenario.name, &scenario.group, mark, &cut(&verdict.says())];
+        let cells =
+            [scenario.revision, scenario.side.word(), &scenario.name, &scenario.group, mark, &cut(&verdict.says())];
         rows.push(cells.iter().map(|c| (*c).to_owned()).collect());
     }
-    print!("{}", table::render(&["side", "scenario", "group", "", "checks"], &rows));
-    println!("\n{passed} of {} scenarios pass", wanted.len());
+    print!("{}", table::render(&["revision", "side", "scenario", "group", "", "checks"], &rows));
+    println!();
+    for ((revision, side, group), (good, all)) in passed {
+        println!("{revision} {side}: {good} of {all} {group} scenarios pass");
+    }
     if problems.is_empty() {
         return Ok(());
     }

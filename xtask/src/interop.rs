@@ -1,32 +1,42 @@
-//! `cargo xtask interop`: carryall against software that others wrote.
+//! `cargo xtask interop`: carryall against software that others wrote, in both eras.
 //!
-//! The Inspector, and small servers and clients on the official SDKs (`interop/`), installed from their registries below
-//! the target folder. Clients call our demo; `carryall` calls their servers; each directly and through `carryall up`.
+//! The Inspector, servers that people run, and small servers and clients on the SDKs (`interop/`), installed from their
+//! registries below the target folder. Clients call our demo; `carryall` calls their servers; each directly and through
+//! `carryall up`.
 
 mod clients;
 mod inspector;
+mod peers;
+mod real;
 mod record;
+mod revisions;
 mod servers;
-mod software;
+mod shortfalls;
 mod together;
 mod ways;
 
+use std::path::Path;
 use std::time::Instant;
 
 use crate::args::Args;
 use crate::{Outcome, files, process};
+use peers::{INSPECTOR, Peer};
 use record::Record;
-use software::{RUST, Software};
-use ways::Ways;
+use ways::{Era, Ways};
 
-const PARTS: [&str; 4] = ["inspector", "python", "typescript", "rmcp"];
+/// The parts of `--only` that are no SDKs.
+const INSPECTORS: &str = "inspector";
+const SERVERS: &str = "servers";
 
 pub(crate) fn run(mut args: Args) -> Outcome {
     let only = args.list("--only")?;
     let no_build = args.flag("--no-build");
+    let era = args.option("--era")?;
     args.done()?;
-    if let Some(odd) = only.iter().find(|part| !PARTS.contains(&part.as_str())) {
-        return Err(format!("there is no part `{odd}`; there are {}", PARTS.join(", ")));
+    let era = era.map(|word| Era::named(&word).ok_or(format!("there is no era `{word}`"))).transpose()?;
+    let parts: Vec<&str> = [INSPECTORS, SERVERS].into_iter().chain(peers::PARTS).collect();
+    if let Some(odd) = only.iter().find(|part| !parts.contains(&part.as_str())) {
+        return Err(format!("there is no part `{odd}`; there are {}", parts.join(", ")));
     }
     let wants = |part: &str| only.is_empty() || only.iter().any(|p| p == part);
 
@@ -34,34 +44,35 @@ pub(crate) fn run(mut args: Args) -> Outcome {
     if !no_build {
         process::run(process::cargo().args(["build", "--quiet", "--package", "carryall-cli"]))?;
     }
-    let node = software::node(&dir, wants("inspector") || wants("typescript"));
-    let every = [
-        software::python(&dir, wants("python")),
-        software::typescript(&dir, &node),
-        software::rmcp(&dir, wants("rmcp"), no_build),
-    ];
+    let node = peers::node(&dir, wants);
+    let mut every = peers::all(&dir, &node, no_build, wants);
+    if let Some(era) = era {
+        every.iter_mut().for_each(|peer| peer.eras.retain(|other| *other == era));
+    }
+    let whole = only.is_empty() && era.is_none();
     let started = Instant::now();
     let ways = Ways::new(&dir)?;
     let mut record = Record::default();
-    if wants("inspector") {
+    if wants(INSPECTORS) {
         inspector::check(&ways, &dir, &node, &mut record);
     }
-    for software in every.iter().filter(|software| wants(software.part)) {
-        servers::check(&ways, software, &mut record);
+    let wanted = || every.iter().filter(|peer| wants(peer.part));
+    wanted().for_each(|peer| clients::check(&ways, peer, &mut record));
+    if wants("go") && era != Some(Era::Modern) {
+        revisions::check(&ways, &every, &mut record);
     }
-    if only.is_empty() {
+    wanted().for_each(|peer| servers::check(&ways, peer, &mut record));
+    if whole {
         together::check(&ways, &every, &mut record);
     }
-    for software in every.iter().filter(|software| wants(software.part)) {
-        clients::check(&ways, software, &mut record);
+    if wants(SERVERS) {
+        real::check(&ways, &dir, &node, &mut record);
     }
     print!("{}", record.table());
     println!("\n{}; {} s without installing", record.sum(), started.elapsed().as_secs());
     // Only a run of everything is worth the record.
-    if only.is_empty() {
-        let path = files::root().join("docs/interop.md");
-        files::write(&path, &record.document(&versions(&node, &every)))?;
-        println!("written to docs/interop.md");
+    if whole {
+        write(&files::root().join("docs/interop.md"), &record, &versions(&every))?;
     }
     match record.failures() {
         0 => Ok(()),
@@ -69,16 +80,29 @@ pub(crate) fn run(mut args: Args) -> Outcome {
     }
 }
 
+fn write(path: &Path, record: &Record, versions: &[(String, String)]) -> Outcome {
+    files::write(path, &record.document(versions))?;
+    println!("written to {}", path.display());
+    Ok(())
+}
+
 /// What took part, with its version, and what kept it from taking part.
-fn versions(node: &Outcome<software::Node>, every: &[Software]) -> Vec<(String, String)> {
-    let known = |found: Outcome<String>| found.unwrap_or_else(|why| format!("not run: {why}"));
+fn versions(every: &[Peer]) -> Vec<(String, String)> {
     let mut rows = vec![
         ("carryall".to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
-        ("Inspector".to_owned(), software::INSPECTOR.to_owned()),
-        ("Node".to_owned(), known(node.as_ref().map(|node| node.version.clone()).map_err(Clone::clone))),
+        ("Inspector".to_owned(), INSPECTOR.rsplit('@').next().unwrap_or_default().to_owned()),
     ];
-    rows.extend(every.iter().map(|software| (software.name.to_owned(), software.packages.to_owned())));
-    rows.push(("Python".to_owned(), known(software::python_version(every))));
-    rows.push((format!("rustc, for {RUST}"), known(software::rustc_version())));
+    rows.extend(every.iter().map(|peer| (peer.name.to_owned(), peer.packages.clone())));
+    let mut toolchains = Vec::new();
+    for peer in every {
+        let row = match &peer.toolchain {
+            Ok((name, version)) => (name.clone(), version.clone()),
+            Err(why) => (format!("for the {}", peer.name), format!("not run: {why}")),
+        };
+        if !toolchains.contains(&row) {
+            toolchains.push(row);
+        }
+    }
+    rows.extend(toolchains);
     rows
 }

@@ -7,6 +7,7 @@
 #![allow(clippy::print_stdout)]
 
 mod args;
+mod balanced;
 mod bench;
 mod conformance;
 mod files;
@@ -27,14 +28,16 @@ usage: cargo xtask <command> [options]
 
   requirements [--area A]... [--missing] [--require A,B]
         which rules of spec/requirements.json a test proves; fails on a gap in the gated areas (spec/gate.txt)
-  conformance [--server] [--client] [--scenario S] [--server-url URL] [--client-command CMD]
+  conformance [--revision R] [--server] [--client] [--scenario S] [--server-url URL] [--client-command CMD]
         the official conformance suite against carryall-conformance, or against what you name
+  balanced [--rounds N] [--no-build]
+        clients with a handshake behind three replicas and nginx without affinity, one replica killed on the way
   bench [--quick] [--no-build] [--only PART] [--servers A,B]
         carryall beside a bare hyper server and rmcp; writes bench/results.md
         PART: http, startup, memory, stdio, client; --no-build takes what is built
-  interop [--only A,B] [--no-build]
-        carryall against software that others wrote, from npm, PyPI and crates.io; writes docs/interop.md
-        A: inspector, python, typescript, rmcp
+  interop [--only A,B] [--era E] [--no-build]
+        carryall against software that others wrote, from npm, PyPI, crates.io and the module proxy; writes docs/interop.md
+        A: inspector, servers, typescript-v2, typescript-v1, python-v2, python-v1, go, rmcp; E: modern, legacy
   tidy  the house rules that no other tool checks";
 
 fn main() -> ExitCode {
@@ -44,6 +47,7 @@ fn main() -> ExitCode {
     let done = match command.as_str() {
         "requirements" => requirements::run(args),
         "conformance" => conformance::run(args),
+        "balanced" => balanced::run(args),
         "bench" => bench::run(args),
         "interop" => interop::run(args),
         "tidy" => tidy::run(args),

@@ -15,17 +15,20 @@ async fn main() -> Result<()> {
     let url = env::args().nth(1).ok_or("usage: everything-client URL")?;
     let name = env::var("MCP_CONFORMANCE_SCENARIO").map_err(|_| "MCP_CONFORMANCE_SCENARIO names no scenario")?;
     let scenario = scenarios::find(&name).ok_or_else(|| format!("there is no scenario {name:?}"))?;
-    scenario(client(&url)?, context()?).await
+    scenario(client(&url).await?, context()?).await
 }
 
-fn client(url: &str) -> Result<Client> {
-    let builder = Client::builder().name("everything-client").version(env!("CARGO_PKG_VERSION")).http(url);
+/// A client that finds out of which era the scenario's server is; some know versions that only they have, and say which.
+async fn client(url: &str) -> Result<Client> {
+    let builder = Client::builder().name("everything-client").version(env!("CARGO_PKG_VERSION"));
     let builder = answers::provide(builder);
-    let builder = match env::var("MCP_CONFORMANCE_PROTOCOL_VERSION") {
-        Ok(version) => builder.versions([version.parse::<ProtocolVersion>()?]),
-        Err(_) => builder,
+    let version = env::var("MCP_CONFORMANCE_PROTOCOL_VERSION").ok();
+    let version = version.map(|version| version.parse::<ProtocolVersion>()).transpose()?;
+    let builder = match version.filter(|version| version.is_modern()) {
+        Some(version) => builder.versions([version]),
+        None => builder,
     };
-    Ok(builder.build()?)
+    Ok(carryall::connect(url).client(builder).await?)
 }
 
 /// What the scenario tells its client, as far as it tells anything.

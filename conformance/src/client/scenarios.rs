@@ -10,6 +10,9 @@ use serde_json::json;
 pub(crate) type Scenario = fn(Client, JsonValue) -> BoxFuture<Result<()>>;
 
 const SCENARIOS: &[(&str, Scenario)] = &[
+    ("initialize", |client, _| Box::pin(list_tools(client))),
+    ("elicitation-sep1034-client-defaults", |client, _| Box::pin(call("test_client_elicitation_defaults", client))),
+    ("sse-retry", |client, _| Box::pin(call("test_reconnection", client))),
     ("tools_call", |client, _| Box::pin(add_numbers(client))),
     ("request-metadata", |client, _| Box::pin(list_tools(client))),
     ("sep-2322-client-request-state", |client, _| Box::pin(rounds(client))),
@@ -26,6 +29,12 @@ pub(crate) fn find(name: &str) -> Option<Scenario> {
 
 async fn list_tools(client: Client) -> Result<()> {
     client.list_tools().await?;
+    Ok(())
+}
+
+async fn call(tool: &'static str, client: Client) -> Result<()> {
+    client.list_tools().await?;
+    client.call(tool, json!({})).await?;
     Ok(())
 }
 

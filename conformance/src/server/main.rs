@@ -3,6 +3,7 @@
 //! What a fixture is named and what it answers is the suite's choice; its own documentation says which and why.
 
 mod answers;
+mod asking;
 mod catalogue;
 mod media;
 mod prompts;
@@ -51,6 +52,7 @@ fn server() -> Result<Server> {
     let builder = catalogue::add(builder);
     let builder = schemas::add(builder);
     let builder = rounds::add(builder);
+    let builder = asking::add(builder);
     let builder = prompts::add(builder);
     let builder = resources::add(builder);
     let server = builder.build()?;

@@ -14,6 +14,11 @@ pub(crate) fn add(builder: ServerBuilder) -> ServerBuilder {
             Resource::new("test://static-binary", "static-binary", binary).description("An image").mime("image/png"),
         )
         .resource(
+            Resource::new("test://watched-resource", "watched-resource", watched)
+                .description("Something to subscribe to")
+                .mime("text/plain"),
+        )
+        .resource(
             Resource::template(TEMPLATE, "template", by_id).description("The data of an id").mime("application/json"),
         )
         .complete_template(TEMPLATE, "id", async |_, typed| {
@@ -23,6 +28,10 @@ pub(crate) fn add(builder: ServerBuilder) -> ServerBuilder {
 
 async fn text(_: Ctx, _: Variables) -> &'static str {
     "This is the content of the static text resource."
+}
+
+async fn watched(_: Ctx, _: Variables) -> &'static str {
+    "This is the content of the watched resource."
 }
 
 async fn binary(_: Ctx, _: Variables) -> Vec<u8> {

@@ -1,4 +1,5 @@
-//! Stateless MCP for Rust: servers, clients and the edge, for revision 2026-07-28 of the Model Context Protocol.
+//! Stateless MCP for Rust: servers, clients and the edge, for revision 2026-07-28 of the Model Context Protocol, and for
+//! the clients and servers of the revisions before it.
 //!
 //! A server in a dozen lines that any replica can answer:
 //!
@@ -21,10 +22,9 @@
 //!
 //! ```no_run
 //! # async fn run() -> carryall::Result<()> {
-//! use carryall::Client;
 //! use serde_json::json;
 //!
-//! let client = Client::http("http://127.0.0.1:8080/mcp")?;
+//! let client = carryall::connect("http://127.0.0.1:8080/mcp").await?;
 //! let sum: i64 = client.call("add", json!({"a": 2, "b": 3})).typed().await?;
 //! println!("2 + 3 = {sum}");
 //! # Ok(()) }
@@ -53,17 +53,26 @@
 //! |---|---|
 //! | make tools, prompts and resources from functions | [`macro@tool`], [`macro@prompt`], [`macro@resource`] |
 //! | build a server by hand, and change it while it runs | [`server`] |
-//! | call servers | [`client`] |
+//! | call servers of any revision | [`connect`] |
+//! | call servers of this revision | [`client`] |
+//! | serve clients of earlier revisions in one's own endpoint | [`endpoint`], [`alternates`], [`legacy`] |
 //! | set up the bindings: hosts, limits, sockets, child processes | [`transport`] |
 //! | put one endpoint in front of many servers | [`gateway`] |
 //! | write a layer, or a transport of one's own | [`proto`] |
 //! | read and write the wire data | [`types`] |
 
+mod eras;
 mod serve;
 
 pub use carryall_client::Client;
 pub use carryall_macros::{prompt, resource, tool};
 pub use carryall_server::{Ctx, Json, Server, State, ToolError};
+#[cfg(unix)]
+pub use eras::StdioWay;
+pub use eras::{
+    Connect, Era, EraMemory, HttpWay, LegacyOptions, Target, WayOptions, alternates, answering, connect, endpoint,
+    legacy,
+};
 pub use serve::{serve, serve_stdio};
 
 /// Calling servers.

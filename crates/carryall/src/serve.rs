@@ -1,12 +1,13 @@
 //! The one-line ways to serve.
 
+use crate::eras::{self, LegacyOptions};
 use carryall_proto::BoxError;
 use carryall_server::Server;
 use carryall_transport::http::HttpServer;
-use carryall_transport::stdio::serve_stdio as serve_standard_streams;
+use carryall_transport::stdio::StdioServer;
 use tokio::net::ToSocketAddrs;
 
-/// Serves Streamable HTTP on `address`, with the endpoint at `/mcp`, until the process is told to stop (Ctrl-C or
+/// Serves clients of every revision over Streamable HTTP on `address`, with the endpoint at `/mcp`, until the process is told to stop (Ctrl-C or
 /// SIGTERM). Then subscriptions are closed and running calls get a moment to finish.
 ///
 /// On a loopback address only requests from this machine are accepted; see [`HttpServer`] for everything that can be
@@ -26,11 +27,11 @@ where
         stopped().await;
         ending.close_subscriptions();
     };
-    listener.run_until(server, stop).await?;
+    listener.run_endpoint(eras::endpoint(server, LegacyOptions::default()), stop).await?;
     Ok(())
 }
 
-/// Serves on this process's standard input and output until the input ends.
+/// Serves a client of any revision on this process's standard input and output until the input ends.
 ///
 /// # Errors
 /// When the server is not valid or a stream breaks.
@@ -40,7 +41,8 @@ where
     S::Error: Into<BoxError>,
 {
     let server = server.try_into().map_err(Into::into)?;
-    serve_standard_streams(server).await?;
+    let alternates = eras::alternates(server.clone(), LegacyOptions::default());
+    StdioServer::take()?.alternates(alternates).run(server).await?;
     Ok(())
 }
 

@@ -2,20 +2,22 @@
 
 use crate::busy::Busy;
 use crate::duration;
+use crate::era::{EraOption, memory};
 use crate::fail::{Exit, Fail};
+use crate::inputs::Inputs;
 use crate::mcp_json::Places;
 use crate::notes;
 use crate::screen::{Screen, ScreenOptions};
 use crate::stop;
 use crate::target::{self, Process, Target};
 use crate::text;
-use carryall::Client;
 use carryall::client::{CallOptions, ClientBuilder, ClientError, Listing, Page};
-use carryall::proto::{CallError, wire};
+use carryall::proto::SharedService;
 use carryall::transport::http::HttpClient;
 use carryall::transport::socket::LineClient;
-use carryall::transport::stdio::{ServerCommand, StdioClient};
+use carryall::transport::stdio::ServerCommand;
 use carryall::types::{ClientCapabilities, ElicitationCapability, JsonObject, JsonValue, LoggingLevel};
+use carryall::{Client, HttpWay, StdioWay, WayOptions, answering};
 use http::{HeaderName, HeaderValue};
 use std::collections::VecDeque;
 use std::path::PathBuf;
@@ -41,6 +43,9 @@ pub(crate) struct ServerOptions {
     /// Set a variable for a server that is started here, or pass one on by its name (repeatable)
     #[arg(short = 'e', long = "env", value_name = "NAME[=VALUE]")]
     pub(crate) env: Vec<String>,
+    /// Which era of the protocol to speak; auto finds out
+    #[arg(long, value_name = "ERA", value_enum, default_value_t)]
+    pub(crate) era: EraOption,
     /// How long to wait for an answer; progress starts it anew, up to ten minutes
     #[arg(long, value_name = "TIME", default_value = "60s", value_parser = duration::parse)]
     pub(crate) timeout: Duration,
@@ -51,6 +56,8 @@ pub(crate) struct ServerOptions {
     #[arg(long, value_name = "LEVEL", default_value = "info",
           value_parser = ["off", "debug", "info", "notice", "warning", "error", "critical", "alert", "emergency"])]
     pub(crate) log_level: String,
+    #[command(flatten)]
+    pub(crate) inputs: Inputs,
     #[command(flatten)]
     pub(crate) screen: ScreenOptions,
 }
@@ -73,6 +80,8 @@ pub(crate) struct Server {
     /// The server in a few words, for messages.
     pub(crate) place: String,
     pub(crate) screen: Screen,
+    /// What it may ask of the client itself.
+    pub(crate) inputs: Inputs,
     options: CallOptions,
 }
 
@@ -87,37 +96,15 @@ pub(crate) async fn with(
     notes::install(screen);
     let place = target.shown();
     let (client, child) = open(target, options, screen).await?;
-    let server = Server { client, place, screen, options: call_options(options, screen)? };
-    let started_here = child.is_some();
-    let working = async {
-        if started_here {
-            probe(&server).await?;
-        }
-        work(&server).await
-    };
+    let server =
+        Server { client, place, screen, inputs: options.inputs.clone(), options: call_options(options, screen)? };
     let ended = tokio::select! {
-        ended = working => ended,
+        ended = work(&server) => ended,
         () = stop::when_asked() => Ok(interrupted),
     };
     let Some(child) = child else { return ended };
     child.client.shutdown().await;
     ended.map_err(|fail| child.explain(fail, screen))
-}
-
-/// Asks a server that was just started what it is. One of an earlier revision might take other requests for something
-/// that they are not; this way it is found out first (`basic/versioning#compatibility-matrix`).
-async fn probe(server: &Server) -> Result<(), Fail> {
-    let busy = server.busy(&format!("starting {}", server.place));
-    let request = server.client.discover().with(server.options());
-    let error = match busy.during(request.into_future()).await {
-        Ok(_) => return Ok(()),
-        Err(error) => error,
-    };
-    let told = error.code().is_some_and(wire::is_modern);
-    let ours = matches!(error, ClientError::Versions { .. } | ClientError::Request(_));
-    let gone =
-        matches!(error, ClientError::Call(CallError::Unreachable(_) | CallError::Broken(_) | CallError::Refused(_)));
-    Err(server.failed(&if told || ours || gone { error } else { ClientError::NotModern(Box::new(error)) }))
 }
 
 impl Server {
@@ -151,20 +138,24 @@ impl Server {
 
 /// A server that was started here.
 struct ChildServer {
-    client: StdioClient,
+    client: StdioWay,
     last_words: Arc<Mutex<VecDeque<String>>>,
 }
 
 impl ChildServer {
-    /// Adds what the server wrote to standard error, where the reason usually stands.
-    fn explain(&self, mut fail: Fail, screen: Screen) -> Fail {
-        let words = self.last_words.lock().unwrap_or_else(PoisonError::into_inner);
-        if matches!(fail.exit, Exit::Unreachable | Exit::Timeout) && !screen.verbose && !words.is_empty() {
-            let lines: Vec<String> = words.iter().map(|line| format!("    {}", text::line(line))).collect();
-            fail.hints.insert(0, format!("the server's last words on standard error:\n{}", lines.join("\n")));
-        }
-        fail
+    fn explain(&self, fail: Fail, screen: Screen) -> Fail {
+        explain(fail, &self.last_words, screen)
     }
+}
+
+/// Adds what a server wrote to standard error, where the reason usually stands.
+fn explain(mut fail: Fail, last_words: &Mutex<VecDeque<String>>, screen: Screen) -> Fail {
+    let words = last_words.lock().unwrap_or_else(PoisonError::into_inner);
+    if matches!(fail.exit, Exit::Unreachable | Exit::Timeout) && !screen.verbose && !words.is_empty() {
+        let lines: Vec<String> = words.iter().map(|line| format!("    {}", text::line(line))).collect();
+        fail.hints.insert(0, format!("the server's last words on standard error:\n{}", lines.join("\n")));
+    }
+    fail
 }
 
 async fn open(target: Target, options: &ServerOptions, screen: Screen) -> Result<(Client, Option<ChildServer>), Fail> {
@@ -175,31 +166,41 @@ async fn open(target: Target, options: &ServerOptions, screen: Screen) -> Result
     if !options.env.is_empty() && !matches!(target, Target::Stdio(_)) {
         return Err(Fail::usage("--env is for servers that are started here"));
     }
+    let way = WayOptions::default().era(options.era.into()).memory(memory());
+    let way = way.handshake_timeout(options.timeout);
+    let builder = builder(options)?;
+    let way = answering(way, &builder);
     let (builder, child) = match target {
         Target::Http { url, headers } => {
-            let http = http_client(&url, &headers, options)?;
-            (builder(options).service(http).mirror_headers(true), None)
+            let way = HttpWay::new(http_client(&url, &headers, options)?, way);
+            let told = way.clone();
+            let builder = builder.era_from(move || told.decision());
+            (builder.service(SharedService::new_boxed(way)).mirror_headers(true), None)
         }
-        Target::Unix(path) => (builder(options).service(LineClient::unix(path)), None),
+        Target::Unix(path) => (builder.service(LineClient::unix(path)), None),
         Target::Stdio(process) => {
-            let child = start(process, options, screen).await?;
+            let busy = Busy::new(screen, &format!("starting {place}"));
+            let child = busy.during(start(process, way, options, screen)).await?;
+            let told = child.client.clone();
+            let builder = builder.era_from(move || told.decision());
             // A server that does not stay up is not started again and again.
-            (builder(options).service(child.client.clone()).max_retries(0), Some(child))
+            (builder.service(child.client.clone()).max_retries(0), Some(child))
         }
     };
     let client = builder.build().map_err(|error| Fail::of(&place, &error))?;
     Ok((client, child))
 }
 
-fn builder(options: &ServerOptions) -> ClientBuilder {
+fn builder(options: &ServerOptions) -> Result<ClientBuilder, Fail> {
     // Forms can be filled in with --answer; what is asked for without it is shown.
     let forms = ElicitationCapability::new().with_form(JsonObject::new());
-    Client::builder()
+    let builder = Client::builder()
         .name("carryall")
         .version(env!("CARGO_PKG_VERSION"))
         .capabilities(ClientCapabilities::new().with_elicitation(forms))
         .timeout(options.timeout)
-        .max_timeout(HARD_LIMIT.max(options.timeout))
+        .max_timeout(HARD_LIMIT.max(options.timeout));
+    options.inputs.declare(builder)
 }
 
 fn http_client(url: &str, configured: &[(String, String)], options: &ServerOptions) -> Result<HttpClient, Fail> {
@@ -225,7 +226,12 @@ fn http_client(url: &str, configured: &[(String, String)], options: &ServerOptio
     http.build().map_err(invalid)
 }
 
-async fn start(process: Process, options: &ServerOptions, screen: Screen) -> Result<ChildServer, Fail> {
+async fn start(
+    process: Process,
+    way: WayOptions,
+    options: &ServerOptions,
+    screen: Screen,
+) -> Result<ChildServer, Fail> {
     let last_words = Arc::new(Mutex::new(VecDeque::new()));
     let words = Arc::clone(&last_words);
     let program = process.program.clone();
@@ -256,8 +262,10 @@ async fn start(process: Process, options: &ServerOptions, screen: Screen) -> Res
         words.push_back(line.to_owned());
     });
     let shown = format!("`{}`", command.shown().split(' ').next().unwrap_or_default());
-    let client = StdioClient::spawn(command).await.map_err(|error| Fail::of(&shown, &error.into()))?;
-    Ok(ChildServer { client, last_words })
+    match StdioWay::spawn(command, way).await {
+        Ok(client) => Ok(ChildServer { client, last_words }),
+        Err(error) => Err(explain(Fail::of(&shown, &error.into()), &last_words, screen)),
+    }
 }
 
 /// `envs` for a list of pairs.

@@ -11,6 +11,7 @@ mod tools;
 mod work;
 
 use crate::fail::{Exit, Fail};
+use crate::replica::ReplicaOptions;
 use crate::stop;
 use board::{Board, Notes};
 use carryall::Server;
@@ -50,6 +51,8 @@ pub(crate) struct Demo {
     /// Offer the files of this directory as resources
     #[arg(long, value_name = "DIR")]
     files: Option<PathBuf>,
+    #[command(flatten)]
+    sharing: ReplicaOptions,
     /// Entries on one page of a list
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u16).range(1..))]
     page_size: u16,
@@ -104,6 +107,7 @@ async fn serve_http(demo: &Demo, server: Server) -> Result<(), Fail> {
         Fail::new(Exit::Local, format!("cannot listen on {}: {error}", demo.listen))
             .hint("--listen takes HOST:PORT, for example 127.0.0.1:0 for any free port")
     };
+    let legacy = demo.sharing.legacy()?;
     let listener = HttpServer::bind(demo.listen.as_str()).await.map_err(cannot)?;
     let url = format!("http://{}/mcp", listener.local_addr().map_err(cannot)?);
     let stop = announce(demo.announce, &url)?;
@@ -112,7 +116,7 @@ async fn serve_http(demo: &Demo, server: Server) -> Result<(), Fail> {
         stop.await;
         ending.close_subscriptions();
     };
-    listener.run_until(server, stop).await.map_err(cannot)
+    listener.run_endpoint(carryall::endpoint(server, legacy), stop).await.map_err(cannot)
 }
 
 /// Says where the server listens, and gives what ends it.

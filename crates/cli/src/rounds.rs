@@ -1,8 +1,9 @@
-//! What servers ask for on the way to a result (`basic/patterns/mrtr`), answered from `--answer`.
+//! What servers ask for on the way to a result (`basic/patterns/mrtr`), answered from `--answer`, `--say` and `--root`.
 
 use crate::args;
 use crate::connect::Server;
 use crate::fail::{Exit, Fail};
+use crate::inputs::Inputs;
 use crate::render;
 use crate::screen::Format;
 use crate::text;
@@ -42,7 +43,7 @@ pub(crate) async fn complete<A: Answer>(
                     // Nothing to answer: the server wants to be asked again, with what it has given back.
                     tokio::time::sleep(Duration::from_millis(25) * round).await;
                 }
-                let responses = respond(asked.requests(), answers)
+                let responses = respond(asked.requests(), answers, &server.inputs)
                     .map_err(|missing| refuse(server, what, asked.requests(), missing))?;
                 request = asked.answer(responses);
             }
@@ -62,20 +63,23 @@ enum Missing {
     Wrong(Fail),
 }
 
-fn respond(requests: &InputRequests, answers: &Answers) -> Result<InputResponses, Missing> {
+fn respond(requests: &InputRequests, answers: &Answers, inputs: &Inputs) -> Result<InputResponses, Missing> {
     let mut responses = InputResponses::new();
     for (key, request) in requests.iter() {
-        let response = match request {
-            InputRequest::Elicit(_) if answers.decline => ElicitResult::decline(),
-            InputRequest::Elicit(ElicitRequestParams::Form(form)) => fill_in(key, form, &answers.answers)?,
-            // Never declared, so the client has refused them before; and if not, there is no answer.
-            InputRequest::Elicit(ElicitRequestParams::Url(_))
-            | InputRequest::CreateMessage(_)
-            | InputRequest::ListRoots(_) => {
-                return Err(Missing::Answer(String::new()));
+        // What was not given was not declared, so the client has refused it before; and if not, there is no answer.
+        let none = || Missing::Answer(String::new());
+        let inserted = match request {
+            InputRequest::Elicit(_) if answers.decline => responses.insert(key, &ElicitResult::decline()),
+            InputRequest::Elicit(ElicitRequestParams::Form(form)) => {
+                responses.insert(key, &fill_in(key, form, &answers.answers)?)
+            }
+            InputRequest::Elicit(ElicitRequestParams::Url(_)) => return Err(none()),
+            InputRequest::CreateMessage(_) => responses.insert(key, &inputs.sampled().ok_or_else(none)?),
+            InputRequest::ListRoots(_) => {
+                let roots = inputs.roots().map_err(Missing::Wrong)?;
+                responses.insert(key, &roots.ok_or_else(none)?)
             }
         };
-        let inserted = responses.insert(key, &response);
         inserted.map_err(|error| Missing::Wrong(Fail::usage(format!("the answer to {key:?}: {error}"))))?;
     }
     Ok(responses)
@@ -141,7 +145,7 @@ fn refuse(server: &Server, what: &str, requests: &InputRequests, missing: Missin
     );
     match example(requests) {
         Some(example) => fail.hint(format!("answer with {example}, or refuse with --decline")),
-        None => fail.hint("this command can fill in forms alone; --decline refuses what is asked"),
+        None => fail.hint("this command fills in forms alone, and has what --root and --say were given"),
     }
 }
 

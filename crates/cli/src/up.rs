@@ -7,6 +7,7 @@ mod fronted;
 
 use crate::duration;
 use crate::fail::{Exit, Fail};
+use crate::replica::ReplicaOptions;
 use crate::stop;
 use banner::Banner;
 use carryall::gateway::Gateway;
@@ -41,6 +42,8 @@ pub(crate) struct Up {
     /// Start this server, which speaks MCP on its standard streams, and stand in front of it; may be given several times
     #[arg(long, value_name = "[NAME=]COMMAND", value_parser = fronted::stdio)]
     stdio: Vec<Fronted>,
+    #[command(flatten)]
+    replica: ReplicaOptions,
     /// How long a request may take
     #[arg(long, value_name = "DURATION", default_value = "10m", value_parser = duration::parse)]
     call_timeout: Duration,
@@ -59,6 +62,7 @@ const CHECK: Duration = Duration::from_secs(3);
 pub(crate) async fn run(up: Up) -> Result<Exit, Fail> {
     edge::log(up.quiet, up.verbose);
     let stopping = stopping();
+    let legacy = up.replica.legacy()?;
     let listener = edge::bind(up.listen.as_deref()).await?;
     let (children_stop, stopped) = watch::channel(false);
     let mut children = Children::default();
@@ -85,7 +89,7 @@ pub(crate) async fn run(up: Up) -> Result<Exit, Fail> {
     let checking = tokio::spawn(edge::report_silent(running.upstreams.clone(), CHECK));
     banner.show(up.quiet)?;
     let ended = tokio::select! {
-        ended = edge::serve(listener, gateway, stopping.clone()) => ended,
+        ended = edge::serve(listener, gateway, legacy, stopping.clone()) => ended,
         // What is left is killed with the runtime.
         () = asked(stopping, 2) => return Err(Fail::new(Exit::Interrupted, "stopped without waiting for what was in work")),
     };

@@ -38,7 +38,7 @@ fn lists_are_complete_whatever_their_pages() {
     let prompts = with(&demo, &["prompts"]).ok();
     assert_eq!(names(&prompts["prompts"], "name"), ["explain_demo", "greet"]);
     let resources = with(&demo, &["resources"]).ok();
-    assert_eq!(names(&resources["resources"], "uri"), ["demo://logo", "demo://notice", "demo://readme"]);
+    assert_eq!(names(&resources["resources"], "uri"), ["demo://logo", "demo://naps", "demo://notice", "demo://readme"]);
     let templates = with(&demo, &["templates"]).ok();
     assert_eq!(names(&templates["resourceTemplates"], "uriTemplate"), ["demo://capitals/{country}"]);
 }

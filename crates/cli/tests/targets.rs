@@ -42,19 +42,38 @@ fn a_command_that_is_no_server_is_3_or_4() {
     run(&["tools", "--", "/no/such/program"]).fails(3, &["cannot start", "No such file"]);
     run(&["tools", "--", "sh", "-c", "echo the config is broken >&2; exit 1"])
         .fails(3, &["last words", "the config is broken"]);
-    run(&["tools", "--timeout", "400ms", "--", "sleep", "20"]).fails(5, &["before 2026-07-28", "--timeout"]);
+    run(&["tools", "--timeout", "400ms", "--", "sleep", "20"]).fails(3, &["no answer", "MCP server"]);
 }
 
-// spec: versioning-13, stdio-20
+// spec: versioning-13, stdio-17, stdio-20
 #[test]
-fn a_server_of_an_earlier_revision_is_asked_what_it_is_and_nothing_else() {
+fn a_server_of_an_earlier_revision_is_asked_what_it_is_and_then_spoken_to_in_its_own_way() {
     let dir = Dir::new();
     let asked = dir.0.join("asked");
-    let refusal = r#"{"jsonrpc":"2.0","id":1,"error":{"code":-32600,"message":"Server not initialized"}}"#;
-    let old = format!("read -r line; printf '%s' \"$line\" > {0}; echo '{refusal}'; cat >> {0}", asked.display());
-    run(&["tools", "--", "sh", "-c", &old]).fails(4, &["before 2026-07-28", "Server not initialized"]);
-    let asked: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(asked).unwrap()).unwrap();
-    assert_eq!(asked["method"], json!("server/discover"));
+    let old = format!(
+        r#"while read -r line; do
+  printf '%s\n' "$line" >> {}
+  id=$(printf '%s' "$line" | sed 's/.*"id":\([^,}}]*\).*/\1/')
+  case "$line" in
+    *server/discover*) echo '{{"jsonrpc":"2.0","id":'"$id"',"error":{{"code":-32600,"message":"Server not initialized"}}}}' ;;
+    *'"initialize"'*) echo '{{"jsonrpc":"2.0","id":'"$id"',"result":{{"protocolVersion":"2024-11-05","capabilities":{{"tools":{{}}}},"serverInfo":{{"name":"old","version":"1"}}}}}}' ;;
+    *tools/list*) echo '{{"jsonrpc":"2.0","id":'"$id"',"result":{{"tools":[{{"name":"relic","inputSchema":{{"type":"object"}}}}]}}}}' ;;
+  esac
+done"#,
+        asked.display()
+    );
+    let listed = run(&["tools", "--", "sh", "-c", &old]).ok();
+    assert_eq!(listed["tools"][0]["name"], json!("relic"));
+    let asked = std::fs::read_to_string(asked).unwrap();
+    let methods: Vec<serde_json::Value> = asked.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let methods: Vec<&str> =
+        methods.iter().map(|message: &serde_json::Value| message["method"].as_str().unwrap()).collect();
+    assert_eq!(methods, ["server/discover", "initialize", "notifications/initialized", "tools/list"]);
+    let found = run(&["discover", "--", "sh", "-c", &old]).ok();
+    assert_eq!(found["_meta"]["carryall/era"]["version"], json!("2024-11-05"));
+    assert!(found["_meta"]["carryall/era"]["why"].as_str().unwrap().contains("-32600"), "{found}");
+    let told = run(&["discover", "--era", "modern", "--", "sh", "-c", &old]);
+    told.fails(4, &["Server not initialized"]);
 }
 
 // spec: stdio-04

@@ -36,9 +36,9 @@ impl Verdict {
     }
 }
 
-/// Finds the results of a scenario below `out/server` or `out/client` and judges them.
+/// Finds the results of a scenario below `out/REVISION/server` or `.../client` and judges them.
 pub(super) fn read(scenario: &Scenario, out: &Path) -> Verdict {
-    let side = out.join(scenario.side.word());
+    let side = out.join(scenario.revision).join(scenario.side.word());
     let (folder, stem) = match (scenario.side, scenario.name.rsplit_once('/')) {
         (Side::Server, _) => (side, format!("server-{}", scenario.name)),
         (Side::Client, Some((folder, stem))) => (side.join(folder), stem.to_owned()),

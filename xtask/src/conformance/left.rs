@@ -1,4 +1,5 @@
-//! `spec/conformance-left.txt`: the scenarios that are left for later, one `side name` a line, with the reason behind.
+//! `spec/conformance-left.txt`: the scenarios that are left for later, one `revision side name` a line, with the reason
+//! behind.
 
 use std::path::Path;
 
@@ -13,9 +14,9 @@ impl Left {
     }
 
     fn parse(text: &str) -> Self {
-        let entry = |(side, rest): (String, String)| {
-            let name = rest.split_whitespace().next().unwrap_or_default();
-            format!("{side} {name}")
+        let entry = |(revision, rest): (String, String)| {
+            let words: Vec<&str> = rest.split_whitespace().take(2).collect();
+            format!("{revision} {}", words.join(" "))
         };
         Self(files::entries(text).into_iter().map(entry).collect())
     }
@@ -47,10 +48,11 @@ mod tests {
 
     #[test]
     fn entries_name_the_side_and_the_scenario() {
-        let scenarios = [Scenario { side: Side::Client, name: "auth/x".into(), group: "scored".into() }];
-        let left = Left::parse("# why\nclient auth/x  needs authorization\n");
+        let scenarios =
+            [Scenario { revision: "2026-07-28", side: Side::Client, name: "auth/x".into(), group: "scored".into() }];
+        let left = Left::parse("# why\n2026-07-28 client auth/x  needs authorization\n");
         assert!(left.has(&scenarios[0]) && left.unknown(&scenarios).is_empty());
-        let wrong = Left::parse("server auth/x\nclient auth/x\nclient auth/x\n");
+        let wrong = Left::parse("2025-11-25 client auth/x\n2026-07-28 client auth/x\n2026-07-28 client auth/x\n");
         assert_eq!(wrong.unknown(&scenarios).len(), 2);
     }
 }

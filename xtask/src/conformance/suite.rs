@@ -10,7 +10,8 @@ use crate::{Outcome, files, npm, process};
 
 const PACKAGE: &str = "@modelcontextprotocol/conformance";
 const VERSION: &str = "0.2.0-alpha.12";
-const REVISION: &str = "2026-07-28";
+/// The revisions that the same server on the same URL, and the same client, are held to.
+pub(super) const REVISIONS: [&str; 2] = ["2026-07-28", "2025-11-25"];
 
 /// More than the suite takes on the slowest machine: it runs its scenarios side by side.
 const LIMIT: Duration = Duration::from_secs(900);
@@ -46,6 +47,7 @@ impl Side {
 /// One scenario as the suite lists it.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Scenario {
+    pub(super) revision: &'static str,
     pub(super) side: Side,
     pub(super) name: String,
     /// `scored`, or why the suite runs it without a score.
@@ -54,7 +56,7 @@ pub(super) struct Scenario {
 
 impl fmt::Display for Scenario {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.side.word(), self.name)
+        write!(f, "{} {} {}", self.revision, self.side.word(), self.name)
     }
 }
 
@@ -73,35 +75,35 @@ impl Suite {
     }
 
     /// Every scenario that the suite runs for the revision, the unscored ones too.
-    pub(super) fn list(&self) -> Outcome<Vec<Scenario>> {
-        let text = process::output(self.command().args(["list", "--server", "--client", "--requirements", REVISION]))?;
-        let found = parse_list(&text);
+    pub(super) fn list(&self, revision: &'static str) -> Outcome<Vec<Scenario>> {
+        let text = process::output(self.command().args(["list", "--server", "--client", "--requirements", revision]))?;
+        let found = parse_list(revision, &text);
         if found.iter().any(|s| s.side == Side::Server) && found.iter().any(|s| s.side == Side::Client) {
             return Ok(found);
         }
         Err(format!("the suite lists no scenarios that we can read:\n{text}"))
     }
 
-    pub(super) fn server(&self, url: &str, scenario: Option<&str>, out: &Path) -> Outcome {
+    pub(super) fn server(&self, revision: &str, url: &str, scenario: Option<&str>, out: &Path) -> Outcome {
         let mut command = self.command();
         command.args(["server", "--url", url]);
-        self.finish(command, scenario, out)
+        self.finish(revision, command, scenario, out)
     }
 
-    pub(super) fn client(&self, client: &str, scenario: Option<&str>, out: &Path) -> Outcome {
+    pub(super) fn client(&self, revision: &str, client: &str, scenario: Option<&str>, out: &Path) -> Outcome {
         let mut command = self.command();
         command.args(["client", "--command", client, "--timeout", "60000"]);
-        self.finish(command, scenario, out)
+        self.finish(revision, command, scenario, out)
     }
 
     /// Runs it with its output in a file beside the results. Its exit code says nothing that the results do not.
-    fn finish(&self, mut command: Command, scenario: Option<&str>, out: &Path) -> Outcome {
+    fn finish(&self, revision: &str, mut command: Command, scenario: Option<&str>, out: &Path) -> Outcome {
         match scenario {
             Some(name) => {
                 // Extensions are on no revision's timeline: without the force the suite would skip them.
-                command.args(["--scenario", name, "--spec-version", REVISION, "--force"])
+                command.args(["--scenario", name, "--spec-version", revision, "--force"])
             }
-            None => command.args(["--requirements", REVISION]),
+            None => command.args(["--requirements", revision]),
         };
         std::fs::create_dir_all(out).map_err(|e| format!("{}: {e}", out.display()))?;
         command.arg("-o").arg(out);
@@ -127,7 +129,7 @@ impl Suite {
 
 /// Reads `list --requirements`: names under `Server scenarios`, `Client scenarios`, and under the reason for which the
 /// rest is not scored, there with the side behind the name.
-fn parse_list(text: &str) -> Vec<Scenario> {
+fn parse_list(revision: &'static str, text: &str) -> Vec<Scenario> {
     let mut found: Vec<Scenario> = Vec::new();
     let (mut side, mut group) = (None, "scored".to_owned());
     for line in text.lines().map(str::trim) {
@@ -141,7 +143,7 @@ fn parse_list(text: &str) -> Vec<Scenario> {
                 continue;
             };
             if !found.iter().any(|s| s.side == side && s.name == name) {
-                found.push(Scenario { side, name: name.to_owned(), group: group.clone() });
+                found.push(Scenario { revision, side, name: name.to_owned(), group: group.clone() });
             }
         } else if line.starts_with("Server scenarios") {
             (side, group) = (Some(Side::Server), "scored".to_owned());
@@ -164,7 +166,7 @@ mod tests {
                     Client scenarios (test against a client):\n  - tools_call\n  - auth/basic\n\n\
                     Run and reported, but never scored:\n  extension (2):\n    - auth/dpop [client]\n    - tasks-x [server]\n";
         let found: Vec<(Side, String, String)> =
-            parse_list(text).into_iter().map(|s| (s.side, s.name, s.group)).collect();
+            parse_list("X", text).into_iter().map(|s| (s.side, s.name, s.group)).collect();
         let expected = [
             (Side::Server, "tools-list", "scored"),
             (Side::Client, "tools_call", "scored"),

@@ -2,77 +2,103 @@
 
 use serde::Deserialize;
 
+use super::peers::Peer;
 use super::record::{Record, Result};
-use super::software::Software;
-use super::ways::{Target, Way, Ways, with};
+use super::shortfalls::{self, Side};
+use super::ways::{Era, Target, Way, Ways, with};
 use crate::Outcome;
 
 /// What every client checks, in its order.
-const CHECKS: [&str; 15] = [
-    "discover",
+pub(super) const CHECKS: [&str; 21] = [
+    "connect",
+    PING,
     "list tools",
+    PAGES,
     "call",
     "call, structured output",
-    "call, argument in a header",
+    HEADER,
     "tool's own error",
     "protocol error",
     "unknown tool",
     "progress notifications",
+    "log messages",
     "list resources and templates",
     "read resources",
-    "list and get prompts",
+    "get prompts",
     "complete",
-    "input required (two rounds)",
-    "subscriptions/listen",
+    "elicitation",
+    "sampling",
+    "roots",
+    "cancellation",
+    "changes of lists and resources",
 ];
+/// The new era has no `ping`, the old one mirrors nothing into headers, and plain `up` makes no pages.
+const PING: &str = "ping";
+const HEADER: &str = "call, argument in a header";
+const PAGES: &str = "pagination";
+
+fn is_there(what: &str, era: Era, way: Way) -> bool {
+    match what {
+        PING => era == Era::Legacy,
+        HEADER => era == Era::Modern,
+        PAGES => way != Way::HttpUp,
+        _ => true,
+    }
+}
 
 /// One line of a client.
 #[derive(Deserialize)]
-struct Line {
+pub(super) struct Line {
     check: String,
     ok: bool,
     says: String,
 }
 
-pub(super) fn check(ways: &Ways, software: &Software, record: &mut Record) {
-    let who = format!("{}'s client calls carryall", software.name);
-    for way in Way::ALL {
-        let programs = match &software.programs {
-            Ok(programs) => programs,
-            Err(why) => {
-                CHECKS.iter().for_each(|what| record.add(&who, what, way, Result::NotRun(why.clone())));
-                continue;
-            }
-        };
-        let (lines, trouble) = match lines(ways, software.part, &programs.client, way) {
-            Ok(found) => found,
-            Err(why) => (Vec::new(), why),
-        };
-        for what in CHECKS {
-            let line = lines.iter().find(|line| line.check == what);
-            let result = match line {
-                Some(line) if line.ok => Result::Pass(line.says.clone()),
-                Some(line) => Result::Fail(line.says.clone()),
-                None => Result::Fail(format!("the client says nothing of it; {trouble}")),
+pub(super) fn check(ways: &Ways, peer: &Peer, record: &mut Record) {
+    for era in peer.eras.iter().copied() {
+        let who = format!("{}'s client calls carryall, {} era", peer.name, era.word());
+        for way in Way::ALL {
+            let checks = || CHECKS.into_iter().filter(|what| is_there(what, era, way));
+            let programs = match &peer.programs {
+                Ok(programs) => programs,
+                Err(why) => {
+                    checks().for_each(|what| record.add(&who, what, way, Result::NotRun(why.clone())));
+                    continue;
+                }
             };
-            record.add(&who, what, way, result);
+            let (lines, trouble) =
+                lines(ways, peer.part, &programs.client, era.word(), way).unwrap_or_else(|why| (Vec::new(), why));
+            for what in checks() {
+                let result = result(&lines, &trouble, what);
+                record.add(&who, what, way, shortfalls::of(Side::Client, peer.part, era, way, what, result));
+            }
+            let ends = if trouble.is_empty() { Result::Pass(String::new()) } else { Result::Fail(trouble) };
+            record.add(&who, "both sides end in good order", way, ends);
         }
-        let ends = if trouble.is_empty() { Result::Pass(String::new()) } else { Result::Fail(trouble) };
-        record.add(&who, "both sides end in good order", way, ends);
+    }
+}
+
+/// What the client said of one check.
+pub(super) fn result(lines: &[Line], trouble: &str, what: &str) -> Result {
+    match lines.iter().find(|line| line.check == what) {
+        Some(line) if line.ok => Result::Pass(line.says.clone()),
+        Some(line) => Result::Fail(line.says.clone()),
+        None => Result::Fail(format!("the client says nothing of it; {trouble}")),
     }
 }
 
 /// What the client said, and what else went wrong.
-fn lines(ways: &Ways, name: &str, client: &[String], way: Way) -> Outcome<(Vec<Line>, String)> {
+pub(super) fn lines(ways: &Ways, part: &str, client: &[String], era: &str, way: Way) -> Outcome<(Vec<Line>, String)> {
     let (target, running) = ways.to_demo(way)?;
+    let client = with(client, &[era]);
     let words = match target {
-        Target::Url(url) => with(client, &["http", &url]),
+        Target::Url(url) => with(&client, &["http", &url]),
         Target::Command(command) => {
             let command: Vec<&str> = command.iter().map(String::as_str).collect();
-            with(&with(client, &["stdio"]), &command)
+            with(&with(&client, &["stdio"]), &command)
         }
     };
-    let ended = ways.run(&format!("{name}-client"), &words);
+    let ended = ways.run(&format!("{part}-{era}-client"), &words);
     let stopped = running.end();
     let ended = ended?;
     let lines = ended.stdout.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
@@ -85,6 +111,9 @@ fn lines(ways: &Ways, name: &str, client: &[String], way: Way) -> Outcome<(Vec<L
     Ok((lines, trouble))
 }
 
+/// What a program gave as the reason at last: an error of `carryall`, after which come hints, or its last line.
 pub(super) fn last_line(text: &str) -> &str {
-    text.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("it said nothing")
+    let lines = || text.lines().rev();
+    let error = lines().find(|line| line.starts_with("error: "));
+    error.or_else(|| lines().find(|line| !line.trim().is_empty())).unwrap_or("it said nothing")
 }

@@ -2,11 +2,11 @@
 
 use std::path::Path;
 
+use super::peers::{Node, inspector};
 use super::record::{Record, Result};
 use super::servers::first;
-use super::software::{INSPECTOR, Node, modules};
 use super::ways::{Target, Way, Ways, with};
-use crate::{Outcome, npm};
+use crate::Outcome;
 
 /// A method with its arguments, where to look in the result, and how the text found there begins.
 struct Check {
@@ -56,51 +56,51 @@ const CHECKS: [Check; 7] = [
     },
 ];
 
-const WHO: &str = "The Inspector's --cli calls carryall";
+/// What it takes for `--protocol-era`.
+const ERAS: [&str; 3] = ["legacy", "auto", "modern"];
 
 pub(super) fn check(ways: &Ways, dir: &Path, node: &Outcome<Node>, record: &mut Record) {
-    for way in Way::ALL {
-        let fail_all = |record: &mut Record, result: &Result| {
-            CHECKS.iter().for_each(|check| record.add(WHO, check.what, way, result.clone()));
-        };
-        let node = match node {
-            Ok(node) => node,
-            Err(why) => {
-                fail_all(record, &Result::NotRun(why.clone()));
-                continue;
+    for era in ERAS {
+        let who = format!("The Inspector's --cli calls carryall, era {era}");
+        for way in Way::ALL {
+            let all = |record: &mut Record, result: &Result| {
+                CHECKS.iter().for_each(|check| record.add(&who, check.what, way, result.clone()));
+            };
+            let start = match node {
+                Ok(node) => inspector(dir, node),
+                Err(why) => {
+                    all(record, &Result::NotRun(why.clone()));
+                    continue;
+                }
+            };
+            let (target, running) = match ways.to_demo(way) {
+                Ok(found) => found,
+                Err(why) => {
+                    all(record, &Result::Fail(why));
+                    continue;
+                }
+            };
+            for check in &CHECKS {
+                let result = judged(ways, &start, era, check, &target).map_or_else(Result::Fail, Result::Pass);
+                record.add(&who, check.what, way, result);
             }
-        };
-        let (target, running) = match ways.to_demo(way) {
-            Ok(found) => found,
-            Err(why) => {
-                fail_all(record, &Result::Fail(why));
-                continue;
+            if way.path() != "direct" {
+                let ends = running.end().map_or_else(Result::Fail, |()| Result::Pass(String::new()));
+                record.add(&who, "up ends in good order", way, ends);
             }
-        };
-        for check in &CHECKS {
-            let result = judged(ways, dir, node, check, &target).map_or_else(Result::Fail, Result::Pass);
-            record.add(WHO, check.what, way, result);
-        }
-        if way.path() != "direct" {
-            let ends = running.end().map_or_else(Result::Fail, |()| Result::Pass(String::new()));
-            record.add(WHO, "up ends in good order", way, ends);
         }
     }
 }
 
-fn judged(ways: &Ways, dir: &Path, node: &Node, check: &Check, target: &Target) -> Outcome<String> {
-    let modules = modules(dir);
-    let name = INSPECTOR.rsplit_once('@').map_or(INSPECTOR, |(name, _)| name);
-    let program = npm::package(&modules, name).join("clients/launcher/build/index.js");
-    let start = [node.program.display().to_string(), program.display().to_string()];
+fn judged(ways: &Ways, start: &[String], era: &str, check: &Check, target: &Target) -> Outcome<String> {
     let target = match target {
         Target::Url(url) => vec!["--server-url", url, "--transport", "http"],
         // A command goes first; what it does not end with are options of the Inspector.
         Target::Command(command) => command.iter().map(String::as_str).collect(),
     };
-    let start = with(&with(&start, &["--cli"]), &target);
-    let words = with(&with(&start, &["--protocol-era", "modern", "--format", "json"]), check.words);
-    let ended = ways.run("inspector", &words)?;
+    let start = with(&with(start, &["--cli"]), &target);
+    let words = with(&with(&start, &["--protocol-era", era, "--format", "json"]), check.words);
+    let ended = ways.run(&format!("inspector-{era}"), &words)?;
     let found = first(&ended)?;
     let place = found["result"].pointer(check.pointer).ok_or_else(|| format!("no {} in the result", check.pointer))?;
     let text = place.as_str().map_or_else(|| place.to_string(), str::to_owned);

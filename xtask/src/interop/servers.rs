@@ -1,190 +1,123 @@
 //! `carryall` against servers that others wrote.
 
-use serde_json::{Value, json};
+mod checks;
+
+use serde_json::Value;
 
 use super::clients::last_line;
+use super::peers::Peer;
 use super::record::{Record, Result};
-use super::software::Software;
-use super::ways::{Ended, Target, Way, Ways};
+use super::shortfalls::{self, Side};
+use super::ways::{Ended, Era, Target, Way, Ways};
 use crate::Outcome;
+use checks::{CHECKS, Check};
 
-/// One command, what it must print, and how it must end.
-struct Check {
-    what: &'static str,
-    command: &'static str,
-    words: &'static [&'static str],
-    success: bool,
-    /// Says what it found in the output, or what is wrong with it.
-    judge: fn(&Value, &Software) -> Outcome<String>,
+/// What a command printed.
+pub(super) struct Found {
+    /// Its one value; of several (`listen` prints one for each event) a list.
+    pub(super) value: Value,
+    pub(super) stderr: String,
 }
 
-const CHECKS: [Check; 13] = [
-    Check { what: "discover", command: "discover", words: &[], success: true, judge: discovered },
-    Check { what: "tools", command: "tools", words: &[], success: true, judge: tools },
-    Check {
-        what: "tools, one in detail",
-        command: "tools",
-        words: &["add"],
-        success: true,
-        judge: |found, _| same(&found["tools"][0]["outputSchema"]["properties"]["sum"]["type"], "integer"),
-    },
-    Check {
-        what: "call",
-        command: "call",
-        words: &["echo", "text=grüß \"dich\""],
-        success: true,
-        judge: |found, _| same(&found["content"][0]["text"], "grüß \"dich\""),
-    },
-    Check {
-        what: "call, structured output",
-        command: "call",
-        words: &["add", "a=2", "b=40"],
-        success: true,
-        judge: |found, _| same(&found["structuredContent"], json!({"sum": 42})),
-    },
-    Check {
-        what: "call, answered after progress",
-        command: "call",
-        words: &["count", "to=3"],
-        success: true,
-        judge: |found, _| same(&found["content"][0]["text"], "counted to 3, told 3 times"),
-    },
-    Check {
-        what: "call, tool's own error",
-        command: "call",
-        words: &["fail"],
-        success: false,
-        judge: |found, _| same(&found["isError"], true),
-    },
-    Check {
-        what: "prompts",
-        command: "prompts",
-        words: &[],
-        success: true,
-        judge: |found, _| same(&found["prompts"][0]["name"], "greet"),
-    },
-    Check {
-        what: "prompt",
-        command: "prompt",
-        words: &["greet", "name=Ada"],
-        success: true,
-        judge: |found, _| same(&found["messages"][0]["content"]["text"], "Greet Ada."),
-    },
-    Check {
-        what: "resources",
-        command: "resources",
-        words: &[],
-        success: true,
-        judge: |found, _| same(&found["resources"][0]["uri"], "note://hello"),
-    },
-    Check { what: "read", command: "read", words: &["note://hello"], success: true, judge: read },
-    Check {
-        what: "read, unknown resource",
-        command: "read",
-        words: &["note://nope"],
-        success: false,
-        judge: |found, _| same(found, Value::Null),
-    },
-    Check {
-        what: "listen, acknowledged and told twice",
-        command: "listen",
-        words: &["--tools", "--count", "2"],
-        success: true,
-        judge: listened,
-    },
-];
-
-pub(super) fn check(ways: &Ways, software: &Software, record: &mut Record) {
-    let who = format!("carryall calls a server on the {}", software.name);
-    for way in Way::ALL {
-        let programs = match &software.programs {
-            Ok(programs) => programs,
-            Err(why) => {
-                CHECKS.iter().for_each(|check| record.add(&who, check.what, way, Result::NotRun(why.clone())));
-                continue;
-            }
-        };
-        let (target, running) = match ways.to_theirs(&programs.server, way) {
-            Ok(found) => found,
-            Err(why) => {
-                CHECKS.iter().for_each(|check| record.add(&who, check.what, way, Result::Fail(why.clone())));
-                continue;
-            }
-        };
-        for check in &CHECKS {
-            let result = match judged(ways, software, check, &target) {
-                Ok(says) => Result::Pass(says),
-                Err(why) => Result::Fail(why),
+pub(super) fn check(ways: &Ways, peer: &Peer, record: &mut Record) {
+    for era in peer.eras.iter().copied() {
+        let who = format!("carryall calls a server on the {}, {} era", peer.name, era.word());
+        for way in ways_of(peer, era) {
+            let checks = || CHECKS.iter().filter(|check| (check.where_)(way));
+            let all = |record: &mut Record, result: &Result| {
+                checks().for_each(|check| record.add(&who, check.what, way, result.clone()));
             };
-            record.add(&who, check.what, way, result);
-        }
-        if way.path() != "direct" {
-            let ends = running.end().map_or_else(Result::Fail, |()| Result::Pass(String::new()));
-            record.add(&who, "up ends in good order", way, ends);
+            let programs = match &peer.programs {
+                Ok(programs) => programs,
+                Err(why) => {
+                    all(record, &Result::NotRun(why.clone()));
+                    continue;
+                }
+            };
+            let (target, running) = match ways.to_theirs(&programs.server, way) {
+                Ok(found) => found,
+                Err(why) => {
+                    all(record, &Result::Fail(why));
+                    continue;
+                }
+            };
+            for check in checks() {
+                let result = judged(ways, peer, era, check, &target).map_or_else(Result::Fail, Result::Pass);
+                let result = shortfalls::of(Side::Server, peer.part, era, way, check.what, result);
+                record.add(&who, check.what, way, result);
+            }
+            if way.path() != "direct" {
+                let ends = running.end().map_or_else(Result::Fail, |()| Result::Pass(String::new()));
+                record.add(&who, "up ends in good order", way, ends);
+            }
         }
     }
 }
 
-fn judged(ways: &Ways, software: &Software, check: &Check, target: &Target) -> Outcome<String> {
-    let mut words = vec![check.command];
-    let command: Vec<&str>;
-    match target {
-        Target::Url(url) => {
-            words.push(url);
-            words.extend(check.words);
-        }
-        Target::Command(given) => {
-            command = given.iter().map(String::as_str).collect();
-            words.extend(check.words);
-            words.push("--");
-            words.extend(&command);
-        }
-    }
-    let ended = ways.run(&format!("{}-{}", software.part, check.command), &ways.ours(&words))?;
-    let said = last_line(&ended.stderr);
+/// `up` finds out which era a server is of, and prefers the new one: a server of both is called in the old era directly.
+fn ways_of(peer: &Peer, era: Era) -> Vec<Way> {
+    Way::ALL.into_iter().filter(|way| way.path() == "direct" || !peer.both || era == Era::Modern).collect()
+}
+
+fn judged(ways: &Ways, peer: &Peer, era: Era, check: &Check, target: &Target) -> Outcome<String> {
+    // Which era a server is of that knows only one must be found out.
+    let era_option = if peer.both && era == Era::Legacy { "legacy" } else { "auto" };
+    let name = format!("{}-{}-{}", peer.part, era.word(), check.command);
+    let ask = |command: &str, words: &[&str], success: bool| {
+        let mut all = vec![command, "--era", era_option];
+        all.extend(words);
+        ask(ways, &name, &all, target, success)
+    };
+    let before = match check.before {
+        Some((command, words)) => ask(command, words, true)?.value,
+        None => Value::Null,
+    };
+    let found = ask(check.command, check.words, check.success)?;
+    let found = match check.after {
+        Some((command, words)) => ask(command, words, true)?,
+        None => found,
+    };
+    (check.judge)(&found, &checks::Case { peer, era, through_up: matches!(target, Target::Url(_)), before })
+}
+
+/// Runs a command of `carryall` on a server, which must end as it says.
+pub(super) fn ask(ways: &Ways, name: &str, words: &[&str], target: &Target, success: bool) -> Outcome<Found> {
+    let ended = ways.run(name, &ways.ours(&at(words, target)))?;
+    let said = last_line(&ended.stderr).to_owned();
     match ended.success {
         None => return Err(format!("it did not end: {said}")),
-        Some(success) if success != check.success => return Err(format!("success: {success}; {said}")),
+        Some(found) if found != success => return Err(format!("success: {found}; {said}")),
         Some(_) => {}
     }
-    if ended.stdout.trim().is_empty() && !check.success {
-        return (check.judge)(&Value::Null, software).map(|_| said.to_owned());
+    Ok(Found { value: value(&ended)?, stderr: ended.stderr })
+}
+
+/// The words of a command with the server that it is for: before the words that are not options, or at the end.
+fn at<'a>(words: &[&'a str], target: &'a Target) -> Vec<&'a str> {
+    let mut all = vec![words[0]];
+    match target {
+        Target::Url(url) => {
+            all.push(url);
+            all.extend(&words[1..]);
+        }
+        Target::Command(command) => {
+            all.extend(&words[1..]);
+            all.push("--");
+            all.extend(command.iter().map(String::as_str));
+        }
     }
+    all
+}
+
+fn value(ended: &Ended) -> Outcome<Value> {
     let values = serde_json::Deserializer::from_str(&ended.stdout).into_iter::<Value>();
     let mut found =
         values.collect::<std::result::Result<Vec<Value>, _>>().map_err(|e| format!("the output is no JSON: {e}"))?;
-    // `listen` prints a value for each event; all else prints one.
-    let found = if found.len() == 1 { found.remove(0) } else { Value::Array(found) };
-    (check.judge)(&found, software)
-}
-
-fn discovered(found: &Value, software: &Software) -> Outcome<String> {
-    same(&found["_meta"]["io.modelcontextprotocol/serverInfo"]["name"], software.server_name)?;
-    let versions = found["supportedVersions"].as_array().ok_or("it names no versions")?;
-    if !versions.iter().any(|version| version == "2026-07-28") {
-        return Err(format!("it supports {versions:?}"));
-    }
-    same(&found["instructions"], "A server of the interop run.")
-}
-
-fn tools(found: &Value, _: &Software) -> Outcome<String> {
-    let tools = found["tools"].as_array().ok_or("there is no list")?;
-    let mut names: Vec<&str> = tools.iter().filter_map(|tool| tool["name"].as_str()).collect();
-    names.sort_unstable();
-    if names == ["add", "count", "echo", "fail"] { Ok(names.join(", ")) } else { Err(format!("found {names:?}")) }
-}
-
-fn listened(found: &Value, _: &Software) -> Outcome<String> {
-    let methods = ["subscriptions/acknowledged", "tools/list_changed", "tools/list_changed"];
-    for (at, method) in methods.iter().enumerate() {
-        same(&found[at]["method"], format!("notifications/{method}"))?;
-    }
-    same(&found[0]["params"]["notifications"], json!({"toolsListChanged": true}))
-}
-
-fn read(found: &Value, software: &Software) -> Outcome<String> {
-    let from = software.server_name.trim_start_matches("interop-");
-    same(&found["contents"][0]["text"], format!("hello from {from}"))
+    Ok(match found.len() {
+        0 => Value::Null,
+        1 => found.remove(0),
+        _ => Value::Array(found),
+    })
 }
 
 pub(super) fn same(found: &Value, wanted: impl Into<Value>) -> Outcome<String> {

@@ -2,25 +2,27 @@
 
 use serde_json::{Value, json};
 
+use super::peers::Peer;
 use super::record::{Record, Result};
 use super::servers::{first, same};
-use super::software::Software;
 use super::ways::{Target, Way, Ways};
 use crate::Outcome;
 
-const WHO: &str = "carryall calls the three servers behind one up";
+const WHO: &str = "carryall calls the servers on all SDKs behind one up";
+/// How many tools each server has.
+const TOOLS: usize = 12;
 /// Asks the endpoint, and says what it found or what is wrong with it.
-type Judge = fn(&Ways, &[Software], &str) -> Outcome<String>;
+type Judge = fn(&Ways, &[Peer], &str) -> Outcome<String>;
 
 const CHECKS: [(&str, Judge); 4] =
     [("tools of all", tools), ("call each", call), ("prompt of each", prompt), ("discover", discover)];
 
-pub(super) fn check(ways: &Ways, every: &[Software], record: &mut Record) {
+pub(super) fn check(ways: &Ways, every: &[Peer], record: &mut Record) {
     let way = Way::Both;
     let mut servers = Vec::new();
-    for software in every {
-        match &software.programs {
-            Ok(programs) => servers.push((software.part, programs.server.as_slice())),
+    for peer in every {
+        match &peer.programs {
+            Ok(programs) => servers.push((peer.part, programs.server.as_slice())),
             Err(why) => {
                 CHECKS.iter().for_each(|(what, _)| record.add(WHO, what, way, Result::NotRun(why.clone())));
                 return;
@@ -42,45 +44,51 @@ pub(super) fn check(ways: &Ways, every: &[Software], record: &mut Record) {
     record.add(WHO, "up ends in good order", way, ends);
 }
 
-fn tools(ways: &Ways, every: &[Software], url: &str) -> Outcome<String> {
+fn tools(ways: &Ways, every: &[Peer], url: &str) -> Outcome<String> {
     let found = ask(ways, &["tools", url])?;
     let tools = found["tools"].as_array().ok_or("there is no list")?;
     let mut names: Vec<&str> = tools.iter().filter_map(|tool| tool["name"].as_str()).collect();
     names.sort_unstable();
-    let tools = ["add", "count", "echo", "fail"];
-    let mut wanted: Vec<String> =
-        every.iter().flat_map(|software| tools.map(|tool| format!("{}__{tool}", software.part))).collect();
-    wanted.sort_unstable();
-    if names == wanted { Ok(format!("{} tools", names.len())) } else { Err(format!("found {names:?}")) }
+    for peer in every {
+        let own = names.iter().filter(|name| name.starts_with(&format!("{}__", peer.part))).count();
+        if own != TOOLS {
+            return Err(format!("{own} tools of {}: {names:?}", peer.part));
+        }
+    }
+    if names.len() == TOOLS * every.len() {
+        Ok(format!("{} tools", names.len()))
+    } else {
+        Err(format!("found {names:?}"))
+    }
 }
 
-fn call(ways: &Ways, every: &[Software], url: &str) -> Outcome<String> {
-    for software in every {
-        let found = ask(ways, &["call", url, &format!("{}__add", software.part), "a=2", "b=40"])?;
+fn call(ways: &Ways, every: &[Peer], url: &str) -> Outcome<String> {
+    for peer in every {
+        let found = ask(ways, &["call", url, &format!("{}__add", peer.part), "a=2", "b=40"])?;
         same(&found["structuredContent"], json!({"sum": 42}))?;
         // A server should say in each result who it is; rmcp does not, but nobody may say another's name.
         let info = &found["_meta"]["io.modelcontextprotocol/serverInfo"];
         if !info.is_null() {
-            same(&info["name"], software.server_name)?;
+            same(&info["name"], peer.server_name())?;
         }
     }
     Ok("each answers, none under the name of another".to_owned())
 }
 
-fn prompt(ways: &Ways, every: &[Software], url: &str) -> Outcome<String> {
-    for software in every {
-        let found = ask(ways, &["prompt", url, &format!("{}__greet", software.part), "name=Ada"])?;
-        same(&found["messages"][0]["content"]["text"], "Greet Ada.")?;
+fn prompt(ways: &Ways, every: &[Peer], url: &str) -> Outcome<String> {
+    for peer in every {
+        let found = ask(ways, &["prompt", url, &format!("{}__greet", peer.part), "name=Ada"])?;
+        same(&found["messages"][0]["content"]["text"], "Write a friendly greeting to Ada, in English.")?;
     }
     Ok("each answers".to_owned())
 }
 
-fn discover(ways: &Ways, every: &[Software], url: &str) -> Outcome<String> {
+fn discover(ways: &Ways, every: &[Peer], url: &str) -> Outcome<String> {
     let found = ask(ways, &["discover", url])?;
     let told = found["instructions"].as_str().unwrap_or_default();
-    match every.iter().find(|software| !told.contains(&format!("{}__", software.part))) {
+    match every.iter().find(|peer| !told.contains(&format!("{}__", peer.part))) {
         None => same(&found["_meta"]["io.modelcontextprotocol/serverInfo"]["name"], "carryall"),
-        Some(software) => Err(format!("the instructions do not speak of {}__: {told}", software.part)),
+        Some(peer) => Err(format!("the instructions do not speak of {}__: {told}", peer.part)),
     }
 }
 

@@ -9,10 +9,33 @@ use std::time::Duration;
 use crate::process::Group;
 use crate::{Outcome, files, net, process};
 
-/// No single check takes longer.
-const LIMIT: Duration = Duration::from_secs(60);
+/// No program takes longer.
+const LIMIT: Duration = Duration::from_secs(90);
+/// Where our programs serve HTTP.
+const ENDPOINT: &str = "/mcp";
 /// `carryall up` drains and ends its children first.
 const END: Duration = Duration::from_secs(10);
+
+/// One era of the protocol.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Era {
+    Modern,
+    Legacy,
+}
+
+impl Era {
+    pub(super) fn named(word: &str) -> Option<Self> {
+        [Self::Modern, Self::Legacy].into_iter().find(|era| era.word() == word)
+    }
+
+    /// As the programs are told.
+    pub(super) fn word(self) -> &'static str {
+        match self {
+            Self::Modern => "modern",
+            Self::Legacy => "legacy",
+        }
+    }
+}
 
 /// One way to a server.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -92,6 +115,11 @@ impl Ways {
         fs::create_dir_all(&logs).map_err(|e| format!("{}: {e}", logs.display()))?;
         let carryall = files::target_dir().join("debug/carryall").display().to_string();
         let home = dir.join("home");
+        // Nothing that an earlier run has found out about servers is to help this one.
+        let cache = home.join(".cache");
+        if cache.exists() {
+            fs::remove_dir_all(&cache).map_err(|e| format!("{}: {e}", cache.display()))?;
+        }
         fs::create_dir_all(&home).map_err(|e| format!("{}: {e}", home.display()))?;
         Ok(Self { carryall, logs, home, count: Cell::new(0) })
     }
@@ -108,17 +136,17 @@ impl Ways {
             Way::Http | Way::HttpUp | Way::Both => {
                 let port = net::free_port()?;
                 let running = self.serve("server", &with(server, &["http", &port.to_string()]), port)?;
-                self.http(port, running, way)
+                self.http(port, ENDPOINT, running, way)
             }
         }
     }
 
-    /// The way to several servers that others wrote, under these names: the first over stdio, the others over HTTP.
+    /// The way to several servers that others wrote, under these names: every other one over stdio, the rest over HTTP.
     pub(super) fn to_all(&self, servers: &[(&str, &[String])]) -> Outcome<(Target, Running)> {
         let mut args = Vec::new();
         let mut behind = Vec::new();
         for (at, (name, server)) in servers.iter().enumerate() {
-            if at == 0 {
+            if at % 2 == 0 {
                 args.extend(["--stdio".to_owned(), format!("{name}={}", as_one_word(&with(server, &["stdio"])))]);
             } else {
                 let port = net::free_port()?;
@@ -132,24 +160,42 @@ impl Ways {
         Ok((target, running))
     }
 
-    /// The way to our demo. `carryall up` without more is in front of two replicas of it.
+    /// The way to a server that serves HTTP when it is started with this word, and takes its port from `PORT`.
+    pub(super) fn to_port(&self, command: &[String], word: &str, path: &str, way: Way) -> Outcome<(Target, Running)> {
+        let port = net::free_port()?;
+        let env = ["/usr/bin/env".to_owned(), format!("PORT={port}")];
+        let all: Vec<String> = env.iter().chain(command).cloned().chain([word.to_owned()]).collect();
+        let running = self.serve("server", &all, port)?;
+        self.http(port, path, running, way)
+    }
+
+    /// The way to a server that is started with just this command and speaks on its standard streams.
+    pub(super) fn to_command(&self, command: &[String], way: Way) -> Outcome<(Target, Running)> {
+        match way {
+            Way::StdioUp => self.up(&["--stdio", &as_one_word(command)]),
+            _ => Ok((Target::Command(command.to_vec()), Running(Vec::new()))),
+        }
+    }
+
+    /// The way to our demo. `carryall up` without more is in front of two replicas of it. The others make pages.
     pub(super) fn to_demo(&self, way: Way) -> Outcome<(Target, Running)> {
-        let stdio = self.ours(&["demo", "--stdio"]);
+        let stdio = self.ours(&["demo", "--page-size", "5", "--stdio"]);
         match way {
             Way::Stdio => Ok((Target::Command(stdio), Running(Vec::new()))),
             Way::StdioUp => self.up(&["--stdio", &as_one_word(&stdio)]),
             Way::HttpUp | Way::Both => self.up(&[]),
             Way::Http => {
                 let port = net::free_port()?;
-                let running =
-                    self.serve("demo", &self.ours(&["demo", "--listen", &format!("127.0.0.1:{port}")]), port)?;
-                self.http(port, running, way)
+                let listen = format!("127.0.0.1:{port}");
+                let command = self.ours(&["demo", "--page-size", "5", "--listen", &listen]);
+                let running = self.serve("demo", &command, port)?;
+                self.http(port, ENDPOINT, running, way)
             }
         }
     }
 
-    fn http(&self, port: u16, running: (String, Group), way: Way) -> Outcome<(Target, Running)> {
-        let url = format!("http://127.0.0.1:{port}/mcp");
+    fn http(&self, port: u16, path: &str, running: (String, Group), way: Way) -> Outcome<(Target, Running)> {
+        let url = format!("http://127.0.0.1:{port}{path}");
         if way == Way::Http {
             return Ok((Target::Url(url), Running(vec![running])));
         }

@@ -5,9 +5,12 @@ use crate::connect::{self, Server, ServerOptions};
 use crate::fail::{Exit, Fail};
 use crate::render;
 use crate::screen::Format;
-use carryall::proto::key;
+use carryall::proto::{EraDecision, key};
 use carryall::types::{DiscoverResult, Implementation, ServerCapabilities};
 use serde::Deserialize as _;
+
+/// The member of `_meta` under which JSON output says which era the server is of.
+const ERA_KEY: &str = "carryall/era";
 
 /// Show what a server is and what it can do
 #[derive(Debug, clap::Args)]
@@ -31,13 +34,22 @@ impl Discover {
             let request = server.client.discover().with(server.options());
             let found = busy.during(request.into_future()).await.map_err(|error| server.failed(&error))?;
             match server.screen.format {
-                Format::Json => server.screen.json(&found)?,
+                Format::Json => server.screen.json(&with_era(found, server.client.era()))?,
                 Format::Human => server.screen.print(&shown(server, &found))?,
             }
             Ok(Exit::Ok)
         })
         .await
     }
+}
+
+/// The result, with what was found out about the server's era beside what it says about itself.
+fn with_era(mut found: DiscoverResult, era: Option<EraDecision>) -> DiscoverResult {
+    if let Some(EraDecision { version, why }) = era {
+        let told = serde_json::json!({"version": version.as_str(), "modern": version.is_modern(), "why": why});
+        found.meta.get_or_insert_default().insert(ERA_KEY.to_owned(), told);
+    }
+    found
 }
 
 fn shown(server: &Server, found: &DiscoverResult) -> String {
@@ -54,6 +66,7 @@ fn shown(server: &Server, found: &DiscoverResult) -> String {
     }
     facts.push(("At", server.place.clone()));
     facts.push(("Versions", found.supported_versions.join(", ")));
+    facts.extend(server.client.era().map(|era| ("Era", era.to_string())));
     let offers = capabilities(&found.capabilities);
     facts.push(("Offers", if offers.is_empty() { "nothing".to_owned() } else { offers.join("\n") }));
     if let Some(extensions) = found.capabilities.extensions.as_ref().filter(|extensions| !extensions.is_empty()) {

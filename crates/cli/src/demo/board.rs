@@ -23,11 +23,14 @@ pub(super) struct Notes {
     pub(super) surprise: bool,
     /// The text of the resource `demo://notice`.
     pub(super) notice: String,
+    /// How many naps were broken off.
+    #[serde(default)]
+    pub(super) broken_off: u64,
 }
 
 impl Default for Notes {
     fn default() -> Self {
-        Self { surprise: false, notice: "Nothing to announce.".into() }
+        Self { surprise: false, notice: "Nothing to announce.".into(), broken_off: 0 }
     }
 }
 
@@ -137,6 +140,9 @@ fn apply(server: &Server, before: &Notes, now: &Notes) {
     }
     if before.notice != now.notice {
         server.resource_updated(resources::NOTICE);
+    }
+    if before.broken_off != now.broken_off {
+        server.resource_updated(resources::NAPS);
     }
 }
 

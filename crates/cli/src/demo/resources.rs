@@ -11,6 +11,8 @@ use std::time::Duration;
 pub(super) const README: &str = "demo://readme";
 /// Changes with the tool `post_notice`.
 pub(super) const NOTICE: &str = "demo://notice";
+/// Changes when a `nap` is cancelled.
+pub(super) const NAPS: &str = "demo://naps";
 const CAPITALS: &str = "demo://capitals/{country}";
 /// Larger files are not read.
 const MAX_FILE: u64 = 1024 * 1024;
@@ -20,7 +22,7 @@ pub(super) const README_TEXT: &str = "# The carryall demo\n\n\
     - `whoami` tells which replica answered\n\
     - `add`, `forecast` have typed arguments and structured results\n\
     - `countdown` reports progress, `nap` takes its time, `chatter` logs\n\
-    - `book_table` asks the user something before it finishes\n\
+    - `book_table` asks the user something before it finishes, `ask_model` the model, `show_roots` the client\n\
     - `surprise` and `post_notice` change things; listen to hear of it\n";
 
 const COUNTRIES: [(&str, &str); 8] = [
@@ -60,6 +62,14 @@ pub(super) fn add(builder: ServerBuilder, files: Option<FileRoot>) -> ServerBuil
             })
             .title("The notice board")
             .description("Changes when somebody calls post_notice; subscribe to be told")
+            .mime("text/plain"),
+        )
+        .resource(
+            Resource::new(NAPS, "naps", async |ctx: Ctx, _: Variables| {
+                Ok::<_, Failure>(format!("{} naps were broken off.", shared(&ctx)?.board.now().broken_off))
+            })
+            .title("Naps")
+            .description("How many calls of nap were cancelled")
             .mime("text/plain"),
         )
         .resource(

@@ -1,7 +1,9 @@
 //! Tools that take their time, and say so.
 
+use super::Shared;
+use super::tools::shared;
 use carryall::Ctx;
-use carryall::server::{ServerBuilder, Tool};
+use carryall::server::{Failure, ServerBuilder, State, Tool};
 use carryall::types::LoggingLevel;
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -19,7 +21,7 @@ pub(super) fn add(builder: ServerBuilder) -> ServerBuilder {
         .tool(
             Tool::new("nap", nap)
                 .title("Nap")
-                .description("Says nothing for a while, then answers: for timeouts and cancellation")
+                .description("Says nothing for a while, then answers; demo://naps counts those that are cancelled")
                 .read_only(true),
         )
         .tool(
@@ -73,9 +75,27 @@ fn two() -> f64 {
     2.0
 }
 
-async fn nap(_: Ctx, args: Nap) -> String {
+async fn nap(ctx: Ctx, args: Nap) -> Result<String, Failure> {
+    let mut sleeper = Sleeper { shared: shared(&ctx)?, rested: false };
     tokio::time::sleep(Duration::from_secs_f64(args.seconds)).await;
-    format!("Slept for {} s.", args.seconds)
+    sleeper.rested = true;
+    Ok(format!("Slept for {} s.", args.seconds))
+}
+
+/// Counts a nap that is dropped before its time: that is how a handler is cancelled.
+struct Sleeper {
+    shared: State<Shared>,
+    rested: bool,
+}
+
+impl Drop for Sleeper {
+    fn drop(&mut self) {
+        if !self.rested
+            && let Err(error) = self.shared.board.write(|notes| notes.broken_off += 1)
+        {
+            tracing::warn!(%error, "a nap that was broken off could not be counted");
+        }
+    }
 }
 
 async fn chatter(ctx: Ctx) -> &'static str {

@@ -4,7 +4,8 @@ use super::asked;
 use crate::fail::{Exit, Fail};
 use carryall::gateway::{Gateway, Upstream};
 use carryall::proto::Outcome;
-use carryall::transport::http::{Endpoint, HttpServer};
+use carryall::transport::http::HttpServer;
+use carryall::{LegacyOptions, endpoint};
 use std::io::{ErrorKind, IsTerminal as _};
 use std::time::Duration;
 use tokio::sync::watch;
@@ -83,14 +84,19 @@ fn reason(error: &std::io::Error) -> String {
 
 /// Serves until asked to stop. Then subscriptions are closed, nothing new is accepted, and what is in work gets the
 /// drain time of the server.
-pub(super) async fn serve(listener: HttpServer, gateway: Gateway, stopping: watch::Receiver<u32>) -> Result<(), Fail> {
+pub(super) async fn serve(
+    listener: HttpServer,
+    gateway: Gateway,
+    legacy: LegacyOptions,
+    stopping: watch::Receiver<u32>,
+) -> Result<(), Fail> {
     let ending = gateway.clone();
     let stop = async move {
         asked(stopping, 1).await;
         tracing::info!("stopping: waiting for requests in work; once more stops at once");
         ending.close_subscriptions();
     };
-    let served = listener.run_endpoint(Endpoint::new(gateway), stop).await;
+    let served = listener.run_endpoint(endpoint(gateway, legacy), stop).await;
     served.map_err(|error| Fail::new(Exit::Local, format!("the endpoint failed: {error}")))
 }
 

@@ -1,11 +1,13 @@
 //! The servers that somebody named on the command line.
 
+use crate::era::memory;
 use crate::fail::{Exit, Fail};
 use crate::words;
 use carryall::gateway::{Probe, Upstream};
 use carryall::proto::SharedService;
 use carryall::transport::http::HttpClient;
-use carryall::transport::stdio::{ServerCommand, StdioClient};
+use carryall::transport::stdio::ServerCommand;
+use carryall::{HttpWay, StdioWay, WayOptions};
 use futures_util::future::join_all;
 use std::time::Duration;
 
@@ -79,7 +81,7 @@ pub(super) struct Running {
     pub(super) upstreams: Vec<Upstream>,
     /// What they are, for people.
     pub(super) shown: Vec<String>,
-    children: Vec<StdioClient>,
+    children: Vec<StdioWay>,
 }
 
 impl Running {
@@ -89,7 +91,7 @@ impl Running {
 
     /// Ends the children.
     pub(super) async fn stop(&self) {
-        join_all(self.children.iter().map(StdioClient::shutdown)).await;
+        join_all(self.children.iter().map(StdioWay::shutdown)).await;
     }
 }
 
@@ -113,7 +115,8 @@ pub(super) async fn start(all: Vec<Fronted>) -> Result<Running, Fail> {
 impl Running {
     fn add_url(&mut self, name: Option<String>, url: &str) -> Result<(), Fail> {
         let invalid = |error: &dyn std::fmt::Display| Fail::usage(format!("--http {url}: {error}"));
-        let client = SharedService::new(HttpClient::new(url).map_err(|error| invalid(&error))?);
+        let http = HttpClient::new(url).map_err(|error| invalid(&error))?;
+        let client = SharedService::new_boxed(HttpWay::new(http, WayOptions::default().memory(memory())));
         self.shown.push(url.to_owned());
         // The same name again is another replica of the same server.
         if let Some(known) = name.as_ref().and_then(|name| self.upstreams.iter().find(|known| known.name() == name)) {
@@ -141,11 +144,11 @@ impl Running {
         let said_by = name.clone();
         let command = env.into_iter().fold(command, |command, (name, value)| command.env(name, value));
         let command = command.on_stderr(move |line| tracing::info!("{said_by} says: {line}"));
-        let client = StdioClient::spawn(command).await.map_err(|error| {
+        let client = StdioWay::spawn(command, WayOptions::default().memory(memory())).await.map_err(|error| {
             Fail::new(Exit::Usage, format!("--stdio: {error}")).hint("check that the command exists and runs by itself")
         })?;
         let upstream = upstream.shared_channel().probe(Some(STDIO_PROBE));
-        self.upstreams.push(upstream.with_replica(&shown, SharedService::new(client.clone())));
+        self.upstreams.push(upstream.with_replica(&shown, SharedService::new_boxed(client.clone())));
         self.children.push(client);
         self.shown.push(shown);
         Ok(())

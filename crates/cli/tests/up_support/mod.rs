@@ -174,8 +174,10 @@ fn answer_all(stream: TcpStream, heads: &Mutex<Vec<String>>) -> Option<()> {
         reader.read_exact(&mut body).ok()?;
         let asked: Value = serde_json::from_slice(&body).ok()?;
         heads.lock().unwrap().push(head);
-        let answer = json!({"jsonrpc": "2.0", "id": asked["id"], "result": {"resultType": "complete", "heard": true}});
-        let answer = answer.to_string();
+        // Whoever asks which era it is of, gets to know.
+        let result =
+            json!({"resultType": "complete", "heard": true, "supportedVersions": ["2026-07-28"], "capabilities": {}});
+        let answer = json!({"jsonrpc": "2.0", "id": asked["id"], "result": result}).to_string();
         let head =
             format!("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n", answer.len());
         reader.get_mut().write_all((head + &answer).as_bytes()).ok()?;

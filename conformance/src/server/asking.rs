@@ -1,0 +1,123 @@
+//! What the scenarios of 2025-11-25 call for beyond those of this revision. Written once, in the way of this revision: an
+//! old client is asked on its stream, a new one by a round.
+
+use crate::answers::{self, filled_in, sampled};
+use carryall::legacy::serve::StreamControl;
+use carryall::server::{ServerBuilder, Tool};
+use carryall::types::{
+    ElicitRequestFormParams, InputRequest, InputRequests, InputRequiredResult, JsonObject, LegacyTitledEnumSchema,
+    LoggingLevel, PrimitiveSchemaDefinition, RequestedSchema, StringFormat,
+};
+use carryall::{Ctx, ToolError, tool};
+use serde_json::json;
+use std::time::Duration;
+use tokio::time::sleep;
+
+pub(crate) fn add(builder: ServerBuilder) -> ServerBuilder {
+    builder
+        .tool(Tool::without_arguments("test_tool_with_logging", works_and_logs).description("Logs three times at info"))
+        .tool(test_sampling)
+        .tool(test_elicitation)
+        .tool(
+            Tool::without_arguments("test_elicitation_sep1034_defaults", asks_with_defaults)
+                .description("Asks with a default in every field"),
+        )
+        .tool(
+            Tool::without_arguments("test_elicitation_sep1330_enums", asks_to_choose)
+                .description("Asks for a choice in every way there is"),
+        )
+        .tool(
+            Tool::without_arguments("test_reconnection", reconnects)
+                .description("Closes its stream and answers on the next one"),
+        )
+}
+
+// Logging and sampling are deprecated and still have to work (SEP-2577).
+#[allow(deprecated)]
+async fn works_and_logs(ctx: Ctx) -> &'static str {
+    let pause = || sleep(Duration::from_millis(50));
+    ctx.log(LoggingLevel::Info, None, "Tool execution started").await;
+    pause().await;
+    ctx.log(LoggingLevel::Info, None, "Tool processing data").await;
+    pause().await;
+    ctx.log(LoggingLevel::Info, None, "Tool execution completed").await;
+    "Worked and logged"
+}
+
+/// Passes a prompt to the client's model
+#[tool]
+async fn test_sampling(
+    ctx: Ctx,
+    /// What to ask the model
+    prompt: String,
+) -> Result<String, ToolError> {
+    let question = answers::prompt(&prompt, 100);
+    let said = sampled(&ctx.input_responses()?, "answer").or_ask(|| Ok(ask("answer", question)))?;
+    Ok(format!("LLM response: {said}"))
+}
+
+/// Asks for a name and an address
+#[tool]
+async fn test_elicitation(
+    ctx: Ctx,
+    /// What to show to the user
+    message: String,
+) -> Result<String, ToolError> {
+    let schema = RequestedSchema::new()
+        .string("username", |field| field.with_description("User's response"))
+        .required()
+        .string("email", |field| field.with_description("User's email address").with_format(StringFormat::Email))
+        .required();
+    asked(&ctx, ElicitRequestFormParams::new(message, schema))
+}
+
+async fn asks_with_defaults(ctx: Ctx) -> Result<String, ToolError> {
+    let schema = RequestedSchema::new()
+        .string("name", |field| field.with_default("John Doe"))
+        .integer("age", |field| field.with_default(30.0))
+        .number("score", |field| field.with_default(95.5))
+        .select("status", ["active", "inactive", "pending"], |field| field.with_default("active"))
+        .boolean("verified", |field| field.with_default(true));
+    asked(&ctx, ElicitRequestFormParams::new("Please check your profile", schema))
+}
+
+async fn asks_to_choose(ctx: Ctx) -> Result<String, ToolError> {
+    let options = ["option1", "option2", "option3"];
+    let old = LegacyTitledEnumSchema::new(["opt1", "opt2", "opt3"].map(str::to_owned).to_vec())
+        .with_enum_names(["Option One", "Option Two", "Option Three"].map(str::to_owned).to_vec());
+    let schema = RequestedSchema::new()
+        .select("untitledSingle", options, |field| field)
+        .select_titled(
+            "titledSingle",
+            [("value1", "First Option"), ("value2", "Second Option"), ("value3", "Third Option")],
+            |field| field,
+        )
+        .field("legacyEnum", PrimitiveSchemaDefinition::LegacyTitled(old))
+        .multi_select("untitledMulti", options, |field| field)
+        .multi_select_titled(
+            "titledMulti",
+            [("value1", "First Choice"), ("value2", "Second Choice"), ("value3", "Third Choice")],
+            |field| field,
+        );
+    asked(&ctx, ElicitRequestFormParams::new("Please choose", schema))
+}
+
+/// What the user has filled in, in the words of the suite.
+fn asked(ctx: &Ctx, form: ElicitRequestFormParams) -> Result<String, ToolError> {
+    let content: JsonObject =
+        filled_in(&ctx.input_responses()?, "answer", &form).or_ask(|| Ok(ask("answer", form.clone())))?;
+    Ok(format!("Elicitation completed: action=accept, content={}", json!(content)))
+}
+
+fn ask(key: &str, question: impl Into<InputRequest>) -> InputRequiredResult {
+    InputRequiredResult::new().with_input_requests(InputRequests::new().with(key, question.into()))
+}
+
+/// An old client waits on a stream that can be closed; a new one sends its request again by itself if it has to.
+async fn reconnects(ctx: Ctx) -> &'static str {
+    if let Some(stream) = ctx.extensions().get::<StreamControl>() {
+        stream.pause().await;
+    }
+    sleep(Duration::from_millis(100)).await;
+    "Reconnection test completed"
+}

@@ -1,0 +1,154 @@
+//! A session on a channel of lines: stdio and its like.
+
+use super::mailbox::Mailbox;
+use super::wire::{Incomings, Sink, Unanswered, Wire, WireError};
+use crate::message::Request;
+use bytes::{Bytes, BytesMut};
+use carryall_proto::frame::{LineDecoder, encode_line};
+use carryall_proto::{BoxFuture, CallError};
+use carryall_types::ProtocolVersion;
+use std::fmt;
+use std::io;
+use std::pin::pin;
+use std::sync::Arc;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::sync::mpsc;
+
+/// The longest message accepted, in bytes.
+pub(crate) const MAX_MESSAGE: usize = 16 * 1024 * 1024;
+/// How many messages may wait to be written.
+const MAX_UNWRITTEN: usize = 256;
+const READ: usize = 16 * 1024;
+
+/// Lines as they come.
+pub(crate) struct LineReader<R> {
+    reader: R,
+    decoder: LineDecoder,
+}
+
+impl<R: AsyncRead + Unpin> LineReader<R> {
+    pub(crate) fn new(reader: R) -> Self {
+        Self { reader, decoder: LineDecoder::new(MAX_MESSAGE) }
+    }
+
+    /// The next line; `None` at the end. Lines that are too long are left out. Cancel safe.
+    pub(crate) async fn next(&mut self) -> io::Result<Option<Bytes>> {
+        loop {
+            for line in self.decoder.by_ref() {
+                match line {
+                    Ok(line) => return Ok(Some(line)),
+                    Err(error) => tracing::warn!(%error, "a message was skipped"),
+                }
+            }
+            let buffer = self.decoder.buffer();
+            buffer.reserve(READ);
+            if self.reader.read_buf(buffer).await? == 0 {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// What was read and is no line yet, and where the rest comes from.
+    pub(crate) fn into_parts(mut self) -> (Bytes, R) {
+        (self.decoder.buffer().split().freeze(), self.reader)
+    }
+}
+
+/// Both directions of a channel.
+pub(crate) struct ChannelWire {
+    mailbox: Arc<Mailbox>,
+    /// Written by a task of its own, so that giving up a call never leaves half a line behind.
+    out: mpsc::Sender<Bytes>,
+}
+
+impl ChannelWire {
+    /// Reads and writes until either end is closed; `lost` is called then.
+    pub(crate) fn open<R, W>(lines: LineReader<R>, writer: W) -> Arc<Self>
+    where
+        R: AsyncRead + Unpin + Send + 'static,
+        W: AsyncWrite + Send + 'static,
+    {
+        let mailbox = Mailbox::new();
+        let (out, waiting) = mpsc::channel(MAX_UNWRITTEN);
+        tokio::spawn(read(lines, Arc::clone(&mailbox)));
+        tokio::spawn(write(writer, waiting, Arc::clone(&mailbox)));
+        Arc::new(Self { mailbox, out })
+    }
+
+    pub(crate) fn lost(&self) -> Option<CallError> {
+        self.mailbox.lost()
+    }
+
+    async fn put(&self, text: Bytes) -> Result<(), WireError> {
+        let closed = |_| WireError::Call(self.lost().unwrap_or_else(|| CallError::broken("the channel is closed")));
+        self.out.send(text).await.map_err(closed)
+    }
+}
+
+async fn read<R: AsyncRead + Unpin>(mut lines: LineReader<R>, mailbox: Arc<Mailbox>) {
+    let error = loop {
+        match lines.next().await {
+            Ok(Some(line)) => mailbox.put(&line),
+            Ok(None) => break CallError::broken("the server closed the channel"),
+            Err(error) => break CallError::broken(error),
+        }
+        if let Some(lost) = mailbox.lost() {
+            break lost;
+        }
+    };
+    mailbox.lose(error);
+}
+
+async fn write<W: AsyncWrite>(writer: W, mut waiting: mpsc::Receiver<Bytes>, mailbox: Arc<Mailbox>) {
+    let mut writer = pin!(writer);
+    let mut out = BytesMut::new();
+    while let Some(text) = waiting.recv().await {
+        encode_line(&text, &mut out);
+        while let Ok(text) = waiting.try_recv() {
+            encode_line(&text, &mut out);
+        }
+        let written = async { writer.write_all(&out).await.and(writer.flush().await) };
+        if let Err(error) = written.await {
+            return mailbox.lose(CallError::broken(error));
+        }
+        out.clear();
+    }
+}
+
+impl fmt::Debug for ChannelWire {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ChannelWire").field("lost", &self.lost()).finish_non_exhaustive()
+    }
+}
+
+impl Wire for ChannelWire {
+    fn is_shared(&self) -> bool {
+        true
+    }
+
+    fn request(&self, request: Request) -> BoxFuture<Result<Incomings, WireError>> {
+        let (mailbox, out) = (Arc::clone(&self.mailbox), self.out.clone());
+        Box::pin(async move {
+            let expected = mailbox.expect(request.id.clone())?;
+            let this = Self { mailbox, out };
+            this.put(request.encode().into_bytes()).await?;
+            Ok(expected.into_stream())
+        })
+    }
+
+    fn send(&self, message: Unanswered) -> BoxFuture<Result<(), WireError>> {
+        let this = Self { mailbox: Arc::clone(&self.mailbox), out: self.out.clone() };
+        Box::pin(async move { this.put(message.encode()).await })
+    }
+
+    fn hear(&self, sink: Sink) {
+        self.mailbox.hear(sink);
+    }
+
+    fn negotiated(&self, _: ProtocolVersion) {}
+
+    fn end(&self) -> BoxFuture<()> {
+        // Closing the channel is how a session ends here, and that is up to whoever has the process.
+        Box::pin(std::future::ready(()))
+    }
+}

@@ -1,0 +1,296 @@
+//! HTTP: finding out of which era a server is, and calling it.
+
+mod bodies;
+mod sse2024;
+mod streamable;
+
+use super::adapter::Adapter;
+use super::era::Era;
+use super::options::Options;
+use super::parked::Parked;
+use super::session::{Session, Who};
+use super::wire::{Wire, WireError};
+use carryall_proto::{BoxFuture, Call, CallError, EraDecision, Message, Outcome, Params, ParamsWriter, Reply, wire};
+use carryall_transport::HttpClient;
+use carryall_types::{Method, ProtocolVersion, RawJson, RequestId};
+use futures_util::StreamExt as _;
+use http::StatusCode;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+use tower_service::Service;
+
+/// Calls an endpoint of either era. Cheap to clone; clones share what they have found out, and their sessions.
+///
+/// Before the first call the server is asked `server/discover`, so that no call is ever sent twice to find out who it is
+/// for. A discovery, or an error that only a server of this revision sends, settles that it is one. Anything else that
+/// comes from a server (`400`, `404`, `405`, a JSON-RPC error of any other code) says that it is not; then `initialize` is
+/// tried, and if there is no Streamable HTTP at all, the transport of 2024-11-05. A server that cannot be reached, fails, or
+/// wants credentials has not said anything, and its answer is the caller's.
+#[derive(Clone)]
+pub struct Http {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    client: HttpClient,
+    options: Options,
+    adapter: Adapter,
+    decision: Mutex<Option<EraDecision>>,
+    /// Held while it is found out, so that it is done once.
+    deciding: tokio::sync::Mutex<()>,
+}
+
+impl Http {
+    /// Calls what `client` reaches.
+    #[must_use]
+    pub fn new(client: HttpClient, options: Options) -> Self {
+        let (http, how) = (client.clone(), options.clone());
+        let open = move |who: Who, parked: Arc<Parked>| -> BoxFuture<Result<Arc<Session>, WireError>> {
+            let (http, how) = (http.clone(), how.clone());
+            Box::pin(async move { open(http, &how, &who, &parked).await })
+        };
+        let adapter = Adapter::new(options.clone(), Arc::new(open));
+        let shared =
+            Shared { client, options, adapter, decision: Mutex::default(), deciding: tokio::sync::Mutex::default() };
+        Self { shared: Arc::new(shared) }
+    }
+
+    /// Of which era the server is, and how that is known; `None` before the first call.
+    #[must_use]
+    pub fn decision(&self) -> Option<EraDecision> {
+        self.shared.decision()
+    }
+
+    /// Ends the sessions, if there are any.
+    pub async fn shutdown(&self) {
+        self.shared.adapter.end().await;
+    }
+}
+
+impl fmt::Debug for Http {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Http").field("client", &self.shared.client).field("decision", &self.decision()).finish()
+    }
+}
+
+impl Service<Call> for Http {
+    type Response = Reply;
+    type Error = CallError;
+    type Future = BoxFuture<Result<Reply, CallError>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), CallError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, call: Call) -> Self::Future {
+        match self.shared.decision() {
+            // Nothing more than one look for what is known.
+            Some(decision) if decision.version.is_modern() => {
+                let shared = Arc::clone(&self.shared);
+                let mut client = shared.client.clone();
+                Box::pin(async move {
+                    let answered = client.call(call).await;
+                    if shared.is_doubtful(&answered) {
+                        shared.forget().await;
+                    }
+                    answered
+                })
+            }
+            _ => {
+                let shared = Arc::clone(&self.shared);
+                Box::pin(async move { shared.call(call).await })
+            }
+        }
+    }
+}
+
+impl Shared {
+    fn decision(&self) -> Option<EraDecision> {
+        self.decision.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    async fn decide(&self, decision: EraDecision) {
+        tracing::debug!(server = %self.client.url(), %decision, "era found out");
+        self.options.memory.remember(&self.client.url(), &decision).await;
+        *self.decision.lock().unwrap_or_else(PoisonError::into_inner) = Some(decision);
+    }
+
+    async fn forget(&self) {
+        self.options.memory.forget(&self.client.url()).await;
+        *self.decision.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    async fn call(&self, call: Call) -> Result<Reply, CallError> {
+        let decision = {
+            let _deciding = self.deciding.lock().await;
+            match self.decision() {
+                Some(decision) => decision,
+                None => match self.find_out(&call).await? {
+                    FoundOut::Answered(reply) => return Ok(reply),
+                    FoundOut::Decided(decision) => decision,
+                },
+            }
+        };
+        if decision.version.is_modern() {
+            return self.client.clone().call(call).await;
+        }
+        self.adapter.call(call).await
+    }
+
+    /// Settles the era. Where `call` is a discovery itself, it is the question, and what comes back its answer.
+    async fn find_out(&self, call: &Call) -> Result<FoundOut, CallError> {
+        let said = |version, why: &'static str| EraDecision { version, why: why.into() };
+        let known = match self.options.era {
+            Era::Modern => Some(said(call.meta.version, "that is what this client was told")),
+            Era::Legacy => Some(said(ProtocolVersion::V2025_11_25, "that is what this client was told")),
+            Era::Auto => self.options.memory.recall(&self.client.url()).await,
+        };
+        match known {
+            Some(decision) if decision.version.is_modern() => {
+                *self.decision.lock().unwrap_or_else(PoisonError::into_inner) = Some(decision.clone());
+                return Ok(FoundOut::Decided(decision));
+            }
+            Some(decision) => match self.shake_hands(call, decision.why.into_owned()).await {
+                Ok(decision) => return Ok(FoundOut::Decided(decision)),
+                Err(error) if self.options.era == Era::Legacy => return Err(error.into_call_error()),
+                // What was remembered is not so any more.
+                Err(error) => {
+                    tracing::debug!(?error, "the server does not shake hands any more");
+                    self.forget().await;
+                }
+            },
+            None => {}
+        }
+        let asked = if call.method == Method::ServerDiscover { call.clone() } else { discovery(call) };
+        let answered = self.client.clone().call(asked).await;
+        match evidence(answered).await? {
+            Evidence::Modern { why, outcome, id } => {
+                let decision = EraDecision { version: call.meta.version, why: why.into() };
+                self.decide(decision.clone()).await;
+                if call.method == Method::ServerDiscover {
+                    return Ok(FoundOut::Answered(Reply::Once(carryall_proto::Response { id, outcome })));
+                }
+                Ok(FoundOut::Decided(decision))
+            }
+            Evidence::Legacy { why } => match self.shake_hands(call, why.clone()).await {
+                Ok(decision) => Ok(FoundOut::Decided(decision)),
+                Err(WireError::Call(error)) => Err(error),
+                Err(error) => Err(CallError::NotMcp {
+                    status: match &error {
+                        WireError::Status { status, .. } => status.as_u16(),
+                        _ => StatusCode::BAD_REQUEST.as_u16(),
+                    },
+                    body: format!("server/discover: {why}; initialize: {}", error.into_call_error()),
+                }),
+            },
+        }
+    }
+
+    /// Opens the session for `call`, which shows that the server is a legacy one.
+    async fn shake_hands(&self, call: &Call, why: String) -> Result<EraDecision, WireError> {
+        let session = self.adapter.session(call).await?;
+        let decision = EraDecision { version: session.version(), why: why.into() };
+        self.decide(decision.clone()).await;
+        Ok(decision)
+    }
+
+    /// Whether an answer is one that a server of this revision does not give. Then the next call finds out anew; this one
+    /// is not sent again, because nobody knows what became of it.
+    fn is_doubtful(&self, answered: &Result<Reply, CallError>) -> bool {
+        let odd = matches!(answered, Err(CallError::NotMcp { status: 400 | 404..=406 | 415, .. }));
+        odd && self.options.era == Era::Auto
+    }
+}
+
+enum FoundOut {
+    Decided(EraDecision),
+    Answered(Reply),
+}
+
+/// `server/discover` in the name of whoever makes `call`.
+fn discovery(call: &Call) -> Call {
+    let mut params = ParamsWriter::new();
+    params.put_raw("_meta", call.meta.raw());
+    let id = RequestId::String("era".into());
+    let mut discovery = Call::new(id, Method::ServerDiscover, params.finish(), call.meta.clone());
+    discovery.principal.clone_from(&call.principal);
+    discovery
+}
+
+enum Evidence {
+    Modern { why: String, outcome: Outcome, id: RequestId },
+    Legacy { why: String },
+}
+
+/// What an answer to `server/discover` says about the era (`basic/transports/streamable-http#backward-compatibility`).
+async fn evidence(answered: Result<Reply, CallError>) -> Result<Evidence, CallError> {
+    let legacy = |why: String| Ok(Evidence::Legacy { why });
+    let response = match answered {
+        Ok(Reply::Once(response)) => response,
+        Ok(Reply::Stream(mut messages)) => loop {
+            match messages.next().await {
+                Some(Ok(Message::Response(response))) => break response,
+                Some(Ok(Message::Notification(_))) => {}
+                Some(Err(CallError::Malformed(why))) => return legacy(format!("the answer is malformed: {why}")),
+                Some(Err(error)) => return Err(error),
+                None => return legacy("there was no answer on the stream".into()),
+            }
+        },
+        // Whoever asks for credentials, or fails, has not said anything about its era.
+        Err(CallError::NotMcp { status, body }) if matches!(status, 401 | 403 | 407 | 408 | 429 | 300..=399 | 500..) => {
+            return Err(CallError::NotMcp { status, body });
+        }
+        Err(CallError::NotMcp { status, .. }) => {
+            return legacy(format!("server/discover was answered with HTTP {status}"));
+        }
+        Err(CallError::Malformed(why)) => return legacy(format!("the answer to server/discover is malformed: {why}")),
+        Err(error) => return Err(error),
+    };
+    let carryall_proto::Response { id, outcome } = response;
+    match &outcome {
+        Outcome::Result(result) if is_discovery(result) => {
+            Ok(Evidence::Modern { why: "it answered server/discover".into(), outcome, id })
+        }
+        Outcome::Result(_) => legacy("server/discover was answered with something else".into()),
+        Outcome::Error(error) if wire::is_modern(error.code) => {
+            let why = format!("it answered server/discover with {}, a code of this era", error.code);
+            Ok(Evidence::Modern { why, outcome, id })
+        }
+        Outcome::Error(error) => {
+            legacy(format!("server/discover was answered with {} ({})", error.code, error.message))
+        }
+    }
+}
+
+/// Whether a result is a `DiscoverResult`, however incomplete.
+pub(super) fn is_discovery(result: &RawJson) -> bool {
+    let Ok(members) = Params::parse(result.clone()) else { return false };
+    members.get_str("supportedVersions").is_some_and(|versions| versions.starts_with('['))
+}
+
+/// Opens a session on Streamable HTTP, or if the server has none on HTTP+SSE (2025-11-25
+/// `basic/transports#backwards-compatibility`).
+async fn open(
+    client: HttpClient,
+    options: &Options,
+    who: &Who,
+    parked: &Arc<Parked>,
+) -> Result<Arc<Session>, WireError> {
+    let streamable: Arc<dyn Wire> = streamable::Streamable::new(client.clone());
+    let (status, text) = match Session::open(streamable, options, who, parked).await {
+        Err(WireError::Status { status, text }) => (status, text),
+        opened => return opened,
+    };
+    if !matches!(status, StatusCode::BAD_REQUEST | StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED) {
+        return Err(WireError::Status { status, text });
+    }
+    let sse = match sse2024::HttpSse::open(client, options.handshake_timeout).await {
+        Ok(sse) => sse,
+        Err(error) => {
+            let text = format!("{text}; GET for HTTP+SSE: {error}");
+            return Err(WireError::Status { status, text });
+        }
+    };
+    Session::open(sse, options, who, parked).await
+}

@@ -1,0 +1,377 @@
+//! Streamable HTTP as 2025-03-26 to 2025-11-25 have it: sessions, streams that can be taken up again, and one for what
+//! belongs to no request.
+
+use super::bodies::{is_type, messages, refusal};
+use crate::call::wire::{Incomings, Sink, Unanswered, Wire, WireError};
+use crate::generate;
+use crate::message::{Incoming, Request as Message};
+use crate::revision::Revision as _;
+use bytes::Bytes;
+use carryall_proto::backoff::Backoff;
+use carryall_proto::headers::MCP_PROTOCOL_VERSION;
+use carryall_proto::sse::SseDecoder;
+use carryall_proto::{BoxFuture, CallError, Response as Answer};
+use carryall_transport::HttpClient;
+use carryall_transport::http::RawBody;
+use carryall_types::{ProtocolVersion, RequestId};
+use futures_util::StreamExt as _;
+use http::header::{ACCEPT, CONTENT_TYPE};
+use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode};
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::task::AbortHandle;
+use tokio::time::timeout;
+
+const MCP_SESSION_ID: HeaderName = HeaderName::from_static("mcp-session-id");
+const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
+/// How often in a row a stream is taken up again without anything new on it.
+const MAX_ATTEMPTS: u32 = 5;
+/// When a stream is taken up again, unless its server says when.
+const RETRY: Duration = Duration::from_secs(1);
+/// The longest pause that a server may ask for.
+const MAX_RETRY: Duration = Duration::from_secs(60);
+/// Between attempts to open the stream of changes.
+const AGAIN: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(60));
+/// How long a server may take to end a session.
+const END: Duration = Duration::from_secs(2);
+
+/// One session.
+#[derive(Clone)]
+pub(super) struct Streamable {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    client: HttpClient,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    session: Option<HeaderValue>,
+    version: Option<ProtocolVersion>,
+    changes: Option<AbortHandle>,
+}
+
+impl Streamable {
+    pub(super) fn new(client: HttpClient) -> Arc<Self> {
+        Arc::new(Self { shared: Arc::new(Shared { client, state: Mutex::default() }) })
+    }
+}
+
+impl fmt::Debug for Streamable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Streamable").field("client", &self.shared.client).finish_non_exhaustive()
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        if let Some(changes) = self.state().changes.take() {
+            changes.abort();
+        }
+    }
+}
+
+impl Wire for Streamable {
+    fn is_shared(&self) -> bool {
+        false
+    }
+
+    fn request(&self, request: Message) -> BoxFuture<Result<Incomings, WireError>> {
+        let shared = Arc::clone(&self.shared);
+        Box::pin(async move {
+            let response = shared.send(Method::POST, request.encode().into_bytes(), None).await?;
+            shared.answers(request.id, response).await
+        })
+    }
+
+    fn send(&self, message: Unanswered) -> BoxFuture<Result<(), WireError>> {
+        let shared = Arc::clone(&self.shared);
+        Box::pin(async move {
+            let response = shared.send(Method::POST, message.encode(), None).await?;
+            shared.accepted(response).await.map(|_| ())
+        })
+    }
+
+    fn hear(&self, sink: Sink) {
+        let shared = Arc::downgrade(&self.shared);
+        let changes = tokio::spawn(async move {
+            let mut last = None;
+            let mut attempts = 0;
+            loop {
+                let Some(shared) = shared.upgrade() else { return };
+                let opened = shared.send(Method::GET, Bytes::new(), last.as_ref()).await;
+                let opened = match opened {
+                    Ok(response) => shared.accepted(response).await,
+                    Err(error) => Err(error.into()),
+                };
+                let max = shared.client.max_response();
+                drop(shared);
+                match opened {
+                    Ok(response) if is_type(response.headers(), "text/event-stream") => {
+                        attempts = 0;
+                        let mut events = Events::new(response.into_body(), max);
+                        while let Some(Ok(incomings)) = events.next().await {
+                            incomings.into_iter().for_each(|incoming| sink(Ok(incoming)));
+                        }
+                        last = events.last_id().or(last);
+                    }
+                    // The server has no such stream, or no such session.
+                    Err(WireError::SessionEnded) | Ok(_) => {
+                        return sink(Err(CallError::broken("the session has ended")));
+                    }
+                    Err(WireError::Status { status, .. }) if status.is_client_error() => {
+                        return sink(Err(CallError::broken("the server has no stream of changes")));
+                    }
+                    Err(_) => {}
+                }
+                attempts += 1;
+                let random = std::process::id().into();
+                tokio::time::sleep(AGAIN.delay(attempts - 1, random)).await;
+            }
+        });
+        self.shared.state().changes = Some(changes.abort_handle());
+    }
+
+    fn negotiated(&self, version: ProtocolVersion) {
+        self.shared.state().version = Some(version);
+    }
+
+    fn end(&self) -> BoxFuture<()> {
+        let shared = Arc::clone(&self.shared);
+        Box::pin(async move {
+            if shared.state().session.is_none() {
+                return;
+            }
+            // A server that does not let clients end sessions (405) ends them by itself.
+            let _ = timeout(END, shared.send(Method::DELETE, Bytes::new(), None)).await;
+            shared.state().session = None;
+        })
+    }
+}
+
+impl Shared {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// One exchange, with the headers that belong to the session. Events are taken up again after `last`.
+    async fn send(
+        &self,
+        method: Method,
+        body: Bytes,
+        last: Option<&HeaderValue>,
+    ) -> Result<Response<RawBody>, CallError> {
+        let mut request = Request::new(body);
+        *request.uri_mut() =
+            self.client.path().parse().map_err(|_| CallError::Refused("the endpoint has no path".into()))?;
+        let headers = request.headers_mut();
+        if method == Method::POST {
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+            headers.insert(ACCEPT, HeaderValue::from_static("application/json, text/event-stream"));
+        } else {
+            headers.insert(ACCEPT, HeaderValue::from_static("text/event-stream"));
+        }
+        {
+            let state = self.state();
+            if let Some(session) = &state.session {
+                headers.insert(MCP_SESSION_ID, session.clone());
+            }
+            if let Some(version) = state.version.filter(|version| version.names_version_in_header()) {
+                headers.insert(&MCP_PROTOCOL_VERSION, HeaderValue::from_static(version.as_str()));
+            }
+        }
+        if let Some(last) = last {
+            headers.insert(LAST_EVENT_ID, last.clone());
+        }
+        *request.method_mut() = method;
+        self.client.send(request).await
+    }
+
+    /// A response that is no refusal.
+    async fn accepted(&self, response: Response<RawBody>) -> Result<Response<RawBody>, WireError> {
+        let status = response.status();
+        if status.is_success() {
+            return Ok(response);
+        }
+        if status == StatusCode::NOT_FOUND && self.state().session.is_some() {
+            return Err(WireError::SessionEnded);
+        }
+        let (_, text) = refusal(response).await;
+        Err(WireError::Status { status, text })
+    }
+
+    /// What comes back for the request `id`.
+    async fn answers(self: Arc<Self>, id: RequestId, response: Response<RawBody>) -> Result<Incomings, WireError> {
+        let status = response.status();
+        if !status.is_success() {
+            if status == StatusCode::NOT_FOUND && self.state().session.is_some() {
+                return Err(WireError::SessionEnded);
+            }
+            let (body, text) = refusal(response).await;
+            // A refusal may well be an answer (2025-11-25 `basic/transports#sending-messages-to-the-server`), but one to
+            // `initialize` leaves the question open whether this is the right transport.
+            let known = self.state().version.is_some();
+            let answers = messages(&body).ok().filter(|_| known).unwrap_or_default();
+            let answer = answers
+                .into_iter()
+                .find(|answer| matches!(answer, Incoming::Response(_) | Incoming::ErrorWithoutId(_)));
+            return match answer {
+                Some(answer) => Ok(one(with_id(answer, &id))),
+                None => Err(WireError::Status { status, text }),
+            };
+        }
+        if let Some(session) = response.headers().get(MCP_SESSION_ID) {
+            self.state().session.get_or_insert_with(|| session.clone());
+        }
+        let max = self.client.max_response();
+        if is_type(response.headers(), "text/event-stream") {
+            return Ok(self.stream(id, Events::new(response.into_body(), max)));
+        }
+        if !is_type(response.headers(), "application/json") {
+            let (_, text) = refusal(response).await;
+            return Err(WireError::Status { status, text });
+        }
+        let text = response.into_body().collect(max).await?;
+        let incomings = messages(&text)?;
+        Ok(Box::pin(futures_util::stream::iter(incomings.into_iter().map(move |incoming| Ok(with_id(incoming, &id))))))
+    }
+
+    /// The messages of a stream, taken up again as often as it breaks before its response and the server has said how.
+    fn stream(self: Arc<Self>, id: RequestId, mut events: Events) -> Incomings {
+        generate::stream(move |out| async move {
+            let mut last = None;
+            let mut attempts = 0;
+            loop {
+                let broken = loop {
+                    match events.next().await {
+                        Some(Ok(incomings)) => {
+                            attempts = 0;
+                            for incoming in incomings {
+                                let done = matches!(&incoming, Incoming::Response(response) if response.id == id);
+                                out.emit(Ok(incoming)).await;
+                                if done {
+                                    return;
+                                }
+                            }
+                        }
+                        Some(Err(error @ CallError::Broken(_))) => break error,
+                        Some(Err(error)) => return out.emit(Err(error)).await,
+                        None => break CallError::broken("the event stream ended without a response"),
+                    }
+                };
+                last = events.last_id().or(last);
+                let Some(after) = &last else { return out.emit(Err(broken)).await };
+                if attempts == MAX_ATTEMPTS {
+                    return out.emit(Err(broken)).await;
+                }
+                attempts += 1;
+                tokio::time::sleep(events.retry().unwrap_or(RETRY).min(MAX_RETRY)).await;
+                let opened = match self.send(Method::GET, Bytes::new(), Some(after)).await {
+                    Ok(response) => self.accepted(response).await,
+                    Err(error) => Err(error.into()),
+                };
+                match opened {
+                    Ok(response) if is_type(response.headers(), "text/event-stream") => {
+                        let retry = events.retry();
+                        events = Events::new(response.into_body(), self.client.max_response());
+                        events.retry = retry;
+                    }
+                    // Unreachable for the moment, like the stream itself was.
+                    Err(WireError::Call(_)) => {}
+                    Err(WireError::Status { status, .. }) if status.is_server_error() => {}
+                    _ => return out.emit(Err(broken)).await,
+                }
+            }
+        })
+    }
+}
+
+/// Errors about a request may come without its id.
+fn with_id(incoming: Incoming, id: &RequestId) -> Incoming {
+    match incoming {
+        Incoming::ErrorWithoutId(error) => Incoming::Response(Answer::error(id.clone(), error)),
+        other => other,
+    }
+}
+
+fn one(incoming: Incoming) -> Incomings {
+    Box::pin(futures_util::stream::iter([Ok(incoming)]))
+}
+
+/// The messages of an event stream.
+pub(super) struct Events {
+    body: Option<RawBody>,
+    decoder: SseDecoder,
+    max: usize,
+    last: Option<HeaderValue>,
+    retry: Option<Duration>,
+}
+
+impl Events {
+    pub(super) fn new(body: RawBody, max: usize) -> Self {
+        Self { body: Some(body), decoder: SseDecoder::new(max), max, last: None, retry: None }
+    }
+
+    /// The next event that is not `message`, or the messages of the next that is.
+    pub(super) async fn next_event(&mut self) -> Option<Result<(Option<String>, Bytes), CallError>> {
+        loop {
+            match self.decoder.next() {
+                Some(Ok(event)) => {
+                    self.note_id();
+                    // An event without text only brings its id: a point to go on from.
+                    if !event.data.is_empty() {
+                        return Some(Ok((event.event.as_deref().map(str::to_owned), event.data)));
+                    }
+                    continue;
+                }
+                Some(Err(_)) => {
+                    self.body = None;
+                    return Some(Err(CallError::TooLarge(self.max)));
+                }
+                None => {}
+            }
+            match self.body.as_mut()?.next().await {
+                Some(Ok(data)) => self.decoder.push(&data),
+                Some(Err(error)) => {
+                    self.note_id();
+                    self.body = None;
+                    return Some(Err(error));
+                }
+                None => {
+                    self.note_id();
+                    self.body = None;
+                    return None;
+                }
+            }
+        }
+    }
+
+    async fn next(&mut self) -> Option<Result<Vec<Incoming>, CallError>> {
+        loop {
+            match self.next_event().await? {
+                Ok((kind, data)) if kind.as_deref().is_none_or(|kind| kind == "message") => {
+                    return Some(messages(&data));
+                }
+                Ok(_) => {}
+                Err(error) => return Some(Err(error)),
+            }
+        }
+    }
+
+    fn note_id(&mut self) {
+        if let Some(id) = self.decoder.last_event_id().and_then(|id| HeaderValue::from_str(id).ok()) {
+            self.last = Some(id);
+        }
+    }
+
+    fn last_id(&self) -> Option<HeaderValue> {
+        self.last.clone()
+    }
+
+    fn retry(&self) -> Option<Duration> {
+        self.decoder.retry_ms().map(Duration::from_millis).or(self.retry)
+    }
+}

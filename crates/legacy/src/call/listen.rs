@@ -1,0 +1,164 @@
+//! `subscriptions/listen` on a legacy session.
+
+use super::session::Session;
+use crate::generate;
+use carryall_proto::listen::{Change, acknowledged, honoured, matches};
+use carryall_proto::{Call, CallError, Message, Notification, Outcome, Params, Reply};
+use carryall_types::{ErrorObject, SubscriptionFilter, notification};
+use serde_json::json;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::mpsc;
+
+/// How many changes may wait for a listener. One that is further behind has missed some, and has to listen anew.
+const MAX_CHANGES: usize = 256;
+/// How many resources one listener may subscribe to.
+const MAX_RESOURCES: usize = 1000;
+
+/// Who listens to a session, and what its server was asked to tell.
+#[derive(Default)]
+pub(crate) struct Listeners {
+    all: Mutex<Vec<Listener>>,
+    /// How many listeners want each resource.
+    subscribed: Mutex<HashMap<String, usize>>,
+}
+
+struct Listener {
+    filter: SubscriptionFilter,
+    changes: mpsc::Sender<Change>,
+}
+
+impl Listeners {
+    /// Hands a change on to whom it concerns.
+    pub(crate) fn tell(&self, notification: &Notification) {
+        let Some(change) = change_of(notification) else {
+            return tracing::debug!(method = %notification.method, "a notification for nobody");
+        };
+        // A listener that is too far behind is let go: it finds its stream ended, and listens anew.
+        self.lock().retain(|listener| {
+            !matches(&listener.filter, &change) || listener.changes.try_send(change.clone()).is_ok()
+        });
+    }
+
+    /// Ends all streams.
+    pub(crate) fn close(&self) {
+        self.lock().clear();
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.lock().iter().all(|listener| listener.changes.is_closed())
+    }
+
+    fn add(&self, filter: SubscriptionFilter) -> mpsc::Receiver<Change> {
+        let (changes, receiver) = mpsc::channel(MAX_CHANGES);
+        let mut all = self.lock();
+        all.retain(|listener| !listener.changes.is_closed());
+        all.push(Listener { filter, changes });
+        receiver
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Listener>> {
+        self.all.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn counts(&self) -> MutexGuard<'_, HashMap<String, usize>> {
+        self.subscribed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn change_of(notification: &Notification) -> Option<Change> {
+    match &*notification.method {
+        notification::TOOLS_LIST_CHANGED => Some(Change::Tools),
+        notification::PROMPTS_LIST_CHANGED => Some(Change::Prompts),
+        notification::RESOURCES_LIST_CHANGED => Some(Change::Resources),
+        notification::RESOURCE_UPDATED => {
+            let params = Params::parse(notification.params.clone()?).ok()?;
+            Some(Change::Resource(params.string("uri")?.as_ref().into()))
+        }
+        _ => None,
+    }
+}
+
+/// Opens a stream of changes.
+pub(crate) async fn open(session: &Arc<Session>, call: &Call) -> Result<Reply, CallError> {
+    let wanted = call.params.get("notifications").map_or(Ok(SubscriptionFilter::default()), |wanted| wanted.decode());
+    let wanted = match wanted {
+        Ok(wanted) => wanted,
+        Err(error) => {
+            let error = ErrorObject::invalid_params(format!("Invalid params: notifications: {error}"));
+            return Ok(Reply::Once(carryall_proto::Response::error(call.id.clone(), error)));
+        }
+    };
+    let mut filter = honoured(&wanted, session.capabilities(), MAX_RESOURCES);
+    session.hear();
+    let mut subscribed = Subscribed { session: Arc::clone(session), uris: Vec::new() };
+    if let Some(uris) = filter.resource_subscriptions.take() {
+        for uri in uris {
+            subscribed.add(uri).await;
+        }
+        filter.resource_subscriptions = Some(subscribed.uris.clone());
+    }
+    let mut changes = session.listeners.add(filter.clone());
+    let id = call.id.clone();
+    Ok(Reply::Stream(generate::stream(move |out| async move {
+        let subscribed = subscribed;
+        out.emit(Ok(Message::Notification(acknowledged(&id, &filter)))).await;
+        while let Some(change) = changes.recv().await {
+            out.emit(Ok(Message::Notification(change.notification(&id)))).await;
+        }
+        let lost = subscribed.session.lost().unwrap_or_else(|| CallError::broken("the stream of changes has ended"));
+        out.emit(Err(lost)).await;
+    })))
+}
+
+/// The resources that one listener has the server tell of.
+struct Subscribed {
+    session: Arc<Session>,
+    uris: Vec<String>,
+}
+
+impl Subscribed {
+    async fn add(&mut self, uri: String) {
+        let first = {
+            let mut counts = self.session.listeners.counts();
+            let count = counts.entry(uri.clone()).or_default();
+            *count += 1;
+            *count == 1
+        };
+        self.uris.push(uri.clone());
+        if !first {
+            return;
+        }
+        match self.session.ask("resources/subscribe", &json!({"uri": uri})).await {
+            Ok(Outcome::Result(_)) => {}
+            refused => {
+                tracing::debug!(%uri, ?refused, "the server does not tell of this resource");
+                self.uris.pop();
+                release(&self.session, &uri);
+            }
+        }
+    }
+}
+
+/// Whether nobody wants the resource any more.
+fn release(session: &Session, uri: &str) -> bool {
+    let mut counts = session.listeners.counts();
+    let Some(count) = counts.get_mut(uri) else { return false };
+    *count -= 1;
+    *count == 0 && counts.remove(uri).is_some()
+}
+
+impl Drop for Subscribed {
+    fn drop(&mut self) {
+        let unwanted: Vec<String> = self.uris.drain(..).filter(|uri| release(&self.session, uri)).collect();
+        let (Ok(runtime), None) = (tokio::runtime::Handle::try_current(), self.session.lost()) else { return };
+        let session = Arc::clone(&self.session);
+        runtime.spawn(async move {
+            for uri in unwanted {
+                if session.ask("resources/unsubscribe", &json!({"uri": uri})).await.is_err() {
+                    return;
+                }
+            }
+        });
+    }
+}

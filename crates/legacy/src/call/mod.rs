@@ -1,0 +1,25 @@
+//! Servers of earlier revisions, called as if they were of this one.
+//!
+//! [`Http`] and [`Stdio`] are services on the seam. Each finds out on first use of which era its server is, and from then
+//! on is either a plain transport of this revision, or an adapter that shakes hands and translates.
+
+mod adapter;
+mod channel;
+mod era;
+mod http;
+mod listen;
+mod mailbox;
+mod options;
+mod parked;
+mod running;
+mod session;
+#[cfg(unix)]
+mod stdio;
+mod translate;
+mod wire;
+
+pub use era::{Era, EraMemory};
+pub use http::Http;
+pub use options::{Answers, Options};
+#[cfg(unix)]
+pub use stdio::Stdio;

@@ -1,0 +1,164 @@
+//! One call in work on a legacy server, through all its rounds.
+
+use super::session::{Event, Session};
+use super::translate;
+use super::wire::{Incomings, WireError};
+use crate::generate;
+use crate::message::{Incoming, Request};
+use carryall_proto::{Call, CallError, Message, Notification, Outcome, Reply, Response};
+use carryall_types::{InputRequest, RequestId};
+use futures_util::StreamExt as _;
+use std::sync::Arc;
+use tokio::sync::mpsc;
+
+/// A call in work. Dropping it before its end cancels it.
+pub(crate) struct Running {
+    pub(crate) session: Arc<Session>,
+    id: i64,
+    call: Call,
+    incomings: Incomings,
+    events: mpsc::Receiver<Event>,
+    done: bool,
+}
+
+/// What happens next.
+pub(crate) enum Next {
+    Notification(Notification),
+    Question(Request, Box<InputRequest>),
+    Done(Outcome),
+}
+
+impl Running {
+    /// Sends the request.
+    pub(crate) async fn start(session: &Arc<Session>, call: Call) -> Result<Self, WireError> {
+        if let Some(level) = call.meta.log_level {
+            session.ensure_level(level).await;
+        }
+        let id = session.next_id();
+        let token = call.meta.progress_token.is_some().then(|| format!("t-{id}"));
+        let request = translate::request(&call, id, token.as_deref());
+        let events = session.enter(id, call.meta.log_level, &call);
+        // From here on dropping this cancels; before the request has gone out that does no harm.
+        let nothing: Incomings = Box::pin(futures_util::stream::empty());
+        let mut running = Self { session: Arc::clone(session), id, call, incomings: nothing, events, done: false };
+        match session.wire.request(request).await {
+            Ok(incomings) => {
+                running.incomings = incomings;
+                Ok(running)
+            }
+            Err(error) => {
+                running.done = true;
+                Err(error)
+            }
+        }
+    }
+
+    /// Whether `call` can be another round of this one.
+    pub(crate) fn is_of(&self, call: &Call) -> bool {
+        self.call.method == call.method && self.call.name() == call.name()
+    }
+
+    /// Goes on with the next round of the same call.
+    pub(crate) fn go_on(&mut self, call: Call) {
+        self.session.go_on(self.id, &call);
+        self.call = call;
+    }
+
+    pub(crate) async fn next(&mut self) -> Result<Next, CallError> {
+        loop {
+            let incoming = tokio::select! {
+                biased;
+                Some(event) = self.events.recv() => match event {
+                    Event::Notification(notification) => return Ok(Next::Notification(notification)),
+                    Event::Question(request, question) => return Ok(Next::Question(request, question)),
+                },
+                incoming = self.incomings.next() => incoming,
+            };
+            let lost =
+                || self.session.lost().unwrap_or_else(|| CallError::broken("the answer ended without a response"));
+            let incoming = match incoming {
+                Some(Ok(incoming)) => incoming,
+                Some(Err(error)) => {
+                    self.done = true;
+                    return Err(error);
+                }
+                None => {
+                    self.done = true;
+                    return Err(lost());
+                }
+            };
+            match incoming {
+                Incoming::Response(response) if response.id == RequestId::from(self.id) => {
+                    return Ok(Next::Done(self.outcome(response.outcome)));
+                }
+                Incoming::ErrorWithoutId(error) => return Ok(Next::Done(self.outcome(Outcome::Error(error)))),
+                Incoming::Notification(notification) => {
+                    if let Some(notification) = self.session.own_notification(self.id, notification) {
+                        return Ok(Next::Notification(notification));
+                    }
+                }
+                Incoming::Request(request) => {
+                    if let Some(Event::Question(request, question)) = self.session.own_request(self.id, request) {
+                        return Ok(Next::Question(request, question));
+                    }
+                }
+                Incoming::Response(response) => tracing::debug!(id = %response.id, "a response to another request"),
+            }
+        }
+    }
+
+    fn outcome(&mut self, outcome: Outcome) -> Outcome {
+        self.done = true;
+        match outcome {
+            Outcome::Result(result) => Outcome::Result(translate::result(&self.call.method, &result)),
+            Outcome::Error(error) => match translate::pages_required(&self.call, &error) {
+                Some(result) => Outcome::Result(result),
+                None => Outcome::Error(translate::error(&self.call, error)),
+            },
+        }
+    }
+
+    /// The reply to the call as it stands: a response if that comes first, else a stream.
+    pub(crate) async fn reply(mut self) -> Result<Reply, CallError> {
+        let first = match self.next().await? {
+            Next::Notification(notification) => notification,
+            next => return Ok(Reply::Once(self.response(next))),
+        };
+        Ok(Reply::Stream(generate::stream(move |out| async move {
+            out.emit(Ok(Message::Notification(first))).await;
+            loop {
+                match self.next().await {
+                    Ok(Next::Notification(notification)) => out.emit(Ok(Message::Notification(notification))).await,
+                    Ok(next) => return out.emit(Ok(Message::Response(self.response(next)))).await,
+                    Err(error) => return out.emit(Err(error)).await,
+                }
+            }
+        })))
+    }
+
+    fn response(self, next: Next) -> Response {
+        let id = self.call.id.clone();
+        match next {
+            Next::Done(outcome) => Response { id, outcome },
+            Next::Question(request, question) => {
+                let principal = self.call.principal.clone();
+                let parked = Arc::clone(&self.session.parked);
+                match parked.park(self, request.id, *question, principal) {
+                    Ok(result) => Response::result(id, result),
+                    Err(error) => Response::error(id, error),
+                }
+            }
+            // A notification is no answer; callers have taken it out.
+            Next::Notification(_) => Response::error(id, carryall_types::ErrorObject::internal()),
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.session.leave(self.id);
+        if !self.done && self.session.lost().is_none() {
+            self.session.cancel(self.id);
+        }
+    }
+}

@@ -1,0 +1,436 @@
+//! One session with a legacy server: its handshake, what comes without being asked for, and where that belongs.
+
+use super::listen::Listeners;
+use super::options::Options;
+use super::parked::Parked;
+use super::translate;
+use super::wire::{Unanswered, Wire, WireError};
+use crate::message::{Incoming, Request};
+use crate::revision::REVISIONS;
+use carryall_proto::{CallError, Notification, Outcome, Params, Response, key};
+use carryall_types::{
+    ClientCapabilities, ErrorObject, Implementation, InputRequest, JsonObject, JsonValue, LoggingLevel, ProgressToken,
+    ProtocolVersion, RawJson, RequestId, ServerCapabilities, code, notification,
+};
+use futures_util::StreamExt as _;
+use serde_json::json;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+
+/// How long a server may take for what a session needs besides its calls.
+const HOUSEKEEPING: Duration = Duration::from_secs(10);
+/// How many notifications of one call may wait for their reader; more are dropped, as they are by any slow reader.
+const MAX_EVENTS: usize = 256;
+
+/// Who a session is for.
+#[derive(Clone, Debug)]
+pub(crate) struct Who {
+    pub(crate) capabilities: ClientCapabilities,
+    pub(crate) info: Implementation,
+}
+
+/// A session after its handshake.
+pub(crate) struct Session {
+    pub(crate) wire: Arc<dyn Wire>,
+    pub(crate) options: Options,
+    pub(crate) parked: Arc<Parked>,
+    version: ProtocolVersion,
+    initialized: JsonObject,
+    capabilities: ServerCapabilities,
+    ids: AtomicI64,
+    calls: Mutex<BTreeMap<i64, Routed>>,
+    log_level: tokio::sync::Mutex<Option<LoggingLevel>>,
+    pub(crate) listeners: Listeners,
+    lost: OnceLock<CallError>,
+    heard: AtomicBool,
+}
+
+/// A call in work: where what comes for it goes.
+pub(crate) struct Routed {
+    pub(crate) events: mpsc::Sender<Event>,
+    pub(crate) level: Option<LoggingLevel>,
+    pub(crate) token: Option<ProgressToken>,
+    pub(crate) capabilities: ClientCapabilities,
+    /// Whether it may come back with a question (`basic/patterns/mrtr`).
+    pub(crate) rounds: bool,
+}
+
+/// What comes for a call before its response.
+#[derive(Debug)]
+pub(crate) enum Event {
+    Notification(Notification),
+    /// With the request that it came in.
+    Question(Request, Box<InputRequest>),
+}
+
+/// The first request of every session.
+pub(crate) fn initialize(id: RequestId, who: &Who) -> Request {
+    let params = json!({
+        "protocolVersion": REVISIONS[0].as_str(),
+        "capabilities": translate::capabilities(&who.capabilities),
+        "clientInfo": who.info,
+    });
+    Request { id, method: "initialize".into(), params: RawJson::from(&params) }
+}
+
+impl Session {
+    /// Shakes hands (2025-11-25 `basic/lifecycle#initialization`).
+    pub(crate) async fn open(
+        wire: Arc<dyn Wire>,
+        options: &Options,
+        who: &Who,
+        parked: &Arc<Parked>,
+    ) -> Result<Arc<Self>, WireError> {
+        let limit = options.handshake_timeout;
+        let request = initialize(RequestId::from(0), who);
+        let answered = timeout(limit, respond(&*wire, request)).await;
+        let answered = answered.map_err(|_| CallError::broken(format!("no answer to initialize within {limit:?}")))?;
+        match answered? {
+            Outcome::Result(result) => {
+                let session = Self::established(wire, options, &result, parked).await?;
+                // Many a server asks on that stream even in the middle of a call.
+                if who.capabilities.elicitation.is_some()
+                    || who.capabilities.supports_sampling()
+                    || who.capabilities.supports_roots()
+                {
+                    session.hear();
+                }
+                Ok(session)
+            }
+            Outcome::Error(error) => Err(WireError::Refused(error)),
+        }
+    }
+
+    /// The session whose `initialize` was answered with `result`.
+    pub(crate) async fn established(
+        wire: Arc<dyn Wire>,
+        options: &Options,
+        result: &RawJson,
+        parked: &Arc<Parked>,
+    ) -> Result<Arc<Self>, WireError> {
+        let malformed = |why: String| WireError::Call(CallError::Malformed(why));
+        let initialized: JsonObject =
+            result.decode().map_err(|error| malformed(format!("the answer to initialize: {error}")))?;
+        let version = initialized.get("protocolVersion").and_then(JsonValue::as_str).unwrap_or_default();
+        let Some(version) = version.parse().ok().filter(|version| REVISIONS.contains(version)) else {
+            let why = format!("the server wants to speak revision {version:?}, which has no handshake or is not known");
+            return Err(malformed(why));
+        };
+        let capabilities = initialized.get("capabilities").cloned().unwrap_or_else(|| json!({}));
+        let capabilities = serde_json::from_value(capabilities)
+            .map_err(|error| malformed(format!("the capabilities in the answer to initialize: {error}")))?;
+        wire.negotiated(version);
+        let session = Arc::new(Self {
+            options: options.clone(),
+            parked: Arc::clone(parked),
+            version,
+            initialized,
+            capabilities,
+            ids: AtomicI64::new(1),
+            calls: Mutex::default(),
+            log_level: tokio::sync::Mutex::default(),
+            listeners: Listeners::default(),
+            lost: OnceLock::new(),
+            heard: AtomicBool::new(false),
+            wire,
+        });
+        if session.wire.is_shared() {
+            session.hear();
+        }
+        let initialized = Notification { method: "notifications/initialized".into(), params: None };
+        session.wire.send(Unanswered::Notification(initialized)).await?;
+        Ok(session)
+    }
+
+    pub(crate) fn version(&self) -> ProtocolVersion {
+        self.version
+    }
+
+    pub(crate) fn capabilities(&self) -> &ServerCapabilities {
+        &self.capabilities
+    }
+
+    pub(crate) fn discovered(&self) -> RawJson {
+        translate::discovered(self.version, &self.initialized)
+    }
+
+    pub(crate) fn lost(&self) -> Option<CallError> {
+        self.lost.get().cloned()
+    }
+
+    /// Whether nothing is in work and nobody listens.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.calls().is_empty() && self.listeners.is_empty()
+    }
+
+    pub(crate) fn next_id(&self) -> i64 {
+        self.ids.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Listens to what comes without being asked for, from now on.
+    pub(crate) fn hear(self: &Arc<Self>) {
+        if self.heard.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        let this = Arc::downgrade(self);
+        self.wire.hear(Arc::new(move |incoming| {
+            if let Some(session) = this.upgrade() {
+                session.incoming(incoming);
+            }
+        }));
+    }
+
+    fn incoming(self: &Arc<Self>, incoming: Result<Incoming, CallError>) {
+        match incoming {
+            Ok(Incoming::Notification(notification)) => self.notification(notification),
+            Ok(Incoming::Request(request)) => self.request(request),
+            Ok(Incoming::Response(response)) => tracing::debug!(id = %response.id, "a response that nobody waits for"),
+            Ok(Incoming::ErrorWithoutId(error)) => tracing::warn!(%error, "the server could not read a message"),
+            Err(error) if self.wire.is_shared() => self.lose(error),
+            // Without such a stream nothing is heard of changes any more.
+            Err(error) => {
+                tracing::debug!(%error, "nothing more is heard of changes");
+                self.listeners.close();
+            }
+        }
+    }
+
+    /// Asks the server something that is no call of anybody's.
+    pub(crate) async fn ask(&self, method: &str, params: &JsonValue) -> Result<Outcome, WireError> {
+        let id = RequestId::from(self.next_id());
+        let request = Request { id, method: method.to_owned(), params: RawJson::from(params) };
+        let limit = || CallError::broken(format!("no answer to {method} within {HOUSEKEEPING:?}"));
+        timeout(HOUSEKEEPING, respond(&*self.wire, request)).await.map_err(|_| limit())?
+    }
+
+    /// Has the server log at least from `level` on.
+    pub(crate) async fn ensure_level(&self, level: LoggingLevel) {
+        if self.capabilities.logging.is_none() {
+            return;
+        }
+        let mut current = self.log_level.lock().await;
+        if current.is_some_and(|current| current <= level) {
+            return;
+        }
+        match self.ask("logging/setLevel", &json!({"level": level})).await {
+            Ok(Outcome::Result(_)) => *current = Some(level),
+            refused => tracing::debug!(?refused, "the server does not set the level of its log messages"),
+        }
+    }
+
+    pub(crate) fn enter(
+        &self,
+        id: i64,
+        level: Option<LoggingLevel>,
+        call: &carryall_proto::Call,
+    ) -> mpsc::Receiver<Event> {
+        let (events, receiver) = mpsc::channel(MAX_EVENTS);
+        let routed = Routed {
+            events,
+            level,
+            token: call.meta.progress_token.clone(),
+            capabilities: call.meta.client_capabilities().clone(),
+            rounds: call.method.allows_rounds(),
+        };
+        self.calls().insert(id, routed);
+        receiver
+    }
+
+    /// Another round of the same call.
+    pub(crate) fn go_on(&self, id: i64, call: &carryall_proto::Call) {
+        if let Some(routed) = self.calls().get_mut(&id) {
+            routed.level = call.meta.log_level;
+            routed.token = call.meta.progress_token.clone();
+        }
+    }
+
+    pub(crate) fn leave(&self, id: i64) {
+        self.calls().remove(&id);
+    }
+
+    /// Tells the server that nobody waits for a call any more.
+    pub(crate) fn cancel(self: &Arc<Self>, id: i64) {
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+        let params = json!({"requestId": id, "reason": "The caller no longer waits"});
+        let cancelled = Notification::new(notification::CANCELLED, RawJson::from(&params));
+        let wire = Arc::clone(&self.wire);
+        runtime
+            .spawn(async move { timeout(HOUSEKEEPING, wire.send(Unanswered::Notification(cancelled))).await.is_ok() });
+    }
+
+    /// A notification that came with the call `id`, as that call's caller gets it.
+    pub(crate) fn own_notification(&self, id: i64, notification: Notification) -> Option<Notification> {
+        match &*notification.method {
+            notification::PROGRESS => {
+                let token = self.calls().get(&id)?.token.clone()?;
+                with_token(notification, &token)
+            }
+            notification::MESSAGE => self.calls().get(&id)?.wants(&notification).then_some(notification),
+            _ => {
+                self.listeners.tell(&notification);
+                None
+            }
+        }
+    }
+
+    /// A notification that says itself whose it is, or is for all.
+    fn notification(&self, notification: Notification) {
+        match &*notification.method {
+            notification::PROGRESS => {
+                let Some(id) = token_of(&notification).and_then(|token| token.strip_prefix("t-")?.parse().ok()) else {
+                    return tracing::debug!("progress of no call");
+                };
+                let calls = self.calls();
+                let Some(routed) = calls.get(&id) else { return };
+                let translated = routed.token.as_ref().and_then(|token| with_token(notification, token));
+                if let Some(notification) = translated {
+                    let _ = routed.events.try_send(Event::Notification(notification));
+                }
+            }
+            notification::MESSAGE => {
+                for routed in self.calls().values().filter(|routed| routed.wants(&notification)) {
+                    let _ = routed.events.try_send(Event::Notification(notification.clone()));
+                }
+            }
+            _ => self.listeners.tell(&notification),
+        }
+    }
+
+    /// A request of the server's that came with the call `id`. What its caller has to answer is returned.
+    pub(crate) fn own_request(self: &Arc<Self>, id: i64, request: Request) -> Option<Event> {
+        let question = self.answered(&request)?;
+        let takes = self.calls().get(&id).is_some_and(|routed| routed.takes(&question));
+        if takes {
+            return Some(Event::Question(request, Box::new(question)));
+        }
+        self.refuse(&request);
+        None
+    }
+
+    /// A request of the server's that came with no call: the latest call that could have caused it takes it.
+    fn request(self: &Arc<Self>, request: Request) {
+        let Some(question) = self.answered(&request) else { return };
+        let calls = self.calls();
+        let taker = calls.values().rev().find(|routed| routed.takes(&question));
+        let event = Event::Question(request, Box::new(question));
+        let untaken = match taker {
+            Some(routed) => routed.events.try_send(event).err().map(mpsc::error::TrySendError::into_inner),
+            None => Some(event),
+        };
+        drop(calls);
+        if let Some(Event::Question(request, _)) = untaken {
+            self.refuse(&request);
+        }
+    }
+
+    /// Answers what can be answered here; gives back a question that cannot.
+    fn answered(self: &Arc<Self>, request: &Request) -> Option<InputRequest> {
+        let id = request.id.clone();
+        if request.method == "ping" {
+            self.reply(Response::result(id, RawJson::EMPTY_OBJECT));
+            return None;
+        }
+        let question = match translate::question(request) {
+            Some(Ok(question)) => question,
+            Some(Err(error)) => {
+                self.reply(Response::error(id, error));
+                return None;
+            }
+            None => {
+                self.reply(Response::error(id, ErrorObject::method_not_found(&request.method)));
+                return None;
+            }
+        };
+        let Some(answer) = self.options.answers.as_ref().and_then(|answers| answers(question.clone())) else {
+            return Some(question);
+        };
+        let wire = Arc::clone(&self.wire);
+        tokio::spawn(async move {
+            let response = match answer.await {
+                Ok(answer) => Response::result(id, answer),
+                Err(error) => Response::error(id, error),
+            };
+            if let Err(error) = wire.send(Unanswered::Response(response)).await {
+                tracing::debug!(?error, "an answer did not reach the server");
+            }
+        });
+        None
+    }
+
+    fn refuse(self: &Arc<Self>, request: &Request) {
+        let why = format!("{} is not possible: this client does not support it, or no call is in work", request.method);
+        self.reply(Response::error(request.id.clone(), ErrorObject::new(code::METHOD_NOT_FOUND, why)));
+    }
+
+    fn reply(self: &Arc<Self>, response: Response) {
+        let wire = Arc::clone(&self.wire);
+        tokio::spawn(async move { wire.send(Unanswered::Response(response)).await.is_ok() });
+    }
+
+    /// Nothing comes from this session any more.
+    pub(crate) fn lose(&self, error: CallError) {
+        let _ = self.lost.set(error);
+        self.listeners.close();
+    }
+
+    fn calls(&self) -> MutexGuard<'_, BTreeMap<i64, Routed>> {
+        self.calls.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Routed {
+    /// Without a level the server must not send any, and with one not below it (`server/utilities/logging`).
+    fn wants(&self, notification: &Notification) -> bool {
+        let level = notification.params.clone().and_then(|params| Params::parse(params).ok());
+        let level = level.and_then(|params| params.get("level")).and_then(|level| level.decode::<LoggingLevel>().ok());
+        self.level.zip(level).is_some_and(|(least, level)| level >= least)
+    }
+
+    fn takes(&self, question: &InputRequest) -> bool {
+        self.rounds && question.is_supported_by(&self.capabilities)
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn(self.wire.end());
+        }
+    }
+}
+
+impl fmt::Debug for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Session").field("version", &self.version).field("wire", &self.wire).finish_non_exhaustive()
+    }
+}
+
+/// Sends a request and waits for its response alone.
+pub(crate) async fn respond(wire: &dyn Wire, request: Request) -> Result<Outcome, WireError> {
+    let id = request.id.clone();
+    let mut incomings = wire.request(request).await?;
+    while let Some(incoming) = incomings.next().await {
+        match incoming? {
+            Incoming::Response(response) if response.id == id => return Ok(response.outcome),
+            Incoming::ErrorWithoutId(error) => return Ok(Outcome::Error(error)),
+            other => tracing::debug!(?other, "beside a request of the session's own"),
+        }
+    }
+    Err(CallError::broken("the answer ended without a response").into())
+}
+
+fn token_of(notification: &Notification) -> Option<String> {
+    let params = Params::parse(notification.params.clone()?).ok()?;
+    params.string(key::PROGRESS_TOKEN).map(std::borrow::Cow::into_owned)
+}
+
+fn with_token(notification: Notification, token: &ProgressToken) -> Option<Notification> {
+    let params = Params::parse(notification.params?).ok()?;
+    let params = params.with(key::PROGRESS_TOKEN, &RawJson::from_value(token).ok()?);
+    Some(Notification { method: notification.method, params: Some(params.raw().clone()) })
+}

@@ -1,0 +1,350 @@
+//! Calling a server of any revision that runs as a child process.
+
+mod detect;
+mod processes;
+
+use super::adapter::{Adapter, Open};
+use super::channel::{ChannelWire, LineReader};
+use super::era::Era;
+use super::options::Options;
+use super::session::{Session, Who};
+use super::wire::WireError;
+use carryall_proto::{BoxFuture, Call, CallError, EraDecision, Meta, Params, Reply, wire};
+use carryall_transport::lines::{Channel, ChannelOptions};
+use carryall_transport::stdio::ServerCommand;
+use carryall_types::{JsonObject, Method, ProtocolVersion, RawJson, RequestId};
+use detect::{Ask, Failed, First, Found, detect};
+use processes::{Ends, Processes};
+use std::fmt;
+use std::io::Cursor;
+use std::process::ExitStatus;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+use tokio::io::AsyncReadExt as _;
+use tower_service::Service;
+
+/// Each session with a server is a process.
+const MAX_PROCESSES: usize = 8;
+
+/// Calls an MCP server of any revision that runs as a child process. Cheap to clone; clones share the process.
+///
+/// The process is started by [`spawn`](Self::spawn), which finds out which era the server is of, and started again by the
+/// next call after it has exited; in between attempts there is a growing pause. Calls in flight when it exits fail with
+/// [`CallError::Broken`] and are not sent again, because whether they were executed is unknown.
+///
+/// A server of an earlier revision hears once and for all what its client can do. Calls that declare something else than
+/// the first ones did get a process of their own; at most eight run at a time.
+///
+/// When the last clone is dropped, or [`shutdown`](Self::shutdown) is called, the processes find their standard input
+/// closed, get time to exit, then `SIGTERM` and finally `SIGKILL`, together with whatever they have started.
+#[derive(Clone)]
+pub struct Stdio {
+    handle: Arc<Handle>,
+}
+
+/// Held by clones alone, so that the processes end with the last of them.
+struct Handle(Arc<Shared>);
+
+struct Shared {
+    processes: Arc<Processes>,
+    options: Options,
+    /// What the memory knows the server by.
+    key: String,
+    way: Mutex<Option<Way>>,
+    decision: Mutex<Option<EraDecision>>,
+    /// Held while the era is found out, so that only one does.
+    deciding: tokio::sync::Mutex<()>,
+}
+
+#[derive(Clone)]
+enum Way {
+    Modern(Channel),
+    Legacy {
+        adapter: Adapter,
+        /// A new process has refused the handshake as only a modern server does.
+        outdated: Arc<AtomicBool>,
+    },
+}
+
+impl Stdio {
+    /// Starts the server and finds out what it is.
+    ///
+    /// # Errors
+    /// When the program cannot be started, exits, speaks no common revision, or is not an MCP server at all.
+    pub async fn spawn(command: ServerCommand, options: Options) -> Result<Self, CallError> {
+        let key = key_of(&command);
+        let options = options.clone().max_sessions(options.max_sessions.min(MAX_PROCESSES));
+        let shared = Shared {
+            processes: Arc::new(Processes::new(command)),
+            options,
+            key,
+            way: Mutex::default(),
+            decision: Mutex::default(),
+            deciding: tokio::sync::Mutex::default(),
+        };
+        let stdio = Self { handle: Arc::new(Handle(Arc::new(shared))) };
+        stdio.handle.0.way().await?;
+        Ok(stdio)
+    }
+
+    /// What was found out about the server.
+    #[must_use]
+    pub fn decision(&self) -> Option<EraDecision> {
+        lock(&self.handle.0.decision).clone()
+    }
+
+    /// Ends the server, and waits until it is gone. Calls from now on are refused.
+    pub async fn shutdown(&self) -> Option<ExitStatus> {
+        let shared = &self.handle.0;
+        let way = lock(&shared.way).take();
+        if let Some(Way::Modern(channel)) = &way {
+            // A server that does not read any more must not keep us here.
+            let _ = tokio::time::timeout(shared.processes.command().grace_time(), channel.close()).await;
+            channel.fail(CallError::broken("the server is shut down"));
+        }
+        shared.processes.stop();
+        if let Some(Way::Legacy { adapter, .. }) = &way {
+            adapter.end().await;
+        }
+        shared.processes.gone().await
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.0.processes.stop();
+        if let Some(Way::Modern(channel)) = lock(&self.0.way).take() {
+            channel.fail(CallError::broken("the client is gone"));
+        }
+    }
+}
+
+impl Shared {
+    fn current(&self) -> Option<Way> {
+        let mut way = lock(&self.way);
+        way.take_if(|way| way.is_over());
+        way.clone()
+    }
+
+    /// The way to the server, found out if need be.
+    async fn way(self: &Arc<Self>) -> Result<Way, CallError> {
+        if let Some(way) = self.current() {
+            return Ok(way);
+        }
+        let this = Arc::clone(self);
+        // To the end, even if the caller does not wait for it: the next one will.
+        let deciding = tokio::spawn(async move {
+            let _one = this.deciding.lock().await;
+            if let Some(way) = this.current() {
+                return Ok(way);
+            }
+            let way = this.decide().await?;
+            *lock(&this.way) = Some(way.clone());
+            Ok(way)
+        });
+        deciding.await.unwrap_or_else(|error| Err(CallError::broken(error)))
+    }
+
+    async fn decide(&self) -> Result<Way, CallError> {
+        let memory = &self.options.memory;
+        if self.options.era == Era::Modern {
+            let Ends { reader, writer, .. } = self.processes.start().await?;
+            self.keep(ProtocolVersion::LATEST, "the era was given".into());
+            return Ok(Way::Modern(Channel::open(reader, writer, self.channel_options())));
+        }
+        let mut known = lock(&self.decision).clone();
+        if known.is_none() {
+            known = memory.recall(&self.key).await;
+        }
+        let known = known.filter(|known| self.options.era == Era::Auto && !known.version.is_modern());
+        let first = match (self.options.era, &known) {
+            (Era::Legacy, _) => First::OnlyHandshake,
+            (_, Some(_)) => First::Handshake,
+            _ => First::Probe,
+        };
+        let mut attempt = self.attempt(first, known.as_ref().map(|known| known.why.to_string())).await;
+        if known.is_some() && attempt.is_err() {
+            tracing::debug!("what was remembered of the server does not hold");
+            memory.forget(&self.key).await;
+            *lock(&self.decision) = None;
+            if let Err(Failed::Closed { .. }) = attempt {
+                attempt = self.attempt(First::Probe, None).await;
+            }
+        }
+        if let Err(Failed::Closed { probed: true, .. }) = attempt {
+            attempt = self.attempt(First::Handshake, Some("it exited when it was asked server/discover".into())).await;
+        }
+        let way = attempt.map_err(|failed| match failed {
+            Failed::Other(error) => error,
+            Failed::Closed { status, .. } => {
+                let shown = self.processes.command().shown();
+                CallError::unreachable(format!("{shown:?} ended before it had shaken hands: {status}"))
+            }
+        })?;
+        let decision = lock(&self.decision).clone().filter(|_| self.options.era == Era::Auto);
+        if let Some(decision) = decision {
+            memory.remember(&self.key, &decision).await;
+        }
+        Ok(way)
+    }
+
+    /// Starts a process and finds out what it is.
+    async fn attempt(&self, first: First, known: Option<String>) -> Result<Way, Failed> {
+        let Ends { reader, mut writer, exit } = self.processes.start().await?;
+        let mut lines = LineReader::new(reader);
+        let who = Who { capabilities: self.options.capabilities.clone(), info: self.options.client_info.clone() };
+        let Options { silence, handshake_timeout: limit, .. } = self.options;
+        let found = match detect(&mut lines, &mut writer, Ask { who: &who, first, silence, limit }).await {
+            Err(Failed::Closed { probed, .. }) => {
+                drop(writer);
+                let status = exit.shown(self.processes.command().grace_time()).await;
+                tracing::debug!(%status, "the server has exited before the handshake");
+                return Err(Failed::Closed { probed, status });
+            }
+            found => found?,
+        };
+        match found {
+            Found::Modern { why } => {
+                self.keep(ProtocolVersion::LATEST, why);
+                let (unread, reader) = lines.into_parts();
+                let reader = Cursor::new(unread).chain(reader);
+                Ok(Way::Modern(Channel::open(reader, writer, self.channel_options())))
+            }
+            Found::Legacy { initialized, why } => {
+                let why = if first == First::OnlyHandshake {
+                    "the era was given".into()
+                } else {
+                    known.map_or(why, Into::into)
+                };
+                let outdated = Arc::new(AtomicBool::new(false));
+                let shaken = Shaken { wire: ChannelWire::open(lines, writer), initialized };
+                let adapter = Adapter::new(self.options.clone(), self.opener(shaken, Arc::clone(&outdated)));
+                let session = adapter.session(&greeting(&who)?).await.map_err(WireError::into_call_error)?;
+                self.keep(session.version(), why);
+                Ok(Way::Legacy { adapter, outdated })
+            }
+        }
+    }
+
+    /// Opens sessions: the first one with the process that is there, each other one with a process of its own.
+    fn opener(&self, shaken: Shaken, outdated: Arc<AtomicBool>) -> Open {
+        let first = Mutex::new(Some(shaken));
+        let (processes, options) = (Arc::clone(&self.processes), self.options.clone());
+        Arc::new(move |who, parked| {
+            let shaken = lock(&first).take();
+            let (processes, options, outdated) = (Arc::clone(&processes), options.clone(), Arc::clone(&outdated));
+            Box::pin(async move {
+                if let Some(Shaken { wire, initialized }) = shaken {
+                    return Session::established(wire, &options, &initialized, &parked).await;
+                }
+                let Ends { reader, writer, exit } = processes.start().await?;
+                let wire = ChannelWire::open(LineReader::new(reader), writer);
+                let opened = Session::open(wire, &options, &who, &parked).await;
+                match &opened {
+                    Err(WireError::Refused(error)) if wire::is_modern(error.code) => {
+                        outdated.store(true, Ordering::Relaxed);
+                        opened
+                    }
+                    // No call was sent yet.
+                    Err(WireError::Call(error @ CallError::Broken(_))) => {
+                        let status = exit.shown(processes.command().grace_time()).await;
+                        Err(CallError::unreachable(format!("no handshake: {error}: {status}")).into())
+                    }
+                    _ => opened,
+                }
+            })
+        })
+    }
+
+    fn keep(&self, version: ProtocolVersion, why: std::borrow::Cow<'static, str>) {
+        let decision = EraDecision { version, why };
+        tracing::debug!(server = %self.key, %decision, "the era of a server");
+        *lock(&self.decision) = Some(decision);
+    }
+
+    fn channel_options(&self) -> ChannelOptions {
+        let mut options = ChannelOptions::default();
+        options.max_message = self.options.max_message;
+        options
+    }
+
+    async fn call(self: &Arc<Self>, call: Call) -> Result<Reply, CallError> {
+        match self.way().await? {
+            Way::Modern(channel) => channel.call(call).await,
+            Way::Legacy { adapter, outdated } => match adapter.call(call.clone()).await {
+                // The handshake was refused, so the call was not sent.
+                Err(error) if error.is_unsent() && outdated.load(Ordering::Relaxed) => {
+                    tracing::debug!(%error, "the server is not of the era any more that it was of");
+                    match self.way().await? {
+                        Way::Modern(channel) => channel.call(call).await,
+                        Way::Legacy { adapter, .. } => adapter.call(call).await,
+                    }
+                }
+                answered => answered,
+            },
+        }
+    }
+}
+
+/// A channel on which hands were shaken; the last word is ours to say.
+struct Shaken {
+    wire: Arc<ChannelWire>,
+    initialized: RawJson,
+}
+
+impl Way {
+    fn is_over(&self) -> bool {
+        match self {
+            Self::Modern(channel) => channel.lost().is_some(),
+            // The adapter opens new sessions by itself.
+            Self::Legacy { outdated, .. } => outdated.load(Ordering::Relaxed),
+        }
+    }
+}
+
+/// A call like those to come, to open the session that they will use.
+fn greeting(who: &Who) -> Result<Call, CallError> {
+    let (capabilities, info) = (who.capabilities.clone(), Some(who.info.clone()));
+    let meta = Meta::new(ProtocolVersion::LATEST, capabilities, info, None, None, &JsonObject::new());
+    let params = Params::parse(RawJson::EMPTY_OBJECT).map_err(|error| CallError::Refused(error.to_string()))?;
+    let params = params.with("_meta", meta.raw());
+    Ok(Call::new(RequestId::from(0), Method::ServerDiscover, params, meta))
+}
+
+/// The program, and a sum of the whole command line: arguments often hold secrets, which do not belong into a file.
+fn key_of(command: &ServerCommand) -> String {
+    let shown = command.shown();
+    let program = shown.split(' ').next().unwrap_or_default();
+    // FNV-1a: the same in each build, as the hashes of the standard library need not be.
+    let sum = shown
+        .bytes()
+        .fold(0xcbf2_9ce4_8422_2325_u64, |sum, byte| (sum ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3));
+    format!("stdio {program} {sum:016x}")
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl fmt::Debug for Stdio {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let command = self.handle.0.processes.command();
+        f.debug_struct("Stdio").field("command", command).field("decision", &self.decision()).finish_non_exhaustive()
+    }
+}
+
+impl Service<Call> for Stdio {
+    type Response = Reply;
+    type Error = CallError;
+    type Future = BoxFuture<Result<Reply, CallError>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), CallError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, call: Call) -> Self::Future {
+        let handle = Arc::clone(&self.handle);
+        Box::pin(async move { handle.0.call(call).await })
+    }
+}

@@ -1,0 +1,359 @@
+//! Finding out the era of a server on a channel, before the channel is anybody's
+//! (`basic/transports/stdio#backward-compatibility`).
+//!
+//! The server is asked `server/discover`. What only a modern server says decides for modern; everything else, and
+//! silence, has it asked `initialize` too. As long as hands are not shaken a late answer to the probe still counts, so a
+//! slow modern server is not taken for an old one. No tool is ever called to find out.
+
+use crate::call::channel::LineReader;
+use crate::call::session::{Who, initialize};
+use crate::message::{Incoming, Parsed, Request, parse};
+use crate::revision::REVISIONS;
+use bytes::{Bytes, BytesMut};
+use carryall_proto::frame::encode_line;
+use carryall_proto::{Call, CallError, Meta, Outcome, Params, Response, wire};
+use carryall_types::{
+    DiscoverResult, ErrorObject, JsonObject, JsonValue, Method, ProtocolVersion, RawJson, RequestId, code,
+};
+use std::borrow::Cow;
+use std::io;
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
+use tokio::time::{Instant, sleep_until, timeout_at};
+
+/// Far from the ids that calls get, so that an answer that comes too late is nobody's. Numbers, because some old servers
+/// read nothing else.
+const PROBE: i64 = 2_000_000_000;
+const INITIALIZE: i64 = 2_000_000_001;
+
+/// What is asked first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum First {
+    /// `server/discover`, then `initialize` if that does not settle it.
+    Probe,
+    /// `initialize`, then `server/discover` if it is refused: the server is believed to be old.
+    Handshake,
+    /// `initialize`, and nothing else.
+    OnlyHandshake,
+}
+
+/// How the server is to be asked.
+pub(super) struct Ask<'a> {
+    pub(super) who: &'a Who,
+    pub(super) first: First,
+    pub(super) silence: Duration,
+    pub(super) limit: Duration,
+}
+
+/// What the server is.
+#[derive(Debug)]
+pub(super) enum Found {
+    Modern {
+        why: Cow<'static, str>,
+    },
+    /// With the result of `initialize`; `notifications/initialized` is still to be sent.
+    Legacy {
+        initialized: RawJson,
+        why: Cow<'static, str>,
+    },
+}
+
+/// Why nothing was found out.
+#[derive(Debug)]
+pub(super) enum Failed {
+    /// The server closed the channel. `probed`: after the probe had been sent. `status`: how its process ended.
+    Closed {
+        probed: bool,
+        status: String,
+    },
+    Other(CallError),
+}
+
+impl From<CallError> for Failed {
+    fn from(error: CallError) -> Self {
+        Self::Other(error)
+    }
+}
+
+/// Asks until it is clear what the server is.
+pub(super) async fn detect<R, W>(lines: &mut LineReader<R>, writer: &mut W, ask: Ask<'_>) -> Result<Found, Failed>
+where
+    R: AsyncRead + Unpin,
+    W: AsyncWrite + Unpin,
+{
+    let start = Instant::now();
+    let mut asking =
+        Asking { who: ask.who, writer, first: ask.first, probe: Probe::NotSent, handshake: Handshake::NotSent };
+    match ask.first {
+        First::Probe => asking.probe().await?,
+        First::Handshake | First::OnlyHandshake => asking.initialize(REVISIONS[0]).await?,
+    }
+    let (silent, end) = (start + ask.silence, start + ask.limit);
+    loop {
+        let next = tokio::select! {
+            biased;
+            next = timeout_at(end, lines.next()) => next,
+            () = sleep_until(silent), if matches!(asking.handshake, Handshake::NotSent) => {
+                asking.initialize(REVISIONS[0]).await?;
+                continue;
+            }
+        };
+        let line = match next {
+            Ok(Ok(Some(line))) => line,
+            Ok(Ok(None)) => return Err(asking.closed()),
+            Ok(Err(error)) if error.kind() == io::ErrorKind::BrokenPipe => return Err(asking.closed()),
+            Ok(Err(error)) => return Err(CallError::unreachable(error).into()),
+            Err(_) => return Err(asking.given_up(ask.limit).into()),
+        };
+        if let Some(found) = asking.line(&line).await? {
+            return Ok(found);
+        }
+    }
+}
+
+struct Asking<'a, W> {
+    who: &'a Who,
+    writer: &'a mut W,
+    first: First,
+    probe: Probe,
+    handshake: Handshake,
+}
+
+enum Probe {
+    NotSent,
+    Sent,
+    /// Answered as no modern server does.
+    NotModern(Cow<'static, str>),
+}
+
+enum Handshake {
+    NotSent,
+    /// With this version, under this id.
+    Sent(ProtocolVersion, RequestId),
+    Refused(ErrorObject),
+}
+
+impl<W: AsyncWrite + Unpin> Asking<'_, W> {
+    async fn line(&mut self, line: &Bytes) -> Result<Option<Found>, Failed> {
+        let messages = match parse(line) {
+            Ok(Parsed::One(message)) => vec![Ok(message)],
+            Ok(Parsed::Batch(messages)) => messages,
+            Err(malformed) => vec![Err(malformed)],
+        };
+        for message in messages {
+            let found = match message {
+                Ok(Incoming::Response(response)) => self.response(response).await?,
+                Ok(Incoming::ErrorWithoutId(error)) => self.error_without_id(&error).await?,
+                Ok(Incoming::Request(request)) => {
+                    self.answer(request).await?;
+                    None
+                }
+                Ok(Incoming::Notification(notification)) => {
+                    tracing::debug!(method = %notification.method, "before the handshake");
+                    None
+                }
+                // Many a server prints something at its start that is no message.
+                Err(malformed) => {
+                    tracing::debug!(error = %malformed.error, "not a message");
+                    None
+                }
+            };
+            if found.is_some() {
+                return Ok(found);
+            }
+        }
+        Ok(None)
+    }
+
+    async fn response(&mut self, response: Response) -> Result<Option<Found>, Failed> {
+        let of_handshake = matches!(&self.handshake, Handshake::Sent(_, id) if *id == response.id);
+        match response.outcome {
+            outcome if response.id == RequestId::from(PROBE) && matches!(self.probe, Probe::Sent) => match outcome {
+                Outcome::Result(result) => self.discovered(&result).await,
+                Outcome::Error(error) => self.probe_refused(&error).await,
+            },
+            Outcome::Result(initialized) if of_handshake => {
+                let why = match std::mem::replace(&mut self.probe, Probe::NotSent) {
+                    Probe::NotModern(why) => why,
+                    Probe::Sent => "it answered initialize before server/discover".into(),
+                    Probe::NotSent => "it answered initialize".into(),
+                };
+                Ok(Some(Found::Legacy { initialized, why }))
+            }
+            Outcome::Error(error) if of_handshake => self.handshake_refused(error).await,
+            _ => {
+                tracing::debug!(id = %response.id, "a response that nobody waits for");
+                Ok(None)
+            }
+        }
+    }
+
+    async fn discovered(&mut self, result: &RawJson) -> Result<Option<Found>, Failed> {
+        // What a modern server leaves out against the specification does not make it an old one.
+        let versions = result.decode::<DiscoverResult>().map(|found| found.supported_versions).unwrap_or_default();
+        if versions.is_empty() {
+            return self.not_modern("it answered server/discover with something else".into()).await;
+        }
+        self.supports(&versions, "it answered server/discover".into()).await
+    }
+
+    async fn probe_refused(&mut self, error: &ErrorObject) -> Result<Option<Found>, Failed> {
+        let why = format!("it answered server/discover with error {}", error.code);
+        if !wire::is_modern(error.code) {
+            return self.not_modern(why.into()).await;
+        }
+        self.modern_error(error, why.into()).await
+    }
+
+    /// An error that only a modern server gives. It may name the versions that the server does support.
+    async fn modern_error(&mut self, error: &ErrorObject, why: Cow<'static, str>) -> Result<Option<Found>, Failed> {
+        match supported(error) {
+            Some(versions) if error.code == code::UNSUPPORTED_PROTOCOL_VERSION => self.supports(&versions, why).await,
+            _ => Ok(Some(Found::Modern { why })),
+        }
+    }
+
+    /// The server names its versions: the modern one, or a legacy one if it has no other, or it is none for us.
+    async fn supports(&mut self, versions: &[String], why: Cow<'static, str>) -> Result<Option<Found>, Failed> {
+        if versions.iter().any(|version| version == ProtocolVersion::LATEST.as_str()) {
+            return Ok(Some(Found::Modern { why }));
+        }
+        let legacy = REVISIONS.iter().any(|known| versions.iter().any(|version| version == known.as_str()));
+        if legacy && !matches!(self.handshake, Handshake::Refused(_)) {
+            return self.not_modern(format!("it supports {} only", versions.join(", ")).into()).await;
+        }
+        let known: Vec<_> = ProtocolVersion::ALL.iter().rev().map(|version| version.as_str()).collect();
+        let (theirs, ours) = (versions.join(", "), known.join(", "));
+        Err(CallError::Refused(format!("no common revision: the server supports {theirs}, this client {ours}")).into())
+    }
+
+    /// The probe has been answered, and not as a modern server does.
+    async fn not_modern(&mut self, why: Cow<'static, str>) -> Result<Option<Found>, Failed> {
+        self.probe = Probe::NotModern(why);
+        match &self.handshake {
+            Handshake::NotSent => self.initialize(REVISIONS[0]).await?,
+            Handshake::Sent(..) => {}
+            Handshake::Refused(error) => return Err(refused(error).into()),
+        }
+        Ok(None)
+    }
+
+    /// Old servers that cannot read the id of a message say so without one. Before there was anything else to read, that
+    /// was the probe.
+    async fn error_without_id(&mut self, error: &ErrorObject) -> Result<Option<Found>, Failed> {
+        tracing::debug!(%error, "the server could not read a message");
+        match (&self.probe, &self.handshake) {
+            (Probe::Sent, Handshake::NotSent) => self.probe_refused(error).await,
+            _ => Ok(None),
+        }
+    }
+
+    async fn handshake_refused(&mut self, error: ErrorObject) -> Result<Option<Found>, Failed> {
+        let sent = match &self.handshake {
+            Handshake::Sent(version, _) => *version,
+            Handshake::NotSent | Handshake::Refused(_) => REVISIONS[0],
+        };
+        let versions = supported(&error).unwrap_or_default();
+        let modern = versions.iter().any(|version| version == ProtocolVersion::LATEST.as_str());
+        let may_be_modern = self.first != First::OnlyHandshake;
+        if may_be_modern && (wire::is_modern(error.code) || modern) {
+            let why = format!("it refused initialize with error {}", error.code);
+            self.handshake = Handshake::Refused(error.clone());
+            return if modern {
+                Ok(Some(Found::Modern { why: why.into() }))
+            } else {
+                self.modern_error(&error, why.into()).await
+            };
+        }
+        // 2025-11-25 `basic/lifecycle#error-handling`: the server may name what it supports instead of choosing.
+        let older =
+            REVISIONS.iter().find(|known| **known < sent && versions.iter().any(|version| version == known.as_str()));
+        if let Some(older) = older {
+            self.initialize(*older).await?;
+            return Ok(None);
+        }
+        let failure = refused(&error);
+        self.handshake = Handshake::Refused(error);
+        match self.probe {
+            Probe::NotSent if may_be_modern => self.probe().await?,
+            Probe::Sent => {}
+            Probe::NotSent | Probe::NotModern(_) => return Err(failure.into()),
+        }
+        Ok(None)
+    }
+
+    async fn probe(&mut self) -> Result<(), Failed> {
+        let Who { capabilities, info } = self.who.clone();
+        let meta = Meta::new(ProtocolVersion::LATEST, capabilities, Some(info), None, None, &JsonObject::new());
+        let params = Params::parse(RawJson::EMPTY_OBJECT).map_err(|error| CallError::Refused(error.to_string()))?;
+        let params = params.with("_meta", meta.raw());
+        let call = Call::new(RequestId::from(PROBE), Method::ServerDiscover, params, meta);
+        self.probe = Probe::Sent;
+        self.write(call.encode().into_bytes()).await
+    }
+
+    async fn initialize(&mut self, version: ProtocolVersion) -> Result<(), Failed> {
+        // Another id for each: answers must not be mixed up.
+        let at = REVISIONS.iter().position(|known| *known == version).unwrap_or_default();
+        let id = RequestId::from(INITIALIZE + i64::try_from(at).unwrap_or_default());
+        let mut request = initialize(id.clone(), self.who);
+        if let (Ok(params), Ok(name)) = (Params::parse(request.params.clone()), RawJson::from_value(version.as_str())) {
+            request.params = params.with("protocolVersion", &name).raw().clone();
+        }
+        self.handshake = Handshake::Sent(version, id);
+        self.write(request.encode().into_bytes()).await
+    }
+
+    /// Before the handshake a server may do nothing but ping (2025-11-25 `basic/lifecycle#initialization`).
+    async fn answer(&mut self, request: Request) -> Result<(), Failed> {
+        let response = match request.method.as_str() {
+            "ping" => Response::result(request.id, RawJson::EMPTY_OBJECT),
+            method => {
+                let why = format!("{method} before the handshake is over");
+                Response::error(request.id, ErrorObject::new(code::INVALID_REQUEST, why))
+            }
+        };
+        self.write(response.encode().into_bytes()).await
+    }
+
+    async fn write(&mut self, text: Bytes) -> Result<(), Failed> {
+        let mut line = BytesMut::with_capacity(text.len() + 1);
+        encode_line(&text, &mut line);
+        let written = async { self.writer.write_all(&line).await.and(self.writer.flush().await) };
+        match written.await {
+            // It has exited, or will; what it said before is still to be read.
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+            written => written.map_err(|error| CallError::unreachable(error).into()),
+        }
+    }
+
+    fn closed(&self) -> Failed {
+        Failed::Closed { probed: !matches!(self.probe, Probe::NotSent), status: String::new() }
+    }
+
+    fn given_up(&self, limit: Duration) -> CallError {
+        let asked = match (&self.probe, &self.handshake) {
+            (Probe::Sent, Handshake::NotSent) => "server/discover",
+            (Probe::Sent, Handshake::Sent(..)) => "server/discover and initialize",
+            (Probe::Sent, Handshake::Refused(error)) => {
+                return CallError::unreachable(format!(
+                    "{}; no answer to server/discover within {limit:?}",
+                    refused(error)
+                ));
+            }
+            _ => "initialize",
+        };
+        CallError::unreachable(format!("no answer to {asked} within {limit:?}: is this an MCP server?"))
+    }
+}
+
+fn refused(error: &ErrorObject) -> CallError {
+    CallError::unreachable(format!("the server refuses initialize: {} (code {})", error.message, error.code))
+}
+
+/// The versions that an error names (`data.supported`).
+fn supported(error: &ErrorObject) -> Option<Vec<String>> {
+    let data: JsonValue = error.data.as_ref()?.decode().ok()?;
+    let names = data.get("supported")?.as_array()?.iter().filter_map(JsonValue::as_str);
+    Some(names.map(str::to_owned).collect()).filter(|names: &Vec<String>| !names.is_empty())
+}

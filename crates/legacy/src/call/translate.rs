@@ -1,0 +1,210 @@
+//! Requests for old servers and results from them, in the words of the other side.
+
+use crate::message::Request;
+use carryall_proto::{Call, Params, key, wire};
+use carryall_types::{
+    ClientCapabilities, ElicitRequestParams, ErrorObject, InputRequest, InputRequests, JsonObject, JsonValue, Method,
+    ProtocolVersion, RawJson, RequestId, code,
+};
+use serde_json::json;
+
+/// `URLElicitationRequiredError` of 2025-11-25.
+const URL_ELICITATION_REQUIRED: i64 = -32042;
+/// At most so many pages come with it.
+const MAX_PAGES: usize = 16;
+
+/// What only this revision has in `params`.
+const OF_TODAY: [&str; 2] = ["inputResponses", "requestState"];
+
+/// The request for a call: without what only this revision knows, with a progress token of the session's own.
+pub(crate) fn request(call: &Call, id: i64, token: Option<&str>) -> Request {
+    let mut params: JsonObject = call.params.raw().decode().unwrap_or_default();
+    params.retain(|name, _| !OF_TODAY.contains(&name.as_str()));
+    let mut meta = match params.remove("_meta") {
+        Some(JsonValue::Object(meta)) => meta,
+        _ => JsonObject::new(),
+    };
+    meta.retain(|name, _| !name.starts_with("io.modelcontextprotocol/") && name != key::PROGRESS_TOKEN);
+    if let Some(token) = token {
+        meta.insert(key::PROGRESS_TOKEN.to_owned(), token.into());
+    }
+    if !meta.is_empty() {
+        params.insert("_meta".to_owned(), JsonValue::Object(meta));
+    }
+    let params = RawJson::from(&JsonValue::Object(params));
+    Request { id: RequestId::from(id), method: call.method.as_str().to_owned(), params }
+}
+
+/// Client capabilities as 2025-11-25 declares them; the revisions before it ignore what they do not know.
+pub(crate) fn capabilities(today: &ClientCapabilities) -> JsonValue {
+    let mut declared = match serde_json::to_value(today) {
+        Ok(JsonValue::Object(declared)) => declared,
+        _ => JsonObject::new(),
+    };
+    declared.remove("extensions");
+    JsonValue::Object(declared)
+}
+
+/// A result with what this revision requires of it: its type, and how long it stays fresh, which is not at all
+/// (`server/utilities/caching#ttlms-field`).
+pub(crate) fn result(method: &Method, result: &RawJson) -> RawJson {
+    let Ok(members) = Params::parse(result.clone()) else { return result.clone() };
+    let text = members.raw().as_str();
+    let mut out = String::with_capacity(text.len() + 64);
+    out.push('{');
+    let mut put = |name: &str, value: &str| {
+        if members.get_str(name).is_none() {
+            if out.len() > 1 {
+                out.push(',');
+            }
+            out.extend(["\"", name, "\":", value]);
+        }
+    };
+    put("resultType", "\"complete\"");
+    if method.is_cacheable() {
+        put("ttlMs", "0");
+        put("cacheScope", "\"private\"");
+    }
+    let rest = text.trim_ascii_start().strip_prefix('{').unwrap_or_default();
+    if out.len() > 1 && !rest.trim_ascii_start().starts_with('}') {
+        out.push(',');
+    }
+    out.push_str(rest);
+    RawJson::from_trusted(out.into())
+}
+
+/// The one table of codes that differ. A code that only this revision defines, from a server that does not speak it, does
+/// not mean what it seems to.
+pub(crate) fn error(call: &Call, mut error: ErrorObject) -> ErrorObject {
+    if error.code == code::LEGACY_RESOURCE_NOT_FOUND && call.method == Method::ResourcesRead {
+        error.code = code::INVALID_PARAMS;
+        if error.data.is_none() {
+            let uri = call.params.get("uri").unwrap_or(RawJson::NULL);
+            error.data = Some(RawJson::from(&json!({"uri": uri.decode::<JsonValue>().unwrap_or_default()})));
+        }
+    } else if wire::is_modern(error.code) || error.code == URL_ELICITATION_REQUIRED {
+        error.message = format!("{} (code {} of a legacy server)", error.message, error.code);
+        error.code = code::INTERNAL_ERROR;
+    }
+    error
+}
+
+/// `-32042` of 2025-11-25 said that the user has to visit pages before the call is made again
+/// (`client/elicitation#url-elicitation-required-error`). In this revision that is a question of a round, whose answer is
+/// the call made again. `None` for all else, and for callers that cannot show pages.
+pub(crate) fn pages_required(call: &Call, error: &ErrorObject) -> Option<RawJson> {
+    let able = call.method.allows_rounds() && call.meta.client_capabilities().supports_elicitation_url();
+    if error.code != URL_ELICITATION_REQUIRED || !able {
+        return None;
+    }
+    let data: JsonValue = error.data.as_ref()?.decode().ok()?;
+    let mut questions = InputRequests::new();
+    for (at, page) in data.get("elicitations")?.as_array()?.iter().enumerate().take(MAX_PAGES) {
+        let mut page = page.as_object()?.clone();
+        page.insert("mode".into(), "url".into());
+        let page: ElicitRequestParams = serde_json::from_value(JsonValue::Object(page)).ok()?;
+        questions.insert(format!("page-{}", at + 1), page);
+    }
+    if questions.is_empty() {
+        return None;
+    }
+    Some(RawJson::from(&json!({"resultType": "input_required", "inputRequests": questions})))
+}
+
+/// A server's question, as this revision asks it. `None` for requests that are no questions.
+pub(crate) fn question(request: &Request) -> Option<Result<InputRequest, ErrorObject>> {
+    if !matches!(request.method.as_str(), "elicitation/create" | "sampling/createMessage" | "roots/list") {
+        return None;
+    }
+    let mut params: JsonValue = request.params.decode().unwrap_or_default();
+    if request.method == "roots/list" {
+        params = json!({});
+    }
+    let question = json!({"method": request.method, "params": params});
+    Some(
+        serde_json::from_value(question)
+            .map_err(|error| ErrorObject::invalid_params(format!("Invalid params of {}: {error}", request.method))),
+    )
+}
+
+/// `server/discover` from what the handshake said.
+pub(crate) fn discovered(version: ProtocolVersion, initialized: &JsonObject) -> RawJson {
+    let of = |name: &str| initialized.get(name).cloned();
+    let mut capabilities = of("capabilities").unwrap_or_else(|| json!({}));
+    if let Some(capabilities) = capabilities.as_object_mut() {
+        // Not the extension of this revision, whatever it is called.
+        capabilities.remove("tasks");
+    }
+    let mut result = json!({
+        "resultType": "complete",
+        "supportedVersions": [version.as_str()],
+        "capabilities": capabilities,
+        "ttlMs": 0,
+        "cacheScope": "private",
+    });
+    if let Some(instructions) = of("instructions").filter(JsonValue::is_string) {
+        result["instructions"] = instructions;
+    }
+    if let Some(info) = of("serverInfo") {
+        result["_meta"] = json!({key::SERVER_INFO: info});
+    }
+    RawJson::from(&result)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use carryall_testkit as testkit;
+
+    #[test]
+    fn a_request_leaves_this_revision_behind() {
+        let params = json!({"name": "add", "arguments": {"a": 1}, "inputResponses": {}, "requestState": "s"});
+        let mut call = testkit::call("tools/call", params);
+        call.params = call.params.with("x", &RawJson::NULL);
+        let request = request(&call, 7, Some("t-7"));
+        assert_eq!(request.id, 7.into());
+        let params: JsonValue = request.params.decode().unwrap();
+        assert_eq!(params, json!({"name": "add", "arguments": {"a": 1}, "x": null, "_meta": {"progressToken": "t-7"}}));
+    }
+
+    // spec: caching-06
+    #[test]
+    fn results_get_what_they_lack_and_keep_what_they_have() {
+        let of = |method, text: &str| result(&method, &RawJson::parse(text.to_owned()).unwrap()).as_str().to_owned();
+        assert_eq!(
+            of(Method::ToolsList, r#"{"tools":[],"x":1}"#),
+            r#"{"resultType":"complete","ttlMs":0,"cacheScope":"private","tools":[],"x":1}"#
+        );
+        assert_eq!(of(Method::ToolsCall, r#"{ }"#), r#"{"resultType":"complete" }"#);
+        assert_eq!(
+            of(Method::ToolsList, r#"{"ttlMs":5}"#),
+            r#"{"resultType":"complete","cacheScope":"private","ttlMs":5}"#
+        );
+    }
+
+    #[test]
+    fn codes_mean_what_they_meant() {
+        let read = testkit::call("resources/read", json!({"uri": "a:b"}));
+        let found = error(&read, ErrorObject::new(-32002, "gone"));
+        assert_eq!(found.code, -32602);
+        assert_eq!(found.data.unwrap().decode::<JsonValue>().unwrap(), json!({"uri": "a:b"}));
+        let call = testkit::call("tools/call", json!({"name": "x"}));
+        assert_eq!(error(&call, ErrorObject::new(-32002, "x")).code, -32002);
+        assert_eq!(error(&call, ErrorObject::new(-32022, "x")).code, -32603);
+        assert_eq!(error(&call, ErrorObject::new(-32601, "x")).code, -32601);
+    }
+
+    #[test]
+    fn a_handshake_tells_what_discovery_would() {
+        let initialized = json!({
+            "capabilities": {"tools": {}, "tasks": {"list": {}}}, "serverInfo": {"name": "s", "version": "1"},
+            "instructions": "Be kind.",
+        });
+        let JsonValue::Object(initialized) = initialized else { panic!() };
+        let found: JsonValue = discovered(ProtocolVersion::V2025_06_18, &initialized).decode().unwrap();
+        assert_eq!(found["supportedVersions"], json!(["2025-06-18"]));
+        assert_eq!(found["capabilities"], json!({"tools": {}}));
+        assert_eq!(found["_meta"]["io.modelcontextprotocol/serverInfo"]["name"], "s");
+        assert_eq!(found["instructions"], "Be kind.");
+    }
+}

@@ -1,0 +1,254 @@
+//! One client of an earlier revision, as this process knows it.
+
+use super::changes::{self, Change, Subscriptions};
+use super::forward::{self, Forward};
+use super::negotiated::{self, Negotiated};
+use super::options::Options;
+use super::questions::Questions;
+use super::translate::errors;
+use crate::generate;
+use crate::message::Request;
+use bytes::Bytes;
+use carryall_proto::{Notification, Outcome, Principal, Response, SharedService};
+use carryall_types::{ErrorObject, LoggingLevel, Method, RawJson, RequestId, code};
+use futures_core::Stream;
+use futures_util::future::{AbortHandle, Abortable};
+use serde::Deserialize;
+use std::collections::HashMap;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// What goes to the client.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Outgoing {
+    Notification(Notification),
+    /// A question.
+    Request(Request),
+    Response(Response),
+}
+
+impl Outgoing {
+    pub(crate) fn encode(&self) -> Bytes {
+        match self {
+            Self::Notification(notification) => notification.encode(),
+            Self::Request(request) => request.encode(),
+            Self::Response(response) => response.encode(),
+        }
+        .into_bytes()
+    }
+}
+
+/// All that goes to the client for one request; the response comes last. It ends without one if the client cancelled the
+/// request. Dropping it cancels the call.
+pub(crate) type Exchange = Pin<Box<dyn Stream<Item = Outgoing> + Send>>;
+
+/// Where a request came from.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Origin {
+    pub(crate) principal: Option<Arc<Principal>>,
+    pub(crate) extensions: http::Extensions,
+}
+
+/// One client, for as long as this process knows it.
+pub(crate) struct Conversation {
+    pub(crate) service: SharedService,
+    pub(crate) options: Arc<Options>,
+    pub(crate) negotiated: Negotiated,
+    pub(crate) questions: Questions,
+    pub(crate) subscriptions: Subscriptions,
+    log_level: Mutex<Option<LoggingLevel>>,
+    in_work: Mutex<HashMap<RequestId, AbortHandle>>,
+}
+
+impl Conversation {
+    /// Answers `initialize`.
+    pub(crate) async fn initialize(
+        service: &SharedService,
+        options: &Options,
+        params: &RawJson,
+        origin: &Origin,
+    ) -> Result<(Negotiated, RawJson), ErrorObject> {
+        negotiated::initialize(service, options, params, origin).await
+    }
+
+    pub(crate) fn new(service: SharedService, options: Arc<Options>, negotiated: Negotiated) -> Arc<Self> {
+        Arc::new(Self {
+            subscriptions: Subscriptions::new(options.max_subscriptions),
+            service,
+            options,
+            negotiated,
+            questions: Questions::default(),
+            log_level: Mutex::default(),
+            in_work: Mutex::default(),
+        })
+    }
+
+    /// Answers one request.
+    pub(crate) fn answer(self: &Arc<Self>, request: Request, origin: Origin) -> Exchange {
+        let (abort, registration) = AbortHandle::new_pair();
+        let id = request.id.clone();
+        let place = match self.enter(&id, abort) {
+            Ok(place) => place,
+            Err(error) => return once(Response::error(id, error)),
+        };
+        let this = Arc::clone(self);
+        let exchange = generate::stream(move |out| async move {
+            let place = place;
+            let outcome = this.outcome(&request, origin, &out).await;
+            // The id is free again once its client can know.
+            drop(place);
+            out.emit(Outgoing::Response(Response { id: request.id, outcome })).await;
+        });
+        Box::pin(Abortable::new(exchange, registration))
+    }
+
+    async fn outcome(
+        self: &Arc<Self>,
+        request: &Request,
+        origin: Origin,
+        out: &generate::Emitter<Outgoing>,
+    ) -> Outcome {
+        let done = |result: Result<(), ErrorObject>| match result {
+            Ok(()) => Outcome::Result(RawJson::EMPTY_OBJECT),
+            Err(error) => Outcome::Error(error),
+        };
+        match request.method.as_str() {
+            "ping" => Outcome::Result(RawJson::EMPTY_OBJECT),
+            "initialize" => Outcome::Error(ErrorObject::new(
+                code::INVALID_REQUEST,
+                "Invalid request: this session is initialized already",
+            )),
+            "logging/setLevel" => done(self.set_level(request)),
+            "resources/subscribe" => done(self.subscribe(request, &origin).await),
+            "resources/unsubscribe" => done(uri_of(request).map(|uri| self.apply(Change::Unsubscribed(uri)))),
+            // Methods of this revision alone.
+            "server/discover" | "subscriptions/listen" => {
+                Outcome::Error(ErrorObject::method_not_found(&request.method))
+            }
+            _ => {
+                let method = Method::from(request.method.as_str());
+                match forward::run(Forward { conversation: self, request, method, origin: &origin, out }).await {
+                    Ok(result) => Outcome::Result(result),
+                    Err(error) => Outcome::Error(errors::for_client(request, error)),
+                }
+            }
+        }
+    }
+
+    /// Takes a notification in. `false` for the cancellation of a request that is not in work here.
+    pub(crate) fn notification(&self, notification: &Notification) -> bool {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Cancelled {
+            request_id: RequestId,
+        }
+        if notification.method != "notifications/cancelled" {
+            tracing::debug!(method = %notification.method, "notification of a legacy client");
+            return true;
+        }
+        let Some(Ok(Cancelled { request_id })) = notification.params.as_ref().map(RawJson::decode) else { return true };
+        match self.in_work().remove(&request_id) {
+            Some(abort) => {
+                tracing::debug!(id = %request_id, "cancelled by the client");
+                abort.abort();
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// Takes the answer to a question in. `false` when it was not asked here, or nobody waits for it any more.
+    pub(crate) fn response(&self, response: Response) -> bool {
+        self.questions.answer(response)
+    }
+
+    /// What changes, for as long as somebody listens.
+    pub(crate) fn changes(self: &Arc<Self>, origin: Origin) -> Pin<Box<dyn Stream<Item = Notification> + Send>> {
+        changes::stream(Arc::clone(self), origin)
+    }
+
+    /// Applies a change of what the client wants to hear.
+    pub(crate) fn apply(&self, change: Change) {
+        match change {
+            Change::LogLevel(level) => {
+                *self.log_level.lock().unwrap_or_else(PoisonError::into_inner) = Some(level);
+            }
+            Change::Subscribed(uri) => _ = self.subscriptions.add(uri),
+            Change::Unsubscribed(uri) => self.subscriptions.remove(&uri),
+        }
+    }
+
+    pub(crate) fn log_level(&self) -> Option<LoggingLevel> {
+        *self.log_level.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn set_level(&self, request: &Request) -> Result<(), ErrorObject> {
+        #[derive(Deserialize)]
+        struct Params {
+            level: LoggingLevel,
+        }
+        let Params { level } = decode(request)?;
+        self.apply(Change::LogLevel(level));
+        Ok(())
+    }
+
+    async fn subscribe(&self, request: &Request, origin: &Origin) -> Result<(), ErrorObject> {
+        let uri = uri_of(request)?;
+        let found = negotiated::discover(&self.service, &self.negotiated, origin).await?;
+        if found.capabilities.resources.and_then(|resources| resources.subscribe) != Some(true) {
+            return Err(ErrorObject::method_not_found(&request.method));
+        }
+        if !self.subscriptions.add(uri) {
+            let why = format!("This session has {} subscriptions already", self.options.max_subscriptions);
+            return Err(ErrorObject::new(code::INVALID_REQUEST, why));
+        }
+        Ok(())
+    }
+
+    fn enter(self: &Arc<Self>, id: &RequestId, abort: AbortHandle) -> Result<InWork, ErrorObject> {
+        let refuse = |why: String| Err(ErrorObject::new(code::INVALID_REQUEST, format!("Invalid request: {why}")));
+        let mut in_work = self.in_work();
+        if in_work.contains_key(id) {
+            return refuse(format!("a request with the id {id} is in work already"));
+        }
+        if in_work.len() >= self.options.max_in_work {
+            return refuse(format!("{} requests are in work already", in_work.len()));
+        }
+        in_work.insert(id.clone(), abort);
+        Ok(InWork { conversation: Arc::clone(self), id: id.clone() })
+    }
+
+    fn in_work(&self) -> MutexGuard<'_, HashMap<RequestId, AbortHandle>> {
+        self.in_work.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A request in work. It is not any more when this is dropped.
+struct InWork {
+    conversation: Arc<Conversation>,
+    id: RequestId,
+}
+
+impl Drop for InWork {
+    fn drop(&mut self) {
+        self.conversation.in_work().remove(&self.id);
+    }
+}
+
+fn once(response: Response) -> Exchange {
+    Box::pin(futures_util::stream::iter([Outgoing::Response(response)]))
+}
+
+fn uri_of(request: &Request) -> Result<String, ErrorObject> {
+    #[derive(Deserialize)]
+    struct Params {
+        uri: String,
+    }
+    let Params { uri } = decode(request)?;
+    if uri.is_empty() { Err(ErrorObject::invalid_params("Invalid params: the uri is empty")) } else { Ok(uri) }
+}
+
+fn decode<T: serde::de::DeserializeOwned>(request: &Request) -> Result<T, ErrorObject> {
+    let method = &request.method;
+    request.params.decode().map_err(|error| ErrorObject::invalid_params(format!("Invalid params of {method}: {error}")))
+}

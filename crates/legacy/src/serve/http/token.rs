@@ -1,0 +1,234 @@
+//! The id of a session is the session: what `initialize` negotiated, sealed, bound to its principal, with an end.
+
+use super::super::negotiated::Negotiated;
+use carryall_proto::Principal;
+use carryall_proto::seal::{Keyring, NONCE_BYTES};
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+
+/// Longer ids are not made. Proxies commonly bound all headers together to 8 KiB.
+const MAX_ID_BYTES: usize = 4096;
+/// What stands in a token before its random part.
+const PREFIX_BYTES: usize = 3;
+/// So much of the token's beginning is the session's name among replicas: the number of the key and 23 random bytes.
+const NAME_BYTES: usize = 36;
+/// The most of a client's name and version that is kept when the token would be too long.
+const MAX_NAME_CHARS: usize = 128;
+
+/// What a token was made for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// `Mcp-Session-Id`.
+    Session,
+    /// The stream of HTTP+SSE.
+    Stream2024,
+}
+
+impl Purpose {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Session => "session",
+            Self::Stream2024 => "session-2024",
+        }
+    }
+}
+
+/// A session as its token tells it.
+#[derive(Clone, Debug)]
+pub(super) struct Opened {
+    /// Its name among replicas.
+    pub(super) name: Arc<str>,
+    pub(super) negotiated: Negotiated,
+    /// Seconds since the epoch.
+    pub(super) expires_at: u64,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Content {
+    x: u64,
+    n: Negotiated,
+}
+
+/// Makes the id of a new session.
+pub(super) fn seal(
+    keyring: &Keyring,
+    principal: Option<&Principal>,
+    negotiated: &Negotiated,
+    expires_at: u64,
+) -> Option<String> {
+    let mut content = Content { x: expires_at, n: negotiated.clone() };
+    let as_it_is: fn(&mut Negotiated) = |_| {};
+    for shorten in [as_it_is, without_looks, without_extras, with_short_names] {
+        shorten(&mut content.n);
+        let text = serde_json::to_vec(&content).ok()?;
+        let token = seal_text(keyring, Purpose::Session, principal, expires_at, &text)?;
+        if token.len() <= MAX_ID_BYTES {
+            return Some(token);
+        }
+    }
+    None
+}
+
+/// Opens the id of a session at `now` (seconds since the epoch).
+pub(super) fn open(keyring: &Keyring, principal: Option<&Principal>, now: u64, token: &str) -> Option<Opened> {
+    if token.len() > MAX_ID_BYTES {
+        return None;
+    }
+    let text = keyring.open(Purpose::Session.name(), &binding(principal), now, token).ok()?;
+    let Content { x: expires_at, n: negotiated } = serde_json::from_slice(&text).ok()?;
+    Some(Opened { name: name_of(token)?, negotiated, expires_at })
+}
+
+/// Makes the token of a stream of HTTP+SSE: a name, bound to its principal.
+pub(super) fn seal_stream(keyring: &Keyring, principal: Option<&Principal>, expires_at: u64) -> Option<String> {
+    seal_text(keyring, Purpose::Stream2024, principal, expires_at, b"")
+}
+
+/// The name of the stream whose token this is.
+pub(super) fn open_stream(keyring: &Keyring, principal: Option<&Principal>, now: u64, token: &str) -> Option<Arc<str>> {
+    keyring.open(Purpose::Stream2024.name(), &binding(principal), now, token).ok()?;
+    name_of(token)
+}
+
+fn seal_text(
+    keyring: &Keyring,
+    purpose: Purpose,
+    principal: Option<&Principal>,
+    expires_at: u64,
+    text: &[u8],
+) -> Option<String> {
+    let mut nonce = [0; NONCE_BYTES];
+    getrandom::fill(&mut nonce).ok()?;
+    keyring.seal(purpose.name(), &binding(principal), expires_at, nonce, text).ok()
+}
+
+/// The name of the session whose token this is.
+pub(super) fn name_of(token: &str) -> Option<Arc<str>> {
+    token.get(PREFIX_BYTES..PREFIX_BYTES + NAME_BYTES).map(Arc::from)
+}
+
+/// Who a session belongs to: issuer, subject and client. Not the scopes, which grow while a session lives.
+pub(super) fn binding(principal: Option<&Principal>) -> Vec<u8> {
+    let Some(principal) = principal else { return Vec::new() };
+    let parts = [&principal.issuer, &principal.subject].into_iter().chain(&principal.client);
+    parts.flat_map(|part| (part.len() as u64).to_be_bytes().into_iter().chain(part.bytes())).collect()
+}
+
+/// Nobody but a user interface wants these, and no server has one for its clients.
+fn without_looks(negotiated: &mut Negotiated) {
+    let info = &mut negotiated.client_info;
+    (info.title, info.description, info.icons, info.website_url) = Default::default();
+    info.extra = Default::default();
+    (negotiated.capabilities.experimental, negotiated.capabilities.extra) = Default::default();
+}
+
+/// Extensions came with this revision; a client of an earlier one hardly has any.
+fn without_extras(negotiated: &mut Negotiated) {
+    negotiated.capabilities.extensions = None;
+}
+
+fn with_short_names(negotiated: &mut Negotiated) {
+    for text in [&mut negotiated.client_info.name, &mut negotiated.client_info.version] {
+        if let Some((end, _)) = text.char_indices().nth(MAX_NAME_CHARS) {
+            text.truncate(end);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use carryall_proto::seal::Key;
+    use carryall_types::{Implementation, ProtocolVersion};
+    use serde_json::json;
+
+    fn ring() -> Keyring {
+        Keyring::new(Key::new(1, [1; 32]))
+    }
+
+    fn principal(subject: &str, client: Option<&str>) -> Principal {
+        Principal {
+            issuer: "https://issuer.example".into(),
+            subject: subject.into(),
+            client: client.map(str::to_owned),
+            scopes: Vec::new(),
+        }
+    }
+
+    fn negotiated() -> Negotiated {
+        serde_json::from_value(json!({
+            "v": "2025-06-18",
+            "i": {"name": "test", "version": "1"},
+            "c": {"elicitation": {"form": {}}},
+        }))
+        .unwrap()
+    }
+
+    fn named(name: &str) -> Negotiated {
+        Negotiated { client_info: Implementation::new(name, "1"), ..negotiated() }
+    }
+
+    #[test]
+    fn an_id_says_what_was_negotiated_and_has_a_name() {
+        let id = seal(&ring(), None, &negotiated(), 100).unwrap();
+        assert!(id.bytes().all(|byte| (0x21..=0x7e).contains(&byte)), "{id}");
+        let opened = open(&ring(), None, 99, &id).unwrap();
+        assert_eq!(opened.negotiated.version, ProtocolVersion::V2025_06_18);
+        assert_eq!(opened.negotiated.client_info.name, "test");
+        assert!(opened.negotiated.capabilities.elicitation.is_some());
+        assert_eq!(opened.expires_at, 100);
+        assert_eq!(Some(&*opened.name), id.get(3..39));
+        assert_ne!(Some(opened.name), name_of(&seal(&ring(), None, &negotiated(), 100).unwrap()), "names are random");
+    }
+
+    #[test]
+    fn an_id_is_good_for_its_principal_its_time_and_its_keyring_alone() {
+        let (alice, bob) = (principal("alice", Some("app")), principal("bob", Some("app")));
+        let id = seal(&ring(), Some(&alice), &negotiated(), 100).unwrap();
+        assert!(open(&ring(), Some(&alice), 99, &id).is_some());
+        let more_scopes = Principal { scopes: vec!["admin".into()], ..alice.clone() };
+        assert!(open(&ring(), Some(&more_scopes), 99, &id).is_some());
+        for other in [None, Some(&bob), Some(&principal("alice", None)), Some(&principal("alice", Some("other")))] {
+            assert!(open(&ring(), other, 99, &id).is_none(), "{other:?}");
+        }
+        assert!(open(&ring(), Some(&alice), 100, &id).is_none(), "expired");
+        assert!(open(&Keyring::new(Key::new(1, [2; 32])), Some(&alice), 99, &id).is_none(), "another key");
+        let anonymous = seal(&ring(), None, &negotiated(), 100).unwrap();
+        assert!(open(&ring(), Some(&alice), 99, &anonymous).is_none(), "a session of nobody is not alice's");
+    }
+
+    #[test]
+    fn a_stream_is_not_a_session() {
+        let id = seal_stream(&ring(), None, 100).unwrap();
+        assert!(open_stream(&ring(), None, 99, &id).is_some());
+        assert!(open(&ring(), None, 99, &id).is_none());
+        assert!(open_stream(&ring(), None, 99, &seal(&ring(), None, &negotiated(), 100).unwrap()).is_none());
+    }
+
+    #[test]
+    fn parts_of_a_principal_do_not_run_into_each_other() {
+        let split = |issuer: &str, subject: &str| Principal { issuer: issuer.into(), ..principal(subject, None) };
+        assert_ne!(binding(Some(&split("a", "bc"))), binding(Some(&split("ab", "c"))));
+        assert_ne!(binding(Some(&principal("", None))), binding(None));
+    }
+
+    #[test]
+    fn what_is_too_long_for_a_header_loses_its_looks_first_and_its_name_last() {
+        let mut large = negotiated();
+        large.client_info.description = Some("x".repeat(5000));
+        let opened = open(&ring(), None, 0, &seal(&ring(), None, &large, 100).unwrap()).unwrap();
+        assert_eq!(opened.negotiated.client_info.description, None);
+        assert_eq!(opened.negotiated.client_info.name, "test");
+
+        let id = seal(&ring(), None, &named(&"\u{e9}".repeat(5000)), 100).unwrap();
+        assert!(id.len() <= MAX_ID_BYTES);
+        let opened = open(&ring(), None, 0, &id).unwrap();
+        assert_eq!(opened.negotiated.client_info.name, "\u{e9}".repeat(MAX_NAME_CHARS));
+        assert!(opened.negotiated.capabilities.elicitation.is_some());
+
+        let mut hopeless = negotiated();
+        let form = json!({"x": "y".repeat(5000)});
+        hopeless.capabilities.elicitation.as_mut().unwrap().form = form.as_object().cloned();
+        assert_eq!(seal(&ring(), None, &hopeless, 100), None);
+    }
+}

@@ -1,0 +1,102 @@
+//! Questions that wait for their client's answer.
+
+use crate::message::Request;
+use carryall_proto::{Outcome, Response};
+use carryall_types::{RawJson, RequestId};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::oneshot;
+
+/// More open questions than this are not asked, over all calls of one client.
+const MAX_OPEN: usize = 1024;
+
+/// The open questions of one client.
+#[derive(Clone, Default)]
+pub(crate) struct Questions(Arc<Mutex<HashMap<String, oneshot::Sender<Outcome>>>>);
+
+impl Questions {
+    /// Makes a question of it: what to send, and where the answer will be. `None` when too many are open.
+    pub(crate) fn open(&self, method: &str, params: RawJson) -> Option<(Request, Question)> {
+        // Ids of several replicas never meet, so an answer finds its question wherever it arrives.
+        let mut random = [0; 8];
+        getrandom::fill(&mut random).ok()?;
+        let id = format!("q-{:016x}", u64::from_le_bytes(random));
+        let (sender, answer) = oneshot::channel();
+        let mut open = self.lock();
+        if open.len() >= MAX_OPEN {
+            return None;
+        }
+        open.insert(id.clone(), sender);
+        let request = Request { id: RequestId::String(id.as_str().into()), method: method.to_owned(), params };
+        Some((request, Question { id, answer, questions: self.clone() }))
+    }
+
+    /// Hands an answer to who asked. `false` when nobody here did, or does any more.
+    pub(crate) fn answer(&self, response: Response) -> bool {
+        let RequestId::String(id) = &response.id else { return false };
+        let waiting = self.lock().remove(&**id);
+        waiting.is_some_and(|waiting| waiting.send(response.outcome).is_ok())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, oneshot::Sender<Outcome>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A question on its way. Dropping it withdraws it.
+pub(crate) struct Question {
+    id: String,
+    answer: oneshot::Receiver<Outcome>,
+    questions: Questions,
+}
+
+impl Question {
+    pub(crate) fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// The answer; `None` if there will be none. Cancel safe.
+    pub(crate) async fn answer(&mut self) -> Option<Outcome> {
+        (&mut self.answer).await.ok()
+    }
+}
+
+impl Drop for Question {
+    fn drop(&mut self) {
+        self.questions.lock().remove(&self.id);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn an_answer_finds_its_question_once() {
+        let questions = Questions::default();
+        let (request, mut question) = questions.open("roots/list", RawJson::EMPTY_OBJECT).unwrap();
+        let answer = Response::result(request.id.clone(), RawJson::EMPTY_OBJECT);
+        assert!(questions.answer(answer.clone()));
+        assert!(!questions.answer(answer));
+        assert_eq!(question.answer().await, Some(Outcome::Result(RawJson::EMPTY_OBJECT)));
+    }
+
+    #[test]
+    fn a_question_that_nobody_waits_for_is_no_question() {
+        let questions = Questions::default();
+        let (request, question) = questions.open("roots/list", RawJson::EMPTY_OBJECT).unwrap();
+        drop(question);
+        assert!(!questions.answer(Response::result(request.id, RawJson::EMPTY_OBJECT)));
+        assert!(!questions.answer(Response::result(1.into(), RawJson::EMPTY_OBJECT)));
+    }
+
+    #[test]
+    fn open_questions_are_bounded() {
+        let questions = Questions::default();
+        let open: Vec<_> =
+            (0..MAX_OPEN).map(|_| questions.open("roots/list", RawJson::EMPTY_OBJECT).unwrap()).collect();
+        assert!(questions.open("roots/list", RawJson::EMPTY_OBJECT).is_none());
+        drop(open);
+        assert!(questions.open("roots/list", RawJson::EMPTY_OBJECT).is_some());
+    }
+}

@@ -1,0 +1,308 @@
+//! Calls on a channel with a server of an earlier revision.
+
+#![cfg(unix)]
+
+mod call_common;
+
+use call_common::*;
+use carryall_legacy::call::Era;
+use carryall_proto::Message;
+use carryall_testkit as testkit;
+use serde_json::{Value, json};
+use std::time::{Duration, Instant};
+
+const CAPABILITIES: &str = "io.modelcontextprotocol/clientCapabilities";
+const LOG_LEVEL: &str = "io.modelcontextprotocol/logLevel";
+
+#[tokio::test]
+async fn discovery_is_answered_from_the_handshake() {
+    let fake = Fake::plain();
+    let way = fake.start().await;
+    let found = testkit::answer(&way, testkit::call("server/discover", json!({}))).await;
+    let wanted = json!({
+        "resultType": "complete",
+        "supportedVersions": ["2025-11-25"],
+        "capabilities": {"tools": {"listChanged": true}, "resources": {"subscribe": true}, "logging": {}},
+        "ttlMs": 0,
+        "cacheScope": "private",
+        "instructions": "Be brief.",
+        "_meta": {"io.modelcontextprotocol/serverInfo": {"name": "fake", "version": "1"}},
+    });
+    assert_eq!(found.result(), &wanted);
+    way.shutdown().await;
+    assert!(fake.methods().iter().filter(|method| *method == "server/discover").count() == 1, "the probe alone");
+}
+
+// spec: base-jsonrpc-08, caching-06
+#[tokio::test]
+async fn results_get_what_this_revision_requires_and_keep_the_rest_as_it_stood() {
+    let fake = Fake::plain();
+    let way = fake.start().await;
+    let listed = testkit::answer(&way, testkit::call("tools/list", json!({}))).await;
+    let wanted = r#"{"resultType":"complete","ttlMs":0,"cacheScope":"private","tools":[],"vendor":{"z":1,"a":2}}"#;
+    assert_eq!(listed.result().to_string(), wanted);
+    let called = testkit::answer(&way, tool("a")).await;
+    assert_eq!(called.result().to_string(), r#"{"resultType":"complete","content":[{"type":"text","text":"done"}]}"#);
+    way.shutdown().await;
+}
+
+// spec: base-jsonrpc-24
+#[tokio::test]
+async fn errors_mean_what_they_meant_in_their_day() {
+    let fake = Fake::new(
+        "",
+        r#"*'"method":"resources/read"'*) fail -32002 'Gone' ;;
+*'"name":"a"'*) fail -32021 'No such thing' ;;"#,
+    );
+    let way = fake.start().await;
+    let read = testkit::answer(&way, testkit::call("resources/read", json!({"uri": "a:b"}))).await;
+    assert_eq!((read.code(), &read.error()["data"]), (-32602, &json!({"uri": "a:b"})));
+    let called = testkit::answer(&way, tool("a")).await;
+    assert_eq!(called.code(), -32603);
+    assert!(called.error()["message"].as_str().unwrap().contains("No such thing"));
+    way.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_request_leaves_behind_what_only_this_revision_knows() {
+    let fake = Fake::plain();
+    let way = fake.start().await;
+    let meta = testkit::meta_with(&json!({"traceparent": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"}));
+    let params = json!({"name": "x", "arguments": {"b": 1, "a": 2}, "vendor": true, "_meta": meta});
+    testkit::answer(&way, testkit::call("tools/call", params)).await;
+    let told = fake.told_method("tools/call").await;
+    let trace = json!({"traceparent": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"});
+    let wanted = json!({"name": "x", "arguments": {"b": 1, "a": 2}, "vendor": true, "_meta": trace});
+    assert_eq!(told["params"], wanted);
+    way.shutdown().await;
+}
+
+// spec: progress-01
+#[tokio::test]
+async fn progress_comes_whole_in_order_and_to_the_call_that_it_is_of() {
+    let progress = r#"printf '{"jsonrpc":"2.0","method":"notifications/progress","params":{"progressToken":%s,"progress":%s}}\n' "$token" $i"#;
+    let many = format!(
+        r#"*'"method":"tools/call"'*) for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do {progress}; done; reply '{{"content":[]}}' ;;"#
+    );
+    let fake = Fake::new("", &many);
+    let way = fake.start().await;
+    for _ in 0..20 {
+        // Callers who know nothing of each other choose the same token.
+        let asking = || testkit::answer(&way, tool_with(json!({"progressToken": "mine"})));
+        let (one, other) = tokio::join!(asking(), asking());
+        for answered in [one, other] {
+            let told = answered.params_of("notifications/progress");
+            let values: Vec<_> = told.iter().map(|params| params["progress"].as_i64().unwrap()).collect();
+            assert_eq!(values, (1..=20).collect::<Vec<_>>());
+            assert!(told.iter().all(|params| params["progressToken"] == "mine"));
+        }
+    }
+    let tokens: Vec<Value> = fake
+        .messages()
+        .iter()
+        .filter(|message| message["method"] == "tools/call")
+        .map(|message| message["params"]["_meta"]["progressToken"].clone())
+        .collect();
+    assert!((1..tokens.len()).all(|at| !tokens[..at].contains(&tokens[at])), "tokens are unique: {tokens:?}");
+    way.shutdown().await;
+}
+
+// spec: logging-01
+#[tokio::test]
+async fn log_messages_come_to_calls_that_ask_for_them() {
+    let log = |level: &str| {
+        format!(r#"say '{{"jsonrpc":"2.0","method":"notifications/message","params":{{"level":"{level}","data":1}}}}'"#)
+    };
+    let fake = Fake::new(
+        "",
+        &format!("*'\"method\":\"tools/call\"'*) {}; {}; reply '{{\"content\":[]}}' ;;", log("debug"), log("error")),
+    );
+    let way = fake.start().await;
+    let levels = |answered: testkit::Answered| {
+        answered.params_of("notifications/message").iter().map(|params| params["level"].clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(levels(testkit::answer(&way, tool("a")).await), Vec::<Value>::new());
+    assert!(!fake.methods().contains(&"logging/setLevel".to_owned()));
+    let warning = || tool_with(json!({LOG_LEVEL: "warning"}));
+    assert_eq!(levels(testkit::answer(&way, warning()).await), [json!("error")]);
+    assert_eq!(levels(testkit::answer(&way, warning()).await), [json!("error")]);
+    let set = |fake: &Fake| {
+        fake.messages()
+            .iter()
+            .filter(|message| message["method"] == "logging/setLevel")
+            .map(|message| message["params"]["level"].clone())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(set(&fake), [json!("warning")], "only when it changes");
+    assert_eq!(
+        levels(testkit::answer(&way, tool_with(json!({LOG_LEVEL: "debug"}))).await),
+        [json!("debug"), json!("error")]
+    );
+    assert_eq!(set(&fake), [json!("warning"), json!("debug")]);
+    way.shutdown().await;
+}
+
+// spec: stdio-10, cancellation-01
+#[tokio::test]
+async fn a_call_that_nobody_waits_for_is_cancelled() {
+    let fake = Fake::new("", r#"*'"name":"slow"'*) ;;"#);
+    let way = fake.start().await;
+    let waiting = tokio::spawn({
+        let way = way.clone();
+        async move { call(&way, tool("slow")).await.is_ok() }
+    });
+    let told = fake.told_method("tools/call").await;
+    waiting.abort();
+    let cancelled = fake.told_method("notifications/cancelled").await;
+    assert_eq!(cancelled["params"]["requestId"], told["id"]);
+    // What was answered is not.
+    testkit::answer(&way, tool("a")).await;
+    testkit::answer(&way, tool("a")).await;
+    assert_eq!(fake.methods().iter().filter(|method| *method == "notifications/cancelled").count(), 1);
+    way.shutdown().await;
+}
+
+#[tokio::test]
+async fn each_set_of_capabilities_has_a_process_that_was_told_of_it() {
+    let fake = Fake::plain();
+    let way = fake.spawn(quick().era(Era::Legacy)).await.unwrap();
+    let declaring = |capabilities: Value| tool_with(json!({CAPABILITIES: capabilities}));
+    let with = json!({"elicitation": {"form": {}}, "extensions": {"a.b/c": {}}});
+    for _ in 0..3 {
+        testkit::answer(&way, declaring(with.clone())).await;
+        testkit::answer(&way, declaring(json!({}))).await;
+    }
+    let told: Vec<Value> = fake
+        .messages()
+        .into_iter()
+        .filter(|message| message["method"] == "initialize")
+        .map(|message| message["params"]["capabilities"].clone())
+        .collect();
+    assert_eq!(told, [json!({}), json!({"elicitation": {"form": {}}})]);
+    assert_in_order(&fake.methods());
+    way.shutdown().await;
+}
+
+#[tokio::test]
+async fn processes_are_bounded_and_the_idle_one_goes() {
+    let fake = Fake::plain();
+    let way = fake.spawn(quick().era(Era::Legacy).max_sessions(2)).await.unwrap();
+    for name in ["a.b/one", "a.b/two", "a.b/three"] {
+        let declared = json!({CAPABILITIES: {"experimental": {name: {}}}});
+        assert_eq!(testkit::answer(&way, tool_with(declared)).await.text(), "done");
+    }
+    assert_eq!(fake.methods().iter().filter(|method| *method == "started").count(), 4);
+    way.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_process_that_is_not_used_is_ended_but_for_the_last_one() {
+    let fake = Fake::plain();
+    let way = fake.spawn(quick().era(Era::Legacy).idle(Duration::from_millis(100))).await.unwrap();
+    let declared = || tool_with(json!({CAPABILITIES: {"roots": {}}}));
+    testkit::answer(&way, declared()).await;
+    let ended = async {
+        while !fake.methods().contains(&"ended".to_owned()) {
+            tokio::time::sleep(Duration::from_millis(10)).await
+        }
+    };
+    tokio::time::timeout(testkit::PATIENCE, ended).await.expect("the unused process ends");
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    testkit::answer(&way, declared()).await;
+    let count = |what: &str| fake.methods().iter().filter(|method| *method == what).count();
+    assert_eq!((count("started"), count("ended")), (2, 1), "{:?}", fake.methods());
+    way.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_process_that_is_slow_to_start_holds_up_nobody_else() {
+    let fake = Fake::new(r#"[ "$(grep -c started "$log")" -gt 1 ] && sleep 3"#, "");
+    let way = fake.spawn(quick().era(Era::Legacy)).await.unwrap();
+    let slow = tokio::spawn({
+        let way = way.clone();
+        async move { call(&way, tool_with(json!({CAPABILITIES: {"roots": {}}}))).await.is_ok() }
+    });
+    while fake.methods().iter().filter(|method| *method == "started").count() < 2 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let start = Instant::now();
+    testkit::answer(&way, tool("a")).await;
+    assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
+    slow.abort();
+    way.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_batch_of_messages_is_read_one_by_one() {
+    let fake = Fake::new(
+        "",
+        r#"*'"method":"initialize"'*) hello 2025-03-26 ;;
+*'"method":"tools/call"'*) say '[{"jsonrpc":"2.0","method":"notifications/progress","params":{"progressToken":'"$token"',"progress":1}},7,{"jsonrpc":"2.0","id":'"$id"',"result":{"content":[]}}]' ;;"#,
+    );
+    let way = fake.start().await;
+    let answered = testkit::answer(&way, tool_with(json!({"progressToken": 5}))).await;
+    assert_eq!(answered.params_of("notifications/progress"), [json!({"progressToken": 5, "progress": 1})]);
+    assert_eq!(answered.result()["content"], json!([]));
+    way.shutdown().await;
+}
+
+// spec: subscriptions-01, meta-20
+#[tokio::test]
+async fn a_stream_of_changes_tells_what_was_asked_for_and_ends_with_the_session() {
+    let updated = |uri: &str| {
+        format!(r#"say '{{"jsonrpc":"2.0","method":"notifications/resources/updated","params":{{"uri":"{uri}"}}}}'"#)
+    };
+    let changed = |what: &str| format!(r#"say '{{"jsonrpc":"2.0","method":"notifications/{what}/list_changed"}}'"#);
+    let cases = format!(
+        "*'\"uri\":\"a:refused\"'*) fail -32602 'No' ;;\n*'\"name\":\"change\"'*) {}; {}; {}; {}; reply '{{\"content\":[]}}' ;;\n*'\"name\":\"exit\"'*) exit 0 ;;",
+        updated("a:b"),
+        updated("a:other"),
+        changed("prompts"),
+        changed("tools"),
+    );
+    let fake = Fake::new("", &cases);
+    let way = fake.start().await;
+    let filter =
+        json!({"toolsListChanged": true, "promptsListChanged": true, "resourceSubscriptions": ["a:b", "a:refused"]});
+    let listen = || testkit::call_with_id(&json!("listen-7"), "subscriptions/listen", json!({"notifications": filter}));
+    let mut changes = testkit::stream(&way, listen()).await;
+    let meta = json!({"io.modelcontextprotocol/subscriptionId": "listen-7"});
+    // Prompts are not offered, and the server does not tell of one of the resources.
+    let honoured = json!({"toolsListChanged": true, "resourceSubscriptions": ["a:b"]});
+    let (method, params) = testkit::next_notification(&mut changes).await;
+    assert_eq!(method, "notifications/subscriptions/acknowledged");
+    assert_eq!(params, json!({"_meta": meta, "notifications": honoured}));
+    let mut second = testkit::stream(&way, listen()).await;
+    testkit::next_notification(&mut second).await;
+
+    testkit::answer(&way, tool("change")).await;
+    for stream in [&mut changes, &mut second] {
+        let told = testkit::next_notification(stream).await;
+        assert_eq!(told, ("notifications/resources/updated".into(), json!({"_meta": meta, "uri": "a:b"})));
+        let told = testkit::next_notification(stream).await;
+        assert_eq!(told, ("notifications/tools/list_changed".into(), json!({"_meta": meta})));
+        testkit::assert_idle(stream);
+    }
+    let count = |method: &str| {
+        fake.messages()
+            .iter()
+            .filter(|message| message["method"] == method && message["params"]["uri"] == "a:b")
+            .count()
+    };
+    assert_eq!((count("resources/subscribe"), count("resources/unsubscribe")), (1, 0));
+    drop(second);
+    testkit::answer(&way, tool("a")).await;
+    assert_eq!(count("resources/unsubscribe"), 0, "somebody still listens");
+
+    assert!(call(&way, tool("exit")).await.is_err());
+    let next = std::future::poll_fn(|cx| changes.as_mut().poll_next(cx));
+    let ended = tokio::time::timeout(testkit::PATIENCE, next).await.expect("the stream ends with the session");
+    assert!(!matches!(ended, Some(Ok(Message::Notification(_)))), "{ended:?}");
+
+    // On the next process the stream can be had again, and given up.
+    let mut again = testkit::stream(&way, listen()).await;
+    testkit::next_notification(&mut again).await;
+    drop(again);
+    fake.told(|message| message["method"] == "resources/unsubscribe" && message["params"]["uri"] == "a:b").await;
+    way.shutdown().await;
+}

@@ -1,0 +1,384 @@
+//! Legacy clients on a channel of lines, beside calls of this revision: real bytes, the real server.
+#![allow(deprecated, reason = "sampling, roots and logging are what is tested")]
+
+use carryall_legacy::serve::{Options, lines};
+use carryall_server::{Ctx, Resource, Server, Tool, ToolError};
+use carryall_transport::lines::{LineOptions, serve_lines_with};
+use carryall_types::{
+    CreateMessageRequestParams, CreateMessageResult, ElicitRequestFormParams, ElicitRequestURLParams, ElicitResult,
+    InputRequest, InputRequests, InputRequiredResult, ListRootsRequestParams, ListRootsResult, LoggingLevel,
+    RequestedSchema, Role, SamplingMessage, SamplingMessageContentBlock,
+};
+use serde_json::{Value, json};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::time::Duration;
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, DuplexStream, Lines, ReadHalf, WriteHalf};
+use tokio::time::timeout;
+
+const META: &str =
+    r#"{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{}}"#;
+
+/// Counts what is dropped before its time.
+struct OnDrop(Arc<AtomicUsize>);
+
+impl Drop for OnDrop {
+    fn drop(&mut self) {
+        self.0.fetch_add(1, SeqCst);
+    }
+}
+
+fn ask(ctx: &Ctx, question: impl Into<InputRequest>) -> Result<Value, ToolError> {
+    match ctx.input_responses()?.get_as::<Value>("q") {
+        Some(answer) => answer.map_err(|error| ToolError::new(error.to_string())),
+        None => {
+            let requests = InputRequests::new().with("q", question.into());
+            let asked = InputRequiredResult::new().with_input_requests(requests).with_request_state("kept");
+            Err(ToolError::input_required(asked))
+        }
+    }
+}
+
+fn form() -> ElicitRequestFormParams {
+    ElicitRequestFormParams::new("Your name?", RequestedSchema::new().string("name", |field| field).required())
+}
+
+fn server(dropped: &Arc<AtomicUsize>) -> Server {
+    let dropped = Arc::clone(dropped);
+    Server::new("lines", "1")
+        .with_logging()
+        .instructions("Be kind.")
+        .tool(Tool::without_arguments("hello", async |_| "hello"))
+        .tool(Tool::without_arguments("steps", async |ctx: Ctx| {
+            ctx.log(LoggingLevel::Info, None, "stepping").await;
+            ctx.progress(1.0, Some(2.0), None).await;
+            "stepped"
+        }))
+        .tool(Tool::without_arguments("name", async |ctx: Ctx| -> Result<String, ToolError> {
+            let answer: ElicitResult =
+                serde_json::from_value(ask(&ctx, form())?).map_err(|e| ToolError::new(e.to_string()))?;
+            assert_eq!(ctx.request_state()?.as_deref(), Some("kept"));
+            Ok(format!("{:?} {:?}", answer.action, answer.content))
+        }))
+        .tool(Tool::without_arguments("page", async |ctx: Ctx| -> Result<String, ToolError> {
+            let answer = ask(&ctx, ElicitRequestURLParams::new("Sign", "https://example.com/sign"))?;
+            Ok(answer["action"].to_string())
+        }))
+        .tool(Tool::without_arguments("model", async |ctx: Ctx| -> Result<String, ToolError> {
+            let said = SamplingMessage::new(Role::User, SamplingMessageContentBlock::text("hi"));
+            let answer = ask(&ctx, CreateMessageRequestParams::new(vec![said], 10))?;
+            let _: CreateMessageResult =
+                serde_json::from_value(answer.clone()).map_err(|error| ToolError::new(error.to_string()))?;
+            Ok(answer["content"]["text"].as_str().unwrap_or_default().to_owned())
+        }))
+        .tool(Tool::without_arguments("roots", async |ctx: Ctx| -> Result<String, ToolError> {
+            let answer = ask(&ctx, ListRootsRequestParams::new())?;
+            let roots: ListRootsResult = serde_json::from_value(answer).map_err(|e| ToolError::new(e.to_string()))?;
+            Ok(roots.roots.len().to_string())
+        }))
+        .tool(Tool::without_arguments("hang", move |_| {
+            let guard = OnDrop(Arc::clone(&dropped));
+            async move {
+                let _guard = guard;
+                std::future::pending::<&'static str>().await
+            }
+        }))
+        .resource(Resource::new("demo://note", "note", async |_, _| "a note"))
+        .build()
+        .unwrap()
+}
+
+struct Client {
+    server: Server,
+    dropped: Arc<AtomicUsize>,
+    lines: Lines<BufReader<ReadHalf<DuplexStream>>>,
+    writer: WriteHalf<DuplexStream>,
+}
+
+impl Client {
+    fn connect(options: Options) -> Self {
+        let dropped = Arc::new(AtomicUsize::new(0));
+        let server = server(&dropped);
+        let (near, far) = tokio::io::duplex(64 * 1024);
+        let (reader, writer) = tokio::io::split(far);
+        let (serving, alternates) = (server.clone(), lines(server.clone(), options));
+        tokio::spawn(async move {
+            let forever = std::future::pending();
+            serve_lines_with(reader, writer, serving, LineOptions::default(), Some(&alternates), forever).await
+        });
+        let (reader, writer) = tokio::io::split(near);
+        Self { server, dropped, lines: BufReader::new(reader).lines(), writer }
+    }
+
+    /// A client that has shaken hands.
+    async fn legacy(version: &str, capabilities: Value) -> Self {
+        let mut client = Self::connect(Options::default());
+        let result = client.initialize(version, capabilities).await;
+        assert_eq!(result["result"]["protocolVersion"], version);
+        client.send(json!({"jsonrpc": "2.0", "method": "notifications/initialized"})).await;
+        client
+    }
+
+    async fn initialize(&mut self, version: &str, capabilities: Value) -> Value {
+        let info = json!({"name": "old", "version": "1"});
+        let params = json!({"protocolVersion": version, "capabilities": capabilities, "clientInfo": info});
+        self.ask(json!({"jsonrpc": "2.0", "id": "i", "method": "initialize", "params": params})).await
+    }
+
+    async fn send(&mut self, message: Value) {
+        self.writer.write_all(format!("{message}\n").as_bytes()).await.unwrap();
+    }
+
+    async fn next(&mut self) -> Value {
+        let line = timeout(Duration::from_secs(20), self.lines.next_line()).await.expect("it hangs").unwrap();
+        serde_json::from_str(&line.expect("closed")).unwrap()
+    }
+
+    async fn ask(&mut self, message: Value) -> Value {
+        self.send(message).await;
+        self.next().await
+    }
+
+    async fn call(&mut self, id: u32, tool: &str) -> Value {
+        self.ask(call(id, tool)).await
+    }
+}
+
+fn call(id: u32, tool: &str) -> Value {
+    json!({"jsonrpc": "2.0", "id": id, "method": "tools/call", "params": {"name": tool, "arguments": {}}})
+}
+
+fn text(answer: &Value) -> &str {
+    answer["result"]["content"][0]["text"].as_str().unwrap_or_else(|| panic!("{answer}"))
+}
+
+// spec: versioning-08, versioning-09
+#[tokio::test]
+async fn every_revision_is_served_and_both_eras_share_the_channel() {
+    for version in ["2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25"] {
+        let mut client = Client::connect(Options::default());
+        let opened = client.initialize(version, json!({})).await;
+        let result = &opened["result"];
+        assert_eq!((&result["protocolVersion"], &opened["id"]), (&json!(version), &json!("i")));
+        assert_eq!((&result["serverInfo"]["name"], &result["instructions"]), (&json!("lines"), &json!("Be kind.")));
+        assert!(result["capabilities"]["tools"].is_object() && result.get("resultType").is_none());
+        client.send(json!({"jsonrpc": "2.0", "method": "notifications/initialized"})).await;
+        assert_eq!(text(&client.call(1, "hello").await), "hello");
+        let meta: Value = serde_json::from_str(META).unwrap();
+        let modern =
+            json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "hello", "_meta": meta}});
+        assert_eq!(client.ask(modern).await["result"]["resultType"], "complete");
+        assert_eq!(client.ask(json!({"jsonrpc": "2.0", "id": 2, "method": "ping"})).await["result"], json!({}));
+    }
+}
+
+#[tokio::test]
+async fn an_unknown_version_gets_the_newest_with_a_handshake() {
+    let mut client = Client::connect(Options::default());
+    assert_eq!(client.initialize("2099-01-01", json!({})).await["result"]["protocolVersion"], "2025-11-25");
+    assert_eq!(client.initialize("2025-11-25", json!({})).await["error"]["code"], -32600);
+}
+
+// spec: versioning-08, versioning-12
+#[tokio::test]
+async fn before_initialize_only_ping_is_answered_and_refusals_name_what_is_missing() {
+    let mut client = Client::connect(Options::default());
+    assert_eq!(client.ask(json!({"jsonrpc": "2.0", "id": 1, "method": "ping"})).await["result"], json!({}));
+    assert_eq!(client.call(2, "hello").await["error"]["code"], -32602);
+    client.send(json!({"jsonrpc": "2.0", "id": 9, "result": {}})).await;
+    assert_eq!(client.next().await["error"]["code"], -32600);
+}
+
+#[tokio::test]
+async fn results_and_errors_are_those_of_their_day() {
+    let mut client = Client::legacy("2025-06-18", json!({})).await;
+    let listed = client.ask(json!({"jsonrpc": "2.0", "id": 1, "method": "tools/list"})).await;
+    let result = listed["result"].as_object().unwrap();
+    assert!(result["tools"].as_array().unwrap().len() > 3);
+    assert!(["resultType", "ttlMs", "cacheScope", "_meta"].iter().all(|name| !result.contains_key(*name)), "{listed}");
+    let read = json!({"jsonrpc": "2.0", "id": 2, "method": "resources/read", "params": {"uri": "demo://gone"}});
+    assert_eq!(client.ask(read).await["error"]["code"], -32002);
+    let modern = json!({"jsonrpc": "2.0", "id": 3, "method": "server/discover", "params": {}});
+    assert_eq!(client.ask(modern).await["error"]["code"], -32601);
+    // A question that the client never said it could answer.
+    let refused = client.call(4, "name").await;
+    assert_eq!(refused["error"]["code"], -32600, "{refused}");
+    assert!(refused["error"]["message"].as_str().unwrap().contains("elicitation"));
+}
+
+#[tokio::test]
+async fn progress_and_log_messages_come_before_the_response() {
+    let mut client = Client::legacy("2025-11-25", json!({})).await;
+    let steps = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call",
+        "params": {"name": "steps", "arguments": {}, "_meta": {"progressToken": "p"}}});
+    // Nobody has set a level.
+    assert_eq!(client.ask(steps.clone()).await["method"], "notifications/progress");
+    assert_eq!(text(&client.next().await), "stepped");
+    let level =
+        |level: &str| json!({"jsonrpc": "2.0", "id": 2, "method": "logging/setLevel", "params": {"level": level}});
+    assert_eq!(client.ask(level("loud")).await["error"]["code"], -32602);
+    assert_eq!(client.ask(level("info")).await["result"], json!({}));
+    let log = client.ask(steps).await;
+    assert_eq!((&log["method"], &log["params"]["data"]), (&json!("notifications/message"), &json!("stepping")));
+    let progress = client.next().await;
+    assert_eq!((&progress["params"]["progressToken"], &progress["params"]["total"]), (&json!("p"), &json!(2)));
+    assert_eq!(text(&client.next().await), "stepped");
+}
+
+// spec: elicitation-12, elicitation-17
+#[tokio::test]
+async fn a_handler_that_asks_by_rounds_asks_an_old_client_on_its_stream() {
+    let mut client = Client::legacy("2025-06-18", json!({"elicitation": {}})).await;
+    let question = client.call(1, "name").await;
+    assert_eq!(question["method"], "elicitation/create");
+    assert!(question["params"].get("mode").is_none() && question["params"]["requestedSchema"]["type"] == "object");
+    // Other requests go on meanwhile.
+    assert_eq!(text(&client.call(2, "hello").await), "hello");
+    let answer = json!({"action": "accept", "content": {"name": "Ada"}});
+    let done = client.ask(json!({"jsonrpc": "2.0", "id": question["id"], "result": answer})).await;
+    assert_eq!(done["id"], 1);
+    assert!(text(&done).contains("Accept") && text(&done).contains("Ada"), "{done}");
+}
+
+#[tokio::test]
+async fn a_refused_question_fails_its_call_and_says_why() {
+    let mut client = Client::legacy("2025-11-25", json!({"elicitation": {}})).await;
+    let question = client.call(1, "name").await;
+    let error = json!({"code": -32603, "message": "no user here"});
+    let done = client.ask(json!({"jsonrpc": "2.0", "id": question["id"], "error": error})).await;
+    assert!(done["error"]["message"].as_str().unwrap().contains("no user here"), "{done}");
+}
+
+// spec: sampling-05, roots-02
+#[tokio::test]
+async fn models_and_roots_are_asked_for_too() {
+    let mut client = Client::legacy("2024-11-05", json!({"sampling": {}, "roots": {"listChanged": true}})).await;
+    let question = client.call(1, "model").await;
+    assert_eq!(question["method"], "sampling/createMessage");
+    assert_eq!(question["params"]["maxTokens"], 10);
+    let said = json!({"role": "assistant", "content": {"type": "text", "text": "hello!"}, "model": "m"});
+    assert_eq!(text(&client.ask(json!({"jsonrpc": "2.0", "id": question["id"], "result": said})).await), "hello!");
+    let question = client.call(2, "roots").await;
+    assert_eq!(question["method"], "roots/list");
+    let roots = json!({"roots": [{"uri": "file:///a"}]});
+    assert_eq!(text(&client.ask(json!({"jsonrpc": "2.0", "id": question["id"], "result": roots})).await), "1");
+}
+
+// spec: elicitation-09, elicitation-15
+#[tokio::test]
+async fn a_page_has_an_id_and_its_completion_is_announced() {
+    let mut client = Client::legacy("2025-11-25", json!({"elicitation": {"url": {}}})).await;
+    let question = client.call(1, "page").await;
+    let params = &question["params"];
+    assert_eq!((&params["mode"], &params["url"]), (&json!("url"), &json!("https://example.com/sign")));
+    let id = params["elicitationId"].clone();
+    let complete = client.ask(json!({"jsonrpc": "2.0", "id": question["id"], "result": {"action": "accept"}})).await;
+    assert_eq!(
+        (&complete["method"], &complete["params"]["elicitationId"]),
+        (&json!("notifications/elicitation/complete"), &id)
+    );
+    assert_eq!(text(&client.next().await), "\"accept\"");
+    // Forms were not declared.
+    assert_eq!(client.call(2, "name").await["error"]["code"], -32600);
+}
+
+#[tokio::test]
+async fn a_cancelled_request_is_dropped_and_never_answered() {
+    let mut client = Client::legacy("2025-11-25", json!({})).await;
+    client.send(call(1, "hang")).await;
+    assert_eq!(client.call(1, "hello").await["error"]["code"], -32600, "the id is in use");
+    client.send(json!({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": 1}})).await;
+    // The id is free again, and the next thing to come is its answer.
+    assert_eq!(text(&client.call(1, "hello").await), "hello");
+    assert_eq!(client.dropped.load(SeqCst), 1);
+}
+
+#[tokio::test]
+async fn changes_are_told_and_subscriptions_counted() {
+    let mut client = Client::legacy("2025-11-25", json!({})).await;
+    let subscribe =
+        |id: u32, method: &str| json!({"jsonrpc": "2.0", "id": id, "method": method, "params": {"uri": "demo://note"}});
+    assert_eq!(client.ask(subscribe(1, "resources/subscribe")).await["result"], json!({}));
+    // The subscription of the service is opened behind the answer.
+    for _ in 0..200 {
+        if client.server.subscriptions() == 1 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let server = client.server.clone();
+    let new = Tool::without_arguments("new", async |_| "new");
+    server.change(|catalogue| _ = catalogue.tool(new)).unwrap();
+    assert_eq!(client.next().await, json!({"jsonrpc": "2.0", "method": "notifications/tools/list_changed"}));
+    let mut told = false;
+    for _ in 0..200 {
+        server.resource_updated("demo://note");
+        if let Ok(Ok(Some(line))) = timeout(Duration::from_millis(20), client.lines.next_line()).await {
+            let line: Value = serde_json::from_str(&line).unwrap();
+            assert_eq!(
+                (&line["method"], &line["params"]),
+                (&json!("notifications/resources/updated"), &json!({"uri": "demo://note"}))
+            );
+            told = true;
+            break;
+        }
+    }
+    assert!(told, "never told");
+    assert_eq!(client.ask(subscribe(2, "resources/unsubscribe")).await["result"], json!({}));
+}
+
+#[tokio::test]
+async fn batches_are_of_one_revision() {
+    let batch = json!([
+        {"jsonrpc": "2.0", "id": 1, "method": "ping"},
+        {"jsonrpc": "2.0", "method": "notifications/x"},
+        7,
+        call(2, "hello"),
+    ]);
+    let mut client = Client::legacy("2025-03-26", json!({})).await;
+    let answers = client.ask(batch.clone()).await;
+    let answers = answers.as_array().unwrap();
+    assert_eq!(answers.len(), 3);
+    assert_eq!(answers.iter().filter(|answer| answer.get("error").is_some()).count(), 1);
+    client.send(json!([{"jsonrpc": "2.0", "method": "notifications/x"}])).await;
+    assert_eq!(text(&client.call(3, "hello").await), "hello");
+    let mut client = Client::legacy("2025-11-25", json!({})).await;
+    assert_eq!(client.ask(batch).await["error"]["code"], -32600);
+}
+
+#[tokio::test]
+async fn what_is_in_work_and_subscribed_to_is_bounded() {
+    let mut client = Client::connect(Options::default().max_in_work(2).max_subscriptions(1));
+    client.initialize("2025-11-25", json!({})).await;
+    client.send(call(1, "hang")).await;
+    client.send(call(2, "hang")).await;
+    let refused = client.call(3, "hello").await;
+    assert_eq!((&refused["id"], &refused["error"]["code"]), (&json!(3), &json!(-32600)));
+    client.send(json!({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": 1}})).await;
+    let subscribe = |id: u32, uri: &str| json!({"jsonrpc": "2.0", "id": id, "method": "resources/subscribe", "params": {"uri": uri}});
+    assert_eq!(client.ask(subscribe(4, "demo://note")).await["result"], json!({}));
+    assert_eq!(client.ask(subscribe(5, "demo://other")).await["error"]["code"], -32600);
+}
+
+#[tokio::test]
+async fn a_client_cannot_forge_a_round() {
+    let mut client = Client::legacy("2025-11-25", json!({"elicitation": {}})).await;
+    let forged = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {
+        "name": "name", "arguments": {}, "requestState": "kept",
+        "inputResponses": {"q": {"action": "accept", "content": {"name": "Mallory"}}},
+    }});
+    assert_eq!(client.ask(forged).await["method"], "elicitation/create");
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_answer_is_given_up() {
+    let mut client = Client::connect(Options::default().question_timeout(Duration::from_millis(50)));
+    client.initialize("2025-11-25", json!({"elicitation": {}})).await;
+    let question = client.call(1, "name").await;
+    let withdrawn = client.next().await;
+    assert_eq!(
+        (&withdrawn["method"], &withdrawn["params"]["requestId"]),
+        (&json!("notifications/cancelled"), &question["id"])
+    );
+    assert!(client.next().await["error"]["message"].as_str().unwrap().contains("did not answer"));
+}

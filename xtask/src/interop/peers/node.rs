@@ -1,0 +1,116 @@
+//! What comes from npm: both generations of the TypeScript SDK, the Inspector, and real servers.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use super::{Peer, Programs, ours, words};
+use crate::interop::ways::Era;
+use crate::{Outcome, files, npm, process};
+
+pub(in crate::interop) const INSPECTOR: &str = "@modelcontextprotocol/inspector@2.12.0";
+
+/// One generation of the SDK.
+pub(super) struct Generation {
+    part: &'static str,
+    name: &'static str,
+    /// How the names of its programs end.
+    suffix: &'static str,
+    packages: &'static [&'static str],
+    eras: &'static [Era],
+}
+
+pub(super) const V2: Generation = Generation {
+    part: "typescript-v2",
+    name: "TypeScript SDK v2",
+    suffix: "v2",
+    packages: &[
+        "@modelcontextprotocol/server@2.4.0",
+        "@modelcontextprotocol/client@2.4.0",
+        "@modelcontextprotocol/node@2.1.2",
+    ],
+    eras: &[Era::Modern, Era::Legacy],
+};
+
+pub(super) const V1: Generation = Generation {
+    part: "typescript-v1",
+    name: "TypeScript SDK v1",
+    suffix: "v1",
+    packages: &["@modelcontextprotocol/sdk@1.32.2"],
+    eras: &[Era::Legacy],
+};
+
+/// What both generations and the servers need besides.
+const MORE: [&str; 4] = [
+    "zod@4.2.0",
+    "@modelcontextprotocol/server-everything@2026.8.31",
+    "@modelcontextprotocol/server-filesystem@2026.8.31",
+    "@modelcontextprotocol/server-memory@2026.8.31",
+];
+
+/// The Node that runs what comes from npm.
+pub(in crate::interop) struct Node {
+    pub(in crate::interop) program: PathBuf,
+    pub(in crate::interop) version: String,
+    modules: PathBuf,
+}
+
+impl Node {
+    /// The command line of a real server.
+    pub(in crate::interop) fn server(&self, name: &str) -> Vec<String> {
+        let package = npm::package(&self.modules, &format!("@modelcontextprotocol/{name}"));
+        words([&self.program, &package.join("dist/index.js")])
+    }
+
+    /// Name and version of a real server.
+    pub(in crate::interop) fn version_of(name: &str) -> &'static str {
+        MORE.into_iter().find(|package| package.contains(name)).unwrap_or_default()
+    }
+}
+
+pub(super) fn install(dir: &Path) -> Outcome<Node> {
+    let modules = modules(dir);
+    let packages: Vec<&str> = [INSPECTOR].iter().chain(V2.packages).chain(V1.packages).chain(&MORE).copied().collect();
+    let program = npm::install(&modules, &packages)?;
+    let version = process::output(Command::new(&program).arg("--version"))?;
+    Ok(Node { program, version: version.trim().trim_start_matches('v').to_owned(), modules })
+}
+
+/// Where npm installs.
+fn modules(dir: &Path) -> PathBuf {
+    dir.join("npm")
+}
+
+/// The command line of the Inspector.
+pub(in crate::interop) fn inspector(dir: &Path, node: &Node) -> Vec<String> {
+    let name = INSPECTOR.rsplit_once('@').map_or(INSPECTOR, |(name, _)| name);
+    words([&node.program, &npm::package(&modules(dir), name).join("clients/launcher/build/index.js")])
+}
+
+pub(super) fn peer(generation: &Generation, dir: &Path, node: &Outcome<Node>) -> Peer {
+    let node = node.as_ref().map_err(Clone::clone);
+    let packages = generation.packages.iter().map(|name| name.trim_start_matches("@modelcontextprotocol/"));
+    Peer {
+        part: generation.part,
+        name: generation.name,
+        packages: packages.map(|name| name.replace('@', " ")).collect::<Vec<_>>().join(", "),
+        eras: generation.eras.to_vec(),
+        both: generation.eras.len() > 1,
+        programs: node.clone().and_then(|node| programs(generation.suffix, dir, node)),
+        toolchain: node.map(|node| ("Node".to_owned(), node.version.clone())),
+    }
+}
+
+fn programs(suffix: &str, dir: &Path, node: &Node) -> Outcome<Programs> {
+    // A module looks for its packages above the place where it lies, so it has to lie beside them.
+    let beside = modules(dir).join("programs");
+    let place = |name: String| -> Outcome<PathBuf> {
+        let copy = beside.join(&name);
+        files::write(&copy, &files::read(&ours("ts").join(name))?)?;
+        Ok(copy)
+    };
+    place("tour.mjs".to_owned())?;
+    place("checks.mjs".to_owned())?;
+    let program =
+        |what: &str| -> Outcome<Vec<String>> { Ok(words([&node.program, &place(format!("{what}-{suffix}.mjs"))?])) };
+    Ok(Programs { server: program("server")?, client: program("client")? })
+}

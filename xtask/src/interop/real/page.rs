@@ -1,0 +1,53 @@
+//! One page on the loopback, for a server that fetches pages.
+
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::thread;
+use std::time::Duration;
+
+use crate::Outcome;
+
+/// What stands on the page.
+pub(super) const WORDS: &str = "Nobody but the interop run reads this page.";
+
+/// Is served for as long as the process lives.
+pub(super) struct Page(SocketAddr);
+
+impl Page {
+    pub(super) fn serve() -> Outcome<Self> {
+        let fail = |e: std::io::Error| format!("no page can be served: {e}");
+        let listener = TcpListener::bind("127.0.0.1:0").map_err(fail)?;
+        let address = listener.local_addr().map_err(fail)?;
+        thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                // Who goes away in the middle of it has all it wanted.
+                let _ = answer(stream);
+            }
+        });
+        Ok(Self(address))
+    }
+
+    pub(super) fn url(&self) -> String {
+        format!("http://{}/page.html", self.0)
+    }
+}
+
+/// The page, for its path; there is nothing else, least of all a robots.txt that forbids something.
+fn answer(mut stream: TcpStream) -> std::io::Result<()> {
+    stream.set_read_timeout(Some(Duration::from_secs(5)))?;
+    let mut head = Vec::new();
+    let mut byte = [0];
+    while !head.ends_with(b"\r\n\r\n") && head.len() < 16_384 && stream.read(&mut byte)? == 1 {
+        head.push(byte[0]);
+    }
+    let (status, body) = if head.starts_with(b"GET /page.html ") {
+        ("200 OK", format!("<html><head><title>A page</title></head><body><p>{WORDS}</p></body></html>"))
+    } else {
+        ("404 Not Found", String::new())
+    };
+    let length = body.len();
+    write!(
+        stream,
+        "HTTP/1.1 {status}\r\nContent-Type: text/html\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}"
+    )
+}

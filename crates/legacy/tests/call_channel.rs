@@ -33,7 +33,7 @@ async fn discovery_is_answered_from_the_handshake() {
     assert!(fake.methods().iter().filter(|method| *method == "server/discover").count() == 1, "the probe alone");
 }
 
-// spec: base-jsonrpc-08, caching-06
+// spec: base-jsonrpc-08, caching-01
 #[tokio::test]
 async fn results_get_what_this_revision_requires_and_keep_the_rest_as_it_stood() {
     let fake = Fake::plain();
@@ -77,7 +77,7 @@ async fn a_request_leaves_behind_what_only_this_revision_knows() {
     way.shutdown().await;
 }
 
-// spec: progress-01
+// spec: progress-03, progress-07
 #[tokio::test]
 async fn progress_comes_whole_in_order_and_to_the_call_that_it_is_of() {
     let progress = r#"printf '{"jsonrpc":"2.0","method":"notifications/progress","params":{"progressToken":%s,"progress":%s}}\n' "$token" $i"#;
@@ -107,7 +107,7 @@ async fn progress_comes_whole_in_order_and_to_the_call_that_it_is_of() {
     way.shutdown().await;
 }
 
-// spec: logging-01
+// spec: logging-03, logging-04
 #[tokio::test]
 async fn log_messages_come_to_calls_that_ask_for_them() {
     let log = |level: &str| {
@@ -229,6 +229,16 @@ async fn a_process_that_is_slow_to_start_holds_up_nobody_else() {
     testkit::answer(&way, tool("a")).await;
     assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
     slow.abort();
+    way.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_message_over_the_limit_is_skipped_and_the_next_one_is_read() {
+    let long =
+        r#"*'"method":"tools/call"'*) printf '{"jsonrpc":"2.0","method":"%02000d"}\n' 0; reply '{"content":[]}' ;;"#;
+    let fake = Fake::new("", long);
+    let way = fake.spawn(quick().max_message(1000)).await.unwrap();
+    assert_eq!(testkit::answer(&way, tool("a")).await.result()["content"], json!([]));
     way.shutdown().await;
 }
 

@@ -98,7 +98,7 @@ async fn a_question_is_answered_by_the_handlers_while_the_call_goes_on() {
     way.shutdown().await;
 }
 
-// spec: mrtr-01
+// spec: mrtr-01, mrtr-15
 #[tokio::test]
 async fn without_handlers_the_caller_is_asked_and_comes_back_with_the_answer() {
     let fake = asking("elicitation/create", FORM);
@@ -130,6 +130,7 @@ async fn what_handlers_leave_is_for_the_caller() {
     way.shutdown().await;
 }
 
+// spec: mrtr-12
 #[tokio::test]
 async fn a_parked_call_belongs_to_whom_it_was_made_for() {
     let fake = asking("elicitation/create", FORM);
@@ -144,7 +145,7 @@ async fn a_parked_call_belongs_to_whom_it_was_made_for() {
     way.shutdown().await;
 }
 
-// spec: mrtr-20
+// spec: mrtr-28, mrtr-29
 #[tokio::test]
 async fn a_round_without_the_answer_is_asked_again() {
     let fake = asking("elicitation/create", FORM);
@@ -176,6 +177,7 @@ async fn questions_one_after_the_other_are_rounds_one_after_the_other() {
     way.shutdown().await;
 }
 
+// spec: mrtr-13, mrtr-18
 #[tokio::test]
 async fn calls_are_parked_for_a_bounded_time_and_in_a_bounded_number() {
     let fake = asking("elicitation/create", FORM);
@@ -202,7 +204,7 @@ async fn call_again(way: &Stdio) -> testkit::Answered {
     testkit::answer(way, able(json!({}))).await
 }
 
-// spec: meta-14
+// spec: meta-14, mrtr-17
 #[tokio::test]
 async fn a_question_that_no_caller_can_take_is_refused() {
     // One process for all: it was told of nothing, and asks all the same.
@@ -295,15 +297,18 @@ async fn pages_that_must_be_visited_first_are_a_round() {
     way.shutdown().await;
 }
 
+// spec: mrtr-14
 #[tokio::test]
 async fn an_answer_is_for_the_call_that_asked() {
     let fake = asking("elicitation/create", FORM);
     let way = fake.start().await;
     let first = testkit::answer(&way, able(json!({}))).await;
     let params = retry(&first, &json!({"action": "accept"}));
-    let mut other = able(params.clone());
-    other.params = other.params.with("name", &RawJson::from(&json!("y")));
-    assert_eq!(testkit::answer(&way, other).await.code(), -32602);
+    for (member, value) in [("name", json!("y")), ("arguments", json!({"a": 1}))] {
+        let mut other = able(params.clone());
+        other.params = other.params.with(member, &RawJson::from(&value));
+        assert_eq!(testkit::answer(&way, other).await.code(), -32602, "{member}");
+    }
     assert_eq!(testkit::answer(&way, able(params)).await.text(), "thanks");
     way.shutdown().await;
 }

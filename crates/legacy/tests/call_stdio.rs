@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 const LEGACY: [&str; 4] = ["started", "server/discover", "initialize", "notifications/initialized"];
 
-// spec: stdio-17, stdio-18, discover-03, versioning-13
+// spec: stdio-17, stdio-18, discover-03
 #[tokio::test]
 async fn any_answer_to_the_probe_that_is_not_modern_means_legacy() {
     let answers = [
@@ -131,6 +131,16 @@ async fn a_modern_server_with_small_faults_is_modern() {
         assert!(!fake.methods().contains(&"initialize".to_owned()), "{result}");
         way.shutdown().await;
     }
+}
+
+#[tokio::test]
+async fn a_server_without_discovery_that_refuses_the_handshake_as_a_modern_one_is_modern() {
+    let cases =
+        "*'\"method\":\"server/discover\"'*) fail -32601 no ;;\n*'\"method\":\"initialize\"'*) fail -32022 no ;;";
+    let fake = Fake::new("", cases);
+    let way = fake.start().await;
+    assert!(way.decision().unwrap().version.is_modern());
+    way.shutdown().await;
 }
 
 // spec: stdio-19, versioning-02
@@ -299,7 +309,6 @@ async fn a_memory_that_cannot_be_read_is_begun_anew() {
     assert!(serde_json::from_str::<serde_json::Value>(&text).unwrap().is_object(), "{text}");
 }
 
-// spec: stdio-16
 #[tokio::test]
 async fn a_server_that_exited_is_started_again_by_the_next_call_and_nothing_is_sent_twice() {
     let fake = Fake::new("", r#"*'"name":"crash"'*) exit 1 ;;"#);
@@ -348,8 +357,13 @@ async fn the_process_ends_with_the_way_to_it() {
     assert!(call(&way, tool("late")).await.is_err());
     assert!(!fake.methods().contains(&"tools/call".to_owned()));
 
+    // A stream that somebody still holds does not keep it.
     let fake = Fake::new("", "");
-    drop(fake.start().await);
+    let way = fake.start().await;
+    let filter = json!({"notifications": {"toolsListChanged": true}});
+    let mut changes = testkit::stream(&way, testkit::call("subscriptions/listen", filter)).await;
+    testkit::next_notification(&mut changes).await;
+    drop(way);
     let ended = async {
         while !fake.methods().contains(&"ended".to_owned()) {
             tokio::time::sleep(Duration::from_millis(10)).await;

@@ -382,3 +382,67 @@ async fn a_client_that_does_not_answer_is_given_up() {
     );
     assert!(client.next().await["error"]["message"].as_str().unwrap().contains("did not answer"));
 }
+
+fn task(id: u32, tool: &str, ttl: u64) -> Value {
+    json!({"jsonrpc": "2.0", "id": id, "method": "tools/call", "params": {"name": tool, "arguments": {}, "task": {"ttl": ttl}}})
+}
+
+fn about(id: u32, method: &str, task: &Value) -> Value {
+    json!({"jsonrpc": "2.0", "id": id, "method": method, "params": {"taskId": task["taskId"]}})
+}
+
+#[tokio::test]
+async fn a_tool_runs_as_a_task_and_asks_when_its_client_comes_for_the_result() {
+    let mut client = Client::legacy("2025-11-25", json!({"elicitation": {}})).await;
+    let listed = client.ask(json!({"jsonrpc": "2.0", "id": 1, "method": "tools/list"})).await;
+    assert_eq!(listed["result"]["tools"][0]["execution"]["taskSupport"], "optional");
+    let begun = client.ask(task(2, "name", 60_000)).await["result"]["task"].clone();
+    assert_eq!((&begun["status"], &begun["ttl"]), (&json!("working"), &json!(60_000)));
+    let question = client.ask(about(3, "tasks/result", &begun)).await;
+    assert_eq!(question["method"], "elicitation/create");
+    let related = json!({"taskId": begun["taskId"]});
+    assert_eq!(question["params"]["_meta"]["io.modelcontextprotocol/related-task"], related);
+    let shown = client.ask(about(4, "tasks/get", &begun)).await["result"].clone();
+    assert_eq!((&shown["status"], &shown["createdAt"]), (&json!("input_required"), &begun["createdAt"]));
+    let answer = json!({"action": "accept", "content": {"name": "Ada"}});
+    let done = client.ask(json!({"jsonrpc": "2.0", "id": question["id"], "result": answer})).await;
+    assert_eq!(done["id"], 3);
+    assert!(text(&done).contains("Ada"), "{done}");
+    assert_eq!(done["result"]["_meta"]["io.modelcontextprotocol/related-task"], related);
+    assert_eq!(client.ask(about(5, "tasks/get", &begun)).await["result"]["status"], "completed");
+    assert!(text(&client.ask(about(6, "tasks/result", &begun)).await).contains("Ada"), "the result stays");
+    let all = client.ask(json!({"jsonrpc": "2.0", "id": 7, "method": "tasks/list"})).await;
+    assert_eq!(all["result"]["tasks"].as_array().unwrap().len(), 1);
+    assert_eq!(client.ask(about(8, "tasks/cancel", &begun)).await["error"]["code"], -32602, "it has ended");
+    assert_eq!(client.ask(about(9, "tasks/get", &json!({"taskId": "x"}))).await["error"]["code"], -32602);
+}
+
+#[tokio::test]
+async fn a_task_is_cancelled_and_one_that_is_forgotten_ends_with_its_time() {
+    let mut client = Client::legacy("2025-11-25", json!({})).await;
+    let begun = client.ask(task(1, "hang", 60_000)).await["result"]["task"].clone();
+    let cancelled = client.ask(about(2, "tasks/cancel", &begun)).await["result"].clone();
+    assert_eq!(cancelled["status"], "cancelled");
+    assert!(client.ask(about(3, "tasks/result", &begun)).await.get("error").is_some());
+    let short = client.ask(task(4, "hang", 50)).await["result"]["task"].clone();
+    for id in 5..500 {
+        if client.ask(about(id, "tasks/get", &short)).await.get("error").is_some() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert!(client.ask(about(600, "tasks/get", &short)).await.get("error").is_some(), "still there");
+    assert_eq!(client.dropped.load(SeqCst), 2, "both handlers were dropped");
+}
+
+#[tokio::test]
+async fn tasks_exist_in_one_revision_and_can_be_switched_off() {
+    let mut older = Client::legacy("2025-06-18", json!({})).await;
+    assert_eq!(text(&older.ask(task(1, "hello", 1000)).await), "hello", "the wish means nothing here");
+    let list = json!({"jsonrpc": "2.0", "id": 2, "method": "tasks/list"});
+    assert_eq!(older.ask(list.clone()).await["error"]["code"], -32601);
+    let mut without = Client::connect(Options::default().tasks(false));
+    let opened = without.initialize("2025-11-25", json!({})).await;
+    assert!(opened["result"]["capabilities"].get("tasks").is_none());
+    assert_eq!(without.ask(list).await["error"]["code"], -32601);
+}

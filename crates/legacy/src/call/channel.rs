@@ -14,8 +14,6 @@ use std::sync::Arc;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::sync::mpsc;
 
-/// The longest message accepted, in bytes.
-pub(crate) const MAX_MESSAGE: usize = 16 * 1024 * 1024;
 /// How many messages may wait to be written.
 const MAX_UNWRITTEN: usize = 256;
 const READ: usize = 16 * 1024;
@@ -27,8 +25,9 @@ pub(crate) struct LineReader<R> {
 }
 
 impl<R: AsyncRead + Unpin> LineReader<R> {
-    pub(crate) fn new(reader: R) -> Self {
-        Self { reader, decoder: LineDecoder::new(MAX_MESSAGE) }
+    /// Lines of up to `max_message` bytes.
+    pub(crate) fn new(reader: R, max_message: usize) -> Self {
+        Self { reader, decoder: LineDecoder::new(max_message) }
     }
 
     /// The next line; `None` at the end. Lines that are too long are left out. Cancel safe.

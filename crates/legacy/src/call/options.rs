@@ -125,7 +125,7 @@ impl Options {
         self
     }
 
-    /// The longest message accepted, in bytes. 16 MiB unless set.
+    /// The longest message accepted on stdio, in bytes. 16 MiB unless set.
     #[must_use]
     pub fn max_message(mut self, bytes: usize) -> Self {
         self.max_message = bytes;

@@ -6,7 +6,7 @@ use super::wire::{Incomings, WireError};
 use crate::generate;
 use crate::message::{Incoming, Request};
 use carryall_proto::{Call, CallError, Message, Notification, Outcome, Reply, Response};
-use carryall_types::{InputRequest, RequestId};
+use carryall_types::{InputRequest, JsonValue, RequestId};
 use futures_util::StreamExt as _;
 use std::sync::Arc;
 use tokio::sync::mpsc;
@@ -53,9 +53,10 @@ impl Running {
         }
     }
 
-    /// Whether `call` can be another round of this one.
+    /// Whether `call` can be another round of this one: it asks for the same.
     pub(crate) fn is_of(&self, call: &Call) -> bool {
-        self.call.method == call.method && self.call.name() == call.name()
+        let arguments = |call: &Call| call.params.get("arguments").and_then(|it| it.decode::<JsonValue>().ok());
+        self.call.method == call.method && self.call.name() == call.name() && arguments(&self.call) == arguments(call)
     }
 
     /// Goes on with the next round of the same call.

@@ -192,7 +192,7 @@ impl Shared {
     /// Starts a process and finds out what it is.
     async fn attempt(&self, first: First, known: Option<String>) -> Result<Way, Failed> {
         let Ends { reader, mut writer, exit } = self.processes.start().await?;
-        let mut lines = LineReader::new(reader);
+        let mut lines = LineReader::new(reader, self.options.max_message);
         let who = Who { capabilities: self.options.capabilities.clone(), info: self.options.client_info.clone() };
         let Options { silence, handshake_timeout: limit, .. } = self.options;
         let found = match detect(&mut lines, &mut writer, Ask { who: &who, first, silence, limit }).await {
@@ -239,7 +239,7 @@ impl Shared {
                     return Session::established(wire, &options, &initialized, &parked).await;
                 }
                 let Ends { reader, writer, exit } = processes.start().await?;
-                let wire = ChannelWire::open(LineReader::new(reader), writer);
+                let wire = ChannelWire::open(LineReader::new(reader, options.max_message), writer);
                 let opened = Session::open(wire, &options, &who, &parked).await;
                 match &opened {
                     Err(WireError::Refused(error)) if wire::is_modern(error.code) => {

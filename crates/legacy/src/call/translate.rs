@@ -74,7 +74,8 @@ pub(crate) fn result(method: &Method, result: &RawJson) -> RawJson {
 }
 
 /// The one table of codes that differ. A code that only this revision defines, from a server that does not speak it, does
-/// not mean what it seems to.
+/// not mean what it seems to; and what earlier implementations allocated for themselves is not sent any more
+/// (`basic/index#error-codes`).
 pub(crate) fn error(call: &Call, mut error: ErrorObject) -> ErrorObject {
     if error.code == code::LEGACY_RESOURCE_NOT_FOUND && call.method == Method::ResourcesRead {
         error.code = code::INVALID_PARAMS;
@@ -82,7 +83,7 @@ pub(crate) fn error(call: &Call, mut error: ErrorObject) -> ErrorObject {
             let uri = call.params.get("uri").unwrap_or(RawJson::NULL);
             error.data = Some(RawJson::from(&json!({"uri": uri.decode::<JsonValue>().unwrap_or_default()})));
         }
-    } else if wire::is_modern(error.code) || error.code == URL_ELICITATION_REQUIRED {
+    } else if wire::is_modern(error.code) || !wire::may_emit(error.code) {
         error.message = format!("{} (code {} of a legacy server)", error.message, error.code);
         error.code = code::INTERNAL_ERROR;
     }
@@ -167,7 +168,7 @@ mod tests {
         assert_eq!(params, json!({"name": "add", "arguments": {"a": 1}, "x": null, "_meta": {"progressToken": "t-7"}}));
     }
 
-    // spec: caching-06
+    // spec: caching-01
     #[test]
     fn results_get_what_they_lack_and_keep_what_they_have() {
         let of = |method, text: &str| result(&method, &RawJson::parse(text.to_owned()).unwrap()).as_str().to_owned();
@@ -182,6 +183,7 @@ mod tests {
         );
     }
 
+    // spec: base-jsonrpc-20, base-jsonrpc-21, base-jsonrpc-22, base-jsonrpc-23, base-jsonrpc-24
     #[test]
     fn codes_mean_what_they_meant() {
         let read = testkit::call("resources/read", json!({"uri": "a:b"}));
@@ -189,8 +191,11 @@ mod tests {
         assert_eq!(found.code, -32602);
         assert_eq!(found.data.unwrap().decode::<JsonValue>().unwrap(), json!({"uri": "a:b"}));
         let call = testkit::call("tools/call", json!({"name": "x"}));
-        assert_eq!(error(&call, ErrorObject::new(-32002, "x")).code, -32002);
-        assert_eq!(error(&call, ErrorObject::new(-32022, "x")).code, -32603);
+        for reserved in [-32000, -32001, -32002, -32042, -32020, -32021, -32022] {
+            let told = error(&call, ErrorObject::new(reserved, "x"));
+            assert_eq!((told.code, told.message), (-32603, format!("x (code {reserved} of a legacy server)")));
+        }
+        assert_eq!([7, -32800].map(|own| error(&call, ErrorObject::new(own, "x")).code), [7, -32800]);
         assert_eq!(error(&call, ErrorObject::new(-32601, "x")).code, -32601);
     }
 

@@ -5,6 +5,7 @@ use super::forward::{self, Forward};
 use super::negotiated::{self, Negotiated};
 use super::options::Options;
 use super::questions::Questions;
+use super::tasks::{self, Tasks};
 use super::translate::errors;
 use crate::generate;
 use crate::message::Request;
@@ -56,6 +57,7 @@ pub(crate) struct Conversation {
     pub(crate) negotiated: Negotiated,
     pub(crate) questions: Questions,
     pub(crate) subscriptions: Subscriptions,
+    pub(crate) tasks: Tasks,
     log_level: Mutex<Option<LoggingLevel>>,
     in_work: Mutex<HashMap<RequestId, AbortHandle>>,
 }
@@ -78,6 +80,7 @@ impl Conversation {
             options,
             negotiated,
             questions: Questions::default(),
+            tasks: Tasks::default(),
             log_level: Mutex::default(),
             in_work: Mutex::default(),
         })
@@ -121,6 +124,11 @@ impl Conversation {
             "logging/setLevel" => done(self.set_level(request)),
             "resources/subscribe" => done(self.subscribe(request, &origin).await),
             "resources/unsubscribe" => done(uri_of(request).map(|uri| self.apply(Change::Unsubscribed(uri)))),
+            method if tasks::owns(method) => tasks::answer(self, request, out).await.unwrap_or_else(Outcome::Error),
+            _ if tasks::is_wanted(self, request) => match tasks::begin(self, request, origin) {
+                Ok(begun) => Outcome::Result(begun),
+                Err(error) => Outcome::Error(error),
+            },
             // Methods of this revision alone.
             "server/discover" | "subscriptions/listen" => {
                 Outcome::Error(ErrorObject::method_not_found(&request.method))

@@ -12,6 +12,7 @@ mod lines;
 mod negotiated;
 mod options;
 mod questions;
+mod tasks;
 mod translate;
 
 pub use http::{EventText, Here, LegacyEndpoint, Local, Meeting, Note, Recalled, Siblings, StreamControl, What};

@@ -38,6 +38,11 @@ impl Questions {
         waiting.is_some_and(|waiting| waiting.send(response.outcome).is_ok())
     }
 
+    /// Whether a question still waits for its answer.
+    pub(crate) fn is_open(&self, id: &RequestId) -> bool {
+        matches!(id, RequestId::String(id) if self.lock().contains_key(&**id))
+    }
+
     fn lock(&self) -> MutexGuard<'_, HashMap<String, oneshot::Sender<Outcome>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

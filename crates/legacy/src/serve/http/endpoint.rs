@@ -57,12 +57,14 @@ pub(super) struct Shared {
 
 impl LegacyEndpoint {
     /// Serves `service`.
-    pub fn new<S>(service: S, options: Options) -> Self
+    pub fn new<S>(service: S, mut options: Options) -> Self
     where
         S: Service<Call, Response = Reply> + Clone + Send + Sync + 'static,
         S::Error: Into<CallError>,
         S::Future: Send,
     {
+        // A task lives where it began; a client that may be anywhere next is not offered any.
+        options.tasks &= options.meeting.is_alone();
         let limits = limits(&options);
         let keyring = options.keyring.clone().unwrap_or_else(Options::random_keyring);
         let meeting = Arc::clone(&options.meeting);

@@ -272,7 +272,8 @@ impl Table {
 impl Entry {
     /// Whoever works on a session holds it.
     fn rests(&self) -> bool {
-        Arc::strong_count(&self.session) == 1
+        // A task holds the conversation alone.
+        Arc::strong_count(&self.session) == 1 && Arc::strong_count(&self.session.conversation) == 1
     }
 }
 

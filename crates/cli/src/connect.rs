@@ -95,16 +95,22 @@ pub(crate) async fn with(
     let screen = Screen::new(options.screen);
     notes::install(screen);
     let place = target.shown();
-    let (client, child) = open(target, options, screen).await?;
+    let (client, way) = open(target, options, screen).await?;
     let server =
         Server { client, place, screen, inputs: options.inputs.clone(), options: call_options(options, screen)? };
     let ended = tokio::select! {
         ended = work(&server) => ended,
         () = stop::when_asked() => Ok(interrupted),
     };
-    let Some(child) = child else { return ended };
-    child.client.shutdown().await;
-    ended.map_err(|fail| child.explain(fail, screen))
+    match way {
+        Way::Http(way) => way.shutdown().await,
+        Way::Socket => {}
+        Way::Child(child) => {
+            child.client.shutdown().await;
+            return ended.map_err(|fail| child.explain(fail, screen));
+        }
+    }
+    ended
 }
 
 impl Server {
@@ -136,6 +142,13 @@ impl Server {
     }
 }
 
+/// What has to be ended when the work is done.
+enum Way {
+    Http(HttpWay),
+    Socket,
+    Child(ChildServer),
+}
+
 /// A server that was started here.
 struct ChildServer {
     client: StdioWay,
@@ -158,7 +171,7 @@ fn explain(mut fail: Fail, last_words: &Mutex<VecDeque<String>>, screen: Screen)
     fail
 }
 
-async fn open(target: Target, options: &ServerOptions, screen: Screen) -> Result<(Client, Option<ChildServer>), Fail> {
+async fn open(target: Target, options: &ServerOptions, screen: Screen) -> Result<(Client, Way), Fail> {
     let place = target.shown();
     if !options.headers.is_empty() && !matches!(target, Target::Http { .. }) {
         return Err(Fail::usage("--header is for servers that are reached over HTTP"));
@@ -170,25 +183,25 @@ async fn open(target: Target, options: &ServerOptions, screen: Screen) -> Result
     let way = way.handshake_timeout(options.timeout);
     let builder = builder(options)?;
     let way = answering(way, &builder);
-    let (builder, child) = match target {
+    let (builder, way) = match target {
         Target::Http { url, headers } => {
             let way = HttpWay::new(http_client(&url, &headers, options)?, way);
             let told = way.clone();
             let builder = builder.era_from(move || told.decision());
-            (builder.service(SharedService::new_boxed(way)).mirror_headers(true), None)
+            (builder.service(SharedService::new_boxed(way.clone())).mirror_headers(true), Way::Http(way))
         }
-        Target::Unix(path) => (builder.service(LineClient::unix(path)), None),
+        Target::Unix(path) => (builder.service(LineClient::unix(path)), Way::Socket),
         Target::Stdio(process) => {
             let busy = Busy::new(screen, &format!("starting {place}"));
             let child = busy.during(start(process, way, options, screen)).await?;
             let told = child.client.clone();
             let builder = builder.era_from(move || told.decision());
             // A server that does not stay up is not started again and again.
-            (builder.service(child.client.clone()).max_retries(0), Some(child))
+            (builder.service(child.client.clone()).max_retries(0), Way::Child(child))
         }
     };
     let client = builder.build().map_err(|error| Fail::of(&place, &error))?;
-    Ok((client, child))
+    Ok((client, way))
 }
 
 fn builder(options: &ServerOptions) -> Result<ClientBuilder, Fail> {

@@ -234,8 +234,7 @@ async fn a_process_that_is_slow_to_start_holds_up_nobody_else() {
 
 #[tokio::test]
 async fn a_message_over_the_limit_is_skipped_and_the_next_one_is_read() {
-    let long =
-        r#"*'"method":"tools/call"'*) printf '{"jsonrpc":"2.0","method":"%02000d"}\n' 0; reply '{"content":[]}' ;;"#;
+    let long = r#"*'"method":"tools/call"'*) printf '{"jsonrpc":"2.0","id":%s,"result":{"long":"%02000d"}}\n' "$id" 0; reply '{"content":[]}' ;;"#;
     let fake = Fake::new("", long);
     let way = fake.spawn(quick().max_message(1000)).await.unwrap();
     assert_eq!(testkit::answer(&way, tool("a")).await.result()["content"], json!([]));

@@ -130,7 +130,7 @@ async fn what_handlers_leave_is_for_the_caller() {
     way.shutdown().await;
 }
 
-// spec: mrtr-12
+// spec: mrtr-12, elicitation-18, elicitation-25
 #[tokio::test]
 async fn a_parked_call_belongs_to_whom_it_was_made_for() {
     let fake = asking("elicitation/create", FORM);

@@ -240,6 +240,18 @@ async fn a_handler_that_asks_by_rounds_asks_an_old_client_on_its_stream() {
     assert!(text(&done).contains("Accept") && text(&done).contains("Ada"), "{done}");
 }
 
+// spec: elicitation-24
+#[tokio::test]
+async fn a_user_who_says_no_or_goes_away_is_an_answer_for_the_handler() {
+    let mut client = Client::legacy("2025-11-25", json!({"elicitation": {}})).await;
+    for (id, action, told) in [(1, "decline", "Decline"), (2, "cancel", "Cancel")] {
+        let question = client.call(id, "name").await;
+        let done = client.ask(json!({"jsonrpc": "2.0", "id": question["id"], "result": {"action": action}})).await;
+        assert!(text(&done).starts_with(told), "{done}");
+    }
+}
+
+// spec: elicitation-23, elicitation-24
 #[tokio::test]
 async fn a_refused_question_fails_its_call_and_says_why() {
     let mut client = Client::legacy("2025-11-25", json!({"elicitation": {}})).await;
@@ -249,7 +261,7 @@ async fn a_refused_question_fails_its_call_and_says_why() {
     assert!(done["error"]["message"].as_str().unwrap().contains("no user here"), "{done}");
 }
 
-// spec: sampling-05, roots-02
+// spec: sampling-05, roots-02, lifecycle-04
 #[tokio::test]
 async fn models_and_roots_are_asked_for_too() {
     let mut client = Client::legacy("2024-11-05", json!({"sampling": {}, "roots": {"listChanged": true}})).await;
@@ -262,6 +274,16 @@ async fn models_and_roots_are_asked_for_too() {
     assert_eq!(question["method"], "roots/list");
     let roots = json!({"roots": [{"uri": "file:///a"}]});
     assert_eq!(text(&client.ask(json!({"jsonrpc": "2.0", "id": question["id"], "result": roots})).await), "1");
+}
+
+// spec: roots-05, sampling-05
+#[tokio::test]
+async fn nobody_is_asked_for_what_was_not_declared() {
+    let mut client = Client::legacy("2025-11-25", json!({"elicitation": {}})).await;
+    for (id, tool) in [(1, "roots"), (2, "model")] {
+        let refused = client.call(id, tool).await;
+        assert_eq!((&refused["id"], &refused["error"]["code"]), (&json!(id), &json!(-32600)), "{refused}");
+    }
 }
 
 // spec: elicitation-09, elicitation-15

@@ -81,8 +81,7 @@ impl Adapter {
         for place in places {
             let session = lock(&place.slot.session).take();
             if let Some(session) = session {
-                session.lose(CallError::broken("the client is shut down"));
-                session.wire.end().await;
+                session.end().await;
             }
         }
     }

@@ -20,10 +20,13 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 /// How long a server may take for what a session needs besides its calls.
 const HOUSEKEEPING: Duration = Duration::from_secs(10);
+/// How long the end of a session waits for what is still to be said.
+const GOODBYE: Duration = Duration::from_secs(2);
 /// How many notifications of one call may wait for their reader; more are dropped, as they are by any slow reader.
 const MAX_EVENTS: usize = 256;
 
@@ -48,6 +51,8 @@ pub(crate) struct Session {
     pub(crate) listeners: Listeners,
     lost: OnceLock<CallError>,
     heard: AtomicBool,
+    /// Cancellations on their way.
+    goodbyes: Mutex<JoinSet<()>>,
 }
 
 /// A call in work: where what comes for it goes.
@@ -137,6 +142,7 @@ impl Session {
             listeners: Listeners::default(),
             lost: OnceLock::new(),
             heard: AtomicBool::new(false),
+            goodbyes: Mutex::default(),
             wire,
         });
         if session.wire.is_shared() {
@@ -259,8 +265,19 @@ impl Session {
         let params = json!({"requestId": id, "reason": "The caller no longer waits"});
         let cancelled = Notification::new(notification::CANCELLED, RawJson::from(&params));
         let wire = Arc::clone(&self.wire);
-        runtime
-            .spawn(async move { timeout(HOUSEKEEPING, wire.send(Unanswered::Notification(cancelled))).await.is_ok() });
+        let told = async move { _ = timeout(HOUSEKEEPING, wire.send(Unanswered::Notification(cancelled))).await };
+        let mut goodbyes = self.goodbyes.lock().unwrap_or_else(PoisonError::into_inner);
+        // Those that are done make room for this one.
+        while goodbyes.try_join_next().is_some() {}
+        goodbyes.spawn_on(told, &runtime);
+    }
+
+    /// Ends the session once the server knows which calls nobody waits for any more. Bounded in time.
+    pub(crate) async fn end(&self) {
+        self.lose(CallError::broken("the client is shut down"));
+        let goodbyes = std::mem::take(&mut *self.goodbyes.lock().unwrap_or_else(PoisonError::into_inner));
+        let _ = timeout(GOODBYE, goodbyes.join_all()).await;
+        self.wire.end().await;
     }
 
     /// A notification that came with the call `id`, as that call's caller gets it.

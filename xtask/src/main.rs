@@ -18,6 +18,7 @@ mod process;
 mod requirements;
 mod table;
 mod tidy;
+mod without_legacy;
 
 use std::process::ExitCode;
 
@@ -38,7 +39,9 @@ usage: cargo xtask <command> [options]
   interop [--only A,B] [--era E] [--no-build]
         carryall against software that others wrote, from npm, PyPI, crates.io and the module proxy; writes docs/interop.md
         A: inspector, servers, typescript-v2, typescript-v1, python-v2, python-v1, go, rmcp; E: modern, legacy
-  tidy  the house rules that no other tool checks";
+  tidy  the house rules that no other tool checks
+  without-legacy
+        whether the workspace compiles without the crate for earlier revisions and the file that joins it";
 
 fn main() -> ExitCode {
     let mut words = std::env::args().skip(1);
@@ -51,6 +54,7 @@ fn main() -> ExitCode {
         "bench" => bench::run(args),
         "interop" => interop::run(args),
         "tidy" => tidy::run(args),
+        "without-legacy" => without_legacy::run(args),
         "" | "help" | "--help" | "-h" => {
             println!("{USAGE}");
             return ExitCode::SUCCESS;

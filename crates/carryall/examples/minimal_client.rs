@@ -2,13 +2,12 @@
 // An example may print.
 #![allow(clippy::print_stdout)]
 
-use carryall::Client;
 use serde_json::json;
 
 #[tokio::main]
 async fn main() -> carryall::Result<()> {
     let url = std::env::args().nth(1).unwrap_or("http://127.0.0.1:8080/mcp".into());
-    let client = Client::http(&url)?;
+    let client = carryall::connect(url).await?;
     for tool in client.list_tools().await? {
         println!("{}: {}", tool.name, tool.description.unwrap_or_default());
     }

@@ -123,13 +123,13 @@ pub(super) const CHECKS: [Check; 23] = [
     good(
         "listen, list changed",
         "listen",
-        &["--timeout", "20s", "--for", "20s", "--tools", "--count", "2"],
+        &["--timeout", "10s", "--for", "10s", "--tools", "--count", "2"],
         |found, _| listened(found, json!({"toolsListChanged": true}), "notifications/tools/list_changed"),
     ),
     good(
         "listen, resource updated",
         "listen",
-        &["--timeout", "20s", "--for", "20s", "demo://notice", "--count", "2"],
+        &["--timeout", "10s", "--for", "10s", "demo://notice", "--count", "2"],
         |found, _| {
             listened(found, json!({"resourceSubscriptions": ["demo://notice"]}), "notifications/resources/updated")
         },

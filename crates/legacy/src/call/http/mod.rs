@@ -110,14 +110,19 @@ impl Shared {
         self.decision.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// Which server it is, for the memory: origin and path. A query may hold a secret.
+    fn place(&self) -> String {
+        self.client.url().split('?').next().unwrap_or_default().to_owned()
+    }
+
     async fn decide(&self, decision: EraDecision) {
         tracing::debug!(server = %self.client.url(), %decision, "era found out");
-        self.options.memory.remember(&self.client.url(), &decision).await;
+        self.options.memory.remember(&self.place(), &decision).await;
         *self.decision.lock().unwrap_or_else(PoisonError::into_inner) = Some(decision);
     }
 
     async fn forget(&self) {
-        self.options.memory.forget(&self.client.url()).await;
+        self.options.memory.forget(&self.place()).await;
         *self.decision.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
@@ -144,7 +149,7 @@ impl Shared {
         let known = match self.options.era {
             Era::Modern => Some(said(call.meta.version, "that is what this client was told")),
             Era::Legacy => Some(said(ProtocolVersion::V2025_11_25, "that is what this client was told")),
-            Era::Auto => self.options.memory.recall(&self.client.url()).await,
+            Era::Auto => self.options.memory.recall(&self.place()).await,
         };
         match known {
             Some(decision) if decision.version.is_modern() => {

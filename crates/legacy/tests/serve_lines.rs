@@ -167,7 +167,11 @@ async fn every_revision_is_served_and_both_eras_share_the_channel() {
         let meta: Value = serde_json::from_str(META).unwrap();
         let modern =
             json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "hello", "_meta": meta}});
-        assert_eq!(client.ask(modern).await["result"]["resultType"], "complete");
+        assert_eq!(client.ask(modern.clone()).await["result"]["resultType"], "complete");
+        // A refusal of this revision stays one.
+        let mut unknown = modern;
+        unknown["params"]["_meta"]["io.modelcontextprotocol/protocolVersion"] = json!("1999-01-01");
+        assert_eq!(client.ask(unknown).await["error"]["code"], -32022);
         assert_eq!(client.ask(json!({"jsonrpc": "2.0", "id": 2, "method": "ping"})).await["result"], json!({}));
     }
 }

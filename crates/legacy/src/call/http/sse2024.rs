@@ -162,3 +162,20 @@ impl Wire for HttpSse {
         Box::pin(std::future::ready(()))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_go_to_the_origin_of_the_stream_alone() {
+        let client = HttpClient::new("http://example.com:8080/a/sse?x=1").unwrap();
+        let resolved = |address: &str| resolve(&client, address).map(|uri| uri.to_string());
+        assert_eq!(resolved("/messages?s=1").unwrap(), "/messages?s=1");
+        assert_eq!(resolved("messages?s=1").unwrap(), "/a/messages?s=1");
+        assert_eq!(resolved("http://example.com:8080/m").unwrap(), "/m");
+        for elsewhere in ["http://evil.com/m", "//evil.com/m", "https://example.com:8080/m", "http://example.com/m"] {
+            assert!(matches!(resolved(elsewhere), Err(CallError::Refused(_))), "{elsewhere}");
+        }
+    }
+}

@@ -37,6 +37,16 @@ struct Server {
     checks: Vec<Check>,
 }
 
+/// Which era it is of is found out, and why is told.
+fn discovers() -> Check {
+    let judge = |found: &Found| {
+        let era = &found.value["_meta"]["carryall/era"];
+        let why = era["why"].as_str().ok_or_else(|| format!("no era in {}", found.value))?;
+        Ok(format!("{}: {why}", texts(&era["version"])))
+    };
+    Check { what: "discover", words: vec!["discover".to_owned()], judge: Box::new(judge) }
+}
+
 /// The tools are there, however many they are, and this one is among them.
 fn lists(tool: &'static str) -> Check {
     let judge = move |found: &Found| {
@@ -88,11 +98,13 @@ pub(super) fn check(ways: &Ways, dir: &Path, node: &Outcome<Node>, record: &mut 
 
 fn run(ways: &Ways, server: &Server, record: &mut Record) {
     let who = format!("carryall calls {} ({})", server.name, server.package);
+    let discovers = discovers();
+    let checks = || std::iter::once(&discovers).chain(&server.checks);
     let over_http = server.http.iter().flat_map(|_| [Way::Http, Way::HttpUp]);
     let over_stdio = [Way::Stdio, Way::StdioUp].into_iter().filter(|_| server.stdio);
     for way in over_http.chain(over_stdio) {
         let all = |record: &mut Record, result: &Result| {
-            server.checks.iter().for_each(|check| record.add(&who, check.what, way, result.clone()));
+            checks().for_each(|check| record.add(&who, check.what, way, result.clone()));
         };
         let command = match &server.command {
             Ok(command) => command,
@@ -112,7 +124,7 @@ fn run(ways: &Ways, server: &Server, record: &mut Record) {
                 continue;
             }
         };
-        for check in &server.checks {
+        for check in checks() {
             let result = judged(ways, server, check, &target).map_or_else(Result::Fail, Result::Pass);
             record.add(&who, check.what, way, result);
         }

@@ -42,7 +42,7 @@ pub(super) fn check(ways: &Ways, peer: &Peer, record: &mut Record) {
                 }
             };
             for check in checks() {
-                let result = judged(ways, peer, era, check, &target).map_or_else(Result::Fail, Result::Pass);
+                let result = judged(ways, peer, (era, way), check, &target).map_or_else(Result::Fail, Result::Pass);
                 let result = shortfalls::of(Side::Server, peer.part, era, way, check.what, result);
                 record.add(&who, check.what, way, result);
             }
@@ -59,7 +59,7 @@ fn ways_of(peer: &Peer, era: Era) -> Vec<Way> {
     Way::ALL.into_iter().filter(|way| way.path() == "direct" || !peer.both || era == Era::Modern).collect()
 }
 
-fn judged(ways: &Ways, peer: &Peer, era: Era, check: &Check, target: &Target) -> Outcome<String> {
+fn judged(ways: &Ways, peer: &Peer, (era, way): (Era, Way), check: &Check, target: &Target) -> Outcome<String> {
     // Which era a server is of that knows only one must be found out.
     let era_option = if peer.both && era == Era::Legacy { "legacy" } else { "auto" };
     let name = format!("{}-{}-{}", peer.part, era.word(), check.command);
@@ -77,7 +77,7 @@ fn judged(ways: &Ways, peer: &Peer, era: Era, check: &Check, target: &Target) ->
         Some((command, words)) => ask(command, words, true)?,
         None => found,
     };
-    (check.judge)(&found, &checks::Case { peer, era, through_up: matches!(target, Target::Url(_)), before })
+    (check.judge)(&found, &checks::Case { peer, era, through_up: way.path() != "direct", before })
 }
 
 /// Runs a command of `carryall` on a server, which must end as it says.

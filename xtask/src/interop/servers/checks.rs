@@ -157,8 +157,8 @@ fn discovered(found: &Found, case: &Case<'_>) -> Outcome<String> {
     let meta = &found.value["_meta"];
     same(&meta["io.modelcontextprotocol/serverInfo"]["name"], case.peer.server_name())?;
     same(&found.value["instructions"], "A server of the interop run.")?;
-    // Behind `up` the era is that of `up`.
-    let modern = case.era == Era::Modern || case.through_up && meta["carryall/era"]["modern"] == true;
+    // `up` speaks the new era whatever is behind it.
+    let modern = case.era == Era::Modern || case.through_up;
     let era = &meta["carryall/era"];
     if era["modern"] == json!(modern) { Ok(era.to_string()) } else { Err(format!("the era is {era}")) }
 }

@@ -6,7 +6,7 @@
 use crate::call::{Member, scan_members_with};
 use crate::headers::ladder;
 use crate::json::{Scanner, SyntaxError, ValueKind};
-use crate::meta::MetaText;
+use crate::meta::Found;
 use crate::{Call, Meta, MetaError, Outcome, Params, Response};
 use bytes::Bytes;
 use carryall_types::{ErrorObject, Method, ProtocolVersion, RawJson, RequestId, code};
@@ -56,7 +56,16 @@ impl Rejection {
 /// # Errors
 /// The JSON-RPC error and HTTP status that the specification names for what is wrong.
 pub fn accept_http(headers: HeaderMap, body: Bytes) -> Result<Inbound, Rejection> {
-    accept(body, Some(headers))
+    accept(body, Some(headers), None)
+}
+
+/// As [`accept_http`], quicker if the `_meta` of the request is the same text as that of `known`
+/// ([`Meta::to_recognise`]). What comes out is the same in any case.
+///
+/// # Errors
+/// As for [`accept_http`].
+pub fn accept_http_like(headers: HeaderMap, body: Bytes, known: Option<&Meta>) -> Result<Inbound, Rejection> {
+    accept(body, Some(headers), known)
 }
 
 /// Admits one message of a binding without headers: stdio, sockets.
@@ -64,21 +73,29 @@ pub fn accept_http(headers: HeaderMap, body: Bytes) -> Result<Inbound, Rejection
 /// # Errors
 /// The JSON-RPC error that the specification names for what is wrong.
 pub fn accept_frame(frame: Bytes) -> Result<Inbound, Rejection> {
-    accept(frame, None)
+    accept(frame, None, None)
+}
+
+/// As [`accept_frame`], quicker if the `_meta` of the request is the same text as that of `known`.
+///
+/// # Errors
+/// As for [`accept_frame`].
+pub fn accept_frame_like(frame: Bytes, known: Option<&Meta>) -> Result<Inbound, Rejection> {
+    accept(frame, None, known)
 }
 
 /// Whether `text` is a message whose `_meta` names a protocol version, known or not: whoever writes that is of this era
 /// (`basic/versioning#backward-compatibility-with-initialization-based-versions`).
 #[must_use]
 pub fn names_version(text: &Bytes) -> bool {
-    let Ok(Envelope { params: Some(params), .. }) = Envelope::read(text) else { return false };
+    let Ok(Envelope { params: Some(params), .. }) = Envelope::read(text, None) else { return false };
     let params = Params::from_members(whole(text).slice(params.range), params.members);
     let meta = params.ok().and_then(|params| params.get("_meta"));
     meta.and_then(|meta| Params::parse(meta).ok()).is_some_and(|meta| meta.get(crate::key::PROTOCOL_VERSION).is_some())
 }
 
-fn accept(text: Bytes, headers: Option<HeaderMap>) -> Result<Inbound, Rejection> {
-    let envelope = Envelope::read(&text)?;
+fn accept(text: Bytes, headers: Option<HeaderMap>, known: Option<&Meta>) -> Result<Inbound, Rejection> {
+    let envelope = Envelope::read(&text, known)?;
     let whole = whole(&text);
     let raw = |range| whole.slice(range);
     let Some(id) = envelope.id.clone() else {
@@ -250,11 +267,17 @@ struct ParamsText<'a> {
     range: Range<usize>,
     members: Vec<Member>,
     /// The known members of `_meta`, found on the way.
-    meta: Option<MetaText<'a>>,
+    meta: Option<Found<'a>>,
 }
 
 impl<'a> ParamsText<'a> {
-    fn scan(scanner: &mut Scanner<'a>, text: &'a str, start: usize, is_object: bool) -> Result<Self, SyntaxError> {
+    fn scan(
+        scanner: &mut Scanner<'a>,
+        text: &'a str,
+        start: usize,
+        is_object: bool,
+        known: Option<&'a Meta>,
+    ) -> Result<Self, SyntaxError> {
         let (mut members, mut meta) = (Vec::new(), None);
         if is_object {
             members = scan_members_with(scanner, |key, scanner| {
@@ -262,7 +285,7 @@ impl<'a> ParamsText<'a> {
                     return scanner.skip_value();
                 }
                 let start = scanner.position();
-                meta = Some(MetaText::scan(scanner, text)?);
+                meta = Some(Found::scan(scanner, text, known)?);
                 Ok(start..scanner.position())
             })?;
             // The members stand relative to the params' own text.
@@ -275,7 +298,7 @@ impl<'a> ParamsText<'a> {
 }
 
 impl<'a> Envelope<'a> {
-    fn read(text: &'a Bytes) -> Result<Self, Rejection> {
+    fn read(text: &'a Bytes, known: Option<&'a Meta>) -> Result<Self, Rejection> {
         let parse_error = |why: &dyn std::fmt::Display| {
             Rejection::bad_request(None, ErrorObject::new(code::PARSE_ERROR, format!("Parse error: {why}")))
         };
@@ -289,7 +312,7 @@ impl<'a> Envelope<'a> {
             ));
         }
         let mut found = ClientMembers::default();
-        found.scan(&mut scanner, text).and_then(|()| scanner.end()).map_err(|error| parse_error(&error))?;
+        found.scan(&mut scanner, text, known).and_then(|()| scanner.end()).map_err(|error| parse_error(&error))?;
         found.check(text)
     }
 }
@@ -306,7 +329,7 @@ struct ClientMembers<'a> {
 }
 
 impl<'a> ClientMembers<'a> {
-    fn scan(&mut self, scanner: &mut Scanner<'a>, text: &'a str) -> Result<(), SyntaxError> {
+    fn scan(&mut self, scanner: &mut Scanner<'a>, text: &'a str, known: Option<&'a Meta>) -> Result<(), SyntaxError> {
         let mut members = scanner.object()?;
         while let Some(key) = members.next_key(scanner)? {
             let key = if scanner.had_escapes() { unescaped(&text[key]) } else { Cow::Borrowed(&text[key]) };
@@ -317,7 +340,7 @@ impl<'a> ClientMembers<'a> {
                 "params" => {
                     self.params_is_object = scanner.kind()? == ValueKind::Object;
                     let start = scanner.position();
-                    let params = ParamsText::scan(scanner, text, start, self.params_is_object)?;
+                    let params = ParamsText::scan(scanner, text, start, self.params_is_object, known)?;
                     Self::put(&mut self.params, params, "params", &mut self.twice);
                 }
                 key => {

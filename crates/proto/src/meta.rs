@@ -8,7 +8,7 @@ use carryall_types::{
 use serde::Deserialize;
 use std::borrow::Cow;
 use std::fmt;
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 /// The names of the reserved `_meta` keys.
 pub mod key {
@@ -40,7 +40,7 @@ pub struct Meta {
     /// The token under which progress is wanted.
     pub progress_token: Option<ProgressToken>,
     /// `None` when the client declares none, as most do.
-    client_capabilities: Option<Box<ClientCapabilities>>,
+    client_capabilities: Option<Arc<ClientCapabilities>>,
     raw: RawJson,
 }
 
@@ -99,7 +99,7 @@ impl Meta {
         }
         let raw = RawJson::from(&serde_json::Value::Object(object));
         let declares = client_capabilities != ClientCapabilities::default();
-        let client_capabilities = declares.then(|| Box::new(client_capabilities));
+        let client_capabilities = declares.then(|| Arc::new(client_capabilities));
         Self { version, log_level, progress_token, client_capabilities, raw }
     }
 
@@ -121,6 +121,17 @@ impl Meta {
         let found = MetaText::scan(&mut scanner, raw.as_str()).and_then(|found| scanner.end().map(|()| found));
         let found = found.map_err(|error| MetaError::Malformed(error.to_string()))?;
         found.read(raw.clone())
+    }
+
+    /// The same on a buffer of its own, worth keeping to recognise the same text in later requests by; see
+    /// [`accept_http_like`](crate::inbound::accept_http_like). `None` where that is not worth it: a progress token differs
+    /// from request to request, and nobody wants to compare long texts.
+    #[must_use]
+    pub fn to_recognise(&self) -> Option<Self> {
+        const LONGEST: usize = 2048;
+        let worth_it = self.progress_token.is_none() && self.raw.as_bytes().len() <= LONGEST;
+        let raw = || RawJson::from_trusted(bytes::Bytes::copy_from_slice(self.raw.as_bytes()));
+        worth_it.then(|| Self { raw: raw(), ..self.clone() })
     }
 
     /// What the client can do, for this request.
@@ -145,6 +156,36 @@ impl Meta {
     #[must_use]
     pub fn get(&self, name: &str) -> Option<serde_json::Value> {
         self.raw.decode::<JsonObject>().ok()?.remove(name)
+    }
+}
+
+/// What a scan has found of `_meta`.
+#[derive(Debug)]
+pub(crate) enum Found<'a> {
+    Text(MetaText<'a>),
+    /// The same text as this one has, which was read before.
+    Known(&'a Meta),
+}
+
+impl<'a> Found<'a> {
+    /// Looks at the object that comes next in `text`. Most clients write the same in each of their requests, and to compare
+    /// is quicker than to read. It says the same, too: nothing is taken from an earlier request but what this text means.
+    pub(crate) fn scan(scanner: &mut Scanner<'a>, text: &'a str, known: Option<&'a Meta>) -> Result<Self, SyntaxError> {
+        // A whole object is one wherever it stands: what follows it cannot be part of it.
+        if let Some(known) = known
+            && scanner.skip_known(known.raw.as_bytes())
+        {
+            return Ok(Self::Known(known));
+        }
+        MetaText::scan(scanner, text).map(Self::Text)
+    }
+
+    /// Reads the values; `raw` is the whole object.
+    pub(crate) fn read(self, raw: RawJson) -> Result<Meta, MetaError> {
+        match self {
+            Self::Text(text) => text.read(raw),
+            Self::Known(known) => Ok(Meta { raw, ..known.clone() }),
+        }
     }
 }
 

@@ -300,3 +300,38 @@ fn an_answer_is_read_strictly() {
         assert!(read(bad.clone()).is_err(), "{bad}");
     }
 }
+
+// spec: statelessness-01
+#[test]
+fn a_text_that_is_recognised_means_what_it_says_and_nothing_else() {
+    use carryall_proto::inbound::accept_frame_like;
+    let body = |meta: &str| {
+        Bytes::from(format!(r#"{{"jsonrpc":"2.0","id":1,"method":"tools/list","params":{{"_meta":{meta},"x":1}}}}"#))
+    };
+    let plain = r#"{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{"elicitation":{}}}"#;
+    let known = call(accept_frame(body(plain))).meta.to_recognise().unwrap();
+    // The same text, with other text around it.
+    for meta in [plain, &format!(" {plain}"), &format!("{plain} ")] {
+        let recognised = call(accept_frame_like(body(meta), Some(&known)));
+        let read = call(accept_frame(body(meta)));
+        assert_eq!(format!("{:?}", recognised.meta), format!("{:?}", read.meta), "{meta}");
+        assert_eq!(recognised.params.get_str("x"), Some("1"));
+    }
+    // Another text, however alike, is read for itself.
+    let other = plain.replace("elicitation", "sampling");
+    let more =
+        plain.replace('}', "}").trim_end_matches('}').to_owned() + "},\"io.modelcontextprotocol/logLevel\":\"info\"}";
+    for meta in [other.as_str(), more.as_str()] {
+        let read = call(accept_frame_like(body(meta), Some(&known)));
+        assert_eq!(format!("{:?}", read.meta), format!("{:?}", call(accept_frame(body(meta))).meta), "{meta}");
+    }
+    // What follows the known text still has to be JSON, and keys still have to be there once.
+    let broken = Bytes::from(format!(r#"{{"jsonrpc":"2.0","id":1,"method":"x","params":{{"_meta":{plain}x}}}}"#));
+    assert_eq!(code(accept_frame_like(broken, Some(&known))), (400, -32700));
+    let twice =
+        Bytes::from(format!(r#"{{"jsonrpc":"2.0","id":1,"method":"x","params":{{"_meta":{plain},"_meta":{{}}}}}}"#));
+    assert_eq!(code(accept_frame_like(twice, Some(&known))), (400, -32602));
+    // A progress token is each request's own.
+    let token = plain.replace("{\"io.modelcontextprotocol/p", "{\"progressToken\":1,\"io.modelcontextprotocol/p");
+    assert!(call(accept_frame(body(&token))).meta.to_recognise().is_none());
+}

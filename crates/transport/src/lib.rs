@@ -12,6 +12,7 @@ pub mod socket;
 pub mod stdio;
 
 mod guard;
+mod known;
 #[cfg(unix)]
 mod reconnect;
 

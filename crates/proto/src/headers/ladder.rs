@@ -27,15 +27,27 @@ pub struct Mirrored<'a> {
 /// When one of them occurs twice or is malformed. Two equal values are an error too: what sits behind may pick either
 /// and nothing is gained by guessing that all would pick the same.
 pub fn standard(headers: &HeaderMap) -> Result<Mirrored<'_>, HeaderMismatch> {
+    raw_standard(headers)?.read()
+}
+
+/// The values of the standard headers as they stand.
+#[derive(Default)]
+struct Raw<'a> {
+    version: Option<&'a HeaderValue>,
+    method: Option<&'a HeaderValue>,
+    name: Option<&'a HeaderValue>,
+}
+
+fn raw_standard(headers: &HeaderMap) -> Result<Raw<'_>, HeaderMismatch> {
     // One pass over the few headers that a request has is cheaper than three look-ups.
-    let (mut version, mut method, mut name) = (None, None, None);
+    let mut raw = Raw::default();
     for (header, value) in headers {
         let (slot, shown) = if *header == MCP_PROTOCOL_VERSION {
-            (&mut version, VERSION)
+            (&mut raw.version, VERSION)
         } else if *header == MCP_METHOD {
-            (&mut method, METHOD)
+            (&mut raw.method, METHOD)
         } else if *header == MCP_NAME {
-            (&mut name, NAME)
+            (&mut raw.name, NAME)
         } else {
             continue;
         };
@@ -43,13 +55,18 @@ pub fn standard(headers: &HeaderMap) -> Result<Mirrored<'_>, HeaderMismatch> {
             return Err(HeaderMismatch::repeated(shown));
         }
     }
-    Ok(Mirrored {
-        version: version.map(|raw| plain(raw, VERSION)).transpose()?,
-        method: method.map(|raw| plain(raw, METHOD)).transpose()?,
-        name: name
-            .map(|raw| decode_value(raw.as_bytes()).map_err(|why| HeaderMismatch::malformed(NAME, why)))
-            .transpose()?,
-    })
+    Ok(raw)
+}
+
+impl<'a> Raw<'a> {
+    fn read(self) -> Result<Mirrored<'a>, HeaderMismatch> {
+        let malformed = |why| HeaderMismatch::malformed(NAME, why);
+        Ok(Mirrored {
+            version: self.version.map(|raw| plain(raw, VERSION)).transpose()?,
+            method: self.method.map(|raw| plain(raw, METHOD)).transpose()?,
+            name: self.name.map(|raw| decode_value(raw.as_bytes()).map_err(malformed)).transpose()?,
+        })
+    }
 }
 
 /// Holds the standard headers against the body (`basic/transports/streamable-http#server-validation`).
@@ -66,7 +83,21 @@ pub fn check_standard(
     method: &str,
     name: Option<&str>,
 ) -> Result<(), HeaderMismatch> {
-    let says = standard(headers)?;
+    let raw = raw_standard(headers)?;
+    // Nearly always they are the very text of the body, and nothing has to be read.
+    let is_text_of = |raw: Option<&HeaderValue>, body: &str| {
+        raw.is_some_and(|raw| raw.as_bytes() == body.as_bytes()) && body.is_ascii()
+    };
+    if body_version.is_some_and(|version| is_text_of(raw.version, version))
+        && is_text_of(raw.method, method)
+        && name.map_or(raw.name.is_none(), |name| {
+            let stands_for_itself = !name.starts_with("=?") && name.trim_ascii().len() == name.len();
+            stands_for_itself && is_text_of(raw.name, name)
+        })
+    {
+        return Ok(());
+    }
+    let says = raw.read()?;
     let version = says.version.ok_or_else(|| HeaderMismatch::missing(VERSION))?;
     if let Some(body_version) = body_version {
         same(VERSION, version, body_version)?;

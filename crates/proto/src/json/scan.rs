@@ -93,6 +93,16 @@ impl<'a> Scanner<'a> {
         Ok(start..self.at)
     }
 
+    /// Skips `value`, the text of a whole object that is known to be well-formed, if it comes next.
+    pub(crate) fn skip_known(&mut self, value: &[u8]) -> bool {
+        self.skip_space();
+        let comes = self.text[self.at..].starts_with(value);
+        if comes {
+            self.at += value.len();
+        }
+        comes
+    }
+
     /// Kind of the next value, which is not consumed.
     ///
     /// # Errors
@@ -301,12 +311,18 @@ impl<'a> Scanner<'a> {
         }
     }
 
+    #[inline]
     fn skip_space(&mut self) {
+        // Nearly always there is none.
+        if self.peek().is_none_or(|byte| byte > b' ') {
+            return;
+        }
         while let Some(b' ' | b'\n' | b'\t' | b'\r') = self.peek() {
             self.at += 1;
         }
     }
 
+    #[inline]
     fn peek(&self) -> Option<u8> {
         self.text.get(self.at).copied()
     }
@@ -364,7 +380,7 @@ impl Items {
 /// at once, in a form that the compiler turns into vector instructions; large arguments are bound by this loop.
 #[inline]
 pub(super) fn plain_prefix(text: &[u8]) -> usize {
-    const SHORT: usize = 24;
+    const SHORT: usize = 64;
     const BLOCK: usize = 64;
     let mut at = plain_prefix_by_words(&text[..text.len().min(SHORT)]);
     if at < SHORT {

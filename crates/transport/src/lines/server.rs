@@ -2,9 +2,10 @@
 
 use super::alternate::{Alternate, Alternates};
 use super::running::{Event, Running};
+use crate::known::Known;
 use bytes::{Buf as _, Bytes, BytesMut};
 use carryall_proto::frame::{LineDecoder, encode_line};
-use carryall_proto::inbound::{Inbound, accept_frame};
+use carryall_proto::inbound::{Inbound, accept_frame_like};
 use carryall_proto::mux::{InFlight, Signal, Ticket};
 use carryall_proto::{
     Call, CallError, Encoded, Message, Notification, Outcome, Reply, Response, SharedService, encode_error,
@@ -121,6 +122,7 @@ where
     let mut lines = Lines {
         service: SharedService::new(service),
         alternate: alternates.map(Alternates::make),
+        known: Known::default(),
         options,
         decoder: LineDecoder::new(options.max_line),
         in_flight: InFlight::new(options.max_in_flight),
@@ -152,6 +154,7 @@ fn is_departure(error: &io::Error) -> bool {
 struct Lines {
     service: SharedService,
     alternate: Option<Box<dyn Alternate>>,
+    known: Known,
     options: LineOptions,
     decoder: LineDecoder,
     /// What stops a call; `None` while it is polled for the first time.
@@ -306,8 +309,11 @@ impl Lines {
         let stranger =
             !self.heard && self.options.hang_up_on_strangers && line.trim_ascii_start().first() != Some(&b'{');
         let again = self.alternate.is_some().then(|| line.clone());
-        match accept_frame(line) {
-            Ok(Inbound::Call(call)) => self.call(call, cx),
+        match accept_frame_like(line, self.known.load().as_deref()) {
+            Ok(Inbound::Call(call)) => {
+                self.known.learn(self.known.load().as_deref(), &call.meta);
+                self.call(call, cx);
+            }
             Ok(Inbound::Notification(notification)) => {
                 // A cancellation may be meant for either; ids of requests in work are told apart by whoever has them.
                 self.offer(again);

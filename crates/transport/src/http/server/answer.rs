@@ -6,7 +6,7 @@ use super::refuse::{JSON, not_found};
 use super::{Alternate, ReplyBody, Shared, alternate, cors, door};
 use crate::guard;
 use bytes::Bytes;
-use carryall_proto::inbound::{Inbound, Rejection, accept_http, names_version};
+use carryall_proto::inbound::{Inbound, Rejection, accept_http_like, names_version};
 use carryall_proto::{BoxFuture, CallError, Outcome, Principal, Reply, Response, wire};
 use carryall_types::{ErrorObject, RequestId};
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
@@ -84,7 +84,8 @@ where
         if let Some(path) = options.path.as_deref().filter(|path| *path != parts.uri.path() && !owned) {
             return settled(not_found(parts.uri.path(), path), None);
         }
-        let origin = match door::admit_caller(options, &parts) {
+        let heads = door::Heads::of(&parts.headers);
+        let origin = match door::admit_caller(options, &parts, &heads) {
             Ok(origin) => origin,
             Err(refusal) => return settled(refusal.response(), None),
         };
@@ -95,7 +96,7 @@ where
             let answering = alternate.answer(Request::from_parts(parts, Bytes::new()));
             return Self { body: None, origin, step: Step::Elsewhere(answering) };
         }
-        if let Err(refusal) = door::admit_message(options, &parts, &body.size_hint()) {
+        if let Err(refusal) = door::admit_message(options, &parts, &heads, &body.size_hint()) {
             return settled(refusal.response(), origin);
         }
         let collector = Collector::new(options);
@@ -169,8 +170,11 @@ impl Reading {
             *request.extensions_mut() = self.extensions;
             return Step::Elsewhere(alternate.answer(request));
         }
-        match accept_http(self.headers, text) {
+        let known = self.shared.known.load();
+        match accept_http_like(self.headers, text, known.as_deref()) {
             Ok(Inbound::Call(mut call)) => {
+                self.shared.known.learn(known.as_deref(), &call.meta);
+                drop(known);
                 call.principal = self.extensions.get::<Arc<Principal>>().cloned();
                 call.extensions = self.extensions;
                 let id = call.id.clone();

@@ -5,7 +5,7 @@ use super::Options;
 use super::refuse::{Refusal, method_not_allowed};
 use http::header::{ACCEPT, CONTENT_TYPE, HOST, ORIGIN};
 use http::request::Parts;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 /// Which names a server answers to. Loopback names always belong to it.
@@ -37,6 +37,9 @@ impl HostPolicy {
     }
 
     fn knows(&self, host: &str) -> bool {
+        if is_plain_loopback(host) {
+            return true;
+        }
         // In `localhost:1@evil.com` the name comes last; no honest client writes credentials there.
         if host.contains('@') {
             return false;
@@ -87,10 +90,70 @@ impl OriginPolicy {
     }
 }
 
+/// What the door looks at. One pass over the few headers of a request is cheaper than a look-up for each.
+#[derive(Default)]
+pub(super) struct Heads<'a> {
+    host: Once<'a>,
+    origin: Once<'a>,
+    content_type: Once<'a>,
+    accept: Once<'a>,
+}
+
+/// A header that should come once.
+#[derive(Clone, Copy, Default)]
+enum Once<'a> {
+    #[default]
+    Missing,
+    Single(&'a HeaderValue),
+    Repeated,
+}
+
+impl<'a> Heads<'a> {
+    pub(super) fn of(headers: &'a HeaderMap) -> Self {
+        let mut heads = Self::default();
+        for (name, value) in headers {
+            let slot = if *name == HOST {
+                &mut heads.host
+            } else if *name == ACCEPT {
+                &mut heads.accept
+            } else if *name == CONTENT_TYPE {
+                &mut heads.content_type
+            } else if *name == ORIGIN {
+                &mut heads.origin
+            } else {
+                continue;
+            };
+            *slot = match slot {
+                Once::Missing => Once::Single(value),
+                Once::Single(_) | Once::Repeated => Once::Repeated,
+            };
+        }
+        heads
+    }
+}
+
+impl<'a> Once<'a> {
+    fn get(self) -> Result<Option<&'a HeaderValue>, ()> {
+        match self {
+            Self::Missing => Ok(None),
+            Self::Single(value) => Ok(Some(value)),
+            Self::Repeated => Err(()),
+        }
+    }
+
+    fn is(self, text: &str) -> bool {
+        matches!(self, Self::Single(value) if value == text)
+    }
+}
+
 /// Host and origin. Returns the origin to name in the response, if there is one.
-pub(super) fn admit_caller(options: &Options, parts: &Parts) -> Result<Option<HeaderValue>, Refusal> {
+pub(super) fn admit_caller(
+    options: &Options,
+    parts: &Parts,
+    heads: &Heads<'_>,
+) -> Result<Option<HeaderValue>, Refusal> {
     let forbidden = |why: String| Err(Refusal::new(StatusCode::FORBIDDEN, why));
-    let Ok(host) = host(parts) else {
+    let Ok(host) = host(parts, heads) else {
         return Err(Refusal::new(StatusCode::BAD_REQUEST, "Exactly one Host header is required"));
     };
     let hosts = options.hosts.as_ref().unwrap_or(const { &HostPolicy { any: false, names: Vec::new() } });
@@ -98,7 +161,7 @@ pub(super) fn admit_caller(options: &Options, parts: &Parts) -> Result<Option<He
     if !known && !hosts.any {
         return forbidden(format!("Host {:?} is not a name of this server", host.unwrap_or_default()));
     }
-    let Ok(origin) = single(&parts.headers, &ORIGIN) else {
+    let Ok(origin) = heads.origin.get() else {
         return forbidden("More than one Origin header".into());
     };
     let Some(origin) = origin else { return Ok(None) };
@@ -111,14 +174,21 @@ pub(super) fn admit_caller(options: &Options, parts: &Parts) -> Result<Option<He
 }
 
 /// Everything else that can be refused on the head of a request.
-pub(super) fn admit_message(options: &Options, parts: &Parts, body: &http_body::SizeHint) -> Result<(), Refusal> {
+pub(super) fn admit_message(
+    options: &Options,
+    parts: &Parts,
+    heads: &Heads<'_>,
+    body: &http_body::SizeHint,
+) -> Result<(), Refusal> {
     if parts.method != Method::POST {
         return Err(method_not_allowed(&parts.method));
     }
-    if !parts.headers.get(CONTENT_TYPE).is_some_and(|value| is_type(value.as_bytes(), b"application/json")) {
+    let is_json =
+        || parts.headers.get(CONTENT_TYPE).is_some_and(|value| is_type(value.as_bytes(), b"application/json"));
+    if !heads.content_type.is("application/json") && !is_json() {
         return Err(Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "Content-Type must be application/json"));
     }
-    if !accepts_an_answer(&parts.headers) {
+    if !heads.accept.is("application/json, text/event-stream") && !accepts_an_answer(&parts.headers) {
         let why = "Accept must list application/json and text/event-stream";
         return Err(Refusal::new(StatusCode::NOT_ACCEPTABLE, why));
     }
@@ -133,19 +203,13 @@ pub(super) fn too_large(max: usize) -> Refusal {
 }
 
 /// The authority that the client believes it talks to: HTTP/2 has it in the URI, HTTP/1 in `Host`.
-fn host(parts: &Parts) -> Result<Option<&str>, ()> {
-    let header = single(&parts.headers, &HOST)?;
+fn host<'a>(parts: &'a Parts, heads: &Heads<'a>) -> Result<Option<&'a str>, ()> {
+    let header = heads.host.get()?;
     match (parts.uri.authority(), header) {
         (Some(authority), _) => Ok(Some(authority.as_str())),
         (None, Some(header)) => header.to_str().map(Some).map_err(|_| ()),
         (None, None) => Ok(None),
     }
-}
-
-fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a HeaderValue>, ()> {
-    let mut values = headers.get_all(name).iter();
-    let first = values.next();
-    if values.next().is_some() { Err(()) } else { Ok(first) }
 }
 
 /// A client lists both types; one that can read at least one of them is served (`#sending-messages`).
@@ -175,6 +239,16 @@ fn is_type(value: &[u8], wanted: &[u8]) -> bool {
 fn name_of(host: &str) -> &str {
     let after_bracket = host.rfind(']').map_or(0, |at| at + 1);
     host[after_bracket..].find(':').map_or(host, |colon| &host[..after_bracket + colon])
+}
+
+/// The two spellings that nearly everybody uses, with a port or without.
+fn is_plain_loopback(host: &str) -> bool {
+    let rest = host.strip_prefix("127.0.0.1").or_else(|| host.strip_prefix("localhost"));
+    rest.is_some_and(|rest| rest.is_empty() || rest.strip_prefix(':').is_some_and(is_port))
+}
+
+fn is_port(text: &str) -> bool {
+    (1..=5).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 fn is_loopback(name: &str) -> bool {

@@ -14,7 +14,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{sleep, timeout};
 use tower_service::Service;
 
@@ -84,16 +84,7 @@ where
             accepted = accept(&listener, &slots) => accepted,
         };
         let connection = Connection { phase: seen.clone(), patience };
-        let mut closed = seen.clone();
-        let served = handle(stream, connection);
-        tokio::spawn(async move {
-            let _slot = slot;
-            tokio::select! {
-                biased;
-                () = served => {}
-                _ = closed.wait_for(|phase| *phase == Phase::Closed) => {}
-            }
-        });
+        tokio::spawn(until_closed(handle(stream, connection), seen.clone(), slot));
     }
     drop(listener);
     phase.send_replace(Phase::Draining);
@@ -106,8 +97,32 @@ where
     Ok(())
 }
 
+/// Serves a connection until it ends, or the server cuts it off.
+async fn until_closed(
+    served: impl Future<Output = ()>,
+    mut phase: watch::Receiver<Phase>,
+    _slot: OwnedSemaphorePermit,
+) {
+    let seen = phase.clone();
+    let (mut served, mut closed) = (pin!(served), pin!(phase.wait_for(|phase| *phase == Phase::Closed)));
+    let mut armed = false;
+    poll_fn(|cx| {
+        if served.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(());
+        }
+        // This is polled for each request; the other has to be once, to set its waker, and when a look at an atomic shows
+        // that there is something to hear.
+        if (!armed || seen.has_changed().unwrap_or(true)) && closed.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(());
+        }
+        armed = true;
+        Poll::Pending
+    })
+    .await;
+}
+
 /// The next connection, once there is room for it. Running out of descriptors passes; it must not end the server.
-async fn accept(listener: &TcpListener, slots: &Arc<Semaphore>) -> (TcpStream, tokio::sync::OwnedSemaphorePermit) {
+async fn accept(listener: &TcpListener, slots: &Arc<Semaphore>) -> (TcpStream, OwnedSemaphorePermit) {
     loop {
         let Ok(slot) = Arc::clone(slots).acquire_owned().await else { continue };
         match listener.accept().await {

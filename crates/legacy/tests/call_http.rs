@@ -163,6 +163,9 @@ async fn answered(way: &Http, call: Call) -> Result<Outcome, CallError> {
     tokio::time::timeout(Duration::from_secs(20), waiting).await.expect("it hangs")
 }
 
+/// What a server that was not made for it makes of the probe.
+type Trap = fn(&Heard) -> Said;
+
 fn call() -> Call {
     testkit::call("tools/call", json!({"name": "t", "arguments": {}}))
 }
@@ -179,7 +182,7 @@ fn text(outcome: &Outcome) -> String {
 // spec: versioning-10
 #[tokio::test]
 async fn whatever_is_no_modern_answer_to_the_probe_leads_to_the_handshake() {
-    let traps: [(&str, fn(&Heard) -> Said); 8] = [
+    let traps: [(&str, Trap); 8] = [
         ("-32601", |heard| error(heard, 200, -32601)),
         ("-32602", |heard| error(heard, 200, -32602)),
         ("-32000", |heard| error(heard, 400, -32000)),
@@ -225,7 +228,7 @@ async fn a_legacy_server_sees_nothing_of_this_revision_and_its_session_on_each_r
 // spec: stdio-19, versioning-02
 #[tokio::test]
 async fn modern_errors_and_small_faults_are_no_reason_to_fall_back() {
-    let modern: [(&str, fn(&Heard) -> Said); 3] = [
+    let modern: [(&str, Trap); 3] = [
         ("no ttlMs", |heard| result(heard, json!({"supportedVersions": ["2026-07-28"], "capabilities": {}}))),
         ("serverInfo in the body", |heard| {
             result(heard, json!({"supportedVersions": ["2026-07-28"], "capabilities": {}, "serverInfo": {"name": "x"}}))

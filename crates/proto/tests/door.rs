@@ -319,8 +319,7 @@ fn a_text_that_is_recognised_means_what_it_says_and_nothing_else() {
     }
     // Another text, however alike, is read for itself.
     let other = plain.replace("elicitation", "sampling");
-    let more =
-        plain.replace('}', "}").trim_end_matches('}').to_owned() + "},\"io.modelcontextprotocol/logLevel\":\"info\"}";
+    let more = format!(r#"{},"io.modelcontextprotocol/logLevel":"info"}}"#, plain.strip_suffix('}').unwrap());
     for meta in [other.as_str(), more.as_str()] {
         let read = call(accept_frame_like(body(meta), Some(&known)));
         assert_eq!(format!("{:?}", read.meta), format!("{:?}", call(accept_frame(body(meta))).meta), "{meta}");

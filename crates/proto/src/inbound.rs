@@ -17,6 +17,10 @@ use std::ops::Range;
 /// The versions that this implementation serves.
 pub const SUPPORTED_VERSIONS: &[ProtocolVersion] = &[ProtocolVersion::V2026_07_28];
 
+/// The value of `jsonrpc`, and how most messages begin.
+const VERSION: &str = "\"2.0\"";
+const FIRST_MEMBER: &[u8] = b"\"jsonrpc\":\"2.0\"";
+
 /// What a client may send (`basic/transports/index#messages`).
 #[derive(Debug)]
 pub enum Inbound {
@@ -56,7 +60,7 @@ impl Rejection {
 /// # Errors
 /// The JSON-RPC error and HTTP status that the specification names for what is wrong.
 pub fn accept_http(headers: HeaderMap, body: Bytes) -> Result<Inbound, Rejection> {
-    accept(body, Some(headers), None)
+    accept_http_like(headers, body, None)
 }
 
 /// As [`accept_http`], quicker if the `_meta` of the request is the same text as that of `known`
@@ -65,7 +69,11 @@ pub fn accept_http(headers: HeaderMap, body: Bytes) -> Result<Inbound, Rejection
 /// # Errors
 /// As for [`accept_http`].
 pub fn accept_http_like(headers: HeaderMap, body: Bytes, known: Option<&Meta>) -> Result<Inbound, Rejection> {
-    accept(body, Some(headers), known)
+    let mut admitted = accept(&body, Some(&headers), known)?;
+    if let Inbound::Call(call) = &mut admitted {
+        call.headers = Some(headers);
+    }
+    Ok(admitted)
 }
 
 /// Admits one message of a binding without headers: stdio, sockets.
@@ -73,7 +81,7 @@ pub fn accept_http_like(headers: HeaderMap, body: Bytes, known: Option<&Meta>) -
 /// # Errors
 /// The JSON-RPC error that the specification names for what is wrong.
 pub fn accept_frame(frame: Bytes) -> Result<Inbound, Rejection> {
-    accept(frame, None, None)
+    accept(&frame, None, None)
 }
 
 /// As [`accept_frame`], quicker if the `_meta` of the request is the same text as that of `known`.
@@ -81,7 +89,7 @@ pub fn accept_frame(frame: Bytes) -> Result<Inbound, Rejection> {
 /// # Errors
 /// As for [`accept_frame`].
 pub fn accept_frame_like(frame: Bytes, known: Option<&Meta>) -> Result<Inbound, Rejection> {
-    accept(frame, None, known)
+    accept(&frame, None, known)
 }
 
 /// Whether `text` is a message whose `_meta` names a protocol version, known or not: whoever writes that is of this era
@@ -89,16 +97,15 @@ pub fn accept_frame_like(frame: Bytes, known: Option<&Meta>) -> Result<Inbound, 
 #[must_use]
 pub fn names_version(text: &Bytes) -> bool {
     let Ok(Envelope { params: Some(params), .. }) = Envelope::read(text, None) else { return false };
-    let params = Params::from_members(whole(text).slice(params.range), params.members);
+    let params = Params::from_members(part(text, params.range), params.members);
     let meta = params.ok().and_then(|params| params.get("_meta"));
     meta.and_then(|meta| Params::parse(meta).ok()).is_some_and(|meta| meta.get(crate::key::PROTOCOL_VERSION).is_some())
 }
 
-fn accept(text: Bytes, headers: Option<HeaderMap>, known: Option<&Meta>) -> Result<Inbound, Rejection> {
-    let envelope = Envelope::read(&text, known)?;
-    let whole = whole(&text);
-    let raw = |range| whole.slice(range);
-    let Some(id) = envelope.id.clone() else {
+fn accept(text: &Bytes, headers: Option<&HeaderMap>, known: Option<&Meta>) -> Result<Inbound, Rejection> {
+    let envelope = Envelope::read(text, known)?;
+    let raw = |range| part(text, range);
+    let Some(id) = envelope.id else {
         let params = envelope.params.map(|params| raw(params.range));
         return Ok(Inbound::Notification(crate::Notification { method: envelope.method.into_owned().into(), params }));
     };
@@ -121,7 +128,7 @@ fn accept(text: Bytes, headers: Option<HeaderMap>, known: Option<&Meta>) -> Resu
     if is_initialize && matches!(meta, Err(MetaError::Missing(_) | MetaError::Malformed(_))) {
         return refuse(initialize_refused(&params));
     }
-    if let Some(headers) = &headers {
+    if let Some(headers) = headers {
         let version = match &meta {
             Ok(meta) => Some(meta.version.as_str()),
             Err(MetaError::UnknownVersion(version)) => Some(version.as_str()),
@@ -141,9 +148,7 @@ fn accept(text: Bytes, headers: Option<HeaderMap>, known: Option<&Meta>) -> Resu
     if is_initialize {
         return Err(Rejection { id: Some(id), error: initialize_removed(), status: StatusCode::NOT_FOUND });
     }
-    let mut call = Call::new(id, method, params, meta);
-    call.headers = headers;
-    Ok(Inbound::Call(call))
+    Ok(Inbound::Call(Call::new(id, method, params, meta)))
 }
 
 /// `-32022` for `requested` (`basic/versioning#protocol-version-negotiation`).
@@ -184,9 +189,8 @@ pub fn accept_answer(text: &Bytes) -> Result<Answer, String> {
     let mut seen = ServerMembers::default();
     let scanned = seen.scan(&mut scanner, str).and_then(|()| scanner.end());
     scanned.map_err(|error| format!("not a JSON-RPC message: {error}"))?;
-    let whole = whole(text);
-    let raw = |range| whole.slice(range);
-    if seen.jsonrpc.map(|range| &str[range]) != Some("\"2.0\"") {
+    let raw = |range| part(text, range);
+    if seen.jsonrpc.map(|range| &str[range]) != Some(VERSION) {
         return Err("\"jsonrpc\" is not \"2.0\"".into());
     }
     let id = match seen.id.map(|range| &str[range]) {
@@ -331,6 +335,10 @@ struct ClientMembers<'a> {
 impl<'a> ClientMembers<'a> {
     fn scan(&mut self, scanner: &mut Scanner<'a>, text: &'a str, known: Option<&'a Meta>) -> Result<(), SyntaxError> {
         let mut members = scanner.object()?;
+        if scanner.skip_first_member(&mut members, FIRST_MEMBER) {
+            // It needs no reading where it stands as everybody writes it.
+            self.jsonrpc = Some(scanner.position() - VERSION.len()..scanner.position());
+        }
         while let Some(key) = members.next_key(scanner)? {
             let key = if scanner.had_escapes() { unescaped(&text[key]) } else { Cow::Borrowed(&text[key]) };
             match key.as_ref() {
@@ -369,7 +377,7 @@ impl<'a> ClientMembers<'a> {
         if let Some(name) = self.twice {
             return Err(invalid_request(id, &format!("member {name:?} occurs twice")));
         }
-        if self.jsonrpc.as_ref().map(|range| &text[range.clone()]) != Some("\"2.0\"") {
+        if self.jsonrpc.as_ref().map(|range| &text[range.clone()]) != Some(VERSION) {
             return Err(invalid_request(id, "\"jsonrpc\" must be \"2.0\""));
         }
         let Some(method) = self.method else {
@@ -415,9 +423,10 @@ fn read_id(token: &str) -> Option<RequestId> {
     }
 }
 
-/// The message as JSON text, to cut values from.
+/// A value of a message, sharing its buffer.
 #[allow(unsafe_code)]
-fn whole(text: &Bytes) -> RawJson {
-    // SAFETY: both callers have checked the encoding before they scanned the text.
-    unsafe { RawJson::from_utf8_unchecked(text.clone()) }
+fn part(text: &Bytes, range: Range<usize>) -> RawJson {
+    // SAFETY: all callers have checked the encoding before they scanned the text, and a value that a scan has found begins
+    // and ends with a character of its own.
+    unsafe { RawJson::from_utf8_unchecked(text.slice(range)) }
 }

@@ -8,7 +8,7 @@ use std::fmt;
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
 use tower_service::Service;
 
 /// A boxed future that can move between threads.
@@ -76,11 +76,37 @@ where
     S::Future: Send,
 {
     fn answer(&self, call: Call) -> BoxFuture<Result<Reply, CallError>> {
-        let mut service = self.clone();
-        Box::pin(async move {
-            poll_fn(|cx| service.poll_ready(cx)).await.map_err(Into::into)?;
-            service.call(call).await.map_err(Into::into)
-        })
+        Box::pin(Asked::Waiting { service: self.clone(), call: Some(call) })
+    }
+}
+
+pin_project_lite::pin_project! {
+    /// A call to a service. What the service does, it does where this is polled, and whoever polls guards against it.
+    #[project = AskedProjection]
+    enum Asked<S: Service<Call>> {
+        Waiting { service: S, call: Option<Call> },
+        Running { #[pin] future: S::Future },
+    }
+}
+
+impl<S> Future for Asked<S>
+where
+    S: Service<Call, Response = Reply>,
+    S::Error: Into<CallError>,
+{
+    type Output = Result<Reply, CallError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        loop {
+            let future = match self.as_mut().project() {
+                AskedProjection::Waiting { service, call } => {
+                    ready!(service.poll_ready(cx)).map_err(Into::into)?;
+                    service.call(call.take().expect("polled again after its end"))
+                }
+                AskedProjection::Running { future } => return future.poll(cx).map_err(Into::into),
+            };
+            self.set(Self::Running { future });
+        }
     }
 }
 

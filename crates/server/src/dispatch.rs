@@ -33,6 +33,9 @@ pub(crate) fn answer(core: &Arc<Core>, call: Call) -> ServerFuture {
 }
 
 fn begin(core: &Arc<Core>, call: Call) -> Result<ServerFuture, ErrorObject> {
+    if call.method == Method::ServerDiscover {
+        return Ok(done(call.id.clone(), RawJson::clone(&core.discover.load())));
+    }
     let features = **core.features.load();
     let offered = match call.method {
         Method::ServerDiscover | Method::SubscriptionsListen => true,
@@ -47,7 +50,6 @@ fn begin(core: &Arc<Core>, call: Call) -> Result<ServerFuture, ErrorObject> {
     }
     match call.method {
         Method::ToolsCall => call_tool(core, call),
-        Method::ServerDiscover => Ok(done(call.id.clone(), RawJson::clone(&core.discover.load()))),
         Method::ToolsList | Method::PromptsList | Method::ResourcesList | Method::ResourcesTemplatesList => {
             list(core, call)
         }
@@ -55,7 +57,7 @@ fn begin(core: &Arc<Core>, call: Call) -> Result<ServerFuture, ErrorObject> {
         Method::PromptsGet => get_prompt(core, call),
         Method::CompletionComplete => complete(core, call),
         Method::SubscriptionsListen => listen(core, &call).map(ServerFuture::ready),
-        Method::Other(_) => Err(refusal::method_not_found(call.method.as_str())),
+        Method::ServerDiscover | Method::Other(_) => Err(refusal::method_not_found(call.method.as_str())),
     }
 }
 

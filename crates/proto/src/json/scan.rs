@@ -93,13 +93,20 @@ impl<'a> Scanner<'a> {
         Ok(start..self.at)
     }
 
-    /// Skips `value`, the text of a whole object that is known to be well-formed, if it comes next.
+    /// Skips `value`, well-formed text that ends with what closes it, if it comes next.
     pub(crate) fn skip_known(&mut self, value: &[u8]) -> bool {
         self.skip_space();
         let comes = self.text[self.at..].starts_with(value);
         if comes {
             self.at += value.len();
         }
+        comes
+    }
+
+    /// Skips `member`, well-formed text of a name and its value, if the object begins with it.
+    pub(crate) fn skip_first_member(&mut self, members: &mut Members, member: &[u8]) -> bool {
+        let comes = members.first && self.skip_known(member);
+        members.first &= !comes;
         comes
     }
 

@@ -2,7 +2,7 @@
 
 use super::alternate::{Alternate, Alternates};
 use super::running::{Event, Running};
-use crate::known::Known;
+use crate::known;
 use bytes::{Buf as _, Bytes, BytesMut};
 use carryall_proto::frame::{LineDecoder, encode_line};
 use carryall_proto::inbound::{Inbound, accept_frame_like};
@@ -122,7 +122,6 @@ where
     let mut lines = Lines {
         service: SharedService::new(service),
         alternate: alternates.map(Alternates::make),
-        known: Known::default(),
         options,
         decoder: LineDecoder::new(options.max_line),
         in_flight: InFlight::new(options.max_in_flight),
@@ -154,7 +153,6 @@ fn is_departure(error: &io::Error) -> bool {
 struct Lines {
     service: SharedService,
     alternate: Option<Box<dyn Alternate>>,
-    known: Known,
     options: LineOptions,
     decoder: LineDecoder,
     /// What stops a call; `None` while it is polled for the first time.
@@ -309,11 +307,8 @@ impl Lines {
         let stranger =
             !self.heard && self.options.hang_up_on_strangers && line.trim_ascii_start().first() != Some(&b'{');
         let again = self.alternate.is_some().then(|| line.clone());
-        match accept_frame_like(line, self.known.load().as_deref()) {
-            Ok(Inbound::Call(call)) => {
-                self.known.learn(self.known.load().as_deref(), &call.meta);
-                self.call(call, cx);
-            }
+        match known::admit(|known| accept_frame_like(line, known)) {
+            Ok(Inbound::Call(call)) => self.call(call, cx),
             Ok(Inbound::Notification(notification)) => {
                 // A cancellation may be meant for either; ids of requests in work are told apart by whoever has them.
                 self.offer(again);

@@ -3,8 +3,8 @@
 use super::body::Events;
 use super::collect::Collector;
 use super::refuse::{JSON, not_found};
-use super::{Alternate, ReplyBody, Shared, alternate, cors, door};
-use crate::guard;
+use super::{Alternate, Options, ReplyBody, Shared, cors, door};
+use crate::{guard, known};
 use bytes::Bytes;
 use carryall_proto::inbound::{Inbound, Rejection, accept_http_like, names_version};
 use carryall_proto::{BoxFuture, CallError, Outcome, Principal, Reply, Response, wire};
@@ -29,6 +29,7 @@ pin_project_lite::pin_project! {
     pub struct Answering<B> {
         #[pin]
         body: Option<B>,
+        shared: Arc<Shared>,
         origin: Option<HeaderValue>,
         step: Step,
     }
@@ -45,7 +46,6 @@ enum Step {
 }
 
 struct Reading {
-    shared: Arc<Shared>,
     headers: HeaderMap,
     extensions: http::Extensions,
     collector: Collector,
@@ -61,7 +61,6 @@ struct Undecided {
 }
 
 struct Calling {
-    shared: Arc<Shared>,
     id: RequestId,
     future: BoxFuture<Result<Reply, CallError>>,
     /// Made when the call turns out not to be immediate.
@@ -78,7 +77,7 @@ where
         let (parts, body) = request.into_parts();
         let settled = |response, origin| {
             let step = Step::Settled(Box::new(response));
-            Self { body: None, origin, step }
+            Self { body: None, shared: Arc::clone(shared), origin, step }
         };
         let owned = shared.alternate.as_deref().is_some_and(|alternate| alternate.owns(parts.uri.path()));
         if let Some(path) = options.path.as_deref().filter(|path| *path != parts.uri.path() && !owned) {
@@ -94,17 +93,18 @@ where
         }
         if let Some(alternate) = shared.alternate.as_deref().filter(|_| parts.method != Method::POST) {
             let answering = alternate.answer(Request::from_parts(parts, Bytes::new()));
-            return Self { body: None, origin, step: Step::Elsewhere(answering) };
+            return Self { body: None, shared: Arc::clone(shared), origin, step: Step::Elsewhere(answering) };
         }
         if let Err(refusal) = door::admit_message(options, &parts, &heads, &body.size_hint()) {
             return settled(refusal.response(), origin);
         }
         let collector = Collector::new(options);
+        let alternate = shared.alternate.as_ref().filter(|_| owned || !heads.is_modern());
         let Parts { headers, extensions, uri, .. } = parts;
-        let alternate = shared.alternate.clone().filter(|_| owned || !alternate::is_modern(&headers));
-        let undecided = alternate.map(|alternate| Box::new(Undecided { alternate, uri, decided: owned }));
-        let reading = Reading { shared: Arc::clone(shared), headers, extensions, collector, undecided };
-        Self { body: Some(body), origin, step: Step::Reading(reading) }
+        let undecided =
+            alternate.map(|alternate| Box::new(Undecided { alternate: Arc::clone(alternate), uri, decided: owned }));
+        let reading = Reading { headers, extensions, collector, undecided };
+        Self { body: Some(body), shared: Arc::clone(shared), origin, step: Step::Reading(reading) }
     }
 }
 
@@ -125,16 +125,18 @@ where
                         None => Ok(Bytes::new()),
                     };
                     this.body.set(None);
-                    let Step::Reading(reading) = std::mem::replace(this.step, Step::Done) else { continue };
                     match read {
-                        Ok(text) => *this.step = reading.admit(text),
-                        Err(refusal) => break refusal.response(),
+                        Ok(text) => *this.step = reading.admit(this.shared, text),
+                        Err(refusal) => {
+                            *this.step = Step::Done;
+                            break refusal.response();
+                        }
                     }
                 }
                 Step::Calling(calling) => {
-                    let answered = ready!(calling.poll(cx));
+                    let answered = ready!(calling.poll(&this.shared.options, cx));
                     let Step::Calling(calling) = std::mem::replace(this.step, Step::Done) else { continue };
-                    break calling.respond(answered);
+                    break calling.respond(&this.shared.options, answered);
                 }
                 Step::Elsewhere(answering) => {
                     let response = ready!(answering.as_mut().poll(cx));
@@ -157,29 +159,29 @@ where
 }
 
 impl Reading {
-    fn admit(self, text: Bytes) -> Step {
+    /// Takes what it needs out of `self`, which is done with.
+    fn admit(&mut self, shared: &Shared, text: Bytes) -> Step {
         let settled = |response| Step::Settled(Box::new(response));
-        if let Some(undecided) = self.undecided
+        let headers = std::mem::take(&mut self.headers);
+        let extensions = std::mem::take(&mut self.extensions);
+        if let Some(undecided) = self.undecided.take()
             && let Undecided { alternate, uri, decided } = *undecided
-            && (decided || (!names_version(&text) && alternate.takes(&self.headers, &text)))
+            && (decided || (!names_version(&text) && alternate.takes(&headers, &text)))
         {
             let mut request = Request::new(text);
             *request.method_mut() = Method::POST;
             *request.uri_mut() = uri;
-            *request.headers_mut() = self.headers;
-            *request.extensions_mut() = self.extensions;
+            *request.headers_mut() = headers;
+            *request.extensions_mut() = extensions;
             return Step::Elsewhere(alternate.answer(request));
         }
-        let known = self.shared.known.load();
-        match accept_http_like(self.headers, text, known.as_deref()) {
+        match known::admit(|known| accept_http_like(headers, text, known)) {
             Ok(Inbound::Call(mut call)) => {
-                self.shared.known.learn(known.as_deref(), &call.meta);
-                drop(known);
-                call.principal = self.extensions.get::<Arc<Principal>>().cloned();
-                call.extensions = self.extensions;
+                call.principal = extensions.get::<Arc<Principal>>().cloned();
+                call.extensions = extensions;
                 let id = call.id.clone();
-                let future = self.shared.service.answer(call);
-                Step::Calling(Calling { shared: self.shared, id, future, sse_after: None })
+                let future = shared.service.answer(call);
+                Step::Calling(Calling { id, future, sse_after: None })
             }
             // This binding defines no notifications from clients: closing the stream cancels (`#sending-messages`).
             Ok(Inbound::Notification(notification)) => {
@@ -195,16 +197,16 @@ impl Reading {
 
 impl Calling {
     /// `None` when the call has been silent for too long.
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Reply, CallError>>> {
+    fn poll(&mut self, options: &Options, cx: &mut Context<'_>) -> Poll<Option<Result<Reply, CallError>>> {
         if let Poll::Ready(reply) = guard::poll_call(&mut self.future, cx) {
             return Poll::Ready(Some(reply));
         }
-        let delay = self.shared.options.sse_after;
+        let delay = options.sse_after;
         self.sse_after.get_or_insert_with(|| Box::pin(tokio::time::sleep(delay))).as_mut().poll(cx).map(|()| None)
     }
 
-    fn respond(self, answered: Option<Result<Reply, CallError>>) -> HttpResponse {
-        let keep_alive = self.shared.options.keep_alive;
+    fn respond(self, options: &Options, answered: Option<Result<Reply, CallError>>) -> HttpResponse {
+        let keep_alive = options.keep_alive;
         match answered {
             Some(Ok(Reply::Once(response))) => once(&response),
             Some(Ok(Reply::Stream(stream))) => event_stream(Events::streaming(stream, self.id, keep_alive)),

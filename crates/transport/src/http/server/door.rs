@@ -3,6 +3,8 @@
 
 use super::Options;
 use super::refuse::{Refusal, method_not_allowed};
+use carryall_proto::headers::MCP_PROTOCOL_VERSION;
+use carryall_types::ProtocolVersion;
 use http::header::{ACCEPT, CONTENT_TYPE, HOST, ORIGIN};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
@@ -97,6 +99,7 @@ pub(super) struct Heads<'a> {
     origin: Once<'a>,
     content_type: Once<'a>,
     accept: Once<'a>,
+    version: Once<'a>,
 }
 
 /// A header that should come once.
@@ -120,6 +123,8 @@ impl<'a> Heads<'a> {
                 &mut heads.content_type
             } else if *name == ORIGIN {
                 &mut heads.origin
+            } else if *name == MCP_PROTOCOL_VERSION {
+                &mut heads.version
             } else {
                 continue;
             };
@@ -129,6 +134,14 @@ impl<'a> Heads<'a> {
             };
         }
         heads
+    }
+
+    /// Whether the head alone says that a POST is of this era: it names a version, and not one with a handshake. What names
+    /// an unknown version is of this era too, and learns there which ones are known (`basic/versioning`).
+    pub(super) fn is_modern(&self) -> bool {
+        let Once::Single(version) = self.version else { return false };
+        let version = version.to_str().ok();
+        version.is_some_and(|version| version.parse::<ProtocolVersion>().map_or(true, ProtocolVersion::is_modern))
     }
 }
 

@@ -6,11 +6,12 @@ use http::{Request, Response};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use std::cell::RefCell;
 use std::future::poll_fn;
 use std::io;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
@@ -68,7 +69,7 @@ pub(super) async fn accept_until<F>(
     listener: TcpListener,
     limits: Limits,
     shutdown: impl Future<Output = ()>,
-    mut handle: impl FnMut(TcpStream, Connection) -> F,
+    handle: impl Fn(TcpStream, Connection) -> F + Clone + Send + 'static,
 ) -> io::Result<()>
 where
     F: Future<Output = ()> + Send + 'static,
@@ -84,7 +85,8 @@ where
             accepted = accept(&listener, &slots) => accepted,
         };
         let connection = Connection { phase: seen.clone(), patience };
-        tokio::spawn(until_closed(handle(stream, connection), seen.clone(), slot));
+        let handle = handle.clone();
+        tokio::spawn(until_closed(move || handle(stream, connection), seen.clone(), slot));
     }
     drop(listener);
     phase.send_replace(Phase::Draining);
@@ -98,13 +100,16 @@ where
 }
 
 /// Serves a connection until it ends, or the server cuts it off.
-async fn until_closed(
-    served: impl Future<Output = ()>,
+///
+/// The future is made in here: as an argument it would have a second place in the connection's task.
+async fn until_closed<F: Future<Output = ()>>(
+    serve: impl FnOnce() -> F,
     mut phase: watch::Receiver<Phase>,
     _slot: OwnedSemaphorePermit,
 ) {
     let seen = phase.clone();
-    let (mut served, mut closed) = (pin!(served), pin!(phase.wait_for(|phase| *phase == Phase::Closed)));
+    let mut served = pin!(serve());
+    let mut closed = pin!(phase.wait_for(|phase| *phase == Phase::Closed));
     let mut armed = false;
     poll_fn(|cx| {
         if served.as_mut().poll(cx).is_ready() {
@@ -177,7 +182,7 @@ where
 {
     let activity = Arc::new(Activity::default());
     let io = TokioIo::new(Watched::new(io, &activity));
-    let service = Adapter { service, activity: Arc::clone(&activity) };
+    let service = Adapter { service: RefCell::new(service), activity: Arc::clone(&activity) };
     let ended = if http2 {
         // HTTP/2 is the exception; its state is larger and lives on the heap.
         Box::pin(serve_http2(io, service, connection, &activity)).await
@@ -202,12 +207,9 @@ where
     B: Body + 'static,
     B::Error: Into<BoxError>,
 {
-    let connected = hyper::server::conn::http1::Builder::new()
-        .max_buf_size(MAX_HEAD)
-        .max_header_size(MAX_HEAD)
-        .header_read_timeout(None)
-        .serve_connection(io, service);
-    let mut connected = pin!(connected);
+    let mut http1 = hyper::server::conn::http1::Builder::new();
+    http1.max_buf_size(MAX_HEAD).max_header_size(MAX_HEAD).header_read_timeout(None);
+    let mut connected = pin!(http1.serve_connection(io, service));
     watched(connected.as_mut(), |served| served.graceful_shutdown(), connection, activity).await
 }
 
@@ -298,28 +300,37 @@ enum Event {
 
 /// A tower service as hyper wants it, counting the requests in work.
 struct Adapter<S> {
-    service: S,
+    /// Called from the task of the connection alone.
+    service: RefCell<S>,
     activity: Arc<Activity>,
 }
 
 impl<S, B> hyper::service::Service<Request<Incoming>> for Adapter<S>
 where
     S: Service<Request<Incoming>, Response = Response<B>> + Clone,
+    S::Error: Into<BoxError>,
 {
     type Response = Response<Counted<B>>;
-    type Error = S::Error;
-    type Future = Counting<S, S::Future>;
+    type Error = BoxError;
+    type Future = Counting<S>;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         let busy = Some(self.activity.begin());
-        Counting { step: Step::Ready { service: self.service.clone(), request: Some(request) }, busy }
+        let mut service = self.service.borrow_mut();
+        // Nearly always the service is ready, and then the request has to move once less.
+        let step = match service.poll_ready(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(Ok(())) => Step::Answering { future: service.call(request) },
+            Poll::Ready(Err(error)) => Step::Failed { error: Some(error.into()) },
+            Poll::Pending => Step::Ready { service: service.clone(), request: Some(request) },
+        };
+        Counting { step, busy }
     }
 }
 
 pin_project_lite::pin_project! {
-    struct Counting<S, F> {
+    struct Counting<S: Service<Request<Incoming>>> {
         #[pin]
-        step: Step<S, F>,
+        step: Step<S, S::Future>,
         busy: Option<Busy>,
     }
 }
@@ -327,28 +338,35 @@ pin_project_lite::pin_project! {
 pin_project_lite::pin_project! {
     #[project = StepProjection]
     enum Step<S, F> {
+        /// The service has to be waited for.
         Ready { service: S, request: Option<Request<Incoming>> },
+        Failed { error: Option<BoxError> },
         Answering { #[pin] future: F },
     }
 }
 
-impl<S, B> Future for Counting<S, S::Future>
+impl<S, B> Future for Counting<S>
 where
     S: Service<Request<Incoming>, Response = Response<B>>,
+    S::Error: Into<BoxError>,
 {
-    type Output = Result<Response<Counted<B>>, S::Error>;
+    type Output = Result<Response<Counted<B>>, BoxError>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
         loop {
             let future = match this.step.as_mut().project() {
                 StepProjection::Ready { service, request } => {
-                    ready!(service.poll_ready(cx))?;
+                    ready!(service.poll_ready(cx)).map_err(Into::into)?;
                     let Some(request) = request.take() else { panic!("polled after completion") };
                     service.call(request)
                 }
+                StepProjection::Failed { error } => {
+                    let Some(error) = error.take() else { panic!("polled after completion") };
+                    return Poll::Ready(Err(error));
+                }
                 StepProjection::Answering { future } => {
-                    let response = ready!(future.poll(cx))?;
+                    let response = ready!(future.poll(cx)).map_err(Into::into)?;
                     let busy = this.busy.take();
                     return Poll::Ready(Ok(response.map(|body| Counted { body, _busy: busy })));
                 }

@@ -20,7 +20,6 @@ pub use body::ReplyBody;
 pub use door::{HostPolicy, OriginPolicy};
 pub use serve::HttpServer;
 
-use crate::known::Known;
 use carryall_proto::{Call, CallError, Reply, SharedService};
 use http_body::Body;
 use std::convert::Infallible;
@@ -46,7 +45,6 @@ pub struct Endpoint {
 struct Shared {
     service: SharedService,
     alternate: Option<Arc<dyn Alternate>>,
-    known: Arc<Known>,
     options: Options,
 }
 
@@ -78,14 +76,7 @@ impl Endpoint {
             hosts: None,
             path: None,
         };
-        Self {
-            shared: Arc::new(Shared {
-                service: SharedService::new(service),
-                alternate: None,
-                known: Arc::default(),
-                options,
-            }),
-        }
+        Self { shared: Arc::new(Shared { service: SharedService::new(service), alternate: None, options }) }
     }
 
     /// The largest request body, in bytes; larger ones are answered 413 without being read. 4 MiB unless set.

@@ -119,10 +119,10 @@ fn accept(text: &Bytes, headers: Option<&HeaderMap>, known: Option<&Meta>) -> Re
         Ok(params) => params,
         Err(error) => return refuse(ErrorObject::invalid_params(format!("Invalid params: {error}"))),
     };
-    let meta = match (params.get("_meta"), meta) {
-        (Some(raw), Some(meta)) => meta.read(raw),
-        (Some(raw), None) => Meta::parse(raw),
-        (None, _) => Err(MetaError::Missing("_meta")),
+    let meta = match meta {
+        Some((meta, range)) => meta.read(raw(range)),
+        // Something else than an object, or its name is written with escapes.
+        None => params.get("_meta").ok_or(MetaError::Missing("_meta")).and_then(Meta::parse),
     };
     let is_initialize = method.as_str() == "initialize";
     if is_initialize && matches!(meta, Err(MetaError::Missing(_) | MetaError::Malformed(_))) {
@@ -270,8 +270,8 @@ struct Envelope<'a> {
 struct ParamsText<'a> {
     range: Range<usize>,
     members: Vec<Member>,
-    /// The known members of `_meta`, found on the way.
-    meta: Option<Found<'a>>,
+    /// What is known of `_meta`, found on the way, and where it stands.
+    meta: Option<(Found<'a>, Range<usize>)>,
 }
 
 impl<'a> ParamsText<'a> {
@@ -289,7 +289,8 @@ impl<'a> ParamsText<'a> {
                     return scanner.skip_value();
                 }
                 let start = scanner.position();
-                meta = Some(Found::scan(scanner, text, known)?);
+                let found = Found::scan(scanner, text, known)?;
+                meta = Some((found, start..scanner.position()));
                 Ok(start..scanner.position())
             })?;
             // The members stand relative to the params' own text.

@@ -184,7 +184,13 @@ impl<'a> Found<'a> {
     pub(crate) fn read(self, raw: RawJson) -> Result<Meta, MetaError> {
         match self {
             Self::Text(text) => text.read(raw),
-            Self::Known(known) => Ok(Meta { raw, ..known.clone() }),
+            Self::Known(known) => Ok(Meta {
+                version: known.version,
+                log_level: known.log_level,
+                progress_token: known.progress_token.clone(),
+                client_capabilities: known.client_capabilities.clone(),
+                raw,
+            }),
         }
     }
 }

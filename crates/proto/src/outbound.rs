@@ -92,11 +92,15 @@ impl Response {
     pub fn encode(&self) -> Encoded {
         match &self.outcome {
             Outcome::Result(result) => {
+                const BEFORE: &[u8] = b"{\"jsonrpc\":\"2.0\",\"id\":";
+                const BETWEEN: &[u8] = b",\"result\":";
                 let small = result.as_bytes().len() <= COPY_UP_TO;
-                let mut head = Vec::with_capacity(64 + if small { result.as_bytes().len() } else { 0 });
-                head.extend_from_slice(b"{\"jsonrpc\":\"2.0\",\"id\":");
+                let behind = if small { result.as_bytes().len() + 1 } else { 0 };
+                // A buffer without room to spare becomes `Bytes` without another allocation.
+                let mut head = Vec::with_capacity(BEFORE.len() + written_len(&self.id) + BETWEEN.len() + behind);
+                head.extend_from_slice(BEFORE);
                 write_id(&mut head, &self.id);
-                head.extend_from_slice(b",\"result\":");
+                head.extend_from_slice(BETWEEN);
                 if small {
                     head.extend_from_slice(result.as_bytes());
                     head.push(b'}');
@@ -174,6 +178,14 @@ pub fn encode_error(id: Option<&RequestId>, error: &ErrorObject) -> Encoded {
     }
     out.extend_from_slice(b"}}");
     out.into()
+}
+
+/// How long an id gets, unless it needs escapes.
+fn written_len(id: &RequestId) -> usize {
+    match id {
+        RequestId::Number(number) => itoa::Buffer::new().format(*number).len(),
+        RequestId::String(text) => text.len() + 2,
+    }
 }
 
 fn write_id(out: &mut Vec<u8>, id: &RequestId) {

@@ -4,6 +4,7 @@
 //! on this seam are cheap to clone, and a clone that is ready answers one call.
 
 use crate::{Call, CallError, Reply};
+use std::any::Any;
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
@@ -26,7 +27,17 @@ impl SharedService {
         S::Error: Into<CallError>,
         S::Future: Send,
     {
+        // What is erased already needs no second wrapping.
+        if let Some(shared) = (&service as &dyn Any).downcast_ref::<Self>() {
+            return shared.clone();
+        }
         Self(Arc::new(service))
+    }
+
+    /// A service that is ready at any time and can be called through a shared reference. `answer` begins the call at once,
+    /// so it must not panic.
+    pub fn from_fn(answer: impl Fn(Call) -> BoxFuture<Result<Reply, CallError>> + Send + Sync + 'static) -> Self {
+        Self(Arc::new(Direct(answer)))
     }
 
     /// As [`new`](Self::new), for a service whose futures are boxed already: they need no second box.
@@ -107,6 +118,18 @@ where
             };
             self.set(Self::Running { future });
         }
+    }
+}
+
+/// A service that needs no state of its own to be called.
+struct Direct<F>(F);
+
+impl<F> Answer for Direct<F>
+where
+    F: Fn(Call) -> BoxFuture<Result<Reply, CallError>> + Send + Sync,
+{
+    fn answer(&self, call: Call) -> BoxFuture<Result<Reply, CallError>> {
+        (self.0)(call)
     }
 }
 

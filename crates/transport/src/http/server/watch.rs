@@ -19,10 +19,10 @@ const MIN_TICK: Duration = Duration::from_millis(5);
 /// The flags of one connection.
 #[derive(Debug, Default)]
 pub(super) struct Activity {
-    /// Requests that have no complete answer yet.
-    active: AtomicU32,
-    /// Requests so far.
-    served: AtomicU32,
+    /// Requests so far. Written by the task of the connection alone.
+    begun: AtomicU32,
+    /// Those of them that are through, completely answered or given up.
+    ended: AtomicU32,
     /// Bytes came while no request was active: a head is on its way.
     in_head: AtomicBool,
     /// The last write could not go out.
@@ -32,10 +32,14 @@ pub(super) struct Activity {
 }
 
 impl Activity {
+    /// Whether a request has no complete answer yet.
+    fn is_busy(&self) -> bool {
+        self.begun.load(Relaxed) != self.ended.load(Relaxed)
+    }
+
     /// Counts a request until the guard is dropped.
     pub(super) fn begin(self: &Arc<Self>) -> Busy {
-        self.active.fetch_add(1, Relaxed);
-        self.served.fetch_add(1, Relaxed);
+        self.begun.store(self.begun.load(Relaxed).wrapping_add(1), Relaxed);
         self.in_head.store(false, Relaxed);
         Busy(Arc::clone(self))
     }
@@ -47,7 +51,7 @@ pub(super) struct Busy(Arc<Activity>);
 
 impl Drop for Busy {
     fn drop(&mut self) {
-        self.0.active.fetch_sub(1, Relaxed);
+        self.0.ended.fetch_add(1, Relaxed);
     }
 }
 
@@ -110,17 +114,17 @@ impl Watchdog {
     }
 
     pub(super) fn tick(&mut self, activity: &Activity) -> Verdict {
-        let served = activity.served.load(Relaxed);
+        let begun = activity.begun.load(Relaxed);
         let state = if activity.stalled.load(Relaxed) {
             State::Stalled
-        } else if activity.active.load(Relaxed) > 0 {
+        } else if activity.is_busy() {
             State::Busy
-        } else if served == 0 || (activity.in_head.load(Relaxed) && !self.patience.multiplexed) {
+        } else if begun == 0 || (activity.in_head.load(Relaxed) && !self.patience.multiplexed) {
             State::Head
         } else {
             State::Idle
         };
-        let progress = (served, activity.resumed.load(Relaxed));
+        let progress = (begun, activity.resumed.load(Relaxed));
         let same = mem::replace(&mut self.progress, progress) == progress;
         let same = mem::replace(&mut self.state, state) == state && same;
         self.ticks = if same { self.ticks + 1 } else { 0 };
@@ -163,7 +167,7 @@ impl<I: AsyncRead + Unpin> AsyncRead for Watched<I> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
         let read = Pin::new(&mut self.io).poll_read(cx, buf);
-        if buf.filled().len() > before && self.activity.active.load(Relaxed) == 0 {
+        if buf.filled().len() > before && !self.activity.is_busy() {
             self.activity.in_head.store(true, Relaxed);
         }
         read

@@ -1,12 +1,12 @@
 //! What the scenarios of 2025-11-25 call for beyond those of this revision. Written once, in the way of this revision: an
 //! old client is asked on its stream, a new one by a round.
 
-use crate::answers::{self, filled_in, sampled};
+use crate::rounds::{self, given};
 use carryall::legacy::serve::StreamControl;
 use carryall::server::{ServerBuilder, Tool};
 use carryall::types::{
-    ElicitRequestFormParams, InputRequest, InputRequests, InputRequiredResult, JsonObject, LegacyTitledEnumSchema,
-    LoggingLevel, PrimitiveSchemaDefinition, RequestedSchema, StringFormat,
+    ElicitRequestFormParams, JsonObject, LegacyTitledEnumSchema, LoggingLevel, PrimitiveSchemaDefinition,
+    RequestedSchema, StringFormat,
 };
 use carryall::{Ctx, ToolError, tool};
 use serde_json::json;
@@ -51,9 +51,8 @@ async fn test_sampling(
     /// What to ask the model
     prompt: String,
 ) -> Result<String, ToolError> {
-    let question = answers::prompt(&prompt, 100);
-    let said = sampled(&ctx.input_responses()?, "answer").or_ask(|| Ok(ask("answer", question)))?;
-    Ok(format!("LLM response: {said}"))
+    let said = ctx.ask(rounds::prompt(&prompt, 100)).await?;
+    Ok(format!("LLM response: {}", said.content.text()))
 }
 
 /// Asks for a name and an address
@@ -68,7 +67,7 @@ async fn test_elicitation(
         .required()
         .string("email", |field| field.with_description("User's email address").with_format(StringFormat::Email))
         .required();
-    asked(&ctx, ElicitRequestFormParams::new(message, schema))
+    asked(&ctx, ElicitRequestFormParams::new(message, schema)).await
 }
 
 async fn asks_with_defaults(ctx: Ctx) -> Result<String, ToolError> {
@@ -78,7 +77,7 @@ async fn asks_with_defaults(ctx: Ctx) -> Result<String, ToolError> {
         .number("score", |field| field.with_default(95.5))
         .select("status", ["active", "inactive", "pending"], |field| field.with_default("active"))
         .boolean("verified", |field| field.with_default(true));
-    asked(&ctx, ElicitRequestFormParams::new("Please check your profile", schema))
+    asked(&ctx, ElicitRequestFormParams::new("Please check your profile", schema)).await
 }
 
 async fn asks_to_choose(ctx: Ctx) -> Result<String, ToolError> {
@@ -99,18 +98,13 @@ async fn asks_to_choose(ctx: Ctx) -> Result<String, ToolError> {
             [("value1", "First Choice"), ("value2", "Second Choice"), ("value3", "Third Choice")],
             |field| field,
         );
-    asked(&ctx, ElicitRequestFormParams::new("Please choose", schema))
+    asked(&ctx, ElicitRequestFormParams::new("Please choose", schema)).await
 }
 
 /// What the user has filled in, in the words of the suite.
-fn asked(ctx: &Ctx, form: ElicitRequestFormParams) -> Result<String, ToolError> {
-    let content: JsonObject =
-        filled_in(&ctx.input_responses()?, "answer", &form).or_ask(|| Ok(ask("answer", form.clone())))?;
+async fn asked(ctx: &Ctx, form: ElicitRequestFormParams) -> Result<String, ToolError> {
+    let content: JsonObject = given(ctx.ask(form).await?)?;
     Ok(format!("Elicitation completed: action=accept, content={}", json!(content)))
-}
-
-fn ask(key: &str, question: impl Into<InputRequest>) -> InputRequiredResult {
-    InputRequiredResult::new().with_input_requests(InputRequests::new().with(key, question.into()))
 }
 
 /// An old client waits on a stream that can be closed; a new one sends its request again by itself if it has to.

@@ -2,7 +2,6 @@
 //!
 //! What a fixture is named and what it answers is the suite's choice; its own documentation says which and why.
 
-mod answers;
 mod asking;
 mod catalogue;
 mod media;
@@ -10,7 +9,6 @@ mod prompts;
 mod resources;
 mod rounds;
 mod schemas;
-mod state;
 mod tools;
 
 #[cfg(test)]
@@ -46,7 +44,6 @@ fn server() -> Result<Server> {
         .description("All fixtures of the official conformance suite")
         .with_logging()
         .list_ttl(Duration::from_secs(1))
-        .state(state::States::new()?)
         .shared_state(Arc::clone(&itself));
     let builder = tools::add(builder);
     let builder = catalogue::add(builder);

@@ -35,8 +35,8 @@ fn asking(step: Step<CallToolResult>) -> Box<InputRequired<CallToolResult>> {
     }
 }
 
-fn keys(asking: &InputRequired<CallToolResult>) -> Vec<&str> {
-    asking.requests().iter().map(|(key, _)| key).collect()
+fn keys(asking: &InputRequired<CallToolResult>) -> Vec<String> {
+    asking.requests().iter().map(|(key, _)| key.to_owned()).collect()
 }
 
 #[tokio::test]
@@ -51,13 +51,13 @@ async fn the_first_tool_of_the_list_can_do_without_arguments() {
 async fn what_has_been_answered_is_not_asked_again() {
     let tool = "test_input_required_result_multiple_inputs";
     let first = asking(asked_by_hand().call(tool, ()).once().await.unwrap());
-    assert_eq!(keys(&first), ["user_name", "greeting", "client_roots"]);
-    let name = answers(json!({"user_name": {"action": "accept", "content": {"name": "Alice"}}}));
-    let second = asking(first.answer(name).once().await.unwrap());
-    assert_eq!(keys(&second), ["greeting", "client_roots"]);
+    let [name, greeting, roots] = <[String; 3]>::try_from(keys(&first)).unwrap();
+    let named = answers(json!({name: {"action": "accept", "content": {"name": "Alice"}}}));
+    let second = asking(first.answer(named).once().await.unwrap());
+    assert_eq!(keys(&second), [greeting.clone(), roots.clone()]);
     let rest = answers(json!({
-        "greeting": {"role": "assistant", "content": {"type": "text", "text": "Good day,"}, "model": "m"},
-        "client_roots": {"roots": [{"uri": "file:///a"}, {"uri": "file:///b"}]},
+        greeting: {"role": "assistant", "content": {"type": "text", "text": "Good day,"}, "model": "m"},
+        roots: {"roots": [{"uri": "file:///a"}, {"uri": "file:///b"}]},
     }));
     match second.answer(rest).once().await.unwrap() {
         Step::Done(result) => assert_eq!(text_of(&result), "Good day, Alice has 2 roots"),
@@ -66,19 +66,22 @@ async fn what_has_been_answered_is_not_asked_again() {
 }
 
 #[tokio::test]
-async fn an_answer_that_does_not_fit_is_asked_for_again() {
+async fn an_answer_that_does_not_fit_is_refused_and_a_missing_one_asked_for_again() {
+    let first =
+        async || asking(asked_by_hand().call("test_input_required_result_elicitation", ()).once().await.unwrap());
     let unfit = [
         json!({"user_name": {"action": "accept", "content": {"name": 5}}}),
         json!({"user_name": {"action": "accept"}}),
         json!({"user_name": {"action": "maybe"}}),
         json!({"user_name": 12345}),
-        json!({"somebody": {"action": "accept", "content": {"name": "Alice"}}}),
     ];
     for unfit in unfit {
-        let first = asking(asked_by_hand().call("test_input_required_result_elicitation", ()).once().await.unwrap());
-        let again = asking(first.answer(answers(unfit.clone())).once().await.unwrap());
-        assert_eq!(keys(&again), ["user_name"], "{unfit}");
+        let refused = first().await.answer(answers(unfit.clone())).once().await.unwrap_err();
+        assert!(refused.to_string().contains("user_name"), "{unfit}: {refused}");
     }
+    let somebody = json!({"somebody": {"action": "accept", "content": {"name": "Alice"}}});
+    let again = asking(first().await.answer(answers(somebody)).once().await.unwrap());
+    assert_eq!(keys(&again), ["user_name"]);
 }
 
 #[tokio::test]

@@ -53,6 +53,7 @@
 //! |---|---|
 //! | make tools, prompts and resources from functions | [`macro@tool`], [`macro@prompt`], [`macro@resource`] |
 //! | build a server by hand, and change it while it runs | [`server`] |
+//! | ask the user in the middle of a call | [`Ctx::ask`], [`Form`] |
 //! | call servers of any revision | [`connect`] |
 //! | call servers of this revision | [`client`] |
 //! | serve clients of earlier revisions in one's own endpoint | [`endpoint`], [`alternates`], [`legacy`] |
@@ -66,7 +67,8 @@ mod serve;
 
 pub use carryall_client::Client;
 pub use carryall_macros::{prompt, resource, tool};
-pub use carryall_server::{Ctx, Json, Server, State, ToolError};
+pub use carryall_proto::seal::Keyring;
+pub use carryall_server::{Ctx, Elicited, Form, Json, Server, State, ToolError};
 #[cfg(unix)]
 pub use eras::StdioWay;
 pub use eras::{

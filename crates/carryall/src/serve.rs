@@ -27,7 +27,8 @@ where
         stopped().await;
         ending.close_subscriptions();
     };
-    listener.run_endpoint(eras::endpoint(server, LegacyOptions::default()), stop).await?;
+    let legacy = legacy(&server);
+    listener.run_endpoint(eras::endpoint(server.into_shared(), legacy), stop).await?;
     Ok(())
 }
 
@@ -41,9 +42,18 @@ where
     S::Error: Into<BoxError>,
 {
     let server = server.try_into().map_err(Into::into)?;
-    let alternates = eras::alternates(server.clone(), LegacyOptions::default());
-    StdioServer::take()?.alternates(alternates).run(server).await?;
+    let alternates = eras::alternates(server.clone(), legacy(&server));
+    StdioServer::take()?.alternates(alternates).run(server.into_shared()).await?;
     Ok(())
+}
+
+/// Sessions of earlier revisions are sealed with the keys of the server.
+fn legacy(server: &Server) -> LegacyOptions {
+    let options = LegacyOptions::default();
+    match server.keyring() {
+        Some(keyring) => options.keyring(keyring.as_ref().clone()),
+        None => options,
+    }
 }
 
 /// Waits for Ctrl-C or SIGTERM.

@@ -14,9 +14,9 @@ use crate::fail::{Exit, Fail};
 use crate::replica::ReplicaOptions;
 use crate::stop;
 use board::{Board, Notes};
-use carryall::Server;
 use carryall::server::{BuildError, FileRoot};
 use carryall::transport::http::HttpServer;
+use carryall::{Keyring, Server};
 use std::io::Write as _;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -87,7 +87,8 @@ pub(crate) async fn run(demo: Demo) -> Result<Exit, Fail> {
     };
     let shared = Arc::new(Shared { replica: demo.replica.clone(), board });
     let notes = shared.board.now();
-    let server = build(Arc::clone(&shared), &notes, files, usize::from(demo.page_size))
+    let keyring = demo.sharing.keyring()?;
+    let server = build(Arc::clone(&shared), &notes, files, usize::from(demo.page_size), keyring)
         .map_err(|error| Fail::new(Exit::Local, format!("the demo server is not valid: {error}")))?;
     let follower = tokio::spawn(board::follow(shared.clone(), server.clone(), notes));
     let served = if demo.stdio {
@@ -137,7 +138,13 @@ fn announce(how: Option<Announce>, url: &str) -> Result<std::pin::Pin<Box<dyn Fu
 }
 
 /// Puts the server together.
-fn build(shared: Arc<Shared>, notes: &Notes, files: Option<FileRoot>, page_size: usize) -> Result<Server, BuildError> {
+fn build(
+    shared: Arc<Shared>,
+    notes: &Notes,
+    files: Option<FileRoot>,
+    page_size: usize,
+    keyring: Option<Keyring>,
+) -> Result<Server, BuildError> {
     let builder = Server::new("carryall-demo", env!("CARGO_PKG_VERSION"))
         .title("carryall demo")
         .description("A tour of what an MCP server can do")
@@ -155,6 +162,10 @@ fn build(shared: Arc<Shared>, notes: &Notes, files: Option<FileRoot>, page_size:
     let builder = questions::add(builder);
     let builder = prompts::add(builder);
     let builder = resources::add(builder, files);
+    let builder = match keyring {
+        Some(keyring) => builder.keyring(keyring),
+        None => builder,
+    };
     let builder = if notes.surprise { builder.tool(tools::surprise_party()) } else { builder };
     builder.build()
 }

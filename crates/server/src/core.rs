@@ -4,6 +4,7 @@ use crate::catalogue::{Catalogue, List, ListSettings, Listed};
 use crate::listen::Hub;
 use crate::rate::RateLimit;
 use crate::render::{Cache, ResultText, Stamp};
+use crate::rounds::Sealer;
 use arc_swap::ArcSwap;
 use carryall_proto::inbound::SUPPORTED_VERSIONS;
 use carryall_proto::listen::Change;
@@ -24,6 +25,7 @@ pub(crate) struct Core {
     pub(crate) features: ArcSwap<Features>,
     pub(crate) discover: ArcSwap<RawJson>,
     pub(crate) hub: Arc<Hub>,
+    pub(crate) sealer: Sealer,
     /// Calls of handlers that are running now.
     pub(crate) running: AtomicUsize,
     /// Serialises changes; readers never wait for it.
@@ -61,11 +63,13 @@ impl Core {
         states: HashMap<TypeId, Arc<dyn Any + Send + Sync>>,
         mut catalogue: Catalogue,
         features: Features,
+        sealer: Sealer,
     ) -> Self {
         catalogue.prepare(settings.lists, &stamp);
         let stamp = Arc::new(stamp);
         let core = Self {
             hub: Arc::new(Hub::new(Arc::clone(&stamp))),
+            sealer,
             stamp,
             settings,
             states,

@@ -4,6 +4,7 @@ use crate::core::Core;
 use crate::outbox::Outbox;
 use crate::output::Failure;
 use crate::refusal::concise;
+use crate::rounds::{Journal, Opened};
 use carryall_proto::deprecated::Feature;
 use carryall_proto::progress::Progress;
 use carryall_proto::{Call, Meta, Notification, Principal};
@@ -33,6 +34,7 @@ struct Inner {
     core: Arc<Core>,
     outbox: Outbox,
     speech: Mutex<Speech>,
+    journal: Journal,
 }
 
 struct Speech {
@@ -44,7 +46,8 @@ struct Speech {
 impl Ctx {
     pub(crate) fn new(call: Call, core: Arc<Core>) -> Self {
         let speech = Speech { progress: Progress::new(PROGRESS_INTERVAL), since: None, logged: 0 };
-        Self(Arc::new(Inner { call, core, outbox: Outbox::default(), speech: Mutex::new(speech) }))
+        let (outbox, journal) = (Outbox::default(), Journal::default());
+        Self(Arc::new(Inner { call, core, outbox, speech: Mutex::new(speech), journal }))
     }
 
     pub(crate) fn call(&self) -> &Call {
@@ -103,7 +106,8 @@ impl Ctx {
         state.downcast().ok()
     }
 
-    /// The answers that this round brings (`basic/patterns/mrtr`). Empty in the first round.
+    /// The answers that this round brings (`basic/patterns/mrtr`), as they are. Empty in the first round. [`Ctx::ask`] reads
+    /// them, and is nearly always what you want; a call should use one or the other.
     ///
     /// # Errors
     /// `-32602` when they are not an object.
@@ -127,6 +131,12 @@ impl Ctx {
                 .decode()
                 .map_err(|error| Failure::invalid_params(format!("Malformed requestState: {}", concise(error)))),
         }
+    }
+
+    /// What earlier rounds have left.
+    pub(crate) fn journal(&self) -> Result<Opened<'_>, Failure> {
+        let inner = &self.0;
+        inner.journal.open(&inner.call, &inner.core.sealer, || self.input_responses(), || self.request_state())
     }
 
     /// Refuses the call with `-32021` unless the client declared all of `required` on this request.

@@ -24,6 +24,7 @@
 //! |---|---|
 //! | offer something | [`Tool`], [`Prompt`], [`Resource`], [`FileRoot`]; [`ServerBuilder::complete_prompt`] |
 //! | return something, or fail | [`Json`], [`ToolOutput`], [`ToolError`]; [`Contents`], [`Failure`] |
+//! | ask the user, the model or the client, in the middle of a call | [`Ctx::ask`], [`Form`], [`Ctx::once`] |
 //! | know who asks, and say how far it has come | [`Ctx`], [`State`], [`FromCtx`] |
 //! | add and remove while the server runs | [`Server::change`] |
 //! | tell listeners | [`Server::resource_updated`]; changed lists tell by themselves |
@@ -35,6 +36,7 @@ mod content;
 mod core;
 mod ctx;
 mod dispatch;
+mod keys;
 mod listen;
 mod outbox;
 mod output;
@@ -43,6 +45,7 @@ mod rate;
 mod refusal;
 mod render;
 mod resource;
+mod rounds;
 mod running;
 mod server;
 mod settle;
@@ -52,10 +55,12 @@ mod uri;
 
 pub use completion::{IntoSuggestions, Suggestions, Typed, matching};
 pub use ctx::{Ctx, FromCtx, State};
+pub use keys::{KeyringError, keyring_from_env, keyring_from_file};
 pub use output::{Failure, IntoToolOutput, Json, ToolError, ToolOutput};
 pub use prompt::{IntoPrompt, IntoPromptResult, Prompt, PromptArguments};
 pub use render::Cache;
 pub use resource::{Contents, IntoContents, IntoResource, Resource};
+pub use rounds::{Elicited, Form, FormError, Question, form_of};
 pub use running::ServerFuture;
 pub use server::{BuildError, CatalogueChange, Server, ServerBuilder};
 pub use tool::{IntoTool, Tool};

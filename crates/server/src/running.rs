@@ -160,6 +160,17 @@ impl Future for ServerFuture {
     }
 }
 
+/// The same answer with the error of the seam, which never comes.
+pub(crate) struct OnTheSeam(pub(crate) ServerFuture);
+
+impl Future for OnTheSeam {
+    type Output = Result<Reply, CallError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        Pin::new(&mut self.0).poll(cx).map_err(|never| match never {})
+    }
+}
+
 impl std::fmt::Debug for ServerFuture {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("ServerFuture")

@@ -5,13 +5,16 @@ use crate::completion::{self, CompletionKey, IntoSuggestions, Of, Typed};
 use crate::core::{Core, Features, Settings};
 use crate::ctx::Ctx;
 use crate::dispatch;
+use crate::keys::Keys;
 use crate::prompt::IntoPrompt;
 use crate::rate::RateLimit;
 use crate::render::{Cache, Stamp};
 use crate::resource::IntoResource;
-use crate::running::ServerFuture;
+use crate::rounds::Sealer;
+use crate::running::{OnTheSeam, ServerFuture};
 use crate::tool::IntoTool;
 use carryall_proto::listen::Change;
+use carryall_proto::seal::Keyring;
 use carryall_proto::{Call, CallError, Principal, Reply, SharedService};
 use carryall_types::{CacheScope, Icon, Implementation, JsonObject, JsonValue, meta_key};
 use std::any::{Any, TypeId};
@@ -24,6 +27,9 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 use tower_layer::Layer;
 use tower_service::Service;
+
+/// How long a round may take unless the builder says otherwise.
+const ROUND_LIFETIME: Duration = Duration::from_secs(60 * 60);
 
 /// An MCP server: a cheap handle, all clones of which are the same server.
 #[derive(Clone)]
@@ -62,6 +68,23 @@ impl Server {
         let at = self.core.catalogue.load().resource_at(uri);
         let may_know = |caller: Option<&Principal>| at.as_ref().is_none_or(|(entry, _)| entry.allows(caller));
         self.core.hub.publish(&Change::Resource(uri.into()), may_know);
+    }
+
+    /// The server as a service that transports call without a detour.
+    #[must_use]
+    pub fn into_shared(self) -> SharedService {
+        match self.layered {
+            Some(_) => SharedService::new(self),
+            // Whatever its author wrote is guarded in there.
+            None => SharedService::from_fn(move |call| Box::pin(OnTheSeam(dispatch::answer(&self.core, call)))),
+        }
+    }
+
+    /// The keys that the server seals with now; `None` if it was given none.
+    #[must_use]
+    pub fn keyring(&self) -> Option<Arc<Keyring>> {
+        let keys = self.core.sealer.keys();
+        if keys.is_ephemeral() { None } else { keys.now() }
     }
 
     /// Ends all subscriptions with their closing result, and takes no new ones. Calls go on being answered.
@@ -176,6 +199,9 @@ pub struct ServerBuilder {
     states: HashMap<TypeId, Arc<dyn Any + Send + Sync>>,
     catalogue: Catalogue,
     layers: Vec<Box<dyn FnOnce(SharedService) -> SharedService + Send>>,
+    keys: Keys,
+    round_lifetime: Duration,
+    replicated: bool,
     problems: Vec<String>,
 }
 
@@ -201,6 +227,9 @@ impl ServerBuilder {
             states: HashMap::new(),
             catalogue: Catalogue::default(),
             layers: Vec::new(),
+            keys: Keys::Ephemeral,
+            round_lifetime: ROUND_LIFETIME,
+            replicated: false,
             problems: Vec::new(),
         }
     }
@@ -401,6 +430,34 @@ impl ServerBuilder {
         self
     }
 
+    /// The keys that seal what travels through clients, such as `requestState` ([`Ctx::ask`]). Replicas need the same ones.
+    /// Without it there is a key that lives as long as the process.
+    pub fn keyring(mut self, keyring: Keyring) -> Self {
+        self.keys = Keys::Fixed(Arc::new(keyring));
+        self
+    }
+
+    /// As [`keyring`](Self::keyring), for keys that change while the server runs: the source is asked whenever something is
+    /// sealed or opened, so it should have them at hand.
+    pub fn keyring_source(mut self, source: impl Fn() -> Arc<Keyring> + Send + Sync + 'static) -> Self {
+        self.keys = Keys::Source(Arc::new(source));
+        self
+    }
+
+    /// Says that other processes serve the same clients: then [`build`](Self::build) refuses what only one process could
+    /// use, such as the lack of a [`keyring`](Self::keyring).
+    pub fn replicated(mut self) -> Self {
+        self.replicated = true;
+        self
+    }
+
+    /// How long the questions of [`Ctx::ask`] may stay unanswered, whole seconds; an answer that comes later is refused,
+    /// and the client has to begin anew. An hour unless set, since people are slow.
+    pub fn round_lifetime(mut self, limit: Duration) -> Self {
+        self.round_lifetime = limit;
+        self
+    }
+
     /// Puts a `tower` layer in front of the whole server. The first one added is the innermost.
     pub fn layer<L>(mut self, layer: L) -> Self
     where
@@ -417,12 +474,17 @@ impl ServerBuilder {
     ///
     /// # Errors
     /// All problems at once: names, schemas, URIs and header annotations that are not valid, names used twice.
-    pub fn build(self) -> Result<Server, BuildError> {
+    pub fn build(mut self) -> Result<Server, BuildError> {
+        if self.replicated && self.keys.is_ephemeral() {
+            let why = "the server has replicas and no keyring: what one of them seals, the others could not open";
+            self.problems.push(format!("{why} (ServerBuilder::keyring)"));
+        }
         if !self.problems.is_empty() {
             return Err(BuildError(self.problems.join("; ")));
         }
         let info = self.show_info.then(|| serde_json::to_value(&self.info).unwrap_or_default());
-        let core = Core::new(Stamp::new(info), self.settings, self.states, self.catalogue, self.features);
+        let sealer = Sealer::new(self.keys, self.round_lifetime);
+        let core = Core::new(Stamp::new(info), self.settings, self.states, self.catalogue, self.features, sealer);
         let plain = Server { core: Arc::new(core), layered: None };
         let mut layers = self.layers.into_iter();
         let Some(first) = layers.next() else { return Ok(plain) };

@@ -4,7 +4,7 @@ use serde_json::json;
 
 fn demo(board: Board) -> (Arc<Shared>, Server) {
     let shared = Arc::new(Shared { replica: "one".into(), board });
-    let server = build(shared.clone(), &shared.board.now(), None, 100).unwrap();
+    let server = build(shared.clone(), &shared.board.now(), None, 100, None).unwrap();
     (shared, server)
 }
 

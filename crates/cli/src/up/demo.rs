@@ -4,6 +4,7 @@
 //! and also when this process is killed and can tell nobody anything.
 
 use crate::fail::{Exit, Fail};
+use crate::replica::KEYRING;
 use carryall::gateway::{Replica, Upstream};
 use carryall::proto::SharedService;
 use carryall::proto::backoff::Backoff;
@@ -49,11 +50,12 @@ impl Children {
 pub(super) async fn start(count: u16, children: &mut Children, stop: watch::Receiver<bool>) -> Result<Upstream, Fail> {
     let internal = |error: &dyn std::fmt::Display| Fail::new(Exit::Local, error.to_string());
     let upstream = Upstream::new("demo").map_err(|error| internal(&error))?.restarts_within(RESTARTED);
+    let keyring = new_keyring().map_err(|error| internal(&error))?;
     let mut first = Vec::new();
     for number in 1..=count {
         let (started, starting) = oneshot::channel();
         let label = format!("demo-{number}");
-        let place = Place { replica: upstream.replica(&label), label, stop: stop.clone() };
+        let place = Place { replica: upstream.replica(&label), label, keyring: keyring.clone(), stop: stop.clone() };
         children.0.push(tokio::spawn(place.look_after(started)));
         first.push(starting);
     }
@@ -66,9 +68,19 @@ pub(super) async fn start(count: u16, children: &mut Children, stop: watch::Rece
     Ok(upstream)
 }
 
+/// Keys for as long as this process lives: whoever is asked by one replica may answer to another.
+fn new_keyring() -> io::Result<String> {
+    let mut secret = [0; 32];
+    getrandom::fill(&mut secret).map_err(io::Error::other)?;
+    let hex: String = secret.iter().map(|byte| format!("{byte:02x}")).collect();
+    Ok(format!("1 {hex}"))
+}
+
 /// Where one replica belongs, whichever process it is at the moment.
 struct Place {
     label: String,
+    /// What all replicas seal with, as text.
+    keyring: String,
     replica: Replica,
     stop: watch::Receiver<bool>,
 }
@@ -128,6 +140,7 @@ impl Place {
         let mut command = Command::new(std::env::current_exe()?);
         command
             .args(["demo", "--listen", "127.0.0.1:0", "--announce", "json", "--replica", &self.label])
+            .env(KEYRING, &self.keyring)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .kill_on_drop(true);

@@ -1,0 +1,202 @@
+//! What can be asked, and what comes back.
+
+use super::form::form_of;
+use crate::output::Failure;
+use carryall_types::{
+    CreateMessageRequestParams, CreateMessageResult, ElicitAction, ElicitRequestFormParams, ElicitRequestParams,
+    ElicitRequestURLParams, ElicitResult, ErrorObject, InputRequest, JsonObject, JsonValue, ListRootsRequestParams,
+    ListRootsResult, RequestedSchema, Root,
+};
+use schemars::JsonSchema;
+use serde::de::DeserializeOwned;
+use std::marker::PhantomData;
+
+/// What the user did with a question (`client/elicitation#response-actions`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use = "the user may have said no"]
+pub enum Elicited<T> {
+    /// The user agreed; for a form, with these values.
+    Accepted(T),
+    /// The user said no.
+    Declined,
+    /// The user closed the question without deciding.
+    Cancelled,
+}
+
+impl<T> Elicited<T> {
+    /// The values, if the user agreed.
+    #[must_use]
+    pub fn accepted(self) -> Option<T> {
+        match self {
+            Self::Accepted(value) => Some(value),
+            Self::Declined | Self::Cancelled => None,
+        }
+    }
+
+    fn map<U>(self, map: impl FnOnce(T) -> Result<U, String>) -> Result<Elicited<U>, String> {
+        Ok(match self {
+            Self::Accepted(value) => Elicited::Accepted(map(value)?),
+            Self::Declined => Elicited::Declined,
+            Self::Cancelled => Elicited::Cancelled,
+        })
+    }
+}
+
+/// The answers to the requests of one question, in their order.
+#[derive(Debug)]
+pub struct Answers(std::vec::IntoIter<(String, JsonValue)>);
+
+impl Answers {
+    pub(super) fn new(given: Vec<(String, JsonValue)>) -> Self {
+        Self(given.into_iter())
+    }
+
+    /// The next answer, as `read` makes it; `-32602` says which one does not fit, and why.
+    fn next<T>(&mut self, read: impl FnOnce(JsonValue) -> Result<T, String>) -> Result<T, Failure> {
+        let (key, answer) = self.0.next().ok_or_else(|| Failure::protocol(ErrorObject::internal()))?;
+        read(answer).map_err(|why| Failure::invalid_params(format!("inputResponses[{key:?}]: {why}")))
+    }
+}
+
+mod sealed {
+    pub trait Sealed {}
+}
+
+/// Something to ask the client: see [`Ctx::ask`](crate::Ctx::ask).
+///
+/// [`Form<T>`] asks the user for a `T`, [`ElicitRequestFormParams`] for what a form made by hand says.
+/// [`ElicitRequestURLParams`] sends the user to a page; that it is accepted means that the user has gone there, not that
+/// anything has been done. [`CreateMessageRequestParams`] asks the model and [`ListRootsRequestParams`] asks for the
+/// client's roots (both deprecated by SEP-2577). A tuple asks all of its members in one round.
+pub trait Question: sealed::Sealed + Send {
+    /// What comes back.
+    type Answer;
+
+    /// The requests to the client.
+    #[doc(hidden)]
+    fn requests(&self) -> Result<Vec<InputRequest>, Failure>;
+
+    /// Reads the answers, in the order of the requests.
+    #[doc(hidden)]
+    fn read(self, answers: &mut Answers) -> Result<Self::Answer, Failure>;
+}
+
+/// A question to the user whose answer is a `T`: a struct of texts, numbers, booleans and choices, as forms can have them
+/// (`client/elicitation#requested-schema`). See [`form_of`](crate::form_of) for what becomes of its fields.
+pub struct Form<T> {
+    message: String,
+    answer: PhantomData<fn() -> T>,
+}
+
+impl<T: DeserializeOwned + JsonSchema> Form<T> {
+    /// Asks with this message. Passwords, keys and payment data must not be asked for in forms.
+    pub fn new(message: impl Into<String>) -> Self {
+        Self { message: message.into(), answer: PhantomData }
+    }
+}
+
+impl<T> std::fmt::Debug for Form<T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Form").field("message", &self.message).finish()
+    }
+}
+
+impl<T> sealed::Sealed for Form<T> {}
+
+impl<T: DeserializeOwned + JsonSchema> Question for Form<T> {
+    type Answer = Elicited<T>;
+
+    fn requests(&self) -> Result<Vec<InputRequest>, Failure> {
+        Ok(vec![form(&self.message, form_of::<T>()?)])
+    }
+
+    fn read(self, answers: &mut Answers) -> Result<Self::Answer, Failure> {
+        let schema = form_of::<T>()?;
+        answers.next(|answer| filled_in(answer, schema)?.map(|content| decode(JsonValue::Object(content))))
+    }
+}
+
+fn form(message: &str, schema: RequestedSchema) -> InputRequest {
+    ElicitRequestFormParams::new(message, schema).into()
+}
+
+/// What the user has filled in, checked against the form that asked for it.
+fn filled_in(answer: JsonValue, schema: RequestedSchema) -> Result<Elicited<JsonObject>, String> {
+    elicited(answer, &ElicitRequestFormParams::new("", schema).into())
+}
+
+fn elicited(answer: JsonValue, question: &ElicitRequestParams) -> Result<Elicited<JsonObject>, String> {
+    let answer: ElicitResult = decode(answer)?;
+    Ok(match answer.action {
+        ElicitAction::Accept => {
+            answer.check(question)?;
+            Elicited::Accepted(answer.content.unwrap_or_default())
+        }
+        ElicitAction::Decline => Elicited::Declined,
+        ElicitAction::Cancel => Elicited::Cancelled,
+    })
+}
+
+fn decode<T: DeserializeOwned>(value: JsonValue) -> Result<T, String> {
+    T::deserialize(value).map_err(|error| error.to_string())
+}
+
+/// A question that is one request.
+macro_rules! one_request {
+    ($question:ty, $answer:ty, $read:expr) => {
+        impl sealed::Sealed for $question {}
+
+        impl Question for $question {
+            type Answer = $answer;
+
+            fn requests(&self) -> Result<Vec<InputRequest>, Failure> {
+                Ok(vec![self.clone().into()])
+            }
+
+            fn read(self, answers: &mut Answers) -> Result<Self::Answer, Failure> {
+                let read: fn(Self, JsonValue) -> Result<$answer, String> = $read;
+                answers.next(|answer| read(self, answer))
+            }
+        }
+    };
+}
+
+one_request!(ElicitRequestFormParams, Elicited<JsonObject>, |form, answer| filled_in(answer, form.requested_schema));
+one_request!(ElicitRequestURLParams, Elicited<()>, |url, answer| elicited(answer, &url.into())?.map(|_| Ok(())));
+one_request!(CreateMessageRequestParams, CreateMessageResult, |_, answer| decode(answer));
+one_request!(ListRootsRequestParams, Vec<Root>, |_, answer| {
+    let roots: ListRootsResult = decode(answer)?;
+    roots.check()?;
+    Ok(roots.roots)
+});
+
+macro_rules! together {
+    ($($question:ident),+) => {
+        impl<$($question: Question),+> sealed::Sealed for ($($question,)+) {}
+
+        impl<$($question: Question),+> Question for ($($question,)+) {
+            type Answer = ($($question::Answer,)+);
+
+            fn requests(&self) -> Result<Vec<InputRequest>, Failure> {
+                #[allow(non_snake_case)]
+                let ($($question,)+) = self;
+                let mut requests = Vec::new();
+                $(requests.extend($question.requests()?);)+
+                Ok(requests)
+            }
+
+            fn read(self, answers: &mut Answers) -> Result<Self::Answer, Failure> {
+                #[allow(non_snake_case)]
+                let ($($question,)+) = self;
+                Ok(($($question.read(answers)?,)+))
+            }
+        }
+    };
+}
+
+together!(A);
+together!(A, B);
+together!(A, B, C);
+together!(A, B, C, D);
+together!(A, B, C, D, E);
+together!(A, B, C, D, E, F);

@@ -1,0 +1,78 @@
+//! `requestState`: the journal of a call, sealed so that only the same request of the same caller brings it back, and only
+//! for a while (`basic/patterns/mrtr#server-requirements-basic-workflow`).
+
+use super::journal::Record;
+use crate::keys::Keys;
+use crate::output::Failure;
+use carryall_proto::Call;
+use carryall_proto::seal::{Keyring, NONCE_BYTES};
+use carryall_types::{ErrorObject, JsonObject, JsonValue};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+const PURPOSE: &str = "request-state";
+
+/// Members of `params` that differ between the rounds of one request.
+const OF_THE_ROUND: [&str; 3] = ["_meta", "inputResponses", "requestState"];
+
+/// The keys of the server, and how long what they seal is good for.
+#[derive(Debug)]
+pub(crate) struct Sealer {
+    keys: Keys,
+    lifetime: Duration,
+}
+
+impl Sealer {
+    pub(crate) fn new(keys: Keys, lifetime: Duration) -> Self {
+        Self { keys, lifetime }
+    }
+
+    pub(crate) fn keys(&self) -> &Keys {
+        &self.keys
+    }
+
+    fn keyring(&self) -> Result<Arc<Keyring>, Failure> {
+        self.keys.now().ok_or_else(|| {
+            tracing::error!("the system gives no random bytes");
+            Failure::protocol(ErrorObject::internal())
+        })
+    }
+
+    /// The record as the client may see it.
+    ///
+    /// # Errors
+    /// When it has become too large for a token.
+    pub(crate) fn seal(&self, call: &Call, record: &Record) -> Result<String, Failure> {
+        let mut nonce = [0; NONCE_BYTES];
+        getrandom::fill(&mut nonce)?;
+        let record = serde_json::to_vec(record)?;
+        let until = now().saturating_add(self.lifetime.as_secs().max(1));
+        Ok(self.keyring()?.seal(PURPOSE, &binding(call)?, until, nonce, &record)?)
+    }
+
+    /// The record that a round brings back.
+    ///
+    /// # Errors
+    /// `-32602`, the same for whatever is wrong with it.
+    pub(crate) fn open(&self, call: &Call, token: &str) -> Result<Record, Failure> {
+        let opened = self.keyring()?.open(PURPOSE, &binding(call)?, now(), token);
+        let record = opened.ok().and_then(|record| serde_json::from_slice(&record).ok());
+        record.ok_or_else(|| Failure::invalid_params("Invalid requestState: ask again without it"))
+    }
+}
+
+/// Whose request this is and what it asks for, such that no two different ones look the same. It is authenticated with the
+/// token, which does not carry it.
+fn binding(call: &Call) -> Result<Vec<u8>, Failure> {
+    let caller = call.principal.as_deref().map(|caller| (&caller.issuer, &caller.subject, &caller.client));
+    let mut params: JsonObject = call.params.raw().decode()?;
+    params.retain(|name, _| !OF_THE_ROUND.contains(&name.as_str()));
+    let mut params = JsonValue::Object(params);
+    // Whoever passes a request on may write its members in another order.
+    params.sort_all_objects();
+    Ok(serde_json::to_vec(&(caller, call.method.as_str(), params))?)
+}
+
+fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
+}

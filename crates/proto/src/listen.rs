@@ -1,13 +1,13 @@
 //! What a `subscriptions/listen` stream carries (`basic/patterns/subscriptions`).
 
 use crate::{Notification, Response, key};
-use carryall_types::{JsonObject, JsonValue, RawJson, RequestId, ServerCapabilities, SubscriptionFilter};
+use carryall_types::{JsonObject, JsonValue, RawJson, RequestId, ServerCapabilities, SubscriptionFilter, task_method};
 use serde_json::json;
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 
 /// Something that listeners may want to know.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {
     /// The list of tools.
     Tools,
@@ -17,6 +17,17 @@ pub enum Change {
     Resources,
     /// The content of the resource with this URI.
     Resource(Arc<str>),
+    /// How a task stands (Tasks extension).
+    Task(TaskChange),
+}
+
+/// How a task stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TaskChange {
+    /// Which task.
+    pub id: Arc<str>,
+    /// All of it, a JSON object as `tasks/get` would answer.
+    pub task: RawJson,
 }
 
 impl Change {
@@ -28,6 +39,7 @@ impl Change {
             Self::Prompts => "notifications/prompts/list_changed",
             Self::Resources => "notifications/resources/list_changed",
             Self::Resource(_) => "notifications/resources/updated",
+            Self::Task(_) => task_method::CHANGED,
         }
     }
 
@@ -35,8 +47,16 @@ impl Change {
     #[must_use]
     pub fn notification(&self, id: &RequestId) -> Notification {
         let mut params = json!({"_meta": subscription_meta(id)});
-        if let Self::Resource(uri) = self {
-            params["uri"] = JsonValue::from(&**uri);
+        match self {
+            Self::Resource(uri) => params["uri"] = JsonValue::from(&**uri),
+            Self::Task(change) => {
+                let members: JsonObject = change.task.decode().unwrap_or_default();
+                let members = members.into_iter().filter(|(name, _)| name != "resultType" && name != "_meta");
+                if let Some(params) = params.as_object_mut() {
+                    params.extend(members);
+                }
+            }
+            Self::Tools | Self::Prompts | Self::Resources => {}
         }
         Notification::new(self.method(), RawJson::from(&params))
     }
@@ -80,6 +100,7 @@ pub fn matches(filter: &SubscriptionFilter, change: &Change) -> bool {
         Change::Prompts => filter.wants_prompts(),
         Change::Resources => filter.wants_resources(),
         Change::Resource(uri) => subscription_of(filter, uri).is_some(),
+        Change::Task(change) => filter.tasks().iter().any(|id| **id == *change.id),
     }
 }
 
@@ -142,7 +163,7 @@ impl PendingChanges {
     /// have room, whatever `limit` says.
     #[must_use]
     pub fn new(filter: SubscriptionFilter, limit: usize) -> Self {
-        let least = 3 + filter.resource_uris().len();
+        let least = 3 + filter.resource_uris().len() + filter.tasks().len();
         Self { filter, limit: limit.max(least), queue: VecDeque::new() }
     }
 
@@ -177,6 +198,15 @@ impl PendingChanges {
     }
 
     fn push(&mut self, change: Change) -> bool {
+        // Of a task only the latest is worth telling.
+        if let Change::Task(new) = &change
+            && let Some(there) =
+                self.queue.iter_mut().find(|there| matches!(there, Change::Task(old) if old.id == new.id))
+        {
+            let differs = *there != change;
+            *there = change;
+            return differs;
+        }
         let new = !self.queue.contains(&change);
         if new {
             self.queue.push_back(change);

@@ -30,6 +30,7 @@ mod roots;
 mod rpc;
 mod sampling;
 mod tagged;
+mod tasks;
 mod tools;
 mod version;
 mod weburl;
@@ -80,5 +81,6 @@ pub use sampling::{
     SamplingMessageContent, SamplingMessageContentBlock, StopReason, ToolChoice, ToolChoiceMode, ToolResultContent,
     ToolUseContent,
 };
+pub use tasks::{DetailedTask, TASKS_EXTENSION, Task, TaskParams, TaskStatus, UpdateTaskParams, task_method};
 pub use tools::{CallToolRequestParams, CallToolResult, ListToolsResult, Tool, ToolAnnotations};
 pub use version::{ProtocolVersion, UnknownProtocolVersion};

@@ -16,6 +16,8 @@ object! {
             resources_list_changed / with_resources_list_changed: bool = "resourcesListChanged",
             /// Changes of the resources at these URIs.
             resource_subscriptions / with_resource_subscriptions: Vec<String> = "resourceSubscriptions",
+            /// Changes of these tasks (Tasks extension).
+            task_ids / with_task_ids: Vec<String> = "taskIds",
         }
         open extra;
     }
@@ -44,6 +46,12 @@ impl SubscriptionFilter {
     #[must_use]
     pub fn resource_uris(&self) -> &[String] {
         self.resource_subscriptions.as_deref().unwrap_or_default()
+    }
+
+    /// The tasks whose changes are wanted.
+    #[must_use]
+    pub fn tasks(&self) -> &[String] {
+        self.task_ids.as_deref().unwrap_or_default()
     }
 }
 

@@ -1,5 +1,6 @@
 //! The methods of the protocol.
 
+use crate::tasks::task_method;
 use std::fmt;
 
 /// The method of a request.
@@ -64,6 +65,10 @@ impl Method {
         match self {
             Self::ToolsCall | Self::PromptsGet => Some("name"),
             Self::ResourcesRead => Some("uri"),
+            // The Tasks extension has its calls routed by task (`tasks#streamable-http-routing-headers`).
+            Self::Other(name) if matches!(&**name, task_method::GET | task_method::UPDATE | task_method::CANCEL) => {
+                Some("taskId")
+            }
             _ => None,
         }
     }

@@ -5,7 +5,7 @@ const EDGES: [(&str, &[&str]); 15] = [
     ("types", &[]),
     ("macros", &[]),
     ("proto", &["types"]),
-    ("store", &["types"]),
+    ("store", &[]),
     ("transport", &["types", "proto"]),
     ("auth", &["types", "proto"]),
     // Servers and clients validate by the same rules, so the rules are a crate of their own.

@@ -129,6 +129,7 @@ fn names(filter: &SubscriptionFilter) -> Vec<String> {
 fn event(change: &Change) -> Value {
     match change {
         Change::Resource(uri) => json!({"method": change.method(), "params": {"uri": &**uri}}),
+        Change::Task(task) => json!({"method": change.method(), "params": &task.task}),
         _ => json!({"method": change.method()}),
     }
 }
@@ -140,6 +141,7 @@ fn told(server: &Server, change: &Change) -> String {
         Change::Prompts => list("prompts"),
         Change::Resources => list("resources"),
         Change::Resource(uri) => format!("{} has changed", server.screen.paint(NAME, &text::line(uri))),
+        Change::Task(task) => format!("The task {} has changed", server.screen.paint(NAME, &text::line(&task.id))),
     }
 }
 

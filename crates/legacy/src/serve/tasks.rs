@@ -3,13 +3,11 @@
 //! A task lives in the process that began it, and belongs to its session. What it has to ask waits until its client comes
 //! for the result.
 
-mod time;
-
 use super::conversation::{Conversation, Origin, Outgoing};
 use super::forward::{self, Forward};
 use crate::generate::{self, Emitter};
 use crate::message::Request;
-use carryall_proto::{Notification, Outcome, Params};
+use carryall_proto::{Notification, Outcome, Params, time};
 use carryall_types::{ErrorObject, JsonObject, JsonValue, Method, RawJson, code};
 use futures_util::StreamExt as _;
 use futures_util::future::{AbortHandle, Abortable};

@@ -135,7 +135,7 @@ fn a_slow_listener_is_told_of_the_subscribed_resource_instead() {
         pending.insert(&updated("a:/y"));
     }
     assert!(pending.len() <= 6);
-    let told: HashSet<_> = std::iter::from_fn(|| pending.pop()).collect();
+    let told: Vec<_> = std::iter::from_fn(|| pending.pop()).collect();
     assert!(told.contains(&Change::Tools) && told.contains(&updated("a:/x")) && told.contains(&updated("a:/y")));
 }
 

@@ -117,7 +117,7 @@ mod tests {
         for (wire, status) in [
             (json!({"status": "working"}), TaskStatus::Working),
             (
-                json!({"status": "input_required", "inputRequests": {"q": {"method": "roots/list"}}}),
+                json!({"status": "input_required", "inputRequests": {"q": {"method": "roots/list", "params": {}}}}),
                 TaskStatus::InputRequired,
             ),
             (json!({"status": "completed", "result": {"content": []}, "statusMessage": "done"}), TaskStatus::Completed),

@@ -9,6 +9,7 @@ mod prompts;
 mod resources;
 mod rounds;
 mod schemas;
+mod tasks;
 mod tools;
 
 #[cfg(test)]
@@ -50,6 +51,7 @@ fn server() -> Result<Server> {
     let builder = schemas::add(builder);
     let builder = rounds::add(builder);
     let builder = asking::add(builder);
+    let builder = tasks::add(builder);
     let builder = prompts::add(builder);
     let builder = resources::add(builder);
     let server = builder.build()?;

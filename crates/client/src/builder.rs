@@ -13,6 +13,7 @@ use carryall_proto::{Call, CallError, EraDecision, Reply, SharedService};
 use carryall_types::{
     ClientCapabilities, CreateMessageRequestParams, CreateMessageResult, ElicitRequestFormParams,
     ElicitRequestURLParams, ElicitResult, Implementation, JsonObject, ListRootsResult, ProtocolVersion, Root,
+    TASKS_EXTENSION,
 };
 use std::fmt;
 use std::future::Future;
@@ -125,6 +126,12 @@ impl ClientBuilder {
             self.wrong.get_or_insert_with(|| format!("{id:?} is not an extension identifier: prefix/name"));
         }
         self
+    }
+
+    /// Takes tasks (`io.modelcontextprotocol/tasks`): a server may then answer a call at once, and work on it for longer than a
+    /// request should take. Awaiting the call waits for its result all the same; a call that is dropped cancels its task.
+    pub fn tasks(self) -> Self {
+        self.extension(TASKS_EXTENSION, JsonObject::new()).result_type("task")
     }
 
     /// A value of `resultType` that a declared extension adds. Such results come as text from

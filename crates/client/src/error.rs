@@ -53,6 +53,13 @@ pub enum ClientError {
         /// The capability that it would take, for example `elicitation.url`.
         capability: String,
     },
+    /// The task that the call had become was cancelled.
+    TaskCancelled {
+        /// Its name.
+        id: String,
+        /// What the server says about it.
+        message: Option<String>,
+    },
     /// The server asked for input again and again.
     Rounds {
         /// How many rounds were allowed.
@@ -192,6 +199,8 @@ impl fmt::Display for ClientError {
                 f,
                 "the server asked for {capability}, which this client has not declared; give the client a handler for it"
             ),
+            Self::TaskCancelled { id, message: Some(message) } => write!(f, "the task {id} was cancelled: {message}"),
+            Self::TaskCancelled { id, message: None } => write!(f, "the task {id} was cancelled"),
             Self::Rounds { limit } => write!(
                 f,
                 "the server asked for input more than {limit} times without coming to a result (`max_rounds` sets the limit)"

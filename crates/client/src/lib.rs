@@ -22,6 +22,7 @@
 //! | follow progress | [`Request::on_progress`], [`Request::stream`] |
 //! | answer the server's questions | [`ClientBuilder::on_elicit`], [`Request::once`] |
 //! | list, read, get, complete | [`Client::list_tools`], [`Client::read_resource`], [`Client::get_prompt`], [`Client::complete`] |
+//! | take long work as it comes, or in hand | [`ClientBuilder::tasks`], [`TaskHandle`] |
 //! | hear of changes | [`Client::listen`] |
 //! | call methods of extensions | [`Client::request`] |
 
@@ -44,6 +45,7 @@ mod request;
 mod rounds;
 mod run;
 mod stream;
+mod tasks;
 mod template;
 mod tools;
 mod value;
@@ -62,4 +64,5 @@ pub use options::CallOptions;
 pub use pages::{Listing, Page};
 pub use request::{Answer, InputRequired, Request, Step, Typed};
 pub use stream::{CallEvent, CallStream};
+pub use tasks::{TaskHandle, TaskNews};
 pub use value::text_of;

@@ -3,7 +3,7 @@
 use crate::ClientError;
 use crate::notices::{LogMessage, ProgressUpdate};
 use carryall_proto::{key, trace};
-use carryall_types::{JsonObject, JsonValue, LoggingLevel};
+use carryall_types::{JsonObject, JsonValue, LoggingLevel, Task};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,10 +22,14 @@ pub struct CallOptions {
     pub(crate) max_rounds: Option<usize>,
     pub(crate) meta: MetaOptions,
     pub(crate) on_progress: Option<Arc<dyn Fn(ProgressUpdate) + Send + Sync>>,
+    pub(crate) on_task: Option<OnTask>,
     pub(crate) on_log: Option<Arc<dyn Fn(LogMessage) + Send + Sync>>,
     /// The first setter that was given something wrong; reported when the request is sent.
     pub(crate) wrong: Option<String>,
 }
+
+/// Who hears how a task stands.
+pub(crate) type OnTask = Arc<dyn Fn(&Task) + Send + Sync>;
 
 /// The part of the options that is written into `_meta`.
 #[derive(Clone, Debug, Default)]
@@ -90,6 +94,14 @@ impl CallOptions {
     #[must_use]
     pub fn on_progress(mut self, f: impl Fn(ProgressUpdate) + Send + Sync + 'static) -> Self {
         self.on_progress = Some(Arc::new(f));
+        self
+    }
+
+    /// What to do with news of the task that the call has become, its first state included. Runs between two requests: keep
+    /// it short.
+    #[must_use]
+    pub fn on_task(mut self, f: impl Fn(&Task) + Send + Sync + 'static) -> Self {
+        self.on_task = Some(Arc::new(f));
         self
     }
 

@@ -6,13 +6,14 @@ use crate::options::CallOptions;
 use crate::rounds::Interim;
 use crate::run::Answered;
 use crate::stream::CallStream;
+use crate::tasks::TaskHandle;
 use crate::wire::{Ask, RoundAnswer};
 use crate::{ClientError, value};
 use carryall_proto::{BoxFuture, ParamsWriter};
 use carryall_types::{
     CallToolResult, CompleteResult, DiscoverResult, GetPromptResult, InputRequests, InputResponses, JsonValue,
     ListPromptsResult, ListResourceTemplatesResult, ListResourcesResult, ListToolsResult, LoggingLevel, Method,
-    RawJson, ReadResourceResult,
+    RawJson, ReadResourceResult, Task,
 };
 use serde::de::DeserializeOwned;
 use std::future::IntoFuture;
@@ -165,6 +166,11 @@ impl<A> Request<A> {
         self.set(|options| options.on_progress(f))
     }
 
+    /// See [`CallOptions::on_task`].
+    pub fn on_task(self, f: impl Fn(&Task) + Send + Sync + 'static) -> Self {
+        self.set(|options| options.on_task(f))
+    }
+
     /// See [`CallOptions::on_log`].
     #[deprecated(
         note = "SEP-2577 deprecates logging over MCP; it may be removed from 2027-07-28 on. Use OpenTelemetry."
@@ -185,9 +191,10 @@ impl Request<CallToolResult> {
 }
 
 impl<A: Answer> Request<A> {
-    /// Sends one request and stops at its answer, even if that asks for input: for hosts that put questions to people
-    /// in their own time. The capabilities have to be declared with
-    /// [`ClientBuilder::capabilities`](crate::ClientBuilder::capabilities).
+    /// Sends one request and stops at its answer, even if that asks for input or promises a result: for hosts that put
+    /// questions to people in their own time, or keep the names of tasks. The capabilities have to be declared with
+    /// [`ClientBuilder::capabilities`](crate::ClientBuilder::capabilities) and
+    /// [`ClientBuilder::tasks`](crate::ClientBuilder::tasks).
     ///
     /// # Errors
     /// As for awaiting the request.
@@ -196,6 +203,7 @@ impl<A: Answer> Request<A> {
         let mut ask = ask?;
         match client.answer_once(&mut ask, round.as_ref(), &options).await? {
             Answered::Complete { result, cached } => A::read(&client, &ask.method, &result, cached).map(Step::Done),
+            Answered::Task(task) => Ok(Step::Task(Box::new(client.taken(*task, &options)))),
             Answered::InputRequired(interim) => {
                 let Interim { requests, state } = client.by_hand(interim)?;
                 let again = Self { client, ask: Ok(ask), round: None, options, answer: PhantomData };
@@ -235,6 +243,8 @@ pub enum Step<A: Answer> {
     Done(A::Output),
     /// The server needs input before it can go on.
     InputRequired(Box<InputRequired<A>>),
+    /// The server works on it, and the result comes later (Tasks extension). Only for clients that take tasks.
+    Task(Box<TaskHandle>),
 }
 
 /// What the server asks for, and the way to answer it. The server keeps nothing meanwhile: an answer may come minutes

@@ -4,11 +4,12 @@ use crate::ClientError;
 use crate::client::Client;
 use crate::options::CallOptions;
 use crate::run::Answered;
+use crate::tasks::{Driving, TaskHandle};
 use crate::wire::{Ask, RoundAnswer};
 use carryall_proto::backoff::Backoff;
 use carryall_proto::json::{self, Scanner};
 use carryall_types::{
-    ClientCapabilities, ElicitRequestParams, InputRequest, InputRequests, JsonValue, Method, RawJson,
+    ClientCapabilities, ElicitRequestParams, InputRequest, InputRequests, JsonValue, Method, RawJson, Task,
 };
 use serde::Deserialize;
 use std::borrow::Cow;
@@ -24,6 +25,8 @@ const STATE_ONLY_BACKOFF: Backoff = Backoff::new(Duration::from_millis(25), Dura
 pub(crate) enum Kind {
     Complete(RawJson),
     InputRequired(Interim),
+    /// The promise of a result (Tasks extension).
+    Task(Box<Task>),
 }
 
 /// An `InputRequiredResult`.
@@ -38,12 +41,16 @@ impl Kind {
     /// Absent means complete, as servers of earlier revisions answer; unknown is an invalid response
     /// (`basic/index#result-responses`).
     ///
-    /// `added` are the types of declared extensions, where they may come.
-    pub(crate) fn of(method: &Method, result: RawJson, added: &[Box<str>]) -> Result<Self, ClientError> {
+    /// `added` are the types of declared extensions, where they may come; `tasks` says whether a task may.
+    pub(crate) fn of(method: &Method, result: RawJson, added: &[Box<str>], tasks: bool) -> Result<Self, ClientError> {
         let kind = result_type(&result).map_err(|why| ClientError::protocol(method, why))?;
         let is_complete = match kind.as_deref() {
             None | Some("complete") => true,
             Some("input_required") if method.allows_rounds() => false,
+            Some("task") if tasks && *method == Method::ToolsCall => {
+                let task = result.decode().map_err(|error| ClientError::decode(method, error))?;
+                return Ok(Self::Task(task));
+            }
             Some("input_required") => return Err(ClientError::protocol(method, "this method cannot require input")),
             Some(kind) if added.iter().any(|known| **known == *kind) => true,
             Some(unknown) => return Err(ClientError::protocol(method, format!("unknown resultType {unknown:?}"))),
@@ -120,6 +127,12 @@ impl Client {
             let interim = match self.answer_once(ask, round.as_ref(), options).await? {
                 Answered::Complete { result, cached } => return Ok((result, cached)),
                 Answered::InputRequired(interim) => interim,
+                Answered::Task(task) => {
+                    let handle = self.taken(*task, options);
+                    let result = Driving::new(handle).result().await?;
+                    self.check_output(ask, &result)?;
+                    return Ok((result, false));
+                }
             };
             if rounds == limit {
                 return Err(ClientError::Rounds { limit });
@@ -139,12 +152,18 @@ impl Client {
 
     /// Has the handlers provide what one round asks for, one after the other: a person is asked one thing at a time.
     async fn provide(&self, interim: Interim) -> Result<RoundAnswer, ClientError> {
-        self.check_declared(&interim.requests)?;
         if interim.requests.is_empty() {
             return Ok(RoundAnswer { responses: None, state: interim.state });
         }
+        let responses = self.provide_inputs(interim.requests).await?;
+        Ok(RoundAnswer { responses: Some(responses), state: interim.state })
+    }
+
+    /// The answers of the handlers, by the keys of what they answer.
+    pub(crate) async fn provide_inputs(&self, requests: InputRequests) -> Result<RawJson, ClientError> {
+        self.check_declared(&requests)?;
         let mut responses = vec![b'{'];
-        for (key, request) in interim.requests {
+        for (key, request) in requests {
             let response = self.inner.config.handlers.provide(&key, request).await?;
             if responses.len() > 1 {
                 responses.push(b',');
@@ -154,7 +173,15 @@ impl Client {
             responses.extend_from_slice(response.as_bytes());
         }
         responses.push(b'}');
-        Ok(RoundAnswer { responses: Some(RawJson::from_trusted(responses.into())), state: interim.state })
+        Ok(RawJson::from_trusted(responses.into()))
+    }
+
+    /// The handle of a task that a call was answered with.
+    pub(crate) fn taken(&self, task: Task, options: &CallOptions) -> TaskHandle {
+        if let Some(callback) = &options.on_task {
+            callback(&task);
+        }
+        self.task_with(task.task_id, options.clone())
     }
 
     /// A request for something that was not declared is refused, whoever would have answered it.

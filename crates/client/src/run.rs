@@ -9,7 +9,7 @@ use crate::template::MetaTemplate;
 use crate::wire::{Ask, RoundAnswer};
 use crate::{ClientError, random};
 use carryall_proto::{Call, CallError};
-use carryall_types::{ErrorObject, ListToolsResult, Method, RawJson, RequestId, code};
+use carryall_types::{ErrorObject, ListToolsResult, Method, RawJson, RequestId, TASKS_EXTENSION, Task, code};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 use std::sync::atomic::Ordering;
@@ -19,6 +19,7 @@ use std::sync::atomic::Ordering;
 pub(crate) enum Answered {
     Complete { result: RawJson, cached: bool },
     InputRequired(Interim),
+    Task(Box<Task>),
 }
 
 impl Client {
@@ -40,8 +41,10 @@ impl Client {
         let epoch = cache.as_ref().map(|(view, _)| view.epoch());
         let result = self.send(ask, round, options).await?;
         let added: &[Box<str>] = if ask.raw { &self.inner.config.result_types } else { &[] };
-        let result = match Kind::of(&ask.method, result, added)? {
+        let tasks = self.inner.config.capabilities.has_extension(TASKS_EXTENSION);
+        let result = match Kind::of(&ask.method, result, added, tasks && !ask.raw)? {
             Kind::Complete(result) => result,
+            Kind::Task(task) => return Ok(Answered::Task(task)),
             Kind::InputRequired(interim) => return Ok(Answered::InputRequired(interim)),
         };
         if let (Some((view, key)), Some(epoch)) = (cache, epoch) {
@@ -143,7 +146,7 @@ impl Client {
     }
 
     /// `structuredContent` against the tool's `outputSchema`, as far as it is known (`server/tools#output-schema`).
-    fn check_output(&self, ask: &Ask, result: &RawJson) -> Result<(), ClientError> {
+    pub(crate) fn check_output(&self, ask: &Ask, result: &RawJson) -> Result<(), ClientError> {
         #[derive(Deserialize)]
         #[serde(rename_all = "camelCase")]
         struct Output<'a> {

@@ -167,6 +167,12 @@ impl PendingChanges {
         Self { filter, limit: limit.max(least), queue: VecDeque::new() }
     }
 
+    /// What the listener is told of.
+    #[must_use]
+    pub fn filter(&self) -> &SubscriptionFilter {
+        &self.filter
+    }
+
     /// Notes a change, if the listener wants it. Returns whether there is anything new to tell.
     pub fn insert(&mut self, change: &Change) -> bool {
         if !matches(&self.filter, change) {

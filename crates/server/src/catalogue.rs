@@ -9,6 +9,7 @@ use crate::prompt::{Prompt, PromptEntry};
 use crate::refusal::concise;
 use crate::render::{Cache, Stamp};
 use crate::resource::{Kind, Resource, ResourceEntry};
+use crate::tasks::TaskSupport;
 use crate::tool::Tool;
 use crate::tool_entry::ToolEntry;
 use crate::uri::Variables;
@@ -174,6 +175,11 @@ impl<T: Listed> List<T> {
 impl Catalogue {
     pub(crate) fn add_tool(&mut self, tool: Tool) -> Result<bool, String> {
         self.tools.insert(ToolEntry::new(tool)?)
+    }
+
+    /// Whether there is a tool that may run as a task.
+    pub(crate) fn has_task_tools(&self) -> bool {
+        self.tools.iter().any(|entry| entry.tool.task != TaskSupport::Never)
     }
 
     pub(crate) fn add_prompt(&mut self, prompt: Prompt) -> Result<bool, String> {

@@ -5,6 +5,7 @@ use crate::listen::Hub;
 use crate::rate::RateLimit;
 use crate::render::{Cache, ResultText, Stamp};
 use crate::rounds::Sealer;
+use crate::tasks::Engine;
 use arc_swap::ArcSwap;
 use carryall_proto::inbound::SUPPORTED_VERSIONS;
 use carryall_proto::listen::Change;
@@ -26,6 +27,7 @@ pub(crate) struct Core {
     pub(crate) discover: ArcSwap<RawJson>,
     pub(crate) hub: Arc<Hub>,
     pub(crate) sealer: Sealer,
+    pub(crate) tasks: Option<Arc<Engine>>,
     /// Calls of handlers that are running now.
     pub(crate) running: AtomicUsize,
     /// Serialises changes; readers never wait for it.
@@ -64,12 +66,14 @@ impl Core {
         mut catalogue: Catalogue,
         features: Features,
         sealer: Sealer,
+        tasks: Option<Arc<Engine>>,
     ) -> Self {
         catalogue.prepare(settings.lists, &stamp);
         let stamp = Arc::new(stamp);
         let core = Self {
             hub: Arc::new(Hub::new(Arc::clone(&stamp))),
             sealer,
+            tasks,
             stamp,
             settings,
             states,

@@ -4,7 +4,8 @@ use crate::core::Core;
 use crate::outbox::Outbox;
 use crate::output::Failure;
 use crate::refusal::concise;
-use crate::rounds::{Journal, Opened};
+use crate::rounds::{Journal, Opened, Record};
+use crate::tasks::{Run, Wish};
 use carryall_proto::deprecated::Feature;
 use carryall_proto::progress::Progress;
 use carryall_proto::{Call, Meta, Notification, Principal};
@@ -16,7 +17,7 @@ use serde::Serialize;
 use std::any::{Any, TypeId};
 use std::fmt;
 use std::ops::Deref;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 /// The least time between two progress notifications of one call; those in between are dropped
@@ -35,6 +36,10 @@ struct Inner {
     outbox: Outbox,
     speech: Mutex<Speech>,
     journal: Journal,
+    /// Set when the call runs as a task.
+    task: OnceLock<Arc<Run>>,
+    /// Set when its handler may make a task of it.
+    wish: OnceLock<Arc<Wish>>,
 }
 
 struct Speech {
@@ -45,9 +50,36 @@ struct Speech {
 
 impl Ctx {
     pub(crate) fn new(call: Call, core: Arc<Core>) -> Self {
+        Self::with(call, core, Journal::default())
+    }
+
+    /// The context of a task that was begun elsewhere.
+    pub(crate) fn resumed(call: Call, core: Arc<Core>, record: Record, task: Arc<Run>) -> Self {
+        let ctx = Self::with(call, core, Journal::known(record));
+        ctx.set_task(task);
+        ctx
+    }
+
+    fn with(call: Call, core: Arc<Core>, journal: Journal) -> Self {
         let speech = Speech { progress: Progress::new(PROGRESS_INTERVAL), since: None, logged: 0 };
-        let (outbox, journal) = (Outbox::default(), Journal::default());
-        Self(Arc::new(Inner { call, core, outbox, speech: Mutex::new(speech), journal }))
+        let (outbox, speech) = (Outbox::default(), Mutex::new(speech));
+        Self(Arc::new(Inner { call, core, outbox, speech, journal, task: OnceLock::new(), wish: OnceLock::new() }))
+    }
+
+    pub(crate) fn task(&self) -> Option<&Arc<Run>> {
+        self.0.task.get()
+    }
+
+    pub(crate) fn set_task(&self, task: Arc<Run>) {
+        self.0.task.get_or_init(|| task);
+    }
+
+    pub(crate) fn wish(&self) -> Option<&Arc<Wish>> {
+        self.0.wish.get()
+    }
+
+    pub(crate) fn may_become_task(&self) -> Arc<Wish> {
+        Arc::clone(self.0.wish.get_or_init(Arc::default))
     }
 
     pub(crate) fn call(&self) -> &Call {
@@ -152,9 +184,12 @@ impl Ctx {
 
     /// Tells the client how far the call has come, if it asked for that. `progress` has to grow from one report to the
     /// next; a report that does not grow, or follows too soon, is dropped. Waits while the client is too slow. Cancel
-    /// safe.
+    /// safe. In a task it becomes the status message, which everybody sees who asks how the task stands.
     pub async fn progress(&self, progress: f64, total: Option<f64>, message: Option<&str>) {
-        let Some(token) = &self.0.call.meta.progress_token else { return };
+        let token = &self.0.call.meta.progress_token;
+        if token.is_none() && self.task().is_none() {
+            return;
+        }
         {
             let mut speech = self.0.speech.lock().unwrap_or_else(PoisonError::into_inner);
             let now = speech.since.get_or_insert_with(Instant::now).elapsed();
@@ -162,6 +197,11 @@ impl Ctx {
                 return;
             }
         }
+        if let Some(task) = self.task() {
+            let so_far = || total.map_or_else(|| progress.to_string(), |total| format!("{progress} of {total}"));
+            return task.say(message.map_or_else(so_far, str::to_owned)).await;
+        }
+        let Some(token) = token else { return };
         let params =
             ProgressParams { progress_token: token, progress: Number(progress), total: total.map(Number), message };
         self.notify(notification::PROGRESS, &params).await;

@@ -3,12 +3,13 @@
 use crate::completion::{self, CompletionKey, Of};
 use crate::content;
 use crate::core::{Core, Place};
-use crate::ctx::Ctx;
+use crate::ctx::{Ctx, missing_capabilities};
 use crate::output::{Failure, Refusal};
 use crate::prompt::PromptArguments;
 use crate::refusal::{self, busy};
 use crate::running::{Running, ServerFuture, Work, guarded};
 use crate::settle;
+use crate::tasks::{self, TaskSupport};
 use crate::tool_entry::ToolEntry;
 use crate::uri::is_uri;
 use carryall_proto::json::{Scanner, ValueKind};
@@ -36,6 +37,9 @@ fn begin(core: &Arc<Core>, call: Call) -> Result<ServerFuture, ErrorObject> {
     if call.method == Method::ServerDiscover {
         return Ok(done(call.id.clone(), RawJson::clone(&core.discover.load())));
     }
+    if let Some(tasks) = &core.tasks {
+        tasks.start(core);
+    }
     let features = **core.features.load();
     let offered = match call.method {
         Method::ServerDiscover | Method::SubscriptionsListen => true,
@@ -43,7 +47,7 @@ fn begin(core: &Arc<Core>, call: Call) -> Result<ServerFuture, ErrorObject> {
         Method::PromptsList | Method::PromptsGet => features.prompts,
         Method::ResourcesList | Method::ResourcesTemplatesList | Method::ResourcesRead => features.resources,
         Method::CompletionComplete => features.completions,
-        Method::Other(_) => false,
+        Method::Other(_) => core.tasks.is_some(),
     };
     if !offered {
         return Err(refusal::method_not_found(call.method.as_str()));
@@ -56,8 +60,8 @@ fn begin(core: &Arc<Core>, call: Call) -> Result<ServerFuture, ErrorObject> {
         Method::ResourcesRead => read_resource(core, call),
         Method::PromptsGet => get_prompt(core, call),
         Method::CompletionComplete => complete(core, call),
-        Method::SubscriptionsListen => listen(core, &call).map(ServerFuture::ready),
-        Method::ServerDiscover | Method::Other(_) => Err(refusal::method_not_found(call.method.as_str())),
+        Method::SubscriptionsListen => listen(core, call),
+        Method::ServerDiscover | Method::Other(_) => of_tasks(core, call),
     }
 }
 
@@ -79,15 +83,41 @@ fn list(core: &Arc<Core>, call: Call) -> Result<ServerFuture, ErrorObject> {
     Ok(done(call.id.clone(), page))
 }
 
-fn listen(core: &Arc<Core>, call: &Call) -> Result<Reply, ErrorObject> {
-    let params: SubscriptionsListenRequestParams = decode(call)?;
+fn of_tasks(core: &Arc<Core>, call: Call) -> Result<ServerFuture, ErrorObject> {
+    let unknown = || refusal::method_not_found(call.method.as_str());
+    let outcome = core.tasks.as_ref().ok_or_else(unknown)?.answer(core, &call)?;
+    let id = call.id.clone();
+    Ok(ServerFuture::layered(Box::pin(async move { Ok(tasks::respond(&call, outcome.await).into()) }), id))
+}
+
+fn listen(core: &Arc<Core>, call: Call) -> Result<ServerFuture, ErrorObject> {
+    let params: SubscriptionsListenRequestParams = decode(&call)?;
     let capabilities = core.capabilities(**core.features.load());
     let mut filter = honoured(&params.notifications, &capabilities, core.settings.max_resource_subscriptions);
     if let Some(uris) = &mut filter.resource_subscriptions {
         let catalogue = core.catalogue.load();
         uris.retain(|uri| catalogue.may_know(uri, call.principal.as_deref()));
     }
-    Ok(core.hub.open(call.id.clone(), call.principal.clone(), filter, core.settings.max_listeners))
+    let open = |core: &Core, call: &Call, filter| {
+        core.hub.open(call.id.clone(), call.principal.clone(), filter, core.settings.max_listeners)
+    };
+    let Some(tasks) = core.tasks.as_ref().filter(|_| !params.notifications.tasks().is_empty()) else {
+        return Ok(ServerFuture::ready(open(core, &call, filter)));
+    };
+    if !tasks::is_declared(call.meta.client_capabilities()) {
+        return Err(missing_capabilities(&[tasks::required()]));
+    }
+    let (core, tasks, id) = (Arc::clone(core), Arc::clone(tasks), call.id.clone());
+    let opened = async move {
+        let (wanted, limit) = (params.notifications.tasks(), core.settings.max_resource_subscriptions);
+        let ids = tasks.listenable(wanted, call.principal.as_deref(), limit).await;
+        filter.task_ids = Some(ids.clone());
+        let reply = open(&core, &call, filter);
+        // What has changed since the client last asked.
+        tasks.tell(&core, ids, true).await;
+        Ok(reply)
+    };
+    Ok(ServerFuture::layered(Box::pin(opened), id))
 }
 
 fn call_tool(core: &Arc<Core>, call: Call) -> Result<ServerFuture, ErrorObject> {
@@ -147,7 +177,10 @@ fn run_tool(core: &Arc<Core>, entry: Arc<ToolEntry>, place: Place, call: Call, a
     }
     let limit = entry.tool.timeout.or(core.settings.timeout);
     let ctx = Ctx::new(call, Arc::clone(core));
-    let handler = (entry.tool.handler)(ctx.clone(), arguments);
+    let mut handler = (entry.tool.handler)(ctx.clone(), arguments);
+    if let (Some(tasks), true) = (&core.tasks, entry.tool.task != TaskSupport::Never) {
+        handler = tasks::as_task(tasks, &ctx, &entry, handler);
+    }
     ServerFuture::running(Running::new(Work::Tool(handler, entry), ctx, place, limit))
 }
 

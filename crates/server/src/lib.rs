@@ -25,6 +25,7 @@
 //! | offer something | [`Tool`], [`Prompt`], [`Resource`], [`FileRoot`]; [`ServerBuilder::complete_prompt`] |
 //! | return something, or fail | [`Json`], [`ToolOutput`], [`ToolError`]; [`Contents`], [`Failure`] |
 //! | ask the user, the model or the client, in the middle of a call | [`Ctx::ask`], [`Form`], [`Ctx::once`] |
+//! | work for longer than a call should take | [`Tool::as_task`], [`Ctx::become_task`], [`ServerBuilder::tasks`] |
 //! | know who asks, and say how far it has come | [`Ctx`], [`State`], [`FromCtx`] |
 //! | add and remove while the server runs | [`Server::change`] |
 //! | tell listeners | [`Server::resource_updated`]; changed lists tell by themselves |
@@ -49,6 +50,7 @@ mod rounds;
 mod running;
 mod server;
 mod settle;
+mod tasks;
 mod tool;
 mod tool_entry;
 mod uri;
@@ -63,6 +65,7 @@ pub use resource::{Contents, IntoContents, IntoResource, Resource};
 pub use rounds::{Elicited, Form, FormError, Question, form_of};
 pub use running::ServerFuture;
 pub use server::{BuildError, CatalogueChange, Server, ServerBuilder};
+pub use tasks::{TaskSupport, Tasks};
 pub use tool::{IntoTool, Tool};
 pub use uri::{FileRoot, Variables};
 

@@ -2,9 +2,9 @@
 
 use crate::refusal;
 use crate::render::Stamp;
-use carryall_proto::listen::{Change, PendingChanges, acknowledged, closing_response, subscription_meta};
+use carryall_proto::listen::{Change, PendingChanges, TaskChange, acknowledged, closing_response, subscription_meta};
 use carryall_proto::{CallError, Message, MessageStream, Principal, Reply, Response};
-use carryall_types::{JsonObject, RequestId, SubscriptionFilter};
+use carryall_types::{JsonObject, RawJson, RequestId, SubscriptionFilter};
 use futures_core::Stream;
 use std::collections::HashMap;
 use std::pin::Pin;
@@ -25,7 +25,16 @@ pub(crate) struct Hub {
 struct Listeners {
     next: u64,
     open: HashMap<u64, Arc<Listener>>,
+    tasks: HashMap<String, OfTask>,
     closed: bool,
+}
+
+/// Who listens to one task.
+#[derive(Debug, Default)]
+struct OfTask {
+    listeners: Vec<u64>,
+    /// What they were told last: a worker that only renews its lease is no news.
+    told: Option<RawJson>,
 }
 
 #[derive(Debug)]
@@ -67,6 +76,9 @@ impl Hub {
         let listener = Arc::new(Listener { principal, state });
         let number = listeners.next;
         listeners.next += 1;
+        for task in listener.tasks() {
+            listeners.tasks.entry(task).or_default().listeners.push(number);
+        }
         listeners.open.insert(number, Arc::clone(&listener));
         let stream: MessageStream = Box::pin(Subscription {
             id,
@@ -90,11 +102,36 @@ impl Hub {
         }
     }
 
+    /// Tells those who listen to this task, unless they know, or `again`.
+    pub(crate) fn publish_task(&self, change: TaskChange, again: bool) {
+        let listeners: Vec<_> = {
+            let mut hub = self.lock();
+            let Some(of) = hub.tasks.get_mut(&*change.id) else { return };
+            if of.told.as_ref() == Some(&change.task) && !again {
+                return;
+            }
+            of.told = Some(change.task.clone());
+            let numbers = of.listeners.clone();
+            numbers.iter().filter_map(|number| hub.open.get(number).cloned()).collect()
+        };
+        let change = Change::Task(change);
+        listeners.iter().for_each(|listener| listener.update(|state| state.pending.insert(&change)));
+    }
+
+    pub(crate) fn listens_to_task(&self, id: &str) -> bool {
+        self.lock().tasks.contains_key(id)
+    }
+
+    pub(crate) fn tasks_listened_to(&self) -> Vec<String> {
+        self.lock().tasks.keys().cloned().collect()
+    }
+
     /// Ends all subscriptions in good order, and takes no new ones.
     pub(crate) fn close(&self) {
         let listeners: Vec<_> = {
             let mut hub = self.lock();
             hub.closed = true;
+            hub.tasks.clear();
             hub.open.drain().map(|(_, listener)| listener).collect()
         };
         for listener in listeners {
@@ -121,6 +158,10 @@ impl Drop for Hub {
 }
 
 impl Listener {
+    fn tasks(&self) -> Vec<String> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).pending.filter().tasks().to_vec()
+    }
+
     fn update(&self, change: impl FnOnce(&mut State) -> bool) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let waker = if change(&mut state) { state.waker.take() } else { None };
@@ -180,7 +221,18 @@ impl Subscription {
 impl Drop for Subscription {
     fn drop(&mut self) {
         if let Some(hub) = self.hub.upgrade() {
-            let gone = hub.lock().open.remove(&self.number);
+            let tasks = self.listener.tasks();
+            let mut hub = hub.lock();
+            for task in tasks {
+                if let Some(of) = hub.tasks.get_mut(&task) {
+                    of.listeners.retain(|number| *number != self.number);
+                    if of.listeners.is_empty() {
+                        hub.tasks.remove(&task);
+                    }
+                }
+            }
+            let gone = hub.open.remove(&self.number);
+            drop(hub);
             // Let go outside the lock: a waker may run code of an executor when it is dropped.
             drop(gone);
         }

@@ -5,7 +5,7 @@
 //! JSON-RPC error, for requests that no change of arguments would save (`server/tools#error-handling`).
 
 use carryall_proto::json;
-use carryall_types::{CallToolResult, ContentBlock, ErrorObject, InputRequiredResult, JsonObject, RawJson, code};
+use carryall_types::{CallToolResult, ContentBlock, ErrorObject, InputRequiredResult, JsonObject, RawJson, Task, code};
 use schemars::JsonSchema;
 use serde::Serialize;
 use std::fmt;
@@ -74,6 +74,8 @@ pub(crate) enum Refusal {
     Protocol(ErrorObject),
     /// The client has to answer something first.
     InputRequired(Box<InputRequiredResult>),
+    /// The result comes later.
+    Task(Box<Task>),
 }
 
 impl ToolError {
@@ -167,6 +169,7 @@ impl fmt::Display for Refusal {
             },
             Self::Protocol(error) => error.fmt(f),
             Self::InputRequired(_) => f.write_str("the client has to answer first"),
+            Self::Task(_) => f.write_str("the call has become a task"),
         }
     }
 }

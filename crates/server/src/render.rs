@@ -151,7 +151,7 @@ impl ResultText {
     }
 
     /// Writes the members of an object in line.
-    fn splice<T: Serialize>(&mut self, object: &T) -> Result<(), json::WriteError> {
+    pub(crate) fn splice<T: Serialize>(&mut self, object: &T) -> Result<(), json::WriteError> {
         let start = self.0.len();
         json::write_value(&mut self.0, object)?;
         self.0.pop();

@@ -11,14 +11,16 @@ mod question;
 mod state;
 
 pub use form::{FormError, form_of};
-pub(crate) use journal::{Journal, Opened};
+pub(crate) use journal::{Journal, Opened, Record};
 use question::Answers;
+pub(crate) use question::check_answer;
 pub use question::{Elicited, Form, Question};
-pub(crate) use state::Sealer;
+pub(crate) use state::{OF_THE_ROUND, Sealer};
 
 use crate::ctx::Ctx;
 use crate::output::Failure;
-use carryall_types::{InputRequest, InputRequests, InputRequiredResult, JsonValue};
+use crate::settle;
+use carryall_types::{InputRequests, InputRequiredResult};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::future::Future;
@@ -60,7 +62,7 @@ impl Ctx {
     /// While an answer is missing; when one does not fit its question (`-32602`); when `requestState` is not what this
     /// server has sealed for this request (`-32602`); when the client has not declared what it takes to answer (`-32021`).
     pub async fn ask<Q: Question>(&self, question: Q) -> Result<Q::Answer, Failure> {
-        self.answer_to(None, question)
+        self.answer_to(None, question).await
     }
 
     /// As [`Ctx::ask`], under a name: the answer stays with the name, however the question is worded in the next round. The
@@ -69,7 +71,7 @@ impl Ctx {
     /// # Errors
     /// As for [`Ctx::ask`].
     pub async fn ask_as<Q: Question>(&self, name: &str, question: Q) -> Result<Q::Answer, Failure> {
-        self.answer_to(Some(name), question)
+        self.answer_to(Some(name), question).await
     }
 
     /// Does something once in the rounds of a call: the outcome is recorded, and in later rounds it is returned instead.
@@ -77,6 +79,9 @@ impl Ctx {
     /// The record rides in `requestState` with the next question, so it holds from then on. A client that sends an earlier
     /// round again, as it does when the response got lost, starts from what that round knew: an effect that must not even
     /// then happen twice needs a key that the other side recognises, or a single-use handle. An error is not recorded.
+    ///
+    /// In a task, the outcome is in the store when this returns, and whoever resumes the task starts from there. If the
+    /// process ends between the effect and that, the effect happens again.
     ///
     /// # Errors
     /// What `effect` returns; `requestState` that is not this server's (`-32602`); an outcome that is not JSON (`-32603`).
@@ -91,30 +96,37 @@ impl Ctx {
         }
         let outcome = effect().await?;
         let recorded = serde_json::to_value(&outcome).map_err(|error| E::from(Failure::from(error)))?;
+        if let Some(task) = self.task() {
+            task.record(key, &recorded).await?;
+        }
         self.journal()?.with(|journal| journal.record(key, recorded));
         Ok(outcome)
     }
 
-    fn answer_to<Q: Question>(&self, name: Option<&str>, question: Q) -> Result<Q::Answer, Failure> {
+    async fn answer_to<Q: Question>(&self, name: Option<&str>, question: Q) -> Result<Q::Answer, Failure> {
         let requests = question.requests()?;
         let rounds = self.journal()?;
         let keys = rounds.with(|journal| journal.keys_of(name, &requests));
-        let answers: Vec<Option<JsonValue>> =
-            rounds.with(|journal| keys.iter().map(|key| journal.answer(key).cloned()).collect());
-        let missing: Vec<(String, InputRequest)> = keys
-            .iter()
-            .zip(&requests)
-            .zip(&answers)
-            .filter(|(_, answer)| answer.is_none())
-            .map(|((key, request), _)| (key.clone(), request.clone()))
-            .collect();
-        if !missing.is_empty() {
-            let missing: InputRequests = missing.into_iter().collect();
-            let state = rounds.with(|journal| self.core().sealer.seal(self.call(), journal.to_carry()))?;
-            let result = InputRequiredResult::new().with_input_requests(missing).with_request_state(state);
-            return Err(Failure::input_required(result));
+        let missing: InputRequests = rounds.with(|journal| {
+            let asked = keys.iter().zip(&requests).filter(|(key, _)| journal.answer(key).is_none());
+            asked.map(|(key, request)| (key.clone(), request.clone())).collect()
+        });
+        match self.task() {
+            _ if missing.is_empty() => {}
+            Some(task) => {
+                settle::may_ask(self, &missing).map_err(Failure::protocol)?;
+                let answers = task.ask(&missing).await?;
+                rounds.with(|journal| answers.into_iter().for_each(|(key, answer)| journal.answered(key, answer)));
+            }
+            None => {
+                let state = rounds.with(|journal| self.core().sealer.seal(self.call(), journal.to_carry()))?;
+                let result = InputRequiredResult::new().with_input_requests(missing).with_request_state(state);
+                return Err(Failure::input_required(result));
+            }
         }
-        let given = keys.into_iter().zip(answers.into_iter().flatten()).collect();
+        let given = rounds.with(|journal| {
+            keys.into_iter().filter_map(|key| journal.answer(&key).cloned().map(|answer| (key, answer))).collect()
+        });
         question.read(&mut Answers::new(given))
     }
 }

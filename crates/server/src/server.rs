@@ -12,11 +12,12 @@ use crate::render::{Cache, Stamp};
 use crate::resource::IntoResource;
 use crate::rounds::Sealer;
 use crate::running::{OnTheSeam, ServerFuture};
+use crate::tasks::{Engine, TaskSupport, Tasks};
 use crate::tool::IntoTool;
 use carryall_proto::listen::Change;
 use carryall_proto::seal::Keyring;
 use carryall_proto::{Call, CallError, Principal, Reply, SharedService};
-use carryall_types::{CacheScope, Icon, Implementation, JsonObject, JsonValue, meta_key};
+use carryall_types::{CacheScope, Icon, Implementation, JsonObject, JsonValue, TASKS_EXTENSION, meta_key};
 use std::any::{Any, TypeId};
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -55,7 +56,7 @@ impl Server {
     /// When an entry is not valid; then nothing has changed.
     pub fn change<T>(&self, change: impl FnOnce(&mut CatalogueChange<'_>) -> T) -> Result<T, BuildError> {
         let changed = self.core.change(|catalogue| {
-            let mut edit = CatalogueChange { catalogue, problems: Vec::new() };
+            let mut edit = CatalogueChange { catalogue, has_tasks: self.core.tasks.is_some(), problems: Vec::new() };
             let value = change(&mut edit);
             if edit.problems.is_empty() { Ok(value) } else { Err(edit.problems.join("; ")) }
         });
@@ -128,13 +129,20 @@ impl fmt::Debug for Server {
 /// What can be changed while the server runs; see [`Server::change`].
 pub struct CatalogueChange<'a> {
     catalogue: &'a mut Catalogue,
+    has_tasks: bool,
     problems: Vec<String>,
 }
 
 impl CatalogueChange<'_> {
     /// Adds a tool, or replaces the one of its name.
     pub fn tool(&mut self, tool: impl IntoTool) -> &mut Self {
-        let added = self.catalogue.add_tool(tool.into_tool());
+        let tool = tool.into_tool();
+        if tool.task != TaskSupport::Never && !self.has_tasks {
+            let name = tool.name();
+            let why = "it may run as a task, and the server was built without tasks (ServerBuilder::tasks)";
+            return self.note(Err(format!("tool {name:?}: {why}")));
+        }
+        let added = self.catalogue.add_tool(tool);
         self.note(added)
     }
 
@@ -202,6 +210,7 @@ pub struct ServerBuilder {
     keys: Keys,
     round_lifetime: Duration,
     replicated: bool,
+    tasks: Option<Tasks>,
     problems: Vec<String>,
 }
 
@@ -230,6 +239,7 @@ impl ServerBuilder {
             keys: Keys::Ephemeral,
             round_lifetime: ROUND_LIFETIME,
             replicated: false,
+            tasks: None,
             problems: Vec::new(),
         }
     }
@@ -444,6 +454,13 @@ impl ServerBuilder {
         self
     }
 
+    /// Where tasks are kept, and for how long. A server with a tool that may run as a task has some in any case: then in
+    /// memory, for this process alone.
+    pub fn tasks(mut self, tasks: Tasks) -> Self {
+        self.tasks = Some(tasks);
+        self
+    }
+
     /// Says that other processes serve the same clients: then [`build`](Self::build) refuses what only one process could
     /// use, such as the lack of a [`keyring`](Self::keyring).
     pub fn replicated(mut self) -> Self {
@@ -479,13 +496,30 @@ impl ServerBuilder {
             let why = "the server has replicas and no keyring: what one of them seals, the others could not open";
             self.problems.push(format!("{why} (ServerBuilder::keyring)"));
         }
+        if self.tasks.is_none() && self.catalogue.has_task_tools() {
+            self.tasks = Some(Tasks::default());
+        }
+        if self.replicated && self.tasks.as_ref().is_some_and(|tasks| !tasks.is_shared()) {
+            let why = "the server has replicas and keeps its tasks to itself: the others would not know them";
+            self.problems.push(format!("{why} (ServerBuilder::tasks)"));
+        }
+        if self.tasks.is_some() {
+            let nothing = JsonValue::Object(JsonObject::new());
+            self.settings.extensions.insert(TASKS_EXTENSION.into(), nothing);
+        }
         if !self.problems.is_empty() {
             return Err(BuildError(self.problems.join("; ")));
         }
         let info = self.show_info.then(|| serde_json::to_value(&self.info).unwrap_or_default());
         let sealer = Sealer::new(self.keys, self.round_lifetime);
-        let core = Core::new(Stamp::new(info), self.settings, self.states, self.catalogue, self.features, sealer);
-        let plain = Server { core: Arc::new(core), layered: None };
+        let tasks = self.tasks.map(|tasks| Arc::new(Engine::new(tasks)));
+        let core =
+            Core::new(Stamp::new(info), self.settings, self.states, self.catalogue, self.features, sealer, tasks);
+        let core = Arc::new(core);
+        if let Some(tasks) = &core.tasks {
+            tasks.start(&core);
+        }
+        let plain = Server { core, layered: None };
         let mut layers = self.layers.into_iter();
         let Some(first) = layers.next() else { return Ok(plain) };
         let innermost = first(SharedService::new(plain.clone()));

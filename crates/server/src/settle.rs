@@ -6,7 +6,7 @@ use crate::output::{Failure, Refusal, ToolError, ToolOutput};
 use crate::tool_entry::ToolEntry;
 use carryall_proto::Outcome;
 use carryall_proto::deprecated::Feature;
-use carryall_types::{ErrorObject, InputRequest, InputRequiredResult, RawJson, code};
+use carryall_types::{ErrorObject, InputRequest, InputRequests, InputRequiredResult, RawJson, code};
 use std::time::Duration;
 
 /// A tool's output, held against its output schema.
@@ -48,8 +48,26 @@ fn refused(ctx: &Ctx, refusal: Refusal) -> Outcome {
             tracing::error!(code = error.code, "a handler used an error code that the specification reserves");
             Outcome::Error(ErrorObject::new(code::INTERNAL_ERROR, error.message))
         }
+        Refusal::InputRequired(_) if ctx.task().is_some() => {
+            tracing::error!("a task asks with Ctx::ask, and cannot end with a question");
+            Outcome::Error(ErrorObject::internal())
+        }
         Refusal::InputRequired(result) => input_required(ctx, *result),
+        Refusal::Task(task) => rendered(ctx.core().stamp.result("task", &*task, None)),
     }
+}
+
+/// Whether the client can be asked all of this: it has declared what that takes
+/// (`basic/patterns/mrtr#server-requirements-basic-workflow`).
+pub(crate) fn may_ask(ctx: &Ctx, requests: &InputRequests) -> Result<(), ErrorObject> {
+    let declared = ctx.client_capabilities();
+    let missing = requests.iter().filter_map(|(_, request)| request.required_capability().missing_from(declared));
+    let missing: Vec<_> = missing.collect();
+    if !missing.is_empty() {
+        return Err(missing_capabilities(&missing));
+    }
+    requests.iter().for_each(|(_, request)| notice_deprecated(request));
+    Ok(())
 }
 
 /// Asks the client, within what it has declared (`basic/patterns/mrtr#server-requirements-basic-workflow`).
@@ -58,24 +76,15 @@ fn input_required(ctx: &Ctx, mut result: InputRequiredResult) -> Outcome {
         tracing::error!(method = %ctx.call().method, "this method cannot ask the client");
         return Outcome::Error(ErrorObject::internal());
     }
-    let declared = ctx.client_capabilities();
     // Nothing to bring is nothing to ask: the client would come back at once, again and again.
     result.input_requests.take_if(|requests| requests.is_empty());
-    let requests = result.input_requests.iter().flat_map(|requests| requests.iter());
-    let missing: Vec<_> =
-        requests.filter_map(|(_, request)| request.required_capability().missing_from(declared)).collect();
-    if !missing.is_empty() {
-        return Outcome::Error(missing_capabilities(&missing));
+    if let Some(Err(missing)) = result.input_requests.as_ref().map(|requests| may_ask(ctx, requests)) {
+        return Outcome::Error(missing);
     }
     if result.input_requests.is_none() && result.request_state.is_none() {
         tracing::error!("an input_required result needs inputRequests or requestState");
         return Outcome::Error(ErrorObject::internal());
     }
-    result
-        .input_requests
-        .iter()
-        .flat_map(|requests| requests.iter())
-        .for_each(|(_, request)| notice_deprecated(request));
     let meta = result.meta.take();
     rendered(ctx.core().stamp.result("input_required", &result, meta.as_ref()))
 }

@@ -4,6 +4,7 @@ use crate::access::Access;
 use crate::ctx::Ctx;
 use crate::output::{IntoToolOutput, ToolError, ToolOutput};
 use crate::rate::RateLimit;
+use crate::tasks::TaskSupport;
 use carryall_proto::{BoxFuture, Call, Principal, Reply, SharedService};
 use carryall_types::{Icon, JsonObject, RawJson, Tool as Definition, ToolAnnotations};
 use schemars::JsonSchema;
@@ -36,6 +37,8 @@ pub struct Tool {
     pub(crate) access: Access,
     pub(crate) timeout: Option<Duration>,
     pub(crate) rate: Option<Arc<RateLimit>>,
+    pub(crate) task: TaskSupport,
+    pub(crate) resumable: bool,
     pub(crate) layers: Vec<LayerFn>,
     /// Why it cannot be added, if that was found before.
     pub(crate) problem: Option<String>,
@@ -122,7 +125,9 @@ impl Tool {
         let mut definition = Definition::new(name, JsonObject::new());
         definition.output_schema = output_schema;
         let (access, layers) = (Access::Anyone, Vec::new());
-        let tool = Self { definition, handler, access, timeout: None, rate: None, layers, problem: None };
+        let task = TaskSupport::Never;
+        let (timeout, rate, resumable, problem) = (None, None, false, None);
+        let tool = Self { definition, handler, access, timeout, rate, task, resumable, layers, problem };
         tool.input_schema(input_schema)
     }
 
@@ -244,6 +249,24 @@ impl Tool {
     #[must_use]
     pub fn rate_limit(mut self, calls: u32, period: Duration) -> Self {
         self.rate = Some(Arc::new(RateLimit::new(calls, period)));
+        self
+    }
+
+    /// Says when calls run as tasks (Tasks extension): the client is answered at once, and fetches the result later. In a
+    /// task, [`Ctx::ask`] waits for the answer where it is, and the time limits of calls do not count; the task's own end
+    /// does ([`Tasks::ttl`](crate::Tasks::ttl)). When the task is cancelled, the handler's future is dropped.
+    #[must_use]
+    pub fn as_task(mut self, when: TaskSupport) -> Self {
+        self.task = when;
+        self
+    }
+
+    /// Says that a task of this tool may be begun again by another process when the one that worked on it has gone: the
+    /// handler runs once more, from its beginning, with the answers it has got and what it has recorded with
+    /// [`Ctx::once`]. Other tasks fail then. Layers, headers and extensions of the first call are not there the second time.
+    #[must_use]
+    pub fn resumable(mut self) -> Self {
+        self.resumable = true;
         self
     }
 

@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
 /// What travels from round to round.
-#[derive(Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Record {
     /// Answers by the key of their question.
     #[serde(rename = "a", default, skip_serializing_if = "JsonObject::is_empty")]
@@ -17,6 +17,22 @@ pub(crate) struct Record {
     /// Outcomes by the key of their step.
     #[serde(rename = "s", default, skip_serializing_if = "JsonObject::is_empty")]
     steps: JsonObject,
+}
+
+impl Record {
+    pub(crate) fn answer(&self, key: &str) -> Option<&JsonValue> {
+        self.answers.get(key)
+    }
+
+    /// Notes an answer; the first one to a question stays.
+    pub(crate) fn answered(&mut self, key: String, answer: JsonValue) {
+        self.answers.entry(key).or_insert(answer);
+    }
+
+    /// Notes the outcome of a step.
+    pub(crate) fn done(&mut self, key: &str, outcome: JsonValue) {
+        self.steps.insert(key.to_owned(), outcome);
+    }
 }
 
 /// The record of a call, read when it is first needed.
@@ -37,6 +53,11 @@ pub(crate) struct Pages {
 pub(crate) struct Opened<'a>(&'a Journal);
 
 impl Journal {
+    /// What is known of a call from its beginning on.
+    pub(crate) fn known(record: Record) -> Self {
+        Self(Mutex::new(Some(Pages { record, given: JsonObject::new(), met: HashMap::new() })))
+    }
+
     /// Reads what the request brings, unless that has been done.
     ///
     /// # Errors
@@ -62,6 +83,11 @@ impl Journal {
 }
 
 impl Opened<'_> {
+    /// What is known so far, to be kept elsewhere.
+    pub(crate) fn to_keep(&self) -> Record {
+        self.with(|pages| pages.record.clone())
+    }
+
     pub(crate) fn with<T>(&self, look: impl FnOnce(&mut Pages) -> T) -> T {
         let mut pages = self.0.0.lock().unwrap_or_else(PoisonError::into_inner);
         look(pages.get_or_insert_default())
@@ -96,9 +122,13 @@ impl Pages {
         if !self.record.answers.contains_key(key)
             && let Some(answer) = self.given.shift_remove(key)
         {
-            self.record.answers.insert(key.to_owned(), answer);
+            self.answered(key.to_owned(), answer);
         }
-        self.record.answers.get(key)
+        self.record.answer(key)
+    }
+
+    pub(crate) fn answered(&mut self, key: String, answer: JsonValue) {
+        self.record.answered(key, answer);
     }
 
     pub(crate) fn step(&self, key: &str) -> Option<&JsonValue> {
@@ -106,7 +136,7 @@ impl Pages {
     }
 
     pub(crate) fn record(&mut self, key: &str, outcome: JsonValue) {
-        self.record.steps.insert(key.to_owned(), outcome);
+        self.record.done(key, outcome);
     }
 
     /// What travels with the next questions.

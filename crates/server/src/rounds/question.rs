@@ -137,6 +137,18 @@ fn elicited(answer: JsonValue, question: &ElicitRequestParams) -> Result<Elicite
     })
 }
 
+/// Whether an answer can be one to this request.
+///
+/// # Errors
+/// Why it cannot.
+pub(crate) fn check_answer(request: &InputRequest, answer: &JsonValue) -> Result<(), String> {
+    match request {
+        InputRequest::Elicit(question) => elicited(answer.clone(), question).map(drop),
+        InputRequest::CreateMessage(_) => decode::<CreateMessageResult>(answer.clone()).map(drop),
+        InputRequest::ListRoots(_) => decode::<ListRootsResult>(answer.clone())?.check().map_err(|why| why.to_string()),
+    }
+}
+
 fn decode<T: DeserializeOwned>(value: JsonValue) -> Result<T, String> {
     T::deserialize(value).map_err(|error| error.to_string())
 }

@@ -13,7 +13,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 const PURPOSE: &str = "request-state";
 
 /// Members of `params` that differ between the rounds of one request.
-const OF_THE_ROUND: [&str; 3] = ["_meta", "inputResponses", "requestState"];
+pub(crate) const OF_THE_ROUND: [&str; 3] = ["_meta", "inputResponses", "requestState"];
 
 /// The keys of the server, and how long what they seal is good for.
 #[derive(Debug)]

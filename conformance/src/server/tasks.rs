@@ -1,0 +1,98 @@
+//! Tools that run as tasks (Tasks extension).
+
+use crate::rounds::given;
+use carryall::server::{ServerBuilder, TaskSupport, Tasks, Tool};
+use carryall::types::{ElicitRequestFormParams, ErrorObject, RequestedSchema, code};
+use carryall::{Ctx, ToolError, tool};
+use std::time::Duration;
+use tokio::time::sleep;
+
+pub(crate) fn add(builder: ServerBuilder) -> ServerBuilder {
+    builder
+        .tasks(Tasks::default().poll_interval(Duration::from_millis(200)))
+        .tool(greet)
+        .tool(slow_compute().as_task(TaskSupport::WhenPossible).resumable())
+        .tool(
+            Tool::without_arguments("failing_job", fails)
+                .description("Fails after a moment, always as a task")
+                .as_task(TaskSupport::Always),
+        )
+        .tool(
+            Tool::without_arguments("protocol_error_job", breaks)
+                .description("Ends with a protocol error")
+                .as_task(TaskSupport::WhenPossible),
+        )
+        .tool(confirm_delete().as_task(TaskSupport::Always).resumable())
+        .tool(
+            Tool::without_arguments("multi_input", asks_two_things)
+                .description("Asks two things at once")
+                .as_task(TaskSupport::Always),
+        )
+        .tool(
+            Tool::without_arguments("test_tool_with_task", asks_then_works)
+                .description("Asks in a round, then goes on as a task")
+                .as_task(TaskSupport::OnDemand),
+        )
+}
+
+/// Greets somebody, at once
+#[tool]
+async fn greet(
+    /// Whom to greet
+    name: String,
+) -> String {
+    format!("Hello, {name}!")
+}
+
+/// Takes its time
+#[tool]
+async fn slow_compute(
+    /// How long to take
+    seconds: f64,
+    /// What to call the result
+    #[arg(default = "unnamed".to_owned())]
+    label: String,
+) -> String {
+    sleep(Duration::from_secs_f64(seconds.clamp(0.0, 3600.0))).await;
+    format!("Computed {label} in {seconds} s")
+}
+
+async fn fails(_: Ctx) -> Result<&'static str, ToolError> {
+    sleep(Duration::from_secs(1)).await;
+    Err(ToolError::new("The job failed, as it always does"))
+}
+
+async fn breaks(_: Ctx) -> Result<&'static str, ToolError> {
+    Err(ToolError::protocol(ErrorObject::new(code::INTERNAL_ERROR, "The job broke the protocol")))
+}
+
+/// Deletes a file if the user confirms it
+#[tool]
+async fn confirm_delete(
+    ctx: Ctx,
+    /// The file in question
+    filename: String,
+) -> Result<String, ToolError> {
+    let schema = RequestedSchema::new().boolean("confirm", |field| field.with_description("Really?")).required();
+    let answer = given(ctx.ask(ElicitRequestFormParams::new(format!("Delete {filename}?"), schema)).await?)?;
+    Ok(match answer.get("confirm").and_then(|confirm| confirm.as_bool()) {
+        Some(true) => format!("Deleted {filename}"),
+        _ => format!("Kept {filename}"),
+    })
+}
+
+async fn asks_two_things(ctx: Ctx) -> Result<String, ToolError> {
+    let schema = |name: &str| RequestedSchema::new().string(name, |field| field);
+    let name = ElicitRequestFormParams::new("What is your name?", schema("name"));
+    let colour = ElicitRequestFormParams::new("Which colour do you like?", schema("colour"));
+    let (name, colour) = ctx.ask((name, colour)).await?;
+    Ok(format!("Got {:?} and {:?}", given(name)?, given(colour)?))
+}
+
+async fn asks_then_works(ctx: Ctx) -> Result<String, ToolError> {
+    let schema = RequestedSchema::new().string("name", |field| field.with_description("Your name")).required();
+    let answer = given(ctx.ask_as("user_name", ElicitRequestFormParams::new("What is your name?", schema)).await?)?;
+    ctx.become_task().await?;
+    sleep(Duration::from_millis(200)).await;
+    Ok(format!("Hello, {}!", answer.get("name").and_then(|name| name.as_str()).unwrap_or_default()))
+}

@@ -1,0 +1,138 @@
+//! Long work (Tasks extension): a tool call that is answered with a task, whose result the client fetches later.
+//!
+//! A task is a row in a store ([`record`]). What becomes of it is decided by whoever replaces the row having seen its
+//! current version, so every transition happens once, whichever replica makes it. One replica at a time works on a task: it
+//! holds a lease, and each lease has a number, so that a worker whose lease was taken over can write no more ([`run`]).
+//! [`engine`] answers the methods of the extension, and [`keeping`] takes over what nobody works on any more.
+
+mod adopt;
+mod engine;
+mod keeping;
+mod record;
+mod run;
+
+pub(crate) use adopt::{Wish, as_task};
+pub(crate) use engine::{Engine, respond};
+pub(crate) use run::Run;
+
+use carryall_store::{Memory, Store};
+use carryall_types::{ClientCapabilities, JsonObject, TASKS_EXTENSION};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// When a tool runs as a task; see [`Tool::as_task`](crate::Tool::as_task).
+///
+/// A client that has not declared the extension never gets a task (`tasks#capability-negotiation`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum TaskSupport {
+    /// Never: each call is answered with its result.
+    #[default]
+    Never,
+    /// Always. Clients that have not declared the extension cannot call the tool: `-32021`.
+    Always,
+    /// When the client takes tasks, else the call is answered with its result.
+    WhenPossible,
+    /// When the client takes tasks and the call is not done after this time. Nothing is started again: the handler goes on
+    /// where it is.
+    After(Duration),
+    /// When the handler says so, with [`Ctx::become_task`](crate::Ctx::become_task).
+    OnDemand,
+}
+
+/// Where a server keeps its tasks, and for how long; see [`ServerBuilder::tasks`](crate::ServerBuilder::tasks).
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct Tasks {
+    store: Arc<dyn Store>,
+    ttl: Option<Duration>,
+    poll_interval: Duration,
+    lease: Duration,
+    max_running: usize,
+    max_attempts: u32,
+}
+
+impl Default for Tasks {
+    /// In memory: for a single process, and gone with it.
+    fn default() -> Self {
+        Self::new(Memory::new())
+    }
+}
+
+impl Tasks {
+    /// Tasks in this store.
+    pub fn new(store: impl Store + 'static) -> Self {
+        Self::shared(Arc::new(store))
+    }
+
+    /// Tasks in a store that is used for other things as well.
+    pub fn shared(store: Arc<dyn Store>) -> Self {
+        Self {
+            store,
+            ttl: Some(Duration::from_secs(60 * 60)),
+            poll_interval: Duration::from_secs(1),
+            lease: Duration::from_secs(15),
+            max_running: 1_000,
+            max_attempts: 5,
+        }
+    }
+
+    /// How long after its creation a task ends, done or not, with its result; an hour by default. `None` keeps all of
+    /// them for ever.
+    pub fn ttl(mut self, ttl: Option<Duration>) -> Self {
+        self.ttl = ttl;
+        self
+    }
+
+    /// How often clients are told to ask; once a second by default.
+    pub fn poll_interval(mut self, interval: Duration) -> Self {
+        self.poll_interval = interval;
+        self
+    }
+
+    /// How long a worker may be silent before its task is taken over; 15 seconds by default. It is renewed three times as
+    /// often. The clocks of replicas should differ by less.
+    pub fn lease(mut self, lease: Duration) -> Self {
+        self.lease = lease.max(Duration::from_millis(30));
+        self
+    }
+
+    /// How many tasks a replica works on at once, 1,000 by default; beyond it calls that need a task are refused.
+    pub fn max_running(mut self, tasks: usize) -> Self {
+        self.max_running = tasks;
+        self
+    }
+
+    /// How many workers may die over one task, 5 by default; then it fails, since it may be what they die of.
+    pub fn max_attempts(mut self, attempts: u32) -> Self {
+        self.max_attempts = attempts.max(1);
+        self
+    }
+
+    pub(crate) fn is_shared(&self) -> bool {
+        self.store.is_shared()
+    }
+
+    fn ttl_ms(&self) -> Option<u64> {
+        self.ttl.map(millis)
+    }
+}
+
+/// What the extension asks of a client.
+pub(crate) fn required() -> ClientCapabilities {
+    ClientCapabilities::new().with_extension(TASKS_EXTENSION, JsonObject::new())
+}
+
+/// Whether the client takes tasks, on this request.
+pub(crate) fn is_declared(capabilities: &ClientCapabilities) -> bool {
+    capabilities.has_extension(TASKS_EXTENSION)
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Milliseconds since the epoch.
+fn now() -> u64 {
+    millis(std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default())
+}

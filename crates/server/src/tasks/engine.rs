@@ -1,0 +1,288 @@
+//! The methods of the extension, and who works on what in this process.
+
+use super::record::{KIND, Record};
+use super::{Run, Tasks, is_declared, keeping, now, required};
+use crate::core::Core;
+use crate::ctx::{Ctx, missing_capabilities};
+use crate::output::{Failure, ToolError, ToolOutput};
+use crate::refusal;
+use crate::tool_entry::ToolEntry;
+use carryall_proto::{BoxFuture, Call, Principal, Response};
+use carryall_store::{Row, Store, StoreError};
+use carryall_types::{ErrorObject, JsonObject, RawJson, Task, TaskParams, UpdateTaskParams, code, task_method};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::time::Duration;
+use tokio::task::JoinHandle;
+
+/// How often a request tries a store that fails before its client is told.
+const TRIES: u32 = 3;
+/// How long it waits in between, at first.
+const PAUSE: Duration = Duration::from_millis(50);
+/// How many others may get ahead of one change to a row before something must be wrong.
+const CONFLICTS: u32 = 1_000;
+
+/// The tasks of a server.
+#[derive(Debug)]
+pub(crate) struct Engine {
+    pub(super) settings: Tasks,
+    core: OnceLock<Weak<Core>>,
+    /// The tasks that this process works on.
+    runs: Mutex<HashMap<String, Arc<Run>>>,
+    keeping: OnceLock<Background>,
+}
+
+/// A task of the executor that ends with its owner.
+#[derive(Debug)]
+struct Background(JoinHandle<()>);
+
+impl Drop for Background {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+impl Engine {
+    pub(crate) fn new(settings: Tasks) -> Self {
+        Self { settings, core: OnceLock::new(), runs: Mutex::default(), keeping: OnceLock::new() }
+    }
+
+    pub(super) fn store(&self) -> &Arc<dyn Store> {
+        &self.settings.store
+    }
+
+    pub(super) fn core(&self) -> Option<Arc<Core>> {
+        self.core.get()?.upgrade()
+    }
+
+    /// Begins to listen to the store and to look after abandoned tasks, as soon as there is an executor to do it on.
+    pub(crate) fn start(self: &Arc<Self>, core: &Arc<Core>) {
+        if self.keeping.get().is_some() {
+            return;
+        }
+        let Ok(executor) = tokio::runtime::Handle::try_current() else { return };
+        self.core.get_or_init(|| Arc::downgrade(core));
+        let changes = self.store().changes(KIND);
+        self.keeping.get_or_init(|| {
+            let tick = self.settings.lease / 3;
+            Background(executor.spawn(keeping::keep(Arc::downgrade(self), changes, tick)))
+        });
+    }
+
+    /// Answers one of the extension's methods; `None` if it is not one of them.
+    pub(crate) fn answer(
+        self: &Arc<Self>,
+        core: &Arc<Core>,
+        call: &Call,
+    ) -> Result<BoxFuture<Result<RawJson, ErrorObject>>, ErrorObject> {
+        let method = call.method.as_str();
+        if !matches!(method, task_method::GET | task_method::UPDATE | task_method::CANCEL) {
+            return Err(refusal::method_not_found(method));
+        }
+        if !is_declared(call.meta.client_capabilities()) {
+            return Err(missing_capabilities(&[required()]));
+        }
+        let (engine, core, caller) = (Arc::clone(self), Arc::clone(core), call.principal.clone());
+        let params = call.params.raw();
+        Ok(match method {
+            task_method::GET => {
+                let TaskParams { task_id } = params.decode().map_err(refusal::invalid_params)?;
+                Box::pin(async move {
+                    let (_, record) = engine.owned(&task_id, caller.as_deref()).await?;
+                    Ok(record.detailed(&task_id, &core.stamp))
+                })
+            }
+            task_method::UPDATE => {
+                let params: UpdateTaskParams = params.decode().map_err(refusal::invalid_params)?;
+                Box::pin(async move {
+                    engine.update(&params, caller.as_deref()).await?;
+                    acknowledged(&core)
+                })
+            }
+            _ => {
+                let TaskParams { task_id } = params.decode().map_err(refusal::invalid_params)?;
+                Box::pin(async move {
+                    engine.cancel(&task_id, caller.as_deref()).await?;
+                    acknowledged(&core)
+                })
+            }
+        })
+    }
+
+    /// The task, if the caller may know of it. To strangers there is no such task.
+    async fn owned(&self, id: &str, caller: Option<&Principal>) -> Result<(Row, Record), ErrorObject> {
+        let found = patiently(|| self.store().get(KIND, id, now())).await?;
+        let found = found.and_then(|row| Record::read(&row).map(|record| (row, record)));
+        found.filter(|(_, record)| record.belongs_to(caller)).ok_or_else(|| refusal::unknown("task", id))
+    }
+
+    /// Takes in answers (`tasks#task-update-requests`).
+    async fn update(&self, params: &UpdateTaskParams, caller: Option<&Principal>) -> Result<(), ErrorObject> {
+        self.owned(&params.task_id, caller).await?;
+        let mut wrong = None;
+        let answered = |record: &mut Record| {
+            if record.status.is_terminal() {
+                return false;
+            }
+            record.answer(&params.input_responses).unwrap_or_else(|why| {
+                wrong = Some(why);
+                false
+            })
+        };
+        self.change_soon(&params.task_id, answered).await?;
+        wrong.map_or(Ok(()), |why| Err(refusal::invalid_params(why)))
+    }
+
+    /// Ends a task, unless it has ended (`tasks#task-cancellation`). Whoever works on it learns that there is nothing more to
+    /// do.
+    async fn cancel(&self, id: &str, caller: Option<&Principal>) -> Result<(), ErrorObject> {
+        self.owned(id, caller).await?;
+        let cancelled = |record: &mut Record| {
+            let running = !record.status.is_terminal();
+            if running {
+                record.cancel();
+            }
+            running
+        };
+        self.change_soon(id, cancelled).await
+    }
+
+    async fn change_soon(&self, id: &str, mut change: impl FnMut(&mut Record) -> bool) -> Result<(), ErrorObject> {
+        for tried in 1.. {
+            match self.change(id, &mut change).await {
+                Ok(_) => break,
+                Err(error) if tried == TRIES => return Err(unavailable(&error)),
+                Err(_) => tokio::time::sleep(PAUSE * tried).await,
+            }
+        }
+        Ok(())
+    }
+
+    /// Changes a task in one step that nobody comes between. `change` says whether there is anything to write; it may run
+    /// more than once. Returns the task as it is now, if it was changed.
+    pub(super) async fn change(
+        &self,
+        id: &str,
+        mut change: impl FnMut(&mut Record) -> bool,
+    ) -> Result<Option<Record>, StoreError> {
+        for _ in 0..CONFLICTS {
+            let Some(row) = self.store().get(KIND, id, now()).await? else { return Ok(None) };
+            let Some(mut record) = Record::read(&row) else { return Ok(None) };
+            if !change(&mut record) {
+                return Ok(None);
+            }
+            if self.store().replace(record.to_replace(row)).await? {
+                return Ok(Some(record));
+            }
+        }
+        Err(StoreError::new(format!("{CONFLICTS} others have changed the row in between")))
+    }
+
+    /// Makes a task of a call whose handler is at work. It is in the store when this returns.
+    pub(super) async fn adopt(
+        self: &Arc<Self>,
+        ctx: &Ctx,
+        entry: Arc<ToolEntry>,
+        handler: BoxFuture<Result<ToolOutput, ToolError>>,
+    ) -> Result<Task, Failure> {
+        if self.runs().len() >= self.settings.max_running {
+            let message = "The server is at its limit of running tasks; try again later";
+            return Err(Failure::protocol(ErrorObject::new(code::INTERNAL_ERROR, message)));
+        }
+        let id = random_id()?;
+        let journal = ctx.journal()?.to_keep();
+        let record = Record::new(ctx, entry.tool.name(), entry.tool.resumable, &self.settings, journal, now());
+        let row = record.to_row(id.clone());
+        // One that was inserted though the store said it failed has this id, which nobody else has.
+        patiently(|| self.store().insert(row.clone(), now())).await.map_err(Failure::protocol)?;
+        let run = self.begin(id.clone(), record.lease.number);
+        ctx.now_task(Arc::clone(&run));
+        tokio::spawn(run.work(ctx.clone(), entry, handler));
+        Ok(record.task(&id))
+    }
+
+    /// Notes that this process works on a task.
+    pub(super) fn begin(self: &Arc<Self>, id: String, lease: u32) -> Arc<Run> {
+        let run = Arc::new(Run::new(Arc::clone(self), id.clone(), lease));
+        self.runs().insert(id, Arc::clone(&run));
+        run
+    }
+
+    /// This process does not work on the task any more.
+    pub(super) fn end(&self, run: &Arc<Run>) {
+        let mut runs = self.runs();
+        if runs.get(run.id()).is_some_and(|there| Arc::ptr_eq(there, run)) {
+            runs.remove(run.id());
+        }
+    }
+
+    pub(super) fn runs(&self) -> MutexGuard<'_, HashMap<String, Arc<Run>>> {
+        self.runs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Which of these tasks the caller may listen to.
+    pub(crate) async fn listenable(&self, ids: &[String], caller: Option<&Principal>, limit: usize) -> Vec<String> {
+        let mut listenable: Vec<String> = Vec::new();
+        for id in ids.iter().take(limit) {
+            if !listenable.contains(id) && self.owned(id, caller).await.is_ok() {
+                listenable.push(id.clone());
+            }
+        }
+        listenable
+    }
+
+    /// Tells listeners how these tasks stand; `again` even if they were told the same before.
+    pub(crate) async fn tell(&self, core: &Core, ids: impl IntoIterator<Item = String>, again: bool) {
+        for id in ids {
+            match self.store().get(KIND, &id, now()).await {
+                Ok(row) => {
+                    let record = row.as_ref().and_then(Record::read);
+                    if let Some(record) = record {
+                        core.hub.publish_task(record.change(&id, &core.stamp), again);
+                    }
+                }
+                Err(error) => tracing::warn!(%error, id, "listeners of a task are not told how it stands"),
+            }
+        }
+    }
+}
+
+/// The answer to what has no result (`tasks#task-update-requests`).
+fn acknowledged(core: &Core) -> Result<RawJson, ErrorObject> {
+    core.stamp.result("complete", &JsonObject::new(), None).map_err(|_| ErrorObject::internal())
+}
+
+/// Tries for a moment what a store may do later.
+async fn patiently<'a, T>(
+    mut attempt: impl FnMut() -> carryall_store::BoxFuture<'a, Result<T, StoreError>>,
+) -> Result<T, ErrorObject> {
+    let mut tried = 1;
+    loop {
+        match attempt().await {
+            Ok(value) => return Ok(value),
+            Err(error) if tried == TRIES => return Err(unavailable(&error)),
+            Err(_) => tokio::time::sleep(PAUSE * tried).await,
+        }
+        tried += 1;
+    }
+}
+
+fn unavailable(error: &StoreError) -> ErrorObject {
+    tracing::error!(error = error as &dyn std::error::Error, "tasks cannot be had");
+    ErrorObject::new(code::INTERNAL_ERROR, "Tasks are not available at the moment; try again")
+}
+
+/// 160 bits that nobody can guess (`tasks#security-considerations`).
+fn random_id() -> Result<String, Failure> {
+    let mut bytes = [0_u8; 20];
+    getrandom::fill(&mut bytes)?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+/// The reply to one of the extension's methods.
+pub(crate) fn respond(call: &Call, outcome: Result<RawJson, ErrorObject>) -> Response {
+    match outcome {
+        Ok(result) => Response::result(call.id.clone(), result),
+        Err(error) => Response::error(call.id.clone(), error),
+    }
+}

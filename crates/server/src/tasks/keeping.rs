@@ -1,0 +1,125 @@
+//! What goes on behind all tasks: news from the store to those who wait, and a look at what nobody works on any more.
+
+use super::record::{KIND, Lease, Record};
+use super::{Engine, millis, now};
+use crate::ctx::Ctx;
+use carryall_proto::{Outcome, Principal};
+use carryall_store::{Changed, Changes, Row};
+use carryall_types::{ErrorObject, RawJson, code};
+use std::future::poll_fn;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+/// How many abandoned tasks are looked at in one go.
+const AT_ONCE: usize = 64;
+/// How many ended rows are removed in one go, and how many times in a row.
+const ENDED: (usize, usize) = (1_000, 10);
+
+/// Runs as long as the server is there.
+pub(super) async fn keep(engine: Weak<Engine>, mut changes: Changes, tick: Duration) {
+    let mut tick = tokio::time::interval(tick);
+    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        let changed = tokio::select! {
+            changed = poll_fn(|cx| changes.as_mut().poll_next(cx)) => changed,
+            _ = tick.tick() => None,
+        };
+        let Some(engine) = engine.upgrade() else { return };
+        match changed {
+            Some(changed) => engine.heard(changed).await,
+            None => engine.look_after().await,
+        }
+    }
+}
+
+impl Engine {
+    async fn heard(&self, changed: Changed) {
+        let Some(core) = self.core() else { return };
+        match changed {
+            Changed::Row(id) => {
+                let run = self.runs().get(&id).cloned();
+                if let Some(run) = run {
+                    run.wake();
+                }
+                if core.hub.listens_to_task(&id) {
+                    self.tell(&core, [id], false).await;
+                }
+            }
+            Changed::Some => {
+                let runs: Vec<_> = self.runs().values().cloned().collect();
+                runs.iter().for_each(|run| run.wake());
+                self.tell(&core, core.hub.tasks_listened_to(), false).await;
+            }
+        }
+    }
+
+    /// Takes over what was abandoned, and removes what has ended.
+    async fn look_after(self: &Arc<Self>) {
+        if let Err(error) = self.take_over().await {
+            tracing::warn!(%error, "cannot look for abandoned tasks");
+        }
+        for _ in 0..ENDED.1 {
+            match self.store().expire(now(), ENDED.0).await {
+                Ok(ended) if ended == ENDED.0 => {}
+                Ok(_) => break,
+                Err(error) => {
+                    tracing::warn!(%error, "cannot remove what has ended");
+                    break;
+                }
+            }
+        }
+    }
+
+    async fn take_over(self: &Arc<Self>) -> Result<(), carryall_store::StoreError> {
+        for row in self.store().due(KIND, now(), AT_ONCE).await? {
+            if let Some(record) = Record::read(&row) {
+                self.take_over_one(row, record).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn take_over_one(self: &Arc<Self>, row: Row, mut record: Record) -> Result<(), carryall_store::StoreError> {
+        let Some(core) = self.core() else { return Ok(()) };
+        let id = row.key.clone();
+        if !record.resumable || record.lease.number >= self.settings.max_attempts {
+            let why = if record.resumable { "so many times that it is given up" } else { "and it cannot be resumed" };
+            let message = format!("The process that worked on the task has gone, {why}");
+            record.settle(Outcome::Error(ErrorObject::new(code::INTERNAL_ERROR, message)));
+            self.store().replace(record.to_replace(row)).await?;
+            return Ok(());
+        }
+        if self.runs().len() >= self.settings.max_running {
+            return Ok(());
+        }
+        let catalogue = core.catalogue.load_full();
+        let caller = record.owner.as_ref().map(Principal::from);
+        // Another replica may have the tool, while the fleet is being renewed.
+        let Some(entry) = catalogue.tools.get(&record.tool, caller.as_ref()).cloned() else { return Ok(()) };
+        let call = match record.to_call() {
+            Ok(call) => call,
+            Err(error) => {
+                tracing::error!(error, id, "a task cannot be resumed");
+                return Ok(());
+            }
+        };
+        let until = now().saturating_add(millis(self.settings.lease));
+        record.lease = Lease { number: record.lease.number + 1, until };
+        if !self.store().replace(record.to_replace(row)).await? {
+            return Ok(());
+        }
+        tracing::info!(id, lease = record.lease.number, "taking over a task");
+        let run = self.begin(id, record.lease.number);
+        let arguments = call.params.get("arguments").unwrap_or(RawJson::EMPTY_OBJECT);
+        let ctx = Ctx::resumed(call, core, record.journal, Arc::clone(&run));
+        let handler = crate::running::guarded(|| (entry.tool.handler)(ctx.clone(), arguments));
+        match handler {
+            Ok(handler) => drop(tokio::spawn(run.work(ctx, entry, handler))),
+            Err(error) => {
+                let failed = Box::pin(std::future::ready(Err(crate::ToolError::protocol(error))));
+                drop(tokio::spawn(run.work(ctx, entry, failed)));
+            }
+        }
+        Ok(())
+    }
+}

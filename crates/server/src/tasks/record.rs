@@ -1,0 +1,251 @@
+//! A task as the store keeps it.
+
+use super::Tasks;
+use crate::ctx::Ctx;
+use crate::render::{ResultText, Stamp};
+use crate::rounds::Record as Journal;
+use bytes::Bytes;
+use carryall_proto::listen::TaskChange;
+use carryall_proto::{Call, Meta, Outcome, Params, Principal};
+use carryall_store::Row;
+use carryall_types::{
+    ErrorObject, InputRequests, InputResponses, JsonObject, JsonValue, Method, RawJson, RequestId, Task, TaskStatus,
+};
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+use std::time::{Duration, UNIX_EPOCH};
+
+/// The kind of row that tasks are.
+pub(super) const KIND: &str = "task";
+
+/// All there is to know of a task: who asked for what, how far it has come, and who works on it.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Record {
+    pub(super) owner: Option<Owner>,
+    pub(super) tool: String,
+    params: JsonObject,
+    meta: RawJson,
+    created_at: u64,
+    updated_at: u64,
+    ttl_ms: Option<u64>,
+    poll_ms: u64,
+    pub(super) status: TaskStatus,
+    pub(super) message: Option<String>,
+    /// What is asked and not answered yet.
+    pub(super) questions: InputRequests,
+    /// What answers and steps have brought.
+    pub(super) journal: Journal,
+    pub(super) outcome: Option<Settled>,
+    pub(super) resumable: bool,
+    pub(super) lease: Lease,
+}
+
+/// Who may see a task.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Owner {
+    issuer: String,
+    subject: String,
+    client: Option<String>,
+    /// What the call was allowed to do. Not part of who it is.
+    scopes: Vec<String>,
+}
+
+/// Who works on a task. A worker with another number than this has lost it.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(super) struct Lease {
+    pub(super) number: u32,
+    pub(super) until: u64,
+}
+
+/// How a task has ended.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Settled {
+    Result(RawJson),
+    Error(ErrorObject),
+}
+
+impl Record {
+    pub(super) fn new(ctx: &Ctx, tool: &str, resumable: bool, settings: &Tasks, journal: Journal, now: u64) -> Self {
+        let call = ctx.call();
+        let mut params: JsonObject = call.params.raw().decode().unwrap_or_default();
+        params.retain(|name, _| !crate::rounds::OF_THE_ROUND.contains(&name.as_str()));
+        Self {
+            owner: call.principal.as_deref().map(Owner::from),
+            tool: tool.to_owned(),
+            params,
+            meta: call.meta.raw().clone(),
+            created_at: now,
+            updated_at: now,
+            ttl_ms: settings.ttl_ms(),
+            poll_ms: super::millis(settings.poll_interval),
+            status: TaskStatus::Working,
+            message: None,
+            questions: InputRequests::new(),
+            journal,
+            outcome: None,
+            resumable,
+            lease: Lease { number: 1, until: now.saturating_add(super::millis(settings.lease)) },
+        }
+    }
+
+    pub(super) fn read(row: &Row) -> Option<Self> {
+        let read = serde_json::from_slice(&row.value);
+        read.map_err(|error| tracing::error!(%error, task = row.key, "the record of a task cannot be read")).ok()
+    }
+
+    /// The row of this record, to be inserted under `key`.
+    pub(super) fn to_row(&self, key: String) -> Row {
+        let value = Bytes::from(serde_json::to_vec(self).unwrap_or_default());
+        let expires_at = self.ttl_ms.map(|ttl| self.created_at.saturating_add(ttl));
+        let due_at = (!self.status.is_terminal()).then_some(self.lease.until);
+        Row { kind: KIND, key, version: 1, value, expires_at, due_at }
+    }
+
+    /// The row that replaces `row`.
+    pub(super) fn to_replace(&self, row: Row) -> Row {
+        Row { version: row.version + 1, ..self.to_row(row.key) }
+    }
+
+    /// Something that clients can see has changed.
+    fn touch(&mut self) {
+        self.updated_at = super::now().max(self.updated_at);
+    }
+
+    /// Whether the caller may know of the task.
+    pub(super) fn belongs_to(&self, caller: Option<&Principal>) -> bool {
+        match (&self.owner, caller) {
+            (None, None) => true,
+            (Some(owner), Some(caller)) => {
+                owner.issuer == caller.issuer && owner.subject == caller.subject && owner.client == caller.client
+            }
+            _ => false,
+        }
+    }
+
+    pub(super) fn settle(&mut self, outcome: Outcome) {
+        let (status, settled) = match outcome {
+            Outcome::Result(result) => (TaskStatus::Completed, Settled::Result(result)),
+            Outcome::Error(error) => {
+                self.message = Some(error.message.clone());
+                (TaskStatus::Failed, Settled::Error(error))
+            }
+        };
+        self.status = status;
+        self.outcome = Some(settled);
+        self.questions = InputRequests::new();
+        self.touch();
+    }
+
+    pub(super) fn cancel(&mut self) {
+        self.status = TaskStatus::Cancelled;
+        self.questions = InputRequests::new();
+        self.touch();
+    }
+
+    pub(super) fn say(&mut self, message: String) {
+        self.message = Some(message);
+        self.touch();
+    }
+
+    /// Puts questions that have no answer yet.
+    pub(super) fn ask(&mut self, questions: &InputRequests) {
+        for (key, question) in questions.iter().filter(|(key, _)| self.journal.answer(key).is_none()) {
+            self.questions.insert(key, question.clone());
+        }
+        self.look_for_questions();
+    }
+
+    /// Takes in answers to what is asked; the others are ignored. Returns whether there were any.
+    ///
+    /// # Errors
+    /// Which answer does not fit its question, and why.
+    pub(super) fn answer(&mut self, answers: &InputResponses) -> Result<bool, String> {
+        let fitting = answers.0.iter().filter_map(|(key, answer)| Some((key, self.questions.get(key)?, answer)));
+        let mut taken = Vec::new();
+        for (key, question, answer) in fitting {
+            crate::rounds::check_answer(question, answer).map_err(|why| format!("inputResponses[{key:?}]: {why}"))?;
+            taken.push((key.clone(), answer.clone()));
+        }
+        let questions = std::mem::take(&mut self.questions).into_iter();
+        self.questions = questions.filter(|(key, _)| !taken.iter().any(|(taken, _)| taken == key)).collect();
+        let some = !taken.is_empty();
+        taken.into_iter().for_each(|(key, answer)| self.journal.answered(key, answer));
+        self.look_for_questions();
+        Ok(some)
+    }
+
+    fn look_for_questions(&mut self) {
+        self.status = if self.questions.is_empty() { TaskStatus::Working } else { TaskStatus::InputRequired };
+        self.touch();
+    }
+
+    /// What every answer about the task says of it.
+    pub(super) fn task(&self, id: &str) -> Task {
+        let date = |at: u64| carryall_proto::time::rfc3339(UNIX_EPOCH + Duration::from_millis(at));
+        Task {
+            task_id: id.to_owned(),
+            status: self.status,
+            status_message: self.message.clone(),
+            created_at: date(self.created_at),
+            last_updated_at: date(self.updated_at),
+            ttl_ms: self.ttl_ms,
+            poll_interval_ms: Some(self.poll_ms),
+        }
+    }
+
+    /// All that `tasks/get` answers (`tasks#task-polling`).
+    pub(super) fn detailed(&self, id: &str, stamp: &Stamp) -> RawJson {
+        let mut out = ResultText::start("complete", 512);
+        if out.splice(&self.task(id)).is_err() {
+            tracing::error!(id, "a task cannot be written as JSON");
+        }
+        let mut put = |name: &str, value: Result<Vec<u8>, serde_json::Error>| {
+            if let Ok(value) = value {
+                out.raw_member(name, &value);
+            }
+        };
+        if self.status == TaskStatus::InputRequired {
+            put("inputRequests", serde_json::to_vec(&self.questions));
+        }
+        match &self.outcome {
+            Some(Settled::Result(result)) => put("result", Ok(result.as_bytes().to_vec())),
+            Some(Settled::Error(error)) => put("error", serde_json::to_vec(error)),
+            None => {}
+        }
+        out.finish(None, stamp)
+    }
+
+    /// What listeners are told.
+    pub(super) fn change(&self, id: &str, stamp: &Stamp) -> TaskChange {
+        TaskChange { id: id.into(), task: self.detailed(id, stamp) }
+    }
+
+    /// The call that the task came from, so that another replica can go on with it. What layers and headers have said about
+    /// it is not there any more.
+    ///
+    /// # Errors
+    /// When the record does not hold a call.
+    pub(super) fn to_call(&self) -> Result<Call, String> {
+        let params = RawJson::from(&JsonValue::Object(self.params.clone()));
+        let params = Params::parse(params).map_err(|error| error.to_string())?.with("_meta", &self.meta);
+        let meta = Meta::parse(self.meta.clone()).map_err(|error| error.to_string())?;
+        let mut call = Call::new(RequestId::from(0), Method::ToolsCall, params, meta);
+        call.principal = self.owner.as_ref().map(|owner| Arc::new(Principal::from(owner)));
+        Ok(call)
+    }
+}
+
+impl From<&Principal> for Owner {
+    fn from(caller: &Principal) -> Self {
+        let Principal { issuer, subject, client, scopes } = caller.clone();
+        Self { issuer, subject, client, scopes }
+    }
+}
+
+impl From<&Owner> for Principal {
+    fn from(owner: &Owner) -> Self {
+        let Owner { issuer, subject, client, scopes } = owner.clone();
+        Self { issuer, subject, client, scopes }
+    }
+}

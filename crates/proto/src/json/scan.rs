@@ -388,18 +388,34 @@ impl Items {
 #[inline]
 pub(super) fn plain_prefix(text: &[u8]) -> usize {
     const SHORT: usize = 64;
-    const BLOCK: usize = 64;
     let mut at = plain_prefix_by_words(&text[..text.len().min(SHORT)]);
     if at < SHORT {
         return at;
     }
-    for block in text[at..].chunks_exact(BLOCK) {
-        if block.iter().fold(false, |found, &byte| found | needs_attention(byte)) {
-            break;
-        }
-        at += BLOCK;
-    }
+    at += plain_blocks(&text[at..]);
     at + plain_prefix_by_words(&text[at..])
+}
+
+/// How many leading bytes are in whole blocks that need no attention.
+#[allow(unsafe_code)]
+fn plain_blocks(text: &[u8]) -> usize {
+    #[cfg(target_arch = "x86_64")]
+    if std::arch::is_x86_feature_detected!("avx2") {
+        #[target_feature(enable = "avx2")]
+        fn with_wide_vectors(text: &[u8]) -> usize {
+            count_plain_blocks(text)
+        }
+        // SAFETY: the processor has what the function is compiled for.
+        return unsafe { with_wide_vectors(text) };
+    }
+    count_plain_blocks(text)
+}
+
+#[inline(always)]
+fn count_plain_blocks(text: &[u8]) -> usize {
+    const BLOCK: usize = 64;
+    let plain = |block: &&[u8]| !block.iter().fold(false, |found, &byte| found | needs_attention(byte));
+    text.chunks_exact(BLOCK).take_while(plain).count() * BLOCK
 }
 
 /// The same for what is short: eight bytes at a time, in one register.

@@ -170,7 +170,7 @@ impl Cluster {
 
 /// Plain round robin: no `ip_hash`, no cookie, no look at `Mcp-Session-Id`. A replica that does not even take the
 /// connection is passed over; a request that was sent is never sent twice.
-fn nginx(place: &Path, port: u16, ports: &[u16]) -> String {
+pub(crate) fn nginx(place: &Path, port: u16, ports: &[u16]) -> String {
     let servers: String = ports.iter().map(|port| format!("    server 127.0.0.1:{port} max_fails=0;\n")).collect();
     let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
         .iter()

@@ -15,6 +15,7 @@ mod interop;
 mod net;
 mod npm;
 mod process;
+mod replicas;
 mod requirements;
 mod table;
 mod tidy;
@@ -33,6 +34,8 @@ usage: cargo xtask <command> [options]
         the official conformance suite against carryall-conformance, or against what you name
   balanced [--rounds N] [--no-build]
         clients with a handshake behind three replicas and nginx without affinity, one replica killed on the way
+  replicas [--seconds N] [--seed S] [--store postgres,redis] [--no-build]
+        every kind of state on three replicas behind nginx, over each database, while replicas are killed
   bench [--quick] [--no-build] [--only PART] [--servers A,B]
         carryall beside a bare hyper server and rmcp; writes bench/results.md
         PART: http, startup, memory, stdio, client; --no-build takes what is built
@@ -51,6 +54,7 @@ fn main() -> ExitCode {
         "requirements" => requirements::run(args),
         "conformance" => conformance::run(args),
         "balanced" => balanced::run(args),
+        "replicas" => replicas::run(args),
         "bench" => bench::run(args),
         "interop" => interop::run(args),
         "tidy" => tidy::run(args),

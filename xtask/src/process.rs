@@ -42,6 +42,11 @@ impl Group {
         }
     }
 
+    /// Asks the child to end, as Ctrl-C does.
+    pub(crate) fn interrupt(&self) {
+        let _ = Command::new("kill").args(["-INT", &self.0.id().to_string()]).stderr(Stdio::null()).status();
+    }
+
     /// Asks the group to end, and says whether it did so in good order within `limit`.
     pub(crate) fn end(mut self, limit: Duration) -> bool {
         let group = format!("-{}", self.0.id());

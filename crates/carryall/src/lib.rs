@@ -54,6 +54,7 @@
 //! | make tools, prompts and resources from functions | [`macro@tool`], [`macro@prompt`], [`macro@resource`] |
 //! | build a server by hand, and change it while it runs | [`server`] |
 //! | ask the user in the middle of a call | [`Ctx::ask`], [`Form`] |
+//! | remember something between calls, and work for long | [`Handle`], [`server::Tool::as_task`], [`store`] |
 //! | call servers of any revision | [`connect`] |
 //! | call servers of this revision | [`client`] |
 //! | serve clients of earlier revisions in one's own endpoint | [`endpoint`], [`alternates`], [`legacy`] |
@@ -68,7 +69,7 @@ mod serve;
 pub use carryall_client::Client;
 pub use carryall_macros::{prompt, resource, tool};
 pub use carryall_proto::seal::Keyring;
-pub use carryall_server::{Ctx, Elicited, Form, Json, Server, State, ToolError};
+pub use carryall_server::{Ctx, Elicited, Form, Handle, Handled, Json, Server, State, TaskSupport, ToolError};
 #[cfg(unix)]
 pub use eras::StdioWay;
 pub use eras::{
@@ -85,6 +86,8 @@ pub use carryall_gateway as gateway;
 pub use carryall_proto as proto;
 /// Building servers.
 pub use carryall_server as server;
+/// Where state lives that requests share.
+pub use carryall_store as store;
 /// The bindings: Streamable HTTP, stdio, sockets.
 pub use carryall_transport as transport;
 /// The wire data of the protocol.

@@ -10,7 +10,7 @@ use carryall_proto::backoff::Backoff;
 use carryall_proto::fresh::Invalidation;
 use carryall_proto::listen::{Change, PendingChanges};
 use carryall_proto::{BoxFuture, CallError, Message, MessageStream, Notification, Outcome};
-use carryall_types::{RequestId, SubscriptionFilter, notification};
+use carryall_types::{RequestId, SubscriptionFilter, notification, task_method};
 use futures_core::Stream;
 use open::{Opened, missing, open};
 use std::fmt;
@@ -239,6 +239,11 @@ impl Listener {
             notification::RESOURCE_UPDATED => {
                 if let Some(uri) = open::updated_uri(message) {
                     self.note(&Change::Resource(uri.into()));
+                }
+            }
+            task_method::CHANGED => {
+                if let Some(change) = open::task_of(message) {
+                    self.note(&Change::Task(change));
                 }
             }
             // A server that tears a subscription down may say so before, after or instead of its result.

@@ -5,6 +5,7 @@ use crate::listen::Hub;
 use crate::rate::RateLimit;
 use crate::render::{Cache, ResultText, Stamp};
 use crate::rounds::Sealer;
+use crate::shared::Shared;
 use crate::tasks::Engine;
 use arc_swap::ArcSwap;
 use carryall_proto::inbound::SUPPORTED_VERSIONS;
@@ -27,6 +28,7 @@ pub(crate) struct Core {
     pub(crate) discover: ArcSwap<RawJson>,
     pub(crate) hub: Arc<Hub>,
     pub(crate) sealer: Sealer,
+    pub(crate) shared: Shared,
     pub(crate) tasks: Option<Arc<Engine>>,
     /// Calls of handlers that are running now.
     pub(crate) running: AtomicUsize,
@@ -65,14 +67,14 @@ impl Core {
         states: HashMap<TypeId, Arc<dyn Any + Send + Sync>>,
         mut catalogue: Catalogue,
         features: Features,
-        sealer: Sealer,
-        tasks: Option<Arc<Engine>>,
+        (sealer, shared, tasks): (Sealer, Shared, Option<Arc<Engine>>),
     ) -> Self {
         catalogue.prepare(settings.lists, &stamp);
         let stamp = Arc::new(stamp);
         let core = Self {
             hub: Arc::new(Hub::new(Arc::clone(&stamp))),
             sealer,
+            shared,
             tasks,
             stamp,
             settings,
@@ -102,10 +104,35 @@ impl Core {
         drop(guard);
         for (changed, what) in [(tools, Change::Tools), (prompts, Change::Prompts), (resources, Change::Resources)] {
             if changed {
-                self.hub.publish(&what, |_| true);
+                self.tell(&what);
             }
         }
         Ok(value)
+    }
+
+    /// Tells the listeners of this replica and the other replicas.
+    pub(crate) fn tell(&self, change: &Change) {
+        self.publish_here(change);
+        self.shared.tell_others(change);
+    }
+
+    /// Tells the listeners of this replica, those of them who may know.
+    pub(crate) fn publish_here(&self, change: &Change) {
+        let at = match change {
+            Change::Resource(uri) => self.catalogue.load().resource_at(uri).map(|(entry, _)| entry),
+            _ => None,
+        };
+        self.hub.publish(change, |caller| at.as_ref().is_none_or(|entry| entry.allows(caller)));
+    }
+
+    /// Tells the listeners of this replica that all they listen to may have changed.
+    pub(crate) fn publish_everything(&self) {
+        for change in [Change::Tools, Change::Prompts, Change::Resources] {
+            self.publish_here(&change);
+        }
+        for uri in self.hub.resources_listened_to() {
+            self.publish_here(&Change::Resource(uri.into()));
+        }
     }
 
     fn publish(&self, catalogue: Catalogue) {

@@ -25,6 +25,7 @@
 //! | offer something | [`Tool`], [`Prompt`], [`Resource`], [`FileRoot`]; [`ServerBuilder::complete_prompt`] |
 //! | return something, or fail | [`Json`], [`ToolOutput`], [`ToolError`]; [`Contents`], [`Failure`] |
 //! | ask the user, the model or the client, in the middle of a call | [`Ctx::ask`], [`Form`], [`Ctx::once`] |
+//! | remember something between calls | [`Ctx::handle`], [`Handle`], [`ServerBuilder::store`] |
 //! | work for longer than a call should take | [`Tool::as_task`], [`Ctx::become_task`], [`ServerBuilder::tasks`] |
 //! | know who asks, and say how far it has come | [`Ctx`], [`State`], [`FromCtx`] |
 //! | add and remove while the server runs | [`Server::change`] |
@@ -37,6 +38,7 @@ mod content;
 mod core;
 mod ctx;
 mod dispatch;
+mod handles;
 mod keys;
 mod listen;
 mod outbox;
@@ -50,6 +52,7 @@ mod rounds;
 mod running;
 mod server;
 mod settle;
+mod shared;
 mod tasks;
 mod tool;
 mod tool_entry;
@@ -57,6 +60,7 @@ mod uri;
 
 pub use completion::{IntoSuggestions, Suggestions, Typed, matching};
 pub use ctx::{Ctx, FromCtx, State};
+pub use handles::{Handle, HandleError, Handled, NewHandle, Stored};
 pub use keys::{KeyringError, keyring_from_env, keyring_from_file};
 pub use output::{Failure, IntoToolOutput, Json, ToolError, ToolOutput};
 pub use prompt::{IntoPrompt, IntoPromptResult, Prompt, PromptArguments};

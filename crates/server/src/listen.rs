@@ -6,7 +6,7 @@ use carryall_proto::listen::{Change, PendingChanges, TaskChange, acknowledged, c
 use carryall_proto::{CallError, Message, MessageStream, Principal, Reply, Response};
 use carryall_types::{JsonObject, RawJson, RequestId, SubscriptionFilter};
 use futures_core::Stream;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll, Waker};
@@ -124,6 +124,16 @@ impl Hub {
 
     pub(crate) fn tasks_listened_to(&self) -> Vec<String> {
         self.lock().tasks.keys().cloned().collect()
+    }
+
+    /// The resources that somebody listens to, each once.
+    pub(crate) fn resources_listened_to(&self) -> HashSet<String> {
+        let listeners: Vec<_> = self.lock().open.values().cloned().collect();
+        let uris = |listener: &Arc<Listener>| {
+            let state = listener.state.lock().unwrap_or_else(PoisonError::into_inner);
+            state.pending.filter().resource_uris().to_vec()
+        };
+        listeners.iter().flat_map(uris).collect()
     }
 
     /// Ends all subscriptions in good order, and takes no new ones.

@@ -1,6 +1,6 @@
 //! The server, and how to build and change one.
 
-use crate::catalogue::{Catalogue, ListSettings, Listed as _};
+use crate::catalogue::{Catalogue, ListSettings};
 use crate::completion::{self, CompletionKey, IntoSuggestions, Of, Typed};
 use crate::core::{Core, Features, Settings};
 use crate::ctx::Ctx;
@@ -12,11 +12,13 @@ use crate::render::{Cache, Stamp};
 use crate::resource::IntoResource;
 use crate::rounds::Sealer;
 use crate::running::{OnTheSeam, ServerFuture};
+use crate::shared::Shared;
 use crate::tasks::{Engine, TaskSupport, Tasks};
 use crate::tool::IntoTool;
 use carryall_proto::listen::Change;
 use carryall_proto::seal::Keyring;
-use carryall_proto::{Call, CallError, Principal, Reply, SharedService};
+use carryall_proto::{Call, CallError, Reply, SharedService};
+use carryall_store::Store;
 use carryall_types::{CacheScope, Icon, Implementation, JsonObject, JsonValue, TASKS_EXTENSION, meta_key};
 use std::any::{Any, TypeId};
 use std::collections::HashMap;
@@ -64,11 +66,9 @@ impl Server {
     }
 
     /// Tells the listeners of this resource, or of one above it, that its content has changed; those of them who may
-    /// read it.
+    /// read it. Listeners of other replicas are told through the server's [store](ServerBuilder::store).
     pub fn resource_updated(&self, uri: &str) {
-        let at = self.core.catalogue.load().resource_at(uri);
-        let may_know = |caller: Option<&Principal>| at.as_ref().is_none_or(|(entry, _)| entry.allows(caller));
-        self.core.hub.publish(&Change::Resource(uri.into()), may_know);
+        self.core.tell(&Change::Resource(uri.into()));
     }
 
     /// The server as a service that transports call without a detour.
@@ -211,6 +211,7 @@ pub struct ServerBuilder {
     round_lifetime: Duration,
     replicated: bool,
     tasks: Option<Tasks>,
+    store: Option<Arc<dyn Store>>,
     problems: Vec<String>,
 }
 
@@ -240,6 +241,7 @@ impl ServerBuilder {
             round_lifetime: ROUND_LIFETIME,
             replicated: false,
             tasks: None,
+            store: None,
             problems: Vec::new(),
         }
     }
@@ -454,8 +456,19 @@ impl ServerBuilder {
         self
     }
 
-    /// Where tasks are kept, and for how long. A server with a tool that may run as a task has some in any case: then in
-    /// memory, for this process alone.
+    /// Where state lives that calls share: tasks, [handles](Ctx::handle), and the news of changes, which reach listeners on all
+    /// replicas that share the store. Without it state lives in the memory of this process.
+    pub fn store(self, store: impl Store + 'static) -> Self {
+        self.shared_store(Arc::new(store))
+    }
+
+    /// As [`store`](Self::store), for a store that is shared with others in this process.
+    pub fn shared_store(mut self, store: Arc<dyn Store>) -> Self {
+        self.store = Some(store);
+        self
+    }
+
+    /// How tasks are kept. A server with a tool that may run as a task has some in any case.
     pub fn tasks(mut self, tasks: Tasks) -> Self {
         self.tasks = Some(tasks);
         self
@@ -499,9 +512,10 @@ impl ServerBuilder {
         if self.tasks.is_none() && self.catalogue.has_task_tools() {
             self.tasks = Some(Tasks::default());
         }
-        if self.replicated && self.tasks.as_ref().is_some_and(|tasks| !tasks.is_shared()) {
+        let shared = Shared::new(self.store, self.replicated);
+        if shared.is_torn() && self.tasks.is_some() {
             let why = "the server has replicas and keeps its tasks to itself: the others would not know them";
-            self.problems.push(format!("{why} (ServerBuilder::tasks)"));
+            self.problems.push(format!("{why} (ServerBuilder::store)"));
         }
         if self.tasks.is_some() {
             let nothing = JsonValue::Object(JsonObject::new());
@@ -512,10 +526,13 @@ impl ServerBuilder {
         }
         let info = self.show_info.then(|| serde_json::to_value(&self.info).unwrap_or_default());
         let sealer = Sealer::new(self.keys, self.round_lifetime);
-        let tasks = self.tasks.map(|tasks| Arc::new(Engine::new(tasks)));
-        let core =
-            Core::new(Stamp::new(info), self.settings, self.states, self.catalogue, self.features, sealer, tasks);
+        let tasks = self.tasks.map(|tasks| Arc::new(Engine::new(tasks, Arc::clone(shared.store()))));
+        let parts = (sealer, shared, tasks);
+        let core = Core::new(Stamp::new(info), self.settings, self.states, self.catalogue, self.features, parts);
         let core = Arc::new(core);
+        if core.shared.is_chosen() {
+            core.shared.start(&core);
+        }
         if let Some(tasks) = &core.tasks {
             tasks.start(&core);
         }

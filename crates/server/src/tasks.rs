@@ -15,9 +15,7 @@ pub(crate) use adopt::{Wish, as_task};
 pub(crate) use engine::{Engine, respond};
 pub(crate) use run::Run;
 
-use carryall_store::{Memory, Store};
 use carryall_types::{ClientCapabilities, JsonObject, TASKS_EXTENSION};
-use std::sync::Arc;
 use std::time::Duration;
 
 /// When a tool runs as a task; see [`Tool::as_task`](crate::Tool::as_task).
@@ -40,11 +38,10 @@ pub enum TaskSupport {
     OnDemand,
 }
 
-/// Where a server keeps its tasks, and for how long; see [`ServerBuilder::tasks`](crate::ServerBuilder::tasks).
+/// How a server keeps its tasks; see [`ServerBuilder::tasks`](crate::ServerBuilder::tasks).
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct Tasks {
-    store: Arc<dyn Store>,
     ttl: Option<Duration>,
     poll_interval: Duration,
     lease: Duration,
@@ -53,28 +50,21 @@ pub struct Tasks {
 }
 
 impl Default for Tasks {
-    /// In memory: for a single process, and gone with it.
     fn default() -> Self {
-        Self::new(Memory::new())
-    }
-}
-
-impl Tasks {
-    /// Tasks in this store.
-    pub fn new(store: impl Store + 'static) -> Self {
-        Self::shared(Arc::new(store))
-    }
-
-    /// Tasks in a store that is used for other things as well.
-    pub fn shared(store: Arc<dyn Store>) -> Self {
         Self {
-            store,
             ttl: Some(Duration::from_secs(60 * 60)),
             poll_interval: Duration::from_secs(1),
             lease: Duration::from_secs(15),
             max_running: 1_000,
             max_attempts: 5,
         }
+    }
+}
+
+impl Tasks {
+    /// The settings that each of the methods names.
+    pub fn new() -> Self {
+        Self::default()
     }
 
     /// How long after its creation a task ends, done or not, with its result; an hour by default. `None` keeps all of
@@ -107,10 +97,6 @@ impl Tasks {
     pub fn max_attempts(mut self, attempts: u32) -> Self {
         self.max_attempts = attempts.max(1);
         self
-    }
-
-    pub(crate) fn is_shared(&self) -> bool {
-        self.store.is_shared()
     }
 
     fn ttl_ms(&self) -> Option<u64> {

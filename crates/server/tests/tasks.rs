@@ -124,12 +124,12 @@ fn world_of(ctx: &Ctx, effect: &'static str) -> &'static str {
     effect
 }
 
-fn settings(store: &Memory) -> Tasks {
-    Tasks::new(store.clone()).lease(LEASE)
+fn settings() -> Tasks {
+    Tasks::new().lease(LEASE)
 }
 
 fn server(world: &World, store: &Memory) -> Server {
-    builder(world).tasks(settings(store)).build().unwrap()
+    builder(world).store(store.clone()).tasks(settings()).build().unwrap()
 }
 
 /// Everything on a server of its own.
@@ -581,7 +581,8 @@ async fn a_store_that_fails_for_a_moment_costs_time_and_nothing_else() {
     let world = World::default();
     for (lost_answers, failing) in [(1, 0), (2, 0), (0, 1), (0, 2), (1, 1)] {
         let store = Unreliable::default();
-        let server = builder(&world).tasks(Tasks::new(store.clone()).lease(Duration::from_secs(10))).build().unwrap();
+        let server =
+            builder(&world).store(store.clone()).tasks(Tasks::new().lease(Duration::from_secs(10))).build().unwrap();
         store.lost_answers.store(lost_answers, Ordering::SeqCst);
         store.failing.store(failing, Ordering::SeqCst);
         let id = created(&server, "waits").await;
@@ -597,7 +598,7 @@ async fn a_store_that_fails_for_a_moment_costs_time_and_nothing_else() {
 async fn a_store_that_keeps_failing_is_an_error_and_no_task() {
     let world = World::default();
     let store = Unreliable::default();
-    let server = builder(&world).tasks(Tasks::new(store.clone())).build().unwrap();
+    let server = builder(&world).store(store.clone()).build().unwrap();
     store.failing.store(usize::MAX, Ordering::SeqCst);
     assert_eq!(answer(&server, tool("always")).await.code(), -32603);
     assert_eq!(get(&server, "t").await.code(), -32603, "it may be there");
@@ -664,7 +665,7 @@ async fn a_task_that_workers_die_of_is_given_up() {
     for attempt in 0..3 {
         let (theirs, store, known) = (world.clone(), store.clone(), id.clone());
         let dying = async move {
-            let server = builder(&theirs).tasks(settings(&store).max_attempts(3)).build().unwrap();
+            let server = builder(&theirs).store(store.clone()).tasks(settings().max_attempts(3)).build().unwrap();
             let id = if attempt == 0 { created(&server, "resumes").await } else { known };
             for _ in 0..1000 {
                 if theirs.seen().iter().filter(|effect| *effect == "begun").count() > attempt {
@@ -678,7 +679,7 @@ async fn a_task_that_workers_die_of_is_given_up() {
         id = made;
         dead.push(server);
     }
-    let heir = builder(&world).tasks(settings(&store).max_attempts(3)).build().unwrap();
+    let heir = builder(&world).store(store.clone()).tasks(settings().max_attempts(3)).build().unwrap();
     let task = ended(&heir, &id).await;
     assert_eq!(task["status"], "failed");
     assert!(task["error"]["message"].as_str().unwrap().contains("given up"), "{task}");
@@ -687,24 +688,24 @@ async fn a_task_that_workers_die_of_is_given_up() {
 #[tokio::test]
 async fn a_task_ends_with_its_time() {
     let (world, store) = (World::default(), Memory::new());
-    let brief = Tasks::new(store.clone()).lease(LEASE).ttl(Some(Duration::from_millis(200)));
-    let server = builder(&world).tasks(brief).build().unwrap();
+    let brief = settings().ttl(Some(Duration::from_millis(200)));
+    let server = builder(&world).store(store.clone()).tasks(brief).build().unwrap();
     let id = created(&server, "waits").await;
     for _ in 0..500 {
-        if store.is_empty() && world.seen().contains(&"dropped".to_owned()) {
+        if world.seen().contains(&"dropped".to_owned()) {
             break;
         }
         sleep(Duration::from_millis(10)).await;
     }
     assert_eq!(get(&server, &id).await.code(), -32602);
-    assert!(store.is_empty(), "nothing is left of it");
+    assert_eq!(store.expire(u64::MAX / 2, 10).await.unwrap(), 1, "what is left of it is removed with what has ended");
     assert_eq!(world.seen(), ["begun", "dropped"]);
 }
 
 #[tokio::test]
 async fn a_flood_of_tasks_is_refused() {
     let (world, store) = (World::default(), Memory::new());
-    let server = builder(&world).tasks(settings(&store).max_running(3)).build().unwrap();
+    let server = builder(&world).store(store.clone()).tasks(settings().max_running(3)).build().unwrap();
     let one = created(&server, "waits").await;
     for _ in 1..3 {
         created(&server, "waits").await;
@@ -739,7 +740,7 @@ async fn ten_thousand_answers_to_what_was_not_asked_leave_nothing_behind() {
 fn replicas_need_a_store_that_they_share() {
     let key = carryall_proto::seal::Keyring::new(carryall_proto::seal::Key::new(1, [1; 32]));
     let problem = builder(&World::default()).keyring(key).replicated().build().unwrap_err().to_string();
-    assert!(problem.contains("ServerBuilder::tasks"), "{problem}");
+    assert!(problem.contains("ServerBuilder::store"), "{problem}");
 }
 
 #[tokio::test]

@@ -11,8 +11,10 @@
 
 #[cfg(feature = "contract")]
 pub mod contract;
+mod listeners;
 mod memory;
 mod row;
 
+pub use listeners::Listeners;
 pub use memory::Memory;
 pub use row::{BoxFuture, Changed, Changes, Row, Store, StoreError, StoreResult};

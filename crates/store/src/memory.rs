@@ -1,18 +1,15 @@
 //! The store of one process.
 
-use crate::{BoxFuture, Changed, Changes, Row, Store, StoreResult};
-use futures_core::Stream;
-use std::collections::{BTreeSet, HashMap, VecDeque};
-use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::task::{Context, Poll, Waker};
-
-/// How many changes may wait for one listener before it is only told that there were some.
-const PENDING: usize = 1024;
+use crate::{BoxFuture, Changes, Listeners, Row, Store, StoreResult};
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Keeps rows in memory. Clones are the same store.
 #[derive(Clone, Debug, Default)]
-pub struct Memory(Arc<Mutex<Rows>>);
+pub struct Memory {
+    rows: Arc<Mutex<Rows>>,
+    listeners: Listeners,
+}
 
 type Key = (&'static str, String);
 
@@ -22,13 +19,6 @@ struct Rows {
     /// By kind and time, so that nobody has to look at all rows.
     due: BTreeSet<(&'static str, u64, String)>,
     ends: BTreeSet<(u64, &'static str, String)>,
-    listeners: Vec<(&'static str, Weak<Mutex<Pending>>)>,
-}
-
-#[derive(Debug, Default)]
-struct Pending {
-    queue: VecDeque<Changed>,
-    waker: Option<Waker>,
 }
 
 impl Memory {
@@ -51,7 +41,7 @@ impl Memory {
     }
 
     fn lock(&self) -> MutexGuard<'_, Rows> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.rows.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Does something at once, and then tells whose row has changed.
@@ -61,9 +51,10 @@ impl Memory {
     ) -> BoxFuture<'a, StoreResult<T>> {
         let mut rows = self.lock();
         let (value, changed) = change(&mut rows);
-        let wakers: Vec<Waker> = changed.iter().flat_map(|key| rows.tell(key)).collect();
         drop(rows);
-        wakers.into_iter().for_each(Waker::wake);
+        for (kind, key) in &changed {
+            self.listeners.tell(kind, key);
+        }
         ready(value)
     }
 }
@@ -89,31 +80,6 @@ impl Rows {
             self.ends.remove(&(at, row.kind, row.key.clone()));
         }
         Some(row)
-    }
-
-    fn tell(&mut self, (kind, key): &Key) -> Vec<Waker> {
-        let mut wakers = Vec::new();
-        self.listeners.retain(|(of, listener)| {
-            let Some(listener) = listener.upgrade() else { return false };
-            if of == kind {
-                let mut pending = listener.lock().unwrap_or_else(PoisonError::into_inner);
-                pending.note(Changed::Row(key.clone()));
-                wakers.extend(pending.waker.take());
-            }
-            true
-        });
-        wakers
-    }
-}
-
-impl Pending {
-    fn note(&mut self, changed: Changed) {
-        if self.queue.len() >= PENDING {
-            self.queue.clear();
-            self.queue.push_back(Changed::Some);
-        } else if self.queue.front() != Some(&Changed::Some) && !self.queue.contains(&changed) {
-            self.queue.push_back(changed);
-        }
     }
 }
 
@@ -178,29 +144,10 @@ impl Store for Memory {
     }
 
     fn changes(&self, kind: &'static str) -> Changes {
-        let pending = Arc::new(Mutex::new(Pending::default()));
-        self.lock().listeners.push((kind, Arc::downgrade(&pending)));
-        Box::pin(Listening(pending))
+        self.listeners.listen(kind)
     }
 
     fn is_shared(&self) -> bool {
         false
-    }
-}
-
-struct Listening(Arc<Mutex<Pending>>);
-
-impl Stream for Listening {
-    type Item = Changed;
-
-    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Changed>> {
-        let mut pending = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        match pending.queue.pop_front() {
-            Some(changed) => Poll::Ready(Some(changed)),
-            None => {
-                pending.waker = Some(cx.waker().clone());
-                Poll::Pending
-            }
-        }
     }
 }

@@ -5,11 +5,13 @@ use crate::client::Client;
 use crate::notices::decode;
 use crate::options::MetaOptions;
 use crate::wire::Ask;
+use carryall_proto::listen::TaskChange;
 use carryall_proto::{
     Call, CallError, Message, MessageStream, Notification, Outcome, ParamsWriter, Reply, Response, key,
 };
 use carryall_types::{
-    JsonObject, Method, RequestId, SubscriptionFilter, SubscriptionsAcknowledgedNotificationParams, code, notification,
+    JsonObject, JsonValue, Method, RawJson, RequestId, SubscriptionFilter, SubscriptionsAcknowledgedNotificationParams,
+    code, notification,
 };
 use futures_util::StreamExt;
 use serde::Deserialize;
@@ -107,6 +109,15 @@ pub(super) fn updated_uri(message: &Notification) -> Option<String> {
     decode::<Params>(message).map(|params| params.uri)
 }
 
+/// How a task stands now.
+pub(super) fn task_of(message: &Notification) -> Option<TaskChange> {
+    let mut task: JsonObject = decode(message)?;
+    // What belongs to the subscription is not the task's.
+    task.shift_remove("_meta");
+    let id = task.get("taskId")?.as_str()?.into();
+    Some(TaskChange { id, task: RawJson::from(&JsonValue::Object(task)) })
+}
+
 /// Whether `notifications/cancelled` ends the subscription `id`.
 pub(super) fn cancels(message: &Notification, id: &RequestId) -> bool {
     #[derive(Deserialize)]
@@ -134,5 +145,8 @@ pub(super) fn missing(requested: &SubscriptionFilter, acknowledged: &Subscriptio
     let sent = acknowledged.resource_uris();
     let uris: Vec<String> = requested.resource_uris().iter().filter(|uri| !sent.contains(uri)).cloned().collect();
     missing.resource_subscriptions = (!uris.is_empty()).then_some(uris);
+    let sent = acknowledged.tasks();
+    let ids: Vec<String> = requested.tasks().iter().filter(|id| !sent.contains(id)).cloned().collect();
+    missing.task_ids = (!ids.is_empty()).then_some(ids);
     missing
 }

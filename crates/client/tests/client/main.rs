@@ -7,6 +7,7 @@ mod requests;
 mod results;
 mod rounds;
 mod support;
+mod tasks;
 mod timeouts;
 mod tools;
 #[cfg(unix)]

@@ -6,6 +6,7 @@ use crate::core::Core;
 use crate::ctx::{Ctx, missing_capabilities};
 use crate::output::{Failure, ToolError, ToolOutput};
 use crate::refusal;
+use crate::shared::Background;
 use crate::tool_entry::ToolEntry;
 use carryall_proto::{BoxFuture, Call, Principal, Response};
 use carryall_store::{Row, Store, StoreError};
@@ -13,7 +14,6 @@ use carryall_types::{ErrorObject, JsonObject, RawJson, Task, TaskParams, UpdateT
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::Duration;
-use tokio::task::JoinHandle;
 
 /// How often a request tries a store that fails before its client is told.
 const TRIES: u32 = 3;
@@ -26,29 +26,20 @@ const CONFLICTS: u32 = 1_000;
 #[derive(Debug)]
 pub(crate) struct Engine {
     pub(super) settings: Tasks,
+    store: Arc<dyn Store>,
     core: OnceLock<Weak<Core>>,
     /// The tasks that this process works on.
     runs: Mutex<HashMap<String, Arc<Run>>>,
     keeping: OnceLock<Background>,
 }
 
-/// A task of the executor that ends with its owner.
-#[derive(Debug)]
-struct Background(JoinHandle<()>);
-
-impl Drop for Background {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
-}
-
 impl Engine {
-    pub(crate) fn new(settings: Tasks) -> Self {
-        Self { settings, core: OnceLock::new(), runs: Mutex::default(), keeping: OnceLock::new() }
+    pub(crate) fn new(settings: Tasks, store: Arc<dyn Store>) -> Self {
+        Self { settings, store, core: OnceLock::new(), runs: Mutex::default(), keeping: OnceLock::new() }
     }
 
     pub(super) fn store(&self) -> &Arc<dyn Store> {
-        &self.settings.store
+        &self.store
     }
 
     pub(super) fn core(&self) -> Option<Arc<Core>> {
@@ -65,7 +56,7 @@ impl Engine {
         let changes = self.store().changes(KIND);
         self.keeping.get_or_init(|| {
             let tick = self.settings.lease / 3;
-            Background(executor.spawn(keeping::keep(Arc::downgrade(self), changes, tick)))
+            Background(vec![executor.spawn(keeping::keep(Arc::downgrade(self), changes, tick))])
         });
     }
 

@@ -12,8 +12,6 @@ use std::time::Duration;
 
 /// How many abandoned tasks are looked at in one go.
 const AT_ONCE: usize = 64;
-/// How many ended rows are removed in one go, and how many times in a row.
-const ENDED: (usize, usize) = (1_000, 10);
 
 /// Runs as long as the server is there.
 pub(super) async fn keep(engine: Weak<Engine>, mut changes: Changes, tick: Duration) {
@@ -53,20 +51,10 @@ impl Engine {
         }
     }
 
-    /// Takes over what was abandoned, and removes what has ended.
+    /// Takes over what was abandoned.
     async fn look_after(self: &Arc<Self>) {
         if let Err(error) = self.take_over().await {
             tracing::warn!(%error, "cannot look for abandoned tasks");
-        }
-        for _ in 0..ENDED.1 {
-            match self.store().expire(now(), ENDED.0).await {
-                Ok(ended) if ended == ENDED.0 => {}
-                Ok(_) => break,
-                Err(error) => {
-                    tracing::warn!(%error, "cannot remove what has ended");
-                    break;
-                }
-            }
         }
     }
 

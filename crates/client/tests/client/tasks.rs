@@ -1,0 +1,215 @@
+//! Calls that become tasks, from the client's side.
+
+use crate::support::{Does, Log, Says, Seen, complete, serving_with, text};
+use carryall_client::{Client, ClientBuilder, ClientError, Step, Typed};
+use carryall_types::{ElicitResult, InputResponses, JsonObject, JsonValue, TaskStatus};
+use serde_json::json;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+fn task(status: &str, members: JsonValue) -> JsonValue {
+    let mut task = json!({
+        "taskId": "t1", "status": status, "createdAt": "2026-07-28T00:00:00Z", "lastUpdatedAt": "2026-07-28T00:00:00Z",
+        "ttlMs": null, "pollIntervalMs": 20,
+    });
+    task.as_object_mut().unwrap().extend(members.as_object().cloned().unwrap_or_default());
+    task
+}
+
+fn created() -> Does {
+    let mut task = task("working", json!({}));
+    task["resultType"] = "task".into();
+    Does::Answer(task)
+}
+
+fn done() -> JsonValue {
+    task("completed", json!({"result": text("42")}))
+}
+
+fn asking() -> JsonValue {
+    let schema = json!({"type": "object", "properties": {"name": {"type": "string"}}, "required": ["name"]});
+    let request = json!({"method": "elicitation/create",
+        "params": {"mode": "form", "message": "who?", "requestedSchema": schema}});
+    task("input_required", json!({"inputRequests": {"who": request}}))
+}
+
+/// A server whose task takes one of these states after the other, one for each `tasks/get`.
+fn going_through(setup: impl FnOnce(ClientBuilder) -> ClientBuilder, states: Vec<JsonValue>) -> (Client, Log) {
+    let states = Mutex::new(states.into_iter());
+    serving_with(
+        |builder| setup(builder.tasks()),
+        move |seen| match seen.method.as_str() {
+            "tools/call" => created(),
+            "tasks/get" => Does::Answer(complete(states.lock().unwrap().next().expect("asked after the end"))),
+            "tasks/update" | "tasks/cancel" => Does::Answer(complete(json!({}))),
+            "subscriptions/listen" => crate::support::refuse(-32601),
+            other => panic!("{other}"),
+        },
+    )
+}
+
+fn count(log: &Log, method: &str) -> usize {
+    log.methods().iter().filter(|seen| *seen == method).count()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_waits_for_the_result_of_its_task() {
+    let states = vec![task("working", json!({})), task("working", json!({"statusMessage": "half"})), done()];
+    let (client, log) = going_through(|builder| builder, states);
+    let told: Arc<Mutex<Vec<Option<String>>>> = Arc::default();
+    let heard = Arc::clone(&told);
+    let answer: i64 = client
+        .call("t", ())
+        .on_task(move |task| heard.lock().unwrap().push(task.status_message.clone()))
+        .typed()
+        .await
+        .unwrap();
+    assert_eq!(answer, 42);
+    assert_eq!(count(&log, "tasks/get"), 3);
+    assert!(told.lock().unwrap().contains(&Some("half".into())));
+    let declared = log.all()[0].meta("io.modelcontextprotocol/clientCapabilities").clone();
+    assert_eq!(declared, json!({"extensions": {"io.modelcontextprotocol/tasks": {}}}));
+    for seen in log.all().iter().filter(|seen| seen.method == "tasks/get") {
+        assert_eq!(seen.own_params(), json!({"taskId": "t1"}));
+        assert!(seen.meta("io.modelcontextprotocol/clientCapabilities")["extensions"].is_object());
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_takes_no_tasks_takes_one_for_an_error() {
+    let (client, _) = serving_with(|builder| builder, |_| created());
+    assert!(matches!(client.call("t", ()).await, Err(ClientError::Protocol { .. })));
+    // And nobody takes one as the answer to anything but a tool call.
+    let (client, _) = serving_with(ClientBuilder::tasks, |_| created());
+    assert!(matches!(client.get_prompt("p", ()).await, Err(ClientError::Protocol { .. })));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_pace_is_the_servers() {
+    let slow = |n: u64| task("working", json!({"pollIntervalMs": n}));
+    let (client, _) = going_through(|builder| builder, vec![slow(3000), slow(5000), done()]);
+    let begun = tokio::time::Instant::now();
+    client.call("t", ()).await.unwrap();
+    assert_eq!(begun.elapsed().as_secs(), 8);
+    let (client, _) = going_through(|builder| builder, vec![slow(0), slow(u64::MAX), done()]);
+    let begun = tokio::time::Instant::now();
+    client.call("t", ()).await.unwrap();
+    assert_eq!(begun.elapsed().as_secs(), 60, "neither a flood nor a wait for ever");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_question_of_a_task_is_answered_once() {
+    let named = |builder: ClientBuilder| {
+        builder.on_elicit(async |_| ElicitResult::accept(JsonObject::from_iter([("name".to_owned(), "Ann".into())])))
+    };
+    // The server takes its time to take the answer in.
+    let (client, log) = going_through(named, vec![asking(), asking(), task("working", json!({})), done()]);
+    client.call("t", ()).await.unwrap();
+    let updates: Vec<Seen> = log.all().into_iter().filter(|seen| seen.method == "tasks/update").collect();
+    assert_eq!(updates.len(), 1);
+    let answer = json!({"action": "accept", "content": {"name": "Ann"}});
+    assert_eq!(updates[0].own_params(), json!({"taskId": "t1", "inputResponses": {"who": answer}}));
+}
+
+#[tokio::test(start_paused = true)]
+async fn how_a_task_ends_is_how_the_call_ends() {
+    let failed = task("failed", json!({"error": {"code": -32050, "message": "no"}}));
+    let (client, log) = going_through(|builder| builder, vec![failed]);
+    assert_eq!(client.call("t", ()).await.unwrap_err().code(), Some(-32050));
+    assert_eq!(count(&log, "tasks/cancel"), 0, "what has ended is not cancelled");
+    let cancelled = task("cancelled", json!({"statusMessage": "by hand"}));
+    let (client, _) = going_through(|builder| builder, vec![cancelled]);
+    let error = client.call("t", ()).await.unwrap_err();
+    assert!(matches!(error, ClientError::TaskCancelled { .. }));
+    assert_eq!(error.to_string(), "the task t1 was cancelled: by hand");
+    let tool_failed = task("completed", json!({"result": {"content": [], "isError": true}}));
+    let (client, _) = going_through(|builder| builder, vec![tool_failed]);
+    assert!(client.call("t", ()).await.unwrap().failed());
+    for broken in [task("completed", json!({})), task("failed", json!({})), task("lost", json!({}))] {
+        let (client, _) = going_through(|builder| builder, vec![broken]);
+        let error = client.call("t", ()).await.unwrap_err();
+        assert!(matches!(error, ClientError::Protocol { .. } | ClientError::Decode { .. }), "{error:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_call_that_is_dropped_cancels_its_task_and_a_handle_does_not() {
+    let states = std::iter::repeat_with(|| task("working", json!({}))).take(1000).collect();
+    let (client, log) = going_through(|builder| builder, states);
+    let waiting = tokio::time::timeout(Duration::from_millis(100), client.call("t", ()).into_future()).await;
+    assert!(waiting.is_err());
+    for _ in 0..500 {
+        if count(&log, "tasks/cancel") == 1 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert_eq!(count(&log, "tasks/cancel"), 1);
+    let Step::Task(handle) = client.call("t", ()).once().await.unwrap() else { panic!("no task") };
+    drop(tokio::time::timeout(Duration::from_millis(100), handle.wait()).await);
+    drop(handle);
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    assert_eq!(count(&log, "tasks/cancel"), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_task_is_taken_up_again_by_its_name() {
+    let (client, log) = going_through(|builder| builder, vec![task("working", json!({})), done(), asking(), done()]);
+    let Step::Task(handle) = client.call("t", ()).once().await.unwrap() else { panic!("no task") };
+    let kept = handle.id().to_owned();
+    let handle = client.task(kept);
+    assert_eq!(handle.wait_for::<Typed<i64>>().await.unwrap(), 42);
+    assert_eq!(handle.get().await.unwrap().task.status, TaskStatus::InputRequired);
+    handle.update(InputResponses::new()).await.unwrap();
+    handle.cancel().await.unwrap();
+    assert_eq!(count(&log, "tasks/update") + count(&log, "tasks/cancel"), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn news_are_told_when_something_has_changed() {
+    let states = vec![task("working", json!({})), task("working", json!({})), asking(), asking(), done()];
+    let (client, _) = going_through(|builder| builder, states);
+    let mut news = client.task("t1").news();
+    let mut seen = Vec::new();
+    while !seen.last().is_some_and(|status: &TaskStatus| status.is_terminal()) {
+        seen.push(news.next().await.unwrap().task.status);
+    }
+    assert_eq!(seen, [TaskStatus::Working, TaskStatus::InputRequired, TaskStatus::Completed]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_is_told_need_not_ask() {
+    let (client, log) = serving_with(ClientBuilder::tasks, |seen| match seen.method.as_str() {
+        "tools/call" => created(),
+        "tasks/get" => Does::Answer(complete(task("working", json!({"pollIntervalMs": 1000})))),
+        "subscriptions/listen" => Does::Say(vec![
+            Says::Note("notifications/subscriptions/acknowledged", json!({"notifications": {"taskIds": ["t1"]}})),
+            Says::Wait(Duration::from_secs(5)),
+            Says::Note("notifications/tasks", done()),
+            Says::Wait(Duration::from_secs(500)),
+        ]),
+        other => panic!("{other}"),
+    });
+    let answer: i64 = client.call("t", ()).typed().await.unwrap();
+    assert_eq!(answer, 42);
+    assert_eq!(count(&log, "tasks/get"), 1, "five polls were spared");
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_listening_breaks_off_asking_goes_on() {
+    let asked = std::sync::atomic::AtomicUsize::new(0);
+    let (client, _) = serving_with(ClientBuilder::tasks, move |seen| match seen.method.as_str() {
+        "tools/call" => created(),
+        "tasks/get" => match asked.fetch_add(1, std::sync::atomic::Ordering::SeqCst) {
+            0..3 => Does::Answer(complete(task("working", json!({})))),
+            _ => Does::Answer(complete(done())),
+        },
+        "subscriptions/listen" => Does::Say(vec![
+            Says::Note("notifications/subscriptions/acknowledged", json!({"notifications": {"taskIds": ["t1"]}})),
+            Says::Break,
+        ]),
+        other => panic!("{other}"),
+    });
+    let answer: i64 = client.call("t", ()).typed().await.unwrap();
+    assert_eq!(answer, 42);
+}

@@ -1,0 +1,266 @@
+//! Handles: state between calls, on whichever replica, for whoever it was minted.
+
+use carryall_proto::seal::{Key, Keyring};
+use carryall_server::{Ctx, Handle, HandleError, Handled, Server, Tool, ToolError};
+use carryall_store::Memory;
+use carryall_testkit::{Answered, answer, call, call_as};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use std::time::Duration;
+
+#[derive(Default, Serialize, Deserialize)]
+struct Basket {
+    items: Vec<String>,
+}
+
+impl Handled for Basket {
+    const KIND: &'static str = "basket";
+}
+
+/// The same state under another name.
+#[derive(Default, Serialize, Deserialize)]
+struct Cart {
+    items: Vec<String>,
+}
+
+impl Handled for Cart {
+    const KIND: &'static str = "cart";
+}
+
+#[derive(Deserialize, JsonSchema)]
+struct Minting {
+    sealed: bool,
+    once: bool,
+    #[serde(default)]
+    millis: Option<u64>,
+    #[serde(default)]
+    size: usize,
+}
+
+#[derive(Deserialize, JsonSchema)]
+struct Adding {
+    basket: Handle<Basket>,
+    item: String,
+}
+
+#[derive(Deserialize, JsonSchema)]
+struct OfBasket {
+    handle: Handle<Basket>,
+}
+
+#[derive(Deserialize, JsonSchema)]
+struct OfCart {
+    handle: Handle<Cart>,
+}
+
+async fn mint(ctx: Ctx, args: Minting) -> Result<String, ToolError> {
+    let basket = Basket { items: vec!["x".repeat(args.size)] };
+    let mut new = ctx.handle(basket);
+    if args.once {
+        new = new.single_use();
+    }
+    if let Some(millis) = args.millis {
+        new = new.expires_in(Duration::from_millis(millis));
+    }
+    Ok(if args.sealed { new.seal()? } else { new.store().await? }.to_string())
+}
+
+fn items(basket: &Basket) -> String {
+    basket.items.join(" ").trim().to_owned()
+}
+
+fn server(store: &Memory) -> Server {
+    let open = async |ctx: Ctx, args: OfBasket| Ok::<_, ToolError>(items(&ctx.open_handle(&args.handle).await?));
+    Server::new("handles", "1")
+        .store(store.clone())
+        .keyring(Keyring::new(Key::new(1, [1; 32])))
+        .tool(Tool::new("mint", mint))
+        .tool(Tool::new("open", open))
+        .tool(Tool::new("open_cart", async |ctx: Ctx, args: OfCart| {
+            Ok::<_, ToolError>(ctx.open_handle(&args.handle).await?.items.join(" "))
+        }))
+        .tool(Tool::new("add", async |ctx: Ctx, args: Adding| {
+            let count = ctx.change_handle(&args.basket, |basket| {
+                basket.items.push(args.item.clone());
+                basket.items.len()
+            });
+            Ok::<_, ToolError>(count.await?.to_string())
+        }))
+        .tool(Tool::new("race", async |ctx: Ctx, args: OfBasket| {
+            let (mut one, mut two) = (ctx.load_handle(&args.handle).await?, ctx.load_handle(&args.handle).await?);
+            one.items.push("one".into());
+            two.items.push("two".into());
+            one.save().await?;
+            assert!(matches!(two.save().await, Err(HandleError::Conflict { .. })));
+            Ok::<_, ToolError>(items(&*ctx.load_handle(&args.handle).await?))
+        }))
+        .tool(Tool::new("remove", async |ctx: Ctx, args: OfBasket| {
+            Ok::<_, ToolError>(items(&ctx.remove_handle(&args.handle).await?))
+        }))
+        .build()
+        .unwrap()
+}
+
+async fn tool(server: &Server, name: &str, arguments: Value) -> Answered {
+    answer(server, call("tools/call", json!({"name": name, "arguments": arguments}))).await
+}
+
+async fn minted(server: &Server, arguments: Value) -> String {
+    let minted = tool(server, "mint", arguments).await;
+    assert!(minted.result()["isError"].is_null(), "{minted:?}");
+    minted.text().to_owned()
+}
+
+/// The one thing that is ever said of a handle that is no good.
+fn is_unknown(answered: &Answered) {
+    assert_eq!(answered.result()["isError"], true, "{answered:?}");
+    assert_eq!(answered.text(), "This basket is not known, or has expired: create a new one");
+}
+
+const STORED: Value = Value::Null;
+
+fn kind(sealed: bool, once: bool) -> Value {
+    json!({"sealed": sealed, "once": once, "millis": STORED})
+}
+
+#[tokio::test]
+async fn to_clients_a_handle_is_a_string() {
+    let server = server(&Memory::new());
+    let listed = answer(&server, call("tools/list", json!({}))).await;
+    let open = listed.result()["tools"].as_array().unwrap().iter().find(|tool| tool["name"] == "open").unwrap();
+    assert_eq!(open["inputSchema"]["properties"]["handle"], json!({"type": "string"}));
+    for sealed in [true, false] {
+        let handle = minted(&server, kind(sealed, false)).await;
+        assert!(handle.starts_with("basket_"), "{handle}");
+        assert!(handle.len() >= "basket_".len() + 40);
+        assert!(handle.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte)), "{handle}");
+    }
+}
+
+#[tokio::test]
+async fn state_is_found_and_changed_on_any_replica() {
+    let store = Memory::new();
+    let (here, there) = (server(&store), server(&store));
+    let handle = minted(&here, kind(false, false)).await;
+    for (at, server) in [&there, &here, &there].into_iter().enumerate() {
+        let added = tool(server, "add", json!({"basket": handle, "item": format!("i{at}")})).await;
+        assert_eq!(added.text(), (at + 2).to_string());
+    }
+    assert_eq!(tool(&here, "open", json!({"handle": handle})).await.text(), "i0 i1 i2");
+    let sealed = minted(&here, kind(true, false)).await;
+    for server in [&here, &there, &there] {
+        assert!(tool(server, "open", json!({"handle": sealed})).await.result()["isError"].is_null());
+    }
+    is_unknown(&tool(&there, "add", json!({"basket": sealed, "item": "i"})).await);
+}
+
+#[tokio::test]
+async fn nobody_comes_between_a_read_and_its_write() {
+    let server = server(&Memory::new());
+    let handle = minted(&server, kind(false, false)).await;
+    assert_eq!(tool(&server, "race", json!({"handle": handle})).await.text(), "one");
+    let adding = (0..20).map(|n| {
+        let (server, handle) = (server.clone(), handle.clone());
+        tokio::spawn(async move { tool(&server, "add", json!({"basket": handle, "item": n.to_string()})).await })
+    });
+    for added in adding.collect::<Vec<_>>() {
+        assert!(added.await.unwrap().result()["isError"].is_null());
+    }
+    let all = tool(&server, "open", json!({"handle": handle})).await.text().to_owned();
+    assert_eq!(all.split(' ').count(), 21, "no change got lost: {all}");
+}
+
+#[tokio::test]
+async fn what_is_used_once_is_used_once() {
+    let store = Memory::new();
+    let (here, there) = (server(&store), server(&store));
+    for sealed in [true, false] {
+        let handle = minted(&here, kind(sealed, true)).await;
+        is_unknown(&tool(&here, "add", json!({"basket": handle, "item": "i"})).await);
+        let uses = (0..16).map(|n| {
+            let (server, handle) = (if n % 2 == 0 { here.clone() } else { there.clone() }, handle.clone());
+            tokio::spawn(async move { tool(&server, "open", json!({"handle": handle})).await })
+        });
+        let mut good = 0;
+        for used in uses.collect::<Vec<_>>() {
+            let used = used.await.unwrap();
+            if used.result()["isError"].is_null() {
+                good += 1;
+            } else {
+                is_unknown(&used);
+            }
+        }
+        assert_eq!(good, 1, "sealed: {sealed}");
+    }
+}
+
+#[tokio::test]
+async fn all_that_is_wrong_with_a_handle_is_the_same_error() {
+    let store = Memory::new();
+    let server = server(&store);
+    let open = async |handle: &str| tool(&server, "open", json!({"handle": handle})).await;
+    for sealed in [true, false] {
+        let good = minted(&server, kind(sealed, false)).await;
+        for at in 0..good.len() {
+            let mut bad = good.clone().into_bytes();
+            bad[at] = if bad[at] == b'0' { b'1' } else { b'0' };
+            is_unknown(&open(&String::from_utf8(bad).unwrap()).await);
+            is_unknown(&open(&good[..at]).await);
+        }
+        is_unknown(&open(&format!("{good}0")).await);
+        is_unknown(&open(&good.replace("basket", "cart")).await);
+        let cart = tool(&server, "open_cart", json!({"handle": good.replace("basket", "cart")})).await;
+        assert_eq!(cart.result()["isError"], true, "a basket is no cart");
+
+        let brief = minted(&server, json!({"sealed": sealed, "once": false, "millis": 1})).await;
+        // Sealed ones end with a whole second.
+        tokio::time::sleep(Duration::from_millis(if sealed { 2100 } else { 20 })).await;
+        is_unknown(&open(&brief).await);
+    }
+    let stored = minted(&server, kind(false, false)).await;
+    assert!(tool(&server, "remove", json!({"handle": stored})).await.result()["isError"].is_null());
+    is_unknown(&open(&stored).await);
+    is_unknown(&tool(&server, "remove", json!({"handle": stored})).await);
+}
+
+#[tokio::test]
+async fn a_handle_is_of_use_to_its_owner_alone() {
+    let server = server(&Memory::new());
+    let by = async |subject: &str, name: &str, arguments: Value| {
+        answer(&server, call_as(subject, &[], "tools/call", json!({"name": name, "arguments": arguments}))).await
+    };
+    for sealed in [true, false] {
+        let handle = by("ada", "mint", kind(sealed, false)).await.text().to_owned();
+        assert!(by("ada", "open", json!({"handle": handle})).await.result()["isError"].is_null());
+        for stranger in ["open", "remove"] {
+            is_unknown(&by("bob", stranger, json!({"handle": handle})).await);
+            is_unknown(&tool(&server, stranger, json!({"handle": handle})).await);
+        }
+        is_unknown(&by("bob", "add", json!({"basket": handle, "item": "i"})).await);
+    }
+}
+
+#[tokio::test]
+async fn state_that_is_too_large_to_seal_says_so_and_can_be_stored() {
+    let server = server(&Memory::new());
+    let large = |sealed: bool| json!({"sealed": sealed, "once": false, "size": 70_000});
+    assert_eq!(tool(&server, "mint", large(true)).await.result()["isError"], true);
+    let handle = minted(&server, large(false)).await;
+    assert_eq!(tool(&server, "open", json!({"handle": handle})).await.text().len(), 70_000);
+}
+
+#[tokio::test]
+async fn replicas_without_a_shared_store_mint_nothing_that_the_others_would_not_know() {
+    let server = Server::new("handles", "1")
+        .keyring(Keyring::new(Key::new(1, [1; 32])))
+        .replicated()
+        .tool(Tool::new("mint", mint))
+        .build()
+        .unwrap();
+    assert_eq!(tool(&server, "mint", kind(false, false)).await.result()["isError"], true);
+    assert!(
+        tool(&server, "mint", kind(true, false)).await.result()["isError"].is_null(),
+        "a sealed one needs no store"
+    );
+}

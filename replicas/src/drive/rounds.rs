@@ -1,0 +1,23 @@
+//! Calls in three rounds, each on whichever replica.
+
+use super::{Driver, count};
+use serde_json::json;
+
+pub(super) async fn run(mut driver: Driver) {
+    for number in 0.. {
+        if !driver.goes_on() {
+            return;
+        }
+        let id = driver.fresh(number);
+        let client = driver.client.clone();
+        let answer = driver.insist(&id, || async { client.call("rounds", json!({"id": id})).typed::<String>().await }).await;
+        let (first, second) = (format!("to First of {id}?"), format!("to Second of {id}?"));
+        if let Some(answer) = answer {
+            count(&driver.seen.round_calls);
+            if answer != format!("{id} kept {first} {first} {second}") {
+                driver.seen.wrong(format!("{id}: {answer}"));
+            }
+        }
+        driver.pause(100).await;
+    }
+}

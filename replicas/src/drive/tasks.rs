@@ -1,0 +1,56 @@
+//! Tasks with questions inside, watched to their end and beyond.
+
+use super::{Driver, count};
+use carryall::client::{ClientError, Step, TaskHandle, Typed};
+use serde_json::json;
+
+pub(super) async fn run(mut driver: Driver) {
+    for number in 0.. {
+        if !driver.goes_on() {
+            return;
+        }
+        let id = driver.fresh(number);
+        let (steps, ask) = (4 + driver.random.below(12), driver.random.below(2) == 0);
+        let arguments = json!({"id": id, "steps": steps, "ask": ask});
+        // A creation whose answer got lost is made again, and the first task ends with its time.
+        let created = driver.insist(&id, || async { driver.client.call("work", &arguments).once().await }).await;
+        let handle = match created {
+            Some(Step::Task(handle)) => *handle,
+            Some(other) => {
+                driver.seen.wrong(format!("{id}: not a task: {other:?}"));
+                continue;
+            }
+            None => continue,
+        };
+        let result = driver.insist(&id, || handle.wait_for::<Typed<String>>()).await;
+        let Some(result) = result else { continue };
+        let mut expected = Vec::new();
+        for step in 0..steps {
+            expected.push(format!("{id}.{step}"));
+            if ask && step == steps / 2 {
+                expected.push(format!("to Who wants {id}?"));
+                count(&driver.seen.task_questions);
+            }
+        }
+        if result != expected.join(" ") {
+            driver.seen.wrong(format!("{id}: {result}"));
+        }
+        if let Some([one, two]) = twice(&driver, &handle).await
+            && one != two
+        {
+            driver.seen.wrong(format!("{id}: ended twice: {one} and {two}"));
+        }
+        count(&driver.seen.tasks);
+    }
+}
+
+/// How the task has ended, as two replicas say, some time apart.
+async fn twice(driver: &Driver, handle: &TaskHandle) -> Option<[String; 2]> {
+    let once = || async {
+        let task = handle.get().await?;
+        serde_json::to_string(&task).map_err(|error| ClientError::Request(error.to_string()))
+    };
+    let one = driver.insist(handle.id(), once).await?;
+    tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+    Some([one, driver.insist(handle.id(), once).await?])
+}

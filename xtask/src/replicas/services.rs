@@ -1,0 +1,117 @@
+//! Databases of our own: started in a folder on a free port, and ended with the run.
+
+use crate::process::{Group, exists, log_to};
+use crate::{Outcome, net, process};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+/// A database that can be restarted.
+pub(super) struct Service {
+    place: PathBuf,
+    kind: Kind,
+    port: u16,
+    url: String,
+    running: Option<Group>,
+}
+
+#[derive(Clone, Copy)]
+enum Kind {
+    Postgres,
+    Redis,
+}
+
+impl Service {
+    pub(super) fn start(store: &str, place: &Path) -> Outcome<Self> {
+        let port = net::free_port()?;
+        let (kind, url) = match store {
+            "postgres" => (Kind::Postgres, format!("postgres://carryall@127.0.0.1:{port}/postgres")),
+            "redis" => (Kind::Redis, format!("redis://127.0.0.1:{port}/")),
+            other => return Err(format!("--store {other}: postgres or redis")),
+        };
+        if matches!(kind, Kind::Postgres) {
+            create(&place.join("data"))?;
+        }
+        let mut service = Self { place: place.to_owned(), kind, port, url, running: None };
+        service.run()?;
+        Ok(service)
+    }
+
+    pub(super) fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Ends it in good order, so that it keeps what it has acknowledged, and starts it again.
+    pub(super) fn restart(&mut self) -> Outcome {
+        if let Some(mut running) = self.running.take() {
+            running.interrupt();
+            if running.wait(Duration::from_secs(30)).is_none() {
+                return Err("the database does not end".to_owned());
+            }
+        }
+        self.run()
+    }
+
+    fn run(&mut self) -> Outcome {
+        let port = self.port.to_string();
+        let mut command = match self.kind {
+            Kind::Postgres => {
+                let mut command = as_postgres(&postgres("postgres")?);
+                command.arg("-D").arg(self.place.join("data")).args(["-h", "127.0.0.1", "-p", &port, "-k", ""]);
+                command
+            }
+            Kind::Redis => {
+                let name = ["valkey-server", "redis-server"].into_iter().find(|name| exists(name));
+                let name = name.ok_or(
+                    "neither valkey-server nor redis-server is installed (Debian: apt-get install redis-server)",
+                )?;
+                let mut command = Command::new(name);
+                command.args(["--bind", "127.0.0.1", "--port", &port, "--save", "", "--appendonly", "yes"]);
+                command.arg("--dir").arg(&self.place);
+                command
+            }
+        };
+        let log = self.place.join("database.log");
+        log_to(&mut command, &log)?;
+        let mut group = Group::spawn(&mut command)?;
+        net::listens(&mut group, self.port, &log)?;
+        self.running = Some(group);
+        Ok(())
+    }
+}
+
+/// A new database folder. Postgres does not run as root, so it belongs to the user that Debian makes for it.
+fn create(data: &Path) -> Outcome {
+    std::fs::create_dir_all(data).map_err(|error| format!("{}: {error}", data.display()))?;
+    if is_root()? {
+        process::run(Command::new("chown").arg("postgres:").arg(data))?;
+    }
+    let mut command = as_postgres(&postgres("initdb")?);
+    command.arg("-D").arg(data).args(["-U", "carryall", "--auth", "trust", "--no-sync"]);
+    process::output(&mut command).map(drop)
+}
+
+/// Debian keeps the programs of each version in a folder of its own.
+fn postgres(program: &str) -> Outcome<PathBuf> {
+    if exists(program) {
+        return Ok(program.into());
+    }
+    let versions = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
+    let mut found: Vec<PathBuf> =
+        versions.map(|version| version.path().join("bin").join(program)).filter(|path| path.exists()).collect();
+    found.sort();
+    found.pop().ok_or_else(|| format!("{program} is not installed (Debian: apt-get install postgresql)"))
+}
+
+fn as_postgres(program: &Path) -> Command {
+    if !is_root().unwrap_or(false) {
+        return Command::new(program);
+    }
+    let mut command = Command::new("setpriv");
+    command.args(["--reuid=postgres", "--regid=postgres", "--init-groups", "--"]).arg(program);
+    command
+}
+
+fn is_root() -> Outcome<bool> {
+    process::output(Command::new("id").arg("-u")).map(|id| id.trim() == "0")
+}

@@ -1,0 +1,79 @@
+//! Asks the user in the middle of a call.
+//!
+//! The question, its answer and what comes after it may each be on another replica: what the call has learned so far rides
+//! with the client, sealed. `ctx.once` keeps the snapshot from being taken again in the next round.
+
+// Printing is what an example is for.
+#![allow(clippy::print_stdout)]
+
+use carryall::types::{ElicitRequestFormParams, ElicitResult, JsonObject};
+use carryall::{Client, Ctx, Elicited, Form, Result, Server, State, ToolError, tool};
+use carryall_examples::{keyring, round_robin};
+use serde_json::json;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+#[derive(serde::Deserialize, schemars::JsonSchema)]
+struct Confirm {
+    /// Really delete it?
+    sure: bool,
+    /// Why?
+    reason: Option<String>,
+}
+
+/// How many snapshots were taken, on all replicas together.
+#[derive(Default)]
+struct Snapshots {
+    taken: AtomicU32,
+}
+
+impl Snapshots {
+    fn take(&self) -> u32 {
+        self.taken.fetch_add(1, Ordering::Relaxed) + 1
+    }
+}
+
+/// Deletes a folder, if the user confirms it
+#[tool(destructive)]
+async fn delete(
+    ctx: Ctx,
+    snapshots: State<Snapshots>,
+    /// Which folder
+    folder: String,
+) -> Result<String, ToolError> {
+    let snapshot: u32 = ctx.once("snapshot", async || Ok::<_, ToolError>(snapshots.take())).await?;
+    match ctx.ask(Form::<Confirm>::new(format!("Delete {folder}?"))).await? {
+        Elicited::Accepted(Confirm { sure: true, reason }) => {
+            Ok(format!("{folder} is gone (snapshot {snapshot}, {})", reason.unwrap_or_else(|| "no reason".into())))
+        }
+        Elicited::Accepted(_) | Elicited::Declined | Elicited::Cancelled => Ok(format!("{folder} is still there")),
+    }
+}
+
+fn replica(snapshots: &Arc<Snapshots>) -> Result<Server> {
+    let server = Server::new("files", "1.0.0").keyring(keyring()?).replicated();
+    Ok(server.shared_state(Arc::clone(snapshots)).tool(delete).build()?)
+}
+
+/// The user, who deletes nothing that is important.
+async fn user(question: ElicitRequestFormParams) -> ElicitResult {
+    println!("user is asked: {}", question.message);
+    let sure = !question.message.contains("important");
+    ElicitResult::accept(JsonObject::from_iter([("sure".to_owned(), sure.into())]))
+}
+
+#[tokio::main]
+async fn main() -> Result<()> {
+    let snapshots = Arc::new(Snapshots::default());
+    let replicas = (0..3).map(|_| replica(&snapshots)).collect::<Result<Vec<_>>>()?;
+    let client = Client::builder().service(round_robin(replicas)).on_elicit(user).build()?;
+    for (folder, expected) in
+        [("/tmp/old", "/tmp/old is gone (snapshot 1, no reason)"), ("/important", "/important is still there")]
+    {
+        let said: String = client.call("delete", json!({"folder": folder})).typed().await?;
+        println!("{said}");
+        assert_eq!(said, expected);
+    }
+    assert_eq!(snapshots.taken.load(Ordering::Relaxed), 2, "one snapshot for each call, however many rounds it took");
+    Ok(())
+}

@@ -1,0 +1,93 @@
+//! Changes on one replica, heard by listeners on all of them.
+//!
+//! The prices live in the store that the replicas share. Whoever changes one says so, and every listener is told, whichever
+//! replica holds its stream.
+
+// Printing is what an example is for.
+#![allow(clippy::print_stdout)]
+
+use carryall::client::Change;
+use carryall::server::Resource;
+use carryall::store::Memory;
+use carryall::types::{ResourceContents, SubscriptionFilter};
+use carryall::{Client, Ctx, Result, Server, State, ToolError, tool};
+use carryall_examples::{keyring, round_robin};
+use serde_json::json;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
+
+const PRICE: &str = "shop://price";
+
+/// What all replicas see; a database in a real fleet.
+#[derive(Clone, Default)]
+struct Price(Arc<Mutex<u32>>);
+
+impl Price {
+    fn now(&self) -> u32 {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn set(&self, cents: u32) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = cents;
+    }
+}
+
+/// Changes the price
+#[tool]
+async fn set_price(
+    price: State<Price>,
+    server: State<OnceLock<Server>>,
+    /// In cents
+    cents: u32,
+) -> Result<&'static str, ToolError> {
+    price.set(cents);
+    server.get().ok_or_else(|| ToolError::new("the server is still being built"))?.resource_updated(PRICE);
+    Ok("changed")
+}
+
+fn replica(store: &Memory, price: &Price) -> Result<Server> {
+    let itself: Arc<OnceLock<Server>> = Arc::default();
+    let read = async |ctx: Ctx, _| ctx.state::<Price>().map(|price| price.now().to_string()).unwrap_or_default();
+    let server = Server::new("shop", "1.0.0")
+        .keyring(keyring()?)
+        .store(store.clone())
+        .state(price.clone())
+        .shared_state(Arc::clone(&itself))
+        .tool(set_price)
+        .resource(Resource::new(PRICE, "price", read))
+        .build()?;
+    itself.set(server.clone()).map_err(|_| "the server was built twice")?;
+    Ok(server)
+}
+
+async fn price(client: &Client) -> Result<String> {
+    let read = client.read_resource(PRICE).no_cache().await?;
+    match read.contents.first() {
+        Some(ResourceContents::Text(text)) => Ok(text.text.clone()),
+        _ => Err("the price is text".into()),
+    }
+}
+
+#[tokio::main]
+async fn main() -> Result<()> {
+    let (store, shared) = (Memory::new(), Price::default());
+    let replicas = (0..3).map(|_| replica(&store, &shared)).collect::<Result<Vec<_>>>()?;
+    let client = Client::builder().service(round_robin(replicas)).build()?;
+    let filter = || SubscriptionFilter::new().with_resource_subscriptions(vec![PRICE.to_owned()]);
+    // One stream after the other goes to the next replica, so there is a listener on each.
+    let mut listeners = Vec::new();
+    for _ in 0..3 {
+        listeners.push(client.listen(filter()).await?);
+    }
+    for cents in [100, 250, 75] {
+        let _: String = client.call("set_price", json!({"cents": cents})).typed().await?;
+        for (number, listener) in listeners.iter_mut().enumerate() {
+            let told = tokio::time::timeout(Duration::from_secs(10), listener.next()).await?;
+            assert!(matches!(told, Some(Ok(Change::Resource(uri))) if *uri == *PRICE), "listener {number} is told");
+        }
+        let now = price(&client).await?;
+        println!("three listeners on three replicas were told: {now} cents");
+        assert_eq!(now, cents.to_string());
+    }
+    Ok(())
+}

@@ -1,0 +1,26 @@
+//! What the examples have in common: several replicas of a server, and a client whose requests go round among them.
+
+use carryall::proto::SharedService;
+use carryall::{Keyring, Result, Server};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// A service that sends each request to the next replica, as a balancer without affinity does.
+#[must_use]
+pub fn round_robin(replicas: Vec<Server>) -> SharedService {
+    let replicas: Arc<[SharedService]> = replicas.into_iter().map(Server::into_shared).collect();
+    let next = Arc::new(AtomicUsize::new(0));
+    SharedService::from_fn(move |call| {
+        let at = next.fetch_add(1, Ordering::Relaxed) % replicas.len();
+        Box::pin(replicas[at].answer(call))
+    })
+}
+
+/// Keys that all replicas have. A real server reads them from a file or its environment, see
+/// [`keyring_from_file`](carryall::server::keyring_from_file).
+///
+/// # Errors
+/// Never, as long as the text is a keyring.
+pub fn keyring() -> Result<Keyring> {
+    Ok(format!("1 {}", "5a".repeat(32)).parse()?)
+}

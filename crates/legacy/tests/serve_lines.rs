@@ -2,7 +2,7 @@
 #![allow(deprecated, reason = "sampling, roots and logging are what is tested")]
 
 use carryall_legacy::serve::{Options, lines};
-use carryall_server::{Ctx, Resource, Server, Tool, ToolError};
+use carryall_server::{Ctx, Resource, Server, TaskSupport, Tasks, Tool, ToolError};
 use carryall_transport::lines::{LineOptions, serve_lines_with};
 use carryall_types::{
     CreateMessageRequestParams, CreateMessageResult, ElicitRequestFormParams, ElicitRequestURLParams, ElicitResult,
@@ -43,9 +43,34 @@ fn form() -> ElicitRequestFormParams {
     ElicitRequestFormParams::new("Your name?", RequestedSchema::new().string("name", |field| field).required())
 }
 
+async fn named(ctx: &Ctx) -> Result<String, ToolError> {
+    let answer = ctx.ask(form()).await?.accepted().unwrap_or_default();
+    Ok(answer["name"].as_str().unwrap_or_default().to_owned())
+}
+
 fn server(dropped: &Arc<AtomicUsize>) -> Server {
     let dropped = Arc::clone(dropped);
+    let in_task = Arc::clone(&dropped);
+    let always = |tool: Tool| tool.as_task(TaskSupport::Always);
     Server::new("lines", "1")
+        .tasks(Tasks::new().poll_interval(Duration::from_millis(20)))
+        .tool(always(Tool::without_arguments("long", async |ctx: Ctx| named(&ctx).await)))
+        .tool(always(Tool::without_arguments("fails", async |_| Err::<(), _>(ToolError::new("no")))))
+        .tool(always(Tool::without_arguments("hangs", move |_| {
+            let guard = OnDrop(Arc::clone(&in_task));
+            async move {
+                let _guard = guard;
+                std::future::pending::<&'static str>().await
+            }
+        })))
+        .tool(
+            Tool::without_arguments("demands", async |ctx: Ctx| {
+                let first = named(&ctx).await?;
+                ctx.become_task().await?;
+                Ok::<_, ToolError>(format!("{first} {}", named(&ctx).await?))
+            })
+            .as_task(TaskSupport::OnDemand),
+        )
         .with_logging()
         .instructions("Be kind.")
         .tool(Tool::without_arguments("hello", async |_| "hello"))
@@ -263,6 +288,38 @@ async fn a_refused_question_fails_its_call_and_says_why() {
     let error = json!({"code": -32603, "message": "no user here"});
     let done = client.ask(json!({"jsonrpc": "2.0", "id": question["id"], "error": error})).await;
     assert!(done["error"]["message"].as_str().unwrap().contains("no user here"), "{done}");
+}
+
+#[tokio::test]
+async fn a_tool_that_only_runs_as_a_task_is_waited_for() {
+    for version in ["2025-06-18", "2025-11-25"] {
+        let mut client = Client::legacy(version, json!({"elicitation": {}})).await;
+        let accept = |question: &Value, name: &str| {
+            let result = json!({"action": "accept", "content": {"name": name}});
+            json!({"jsonrpc": "2.0", "id": question["id"], "result": result})
+        };
+        let question = client.call(1, "long").await;
+        assert_eq!(question["method"], "elicitation/create");
+        assert_eq!(text(&client.ask(accept(&question, "Ada")).await), "Ada");
+        let failed = client.call(2, "fails").await;
+        assert_eq!((text(&failed), failed["result"]["isError"].as_bool()), ("no", Some(true)));
+        // The first question is asked in a round, and the second one, which is another one, by the task.
+        let question = client.call(3, "demands").await;
+        let question = client.ask(accept(&question, "Ada")).await;
+        assert_eq!(question["method"], "elicitation/create", "{question}");
+        assert_eq!(text(&client.ask(accept(&question, "Bob")).await), "Ada Bob");
+
+        client.send(call(4, "hangs")).await;
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        client.send(json!({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": 4}})).await;
+        for _ in 0..500 {
+            if client.dropped.load(SeqCst) == 1 {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        assert_eq!(client.dropped.load(SeqCst), 1, "who cancels the call cancels its task");
+    }
 }
 
 // spec: sampling-05, roots-02, lifecycle-04

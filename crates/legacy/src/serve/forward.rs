@@ -1,7 +1,7 @@
 //! A request of a legacy client as calls of this revision: one for each round.
 
 use super::conversation::{Conversation, Origin, Outgoing};
-use super::negotiated;
+use super::long;
 use super::translate::{questions, results};
 use crate::generate::Emitter;
 use crate::message::Request;
@@ -13,6 +13,7 @@ use carryall_types::{
 };
 use futures_util::StreamExt as _;
 use serde::Deserialize;
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::timeout;
@@ -32,7 +33,7 @@ pub(crate) struct Forward<'a> {
 }
 
 /// An `InputRequiredResult`, or the little of any other result that tells it apart.
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Interim {
     #[serde(default)]
@@ -49,20 +50,33 @@ pub(crate) async fn run(forward: Forward<'_>) -> Result<RawJson, ErrorObject> {
     let (params, token, extra) = taken_apart(&request.params)?;
     let mut round: Option<(RawJson, Option<RawJson>)> = None;
     let mut pages = Pages::default();
+    let mut negotiated = Cow::Borrowed(&conversation.negotiated);
     for rounds in 0..=conversation.options.max_rounds {
-        let meta = conversation.negotiated.meta(conversation.log_level(), token.clone(), &extra);
-        let mut call = negotiated::call(request.id.clone(), forward.method.clone(), params.clone(), meta, origin)?;
-        if let Some((responses, state)) = round.take() {
-            call.params = call.params.with("inputResponses", &responses);
+        let meta = negotiated.meta(conversation.log_level(), token.clone(), &extra);
+        let mut call =
+            super::negotiated::call(request.id.clone(), forward.method.clone(), params.clone(), meta, origin)?;
+        if let Some((responses, state)) = &round {
+            call.params = call.params.with("inputResponses", responses);
             if let Some(state) = state {
-                call.params = call.params.with("requestState", &state);
+                call.params = call.params.with("requestState", state);
             }
         }
         let result = match forward.one_round(call).await? {
             Outcome::Result(result) => result,
+            // The tool only runs as a task. The client does not know such tasks, but it can wait.
+            Outcome::Error(error) if long::needs_task(&error) && matches!(negotiated, Cow::Borrowed(_)) => {
+                negotiated = Cow::Owned(long::with_tasks(&negotiated));
+                continue;
+            }
             Outcome::Error(error) => return Err(error),
         };
-        let interim: Interim = result.decode().map_err(|_| ErrorObject::internal())?;
+        let mut interim: Interim = result.decode().map_err(|_| ErrorObject::internal())?;
+        let result = if interim.result_type.as_deref() == Some("task") {
+            interim = Interim::default();
+            long::drive(&forward, &result, &mut pages).await?
+        } else {
+            result
+        };
         if interim.result_type.as_deref() != Some("input_required") {
             for finished in pages.finished.drain(..) {
                 forward.out.emit(Outgoing::Notification(finished)).await;
@@ -85,14 +99,14 @@ pub(crate) async fn run(forward: Forward<'_>) -> Result<RawJson, ErrorObject> {
 
 /// Pages that a user was sent to (2025-11-25 `client/elicitation#url-mode-elicitation-requests`).
 #[derive(Default)]
-struct Pages {
+pub(super) struct Pages {
     /// What to say when the service goes on: that the interaction out of band is complete.
     finished: Vec<Notification>,
 }
 
 impl Forward<'_> {
     /// One call; what it says before its response goes to the client.
-    async fn one_round(&self, call: carryall_proto::Call) -> Result<Outcome, ErrorObject> {
+    pub(super) async fn one_round(&self, call: carryall_proto::Call) -> Result<Outcome, ErrorObject> {
         let lost = |error: CallError| {
             tracing::error!(%error, "no answer from the service");
             ErrorObject::internal()
@@ -112,7 +126,7 @@ impl Forward<'_> {
     }
 
     /// Asks all that a round wants to know at once, and waits for all answers: the `inputResponses` of the next round.
-    async fn ask(&self, asked: InputRequests, pages: &mut Pages) -> Result<RawJson, ErrorObject> {
+    pub(super) async fn ask(&self, asked: InputRequests, pages: &mut Pages) -> Result<RawJson, ErrorObject> {
         let mut open = Vec::new();
         for (key, question) in asked {
             notice_deprecated(&question);

@@ -9,6 +9,7 @@ mod conversation;
 mod forward;
 mod http;
 mod lines;
+mod long;
 mod negotiated;
 mod options;
 mod questions;

@@ -1,0 +1,153 @@
+//! Tools that only run as tasks of this revision, for clients that do not know such tasks: the request waits for the end.
+
+use super::conversation::Conversation;
+use super::forward::{Forward, Pages};
+use super::negotiated::{self, Negotiated};
+use carryall_proto::{Call, Outcome};
+use carryall_types::{
+    ErrorObject, InputRequests, JsonObject, JsonValue, Method, RawJson, RequestId, TASKS_EXTENSION, Task, TaskStatus,
+    code, task_method,
+};
+use serde::Deserialize;
+use serde_json::json;
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How often to ask where the service does not say, and the least and the most that it may say.
+const POLL: Duration = Duration::from_secs(1);
+const POLL_BOUNDS: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(10));
+
+/// Whether a call was refused because its client does not say that it takes tasks.
+pub(super) fn needs_task(error: &ErrorObject) -> bool {
+    #[derive(Deserialize)]
+    struct Data {
+        #[serde(rename = "requiredCapabilities")]
+        required: Required,
+    }
+    #[derive(Deserialize)]
+    struct Required {
+        #[serde(default)]
+        extensions: JsonObject,
+    }
+    error.code == code::MISSING_REQUIRED_CLIENT_CAPABILITY
+        && error
+            .data
+            .as_ref()
+            .and_then(|data| data.decode::<Data>().ok())
+            .is_some_and(|data| data.required.extensions.contains_key(TASKS_EXTENSION))
+}
+
+/// What was negotiated, for a client that lets us wait for its tasks.
+pub(super) fn with_tasks(negotiated: &Negotiated) -> Negotiated {
+    let mut able = negotiated.clone();
+    able.capabilities = able.capabilities.with_extension(TASKS_EXTENSION, JsonObject::new());
+    able
+}
+
+/// How a task stands, as `tasks/get` answers.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct News {
+    status: TaskStatus,
+    #[serde(default)]
+    poll_interval_ms: Option<u64>,
+    #[serde(default)]
+    input_requests: Option<InputRequests>,
+    #[serde(default)]
+    result: Option<RawJson>,
+    #[serde(default)]
+    error: Option<ErrorObject>,
+}
+
+/// Waits for the result of the task that a call has become, asking the client what the task wants to know.
+pub(super) async fn drive(forward: &Forward<'_>, created: &RawJson, pages: &mut Pages) -> Result<RawJson, ErrorObject> {
+    let task: Task = created.decode().map_err(|_| ErrorObject::internal())?;
+    let mut waiting = Waiting { calls: Calls::new(forward), id: task.task_id, ended: false };
+    let mut answered = HashSet::new();
+    loop {
+        let text = waiting.calls.call(forward, task_method::GET, json!({"taskId": waiting.id})).await?;
+        let news: News = text.decode().map_err(|_| ErrorObject::internal())?;
+        match news.status {
+            TaskStatus::Working | TaskStatus::InputRequired => {
+                let asked = news.input_requests.unwrap_or_default().into_iter();
+                let new: InputRequests = asked.filter(|(key, _)| !answered.contains(key)).collect();
+                if new.is_empty() {
+                    let pause = news.poll_interval_ms.map_or(POLL, Duration::from_millis);
+                    tokio::time::sleep(pause.clamp(POLL_BOUNDS.0, POLL_BOUNDS.1)).await;
+                    continue;
+                }
+                answered.extend(new.iter().map(|(key, _)| key.to_owned()));
+                let answers: JsonValue =
+                    forward.ask(new, pages).await?.decode().map_err(|_| ErrorObject::internal())?;
+                let params = json!({"taskId": waiting.id, "inputResponses": answers});
+                waiting.calls.call(forward, task_method::UPDATE, params).await?;
+            }
+            TaskStatus::Completed => {
+                waiting.ended = true;
+                return news.result.ok_or_else(ErrorObject::internal);
+            }
+            TaskStatus::Failed => {
+                waiting.ended = true;
+                return Err(news.error.unwrap_or_else(ErrorObject::internal));
+            }
+            TaskStatus::Cancelled => {
+                waiting.ended = true;
+                return Err(ErrorObject::new(code::INTERNAL_ERROR, "The call was cancelled"));
+            }
+        }
+    }
+}
+
+/// How the service is asked after a task.
+struct Calls {
+    conversation: Arc<Conversation>,
+    negotiated: Negotiated,
+    principal: Option<Arc<carryall_proto::Principal>>,
+}
+
+impl Calls {
+    fn new(forward: &Forward<'_>) -> Self {
+        Self {
+            conversation: Arc::clone(forward.conversation),
+            negotiated: with_tasks(&forward.conversation.negotiated),
+            principal: forward.origin.principal.clone(),
+        }
+    }
+
+    fn make(&self, forward: &Forward<'_>, method: &str, params: &JsonValue) -> Result<Call, ErrorObject> {
+        let meta = self.negotiated.meta(None, None, &JsonObject::new());
+        negotiated::call(forward.request.id.clone(), Method::from(method), RawJson::from(params), meta, forward.origin)
+    }
+
+    async fn call(&self, forward: &Forward<'_>, method: &str, params: JsonValue) -> Result<RawJson, ErrorObject> {
+        match forward.one_round(self.make(forward, method, &params)?).await? {
+            Outcome::Result(result) => Ok(result),
+            Outcome::Error(error) => Err(error),
+        }
+    }
+}
+
+/// A task that somebody waits for. If nobody does any more, nobody wants it either.
+struct Waiting {
+    calls: Calls,
+    id: String,
+    ended: bool,
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        let Ok(executor) = tokio::runtime::Handle::try_current() else { return };
+        if self.ended {
+            return;
+        }
+        let meta = self.calls.negotiated.meta(None, None, &JsonObject::new());
+        let params = RawJson::from(&json!({"taskId": self.id}));
+        let Ok(params) = carryall_proto::Params::parse(params) else { return };
+        let (method, params) = (Method::from(task_method::CANCEL), params.with("_meta", meta.raw()));
+        let mut call = Call::new(RequestId::from(0), method, params, meta);
+        call.principal.clone_from(&self.calls.principal);
+        let cancelled = self.calls.conversation.service.answer(call);
+        drop(executor.spawn(cancelled));
+    }
+}

@@ -4,6 +4,7 @@ use crate::screen::{self, Screen};
 use crate::text;
 use carryall::client::ProgressUpdate;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// Answers that come sooner are not worth a spinner.
@@ -18,6 +19,16 @@ pub(crate) struct Busy {
     screen: Screen,
     label: String,
     bar: Option<ProgressBar>,
+    seen: Arc<Mutex<Seen>>,
+}
+
+/// Whether the bar is to be seen.
+#[derive(Default)]
+struct Seen {
+    /// It takes long enough.
+    due: bool,
+    /// Somebody is asked something, and must not be drawn over.
+    hushed: bool,
 }
 
 impl Busy {
@@ -32,25 +43,28 @@ impl Busy {
             bar.set_message(label.to_owned());
             bar
         });
-        Self { screen, label: label.to_owned(), bar }
+        Self { screen, label: label.to_owned(), bar, seen: Arc::default() }
     }
 
-    /// Waits for the answer, visibly if it takes long.
+    /// Waits for the answer, visibly if it takes long. Nothing of that is left, even if the waiting is broken off.
     pub(crate) async fn during<F: Future>(&self, answer: F) -> F::Output {
+        let _clearing = Clearing(self);
         let mut answer = std::pin::pin!(answer);
         let early = tokio::time::timeout(PATIENCE, &mut answer).await;
-        let output = match early {
+        match early {
             Ok(output) => output,
             Err(_) => {
                 self.show();
                 answer.await
             }
-        };
-        if let Some(bar) = &self.bar {
-            bar.finish_and_clear();
-            screen::set_bar(None);
         }
-        output
+    }
+
+    /// Nothing is drawn until what this returns is dropped: a person is asked something.
+    pub(crate) fn hush(&self) -> Hush<'_> {
+        self.seen().hushed = true;
+        self.clear();
+        Hush(self)
     }
 
     /// Shows how far the server says it has come.
@@ -75,13 +89,73 @@ impl Busy {
         self.show();
     }
 
+    /// Shows what the server says about a task that it works on.
+    pub(crate) fn status(&self, status: &str) {
+        let status = text::line(status);
+        match &self.bar {
+            Some(bar) => {
+                bar.set_style(spinner());
+                bar.set_message(format!("{}  {status}", self.label));
+                self.show();
+            }
+            None if self.screen.verbose => screen::say(&format!("[task] {status}")),
+            None => {}
+        }
+    }
+
     fn show(&self) {
-        if let Some(bar) = &self.bar
-            && bar.is_hidden()
-        {
+        let Some(bar) = &self.bar else { return };
+        let mut seen = self.seen();
+        seen.due = true;
+        if seen.hushed || !(bar.is_hidden() || bar.is_finished()) {
+            return;
+        }
+        if bar.is_finished() {
+            // It was cleared for a question, and goes on.
+            let elapsed = bar.elapsed();
+            bar.reset();
+            bar.set_elapsed(elapsed);
+        }
+        if bar.is_hidden() {
             bar.set_draw_target(ProgressDrawTarget::stderr());
-            bar.enable_steady_tick(TICK);
-            screen::set_bar(Some(bar.clone()));
+        }
+        bar.enable_steady_tick(TICK);
+        screen::set_bar(Some(bar.clone()));
+    }
+
+    fn clear(&self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+            screen::set_bar(None);
+        }
+    }
+
+    fn seen(&self) -> MutexGuard<'_, Seen> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Takes the bar away in the end.
+struct Clearing<'a>(&'a Busy);
+
+impl Drop for Clearing<'_> {
+    fn drop(&mut self) {
+        self.0.clear();
+    }
+}
+
+/// As long as this lives, nothing is drawn.
+pub(crate) struct Hush<'a>(&'a Busy);
+
+impl Drop for Hush<'_> {
+    fn drop(&mut self) {
+        let due = {
+            let mut seen = self.0.seen();
+            seen.hushed = false;
+            seen.due
+        };
+        if due {
+            self.0.show();
         }
     }
 }

@@ -9,6 +9,7 @@ pub(crate) mod prompt;
 pub(crate) mod prompts;
 pub(crate) mod read;
 pub(crate) mod resources;
+pub(crate) mod tasks;
 pub(crate) mod templates;
 pub(crate) mod tools;
 

@@ -1,9 +1,12 @@
 //! From TARGET to a client.
 
+use crate::answers::Answers;
+use crate::ask::Person;
 use crate::busy::Busy;
 use crate::duration;
 use crate::era::{EraOption, memory};
 use crate::fail::{Exit, Fail};
+use crate::follow;
 use crate::inputs::Inputs;
 use crate::mcp_json::Places;
 use crate::notes;
@@ -11,13 +14,13 @@ use crate::screen::{Screen, ScreenOptions};
 use crate::stop;
 use crate::target::{self, Process, Target};
 use crate::text;
-use carryall::client::{CallOptions, ClientBuilder, ClientError, Listing, Page};
+use carryall::client::{CallOptions, ClientBuilder, ClientError, Listing, Page, TaskHandle};
 use carryall::proto::SharedService;
 use carryall::transport::http::HttpClient;
 use carryall::transport::socket::LineClient;
 use carryall::transport::stdio::ServerCommand;
 use carryall::types::{ClientCapabilities, ElicitationCapability, JsonObject, JsonValue, LoggingLevel};
-use carryall::{Client, HttpWay, StdioWay, WayOptions, answering};
+use carryall::{Client, HttpWay, StdioWay, WayOptions};
 use http::{HeaderName, HeaderValue};
 use std::collections::VecDeque;
 use std::path::PathBuf;
@@ -27,6 +30,8 @@ use std::time::Duration;
 /// A request is given up after this time in any case, unless `--timeout` is longer.
 const HARD_LIMIT: Duration = Duration::from_secs(600);
 const CONNECT_LIMIT: Duration = Duration::from_secs(10);
+/// How long the server may take to hear that a task is not wanted any more.
+const PARTING: Duration = Duration::from_secs(3);
 /// Lines of a server's standard error that are shown when it fails.
 const LAST_WORDS: usize = 12;
 
@@ -80,9 +85,17 @@ pub(crate) struct Server {
     /// The server in a few words, for messages.
     pub(crate) place: String,
     pub(crate) screen: Screen,
+    /// How to name it on another command line.
+    pub(crate) again: String,
+    /// Whether it is still there when this command has ended.
+    pub(crate) lasts: bool,
     /// What it may ask of the client itself.
     pub(crate) inputs: Inputs,
+    /// Who may be asked what nobody has answered on the command line.
+    pub(crate) person: Option<Person>,
     options: CallOptions,
+    /// The task that a call has become.
+    task: Mutex<Option<TaskHandle>>,
 }
 
 /// Does `work` with the server that `target` is, and leaves nothing of it running. Ctrl-C ends it with `interrupted`.
@@ -92,16 +105,49 @@ pub(crate) async fn with(
     interrupted: Exit,
     work: impl AsyncFnOnce(&Server) -> Result<Exit, Fail>,
 ) -> Result<Exit, Fail> {
+    serving(target, options, None, interrupted, work).await
+}
+
+/// As [`with`], for work in which the server may ask something: questions without `answers` go to the person who is there.
+pub(crate) async fn answering(
+    target: Target,
+    options: &ServerOptions,
+    answers: &Answers,
+    interrupted: Exit,
+    work: impl AsyncFnOnce(&Server) -> Result<Exit, Fail>,
+) -> Result<Exit, Fail> {
+    serving(target, options, answers.person(Screen::new(options.screen)), interrupted, work).await
+}
+
+async fn serving(
+    target: Target,
+    options: &ServerOptions,
+    person: Option<Person>,
+    interrupted: Exit,
+    work: impl AsyncFnOnce(&Server) -> Result<Exit, Fail>,
+) -> Result<Exit, Fail> {
     let screen = Screen::new(options.screen);
     notes::install(screen);
-    let place = target.shown();
-    let (client, way) = open(target, options, screen).await?;
-    let server =
-        Server { client, place, screen, inputs: options.inputs.clone(), options: call_options(options, screen)? };
+    let (place, again) = (target.shown(), target.again());
+    let (client, way) = open(target, options, person, screen).await?;
+    let server = Server {
+        client,
+        place,
+        screen,
+        again,
+        lasts: !matches!(way, Way::Child(_)),
+        inputs: options.inputs.clone(),
+        person,
+        options: call_options(options, screen)?,
+        task: Mutex::default(),
+    };
     let ended = tokio::select! {
         ended = work(&server) => ended,
         () = stop::when_asked() => Ok(interrupted),
     };
+    if matches!(&ended, Ok(Exit::Interrupted)) || matches!(&ended, Err(fail) if fail.exit == Exit::Interrupted) {
+        server.break_off().await;
+    }
     match way {
         Way::Http(way) => way.shutdown().await,
         Way::Socket => {}
@@ -134,6 +180,28 @@ impl Server {
     pub(crate) async fn list<P: Page>(&self, listing: Listing<P>, what: &str) -> Result<Vec<P::Item>, ClientError> {
         let busy = self.busy(&format!("listing {what}"));
         busy.during(listing.with(self.options()).into_future()).await
+    }
+
+    /// The task that the call at hand has become, to be cancelled when it is interrupted.
+    pub(crate) fn mind(&self, task: Option<TaskHandle>) {
+        *self.task.lock().unwrap_or_else(PoisonError::into_inner) = task;
+    }
+
+    /// Cancels the task of a call that was interrupted: nobody waits for its result.
+    async fn break_off(&self) {
+        let task = self.task.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(task) = task else { return };
+        match tokio::time::timeout(PARTING, task.cancel()).await {
+            Ok(Ok(())) if self.screen.watched || self.screen.verbose => {
+                self.screen.note(&format!("The task {} is cancelled.", text::line(task.id())));
+            }
+            Ok(Ok(())) => {}
+            // A server that was started here has heard of Ctrl-C as well.
+            _ if !self.lasts => {}
+            _ => self
+                .screen
+                .warn(&format!("the task could not be cancelled, and may go on: {}", follow::wait(self, task.id()))),
+        }
     }
 
     /// What went wrong with a request.
@@ -171,7 +239,12 @@ fn explain(mut fail: Fail, last_words: &Mutex<VecDeque<String>>, screen: Screen)
     fail
 }
 
-async fn open(target: Target, options: &ServerOptions, screen: Screen) -> Result<(Client, Way), Fail> {
+async fn open(
+    target: Target,
+    options: &ServerOptions,
+    person: Option<Person>,
+    screen: Screen,
+) -> Result<(Client, Way), Fail> {
     let place = target.shown();
     if !options.headers.is_empty() && !matches!(target, Target::Http { .. }) {
         return Err(Fail::usage("--header is for servers that are reached over HTTP"));
@@ -181,8 +254,8 @@ async fn open(target: Target, options: &ServerOptions, screen: Screen) -> Result
     }
     let way = WayOptions::default().era(options.era.into()).memory(memory());
     let way = way.handshake_timeout(options.timeout);
-    let builder = builder(options)?;
-    let way = answering(way, &builder);
+    let builder = builder(options, person)?;
+    let way = carryall::answering(way, &builder);
     let (builder, way) = match target {
         Target::Http { url, headers } => {
             let way = HttpWay::new(http_client(&url, &headers, options)?, way);
@@ -204,13 +277,20 @@ async fn open(target: Target, options: &ServerOptions, screen: Screen) -> Result
     Ok((client, way))
 }
 
-fn builder(options: &ServerOptions) -> Result<ClientBuilder, Fail> {
-    // Forms can be filled in with --answer; what is asked for without it is shown.
-    let forms = ElicitationCapability::new().with_form(JsonObject::new());
+fn builder(options: &ServerOptions, person: Option<Person>) -> Result<ClientBuilder, Fail> {
+    // Forms can be filled in with --answer; what is asked for without it is shown. Pages are opened by people.
+    let mut elicitation = ElicitationCapability::new().with_form(JsonObject::new());
+    elicitation.url = person.map(|_| JsonObject::new());
     let builder = Client::builder()
         .name("carryall")
         .version(env!("CARGO_PKG_VERSION"))
-        .capabilities(ClientCapabilities::new().with_elicitation(forms))
+        .capabilities(ClientCapabilities::new().with_elicitation(elicitation))
+        .tasks()
+        // Requests about tasks have no options of their own.
+        .ambient_meta({
+            let meta = meta(options)?;
+            move || meta.clone()
+        })
         .timeout(options.timeout)
         .max_timeout(HARD_LIMIT.max(options.timeout));
     options.inputs.declare(builder)
@@ -292,15 +372,23 @@ impl EnvsOf for ServerCommand {
     }
 }
 
-/// What every request gets: `--meta`, and log messages to standard error.
-fn call_options(options: &ServerOptions, screen: Screen) -> Result<CallOptions, Fail> {
-    let mut call = CallOptions::new();
-    for member in &options.meta {
+/// `--meta`
+fn meta(options: &ServerOptions) -> Result<JsonObject, Fail> {
+    let member = |member: &String| {
         let (key, value) = member.split_once('=').ok_or_else(|| {
             Fail::usage(format!("--meta {member:?} has no value"))
                 .hint("write --meta KEY=VALUE, for example --meta com.example/run=7")
         })?;
         let value: JsonValue = serde_json::from_str(value).unwrap_or_else(|_| value.into());
+        Ok((key.to_owned(), value))
+    };
+    options.meta.iter().map(member).collect()
+}
+
+/// What every request gets: `--meta`, and log messages to standard error.
+fn call_options(options: &ServerOptions, screen: Screen) -> Result<CallOptions, Fail> {
+    let mut call = CallOptions::new();
+    for (key, value) in meta(options)? {
         call = call.meta(key, value);
     }
     if let Ok(level) = options.log_level.parse::<LoggingLevel>() {

@@ -14,7 +14,7 @@ use crate::fail::{Exit, Fail};
 use crate::replica::ReplicaOptions;
 use crate::stop;
 use board::{Board, Notes};
-use carryall::server::{BuildError, FileRoot};
+use carryall::server::{BuildError, FileRoot, TaskSupport};
 use carryall::transport::http::HttpServer;
 use carryall::{Keyring, Server};
 use std::io::Write as _;
@@ -27,7 +27,7 @@ const LIST_TTL: Duration = Duration::from_secs(5);
 
 const INSTRUCTIONS: &str = "This server shows what an MCP server can do. Begin with `whoami` (which replica answers), \
     `add` (typed arguments, structured result) and `countdown` (progress). `book_table` asks the user for details before \
-    it goes on. `surprise` changes the list of tools and `post_notice` the resource demo://notice: listen to see it.";
+    it goes on, and `bake` is a task for clients that take tasks. `surprise` changes the list of tools and `post_notice` the resource demo://notice: listen to see it.";
 
 /// Run the demo server: a tour of every server feature.
 #[derive(clap::Args, Debug)]
@@ -124,6 +124,8 @@ async fn serve_http(demo: &Demo, server: Server) -> Result<(), Fail> {
 fn announce(how: Option<Announce>, url: &str) -> Result<std::pin::Pin<Box<dyn Future<Output = ()> + Send>>, Fail> {
     match how {
         Some(Announce::Json) => {
+            // Whoever reads the line may send signals from then on.
+            stop::heed_interrupts();
             let line = serde_json::json!({ "listening": url });
             let mut out = std::io::stdout().lock();
             writeln!(out, "{line}").and_then(|()| out.flush()).map_err(Fail::output)?;
@@ -158,7 +160,9 @@ fn build(
     #[allow(deprecated)]
     let builder = builder.with_logging();
     let builder = tools::add(builder);
-    let builder = work::add(builder);
+    // Tasks are in memory here. Replicas would not know those of the others, so with them a call is answered when it is done.
+    let tasks = if keyring.is_some() { TaskSupport::Never } else { TaskSupport::WhenPossible };
+    let builder = work::add(builder, tasks);
     let builder = questions::add(builder);
     let builder = prompts::add(builder);
     let builder = resources::add(builder, files);

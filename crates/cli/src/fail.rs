@@ -120,13 +120,19 @@ fn hint_for(error: &ClientError) -> Option<String> {
         ClientError::NotModern(cause) if cause.is_timeout() => {
             "if the server is only slow to start, give it more time with --timeout"
         }
-        ClientError::NotModern(_) => "servers of 2025 revisions cannot be reached with this command",
+        ClientError::NotModern(_) => "servers of 2025-11-25 and earlier are spoken to with --era auto or --era legacy",
         ClientError::Versions { .. } => {
-            "this command speaks revision 2026-07-28; older servers cannot be reached with it"
+            "this command speaks 2026-07-28, and 2025-11-25 and earlier with --era auto or --era legacy"
         }
         ClientError::Server(error) if error.code == code::METHOD_NOT_FOUND => {
-            "`carryall discover` shows what the server offers; servers of 2025 revisions cannot be reached"
+            "`carryall discover` shows what the server offers; with --era modern, servers of earlier revisions answer so too"
         }
+        ClientError::Unsupported { capability } => match capability.as_str() {
+            "elicitation.url" => "pages are opened at a terminal alone, and without --answer, --decline and --no-ask",
+            "roots" => "roots are given with --root",
+            "sampling" => "the words of a model are given with --say",
+            _ => return None,
+        },
         ClientError::Schema { .. } => "the server breaks its own promise: tell its author",
         _ => return None,
     };

@@ -2,11 +2,11 @@
 //!
 //! It becomes one of our own commands, and behaves as that in everything.
 
+use crate::answers::Answers;
 use crate::cli::Command;
 use crate::commands::{call, discover, prompt, prompts, read, resources, templates, tools};
 use crate::connect::ServerOptions;
 use crate::fail::Fail;
-use crate::rounds::Answers;
 use crate::screen::{Screen, ScreenOptions};
 use clap::Parser;
 use std::ffi::OsString;
@@ -120,7 +120,7 @@ fn translate(inspector: Inspector) -> Result<Command, Fail> {
         "tools/call" => {
             let name = needs(inspector.tool_name, "--tool-name NAME")?;
             let (target, words) = shifted([vec![name], inspector.tool_args].concat());
-            Command::Call(call::Call { target, words, answers, command, server })
+            Command::Call(call::Call { target, words, no_wait: false, answers, command, server })
         }
         "prompts/get" => {
             let name = needs(inspector.prompt_name, "--prompt-name NAME")?;

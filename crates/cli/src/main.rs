@@ -1,6 +1,8 @@
 //! The `carryall` binary: one file per command.
 
+mod answers;
 mod args;
+mod ask;
 mod busy;
 mod cli;
 mod commands;
@@ -9,6 +11,7 @@ mod demo;
 mod duration;
 mod era;
 mod fail;
+mod follow;
 mod inputs;
 mod inspector;
 mod jsonc;
@@ -59,6 +62,7 @@ fn run(command: Command) -> Result<Exit, Fail> {
             Command::Resources(command) => command.run().await,
             Command::Templates(command) => command.run().await,
             Command::Call(command) => command.run().await,
+            Command::Tasks(command) => command.run().await,
             Command::Read(command) => command.run().await,
             Command::Prompt(command) => command.run().await,
             Command::Complete(command) => command.run().await,

@@ -49,7 +49,9 @@ pub(crate) struct ScreenOptions {
 pub(crate) struct Screen {
     pub(crate) format: Format,
     pub(crate) verbose: bool,
-    /// Whether standard error is a terminal, where a progress bar makes sense.
+    /// Whether standard error is a terminal: a person may be reading along.
+    pub(crate) watched: bool,
+    /// Whether a progress bar makes sense there.
     pub(crate) live: bool,
     color_out: bool,
     color_err: bool,
@@ -59,7 +61,7 @@ pub(crate) const NAME: Style = AnsiColor::Cyan.on_default();
 pub(crate) const TITLE: Style = Style::new().bold();
 pub(crate) const FAINT: Style = Style::new().dimmed();
 const ERROR: Style = AnsiColor::Red.on_default().bold();
-const WARNING: Style = AnsiColor::Yellow.on_default().bold();
+pub(crate) const WARNING: Style = AnsiColor::Yellow.on_default().bold();
 const HINT: Style = AnsiColor::Green.on_default();
 
 impl Screen {
@@ -75,6 +77,7 @@ impl Screen {
         Self {
             format: options.format.unwrap_or(if out { Format::Human } else { Format::Json }),
             verbose: options.verbose,
+            watched: err,
             live: err && !options.verbose,
             color_out: color(out),
             color_err: color(err),
@@ -89,6 +92,11 @@ impl Screen {
     /// Whether standard output has colour.
     pub(crate) fn colors(&self) -> bool {
         self.color_out
+    }
+
+    /// Whether standard error has colour.
+    pub(crate) fn colors_err(&self) -> bool {
+        self.color_err
     }
 
     /// A result for people. Nothing is added to it but the last line break.
@@ -143,8 +151,9 @@ impl Screen {
         say(&format!("{label} {logger}{}", text::line(message)));
     }
 
-    fn label(&self, style: Style, text: &str) -> String {
-        if self.color_err { format!("{style}{text}{style:#}") } else { text.to_owned() }
+    /// Text for standard error, in colour if there is any.
+    pub(crate) fn label(&self, style: Style, text: &str) -> String {
+        if self.color_err && !text.is_empty() { format!("{style}{text}{style:#}") } else { text.to_owned() }
     }
 }
 

@@ -29,6 +29,13 @@ pub(crate) async fn when_abandoned() {
     }
 }
 
+/// From now on Ctrl-C ends this process only if it says so itself.
+pub(crate) fn heed_interrupts() {
+    // The runtime takes the signal for good; who listens later is told of later ones.
+    #[cfg(unix)]
+    drop(tokio::signal::unix::signal(tokio::signal::unix::SignalKind::interrupt()));
+}
+
 /// Ctrl-C.
 pub(crate) async fn interrupted() {
     if tokio::signal::ctrl_c().await.is_err() {

@@ -73,6 +73,15 @@ impl Target {
         }
     }
 
+    /// How to name the same server on another command line; `TARGET` where only whoever typed it knows.
+    pub(crate) fn again(&self) -> String {
+        match self {
+            Self::Http { url, headers } if headers.is_empty() => words::quoted(url),
+            Self::Unix(path) => words::quoted(&format!("unix:{}", path.display())),
+            Self::Http { .. } | Self::Stdio(_) => "TARGET".to_owned(),
+        }
+    }
+
     /// The server in a few words, for messages.
     pub(crate) fn shown(&self) -> String {
         match self {

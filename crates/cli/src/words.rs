@@ -44,9 +44,18 @@ pub(crate) fn split(text: &str) -> Result<Vec<String>, String> {
     Ok(words)
 }
 
+/// A word as one would type it for a shell.
+pub(crate) fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=@%+,".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        return word.to_owned();
+    }
+    format!("'{}'", word.replace('\'', "'\\''"))
+}
+
 #[cfg(test)]
 mod tests {
-    use super::split;
+    use super::{quoted, split};
 
     #[test]
     fn words_are_split_as_a_shell_would() {
@@ -62,6 +71,14 @@ mod tests {
     fn what_is_not_closed_is_refused() {
         for text in ["'a", "\"a", "\"a\\", "a\\"] {
             assert!(split(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_quoted_is_one_word_again() {
+        assert_eq!(quoted("http://127.0.0.1:8080/mcp"), "http://127.0.0.1:8080/mcp");
+        for word in ["", "a b", "it's", "$HOME", "a?b=c&d", "'"] {
+            assert_eq!(split(&quoted(word)).unwrap(), [word], "{word}");
         }
     }
 }

@@ -138,3 +138,17 @@ fn an_address_in_use_is_7() {
     run(&["demo", "--listen", &address]).fails(7, &["cannot listen on", &address]);
     run(&["demo", "--files", "/no/such/directory"]).fails(2, &["--files"]);
 }
+
+#[test]
+fn a_page_that_nobody_can_open_is_6() {
+    let asking = canned(|method, _| match method {
+        "tools/list" => Say::Result(
+            json!({"tools": [{"name": "t", "inputSchema": {"type": "object"}}], "ttlMs": 0, "cacheScope": "private"}),
+        ),
+        _ => Say::Result(json!({"resultType": "input_required", "inputRequests": {"login": {
+            "method": "elicitation/create",
+            "params": {"mode": "url", "message": "Sign in", "url": "https://example.com/"}
+        }}})),
+    });
+    run(&["call", &asking.url, "t"]).fails(6, &["elicitation.url", "at a terminal"]);
+}

@@ -68,7 +68,7 @@ async fn main() -> Result<()> {
     let replicas = (0..3).map(|_| replica(&snapshots)).collect::<Result<Vec<_>>>()?;
     let client = Client::builder().service(round_robin(replicas)).on_elicit(user).build()?;
     for (folder, expected) in
-        [("/tmp/old", "/tmp/old is gone (snapshot 1, no reason)"), ("/important", "/important is still there")]
+        [("/old", "/old is gone (snapshot 1, no reason)"), ("/important", "/important is still there")]
     {
         let said: String = client.call("delete", json!({"folder": folder})).typed().await?;
         println!("{said}");

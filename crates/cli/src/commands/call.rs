@@ -1,14 +1,18 @@
 //! `carryall call`: calls a tool.
 
 use super::{first, tools};
+use crate::answers::Answers;
 use crate::args;
 use crate::connect::{self, Server, ServerOptions};
 use crate::fail::{Exit, Fail};
+use crate::follow;
 use crate::near;
 use crate::render;
-use crate::rounds::{self, Answers};
+use crate::rounds::{self, Ended};
 use crate::screen::{Format, Screen};
-use carryall::types::{CallToolResult, ContentBlock, JsonObject, JsonValue, Tool};
+use crate::text;
+use carryall::types::{CallToolResult, ContentBlock, JsonObject, JsonValue, Task, Tool};
+use std::sync::{Arc, Mutex, PoisonError};
 
 const EXAMPLES: &str = "\
 Arguments:
@@ -18,10 +22,13 @@ Arguments:
   @file        a file with all arguments as one JSON object
   -            the same from standard input
 
+A server that takes its time may make a task of the call. It is followed to its end; Ctrl-C cancels it.
+
 Examples:
   carryall call localhost:8080 add a=2 b=3
   carryall call github search query='is:open label:bug' limit=5
   echo '{\"a\": 2, \"b\": 3}' | carryall call localhost:8080 add -
+  carryall call localhost:8080 bake loaves=3 --no-wait
   carryall call whoami -- carryall demo --stdio";
 
 /// Call a tool
@@ -34,6 +41,9 @@ pub(crate) struct Call {
     /// The tool and its arguments
     #[arg(value_name = "TOOL [ARGUMENT]")]
     pub(crate) words: Vec<String>,
+    /// If the call becomes a task, print the task instead of waiting for its result
+    #[arg(long)]
+    pub(crate) no_wait: bool,
     #[command(flatten)]
     pub(crate) answers: Answers,
     /// A command to start as the server, instead of TARGET
@@ -47,8 +57,8 @@ impl Call {
     pub(crate) async fn run(self) -> Result<Exit, Fail> {
         let (target, mut words) = self.server.split(self.target.clone(), self.words.clone(), self.command.clone())?;
         let name = first(&mut words, "TOOL", "carryall call localhost:8080 whoami")?;
-        connect::with(target, &self.server, Exit::Interrupted, async |server| {
-            let result = if words.is_empty() {
+        connect::answering(target, &self.server, &self.answers, Exit::Interrupted, async |server| {
+            let called = if words.is_empty() {
                 self.without_arguments(server, &name).await?
             } else {
                 let tools = tools::all(server).await?;
@@ -57,22 +67,21 @@ impl Call {
                 check(server, tool, &arguments)?;
                 self.send(server, &name, arguments).await?
             };
-            print(&server.screen, &result)?;
-            if result.failed() {
-                let what = format!("{}: the tool {name} says that it failed (isError)", server.place);
-                return Err(Fail::new(Exit::ToolFailed, what));
+            match called {
+                Called::Result(result) => finish(server, &format!("the tool {name}"), &result),
+                Called::Task(task) => begun(server, &task),
             }
-            Ok(Exit::Ok)
         })
         .await
     }
 
     /// Sent at once: there is nothing to convert and nothing to mirror into headers, so that the definition is needed
     /// only when the server objects.
-    async fn without_arguments(&self, server: &Server, name: &str) -> Result<CallToolResult, Fail> {
+    async fn without_arguments(&self, server: &Server, name: &str) -> Result<Called, Fail> {
         let answered = self.send(server, name, JsonObject::new()).await;
         let objected = match &answered {
-            Ok(result) => result.failed(),
+            Ok(Called::Result(result)) => result.failed(),
+            Ok(Called::Task(_)) => false,
             Err(fail) => fail.exit == Exit::Refused,
         };
         if objected {
@@ -82,11 +91,73 @@ impl Call {
         answered
     }
 
-    async fn send(&self, server: &Server, name: &str, arguments: JsonObject) -> Result<CallToolResult, Fail> {
+    async fn send(&self, server: &Server, name: &str, arguments: JsonObject) -> Result<Called, Fail> {
         let busy = server.busy(&format!("calling {name}"));
         let request = server.client.call(name, arguments).with(server.patient_options(&busy));
-        busy.during(rounds::complete(server, name, request, &self.answers)).await
+        if !self.no_wait {
+            let result = busy.during(rounds::complete(server, &busy, name, request, &self.answers)).await?;
+            return Ok(Called::Result(result));
+        }
+        let task = Arc::new(Mutex::new(None));
+        let keeper = Arc::clone(&task);
+        let request = request.on_task(move |task| {
+            *keeper.lock().unwrap_or_else(PoisonError::into_inner) = Some(task.clone());
+        });
+        match busy.during(rounds::answered(server, &busy, name, request, &self.answers)).await? {
+            Ended::Done(result) => Ok(Called::Result(result)),
+            Ended::Task(handle) => {
+                let begun = task.lock().unwrap_or_else(PoisonError::into_inner).take();
+                let untold = || Fail::new(Exit::Refused, format!("the task {} says nothing of itself", handle.id()));
+                begun.map(Called::Task).ok_or_else(untold)
+            }
+        }
     }
+}
+
+/// What a call has come to.
+enum Called {
+    Result(CallToolResult),
+    /// A task that nobody waits for.
+    Task(Task),
+}
+
+/// Prints a result, and says so if the tool has failed.
+pub(super) fn finish(server: &Server, what: &str, result: &CallToolResult) -> Result<Exit, Fail> {
+    print(&server.screen, result)?;
+    if result.failed() {
+        let what = format!("{}: {what} says that it failed (isError)", server.place);
+        return Err(Fail::new(Exit::ToolFailed, what));
+    }
+    Ok(Exit::Ok)
+}
+
+/// Prints a task that has just begun.
+fn begun(server: &Server, task: &Task) -> Result<Exit, Fail> {
+    if !server.lasts {
+        server.screen.warn(
+            "the server was started for this call and ends with it; unless it keeps tasks elsewhere, so does the task",
+        );
+    }
+    match server.screen.format {
+        // As on the wire: programs tell it from a result by its type.
+        Format::Json => {
+            let mut shown = JsonObject::new();
+            shown.insert("resultType".to_owned(), "task".into());
+            if let Ok(JsonValue::Object(task)) = serde_json::to_value(task) {
+                shown.extend(task);
+            }
+            server.screen.json(&shown)?;
+        }
+        Format::Human => {
+            let poll = task.poll_interval_ms.map(|ms| ("Poll", format!("every {}", super::tasks::time(ms))));
+            let facts = [("Task", text::line(&task.task_id)), ("Status", follow::status(task))];
+            server.screen.print(&render::facts(&server.screen, facts.into_iter().chain(poll)))?;
+            if server.lasts {
+                server.screen.note(&format!("Its result: {}", follow::wait(server, &task.task_id)));
+            }
+        }
+    }
+    Ok(Exit::Ok)
 }
 
 /// Finds what the server would refuse anyway, and says it better: what is missing, and what was misspelt.
@@ -127,11 +198,16 @@ fn check(server: &Server, tool: &Tool, arguments: &JsonObject) -> Result<(), Fai
 }
 
 fn print(screen: &Screen, result: &CallToolResult) -> Result<(), Fail> {
-    if screen.format == Format::Json {
-        return screen.json(result);
+    match screen.format {
+        Format::Json => screen.json(result),
+        Format::Human => screen.print(&shown(screen, result)),
     }
+}
+
+/// A result for people.
+pub(super) fn shown(screen: &Screen, result: &CallToolResult) -> String {
     let Some(structured) = &result.structured_content else {
-        return screen.print(&render::content(screen, &result.content));
+        return render::content(screen, &result.content);
     };
     // Most servers give the structured content as text once more, for models that read only that.
     let same = |block: &&ContentBlock| {
@@ -143,5 +219,5 @@ fn print(screen: &Screen, result: &CallToolResult) -> Result<(), Fail> {
     if !out.is_empty() {
         out.push('\n');
     }
-    screen.print(&format!("{out}{}", render::json(structured)))
+    format!("{out}{}", render::json(structured))
 }

@@ -1,12 +1,13 @@
 //! `carryall prompt`: gets a prompt, filled in.
 
 use super::{first, prompts};
+use crate::answers::Answers;
 use crate::args;
 use crate::connect::{self, Server, ServerOptions};
 use crate::fail::{Exit, Fail};
 use crate::near;
 use crate::render;
-use crate::rounds::{self, Answers};
+use crate::rounds;
 use crate::screen::{Format, TITLE};
 use carryall::types::{GetPromptResult, Prompt as Definition};
 use std::collections::BTreeMap;
@@ -38,12 +39,12 @@ impl Prompt {
         let (target, mut words) = self.server.split(self.target, self.words, self.command)?;
         let name = first(&mut words, "PROMPT", "carryall prompt localhost:8080 greet name=Ann")?;
         let arguments: BTreeMap<String, String> = args::as_strings(&words)?.into_iter().collect();
-        connect::with(target, &self.server, Exit::Interrupted, async |server| {
+        connect::answering(target, &self.server, &self.answers, Exit::Interrupted, async |server| {
             let all = prompts::all(server).await?;
             check(server, named(server, &all, &name)?, &arguments)?;
             let busy = server.busy(&format!("getting {name}"));
             let request = server.client.get_prompt(&name, &arguments).with(server.patient_options(&busy));
-            let result = busy.during(rounds::complete(server, &name, request, &self.answers)).await?;
+            let result = busy.during(rounds::complete(server, &busy, &name, request, &self.answers)).await?;
             match server.screen.format {
                 Format::Json => server.screen.json(&result)?,
                 Format::Human => server.screen.print(&shown(server, &result))?,

@@ -1,10 +1,11 @@
 //! `carryall read`: reads a resource.
 
 use super::{first, no_more};
+use crate::answers::Answers;
 use crate::connect::{self, ServerOptions};
 use crate::fail::{Exit, Fail};
 use crate::render;
-use crate::rounds::{self, Answers};
+use crate::rounds;
 use crate::screen::Format;
 use carryall::types::{ReadResourceResult, ResourceContents};
 use std::path::{Path, PathBuf};
@@ -39,15 +40,17 @@ impl Read {
         let (target, mut words) = self.server.split(self.target, self.words, self.command)?;
         let uri = first(&mut words, "URI", "carryall read localhost:8080 demo://readme")?;
         no_more(&words)?;
-        connect::with(target, &self.server, Exit::Interrupted, async |server| {
+        connect::answering(target, &self.server, &self.answers, Exit::Interrupted, async |server| {
             let busy = server.busy(&format!("reading {uri}"));
             let request = server.client.read_resource(&uri).with(server.patient_options(&busy));
             let result =
-                busy.during(rounds::complete(server, &uri, request, &self.answers)).await.map_err(|fail| match fail
-                    .exit
-                {
-                    Exit::Refused => fail.hint("`carryall resources` and `carryall templates` show what can be read"),
-                    _ => fail,
+                busy.during(rounds::complete(server, &busy, &uri, request, &self.answers)).await.map_err(|fail| {
+                    match fail.exit {
+                        Exit::Refused => {
+                            fail.hint("`carryall resources` and `carryall templates` show what can be read")
+                        }
+                        _ => fail,
+                    }
                 })?;
             match (&self.output, server.screen.format) {
                 (Some(file), _) => {

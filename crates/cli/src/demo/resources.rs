@@ -22,6 +22,7 @@ pub(super) const README_TEXT: &str = "# The carryall demo\n\n\
     - `whoami` tells which replica answered\n\
     - `add`, `forecast` have typed arguments and structured results\n\
     - `countdown` reports progress, `nap` takes its time, `chatter` logs\n\
+    - `bake` is a task for clients that take tasks, and asks the user in the middle of it\n\
     - `book_table` asks the user something before it finishes, `ask_model` the model, `show_roots` the client\n\
     - `surprise` and `post_notice` change things; listen to hear of it\n";
 

@@ -2,16 +2,27 @@
 
 use super::Shared;
 use super::tools::shared;
-use carryall::Ctx;
-use carryall::server::{Failure, ServerBuilder, State, Tool};
+use carryall::server::{Elicited, Failure, Form, ServerBuilder, State, TaskSupport, Tool};
 use carryall::types::LoggingLevel;
+use carryall::{Ctx, ToolError};
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 use std::time::Duration;
 
-pub(super) fn add(builder: ServerBuilder) -> ServerBuilder {
+/// `tasks` says when the tool that takes longest becomes a task.
+pub(super) fn add(builder: ServerBuilder, tasks: TaskSupport) -> ServerBuilder {
     builder
+        .tool(
+            Tool::new("bake", bake)
+                .title("Bake bread")
+                .description(
+                    "Takes its time, as a task where the client takes tasks, and asks the user in the middle of it",
+                )
+                .destructive(false)
+                .as_task(tasks)
+                .resumable(),
+        )
         .tool(
             Tool::new("countdown", countdown)
                 .title("Countdown")
@@ -30,6 +41,72 @@ pub(super) fn add(builder: ServerBuilder) -> ServerBuilder {
                 .description("Sends a log message of every level that the request asks for")
                 .read_only(true),
         )
+}
+
+#[derive(Deserialize, JsonSchema)]
+struct Bake {
+    /// How many loaves
+    #[serde(default = "one")]
+    #[schemars(range(min = 1, max = 100))]
+    loaves: u16,
+    /// Milliseconds that each step takes
+    #[serde(default = "a_while")]
+    #[schemars(range(min = 0, max = 10_000))]
+    pause_ms: u16,
+}
+
+fn one() -> u16 {
+    1
+}
+
+fn a_while() -> u16 {
+    700
+}
+
+/// What the user decides when the dough is there.
+#[derive(Deserialize, JsonSchema)]
+struct Crust {
+    #[schemars(title = "Seeds on top")]
+    seeds: Seeds,
+    #[schemars(title = "Sliced")]
+    #[serde(default)]
+    sliced: bool,
+}
+
+#[derive(Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+enum Seeds {
+    None,
+    Poppy,
+    Sesame,
+}
+
+async fn bake(ctx: Ctx, Bake { loaves, pause_ms }: Bake) -> Result<String, ToolError> {
+    let work = async |done: u16, doing: &str| {
+        for loaf in 1..=loaves {
+            let message = format!("{doing} loaf {loaf} of {loaves}");
+            ctx.progress(f64::from(done + loaf), Some(f64::from(loaves * 2)), Some(&message)).await;
+            tokio::time::sleep(Duration::from_millis(pause_ms.into())).await;
+        }
+    };
+    // Neither the next round nor whoever takes the task over kneads again.
+    let knead = async || {
+        work(0, "kneading").await;
+        Ok::<(), ToolError>(())
+    };
+    ctx.once("dough", knead).await?;
+    let question = Form::<Crust>::new("The dough has risen. How shall the crust be?");
+    let Elicited::Accepted(crust) = ctx.ask_as("crust", question).await? else {
+        return Ok("Nothing was baked: the dough is in the fridge.".to_owned());
+    };
+    work(loaves, "baking").await;
+    let seeds = match crust.seeds {
+        Seeds::None => "",
+        Seeds::Poppy => " with poppy seeds",
+        Seeds::Sesame => " with sesame",
+    };
+    let plural = if loaves == 1 { "loaf" } else { "loaves" };
+    Ok(format!("{loaves} {plural} of bread{seeds}{}.", if crust.sliced { ", sliced" } else { "" }))
 }
 
 #[derive(Deserialize, JsonSchema)]

@@ -1,0 +1,227 @@
+//! Answers to what servers ask for: from `--answer`, `--decline`, `--say` and `--root`, or from the person at the terminal.
+
+use crate::args;
+use crate::ask::Person;
+use crate::busy::Busy;
+use crate::connect::Server;
+use crate::fail::{Exit, Fail};
+use crate::render;
+use crate::screen::{Format, Screen};
+use crate::text;
+use carryall::types::{
+    ElicitRequestFormParams, ElicitRequestParams, ElicitResult, InputRequest, InputRequests, InputResponses,
+    JsonObject, JsonValue,
+};
+
+/// How questions of the server are answered.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub(crate) struct Answers {
+    /// Answer a question of the server: a field of its form, by itself or as QUESTION.FIELD (repeatable)
+    #[arg(long = "answer", value_name = "FIELD=VALUE")]
+    answers: Vec<String>,
+    /// Decline whatever the server asks
+    #[arg(long, conflicts_with = "answers")]
+    decline: bool,
+    /// Do not put questions of the server at the terminal
+    #[arg(long)]
+    no_ask: bool,
+}
+
+impl Answers {
+    /// Who may be asked. Whoever gives answers on the command line, or none at all, does not want to be.
+    pub(crate) fn person(&self, screen: Screen) -> Option<Person> {
+        let settled = !self.answers.is_empty() || self.decline || self.no_ask;
+        if settled { None } else { Person::at(screen) }
+    }
+}
+
+/// What asks.
+pub(crate) struct Asking<'a> {
+    /// The tool, the task, the prompt or the resource.
+    pub(crate) what: &'a str,
+    pub(crate) requests: &'a InputRequests,
+    /// What programs are shown when there is no answer.
+    pub(crate) result: JsonValue,
+    /// The command that brings answers later, where there is one.
+    pub(crate) later: Option<String>,
+}
+
+impl Asking<'_> {
+    /// Answers to everything that is asked.
+    pub(crate) async fn all(&self, server: &Server, busy: &Busy, answers: &Answers) -> Result<InputResponses, Fail> {
+        let mut responses = InputResponses::new();
+        for (key, request) in self.requests.iter() {
+            let answer = self.one(key, request, server, busy, answers).await;
+            responses.0.insert(key.to_owned(), answer.map_err(|missing| self.refuse(server, missing))?);
+        }
+        Ok(responses)
+    }
+
+    /// Answers to what there are answers to, which has to be something.
+    pub(crate) async fn some(&self, server: &Server, busy: &Busy, answers: &Answers) -> Result<InputResponses, Fail> {
+        let mut responses = InputResponses::new();
+        for (key, request) in self.requests.iter() {
+            match self.one(key, request, server, busy, answers).await {
+                Ok(answer) => drop(responses.0.insert(key.to_owned(), answer)),
+                Err(Missing::Answer(part)) if part.is_empty() => {}
+                Err(missing) => return Err(self.refuse(server, missing)),
+            }
+        }
+        if responses.0.is_empty() {
+            return Err(self.refuse(server, Missing::Answer(String::new())));
+        }
+        Ok(responses)
+    }
+
+    async fn one(
+        &self,
+        key: &str,
+        request: &InputRequest,
+        server: &Server,
+        busy: &Busy,
+        answers: &Answers,
+    ) -> Result<JsonValue, Missing> {
+        // What was not given was not declared, so the client has refused it before; and if not, there is no answer.
+        let none = || Missing::Answer(String::new());
+        let written = match (request, server.person) {
+            (InputRequest::Elicit(_), _) if answers.decline => serde_json::to_value(ElicitResult::decline()),
+            (InputRequest::Elicit(question), Some(person)) => {
+                let _hush = busy.hush();
+                let who = format!("{} ({})", server.place, self.what);
+                serde_json::to_value(person.ask(who, question.clone()).await.map_err(Missing::Wrong)?)
+            }
+            (InputRequest::Elicit(ElicitRequestParams::Form(form)), None) => {
+                serde_json::to_value(fill_in(key, form, &answers.answers)?)
+            }
+            (InputRequest::Elicit(ElicitRequestParams::Url(_)), None) => return Err(none()),
+            (InputRequest::CreateMessage(_), _) => serde_json::to_value(server.inputs.sampled().ok_or_else(none)?),
+            (InputRequest::ListRoots(_), _) => {
+                serde_json::to_value(server.inputs.roots().map_err(Missing::Wrong)?.ok_or_else(none)?)
+            }
+        };
+        written.map_err(|error| Missing::Wrong(Fail::usage(format!("the answer to {key:?}: {error}"))))
+    }
+
+    /// Shows what the server asks for: to programs as its result, to people as a list of fields.
+    fn refuse(&self, server: &Server, missing: Missing) -> Fail {
+        let missing = match missing {
+            Missing::Wrong(fail) => return fail,
+            Missing::Answer(missing) if missing.is_empty() => missing,
+            Missing::Answer(missing) => format!(" ({missing} is missing)"),
+        };
+        if server.screen.format == Format::Json
+            && let Err(fail) = server.screen.json(&self.result)
+        {
+            return fail;
+        }
+        let (place, what) = (&server.place, text::line(self.what));
+        let fail = Fail::new(
+            Exit::InputRequired,
+            format!("{place}: {what} asks for input before it goes on{missing}\n{}", questions(self.requests)),
+        );
+        let later = self.later.as_ref().map(|command| format!("{command} ")).unwrap_or_default();
+        match example(self.requests) {
+            Some(example) => fail.hint(format!("answer with {later}{example}, or refuse with --decline")),
+            None => fail.hint(
+                "pages are opened at a terminal alone; roots and the words of a model are given with --root and --say",
+            ),
+        }
+    }
+}
+
+/// Why a question has no answer.
+enum Missing {
+    /// Nobody has given one, or this part of it.
+    Answer(String),
+    /// The one that was given does not do.
+    Wrong(Fail),
+}
+
+/// A form from the answers that name its fields. Once something is answered, defaults stand in for other required fields.
+fn fill_in(key: &str, form: &ElicitRequestFormParams, answers: &[String]) -> Result<ElicitResult, Missing> {
+    let schema = schema_of(form);
+    let words: Vec<String> = answers.iter().filter_map(|word| word_for(key, &schema, word)).collect();
+    if words.is_empty() {
+        return Err(Missing::Answer(String::new()));
+    }
+    let mut content = args::for_schema(&words, &schema).map_err(Missing::Wrong)?;
+    for name in args::required(&schema) {
+        if content.contains_key(name) {
+            continue;
+        }
+        match args::property(&schema, name).and_then(|field| field.get("default")) {
+            Some(default) => drop(content.insert(name.to_owned(), default.clone())),
+            None => return Err(Missing::Answer(format!("--answer {name}=..."))),
+        }
+    }
+    form.requested_schema
+        .check(&content)
+        .map_err(|why| Missing::Wrong(Fail::usage(format!("the answer to {key:?} does not fit the form: {why}"))))?;
+    Ok(ElicitResult::accept(content))
+}
+
+/// The word as `field=value`, if it is for this form.
+fn word_for(key: &str, schema: &JsonObject, word: &str) -> Option<String> {
+    let is_field = |word: &str| {
+        let name = word.split('=').next().unwrap_or_default();
+        args::property(schema, name.strip_suffix(':').unwrap_or(name)).is_some()
+    };
+    let own = word.strip_prefix(key).and_then(|rest| rest.strip_prefix('.')).filter(|rest| is_field(rest));
+    own.or_else(|| Some(word).filter(|word| is_field(word))).map(str::to_owned)
+}
+
+fn schema_of(form: &ElicitRequestFormParams) -> JsonObject {
+    match serde_json::to_value(&form.requested_schema) {
+        Ok(JsonValue::Object(schema)) => schema,
+        _ => JsonObject::new(),
+    }
+}
+
+/// What is asked, for people.
+pub(crate) fn questions(requests: &InputRequests) -> String {
+    requests.iter().map(|(key, request)| question(key, request)).collect::<Vec<_>>().join("\n")
+}
+
+fn question(key: &str, request: &InputRequest) -> String {
+    match request {
+        InputRequest::Elicit(ElicitRequestParams::Form(form)) => {
+            let schema = schema_of(form);
+            let fields = form.requested_schema.properties.iter().map(|(name, _)| field(&schema, name));
+            let lines: Vec<String> = render::plain_table(fields).lines().map(|line| format!("    {line}")).collect();
+            format!("  {}: {}\n{}", text::line(key), text::line(&form.message), lines.join("\n"))
+        }
+        InputRequest::Elicit(ElicitRequestParams::Url(url)) => {
+            format!("  {}: {} {}", text::line(key), text::line(&url.message), text::line(&url.url))
+        }
+        other => format!("  {}: {}", text::line(key), other.method()),
+    }
+}
+
+fn field(schema: &JsonObject, name: &str) -> [String; 3] {
+    let text_of = |member: &str| {
+        let value = args::property(schema, name).and_then(|field| field.get(member)).and_then(JsonValue::as_str);
+        value.map(str::to_owned)
+    };
+    let default = args::property(schema, name).and_then(|field| field.get("default"));
+    let named: Vec<String> = text_of("title").into_iter().chain(text_of("description")).collect();
+    let mut about = vec![named.join(": ")];
+    about.retain(|text| !text.is_empty());
+    about.extend(default.map(|default| format!("default {default}")));
+    about.extend(args::required(schema).any(|required| required == name).then(|| "required".to_owned()));
+    [name.to_owned(), args::types_shown(schema, name), about.join("; ")]
+}
+
+/// `--answer date=... --answer guests=...` for the required fields of the first form.
+fn example(requests: &InputRequests) -> Option<String> {
+    let form = requests.iter().find_map(|(_, request)| match request {
+        InputRequest::Elicit(ElicitRequestParams::Form(form)) => Some(form),
+        _ => None,
+    })?;
+    let schema = schema_of(form);
+    let mut names: Vec<&str> = args::required(&schema).collect();
+    if names.is_empty() {
+        names.extend(form.requested_schema.properties.first().map(|(name, _)| name.as_str()));
+    }
+    let words: Vec<String> = names.iter().map(|name| format!("--answer {}=...", text::line(name))).collect();
+    Some(words.join(" "))
+}

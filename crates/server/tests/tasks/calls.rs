@@ -1,0 +1,266 @@
+//! One task, from its creation to its end.
+
+use crate::world::*;
+use carryall_proto::MessageStream;
+use carryall_server::{Server, Tool};
+use carryall_testkit::{Answered, answer, call, call_as, meta_with, next_notification, stream};
+use serde_json::{Value, json};
+use std::time::Duration;
+use tokio::time::sleep;
+
+// spec: ext-tasks-01
+#[tokio::test]
+async fn the_extension_is_advertised_by_servers_that_have_tasks() {
+    let (_, _, server) = alone();
+    let capabilities = |answered: Answered| answered.result()["capabilities"].clone();
+    let discovered = capabilities(answer(&server, call("server/discover", json!({}))).await);
+    assert_eq!(discovered["extensions"]["io.modelcontextprotocol/tasks"], json!({}));
+    assert!(discovered.get("tasks").is_none());
+    let without = Server::new("plain", "1").tool(Tool::without_arguments("a", async |_| "a")).build().unwrap();
+    let discovered = capabilities(answer(&without, call("server/discover", json!({}))).await);
+    assert!(discovered.get("extensions").is_none());
+    let unknown = answer(&without, call("tasks/get", with(json!({"taskId": "t"})))).await;
+    assert_eq!(unknown.code(), -32601);
+}
+
+#[tokio::test]
+async fn a_task_is_there_when_its_creation_is_answered_and_has_the_result_of_the_call() {
+    let (_, _, server) = alone();
+    let made = answer(&server, tool("always")).await;
+    let made = made.result();
+    assert_eq!(made["status"], "working");
+    assert_eq!(made["ttlMs"], 3_600_000);
+    assert_eq!(made["pollIntervalMs"], 1000);
+    assert!(made.get("result").is_none() && made.get("inputRequests").is_none() && made.get("requestState").is_none());
+    assert_eq!(made["createdAt"], made["lastUpdatedAt"]);
+    let id = made["taskId"].as_str().unwrap();
+    assert!(id.len() >= 32, "{id}");
+    assert_eq!(get(&server, id).await.result()["taskId"], id);
+    let task = ended(&server, id).await;
+    assert_eq!(task["status"], "completed");
+    assert_eq!(task["resultType"], "complete");
+    assert_eq!(task["result"]["content"][0]["text"], "later");
+    assert_ne!(answer(&server, tool("always")).await.result()["taskId"], *id);
+}
+
+#[tokio::test]
+async fn a_client_that_takes_no_tasks_gets_none() {
+    let (_, _, server) = alone();
+    let plainly = |name: &str| call("tools/call", json!({"name": name, "arguments": {}}));
+    assert_eq!(answer(&server, plainly("possible")).await.text(), "later");
+    assert_eq!(answer(&server, plainly("soon")).await.text(), "in the end");
+    let refused = answer(&server, plainly("always")).await;
+    assert_eq!(refused.code(), -32021);
+    let required = &refused.error()["data"]["requiredCapabilities"];
+    assert_eq!(*required, json!({"extensions": {"io.modelcontextprotocol/tasks": {}}}));
+    for method in ["tasks/get", "tasks/update", "tasks/cancel"] {
+        let refused = answer(&server, call(method, json!({"taskId": "t", "inputResponses": {}}))).await;
+        assert_eq!(refused.code(), -32021, "{method}");
+        assert!(refused.error()["data"]["requiredCapabilities"]["extensions"].is_object());
+    }
+    let listen = json!({"notifications": {"taskIds": ["t"]}});
+    assert_eq!(answer(&server, call("subscriptions/listen", listen)).await.code(), -32021);
+    assert_eq!(answer(&server, call("tasks/list", with(json!({})))).await.code(), -32601);
+    assert_eq!(answer(&server, call("tasks/result", with(json!({"taskId": "t"})))).await.code(), -32601);
+}
+
+#[tokio::test]
+async fn what_is_quick_is_no_task_and_what_takes_longer_goes_on_as_one() {
+    let (world, _, server) = alone();
+    assert_eq!(answer(&server, tool("quick")).await.text(), "at once");
+    assert_eq!(answer(&server, tool("plain")).await.text(), "at once");
+    let id = created(&server, "soon").await;
+    assert_eq!(ended(&server, &id).await["result"]["content"][0]["text"], "in the end");
+    assert_eq!(world.seen(), ["begun", "ended"], "nothing was started again");
+}
+
+#[tokio::test]
+async fn rounds_come_first_and_then_the_task() {
+    let (world, _, server) = alone();
+    let asked = answer(&server, tool("demands")).await;
+    assert_eq!(asked.result()["resultType"], "input_required");
+    assert!(asked.result().get("taskId").is_none());
+    let key = keys(asked.result()).remove(0);
+    let round = json!({
+        "name": "demands", "arguments": {}, "requestState": asked.result()["requestState"],
+        "inputResponses": {&key: accept("Ada")},
+    });
+    let made = answer(&server, call("tools/call", with(round))).await;
+    assert_eq!(made.result()["resultType"], "task");
+    assert!(made.result().get("requestState").is_none());
+    let id = made.result()["taskId"].as_str().unwrap();
+    assert_eq!(ended(&server, id).await["result"]["content"][0]["text"], "Ada");
+    assert_eq!(world.seen(), ["asked", "a task now"], "the handler goes on where it was");
+    let without = meta_with(&json!({"io.modelcontextprotocol/clientCapabilities": {"elicitation": {"form": {}}}}));
+    let round = json!({"name": "demands", "arguments": {}, "inputResponses": {&key: accept("Ada")}, "_meta": without});
+    assert_eq!(answer(&server, call("tools/call", round)).await.code(), -32021);
+}
+
+#[tokio::test]
+async fn a_failure_is_a_result_and_an_error_is_a_failed_task() {
+    let (_, _, server) = alone();
+    let failed = ended(&server, &created(&server, "fails").await).await;
+    assert_eq!(failed["status"], "completed");
+    assert_eq!(failed["result"]["isError"], true);
+    let panicked = ended(&server, &created(&server, "panics").await).await;
+    assert_eq!(panicked["status"], "failed");
+    assert_eq!(panicked["error"]["code"], -32603);
+    assert!(panicked.get("result").is_none());
+    assert!(panicked["statusMessage"].is_string());
+}
+
+#[tokio::test]
+async fn a_task_asks_by_itself_and_each_question_has_a_key_of_its_own() {
+    let (world, _, server) = alone();
+    let id = created(&server, "asks").await;
+    let task = until(&server, &id, |task| task["status"] == "input_required").await;
+    let first = keys(&task);
+    assert_eq!(first.len(), 1);
+    assert_eq!(task["inputRequests"][&first[0]]["method"], "elicitation/create");
+
+    let wrong = update(&server, &id, json!({&first[0]: {"action": "accept", "content": {"name": 7}}})).await;
+    assert_eq!(wrong.code(), -32602);
+    assert!(wrong.error()["message"].as_str().unwrap().contains(&first[0]));
+    let ignored = update(&server, &id, json!({"never-asked": accept("x")})).await;
+    assert_eq!(ignored.result()["resultType"], "complete");
+    assert_eq!(keys(&get(&server, &id).await.result().clone()), first);
+
+    let acknowledged = update(&server, &id, json!({&first[0]: accept("a")})).await;
+    let acknowledged = acknowledged.result().as_object().unwrap();
+    assert!(acknowledged.keys().all(|key| key == "resultType" || key == "_meta"), "{acknowledged:?}");
+    let task =
+        until(&server, &id, |task| task["inputRequests"].as_object().is_some_and(|asked| asked.len() == 2)).await;
+    let second = keys(&task);
+    assert!(!second.contains(&first[0]), "the same question is another one the second time");
+
+    // One of two: the other one is still asked. The one that was answered is not asked again, whatever comes for it.
+    update(&server, &id, json!({&second[1]: accept("c"), &first[0]: accept("late")})).await;
+    let task = get(&server, &id).await.result().clone();
+    assert_eq!((task["status"].as_str(), keys(&task)), (Some("input_required"), vec![second[0].clone()]));
+    update(&server, &id, json!({&second[0]: accept("b"), &second[1]: accept("late")})).await;
+    assert_eq!(ended(&server, &id).await["result"]["content"][0]["text"], "ordered a b c");
+    assert_eq!(world.seen(), ["ordered"]);
+    assert!(update(&server, &id, json!({&second[0]: accept("b")})).await.result().is_object(), "too late is no error");
+}
+
+#[tokio::test]
+async fn a_question_that_the_client_cannot_answer_fails_the_task() {
+    let (_, _, server) = alone();
+    let extensions = json!({"extensions": {"io.modelcontextprotocol/tasks": {}}});
+    let meta = meta_with(&json!({"io.modelcontextprotocol/clientCapabilities": extensions}));
+    let made = answer(&server, call("tools/call", json!({"name": "asks", "arguments": {}, "_meta": meta}))).await;
+    let task = ended(&server, made.result()["taskId"].as_str().unwrap()).await;
+    assert_eq!((task["status"].as_str(), task["error"]["code"].as_i64()), (Some("failed"), Some(-32021)));
+}
+
+#[tokio::test]
+async fn a_cancelled_task_stays_cancelled_and_its_handler_is_dropped() {
+    let (world, _, server) = alone();
+    let id = created(&server, "waits").await;
+    for _ in 0..2 {
+        let acknowledged = cancel(&server, &id).await;
+        assert_eq!(acknowledged.result()["resultType"], "complete", "twice is as good as once");
+    }
+    assert_eq!(get(&server, &id).await.result()["status"], "cancelled");
+    for _ in 0..500 {
+        if world.seen().contains(&"dropped".to_owned()) {
+            break;
+        }
+        sleep(Duration::from_millis(10)).await;
+    }
+    assert_eq!(world.seen(), ["begun", "dropped"]);
+    world.go.notify_one();
+    sleep(LEASE).await;
+    assert_eq!(get(&server, &id).await.result()["status"], "cancelled");
+
+    let done = created(&server, "always").await;
+    ended(&server, &done).await;
+    assert!(cancel(&server, &done).await.result().is_object());
+    assert_eq!(get(&server, &done).await.result()["status"], "completed", "what has ended is not cancelled");
+}
+
+#[tokio::test]
+async fn how_far_it_has_come_is_its_status_message() {
+    let (world, _, server) = alone();
+    let asked = meta_with(&json!({"progressToken": "p", "io.modelcontextprotocol/clientCapabilities":
+        {"extensions": {"io.modelcontextprotocol/tasks": {}}}}));
+    let made = answer(&server, call("tools/call", json!({"name": "reports", "arguments": {}, "_meta": asked}))).await;
+    assert!(made.notifications.is_empty(), "no progress notifications from tasks");
+    let id = made.result()["taskId"].as_str().unwrap();
+    until(&server, id, |task| task["statusMessage"] == "1 of 2").await;
+    // The second report came too soon to be written by itself; it goes along with the next renewal.
+    let task = until(&server, id, |task| task["statusMessage"] == "nearly there").await;
+    assert_eq!(task["status"], "working");
+    world.go.notify_one();
+    ended(&server, id).await;
+}
+
+#[tokio::test]
+async fn a_task_belongs_to_whoever_made_it() {
+    let (_, _, server) = alone();
+    let made =
+        answer(&server, call_as("ada", &[], "tools/call", with(json!({"name": "waits", "arguments": {}})))).await;
+    let id = made.result()["taskId"].as_str().unwrap();
+    let theirs = |subject: Option<&str>, method: &str, id: &str| {
+        let params = with(json!({"taskId": id, "inputResponses": {}}));
+        match subject {
+            Some(subject) => call_as(subject, &[], method, params),
+            None => call(method, params),
+        }
+    };
+    for method in ["tasks/get", "tasks/update", "tasks/cancel"] {
+        for stranger in [Some("bob"), None] {
+            let stolen = answer(&server, theirs(stranger, method, id)).await;
+            let guessed = answer(&server, theirs(stranger, method, &id.replace(|_| true, "0"))).await;
+            assert_eq!(stolen.code(), -32602);
+            let message = |answered: &Answered| {
+                answered.error()["message"].as_str().unwrap().split(':').next().map(str::to_owned)
+            };
+            assert_eq!(message(&stolen), message(&guessed), "a stranger cannot tell that there is such a task");
+        }
+    }
+    assert_eq!(answer(&server, theirs(Some("ada"), "tasks/get", id)).await.result()["status"], "working");
+    let listen = |subject: &str| {
+        call_as(subject, &[], "subscriptions/listen", with(json!({"notifications": {"taskIds": [id, "guessed"]}})))
+    };
+    let mut hers = stream(&server, listen("ada")).await;
+    let (_, acknowledged) = next_notification(&mut hers).await;
+    assert_eq!(acknowledged["notifications"]["taskIds"], json!([id]));
+    let mut his = stream(&server, listen("bob")).await;
+    let (_, acknowledged) = next_notification(&mut his).await;
+    assert_eq!(acknowledged["notifications"]["taskIds"], json!([]), "nor by listening");
+}
+
+async fn told(listening: &mut MessageStream) -> Value {
+    let (method, params) = next_notification(listening).await;
+    assert_eq!(method, "notifications/tasks");
+    params
+}
+
+#[tokio::test]
+async fn listeners_are_told_how_a_task_stands_on_whichever_replica_they_listen() {
+    let (world, store, here) = alone();
+    let there = server(&world, &store);
+    let id = created(&here, "asks").await;
+    until(&here, &id, |task| task["status"] == "input_required").await;
+    let listen = with(json!({"notifications": {"taskIds": [id]}}));
+    let mut listening = stream(&there, call("subscriptions/listen", listen)).await;
+    let (method, acknowledged) = next_notification(&mut listening).await;
+    assert_eq!(method, "notifications/subscriptions/acknowledged");
+    assert_eq!(acknowledged["notifications"], json!({"taskIds": [id]}));
+    let task = told(&mut listening).await;
+    assert_eq!((task["taskId"].as_str(), task["status"].as_str()), (Some(&*id), Some("input_required")));
+    assert!(task.get("resultType").is_none() && task["_meta"]["io.modelcontextprotocol/subscriptionId"] == 1);
+    // Renewals are no news.
+    sleep(LEASE * 2).await;
+    carryall_testkit::assert_idle(&mut listening);
+    let one = keys(&task).remove(0);
+    update(&there, &id, json!({&one: {"action": "decline"}})).await;
+    let mut task = told(&mut listening).await;
+    while task["status"] != "input_required" {
+        task = told(&mut listening).await;
+    }
+    assert!(!keys(&task).contains(&one));
+    cancel(&here, &id).await;
+    assert_eq!(told(&mut listening).await["status"], "cancelled");
+}

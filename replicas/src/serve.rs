@@ -152,7 +152,8 @@ async fn work(ctx: Ctx, args: Work) -> Result<String, ToolError> {
             .await?;
         done.push(outcome);
         if args.ask && step == args.steps / 2 {
-            let Elicited::Accepted(named) = ctx.ask(Form::<Named>::new(format!("Who wants {}?", args.id))).await? else {
+            let Elicited::Accepted(named) = ctx.ask(Form::<Named>::new(format!("Who wants {}?", args.id))).await?
+            else {
                 return Err(ToolError::new("declined"));
             };
             done.push(named.name);

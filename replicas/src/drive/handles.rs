@@ -10,7 +10,9 @@ pub(super) async fn run(mut driver: Driver) {
             return;
         }
         let id = driver.fresh(number);
-        let Some(bag) = call(&driver, "mint", json!({"once": false, "sealed": false, "item": id})).await else { continue };
+        let Some(bag) = call(&driver, "mint", json!({"once": false, "sealed": false, "item": id})).await else {
+            continue;
+        };
         count(&driver.seen.handles);
         let mut expected = id.clone();
         for item in 0..5 {
@@ -40,7 +42,9 @@ pub(super) async fn spend(mut driver: Driver) {
         }
         let id = driver.fresh(number);
         let sealed = driver.random.below(2) == 0;
-        let Some(bag) = call(&driver, "mint", json!({"once": true, "sealed": sealed, "item": id})).await else { continue };
+        let Some(bag) = call(&driver, "mint", json!({"once": true, "sealed": sealed, "item": id})).await else {
+            continue;
+        };
         let using = || call(&driver, "spend", json!({"bag": bag}));
         let used = tokio::join!(using(), using(), using());
         let good = [used.0, used.1, used.2].iter().flatten().filter(|said| **said == id).count();

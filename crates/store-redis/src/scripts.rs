@@ -1,0 +1,101 @@
+//! What a store does, in Lua. Each script runs alone on the server.
+//!
+//! A row is a hash with [`FIELDS`]: version and times as text, a time empty for never. It is in two sorted sets beside
+//! that, under its key among those of its kind that are due, under its name among all that end. Versions are compared as
+//! text, so exactly; times are numbers of 53 bits in Lua and in sorted sets, and in milliseconds that is enough for the
+//! next 285,000 years.
+
+use carryall_store::{Row, StoreError, StoreResult};
+use redis::Script;
+use std::sync::LazyLock;
+
+/// The members of a hash.
+pub(crate) const FIELDS: [&str; 4] = ["version", "value", "expires_at", "due_at"];
+
+/// A row as it is read, each field missing when there is none.
+pub(crate) type Found = (Option<u64>, Option<Vec<u8>>, Option<String>, Option<String>);
+
+/// KEYS: row, due, ends. ARGV: channel, name, key, version, value, expires_at, due_at, now.
+pub(crate) static INSERT: LazyLock<Script> = LazyLock::new(|| {
+    script(
+        "local ends = redis.call('HGET', KEYS[1], 'expires_at')
+        if ends and (ends == '' or tonumber(ends) > tonumber(ARGV[8])) then return 0 end",
+    )
+});
+
+/// As [`INSERT`], with the version before in the place of now.
+pub(crate) static REPLACE: LazyLock<Script> =
+    LazyLock::new(|| script("if redis.call('HGET', KEYS[1], 'version') ~= ARGV[8] then return 0 end"));
+
+/// A script that writes the row if what comes before it lets it.
+fn script(unless: &str) -> Script {
+    let put = "
+        redis.call('HSET', KEYS[1], 'version', ARGV[4], 'value', ARGV[5], 'expires_at', ARGV[6], 'due_at', ARGV[7])
+        if ARGV[6] == '' then redis.call('ZREM', KEYS[3], ARGV[2]) else redis.call('ZADD', KEYS[3], ARGV[6], ARGV[2]) end
+        if ARGV[7] == '' then redis.call('ZREM', KEYS[2], ARGV[3]) else redis.call('ZADD', KEYS[2], ARGV[7], ARGV[3]) end
+        redis.call('PUBLISH', ARGV[1], ARGV[2])
+        return 1";
+    Script::new(&format!("{unless}{put}"))
+}
+
+/// KEYS: row, due, ends. ARGV: channel, name, key, version.
+pub(crate) static REMOVE: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(
+        "if redis.call('HGET', KEYS[1], 'version') ~= ARGV[4] then return 0 end
+        redis.call('DEL', KEYS[1])
+        redis.call('ZREM', KEYS[2], ARGV[3])
+        redis.call('ZREM', KEYS[3], ARGV[2])
+        redis.call('PUBLISH', ARGV[1], ARGV[2])
+        return 1",
+    )
+});
+
+/// KEYS: due. ARGV: what the names of rows of this kind begin with, now, limit. A key without a row can only be left by
+/// a server that evicts; it would stand in the way of the others for ever.
+pub(crate) static DUE: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(
+        "local rows = {}
+        for _, key in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', ARGV[2], 'LIMIT', 0, ARGV[3])) do
+            local row = redis.call('HMGET', ARGV[1] .. key, 'version', 'value', 'expires_at', 'due_at')
+            if row[1] then rows[#rows + 1] = {key, row} else redis.call('ZREM', KEYS[1], key) end
+        end
+        return rows",
+    )
+});
+
+/// KEYS: ends. ARGV: channel, prefix, now, limit.
+pub(crate) static EXPIRE: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(
+        "local names = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', ARGV[3], 'LIMIT', 0, ARGV[4])
+        for _, name in ipairs(names) do
+            local colon = string.find(name, ':', 1, true)
+            local length = tonumber(string.sub(name, 1, colon - 1))
+            local kind = string.sub(name, colon + 1, colon + length)
+            redis.call('DEL', ARGV[2] .. ':row:' .. name)
+            redis.call('ZREM', ARGV[2] .. ':due:' .. kind, string.sub(name, colon + length + 2))
+            redis.call('ZREM', KEYS[1], name)
+            redis.call('PUBLISH', ARGV[1], name)
+        end
+        return #names",
+    )
+});
+
+/// A time as text, empty for never.
+pub(crate) fn time(at: Option<u64>) -> String {
+    at.map(|at| at.to_string()).unwrap_or_default()
+}
+
+fn from_time(text: Option<String>) -> StoreResult<Option<u64>> {
+    text.filter(|text| !text.is_empty()).map(|text| text.parse().map_err(StoreError::new)).transpose()
+}
+
+/// `None` when there is no row.
+pub(crate) fn read(kind: &'static str, key: String, found: Found) -> StoreResult<Option<Row>> {
+    let (Some(version), Some(value), expires_at, due_at) = found else { return Ok(None) };
+    let (expires_at, due_at) = (from_time(expires_at)?, from_time(due_at)?);
+    Ok(Some(Row { kind, key, version, value: value.into(), expires_at, due_at }))
+}
+
+pub(crate) fn most(limit: usize) -> i64 {
+    i64::try_from(limit).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,232 @@
+//! The store in SQLite keeps what every store promises, between processes and over their ends too.
+
+use carryall_store::{Changed, Changes, Row, Store, contract};
+use carryall_store_sqlite::Sqlite;
+use std::future::poll_fn;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Barrier};
+use std::time::{Duration, Instant};
+
+/// No test waits longer than this for one thing.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// Tells the process that is to be killed which file it writes to.
+const FILE: &str = "CARRYALL_TEST_SQLITE_FILE";
+
+/// A folder that goes with the test.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("carryall-sqlite-{name}-{}", std::process::id()));
+        std::fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        drop(std::fs::remove_dir_all(&self.0));
+    }
+}
+
+fn row(key: &str) -> Row {
+    Row { kind: "test", key: key.into(), version: 1, value: "value".into(), expires_at: None, due_at: None }
+}
+
+async fn heard(changes: &mut Changes) -> Changed {
+    let next = poll_fn(|cx| changes.as_mut().poll_next(cx));
+    tokio::time::timeout(PATIENCE, next).await.expect("told in time").expect("changes do not end")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_keeps_the_contract() {
+    let folder = Folder::new("contract");
+    let files = AtomicU32::new(0);
+    let next = || folder.file(&files.fetch_add(1, Ordering::Relaxed).to_string());
+    contract::check(|| async { Sqlite::open(next()).unwrap() }).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn memory_keeps_the_contract() {
+    contract::check(|| async { Sqlite::in_memory().unwrap() }).await;
+}
+
+#[tokio::test]
+async fn files_are_shared_and_memory_is_not() {
+    let folder = Folder::new("shared");
+    assert!(Sqlite::open(folder.file("rows")).unwrap().is_shared());
+    assert!(!Sqlite::in_memory().unwrap().is_shared());
+}
+
+#[tokio::test]
+async fn of_two_stores_on_one_file_each_sees_and_hears_the_other() {
+    let folder = Folder::new("two");
+    let (one, two) = (Sqlite::open(folder.file("rows")).unwrap(), Sqlite::open(folder.file("rows")).unwrap());
+    one.insert(row("before"), 0).await.unwrap();
+    let (mut by_one, mut by_two) = (one.changes("test"), two.changes("test"));
+    // Written at once: whoever listens hears of it, however far its thread has come.
+    assert!(two.insert(row("k"), 0).await.unwrap());
+    assert_eq!(heard(&mut by_one).await, Changed::Row("k".into()));
+    assert_eq!(heard(&mut by_two).await, Changed::Row("k".into()));
+    assert!(!one.insert(row("k"), 0).await.unwrap(), "the key is taken for both");
+    assert!(one.replace(Row { version: 2, ..row("k") }).await.unwrap());
+    assert_eq!(heard(&mut by_two).await, Changed::Row("k".into()));
+    assert!(!two.replace(Row { version: 2, ..row("k") }).await.unwrap(), "the version is seen by both");
+    assert_eq!(two.get("test", "k", 0).await.unwrap().unwrap().version, 2);
+    assert!(two.remove("test", "k", 2).await.unwrap());
+    assert_eq!(one.get("test", "k", 0).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn of_many_stores_that_write_the_same_row_one_wins() {
+    let folder = Folder::new("many");
+    let stores: Vec<_> = (0..6).map(|_| Sqlite::open(folder.file("rows")).unwrap()).collect();
+    stores[0].insert(row("k"), 0).await.unwrap();
+    for version in 2..40 {
+        let mut tasks = tokio::task::JoinSet::new();
+        for store in stores.clone() {
+            tasks.spawn(async move { store.replace(Row { version, ..row("k") }).await.unwrap() });
+        }
+        let won = tasks.join_all().await.into_iter().filter(|won| *won).count();
+        assert_eq!(won, 1, "version {version}");
+    }
+}
+
+#[tokio::test]
+async fn who_listens_to_another_file_handle_and_falls_behind_hears_that_something_was_lost() {
+    let folder = Folder::new("behind");
+    let (one, two) = (Sqlite::open(folder.file("rows")).unwrap(), Sqlite::open(folder.file("rows")).unwrap());
+    one.insert(Row { kind: "rare", expires_at: Some(1), ..row("k") }, 0).await.unwrap();
+    for number in 0..5000 {
+        two.insert(Row { expires_at: Some(2), ..row(&number.to_string()) }, 0).await.unwrap();
+    }
+    let mut changes = one.changes("rare");
+    // One transaction with more changes than are kept, the one that matters first.
+    assert_eq!(two.expire(2, usize::MAX).await.unwrap(), 5001);
+    assert_eq!(heard(&mut changes).await, Changed::Some);
+    assert!(two.insert(Row { kind: "rare", ..row("again") }, 0).await.unwrap());
+    assert_eq!(heard(&mut changes).await, Changed::Row("again".into()), "and goes on from there");
+}
+
+#[tokio::test]
+async fn a_file_that_is_opened_again_has_its_rows() {
+    let folder = Folder::new("again");
+    let odd = Row { expires_at: Some(u64::MAX), due_at: Some(7), version: 9, ..row("a\0b") };
+    {
+        let store = Sqlite::open(folder.file("rows")).unwrap();
+        store.insert(odd.clone(), 0).await.unwrap();
+        // Asked for and not waited for: done or not, but never half.
+        let _ = tokio::time::timeout(Duration::ZERO, store.insert(row("late"), 0)).await;
+    }
+    let store = Sqlite::open(folder.file("rows")).unwrap();
+    assert_eq!(store.get("test", "a\0b", 0).await.unwrap(), Some(odd));
+    let late = store.get("test", "late", 0).await.unwrap();
+    assert!(late.is_none_or(|late| late == row("late")));
+}
+
+/// A process that is ended by its id, whatever happens.
+struct Ended(Child);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        drop(self.0.kill());
+        drop(self.0.wait());
+    }
+}
+
+#[tokio::test]
+async fn a_process_that_is_killed_leaves_whole_rows_and_no_lock() {
+    let folder = Folder::new("killed");
+    let file = folder.file("rows");
+    let store = Sqlite::open(&file).unwrap();
+    let mut changes = store.changes("test");
+    let mut writer = Command::new(std::env::current_exe().unwrap());
+    writer.args(["--exact", "the_process_that_is_killed"]).env(FILE, &file).stdout(Stdio::null());
+    let writer = Ended(writer.spawn().unwrap());
+    for _ in 0..50 {
+        assert!(matches!(heard(&mut changes).await, Changed::Row(_) | Changed::Some), "heard from another process");
+    }
+    drop(writer);
+    drop(store);
+    let store = Sqlite::open(&file).unwrap();
+    let mut number = 0;
+    while let Some(found) = store.get("test", &number.to_string(), 0).await.unwrap() {
+        assert_eq!(found, row(&number.to_string()));
+        number += 1;
+    }
+    assert!(number >= 50, "what it had been told was written is there: {number}");
+    assert!(store.insert(row(&number.to_string()), 0).await.unwrap(), "and the next can be written");
+}
+
+/// Writes rows for [`a_process_that_is_killed_leaves_whole_rows_and_no_lock`], in a process of its own. Does nothing
+/// otherwise.
+#[tokio::test]
+async fn the_process_that_is_killed() {
+    let Some(file) = std::env::var_os(FILE) else { return };
+    let store = Sqlite::open(file).unwrap();
+    let end = Instant::now() + PATIENCE;
+    for number in 0_u64.. {
+        assert!(store.insert(row(&number.to_string()), 0).await.unwrap());
+        if Instant::now() > end {
+            return;
+        }
+    }
+}
+
+#[test]
+fn a_new_file_can_be_opened_by_many_at_once() {
+    let folder = Folder::new("opened");
+    for round in 0..20 {
+        let file = folder.file(&round.to_string());
+        let together = Arc::new(Barrier::new(8));
+        let open = |_| {
+            let (file, together) = (file.clone(), Arc::clone(&together));
+            std::thread::spawn(move || {
+                together.wait();
+                Sqlite::open(file).map(drop)
+            })
+        };
+        for opener in (0..8).map(open).collect::<Vec<_>>() {
+            opener.join().unwrap().unwrap();
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_is_no_store_of_ours_is_refused() {
+    let folder = Folder::new("refused");
+    let refused = |path: &Path| Sqlite::open(path).unwrap_err().to_string();
+    std::fs::write(folder.file("text"), "not a database at all, but long enough to be looked at").unwrap();
+    refused(&folder.file("text"));
+    for (name, pragma, why) in
+        [("other", "PRAGMA application_id = 7", "another program"), ("later", "PRAGMA user_version = 99", "version 99")]
+    {
+        let file = folder.file(name);
+        drop(Sqlite::open(&file).unwrap());
+        let connection = rusqlite::Connection::open(&file).unwrap();
+        connection.busy_timeout(PATIENCE).unwrap();
+        connection.execute_batch(pragma).unwrap();
+        let said = refused(&file);
+        assert!(said.contains(why), "{said}");
+    }
+    refused(&folder.file("no/such/folder"));
+}
+
+#[cfg(unix)]
+#[test]
+fn a_new_file_is_readable_by_its_user_alone() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let folder = Folder::new("mode");
+    let store = Sqlite::open(folder.file("rows")).unwrap();
+    for name in ["rows", "rows-wal", "rows-shm"] {
+        let mode = std::fs::metadata(folder.file(name)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o077, 0, "{name}");
+    }
+    drop(store);
+}

@@ -261,6 +261,22 @@ fn names_are_decoded_before_they_are_compared() {
     assert_eq!(code(with("=?base64?eDovL8O?=")), (400, -32020));
 }
 
+// spec: ext-tasks-37
+#[test]
+fn a_request_about_a_task_names_it_in_its_header() {
+    for method in ["tasks/get", "tasks/update", "tasks/cancel"] {
+        let body = request(method, json!({"taskId": "t1", "inputResponses": {}, "_meta": meta()}));
+        let with = |name: Option<&'static str>| {
+            let mut pairs = vec![("mcp-protocol-version", "2026-07-28"), ("mcp-method", method)];
+            pairs.extend(name.map(|name| ("mcp-name", name)));
+            post(&pairs, &body)
+        };
+        assert_eq!(call(with(Some("t1"))).name().as_deref(), Some("t1"));
+        assert_eq!(code(with(Some("t2"))), (400, -32020));
+        assert_eq!(code(with(None)), (400, -32020));
+    }
+}
+
 // spec: http-headers-40
 #[test]
 fn a_name_written_with_escapes_is_still_the_same_name() {

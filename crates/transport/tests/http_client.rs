@@ -2,8 +2,9 @@
 
 mod common;
 
-use carryall_proto::{Call, CallError, Message, Notification, Outcome, Reply};
+use carryall_proto::{Call, CallError, Message, Notification, Outcome, Params, Reply};
 use carryall_transport::http::{Endpoint, HttpClient, HttpServer};
+use carryall_types::{Method, RawJson};
 use common::{Seen, Tools, call, eventually, serve, within};
 use futures_util::StreamExt as _;
 use std::net::SocketAddr;
@@ -109,6 +110,26 @@ async fn each_call_is_one_post_with_its_headers() {
     }
     assert!(!head.contains("cookie") && !head.contains("of-somebody"), "{head}");
     assert_eq!(serde_json::from_str::<serde_json::Value>(body).unwrap()["jsonrpc"], "2.0");
+}
+
+// spec: ext-tasks-36
+#[tokio::test]
+async fn a_request_about_a_task_is_routed_by_its_name() {
+    let done = || answer("200 OK", "application/json", DONE);
+    let (address, requests) = canned(vec![done(), done(), done()]).await;
+    let client = client(address);
+    for method in ["tasks/get", "tasks/update", "tasks/cancel"] {
+        let params = Params::parse(RawJson::parse(r#"{"taskId":"t-1"}"#).unwrap()).unwrap();
+        let mut asked = call("1", "a");
+        let meta = asked.meta.raw().clone();
+        asked.method = Method::from(method);
+        asked.params = params.with("_meta", &meta);
+        drop(ask(&client, asked).await);
+        let request = requests.lock().unwrap().last().unwrap().clone();
+        let head = request.split("\r\n\r\n").next().unwrap().to_ascii_lowercase();
+        assert!(head.lines().any(|line| line == "mcp-name: t-1"), "{head}");
+        assert!(head.lines().any(|line| line == format!("mcp-method: {method}")), "{head}");
+    }
 }
 
 #[tokio::test]

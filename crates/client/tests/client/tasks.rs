@@ -52,6 +52,7 @@ fn count(log: &Log, method: &str) -> usize {
     log.methods().iter().filter(|seen| *seen == method).count()
 }
 
+// spec: ext-tasks-04
 #[tokio::test(start_paused = true)]
 async fn a_call_waits_for_the_result_of_its_task() {
     let states = vec![task("working", json!({})), task("working", json!({"statusMessage": "half"})), done()];
@@ -75,6 +76,7 @@ async fn a_call_waits_for_the_result_of_its_task() {
     }
 }
 
+// spec: ext-tasks-05
 #[tokio::test]
 async fn a_client_that_takes_no_tasks_takes_one_for_an_error() {
     let (client, _) = serving_with(|builder| builder, |_| created());
@@ -84,6 +86,7 @@ async fn a_client_that_takes_no_tasks_takes_one_for_an_error() {
     assert!(matches!(client.get_prompt("p", ()).await, Err(ClientError::Protocol { .. })));
 }
 
+// spec: ext-tasks-13
 #[tokio::test(start_paused = true)]
 async fn the_pace_is_the_servers() {
     let slow = |n: u64| task("working", json!({"pollIntervalMs": n}));
@@ -97,6 +100,7 @@ async fn the_pace_is_the_servers() {
     assert_eq!(begun.elapsed().as_secs(), 60, "neither a flood nor a wait for ever");
 }
 
+// spec: ext-tasks-21, ext-tasks-22, ext-tasks-25, ext-tasks-45
 #[tokio::test(start_paused = true)]
 async fn a_question_of_a_task_is_answered_once() {
     let named = |builder: ClientBuilder| {
@@ -132,6 +136,7 @@ async fn how_a_task_ends_is_how_the_call_ends() {
     }
 }
 
+// spec: ext-tasks-29
 #[tokio::test]
 async fn a_call_that_is_dropped_cancels_its_task_and_a_handle_does_not() {
     let states = std::iter::repeat_with(|| task("working", json!({}))).take(1000).collect();
@@ -152,6 +157,7 @@ async fn a_call_that_is_dropped_cancels_its_task_and_a_handle_does_not() {
     assert_eq!(count(&log, "tasks/cancel"), 1);
 }
 
+// spec: ext-tasks-15
 #[tokio::test(start_paused = true)]
 async fn a_task_is_taken_up_again_by_its_name() {
     let (client, log) = going_through(|builder| builder, vec![task("working", json!({})), done(), asking(), done()]);

@@ -8,6 +8,7 @@ use serde_json::Value;
 use std::time::Duration;
 use tokio::time::sleep;
 
+// spec: ext-tasks-20
 #[tokio::test]
 async fn a_task_ends_with_its_time() {
     let (world, store) = (World::default(), Memory::new());

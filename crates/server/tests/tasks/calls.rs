@@ -23,6 +23,7 @@ async fn the_extension_is_advertised_by_servers_that_have_tasks() {
     assert_eq!(unknown.code(), -32601);
 }
 
+// spec: ext-tasks-08, ext-tasks-11, ext-tasks-42, ext-tasks-43
 #[tokio::test]
 async fn a_task_is_there_when_its_creation_is_answered_and_has_the_result_of_the_call() {
     let (_, _, server) = alone();
@@ -40,9 +41,11 @@ async fn a_task_is_there_when_its_creation_is_answered_and_has_the_result_of_the
     assert_eq!(task["status"], "completed");
     assert_eq!(task["resultType"], "complete");
     assert_eq!(task["result"]["content"][0]["text"], "later");
+    assert_eq!(task["result"]["resultType"], "complete", "no result but the creation is of type task");
     assert_ne!(answer(&server, tool("always")).await.result()["taskId"], *id);
 }
 
+// spec: ext-tasks-03, ext-tasks-06, ext-tasks-34, ext-tasks-39, ext-tasks-46, ext-tasks-47
 #[tokio::test]
 async fn a_client_that_takes_no_tasks_gets_none() {
     let (_, _, server) = alone();
@@ -53,6 +56,11 @@ async fn a_client_that_takes_no_tasks_gets_none() {
     assert_eq!(refused.code(), -32021);
     let required = &refused.error()["data"]["requiredCapabilities"];
     assert_eq!(*required, json!({"extensions": {"io.modelcontextprotocol/tasks": {}}}));
+    // Who declares the tasks of the revision before does not declare these.
+    let capabilities = json!({"tasks": {"requests": {"tools": {"call": {}}}, "list": {}, "cancel": {}}});
+    let before = meta_with(&json!({"io.modelcontextprotocol/clientCapabilities": capabilities}));
+    let params = json!({"name": "possible", "arguments": {}, "task": {"ttl": 1000}, "_meta": before});
+    assert_eq!(answer(&server, call("tools/call", params)).await.text(), "later");
     for method in ["tasks/get", "tasks/update", "tasks/cancel"] {
         let refused = answer(&server, call(method, json!({"taskId": "t", "inputResponses": {}}))).await;
         assert_eq!(refused.code(), -32021, "{method}");
@@ -74,6 +82,7 @@ async fn what_is_quick_is_no_task_and_what_takes_longer_goes_on_as_one() {
     assert_eq!(world.seen(), ["begun", "ended"], "nothing was started again");
 }
 
+// spec: ext-tasks-12
 #[tokio::test]
 async fn rounds_come_first_and_then_the_task() {
     let (world, _, server) = alone();
@@ -96,6 +105,7 @@ async fn rounds_come_first_and_then_the_task() {
     assert_eq!(answer(&server, call("tools/call", round)).await.code(), -32021);
 }
 
+// spec: ext-tasks-09, ext-tasks-41
 #[tokio::test]
 async fn a_failure_is_a_result_and_an_error_is_a_failed_task() {
     let (_, _, server) = alone();
@@ -109,6 +119,7 @@ async fn a_failure_is_a_result_and_an_error_is_a_failed_task() {
     assert!(panicked["statusMessage"].is_string());
 }
 
+// spec: ext-tasks-10, ext-tasks-17, ext-tasks-24, ext-tasks-26, ext-tasks-27
 #[tokio::test]
 async fn a_task_asks_by_itself_and_each_question_has_a_key_of_its_own() {
     let (world, _, server) = alone();
@@ -153,6 +164,7 @@ async fn a_question_that_the_client_cannot_answer_fails_the_task() {
     assert_eq!((task["status"].as_str(), task["error"]["code"].as_i64()), (Some("failed"), Some(-32021)));
 }
 
+// spec: ext-tasks-10, ext-tasks-30
 #[tokio::test]
 async fn a_cancelled_task_stays_cancelled_and_its_handler_is_dropped() {
     let (world, _, server) = alone();
@@ -179,6 +191,7 @@ async fn a_cancelled_task_stays_cancelled_and_its_handler_is_dropped() {
     assert_eq!(get(&server, &done).await.result()["status"], "completed", "what has ended is not cancelled");
 }
 
+// spec: ext-tasks-35
 #[tokio::test]
 async fn how_far_it_has_come_is_its_status_message() {
     let (world, _, server) = alone();
@@ -195,6 +208,7 @@ async fn how_far_it_has_come_is_its_status_message() {
     ended(&server, id).await;
 }
 
+// spec: ext-tasks-33, ext-tasks-38, ext-tasks-40, ext-tasks-44
 #[tokio::test]
 async fn a_task_belongs_to_whoever_made_it() {
     let (_, _, server) = alone();
@@ -237,6 +251,7 @@ async fn told(listening: &mut MessageStream) -> Value {
     params
 }
 
+// spec: ext-tasks-33, ext-tasks-35
 #[tokio::test]
 async fn listeners_are_told_how_a_task_stands_on_whichever_replica_they_listen() {
     let (world, store, here) = alone();

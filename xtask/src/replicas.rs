@@ -38,7 +38,7 @@ pub(crate) fn run(mut args: Args) -> Outcome {
         return Err("nginx is not installed (Debian: apt-get install nginx-light)".to_owned());
     }
     if !no_build {
-        process::run(process::cargo().args(["build", "--locked", "--release", "-p", "carryall-replicas"]))?;
+        process::run(process::cargo().args(["build", "--locked", "-p", "carryall-replicas"]))?;
     }
     let mut problems = Vec::new();
     for store in stores.split(',') {
@@ -170,5 +170,5 @@ impl Cluster {
 }
 
 fn program() -> Command {
-    Command::new(files::target_dir().join("release/carryall-replicas"))
+    Command::new(files::target_dir().join("debug/carryall-replicas"))
 }

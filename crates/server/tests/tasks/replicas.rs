@@ -24,6 +24,7 @@ fn on_a_replica_that_dies<T: Send + 'static>(first: impl Future<Output = T> + Se
     value
 }
 
+// spec: statelessness-09
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn another_replica_resumes_where_the_first_one_died() {
     let (world, store) = (World::default(), Memory::new());

@@ -1,0 +1,155 @@
+//! What state that travels costs, in one process and without a network between: `carryall-state-bench [STORE-URL]...` prints
+//! a table. Stores are `sqlite:PATH`, `postgres://...` and `redis://...`; memory is always measured.
+
+use carryall::client::Change;
+use carryall::proto::seal::NONCE_BYTES;
+use carryall::server::{Resource, TaskSupport, Tasks, Tool};
+use carryall::store::{Memory, Store};
+use carryall::types::{ElicitRequestFormParams, ElicitResult, JsonObject, SubscriptionFilter};
+use carryall::{Client, Ctx, Elicited, Form, Keyring, Result, Server, ToolError};
+use std::hint::black_box;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// How many times each cheap thing is done.
+const TIMES: u32 = 20_000;
+const LISTENERS: usize = 10_000;
+const TASKS: usize = 2_000;
+const AT_ONCE: usize = 64;
+
+#[tokio::main]
+async fn main() -> Result<()> {
+    println!("| what | figure |\n|---|---|");
+    sealing()?;
+    rounds().await?;
+    listens().await?;
+    tasks("memory", Arc::new(Memory::new())).await?;
+    for url in std::env::args().skip(1) {
+        let (kind, path) = url.split_once(':').unwrap_or((&url, ""));
+        let store: Arc<dyn Store> = match kind {
+            "sqlite" => Arc::new(carryall_store_sqlite::Sqlite::open(path)?),
+            "postgres" => Arc::new(carryall_store_postgres::Postgres::connect(url.as_str()).await?),
+            "redis" => Arc::new(carryall_store_redis::Redis::connect(url.as_str()).await?),
+            other => return Err(format!("{other}: sqlite, postgres or redis").into()),
+        };
+        tasks(kind, store).await?;
+    }
+    Ok(())
+}
+
+fn keyring() -> Result<Keyring> {
+    Ok(format!("1 {}", "5a".repeat(32)).parse()?)
+}
+
+fn each(begun: Instant, times: u32) -> f64 {
+    begun.elapsed().as_secs_f64() * 1e6 / f64::from(times)
+}
+
+fn sealing() -> Result<()> {
+    let keyring = keyring()?;
+    for size in [200, 10_000] {
+        let record = vec![b'x'; size];
+        let begun = Instant::now();
+        for _ in 0..TIMES {
+            let mut nonce = [0; NONCE_BYTES];
+            getrandom::fill(&mut nonce)?;
+            black_box(keyring.seal("request-state", b"whose", u64::MAX, nonce, &record)?);
+        }
+        let sealed = each(begun, TIMES);
+        let token = keyring.seal("request-state", b"whose", u64::MAX, [1; NONCE_BYTES], &record)?;
+        let begun = Instant::now();
+        for _ in 0..TIMES {
+            black_box(keyring.open("request-state", b"whose", 0, &token).map_err(|_| "not opened")?);
+        }
+        println!("| seal and open {size} bytes | {sealed:.1} and {:.1} us |", each(begun, TIMES));
+    }
+    Ok(())
+}
+
+#[derive(serde::Deserialize, schemars::JsonSchema)]
+struct Confirm {
+    sure: bool,
+}
+
+async fn rounds() -> Result<()> {
+    let asks = async |ctx: Ctx| {
+        let answer = ctx.ask(Form::<Confirm>::new("Really?")).await?;
+        Ok::<_, ToolError>(if matches!(answer, Elicited::Accepted(Confirm { sure: true })) { "yes" } else { "no" })
+    };
+    let server = Server::new("bench", "1")
+        .keyring(keyring()?)
+        .tool(Tool::without_arguments("plain", async |_| "yes"))
+        .tool(Tool::without_arguments("asks", asks))
+        .build()?;
+    let user = async |_: ElicitRequestFormParams| ElicitResult::accept(JsonObject::from_iter([("sure".into(), true.into())]));
+    let client = Client::builder().service(server).on_elicit(user).build()?;
+    let mut figures = Vec::new();
+    for tool in ["plain", "asks"] {
+        let begun = Instant::now();
+        for _ in 0..TIMES {
+            black_box(client.call(tool, ()).await?);
+        }
+        figures.push(each(begun, TIMES));
+    }
+    println!("| a plain call, in process | {:.1} us |", figures[0]);
+    println!("| a call in two rounds | {:.1} us, {:.1} times a plain one |", figures[1], figures[1] / figures[0]);
+    Ok(())
+}
+
+/// Resident memory of this process, in bytes.
+fn resident() -> Result<usize> {
+    let pages = std::fs::read_to_string("/proc/self/statm")?;
+    Ok(pages.split(' ').nth(1).ok_or("no statm")?.parse::<usize>()? * 4096)
+}
+
+async fn listens() -> Result<()> {
+    let server = Server::new("bench", "1").resource(Resource::new("b:/x", "x", async |_: Ctx, _| "x")).build()?;
+    let client = Client::builder().service(server.clone()).build()?;
+    let before = resident()?;
+    let mut open = Vec::with_capacity(LISTENERS);
+    for _ in 0..LISTENERS {
+        let filter = SubscriptionFilter::new().with_resource_subscriptions(vec!["b:/x".to_owned()]);
+        open.push(client.listen(filter).await?);
+    }
+    let each = (resident()? - before) as f64 / LISTENERS as f64 / 1024.0;
+    println!("| {LISTENERS} idle listens, both ends in process | {each:.1} KiB each |");
+    let begun = Instant::now();
+    server.resource_updated("b:/x");
+    let published = begun.elapsed();
+    for listener in &mut open {
+        assert!(matches!(listener.next().await, Some(Ok(Change::Resource(_)))));
+    }
+    let told = begun.elapsed();
+    println!(
+        "| one change to {LISTENERS} listeners | noted for all in {:.1} ms, read by the last after {:.1} ms |",
+        published.as_secs_f64() * 1e3,
+        told.as_secs_f64() * 1e3
+    );
+    Ok(())
+}
+
+async fn tasks(kind: &str, store: Arc<dyn Store>) -> Result<()> {
+    let server = Server::new("bench", "1")
+        .keyring(keyring()?)
+        .shared_store(store)
+        .tasks(Tasks::new().poll_interval(Duration::from_millis(20)))
+        .tool(Tool::without_arguments("work", async |_| "done").as_task(TaskSupport::Always))
+        .build()?;
+    let client = Client::builder().service(server).tasks().build()?;
+    let begun = Instant::now();
+    let workers = (0..AT_ONCE).map(|_| {
+        let client = client.clone();
+        tokio::spawn(async move {
+            for _ in 0..TASKS / AT_ONCE {
+                client.call("work", ()).await?;
+            }
+            Ok::<_, carryall::client::ClientError>(())
+        })
+    });
+    for worker in workers.collect::<Vec<_>>() {
+        worker.await??;
+    }
+    let count = (TASKS / AT_ONCE * AT_ONCE) as f64;
+    println!("| tasks from call to result, {AT_ONCE} at once, {kind} | {:.0} a second |", count / begun.elapsed().as_secs_f64());
+    Ok(())
+}

@@ -37,6 +37,8 @@ pub(crate) struct Seen {
     bumps: AtomicU64,
     listens: AtomicU64,
     events: AtomicU64,
+    /// Changes that some listener had to be told of.
+    owed: AtomicU64,
     /// Requests that were lost on the way or met a store that was away, and were made again.
     again: AtomicU64,
     wrong: Mutex<Vec<String>>,

@@ -162,12 +162,13 @@ async fn work(ctx: Ctx, args: Work) -> Result<String, ToolError> {
     Ok(done.join(" "))
 }
 
-/// Changes the resource, and says so to all listeners.
+/// Changes a part of the resource, and says so to all listeners.
 async fn bump(ctx: Ctx, args: Id) -> Result<String, ToolError> {
     let itself: Arc<OnceLock<Server>> = ctx.state().ok_or_else(|| ToolError::new("no server"))?;
     let server = itself.get().ok_or_else(|| ToolError::new("still being built"))?;
     note(&ctx, "bumped", &args.id)?;
-    server.resource_updated(COUNTER);
+    // Below the resource that everybody listens to, so that each change can be told from the others.
+    server.resource_updated(&format!("{COUNTER}/{}", args.id));
     Ok(args.id)
 }
 

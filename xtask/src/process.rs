@@ -42,9 +42,10 @@ impl Group {
         }
     }
 
-    /// Asks the child to end, as Ctrl-C does.
-    pub(crate) fn interrupt(&self) {
-        let _ = Command::new("kill").args(["-INT", &self.0.id().to_string()]).stderr(Stdio::null()).status();
+    /// Sends the child a signal by its name: `INT`, `STOP`, `CONT`.
+    pub(crate) fn signal(&self, name: &str) {
+        let signal = format!("-{name}");
+        let _ = Command::new("kill").args([&signal, &self.0.id().to_string()]).stderr(Stdio::null()).status();
     }
 
     /// Asks the group to end, and says whether it did so in good order within `limit`.

@@ -21,6 +21,9 @@ const SECONDS: u64 = 120;
 /// Between two kills at least, and how much longer at most; and for how long a replica is away.
 const BETWEEN: (u64, u64) = (2_000, 3_000);
 const AWAY: Duration = Duration::from_millis(700);
+/// Every so many times a replica is not killed but stands still, for longer than its leases last: it then goes on with what
+/// others have taken over.
+const STANDS_STILL: (u32, Duration) = (4, Duration::from_millis(4_500));
 /// What the clients get beyond their time to come to an end.
 const GRACE: Duration = Duration::from_secs(180);
 
@@ -53,13 +56,15 @@ pub(crate) fn run(mut args: Args) -> Outcome {
 /// What one ordeal has come to.
 struct Report {
     killed: u32,
+    stopped: u32,
     restarted: u32,
     seen: Value,
 }
 
 impl Report {
     fn row(&self) -> String {
-        let mut cells = vec![format!("{} replicas killed, database restarted {} x", self.killed, self.restarted)];
+        let Self { killed, stopped, restarted, .. } = self;
+        let mut cells = vec![format!("{killed} replicas killed, {stopped} held, database restarted {restarted} x")];
         let counts = self.seen.as_object().into_iter().flatten().filter(|(_, value)| value.is_number());
         cells.extend(counts.map(|(name, count)| format!("{} {count}", name.replace('_', " "))));
         cells.push(format!("wrong {}", self.problems().len()));
@@ -139,7 +144,7 @@ impl Cluster {
         log_to(&mut command, &log)?;
         let mut clients = Group::spawn(&mut command)?;
         let (begun, length) = (Instant::now(), Duration::from_secs(seconds));
-        let (mut killed, mut restarted, mut random) = (0, 0, seed);
+        let (mut turns, mut killed, mut stopped, mut restarted, mut random) = (0, 0, 0, 0, seed);
         let mut next = |below: u64| {
             // Any sequence does, as long as the seed repeats it.
             random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
@@ -148,6 +153,16 @@ impl Cluster {
         while begun.elapsed() < length {
             std::thread::sleep(Duration::from_millis(BETWEEN.0 + next(BETWEEN.1)));
             let victim = usize::try_from(next(REPLICAS as u64)).unwrap_or_default();
+            turns += 1;
+            if turns % STANDS_STILL.0 == 0
+                && let Some(replica) = &self.replicas[victim]
+            {
+                replica.signal("STOP");
+                std::thread::sleep(STANDS_STILL.1);
+                replica.signal("CONT");
+                stopped += 1;
+                continue;
+            }
             // SIGKILL, without any warning.
             self.replicas[victim] = None;
             killed += 1;
@@ -165,7 +180,7 @@ impl Cluster {
             return Err(format!("the clients did not come to their end: {last}"));
         }
         let seen = serde_json::from_str(last).map_err(|error| format!("the clients said {last:?}: {error}"))?;
-        Ok(Report { killed, restarted, seen })
+        Ok(Report { killed, stopped, restarted, seen })
     }
 }
 

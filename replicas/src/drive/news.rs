@@ -11,8 +11,8 @@ use serde_json::json;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// How long a change may take to reach a listener. A store that is restarted is away for some of it.
-const SOON: Duration = Duration::from_secs(20);
+/// How long a change may take to reach a listener. A replica may stand still, and a store be away, for some of it.
+const SOON: Duration = Duration::from_secs(6);
 
 /// All that has happened.
 #[derive(Debug, Default)]
@@ -20,9 +20,16 @@ pub(super) struct Watched(Mutex<Happened>);
 
 #[derive(Debug, Default)]
 struct Happened {
-    /// When each change was asked for, and when that was answered.
-    changes: Vec<(Instant, Instant)>,
+    changes: Vec<Made>,
     connections: Vec<Connection>,
+}
+
+/// One change: what it changed, when it was asked for, and when that was answered.
+#[derive(Debug)]
+struct Made {
+    uri: String,
+    asked: Instant,
+    answered: Instant,
 }
 
 #[derive(Debug)]
@@ -30,7 +37,20 @@ struct Connection {
     listener: String,
     opened: Instant,
     ended: Instant,
-    told: Vec<Instant>,
+    told: Vec<(String, Instant)>,
+}
+
+impl Connection {
+    /// Whether the change should have been told here.
+    fn is_owed(&self, change: &Made) -> bool {
+        change.asked > self.opened && change.answered + SOON < self.ended
+    }
+
+    /// Whether it was: by its own name, or as one of those that nobody knows any more.
+    fn was_told(&self, change: &Made) -> bool {
+        let in_time = |at: Instant| at >= change.asked && at <= change.answered + SOON;
+        self.told.iter().any(|(uri, at)| (*uri == change.uri || uri == COUNTER) && in_time(*at))
+    }
 }
 
 impl Watched {
@@ -42,12 +62,10 @@ impl Watched {
     pub(super) fn judge(&self, seen: &Seen) {
         let happened = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         for connection in &happened.connections {
-            let there = |(asked, answered): &&(Instant, Instant)| {
-                *asked > connection.opened && *answered + SOON < connection.ended
-            };
-            for (asked, answered) in happened.changes.iter().filter(there) {
-                if !connection.told.iter().any(|told| told >= asked && *told <= *answered + SOON) {
-                    seen.wrong(format!("{} was not told of a change", connection.listener));
+            for change in happened.changes.iter().filter(|change| connection.is_owed(change)) {
+                count(&seen.owed);
+                if !connection.was_told(change) {
+                    seen.wrong(format!("{} was not told of {}", connection.listener, change.uri));
                 }
             }
         }
@@ -64,7 +82,8 @@ pub(super) async fn bump(mut driver: Driver, watched: std::sync::Arc<Watched>) {
         // Made once: of a change whose answer got lost nobody knows whether it was made.
         if driver.client.call("bump", json!({"id": id})).typed::<String>().await.is_ok() {
             count(&driver.seen.bumps);
-            watched.note(|happened| happened.changes.push((asked, Instant::now())));
+            let made = Made { uri: format!("{COUNTER}/{id}"), asked, answered: Instant::now() };
+            watched.note(|happened| happened.changes.push(made));
         } else {
             count(&driver.seen.again);
         }
@@ -87,9 +106,9 @@ pub(super) async fn listen(driver: Driver, watched: std::sync::Arc<Watched>) {
         let (opened, mut told) = (Instant::now(), Vec::new());
         loop {
             match tokio::time::timeout_at(end.into(), listener.next()).await {
-                Ok(Some(Ok(Change::Resource(_)))) => {
+                Ok(Some(Ok(Change::Resource(uri)))) => {
                     count(&driver.seen.events);
-                    told.push(Instant::now());
+                    told.push((uri.to_string(), Instant::now()));
                 }
                 Ok(Some(Ok(_))) => {}
                 Ok(Some(Err(_)) | None) | Err(_) => break,

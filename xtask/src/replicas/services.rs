@@ -44,7 +44,7 @@ impl Service {
     /// Ends it in good order, so that it keeps what it has acknowledged, and starts it again.
     pub(super) fn restart(&mut self) -> Outcome {
         if let Some(mut running) = self.running.take() {
-            running.interrupt();
+            running.signal("INT");
             if running.wait(Duration::from_secs(30)).is_none() {
                 return Err("the database does not end".to_owned());
             }

@@ -9,6 +9,7 @@ use crate::prompt::{Prompt, PromptEntry};
 use crate::refusal::concise;
 use crate::render::{Cache, Stamp};
 use crate::resource::{Kind, Resource, ResourceEntry};
+use crate::rounds::Sealer;
 use crate::tasks::TaskSupport;
 use crate::tool::Tool;
 use crate::tool_entry::ToolEntry;
@@ -131,11 +132,12 @@ impl<T: Listed> List<T> {
     fn prepare(&mut self, method: &Method, member: &str, settings: ListSettings, stamp: &Stamp) {
         self.first_page = None;
         if !self.entries.values().any(|entry| entry.is_restricted()) {
-            self.first_page = self.page(method, member, None, None, settings, stamp).ok();
+            self.first_page = self.page(method, member, None, None, settings, (stamp, None)).ok();
         }
     }
 
-    /// The page behind `cursor`, as this caller may see it.
+    /// The page behind `cursor`, as this caller may see it. Where callers see different lists, a cursor is sealed for its
+    /// caller, if there are keys that all replicas have: the name in it may be one that others must not know.
     pub(crate) fn page(
         &self,
         method: &Method,
@@ -143,16 +145,20 @@ impl<T: Listed> List<T> {
         cursor: Option<&str>,
         caller: Option<&Principal>,
         settings: ListSettings,
-        stamp: &Stamp,
+        (stamp, sealer): (&Stamp, Option<&Sealer>),
     ) -> Result<RawJson, ErrorObject> {
+        let restricted = self.entries.values().any(|entry| entry.is_restricted());
+        let sealer = sealer.filter(|_| restricted);
         let after = match cursor {
             None => match &self.first_page {
                 Some(page) => return Ok(page.clone()),
                 None => None,
             },
-            Some(cursor) => Some(Cursor::decode(method.as_str(), cursor)?.after),
+            Some(cursor) => Some(match sealer {
+                Some(sealer) => sealer.open_cursor(method.as_str(), caller, cursor)?.after,
+                None => Cursor::decode(method.as_str(), cursor)?.after,
+            }),
         };
-        let restricted = self.entries.values().any(|entry| entry.is_restricted());
         let mut cache = settings.cache;
         if restricted {
             // The list differs between callers, so nobody may pass it on, and that holds for all of its pages.
@@ -165,7 +171,13 @@ impl<T: Listed> List<T> {
         let mut visible = self.entries.range((start, std::ops::Bound::Unbounded)).filter(|(_, e)| e.allows(caller));
         let page: Vec<&Arc<T>> = visible.by_ref().take(settings.page_size).map(|(_, entry)| entry).collect();
         let next = match (visible.next(), page.last()) {
-            (Some(_), Some(last)) => Cursor::new(method.as_str(), last.key()).encode().ok(),
+            (Some(_), Some(last)) => {
+                let cursor = Cursor::new(method.as_str(), last.key());
+                match sealer {
+                    Some(sealer) => sealer.seal_cursor(&cursor, caller),
+                    None => cursor.encode().ok(),
+                }
+            }
             _ => None,
         };
         Ok(stamp.page(member, page.iter().map(|entry| entry.json()), next.as_deref(), cache))

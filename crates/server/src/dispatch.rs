@@ -75,7 +75,8 @@ fn done(id: RequestId, result: RawJson) -> ServerFuture {
 fn list(core: &Arc<Core>, call: Call) -> Result<ServerFuture, ErrorObject> {
     let cursor: Option<String> = optional(&call, "cursor")?;
     let (cursor, caller) = (cursor.as_deref(), call.principal.as_deref());
-    let (settings, stamp) = (core.settings.lists, &core.stamp);
+    let sealer = Some(&core.sealer).filter(|sealer| !sealer.keys().is_ephemeral());
+    let (settings, stamp) = (core.settings.lists, (&*core.stamp, sealer));
     let catalogue = core.catalogue.load();
     let page = match call.method {
         Method::ToolsList => catalogue.tools.page(&call.method, "tools", cursor, caller, settings, stamp),

@@ -6,6 +6,7 @@
 
 use crate::ctx::Ctx;
 use crate::output::Failure;
+use crate::rounds::whose;
 use bytes::Bytes;
 use carryall_proto::Call;
 use carryall_proto::seal::NONCE_BYTES;
@@ -452,8 +453,7 @@ fn shared_store(ctx: &Ctx) -> Result<&Arc<dyn Store>, HandleError> {
 
 /// Who may use a handle.
 fn owner(call: &Call) -> RawJson {
-    let caller = call.principal.as_deref().map(|caller| (&caller.issuer, &caller.subject, &caller.client));
-    RawJson::from_value(&caller).unwrap_or(RawJson::NULL)
+    RawJson::from_trusted(whose(call.principal.as_deref()).into())
 }
 
 fn binding<T: Handled>(call: &Call) -> Vec<u8> {

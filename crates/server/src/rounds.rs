@@ -15,7 +15,7 @@ pub(crate) use journal::{Journal, Opened, Record};
 use question::Answers;
 pub(crate) use question::check_answer;
 pub use question::{Elicited, Form, Question};
-pub(crate) use state::{OF_THE_ROUND, Sealer};
+pub(crate) use state::{OF_THE_ROUND, Sealer, whose};
 
 use crate::ctx::Ctx;
 use crate::output::Failure;

@@ -1,5 +1,6 @@
 //! Pagination: pages, cursors, and what is no cursor.
 
+use carryall_proto::seal::{Key, Keyring};
 use carryall_server::{Prompt, Resource, Server, Tool};
 use carryall_testkit::{answer, call, call_as};
 use carryall_types::JsonValue;
@@ -123,4 +124,35 @@ async fn each_caller_pages_through_what_they_may_see() {
         params = json!({"cursor": page.result()["nextCursor"]});
     }
     assert_eq!((seen, params), (vec![json!("t2"), json!("t5"), json!("t8")], json!({"cursor": null})));
+}
+
+/// The second page of the tools, and what the first one says it is behind.
+async fn second_page(server: &Server, subject: &str, cursor: Option<&str>) -> (carryall_testkit::Answered, String) {
+    let list = |params: Value| call_as(subject, &["hidden"], "tools/list", params);
+    let first = answer(server, list(json!({}))).await;
+    let own = first.result()["nextCursor"].as_str().unwrap().to_owned();
+    (answer(server, list(json!({"cursor": cursor.unwrap_or(&own)}))).await, own)
+}
+
+#[tokio::test]
+async fn where_callers_see_different_lists_a_cursor_is_of_use_to_its_caller_alone() {
+    let keyring = |id: u8| Keyring::new(Key::new(u32::from(id), [id; 32]));
+    let replica = |id: u8| {
+        let tools = ["a", "secret", "z"].map(|name| tool(name.to_owned()).requires_scope("hidden"));
+        let builder = Server::new("pages", "1").page_size(1).keyring(keyring(id));
+        tools.into_iter().fold(builder, carryall_server::ServerBuilder::tool).build().unwrap()
+    };
+    let (here, there) = (replica(1), replica(1));
+    let (page, hers) = second_page(&here, "ada", None).await;
+    assert_eq!(page.result()["tools"][0]["name"], "secret");
+    assert_eq!(second_page(&there, "ada", Some(&hers)).await.0.result()["tools"][0]["name"], "secret");
+    assert_eq!(second_page(&there, "bob", Some(&hers)).await.0.code(), -32602, "a stolen one");
+    assert_eq!(second_page(&replica(2), "ada", Some(&hers)).await.0.code(), -32602, "one of other keys");
+    let guessed = carryall_proto::cursor::Cursor::new("tools/list", "a").encode().unwrap();
+    assert_eq!(second_page(&here, "ada", Some(&guessed)).await.0.code(), -32602, "a guessed one");
+    let public =
+        Server::new("pages", "1").page_size(1).keyring(keyring(1)).tool(tool("a".into())).tool(tool("b".into()));
+    let (page, cursor) = second_page(&public.build().unwrap(), "ada", None).await;
+    assert_eq!(page.result()["tools"][0]["name"], "b");
+    assert!(!cursor.starts_with("c1."), "what is the same for all may be passed on");
 }

@@ -4,8 +4,9 @@
 use super::journal::Record;
 use crate::keys::Keys;
 use crate::output::Failure;
-use carryall_proto::Call;
+use carryall_proto::cursor::{BadCursor, Cursor};
 use carryall_proto::seal::{Keyring, NONCE_BYTES};
+use carryall_proto::{Call, Principal};
 use carryall_types::{ErrorObject, JsonObject, JsonValue};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -38,6 +39,19 @@ impl Sealer {
         })
     }
 
+    /// A cursor that is of use to this caller alone. `None` when it cannot be made.
+    pub(crate) fn seal_cursor(&self, cursor: &Cursor, caller: Option<&Principal>) -> Option<String> {
+        let mut nonce = [0; NONCE_BYTES];
+        getrandom::fill(&mut nonce).ok()?;
+        let until = now().saturating_add(self.lifetime.as_secs().max(1));
+        cursor.seal(&*self.keys.now()?, &whose(caller), until, nonce).ok()
+    }
+
+    /// Opens what [`seal_cursor`](Self::seal_cursor) has made for this caller.
+    pub(crate) fn open_cursor(&self, list: &str, caller: Option<&Principal>, text: &str) -> Result<Cursor, BadCursor> {
+        Cursor::open(list, &*self.keys.now().ok_or(BadCursor)?, &whose(caller), now(), text)
+    }
+
     /// The record as the client may see it.
     ///
     /// # Errors
@@ -64,13 +78,23 @@ impl Sealer {
 /// Whose request this is and what it asks for, such that no two different ones look the same. It is authenticated with the
 /// token, which does not carry it.
 fn binding(call: &Call) -> Result<Vec<u8>, Failure> {
-    let caller = call.principal.as_deref().map(|caller| (&caller.issuer, &caller.subject, &caller.client));
+    let caller = call.principal.as_deref().map(identity);
     let mut params: JsonObject = call.params.raw().decode()?;
     params.retain(|name, _| !OF_THE_ROUND.contains(&name.as_str()));
     let mut params = JsonValue::Object(params);
     // Whoever passes a request on may write its members in another order.
     params.sort_all_objects();
     Ok(serde_json::to_vec(&(caller, call.method.as_str(), params))?)
+}
+
+/// Who somebody is: not what they may do.
+fn identity(caller: &Principal) -> (&str, &str, Option<&str>) {
+    (&caller.issuer, &caller.subject, caller.client.as_deref())
+}
+
+/// Whose something is, as bytes to bind it to.
+pub(crate) fn whose(caller: Option<&Principal>) -> Vec<u8> {
+    serde_json::to_vec(&caller.map(identity)).unwrap_or_default()
 }
 
 fn now() -> u64 {

@@ -10,6 +10,8 @@ use tokio::time::sleep;
 pub(crate) fn add(builder: ServerBuilder) -> ServerBuilder {
     builder
         .tasks(Tasks::default().poll_interval(Duration::from_millis(200)))
+        // The suite calls whichever tool is listed first, without arguments.
+        .tool(Tool::without_arguments("a_plain_tool", async |_| "Plainly").description("Answers at once"))
         .tool(greet)
         .tool(slow_compute().as_task(TaskSupport::WhenPossible).resumable())
         .tool(

@@ -2,7 +2,7 @@
 
 use crate::server;
 use carryall::Client;
-use carryall::client::{ClientBuilder, InputRequired, Step, text_of};
+use carryall::client::{ClientBuilder, ClientError, InputRequired, Step, text_of};
 use carryall::types::{
     CallToolResult, ClientCapabilities, ElicitRequestFormParams, ElicitResult, ElicitationCapability, InputResponses,
     JsonObject, JsonValue, LoggingLevel, SamplingCapability,
@@ -31,7 +31,7 @@ fn answers(answers: JsonValue) -> InputResponses {
 fn asking(step: Step<CallToolResult>) -> Box<InputRequired<CallToolResult>> {
     match step {
         Step::InputRequired(asking) => asking,
-        Step::Done(result) => panic!("nothing was asked: {result:?}"),
+        other => panic!("nothing was asked: {other:?}"),
     }
 }
 
@@ -61,7 +61,7 @@ async fn what_has_been_answered_is_not_asked_again() {
     }));
     match second.answer(rest).once().await.unwrap() {
         Step::Done(result) => assert_eq!(text_of(&result), "Good day, Alice has 2 roots"),
-        Step::InputRequired(again) => panic!("asked again: {:?}", keys(&again)),
+        other => panic!("asked again: {other:?}"),
     }
 }
 
@@ -113,4 +113,29 @@ async fn the_log_reaches_those_who_ask_for_it_from_the_level_they_name() {
     let call = client.call("test_logging_tool", ());
     call.on_log(LoggingLevel::Info, move |message| log.lock().unwrap().push(message.data.to_string())).await.unwrap();
     assert_eq!(*heard.lock().unwrap(), ["\"worked\""]);
+}
+
+/// A user who agrees to everything, and is called Ada.
+async fn agreeable(question: ElicitRequestFormParams) -> ElicitResult {
+    let properties = &question.requested_schema.properties;
+    let answer = |name: &str| if name == "confirm" { json!(true) } else { json!("Ada") };
+    ElicitResult::accept(properties.iter().map(|(name, _)| (name.clone(), answer(name))).collect())
+}
+
+#[tokio::test]
+async fn a_client_that_takes_tasks_gets_the_results_of_calls_whatever_becomes_of_them() {
+    let client = client().tasks().on_elicit(agreeable).build().unwrap();
+    let said = async |tool: &str, arguments: JsonValue| text_of(&client.call(tool, arguments).await.unwrap());
+    assert_eq!(said("greet", json!({"name": "Ada"})).await, "Hello, Ada!");
+    assert_eq!(said("slow_compute", json!({"seconds": 0.2, "label": "x"})).await, "Computed x in 0.2 s");
+    assert_eq!(said("confirm_delete", json!({"filename": "f"})).await, "Deleted f");
+    assert!(said("multi_input", json!({})).await.contains("Ada"));
+    assert_eq!(said("test_tool_with_task", json!({})).await, "Hello, Ada!");
+    assert!(client.call("failing_job", ()).await.unwrap().failed());
+    assert_eq!(client.call("protocol_error_job", ()).await.unwrap_err().code(), Some(-32603));
+    let Step::Task(task) = client.call("slow_compute", json!({"seconds": 60})).once().await.unwrap() else {
+        panic!("not a task")
+    };
+    task.cancel().await.unwrap();
+    assert!(matches!(task.wait().await, Err(ClientError::TaskCancelled { .. })));
 }

@@ -21,6 +21,11 @@ pub use carryall_legacy::call::Stdio as StdioWay;
 pub use carryall_legacy::call::{Era, EraMemory, Http as HttpWay, Options as WayOptions};
 pub use carryall_legacy::serve::Options as LegacyOptions;
 
+/// Replicas that tell each other through a store what happens to sessions.
+pub(crate) fn meeting_in(options: LegacyOptions, store: Arc<dyn carryall_store::Store>) -> LegacyOptions {
+    options.meeting(Arc::new(serve::Stored::new(store)))
+}
+
 /// An HTTP endpoint that serves clients of every revision.
 pub fn endpoint<S>(service: S, legacy: LegacyOptions) -> Endpoint
 where

@@ -47,11 +47,14 @@ where
     Ok(())
 }
 
-/// Sessions of earlier revisions are sealed with the keys of the server.
+/// Sessions of earlier revisions are sealed with the keys of the server, and its replicas meet in the store that they share.
 fn legacy(server: &Server) -> LegacyOptions {
-    let options = LegacyOptions::default();
-    match server.keyring() {
-        Some(keyring) => options.keyring(keyring.as_ref().clone()),
+    let mut options = LegacyOptions::default();
+    if let Some(keyring) = server.keyring() {
+        options = options.keyring(keyring.as_ref().clone());
+    }
+    match server.shared_store() {
+        Some(store) => eras::meeting_in(options, store),
         None => options,
     }
 }

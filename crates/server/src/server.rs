@@ -88,6 +88,13 @@ impl Server {
         if keys.is_ephemeral() { None } else { keys.now() }
     }
 
+    /// The store that this server shares with its replicas; `None` if it was not told that it has any.
+    #[must_use]
+    pub fn shared_store(&self) -> Option<Arc<dyn Store>> {
+        let shared = &self.core.shared;
+        (shared.is_replicated() && !shared.is_torn()).then(|| Arc::clone(shared.store()))
+    }
+
     /// Ends all subscriptions with their closing result, and takes no new ones. Calls go on being answered.
     pub fn close_subscriptions(&self) {
         self.core.hub.close();

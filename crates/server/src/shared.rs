@@ -71,6 +71,10 @@ impl Shared {
         &self.store
     }
 
+    pub(crate) fn is_replicated(&self) -> bool {
+        self.replicated
+    }
+
     /// Whether other replicas do not see what this one writes.
     pub(crate) fn is_torn(&self) -> bool {
         self.replicated && !self.store.is_shared()

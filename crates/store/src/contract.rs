@@ -34,6 +34,9 @@ where
     one_of_many_writers_wins(Arc::new(open().await)).await;
     one_of_many_removers_wins(Arc::new(open().await)).await;
     rows_are_due_by_kind_and_in_their_order(&open().await).await;
+    clocks_may_differ(&open().await).await;
+    a_dropped_write_happens_completely_or_not_at_all(Arc::new(open().await)).await;
+    two_workers_on_one_lease_agree_on_who_has_it(Arc::new(open().await)).await;
     many_rows_end_in_bounded_steps(&open().await).await;
     listeners_hear_of_every_change(&open().await).await;
     a_slow_listener_hears_that_something_was_lost(&open().await).await;
@@ -133,6 +136,75 @@ async fn rows_are_due_by_kind_and_in_their_order(store: &impl Store) {
     store.replace(Row { due_at: Some(50), version: 2, ..row("a") }).await.unwrap();
     store.remove("contract", "b", 1).await.unwrap();
     assert_eq!(due(30, 10).await, ["c"], "what was put off or removed is not due");
+}
+
+/// Time is handed in by whoever asks, and two of them may not agree on it.
+async fn clocks_may_differ(store: &impl Store) {
+    let brief = Row { expires_at: Some(100), due_at: Some(100), ..row("k") };
+    store.insert(brief.clone(), 5_000_000).await.unwrap();
+    assert_eq!(store.get("contract", "k", 99).await.unwrap(), Some(brief), "the clock of the reader is what counts");
+    assert_eq!(store.get("contract", "k", 150).await.unwrap(), None);
+    assert!(store.get("contract", "k", 50).await.unwrap().is_some(), "to look with a fast clock removes nothing");
+    assert_eq!(store.due("contract", 99, 10).await.unwrap(), []);
+    assert_eq!(store.due("contract", 100, 10).await.unwrap().len(), 1);
+    let second = next(&row("k"), "2");
+    assert!(store.replace(second.clone()).await.unwrap(), "versions decide about writes, and clocks do not");
+    assert_eq!(store.get("contract", "k", u64::MAX / 2).await.unwrap(), Some(second));
+}
+
+/// A process that ends in the middle of a write: its future is dropped wherever it has come to.
+async fn a_dropped_write_happens_completely_or_not_at_all<S: Store + 'static>(store: Arc<S>) {
+    let mut current = Row { due_at: Some(1), expires_at: Some(1_000), ..row("k") };
+    store.insert(current.clone(), 0).await.unwrap();
+    for micros in (0..40_u64).map(|step| step * step * 5) {
+        let wanted = Row { due_at: None, expires_at: Some(2_000 + micros), ..next(&current, "written") };
+        let writing = {
+            let (store, wanted) = (Arc::clone(&store), wanted.clone());
+            tokio::spawn(async move { store.replace(wanted).await })
+        };
+        tokio::time::sleep(Duration::from_micros(micros)).await;
+        writing.abort();
+        drop(writing.await);
+        let mut found = store.get("contract", "k", 0).await.unwrap().expect("a row does not get lost");
+        assert!(found == current || found == wanted, "neither the row before nor the one after: {found:?}");
+        if found == current && !store.replace(wanted.clone()).await.unwrap() {
+            // It was still under way.
+            found = store.get("contract", "k", 0).await.unwrap().expect("a row does not get lost");
+            assert_eq!(found, wanted);
+        }
+        let due = store.due("contract", u64::MAX / 2, 10).await.unwrap();
+        assert_eq!(due, [], "what finds a row by its time has been changed with it");
+        current = wanted;
+    }
+}
+
+/// Workers that take a lease when it has ended, and renew it while they have it.
+async fn two_workers_on_one_lease_agree_on_who_has_it<S: Store + 'static>(store: Arc<S>) {
+    store.insert(Row { due_at: Some(0), ..row("lease") }, 0).await.unwrap();
+    let workers = (0..2).map(|_| {
+        let store = Arc::clone(&store);
+        tokio::spawn(async move {
+            let mut taken = Vec::new();
+            for now in 1..=50_u64 {
+                let Some(lease) = store.due("contract", now, 1).await.unwrap().pop() else { continue };
+                let mine = Row { due_at: Some(now + 1), version: lease.version + 1, ..lease };
+                if store.replace(mine.clone()).await.unwrap() {
+                    taken.push(mine.version);
+                }
+            }
+            taken
+        })
+    });
+    let mut taken = Vec::new();
+    for worker in workers.collect::<Vec<_>>() {
+        taken.extend(worker.await.unwrap());
+    }
+    taken.sort_unstable();
+    let count = taken.len();
+    taken.dedup();
+    assert_eq!(taken.len(), count, "no number of a lease was given to both");
+    let row = store.get("contract", "lease", 0).await.unwrap().expect("the lease is there");
+    assert_eq!(usize::try_from(row.version), Ok(count + 1), "each of them is one version");
 }
 
 async fn many_rows_end_in_bounded_steps(store: &impl Store) {

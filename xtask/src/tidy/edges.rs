@@ -16,7 +16,7 @@ const EDGES: [(&str, &[&str]); 18] = [
     ("schema", &["types", "proto"]),
     ("server", &["types", "proto", "schema", "store", "macros"]),
     ("client", &["types", "proto", "schema", "transport"]),
-    ("legacy", &["types", "proto", "transport"]),
+    ("legacy", &["types", "proto", "store", "transport"]),
     ("gateway", &["types", "proto", "transport", "client", "auth", "store"]),
     ("audit", &["types", "proto", "client", "transport", "gateway"]),
     ("testkit", &["types", "proto"]),

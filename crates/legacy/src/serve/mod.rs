@@ -16,6 +16,8 @@ mod questions;
 mod tasks;
 mod translate;
 
-pub use http::{EventText, Here, LegacyEndpoint, Local, Meeting, Note, Recalled, Siblings, StreamControl, What};
+pub use http::{
+    EventText, Here, LegacyEndpoint, Local, Meeting, Note, Recalled, Siblings, Stored, StreamControl, What,
+};
 pub use lines::lines;
 pub use options::Options;

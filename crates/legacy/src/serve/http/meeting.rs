@@ -67,12 +67,14 @@ impl Recalled {
     pub(super) fn apply(&mut self, change: &Change) {
         match change {
             Change::LogLevel(level) => self.log_level = Some(*level),
-            Change::Subscribed(uri) => {
-                if self.subscribed.len() < MAX_SUBSCRIBED && !self.subscribed.contains(uri) {
-                    self.subscribed.push(uri.clone());
-                }
-            }
+            Change::Subscribed(uri) => self.subscribe(uri),
             Change::Unsubscribed(uri) => self.subscribed.retain(|known| known != uri),
+        }
+    }
+
+    pub(super) fn subscribe(&mut self, uri: &str) {
+        if self.subscribed.len() < MAX_SUBSCRIBED && !self.subscribed.iter().any(|known| known == uri) {
+            self.subscribed.push(uri.to_owned());
         }
     }
 }
@@ -81,7 +83,7 @@ impl Recalled {
 pub type EventText = Pin<Box<dyn Stream<Item = Bytes> + Send>>;
 
 /// How the replicas of one server tell each other what happened. The default, [`Local`], is for a single process;
-/// [`Siblings`](super::Siblings) talk over HTTP; a store that all replicas share can do the same.
+/// [`Siblings`](super::Siblings) talk over HTTP, and those with [`Stored`](super::Stored) through a store that they share.
 ///
 /// Everything here is bounded in time by whoever implements it, and fails quietly: a client's request never fails because
 /// another replica did not hear of it.

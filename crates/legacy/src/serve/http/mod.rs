@@ -12,9 +12,11 @@ mod sessions;
 mod siblings;
 mod sse2024;
 mod store;
+mod stored;
 mod token;
 
 pub use control::StreamControl;
 pub use endpoint::LegacyEndpoint;
 pub use meeting::{EventText, Here, Local, Meeting, Note, Recalled, What};
 pub use siblings::Siblings;
+pub use stored::Stored;

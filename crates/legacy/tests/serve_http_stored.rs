@@ -1,0 +1,133 @@
+//! Several replicas that meet in a store: each request of a client may go to another one.
+
+mod serve_http_common;
+
+use carryall_legacy::serve::{Options, Stored};
+use carryall_store::Memory;
+use serde_json::{Value, json};
+use serve_http_common::*;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::SeqCst;
+use std::time::Duration;
+
+fn text(message: &Value) -> &Value {
+    &message["result"]["content"][0]["text"]
+}
+
+fn meeting_in(store: &Memory) -> Options {
+    options().meeting(Arc::new(Stored::new(Arc::new(store.clone()))))
+}
+
+async fn replicas<const N: usize>(store: &Memory) -> [Replica; N] {
+    let mut replicas = Vec::new();
+    for _ in 0..N {
+        replicas.push(Replica::start(meeting_in(store)).await);
+    }
+    replicas.try_into().ok().unwrap()
+}
+
+#[tokio::test]
+async fn a_question_asked_at_one_replica_is_answered_at_another() {
+    let [a, b, c] = replicas(&Memory::new()).await;
+    let client = Client::open(a.address, "2025-11-25").await;
+    let mut stream = client.at(&b).stream(&tool(1, "greet")).await;
+    let question = stream.message().await.json();
+    assert_eq!(client.at(&c).answer(&question, "Ada").await, 202);
+    assert_eq!(text(&stream.message().await.json()), "hello \"Ada\"");
+    assert_eq!(client.answer(&question, "Eve").await, 202, "answered once more, it says nothing to anybody");
+}
+
+#[tokio::test]
+async fn what_is_set_at_one_replica_holds_at_all_of_them_and_at_later_ones() {
+    let store = Memory::new();
+    let [a, b] = replicas(&store).await;
+    let client = Client::open(a.address, "2025-11-25").await;
+    let mut changes = client.at(&b).get(None).await;
+    changes.next().await.unwrap();
+    let subscribe = |id: u32, method: &str| request(id, method, json!({"uri": "x:first"}));
+    assert_eq!(client.post(&subscribe(1, "resources/subscribe")).await.json()["result"], json!({}));
+    client.log_level("info").await;
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    b.server.resource_updated("x:first");
+    assert_eq!(changes.message().await.json()["params"]["uri"], "x:first");
+    let late = Replica::start(meeting_in(&store)).await;
+    for replica in [&b, &late] {
+        let said = client.at(replica).stream(&tool(2, "log")).await.rest().await;
+        assert_eq!((said.len(), &said[0]["params"]["data"]), (2, &json!("heard")));
+    }
+    let mut at_late = client.at(&late).get(None).await;
+    at_late.next().await.unwrap();
+    assert_eq!(changes.rest().await, [json!(null); 0], "a message goes to one stream only");
+    assert_eq!(client.at(&b).post(&subscribe(3, "resources/unsubscribe")).await.status, 200);
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    late.server.resource_updated("x:first");
+    assert!(at_late.is_quiet().await);
+}
+
+#[tokio::test]
+async fn a_request_is_cancelled_wherever_the_client_says_so() {
+    let [a, b] = replicas(&Memory::new()).await;
+    let client = Client::open(a.address, "2025-11-25").await;
+    let mut stream = client.stream(&tool(1, "wait")).await;
+    stream.message().await;
+    let cancelled = json!({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": 1}});
+    assert_eq!(client.at(&b).post(&cancelled.to_string()).await.status, 202);
+    assert_eq!(stream.rest().await, [json!(null); 0]);
+}
+
+#[tokio::test]
+async fn a_session_that_was_ended_is_ended_everywhere_and_for_good() {
+    let store = Memory::new();
+    let [a, b, c] = replicas(&store).await;
+    let client = Client::open(a.address, "2025-11-25").await;
+    assert_eq!(client.at(&b).call("hello").await, "hello nobody");
+    assert_eq!(client.delete().await, 204);
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    let late = Replica::start(meeting_in(&store)).await;
+    for replica in [&a, &b, &c, &late] {
+        assert_eq!(client.at(replica).post(&tool(1, "hello")).await.status, 404);
+    }
+}
+
+#[tokio::test]
+async fn a_stream_is_gone_on_with_at_any_replica() {
+    let [a, b, c] = replicas(&Memory::new()).await;
+    let client = Client::open(a.address, "2025-11-25").await;
+    let mut stream = client.stream(&tool(1, "wait")).await;
+    let progress = stream.message().await;
+    drop(stream);
+    let mut resumed = client.at(&b).get(progress.id.as_deref()).await;
+    assert!(resumed.is_quiet().await);
+    drop(resumed);
+    let mut resumed = client.at(&c).get(progress.id.as_deref()).await;
+    a.seen.go.notify_one();
+    let rest = resumed.rest().await;
+    assert_eq!((text(rest.last().unwrap()), rest.len()), (&json!("waited"), 2));
+    assert_eq!(a.seen.finished.load(SeqCst), 1);
+}
+
+#[tokio::test]
+async fn a_client_that_was_sent_away_comes_back_to_any_replica() {
+    let [a, b] = replicas(&Memory::new()).await;
+    let client = Client::open(a.address, "2025-11-25").await;
+    let mut stream = client.stream(&tool(1, "poll")).await;
+    let opening = stream.next().await.unwrap();
+    assert!(stream.next().await.unwrap().retry.is_some());
+    let rest = client.at(&b).get(opening.id.as_deref()).await.rest().await;
+    assert_eq!(text(&rest[0]), "polled");
+}
+
+#[tokio::test]
+async fn a_stream_that_nobody_has_is_nowhere() {
+    let [a, b, c] = replicas(&Memory::new()).await;
+    let client = Client::open(a.address, "2025-11-25").await;
+    let mut stream = client.stream(&tool("lost", "wait")).await;
+    let progress = stream.message().await;
+    a.kill().await;
+    assert_eq!(stream.next().await, None, "the connection broke");
+    for replica in [&b, &c] {
+        let lost = client.at(replica).get(progress.id.as_deref()).await.rest().await;
+        assert_eq!((&lost[0]["id"], &lost[0]["error"]["code"]), (&json!("lost"), &json!(-32603)));
+    }
+    assert_eq!(client.at(&b).call("hello").await, "hello nobody");
+}

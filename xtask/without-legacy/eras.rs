@@ -146,6 +146,11 @@ impl StdioWay {
     }
 }
 
+/// There is nothing to meet for.
+pub(crate) fn meeting_in(options: LegacyOptions, _: Arc<dyn carryall_store::Store>) -> LegacyOptions {
+    options
+}
+
 /// An endpoint of this revision.
 pub fn endpoint<S>(service: S, _: LegacyOptions) -> Endpoint
 where

@@ -1,5 +1,8 @@
 //! What state that travels costs, in one process and without a network between: `carryall-state-bench [STORE-URL]...` prints
 //! a table. Stores are `sqlite:PATH`, `postgres://...` and `redis://...`; memory is always measured.
+//!
+//! `carryall-state-bench serve ADDRESS` is a server with the tools `whoami` and `book_table` as the interop servers have them,
+//! and `carryall-state-bench rounds URL` calls both of any such server: what a second round costs there.
 
 use carryall::client::Change;
 use carryall::proto::seal::NONCE_BYTES;
@@ -19,6 +22,12 @@ const AT_ONCE: usize = 64;
 
 #[tokio::main]
 async fn main() -> Result<()> {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    match words.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        ["serve", address] => return carryall::serve(address.to_owned(), restaurant()?).await,
+        ["rounds", url] => return rounds_at(url).await,
+        _ => {}
+    }
     println!("| what | figure |\n|---|---|");
     sealing()?;
     rounds().await?;
@@ -71,6 +80,59 @@ struct Confirm {
     sure: bool,
 }
 
+#[derive(serde::Deserialize, schemars::JsonSchema)]
+struct Booking {
+    date: String,
+    guests: u32,
+}
+
+#[derive(serde::Deserialize, schemars::JsonSchema)]
+struct Place {
+    restaurant: String,
+}
+
+fn restaurant() -> Result<Server> {
+    let book = async |ctx: Ctx, place: Place| {
+        let asked = ctx.ask(Form::<Booking>::new(format!("When, and for how many, at {}?", place.restaurant))).await?;
+        let Elicited::Accepted(booking) = asked else { return Ok("no table".to_owned()) };
+        Ok::<_, ToolError>(format!("A table for {} at {} on {}.", booking.guests, place.restaurant, booking.date))
+    };
+    Ok(Server::new("bench", "1")
+        .keyring(keyring()?)
+        .tool(Tool::without_arguments("whoami", async |_| "bench"))
+        .tool(Tool::new("book_table", book))
+        .build()?)
+}
+
+/// Over HTTP, one request at a time on one connection.
+async fn rounds_at(url: &str) -> Result<()> {
+    let user = async |_: ElicitRequestFormParams| {
+        let booking = [("date".to_owned(), "2026-12-01".into()), ("guests".to_owned(), 4.into())];
+        ElicitResult::accept(JsonObject::from_iter(booking))
+    };
+    let client = Client::builder().service(carryall::transport::http::HttpClient::new(url)?).on_elicit(user).build()?;
+    let mut figures = [Vec::new(), Vec::new()];
+    // In turns, so that both see the same machine.
+    for _ in 0..5 {
+        let begun = Instant::now();
+        for _ in 0..TIMES / 10 {
+            black_box(client.call("whoami", ()).await?);
+        }
+        figures[0].push(each(begun, TIMES / 10));
+        let begun = Instant::now();
+        for _ in 0..TIMES / 10 {
+            black_box(client.call("book_table", serde_json::json!({"restaurant": "Noma"})).await?);
+        }
+        figures[1].push(each(begun, TIMES / 10));
+    }
+    let [plain, asked] = figures.map(|mut figures| {
+        figures.sort_by(f64::total_cmp);
+        figures[figures.len() / 2]
+    });
+    println!("{url}: plain {plain:.1} us, two rounds {asked:.1} us, {:.2} times", asked / plain);
+    Ok(())
+}
+
 async fn rounds() -> Result<()> {
     let asks = async |ctx: Ctx| {
         let answer = ctx.ask(Form::<Confirm>::new("Really?")).await?;
@@ -81,7 +143,8 @@ async fn rounds() -> Result<()> {
         .tool(Tool::without_arguments("plain", async |_| "yes"))
         .tool(Tool::without_arguments("asks", asks))
         .build()?;
-    let user = async |_: ElicitRequestFormParams| ElicitResult::accept(JsonObject::from_iter([("sure".into(), true.into())]));
+    let user =
+        async |_: ElicitRequestFormParams| ElicitResult::accept(JsonObject::from_iter([("sure".into(), true.into())]));
     let client = Client::builder().service(server).on_elicit(user).build()?;
     let mut figures = Vec::new();
     for tool in ["plain", "asks"] {
@@ -150,6 +213,9 @@ async fn tasks(kind: &str, store: Arc<dyn Store>) -> Result<()> {
         worker.await??;
     }
     let count = (TASKS / AT_ONCE * AT_ONCE) as f64;
-    println!("| tasks from call to result, {AT_ONCE} at once, {kind} | {:.0} a second |", count / begun.elapsed().as_secs_f64());
+    println!(
+        "| tasks from call to result, {AT_ONCE} at once, {kind} | {:.0} a second |",
+        count / begun.elapsed().as_secs_f64()
+    );
     Ok(())
 }

@@ -9,6 +9,8 @@ use std::time::Duration;
 /// A database that can be restarted.
 pub(super) struct Service {
     place: PathBuf,
+    /// What Postgres keeps; gone with the run.
+    data: PathBuf,
     kind: Kind,
     port: u16,
     url: String,
@@ -29,10 +31,12 @@ impl Service {
             "redis" => (Kind::Redis, format!("redis://127.0.0.1:{port}/")),
             other => return Err(format!("--store {other}: postgres or redis")),
         };
+        // The user that Postgres runs as may not get to where we are.
+        let data = std::env::temp_dir().join(format!("carryall-replicas-{port}"));
+        let mut service = Self { place: place.to_owned(), data, kind, port, url, running: None };
         if matches!(kind, Kind::Postgres) {
-            create(&place.join("data"))?;
+            create(&service.data)?;
         }
-        let mut service = Self { place: place.to_owned(), kind, port, url, running: None };
         service.run()?;
         Ok(service)
     }
@@ -57,7 +61,7 @@ impl Service {
         let mut command = match self.kind {
             Kind::Postgres => {
                 let mut command = as_postgres(&postgres("postgres")?);
-                command.arg("-D").arg(self.place.join("data")).args(["-h", "127.0.0.1", "-p", &port, "-k", ""]);
+                command.arg("-D").arg(&self.data).args(["-h", "127.0.0.1", "-p", &port, "-k", ""]);
                 command
             }
             Kind::Redis => {
@@ -77,6 +81,15 @@ impl Service {
         net::listens(&mut group, self.port, &log)?;
         self.running = Some(group);
         Ok(())
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        self.running = None;
+        if self.data.exists() {
+            drop(std::fs::remove_dir_all(&self.data));
+        }
     }
 }
 

@@ -33,9 +33,7 @@ pub(crate) fn run(mut args: Args) -> Outcome {
     };
     let no_build = args.flag("--no-build");
     args.done()?;
-    if !exists("nginx") {
-        return Err("nginx is not installed (Debian: apt-get install nginx-light)".to_owned());
-    }
+    Balanced::is_possible()?;
     let place = files::target_dir().join("balanced");
     if !no_build {
         process::run(process::cargo().args(["build", "--locked", "-p", "carryall-cli"]))?;
@@ -119,30 +117,51 @@ struct Cluster {
     place: PathBuf,
     ports: Vec<u16>,
     replicas: Vec<Option<Group>>,
-    nginx: Group,
+    _nginx: Group,
     url: String,
+}
+
+/// What replicas need before they can start: a keyring in the folder, ports, and the balancer in front of them.
+pub(crate) struct Balanced {
+    pub(crate) ports: Vec<u16>,
+    pub(crate) url: String,
+    pub(crate) nginx: Group,
+}
+
+impl Balanced {
+    /// Looks for what has to be installed, before anything else takes its time.
+    pub(crate) fn is_possible() -> Outcome {
+        if exists("nginx") {
+            Ok(())
+        } else {
+            Err("nginx is not installed (Debian: apt-get install nginx-light)".to_owned())
+        }
+    }
+
+    pub(crate) fn prepare(place: &Path, replicas: usize) -> Outcome<Self> {
+        // A secret of a test is no secret.
+        files::write(&place.join("keyring"), &format!("1 {}\n", "5a".repeat(32)))?;
+        let ports = (0..replicas).map(|_| net::free_port()).collect::<Outcome<Vec<u16>>>()?;
+        let port = net::free_port()?;
+        let (config, log) = (place.join("nginx.conf"), place.join("nginx.log"));
+        files::write(&config, &nginx(place, port, &ports))?;
+        let mut command = Command::new("nginx");
+        command.args(["-e", "stderr", "-p"]).arg(place).arg("-c").arg(&config);
+        log_to(&mut command, &log)?;
+        let mut nginx = Group::spawn(&mut command)?;
+        net::listens(&mut nginx, port, &log)?;
+        Ok(Self { ports, url: format!("http://127.0.0.1:{port}/mcp"), nginx })
+    }
 }
 
 impl Cluster {
     fn start(place: &Path) -> Outcome<Self> {
-        let keyring = place.join("keyring");
-        // A secret of a test is no secret.
-        files::write(&keyring, &format!("1 {}\n", "5a".repeat(32)))?;
-        let ports = (0..REPLICAS).map(|_| net::free_port()).collect::<Outcome<Vec<u16>>>()?;
-        let port = net::free_port()?;
-        let config = place.join("nginx.conf");
-        files::write(&config, &nginx(place, port, &ports))?;
-        let mut command = Command::new("nginx");
-        command.args(["-e", "stderr", "-p"]).arg(place).arg("-c").arg(&config);
-        log_to(&mut command, &place.join("nginx.log"))?;
-        let nginx = Group::spawn(&mut command)?;
-        let url = format!("http://127.0.0.1:{port}/mcp");
-        let mut cluster =
-            Self { place: place.to_owned(), replicas: (0..REPLICAS).map(|_| None).collect(), ports, nginx, url };
+        let Balanced { ports, url, nginx } = Balanced::prepare(place, REPLICAS)?;
+        let replicas = (0..REPLICAS).map(|_| None).collect();
+        let mut cluster = Self { place: place.to_owned(), ports, replicas, _nginx: nginx, url };
         for replica in 0..REPLICAS {
             cluster.start_replica(replica)?;
         }
-        net::listens(&mut cluster.nginx, port, &place.join("nginx.log"))?;
         Ok(cluster)
     }
 
@@ -170,7 +189,7 @@ impl Cluster {
 
 /// Plain round robin: no `ip_hash`, no cookie, no look at `Mcp-Session-Id`. A replica that does not even take the
 /// connection is passed over; a request that was sent is never sent twice.
-pub(crate) fn nginx(place: &Path, port: u16, ports: &[u16]) -> String {
+fn nginx(place: &Path, port: u16, ports: &[u16]) -> String {
     let servers: String = ports.iter().map(|port| format!("    server 127.0.0.1:{port} max_fails=0;\n")).collect();
     let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
         .iter()

@@ -7,8 +7,8 @@
 mod services;
 
 use crate::args::Args;
-use crate::balanced::nginx;
-use crate::process::{Group, exists, log_to};
+use crate::balanced::Balanced;
+use crate::process::{Group, log_to};
 use crate::{Outcome, files, net, process};
 use serde_json::Value;
 use services::Service;
@@ -37,9 +37,7 @@ pub(crate) fn run(mut args: Args) -> Outcome {
     let stores = args.option("--store")?.unwrap_or_else(|| "postgres,redis".to_owned());
     let no_build = args.flag("--no-build");
     args.done()?;
-    if !exists("nginx") {
-        return Err("nginx is not installed (Debian: apt-get install nginx-light)".to_owned());
-    }
+    Balanced::is_possible()?;
     if !no_build {
         process::run(process::cargo().args(["build", "--locked", "-p", "carryall-replicas"]))?;
     }
@@ -92,21 +90,10 @@ impl Cluster {
             std::fs::remove_dir_all(place).map_err(|error| format!("{}: {error}", place.display()))?;
         }
         std::fs::create_dir_all(place).map_err(|error| format!("{}: {error}", place.display()))?;
-        // A secret of a test is no secret.
-        files::write(&place.join("keyring"), &format!("1 {}\n", "5a".repeat(32)))?;
         let service = Service::start(store, place)?;
-        let ports = (0..REPLICAS).map(|_| net::free_port()).collect::<Outcome<Vec<u16>>>()?;
-        let port = net::free_port()?;
-        let config = place.join("nginx.conf");
-        files::write(&config, &nginx(place, port, &ports))?;
-        let mut command = Command::new("nginx");
-        command.args(["-e", "stderr", "-p"]).arg(place).arg("-c").arg(&config);
-        log_to(&mut command, &place.join("nginx.log"))?;
-        let mut balancer = Group::spawn(&mut command)?;
-        net::listens(&mut balancer, port, &place.join("nginx.log"))?;
-        let url = format!("http://127.0.0.1:{port}/mcp");
+        let Balanced { ports, url, nginx } = Balanced::prepare(place, REPLICAS)?;
         let replicas = (0..REPLICAS).map(|_| None).collect();
-        let mut cluster = Self { place: place.to_owned(), service, ports, replicas, _nginx: balancer, url };
+        let mut cluster = Self { place: place.to_owned(), service, ports, replicas, _nginx: nginx, url };
         for replica in 0..REPLICAS {
             cluster.start_replica(replica)?;
         }

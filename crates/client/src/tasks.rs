@@ -10,48 +10,23 @@ use crate::options::CallOptions;
 use crate::request::Answer;
 use crate::rounds::Kind;
 use carryall_proto::listen::Change;
+use carryall_proto::task::TaskState;
 use carryall_types::{
-    CallToolResult, DetailedTask, ErrorObject, InputRequests, InputResponses, Method, RawJson, SubscriptionFilter,
-    Task, TaskParams, TaskStatus, UpdateTaskParams, task_method,
+    CallToolResult, DetailedTask, InputRequests, InputResponses, Method, RawJson, SubscriptionFilter, Task, TaskParams,
+    TaskStatus, UpdateTaskParams, task_method,
 };
-use serde::Deserialize;
 use std::collections::HashSet;
 use std::fmt;
 use std::future::pending;
 use std::time::Duration;
 
-/// How often to ask where the server does not say, and the least and the most that it may say.
-const POLL: Duration = Duration::from_secs(1);
-const POLL_BOUNDS: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(60));
+/// How seldom to ask at most, whatever the server says.
+const MOST_POLL: Duration = Duration::from_secs(60);
 /// Who is told of changes asks this many times less often.
 const POLL_WHILE_LISTENING: u32 = 10;
 
-/// A task, as every answer about it says, and what came with it.
-#[derive(Debug, PartialEq, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct News {
-    status: TaskStatus,
-    #[serde(default)]
-    status_message: Option<String>,
-    #[serde(default)]
-    poll_interval_ms: Option<u64>,
-    #[serde(default)]
-    input_requests: Option<InputRequests>,
-    #[serde(default)]
-    result: Option<RawJson>,
-    #[serde(default)]
-    error: Option<ErrorObject>,
-}
-
-impl News {
-    fn read(method: &Method, text: &RawJson) -> Result<Self, ClientError> {
-        text.decode().map_err(|error| ClientError::decode(method, error))
-    }
-
-    fn pause(&self) -> Duration {
-        let pause = self.poll_interval_ms.map_or(POLL, Duration::from_millis);
-        pause.clamp(POLL_BOUNDS.0, POLL_BOUNDS.1)
-    }
+fn read(method: &Method, text: &RawJson) -> Result<TaskState, ClientError> {
+    text.decode().map_err(|error| ClientError::decode(method, error))
 }
 
 /// A task of a server: a name, and the way to ask after it. The name can be kept and used again by another process
@@ -137,7 +112,7 @@ impl TaskHandle {
         loop {
             let (method, text) = news.next_text().await?;
             self.tell(&method, &text)?;
-            let now = News::read(&method, &text)?;
+            let now = read(&method, &text)?;
             match now.status {
                 TaskStatus::Working => {}
                 TaskStatus::InputRequired => {
@@ -158,7 +133,7 @@ impl TaskHandle {
         }
     }
 
-    fn completed(&self, method: &Method, news: News) -> Result<RawJson, ClientError> {
+    fn completed(&self, method: &Method, news: TaskState) -> Result<RawJson, ClientError> {
         let result = news.result.ok_or_else(|| ClientError::protocol(method, "a completed task without its result"))?;
         match Kind::of(&Method::ToolsCall, result, &[], false)? {
             Kind::Complete(result) => Ok(result),
@@ -252,13 +227,13 @@ impl TaskNews {
             return Ok((method, text));
         };
         let (last, method) = (last.clone(), Method::from(task_method::GET));
-        let before = News::read(&method, &last)?;
+        let before = read(&method, &last)?;
         if matches!(self.watching, Watching::NotYet) {
             self.watching = self.handle.listen().await;
         }
         loop {
             let listening = matches!(self.watching, Watching::Listening(_));
-            let pause = if listening { before.pause() * POLL_WHILE_LISTENING } else { before.pause() };
+            let pause = before.pause(MOST_POLL) * if listening { POLL_WHILE_LISTENING } else { 1 };
             let (method, text) = tokio::select! {
                 told = self.watching.told(&self.handle.id) => match told {
                     Some(text) => (Method::from(task_method::CHANGED), text),
@@ -269,7 +244,7 @@ impl TaskNews {
                 },
                 () = tokio::time::sleep(pause) => self.handle.fetch().await?,
             };
-            let now = News::read(&method, &text)?;
+            let now = read(&method, &text)?;
             if now != before {
                 self.last = Some(text.clone());
                 return Ok((method, text));

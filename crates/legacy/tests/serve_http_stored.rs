@@ -4,15 +4,10 @@ mod serve_http_common;
 
 use carryall_legacy::serve::{Options, Stored};
 use carryall_store::Memory;
-use serde_json::{Value, json};
+use serde_json::json;
 use serve_http_common::*;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::SeqCst;
 use std::time::Duration;
-
-fn text(message: &Value) -> &Value {
-    &message["result"]["content"][0]["text"]
-}
 
 fn meeting_in(store: &Memory) -> Options {
     options().meeting(Arc::new(Stored::new(Arc::new(store.clone()))))
@@ -28,13 +23,7 @@ async fn replicas<const N: usize>(store: &Memory) -> [Replica; N] {
 
 #[tokio::test]
 async fn a_question_asked_at_one_replica_is_answered_at_another() {
-    let [a, b, c] = replicas(&Memory::new()).await;
-    let client = Client::open(a.address, "2025-11-25").await;
-    let mut stream = client.at(&b).stream(&tool(1, "greet")).await;
-    let question = stream.message().await.json();
-    assert_eq!(client.at(&c).answer(&question, "Ada").await, 202);
-    assert_eq!(text(&stream.message().await.json()), "hello \"Ada\"");
-    assert_eq!(client.answer(&question, "Eve").await, 202, "answered once more, it says nothing to anybody");
+    meeting::a_question_asked_at_one_replica_is_answered_at_another(&replicas(&Memory::new()).await).await;
 }
 
 #[tokio::test]
@@ -66,13 +55,7 @@ async fn what_is_set_at_one_replica_holds_at_all_of_them_and_at_later_ones() {
 
 #[tokio::test]
 async fn a_request_is_cancelled_wherever_the_client_says_so() {
-    let [a, b] = replicas(&Memory::new()).await;
-    let client = Client::open(a.address, "2025-11-25").await;
-    let mut stream = client.stream(&tool(1, "wait")).await;
-    stream.message().await;
-    let cancelled = json!({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": 1}});
-    assert_eq!(client.at(&b).post(&cancelled.to_string()).await.status, 202);
-    assert_eq!(stream.rest().await, [json!(null); 0]);
+    meeting::a_request_is_cancelled_wherever_the_client_says_so(&replicas(&Memory::new()).await).await;
 }
 
 #[tokio::test]
@@ -91,30 +74,12 @@ async fn a_session_that_was_ended_is_ended_everywhere_and_for_good() {
 
 #[tokio::test]
 async fn a_stream_is_gone_on_with_at_any_replica() {
-    let [a, b, c] = replicas(&Memory::new()).await;
-    let client = Client::open(a.address, "2025-11-25").await;
-    let mut stream = client.stream(&tool(1, "wait")).await;
-    let progress = stream.message().await;
-    drop(stream);
-    let mut resumed = client.at(&b).get(progress.id.as_deref()).await;
-    assert!(resumed.is_quiet().await);
-    drop(resumed);
-    let mut resumed = client.at(&c).get(progress.id.as_deref()).await;
-    a.seen.go.notify_one();
-    let rest = resumed.rest().await;
-    assert_eq!((text(rest.last().unwrap()), rest.len()), (&json!("waited"), 2));
-    assert_eq!(a.seen.finished.load(SeqCst), 1);
+    meeting::a_stream_is_gone_on_with_at_any_replica(&replicas(&Memory::new()).await).await;
 }
 
 #[tokio::test]
 async fn a_client_that_was_sent_away_comes_back_to_any_replica() {
-    let [a, b] = replicas(&Memory::new()).await;
-    let client = Client::open(a.address, "2025-11-25").await;
-    let mut stream = client.stream(&tool(1, "poll")).await;
-    let opening = stream.next().await.unwrap();
-    assert!(stream.next().await.unwrap().retry.is_some());
-    let rest = client.at(&b).get(opening.id.as_deref()).await.rest().await;
-    assert_eq!(text(&rest[0]), "polled");
+    meeting::a_client_that_was_sent_away_comes_back_to_any_replica(&replicas(&Memory::new()).await).await;
 }
 
 #[tokio::test]

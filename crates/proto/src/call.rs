@@ -3,6 +3,7 @@
 use crate::Meta;
 use crate::json::{Scanner, SyntaxError};
 use carryall_types::{Method, RawJson, RequestId};
+use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::fmt;
 use std::ops::{Deref, DerefMut, Range};
@@ -77,7 +78,7 @@ impl DerefMut for Call {
 }
 
 /// The authenticated caller.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Principal {
     /// Who vouches for the caller.
     pub issuer: String,

@@ -18,6 +18,7 @@ pub mod progress;
 pub mod seal;
 pub mod service;
 pub mod sse;
+pub mod task;
 pub mod time;
 pub mod trace;
 pub mod wire;

@@ -135,6 +135,16 @@ impl Core {
         }
     }
 
+    /// Begins what goes on behind the calls, as soon as there is an executor to do it on.
+    pub(crate) fn start(self: &Arc<Self>) {
+        if self.shared.is_chosen() {
+            self.shared.start(self);
+        }
+        if let Some(tasks) = &self.tasks {
+            tasks.start(self);
+        }
+    }
+
     fn publish(&self, catalogue: Catalogue) {
         let mut features = **self.features.load();
         features.tools |= !catalogue.tools.is_empty();

@@ -37,12 +37,7 @@ fn begin(core: &Arc<Core>, call: Call) -> Result<ServerFuture, ErrorObject> {
     if call.method == Method::ServerDiscover {
         return Ok(done(call.id.clone(), RawJson::clone(&core.discover.load())));
     }
-    if core.shared.is_chosen() {
-        core.shared.start(core);
-    }
-    if let Some(tasks) = &core.tasks {
-        tasks.start(core);
-    }
+    core.start();
     let features = **core.features.load();
     let offered = match call.method {
         Method::ServerDiscover | Method::SubscriptionsListen => true,

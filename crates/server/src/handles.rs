@@ -4,12 +4,13 @@
 //! *sealed* one is its own row, encrypted. Either is bound to whoever it was minted for, to the kind of state that it stands
 //! for, and to an end, and all that is wrong with one is the same error.
 
+use crate::clock::{millis, now};
 use crate::ctx::Ctx;
 use crate::output::Failure;
+use crate::random;
 use crate::rounds::whose;
 use bytes::Bytes;
 use carryall_proto::Call;
-use carryall_proto::seal::NONCE_BYTES;
 use carryall_store::{Row, Store, StoreError};
 use carryall_types::{ErrorObject, RawJson};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
@@ -28,8 +29,6 @@ const USED: &str = "used-handle";
 const PURPOSE: &str = "handle";
 /// What a sealed handle has behind the name of its kind.
 const SEALED: &str = "c1.";
-/// Bytes of a stored handle that nobody can guess.
-const ID_BYTES: usize = 20;
 /// How many others may get ahead of one change.
 const CONFLICTS: usize = 1_000;
 
@@ -239,8 +238,7 @@ impl<T: Handled> NewHandle<'_, T> {
     pub async fn store(self) -> Result<Handle<T>, HandleError> {
         let Self { ctx, value, lifetime, once } = self;
         let store = shared_store(ctx)?;
-        let id = random::<ID_BYTES>()?;
-        let text = format!("{}_{}", T::KIND, hex(&id));
+        let text = format!("{}_{}", T::KIND, random::name().map_err(StoreError::new)?);
         let lifetime_ms = millis(lifetime);
         let kept = Kept { owner: owner(ctx.call()), once, lifetime_ms, value: json(&value)? };
         let now = now();
@@ -262,10 +260,11 @@ impl<T: Handled> NewHandle<'_, T> {
     pub fn seal(self) -> Result<Handle<T>, HandleError> {
         let Self { ctx, value, lifetime, once } = self;
         let until = (now() / 1000).saturating_add(lifetime.as_secs().max(1));
-        let once = if once { Some((hex(&random::<ID_BYTES>()?), until)) } else { None };
+        let once = once.then(|| random::name().map(|name| (name, until))).transpose().map_err(StoreError::new)?;
         let carried = serde_json::to_vec(&Carried { once, value: json(&value)? }).map_err(StoreError::new)?;
         let keyring = ctx.core().sealer.keys().now().ok_or_else(|| StoreError::new("no random bytes for a key"))?;
-        let sealed = keyring.seal(PURPOSE, &binding::<T>(ctx.call()), until, random::<NONCE_BYTES>()?, &carried);
+        let nonce = random::bytes().map_err(StoreError::new)?;
+        let sealed = keyring.seal(PURPOSE, &binding::<T>(ctx.call()), until, nonce, &carried);
         let token = sealed.map_err(|_| StoreError::new("the state is too large to be sealed: store it"))?;
         Ok(Handle::named(format!("{}_{token}", T::KIND)))
     }
@@ -348,17 +347,14 @@ impl Ctx {
         if let Some(token) = token.filter(|token| token.starts_with(SEALED)) {
             return self.open_sealed(token).await;
         }
-        for _ in 0..CONFLICTS {
-            let stored = self.find(handle).await?;
-            if !stored.kept.once {
-                return Ok(stored.value);
-            }
-            match stored.remove().await {
-                Err(HandleError::Conflict { .. }) => {}
-                removed => return removed,
-            }
+        let stored = self.find(handle).await?;
+        if !stored.kept.once {
+            return Ok(stored.value);
         }
-        Err(HandleError::Conflict { kind: T::KIND })
+        match stored.remove().await {
+            Err(HandleError::Conflict { .. }) => self.remove_handle(handle).await,
+            removed => removed,
+        }
     }
 
     /// The state behind a stored handle, to be changed.
@@ -408,7 +404,7 @@ impl Ctx {
     async fn find<T: Handled>(&self, handle: &Handle<T>) -> Result<Stored<T>, HandleError> {
         let unknown = || HandleError::Unknown { kind: T::KIND };
         let id = handle.0.strip_prefix(T::KIND).and_then(|rest| rest.strip_prefix('_')).ok_or_else(unknown)?;
-        if id.len() != ID_BYTES * 2 {
+        if id.len() != random::NAME_LENGTH {
             return Err(unknown());
         }
         let row = shared_store(self)?.get(STORED, &handle.0, now()).await?.ok_or_else(unknown)?;
@@ -462,25 +458,6 @@ fn binding<T: Handled>(call: &Call) -> Vec<u8> {
 
 fn json<T: Serialize>(value: &T) -> Result<RawJson, HandleError> {
     RawJson::from_value(value).map_err(|error| StoreError::new(error).into())
-}
-
-fn random<const N: usize>() -> Result<[u8; N], HandleError> {
-    let mut bytes = [0; N];
-    getrandom::fill(&mut bytes).map_err(StoreError::new)?;
-    Ok(bytes)
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
-}
-
-/// Milliseconds since the epoch.
-fn now() -> u64 {
-    millis(std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default())
 }
 
 impl From<HandleError> for ErrorObject {

@@ -1,5 +1,6 @@
 //! Where the keys that seal state come from.
 
+use crate::random;
 use carryall_proto::seal::{InvalidKeyring, Key, Keyring};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock};
@@ -58,11 +59,8 @@ pub(crate) enum Keys {
     Source(Arc<dyn Fn() -> Arc<Keyring> + Send + Sync>),
 }
 
-static EPHEMERAL: LazyLock<Option<Arc<Keyring>>> = LazyLock::new(|| {
-    let mut secret = [0; 32];
-    getrandom::fill(&mut secret).ok()?;
-    Some(Arc::new(Keyring::new(Key::new(0, secret))))
-});
+static EPHEMERAL: LazyLock<Option<Arc<Keyring>>> =
+    LazyLock::new(|| Some(Arc::new(Keyring::new(Key::new(0, random::bytes().ok()?)))));
 
 impl Keys {
     /// The keys as they are now; `None` when the system gives no random bytes to make one of.

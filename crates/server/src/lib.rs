@@ -33,6 +33,7 @@
 
 mod access;
 mod catalogue;
+mod clock;
 mod completion;
 mod content;
 mod core;
@@ -44,6 +45,7 @@ mod listen;
 mod outbox;
 mod output;
 mod prompt;
+mod random;
 mod rate;
 mod refusal;
 mod render;

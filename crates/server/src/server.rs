@@ -537,12 +537,7 @@ impl ServerBuilder {
         let parts = (sealer, shared, tasks);
         let core = Core::new(Stamp::new(info), self.settings, self.states, self.catalogue, self.features, parts);
         let core = Arc::new(core);
-        if core.shared.is_chosen() {
-            core.shared.start(&core);
-        }
-        if let Some(tasks) = &core.tasks {
-            tasks.start(&core);
-        }
+        core.start();
         let plain = Server { core, layered: None };
         let mut layers = self.layers.into_iter();
         let Some(first) = layers.next() else { return Ok(plain) };

@@ -4,6 +4,7 @@
 //! tells its listeners, unless it knows that version from its own change. Nothing gets lost on the way: a change that others
 //! have made in between shows in the version that the own one gets.
 
+use crate::clock::now;
 use crate::core::Core;
 use bytes::Bytes;
 use carryall_proto::listen::Change;
@@ -11,7 +12,7 @@ use carryall_store::{Changed, Changes, Memory, Row, Store, StoreError};
 use std::collections::{HashMap, VecDeque};
 use std::future::poll_fn;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
@@ -277,10 +278,4 @@ fn change_of(name: &str) -> Option<Change> {
         "resources" => Change::Resources,
         other => Change::Resource(other.strip_prefix(BEFORE_RESOURCE)?.into()),
     })
-}
-
-/// Milliseconds since the epoch.
-fn now() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }

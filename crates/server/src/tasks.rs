@@ -15,6 +15,7 @@ pub(crate) use adopt::{Wish, as_task};
 pub(crate) use engine::{Engine, respond};
 pub(crate) use run::Run;
 
+use crate::clock;
 use carryall_types::{ClientCapabilities, JsonObject, TASKS_EXTENSION};
 use std::time::Duration;
 
@@ -100,7 +101,7 @@ impl Tasks {
     }
 
     fn ttl_ms(&self) -> Option<u64> {
-        self.ttl.map(millis)
+        self.ttl.map(clock::millis)
     }
 }
 
@@ -112,13 +113,4 @@ pub(crate) fn required() -> ClientCapabilities {
 /// Whether the client takes tasks, on this request.
 pub(crate) fn is_declared(capabilities: &ClientCapabilities) -> bool {
     capabilities.has_extension(TASKS_EXTENSION)
-}
-
-fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
-}
-
-/// Milliseconds since the epoch.
-fn now() -> u64 {
-    millis(std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default())
 }

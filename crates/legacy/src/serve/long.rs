@@ -3,6 +3,7 @@
 use super::conversation::Conversation;
 use super::forward::{Forward, Pages};
 use super::negotiated::{self, Negotiated};
+use carryall_proto::task::TaskState;
 use carryall_proto::{Call, Outcome};
 use carryall_types::{
     ErrorObject, InputRequests, JsonObject, JsonValue, Method, RawJson, RequestId, TASKS_EXTENSION, Task, TaskStatus,
@@ -14,9 +15,8 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How often to ask where the service does not say, and the least and the most that it may say.
-const POLL: Duration = Duration::from_secs(1);
-const POLL_BOUNDS: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(10));
+/// How seldom to ask at most, whatever the service says.
+const MOST_POLL: Duration = Duration::from_secs(10);
 
 /// Whether a call was refused because its client does not say that it takes tasks.
 pub(super) fn needs_task(error: &ErrorObject) -> bool {
@@ -45,21 +45,6 @@ pub(super) fn with_tasks(negotiated: &Negotiated) -> Negotiated {
     able
 }
 
-/// How a task stands, as `tasks/get` answers.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct News {
-    status: TaskStatus,
-    #[serde(default)]
-    poll_interval_ms: Option<u64>,
-    #[serde(default)]
-    input_requests: Option<InputRequests>,
-    #[serde(default)]
-    result: Option<RawJson>,
-    #[serde(default)]
-    error: Option<ErrorObject>,
-}
-
 /// Waits for the result of the task that a call has become, asking the client what the task wants to know.
 pub(super) async fn drive(forward: &Forward<'_>, created: &RawJson, pages: &mut Pages) -> Result<RawJson, ErrorObject> {
     let task: Task = created.decode().map_err(|_| ErrorObject::internal())?;
@@ -67,14 +52,14 @@ pub(super) async fn drive(forward: &Forward<'_>, created: &RawJson, pages: &mut 
     let mut answered = HashSet::new();
     loop {
         let text = waiting.calls.call(forward, task_method::GET, json!({"taskId": waiting.id})).await?;
-        let news: News = text.decode().map_err(|_| ErrorObject::internal())?;
+        let news: TaskState = text.decode().map_err(|_| ErrorObject::internal())?;
         match news.status {
             TaskStatus::Working | TaskStatus::InputRequired => {
+                let pause = news.pause(MOST_POLL);
                 let asked = news.input_requests.unwrap_or_default().into_iter();
                 let new: InputRequests = asked.filter(|(key, _)| !answered.contains(key)).collect();
                 if new.is_empty() {
-                    let pause = news.poll_interval_ms.map_or(POLL, Duration::from_millis);
-                    tokio::time::sleep(pause.clamp(POLL_BOUNDS.0, POLL_BOUNDS.1)).await;
+                    tokio::time::sleep(pause).await;
                     continue;
                 }
                 answered.extend(new.iter().map(|(key, _)| key.to_owned()));

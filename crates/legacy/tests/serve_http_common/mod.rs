@@ -1,6 +1,8 @@
 //! A real server on real sockets, and a legacy client that sends exactly the bytes it is given.
 #![allow(dead_code, unreachable_pub, deprecated, reason = "each test binary uses its own part")]
 
+pub mod meeting;
+
 use carryall_legacy::serve::{LegacyEndpoint, Options, StreamControl};
 use carryall_proto::Principal;
 use carryall_proto::seal::{Key, Keyring};

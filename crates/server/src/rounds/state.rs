@@ -2,14 +2,16 @@
 //! for a while (`basic/patterns/mrtr#server-requirements-basic-workflow`).
 
 use super::journal::Record;
+use crate::clock;
 use crate::keys::Keys;
 use crate::output::Failure;
+use crate::random;
 use carryall_proto::cursor::{BadCursor, Cursor};
-use carryall_proto::seal::{Keyring, NONCE_BYTES};
+use carryall_proto::seal::Keyring;
 use carryall_proto::{Call, Principal};
 use carryall_types::{ErrorObject, JsonObject, JsonValue};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 const PURPOSE: &str = "request-state";
 
@@ -41,15 +43,12 @@ impl Sealer {
 
     /// A cursor that is of use to this caller alone. `None` when it cannot be made.
     pub(crate) fn seal_cursor(&self, cursor: &Cursor, caller: Option<&Principal>) -> Option<String> {
-        let mut nonce = [0; NONCE_BYTES];
-        getrandom::fill(&mut nonce).ok()?;
-        let until = now().saturating_add(self.lifetime.as_secs().max(1));
-        cursor.seal(&*self.keys.now()?, &whose(caller), until, nonce).ok()
+        cursor.seal(&*self.keys.now()?, &whose(caller), self.until(), random::bytes().ok()?).ok()
     }
 
     /// Opens what [`seal_cursor`](Self::seal_cursor) has made for this caller.
     pub(crate) fn open_cursor(&self, list: &str, caller: Option<&Principal>, text: &str) -> Result<Cursor, BadCursor> {
-        Cursor::open(list, &*self.keys.now().ok_or(BadCursor)?, &whose(caller), now(), text)
+        Cursor::open(list, &*self.keys.now().ok_or(BadCursor)?, &whose(caller), seconds(), text)
     }
 
     /// The record as the client may see it.
@@ -57,11 +56,13 @@ impl Sealer {
     /// # Errors
     /// When it has become too large for a token.
     pub(crate) fn seal(&self, call: &Call, record: &Record) -> Result<String, Failure> {
-        let mut nonce = [0; NONCE_BYTES];
-        getrandom::fill(&mut nonce)?;
         let record = serde_json::to_vec(record)?;
-        let until = now().saturating_add(self.lifetime.as_secs().max(1));
-        Ok(self.keyring()?.seal(PURPOSE, &binding(call)?, until, nonce, &record)?)
+        Ok(self.keyring()?.seal(PURPOSE, &binding(call)?, self.until(), random::bytes()?, &record)?)
+    }
+
+    /// When what is sealed now ends, in seconds since the epoch.
+    fn until(&self) -> u64 {
+        seconds().saturating_add(self.lifetime.as_secs().max(1))
     }
 
     /// The record that a round brings back.
@@ -69,7 +70,7 @@ impl Sealer {
     /// # Errors
     /// `-32602`, the same for whatever is wrong with it.
     pub(crate) fn open(&self, call: &Call, token: &str) -> Result<Record, Failure> {
-        let opened = self.keyring()?.open(PURPOSE, &binding(call)?, now(), token);
+        let opened = self.keyring()?.open(PURPOSE, &binding(call)?, seconds(), token);
         let record = opened.ok().and_then(|record| serde_json::from_slice(&record).ok());
         record.ok_or_else(|| Failure::invalid_params("Invalid requestState: ask again without it"))
     }
@@ -97,6 +98,7 @@ pub(crate) fn whose(caller: Option<&Principal>) -> Vec<u8> {
     serde_json::to_vec(&caller.map(identity)).unwrap_or_default()
 }
 
-fn now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
+/// Seconds since the epoch.
+fn seconds() -> u64 {
+    clock::now() / 1000
 }

@@ -1,10 +1,12 @@
 //! The methods of the extension, and who works on what in this process.
 
 use super::record::{KIND, Record};
-use super::{Run, Tasks, is_declared, keeping, now, required};
+use super::{Run, Tasks, is_declared, keeping, required};
+use crate::clock::now;
 use crate::core::Core;
 use crate::ctx::{Ctx, missing_capabilities};
 use crate::output::{Failure, ToolError, ToolOutput};
+use crate::random;
 use crate::refusal;
 use crate::shared::Background;
 use crate::tool_entry::ToolEntry;
@@ -180,7 +182,8 @@ impl Engine {
             let message = "The server is at its limit of running tasks; try again later";
             return Err(Failure::protocol(ErrorObject::new(code::INTERNAL_ERROR, message)));
         }
-        let id = random_id()?;
+        // Unguessable (`tasks#security-considerations`).
+        let id = random::name()?;
         let journal = ctx.journal()?.to_keep();
         let record = Record::new(ctx, entry.tool.name(), entry.tool.resumable, &self.settings, journal, now());
         let row = record.to_row(id.clone());
@@ -261,13 +264,6 @@ async fn patiently<'a, T>(
 fn unavailable(error: &StoreError) -> ErrorObject {
     tracing::error!(error = error as &dyn std::error::Error, "tasks cannot be had");
     ErrorObject::new(code::INTERNAL_ERROR, "Tasks are not available at the moment; try again")
-}
-
-/// 160 bits that nobody can guess (`tasks#security-considerations`).
-fn random_id() -> Result<String, Failure> {
-    let mut bytes = [0_u8; 20];
-    getrandom::fill(&mut bytes)?;
-    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 /// The reply to one of the extension's methods.

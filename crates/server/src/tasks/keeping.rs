@@ -1,9 +1,10 @@
 //! What goes on behind all tasks: news from the store to those who wait, and a look at what nobody works on any more.
 
+use super::Engine;
 use super::record::{KIND, Lease, Record};
-use super::{Engine, millis, now};
+use crate::clock::{millis, now};
 use crate::ctx::Ctx;
-use carryall_proto::{Outcome, Principal};
+use carryall_proto::Outcome;
 use carryall_store::{Changed, Changes, Row};
 use carryall_types::{ErrorObject, RawJson, code};
 use std::future::poll_fn;
@@ -81,9 +82,8 @@ impl Engine {
             return Ok(());
         }
         let catalogue = core.catalogue.load_full();
-        let caller = record.owner.as_ref().map(Principal::from);
         // Another replica may have the tool, while the fleet is being renewed.
-        let Some(entry) = catalogue.tools.get(&record.tool, caller.as_ref()).cloned() else { return Ok(()) };
+        let Some(entry) = catalogue.tools.get(&record.tool, record.owner.as_ref()).cloned() else { return Ok(()) };
         let call = match record.to_call() {
             Ok(call) => call,
             Err(error) => {

@@ -1,9 +1,10 @@
 //! A task as the store keeps it.
 
 use super::Tasks;
+use crate::clock::{millis, now};
 use crate::ctx::Ctx;
 use crate::render::{ResultText, Stamp};
-use crate::rounds::Record as Journal;
+use crate::rounds::{OF_THE_ROUND, Record as Journal, check_answer, whose};
 use bytes::Bytes;
 use carryall_proto::listen::TaskChange;
 use carryall_proto::{Call, Meta, Outcome, Params, Principal};
@@ -21,7 +22,8 @@ pub(super) const KIND: &str = "task";
 /// All there is to know of a task: who asked for what, how far it has come, and who works on it.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Record {
-    pub(super) owner: Option<Owner>,
+    /// Who may see it, and what the call was allowed to do.
+    pub(super) owner: Option<Principal>,
     pub(super) tool: String,
     params: JsonObject,
     meta: RawJson,
@@ -38,16 +40,6 @@ pub(super) struct Record {
     pub(super) outcome: Option<Settled>,
     pub(super) resumable: bool,
     pub(super) lease: Lease,
-}
-
-/// Who may see a task.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Owner {
-    issuer: String,
-    subject: String,
-    client: Option<String>,
-    /// What the call was allowed to do. Not part of who it is.
-    scopes: Vec<String>,
 }
 
 /// Who works on a task. A worker with another number than this has lost it.
@@ -69,23 +61,23 @@ impl Record {
     pub(super) fn new(ctx: &Ctx, tool: &str, resumable: bool, settings: &Tasks, journal: Journal, now: u64) -> Self {
         let call = ctx.call();
         let mut params: JsonObject = call.params.raw().decode().unwrap_or_default();
-        params.retain(|name, _| !crate::rounds::OF_THE_ROUND.contains(&name.as_str()));
+        params.retain(|name, _| !OF_THE_ROUND.contains(&name.as_str()));
         Self {
-            owner: call.principal.as_deref().map(Owner::from),
+            owner: call.principal.as_deref().cloned(),
             tool: tool.to_owned(),
             params,
             meta: call.meta.raw().clone(),
             created_at: now,
             updated_at: now,
             ttl_ms: settings.ttl_ms(),
-            poll_ms: super::millis(settings.poll_interval),
+            poll_ms: millis(settings.poll_interval),
             status: TaskStatus::Working,
             message: None,
             questions: InputRequests::new(),
             journal,
             outcome: None,
             resumable,
-            lease: Lease { number: 1, until: now.saturating_add(super::millis(settings.lease)) },
+            lease: Lease { number: 1, until: now.saturating_add(millis(settings.lease)) },
         }
     }
 
@@ -109,18 +101,12 @@ impl Record {
 
     /// Something that clients can see has changed.
     fn touch(&mut self) {
-        self.updated_at = super::now().max(self.updated_at);
+        self.updated_at = now().max(self.updated_at);
     }
 
     /// Whether the caller may know of the task.
     pub(super) fn belongs_to(&self, caller: Option<&Principal>) -> bool {
-        match (&self.owner, caller) {
-            (None, None) => true,
-            (Some(owner), Some(caller)) => {
-                owner.issuer == caller.issuer && owner.subject == caller.subject && owner.client == caller.client
-            }
-            _ => false,
-        }
+        whose(self.owner.as_ref()) == whose(caller)
     }
 
     pub(super) fn settle(&mut self, outcome: Outcome) {
@@ -164,7 +150,7 @@ impl Record {
         let fitting = answers.0.iter().filter_map(|(key, answer)| Some((key, self.questions.get(key)?, answer)));
         let mut taken = Vec::new();
         for (key, question, answer) in fitting {
-            crate::rounds::check_answer(question, answer).map_err(|why| format!("inputResponses[{key:?}]: {why}"))?;
+            check_answer(question, answer).map_err(|why| format!("inputResponses[{key:?}]: {why}"))?;
             taken.push((key.clone(), answer.clone()));
         }
         let questions = std::mem::take(&mut self.questions).into_iter();
@@ -231,21 +217,7 @@ impl Record {
         let params = Params::parse(params).map_err(|error| error.to_string())?.with("_meta", &self.meta);
         let meta = Meta::parse(self.meta.clone()).map_err(|error| error.to_string())?;
         let mut call = Call::new(RequestId::from(0), Method::ToolsCall, params, meta);
-        call.principal = self.owner.as_ref().map(|owner| Arc::new(Principal::from(owner)));
+        call.principal = self.owner.clone().map(Arc::new);
         Ok(call)
-    }
-}
-
-impl From<&Principal> for Owner {
-    fn from(caller: &Principal) -> Self {
-        let Principal { issuer, subject, client, scopes } = caller.clone();
-        Self { issuer, subject, client, scopes }
-    }
-}
-
-impl From<&Owner> for Principal {
-    fn from(owner: &Owner) -> Self {
-        let Owner { issuer, subject, client, scopes } = owner.clone();
-        Self { issuer, subject, client, scopes }
     }
 }

@@ -1,7 +1,8 @@
 //! One worker at one task.
 
+use super::Engine;
 use super::record::{KIND, Record};
-use super::{Engine, millis, now};
+use crate::clock::{millis, now};
 use crate::ctx::Ctx;
 use crate::output::{Failure, ToolError, ToolOutput};
 use crate::running::guarded;

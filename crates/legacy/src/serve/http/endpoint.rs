@@ -408,5 +408,11 @@ pub(super) fn limits(options: &Options) -> Limits {
 
 /// Seconds since the epoch.
 pub(super) fn now() -> u64 {
-    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs()
+    now_millis() / 1000
+}
+
+/// Milliseconds since the epoch.
+pub(super) fn now_millis() -> u64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO);
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }

@@ -79,6 +79,13 @@ impl Recalled {
     }
 }
 
+/// A name that no other replica has, and nobody else.
+pub(super) fn random_name() -> String {
+    let mut name = [0; 16];
+    getrandom::fill(&mut name).ok();
+    format!("{:032x}", u128::from_be_bytes(name))
+}
+
 /// The text of an event stream.
 pub type EventText = Pin<Box<dyn Stream<Item = Bytes> + Send>>;
 

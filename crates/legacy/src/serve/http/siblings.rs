@@ -4,7 +4,7 @@
 //! minute. The body is not encrypted; between machines that do not trust their network the URLs should be `https`.
 
 use super::heads::{HttpResponse, empty, event_stream, json, refused};
-use super::meeting::{EventText, Here, Meeting, Note, Recalled};
+use super::meeting::{EventText, Here, Meeting, Note, Recalled, random_name};
 use bytes::Bytes;
 use carryall_proto::BoxFuture;
 use carryall_proto::seal::{Keyring, NONCE_BYTES};
@@ -84,9 +84,7 @@ impl Siblings {
             Ok(Arc::new(Other { client, is_self: AtomicBool::new(false), resting: Mutex::default() }))
         };
         let others = urls.into_iter().map(other).collect::<Result<_, InvalidTarget>>()?;
-        let mut own = [0; 16];
-        getrandom::fill(&mut own).ok();
-        let own = format!("{:032x}", u128::from_be_bytes(own));
+        let own = random_name();
         Ok(Self { shared: Arc::new(Shared { own, keyring, others, here: OnceLock::new() }) })
     }
 }

@@ -4,7 +4,8 @@
 //! session may. A stream that is gone on with elsewhere is handed over piece by piece, each piece a row that its reader
 //! removes.
 
-use super::meeting::{EventText, Here, Meeting, Note, Recalled, What};
+use super::endpoint::now_millis as now;
+use super::meeting::{EventText, Here, Meeting, Note, Recalled, What, random_name};
 use bytes::Bytes;
 use carryall_proto::BoxFuture;
 use carryall_store::{Changed, Row, Store, StoreResult};
@@ -14,7 +15,7 @@ use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::future::poll_fn;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -83,7 +84,7 @@ impl Stored {
     #[must_use]
     pub fn new(store: Arc<dyn Store>) -> Self {
         Self(Arc::new(Shared {
-            own: random(),
+            own: random_name(),
             store,
             here: OnceLock::new(),
             background: OnceLock::new(),
@@ -115,7 +116,7 @@ impl Shared {
         let message = Message { from: self.own.clone(), say };
         let value = Bytes::from(serde_json::to_vec(&message).unwrap_or_default());
         let (expires_at, due_at) = (Some(now + TOLD_KEPT), Some(now));
-        let row = Row { kind: TOLD, key: random(), version: 1, value, expires_at, due_at };
+        let row = Row { kind: TOLD, key: random_name(), version: 1, value, expires_at, due_at };
         self.store.insert(row, now).await.map(drop)
     }
 
@@ -258,7 +259,7 @@ struct Reader {
 
 impl Reader {
     fn new(shared: Arc<Shared>) -> Self {
-        let (reading, more) = (random(), Arc::new(Notify::new()));
+        let (reading, more) = (random_name(), Arc::new(Notify::new()));
         shared.readers().insert(reading.clone(), Arc::clone(&more));
         Self { shared, reading, next: 0, more }
     }
@@ -335,16 +336,4 @@ impl fmt::Debug for Stored {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Stored").field("store", &self.0.store).finish_non_exhaustive()
     }
-}
-
-fn random() -> String {
-    let mut bytes = [0; 16];
-    getrandom::fill(&mut bytes).ok();
-    format!("{:032x}", u128::from_be_bytes(bytes))
-}
-
-/// Milliseconds since the epoch.
-fn now() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }

@@ -1,7 +1,7 @@
 //! One request with everything needed to answer it.
 
-use crate::Meta;
 use crate::json::{Scanner, SyntaxError};
+use crate::{CallSource, Meta};
 use carryall_types::{Method, RawJson, RequestId};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
@@ -29,6 +29,8 @@ pub struct CallParts {
     pub meta: Meta,
     /// Who asks, when an authorization layer has found out.
     pub principal: Option<Arc<Principal>>,
+    /// Where the call came from, as far as the transport can tell.
+    pub source: CallSource,
     /// The HTTP headers of the request, on that binding.
     pub headers: Option<http::HeaderMap>,
     /// Whatever else layers want to hand on.
@@ -36,11 +38,20 @@ pub struct CallParts {
 }
 
 impl Call {
-    /// A call without principal, headers and extensions.
+    /// A call without principal, source, headers and extensions.
     #[must_use]
     pub fn new(id: RequestId, method: Method, params: Params, meta: Meta) -> Self {
         let extensions = http::Extensions::new();
-        Self(Box::new(CallParts { id, method, params, meta, principal: None, headers: None, extensions }))
+        Self(Box::new(CallParts {
+            id,
+            method,
+            params,
+            meta,
+            principal: None,
+            source: CallSource::default(),
+            headers: None,
+            extensions,
+        }))
     }
 
     /// Takes the call apart.

@@ -5,6 +5,7 @@
 //! a [`Reply`], and whatever turns one into the other is a [`tower_service::Service`].
 
 pub mod backoff;
+pub mod budget;
 pub mod cursor;
 pub mod deprecated;
 pub mod frame;
@@ -24,18 +25,22 @@ pub mod trace;
 pub mod wire;
 
 mod call;
+mod caller;
 mod era;
 mod error;
 mod meta;
 mod outbound;
 mod params_writer;
+mod printable;
 mod reply;
 
 pub use call::{Call, CallParts, Params, ParamsError, Principal};
+pub use caller::{CallSource, Caller, ClientId};
 pub use era::EraDecision;
 pub use error::{BoxError, CallError};
 pub use meta::{Meta, MetaError, key};
 pub use outbound::{Encoded, encode_error};
 pub use params_writer::ParamsWriter;
+pub use printable::{Clipped, Printable, is_printable};
 pub use reply::{Message, MessageStream, Notification, Outcome, Reply, Response};
 pub use service::{BoxFuture, SharedService};

@@ -68,6 +68,7 @@ fn resend(call: Call) -> Result<Result<Call, Reply>, CallError> {
     match accept_frame(text) {
         Ok(Inbound::Call(mut read)) => {
             (read.principal, read.extensions, read.headers) = (parts.principal, parts.extensions, parts.headers);
+            read.source = parts.source;
             Ok(Ok(read))
         }
         Ok(Inbound::Notification(_)) => Err(CallError::Refused("a call without an id".into())),

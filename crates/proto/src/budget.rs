@@ -1,0 +1,233 @@
+//! Budgets for what outlives a request: so many items and bytes in total, and a share of them for each caller.
+
+use crate::Caller;
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// An amount of held items: how many, and their size together in bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Amount {
+    /// How many.
+    pub items: usize,
+    /// Their size together, in bytes.
+    pub bytes: usize,
+}
+
+impl Amount {
+    /// So many items with so many bytes together.
+    #[must_use]
+    pub const fn new(items: usize, bytes: usize) -> Self {
+        Self { items, bytes }
+    }
+
+    fn plus(self, other: Self) -> Self {
+        Self { items: self.items.saturating_add(other.items), bytes: self.bytes.saturating_add(other.bytes) }
+    }
+
+    fn minus(self, other: Self) -> Self {
+        Self { items: self.items.saturating_sub(other.items), bytes: self.bytes.saturating_sub(other.bytes) }
+    }
+
+    fn exceeds(self, limit: Self) -> bool {
+        self.items > limit.items || self.bytes > limit.bytes
+    }
+}
+
+/// Accounts for what callers hold. Cheap to clone; clones are one budget.
+///
+/// Who reserves gets a [`Reservation`], and what it stands for is released by dropping that. A caller that has used up
+/// its share is refused while others are not.
+#[derive(Clone)]
+pub struct Budget {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    total: Amount,
+    per_caller: Amount,
+    used: Mutex<Used>,
+}
+
+#[derive(Default)]
+struct Used {
+    total: Amount,
+    /// Callers that hold nothing have no entry.
+    callers: HashMap<Caller, Amount>,
+}
+
+/// Why something cannot be held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BudgetExceeded {
+    /// The caller has used up its own share.
+    Caller,
+    /// All callers together have used up everything.
+    Total,
+}
+
+impl fmt::Display for BudgetExceeded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Caller => "this caller holds as much as one caller may",
+            Self::Total => "the server holds as much as it may for all callers together",
+        })
+    }
+}
+
+impl std::error::Error for BudgetExceeded {}
+
+impl Budget {
+    /// At most `total` for all callers together, and `per_caller` for each.
+    #[must_use]
+    pub fn new(total: Amount, per_caller: Amount) -> Self {
+        Self { shared: Arc::new(Shared { total, per_caller, used: Mutex::default() }) }
+    }
+
+    /// Reserves room for one item of so many bytes.
+    ///
+    /// # Errors
+    /// When the caller's share or the total does not have that room. Nothing is reserved then.
+    pub fn reserve(&self, caller: &Caller, bytes: usize) -> Result<Reservation, BudgetExceeded> {
+        let amount = Amount { items: 1, bytes };
+        self.shared.take(caller, amount)?;
+        Ok(Reservation { shared: Arc::clone(&self.shared), caller: caller.clone(), held: amount })
+    }
+
+    /// What all callers hold together.
+    #[must_use]
+    pub fn used(&self) -> Amount {
+        self.shared.used().total
+    }
+
+    /// What one caller holds.
+    #[must_use]
+    pub fn used_by(&self, caller: &Caller) -> Amount {
+        self.shared.used().callers.get(caller).copied().unwrap_or_default()
+    }
+}
+
+impl Shared {
+    fn take(&self, caller: &Caller, amount: Amount) -> Result<(), BudgetExceeded> {
+        let mut used = self.used();
+        let total = used.total.plus(amount);
+        let own = used.callers.get(caller).copied().unwrap_or_default().plus(amount);
+        if own.exceeds(self.per_caller) {
+            return Err(BudgetExceeded::Caller);
+        }
+        if total.exceeds(self.total) {
+            return Err(BudgetExceeded::Total);
+        }
+        used.total = total;
+        used.callers.insert(caller.clone(), own);
+        Ok(())
+    }
+
+    fn give_back(&self, caller: &Caller, amount: Amount) {
+        let mut used = self.used();
+        used.total = used.total.minus(amount);
+        if let Some(own) = used.callers.get_mut(caller) {
+            *own = own.minus(amount);
+            if *own == Amount::default() {
+                used.callers.remove(caller);
+            }
+        }
+    }
+
+    fn used(&self) -> MutexGuard<'_, Used> {
+        self.used.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Room for one item in a [`Budget`], until it is dropped.
+pub struct Reservation {
+    shared: Arc<Shared>,
+    caller: Caller,
+    held: Amount,
+}
+
+impl Reservation {
+    /// Changes the size of the item to so many bytes.
+    ///
+    /// # Errors
+    /// When it grows beyond what is left. The reservation stays as it was then.
+    pub fn resize(&mut self, bytes: usize) -> Result<(), BudgetExceeded> {
+        match bytes.checked_sub(self.held.bytes) {
+            Some(more) => self.shared.take(&self.caller, Amount { items: 0, bytes: more })?,
+            None => {
+                self.shared.give_back(&self.caller, Amount { items: 0, bytes: self.held.bytes - bytes });
+            }
+        }
+        self.held.bytes = bytes;
+        Ok(())
+    }
+
+    /// The size of the item, in bytes.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.held.bytes
+    }
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        self.shared.give_back(&self.caller, self.held);
+    }
+}
+
+impl fmt::Debug for Reservation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reservation").field("held", &self.held).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Budget {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Budget")
+            .field("total", &self.shared.total)
+            .field("per_caller", &self.shared.per_caller)
+            .field("used", &self.used())
+            .finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn address(last: u8) -> Caller {
+        Caller::Address([10, 0, 0, last].into())
+    }
+
+    #[test]
+    fn a_caller_that_used_up_its_share_does_not_lock_out_others() {
+        let budget = Budget::new(Amount::new(4, 1000), Amount::new(2, 500));
+        let _first = budget.reserve(&address(1), 10).unwrap();
+        let second = budget.reserve(&address(1), 10).unwrap();
+        assert_eq!(budget.reserve(&address(1), 10).unwrap_err(), BudgetExceeded::Caller);
+        let _others = [budget.reserve(&address(2), 10).unwrap(), budget.reserve(&address(3), 10).unwrap()];
+        assert_eq!(budget.reserve(&address(4), 10).unwrap_err(), BudgetExceeded::Total);
+        drop(second);
+        assert!(budget.reserve(&address(4), 10).is_ok());
+    }
+
+    #[test]
+    fn bytes_are_bounded_as_items_are() {
+        let budget = Budget::new(Amount::new(100, 100), Amount::new(100, 60));
+        let mut held = budget.reserve(&address(1), 50).unwrap();
+        assert_eq!(held.resize(61).unwrap_err(), BudgetExceeded::Caller);
+        assert_eq!(budget.used(), Amount::new(1, 50));
+        held.resize(60).unwrap();
+        assert_eq!(budget.reserve(&address(2), 41).unwrap_err(), BudgetExceeded::Total);
+        held.resize(0).unwrap();
+        assert!(budget.reserve(&address(2), 60).is_ok());
+        assert_eq!(budget.reserve(&address(2), usize::MAX).unwrap_err(), BudgetExceeded::Caller);
+    }
+
+    #[test]
+    fn nothing_is_kept_of_callers_that_hold_nothing() {
+        let budget = Budget::new(Amount::new(9, 9), Amount::new(9, 9));
+        drop(budget.reserve(&address(1), 9).unwrap());
+        assert_eq!(budget.used(), Amount::default());
+        assert!(budget.shared.used().callers.is_empty());
+    }
+}

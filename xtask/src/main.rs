@@ -1,6 +1,6 @@
 //! The project's own commands: `cargo xtask <command>`.
 //!
-//! Each command is one module; none of them is part of what we ship, so they use nothing beyond the standard library
+//! Each command is one module; none of them is part of what we ship, so they use little beyond the standard library
 //! and serde, and stay quick to build on a clean machine.
 
 // Printing tables is what these commands are for.
@@ -19,6 +19,7 @@ mod replicas;
 mod requirements;
 mod table;
 mod tidy;
+mod torture;
 mod without_legacy;
 
 use std::process::ExitCode;
@@ -42,6 +43,8 @@ usage: cargo xtask <command> [options]
   interop [--only A,B] [--era E] [--no-build]
         carryall against software that others wrote, from npm, PyPI, crates.io and the module proxy; writes docs/interop.md
         A: inspector, servers, typescript-v2, typescript-v1, python-v2, python-v1, go, rmcp; E: modern, legacy
+  torture [--only A,B] [--no-build] [--binary FILE]
+        attacks on the running binary: callers that cross, memory that stays, streams nobody reads, forged logs
   tidy  the house rules that no other tool checks
   without-legacy
         whether the workspace compiles without the crate for earlier revisions and the file that joins it";
@@ -58,6 +61,7 @@ fn main() -> ExitCode {
         "bench" => bench::run(args),
         "interop" => interop::run(args),
         "tidy" => tidy::run(args),
+        "torture" => torture::run(args),
         "without-legacy" => without_legacy::run(args),
         "" | "help" | "--help" | "-h" => {
             println!("{USAGE}");

@@ -19,6 +19,11 @@ impl Group {
         Ok(Self(child))
     }
 
+    /// The process id of the child.
+    pub(crate) fn id(&self) -> u32 {
+        self.0.id()
+    }
+
     /// `None` while it runs, else whether it succeeded.
     pub(crate) fn ended(&mut self) -> Option<bool> {
         match self.0.try_wait() {

@@ -12,8 +12,8 @@ use std::net::{IpAddr, Ipv6Addr};
 pub enum ClientId {
     /// A connection, by a number that is unique in this process.
     Connection(u64),
-    /// A session of a legacy client, by a digest of its id, which is equal on all replicas.
-    Session(u128),
+    /// The session of a legacy client, by a digest of its id, which is equal on all replicas.
+    Legacy(u128),
 }
 
 /// Where a call came from, as far as the transport can tell. Empty for calls made in process.

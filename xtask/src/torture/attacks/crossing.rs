@@ -1,0 +1,91 @@
+//! What is one caller's must not reach another.
+
+use super::super::http::{Client, Modern};
+use super::super::target::Target;
+use super::super::upstream::ASKS_AFTER;
+use super::super::{Arena, Verdict};
+use crate::Outcome;
+use serde_json::{Value, json};
+use std::thread;
+
+fn asks() -> Value {
+    json!({"elicitation": {"form": {}}})
+}
+
+/// While a call that asks is in flight, somebody else has a later one that could take the question.
+pub(super) fn stolen_question(arena: &Arena) -> Outcome<Verdict> {
+    let target = Target::edge(arena, "stolen-question", &[])?;
+    let (victim, thief) = (Client::new(target.port, 1), Client::new(target.port, 2));
+    let asked = thread::spawn(move || victim.modern(&Modern::tool("delete_files", json!({})).capabilities(asks())));
+    thread::sleep(ASKS_AFTER / 3);
+    let stolen = thief.modern(&Modern::tool("slow", json!({})).capabilities(asks()))?;
+    let asked = asked.join().map_err(|_| "a client panicked")??;
+    let crossed = stolen.text().contains("Delete all your files");
+    let seen = format!(
+        "the caller got {}; the other got {}",
+        short(asked.response()),
+        if crossed { "the caller's question".to_owned() } else { short(stolen.response()) }
+    );
+    Ok(Verdict::new(!crossed && stolen.text().contains("slow is done"), seen))
+}
+
+/// What the guard must not break.
+pub(super) fn answered_question(arena: &Arena) -> Outcome<Verdict> {
+    let target = Target::edge(arena, "answered-question", &[])?;
+    let client = Client::new(target.port, 1);
+    let asked = client.modern(&Modern::tool("delete_files", json!({})).capabilities(asks()))?;
+    let result = &asked.response()["result"];
+    let Some(state) = result["requestState"].as_str() else {
+        return Ok(Verdict::new(false, format!("not asked: {}", short(asked.response()))));
+    };
+    let keys = result["inputRequests"].as_object().into_iter().flatten();
+    let answers: serde_json::Map<String, Value> =
+        keys.map(|(key, _)| (key.clone(), json!({"action": "accept", "content": {"sure": true}}))).collect();
+    let mut again = Modern::tool("delete_files", json!({})).capabilities(asks());
+    again.params["requestState"] = state.into();
+    again.params["inputResponses"] = answers.into();
+    let done = client.modern(&again)?;
+    Ok(Verdict::new(done.text().contains("deleted"), short(done.response())))
+}
+
+/// Two legacy clients, one upstream that remembers who has logged in.
+pub(super) fn shared_login(arena: &Arena) -> Outcome<Verdict> {
+    let target = Target::edge(arena, "shared-login", &["--sessions", "client"])?;
+    let (one, other) = (Client::new(target.port, 1), Client::new(target.port, 1));
+    let sessions = (one.handshake(json!({}))?, other.handshake(json!({}))?);
+    let call = |client: &Client, session: &str, tool: &str, arguments: Value| {
+        let params = json!({"name": tool, "arguments": arguments});
+        client.legacy(Some(session), &json!({"jsonrpc": "2.0", "id": 7, "method": "tools/call", "params": params}))
+    };
+    call(&one, &sessions.0, "login", json!({"user": "alice"}))?;
+    let own = call(&one, &sessions.0, "whoami", json!({}))?.text();
+    let foreign = call(&other, &sessions.1, "whoami", json!({}))?.text();
+    let holds = own.contains("alice") && foreign.contains("nobody");
+    Ok(Verdict::new(
+        holds,
+        format!("its own login seen: {}, by another: {}", own.contains("alice"), foreign.contains("alice")),
+    ))
+}
+
+/// One caller wants log messages, and another's call causes one.
+pub(super) fn overheard_log(arena: &Arena) -> Outcome<Verdict> {
+    let target = Target::edge(arena, "overheard-log", &[])?;
+    let (victim, listener) = (Client::new(target.port, 1), Client::new(target.port, 2));
+    let chatty = thread::spawn(move || {
+        thread::sleep(ASKS_AFTER / 3);
+        victim.call("chatty", json!({"user": "alice"}))
+    });
+    let level = json!({"io.modelcontextprotocol/logLevel": "debug"});
+    let overheard = listener.modern(&Modern::tool("slow", json!({})).meta(level.clone()))?;
+    chatty.join().map_err(|_| "a client panicked")??;
+    // Alone, the messages of its own call do arrive.
+    let own = listener.modern(&Modern::tool("chatty", json!({"user": "bob"})).meta(level))?;
+    let crossed = overheard.text().contains("secret of alice");
+    let arrived = own.text().contains("secret of bob");
+    Ok(Verdict::new(!crossed && arrived, format!("another's message: {crossed}, its own: {arrived}")))
+}
+
+fn short(value: &Value) -> String {
+    let text = value.get("result").or_else(|| value.get("error")).unwrap_or(value).to_string();
+    text.chars().take(90).collect()
+}

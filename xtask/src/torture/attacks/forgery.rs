@@ -1,0 +1,132 @@
+//! What others say must not pass for ours, nor keep a terminal busy.
+
+use super::super::http::{Client, Modern};
+use super::super::target::{Target, quiet, upstream_command};
+use super::super::{Arena, Verdict};
+use crate::Outcome;
+use crate::process::Group;
+use serde_json::json;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpListener;
+use std::process::Command;
+use std::thread;
+use std::time::{Duration, Instant};
+
+const FORGED: &str = "x\n2026-01-01T00:00:00Z  INFO all is well\u{1b}[2J\u{1b}]0;owned\u{7}\u{202e}";
+/// Long enough for what we say and a clipped piece of what others say in each of a few fields.
+const LONGEST_LINE: usize = 8 * 1024;
+
+/// Clients, a legacy server over stdio and a server over HTTP put line breaks and escape sequences wherever they can.
+pub(super) fn forged_log(arena: &Arena) -> Outcome<Verdict> {
+    let listener = TcpListener::bind("127.0.0.1:0").map_err(|error| error.to_string())?;
+    let port = listener.local_addr().map_err(|error| error.to_string())?.port();
+    thread::spawn(move || failing_server(&listener));
+    let (stdio, http) = (upstream_command()?, format!("web=http://127.0.0.1:{port}/mcp"));
+    let level = "warn,carryall=trace";
+    let target = Target::start(arena, "forged-log", &["up", "--stdio", &stdio, "--http", &http, "-v"], level)?;
+    let client = Client::new(target.port, 1);
+    // The upstream needs a moment to be found; its answers do not matter here.
+    for _ in 0..20 {
+        if client.call("bad__forge_log", json!({}))?.text().contains("forged") {
+            break;
+        }
+        thread::sleep(Duration::from_millis(250));
+    }
+    let session = client.handshake(json!({}))?;
+    let long = FORGED.repeat(20_000);
+    for text in [FORGED, long.as_str()] {
+        // What is refused before it was read to its end is an answer too.
+        let _ = client.modern(&Modern { name: None, ..Modern::tool(text, json!({})) });
+        let _ = client.call("bad__whoami", json!({text: text}));
+        let _ = client.modern(&Modern::new("resources/read", json!({"uri": text})));
+        let _ = client.modern(&Modern::new("tools/list", json!({"cursor": text})));
+        for session in [None, Some(&*session)] {
+            let _ =
+                client.legacy(session, &json!({"jsonrpc": "2.0", "id": text, "method": text, "params": {"a": text}}));
+            let _ = client.legacy(session, &json!({"jsonrpc": "2.0", "method": text, "params": {"requestId": text}}));
+            let _ =
+                client.legacy(session, &json!({"jsonrpc": "2.0", "id": text, "error": {"code": 1, "message": text}}));
+            let _ = client.legacy(session, &json!({"jsonrpc": "2.0", "id": text, "result": {}}));
+        }
+    }
+    client.call("web__anything", json!({}))?;
+    thread::sleep(Duration::from_millis(500));
+    let log = std::fs::read(&target.log).map_err(|error| error.to_string())?;
+    let log = String::from_utf8_lossy(&log);
+    let longest = log.lines().map(str::len).max().unwrap_or_default();
+    let odd = |c: char| c != '\n' && (c.is_control() || matches!(c, '\u{202a}'..='\u{202e}'));
+    let unprintable = log.chars().filter(|c| odd(*c)).count();
+    let forged = log.lines().filter(|line| line.starts_with("2026-01-01T00:00:00Z")).count();
+    let seen = format!(
+        "{} lines, longest {longest} bytes, {unprintable} control characters, {forged} forged",
+        log.lines().count()
+    );
+    Ok(Verdict::new(longest <= LONGEST_LINE && unprintable == 0 && forged == 0 && !log.is_empty(), seen))
+}
+
+/// Answers everything with a status and a body that want to be on a terminal.
+fn failing_server(listener: &TcpListener) {
+    for stream in listener.incoming().take(1_000) {
+        let Ok(mut stream) = stream else { return };
+        let _ = stream.set_read_timeout(Some(Duration::from_secs(1)));
+        let _ = stream.read(&mut [0; 16 * 1024]);
+        let body = FORGED.repeat(1_000);
+        let head = "HTTP/1.1 500 Oh no\r\nContent-Type: text/plain\r\nConnection: close\r\nContent-Length";
+        let _ = write!(stream, "{head}: {}\r\n\r\n{body}", body.len());
+    }
+}
+
+/// A tool whose description takes a table layout hours.
+pub(super) fn endless_description(arena: &Arena) -> Outcome<Verdict> {
+    let listener = TcpListener::bind("127.0.0.1:0").map_err(|error| error.to_string())?;
+    let port = listener.local_addr().map_err(|error| error.to_string())?.port();
+    thread::spawn(move || describing_server(&listener));
+    let mut command = Command::new(&arena.binary);
+    command.args(["tools", &format!("http://127.0.0.1:{port}/mcp"), "--format", "human"]);
+    let started = Instant::now();
+    let mut group = Group::spawn(quiet(&mut command))?;
+    if group.wait(Duration::from_secs(5)).is_none() {
+        group.signal("INT");
+    }
+    let ended = group.wait(Duration::from_secs(5));
+    let seen = match ended {
+        Some(_) => format!("ended after {:.1} s", started.elapsed().as_secs_f64()),
+        None => "neither ended nor obeyed Ctrl-C".to_owned(),
+    };
+    Ok(Verdict::new(ended.is_some(), seen))
+}
+
+fn describing_server(listener: &TcpListener) {
+    for stream in listener.incoming().take(100) {
+        let Ok(mut stream) = stream else { return };
+        let _ = stream.set_read_timeout(Some(Duration::from_secs(2)));
+        let Ok(clone) = stream.try_clone() else { return };
+        let mut reader = BufReader::new(clone);
+        let (mut length, mut line) = (0, String::new());
+        while reader.read_line(&mut line).is_ok_and(|count| count > 2) {
+            if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
+                length = value.trim().parse().unwrap_or(0);
+            }
+            line.clear();
+        }
+        let mut body = vec![0; length];
+        if reader.read_exact(&mut body).is_err() {
+            continue;
+        }
+        let request: serde_json::Value = serde_json::from_slice(&body).unwrap_or_default();
+        let common = json!({"resultType": "complete", "ttlMs": 0, "cacheScope": "private"});
+        let mut result = common;
+        if request["method"] == "server/discover" {
+            result["supportedVersions"] = json!(["2026-07-28"]);
+            result["capabilities"] = json!({"tools": {}});
+            result["serverInfo"] = json!({"name": "wordy", "version": "1"});
+        } else {
+            let words = "word ".repeat(80_000);
+            let schema = json!({"type": "object"});
+            result["tools"] = json!([{"name": "wordy", "description": words, "inputSchema": schema}]);
+        }
+        let text = json!({"jsonrpc": "2.0", "id": request["id"], "result": result}).to_string();
+        let head = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close\r\nContent-Length";
+        let _ = write!(stream, "{head}: {}\r\n\r\n{text}", text.len());
+    }
+}

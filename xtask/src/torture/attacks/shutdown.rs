@@ -1,0 +1,112 @@
+//! Streams that stay open, and streams that never do.
+
+use super::super::http::{Client, Modern};
+use super::super::target::Target;
+use super::super::{Arena, Verdict};
+use crate::Outcome;
+use serde_json::{Value, json};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::Duration;
+
+/// A legacy client keeps its GET stream open for as long as the server is there.
+pub(super) fn open_stream(arena: &Arena) -> Outcome<Verdict> {
+    let mut times = Vec::new();
+    for (name, target) in
+        [("demo", Target::demo(arena, "open-stream-demo")?), ("up", Target::edge(arena, "open-stream-up", &[])?)]
+    {
+        let client = Client::new(target.port, 1);
+        let session = client.handshake(json!({}))?;
+        let headers =
+            [("Accept", "text/event-stream"), ("Mcp-Session-Id", &*session), ("MCP-Protocol-Version", "2025-11-25")];
+        let stream = client.open("GET", &headers, "")?;
+        thread::sleep(Duration::from_millis(300));
+        times.push((name, target.end(Duration::from_secs(30))));
+        drop(stream);
+    }
+    let holds = times.iter().all(|(_, time)| time.is_some_and(|time| time < Duration::from_secs(5)));
+    let shown = times.iter().map(|(name, time)| match time {
+        Some(time) => format!("{name} after {:.1} s", time.as_secs_f64()),
+        None => format!("{name} never"),
+    });
+    Ok(Verdict::new(holds, shown.collect::<Vec<_>>().join(", ")))
+}
+
+/// A legacy server over HTTP whose stream ends at once, each time, with `retry: 0`.
+pub(super) fn retry_now(arena: &Arena) -> Outcome<Verdict> {
+    let listener = TcpListener::bind("127.0.0.1:0").map_err(|error| error.to_string())?;
+    let port = listener.local_addr().map_err(|error| error.to_string())?.port();
+    let streams = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&streams);
+    thread::spawn(move || {
+        for stream in listener.incoming().take(100_000) {
+            let Ok(stream) = stream else { return };
+            let counted = Arc::clone(&counted);
+            thread::spawn(move || legacy_server(stream, &counted));
+        }
+    });
+    let url = format!("http://127.0.0.1:{port}/mcp");
+    let target = Target::start(arena, "retry-now", &["up", "--http", &url], "warn")?;
+    let client = Client::new(target.port, 1);
+    // A listener has the edge wait on the upstream's own stream; a call has it resume the stream of that call.
+    let listen = Modern::new("subscriptions/listen", json!({"notifications": {"toolsListChanged": true}}));
+    let held = [
+        client.open_modern(&listen.capabilities(json!({"elicitation": {"form": {}}})))?,
+        client.open_modern(&Modern::tool("anything", json!({})))?,
+    ];
+    thread::sleep(Duration::from_secs(1));
+    let before = streams.load(Ordering::Relaxed);
+    thread::sleep(Duration::from_secs(5));
+    let after = streams.load(Ordering::Relaxed) - before;
+    drop(held);
+    Ok(Verdict::new(before > 0 && after <= 40, format!("{after} streams in 5 s, {before} in the second before")))
+}
+
+fn legacy_server(stream: TcpStream, streams: &AtomicUsize) {
+    let _ = stream.set_read_timeout(Some(Duration::from_secs(5)));
+    let Ok(mut out) = stream.try_clone() else { return };
+    let mut reader = BufReader::new(stream);
+    let (mut head, mut length) = (String::new(), 0);
+    loop {
+        let mut line = String::new();
+        if !reader.read_line(&mut line).is_ok_and(|count| count > 2) {
+            break;
+        }
+        if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
+            length = value.trim().parse().unwrap_or(0);
+        }
+        head.push_str(&line);
+    }
+    let start = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n";
+    let ended = format!("{start}id: 1\nretry: 0\ndata:\n\n");
+    if head.starts_with("GET") {
+        streams.fetch_add(1, Ordering::Relaxed);
+        let _ = out.write_all(ended.as_bytes());
+        return;
+    }
+    let mut body = vec![0; length];
+    if reader.read_exact(&mut body).is_err() {
+        return;
+    }
+    let request: Value = serde_json::from_slice(&body).unwrap_or_default();
+    let (status, text) = match request["method"].as_str() {
+        Some("initialize") => {
+            let result = json!({
+                "protocolVersion": "2025-11-25", "capabilities": {"tools": {"listChanged": true}},
+                "serverInfo": {"name": "hasty", "version": "1"},
+            });
+            ("200 OK", json!({"jsonrpc": "2.0", "id": request["id"], "result": result}).to_string())
+        }
+        Some("notifications/initialized") => ("202 Accepted", String::new()),
+        Some("tools/call") => {
+            let _ = out.write_all(ended.as_bytes());
+            return;
+        }
+        _ => ("400 Bad Request", "not here".to_owned()),
+    };
+    let headers = "Content-Type: application/json\r\nMcp-Session-Id: one\r\nConnection: close\r\nContent-Length";
+    let _ = write!(out, "HTTP/1.1 {status}\r\n{headers}: {}\r\n\r\n{text}", text.len());
+}

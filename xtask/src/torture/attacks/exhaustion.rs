@@ -16,7 +16,7 @@ const UNREAD: Duration = Duration::from_secs(75);
 /// How long the streams take to be in flight, all of them.
 const FILLED: Duration = Duration::from_secs(10);
 /// How long the answers of an upstream take to arrive, all of them.
-const ARRIVED: Duration = Duration::from_secs(20);
+const ARRIVED: Duration = Duration::from_secs(30);
 const TASKS: &str = "io.modelcontextprotocol/tasks";
 
 /// Processes of a stdio upstream go by what the server can notice; nobody may take them all.
@@ -86,7 +86,10 @@ pub(super) fn legacy_task_results(arena: &Arena) -> Outcome<Verdict> {
         client
             .legacy(Some(&session), &json!({"jsonrpc": "2.0", "id": id, "method": "tools/call", "params": params}))?;
     }
-    thread::sleep(ARRIVED);
+    let started = Instant::now();
+    while started.elapsed() < ARRIVED && target.memory()?.saturating_sub(before) < 2 * 128 {
+        thread::sleep(Duration::from_millis(500));
+    }
     grown(&target, before, 128)
 }
 

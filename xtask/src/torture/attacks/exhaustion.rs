@@ -87,7 +87,7 @@ pub(super) fn legacy_task_results(arena: &Arena) -> Outcome<Verdict> {
             .legacy(Some(&session), &json!({"jsonrpc": "2.0", "id": id, "method": "tools/call", "params": params}))?;
     }
     let started = Instant::now();
-    while started.elapsed() < ARRIVED && target.memory()?.saturating_sub(before) < 2 * 128 {
+    while started.elapsed() < 2 * ARRIVED && target.memory()?.saturating_sub(before) < 128 + 32 {
         thread::sleep(Duration::from_millis(500));
     }
     grown(&target, before, 128)

@@ -117,10 +117,14 @@ class Checks:
         want(found == {"sum": 42}, found)
         return json.dumps(found)
 
+    async def floats(self):
+        """call, floats for integers"""
+        found = self.client.structured(await self.client.call_tool("add", {"a": 2.0, "b": 40.0}))
+        want(found == {"sum": 42}, found)
+        return json.dumps(found)
+
     async def header(self):
         """call, argument in a header"""
-        if not self.modern:
-            return None
         said = text_of(await self.client.call_tool("query", {"region": "eu-süd 1", "text": "rain"}))
         want(said.startswith("rain asked in eu-süd 1"), said)
         return said
@@ -253,6 +257,7 @@ class Checks:
         pagination,
         call,
         structured,
+        floats,
         header,
         tool_error,
         protocol_error,

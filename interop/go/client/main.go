@@ -172,10 +172,16 @@ var checks = []check{
 		found, err := json.Marshal(result.StructuredContent)
 		return expect(string(found), err, equal, `{"sum":42}`)
 	}},
-	{"call, argument in a header", func(ctx context.Context, c *client) (string, error) {
-		if !c.modern {
-			return "", errAbsent
+	{"call, floats for integers", func(ctx context.Context, c *client) (string, error) {
+		arguments := map[string]any{"a": json.RawMessage("2.0"), "b": json.RawMessage("4e1")}
+		result, err := c.call(ctx, "add", arguments)
+		if err != nil {
+			return "", err
 		}
+		found, err := json.Marshal(result.StructuredContent)
+		return expect(string(found), err, equal, `{"sum":42}`)
+	}},
+	{"call, argument in a header", func(ctx context.Context, c *client) (string, error) {
 		said, err := c.says(ctx, "query", map[string]any{"region": "eu-süd 1", "text": "rain"})
 		return expect(said, err, strings.HasPrefix, "rain asked in eu-süd 1")
 	}},

@@ -99,8 +99,12 @@ impl Record {
     /// One row for each check, one column for each way on which it was made.
     fn section(&self, who: &str) -> String {
         let rows = || self.0.iter().filter(|row| row.who == who);
-        let ways: Vec<Way> =
-            Way::ALL.into_iter().chain([Way::Both]).filter(|way| rows().any(|row| row.way == *way)).collect();
+        let ways: Vec<Way> = Way::ALL
+            .into_iter()
+            .chain(Way::SLOW)
+            .chain([Way::Both])
+            .filter(|way| rows().any(|row| row.way == *way))
+            .collect();
         let titles: Vec<String> = ways.iter().map(|way| format!("{}, {}", way.transport(), way.path())).collect();
         let mut header = vec!["check"];
         header.extend(titles.iter().map(String::as_str));

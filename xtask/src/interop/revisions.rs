@@ -7,9 +7,6 @@ use super::ways::{Way, Ways};
 
 /// The SDK whose client is used.
 const PART: &str = "go";
-/// What only the new era has.
-const NEW: [&str; 1] = ["call, argument in a header"];
-
 /// A revision, and the checks of what came after it. `list tools` looks for an output schema.
 const REVISIONS: [(&str, &[&str]); 3] = [
     ("2025-06-18", &[]),
@@ -22,7 +19,7 @@ pub(super) fn check(ways: &Ways, every: &[Peer], record: &mut Record) {
     for (revision, later) in REVISIONS {
         let who = format!("{}'s client calls carryall, revision {revision}", peer.name);
         for way in [Way::Http, Way::Stdio] {
-            let checks = || CHECKS.into_iter().filter(|what| !NEW.contains(what) && !later.contains(what));
+            let checks = || CHECKS.into_iter().filter(|what| !later.contains(what));
             let found = peer.programs.as_ref().map(|programs| lines(ways, PART, &programs.client, revision, way));
             let (lines, trouble) = match found {
                 Ok(found) => found.unwrap_or_else(|why| (Vec::new(), why)),

@@ -23,7 +23,7 @@ pub(super) fn check(ways: &Ways, peer: &Peer, record: &mut Record) {
     for era in peer.eras.iter().copied() {
         let who = format!("carryall calls a server on the {}, {} era", peer.name, era.word());
         for way in ways_of(peer, era) {
-            let checks = || CHECKS.iter().filter(|check| (check.where_)(way));
+            let checks = || CHECKS.iter().filter(|check| (check.where_)(way) && (!way.is_slow() || check.is_basic()));
             let all = |record: &mut Record, result: &Result| {
                 checks().for_each(|check| record.add(&who, check.what, way, result.clone()));
             };
@@ -56,7 +56,8 @@ pub(super) fn check(ways: &Ways, peer: &Peer, record: &mut Record) {
 
 /// `up` finds out which era a server is of, and prefers the new one: a server of both is called in the old era directly.
 fn ways_of(peer: &Peer, era: Era) -> Vec<Way> {
-    Way::ALL.into_iter().filter(|way| way.path() == "direct" || !peer.both || era == Era::Modern).collect()
+    let ways = Way::ALL.into_iter().chain(Way::SLOW);
+    ways.filter(|way| way.path() == "direct" || !peer.both || era == Era::Modern).collect()
 }
 
 fn judged(ways: &Ways, peer: &Peer, (era, way): (Era, Way), check: &Check, target: &Target) -> Outcome<String> {

@@ -44,6 +44,9 @@ pub(super) enum Way {
     HttpUp,
     Stdio,
     StdioUp,
+    /// As before, with a server that is not there for its first seconds.
+    SlowStdio,
+    SlowStdioUp,
     /// `carryall up` in front of several servers, some over HTTP and some over stdio.
     Both,
 }
@@ -51,20 +54,28 @@ pub(super) enum Way {
 impl Way {
     /// Those to one server.
     pub(super) const ALL: [Self; 4] = [Self::Http, Self::HttpUp, Self::Stdio, Self::StdioUp];
+    /// Those to one server that is slow to start.
+    pub(super) const SLOW: [Self; 2] = [Self::SlowStdio, Self::SlowStdioUp];
+
+    pub(super) fn is_slow(self) -> bool {
+        Self::SLOW.contains(&self)
+    }
 
     pub(super) fn transport(self) -> &'static str {
         match self {
             Self::Http | Self::HttpUp => "http",
             Self::Stdio => "stdio",
             Self::StdioUp => "http to stdio",
+            Self::SlowStdio => "slow stdio",
+            Self::SlowStdioUp => "http to slow stdio",
             Self::Both => "http to both",
         }
     }
 
     pub(super) fn path(self) -> &'static str {
         match self {
-            Self::Http | Self::Stdio => "direct",
-            Self::HttpUp | Self::StdioUp | Self::Both => "through up",
+            Self::Http | Self::Stdio | Self::SlowStdio => "direct",
+            Self::HttpUp | Self::StdioUp | Self::SlowStdioUp | Self::Both => "through up",
         }
     }
 }
@@ -131,8 +142,8 @@ impl Ways {
     /// The way to a server that others wrote: its command goes on with `http PORT` or `stdio`.
     pub(super) fn to_theirs(&self, server: &[String], way: Way) -> Outcome<(Target, Running)> {
         match way {
-            Way::Stdio => Ok((Target::Command(with(server, &["stdio"])), Running(Vec::new()))),
-            Way::StdioUp => self.up(&["--stdio", &as_one_word(&with(server, &["stdio"]))]),
+            Way::Stdio | Way::StdioUp => self.to_command(&with(server, &["stdio"]), way),
+            Way::SlowStdio | Way::SlowStdioUp => self.to_command(&slow(&with(server, &["stdio"])), way),
             Way::Http | Way::HttpUp | Way::Both => {
                 let port = net::free_port()?;
                 let running = self.serve("server", &with(server, &["http", &port.to_string()]), port)?;
@@ -172,7 +183,7 @@ impl Ways {
     /// The way to a server that is started with just this command and speaks on its standard streams.
     pub(super) fn to_command(&self, command: &[String], way: Way) -> Outcome<(Target, Running)> {
         match way {
-            Way::StdioUp => self.up(&["--stdio", &as_one_word(command)]),
+            Way::StdioUp | Way::SlowStdioUp => self.up(&["--stdio", &as_one_word(command)]),
             _ => Ok((Target::Command(command.to_vec()), Running(Vec::new()))),
         }
     }
@@ -181,8 +192,8 @@ impl Ways {
     pub(super) fn to_demo(&self, way: Way) -> Outcome<(Target, Running)> {
         let stdio = self.ours(&["demo", "--page-size", "5", "--stdio"]);
         match way {
-            Way::Stdio => Ok((Target::Command(stdio), Running(Vec::new()))),
-            Way::StdioUp => self.up(&["--stdio", &as_one_word(&stdio)]),
+            Way::Stdio | Way::StdioUp => self.to_command(&stdio, way),
+            Way::SlowStdio | Way::SlowStdioUp => self.to_command(&slow(&stdio), way),
             Way::HttpUp | Way::Both => self.up(&[]),
             Way::Http => {
                 let port = net::free_port()?;
@@ -257,6 +268,12 @@ impl Ways {
 
 pub(super) fn with(words: &[String], more: &[&str]) -> Vec<String> {
     words.iter().cloned().chain(more.iter().map(|&word| word.to_owned())).collect()
+}
+
+/// The command with a start as slow as that of a package that is fetched first. Everything that is sent meanwhile waits.
+fn slow(command: &[String]) -> Vec<String> {
+    let shell = ["/bin/sh", "-c", "sleep 2.5; exec \"$@\"", "sh"].map(str::to_owned);
+    shell.into_iter().chain(command.iter().cloned()).collect()
 }
 
 /// A command line that `carryall` reads back as these words.

@@ -22,6 +22,13 @@ pub(super) struct Check {
     pub(super) judge: fn(&Found, &Case<'_>) -> Outcome<String>,
 }
 
+impl Check {
+    /// Whether it is among the few that are made where each start of the server takes seconds.
+    pub(super) fn is_basic(&self) -> bool {
+        ["discover", "tools", "call", "call, elicitation"].contains(&self.what)
+    }
+}
+
 /// What is being checked.
 pub(super) struct Case<'a> {
     pub(super) peer: &'a Peer,

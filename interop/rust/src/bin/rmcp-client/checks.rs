@@ -28,6 +28,7 @@ pub(super) async fn all(client: &Client) {
     check("pagination", pagination(client)).await;
     check("call", call_text(client)).await;
     check("call, structured output", call_structured(client)).await;
+    check("call, floats for integers", call_floats(client)).await;
     check("call, argument in a header", call_header(client)).await;
     check("tool's own error", tool_error(client)).await;
     check("protocol error", protocol_error(client, "fail")).await;
@@ -168,10 +169,13 @@ async fn call_structured(client: &Client) -> Says {
     done(json!({"sum": 42}).to_string())
 }
 
+async fn call_floats(client: &Client) -> Says {
+    let result = call(client, "add", json!({"a": 2.0, "b": 40.0})).await?;
+    want(result.structured_content == Some(json!({"sum": 42})), &result)?;
+    done(json!({"sum": 42}).to_string())
+}
+
 async fn call_header(client: &Client) -> Says {
-    if !client.modern {
-        return Ok(None);
-    }
     says(client, "query", json!({"region": "eu-süd 1", "text": "rain"}), "rain asked in eu-süd 1").await
 }
 

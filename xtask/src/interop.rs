@@ -5,6 +5,7 @@
 //! `carryall up`.
 
 mod clients;
+mod frameworks;
 mod inspector;
 mod peers;
 mod real;
@@ -27,6 +28,7 @@ use ways::{Era, Ways};
 /// The parts of `--only` that are no SDKs.
 const INSPECTORS: &str = "inspector";
 const SERVERS: &str = "servers";
+const FRAMEWORKS: &str = "frameworks";
 
 pub(crate) fn run(mut args: Args) -> Outcome {
     let only = args.list("--only")?;
@@ -34,7 +36,7 @@ pub(crate) fn run(mut args: Args) -> Outcome {
     let era = args.option("--era")?;
     args.done()?;
     let era = era.map(|word| Era::named(&word).ok_or(format!("there is no era `{word}`"))).transpose()?;
-    let parts: Vec<&str> = [INSPECTORS, SERVERS].into_iter().chain(peers::PARTS).collect();
+    let parts: Vec<&str> = [INSPECTORS, SERVERS, FRAMEWORKS].into_iter().chain(peers::PARTS).collect();
     if let Some(odd) = only.iter().find(|part| !parts.contains(&part.as_str())) {
         return Err(format!("there is no part `{odd}`; there are {}", parts.join(", ")));
     }
@@ -67,6 +69,9 @@ pub(crate) fn run(mut args: Args) -> Outcome {
     }
     if wants(SERVERS) {
         real::check(&ways, &dir, &node, &mut record);
+    }
+    if wants(FRAMEWORKS) {
+        frameworks::check(&ways, &dir, &node, no_build, &mut record);
     }
     print!("{}", record.table());
     println!("\n{}; {} s without installing", record.sum(), started.elapsed().as_secs());

@@ -42,7 +42,7 @@ usage: cargo xtask <command> [options]
         PART: http, startup, memory, stdio, client; --no-build takes what is built
   interop [--only A,B] [--era E] [--no-build]
         carryall against software that others wrote, from npm, PyPI, crates.io and the module proxy; writes docs/interop.md
-        A: inspector, servers, typescript-v2, typescript-v1, python-v2, python-v1, go, rmcp; E: modern, legacy
+        A: inspector, servers, frameworks, typescript-v2, typescript-v1, python-v2, python-v1, go, rmcp; E: modern, legacy
   torture [--only A,B] [--no-build] [--binary FILE]
         attacks on the running binary: callers that cross, memory that stays, streams nobody reads, forged logs
   tidy  the house rules that no other tool checks

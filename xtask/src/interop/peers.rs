@@ -11,7 +11,7 @@ use super::ways::Era;
 use crate::{Outcome, files};
 
 pub(super) use node::{INSPECTOR, Node, inspector};
-pub(super) use python::{REAL as PYTHON_SERVERS, real as python_servers};
+pub(super) use python::{REAL as PYTHON_SERVERS, installed, real as python_servers};
 
 /// An SDK with a small server and a small client on it.
 pub(super) struct Peer {
@@ -59,7 +59,7 @@ pub(super) fn all(dir: &Path, node: &Outcome<Node>, no_build: bool, wants: impl 
 
 /// The Node that runs what comes from npm, and all of that.
 pub(super) fn node(dir: &Path, wants: impl Fn(&str) -> bool) -> Outcome<Node> {
-    if ["inspector", "typescript-v2", "typescript-v1", "servers"].into_iter().any(wants) {
+    if ["inspector", "typescript-v2", "typescript-v1", "servers", "frameworks"].into_iter().any(wants) {
         node::install(dir)
     } else {
         unwanted()

@@ -188,6 +188,7 @@ for one that speaks both, the old era is asked for with `--era legacy`.
 - *http, through up*: `carryall up --http URL` in between; for the demo plain `carryall up`, with two replicas.
 - *stdio, direct*: the client starts the server.
 - *http to stdio, through up*: `carryall up --stdio 'COMMAND'` in between.
+- *slow stdio, direct*, *http to slow stdio, through up*: the same with a server that is not there for its first 2.5 s.
 - *http to both, through up*: one `carryall up` in front of a server on each SDK, half of them over stdio.
 
 An empty cell is a check that makes no sense there: plain `up` makes no pages, and a server that was started for one call

@@ -4,6 +4,7 @@ use std::cell::Cell;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::rc::Rc;
 use std::time::Duration;
 
 use crate::process::Group;
@@ -110,11 +111,14 @@ pub(super) struct Ended {
     pub(super) stderr: String,
 }
 
+#[derive(Clone)]
 pub(super) struct Ways {
     carryall: String,
     logs: PathBuf,
     home: PathBuf,
-    count: Cell<u32>,
+    count: Rc<Cell<u32>>,
+    /// What `carryall up` is told besides.
+    up: Vec<String>,
 }
 
 impl Ways {
@@ -132,7 +136,12 @@ impl Ways {
             fs::remove_dir_all(&cache).map_err(|e| format!("{}: {e}", cache.display()))?;
         }
         fs::create_dir_all(&home).map_err(|e| format!("{}: {e}", home.display()))?;
-        Ok(Self { carryall, logs, home, count: Cell::new(0) })
+        Ok(Self { carryall, logs, home, count: Rc::default(), up: Vec::new() })
+    }
+
+    /// The same ways, with a `carryall up` that gets these options.
+    pub(super) fn with_up(&self, options: &[&str]) -> Self {
+        Self { up: with(&self.up, options), ..self.clone() }
     }
 
     pub(super) fn logs(&self) -> &Path {
@@ -142,8 +151,9 @@ impl Ways {
     /// The way to a server that others wrote: its command goes on with `http PORT` or `stdio`.
     pub(super) fn to_theirs(&self, server: &[String], way: Way) -> Outcome<(Target, Running)> {
         match way {
-            Way::Stdio | Way::StdioUp => self.to_command(&with(server, &["stdio"]), way),
-            Way::SlowStdio | Way::SlowStdioUp => self.to_command(&slow(&with(server, &["stdio"])), way),
+            Way::Stdio | Way::StdioUp | Way::SlowStdio | Way::SlowStdioUp => {
+                self.to_command(&with(server, &["stdio"]), way)
+            }
             Way::Http | Way::HttpUp | Way::Both => {
                 let port = net::free_port()?;
                 let running = self.serve("server", &with(server, &["http", &port.to_string()]), port)?;
@@ -182,9 +192,10 @@ impl Ways {
 
     /// The way to a server that is started with just this command and speaks on its standard streams.
     pub(super) fn to_command(&self, command: &[String], way: Way) -> Outcome<(Target, Running)> {
+        let command = if way.is_slow() { slow(command) } else { command.to_vec() };
         match way {
-            Way::StdioUp | Way::SlowStdioUp => self.up(&["--stdio", &as_one_word(command)]),
-            _ => Ok((Target::Command(command.to_vec()), Running(Vec::new()))),
+            Way::StdioUp | Way::SlowStdioUp => self.up(&["--stdio", &as_one_word(&command)]),
+            _ => Ok((Target::Command(command), Running(Vec::new()))),
         }
     }
 
@@ -192,8 +203,7 @@ impl Ways {
     pub(super) fn to_demo(&self, way: Way) -> Outcome<(Target, Running)> {
         let stdio = self.ours(&["demo", "--page-size", "5", "--stdio"]);
         match way {
-            Way::Stdio | Way::StdioUp => self.to_command(&stdio, way),
-            Way::SlowStdio | Way::SlowStdioUp => self.to_command(&slow(&stdio), way),
+            Way::Stdio | Way::StdioUp | Way::SlowStdio | Way::SlowStdioUp => self.to_command(&stdio, way),
             Way::HttpUp | Way::Both => self.up(&[]),
             Way::Http => {
                 let port = net::free_port()?;
@@ -218,7 +228,8 @@ impl Ways {
     fn up(&self, args: &[&str]) -> Outcome<(Target, Running)> {
         let port = net::free_port()?;
         let listen = format!("127.0.0.1:{port}");
-        let command = with(&self.ours(&["up", "--listen", &listen]), args);
+        let mut command = with(&self.ours(&["up", "--listen", &listen]), args);
+        command.extend(self.up.iter().cloned());
         let running = self.serve("up", &command, port)?;
         Ok((Target::Url(format!("http://{listen}/mcp")), Running(vec![running])))
     }

@@ -40,12 +40,14 @@ pub(super) const V1: Generation = Generation {
 };
 
 /// What both generations and the servers need besides.
-const MORE: [&str; 4] = [
+const MORE: [&str; 5] = [
     "zod@4.2.0",
     "@modelcontextprotocol/server-everything@2026.8.31",
     "@modelcontextprotocol/server-filesystem@2026.8.31",
     "@modelcontextprotocol/server-memory@2026.8.31",
+    CONTEXT7,
 ];
+const CONTEXT7: &str = "@upstash/context7-mcp@4.1.1";
 
 /// The Node that runs what comes from npm.
 pub(in crate::interop) struct Node {
@@ -58,6 +60,12 @@ impl Node {
     /// The command line of a real server.
     pub(in crate::interop) fn server(&self, name: &str) -> Vec<String> {
         let package = npm::package(&self.modules, &format!("@modelcontextprotocol/{name}"));
+        words([&self.program, &package.join("dist/index.js")])
+    }
+
+    /// The command line of context7, a server on the TypeScript SDK v2 that is slow to start.
+    pub(in crate::interop) fn context7(&self) -> Vec<String> {
+        let package = npm::package(&self.modules, CONTEXT7.rsplit_once('@').map_or(CONTEXT7, |(name, _)| name));
         words([&self.program, &package.join("dist/index.js")])
     }
 

@@ -58,7 +58,7 @@ pub(in crate::interop) fn real(dir: &Path) -> Outcome<PathBuf> {
 }
 
 /// The Python of an environment in which these packages (`name==version`) are installed.
-fn installed(place: &Path, packages: &[&str]) -> Outcome<PathBuf> {
+pub(in crate::interop) fn installed(place: &Path, packages: &[&str]) -> Outcome<PathBuf> {
     let python = place.join("bin/python");
     let has = |package: &str| {
         let name = package.split("==").next().unwrap_or(package);

@@ -127,6 +127,15 @@ impl Store for Flaky {
     fn replace(&self, row: Row) -> BoxFuture<'_, StoreResult<bool>> {
         self.answer(self.rows.replace(row))
     }
+    fn reschedule<'a>(
+        &'a self,
+        kind: &'static str,
+        key: &'a str,
+        version: u64,
+        due_at: Option<u64>,
+    ) -> BoxFuture<'a, StoreResult<bool>> {
+        self.answer(self.rows.reschedule(kind, key, version, due_at))
+    }
     fn remove<'a>(&'a self, kind: &'static str, key: &'a str, version: u64) -> BoxFuture<'a, StoreResult<bool>> {
         self.answer(self.rows.remove(kind, key, version))
     }

@@ -128,6 +128,19 @@ impl Store for Postgres {
         Box::pin(async move { Ok(changed.await? > 0) })
     }
 
+    fn reschedule<'a>(
+        &'a self,
+        kind: &'static str,
+        key: &'a str,
+        version: u64,
+        due_at: Option<u64>,
+    ) -> BoxFuture<'a, StoreResult<bool>> {
+        let changed = self.change(&self.0.sql.reschedule, move |query| {
+            Ok(query.bind(kind).bind(key.to_owned()).bind(number(version)?).bind(due_at.map(time)))
+        });
+        Box::pin(async move { Ok(changed.await? > 0) })
+    }
+
     fn remove<'a>(&'a self, kind: &'static str, key: &'a str, version: u64) -> BoxFuture<'a, StoreResult<bool>> {
         let changed = self
             .change(&self.0.sql.remove, move |query| Ok(query.bind(kind).bind(key.to_owned()).bind(number(version)?)));

@@ -10,6 +10,7 @@ pub(crate) struct Sql {
     pub(crate) insert: Arc<str>,
     pub(crate) get: Arc<str>,
     pub(crate) replace: Arc<str>,
+    pub(crate) reschedule: Arc<str>,
     pub(crate) remove: Arc<str>,
     pub(crate) due: Arc<str>,
     pub(crate) expire: Arc<str>,
@@ -48,6 +49,13 @@ impl Sql {
                     WHERE kind = $1 AND key = $2 AND version = $3 - 1
                     RETURNING kind, key
                 ) {told}"
+            )
+            .into(),
+            // A value that is stored out of line (TOAST) is not written again when its column is not assigned. No
+            // notification: a renewed lease is no change to listeners.
+            reschedule: format!(
+                "UPDATE {rows} SET version = version + 1, due_at = $4
+                WHERE kind = $1 AND key = $2 AND version = $3"
             )
             .into(),
             remove: format!(

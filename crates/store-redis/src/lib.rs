@@ -147,6 +147,21 @@ impl Store for Redis {
         })
     }
 
+    fn reschedule<'a>(
+        &'a self,
+        kind: &'static str,
+        key: &'a str,
+        version: u64,
+        due_at: Option<u64>,
+    ) -> BoxFuture<'a, StoreResult<bool>> {
+        Box::pin(async move {
+            let Some(next) = version.checked_add(1) else { return Ok(false) };
+            let mut call = scripts::RESCHEDULE.key(self.0.names.row(&name(kind, key)));
+            call.key(self.0.names.due(kind)).arg(key).arg(version).arg(next).arg(scripts::time(due_at));
+            self.0.link.run(&call).await
+        })
+    }
+
     fn remove<'a>(&'a self, kind: &'static str, key: &'a str, version: u64) -> BoxFuture<'a, StoreResult<bool>> {
         Box::pin(async move {
             let Names { channel, ends, .. } = &self.0.names;

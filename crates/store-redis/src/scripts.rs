@@ -38,6 +38,17 @@ fn script(unless: &str) -> Script {
     Script::new(&format!("{unless}{put}"))
 }
 
+/// KEYS: row, due. ARGV: key, version, next version, due_at. Nothing is published: a renewed lease is no change to
+/// listeners.
+pub(crate) static RESCHEDULE: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(
+        "if redis.call('HGET', KEYS[1], 'version') ~= ARGV[2] then return 0 end
+        redis.call('HSET', KEYS[1], 'version', ARGV[3], 'due_at', ARGV[4])
+        if ARGV[4] == '' then redis.call('ZREM', KEYS[2], ARGV[1]) else redis.call('ZADD', KEYS[2], ARGV[4], ARGV[1]) end
+        return 1",
+    )
+});
+
 /// KEYS: row, due, ends. ARGV: channel, name, key, version.
 pub(crate) static REMOVE: LazyLock<Script> = LazyLock::new(|| {
     Script::new(

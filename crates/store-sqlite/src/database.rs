@@ -1,7 +1,7 @@
 //! The connection: how it is set up, how a write becomes a transaction, and the table of changes.
 
 use carryall_store::{Listeners, StoreError, StoreResult};
-use rusqlite::{Connection, OpenFlags, OptionalExtension, Transaction, TransactionBehavior};
+use rusqlite::{Connection, OpenFlags, OptionalExtension, Params, Transaction, TransactionBehavior};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -122,6 +122,12 @@ impl Database {
         transaction.commit()?;
         self.wrote = true;
         Ok(value)
+    }
+
+    /// One statement of which listeners are not told. Returns whether it has changed a row.
+    pub(crate) fn write_silently(&mut self, text: &str, params: impl Params) -> rusqlite::Result<bool> {
+        // A single statement is a transaction of its own.
+        Ok(self.connection.prepare_cached(text)?.execute(params)? > 0)
     }
 
     /// Whether anybody has written since this was asked last, this connection included.

@@ -125,6 +125,17 @@ impl Store for Sqlite {
         self.run(move |database| rows::replace(database, &row))
     }
 
+    fn reschedule<'a>(
+        &'a self,
+        kind: &'static str,
+        key: &'a str,
+        version: u64,
+        due_at: Option<u64>,
+    ) -> BoxFuture<'a, StoreResult<bool>> {
+        let key = key.to_owned();
+        self.run(move |database| rows::reschedule(database, (kind, &key), version, due_at))
+    }
+
     fn remove<'a>(&'a self, kind: &'static str, key: &'a str, version: u64) -> BoxFuture<'a, StoreResult<bool>> {
         let key = key.to_owned();
         self.run(move |database| rows::remove(database, kind, &key, version))

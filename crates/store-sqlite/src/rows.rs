@@ -44,6 +44,19 @@ pub(crate) fn replace(database: &mut Database, row: &Row) -> rusqlite::Result<bo
     })
 }
 
+/// The value is not read, and its pages are not written again: SQLite overwrites a row of the same size in place, and of
+/// its pages only those that differ. Nobody is told, so there is no line in the table of changes.
+pub(crate) fn reschedule(
+    database: &mut Database,
+    (kind, key): (&str, &str),
+    version: u64,
+    due_at: Option<u64>,
+) -> rusqlite::Result<bool> {
+    let text = "UPDATE rows SET version = version + 1, due_at = ?4 WHERE kind = ?1 AND key = ?2 AND version = ?3";
+    let params = params![kind, key, number(version)?, due_at.map(time)];
+    database.write_silently(text, params)
+}
+
 pub(crate) fn remove(database: &mut Database, kind: &str, key: &str, version: u64) -> rusqlite::Result<bool> {
     let text = "DELETE FROM rows WHERE kind = ?1 AND key = ?2 AND version = ?3";
     database.write(|transaction, changed| {

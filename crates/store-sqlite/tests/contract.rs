@@ -230,3 +230,26 @@ fn a_new_file_is_readable_by_its_user_alone() {
     }
     drop(store);
 }
+
+/// SQLite writes whole pages, and a row of a megabyte has 256 of them.
+#[tokio::test]
+async fn a_rescheduled_row_does_not_write_its_value_again() {
+    let folder = Folder::new("reschedule");
+    let file = folder.file("rows");
+    let store = Sqlite::open(&file).unwrap();
+    let value = vec![b'x'; 1024 * 1024].into();
+    let large = Row { value, due_at: Some(1_700_000_000_000), ..row("large") };
+    store.insert(large.clone(), 0).await.unwrap();
+    let log = || std::fs::metadata(folder.file("rows-wal")).map_or(0, |data| data.len());
+    let before = log();
+    for version in 1..=20 {
+        let due_at = Some(1_700_000_000_000 + version * 5_000);
+        assert!(store.reschedule("test", "large", version, due_at).await.unwrap());
+    }
+    // A log that was reset in between would be small for another reason.
+    assert!(log() >= before, "the log still has the first write: {before}, then {}", log());
+    let written = log() - before;
+    assert!(written < 1024 * 1024, "twenty renewals wrote {written} bytes");
+    let found = store.get("test", "large", 0).await.unwrap().unwrap();
+    assert_eq!((found.version, found.value), (21, large.value));
+}

@@ -31,6 +31,8 @@ where
     rows_come_back_as_they_were(&open().await).await;
     a_key_is_taken_once_until_its_row_has_ended(&open().await).await;
     a_row_is_replaced_by_whoever_has_seen_it(&open().await).await;
+    a_rescheduled_row_keeps_all_but_its_time(&open().await).await;
+    listeners_are_not_told_of_a_rescheduled_row(&open().await).await;
     one_of_many_writers_wins(Arc::new(open().await)).await;
     one_of_many_removers_wins(Arc::new(open().await)).await;
     rows_are_due_by_kind_and_in_their_order(&open().await).await;
@@ -86,6 +88,42 @@ async fn a_row_is_replaced_by_whoever_has_seen_it(store: &impl Store) {
     assert!(store.remove("contract", "k", 2).await.unwrap());
     assert!(!store.remove("contract", "k", 2).await.unwrap(), "what is gone is gone");
     assert!(!store.replace(next(&second, "3")).await.unwrap(), "and is not replaced");
+}
+
+/// How a lease is renewed: by whoever has seen the row, without its value.
+async fn a_rescheduled_row_keeps_all_but_its_time(store: &impl Store) {
+    let first = Row { due_at: Some(10), expires_at: Some(900), ..row("k") };
+    let reschedule = async |version, due_at| store.reschedule("contract", "k", version, due_at).await.unwrap();
+    assert!(!reschedule(1, Some(20)).await, "there is nothing to reschedule");
+    store.insert(first.clone(), 0).await.unwrap();
+    assert!(reschedule(1, Some(20)).await);
+    assert!(!reschedule(1, Some(30)).await, "the version seen is not the current one");
+    assert!(!reschedule(9, Some(30)).await, "versions are not skipped");
+    let second = Row { version: 2, due_at: Some(20), ..first.clone() };
+    assert_eq!(store.get("contract", "k", 0).await.unwrap(), Some(second.clone()), "the rest of the row is as it was");
+    assert_eq!(store.due("contract", 19, 10).await.unwrap(), [], "it is not due before its new time");
+    assert_eq!(store.due("contract", 20, 10).await.unwrap(), std::slice::from_ref(&second));
+    assert!(!store.replace(next(&first, "late")).await.unwrap(), "a writer that has not seen it loses");
+    assert!(store.replace(Row { due_at: Some(30), ..next(&second, "3") }).await.unwrap());
+    assert!(reschedule(3, None).await, "a row can be due never");
+    assert_eq!(store.due("contract", u64::MAX / 2, 10).await.unwrap(), []);
+    assert!(reschedule(4, Some(5)).await, "and then again");
+    assert_eq!(store.due("contract", 5, 10).await.unwrap().len(), 1);
+    assert_eq!(store.expire(900, 10).await.unwrap(), 1, "it expires as before");
+    assert_eq!(store.due("contract", u64::MAX / 2, 10).await.unwrap(), [], "and is not due any more");
+}
+
+/// Every renewal of every lease would wake all replicas otherwise.
+async fn listeners_are_not_told_of_a_rescheduled_row(store: &impl Store) {
+    store.insert(row("k"), 0).await.unwrap();
+    store.insert(row("other"), 0).await.unwrap();
+    let mut changes = store.changes("contract");
+    // A store may tell of what was written just before. A marker separates that from what follows.
+    store.insert(row("marker"), 0).await.unwrap();
+    while heard(&mut changes).await != Changed::Row("marker".into()) {}
+    assert!(store.reschedule("contract", "k", 1, Some(1)).await.unwrap());
+    store.replace(next(&row("other"), "2")).await.unwrap();
+    assert_eq!(heard(&mut changes).await, Changed::Row("other".into()), "a rescheduled row is no change");
 }
 
 async fn one_of_many_writers_wins<S: Store + 'static>(store: Arc<S>) {

@@ -1,14 +1,29 @@
 //! The store of one process.
 
-use crate::{BoxFuture, Changes, Listeners, Row, Store, StoreResult};
+use crate::{BoxFuture, Changes, Listeners, Row, Store, StoreError, StoreResult};
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+/// What all rows together may take, unless set.
+const MAX_BYTES: usize = 512 * 1024 * 1024;
+/// What a row takes besides its key, which is held up to four times, and its value. An estimate.
+const ROW_OVERHEAD: usize = 256;
+
 /// Keeps rows in memory. Clones are the same store.
-#[derive(Clone, Debug, Default)]
+///
+/// It holds at most 512 MiB unless [set](Self::with_max_bytes). A write beyond that fails with an error that
+/// [is full](StoreError::is_full); rows that were accepted are never evicted to make room.
+#[derive(Clone, Debug)]
 pub struct Memory {
     rows: Arc<Mutex<Rows>>,
+    max_bytes: usize,
     listeners: Listeners,
+}
+
+impl Default for Memory {
+    fn default() -> Self {
+        Self::with_max_bytes(MAX_BYTES)
+    }
 }
 
 type Key = (&'static str, String);
@@ -16,6 +31,8 @@ type Key = (&'static str, String);
 #[derive(Debug, Default)]
 struct Rows {
     rows: HashMap<Key, Row>,
+    /// What all of them take.
+    bytes: usize,
     /// By kind and time, so that nobody has to look at all rows.
     due: BTreeSet<(&'static str, u64, String)>,
     ends: BTreeSet<(u64, &'static str, String)>,
@@ -26,6 +43,18 @@ impl Memory {
     #[must_use]
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// An empty store that holds at most so many bytes: keys, values and an estimate of the overhead of each row.
+    #[must_use]
+    pub fn with_max_bytes(max_bytes: usize) -> Self {
+        Self { rows: Arc::default(), max_bytes, listeners: Listeners::new() }
+    }
+
+    /// How many bytes the rows take, counted as for [`with_max_bytes`](Self::with_max_bytes).
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.lock().bytes
     }
 
     /// How many rows there are, ended ones that were not yet removed included.
@@ -44,19 +73,25 @@ impl Memory {
         self.rows.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Does something at once, and then tells whose row has changed.
+    /// Applies a change at once, and then notifies the listeners of the rows that have changed.
     fn write<'a, T: Send + 'a>(
         &self,
-        change: impl FnOnce(&mut Rows) -> (T, Vec<Key>),
+        change: impl FnOnce(&mut Rows) -> StoreResult<(T, Vec<Key>)>,
     ) -> BoxFuture<'a, StoreResult<T>> {
         let mut rows = self.lock();
-        let (value, changed) = change(&mut rows);
+        let done = change(&mut rows);
         drop(rows);
-        for (kind, key) in &changed {
-            self.listeners.tell(kind, key);
-        }
-        ready(value)
+        Box::pin(std::future::ready(done.map(|(value, changed)| {
+            for (kind, key) in &changed {
+                self.listeners.tell(kind, key);
+            }
+            value
+        })))
     }
+}
+
+fn size(row: &Row) -> usize {
+    ROW_OVERHEAD + 4 * row.key.len() + row.value.len()
 }
 
 fn ready<'a, T: Send + 'a>(value: T) -> BoxFuture<'a, StoreResult<T>> {
@@ -64,15 +99,24 @@ fn ready<'a, T: Send + 'a>(value: T) -> BoxFuture<'a, StoreResult<T>> {
 }
 
 impl Rows {
-    fn put(&mut self, row: Row) {
-        self.take(&(row.kind, row.key.clone()));
+    /// Puts a row in the place of the one with its key, if there is one. A row that does not grow always fits.
+    fn put(&mut self, row: Row, max_bytes: usize) -> StoreResult<()> {
+        let key = (row.kind, row.key.clone());
+        let (new, old) = (size(&row), self.rows.get(&key).map_or(0, size));
+        if new > old && (self.bytes - old).saturating_add(new) > max_bytes {
+            return Err(StoreError::full(max_bytes));
+        }
+        self.take(&key);
+        self.bytes += new;
         self.due.extend(row.due_at.map(|at| (row.kind, at, row.key.clone())));
         self.ends.extend(row.expires_at.map(|at| (at, row.kind, row.key.clone())));
-        self.rows.insert((row.kind, row.key.clone()), row);
+        self.rows.insert(key, row);
+        Ok(())
     }
 
     fn take(&mut self, key: &Key) -> Option<Row> {
         let row = self.rows.remove(key)?;
+        self.bytes -= size(&row);
         if let Some(at) = row.due_at {
             self.due.remove(&(row.kind, at, row.key.clone()));
         }
@@ -92,10 +136,10 @@ impl Store for Memory {
         self.write(|rows| {
             let key = (row.kind, row.key.clone());
             if rows.rows.get(&key).is_some_and(|row| !has_ended(row, now)) {
-                return (false, Vec::new());
+                return Ok((false, Vec::new()));
             }
-            rows.put(row);
-            (true, vec![key])
+            rows.put(row, self.max_bytes)?;
+            Ok((true, vec![key]))
         })
     }
 
@@ -107,21 +151,42 @@ impl Store for Memory {
         self.write(|rows| {
             let key = (row.kind, row.key.clone());
             if rows.rows.get(&key).is_none_or(|there| there.version.checked_add(1) != Some(row.version)) {
-                return (false, Vec::new());
+                return Ok((false, Vec::new()));
             }
-            rows.put(row);
-            (true, vec![key])
+            rows.put(row, self.max_bytes)?;
+            Ok((true, vec![key]))
         })
+    }
+
+    fn reschedule<'a>(
+        &'a self,
+        kind: &'static str,
+        key: &'a str,
+        version: u64,
+        due_at: Option<u64>,
+    ) -> BoxFuture<'a, StoreResult<bool>> {
+        let mut rows = self.lock();
+        let rows = &mut *rows;
+        let Some(row) = rows.rows.get_mut(&(kind, key.to_owned())).filter(|row| row.version == version) else {
+            return ready(false);
+        };
+        let Some(next) = version.checked_add(1) else { return ready(false) };
+        row.version = next;
+        if let Some(at) = std::mem::replace(&mut row.due_at, due_at) {
+            rows.due.remove(&(kind, at, key.to_owned()));
+        }
+        rows.due.extend(due_at.map(|at| (kind, at, key.to_owned())));
+        ready(true)
     }
 
     fn remove<'a>(&'a self, kind: &'static str, key: &'a str, version: u64) -> BoxFuture<'a, StoreResult<bool>> {
         self.write(|rows| {
             let key = (kind, key.to_owned());
             if rows.rows.get(&key).is_none_or(|there| there.version != version) {
-                return (false, Vec::new());
+                return Ok((false, Vec::new()));
             }
             rows.take(&key);
-            (true, vec![key])
+            Ok((true, vec![key]))
         })
     }
 
@@ -139,7 +204,7 @@ impl Store for Memory {
             for key in &keys {
                 rows.take(key);
             }
-            (keys.len(), keys)
+            Ok((keys.len(), keys))
         })
     }
 
@@ -149,5 +214,40 @@ impl Store for Memory {
 
     fn is_shared(&self) -> bool {
         false
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Memory, ROW_OVERHEAD};
+    use crate::{Row, Store};
+    use std::pin::pin;
+    use std::task::{Context, Poll, Waker};
+
+    fn now<T>(future: impl Future<Output = T>) -> T {
+        match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(value) => value,
+            Poll::Pending => panic!("memory never waits"),
+        }
+    }
+
+    fn row(key: &str, bytes: usize, version: u64) -> Row {
+        let value = vec![0; bytes].into();
+        Row { kind: "k", key: key.to_owned(), version, value, expires_at: Some(100), due_at: None }
+    }
+
+    #[test]
+    fn a_full_store_refuses_to_grow_and_keeps_what_it_has() {
+        let store = Memory::with_max_bytes(2 * (ROW_OVERHEAD + 4) + 1000);
+        assert!(now(store.insert(row("a", 600, 1), 0)).unwrap());
+        let refused = now(store.insert(row("b", 401, 1), 0)).unwrap_err();
+        assert!(refused.is_full(), "{refused}");
+        assert!(now(store.insert(row("b", 400, 1), 0)).unwrap());
+        assert!(now(store.replace(row("b", 401, 2))).unwrap_err().is_full());
+        assert_eq!(now(store.get("k", "b", 0)).unwrap().unwrap(), row("b", 400, 1), "nothing was written");
+        assert!(now(store.replace(row("b", 300, 2))).unwrap(), "to shrink is always possible");
+        assert!(now(store.replace(row("a", 700, 2))).unwrap(), "what became free can be used");
+        assert_eq!(now(store.expire(100, 9)).unwrap(), 2);
+        assert_eq!((store.bytes(), store.len()), (0, 0));
     }
 }

@@ -28,26 +28,52 @@ pub struct Row {
     pub due_at: Option<u64>,
 }
 
-/// The store could not do what it was asked to. What has happened is not known.
+/// The store could not do what it was asked to. Unless it [is full](Self::is_full), what has happened is not known.
 #[derive(Debug)]
-pub struct StoreError(Box<dyn std::error::Error + Send + Sync>);
+pub struct StoreError(Cause);
+
+#[derive(Debug)]
+enum Cause {
+    Failed(Box<dyn std::error::Error + Send + Sync>),
+    /// The limit, in bytes.
+    Full(usize),
+}
 
 impl StoreError {
     /// An error with this cause.
     pub fn new(cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
-        Self(cause.into())
+        Self(Cause::Failed(cause.into()))
+    }
+
+    /// The write would take the store beyond its limit of `max_bytes`. Nothing has been written.
+    #[must_use]
+    pub fn full(max_bytes: usize) -> Self {
+        Self(Cause::Full(max_bytes))
+    }
+
+    /// Whether the write was refused because the store is at its limit. Trying again helps only after rows have expired
+    /// or were removed.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        matches!(self.0, Cause::Full(_))
     }
 }
 
 impl fmt::Display for StoreError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the store failed: {}", self.0)
+        match &self.0 {
+            Cause::Failed(cause) => write!(f, "the store failed: {cause}"),
+            Cause::Full(max_bytes) => write!(f, "the store is full: it holds at most {max_bytes} bytes"),
+        }
     }
 }
 
 impl std::error::Error for StoreError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        Some(self.0.as_ref())
+        match &self.0 {
+            Cause::Failed(cause) => Some(cause.as_ref()),
+            Cause::Full(_) => None,
+        }
     }
 }
 
@@ -78,6 +104,19 @@ pub trait Store: fmt::Debug + Send + Sync {
     /// Puts `row` in the place of the one with its key and the version before its own. `false`, and nothing has happened,
     /// if the version there is another one, or there is no row.
     fn replace(&self, row: Row) -> BoxFuture<'_, StoreResult<bool>>;
+
+    /// Sets `due_at` of the row with this key if its version is `version`, and increments the version. `false`, and nothing
+    /// has happened, if the version is another one, or there is no row.
+    ///
+    /// It is how a lease is renewed: the value is neither transferred nor written again, however large it is, and
+    /// listeners are not notified, since nothing that they could read has changed.
+    fn reschedule<'a>(
+        &'a self,
+        kind: &'static str,
+        key: &'a str,
+        version: u64,
+        due_at: Option<u64>,
+    ) -> BoxFuture<'a, StoreResult<bool>>;
 
     /// Removes the row of this key if its version is `version`. `false` if it is another one, or there is no row. So of many
     /// who remove the same row exactly one is told `true`.

@@ -113,6 +113,16 @@ impl Store for Unreliable {
         self.write(Box::pin(async move { self.rows.replace(row).await }))
     }
 
+    fn reschedule<'a>(
+        &'a self,
+        kind: &'static str,
+        key: &'a str,
+        version: u64,
+        due_at: Option<u64>,
+    ) -> BoxFuture<'a, StoreResult<bool>> {
+        self.write(self.rows.reschedule(kind, key, version, due_at))
+    }
+
     fn remove<'a>(&'a self, kind: &'static str, key: &'a str, version: u64) -> BoxFuture<'a, StoreResult<bool>> {
         self.write(self.rows.remove(kind, key, version))
     }

@@ -27,7 +27,7 @@ impl Passage {
     pub(crate) fn new(call: &Call, limit: Duration, permit: OwnedSemaphorePermit) -> Self {
         let (id, method) = (call.id.clone(), call.method.clone());
         let limit = (method != Method::SubscriptionsListen).then_some(limit);
-        let name = if tracing::enabled!(tracing::Level::DEBUG) { call.name() } else { None };
+        let name = if tracing::enabled!(tracing::Level::DEBUG) { call.log_name() } else { None };
         Self { id, method, name, started: Instant::now(), limit, _permit: permit }
     }
 

@@ -13,11 +13,13 @@ use std::sync::Arc;
 /// came on, has a part in it (`basic/index#statelessness`).
 ///
 /// It is one pointer wide, since it moves through many hands; what it holds is [`CallParts`].
-#[derive(Clone, Debug)]
+///
+/// `Debug` shows neither parameters nor headers nor extensions, which hold arguments, credentials and the ids of tasks.
+#[derive(Clone)]
 pub struct Call(Box<CallParts>);
 
 /// What a [`Call`] holds.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct CallParts {
     /// The id under which the answer is expected.
     pub id: RequestId,
@@ -60,11 +62,37 @@ impl Call {
         *self.0
     }
 
-    /// The value that `Mcp-Name` mirrors: the tool, prompt or resource that the call names. `None` when the method has
-    /// none or the parameters leave it out.
+    /// The value that `Mcp-Name` mirrors: the tool, prompt, resource or task that the call names. `None` when the method
+    /// has none or the parameters leave it out.
+    ///
+    /// The id of a task is a bearer secret (`tasks#security-considerations`): logs and traces take
+    /// [`log_name`](Self::log_name) instead.
     #[must_use]
     pub fn name(&self) -> Option<String> {
         self.params.get(self.method.name_member()?)?.decode().ok()
+    }
+
+    /// [`name`](Self::name) as it may stand in logs, traces and metrics: a short digest in the place of a task id (see
+    /// [`task::log_id`](crate::task::log_id)). It is still foreign text: log it with [`Printable`](crate::Printable).
+    #[must_use]
+    pub fn log_name(&self) -> Option<String> {
+        let name = self.name()?;
+        Some(if self.method.name_member() == Some("taskId") { crate::task::log_id(&name) } else { name })
+    }
+}
+
+impl fmt::Debug for Call {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("Call");
+        shown.field("id", &self.id).field("method", &self.method).field("name", &self.log_name());
+        shown.field("source", &self.source).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for CallParts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("CallParts");
+        shown.field("id", &self.id).field("method", &self.method).field("source", &self.source).finish_non_exhaustive()
     }
 }
 
@@ -99,6 +127,16 @@ pub struct Principal {
     pub client: Option<String>,
     /// What the caller may do, as granted.
     pub scopes: Vec<String>,
+}
+
+impl Principal {
+    /// The principal that an authorization layer has put into the extensions of an HTTP request, as `Principal` or as
+    /// `Arc<Principal>`. If both are there, the `Arc` counts.
+    #[must_use]
+    pub fn from_extensions(extensions: &http::Extensions) -> Option<Arc<Self>> {
+        let shared = extensions.get::<Arc<Self>>().cloned();
+        shared.or_else(|| extensions.get::<Self>().cloned().map(Arc::new))
+    }
 }
 
 /// Up to so many members are compared each with each.
@@ -350,6 +388,42 @@ mod tests {
         assert_eq!(parse("m7").unwrap_err(), ParamsError::Duplicate("m7".into()));
         // Comparing each with each takes minutes.
         assert!(start.elapsed() < std::time::Duration::from_secs(10), "{:?}", start.elapsed());
+    }
+
+    #[test]
+    fn a_principal_is_found_owned_or_shared() {
+        let principal =
+            |subject: &str| Principal { issuer: "i".into(), subject: subject.into(), client: None, scopes: Vec::new() };
+        let mut extensions = http::Extensions::new();
+        assert_eq!(Principal::from_extensions(&extensions), None);
+        extensions.insert(principal("owned"));
+        assert_eq!(Principal::from_extensions(&extensions).unwrap().subject, "owned");
+        extensions.insert(Arc::new(principal("shared")));
+        assert_eq!(Principal::from_extensions(&extensions).unwrap().subject, "shared");
+    }
+
+    #[test]
+    fn neither_the_log_name_nor_debug_shows_a_task_id_or_arguments() {
+        let meta = crate::Meta::new(
+            carryall_types::ProtocolVersion::LATEST,
+            Default::default(),
+            None,
+            None,
+            None,
+            &Default::default(),
+        );
+        let call = |method: &str, text| Call::new(1.into(), Method::from(method), params(text).unwrap(), meta.clone());
+        let get = call("tasks/get", r#"{"taskId":"c0ffee00c0ffee00"}"#);
+        assert_eq!(get.name().as_deref(), Some("c0ffee00c0ffee00"));
+        let shown = get.log_name().unwrap();
+        assert!(shown.starts_with("task-") && !shown.contains("c0ffee"), "{shown}");
+        assert_eq!(shown, crate::task::log_id("c0ffee00c0ffee00"), "the same task has the same name in all lines");
+        assert_ne!(shown, crate::task::log_id("c0ffee00c0ffee01"));
+        let tool = call("tools/call", r#"{"name":"login","arguments":{"password":"hunter2"}}"#);
+        assert_eq!(tool.log_name().as_deref(), Some("login"));
+        for text in [format!("{get:?}"), format!("{tool:?}"), format!("{:?}", get.clone().into_parts())] {
+            assert!(!text.contains("c0ffee") && !text.contains("hunter2"), "{text}");
+        }
     }
 
     #[test]

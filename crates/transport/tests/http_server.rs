@@ -337,6 +337,34 @@ async fn the_principal_reaches_the_service() {
     assert!(std::str::from_utf8(&body).unwrap().contains("alice"));
 }
 
+/// The layer that an author writes: it knows who calls, and says so as is natural in axum.
+#[tokio::test]
+async fn a_principal_that_middleware_of_axum_inserts_reaches_the_service() {
+    async fn authorize(mut request: axum::extract::Request, next: axum::middleware::Next) -> axum::response::Response {
+        let subject = request.headers()["authorization"].to_str().unwrap().replace("Bearer ", "");
+        let principal = Principal { issuer: "i".into(), subject, client: None, scopes: Vec::new() };
+        if request.headers().contains_key("x-shared") {
+            request.extensions_mut().insert(Arc::new(principal));
+        } else {
+            request.extensions_mut().insert(principal);
+        }
+        next.run(request).await
+    }
+    let app = axum::Router::new()
+        .route_service("/mcp", Endpoint::new(Tools::default()))
+        .layer(axum::middleware::from_fn(authorize));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move { axum::serve(listener, app).await });
+    for more in ["", "X-Shared: yes\r\n"] {
+        let headers = format!("\r\nAuthorization: Bearer alice\r\n{more}Host:");
+        let request = post_tool("who").replacen("\r\nHost:", &headers, 1);
+        assert!(request.contains("alice"), "{request}");
+        let answer = send(address, &request).await;
+        assert!(answer.body.contains("alice"), "{}", answer.body);
+    }
+}
+
 #[tokio::test]
 async fn it_nests_in_axum() {
     let app = axum::Router::new().route_service("/deep/mcp", Endpoint::new(Tools::default()));

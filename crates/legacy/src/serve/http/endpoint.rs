@@ -135,7 +135,7 @@ pub(super) struct Caller {
 
 impl Caller {
     pub(super) fn new(headers: HeaderMap, extensions: http::Extensions) -> Self {
-        Self { principal: extensions.get::<Arc<Principal>>().cloned(), headers, extensions }
+        Self { principal: Principal::from_extensions(&extensions), headers, extensions }
     }
 
     pub(super) fn origin(&self) -> Origin {

@@ -177,7 +177,7 @@ impl Reading {
         }
         match known::admit(|known| accept_http_like(headers, text, known)) {
             Ok(Inbound::Call(mut call)) => {
-                call.principal = extensions.get::<Arc<Principal>>().cloned();
+                call.principal = Principal::from_extensions(&extensions);
                 call.extensions = extensions;
                 let id = call.id.clone();
                 let future = shared.service.answer(call);

@@ -1,6 +1,7 @@
 //! The server's insides: what all of its clones share.
 
 use crate::catalogue::{Catalogue, List, ListSettings, Listed};
+use crate::ledger::Ledger;
 use crate::listen::Hub;
 use crate::rate::RateLimit;
 use crate::render::{Cache, ResultText, Stamp};
@@ -8,6 +9,7 @@ use crate::rounds::Sealer;
 use crate::shared::Shared;
 use crate::tasks::Engine;
 use arc_swap::ArcSwap;
+use carryall_proto::budget::Amount;
 use carryall_proto::inbound::SUPPORTED_VERSIONS;
 use carryall_proto::listen::Change;
 use carryall_types::{
@@ -30,6 +32,8 @@ pub(crate) struct Core {
     pub(crate) sealer: Sealer,
     pub(crate) shared: Shared,
     pub(crate) tasks: Option<Arc<Engine>>,
+    /// What handles keep in the store.
+    pub(crate) kept: Ledger,
     /// Calls of handlers that are running now.
     pub(crate) running: AtomicUsize,
     /// Serialises changes; readers never wait for it.
@@ -46,6 +50,9 @@ pub(crate) struct Settings {
     pub(crate) timeout: Option<Duration>,
     pub(crate) max_running: usize,
     pub(crate) max_listeners: usize,
+    pub(crate) max_listeners_per_caller: usize,
+    /// What handles may keep: in total, and for each caller.
+    pub(crate) handle_limits: (Amount, Amount),
     pub(crate) max_resource_subscriptions: usize,
     pub(crate) completion_rate: RateLimit,
 }
@@ -72,7 +79,8 @@ impl Core {
         catalogue.prepare(settings.lists, &stamp);
         let stamp = Arc::new(stamp);
         let core = Self {
-            hub: Arc::new(Hub::new(Arc::clone(&stamp))),
+            hub: Arc::new(Hub::new(Arc::clone(&stamp), settings.max_listeners, settings.max_listeners_per_caller)),
+            kept: Ledger::new(settings.handle_limits.0, settings.handle_limits.1),
             sealer,
             shared,
             tasks,
@@ -137,7 +145,8 @@ impl Core {
 
     /// Begins what goes on behind the calls, as soon as there is an executor to do it on.
     pub(crate) fn start(self: &Arc<Self>) {
-        if self.shared.is_chosen() {
+        // Rows of tasks expire in a store that nobody has chosen too.
+        if self.shared.is_chosen() || self.tasks.is_some() {
             self.shared.start(self);
         }
         if let Some(tasks) = &self.tasks {
@@ -218,4 +227,22 @@ fn differs<T: Listed>(before: &List<T>, after: &List<T>) -> bool {
         old.key() == new.key() && old.json() == new.json() && same_rule
     };
     before.len() != after.len() || !before.iter().zip(after.iter()).all(same)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{Server, Tasks};
+    use carryall_store::Row;
+    use std::time::Duration;
+
+    #[tokio::test(start_paused = true)]
+    async fn tasks_that_have_expired_are_removed_from_a_store_of_the_servers_own() {
+        let server = Server::new("own", "1").tasks(Tasks::new()).build().unwrap();
+        let store = server.core.shared.store();
+        let (kind, key, value) = ("task", "expired".to_owned(), bytes::Bytes::new());
+        let expired = Row { kind, key, version: 1, value, expires_at: Some(1), due_at: None };
+        store.insert(expired, 0).await.unwrap();
+        tokio::time::sleep(Duration::from_secs(11)).await;
+        assert_eq!(store.expire(u64::MAX / 2, 10).await.unwrap(), 0, "nothing is left to be removed");
+    }
 }

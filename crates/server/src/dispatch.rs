@@ -26,6 +26,9 @@ use std::task::{Context, Poll};
 use std::time::Instant;
 use tower_service::Service;
 
+/// The longest URI that can be subscribed to. A longer one is left out of the acknowledgement.
+const MAX_SUBSCRIBED_URI_BYTES: usize = 8 * 1024;
+
 /// Answers one call.
 pub(crate) fn answer(core: &Arc<Core>, call: Call) -> ServerFuture {
     let id = call.id.clone();
@@ -95,13 +98,10 @@ fn listen(core: &Arc<Core>, call: Call) -> Result<ServerFuture, ErrorObject> {
     let mut filter = honoured(&params.notifications, &capabilities, core.settings.max_resource_subscriptions);
     if let Some(uris) = &mut filter.resource_subscriptions {
         let catalogue = core.catalogue.load();
-        uris.retain(|uri| catalogue.may_know(uri, call.principal.as_deref()));
+        uris.retain(|uri| uri.len() <= MAX_SUBSCRIBED_URI_BYTES && catalogue.may_know(uri, call.principal.as_deref()));
     }
-    let open = |core: &Core, call: &Call, filter| {
-        core.hub.open(call.id.clone(), call.principal.clone(), filter, core.settings.max_listeners)
-    };
     let Some(tasks) = core.tasks.as_ref().filter(|_| !params.notifications.tasks().is_empty()) else {
-        return Ok(ServerFuture::ready(open(core, &call, filter)));
+        return Ok(ServerFuture::ready(core.hub.open(&call, filter)));
     };
     if !tasks::is_declared(call.meta.client_capabilities()) {
         return Err(missing_capabilities(&[tasks::required()]));
@@ -111,7 +111,7 @@ fn listen(core: &Arc<Core>, call: Call) -> Result<ServerFuture, ErrorObject> {
         let (wanted, limit) = (params.notifications.tasks(), core.settings.max_resource_subscriptions);
         let ids = tasks.listenable(wanted, call.principal.as_deref(), limit).await;
         filter.task_ids = Some(ids.clone());
-        let reply = open(&core, &call, filter);
+        let reply = core.hub.open(&call, filter);
         // What has changed since the client last asked.
         tasks.tell(&core, ids, true).await;
         Ok(reply)

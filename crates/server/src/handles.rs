@@ -4,13 +4,14 @@
 //! *sealed* one is its own row, encrypted. Either is bound to whoever it was minted for, to the kind of state that it stands
 //! for, and to an end, and all that is wrong with one is the same error.
 
-use crate::clock::{millis, now};
+use crate::clock::{MAX_SKEW_MS, millis, now};
 use crate::ctx::Ctx;
 use crate::output::Failure;
 use crate::random;
 use crate::rounds::whose;
 use bytes::Bytes;
-use carryall_proto::Call;
+use carryall_proto::budget::BudgetExceeded;
+use carryall_proto::{Call, Caller};
 use carryall_store::{Row, Store, StoreError};
 use carryall_types::{ErrorObject, RawJson};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
@@ -160,6 +161,9 @@ pub enum HandleError {
         /// The kind of the state.
         kind: &'static str,
     },
+    /// The caller, or all callers together, keep as much as they may
+    /// ([`ServerBuilder::handle_limits`](crate::ServerBuilder::handle_limits)).
+    Full,
     /// The state cannot be kept or read.
     Unavailable(StoreError),
 }
@@ -169,6 +173,9 @@ impl fmt::Display for HandleError {
         match self {
             Self::Unknown { kind } => write!(f, "This {kind} is not known, or has expired: create a new one"),
             Self::Conflict { kind } => write!(f, "This {kind} was changed by somebody else meanwhile: try again"),
+            Self::Full => f.write_str(
+                "No more state can be kept between calls for now: end what is not needed any more, or try again later",
+            ),
             Self::Unavailable(_) => f.write_str("State between calls is not available at the moment: try again"),
         }
     }
@@ -178,21 +185,34 @@ impl std::error::Error for HandleError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Unavailable(error) => Some(error),
-            Self::Unknown { .. } | Self::Conflict { .. } => None,
+            Self::Unknown { .. } | Self::Conflict { .. } | Self::Full => None,
         }
     }
 }
 
 impl From<StoreError> for HandleError {
     fn from(error: StoreError) -> Self {
-        tracing::error!(error = &error as &dyn std::error::Error, "handles cannot be had");
+        if error.is_full() {
+            tracing::warn!(%error, "state of a handle refused");
+            return Self::Full;
+        }
+        tracing::error!(error = &error as &dyn std::error::Error, "handle store unavailable");
         Self::Unavailable(error)
+    }
+}
+
+impl From<BudgetExceeded> for HandleError {
+    fn from(exceeded: BudgetExceeded) -> Self {
+        tracing::warn!(%exceeded, "state of a handle refused");
+        Self::Full
     }
 }
 
 /// What a row says.
 #[derive(Serialize, Deserialize)]
 struct Kept {
+    /// The name of the server that it was minted by.
+    server: String,
     /// Whose it is.
     owner: RawJson,
     once: bool,
@@ -234,22 +254,25 @@ impl<T: Handled> NewHandle<'_, T> {
     /// Keeps the state in the server's store, and names it.
     ///
     /// # Errors
-    /// When the store fails, or other replicas do not share it.
+    /// [`HandleError::Full`] when the caller keeps as much as it may; when the store fails, or other replicas do not share
+    /// it.
     pub async fn store(self) -> Result<Handle<T>, HandleError> {
         let Self { ctx, value, lifetime, once } = self;
         let store = shared_store(ctx)?;
         let text = format!("{}_{}", T::KIND, random::name().map_err(StoreError::new)?);
         let lifetime_ms = millis(lifetime);
-        let kept = Kept { owner: owner(ctx.call()), once, lifetime_ms, value: json(&value)? };
+        let server = ctx.core().sealer.server().to_owned();
+        let kept = Kept { server, owner: owner(ctx.call()), once, lifetime_ms, value: json(&value)? };
         let now = now();
         let value = Bytes::from(serde_json::to_vec(&kept).map_err(StoreError::new)?);
         let expires_at = Some(now.saturating_add(lifetime_ms));
+        ctx.core().kept.hold(&Caller::accountable(ctx.call()), &text, value.len(), expires_at, now)?;
         let row = Row { kind: STORED, key: text.clone(), version: 1, value, expires_at, due_at: None };
-        if store.insert(row, now).await? {
-            Ok(Handle::named(text))
-        } else {
-            Err(StoreError::new("the handle is there already").into())
+        let inserted = store.insert(row, now).await;
+        if inserted.as_ref().map_or_else(StoreError::is_full, |inserted| !inserted) {
+            ctx.core().kept.release(&text);
         }
+        if inserted? { Ok(Handle::named(text)) } else { Err(StoreError::new("the handle is there already").into()) }
     }
 
     /// Seals the state into the handle itself: for little state that does not change. Nothing is kept, unless it is used only
@@ -264,7 +287,7 @@ impl<T: Handled> NewHandle<'_, T> {
         let carried = serde_json::to_vec(&Carried { once, value: json(&value)? }).map_err(StoreError::new)?;
         let keyring = ctx.core().sealer.keys().now().ok_or_else(|| StoreError::new("no random bytes for a key"))?;
         let nonce = random::bytes().map_err(StoreError::new)?;
-        let sealed = keyring.seal(PURPOSE, &binding::<T>(ctx.call()), until, nonce, &carried);
+        let sealed = keyring.seal(PURPOSE, &binding::<T>(ctx), until, nonce, &carried);
         let token = sealed.map_err(|_| StoreError::new("the state is too large to be sealed: store it"))?;
         Ok(Handle::named(format!("{}_{token}", T::KIND)))
     }
@@ -288,11 +311,15 @@ impl<T: Handled> Stored<T> {
     /// Writes the state, and begins its lifetime anew.
     ///
     /// # Errors
-    /// [`HandleError::Conflict`] when somebody has changed it since it was read: then nothing has happened.
+    /// [`HandleError::Conflict`] when somebody has changed it since it was read, [`HandleError::Full`] when it has grown
+    /// beyond what the caller may keep: then nothing has happened.
     pub async fn save(mut self) -> Result<(), HandleError> {
         self.kept.value = json(&self.value)?;
         let value = Bytes::from(serde_json::to_vec(&self.kept).map_err(StoreError::new)?);
-        let expires_at = Some(now().saturating_add(self.kept.lifetime_ms));
+        let now = now();
+        let expires_at = Some(now.saturating_add(self.kept.lifetime_ms));
+        let (core, caller) = (self.ctx.core(), Caller::accountable(self.ctx.call()));
+        core.kept.hold(&caller, &self.row.key, value.len(), expires_at, now)?;
         let row = Row { version: self.row.version + 1, value, expires_at, ..self.row };
         if self.ctx.core().shared.store().replace(row).await? {
             Ok(())
@@ -307,6 +334,9 @@ impl<T: Handled> Stored<T> {
     /// [`HandleError::Conflict`] when somebody has changed it since it was read: then nothing has happened.
     pub async fn remove(self) -> Result<T, HandleError> {
         let removed = self.ctx.core().shared.store().remove(STORED, &self.row.key, self.row.version).await?;
+        if removed {
+            self.ctx.core().kept.release(&self.row.key);
+        }
         if removed { Ok(self.value) } else { Err(HandleError::Conflict { kind: T::KIND }) }
     }
 }
@@ -409,7 +439,7 @@ impl Ctx {
         }
         let row = shared_store(self)?.get(STORED, &handle.0, now()).await?.ok_or_else(unknown)?;
         let kept: Kept = serde_json::from_slice(&row.value).map_err(StoreError::new)?;
-        if kept.owner != owner(self.call()) {
+        if kept.owner != owner(self.call()) || kept.server != self.core().sealer.server() {
             return Err(unknown());
         }
         // State that the type has outgrown is of no more use than an unknown handle.
@@ -423,13 +453,17 @@ impl Ctx {
     async fn open_sealed<T: Handled>(&self, token: &str) -> Result<T, HandleError> {
         let unknown = || HandleError::Unknown { kind: T::KIND };
         let keyring = self.core().sealer.keys().now().ok_or_else(|| StoreError::new("no random bytes for a key"))?;
-        let opened = keyring.open(PURPOSE, &binding::<T>(self.call()), now() / 1000, token).map_err(|_| unknown())?;
+        let opened = keyring.open(PURPOSE, &binding::<T>(self), now() / 1000, token).map_err(|_| unknown())?;
         let carried: Carried = serde_json::from_slice(&opened).map_err(|_| unknown())?;
         let value = carried.value.decode().map_err(|_| unknown())?;
         if let Some((id, until)) = carried.once {
-            let expires_at = Some(until.saturating_mul(1000));
+            // The mark has to be there as long as any replica opens the token. One whose clock is ahead removes expired rows
+            // while others, by their clocks, still open it.
+            let expires_at = Some(until.saturating_mul(1000).saturating_add(MAX_SKEW_MS));
+            let store = shared_store(self)?;
+            self.core().kept.hold(&Caller::accountable(self.call()), &id, 0, expires_at, now())?;
             let row = Row { kind: USED, key: id, version: 1, value: Bytes::new(), expires_at, due_at: None };
-            if !shared_store(self)?.insert(row, now()).await? {
+            if !store.insert(row, now()).await? {
                 return Err(unknown());
             }
         }
@@ -452,8 +486,8 @@ fn owner(call: &Call) -> RawJson {
     RawJson::from_trusted(whose(call.principal.as_deref()).into())
 }
 
-fn binding<T: Handled>(call: &Call) -> Vec<u8> {
-    serde_json::to_vec(&(T::KIND, owner(call))).unwrap_or_default()
+fn binding<T: Handled>(ctx: &Ctx) -> Vec<u8> {
+    serde_json::to_vec(&(ctx.core().sealer.server(), T::KIND, owner(ctx.call()))).unwrap_or_default()
 }
 
 fn json<T: Serialize>(value: &T) -> Result<RawJson, HandleError> {
@@ -463,7 +497,9 @@ fn json<T: Serialize>(value: &T) -> Result<RawJson, HandleError> {
 impl From<HandleError> for ErrorObject {
     fn from(error: HandleError) -> Self {
         match error {
-            HandleError::Unavailable(_) => Self::new(carryall_types::code::INTERNAL_ERROR, error.to_string()),
+            HandleError::Unavailable(_) | HandleError::Full => {
+                Self::new(carryall_types::code::INTERNAL_ERROR, error.to_string())
+            }
             _ => Self::invalid_params(error.to_string()),
         }
     }

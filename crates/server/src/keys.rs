@@ -3,7 +3,7 @@
 use crate::random;
 use carryall_proto::seal::{InvalidKeyring, Key, Keyring};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, LazyLock};
+use std::sync::{Arc, OnceLock};
 use std::{fmt, io};
 
 /// Why keys cannot be had. What they are is never repeated.
@@ -53,34 +53,42 @@ pub fn keyring_from_env(name: &str) -> Result<Option<Keyring>, KeyringError> {
 /// The keys of one server, asked for whenever something is sealed or opened.
 #[derive(Clone)]
 pub(crate) enum Keys {
-    /// One key that ends with the process: its servers open what one of them has sealed.
-    Ephemeral,
+    /// One key that ends with the server, made when it is first needed. No other server in the process has it.
+    Ephemeral(Arc<OnceLock<Arc<Keyring>>>),
     Fixed(Arc<Keyring>),
     Source(Arc<dyn Fn() -> Arc<Keyring> + Send + Sync>),
 }
 
-static EPHEMERAL: LazyLock<Option<Arc<Keyring>>> =
-    LazyLock::new(|| Some(Arc::new(Keyring::new(Key::new(0, random::bytes().ok()?)))));
-
 impl Keys {
+    /// A key of the server's own.
+    pub(crate) fn ephemeral() -> Self {
+        Self::Ephemeral(Arc::default())
+    }
+
     /// The keys as they are now; `None` when the system gives no random bytes to make one of.
     pub(crate) fn now(&self) -> Option<Arc<Keyring>> {
         match self {
-            Self::Ephemeral => EPHEMERAL.clone(),
+            Self::Ephemeral(made) => match made.get() {
+                Some(keyring) => Some(Arc::clone(keyring)),
+                None => {
+                    let keyring = Arc::new(Keyring::new(Key::new(0, random::bytes().ok()?)));
+                    Some(Arc::clone(made.get_or_init(|| keyring)))
+                }
+            },
             Self::Fixed(keyring) => Some(Arc::clone(keyring)),
             Self::Source(source) => Some(source()),
         }
     }
 
     pub(crate) fn is_ephemeral(&self) -> bool {
-        matches!(self, Self::Ephemeral)
+        matches!(self, Self::Ephemeral(_))
     }
 }
 
 impl fmt::Debug for Keys {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Ephemeral => "Ephemeral",
+            Self::Ephemeral(_) => "Ephemeral",
             Self::Fixed(_) => "Fixed",
             Self::Source(_) => "Source",
         })

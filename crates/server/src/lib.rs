@@ -41,6 +41,8 @@ mod ctx;
 mod dispatch;
 mod handles;
 mod keys;
+mod ledger;
+mod limits;
 mod listen;
 mod outbox;
 mod output;

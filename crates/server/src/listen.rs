@@ -2,22 +2,34 @@
 
 use crate::refusal;
 use crate::render::Stamp;
+use carryall_proto::budget::{Amount, Budget, BudgetExceeded, Reservation};
 use carryall_proto::listen::{Change, PendingChanges, TaskChange, acknowledged, closing_response, subscription_meta};
-use carryall_proto::{CallError, Message, MessageStream, Principal, Reply, Response};
-use carryall_types::{JsonObject, RawJson, RequestId, SubscriptionFilter};
+use carryall_proto::{Call, CallError, Caller, Message, MessageStream, Principal, Reply, Response};
+use carryall_types::{JsonObject, RequestId, SubscriptionFilter};
 use futures_core::Stream;
 use std::collections::{HashMap, HashSet};
+use std::hash::{BuildHasher as _, RandomState};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll, Waker};
 
 /// How many changes may wait for one slow listener before they are merged.
 const PENDING: usize = 64;
+/// What the subscriptions of all callers together may name, and those of one caller, in bytes.
+const MAX_BYTES: usize = 256 * 1024 * 1024;
+const MAX_BYTES_PER_CALLER: usize = 64 * 1024 * 1024;
+/// What a subscription takes besides what it names, and each thing that it names besides its text: it stands in the
+/// filter, and in the acknowledgement until that is sent.
+const OVERHEAD: usize = 1024;
+const PER_ENTRY: usize = 64;
 
 /// All listeners of one server. When the server is gone, its subscriptions end in good order.
 #[derive(Debug)]
 pub(crate) struct Hub {
     listeners: Mutex<Listeners>,
+    budget: Budget,
+    limit: usize,
+    hasher: RandomState,
     stamp: Arc<Stamp>,
 }
 
@@ -33,14 +45,15 @@ struct Listeners {
 #[derive(Debug, Default)]
 struct OfTask {
     listeners: Vec<u64>,
-    /// What they were told last: a worker that only renews its lease is no news.
-    told: Option<RawJson>,
+    /// A digest of what they were told last, so that a write that changes nothing they can see is not told.
+    told: Option<u64>,
 }
 
 #[derive(Debug)]
 struct Listener {
     principal: Option<Arc<Principal>>,
     state: Mutex<State>,
+    _reservation: Reservation,
 }
 
 #[derive(Debug)]
@@ -51,29 +64,32 @@ struct State {
 }
 
 impl Hub {
-    pub(crate) fn new(stamp: Arc<Stamp>) -> Self {
-        Self { listeners: Mutex::default(), stamp }
+    /// At most `limit` subscriptions, and `per_caller` for each caller.
+    pub(crate) fn new(stamp: Arc<Stamp>, limit: usize, per_caller: usize) -> Self {
+        let total = Amount::new(limit, MAX_BYTES);
+        let budget = Budget::new(total, Amount::new(per_caller, MAX_BYTES_PER_CALLER));
+        Self { listeners: Mutex::default(), budget, limit, hasher: RandomState::new(), stamp }
     }
 
     /// Opens a subscription with the filter that the server has agreed to.
-    pub(crate) fn open(
-        self: &Arc<Self>,
-        id: RequestId,
-        principal: Option<Arc<Principal>>,
-        filter: SubscriptionFilter,
-        limit: usize,
-    ) -> Reply {
+    pub(crate) fn open(self: &Arc<Self>, call: &Call, filter: SubscriptionFilter) -> Reply {
+        let (id, principal) = (call.id.clone(), call.principal.clone());
         let ack = acknowledged(&id, &filter);
         let mut listeners = self.lock();
         if listeners.closed {
             return Response::error(id, refusal::subscriptions_closed()).into();
         }
-        if listeners.open.len() >= limit {
-            return Response::error(id, refusal::too_many_subscriptions(limit)).into();
-        }
+        let reserved = self.budget.reserve(&Caller::accountable(call), size(&id, &filter));
+        let reservation = match reserved {
+            Ok(reservation) => reservation,
+            Err(exceeded) => {
+                let limit = (exceeded == BudgetExceeded::Total).then_some(self.limit);
+                return Response::error(id, refusal::too_many_subscriptions(limit)).into();
+            }
+        };
         let pending = PendingChanges::new(filter, PENDING);
         let state = Mutex::new(State { pending, closing: false, waker: None });
-        let listener = Arc::new(Listener { principal, state });
+        let listener = Arc::new(Listener { principal, state, _reservation: reservation });
         let number = listeners.next;
         listeners.next += 1;
         for task in listener.tasks() {
@@ -107,10 +123,10 @@ impl Hub {
         let listeners: Vec<_> = {
             let mut hub = self.lock();
             let Some(of) = hub.tasks.get_mut(&*change.id) else { return };
-            if of.told.as_ref() == Some(&change.task) && !again {
+            let digest = self.hasher.hash_one(change.task.as_bytes());
+            if of.told.replace(digest) == Some(digest) && !again {
                 return;
             }
-            of.told = Some(change.task.clone());
             let numbers = of.listeners.clone();
             numbers.iter().filter_map(|number| hub.open.get(number).cloned()).collect()
         };
@@ -159,6 +175,14 @@ impl Hub {
     fn lock(&self) -> MutexGuard<'_, Listeners> {
         self.listeners.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// What a subscription with this filter holds, in bytes.
+fn size(id: &RequestId, filter: &SubscriptionFilter) -> usize {
+    let named = filter.resource_uris().iter().chain(filter.tasks());
+    let id = if let RequestId::String(text) = id { text.len() } else { 0 };
+    // The name stands in the filter, and that of a task in the index by task too.
+    OVERHEAD + id + named.map(|name| PER_ENTRY + 2 * name.len()).sum::<usize>()
 }
 
 impl Drop for Hub {

@@ -1,6 +1,7 @@
 //! The errors that the server itself answers with: one concise sentence each, whatever the request holds
 //! (`schema#error`).
 
+use carryall_proto::budget::BudgetExceeded;
 use carryall_types::{ErrorObject, code};
 use std::fmt::Display;
 use std::time::Duration;
@@ -33,8 +34,28 @@ pub(crate) fn too_often(what: &str, wait: Duration) -> ErrorObject {
     ErrorObject::new(TOO_OFTEN, format!("Too many {what}; try again in {} ms", wait.as_millis() + 1))
 }
 
-pub(crate) fn too_many_subscriptions(limit: usize) -> ErrorObject {
-    ErrorObject::new(TOO_MANY_SUBSCRIPTIONS, format!("The server is at its limit of {limit} subscriptions"))
+/// The server is at its limit of subscriptions; without one, this caller is at its share.
+pub(crate) fn too_many_subscriptions(limit: Option<usize>) -> ErrorObject {
+    let message = match limit {
+        Some(limit) => format!("The server is at its limit of {limit} subscriptions, or of what they may name"),
+        None => "This caller has as many subscriptions as one caller may; close one first".to_owned(),
+    };
+    ErrorObject::new(TOO_MANY_SUBSCRIPTIONS, message)
+}
+
+/// No further task can be kept.
+pub(crate) fn too_many_tasks(exceeded: BudgetExceeded) -> ErrorObject {
+    let message = match exceeded {
+        BudgetExceeded::Caller => "This caller has as many tasks as one caller may; try again when some have expired",
+        BudgetExceeded::Total => "The server keeps as many tasks as it may; try again later",
+    };
+    ErrorObject::new(code::INTERNAL_ERROR, message)
+}
+
+/// What a task has to keep does not fit any more.
+pub(crate) fn task_too_large() -> ErrorObject {
+    let message = "The task cannot keep this: it is more than this caller, or the server, may keep at the moment";
+    ErrorObject::new(code::INTERNAL_ERROR, message)
 }
 
 pub(crate) fn subscriptions_closed() -> ErrorObject {

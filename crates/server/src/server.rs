@@ -15,6 +15,7 @@ use crate::running::{OnTheSeam, ServerFuture};
 use crate::shared::Shared;
 use crate::tasks::{Engine, TaskSupport, Tasks};
 use crate::tool::IntoTool;
+use carryall_proto::budget::Amount;
 use carryall_proto::listen::Change;
 use carryall_proto::seal::Keyring;
 use carryall_proto::{Call, CallError, Reply, SharedService};
@@ -37,7 +38,7 @@ const ROUND_LIFETIME: Duration = Duration::from_secs(60 * 60);
 /// An MCP server: a cheap handle, all clones of which are the same server.
 #[derive(Clone)]
 pub struct Server {
-    core: Arc<Core>,
+    pub(crate) core: Arc<Core>,
     layered: Option<SharedService>,
 }
 
@@ -209,7 +210,7 @@ impl std::error::Error for BuildError {}
 pub struct ServerBuilder {
     info: Implementation,
     show_info: bool,
-    settings: Settings,
+    pub(crate) settings: Settings,
     features: Features,
     states: HashMap<TypeId, Arc<dyn Any + Send + Sync>>,
     catalogue: Catalogue,
@@ -233,6 +234,8 @@ impl ServerBuilder {
             timeout: Some(Duration::from_secs(300)),
             max_running: 10_000,
             max_listeners: 20_000,
+            max_listeners_per_caller: 5_000,
+            handle_limits: (Amount::new(100_000, 256 << 20), Amount::new(25_000, 64 << 20)),
             max_resource_subscriptions: 1_000,
             completion_rate: RateLimit::new(1_000, Duration::from_secs(1)),
         };
@@ -244,7 +247,7 @@ impl ServerBuilder {
             states: HashMap::new(),
             catalogue: Catalogue::default(),
             layers: Vec::new(),
-            keys: Keys::Ephemeral,
+            keys: Keys::ephemeral(),
             round_lifetime: ROUND_LIFETIME,
             replicated: false,
             tasks: None,
@@ -443,14 +446,11 @@ impl ServerBuilder {
         self
     }
 
-    /// How many subscriptions may be open at once; 20,000 by default. Further ones are refused.
-    pub fn max_subscriptions(mut self, subscriptions: usize) -> Self {
-        self.settings.max_listeners = subscriptions;
-        self
-    }
-
     /// The keys that seal what travels through clients, such as `requestState` ([`Ctx::ask`]). Replicas need the same ones.
-    /// Without it there is a key that lives as long as the process.
+    /// Without it the server has a key of its own that ends with it.
+    ///
+    /// The name of the server is bound to whatever is sealed: of two servers with one keyring neither accepts what the other
+    /// has sealed, unless they have the same name.
     pub fn keyring(mut self, keyring: Keyring) -> Self {
         self.keys = Keys::Fixed(Arc::new(keyring));
         self
@@ -464,7 +464,8 @@ impl ServerBuilder {
     }
 
     /// Where state lives that calls share: tasks, [handles](Ctx::handle), and the news of changes, which reach listeners on all
-    /// replicas that share the store. Without it state lives in the memory of this process.
+    /// replicas that share the store. Without it state lives in the memory of this process. A store belongs to one server:
+    /// give another one a schema, prefix or file of its own.
     pub fn store(self, store: impl Store + 'static) -> Self {
         self.shared_store(Arc::new(store))
     }
@@ -532,8 +533,9 @@ impl ServerBuilder {
             return Err(BuildError(self.problems.join("; ")));
         }
         let info = self.show_info.then(|| serde_json::to_value(&self.info).unwrap_or_default());
-        let sealer = Sealer::new(self.keys, self.round_lifetime);
-        let tasks = self.tasks.map(|tasks| Arc::new(Engine::new(tasks, Arc::clone(shared.store()))));
+        let name = self.info.name;
+        let tasks = self.tasks.map(|tasks| Arc::new(Engine::new(tasks, Arc::clone(shared.store()), name.clone())));
+        let sealer = Sealer::new(self.keys, name, self.round_lifetime);
         let parts = (sealer, shared, tasks);
         let core = Core::new(Stamp::new(info), self.settings, self.states, self.catalogue, self.features, parts);
         let core = Arc::new(core);

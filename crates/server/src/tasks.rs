@@ -16,6 +16,7 @@ pub(crate) use engine::{Engine, respond};
 pub(crate) use run::Run;
 
 use crate::clock;
+use carryall_proto::budget::Amount;
 use carryall_types::{ClientCapabilities, JsonObject, TASKS_EXTENSION};
 use std::time::Duration;
 
@@ -47,6 +48,8 @@ pub struct Tasks {
     poll_interval: Duration,
     lease: Duration,
     max_running: usize,
+    max_running_per_caller: usize,
+    limits: (Amount, Amount),
     max_attempts: u32,
 }
 
@@ -57,6 +60,8 @@ impl Default for Tasks {
             poll_interval: Duration::from_secs(1),
             lease: Duration::from_secs(15),
             max_running: 1_000,
+            max_running_per_caller: 250,
+            limits: (Amount::new(20_000, 256 << 20), Amount::new(5_000, 64 << 20)),
             max_attempts: 5,
         }
     }
@@ -69,7 +74,7 @@ impl Tasks {
     }
 
     /// How long after its creation a task ends, done or not, with its result; an hour by default. `None` keeps all of
-    /// them for ever.
+    /// them for ever, and so each caller can create as many as the [limits](Self::limits) allow, and no more after that.
     pub fn ttl(mut self, ttl: Option<Duration>) -> Self {
         self.ttl = ttl;
         self
@@ -91,6 +96,27 @@ impl Tasks {
     /// How many tasks a replica works on at once, 1,000 by default; beyond it calls that need a task are refused.
     pub fn max_running(mut self, tasks: usize) -> Self {
         self.max_running = tasks;
+        self
+    }
+
+    /// How many tasks of one caller a replica works on at once, 250 by default. Beyond it calls of this caller that need a
+    /// task are refused, and those of others are not.
+    ///
+    /// A caller is a principal, else a network address, so that clients behind one proxy without authorization are one
+    /// caller.
+    pub fn max_running_per_caller(mut self, tasks: usize) -> Self {
+        self.max_running_per_caller = tasks;
+        self
+    }
+
+    /// How many tasks may be kept, running or ended, with how many bytes of arguments, answers and results, for all
+    /// callers together and for each; 20,000 with 256 MiB and 5,000 with 64 MiB by default. Beyond it calls that need a
+    /// task are refused until others expire. A result that does not fit is replaced by an error that says so.
+    ///
+    /// Each replica counts what it has written itself: in a shared store, a caller can keep its share once for each
+    /// replica.
+    pub fn limits(mut self, total: Amount, per_caller: Amount) -> Self {
+        self.limits = (total, per_caller);
         self
     }
 

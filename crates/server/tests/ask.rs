@@ -41,7 +41,11 @@ fn keyring(id: u32) -> Keyring {
 struct Effects(Arc<AtomicUsize>);
 
 fn builder(effects: &Effects) -> ServerBuilder {
-    Server::new("asking", "1")
+    builder_named("asking", effects)
+}
+
+fn builder_named(name: &str, effects: &Effects) -> ServerBuilder {
+    Server::new(name, "1")
         .state(effects.clone())
         .tool(Tool::new("delete", async |ctx: Ctx, args: Files| {
             let asked = ctx.ask(Form::<Confirm>::new(format!("Delete {}?", args.folder))).await?;
@@ -394,12 +398,25 @@ fn a_server_with_replicas_needs_a_keyring() {
 }
 
 #[tokio::test]
-async fn a_state_without_a_keyring_is_good_in_this_process() {
+async fn a_state_without_a_keyring_is_good_for_the_server_that_sealed_it_alone() {
     let params = params("delete", json!({"folder": "logs"}));
     let plain = || builder(&Effects::default()).build().unwrap();
-    let first = tool(&plain(), params.clone()).await;
-    let second = tool(&plain(), next(params, &first, &accept(json!({"sure": true})))).await;
-    assert_eq!(second.text(), "logs is gone");
+    let server = plain();
+    let first = tool(&server, params.clone()).await;
+    let round = next(params, &first, &accept(json!({"sure": true})));
+    assert_eq!(tool(&plain(), round.clone()).await.code(), -32602, "another server in the same process");
+    assert_eq!(tool(&server.clone(), round).await.text(), "logs is gone");
+}
+
+/// One keyring for several servers is convenient, and must not make one accept the answers that were given to another.
+#[tokio::test]
+async fn a_state_is_good_for_servers_of_its_name_alone() {
+    let params = params("delete", json!({"folder": "logs"}));
+    let server = |name| builder_named(name, &Effects::default()).keyring(keyring(1)).build().unwrap();
+    let first = tool(&server("staging"), params.clone()).await;
+    let round = next(params, &first, &accept(json!({"sure": true})));
+    assert_eq!(tool(&server("production"), round.clone()).await.code(), -32602);
+    assert_eq!(tool(&server("staging"), round).await.text(), "logs is gone");
 }
 
 // spec: mrtr-18

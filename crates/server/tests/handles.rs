@@ -1,13 +1,14 @@
 //! Handles: state between calls, on whichever replica, for whoever it was minted.
 
+use carryall_proto::budget::Amount;
 use carryall_proto::seal::{Key, Keyring};
-use carryall_server::{Ctx, Handle, HandleError, Handled, Server, Tool, ToolError};
-use carryall_store::Memory;
+use carryall_server::{Ctx, Handle, HandleError, Handled, Server, ServerBuilder, Tool, ToolError};
+use carryall_store::{Memory, Store};
 use carryall_testkit::{Answered, answer, call, call_as};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 #[derive(Default, Serialize, Deserialize)]
 struct Basket {
@@ -71,8 +72,12 @@ fn items(basket: &Basket) -> String {
 }
 
 fn server(store: &Memory) -> Server {
+    builder("handles", store).build().unwrap()
+}
+
+fn builder(name: &str, store: &Memory) -> ServerBuilder {
     let open = async |ctx: Ctx, args: OfBasket| Ok::<_, ToolError>(items(&ctx.open_handle(&args.handle).await?));
-    Server::new("handles", "1")
+    Server::new(name, "1")
         .store(store.clone())
         .keyring(Keyring::new(Key::new(1, [1; 32])))
         .tool(Tool::new("mint", mint))
@@ -98,8 +103,10 @@ fn server(store: &Memory) -> Server {
         .tool(Tool::new("remove", async |ctx: Ctx, args: OfBasket| {
             Ok::<_, ToolError>(items(&ctx.remove_handle(&args.handle).await?))
         }))
-        .build()
-        .unwrap()
+}
+
+async fn by(server: &Server, subject: &str, name: &str, arguments: Value) -> Answered {
+    answer(server, call_as(subject, &[], "tools/call", json!({"name": name, "arguments": arguments}))).await
 }
 
 async fn tool(server: &Server, name: &str, arguments: Value) -> Answered {
@@ -262,5 +269,71 @@ async fn replicas_without_a_shared_store_mint_nothing_that_the_others_would_not_
     assert!(
         tool(&server, "mint", kind(true, false)).await.result()["isError"].is_null(),
         "a sealed one needs no store"
+    );
+}
+
+/// A replica whose clock is ahead removes rows as expired while others still open the token.
+#[tokio::test]
+async fn a_use_is_not_forgotten_before_the_token_ends_by_the_slowest_clock() {
+    const MINUTE: u64 = 60_000;
+    let store = Memory::new();
+    let server = server(&store);
+    let now = u64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis()).unwrap();
+    let handle = minted(&server, json!({"sealed": true, "once": true, "millis": MINUTE})).await;
+    assert!(tool(&server, "open", json!({"handle": handle})).await.result()["isError"].is_null());
+    let marks = store.len();
+    store.expire(now + 9 * MINUTE, 100).await.unwrap();
+    assert_eq!(store.len(), marks, "no clock that may be ahead so far has removed the mark");
+    is_unknown(&tool(&server, "open", json!({"handle": handle})).await);
+    store.expire(now + 13 * MINUTE, 100).await.unwrap();
+    assert_eq!(store.len(), marks - 1, "it does not stay for ever either");
+}
+
+#[tokio::test]
+async fn a_handle_is_good_at_servers_of_its_name_alone() {
+    let store = Memory::new();
+    let server = |name| builder(name, &store).build().unwrap();
+    for sealed in [true, false] {
+        let handle = minted(&server("staging"), kind(sealed, false)).await;
+        is_unknown(&tool(&server("production"), "open", json!({"handle": handle})).await);
+        assert!(tool(&server("staging"), "open", json!({"handle": handle})).await.result()["isError"].is_null());
+    }
+}
+
+const FULL: &str =
+    "No more state can be kept between calls for now: end what is not needed any more, or try again later";
+
+#[tokio::test]
+async fn a_caller_that_keeps_its_share_is_refused_and_others_are_not() {
+    let limits = (Amount::new(4, 1 << 20), Amount::new(2, 100_000));
+    let server = builder("handles", &Memory::new()).handle_limits(limits.0, limits.1).build().unwrap();
+    let mint = async |subject: &str, size: usize| {
+        by(&server, subject, "mint", json!({"sealed": false, "once": false, "size": size})).await
+    };
+    let first = mint("ada", 10).await.text().to_owned();
+    assert_eq!(mint("ada", 100_000).await.text(), FULL, "bytes");
+    assert!(mint("ada", 10).await.result()["isError"].is_null());
+    assert_eq!(mint("ada", 10).await.text(), FULL, "items");
+    let grown = by(&server, "ada", "add", json!({"basket": first, "item": "x".repeat(100_000)})).await;
+    assert_eq!(grown.text(), FULL, "what is kept does not grow beyond it either");
+    assert_eq!(by(&server, "ada", "open", json!({"handle": first})).await.text(), "xxxxxxxxxx", "and is as it was");
+    assert!(mint("bob", 10).await.result()["isError"].is_null(), "another caller has a share of its own");
+    assert!(by(&server, "ada", "remove", json!({"handle": first})).await.result()["isError"].is_null());
+    assert!(mint("ada", 10).await.result()["isError"].is_null(), "what was removed does not count");
+    assert!(mint("bob", 10).await.result()["isError"].is_null());
+    assert_eq!(mint("cid", 10).await.text(), FULL, "all together");
+}
+
+#[tokio::test]
+async fn marks_of_used_handles_count_as_what_is_kept() {
+    let limits = (Amount::new(4, 1 << 20), Amount::new(1, 1 << 20));
+    let server = builder("handles", &Memory::new()).handle_limits(limits.0, limits.1).build().unwrap();
+    let one = minted(&server, kind(true, true)).await;
+    let two = minted(&server, kind(true, true)).await;
+    assert!(tool(&server, "open", json!({"handle": one})).await.result()["isError"].is_null());
+    assert_eq!(
+        tool(&server, "open", json!({"handle": two})).await.text(),
+        FULL,
+        "not used, since that could not be noted"
     );
 }

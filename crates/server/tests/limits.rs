@@ -1,7 +1,7 @@
 //! What one caller can cost the others: running calls, subscriptions, time, queues; and what cancelling frees.
 #![allow(deprecated)]
 
-use carryall_proto::Reply;
+use carryall_proto::{Call, CallSource, Outcome, Reply};
 use carryall_server::{Ctx, Prompt, Server, ServerBuilder, Tool};
 use carryall_testkit::{PATIENCE, answer, assert_idle, call, collect, meta_with, next, next_notification, stream};
 use carryall_types::LoggingLevel;
@@ -237,6 +237,57 @@ async fn further_subscriptions_are_refused_while_as_many_are_open_as_may() {
     drop(first);
     let _third = stream(&server, listen()).await;
     assert_eq!(server.subscriptions(), 2);
+}
+
+async fn reply_to(server: &Server, call: Call) -> Reply {
+    server.clone().call(call).await.unwrap()
+}
+
+fn listening_from(host: u8, wish: Value) -> Call {
+    let mut listen = call("subscriptions/listen", json!({"notifications": wish}));
+    listen.source = CallSource::new(None, Some([10, 0, 0, host].into()));
+    listen
+}
+
+#[tokio::test]
+async fn a_caller_with_its_share_of_subscriptions_does_not_lock_out_others() {
+    let server = Server::new("x", "1").max_subscriptions(3).max_subscriptions_per_caller(2).build().unwrap();
+    let first = stream(&server, listening_from(1, json!({}))).await;
+    let _second = stream(&server, listening_from(1, json!({}))).await;
+    let refused = answer(&server, listening_from(1, json!({}))).await;
+    assert_eq!(refused.code(), -31001);
+    assert!(refused.error()["message"].as_str().unwrap().contains("one caller"), "{refused:?}");
+    let _other = stream(&server, listening_from(2, json!({}))).await;
+    drop(first);
+    let _third = stream(&server, listening_from(1, json!({}))).await;
+}
+
+#[tokio::test]
+async fn what_subscriptions_name_is_bounded_in_bytes() {
+    let server = Server::new("x", "1").with_resources().build().unwrap();
+    let long = |n: usize| format!("file:///{n:04}{}", "x".repeat(8 * 1024 - 12));
+    assert_eq!(long(1).len(), 8 * 1024);
+    let wish = json!({"resourceSubscriptions": [long(1), format!("{}x", long(2)), "file:///short"]});
+    let mut listening = stream(&server, listening_from(1, wish)).await;
+    let (_, acknowledged) = next_notification(&mut listening).await;
+    let honoured = acknowledged["notifications"]["resourceSubscriptions"].as_array().unwrap();
+    assert_eq!(honoured.len(), 2, "a URI that is too long is left out");
+    drop(listening);
+
+    let all: Vec<String> = (0..1_000).map(long).collect();
+    let wish = json!({"resourceSubscriptions": all});
+    let mut open = Vec::new();
+    let refused = loop {
+        let reply = reply_to(&server, listening_from(1, wish.clone())).await;
+        match reply {
+            Reply::Stream(stream) => open.push(stream),
+            Reply::Once(response) => break response,
+        }
+        assert!(open.len() < 10, "8 MB each");
+    };
+    assert!(matches!(refused.outcome, Outcome::Error(error) if error.code == -31001));
+    assert!(!open.is_empty());
+    let _other = stream(&server, listening_from(2, wish)).await;
 }
 
 #[tokio::test]

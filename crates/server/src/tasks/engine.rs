@@ -5,15 +5,19 @@ use super::{Run, Tasks, is_declared, keeping, required};
 use crate::clock::now;
 use crate::core::Core;
 use crate::ctx::{Ctx, missing_capabilities};
+use crate::ledger::Ledger;
 use crate::output::{Failure, ToolError, ToolOutput};
 use crate::random;
 use crate::refusal;
 use crate::shared::Background;
 use crate::tool_entry::ToolEntry;
-use carryall_proto::{BoxFuture, Call, Principal, Response};
+use carryall_proto::budget::{Amount, Budget, BudgetExceeded};
+use carryall_proto::task::log_id;
+use carryall_proto::{BoxFuture, Call, Caller, Principal, Response};
 use carryall_store::{Row, Store, StoreError};
 use carryall_types::{ErrorObject, JsonObject, RawJson, Task, TaskParams, UpdateTaskParams, code, task_method};
 use std::collections::HashMap;
+use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
@@ -24,11 +28,19 @@ const PAUSE: Duration = Duration::from_millis(50);
 /// How many others may get ahead of one change to a row before something must be wrong.
 const CONFLICTS: u32 = 1_000;
 
+/// Ids are shorter; what is longer is not looked for.
+const MAX_ID_BYTES: usize = 128;
+
 /// The tasks of a server.
-#[derive(Debug)]
 pub(crate) struct Engine {
     pub(super) settings: Tasks,
+    /// The name of the server.
+    server: String,
     store: Arc<dyn Store>,
+    /// What the tasks that this process has written keep in the store.
+    kept: Ledger,
+    /// The tasks that this process works on, by caller. Those that it took over from others are not in it.
+    running: Budget,
     core: OnceLock<Weak<Core>>,
     /// The tasks that this process works on.
     runs: Mutex<HashMap<String, Arc<Run>>>,
@@ -36,8 +48,22 @@ pub(crate) struct Engine {
 }
 
 impl Engine {
-    pub(crate) fn new(settings: Tasks, store: Arc<dyn Store>) -> Self {
-        Self { settings, store, core: OnceLock::new(), runs: Mutex::default(), keeping: OnceLock::new() }
+    pub(crate) fn new(settings: Tasks, store: Arc<dyn Store>, server: String) -> Self {
+        let kept = Ledger::new(settings.limits.0, settings.limits.1);
+        let any = Amount::new(usize::MAX, usize::MAX);
+        let running = Budget::new(any, Amount::new(settings.max_running_per_caller, usize::MAX));
+        let (runs, core, keeping) = (Mutex::default(), OnceLock::new(), OnceLock::new());
+        Self { settings, server, store, kept, running, core, runs, keeping }
+    }
+
+    /// Whether this is a task of this server.
+    pub(super) fn owns(&self, record: &Record) -> bool {
+        record.is_of(&self.server)
+    }
+
+    /// Forgets what tasks that have expired have kept.
+    pub(super) fn release_expired(&self) {
+        self.kept.expire(now());
     }
 
     pub(super) fn store(&self) -> &Arc<dyn Store> {
@@ -76,6 +102,7 @@ impl Engine {
             return Err(missing_capabilities(&[required()]));
         }
         let (engine, core, caller) = (Arc::clone(self), Arc::clone(core), call.principal.clone());
+        let accountable = Caller::accountable(call);
         let params = call.params.raw();
         Ok(match method {
             task_method::GET => {
@@ -88,7 +115,7 @@ impl Engine {
             task_method::UPDATE => {
                 let params: UpdateTaskParams = params.decode().map_err(refusal::invalid_params)?;
                 Box::pin(async move {
-                    engine.update(&params, caller.as_deref()).await?;
+                    engine.update(&params, caller.as_deref(), &accountable).await?;
                     acknowledged(&core)
                 })
             }
@@ -104,13 +131,22 @@ impl Engine {
 
     /// The task, if the caller may know of it. To strangers there is no such task.
     async fn owned(&self, id: &str, caller: Option<&Principal>) -> Result<(Row, Record), ErrorObject> {
+        if id.len() > MAX_ID_BYTES {
+            return Err(refusal::unknown("task", id));
+        }
         let found = patiently(|| self.store().get(KIND, id, now())).await?;
         let found = found.and_then(|row| Record::read(&row).map(|record| (row, record)));
-        found.filter(|(_, record)| record.belongs_to(caller)).ok_or_else(|| refusal::unknown("task", id))
+        let found = found.filter(|(_, record)| record.belongs_to(caller) && self.owns(record));
+        found.ok_or_else(|| refusal::unknown("task", id))
     }
 
     /// Takes in answers (`tasks#task-update-requests`).
-    async fn update(&self, params: &UpdateTaskParams, caller: Option<&Principal>) -> Result<(), ErrorObject> {
+    async fn update(
+        &self,
+        params: &UpdateTaskParams,
+        caller: Option<&Principal>,
+        accountable: &Caller,
+    ) -> Result<(), ErrorObject> {
         self.owned(&params.task_id, caller).await?;
         let mut wrong = None;
         let answered = |record: &mut Record| {
@@ -122,7 +158,7 @@ impl Engine {
                 false
             })
         };
-        self.change_soon(&params.task_id, answered).await?;
+        self.change_soon(&params.task_id, Some(accountable), answered).await?;
         wrong.map_or(Ok(()), |why| Err(refusal::invalid_params(why)))
     }
 
@@ -137,38 +173,54 @@ impl Engine {
             }
             running
         };
-        self.change_soon(id, cancelled).await
+        self.change_soon(id, None, cancelled).await
     }
 
-    async fn change_soon(&self, id: &str, mut change: impl FnMut(&mut Record) -> bool) -> Result<(), ErrorObject> {
+    async fn change_soon(
+        &self,
+        id: &str,
+        accountable: Option<&Caller>,
+        mut change: impl FnMut(&mut Record) -> bool,
+    ) -> Result<(), ErrorObject> {
         for tried in 1.. {
-            match self.change(id, &mut change).await {
+            match self.change(id, accountable, &mut change).await {
                 Ok(_) => break,
-                Err(error) if tried == TRIES => return Err(unavailable(&error)),
-                Err(_) => tokio::time::sleep(PAUSE * tried).await,
+                Err(NotChanged::TooLarge) => return Err(refusal::task_too_large()),
+                Err(NotChanged::Store(error)) if tried == TRIES => return Err(unavailable(&error)),
+                Err(NotChanged::Store(_)) => tokio::time::sleep(PAUSE * tried).await,
             }
         }
         Ok(())
     }
 
-    /// Changes a task in one step that nobody comes between. `change` says whether there is anything to write; it may run
-    /// more than once. Returns the task as it is now, if it was changed.
+    /// Atomically updates a task, retrying on version conflict. `change` says whether there is anything to write; it may run
+    /// more than once. Returns the task and the version of its row as they are now, if it was changed.
+    ///
+    /// What the task keeps is accounted to `accountable`, unless it is accounted to somebody already. Without one the
+    /// change is not refused for its size.
     pub(super) async fn change(
         &self,
         id: &str,
+        accountable: Option<&Caller>,
         mut change: impl FnMut(&mut Record) -> bool,
-    ) -> Result<Option<Record>, StoreError> {
+    ) -> Result<Option<(Record, u64)>, NotChanged> {
         for _ in 0..CONFLICTS {
             let Some(row) = self.store().get(KIND, id, now()).await? else { return Ok(None) };
             let Some(mut record) = Record::read(&row) else { return Ok(None) };
             if !change(&mut record) {
                 return Ok(None);
             }
-            if self.store().replace(record.to_replace(row)).await? {
-                return Ok(Some(record));
+            let row = record.to_replace(row);
+            match accountable {
+                Some(caller) => self.kept.hold(caller, id, row.value.len(), row.expires_at, now())?,
+                None => self.kept.resize(id, row.value.len()),
+            }
+            let version = row.version;
+            if self.store().replace(row).await? {
+                return Ok(Some((record, version)));
             }
         }
-        Err(StoreError::new(format!("{CONFLICTS} others have changed the row in between")))
+        Err(StoreError::new(format!("{CONFLICTS} others have changed the row in between")).into())
     }
 
     /// Makes a task of a call whose handler is at work. It is in the store when this returns.
@@ -182,23 +234,35 @@ impl Engine {
             let message = "The server is at its limit of running tasks; try again later";
             return Err(Failure::protocol(ErrorObject::new(code::INTERNAL_ERROR, message)));
         }
+        let caller = Caller::accountable(ctx.call());
+        let Ok(place) = self.running.reserve(&caller, 0) else {
+            let message = "This caller is at its limit of running tasks; try again when some have ended";
+            return Err(Failure::protocol(ErrorObject::new(code::INTERNAL_ERROR, message)));
+        };
         // Unguessable (`tasks#security-considerations`).
         let id = random::name()?;
         let journal = ctx.journal()?.to_keep();
-        let record = Record::new(ctx, entry.tool.name(), entry.tool.resumable, &self.settings, journal, now());
+        let record = Record::new(ctx, &entry, &self.settings, journal, now());
         let row = record.to_row(id.clone());
+        let held = self.kept.hold(&caller, &id, row.value.len(), row.expires_at, now());
+        held.map_err(|exceeded| Failure::protocol(refusal::too_many_tasks(exceeded)))?;
         // One that was inserted though the store said it failed has this id, which nobody else has.
-        patiently(|| self.store().insert(row.clone(), now())).await.map_err(Failure::protocol)?;
-        let run = self.begin(id.clone(), record.lease.number);
+        if let Err(error) = patiently(|| self.store().insert(row.clone(), now())).await {
+            self.kept.release(&id);
+            return Err(Failure::protocol(error));
+        }
+        let mut run = Run::new(Arc::clone(self), &row, record.lease.number);
+        run.account_to(caller, Some(place));
+        let run = self.begin(run);
         ctx.now_task(Arc::clone(&run));
         tokio::spawn(run.work(ctx.clone(), entry, handler));
         Ok(record.task(&id))
     }
 
     /// Notes that this process works on a task.
-    pub(super) fn begin(self: &Arc<Self>, id: String, lease: u32) -> Arc<Run> {
-        let run = Arc::new(Run::new(Arc::clone(self), id.clone(), lease));
-        self.runs().insert(id, Arc::clone(&run));
+    pub(super) fn begin(&self, run: Run) -> Arc<Run> {
+        let run = Arc::new(run);
+        self.runs().insert(run.id().to_owned(), Arc::clone(&run));
         run
     }
 
@@ -235,9 +299,38 @@ impl Engine {
                         core.hub.publish_task(record.change(&id, &core.stamp), again);
                     }
                 }
-                Err(error) => tracing::warn!(%error, id, "listeners of a task are not told how it stands"),
+                Err(error) => {
+                    tracing::warn!(%error, task = log_id(&id), "listeners of a task are not told how it stands");
+                }
             }
         }
+    }
+}
+
+impl fmt::Debug for Engine {
+    /// Without the ids of tasks.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Engine").field("settings", &self.settings).finish_non_exhaustive()
+    }
+}
+
+/// Why a task was not changed.
+#[derive(Debug)]
+pub(super) enum NotChanged {
+    Store(StoreError),
+    /// It would keep more than its caller, the server or the store may.
+    TooLarge,
+}
+
+impl From<StoreError> for NotChanged {
+    fn from(error: StoreError) -> Self {
+        if error.is_full() { Self::TooLarge } else { Self::Store(error) }
+    }
+}
+
+impl From<BudgetExceeded> for NotChanged {
+    fn from(_: BudgetExceeded) -> Self {
+        Self::TooLarge
     }
 }
 
@@ -254,6 +347,11 @@ async fn patiently<'a, T>(
     loop {
         match attempt().await {
             Ok(value) => return Ok(value),
+            // To try again helps only when something has expired.
+            Err(error) if error.is_full() => {
+                tracing::warn!(%error, "task refused");
+                return Err(refusal::too_many_tasks(BudgetExceeded::Total));
+            }
             Err(error) if tried == TRIES => return Err(unavailable(&error)),
             Err(_) => tokio::time::sleep(PAUSE * tried).await,
         }
@@ -262,7 +360,7 @@ async fn patiently<'a, T>(
 }
 
 fn unavailable(error: &StoreError) -> ErrorObject {
-    tracing::error!(error = error as &dyn std::error::Error, "tasks cannot be had");
+    tracing::error!(error = error as &dyn std::error::Error, "task store unavailable");
     ErrorObject::new(code::INTERNAL_ERROR, "Tasks are not available at the moment; try again")
 }
 

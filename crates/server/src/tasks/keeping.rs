@@ -1,10 +1,12 @@
 //! What goes on behind all tasks: news from the store to those who wait, and a look at what nobody works on any more.
 
 use super::Engine;
+use super::Run;
 use super::record::{KIND, Lease, Record};
 use crate::clock::{millis, now};
 use crate::ctx::Ctx;
-use carryall_proto::Outcome;
+use carryall_proto::task::log_id;
+use carryall_proto::{Caller, Outcome};
 use carryall_store::{Changed, Changes, Row};
 use carryall_types::{ErrorObject, RawJson, code};
 use std::future::poll_fn;
@@ -54,6 +56,7 @@ impl Engine {
 
     /// Takes over what was abandoned.
     async fn look_after(self: &Arc<Self>) {
+        self.release_expired();
         if let Err(error) = self.take_over().await {
             tracing::warn!(%error, "cannot look for abandoned tasks");
         }
@@ -61,7 +64,7 @@ impl Engine {
 
     async fn take_over(self: &Arc<Self>) -> Result<(), carryall_store::StoreError> {
         for row in self.store().due(KIND, now(), AT_ONCE).await? {
-            if let Some(record) = Record::read(&row) {
+            if let Some(record) = Record::read(&row).filter(|record| self.owns(record)) {
                 self.take_over_one(row, record).await?;
             }
         }
@@ -87,17 +90,23 @@ impl Engine {
         let call = match record.to_call() {
             Ok(call) => call,
             Err(error) => {
-                tracing::error!(error, id, "a task cannot be resumed");
+                tracing::error!(error, task = log_id(&id), "a task cannot be resumed");
                 return Ok(());
             }
         };
-        let until = now().saturating_add(millis(self.settings.lease));
-        record.lease = Lease { number: record.lease.number + 1, until };
-        if !self.store().replace(record.to_replace(row)).await? {
+        record.lease = Lease { number: record.lease.number + 1 };
+        record.lease_ends = Some(now().saturating_add(millis(self.settings.lease)));
+        let row = record.to_replace(row);
+        if !self.store().replace(row.clone()).await? {
             return Ok(());
         }
-        tracing::info!(id, lease = record.lease.number, "taking over a task");
-        let run = self.begin(id, record.lease.number);
+        tracing::info!(task = log_id(&id), lease = record.lease.number, "taking over a task");
+        let mut run = Run::new(Arc::clone(self), &row, record.lease.number);
+        if let Some(owner) = &record.owner {
+            // It was accepted once, so it is not refused now; what it is yet to keep counts.
+            run.account_to(Caller::from(owner), None);
+        }
+        let run = self.begin(run);
         let arguments = call.params.get("arguments").unwrap_or(RawJson::EMPTY_OBJECT);
         let ctx = Ctx::resumed(call, core, record.journal, Arc::clone(&run));
         let handler = crate::running::guarded(|| (entry.tool.handler)(ctx.clone(), arguments));

@@ -5,8 +5,11 @@ use crate::clock::{millis, now};
 use crate::ctx::Ctx;
 use crate::render::{ResultText, Stamp};
 use crate::rounds::{OF_THE_ROUND, Record as Journal, check_answer, whose};
+use crate::tool_entry::ToolEntry;
 use bytes::Bytes;
+
 use carryall_proto::listen::TaskChange;
+use carryall_proto::task::log_id;
 use carryall_proto::{Call, Meta, Outcome, Params, Principal};
 use carryall_store::Row;
 use carryall_types::{
@@ -16,6 +19,9 @@ use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
+/// The longest status message. The rest of a longer one is cut off.
+const MAX_MESSAGE_BYTES: usize = 4096;
+
 /// The kind of row that tasks are.
 pub(super) const KIND: &str = "task";
 
@@ -24,6 +30,8 @@ pub(super) const KIND: &str = "task";
 pub(super) struct Record {
     /// Who may see it, and what the call was allowed to do.
     pub(super) owner: Option<Principal>,
+    /// The name of the server that it is a task of.
+    server: String,
     pub(super) tool: String,
     params: JsonObject,
     meta: RawJson,
@@ -40,13 +48,15 @@ pub(super) struct Record {
     pub(super) outcome: Option<Settled>,
     pub(super) resumable: bool,
     pub(super) lease: Lease,
+    /// When the lease ends. It stands in the row and not in its value, so that a renewal does not write the value again.
+    #[serde(skip)]
+    pub(super) lease_ends: Option<u64>,
 }
 
 /// Who works on a task. A worker with another number than this has lost it.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(super) struct Lease {
     pub(super) number: u32,
-    pub(super) until: u64,
 }
 
 /// How a task has ended.
@@ -57,14 +67,22 @@ pub(super) enum Settled {
     Error(ErrorObject),
 }
 
+/// A status message is for people, and comes with every answer about the task.
+fn clipped(mut message: String) -> String {
+    message.truncate(message.floor_char_boundary(MAX_MESSAGE_BYTES));
+    message
+}
+
 impl Record {
-    pub(super) fn new(ctx: &Ctx, tool: &str, resumable: bool, settings: &Tasks, journal: Journal, now: u64) -> Self {
+    /// The task that `entry` makes of the call of `ctx`.
+    pub(super) fn new(ctx: &Ctx, entry: &ToolEntry, settings: &Tasks, journal: Journal, now: u64) -> Self {
         let call = ctx.call();
         let mut params: JsonObject = call.params.raw().decode().unwrap_or_default();
         params.retain(|name, _| !OF_THE_ROUND.contains(&name.as_str()));
         Self {
             owner: call.principal.as_deref().cloned(),
-            tool: tool.to_owned(),
+            server: ctx.core().sealer.server().to_owned(),
+            tool: entry.tool.name().to_owned(),
             params,
             meta: call.meta.raw().clone(),
             created_at: now,
@@ -76,21 +94,24 @@ impl Record {
             questions: InputRequests::new(),
             journal,
             outcome: None,
-            resumable,
-            lease: Lease { number: 1, until: now.saturating_add(millis(settings.lease)) },
+            resumable: entry.tool.resumable,
+            lease: Lease { number: 1 },
+            lease_ends: Some(now.saturating_add(millis(settings.lease))),
         }
     }
 
     pub(super) fn read(row: &Row) -> Option<Self> {
         let read = serde_json::from_slice(&row.value);
-        read.map_err(|error| tracing::error!(%error, task = row.key, "the record of a task cannot be read")).ok()
+        let task = || log_id(&row.key);
+        let read = read.map_err(|error| tracing::error!(%error, task = task(), "task record is not readable")).ok();
+        read.map(|record: Self| Self { lease_ends: row.due_at, ..record })
     }
 
     /// The row of this record, to be inserted under `key`.
     pub(super) fn to_row(&self, key: String) -> Row {
         let value = Bytes::from(serde_json::to_vec(self).unwrap_or_default());
         let expires_at = self.ttl_ms.map(|ttl| self.created_at.saturating_add(ttl));
-        let due_at = (!self.status.is_terminal()).then_some(self.lease.until);
+        let due_at = self.lease_ends.filter(|_| !self.status.is_terminal());
         Row { kind: KIND, key, version: 1, value, expires_at, due_at }
     }
 
@@ -109,28 +130,40 @@ impl Record {
         whose(self.owner.as_ref()) == whose(caller)
     }
 
+    /// Whether it is a task of this server, and not of another one that was given the same store.
+    pub(super) fn is_of(&self, server: &str) -> bool {
+        self.server == server
+    }
+
     pub(super) fn settle(&mut self, outcome: Outcome) {
         let (status, settled) = match outcome {
             Outcome::Result(result) => (TaskStatus::Completed, Settled::Result(result)),
             Outcome::Error(error) => {
-                self.message = Some(error.message.clone());
+                self.message = Some(clipped(error.message.clone()));
                 (TaskStatus::Failed, Settled::Error(error))
             }
         };
         self.status = status;
         self.outcome = Some(settled);
-        self.questions = InputRequests::new();
-        self.touch();
+        self.forget_call();
     }
 
     pub(super) fn cancel(&mut self) {
         self.status = TaskStatus::Cancelled;
+        self.forget_call();
+    }
+
+    /// A task that has ended is kept for what it has come to. Nobody asks any more what it came from.
+    fn forget_call(&mut self) {
+        self.params = JsonObject::new();
+        self.meta = RawJson::EMPTY_OBJECT;
+        self.journal = Journal::default();
         self.questions = InputRequests::new();
         self.touch();
     }
 
     pub(super) fn say(&mut self, message: String) {
-        self.message = Some(message);
+        self.message = Some(clipped(message));
         self.touch();
     }
 
@@ -184,7 +217,7 @@ impl Record {
     pub(super) fn detailed(&self, id: &str, stamp: &Stamp) -> RawJson {
         let mut out = ResultText::start("complete", 512);
         if out.splice(&self.task(id)).is_err() {
-            tracing::error!(id, "a task cannot be written as JSON");
+            tracing::error!(task = log_id(id), "a task cannot be written as JSON");
         }
         let mut put = |name: &str, value: Result<Vec<u8>, serde_json::Error>| {
             if let Ok(value) = value {

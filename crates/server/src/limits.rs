@@ -1,0 +1,33 @@
+//! How much callers may hold of what outlives their requests.
+
+use crate::server::ServerBuilder;
+use carryall_proto::budget::Amount;
+
+impl ServerBuilder {
+    /// How many subscriptions may be open at once; 20,000 by default. Further ones are refused.
+    pub fn max_subscriptions(mut self, subscriptions: usize) -> Self {
+        self.settings.max_listeners = subscriptions;
+        self
+    }
+
+    /// How many subscriptions one caller may have open at once; 5,000 by default. Further ones are refused, while those
+    /// of others are not.
+    ///
+    /// A caller is a principal, else a network address, so that clients behind one proxy without authorization are one
+    /// caller.
+    pub fn max_subscriptions_per_caller(mut self, subscriptions: usize) -> Self {
+        self.settings.max_listeners_per_caller = subscriptions;
+        self
+    }
+
+    /// How many [handles](crate::Ctx::handle) may be stored, with how many bytes of state, for all callers together and
+    /// for each; 100,000 with 256 MiB and 25,000 with 64 MiB by default. Marks of used single-use handles count too. What
+    /// is beyond that is refused ([`HandleError::Full`](crate::HandleError::Full)), until handles are removed or expire.
+    ///
+    /// Each replica counts what it has written itself: in a shared store, a caller can keep its share once for each
+    /// replica.
+    pub fn handle_limits(mut self, total: Amount, per_caller: Amount) -> Self {
+        self.settings.handle_limits = (total, per_caller);
+        self
+    }
+}

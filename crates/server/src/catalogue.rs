@@ -108,6 +108,10 @@ impl<T: Listed> List<T> {
         self.entries.len()
     }
 
+    fn is_restricted(&self) -> bool {
+        self.entries.values().any(|entry| entry.is_restricted())
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
@@ -219,6 +223,14 @@ impl Catalogue {
     /// Whether the caller may know that the resource at `uri` exists. What the catalogue does not have has no rule.
     pub(crate) fn may_know(&self, uri: &str, caller: Option<&Principal>) -> bool {
         self.resource_at(uri).is_none_or(|(entry, _)| entry.allows(caller))
+    }
+
+    /// Whether some entries are not for everybody.
+    pub(crate) fn is_restricted(&self) -> bool {
+        self.tools.is_restricted()
+            || self.prompts.is_restricted()
+            || self.resources.is_restricted()
+            || self.templates.is_restricted()
     }
 
     /// Renders what can be rendered ahead. To be called after the last change.

@@ -9,6 +9,7 @@ use crate::rounds::Sealer;
 use crate::shared::Shared;
 use crate::tasks::Engine;
 use arc_swap::ArcSwap;
+use carryall_proto::Call;
 use carryall_proto::budget::Amount;
 use carryall_proto::inbound::SUPPORTED_VERSIONS;
 use carryall_proto::listen::Change;
@@ -17,7 +18,7 @@ use carryall_types::{
 };
 use std::any::{Any, TypeId};
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -36,6 +37,8 @@ pub(crate) struct Core {
     pub(crate) kept: Ledger,
     /// Calls of handlers that are running now.
     pub(crate) running: AtomicUsize,
+    /// Whether it was logged that authorization headers lead to no principal.
+    warned_of_authorization: AtomicBool,
     /// Serialises changes; readers never wait for it.
     changing: Mutex<()>,
 }
@@ -53,6 +56,7 @@ pub(crate) struct Settings {
     pub(crate) max_listeners_per_caller: usize,
     /// What handles may keep: in total, and for each caller.
     pub(crate) handle_limits: (Amount, Amount),
+    pub(crate) mask_errors: bool,
     pub(crate) max_resource_subscriptions: usize,
     pub(crate) completion_rate: RateLimit,
 }
@@ -91,6 +95,7 @@ impl Core {
             features: ArcSwap::from_pointee(features),
             discover: ArcSwap::from_pointee(RawJson::EMPTY_OBJECT),
             running: AtomicUsize::new(0),
+            warned_of_authorization: AtomicBool::new(false),
             changing: Mutex::new(()),
         };
         core.publish(catalogue);
@@ -197,7 +202,25 @@ impl Core {
             out.raw_member("instructions", &serde_json::to_vec(instructions).unwrap_or_default());
         }
         out.cache(self.settings.discover_cache);
-        out.finish(None, &self.stamp)
+        out.finish_discover(&self.stamp)
+    }
+
+    /// Warns once when a call comes with credentials and without a principal, while some entries are not for everybody:
+    /// probably a layer has verified the credentials and has not said for whom in a way that is understood here.
+    pub(crate) fn notice_unused_authorization(&self, call: &Call) {
+        let has_credentials =
+            || call.headers.as_ref().is_some_and(|headers| headers.contains_key(http::header::AUTHORIZATION));
+        let warned = self.warned_of_authorization.load(Ordering::Relaxed);
+        if warned || call.principal.is_some() || !has_credentials() || !self.catalogue.load().is_restricted() {
+            return;
+        }
+        if !self.warned_of_authorization.swap(true, Ordering::Relaxed) {
+            tracing::warn!(
+                "a request has an Authorization header and no principal, so its caller is anonymous here, and does not see \
+                 entries that need a scope or a rule; an authorization layer has to insert a `carryall::proto::Principal` \
+                 (or `Arc<Principal>`) into the extensions of the HTTP request"
+            );
+        }
     }
 
     /// Takes one of the places for running handlers, or finds that there is none.

@@ -75,6 +75,7 @@ fn list(core: &Arc<Core>, call: Call) -> Result<ServerFuture, ErrorObject> {
     let (cursor, caller) = (cursor.as_deref(), call.principal.as_deref());
     let sealer = Some(&core.sealer).filter(|sealer| !sealer.keys().is_ephemeral());
     let (settings, stamp) = (core.settings.lists, (&*core.stamp, sealer));
+    core.notice_unused_authorization(&call);
     let catalogue = core.catalogue.load();
     let page = match call.method {
         Method::ToolsList => catalogue.tools.page(&call.method, "tools", cursor, caller, settings, stamp),
@@ -122,7 +123,10 @@ fn listen(core: &Arc<Core>, call: Call) -> Result<ServerFuture, ErrorObject> {
 fn call_tool(core: &Arc<Core>, call: Call) -> Result<ServerFuture, ErrorObject> {
     let name = string_param(&call, "name")?;
     let catalogue = core.catalogue.load();
-    let unknown = || refusal::unknown("tool", &name);
+    let unknown = || {
+        core.notice_unused_authorization(&call);
+        refusal::unknown("tool", &name)
+    };
     let entry = catalogue.tools.get(&name, call.principal.as_deref()).ok_or_else(unknown)?;
     let entry = Arc::clone(entry);
     drop(catalogue);
@@ -204,7 +208,10 @@ impl Service<Call> for ToolTask {
 fn get_prompt(core: &Arc<Core>, call: Call) -> Result<ServerFuture, ErrorObject> {
     let name = string_param(&call, "name")?;
     let catalogue = core.catalogue.load();
-    let unknown = || refusal::unknown("prompt", &name);
+    let unknown = || {
+        core.notice_unused_authorization(&call);
+        refusal::unknown("prompt", &name)
+    };
     let entry = Arc::clone(catalogue.prompts.get(&name, call.principal.as_deref()).ok_or_else(unknown)?);
     let arguments = PromptArguments::parse(call.params.get("arguments")).map_err(as_error)?;
     entry.check(&arguments).map_err(as_error)?;
@@ -218,7 +225,10 @@ fn get_prompt(core: &Arc<Core>, call: Call) -> Result<ServerFuture, ErrorObject>
 
 fn read_resource(core: &Arc<Core>, call: Call) -> Result<ServerFuture, ErrorObject> {
     let uri = string_param(&call, "uri")?;
-    let not_found = || as_error(Failure::resource_not_found(&uri));
+    let not_found = || {
+        core.notice_unused_authorization(&call);
+        as_error(Failure::resource_not_found(&uri))
+    };
     if !is_uri(&uri) {
         return Err(not_found());
     }

@@ -1,4 +1,4 @@
-//! How much callers may hold of what outlives their requests.
+//! How much callers may hold of what outlives their requests, and what they are told of failures.
 
 use crate::server::ServerBuilder;
 use carryall_proto::budget::Amount;
@@ -28,6 +28,17 @@ impl ServerBuilder {
     /// replica.
     pub fn handle_limits(mut self, total: Amount, per_caller: Amount) -> Self {
         self.settings.handle_limits = (total, per_caller);
+        self
+    }
+
+    /// Whether models and clients are told why a handler failed unexpectedly, that is, with an error that came by `?`;
+    /// `false` by default: a model reads the message of the error, and can act on it.
+    ///
+    /// With `true` it reads `The tool failed (reference 2f6c...)` instead, and the reference stands in the log beside the
+    /// error with its causes. So it does for prompts, resources and completions, whose errors are never told. What a
+    /// handler says deliberately, with [`ToolError::new`](crate::ToolError::new) for example, is told in any case.
+    pub fn mask_errors(mut self, mask: bool) -> Self {
+        self.settings.mask_errors = mask;
         self
     }
 }

@@ -4,10 +4,12 @@
 //! result with `isError: true`, which the model sees and can act on. A protocol error ([`ToolError::protocol`]) is a
 //! JSON-RPC error, for requests that no change of arguments would save (`server/tools#error-handling`).
 
-use carryall_proto::json;
+use crate::handles::HandleError;
+use carryall_proto::{BoxError, json};
 use carryall_types::{CallToolResult, ContentBlock, ErrorObject, InputRequiredResult, JsonObject, RawJson, Task, code};
 use schemars::JsonSchema;
 use serde::Serialize;
+use std::any::Any;
 use std::fmt;
 
 /// The outcome of a tool call: content for the model, optionally structured content for programs.
@@ -57,7 +59,9 @@ impl ToolOutput {
     }
 }
 
-/// Why a tool call has no regular output. Any `std::error::Error` becomes one with `?`, as the tool's own failure.
+/// Why a tool call has no regular output. Any `std::error::Error` becomes one with `?`, as the tool's own failure: the
+/// model reads its message, unless the server [masks](crate::ServerBuilder::mask_errors) them, and the log has it with its
+/// causes. What a tool says deliberately, with [`ToolError::new`] for example, is logged at `debug`.
 #[derive(Debug)]
 pub struct ToolError(pub(crate) Refusal);
 
@@ -68,8 +72,12 @@ pub struct Failure(pub(crate) Refusal);
 
 #[derive(Debug)]
 pub(crate) enum Refusal {
-    /// The tool failed; the model reads why.
+    /// The tool says deliberately that it failed; the model reads why.
     Tool(Box<ToolOutput>),
+    /// A tool failed with an error that came by `?`; the model may read its message.
+    Unexpected(BoxError),
+    /// Another handler failed with an error that came by `?`; nobody but the log is told.
+    Internal(BoxError),
     /// A JSON-RPC error.
     Protocol(ErrorObject),
     /// The client has to answer something first.
@@ -131,14 +139,19 @@ impl Failure {
 
 impl<E: std::error::Error + Send + Sync + 'static> From<E> for ToolError {
     fn from(error: E) -> Self {
-        Self::new(error.to_string())
+        // What is wrong with a handle is said to the model, so that it creates a new one.
+        match (&error as &dyn Any).downcast_ref::<HandleError>() {
+            Some(told @ (HandleError::Unknown { .. } | HandleError::Conflict { .. } | HandleError::Full)) => {
+                Self::new(told.to_string())
+            }
+            _ => Self(Refusal::Unexpected(Box::new(error))),
+        }
     }
 }
 
 impl<E: std::error::Error + Send + Sync + 'static> From<E> for Failure {
     fn from(error: E) -> Self {
-        tracing::error!(error = &error as &dyn std::error::Error, "a handler failed");
-        Self::protocol(ErrorObject::internal())
+        Self(Refusal::Internal(Box::new(error)))
     }
 }
 
@@ -167,6 +180,7 @@ impl fmt::Display for Refusal {
                 Some(ContentBlock::Text(text)) => f.write_str(&text.text),
                 _ => f.write_str("the tool failed"),
             },
+            Self::Unexpected(error) | Self::Internal(error) => error.fmt(f),
             Self::Protocol(error) => error.fmt(f),
             Self::InputRequired(_) => f.write_str("the client has to answer first"),
             Self::Task(_) => f.write_str("the call has become a task"),

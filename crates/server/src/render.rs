@@ -1,7 +1,7 @@
 //! Results to JSON text, with what every result carries (`basic/index#_meta`).
 
 use carryall_proto::json;
-use carryall_types::{CacheScope, ContentBlock, JsonObject, JsonValue, RawJson, TextContent};
+use carryall_types::{CacheScope, ContentBlock, Implementation, JsonObject, JsonValue, RawJson, TextContent};
 use serde::Serialize;
 
 use crate::output::ToolOutput;
@@ -9,9 +9,11 @@ use crate::output::ToolOutput;
 /// What a server puts on all of its results.
 #[derive(Debug)]
 pub(crate) struct Stamp {
-    /// `"io.modelcontextprotocol/serverInfo":{...}`, or nothing when the author turned it off.
+    /// `"io.modelcontextprotocol/serverInfo":{...}` with name and version, or nothing when the author turned it off.
     server_info: Vec<u8>,
     server_info_value: JsonValue,
+    /// All of it, icons included, which `server/discover` alone carries.
+    identity: Option<Implementation>,
 }
 
 /// How long and by whom a result may be kept (`server/utilities/caching`).
@@ -31,14 +33,15 @@ impl Default for Cache {
 }
 
 impl Stamp {
-    pub(crate) fn new(server_info: Option<JsonValue>) -> Self {
+    pub(crate) fn new(identity: Option<Implementation>) -> Self {
+        let brief = identity.as_ref().map(|info| serde_json::json!({"name": info.name, "version": info.version}));
         let mut text = Vec::new();
-        if let Some(info) = &server_info {
+        if let Some(info) = &brief {
             json::write_str(&mut text, carryall_proto::key::SERVER_INFO);
             text.push(b':');
             text.extend_from_slice(info.to_string().as_bytes());
         }
-        Self { server_info: text, server_info_value: server_info.unwrap_or_default() }
+        Self { server_info: text, server_info_value: brief.unwrap_or_default(), identity }
     }
 
     /// A tool's output as a `CallToolResult`.
@@ -163,7 +166,15 @@ impl ResultText {
         Ok(())
     }
 
-    #[allow(unsafe_code)]
+    /// Ends the result of `server/discover`, with all that there is to say of the server.
+    pub(crate) fn finish_discover(mut self, stamp: &Stamp) -> RawJson {
+        if let Some(info) = stamp.identity.as_ref().and_then(|info| serde_json::to_value(info).ok()) {
+            let meta = JsonObject::from_iter([(carryall_proto::key::SERVER_INFO.to_owned(), info)]);
+            self.raw_member("_meta", JsonValue::Object(meta).to_string().as_bytes());
+        }
+        self.close()
+    }
+
     pub(crate) fn finish(mut self, meta: Option<&JsonObject>, stamp: &Stamp) -> RawJson {
         match meta {
             Some(meta) if !meta.is_empty() => {
@@ -180,6 +191,11 @@ impl ResultText {
                 self.0.push(b'}');
             }
         }
+        self.close()
+    }
+
+    #[allow(unsafe_code)]
+    fn close(mut self) -> RawJson {
         self.0.push(b'}');
         // SAFETY: everything above appends whole JSON texts and string literals, which are UTF-8.
         unsafe { RawJson::from_utf8_unchecked(self.0.into()) }

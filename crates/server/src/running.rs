@@ -68,7 +68,7 @@ impl Running {
         let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(limit)));
         timer.as_mut().poll(cx).map(|()| match &self.work {
             Work::Tool(..) => settle::tool_timed_out(&self.ctx, limit),
-            Work::Other(_) => settle::timed_out(limit),
+            Work::Other(_) => settle::timed_out(&self.ctx, limit),
         })
     }
 

@@ -236,6 +236,7 @@ impl ServerBuilder {
             max_listeners: 20_000,
             max_listeners_per_caller: 5_000,
             handle_limits: (Amount::new(100_000, 256 << 20), Amount::new(25_000, 64 << 20)),
+            mask_errors: false,
             max_resource_subscriptions: 1_000,
             completion_rate: RateLimit::new(1_000, Duration::from_secs(1)),
         };
@@ -532,7 +533,7 @@ impl ServerBuilder {
         if !self.problems.is_empty() {
             return Err(BuildError(self.problems.join("; ")));
         }
-        let info = self.show_info.then(|| serde_json::to_value(&self.info).unwrap_or_default());
+        let info = self.show_info.then(|| self.info.clone());
         let name = self.info.name;
         let tasks = self.tasks.map(|tasks| Arc::new(Engine::new(tasks, Arc::clone(shared.store()), name.clone())));
         let sealer = Sealer::new(self.keys, name, self.round_lifetime);

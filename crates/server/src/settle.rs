@@ -3,16 +3,27 @@
 use crate::core::Core;
 use crate::ctx::{Ctx, missing_capabilities};
 use crate::output::{Failure, Refusal, ToolError, ToolOutput};
+use crate::random;
 use crate::tool_entry::ToolEntry;
-use carryall_proto::Outcome;
 use carryall_proto::deprecated::Feature;
+use carryall_proto::{Outcome, Printable};
 use carryall_types::{ErrorObject, InputRequest, InputRequests, InputRequiredResult, RawJson, code};
+use std::error::Error;
+use std::fmt;
 use std::time::Duration;
+
+/// How many causes of an error are logged.
+const MAX_CAUSES: usize = 16;
 
 /// A tool's output, held against its output schema.
 pub(crate) fn tool(ctx: &Ctx, entry: &ToolEntry, output: Result<ToolOutput, ToolError>) -> Outcome {
     match output.and_then(|output| entry.conforming(output)) {
-        Ok(output) => rendered(ctx.core().stamp.tool_output(&output)),
+        Ok(output) => {
+            if output.is_error {
+                said(ctx, &ToolError::output(output.clone()).0);
+            }
+            rendered(ctx.core().stamp.tool_output(&output))
+        }
         Err(ToolError(refusal)) => refused(ctx, refusal),
     }
 }
@@ -41,8 +52,21 @@ pub(crate) fn tool_failed(core: &Core, message: String) -> Outcome {
 }
 
 fn refused(ctx: &Ctx, refusal: Refusal) -> Outcome {
+    if let Refusal::Tool(_) | Refusal::Protocol(_) = &refusal {
+        said(ctx, &refusal);
+    }
     match refusal {
         Refusal::Tool(output) => rendered(ctx.core().stamp.tool_output(&output)),
+        Refusal::Unexpected(error) => match failed(ctx, &*error) {
+            Some(reference) => tool_failed(ctx.core(), format!("The tool failed (reference {reference})")),
+            None => tool_failed(ctx.core(), error.to_string()),
+        },
+        Refusal::Internal(error) => Outcome::Error(match failed(ctx, &*error) {
+            Some(reference) => {
+                ErrorObject::new(code::INTERNAL_ERROR, format!("Internal error (reference {reference})"))
+            }
+            None => ErrorObject::internal(),
+        }),
         Refusal::Protocol(error) if carryall_proto::wire::may_emit(error.code) => Outcome::Error(error),
         Refusal::Protocol(error) => {
             tracing::error!(code = error.code, "a handler used an error code that the specification reserves");
@@ -54,6 +78,60 @@ fn refused(ctx: &Ctx, refusal: Refusal) -> Outcome {
         }
         Refusal::InputRequired(result) => input_required(ctx, *result),
         Refusal::Task(task) => rendered(ctx.core().stamp.result("task", &*task, None)),
+    }
+}
+
+/// Logs an error that a handler did not expect, with its causes. If the server masks errors, returns the reference that
+/// stands beside it.
+fn failed(ctx: &Ctx, error: &(dyn Error + 'static)) -> Option<String> {
+    // Without random bytes the reference is of no use, but the error stays masked.
+    let reference = || random::bytes::<6>().map(|bytes| bytes.iter().map(|byte| format!("{byte:02x}")).collect());
+    let masked = ctx.core().settings.mask_errors;
+    let reference: Option<String> = masked.then(|| reference().unwrap_or_else(|_| "none".to_owned()));
+    let (method, name) = of(ctx);
+    let reference_shown = reference.as_deref();
+    tracing::warn!(
+        method,
+        name = %Printable(&name),
+        reference = reference_shown,
+        error = %Chain(error),
+        "handler failed"
+    );
+    reference
+}
+
+/// Logs what a handler says deliberately.
+fn said(ctx: &Ctx, refusal: &Refusal) {
+    if tracing::enabled!(tracing::Level::DEBUG) {
+        let (method, name) = of(ctx);
+        let text = refusal.to_string();
+        tracing::debug!(method, name = %Printable(&name), error = %Printable(&text), "handler returned an error");
+    }
+}
+
+/// The method of the call, and what it names.
+fn of(ctx: &Ctx) -> (&str, String) {
+    (ctx.call().method.as_str(), ctx.call().log_name().unwrap_or_default())
+}
+
+/// An error with its causes on one line.
+struct Chain<'a>(&'a (dyn Error + 'static));
+
+impl fmt::Display for Chain<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let causes = std::iter::successors(Some(self.0), |error: &&dyn Error| (*error).source()).take(MAX_CAUSES);
+        let mut before = String::new();
+        for (at, error) in causes.enumerate() {
+            let text = error.to_string();
+            // Some errors say what their cause is, and have it as their source too.
+            if at > 0 && before.ends_with(&text) {
+                continue;
+            }
+            let between = if at > 0 { ": " } else { "" };
+            write!(f, "{between}{}", Printable(&text))?;
+            before = text;
+        }
+        Ok(())
     }
 }
 
@@ -102,9 +180,16 @@ fn notice_deprecated(request: &InputRequest) {
 }
 
 pub(crate) fn tool_timed_out(ctx: &Ctx, limit: Duration) -> Outcome {
+    log_timeout(ctx, limit);
     tool_failed(ctx.core(), format!("The tool did not finish within {limit:?}"))
 }
 
-pub(crate) fn timed_out(limit: Duration) -> Outcome {
+pub(crate) fn timed_out(ctx: &Ctx, limit: Duration) -> Outcome {
+    log_timeout(ctx, limit);
     Outcome::Error(ErrorObject::new(code::INTERNAL_ERROR, format!("Not finished within {limit:?}")))
+}
+
+fn log_timeout(ctx: &Ctx, limit: Duration) {
+    let (method, name) = of(ctx);
+    tracing::warn!(method, name = %Printable(&name), ?limit, "handler timed out");
 }

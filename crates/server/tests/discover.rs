@@ -54,6 +54,36 @@ async fn discovery_says_all_that_the_specification_asks_for() {
 }
 
 #[tokio::test]
+async fn results_say_name_and_version_and_discovery_says_the_rest() {
+    let icon = carryall_types::Icon::new(format!("data:image/png;base64,{}", "A".repeat(1000)));
+    let server = Server::new("name", "1.2.3")
+        .title("A name")
+        .description("What it is")
+        .website("https://example.com")
+        .icon(icon)
+        .tool(Tool::without_arguments("tool", async |_| "ok"))
+        .tool(Tool::without_arguments("with-meta", async |_| carryall_server::ToolOutput {
+            meta: json!({"com.example/a": 1}).as_object().cloned(),
+            ..carryall_server::ToolOutput::text("ok")
+        }))
+        .prompt(carryall_server::Prompt::new("prompt", async |_, _| "ok"))
+        .build()
+        .unwrap();
+    let info = async |method: &str, params: Value| {
+        let answered = answer(&server, call(method, params)).await;
+        answered.result()["_meta"]["io.modelcontextprotocol/serverInfo"].clone()
+    };
+    let brief = json!({"name": "name", "version": "1.2.3"});
+    assert_eq!(info("tools/list", json!({})).await, brief);
+    assert_eq!(info("tools/call", json!({"name": "tool"})).await, brief);
+    assert_eq!(info("tools/call", json!({"name": "with-meta"})).await, brief);
+    assert_eq!(info("prompts/get", json!({"name": "prompt"})).await, brief);
+    let all = info("server/discover", json!({})).await;
+    assert_eq!(all["title"], "A name");
+    assert!(all["icons"][0]["src"].as_str().unwrap().len() > 1000);
+}
+
+#[tokio::test]
 async fn the_servers_name_can_be_kept_back() {
     let server = Server::new("secret", "1").without_server_info().with_tools().build().unwrap();
     for method in ["server/discover", "tools/list"] {

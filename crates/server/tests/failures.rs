@@ -1,0 +1,233 @@
+//! What handlers fail with: in the log with all its causes, and to models and clients as the author chooses.
+
+use carryall_server::{Ctx, ToolError, ToolOutput};
+use carryall_server::{
+    Failure, Handle, HandleError, Handled, Prompt, Resource, Server, ServerBuilder, TaskSupport, Tool,
+};
+use carryall_testkit::{answer, call, call_over_http, meta_with};
+use serde_json::{Value, json};
+use std::fmt::{self, Write as _};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+/// Collects what is logged, one line for each event: level, fields, message.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<String>>>);
+
+struct Line(String);
+
+impl tracing::field::Visit for Line {
+    fn record_debug(&mut self, field: &tracing::field::Field, value: &dyn fmt::Debug) {
+        write!(self.0, " {field}={value:?}").unwrap();
+    }
+}
+
+impl tracing::Subscriber for Log {
+    fn enabled(&self, _: &tracing::Metadata<'_>) -> bool {
+        true
+    }
+    fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
+        tracing::span::Id::from_u64(1)
+    }
+    fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
+    fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
+    fn event(&self, event: &tracing::Event<'_>) {
+        let mut line = Line(event.metadata().level().to_string());
+        event.record(&mut line);
+        self.0.lock().unwrap().push(line.0);
+    }
+    fn enter(&self, _: &tracing::span::Id) {}
+    fn exit(&self, _: &tracing::span::Id) {}
+}
+
+impl Log {
+    /// The lines that hold `text`.
+    fn lines(&self, text: &str) -> Vec<String> {
+        self.0.lock().unwrap().iter().filter(|line| line.contains(text)).cloned().collect()
+    }
+}
+
+#[derive(Debug)]
+struct Outer(Inner);
+
+#[derive(Debug)]
+struct Inner;
+
+impl fmt::Display for Outer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("cannot save\nERROR forged \u{1b}[31m")
+    }
+}
+
+impl fmt::Display for Inner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("swordfish is taken")
+    }
+}
+
+impl std::error::Error for Outer {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.0)
+    }
+}
+
+impl std::error::Error for Inner {}
+
+fn fails<T>() -> Result<T, Outer> {
+    Err(Outer(Inner))
+}
+
+#[derive(serde::Serialize, serde::Deserialize)]
+struct Basket;
+
+impl Handled for Basket {
+    const KIND: &'static str = "basket";
+}
+
+fn failing() -> ServerBuilder {
+    Server::new("failing", "1")
+        .tool(Tool::without_arguments("fails", async |_| Ok::<String, ToolError>(fails()?)))
+        .tool(Tool::without_arguments("says", async |_| Err::<(), _>(ToolError::new("not on Sundays"))))
+        .tool(Tool::without_arguments("shows", async |_| ToolOutput::text("not on Mondays").failed()))
+        .tool(
+            Tool::without_arguments("later", async |_| Ok::<String, ToolError>(fails()?)).as_task(TaskSupport::Always),
+        )
+        .tool(Tool::without_arguments("opens", async |ctx: Ctx| {
+            let made_up: Handle<Basket> = serde_json::from_value(json!("basket_made_up"))?;
+            let opened: Result<Basket, HandleError> = ctx.open_handle(&made_up).await;
+            opened?;
+            Ok::<_, ToolError>(())
+        }))
+        .tool(Tool::without_arguments("slow", async |_| std::future::pending::<()>().await).timeout(Duration::ZERO))
+        .tool(Tool::without_arguments("admin", async |_| "ok").requires_scope("admin"))
+        .prompt(Prompt::new("fails", async |_, _| Ok::<String, Failure>(fails()?)).argument("a", "", false))
+        .resource(Resource::template("x:{name}", "r", async |_, _| Ok::<String, Failure>(fails()?)))
+        .complete_prompt("fails", "a", async |_, _| Ok::<Vec<String>, Failure>(fails()?))
+}
+
+async fn logged(builder: ServerBuilder, calls: &[(&str, Value)]) -> (Log, Vec<Value>) {
+    let log = Log::default();
+    let _guard = tracing::subscriber::set_default(log.clone());
+    let server = builder.build().unwrap();
+    let mut answers = Vec::new();
+    for (method, params) in calls {
+        answers.push(answer(&server, call(method, params.clone())).await.response);
+    }
+    (log, answers)
+}
+
+fn all_others() -> [(&'static str, Value); 3] {
+    [
+        ("prompts/get", json!({"name": "fails"})),
+        ("resources/read", json!({"uri": "x:y"})),
+        (
+            "completion/complete",
+            json!({"ref": {"type": "ref/prompt", "name": "fails"}, "argument": {"name": "a", "value": ""}}),
+        ),
+    ]
+}
+
+const CHAIN: &str = r"cannot save\nERROR forged \u{1b}[31m: swordfish is taken";
+
+#[tokio::test]
+async fn an_unexpected_error_is_logged_with_its_causes_on_one_line() {
+    let (log, answers) = logged(failing(), &[("tools/call", json!({"name": "fails"}))]).await;
+    let lines = log.lines("handler failed");
+    assert_eq!(lines.len(), 1, "{lines:?}");
+    assert!(lines[0].starts_with("WARN") && lines[0].contains(CHAIN), "{lines:?}");
+    assert!(lines[0].contains("tools/call") && lines[0].contains("name=fails"), "{lines:?}");
+    let result = &answers[0]["result"];
+    assert_eq!(result["isError"], true);
+    assert_eq!(result["content"][0]["text"], Outer(Inner).to_string(), "the model reads the error and not its causes");
+}
+
+#[tokio::test]
+async fn prompts_resources_and_completions_are_logged_as_tools_are() {
+    let (log, answers) = logged(failing(), &all_others()).await;
+    let lines = log.lines("handler failed");
+    assert_eq!(lines.len(), 3, "{lines:?}");
+    assert!(lines.iter().all(|line| line.starts_with("WARN") && line.contains(CHAIN)), "{lines:?}");
+    for answer in answers {
+        assert_eq!(answer["error"], json!({"code": -32603, "message": "Internal error"}));
+    }
+}
+
+#[tokio::test]
+async fn masked_errors_are_told_by_a_reference_that_stands_in_the_log() {
+    let mut calls = all_others().to_vec();
+    calls.push(("tools/call", json!({"name": "fails"})));
+    let (log, answers) = logged(failing().mask_errors(true), &calls).await;
+    let mut references = std::collections::HashSet::new();
+    for answer in answers {
+        let text = answer["error"]["message"].as_str().or(answer["result"]["content"][0]["text"].as_str()).unwrap();
+        assert!(!text.contains("save"), "{text}");
+        let reference = text.split_once("(reference ").unwrap().1.trim_end_matches(')');
+        assert_eq!(reference.len(), 12, "{text}");
+        let lines = log.lines(reference);
+        assert!(lines.len() == 1 && lines[0].contains(CHAIN), "{lines:?}");
+        references.insert(reference.to_owned());
+    }
+    assert_eq!(references.len(), 4, "each failure has its own");
+}
+
+#[tokio::test]
+async fn what_a_handler_says_deliberately_is_never_masked_and_logged_for_debugging() {
+    let calls = ["says", "shows", "opens"].map(|name| ("tools/call", json!({"name": name})));
+    let (log, answers) = logged(failing().mask_errors(true), &calls).await;
+    let texts = ["not on Sundays", "not on Mondays", "This basket is not known, or has expired: create a new one"];
+    for (answer, text) in answers.iter().zip(texts) {
+        assert_eq!(answer["result"]["content"][0]["text"], text);
+        assert_eq!(answer["result"]["isError"], true);
+        let lines = log.lines(text);
+        assert!(lines.len() == 1 && lines[0].starts_with("DEBUG"), "{lines:?}");
+    }
+    assert_eq!(log.lines("handler failed"), [""; 0]);
+}
+
+#[tokio::test]
+async fn a_task_that_fails_is_logged_and_masked_and_its_id_is_not_logged() {
+    let log = Log::default();
+    let _guard = tracing::subscriber::set_default(log.clone());
+    let server = failing().mask_errors(true).build().unwrap();
+    let able = meta_with(&json!({"io.modelcontextprotocol/clientCapabilities":
+        {"extensions": {"io.modelcontextprotocol/tasks": {}}}}));
+    let made = answer(&server, call("tools/call", json!({"name": "later", "_meta": able}))).await;
+    let id = made.result()["taskId"].as_str().unwrap().to_owned();
+    for _ in 0..1_000 {
+        let task = answer(&server, call("tasks/get", json!({"taskId": id, "_meta": able}))).await;
+        if task.result()["status"] == "completed" {
+            let text = task.result()["result"]["content"][0]["text"].as_str().unwrap().to_owned();
+            assert!(text.starts_with("The tool failed (reference "), "{text}");
+            assert_eq!(log.lines("handler failed").len(), 1);
+            assert_eq!(log.lines(&id), [""; 0], "whoever has the id can read the task");
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    panic!("the task does not end");
+}
+
+#[tokio::test]
+async fn a_handler_that_takes_too_long_is_logged() {
+    let (log, _) = logged(failing(), &[("tools/call", json!({"name": "slow"}))]).await;
+    assert_eq!(log.lines("handler timed out").len(), 1);
+}
+
+#[tokio::test]
+async fn credentials_that_lead_to_no_principal_are_warned_of_once() {
+    let log = Log::default();
+    let _guard = tracing::subscriber::set_default(log.clone());
+    let server = failing().build().unwrap();
+    let warned = || log.lines("Authorization header and no principal").len();
+    answer(&server, call("tools/call", json!({"name": "admin"}))).await;
+    assert_eq!(warned(), 0, "nobody has tried to say who they are");
+    for _ in 0..2 {
+        let with_token = call_over_http(&[("authorization", "Bearer t0ken")], "tools/call", json!({"name": "admin"}));
+        assert_eq!(answer(&server, with_token).await.code(), -32602);
+        assert_eq!(warned(), 1);
+    }
+    assert_eq!(log.lines("t0ken"), [""; 0]);
+    let open = Server::new("open", "1").tool(Tool::without_arguments("a", async |_| "ok")).build().unwrap();
+    answer(&open, call_over_http(&[("authorization", "Bearer t0ken")], "tools/list", json!({}))).await;
+    assert_eq!(warned(), 1, "a server that tells nobody apart needs no principal");
+}

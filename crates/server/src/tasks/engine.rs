@@ -38,7 +38,7 @@ pub(crate) struct Engine {
     server: String,
     store: Arc<dyn Store>,
     /// What the tasks that this process has written keep in the store.
-    kept: Ledger,
+    pub(super) kept: Ledger,
     /// The tasks that this process works on, by caller. Those that it took over from others are not in it.
     running: Budget,
     core: OnceLock<Weak<Core>>,
@@ -59,11 +59,6 @@ impl Engine {
     /// Whether this is a task of this server.
     pub(super) fn owns(&self, record: &Record) -> bool {
         record.is_of(&self.server)
-    }
-
-    /// Forgets what tasks that have expired have kept.
-    pub(super) fn release_expired(&self) {
-        self.kept.expire(now());
     }
 
     pub(super) fn store(&self) -> &Arc<dyn Store> {

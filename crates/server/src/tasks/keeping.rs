@@ -56,7 +56,7 @@ impl Engine {
 
     /// Takes over what was abandoned.
     async fn look_after(self: &Arc<Self>) {
-        self.release_expired();
+        self.kept.expire(now());
         if let Err(error) = self.take_over().await {
             tracing::warn!(%error, "cannot look for abandoned tasks");
         }
@@ -78,7 +78,11 @@ impl Engine {
             let why = if record.resumable { "so many times that it is given up" } else { "and it cannot be resumed" };
             let message = format!("The process that worked on the task has gone, {why}");
             record.settle(Outcome::Error(ErrorObject::new(code::INTERNAL_ERROR, message)));
-            self.store().replace(record.to_replace(row)).await?;
+            let row = record.to_replace(row);
+            let size = row.value.len();
+            if self.store().replace(row).await? {
+                self.kept.resize(&id, size);
+            }
             return Ok(());
         }
         if self.runs().len() >= self.settings.max_running {

@@ -2,5 +2,7 @@
 
 mod bounds;
 mod calls;
+#[path = "../common/log.rs"]
+mod log;
 mod replicas;
 mod world;

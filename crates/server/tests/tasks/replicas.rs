@@ -252,3 +252,41 @@ async fn a_task_that_workers_die_of_is_given_up() {
     assert_eq!(task["status"], "failed");
     assert!(task["error"]["message"].as_str().unwrap().contains("given up"), "{task}");
 }
+
+/// Whoever has the id of a task can read it, so the id does not stand where operators and their tools can read it.
+#[tokio::test]
+async fn no_line_of_the_log_holds_the_id_of_a_task() {
+    let log = crate::log::Log::default();
+    let _guard = tracing::subscriber::set_default(log.clone());
+    let (world, store) = (World::default(), Unreliable::default());
+    let server = builder(&world).store(store.clone()).tasks(settings()).build().unwrap();
+    let id = created(&server, "resumes").await;
+    let until_logged = async |text: &str| {
+        for _ in 0..1_000 {
+            if !log.lines(text).is_empty() {
+                return;
+            }
+            sleep(Duration::from_millis(5)).await;
+        }
+        panic!("{text:?} is not logged");
+    };
+    store.failing.store(1, Ordering::SeqCst);
+    until_logged("task store unavailable").await;
+    store.failing.store(0, Ordering::SeqCst);
+    abandon(&store.rows, &id).await;
+    until_logged("taking over a task").await;
+    cancel(&server, &id).await;
+    assert!(log.lines("task-").len() >= 2, "the lines name the task by its digest: {:?}", log.lines("task"));
+    assert_eq!(log.lines(&id), [""; 0]);
+}
+
+/// Leaves a task as a worker does that has died: its lease has ended.
+async fn abandon(store: &Memory, id: &str) {
+    for _ in 0..100 {
+        let row = store.get("task", id, 0).await.unwrap().unwrap();
+        if store.reschedule("task", id, row.version, Some(1)).await.unwrap() {
+            return;
+        }
+    }
+    panic!("somebody is always ahead");
+}

@@ -116,7 +116,7 @@ impl Inner {
         let mut place = match places.iter().position(|place| place.key == key) {
             Some(at) => places.remove(at),
             None => {
-                if places.len() >= self.options.max_sessions {
+                if places.len() >= self.options.max_sessions.unwrap_or(32) {
                     let Some(unused) = places.iter().position(Place::is_unused) else {
                         let why =
                             format!("{} sessions with this server are in use, and no more are allowed", places.len());

@@ -20,6 +20,6 @@ mod wire;
 
 pub use era::{Era, EraMemory};
 pub use http::Http;
-pub use options::{Answers, Options};
+pub use options::{Answers, Options, SessionScope, UnknownSessionScope};
 #[cfg(unix)]
 pub use stdio::Stdio;

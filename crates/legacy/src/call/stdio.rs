@@ -24,7 +24,7 @@ use std::task::{Context, Poll};
 use tokio::io::AsyncReadExt as _;
 use tower_service::Service;
 
-/// Each session with a server is a process.
+/// How many processes there may be unless set: each session with a server is one.
 const MAX_PROCESSES: usize = 8;
 
 /// Calls an MCP server of any revision that runs as a child process. Cheap to clone; clones share the process.
@@ -74,7 +74,8 @@ impl Stdio {
     /// When the program cannot be started, exits, speaks no common revision, or is not an MCP server at all.
     pub async fn spawn(command: ServerCommand, options: Options) -> Result<Self, CallError> {
         let key = key_of(&command);
-        let options = options.clone().max_sessions(options.max_sessions.min(MAX_PROCESSES));
+        let max_sessions = options.max_sessions.unwrap_or(MAX_PROCESSES);
+        let options = options.max_sessions(max_sessions);
         let shared = Shared {
             processes: Arc::new(Processes::new(command)),
             options,

@@ -112,6 +112,15 @@ impl CallerId {
         self.principal.is_none() && self.source == CallSource::default()
     }
 
+    /// Whether two calls have the same principal, or both none.
+    #[must_use]
+    pub fn has_principal_of(&self, other: &Self) -> bool {
+        match (&self.principal, &other.principal) {
+            (Some(one), Some(other)) => same_principal(one, other),
+            (one, other) => one.is_none() && other.is_none(),
+        }
+    }
+
     /// Whether two calls were certainly made by the same client. Then what belongs to one of them, and does not say to
     /// which, crosses from nobody to nobody.
     ///

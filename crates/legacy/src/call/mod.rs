@@ -6,11 +6,14 @@
 mod adapter;
 mod channel;
 mod era;
+mod flight;
 mod http;
+mod level;
 mod listen;
 mod mailbox;
 mod options;
 mod parked;
+mod pool;
 mod running;
 mod session;
 #[cfg(unix)]

@@ -18,7 +18,10 @@ pub(crate) struct Running {
     call: Call,
     incomings: Incomings,
     events: mpsc::Receiver<Event>,
+    /// Nothing more comes, so that there is nothing to cancel.
     done: bool,
+    /// The server has stopped working on it, or never began.
+    answered: bool,
 }
 
 /// What happens next.
@@ -37,10 +40,11 @@ impl Running {
         let id = session.next_id();
         let token = call.meta.progress_token.is_some().then(|| format!("t-{id}"));
         let request = translate::request(&call, id, token.as_deref());
-        let events = session.enter(id, call.meta.log_level, &call);
+        let events = session.enter(id, &call)?;
         // From here on dropping this cancels; before the request has gone out that does no harm.
         let nothing: Incomings = Box::pin(futures_util::stream::empty());
-        let mut running = Self { session: Arc::clone(session), id, call, incomings: nothing, events, done: false };
+        let mut running =
+            Self { session: Arc::clone(session), id, call, incomings: nothing, events, done: false, answered: false };
         match session.wire.request(request).await {
             Ok(incomings) => {
                 running.incomings = incomings;
@@ -48,9 +52,15 @@ impl Running {
             }
             Err(error) => {
                 running.done = true;
+                running.answered = !matches!(&error, WireError::Call(error) if !error.is_unsent());
                 Err(error)
             }
         }
+    }
+
+    /// The call as its caller made it last.
+    pub(crate) fn call(&self) -> &Call {
+        &self.call
     }
 
     /// Whether `call` can be another round of this one: it asks for the same.
@@ -109,7 +119,7 @@ impl Running {
     }
 
     fn outcome(&mut self, outcome: Outcome) -> Outcome {
-        self.done = true;
+        (self.done, self.answered) = (true, true);
         match outcome {
             Outcome::Result(result) => Outcome::Result(translate::result(&self.call.method, &result)),
             Outcome::Error(error) => match translate::pages_required(&self.call, &error) {
@@ -142,9 +152,8 @@ impl Running {
         match next {
             Next::Done(outcome) => Response { id, outcome },
             Next::Question(request, question) => {
-                let principal = self.call.principal.clone();
                 let parked = Arc::clone(&self.session.parked);
-                match parked.park(self, request.id, *question, principal) {
+                match parked.park(self, request.id, *question) {
                     Ok(result) => Response::result(id, result),
                     Err(error) => Response::error(id, error),
                 }
@@ -157,7 +166,7 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        self.session.leave(self.id);
+        self.session.leave(self.id, self.answered);
         if !self.done && self.session.lost().is_none() {
             self.session.cancel(self.id);
         }

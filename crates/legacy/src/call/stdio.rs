@@ -33,8 +33,9 @@ const MAX_PROCESSES: usize = 8;
 /// next call after it has exited; in between attempts there is a growing pause. Calls in flight when it exits fail with
 /// [`CallError::Broken`] and are not sent again, because whether they were executed is unknown.
 ///
-/// A server of an earlier revision hears once and for all what its client can do. Calls that declare something else than
-/// the first ones did get a process of their own; at most eight run at a time.
+/// A server of an earlier revision hears once and for all what its client can do, and keeps state per process. Which calls
+/// share a process is decided by [`SessionScope`](super::SessionScope); calls that declare other capabilities never do. At
+/// most eight processes run at a time, unless [`Options::max_sessions`] says otherwise.
 ///
 /// When the last clone is dropped, or [`shutdown`](Self::shutdown) is called, the processes find their standard input
 /// closed, get time to exit, then `SIGTERM` and finally `SIGKILL`, together with whatever they have started.
@@ -221,7 +222,7 @@ impl Shared {
                 let outdated = Arc::new(AtomicBool::new(false));
                 let shaken = Shaken { wire: ChannelWire::open(lines, writer), initialized };
                 let adapter = Adapter::new(self.options.clone(), self.opener(shaken, Arc::clone(&outdated)));
-                let session = adapter.session(&greeting(&who)?).await.map_err(WireError::into_call_error)?;
+                let session = adapter.prepare(&greeting(&who)?).await.map_err(WireError::into_call_error)?;
                 self.keep(session.version(), why);
                 Ok(Way::Legacy { adapter, outdated })
             }
@@ -304,7 +305,7 @@ impl Way {
     }
 }
 
-/// A call like those to come, to open the session that they will use.
+/// A call like those to come, to open a session that one of them may use.
 fn greeting(who: &Who) -> Result<Call, CallError> {
     let (capabilities, info) = (who.capabilities.clone(), Some(who.info.clone()));
     let meta = Meta::new(ProtocolVersion::LATEST, capabilities, info, None, None, &JsonObject::new());

@@ -80,3 +80,110 @@ impl Session {
         attempt
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::call::options::Options;
+    use crate::call::parked::Parked;
+    use crate::call::wire::{Incomings, Sink, Unanswered, Wire, WireError};
+    use crate::message::{Incoming, Request};
+    use carryall_proto::{BoxFuture, Response};
+    use carryall_types::{ErrorObject, ProtocolVersion, RawJson};
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    /// What a server makes of `logging/setLevel`.
+    #[derive(Clone, Copy, Debug)]
+    enum Answer {
+        Never,
+        Error,
+        After(Duration),
+    }
+
+    #[derive(Debug)]
+    struct Fake {
+        answer: Answer,
+        asked: Arc<AtomicUsize>,
+    }
+
+    impl Wire for Fake {
+        fn request(&self, request: Request) -> BoxFuture<Result<Incomings, WireError>> {
+            self.asked.fetch_add(1, Ordering::Relaxed);
+            let answer = self.answer;
+            Box::pin(async move {
+                let response = match answer {
+                    Answer::Never => std::future::pending().await,
+                    Answer::Error => Response::error(request.id, ErrorObject::method_not_found("logging/setLevel")),
+                    Answer::After(delay) => {
+                        tokio::time::sleep(delay).await;
+                        Response::result(request.id, RawJson::EMPTY_OBJECT)
+                    }
+                };
+                let incomings: Incomings = Box::pin(futures_util::stream::iter([Ok(Incoming::Response(response))]));
+                Ok(incomings)
+            })
+        }
+
+        fn send(&self, _: Unanswered) -> BoxFuture<Result<(), WireError>> {
+            Box::pin(std::future::ready(Ok(())))
+        }
+
+        fn hear(&self, _: Sink) {}
+
+        fn is_shared(&self) -> bool {
+            true
+        }
+
+        fn negotiated(&self, _: ProtocolVersion) {}
+
+        fn end(&self) -> BoxFuture<()> {
+            Box::pin(std::future::ready(()))
+        }
+    }
+
+    async fn session(answer: Answer) -> (Arc<Session>, Arc<AtomicUsize>) {
+        let (asked, options) = (Arc::default(), Options::default());
+        let wire = Arc::new(Fake { answer, asked: Arc::clone(&asked) });
+        let result = RawJson::from(&json!({"protocolVersion": "2025-11-25", "capabilities": {"logging": {}}}));
+        (Session::established(wire, &options, &result, &Parked::new(&options)).await.unwrap(), asked)
+    }
+
+    async fn waited(session: &Arc<Session>, level: LoggingLevel) -> Duration {
+        let start = Instant::now();
+        session.ensure_level(level).await;
+        start.elapsed()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_server_that_does_not_answer_is_waited_for_once_and_briefly() {
+        let (session, asked) = session(Answer::Never).await;
+        let both =
+            || async { tokio::join!(waited(&session, LoggingLevel::Debug), waited(&session, LoggingLevel::Error)) };
+        assert_eq!(both().await, (WAIT, WAIT), "both at a time");
+        assert_eq!(both().await, (Duration::ZERO, Duration::ZERO));
+        tokio::time::sleep(HOUSEKEEPING).await;
+        assert_eq!(both().await, (Duration::ZERO, Duration::ZERO));
+        assert_eq!(asked.load(Ordering::Relaxed), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_server_that_refuses_is_not_asked_again() {
+        let (session, asked) = session(Answer::Error).await;
+        for level in [LoggingLevel::Error, LoggingLevel::Debug, LoggingLevel::Error] {
+            assert_eq!(waited(&session, level).await, Duration::ZERO);
+        }
+        assert_eq!(asked.load(Ordering::Relaxed), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_level_is_set_before_the_call_even_if_whoever_began_goes_away() {
+        let delay = WAIT / 4;
+        let (session, asked) = session(Answer::After(delay)).await;
+        let gone = tokio::time::timeout(delay / 2, session.ensure_level(LoggingLevel::Error));
+        assert!(gone.await.is_err());
+        assert_eq!(waited(&session, LoggingLevel::Error).await, delay / 2);
+        assert_eq!(waited(&session, LoggingLevel::Error).await, Duration::ZERO);
+        assert_eq!(waited(&session, LoggingLevel::Debug).await, delay, "more than is set");
+        assert_eq!(asked.load(Ordering::Relaxed), 2);
+    }
+}

@@ -5,7 +5,7 @@ use super::translate;
 use super::wire::{Incomings, WireError};
 use crate::generate;
 use crate::message::{Incoming, Request};
-use carryall_proto::{Call, CallError, Message, Notification, Outcome, Reply, Response};
+use carryall_proto::{BoxFuture, Call, CallError, Message, Notification, Outcome, Reply, Response};
 use carryall_types::{InputRequest, JsonValue, RequestId};
 use futures_util::StreamExt as _;
 use std::sync::Arc;
@@ -16,12 +16,25 @@ pub(crate) struct Running {
     pub(crate) session: Arc<Session>,
     id: i64,
     call: Call,
+    /// The request, for as long as the server has not begun to answer it.
+    sending: Option<BoxFuture<Result<Incomings, WireError>>>,
     incomings: Incomings,
+    /// What came for the call before the server began to answer it.
+    early: Option<Event>,
     events: mpsc::Receiver<Event>,
     /// Nothing more comes, so that there is nothing to cancel.
     done: bool,
     /// The server has stopped working on it, or never began.
     answered: bool,
+}
+
+impl From<Event> for Next {
+    fn from(event: Event) -> Self {
+        match event {
+            Event::Notification(notification) => Self::Notification(notification),
+            Event::Question(request, question) => Self::Question(request, question),
+        }
+    }
 }
 
 /// What happens next.
@@ -43,19 +56,44 @@ impl Running {
         let events = session.enter(id, &call)?;
         // From here on dropping this cancels; before the request has gone out that does no harm.
         let nothing: Incomings = Box::pin(futures_util::stream::empty());
-        let mut running =
-            Self { session: Arc::clone(session), id, call, incomings: nothing, events, done: false, answered: false };
-        match session.wire.request(request).await {
+        let mut running = Self {
+            session: Arc::clone(session),
+            id,
+            call,
+            sending: None,
+            incomings: nothing,
+            early: None,
+            events,
+            done: false,
+            answered: false,
+        };
+        let mut sending = session.wire.request(request);
+        // A server may ask on another stream before it begins to answer on this one, and wait for what it asked.
+        let sent = tokio::select! {
+            biased;
+            Some(event) = running.events.recv() => {
+                running.early = Some(event);
+                running.sending = Some(sending);
+                return Ok(running);
+            }
+            sent = &mut sending => sent,
+        };
+        match sent {
             Ok(incomings) => {
                 running.incomings = incomings;
                 Ok(running)
             }
             Err(error) => {
-                running.done = true;
-                running.answered = !matches!(&error, WireError::Call(error) if !error.is_unsent());
+                running.failed(&error);
                 Err(error)
             }
         }
+    }
+
+    /// The request was not sent, or what became of it is unknown.
+    fn failed(&mut self, error: &WireError) {
+        self.done = true;
+        self.answered = !matches!(error, WireError::Call(error) if !error.is_unsent());
     }
 
     /// The call as its caller made it last.
@@ -76,13 +114,29 @@ impl Running {
     }
 
     pub(crate) async fn next(&mut self) -> Result<Next, CallError> {
+        if let Some(event) = self.early.take() {
+            return Ok(event.into());
+        }
+        while let Some(sending) = &mut self.sending {
+            tokio::select! {
+                biased;
+                Some(event) = self.events.recv() => return Ok(event.into()),
+                sent = sending => {
+                    self.sending = None;
+                    match sent {
+                        Ok(incomings) => self.incomings = incomings,
+                        Err(error) => {
+                            self.failed(&error);
+                            return Err(error.into_call_error());
+                        }
+                    }
+                }
+            }
+        }
         loop {
             let incoming = tokio::select! {
                 biased;
-                Some(event) = self.events.recv() => match event {
-                    Event::Notification(notification) => return Ok(Next::Notification(notification)),
-                    Event::Question(request, question) => return Ok(Next::Question(request, question)),
-                },
+                Some(event) = self.events.recv() => return Ok(event.into()),
                 incoming = self.incomings.next() => incoming,
             };
             let lost =

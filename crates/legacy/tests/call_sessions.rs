@@ -91,6 +91,12 @@ async fn a_session_per_call_ends_with_it_and_lasts_through_its_rounds() {
     assert_eq!(text(&way, by("ann", tool("whoami"))).await, "nobody");
     assert_eq!(count(&fake, "started"), 2, "the first call had the first process");
     eventually("the processes end with their calls", || count(&fake, "ended") == 2).await;
+    // Nor is a process that is not needed any more one that has failed, after which there would be a growing pause.
+    let begun = std::time::Instant::now();
+    for _ in 0..12 {
+        assert_eq!(text(&way, tool("whoami")).await, "nobody");
+    }
+    assert!(begun.elapsed() < Duration::from_secs(9), "{:?}", begun.elapsed());
     way.shutdown().await;
 
     let ask = r#"say '{"jsonrpc":"2.0","id":"q1","method":"roots/list"}'"#;
@@ -161,6 +167,18 @@ async fn listens_with_odd_capabilities_lock_nobody_out() {
     assert_eq!(text(&way, from(3, tool("a"))).await, "done");
     drop(open);
     way.shutdown().await;
+
+    // Nor where no session without capabilities is there yet.
+    let fake = Fake::plain();
+    let way = fake.start().await;
+    assert_eq!(text(&way, by("ann", tool("a"))).await, "done");
+    let mut open = Vec::new();
+    for odd in ["roots", "sampling", "elicitation"] {
+        open.push(listening(&way, by("bob", listen(&json!({odd: {}})))).await);
+    }
+    assert_eq!(count(&fake, "started"), 2);
+    drop(open);
+    way.shutdown().await;
 }
 
 /// Sets of capabilities that a server can tell apart.
@@ -221,6 +239,21 @@ async fn a_place_is_kept_for_those_who_have_none_and_those_without_capabilities(
         assert!(matches!(refused, CallError::Busy(_)), "{refused:?}");
     }
     assert_eq!(text(&way, from(3, tool("a"))).await, "done");
+    slow.iter().for_each(JoinHandle::abort);
+    way.shutdown().await;
+
+    let fake = Fake::new("", r#"*'"name":"slow"'*) ;;"#);
+    let way = fake.spawn(quick().era(Era::Legacy).max_sessions(4)).await.unwrap();
+    let arrived = || fake.messages().iter().filter(|message| message["params"]["name"] == "slow").count();
+    let mut slow = Vec::new();
+    let none = json!({});
+    for (at, (caller, set)) in [(1, &none), (1, &sets[0]), (2, &sets[1])].into_iter().enumerate() {
+        slow.push(start(&way, from(caller, declaring("slow", set))));
+        eventually("it is sent", || arrived() > at).await;
+    }
+    let refused = call_common::call(&way, from(2, declaring("slow", &sets[2]))).await.unwrap_err();
+    assert!(matches!(refused, CallError::Busy(_)), "{refused:?}");
+    assert_eq!(text(&way, from(3, declaring("a", &sets[2]))).await, "done");
     slow.iter().for_each(JoinHandle::abort);
     way.shutdown().await;
 }

@@ -41,7 +41,8 @@ impl Session {
             return;
         }
         let deadline = Instant::now() + WAIT;
-        loop {
+        // One attempt of another call's may be under way, which does not ask for as much; then one of this call's own.
+        for _ in 0..2 {
             let mut attempt = {
                 let mut state = self.level.state();
                 if state.is_useless || state.set.is_some_and(|set| set <= level) || state.is_slow {
@@ -98,6 +99,8 @@ mod tests {
         Never,
         Error,
         After(Duration),
+        /// The connection breaks each time.
+        Broken,
     }
 
     #[derive(Debug)]
@@ -112,6 +115,7 @@ mod tests {
             let answer = self.answer;
             Box::pin(async move {
                 let response = match answer {
+                    Answer::Broken => return Err(carryall_proto::CallError::broken("reset").into()),
                     Answer::Never => std::future::pending().await,
                     Answer::Error => Response::error(request.id, ErrorObject::method_not_found("logging/setLevel")),
                     Answer::After(delay) => {
@@ -173,6 +177,15 @@ mod tests {
             assert_eq!(waited(&session, level).await, Duration::ZERO);
         }
         assert_eq!(asked.load(Ordering::Relaxed), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_that_breaks_is_tried_again_by_later_calls_and_not_in_a_loop() {
+        let (session, asked) = session(Answer::Broken).await;
+        for calls in 1..4 {
+            assert_eq!(waited(&session, LoggingLevel::Error).await, Duration::ZERO);
+            assert!((calls..=2 * calls).contains(&asked.load(Ordering::Relaxed)));
+        }
     }
 
     #[tokio::test(start_paused = true)]

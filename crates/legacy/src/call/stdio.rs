@@ -193,7 +193,7 @@ impl Shared {
 
     /// Starts a process and finds out what it is.
     async fn attempt(&self, first: First, known: Option<String>) -> Result<Way, Failed> {
-        let Ends { reader, mut writer, exit } = self.processes.start().await?;
+        let Ends { reader, mut writer, exit, released } = self.processes.start().await?;
         let mut lines = LineReader::new(reader, self.options.max_message);
         let who = Who { capabilities: self.options.capabilities.clone(), info: self.options.client_info.clone() };
         let Options { silence, handshake_timeout: limit, .. } = self.options;
@@ -220,7 +220,7 @@ impl Shared {
                     known.map_or(why, Into::into)
                 };
                 let outdated = Arc::new(AtomicBool::new(false));
-                let shaken = Shaken { wire: ChannelWire::open(lines, writer), initialized };
+                let shaken = Shaken { wire: ChannelWire::open(lines, writer, released), initialized };
                 let adapter = Adapter::new(self.options.clone(), self.opener(shaken, Arc::clone(&outdated)));
                 let session = adapter.prepare(&greeting(&who)?).await.map_err(WireError::into_call_error)?;
                 self.keep(session.version(), why);
@@ -240,8 +240,8 @@ impl Shared {
                 if let Some(Shaken { wire, initialized }) = shaken {
                     return Session::established(wire, &options, &initialized, &parked).await;
                 }
-                let Ends { reader, writer, exit } = processes.start().await?;
-                let wire = ChannelWire::open(LineReader::new(reader, options.max_message), writer);
+                let Ends { reader, writer, exit, released } = processes.start().await?;
+                let wire = ChannelWire::open(LineReader::new(reader, options.max_message), writer, released);
                 let opened = Session::open(wire, &options, &who, &parked).await;
                 match &opened {
                     Err(WireError::Refused(error)) if wire::is_modern(error.code) => {

@@ -18,7 +18,7 @@ use tower_service::Service;
 pub use carryall_legacy as legacy;
 #[cfg(unix)]
 pub use carryall_legacy::call::Stdio as StdioWay;
-pub use carryall_legacy::call::{Era, EraMemory, Http as HttpWay, Options as WayOptions};
+pub use carryall_legacy::call::{Era, EraMemory, Http as HttpWay, Options as WayOptions, SessionScope};
 pub use carryall_legacy::serve::Options as LegacyOptions;
 
 /// Replicas that tell each other through a store what happens to sessions.
@@ -121,6 +121,12 @@ impl Connect {
     /// The era to speak, instead of finding it out.
     pub fn era(mut self, era: Era) -> Self {
         self.way = self.way.era(era);
+        self
+    }
+
+    /// Which callers share a session with a server of an earlier revision, for clients that call on behalf of others.
+    pub fn session_scope(mut self, scope: SessionScope) -> Self {
+        self.way = self.way.session_scope(scope);
         self
     }
 

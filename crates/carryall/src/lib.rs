@@ -73,8 +73,8 @@ pub use carryall_server::{Ctx, Elicited, Form, Handle, Handled, Json, Server, St
 #[cfg(unix)]
 pub use eras::StdioWay;
 pub use eras::{
-    Connect, Era, EraMemory, HttpWay, LegacyOptions, Target, WayOptions, alternates, answering, connect, endpoint,
-    legacy,
+    Connect, Era, EraMemory, HttpWay, LegacyOptions, SessionScope, Target, WayOptions, alternates, answering, connect,
+    endpoint, legacy,
 };
 pub use serve::{serve, serve_stdio};
 

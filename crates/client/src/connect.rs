@@ -60,7 +60,9 @@ impl ClientBuilder {
             // What only a server of this revision says; it is the version or this client that does not fit.
             Err(error) if error.code().is_some_and(wire::is_modern) => Err(error),
             Err(error @ (ClientError::Versions { .. } | ClientError::Request(_))) => Err(error),
-            Err(error @ ClientError::Call(CallError::Unreachable(_) | CallError::Refused(_))) => Err(error),
+            Err(error @ ClientError::Call(CallError::Unreachable(_) | CallError::Refused(_) | CallError::Busy(_))) => {
+                Err(error)
+            }
             // Any other error, and silence as well: which one is up to the old server.
             Err(error) => Err(ClientError::NotModern(Box::new(error))),
         }

@@ -130,7 +130,7 @@ impl Client {
     /// only if executing it twice is harmless.
     fn may_repeat(&self, ask: &Ask, cause: &CallError, options: &CallOptions) -> bool {
         match cause {
-            CallError::Unreachable(_) => true,
+            CallError::Unreachable(_) | CallError::Busy(_) => true,
             CallError::Broken(_) => match ask.method {
                 Method::ToolsCall => {
                     options.retry_idempotent

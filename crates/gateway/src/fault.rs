@@ -92,6 +92,13 @@ fn failed(upstream: &str, error: &CallError) -> ErrorObject {
         CallError::Refused(why) => {
             ErrorObject::invalid_params(format!("The request cannot be passed on to {upstream:?}: {why}"))
         }
+        CallError::Busy(_) => ErrorObject::new(
+            code::BUSY,
+            format!(
+                "{upstream:?} has as many requests or sessions as the gateway allows (the gateway's log says which): the \
+                 request was not executed, try again later"
+            ),
+        ),
         CallError::Layer(_) => ErrorObject::internal(),
     }
 }
@@ -110,6 +117,7 @@ mod tests {
             CallError::Malformed("10.1.2.3 says x".into()),
             CallError::TooLarge(10),
             CallError::Refused("the name has a newline".into()),
+            CallError::Busy("4096 calls wait at 10.1.2.3".into()),
             CallError::from(carryall_proto::BoxError::from("10.1.2.3")),
         ];
         let failed = errors.into_iter().map(|error| Fault::Failed { upstream: "demo".into(), error });

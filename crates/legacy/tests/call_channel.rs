@@ -11,7 +11,6 @@ use carryall_testkit as testkit;
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 
-const CAPABILITIES: &str = "io.modelcontextprotocol/clientCapabilities";
 const LOG_LEVEL: &str = "io.modelcontextprotocol/logLevel";
 
 #[tokio::test]
@@ -187,8 +186,8 @@ async fn each_set_of_capabilities_has_a_process_that_was_told_of_it() {
 async fn processes_are_bounded_and_the_idle_one_goes() {
     let fake = Fake::plain();
     let way = fake.spawn(quick().era(Era::Legacy).max_sessions(2)).await.unwrap();
-    for name in ["a.b/one", "a.b/two", "a.b/three"] {
-        let declared = json!({CAPABILITIES: {"experimental": {name: {}}}});
+    for name in ["roots", "sampling", "elicitation"] {
+        let declared = json!({CAPABILITIES: {name: {}}});
         assert_eq!(testkit::answer(&way, tool_with(declared)).await.text(), "done");
     }
     assert_eq!(fake.methods().iter().filter(|method| *method == "started").count(), 4);

@@ -4,16 +4,14 @@
 
 mod call_common;
 
-use call_common::*;
-use carryall_legacy::call::{Answers, Options, Stdio};
-use carryall_proto::{Call, Principal};
+use call_common::{CAPABILITIES, Fake, by, quick};
+use carryall_legacy::call::{Answers, Options};
+use carryall_proto::Call;
 use carryall_testkit as testkit;
 use carryall_types::{ErrorObject, InputRequest, RawJson};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::Duration;
-
-const CAPABILITIES: &str = "io.modelcontextprotocol/clientCapabilities";
 
 const FORM: &str = r#"{"message":"Name?","requestedSchema":{"type":"object","properties":{"n":{"type":"string"}}}}"#;
 
@@ -35,12 +33,6 @@ fn declaring(capabilities: &Value, params: Value) -> Call {
 
 fn able(params: Value) -> Call {
     declaring(&json!({"elicitation": {}, "roots": {}, "sampling": {}}), params)
-}
-
-fn by(subject: &str, mut call: Call) -> Call {
-    let (issuer, subject) = ("https://issuer.test".into(), subject.into());
-    call.principal = Some(Arc::new(Principal { issuer, subject, client: None, scopes: Vec::new() }));
-    call
 }
 
 /// The key of the one question and the state to bring back.
@@ -191,17 +183,15 @@ async fn calls_are_parked_for_a_bounded_time_and_in_a_bounded_number() {
 
     let fake = asking("elicitation/create", FORM);
     let way = fake.spawn(quick().max_parked(1)).await.unwrap();
-    let one = testkit::answer(&way, able(json!({}))).await;
-    let two = call_again(&way).await;
-    let outcomes = [one, two].map(|answered| answered.result()["resultType"] == "input_required");
-    assert!(outcomes.contains(&true));
-    // Whichever had to go, the server was told.
-    fake.told(|message| message["method"] == "notifications/cancelled" || message["error"].is_object()).await;
+    asked(&testkit::answer(&way, able(json!({}))).await);
+    let refused = testkit::answer(&way, able(json!({}))).await;
+    assert_eq!(refused.code(), -32603);
+    // The one that waits goes on waiting; of the other the server is told that nobody answers, and nobody waits.
+    let second = fake.messages().into_iter().filter(|message| message["method"] == "tools/call").nth(1).unwrap();
+    let cancelled = fake.told_method("notifications/cancelled").await;
+    assert_eq!(cancelled["params"]["requestId"], second["id"]);
+    assert!(answer_of(&fake).await["error"]["message"].as_str().unwrap().contains("too many calls wait"));
     way.shutdown().await;
-}
-
-async fn call_again(way: &Stdio) -> testkit::Answered {
-    testkit::answer(way, able(json!({}))).await
 }
 
 // spec: meta-14, mrtr-17

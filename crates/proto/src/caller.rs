@@ -2,6 +2,7 @@
 
 use crate::{Call, Principal};
 use std::net::{IpAddr, Ipv6Addr};
+use std::sync::Arc;
 
 /// Identifies one client of a transport for as long as its connection or legacy session lasts.
 ///
@@ -88,6 +89,82 @@ impl From<&Principal> for Caller {
     }
 }
 
+/// Who made a call, without copying any text: what a [`Caller`] is computed from. Kept with each call in flight.
+#[derive(Clone, Debug, Default)]
+pub struct CallerId {
+    principal: Option<Arc<Principal>>,
+    source: CallSource,
+}
+
+impl CallerId {
+    /// Whoever makes a call in process, of which nothing is known.
+    pub const IN_PROCESS: Self = Self { principal: None, source: CallSource::new(None, None) };
+
+    /// The maker of `call`.
+    #[must_use]
+    pub fn of(call: &Call) -> Self {
+        Self { principal: call.principal.clone(), source: call.source }
+    }
+
+    /// Whether nothing is known of the caller, as of one in process.
+    #[must_use]
+    pub fn is_in_process(&self) -> bool {
+        self.principal.is_none() && self.source == CallSource::default()
+    }
+
+    /// Whether two calls have the same principal, or both none.
+    #[must_use]
+    pub fn has_principal_of(&self, other: &Self) -> bool {
+        match (&self.principal, &other.principal) {
+            (Some(one), Some(other)) => same_principal(one, other),
+            (one, other) => one.is_none() && other.is_none(),
+        }
+    }
+
+    /// Whether two calls were certainly made by the same client. Then what belongs to one of them, and does not say to
+    /// which, crosses from nobody to nobody.
+    ///
+    /// That holds for calls of one principal, of one legacy session, and of one local connection (a pipe or a Unix socket,
+    /// which have no network address), and for calls made in process, of which nothing is known. It does not hold for
+    /// unauthenticated calls on one network connection: an intermediary may pool its connections among many users.
+    #[must_use]
+    pub fn is_certainly(&self, other: &Self) -> bool {
+        match (&self.principal, &other.principal) {
+            (Some(one), Some(other)) => same_principal(one, other),
+            (None, None) => {
+                self.source.client == other.source.client
+                    && match self.source.client {
+                        Some(ClientId::Session(_)) => true,
+                        Some(ClientId::Connection(_)) | None => {
+                            self.source.address.is_none() && other.source.address.is_none()
+                        }
+                    }
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether two calls count against the same quota: whether their [`Caller::accountable`] is equal.
+    #[must_use]
+    pub fn shares_quota_with(&self, other: &Self) -> bool {
+        match (&self.principal, &other.principal) {
+            (Some(one), Some(other)) => same_principal(one, other),
+            (None, None) => match (self.source.address, other.source.address) {
+                (Some(one), Some(other)) => network(one) == network(other),
+                (None, None) => self.source.client == other.source.client,
+                _ => false,
+            },
+            _ => false,
+        }
+    }
+}
+
+/// Scopes are not part of who a principal is.
+fn same_principal(one: &Arc<Principal>, other: &Arc<Principal>) -> bool {
+    Arc::ptr_eq(one, other)
+        || (one.subject == other.subject && one.issuer == other.issuer && one.client == other.client)
+}
+
 /// One host has a whole /64 of IPv6 addresses to choose from.
 fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
@@ -128,6 +205,61 @@ mod tests {
         assert_ne!(Caller::of(&call(on(1), None)), Caller::of(&call(on(2), None)));
         assert_eq!(Caller::accountable(&call(on(1), None)), Caller::accountable(&call(on(2), None)));
         assert_eq!(Caller::of(&call(CallSource::default(), None)), Caller::Anonymous);
+    }
+
+    #[test]
+    fn only_what_proves_a_single_client_makes_two_calls_certainly_its_own() {
+        let id = |source, subject| CallerId::of(&call(source, subject));
+        let connection = |number| Some(ClientId::Connection(number));
+        let local = |number| CallSource::new(connection(number), None);
+        let remote = CallSource::new(connection(1), Some([10, 0, 0, 1].into()));
+        let session = |number| CallSource::new(Some(ClientId::Session(number)), Some([10, 0, 0, 1].into()));
+        let certain = [
+            (id(remote, Some("a")), id(local(2), Some("a"))),
+            (id(session(1), None), id(session(1), None)),
+            (id(local(1), None), id(local(1), None)),
+            (id(CallSource::default(), None), id(CallSource::default(), None)),
+        ];
+        for (one, other) in certain {
+            assert!(one.is_certainly(&other) && other.is_certainly(&one), "{one:?} {other:?}");
+        }
+        let uncertain = [
+            (id(remote, Some("a")), id(remote, Some("b"))),
+            (id(remote, Some("a")), id(remote, None)),
+            (id(session(1), None), id(session(2), None)),
+            (id(local(1), None), id(local(2), None)),
+            // A proxy in between may serve two users on it.
+            (id(remote, None), id(remote, None)),
+            (id(local(1), None), id(CallSource::default(), None)),
+        ];
+        for (one, other) in uncertain {
+            assert!(!one.is_certainly(&other) && !other.is_certainly(&one), "{one:?} {other:?}");
+        }
+    }
+
+    #[test]
+    fn quotas_are_compared_as_they_are_counted() {
+        let sources = [
+            CallSource::default(),
+            CallSource::new(Some(ClientId::Connection(1)), None),
+            CallSource::new(Some(ClientId::Connection(2)), Some([10, 0, 0, 1].into())),
+            CallSource::new(Some(ClientId::Session(3)), Some([10, 0, 0, 1].into())),
+            CallSource::new(Some(ClientId::Connection(2)), Some("2001:db8::1".parse().unwrap())),
+            CallSource::new(Some(ClientId::Connection(2)), Some("2001:db8::2".parse().unwrap())),
+        ];
+        let calls: Vec<Call> = sources
+            .iter()
+            .flat_map(|source| [None, Some("a"), Some("b")].map(|subject| call(*source, subject)))
+            .collect();
+        for one in &calls {
+            for other in &calls {
+                assert_eq!(
+                    CallerId::of(one).shares_quota_with(&CallerId::of(other)),
+                    Caller::accountable(one) == Caller::accountable(other),
+                    "{one:?} {other:?}"
+                );
+            }
+        }
     }
 
     #[test]

@@ -34,6 +34,8 @@ pub enum CallError {
     TooLarge(usize),
     /// This side refused to send the request.
     Refused(String),
+    /// This side is at one of its limits and did not send the request: trying again later is safe. Says which limit.
+    Busy(String),
     /// A layer failed.
     Layer(Arc<BoxError>),
 }
@@ -52,7 +54,7 @@ impl CallError {
     /// Whether the request is known not to have been executed.
     #[must_use]
     pub fn is_unsent(&self) -> bool {
-        matches!(self, Self::Unreachable(_) | Self::Refused(_))
+        matches!(self, Self::Unreachable(_) | Self::Refused(_) | Self::Busy(_))
     }
 }
 
@@ -69,6 +71,7 @@ impl fmt::Display for CallError {
             Self::Malformed(what) => write!(f, "the server broke the protocol: {what}"),
             Self::TooLarge(limit) => write!(f, "the answer is larger than {limit} bytes"),
             Self::Refused(why) => write!(f, "not sent: {why}"),
+            Self::Busy(why) => write!(f, "not sent, try again later: {why}"),
             Self::Layer(cause) => write!(f, "{}", Chain(cause)),
         }
     }

@@ -35,7 +35,7 @@ mod printable;
 mod reply;
 
 pub use call::{Call, CallParts, Params, ParamsError, Principal};
-pub use caller::{CallSource, Caller, ClientId};
+pub use caller::{CallSource, Caller, CallerId, ClientId};
 pub use era::EraDecision;
 pub use error::{BoxError, CallError};
 pub use meta::{Meta, MetaError, key};

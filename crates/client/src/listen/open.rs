@@ -82,7 +82,9 @@ fn ended(response: Response) -> Result<Opened, ClientError> {
 /// Whether trying again later may help.
 pub(super) fn may_pass(error: &ClientError) -> bool {
     match error {
-        ClientError::Call(CallError::Unreachable(_) | CallError::Broken(_) | CallError::Timeout(_)) => true,
+        ClientError::Call(
+            CallError::Unreachable(_) | CallError::Broken(_) | CallError::Timeout(_) | CallError::Busy(_),
+        ) => true,
         // What proxies answer while a server is away or busy.
         ClientError::Call(CallError::NotMcp { status, .. }) => matches!(status, 429 | 502 | 503 | 504),
         _ => false,

@@ -65,7 +65,8 @@ impl Upstream {
 
 fn may_repeat(method: &Method, error: &CallError) -> bool {
     match error {
-        CallError::Unreachable(_) => true,
+        // Nothing was sent, and another replica has places of its own.
+        CallError::Unreachable(_) | CallError::Busy(_) => true,
         CallError::Broken(_) | CallError::NotMcp { status: 502..=504, .. } => is_repeatable(method),
         // Another replica would do the same, or has no time left.
         _ => false,

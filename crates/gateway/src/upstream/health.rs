@@ -71,7 +71,9 @@ pub(super) fn blames_replica(error: &CallError) -> bool {
         CallError::NotMcp { status, .. } => matches!(status, 502..=504),
         // One slow call says nothing about others; a probe that gets no answer does.
         CallError::Timeout(_) => false,
-        CallError::Malformed(_) | CallError::TooLarge(_) | CallError::Refused(_) | CallError::Layer(_) => false,
+        CallError::Malformed(_) | CallError::TooLarge(_) | CallError::Layer(_) => false,
+        // The limit is one of this side.
+        CallError::Refused(_) | CallError::Busy(_) => false,
     }
 }
 

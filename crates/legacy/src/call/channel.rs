@@ -11,6 +11,7 @@ use std::fmt;
 use std::io;
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::sync::mpsc;
 
@@ -58,11 +59,13 @@ pub(crate) struct ChannelWire {
     mailbox: Arc<Mailbox>,
     /// Written by a task of its own, so that giving up a call never leaves half a line behind.
     out: mpsc::Sender<Bytes>,
+    /// Set when the session ends from this side.
+    released: Arc<AtomicBool>,
 }
 
 impl ChannelWire {
-    /// Reads and writes until either end is closed; `lost` is called then.
-    pub(crate) fn open<R, W>(lines: LineReader<R>, writer: W) -> Arc<Self>
+    /// Reads and writes until either end is closed. `released` is set when the session ends while the channel is fine.
+    pub(crate) fn open<R, W>(lines: LineReader<R>, writer: W, released: Arc<AtomicBool>) -> Arc<Self>
     where
         R: AsyncRead + Unpin + Send + 'static,
         W: AsyncWrite + Send + 'static,
@@ -71,17 +74,17 @@ impl ChannelWire {
         let (out, waiting) = mpsc::channel(MAX_UNWRITTEN);
         tokio::spawn(read(lines, Arc::clone(&mailbox)));
         tokio::spawn(write(writer, waiting, Arc::clone(&mailbox)));
-        Arc::new(Self { mailbox, out })
+        Arc::new(Self { mailbox, out, released })
     }
 
     pub(crate) fn lost(&self) -> Option<CallError> {
         self.mailbox.lost()
     }
+}
 
-    async fn put(&self, text: Bytes) -> Result<(), WireError> {
-        let closed = |_| WireError::Call(self.lost().unwrap_or_else(|| CallError::broken("the channel is closed")));
-        self.out.send(text).await.map_err(closed)
-    }
+async fn put(mailbox: &Mailbox, out: &mpsc::Sender<Bytes>, text: Bytes) -> Result<(), WireError> {
+    let closed = |_| WireError::Call(mailbox.lost().unwrap_or_else(|| CallError::broken("the channel is closed")));
+    out.send(text).await.map_err(closed)
 }
 
 async fn read<R: AsyncRead + Unpin>(mut lines: LineReader<R>, mailbox: Arc<Mailbox>) {
@@ -129,15 +132,14 @@ impl Wire for ChannelWire {
         let (mailbox, out) = (Arc::clone(&self.mailbox), self.out.clone());
         Box::pin(async move {
             let expected = mailbox.expect(request.id.clone())?;
-            let this = Self { mailbox, out };
-            this.put(request.encode().into_bytes()).await?;
+            put(&mailbox, &out, request.encode().into_bytes()).await?;
             Ok(expected.into_stream())
         })
     }
 
     fn send(&self, message: Unanswered) -> BoxFuture<Result<(), WireError>> {
-        let this = Self { mailbox: Arc::clone(&self.mailbox), out: self.out.clone() };
-        Box::pin(async move { this.put(message.encode()).await })
+        let (mailbox, out) = (Arc::clone(&self.mailbox), self.out.clone());
+        Box::pin(async move { put(&mailbox, &out, message.encode()).await })
     }
 
     fn hear(&self, sink: Sink) {
@@ -148,6 +150,9 @@ impl Wire for ChannelWire {
 
     fn end(&self) -> BoxFuture<()> {
         // Closing the channel is how a session ends here, and that is up to whoever has the process.
+        if self.lost().is_none() {
+            self.released.store(true, Ordering::Relaxed);
+        }
         Box::pin(std::future::ready(()))
     }
 }

@@ -3,7 +3,7 @@
 use super::session::Session;
 use crate::generate;
 use carryall_proto::listen::{Change, acknowledged, honoured, matches};
-use carryall_proto::{Call, CallError, Message, Notification, Outcome, Params, Reply};
+use carryall_proto::{Call, CallError, CallerId, Message, Notification, Outcome, Params, Reply};
 use carryall_types::{ErrorObject, SubscriptionFilter, notification};
 use serde_json::json;
 use std::collections::HashMap;
@@ -26,6 +26,7 @@ pub(crate) struct Listeners {
 struct Listener {
     filter: SubscriptionFilter,
     changes: mpsc::Sender<Change>,
+    caller: CallerId,
 }
 
 impl Listeners {
@@ -45,15 +46,17 @@ impl Listeners {
         self.lock().clear();
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.lock().iter().all(|listener| listener.changes.is_closed())
+    /// Who listens.
+    pub(crate) fn callers(&self) -> Vec<CallerId> {
+        let all = self.lock();
+        all.iter().filter(|listener| !listener.changes.is_closed()).map(|listener| listener.caller.clone()).collect()
     }
 
-    fn add(&self, filter: SubscriptionFilter) -> mpsc::Receiver<Change> {
+    fn add(&self, filter: SubscriptionFilter, caller: CallerId) -> mpsc::Receiver<Change> {
         let (changes, receiver) = mpsc::channel(MAX_CHANGES);
         let mut all = self.lock();
         all.retain(|listener| !listener.changes.is_closed());
-        all.push(Listener { filter, changes });
+        all.push(Listener { filter, changes, caller });
         receiver
     }
 
@@ -98,7 +101,7 @@ pub(crate) async fn open(session: &Arc<Session>, call: &Call) -> Result<Reply, C
         }
         filter.resource_subscriptions = Some(subscribed.uris.clone());
     }
-    let mut changes = session.listeners.add(filter.clone());
+    let mut changes = session.listeners.add(filter.clone(), CallerId::of(call));
     let id = call.id.clone();
     Ok(Reply::Stream(generate::stream(move |out| async move {
         let subscribed = subscribed;

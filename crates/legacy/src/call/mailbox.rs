@@ -57,17 +57,23 @@ impl Mailbox {
         for item in items {
             match item {
                 Ok(Incoming::Response(response)) => {
-                    match self.lock().waiting.remove(&response.id) {
+                    let waiting = self.lock().waiting.remove(&response.id);
+                    match waiting {
                         Some(waiting) => _ = waiting.send(Ok(Incoming::Response(response))),
-                        None => tracing::debug!(id = %response.id, "a response that nobody waits for"),
-                    };
+                        // The session counts the calls that nobody waits for any more.
+                        None => self.pass_on(Incoming::Response(response)),
+                    }
                 }
-                Ok(other) => match self.sink.get() {
-                    Some(sink) => sink(Ok(other)),
-                    None => tracing::debug!(?other, "before the handshake is over"),
-                },
+                Ok(other) => self.pass_on(other),
                 Err(malformed) => tracing::debug!(error = %malformed.error, "not a message"),
             }
+        }
+    }
+
+    fn pass_on(&self, incoming: Incoming) {
+        match self.sink.get() {
+            Some(sink) => sink(Ok(incoming)),
+            None => tracing::debug!(?incoming, "before the handshake is over"),
         }
     }
 

@@ -6,11 +6,14 @@
 mod adapter;
 mod channel;
 mod era;
+mod flight;
 mod http;
+mod level;
 mod listen;
 mod mailbox;
 mod options;
 mod parked;
+mod pool;
 mod running;
 mod session;
 #[cfg(unix)]
@@ -20,6 +23,6 @@ mod wire;
 
 pub use era::{Era, EraMemory};
 pub use http::Http;
-pub use options::{Answers, Options};
+pub use options::{Answers, Options, SessionScope, UnknownSessionScope};
 #[cfg(unix)]
 pub use stdio::Stdio;

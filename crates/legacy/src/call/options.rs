@@ -4,6 +4,7 @@ use super::era::{Era, EraMemory};
 use carryall_proto::BoxFuture;
 use carryall_types::{ClientCapabilities, ErrorObject, Implementation, InputRequest, RawJson};
 use std::fmt;
+use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,9 +12,79 @@ use std::time::Duration;
 /// working on is asked those. An error is sent to the server.
 pub type Answers = Arc<dyn Fn(InputRequest) -> Option<BoxFuture<Result<RawJson, ErrorObject>>> + Send + Sync>;
 
+/// Which callers share a session with a server of an earlier revision.
+///
+/// Such a server keeps state per session: a login, a working directory, subscriptions, the level of its log messages.
+/// Whoever shares a session shares that state. On stdio a session is a process.
+///
+/// Whatever is chosen here, a session is shared only by callers with the same elicitation, sampling and roots
+/// capabilities, because a session declares them once. In text (`FromStr`, `Display`) the values are `per-principal`,
+/// `per-client`, `per-call` and `shared`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum SessionScope {
+    /// Each principal has sessions of its own. They are never shared between two principals, nor between a principal and
+    /// callers without one. Callers without a principal share sessions, which is fit for servers without session state
+    /// only: where callers are not authenticated and the server keeps state, choose another.
+    #[default]
+    Principal,
+    /// Each client has sessions of its own: a principal, else a legacy session, else a connection
+    /// ([`Caller::of`](carryall_proto::Caller::of)). Clients of 2026-07-28 that use several connections have several
+    /// sessions, and an intermediary that pools its connections makes several users one client.
+    Client,
+    /// Each call has a session of its own, on stdio a process, that ends with the call. The rounds of a call stay on its
+    /// session. Subscriptions, which no call can log in for, share sessions of their own.
+    Call,
+    /// All callers share sessions. Only for servers without session state.
+    Shared,
+}
+
+impl SessionScope {
+    /// All of them, in the order of their documentation.
+    pub const ALL: [Self; 4] = [Self::Principal, Self::Client, Self::Call, Self::Shared];
+
+    /// The name in text.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Principal => "per-principal",
+            Self::Client => "per-client",
+            Self::Call => "per-call",
+            Self::Shared => "shared",
+        }
+    }
+}
+
+impl fmt::Display for SessionScope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// A text that names no [`SessionScope`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UnknownSessionScope;
+
+impl fmt::Display for UnknownSessionScope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("sessions can be per-principal, per-client, per-call or shared")
+    }
+}
+
+impl std::error::Error for UnknownSessionScope {}
+
+impl FromStr for SessionScope {
+    type Err = UnknownSessionScope;
+
+    fn from_str(text: &str) -> Result<Self, UnknownSessionScope> {
+        Self::ALL.into_iter().find(|scope| scope.as_str() == text).ok_or(UnknownSessionScope)
+    }
+}
+
 /// How servers are called that may be of an earlier revision.
 #[derive(Clone)]
 pub struct Options {
+    pub(crate) session_scope: SessionScope,
     pub(crate) era: Era,
     pub(crate) silence: Duration,
     pub(crate) handshake_timeout: Duration,
@@ -23,7 +94,9 @@ pub struct Options {
     pub(crate) capabilities: ClientCapabilities,
     pub(crate) max_parked: usize,
     pub(crate) parked_for: Duration,
-    pub(crate) max_sessions: usize,
+    pub(crate) max_parked_bytes: usize,
+    pub(crate) max_sessions: Option<usize>,
+    pub(crate) max_sessions_per_caller: Option<usize>,
     pub(crate) idle: Duration,
     pub(crate) max_message: usize,
 }
@@ -31,6 +104,7 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         Self {
+            session_scope: SessionScope::default(),
             era: Era::Auto,
             silence: Duration::from_secs(1),
             handshake_timeout: Duration::from_secs(60),
@@ -40,7 +114,9 @@ impl Default for Options {
             capabilities: ClientCapabilities::new(),
             max_parked: 256,
             parked_for: Duration::from_secs(10 * 60),
-            max_sessions: 32,
+            max_parked_bytes: 64 * 1024 * 1024,
+            max_sessions: None,
+            max_sessions_per_caller: None,
             idle: Duration::from_secs(10 * 60),
             max_message: 16 * 1024 * 1024,
         }
@@ -48,6 +124,13 @@ impl Default for Options {
 }
 
 impl Options {
+    /// Which callers share a session with the server. [`SessionScope::Principal`] unless set.
+    #[must_use]
+    pub fn session_scope(mut self, scope: SessionScope) -> Self {
+        self.session_scope = scope;
+        self
+    }
+
     /// The era to speak. Found out unless set.
     #[must_use]
     pub fn era(mut self, era: Era) -> Self {
@@ -95,11 +178,19 @@ impl Options {
         self
     }
 
-    /// How many calls may wait for their callers to come back with an answer. 256 unless set; questions beyond that are
-    /// refused.
+    /// How many calls may wait for their callers to come back with an answer: 256 unless set, a quarter of that for one
+    /// caller. A question beyond that is refused, and its call fails.
     #[must_use]
     pub fn max_parked(mut self, max: usize) -> Self {
         self.max_parked = max;
+        self
+    }
+
+    /// The size of these calls and their questions together, in bytes: 64 MiB unless set, a quarter of that for one
+    /// caller.
+    #[must_use]
+    pub fn max_parked_bytes(mut self, bytes: usize) -> Self {
+        self.max_parked_bytes = bytes;
         self
     }
 
@@ -110,11 +201,22 @@ impl Options {
         self
     }
 
-    /// How many sessions there may be with one server at a time, which is how many different sets of capabilities callers
-    /// may declare. 32 unless set. On stdio each is a process.
+    /// How many sessions there may be with one server at a time. 32 unless set; on stdio, where each is a process, 8.
+    ///
+    /// When all are there, one that nobody uses makes room; when all are in use, a call that needs another is refused with
+    /// [`CallError::Busy`](carryall_proto::CallError::Busy). The last place is for a caller that has no session yet, and
+    /// one place is for the callers without capabilities.
     #[must_use]
     pub fn max_sessions(mut self, max: usize) -> Self {
-        self.max_sessions = max.max(1);
+        self.max_sessions = Some(max.max(1));
+        self
+    }
+
+    /// How many of these sessions one caller may have opened ([`Caller::accountable`](carryall_proto::Caller::accountable)).
+    /// Half of [`max_sessions`](Self::max_sessions) unless set.
+    #[must_use]
+    pub fn max_sessions_per_caller(mut self, max: usize) -> Self {
+        self.max_sessions_per_caller = Some(max.max(1));
         self
     }
 
@@ -136,6 +238,7 @@ impl Options {
 impl fmt::Debug for Options {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Options")
+            .field("session_scope", &self.session_scope)
             .field("era", &self.era)
             .field("memory", &self.memory)
             .field("silence", &self.silence)

@@ -3,75 +3,106 @@
 //! A legacy server asks in the middle of a call and keeps the call; a client of this revision gets the question as the
 //! result of one round and comes back with the answer in the next. In between the call is parked here.
 
+use super::options::Options;
 use super::running::Running;
 use super::wire::Unanswered;
-use carryall_proto::{Call, CallError, Outcome, Principal, Reply, Response};
-use carryall_types::{ErrorObject, InputRequest, InputRequests, InputRequiredResult, JsonObject, RawJson, RequestId};
-use std::collections::VecDeque;
+use carryall_proto::budget::{Amount, Budget, Reservation};
+use carryall_proto::{Call, CallError, Caller, CallerId, Outcome, Reply, Response};
+use carryall_types::{
+    ErrorObject, InputRequest, InputRequests, InputRequiredResult, JsonObject, RawJson, RequestId, code,
+};
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
+use tokio::task::AbortHandle;
 
 /// The key of the one question in a round.
 const KEY: &str = "question";
 /// What a `requestState` of ours begins with.
 const PREFIX: &str = "parked-";
+/// One caller may have this part of what all callers together may have.
+const SHARE: usize = 4;
 
-/// The parked calls of one way to a server.
+/// The parked calls of one server.
 pub(crate) struct Parked {
-    max: usize,
-    patience: Duration,
-    /// The one that has waited longest is at the front.
-    waiting: Mutex<VecDeque<Waiting>>,
+    budget: Budget,
+    limit: Duration,
+    /// By the state that their callers bring back.
+    waiting: Mutex<HashMap<String, Waiting>>,
     this: Weak<Self>,
 }
 
 struct Waiting {
-    state: String,
     running: Running,
     /// The id of the server's request.
     id: RequestId,
     question: InputRequest,
-    principal: Option<Arc<Principal>>,
+    _room: Reservation,
+    _expiry: Option<AbortOnDrop>,
+}
+
+struct AbortOnDrop(AbortHandle);
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
 }
 
 impl Parked {
-    pub(crate) fn new(max: usize, patience: Duration) -> Arc<Self> {
-        Arc::new_cyclic(|this| Self { max, patience, waiting: Mutex::default(), this: this.clone() })
+    pub(crate) fn new(options: &Options) -> Arc<Self> {
+        let total = Amount::new(options.max_parked, options.max_parked_bytes);
+        // A share is worth at least one call, whatever its size.
+        let share = Amount::new(total.items.div_ceil(SHARE), total.bytes.div_ceil(SHARE));
+        Arc::new_cyclic(|this| Self {
+            budget: Budget::new(total, share),
+            limit: options.parked_for,
+            waiting: Mutex::default(),
+            this: this.clone(),
+        })
     }
 
-    /// Parks a call, and gives the result with which its caller is asked.
-    pub(crate) fn park(
-        &self,
-        running: Running,
-        id: RequestId,
-        question: InputRequest,
-        principal: Option<Arc<Principal>>,
-    ) -> Result<RawJson, ErrorObject> {
-        let mut random = [0; 16];
-        // A state that can be guessed would let a stranger answer.
-        getrandom::fill(&mut random).map_err(|error| {
-            tracing::error!(%error, "the system has no random bytes; a question cannot be asked");
-            ErrorObject::internal()
-        })?;
-        let state = format!("{PREFIX}{:032x}", u128::from_le_bytes(random));
-        let result = asking(&state, &question);
-        let gone = {
-            let mut waiting = self.lock();
-            let gone = if waiting.len() >= self.max { waiting.pop_front() } else { None };
-            waiting.push_back(Waiting { state: state.clone(), running, id, question, principal });
-            gone
+    /// Parks a call, and gives the result with which its caller is asked. A call that cannot be parked is given up: its
+    /// server is told that nobody answers.
+    pub(crate) fn park(&self, running: Running, id: RequestId, question: InputRequest) -> Result<RawJson, ErrorObject> {
+        let parked = self.reserve(&running, &question).and_then(|room| Ok((room, state()?)));
+        let (room, state) = match parked {
+            Ok(parked) => parked,
+            Err(error) => {
+                running.session.reply(Response::error(id, error.clone()));
+                return Err(error);
+            }
         };
-        drop(gone);
-        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            let (this, patience) = (self.this.clone(), self.patience);
-            runtime.spawn(async move {
-                tokio::time::sleep(patience).await;
-                if this.upgrade().and_then(|parked| parked.take(&state)).is_some() {
+        let result = asking(&state, &question);
+        let expiry = tokio::runtime::Handle::try_current().ok().map(|runtime| {
+            let (this, limit, state) = (self.this.clone(), self.limit, state.clone());
+            let expiry = runtime.spawn(async move {
+                tokio::time::sleep(limit).await;
+                if let Some(expired) = this.upgrade().and_then(|parked| parked.lock().remove(&state)) {
                     tracing::debug!("a question was not answered in time; its call is given up");
+                    let error = ErrorObject::new(code::INTERNAL_ERROR, "the question was not answered in time");
+                    expired.running.session.reply(Response::error(expired.id.clone(), error));
                 }
             });
-        }
+            AbortOnDrop(expiry.abort_handle())
+        });
+        self.lock().insert(state, Waiting { running, id, question, _room: room, _expiry: expiry });
         Ok(result)
+    }
+
+    /// Room for a call and its question. None that waits is given up for another.
+    fn reserve(&self, running: &Running, question: &InputRequest) -> Result<Reservation, ErrorObject> {
+        let call = running.call();
+        let bytes =
+            call.params.raw().as_bytes().len() + RawJson::from_value(question).map_or(0, |it| it.as_bytes().len());
+        self.budget.reserve(&Caller::accountable(call), bytes).map_err(|exceeded| {
+            tracing::warn!(bytes, %exceeded, "a question of a server was refused: too many wait for their answers");
+            let why = format!(
+                "The server asks a question in the middle of the call, and too many calls wait for answers already \
+                 ({exceeded}): the call was cancelled, answer others first or try again later"
+            );
+            ErrorObject::new(code::INTERNAL_ERROR, why)
+        })
     }
 
     /// The state that a call brings back, if it is one of these.
@@ -89,15 +120,17 @@ impl Parked {
         let taken = {
             // Under one lock: what stays here must not be away for a moment, in which its time might be over.
             let mut waiting = self.lock();
+            let caller = CallerId::of(&call);
             // Somebody else's, or for something else, looks as if it were not there.
-            let is_this =
-                |one: &Waiting| one.state == state && one.principal == call.principal && one.running.is_of(&call);
-            let Some(at) = waiting.iter().position(is_this) else { return invalid(unknown) };
+            let found = waiting
+                .get(state)
+                .filter(|one| CallerId::of(one.running.call()).has_principal_of(&caller) && one.running.is_of(&call));
+            let Some(found) = found else { return invalid(unknown) };
             match answers.remove(KEY) {
-                Some(answer) => waiting.remove(at).map(|waiting| (waiting, answer)),
+                Some(answer) => waiting.remove(state).map(|waiting| (waiting, answer)),
                 None => {
                     // A missing answer is asked for again (`basic/patterns/mrtr#server-requirements-basic-workflow`).
-                    let result = asking(state, &waiting[at].question);
+                    let result = asking(state, &found.question);
                     return Ok(Reply::Once(Response::result(call.id.clone(), result)));
                 }
             }
@@ -112,15 +145,19 @@ impl Parked {
         running.reply().await
     }
 
-    fn take(&self, state: &str) -> Option<Waiting> {
-        let mut waiting = self.lock();
-        let at = waiting.iter().position(|one| one.state == state)?;
-        waiting.remove(at)
-    }
-
-    fn lock(&self) -> MutexGuard<'_, VecDeque<Waiting>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, Waiting>> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// A state that cannot be guessed: otherwise a stranger might answer.
+fn state() -> Result<String, ErrorObject> {
+    let mut random = [0; 16];
+    getrandom::fill(&mut random).map_err(|error| {
+        tracing::error!(%error, "the system has no random bytes; a question cannot be asked");
+        ErrorObject::internal()
+    })?;
+    Ok(format!("{PREFIX}{:032x}", u128::from_le_bytes(random)))
 }
 
 fn asking(state: &str, question: &InputRequest) -> RawJson {

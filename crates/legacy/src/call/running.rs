@@ -5,7 +5,7 @@ use super::translate;
 use super::wire::{Incomings, WireError};
 use crate::generate;
 use crate::message::{Incoming, Request};
-use carryall_proto::{Call, CallError, Message, Notification, Outcome, Reply, Response};
+use carryall_proto::{BoxFuture, Call, CallError, Message, Notification, Outcome, Reply, Response};
 use carryall_types::{InputRequest, JsonValue, RequestId};
 use futures_util::StreamExt as _;
 use std::sync::Arc;
@@ -16,9 +16,25 @@ pub(crate) struct Running {
     pub(crate) session: Arc<Session>,
     id: i64,
     call: Call,
+    /// The request, for as long as the server has not begun to answer it.
+    sending: Option<BoxFuture<Result<Incomings, WireError>>>,
     incomings: Incomings,
+    /// What came for the call before the server began to answer it.
+    early: Option<Event>,
     events: mpsc::Receiver<Event>,
+    /// Nothing more comes, so that there is nothing to cancel.
     done: bool,
+    /// The server has stopped working on it, or never began.
+    answered: bool,
+}
+
+impl From<Event> for Next {
+    fn from(event: Event) -> Self {
+        match event {
+            Event::Notification(notification) => Self::Notification(notification),
+            Event::Question(request, question) => Self::Question(request, question),
+        }
+    }
 }
 
 /// What happens next.
@@ -37,20 +53,52 @@ impl Running {
         let id = session.next_id();
         let token = call.meta.progress_token.is_some().then(|| format!("t-{id}"));
         let request = translate::request(&call, id, token.as_deref());
-        let events = session.enter(id, call.meta.log_level, &call);
+        let events = session.enter(id, &call)?;
         // From here on dropping this cancels; before the request has gone out that does no harm.
         let nothing: Incomings = Box::pin(futures_util::stream::empty());
-        let mut running = Self { session: Arc::clone(session), id, call, incomings: nothing, events, done: false };
-        match session.wire.request(request).await {
+        let mut running = Self {
+            session: Arc::clone(session),
+            id,
+            call,
+            sending: None,
+            incomings: nothing,
+            early: None,
+            events,
+            done: false,
+            answered: false,
+        };
+        let mut sending = session.wire.request(request);
+        // A server may ask on another stream before it begins to answer on this one, and wait for what it asked.
+        let sent = tokio::select! {
+            biased;
+            Some(event) = running.events.recv() => {
+                running.early = Some(event);
+                running.sending = Some(sending);
+                return Ok(running);
+            }
+            sent = &mut sending => sent,
+        };
+        match sent {
             Ok(incomings) => {
                 running.incomings = incomings;
                 Ok(running)
             }
             Err(error) => {
-                running.done = true;
+                running.failed(&error);
                 Err(error)
             }
         }
+    }
+
+    /// The request was not sent, or what became of it is unknown.
+    fn failed(&mut self, error: &WireError) {
+        self.done = true;
+        self.answered = !matches!(error, WireError::Call(error) if !error.is_unsent());
+    }
+
+    /// The call as its caller made it last.
+    pub(crate) fn call(&self) -> &Call {
+        &self.call
     }
 
     /// Whether `call` can be another round of this one: it asks for the same.
@@ -66,13 +114,29 @@ impl Running {
     }
 
     pub(crate) async fn next(&mut self) -> Result<Next, CallError> {
+        if let Some(event) = self.early.take() {
+            return Ok(event.into());
+        }
+        while let Some(sending) = &mut self.sending {
+            tokio::select! {
+                biased;
+                Some(event) = self.events.recv() => return Ok(event.into()),
+                sent = sending => {
+                    self.sending = None;
+                    match sent {
+                        Ok(incomings) => self.incomings = incomings,
+                        Err(error) => {
+                            self.failed(&error);
+                            return Err(error.into_call_error());
+                        }
+                    }
+                }
+            }
+        }
         loop {
             let incoming = tokio::select! {
                 biased;
-                Some(event) = self.events.recv() => match event {
-                    Event::Notification(notification) => return Ok(Next::Notification(notification)),
-                    Event::Question(request, question) => return Ok(Next::Question(request, question)),
-                },
+                Some(event) = self.events.recv() => return Ok(event.into()),
                 incoming = self.incomings.next() => incoming,
             };
             let lost =
@@ -109,7 +173,7 @@ impl Running {
     }
 
     fn outcome(&mut self, outcome: Outcome) -> Outcome {
-        self.done = true;
+        (self.done, self.answered) = (true, true);
         match outcome {
             Outcome::Result(result) => Outcome::Result(translate::result(&self.call.method, &result)),
             Outcome::Error(error) => match translate::pages_required(&self.call, &error) {
@@ -142,9 +206,8 @@ impl Running {
         match next {
             Next::Done(outcome) => Response { id, outcome },
             Next::Question(request, question) => {
-                let principal = self.call.principal.clone();
                 let parked = Arc::clone(&self.session.parked);
-                match parked.park(self, request.id, *question, principal) {
+                match parked.park(self, request.id, *question) {
                     Ok(result) => Response::result(id, result),
                     Err(error) => Response::error(id, error),
                 }
@@ -157,7 +220,7 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        self.session.leave(self.id);
+        self.session.leave(self.id, self.answered);
         if !self.done && self.session.lost().is_none() {
             self.session.cancel(self.id);
         }

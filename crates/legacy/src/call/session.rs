@@ -1,5 +1,7 @@
 //! One session with a legacy server: its handshake, what comes without being asked for, and where that belongs.
 
+use super::flight::{Addressee, Flight};
+use super::level::Level;
 use super::listen::Listeners;
 use super::options::Options;
 use super::parked::Parked;
@@ -7,14 +9,13 @@ use super::translate;
 use super::wire::{Unanswered, Wire, WireError};
 use crate::message::{Incoming, Request};
 use crate::revision::REVISIONS;
-use carryall_proto::{CallError, Notification, Outcome, Params, Response, key};
+use carryall_proto::{Call, CallError, Notification, Outcome, Params, Printable, Response, key};
 use carryall_types::{
-    ClientCapabilities, ErrorObject, Implementation, InputRequest, JsonObject, JsonValue, LoggingLevel, ProgressToken,
+    ClientCapabilities, ErrorObject, Implementation, InputRequest, JsonObject, JsonValue, ProgressToken,
     ProtocolVersion, RawJson, RequestId, ServerCapabilities, code, notification,
 };
 use futures_util::StreamExt as _;
 use serde_json::json;
-use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -24,11 +25,13 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 /// How long a server may take for what a session needs besides its calls.
-const HOUSEKEEPING: Duration = Duration::from_secs(10);
+pub(crate) const HOUSEKEEPING: Duration = Duration::from_secs(10);
 /// How long the end of a session waits for what is still to be said.
 const GOODBYE: Duration = Duration::from_secs(2);
 /// How many notifications of one call may wait for their reader; more are dropped, as they are by any slow reader.
 const MAX_EVENTS: usize = 256;
+/// How much of a method's name is logged.
+const MAX_SHOWN: usize = 100;
 
 /// Who a session is for.
 #[derive(Clone, Debug)]
@@ -46,23 +49,17 @@ pub(crate) struct Session {
     initialized: JsonObject,
     capabilities: ServerCapabilities,
     ids: AtomicI64,
-    calls: Mutex<BTreeMap<i64, Routed>>,
-    log_level: tokio::sync::Mutex<Option<LoggingLevel>>,
+    flight: Mutex<Flight>,
+    pub(crate) level: Level,
     pub(crate) listeners: Listeners,
     lost: OnceLock<CallError>,
     heard: AtomicBool,
+    /// No further calls are to be made in it.
+    retired: AtomicBool,
+    /// A question that might have crossed from one caller to another was refused, and that was logged.
+    warned: AtomicBool,
     /// Cancellations on their way.
     goodbyes: Mutex<JoinSet<()>>,
-}
-
-/// A call in work: where what comes for it goes.
-pub(crate) struct Routed {
-    pub(crate) events: mpsc::Sender<Event>,
-    pub(crate) level: Option<LoggingLevel>,
-    pub(crate) token: Option<ProgressToken>,
-    pub(crate) capabilities: ClientCapabilities,
-    /// Whether it may come back with a question (`basic/patterns/mrtr`).
-    pub(crate) rounds: bool,
 }
 
 /// What comes for a call before its response.
@@ -137,11 +134,13 @@ impl Session {
             initialized,
             capabilities,
             ids: AtomicI64::new(1),
-            calls: Mutex::default(),
-            log_level: tokio::sync::Mutex::default(),
+            flight: Mutex::default(),
+            level: Level::default(),
             listeners: Listeners::default(),
             lost: OnceLock::new(),
             heard: AtomicBool::new(false),
+            retired: AtomicBool::new(false),
+            warned: AtomicBool::new(false),
             goodbyes: Mutex::default(),
             wire,
         });
@@ -169,9 +168,9 @@ impl Session {
         self.lost.get().cloned()
     }
 
-    /// Whether nothing is in work and nobody listens.
-    pub(crate) fn is_idle(&self) -> bool {
-        self.calls().is_empty() && self.listeners.is_empty()
+    /// Whether further calls are to be made in another session. Those in flight go on.
+    pub(crate) fn is_retired(&self) -> bool {
+        self.retired.load(Ordering::Relaxed)
     }
 
     pub(crate) fn next_id(&self) -> i64 {
@@ -195,7 +194,7 @@ impl Session {
         match incoming {
             Ok(Incoming::Notification(notification)) => self.notification(notification),
             Ok(Incoming::Request(request)) => self.request(request),
-            Ok(Incoming::Response(response)) => tracing::debug!(id = %response.id, "a response that nobody waits for"),
+            Ok(Incoming::Response(response)) => self.answered_late(&response.id),
             Ok(Incoming::ErrorWithoutId(error)) => tracing::warn!(%error, "the server could not read a message"),
             Err(error) if self.wire.is_shared() => self.lose(error),
             // Without such a stream nothing is heard of changes any more.
@@ -214,49 +213,26 @@ impl Session {
         timeout(HOUSEKEEPING, respond(&*self.wire, request)).await.map_err(|_| limit())?
     }
 
-    /// Has the server log at least from `level` on.
-    pub(crate) async fn ensure_level(&self, level: LoggingLevel) {
-        if self.capabilities.logging.is_none() {
-            return;
-        }
-        let mut current = self.log_level.lock().await;
-        if current.is_some_and(|current| current <= level) {
-            return;
-        }
-        match self.ask("logging/setLevel", &json!({"level": level})).await {
-            Ok(Outcome::Result(_)) => *current = Some(level),
-            refused => tracing::debug!(?refused, "the server does not set the level of its log messages"),
-        }
-    }
-
-    pub(crate) fn enter(
-        &self,
-        id: i64,
-        level: Option<LoggingLevel>,
-        call: &carryall_proto::Call,
-    ) -> mpsc::Receiver<Event> {
+    /// Takes a call in; what comes for it before its response is received from now on.
+    pub(crate) fn enter(&self, id: i64, call: &Call) -> Result<mpsc::Receiver<Event>, CallError> {
         let (events, receiver) = mpsc::channel(MAX_EVENTS);
-        let routed = Routed {
-            events,
-            level,
-            token: call.meta.progress_token.clone(),
-            capabilities: call.meta.client_capabilities().clone(),
-            rounds: call.method.allows_rounds(),
-        };
-        self.calls().insert(id, routed);
-        receiver
+        self.flight().enter(id, events, call)?;
+        Ok(receiver)
     }
 
     /// Another round of the same call.
-    pub(crate) fn go_on(&self, id: i64, call: &carryall_proto::Call) {
-        if let Some(routed) = self.calls().get_mut(&id) {
-            routed.level = call.meta.log_level;
-            routed.token = call.meta.progress_token.clone();
-        }
+    pub(crate) fn go_on(&self, id: i64, call: &Call) {
+        self.flight().go_on(id, call);
     }
 
-    pub(crate) fn leave(&self, id: i64) {
-        self.calls().remove(&id);
+    /// Nobody waits for a call any more; the server may go on with it unless it was `answered`.
+    pub(crate) fn leave(&self, id: i64, answered: bool) {
+        self.flight().leave(id, answered);
+    }
+
+    fn answered_late(&self, id: &RequestId) {
+        let known = matches!(id, RequestId::Number(id) if self.flight().answered_late(*id));
+        tracing::debug!(%id, known, "a response that nobody waits for");
     }
 
     /// Tells the server that nobody waits for a call any more.
@@ -284,10 +260,10 @@ impl Session {
     pub(crate) fn own_notification(&self, id: i64, notification: Notification) -> Option<Notification> {
         match &*notification.method {
             notification::PROGRESS => {
-                let token = self.calls().get(&id)?.token.clone()?;
+                let token = self.flight().get(id)?.token.clone()?;
                 with_token(notification, &token)
             }
-            notification::MESSAGE => self.calls().get(&id)?.wants(&notification).then_some(notification),
+            notification::MESSAGE => self.flight().get(id)?.wants(&notification).then_some(notification),
             _ => {
                 self.listeners.tell(&notification);
                 None
@@ -302,15 +278,16 @@ impl Session {
                 let Some(id) = token_of(&notification).and_then(|token| token.strip_prefix("t-")?.parse().ok()) else {
                     return tracing::debug!("progress of no call");
                 };
-                let calls = self.calls();
-                let Some(routed) = calls.get(&id) else { return };
+                let flight = self.flight();
+                let Some(routed) = flight.get(id) else { return };
                 let translated = routed.token.as_ref().and_then(|token| with_token(notification, token));
                 if let Some(notification) = translated {
                     let _ = routed.events.try_send(Event::Notification(notification));
                 }
             }
             notification::MESSAGE => {
-                for routed in self.calls().values().filter(|routed| routed.wants(&notification)) {
+                let listening = self.listeners.callers();
+                for routed in self.flight().loggers(&notification, &listening) {
                     let _ = routed.events.try_send(Event::Notification(notification.clone()));
                 }
             }
@@ -321,7 +298,7 @@ impl Session {
     /// A request of the server's that came with the call `id`. What its caller has to answer is returned.
     pub(crate) fn own_request(self: &Arc<Self>, id: i64, request: Request) -> Option<Event> {
         let question = self.answered(&request)?;
-        let takes = self.calls().get(&id).is_some_and(|routed| routed.takes(&question));
+        let takes = self.flight().get(id).is_some_and(|routed| routed.takes(&question));
         if takes {
             return Some(Event::Question(request, Box::new(question)));
         }
@@ -329,20 +306,50 @@ impl Session {
         None
     }
 
-    /// A request of the server's that came with no call: the latest call that could have caused it takes it.
+    /// A request of the server's that came with no call.
     fn request(self: &Arc<Self>, request: Request) {
         let Some(question) = self.answered(&request) else { return };
-        let calls = self.calls();
-        let taker = calls.values().rev().find(|routed| routed.takes(&question));
+        let flight = self.flight();
+        let (routed, abandoned) = match flight.addressee(&question) {
+            Addressee::Call(routed) => (Some(routed), None),
+            Addressee::Ambiguous { abandoned } => (None, Some(abandoned)),
+            Addressee::Nobody => (None, None),
+        };
         let event = Event::Question(request, Box::new(question));
-        let untaken = match taker {
+        let untaken = match routed {
             Some(routed) => routed.events.try_send(event).err().map(mpsc::error::TrySendError::into_inner),
             None => Some(event),
         };
-        drop(calls);
-        if let Some(Event::Question(request, _)) = untaken {
-            self.refuse(&request);
+        drop(flight);
+        match (untaken, abandoned) {
+            (Some(Event::Question(request, _)), None) => self.refuse(&request),
+            (Some(Event::Question(request, _)), Some(abandoned)) => self.refuse_ambiguous(&request, abandoned),
+            _ => {}
         }
+    }
+
+    /// Refuses a question that may be about any of several callers' calls.
+    fn refuse_ambiguous(self: &Arc<Self>, request: &Request, abandoned: bool) {
+        if abandoned {
+            // They may count for as long as the session lasts, so later calls are made in another.
+            self.retired.store(true, Ordering::Relaxed);
+        }
+        let method = Printable(&request.method).clipped(MAX_SHOWN);
+        if self.warned.swap(true, Ordering::Relaxed) {
+            tracing::debug!(%method, "a request of the server names no call and may be for any of several callers");
+        } else {
+            tracing::warn!(
+                %method,
+                "a request of the server names no call and may be for any of several callers: it was refused, as further \
+                 ones will be; sessions per client or per call let such a server ask"
+            );
+        }
+        let why = format!(
+            "{} is not possible: calls of several callers are in flight in this session, and the request does not say which \
+             of them it belongs to",
+            request.method
+        );
+        self.reply(Response::error(request.id.clone(), ErrorObject::new(code::INVALID_REQUEST, why)));
     }
 
     /// Answers what can be answered here; gives back a question that cannot.
@@ -384,7 +391,8 @@ impl Session {
         self.reply(Response::error(request.id.clone(), ErrorObject::new(code::METHOD_NOT_FOUND, why)));
     }
 
-    fn reply(self: &Arc<Self>, response: Response) {
+    /// Answers a request of the server's.
+    pub(crate) fn reply(&self, response: Response) {
         let wire = Arc::clone(&self.wire);
         tokio::spawn(async move { wire.send(Unanswered::Response(response)).await.is_ok() });
     }
@@ -395,21 +403,8 @@ impl Session {
         self.listeners.close();
     }
 
-    fn calls(&self) -> MutexGuard<'_, BTreeMap<i64, Routed>> {
-        self.calls.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Routed {
-    /// Without a level the server must not send any, and with one not below it (`server/utilities/logging`).
-    fn wants(&self, notification: &Notification) -> bool {
-        let level = notification.params.clone().and_then(|params| Params::parse(params).ok());
-        let level = level.and_then(|params| params.get("level")).and_then(|level| level.decode::<LoggingLevel>().ok());
-        self.level.zip(level).is_some_and(|(least, level)| level >= least)
-    }
-
-    fn takes(&self, question: &InputRequest) -> bool {
-        self.rounds && question.is_supported_by(&self.capabilities)
+    fn flight(&self) -> MutexGuard<'_, Flight> {
+        self.flight.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

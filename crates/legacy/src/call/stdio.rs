@@ -24,7 +24,7 @@ use std::task::{Context, Poll};
 use tokio::io::AsyncReadExt as _;
 use tower_service::Service;
 
-/// Each session with a server is a process.
+/// How many processes there may be unless set: each session with a server is one.
 const MAX_PROCESSES: usize = 8;
 
 /// Calls an MCP server of any revision that runs as a child process. Cheap to clone; clones share the process.
@@ -33,8 +33,9 @@ const MAX_PROCESSES: usize = 8;
 /// next call after it has exited; in between attempts there is a growing pause. Calls in flight when it exits fail with
 /// [`CallError::Broken`] and are not sent again, because whether they were executed is unknown.
 ///
-/// A server of an earlier revision hears once and for all what its client can do. Calls that declare something else than
-/// the first ones did get a process of their own; at most eight run at a time.
+/// A server of an earlier revision hears once and for all what its client can do, and keeps state per process. Which calls
+/// share a process is decided by [`SessionScope`](super::SessionScope); calls that declare other capabilities never do. At
+/// most eight processes run at a time, unless [`Options::max_sessions`] says otherwise.
 ///
 /// When the last clone is dropped, or [`shutdown`](Self::shutdown) is called, the processes find their standard input
 /// closed, get time to exit, then `SIGTERM` and finally `SIGKILL`, together with whatever they have started.
@@ -74,7 +75,8 @@ impl Stdio {
     /// When the program cannot be started, exits, speaks no common revision, or is not an MCP server at all.
     pub async fn spawn(command: ServerCommand, options: Options) -> Result<Self, CallError> {
         let key = key_of(&command);
-        let options = options.clone().max_sessions(options.max_sessions.min(MAX_PROCESSES));
+        let max_sessions = options.max_sessions.unwrap_or(MAX_PROCESSES);
+        let options = options.max_sessions(max_sessions);
         let shared = Shared {
             processes: Arc::new(Processes::new(command)),
             options,
@@ -191,7 +193,7 @@ impl Shared {
 
     /// Starts a process and finds out what it is.
     async fn attempt(&self, first: First, known: Option<String>) -> Result<Way, Failed> {
-        let Ends { reader, mut writer, exit } = self.processes.start().await?;
+        let Ends { reader, mut writer, exit, released } = self.processes.start().await?;
         let mut lines = LineReader::new(reader, self.options.max_message);
         let who = Who { capabilities: self.options.capabilities.clone(), info: self.options.client_info.clone() };
         let Options { silence, handshake_timeout: limit, .. } = self.options;
@@ -218,9 +220,9 @@ impl Shared {
                     known.map_or(why, Into::into)
                 };
                 let outdated = Arc::new(AtomicBool::new(false));
-                let shaken = Shaken { wire: ChannelWire::open(lines, writer), initialized };
+                let shaken = Shaken { wire: ChannelWire::open(lines, writer, released), initialized };
                 let adapter = Adapter::new(self.options.clone(), self.opener(shaken, Arc::clone(&outdated)));
-                let session = adapter.session(&greeting(&who)?).await.map_err(WireError::into_call_error)?;
+                let session = adapter.prepare(&greeting(&who)?).await.map_err(WireError::into_call_error)?;
                 self.keep(session.version(), why);
                 Ok(Way::Legacy { adapter, outdated })
             }
@@ -238,8 +240,8 @@ impl Shared {
                 if let Some(Shaken { wire, initialized }) = shaken {
                     return Session::established(wire, &options, &initialized, &parked).await;
                 }
-                let Ends { reader, writer, exit } = processes.start().await?;
-                let wire = ChannelWire::open(LineReader::new(reader, options.max_message), writer);
+                let Ends { reader, writer, exit, released } = processes.start().await?;
+                let wire = ChannelWire::open(LineReader::new(reader, options.max_message), writer, released);
                 let opened = Session::open(wire, &options, &who, &parked).await;
                 match &opened {
                     Err(WireError::Refused(error)) if wire::is_modern(error.code) => {
@@ -303,7 +305,7 @@ impl Way {
     }
 }
 
-/// A call like those to come, to open the session that they will use.
+/// A call like those to come, to open a session that one of them may use.
 fn greeting(who: &Who) -> Result<Call, CallError> {
     let (capabilities, info) = (who.capabilities.clone(), Some(who.info.clone()));
     let meta = Meta::new(ProtocolVersion::LATEST, capabilities, info, None, None, &JsonObject::new());

@@ -35,14 +35,72 @@ pub(crate) fn request(call: &Call, id: i64, token: Option<&str>) -> Request {
     Request { id: RequestId::from(id), method: call.method.as_str().to_owned(), params }
 }
 
-/// Client capabilities as 2025-11-25 declares them; the revisions before it ignore what they do not know.
+/// What a server can notice of its client's capabilities: what it may ask. Callers that differ in more share a session.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) struct Noticeable {
+    form: bool,
+    url: bool,
+    sampling: bool,
+    sampling_tools: bool,
+    sampling_context: bool,
+    roots: bool,
+}
+
+impl Noticeable {
+    /// No capabilities.
+    pub(crate) const NONE: Self =
+        Self { form: false, url: false, sampling: false, sampling_tools: false, sampling_context: false, roots: false };
+
+    pub(crate) fn of(capabilities: &ClientCapabilities) -> Self {
+        Self {
+            form: capabilities.supports_elicitation_form(),
+            url: capabilities.supports_elicitation_url(),
+            sampling: capabilities.supports_sampling(),
+            sampling_tools: capabilities.supports_sampling_tools(),
+            sampling_context: capabilities.sampling.as_ref().is_some_and(|sampling| sampling.context.is_some()),
+            roots: capabilities.supports_roots(),
+        }
+    }
+
+    pub(crate) fn is_none(self) -> bool {
+        self == Self::NONE
+    }
+
+    /// These as capabilities, with what `own` declares for every session beside them.
+    pub(crate) fn capabilities(self, own: &ClientCapabilities) -> ClientCapabilities {
+        let mut capabilities: ClientCapabilities = serde_json::from_value(self.declared()).unwrap_or_default();
+        capabilities.experimental.clone_from(&own.experimental);
+        capabilities
+    }
+
+    fn declared(self) -> JsonValue {
+        let object = |members: &[(&str, bool)]| {
+            let there = members.iter().filter(|(_, there)| *there);
+            JsonValue::Object(there.map(|(name, _)| ((*name).to_owned(), json!({}))).collect())
+        };
+        let mut declared = JsonObject::new();
+        if self.form || self.url {
+            declared.insert("elicitation".into(), object(&[("form", self.form), ("url", self.url)]));
+        }
+        if self.sampling {
+            let members = [("context", self.sampling_context), ("tools", self.sampling_tools)];
+            declared.insert("sampling".into(), object(&members));
+        }
+        if self.roots {
+            declared.insert("roots".into(), json!({}));
+        }
+        JsonValue::Object(declared)
+    }
+}
+
+/// Client capabilities as 2025-11-25 declares them; the revisions before it ignore what they do not know. What nobody can
+/// notice is left out: that roots change is never told, and extensions are of this revision.
 pub(crate) fn capabilities(today: &ClientCapabilities) -> JsonValue {
-    let mut declared = match serde_json::to_value(today) {
-        Ok(JsonValue::Object(declared)) => declared,
-        _ => JsonObject::new(),
-    };
-    declared.remove("extensions");
-    JsonValue::Object(declared)
+    let mut declared = Noticeable::of(today).declared();
+    if let (Some(experimental), Some(declared)) = (&today.experimental, declared.as_object_mut()) {
+        declared.insert("experimental".into(), JsonValue::Object(experimental.clone()));
+    }
+    declared
 }
 
 /// A result with what this revision requires of it: its type, and how long it stays fresh, which is not at all

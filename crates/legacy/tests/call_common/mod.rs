@@ -3,11 +3,12 @@
 #![allow(dead_code, unreachable_pub)]
 
 use carryall_legacy::call::{Options, Stdio};
-use carryall_proto::{Call, CallError, Reply};
+use carryall_proto::{Call, CallError, CallSource, ClientId, Principal, Reply};
 use carryall_testkit as testkit;
 use carryall_transport::stdio::ServerCommand;
 use serde_json::{Value, json};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 use tower_service::Service as _;
@@ -130,6 +131,33 @@ pub fn tool(name: &str) -> Call {
 /// A call with these members in `_meta`.
 pub fn tool_with(meta: Value) -> Call {
     testkit::call("tools/call", json!({"name": "x", "_meta": testkit::meta_with(&meta)}))
+}
+
+/// A call of a legacy client, by its session and the last number of its address.
+pub fn from(session: u128, mut call: Call) -> Call {
+    let last = u8::try_from(session).expect("a small number");
+    call.source = CallSource::new(Some(ClientId::Session(session)), Some([10, 0, 0, last].into()));
+    call
+}
+
+/// A call of a principal.
+pub fn by(subject: &str, mut call: Call) -> Call {
+    let (issuer, subject) = ("https://issuer.test".into(), subject.into());
+    call.principal = Some(Arc::new(Principal { issuer, subject, client: None, scopes: Vec::new() }));
+    call
+}
+
+pub const CAPABILITIES: &str = "io.modelcontextprotocol/clientCapabilities";
+
+/// A call of the tool `name` that declares these capabilities.
+pub fn declaring(name: &str, capabilities: &Value) -> Call {
+    let meta = testkit::meta_with(&json!({CAPABILITIES: capabilities}));
+    testkit::call("tools/call", json!({"name": name, "_meta": meta}))
+}
+
+/// A call of the tool `name` whose caller can be asked anything.
+pub fn able(name: &str) -> Call {
+    declaring(name, &json!({"elicitation": {}, "roots": {}, "sampling": {}}))
 }
 
 pub async fn call(way: &Stdio, call: Call) -> Result<Reply, CallError> {

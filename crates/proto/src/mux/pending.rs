@@ -1,6 +1,7 @@
 //! The client's end: which requests wait for their response.
 
-use super::Signal;
+use super::{Abandoned, Signal};
+use crate::CallerId;
 use carryall_types::{ProgressToken, RequestId};
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
@@ -13,7 +14,9 @@ pub struct Pending<T> {
     /// In the order in which they were sent.
     requests: BTreeMap<i64, Request<T>>,
     tokens: HashMap<ProgressToken, i64>,
+    abandoned: Abandoned,
     limit: usize,
+    limit_per_caller: usize,
     next_id: i64,
     late: u64,
     unknown: u64,
@@ -24,11 +27,12 @@ struct Request<T> {
     listen: bool,
     logs: bool,
     token: Option<ProgressToken>,
+    caller: CallerId,
     value: T,
 }
 
 /// What is known about a request when it is sent.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub struct Start {
     /// It is a `subscriptions/listen`.
     pub listen: bool,
@@ -36,6 +40,8 @@ pub struct Start {
     pub logs: bool,
     /// The token under which it asked for progress.
     pub token: Token,
+    /// Who made it.
+    pub caller: CallerId,
 }
 
 /// The progress token of a request.
@@ -55,6 +61,8 @@ pub enum Token {
 pub enum NotStarted {
     /// As many requests as allowed are waiting.
     Full,
+    /// As many requests of this caller as allowed are waiting.
+    CallerFull,
     /// Another active request has the progress token (`basic/patterns/progress#progress-flow`).
     TokenInUse,
 }
@@ -63,6 +71,7 @@ impl fmt::Display for NotStarted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Full => "too many requests are waiting for a response",
+            Self::CallerFull => "too many requests of this caller are waiting for a response",
             Self::TokenInUse => "another active request has this progress token",
         })
     }
@@ -75,7 +84,7 @@ impl std::error::Error for NotStarted {}
 pub enum Delivery<'a, T> {
     /// To this request.
     To(&'a mut T),
-    /// To each of these, see [`Pending::signal`]; never empty.
+    /// To each of these, all of the same caller, see [`Pending::signal`]; never empty.
     ToAll(Vec<&'a mut T>),
     /// To this listen, which the server has ended with it.
     Ended(RequestId, T),
@@ -84,10 +93,20 @@ pub enum Delivery<'a, T> {
 }
 
 impl<T> Pending<T> {
-    /// Nothing waiting, and never more than `limit`.
+    /// Nothing waiting, and never more than `limit`, of one caller never more than `limit_per_caller`. A caller in process
+    /// shares the channel with nobody else, and may have all of it.
     #[must_use]
-    pub fn new(limit: usize) -> Self {
-        Self { requests: BTreeMap::new(), tokens: HashMap::new(), limit, next_id: 1, late: 0, unknown: 0 }
+    pub fn new(limit: usize, limit_per_caller: usize) -> Self {
+        Self {
+            requests: BTreeMap::new(),
+            tokens: HashMap::new(),
+            abandoned: Abandoned::default(),
+            limit,
+            limit_per_caller,
+            next_id: 1,
+            late: 0,
+            unknown: 0,
+        }
     }
 
     /// Takes in a request that is about to be sent and gives it its id.
@@ -97,6 +116,9 @@ impl<T> Pending<T> {
     pub fn start(&mut self, start: Start, value: T) -> Result<RequestId, NotStarted> {
         if self.requests.len() >= self.limit {
             return Err(NotStarted::Full);
+        }
+        if self.has_used_its_share(&start.caller) {
+            return Err(NotStarted::CallerFull);
         }
         let id = self.next_id;
         let token = match start.token {
@@ -111,7 +133,8 @@ impl<T> Pending<T> {
             self.tokens.insert(token.clone(), id);
         }
         self.next_id += 1;
-        self.requests.insert(id, Request { listen: start.listen, logs: start.logs, token, value });
+        let Start { listen, logs, caller, .. } = start;
+        self.requests.insert(id, Request { listen, logs, token, caller, value });
         Ok(RequestId::Number(id))
     }
 
@@ -121,7 +144,10 @@ impl<T> Pending<T> {
         let request = self.remove(id);
         if request.is_none() {
             match id {
-                RequestId::Number(number) if (1..self.next_id).contains(number) => self.late += 1,
+                RequestId::Number(number) if (1..self.next_id).contains(number) => {
+                    self.late += 1;
+                    self.abandoned.answered(*number);
+                }
                 _ => self.unknown += 1,
             }
         }
@@ -130,15 +156,22 @@ impl<T> Pending<T> {
 
     /// The caller gave up: `Some` if the request was still waiting, and only then is `notifications/cancelled` sent.
     pub fn cancel(&mut self, id: &RequestId) -> Option<T> {
-        self.remove(id).map(|request| request.value)
+        let request = self.remove(id)?;
+        // A listen does no work that could be logged, unless it asked for logs.
+        if let (Some(id), true) = (number(id), !request.listen || request.logs) {
+            self.abandoned.insert(id, request.caller);
+        }
+        Some(request.value)
     }
 
     /// A notification came.
     ///
     /// Progress goes to the request with the token, and what carries a subscription id to that listen. A log message
-    /// names no request: it goes to the one waiting request that asked for logs, and if several did, to all of them,
-    /// because each might be the one and none must miss it. `notifications/cancelled` ends a listen and means nothing
-    /// for other requests.
+    /// names no request. Where all requests that the server may be working on are certainly of one caller, it goes to each
+    /// of them that asked for logs, because each might be the one and none must miss it; otherwise it might be about
+    /// somebody else's request and goes nowhere. Requests that were cancelled and not answered count, since the server
+    /// may still be working on them; listens count if they asked for logs. `notifications/cancelled` ends a listen and
+    /// means nothing for other requests.
     pub fn signal(&mut self, signal: &Signal) -> Delivery<'_, T> {
         let id = match signal {
             Signal::Progress(token) => self.tokens.get(token).copied(),
@@ -162,6 +195,7 @@ impl<T> Pending<T> {
     /// (which has to be sent again on the next channel).
     pub fn drain(&mut self) -> impl Iterator<Item = (RequestId, bool, T)> + use<T> {
         self.tokens.clear();
+        self.abandoned.clear();
         std::mem::take(&mut self.requests).into_iter().map(|(id, request)| (id.into(), request.listen, request.value))
     }
 
@@ -200,7 +234,26 @@ impl<T> Pending<T> {
         Delivery::Ignored
     }
 
+    /// One that has not reached its share cannot be found without counting only where there are as many as that.
+    fn has_used_its_share(&self, caller: &CallerId) -> bool {
+        !caller.is_in_process()
+            && self.requests.len() >= self.limit_per_caller
+            && self.requests.values().filter(|request| request.caller.shares_quota_with(caller)).count()
+                >= self.limit_per_caller
+    }
+
+    /// Whether all that could be logged is certainly of one caller.
+    fn are_of_one_caller(&self) -> bool {
+        let mut working = self.requests.values().filter(|request| !request.listen || request.logs);
+        let Some(first) = working.next() else { return false };
+        working.all(|request| request.caller.is_certainly(&first.caller))
+            && self.abandoned.are_certainly_of(&first.caller)
+    }
+
     fn log(&mut self) -> Delivery<'_, T> {
+        if !self.are_of_one_caller() {
+            return Delivery::Ignored;
+        }
         let mut wanting: Vec<_> = self
             .requests
             .values_mut()
@@ -238,12 +291,13 @@ fn number(id: &RequestId) -> Option<i64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::mux::abandoned::tests::caller;
     use proptest::prelude::*;
 
-    const CALL: Start = Start { listen: false, logs: false, token: Token::None };
-    const LISTEN: Start = Start { listen: true, logs: false, token: Token::None };
-    const LOGGED: Start = Start { listen: false, logs: true, token: Token::None };
-    const TRACKED: Start = Start { listen: false, logs: false, token: Token::Id };
+    const CALL: Start = Start { listen: false, logs: false, token: Token::None, caller: CallerId::IN_PROCESS };
+    const LISTEN: Start = Start { listen: true, logs: false, token: Token::None, caller: CallerId::IN_PROCESS };
+    const LOGGED: Start = Start { listen: false, logs: true, token: Token::None, caller: CallerId::IN_PROCESS };
+    const TRACKED: Start = Start { listen: false, logs: false, token: Token::Id, caller: CallerId::IN_PROCESS };
 
     fn cancelled(id: &RequestId) -> Signal {
         Signal::Cancelled { id: id.clone(), reason: None }
@@ -252,7 +306,7 @@ mod tests {
     // spec: base-jsonrpc-03, base-jsonrpc-04, base-jsonrpc-05
     #[test]
     fn ids_are_never_used_twice_and_responses_find_their_request() {
-        let mut pending = Pending::new(9);
+        let mut pending = Pending::new(9, 9);
         let first = pending.start(CALL, "a").unwrap();
         let second = pending.start(CALL, "b").unwrap();
         assert_eq!((pending.response(&second), pending.response(&first)), (Some("b"), Some("a")));
@@ -263,7 +317,7 @@ mod tests {
     // spec: cancellation-11, cancellation-15, cancellation-16
     #[test]
     fn after_cancelling_the_response_is_ignored() {
-        let mut pending = Pending::new(9);
+        let mut pending = Pending::new(9, 9);
         let id = pending.start(TRACKED, "a").unwrap();
         assert_eq!(pending.cancel(&id), Some("a"));
         assert_eq!(pending.cancel(&id), None, "nothing to cancel any more");
@@ -276,7 +330,7 @@ mod tests {
     // spec: progress-03, progress-09
     #[test]
     fn progress_goes_to_the_request_with_the_token_which_is_unique() {
-        let mut pending = Pending::new(9);
+        let mut pending = Pending::new(9, 9);
         let given = Start { token: Token::Given("t".into()), ..CALL };
         let id = pending.start(given.clone(), "a").unwrap();
         pending.start(TRACKED, "b").unwrap();
@@ -292,7 +346,7 @@ mod tests {
     // spec: stdio-08, subscriptions-07, subscriptions-08
     #[test]
     fn listen_notifications_go_by_subscription_id() {
-        let mut pending = Pending::new(9);
+        let mut pending = Pending::new(9, 9);
         let call = pending.start(CALL, "call").unwrap();
         let first = pending.start(LISTEN, "first").unwrap();
         let second = pending.start(LISTEN, "second").unwrap();
@@ -305,7 +359,7 @@ mod tests {
 
     #[test]
     fn a_listen_ends_with_cancelled_or_its_result_in_any_order() {
-        let mut pending = Pending::new(9);
+        let mut pending = Pending::new(9, 9);
         let call = pending.start(CALL, "call").unwrap();
         let one = pending.start(LISTEN, "one").unwrap();
         let two = pending.start(LISTEN, "two").unwrap();
@@ -319,9 +373,9 @@ mod tests {
 
     #[test]
     fn log_messages_go_to_those_who_asked() {
-        let mut pending = Pending::new(9);
+        let mut pending = Pending::new(9, 9);
         pending.start(CALL, "quiet").unwrap();
-        pending.start(Start { logs: true, ..LISTEN }, "listen").unwrap();
+        pending.start(LISTEN, "listen").unwrap();
         assert_eq!(pending.signal(&Signal::Log), Delivery::Ignored);
         let one = pending.start(LOGGED, "one").unwrap();
         assert_eq!(pending.signal(&Signal::Log), Delivery::To(&mut "one"));
@@ -331,9 +385,44 @@ mod tests {
         assert_eq!(pending.signal(&Signal::Log), Delivery::To(&mut "two"));
     }
 
+    fn logged(session: u128) -> Start {
+        Start { caller: caller(session), ..LOGGED }
+    }
+
+    #[test]
+    fn log_messages_that_may_be_about_a_strangers_request_go_nowhere() {
+        let mut pending = Pending::new(9, 9);
+        pending.start(logged(1), "a").unwrap();
+        pending.start(Start { caller: caller(2), ..LISTEN }, "listen").unwrap();
+        assert_eq!(pending.signal(&Signal::Log), Delivery::To(&mut "a"), "nothing else is worked on");
+        let quiet = pending.start(Start { caller: caller(2), ..CALL }, "b").unwrap();
+        assert_eq!(pending.signal(&Signal::Log), Delivery::Ignored, "it may be about a request that wants no logs");
+        pending.cancel(&quiet);
+        assert_eq!(pending.signal(&Signal::Log), Delivery::Ignored, "the server may not have stopped");
+        pending.response(&quiet);
+        assert_eq!(pending.signal(&Signal::Log), Delivery::To(&mut "a"));
+        pending.start(logged(1), "a again").unwrap();
+        assert_eq!(pending.signal(&Signal::Log), Delivery::ToAll(vec![&mut "a", &mut "a again"]));
+    }
+
+    #[test]
+    fn one_caller_cannot_use_up_what_all_share() {
+        let mut pending = Pending::new(5, 2);
+        let of = |session| Start { caller: caller(session), ..CALL };
+        pending.start(of(3), ()).unwrap();
+        let first = pending.start(of(1), ()).unwrap();
+        pending.start(of(1), ()).unwrap();
+        assert_eq!(pending.start(of(1), ()), Err(NotStarted::CallerFull));
+        assert!(pending.start(of(2), ()).is_ok());
+        pending.response(&first);
+        assert!(pending.start(of(1), ()).is_ok());
+        assert!(pending.start(of(2), ()).is_ok());
+        assert_eq!(pending.start(of(4), ()), Err(NotStarted::Full));
+    }
+
     #[test]
     fn a_lost_channel_gives_everything_back_and_says_what_listened() {
-        let mut pending = Pending::new(9);
+        let mut pending = Pending::new(9, 9);
         let call = pending.start(TRACKED, "call").unwrap();
         let listen = pending.start(LISTEN, "listen").unwrap();
         let lost: Vec<_> = pending.drain().collect();
@@ -344,7 +433,7 @@ mod tests {
 
     #[test]
     fn the_number_waiting_is_bounded() {
-        let mut pending = Pending::new(1);
+        let mut pending = Pending::new(1, 1);
         let id = pending.start(CALL, ()).unwrap();
         assert_eq!(pending.start(CALL, ()), Err(NotStarted::Full));
         pending.response(&id);
@@ -354,7 +443,7 @@ mod tests {
     proptest! {
         #[test]
         fn each_request_ends_once_and_tokens_follow(steps in proptest::collection::vec((0u8..4, 0i64..12), 0..60)) {
-            let mut pending = Pending::new(5);
+            let mut pending = Pending::new(5, 5);
             let (mut started, mut ended) = (0, 0);
             for (step, number) in steps {
                 let id = RequestId::from(number);

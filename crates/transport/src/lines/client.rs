@@ -9,7 +9,7 @@ use bytes::{Buf as _, Bytes, BytesMut};
 use carryall_proto::frame::{LineDecoder, encode_line};
 use carryall_proto::inbound::{Answer, accept_answer};
 use carryall_proto::mux::{Delivery, Pending, Signal, Start, Token};
-use carryall_proto::{Call, CallError, Notification, Reply, key, listen};
+use carryall_proto::{Call, CallError, CallerId, Notification, Reply, key, listen};
 use carryall_types::{JsonObject, Method, ProgressToken, RawJson, RequestId};
 use slot::{Offer, Slot, Waiting};
 use std::fmt;
@@ -30,13 +30,22 @@ const READ: usize = 16 * 1024;
 pub struct ChannelOptions {
     /// The longest message accepted, in bytes. 16 MiB unless set.
     pub max_message: usize,
-    /// How many calls may wait for answers; more are refused. 4,096 unless set.
+    /// How many calls may wait for answers; more are refused with [`CallError::Busy`]. 4,096 unless set.
     pub max_waiting: usize,
+    /// How many of these may be of one caller ([`Caller::accountable`](carryall_proto::Caller::accountable)). Unless set
+    /// half of `max_waiting`, and for calls made in process all of it.
+    pub max_waiting_per_caller: Option<usize>,
 }
 
 impl Default for ChannelOptions {
     fn default() -> Self {
-        Self { max_message: 16 * 1024 * 1024, max_waiting: 4096 }
+        Self { max_message: 16 * 1024 * 1024, max_waiting: 4096, max_waiting_per_caller: None }
+    }
+}
+
+impl ChannelOptions {
+    fn max_waiting_per_caller(&self) -> usize {
+        self.max_waiting_per_caller.unwrap_or(self.max_waiting / 2).max(1)
     }
 }
 
@@ -79,7 +88,7 @@ impl Channel {
     {
         let room = Arc::new(Notify::new());
         let state = State {
-            pending: Pending::new(options.max_waiting),
+            pending: Pending::new(options.max_waiting, options.max_waiting_per_caller()),
             writer: Some(Box::pin(writer)),
             out: BytesMut::new(),
             reader: None,
@@ -96,7 +105,8 @@ impl Channel {
     /// `notifications/cancelled`.
     ///
     /// # Errors
-    /// [`CallError::Unreachable`] when the channel was lost before, [`CallError::Broken`] when it is lost meanwhile.
+    /// [`CallError::Unreachable`] when the channel was lost before, [`CallError::Broken`] when it is lost meanwhile,
+    /// [`CallError::Busy`] when as many calls wait as may.
     pub async fn call(&self, call: Call) -> Result<Reply, CallError> {
         self.room().await;
         let slot = Arc::new(Slot::new(&call));
@@ -171,6 +181,7 @@ impl State {
             listen: call.method == Method::SubscriptionsListen,
             logs: call.meta.log_level.is_some(),
             token: call.meta.progress_token.clone().map_or(Token::None, Token::Given),
+            caller: CallerId::of(&call),
         };
         let taken = |pending: &mut Pending<_>, start: &Start| pending.start(start.clone(), Arc::clone(&slot));
         let id = match taken(&mut self.pending, &start) {
@@ -186,7 +197,7 @@ impl State {
             }
             started => started,
         }
-        .map_err(|error| CallError::Refused(error.to_string()))?;
+        .map_err(|error| CallError::Busy(format!("{error} on this channel")))?;
         call.id = id.clone();
         self.send(&call.encode().into_bytes());
         Ok(id)

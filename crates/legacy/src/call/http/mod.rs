@@ -194,7 +194,7 @@ impl Shared {
 
     /// Opens the session for `call`, which shows that the server is a legacy one.
     async fn shake_hands(&self, call: &Call, why: String) -> Result<EraDecision, WireError> {
-        let session = self.adapter.session(call).await?;
+        let session = self.adapter.prepare(call).await?;
         let decision = EraDecision { version: session.version(), why: why.into() };
         self.decide(decision.clone()).await;
         Ok(decision)
@@ -220,6 +220,7 @@ fn discovery(call: &Call) -> Call {
     let id = RequestId::String("era".into());
     let mut discovery = Call::new(id, Method::ServerDiscover, params.finish(), call.meta.clone());
     discovery.principal.clone_from(&call.principal);
+    discovery.source = call.source;
     discovery
 }
 

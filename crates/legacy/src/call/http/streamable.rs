@@ -18,10 +18,11 @@ use futures_util::StreamExt as _;
 use http::header::{ACCEPT, CONTENT_TYPE};
 use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 use std::fmt;
+use std::hash::{BuildHasher as _, RandomState};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::task::AbortHandle;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 const MCP_SESSION_ID: HeaderName = HeaderName::from_static("mcp-session-id");
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
@@ -31,6 +32,14 @@ const MAX_ATTEMPTS: u32 = 5;
 const RETRY: Duration = Duration::from_secs(1);
 /// The longest pause that a server may ask for.
 const MAX_RETRY: Duration = Duration::from_secs(60);
+/// The shortest pause, whatever a server asks for.
+const MIN_RETRY: Duration = Duration::from_millis(100);
+/// A stream that ends sooner than this has ended at once: the pause before the next one doubles each time.
+const AT_ONCE: Duration = Duration::from_secs(1);
+/// The longest pause because of streams that end at once.
+const MAX_PAUSE: Duration = Duration::from_secs(10);
+/// A stream of changes that was open for so long was a good one.
+const HELD_WELL: Duration = Duration::from_secs(10);
 /// Between attempts to open the stream of changes.
 const AGAIN: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(60));
 /// How long a server may take to end a session.
@@ -111,12 +120,15 @@ impl Wire for Streamable {
                 drop(shared);
                 match opened {
                     Ok(response) if is_type(response.headers(), "text/event-stream") => {
-                        attempts = 0;
+                        let since = Instant::now();
                         let mut events = Events::new(response.into_body(), max);
                         while let Some(Ok(incomings)) = events.next().await {
                             incomings.into_iter().for_each(|incoming| sink(Ok(incoming)));
                         }
                         last = events.last_id().or(last);
+                        if since.elapsed() >= HELD_WELL {
+                            attempts = 0;
+                        }
                     }
                     // The server has no such stream, or no such session.
                     Err(WireError::SessionEnded) | Ok(_) => {
@@ -128,8 +140,7 @@ impl Wire for Streamable {
                     Err(_) => {}
                 }
                 attempts += 1;
-                let random = std::process::id().into();
-                tokio::time::sleep(AGAIN.delay(attempts - 1, random)).await;
+                tokio::time::sleep(AGAIN.delay(attempts - 1, random())).await;
             }
         });
         self.shared.state().changes = Some(changes.abort_handle());
@@ -244,6 +255,8 @@ impl Shared {
         generate::stream(move |out| async move {
             let mut last = None;
             let mut attempts = 0;
+            let mut pauses = Pauses::default();
+            let mut since = Instant::now();
             loop {
                 let broken = loop {
                     match events.next().await {
@@ -268,7 +281,8 @@ impl Shared {
                     return out.emit(Err(broken)).await;
                 }
                 attempts += 1;
-                tokio::time::sleep(events.retry().unwrap_or(RETRY).min(MAX_RETRY)).await;
+                tokio::time::sleep(pauses.after(since.elapsed(), events.retry())).await;
+                since = Instant::now();
                 let opened = match self.send(Method::GET, Bytes::new(), Some(after)).await {
                     Ok(response) => self.accepted(response).await,
                     Err(error) => Err(error.into()),
@@ -287,6 +301,33 @@ impl Shared {
             }
         })
     }
+}
+
+/// The pauses before a stream is taken up again.
+#[derive(Debug, Default)]
+struct Pauses {
+    /// How many streams in a row have ended at once.
+    at_once: u32,
+}
+
+impl Pauses {
+    /// The pause after a stream that was open for so long: what the server has asked for, within bounds, and longer each
+    /// time that a stream ends at once, so that no server can have us reconnect in a loop.
+    fn after(&mut self, open: Duration, asked: Option<Duration>) -> Duration {
+        let asked = asked.unwrap_or(RETRY).clamp(MIN_RETRY, MAX_RETRY);
+        if open >= AT_ONCE {
+            self.at_once = 0;
+            return asked;
+        }
+        // The first end is what any server may do that lets its client poll.
+        let factor = 1_u32.checked_shl(self.at_once).unwrap_or(u32::MAX);
+        self.at_once = self.at_once.saturating_add(1);
+        asked.saturating_mul(factor).min(asked.max(MAX_PAUSE))
+    }
+}
+
+fn random() -> u64 {
+    RandomState::new().hash_one(0)
 }
 
 /// Errors about a request may come without its id.
@@ -373,5 +414,32 @@ impl Events {
 
     fn retry(&self) -> Option<Duration> {
         self.decoder.retry_ms().map(Duration::from_millis).or(self.retry)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_that_wants_no_pause_gets_longer_and_longer_ones() {
+        let (mut pauses, zero) = (Pauses::default(), Some(Duration::ZERO));
+        let given: Vec<_> = (0..9).map(|_| pauses.after(Duration::ZERO, zero).as_millis()).collect();
+        assert_eq!(given, [100, 200, 400, 800, 1600, 3200, 6400, 10_000, 10_000]);
+        assert_eq!(pauses.after(AT_ONCE, zero), MIN_RETRY, "a stream that lasted is no reason to wait");
+        for _ in 0..100 {
+            assert!(pauses.after(Duration::ZERO, zero) <= MAX_PAUSE);
+        }
+    }
+
+    #[test]
+    fn a_pause_that_the_server_asks_for_is_kept_within_bounds() {
+        let asked = |asked| Pauses::default().after(AT_ONCE, asked);
+        assert_eq!(asked(None), RETRY);
+        assert_eq!(asked(Some(Duration::from_millis(1500))), Duration::from_millis(1500));
+        assert_eq!(asked(Some(Duration::from_millis(u64::MAX))), MAX_RETRY);
+        let mut pauses = Pauses::default();
+        let long = Some(Duration::from_secs(30));
+        assert_eq!([0; 3].map(|_| pauses.after(Duration::ZERO, long)), [long.unwrap(); 3]);
     }
 }

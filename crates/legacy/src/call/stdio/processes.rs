@@ -7,6 +7,7 @@ use std::hash::{BuildHasher as _, RandomState};
 use std::io;
 use std::pin::Pin;
 use std::process::ExitStatus;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -40,6 +41,8 @@ pub(super) struct Ends {
     pub(super) reader: Reader,
     pub(super) writer: Writer,
     pub(super) exit: Exit,
+    /// To be set before a process is let go that nobody needs any more: its end is no failure then, however soon it comes.
+    pub(super) released: Arc<AtomicBool>,
 }
 
 /// How the process ended, once it has.
@@ -72,7 +75,9 @@ impl Processes {
         let (writing, no_writer) = oneshot::channel();
         let (told, exit) = watch::channel(None);
         let stdin = Arc::new(Mutex::new(Some(stdin)));
-        let supervisor = Supervisor { stop, no_reader, no_writer, stdin: Arc::clone(&stdin), told };
+        let released = Arc::new(AtomicBool::new(false));
+        let (stdin_of, released_of) = (Arc::clone(&stdin), Arc::clone(&released));
+        let supervisor = Supervisor { stop, no_reader, no_writer, stdin: stdin_of, told, released: released_of };
         let supervisor = tokio::spawn(supervisor.run(process, Arc::clone(&self.state)));
         let mut state = lock(&self.state);
         state.supervisors.retain(|supervisor| !supervisor.is_finished());
@@ -81,6 +86,7 @@ impl Processes {
             reader: Reader { stdout, _reading: reading },
             writer: Writer { stdin, _writing: writing },
             exit: Exit(exit),
+            released,
         })
     }
 
@@ -106,11 +112,12 @@ struct Supervisor {
     no_writer: oneshot::Receiver<()>,
     stdin: Arc<Mutex<Option<ChildStdin>>>,
     told: watch::Sender<Option<String>>,
+    released: Arc<AtomicBool>,
 }
 
 impl Supervisor {
     async fn run(self, process: Process, state: Arc<Mutex<State>>) -> Option<ExitStatus> {
-        let Self { mut stop, no_reader, no_writer, stdin, told } = self;
+        let Self { mut stop, no_reader, no_writer, stdin, told, released } = self;
         let started = Instant::now();
         let stopped = async move {
             tokio::select! {
@@ -122,7 +129,7 @@ impl Supervisor {
             drop(lock(&stdin).take());
         };
         let status = process.supervise(stopped).await;
-        lock(&state).note(started.elapsed() >= FINE_AFTER);
+        lock(&state).note(started.elapsed() >= FINE_AFTER || released.load(Ordering::Relaxed));
         let shown = status.map_or("its status is unknown".to_owned(), |status| status.to_string());
         tracing::debug!(status = %shown, "the server process has exited");
         told.send_replace(Some(shown));

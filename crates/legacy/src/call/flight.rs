@@ -1,0 +1,144 @@
+//! The calls in flight on one session, and to which of them a message belongs that does not say so.
+
+use super::session::Event;
+use carryall_proto::mux::Abandoned;
+use carryall_proto::{Call, CallError, CallerId, Notification, Params};
+use carryall_types::{ClientCapabilities, InputRequest, LoggingLevel, ProgressToken};
+use std::collections::BTreeMap;
+use tokio::sync::mpsc;
+
+/// How many calls may be in flight on one session.
+const MAX_CALLS: usize = 4096;
+/// How many of these may be of one caller, unless it is this process itself.
+const MAX_CALLS_PER_CALLER: usize = MAX_CALLS / 2;
+
+/// The calls that the server works on, as far as is known here.
+#[derive(Debug, Default)]
+pub(crate) struct Flight {
+    calls: BTreeMap<i64, Routed>,
+    /// Calls that nobody waits for any more. The server may not have stopped working on them.
+    abandoned: Abandoned,
+}
+
+/// A call in flight: where what comes for it goes.
+#[derive(Debug)]
+pub(crate) struct Routed {
+    pub(crate) events: mpsc::Sender<Event>,
+    pub(crate) token: Option<ProgressToken>,
+    level: Option<LoggingLevel>,
+    caller: CallerId,
+    capabilities: ClientCapabilities,
+    /// Whether it may come back with a question (`basic/patterns/mrtr`).
+    rounds: bool,
+}
+
+/// Who is asked what a request of the server's asks that names no call.
+#[derive(Debug)]
+pub(crate) enum Addressee<'a> {
+    /// The caller of this call: it can be nobody else.
+    Call(&'a Routed),
+    /// Several callers' calls could have caused it.
+    Ambiguous {
+        /// Some of these are calls that nobody waits for, which may stay so for as long as the session lasts.
+        abandoned: bool,
+    },
+    /// No call can take it.
+    Nobody,
+}
+
+impl Flight {
+    /// Takes a call in.
+    ///
+    /// # Errors
+    /// [`CallError::Busy`] when there are too many, or too many of its caller.
+    pub(crate) fn enter(&mut self, id: i64, events: mpsc::Sender<Event>, call: &Call) -> Result<(), CallError> {
+        let caller = CallerId::of(call);
+        if self.calls.len() >= MAX_CALLS {
+            return Err(CallError::Busy(format!("{MAX_CALLS} calls wait for answers in this session")));
+        }
+        // There cannot be so many of one caller where there are not so many at all.
+        let share_is_used_up = || {
+            let own = self.calls.values().filter(|routed| routed.caller.shares_quota_with(&caller));
+            own.count() >= MAX_CALLS_PER_CALLER
+        };
+        if self.calls.len() >= MAX_CALLS_PER_CALLER && !caller.is_in_process() && share_is_used_up() {
+            let why = format!("{MAX_CALLS_PER_CALLER} calls of this caller wait for answers in this session");
+            return Err(CallError::Busy(why));
+        }
+        let routed = Routed {
+            events,
+            token: call.meta.progress_token.clone(),
+            level: call.meta.log_level,
+            caller,
+            capabilities: call.meta.client_capabilities().clone(),
+            rounds: call.method.allows_rounds(),
+        };
+        self.calls.insert(id, routed);
+        Ok(())
+    }
+
+    /// Another round of the same call.
+    pub(crate) fn go_on(&mut self, id: i64, call: &Call) {
+        if let Some(routed) = self.calls.get_mut(&id) {
+            routed.level = call.meta.log_level;
+            routed.token = call.meta.progress_token.clone();
+            routed.caller = CallerId::of(call);
+        }
+    }
+
+    /// Nobody waits for a call any more.
+    pub(crate) fn leave(&mut self, id: i64, answered: bool) {
+        if let (Some(routed), false) = (self.calls.remove(&id), answered) {
+            self.abandoned.insert(id, routed.caller);
+        }
+    }
+
+    /// A response arrived that nobody waits for.
+    pub(crate) fn answered_late(&mut self, id: i64) -> bool {
+        self.abandoned.answered(id)
+    }
+
+    pub(crate) fn get(&self, id: i64) -> Option<&Routed> {
+        self.calls.get(&id)
+    }
+
+    /// Which call a question belongs to that names none. Where several callers' calls could have caused it, that cannot
+    /// be known: a stranger would read the question, and its answer would count as the caller's. Among calls of one
+    /// caller the latest that can take it gets it.
+    pub(crate) fn addressee(&self, question: &InputRequest) -> Addressee<'_> {
+        let Some((id, taker)) = self.calls.iter().rev().find(|(_, routed)| routed.takes(question)) else {
+            return Addressee::Nobody;
+        };
+        let certain = self.calls.iter().all(|(other, routed)| other == id || routed.caller.is_certainly(&taker.caller));
+        let abandoned = !self.abandoned.are_certainly_of(&taker.caller);
+        if certain && !abandoned { Addressee::Call(taker) } else { Addressee::Ambiguous { abandoned } }
+    }
+
+    /// The calls that get a log message which names none: those that asked for it, where all that the server could be
+    /// logging about is certainly of one caller. `listening` are the callers of the session's subscriptions.
+    pub(crate) fn loggers<'a>(
+        &'a self,
+        message: &'a Notification,
+        listening: &[CallerId],
+    ) -> impl Iterator<Item = &'a Routed> {
+        let mut callers = self.calls.values().map(|routed| &routed.caller).chain(listening);
+        let certain = callers.next().is_some_and(|first| {
+            callers.all(|caller| caller.is_certainly(first)) && self.abandoned.are_certainly_of(first)
+        });
+        self.calls.values().filter(move |routed| certain && routed.wants(message))
+    }
+}
+
+impl Routed {
+    /// Whether the call asked for a log message of this level.
+    pub(crate) fn wants(&self, message: &Notification) -> bool {
+        let level = message.params.clone().and_then(|params| Params::parse(params).ok());
+        let level = level.and_then(|params| params.get("level")).and_then(|level| level.decode::<LoggingLevel>().ok());
+        self.level.zip(level).is_some_and(|(least, level)| level >= least)
+    }
+
+    /// Whether its caller can be asked this.
+    pub(crate) fn takes(&self, question: &InputRequest) -> bool {
+        self.rounds && question.is_supported_by(&self.capabilities)
+    }
+}

@@ -1,0 +1,108 @@
+//! Requests that were given up without an answer: the other side may still be working on them.
+
+use crate::CallerId;
+use std::collections::BTreeMap;
+
+/// Beyond this many, the oldest are no longer told apart.
+const MAX_KEPT: usize = 1024;
+
+/// The requests of one channel that nobody waits for any more and that were not answered. Cancelling is a request that a
+/// server may not have read yet, or may ignore, so each counts until its answer arrives or the channel ends.
+#[derive(Debug, Default)]
+pub struct Abandoned {
+    requests: BTreeMap<i64, CallerId>,
+    older: Older,
+}
+
+/// Those that are not told apart. They never end.
+#[derive(Debug, Default)]
+enum Older {
+    #[default]
+    None,
+    Of(CallerId),
+    /// Of callers that are not certainly the same.
+    Mixed,
+}
+
+impl Abandoned {
+    /// Takes a request in.
+    pub fn insert(&mut self, id: i64, caller: CallerId) {
+        self.requests.insert(id, caller);
+        if self.requests.len() <= MAX_KEPT {
+            return;
+        }
+        let Some((_, oldest)) = self.requests.pop_first() else { return };
+        self.older = match std::mem::take(&mut self.older) {
+            Older::None => Older::Of(oldest),
+            Older::Of(caller) if caller.is_certainly(&oldest) => Older::Of(caller),
+            Older::Of(_) | Older::Mixed => Older::Mixed,
+        };
+    }
+
+    /// A response arrived: whether it answers one of these, which is over then.
+    pub fn answered(&mut self, id: i64) -> bool {
+        self.requests.remove(&id).is_some()
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.requests.is_empty() && matches!(self.older, Older::None)
+    }
+
+    /// Whether all of them were certainly made by `caller`.
+    #[must_use]
+    pub fn are_certainly_of(&self, caller: &CallerId) -> bool {
+        let older = match &self.older {
+            Older::None => true,
+            Older::Of(older) => older.is_certainly(caller),
+            Older::Mixed => false,
+        };
+        older && self.requests.values().all(|abandoned| abandoned.is_certainly(caller))
+    }
+
+    /// Forgets all of them: the channel is gone.
+    pub fn clear(&mut self) {
+        *self = Self::default();
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use crate::{Call, CallSource, ClientId, Meta, Params};
+    use carryall_types::{Method, ProtocolVersion, RawJson, RequestId};
+
+    pub(in crate::mux) fn caller(session: u128) -> CallerId {
+        let meta = Meta::new(ProtocolVersion::LATEST, Default::default(), None, None, None, &Default::default());
+        let params = Params::parse(RawJson::EMPTY_OBJECT).unwrap();
+        let mut call = Call::new(RequestId::from(1), Method::ToolsList, params, meta);
+        call.source = CallSource::new(Some(ClientId::Session(session)), None);
+        CallerId::of(&call)
+    }
+
+    #[test]
+    fn each_counts_until_it_is_answered() {
+        let mut abandoned = Abandoned::default();
+        abandoned.insert(1, caller(1));
+        abandoned.insert(2, caller(2));
+        assert!(!abandoned.are_certainly_of(&caller(1)));
+        assert!(abandoned.answered(2) && !abandoned.answered(2));
+        assert!(abandoned.are_certainly_of(&caller(1)) && !abandoned.are_certainly_of(&caller(2)));
+        assert!(abandoned.answered(1) && abandoned.is_empty());
+        assert!(abandoned.are_certainly_of(&caller(2)));
+    }
+
+    #[test]
+    fn those_beyond_the_bound_are_never_forgotten() {
+        let count = MAX_KEPT as i64 + 5;
+        let mut abandoned = Abandoned::default();
+        (0..count).for_each(|id| abandoned.insert(id, caller(1)));
+        (0..count).for_each(|id| _ = abandoned.answered(id));
+        assert!(abandoned.requests.is_empty() && !abandoned.is_empty());
+        assert!(abandoned.are_certainly_of(&caller(1)) && !abandoned.are_certainly_of(&caller(2)));
+        (0..count).for_each(|id| abandoned.insert(id, caller(2)));
+        (0..count).for_each(|id| _ = abandoned.answered(id));
+        assert!(!abandoned.are_certainly_of(&caller(1)) && !abandoned.are_certainly_of(&caller(2)));
+    }
+}

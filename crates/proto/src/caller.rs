@@ -134,7 +134,7 @@ impl CallerId {
             (None, None) => {
                 self.source.client == other.source.client
                     && match self.source.client {
-                        Some(ClientId::Session(_)) => true,
+                        Some(ClientId::Legacy(_)) => true,
                         Some(ClientId::Connection(_)) | None => {
                             self.source.address.is_none() && other.source.address.is_none()
                         }
@@ -213,7 +213,7 @@ mod tests {
         let connection = |number| Some(ClientId::Connection(number));
         let local = |number| CallSource::new(connection(number), None);
         let remote = CallSource::new(connection(1), Some([10, 0, 0, 1].into()));
-        let session = |number| CallSource::new(Some(ClientId::Session(number)), Some([10, 0, 0, 1].into()));
+        let session = |number| CallSource::new(Some(ClientId::Legacy(number)), Some([10, 0, 0, 1].into()));
         let certain = [
             (id(remote, Some("a")), id(local(2), Some("a"))),
             (id(session(1), None), id(session(1), None)),
@@ -243,7 +243,7 @@ mod tests {
             CallSource::default(),
             CallSource::new(Some(ClientId::Connection(1)), None),
             CallSource::new(Some(ClientId::Connection(2)), Some([10, 0, 0, 1].into())),
-            CallSource::new(Some(ClientId::Session(3)), Some([10, 0, 0, 1].into())),
+            CallSource::new(Some(ClientId::Legacy(3)), Some([10, 0, 0, 1].into())),
             CallSource::new(Some(ClientId::Connection(2)), Some("2001:db8::1".parse().unwrap())),
             CallSource::new(Some(ClientId::Connection(2)), Some("2001:db8::2".parse().unwrap())),
         ];

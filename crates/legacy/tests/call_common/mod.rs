@@ -136,7 +136,7 @@ pub fn tool_with(meta: Value) -> Call {
 /// A call of a legacy client, by its session and the last number of its address.
 pub fn from(session: u128, mut call: Call) -> Call {
     let last = u8::try_from(session).expect("a small number");
-    call.source = CallSource::new(Some(ClientId::Session(session)), Some([10, 0, 0, last].into()));
+    call.source = CallSource::new(Some(ClientId::Legacy(session)), Some([10, 0, 0, last].into()));
     call
 }
 

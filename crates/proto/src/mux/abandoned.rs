@@ -77,7 +77,7 @@ pub(super) mod tests {
         let meta = Meta::new(ProtocolVersion::LATEST, Default::default(), None, None, None, &Default::default());
         let params = Params::parse(RawJson::EMPTY_OBJECT).unwrap();
         let mut call = Call::new(RequestId::from(1), Method::ToolsList, params, meta);
-        call.source = CallSource::new(Some(ClientId::Session(session)), None);
+        call.source = CallSource::new(Some(ClientId::Legacy(session)), None);
         CallerId::of(&call)
     }
 

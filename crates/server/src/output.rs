@@ -176,15 +176,20 @@ impl fmt::Display for Failure {
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Tool(output) => match output.content.first() {
-                Some(ContentBlock::Text(text)) => f.write_str(&text.text),
-                _ => f.write_str("the tool failed"),
-            },
+            Self::Tool(output) => f.write_str(text_of(output)),
             Self::Unexpected(error) | Self::Internal(error) => error.fmt(f),
             Self::Protocol(error) => error.fmt(f),
             Self::InputRequired(_) => f.write_str("the client has to answer first"),
             Self::Task(_) => f.write_str("the call has become a task"),
         }
+    }
+}
+
+/// What the output of a tool that failed says first.
+pub(crate) fn text_of(output: &ToolOutput) -> &str {
+    match output.content.first() {
+        Some(ContentBlock::Text(text)) => &text.text,
+        _ => "the tool failed",
     }
 }
 

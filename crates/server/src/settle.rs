@@ -2,7 +2,7 @@
 
 use crate::core::Core;
 use crate::ctx::{Ctx, missing_capabilities};
-use crate::output::{Failure, Refusal, ToolError, ToolOutput};
+use crate::output::{Failure, Refusal, ToolError, ToolOutput, text_of};
 use crate::random;
 use crate::tool_entry::ToolEntry;
 use carryall_proto::deprecated::Feature;
@@ -20,7 +20,7 @@ pub(crate) fn tool(ctx: &Ctx, entry: &ToolEntry, output: Result<ToolOutput, Tool
     match output.and_then(|output| entry.conforming(output)) {
         Ok(output) => {
             if output.is_error {
-                said(ctx, &ToolError::output(output.clone()).0);
+                said(ctx, || text_of(&output).to_owned());
             }
             rendered(ctx.core().stamp.tool_output(&output))
         }
@@ -53,7 +53,7 @@ pub(crate) fn tool_failed(core: &Core, message: String) -> Outcome {
 
 fn refused(ctx: &Ctx, refusal: Refusal) -> Outcome {
     if let Refusal::Tool(_) | Refusal::Protocol(_) = &refusal {
-        said(ctx, &refusal);
+        said(ctx, || refusal.to_string());
     }
     match refusal {
         Refusal::Tool(output) => rendered(ctx.core().stamp.tool_output(&output)),
@@ -101,10 +101,9 @@ fn failed(ctx: &Ctx, error: &(dyn Error + 'static)) -> Option<String> {
 }
 
 /// Logs what a handler says deliberately.
-fn said(ctx: &Ctx, refusal: &Refusal) {
+fn said(ctx: &Ctx, text: impl FnOnce() -> String) {
     if tracing::enabled!(tracing::Level::DEBUG) {
-        let (method, name) = of(ctx);
-        let text = refusal.to_string();
+        let ((method, name), text) = (of(ctx), text());
         tracing::debug!(method, name = %Printable(&name), error = %Printable(&text), "handler returned an error");
     }
 }

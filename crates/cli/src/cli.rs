@@ -12,10 +12,11 @@ use std::ffi::OsString;
 const AFTER_HELP: &str = "\
 TARGET is one of
   http://localhost:8080/mcp     a URL; localhost:8080 is understood too
-  github                        a name from an mcp.json: --config FILE, or else
-                                ./.mcp.json, ./mcp.json, ./.vscode/mcp.json,
-                                ./.cursor/mcp.json, ~/.config/carryall/mcp.json,
-                                ~/.cursor/mcp.json, Claude Desktop's
+  github                        a name from a configuration file: --config FILE,
+                                or else ~/.config/carryall/mcp.json,
+                                ~/.cursor/mcp.json, Claude Desktop's; then, once
+                                approved (carryall trust), ./.mcp.json, ./mcp.json,
+                                ./.vscode/mcp.json, ./.cursor/mcp.json
   stdio:'npx server --flag'     a command to start, in one word
   unix:/run/server.sock         a Unix socket
 or left out, with a command at the end: carryall tools -- npx server --flag
@@ -58,6 +59,7 @@ pub(crate) enum Command {
     Read(commands::read::Read),
     Complete(commands::complete::Complete),
     Listen(commands::listen::Listen),
+    Trust(commands::trust::Trust),
     Completions(commands::completions::Completions),
 }
 
@@ -76,6 +78,7 @@ impl Command {
             Self::Read(command) => command.server.screen,
             Self::Complete(command) => command.server.screen,
             Self::Listen(command) => command.server.screen,
+            Self::Trust(command) => command.screen,
             Self::Up(_) | Self::Demo(_) | Self::Completions(_) => ScreenOptions::default(),
         }
     }

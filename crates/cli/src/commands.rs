@@ -12,6 +12,7 @@ pub(crate) mod resources;
 pub(crate) mod tasks;
 pub(crate) mod templates;
 pub(crate) mod tools;
+pub(crate) mod trust;
 
 mod nothing;
 

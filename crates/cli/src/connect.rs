@@ -8,7 +8,7 @@ use crate::era::{EraOption, memory};
 use crate::fail::{Exit, Fail};
 use crate::follow;
 use crate::inputs::Inputs;
-use crate::mcp_json::Places;
+use crate::mcp_json::ConfigPaths;
 use crate::notes;
 use crate::screen::{Screen, ScreenOptions};
 use crate::stop;
@@ -39,7 +39,7 @@ const LAST_WORDS: usize = 12;
 #[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "Server options")]
 pub(crate) struct ServerOptions {
-    /// Look names up in this mcp.json alone
+    /// Look names up in this configuration file alone
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
     /// Send this HTTP header with every request (repeatable)
@@ -75,7 +75,8 @@ impl ServerOptions {
         rest: Vec<String>,
         command: Vec<String>,
     ) -> Result<(Target, Vec<String>), Fail> {
-        target::split(target, rest, command, &Places::usual(self.config.clone()))
+        let paths = ConfigPaths::of_process(self.config.clone());
+        target::split(target, rest, command, &paths, Screen::new(self.screen))
     }
 }
 

@@ -25,6 +25,7 @@ mod screen;
 mod stop;
 mod target;
 mod text;
+mod trust;
 mod up;
 mod words;
 
@@ -67,6 +68,7 @@ fn run(command: Command) -> Result<Exit, Fail> {
             Command::Prompt(command) => command.run().await,
             Command::Complete(command) => command.run().await,
             Command::Listen(command) => command.run().await,
+            Command::Trust(command) => command.run(),
             Command::Completions(command) => command.run(),
         }
     })

@@ -1,7 +1,8 @@
 //! TARGET: which server a command talks to.
 
 use crate::fail::Fail;
-use crate::mcp_json::{self, Places};
+use crate::mcp_json::{self, ConfigPaths};
+use crate::screen::Screen;
 use crate::words;
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -49,7 +50,7 @@ impl Target {
     }
 
     /// Whatever TARGET may be.
-    pub(crate) fn parse(text: &str, places: &Places) -> Result<Self, Fail> {
+    pub(crate) fn parse(text: &str, paths: &ConfigPaths, screen: Screen) -> Result<Self, Fail> {
         if let Some(line) = text.strip_prefix("stdio:") {
             let words = words::split(line).map_err(|why| Fail::usage(format!("TARGET: {why}")))?;
             return Process::from_words(words).map(Self::Stdio).ok_or_else(|| {
@@ -69,7 +70,7 @@ impl Target {
         }
         match bare_address(text) {
             Some(url) => Ok(Self::Http { url, headers: Vec::new() }),
-            None => mcp_json::find(text, places),
+            None => mcp_json::find(text, paths, screen),
         }
     }
 
@@ -141,7 +142,8 @@ pub(crate) fn split(
     target: Option<String>,
     rest: Vec<String>,
     command: Vec<String>,
-    places: &Places,
+    paths: &ConfigPaths,
+    screen: Screen,
 ) -> Result<(Target, Vec<String>), Fail> {
     if command.is_empty() {
         let Some(target) = target else {
@@ -149,7 +151,7 @@ pub(crate) fn split(
                 "a TARGET is a URL, a name from an mcp.json, unix:PATH, stdio:'COMMAND', or a command after `--`",
             ));
         };
-        return Ok((Target::parse(&target, places)?, rest));
+        return Ok((Target::parse(&target, paths, screen)?, rest));
     }
     let target_word = target.filter(|target| target != "stdio:");
     let words = target_word.into_iter().chain(rest).collect();
@@ -160,9 +162,14 @@ pub(crate) fn split(
 mod tests {
     use super::*;
     use crate::fail::Exit;
+    use crate::screen::ScreenOptions;
 
     fn parse(text: &str) -> Result<Target, Fail> {
-        Target::parse(text, &Places::nowhere())
+        Target::parse(text, &ConfigPaths::none(), screen())
+    }
+
+    fn screen() -> Screen {
+        Screen::new(ScreenOptions::default())
     }
 
     fn http(url: &str) -> Target {
@@ -223,17 +230,17 @@ mod tests {
 
     #[test]
     fn a_command_after_the_dashes_takes_the_place_of_the_target() {
-        let places = Places::nowhere();
+        let split = |target, rest, command| super::split(target, rest, command, &ConfigPaths::none(), screen());
         let (target, words) =
-            split(Some("echo".into()), strings(&["text=x"]), strings(&["server", "--stdio"]), &places).unwrap();
+            split(Some("echo".into()), strings(&["text=x"]), strings(&["server", "--stdio"])).unwrap();
         assert_eq!(words, ["echo", "text=x"]);
         assert!(
             matches!(&target, Target::Stdio(process) if process.program == "server" && process.args == ["--stdio"])
         );
-        let (_, words) = split(Some("stdio:".into()), strings(&["echo"]), strings(&["server"]), &places).unwrap();
+        let (_, words) = split(Some("stdio:".into()), strings(&["echo"]), strings(&["server"])).unwrap();
         assert_eq!(words, ["echo"]);
-        let (target, words) = split(Some("localhost:1".into()), strings(&["echo"]), vec![], &places).unwrap();
+        let (target, words) = split(Some("localhost:1".into()), strings(&["echo"]), vec![]).unwrap();
         assert_eq!((target, words), (http("http://localhost:1/mcp"), strings(&["echo"])));
-        assert!(split(None, vec![], vec![], &places).is_err());
+        assert!(split(None, vec![], vec![]).is_err());
     }
 }

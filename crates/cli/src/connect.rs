@@ -15,7 +15,7 @@ use crate::stop;
 use crate::target::{self, Process, Target};
 use crate::text;
 use carryall::client::{CallOptions, ClientBuilder, ClientError, Listing, Page, TaskHandle};
-use carryall::proto::SharedService;
+use carryall::proto::{CallError, SharedService};
 use carryall::transport::http::HttpClient;
 use carryall::transport::socket::LineClient;
 use carryall::transport::stdio::ServerCommand;
@@ -29,6 +29,10 @@ use std::time::Duration;
 
 /// A request is given up after this time in any case, unless `--timeout` is longer.
 const HARD_LIMIT: Duration = Duration::from_secs(600);
+/// A list is given up after this time, unless `--timeout` is longer.
+const LIST_LIMIT: Duration = Duration::from_secs(120);
+/// A list with more text than this is given up, in bytes.
+const LIST_BYTES: usize = 32 * 1024 * 1024;
 const CONNECT_LIMIT: Duration = Duration::from_secs(10);
 /// How long the server may take to hear that a task is not wanted any more.
 const PARTING: Duration = Duration::from_secs(3);
@@ -95,6 +99,8 @@ pub(crate) struct Server {
     /// Who may be asked what nobody has answered on the command line.
     pub(crate) person: Option<Person>,
     options: CallOptions,
+    /// How long a whole list may take, whatever its pages.
+    list_limit: Duration,
     /// The task that a call has become.
     task: Mutex<Option<TaskHandle>>,
 }
@@ -129,8 +135,12 @@ async fn serving(
 ) -> Result<Exit, Fail> {
     let screen = Screen::new(options.screen);
     notes::install(screen);
+    let mut signals = stop::watch();
     let (place, again) = (target.shown(), target.again());
-    let (client, way) = open(target, options, person, screen).await?;
+    let (client, way) = tokio::select! {
+        opened = open(target, options, person, screen) => opened?,
+        () = signals.next() => return Ok(Exit::Interrupted),
+    };
     let server = Server {
         client,
         place,
@@ -140,11 +150,12 @@ async fn serving(
         inputs: options.inputs.clone(),
         person,
         options: call_options(options, screen)?,
+        list_limit: LIST_LIMIT.max(options.timeout),
         task: Mutex::default(),
     };
     let ended = tokio::select! {
         ended = work(&server) => ended,
-        () = stop::when_asked() => Ok(interrupted),
+        () = signals.next() => Ok(interrupted),
     };
     if matches!(&ended, Ok(Exit::Interrupted)) || matches!(&ended, Err(fail) if fail.exit == Exit::Interrupted) {
         server.break_off().await;
@@ -180,7 +191,9 @@ impl Server {
     /// A whole list.
     pub(crate) async fn list<P: Page>(&self, listing: Listing<P>, what: &str) -> Result<Vec<P::Item>, ClientError> {
         let busy = self.busy(&format!("listing {what}"));
-        busy.during(listing.with(self.options()).into_future()).await
+        let listing = tokio::time::timeout(self.list_limit, listing.with(self.options()).into_future());
+        let listed = busy.during(listing).await;
+        listed.unwrap_or_else(|_| Err(ClientError::Call(CallError::Timeout(self.list_limit))))
     }
 
     /// The task that the call at hand has become, to be cancelled when it is interrupted.
@@ -293,7 +306,8 @@ fn builder(options: &ServerOptions, person: Option<Person>) -> Result<ClientBuil
             move || meta.clone()
         })
         .timeout(options.timeout)
-        .max_timeout(HARD_LIMIT.max(options.timeout));
+        .max_timeout(HARD_LIMIT.max(options.timeout))
+        .max_list_bytes(LIST_BYTES);
     options.inputs.declare(builder)
 }
 

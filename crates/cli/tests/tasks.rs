@@ -178,7 +178,7 @@ fn the_end_of_a_task_is_that_of_the_call() {
             "failed",
             json!({"error": {"code": -32603, "message": "the oven\u{1b}[31m is broken"}}),
             4,
-            "the oven is broken (-32603)",
+            r"the oven\u{1b}[31m is broken (-32603)",
         ),
         ("cancelled", json!({"statusMessage": "no flour"}), 4, "was cancelled: no flour"),
         ("completed", json!({"result": {"content": [], "isError": true}}), 1, "says that it failed"),

@@ -3,8 +3,10 @@
 use carryall::types::{JsonObject, JsonValue};
 use std::collections::BTreeSet;
 
-/// References followed before giving up: schemas may refer to themselves.
-const MAX_REFERENCES: usize = 16;
+/// Nested references and branches that are followed: schemas may refer to themselves.
+const MAX_DEPTH: usize = 16;
+/// Schemas that are looked at for one argument: branches that refer to each other would multiply.
+const MAX_SCHEMAS: usize = 1_000;
 
 /// The type of a JSON value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -65,13 +67,34 @@ pub(crate) fn required(schema: &JsonObject) -> impl Iterator<Item = &str> {
 pub(crate) fn kinds_of(schema: &JsonObject, key: &str) -> BTreeSet<Kind> {
     let mut kinds = BTreeSet::new();
     if let Some(property) = property(schema, key) {
-        collect(property, schema, &mut kinds, MAX_REFERENCES);
+        visit(property, schema, MAX_DEPTH, &mut { MAX_SCHEMAS }, &mut |schema| collect(schema, &mut kinds));
     }
     kinds
 }
 
-fn collect(schema: &JsonValue, root: &JsonObject, kinds: &mut BTreeSet<Kind>, depth: usize) {
-    let Some(depth) = depth.checked_sub(1) else { return };
+/// Calls `look` with a schema, with its branches, and with what they refer to, as far as the bounds allow.
+fn visit<'a>(
+    schema: &'a JsonValue,
+    root: &'a JsonObject,
+    depth: usize,
+    left: &mut usize,
+    look: &mut dyn FnMut(&'a JsonValue),
+) {
+    let (Some(depth), Some(rest)) = (depth.checked_sub(1), left.checked_sub(1)) else { return };
+    *left = rest;
+    look(schema);
+    for branches in ["anyOf", "oneOf", "allOf"] {
+        for branch in schema.get(branches).and_then(JsonValue::as_array).into_iter().flatten() {
+            visit(branch, root, depth, left, look);
+        }
+    }
+    if let Some(target) = schema.get("$ref").and_then(JsonValue::as_str).and_then(|reference| resolve(reference, root))
+    {
+        visit(target, root, depth, left, look);
+    }
+}
+
+fn collect(schema: &JsonValue, kinds: &mut BTreeSet<Kind>) {
     match schema.get("type") {
         Some(JsonValue::String(name)) => kinds.extend(Kind::of_name(name)),
         Some(JsonValue::Array(names)) => {
@@ -82,15 +105,6 @@ fn collect(schema: &JsonValue, root: &JsonObject, kinds: &mut BTreeSet<Kind>, de
                 schema.get("enum").and_then(JsonValue::as_array).into_iter().flatten().chain(schema.get("const"));
             kinds.extend(values.map(Kind::of_value));
         }
-    }
-    for branches in ["anyOf", "oneOf", "allOf"] {
-        for branch in schema.get(branches).and_then(JsonValue::as_array).into_iter().flatten() {
-            collect(branch, root, kinds, depth);
-        }
-    }
-    if let Some(target) = schema.get("$ref").and_then(JsonValue::as_str).and_then(|reference| resolve(reference, root))
-    {
-        collect(target, root, kinds, depth);
     }
 }
 

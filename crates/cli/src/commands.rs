@@ -1,5 +1,6 @@
 //! The commands that talk to a server, one file each.
 
+pub(crate) mod cache;
 pub(crate) mod call;
 pub(crate) mod complete;
 pub(crate) mod completions;

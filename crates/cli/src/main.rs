@@ -68,6 +68,7 @@ fn run(command: Command) -> Result<Exit, Fail> {
             Command::Prompt(command) => command.run().await,
             Command::Complete(command) => command.run().await,
             Command::Listen(command) => command.run().await,
+            Command::Cache(command) => command.run(),
             Command::Trust(command) => command.run(),
             Command::Completions(command) => command.run(),
         }

@@ -38,6 +38,11 @@ fn a_wrong_command_line_is_2() {
     run(&["tools"]).fails(2, &["no TARGET"]);
     run(&["tools", "ftp://x/"]).fails(2, &["ftp://x/"]);
     run(&["tols", "x"]).fails(2, &["no command \"tols\"", "did you mean \"tools\"?"]);
+    let wrong = run(&["tasks", "list", &demo.url]);
+    wrong.fails(2, &["`carryall tasks` has no command \"list\"; it has get, wait, update, cancel", "tasks --help"]);
+    assert!(!wrong.stderr.contains("did you mean"), "{wrong:?}");
+    run(&["tasks", "cancl", &demo.url]).fails(2, &["no command \"cancl\"", "did you mean \"cancel\"?"]);
+    run(&["cache", "list"]).fails(2, &["it has show, clear"]);
     run(&["http://localhost:1/mcp"]).fails(2, &["carryall tools http://localhost:1/mcp"]);
     run(&["prompts", &demo.url, "x"]).fails(2, &["unexpected argument"]);
 }

@@ -243,3 +243,27 @@ fn the_inspectors_spelling_does_the_same() {
     inspector(&["--method", "tools/frobnicate"]).fails(2, &["tools/list"]);
     run(&["--method", "tools/list"]).fails(2, &["no server"]);
 }
+
+#[test]
+fn a_forced_era_is_not_remembered_and_the_cache_can_be_emptied() {
+    let (demo, cache) = (demo(&[]), Dir::new());
+    let cached = |args: &[&str]| carryall(args).env("XDG_CACHE_HOME", cache.0.to_str().unwrap()).run();
+    let era = |args: &[&str]| cached(&[&["discover", &demo.url], args].concat()).ok()["_meta"]["carryall/era"].clone();
+    let servers = || cached(&["cache", "show"]).ok()["servers"].as_object().unwrap().len();
+    assert_eq!(era(&["--era", "legacy"])["modern"], json!(false));
+    assert_eq!(servers(), 0, "what was demanded was not found out");
+    assert_eq!(era(&[])["modern"], json!(true));
+    assert_eq!(servers(), 1);
+    assert!(era(&[])["why"].as_str().unwrap().starts_with("remembered: "));
+    // An entry of another program, or of an earlier version of this one, that has a modern server for a legacy one.
+    let file = cache.0.join("carryall/eras.json");
+    let known = std::fs::read_to_string(&file).unwrap().replace("2026-07-28", "2025-11-25");
+    std::fs::write(&file, known).unwrap();
+    assert_eq!(era(&["--era", "modern"])["modern"], json!(true), "what is demanded is not looked up");
+    let human = cached(&["cache", "show", "--format", "human"]).stdout;
+    assert!(human.contains(&demo.url) && human.contains("2025-11-25"), "{human}");
+    assert_eq!(cached(&["cache", "clear"]).code, 0);
+    assert_eq!((servers(), era(&[])["modern"].clone()), (0, json!(true)));
+    assert_eq!(cached(&["cache", "clear"]).code, 0);
+    assert!(cached(&["cache", "clear"]).stderr.contains("Nothing was remembered"));
+}

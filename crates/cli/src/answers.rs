@@ -154,6 +154,12 @@ fn fill_in(key: &str, form: &ElicitRequestFormParams, answers: &[String]) -> Res
             None => return Err(Missing::Answer(format!("--answer {name}=..."))),
         }
     }
+    if let Some((field, problem, meant)) = args::wrong_choice(&content, &schema) {
+        let mut fail =
+            Fail::usage(format!("the answer to {key:?} does not fit the form: {}: {problem}", text::line(&field)));
+        fail.hints.extend(meant);
+        return Err(Missing::Wrong(fail));
+    }
     form.requested_schema
         .check(&content)
         .map_err(|why| Missing::Wrong(Fail::usage(format!("the answer to {key:?} does not fit the form: {why}"))))?;
@@ -206,6 +212,7 @@ fn field(schema: &JsonObject, name: &str) -> [String; 3] {
     let named: Vec<String> = text_of("title").into_iter().chain(text_of("description")).collect();
     let mut about = vec![named.join(": ")];
     about.retain(|text| !text.is_empty());
+    about.extend(args::choices(schema, name).and_then(|choices| choices.titles()));
     about.extend(default.map(|default| format!("default {default}")));
     about.extend(args::required(schema).any(|required| required == name).then(|| "required".to_owned()));
     [name.to_owned(), args::types_shown(schema, name), about.join("; ")]

@@ -1,7 +1,9 @@
 //! Arguments on the command line: `key=value`, `key:=json`, `key=@file`, `key:=@file`, `@file`, `-`.
 
+mod choices;
 mod schema;
 
+pub(crate) use choices::{choices, wrong_choice};
 pub(crate) use schema::{property, required, types_shown};
 
 use schema::kinds_of;

@@ -1,12 +1,13 @@
 //! What a JSON Schema says about arguments, as far as a command line needs to know.
 
+use super::choices::choices;
 use carryall::types::{JsonObject, JsonValue};
 use std::collections::BTreeSet;
 
 /// Nested references and branches that are followed: schemas may refer to themselves.
-const MAX_DEPTH: usize = 16;
+pub(super) const MAX_DEPTH: usize = 16;
 /// Schemas that are looked at for one argument: branches that refer to each other would multiply.
-const MAX_SCHEMAS: usize = 1_000;
+pub(super) const MAX_SCHEMAS: usize = 1_000;
 
 /// The type of a JSON value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -109,13 +110,13 @@ fn collect(schema: &JsonValue, kinds: &mut BTreeSet<Kind>) {
 }
 
 /// What a reference within the schema leads to. Others are never followed.
-fn resolve<'a>(reference: &str, root: &'a JsonObject) -> Option<&'a JsonValue> {
+pub(super) fn resolve<'a>(reference: &str, root: &'a JsonObject) -> Option<&'a JsonValue> {
     let mut steps = reference.strip_prefix("#/")?.split('/').map(|step| step.replace("~1", "/").replace("~0", "~"));
     let first = root.get(&steps.next()?)?;
     steps.try_fold(first, |value, step| value.get(step))
 }
 
-/// `integer`, `string or null`, `array of string`, `"a" | "b"`: the type of an argument for people.
+/// `integer`, `string or null`, `array of string`, `low|normal|high`: what an argument takes, for people.
 pub(crate) fn types_shown(schema: &JsonObject, key: &str) -> String {
     let Some(property) = property(schema, key) else { return "any".into() };
     let target = property
@@ -123,12 +124,10 @@ pub(crate) fn types_shown(schema: &JsonObject, key: &str) -> String {
         .and_then(JsonValue::as_str)
         .and_then(|reference| resolve(reference, schema))
         .unwrap_or(property);
-    if let Some(values) = target.get("enum").and_then(JsonValue::as_array).filter(|values| values.len() <= 8) {
-        return values
-            .iter()
-            .map(|value| value.as_str().map_or_else(|| value.to_string(), str::to_owned))
-            .collect::<Vec<_>>()
-            .join("|");
+    match choices(schema, key) {
+        Some(choices) if choices.of_items => return format!("array of {}", choices.shown()),
+        Some(choices) => return choices.shown(),
+        None => {}
     }
     let kinds = kinds_of(schema, key);
     let names: Vec<String> = kinds

@@ -173,7 +173,8 @@ fn check(server: &Server, tool: &Tool, arguments: &JsonObject) -> Result<(), Fai
     let strangers: Vec<&str> = arguments.keys().map(String::as_str).filter(|name| !known.contains(name)).collect();
     let closed = schema.get("additionalProperties") == Some(&JsonValue::Bool(false));
     let missing: Vec<&str> = args::required(schema).filter(|name| !arguments.contains_key(*name)).collect();
-    if missing.is_empty() && (strangers.is_empty() || !closed) {
+    let wrong = args::wrong_choice(arguments, schema);
+    if missing.is_empty() && wrong.is_none() && (strangers.is_empty() || !closed) {
         return Ok(());
     }
     let mut what = Vec::new();
@@ -192,6 +193,10 @@ fn check(server: &Server, tool: &Tool, arguments: &JsonObject) -> Result<(), Fai
         }
         fail.hints
             .extend(near::did_you_mean(stranger, known.iter().copied()).map(|hint| format!("{stranger}: {hint}")));
+    }
+    if let Some((key, problem, meant)) = wrong {
+        what.push(format!("tool {}: argument {key:?}: {problem}", tool.name));
+        fail.hints.extend(meant.map(|meant| format!("{key}: {meant}")));
     }
     fail.what = format!("{}: {}", server.place, what.join("; "));
     Err(fail.hint(format!("`carryall tools TARGET {}` shows what it takes", tool.name)))

@@ -64,6 +64,14 @@ pub(crate) fn as_strings(words: &[String]) -> Result<Vec<(String, String)>, Fail
     Ok(pairs)
 }
 
+/// Checks that a word is `key=value`, `key:=json`, or one of these with a file that can be read.
+pub(crate) fn check_pair(word: &str) -> Result<(), Fail> {
+    if word == "-" || word.starts_with('@') {
+        return Err(Fail::usage("names no field"));
+    }
+    parse(word).map(drop)
+}
+
 fn parse(word: &str) -> Result<Word, Fail> {
     if word == "-" {
         return whole(&standard_input()?, "standard input");

@@ -1,5 +1,6 @@
 //! From TARGET to a client.
 
+use crate::again::Again;
 use crate::answers::Answers;
 use crate::ask::Person;
 use crate::busy::Busy;
@@ -12,7 +13,7 @@ use crate::mcp_json::ConfigPaths;
 use crate::notes;
 use crate::screen::{Screen, ScreenOptions};
 use crate::stop;
-use crate::target::{self, Process, Target};
+use crate::target::{self, Chosen, Process, Target};
 use crate::text;
 use carryall::client::{CallOptions, ClientBuilder, ClientError, Listing, Page, TaskHandle};
 use carryall::proto::{CallError, SharedService};
@@ -78,7 +79,7 @@ impl ServerOptions {
         target: Option<String>,
         rest: Vec<String>,
         command: Vec<String>,
-    ) -> Result<(Target, Vec<String>), Fail> {
+    ) -> Result<(Chosen, Vec<String>), Fail> {
         let paths = ConfigPaths::of_process(self.config.clone());
         target::split(target, rest, command, &paths, Screen::new(self.screen))
     }
@@ -91,7 +92,7 @@ pub(crate) struct Server {
     pub(crate) place: String,
     pub(crate) screen: Screen,
     /// How to name it on another command line.
-    pub(crate) again: String,
+    pub(crate) again: Again,
     /// Whether it is still there when this command has ended.
     pub(crate) lasts: bool,
     /// What it may ask of the client itself.
@@ -107,7 +108,7 @@ pub(crate) struct Server {
 
 /// Does `work` with the server that `target` is, and leaves nothing of it running. Ctrl-C ends it with `interrupted`.
 pub(crate) async fn with(
-    target: Target,
+    target: Chosen,
     options: &ServerOptions,
     interrupted: Exit,
     work: impl AsyncFnOnce(&Server) -> Result<Exit, Fail>,
@@ -117,17 +118,23 @@ pub(crate) async fn with(
 
 /// As [`with`], for work in which the server may ask something: questions without `answers` go to the person who is there.
 pub(crate) async fn answering(
-    target: Target,
+    target: Chosen,
     options: &ServerOptions,
     answers: &Answers,
     interrupted: Exit,
     work: impl AsyncFnOnce(&Server) -> Result<Exit, Fail>,
 ) -> Result<Exit, Fail> {
-    serving(target, options, answers.person(Screen::new(options.screen)), interrupted, work).await
+    answers.check()?;
+    let screen = Screen::new(options.screen);
+    let ended = serving(target, options, answers.person(screen), interrupted, work).await;
+    if ended.is_ok() {
+        answers.warn_of_unused(screen);
+    }
+    ended
 }
 
 async fn serving(
-    target: Target,
+    chosen: Chosen,
     options: &ServerOptions,
     person: Option<Person>,
     interrupted: Exit,
@@ -136,9 +143,9 @@ async fn serving(
     let screen = Screen::new(options.screen);
     notes::install(screen);
     let mut signals = stop::watch();
-    let (place, again) = (target.shown(), target.again());
+    let (place, again) = (chosen.target.shown(), Again::new(&chosen, options));
     let (client, way) = tokio::select! {
-        opened = open(target, options, person, screen) => opened?,
+        opened = open(chosen.target, options, person, screen) => opened?,
         () = signals.next() => return Ok(Exit::Interrupted),
     };
     let server = Server {

@@ -1,5 +1,6 @@
 //! The `carryall` binary: one file per command.
 
+mod again;
 mod answers;
 mod args;
 mod ask;

@@ -23,6 +23,14 @@ pub(crate) enum Target {
     Unix(PathBuf),
 }
 
+/// A target, and the word that chose it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Chosen {
+    pub(crate) target: Target,
+    /// TARGET as it was typed; nothing where a command after `--` stands for it.
+    pub(crate) typed: Option<String>,
+}
+
 /// How to start a server.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Process {
@@ -71,15 +79,6 @@ impl Target {
         match bare_address(text) {
             Some(url) => Ok(Self::Http { url, headers: Vec::new() }),
             None => mcp_json::find(text, paths, screen),
-        }
-    }
-
-    /// How to name the same server on another command line; `TARGET` where only whoever typed it knows.
-    pub(crate) fn again(&self) -> String {
-        match self {
-            Self::Http { url, headers } if headers.is_empty() => words::quoted(url),
-            Self::Unix(path) => words::quoted(&format!("unix:{}", path.display())),
-            Self::Http { .. } | Self::Stdio(_) => "TARGET".to_owned(),
         }
     }
 
@@ -144,18 +143,19 @@ pub(crate) fn split(
     command: Vec<String>,
     paths: &ConfigPaths,
     screen: Screen,
-) -> Result<(Target, Vec<String>), Fail> {
+) -> Result<(Chosen, Vec<String>), Fail> {
     if command.is_empty() {
         let Some(target) = target else {
             return Err(Fail::usage("no TARGET was given").hint(
                 "a TARGET is a URL, a name from an mcp.json, unix:PATH, stdio:'COMMAND', or a command after `--`",
             ));
         };
-        return Ok((Target::parse(&target, paths, screen)?, rest));
+        let chosen = Chosen { target: Target::parse(&target, paths, screen)?, typed: Some(target) };
+        return Ok((chosen, rest));
     }
     let target_word = target.filter(|target| target != "stdio:");
     let words = target_word.into_iter().chain(rest).collect();
-    Ok((Target::command(command)?, words))
+    Ok((Chosen { target: Target::command(command)?, typed: None }, words))
 }
 
 #[cfg(test)]
@@ -230,7 +230,10 @@ mod tests {
 
     #[test]
     fn a_command_after_the_dashes_takes_the_place_of_the_target() {
-        let split = |target, rest, command| super::split(target, rest, command, &ConfigPaths::none(), screen());
+        let split = |target, rest, command| {
+            let split = super::split(target, rest, command, &ConfigPaths::none(), screen());
+            split.map(|(chosen, words)| (chosen.target, words))
+        };
         let (target, words) =
             split(Some("echo".into()), strings(&["text=x"]), strings(&["server", "--stdio"])).unwrap();
         assert_eq!(words, ["echo", "text=x"]);

@@ -6,7 +6,7 @@ use crate::ask::Person;
 use crate::busy::Busy;
 use crate::duration;
 use crate::era::{EraOption, memory};
-use crate::fail::{Exit, Fail};
+use crate::fail::{Exit, Fail, Reach};
 use crate::follow;
 use crate::inputs::Inputs;
 use crate::mcp_json::ConfigPaths;
@@ -91,6 +91,7 @@ pub(crate) struct Server {
     /// The server in a few words, for messages.
     pub(crate) place: String,
     pub(crate) screen: Screen,
+    pub(crate) reach: Reach,
     /// How to name it on another command line.
     pub(crate) again: Again,
     /// Whether it is still there when this command has ended.
@@ -143,6 +144,7 @@ async fn serving(
     let screen = Screen::new(options.screen);
     notes::install(screen);
     let mut signals = stop::watch();
+    let reach = chosen.target.reach();
     let (place, again) = (chosen.target.shown(), Again::new(&chosen, options));
     let (client, way) = tokio::select! {
         opened = open(chosen.target, options, person, screen) => opened?,
@@ -152,6 +154,7 @@ async fn serving(
         client,
         place,
         screen,
+        reach,
         again,
         lasts: !matches!(way, Way::Child(_)),
         inputs: options.inputs.clone(),
@@ -227,7 +230,7 @@ impl Server {
 
     /// What went wrong with a request.
     pub(crate) fn failed(&self, error: &ClientError) -> Fail {
-        Fail::of(&self.place, error)
+        Fail::of(&self.place, self.reach, error)
     }
 }
 
@@ -266,7 +269,7 @@ async fn open(
     person: Option<Person>,
     screen: Screen,
 ) -> Result<(Client, Way), Fail> {
-    let place = target.shown();
+    let (place, reach) = (target.shown(), target.reach());
     if !options.headers.is_empty() && !matches!(target, Target::Http { .. }) {
         return Err(Fail::usage("--header is for servers that are reached over HTTP"));
     }
@@ -294,7 +297,7 @@ async fn open(
             (builder.service(child.client.clone()).max_retries(0), Way::Child(child))
         }
     };
-    let client = builder.build().map_err(|error| Fail::of(&place, &error))?;
+    let client = builder.build().map_err(|error| Fail::of(&place, reach, &error))?;
     Ok((client, way))
 }
 
@@ -379,7 +382,7 @@ async fn start(
     let shown = format!("`{}`", command.shown().split(' ').next().unwrap_or_default());
     match StdioWay::spawn(command, way).await {
         Ok(client) => Ok(ChildServer { client, last_words }),
-        Err(error) => Err(explain(Fail::of(&shown, &error.into()), &last_words, screen)),
+        Err(error) => Err(explain(Fail::of(&shown, Reach::Child, &error.into()), &last_words, screen)),
     }
 }
 

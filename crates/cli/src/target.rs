@@ -1,6 +1,6 @@
 //! TARGET: which server a command talks to.
 
-use crate::fail::Fail;
+use crate::fail::{Fail, Reach};
 use crate::mcp_json::{self, ConfigPaths};
 use crate::screen::Screen;
 use crate::words;
@@ -79,6 +79,14 @@ impl Target {
         match bare_address(text) {
             Some(url) => Ok(Self::Http { url, headers: Vec::new() }),
             None => mcp_json::find(text, paths, screen),
+        }
+    }
+
+    pub(crate) fn reach(&self) -> Reach {
+        match self {
+            Self::Http { .. } => Reach::Http,
+            Self::Stdio(_) => Reach::Child,
+            Self::Unix(_) => Reach::Socket,
         }
     }
 

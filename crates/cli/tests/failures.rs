@@ -75,6 +75,10 @@ fn what_is_not_mcp_is_4() {
     assert!(!ran.stderr.contains("\x1b[31m"), "{ran:?}");
     let login = canned(|_, _| Say::Raw(401, "text/plain", "who are you".into()));
     run(&["tools", &login.url]).fails(4, &["--header 'Authorization: Bearer TOKEN'"]);
+    let host = canned(|_, _| Say::Raw(403, "text/plain", "Host \"a.example\" is not a name of this server".into()));
+    let refused = run(&["tools", &host.url]);
+    refused.fails(4, &["does not answer to this host name", "--allow-host"]);
+    assert!(!refused.stderr.contains("credentials"), "{refused:?}");
     let garbage = canned(|_, _| Say::Raw(200, "application/json", "{\"jsonrpc\":".into()));
     run(&["tools", &garbage.url]).fails(4, &[]);
     let shape = canned(|_, _| Say::Result(json!({"tools": 5})));

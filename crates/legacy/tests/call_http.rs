@@ -269,6 +269,21 @@ async fn failures_and_demands_for_credentials_say_nothing_about_the_era() {
 }
 
 #[tokio::test]
+async fn a_status_that_nobody_sent_is_not_reported() {
+    // Speaks JSON-RPC, but not MCP.
+    let other = Fake::start(|heard| error(heard, 200, -32601)).await;
+    let failed = answered(&other.way(Options::default()), call()).await.unwrap_err();
+    let said = failed.to_string();
+    assert!(matches!(failed, CallError::Malformed(_)) && !said.contains("HTTP"), "{said}");
+    assert!(said.contains("server/discover was answered with -32601") && said.contains("initialize with"), "{said}");
+    // What was sent is reported as it was.
+    let page = Fake::start(|_| (404, "", "no such page".into())).await;
+    let failed = answered(&page.way(Options::default()), call()).await.unwrap_err();
+    assert!(matches!(&failed, CallError::NotMcp { status: 404, .. }), "{failed}");
+    assert_eq!(failed.to_string().matches("no such page").count(), 1, "{failed}");
+}
+
+#[tokio::test]
 async fn a_discovery_is_its_own_probe() {
     let fake =
         Fake::start(|heard| result(heard, json!({"supportedVersions": ["2026-07-28"], "capabilities": {}}))).await;

@@ -184,13 +184,17 @@ impl Shared {
             Evidence::Legacy { why } => match self.shake_hands(call, why.clone()).await {
                 Ok(decision) => Ok(FoundOut::Decided(decision)),
                 Err(WireError::Call(error)) => Err(error),
-                Err(error) => Err(CallError::NotMcp {
-                    status: match &error {
-                        WireError::Status { status, .. } => status.as_u16(),
-                        _ => StatusCode::BAD_REQUEST.as_u16(),
-                    },
-                    body: format!("server/discover: {why}; initialize: {}", error.into_call_error()),
-                }),
+                // The server's own status, where it was that which did not make sense.
+                Err(WireError::Status { status, text }) => {
+                    let said = if text.is_empty() { "nothing" } else { text.as_str() };
+                    let body = format!("{said} (to initialize; {why})");
+                    Err(CallError::NotMcp { status: status.as_u16(), body })
+                }
+                Err(WireError::Refused(error)) => Err(CallError::Malformed(format!(
+                    "it speaks no revision that this client knows: {why}, and initialize with {} ({})",
+                    error.code, error.message
+                ))),
+                Err(error) => Err(CallError::Malformed(format!("{why}, and initialize: {}", error.into_call_error()))),
             },
         }
     }
@@ -334,7 +338,12 @@ async fn open(
     let sse = match sse2024::HttpSse::open(client, options.handshake_timeout).await {
         Ok(sse) => sse,
         Err(error) => {
-            let text = format!("{text}; GET for HTTP+SSE: {error}");
+            let tried = match error {
+                // The same page as for any other request, most of the time.
+                CallError::NotMcp { status, .. } => format!("HTTP {status}"),
+                error => error.to_string(),
+            };
+            let text = format!("{text}; GET for HTTP+SSE: {tried}");
             return Err(WireError::Status { status, text });
         }
     };

@@ -85,7 +85,7 @@ pub(crate) fn watch() -> Signals {
                 () = signals.wait() => {}
             }
         });
-        terminal.restore();
+        terminal.leave();
         std::process::exit(Exit::Interrupted as i32)
     });
     // Ends, with an error, when the thread listens or cannot be had.

@@ -167,7 +167,7 @@ pub(crate) fn require(file: &ConfigFile, name: &str, approvals: &Approvals, scre
     let shown = file.path.display().to_string();
     let why = match trust {
         Trust::Changed => "has changed since you approved it",
-        _ => "comes with this directory and has not been approved",
+        _ => "has not been approved",
     };
     let lines = summary(file, Some(name));
     let long = lines.iter().map(|line| line.chars().count()).sum::<usize>() > MAX_SUMMARY;
@@ -180,11 +180,12 @@ pub(crate) fn require(file: &ConfigFile, name: &str, approvals: &Approvals, scre
             .hint(format!("to approve the file as it is now: carryall trust {}", words::quoted(&text::line(&shown))))
             .hint(format!("to use it just this once: --config {}", words::quoted(&text::line(&shown)))));
     }
-    screen::say(&format!("{} {why}. It configures:", screen.label(TITLE, &text::line(&shown))));
+    screen::say(&format!("{}\nThis file {why}. It configures:", screen.label(TITLE, &text::line(&shown))));
     for line in &lines {
         screen::say(&format!("  {line}"));
     }
-    screen::say("What it runs has your rights; variables it names are taken from your environment.");
+    screen::say("It may come from anybody. What it runs has your rights, and your variables that");
+    screen::say("it names.");
     if !confirmed("Approve this file as it is now? [y/N] ")
         .map_err(|error| Fail::new(Exit::Local, format!("cannot ask at the terminal: {error}")))?
     {

@@ -152,7 +152,7 @@ fn a_cloned_project_neither_replaces_a_server_nor_gets_a_secret() {
     assert_eq!(text(&called), json!("replica mine"));
     assert!(called.stderr.contains("is not used") && called.stderr.contains(".mcp.json"), "{called:?}");
     let refused = in_project(&["call", "other", "whoami"]);
-    refused.fails(2, &["has not been approved", "runs sh -c", "carryall trust", "--config"]);
+    refused.fails(2, &["which has not been approved", "runs sh -c", "carryall trust", "--config"]);
     assert!(!refused.stderr.contains("s3cret") && !proof.exists(), "{refused:?}");
     assert_eq!(in_project(&["trust", ".mcp.json"]).code, 0);
     assert_eq!(in_project(&["trust", "--list"]).ok()["approved"].as_array().unwrap().len(), 1);

@@ -41,7 +41,10 @@ pub(crate) fn choices<'a>(schema: &'a JsonObject, key: &str) -> Option<Choices<'
     let mut search = Search { root: schema, left: MAX_SCHEMAS, nullable: false, values: Vec::new() };
     let items = search.array_items(property, MAX_DEPTH)?;
     let closed = search.closed(items, MAX_DEPTH);
-    (closed && !search.values.is_empty()).then(|| Choices { values: search.values, of_items: true, nullable: false })
+    if !closed || search.values.is_empty() {
+        return None;
+    }
+    Some(Choices { values: search.values, of_items: true, nullable: false })
 }
 
 struct Search<'a> {

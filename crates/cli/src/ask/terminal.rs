@@ -75,6 +75,14 @@ impl TerminalModes {
             let _ = term.show_cursor();
         }
     }
+
+    /// As [`restore`](Self::restore), for a process that ends in the middle of a line.
+    pub(crate) fn leave(&self) {
+        self.restore();
+        if Term::stderr().is_term() {
+            let _ = Term::stderr().write_line("");
+        }
+    }
 }
 
 /// Leaves the terminal as it was.

@@ -184,8 +184,7 @@ pub(crate) fn require(file: &ConfigFile, name: &str, approvals: &Approvals, scre
     for line in &lines {
         screen::say(&format!("  {line}"));
     }
-    screen::say("It may come from anybody. What it runs has your rights, and your variables that");
-    screen::say("it names.");
+    screen::say("Its programs run with your rights and get the variables that it names.");
     if !confirmed("Approve this file as it is now? [y/N] ")
         .map_err(|error| Fail::new(Exit::Local, format!("cannot ask at the terminal: {error}")))?
     {

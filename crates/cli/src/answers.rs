@@ -1,10 +1,12 @@
 //! Answers to what servers ask for: from `--answer`, `--decline`, `--say` and `--root`, or from the person at the terminal.
 
+use crate::again::Later;
 use crate::args;
 use crate::ask::Person;
 use crate::busy::Busy;
 use crate::connect::Server;
 use crate::fail::{Exit, Fail};
+use crate::near;
 use crate::render;
 use crate::screen::{Format, Screen};
 use crate::text;
@@ -12,6 +14,8 @@ use carryall::types::{
     ElicitRequestFormParams, ElicitRequestParams, ElicitResult, InputRequest, InputRequests, InputResponses,
     JsonObject, JsonValue,
 };
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// How questions of the server are answered.
 #[derive(Clone, Debug, Default, clap::Args)]
@@ -25,13 +29,41 @@ pub(crate) struct Answers {
     /// Do not put questions of the server at the terminal
     #[arg(long)]
     no_ask: bool,
+    /// Which of the answers have been given to some question.
+    #[arg(skip)]
+    used: Used,
 }
+
+type Used = Arc<Mutex<BTreeSet<String>>>;
 
 impl Answers {
     /// Who may be asked. Whoever gives answers on the command line, or none at all, does not want to be.
     pub(crate) fn person(&self, screen: Screen) -> Option<Person> {
         let settled = !self.answers.is_empty() || self.decline || self.no_ask;
         if settled { None } else { Person::at(screen) }
+    }
+
+    /// Finds what no question could make sense of, before the server is asked for anything.
+    pub(crate) fn check(&self) -> Result<(), Fail> {
+        self.answers.iter().try_for_each(|word| {
+            args::check_pair(word).map_err(|mut fail| {
+                fail.what = format!("--answer {}: {}", text::line(word), fail.what);
+                fail.hints = vec!["write --answer FIELD=VALUE, FIELD:=JSON or FIELD=@FILE".to_owned()];
+                fail
+            })
+        })
+    }
+
+    /// Answers that no question has asked for, although the command has worked.
+    pub(crate) fn warn_of_unused(&self, screen: Screen) {
+        for word in self.unused() {
+            screen.warn(&format!("nothing has asked for --answer {}", clipped(word)));
+        }
+    }
+
+    fn unused(&self) -> impl Iterator<Item = &String> {
+        let used = self.used.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        self.answers.iter().filter(move |word| !used.contains(*word))
     }
 }
 
@@ -43,7 +75,7 @@ pub(crate) struct Asking<'a> {
     /// What programs are shown when there is no answer.
     pub(crate) result: JsonValue,
     /// The command that brings answers later, where there is one.
-    pub(crate) later: Option<String>,
+    pub(crate) later: Option<Later<'a>>,
 }
 
 impl Asking<'_> {
@@ -52,7 +84,7 @@ impl Asking<'_> {
         let mut responses = InputResponses::new();
         for (key, request) in self.requests.iter() {
             let answer = self.one(key, request, server, busy, answers).await;
-            responses.0.insert(key.to_owned(), answer.map_err(|missing| self.refuse(server, missing))?);
+            responses.0.insert(key.to_owned(), answer.map_err(|missing| self.refuse(server, answers, missing))?);
         }
         Ok(responses)
     }
@@ -64,11 +96,11 @@ impl Asking<'_> {
             match self.one(key, request, server, busy, answers).await {
                 Ok(answer) => drop(responses.0.insert(key.to_owned(), answer)),
                 Err(Missing::Answer(part)) if part.is_empty() => {}
-                Err(missing) => return Err(self.refuse(server, missing)),
+                Err(missing) => return Err(self.refuse(server, answers, missing)),
             }
         }
         if responses.0.is_empty() {
-            return Err(self.refuse(server, Missing::Answer(String::new())));
+            return Err(self.refuse(server, answers, Missing::Answer(String::new())));
         }
         Ok(responses)
     }
@@ -91,7 +123,7 @@ impl Asking<'_> {
                 serde_json::to_value(person.ask(who, question.clone()).await.map_err(Missing::Wrong)?)
             }
             (InputRequest::Elicit(ElicitRequestParams::Form(form)), None) => {
-                serde_json::to_value(fill_in(key, form, &answers.answers)?)
+                serde_json::to_value(fill_in(key, form, answers)?)
             }
             (InputRequest::Elicit(ElicitRequestParams::Url(_)), None) => return Err(none()),
             (InputRequest::CreateMessage(_), _) => serde_json::to_value(server.inputs.sampled().ok_or_else(none)?),
@@ -103,7 +135,7 @@ impl Asking<'_> {
     }
 
     /// Shows what the server asks for: to programs as its result, to people as a list of fields.
-    fn refuse(&self, server: &Server, missing: Missing) -> Fail {
+    fn refuse(&self, server: &Server, answers: &Answers, missing: Missing) -> Fail {
         let missing = match missing {
             Missing::Wrong(fail) => return fail,
             Missing::Answer(missing) if missing.is_empty() => missing,
@@ -119,13 +151,38 @@ impl Asking<'_> {
             Exit::InputRequired,
             format!("{place}: {what} asks for input before it goes on{missing}\n{}", questions(self.requests)),
         );
-        let later = self.later.as_ref().map(|command| format!("{command} ")).unwrap_or_default();
+        let fail = self.strangers(answers).into_iter().fold(fail, Fail::hint);
         match example(self.requests) {
-            Some(example) => fail.hint(format!("answer with {later}{example}, or refuse with --decline")),
+            Some(example) => {
+                let command = self.later.map_or(example.clone(), |later| later.with(&example));
+                fail.hint(format!("answer with {command}, or refuse with --decline"))
+            }
             None => fail.hint(
                 "pages are opened at a terminal alone; roots and the words of a model are given with --root and --say",
             ),
         }
+    }
+
+    /// What to say about answers that are for no field of what is asked now.
+    fn strangers(&self, answers: &Answers) -> Vec<String> {
+        let fields: Vec<String> = self
+            .requests
+            .iter()
+            .filter_map(|(_, request)| match request {
+                InputRequest::Elicit(ElicitRequestParams::Form(form)) => Some(form.requested_schema.properties.iter()),
+                _ => None,
+            })
+            .flatten()
+            .map(|(name, _)| name.clone())
+            .collect();
+        let stranger = |word: &String| {
+            let name = word.split('=').next().unwrap_or_default();
+            let name = name.strip_suffix(':').unwrap_or(name);
+            let meant = near::did_you_mean(name, fields.iter().map(String::as_str));
+            let meant = meant.map(|meant| format!(": {meant}")).unwrap_or_default();
+            format!("no field of it is called {:?}{meant}", text::clipped_line(name, 60))
+        };
+        answers.unused().map(stranger).collect()
     }
 }
 
@@ -138,9 +195,14 @@ enum Missing {
 }
 
 /// A form from the answers that name its fields. Once something is answered, defaults stand in for other required fields.
-fn fill_in(key: &str, form: &ElicitRequestFormParams, answers: &[String]) -> Result<ElicitResult, Missing> {
+fn fill_in(key: &str, form: &ElicitRequestFormParams, answers: &Answers) -> Result<ElicitResult, Missing> {
     let schema = schema_of(form);
-    let words: Vec<String> = answers.iter().filter_map(|word| word_for(key, &schema, word)).collect();
+    let mut words = Vec::new();
+    for word in &answers.answers {
+        let Some(own) = word_for(key, &schema, word) else { continue };
+        answers.used.lock().unwrap_or_else(PoisonError::into_inner).insert(word.clone());
+        words.push(own);
+    }
     if words.is_empty() {
         return Err(Missing::Answer(String::new()));
     }
@@ -154,10 +216,20 @@ fn fill_in(key: &str, form: &ElicitRequestFormParams, answers: &[String]) -> Res
             None => return Err(Missing::Answer(format!("--answer {name}=..."))),
         }
     }
+    if let Some((field, problem, meant)) = args::wrong_choice(&content, &schema) {
+        let mut fail =
+            Fail::usage(format!("the answer to {key:?} does not fit the form: {}: {problem}", text::line(&field)));
+        fail.hints.extend(meant);
+        return Err(Missing::Wrong(fail));
+    }
     form.requested_schema
         .check(&content)
         .map_err(|why| Missing::Wrong(Fail::usage(format!("the answer to {key:?} does not fit the form: {why}"))))?;
     Ok(ElicitResult::accept(content))
+}
+
+fn clipped(word: &str) -> String {
+    text::clipped_line(word, 100)
 }
 
 /// The word as `field=value`, if it is for this form.
@@ -206,6 +278,7 @@ fn field(schema: &JsonObject, name: &str) -> [String; 3] {
     let named: Vec<String> = text_of("title").into_iter().chain(text_of("description")).collect();
     let mut about = vec![named.join(": ")];
     about.retain(|text| !text.is_empty());
+    about.extend(args::choices(schema, name).and_then(|choices| choices.titles()));
     about.extend(default.map(|default| format!("default {default}")));
     about.extend(args::required(schema).any(|required| required == name).then(|| "required".to_owned()));
     [name.to_owned(), args::types_shown(schema, name), about.join("; ")]

@@ -1,7 +1,9 @@
 //! Arguments on the command line: `key=value`, `key:=json`, `key=@file`, `key:=@file`, `@file`, `-`.
 
+mod choices;
 mod schema;
 
+pub(crate) use choices::{choices, wrong_choice};
 pub(crate) use schema::{property, required, types_shown};
 
 use schema::kinds_of;
@@ -60,6 +62,14 @@ pub(crate) fn as_strings(words: &[String]) -> Result<Vec<(String, String)>, Fail
         }
     }
     Ok(pairs)
+}
+
+/// Checks that a word is `key=value`, `key:=json`, or one of these with a file that can be read.
+pub(crate) fn check_pair(word: &str) -> Result<(), Fail> {
+    if word == "-" || word.starts_with('@') {
+        return Err(Fail::usage("names no field"));
+    }
+    parse(word).map(drop)
 }
 
 fn parse(word: &str) -> Result<Word, Fail> {

@@ -7,7 +7,7 @@ mod form;
 mod page;
 mod terminal;
 
-pub(crate) use terminal::Person;
+pub(crate) use terminal::{Person, TerminalModes};
 
 use crate::text;
 use carryall::types::{ElicitRequestParams, ElicitResult};
@@ -15,6 +15,9 @@ use std::io;
 
 /// Prompts and choices have to stay on one line of a terminal.
 const MAX_PROMPT: usize = 60;
+
+/// Characters of a question that are shown.
+const MAX_MESSAGE: usize = 4_000;
 
 /// Who answers, one thing at a time.
 trait Source {
@@ -59,7 +62,7 @@ impl From<io::Error> for Trouble {
 fn put(source: &mut dyn Source, who: &str, question: &ElicitRequestParams) -> Result<ElicitResult, Trouble> {
     source.tell(&[]);
     source.tell(&[(Tone::Strong, &text::line(who)), (Tone::Plain, " asks:")]);
-    source.tell(&[(Tone::Plain, "  "), (Tone::Plain, &text::line(question.message()))]);
+    source.tell(&[(Tone::Plain, "  "), (Tone::Plain, &text::clipped_line(question.message(), MAX_MESSAGE))]);
     let answer = match question {
         ElicitRequestParams::Form(form) => form::ask(source, &form.requested_schema)?,
         ElicitRequestParams::Url(page) => page::ask(source, page)?,
@@ -70,11 +73,7 @@ fn put(source: &mut dyn Source, who: &str, question: &ElicitRequestParams) -> Re
 
 /// Text of the server's on one line, cut where it gets long.
 fn short(text: &str) -> String {
-    let line = text::line(text);
-    match line.char_indices().nth(MAX_PROMPT) {
-        Some((end, _)) => format!("{}…", line[..end].trim_end()),
-        None => line,
-    }
+    text::clipped_line(text, MAX_PROMPT)
 }
 
 #[cfg(test)]

@@ -10,6 +10,8 @@ use std::time::Duration;
 /// Answers that come sooner are not worth a spinner.
 const PATIENCE: Duration = Duration::from_millis(200);
 const TICK: Duration = Duration::from_millis(100);
+/// Characters of a message that are drawn.
+const MAX_MESSAGE: usize = 200;
 /// The length of a bar whose total is known.
 const LENGTH: u64 = 10_000;
 
@@ -69,7 +71,7 @@ impl Busy {
 
     /// Shows how far the server says it has come.
     pub(crate) fn update(&self, update: &ProgressUpdate) {
-        let message = update.message.as_deref().map(text::line).unwrap_or_default();
+        let message = update.message.as_deref().map(short).unwrap_or_default();
         let Some(bar) = &self.bar else {
             if self.screen.verbose {
                 screen::say(&format!("[progress] {} {message}", amount(update)));
@@ -91,7 +93,7 @@ impl Busy {
 
     /// Shows what the server says about a task that it works on.
     pub(crate) fn status(&self, status: &str) {
-        let status = text::line(status);
+        let status = short(status);
         match &self.bar {
             Some(bar) => {
                 bar.set_style(spinner());
@@ -158,6 +160,11 @@ impl Drop for Hush<'_> {
             self.0.show();
         }
     }
+}
+
+/// What is drawn again and again is clipped.
+fn short(text: &str) -> String {
+    text::clipped_line(text, MAX_MESSAGE)
 }
 
 fn amount(update: &ProgressUpdate) -> String {

@@ -2,6 +2,7 @@
 
 use crate::commands;
 use crate::demo::Demo;
+use crate::fail::Fail;
 use crate::inspector;
 use crate::near;
 use crate::screen::ScreenOptions;
@@ -12,10 +13,11 @@ use std::ffi::OsString;
 const AFTER_HELP: &str = "\
 TARGET is one of
   http://localhost:8080/mcp     a URL; localhost:8080 is understood too
-  github                        a name from an mcp.json: --config FILE, or else
-                                ./.mcp.json, ./mcp.json, ./.vscode/mcp.json,
-                                ./.cursor/mcp.json, ~/.config/carryall/mcp.json,
-                                ~/.cursor/mcp.json, Claude Desktop's
+  github                        a name from a configuration file: --config FILE,
+                                or else ~/.config/carryall/mcp.json,
+                                ~/.cursor/mcp.json, Claude Desktop's; then, once
+                                approved (carryall trust), ./.mcp.json, ./mcp.json,
+                                ./.vscode/mcp.json, ./.cursor/mcp.json
   stdio:'npx server --flag'     a command to start, in one word
   unix:/run/server.sock         a Unix socket
 or left out, with a command at the end: carryall tools -- npx server --flag
@@ -58,6 +60,8 @@ pub(crate) enum Command {
     Read(commands::read::Read),
     Complete(commands::complete::Complete),
     Listen(commands::listen::Listen),
+    Trust(commands::trust::Trust),
+    Cache(commands::cache::Cache),
     Completions(commands::completions::Completions),
 }
 
@@ -76,6 +80,8 @@ impl Command {
             Self::Read(command) => command.server.screen,
             Self::Complete(command) => command.server.screen,
             Self::Listen(command) => command.server.screen,
+            Self::Trust(command) => command.screen,
+            Self::Cache(command) => command.screen(),
             Self::Up(_) | Self::Demo(_) | Self::Completions(_) => ScreenOptions::default(),
         }
     }
@@ -103,20 +109,39 @@ pub(crate) fn parse() -> Invocation {
 
 /// Ends the process with what clap has to say, or with something better.
 fn refuse(words: &[OsString], error: &clap::Error) -> ! {
-    let first = words.get(1).and_then(|word| word.to_str()).unwrap_or_default();
-    if error.kind() == clap::error::ErrorKind::InvalidSubcommand {
-        let command = Cli::command();
-        let names: Vec<&str> = command.get_subcommands().map(clap::Command::get_name).collect();
-        let mut fail = crate::fail::Fail::usage(format!("there is no command {first:?}"));
-        if looks_like_target(first) {
-            fail = fail.hint(format!("to see what the server has: carryall tools {first}"));
-        }
-        fail.hints.extend(near::did_you_mean(first, names.iter().copied()));
-        let fail = fail.hint("`carryall --help` lists the commands");
+    use clap::error::{ContextKind, ContextValue, ErrorKind};
+    if error.kind() == ErrorKind::InvalidSubcommand
+        && let Some(ContextValue::String(wrong)) = error.get(ContextKind::InvalidSubcommand)
+    {
+        let fail = no_such_command(words, wrong);
         crate::screen::Screen::new(ScreenOptions::default()).fail(&fail);
         std::process::exit(fail.exit as i32)
     }
     error.exit()
+}
+
+/// What to say about a word that is no command: of carryall itself, or of the command that stands before it.
+fn no_such_command(words: &[OsString], wrong: &str) -> Fail {
+    let root = Cli::command();
+    let group = words.get(1).and_then(|word| root.find_subcommand(word)).filter(|group| group.has_subcommands());
+    let (parent, full) = match group {
+        Some(group) => (group, format!("carryall {}", group.get_name())),
+        None => (&root, "carryall".to_owned()),
+    };
+    let names: Vec<&str> = parent.get_subcommands().map(clap::Command::get_name).collect();
+    let mut fail = Fail::usage(match group {
+        Some(_) => format!("`{full}` has no command {wrong:?}; it has {}", names.join(", ")),
+        None => format!("there is no command {wrong:?}"),
+    });
+    if group.is_none() && looks_like_target(wrong) {
+        fail = fail.hint(format!("to see what the server has: carryall tools {wrong}"));
+    }
+    fail.hints.extend(near::did_you_mean(wrong, names.iter().copied()));
+    if full == "carryall tasks" {
+        fail =
+            fail.hint("a server does not list its tasks: `carryall call --no-wait` prints the ID of the one it begins");
+    }
+    fail.hint(format!("`{full} --help` lists the commands"))
 }
 
 fn looks_like_target(word: &str) -> bool {

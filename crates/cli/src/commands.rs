@@ -1,5 +1,6 @@
 //! The commands that talk to a server, one file each.
 
+pub(crate) mod cache;
 pub(crate) mod call;
 pub(crate) mod complete;
 pub(crate) mod completions;
@@ -12,6 +13,7 @@ pub(crate) mod resources;
 pub(crate) mod tasks;
 pub(crate) mod templates;
 pub(crate) mod tools;
+pub(crate) mod trust;
 
 mod nothing;
 

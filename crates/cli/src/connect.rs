@@ -1,21 +1,22 @@
 //! From TARGET to a client.
 
+use crate::again::Again;
 use crate::answers::Answers;
 use crate::ask::Person;
 use crate::busy::Busy;
 use crate::duration;
 use crate::era::{EraOption, memory};
-use crate::fail::{Exit, Fail};
+use crate::fail::{Exit, Fail, Reach};
 use crate::follow;
 use crate::inputs::Inputs;
-use crate::mcp_json::Places;
+use crate::mcp_json::ConfigPaths;
 use crate::notes;
 use crate::screen::{Screen, ScreenOptions};
 use crate::stop;
-use crate::target::{self, Process, Target};
+use crate::target::{self, Chosen, Process, Target};
 use crate::text;
 use carryall::client::{CallOptions, ClientBuilder, ClientError, Listing, Page, TaskHandle};
-use carryall::proto::SharedService;
+use carryall::proto::{CallError, SharedService};
 use carryall::transport::http::HttpClient;
 use carryall::transport::socket::LineClient;
 use carryall::transport::stdio::ServerCommand;
@@ -29,6 +30,10 @@ use std::time::Duration;
 
 /// A request is given up after this time in any case, unless `--timeout` is longer.
 const HARD_LIMIT: Duration = Duration::from_secs(600);
+/// A list is given up after this time, unless `--timeout` is longer.
+const LIST_LIMIT: Duration = Duration::from_secs(120);
+/// A list with more text than this is given up, in bytes.
+const LIST_BYTES: usize = 32 * 1024 * 1024;
 const CONNECT_LIMIT: Duration = Duration::from_secs(10);
 /// How long the server may take to hear that a task is not wanted any more.
 const PARTING: Duration = Duration::from_secs(3);
@@ -39,7 +44,7 @@ const LAST_WORDS: usize = 12;
 #[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "Server options")]
 pub(crate) struct ServerOptions {
-    /// Look names up in this mcp.json alone
+    /// Look names up in this configuration file alone
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
     /// Send this HTTP header with every request (repeatable)
@@ -74,8 +79,9 @@ impl ServerOptions {
         target: Option<String>,
         rest: Vec<String>,
         command: Vec<String>,
-    ) -> Result<(Target, Vec<String>), Fail> {
-        target::split(target, rest, command, &Places::usual(self.config.clone()))
+    ) -> Result<(Chosen, Vec<String>), Fail> {
+        let paths = ConfigPaths::of_process(self.config.clone());
+        target::split(target, rest, command, &paths, Screen::new(self.screen))
     }
 }
 
@@ -85,8 +91,9 @@ pub(crate) struct Server {
     /// The server in a few words, for messages.
     pub(crate) place: String,
     pub(crate) screen: Screen,
+    pub(crate) reach: Reach,
     /// How to name it on another command line.
-    pub(crate) again: String,
+    pub(crate) again: Again,
     /// Whether it is still there when this command has ended.
     pub(crate) lasts: bool,
     /// What it may ask of the client itself.
@@ -94,13 +101,15 @@ pub(crate) struct Server {
     /// Who may be asked what nobody has answered on the command line.
     pub(crate) person: Option<Person>,
     options: CallOptions,
+    /// How long a whole list may take, whatever its pages.
+    list_limit: Duration,
     /// The task that a call has become.
     task: Mutex<Option<TaskHandle>>,
 }
 
 /// Does `work` with the server that `target` is, and leaves nothing of it running. Ctrl-C ends it with `interrupted`.
 pub(crate) async fn with(
-    target: Target,
+    target: Chosen,
     options: &ServerOptions,
     interrupted: Exit,
     work: impl AsyncFnOnce(&Server) -> Result<Exit, Fail>,
@@ -110,17 +119,23 @@ pub(crate) async fn with(
 
 /// As [`with`], for work in which the server may ask something: questions without `answers` go to the person who is there.
 pub(crate) async fn answering(
-    target: Target,
+    target: Chosen,
     options: &ServerOptions,
     answers: &Answers,
     interrupted: Exit,
     work: impl AsyncFnOnce(&Server) -> Result<Exit, Fail>,
 ) -> Result<Exit, Fail> {
-    serving(target, options, answers.person(Screen::new(options.screen)), interrupted, work).await
+    answers.check()?;
+    let screen = Screen::new(options.screen);
+    let ended = serving(target, options, answers.person(screen), interrupted, work).await;
+    if ended.is_ok() {
+        answers.warn_of_unused(screen);
+    }
+    ended
 }
 
 async fn serving(
-    target: Target,
+    chosen: Chosen,
     options: &ServerOptions,
     person: Option<Person>,
     interrupted: Exit,
@@ -128,22 +143,29 @@ async fn serving(
 ) -> Result<Exit, Fail> {
     let screen = Screen::new(options.screen);
     notes::install(screen);
-    let (place, again) = (target.shown(), target.again());
-    let (client, way) = open(target, options, person, screen).await?;
+    let mut signals = stop::watch();
+    let reach = chosen.target.reach();
+    let (place, again) = (chosen.target.shown(), Again::new(&chosen, options));
+    let (client, way) = tokio::select! {
+        opened = open(chosen.target, options, person, screen) => opened?,
+        () = signals.next() => return Ok(Exit::Interrupted),
+    };
     let server = Server {
         client,
         place,
         screen,
+        reach,
         again,
         lasts: !matches!(way, Way::Child(_)),
         inputs: options.inputs.clone(),
         person,
         options: call_options(options, screen)?,
+        list_limit: LIST_LIMIT.max(options.timeout),
         task: Mutex::default(),
     };
     let ended = tokio::select! {
         ended = work(&server) => ended,
-        () = stop::when_asked() => Ok(interrupted),
+        () = signals.next() => Ok(interrupted),
     };
     if matches!(&ended, Ok(Exit::Interrupted)) || matches!(&ended, Err(fail) if fail.exit == Exit::Interrupted) {
         server.break_off().await;
@@ -179,7 +201,9 @@ impl Server {
     /// A whole list.
     pub(crate) async fn list<P: Page>(&self, listing: Listing<P>, what: &str) -> Result<Vec<P::Item>, ClientError> {
         let busy = self.busy(&format!("listing {what}"));
-        busy.during(listing.with(self.options()).into_future()).await
+        let listing = tokio::time::timeout(self.list_limit, listing.with(self.options()).into_future());
+        let listed = busy.during(listing).await;
+        listed.unwrap_or_else(|_| Err(ClientError::Call(CallError::Timeout(self.list_limit))))
     }
 
     /// The task that the call at hand has become, to be cancelled when it is interrupted.
@@ -206,7 +230,7 @@ impl Server {
 
     /// What went wrong with a request.
     pub(crate) fn failed(&self, error: &ClientError) -> Fail {
-        Fail::of(&self.place, error)
+        Fail::of(&self.place, self.reach, error)
     }
 }
 
@@ -245,7 +269,7 @@ async fn open(
     person: Option<Person>,
     screen: Screen,
 ) -> Result<(Client, Way), Fail> {
-    let place = target.shown();
+    let (place, reach) = (target.shown(), target.reach());
     if !options.headers.is_empty() && !matches!(target, Target::Http { .. }) {
         return Err(Fail::usage("--header is for servers that are reached over HTTP"));
     }
@@ -273,7 +297,7 @@ async fn open(
             (builder.service(child.client.clone()).max_retries(0), Way::Child(child))
         }
     };
-    let client = builder.build().map_err(|error| Fail::of(&place, &error))?;
+    let client = builder.build().map_err(|error| Fail::of(&place, reach, &error))?;
     Ok((client, way))
 }
 
@@ -292,7 +316,8 @@ fn builder(options: &ServerOptions, person: Option<Person>) -> Result<ClientBuil
             move || meta.clone()
         })
         .timeout(options.timeout)
-        .max_timeout(HARD_LIMIT.max(options.timeout));
+        .max_timeout(HARD_LIMIT.max(options.timeout))
+        .max_list_bytes(LIST_BYTES);
     options.inputs.declare(builder)
 }
 
@@ -357,7 +382,7 @@ async fn start(
     let shown = format!("`{}`", command.shown().split(' ').next().unwrap_or_default());
     match StdioWay::spawn(command, way).await {
         Ok(client) => Ok(ChildServer { client, last_words }),
-        Err(error) => Err(explain(Fail::of(&shown, &error.into()), &last_words, screen)),
+        Err(error) => Err(explain(Fail::of(&shown, Reach::Child, &error.into()), &last_words, screen)),
     }
 }
 

@@ -6,12 +6,12 @@ use std::path::PathBuf;
 /// `--era`
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum EraOption {
-    /// Find out, and remember it
+    /// Detect it, and remember it for a week (`carryall cache`)
     #[default]
     Auto,
-    /// 2026-07-28, without a handshake
+    /// 2026-07-28, without a handshake; nothing is remembered
     Modern,
-    /// 2025-11-25 or earlier, with a handshake
+    /// 2025-11-25 or earlier, with a handshake; nothing is remembered
     Legacy,
 }
 
@@ -26,9 +26,14 @@ impl From<EraOption> for Era {
 }
 
 /// What earlier runs have found out, in the user's cache folder if there is one. It saves a question to servers that
-/// take it badly, and is thrown away when it proves wrong.
+/// take it badly; an entry is dropped when it proves wrong, and after a week.
 pub(crate) fn memory() -> EraMemory {
-    cache_folder().map_or_else(EraMemory::new, |folder| EraMemory::file(folder.join("carryall").join("eras.json")))
+    cache_file().map_or_else(EraMemory::new, EraMemory::file)
+}
+
+/// The file of what is remembered.
+pub(crate) fn cache_file() -> Option<PathBuf> {
+    Some(cache_folder()?.join("carryall").join("eras.json"))
 }
 
 fn cache_folder() -> Option<PathBuf> {

@@ -67,11 +67,11 @@ impl Fail {
         }
     }
 
-    /// What went wrong with a request to the server that `place` names.
-    pub(crate) fn of(place: &str, error: &ClientError) -> Self {
+    /// What went wrong with a request to the server that `place` names and that is reached like this.
+    pub(crate) fn of(place: &str, reach: Reach, error: &ClientError) -> Self {
         let mut fail =
             Self::new(exit_of(error), format!("{place}: {}", without_os_codes(&text::line(&error.to_string()))));
-        fail.hints.extend(hint_for(error));
+        fail.hints.extend(hint_for(reach, error));
         fail
     }
 }
@@ -95,24 +95,53 @@ fn exit_of(error: &ClientError) -> Exit {
     }
 }
 
-fn hint_for(error: &ClientError) -> Option<String> {
+/// How a server is reached, on which depends what can be done about a failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reach {
+    Http,
+    /// A process that is started here.
+    Child,
+    Socket,
+}
+
+fn hint_for(reach: Reach, error: &ClientError) -> Option<String> {
     let hint = match error {
         ClientError::Call(CallError::Unreachable(cause)) => {
             let cause = cause.to_string();
-            if cause.starts_with("cannot start") {
-                "check that the command exists and runs by itself; what it needs of the environment is given with --env"
-            } else if cause.contains("ertificate") {
-                "the server's certificate is not trusted by this machine"
-            } else {
-                "check that the server runs and that host and port are right"
+            match reach {
+                Reach::Child if cause.starts_with("cannot start") => {
+                    "check that the command exists and runs by itself; what it needs of the environment is given with --env"
+                }
+                Reach::Child => {
+                    "check that the command is an MCP server on its standard streams (some want an argument like `stdio` \
+                     for that), and give it more time with --timeout if it is slow to start"
+                }
+                Reach::Socket => "check that a server listens on this socket",
+                Reach::Http if cause.contains("ertificate") => {
+                    "the server's certificate is not trusted by this machine"
+                }
+                Reach::Http => "check that the server runs and that host and port are right",
             }
         }
-        ClientError::Call(CallError::Broken(_)) => {
+        ClientError::Call(CallError::Broken(_)) if reach == Reach::Child => {
             "whether the request was carried out is unknown; --verbose shows what the server wrote to standard error"
         }
+        ClientError::Call(CallError::Broken(_)) => "whether the request was carried out is unknown",
         ClientError::Call(CallError::Timeout(_)) => "give it more time with --timeout, for example --timeout 5m",
-        ClientError::Call(CallError::NotMcp { status: 401 | 403, .. }) => {
+        ClientError::Call(CallError::NotMcp { status: 401, .. }) => {
             "the server wants credentials: --header 'Authorization: Bearer TOKEN'"
+        }
+        // As this project's servers say it, and the SDKs of others.
+        ClientError::Call(CallError::NotMcp { status: 403 | 421, body }) if mentions(body, "host") => {
+            "the server does not answer to this host name: use one that it knows, or have it accept this one \
+             (`--allow-host` of carryall up and demo)"
+        }
+        ClientError::Call(CallError::NotMcp { status: 403, body }) if mentions(body, "origin") => {
+            "the server does not accept the Origin of the request, which it has from --header or a proxy"
+        }
+        ClientError::Call(CallError::NotMcp { status: 403, .. }) => {
+            "the server does not let this caller in: check the credentials (--header 'Authorization: Bearer TOKEN') and \
+             what they allow"
         }
         ClientError::Call(CallError::NotMcp { status: 404 | 405, .. }) => "check the path: most servers answer at /mcp",
         ClientError::Call(CallError::NotMcp { .. }) => "check that the URL is that of an MCP endpoint",
@@ -137,6 +166,10 @@ fn hint_for(error: &ClientError) -> Option<String> {
         _ => return None,
     };
     Some(hint.to_owned())
+}
+
+fn mentions(body: &str, word: &str) -> bool {
+    body.split(|c: char| !c.is_ascii_alphanumeric()).any(|part| part.eq_ignore_ascii_case(word))
 }
 
 /// Takes ` (os error 111)` out: it says again what the words before it say.
@@ -170,8 +203,30 @@ mod tests {
             (ClientError::Request("x".into()), Exit::Usage),
         ];
         for (error, exit) in cases {
-            assert_eq!(Fail::of("here", &error).exit, exit, "{error}");
+            assert_eq!(Fail::of("here", Reach::Http, &error).exit, exit, "{error}");
         }
+    }
+
+    #[test]
+    fn hints_are_about_the_way_the_server_is_reached() {
+        let unreachable = ClientError::Call(CallError::unreachable("no"));
+        let hint = |reach| hint_for(reach, &unreachable).unwrap();
+        assert!(hint(Reach::Http).contains("port") && hint(Reach::Socket).contains("socket"));
+        assert!(hint(Reach::Child).contains("standard streams") && !hint(Reach::Child).contains("port"));
+        let broken = ClientError::Call(CallError::broken("no"));
+        assert!(!hint_for(Reach::Http, &broken).unwrap().contains("standard error"));
+    }
+
+    #[test]
+    fn what_was_refused_is_what_the_hint_is_about() {
+        let hint = |status, body: &str| {
+            hint_for(Reach::Http, &ClientError::Call(CallError::NotMcp { status, body: body.into() })).unwrap()
+        };
+        assert!(hint(401, "").contains("wants credentials"));
+        assert!(hint(403, "Host \"a.example\" is not a name of this server").contains("--allow-host"));
+        assert!(hint(421, "Invalid Host header").contains("--allow-host"));
+        assert!(hint(403, "Origin \"x\" is not allowed").contains("Origin"));
+        assert!(hint(403, "ghosts only").contains("credentials"));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! A task, followed to its end (`tasks#task-polling`).
 
+use crate::again::Later;
 use crate::answers::{Answers, Asking};
 use crate::busy::Busy;
 use crate::connect::Server;
@@ -31,16 +32,10 @@ pub(crate) async fn call<A: Answer>(
         Err(fail) if fail.exit == Exit::Interrupted => {}
         _ => server.mind(None),
     }
-    ended.map_err(|fail| match fail.exit {
-        // The server may still be at work, and somebody may want to know.
-        Exit::Timeout | Exit::Unreachable if server.lasts => {
-            fail.hint(format!("the task goes on, as far as is known: {}", wait(server, task.id())))
-        }
-        _ => fail,
-    })
+    ended
 }
 
-/// Follows a task, with answers to what it asks: to each question once, however often it is told.
+/// Follows a task to its result, with answers to what it asks.
 pub(crate) async fn to_its_end<A: Answer>(
     server: &Server,
     busy: &Busy,
@@ -48,13 +43,40 @@ pub(crate) async fn to_its_end<A: Answer>(
     task: &TaskHandle,
     answers: &Answers,
 ) -> Result<A::Output, Fail> {
+    asked_for(server, busy, what, task, answers).await.map_err(|fail| left_behind(server, task.id(), fail))?;
+    task.wait_for::<A>().await.map_err(|error| failed(server, &error))
+}
+
+/// What to say of a task that goes on although the command does not: how it is called, and how to go on with it.
+fn left_behind(server: &Server, id: &str, fail: Fail) -> Fail {
+    let command = match fail.exit {
+        // Whoever interrupts a call cancels its task; nobody can go on with what the server does not know.
+        Exit::Interrupted | Exit::Ok | Exit::Refused => return fail,
+        // Says so already, with what to answer.
+        Exit::InputRequired => None,
+        Exit::Usage => Some(server.again.task("wait", id, "--answer FIELD=VALUE")),
+        _ => Some(wait(server, id)),
+    };
+    let state = if fail.exit == Exit::Usage { "waits for an answer" } else { "goes on, as far as is known" };
+    let fail = match command {
+        Some(command) => fail.hint(format!("the task {} {state}: {command}", text::line(id))),
+        None => fail,
+    };
+    if server.lasts {
+        return fail;
+    }
+    fail.hint("the server was started for this command and has ended with it, and so has the task unless it is kept elsewhere")
+}
+
+/// Answers whatever a task asks until it has ended: each question once, however often it is told.
+async fn asked_for(server: &Server, busy: &Busy, what: &str, task: &TaskHandle, answers: &Answers) -> Result<(), Fail> {
     let failed = |error: ClientError| failed(server, &error);
     let (mut news, mut answered) = (task.news(), HashSet::new());
     loop {
         let mut now = news.next().await.map_err(failed)?;
         busy.status(&status(&now.task));
         if now.task.status.is_terminal() {
-            break;
+            return Ok(());
         }
         let requests = now.input_requests.take().unwrap_or_default();
         let requests: InputRequests = requests.into_iter().filter(|(key, _)| !answered.contains(key)).collect();
@@ -64,13 +86,12 @@ pub(crate) async fn to_its_end<A: Answer>(
         answered.extend(requests.iter().map(|(key, _)| key.to_owned()));
         now.input_requests = Some(requests.clone());
         let result = serde_json::to_value(&now).unwrap_or_default();
-        let later = server.lasts.then(|| wait(server, task.id()));
+        let later = Some(Later { again: &server.again, action: "wait", id: task.id() });
         let responses = Asking { what, requests: &requests, result, later }.all(server, busy, answers).await?;
         task.update(responses).await.map_err(failed)?;
         // The answers may have been all that it waited for, which is news of this side.
         news = task.news();
     }
-    task.wait_for::<A>().await.map_err(failed)
 }
 
 /// How a task stands, in words: those of the server, if it has any.
@@ -96,7 +117,7 @@ pub(crate) fn word(status: TaskStatus) -> &'static str {
 
 /// The command that waits for a task.
 pub(crate) fn wait(server: &Server, id: &str) -> String {
-    format!("carryall tasks wait {} {}", server.again, crate::words::quoted(&text::line(id)))
+    server.again.task("wait", id, "")
 }
 
 /// What went wrong with a request about a task.

@@ -1,5 +1,6 @@
 //! The `carryall` binary: one file per command.
 
+mod again;
 mod answers;
 mod args;
 mod ask;
@@ -25,6 +26,7 @@ mod screen;
 mod stop;
 mod target;
 mod text;
+mod trust;
 mod up;
 mod words;
 
@@ -67,6 +69,8 @@ fn run(command: Command) -> Result<Exit, Fail> {
             Command::Prompt(command) => command.run().await,
             Command::Complete(command) => command.run().await,
             Command::Listen(command) => command.run().await,
+            Command::Cache(command) => command.run(),
+            Command::Trust(command) => command.run(),
             Command::Completions(command) => command.run(),
         }
     })

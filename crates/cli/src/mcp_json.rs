@@ -1,226 +1,199 @@
-//! Servers by name, from the configuration files that hosts keep: `mcpServers` as Claude and Cursor write it, `servers`
-//! as VS Code does.
+//! Servers by name, from the configuration files that MCP hosts keep.
+//!
+//! Files of the user win over those of the directory, since the latter may come with a cloned repository. A project file is
+//! used only once it has been approved ([`crate::trust`]): before that none of its programs is started, none of its URLs
+//! called, and no variable expanded for it.
+
+mod expand;
+mod format;
+
+pub(crate) use expand::Variables;
+pub(crate) use format::{ServerConfig, Servers, parse};
 
 use crate::fail::Fail;
-use crate::jsonc;
 use crate::near;
-use crate::target::{Process, Target};
-use serde::Deserialize;
+use crate::screen::Screen;
+use crate::target::Target;
+use crate::trust::{self, Approvals};
 use std::collections::BTreeMap;
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
-/// Where to look.
+/// Where hosts keep their configuration inside of a project, relative to its directory.
+const PROJECT_FILES: [&str; 4] = [".mcp.json", "mcp.json", ".vscode/mcp.json", ".cursor/mcp.json"];
+
+/// The configuration files to look a name up in.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Places {
-    /// The file that `--config` names: then no other is looked at.
+pub(crate) struct ConfigPaths {
+    /// The file that `--config` names: then no other is read. Naming it approves it.
     pub(crate) config: Option<PathBuf>,
-    pub(crate) files: Vec<PathBuf>,
-    pub(crate) workspace: PathBuf,
-    /// Variables of the environment, for `${VAR}`.
-    pub(crate) env: BTreeMap<String, String>,
+    /// The user's own files, most important first.
+    pub(crate) user: Vec<PathBuf>,
+    /// Those of the working directory.
+    pub(crate) project: Vec<PathBuf>,
+    /// Which project files have been approved.
+    pub(crate) approvals: Approvals,
+    pub(crate) variables: Variables,
 }
 
-impl Places {
-    /// The places of this user and directory.
-    pub(crate) fn usual(config: Option<PathBuf>) -> Self {
-        let workspace = std::env::current_dir().unwrap_or_default();
+impl ConfigPaths {
+    /// Those of this user and directory.
+    pub(crate) fn of_process(config: Option<PathBuf>) -> Self {
+        let variables = Variables::of_process();
         let home = std::env::home_dir();
-        let env: BTreeMap<String, String> = std::env::vars_os()
-            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
-            .collect();
-        let mut files: Vec<PathBuf> = [".mcp.json", "mcp.json", ".vscode/mcp.json", ".cursor/mcp.json"]
-            .iter()
-            .map(|file| workspace.join(file))
-            .collect();
-        let config_home = env.get("XDG_CONFIG_HOME").map(PathBuf::from).or_else(|| Some(home.clone()?.join(".config")));
-        files.extend(config_home.map(|directory| directory.join("carryall/mcp.json")));
-        files.extend(home.as_ref().map(|home| home.join(".cursor/mcp.json")));
-        files.extend(claude_desktop(home.as_deref(), &env));
-        Self { config, files, workspace, env }
+        let env = &variables.env;
+        let config_home = absolute(env, "XDG_CONFIG_HOME").or_else(|| Some(home.clone()?.join(".config")));
+        let mut user = Vec::new();
+        user.extend(config_home.as_ref().map(|directory| directory.join("carryall/mcp.json")));
+        user.extend(home.as_ref().map(|home| home.join(".cursor/mcp.json")));
+        user.extend(claude_desktop(home.as_deref(), config_home.as_deref(), env));
+        let project = project_files(&variables.workspace, &user);
+        let state_home = absolute(env, "XDG_STATE_HOME").or_else(|| Some(home?.join(".local/state")));
+        let approvals = Approvals::file(state_home.map(|directory| directory.join("carryall/approved.json")));
+        Self { config, user, project, approvals, variables }
     }
 
-    /// Nowhere at all.
+    /// No files at all.
     #[cfg(test)]
-    pub(crate) fn nowhere() -> Self {
+    pub(crate) fn none() -> Self {
         Self::default()
     }
 }
 
+/// The files of a project directory, without those that are the user's own (in the home directory they coincide).
+fn project_files(workspace: &Path, user: &[PathBuf]) -> Vec<PathBuf> {
+    let own: Vec<PathBuf> = user.iter().filter_map(|file| file.canonicalize().ok()).collect();
+    let is_own = |file: &PathBuf| file.canonicalize().is_ok_and(|file| own.contains(&file));
+    PROJECT_FILES.iter().map(|file| workspace.join(file)).filter(|file| !is_own(file)).collect()
+}
+
+fn absolute(env: &BTreeMap<String, String>, name: &str) -> Option<PathBuf> {
+    env.get(name).map(PathBuf::from).filter(|path| path.is_absolute())
+}
+
 /// Where Claude Desktop keeps its configuration.
-fn claude_desktop(home: Option<&Path>, env: &BTreeMap<String, String>) -> Option<PathBuf> {
+fn claude_desktop(home: Option<&Path>, config_home: Option<&Path>, env: &BTreeMap<String, String>) -> Option<PathBuf> {
     const FILE: &str = "Claude/claude_desktop_config.json";
     if cfg!(target_os = "macos") {
         Some(home?.join("Library/Application Support").join(FILE))
     } else if cfg!(windows) {
         Some(PathBuf::from(env.get("APPDATA")?).join(FILE))
     } else {
-        Some(
-            env.get("XDG_CONFIG_HOME")
-                .map_or_else(|| home.map(|home| home.join(".config")), |dir| Some(dir.into()))?
-                .join(FILE),
-        )
+        Some(config_home?.join(FILE))
     }
 }
 
-#[derive(Deserialize)]
-struct File {
-    #[serde(default, rename = "mcpServers")]
-    mcp_servers: BTreeMap<String, serde_json::Value>,
-    #[serde(default)]
-    servers: BTreeMap<String, serde_json::Value>,
+/// A configuration file that has been read.
+#[derive(Debug)]
+pub(crate) struct ConfigFile {
+    pub(crate) path: PathBuf,
+    pub(crate) text: String,
+    pub(crate) servers: Servers,
 }
 
-#[derive(Deserialize)]
-struct Entry {
-    #[serde(default, rename = "type")]
-    kind: Option<String>,
-    command: Option<String>,
-    #[serde(default)]
-    args: Vec<String>,
-    #[serde(default)]
-    env: BTreeMap<String, Option<Scalar>>,
-    cwd: Option<String>,
-    url: Option<String>,
-    #[serde(default)]
-    headers: BTreeMap<String, String>,
-}
-
-/// Some write numbers where strings belong.
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Scalar {
-    Text(String),
-    Other(serde_json::Value),
-}
-
-impl Scalar {
-    fn into_text(self) -> String {
-        match self {
-            Self::Text(text) => text,
-            Self::Other(value) => value.to_string(),
+impl ConfigFile {
+    /// Reads and parses a file.
+    ///
+    /// # Errors
+    /// A file that cannot be read, is larger than 4 MiB, or is none of the known formats.
+    pub(crate) fn read(path: &Path) -> io::Result<Self> {
+        let invalid = |why: String| io::Error::new(io::ErrorKind::InvalidData, why);
+        let mut text = String::new();
+        let length = std::fs::File::open(path)?.take(format::MAX_FILE + 1).read_to_string(&mut text)?;
+        if length as u64 > format::MAX_FILE {
+            return Err(invalid(format!("larger than {} bytes", format::MAX_FILE)));
         }
+        let servers = parse(&text).map_err(invalid)?;
+        Ok(Self { path: path.to_owned(), text, servers })
+    }
+
+    fn target(&self, name: &str, variables: &Variables) -> Option<Result<Target, Fail>> {
+        let config = self.servers.get(name)?;
+        let target = config.as_ref().map_err(Clone::clone).and_then(|config| config.target(variables));
+        Some(target.map_err(|why| Fail::usage(format!("server {name:?} in {}: {why}", self.path.display()))))
     }
 }
 
-/// The server of this name. The first file that has it wins.
-pub(crate) fn find(name: &str, places: &Places) -> Result<Target, Fail> {
-    let mut known: Vec<String> = Vec::new();
-    let mut looked_at: Vec<String> = Vec::new();
-    let files: Vec<&PathBuf> =
-        places.config.iter().chain(places.files.iter().filter(|_| places.config.is_none())).collect();
-    for file in files {
-        let shown = file.display();
-        let text = match std::fs::read_to_string(file) {
-            Ok(text) => text,
-            Err(error) if places.config.is_some() => return Err(Fail::usage(format!("--config {shown}: {error}"))),
-            Err(_) => continue,
+/// Reads the file that `--config` names. [`ServerConfig::target`] turns its entries into targets.
+///
+/// # Errors
+/// A file that cannot be read, or that is none of the known formats.
+pub(crate) fn configured(file: &Path) -> Result<ConfigFile, Fail> {
+    ConfigFile::read(file).map_err(|error| Fail::usage(format!("--config {}: {error}", file.display())))
+}
+
+/// Finds the server of this name: in the file of `--config` if there is one, else in the user's files, else in those of
+/// the directory. `screen` is where a person is asked to approve a project file.
+///
+/// # Errors
+/// A name that no file has, an entry that makes no sense, and a project file that nobody has approved.
+pub(crate) fn find(name: &str, paths: &ConfigPaths, screen: Screen) -> Result<Target, Fail> {
+    if let Some(config) = &paths.config {
+        let file = configured(config)?;
+        return match file.target(name, &paths.variables) {
+            Some(target) => target,
+            None => Err(unknown(name, &[file], &[], paths)),
         };
-        let servers = match parse(&text) {
-            Ok(servers) => servers,
-            Err(why) if places.config.is_some() => return Err(Fail::usage(format!("--config {shown}: {why}"))),
-            Err(why) => {
-                looked_at.push(format!("{shown} ({why})"));
-                continue;
+    }
+    let (mut files, mut broken) = (Vec::new(), Vec::new());
+    let read = |path: &PathBuf, broken: &mut Vec<String>| match ConfigFile::read(path) {
+        Ok(file) => Some(file),
+        Err(error) => {
+            if error.kind() == io::ErrorKind::InvalidData {
+                broken.push(format!("{} ({error})", path.display()));
             }
-        };
-        if let Some(entry) = servers.get(name) {
-            return target(entry, places).map_err(|why| Fail::usage(format!("server {name:?} in {shown}: {why}")));
+            None
         }
-        looked_at.push(shown.to_string());
-        known.extend(servers.into_keys());
+    };
+    for path in &paths.user {
+        files.extend(read(path, &mut broken));
     }
-    Err(unknown(name, known, &looked_at, places))
+    let broken_user = broken.len();
+    let users = files.len();
+    for path in &paths.project {
+        files.extend(read(path, &mut broken));
+    }
+    let (user, project) = files.split_at(users);
+    let in_project = project.iter().find(|file| file.servers.contains_key(name));
+    for file in user {
+        let Some(target) = file.target(name, &paths.variables) else { continue };
+        if let Some(shadowed) = in_project {
+            screen.note(&format!(
+                "note: the server {name:?} is that of {}; the one in {} is not used (--config uses it)",
+                file.path.display(),
+                shadowed.path.display()
+            ));
+        }
+        return target;
+    }
+    let Some(file) = in_project else { return Err(unknown(name, &files, &broken, paths)) };
+    for why in &broken[..broken_user] {
+        screen.warn(&format!("this configuration of yours is not read: {why}"));
+    }
+    trust::require(file, name, &paths.approvals, screen)?;
+    file.target(name, &paths.variables).unwrap_or_else(|| Err(unknown(name, &files, &broken, paths)))
 }
 
-fn unknown(name: &str, mut known: Vec<String>, looked_at: &[String], places: &Places) -> Fail {
+fn unknown(name: &str, files: &[ConfigFile], broken: &[String], paths: &ConfigPaths) -> Fail {
     let mut fail = Fail::usage(format!("TARGET {name:?} is neither an address nor the name of a server"));
-    known.sort();
+    let mut known: Vec<&str> = files.iter().flat_map(|file| file.servers.keys()).map(String::as_str).collect();
+    known.sort_unstable();
     known.dedup();
-    if looked_at.is_empty() {
-        let names: Vec<String> = places.files.iter().map(|file| file.display().to_string()).collect();
+    let read: Vec<String> =
+        files.iter().map(|file| file.path.display().to_string()).chain(broken.iter().cloned()).collect();
+    if read.is_empty() {
+        let names: Vec<String> =
+            paths.user.iter().chain(&paths.project).map(|file| file.display().to_string()).collect();
         if !names.is_empty() {
             fail = fail.hint(format!("there is no mcp.json; looked for {}", names.join(", ")));
         }
     } else if known.is_empty() {
-        fail = fail.hint(format!("no servers are configured in {}", looked_at.join(", ")));
+        fail = fail.hint(format!("no servers are configured in {}", read.join(", ")));
     } else {
-        fail.hints.extend(near::did_you_mean(name, known.iter().map(String::as_str)));
-        fail = fail.hint(format!("known names: {}; from {}", known.join(", "), looked_at.join(", ")));
+        fail.hints.extend(near::did_you_mean(name, known.iter().copied()));
+        fail = fail.hint(format!("known names: {}; from {}", known.join(", "), read.join(", ")));
     }
     fail.hint("for a server on the net write its whole URL, for a command write it after `--`")
-}
-
-fn parse(text: &str) -> Result<BTreeMap<String, serde_json::Value>, String> {
-    let plain = jsonc::to_json(text.trim_start_matches('\u{feff}'));
-    let File { mut mcp_servers, servers } =
-        serde_json::from_str(&plain).map_err(|error| format!("not valid: {error}"))?;
-    for (name, entry) in servers {
-        mcp_servers.entry(name).or_insert(entry);
-    }
-    Ok(mcp_servers)
-}
-
-fn target(entry: &serde_json::Value, places: &Places) -> Result<Target, String> {
-    let entry = Entry::deserialize(entry).map_err(|error| error.to_string())?;
-    let expand = |text: &str| expand(text, places);
-    match (entry.command, entry.url) {
-        (Some(_), Some(_)) => Err("has both `command` and `url`".into()),
-        (None, None) => Err("has neither `command` nor `url`".into()),
-        (Some(command), None) => {
-            let mut env = Vec::new();
-            for (name, value) in entry.env {
-                if let Some(value) = value {
-                    env.push((name, expand(&value.into_text())?));
-                }
-            }
-            Ok(Target::Stdio(Process {
-                program: expand(&command)?,
-                args: entry.args.iter().map(|arg| expand(arg)).collect::<Result<_, _>>()?,
-                env,
-                cwd: entry.cwd.as_deref().map(expand).transpose()?.map(PathBuf::from),
-            }))
-        }
-        (None, Some(url)) => {
-            if entry.kind.as_deref() == Some("sse") {
-                return Err("uses HTTP+SSE of revision 2024-11-05, which this command does not speak".into());
-            }
-            let url = expand(&url)?;
-            if !(url.starts_with("http://") || url.starts_with("https://")) {
-                return Err(format!("its url {url:?} is neither http:// nor https://"));
-            }
-            let headers = entry.headers.into_iter().map(|(name, value)| Ok((name, expand(&value)?)));
-            Ok(Target::Http { url, headers: headers.collect::<Result<_, String>>()? })
-        }
-    }
-}
-
-/// `${VAR}`, `${env:VAR}`, `${VAR:-default}`, `${workspaceFolder}` and `${userHome}`.
-fn expand(text: &str, places: &Places) -> Result<String, String> {
-    let mut out = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some(at) = rest.find("${") {
-        out.push_str(&rest[..at]);
-        let end = rest[at..].find('}').ok_or_else(|| format!("a ${{ is not closed in {text:?}"))? + at;
-        let expression = &rest[at + 2..end];
-        let (name, default) = match expression.split_once(":-") {
-            Some((name, default)) => (name, Some(default)),
-            None => (expression, None),
-        };
-        let name = name.strip_prefix("env:").unwrap_or(name);
-        let value = match (name, places.env.get(name)) {
-            (_, Some(value)) => value.clone(),
-            ("workspaceFolder", None) => places.workspace.display().to_string(),
-            ("userHome", None) => places.env.get("HOME").cloned().unwrap_or_default(),
-            (input, None) if input.starts_with("input:") => {
-                return Err(format!("needs ${{{input}}}, which only an editor can ask for"));
-            }
-            (name, None) => default.map(str::to_owned).ok_or_else(|| format!("the variable {name} is not set"))?,
-        };
-        out.push_str(&value);
-        rest = &rest[end + 1..];
-    }
-    out.push_str(rest);
-    Ok(out)
 }
 
 #[cfg(test)]

@@ -1,10 +1,20 @@
 //! What somebody may have meant.
 
+/// Longer names, in bytes, are not compared: that takes time with the square of their length.
+const MAX_NAME: usize = 200;
+/// Names that are compared at most.
+const MAX_NAMES: usize = 10_000;
+
 /// The names that look like `wanted`, the likeliest first, three at most.
 pub(crate) fn near<'a>(wanted: &str, names: impl IntoIterator<Item = &'a str>) -> Vec<&'a str> {
+    if wanted.len() > MAX_NAME {
+        return Vec::new();
+    }
     let wanted = wanted.to_lowercase();
     let mut scored: Vec<(f64, &str)> = names
         .into_iter()
+        .filter(|name| name.len() <= MAX_NAME)
+        .take(MAX_NAMES)
         .filter_map(|name| {
             let lower = name.to_lowercase();
             let contained = wanted.len() > 2 && (lower.contains(&wanted) || wanted.contains(&lower) && lower.len() > 2);

@@ -5,7 +5,16 @@ use crate::text;
 use carryall::types::{ContentBlock, JsonValue, ResourceContents, Role};
 use comfy_table::{Attribute, Cell, Color, ContentArrangement, Table, presets};
 
-/// A table without lines: the first column stands out. Cells are cleaned, each on one line unless it wraps.
+/// Characters of one cell that are laid out. Laying out takes more than linear time, and whoever wants to read more than
+/// a screen of text finds it in the JSON.
+const MAX_CELL: usize = 2_000;
+/// The same for the values of [`facts`], which may be whole instructions.
+const MAX_FACT: usize = 20_000;
+/// Rows of one table that are laid out.
+const MAX_ROWS: usize = 5_000;
+
+/// A table without lines: the first column stands out. Cells are cleaned and clipped, each on one line unless it wraps;
+/// rows beyond 5,000 are only counted.
 pub(crate) fn table<const N: usize>(
     screen: &Screen,
     headers: [&str; N],
@@ -29,15 +38,20 @@ fn lay_out<const N: usize>(
     if let Some(headers) = headers {
         table.set_header(headers.map(|header| paint(Cell::new(header), |cell| cell.add_attribute(Attribute::Bold))));
     }
-    for row in rows {
+    let mut rows = rows.into_iter();
+    for row in rows.by_ref().take(MAX_ROWS) {
         let mut first = true;
         table.add_row(row.map(|text| {
-            let cell = Cell::new(text::line(&text));
+            let cell = Cell::new(text::clipped_line(&text, MAX_CELL));
             let first = std::mem::take(&mut first);
             if first { paint(cell, |cell| cell.fg(Color::DarkCyan)) } else { cell }
         }));
     }
-    finished(table)
+    let shown = finished(table);
+    match rows.count() {
+        0 => shown,
+        more => format!("{shown}\n… and {more} more; --format json has them all"),
+    }
 }
 
 fn empty(colors: bool) -> Table {
@@ -56,13 +70,14 @@ fn finished(mut table: Table) -> String {
     table.trim_fmt()
 }
 
-/// What is known of something: titles in bold, and what belongs to them. Line breaks of the server's stay.
+/// What is known of something: titles in bold, and what belongs to them. Line breaks of the server's stay; values are
+/// clipped.
 pub(crate) fn facts<'a>(screen: &Screen, facts: impl IntoIterator<Item = (&'a str, String)>) -> String {
     let mut table = empty(screen.colors());
     for (title, value) in facts {
         let title = Cell::new(title);
         let title = if screen.colors() { title.add_attribute(Attribute::Bold) } else { title };
-        table.add_row([title, Cell::new(text::clean(value.trim_end()))]);
+        table.add_row([title, Cell::new(text::clip(&text::clean(&text::clip(value.trim_end(), MAX_FACT)), MAX_FACT))]);
     }
     finished(table)
 }
@@ -151,8 +166,8 @@ mod tests {
 
     #[test]
     fn tables_line_up_and_hold_no_escapes() {
-        let rows = [["a".to_owned(), "one\x1b[31m".to_owned()], ["longer".to_owned(), "two\nlines".to_owned()]];
-        assert_eq!(table(&screen(), ["NAME", "WHAT"], rows), "NAME    WHAT\na       one\nlonger  two lines");
+        let rows = [["a".to_owned(), "one\x1b[m".to_owned()], ["longer".to_owned(), "two\nlines".to_owned()]];
+        assert_eq!(table(&screen(), ["NAME", "WHAT"], rows), "NAME    WHAT\na       one\\u{1b}[m\nlonger  two lines");
     }
 
     #[test]
@@ -164,7 +179,21 @@ mod tests {
             ContentBlock::resource(ResourceContents::text("demo://b", "body")),
         ];
         let shown = content(&screen(), &blocks);
-        assert_eq!(shown, "xy\n[image image/png, 1000 B]\n[link] demo://a A\n[resource] demo://b\nbody");
+        assert_eq!(
+            shown,
+            "x\\u{1b}]0;t\\u{7}y\n[image image/png, 1000 B]\n[link] demo://a A\n[resource] demo://b\nbody"
+        );
+    }
+
+    #[test]
+    fn what_is_laid_out_is_bounded() {
+        let long = "lorem ipsum ".repeat(400_000 / 12);
+        let rows = std::iter::repeat_n(["t".to_owned(), long.clone()], 3);
+        let shown = table(&screen(), ["NAME", "WHAT"], rows);
+        assert!(shown.len() < 3 * (MAX_CELL + 100) && shown.contains('…'), "{}", shown.len());
+        assert!(facts(&screen(), [("About", long)]).len() < 2 * MAX_FACT);
+        let many = table(&screen(), ["NAME"], (0..MAX_ROWS + 7).map(|at| [at.to_string()]));
+        assert!(many.ends_with("… and 7 more; --format json has them all"), "{}", &many[many.len() - 100..]);
     }
 
     #[test]

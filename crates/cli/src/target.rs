@@ -1,7 +1,8 @@
 //! TARGET: which server a command talks to.
 
-use crate::fail::Fail;
-use crate::mcp_json::{self, Places};
+use crate::fail::{Fail, Reach};
+use crate::mcp_json::{self, ConfigPaths};
+use crate::screen::Screen;
 use crate::words;
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -20,6 +21,14 @@ pub(crate) enum Target {
     Stdio(Process),
     /// The stdio framing on a Unix socket.
     Unix(PathBuf),
+}
+
+/// A target, and the word that chose it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Chosen {
+    pub(crate) target: Target,
+    /// TARGET as it was typed; nothing where a command after `--` stands for it.
+    pub(crate) typed: Option<String>,
 }
 
 /// How to start a server.
@@ -49,7 +58,7 @@ impl Target {
     }
 
     /// Whatever TARGET may be.
-    pub(crate) fn parse(text: &str, places: &Places) -> Result<Self, Fail> {
+    pub(crate) fn parse(text: &str, paths: &ConfigPaths, screen: Screen) -> Result<Self, Fail> {
         if let Some(line) = text.strip_prefix("stdio:") {
             let words = words::split(line).map_err(|why| Fail::usage(format!("TARGET: {why}")))?;
             return Process::from_words(words).map(Self::Stdio).ok_or_else(|| {
@@ -69,16 +78,15 @@ impl Target {
         }
         match bare_address(text) {
             Some(url) => Ok(Self::Http { url, headers: Vec::new() }),
-            None => mcp_json::find(text, places),
+            None => mcp_json::find(text, paths, screen),
         }
     }
 
-    /// How to name the same server on another command line; `TARGET` where only whoever typed it knows.
-    pub(crate) fn again(&self) -> String {
+    pub(crate) fn reach(&self) -> Reach {
         match self {
-            Self::Http { url, headers } if headers.is_empty() => words::quoted(url),
-            Self::Unix(path) => words::quoted(&format!("unix:{}", path.display())),
-            Self::Http { .. } | Self::Stdio(_) => "TARGET".to_owned(),
+            Self::Http { .. } => Reach::Http,
+            Self::Stdio(_) => Reach::Child,
+            Self::Unix(_) => Reach::Socket,
         }
     }
 
@@ -141,28 +149,35 @@ pub(crate) fn split(
     target: Option<String>,
     rest: Vec<String>,
     command: Vec<String>,
-    places: &Places,
-) -> Result<(Target, Vec<String>), Fail> {
+    paths: &ConfigPaths,
+    screen: Screen,
+) -> Result<(Chosen, Vec<String>), Fail> {
     if command.is_empty() {
         let Some(target) = target else {
             return Err(Fail::usage("no TARGET was given").hint(
                 "a TARGET is a URL, a name from an mcp.json, unix:PATH, stdio:'COMMAND', or a command after `--`",
             ));
         };
-        return Ok((Target::parse(&target, places)?, rest));
+        let chosen = Chosen { target: Target::parse(&target, paths, screen)?, typed: Some(target) };
+        return Ok((chosen, rest));
     }
     let target_word = target.filter(|target| target != "stdio:");
     let words = target_word.into_iter().chain(rest).collect();
-    Ok((Target::command(command)?, words))
+    Ok((Chosen { target: Target::command(command)?, typed: None }, words))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::fail::Exit;
+    use crate::screen::ScreenOptions;
 
     fn parse(text: &str) -> Result<Target, Fail> {
-        Target::parse(text, &Places::nowhere())
+        Target::parse(text, &ConfigPaths::none(), screen())
+    }
+
+    fn screen() -> Screen {
+        Screen::new(ScreenOptions::default())
     }
 
     fn http(url: &str) -> Target {
@@ -223,17 +238,20 @@ mod tests {
 
     #[test]
     fn a_command_after_the_dashes_takes_the_place_of_the_target() {
-        let places = Places::nowhere();
+        let split = |target, rest, command| {
+            let split = super::split(target, rest, command, &ConfigPaths::none(), screen());
+            split.map(|(chosen, words)| (chosen.target, words))
+        };
         let (target, words) =
-            split(Some("echo".into()), strings(&["text=x"]), strings(&["server", "--stdio"]), &places).unwrap();
+            split(Some("echo".into()), strings(&["text=x"]), strings(&["server", "--stdio"])).unwrap();
         assert_eq!(words, ["echo", "text=x"]);
         assert!(
             matches!(&target, Target::Stdio(process) if process.program == "server" && process.args == ["--stdio"])
         );
-        let (_, words) = split(Some("stdio:".into()), strings(&["echo"]), strings(&["server"]), &places).unwrap();
+        let (_, words) = split(Some("stdio:".into()), strings(&["echo"]), strings(&["server"])).unwrap();
         assert_eq!(words, ["echo"]);
-        let (target, words) = split(Some("localhost:1".into()), strings(&["echo"]), vec![], &places).unwrap();
+        let (target, words) = split(Some("localhost:1".into()), strings(&["echo"]), vec![]).unwrap();
         assert_eq!((target, words), (http("http://localhost:1/mcp"), strings(&["echo"])));
-        assert!(split(None, vec![], vec![], &places).is_err());
+        assert!(split(None, vec![], vec![]).is_err());
     }
 }

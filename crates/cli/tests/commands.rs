@@ -242,3 +242,54 @@ fn a_closed_pipe_is_no_error() {
     std::io::Read::read_to_string(&mut child.stderr.take().unwrap(), &mut stderr).unwrap();
     assert_eq!((child.wait().unwrap().code(), stderr.as_str()), (Some(0), ""));
 }
+
+#[test]
+fn the_choices_for_an_argument_are_shown_and_wrong_ones_are_not_sent() {
+    let server = common::canned(|method, _| match method {
+        "tools/list" => common::Say::Result(json!({"tools": [{"name": "create_note", "inputSchema": {
+            "type": "object",
+            "properties": {
+                "title": {"type": "string"},
+                "priority": {"anyOf": [{"$ref": "#/$defs/Priority"}, {"type": "null"}]},
+                "way": {"type": "array", "items": {"enum": ["rolling", "canary"]}}
+            },
+            "required": ["title", "way"],
+            "$defs": {"Priority": {"oneOf": [
+                {"const": "low", "title": "Whenever"}, {"const": "normal"}, {"const": "high", "title": "Right now"}
+            ]}}
+        }}], "ttlMs": 0, "cacheScope": "private"})),
+        "tools/call" => common::Say::Result(json!({"content": [{"type": "text", "text": "done"}]})),
+        _ => common::Say::Error(-32601, "Method not found"),
+    });
+    let table = run(&["tools", &server.url, "--format", "human"]).stdout;
+    assert!(table.contains("[priority=low|normal|high]") && table.contains("way=array of rolling|canary"), "{table}");
+    let details = run(&["tools", &server.url, "create_note", "--format", "human"]).stdout;
+    assert!(details.contains("low = Whenever, high = Right now"), "{details}");
+    let call = |args: &[&str]| run(&[&["call", server.url.as_str(), "create_note", "title=x"], args].concat());
+    call(&["way:=[\"canary\"]", "priority=hihg"])
+        .fails(2, &["argument \"priority\": \"hihg\" is none of: low, normal, high", "did you mean \"high\"?"]);
+    call(&["way:=[\"blue\"]"]).fails(2, &["\"blue\" is none of: rolling, canary"]);
+    call(&[]).fails(2, &["required argument is missing", "array of rolling|canary"]);
+    let sent = |method: &str| server.requests.lock().unwrap().iter().filter(|(_, one)| one["method"] == method).count();
+    assert_eq!(sent("tools/call"), 0);
+    assert_eq!(call(&["way:=[\"canary\"]", "priority=high"]).code, 0);
+}
+
+#[test]
+fn the_choices_of_a_form_are_shown_with_the_question_and_with_a_wrong_answer() {
+    let server = common::canned(|_, params| match params.get("inputResponses") {
+        Some(_) => common::Say::Result(json!({"content": []})),
+        None => common::Say::Result(json!({"resultType": "input_required", "inputRequests": {"q": {
+            "method": "elicitation/create",
+            "params": {"message": "How?", "requestedSchema": {"type": "object", "properties": {
+                "way": {"type": "string", "oneOf": [
+                    {"const": "rolling", "title": "One by one"}, {"const": "canary", "title": "A few first"}
+                ]},
+                "size": {"type": "string", "enum": ["s", "l"], "enumNames": ["Small", "Large"]}
+            }, "required": ["way"]}}
+        }}})),
+    });
+    run(&["call", &server.url, "deploy"]).fails(6, &["rolling|canary", "rolling = One by one", "s|l", "s = Small"]);
+    run(&["call", &server.url, "deploy", "--answer", "way=canari"])
+        .fails(2, &["does not fit the form: way: \"canari\" is none of: rolling, canary", "did you mean \"canary\"?"]);
+}

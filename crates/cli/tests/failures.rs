@@ -38,6 +38,11 @@ fn a_wrong_command_line_is_2() {
     run(&["tools"]).fails(2, &["no TARGET"]);
     run(&["tools", "ftp://x/"]).fails(2, &["ftp://x/"]);
     run(&["tols", "x"]).fails(2, &["no command \"tols\"", "did you mean \"tools\"?"]);
+    let wrong = run(&["tasks", "list", &demo.url]);
+    wrong.fails(2, &["`carryall tasks` has no command \"list\"; it has get, wait, update, cancel", "tasks --help"]);
+    assert!(!wrong.stderr.contains("did you mean"), "{wrong:?}");
+    run(&["tasks", "cancl", &demo.url]).fails(2, &["no command \"cancl\"", "did you mean \"cancel\"?"]);
+    run(&["cache", "list"]).fails(2, &["it has show, clear"]);
     run(&["http://localhost:1/mcp"]).fails(2, &["carryall tools http://localhost:1/mcp"]);
     run(&["prompts", &demo.url, "x"]).fails(2, &["unexpected argument"]);
 }
@@ -70,6 +75,10 @@ fn what_is_not_mcp_is_4() {
     assert!(!ran.stderr.contains("\x1b[31m"), "{ran:?}");
     let login = canned(|_, _| Say::Raw(401, "text/plain", "who are you".into()));
     run(&["tools", &login.url]).fails(4, &["--header 'Authorization: Bearer TOKEN'"]);
+    let host = canned(|_, _| Say::Raw(403, "text/plain", "Host \"a.example\" is not a name of this server".into()));
+    let refused = run(&["tools", &host.url]);
+    refused.fails(4, &["does not answer to this host name", "--allow-host"]);
+    assert!(!refused.stderr.contains("credentials"), "{refused:?}");
     let garbage = canned(|_, _| Say::Raw(200, "application/json", "{\"jsonrpc\":".into()));
     run(&["tools", &garbage.url]).fails(4, &[]);
     let shape = canned(|_, _| Say::Result(json!({"tools": 5})));

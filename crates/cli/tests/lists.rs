@@ -81,18 +81,21 @@ fn other_lists_say_why_they_are_empty_too() {
 }
 
 #[test]
-fn terminal_escapes_of_servers_never_get_out() {
-    let evil = "\u{1b}]0;owned\u{7}\u{1b}[2J\u{9b}31mplain\u{202e}";
+fn what_a_terminal_obeys_or_nobody_sees_is_shown_as_escapes() {
+    let evil = "\u{1b}]0;owned\u{7}\u{1b}[2J\u{9b}31mplain\u{202e}\u{e0069}\u{200b}";
     let server = canned(move |method, _| match method {
         "tools/list" => tools(json!([{"name": "t", "description": evil, "inputSchema": {"type": "object"}}])),
         _ => Say::Result(json!({"content": [{"type": "text", "text": evil}], "structuredContent": {"a": evil}})),
     });
-    let bad = |text: &str| text.chars().any(|c| (c.is_control() && c != '\n') || c == '\u{202e}');
+    let bad = |text: &str| text.chars().any(|c| c != '\n' && !carryall::proto::is_printable(c));
     for args in [vec!["tools", &server.url], vec!["tools", &server.url, "t"], vec!["call", &server.url, "t"]] {
         for format in ["human", "json"] {
             let ran = run(&[&args[..], &["--format", format]].concat());
             assert!(ran.code == 0 && ran.stdout.contains("plain"), "{ran:?}");
             assert!(!bad(&ran.stdout) && !bad(&ran.stderr), "{ran:?}");
+            // What is hidden is shown to be there.
+            let tag = if format == "json" { r"\udb40\udc69" } else { r"\u{e0069}" };
+            assert!(ran.stdout.contains(tag), "{ran:?}");
         }
     }
     // JSON says the same as the server did, only escaped.

@@ -80,6 +80,53 @@ fn a_task_outlives_the_call_that_began_it() {
     tasks(&demo, "update", &[&id, "--answer", "seeds=none"]).fails(2, &["the task asks for nothing (completed"]);
 }
 
+/// The ID in `carryall tasks wait ...`, for the demo server.
+fn named_in(demo: &Demo, stderr: &str) -> String {
+    let (_, rest) = stderr.split_once(&format!("carryall tasks wait {} ", demo.url)).expect(stderr);
+    rest.split_whitespace().next().unwrap().to_owned()
+}
+
+#[test]
+fn a_wrong_answer_leaves_a_task_behind_that_is_named() {
+    let demo = demo(&[]);
+    let call = ["call", &demo.url, "bake", "pause_ms=10", "-H", "X-Key: s3cret", "--meta", "com.example/run=7"];
+    let wrong = run(&[&call[..], &["--answer", "seeds=gravel"]].concat());
+    wrong.fails(2, &["\"gravel\" is none of: none, poppy, sesame", "waits for an answer: carryall tasks wait "]);
+    assert!(wrong.stderr.contains(" --header 'X-Key: ...' --meta com.example/run=7 --answer FIELD=VALUE"), "{wrong:?}");
+    assert!(!wrong.stderr.contains("s3cret"), "{wrong:?}");
+    let id = named_in(&demo, &wrong.stderr);
+    assert_eq!(tasks(&demo, "get", &[&id]).ok()["status"], json!("input_required"));
+    tasks(&demo, "update", &[&id, "--answer", "seeds=gravel"]).fails(2, &["is none of", "nothing was sent", &id]);
+    let baked = tasks(&demo, "wait", &[&id, "--answer", "seeds=poppy"]).ok();
+    assert_eq!(first_text(&baked), &json!("1 loaf of bread with poppy seeds."));
+
+    let misspelt = run(&[&call[..], &["--answer", "sedes=poppy"]].concat());
+    misspelt.fails(6, &["no field of it is called \"sedes\": did you mean \"seeds\"?", "--answer seeds=..."]);
+    let id = named_in(&demo, &misspelt.stderr);
+    assert_eq!(misspelt.json()["taskId"], json!(id));
+    tasks(&demo, "cancel", &[&id]).ok();
+}
+
+#[test]
+fn answers_are_checked_before_anything_runs_and_unused_ones_are_named() {
+    let server = canned(|_, _| Say::Result(json!({"content": []})));
+    for word in ["seeds", "=x", "seeds:=[", "@/no/such/file", "-", "seeds=@/no/such/file"] {
+        let refused = run(&["call", &server.url, "t", "--answer", word]);
+        refused.fails(2, &[&format!("--answer {word}"), "write --answer FIELD=VALUE"]);
+    }
+    assert!(server.requests.lock().unwrap().is_empty(), "nothing was sent");
+    let called = run(&["call", &server.url, "t", "--answer", "prioriy=high"]);
+    assert_eq!(called.code, 0);
+    assert!(called.stderr.contains("warning: nothing has asked for --answer prioriy=high"), "{called:?}");
+}
+
+#[test]
+fn a_task_of_a_server_that_has_ended_is_named_too() {
+    let call = ["call", "bake", "pause_ms=0", "--answer", "seeds=gravel", "--", common::BINARY, "demo", "--stdio"];
+    let wrong = run(&call);
+    wrong.fails(2, &["carryall tasks wait ", "--answer FIELD=VALUE -- ", "has ended with it"]);
+}
+
 #[test]
 fn a_task_that_is_cancelled_has_no_result() {
     let demo = demo(&[]);
@@ -178,7 +225,7 @@ fn the_end_of_a_task_is_that_of_the_call() {
             "failed",
             json!({"error": {"code": -32603, "message": "the oven\u{1b}[31m is broken"}}),
             4,
-            "the oven is broken (-32603)",
+            r"the oven\u{1b}[31m is broken (-32603)",
         ),
         ("cancelled", json!({"statusMessage": "no flour"}), 4, "was cancelled: no flour"),
         ("completed", json!({"result": {"content": [], "isError": true}}), 1, "says that it failed"),

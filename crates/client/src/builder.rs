@@ -241,6 +241,13 @@ impl ClientBuilder {
         self
     }
 
+    /// How many bytes of text the pages of one list may have together; 64 MiB unless set. A longer list fails with
+    /// [`ClientError::Pages`].
+    pub fn max_list_bytes(mut self, bytes: usize) -> Self {
+        self.config.max_list_bytes = bytes;
+        self
+    }
+
     /// Whether `structuredContent` is held against the tool's `outputSchema` where that is known; on unless set.
     pub fn validate_output(mut self, yes: bool) -> Self {
         self.config.validate_output = yes;

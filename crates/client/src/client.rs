@@ -234,11 +234,16 @@ impl Client {
     }
 
     pub(crate) fn page<P: crate::pages::Page>(&self, cursor: Option<&str>) -> Request<P> {
+        self.page_as(P::METHOD, cursor)
+    }
+
+    /// A page that is read as something else than itself.
+    pub(crate) fn page_as<A>(&self, method: Method, cursor: Option<&str>) -> Request<A> {
         let params = write(|params| match cursor {
             Some(cursor) => params.put("cursor", cursor),
             None => Ok(()),
         });
-        Request::new(self, P::METHOD, params)
+        Request::new(self, method, params)
     }
 
     pub(crate) fn cache_view(&self) -> Option<CacheView> {

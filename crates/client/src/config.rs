@@ -23,6 +23,7 @@ pub(crate) struct Config {
     pub(crate) max_retries: u32,
     pub(crate) backoff: Backoff,
     pub(crate) max_pages: usize,
+    pub(crate) max_list_bytes: usize,
     /// Whether `tools/call` mirrors arguments into headers: on HTTP.
     pub(crate) mirrors: bool,
     pub(crate) validate_output: bool,
@@ -44,6 +45,7 @@ impl Default for Config {
             max_retries: 2,
             backoff: Backoff::new(Duration::from_millis(100), Duration::from_secs(5)),
             max_pages: 1000,
+            max_list_bytes: 64 * 1024 * 1024,
             mirrors: false,
             validate_output: true,
             capabilities: ClientCapabilities::default(),
@@ -63,6 +65,7 @@ impl fmt::Debug for Config {
             .field("max_rounds", &self.max_rounds)
             .field("max_retries", &self.max_retries)
             .field("max_pages", &self.max_pages)
+            .field("max_list_bytes", &self.max_list_bytes)
             .field("mirrors", &self.mirrors)
             .field("validate_output", &self.validate_output)
             .field("handlers", &self.handlers)

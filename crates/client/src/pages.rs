@@ -3,11 +3,11 @@
 use crate::ClientError;
 use crate::client::Client;
 use crate::options::CallOptions;
-use crate::request::Answer;
+use crate::request::{Answer, Request};
 use carryall_proto::BoxFuture;
 use carryall_types::{
-    ListPromptsResult, ListResourceTemplatesResult, ListResourcesResult, ListToolsResult, Method, Prompt, Resource,
-    ResourceTemplate, Tool,
+    ListPromptsResult, ListResourceTemplatesResult, ListResourcesResult, ListToolsResult, Method, Prompt, RawJson,
+    Resource, ResourceTemplate, Tool,
 };
 use std::collections::HashSet;
 use std::future::IntoFuture;
@@ -59,6 +59,16 @@ pages! {
     ListResourceTemplatesResult => ResourceTemplate, ResourcesTemplatesList, resource_templates;
 }
 
+/// A page, and how long its text is in bytes.
+struct Measured<P>(PhantomData<fn() -> P>);
+
+impl<P: Page> Answer for Measured<P> {
+    type Output = (P, usize);
+    fn read(client: &Client, method: &Method, result: &RawJson, cached: bool) -> Result<Self::Output, ClientError> {
+        Ok((P::read(client, method, result, cached)?, result.as_str().len()))
+    }
+}
+
 /// A whole list, fetched page by page when it is awaited.
 #[must_use = "a list is fetched when it is awaited"]
 #[derive(Debug)]
@@ -95,14 +105,20 @@ impl<P: Page> Listing<P> {
     async fn walk(&self, options: &CallOptions) -> Result<Result<Vec<P::Item>, ClientError>, ClientError> {
         let (mut items, mut seen, mut cursor) = (Vec::new(), HashSet::new(), None::<String>);
         let endless = |why: String| ClientError::Pages { method: P::METHOD, why };
-        for _ in 0..self.client.inner.config.max_pages {
-            let request = self.client.page::<P>(cursor.as_deref()).with(options.clone());
-            let mut page = match request.await {
+        let (max_pages, max_bytes) = (self.client.inner.config.max_pages, self.client.inner.config.max_list_bytes);
+        let mut bytes = 0_usize;
+        for _ in 0..max_pages {
+            let request: Request<Measured<P>> = self.client.page_as(P::METHOD, cursor.as_deref()).with(options.clone());
+            let (mut page, length) = match request.await {
                 Ok(page) => page,
                 // Asked for with a cursor, this can only mean the cursor.
                 Err(error) if cursor.is_some() && error.is_invalid_params() => return Ok(Err(error)),
                 Err(error) => return Err(error),
             };
+            bytes = bytes.saturating_add(length);
+            if bytes > max_bytes {
+                return Err(endless(format!("more than {max_bytes} bytes (`max_list_bytes` sets the limit)")));
+            }
             let next = page.next_cursor();
             items.extend(page.into_items());
             if items.len() > MAX_ITEMS {
@@ -117,7 +133,7 @@ impl<P: Page> Listing<P> {
             }
             cursor = Some(next);
         }
-        Err(endless(format!("more than {} pages (`max_pages` sets the limit)", self.client.inner.config.max_pages)))
+        Err(endless(format!("more than {max_pages} pages (`max_pages` sets the limit)")))
     }
 }
 

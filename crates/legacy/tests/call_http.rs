@@ -269,6 +269,21 @@ async fn failures_and_demands_for_credentials_say_nothing_about_the_era() {
 }
 
 #[tokio::test]
+async fn a_status_that_nobody_sent_is_not_reported() {
+    // Speaks JSON-RPC, but not MCP.
+    let other = Fake::start(|heard| error(heard, 200, -32601)).await;
+    let failed = answered(&other.way(Options::default()), call()).await.unwrap_err();
+    let said = failed.to_string();
+    assert!(matches!(failed, CallError::Malformed(_)) && !said.contains("HTTP"), "{said}");
+    assert!(said.contains("server/discover was answered with -32601") && said.contains("initialize with"), "{said}");
+    // What was sent is reported as it was.
+    let page = Fake::start(|_| (404, "", "no such page".into())).await;
+    let failed = answered(&page.way(Options::default()), call()).await.unwrap_err();
+    assert!(matches!(&failed, CallError::NotMcp { status: 404, .. }), "{failed}");
+    assert_eq!(failed.to_string().matches("no such page").count(), 1, "{failed}");
+}
+
+#[tokio::test]
 async fn a_discovery_is_its_own_probe() {
     let fake =
         Fake::start(|heard| result(heard, json!({"supportedVersions": ["2026-07-28"], "capabilities": {}}))).await;
@@ -302,6 +317,61 @@ async fn what_was_found_out_is_kept_and_found_out_anew_when_it_proves_wrong() {
     answered(&fake.way(Options::default().memory(memory.clone())), call()).await.unwrap();
     changed.store(1, SeqCst);
     assert_eq!(text(&answered(&fake.way(Options::default().memory(memory)), call()).await.unwrap()), "new");
+}
+
+// spec: versioning-10
+#[tokio::test]
+async fn an_era_that_was_demanded_is_not_remembered() {
+    let memory = EraMemory::new();
+    let fake = Fake::start(|heard| match heard.body["method"].as_str() {
+        Some("server/discover") => result(heard, json!({"supportedVersions": ["2026-07-28"], "capabilities": {}})),
+        _ => old(heard),
+    })
+    .await;
+    let way = |era| fake.way(Options::default().memory(memory.clone()).era(era));
+    answered(&way(Era::Legacy), call()).await.unwrap();
+    let before = fake.methods().len();
+    let later = way(Era::Auto);
+    let _ = answered(&later, call()).await;
+    assert!(fake.methods()[before..].contains(&"server/discover".to_owned()), "{:?}", fake.methods());
+    assert!(later.decision().unwrap().version.is_modern());
+}
+
+#[tokio::test]
+async fn a_server_that_was_remembered_as_modern_and_is_not_heals_with_the_first_request() {
+    for refusal in [-32000, -32600] {
+        let file = std::env::temp_dir().join(format!("carryall-eras-{}-{refusal}.json", std::process::id()));
+        let fake = Fake::start(move |heard| match heard.body["method"].as_str() {
+            Some("initialize" | "notifications/initialized") => old(heard),
+            _ if heard.header("mcp-session-id").is_none() => error(heard, 400, refusal),
+            Some("tools/list") => result(heard, json!({"tools": []})),
+            _ => old(heard),
+        })
+        .await;
+        let remembered = |since: u64| {
+            let entry = json!({"version": "2026-07-28", "why": "it answered server/discover", "since": since});
+            std::fs::write(&file, json!({"servers": {&fake.url: entry}}).to_string()).unwrap();
+            fake.way(Options::default().memory(EraMemory::file(&file)))
+        };
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+        // A tool is not called twice, but the next call goes right.
+        let way = remembered(now);
+        let first = answered(&way, call()).await;
+        assert!(matches!(&first, Ok(Outcome::Error(_))), "{first:?}");
+        assert_eq!(text(&answered(&way, call()).await.unwrap()), "called");
+        // A list is asked for again at once.
+        let mut list = call();
+        list.method = carryall_types::Method::ToolsList;
+        let way = remembered(now);
+        let listed = answered(&way, list).await.unwrap();
+        assert!(matches!(listed, Outcome::Result(_)), "{listed:?}");
+        assert!(!way.decision().unwrap().version.is_modern());
+        // And what is older than a week is not relied on.
+        for since in [0, now - 8 * 24 * 60 * 60, now + 8 * 24 * 60 * 60] {
+            assert_eq!(text(&answered(&remembered(since), call()).await.unwrap()), "called", "{since}");
+        }
+        std::fs::remove_file(&file).unwrap();
+    }
 }
 
 #[tokio::test]

@@ -1,10 +1,13 @@
 //! What a JSON Schema says about arguments, as far as a command line needs to know.
 
+use super::choices::choices;
 use carryall::types::{JsonObject, JsonValue};
 use std::collections::BTreeSet;
 
-/// References followed before giving up: schemas may refer to themselves.
-const MAX_REFERENCES: usize = 16;
+/// Nested references and branches that are followed: schemas may refer to themselves.
+pub(super) const MAX_DEPTH: usize = 16;
+/// Schemas that are looked at for one argument: branches that refer to each other would multiply.
+pub(super) const MAX_SCHEMAS: usize = 1_000;
 
 /// The type of a JSON value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -65,13 +68,34 @@ pub(crate) fn required(schema: &JsonObject) -> impl Iterator<Item = &str> {
 pub(crate) fn kinds_of(schema: &JsonObject, key: &str) -> BTreeSet<Kind> {
     let mut kinds = BTreeSet::new();
     if let Some(property) = property(schema, key) {
-        collect(property, schema, &mut kinds, MAX_REFERENCES);
+        visit(property, schema, MAX_DEPTH, &mut { MAX_SCHEMAS }, &mut |schema| collect(schema, &mut kinds));
     }
     kinds
 }
 
-fn collect(schema: &JsonValue, root: &JsonObject, kinds: &mut BTreeSet<Kind>, depth: usize) {
-    let Some(depth) = depth.checked_sub(1) else { return };
+/// Calls `look` with a schema, with its branches, and with what they refer to, as far as the bounds allow.
+fn visit<'a>(
+    schema: &'a JsonValue,
+    root: &'a JsonObject,
+    depth: usize,
+    left: &mut usize,
+    look: &mut dyn FnMut(&'a JsonValue),
+) {
+    let (Some(depth), Some(rest)) = (depth.checked_sub(1), left.checked_sub(1)) else { return };
+    *left = rest;
+    look(schema);
+    for branches in ["anyOf", "oneOf", "allOf"] {
+        for branch in schema.get(branches).and_then(JsonValue::as_array).into_iter().flatten() {
+            visit(branch, root, depth, left, look);
+        }
+    }
+    if let Some(target) = schema.get("$ref").and_then(JsonValue::as_str).and_then(|reference| resolve(reference, root))
+    {
+        visit(target, root, depth, left, look);
+    }
+}
+
+fn collect(schema: &JsonValue, kinds: &mut BTreeSet<Kind>) {
     match schema.get("type") {
         Some(JsonValue::String(name)) => kinds.extend(Kind::of_name(name)),
         Some(JsonValue::Array(names)) => {
@@ -83,25 +107,16 @@ fn collect(schema: &JsonValue, root: &JsonObject, kinds: &mut BTreeSet<Kind>, de
             kinds.extend(values.map(Kind::of_value));
         }
     }
-    for branches in ["anyOf", "oneOf", "allOf"] {
-        for branch in schema.get(branches).and_then(JsonValue::as_array).into_iter().flatten() {
-            collect(branch, root, kinds, depth);
-        }
-    }
-    if let Some(target) = schema.get("$ref").and_then(JsonValue::as_str).and_then(|reference| resolve(reference, root))
-    {
-        collect(target, root, kinds, depth);
-    }
 }
 
 /// What a reference within the schema leads to. Others are never followed.
-fn resolve<'a>(reference: &str, root: &'a JsonObject) -> Option<&'a JsonValue> {
+pub(super) fn resolve<'a>(reference: &str, root: &'a JsonObject) -> Option<&'a JsonValue> {
     let mut steps = reference.strip_prefix("#/")?.split('/').map(|step| step.replace("~1", "/").replace("~0", "~"));
     let first = root.get(&steps.next()?)?;
     steps.try_fold(first, |value, step| value.get(step))
 }
 
-/// `integer`, `string or null`, `array of string`, `"a" | "b"`: the type of an argument for people.
+/// `integer`, `string or null`, `array of string`, `low|normal|high`: what an argument takes, for people.
 pub(crate) fn types_shown(schema: &JsonObject, key: &str) -> String {
     let Some(property) = property(schema, key) else { return "any".into() };
     let target = property
@@ -109,12 +124,10 @@ pub(crate) fn types_shown(schema: &JsonObject, key: &str) -> String {
         .and_then(JsonValue::as_str)
         .and_then(|reference| resolve(reference, schema))
         .unwrap_or(property);
-    if let Some(values) = target.get("enum").and_then(JsonValue::as_array).filter(|values| values.len() <= 8) {
-        return values
-            .iter()
-            .map(|value| value.as_str().map_or_else(|| value.to_string(), str::to_owned))
-            .collect::<Vec<_>>()
-            .join("|");
+    match choices(schema, key) {
+        Some(choices) if choices.of_items => return format!("array of {}", choices.shown()),
+        Some(choices) => return choices.shown(),
+        None => {}
     }
     let kinds = kinds_of(schema, key);
     let names: Vec<String> = kinds

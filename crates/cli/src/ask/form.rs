@@ -107,7 +107,7 @@ impl Field<'_> {
     /// Asks until what is given fits; `None` when the field stays empty.
     fn ask(&self, source: &mut dyn Source, before: Option<&JsonValue>) -> io::Result<Option<JsonValue>> {
         if let Some(description) = self.schema.description() {
-            source.tell(&[(Tone::Faint, &text::line(description))]);
+            source.tell(&[(Tone::Faint, &text::clipped_line(description, super::MAX_MESSAGE))]);
         }
         loop {
             let given = match self.schema {

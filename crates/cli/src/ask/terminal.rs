@@ -44,31 +44,62 @@ impl Person {
     }
 }
 
-/// The terminal as it is found, to be left like that: prompts turn its echo and its cursor off.
-struct Restoring {
+/// The modes of the terminal as they are found, to be left like that: prompts turn its echo and its cursor off.
+#[derive(Debug)]
+pub(crate) struct TerminalModes {
     #[cfg(unix)]
     modes: Option<rustix::termios::Termios>,
+}
+
+impl TerminalModes {
+    pub(crate) fn now() -> Self {
+        Self {
+            #[cfg(unix)]
+            modes: rustix::termios::tcgetattr(io::stdin()).ok(),
+        }
+    }
+
+    /// Brings these modes back, unless they are still there.
+    pub(crate) fn restore(&self) {
+        #[cfg(unix)]
+        if let Some(modes) = &self.modes
+            && let Ok(now) = rustix::termios::tcgetattr(io::stdin())
+            // A process in the background would be stopped for setting what need not be set.
+            && (now.local_modes, now.input_modes) != (modes.local_modes, modes.input_modes)
+        {
+            // What fails here fails on a terminal that is gone.
+            let _ = rustix::termios::tcsetattr(io::stdin(), rustix::termios::OptionalActions::Now, modes);
+        }
+        let term = Term::stderr();
+        if term.is_term() {
+            let _ = term.show_cursor();
+        }
+    }
+
+    /// As [`restore`](Self::restore), for a process that ends in the middle of a line.
+    pub(crate) fn leave(&self) {
+        self.restore();
+        if Term::stderr().is_term() {
+            let _ = Term::stderr().write_line("");
+        }
+    }
+}
+
+/// Leaves the terminal as it was.
+struct Restoring {
+    modes: TerminalModes,
     finished: bool,
 }
 
 impl Restoring {
     fn new() -> Self {
-        Self {
-            #[cfg(unix)]
-            modes: rustix::termios::tcgetattr(io::stdin()).ok(),
-            finished: false,
-        }
+        Self { modes: TerminalModes::now(), finished: false }
     }
 }
 
 impl Drop for Restoring {
     fn drop(&mut self) {
-        // What fails here fails on a terminal that is gone.
-        #[cfg(unix)]
-        if let Some(modes) = &self.modes {
-            let _ = rustix::termios::tcsetattr(io::stdin(), rustix::termios::OptionalActions::Now, modes);
-        }
-        let _ = Term::stderr().show_cursor();
+        self.modes.restore();
         if !self.finished {
             screen::say("");
         }

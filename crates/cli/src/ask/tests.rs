@@ -243,8 +243,8 @@ fn nothing_that_a_terminal_obeys_gets_through() {
     let question = ElicitRequestFormParams::new("M\x1b[2K\nforged line", schema).into();
     let mut script = Script::of([Enter, Enter, Enter, Enter]);
     asked(&question, &mut script);
-    script.saw("M forged line");
-    script.saw("[\"Bold line\", \"w\"]");
+    script.saw("M\\u{1b}[2K forged line");
+    script.saw(r#"["\\u{1b}[1mBold line", "\\u{1b}"]"#);
     for line in &script.seen {
         assert!(!line.chars().any(|c| c.is_control() || c == '\u{202e}'), "{line:?}");
     }

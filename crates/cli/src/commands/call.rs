@@ -173,7 +173,8 @@ fn check(server: &Server, tool: &Tool, arguments: &JsonObject) -> Result<(), Fai
     let strangers: Vec<&str> = arguments.keys().map(String::as_str).filter(|name| !known.contains(name)).collect();
     let closed = schema.get("additionalProperties") == Some(&JsonValue::Bool(false));
     let missing: Vec<&str> = args::required(schema).filter(|name| !arguments.contains_key(*name)).collect();
-    if missing.is_empty() && (strangers.is_empty() || !closed) {
+    let wrong = args::wrong_choice(arguments, schema);
+    if missing.is_empty() && wrong.is_none() && (strangers.is_empty() || !closed) {
         return Ok(());
     }
     let mut what = Vec::new();
@@ -193,6 +194,10 @@ fn check(server: &Server, tool: &Tool, arguments: &JsonObject) -> Result<(), Fai
         fail.hints
             .extend(near::did_you_mean(stranger, known.iter().copied()).map(|hint| format!("{stranger}: {hint}")));
     }
+    if let Some((key, problem, meant)) = wrong {
+        what.push(format!("tool {}: argument {key:?}: {problem}", tool.name));
+        fail.hints.extend(meant.map(|meant| format!("{key}: {meant}")));
+    }
     fail.what = format!("{}: {}", server.place, what.join("; "));
     Err(fail.hint(format!("`carryall tools TARGET {}` shows what it takes", tool.name)))
 }
@@ -209,15 +214,76 @@ pub(super) fn shown(screen: &Screen, result: &CallToolResult) -> String {
     let Some(structured) = &result.structured_content else {
         return render::content(screen, &result.content);
     };
+    if let Some(wrapped) = only_result(structured)
+        && repeats(&result.content, wrapped)
+    {
+        // What FastMCP and others make of a value that is no object: `{"result": value}`, and the value as text.
+        return match wrapped {
+            JsonValue::Array(_) | JsonValue::Object(_) => render::json(wrapped),
+            _ => render::content(screen, &result.content),
+        };
+    }
     // Most servers give the structured content as text once more, for models that read only that.
-    let same = |block: &&ContentBlock| {
-        let text = block.as_text().and_then(|text| serde_json::from_str::<JsonValue>(text).ok());
-        text.is_none_or(|value| value != *structured)
-    };
-    let others: Vec<ContentBlock> = result.content.iter().filter(same).cloned().collect();
+    let others: Vec<ContentBlock> = result.content.iter().filter(|block| !says(block, structured)).cloned().collect();
     let mut out = render::content(screen, &others);
     if !out.is_empty() {
         out.push('\n');
     }
     format!("{out}{}", render::json(structured))
+}
+
+/// The value in `{"result": value}`.
+fn only_result(structured: &JsonValue) -> Option<&JsonValue> {
+    structured.as_object().filter(|object| object.len() == 1)?.get("result")
+}
+
+/// Whether the text of the content is this value and nothing else: as a whole, or one block for each item of a list.
+fn repeats(content: &[ContentBlock], value: &JsonValue) -> bool {
+    match (content, value) {
+        ([block], value) if says(block, value) => true,
+        (blocks, JsonValue::Array(items)) => {
+            blocks.len() == items.len() && blocks.iter().zip(items).all(|(block, item)| says(block, item))
+        }
+        ([], JsonValue::Null) => true,
+        _ => false,
+    }
+}
+
+/// Whether a block is the text of this value, as JSON or as the string that it is.
+fn says(block: &ContentBlock, value: &JsonValue) -> bool {
+    let Some(text) = block.as_text() else { return false };
+    value.as_str() == Some(text) || serde_json::from_str::<JsonValue>(text).is_ok_and(|said| said == *value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::screen::ScreenOptions;
+    use serde_json::json;
+
+    fn printed(texts: &[&str], structured: JsonValue) -> String {
+        let mut result = CallToolResult::new(texts.iter().map(|text| ContentBlock::text(*text)).collect::<Vec<_>>());
+        result.structured_content = Some(structured);
+        shown(&Screen::new(ScreenOptions::default()), &result)
+    }
+
+    #[test]
+    fn what_is_said_twice_is_printed_once() {
+        assert_eq!(printed(&["{\"sum\": 5}"], json!({"sum": 5})), "{\n  \"sum\": 5\n}");
+        assert_eq!(printed(&["hello"], json!({"result": "hello"})), "hello");
+        assert_eq!(printed(&["5"], json!({"result": 5})), "5");
+        assert_eq!(printed(&["true"], json!({"result": true})), "true");
+        assert_eq!(printed(&["1", "2"], json!({"result": [1, 2]})), "[\n  1,\n  2\n]");
+        assert_eq!(printed(&["a", "b"], json!({"result": ["a", "b"]})), "[\n  \"a\",\n  \"b\"\n]");
+        assert_eq!(printed(&["[1]"], json!({"result": [1]})), "[\n  1\n]");
+        assert_eq!(printed(&[], json!({"result": null})), "");
+    }
+
+    #[test]
+    fn what_is_said_only_once_is_never_left_out() {
+        assert_eq!(printed(&["five"], json!({"result": 5})), "five\n{\n  \"result\": 5\n}");
+        assert_eq!(printed(&["hello"], json!({"result": "hello", "more": 1})).lines().next(), Some("hello"));
+        let unequal = printed(&["1"], json!({"result": [1, 2]}));
+        assert!(unequal.starts_with("1\n") && unequal.contains('2'), "{unequal}");
+    }
 }

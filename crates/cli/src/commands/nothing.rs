@@ -2,7 +2,7 @@
 
 use super::discover::capabilities;
 use crate::connect::Server;
-use crate::fail::Fail;
+use crate::fail::{Fail, Reach};
 use crate::notes;
 use carryall::client::ClientError;
 use carryall::types::ServerCapabilities;
@@ -16,9 +16,14 @@ pub(super) async fn explain(server: &Server, what: &str, offered: fn(&ServerCapa
             let offers = if offers.is_empty() { "nothing".to_owned() } else { offers.join(", ") };
             format!("the server does not offer {what}; it offers {offers}")
         }
-        Ok(_) => format!(
-            "the server offers {what}, but its list is empty; it may show more to callers with credentials (--header)"
-        ),
+        Ok(_) => {
+            let more = match server.reach {
+                Reach::Http => "; it may show more to callers with credentials (--header)",
+                Reach::Child => "; it may show more with credentials in its environment (--env)",
+                Reach::Socket => "",
+            };
+            format!("the server offers {what}, but its list is empty{more}")
+        }
         Err(error) => format!("the list is empty, and the server does not say what it offers: {error}"),
     };
     let dropped = notes::dropped();

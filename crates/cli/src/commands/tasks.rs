@@ -1,6 +1,7 @@
 //! `carryall tasks`: what has become of tasks, which outlive the commands that began them (Tasks extension).
 
 use super::{call, first, no_more};
+use crate::again::Later;
 use crate::answers::{self, Answers, Asking};
 use crate::connect::{self, Server, ServerOptions};
 use crate::fail::{Exit, Fail};
@@ -150,9 +151,12 @@ async fn update(server: &Server, id: &str, answers: &Answers) -> Result<Exit, Fa
             return Err(Fail::usage(format!("{}: the task asks for nothing ({status})", server.place)));
         }
         let result = serde_json::to_value(&now).unwrap_or_default();
-        let (what, later) = (format!("task {id}"), Some(format!("carryall tasks update {} {}", server.again, id)));
+        let (what, later) = (format!("task {id}"), Some(Later { again: &server.again, action: "update", id }));
         let asking = Asking { what: &what, requests: &requests, result, later };
-        let responses = asking.some(server, &busy, answers).await?;
+        let responses = asking.some(server, &busy, answers).await.map_err(|fail| match fail.exit {
+            Exit::Usage => fail.hint(format!("nothing was sent, and the task {} waits for an answer", text::line(id))),
+            _ => fail,
+        })?;
         task.update(responses).await.map_err(|error| failed(server, &error))?;
         task.get().await.map_err(|error| failed(server, &error))
     };

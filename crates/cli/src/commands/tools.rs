@@ -10,6 +10,9 @@ use crate::screen::{FAINT, Format, NAME, TITLE};
 use crate::text;
 use carryall::types::{JsonValue, Tool};
 
+/// Arguments that the table of all tools has room for.
+const MAX_ARGUMENTS: usize = 40;
+
 /// List tools, or show some in detail
 #[derive(Debug, clap::Args)]
 pub(crate) struct Tools {
@@ -87,15 +90,20 @@ fn about(tool: &Tool) -> String {
     text.split("\n\n").next().unwrap_or_default().to_owned()
 }
 
-/// `a=integer [b=string]`, as one would type it.
+/// `a=integer [priority=low|normal|high]`, as one would type it.
 fn signature(tool: &Tool) -> String {
     let schema = &tool.input_schema;
-    let arguments = schema.get("properties").and_then(JsonValue::as_object).into_iter().flat_map(|all| all.keys());
-    let words = arguments.map(|name| {
-        let word = format!("{name}={}", args::types_shown(schema, name));
-        if args::required(schema).any(|required| required == name) { word } else { format!("[{word}]") }
-    });
-    words.collect::<Vec<_>>().join(" ")
+    let mut arguments = schema.get("properties").and_then(JsonValue::as_object).into_iter().flat_map(|all| all.keys());
+    let words: Vec<String> = arguments
+        .by_ref()
+        .take(MAX_ARGUMENTS)
+        .map(|name| {
+            let word = format!("{name}={}", args::types_shown(schema, name));
+            if args::required(schema).any(|required| required == name) { word } else { format!("[{word}]") }
+        })
+        .collect();
+    let more = if arguments.next().is_some() { " …" } else { "" };
+    format!("{}{more}", words.join(" "))
 }
 
 fn details(server: &Server, tool: &Tool) -> String {
@@ -143,8 +151,11 @@ pub(super) fn argument_rows(tool: &Tool) -> Vec<[String; 4]> {
             Some(default) => format!("default {default}"),
             None => "optional".to_owned(),
         };
-        let description = property.get("description").and_then(JsonValue::as_str).unwrap_or_default();
-        [name.clone(), args::types_shown(schema, name), need, description.to_owned()]
+        let description = property.get("description").and_then(JsonValue::as_str).unwrap_or_default().trim();
+        let titles = args::choices(schema, name).and_then(|choices| choices.titles());
+        let about: Vec<String> =
+            Some(description.to_owned()).filter(|text| !text.is_empty()).into_iter().chain(titles).collect();
+        [name.clone(), args::types_shown(schema, name), need, about.join("; ")]
     };
     properties.into_iter().flatten().map(row).collect()
 }

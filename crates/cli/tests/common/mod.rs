@@ -59,7 +59,12 @@ pub struct Run {
 pub fn carryall(args: &[&str]) -> Run {
     let mut command = Command::new(BINARY);
     let home = std::env::temp_dir();
-    command.args(args).env("HOME", home.join("carryall-no-home")).env_remove("XDG_CONFIG_HOME").env_remove("NO_COLOR");
+    command
+        .args(args)
+        .env("HOME", home.join("carryall-no-home"))
+        .env_remove("XDG_CONFIG_HOME")
+        .env_remove("XDG_STATE_HOME")
+        .env_remove("NO_COLOR");
     // What one test finds out about a server is nothing to another.
     command.env("XDG_CACHE_HOME", "/dev/null");
     command.current_dir(home);

@@ -55,6 +55,16 @@ async fn a_list_without_an_end_is_an_error() {
 }
 
 #[tokio::test]
+async fn a_list_of_more_bytes_than_allowed_is_an_error() {
+    let name = "x".repeat(1000);
+    let endless = move |seen: &Seen| page(&[&name], Some(&seen.n.to_string()));
+    let (client, log) = serving_with(|builder| builder.max_list_bytes(5000), endless);
+    let error = client.list_prompts().await.unwrap_err();
+    assert!(matches!(&error, ClientError::Pages { why, .. } if why.contains("more than 5000 bytes")), "{error}");
+    assert_eq!(log.len(), 5);
+}
+
+#[tokio::test]
 async fn a_cursor_that_is_always_invalid_is_an_error_after_one_more_try() {
     let (client, log) =
         serving(|seen| if seen.params["cursor"].is_null() { page(&[], Some("x")) } else { refuse(-32602) });

@@ -12,8 +12,15 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 /// So many servers are remembered; the one found out longest ago makes room.
 const MAX_SERVERS: usize = 1024;
+/// Entries older than this are found out anew, in seconds: servers are upgraded.
+const MAX_AGE: u64 = 7 * 24 * 60 * 60;
+/// How far the clock of whoever wrote an entry may be ahead, in seconds.
+const MAX_AHEAD: u64 = 60 * 60;
 /// A larger file was not written here.
 const MAX_FILE: u64 = 1024 * 1024;
+
+/// How the reason of a decision begins that was not made in this run.
+pub(crate) const REMEMBERED: &str = "remembered: ";
 
 /// The era to speak with a server.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -29,7 +36,8 @@ pub enum Era {
 
 /// What has been found out about servers, by origin or command. Cheap to clone; clones share what they know.
 ///
-/// A decision that proves wrong is forgotten and found out again, so a memory may be old, lost or somebody else's.
+/// A decision that proves wrong is forgotten and found out again, and any is after seven days, so a memory may be old, lost
+/// or somebody else's. An era that the caller demands ([`Era::Modern`], [`Era::Legacy`]) is neither looked up nor kept here.
 #[derive(Clone, Default)]
 pub struct EraMemory {
     shared: Arc<Shared>,
@@ -56,6 +64,17 @@ struct Entry {
     since: u64,
 }
 
+impl Entry {
+    fn is_fresh(&self, now: u64) -> bool {
+        (now.saturating_sub(MAX_AGE)..=now + MAX_AHEAD).contains(&self.since)
+    }
+}
+
+/// In seconds since 1970.
+fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_secs())
+}
+
 impl EraMemory {
     /// A memory of this process.
     #[must_use]
@@ -76,7 +95,10 @@ impl EraMemory {
         self.work(move |shared| {
             let mut known = shared.lock();
             let entry = known.get_or_insert_with(|| shared.read()).servers.get(&key)?;
-            let why = format!("remembered: {}", entry.why);
+            if !entry.is_fresh(now()) {
+                return None;
+            }
+            let why = format!("{REMEMBERED}{}", entry.why);
             Some(EraDecision { version: entry.version, why: why.into() })
         })
         .await
@@ -85,9 +107,8 @@ impl EraMemory {
 
     /// Keeps what was found out.
     pub(crate) async fn remember(&self, key: &str, decision: &EraDecision) {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_secs());
-        let why = decision.why.trim_start_matches("remembered: ").to_owned();
-        self.change(key, Some(Entry { version: decision.version, why, since })).await;
+        let why = decision.why.trim_start_matches(REMEMBERED).to_owned();
+        self.change(key, Some(Entry { version: decision.version, why, since: now() })).await;
     }
 
     /// Forgets what has proved wrong.
@@ -99,13 +120,17 @@ impl EraMemory {
         let key = key.to_owned();
         self.work(move |shared| {
             let mut known = shared.lock();
-            let now = known.get_or_insert_with(|| shared.read());
-            let same = |old: &Entry| entry.as_ref().is_some_and(|new| new.version == old.version && new.why == old.why);
-            if now.servers.get(&key).map_or(entry.is_none(), same) {
+            let current = known.get_or_insert_with(|| shared.read());
+            let same = |old: &Entry| {
+                entry
+                    .as_ref()
+                    .is_some_and(|new| new.version == old.version && new.why == old.why && old.is_fresh(new.since))
+            };
+            if current.servers.get(&key).map_or(entry.is_none(), same) {
                 return;
             }
             // Other processes may have written meanwhile, and what they found out is as good.
-            let mut fresh = if shared.file.is_some() { shared.read() } else { std::mem::take(now) };
+            let mut fresh = if shared.file.is_some() { shared.read() } else { std::mem::take(current) };
             match entry {
                 Some(entry) => fresh.servers.insert(key, entry),
                 None => fresh.servers.remove(&key),
@@ -115,7 +140,7 @@ impl EraMemory {
                 fresh.servers.remove(&oldest.unwrap_or_default());
             }
             shared.write(&fresh);
-            *now = fresh;
+            *current = fresh;
         })
         .await;
     }

@@ -5,14 +5,14 @@ mod sse2024;
 mod streamable;
 
 use super::adapter::Adapter;
-use super::era::Era;
+use super::era::{Era, REMEMBERED};
 use super::options::Options;
 use super::parked::Parked;
 use super::session::{Session, Who};
 use super::wire::{Wire, WireError};
 use carryall_proto::{BoxFuture, Call, CallError, EraDecision, Message, Outcome, Params, ParamsWriter, Reply, wire};
 use carryall_transport::HttpClient;
-use carryall_types::{Method, ProtocolVersion, RawJson, RequestId};
+use carryall_types::{Method, ProtocolVersion, RawJson, RequestId, code};
 use futures_util::StreamExt as _;
 use http::StatusCode;
 use std::fmt;
@@ -99,7 +99,7 @@ impl Service<Call> for Http {
             }
             _ => {
                 let shared = Arc::clone(&self.shared);
-                Box::pin(async move { shared.call(call).await })
+                Box::pin(async move { shared.first_call(call).await })
             }
         }
     }
@@ -117,7 +117,10 @@ impl Shared {
 
     async fn decide(&self, decision: EraDecision) {
         tracing::debug!(server = %self.client.url(), %decision, "era found out");
-        self.options.memory.remember(&self.place(), &decision).await;
+        // What the caller demands is not what was found out, and must not pass for it in later runs.
+        if self.options.era == Era::Auto {
+            self.options.memory.remember(&self.place(), &decision).await;
+        }
         *self.decision.lock().unwrap_or_else(PoisonError::into_inner) = Some(decision);
     }
 
@@ -181,13 +184,17 @@ impl Shared {
             Evidence::Legacy { why } => match self.shake_hands(call, why.clone()).await {
                 Ok(decision) => Ok(FoundOut::Decided(decision)),
                 Err(WireError::Call(error)) => Err(error),
-                Err(error) => Err(CallError::NotMcp {
-                    status: match &error {
-                        WireError::Status { status, .. } => status.as_u16(),
-                        _ => StatusCode::BAD_REQUEST.as_u16(),
-                    },
-                    body: format!("server/discover: {why}; initialize: {}", error.into_call_error()),
-                }),
+                // The server's own status, where it was that which did not make sense.
+                Err(WireError::Status { status, text }) => {
+                    let said = if text.is_empty() { "nothing" } else { text.as_str() };
+                    let body = format!("{said} (to initialize; {why})");
+                    Err(CallError::NotMcp { status: status.as_u16(), body })
+                }
+                Err(WireError::Refused(error)) => Err(CallError::Malformed(format!(
+                    "it speaks no revision that this client knows: {why}, and initialize with {} ({})",
+                    error.code, error.message
+                ))),
+                Err(error) => Err(CallError::Malformed(format!("{why}, and initialize: {}", error.into_call_error()))),
             },
         }
     }
@@ -200,10 +207,33 @@ impl Shared {
         Ok(decision)
     }
 
+    /// A call before the era is settled, or to a legacy server. If the cache says that the server is modern and it answers
+    /// as only a legacy one does, the cached entry is dropped; requests that change nothing are then sent once more.
+    async fn first_call(self: &Arc<Self>, call: Call) -> Result<Reply, CallError> {
+        let again = (self.decision().is_none() && is_repeatable(&call.method)).then(|| call.clone());
+        let answered = self.call(call).await;
+        let Some(decision) = self.decision().filter(|decision| decision.version.is_modern()) else { return answered };
+        if !self.is_doubtful(&answered) {
+            return answered;
+        }
+        self.forget().await;
+        match again {
+            Some(call) if decision.why.starts_with(REMEMBERED) => self.call(call).await,
+            _ => answered,
+        }
+    }
+
     /// Whether an answer is one that a server of this revision does not give. Then the next call finds out anew; this one
     /// is not sent again, because nobody knows what became of it.
     fn is_doubtful(&self, answered: &Result<Reply, CallError>) -> bool {
-        let odd = matches!(answered, Err(CallError::NotMcp { status: 400 | 404..=406 | 415, .. }));
+        let odd = match answered {
+            Err(CallError::NotMcp { status, .. }) => matches!(status, 400 | 404..=406 | 415),
+            // How the SDKs of that time say that there is no session.
+            Ok(Reply::Once(response)) => {
+                matches!(&response.outcome, Outcome::Error(error) if matches!(error.code, -32000 | code::INVALID_REQUEST))
+            }
+            _ => false,
+        };
         odd && self.options.era == Era::Auto
     }
 }
@@ -211,6 +241,21 @@ impl Shared {
 enum FoundOut {
     Decided(EraDecision),
     Answered(Reply),
+}
+
+/// Whether a request may be sent twice, because it changes nothing.
+fn is_repeatable(method: &Method) -> bool {
+    matches!(
+        method,
+        Method::ServerDiscover
+            | Method::ToolsList
+            | Method::PromptsList
+            | Method::PromptsGet
+            | Method::ResourcesList
+            | Method::ResourcesTemplatesList
+            | Method::ResourcesRead
+            | Method::CompletionComplete
+    )
 }
 
 /// `server/discover` in the name of whoever makes `call`.
@@ -294,7 +339,12 @@ async fn open(
     let sse = match sse2024::HttpSse::open(client, options.handshake_timeout).await {
         Ok(sse) => sse,
         Err(error) => {
-            let text = format!("{text}; GET for HTTP+SSE: {error}");
+            let tried = match error {
+                // The same page as for any other request, most of the time.
+                CallError::NotMcp { status, .. } => format!("HTTP {status}"),
+                error => error.to_string(),
+            };
+            let text = format!("{text}; GET for HTTP+SSE: {tried}");
             return Err(WireError::Status { status, text });
         }
     };

@@ -1,0 +1,122 @@
+//! Variables in configuration files.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+/// What variables are expanded from.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Variables {
+    /// `${workspaceFolder}`
+    pub(crate) workspace: PathBuf,
+    pub(crate) env: BTreeMap<String, String>,
+}
+
+/// How a file writes its variables.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Syntax {
+    /// `${VAR}`, `${env:VAR}`, `${VAR:-default}`, `${workspaceFolder}` and `${userHome}`.
+    Dollar,
+    /// opencode's `{env:VAR}`, besides those of [`Syntax::Dollar`].
+    Brace,
+}
+
+impl Syntax {
+    /// The next variable: where it begins, the expression in it, and where it ends.
+    fn next(self, text: &str) -> Option<Result<(usize, &str, usize), String>> {
+        let dollar = text.find("${").map(|at| (at, at + 2));
+        let brace = (self == Self::Brace).then(|| text.find("{env:").map(|at| (at, at + 1))).flatten();
+        let (start, inner) = dollar.into_iter().chain(brace).min()?;
+        let Some(length) = text[inner..].find('}') else {
+            return Some(Err(format!("a {} is not closed in {text:?}", &text[start..inner])));
+        };
+        Some(Ok((start, &text[inner..inner + length], inner + length + 1)))
+    }
+
+    /// The variables that a text refers to.
+    pub(super) fn references(self, text: &str) -> Vec<&str> {
+        let (mut found, mut rest) = (Vec::new(), text);
+        while let Some(Ok((_, expression, end))) = self.next(rest) {
+            let name = expression.split(":-").next().unwrap_or_default();
+            found.push(name.strip_prefix("env:").unwrap_or(name));
+            rest = &rest[end..];
+        }
+        found
+    }
+}
+
+impl Variables {
+    /// Those of this process and directory.
+    pub(crate) fn of_process() -> Self {
+        let env = std::env::vars_os()
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+            .collect();
+        Self { workspace: std::env::current_dir().unwrap_or_default(), env }
+    }
+
+    /// The text with its variables replaced. What replaces a variable is not searched for further ones.
+    ///
+    /// # Errors
+    /// A variable that is not set and has no default.
+    pub(super) fn expand(&self, text: &str, syntax: Syntax) -> Result<String, String> {
+        let mut out = String::with_capacity(text.len());
+        let mut rest = text;
+        while let Some(found) = syntax.next(rest) {
+            let (start, expression, end) = found?;
+            out.push_str(&rest[..start]);
+            out.push_str(&self.value(expression)?);
+            rest = &rest[end..];
+        }
+        out.push_str(rest);
+        Ok(out)
+    }
+
+    fn value(&self, expression: &str) -> Result<String, String> {
+        let (name, default) = match expression.split_once(":-") {
+            Some((name, default)) => (name, Some(default)),
+            None => (expression, None),
+        };
+        let name = name.strip_prefix("env:").unwrap_or(name);
+        match (name, self.env.get(name)) {
+            (_, Some(value)) => Ok(value.clone()),
+            ("workspaceFolder", None) => Ok(self.workspace.display().to_string()),
+            ("userHome", None) => Ok(self.env.get("HOME").cloned().unwrap_or_default()),
+            (input, None) if input.starts_with("input:") => {
+                Err(format!("needs ${{{input}}}, which only an editor can ask for"))
+            }
+            (name, None) => default.map(str::to_owned).ok_or_else(|| format!("the variable {name} is not set")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn variables() -> Variables {
+        let env = [("TOKEN", "t0p"), ("TRICK", "${TOKEN}")].map(|(name, value)| (name.into(), value.into()));
+        Variables { workspace: "/project".into(), env: env.into() }
+    }
+
+    #[test]
+    fn defaults_stand_in_for_variables_that_are_not_set() {
+        let expanded = variables().expand("a-${NOPE:-dflt}-${TOKEN:-x}$", Syntax::Dollar);
+        assert_eq!(expanded.unwrap(), "a-dflt-t0p$");
+    }
+
+    #[test]
+    fn values_are_not_expanded_again() {
+        assert_eq!(variables().expand("${TRICK}", Syntax::Dollar).unwrap(), "${TOKEN}");
+    }
+
+    #[test]
+    fn only_one_syntax_knows_bare_braces() {
+        assert_eq!(variables().expand("{env:TOKEN}/${env:TOKEN}", Syntax::Brace).unwrap(), "t0p/t0p");
+        assert_eq!(variables().expand("{env:TOKEN}/${env:TOKEN}", Syntax::Dollar).unwrap(), "{env:TOKEN}/t0p");
+    }
+
+    #[test]
+    fn references_are_listed_without_their_values() {
+        assert_eq!(Syntax::Dollar.references("Bearer ${env:A} ${B:-x}"), ["A", "B"]);
+        assert!(Syntax::Dollar.references("plain {env:A}").is_empty());
+    }
+}

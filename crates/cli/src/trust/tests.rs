@@ -1,0 +1,89 @@
+use super::*;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// A directory of its own for each test, gone afterwards.
+struct Dir(PathBuf);
+
+impl Dir {
+    fn new() -> Self {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let name = format!("carryall-trust-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+        let path = std::env::temp_dir().join(name);
+        std::fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+
+    fn file(&self, name: &str, text: &str) -> ConfigFile {
+        let path = self.0.join(name);
+        std::fs::write(&path, text).unwrap();
+        ConfigFile::read(&path).unwrap()
+    }
+
+    fn approvals(&self) -> Approvals {
+        Approvals::file(Some(self.0.join("state/carryall/approved.json")))
+    }
+}
+
+impl Drop for Dir {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+#[test]
+fn an_approval_is_of_one_path_and_one_content() {
+    let dir = Dir::new();
+    let (file, copy) = (dir.file("a.json", "{}"), dir.file("b.json", "{}"));
+    let approvals = dir.approvals();
+    assert_eq!(approvals.check(&file), Trust::Unknown);
+    approvals.approve(&file).unwrap();
+    assert_eq!(approvals.check(&file), Trust::Approved);
+    assert_eq!(approvals.check(&copy), Trust::Unknown, "the same content elsewhere was not looked at");
+    assert_eq!(approvals.check(&dir.file("a.json", "{ }")), Trust::Changed);
+    assert!(approvals.revoke(&file.path).unwrap() && !approvals.revoke(&file.path).unwrap());
+    assert_eq!(approvals.check(&file), Trust::Unknown);
+}
+
+#[test]
+fn another_path_to_the_same_file_is_the_same_file() {
+    let dir = Dir::new();
+    let file = dir.file("a.json", "{}");
+    dir.approvals().approve(&file).unwrap();
+    let detour = ConfigFile::read(&dir.0.join("../").join(dir.0.file_name().unwrap()).join("a.json")).unwrap();
+    assert_eq!(dir.approvals().check(&detour), Trust::Approved);
+}
+
+#[cfg(unix)]
+#[test]
+fn approvals_are_readable_by_the_user_alone() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let dir = Dir::new();
+    dir.approvals().approve(&dir.file("a.json", "{}")).unwrap();
+    let mode = |path: &str| std::fs::metadata(dir.0.join(path)).unwrap().permissions().mode() & 0o777;
+    assert_eq!((mode("state/carryall/approved.json"), mode("state/carryall")), (0o600, 0o700));
+}
+
+#[test]
+fn what_cannot_be_read_approves_nothing() {
+    let dir = Dir::new();
+    let file = dir.file("a.json", "{}");
+    dir.approvals().approve(&file).unwrap();
+    std::fs::write(dir.0.join("state/carryall/approved.json"), "nonsense").unwrap();
+    assert_eq!(dir.approvals().check(&file), Trust::Unknown);
+    dir.approvals().approve(&file).unwrap();
+    assert_eq!(dir.approvals().check(&file), Trust::Approved);
+    assert!(Approvals::default().approve(&file).is_err());
+    assert_eq!(Approvals::default().check(&file), Trust::Unknown);
+}
+
+#[test]
+fn a_summary_begins_with_the_server_in_question_and_forges_no_lines() {
+    let dir = Dir::new();
+    let file = dir.file(
+        "a.json",
+        r#"{"mcpServers": {"a": {"url": "http://a/"}, "z": {"command": "run", "args": ["x\n  b: calls nobody"]}}}"#,
+    );
+    let lines = summary(&file, Some("z"));
+    assert_eq!(lines.len(), 2);
+    assert!(lines[0].starts_with("z: runs run ") && lines[1] == "a: calls http://a/", "{lines:?}");
+}

@@ -213,10 +213,10 @@ mod tests {
         let connection = |number| Some(ClientId::Connection(number));
         let local = |number| CallSource::new(connection(number), None);
         let remote = CallSource::new(connection(1), Some([10, 0, 0, 1].into()));
-        let session = |number| CallSource::new(Some(ClientId::Legacy(number)), Some([10, 0, 0, 1].into()));
+        let legacy = |number| CallSource::new(Some(ClientId::Legacy(number)), Some([10, 0, 0, 1].into()));
         let certain = [
             (id(remote, Some("a")), id(local(2), Some("a"))),
-            (id(session(1), None), id(session(1), None)),
+            (id(legacy(1), None), id(legacy(1), None)),
             (id(local(1), None), id(local(1), None)),
             (id(CallSource::default(), None), id(CallSource::default(), None)),
         ];
@@ -226,7 +226,7 @@ mod tests {
         let uncertain = [
             (id(remote, Some("a")), id(remote, Some("b"))),
             (id(remote, Some("a")), id(remote, None)),
-            (id(session(1), None), id(session(2), None)),
+            (id(legacy(1), None), id(legacy(2), None)),
             (id(local(1), None), id(local(2), None)),
             // A proxy in between may serve two users on it.
             (id(remote, None), id(remote, None)),

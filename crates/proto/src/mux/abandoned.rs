@@ -73,11 +73,11 @@ pub(super) mod tests {
     use crate::{Call, CallSource, ClientId, Meta, Params};
     use carryall_types::{Method, ProtocolVersion, RawJson, RequestId};
 
-    pub(in crate::mux) fn caller(session: u128) -> CallerId {
+    pub(in crate::mux) fn caller(client: u128) -> CallerId {
         let meta = Meta::new(ProtocolVersion::LATEST, Default::default(), None, None, None, &Default::default());
         let params = Params::parse(RawJson::EMPTY_OBJECT).unwrap();
         let mut call = Call::new(RequestId::from(1), Method::ToolsList, params, meta);
-        call.source = CallSource::new(Some(ClientId::Legacy(session)), None);
+        call.source = CallSource::new(Some(ClientId::Legacy(client)), None);
         CallerId::of(&call)
     }
 

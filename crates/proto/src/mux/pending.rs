@@ -385,8 +385,8 @@ mod tests {
         assert_eq!(pending.signal(&Signal::Log), Delivery::To(&mut "two"));
     }
 
-    fn logged(session: u128) -> Start {
-        Start { caller: caller(session), ..LOGGED }
+    fn logged(client: u128) -> Start {
+        Start { caller: caller(client), ..LOGGED }
     }
 
     #[test]
@@ -408,7 +408,7 @@ mod tests {
     #[test]
     fn one_caller_cannot_use_up_what_all_share() {
         let mut pending = Pending::new(5, 2);
-        let of = |session| Start { caller: caller(session), ..CALL };
+        let of = |client| Start { caller: caller(client), ..CALL };
         pending.start(of(3), ()).unwrap();
         let first = pending.start(of(1), ()).unwrap();
         pending.start(of(1), ()).unwrap();

@@ -30,6 +30,25 @@ async fn some(gateway: &Gateway, count: usize) -> Vec<String> {
     texts
 }
 
+// The limit is one of this side: another replica has places of its own, and none is blamed.
+#[tokio::test]
+async fn a_call_that_was_not_sent_because_of_a_limit_may_go_to_another_replica() {
+    let busy = || Fake::at_once(|_| Err(CallError::Busy("8 sessions are in use at 10.1.2.3".into())));
+    let free = Fake::saying("free");
+    let gateway = one(&[&busy(), &free]);
+    for _ in 0..3 {
+        assert_eq!(answer(&gateway, call("tools/call", json!({"name": "x"}))).await.text(), "free");
+    }
+    let full = busy();
+    let gateway = one(&[&full]);
+    for _ in 0..3 {
+        let refused = answer(&gateway, call("tools/call", json!({"name": "x"}))).await;
+        assert_eq!(refused.code(), code::BUSY, "{:?}", refused.error());
+        assert!(!refused.error()["message"].as_str().unwrap().contains("10.1.2.3"));
+    }
+    assert_eq!(full.count(), 3, "it is asked each time");
+}
+
 #[tokio::test]
 async fn requests_go_round_whoever_sends_them() {
     let (a, b, c) = (Fake::saying("a"), Fake::saying("b"), Fake::saying("c"));

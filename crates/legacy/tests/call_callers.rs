@@ -36,6 +36,9 @@ fn asking(method: &str, params: &str, cancelled: &str) -> Fake {
     Fake::new("", &cases.join("\n"))
 }
 
+/// Says whose a call is.
+type Made = fn(Call) -> Call;
+
 fn start(way: &Stdio, call: Call) -> JoinHandle<testkit::Answered> {
     let way = way.clone();
     tokio::spawn(async move { testkit::answer(&way, call).await })
@@ -69,7 +72,7 @@ fn accept(asked: &testkit::Answered, name: &str) -> Call {
 #[tokio::test]
 async fn a_question_never_goes_to_another_callers_call() {
     for (method, params) in QUESTIONS {
-        let owners: [(SessionScope, fn(Call) -> Call, fn(Call) -> Call); 2] = [
+        let owners: [(SessionScope, Made, Made); 2] = [
             (SessionScope::Principal, |call| from(1, call), |call| from(2, call)),
             (SessionScope::Shared, |call| by("ann", call), |call| by("bob", call)),
         ];

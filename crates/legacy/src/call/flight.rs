@@ -142,3 +142,40 @@ impl Routed {
         self.rounds && question.is_supported_by(&self.capabilities)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use carryall_proto::{CallSource, ClientId};
+    use carryall_testkit as testkit;
+    use serde_json::json;
+
+    fn call(session: u128) -> Call {
+        let mut call = testkit::call("tools/call", json!({"name": "x"}));
+        call.source = CallSource::new(Some(ClientId::Session(session)), None);
+        call
+    }
+
+    #[test]
+    fn one_caller_leaves_room_for_others() {
+        let (events, _receiver) = mpsc::channel(1);
+        let mut flight = Flight::default();
+        let (first, second) = (call(1), call(2));
+        let mut enter = |id: usize, call: &Call| flight.enter(id as i64, events.clone(), call);
+        (0..MAX_CALLS_PER_CALLER).for_each(|id| enter(id, &first).unwrap());
+        assert!(matches!(enter(MAX_CALLS, &first), Err(CallError::Busy(why)) if why.contains("this caller")));
+        (MAX_CALLS_PER_CALLER..MAX_CALLS).for_each(|id| enter(id, &second).unwrap());
+        assert!(matches!(enter(MAX_CALLS, &call(3)), Err(CallError::Busy(_))));
+        flight.leave(0, true);
+        assert!(flight.enter(0, events.clone(), &call(3)).is_ok());
+    }
+
+    #[test]
+    fn calls_in_process_share_with_nobody() {
+        let (events, _receiver) = mpsc::channel(1);
+        let mut flight = Flight::default();
+        let own = testkit::call("tools/call", json!({"name": "x"}));
+        (0..MAX_CALLS as i64).for_each(|id| flight.enter(id, events.clone(), &own).unwrap());
+        assert!(flight.enter(-1, events, &own).is_err());
+    }
+}

@@ -101,12 +101,15 @@ mod tests {
         After(Duration),
         /// The connection breaks each time.
         Broken,
+        /// After a request of the server's own.
+        AfterAsking,
     }
 
     #[derive(Debug)]
     struct Fake {
         answer: Answer,
         asked: Arc<AtomicUsize>,
+        sent: Arc<Mutex<Vec<String>>>,
     }
 
     impl Wire for Fake {
@@ -116,6 +119,14 @@ mod tests {
             Box::pin(async move {
                 let response = match answer {
                     Answer::Broken => return Err(carryall_proto::CallError::broken("reset").into()),
+                    Answer::AfterAsking => {
+                        let own =
+                            Request { id: "q1".into(), method: "roots/list".into(), params: RawJson::EMPTY_OBJECT };
+                        let response = Response::result(request.id, RawJson::EMPTY_OBJECT);
+                        let incomings = [Ok(Incoming::Request(own)), Ok(Incoming::Response(response))];
+                        let incomings: Incomings = Box::pin(futures_util::stream::iter(incomings));
+                        return Ok(incomings);
+                    }
                     Answer::Never => std::future::pending().await,
                     Answer::Error => Response::error(request.id, ErrorObject::method_not_found("logging/setLevel")),
                     Answer::After(delay) => {
@@ -128,7 +139,8 @@ mod tests {
             })
         }
 
-        fn send(&self, _: Unanswered) -> BoxFuture<Result<(), WireError>> {
+        fn send(&self, message: Unanswered) -> BoxFuture<Result<(), WireError>> {
+            self.sent.lock().unwrap().push(String::from_utf8(message.encode().to_vec()).unwrap());
             Box::pin(std::future::ready(Ok(())))
         }
 
@@ -146,10 +158,15 @@ mod tests {
     }
 
     async fn session(answer: Answer) -> (Arc<Session>, Arc<AtomicUsize>) {
-        let (asked, options) = (Arc::default(), Options::default());
-        let wire = Arc::new(Fake { answer, asked: Arc::clone(&asked) });
+        let (session, asked, _) = telling_session(answer).await;
+        (session, asked)
+    }
+
+    async fn telling_session(answer: Answer) -> (Arc<Session>, Arc<AtomicUsize>, Arc<Mutex<Vec<String>>>) {
+        let (asked, sent, options) = (Arc::default(), Arc::default(), Options::default());
+        let wire = Arc::new(Fake { answer, asked: Arc::clone(&asked), sent: Arc::clone(&sent) });
         let result = RawJson::from(&json!({"protocolVersion": "2025-11-25", "capabilities": {"logging": {}}}));
-        (Session::established(wire, &options, &result, &Parked::new(&options)).await.unwrap(), asked)
+        (Session::established(wire, &options, &result, &Parked::new(&options)).await.unwrap(), asked, sent)
     }
 
     async fn waited(session: &Arc<Session>, level: LoggingLevel) -> Duration {
@@ -168,6 +185,14 @@ mod tests {
         tokio::time::sleep(HOUSEKEEPING).await;
         assert_eq!(both().await, (Duration::ZERO, Duration::ZERO));
         assert_eq!(asked.load(Ordering::Relaxed), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_request_of_the_server_beside_one_of_the_session_is_answered() {
+        let (session, _, sent) = telling_session(Answer::AfterAsking).await;
+        session.ensure_level(LoggingLevel::Error).await;
+        let sent = sent.lock().unwrap().clone();
+        assert!(sent.iter().any(|text| text.contains(r#""id":"q1""#) && text.contains("-32600")), "{sent:?}");
     }
 
     #[tokio::test(start_paused = true)]

@@ -247,3 +247,17 @@ impl fmt::Debug for Options {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn session_scopes_have_names() {
+        for scope in SessionScope::ALL {
+            assert_eq!(scope.to_string().parse(), Ok(scope));
+        }
+        assert_eq!("client".parse::<SessionScope>(), Err(UnknownSessionScope));
+        assert!(UnknownSessionScope.to_string().contains(SessionScope::default().as_str()));
+    }
+}

@@ -69,9 +69,9 @@ enum Held {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Use {
+enum Usage {
     /// Somebody opens it, or something is in flight in it.
-    InUse,
+    Active,
     Idle,
     /// It could not be opened, or has ended.
     Over,
@@ -112,7 +112,7 @@ impl Pool {
         let of_call = matches!(scope, Scope::Call(_)) && purpose == Purpose::Call;
         let declared = Noticeable::of(call.meta.client_capabilities());
         let mut entries = self.entries();
-        entries.retain(|entry| entry.uses() != Use::Over);
+        entries.retain(|entry| entry.usage() != Usage::Over);
         let found = match purpose {
             Purpose::Subscription => find(&entries, &scope, declared)
                 // A subscription needs no capabilities.
@@ -144,7 +144,7 @@ impl Pool {
         };
         if purpose != Purpose::Handshake {
             entry.scope.get_or_insert(scope);
-            if entry.uses() == Use::Idle {
+            if entry.usage() == Usage::Idle {
                 entry.owner = owner;
             }
         }
@@ -176,15 +176,15 @@ impl Pool {
         let mut left = entries.len();
         entries.retain_mut(|entry| {
             left -= 1;
-            match entry.uses() {
-                Use::InUse => {
+            match entry.usage() {
+                Usage::Active => {
                     entry.used = Instant::now();
                     true
                 }
                 // Its call has gone away before it was open.
-                Use::Idle if matches!(entry.scope, Some(Scope::Call(_))) => false,
-                Use::Idle => left == 0 || entry.used.elapsed() < self.idle,
-                Use::Over => false,
+                Usage::Idle if matches!(entry.scope, Some(Scope::Call(_))) => false,
+                Usage::Idle => left == 0 || entry.used.elapsed() < self.idle,
+                Usage::Over => false,
             }
         });
     }
@@ -268,7 +268,7 @@ fn evict(entries: &mut Vec<PoolEntry>, wanted: Noticeable, may: impl Fn(&PoolEnt
     entries.iter().for_each(|entry| *owners.entry(&entry.owner).or_default() += 1);
     let plain = entries.iter().filter(|entry| entry.declared.is_none()).count();
     let victim =
-        (0..entries.len()).filter(|at| may(&entries[*at]) && entries[*at].uses() == Use::Idle).min_by_key(|at| {
+        (0..entries.len()).filter(|at| may(&entries[*at]) && entries[*at].usage() == Usage::Idle).min_by_key(|at| {
             let entry = &entries[*at];
             let is_only_plain = plain == 1 && entry.declared.is_none() && !wanted.is_none();
             (is_only_plain, Reverse(owners.get(&entry.owner).copied().unwrap_or_default()), *at)
@@ -299,21 +299,21 @@ impl PoolEntry {
         }
     }
 
-    fn uses(&self) -> Use {
+    fn usage(&self) -> Usage {
         match &self.session {
             Held::Kept(opened) => match &*opened.borrow() {
                 // Whoever opens it is gone without having said what came of it.
-                None if opened.has_changed().is_err() => Use::Over,
-                None => Use::InUse,
-                Some(Err(_)) => Use::Over,
-                Some(Ok(session)) if session.lost().is_some() => Use::Over,
+                None if opened.has_changed().is_err() => Usage::Over,
+                None => Usage::Active,
+                Some(Err(_)) => Usage::Over,
+                Some(Ok(session)) if session.lost().is_some() => Usage::Over,
                 // Whoever uses it holds it.
-                Some(Ok(session)) if Arc::strong_count(session) > 1 => Use::InUse,
-                Some(Ok(session)) if session.is_retired() => Use::Over,
-                Some(Ok(_)) => Use::Idle,
+                Some(Ok(session)) if Arc::strong_count(session) > 1 => Usage::Active,
+                Some(Ok(session)) if session.is_retired() => Usage::Over,
+                Some(Ok(_)) => Usage::Idle,
             },
-            Held::OfCall(session) if session.strong_count() == 0 => Use::Over,
-            Held::OfCall(_) => Use::InUse,
+            Held::OfCall(session) if session.strong_count() == 0 => Usage::Over,
+            Held::OfCall(_) => Usage::Active,
         }
     }
 }

@@ -30,6 +30,8 @@ pub(crate) const HOUSEKEEPING: Duration = Duration::from_secs(10);
 const GOODBYE: Duration = Duration::from_secs(2);
 /// How many notifications of one call may wait for their reader; more are dropped, as they are by any slow reader.
 const MAX_EVENTS: usize = 256;
+/// How many messages that nobody waits for may be on their way to the server; more are dropped.
+const MAX_OUTGOING: usize = 1024;
 /// How much of a method's name is logged.
 const MAX_SHOWN: usize = 100;
 
@@ -58,8 +60,8 @@ pub(crate) struct Session {
     retired: AtomicBool,
     /// A question that might have crossed from one caller to another was refused, and that was logged.
     warned: AtomicBool,
-    /// Cancellations on their way.
-    goodbyes: Mutex<JoinSet<()>>,
+    /// Cancellations and answers on their way.
+    outgoing: Mutex<JoinSet<()>>,
 }
 
 /// What comes for a call before its response.
@@ -141,7 +143,7 @@ impl Session {
             heard: AtomicBool::new(false),
             retired: AtomicBool::new(false),
             warned: AtomicBool::new(false),
-            goodbyes: Mutex::default(),
+            outgoing: Mutex::default(),
             wire,
         });
         if session.wire.is_shared() {
@@ -236,23 +238,36 @@ impl Session {
     }
 
     /// Tells the server that nobody waits for a call any more.
-    pub(crate) fn cancel(self: &Arc<Self>, id: i64) {
-        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+    pub(crate) fn cancel(&self, id: i64) {
         let params = json!({"requestId": id, "reason": "The caller no longer waits"});
         let cancelled = Notification::new(notification::CANCELLED, RawJson::from(&params));
+        self.send_later(Unanswered::Notification(cancelled));
+    }
+
+    /// Answers a request of the server's.
+    pub(crate) fn reply(&self, response: Response) {
+        self.send_later(Unanswered::Response(response));
+    }
+
+    /// Sends what nobody waits for.
+    fn send_later(&self, message: Unanswered) {
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
         let wire = Arc::clone(&self.wire);
-        let told = async move { _ = timeout(HOUSEKEEPING, wire.send(Unanswered::Notification(cancelled))).await };
-        let mut goodbyes = self.goodbyes.lock().unwrap_or_else(PoisonError::into_inner);
+        let sent = async move { _ = timeout(HOUSEKEEPING, wire.send(message)).await };
+        let mut outgoing = self.outgoing.lock().unwrap_or_else(PoisonError::into_inner);
         // Those that are done make room for this one.
-        while goodbyes.try_join_next().is_some() {}
-        goodbyes.spawn_on(told, &runtime);
+        while outgoing.try_join_next().is_some() {}
+        if outgoing.len() >= MAX_OUTGOING {
+            return tracing::debug!("the server asks or is told more than it reads; a message to it was dropped");
+        }
+        outgoing.spawn_on(sent, &runtime);
     }
 
     /// Ends the session once the server knows which calls nobody waits for any more. Bounded in time.
     pub(crate) async fn end(&self) {
         self.lose(CallError::broken("the client is shut down"));
-        let goodbyes = std::mem::take(&mut *self.goodbyes.lock().unwrap_or_else(PoisonError::into_inner));
-        let _ = timeout(GOODBYE, goodbyes.join_all()).await;
+        let outgoing = std::mem::take(&mut *self.outgoing.lock().unwrap_or_else(PoisonError::into_inner));
+        let _ = timeout(GOODBYE, outgoing.join_all()).await;
         self.wire.end().await;
     }
 
@@ -391,12 +406,6 @@ impl Session {
         self.reply(Response::error(request.id.clone(), ErrorObject::new(code::METHOD_NOT_FOUND, why)));
     }
 
-    /// Answers a request of the server's.
-    pub(crate) fn reply(&self, response: Response) {
-        let wire = Arc::clone(&self.wire);
-        tokio::spawn(async move { wire.send(Unanswered::Response(response)).await.is_ok() });
-    }
-
     /// Nothing comes from this session any more.
     pub(crate) fn lose(&self, error: CallError) {
         let _ = self.lost.set(error);
@@ -430,6 +439,17 @@ pub(crate) async fn respond(wire: &dyn Wire, request: Request) -> Result<Outcome
         match incoming? {
             Incoming::Response(response) if response.id == id => return Ok(response.outcome),
             Incoming::ErrorWithoutId(error) => return Ok(Outcome::Error(error)),
+            // Otherwise a server that waits for the answer to it would never answer us.
+            Incoming::Request(request) => {
+                let response = match &*request.method {
+                    "ping" => Response::result(request.id, RawJson::EMPTY_OBJECT),
+                    method => {
+                        let why = format!("{method} is not possible: it comes with a request that no caller has made");
+                        Response::error(request.id, ErrorObject::new(code::INVALID_REQUEST, why))
+                    }
+                };
+                wire.send(Unanswered::Response(response)).await?;
+            }
             other => tracing::debug!(?other, "beside a request of the session's own"),
         }
     }

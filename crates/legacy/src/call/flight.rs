@@ -152,7 +152,7 @@ mod tests {
 
     fn call(session: u128) -> Call {
         let mut call = testkit::call("tools/call", json!({"name": "x"}));
-        call.source = CallSource::new(Some(ClientId::Session(session)), None);
+        call.source = CallSource::new(Some(ClientId::Legacy(session)), None);
         call
     }
 

@@ -439,7 +439,7 @@ mod tests {
         assert_eq!(asked(Some(Duration::from_millis(1500))), Duration::from_millis(1500));
         assert_eq!(asked(Some(Duration::from_millis(u64::MAX))), MAX_RETRY);
         let mut pauses = Pauses::default();
-        let long = Some(Duration::from_secs(30));
-        assert_eq!([0; 3].map(|_| pauses.after(Duration::ZERO, long)), [long.unwrap(); 3]);
+        let long = Duration::from_secs(30);
+        assert_eq!([0; 3].map(|_| pauses.after(Duration::ZERO, Some(long))), [long; 3]);
     }
 }

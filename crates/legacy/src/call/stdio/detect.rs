@@ -5,7 +5,7 @@
 //! silence, has it asked `initialize` too. As long as hands are not shaken a late answer to the probe still counts, so a
 //! slow modern server is not taken for an old one. No tool is ever called to find out.
 
-use crate::call::channel::LineReader;
+use crate::call::channel::{Line, LineReader};
 use crate::call::session::{Who, initialize};
 use crate::message::{Incoming, Parsed, Request, parse};
 use crate::revision::REVISIONS;
@@ -99,7 +99,11 @@ where
             }
         };
         let line = match next {
-            Ok(Ok(Some(line))) => line,
+            Ok(Ok(Some(Line::Message(line)))) => line,
+            Ok(Ok(Some(Line::TooLong(line)))) => {
+                tracing::warn!(error = %line, "a message was skipped");
+                continue;
+            }
             Ok(Ok(None)) => return Err(asking.closed()),
             Ok(Err(error)) if error.kind() == io::ErrorKind::BrokenPipe => return Err(asking.closed()),
             Ok(Err(error)) => return Err(CallError::unreachable(error).into()),

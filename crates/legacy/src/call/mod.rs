@@ -16,6 +16,7 @@ mod parked;
 mod pool;
 mod running;
 mod session;
+mod single_flight;
 #[cfg(unix)]
 mod stdio;
 mod translate;

@@ -138,9 +138,12 @@ impl Options {
         self
     }
 
-    /// How long a server on stdio may leave the probe unanswered before it gets `initialize` too. 1 s unless set. The
-    /// answer to the probe is still believed when it comes later, so nothing depends on this but how long a legacy server
-    /// that ignores what it does not know takes to connect.
+    /// How long a server on stdio may leave the probe unanswered before it is looked at what it does instead. 1 s unless
+    /// set.
+    ///
+    /// A legacy server that ignores the probe connects after about twice as long, one that ignores everything before the
+    /// handshake after about four times as long (ten times where the system does not tell whether a pipe has been read). A
+    /// server that is still starting is waited for, up to [`handshake_timeout`](Self::handshake_timeout).
     #[must_use]
     pub fn silence(mut self, silence: Duration) -> Self {
         self.silence = silence;

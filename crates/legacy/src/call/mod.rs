@@ -8,6 +8,7 @@ mod channel;
 mod era;
 mod flight;
 mod http;
+mod legacy_side;
 mod level;
 mod listen;
 mod mailbox;

@@ -6,6 +6,7 @@ mod processes;
 use super::adapter::{Adapter, Open};
 use super::channel::{ChannelWire, LineReader};
 use super::era::Era;
+use super::legacy_side::{Answered, LegacySide};
 use super::options::Options;
 use super::session::{Session, Who};
 use super::single_flight::SingleFlight;
@@ -62,6 +63,8 @@ struct Shared {
     way: Mutex<Option<Way>>,
     decision: Mutex<Option<EraDecision>>,
     deciding: SingleFlight<Way, CallError>,
+    /// For the calls of legacy clients, when the server is called in the modern era.
+    legacy_side: LegacySide,
 }
 
 #[derive(Clone)]
@@ -82,8 +85,10 @@ impl Stdio {
         let max_sessions = options.max_sessions.unwrap_or(MAX_PROCESSES);
         let options = options.max_sessions(max_sessions);
         let processes = Arc::new(Processes::new(command));
+        let adapter = Adapter::new(options.clone(), opener(None, &processes, &options, Arc::default()));
         let shared = Shared {
             processes,
+            legacy_side: LegacySide::new(adapter, &options),
             options,
             key,
             way: Mutex::default(),
@@ -122,6 +127,7 @@ impl Stdio {
         if let Some(Way::Legacy { adapter, .. }) = &way {
             adapter.end().await;
         }
+        shared.legacy_side.end().await;
         shared.processes.gone().await
     }
 }
@@ -272,7 +278,10 @@ impl Shared {
 
     async fn call(self: &Arc<Self>, call: Call) -> Result<Reply, CallError> {
         match self.way().await? {
-            Way::Modern(channel) => channel.call(call).await,
+            Way::Modern(channel) => match self.legacy_side.call(call).await {
+                Answered::Here(reply) => reply,
+                Answered::NotHere(call) => channel.call(call).await,
+            },
             Way::Legacy { adapter, outdated } => match adapter.call(call.clone()).await {
                 // The handshake was refused, so the call was not sent.
                 Err(error) if error.is_unsent() && outdated.load(Ordering::Relaxed) => {

@@ -6,6 +6,7 @@ mod streamable;
 
 use super::adapter::Adapter;
 use super::era::{Era, REMEMBERED};
+use super::legacy_side::{Answered, LegacySide};
 use super::options::Options;
 use super::parked::Parked;
 use super::session::{Session, Who};
@@ -40,6 +41,8 @@ struct Shared {
     adapter: Adapter,
     decision: Mutex<Option<EraDecision>>,
     deciding: SingleFlight<EraDecision, CallError>,
+    /// For the calls of legacy clients, when the server is called in the modern era.
+    legacy_side: LegacySide,
 }
 
 impl Http {
@@ -52,7 +55,14 @@ impl Http {
             Box::pin(async move { open(http, &how, &who, &parked).await })
         };
         let adapter = Adapter::new(options.clone(), Arc::new(open));
-        let shared = Shared { client, options, adapter, decision: Mutex::default(), deciding: SingleFlight::default() };
+        let shared = Shared {
+            client,
+            legacy_side: LegacySide::new(adapter.clone(), &options),
+            options,
+            adapter,
+            decision: Mutex::default(),
+            deciding: SingleFlight::default(),
+        };
         Self { shared: Arc::new(shared) }
     }
 
@@ -90,6 +100,10 @@ impl Service<Call> for Http {
                 let shared = Arc::clone(&self.shared);
                 let mut client = shared.client.clone();
                 Box::pin(async move {
+                    let call = match shared.legacy_side.call(call).await {
+                        Answered::Here(reply) => return reply,
+                        Answered::NotHere(call) => call,
+                    };
                     let answered = client.call(call).await;
                     if shared.is_doubtful(&answered) {
                         shared.forget().await;
@@ -149,10 +163,13 @@ impl Shared {
                 decision
             }
         };
-        if decision.version.is_modern() {
-            return self.client.clone().call(call).await;
+        if !decision.version.is_modern() {
+            return self.adapter.call(call).await;
         }
-        self.adapter.call(call).await
+        match self.legacy_side.call(call).await {
+            Answered::Here(reply) => reply,
+            Answered::NotHere(call) => self.client.clone().call(call).await,
+        }
     }
 
     /// Settles the era. Where `call` is a discovery itself, it is the question, and what comes back its `answer`.

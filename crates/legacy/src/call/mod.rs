@@ -20,6 +20,7 @@ mod session;
 mod single_flight;
 #[cfg(unix)]
 mod stdio;
+mod task;
 mod translate;
 mod wire;
 

@@ -62,9 +62,14 @@ impl Gateway {
         &self.shared.upstreams
     }
 
-    /// Probes the replicas of all upstreams, for as long as it is polled; it never completes.
+    /// Probes the replicas of all upstreams, and follows those that were too slow for an answer, so that listeners are told
+    /// when they have joined. For as long as it is polled; it never completes.
     pub async fn watch(&self) {
-        join_all(self.shared.upstreams.iter().map(Upstream::watch)).await;
+        let probing = join_all(self.shared.upstreams.iter().map(Upstream::watch));
+        match &self.shared.federation {
+            Some(federation) => drop(tokio::join!(probing, federation.follow_late())),
+            None => drop(probing.await),
+        }
     }
 
     /// Ends all subscriptions in good order (`basic/patterns/subscriptions#graceful-closure`), and each that is opened
@@ -80,7 +85,11 @@ impl Shared {
         let id = call.id.clone();
         let answered = match (&call.method, &self.federation) {
             (Method::SubscriptionsListen, _) => {
-                let listening = Listening { upstreams: &self.upstreams, patience: self.options.fan_out_timeout };
+                let listening = Listening {
+                    upstreams: &self.upstreams,
+                    patience: self.options.fan_out_timeout,
+                    joined: self.federation.as_ref().map(Federation::joined),
+                };
                 listen(listening, self.closing.subscribe(), call).await
             }
             (_, None) => match self.upstreams.first() {
@@ -143,8 +152,8 @@ impl GatewayBuilder {
         self
     }
 
-    /// How long each upstream may take where several are asked for one answer; who takes longer is left out of it. 5 s
-    /// unless set.
+    /// How long each upstream may take where several are asked for one answer; who takes longer is left out of it, and
+    /// joins later (see [`Gateway::watch`]). 5 s unless set.
     #[must_use]
     pub fn fan_out_timeout(mut self, limit: Duration) -> Self {
         self.options.fan_out_timeout = limit;

@@ -2,6 +2,9 @@
 //! worry.
 
 mod feed;
+mod joined;
+
+pub(crate) use joined::Joined;
 
 use crate::fault::Fault;
 use crate::upstream::Upstream;
@@ -11,9 +14,11 @@ use carryall_types::{
     ErrorObject, JsonObject, JsonValue, RawJson, RequestId, SubscriptionsAcknowledgedNotificationParams, notification,
 };
 use feed::Feed;
+use futures_core::Stream;
 use futures_util::StreamExt as _;
 use futures_util::future::join_all;
 use futures_util::stream::{once, select_all};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -24,7 +29,11 @@ pub(crate) struct Listening<'a> {
     pub(crate) upstreams: &'a [Upstream],
     /// How long an upstream may take to acknowledge before the client's subscription goes ahead without it.
     pub(crate) patience: Duration,
+    /// What joins the lists later than they were answered.
+    pub(crate) joined: Option<&'a Joined>,
 }
+
+type Told = Pin<Box<dyn Stream<Item = Notification> + Send>>;
 
 /// An upstream's subscription, or why there is none.
 enum Opened {
@@ -34,6 +43,8 @@ enum Opened {
     Refuses(ErrorObject),
     /// It gave no answer; it may later.
     Fails(ErrorObject),
+    /// It gave no answer in time; it may be starting.
+    Late(ErrorObject),
 }
 
 /// Opens the subscription with every upstream and joins what they tell. The client's stream stays open when an upstream
@@ -46,18 +57,20 @@ pub(crate) async fn listen(
     let id = call.id.clone();
     let opened =
         join_all(listening.upstreams.iter().map(|upstream| open(upstream, call.clone(), listening.patience))).await;
-    let acknowledged = acknowledgement(&id, &opened)?;
+    let own = if listening.joined.is_some() { wanted_lists(&call) } else { JsonObject::new() };
+    let acknowledged = acknowledgement(&call, &opened, own)?;
     let filter = Arc::new(filter_of(&acknowledged));
     let feeds = opened.into_iter().zip(listening.upstreams).filter_map(|(opened, upstream)| {
         let stream = match opened {
             Opened::Listens(_, stream) => Some(stream),
-            Opened::Fails(_) => None,
+            Opened::Fails(_) | Opened::Late(_) => None,
             Opened::Refuses(_) => return None,
         };
         let feed = Feed::new(upstream.clone(), call.clone(), Arc::clone(&filter), listening.patience, stream);
-        Some(Box::pin(feed.into_stream()))
+        Some(Box::pin(feed.into_stream()) as Told)
     });
-    let told = select_all(feeds);
+    let joined = listening.joined.map(|joined| Box::pin(joined.changes(id.clone(), Arc::clone(&filter))) as Told);
+    let told = select_all(feeds.chain(joined));
     let closed = async move {
         if closing.wait_for(|closing| *closing).await.is_err() {
             // The gateway is gone without having said so; who holds the stream still listens.
@@ -76,7 +89,7 @@ async fn open(upstream: &Upstream, call: Call, patience: Duration) -> Opened {
     let reply = match timeout(patience, upstream.exchange(call)).await {
         Ok(Ok(reply)) => reply,
         Ok(Err(fault)) => return Opened::Fails(fault.to_error()),
-        Err(_) => return Opened::Fails(Fault::Timeout(patience).to_error()),
+        Err(_) => return Opened::Late(Fault::Timeout(patience).to_error()),
     };
     let mut stream = match reply {
         Reply::Stream(stream) => stream,
@@ -98,24 +111,38 @@ async fn open(upstream: &Upstream, call: Call, patience: Duration) -> Opened {
     }
 }
 
-/// One acknowledgement for all: what any of the upstreams honours. With a single one it is that one's own.
-fn acknowledgement(id: &RequestId, opened: &[Opened]) -> Result<Notification, ErrorObject> {
+/// One acknowledgement for all: what any of the upstreams honours, and what the gateway tells of its `own`. With a single
+/// upstream it is that one's.
+fn acknowledgement(call: &Call, opened: &[Opened], own: JsonObject) -> Result<Notification, ErrorObject> {
     let acknowledged: Vec<&Notification> = opened
         .iter()
         .filter_map(|opened| match opened {
             Opened::Listens(acknowledged, _) => Some(acknowledged),
-            Opened::Refuses(_) | Opened::Fails(_) => None,
+            Opened::Refuses(_) | Opened::Fails(_) | Opened::Late(_) => None,
         })
         .collect();
+    let is_late = opened.iter().any(|opened| matches!(opened, Opened::Late(_)));
     match acknowledged[..] {
-        [] => Err(first_error(opened)),
-        [only] => Ok(only.clone()),
-        _ => Ok(united(id, &acknowledged)),
+        [] if !is_late => Err(first_error(opened)),
+        [only] if !is_late && own.is_empty() => Ok(only.clone()),
+        _ => {
+            // A single upstream that is late tells of its lists, if of anything, once it is there.
+            let lists = if is_late { wanted_lists(call) } else { own };
+            Ok(united(&call.id, &acknowledged, lists))
+        }
     }
 }
 
-fn united(id: &RequestId, acknowledged: &[&Notification]) -> Notification {
-    let mut all = JsonObject::new();
+/// The lists whose changes the client wants to hear of.
+fn wanted_lists(call: &Call) -> JsonObject {
+    let wanted: Option<JsonObject> = call.params.get("notifications").and_then(|wanted| wanted.decode().ok());
+    let lists = ["toolsListChanged", "promptsListChanged", "resourcesListChanged"];
+    let is_wanted =
+        |(name, value): &(String, JsonValue)| lists.contains(&name.as_str()) && *value == JsonValue::Bool(true);
+    wanted.unwrap_or_default().into_iter().filter(is_wanted).collect()
+}
+
+fn united(id: &RequestId, acknowledged: &[&Notification], mut all: JsonObject) -> Notification {
     for one in acknowledged {
         let params: Option<JsonObject> = one.params.as_ref().and_then(|params| params.decode().ok());
         let Some(JsonValue::Object(filter)) = params.and_then(|mut params| params.remove("notifications")) else {
@@ -150,7 +177,7 @@ fn unite(all: &mut JsonValue, one: JsonValue) {
 fn first_error(opened: &[Opened]) -> ErrorObject {
     let mut errors = opened.iter().filter_map(|opened| match opened {
         Opened::Listens(..) => None,
-        Opened::Refuses(error) | Opened::Fails(error) => Some(error),
+        Opened::Refuses(error) | Opened::Fails(error) | Opened::Late(error) => Some(error),
     });
     errors.next().cloned().unwrap_or_else(ErrorObject::internal)
 }

@@ -12,3 +12,7 @@ mod message;
 mod revision;
 
 pub use revision::REVISIONS;
+
+/// Marks a call that [`serve`] has made for a legacy client, in its extensions, so that [`call`] may speak that era too.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct FromLegacyClient;

@@ -1,6 +1,8 @@
 //! JSON-RPC as earlier revisions use it: both sides send requests, and 2025-03-26 sends several messages in one array.
 
 use bytes::Bytes;
+use carryall_proto::frame::response_id;
+use carryall_proto::inbound::read_error;
 use carryall_proto::{Encoded, Notification, Outcome, Response};
 use carryall_types::{ErrorObject, RawJson, RequestId, code};
 use serde::Deserialize;
@@ -40,22 +42,34 @@ pub(crate) enum Parsed {
 pub(crate) struct Malformed {
     pub(crate) id: Option<RequestId>,
     pub(crate) error: ErrorObject,
+    /// It was meant as the response to the request `id` of this side, which no other response will come for.
+    pub(crate) is_response: bool,
 }
 
 impl Malformed {
     fn new(id: Option<RequestId>, code: i64, why: impl std::fmt::Display) -> Self {
-        Self { id, error: ErrorObject::new(code, why.to_string()) }
+        Self { id, error: ErrorObject::new(code, why.to_string()), is_response: false }
+    }
+
+    /// The same about `text`, which may say whose response it was meant to be.
+    fn answering(mut self, text: &[u8]) -> Self {
+        if let Some(id) = response_id(text) {
+            (self.id, self.is_response) = (Some(id), true);
+        }
+        self
     }
 
     pub(crate) fn encode(&self) -> Encoded {
-        carryall_proto::encode_error(self.id.as_ref(), &self.error)
+        // The id of a response is one of this side's own: nobody there waits for an answer to it.
+        carryall_proto::encode_error(self.id.as_ref().filter(|_| !self.is_response), &self.error)
     }
 }
 
 /// Reads one message or an array of them.
 pub(crate) fn parse(text: &Bytes) -> Result<Parsed, Malformed> {
-    let raw = RawJson::parse(text.clone())
-        .map_err(|error| Malformed::new(None, code::PARSE_ERROR, format_args!("Parse error: {error}")))?;
+    let raw = RawJson::parse(text.clone()).map_err(|error| {
+        Malformed::new(None, code::PARSE_ERROR, format_args!("Parse error: {error}")).answering(text)
+    })?;
     if !raw.as_str().trim_ascii_start().starts_with('[') {
         return incoming(&raw).map(Parsed::One);
     }
@@ -72,11 +86,22 @@ pub(crate) fn parse(text: &Bytes) -> Result<Parsed, Malformed> {
 }
 
 fn incoming(raw: &RawJson) -> Result<Incoming, Malformed> {
+    read(raw).map_err(|malformed| malformed.answering(raw.as_bytes()))
+}
+
+fn read(raw: &RawJson) -> Result<Incoming, Malformed> {
     let invalid = |id, why: &str| Malformed::new(id, code::INVALID_REQUEST, format_args!("Invalid request: {why}"));
     let wire: Wire = raw.decode().map_err(|error| invalid(None, &error.to_string()))?;
     let id = match wire.id.as_ref().filter(|id| id.as_str() != "null") {
         None => None,
-        Some(id) => Some(id.decode().map_err(|_| invalid(None, "the id must be a string or an integer"))?),
+        Some(id) => match id.decode() {
+            Ok(id) => Some(id),
+            Err(_) => {
+                // `7.0` is the 7 that was sent.
+                let id = response_id(raw.as_bytes()).filter(|_| wire.method.is_none());
+                Some(id.ok_or_else(|| invalid(None, "the id must be a string or an integer"))?)
+            }
+        },
     };
     if wire.jsonrpc.as_deref() != Some("2.0") {
         return Err(invalid(id, "\"jsonrpc\" must be \"2.0\""));
@@ -93,10 +118,13 @@ fn incoming(raw: &RawJson) -> Result<Incoming, Malformed> {
             Some(id) => Ok(Incoming::Response(Response { id, outcome: Outcome::Result(result) })),
             None => Err(invalid(None, "a result without an id")),
         },
-        (None, None, Some(error)) => Ok(match id {
-            Some(id) => Incoming::Response(Response { id, outcome: Outcome::Error(error) }),
-            None => Incoming::ErrorWithoutId(error),
-        }),
+        (None, None, Some(error)) => {
+            let error = read_error(error.as_str());
+            Ok(match id {
+                Some(id) => Incoming::Response(Response { id, outcome: Outcome::Error(error) }),
+                None => Incoming::ErrorWithoutId(error),
+            })
+        }
         _ => Err(invalid(id, "a message has a method, or a result, or an error")),
     }
 }
@@ -108,7 +136,7 @@ struct Wire {
     method: Option<String>,
     params: Option<RawJson>,
     result: Option<RawJson>,
-    error: Option<ErrorObject>,
+    error: Option<RawJson>,
 }
 
 impl Request {
@@ -173,6 +201,31 @@ mod tests {
             (Some(7.into()), code::INVALID_REQUEST)
         );
         assert_eq!(refused(r#"{"jsonrpc":"2.0","result":{}}"#), (None, code::INVALID_REQUEST));
+    }
+
+    #[test]
+    fn a_response_that_is_none_still_says_what_it_answers() {
+        let responses = [
+            r#"{"jsonrpc":"2.0","id":7,"result":{},"error":{"code":1,"message":""}}"#,
+            r#"{"id":7,"result":{}}"#,
+            r#"{"jsonrpc":"2.0","id":7,"result":"#,
+            r#"{"jsonrpc":"2.0","id":7,"result":null}"#,
+        ];
+        for text in responses {
+            let malformed = parse(&Bytes::from_static(text.as_bytes())).unwrap_err();
+            assert_eq!((malformed.id, malformed.is_response), (Some(7.into()), true), "{text}");
+        }
+        // The ids of requests are the other side's.
+        for text in [r#"{"jsonrpc":"2.0","id":7,"method":"x","result":{}}"#, r#"{"id":7,"method":"x"}"#] {
+            assert!(!parse(&Bytes::from_static(text.as_bytes())).unwrap_err().is_response, "{text}");
+        }
+        let Incoming::Response(response) = one(r#"{"jsonrpc":"2.0","id":7,"error":{"code":"E","message":"no"}}"#)
+        else {
+            panic!()
+        };
+        assert!(matches!(response.outcome, Outcome::Error(error) if error.code == code::INTERNAL_ERROR));
+        let Incoming::Response(response) = one(r#"{"jsonrpc":"2.0","id":7.0,"result":{}}"#) else { panic!() };
+        assert_eq!(response.id, 7.into());
     }
 
     #[test]

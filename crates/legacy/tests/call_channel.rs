@@ -6,7 +6,7 @@ mod call_common;
 
 use call_common::*;
 use carryall_legacy::call::Era;
-use carryall_proto::Message;
+use carryall_proto::{CallError, Message};
 use carryall_testkit as testkit;
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
@@ -232,11 +232,40 @@ async fn a_process_that_is_slow_to_start_holds_up_nobody_else() {
 }
 
 #[tokio::test]
-async fn a_message_over_the_limit_is_skipped_and_the_next_one_is_read() {
-    let long = r#"*'"method":"tools/call"'*) printf '{"jsonrpc":"2.0","id":%s,"result":{"long":"%02000d"}}\n' "$id" 0; reply '{"content":[]}' ;;"#;
-    let fake = Fake::new("", long);
+async fn a_call_whose_answer_is_over_the_limit_fails_at_once_and_the_channel_goes_on() {
+    let cases = r#"*'"name":"long"'*) printf '{"jsonrpc":"2.0","id":%s,"result":{"long":"%02000d"}}\n' "$id" 0 ;;
+*'"name":"log"'*) printf '{"jsonrpc":"2.0","method":"x","params":{"long":"%02000d"}}\n' 0; reply '{"content":[]}' ;;"#;
+    let fake = Fake::new("", cases);
     let way = fake.spawn(quick().max_message(1000)).await.unwrap();
-    assert_eq!(testkit::answer(&way, tool("a")).await.result()["content"], json!([]));
+    let error = call(&way, tool("long")).await.unwrap_err();
+    assert!(matches!(error, CallError::TooLarge(1000)), "{error}");
+    assert_eq!(testkit::answer(&way, tool("log")).await.result()["content"], json!([]));
+    assert_eq!(testkit::answer(&way, tool("a")).await.text(), "done");
+    way.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_response_with_faults_never_leaves_its_call_waiting() {
+    let cases = r#"*'"name":"code"'*) say '{"jsonrpc":"2.0","id":'$id',"error":{"code":"E_GONE","message":"gone"}}' ;;
+*'"name":"both"'*) say '{"jsonrpc":"2.0","id":'$id',"error":{"code":1,"message":"x"},"result":{}}' ;;
+*'"name":"version"'*) say '{"id":'$id',"result":{}}' ;;
+*'"name":"json"'*) say '{"jsonrpc":"2.0","id":'$id',"result":{"content":[}}' ;;
+*'"name":"string"'*) say '{"jsonrpc":"2.0","id":"'$id'","result":{"content":[{"type":"text","text":"string"}]}}' ;;
+*'"name":"float"'*) say '{"jsonrpc":"2.0","id":'$id'.0,"result":{"content":[{"type":"text","text":"float"}]}}' ;;
+*'"name":"null"'*) say '{"jsonrpc":"2.0","id":'$id',"error":null,"result":{"content":[{"type":"text","text":"null"}]}}' ;;"#;
+    let fake = Fake::new("", cases);
+    let way = fake.start().await;
+    let coded = testkit::answer(&way, tool("code")).await;
+    assert_eq!(coded.code(), -32603);
+    assert!(coded.error()["message"].as_str().unwrap().starts_with("gone"), "{}", coded.error());
+    for (name, why) in [("both", "a method, or a result, or an error"), ("version", "jsonrpc"), ("json", "Parse error")]
+    {
+        let error = call(&way, tool(name)).await.unwrap_err();
+        assert!(matches!(&error, CallError::Malformed(said) if said.contains(why)), "{name}: {error}");
+    }
+    for name in ["string", "float", "null"] {
+        assert_eq!(testkit::answer(&way, tool(name)).await.text(), name);
+    }
     way.shutdown().await;
 }
 

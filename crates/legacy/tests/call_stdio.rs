@@ -5,13 +5,15 @@
 mod call_common;
 
 use call_common::*;
-use carryall_legacy::call::{Era, EraMemory};
+use carryall_legacy::call::{Era, EraMemory, Stdio};
 use carryall_proto::CallError;
 use carryall_testkit as testkit;
 use carryall_types::ProtocolVersion;
 use serde_json::json;
 use std::time::{Duration, Instant};
+use tower_service::Service as _;
 
+const IGNORED: [&str; 5] = ["started", "server/discover", "ping", "initialize", "notifications/initialized"];
 const LEGACY: [&str; 4] = ["started", "server/discover", "initialize", "notifications/initialized"];
 
 // spec: stdio-17, stdio-18, discover-03
@@ -61,7 +63,30 @@ async fn a_server_that_ignores_the_probe_is_asked_in_the_old_way_on_the_same_pro
     let way = fake.start().await;
     assert_eq!(way.decision().unwrap().version, ProtocolVersion::V2025_11_25);
     assert_eq!(testkit::answer(&way, tool("a")).await.text(), "done");
-    assert_eq!(fake.methods()[..4], LEGACY);
+    assert_eq!(fake.methods()[..5], IGNORED);
+    way.shutdown().await;
+}
+
+// spec: stdio-18
+#[tokio::test]
+async fn a_server_that_ignores_everything_before_the_handshake_gets_it_once_it_has_read_the_rest() {
+    let fake = Fake::new("", r#"*'"method":"server/discover"'*|*'"method":"ping"'*) ;;"#);
+    let way = fake.spawn(quick().silence(Duration::from_millis(100))).await.unwrap();
+    assert!(!way.decision().unwrap().version.is_modern());
+    assert_eq!(testkit::answer(&way, tool("a")).await.text(), "done");
+    assert_eq!(fake.methods()[..5], IGNORED);
+    way.shutdown().await;
+}
+
+/// Some servers fail at the probe, and their process lives on until its blocked read of standard input returns.
+#[tokio::test]
+async fn a_server_that_the_probe_has_stopped_but_not_ended_is_started_once_more() {
+    let fake = Fake::new("", r#"*'"method":"server/discover"'*) read -r line; exit 1 ;;"#);
+    let way = fake.start().await;
+    assert!(!way.decision().unwrap().version.is_modern());
+    assert_eq!(testkit::answer(&way, tool("a")).await.text(), "done");
+    let wanted = ["started", "server/discover", "started", "initialize", "notifications/initialized"];
+    assert_eq!(fake.methods()[..5], wanted);
     way.shutdown().await;
 }
 
@@ -85,35 +110,98 @@ async fn a_server_that_always_exits_is_not_started_for_ever() {
     assert!(matches!(error, CallError::Unreachable(_)), "{error}");
 }
 
+/// Speaks the era of the first request that names one, and no other from then on.
+const PINNED: &str = r#"
+*'"method":"initialize"'*) pinned=legacy; hello 2025-11-25 ;;
+*'"method":"server/discover"'*) if [ "$pinned" = legacy ]; then fail -32601 pinned; else pinned=modern; modern; fi ;;
+*'"method":"tools/call"'*) if [ "$pinned" = modern ]; then
+    case $line in *2026-07-28*) reply '{"resultType":"complete","content":[{"type":"text","text":"modern"}]}' ;; *) fail -32600 no ;; esac
+else
+    case $line in *2026-07-28*) fail -32600 pinned ;; *) reply '{"content":[{"type":"text","text":"legacy"}]}' ;; esac
+fi ;;"#;
+
 #[tokio::test]
 async fn servers_that_are_slow_to_start_are_waited_for() {
-    let slow = "sleep 1";
+    // Long enough for every other reason to give up waiting.
+    let (slow, silence) = ("sleep 2", Duration::from_millis(100));
     let fake = Fake::new(slow, "");
-    let way = fake.spawn(quick().silence(Duration::from_millis(100))).await.unwrap();
+    let way = fake.spawn(quick().silence(silence)).await.unwrap();
     assert!(!way.decision().unwrap().version.is_modern());
     assert_in_order(&fake.methods());
     way.shutdown().await;
 
-    let discover = r#"*'"method":"server/discover"'*) modern ;;"#;
-    let refuse = r#"*'"method":"initialize"'*) fail -32022 'Unsupported protocol version' ;;"#;
-    let fake = Fake::new(slow, &format!("{discover}\n{refuse}"));
-    let way = fake.spawn(quick().silence(Duration::from_millis(100))).await.unwrap();
+    let fake = Fake::new(slow, PINNED);
+    let way = fake.spawn(quick().silence(silence)).await.unwrap();
     assert!(way.decision().unwrap().version.is_modern());
-    assert_eq!(testkit::answer(&way, tool("a")).await.text(), "done");
+    assert_eq!(testkit::answer(&way, tool("a")).await.text(), "modern");
+    let methods = fake.methods();
+    assert!(!methods.contains(&"initialize".to_owned()), "{methods:?}");
+    assert_eq!(methods.iter().filter(|method| *method == "started").count(), 1, "{methods:?}");
     way.shutdown().await;
 }
 
 #[tokio::test]
-async fn a_late_answer_to_the_probe_is_believed_until_hands_are_shaken() {
+async fn a_server_that_does_not_read_its_input_is_given_up_and_the_error_says_so() {
+    let fake = Fake::new("sleep 30", "");
+    let options = quick().silence(Duration::from_millis(20)).handshake_timeout(Duration::from_millis(700));
+    let error = fake.spawn(options).await.unwrap_err();
+    assert!(error.to_string().contains("has not read its standard input"), "{error}");
+}
+
+#[tokio::test]
+async fn a_server_that_turns_out_to_be_modern_after_initialize_is_started_anew() {
+    // It answers the ping before the probe, and the probe so late that it was given up.
+    let late = r#"*'"method":"server/discover"'*) if [ "$seen" ]; then pinned=modern; modern; else
+    asked=$id; for i in 1 2; do read -r line; id=${line#*'"id":'}; id=${id%%[,\}]*}; printf '%s\n' "$line" >>"$log"
+    case $line in *ping*) fail -32601 'Method not found' ;; *initialize*) pinned=legacy; id=$asked; modern ;; esac; done; fi ;;"#;
+    let start = r#"[ "$(grep -c started "$log")" -gt 1 ] && seen=1"#;
+    let fake = Fake::new(start, &format!("{late}\n{PINNED}"));
+    let file = fake.path("eras.json");
+    let options = quick().silence(Duration::from_millis(100)).memory(EraMemory::file(&file));
+    let way = fake.spawn(options).await.unwrap();
+    assert!(way.decision().unwrap().version.is_modern());
+    assert_eq!(testkit::answer(&way, tool("a")).await.text(), "modern");
+    let wanted = ["started", "server/discover", "ping", "initialize"];
+    let methods = fake.methods();
+    assert_eq!(methods[..4], wanted);
+    let again: Vec<_> = methods[4..].iter().filter(|method| *method != "ended").collect();
+    assert_eq!(again, ["started", "server/discover", "tools/call"]);
+    assert!(std::fs::read_to_string(&file).unwrap().contains("2026-07-28"));
+    way.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_process_that_was_sent_initialize_is_never_spoken_to_in_the_modern_way() {
     // The refusal of `initialize` alone says what the server is; and where it says nothing, the late answer does.
     for refusal in ["fail -32022 'Unsupported protocol version'", "fail -32601 'Method not found'", ":"] {
         let initialize = format!(r#"*'"method":"initialize"'*) {refusal}; id=$probe; sleep 0.3; modern ;;"#);
-        let fake = Fake::new("", &format!("*'\"method\":\"server/discover\"'*) probe=$id ;;\n{initialize}"));
+        let discover = r#"*'"method":"server/discover"'*) probe=$id; [ "$seen" ] && modern ;;"#;
+        let start = r#"[ "$(grep -c started "$log")" -gt 1 ] && seen=1"#;
+        let fake = Fake::new(start, &format!("{discover}\n{initialize}"));
         let way = fake.spawn(quick().silence(Duration::from_millis(100))).await.unwrap();
         assert!(way.decision().unwrap().version.is_modern(), "{refusal}");
         assert_eq!(testkit::answer(&way, tool("a")).await.text(), "done", "{refusal}");
+        let methods = fake.methods();
+        let last = methods.iter().rposition(|method| method == "started").unwrap();
+        assert!(!methods[last..].contains(&"initialize".to_owned()), "{refusal}: {methods:?}");
         way.shutdown().await;
     }
+}
+
+#[tokio::test]
+async fn a_start_outlives_the_call_that_caused_it() {
+    let fake = Fake::new("sleep 1", "");
+    let way = Stdio::new(fake.command(), quick());
+    assert!(fake.lines().is_empty(), "nothing is started before the first call");
+    for _ in 0..5 {
+        let patience = Duration::from_millis(100);
+        assert!(tokio::time::timeout(patience, way.clone().call(tool("early"))).await.is_err());
+    }
+    assert_eq!(testkit::answer(&way, tool("a")).await.text(), "done");
+    let methods = fake.methods();
+    assert_eq!(methods.iter().filter(|method| *method == "started").count(), 1, "{methods:?}");
+    assert!(!methods.contains(&"ended".to_owned()), "{methods:?}");
+    way.shutdown().await;
 }
 
 #[tokio::test]
@@ -342,10 +430,11 @@ async fn a_server_that_wants_another_revision_gets_it_or_a_clear_no() {
 async fn a_server_that_never_answers_is_given_up() {
     let fake = Fake::new("", "*) ;;");
     let start = Instant::now();
-    let error = fake.spawn(quick().handshake_timeout(Duration::from_millis(700))).await.unwrap_err();
-    assert!(start.elapsed() < Duration::from_secs(4), "{:?}", start.elapsed());
+    let options = quick().silence(Duration::from_millis(50)).handshake_timeout(Duration::from_millis(1500));
+    let error = fake.spawn(options).await.unwrap_err();
+    assert!(start.elapsed() < Duration::from_secs(9), "{:?}", start.elapsed());
     assert!(error.is_unsent() || matches!(error, CallError::Timeout(_)), "{error}");
-    assert_eq!(fake.methods()[..3], ["started", "server/discover", "initialize"]);
+    assert_eq!(fake.methods()[..4], ["started", "server/discover", "ping", "initialize"]);
 }
 
 #[tokio::test]

@@ -1,6 +1,10 @@
 //! Newline framing, as on stdio (`basic/transports/stdio`).
 
+mod envelope;
+
 use bytes::{Buf as _, Bytes, BytesMut};
+use carryall_types::RequestId;
+use envelope::EnvelopeScan;
 use std::borrow::Cow;
 use std::fmt;
 
@@ -32,11 +36,24 @@ fn without_breaks(json: &[u8]) -> Cow<'_, [u8]> {
     Cow::Owned(text)
 }
 
+/// The id of the request that `text` answers, if it is a response with an id that can be read. For text that is no valid
+/// message: the request would wait in vain for another one.
+#[must_use]
+pub fn response_id(text: &[u8]) -> Option<RequestId> {
+    let mut scan = EnvelopeScan::default();
+    scan.push(text);
+    scan.id().filter(|_| scan.is_response()).cloned()
+}
+
 /// A line is longer than allowed. It is skipped; the lines behind it are not affected.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LineTooLong {
-    /// The limit.
+    /// The limit, in bytes.
     pub max_line: usize,
+    /// The id of the message, if it could be read.
+    pub id: Option<RequestId>,
+    /// The message is a response, and `id` names the request that it answers.
+    pub is_response: bool,
 }
 
 impl fmt::Display for LineTooLong {
@@ -51,21 +68,30 @@ impl std::error::Error for LineTooLong {}
 ///
 /// Iterate after each [`push`](Self::push) until `None`, which means "not yet". Between pushes the decoder then holds
 /// one line at most. Blank lines are skipped, a carriage return before the line feed is not part of the line.
+///
+/// A line that is too long is read on without being kept, and reported once: as soon as it is known whose message it is,
+/// at its end otherwise.
 #[derive(Debug)]
 pub struct LineDecoder {
     input: BytesMut,
     /// How much of `input` is known to hold no line feed.
     scanned: usize,
     max_line: usize,
-    /// Inside a line that was already reported as too long.
-    skipping: bool,
+    skipping: Option<Skipping>,
+}
+
+/// The line at hand is too long.
+#[derive(Debug)]
+enum Skipping {
+    Unreported(Box<EnvelopeScan>),
+    Reported,
 }
 
 impl LineDecoder {
     /// A decoder for lines of up to `max_line` bytes.
     #[must_use]
     pub fn new(max_line: usize) -> Self {
-        Self { input: BytesMut::new(), scanned: 0, max_line, skipping: false }
+        Self { input: BytesMut::new(), scanned: 0, max_line, skipping: None }
     }
 
     /// Adds what arrived.
@@ -81,14 +107,29 @@ impl LineDecoder {
     /// What is left at the end of the stream: a last line whose line feed never came.
     #[must_use]
     pub fn finish(mut self) -> Option<Bytes> {
-        if self.skipping {
+        if self.skipping.is_some() {
             return None;
         }
         Some(trimmed(self.input.split().freeze())).filter(|line| !is_blank(line) && line.len() <= self.max_line)
     }
 
-    fn too_long(&self) -> LineTooLong {
-        LineTooLong { max_line: self.max_line }
+    /// Reads the beginning of a line that is too long, or more of it. `Some` when there is something to report.
+    fn skip(&mut self, text: &[u8], is_end: bool) -> Option<LineTooLong> {
+        let mut scan = match self.skipping.take() {
+            None => Box::default(),
+            Some(Skipping::Unreported(scan)) => scan,
+            Some(Skipping::Reported) => {
+                self.skipping = (!is_end).then_some(Skipping::Reported);
+                return None;
+            }
+        };
+        scan.push(text);
+        let known = scan.is_complete();
+        let (id, is_response) = (scan.id().cloned(), scan.is_response());
+        if !is_end {
+            self.skipping = Some(if known { Skipping::Reported } else { Skipping::Unreported(scan) });
+        }
+        (is_end || known).then_some(LineTooLong { max_line: self.max_line, id, is_response })
     }
 }
 
@@ -99,27 +140,26 @@ impl Iterator for LineDecoder {
         loop {
             let Some(found) = memchr::memchr(b'\n', &self.input[self.scanned..]) else {
                 self.scanned = self.input.len();
-                if self.skipping {
-                    self.input.clear();
-                    self.scanned = 0;
-                } else if self.input.len() > self.max_line.saturating_add(1) {
-                    // One more than the limit, because the last byte may be the carriage return.
-                    self.input = BytesMut::new();
-                    self.scanned = 0;
-                    self.skipping = true;
-                    return Some(Err(self.too_long()));
+                // One more than the limit, because the last byte may be the carriage return.
+                if self.skipping.is_none() && self.input.len() <= self.max_line.saturating_add(1) {
+                    return None;
                 }
-                return None;
+                let text = std::mem::take(&mut self.input);
+                self.scanned = 0;
+                return self.skip(&text, false).map(Err);
             };
             let line = self.input.split_to(self.scanned + found).freeze();
             self.input.advance(1);
             self.scanned = 0;
-            if std::mem::take(&mut self.skipping) {
-                continue;
+            if self.skipping.is_some() {
+                match self.skip(&line, true) {
+                    Some(too_long) => return Some(Err(too_long)),
+                    None => continue,
+                }
             }
             let line = trimmed(line);
             if line.len() > self.max_line {
-                return Some(Err(self.too_long()));
+                return self.skip(&line, true).map(Err);
             }
             if !is_blank(&line) {
                 return Some(Ok(line));
@@ -182,8 +222,28 @@ mod tests {
             seen.extend(decoder.by_ref());
             assert!(decoder.input.len() <= 5);
         }
-        let too_long = Err(LineTooLong { max_line: 4 });
+        let too_long = Err(LineTooLong { max_line: 4, id: None, is_response: false });
         assert_eq!(seen, [Ok("1234".into()), too_long.clone(), Ok("1234".into()), too_long, Ok("ok".into())]);
+    }
+
+    #[test]
+    fn a_line_over_the_limit_says_whose_it_is_before_it_ends() {
+        let mut decoder = LineDecoder::new(16);
+        decoder.push(br#"{"id":7,"result":"#);
+        assert_eq!(decoder.next(), None, "within the limit so far");
+        decoder.push(b"[[[[");
+        let too_long = |id: i64, is_response| Some(Err(LineTooLong { max_line: 16, id: Some(id.into()), is_response }));
+        assert_eq!(decoder.next(), too_long(7, true), "its end may never come");
+        for _ in 0..100 {
+            decoder.push(&[b'['; 1000]);
+            assert_eq!(decoder.next(), None, "once");
+            assert!(decoder.input.is_empty());
+        }
+        decoder.push(b"\n{\"params\":1,\"method\":\"x\"");
+        assert_eq!(decoder.next(), None);
+        decoder.push(b",\"id\":8}\n{}\n");
+        assert_eq!(decoder.next(), too_long(8, false));
+        assert_eq!(decoder.next(), Some(Ok("{}".into())));
     }
 
     #[test]

@@ -3,6 +3,12 @@
 //! One scan over the text finds the envelope's members and those of `params`; everything below stays text until
 //! somebody knows its type. What passes here is never validated again further in.
 
+mod lenient;
+
+pub use lenient::read_error;
+
+pub(crate) use lenient::read_loose_id;
+
 use crate::call::{Member, scan_members_with};
 use crate::headers::ladder;
 use crate::json::{Scanner, SyntaxError, ValueKind};
@@ -179,10 +185,12 @@ fn initialize_removed() -> ErrorObject {
     ErrorObject::new(code::METHOD_NOT_FOUND, message).with_data(data)
 }
 
-/// Reads a message that came from a server: a response or a notification.
+/// Reads a message that came from a server: a response or a notification. Faults that leave no doubt about what was meant
+/// are tolerated: an error object is read by [`read_error`], and `null` stands for an absent `result` or `error`.
 ///
 /// # Errors
-/// A description of what is wrong with it. Requests are refused: servers never send any.
+/// A description of what is wrong with it. Requests are refused: servers never send any. On a channel that many requests
+/// share, [`frame::response_id`](crate::frame::response_id) tells which of them the message answers.
 pub fn accept_answer(text: &Bytes) -> Result<Answer, String> {
     let str = std::str::from_utf8(text).map_err(|_| "not UTF-8".to_owned())?;
     let mut scanner = Scanner::new(str);
@@ -195,7 +203,7 @@ pub fn accept_answer(text: &Bytes) -> Result<Answer, String> {
     }
     let id = match seen.id.map(|range| &str[range]) {
         None | Some("null") => None,
-        Some(id) => Some(read_id(id).ok_or("the id is neither a string nor an integer")?),
+        Some(id) => Some(read_loose_id(id).ok_or("the id is neither a string nor an integer")?),
     };
     if let Some(method) = seen.method {
         if id.is_some() {
@@ -205,11 +213,12 @@ pub fn accept_answer(text: &Bytes) -> Result<Answer, String> {
         let params = seen.params.map(raw);
         return Ok(Answer::Notification(crate::Notification { method: method.into_owned().into(), params }));
     }
-    let outcome = match (seen.result, seen.error) {
+    // Many a JSON-RPC library writes both members, and `null` into the one that does not apply.
+    let error = seen.error.filter(|error| &str[error.clone()] != "null");
+    let result = seen.result.filter(|result| error.is_none() || &str[result.clone()] != "null");
+    let outcome = match (result, error) {
         (Some(result), None) => Outcome::Result(raw(result)),
-        (None, Some(error)) => Outcome::Error(
-            serde_json::from_str(&str[error]).map_err(|error| format!("malformed error object: {error}"))?,
-        ),
+        (None, Some(error)) => Outcome::Error(read_error(&str[error])),
         _ => return Err("a response needs exactly one of \"result\" and \"error\"".into()),
     };
     match (id, outcome) {

@@ -305,9 +305,6 @@ fn an_answer_is_read_strictly() {
     for bad in [
         json!({"jsonrpc": "2.0", "id": 1}),
         json!({"jsonrpc": "2.0", "id": 1, "result": {}, "error": {"code": 1, "message": "m"}}),
-        json!({"jsonrpc": "2.0", "id": 1, "error": {"code": "1", "message": "m"}}),
-        json!({"jsonrpc": "2.0", "id": 1, "error": {"code": 1.5, "message": "m"}}),
-        json!({"jsonrpc": "2.0", "id": 1, "error": {"message": "m"}}),
         json!({"jsonrpc": "2.0", "result": {}}),
         json!({"jsonrpc": "2.0", "id": 1, "method": "sampling/createMessage"}),
         json!({"id": 1, "result": {}}),
@@ -315,6 +312,22 @@ fn an_answer_is_read_strictly() {
     ] {
         assert!(read(bad.clone()).is_err(), "{bad}");
     }
+}
+
+#[test]
+fn an_answer_with_faults_that_leave_no_doubt_is_taken() {
+    let read = |value: Value| match accept_answer(&Bytes::from(value.to_string())).unwrap() {
+        Answer::Response(response) => response,
+        other => panic!("{other:?}"),
+    };
+    for error in [json!({"code": "1", "message": "m"}), json!({"code": 1.0, "message": "m"})] {
+        let response = read(json!({"jsonrpc": "2.0", "id": 1, "result": null, "error": error}));
+        let Outcome::Error(read) = response.outcome else { panic!("{error}") };
+        assert_eq!((read.code, read.message.as_str()), (1, "m"));
+    }
+    let response = read(json!({"jsonrpc": "2.0", "id": 1.0, "result": {}, "error": null}));
+    assert_eq!(response.id, RequestId::from(1));
+    assert!(matches!(response.outcome, Outcome::Result(raw) if raw.as_str() == "{}"));
 }
 
 // spec: statelessness-01

@@ -337,7 +337,7 @@ async fn what_a_server_must_not_send_is_ignored() {
         let id = server.next().await["id"].clone();
         server.send("a stray print").await;
         server.send(&json!({"jsonrpc": "2.0", "id": 5, "method": "roots/list"}).to_string()).await;
-        server.send(&json!({"jsonrpc": "2.0", "id": id.to_string(), "result": {}}).to_string()).await;
+        server.send(&json!({"jsonrpc": "2.0", "id": format!("x{id}"), "result": {}}).to_string()).await;
         server.send(&json!({"jsonrpc": "2.0", "id": id, "result": {"right": true}}).to_string()).await;
     });
     assert_eq!(outcome(reply.unwrap()), json!({"right": true}));

@@ -29,6 +29,13 @@ impl Federation {
                 introduce(&mut instructions, upstream.name(), &text);
             }
         }
+        // What it offers is not known yet, and a client of an earlier revision asks once: the lists may have got it later.
+        if parts.iter().any(|part| matches!(part, Part::Late(_))) {
+            any = true;
+            capabilities.tools.get_or_insert_default().list_changed = Some(true);
+            capabilities.prompts.get_or_insert_default().list_changed = Some(true);
+            capabilities.resources.get_or_insert_default().list_changed = Some(true);
+        }
         if !any {
             return Err(first_error(parts, &call.method));
         }

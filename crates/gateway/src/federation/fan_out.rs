@@ -4,7 +4,7 @@ use super::Federation;
 use crate::fault::Fault;
 use crate::upstream::Upstream;
 use carryall_proto::fresh::{CacheHint, may_cache};
-use carryall_proto::{Call, Message, Outcome, Reply, key};
+use carryall_proto::{BoxFuture, Call, Message, Outcome, Printable, Reply, key};
 use carryall_types::{ErrorObject, JsonObject, JsonValue, Method, RawJson, code};
 use futures_util::StreamExt as _;
 use futures_util::future::join_all;
@@ -18,6 +18,8 @@ pub(super) enum Part {
     Nothing,
     /// It is left out of the answer.
     LeftOut(ErrorObject),
+    /// It is left out, too, but may come yet: the upstream has not answered in time. Listeners are told when it has.
+    Late(ErrorObject),
 }
 
 impl Federation {
@@ -29,20 +31,27 @@ impl Federation {
 
     async fn ask_one(&self, upstream: &Upstream, call: Call) -> Part {
         let method = call.method.clone();
-        let answered = timeout(self.patience, async {
-            match upstream.exchange(call).await {
+        let asked = upstream.clone();
+        let mut part: BoxFuture<Outcome> = Box::pin(async move {
+            match asked.exchange(call).await {
                 Ok(reply) => outcome(reply).await,
                 Err(fault) => Outcome::Error(fault.to_error()),
             }
         });
-        let outcome = answered.await.unwrap_or_else(|_| Outcome::Error(Fault::Timeout(self.patience).to_error()));
+        let Ok(outcome) = timeout(self.patience, &mut part).await else {
+            let error = Fault::Timeout(self.patience).to_error();
+            tracing::warn!(upstream = upstream.name(), %method, within = ?self.patience, "upstream left out: no answer yet");
+            self.late.add(upstream.name(), &method, part);
+            return Part::Late(error);
+        };
         let error = match outcome {
             Outcome::Result(result) if is_complete(&result) => return Part::Result(result),
             Outcome::Result(_) => ErrorObject::internal(),
             Outcome::Error(error) if error.code == code::METHOD_NOT_FOUND => return Part::Nothing,
             Outcome::Error(error) => error,
         };
-        tracing::warn!(upstream = upstream.name(), %method, %error, "upstream left out of the answer");
+        let message = Printable(&error.message);
+        tracing::warn!(upstream = upstream.name(), %method, code = error.code, %message, "upstream left out of the answer");
         Part::LeftOut(error)
     }
 
@@ -64,7 +73,7 @@ impl Federation {
 pub(super) fn merged_hint(method: &Method, parts: &[Part]) -> CacheHint {
     let hints = parts.iter().filter_map(|part| match part {
         Part::Result(result) => Some(may_cache(method.as_str(), false, result).unwrap_or(UNCACHEABLE)),
-        Part::LeftOut(_) => Some(CacheHint { ttl_ms: 0, public: true }),
+        Part::LeftOut(_) | Part::Late(_) => Some(CacheHint { ttl_ms: 0, public: true }),
         Part::Nothing => None,
     });
     let shared =
@@ -77,7 +86,7 @@ const UNCACHEABLE: CacheHint = CacheHint { ttl_ms: 0, public: false };
 /// The error to answer with when no part has a result.
 pub(super) fn first_error(parts: Vec<Part>, method: &Method) -> ErrorObject {
     let error = parts.into_iter().find_map(|part| match part {
-        Part::LeftOut(error) => Some(error),
+        Part::LeftOut(error) | Part::Late(error) => Some(error),
         Part::Result(_) | Part::Nothing => None,
     });
     error.unwrap_or_else(|| ErrorObject::method_not_found(method.as_str()))

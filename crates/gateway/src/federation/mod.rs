@@ -3,13 +3,16 @@
 mod discover;
 mod extensions;
 mod fan_out;
+mod late;
 mod lists;
 mod owners;
 mod route;
 
+use crate::listen::Joined;
 use crate::upstream::Upstream;
 use carryall_proto::{Call, Reply, Response};
 use carryall_types::{ErrorObject, Implementation, Method};
+use late::Late;
 use owners::Owners;
 use std::time::Duration;
 
@@ -20,11 +23,12 @@ pub(crate) struct Federation {
     /// For each upstream's part of an answer.
     patience: Duration,
     owners: Owners,
+    late: Late,
 }
 
 impl Federation {
     pub(crate) fn new(upstreams: Vec<Upstream>, info: Implementation, patience: Duration) -> Self {
-        Self { upstreams, info, patience, owners: Owners::default() }
+        Self { upstreams, info, patience, owners: Owners::default(), late: Late::default() }
     }
 
     /// Answers any call but `subscriptions/listen`.
@@ -45,6 +49,16 @@ impl Federation {
             }
         };
         result.map(|result| Reply::Once(Response::result(id, result)))
+    }
+
+    /// Follows upstreams that were left out of an answer until they have one. For as long as it is polled; never completes.
+    pub(crate) async fn follow_late(&self) {
+        self.late.follow().await;
+    }
+
+    /// What has joined the lists that was missing, for listeners.
+    pub(crate) fn joined(&self) -> &Joined {
+        self.late.joined()
     }
 
     fn upstream(&self, name: &str) -> Option<&Upstream> {

@@ -84,7 +84,7 @@ impl Feed {
                 self.stream = Some(stream);
                 self.missed = self.all_changes();
             }
-            Opened::Refuses(error) | Opened::Fails(error) => {
+            Opened::Refuses(error) | Opened::Fails(error) | Opened::Late(error) => {
                 tracing::debug!(upstream = self.upstream.name(), %error, "cannot listen");
                 self.breaks = self.breaks.saturating_add(1);
             }

@@ -4,7 +4,7 @@ use super::mailbox::Mailbox;
 use super::wire::{Incomings, Sink, Unanswered, Wire, WireError};
 use crate::message::Request;
 use bytes::{Bytes, BytesMut};
-use carryall_proto::frame::{LineDecoder, encode_line};
+use carryall_proto::frame::{LineDecoder, LineTooLong, encode_line};
 use carryall_proto::{BoxFuture, CallError};
 use carryall_types::ProtocolVersion;
 use std::fmt;
@@ -19,6 +19,13 @@ use tokio::sync::mpsc;
 const MAX_UNWRITTEN: usize = 256;
 const READ: usize = 16 * 1024;
 
+/// What a channel brings.
+pub(crate) enum Line {
+    Message(Bytes),
+    /// A message was longer than is accepted, and was skipped.
+    TooLong(LineTooLong),
+}
+
 /// Lines as they come.
 pub(crate) struct LineReader<R> {
     reader: R,
@@ -31,14 +38,13 @@ impl<R: AsyncRead + Unpin> LineReader<R> {
         Self { reader, decoder: LineDecoder::new(max_message) }
     }
 
-    /// The next line; `None` at the end. Lines that are too long are left out. Cancel safe.
-    pub(crate) async fn next(&mut self) -> io::Result<Option<Bytes>> {
+    /// The next line; `None` at the end. Cancel safe.
+    pub(crate) async fn next(&mut self) -> io::Result<Option<Line>> {
         loop {
-            for line in self.decoder.by_ref() {
-                match line {
-                    Ok(line) => return Ok(Some(line)),
-                    Err(error) => tracing::warn!(%error, "a message was skipped"),
-                }
+            match self.decoder.next() {
+                Some(Ok(line)) => return Ok(Some(Line::Message(line))),
+                Some(Err(too_long)) => return Ok(Some(Line::TooLong(too_long))),
+                None => {}
             }
             let buffer = self.decoder.buffer();
             buffer.reserve(READ);
@@ -90,7 +96,8 @@ async fn put(mailbox: &Mailbox, out: &mpsc::Sender<Bytes>, text: Bytes) -> Resul
 async fn read<R: AsyncRead + Unpin>(mut lines: LineReader<R>, mailbox: Arc<Mailbox>) {
     let error = loop {
         match lines.next().await {
-            Ok(Some(line)) => mailbox.put(&line),
+            Ok(Some(Line::Message(line))) => mailbox.put(&line),
+            Ok(Some(Line::TooLong(line))) => mailbox.too_long(&line),
             Ok(None) => break CallError::broken("the server closed the channel"),
             Err(error) => break CallError::broken(error),
         }

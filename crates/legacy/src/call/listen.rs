@@ -7,6 +7,7 @@ use carryall_proto::{Call, CallError, CallerId, Message, Notification, Outcome, 
 use carryall_types::{ErrorObject, SubscriptionFilter, notification};
 use serde_json::json;
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::mpsc;
 
@@ -21,6 +22,8 @@ pub(crate) struct Listeners {
     all: Mutex<Vec<Listener>>,
     /// How many listeners want each resource.
     subscribed: Mutex<HashMap<String, usize>>,
+    /// How often the list of tools has changed.
+    tools: AtomicU64,
 }
 
 struct Listener {
@@ -35,10 +38,18 @@ impl Listeners {
         let Some(change) = change_of(notification) else {
             return tracing::debug!(method = %notification.method, "a notification for nobody");
         };
+        if change == Change::Tools {
+            self.tools.fetch_add(1, Ordering::Relaxed);
+        }
         // A listener that is too far behind is let go: it finds its stream ended, and listens anew.
         self.lock().retain(|listener| {
             !matches(&listener.filter, &change) || listener.changes.try_send(change.clone()).is_ok()
         });
+    }
+
+    /// How often the list of tools has changed.
+    pub(crate) fn tools_changed(&self) -> u64 {
+        self.tools.load(Ordering::Relaxed)
     }
 
     /// Ends all streams.

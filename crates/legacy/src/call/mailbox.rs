@@ -1,10 +1,11 @@
 //! Where messages of a shared way wait for whoever they are for: a channel of lines, or the one stream of HTTP+SSE.
 
 use super::wire::{Incomings, Sink};
-use crate::message::{Incoming, Parsed, parse};
+use crate::message::{Incoming, Malformed, Parsed, parse};
 use bytes::Bytes;
-use carryall_proto::CallError;
-use carryall_types::RequestId;
+use carryall_proto::frame::LineTooLong;
+use carryall_proto::{CallError, Printable, Response};
+use carryall_types::{ErrorObject, RequestId};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use tokio::sync::oneshot;
@@ -51,12 +52,12 @@ impl Mailbox {
         let items = match parse(text) {
             Ok(Parsed::One(incoming)) => vec![Ok(incoming)],
             Ok(Parsed::Batch(items)) => items,
-            // Many a server prints something at its start that is no message.
-            Err(malformed) => return tracing::debug!(error = %malformed.error, "not a message"),
+            Err(malformed) => vec![Err(malformed)],
         };
         for item in items {
             match item {
-                Ok(Incoming::Response(response)) => {
+                Ok(Incoming::Response(mut response)) => {
+                    response.id = own_id(response.id);
                     let waiting = self.lock().waiting.remove(&response.id);
                     match waiting {
                         Some(waiting) => _ = waiting.send(Ok(Incoming::Response(response))),
@@ -65,7 +66,11 @@ impl Mailbox {
                     }
                 }
                 Ok(other) => self.pass_on(other),
-                Err(malformed) => tracing::debug!(error = %malformed.error, "not a message"),
+                Err(Malformed { id: Some(id), error, is_response: true }) => {
+                    self.fail(id, CallError::Malformed(error.message));
+                }
+                // Many a server prints something at its start that is no message.
+                Err(malformed) => tracing::debug!(error = %Printable(&malformed.error.message), "not a message"),
             }
         }
     }
@@ -74,6 +79,24 @@ impl Mailbox {
         match self.sink.get() {
             Some(sink) => sink(Ok(incoming)),
             None => tracing::debug!(?incoming, "before the handshake is over"),
+        }
+    }
+
+    /// A message was longer than is accepted, and was skipped.
+    pub(crate) fn too_long(&self, line: &LineTooLong) {
+        match &line.id {
+            Some(id) if line.is_response => self.fail(id.clone(), CallError::TooLarge(line.max_line)),
+            _ => tracing::warn!(error = %line, "a message was skipped"),
+        }
+    }
+
+    /// The response to `id` has come and cannot be used; there will be no other.
+    fn fail(&self, id: RequestId, error: CallError) {
+        let id = own_id(id);
+        let waiting = self.lock().waiting.remove(&id);
+        match waiting {
+            Some(waiting) => _ = waiting.send(Err(error)),
+            None => self.pass_on(Incoming::Response(Response::error(id, ErrorObject::internal()))),
         }
     }
 
@@ -96,6 +119,14 @@ impl Mailbox {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The id as it was sent: ours are numbers, and some servers send them back as strings.
+fn own_id(id: RequestId) -> RequestId {
+    match &id {
+        RequestId::String(text) => text.parse().map_or(id, RequestId::Number),
+        RequestId::Number(_) => id,
     }
 }
 

@@ -8,6 +8,7 @@ mod channel;
 mod era;
 mod flight;
 mod http;
+mod legacy_side;
 mod level;
 mod listen;
 mod mailbox;
@@ -16,8 +17,10 @@ mod parked;
 mod pool;
 mod running;
 mod session;
+mod single_flight;
 #[cfg(unix)]
 mod stdio;
+mod task;
 mod translate;
 mod wire;
 

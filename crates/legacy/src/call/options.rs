@@ -99,6 +99,7 @@ pub struct Options {
     pub(crate) max_sessions_per_caller: Option<usize>,
     pub(crate) idle: Duration,
     pub(crate) max_message: usize,
+    pub(crate) match_client_era: bool,
 }
 
 impl Default for Options {
@@ -119,6 +120,7 @@ impl Default for Options {
             max_sessions_per_caller: None,
             idle: Duration::from_secs(10 * 60),
             max_message: 16 * 1024 * 1024,
+            match_client_era: false,
         }
     }
 }
@@ -138,9 +140,12 @@ impl Options {
         self
     }
 
-    /// How long a server on stdio may leave the probe unanswered before it gets `initialize` too. 1 s unless set. The
-    /// answer to the probe is still believed when it comes later, so nothing depends on this but how long a legacy server
-    /// that ignores what it does not know takes to connect.
+    /// How long a server on stdio may leave the probe unanswered before it is looked at what it does instead. 1 s unless
+    /// set.
+    ///
+    /// A legacy server that ignores the probe connects after about twice as long, one that ignores everything before the
+    /// handshake after about four times as long (ten times where the system does not tell whether a pipe has been read). A
+    /// server that is still starting is waited for, up to [`handshake_timeout`](Self::handshake_timeout).
     #[must_use]
     pub fn silence(mut self, silence: Duration) -> Self {
         self.silence = silence;
@@ -224,6 +229,20 @@ impl Options {
     #[must_use]
     pub fn idle(mut self, limit: Duration) -> Self {
         self.idle = limit;
+        self
+    }
+
+    /// Whether the calls of legacy clients, which [`serve`](crate::serve) has made for them, go to the legacy side of a
+    /// server that speaks both eras. `false` unless set; of no effect where the [era](Self::era) is given.
+    ///
+    /// Some servers offer in the old era alone what clients of that era can do, elicitation for one. Whether the server has
+    /// a legacy side is found out with the first such call, by opening a session; if it has none, the call goes the modern
+    /// way. It costs those sessions, beside the modern way; on stdio, where a process speaks one era, it costs processes.
+    /// And it costs what sessions cost: a call that asks its user something continues where it began, so it is not for
+    /// one of several replicas of the same server.
+    #[must_use]
+    pub fn match_client_era(mut self, match_era: bool) -> Self {
+        self.match_client_era = match_era;
         self
     }
 

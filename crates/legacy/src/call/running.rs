@@ -1,8 +1,8 @@
 //! One call in work on a legacy server, through all its rounds.
 
 use super::session::{Event, Session};
-use super::translate;
 use super::wire::{Incomings, WireError};
+use super::{task, translate};
 use crate::generate;
 use crate::message::{Incoming, Request};
 use carryall_proto::{BoxFuture, Call, CallError, Message, Notification, Outcome, Reply, Response};
@@ -22,6 +22,7 @@ pub(crate) struct Running {
     /// What came for the call before the server began to answer it.
     early: Option<Event>,
     events: mpsc::Receiver<Event>,
+    task: AsTask,
     /// Nothing more comes, so that there is nothing to cancel.
     done: bool,
     /// The server has stopped working on it, or never began.
@@ -37,6 +38,14 @@ impl From<Event> for Next {
     }
 }
 
+/// Whether the call runs as a task of 2025-11-25.
+enum AsTask {
+    No,
+    Asked,
+    /// Under this id.
+    Created(String),
+}
+
 /// What happens next.
 pub(crate) enum Next {
     Notification(Notification),
@@ -50,9 +59,13 @@ impl Running {
         if let Some(level) = call.meta.log_level {
             session.ensure_level(level).await;
         }
+        let as_task = session.task_tools.is_required(session, &call).await;
         let id = session.next_id();
         let token = call.meta.progress_token.is_some().then(|| format!("t-{id}"));
-        let request = translate::request(&call, id, token.as_deref());
+        let mut request = translate::request(&call, id, token.as_deref());
+        if as_task {
+            request.params = task::augmented(&request.params);
+        }
         let events = session.enter(id, &call)?;
         // From here on dropping this cancels; before the request has gone out that does no harm.
         let nothing: Incomings = Box::pin(futures_util::stream::empty());
@@ -64,6 +77,7 @@ impl Running {
             incomings: nothing,
             early: None,
             events,
+            task: if as_task { AsTask::Asked } else { AsTask::No },
             done: false,
             answered: false,
         };
@@ -154,6 +168,9 @@ impl Running {
             };
             match incoming {
                 Incoming::Response(response) if response.id == RequestId::from(self.id) => {
+                    if self.became_task(&response.outcome) {
+                        continue;
+                    }
                     return Ok(Next::Done(self.outcome(response.outcome)));
                 }
                 Incoming::ErrorWithoutId(error) => return Ok(Next::Done(self.outcome(Outcome::Error(error)))),
@@ -170,6 +187,15 @@ impl Running {
                 Incoming::Response(response) => tracing::debug!(id = %response.id, "a response to another request"),
             }
         }
+    }
+
+    /// Whether the response says that the result is to come from a task, which is followed from here on.
+    fn became_task(&mut self, outcome: &Outcome) -> bool {
+        let (AsTask::Asked, Outcome::Result(result)) = (&self.task, outcome) else { return false };
+        let Some(created) = task::created(result) else { return false };
+        self.task = AsTask::Created(created.task_id.clone());
+        self.incomings = task::follow(Arc::clone(&self.session), self.id, created);
+        true
     }
 
     fn outcome(&mut self, outcome: Outcome) -> Outcome {
@@ -221,8 +247,12 @@ impl Running {
 impl Drop for Running {
     fn drop(&mut self) {
         self.session.leave(self.id, self.answered);
-        if !self.done && self.session.lost().is_none() {
-            self.session.cancel(self.id);
+        if self.done || self.session.lost().is_some() {
+            return;
+        }
+        match &self.task {
+            AsTask::Created(task_id) => self.session.cancel_task(self.id, task_id),
+            AsTask::No | AsTask::Asked => self.session.cancel(self.id),
         }
     }
 }

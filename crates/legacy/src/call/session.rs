@@ -5,6 +5,7 @@ use super::level::Level;
 use super::listen::Listeners;
 use super::options::Options;
 use super::parked::Parked;
+use super::task::TaskTools;
 use super::translate;
 use super::wire::{Unanswered, Wire, WireError};
 use crate::message::{Incoming, Request};
@@ -54,6 +55,7 @@ pub(crate) struct Session {
     flight: Mutex<Flight>,
     pub(crate) level: Level,
     pub(crate) listeners: Listeners,
+    pub(crate) task_tools: TaskTools,
     lost: OnceLock<CallError>,
     heard: AtomicBool,
     /// No further calls are to be made in it.
@@ -139,6 +141,7 @@ impl Session {
             flight: Mutex::default(),
             level: Level::default(),
             listeners: Listeners::default(),
+            task_tools: TaskTools::default(),
             lost: OnceLock::new(),
             heard: AtomicBool::new(false),
             retired: AtomicBool::new(false),
@@ -160,6 +163,12 @@ impl Session {
 
     pub(crate) fn capabilities(&self) -> &ServerCapabilities {
         &self.capabilities
+    }
+
+    /// Whether the server runs tools as tasks of 2025-11-25 (`basic/utilities/tasks#server-capabilities`).
+    pub(crate) fn runs_tools_as_tasks(&self) -> bool {
+        let capabilities = self.initialized.get("capabilities");
+        capabilities.and_then(|all| all.pointer("/tasks/requests/tools/call")).is_some_and(JsonValue::is_object)
     }
 
     pub(crate) fn discovered(&self) -> RawJson {
@@ -261,6 +270,21 @@ impl Session {
             return tracing::debug!("the server asks or is told more than it reads; a message to it was dropped");
         }
         outgoing.spawn_on(sent, &runtime);
+    }
+
+    /// Tells the server that nobody waits for the task of a call any more (2025-11-25
+    /// `basic/utilities/tasks#cancelling-tasks`). Once it says that it has stopped, nothing can come of that call.
+    pub(crate) fn cancel_task(self: &Arc<Self>, id: i64, task_id: &str) {
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+        let (this, params) = (Arc::clone(self), json!({"taskId": task_id}));
+        let told = async move {
+            if let Ok(Outcome::Result(_)) = this.ask("tasks/cancel", &params).await {
+                this.flight().answered_late(id);
+            }
+        };
+        let mut goodbyes = self.goodbyes.lock().unwrap_or_else(PoisonError::into_inner);
+        while goodbyes.try_join_next().is_some() {}
+        goodbyes.spawn_on(told, &runtime);
     }
 
     /// Ends the session once the server knows which calls nobody waits for any more. Bounded in time.

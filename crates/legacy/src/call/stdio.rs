@@ -6,8 +6,10 @@ mod processes;
 use super::adapter::{Adapter, Open};
 use super::channel::{ChannelWire, LineReader};
 use super::era::Era;
+use super::legacy_side::{Answered, LegacySide};
 use super::options::Options;
 use super::session::{Session, Who};
+use super::single_flight::SingleFlight;
 use super::wire::WireError;
 use carryall_proto::{BoxFuture, Call, CallError, EraDecision, Meta, Params, Reply, wire};
 use carryall_transport::lines::{Channel, ChannelOptions};
@@ -26,12 +28,18 @@ use tower_service::Service;
 
 /// How many processes there may be unless set: each session with a server is one.
 const MAX_PROCESSES: usize = 8;
+/// How long a process may take to end, in multiples of the time that it has to do so by itself.
+const ENDING: u32 = 3;
 
 /// Calls an MCP server of any revision that runs as a child process. Cheap to clone; clones share the process.
 ///
-/// The process is started by [`spawn`](Self::spawn), which finds out which era the server is of, and started again by the
-/// next call after it has exited; in between attempts there is a growing pause. Calls in flight when it exits fail with
-/// [`CallError::Broken`] and are not sent again, because whether they were executed is unknown.
+/// The process is started by [`spawn`](Self::spawn), or with [`new`](Self::new) by the first call, and then it is found
+/// out which era the server is of. It is started again by the next call after it has exited; in between attempts there is
+/// a growing pause. Calls in flight when it exits fail with [`CallError::Broken`] and are not sent again, because whether
+/// they were executed is unknown.
+///
+/// Starting takes as long as it takes, up to [`Options::handshake_timeout`]: a call that gives up meanwhile does not end
+/// it, and the next one finds the server ready.
 ///
 /// A server of an earlier revision hears once and for all what its client can do, and keeps state per process. Which calls
 /// share a process is decided by [`SessionScope`](super::SessionScope); calls that declare other capabilities never do. At
@@ -54,8 +62,9 @@ struct Shared {
     key: String,
     way: Mutex<Option<Way>>,
     decision: Mutex<Option<EraDecision>>,
-    /// Held while the era is found out, so that only one does.
-    deciding: tokio::sync::Mutex<()>,
+    deciding: SingleFlight<Way, CallError>,
+    /// For the calls of legacy clients, when the server is called in the modern era.
+    legacy_side: LegacySide,
 }
 
 #[derive(Clone)]
@@ -69,23 +78,32 @@ enum Way {
 }
 
 impl Stdio {
+    /// Calls the server that `command` starts. Nothing is started before the first call.
+    #[must_use]
+    pub fn new(command: ServerCommand, options: Options) -> Self {
+        let key = key_of(&command);
+        let max_sessions = options.max_sessions.unwrap_or(MAX_PROCESSES);
+        let options = options.max_sessions(max_sessions);
+        let processes = Arc::new(Processes::new(command));
+        let adapter = Adapter::new(options.clone(), opener(None, &processes, &options, Arc::default()));
+        let shared = Shared {
+            processes,
+            legacy_side: LegacySide::new(adapter, &options),
+            options,
+            key,
+            way: Mutex::default(),
+            decision: Mutex::default(),
+            deciding: SingleFlight::default(),
+        };
+        Self { handle: Arc::new(Handle(Arc::new(shared))) }
+    }
+
     /// Starts the server and finds out what it is.
     ///
     /// # Errors
     /// When the program cannot be started, exits, speaks no common revision, or is not an MCP server at all.
     pub async fn spawn(command: ServerCommand, options: Options) -> Result<Self, CallError> {
-        let key = key_of(&command);
-        let max_sessions = options.max_sessions.unwrap_or(MAX_PROCESSES);
-        let options = options.max_sessions(max_sessions);
-        let shared = Shared {
-            processes: Arc::new(Processes::new(command)),
-            options,
-            key,
-            way: Mutex::default(),
-            decision: Mutex::default(),
-            deciding: tokio::sync::Mutex::default(),
-        };
-        let stdio = Self { handle: Arc::new(Handle(Arc::new(shared))) };
+        let stdio = Self::new(command, options);
         stdio.handle.0.way().await?;
         Ok(stdio)
     }
@@ -109,6 +127,7 @@ impl Stdio {
         if let Some(Way::Legacy { adapter, .. }) = &way {
             adapter.end().await;
         }
+        shared.legacy_side.end().await;
         shared.processes.gone().await
     }
 }
@@ -136,8 +155,7 @@ impl Shared {
         }
         let this = Arc::clone(self);
         // To the end, even if the caller does not wait for it: the next one will.
-        let deciding = tokio::spawn(async move {
-            let _one = this.deciding.lock().await;
+        let deciding = self.deciding.run(async move {
             if let Some(way) = this.current() {
                 return Ok(way);
             }
@@ -145,7 +163,7 @@ impl Shared {
             *lock(&this.way) = Some(way.clone());
             Ok(way)
         });
-        deciding.await.unwrap_or_else(|error| Err(CallError::broken(error)))
+        deciding.await
     }
 
     async fn decide(&self) -> Result<Way, CallError> {
@@ -159,6 +177,7 @@ impl Shared {
         if known.is_none() {
             known = memory.recall(&self.key).await;
         }
+        // What is remembered as modern is probed nevertheless: that is the first thing to send in any case.
         let known = known.filter(|known| self.options.era == Era::Auto && !known.version.is_modern());
         let first = match (self.options.era, &known) {
             (Era::Legacy, _) => First::OnlyHandshake,
@@ -170,15 +189,20 @@ impl Shared {
             tracing::debug!("what was remembered of the server does not hold");
             memory.forget(&self.key).await;
             *lock(&self.decision) = None;
-            if let Err(Failed::Closed { .. }) = attempt {
+            if let Err(Failed::Closed { .. } | Failed::Refused(_)) = attempt {
                 attempt = self.attempt(First::Probe, None).await;
             }
         }
         if let Err(Failed::Closed { probed: true, .. }) = attempt {
             attempt = self.attempt(First::Handshake, Some("it exited when it was asked server/discover".into())).await;
         }
+        if let Err(Failed::Modern { why }) = attempt {
+            tracing::debug!(%why, "a modern server was sent initialize; its process is replaced");
+            attempt = self.attempt(First::OnlyProbe, Some(why.into_owned())).await;
+        }
         let way = attempt.map_err(|failed| match failed {
-            Failed::Other(error) => error,
+            Failed::Other(error) | Failed::Refused(error) => error,
+            Failed::Modern { why } => CallError::unreachable(format!("the server is modern and refuses to be: {why}")),
             Failed::Closed { status, .. } => {
                 let shown = self.processes.command().shown();
                 CallError::unreachable(format!("{shown:?} ended before it had shaken hands: {status}"))
@@ -197,18 +221,28 @@ impl Shared {
         let mut lines = LineReader::new(reader, self.options.max_message);
         let who = Who { capabilities: self.options.capabilities.clone(), info: self.options.client_info.clone() };
         let Options { silence, handshake_timeout: limit, .. } = self.options;
-        let found = match detect(&mut lines, &mut writer, Ask { who: &who, first, silence, limit }).await {
-            Err(Failed::Closed { probed, .. }) => {
-                drop(writer);
-                let status = exit.shown(self.processes.command().grace_time()).await;
-                tracing::debug!(%status, "the server has exited before the handshake");
-                return Err(Failed::Closed { probed, status });
+        let unread = writer.unread();
+        let ask = Ask { who: &who, first, silence, limit, unread: &unread };
+        let found = match detect(&mut lines, &mut writer, ask).await {
+            Ok(found) => found,
+            Err(failed) => {
+                // A server that was asked in the wrong way has not failed.
+                if matches!(failed, Failed::Modern { .. } | Failed::Refused(_)) {
+                    released.store(true, Ordering::Relaxed);
+                }
+                // The next process may want what this one has: a port, a lock, a file.
+                drop((lines, writer));
+                let status = exit.shown(self.processes.command().grace_time() * ENDING).await;
+                tracing::debug!(%status, ?failed, "a process is given up before the handshake");
+                return Err(match failed {
+                    Failed::Closed { probed, .. } => Failed::Closed { probed, status },
+                    failed => failed,
+                });
             }
-            found => found?,
         };
         match found {
             Found::Modern { why } => {
-                self.keep(ProtocolVersion::LATEST, why);
+                self.keep(ProtocolVersion::LATEST, known.map_or(why, Into::into));
                 let (unread, reader) = lines.into_parts();
                 let reader = Cursor::new(unread).chain(reader);
                 Ok(Way::Modern(Channel::open(reader, writer, self.channel_options())))
@@ -221,42 +255,13 @@ impl Shared {
                 };
                 let outdated = Arc::new(AtomicBool::new(false));
                 let shaken = Shaken { wire: ChannelWire::open(lines, writer, released), initialized };
-                let adapter = Adapter::new(self.options.clone(), self.opener(shaken, Arc::clone(&outdated)));
+                let open = opener(Some(shaken), &self.processes, &self.options, Arc::clone(&outdated));
+                let adapter = Adapter::new(self.options.clone(), open);
                 let session = adapter.prepare(&greeting(&who)?).await.map_err(WireError::into_call_error)?;
                 self.keep(session.version(), why);
                 Ok(Way::Legacy { adapter, outdated })
             }
         }
-    }
-
-    /// Opens sessions: the first one with the process that is there, each other one with a process of its own.
-    fn opener(&self, shaken: Shaken, outdated: Arc<AtomicBool>) -> Open {
-        let first = Mutex::new(Some(shaken));
-        let (processes, options) = (Arc::clone(&self.processes), self.options.clone());
-        Arc::new(move |who, parked| {
-            let shaken = lock(&first).take();
-            let (processes, options, outdated) = (Arc::clone(&processes), options.clone(), Arc::clone(&outdated));
-            Box::pin(async move {
-                if let Some(Shaken { wire, initialized }) = shaken {
-                    return Session::established(wire, &options, &initialized, &parked).await;
-                }
-                let Ends { reader, writer, exit, released } = processes.start().await?;
-                let wire = ChannelWire::open(LineReader::new(reader, options.max_message), writer, released);
-                let opened = Session::open(wire, &options, &who, &parked).await;
-                match &opened {
-                    Err(WireError::Refused(error)) if wire::is_modern(error.code) => {
-                        outdated.store(true, Ordering::Relaxed);
-                        opened
-                    }
-                    // No call was sent yet.
-                    Err(WireError::Call(error @ CallError::Broken(_))) => {
-                        let status = exit.shown(processes.command().grace_time()).await;
-                        Err(CallError::unreachable(format!("no handshake: {error}: {status}")).into())
-                    }
-                    _ => opened,
-                }
-            })
-        })
     }
 
     fn keep(&self, version: ProtocolVersion, why: std::borrow::Cow<'static, str>) {
@@ -273,7 +278,10 @@ impl Shared {
 
     async fn call(self: &Arc<Self>, call: Call) -> Result<Reply, CallError> {
         match self.way().await? {
-            Way::Modern(channel) => channel.call(call).await,
+            Way::Modern(channel) => match self.legacy_side.call(call).await {
+                Answered::Here(reply) => reply,
+                Answered::NotHere(call) => channel.call(call).await,
+            },
             Way::Legacy { adapter, outdated } => match adapter.call(call.clone()).await {
                 // The handshake was refused, so the call was not sent.
                 Err(error) if error.is_unsent() && outdated.load(Ordering::Relaxed) => {
@@ -287,6 +295,37 @@ impl Shared {
             },
         }
     }
+}
+
+/// Opens sessions: the first one with the process that is there, if there is one, each other one with a process of its
+/// own.
+fn opener(shaken: Option<Shaken>, processes: &Arc<Processes>, options: &Options, outdated: Arc<AtomicBool>) -> Open {
+    let first = Mutex::new(shaken);
+    let (processes, options) = (Arc::clone(processes), options.clone());
+    Arc::new(move |who, parked| {
+        let shaken = lock(&first).take();
+        let (processes, options, outdated) = (Arc::clone(&processes), options.clone(), Arc::clone(&outdated));
+        Box::pin(async move {
+            if let Some(Shaken { wire, initialized }) = shaken {
+                return Session::established(wire, &options, &initialized, &parked).await;
+            }
+            let Ends { reader, writer, exit, released } = processes.start().await?;
+            let wire = ChannelWire::open(LineReader::new(reader, options.max_message), writer, released);
+            let opened = Session::open(wire, &options, &who, &parked).await;
+            match &opened {
+                Err(WireError::Refused(error)) if wire::is_modern(error.code) => {
+                    outdated.store(true, Ordering::Relaxed);
+                    opened
+                }
+                // No call was sent yet.
+                Err(WireError::Call(error @ CallError::Broken(_))) => {
+                    let status = exit.shown(processes.command().grace_time()).await;
+                    Err(CallError::unreachable(format!("no handshake: {error}: {status}")).into())
+                }
+                _ => opened,
+            }
+        })
+    })
 }
 
 /// A channel on which hands were shaken; the last word is ours to say.

@@ -113,7 +113,11 @@ impl Channel {
             Parsed::Batch(_) if !conversation.negotiated.version.has_batches() => {
                 let version = conversation.negotiated.version.as_str();
                 let why = format!("Invalid request: there are no batches in {version}");
-                self.refuse(&Malformed { id: None, error: ErrorObject::new(code::INVALID_REQUEST, why) });
+                self.refuse(&Malformed {
+                    id: None,
+                    error: ErrorObject::new(code::INVALID_REQUEST, why),
+                    is_response: false,
+                });
             }
             Parsed::Batch(items) => {
                 let mut batch = Batch::default();
@@ -177,7 +181,11 @@ impl Alternate for Channel {
             (State::Opening(opening), Ok(parsed)) if opening.early.len() < MAX_EARLY => opening.early.push_back(parsed),
             (State::Opening(_), Ok(_)) => {
                 let why = "Invalid request: too many messages before initialize was answered";
-                self.refuse(&Malformed { id: None, error: ErrorObject::new(code::INVALID_REQUEST, why) });
+                self.refuse(&Malformed {
+                    id: None,
+                    error: ErrorObject::new(code::INVALID_REQUEST, why),
+                    is_response: false,
+                });
             }
             (State::Open(conversation), Ok(parsed)) => {
                 let conversation = Arc::clone(conversation);

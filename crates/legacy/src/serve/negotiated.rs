@@ -3,6 +3,7 @@
 use super::conversation::Origin;
 use super::options::Options;
 use super::translate::capabilities;
+use crate::FromLegacyClient;
 use crate::revision::{Revision as _, negotiate};
 use carryall_proto::{Call, Meta, Outcome, Params, Reply, SharedService, key};
 use carryall_types::{
@@ -140,6 +141,7 @@ pub(crate) fn call(
     let mut call = Call::new(id, method, params, meta);
     call.principal.clone_from(&origin.principal);
     call.extensions = origin.extensions.clone();
+    call.extensions.insert(FromLegacyClient);
     // The headers stay behind: they do not mirror this call, and nobody must take them for its mirror.
     Ok(call)
 }

@@ -6,10 +6,10 @@
 mod slot;
 
 use bytes::{Buf as _, Bytes, BytesMut};
-use carryall_proto::frame::{LineDecoder, encode_line};
+use carryall_proto::frame::{LineDecoder, LineTooLong, encode_line, response_id};
 use carryall_proto::inbound::{Answer, accept_answer};
 use carryall_proto::mux::{Delivery, Pending, Signal, Start, Token};
-use carryall_proto::{Call, CallError, CallerId, Notification, Reply, key, listen};
+use carryall_proto::{Call, CallError, CallerId, Notification, Printable, Reply, key, listen};
 use carryall_types::{JsonObject, Method, ProgressToken, RawJson, RequestId};
 use slot::{Offer, Slot, Waiting};
 use std::fmt;
@@ -273,14 +273,30 @@ impl State {
     fn line(&mut self, line: &Bytes) {
         match accept_answer(line) {
             Ok(Answer::Response(response)) => {
-                let Some(slot) = self.pending.response(&response.id) else {
+                let Some(slot) = self.pending.response(&own_id(&response.id)) else {
                     return tracing::debug!(id = %response.id, "a response that nobody waits for");
                 };
                 slot.finish(Ok(response));
             }
             Ok(Answer::Notification(notification)) => self.notification(notification),
             Ok(Answer::ErrorWithoutId(error)) => tracing::warn!(%error, "the server could not read a message"),
-            Err(why) => tracing::warn!(%why, "a line that is no MCP message"),
+            Err(why) => {
+                tracing::warn!(why = %Printable(&why), "a line that is no MCP message");
+                self.fail_call(response_id(line), CallError::Malformed(why));
+            }
+        }
+    }
+
+    /// A line was too long to be kept.
+    fn too_long(&mut self, line: LineTooLong) {
+        tracing::warn!(error = %line, "a message was skipped");
+        self.fail_call(line.id.filter(|_| line.is_response), CallError::TooLarge(line.max_line));
+    }
+
+    /// The answer to a call is there and cannot be used; no other will come.
+    fn fail_call(&mut self, id: Option<RequestId>, error: CallError) {
+        if let Some(slot) = id.and_then(|id| self.pending.response(&own_id(&id))) {
+            slot.finish(Err(error));
         }
     }
 
@@ -298,6 +314,14 @@ impl State {
             self.cancel(id);
             slot.finish(Err(CallError::broken("the subscriber did not keep up with its notifications")));
         }
+    }
+}
+
+/// The id as it was sent: ours are numbers, and some servers send them back as strings.
+fn own_id(id: &RequestId) -> RequestId {
+    match id {
+        RequestId::String(text) => text.parse().map_or_else(|_| id.clone(), RequestId::Number),
+        RequestId::Number(_) => id.clone(),
     }
 }
 
@@ -343,7 +367,7 @@ async fn read<R: AsyncRead>(shared: Arc<Shared>, reader: R, max_message: usize) 
             for line in decoder.by_ref() {
                 match line {
                     Ok(line) => state.line(&line),
-                    Err(error) => tracing::warn!(%error, "a message was skipped"),
+                    Err(too_long) => state.too_long(too_long),
                 }
             }
         }

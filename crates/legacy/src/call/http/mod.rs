@@ -6,9 +6,11 @@ mod streamable;
 
 use super::adapter::Adapter;
 use super::era::{Era, REMEMBERED};
+use super::legacy_side::{Answered, LegacySide};
 use super::options::Options;
 use super::parked::Parked;
 use super::session::{Session, Who};
+use super::single_flight::SingleFlight;
 use super::wire::{Wire, WireError};
 use carryall_proto::{BoxFuture, Call, CallError, EraDecision, Message, Outcome, Params, ParamsWriter, Reply, wire};
 use carryall_transport::HttpClient;
@@ -18,6 +20,7 @@ use http::StatusCode;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
+use tokio::sync::oneshot;
 use tower_service::Service;
 
 /// Calls an endpoint of either era. Cheap to clone; clones share what they have found out, and their sessions.
@@ -37,8 +40,9 @@ struct Shared {
     options: Options,
     adapter: Adapter,
     decision: Mutex<Option<EraDecision>>,
-    /// Held while it is found out, so that it is done once.
-    deciding: tokio::sync::Mutex<()>,
+    deciding: SingleFlight<EraDecision, CallError>,
+    /// For the calls of legacy clients, when the server is called in the modern era.
+    legacy_side: LegacySide,
 }
 
 impl Http {
@@ -51,8 +55,14 @@ impl Http {
             Box::pin(async move { open(http, &how, &who, &parked).await })
         };
         let adapter = Adapter::new(options.clone(), Arc::new(open));
-        let shared =
-            Shared { client, options, adapter, decision: Mutex::default(), deciding: tokio::sync::Mutex::default() };
+        let shared = Shared {
+            client,
+            legacy_side: LegacySide::new(adapter.clone(), &options),
+            options,
+            adapter,
+            decision: Mutex::default(),
+            deciding: SingleFlight::default(),
+        };
         Self { shared: Arc::new(shared) }
     }
 
@@ -90,6 +100,10 @@ impl Service<Call> for Http {
                 let shared = Arc::clone(&self.shared);
                 let mut client = shared.client.clone();
                 Box::pin(async move {
+                    let call = match shared.legacy_side.call(call).await {
+                        Answered::Here(reply) => return reply,
+                        Answered::NotHere(call) => call,
+                    };
                     let answered = client.call(call).await;
                     if shared.is_doubtful(&answered) {
                         shared.forget().await;
@@ -129,25 +143,37 @@ impl Shared {
         *self.decision.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
-    async fn call(&self, call: Call) -> Result<Reply, CallError> {
-        let decision = {
-            let _deciding = self.deciding.lock().await;
-            match self.decision() {
-                Some(decision) => decision,
-                None => match self.find_out(&call).await? {
-                    FoundOut::Answered(reply) => return Ok(reply),
-                    FoundOut::Decided(decision) => decision,
-                },
+    async fn call(self: &Arc<Self>, call: Call) -> Result<Reply, CallError> {
+        let decision = match self.decision() {
+            Some(decision) => decision,
+            None => {
+                let (answer, answered) = oneshot::channel();
+                let (this, asking) = (Arc::clone(self), call.clone());
+                // To the end, even if the caller does not wait for it: the next one finds the answer.
+                let deciding = self.deciding.run(async move {
+                    match this.decision() {
+                        Some(decision) => Ok(decision),
+                        None => this.find_out(&asking, answer).await,
+                    }
+                });
+                let decision = deciding.await?;
+                if let Ok(reply) = { answered }.try_recv() {
+                    return Ok(reply);
+                }
+                decision
             }
         };
-        if decision.version.is_modern() {
-            return self.client.clone().call(call).await;
+        if !decision.version.is_modern() {
+            return self.adapter.call(call).await;
         }
-        self.adapter.call(call).await
+        match self.legacy_side.call(call).await {
+            Answered::Here(reply) => reply,
+            Answered::NotHere(call) => self.client.clone().call(call).await,
+        }
     }
 
-    /// Settles the era. Where `call` is a discovery itself, it is the question, and what comes back its answer.
-    async fn find_out(&self, call: &Call) -> Result<FoundOut, CallError> {
+    /// Settles the era. Where `call` is a discovery itself, it is the question, and what comes back its `answer`.
+    async fn find_out(&self, call: &Call, answer: oneshot::Sender<Reply>) -> Result<EraDecision, CallError> {
         let said = |version, why: &'static str| EraDecision { version, why: why.into() };
         let known = match self.options.era {
             Era::Modern => Some(said(call.meta.version, "that is what this client was told")),
@@ -157,10 +183,10 @@ impl Shared {
         match known {
             Some(decision) if decision.version.is_modern() => {
                 *self.decision.lock().unwrap_or_else(PoisonError::into_inner) = Some(decision.clone());
-                return Ok(FoundOut::Decided(decision));
+                return Ok(decision);
             }
             Some(decision) => match self.shake_hands(call, decision.why.into_owned()).await {
-                Ok(decision) => return Ok(FoundOut::Decided(decision)),
+                Ok(decision) => return Ok(decision),
                 Err(error) if self.options.era == Era::Legacy => return Err(error.into_call_error()),
                 // What was remembered is not so any more.
                 Err(error) => {
@@ -177,12 +203,13 @@ impl Shared {
                 let decision = EraDecision { version: call.meta.version, why: why.into() };
                 self.decide(decision.clone()).await;
                 if call.method == Method::ServerDiscover {
-                    return Ok(FoundOut::Answered(Reply::Once(carryall_proto::Response { id, outcome })));
+                    // Whoever asked may have given up.
+                    let _ = answer.send(Reply::Once(carryall_proto::Response { id, outcome }));
                 }
-                Ok(FoundOut::Decided(decision))
+                Ok(decision)
             }
             Evidence::Legacy { why } => match self.shake_hands(call, why.clone()).await {
-                Ok(decision) => Ok(FoundOut::Decided(decision)),
+                Ok(decision) => Ok(decision),
                 Err(WireError::Call(error)) => Err(error),
                 // The server's own status, where it was that which did not make sense.
                 Err(WireError::Status { status, text }) => {
@@ -236,11 +263,6 @@ impl Shared {
         };
         odd && self.options.era == Era::Auto
     }
-}
-
-enum FoundOut {
-    Decided(EraDecision),
-    Answered(Reply),
 }
 
 /// Whether a request may be sent twice, because it changes nothing.

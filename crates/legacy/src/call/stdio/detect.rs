@@ -1,17 +1,26 @@
 //! Finding out the era of a server on a channel, before the channel is anybody's
 //! (`basic/transports/stdio#backward-compatibility`).
 //!
-//! The server is asked `server/discover`. What only a modern server says decides for modern; everything else, and
-//! silence, has it asked `initialize` too. As long as hands are not shaken a late answer to the probe still counts, so a
-//! slow modern server is not taken for an old one. No tool is ever called to find out.
+//! The server is asked `server/discover`. What only a modern server says decides for modern; every other answer decides
+//! for the handshake. Silence alone decides nothing: a server that is still starting is silent too, and `initialize` must
+//! not be sent to one that may yet turn out to be modern, because some servers speak for good what was spoken first. So a
+//! silent server is sent a `ping` as well, and what becomes of that tells the two apart:
+//!
+//! - It answers the ping and not the probe: it is up and ignores the probe. It gets `initialize`.
+//! - It has read both (the pipe is empty) and answers neither for a while: so does this one.
+//! - It has not read them: it is starting, and has until the end of the start timeout.
+//! - It exits: it was about to, and only its blocked read of standard input had kept it. It is started anew.
+//!
+//! A process that was sent `initialize` is never spoken to in the modern way: if it turns out to be modern after all, it is
+//! ended, and started anew. No tool is ever called to find out.
 
-use crate::call::channel::LineReader;
+use crate::call::channel::{Line, LineReader};
 use crate::call::session::{Who, initialize};
 use crate::message::{Incoming, Parsed, Request, parse};
 use crate::revision::REVISIONS;
 use bytes::{Bytes, BytesMut};
-use carryall_proto::frame::encode_line;
-use carryall_proto::{Call, CallError, Meta, Outcome, Params, Response, wire};
+use carryall_proto::frame::{LineTooLong, encode_line};
+use carryall_proto::{Call, CallError, Meta, Outcome, Params, Printable, Response, wire};
 use carryall_types::{
     DiscoverResult, ErrorObject, JsonObject, JsonValue, Method, ProtocolVersion, RawJson, RequestId, code,
 };
@@ -24,25 +33,40 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 /// Far from the ids that calls get, so that an answer that comes too late is nobody's. Numbers, because some old servers
 /// read nothing else.
 const PROBE: i64 = 2_000_000_000;
+const PING: i64 = 1_999_999_999;
 const INITIALIZE: i64 = 2_000_000_001;
+
+/// In multiples of [`Ask::silence`]: how long a server that has read the probe and the ping may answer neither.
+const READ_AND_SILENT: u32 = 3;
+/// The same where the system does not tell whether it has read them.
+const SILENT: u32 = 10;
+/// How often in the time of `silence` it is looked at what a silent server does, and the shortest pause between.
+const LOOKS: u32 = 4;
+const MIN_LOOK: Duration = Duration::from_millis(10);
 
 /// What is asked first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum First {
     /// `server/discover`, then `initialize` if that does not settle it.
     Probe,
-    /// `initialize`, then `server/discover` if it is refused: the server is believed to be old.
+    /// `initialize`: the server is believed to be old.
     Handshake,
-    /// `initialize`, and nothing else.
+    /// `initialize`: the server is to be spoken to in this way, whatever it says.
     OnlyHandshake,
+    /// `server/discover`: the server is known to be modern, and whatever it answers says that it is ready.
+    OnlyProbe,
 }
 
 /// How the server is to be asked.
 pub(super) struct Ask<'a> {
     pub(super) who: &'a Who,
     pub(super) first: First,
+    /// How long the server may leave the probe unanswered before it is sent a `ping` too.
     pub(super) silence: Duration,
+    /// For everything together.
     pub(super) limit: Duration,
+    /// How many bytes the server has not read yet of what it was sent, where the system tells that.
+    pub(super) unread: &'a (dyn Fn() -> Option<u64> + Send + Sync),
 }
 
 /// What the server is.
@@ -66,6 +90,12 @@ pub(super) enum Failed {
         probed: bool,
         status: String,
     },
+    /// The server is modern, but was sent `initialize`, so that this process cannot be used.
+    Modern {
+        why: Cow<'static, str>,
+    },
+    /// The server refuses `initialize`, and was not asked `server/discover` before.
+    Refused(CallError),
     Other(CallError),
 }
 
@@ -82,28 +112,39 @@ where
     W: AsyncWrite + Unpin,
 {
     let start = Instant::now();
-    let mut asking =
-        Asking { who: ask.who, writer, first: ask.first, probe: Probe::NotSent, handshake: Handshake::NotSent };
+    let mut asking = Asking {
+        ask: &ask,
+        start,
+        writer,
+        probe: Probe::NotSent,
+        ping: Ping::NotSent,
+        read_since: None,
+        handshake: Handshake::NotSent,
+    };
     match ask.first {
-        First::Probe => asking.probe().await?,
+        First::Probe | First::OnlyProbe => asking.probe().await?,
         First::Handshake | First::OnlyHandshake => asking.initialize(REVISIONS[0]).await?,
     }
-    let (silent, end) = (start + ask.silence, start + ask.limit);
+    let (mut look, end) = (start + ask.silence, start + ask.limit);
     loop {
         let next = tokio::select! {
             biased;
             next = timeout_at(end, lines.next()) => next,
-            () = sleep_until(silent), if matches!(asking.handshake, Handshake::NotSent) => {
-                asking.initialize(REVISIONS[0]).await?;
+            () = sleep_until(look), if asking.is_kept_waiting() => {
+                look = asking.silent().await?;
                 continue;
             }
         };
         let line = match next {
-            Ok(Ok(Some(line))) => line,
+            Ok(Ok(Some(Line::Message(line)))) => line,
+            Ok(Ok(Some(Line::TooLong(line)))) => {
+                asking.too_long(&line)?;
+                continue;
+            }
             Ok(Ok(None)) => return Err(asking.closed()),
             Ok(Err(error)) if error.kind() == io::ErrorKind::BrokenPipe => return Err(asking.closed()),
             Ok(Err(error)) => return Err(CallError::unreachable(error).into()),
-            Err(_) => return Err(asking.given_up(ask.limit).into()),
+            Err(_) => return Err(asking.given_up().into()),
         };
         if let Some(found) = asking.line(&line).await? {
             return Ok(found);
@@ -112,10 +153,13 @@ where
 }
 
 struct Asking<'a, W> {
-    who: &'a Who,
+    ask: &'a Ask<'a>,
+    start: Instant,
     writer: &'a mut W,
-    first: First,
     probe: Probe,
+    ping: Ping,
+    /// Since when the server is known to have read everything.
+    read_since: Option<Instant>,
     handshake: Handshake,
 }
 
@@ -126,6 +170,12 @@ enum Probe {
     NotModern(Cow<'static, str>),
 }
 
+enum Ping {
+    NotSent,
+    Sent,
+    Answered(Instant),
+}
+
 enum Handshake {
     NotSent,
     /// With this version, under this id.
@@ -134,6 +184,38 @@ enum Handshake {
 }
 
 impl<W: AsyncWrite + Unpin> Asking<'_, W> {
+    /// Whether the probe is unanswered, and the handshake is what there is besides.
+    fn is_kept_waiting(&self) -> bool {
+        let unanswered = matches!((&self.probe, &self.handshake), (Probe::Sent, Handshake::NotSent));
+        unanswered && self.ask.first == First::Probe
+    }
+
+    /// Decides what a server that has not answered the probe gets; says when to look again.
+    async fn silent(&mut self) -> Result<Instant, Failed> {
+        let (now, silence) = (Instant::now(), self.ask.silence);
+        let is_ignored = match self.ping {
+            Ping::NotSent => {
+                self.ping = Ping::Sent;
+                self.send(Method::from("ping"), PING).await?;
+                false
+            }
+            // Servers that work on several requests at a time may answer the second one first.
+            Ping::Answered(at) => now - at >= silence,
+            Ping::Sent => match (self.ask.unread)() {
+                Some(0) => now - *self.read_since.get_or_insert(now) >= silence * READ_AND_SILENT,
+                Some(_) => {
+                    self.read_since = None;
+                    false
+                }
+                None => now - self.start >= silence * SILENT,
+            },
+        };
+        if is_ignored {
+            self.initialize(REVISIONS[0]).await?;
+        }
+        Ok(now + (silence / LOOKS).max(MIN_LOOK))
+    }
+
     async fn line(&mut self, line: &Bytes) -> Result<Option<Found>, Failed> {
         let messages = match parse(line) {
             Ok(Parsed::One(message)) => vec![Ok(message)],
@@ -149,12 +231,12 @@ impl<W: AsyncWrite + Unpin> Asking<'_, W> {
                     None
                 }
                 Ok(Incoming::Notification(notification)) => {
-                    tracing::debug!(method = %notification.method, "before the handshake");
+                    tracing::debug!(method = %Printable(&notification.method), "before the handshake");
                     None
                 }
                 // Many a server prints something at its start that is no message.
                 Err(malformed) => {
-                    tracing::debug!(error = %malformed.error, "not a message");
+                    tracing::debug!(error = %Printable(&malformed.error.message), "not a message");
                     None
                 }
             };
@@ -168,6 +250,17 @@ impl<W: AsyncWrite + Unpin> Asking<'_, W> {
     async fn response(&mut self, response: Response) -> Result<Option<Found>, Failed> {
         let of_handshake = matches!(&self.handshake, Handshake::Sent(_, id) if *id == response.id);
         match response.outcome {
+            _ if response.id == RequestId::from(PROBE) && self.ask.first == First::OnlyProbe => {
+                Ok(Some(Found::Modern { why: "it answered server/discover".into() }))
+            }
+            Outcome::Error(error) if response.id == RequestId::from(PING) && wire::is_modern(error.code) => {
+                let why = format!("it answered ping with error {}", error.code);
+                self.modern_error(&error, why.into()).await
+            }
+            _ if response.id == RequestId::from(PING) => {
+                self.ping = Ping::Answered(Instant::now());
+                Ok(None)
+            }
             outcome if response.id == RequestId::from(PROBE) && matches!(self.probe, Probe::Sent) => match outcome {
                 Outcome::Result(result) => self.discovered(&result).await,
                 Outcome::Error(error) => self.probe_refused(&error).await,
@@ -209,14 +302,22 @@ impl<W: AsyncWrite + Unpin> Asking<'_, W> {
     async fn modern_error(&mut self, error: &ErrorObject, why: Cow<'static, str>) -> Result<Option<Found>, Failed> {
         match supported(error) {
             Some(versions) if error.code == code::UNSUPPORTED_PROTOCOL_VERSION => self.supports(&versions, why).await,
-            _ => Ok(Some(Found::Modern { why })),
+            _ => self.modern(why).map(Some),
+        }
+    }
+
+    /// The server is modern. A process that was sent `initialize` may speak the handshake's revision for good.
+    fn modern(&self, why: Cow<'static, str>) -> Result<Found, Failed> {
+        match self.handshake {
+            Handshake::NotSent => Ok(Found::Modern { why }),
+            Handshake::Sent(..) | Handshake::Refused(_) => Err(Failed::Modern { why }),
         }
     }
 
     /// The server names its versions: the modern one, or a legacy one if it has no other, or it is none for us.
     async fn supports(&mut self, versions: &[String], why: Cow<'static, str>) -> Result<Option<Found>, Failed> {
         if versions.iter().any(|version| version == ProtocolVersion::LATEST.as_str()) {
-            return Ok(Some(Found::Modern { why }));
+            return self.modern(why).map(Some);
         }
         let legacy = REVISIONS.iter().any(|known| versions.iter().any(|version| version == known.as_str()));
         if legacy && !matches!(self.handshake, Handshake::Refused(_)) {
@@ -241,8 +342,11 @@ impl<W: AsyncWrite + Unpin> Asking<'_, W> {
     /// Old servers that cannot read the id of a message say so without one. Before there was anything else to read, that
     /// was the probe.
     async fn error_without_id(&mut self, error: &ErrorObject) -> Result<Option<Found>, Failed> {
-        tracing::debug!(%error, "the server could not read a message");
+        tracing::debug!(error = %Printable(&error.message), "the server could not read a message");
         match (&self.probe, &self.handshake) {
+            (Probe::Sent, _) if self.ask.first == First::OnlyProbe => {
+                Ok(Some(Found::Modern { why: "it answered server/discover".into() }))
+            }
             (Probe::Sent, Handshake::NotSent) => self.probe_refused(error).await,
             _ => Ok(None),
         }
@@ -255,12 +359,12 @@ impl<W: AsyncWrite + Unpin> Asking<'_, W> {
         };
         let versions = supported(&error).unwrap_or_default();
         let modern = versions.iter().any(|version| version == ProtocolVersion::LATEST.as_str());
-        let may_be_modern = self.first != First::OnlyHandshake;
+        let may_be_modern = self.ask.first != First::OnlyHandshake;
         if may_be_modern && (wire::is_modern(error.code) || modern) {
             let why = format!("it refused initialize with error {}", error.code);
             self.handshake = Handshake::Refused(error.clone());
             return if modern {
-                Ok(Some(Found::Modern { why: why.into() }))
+                Err(Failed::Modern { why: why.into() })
             } else {
                 self.modern_error(&error, why.into()).await
             };
@@ -275,20 +379,26 @@ impl<W: AsyncWrite + Unpin> Asking<'_, W> {
         let failure = refused(&error);
         self.handshake = Handshake::Refused(error);
         match self.probe {
-            Probe::NotSent if may_be_modern => self.probe().await?,
-            Probe::Sent => {}
-            Probe::NotSent | Probe::NotModern(_) => return Err(failure.into()),
+            // A late answer to the probe may still say what the server is.
+            Probe::Sent => Ok(None),
+            Probe::NotSent if may_be_modern => Err(Failed::Refused(failure)),
+            Probe::NotSent | Probe::NotModern(_) => Err(failure.into()),
         }
-        Ok(None)
     }
 
     async fn probe(&mut self) -> Result<(), Failed> {
-        let Who { capabilities, info } = self.who.clone();
+        self.probe = Probe::Sent;
+        self.send(Method::ServerDiscover, PROBE).await
+    }
+
+    /// Sends a request of this revision. The ping is one too, although it has gone with this revision: servers of both eras
+    /// take a request that does not name a version for the beginning of the old one.
+    async fn send(&mut self, method: Method, id: i64) -> Result<(), Failed> {
+        let Who { capabilities, info } = self.ask.who.clone();
         let meta = Meta::new(ProtocolVersion::LATEST, capabilities, Some(info), None, None, &JsonObject::new());
         let params = Params::parse(RawJson::EMPTY_OBJECT).map_err(|error| CallError::Refused(error.to_string()))?;
         let params = params.with("_meta", meta.raw());
-        let call = Call::new(RequestId::from(PROBE), Method::ServerDiscover, params, meta);
-        self.probe = Probe::Sent;
+        let call = Call::new(RequestId::from(id), method, params, meta);
         self.write(call.encode().into_bytes()).await
     }
 
@@ -296,7 +406,7 @@ impl<W: AsyncWrite + Unpin> Asking<'_, W> {
         // Another id for each: answers must not be mixed up.
         let at = REVISIONS.iter().position(|known| *known == version).unwrap_or_default();
         let id = RequestId::from(INITIALIZE + i64::try_from(at).unwrap_or_default());
-        let mut request = initialize(id.clone(), self.who);
+        let mut request = initialize(id.clone(), self.ask.who);
         if let (Ok(params), Ok(name)) = (Params::parse(request.params.clone()), RawJson::from_value(version.as_str())) {
             request.params = params.with("protocolVersion", &name).raw().clone();
         }
@@ -331,8 +441,22 @@ impl<W: AsyncWrite + Unpin> Asking<'_, W> {
         Failed::Closed { probed: !matches!(self.probe, Probe::NotSent), status: String::new() }
     }
 
-    fn given_up(&self, limit: Duration) -> CallError {
+    /// A message was longer than is accepted. If it was an answer to us there will be no other.
+    fn too_long(&self, line: &LineTooLong) -> Result<(), Failed> {
+        tracing::warn!(error = %line, "a message was skipped");
+        let is_ours = matches!(line.id, Some(RequestId::Number(id)) if id >= PING) && line.is_response;
+        if is_ours { Err(CallError::TooLarge(line.max_line).into()) } else { Ok(()) }
+    }
+
+    fn given_up(&self) -> CallError {
+        let limit = self.ask.limit;
         let asked = match (&self.probe, &self.handshake) {
+            (Probe::Sent, Handshake::NotSent) if (self.ask.unread)().is_some_and(|bytes| bytes > 0) => {
+                return CallError::unreachable(format!(
+                    "the server has not read its standard input within {limit:?}: is it still starting, or not an MCP \
+                     server?"
+                ));
+            }
             (Probe::Sent, Handshake::NotSent) => "server/discover",
             (Probe::Sent, Handshake::Sent(..)) => "server/discover and initialize",
             (Probe::Sent, Handshake::Refused(error)) => {

@@ -184,6 +184,17 @@ impl AsyncRead for Reader {
 }
 
 impl Writer {
+    /// Tells how many bytes the process has not read yet of what was written, where the system says that of a pipe's
+    /// writing end.
+    pub(super) fn unread(&self) -> impl Fn() -> Option<u64> + Send + Sync + use<> {
+        let stdin = Arc::clone(&self.stdin);
+        move || {
+            let stdin = lock(&stdin);
+            let pipe = stdin.as_ref().filter(|_| cfg!(target_os = "linux"))?;
+            rustix::io::ioctl_fionread(pipe).ok()
+        }
+    }
+
     fn with<T>(&self, act: impl FnOnce(Pin<&mut ChildStdin>) -> Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         match &mut *lock(&self.stdin) {
             Some(stdin) => act(Pin::new(stdin)),

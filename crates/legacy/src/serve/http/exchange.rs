@@ -122,8 +122,8 @@ impl Shared {
                 }
                 Ok(Incoming::Request(request)) => requests.push(request),
                 Ok(other) => self.take(&session, other).await,
-                Err(Malformed { id: Some(id), error }) => refuse(id, error),
-                Err(Malformed { id: None, error }) => return refused(StatusCode::BAD_REQUEST, error.message),
+                Err(Malformed { id: Some(id), error, .. }) => refuse(id, error),
+                Err(Malformed { id: None, error, .. }) => return refused(StatusCode::BAD_REQUEST, error.message),
             }
         }
         if requests.is_empty() && refused_items.is_empty() {

@@ -1,0 +1,184 @@
+//! The envelope of a message that cannot be decoded as a whole, because it is too long to be kept or is no JSON.
+
+use carryall_types::RequestId;
+
+/// Member names and ids longer than this are not read.
+const MAX_TOKEN: usize = 256;
+
+/// Reads `id`, and what kind of message it belongs to, from text that arrives in pieces. Keeps a few bytes only.
+///
+/// It does not validate: whoever asks already knows that the message cannot be used, and wants to know whose it was.
+#[derive(Debug, Default)]
+pub(super) struct EnvelopeScan {
+    depth: usize,
+    in_string: bool,
+    escaped: bool,
+    /// Behind the colon of a member of the outermost object.
+    in_value: bool,
+    /// The outermost value is no object, so that it has no members.
+    is_other: bool,
+    /// The member name or scalar value at hand.
+    token: Vec<u8>,
+    is_id: bool,
+    id: Option<RequestId>,
+    has_method: bool,
+    has_outcome: bool,
+}
+
+impl EnvelopeScan {
+    /// Reads on.
+    pub(super) fn push(&mut self, mut bytes: &[u8]) {
+        while let Some((&byte, after)) = bytes.split_first() {
+            if self.is_other {
+                return;
+            }
+            if self.in_string {
+                bytes = self.string(bytes);
+            } else {
+                self.structure(byte);
+                bytes = after;
+            }
+        }
+    }
+
+    /// The id, if the message has one that can be read.
+    pub(super) fn id(&self) -> Option<&RequestId> {
+        self.id.as_ref()
+    }
+
+    /// Whether the message is a response: it has an outcome and no method.
+    pub(super) fn is_response(&self) -> bool {
+        self.has_outcome && !self.has_method
+    }
+
+    /// Whether both the id and the kind of message are known.
+    pub(super) fn is_complete(&self) -> bool {
+        self.id.is_some() && (self.has_outcome || self.has_method)
+    }
+
+    /// Reads on inside a string; gives what stands behind it.
+    fn string<'a>(&mut self, bytes: &'a [u8]) -> &'a [u8] {
+        if std::mem::take(&mut self.escaped) {
+            self.keep(&bytes[..1]);
+            return &bytes[1..];
+        }
+        let end = memchr::memchr2(b'"', b'\\', bytes).unwrap_or(bytes.len());
+        let (inside, rest) = bytes.split_at(end);
+        self.keep(inside);
+        let Some((&byte, rest)) = rest.split_first() else { return rest };
+        self.keep(&[byte]);
+        if byte == b'\\' {
+            self.escaped = true;
+        } else {
+            self.in_string = false;
+            if self.depth == 1 && !self.in_value {
+                self.name();
+            }
+        }
+        rest
+    }
+
+    fn structure(&mut self, byte: u8) {
+        match byte {
+            b'"' => {
+                self.in_string = true;
+                self.keep(b"\"");
+            }
+            b'{' | b'[' => {
+                self.is_other = self.depth == 0 && byte == b'[';
+                self.depth += 1;
+            }
+            b'}' | b']' => {
+                self.end_of_value();
+                self.depth = self.depth.saturating_sub(1);
+            }
+            b',' => self.end_of_value(),
+            b':' if self.depth == 1 => {
+                self.in_value = true;
+                self.token.clear();
+            }
+            byte if byte.is_ascii_whitespace() => {}
+            byte => {
+                self.is_other |= self.depth == 0;
+                self.keep(&[byte]);
+            }
+        }
+    }
+
+    fn keep(&mut self, bytes: &[u8]) {
+        if self.depth == 1 {
+            // One byte more than is ever read, so that a longer token is not taken for its beginning.
+            let room = (MAX_TOKEN + 1).saturating_sub(self.token.len());
+            self.token.extend_from_slice(&bytes[..bytes.len().min(room)]);
+        }
+    }
+
+    fn name(&mut self) {
+        self.is_id = self.token == b"\"id\"";
+        self.has_method |= self.token == b"\"method\"";
+        self.has_outcome |= self.token == b"\"result\"" || self.token == b"\"error\"";
+    }
+
+    fn end_of_value(&mut self) {
+        if self.depth != 1 {
+            return;
+        }
+        if self.in_value && self.is_id && self.token.len() <= MAX_TOKEN {
+            self.id = std::str::from_utf8(&self.token).ok().and_then(crate::inbound::read_loose_id);
+        }
+        self.in_value = false;
+        self.is_id = false;
+        self.token.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn scanned(text: &str, cut: usize) -> (Option<RequestId>, bool) {
+        let mut scan = EnvelopeScan::default();
+        text.as_bytes().chunks(cut).for_each(|piece| scan.push(piece));
+        (scan.id().cloned(), scan.is_response())
+    }
+
+    #[test]
+    fn the_id_of_a_response_is_found_wherever_it_stands_and_wherever_the_text_is_cut() {
+        let responses = [
+            (r#"{"jsonrpc":"2.0","id":7,"result":{"id":8,"a":[{"id":9}],"x":"\"id\":1,\"method\":"}}"#, 7.into()),
+            (r#" {"result" : [1,2,{"method":"x"}] , "id" : "a\"b" }"#, "a\"b".into()),
+            (r#"{"error":{"code":"x"},"id":7.0}"#, 7.into()),
+            (r#"{"id":-1,"result":"#, (-1).into()),
+            (r#"{"id":3,"result":"\ud83d"#, 3.into()),
+        ];
+        for (text, id) in responses {
+            for cut in 1..text.len() {
+                assert_eq!(scanned(text, cut), (Some(RequestId::clone(&id)), true), "{text} by {cut}");
+            }
+        }
+    }
+
+    #[test]
+    fn requests_are_no_responses_and_what_has_no_id_has_none() {
+        assert_eq!(scanned(r#"{"id":7,"method":"x","params":{"result":1}}"#, 3), (Some(7.into()), false));
+        let long = format!(r#"{{"id":"{}","result":1}}"#, "x".repeat(MAX_TOKEN));
+        let without =
+            [r#"{"id":null,"result":1}"#, r#"{"id":{"id":1},"result":1}"#, r#"{"result":{"id":1}}"#, long.as_str()];
+        for text in without {
+            assert_eq!(scanned(text, 2), (None, true), "{text}");
+        }
+        for other in [r#"[{"id":1,"result":1}]"#, r#""id":1,"result":1"#, "no message", ""] {
+            assert_eq!(scanned(other, 2).0, None, "{other}");
+        }
+    }
+
+    #[test]
+    fn what_is_kept_is_bounded() {
+        let mut scan = EnvelopeScan::default();
+        scan.push(b"{\"");
+        for _ in 0..1000 {
+            scan.push(&[b'x'; 1000]);
+        }
+        assert!(scan.token.len() <= MAX_TOKEN + 1);
+    }
+}

@@ -6,6 +6,7 @@ use carryall_proto::deprecated::Feature;
 use carryall_proto::progress::Progress;
 use carryall_types::{LoggingLevel, ProgressToken, RawJson};
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use std::time::Duration;
 
 /// Progress of a request (`basic/patterns/progress`).
@@ -132,9 +133,9 @@ impl<'a> Notices<'a> {
     }
 }
 
-pub(crate) fn decode<'de, T: Deserialize<'de>>(notification: &'de Notification) -> Option<T> {
+pub(crate) fn decode<T: DeserializeOwned>(notification: &Notification) -> Option<T> {
     let params = notification.params.as_ref()?;
-    match serde_json::from_slice(params.as_bytes()) {
+    match params.decode() {
         Ok(params) => Some(params),
         Err(error) => {
             tracing::debug!(method = %notification.method, %error, "malformed notification ignored");

@@ -72,7 +72,7 @@ fn result_type(result: &RawJson) -> Result<Option<Cow<'_, str>>, String> {
             let plain = value.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
             return match plain.filter(|kind| !kind.contains('\\')) {
                 Some(kind) => Ok(Some(Cow::Borrowed(kind))),
-                None => match serde_json::from_str(value) {
+                None => match carryall_types::decode_text(value) {
                     Ok(JsonValue::String(kind)) => Ok(Some(Cow::Owned(kind))),
                     Ok(JsonValue::Null) => Ok(None),
                     _ => Err("resultType is not a string".into()),

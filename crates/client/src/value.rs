@@ -1,6 +1,6 @@
 //! The value that a tool's result stands for.
 
-use carryall_types::{CallToolResult, ContentBlock, JsonValue, RawJson};
+use carryall_types::{CallToolResult, ContentBlock, JsonValue, RawJson, decode_text};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
@@ -47,16 +47,16 @@ fn structured<T: DeserializeOwned>(content: &str) -> Result<T, String> {
         #[serde(borrow)]
         result: &'a RawValue,
     }
-    let error = match serde_json::from_str(content) {
+    let error = match decode_text(content) {
         Ok(value) => return Ok(value),
         Err(error) => error,
     };
     let wrapped = serde_json::from_str::<Wrapped<'_>>(content).ok();
-    wrapped.and_then(|wrapped| serde_json::from_str(wrapped.result.get()).ok()).ok_or_else(|| error.to_string())
+    wrapped.and_then(|wrapped| decode_text(wrapped.result.get()).ok()).ok_or_else(|| error.to_string())
 }
 
 fn unstructured<T: DeserializeOwned>(text: &str) -> Result<T, String> {
-    serde_json::from_str(text).or_else(|error| {
+    decode_text(text).or_else(|error| {
         // Not JSON of the type: perhaps the text itself is what was asked for.
         serde_json::from_value(JsonValue::from(text))
             .map_err(|_| format!("neither structuredContent nor JSON text: {error}"))

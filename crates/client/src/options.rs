@@ -25,11 +25,13 @@ pub struct CallOptions {
     pub(crate) on_progress: Option<Arc<dyn Fn(ProgressUpdate) + Send + Sync>>,
     pub(crate) on_task: Option<OnTask>,
     pub(crate) on_log: Option<Arc<dyn Fn(LogMessage) + Send + Sync>>,
-    pub(crate) on_warning: Option<Arc<dyn Fn(&ResponseWarning) + Send + Sync>>,
+    pub(crate) on_warning: Option<OnWarning>,
     /// The first setter that was given something wrong; reported when the request is sent.
     pub(crate) wrong: Option<String>,
 }
 
+/// Receives the warnings about an answer.
+pub(crate) type OnWarning = Arc<dyn Fn(&ResponseWarning) + Send + Sync>;
 /// Who hears how a task stands.
 pub(crate) type OnTask = Arc<dyn Fn(&Task) + Send + Sync>;
 

@@ -7,7 +7,7 @@
 use crate::ClientError;
 use crate::warnings::{Warnings, printable};
 use carryall_types::{
-    CallToolResult, CompleteResult, ContentBlock, DiscoverResult, GetPromptResult, ListPromptsResult,
+    CallToolResult, CompleteResult, ContentBlock, DiscoverResult, GetPromptResult, JsonObject, ListPromptsResult,
     ListResourceTemplatesResult, ListResourcesResult, ListToolsResult, Method, Prompt, PromptMessage, RawJson,
     ReadResourceResult, Resource, ResourceContents, ResourceTemplate, ServerCapabilities, Tool,
 };
@@ -95,16 +95,15 @@ impl Salvage for DiscoverResult {
 
     /// A capability that cannot be read is one that is not used.
     fn prepare(method: &Method, members: &mut Members, warnings: &mut Warnings) {
-        let Some(Ok(all)) = members.get("capabilities").map(RawJson::decode::<Members>) else { return };
-        let mut kept = Members(Vec::new());
-        for (name, value) in all.0 {
-            let alone = Members(vec![(name, value)]);
-            match alone.decode::<ServerCapabilities>() {
-                Ok(_) => kept.0.extend(alone.0),
-                Err(why) => warnings.left_out(method, format!("capabilities.{}", shown(&alone.0[0].0)), why),
-            }
+        let Some(declared) = members.get("capabilities") else { return };
+        let mut declared: JsonObject = declared.decode().unwrap_or_else(|error| {
+            warnings.left_out(method, "capabilities".into(), error);
+            JsonObject::new()
+        });
+        for name in ServerCapabilities::retain_readable(&mut declared) {
+            warnings.left_out(method, format!("capabilities.{}", shown(&name)), "not what this capability looks like");
         }
-        members.set("capabilities", kept.text());
+        members.set("capabilities", RawJson::from(&declared.into()));
     }
 }
 

@@ -91,6 +91,9 @@ async fn a_malformed_capability_does_not_cost_the_discovery() {
     let found = found.discover().with(heard.options()).await.unwrap();
     assert!(found.capabilities.tools.is_none() && found.capabilities.prompts.is_some());
     assert_eq!(heard.all().len(), 2, "{:?}", heard.all());
+    let none = fresh(json!({"supportedVersions": ["2026-07-28"], "capabilities": []}));
+    assert!(answering(none).discover().await.unwrap().capabilities.tools.is_none());
+    assert!(answering(fresh(json!({"supportedVersions": ["2026-07-28"]}))).discover().await.is_err());
 }
 
 #[tokio::test]

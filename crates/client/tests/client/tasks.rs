@@ -100,8 +100,7 @@ async fn progress_of(first: Vec<Says>, states: Vec<JsonValue>) -> Vec<(f64, Opti
         .on_progress(move |update| heard.lock().unwrap().push((update.progress, update.total, update.message)))
         .await
         .unwrap();
-    let told = told.lock().unwrap().clone();
-    told
+    told.lock().unwrap().clone()
 }
 
 #[tokio::test(start_paused = true)]

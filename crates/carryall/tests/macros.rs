@@ -158,7 +158,8 @@ async fn a_signature_becomes_a_definition() {
                     "a": {"type": "integer", "description": "First addend"},
                     "b": {"type": "integer", "description": "Second addend", "default": 10}
                 },
-                "required": ["a"]
+                "required": ["a"],
+                "additionalProperties": false
             }
         })
     );

@@ -248,9 +248,20 @@ impl ClientBuilder {
         self
     }
 
-    /// Whether `structuredContent` is held against the tool's `outputSchema` where that is known; on unless set.
+    /// Whether `structuredContent` is held against the tool's `outputSchema` where that is known; on unless set. What does
+    /// not match is a warning ([`CallOptions::on_warning`](crate::CallOptions::on_warning)): the call has been executed,
+    /// and its result is handed over. See [`require_valid_output`](Self::require_valid_output).
     pub fn validate_output(mut self, yes: bool) -> Self {
         self.config.validate_output = yes;
+        self
+    }
+
+    /// Whether a result whose `structuredContent` does not match the tool's `outputSchema` is refused with
+    /// [`ClientError::Schema`](crate::ClientError::Schema) instead; off unless set. Turns
+    /// [`validate_output`](Self::validate_output) on.
+    pub fn require_valid_output(mut self, yes: bool) -> Self {
+        self.config.require_valid_output = yes;
+        self.config.validate_output |= yes;
         self
     }
 

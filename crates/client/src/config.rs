@@ -27,6 +27,7 @@ pub(crate) struct Config {
     /// Whether `tools/call` mirrors arguments into headers: on HTTP.
     pub(crate) mirrors: bool,
     pub(crate) validate_output: bool,
+    pub(crate) require_valid_output: bool,
     /// What is declared: what was set, and what follows from the handlers.
     pub(crate) capabilities: ClientCapabilities,
     /// Values of `resultType` that declared extensions add.
@@ -48,6 +49,7 @@ impl Default for Config {
             max_list_bytes: 64 * 1024 * 1024,
             mirrors: false,
             validate_output: true,
+            require_valid_output: false,
             capabilities: ClientCapabilities::default(),
             result_types: Vec::new(),
             handlers: Handlers::default(),
@@ -68,6 +70,7 @@ impl fmt::Debug for Config {
             .field("max_list_bytes", &self.max_list_bytes)
             .field("mirrors", &self.mirrors)
             .field("validate_output", &self.validate_output)
+            .field("require_valid_output", &self.require_valid_output)
             .field("handlers", &self.handlers)
             .finish_non_exhaustive()
     }

@@ -34,7 +34,8 @@ pub enum ClientError {
         why: String,
     },
     /// The structured content of a tool does not match the output schema that the tool has declared, or that schema
-    /// cannot be used.
+    /// cannot be used; only for clients that refuse such results
+    /// ([`ClientBuilder::require_valid_output`](crate::ClientBuilder::require_valid_output)).
     Schema {
         /// The tool.
         tool: String,
@@ -187,7 +188,7 @@ impl fmt::Display for ClientError {
             }
             Self::Schema { tool, why } => write!(
                 f,
-                "the output of tool {tool:?} does not hold to its outputSchema: {why} (`validate_output(false)` accepts it unchecked)"
+                "the output of tool {tool:?} does not match its outputSchema: {why}; this client was told to refuse such results"
             ),
             Self::Versions { ours, theirs } => write!(
                 f,
@@ -203,7 +204,7 @@ impl fmt::Display for ClientError {
             Self::TaskCancelled { id, message: None } => write!(f, "the task {id} was cancelled"),
             Self::Rounds { limit } => write!(
                 f,
-                "the server asked for input more than {limit} times without coming to a result (`max_rounds` sets the limit)"
+                "the server asked for input more than {limit} times, the limit of this client, without coming to a result"
             ),
             Self::Input { key, cause } => write!(f, "the input {key:?} could not be provided: {cause}"),
             Self::Pages { method, why } => write!(f, "the pages of {} do not end: {why}", method.as_str()),

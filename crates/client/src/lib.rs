@@ -20,6 +20,7 @@
 //! |---|---|
 //! | call a tool and get a value | [`Client::call`], [`Request::typed`] |
 //! | follow progress | [`Request::on_progress`], [`Request::stream`] |
+//! | hear what is wrong with an answer that is used nevertheless | [`CallOptions::on_warning`], [`ResponseWarning`] |
 //! | answer the server's questions | [`ClientBuilder::on_elicit`], [`Request::once`] |
 //! | list, read, get, complete | [`Client::list_tools`], [`Client::read_resource`], [`Client::get_prompt`], [`Client::complete`] |
 //! | take long work as it comes, or in hand | [`ClientBuilder::tasks`], [`TaskHandle`] |
@@ -44,11 +45,13 @@ mod random;
 mod request;
 mod rounds;
 mod run;
+mod salvage;
 mod stream;
 mod tasks;
 mod template;
 mod tools;
 mod value;
+mod warnings;
 mod wire;
 
 pub use answers::InputAnswers;
@@ -66,3 +69,4 @@ pub use request::{Answer, InputRequired, Request, Step, Typed};
 pub use stream::{CallEvent, CallStream};
 pub use tasks::{TaskHandle, TaskNews};
 pub use value::text_of;
+pub use warnings::ResponseWarning;

@@ -6,12 +6,14 @@ use carryall_proto::deprecated::Feature;
 use carryall_proto::progress::Progress;
 use carryall_types::{LoggingLevel, ProgressToken, RawJson};
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use std::time::Duration;
+use tokio::time::Instant;
 
 /// Progress of a request (`basic/patterns/progress`).
 #[derive(Clone, Debug, PartialEq)]
 pub struct ProgressUpdate {
-    /// How far it has come. It only grows.
+    /// How far it has come. It only grows. In a task, which has no figures, it grows by 1 with each new message.
     pub progress: f64,
     /// How far it has to go, when the server knows.
     pub total: Option<f64>,
@@ -25,6 +27,35 @@ impl ProgressUpdate {
     pub fn fraction(&self) -> Option<f64> {
         let total = self.total.filter(|total| *total > 0.0)?;
         Some((self.progress / total).clamp(0.0, 1.0))
+    }
+}
+
+/// The progress of a call that has become a task. The Tasks extension has no figures for it, only a text that describes
+/// the current state (`tasks#task-status-notifications`), so that each new text is one step.
+#[derive(Debug)]
+pub(crate) struct TaskProgress {
+    /// How far the call had come before it became a task.
+    reached: f64,
+    guard: Progress,
+    started: Instant,
+    last: Option<String>,
+}
+
+impl TaskProgress {
+    pub(crate) fn new(reached: f64) -> Self {
+        Self { reached, guard: Progress::new(PROGRESS_INTERVAL), started: Instant::now(), last: None }
+    }
+
+    /// The update that a status message is; `None` if it is the one before, or follows too closely.
+    pub(crate) fn update(&mut self, message: Option<&str>) -> Option<ProgressUpdate> {
+        let message = message.filter(|message| self.last.as_deref() != Some(message))?;
+        let next = self.reached + 1.0;
+        if !self.guard.admit(self.started.elapsed(), next, None) {
+            return None;
+        }
+        self.reached = next;
+        self.last = Some(message.to_owned());
+        Some(ProgressUpdate { progress: next, total: None, message: self.last.clone() })
     }
 }
 
@@ -49,6 +80,7 @@ pub(crate) struct Notices<'a> {
     options: &'a CallOptions,
     token: Option<i64>,
     progress: Progress,
+    reached: f64,
     second: u64,
     logs: u32,
 }
@@ -74,7 +106,12 @@ struct LogParams {
 
 impl<'a> Notices<'a> {
     pub(crate) fn new(options: &'a CallOptions, token: Option<i64>) -> Self {
-        Self { options, token, progress: Progress::new(PROGRESS_INTERVAL), second: 0, logs: 0 }
+        Self { options, token, progress: Progress::new(PROGRESS_INTERVAL), reached: 0.0, second: 0, logs: 0 }
+    }
+
+    /// How far the request has come, as far as that was told.
+    pub(crate) fn reached(&self) -> f64 {
+        self.reached
     }
 
     /// Takes one notification that came `now` after the request; tells whether it was progress of this request.
@@ -104,6 +141,7 @@ impl<'a> Notices<'a> {
         if !self.progress.admit(now, params.progress, params.total) {
             return false;
         }
+        self.reached = params.progress;
         if let Some(callback) = &self.options.on_progress {
             callback(ProgressUpdate { progress: params.progress, total: params.total, message: params.message });
         }
@@ -132,9 +170,9 @@ impl<'a> Notices<'a> {
     }
 }
 
-pub(crate) fn decode<'de, T: Deserialize<'de>>(notification: &'de Notification) -> Option<T> {
+pub(crate) fn decode<T: DeserializeOwned>(notification: &Notification) -> Option<T> {
     let params = notification.params.as_ref()?;
-    match serde_json::from_slice(params.as_bytes()) {
+    match params.decode() {
         Ok(params) => Some(params),
         Err(error) => {
             tracing::debug!(method = %notification.method, %error, "malformed notification ignored");

@@ -2,6 +2,7 @@
 
 use crate::ClientError;
 use crate::notices::{LogMessage, ProgressUpdate};
+use crate::warnings::ResponseWarning;
 use carryall_proto::{key, trace};
 use carryall_types::{JsonObject, JsonValue, LoggingLevel, Task};
 use std::fmt;
@@ -24,10 +25,13 @@ pub struct CallOptions {
     pub(crate) on_progress: Option<Arc<dyn Fn(ProgressUpdate) + Send + Sync>>,
     pub(crate) on_task: Option<OnTask>,
     pub(crate) on_log: Option<Arc<dyn Fn(LogMessage) + Send + Sync>>,
+    pub(crate) on_warning: Option<OnWarning>,
     /// The first setter that was given something wrong; reported when the request is sent.
     pub(crate) wrong: Option<String>,
 }
 
+/// Receives the warnings about an answer.
+pub(crate) type OnWarning = Arc<dyn Fn(&ResponseWarning) + Send + Sync>;
 /// Who hears how a task stands.
 pub(crate) type OnTask = Arc<dyn Fn(&Task) + Send + Sync>;
 
@@ -91,6 +95,10 @@ impl CallOptions {
     }
 
     /// Asks for progress, and what to do with it. Runs between two reads of the response: keep it short.
+    ///
+    /// When the call becomes a task, each new status message of the task comes here as well, as long as it is not at its
+    /// end: `message` is that text, `progress` is 1 more than before, and there is no `total`, because the Tasks extension
+    /// has no progress notifications for tasks.
     #[must_use]
     pub fn on_progress(mut self, f: impl Fn(ProgressUpdate) + Send + Sync + 'static) -> Self {
         self.on_progress = Some(Arc::new(f));
@@ -102,6 +110,14 @@ impl CallOptions {
     #[must_use]
     pub fn on_task(mut self, f: impl Fn(&Task) + Send + Sync + 'static) -> Self {
         self.on_task = Some(Arc::new(f));
+        self
+    }
+
+    /// What to do with warnings: the answer has something malformed in it, and the rest of it is used. They are logged in
+    /// any case. At most nine for each answer, before the result is handed over.
+    #[must_use]
+    pub fn on_warning(mut self, f: impl Fn(&ResponseWarning) + Send + Sync + 'static) -> Self {
+        self.on_warning = Some(Arc::new(f));
         self
     }
 

@@ -4,6 +4,7 @@ use crate::ClientError;
 use crate::client::Client;
 use crate::options::CallOptions;
 use crate::request::{Answer, Request};
+use crate::warnings::{ResponseWarning, Warnings, printable};
 use carryall_proto::BoxFuture;
 use carryall_types::{
     ListPromptsResult, ListResourceTemplatesResult, ListResourcesResult, ListToolsResult, Method, Prompt, RawJson,
@@ -25,6 +26,9 @@ pub trait Page: Answer<Output = Self> {
     #[doc(hidden)]
     const METHOD: Method;
 
+    /// What tells an item from others.
+    #[doc(hidden)]
+    fn key(item: &Self::Item) -> &str;
     /// The cursor of the next page. Absent, not empty, means that this is the last one.
     #[doc(hidden)]
     fn next_cursor(&mut self) -> Option<String>;
@@ -37,10 +41,13 @@ pub trait Page: Answer<Output = Self> {
 }
 
 macro_rules! pages {
-    ($($page:ty => $item:ty, $method:ident, $field:ident $(, $finish:item)?;)*) => {$(
+    ($($page:ty => $item:ty, $key:ident, $method:ident, $field:ident $(, $finish:item)?;)*) => {$(
         impl Page for $page {
             type Item = $item;
             const METHOD: Method = Method::$method;
+            fn key(item: &$item) -> &str {
+                &item.$key
+            }
             fn next_cursor(&mut self) -> Option<String> {
                 self.next_cursor.take()
             }
@@ -53,10 +60,10 @@ macro_rules! pages {
 }
 
 pages! {
-    ListToolsResult => Tool, ToolsList, tools, fn finish(client: &Client, tools: &[Tool]) { client.inner.tools.keep_only(tools); };
-    ListPromptsResult => Prompt, PromptsList, prompts;
-    ListResourcesResult => Resource, ResourcesList, resources;
-    ListResourceTemplatesResult => ResourceTemplate, ResourcesTemplatesList, resource_templates;
+    ListToolsResult => Tool, name, ToolsList, tools, fn finish(client: &Client, tools: &[Tool]) { client.inner.tools.keep_only(tools); };
+    ListPromptsResult => Prompt, name, PromptsList, prompts;
+    ListResourcesResult => Resource, uri, ResourcesList, resources;
+    ListResourceTemplatesResult => ResourceTemplate, uri_template, ResourcesTemplatesList, resource_templates;
 }
 
 /// A page, and how long its text is in bytes.
@@ -64,8 +71,14 @@ struct Measured<P>(PhantomData<fn() -> P>);
 
 impl<P: Page> Answer for Measured<P> {
     type Output = (P, usize);
-    fn read(client: &Client, method: &Method, result: &RawJson, cached: bool) -> Result<Self::Output, ClientError> {
-        Ok((P::read(client, method, result, cached)?, result.as_str().len()))
+    fn read(
+        client: &Client,
+        method: &Method,
+        result: &RawJson,
+        cached: bool,
+        warnings: &mut Warnings,
+    ) -> Result<Self::Output, ClientError> {
+        Ok((P::read(client, method, result, cached, warnings)?, result.as_str().len()))
     }
 }
 
@@ -101,6 +114,12 @@ impl<P: Page> Listing<P> {
         self
     }
 
+    /// See [`CallOptions::on_warning`]; for each page.
+    pub fn on_warning(mut self, f: impl Fn(&ResponseWarning) + Send + Sync + 'static) -> Self {
+        self.options = self.options.on_warning(f);
+        self
+    }
+
     /// All pages from the first. `Ok(Err(_))` when the server does not know a cursor of its own any more.
     async fn walk(&self, options: &CallOptions) -> Result<Result<Vec<P::Item>, ClientError>, ClientError> {
         let (mut items, mut seen, mut cursor) = (Vec::new(), HashSet::new(), None::<String>);
@@ -117,7 +136,7 @@ impl<P: Page> Listing<P> {
             };
             bytes = bytes.saturating_add(length);
             if bytes > max_bytes {
-                return Err(endless(format!("more than {max_bytes} bytes (`max_list_bytes` sets the limit)")));
+                return Err(endless(format!("more than {max_bytes} bytes, the limit of this client")));
             }
             let next = page.next_cursor();
             items.extend(page.into_items());
@@ -128,12 +147,21 @@ impl<P: Page> Listing<P> {
                 P::finish(&self.client, &items);
                 return Ok(Ok(items));
             };
-            if !seen.insert(next.clone()) {
-                return Err(endless(format!("the cursor {next:?} comes a second time")));
+            if seen.contains(&next) {
+                // Servers that mean "no more" by a cursor that they have given before, or by an empty one. They may have
+                // started from the beginning in between, so each item is taken once.
+                let mut known = HashSet::new();
+                items.retain(|item| known.insert(P::key(item).to_owned()));
+                let mut warnings = Warnings::default();
+                warnings.add(ResponseWarning::Circle { method: P::METHOD, cursor: printable(&next) });
+                warnings.report(&P::METHOD, options, false);
+                P::finish(&self.client, &items);
+                return Ok(Ok(items));
             }
+            seen.insert(next.clone());
             cursor = Some(next);
         }
-        Err(endless(format!("more than {max_pages} pages (`max_pages` sets the limit)")))
+        Err(endless(format!("more than {max_pages} pages, the limit of this client")))
     }
 }
 

@@ -7,8 +7,9 @@ use crate::rounds::Interim;
 use crate::run::Answered;
 use crate::stream::CallStream;
 use crate::tasks::TaskHandle;
+use crate::warnings::{ResponseWarning, Warnings};
 use crate::wire::{Ask, RoundAnswer};
-use crate::{ClientError, value};
+use crate::{ClientError, salvage, value};
 use carryall_proto::{BoxFuture, ParamsWriter};
 use carryall_types::{
     CallToolResult, CompleteResult, DiscoverResult, GetPromptResult, InputRequests, InputResponses, JsonValue,
@@ -27,15 +28,41 @@ pub trait Answer: Send + 'static {
 
     /// Reads the text of a complete result.
     #[doc(hidden)]
-    fn read(client: &Client, method: &Method, result: &RawJson, cached: bool) -> Result<Self::Output, ClientError>;
+    fn read(
+        client: &Client,
+        method: &Method,
+        result: &RawJson,
+        cached: bool,
+        warnings: &mut Warnings,
+    ) -> Result<Self::Output, ClientError>;
+}
+
+/// Reads a result and reports the warnings about it.
+pub(crate) fn read<A: Answer>(
+    client: &Client,
+    method: &Method,
+    result: &RawJson,
+    cached: bool,
+    options: &CallOptions,
+) -> Result<A::Output, ClientError> {
+    let mut warnings = Warnings::default();
+    let output = A::read(client, method, result, cached, &mut warnings);
+    warnings.report(method, options, cached);
+    output
 }
 
 macro_rules! answers {
     ($($result:ty),*) => {$(
         impl Answer for $result {
             type Output = Self;
-            fn read(_: &Client, method: &Method, result: &RawJson, _: bool) -> Result<Self, ClientError> {
-                result.decode().map_err(|error| ClientError::decode(method, error))
+            fn read(
+                _: &Client,
+                method: &Method,
+                result: &RawJson,
+                _: bool,
+                warnings: &mut Warnings,
+            ) -> Result<Self, ClientError> {
+                salvage::decode(method, result, warnings)
             }
         }
     )*};
@@ -54,8 +81,14 @@ answers!(
 
 impl Answer for ListToolsResult {
     type Output = Self;
-    fn read(client: &Client, method: &Method, result: &RawJson, cached: bool) -> Result<Self, ClientError> {
-        let mut page: Self = result.decode().map_err(|error| ClientError::decode(method, error))?;
+    fn read(
+        client: &Client,
+        method: &Method,
+        result: &RawJson,
+        cached: bool,
+        warnings: &mut Warnings,
+    ) -> Result<Self, ClientError> {
+        let mut page: Self = salvage::decode(method, result, warnings)?;
         client.learn_tools(&mut page, cached);
         Ok(page)
     }
@@ -64,7 +97,7 @@ impl Answer for ListToolsResult {
 /// The text of the result, for methods of extensions.
 impl Answer for RawJson {
     type Output = Self;
-    fn read(_: &Client, _: &Method, result: &RawJson, _: bool) -> Result<Self, ClientError> {
+    fn read(_: &Client, _: &Method, result: &RawJson, _: bool, _: &mut Warnings) -> Result<Self, ClientError> {
         Ok(result.clone())
     }
 }
@@ -75,15 +108,8 @@ pub struct Typed<T>(PhantomData<fn() -> T>);
 
 impl<T: DeserializeOwned + Send + 'static> Answer for Typed<T> {
     type Output = T;
-    fn read(_: &Client, method: &Method, result: &RawJson, _: bool) -> Result<T, ClientError> {
-        match value::typed(result) {
-            Ok(Some(value)) => Ok(value),
-            Ok(None) => {
-                let failed = result.decode().map_err(|error| ClientError::decode(method, error))?;
-                Err(ClientError::Tool(Box::new(failed)))
-            }
-            Err(why) => Err(ClientError::Decode { method: method.clone(), why }),
-        }
+    fn read(_: &Client, method: &Method, result: &RawJson, _: bool, warnings: &mut Warnings) -> Result<T, ClientError> {
+        value::typed(method, result, warnings)
     }
 }
 
@@ -171,6 +197,11 @@ impl<A> Request<A> {
         self.set(|options| options.on_task(f))
     }
 
+    /// See [`CallOptions::on_warning`].
+    pub fn on_warning(self, f: impl Fn(&ResponseWarning) + Send + Sync + 'static) -> Self {
+        self.set(|options| options.on_warning(f))
+    }
+
     /// See [`CallOptions::on_log`].
     #[deprecated(
         note = "SEP-2577 deprecates logging over MCP; it may be removed from 2027-07-28 on. Use OpenTelemetry."
@@ -202,8 +233,10 @@ impl<A: Answer> Request<A> {
         let Self { client, ask, round, options, answer: _ } = self;
         let mut ask = ask?;
         match client.answer_once(&mut ask, round.as_ref(), &options).await? {
-            Answered::Complete { result, cached } => A::read(&client, &ask.method, &result, cached).map(Step::Done),
-            Answered::Task(task) => Ok(Step::Task(Box::new(client.taken(*task, &options)))),
+            Answered::Complete { result, cached } => {
+                read::<A>(&client, &ask.method, &result, cached, &options).map(Step::Done)
+            }
+            Answered::Task(task) => Ok(Step::Task(Box::new(client.taken(*task, &options, ask.reached)))),
             Answered::InputRequired(interim) => {
                 let Interim { requests, state } = client.by_hand(interim)?;
                 let again = Self { client, ask: Ok(ask), round: None, options, answer: PhantomData };
@@ -231,7 +264,7 @@ impl<A: Answer> IntoFuture for Request<A> {
             let Self { client, ask, round, options, answer: _ } = self;
             let mut ask = ask?;
             let (result, cached) = client.answer(&mut ask, round, &options).await?;
-            A::read(&client, &ask.method, &result, cached)
+            read::<A>(&client, &ask.method, &result, cached, &options)
         })
     }
 }

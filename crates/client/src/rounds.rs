@@ -72,7 +72,7 @@ fn result_type(result: &RawJson) -> Result<Option<Cow<'_, str>>, String> {
             let plain = value.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
             return match plain.filter(|kind| !kind.contains('\\')) {
                 Some(kind) => Ok(Some(Cow::Borrowed(kind))),
-                None => match serde_json::from_str(value) {
+                None => match carryall_types::decode_text(value) {
                     Ok(JsonValue::String(kind)) => Ok(Some(Cow::Owned(kind))),
                     Ok(JsonValue::Null) => Ok(None),
                     _ => Err("resultType is not a string".into()),
@@ -128,9 +128,9 @@ impl Client {
                 Answered::Complete { result, cached } => return Ok((result, cached)),
                 Answered::InputRequired(interim) => interim,
                 Answered::Task(task) => {
-                    let handle = self.taken(*task, options);
+                    let handle = self.taken(*task, options, ask.reached);
                     let result = Driving::new(handle).result().await?;
-                    self.check_output(ask, &result)?;
+                    self.check_output(ask, &result, options)?;
                     return Ok((result, false));
                 }
             };
@@ -176,12 +176,14 @@ impl Client {
         Ok(RawJson::from_trusted(responses.into()))
     }
 
-    /// The handle of a task that a call was answered with.
-    pub(crate) fn taken(&self, task: Task, options: &CallOptions) -> TaskHandle {
+    /// The handle of a task that a call was answered with, having `reached` this progress before.
+    pub(crate) fn taken(&self, task: Task, options: &CallOptions, reached: f64) -> TaskHandle {
+        let handle = self.task_with(task.task_id.clone(), options.clone(), reached);
         if let Some(callback) = &options.on_task {
             callback(&task);
         }
-        self.task_with(task.task_id, options.clone())
+        handle.tell_progress(task.status, task.status_message.as_deref());
+        handle
     }
 
     /// A request for something that was not declared is refused, whoever would have answered it.

@@ -6,6 +6,7 @@ use crate::notices::Notices;
 use crate::options::CallOptions;
 use crate::rounds::{Interim, Kind};
 use crate::template::MetaTemplate;
+use crate::warnings::{ResponseWarning, Warnings, printable};
 use crate::wire::{Ask, RoundAnswer};
 use crate::{ClientError, random};
 use carryall_proto::{Call, CallError};
@@ -51,7 +52,7 @@ impl Client {
             view.put(key, &result, epoch);
         }
         if ask.method == Method::ToolsCall {
-            self.check_output(ask, &result)?;
+            self.check_output(ask, &result, options)?;
         }
         Ok(Answered::Complete { result, cached: false })
     }
@@ -123,7 +124,9 @@ impl Client {
         let mut call = Call::new(id.clone(), ask.method.clone(), params, meta);
         call.headers = headers;
         let mut notices = Notices::new(options, token);
-        exchange(inner.service.answer(call), &id, inner.limits(options), &mut notices).await
+        let answer = exchange(inner.service.answer(call), &id, inner.limits(options), &mut notices).await;
+        ask.reached = notices.reached();
+        answer
     }
 
     /// Whether a request without an answer may go out again. What was not sent may; what may have been executed may
@@ -145,8 +148,11 @@ impl Client {
         }
     }
 
-    /// `structuredContent` against the tool's `outputSchema`, as far as it is known (`server/tools#output-schema`).
-    pub(crate) fn check_output(&self, ask: &Ask, result: &RawJson) -> Result<(), ClientError> {
+    /// Holds `structuredContent` against the tool's `outputSchema`, as far as it is known (`server/tools#output-schema`).
+    ///
+    /// The call has been executed, so that a result that does not match is handed over with a warning, unless the client
+    /// was told to refuse it.
+    pub(crate) fn check_output(&self, ask: &Ask, result: &RawJson, options: &CallOptions) -> Result<(), ClientError> {
         #[derive(Deserialize)]
         #[serde(rename_all = "camelCase")]
         struct Output<'a> {
@@ -162,8 +168,8 @@ impl Client {
         let Some(params) = ask.sent() else { return Ok(()) };
         let Some(tool) = self.inner.tools.of_call(params) else { return Ok(()) };
         let Some(schema) = &tool.output else { return Ok(()) };
-        let output: Output<'_> =
-            serde_json::from_slice(result.as_bytes()).map_err(|error| ClientError::decode(&ask.method, error))?;
+        // What does not even decode is reported by whoever decodes it.
+        let Ok(output) = serde_json::from_slice::<Output<'_>>(result.as_bytes()) else { return Ok(()) };
         if output.is_error == Some(true) {
             return Ok(());
         }
@@ -174,8 +180,15 @@ impl Client {
             }
             None => Err("there is no structuredContent".into()),
         };
-        let name = || crate::tools::name_of(params).unwrap_or_default().into_owned();
-        checked.map_err(|why| ClientError::Schema { tool: name(), why })
+        let Err(why) = checked else { return Ok(()) };
+        let tool = crate::tools::name_of(params).unwrap_or_default();
+        if self.inner.config.require_valid_output {
+            return Err(ClientError::Schema { tool: tool.into_owned(), why });
+        }
+        let mut warnings = Warnings::default();
+        warnings.add(ResponseWarning::OutputSchema { tool: printable(&tool), why: printable(&why) });
+        warnings.report(&ask.method, options, false);
+        Ok(())
     }
 
     pub(crate) fn learn_tools(&self, page: &mut ListToolsResult, cached: bool) {

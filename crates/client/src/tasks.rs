@@ -6,8 +6,9 @@
 use crate::ClientError;
 use crate::client::Client;
 use crate::listen::Listener;
+use crate::notices::TaskProgress;
 use crate::options::CallOptions;
-use crate::request::Answer;
+use crate::request::{Answer, read as read_result};
 use crate::rounds::Kind;
 use carryall_proto::listen::Change;
 use carryall_proto::task::TaskState;
@@ -18,6 +19,7 @@ use carryall_types::{
 use std::collections::HashSet;
 use std::fmt;
 use std::future::pending;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 /// How seldom to ask at most, whatever the server says.
@@ -36,16 +38,18 @@ pub struct TaskHandle {
     client: Client,
     id: String,
     options: CallOptions,
+    /// Shared by the clones, so that nothing is told twice.
+    progress: Arc<Mutex<TaskProgress>>,
 }
 
 impl Client {
     /// The task of this name, which an earlier process may have been given. Nothing is sent.
     pub fn task(&self, id: impl Into<String>) -> TaskHandle {
-        TaskHandle { client: self.clone(), id: id.into(), options: CallOptions::default() }
+        self.task_with(id.into(), CallOptions::default(), 0.0)
     }
 
-    pub(crate) fn task_with(&self, id: String, options: CallOptions) -> TaskHandle {
-        TaskHandle { client: self.clone(), id, options }
+    pub(crate) fn task_with(&self, id: String, options: CallOptions, reached: f64) -> TaskHandle {
+        TaskHandle { client: self.clone(), id, options, progress: Arc::new(Mutex::new(TaskProgress::new(reached))) }
     }
 }
 
@@ -89,8 +93,7 @@ impl TaskHandle {
     /// # Errors
     /// The error that the task ended with; [`ClientError::TaskCancelled`]; what the handlers report.
     pub async fn wait(&self) -> Result<CallToolResult, ClientError> {
-        let result = self.result().await?;
-        result.decode().map_err(|error| ClientError::decode(&Method::ToolsCall, error))
+        self.wait_for::<CallToolResult>().await
     }
 
     /// As [`wait`](Self::wait), with the result as an `A`, for example [`Typed<T>`](crate::Typed).
@@ -98,7 +101,7 @@ impl TaskHandle {
     /// # Errors
     /// As for [`wait`](Self::wait), and when the result is not an `A`.
     pub async fn wait_for<A: Answer>(&self) -> Result<A::Output, ClientError> {
-        A::read(&self.client, &Method::ToolsCall, &self.result().await?, false)
+        read_result::<A>(&self.client, &Method::ToolsCall, &self.result().await?, false, &self.options)
     }
 
     /// News of the task, for hosts that answer its questions by hand. The first is how it stands now.
@@ -179,10 +182,25 @@ impl TaskHandle {
     }
 
     fn tell(&self, method: &Method, text: &RawJson) -> Result<(), ClientError> {
-        let Some(callback) = &self.options.on_task else { return Ok(()) };
-        let task: Task = text.decode().map_err(|error| ClientError::decode(method, error))?;
-        callback(&task);
+        if self.options.on_task.is_none() && self.options.on_progress.is_none() {
+            return Ok(());
+        }
+        let now = read(method, text)?;
+        if let Some(callback) = &self.options.on_task {
+            let task: Task = text.decode().map_err(|error| ClientError::decode(method, error))?;
+            callback(&task);
+        }
+        self.tell_progress(now.status, now.status_message.as_deref());
         Ok(())
+    }
+
+    /// What a task says while it is worked on is its progress; what it says at its end is about its end.
+    pub(crate) fn tell_progress(&self, status: TaskStatus, message: Option<&str>) {
+        let Some(callback) = self.options.on_progress.as_ref().filter(|_| !status.is_terminal()) else { return };
+        let update = self.progress.lock().unwrap_or_else(PoisonError::into_inner).update(message);
+        if let Some(update) = update {
+            callback(update);
+        }
     }
 
     /// The limits of a call hold for each of the requests that it takes.

@@ -87,7 +87,11 @@ impl ToolIndex {
 pub(crate) fn name_of(params: &Params) -> Option<Cow<'_, str>> {
     let token = params.get_str("name")?;
     let inner = token.strip_prefix('"')?.strip_suffix('"')?;
-    if inner.contains('\\') { serde_json::from_str(token).ok().map(Cow::Owned) } else { Some(Cow::Borrowed(inner)) }
+    if inner.contains('\\') {
+        carryall_types::decode_text(token).ok().map(Cow::Owned)
+    } else {
+        Some(Cow::Borrowed(inner))
+    }
 }
 
 impl KnownTool {

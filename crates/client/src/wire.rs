@@ -9,6 +9,8 @@ pub(crate) struct Ask {
     pub(crate) method: Method,
     /// The result is wanted as text, whatever its type.
     pub(crate) raw: bool,
+    /// The last progress that the server told.
+    pub(crate) reached: f64,
     params: AskParams,
 }
 
@@ -29,7 +31,7 @@ pub(crate) struct RoundAnswer {
 
 impl Ask {
     pub(crate) fn new(method: Method, params: ParamsWriter) -> Self {
-        Self { method, raw: false, params: AskParams::Open(params) }
+        Self { method, raw: false, reached: 0.0, params: AskParams::Open(params) }
     }
 
     /// The parameters for the next wire request. Each starts from what was asked at first, so that nothing of one round

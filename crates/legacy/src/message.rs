@@ -4,7 +4,7 @@ use bytes::Bytes;
 use carryall_proto::frame::response_id;
 use carryall_proto::inbound::read_error;
 use carryall_proto::{Encoded, Notification, Outcome, Response};
-use carryall_types::{ErrorObject, RawJson, RequestId, code};
+use carryall_types::{ErrorObject, RawJson, RequestId, code, replace_lone_surrogates};
 use serde::Deserialize;
 
 /// At most so many messages come in one array.
@@ -65,11 +65,16 @@ impl Malformed {
     }
 }
 
-/// Reads one message or an array of them.
+/// Reads one message or an array of them. Half of a surrogate pair becomes U+FFFD, because what is passed on has to be
+/// text that everybody can read.
 pub(crate) fn parse(text: &Bytes) -> Result<Parsed, Malformed> {
     let raw = RawJson::parse(text.clone()).map_err(|error| {
         Malformed::new(None, code::PARSE_ERROR, format_args!("Parse error: {error}")).answering(text)
     })?;
+    let raw = match replace_lone_surrogates(raw.as_str()) {
+        Some(repaired) => RawJson::from_trusted(repaired.into()),
+        None => raw,
+    };
     if !raw.as_str().trim_ascii_start().starts_with('[') {
         return incoming(&raw).map(Parsed::One);
     }
@@ -235,6 +240,13 @@ mod tests {
         assert!(matches!(items.as_slice(), [Ok(Incoming::Notification(_)), Err(_), Ok(Incoming::Request(_))]));
         let long = Bytes::from(format!("[{}1]", "1,".repeat(MAX_BATCH)));
         assert_eq!(parse(&long).unwrap_err().error.code, code::INVALID_REQUEST);
+    }
+
+    #[test]
+    fn half_a_surrogate_pair_is_replaced() {
+        let text = r#"{"jsonrpc":"2.0","id":1,"result":{"a":"\ud83d","b":"\ud83d\ude00"}}"#;
+        let Incoming::Response(Response { outcome: Outcome::Result(result), .. }) = one(text) else { panic!() };
+        assert_eq!(result.as_str(), r#"{"a":"\ufffd","b":"\ud83d\ude00"}"#);
     }
 
     #[test]

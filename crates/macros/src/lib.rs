@@ -47,6 +47,13 @@ use proc_macro::TokenStream;
 /// | `icon = expr` | an `Icon`; may be repeated |
 /// | `scope = ".."` | only callers with that scope may use the tool |
 /// | `timeout = expr` | a `Duration` for one call |
+/// | `additional_arguments` | arguments that are no parameters are ignored instead of refused |
+///
+/// An argument that no parameter has is refused, with the name of the one that was probably meant: a misspelt optional
+/// argument would otherwise keep its default, and nobody would notice. The schema says so
+/// (`"additionalProperties": false`), unless a parameter takes in what is left with `#[serde(flatten)]`, or has a second
+/// name by `#[serde(alias = "..")]`, which no schema can tell. Structs inside of arguments are as their own
+/// attributes say: `#[serde(deny_unknown_fields)]`.
 ///
 /// # On a parameter
 ///
@@ -81,7 +88,8 @@ pub fn tool(settings: TokenStream, function: TokenStream) -> TokenStream {
 /// ) -> String { ... }
 /// ```
 ///
-/// Settings: `name`, `title`, `description`, `icon`, `scope`.
+/// Settings: `name`, `title`, `description`, `icon`, `scope`, and `additional_arguments`, with which arguments that are no
+/// parameters are ignored instead of refused.
 #[proc_macro_attribute]
 pub fn prompt(settings: TokenStream, function: TokenStream) -> TokenStream {
     finish(prompt::expand(settings.into(), function.into()))

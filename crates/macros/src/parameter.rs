@@ -215,6 +215,22 @@ impl Argument {
         }
     }
 
+    /// Whether serde accepts the argument under another name as well.
+    pub(crate) fn has_alias(&self) -> bool {
+        self.passed_on.iter().filter(|attribute| attribute.path().is_ident("serde")).any(|attribute| {
+            let mut found = false;
+            // What cannot be parsed here is serde's to report.
+            let _ = attribute.parse_nested_meta(|meta| {
+                found |= meta.path.is_ident("alias");
+                if meta.input.peek(syn::Token![=]) {
+                    meta.value()?.parse::<Expr>()?;
+                }
+                Ok(())
+            });
+            found
+        })
+    }
+
     /// Refuses what makes sense on tools only.
     pub(crate) fn refuse_schema_attributes(&self, what: &str) -> Result<()> {
         if let Some(header) = &self.header {

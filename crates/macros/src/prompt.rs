@@ -11,17 +11,22 @@ use syn::Result;
 #[cfg(test)]
 mod tests;
 
-const SETTERS: [(&str, &str, Value); 4] = [
+const SETTERS: [(&str, &str, Value); 5] = [
     ("title", "title", Value::Needed),
     ("description", "description", Value::Needed),
     ("icon", "icon", Value::Needed),
     ("scope", "requires_scope", Value::Needed),
+    ("additional_arguments", "additional_arguments", Value::Flag),
 ];
 
 pub(crate) fn expand(settings: TokenStream, function: TokenStream) -> Result<TokenStream> {
     let function = Function::parse("#[prompt]", function)?;
     let settings: Settings = syn::parse2(settings)?;
-    settings.check("#[prompt]", &["name", "title", "description", "icon", "scope"], &["icon"])?;
+    settings.check(
+        "#[prompt]",
+        &["name", "title", "description", "icon", "scope", "additional_arguments"],
+        &["icon"],
+    )?;
 
     let mut declared = TokenStream::new();
     for argument in function.arguments() {

@@ -12,7 +12,7 @@ use syn::{Error, Result};
 #[cfg(test)]
 mod tests;
 
-const SETTERS: [(&str, &str, Value); 9] = [
+const SETTERS: [(&str, &str, Value); 10] = [
     ("title", "title", Value::Needed),
     ("description", "description", Value::Needed),
     ("read_only", "read_only", Value::Flag),
@@ -22,6 +22,7 @@ const SETTERS: [(&str, &str, Value); 9] = [
     ("icon", "icon", Value::Needed),
     ("scope", "requires_scope", Value::Needed),
     ("timeout", "timeout", Value::Needed),
+    ("additional_arguments", "additional_arguments", Value::Flag),
 ];
 
 pub(crate) fn expand(settings: TokenStream, function: TokenStream) -> Result<TokenStream> {
@@ -34,6 +35,10 @@ pub(crate) fn expand(settings: TokenStream, function: TokenStream) -> Result<Tok
     let name = public_name(&settings, &function.ident)?;
     let texts = description(&settings, &function.attributes.shown);
     let setters = settings.setters(&SETTERS)?;
+    // A second name is not in the schema, which would refuse it.
+    let has_alias = function.arguments().any(Argument::has_alias);
+    let open =
+        (has_alias && settings.get("additional_arguments").is_none()).then(|| quote!(.additional_arguments(true)));
     let error = quote!(::carryall::server::ToolError);
     let call = expand::call(&function, &error, false, |argument| {
         let ident = &argument.ident;
@@ -48,7 +53,7 @@ pub(crate) fn expand(settings: TokenStream, function: TokenStream) -> Result<Tok
         let new = quote_spanned!(at=> ::carryall::server::Tool::new::<__Arguments, _, _, _>);
         quote! {
             #arguments
-            #new(#name, |__ctx: ::carryall::server::Ctx, __arguments: __Arguments| async move { #call }) #texts #setters
+            #new(#name, |__ctx: ::carryall::server::Ctx, __arguments: __Arguments| async move { #call }) #texts #setters #open
         }
     };
     Ok(expand::items(&function, "Tool", &body))

@@ -15,7 +15,9 @@ use crate::json::{Scanner, SyntaxError, ValueKind};
 use crate::meta::Found;
 use crate::{Call, Meta, MetaError, Outcome, Params, Response};
 use bytes::Bytes;
-use carryall_types::{ErrorObject, Method, ProtocolVersion, RawJson, RequestId, code};
+use carryall_types::{
+    ErrorObject, Method, ProtocolVersion, RawJson, RequestId, code, decode_text, replace_lone_surrogates,
+};
 use http::{HeaderMap, StatusCode};
 use std::borrow::Cow;
 use std::ops::Range;
@@ -188,6 +190,9 @@ fn initialize_removed() -> ErrorObject {
 /// Reads a message that came from a server: a response or a notification. Faults that leave no doubt about what was meant
 /// are tolerated: an error object is read by [`read_error`], and `null` stands for an absent `result` or `error`.
 ///
+/// Half of a surrogate pair in a string becomes U+FFFD, here and therefore for everybody the message is passed on to: a
+/// text that was cut in the middle of an emoji must not cost the result of a call that was executed.
+///
 /// # Errors
 /// A description of what is wrong with it. Requests are refused: servers never send any. On a channel that many requests
 /// share, [`frame::response_id`](crate::frame::response_id) tells which of them the message answers.
@@ -195,8 +200,12 @@ pub fn accept_answer(text: &Bytes) -> Result<Answer, String> {
     let str = std::str::from_utf8(text).map_err(|_| "not UTF-8".to_owned())?;
     let mut scanner = Scanner::new(str);
     let mut seen = ServerMembers::default();
-    let scanned = seen.scan(&mut scanner, str).and_then(|()| scanner.end());
-    scanned.map_err(|error| format!("not a JSON-RPC message: {error}"))?;
+    if let Err(error) = seen.scan(&mut scanner, str).and_then(|()| scanner.end()) {
+        return match replace_lone_surrogates(str) {
+            Some(repaired) => accept_answer(&repaired.into()),
+            None => Err(format!("not a JSON-RPC message: {error}")),
+        };
+    }
     let raw = |range| part(text, range);
     if seen.jsonrpc.map(|range| &str[range]) != Some(VERSION) {
         return Err("\"jsonrpc\" is not \"2.0\"".into());
@@ -414,7 +423,7 @@ fn invalid_request(id: Option<RequestId>, why: &str) -> Rejection {
 /// The value of a JSON string token; no copy when it has no escapes.
 pub(crate) fn string_value(token: &str) -> Option<Cow<'_, str>> {
     let inner = token.strip_prefix('"')?.strip_suffix('"')?;
-    if inner.contains('\\') { serde_json::from_str(token).ok().map(Cow::Owned) } else { Some(Cow::Borrowed(inner)) }
+    if inner.contains('\\') { decode_text(token).ok().map(Cow::Owned) } else { Some(Cow::Borrowed(inner)) }
 }
 
 /// A member's name with its escapes resolved.
@@ -422,7 +431,7 @@ pub(crate) fn unescaped(key: &str) -> Cow<'_, str> {
     if !key.contains('\\') {
         return Cow::Borrowed(key);
     }
-    serde_json::from_str(&format!("\"{key}\"")).map_or(Cow::Borrowed(key), Cow::Owned)
+    decode_text(&format!("\"{key}\"")).map_or(Cow::Borrowed(key), Cow::Owned)
 }
 
 fn read_id(token: &str) -> Option<RequestId> {

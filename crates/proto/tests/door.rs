@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use carryall_proto::inbound::{Answer, Inbound, Rejection, accept_answer, accept_frame, accept_http};
 use carryall_proto::{Call, Outcome};
-use carryall_types::{LoggingLevel, Method, ProgressToken, ProtocolVersion, RequestId};
+use carryall_types::{ErrorObject, LoggingLevel, Method, ProgressToken, ProtocolVersion, RequestId};
 use http::HeaderMap;
 use serde_json::{Value, json};
 
@@ -285,6 +285,18 @@ fn a_name_written_with_escapes_is_still_the_same_name() {
     assert_eq!(call(accept_http(headers(&pairs), body.into())).name().as_deref(), Some("echo"));
     let other = body.replace(r"\u0065cho", "evil");
     assert_eq!(code(accept_http(headers(&pairs), other.into())), (400, -32020));
+}
+
+#[test]
+fn half_a_surrogate_pair_does_not_cost_the_answer() {
+    let text = r#"{"jsonrpc":"2.0","id":1,"result":{"content":[{"type":"text","text":"ab\ud83d"}]}}"#;
+    let Ok(Answer::Response(response)) = accept_answer(&Bytes::from_static(text.as_bytes())) else { panic!() };
+    let Outcome::Result(result) = response.outcome else { panic!() };
+    assert_eq!(result.as_str(), r#"{"content":[{"type":"text","text":"ab\ufffd"}]}"#);
+    let error = r#"{"jsonrpc":"2.0","id":1,"error":{"code":-1.0,"message":"\udc00"}}"#;
+    let Ok(Answer::Response(response)) = accept_answer(&Bytes::from_static(error.as_bytes())) else { panic!() };
+    assert_eq!(response.outcome, Outcome::Error(ErrorObject::new(-1, "\u{fffd}")));
+    assert!(accept_answer(&Bytes::from_static(br#"{"jsonrpc":"2.0","id":1,"result":"\ud83"}"#)).is_err());
 }
 
 #[test]

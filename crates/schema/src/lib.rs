@@ -16,10 +16,12 @@ mod dialect;
 mod fast;
 mod graph;
 mod problem;
+mod suggest;
 mod violations;
 
 pub use depth::take_in;
 pub use problem::SchemaProblem;
+pub use suggest::closest;
 pub use violations::Violations;
 
 use carryall_types::{JsonObject, JsonValue, RawJson};
@@ -31,6 +33,7 @@ use jsonschema::error::ValidationErrorKind;
 use jsonschema::{PatternOptions, Validator};
 use std::fmt;
 use std::sync::Arc;
+use violations::Context;
 
 /// The dialect that schemas are written in.
 pub const DIALECT: &str = "https://json-schema.org/draft/2020-12/schema";
@@ -52,7 +55,17 @@ pub struct Schema(Arc<Compiled>);
 struct Compiled {
     plan: Option<Plan>,
     /// `None` accepts everything.
-    full: Option<(Validator, Graph)>,
+    full: Option<Full>,
+    /// Whether the members of the root are the arguments of a tool.
+    are_arguments: bool,
+}
+
+/// What decides where the plan does not, and says why.
+struct Full {
+    validator: Validator,
+    graph: Graph,
+    /// The schema itself, for the names in messages.
+    text: JsonValue,
 }
 
 impl Schema {
@@ -62,7 +75,7 @@ impl Schema {
     /// When the dialect is not supported, a bound is exceeded, the schema is not valid for its dialect, or a
     /// reference leads out of it.
     pub fn compile(schema: &JsonObject) -> Result<Self, SchemaProblem> {
-        Self::compile_as(schema, Accepted::Current)
+        Self::compile_as(schema, Accepted::Current, false)
     }
 
     /// Compiles `schema` in the dialect it declares: 2020-12, 2019-09, draft 7, draft 6 or draft 4; 2020-12 if it
@@ -72,10 +85,10 @@ impl Schema {
     /// # Errors
     /// As [`compile`](Self::compile).
     pub fn compile_published(schema: &JsonObject) -> Result<Self, SchemaProblem> {
-        Self::compile_as(schema, Accepted::Published)
+        Self::compile_as(schema, Accepted::Published, false)
     }
 
-    fn compile_as(schema: &JsonObject, accepted: Accepted) -> Result<Self, SchemaProblem> {
+    fn compile_as(schema: &JsonObject, accepted: Accepted, are_arguments: bool) -> Result<Self, SchemaProblem> {
         let dialect = accepted.dialect_of(schema)?;
         // First of all, because everything after it recurses.
         let graph = Graph::build(schema, dialect, accepted)?;
@@ -89,10 +102,12 @@ impl Schema {
             .build(&value)
             .map_err(|error| problem(&error))?;
         let plan = if dialect.has_plans() { fast::compile(schema) } else { None };
-        Ok(Self(Arc::new(Compiled { plan, full: Some((validator, graph)) })))
+        let full = Some(Full { validator, graph, text: value });
+        Ok(Self(Arc::new(Compiled { plan, full, are_arguments })))
     }
 
-    /// Compiles the schema of a tool's arguments, which must describe an object (`server/tools#tool`).
+    /// Compiles the schema of a tool's arguments, which must describe an object (`server/tools#tool`). Messages call the
+    /// members of that object arguments.
     ///
     /// # Errors
     /// As [`compile`](Self::compile), and when the root lacks `"type": "object"`.
@@ -100,13 +115,13 @@ impl Schema {
         if schema.get("type").and_then(JsonValue::as_str) != Some("object") {
             return Err(SchemaProblem::NotAnObject);
         }
-        Self::compile(schema)
+        Self::compile_as(schema, Accepted::Current, true)
     }
 
     /// The schema that any value matches.
     #[must_use]
     pub fn accept_everything() -> Self {
-        Self(Arc::new(Compiled { plan: Some(Plan::anything()), full: None }))
+        Self(Arc::new(Compiled { plan: Some(Plan::anything()), full: None, are_arguments: false }))
     }
 
     /// Checks a value.
@@ -120,7 +135,7 @@ impl Schema {
         if self.decides_fast(text) {
             return Ok(());
         }
-        let Some((validator, graph)) = &self.0.full else {
+        let Some(Full { validator, graph, text: schema }) = &self.0.full else {
             return Ok(());
         };
         let value: JsonValue = text.decode().map_err(|error| Violations::unreadable(&error))?;
@@ -129,7 +144,10 @@ impl Schema {
             return Ok(());
         }
         Err(match cost {
-            Cost::Small => Violations::collect(validator.iter_errors(&value)),
+            Cost::Small => {
+                let context = Context { value: &value, schema, are_arguments: self.0.are_arguments };
+                Violations::collect(&context, validator.iter_errors(&value))
+            }
             // Collecting errors costs many times what deciding costs, so a large value gets no more than the verdict.
             Cost::Large => Violations::somewhere(),
         })

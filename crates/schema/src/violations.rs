@@ -1,6 +1,11 @@
 //! What is wrong with a value, in words that a model can act on.
 
+mod alternatives;
+
+use crate::suggest::closest;
+use carryall_types::JsonValue;
 use jsonschema::ValidationError;
+use jsonschema::error::ValidationErrorKind;
 use std::fmt;
 
 /// How many violations are told.
@@ -9,8 +14,18 @@ const MAX_MESSAGES: usize = 5;
 const MAX_VALUE: usize = 80;
 /// How long one message may get; an `enum` or a list of names can be long too.
 const MAX_MESSAGE: usize = 400;
+/// How many allowed values or known names one message lists.
+const MAX_LISTED: usize = 20;
 
-/// Why a value does not match its schema: at most five messages, each with the JSON pointer to what it is about.
+/// Why a value does not match its schema: at most five messages of at most 400 characters, each with the JSON pointer to
+/// what it is about.
+///
+/// - A value that is none of the allowed ones is told with them: `/priority: "urgent" is not one of "low", "normal",
+///   "high"`. It makes no difference whether the schema lists them in `enum`, `const`, or in the branches of `oneOf` and
+///   `anyOf`, as generators write enums with documented variants and optional fields.
+/// - Of several branches, the one that the value was meant for is told: the only one of its type, the one whose tag
+///   (a member with a `const`) matches, or the one that lacks least.
+/// - A member that is not known is told with the known one that looks like it, and with all of them if they are few.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Violations {
     messages: Vec<String>,
@@ -24,9 +39,18 @@ impl Violations {
         &self.messages
     }
 
-    pub(crate) fn collect<'a>(mut errors: impl Iterator<Item = ValidationError<'a>>) -> Self {
-        let messages = errors.by_ref().take(MAX_MESSAGES).map(|error| message(&error)).collect();
-        Self { messages, more: errors.next().is_some() }
+    pub(crate) fn collect<'a>(context: &Context<'_>, errors: impl Iterator<Item = ValidationError<'a>>) -> Self {
+        let mut messages = Vec::new();
+        for error in errors {
+            context.explain(&error, &mut messages);
+            // One error may be several messages: as many as there are unknown members.
+            if messages.len() > MAX_MESSAGES {
+                break;
+            }
+        }
+        let more = messages.len() > MAX_MESSAGES;
+        messages.truncate(MAX_MESSAGES);
+        Self { messages, more }
     }
 
     pub(crate) fn somewhere() -> Self {
@@ -55,17 +79,107 @@ impl fmt::Display for Violations {
 
 impl std::error::Error for Violations {}
 
+/// What words an error needs besides the error itself.
+pub(crate) struct Context<'a> {
+    /// The value that is checked.
+    pub(crate) value: &'a JsonValue,
+    pub(crate) schema: &'a JsonValue,
+    /// The members of the root are the arguments of a tool, and are called so.
+    pub(crate) are_arguments: bool,
+}
+
+impl Context<'_> {
+    /// Adds the messages for `error`.
+    fn explain(&self, error: &ValidationError<'_>, messages: &mut Vec<String>) {
+        match error.kind() {
+            ValidationErrorKind::AnyOf { context } | ValidationErrorKind::OneOfNotValid { context } => {
+                self.explain_alternatives(error, context, messages);
+            }
+            ValidationErrorKind::AdditionalProperties { unexpected }
+            | ValidationErrorKind::UnevaluatedProperties { unexpected } => {
+                self.explain_unknown(error, unexpected.iter(), messages);
+            }
+            // Where no member at all is allowed, the error is about the value of the first and does not name it.
+            ValidationErrorKind::FalseSchema if error.schema_path().as_str().ends_with("/additionalProperties") => {
+                let object = self.value.pointer(error.instance_path().as_str()).and_then(JsonValue::as_object);
+                self.explain_unknown(error, object.into_iter().flat_map(|object| object.keys()), messages);
+            }
+            ValidationErrorKind::Enum { options } => {
+                let options = options.as_array().map_or(&[][..], Vec::as_slice);
+                messages.push(at(error, &none_of(error, &options.iter().collect::<Vec<_>>())));
+            }
+            ValidationErrorKind::Constant { expected_value } => {
+                messages.push(at(error, &none_of(error, &[expected_value])));
+            }
+            _ => messages.push(message(error)),
+        }
+    }
+
+    fn explain_unknown<'n>(
+        &self,
+        error: &ValidationError<'_>,
+        unknown: impl Iterator<Item = &'n String>,
+        messages: &mut Vec<String>,
+    ) {
+        let known = self.known_members(error);
+        // One more than is told, so that it is known that there are more.
+        let unknown = unknown.take(MAX_MESSAGES + 1);
+        messages.extend(unknown.map(|name| at(error, &self.unknown_member(error, name, &known))));
+    }
+
+    fn unknown_member(&self, error: &ValidationError<'_>, name: &str, known: &[&str]) -> String {
+        let is_argument = self.are_arguments && error.instance_path().as_str().is_empty();
+        let noun = if is_argument { "argument" } else { "property" };
+        let listed = || known.iter().map(|name| shown(&JsonValue::from(*name))).collect::<Vec<_>>().join(", ");
+        let name_shown = shown(&JsonValue::from(name));
+        match closest(name, known.iter().copied()) {
+            Some(meant) if (2..=MAX_LISTED).contains(&known.len()) => {
+                format!("unknown {noun} {name_shown}: did you mean {}? (known: {})", shown(&meant.into()), listed())
+            }
+            Some(meant) => format!("unknown {noun} {name_shown}: did you mean {}?", shown(&meant.into())),
+            None if known.is_empty() => format!("unknown {noun} {name_shown}"),
+            None if known.len() <= MAX_LISTED => format!("unknown {noun} {name_shown} (known: {})", listed()),
+            None => format!("unknown {noun} {name_shown}"),
+        }
+    }
+
+    /// The members that the schema beside the keyword names.
+    fn known_members(&self, error: &ValidationError<'_>) -> Vec<&str> {
+        let (beside, _) = error.schema_path().as_str().rsplit_once('/').unwrap_or_default();
+        let properties = self.schema.pointer(beside).and_then(|schema| schema.get("properties")?.as_object());
+        properties.into_iter().flat_map(|properties| properties.keys()).map(String::as_str).collect()
+    }
+}
+
+/// `"urgent" is not one of "low", "normal", "high"`.
+fn none_of(error: &ValidationError<'_>, allowed: &[&JsonValue]) -> String {
+    let value = shown(error.instance());
+    let mut listed: Vec<String> = allowed.iter().take(MAX_LISTED).map(|value| shown(value)).collect();
+    if allowed.len() > MAX_LISTED {
+        listed.push(format!("and {} more", allowed.len() - MAX_LISTED));
+    }
+    match listed.as_slice() {
+        [only] => format!("{value} is not {only}"),
+        _ => format!("{value} is not one of {}", listed.join(", ")),
+    }
+}
+
+/// A value as its JSON text, cut.
+fn shown(value: &JsonValue) -> String {
+    let mut text = value.to_string();
+    cut(&mut text, MAX_VALUE);
+    text
+}
+
 /// `/pointer: what is wrong there`.
 pub(crate) fn message(error: &ValidationError<'_>) -> String {
-    let mut value = error.instance().to_string();
-    cut(&mut value, MAX_VALUE);
-    let mut message = error.masked_with(value).to_string();
-    let path = error.instance_path().as_str();
-    if !path.is_empty() {
-        let mut path = path.to_owned();
-        cut(&mut path, MAX_VALUE);
-        message = format!("{path}: {message}");
-    }
+    at(error, &error.masked_with(shown(error.instance())).to_string())
+}
+
+fn at(error: &ValidationError<'_>, what: &str) -> String {
+    let mut path = error.instance_path().as_str().to_owned();
+    cut(&mut path, MAX_VALUE);
+    let mut message = if path.is_empty() { what.to_owned() } else { format!("{path}: {what}") };
     cut(&mut message, MAX_MESSAGE);
     message
 }

@@ -327,7 +327,7 @@ fn string_param(call: &Call, name: &str) -> Result<String, ErrorObject> {
 
 fn optional<T: DeserializeOwned>(call: &Call, name: &str) -> Result<Option<T>, ErrorObject> {
     let Some(text) = call.params.get_str(name) else { return Ok(None) };
-    serde_json::from_str(text).map_err(|error| refusal::invalid_params(format!("{name:?}: {error}")))
+    carryall_types::decode_text(text).map_err(|error| refusal::invalid_params(format!("{name:?}: {error}")))
 }
 
 fn decode<T: DeserializeOwned>(call: &Call) -> Result<T, ErrorObject> {

@@ -92,6 +92,34 @@ pub fn schema_of<T: schemars::JsonSchema>() -> JsonObject {
     schema
 }
 
+/// The schema of a tool's arguments: that of the type, which also refuses what the type does not have, unless something in
+/// it is about further members already.
+fn arguments_of<T: schemars::JsonSchema>() -> JsonObject {
+    /// What decides about members beside `properties`, or brings properties of its own, which `additionalProperties`
+    /// would not know.
+    const ABOUT_MEMBERS: [&str; 14] = [
+        "additionalProperties",
+        "unevaluatedProperties",
+        "patternProperties",
+        "propertyNames",
+        "allOf",
+        "anyOf",
+        "oneOf",
+        "not",
+        "if",
+        "then",
+        "else",
+        "dependentSchemas",
+        "$ref",
+        "$dynamicRef",
+    ];
+    let mut schema = schema_of::<T>();
+    if !ABOUT_MEMBERS.iter().any(|keyword| schema.contains_key(*keyword)) {
+        schema.insert("additionalProperties".into(), false.into());
+    }
+    schema
+}
+
 /// Takes out `format`s such as `uint8` and `double`, which name Rust's types: no dialect knows them, and validators of
 /// other languages complain about each.
 fn without_number_formats(schema: &mut serde_json::Value) {
@@ -134,6 +162,64 @@ mod tests {
         half: f64,
         size: usize,
         name: String,
+    }
+
+    #[derive(schemars::JsonSchema, serde::Deserialize)]
+    #[allow(dead_code)]
+    struct Inner {
+        b: bool,
+    }
+
+    #[derive(schemars::JsonSchema, serde::Deserialize)]
+    #[allow(dead_code)]
+    #[serde(tag = "kind")]
+    enum Kind {
+        One { x: i64 },
+        Two { y: i64 },
+    }
+
+    #[derive(schemars::JsonSchema, serde::Deserialize)]
+    #[allow(dead_code)]
+    struct Flat<T> {
+        a: bool,
+        #[serde(flatten)]
+        rest: T,
+    }
+
+    #[derive(schemars::JsonSchema)]
+    #[allow(dead_code)]
+    #[schemars(extend("additionalProperties" = true))]
+    struct Open {
+        a: bool,
+    }
+
+    #[derive(schemars::JsonSchema)]
+    #[allow(dead_code)]
+    struct Nested {
+        inner: Inner,
+    }
+
+    #[test]
+    fn arguments_are_closed_unless_their_type_says_something_else() {
+        use super::arguments_of;
+        use std::collections::HashMap;
+        let closed = Some(&serde_json::json!(false));
+        let schema = arguments_of::<Numbers>();
+        assert_eq!(schema.get("additionalProperties"), closed);
+        assert_eq!(arguments_of::<Flat<Inner>>().get("additionalProperties"), closed);
+        let nested = arguments_of::<Nested>();
+        assert_eq!(nested.get("additionalProperties"), closed);
+        assert!(nested["$defs"]["Inner"].get("additionalProperties").is_none());
+        assert_eq!(arguments_of::<Open>()["additionalProperties"], true);
+        for open in [
+            arguments_of::<Flat<HashMap<String, String>>>(),
+            arguments_of::<Flat<Kind>>(),
+            arguments_of::<HashMap<String, i64>>(),
+            arguments_of::<carryall_types::JsonObject>(),
+            arguments_of::<Kind>(),
+        ] {
+            assert_ne!(open.get("additionalProperties"), closed, "{open:?}");
+        }
     }
 
     #[test]

@@ -19,6 +19,7 @@ pub struct Prompt {
     pub(crate) definition: Definition,
     pub(crate) handler: Handler,
     pub(crate) access: Access,
+    additional_arguments: bool,
 }
 
 pub(crate) type Handler =
@@ -55,7 +56,7 @@ impl Prompt {
             let result = handler(ctx, arguments);
             Box::pin(async move { result.await.into_result() })
         });
-        Self { definition: Definition::new(name), handler, access: Access::Anyone }
+        Self { definition: Definition::new(name), handler, access: Access::Anyone, additional_arguments: false }
     }
 
     /// The name under which clients get the prompt.
@@ -85,7 +86,8 @@ impl Prompt {
         self
     }
 
-    /// Declares an argument. A request that leaves out a required one is refused before the handler runs.
+    /// Declares an argument. A request that leaves out a required one, or brings one that is not declared, is refused
+    /// before the handler runs.
     #[must_use]
     pub fn argument(mut self, name: impl Into<String>, description: impl Into<String>, required: bool) -> Self {
         let description = description.into();
@@ -93,6 +95,14 @@ impl Prompt {
         argument.description = (!description.is_empty()).then_some(description);
         argument.required = Some(required);
         self.definition.arguments.get_or_insert_default().push(argument);
+        self
+    }
+
+    /// Says whether arguments that are not declared are let through. They are refused unless this is set, since a misspelt
+    /// optional argument would otherwise be left out silently.
+    #[must_use]
+    pub fn additional_arguments(mut self, allowed: bool) -> Self {
+        self.additional_arguments = allowed;
         self
     }
 
@@ -209,6 +219,25 @@ impl<T: IntoPromptResult, E: Into<Failure>> IntoPromptResult for Result<T, E> {
     }
 }
 
+/// The longest name that is repeated in an error, in characters.
+const MAX_NAME_SHOWN: usize = 80;
+/// So many names are listed in an error at most.
+const MAX_LISTED: usize = 20;
+
+fn unknown_argument(name: &str, declared: &[PromptArgument]) -> Failure {
+    let known = || declared.iter().map(|argument| argument.name.as_str());
+    let shown: String = name.chars().take(MAX_NAME_SHOWN).collect();
+    let meant = carryall_schema::closest(name, known());
+    let meant = meant.map(|meant| format!(": did you mean {meant:?}?")).unwrap_or_default();
+    let list: Vec<String> = known().map(|name| format!("{name:?}")).collect();
+    let list = if list.is_empty() || list.len() > MAX_LISTED {
+        String::new()
+    } else {
+        format!(" (known: {})", list.join(", "))
+    };
+    Failure::invalid_params(format!("Unknown argument {shown:?}{meant}{list}"))
+}
+
 /// A prompt in the catalogue.
 pub(crate) struct PromptEntry {
     pub(crate) prompt: Prompt,
@@ -235,13 +264,19 @@ impl PromptEntry {
         self.prompt.definition.arguments.iter().flatten().any(|argument| argument.name == name)
     }
 
-    /// Refuses arguments that lack a required one (`server/prompts#implementation-considerations`).
+    /// Refuses arguments that lack a required one or hold one that nobody knows
+    /// (`server/prompts#implementation-considerations`).
     pub(crate) fn check(&self, arguments: &PromptArguments) -> Result<(), Failure> {
         let declared = self.prompt.definition.arguments.as_deref().unwrap_or_default();
         let missing = declared.iter().find(|a| a.required == Some(true) && arguments.text(&a.name).is_none());
-        match missing {
+        if let Some(argument) = missing {
+            return Err(Failure::invalid_params(format!("Missing required argument: {}", argument.name)));
+        }
+        // The first by name, so that the same request gets the same answer.
+        let unknown = arguments.0.keys().filter(|name| !self.has_argument(name)).min();
+        match unknown.filter(|_| !self.prompt.additional_arguments) {
             None => Ok(()),
-            Some(argument) => Err(Failure::invalid_params(format!("Missing required argument: {}", argument.name))),
+            Some(name) => Err(unknown_argument(name, declared)),
         }
     }
 }

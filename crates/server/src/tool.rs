@@ -68,6 +68,14 @@ impl<F: FnOnce() -> Tool> IntoTool for F {
 
 impl Tool {
     /// A tool whose arguments are `A`: its schema comes from the type, and so do the texts of its properties.
+    ///
+    /// Arguments that `A` does not have are refused, with the name of the one that was probably meant: the schema says
+    /// `"additionalProperties": false`, since serde would ignore them and a misspelt optional argument would silently
+    /// keep its default. It does not say so where `A` itself says something about further members, as with
+    /// `#[serde(flatten)]` of a map or `#[schemars(extend("additionalProperties" = true))]`; see also
+    /// [`additional_arguments`](Self::additional_arguments). This is about the arguments themselves. For structs inside
+    /// of them it is their author's choice: `#[serde(deny_unknown_fields)]`. A name given with `#[serde(alias)]` is not
+    /// in the schema and therefore refused, unless additional arguments are allowed.
     pub fn new<A, F, Fut, R>(name: impl Into<String>, handler: F) -> Self
     where
         A: DeserializeOwned + JsonSchema + Send + 'static,
@@ -83,7 +91,7 @@ impl Tool {
             // The schema has admitted them, so the type asks for more than its schema says.
             Err(error) => Box::pin(async move { Err(ToolError::new(format!("Invalid arguments: {error}"))) }),
         });
-        Self::from_parts(name, crate::schema_of::<A>(), R::output_schema(), handler)
+        Self::from_parts(name, crate::arguments_of::<A>(), R::output_schema(), handler)
     }
 
     /// A tool that takes no arguments, and says so in its schema (`server/tools#tool`).
@@ -178,6 +186,15 @@ impl Tool {
     #[must_use]
     pub fn input_schema(mut self, schema: JsonObject) -> Self {
         self.definition.input_schema = self.take_in("input", schema);
+        self
+    }
+
+    /// Says whether arguments that the schema does not name are let through (and ignored, unless the handler looks for
+    /// them) or refused. Sets `additionalProperties` at the root of the input schema. See [`new`](Self::new) for what
+    /// holds otherwise.
+    #[must_use]
+    pub fn additional_arguments(mut self, allowed: bool) -> Self {
+        self.definition.input_schema.insert("additionalProperties".into(), allowed.into());
         self
     }
 

@@ -30,7 +30,7 @@ impl ToolEntry {
         if schema.get("type").and_then(|kind| kind.as_str()) != Some("object") {
             return Err(fail(&"the input schema needs \"type\": \"object\" at its root"));
         }
-        let input = Schema::compile(schema).map_err(|problem| fail(&format!("input schema: {problem}")))?;
+        let input = Schema::compile_arguments(schema).map_err(|problem| fail(&format!("input schema: {problem}")))?;
         let output = tool.definition.output_schema.as_ref().map(Schema::compile).transpose();
         let output = output.map_err(|problem| fail(&format!("output schema: {problem}")))?;
         let headers = ParamHeaders::compile(schema).map_err(|problem| fail(&problem))?;

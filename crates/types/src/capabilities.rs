@@ -211,6 +211,23 @@ object! {
 }
 
 impl ServerCapabilities {
+    /// Takes out of `declared` what cannot be read as a capability, and returns the names of what it took out. A server
+    /// that declares one capability in a form that is not known can still be used for the others.
+    pub fn retain_readable(declared: &mut JsonObject) -> Vec<String> {
+        let mut unreadable = Vec::new();
+        declared.retain(|name, value| {
+            let alone = JsonObject::from_iter([(name.clone(), value.clone())]);
+            let is_readable = crate::decode_value::<Self>(alone.into()).is_ok();
+            if !is_readable {
+                unreadable.push(name.clone());
+            }
+            is_readable
+        });
+        unreadable
+    }
+}
+
+impl ServerCapabilities {
     /// Sets `logging`. The first revision released on or after 2027-07-28 may remove it.
     #[deprecated(note = "Logging is deprecated (SEP-2577), removed on 2027-07-28 at the earliest: \
                          log to stderr or use OpenTelemetry")]

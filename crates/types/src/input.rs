@@ -1,6 +1,7 @@
 //! What a server asks for before it can finish a request, and what the client brings back
 //! (`basic/patterns/mrtr`).
 
+use crate::lenient::decode_value;
 use crate::object::object;
 use crate::{
     ClientCapabilities, CreateMessageRequestParams, ElicitRequestParams, ElicitationCapability, IncludeContext,
@@ -106,9 +107,9 @@ impl<'de> Deserialize<'de> for InputRequest {
         }
         let Request { method, params } = Request::deserialize(deserializer)?;
         let decoded = match (method.as_str(), params) {
-            ("elicitation/create", Some(params)) => serde_json::from_value(params).map(Self::Elicit),
-            ("sampling/createMessage", Some(params)) => serde_json::from_value(params).map(Self::CreateMessage),
-            ("roots/list", Some(params)) => serde_json::from_value(params).map(Self::ListRoots),
+            ("elicitation/create", Some(params)) => decode_value(params).map(Self::Elicit),
+            ("sampling/createMessage", Some(params)) => decode_value(params).map(Self::CreateMessage),
+            ("roots/list", Some(params)) => decode_value(params).map(Self::ListRoots),
             ("roots/list", None) => Ok(Self::ListRoots(ListRootsRequestParams::default())),
             ("elicitation/create" | "sampling/createMessage", None) => {
                 return Err(D::Error::missing_field("params"));

@@ -82,12 +82,13 @@ impl RawJson {
         serde_json::to_vec(value).map(|text| Self(text.into()))
     }
 
-    /// Decodes the value as `T`.
+    /// Decodes the value as `T`, as [`decode_text`](crate::decode_text) does: an integer may be written as `2.0`, and
+    /// half of a surrogate pair decodes to U+FFFD.
     ///
     /// # Errors
     /// When the value does not have the shape of `T`.
     pub fn decode<T: DeserializeOwned>(&self) -> Result<T, serde_json::Error> {
-        serde_json::from_str(self.as_str())
+        crate::decode_text(self.as_str())
     }
 
     /// The JSON text.

@@ -16,6 +16,7 @@ mod elicitation;
 mod icon;
 mod input;
 mod json;
+mod lenient;
 mod listen;
 mod meta;
 mod method;
@@ -58,6 +59,7 @@ pub use icon::{
 };
 pub use input::{InputRequest, InputRequests, InputRequiredResult, InputResponses};
 pub use json::{JsonObject, JsonValue, RawJson};
+pub use lenient::{decode_text, decode_value, replace_lone_surrogates};
 pub use listen::{
     SubscriptionFilter, SubscriptionsAcknowledgedNotificationParams, SubscriptionsListenRequestParams,
     SubscriptionsListenResult,

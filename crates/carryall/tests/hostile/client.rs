@@ -265,10 +265,13 @@ async fn what_is_not_mcp_is_told_apart_and_shown() {
         assert!(matches!(failed, ClientError::Call(_)), "{status} {headers:?} {body:?}: {failed}");
     }
     let deep = "{\"jsonrpc\":\"2.0\",\"id\":$ID,\"result\":".to_owned() + &"{\"a\":".repeat(100_000);
-    for body in [deep, "[".repeat(100_000), result("\\ud800"), result("x\0")] {
+    for body in [deep, "[".repeat(100_000), result("\\ud80"), result("x\0")] {
         let failed = Server::saying(ok(&body)).await.call().await.unwrap_err();
         assert!(matches!(failed, ClientError::Call(CallError::Malformed(_) | CallError::Broken(_))), "{failed}");
     }
+    // Half an emoji is valid JSON, and no reason to lose the result of a call.
+    let cut = Server::saying(ok(&result("cut \\ud83d"))).await.call().await.unwrap();
+    assert_eq!(cut, "\"cut \u{fffd}\"");
 }
 
 #[tokio::test]
@@ -306,8 +309,7 @@ async fn listings_that_never_end_are_ended() {
         |_| json!({"resultType": "complete", "tools": [], "nextCursor": "", "ttlMs": 0, "cacheScope": "private"}),
     )
     .await;
-    let failed = server.client().list_tools().await.unwrap_err();
-    assert!(matches!(&failed, ClientError::Pages { why, .. } if why.contains("second time")), "{failed}");
+    assert!(server.client().list_tools().await.unwrap().is_empty(), "the same cursor again is the end");
 }
 
 /// A server whose `tools/list` has these tools, and whose only answer to a call has this structured content.

@@ -86,13 +86,17 @@ fn text_that_is_not_json_has_the_code_for_it() {
 fn numbers_of_any_size_are_no_more_than_numbers() {
     let server = Server::start();
     let long = "9".repeat(100_000);
-    for number in ["1e400", "-1e400", "1e999999999999", "1e-999999999999", "0.1e1", &long, &format!("0.{long}")] {
+    for number in ["1e400", "-1e400", "1e999999999999", "1e-999999999999", "0.11e1", &long, &format!("0.{long}")] {
         let body = tool_call(1, "next", &json!({"number": "HERE"})).replace("\"HERE\"", number);
         let (status, answer) = server.send("next", body.as_bytes());
         assert!(status == 200 && answer["result"]["isError"] == true || status == 400, "{status} {answer}");
         let id = tool_call("HERE", "anything", &json!({})).replace("\"HERE\"", number);
         assert_eq!(code(&server, id.as_bytes()), INVALID_REQUEST);
     }
+    // An integer, in a notation that ids do not have.
+    let (_, answer) =
+        server.send("next", tool_call(1, "next", &json!({"number": "HERE"})).replace("\"HERE\"", "0.1e1").as_bytes());
+    assert_eq!(answer["result"]["content"][0]["text"], "2");
     for number in [i64::MAX, i64::MIN, 0, -1] {
         assert_eq!(server.call("next", json!({"number": number})), number.wrapping_add(1).to_string());
         let (_, answer) = server.send("anything", tool_call(number, "anything", &json!({})).as_bytes());

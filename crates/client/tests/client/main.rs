@@ -2,6 +2,7 @@
 
 mod caching;
 mod listening;
+mod malformed;
 mod pages;
 mod requests;
 mod results;

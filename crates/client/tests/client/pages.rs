@@ -1,9 +1,10 @@
 //! Lists in pages.
 
 use crate::support::{Does, Seen, done, refuse, serving, serving_with};
-use carryall_client::ClientError;
+use carryall_client::{ClientError, ResponseWarning};
 use carryall_types::JsonValue;
 use serde_json::json;
+use std::sync::{Arc, Mutex};
 
 fn page(names: &[&str], next: Option<&str>) -> Does {
     let prompts: Vec<JsonValue> = names.iter().map(|name| json!({"name": name})).collect();
@@ -39,11 +40,33 @@ async fn a_list_may_be_one_page() {
 }
 
 #[tokio::test]
-async fn a_list_that_goes_in_circles_is_an_error() {
-    let (client, log) = serving(|seen| page(&["x"], Some(["a", "b"][seen.n % 2])));
-    let error = client.list_prompts().await.unwrap_err();
-    assert!(matches!(&error, ClientError::Pages { why, .. } if why.contains("second time")), "{error}");
+async fn a_list_that_goes_in_circles_ends_where_it_began() {
+    let told: Arc<Mutex<Vec<ResponseWarning>>> = Arc::default();
+    let (client, log) = serving(|seen| page(&[["w", "x", "y"][seen.n]], Some(["a", "b"][seen.n % 2])));
+    let heard = Arc::clone(&told);
+    let listing = client.list_prompts().on_warning(move |warning| heard.lock().unwrap().push(warning.clone()));
+    let names: Vec<_> = listing.await.unwrap().into_iter().map(|prompt| prompt.name).collect();
+    assert_eq!(names, ["w", "x", "y"]);
     assert_eq!(log.len(), 3);
+    let told = told.lock().unwrap();
+    assert!(matches!(&told[..], [ResponseWarning::Circle { cursor, .. }] if cursor == "a"), "{told:?}");
+}
+
+// An empty cursor for "no more", and the first page once more for whoever takes it for a cursor.
+#[tokio::test]
+async fn a_cursor_that_is_always_empty_ends_the_list() {
+    let (client, log) = serving(|_| page(&["a", "b"], Some("")));
+    let names: Vec<_> = client.list_prompts().await.unwrap().into_iter().map(|prompt| prompt.name).collect();
+    assert_eq!(names, ["a", "b"], "each once");
+    let cursors: Vec<_> = log.all().iter().map(|seen| seen.own_params()).collect();
+    assert_eq!(cursors, [json!({}), json!({"cursor": ""})]);
+}
+
+#[tokio::test]
+async fn a_cursor_that_is_no_text_ends_the_list() {
+    let numbered = json!({"prompts": [{"name": "a"}], "nextCursor": 5, "ttlMs": 0, "cacheScope": "private"});
+    let (client, _) = serving(move |_| done(numbered.clone()));
+    assert_eq!(client.list_prompts().await.unwrap().len(), 1);
 }
 
 #[tokio::test]

@@ -76,6 +76,60 @@ async fn a_call_waits_for_the_result_of_its_task() {
     }
 }
 
+/// The progress of a call that becomes a task, whose messages these are.
+async fn progress_of(first: Vec<Says>, states: Vec<JsonValue>) -> Vec<(f64, Option<f64>, Option<String>)> {
+    let states = Mutex::new(states.into_iter());
+    let (client, _) = serving_with(ClientBuilder::tasks, move |seen| match seen.method.as_str() {
+        "tools/call" => {
+            let token = seen.meta("progressToken").clone();
+            let mut says = first.clone();
+            for said in &mut says {
+                if let Says::Note(_, params) = said {
+                    params["progressToken"] = token.clone();
+                }
+            }
+            Does::Say(says)
+        }
+        "tasks/get" => Does::Answer(complete(states.lock().unwrap().next().expect("asked after the end"))),
+        _ => crate::support::refuse(-32601),
+    });
+    let told: Arc<Mutex<Vec<_>>> = Arc::default();
+    let heard = Arc::clone(&told);
+    client
+        .call("t", ())
+        .on_progress(move |update| heard.lock().unwrap().push((update.progress, update.total, update.message)))
+        .await
+        .unwrap();
+    told.lock().unwrap().clone()
+}
+
+#[tokio::test(start_paused = true)]
+async fn progress_goes_on_when_the_call_becomes_a_task() {
+    let working = |message: &str| task("working", json!({"statusMessage": message}));
+    let mut created = task("working", json!({"statusMessage": "queued"}));
+    created["resultType"] = "task".into();
+    let before = json!({"progress": 2.5, "total": 10, "message": "begun"});
+    let first = vec![
+        Says::Note("notifications/progress", before),
+        Says::Wait(Duration::from_millis(50)),
+        Says::Result(created),
+    ];
+    let mut last = done();
+    last["statusMessage"] = "finished".into();
+    let states =
+        vec![working("queued"), working("half"), working("half"), task("working", json!({})), working("most"), last];
+    let message = |text: &str| Some(text.to_owned());
+    assert_eq!(
+        progress_of(first, states).await,
+        [
+            (2.5, Some(10.0), message("begun")),
+            (3.5, None, message("queued")),
+            (4.5, None, message("half")),
+            (5.5, None, message("most")),
+        ]
+    );
+}
+
 // spec: ext-tasks-05
 #[tokio::test]
 async fn a_client_that_takes_no_tasks_takes_one_for_an_error() {

@@ -140,6 +140,11 @@ async fn a_mismatch_that_stays_is_reported_after_one_more_try() {
     assert_eq!(log.len(), 1, "there are no headers to get right");
 }
 
+/// A client that refuses what does not match its schema.
+fn strictly(behaviour: impl Fn(&Seen) -> Does + Send + Sync + 'static) -> (Client, Log) {
+    serving_with(|builder| builder.require_valid_output(true), behaviour)
+}
+
 fn weather(seen: &Seen, output: JsonValue) -> Does {
     let schema = json!({"type": "object", "properties": {"celsius": {"type": "number"}}, "required": ["celsius"]});
     match seen.method.as_str() {
@@ -159,7 +164,7 @@ async fn structured_content_is_held_against_the_output_schema() {
         (json!({"content": [], "isError": true}), true),
     ];
     for (output, valid) in cases {
-        let (client, _) = serving({
+        let (client, _) = strictly({
             let output = output.clone();
             move |seen| weather(seen, output.clone())
         });
@@ -187,7 +192,7 @@ async fn output_schemas_that_cannot_be_used_are_clear_errors() {
         (json!({"$ref": "http://127.0.0.1:1/schema.json"}), "cannot be used"),
         (json!({"type": 12}), "cannot be used"),
     ] {
-        let (client, _) = serving(move |seen| match seen.method.as_str() {
+        let (client, _) = strictly(move |seen| match seen.method.as_str() {
             "tools/list" => list(json!([{"name": "w", "inputSchema": {"type": "object"}, "outputSchema": schema}])),
             _ => done(json!({"content": [], "structuredContent": {}})),
         });
@@ -198,7 +203,7 @@ async fn output_schemas_that_cannot_be_used_are_clear_errors() {
 }
 
 async fn held_against(schema: JsonValue, content: JsonValue) -> Result<(), ClientError> {
-    let (client, _) = serving(move |seen| match seen.method.as_str() {
+    let (client, _) = strictly(move |seen| match seen.method.as_str() {
         "tools/list" => list(json!([{"name": "w", "inputSchema": {"type": "object"}, "outputSchema": schema}])),
         _ => done(json!({"content": [], "structuredContent": content})),
     });

@@ -120,16 +120,14 @@ impl Session {
         parked: &Arc<Parked>,
     ) -> Result<Arc<Self>, WireError> {
         let malformed = |why: String| WireError::Call(CallError::Malformed(why));
-        let initialized: JsonObject =
+        let mut initialized: JsonObject =
             result.decode().map_err(|error| malformed(format!("the answer to initialize: {error}")))?;
         let version = initialized.get("protocolVersion").and_then(JsonValue::as_str).unwrap_or_default();
         let Some(version) = version.parse().ok().filter(|version| REVISIONS.contains(version)) else {
             let why = format!("the server wants to speak revision {version:?}, which has no handshake or is not known");
             return Err(malformed(why));
         };
-        let capabilities = initialized.get("capabilities").cloned().unwrap_or_else(|| json!({}));
-        let capabilities = serde_json::from_value(capabilities)
-            .map_err(|error| malformed(format!("the capabilities in the answer to initialize: {error}")))?;
+        let capabilities = translate::readable_capabilities(&mut initialized);
         wire.negotiated(version);
         let session = Arc::new(Self {
             options: options.clone(),

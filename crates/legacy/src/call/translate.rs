@@ -1,10 +1,10 @@
 //! Requests for old servers and results from them, in the words of the other side.
 
 use crate::message::Request;
-use carryall_proto::{Call, Params, key, wire};
+use carryall_proto::{Call, Params, Printable, key, wire};
 use carryall_types::{
     ClientCapabilities, ElicitRequestParams, ErrorObject, InputRequest, InputRequests, JsonObject, JsonValue, Method,
-    ProtocolVersion, RawJson, RequestId, code,
+    ProtocolVersion, RawJson, RequestId, ServerCapabilities, code, decode_value,
 };
 use serde_json::json;
 
@@ -159,9 +159,12 @@ pub(crate) fn pages_required(call: &Call, error: &ErrorObject) -> Option<RawJson
     let data: JsonValue = error.data.as_ref()?.decode().ok()?;
     let mut questions = InputRequests::new();
     for (at, page) in data.get("elicitations")?.as_array()?.iter().enumerate().take(MAX_PAGES) {
-        let mut page = page.as_object()?.clone();
+        let mut page = page.as_object().cloned().unwrap_or_default();
         page.insert("mode".into(), "url".into());
-        let page: ElicitRequestParams = serde_json::from_value(JsonValue::Object(page)).ok()?;
+        let Ok(page) = decode_value::<ElicitRequestParams>(JsonValue::Object(page)) else {
+            tracing::warn!(page = at + 1, "a malformed page that the server wants visited is left out");
+            continue;
+        };
         questions.insert(format!("page-{}", at + 1), page);
     }
     if questions.is_empty() {
@@ -184,6 +187,26 @@ pub(crate) fn question(request: &Request) -> Option<Result<InputRequest, ErrorOb
         serde_json::from_value(question)
             .map_err(|error| ErrorObject::invalid_params(format!("Invalid params of {}: {error}", request.method))),
     )
+}
+
+/// The capabilities in the answer to `initialize`. One that cannot be read is left out there as well, so that it costs
+/// nobody the others.
+pub(crate) fn readable_capabilities(initialized: &mut JsonObject) -> ServerCapabilities {
+    let mut declared = match initialized.remove("capabilities") {
+        Some(JsonValue::Object(declared)) => declared,
+        other => {
+            if other.is_some() {
+                tracing::warn!("the capabilities in the answer to initialize are no object; taken for none");
+            }
+            JsonObject::new()
+        }
+    };
+    for name in ServerCapabilities::retain_readable(&mut declared) {
+        tracing::warn!(capability = %Printable(&name), "a capability in the answer to initialize cannot be read; left out");
+    }
+    let capabilities = decode_value(JsonValue::Object(declared.clone())).unwrap_or_default();
+    initialized.insert("capabilities".into(), JsonValue::Object(declared));
+    capabilities
 }
 
 /// `server/discover` from what the handshake said.
@@ -255,6 +278,37 @@ mod tests {
         }
         assert_eq!([7, -32800].map(|own| error(&call, ErrorObject::new(own, "x")).code), [7, -32800]);
         assert_eq!(error(&call, ErrorObject::new(-32601, "x")).code, -32601);
+    }
+
+    #[test]
+    fn a_capability_that_cannot_be_read_does_not_cost_the_others() {
+        let of = |capabilities: JsonValue| {
+            let mut initialized = JsonObject::from_iter([("capabilities".to_owned(), capabilities)]);
+            let read = readable_capabilities(&mut initialized);
+            (read, initialized["capabilities"].clone())
+        };
+        let (read, left) = of(json!({"tools": true, "prompts": {"listChanged": true}, "x": 1}));
+        assert!(read.tools.is_none() && read.prompts.is_some());
+        assert_eq!(left, json!({"prompts": {"listChanged": true}, "x": 1}));
+        for none in [json!(null), json!([]), json!(true)] {
+            assert_eq!(of(none), (ServerCapabilities::default(), json!({})));
+        }
+    }
+
+    #[test]
+    fn one_malformed_page_does_not_cost_the_others() {
+        let mut call = testkit::call(
+            "tools/call",
+            json!({"name": "x", "_meta": testkit::meta_with(&json!({
+                "io.modelcontextprotocol/clientCapabilities": {"elicitation": {"url": {}}}
+            }))}),
+        );
+        call.params = call.params.with("x", &RawJson::NULL);
+        let page = json!({"mode": "url", "message": "Sign in", "url": "https://example.com/", "elicitationId": "e"});
+        let data = RawJson::from(&json!({"elicitations": [{"mode": "url"}, 5, page]}));
+        let required = pages_required(&call, &ErrorObject::new(URL_ELICITATION_REQUIRED, "").with_data(data)).unwrap();
+        let questions = required.decode::<JsonValue>().unwrap()["inputRequests"].as_object().unwrap().len();
+        assert_eq!(questions, 1);
     }
 
     #[test]

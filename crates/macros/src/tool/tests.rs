@@ -74,6 +74,20 @@ fn parameters_become_fields() {
 }
 
 #[test]
+fn a_second_name_keeps_the_schema_open() {
+    let open = quote!(.additional_arguments(true));
+    let with = |settings, attribute: proc_macro2::TokenStream| {
+        items(expand(settings, quote!(fn f(#attribute a: i64, b: u8) {}))).0
+    };
+    assert!(contains(&with(quote!(), quote!(#[serde(deserialize_with = "x::y", alias = "A")])), &open));
+    let closed = with(quote!(additional_arguments = false), quote!(#[serde(alias = "A")]));
+    assert!(!contains(&closed, &open) && contains(&closed, &quote!(.additional_arguments(false))), "{closed}");
+    for other in [quote!(), quote!(#[serde(default)]), quote!(#[schemars(range(min = 1))])] {
+        assert!(!contains(&with(quote!(), other), &quote!(additional_arguments)));
+    }
+}
+
+#[test]
 fn contexts_state_and_extracted_values_are_no_arguments() {
     let function = quote! {
         async fn f(ctx: carryall::Ctx, State(db): State<Db>, again: &Ctx, #[extract] caller: Principal, #[allow(unused)] a: u8) {}
@@ -136,6 +150,7 @@ fn settings_become_setters() {
         icon = two(),
         scope = "files",
         timeout = LIMIT,
+        additional_arguments,
     );
     let (tokens, _) = items(expand(
         settings,
@@ -147,6 +162,7 @@ fn settings_become_setters() {
     let setters = quote! {
         .title("Delete").description(TEXT).read_only(false).destructive(true).idempotent(cfg!(unix)).open_world(false)
         .icon(one()).icon(two()).requires_scope("files").timeout(LIMIT)
+        .additional_arguments(true)
     };
     assert!(contains(&tokens, &setters), "{tokens}");
     assert!(contains(&tokens, &r#"::<__Arguments, _, _, _>("files.delete","#), "{tokens}");

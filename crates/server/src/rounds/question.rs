@@ -150,7 +150,7 @@ pub(crate) fn check_answer(request: &InputRequest, answer: &JsonValue) -> Result
 }
 
 fn decode<T: DeserializeOwned>(value: JsonValue) -> Result<T, String> {
-    T::deserialize(value).map_err(|error| error.to_string())
+    carryall_types::decode_value(value).map_err(|error| error.to_string())
 }
 
 /// A question that is one request.

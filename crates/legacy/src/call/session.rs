@@ -260,14 +260,18 @@ impl Session {
     fn send_later(&self, message: Unanswered) {
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
         let wire = Arc::clone(&self.wire);
-        let sent = async move { _ = timeout(HOUSEKEEPING, wire.send(message)).await };
+        self.in_background(&runtime, async move { _ = timeout(HOUSEKEEPING, wire.send(message)).await });
+    }
+
+    /// Runs what nobody waits for but the end of the session.
+    fn in_background(&self, runtime: &tokio::runtime::Handle, work: impl Future<Output = ()> + Send + 'static) {
         let mut outgoing = self.outgoing.lock().unwrap_or_else(PoisonError::into_inner);
         // Those that are done make room for this one.
         while outgoing.try_join_next().is_some() {}
         if outgoing.len() >= MAX_OUTGOING {
             return tracing::debug!("the server asks or is told more than it reads; a message to it was dropped");
         }
-        outgoing.spawn_on(sent, &runtime);
+        outgoing.spawn_on(work, runtime);
     }
 
     /// Tells the server that nobody waits for the task of a call any more (2025-11-25
@@ -280,9 +284,7 @@ impl Session {
                 this.flight().answered_late(id);
             }
         };
-        let mut goodbyes = self.goodbyes.lock().unwrap_or_else(PoisonError::into_inner);
-        while goodbyes.try_join_next().is_some() {}
-        goodbyes.spawn_on(told, &runtime);
+        self.in_background(&runtime, told);
     }
 
     /// Ends the session once the server knows which calls nobody waits for any more. Bounded in time.

@@ -73,13 +73,48 @@ async fn notifications_pass_one_by_one_as_they_come() {
         panic!()
     };
     assert_eq!(next(&mut down).await, first);
-    let second = notification("acme/news", json!({"any": 1}));
+    let second = notification("notifications/progress", json!({"progressToken": "t", "progress": 2}));
     sender.send(Ok(second.clone())).unwrap();
     assert_eq!(next(&mut down).await, second);
     sender.send(Ok(response(&fake.seen.lock().unwrap()[0], json!({"done": true})))).unwrap();
     let Message::Response(last) = next(&mut down).await else { panic!() };
     assert_eq!(last.id, "mine".into());
     assert!(down.next().await.is_none());
+}
+
+#[tokio::test]
+async fn notifications_that_do_not_belong_to_the_reply_are_dropped() {
+    let progress =
+        |token: Value| notification("notifications/progress", json!({"progressToken": token, "progress": 1}));
+    let log = |level: &str| notification("notifications/message", json!({"level": level, "data": "x"}));
+    let all = move |call: &carryall_proto::Call| {
+        let mut messages = vec![
+            notification("notifications/tools/list_changed", json!({})),
+            notification("notifications/resources/updated", json!({"uri": "a:1"})),
+            notification("notifications/cancelled", json!({"requestId": 1})),
+            notification("notifications/subscriptions/acknowledged", json!({"notifications": {}})),
+            notification("acme/news", json!({"any": 1})),
+            progress(json!("t")),
+            progress(json!("other")),
+            log("debug"),
+            log("error"),
+            log("loud"),
+        ];
+        messages.extend(std::iter::repeat_n(notification("acme/news", json!({})), 200));
+        messages.push(response(call, json!({"done": true})));
+        Ok(stream(messages.into_iter().map(Ok).collect()))
+    };
+    let gateway = one(&[&Fake::at_once(all)]);
+    for (meta, passed) in [
+        (json!({}), vec![]),
+        (json!({"progressToken": "t"}), vec!["notifications/progress"]),
+        (json!({"io.modelcontextprotocol/logLevel": "info"}), vec!["notifications/message"]),
+    ] {
+        let answered = answer(&gateway, call("tools/call", json!({"_meta": meta_with(&meta), "name": "x"}))).await;
+        let methods: Vec<_> = answered.notifications.iter().map(|notification| &*notification.method).collect();
+        assert_eq!(methods, passed, "{meta}");
+        assert_eq!(answered.result()["done"], true);
+    }
 }
 
 // spec: gateway-derived-03
@@ -179,7 +214,8 @@ async fn an_upstream_that_breaks_off_becomes_an_error_that_says_so() {
         let progress = notification("notifications/progress", json!({"progressToken": 1, "progress": 1}));
         Ok(stream(vec![Ok(progress), Err(CallError::broken("10.1.2.3: reset"))]))
     });
-    let answered = answer(&one(&[&fake]), call_with_id(&json!("a"), "tools/call", json!({"name": "x"}))).await;
+    let params = json!({"_meta": meta_with(&json!({"progressToken": 1})), "name": "x"});
+    let answered = answer(&one(&[&fake]), call_with_id(&json!("a"), "tools/call", params)).await;
     assert_eq!((answered.code(), &answered.response["id"]), (code::UPSTREAM_BROKEN, &json!("a")));
     assert_eq!(answered.notifications.len(), 1);
     assert!(!answered.response.to_string().contains("10.1.2.3"));

@@ -4,13 +4,14 @@ mod discover;
 mod extensions;
 mod fan_out;
 mod lists;
-mod owners;
+mod refresh;
+mod resource_index;
 mod route;
 
 use crate::upstream::Upstream;
 use carryall_proto::{Call, Reply, Response};
 use carryall_types::{ErrorObject, Implementation, Method};
-use owners::Owners;
+use resource_index::ResourceIndex;
 use std::time::Duration;
 
 /// The upstreams as one server.
@@ -19,12 +20,13 @@ pub(crate) struct Federation {
     info: Implementation,
     /// For each upstream's part of an answer.
     patience: Duration,
-    owners: Owners,
+    resources: ResourceIndex,
 }
 
 impl Federation {
     pub(crate) fn new(upstreams: Vec<Upstream>, info: Implementation, patience: Duration) -> Self {
-        Self { upstreams, info, patience, owners: Owners::default() }
+        let resources = ResourceIndex::new(upstreams.len());
+        Self { upstreams, info, patience, resources }
     }
 
     /// Answers any call but `subscriptions/listen`.
@@ -49,5 +51,9 @@ impl Federation {
 
     fn upstream(&self, name: &str) -> Option<&Upstream> {
         self.upstreams.iter().find(|upstream| upstream.name() == name)
+    }
+
+    fn position(&self, upstream: &Upstream) -> usize {
+        self.upstreams.iter().position(|known| known.name() == upstream.name()).unwrap_or(usize::MAX)
     }
 }

@@ -3,7 +3,7 @@
 mod common;
 
 use carryall_gateway::{Gateway, Upstream, code};
-use carryall_proto::{BoxFuture, CallError, Message, Reply};
+use carryall_proto::{CallError, Message, Reply};
 use carryall_testkit::{answer, call, call_with_id, meta_with, next};
 use carryall_types::{Implementation, Method};
 use common::*;
@@ -243,7 +243,7 @@ async fn a_call_ends_at_the_limit_whether_it_is_silent_or_not() {
 }
 
 /// Polls once.
-fn is_pending<T>(future: &mut BoxFuture<T>) -> bool {
+fn is_pending<T>(future: &mut std::pin::Pin<Box<impl Future<Output = T>>>) -> bool {
     future.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending()
 }
 
@@ -255,10 +255,73 @@ async fn calls_in_work_are_bounded() {
         .max_calls(1)
         .build()
         .unwrap();
-    let mut first = gateway.call(call("tools/call", json!({"name": "x"})));
+    let mut first = Box::pin(gateway.call(call("tools/call", json!({"name": "x"}))));
     assert!(is_pending(&mut first));
     assert_eq!(answer(&gateway, call("tools/call", json!({"name": "x"}))).await.code(), code::BUSY);
     drop(first);
-    let mut next = gateway.call(call("tools/call", json!({"name": "x"})));
+    let mut next = Box::pin(gateway.call(call("tools/call", json!({"name": "x"}))));
     assert!(is_pending(&mut next), "there is room again");
+}
+
+/// Says when it is dropped.
+struct Notice(std::sync::Arc<std::sync::atomic::AtomicUsize>);
+
+impl Drop for Notice {
+    fn drop(&mut self) {
+        self.0.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_nobody_polls_ends_at_its_deadline_and_makes_room() {
+    let ended = std::sync::Arc::<std::sync::atomic::AtomicUsize>::default();
+    let seen = ended.clone();
+    let fake = Fake::new(move |call| {
+        let (notice, streams) = (Notice(seen.clone()), call.name().as_deref() == Some("stream"));
+        Box::pin(async move {
+            if !streams {
+                let _notice = notice;
+                return std::future::pending().await;
+            }
+            let started = notification("notifications/progress", json!({"progressToken": "t", "progress": 1}));
+            let rest = futures_util::stream::unfold(notice, |notice| async move {
+                std::future::pending::<()>().await;
+                Some((Err(CallError::broken("x")), notice))
+            });
+            Ok(Reply::Stream(Box::pin(futures_util::stream::iter([Ok(started)]).chain(rest))))
+        })
+    });
+    let mut gateway = Gateway::builder(Implementation::new("edge", "1"))
+        .upstream(upstream("demo", &[&fake]).probe(None))
+        .call_timeout(Duration::from_secs(60))
+        .max_calls(2)
+        .build()
+        .unwrap();
+    let asked =
+        |name: &str| call("tools/call", json!({"_meta": meta_with(&json!({"progressToken": "t"})), "name": name}));
+    let mut silent = Box::pin(gateway.call(asked("silent")));
+    assert!(is_pending(&mut silent));
+    let Ok(Reply::Stream(mut unread)) = gateway.call(asked("stream")).await else { panic!("no stream") };
+    assert_eq!(answer(&gateway, call("tools/call", json!({"name": "x"}))).await.code(), code::BUSY);
+
+    let watched = tokio::time::timeout(Duration::from_secs(62), gateway.watch()).await;
+    assert!(watched.is_err());
+    assert_eq!(ended.load(std::sync::atomic::Ordering::SeqCst), 2, "both are cancelled upstream");
+    let mut others: Vec<_> = (0..2).map(|_| Box::pin(gateway.call(asked("silent")))).collect();
+    assert!(others.iter_mut().all(is_pending), "there is room for as many as before");
+    assert_eq!(answer(&gateway, asked("silent")).await.code(), code::BUSY);
+
+    // Who reads at last, learns what happened.
+    let late = silent.await.unwrap();
+    assert!(
+        matches!(late, Reply::Once(carryall_proto::Response { outcome: carryall_proto::Outcome::Error(error), .. })
+        if error.code == code::UPSTREAM_TIMEOUT)
+    );
+    let Message::Response(late) = next(&mut unread).await else { panic!("a notification of a call that has ended") };
+    assert!(matches!(late.outcome, carryall_proto::Outcome::Error(error) if error.code == code::UPSTREAM_TIMEOUT));
+    assert!(unread.next().await.is_none());
+    drop((late.id, unread, others));
+    let mut others: Vec<_> = (0..2).map(|_| Box::pin(gateway.call(asked("silent")))).collect();
+    assert!(others.iter_mut().all(is_pending), "and none is counted twice");
+    assert_eq!(answer(&gateway, asked("silent")).await.code(), code::BUSY);
 }

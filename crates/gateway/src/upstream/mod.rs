@@ -5,6 +5,7 @@ mod health;
 mod name;
 mod probe;
 mod slot;
+mod tool_headers;
 
 pub use name::{InvalidName, SEPARATOR};
 pub(crate) use name::{prefixed, split};
@@ -22,6 +23,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
+use tool_headers::ToolHeaders;
 
 /// One server behind the gateway: a name, and the replicas that answer for it. Cheap to clone; clones are the same
 /// upstream.
@@ -43,6 +45,7 @@ struct Shared {
     slots: RwLock<Vec<Arc<Slot>>>,
     next: AtomicUsize,
     ids: Ids,
+    tools: ToolHeaders,
     /// A replica has come up.
     changed: Arc<Notify>,
 }
@@ -62,6 +65,7 @@ impl Upstream {
             slots: RwLock::default(),
             next: AtomicUsize::new(0),
             ids: Ids::default(),
+            tools: ToolHeaders::default(),
             changed: Arc::default(),
         };
         Ok(Self { shared: Arc::new(shared) })

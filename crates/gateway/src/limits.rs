@@ -64,7 +64,7 @@ impl Limits {
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |count| (count < self.max).then_some(count + 1));
         counted.ok()?;
         let (id, method) = (call.id.clone(), call.method.clone());
-        let name = if tracing::enabled!(tracing::Level::DEBUG) { call.name() } else { None };
+        let name = if tracing::enabled!(tracing::Level::DEBUG) { call.log_name() } else { None };
         let started = Instant::now();
         let deadline = (method != Method::SubscriptionsListen).then(|| started + self.timeout);
         let shard = self.next_shard.fetch_add(1, Ordering::Relaxed) % SHARDS;

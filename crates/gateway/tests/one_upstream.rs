@@ -242,6 +242,21 @@ async fn a_call_ends_at_the_limit_whether_it_is_silent_or_not() {
     drop(sender);
 }
 
+#[tokio::test]
+async fn a_refusal_of_access_keeps_its_status_and_nothing_else() {
+    for (status, code) in [(401, code::UPSTREAM_UNAUTHORIZED), (403, code::UPSTREAM_FORBIDDEN)] {
+        let fake = Fake::at_once(move |_| Err(CallError::NotMcp { status, body: "get a token at 10.1.2.3".into() }));
+        for gateway in [one(&[&fake]), gateway([upstream("a", &[&fake]), upstream("b", &[&fake])])] {
+            for (method, params) in [("tools/list", json!({})), ("tools/call", json!({"name": "a__x"}))] {
+                let answered = answer(&gateway, call(method, params)).await;
+                assert_eq!(answered.code(), code, "{method}");
+                assert_eq!(carryall_proto::wire::http_status(code).as_u16(), status);
+                assert!(!answered.response.to_string().contains("10.1.2.3"));
+            }
+        }
+    }
+}
+
 /// Polls once.
 fn is_pending<T>(future: &mut std::pin::Pin<Box<impl Future<Output = T>>>) -> bool {
     future.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending()

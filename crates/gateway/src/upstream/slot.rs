@@ -1,7 +1,7 @@
 //! The place of one replica: its service, while it has one, and what is known of its health.
 
 use super::health::{Health, blames_replica};
-use carryall_proto::{CallError, SharedService};
+use carryall_proto::{CallError, Printable, SharedService};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
@@ -68,16 +68,16 @@ impl Slot {
         }
     }
 
-    /// A request got no answer.
+    /// A request got no answer. What the upstream said may be in the error, so it is cleaned for the log.
     pub(crate) fn failed(&self, error: &CallError) {
+        let text = error.to_string();
+        let (upstream, replica, error_text) = (&*self.upstream, &*self.label, Printable(&text));
         if !blames_replica(error) {
-            tracing::warn!(upstream = %self.upstream, replica = %self.label, %error, "request failed");
-            return;
-        }
-        if self.lock().health.failed(Instant::now()) {
-            tracing::warn!(upstream = %self.upstream, replica = %self.label, %error, "replica is skipped");
+            tracing::warn!(upstream, replica, error = %error_text, "request failed");
+        } else if self.lock().health.failed(Instant::now()) {
+            tracing::warn!(upstream, replica, error = %error_text, "replica is skipped");
         } else {
-            tracing::debug!(upstream = %self.upstream, replica = %self.label, %error, "replica is still dead");
+            tracing::debug!(upstream, replica, error = %error_text, "replica is still dead");
         }
     }
 

@@ -34,7 +34,7 @@ Examples:
   carryall up --http https://mcp.example.com/mcp --header 'Authorization: Bearer ${TOKEN}'
   carryall up --http a=http://127.0.0.1:9001/mcp --http a=http://127.0.0.1:9002/mcp
   carryall up --stdio 'npx -y some-server' --stdio 'files=TOKEN=abc python server.py'
-  carryall up --config mcp.json --sessions files=per-client
+  carryall up --config mcp.json
 
 With one server everything passes as it stands. With several, the names of tools and prompts begin with the name of
 their server (files__read). URLs with the same name are replicas of one server. A COMMAND is not run by a shell; it
@@ -93,8 +93,8 @@ struct Servers {
     era: Vec<Scoped<EraOption>>,
     /// Which callers share a session with a server of an earlier revision, or with all of them: per-principal, per-client,
     /// per-call or shared; without authorization per-principal means that all share (repeatable)
-    #[arg(long, value_name = "[NAME=]SCOPE", value_parser = spec::sessions)]
-    sessions: Vec<Scoped<SessionScope>>,
+    #[arg(long = "sessions", value_name = "[NAME=]SCOPE", value_parser = spec::sharing)]
+    sharing: Vec<Scoped<SessionScope>>,
 }
 
 impl Servers {
@@ -104,9 +104,9 @@ impl Servers {
         let configured = self.config.as_deref().map(|file| spec::configured(file, &variables)).transpose()?;
         let specs: Vec<UpstreamSpec> =
             self.http.into_iter().chain(self.stdio).chain(configured.into_iter().flatten()).collect();
-        let options = ServerOptions { headers: self.header, eras: self.era, sessions: self.sessions };
+        let options = ServerOptions { headers: self.header, eras: self.era, sharing: self.sharing };
         if specs.is_empty() {
-            let given = !(options.headers.is_empty() && options.eras.is_empty() && options.sessions.is_empty());
+            let given = !(options.headers.is_empty() && options.eras.is_empty() && options.sharing.is_empty());
             return if given {
                 Err(Fail::usage("--header, --era and --sessions are for servers, and none is named")
                     .hint("name them with --http, --stdio or --config"))

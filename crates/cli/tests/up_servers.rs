@@ -1,6 +1,5 @@
 //! `carryall up` and the servers behind it: those that are not there, those that want something, those of old.
 #![cfg(unix)]
-#![allow(dead_code, reason = "the helpers are shared with other tests")]
 
 mod up_support;
 

@@ -104,7 +104,9 @@ fn failed(upstream: &str, error: &CallError) -> ErrorObject {
         ),
         CallError::Malformed(_) => ErrorObject::new(
             code::UPSTREAM_INVALID,
-            format!("{upstream:?} broke the protocol (the gateway's log says how): see whether it speaks 2026-07-28"),
+            format!(
+                "{upstream:?} broke the protocol, or speaks a revision that the gateway does not (its log says how)"
+            ),
         ),
         CallError::TooLarge(limit) => ErrorObject::new(
             code::UPSTREAM_INVALID,

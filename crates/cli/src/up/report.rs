@@ -19,7 +19,7 @@ pub(super) struct Watched {
 }
 
 /// Reports each server when it answers for the first time, and once if it does not.
-pub(super) async fn watch(upstream: Upstream, mut silent: Vec<Watched>, sessions: SessionScope) {
+pub(super) async fn watch(upstream: Upstream, mut silent: Vec<Watched>, scope: SessionScope) {
     let mut first = true;
     loop {
         for (label, answer) in upstream.check(CHECK).await {
@@ -34,7 +34,7 @@ pub(super) async fn watch(upstream: Upstream, mut silent: Vec<Watched>, sessions
                         let message = Printable(&error.message);
                         tracing::warn!("{label} answers server/discover with an error: {message} ({})", error.code);
                     }
-                    came_up(upstream.name(), (watched.decision)(), sessions);
+                    came_up(upstream.name(), (watched.decision)(), scope);
                 }
                 Err(error) if first => tracing::warn!("{}", trouble(&label, upstream.name(), &error)),
                 Err(_) => {}
@@ -72,23 +72,26 @@ fn trouble(label: &str, name: &str, error: &CallError) -> String {
 }
 
 /// Says of which revision a server is, and, if that has sessions, which callers share one.
-pub(super) fn came_up(name: &str, decision: Option<EraDecision>, sessions: SessionScope) {
+pub(super) fn came_up(name: &str, decision: Option<EraDecision>, scope: SessionScope) {
     let Some(decision) = decision else { return };
     let version = decision.version.as_str();
     if decision.version.is_modern() {
         tracing::info!("{name} speaks {version}, which has no sessions");
     } else {
-        tracing::info!("{name} speaks {version}, a revision with sessions: {}", sharing(name, sessions));
+        tracing::info!("{name} speaks {version}, a revision with sessions: {}", who_shares(name, scope));
     }
 }
 
 /// There are no principals here: nothing authenticates the callers of `carryall up`.
-fn sharing(name: &str, sessions: SessionScope) -> String {
-    match sessions {
-        SessionScope::Principal => format!(
-            "callers are not authenticated here, so all of them share its sessions, and with them a login and whatever else \
-             it keeps there; --sessions {name}=per-client keeps them apart, and {name}=shared says that this is meant"
-        ),
+fn who_shares(name: &str, scope: SessionScope) -> String {
+    match scope {
+        SessionScope::Principal => {
+            let what =
+                "callers are not authenticated here, so all of them share its sessions, with a login and whatever";
+            let choice =
+                format!("--sessions {name}=per-client keeps them apart, {name}=shared says that this is meant");
+            format!("{what} else it keeps there; {choice}")
+        }
         SessionScope::Shared => "all callers share them, as --sessions says".into(),
         SessionScope::Client => "each client (session or connection) has its own, as --sessions says".into(),
         SessionScope::Call => "each call has its own, as --sessions says".into(),
@@ -119,7 +122,7 @@ mod tests {
 
     #[test]
     fn every_way_of_sharing_is_named() {
-        let all: Vec<String> = SessionScope::ALL.into_iter().map(|scope| sharing("files", scope)).collect();
+        let all: Vec<String> = SessionScope::ALL.into_iter().map(|scope| who_shares("files", scope)).collect();
         assert!(all.iter().all(|text| text.contains("--sessions")), "{all:?}");
         assert!(all[0].contains("--sessions files=per-client"), "{}", all[0]);
     }

@@ -23,7 +23,7 @@ pub(crate) struct UpstreamSpec {
     name: Option<String>,
     endpoint: Endpoint,
     era: Option<Era>,
-    sessions: Option<SessionScope>,
+    sharing: Option<SessionScope>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,7 +59,7 @@ pub(super) struct NamedUpstream {
     pub(super) name: String,
     pub(super) replicas: Replicas,
     pub(super) era: Era,
-    pub(super) sessions: SessionScope,
+    pub(super) sharing: SessionScope,
 }
 
 #[derive(Clone, Debug)]
@@ -74,7 +74,7 @@ pub(super) enum Replicas {
 pub(super) struct ServerOptions {
     pub(super) headers: Vec<Scoped<HeaderOption>>,
     pub(super) eras: Vec<Scoped<EraOption>>,
-    pub(super) sessions: Vec<Scoped<SessionScope>>,
+    pub(super) sharing: Vec<Scoped<SessionScope>>,
 }
 
 /// Parses `[NAME=]URL`.
@@ -82,7 +82,7 @@ pub(super) fn http(text: &str) -> Result<UpstreamSpec, String> {
     let (name, url) = named(text, |url| url.starts_with("http://") || url.starts_with("https://"));
     HttpClient::new(url).map_err(|error| error.to_string())?;
     let endpoint = Endpoint::Url { url: url.to_owned(), headers: Vec::new() };
-    Ok(UpstreamSpec { name: checked(name)?, endpoint, era: None, sessions: None })
+    Ok(UpstreamSpec { name: checked(name)?, endpoint, era: None, sharing: None })
 }
 
 /// Parses `[NAME=][VARIABLE=value ...]COMMAND`. Variables are written in capitals, names are not, and so they are told
@@ -96,7 +96,7 @@ pub(super) fn stdio(text: &str) -> Result<UpstreamSpec, String> {
         return Err(format!("{text:?} has no command; write it as you would in a terminal"));
     }
     let process = Process { program: words.remove(0), args: words, env, cwd: None };
-    Ok(UpstreamSpec { name: checked(name)?, endpoint: Endpoint::Command(process), era: None, sessions: None })
+    Ok(UpstreamSpec { name: checked(name)?, endpoint: Endpoint::Command(process), era: None, sharing: None })
 }
 
 /// Parses `[NAME=]auto|modern|legacy`.
@@ -107,7 +107,7 @@ pub(super) fn era(text: &str) -> Result<Scoped<EraOption>, String> {
 }
 
 /// Parses `[NAME=]SCOPE`.
-pub(super) fn sessions(text: &str) -> Result<Scoped<SessionScope>, String> {
+pub(super) fn sharing(text: &str) -> Result<Scoped<SessionScope>, String> {
     let (name, value) = named(text, |_| true);
     let value = SessionScope::from_str(value).map_err(|error| error.to_string())?;
     Ok(Scoped { name: checked(name)?, value })
@@ -176,7 +176,7 @@ pub(super) fn configured(file: &Path, variables: &Variables) -> Result<Vec<Upstr
             Target::Unix(_) => return Err(invalid("Unix sockets are not supported here".into())),
         };
         let own = OwnKeys::of(&config.text, name).map_err(invalid)?;
-        specs.push(UpstreamSpec { name: Some(name::from_text(name)), endpoint, era: own.era, sessions: own.sessions });
+        specs.push(UpstreamSpec { name: Some(name::from_text(name)), endpoint, era: own.era, sharing: own.sharing });
     }
     if specs.is_empty() {
         return Err(Fail::usage(format!("--config {shown}: there is no server in it that is switched on")));
@@ -188,7 +188,7 @@ pub(super) fn configured(file: &Path, variables: &Variables) -> Result<Vec<Upstr
 #[derive(Default)]
 struct OwnKeys {
     era: Option<Era>,
-    sessions: Option<SessionScope>,
+    sharing: Option<SessionScope>,
 }
 
 impl OwnKeys {
@@ -196,7 +196,8 @@ impl OwnKeys {
         #[derive(Deserialize, Default)]
         struct Entry {
             era: Option<String>,
-            sessions: Option<String>,
+            #[serde(rename = "sessions")]
+            sharing: Option<String>,
         }
         let file: serde_json::Value =
             serde_json::from_str(&jsonc::to_json(text.trim_start_matches('\u{feff}'))).unwrap_or_default();
@@ -206,8 +207,8 @@ impl OwnKeys {
         let entry = entry.map_err(|_| "`era` and `sessions` are strings")?.unwrap_or_default();
         let era = entry.era.map(|era| EraOption::from_str(&era, true).map(Era::from));
         let era = era.transpose().map_err(|_| "`era` is auto, modern or legacy")?;
-        let sessions = entry.sessions.map(|scope| scope.parse::<SessionScope>());
-        Ok(Self { era, sessions: sessions.transpose().map_err(|error| format!("`sessions`: {error}"))? })
+        let sharing = entry.sharing.map(|scope| scope.parse::<SessionScope>());
+        Ok(Self { era, sharing: sharing.transpose().map_err(|error| format!("`sessions`: {error}"))? })
     }
 }
 
@@ -230,7 +231,7 @@ pub(super) fn resolve(
     variables: &Variables,
 ) -> Result<Vec<NamedUpstream>, Fail> {
     let mut all: Vec<NamedUpstream> = Vec::new();
-    for UpstreamSpec { name, endpoint, era, sessions } in specs {
+    for UpstreamSpec { name, endpoint, era, sharing } in specs {
         let known = name.as_ref().and_then(|name| all.iter_mut().find(|known| known.name == *name));
         let (replicas, derived) = match endpoint {
             Endpoint::Url { url, headers } => {
@@ -253,14 +254,14 @@ pub(super) fn resolve(
                 .hint("replicas of one server are URLs; give one of these servers another name"));
         }
         let name = name.unwrap_or_else(|| free_name(&all, &derived));
-        let (era, sessions) = (era.unwrap_or_default(), sessions.unwrap_or_default());
-        all.push(NamedUpstream { name, replicas, era, sessions });
+        let (era, sharing) = (era.unwrap_or_default(), sharing.unwrap_or_default());
+        all.push(NamedUpstream { name, replicas, era, sharing });
     }
     for Scoped { name, value } in options.eras {
         each(&mut all, "--era", name.as_deref(), |upstream| upstream.era = value.into())?;
     }
-    for Scoped { name, value } in options.sessions {
-        each(&mut all, "--sessions", name.as_deref(), |upstream| upstream.sessions = value)?;
+    for Scoped { name, value } in options.sharing {
+        each(&mut all, "--sessions", name.as_deref(), |upstream| upstream.sharing = value)?;
     }
     for Scoped { name, value } in options.headers {
         add_header(&mut all, name.as_deref(), &value, variables)?;

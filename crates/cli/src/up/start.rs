@@ -68,10 +68,10 @@ impl Running {
 pub(super) fn start(all: Vec<NamedUpstream>) -> Result<Running, Fail> {
     let mut running = Running::none();
     let several = all.len() > 1;
-    for NamedUpstream { name, replicas, era, sessions } in all {
+    for NamedUpstream { name, replicas, era, sharing } in all {
         let invalid = |error: &dyn std::fmt::Display| Fail::usage(format!("the server {name:?}: {error}"));
         let upstream = Upstream::new(&name).map_err(|error| invalid(&error))?;
-        let options = WayOptions::default().memory(memory()).era(era).session_scope(sessions);
+        let options = WayOptions::default().memory(memory()).era(era).session_scope(sharing);
         let (upstream, shown) = match replicas {
             Replicas::Urls(urls) => {
                 let upstream = upstream.probe(Some(HTTP_PROBE));
@@ -85,14 +85,14 @@ pub(super) fn start(all: Vec<NamedUpstream>) -> Result<Running, Fail> {
                     watched.push(Watched { label, decision: Box::new(move || way.decision()) });
                 }
                 let shown: Vec<String> = urls.iter().map(|(url, _)| without_query(url)).collect();
-                running.reports.push(tokio::spawn(report::watch(upstream.clone(), watched, sessions)));
+                running.reports.push(tokio::spawn(report::watch(upstream.clone(), watched, sharing)));
                 (upstream, shown.join(" and "))
             }
             Replicas::Command(process) => {
                 let upstream = upstream.shared_channel().probe(Some(STDIO_PROBE));
                 let command = command(&process, &name);
                 let shown = command.shown();
-                let child = Child { name: name.clone(), command, options, sessions, replica: upstream.replica(&shown) };
+                let child = Child { name: name.clone(), command, options, sharing, replica: upstream.replica(&shown) };
                 // From here on calls wait for it.
                 child.replica.starting();
                 running.children.push(tokio::spawn(child.run(running.stop.subscribe())));
@@ -129,7 +129,7 @@ struct Child {
     name: String,
     command: ServerCommand,
     options: WayOptions,
-    sessions: SessionScope,
+    sharing: SessionScope,
     replica: Replica,
 }
 
@@ -147,7 +147,7 @@ impl Child {
             match spawned {
                 Ok(way) => {
                     self.replica.up(SharedService::new_boxed(way.clone()));
-                    report::came_up(&self.name, way.decision(), self.sessions);
+                    report::came_up(&self.name, way.decision(), self.sharing);
                     let _ = stop.wait_for(|stop| *stop).await;
                     self.replica.down();
                     way.shutdown().await;

@@ -1,4 +1,5 @@
 //! Processes and plain HTTP for the tests of `carryall up`.
+#![allow(dead_code, reason = "each test binary uses its own part")]
 
 use serde_json::{Value, json};
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};

@@ -86,6 +86,13 @@ impl Slot {
         }
     }
 
+    /// A check got no answer, which whoever asked for it reports.
+    pub(super) fn failed_check(&self, error: &CallError) {
+        if blames_replica(error) {
+            self.lock().health.failed(Instant::now());
+        }
+    }
+
     /// A probe got no answer in time.
     pub(super) fn silent(&self, error: &CallError) {
         let mut state = self.lock();

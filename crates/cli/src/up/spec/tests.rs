@@ -57,14 +57,14 @@ fn one_name_for_several_urls_means_replicas_and_no_name_never_does() {
 fn options_hold_for_the_server_that_they_name_or_for_all() {
     let options = ServerOptions {
         eras: vec![era("legacy").unwrap(), era("b=modern").unwrap()],
-        sessions: vec![sessions("a=per-client").unwrap()],
+        sharing: vec![sharing("a=per-client").unwrap()],
         ..ServerOptions::default()
     };
     let resolved = resolved(&["a=server --x", "b=http://127.0.0.1:1/"], options).unwrap();
     assert_eq!((resolved[0].era, resolved[1].era), (Era::Legacy, Era::Modern));
-    assert_eq!((resolved[0].sessions, resolved[1].sessions), (SessionScope::Client, SessionScope::Principal));
+    assert_eq!((resolved[0].sharing, resolved[1].sharing), (SessionScope::Client, SessionScope::Principal));
     for bad in ["never", "a=never", "a__b=legacy", ""] {
-        assert!(era(bad).is_err() && sessions(bad).is_err(), "{bad}");
+        assert!(era(bad).is_err() && sharing(bad).is_err(), "{bad}");
     }
 }
 
@@ -72,7 +72,7 @@ fn options_hold_for_the_server_that_they_name_or_for_all() {
 fn an_option_for_a_server_that_is_not_there_names_those_that_are() {
     for options in [
         ServerOptions { eras: vec![era("c=legacy").unwrap()], ..ServerOptions::default() },
-        ServerOptions { sessions: vec![sessions("c=shared").unwrap()], ..ServerOptions::default() },
+        ServerOptions { sharing: vec![sharing("c=shared").unwrap()], ..ServerOptions::default() },
         ServerOptions { headers: vec![header("c=X: y").unwrap()], ..ServerOptions::default() },
     ] {
         let fail = resolved(&["a=http://127.0.0.1:1/", "b=server"], options).unwrap_err();
@@ -111,7 +111,7 @@ fn a_header_goes_to_the_server_that_it_names_with_its_variables_expanded() {
 }
 
 #[test]
-fn a_configuration_gives_headers_variables_directory_era_and_sessions() {
+fn a_configuration_gives_headers_variables_directory_era_and_sharing() {
     let file = std::env::temp_dir().join(format!("carryall-up-{}.json", std::process::id()));
     std::fs::write(
         &file,
@@ -129,7 +129,7 @@ fn a_configuration_gives_headers_variables_directory_era_and_sessions() {
     let options = ServerOptions { headers: vec![header("remote=Authorization: other").unwrap()], ..Default::default() };
     let resolved = resolve(specs.unwrap(), options, &variables).unwrap();
     let [files, remote] = &resolved[..] else { panic!("{resolved:?}") };
-    assert_eq!((&*files.name, files.sessions, files.era), ("my-files", SessionScope::Client, Era::Auto));
+    assert_eq!((&*files.name, files.sharing, files.era), ("my-files", SessionScope::Client, Era::Auto));
     let Replicas::Command(process) = &files.replicas else { panic!("{files:?}") };
     assert_eq!(process.env, [("KEY".into(), "s3cret".into())]);
     assert_eq!(process.cwd.as_deref(), Some(Path::new("/srv")));

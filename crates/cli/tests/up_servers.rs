@@ -249,6 +249,20 @@ fn names_and_origins_are_accepted_as_told_and_no_others() {
     }
 }
 
+const WRONG_HOST: &str = "HTTP/1.1 403 Forbidden\r\nContent-Type: application/json\r\nContent-Length: 107\r\n\
+    Connection: close\r\n\r\n{\"jsonrpc\":\"2.0\",\"error\":{\"code\":-32600,\
+    \"message\":\"Host \\\"mcp.example.com\\\" is not a name of this server\"}}";
+
+#[test]
+fn a_host_that_the_server_does_not_know_is_not_taken_for_missing_credentials() {
+    let (_, body) = WRONG_HOST.split_once("\r\n\r\n").unwrap();
+    assert!(WRONG_HOST.contains(&format!("Content-Length: {}\r\n", body.len())), "{}", body.len());
+    let output = command(&["tools", &always(WRONG_HOST)]).output().unwrap();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(errors.contains("mcp.example.com") && errors.contains("--allow-host"), "{errors}");
+    assert!(!errors.contains("Authorization"), "{errors}");
+}
+
 /// As `send`, with a `Host` of one's own; the status.
 fn with_host(url: &str, headers: &[(String, String)], body: &str) -> u16 {
     use std::io::Write as _;

@@ -103,6 +103,24 @@ where
 mod tests {
     use super::*;
 
+    #[tokio::test]
+    async fn it_is_ready_once_a_server_has_answered_and_until_it_stops() {
+        let server = carryall::Server::new("x", "1").build().unwrap();
+        let upstream = carryall::gateway::Upstream::new("x").unwrap();
+        let upstream = upstream.with_replica("x", carryall::proto::SharedService::new(server));
+        let gateway = Gateway::builder(carryall::types::Implementation::new("edge", "1")).upstream(upstream.clone());
+        let gateway = gateway.build().unwrap();
+        let (stop, stopping) = watch::channel(0);
+        let front = Front { endpoint: Endpoint::new(gateway.clone()), gateway, stopping };
+        let ready = || front.probe("/ready").unwrap().status().as_u16();
+        assert_eq!(ready(), 503, "nobody knows yet");
+        upstream.check(std::time::Duration::from_secs(10)).await;
+        assert_eq!(ready(), 200);
+        stop.send_replace(1);
+        assert_eq!(ready(), 503, "requests are better sent elsewhere");
+        assert_eq!(front.probe("/health").unwrap().status().as_u16(), 200);
+    }
+
     #[test]
     fn a_slash_at_the_end_changes_nothing_else() {
         for (uri, expected) in [("/mcp/", "/mcp"), ("/mcp/?a=b", "/mcp?a=b"), ("http://x:1/mcp/?a", "http://x:1/mcp?a")]

@@ -10,6 +10,7 @@ mod resources;
 mod tools;
 mod work;
 
+use crate::allow::AllowOptions;
 use crate::fail::{Exit, Fail};
 use crate::replica::ReplicaOptions;
 use crate::stop;
@@ -51,6 +52,8 @@ pub(crate) struct Demo {
     /// Offer the files of this directory as resources
     #[arg(long, value_name = "DIR")]
     files: Option<PathBuf>,
+    #[command(flatten)]
+    allow: AllowOptions,
     #[command(flatten)]
     sharing: ReplicaOptions,
     /// Entries on one page of a list
@@ -110,14 +113,16 @@ async fn serve_http(demo: &Demo, server: Server) -> Result<(), Fail> {
     };
     let legacy = demo.sharing.legacy()?;
     let listener = HttpServer::bind(demo.listen.as_str()).await.map_err(cannot)?;
-    let url = format!("http://{}/mcp", listener.local_addr().map_err(cannot)?);
+    let address = listener.local_addr().map_err(cannot)?;
+    let url = format!("http://{address}/mcp");
     let stop = announce(demo.announce, &url)?;
     let ending = server.clone();
     let stop = async move {
         stop.await;
         ending.close_subscriptions();
     };
-    listener.run_endpoint(carryall::endpoint(server, legacy), stop).await.map_err(cannot)
+    let endpoint = demo.allow.apply(carryall::endpoint(server, legacy), address.ip().is_loopback());
+    listener.run_endpoint(endpoint, stop).await.map_err(cannot)
 }
 
 /// Says where the server listens, and gives what ends it.

@@ -1,6 +1,7 @@
 //! The `carryall` binary: one file per command.
 
 mod again;
+mod allow;
 mod answers;
 mod args;
 mod ask;

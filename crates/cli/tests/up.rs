@@ -335,7 +335,9 @@ fn a_port_that_is_taken_is_an_error_that_says_what_to_do() {
 fn what_cannot_work_is_refused_at_once() {
     for args in [
         ["up", "--http", "ftp://x/"],
-        ["up", "--stdio", "/no/such/program"],
+        ["up", "--config", "/no/such/mcp.json"],
+        ["up", "--allow-host", "https://x/"],
+        ["up", "--era", "ancient"],
         ["up", "--replicas", "0"],
         ["up", "--stdio", "'unclosed"],
     ] {

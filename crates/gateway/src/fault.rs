@@ -10,6 +10,8 @@ use std::time::Duration;
 /// The error codes of a gateway. They lie outside the ranges that JSON-RPC and MCP keep to themselves
 /// (`basic/index#error-codes`).
 pub mod code {
+    use carryall_proto::wire;
+
     /// No replica of the upstream can be reached. The request was not executed.
     pub const UPSTREAM_UNREACHABLE: i64 = -31010;
     /// The upstream did not answer in time. Whether it goes on with the request is unknown.
@@ -20,6 +22,11 @@ pub mod code {
     pub const UPSTREAM_INVALID: i64 = -31013;
     /// The gateway is at its limit. The request was not executed.
     pub const BUSY: i64 = -31014;
+    /// The upstream wants credentials that the gateway was not given (HTTP 401). The request was not executed. Over HTTP
+    /// the client gets status 401.
+    pub const UPSTREAM_UNAUTHORIZED: i64 = wire::UPSTREAM_UNAUTHORIZED;
+    /// The upstream refuses access (HTTP 403). The request was not executed. Over HTTP the client gets status 403.
+    pub const UPSTREAM_FORBIDDEN: i64 = wire::UPSTREAM_FORBIDDEN;
 }
 
 /// Why a call has no answer from upstream.
@@ -74,16 +81,32 @@ fn failed(upstream: &str, error: &CallError) -> ErrorObject {
             code::UPSTREAM_TIMEOUT,
             format!("{upstream:?} did not answer within {limit:?}: whether the request was executed is unknown"),
         ),
+        CallError::NotMcp { status: 401, .. } => ErrorObject::new(
+            code::UPSTREAM_UNAUTHORIZED,
+            format!(
+                "{upstream:?} wants credentials (HTTP 401) and the request was not executed. Credentials of clients are not \
+                 passed on: whoever runs the gateway configures those for {upstream:?}"
+            ),
+        ),
+        CallError::NotMcp { status: 403, .. } => ErrorObject::new(
+            code::UPSTREAM_FORBIDDEN,
+            format!(
+                "{upstream:?} refuses access (HTTP 403) and the request was not executed. Whoever runs the gateway finds the \
+                 reason in its log"
+            ),
+        ),
         CallError::NotMcp { status, .. } => ErrorObject::new(
             code::UPSTREAM_INVALID,
             format!(
-                "{upstream:?} answered with HTTP {status} instead of MCP: see whether its URL, its credentials and its \
-                 version are right"
+                "{upstream:?} answered with HTTP {status} instead of MCP: see whether its URL and its version are right (the \
+                 gateway's log has the answer)"
             ),
         ),
         CallError::Malformed(_) => ErrorObject::new(
             code::UPSTREAM_INVALID,
-            format!("{upstream:?} broke the protocol (the gateway's log says how): see whether it speaks 2026-07-28"),
+            format!(
+                "{upstream:?} broke the protocol, or speaks a revision that the gateway does not (its log says how)"
+            ),
         ),
         CallError::TooLarge(limit) => ErrorObject::new(
             code::UPSTREAM_INVALID,
@@ -114,6 +137,8 @@ mod tests {
             CallError::broken("10.1.2.3:80: reset"),
             CallError::Timeout(Duration::from_secs(1)),
             CallError::NotMcp { status: 502, body: "<h1>10.1.2.3</h1>".into() },
+            CallError::NotMcp { status: 401, body: "10.1.2.3".into() },
+            CallError::NotMcp { status: 403, body: "10.1.2.3".into() },
             CallError::Malformed("10.1.2.3 says x".into()),
             CallError::TooLarge(10),
             CallError::Refused("the name has a newline".into()),

@@ -1,20 +1,20 @@
 //! The gateway: calls in, calls out.
 
-use crate::edge::{Passage, admit};
 use crate::fault::Fault;
 use crate::federation::Federation;
 use crate::hop::without_credentials;
+use crate::limits::{Answering, Limits};
 use crate::listen::{Listening, listen};
 use crate::upstream::Upstream;
-use carryall_proto::{BoxFuture, Call, CallError, Reply, Response};
+use carryall_proto::{Call, CallError, Printable, Reply, Response};
 use carryall_types::{Implementation, Method};
-use futures_util::future::join_all;
+use futures_util::future::{join, join_all};
 use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tower_service::Service;
 
 /// One endpoint in front of one or more [`Upstream`]s. A service on the seam, cheap to clone.
@@ -30,7 +30,7 @@ struct Shared {
     upstreams: Vec<Upstream>,
     /// `None` with a single upstream, for which everything passes as it stands.
     federation: Option<Federation>,
-    calls: Arc<Semaphore>,
+    limits: Arc<Limits>,
     options: Options,
     closing: watch::Sender<bool>,
 }
@@ -62,13 +62,15 @@ impl Gateway {
         &self.shared.upstreams
     }
 
-    /// Probes the replicas of all upstreams, and follows those that were too slow for an answer, so that listeners are told
-    /// when they have joined. For as long as it is polled; it never completes.
+    /// Probes the replicas of all upstreams, ends calls at their deadline whose replies nobody reads, and follows upstreams
+    /// that were too slow for an answer, so that listeners are told when they have joined. For as long as it is polled; it
+    /// never completes.
     pub async fn watch(&self) {
         let probing = join_all(self.shared.upstreams.iter().map(Upstream::watch));
+        let background = join(probing, self.shared.limits.reap());
         match &self.shared.federation {
-            Some(federation) => drop(tokio::join!(probing, federation.follow_late())),
-            None => drop(probing.await),
+            Some(federation) => drop(join(background, federation.follow_late()).await),
+            None => drop(background.await),
         }
     }
 
@@ -105,22 +107,21 @@ impl Shared {
 impl Service<Call> for Gateway {
     type Response = Reply;
     type Error = CallError;
-    type Future = BoxFuture<Result<Reply, CallError>>;
+    type Future = Answering;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), CallError>> {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, call: Call) -> Self::Future {
+    fn call(&mut self, call: Call) -> Answering {
         let shared = Arc::clone(&self.shared);
-        Box::pin(async move {
-            let Some(permit) = admit(&shared.calls) else {
-                tracing::warn!(method = %call.method, "too many calls in work");
-                return Ok(Reply::Once(Response::error(call.id.clone(), Fault::Busy.to_error())));
-            };
-            let passage = Passage::new(&call, shared.options.call_timeout, permit);
-            Ok(passage.bound(shared.answer(call)).await)
-        })
+        match self.shared.limits.admit(&call) {
+            Some(guard) => guard.bound(Box::pin(async move { shared.answer(call).await })),
+            None => {
+                tracing::warn!(method = %Printable(call.method.as_str()), "too many calls in flight");
+                Answering::done(Response::error(call.id.clone(), Fault::Busy.to_error()))
+            }
+        }
     }
 }
 
@@ -145,7 +146,8 @@ impl GatewayBuilder {
         self
     }
 
-    /// How long a call may take as a whole, subscriptions excepted. 10 min unless set.
+    /// How long a call may take as a whole, subscriptions excepted. 10 min unless set. A call whose reply nobody reads
+    /// ends up to 1 s later than that, and only while [`Gateway::watch`] is driven.
     #[must_use]
     pub fn call_timeout(mut self, limit: Duration) -> Self {
         self.options.call_timeout = limit;
@@ -160,10 +162,10 @@ impl GatewayBuilder {
         self
     }
 
-    /// How many calls may be in work, open subscriptions included. 16,384 unless set.
+    /// How many calls may be in flight, open subscriptions included. 16,384 unless set.
     #[must_use]
     pub fn max_calls(mut self, max: usize) -> Self {
-        self.options.max_calls = max.min(Semaphore::MAX_PERMITS);
+        self.options.max_calls = max;
         self
     }
 
@@ -185,7 +187,7 @@ impl GatewayBuilder {
         let shared = Shared {
             upstreams,
             federation,
-            calls: Arc::new(Semaphore::new(options.max_calls)),
+            limits: Arc::new(Limits::new(options.max_calls, options.call_timeout)),
             options,
             closing: watch::Sender::new(false),
         };

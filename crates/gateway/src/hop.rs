@@ -4,8 +4,9 @@
 //! are fresh; downstream each client sees its own, of the JSON type it chose.
 
 use carryall_proto::{Call, Meta, Notification, Response, key};
-use carryall_types::{JsonObject, JsonValue, Method, ProgressToken, RawJson, RequestId, notification};
+use carryall_types::{JsonObject, JsonValue, LoggingLevel, Method, ProgressToken, RawJson, RequestId, notification};
 use http::header::{AUTHORIZATION, COOKIE, PROXY_AUTHORIZATION};
+use serde::Deserialize;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 /// Request ids and progress tokens that were never used before.
@@ -29,7 +30,11 @@ impl Ids {
 pub(crate) struct Hop {
     id: RequestId,
     listen: bool,
+    /// The client's progress token, where the upstream was given another one.
     token: Option<ProgressToken>,
+    /// The progress token that the upstream was given.
+    upstream_token: Option<ProgressToken>,
+    log_level: Option<LoggingLevel>,
 }
 
 impl Hop {
@@ -38,7 +43,8 @@ impl Hop {
     pub(crate) fn up(mut call: Call, number: i64, shared_channel: bool) -> (Call, Self) {
         let id = std::mem::replace(&mut call.id, RequestId::Number(number));
         let token = if shared_channel { exchange_token(&mut call, number) } else { None };
-        (call, Self { id, listen: false, token })
+        let (upstream_token, log_level) = (call.meta.progress_token.clone(), call.meta.log_level);
+        (call, Self { id, listen: false, token, upstream_token, log_level })
     }
 
     /// The same for a call whose messages carry its subscription id.
@@ -57,16 +63,45 @@ impl Hop {
         Response { id: self.id.clone(), ..response }
     }
 
-    pub(crate) fn notification(&self, mut notification: Notification) -> Notification {
+    /// The notification as the client gets it; `None` for one that does not belong to this reply. An upstream may send
+    /// what it likes, but a reply carries its request's progress and log messages alone, and those only if the client
+    /// asked for them (`basic/transports/streamable-http#receiving-messages`). What belongs to a subscription depends on
+    /// its filter, which the subscription itself applies.
+    pub(crate) fn notification(&self, mut notification: Notification) -> Option<Notification> {
         if self.listen {
             notification.params = notification.params.map(|params| self.with_subscription(params));
+            return Some(notification);
         }
-        if let Some(token) = &self.token
-            && notification.method == notification::PROGRESS
-        {
-            notification.params = notification.params.map(|params| with_token(&params, token).unwrap_or(params));
+        let params = notification.params.take()?;
+        let params = match &*notification.method {
+            notification::PROGRESS if self.is_own_progress(&params) => match &self.token {
+                Some(token) => with_token(&params, token)?,
+                None => params,
+            },
+            notification::MESSAGE if self.is_wanted_message(&params) => params,
+            _ => return None,
+        };
+        notification.params = Some(params);
+        Some(notification)
+    }
+
+    fn is_own_progress(&self, params: &RawJson) -> bool {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Progress {
+            progress_token: ProgressToken,
         }
-        notification
+        let Some(token) = &self.upstream_token else { return false };
+        params.decode::<Progress>().is_ok_and(|progress| progress.progress_token == *token)
+    }
+
+    fn is_wanted_message(&self, params: &RawJson) -> bool {
+        #[derive(Deserialize)]
+        struct LogMessage {
+            level: LoggingLevel,
+        }
+        let Some(least) = self.log_level else { return false };
+        params.decode::<LogMessage>().is_ok_and(|message| message.level >= least)
     }
 
     /// Puts the client's id where the upstream names ours; text without a subscription id stays as it is.

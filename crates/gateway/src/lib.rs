@@ -12,14 +12,15 @@
 //!   executed, or may be executed twice, is tried on another replica; a `tools/call` that may have been executed never
 //!   is.
 //!
-//! No task is started here. Whoever runs a gateway drives [`Gateway::watch`] beside it, so that replicas are probed.
+//! No task is started here. Whoever runs a gateway drives [`Gateway::watch`] beside it, so that replicas are probed and
+//! calls whose replies nobody reads end at their deadline.
 
 mod cursor;
-mod edge;
 mod fault;
 mod federation;
 mod gateway;
 mod hop;
+mod limits;
 mod listen;
 mod random;
 mod relay;
@@ -27,4 +28,5 @@ mod upstream;
 
 pub use fault::code;
 pub use gateway::{BuildError, Gateway, GatewayBuilder};
+pub use limits::Answering;
 pub use upstream::{InvalidName, Probe, Replica, ReplicaStatus, SEPARATOR, Upstream};

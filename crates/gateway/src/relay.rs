@@ -10,6 +10,9 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
+/// Notifications dropped in one poll before the task yields.
+const MAX_DROPPED: u32 = 64;
+
 /// A reply of which the first message has come.
 pub(crate) enum Begun {
     Once(Response),
@@ -71,16 +74,31 @@ impl Stream for Relay {
         if self.done {
             return Poll::Ready(None);
         }
-        let next = match self.first.take() {
-            Some(first) => Ok(first),
-            None => ready!(self.rest.poll_next_unpin(cx)).unwrap_or_else(|| Err(ended())),
-        };
-        let response = match next {
-            Ok(Message::Notification(notification)) => {
-                return Poll::Ready(Some(Ok(Message::Notification(self.hop.notification(notification)))));
+        let mut dropped = 0;
+        let response = loop {
+            let next = match self.first.take() {
+                Some(first) => Ok(first),
+                None => ready!(self.rest.poll_next_unpin(cx)).unwrap_or_else(|| Err(ended())),
+            };
+            match next {
+                Ok(Message::Notification(notification)) => {
+                    if let Some(notification) = self.hop.notification(notification) {
+                        return Poll::Ready(Some(Ok(Message::Notification(notification))));
+                    }
+                }
+                Ok(Message::Response(response)) => break self.hop.response(response),
+                Err(error) => break self.broke(error),
             }
-            Ok(Message::Response(response)) => self.hop.response(response),
-            Err(error) => self.broke(error),
+            tracing::debug!(
+                upstream = self.slot.upstream(),
+                "dropped a notification that does not belong to the reply"
+            );
+            dropped += 1;
+            if dropped == MAX_DROPPED {
+                // An upstream that sends nothing else must not keep the task from its other work.
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
         };
         self.done = true;
         Poll::Ready(Some(Ok(Message::Response(response))))

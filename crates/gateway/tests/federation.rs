@@ -359,20 +359,105 @@ async fn read(gateway: &Gateway, uri: &str) -> Answered {
     answer(gateway, call("resources/read", json!({"uri": uri}))).await
 }
 
+fn reads(fake: &Fake) -> usize {
+    fake.seen.lock().unwrap().iter().filter(|call| call.method.as_str() == "resources/read").count()
+}
+
 #[tokio::test]
-async fn a_resource_is_read_where_it_is_listed_and_elsewhere_if_it_is_not_there() {
+async fn a_resource_is_read_where_it_is_listed_and_nowhere_else() {
     let (a, b) = (resources(&["a:1", "x:moved"], "a:{x}"), resources(&["b:1"], "b:{x}"));
     let gateway = two(&a, &b);
-    assert_eq!(read(&gateway, "b:1").await.result()["contents"][0]["text"], "b:1", "by asking around");
-    assert_eq!((a.count(), b.count()), (1, 1));
-    assert_eq!(read(&gateway, "b:1").await.result()["contents"][0]["text"], "b:1", "remembered");
-    assert_eq!((a.count(), b.count()), (1, 2));
+    for _ in 0..2 {
+        assert_eq!(read(&gateway, "b:1").await.result()["contents"][0]["text"], "b:1");
+    }
+    assert_eq!((reads(&a), reads(&b)), (0, 2));
     let listed = pages(&gateway, "resources/list").await;
     assert_eq!(names(&listed, "resources"), ["a:1", "x:moved", "b:1"], "URIs stay as they are");
-    pages(&gateway, "resources/templates/list").await;
-    let before = a.count();
-    assert_eq!(read(&gateway, "b:other").await.code(), -32602, "nobody has it");
-    assert_eq!(a.count(), before + 1, "the likely owner is asked first, then the other");
+    assert_eq!(read(&gateway, "b:other").await.code(), -32602, "its template claims it, and it does not have it");
+    assert_eq!((reads(&a), reads(&b)), (0, 3));
+}
+
+/// Answers every read with its own name, and lists nothing but what it is given.
+fn greedy(lists: Value) -> Fake {
+    Fake::at_once(move |call| {
+        Ok(match call.method.as_str() {
+            "resources/list" => result(call, json!({"resources": lists["resources"]})),
+            "resources/templates/list" => result(call, json!({"resourceTemplates": lists["templates"]})),
+            "resources/read" => result(call, json!({"contents": [{"uri": name_of(call), "text": "greedy"}]})),
+            "completion/complete" => result(call, json!({"completion": {"values": ["greedy"]}})),
+            _ => error(call, -32601, "Method not found"),
+        })
+    })
+}
+
+#[tokio::test]
+async fn an_upstream_that_answers_for_every_uri_gets_none_that_it_does_not_list() {
+    for lists in [
+        json!({"resources": [], "templates": []}),
+        json!({"resources": [{"uri": "g:1"}], "templates": [{"uriTemplate": "{+uri}"}, {"uriTemplate": "{s}:{+rest}"}]}),
+    ] {
+        let (greedy, b) = (greedy(lists), resources(&["b:1"], "b:{x}"));
+        let gateway = two(&greedy, &b);
+        assert_eq!(read(&gateway, "b:1").await.result()["contents"][0]["text"], "b:1");
+        for unlisted in ["b:2", "c:1", "https://example.com/", "not a uri"] {
+            let answered = read(&gateway, unlisted).await;
+            assert_eq!(answered.code(), -32602, "{unlisted}");
+        }
+        assert_eq!(read(&gateway, "c:1").await.error()["data"], json!({"uri": "c:1"}));
+        let params = json!({"ref": {"type": "ref/resource", "uri": "c:{x}"}, "argument": {"name": "x", "value": ""}});
+        assert_eq!(answer(&gateway, call("completion/complete", params)).await.code(), -32602);
+        assert_eq!(reads(&greedy), 0);
+        assert!(greedy.seen.lock().unwrap().iter().all(|call| call.method.as_str() != "completion/complete"));
+    }
+}
+
+#[tokio::test]
+async fn a_scheme_that_one_upstream_alone_lists_is_its_own() {
+    let (greedy, b) = (greedy(json!({"resources": [{"uri": "g:1"}], "templates": []})), resources(&["b:1"], "b:{x}"));
+    assert_eq!(read(&two(&greedy, &b), "g:unlisted").await.result()["contents"][0]["text"], "greedy");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_resource_that_appears_later_is_found_and_made_up_ones_do_not_list_again_each_time() {
+    let there = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let seen = there.clone();
+    let a = Fake::at_once(move |call| {
+        let uris: &[&str] = if seen.load(std::sync::atomic::Ordering::SeqCst) { &["a:1"] } else { &[] };
+        Ok(match call.method.as_str() {
+            "resources/list" => page(call, "resources", uris, 10, |uri| json!({"uri": uri, "name": uri})),
+            "resources/read" => result(call, json!({"contents": [{"uri": "a:1", "text": "late"}]})),
+            _ => error(call, -32601, "Method not found"),
+        })
+    });
+    let gateway = two(&a, &resources(&["b:1"], "b:{x}"));
+    for number in 0..50 {
+        assert_eq!(read(&gateway, &format!("made-up:{number}")).await.code(), -32602);
+    }
+    assert_eq!(a.count(), 2, "one list of resources, one of templates");
+    there.store(true, std::sync::atomic::Ordering::SeqCst);
+    tokio::time::advance(Duration::from_secs(11)).await;
+    assert_eq!(read(&gateway, "a:1").await.result()["contents"][0]["text"], "late");
+}
+
+#[tokio::test]
+async fn all_pages_of_an_upstream_are_looked_through_and_one_that_goes_in_circles_ends() {
+    const MANY: [&str; 5] = ["a:1", "a:2", "a:3", "a:4", "x:5"];
+    let a = Fake::at_once(|call| {
+        Ok(match call.method.as_str() {
+            "resources/list" => page(call, "resources", &MANY, 2, |uri| json!({"uri": uri, "name": uri})),
+            "resources/read" => result(call, json!({"contents": [{"uri": name_of(call), "text": name_of(call)}]})),
+            _ => error(call, -32601, "Method not found"),
+        })
+    });
+    let circle = Fake::at_once(|call| {
+        Ok(match call.method.as_str() {
+            "resources/list" => result(call, json!({"resources": [{"uri": "c:1"}], "nextCursor": "again"})),
+            _ => error(call, -32601, "Method not found"),
+        })
+    });
+    let gateway = two(&a, &circle);
+    assert_eq!(read(&gateway, "x:5").await.result()["contents"][0]["text"], "x:5");
+    assert!(circle.count() <= 4, "{}", circle.count());
 }
 
 #[tokio::test]
@@ -389,6 +474,26 @@ async fn a_resource_whose_owner_may_be_dead_is_not_declared_missing() {
     let a = resources(&["a:1"], "a:{x}");
     assert_eq!(read(&two(&a, &broken()), "a:1").await.result()["contents"][0]["text"], "a:1");
     assert_eq!(read(&two(&a, &broken()), "b:1").await.code(), code::UPSTREAM_UNREACHABLE);
+}
+
+#[tokio::test]
+async fn a_resource_of_a_dead_upstream_is_not_read_from_another_that_lists_it_too() {
+    let dead = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let seen = dead.clone();
+    let first = resources(&["same"], "t:{x}");
+    let first = Fake::new(move |call| {
+        let (mut first, dead) = (first.service(), seen.load(std::sync::atomic::Ordering::SeqCst));
+        Box::pin(async move {
+            use tower_service::Service as _;
+            if dead { Err(common::dead()) } else { first.call(call).await }
+        })
+    });
+    let second = resources(&["same"], "t:{x}");
+    let gateway = two(&first, &second);
+    assert!(read(&gateway, "same").await.response.get("result").is_some());
+    dead.store(true, std::sync::atomic::Ordering::SeqCst);
+    assert_eq!(read(&gateway, "same").await.code(), code::UPSTREAM_UNREACHABLE);
+    assert_eq!(reads(&second), 0);
 }
 
 #[tokio::test]

@@ -189,6 +189,38 @@ async fn what_was_not_promised_is_not_passed_on() {
     assert_eq!(told(&mut stream).await.1["uri"], "a:1/part");
 }
 
+// spec: subscriptions-01
+#[tokio::test]
+async fn what_an_upstream_promises_without_being_asked_is_not_passed_on() {
+    let promised =
+        json!({"toolsListChanged": true, "resourceSubscriptions": ["a:1"], "taskIds": ["t"], "acme/news": 1});
+    let server = Listened::new(promised);
+    let mut stream = listen(&one(&[&server.fake]), json!(1), json!({"resourceSubscriptions": ["a:1"]})).await;
+    told(&mut stream).await;
+    for (method, params) in [
+        ("notifications/tools/list_changed", json!({})),
+        ("notifications/tasks", json!({"taskId": "t"})),
+        ("notifications/progress", json!({"progressToken": 1, "progress": 1})),
+        ("notifications/message", json!({"level": "error", "data": "x"})),
+        ("acme/news", json!({})),
+        ("acme/other", json!({})),
+    ] {
+        server.tell(method, params);
+    }
+    server.tell("notifications/resources/updated", json!({"uri": "a:1"}));
+    assert_eq!(told(&mut stream).await.0, "notifications/resources/updated");
+}
+
+#[tokio::test]
+async fn task_changes_reach_who_listens_for_the_task() {
+    let server = Listened::new(json!({"taskIds": ["t"]}));
+    let mut stream = listen(&one(&[&server.fake]), json!(1), json!({"taskIds": ["t"]})).await;
+    told(&mut stream).await;
+    server.tell("notifications/tasks", json!({"taskId": "other"}));
+    server.tell("notifications/tasks", json!({"taskId": "t", "status": "working"}));
+    assert_eq!(told(&mut stream).await.1["taskId"], "t");
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_upstream_that_is_dead_at_first_joins_later() {
     let a = Listened::new(json!({"toolsListChanged": true}));

@@ -3,7 +3,7 @@
 mod common;
 
 use carryall_gateway::{Gateway, Upstream, code};
-use carryall_proto::{BoxFuture, CallError, Message, Reply};
+use carryall_proto::{CallError, Message, Reply};
 use carryall_testkit::{answer, call, call_with_id, meta_with, next};
 use carryall_types::{Implementation, Method};
 use common::*;
@@ -73,13 +73,48 @@ async fn notifications_pass_one_by_one_as_they_come() {
         panic!()
     };
     assert_eq!(next(&mut down).await, first);
-    let second = notification("acme/news", json!({"any": 1}));
+    let second = notification("notifications/progress", json!({"progressToken": "t", "progress": 2}));
     sender.send(Ok(second.clone())).unwrap();
     assert_eq!(next(&mut down).await, second);
     sender.send(Ok(response(&fake.seen.lock().unwrap()[0], json!({"done": true})))).unwrap();
     let Message::Response(last) = next(&mut down).await else { panic!() };
     assert_eq!(last.id, "mine".into());
     assert!(down.next().await.is_none());
+}
+
+#[tokio::test]
+async fn notifications_that_do_not_belong_to_the_reply_are_dropped() {
+    let progress =
+        |token: Value| notification("notifications/progress", json!({"progressToken": token, "progress": 1}));
+    let log = |level: &str| notification("notifications/message", json!({"level": level, "data": "x"}));
+    let all = move |call: &carryall_proto::Call| {
+        let mut messages = vec![
+            notification("notifications/tools/list_changed", json!({})),
+            notification("notifications/resources/updated", json!({"uri": "a:1"})),
+            notification("notifications/cancelled", json!({"requestId": 1})),
+            notification("notifications/subscriptions/acknowledged", json!({"notifications": {}})),
+            notification("acme/news", json!({"any": 1})),
+            progress(json!("t")),
+            progress(json!("other")),
+            log("debug"),
+            log("error"),
+            log("loud"),
+        ];
+        messages.extend(std::iter::repeat_n(notification("acme/news", json!({})), 200));
+        messages.push(response(call, json!({"done": true})));
+        Ok(stream(messages.into_iter().map(Ok).collect()))
+    };
+    let gateway = one(&[&Fake::at_once(all)]);
+    for (meta, passed) in [
+        (json!({}), vec![]),
+        (json!({"progressToken": "t"}), vec!["notifications/progress"]),
+        (json!({"io.modelcontextprotocol/logLevel": "info"}), vec!["notifications/message"]),
+    ] {
+        let answered = answer(&gateway, call("tools/call", json!({"_meta": meta_with(&meta), "name": "x"}))).await;
+        let methods: Vec<_> = answered.notifications.iter().map(|notification| &*notification.method).collect();
+        assert_eq!(methods, passed, "{meta}");
+        assert_eq!(answered.result()["done"], true);
+    }
 }
 
 // spec: gateway-derived-03
@@ -179,7 +214,8 @@ async fn an_upstream_that_breaks_off_becomes_an_error_that_says_so() {
         let progress = notification("notifications/progress", json!({"progressToken": 1, "progress": 1}));
         Ok(stream(vec![Ok(progress), Err(CallError::broken("10.1.2.3: reset"))]))
     });
-    let answered = answer(&one(&[&fake]), call_with_id(&json!("a"), "tools/call", json!({"name": "x"}))).await;
+    let params = json!({"_meta": meta_with(&json!({"progressToken": 1})), "name": "x"});
+    let answered = answer(&one(&[&fake]), call_with_id(&json!("a"), "tools/call", params)).await;
     assert_eq!((answered.code(), &answered.response["id"]), (code::UPSTREAM_BROKEN, &json!("a")));
     assert_eq!(answered.notifications.len(), 1);
     assert!(!answered.response.to_string().contains("10.1.2.3"));
@@ -206,8 +242,23 @@ async fn a_call_ends_at_the_limit_whether_it_is_silent_or_not() {
     drop(sender);
 }
 
+#[tokio::test]
+async fn a_refusal_of_access_keeps_its_status_and_nothing_else() {
+    for (status, code) in [(401, code::UPSTREAM_UNAUTHORIZED), (403, code::UPSTREAM_FORBIDDEN)] {
+        let fake = Fake::at_once(move |_| Err(CallError::NotMcp { status, body: "get a token at 10.1.2.3".into() }));
+        for gateway in [one(&[&fake]), gateway([upstream("a", &[&fake]), upstream("b", &[&fake])])] {
+            for (method, params) in [("tools/list", json!({})), ("tools/call", json!({"name": "a__x"}))] {
+                let answered = answer(&gateway, call(method, params)).await;
+                assert_eq!(answered.code(), code, "{method}");
+                assert_eq!(carryall_proto::wire::http_status(code).as_u16(), status);
+                assert!(!answered.response.to_string().contains("10.1.2.3"));
+            }
+        }
+    }
+}
+
 /// Polls once.
-fn is_pending<T>(future: &mut BoxFuture<T>) -> bool {
+fn is_pending<T>(future: &mut std::pin::Pin<Box<impl Future<Output = T>>>) -> bool {
     future.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending()
 }
 
@@ -219,10 +270,73 @@ async fn calls_in_work_are_bounded() {
         .max_calls(1)
         .build()
         .unwrap();
-    let mut first = gateway.call(call("tools/call", json!({"name": "x"})));
+    let mut first = Box::pin(gateway.call(call("tools/call", json!({"name": "x"}))));
     assert!(is_pending(&mut first));
     assert_eq!(answer(&gateway, call("tools/call", json!({"name": "x"}))).await.code(), code::BUSY);
     drop(first);
-    let mut next = gateway.call(call("tools/call", json!({"name": "x"})));
+    let mut next = Box::pin(gateway.call(call("tools/call", json!({"name": "x"}))));
     assert!(is_pending(&mut next), "there is room again");
+}
+
+/// Says when it is dropped.
+struct Notice(std::sync::Arc<std::sync::atomic::AtomicUsize>);
+
+impl Drop for Notice {
+    fn drop(&mut self) {
+        self.0.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_nobody_polls_ends_at_its_deadline_and_makes_room() {
+    let ended = std::sync::Arc::<std::sync::atomic::AtomicUsize>::default();
+    let seen = ended.clone();
+    let fake = Fake::new(move |call| {
+        let (notice, streams) = (Notice(seen.clone()), call.name().as_deref() == Some("stream"));
+        Box::pin(async move {
+            if !streams {
+                let _notice = notice;
+                return std::future::pending().await;
+            }
+            let started = notification("notifications/progress", json!({"progressToken": "t", "progress": 1}));
+            let rest = futures_util::stream::unfold(notice, |notice| async move {
+                std::future::pending::<()>().await;
+                Some((Err(CallError::broken("x")), notice))
+            });
+            Ok(Reply::Stream(Box::pin(futures_util::stream::iter([Ok(started)]).chain(rest))))
+        })
+    });
+    let mut gateway = Gateway::builder(Implementation::new("edge", "1"))
+        .upstream(upstream("demo", &[&fake]).probe(None))
+        .call_timeout(Duration::from_secs(60))
+        .max_calls(2)
+        .build()
+        .unwrap();
+    let asked =
+        |name: &str| call("tools/call", json!({"_meta": meta_with(&json!({"progressToken": "t"})), "name": name}));
+    let mut silent = Box::pin(gateway.call(asked("silent")));
+    assert!(is_pending(&mut silent));
+    let Ok(Reply::Stream(mut unread)) = gateway.call(asked("stream")).await else { panic!("no stream") };
+    assert_eq!(answer(&gateway, call("tools/call", json!({"name": "x"}))).await.code(), code::BUSY);
+
+    let watched = tokio::time::timeout(Duration::from_secs(62), gateway.watch()).await;
+    assert!(watched.is_err());
+    assert_eq!(ended.load(std::sync::atomic::Ordering::SeqCst), 2, "both are cancelled upstream");
+    let mut others: Vec<_> = (0..2).map(|_| Box::pin(gateway.call(asked("silent")))).collect();
+    assert!(others.iter_mut().all(is_pending), "there is room for as many as before");
+    assert_eq!(answer(&gateway, asked("silent")).await.code(), code::BUSY);
+
+    // Who reads at last, learns what happened.
+    let late = silent.await.unwrap();
+    assert!(
+        matches!(late, Reply::Once(carryall_proto::Response { outcome: carryall_proto::Outcome::Error(error), .. })
+        if error.code == code::UPSTREAM_TIMEOUT)
+    );
+    let Message::Response(late) = next(&mut unread).await else { panic!("a notification of a call that has ended") };
+    assert!(matches!(late.outcome, carryall_proto::Outcome::Error(error) if error.code == code::UPSTREAM_TIMEOUT));
+    assert!(unread.next().await.is_none());
+    drop((late.id, unread, others));
+    let mut others: Vec<_> = (0..2).map(|_| Box::pin(gateway.call(asked("silent")))).collect();
+    assert!(others.iter_mut().all(is_pending), "and none is counted twice");
+    assert_eq!(answer(&gateway, asked("silent")).await.code(), code::BUSY);
 }

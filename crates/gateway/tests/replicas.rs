@@ -257,3 +257,43 @@ async fn a_stream_that_has_begun_is_not_repeated() {
     let answered = answer(&one(&[&begun, &b]), call("resources/read", json!({"uri": "a:x"}))).await;
     assert_eq!((answered.code(), b.count()), (code::UPSTREAM_BROKEN, 0));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_call_waits_while_a_replica_is_starting_and_no_longer() {
+    let upstream = Upstream::new("demo").unwrap().starts_within(Duration::from_secs(8));
+    let replica = upstream.replica("one");
+    let gateway = gateway([upstream.clone()]);
+    let start = tokio::time::Instant::now();
+    let refused = answer(&gateway, call("tools/call", json!({"name": "x"}))).await;
+    assert_eq!((refused.code(), start.elapsed()), (code::UPSTREAM_UNREACHABLE, Duration::ZERO), "nobody starts it");
+
+    let asked = async || answer(&gateway, call("tools/call", json!({"name": "x"}))).await;
+    let after = async |seconds: u64, what: &dyn Fn()| {
+        tokio::time::sleep(Duration::from_secs(seconds)).await;
+        what();
+    };
+    replica.starting();
+    let fake = Fake::saying("hello");
+    let up = || replica.up(fake.service());
+    let (answered, ()) = tokio::join!(asked(), after(5, &up));
+    assert_eq!((answered.text(), start.elapsed().as_secs()), ("hello", 5));
+
+    replica.starting();
+    let down = || replica.down();
+    let (failed, ()) = tokio::join!(asked(), after(2, &down));
+    assert_eq!((failed.code(), start.elapsed().as_secs()), (code::UPSTREAM_UNREACHABLE, 7), "it could not be started");
+
+    replica.starting();
+    assert_eq!(asked().await.code(), code::UPSTREAM_UNREACHABLE);
+    assert_eq!(start.elapsed().as_secs(), 15, "it takes too long");
+}
+
+#[tokio::test]
+async fn a_replica_has_answered_once_it_has() {
+    let fake = Fake::saying("hello");
+    let upstream = upstream("demo", &[&fake]);
+    let gateway = gateway([upstream.clone()]);
+    assert!(upstream.status()[0].alive && !upstream.status()[0].answered);
+    whoami(&gateway).await;
+    assert!(upstream.status()[0].alive && upstream.status()[0].answered);
+}

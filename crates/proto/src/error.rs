@@ -64,6 +64,8 @@ impl fmt::Display for CallError {
             Self::Unreachable(cause) => write!(f, "cannot reach the server: {}", Chain(cause)),
             Self::Broken(cause) => write!(f, "the connection broke before the answer: {}", Chain(cause)),
             Self::Timeout(limit) => write!(f, "no answer within {limit:?}"),
+            Self::NotMcp { status: 401, body } => write!(f, "HTTP 401, the server wants credentials{}", Details(body)),
+            Self::NotMcp { status: 403, body } => write!(f, "HTTP 403, the server refuses access{}", Details(body)),
             Self::NotMcp { status, body } if body.is_empty() => {
                 write!(f, "HTTP {status} with an empty body: this does not look like an MCP endpoint")
             }
@@ -91,6 +93,15 @@ impl From<BoxError> for CallError {
             Ok(error) => *error,
             Err(error) => Self::Layer(Arc::new(error)),
         }
+    }
+}
+
+/// What else the server said, if anything.
+struct Details<'a>(&'a str);
+
+impl fmt::Display for Details<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.is_empty() { Ok(()) } else { write!(f, ": {}", self.0) }
     }
 }
 

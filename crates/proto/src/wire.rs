@@ -3,6 +3,27 @@
 use carryall_types::code;
 use http::StatusCode;
 
+/// A server behind this one wants credentials that it was not given. Not a code of the specification.
+///
+/// Over HTTP it is sent with status 401 and without `WWW-Authenticate`: a challenge of the server behind names where to
+/// get a token for that server, and a client that followed it would send the token here, where it is not passed on
+/// (`basic/authorization/index#token-handling`).
+pub const UPSTREAM_UNAUTHORIZED: i64 = -31015;
+
+/// A server behind this one refuses what it was given, be it credentials or the lack of them. Not a code of the
+/// specification. Over HTTP it is sent with status 403.
+pub const UPSTREAM_FORBIDDEN: i64 = -31016;
+
+/// The HTTP status of an error about access, which is the same for clients of every revision; `None` for other errors.
+#[must_use]
+pub fn access_status(error_code: i64) -> Option<StatusCode> {
+    match error_code {
+        UPSTREAM_UNAUTHORIZED => Some(StatusCode::UNAUTHORIZED),
+        UPSTREAM_FORBIDDEN => Some(StatusCode::FORBIDDEN),
+        _ => None,
+    }
+}
+
 /// The HTTP status of a JSON-RPC error that answers a well-formed request.
 ///
 /// The specification fixes 404 for unknown methods and 400 for header, capability and version errors; what it leaves
@@ -18,7 +39,7 @@ pub fn http_status(error_code: i64) -> StatusCode {
         | code::HEADER_MISMATCH
         | code::MISSING_REQUIRED_CLIENT_CAPABILITY
         | code::UNSUPPORTED_PROTOCOL_VERSION => StatusCode::BAD_REQUEST,
-        _ => StatusCode::OK,
+        other => access_status(other).unwrap_or(StatusCode::OK),
     }
 }
 
@@ -63,5 +84,7 @@ mod tests {
         let status = |c| http_status(c).as_u16();
         assert_eq!([-32700, -32600, -32601, -32602, -32603].map(status), [400, 400, 404, 200, 200]);
         assert_eq!([-32020, -32021, -32022, 7].map(status), [400, 400, 400, 200]);
+        assert_eq!([UPSTREAM_UNAUTHORIZED, UPSTREAM_FORBIDDEN].map(status), [401, 403]);
+        assert!(may_emit(UPSTREAM_UNAUTHORIZED) && may_emit(UPSTREAM_FORBIDDEN));
     }
 }

@@ -194,6 +194,19 @@ async fn an_error_status_with_a_json_rpc_error_is_an_answer() {
 }
 
 #[tokio::test]
+async fn a_refusal_of_access_is_told_by_its_status_whatever_its_body_is() {
+    let error = r#"{"jsonrpc":"2.0","id":null,"error":{"code":-32001,"message":"no token"}}"#;
+    for (status, code) in [("401 Unauthorized", 401), ("403 Forbidden", 403)] {
+        for (media, body) in [("application/json", error), ("text/plain", "no token")] {
+            match from(answer(status, media, body)).await.unwrap_err() {
+                CallError::NotMcp { status, body } => assert_eq!((status, &*body), (code, "no token")),
+                error => panic!("{error:?}"),
+            }
+        }
+    }
+}
+
+#[tokio::test]
 async fn what_is_not_mcp_is_shown() {
     let page = format!("<html>{}", "x".repeat(1000));
     for (status, code) in [("200 OK", 200), ("404 Not Found", 404), ("502 Bad Gateway", 502)] {

@@ -70,6 +70,14 @@ impl Variables {
         Ok(out)
     }
 
+    /// As in most configuration files: `${VAR}`, `${env:VAR}`, `${VAR:-default}`.
+    ///
+    /// # Errors
+    /// A variable that is not set and has no default.
+    pub(crate) fn expand_text(&self, text: &str) -> Result<String, String> {
+        self.expand(text, Syntax::Dollar)
+    }
+
     fn value(&self, expression: &str) -> Result<String, String> {
         let (name, default) = match expression.split_once(":-") {
             Some((name, default)) => (name, Some(default)),

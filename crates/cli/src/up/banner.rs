@@ -1,6 +1,7 @@
 //! What is printed once the endpoint is up.
 
-use super::fronted::Running;
+use super::edge::ENDPOINT;
+use super::start::Running;
 use crate::fail::{Exit, Fail};
 use carryall::transport::http::HttpServer;
 use std::io::Write as _;
@@ -12,10 +13,12 @@ pub(super) struct Banner {
     behind: String,
     /// The endpoint is in front of the demo server, whose tools are known.
     demo: bool,
+    /// Where clients of HTTP+SSE connect.
+    sse: Option<String>,
 }
 
 impl Banner {
-    pub(super) fn new(listener: &HttpServer, running: &Running, replicas: usize) -> Result<Self, Fail> {
+    pub(super) fn new(listener: &HttpServer, running: &Running, replicas: usize, sse: bool) -> Result<Self, Fail> {
         let address = listener.local_addr();
         let address =
             address.map_err(|error| Fail::new(Exit::Local, format!("the endpoint has no address: {error}")))?;
@@ -26,8 +29,9 @@ impl Banner {
         } else {
             running.shown.join(", ")
         };
-        let url = format!("http://{}/mcp", reachable(address));
-        Ok(Self { url, exposed: !address.ip().is_loopback(), behind, demo })
+        let url = format!("http://{}{ENDPOINT}", reachable(address));
+        let sse = sse.then(|| format!("http://{}/sse", reachable(address)));
+        Ok(Self { url, exposed: !address.ip().is_loopback(), behind, demo, sse })
     }
 
     pub(super) fn show(&self, quiet: bool) -> Result<(), Fail> {
@@ -48,8 +52,9 @@ impl Banner {
             ""
         };
         let command = if self.demo { format!("carryall call {url} whoami") } else { format!("carryall tools {url}") };
+        let sse = self.sse.as_ref().map_or_else(String::new, |sse| format!("HTTP+SSE for older clients: {sse}\n"));
         format!(
-            "MCP endpoint: {url}\nBehind it: {behind}. Ctrl-C stops everything.\n{warning}\nTry it:\n  {}\n  {command}\n",
+            "MCP endpoint: {url}\n{sse}Behind it: {behind}. Ctrl-C stops everything.\n{warning}\nTry it:\n  {}\n  {command}\n",
             self.curl()
         )
     }

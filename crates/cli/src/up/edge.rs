@@ -1,13 +1,13 @@
 //! The endpoint itself: where it listens, how it ends, and what it logs.
 
 use super::asked;
+use super::front::Front;
+use crate::allow::AllowOptions;
 use crate::fail::{Exit, Fail};
-use carryall::gateway::{Gateway, Upstream};
-use carryall::proto::Outcome;
+use carryall::gateway::Gateway;
 use carryall::transport::http::HttpServer;
 use carryall::{LegacyOptions, endpoint};
 use std::io::{ErrorKind, IsTerminal as _};
-use std::time::Duration;
 use tokio::sync::watch;
 use tracing_subscriber::EnvFilter;
 
@@ -82,38 +82,26 @@ fn reason(error: &std::io::Error) -> String {
     }
 }
 
-/// Serves until asked to stop. Then subscriptions are closed, nothing new is accepted, and what is in work gets the
+/// The path of the endpoint.
+pub(super) const ENDPOINT: &str = "/mcp";
+
+/// Serves until asked to stop. Then subscriptions are closed, nothing new is accepted, and what is in flight gets the
 /// drain time of the server.
 pub(super) async fn serve(
     listener: HttpServer,
     gateway: Gateway,
     legacy: LegacyOptions,
+    names: &AllowOptions,
     stopping: watch::Receiver<u32>,
 ) -> Result<(), Fail> {
-    let ending = gateway.clone();
+    let failed = |error: std::io::Error| Fail::new(Exit::Local, format!("the endpoint failed: {error}"));
+    let local = listener.local_addr().map_err(failed)?.ip().is_loopback();
+    let endpoint = names.apply(endpoint(gateway.clone(), legacy).path(ENDPOINT), local);
+    let front = Front { endpoint, gateway: gateway.clone(), stopping: stopping.clone() };
     let stop = async move {
         asked(stopping, 1).await;
-        tracing::info!("stopping: waiting for requests in work; once more stops at once");
-        ending.close_subscriptions();
+        tracing::info!("stopping: waiting for requests in flight; once more stops at once");
+        gateway.close_subscriptions();
     };
-    let served = listener.run_endpoint(endpoint(gateway, legacy), stop).await;
-    served.map_err(|error| Fail::new(Exit::Local, format!("the endpoint failed: {error}")))
-}
-
-/// Says which upstreams do not answer. The endpoint is up nevertheless: they may come.
-pub(super) async fn report_silent(upstreams: Vec<Upstream>, within: Duration) {
-    for upstream in upstreams {
-        for (label, answer) in upstream.check(within).await {
-            match answer {
-                Ok(Outcome::Result(_)) => {}
-                Ok(Outcome::Error(error)) => tracing::warn!(
-                    "{label} answers server/discover with an error ({error}): this command speaks revision 2026-07-28, \
-                     servers that speak older ones only cannot be reached with it"
-                ),
-                Err(error) => {
-                    tracing::warn!("{label} does not answer yet: {error}; requests for it get an error until it does")
-                }
-            }
-        }
-    }
+    listener.run_http(front, stop).await.map_err(failed)
 }

@@ -1,4 +1,5 @@
 //! Processes and plain HTTP for the tests of `carryall up`.
+#![allow(dead_code, reason = "each test binary uses its own part")]
 
 use serde_json::{Value, json};
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
@@ -23,8 +24,12 @@ pub(crate) struct Carryall {
 impl Carryall {
     /// Starts it and waits until it has printed a line with `until`.
     pub(crate) fn start(args: &[&str], until: &str) -> Self {
-        let mut child =
-            command(args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        Self::start_command(command(args), until)
+    }
+
+    /// The same with a command that has more than arguments, such as variables.
+    pub(crate) fn start_command(mut command: Command, until: &str) -> Self {
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let log = Arc::new(Mutex::new(String::new()));
         let (errors, kept) = (child.stderr.take().unwrap(), Arc::clone(&log));
         std::thread::spawn(move || {
@@ -182,6 +187,50 @@ fn answer_all(stream: TcpStream, heads: &Mutex<Vec<String>>) -> Option<()> {
             format!("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n", answer.len());
         reader.get_mut().write_all((head + &answer).as_bytes()).ok()?;
     }
+}
+
+/// A server that answers every request with the same bytes and closes.
+pub(crate) fn always(response: &'static str) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/mcp", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for stream in listener.incoming().map_while(Result::ok) {
+            std::thread::spawn(move || {
+                let mut reader = BufReader::new(stream);
+                let mut head = String::new();
+                while !head.ends_with("\r\n\r\n") {
+                    if reader.read_line(&mut head).ok()? == 0 {
+                        return None;
+                    }
+                }
+                let length =
+                    head.to_lowercase().split("content-length: ").nth(1).map_or(0, |rest| {
+                        rest.split("\r\n").next().and_then(|length| length.parse().ok()).unwrap_or(0)
+                    });
+                reader.read_exact(&mut vec![0; length]).ok()?;
+                reader.get_mut().write_all(response.as_bytes()).ok()
+            });
+        }
+    });
+    url
+}
+
+/// A plain request without a body, and all that comes back.
+pub(crate) fn plain(method: &str, url: &str, path: &str, headers: &[(&str, &str)]) -> String {
+    let rest = url.strip_prefix("http://").unwrap();
+    let authority = rest.split_once('/').unwrap().0;
+    let mut stream = TcpStream::connect(authority).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    let mut head = format!("{method} {path} HTTP/1.1\r\nConnection: close\r\n");
+    let host = [("Host", authority)];
+    let own_host = headers.iter().any(|(name, _)| *name == "Host");
+    for (name, value) in host.iter().filter(|_| !own_host).chain(headers) {
+        head.push_str(&format!("{name}: {value}\r\n"));
+    }
+    stream.write_all((head + "\r\n").as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
 }
 
 /// Sends a request and reads the status and the JSON of the answer.

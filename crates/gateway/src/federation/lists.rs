@@ -2,7 +2,7 @@
 
 use super::Federation;
 use super::fan_out::{Part, first_error, merged_hint};
-use super::owners::Kind;
+use super::resource_index::Kind;
 use crate::cursor::MergedCursor;
 use crate::upstream::{Upstream, prefixed};
 use carryall_proto::{Call, Params};
@@ -107,10 +107,11 @@ impl Federation {
         mut items: Vec<RawJson>,
         uris: &mut HashSet<String>,
     ) -> Vec<RawJson> {
+        let at = self.position(upstream);
         items.retain(|item| {
             let uri = Params::parse(item.clone()).ok().and_then(|item| item.get(member)?.decode::<String>().ok());
             let Some(uri) = uri else { return true };
-            self.owners.learn(kind, &uri, upstream.name());
+            self.resources.add(at, kind, &uri);
             uris.insert(uri)
         });
         items

@@ -5,7 +5,8 @@ mod extensions;
 mod fan_out;
 mod late;
 mod lists;
-mod owners;
+mod refresh;
+mod resource_index;
 mod route;
 
 use crate::listen::Joined;
@@ -13,7 +14,7 @@ use crate::upstream::Upstream;
 use carryall_proto::{Call, Reply, Response};
 use carryall_types::{ErrorObject, Implementation, Method};
 use late::Late;
-use owners::Owners;
+use resource_index::ResourceIndex;
 use std::time::Duration;
 
 /// The upstreams as one server.
@@ -22,13 +23,14 @@ pub(crate) struct Federation {
     info: Implementation,
     /// For each upstream's part of an answer.
     patience: Duration,
-    owners: Owners,
+    resources: ResourceIndex,
     late: Late,
 }
 
 impl Federation {
     pub(crate) fn new(upstreams: Vec<Upstream>, info: Implementation, patience: Duration) -> Self {
-        Self { upstreams, info, patience, owners: Owners::default(), late: Late::default() }
+        let resources = ResourceIndex::new(upstreams.len());
+        Self { upstreams, info, patience, resources, late: Late::default() }
     }
 
     /// Answers any call but `subscriptions/listen`.
@@ -63,5 +65,9 @@ impl Federation {
 
     fn upstream(&self, name: &str) -> Option<&Upstream> {
         self.upstreams.iter().find(|upstream| upstream.name() == name)
+    }
+
+    fn position(&self, upstream: &Upstream) -> usize {
+        self.upstreams.iter().position(|known| known.name() == upstream.name()).unwrap_or(usize::MAX)
     }
 }

@@ -16,11 +16,11 @@ impl Federation {
         upstream.exchange(call).await.map_err(|fault| fault.to_error())
     }
 
-    /// `resources/read`: the URI says nothing about where to; lists have.
+    /// `resources/read`: the URI says nothing about where to; lists do.
     pub(super) async fn read(&self, call: Call) -> Result<Reply, ErrorObject> {
         let uri: Option<String> = call.params.get("uri").and_then(|uri| uri.decode().ok());
         let uri = uri.ok_or_else(|| ErrorObject::invalid_params("\"uri\" must be a string"))?;
-        self.first_that_knows(&uri, call).await
+        self.by_uri(&uri, call, "Resource not found").await
     }
 
     /// `completion/complete`: where the prompt or template is.
@@ -35,7 +35,7 @@ impl Federation {
                 call.params = call.params.with("ref", &RawJson::from(&JsonValue::Object(reference)));
                 upstream.exchange(call).await.map_err(|fault| fault.to_error())
             }
-            (Some("ref/resource"), _, Some(uri)) => self.first_that_knows(&uri, call).await,
+            (Some("ref/resource"), _, Some(uri)) => self.by_uri(&uri, call, "Resource template not found").await,
             _ => Err(ErrorObject::invalid_params(
                 "\"ref\" must be a ref/prompt with a name or a ref/resource with a uri",
             )),
@@ -51,38 +51,37 @@ impl Federation {
         })
     }
 
-    /// Asks the likely owners and then the others, one after the other, until one has it. All of this may be repeated
-    /// without harm. If nobody has it, the answer is that of the first who said so.
-    async fn first_that_knows(&self, uri: &str, call: Call) -> Result<Reply, ErrorObject> {
-        let (mut unknown, mut failed) = (None, None);
-        for upstream in self.in_order_for(uri) {
-            match upstream.exchange(call.clone()).await {
-                Ok(reply) if says_unknown(&reply) => drop(unknown.get_or_insert(reply)),
-                Ok(reply) => {
-                    self.owners.correct(uri, upstream.name());
+    /// Asks the upstreams that claim the URI, the closest claim first, until one has it. All of this may be repeated
+    /// without harm. If nobody claims it, or those who do say that they do not have it, the lists are fetched again,
+    /// unless that was done just now. An upstream that does not claim it is never asked.
+    async fn by_uri(&self, uri: &str, call: Call, not_found: &str) -> Result<Reply, ErrorObject> {
+        let (mut asked, mut unknown) = (Vec::new(), None);
+        for refreshed in [false, true] {
+            if refreshed {
+                self.refresh_resources(&call).await;
+            }
+            let mut claims = self.resources.claims(uri);
+            if claims.is_empty() && refreshed {
+                claims.extend(self.resources.owner_of_scheme(uri));
+            }
+            for at in claims {
+                if asked.contains(&at) {
+                    continue;
+                }
+                asked.push(at);
+                let reply = self.upstreams[at].exchange(call.clone()).await.map_err(|fault| fault.to_error())?;
+                if !says_unknown(&reply) {
                     return Ok(reply);
                 }
-                Err(fault) => drop(failed.get_or_insert(fault)),
+                unknown.get_or_insert(reply);
             }
         }
-        // An upstream that cannot be asked may be the one that has it.
-        match (failed, unknown) {
-            (Some(fault), _) => Err(fault.to_error()),
-            (None, Some(reply)) => Ok(reply),
-            (None, None) => Err(ErrorObject::method_not_found(call.method.as_str())),
+        // An upstream that cannot be listed may be the one that has it.
+        if let Some(error) = self.resources.failure() {
+            return Err(error);
         }
-    }
-
-    fn in_order_for(&self, uri: &str) -> Vec<&Upstream> {
-        let mut order: Vec<&Upstream> = Vec::with_capacity(self.upstreams.len());
-        let likely = self.owners.of(uri);
-        let likely = likely.iter().filter_map(|name| self.upstream(name));
-        for upstream in likely.chain(&self.upstreams) {
-            if !order.iter().any(|known| known.name() == upstream.name()) {
-                order.push(upstream);
-            }
-        }
-        order
+        let data = RawJson::from(&serde_json::json!({ "uri": uri }));
+        unknown.ok_or_else(|| ErrorObject::invalid_params(not_found).with_data(data))
     }
 }
 

@@ -3,9 +3,9 @@
 use super::{Opened, open};
 use crate::upstream::Upstream;
 use carryall_proto::backoff::Backoff;
-use carryall_proto::listen::{Change, matches};
+use carryall_proto::listen::{Change, TaskChange, matches};
 use carryall_proto::{Call, Message, MessageStream, Notification};
-use carryall_types::{JsonObject, JsonValue, SubscriptionFilter, notification};
+use carryall_types::{JsonObject, JsonValue, RawJson, SubscriptionFilter, notification, task_method};
 use futures_core::Stream;
 use futures_util::StreamExt as _;
 use futures_util::stream::unfold;
@@ -21,6 +21,7 @@ const LASTED: Duration = Duration::from_secs(5);
 pub(super) struct Feed {
     upstream: Upstream,
     call: Call,
+    requested: SubscriptionFilter,
     /// What the client was promised.
     filter: Arc<SubscriptionFilter>,
     patience: Duration,
@@ -40,8 +41,18 @@ impl Feed {
         patience: Duration,
         stream: Option<MessageStream>,
     ) -> Self {
-        let breaks = u32::from(stream.is_none());
-        Self { upstream, call, filter, patience, stream, since: Instant::now(), breaks, missed: VecDeque::new() }
+        let (breaks, requested) = (u32::from(stream.is_none()), requested(&call));
+        Self {
+            upstream,
+            call,
+            requested,
+            filter,
+            patience,
+            stream,
+            since: Instant::now(),
+            breaks,
+            missed: VecDeque::new(),
+        }
     }
 
     /// What the client is to be told. Never ends.
@@ -100,28 +111,38 @@ impl Feed {
         ];
         let lists = lists.into_iter().filter_map(|(wanted, change)| wanted.then_some(change));
         let resources = self.filter.resource_uris().iter().map(|uri| Change::Resource(uri.as_str().into()));
-        lists.chain(resources).map(|change| change.notification(&self.call.id)).collect()
+        let wanted = lists.chain(resources).filter(|change| matches(&self.requested, change));
+        wanted.map(|change| change.notification(&self.call.id)).collect()
     }
 
-    /// The client gets what it was promised, and what an extension promised it; the upstream may have joined after the
-    /// acknowledgement, or be one that sends more than it should.
+    /// The client gets what it asked for and was promised; the upstream may have joined after the acknowledgement, or be
+    /// one that sends more than it should. Of methods that are not known here only those pass that the filter names, as
+    /// extensions do.
     fn is_wanted(&self, notification: &Notification) -> bool {
         let change = match &*notification.method {
-            notification::SUBSCRIPTIONS_ACKNOWLEDGED => return false,
             notification::TOOLS_LIST_CHANGED => Change::Tools,
             notification::PROMPTS_LIST_CHANGED => Change::Prompts,
             notification::RESOURCES_LIST_CHANGED => Change::Resources,
-            notification::RESOURCE_UPDATED => match uri_of(notification) {
+            notification::RESOURCE_UPDATED => match member_of(notification, "uri") {
                 Some(uri) => Change::Resource(uri.into()),
                 None => return false,
             },
-            _ => return true,
+            task_method::CHANGED => match member_of(notification, "taskId") {
+                Some(id) => Change::Task(TaskChange { id: id.into(), task: RawJson::NULL }),
+                None => return false,
+            },
+            method => return [&self.requested, &*self.filter].iter().all(|filter| filter.extra.contains_key(method)),
         };
-        matches(&self.filter, &change)
+        matches(&self.requested, &change) && matches(&self.filter, &change)
     }
 }
 
-fn uri_of(notification: &Notification) -> Option<String> {
+fn member_of(notification: &Notification, member: &str) -> Option<String> {
     let params: JsonObject = notification.params.as_ref()?.decode().ok()?;
-    params.get("uri").and_then(JsonValue::as_str).map(str::to_owned)
+    params.get(member).and_then(JsonValue::as_str).map(str::to_owned)
+}
+
+/// What the client asked for.
+fn requested(call: &Call) -> SubscriptionFilter {
+    call.params.get("notifications").and_then(|filter| filter.decode().ok()).unwrap_or_default()
 }

@@ -1,10 +1,11 @@
 //! One call to an upstream: which replica, and what if it fails.
 
+use super::tool_headers::{is_header_mismatch, is_ours_to_mirror};
 use super::{Slot, Tried, Upstream};
 use crate::fault::Fault;
 use crate::hop::{Hop, is_repeatable};
 use crate::relay::{Begun, begin};
-use carryall_proto::{Call, CallError, Reply, SharedService};
+use carryall_proto::{Call, CallError, Outcome, Reply, Response, SharedService};
 use carryall_types::Method;
 use std::sync::Arc;
 
@@ -14,7 +15,11 @@ const MAX_ATTEMPTS: usize = 8;
 impl Upstream {
     /// Sends a call to the next replica, and to further ones while it is known not to have been executed or may be
     /// executed twice. Dropping the future, or the reply, cancels the call upstream.
-    pub(crate) async fn exchange(&self, call: Call) -> Result<Reply, Fault> {
+    pub(crate) async fn exchange(&self, mut call: Call) -> Result<Reply, Fault> {
+        let mirrors = !self.shared.shared_channel && is_ours_to_mirror(&call);
+        if mirrors {
+            self.shared.tools.mirror(&mut call).map_err(|error| self.failed(error))?;
+        }
         let (method, mut call) = (call.method.clone(), Some(call));
         let mut tried = Tried::default();
         let mut last = None;
@@ -23,8 +28,20 @@ impl Upstream {
             // The copy is for a further attempt; where there can be none there is no copy.
             let attempt = if self.may_try_again(&tried) { call.clone() } else { call.take() };
             let Some(attempt) = attempt else { break };
-            match self.attempt(attempt, &slot, &service).await {
-                Ok(reply) => return Ok(reply),
+            // A copy for a second attempt with other headers: of the few calls that come without any, and cheap, since the
+            // text is shared.
+            let unmirrored = mirrors.then(|| attempt.clone());
+            let mut answered = self.attempt(attempt, &slot, &service).await;
+            if let Some(sent) = unmirrored.filter(|_| answered.as_ref().is_ok_and(is_header_mismatch))
+                && let Some(again) = self.with_fresh_headers(&sent, &service).await
+            {
+                answered = self.attempt(again, &slot, &service).await;
+            }
+            match answered {
+                Ok(reply) => {
+                    self.look_for_headers(&method, &reply);
+                    return Ok(reply);
+                }
                 Err(error) if may_repeat(&method, &error) => last = Some(error),
                 Err(error) => return Err(self.failed(error)),
             }
@@ -32,6 +49,15 @@ impl Upstream {
         match last {
             None | Some(CallError::Unreachable(_)) => Err(self.unreachable()),
             Some(error) => Err(self.failed(error)),
+        }
+    }
+
+    /// Notes what a list that passes through says about the headers of tools.
+    fn look_for_headers(&self, method: &Method, reply: &Reply) {
+        if let (Method::ToolsList, false, Reply::Once(Response { outcome: Outcome::Result(result), .. })) =
+            (method, self.shared.shared_channel, reply)
+        {
+            self.shared.tools.learn(result);
         }
     }
 

@@ -5,6 +5,7 @@ mod health;
 mod name;
 mod probe;
 mod slot;
+mod tool_headers;
 
 pub use name::{InvalidName, SEPARATOR};
 pub(crate) use name::{prefixed, split};
@@ -22,6 +23,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
+use tool_headers::ToolHeaders;
 
 /// One server behind the gateway: a name, and the replicas that answer for it. Cheap to clone; clones are the same
 /// upstream.
@@ -40,9 +42,12 @@ struct Shared {
     probe: Option<Probe>,
     /// For how long a call waits for replicas that are all gone.
     restart: Duration,
+    /// For how long it waits while one is being started.
+    start: Duration,
     slots: RwLock<Vec<Arc<Slot>>>,
     next: AtomicUsize,
     ids: Ids,
+    tools: ToolHeaders,
     /// A replica has come up.
     changed: Arc<Notify>,
 }
@@ -59,9 +64,11 @@ impl Upstream {
             shared_channel: false,
             probe: Some(Probe::default()),
             restart: Duration::ZERO,
+            start: Duration::from_secs(30),
             slots: RwLock::default(),
             next: AtomicUsize::new(0),
             ids: Ids::default(),
+            tools: ToolHeaders::default(),
             changed: Arc::default(),
         };
         Ok(Self { shared: Arc::new(shared) })
@@ -83,6 +90,12 @@ impl Upstream {
     #[must_use]
     pub fn restarts_within(self, limit: Duration) -> Self {
         self.with(|shared| shared.restart = limit)
+    }
+
+    /// How long a call that finds no replica waits for one that is being started ([`Replica::starting`]). 30 s unless set.
+    #[must_use]
+    pub fn starts_within(self, limit: Duration) -> Self {
+        self.with(|shared| shared.start = limit)
     }
 
     /// Options are set before there are clones; a clone that is there already keeps what it has.
@@ -129,7 +142,13 @@ impl Upstream {
 
     /// Whether a call may need to be sent once more.
     fn may_try_again(&self, tried: &Tried) -> bool {
-        self.count() > tried.count() || !self.shared.restart.is_zero()
+        self.count() > tried.count() || !self.wait_limit().is_zero()
+    }
+
+    /// How long a call that finds no replica waits for one. Zero when there is nothing to wait for.
+    fn wait_limit(&self) -> Duration {
+        let starting = self.shared.slots.read().unwrap_or_else(PoisonError::into_inner).iter().any(|s| s.is_starting());
+        if starting { self.shared.restart.max(self.shared.start) } else { self.shared.restart }
     }
 
     /// The next replica for a call. If there is none, one that is started meanwhile.
@@ -138,17 +157,18 @@ impl Upstream {
             if let Some(picked) = self.pick(tried) {
                 return Some(picked);
             }
-            if self.shared.restart.is_zero() {
-                return None;
-            }
-            let deadline = *tried.wait_until.get_or_insert_with(|| Instant::now() + self.shared.restart);
             let mut changed = pin!(self.shared.changed.notified());
             // From here on no start is missed, so it is time to look again before waiting.
             changed.as_mut().enable();
             if let Some(picked) = self.pick(tried) {
                 return Some(picked);
             }
-            timeout_at(deadline, changed).await.ok()?;
+            let limit = self.wait_limit();
+            if limit.is_zero() {
+                return None;
+            }
+            let since = *tried.waiting_since.get_or_insert_with(Instant::now);
+            timeout_at(since + limit, changed).await.ok()?;
         }
     }
 
@@ -179,8 +199,8 @@ struct Tried {
     slots: Vec<(Arc<Slot>, u64)>,
     /// One of them was thought dead.
     dead: bool,
-    /// How long the call waits for replicas to be started, in all.
-    wait_until: Option<Instant>,
+    /// When the call began to wait for replicas to be started.
+    waiting_since: Option<Instant>,
 }
 
 impl Tried {

@@ -55,7 +55,7 @@ impl Upstream {
                 Err(CallError::Malformed("notifications before the answer to server/discover".into()))
             }
             Err(error) => {
-                slot.failed(&error);
+                slot.failed_check(&error);
                 Err(error)
             }
         }

@@ -1,7 +1,7 @@
 //! The place of one replica: its service, while it has one, and what is known of its health.
 
 use super::health::{Health, blames_replica};
-use carryall_proto::{CallError, SharedService};
+use carryall_proto::{CallError, Printable, SharedService};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
@@ -20,6 +20,10 @@ struct State {
     timeouts: u32,
     /// How often it came up.
     starts: u64,
+    /// Somebody is starting it, so that waiting for it makes sense.
+    starting: bool,
+    /// It has answered since it came up.
+    answered: bool,
 }
 
 /// Silent probes in a row that mean that a replica hangs; a single one may be due to load.
@@ -63,21 +67,29 @@ impl Slot {
     pub(super) fn succeeded(&self) {
         let mut state = self.lock();
         state.timeouts = 0;
+        state.answered = true;
         if state.health.succeeded() {
             tracing::info!(upstream = %self.upstream, replica = %self.label, "replica answers again");
         }
     }
 
-    /// A request got no answer.
+    /// A request got no answer. What the upstream said may be in the error, so it is cleaned for the log.
     pub(crate) fn failed(&self, error: &CallError) {
+        let text = error.to_string();
+        let (upstream, replica, error_text) = (&*self.upstream, &*self.label, Printable(&text));
         if !blames_replica(error) {
-            tracing::warn!(upstream = %self.upstream, replica = %self.label, %error, "request failed");
-            return;
-        }
-        if self.lock().health.failed(Instant::now()) {
-            tracing::warn!(upstream = %self.upstream, replica = %self.label, %error, "replica is skipped");
+            tracing::warn!(upstream, replica, error = %error_text, "request failed");
+        } else if self.lock().health.failed(Instant::now()) {
+            tracing::warn!(upstream, replica, error = %error_text, "replica is skipped");
         } else {
-            tracing::debug!(upstream = %self.upstream, replica = %self.label, %error, "replica is still dead");
+            tracing::debug!(upstream, replica, error = %error_text, "replica is still dead");
+        }
+    }
+
+    /// A check got no answer, which whoever asked for it reports.
+    pub(super) fn failed_check(&self, error: &CallError) {
+        if blames_replica(error) {
+            self.lock().health.failed(Instant::now());
         }
     }
 
@@ -91,17 +103,23 @@ impl Slot {
     }
 
     pub(super) fn status(&self) -> ReplicaStatus {
-        ReplicaStatus { label: self.label.clone(), alive: self.is_alive() }
+        let state = self.lock();
+        let alive = state.service.is_some() && state.health.is_alive();
+        ReplicaStatus { label: self.label.clone(), alive, answered: state.answered }
+    }
+
+    pub(super) fn is_starting(&self) -> bool {
+        self.lock().starting
     }
 
     pub(super) fn starts(&self) -> u64 {
         self.lock().starts
     }
 
-    fn set(&self, service: Option<SharedService>) {
+    fn set(&self, service: Option<SharedService>, starting: bool) {
         let mut state = self.lock();
         let starts = state.starts + u64::from(service.is_some());
-        *state = State { service, starts, ..State::default() };
+        *state = State { service, starts, starting, ..State::default() };
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -116,6 +134,8 @@ pub struct ReplicaStatus {
     pub label: Box<str>,
     /// Whether requests go there.
     pub alive: bool,
+    /// Whether it has answered anything since it came up. A replica that nobody has called yet counts as alive.
+    pub answered: bool,
 }
 
 /// The handle with which whoever runs a replica says where it is. Cheap to clone.
@@ -132,13 +152,20 @@ impl Replica {
 
     /// The replica runs, for the first time or again, and this service answers for it.
     pub fn up(&self, service: SharedService) {
-        self.slot.set(Some(service));
+        self.slot.set(Some(service), false);
         self.changed.notify_waiters();
     }
 
-    /// The replica is gone. No requests go there before [`up`](Self::up).
+    /// The replica is being started: until [`up`](Self::up) or [`down`](Self::down) calls that find no other one wait for
+    /// it, within [`Upstream::starts_within`](super::Upstream::starts_within).
+    pub fn starting(&self) {
+        self.slot.set(None, true);
+    }
+
+    /// The replica is gone, or could not be started. No requests go there before [`up`](Self::up).
     pub fn down(&self) {
-        self.slot.set(None);
+        self.slot.set(None, false);
+        self.changed.notify_waiters();
     }
 }
 

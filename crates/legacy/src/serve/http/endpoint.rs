@@ -5,7 +5,8 @@ use super::super::conversation::{Conversation, Origin};
 use super::super::options::Options;
 use super::events::Limits;
 use super::heads::{
-    HttpResponse, LAST_EVENT_ID, MCP_SESSION_ID, Named, accepts, empty, json, named_version, refused, refused_request,
+    HttpResponse, LAST_EVENT_ID, MCP_SESSION_ID, Named, accepts, answered, empty, json, named_version, refused,
+    refused_request,
 };
 use super::meeting::{EventText, Here, Meeting, Note, Recalled, Replica, What};
 use super::running::Reader;
@@ -192,7 +193,7 @@ impl Shared {
         let opened = Conversation::initialize(&self.service, &self.options, &request.params, &origin).await;
         let (negotiated, result) = match opened {
             Ok(opened) => opened,
-            Err(error) => return json(Response::error(request.id.clone(), error).encode().into_bytes()),
+            Err(error) => return answered(&Response::error(request.id.clone(), error)),
         };
         let principal = caller.principal.as_deref();
         let expires_at = now() + self.options.session_ttl.as_secs();

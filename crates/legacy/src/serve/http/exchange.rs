@@ -4,7 +4,7 @@ use super::super::changes::Change;
 use super::super::conversation::{Exchange, Origin, Outgoing};
 use super::control::StreamControl;
 use super::endpoint::{Caller, Shared, busy, now, unknown_session};
-use super::heads::{HttpResponse, event_stream, json, refused, refused_request};
+use super::heads::{HttpResponse, answered, event_stream, json, refused, refused_request};
 use super::meeting::{Note, What};
 use super::running::{Beginning, Reader, Starting, write};
 use super::sessions::Session;
@@ -54,7 +54,7 @@ impl Shared {
             Beginning::Ended => unknown_session(),
             Beginning::Complete(responses) if is_batch => json(array(&responses)),
             Beginning::Complete(responses) => match responses.first() {
-                Some(response) => json(response.encode().into_bytes()),
+                Some(response) => answered(response),
                 // The client has cancelled the request, and expects nothing.
                 None => event_stream(stream::empty()),
             },

@@ -1,8 +1,8 @@
 //! The heads of requests and responses.
 
 use bytes::Bytes;
-use carryall_proto::encode_error;
 use carryall_proto::headers::MCP_PROTOCOL_VERSION;
+use carryall_proto::{Outcome, Response, encode_error, wire};
 use carryall_transport::http::ReplyBody;
 use carryall_types::{ErrorObject, ProtocolVersion, RequestId, code};
 use futures_core::Stream;
@@ -43,6 +43,18 @@ pub(super) fn refused_request(status: StatusCode, id: Option<&RequestId>, why: i
 pub(super) fn json(text: Bytes) -> HttpResponse {
     let mut response = HttpResponse::new(ReplyBody::full(text));
     response.headers_mut().insert(CONTENT_TYPE, JSON);
+    response
+}
+
+/// The response to one request. Errors are 200 on this binding, but for those about access, whose status is what clients
+/// act upon.
+pub(super) fn answered(answer: &Response) -> HttpResponse {
+    let mut response = json(answer.encode().into_bytes());
+    if let Outcome::Error(error) = &answer.outcome
+        && let Some(status) = wire::access_status(error.code)
+    {
+        *response.status_mut() = status;
+    }
     response
 }
 

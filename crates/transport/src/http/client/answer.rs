@@ -6,7 +6,7 @@ use super::link::Receiving;
 use crate::http::gather::Gather;
 use bytes::{Buf as _, Bytes};
 use carryall_proto::inbound::{Answer, accept_answer};
-use carryall_proto::{CallError, Outcome, Reply, Response};
+use carryall_proto::{CallError, Outcome, Reply, Response, wire};
 use carryall_types::RequestId;
 use http::header::{CONTENT_TYPE, LOCATION};
 use http::response::Parts;
@@ -78,6 +78,13 @@ async fn error_answer(id: RequestId, head: &Parts, mut body: Receiving) -> Resul
         return Err(CallError::NotMcp { status: status.as_u16(), body: body.trim_end_matches([':', ' ']).into() });
     }
     match answer {
+        // Whoever is in front of the server, or the server before it looks at the request. Its words are for people; what
+        // is to be done follows from the status, which no JSON-RPC error has.
+        Ok(Answer::ErrorWithoutId(error) | Answer::Response(Response { outcome: Outcome::Error(error), .. }))
+            if matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) && !wire::is_modern(error.code) =>
+        {
+            Err(not_mcp(status, error.message.as_bytes()))
+        }
         Ok(Answer::ErrorWithoutId(error) | Answer::Response(Response { outcome: Outcome::Error(error), .. })) => {
             Ok(Reply::Once(Response::error(id, error)))
         }

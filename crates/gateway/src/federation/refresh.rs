@@ -1,0 +1,97 @@
+//! Fetches what the upstreams list, for URIs that nobody is known to claim.
+
+use super::Federation;
+use super::fan_out::Part;
+use super::resource_index::{Kind, Listing};
+use crate::upstream::Upstream;
+use carryall_proto::{Call, Params, ParamsWriter};
+use carryall_types::{ErrorObject, Method, RawJson};
+use futures_util::future::join_all;
+use serde::Deserialize;
+use std::collections::HashSet;
+
+/// Pages of one list that are read. Enough for the largest listing that the index takes at a page size of 128.
+const MAX_PAGES: usize = 64;
+
+impl Federation {
+    /// Lists the resources of the upstreams whose listings are missing or old, on behalf of the caller of `call`.
+    /// Concurrent callers wait for one refresh. Dropping the future leaves the index as it was.
+    pub(super) async fn refresh_resources(&self, call: &Call) {
+        let _refreshing = self.resources.refreshing.lock().await;
+        let fetches = self.resources.due().into_iter().map(|at| async move {
+            let upstream = &self.upstreams[at];
+            let listed = tokio::time::timeout(self.patience, self.listing(upstream, call)).await;
+            let listed = listed.unwrap_or_else(|_| Err(crate::fault::Fault::Timeout(self.patience).to_error()));
+            self.resources.set(at, listed);
+        });
+        join_all(fetches).await;
+    }
+
+    /// All that one upstream lists.
+    async fn listing(&self, upstream: &Upstream, call: &Call) -> Result<Listing, ErrorObject> {
+        let mut listing = Listing::default();
+        for (kind, list) in [(Kind::Resource, Method::ResourcesList), (Kind::Template, Method::ResourcesTemplatesList)]
+        {
+            let mut cursor = None;
+            let mut seen = HashSet::new();
+            for _ in 0..MAX_PAGES {
+                let page = page_call(call, list.clone(), cursor.as_ref());
+                let result = match self.ask(vec![(upstream, page)]).await.pop() {
+                    Some(Part::Result(result)) => result,
+                    Some(Part::LeftOut(error) | Part::Late(error)) => return Err(error),
+                    // It has no such list.
+                    Some(Part::Nothing) | None => break,
+                };
+                let page = Page::of(kind, &result);
+                page.uris.iter().for_each(|uri| listing.add(kind, uri));
+                let next = page.next.filter(|next| seen.insert(next.clone()));
+                if next.is_none() || listing.is_full() {
+                    break;
+                }
+                cursor = next;
+            }
+        }
+        Ok(listing)
+    }
+}
+
+/// A request for one page in the name of whoever makes `call`.
+fn page_call(call: &Call, list: Method, cursor: Option<&String>) -> Call {
+    let mut params = ParamsWriter::new();
+    params.put_raw("_meta", call.meta.raw());
+    if let Some(cursor) = cursor {
+        // A string can always be written.
+        let _ = params.put("cursor", cursor);
+    }
+    let mut page = Call::new(call.id.clone(), list, params.finish(), call.meta.clone());
+    page.principal.clone_from(&call.principal);
+    page.source = call.source;
+    page
+}
+
+#[derive(Default)]
+struct Page {
+    uris: Vec<String>,
+    next: Option<String>,
+}
+
+impl Page {
+    /// What can be read of a page. Entries without a URI have none to index.
+    fn of(kind: Kind, result: &RawJson) -> Self {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Entry {
+            uri: Option<String>,
+            uri_template: Option<String>,
+        }
+        let Ok(members) = Params::parse(result.clone()) else { return Self::default() };
+        let list = if kind == Kind::Resource { "resources" } else { "resourceTemplates" };
+        let entries: Vec<RawJson> = members.get(list).and_then(|list| list.decode().ok()).unwrap_or_default();
+        let uri = |entry: RawJson| {
+            let entry: Entry = entry.decode().ok()?;
+            if kind == Kind::Resource { entry.uri } else { entry.uri_template }
+        };
+        let next = members.get("nextCursor").and_then(|next| next.decode().ok());
+        Self { uris: entries.into_iter().filter_map(uri).collect(), next }
+    }
+}

@@ -1,0 +1,160 @@
+//! `Mcp-Param-*` headers of calls that arrive without them.
+
+mod common;
+
+use carryall_gateway::{Gateway, Upstream};
+use carryall_proto::{Call, Reply};
+use carryall_testkit::{answer, call, call_over_http};
+use common::*;
+use serde_json::{Value, json};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+/// A server over HTTP whose tool `query` mirrors its argument `region` into the header that `header` numbers.
+#[derive(Clone)]
+struct Mirroring {
+    fake: Fake,
+    header: Arc<AtomicUsize>,
+}
+
+impl Mirroring {
+    fn new() -> Self {
+        let header = Arc::<AtomicUsize>::default();
+        let now = Arc::clone(&header);
+        let fake = Fake::at_once(move |call| {
+            let header = format!("Region{}", now.load(Ordering::SeqCst));
+            Ok(match call.method.as_str() {
+                "tools/list" => list(call, &header),
+                _ => query(call, &header),
+            })
+        });
+        Self { fake, header }
+    }
+
+    fn count(&self, method: &str) -> usize {
+        self.fake.seen.lock().unwrap().iter().filter(|call| call.method.as_str() == method).count()
+    }
+
+    /// The headers of the last call.
+    fn last_headers(&self) -> Vec<(String, String)> {
+        let seen = self.fake.seen.lock().unwrap();
+        let headers = seen.last().unwrap().headers.clone().unwrap_or_default();
+        headers.iter().map(|(name, value)| (name.to_string(), value.to_str().unwrap().to_owned())).collect()
+    }
+}
+
+fn list(call: &Call, header: &str) -> Reply {
+    let schema = json!({"type": "object", "properties": {"region": {"type": "string", "x-mcp-header": header}}});
+    let plain = json!({"name": "plain", "inputSchema": {"type": "object"}});
+    match call.params.get_str("cursor") {
+        None => result(call, json!({"tools": [plain], "nextCursor": "2"})),
+        Some(_) => result(call, json!({"tools": [{"name": "query", "inputSchema": schema}]})),
+    }
+}
+
+fn query(call: &Call, header: &str) -> Reply {
+    let params: Value = call.params.raw().decode().unwrap();
+    let expected = params["arguments"]["region"].as_str().filter(|_| params["name"] == "query");
+    let name = format!("mcp-param-{}", header.to_lowercase());
+    let given = call.headers.as_ref().and_then(|headers| headers.get(&name)).map(|value| value.to_str().unwrap());
+    if given == expected { said(call, "done") } else { error(call, -32020, "Header mismatch") }
+}
+
+fn query_in(region: &str) -> Call {
+    call("tools/call", json!({"name": "query", "arguments": {"region": region}}))
+}
+
+async fn text(gateway: &Gateway, call: Call) -> String {
+    answer(gateway, call).await.text().to_owned()
+}
+
+#[tokio::test]
+async fn a_call_without_headers_gets_those_that_a_list_has_shown() {
+    let server = Mirroring::new();
+    let gateway = one(&[&server.fake]);
+    answer(&gateway, call("tools/list", json!({"cursor": "x"}))).await;
+    assert_eq!(text(&gateway, query_in("eu")).await, "done");
+    assert_eq!(server.last_headers(), [("mcp-param-region0".into(), "eu".into())]);
+    assert_eq!((server.count("tools/list"), server.count("tools/call")), (1, 1), "at the first attempt");
+    assert_eq!(text(&gateway, call("tools/call", json!({"name": "plain"}))).await, "done");
+    assert!(server.last_headers().is_empty());
+    assert_eq!(text(&gateway, call("tools/call", json!({"name": "query", "arguments": {}}))).await, "done");
+    assert!(server.last_headers().is_empty(), "no value, no header");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_call_is_sent_once_more_with_the_headers_of_the_current_schema() {
+    let server = Mirroring::new();
+    let (gateway, b) = (two_with(&server), "a__query");
+    let ask = async |region: &str| {
+        let asked = call("tools/call", json!({"name": b, "arguments": {"region": region}}));
+        text(&gateway, asked).await
+    };
+    assert_eq!(ask("eu").await, "done");
+    assert_eq!((server.count("tools/list"), server.count("tools/call")), (2, 2), "both pages, then again");
+    assert_eq!(ask("us").await, "done");
+    assert_eq!((server.count("tools/list"), server.count("tools/call")), (2, 3), "known from then on");
+    server.header.store(1, Ordering::SeqCst);
+    tokio::time::advance(Duration::from_secs(2)).await;
+    assert_eq!(ask("us").await, "done");
+    assert_eq!(server.last_headers(), [("mcp-param-region1".into(), "us".into())], "the old one is gone");
+}
+
+fn two_with(server: &Mirroring) -> Gateway {
+    gateway([upstream("a", &[&server.fake]), upstream("b", &[&Fake::saying("b")])])
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_refuses_everything_is_not_listed_again_each_time() {
+    let fake = Fake::at_once(|call| {
+        Ok(match call.method.as_str() {
+            "tools/list" => list(call, "Region"),
+            _ => error(call, -32020, "Header mismatch"),
+        })
+    });
+    let gateway = one(&[&fake]);
+    for _ in 0..50 {
+        assert_eq!(answer(&gateway, query_in("eu")).await.code(), -32020);
+    }
+    let calls = |method: &str| fake.seen.lock().unwrap().iter().filter(|call| call.method.as_str() == method).count();
+    assert_eq!((calls("tools/list"), calls("tools/call")), (2, 51));
+}
+
+#[tokio::test]
+async fn what_a_client_on_http_sends_is_not_repaired() {
+    let server = Mirroring::new();
+    let gateway = one(&[&server.fake]);
+    answer(&gateway, call("tools/list", json!({"cursor": "x"}))).await;
+    let params = json!({"name": "query", "arguments": {"region": "eu"}});
+    for (headers, code) in [(vec![], -32020), (vec![("mcp-param-region0", "us")], -32020)] {
+        let answered = answer(&gateway, call_over_http(&headers, "tools/call", params.clone())).await;
+        assert_eq!(answered.code(), code, "{headers:?}");
+    }
+    assert_eq!(server.count("tools/list"), 1);
+    let own = call_over_http(&[("mcp-param-region0", "eu")], "tools/call", params);
+    assert_eq!(text(&gateway, own).await, "done");
+}
+
+#[tokio::test]
+async fn an_argument_that_no_header_can_carry_is_refused_with_its_reason() {
+    let server = Mirroring::new();
+    let gateway = one(&[&server.fake]);
+    answer(&gateway, call("tools/list", json!({"cursor": "x"}))).await;
+    let asked = call("tools/call", json!({"name": "query", "arguments": {"region": ["eu"]}}));
+    let answered = answer(&gateway, asked).await;
+    assert_eq!(answered.code(), -32602);
+    assert!(answered.error()["message"].as_str().unwrap().contains("Mcp-Param-Region0"), "{:?}", answered.error());
+    assert_eq!(server.count("tools/call"), 0);
+}
+
+#[tokio::test]
+async fn on_a_channel_of_lines_there_are_no_headers() {
+    let server = Mirroring::new();
+    let local = Upstream::new("local").unwrap().shared_channel().with_replica("child", server.fake.service());
+    let gateway = gateway([local]);
+    answer(&gateway, call("tools/list", json!({"cursor": "x"}))).await;
+    answer(&gateway, query_in("eu")).await;
+    assert!(server.last_headers().is_empty());
+    assert_eq!((server.count("tools/list"), server.count("tools/call")), (1, 1));
+}

@@ -140,6 +140,7 @@ pub(crate) fn call(
     let mut call = Call::new(id, method, params, meta);
     call.principal.clone_from(&origin.principal);
     call.extensions = origin.extensions.clone();
+    call.source = origin.source;
     // The headers stay behind: they do not mirror this call, and nobody must take them for its mirror.
     Ok(call)
 }

@@ -117,7 +117,7 @@ async fn serve_http(demo: &Demo, server: Server) -> Result<(), Fail> {
         stop.await;
         ending.close_subscriptions();
     };
-    listener.run_endpoint(carryall::endpoint(server, legacy), stop).await.map_err(cannot)
+    listener.run_endpoint(carryall::service_endpoint(server, legacy), stop).await.map_err(cannot)
 }
 
 /// Says where the server listens, and gives what ends it.

@@ -5,7 +5,7 @@ use crate::fail::{Exit, Fail};
 use carryall::gateway::{Gateway, Upstream};
 use carryall::proto::Outcome;
 use carryall::transport::http::HttpServer;
-use carryall::{LegacyOptions, endpoint};
+use carryall::{LegacyOptions, service_endpoint};
 use std::io::{ErrorKind, IsTerminal as _};
 use std::time::Duration;
 use tokio::sync::watch;
@@ -96,7 +96,7 @@ pub(super) async fn serve(
         tracing::info!("stopping: waiting for requests in work; once more stops at once");
         ending.close_subscriptions();
     };
-    let served = listener.run_endpoint(endpoint(gateway, legacy), stop).await;
+    let served = listener.run_endpoint(service_endpoint(gateway, legacy), stop).await;
     served.map_err(|error| Fail::new(Exit::Local, format!("the endpoint failed: {error}")))
 }
 

@@ -2,9 +2,11 @@
 
 mod serve_http_common;
 
-use carryall_legacy::serve::Options;
+use carryall_legacy::serve::{Options, Stored};
+use carryall_store::{Memory, Store as _};
 use serde_json::{Value, json};
 use serve_http_common::*;
+use std::sync::Arc;
 use std::sync::atomic::Ordering::SeqCst;
 use std::time::Duration;
 
@@ -180,4 +182,49 @@ async fn arguments_that_are_null_are_none() {
     let client = Client::open(server.address, VERSION).await;
     let answer = client.post(&request(1, "tools/call", json!({"name": "hello", "arguments": null}))).await.json();
     assert_eq!(meeting::text(&answer), "hello nobody");
+}
+
+#[tokio::test]
+async fn what_is_told_to_other_replicas_is_bounded_for_each_caller() {
+    let store = Memory::new();
+    let meeting = Arc::new(Stored::new(Arc::new(store.clone())));
+    let server = Replica::start(options().meeting(meeting).max_published(100, 40_000)).await;
+    let answer = |id: &str| json!({"jsonrpc": "2.0", "id": id, "result": {"x": "x".repeat(8_000)}}).to_string();
+    let told = async || store.due("session-told", u64::MAX / 2, 100).await.unwrap().len();
+    let bob = Client::open_as(server.address, VERSION, BOB).await;
+    assert_eq!(bob.post(&answer("made up")).await.status, 202);
+    assert_eq!(told().await, 0, "no replica can have asked that");
+    assert_eq!(bob.post(&answer("q-0123456789abcdef")).await.status, 202);
+    assert_eq!(told().await, 1);
+    let refused = bob.post(&answer("q-0123456789abcdef")).await;
+    assert_eq!(refused.status, 503, "{refused:?}");
+    assert_eq!(told().await, 1);
+    let alice = Client::open_as(server.address, VERSION, ALICE).await;
+    assert_eq!(alice.post(&answer("q-0123456789abcdef")).await.status, 202);
+}
+
+#[tokio::test]
+async fn one_caller_cannot_use_up_the_streams_of_http_sse() {
+    let server = Replica::start(options().http_sse_2024(true)).await;
+    let open = async |user: &str| {
+        let headers = format!("Accept: text/event-stream\r\n{user}");
+        let events = Events::open(server.address, &http("GET", "/sse", &headers, "")).await;
+        (events.status, events)
+    };
+    let mut held = Vec::new();
+    for _ in 0..1024 / 4 {
+        let (status, events) = open(BOB).await;
+        assert_eq!(status, 200);
+        held.push(events);
+    }
+    assert_eq!(open(BOB).await.0, 503);
+    assert_eq!(open(ALICE).await.0, 200);
+    held.clear();
+    for _ in 0..1000 {
+        if open(BOB).await.0 == 200 {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("streams that are gone still count");
 }

@@ -21,6 +21,7 @@ pub struct Options {
     pub(crate) max_all_subscriptions: Amount,
     pub(crate) max_tasks: Amount,
     pub(crate) max_task_ttl: Duration,
+    pub(crate) max_published: Amount,
     pub(crate) caller_share: usize,
     pub(crate) max_rounds: usize,
     pub(crate) question_timeout: Duration,
@@ -51,6 +52,7 @@ impl Default for Options {
             max_all_subscriptions: Amount::new(100_000, 64 * 1024 * 1024),
             max_tasks: Amount::new(4_096, 128 * 1024 * 1024),
             max_task_ttl: Duration::from_secs(60 * 60),
+            max_published: Amount::new(65_536, 256 * 1024 * 1024),
             caller_share: 4,
             max_rounds: 16,
             question_timeout: Duration::from_secs(600),
@@ -142,6 +144,15 @@ impl Options {
     #[must_use]
     pub fn max_task_ttl(mut self, ttl: Duration) -> Self {
         self.max_task_ttl = ttl;
+        self
+    }
+
+    /// How many messages about sessions a process sends to the other replicas within a minute, and how many bytes of them. A
+    /// store that replicas share keeps each for that long. 65,536 and 256 MiB unless set; beyond that, a client's answer
+    /// to a question that was asked elsewhere is refused with 503.
+    #[must_use]
+    pub fn max_published(mut self, messages: usize, bytes: usize) -> Self {
+        self.max_published = Amount::new(messages, bytes);
         self
     }
 

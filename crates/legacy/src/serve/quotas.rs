@@ -9,8 +9,6 @@ const MAX_DETACHED: usize = 1024;
 const MAX_CHANNELS: usize = 1024;
 /// How many messages wait for streams of HTTP+SSE that are busy, and how many bytes of them.
 const MAX_WAITING: Amount = Amount::new(65_536, 64 * 1024 * 1024);
-/// How many messages to other replicas may be kept in the shared store, and how many bytes of them.
-const MAX_PUBLISHED: Amount = Amount::new(65_536, 256 * 1024 * 1024);
 
 /// The budgets of one endpoint, or of all channels of a server.
 #[derive(Debug)]
@@ -38,7 +36,7 @@ impl Quotas {
             detached: budget(Amount::new(MAX_DETACHED, usize::MAX)),
             channels: budget(Amount::new(MAX_CHANNELS, usize::MAX)),
             waiting: budget(MAX_WAITING),
-            published: budget(MAX_PUBLISHED),
+            published: budget(options.max_published),
         }
     }
 }

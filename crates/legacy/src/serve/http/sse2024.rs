@@ -372,3 +372,31 @@ impl Drop for Channel {
         self.shared.channels.lock().remove(&self.name);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use carryall_proto::budget::Amount;
+
+    #[test]
+    fn messages_for_a_busy_stream_are_bounded_in_number_and_bytes() {
+        let budget = Budget::new(Amount::new(1_000, 1_000), Amount::new(1_000, 100));
+        let inbox = |last: u8| {
+            let (messages, receiver) = channel(MAX_WAITING);
+            (Inbox { messages, caller: Caller::Address([10, 0, 0, last].into()), budget: budget.clone() }, receiver)
+        };
+        let ((first, mut taking), (second, _kept), (other, gone)) = (inbox(1), inbox(1), inbox(2));
+        let text = |bytes: usize| Bytes::from(vec![b' '; bytes]);
+        assert_eq!(first.send(text(60)), Ok(()));
+        assert_eq!(second.send(text(60)), Err(NotTaken::Busy), "streams of one caller share what it has");
+        assert_eq!(other.send(text(60)), Ok(()));
+        drop(taking.try_recv().unwrap());
+        assert_eq!(second.send(text(60)), Ok(()));
+        for _ in 0..MAX_WAITING {
+            assert_eq!(first.send(Bytes::new()), Ok(()));
+        }
+        assert_eq!(first.send(Bytes::new()), Err(NotTaken::Busy));
+        drop(gone);
+        assert_eq!(other.send(Bytes::new()), Err(NotTaken::Gone));
+    }
+}

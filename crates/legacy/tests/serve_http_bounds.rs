@@ -228,3 +228,22 @@ async fn one_caller_cannot_use_up_the_streams_of_http_sse() {
     }
     panic!("streams that are gone still count");
 }
+
+#[tokio::test]
+async fn streams_that_are_handed_over_to_other_replicas_are_bounded_too() {
+    let store = Memory::new();
+    let start = async || {
+        let meeting = Arc::new(Stored::new(Arc::new(store.clone())));
+        let bounded = options().meeting(meeting).max_published(1_000, 200_000).caller_share(1);
+        Replica::start(bounded.sse_after(Duration::from_millis(1))).await
+    };
+    let (a, b) = (start().await, start().await);
+    let client = Client::open(a.address, VERSION).await;
+    let mut stream = client.stream(&tool(1, "large")).await;
+    let opening = stream.next().await.unwrap().id;
+    drop(stream);
+    // The answer has 300,000 bytes.
+    assert_eq!(client.at(&b).get(opening.as_deref()).await.rest().await, [json!(null); 0]);
+    let rest = client.get(opening.as_deref()).await.rest().await;
+    assert_eq!(meeting::text(&rest[0]).as_str().unwrap().len(), 300_000, "it is still where it was made");
+}

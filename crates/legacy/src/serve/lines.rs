@@ -23,6 +23,8 @@ use tower_service::Service;
 
 /// How many messages may come before `initialize` is answered.
 const MAX_EARLY: usize = 100;
+/// How many bytes they may have together.
+const MAX_EARLY_BYTES: usize = 4 * 1024 * 1024;
 
 /// What a server on stdio or a socket speaks with legacy clients; for
 /// [`StdioServer::alternates`](carryall_transport::stdio::StdioServer::alternates) and its like.
@@ -65,6 +67,7 @@ struct Opening {
     answer: BoxFuture<Result<(Negotiated, RawJson), ErrorObject>>,
     /// What came before the answer.
     early: VecDeque<Parsed>,
+    early_bytes: usize,
     /// The conversation before, which goes on if this one does not come about.
     before: Option<Arc<Conversation>>,
 }
@@ -98,8 +101,13 @@ impl Channel {
             State::Silent | State::Opening(_) => None,
         };
         self.running = SelectAll::new();
-        self.state =
-            State::Opening(Opening { id: request.id, answer: Box::pin(answer), early: VecDeque::new(), before });
+        self.state = State::Opening(Opening {
+            id: request.id,
+            answer: Box::pin(answer),
+            early: VecDeque::new(),
+            early_bytes: 0,
+            before,
+        });
     }
 
     fn opened(&mut self, opened: Result<(Negotiated, RawJson), ErrorObject>) {
@@ -206,7 +214,12 @@ impl Alternate for Channel {
                 self.put(&Outgoing::Response(Response::result(request.id, RawJson::EMPTY_OBJECT)));
             }
             (State::Silent, _) => return false,
-            (State::Opening(opening), Ok(parsed)) if opening.early.len() < MAX_EARLY => opening.early.push_back(parsed),
+            (State::Opening(opening), Ok(parsed))
+                if opening.early.len() < MAX_EARLY && opening.early_bytes + line.len() <= MAX_EARLY_BYTES =>
+            {
+                opening.early_bytes += line.len();
+                opening.early.push_back(parsed);
+            }
             (State::Opening(_), Ok(_)) => {
                 let why = "Invalid request: too many messages before initialize was answered";
                 self.refuse(&Malformed { id: None, error: ErrorObject::new(code::INVALID_REQUEST, why) });
@@ -313,4 +326,27 @@ fn array(messages: &[Bytes]) -> Bytes {
     }
     text.put_u8(b']');
     text.freeze()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_comes_before_initialize_is_answered_is_bounded_in_bytes() {
+        let silent = SharedService::from_fn(|_| Box::pin(std::future::pending()));
+        let mut channel = Channel::new(ServerContext::new(silent, Options::default()), CallSource::default());
+        let line = |method: &str, padding: usize| {
+            let padding = "x".repeat(padding);
+            Bytes::from(format!(r#"{{"jsonrpc":"2.0","id":1,"method":"{method}","params":{{"x":"{padding}"}}}}"#))
+        };
+        let mut refused = |line: Bytes| {
+            assert!(channel.take(&line));
+            channel.out.drain(..).count()
+        };
+        assert_eq!(refused(line("initialize", 0)), 0);
+        assert_eq!(refused(line("early", MAX_EARLY_BYTES / 2)), 0);
+        assert_eq!(refused(line("early", MAX_EARLY_BYTES / 2)), 1);
+        assert_eq!(refused(line("early", 10)), 0);
+    }
 }

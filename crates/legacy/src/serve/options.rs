@@ -22,6 +22,8 @@ pub struct Options {
     pub(crate) max_tasks: Amount,
     pub(crate) max_task_ttl: Duration,
     pub(crate) max_published: Amount,
+    /// How many ended sessions a process has in a store.
+    pub(crate) max_stored_ends: usize,
     pub(crate) caller_share: usize,
     pub(crate) max_rounds: usize,
     pub(crate) question_timeout: Duration,
@@ -53,6 +55,7 @@ impl Default for Options {
             max_tasks: Amount::new(4_096, 128 * 1024 * 1024),
             max_task_ttl: Duration::from_secs(60 * 60),
             max_published: Amount::new(65_536, 256 * 1024 * 1024),
+            max_stored_ends: 100_000,
             caller_share: 4,
             max_rounds: 16,
             question_timeout: Duration::from_secs(600),

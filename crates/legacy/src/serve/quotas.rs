@@ -23,6 +23,8 @@ pub(crate) struct Quotas {
     pub(crate) channels: Budget,
     /// Messages for streams of HTTP+SSE that are busy.
     pub(crate) waiting: Budget,
+    /// Ended sessions that are kept in a store for replicas that come later, until their tokens expire.
+    pub(crate) ended: Budget,
     /// What was told to other replicas in the last minute.
     pub(crate) published: Budget,
 }
@@ -36,6 +38,7 @@ impl Quotas {
             detached: budget(Amount::new(MAX_DETACHED, usize::MAX)),
             channels: budget(Amount::new(MAX_CHANNELS, usize::MAX)),
             waiting: budget(MAX_WAITING),
+            ended: budget(Amount::new(options.max_stored_ends, usize::MAX)),
             published: budget(options.max_published),
         }
     }

@@ -26,9 +26,9 @@ use carryall_proto::{
 };
 use carryall_transport::http::server::Alternate;
 use carryall_types::ErrorObject;
-use futures_util::FutureExt as _;
+use futures_util::{FutureExt as _, StreamExt as _};
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -59,6 +59,8 @@ pub(super) struct Shared {
     pub(super) meeting: Arc<dyn Meeting>,
     pub(super) channels: Channels,
     published: Mutex<VecDeque<(Instant, Reservation)>>,
+    /// Ended sessions that are stored, by when their tokens expire.
+    ended: Mutex<BTreeMap<u64, Vec<Reservation>>>,
 }
 
 impl LegacyEndpoint {
@@ -92,6 +94,7 @@ impl LegacyEndpoint {
             store: Arc::new(Store::new(limits)),
             meeting,
             published: Mutex::default(),
+            ended: Mutex::default(),
         });
         let here: Weak<dyn Replica> = Arc::<Shared>::downgrade(&shared);
         shared.meeting.join(Here::new(here));
@@ -341,14 +344,41 @@ impl Shared {
             What::Subscribed(uri) | What::Unsubscribed(uri) => uri.len(),
             What::LogLevel(_) | What::Listening | What::Ended { .. } => 0,
         };
-        {
-            let mut published = self.published.lock().unwrap_or_else(PoisonError::into_inner);
-            while published.pop_front_if(|(at, _)| at.elapsed() >= PUBLISHED_KEPT).is_some() {}
-            let reservation = self.server.quotas.published.reserve(caller, bytes + PUBLISHED_OVERHEAD)?;
-            published.push_back((Instant::now(), reservation));
-        }
+        self.count_published(caller, bytes)?;
         self.meeting.publish(Note { session: Arc::clone(session), what }).await;
         Ok(())
+    }
+
+    /// Counts what other replicas get for as long as a store keeps it.
+    fn count_published(&self, caller: &Caller, bytes: usize) -> Result<(), BudgetExceeded> {
+        let mut published = self.published.lock().unwrap_or_else(PoisonError::into_inner);
+        while published.pop_front_if(|(at, _)| at.elapsed() >= PUBLISHED_KEPT).is_some() {}
+        let reservation = self.server.quotas.published.reserve(caller, bytes + PUBLISHED_OVERHEAD)?;
+        published.push_back((Instant::now(), reservation));
+        Ok(())
+    }
+
+    /// Whether the end of this session may be stored until its token expires: a client that opens and ends sessions all
+    /// day long does not fill the store.
+    fn may_store_end(&self, session: &Session) -> bool {
+        if self.meeting.is_alone() {
+            return true;
+        }
+        let mut ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = now();
+        while let Some(oldest) = ended.first_entry().filter(|oldest| *oldest.key() <= now) {
+            oldest.remove();
+        }
+        match self.server.quotas.ended.reserve(&session.conversation.caller, 0) {
+            Ok(reservation) => {
+                ended.entry(session.expires_at).or_default().push(reservation);
+                true
+            }
+            Err(exceeded) => {
+                tracing::debug!(%exceeded, "the end of a session is not stored");
+                false
+            }
+        }
     }
 
     async fn get(self: Arc<Self>, head: RequestHead) -> HttpResponse {
@@ -381,8 +411,13 @@ impl Shared {
         };
         self.sessions.end(&session.name, session.expires_at);
         session.end();
-        let what = What::Ended { until: session.expires_at };
-        self.meeting.publish(Note { session: Arc::clone(&session.name), what }).await;
+        let note = Note { session: Arc::clone(&session.name), what: What::Ended { until: session.expires_at } };
+        if self.may_store_end(&session) {
+            self.meeting.publish(note).await;
+        } else {
+            // The replicas that are there remember it by themselves.
+            self.meeting.publish_now(note).await;
+        }
         empty(StatusCode::NO_CONTENT)
     }
 }
@@ -424,10 +459,18 @@ impl Replica for Shared {
         }
     }
 
-    fn events(&self, session: &str, last: &str) -> Option<EventText> {
+    fn events(self: Arc<Self>, session: &str, last: &str) -> Option<EventText> {
         let id = event_id(last)?;
         let stream = self.store.find(id.stream, session)?;
-        Some(Box::pin(Reader::new(stream.read(Some(id.number)), self.options.keep_alive)))
+        let usage = Arc::clone(stream.usage()?);
+        let reader = Reader::new(stream.read(Some(id.number)), self.options.keep_alive);
+        // A client that takes too much of it in this way comes back for the rest.
+        Some(Box::pin(reader.take_while(move |text| {
+            let counted = self.count_published(&usage.caller, text.len());
+            std::future::ready(
+                counted.inspect_err(|exceeded| tracing::debug!(%exceeded, "a stream is cut short")).is_ok(),
+            )
+        })))
     }
 }
 
@@ -473,3 +516,6 @@ pub(super) fn now_millis() -> u64 {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO);
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
+
+#[cfg(test)]
+mod tests;

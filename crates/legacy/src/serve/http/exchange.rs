@@ -5,7 +5,7 @@ use super::super::conversation::{Exchange, Origin, Outgoing};
 use super::control::StreamControl;
 use super::endpoint::{RequestHead, Shared, busy, now, unknown_session};
 use super::heads::{HttpResponse, event_stream, json, refused, refused_request};
-use super::meeting::{Note, What};
+use super::meeting::What;
 use super::running::{Beginning, Reader, Starting, write};
 use super::sessions::Session;
 use super::store::{Kind, Name, event_id};
@@ -147,8 +147,13 @@ impl Shared {
             return busy();
         }
         session.listen(Some(Arc::clone(&events)));
-        let note = Note { session: Arc::clone(&session.name), what: What::Listening };
-        tokio::spawn(self.meeting.publish(note));
+        let (shared, listening) = (Arc::clone(&self), Arc::clone(&session));
+        tokio::spawn(async move {
+            let caller = &listening.conversation.caller;
+            if let Err(exceeded) = shared.publish(&listening.name, caller, What::Listening).await {
+                tracing::debug!(%exceeded, "other replicas do not learn of a new stream");
+            }
+        });
         let reader = Reader::new(events.read(None), self.options.keep_alive);
         let changes = session.conversation.changes(origin).map(Outgoing::Notification);
         let left = Duration::from_secs(session.expires_at.saturating_sub(now()));

@@ -95,6 +95,11 @@ pub trait Meeting: fmt::Debug + Send + Sync {
     /// Tells all others.
     fn publish(&self, note: Note) -> BoxFuture<()>;
 
+    /// Tells all others that are there now. What the note says need not be kept for those that come later.
+    fn publish_now(&self, note: Note) -> BoxFuture<()> {
+        self.publish(note)
+    }
+
     /// Asks the others about a session that has not been here yet.
     fn recall(&self, session: &str) -> BoxFuture<Option<Recalled>>;
 
@@ -149,7 +154,7 @@ pub struct Here(Weak<dyn Replica>);
 pub(super) trait Replica: Send + Sync {
     fn hear(&self, note: Note);
     fn recall(&self, session: &str) -> Option<Recalled>;
-    fn events(&self, session: &str, last: &str) -> Option<EventText>;
+    fn events(self: Arc<Self>, session: &str, last: &str) -> Option<EventText>;
 }
 
 impl Here {

@@ -152,7 +152,7 @@ pub(crate) fn meeting_in(options: LegacyOptions, _: Arc<dyn carryall_store::Stor
 }
 
 /// An endpoint of this revision.
-pub fn endpoint<S>(service: S, _: LegacyOptions) -> Endpoint
+pub fn service_endpoint<S>(service: S, _: LegacyOptions) -> Endpoint
 where
     S: Service<Call, Response = Reply> + Clone + Send + Sync + 'static,
     S::Error: Into<CallError>,

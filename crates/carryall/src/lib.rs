@@ -57,7 +57,8 @@
 //! | remember something between calls, and work for long | [`Handle`], [`server::Tool::as_task`], [`store`] |
 //! | call servers of any revision | [`connect`] |
 //! | call servers of this revision | [`client`] |
-//! | serve clients of earlier revisions in one's own endpoint | [`endpoint`], [`alternates`], [`legacy`] |
+//! | serve in an HTTP application of one's own | [`endpoint`] |
+//! | serve clients of earlier revisions with a service of one's own | [`service_endpoint`], [`alternates`], [`legacy`] |
 //! | set up the bindings: hosts, limits, sockets, child processes | [`transport`] |
 //! | put one endpoint in front of many servers | [`gateway`] |
 //! | write a layer, or a transport of one's own | [`proto`] |
@@ -74,9 +75,9 @@ pub use carryall_server::{Ctx, Elicited, Form, Handle, Handled, Json, Server, St
 pub use eras::StdioWay;
 pub use eras::{
     Connect, Era, EraMemory, HttpWay, LegacyOptions, SessionScope, Target, WayOptions, alternates, answering, connect,
-    endpoint, legacy,
+    legacy, service_endpoint,
 };
-pub use serve::{serve, serve_stdio};
+pub use serve::{endpoint, endpoint_with, serve, serve_stdio};
 
 /// Calling servers.
 pub use carryall_client as client;

@@ -121,7 +121,7 @@ async fn serve_http(demo: &Demo, server: Server) -> Result<(), Fail> {
         stop.await;
         ending.close_subscriptions();
     };
-    let endpoint = demo.allow.apply(carryall::endpoint(server, legacy), address.ip().is_loopback());
+    let endpoint = demo.allow.apply(carryall::service_endpoint(server, legacy), address.ip().is_loopback());
     listener.run_endpoint(endpoint, stop).await.map_err(cannot)
 }
 

@@ -4,7 +4,7 @@ mod serve_http_common;
 
 use carryall_legacy::serve::{Options, Siblings};
 use carryall_proto::seal::{Key, Keyring};
-use serde_json::json;
+use serde_json::{Value, json};
 use serve_http_common::meeting::text;
 use serve_http_common::*;
 use std::sync::Arc;
@@ -160,7 +160,10 @@ async fn what_only_looks_like_a_sibling_is_refused() {
     let client = Client::open(a.address, "2025-11-25").await;
     assert_eq!(client.at(&b).call("hello").await, "hello nobody");
     let name = &client.id[3..39];
-    let body = json!({"from": "x", "say": {"note": {"session": name, "what": {"ended": {"until": 0}}}}}).to_string();
+    let opened = keyring().open("session", b"", 0, &client.id).unwrap();
+    let until = serde_json::from_slice::<Value>(&opened).unwrap()["x"].clone();
+    let body =
+        json!({"from": "x", "say": {"note": {"session": name, "what": {"ended": {"until": until}}}}}).to_string();
     let post =
         |token: &str, body: &str| http("POST", "/mcp", &format!("{POST_HEADERS}Carryall-Sibling: {token}\r\n"), body);
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();

@@ -205,7 +205,47 @@ async fn every_revision_is_served_and_both_eras_share_the_channel() {
 async fn an_unknown_version_gets_the_newest_with_a_handshake() {
     let mut client = Client::connect(Options::default());
     assert_eq!(client.initialize("2099-01-01", json!({})).await["result"]["protocolVersion"], "2025-11-25");
-    assert_eq!(client.initialize("2025-11-25", json!({})).await["error"]["code"], -32600);
+}
+
+#[tokio::test]
+async fn a_second_initialize_begins_anew() {
+    let mut client = Client::legacy("2025-11-25", json!({})).await;
+    client.send(call(1, "hang")).await;
+    assert_eq!(client.call(2, "hello").await["id"], 2, "the handler has begun");
+    let again = client.initialize("2025-06-18", json!({"elicitation": {}})).await;
+    assert_eq!(again["result"]["protocolVersion"], "2025-06-18");
+    client.send(json!({"jsonrpc": "2.0", "method": "notifications/initialized"})).await;
+    until_dropped(&client, 1).await;
+    assert_eq!(text(&client.call(1, "hello").await), "hello");
+    client.send(call(2, "name")).await;
+    assert_eq!(client.next().await["method"], "elicitation/create", "what it can do is what it said last");
+    // One that is refused changes nothing.
+    let refused = client.ask(json!({"jsonrpc": "2.0", "id": "i", "method": "initialize", "params": {}})).await;
+    assert_eq!(refused["error"]["code"], -32602);
+    assert_eq!(text(&client.call(3, "hello").await), "hello");
+}
+
+#[tokio::test]
+async fn a_request_whose_id_was_used_by_a_cancelled_one_can_be_cancelled_too() {
+    let mut client = Client::legacy("2025-11-25", json!({})).await;
+    let cancel = json!({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": 1}});
+    // In one write, so that the first has not even begun when its id is used again.
+    let lines: String = [call(1, "hang"), cancel.clone(), call(1, "hang")].map(|line| format!("{line}\n")).concat();
+    client.writer.write_all(lines.as_bytes()).await.unwrap();
+    assert_eq!(client.call(2, "hello").await["id"], 2, "the second has begun");
+    assert_eq!(client.dropped.load(SeqCst), 0);
+    client.send(cancel).await;
+    until_dropped(&client, 1).await;
+}
+
+async fn until_dropped(client: &Client, count: usize) {
+    for _ in 0..1000 {
+        if client.dropped.load(SeqCst) >= count {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("a handler is still there");
 }
 
 // spec: versioning-08, versioning-12

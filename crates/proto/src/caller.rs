@@ -68,9 +68,16 @@ impl Caller {
     /// connections and sessions as it likes, else the connection or session.
     #[must_use]
     pub fn accountable(call: &Call) -> Self {
-        Self::principal(call)
-            .or_else(|| call.source.address.map(|address| Self::Address(network(address))))
-            .or_else(|| call.source.client.map(Self::Client))
+        Self::accountable_for(call.principal.as_deref(), call.source)
+    }
+
+    /// As [`accountable`](Self::accountable), for a transport that has no call yet.
+    #[must_use]
+    pub fn accountable_for(principal: Option<&Principal>, source: CallSource) -> Self {
+        principal
+            .map(Self::from)
+            .or_else(|| source.address.map(|address| Self::Address(network(address))))
+            .or_else(|| source.client.map(Self::Client))
             .unwrap_or(Self::Anonymous)
     }
 

@@ -213,7 +213,7 @@ fn get_prompt(core: &Arc<Core>, call: Call) -> Result<ServerFuture, ErrorObject>
         refusal::unknown("prompt", &name)
     };
     let entry = Arc::clone(catalogue.prompts.get(&name, call.principal.as_deref()).ok_or_else(unknown)?);
-    let arguments = PromptArguments::parse(call.params.get("arguments")).map_err(as_error)?;
+    let arguments = PromptArguments::parse(given_arguments(&call)).map_err(as_error)?;
     entry.check(&arguments).map_err(as_error)?;
     run(core, call, move |ctx| async move {
         let mut result = (entry.prompt.handler)(ctx.clone(), arguments).await?;
@@ -309,12 +309,17 @@ fn as_error(failure: Failure) -> ErrorObject {
     }
 }
 
+/// The arguments of a call. Some clients write `null` where there are none, though the schema leaves the member out.
 fn arguments(call: &Call) -> Result<RawJson, ErrorObject> {
-    let Some(arguments) = call.params.get("arguments") else { return Ok(RawJson::EMPTY_OBJECT) };
+    let Some(arguments) = given_arguments(call) else { return Ok(RawJson::EMPTY_OBJECT) };
     match Scanner::new(arguments.as_str()).kind() {
         Ok(ValueKind::Object) => Ok(arguments),
         _ => Err(ErrorObject::invalid_params("Invalid params: \"arguments\" must be an object")),
     }
+}
+
+pub(crate) fn given_arguments(call: &Call) -> Option<RawJson> {
+    call.params.get("arguments").filter(|arguments| arguments.as_str() != "null")
 }
 
 fn string_param(call: &Call, name: &str) -> Result<String, ErrorObject> {

@@ -6,7 +6,7 @@ use crate::allow::AllowOptions;
 use crate::fail::{Exit, Fail};
 use carryall::gateway::Gateway;
 use carryall::transport::http::HttpServer;
-use carryall::{LegacyOptions, endpoint};
+use carryall::{LegacyOptions, service_endpoint};
 use std::io::{ErrorKind, IsTerminal as _};
 use tokio::sync::watch;
 use tracing_subscriber::EnvFilter;
@@ -96,12 +96,13 @@ pub(super) async fn serve(
 ) -> Result<(), Fail> {
     let failed = |error: std::io::Error| Fail::new(Exit::Local, format!("the endpoint failed: {error}"));
     let local = listener.local_addr().map_err(failed)?.ip().is_loopback();
-    let endpoint = names.apply(endpoint(gateway.clone(), legacy).path(ENDPOINT), local);
+    let endpoint = names.apply(service_endpoint(gateway.clone(), legacy).path(ENDPOINT), local);
     let front = Front { endpoint, gateway: gateway.clone(), stopping: stopping.clone() };
     let stop = async move {
         asked(stopping, 1).await;
         tracing::info!("stopping: waiting for requests in flight; once more stops at once");
         gateway.close_subscriptions();
     };
+    let stop = front.endpoint.close_on(stop);
     listener.run_http(front, stop).await.map_err(failed)
 }

@@ -3,12 +3,16 @@
 use super::conversation::{Conversation, Origin};
 use super::negotiated;
 use crate::generate::{self, Emitter};
-use carryall_proto::{CallError, Message, MessageStream, Notification, Reply, key};
-use carryall_types::{JsonObject, JsonValue, LoggingLevel, Method, RawJson, RequestId, SubscriptionFilter};
+use carryall_proto::budget::{Budget, BudgetExceeded, Reservation};
+use carryall_proto::{CallError, Caller, Message, MessageStream, Notification, Reply, key};
+use carryall_types::{
+    ErrorObject, JsonObject, JsonValue, LoggingLevel, Method, RawJson, RequestId, SubscriptionFilter, code,
+};
 use futures_core::Stream;
 use futures_util::{FutureExt as _, StreamExt as _};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
+use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,30 +33,121 @@ pub(crate) enum Change {
     Unsubscribed(String),
 }
 
+/// The longest URI that can be subscribed to, in bytes.
+pub(crate) const MAX_URI_BYTES: usize = 8 * 1024;
+/// How many bytes the URIs of one session may have together, as JSON. All of them go to a replica that asks.
+pub(crate) const MAX_SESSION_BYTES: usize = 512 * 1024;
+/// What a subscription costs besides its URI, in bytes.
+const OVERHEAD: usize = 256;
+
 /// The resources that a client has subscribed to.
 pub(crate) struct Subscriptions {
     limit: usize,
-    uris: watch::Sender<BTreeSet<String>>,
+    budget: Budget,
+    caller: Caller,
+    uris: watch::Sender<Uris>,
+}
+
+#[derive(Default)]
+struct Uris {
+    all: BTreeMap<String, Reservation>,
+    /// Their size as JSON.
+    bytes: usize,
+}
+
+/// Why a resource cannot be subscribed to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NotSubscribed {
+    UriTooLong,
+    /// The session has so many.
+    TooMany(usize),
+    TooManyBytes,
+    Exceeded(BudgetExceeded),
+}
+
+impl fmt::Display for NotSubscribed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::UriTooLong => write!(f, "the uri is longer than {MAX_URI_BYTES} bytes"),
+            Self::TooMany(limit) => write!(f, "this session has {limit} subscriptions already; unsubscribe from some"),
+            Self::TooManyBytes => {
+                write!(f, "the subscribed URIs of this session have more than {MAX_SESSION_BYTES} bytes together")
+            }
+            Self::Exceeded(exceeded) => write!(f, "too many subscriptions: {exceeded}"),
+        }
+    }
+}
+
+impl NotSubscribed {
+    pub(crate) fn to_error(self) -> ErrorObject {
+        match self {
+            Self::UriTooLong => ErrorObject::invalid_params(format!("Invalid params: {self}")),
+            _ => ErrorObject::new(code::INVALID_REQUEST, format!("Invalid request: {self}")),
+        }
+    }
 }
 
 impl Subscriptions {
-    pub(crate) fn new(limit: usize) -> Self {
-        Self { limit, uris: watch::Sender::default() }
+    pub(crate) fn new(limit: usize, budget: Budget, caller: Caller) -> Self {
+        Self { limit, budget, caller, uris: watch::Sender::default() }
     }
 
-    /// `false` when there are too many.
-    pub(crate) fn add(&self, uri: String) -> bool {
-        let mut fits = true;
+    /// Subscribes to a resource, unless that is so already.
+    pub(crate) fn add(&self, uri: String) -> Result<(), NotSubscribed> {
+        if uri.len() > MAX_URI_BYTES {
+            return Err(NotSubscribed::UriTooLong);
+        }
+        let mut added = Ok(());
         self.uris.send_if_modified(|uris| {
-            fits = uris.len() < self.limit || uris.contains(&uri);
-            fits && uris.insert(uri)
+            let size = json_size(&uri);
+            if uris.all.contains_key(&uri) {
+                return false;
+            }
+            let reserved = if uris.all.len() >= self.limit {
+                Err(NotSubscribed::TooMany(self.limit))
+            } else if uris.bytes + size > MAX_SESSION_BYTES {
+                Err(NotSubscribed::TooManyBytes)
+            } else {
+                self.budget.reserve(&self.caller, size + OVERHEAD).map_err(NotSubscribed::Exceeded)
+            };
+            match reserved {
+                Ok(reservation) => {
+                    uris.bytes += size;
+                    uris.all.insert(uri, reservation);
+                    true
+                }
+                Err(refused) => {
+                    added = Err(refused);
+                    false
+                }
+            }
         });
-        fits
+        added
     }
 
     pub(crate) fn remove(&self, uri: &str) {
-        self.uris.send_if_modified(|uris| uris.remove(uri));
+        self.uris.send_if_modified(|uris| {
+            let removed = uris.all.remove(uri).is_some();
+            if removed {
+                uris.bytes -= json_size(uri);
+            }
+            removed
+        });
     }
+
+    /// All of them.
+    pub(crate) fn list(&self) -> Vec<String> {
+        self.uris.borrow().all.keys().cloned().collect()
+    }
+
+    /// Gives up all of them, and returns what was reserved for them.
+    pub(crate) fn take(&self) -> Vec<Reservation> {
+        std::mem::take(&mut self.uris.send_replace(Uris::default()).all).into_values().collect()
+    }
+}
+
+fn json_size(uri: &str) -> usize {
+    serde_json::to_vec(uri).map_or(usize::MAX, |text| text.len())
 }
 
 /// The notifications of one subscription of the service, renewed when what the client wants changes, and when the service
@@ -99,7 +194,7 @@ impl Listening<'_> {
         let Some(lists) = self.lists().await else { return Ended::Silent };
         let mut current: Option<MessageStream> = None;
         loop {
-            let uris: Vec<String> = wanted.borrow_and_update().iter().cloned().collect();
+            let uris: Vec<String> = wanted.borrow_and_update().all.keys().cloned().collect();
             let filter =
                 SubscriptionFilter { resource_subscriptions: (!uris.is_empty()).then_some(uris), ..lists.clone() };
             if filter == SubscriptionFilter::default() {
@@ -194,14 +289,60 @@ fn without_subscription(mut notification: Notification) -> Notification {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use carryall_proto::budget::Amount;
+
+    fn address(last: u8) -> Caller {
+        Caller::Address([10, 0, 0, last].into())
+    }
+
+    fn subscriptions(limit: usize) -> Subscriptions {
+        let budget = Budget::new(Amount::new(1_000, 10_000_000), Amount::new(1_000, 10_000_000));
+        Subscriptions::new(limit, budget, address(1))
+    }
 
     #[test]
     fn subscriptions_are_bounded_and_counted_once() {
-        let subscriptions = Subscriptions::new(2);
-        assert!(subscriptions.add("a:".into()) && subscriptions.add("b:".into()) && subscriptions.add("a:".into()));
-        assert!(!subscriptions.add("c:".into()));
+        let subscriptions = subscriptions(2);
+        for uri in ["a:", "b:", "a:"] {
+            assert_eq!(subscriptions.add(uri.into()), Ok(()));
+        }
+        assert_eq!(subscriptions.add("c:".into()), Err(NotSubscribed::TooMany(2)));
         subscriptions.remove("a:");
-        assert!(subscriptions.add("c:".into()));
+        subscriptions.remove("never there");
+        assert_eq!(subscriptions.add("c:".into()), Ok(()));
+        assert_eq!(subscriptions.list(), ["b:", "c:"]);
+    }
+
+    #[test]
+    fn a_uri_has_a_length_and_all_of_a_session_have_one_together() {
+        let subscriptions = subscriptions(1_000);
+        assert_eq!(subscriptions.add("x".repeat(MAX_URI_BYTES + 1)), Err(NotSubscribed::UriTooLong));
+        let uri = |n: usize| format!("{n:04}{}", "x".repeat(MAX_URI_BYTES - 4));
+        let fit = (0..1_000).take_while(|n| subscriptions.add(uri(*n)).is_ok()).count();
+        assert_eq!(fit, MAX_SESSION_BYTES / (MAX_URI_BYTES + 2));
+        assert_eq!(subscriptions.add(uri(fit)), Err(NotSubscribed::TooManyBytes));
+        // Each of these is six bytes in JSON.
+        assert_eq!(subscriptions.add("\u{1}".repeat(MAX_URI_BYTES)), Err(NotSubscribed::TooManyBytes));
+        subscriptions.remove(&uri(0));
+        assert_eq!(subscriptions.add(uri(fit)), Ok(()));
+    }
+
+    #[test]
+    fn one_caller_cannot_use_up_the_subscriptions_of_all() {
+        let budget = Budget::new(Amount::new(4, 100_000), Amount::new(2, 50_000));
+        let of = |last| Subscriptions::new(100, budget.clone(), address(last));
+        let (first, second, other) = (of(1), of(1), of(2));
+        assert_eq!(first.add("a:".into()), Ok(()));
+        assert_eq!(second.add("a:".into()), Ok(()));
+        let full = Err(NotSubscribed::Exceeded(BudgetExceeded::Caller));
+        assert_eq!(second.add("b:".into()), full, "sessions of one caller share what it has");
+        assert_eq!(other.add("b:".into()), Ok(()));
+        drop(first);
+        assert_eq!(second.add("b:".into()), Ok(()));
+        let held = second.take();
+        assert_eq!(second.add("c:".into()), full, "what was taken out is still held");
+        drop(held);
+        assert_eq!(second.add("c:".into()), Ok(()));
     }
 
     #[test]

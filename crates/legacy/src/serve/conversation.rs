@@ -5,14 +5,17 @@ use super::forward::{self, Forward};
 use super::negotiated::{self, Negotiated};
 use super::options::Options;
 use super::questions::Questions;
+use super::quotas::Quotas;
+use super::shutdown::Shutdown;
 use super::tasks::{self, Tasks};
 use super::translate::errors;
 use crate::generate;
 use crate::message::Request;
 use bytes::Bytes;
-use carryall_proto::{Notification, Outcome, Principal, Response, SharedService};
+use carryall_proto::{CallSource, Caller, Notification, Outcome, Principal, Response, SharedService};
 use carryall_types::{ErrorObject, LoggingLevel, Method, RawJson, RequestId, code};
 use futures_core::Stream;
+use futures_util::StreamExt as _;
 use futures_util::future::{AbortHandle, Abortable};
 use serde::Deserialize;
 use std::collections::HashMap;
@@ -48,6 +51,30 @@ pub(crate) type Exchange = Pin<Box<dyn Stream<Item = Outgoing> + Send>>;
 pub(crate) struct Origin {
     pub(crate) principal: Option<Arc<Principal>>,
     pub(crate) extensions: http::Extensions,
+    pub(crate) source: CallSource,
+}
+
+impl Origin {
+    /// Whose quotas the request counts against.
+    pub(crate) fn caller(&self) -> Caller {
+        Caller::accountable_for(self.principal.as_deref(), self.source)
+    }
+}
+
+/// What all clients of a server are served with. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct ServerContext {
+    pub(crate) service: SharedService,
+    pub(crate) options: Arc<Options>,
+    pub(crate) quotas: Arc<Quotas>,
+    pub(crate) shutdown: Shutdown,
+}
+
+impl ServerContext {
+    pub(crate) fn new(service: SharedService, options: Options) -> Self {
+        let quotas = Arc::new(Quotas::new(&options));
+        Self { service, options: Arc::new(options), quotas, shutdown: Shutdown::default() }
+    }
 }
 
 /// One client, for as long as this process knows it.
@@ -58,8 +85,25 @@ pub(crate) struct Conversation {
     pub(crate) questions: Questions,
     pub(crate) subscriptions: Subscriptions,
     pub(crate) tasks: Tasks,
+    pub(crate) quotas: Arc<Quotas>,
+    pub(crate) shutdown: Shutdown,
+    /// Whose quotas count what is held for it.
+    pub(crate) caller: Caller,
     log_level: Mutex<Option<LoggingLevel>>,
-    in_work: Mutex<HashMap<RequestId, AbortHandle>>,
+    in_work: Mutex<InFlight>,
+}
+
+/// The requests in flight.
+#[derive(Default)]
+struct InFlight {
+    requests: HashMap<RequestId, Entry>,
+    /// How many there have been. A client may use an id again as soon as its request is answered or cancelled.
+    admitted: u64,
+}
+
+struct Entry {
+    number: u64,
+    abort: AbortHandle,
 }
 
 impl Conversation {
@@ -73,14 +117,18 @@ impl Conversation {
         negotiated::initialize(service, options, params, origin).await
     }
 
-    pub(crate) fn new(service: SharedService, options: Arc<Options>, negotiated: Negotiated) -> Arc<Self> {
+    pub(crate) fn new(server: &ServerContext, negotiated: Negotiated, caller: Caller) -> Arc<Self> {
+        let ServerContext { service, options, quotas, shutdown } = server.clone();
         Arc::new(Self {
-            subscriptions: Subscriptions::new(options.max_subscriptions),
+            subscriptions: Subscriptions::new(options.max_subscriptions, quotas.subscriptions.clone(), caller.clone()),
             service,
             options,
             negotiated,
             questions: Questions::default(),
             tasks: Tasks::default(),
+            quotas,
+            shutdown,
+            caller,
             log_level: Mutex::default(),
             in_work: Mutex::default(),
         })
@@ -155,8 +203,8 @@ impl Conversation {
             return true;
         }
         let Some(Ok(Cancelled { request_id })) = notification.params.as_ref().map(RawJson::decode) else { return true };
-        match self.in_work().remove(&request_id) {
-            Some(abort) => {
+        match self.in_work().requests.remove(&request_id) {
+            Some(Entry { abort, .. }) => {
                 tracing::debug!(id = %request_id, "cancelled by the client");
                 abort.abort();
                 true
@@ -170,9 +218,9 @@ impl Conversation {
         self.questions.answer(response)
     }
 
-    /// What changes, for as long as somebody listens.
+    /// What changes, for as long as somebody listens, until the server shuts down.
     pub(crate) fn changes(self: &Arc<Self>, origin: Origin) -> Pin<Box<dyn Stream<Item = Notification> + Send>> {
-        changes::stream(Arc::clone(self), origin)
+        Box::pin(changes::stream(Arc::clone(self), origin).take_until(Box::pin(self.shutdown.begun())))
     }
 
     /// Applies a change of what the client wants to hear.
@@ -181,7 +229,11 @@ impl Conversation {
             Change::LogLevel(level) => {
                 *self.log_level.lock().unwrap_or_else(PoisonError::into_inner) = Some(level);
             }
-            Change::Subscribed(uri) => _ = self.subscriptions.add(uri),
+            Change::Subscribed(uri) => {
+                if let Err(error) = self.subscriptions.add(uri) {
+                    tracing::debug!(%error, "a subscription made at another replica is not adopted");
+                }
+            }
             Change::Unsubscribed(uri) => self.subscriptions.remove(&uri),
         }
     }
@@ -206,27 +258,25 @@ impl Conversation {
         if found.capabilities.resources.and_then(|resources| resources.subscribe) != Some(true) {
             return Err(ErrorObject::method_not_found(&request.method));
         }
-        if !self.subscriptions.add(uri) {
-            let why = format!("This session has {} subscriptions already", self.options.max_subscriptions);
-            return Err(ErrorObject::new(code::INVALID_REQUEST, why));
-        }
-        Ok(())
+        self.subscriptions.add(uri).map_err(|refused| refused.to_error())
     }
 
     fn enter(self: &Arc<Self>, id: &RequestId, abort: AbortHandle) -> Result<InWork, ErrorObject> {
         let refuse = |why: String| Err(ErrorObject::new(code::INVALID_REQUEST, format!("Invalid request: {why}")));
         let mut in_work = self.in_work();
-        if in_work.contains_key(id) {
+        if in_work.requests.contains_key(id) {
             return refuse(format!("a request with the id {id} is in work already"));
         }
-        if in_work.len() >= self.options.max_in_work {
-            return refuse(format!("{} requests are in work already", in_work.len()));
+        if in_work.requests.len() >= self.options.max_in_work {
+            return refuse(format!("{} requests are in work already", in_work.requests.len()));
         }
-        in_work.insert(id.clone(), abort);
-        Ok(InWork { conversation: Arc::clone(self), id: id.clone() })
+        in_work.admitted += 1;
+        let number = in_work.admitted;
+        in_work.requests.insert(id.clone(), Entry { number, abort });
+        Ok(InWork { conversation: Arc::clone(self), id: id.clone(), number })
     }
 
-    fn in_work(&self) -> MutexGuard<'_, HashMap<RequestId, AbortHandle>> {
+    fn in_work(&self) -> MutexGuard<'_, InFlight> {
         self.in_work.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -235,11 +285,16 @@ impl Conversation {
 struct InWork {
     conversation: Arc<Conversation>,
     id: RequestId,
+    number: u64,
 }
 
 impl Drop for InWork {
     fn drop(&mut self) {
-        self.conversation.in_work().remove(&self.id);
+        let mut in_work = self.conversation.in_work();
+        // A cancelled exchange may be dropped later than its id is used again.
+        if in_work.requests.get(&self.id).is_some_and(|entry| entry.number == self.number) {
+            in_work.requests.remove(&self.id);
+        }
     }
 }
 

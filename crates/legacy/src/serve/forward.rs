@@ -140,10 +140,20 @@ impl Forward<'_> {
         let mut responses = JsonObject::new();
         for (key, method, mut waiting, page) in open {
             let limit = self.conversation.options.question_timeout;
-            let Ok(answer) = timeout(limit, waiting.answer()).await else {
-                self.withdraw(waiting.id()).await;
-                let why = format!("The client did not answer {method} within {limit:?}");
-                return Err(ErrorObject::new(code::INTERNAL_ERROR, why));
+            let answer = tokio::select! {
+                biased;
+                answer = timeout(limit, waiting.answer()) => {
+                    answer.map_err(|_| format!("The client did not answer {method} within {limit:?}"))
+                }
+                // The answer could not reach this process any more.
+                () = self.conversation.shutdown.begun() => Err("The server is shutting down; send the request again".into()),
+            };
+            let answer = match answer {
+                Ok(answer) => answer,
+                Err(why) => {
+                    self.withdraw(waiting.id()).await;
+                    return Err(ErrorObject::new(code::INTERNAL_ERROR, why));
+                }
             };
             match answer {
                 Some(Outcome::Result(answer)) => {

@@ -1,6 +1,6 @@
 //! Legacy clients on stdio and sockets: one channel, one conversation, beside the calls of this revision.
 
-use super::conversation::{Conversation, Exchange, Origin, Outgoing};
+use super::conversation::{Conversation, Exchange, Origin, Outgoing, ServerContext};
 use super::negotiated::Negotiated;
 use super::options::Options;
 use crate::generate::Generated;
@@ -8,7 +8,9 @@ use crate::message::{Incoming, Malformed, Parsed, Request, parse};
 use crate::revision::Revision as _;
 use bytes::{BufMut as _, Bytes, BytesMut};
 use carryall_proto::inbound::names_version;
-use carryall_proto::{BoxFuture, Call, CallError, Notification, Outcome, Reply, Response, SharedService};
+use carryall_proto::{
+    BoxFuture, Call, CallError, CallSource, ClientId, Notification, Outcome, Printable, Reply, Response, SharedService,
+};
 use carryall_transport::lines::{Alternate, Alternates};
 use carryall_types::{ErrorObject, RawJson, RequestId, code};
 use futures_core::Stream as _;
@@ -21,6 +23,8 @@ use tower_service::Service;
 
 /// How many messages may come before `initialize` is answered.
 const MAX_EARLY: usize = 100;
+/// How many bytes they may have together.
+const MAX_EARLY_BYTES: usize = 4 * 1024 * 1024;
 
 /// What a server on stdio or a socket speaks with legacy clients; for
 /// [`StdioServer::alternates`](carryall_transport::stdio::StdioServer::alternates) and its like.
@@ -34,13 +38,14 @@ where
     S::Error: Into<CallError>,
     S::Future: Send,
 {
-    let (service, options) = (SharedService::new(service), Arc::new(options));
-    Alternates::new(move || Box::new(Channel::new(service.clone(), Arc::clone(&options))))
+    let server = ServerContext::new(SharedService::new(service), options);
+    Alternates::new(move || Box::new(Channel::new(server.clone(), CallSource::default())))
 }
 
 struct Channel {
-    service: SharedService,
-    options: Arc<Options>,
+    server: ServerContext,
+    /// The channel is the client.
+    source: CallSource,
     state: State,
     /// Requests in work, and batches.
     running: SelectAll<Work>,
@@ -62,13 +67,20 @@ struct Opening {
     answer: BoxFuture<Result<(Negotiated, RawJson), ErrorObject>>,
     /// What came before the answer.
     early: VecDeque<Parsed>,
+    early_bytes: usize,
+    /// The conversation before, which goes on if this one does not come about.
+    before: Option<Arc<Conversation>>,
 }
 
 impl Channel {
-    fn new(service: SharedService, options: Arc<Options>) -> Self {
+    fn new(server: ServerContext, mut source: CallSource) -> Self {
+        source.client = source.client.or_else(|| {
+            let mut random = [0; 16];
+            getrandom::fill(&mut random).ok().map(|()| ClientId::Legacy(u128::from_ne_bytes(random)))
+        });
         Self {
-            service,
-            options,
+            server,
+            source,
             state: State::Silent,
             running: SelectAll::new(),
             changes: None,
@@ -78,29 +90,52 @@ impl Channel {
         }
     }
 
-    /// Begins a conversation (2025-11-25 `basic/lifecycle#initialization`).
+    /// Begins a conversation (2025-11-25 `basic/lifecycle#initialization`). A client that says `initialize` again begins
+    /// anew: what it had in work is cancelled.
     fn open(&mut self, request: Request) {
-        let (service, options) = (self.service.clone(), Arc::clone(&self.options));
+        let (server, origin) = (self.server.clone(), self.origin());
         let params = request.params;
-        let answer = async move { Conversation::initialize(&service, &options, &params, &Origin::default()).await };
-        self.state = State::Opening(Opening { id: request.id, answer: Box::pin(answer), early: VecDeque::new() });
+        let answer = async move { Conversation::initialize(&server.service, &server.options, &params, &origin).await };
+        let before = match std::mem::replace(&mut self.state, State::Silent) {
+            State::Open(conversation) => Some(conversation),
+            State::Silent | State::Opening(_) => None,
+        };
+        self.running = SelectAll::new();
+        self.state = State::Opening(Opening {
+            id: request.id,
+            answer: Box::pin(answer),
+            early: VecDeque::new(),
+            early_bytes: 0,
+            before,
+        });
     }
 
     fn opened(&mut self, opened: Result<(Negotiated, RawJson), ErrorObject>) {
-        let State::Opening(Opening { id, early, .. }) = std::mem::replace(&mut self.state, State::Silent) else {
+        let State::Opening(Opening { id, early, before, .. }) = std::mem::replace(&mut self.state, State::Silent)
+        else {
             return;
         };
         match opened {
             Ok((negotiated, result)) => {
                 tracing::debug!(version = negotiated.version.as_str(), "a legacy client has initialized its channel");
                 self.put(&Outgoing::Response(Response { id, outcome: Outcome::Result(result) }));
-                let (service, options) = (self.service.clone(), Arc::clone(&self.options));
-                let conversation = Conversation::new(service, options, negotiated);
+                let conversation = Conversation::new(&self.server, negotiated, self.origin().caller());
+                // They are those of the conversation before.
+                self.changes = None;
                 self.state = State::Open(Arc::clone(&conversation));
                 early.into_iter().for_each(|parsed| self.parsed(&conversation, parsed));
             }
-            Err(error) => self.put(&Outgoing::Response(Response::error(id, error))),
+            Err(error) => {
+                self.put(&Outgoing::Response(Response::error(id, error)));
+                let Some(conversation) = before else { return };
+                self.state = State::Open(Arc::clone(&conversation));
+                early.into_iter().for_each(|parsed| self.parsed(&conversation, parsed));
+            }
         }
+    }
+
+    fn origin(&self) -> Origin {
+        Origin { source: self.source, ..Origin::default() }
     }
 
     fn parsed(&mut self, conversation: &Arc<Conversation>, parsed: Parsed) {
@@ -137,10 +172,10 @@ impl Channel {
     /// Takes one message in; a request gives its exchange.
     fn incoming(&mut self, conversation: &Arc<Conversation>, incoming: Incoming) -> Option<Exchange> {
         match incoming {
-            Incoming::Request(request) => return Some(conversation.answer(request, Origin::default())),
+            Incoming::Request(request) => return Some(conversation.answer(request, self.origin())),
             Incoming::Notification(notification) => {
                 if notification.method == "notifications/initialized" && self.changes.is_none() && !self.closed {
-                    self.changes = Some(conversation.changes(Origin::default()));
+                    self.changes = Some(conversation.changes(self.origin()));
                 }
                 conversation.notification(&notification);
             }
@@ -149,7 +184,10 @@ impl Channel {
                     tracing::debug!("an answer that nobody waits for");
                 }
             }
-            Incoming::ErrorWithoutId(error) => tracing::warn!(%error, "a client could not read a message"),
+            Incoming::ErrorWithoutId(error) => {
+                let message = Printable(&error.message);
+                tracing::warn!(code = error.code, %message, "a client could not read a message");
+            }
         }
         None
     }
@@ -173,12 +211,19 @@ impl Alternate for Channel {
         let is_initialize =
             matches!(&parsed, Ok(Parsed::One(Incoming::Request(request))) if request.method == "initialize");
         match (&mut self.state, parsed) {
-            (State::Silent, Ok(Parsed::One(Incoming::Request(request)))) if is_initialize => self.open(request),
+            (State::Silent | State::Open(_), Ok(Parsed::One(Incoming::Request(request)))) if is_initialize => {
+                self.open(request);
+            }
             (State::Silent, Ok(Parsed::One(Incoming::Request(request)))) if request.method == "ping" => {
                 self.put(&Outgoing::Response(Response::result(request.id, RawJson::EMPTY_OBJECT)));
             }
             (State::Silent, _) => return false,
-            (State::Opening(opening), Ok(parsed)) if opening.early.len() < MAX_EARLY => opening.early.push_back(parsed),
+            (State::Opening(opening), Ok(parsed))
+                if opening.early.len() < MAX_EARLY && opening.early_bytes + line.len() <= MAX_EARLY_BYTES =>
+            {
+                opening.early_bytes += line.len();
+                opening.early.push_back(parsed);
+            }
             (State::Opening(_), Ok(_)) => {
                 let why = "Invalid request: too many messages before initialize was answered";
                 self.refuse(&Malformed {
@@ -289,4 +334,27 @@ fn array(messages: &[Bytes]) -> Bytes {
     }
     text.put_u8(b']');
     text.freeze()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_comes_before_initialize_is_answered_is_bounded_in_bytes() {
+        let silent = SharedService::from_fn(|_| Box::pin(std::future::pending()));
+        let mut channel = Channel::new(ServerContext::new(silent, Options::default()), CallSource::default());
+        let line = |method: &str, padding: usize| {
+            let padding = "x".repeat(padding);
+            Bytes::from(format!(r#"{{"jsonrpc":"2.0","id":1,"method":"{method}","params":{{"x":"{padding}"}}}}"#))
+        };
+        let mut refused = |line: Bytes| {
+            assert!(channel.take(&line));
+            channel.out.drain(..).count()
+        };
+        assert_eq!(refused(line("initialize", 0)), 0);
+        assert_eq!(refused(line("early", MAX_EARLY_BYTES / 2)), 0);
+        assert_eq!(refused(line("early", MAX_EARLY_BYTES / 2)), 1);
+        assert_eq!(refused(line("early", 10)), 0);
+    }
 }

@@ -1,6 +1,6 @@
 //! Tools that only run as tasks of this revision, for clients that do not know such tasks: the request waits for the end.
 
-use super::conversation::Conversation;
+use super::conversation::{Conversation, Origin};
 use super::forward::{Forward, Pages};
 use super::negotiated::{self, Negotiated};
 use carryall_proto::task::TaskState;
@@ -88,7 +88,7 @@ pub(super) async fn drive(forward: &Forward<'_>, created: &RawJson, pages: &mut 
 struct Calls {
     conversation: Arc<Conversation>,
     negotiated: Negotiated,
-    principal: Option<Arc<carryall_proto::Principal>>,
+    origin: Origin,
 }
 
 impl Calls {
@@ -96,7 +96,7 @@ impl Calls {
         Self {
             conversation: Arc::clone(forward.conversation),
             negotiated: with_tasks(&forward.conversation.negotiated),
-            principal: forward.origin.principal.clone(),
+            origin: forward.origin.clone(),
         }
     }
 
@@ -128,10 +128,8 @@ impl Drop for Waiting {
         }
         let meta = self.calls.negotiated.meta(None, None, &JsonObject::new());
         let params = RawJson::from(&json!({"taskId": self.id}));
-        let Ok(params) = carryall_proto::Params::parse(params) else { return };
-        let (method, params) = (Method::from(task_method::CANCEL), params.with("_meta", meta.raw()));
-        let mut call = Call::new(RequestId::from(0), method, params, meta);
-        call.principal.clone_from(&self.calls.principal);
+        let (id, method) = (RequestId::from(0), Method::from(task_method::CANCEL));
+        let Ok(call) = negotiated::call(id, method, params, meta, &self.calls.origin) else { return };
         let cancelled = self.calls.conversation.service.answer(call);
         drop(executor.spawn(cancelled));
     }

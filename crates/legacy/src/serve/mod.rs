@@ -13,6 +13,8 @@ mod long;
 mod negotiated;
 mod options;
 mod questions;
+mod quotas;
+mod shutdown;
 mod tasks;
 mod translate;
 

@@ -142,6 +142,7 @@ pub(crate) fn call(
     call.principal.clone_from(&origin.principal);
     call.extensions = origin.extensions.clone();
     call.extensions.insert(FromLegacyClient);
+    call.source = origin.source;
     // The headers stay behind: they do not mirror this call, and nobody must take them for its mirror.
     Ok(call)
 }

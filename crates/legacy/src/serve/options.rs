@@ -1,6 +1,7 @@
 //! How legacy clients are served, and within which bounds.
 
 use super::http::{Local, Meeting};
+use carryall_proto::budget::Amount;
 use carryall_proto::seal::{Key, Keyring};
 use std::fmt;
 use std::sync::Arc;
@@ -17,6 +18,13 @@ pub struct Options {
     pub(crate) max_sessions_of_one: usize,
     pub(crate) max_in_work: usize,
     pub(crate) max_subscriptions: usize,
+    pub(crate) max_all_subscriptions: Amount,
+    pub(crate) max_tasks: Amount,
+    pub(crate) max_task_ttl: Duration,
+    pub(crate) max_published: Amount,
+    /// How many ended sessions a process has in a store.
+    pub(crate) max_stored_ends: usize,
+    pub(crate) caller_share: usize,
     pub(crate) max_rounds: usize,
     pub(crate) question_timeout: Duration,
     pub(crate) max_events: usize,
@@ -43,6 +51,12 @@ impl Default for Options {
             max_sessions_of_one: 1_000,
             max_in_work: 256,
             max_subscriptions: 1_000,
+            max_all_subscriptions: Amount::new(100_000, 64 * 1024 * 1024),
+            max_tasks: Amount::new(4_096, 128 * 1024 * 1024),
+            max_task_ttl: Duration::from_secs(60 * 60),
+            max_published: Amount::new(65_536, 256 * 1024 * 1024),
+            max_stored_ends: 100_000,
+            caller_share: 4,
             max_rounds: 16,
             question_timeout: Duration::from_secs(600),
             max_events: 256,
@@ -91,7 +105,8 @@ impl Options {
         self
     }
 
-    /// How many of them may belong to one principal. 1,000 unless set.
+    /// How many of them may belong to one principal. 1,000 unless set. Unauthenticated callers have their
+    /// [share](Self::caller_share).
     #[must_use]
     pub fn max_sessions_of_one(mut self, sessions: usize) -> Self {
         self.max_sessions_of_one = sessions;
@@ -105,10 +120,53 @@ impl Options {
         self
     }
 
-    /// How many resources one session may subscribe to. 1,000 unless set.
+    /// How many resources one session may subscribe to. 1,000 unless set, of at most 8 KiB each and 512 KiB together.
     #[must_use]
     pub fn max_subscriptions(mut self, resources: usize) -> Self {
         self.max_subscriptions = resources;
+        self
+    }
+
+    /// How many resources all sessions together may subscribe to, and how many bytes their URIs may have together. 100,000
+    /// and 64 MiB unless set.
+    #[must_use]
+    pub fn max_all_subscriptions(mut self, resources: usize, bytes: usize) -> Self {
+        self.max_all_subscriptions = Amount::new(resources, bytes);
+        self
+    }
+
+    /// How many tasks of 2025-11-25 a process holds, ended ones included, and how many bytes of arguments, notifications
+    /// and results. 4,096 and 128 MiB unless set. A task is refused beyond that, and one whose result does not fit fails.
+    #[must_use]
+    pub fn max_tasks(mut self, tasks: usize, bytes: usize) -> Self {
+        self.max_tasks = Amount::new(tasks, bytes);
+        self
+    }
+
+    /// How long a task is kept at most, from its creation on, whatever `ttl` its client asks for. 1 h unless set.
+    #[must_use]
+    pub fn max_task_ttl(mut self, ttl: Duration) -> Self {
+        self.max_task_ttl = ttl;
+        self
+    }
+
+    /// How many messages about sessions a process sends to the other replicas within a minute, and how many bytes of them. A
+    /// store that replicas share keeps each for that long. 65,536 and 256 MiB unless set; beyond that, a client's answer
+    /// to a question that was asked elsewhere is refused with 503.
+    #[must_use]
+    pub fn max_published(mut self, messages: usize, bytes: usize) -> Self {
+        self.max_published = Amount::new(messages, bytes);
+        self
+    }
+
+    /// Sets what part of each total one caller may hold: with 4, the default, a quarter of the sessions, tasks,
+    /// subscriptions, event streams and their bytes. 1 means that there are no shares.
+    ///
+    /// A caller is a principal, or else a network address. Where all clients come through one proxy and there are no
+    /// principals, they are one caller.
+    #[must_use]
+    pub fn caller_share(mut self, divisor: usize) -> Self {
+        self.caller_share = divisor.max(1);
         self
     }
 

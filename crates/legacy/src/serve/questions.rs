@@ -7,6 +7,11 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::oneshot;
 
+/// How the ids of all questions begin.
+const PREFIX: &str = "q-";
+/// How long they are.
+const ID_BYTES: usize = PREFIX.len() + 16;
+
 /// More open questions than this are not asked, over all calls of one client.
 const MAX_OPEN: usize = 1024;
 
@@ -20,7 +25,7 @@ impl Questions {
         // Ids of several replicas never meet, so an answer finds its question wherever it arrives.
         let mut random = [0; 8];
         getrandom::fill(&mut random).ok()?;
-        let id = format!("q-{:016x}", u64::from_le_bytes(random));
+        let id = format!("{PREFIX}{:016x}", u64::from_le_bytes(random));
         let (sender, answer) = oneshot::channel();
         let mut open = self.lock();
         if open.len() >= MAX_OPEN {
@@ -29,6 +34,11 @@ impl Questions {
         open.insert(id.clone(), sender);
         let request = Request { id: RequestId::String(id.as_str().into()), method: method.to_owned(), params };
         Some((request, Question { id, answer, questions: self.clone() }))
+    }
+
+    /// Whether this could be the id of a question, of this replica or of another one.
+    pub(crate) fn is_id(id: &RequestId) -> bool {
+        matches!(id, RequestId::String(id) if id.len() == ID_BYTES && id.starts_with(PREFIX))
     }
 
     /// Hands an answer to who asked. `false` when nobody here did, or does any more.
@@ -80,6 +90,7 @@ mod tests {
     async fn an_answer_finds_its_question_once() {
         let questions = Questions::default();
         let (request, mut question) = questions.open("roots/list", RawJson::EMPTY_OBJECT).unwrap();
+        assert!(Questions::is_id(&request.id));
         let answer = Response::result(request.id.clone(), RawJson::EMPTY_OBJECT);
         assert!(questions.answer(answer.clone()));
         assert!(!questions.answer(answer));
@@ -93,6 +104,7 @@ mod tests {
         drop(question);
         assert!(!questions.answer(Response::result(request.id, RawJson::EMPTY_OBJECT)));
         assert!(!questions.answer(Response::result(1.into(), RawJson::EMPTY_OBJECT)));
+        assert!(!Questions::is_id(&1.into()) && !Questions::is_id(&RequestId::String("q-1".into())));
     }
 
     #[test]

@@ -7,6 +7,8 @@ use super::conversation::{Conversation, Origin, Outgoing};
 use super::forward::{self, Forward};
 use crate::generate::{self, Emitter};
 use crate::message::Request;
+use bytes::Bytes;
+use carryall_proto::budget::{BudgetExceeded, Reservation};
 use carryall_proto::{Notification, Outcome, Params, time};
 use carryall_types::{ErrorObject, JsonObject, JsonValue, Method, RawJson, code};
 use futures_util::StreamExt as _;
@@ -24,9 +26,12 @@ const MAX_TASKS: usize = 256;
 const PAGE: usize = 50;
 /// How many notifications of a task wait for their client; older ones give way.
 const MAX_WAITING: usize = 256;
-/// How long a task is kept when its client does not say, and at the most.
+/// How long a task is kept when its client does not say.
 const TTL: Duration = Duration::from_secs(600);
-const MAX_TTL: Duration = Duration::from_secs(24 * 60 * 60);
+/// What a task takes besides what its client and its tool send, in bytes.
+const OVERHEAD: usize = 2048;
+/// What a notification or a question takes besides its text, in bytes.
+const ITEM_OVERHEAD: usize = 128;
 /// How often a client should ask, in milliseconds.
 const POLL_INTERVAL: u64 = 1000;
 const RELATED: &str = "io.modelcontextprotocol/related-task";
@@ -49,8 +54,14 @@ struct State {
     outcome: Option<Ended>,
     /// What the client has not come for yet.
     waiting: VecDeque<Notification>,
-    /// What was asked, answered or not.
-    questions: Vec<Request>,
+    /// What was asked and is not answered yet, each with its number.
+    questions: Vec<(usize, Request)>,
+    /// How much has been asked.
+    asked: usize,
+    /// The size of the arguments, which are held until the task ends.
+    arguments: usize,
+    /// Room for all of this, for as long as the task is kept.
+    reservation: Reservation,
 }
 
 enum Ended {
@@ -86,15 +97,29 @@ pub(crate) fn begin(
     }
     let invalid = |error: serde_json::Error| ErrorObject::invalid_params(format!("Invalid params: task: {error}"));
     let wanted: Wanted = request.params.decode().map_err(invalid)?;
-    let ttl = wanted.task.ttl.map_or(TTL, Duration::from_millis).min(MAX_TTL);
+    let ttl = wanted.task.ttl.map_or(TTL, Duration::from_millis).min(conversation.options.max_task_ttl);
     let mut params: JsonObject = request.params.decode().map_err(invalid)?;
     params.remove("task");
     let request = Request { params: RawJson::from(&JsonValue::Object(params)), ..request.clone() };
+    let arguments = request.params.as_bytes().len();
+    let reservation =
+        conversation.quotas.tasks.reserve(&conversation.caller, arguments + OVERHEAD).map_err(|exceeded| {
+            let why = format!("No further task can be held: {exceeded}. Tasks are held until their ttl is over");
+            ErrorObject::new(code::INTERNAL_ERROR, why)
+        })?;
     let mut random = [0; 16];
     getrandom::fill(&mut random).map_err(|_| ErrorObject::internal())?;
     let (abort, registration) = AbortHandle::new_pair();
     let now = SystemTime::now();
-    let state = State { updated: now, outcome: None, waiting: VecDeque::new(), questions: Vec::new() };
+    let state = State {
+        updated: now,
+        outcome: None,
+        waiting: VecDeque::new(),
+        questions: Vec::new(),
+        asked: 0,
+        arguments,
+        reservation,
+    };
     let task = Arc::new(Task {
         id: format!("{:032x}", u128::from_le_bytes(random)),
         created: now,
@@ -121,6 +146,7 @@ pub(crate) fn begin(
 
 /// Carries the call out, with nobody there to hear it.
 async fn run(conversation: Arc<Conversation>, task: Arc<Task>, request: Request, origin: Origin) {
+    let questions = conversation.questions.clone();
     let mut messages = generate::stream(|out: Emitter<Outgoing>| async move {
         let id = request.id.clone();
         let forward = Forward {
@@ -137,20 +163,12 @@ async fn run(conversation: Arc<Conversation>, task: Arc<Task>, request: Request,
         out.emit(Outgoing::Response(carryall_proto::Response { id, outcome })).await;
     });
     while let Some(message) = messages.next().await {
-        let mut state = task.lock();
-        state.updated = SystemTime::now();
-        match message {
-            Outgoing::Notification(notification) => {
-                if state.waiting.len() == MAX_WAITING {
-                    state.waiting.pop_front();
-                }
-                state.waiting.push_back(notification);
-            }
-            Outgoing::Request(question) => state.questions.push(question),
-            Outgoing::Response(response) => state.outcome = Some(Ended::Settled(response.outcome)),
-        }
-        drop(state);
+        let is_open = |question: &Request| questions.is_open(&question.id);
+        let taken = task.lock().take(message, is_open);
         task.changed.notify_waiters();
+        if taken.is_err() {
+            break;
+        }
     }
 }
 
@@ -182,7 +200,8 @@ pub(crate) async fn answer(
                 if state.outcome.is_some() {
                     return Err(ErrorObject::invalid_params(format!("Task {task_id} has ended already")));
                 }
-                (state.outcome, state.updated) = (Some(Ended::Cancelled), SystemTime::now());
+                state.updated = SystemTime::now();
+                state.end(Ended::Cancelled);
             }
             task.abort.abort();
             task.changed.notify_waiters();
@@ -234,6 +253,93 @@ impl Tasks {
     }
 }
 
+impl State {
+    /// Takes in what the call says. `Err` when the task has ended by it before the call has, because there is no room.
+    fn take(&mut self, message: Outgoing, is_open: impl Fn(&Request) -> bool) -> Result<(), BudgetExceeded> {
+        if self.outcome.is_some() {
+            return Ok(());
+        }
+        self.updated = SystemTime::now();
+        match message {
+            Outgoing::Notification(mut notification) => {
+                notification.params = notification.params.as_ref().map(own);
+                if self.waiting.len() == MAX_WAITING {
+                    self.waiting.pop_front();
+                }
+                self.waiting.push_back(notification);
+                // Older ones give way, and at last this one.
+                while self.account().is_err() && self.waiting.pop_front().is_some() {}
+                Ok(())
+            }
+            Outgoing::Request(question) => {
+                self.questions.retain(|(_, question)| is_open(question));
+                self.questions.push((self.asked, question));
+                self.asked += 1;
+                self.account().inspect_err(|exceeded| {
+                    let why = format!("The question of the tool cannot be held: {exceeded}");
+                    self.end(Ended::Settled(Outcome::Error(ErrorObject::new(code::INTERNAL_ERROR, why))));
+                })
+            }
+            Outgoing::Response(response) => {
+                let outcome = match response.outcome {
+                    Outcome::Result(result) => Outcome::Result(own(&result)),
+                    error => error,
+                };
+                self.end(Ended::Settled(outcome));
+                Ok(())
+            }
+        }
+    }
+
+    /// Ends the task. Its arguments are gone; a result that there is no room for is an error.
+    fn end(&mut self, ended: Ended) {
+        self.questions = Vec::new();
+        self.arguments = 0;
+        if matches!(ended, Ended::Cancelled) {
+            self.waiting = VecDeque::new();
+        }
+        self.outcome = Some(ended);
+        while let Err(exceeded) = self.account() {
+            if self.waiting.pop_front().is_some() {
+                continue;
+            }
+            let why = match &self.outcome {
+                Some(Ended::Settled(Outcome::Result(result))) => {
+                    let bytes = result.as_bytes().len();
+                    format!("The result of {bytes} bytes cannot be held: {exceeded}. Call the tool without a task")
+                }
+                _ => format!("The error of the task cannot be held: {exceeded}"),
+            };
+            self.outcome = Some(Ended::Settled(Outcome::Error(ErrorObject::new(code::INTERNAL_ERROR, why))));
+            if self.account().is_err() {
+                // The reservation stays what it was, which is more than this takes.
+                break;
+            }
+        }
+    }
+
+    /// Adjusts the reservation to what is held.
+    fn account(&mut self) -> Result<(), BudgetExceeded> {
+        let size = |params: &Option<RawJson>| params.as_ref().map_or(0, |params| params.as_bytes().len());
+        let waiting: usize = self.waiting.iter().map(|it| it.method.len() + size(&it.params) + ITEM_OVERHEAD).sum();
+        let questions: usize =
+            self.questions.iter().map(|(_, question)| question.params.as_bytes().len() + ITEM_OVERHEAD).sum();
+        let outcome = match &self.outcome {
+            Some(Ended::Settled(Outcome::Result(result))) => result.as_bytes().len(),
+            Some(Ended::Settled(Outcome::Error(error))) => {
+                error.message.len() + error.data.as_ref().map_or(0, |data| data.as_bytes().len())
+            }
+            Some(Ended::Cancelled) | None => 0,
+        };
+        self.reservation.resize(OVERHEAD + self.arguments + waiting + questions + outcome)
+    }
+}
+
+/// The same text in a buffer of its own. What came as part of a larger message would keep all of that alive.
+fn own(text: &RawJson) -> RawJson {
+    RawJson::from_trusted(Bytes::copy_from_slice(text.as_bytes()))
+}
+
 impl Task {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -242,7 +348,7 @@ impl Task {
     /// The `Task` of the schema.
     fn shown(&self, conversation: &Conversation) -> JsonValue {
         let state = self.lock();
-        let is_open = |question: &Request| conversation.questions.is_open(&question.id);
+        let is_open = |(_, question): &(usize, Request)| conversation.questions.is_open(&question.id);
         let status = match &state.outcome {
             Some(Ended::Cancelled) => "cancelled",
             Some(Ended::Settled(Outcome::Error(_))) => "failed",
@@ -278,13 +384,16 @@ impl Task {
                 let next = {
                     let mut state = self.lock();
                     let notification = state.waiting.pop_front().map(Outgoing::Notification);
+                    if notification.is_some() {
+                        // It can only shrink.
+                        let _ = state.account();
+                    }
                     notification.or_else(|| {
-                        let open = state.questions.iter().enumerate().skip(asked);
-                        let next = open.map(|(at, question)| (at, question.clone()));
-                        let found = next.into_iter().find(|(_, question)| conversation.questions.is_open(&question.id));
-                        found.map(|(at, question)| {
-                            asked = at + 1;
-                            Outgoing::Request(question)
+                        let mut open = state.questions.iter().filter(|(number, _)| *number >= asked);
+                        let found = open.find(|(_, question)| conversation.questions.is_open(&question.id));
+                        found.map(|(number, question)| {
+                            asked = number + 1;
+                            Outgoing::Request(question.clone())
                         })
                     })
                 };
@@ -304,7 +413,13 @@ impl Task {
             if let Some(ended) = ended {
                 return ended;
             }
-            changed.await;
+            tokio::select! {
+                () = changed => {}
+                () = conversation.shutdown.begun() => {
+                    let why = "The server is shutting down, and its tasks end with it";
+                    return Outcome::Error(ErrorObject::new(code::INTERNAL_ERROR, why));
+                }
+            }
         }
     }
 

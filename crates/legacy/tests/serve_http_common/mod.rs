@@ -4,12 +4,12 @@
 pub mod meeting;
 
 use carryall_legacy::serve::{LegacyEndpoint, Options, StreamControl};
-use carryall_proto::Principal;
 use carryall_proto::seal::{Key, Keyring};
+use carryall_proto::{Call, CallSource, Principal, Response, SharedService};
 use carryall_server::{Ctx, Resource, Server, Tool, ToolError};
 use carryall_transport::http::{Endpoint, HttpServer};
 use carryall_types::{
-    ElicitRequestFormParams, ElicitResult, InputRequest, InputRequests, InputRequiredResult, LoggingLevel,
+    ElicitRequestFormParams, ElicitResult, InputRequest, InputRequests, InputRequiredResult, LoggingLevel, RawJson,
 };
 use http::Request;
 use serde_json::{Value, json};
@@ -148,8 +148,9 @@ impl Replica {
         let server = server(&seen);
         let http = HttpServer::from_listener(listener).drain_timeout(Duration::ZERO);
         let address = http.local_addr().unwrap();
-        let endpoint = LegacyEndpoint::new(server.clone(), options);
-        let door = Endpoint::new(server.clone()).alternate(Arc::new(endpoint.clone())).path("/mcp");
+        let service = with_source(server.clone());
+        let endpoint = LegacyEndpoint::new(service.clone(), options);
+        let door = Endpoint::new(service).alternate(Arc::new(endpoint.clone())).path("/mcp");
         let (stop, stopped) = oneshot::channel();
         let running = tokio::spawn(async move {
             let stopped = async { drop(stopped.await) };
@@ -165,6 +166,20 @@ impl Replica {
         let _ = (&mut self.running).await;
         address
     }
+}
+
+/// The server, with a tool `source` that says where its call came from.
+fn with_source(server: Server) -> SharedService {
+    let server = SharedService::new(server);
+    SharedService::from_fn(move |call: Call| {
+        if call.params.string("name").as_deref() != Some("source") {
+            return server.answer(call);
+        }
+        let text = format!("{:?}", call.source);
+        let result = json!({"resultType": "complete", "content": [{"type": "text", "text": text}]});
+        let response = Response::result(call.id.clone(), RawJson::from(&result));
+        Box::pin(std::future::ready(Ok(response.into())))
+    })
 }
 
 /// Takes the caller's name from a header, as an authorization layer does from a token.
@@ -193,6 +208,10 @@ where
                 scopes: Vec::new(),
             };
             request.extensions_mut().insert(Arc::new(principal));
+        }
+        let address = request.headers().get("x-address").and_then(|address| address.to_str().ok());
+        if let Some(address) = address.map(|address| address.parse().unwrap()) {
+            request.extensions_mut().insert(CallSource::new(None, Some(address)));
         }
         self.0.call(request)
     }

@@ -111,7 +111,7 @@ impl Engine {
             run.account_to(Caller::from(owner), None);
         }
         let run = self.begin(run);
-        let arguments = call.params.get("arguments").unwrap_or(RawJson::EMPTY_OBJECT);
+        let arguments = crate::dispatch::given_arguments(&call).unwrap_or(RawJson::EMPTY_OBJECT);
         let ctx = Ctx::resumed(call, core, record.journal, Arc::clone(&run));
         let handler = crate::running::guarded(|| (entry.tool.handler)(ctx.clone(), arguments));
         match handler {

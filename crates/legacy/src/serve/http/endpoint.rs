@@ -1,8 +1,10 @@
 //! The endpoint for legacy clients: who asks, in which session, for what.
 
 use super::super::changes::Change;
-use super::super::conversation::{Conversation, Origin};
+use super::super::conversation::{Conversation, Origin, ServerContext};
 use super::super::options::Options;
+use super::super::questions::Questions;
+use super::super::quotas::share_of;
 use super::events::Limits;
 use super::heads::{
     HttpResponse, LAST_EVENT_ID, MCP_SESSION_ID, Named, accepts, answered, empty, json, named_version, refused,
@@ -10,30 +12,35 @@ use super::heads::{
 };
 use super::meeting::{EventText, Here, Meeting, Note, Recalled, Replica, What};
 use super::running::Reader;
-use super::sessions::{Found, Session, Sessions, TooMany};
+use super::sessions::{Found, Session, SessionLimits, Sessions, TooMany};
 use super::sse2024::Channels;
 use super::store::{Store, event_id};
 use super::token;
 use crate::message::{Incoming, Parsed, Request as Message, parse};
 use crate::revision::Revision as _;
 use bytes::Bytes;
+use carryall_proto::budget::{Amount, BudgetExceeded, Reservation};
 use carryall_proto::seal::Keyring;
 use carryall_proto::{
-    BoxFuture, Call, CallError, Notification, Outcome, Principal, Reply, Response, SharedService, encode_error,
+    BoxFuture, Call, CallError, CallSource, Caller, ClientId, Notification, Outcome, Principal, Printable, Reply,
+    Response, SharedService, encode_error,
 };
 use carryall_transport::http::server::Alternate;
 use carryall_types::ErrorObject;
-use futures_util::FutureExt as _;
+use futures_util::{FutureExt as _, StreamExt as _};
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::panic::AssertUnwindSafe;
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, SystemTime};
-use tokio::sync::Semaphore;
+use tokio::time::Instant;
 use tower_service::Service;
 
-/// How many calls whose client went away before anything was said go on, per process.
-const MAX_UNHEARD: usize = 1024;
+/// How long what was told to other replicas counts. A store that replicas share keeps it for so long.
+const PUBLISHED_KEPT: Duration = Duration::from_secs(60);
+/// What a message to other replicas takes besides its text, in bytes.
+const PUBLISHED_OVERHEAD: usize = 256;
 
 /// Serves clients of earlier revisions behind the door of an [`Endpoint`](carryall_transport::http::Endpoint):
 /// `Endpoint::new(service.clone()).alternate(Arc::new(LegacyEndpoint::new(service, options)))`.
@@ -45,15 +52,16 @@ pub struct LegacyEndpoint {
 }
 
 pub(super) struct Shared {
-    pub(super) service: SharedService,
+    pub(super) server: ServerContext,
     pub(super) options: Arc<Options>,
     pub(super) keyring: Keyring,
     pub(super) sessions: Sessions,
     pub(super) store: Arc<Store>,
     pub(super) meeting: Arc<dyn Meeting>,
-    /// Places for calls whose client is gone.
-    pub(super) unheard: Arc<Semaphore>,
     pub(super) channels: Channels,
+    published: Mutex<VecDeque<(Instant, Reservation)>>,
+    /// Ended sessions that are stored, by when their tokens expire.
+    ended: Mutex<BTreeMap<u64, Vec<Reservation>>>,
 }
 
 impl LegacyEndpoint {
@@ -69,15 +77,25 @@ impl LegacyEndpoint {
         let limits = limits(&options);
         let keyring = options.keyring.clone().unwrap_or_else(Options::random_keyring);
         let meeting = Arc::clone(&options.meeting);
+        let session_limits = SessionLimits {
+            all: options.max_sessions,
+            of_principal: options.max_sessions_of_one,
+            of_caller: share_of(Amount::new(options.max_sessions, 0), options.caller_share).items,
+            idle: options.session_idle,
+            ttl: options.session_ttl,
+            is_stored: !meeting.is_alone(),
+        };
+        let server = ServerContext::new(SharedService::new(service), options);
         let shared = Arc::new(Shared {
-            service: SharedService::new(service),
-            sessions: Sessions::new(options.max_sessions, options.max_sessions_of_one, options.session_idle),
+            sessions: Sessions::new(session_limits),
             channels: Channels::default(),
-            options: Arc::new(options),
+            options: Arc::clone(&server.options),
+            server,
             keyring,
             store: Arc::new(Store::new(limits)),
             meeting,
-            unheard: Arc::new(Semaphore::new(MAX_UNHEARD)),
+            published: Mutex::default(),
+            ended: Mutex::default(),
         });
         let here: Weak<dyn Replica> = Arc::<Shared>::downgrade(&shared);
         shared.meeting.join(Here::new(here));
@@ -115,6 +133,10 @@ impl Alternate for LegacyEndpoint {
             })
         })
     }
+
+    fn close(&self) {
+        self.shared.server.shutdown.begin();
+    }
 }
 
 /// Whether a body alone is of these revisions: it opens a session, answers a question, or is an array. Anything else
@@ -128,19 +150,31 @@ fn is_legacy(body: &Bytes) -> bool {
 }
 
 /// What a request brings along besides its message.
-pub(super) struct Caller {
+pub(super) struct RequestHead {
     pub(super) principal: Option<Arc<Principal>>,
     pub(super) headers: HeaderMap,
     pub(super) extensions: http::Extensions,
 }
 
-impl Caller {
+impl RequestHead {
     pub(super) fn new(headers: HeaderMap, extensions: http::Extensions) -> Self {
         Self { principal: Principal::from_extensions(&extensions), headers, extensions }
     }
 
-    pub(super) fn origin(&self) -> Origin {
-        Origin { principal: self.principal.clone(), extensions: self.extensions.clone() }
+    /// Where the request came from. With a session it is the client; the connections under it change.
+    pub(super) fn origin(&self, client: Option<ClientId>) -> Origin {
+        let mut source = self.source();
+        source.client = client.or(source.client);
+        Origin { principal: self.principal.clone(), extensions: self.extensions.clone(), source }
+    }
+
+    /// Whose quotas the request counts against.
+    pub(super) fn caller(&self) -> Caller {
+        Caller::accountable_for(self.principal.as_deref(), self.source())
+    }
+
+    fn source(&self) -> CallSource {
+        self.extensions.get::<CallSource>().copied().unwrap_or_default()
     }
 }
 
@@ -150,54 +184,54 @@ impl Shared {
         if parts.method == Method::POST && self.meeting.takes(&parts.headers) {
             return self.meeting.answer(Request::from_parts(parts, body)).await;
         }
-        let caller = Caller::new(parts.headers, parts.extensions);
+        let head = RequestHead::new(parts.headers, parts.extensions);
         if self.options.http_sse_2024 && Channels::own(parts.uri.path()) {
-            return self.answer_2024(&parts.method, &parts.uri, caller, body).await;
+            return self.answer_2024(&parts.method, &parts.uri, head, body).await;
         }
         match parts.method {
-            Method::POST => self.post(caller, &body).await,
-            Method::GET => self.get(caller).await,
-            Method::DELETE => self.delete(&caller).await,
+            Method::POST => self.post(head, &body).await,
+            Method::GET => self.get(head).await,
+            Method::DELETE => self.delete(&head).await,
             other => refused(StatusCode::METHOD_NOT_ALLOWED, format!("{other} is not supported here")),
         }
     }
 
-    async fn post(self: Arc<Self>, caller: Caller, body: &Bytes) -> HttpResponse {
-        if !accepts(&caller.headers, &["application/json", "text/event-stream"]) {
+    async fn post(self: Arc<Self>, head: RequestHead, body: &Bytes) -> HttpResponse {
+        if !accepts(&head.headers, &["application/json", "text/event-stream"]) {
             return refused(StatusCode::NOT_ACCEPTABLE, "Accept must list application/json and text/event-stream");
         }
         let parsed = match parse(body) {
             Ok(Parsed::One(Incoming::Request(request))) if request.method == "initialize" => {
-                return self.initialize(&request, &caller).await;
+                return self.initialize(&request, &head).await;
             }
             Ok(parsed) => parsed,
             Err(malformed) => return bad_request(malformed.encode().into_bytes()),
         };
-        let session = match self.enter(&caller).await {
+        let session = match self.enter(&head).await {
             Ok(session) => session,
             Err(refusal) => return refusal,
         };
         match parsed {
-            Parsed::One(Incoming::Request(request)) => self.run(session, vec![request], None, &caller).await,
-            Parsed::One(other) => {
-                self.take(&session, other).await;
-                empty(StatusCode::ACCEPTED)
-            }
-            Parsed::Batch(items) => self.batch(session, items, &caller).await,
+            Parsed::One(Incoming::Request(request)) => self.run(session, vec![request], None, &head).await,
+            Parsed::One(other) => match self.take(&session, other).await {
+                Ok(()) => empty(StatusCode::ACCEPTED),
+                Err(exceeded) => refused(StatusCode::SERVICE_UNAVAILABLE, format!("Try again later: {exceeded}")),
+            },
+            Parsed::Batch(items) => self.batch(session, items, &head).await,
         }
     }
 
     /// Opens a session (2025-11-25 `basic/transports#session-management`).
-    async fn initialize(&self, request: &Message, caller: &Caller) -> HttpResponse {
-        let origin = caller.origin();
-        let opened = Conversation::initialize(&self.service, &self.options, &request.params, &origin).await;
+    async fn initialize(&self, request: &Message, head: &RequestHead) -> HttpResponse {
+        let origin = head.origin(None);
+        let opened = Conversation::initialize(&self.server.service, &self.options, &request.params, &origin).await;
         let (negotiated, result) = match opened {
             Ok(opened) => opened,
             Err(error) => return answered(&Response::error(request.id.clone(), error)),
         };
-        let principal = caller.principal.as_deref();
+        let principal = head.principal.as_deref();
         let expires_at = now() + self.options.session_ttl.as_secs();
-        let Some(token) = token::seal(&self.keyring, principal, &negotiated, expires_at) else {
+        let Some((token, negotiated)) = token::seal(&self.keyring, principal, negotiated, expires_at) else {
             let why = "The capabilities of this client are too large for a session id";
             return refused_request(StatusCode::BAD_REQUEST, Some(&request.id), why);
         };
@@ -205,11 +239,11 @@ impl Shared {
             return json(Response::error(request.id.clone(), ErrorObject::internal()).encode().into_bytes());
         };
         let version = negotiated.version;
-        let conversation = Conversation::new(self.service.clone(), Arc::clone(&self.options), negotiated);
+        let conversation = Conversation::new(&self.server, negotiated, head.caller());
         let session = Session::new(name, version, conversation, expires_at);
         // Nobody else can know about it.
         session.recalled.set(()).ok();
-        if self.sessions.insert(session, &token::binding(principal)).is_err() {
+        if self.sessions.insert(session).is_err() {
             return busy();
         }
         tracing::debug!(version = version.as_str(), "a legacy client has opened a session");
@@ -221,31 +255,30 @@ impl Shared {
 
     /// The session that a request belongs to. Why an id is not good is nobody's business: expired, ended, somebody else's
     /// and made up all look the same.
-    pub(super) async fn enter(&self, caller: &Caller) -> Result<Arc<Session>, HttpResponse> {
-        let mut ids = caller.headers.get_all(&MCP_SESSION_ID).iter();
+    pub(super) async fn enter(&self, head: &RequestHead) -> Result<Arc<Session>, HttpResponse> {
+        let mut ids = head.headers.get_all(&MCP_SESSION_ID).iter();
         let (Some(id), None) = (ids.next(), ids.next()) else {
             let why = "Exactly one Mcp-Session-Id is required here: the one that came with the answer to initialize";
             return Err(refused(StatusCode::BAD_REQUEST, why));
         };
-        let principal = caller.principal.as_deref();
+        let principal = head.principal.as_deref();
         let opened = id.to_str().ok().and_then(|id| token::open(&self.keyring, principal, now(), id));
         let opened = opened.ok_or_else(unknown_session)?;
-        let session = match self.sessions.find(&opened.name) {
+        let session = match self.sessions.find(&opened.name, opened.expires_at) {
             Found::Known(session) => session,
             Found::Ended => return Err(unknown_session()),
             Found::Unknown => {
                 let version = opened.negotiated.version;
-                let conversation =
-                    Conversation::new(self.service.clone(), Arc::clone(&self.options), opened.negotiated);
+                let conversation = Conversation::new(&self.server, opened.negotiated, head.caller());
                 let session = Session::new(opened.name, version, conversation, opened.expires_at);
-                self.sessions.insert(session, &token::binding(principal)).map_err(|TooMany| busy())?
+                self.sessions.insert(session).map_err(|TooMany| busy())?
             }
         };
         session.recalled.get_or_init(|| self.recall_session(&session)).await;
         if session.is_ended() {
             return Err(unknown_session());
         }
-        match named_version(&caller.headers) {
+        match named_version(&head.headers) {
             Named::Legacy(version) if version == session.version => Ok(session),
             Named::Nothing => Ok(session),
             _ if !session.version.names_version_in_header() => Ok(session),
@@ -261,7 +294,7 @@ impl Shared {
     async fn recall_session(&self, session: &Arc<Session>) {
         let Some(recalled) = self.meeting.recall(&session.name).await else { return };
         if recalled.ended {
-            self.sessions.end(&session.name);
+            self.sessions.end(&session.name, session.expires_at);
             session.end();
             return;
         }
@@ -272,11 +305,13 @@ impl Shared {
     }
 
     /// A message that is answered by nothing: a notification, or the client's answer to a question.
-    pub(super) async fn take(&self, session: &Session, message: Incoming) {
+    pub(super) async fn take(&self, session: &Session, message: Incoming) -> Result<(), BudgetExceeded> {
         let what = match message {
             Incoming::Response(response) => {
+                // No replica has asked anything that this could be an answer to, unless it has such an id.
+                let is_ours = Questions::is_id(&response.id);
                 let text = response.encode().into_bytes();
-                (!session.conversation.response(response))
+                (!session.conversation.response(response) && is_ours)
                     .then(|| What::Answer(carryall_types::RawJson::from_trusted(text)))
             }
             Incoming::Notification(notification) => {
@@ -285,49 +320,105 @@ impl Shared {
                 elsewhere.map(What::Cancelled)
             }
             Incoming::ErrorWithoutId(error) => {
-                tracing::warn!(code = error.code, message = %error.message, "a client could not read a message");
+                let message = Printable(&error.message);
+                tracing::warn!(code = error.code, %message, "a client could not read a message");
                 None
             }
             Incoming::Request(_) => None,
         };
-        if let Some(what) = what {
-            self.meeting.publish(Note { session: Arc::clone(&session.name), what }).await;
+        match what {
+            Some(what) => self.publish(&session.name, &session.conversation.caller, what).await,
+            None => Ok(()),
         }
     }
 
-    async fn get(self: Arc<Self>, caller: Caller) -> HttpResponse {
-        if !caller.headers.contains_key(&MCP_SESSION_ID) && !matches!(named_version(&caller.headers), Named::Legacy(_))
-        {
+    /// Tells the other replicas something of the client's, which they may keep for a while.
+    ///
+    /// # Errors
+    /// When the client has told them too much lately, or all clients have.
+    pub(super) async fn publish(&self, session: &Arc<str>, caller: &Caller, what: What) -> Result<(), BudgetExceeded> {
+        if self.meeting.is_alone() {
+            return Ok(());
+        }
+        let bytes = match &what {
+            What::Answer(text) | What::Cancelled(text) | What::Posted(text) => text.as_bytes().len(),
+            What::Subscribed(uri) | What::Unsubscribed(uri) => uri.len(),
+            What::LogLevel(_) | What::Listening | What::Ended { .. } => 0,
+        };
+        self.count_published(caller, bytes)?;
+        self.meeting.publish(Note { session: Arc::clone(session), what }).await;
+        Ok(())
+    }
+
+    /// Counts what other replicas get for as long as a store keeps it.
+    fn count_published(&self, caller: &Caller, bytes: usize) -> Result<(), BudgetExceeded> {
+        let mut published = self.published.lock().unwrap_or_else(PoisonError::into_inner);
+        while published.pop_front_if(|(at, _)| at.elapsed() >= PUBLISHED_KEPT).is_some() {}
+        let reservation = self.server.quotas.published.reserve(caller, bytes + PUBLISHED_OVERHEAD)?;
+        published.push_back((Instant::now(), reservation));
+        Ok(())
+    }
+
+    /// Whether the end of this session may be stored until its token expires: a client that opens and ends sessions all
+    /// day long does not fill the store.
+    fn may_store_end(&self, session: &Session) -> bool {
+        if self.meeting.is_alone() {
+            return true;
+        }
+        let mut ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = now();
+        while let Some(oldest) = ended.first_entry().filter(|oldest| *oldest.key() <= now) {
+            oldest.remove();
+        }
+        match self.server.quotas.ended.reserve(&session.conversation.caller, 0) {
+            Ok(reservation) => {
+                ended.entry(session.expires_at).or_default().push(reservation);
+                true
+            }
+            Err(exceeded) => {
+                tracing::debug!(%exceeded, "the end of a session is not stored");
+                false
+            }
+        }
+    }
+
+    async fn get(self: Arc<Self>, head: RequestHead) -> HttpResponse {
+        if !head.headers.contains_key(&MCP_SESSION_ID) && !matches!(named_version(&head.headers), Named::Legacy(_)) {
             // Whoever this is, it has no session (`basic/transports/streamable-http#earlier-streamable-http-revisions`).
             return not_allowed(&Method::GET);
         }
-        if !accepts(&caller.headers, &["text/event-stream"]) {
+        if !accepts(&head.headers, &["text/event-stream"]) {
             return refused(StatusCode::NOT_ACCEPTABLE, "Accept must list text/event-stream");
         }
-        let session = match self.enter(&caller).await {
+        let session = match self.enter(&head).await {
             Ok(session) => session,
             Err(refusal) => return refusal,
         };
-        let Some(last) = caller.headers.get(&LAST_EVENT_ID) else { return self.listen(session, caller.origin()).await };
+        let origin = head.origin(Some(session.client()));
+        let Some(last) = head.headers.get(&LAST_EVENT_ID) else { return self.listen(session, origin).await };
         match last.to_str() {
-            Ok(last) => self.resume(session, last, caller.origin()).await,
+            Ok(last) => self.resume(session, last, origin).await,
             Err(_) => refused(StatusCode::BAD_REQUEST, "Last-Event-ID is none of this server's"),
         }
     }
 
-    async fn delete(&self, caller: &Caller) -> HttpResponse {
-        if !caller.headers.contains_key(&MCP_SESSION_ID) && !matches!(named_version(&caller.headers), Named::Legacy(_))
-        {
+    async fn delete(&self, head: &RequestHead) -> HttpResponse {
+        if !head.headers.contains_key(&MCP_SESSION_ID) && !matches!(named_version(&head.headers), Named::Legacy(_)) {
             return not_allowed(&Method::DELETE);
         }
-        let session = match self.enter(caller).await {
+        let session = match self.enter(head).await {
             Ok(session) => session,
             Err(refusal) => return refusal,
         };
-        self.sessions.end(&session.name);
+        self.sessions.end(&session.name, session.expires_at);
         session.end();
-        let what = What::Ended { until: session.expires_at };
-        self.meeting.publish(Note { session: Arc::clone(&session.name), what }).await;
+        let note = Note { session: Arc::clone(&session.name), what: What::Ended { until: session.expires_at } };
+        if self.may_store_end(&session) {
+            self.meeting.publish(note).await;
+        } else {
+            // The replicas that are there remember it by themselves.
+            self.meeting.publish_now(note).await;
+        }
         empty(StatusCode::NO_CONTENT)
     }
 }
@@ -337,8 +428,8 @@ pub(super) const CANCELLED: &str = "notifications/cancelled";
 impl Replica for Shared {
     fn hear(&self, note: Note) {
         let Note { session: name, what } = note;
-        if let What::Ended { .. } = what {
-            return self.sessions.end(&name);
+        if let What::Ended { until } = what {
+            return self.sessions.end(&name, until);
         }
         if let What::Posted(message) = what {
             return self.channels.hear(&name, message);
@@ -362,17 +453,25 @@ impl Replica for Shared {
     }
 
     fn recall(&self, session: &str) -> Option<Recalled> {
-        match self.sessions.find(session) {
+        match self.sessions.find_named(session) {
             Found::Known(session) => session.recalled.initialized().then(|| session.known()),
             Found::Ended => Some(Recalled { ended: true, ..Recalled::default() }),
             Found::Unknown => None,
         }
     }
 
-    fn events(&self, session: &str, last: &str) -> Option<EventText> {
+    fn events(self: Arc<Self>, session: &str, last: &str) -> Option<EventText> {
         let id = event_id(last)?;
         let stream = self.store.find(id.stream, session)?;
-        Some(Box::pin(Reader::new(stream.read(Some(id.number)), self.options.keep_alive)))
+        let usage = Arc::clone(stream.usage()?);
+        let reader = Reader::new(stream.read(Some(id.number)), self.options.keep_alive);
+        // A client that takes too much of it in this way comes back for the rest.
+        Some(Box::pin(reader.take_while(move |text| {
+            let counted = self.count_published(&usage.caller, text.len());
+            std::future::ready(
+                counted.inspect_err(|exceeded| tracing::debug!(%exceeded, "a stream is cut short")).is_ok(),
+            )
+        })))
     }
 }
 
@@ -404,6 +503,7 @@ pub(super) fn limits(options: &Options) -> Limits {
         kept: options.events_kept,
         grace: options.grace,
         retry: options.retry,
+        share: share_of(Amount::new(options.max_streams, options.max_all_event_bytes), options.caller_share),
     }
 }
 
@@ -417,3 +517,6 @@ pub(super) fn now_millis() -> u64 {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO);
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,11 +7,13 @@
 use super::super::conversation::Outgoing;
 use super::store::Store;
 use bytes::{BufMut as _, Bytes, BytesMut};
-use carryall_proto::sse;
+use carryall_proto::budget::Amount;
+use carryall_proto::{Caller, sse};
 use carryall_types::RequestId;
 use std::collections::VecDeque;
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::AtomicUsize;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 use tokio::sync::Notify;
@@ -31,6 +33,8 @@ pub(super) struct Limits {
     pub(super) streams: usize,
     /// Bytes of all streams of a process.
     pub(super) all_bytes: usize,
+    /// What one caller may have of the streams and of their bytes.
+    pub(super) share: Amount,
     /// How long a finished stream can still be read again.
     pub(super) kept: Duration,
     /// How long a call goes on while nobody reads its stream.
@@ -57,6 +61,16 @@ pub(super) struct EventStream {
     /// A pause was asked for or has begun.
     paused: Notify,
     limits: Limits,
+    /// What the streams of its caller hold together, once it is kept.
+    usage: OnceLock<Arc<Usage>>,
+}
+
+/// What the streams of one caller hold together.
+#[derive(Debug)]
+pub(super) struct Usage {
+    pub(super) caller: Caller,
+    pub(super) streams: AtomicUsize,
+    pub(super) bytes: AtomicUsize,
 }
 
 #[derive(Default)]
@@ -98,7 +112,17 @@ impl EventStream {
             moved: Notify::new(),
             paused: Notify::new(),
             limits,
+            usage: OnceLock::new(),
         })
+    }
+
+    /// Whose share it counts against. Only the first time has an effect.
+    pub(super) fn set_usage(&self, usage: Arc<Usage>) {
+        self.usage.get_or_init(|| usage);
+    }
+
+    pub(super) fn usage(&self) -> Option<&Arc<Usage>> {
+        self.usage.get()
     }
 
     /// Adds a message, evicting what was read already where it would be too much. Returns by how much the stream grew
@@ -171,7 +195,7 @@ impl EventStream {
                 let state = self.lock();
                 let unread = state.events.iter().rev().take_while(|event| event.number > state.read);
                 let (count, bytes) = unread.fold((0, 0), |(count, bytes), event| (count + 1, bytes + event.text.len()));
-                let fits = count < self.limits.events && bytes < self.limits.bytes && !store.is_full();
+                let fits = count < self.limits.events && bytes < self.limits.bytes && !store.is_full(self);
                 if count == 0 || fits || state.complete {
                     return;
                 }
@@ -212,7 +236,8 @@ impl EventStream {
         state.wake();
         if let Some(after) = after {
             state.read = after.min(state.last);
-            if state.events.front().is_some_and(|oldest| oldest.number > after + 1) {
+            // The number is the client's: it may be any.
+            if state.events.front().is_some_and(|oldest| oldest.number - 1 > after) {
                 tracing::warn!(stream = %self.id, "a client comes back for events that are not kept any more");
             }
         }

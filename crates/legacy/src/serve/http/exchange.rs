@@ -3,9 +3,9 @@
 use super::super::changes::Change;
 use super::super::conversation::{Exchange, Origin, Outgoing};
 use super::control::StreamControl;
-use super::endpoint::{Caller, Shared, busy, now, unknown_session};
+use super::endpoint::{RequestHead, Shared, busy, now, unknown_session};
 use super::heads::{HttpResponse, answered, event_stream, json, refused, refused_request};
-use super::meeting::{Note, What};
+use super::meeting::What;
 use super::running::{Beginning, Reader, Starting, write};
 use super::sessions::Session;
 use super::store::{Kind, Name, event_id};
@@ -28,7 +28,7 @@ impl Shared {
         session: Arc<Session>,
         requests: Vec<Request>,
         batch: Option<Vec<Response>>,
-        caller: &Caller,
+        head: &RequestHead,
     ) -> HttpResponse {
         let options = &self.options;
         let one = if batch.is_none() { requests.first().map(|request| request.id.clone()) } else { None };
@@ -36,7 +36,7 @@ impl Shared {
         let events = self.store.stream(Name::Answers(one.as_ref()), &session.name, polls);
         let control = StreamControl::new(&events);
         let exchanges = requests.into_iter().map(|request| {
-            let mut origin = caller.origin();
+            let mut origin = head.origin(Some(session.client()));
             origin.extensions.insert(control.clone());
             self.exchange(&session, request, origin)
         });
@@ -49,7 +49,7 @@ impl Shared {
                 Box::pin(refused.chain(stream::select_all(exchanges.into_iter().chain(last))))
             }
         };
-        let starting = Starting::new(exchange, options.grace, &self.unheard);
+        let starting = Starting::new(exchange, options.grace, &self.server.quotas.detached, &session);
         match starting.begin(!is_batch, options.sse_after, &session, &events).await {
             Beginning::Ended => unknown_session(),
             Beginning::Complete(responses) if is_batch => json(array(&responses)),
@@ -65,7 +65,7 @@ impl Shared {
                     return refused_request(StatusCode::TOO_MANY_REQUESTS, one.as_ref(), why);
                 };
                 gone.iter().for_each(|stream| self.store.forget(stream));
-                if !self.store.keep(&events) {
+                if !self.store.keep(&events, &session.conversation.caller) {
                     return busy();
                 }
                 let reader = Reader::new(events.read(None), options.keep_alive);
@@ -87,13 +87,14 @@ impl Shared {
             let (shared, session, change) = (Arc::clone(&shared), Arc::clone(&session), done.then(|| change.clone()));
             async move {
                 if let Some(change) = change {
-                    session.note(&change);
                     let what = match change {
                         Change::LogLevel(level) => What::LogLevel(level),
                         Change::Subscribed(uri) => What::Subscribed(uri),
                         Change::Unsubscribed(uri) => What::Unsubscribed(uri),
                     };
-                    shared.meeting.publish(Note { session: Arc::clone(&session.name), what }).await;
+                    if let Err(exceeded) = shared.publish(&session.name, &session.conversation.caller, what).await {
+                        tracing::warn!(%exceeded, "a change of a legacy session was not told to the other replicas");
+                    }
                 }
                 item
             }
@@ -105,7 +106,7 @@ impl Shared {
         self: Arc<Self>,
         session: Arc<Session>,
         items: Vec<Result<Incoming, Malformed>>,
-        caller: &Caller,
+        head: &RequestHead,
     ) -> HttpResponse {
         if !session.version.has_batches() {
             let why =
@@ -121,7 +122,11 @@ impl Shared {
                     refuse(request.id, ErrorObject::new(code::INVALID_REQUEST, "initialize cannot come in a batch"));
                 }
                 Ok(Incoming::Request(request)) => requests.push(request),
-                Ok(other) => self.take(&session, other).await,
+                Ok(other) => {
+                    if let Err(exceeded) = self.take(&session, other).await {
+                        return refused(StatusCode::SERVICE_UNAVAILABLE, format!("Try again later: {exceeded}"));
+                    }
+                }
                 Err(Malformed { id: Some(id), error, .. }) => refuse(id, error),
                 Err(Malformed { id: None, error, .. }) => return refused(StatusCode::BAD_REQUEST, error.message),
             }
@@ -129,18 +134,26 @@ impl Shared {
         if requests.is_empty() && refused_items.is_empty() {
             return super::heads::empty(StatusCode::ACCEPTED);
         }
-        self.run(session, requests, Some(refused_items), caller).await
+        self.run(session, requests, Some(refused_items), head).await
     }
 
     /// The stream of changes (2025-11-25 `basic/transports#listening-for-messages-from-the-server`).
     pub(super) async fn listen(self: Arc<Self>, session: Arc<Session>, origin: Origin) -> HttpResponse {
+        if self.server.shutdown.has_begun() {
+            return refused(StatusCode::SERVICE_UNAVAILABLE, "The server is shutting down");
+        }
         let events = self.store.stream(Name::Changes, &session.name, session.version.has_polling());
-        if !self.store.keep(&events) {
+        if !self.store.keep(&events, &session.conversation.caller) {
             return busy();
         }
         session.listen(Some(Arc::clone(&events)));
-        let note = Note { session: Arc::clone(&session.name), what: What::Listening };
-        tokio::spawn(self.meeting.publish(note));
+        let (shared, listening) = (Arc::clone(&self), Arc::clone(&session));
+        tokio::spawn(async move {
+            let caller = &listening.conversation.caller;
+            if let Err(exceeded) = shared.publish(&listening.name, caller, What::Listening).await {
+                tracing::debug!(%exceeded, "other replicas do not learn of a new stream");
+            }
+        });
         let reader = Reader::new(events.read(None), self.options.keep_alive);
         let changes = session.conversation.changes(origin).map(Outgoing::Notification);
         let left = Duration::from_secs(session.expires_at.saturating_sub(now()));
@@ -159,7 +172,8 @@ impl Shared {
             return event_stream(Reader::new(events.read(Some(id.number)), self.options.keep_alive));
         }
         if let Some(events) = self.meeting.events(&session.name, last).await {
-            return event_stream(events);
+            // The replica that has the stream goes on; this one need not wait for it.
+            return event_stream(events.take_until(Box::pin(self.server.shutdown.begun())));
         }
         match id.kind {
             // What was missed is lost, what comes from now on is not.

@@ -3,7 +3,7 @@
 //! A client without affinity sends each message to another replica. Its requests are answered wherever they arrive, but
 //! an answer to a question belongs where the question was asked, and what is set for the session holds everywhere.
 
-use super::super::changes::Change;
+use super::super::changes::MAX_SESSION_BYTES;
 use bytes::Bytes;
 use carryall_proto::BoxFuture;
 use carryall_transport::http::ReplyBody;
@@ -64,16 +64,10 @@ pub struct Recalled {
 }
 
 impl Recalled {
-    pub(super) fn apply(&mut self, change: &Change) {
-        match change {
-            Change::LogLevel(level) => self.log_level = Some(*level),
-            Change::Subscribed(uri) => self.subscribe(uri),
-            Change::Unsubscribed(uri) => self.subscribed.retain(|known| known != uri),
-        }
-    }
-
     pub(super) fn subscribe(&mut self, uri: &str) {
-        if self.subscribed.len() < MAX_SUBSCRIBED && !self.subscribed.iter().any(|known| known == uri) {
+        let bytes: usize = self.subscribed.iter().map(|known| known.len()).sum();
+        let fits = self.subscribed.len() < MAX_SUBSCRIBED && bytes + uri.len() <= MAX_SESSION_BYTES;
+        if fits && !self.subscribed.iter().any(|known| known == uri) {
             self.subscribed.push(uri.to_owned());
         }
     }
@@ -100,6 +94,11 @@ pub trait Meeting: fmt::Debug + Send + Sync {
 
     /// Tells all others.
     fn publish(&self, note: Note) -> BoxFuture<()>;
+
+    /// Tells all others that are there now. What the note says need not be kept for those that come later.
+    fn publish_now(&self, note: Note) -> BoxFuture<()> {
+        self.publish(note)
+    }
 
     /// Asks the others about a session that has not been here yet.
     fn recall(&self, session: &str) -> BoxFuture<Option<Recalled>>;
@@ -155,7 +154,7 @@ pub struct Here(Weak<dyn Replica>);
 pub(super) trait Replica: Send + Sync {
     fn hear(&self, note: Note);
     fn recall(&self, session: &str) -> Option<Recalled>;
-    fn events(&self, session: &str, last: &str) -> Option<EventText>;
+    fn events(self: Arc<Self>, session: &str, last: &str) -> Option<EventText>;
 }
 
 impl Here {
@@ -214,19 +213,15 @@ mod tests {
     }
 
     #[test]
-    fn what_is_recalled_follows_the_changes() {
+    fn what_is_recalled_of_a_session_is_bounded_in_bytes() {
         let mut recalled = Recalled::default();
-        for change in [
-            Change::LogLevel(LoggingLevel::Info),
-            Change::Subscribed("a".into()),
-            Change::Subscribed("a".into()),
-            Change::Subscribed("b".into()),
-            Change::Unsubscribed("a".into()),
-            Change::LogLevel(LoggingLevel::Error),
-        ] {
-            recalled.apply(&change);
+        for uri in ["a", "a", "b"] {
+            recalled.subscribe(uri);
         }
-        let expected = Recalled { ended: false, log_level: Some(LoggingLevel::Error), subscribed: vec!["b".into()] };
-        assert_eq!(recalled, expected);
+        assert_eq!(recalled.subscribed, ["a", "b"]);
+        for n in 0..1_000 {
+            recalled.subscribe(&format!("{n:08}{}", "x".repeat(8184)));
+        }
+        assert_eq!(recalled.subscribed.len(), 2 + (MAX_SESSION_BYTES - 2) / 8192);
     }
 }

@@ -2,6 +2,7 @@
 //! (2024-11-05).
 
 mod control;
+mod ended;
 mod endpoint;
 mod events;
 mod exchange;

@@ -5,6 +5,7 @@ use super::events::{Cursor, EventStream, Read};
 use super::sessions::Session;
 use super::store::Store;
 use bytes::Bytes;
+use carryall_proto::budget::{Budget, Reservation};
 use carryall_proto::{Response, sse};
 use carryall_types::{ErrorObject, RequestId, code};
 use futures_core::Stream;
@@ -14,7 +15,6 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::runtime::Handle;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, Sleep, timeout};
 
 /// What an exchange begins with.
@@ -32,12 +32,13 @@ pub(super) enum Beginning {
 pub(super) struct Starting {
     exchange: Option<Exchange>,
     grace: Duration,
-    detached: Arc<Semaphore>,
+    detached: Budget,
+    session: Arc<Session>,
 }
 
 impl Starting {
-    pub(super) fn new(exchange: Exchange, grace: Duration, detached: &Arc<Semaphore>) -> Self {
-        Self { exchange: Some(exchange), grace, detached: Arc::clone(detached) }
+    pub(super) fn new(exchange: Exchange, grace: Duration, detached: &Budget, session: &Arc<Session>) -> Self {
+        Self { exchange: Some(exchange), grace, detached: detached.clone(), session: Arc::clone(session) }
     }
 
     /// Waits for what decides how the response looks: all of it, something before it, `silence`, or a pause. `one` says
@@ -92,14 +93,15 @@ impl Starting {
 impl Drop for Starting {
     fn drop(&mut self) {
         let Some(exchange) = self.exchange.take() else { return };
-        let (Ok(runtime), Ok(permit)) = (Handle::try_current(), Arc::clone(&self.detached).try_acquire_owned()) else {
-            return;
-        };
-        runtime.spawn(finish_unheard(exchange, self.grace, permit));
+        let Ok(runtime) = Handle::try_current() else { return };
+        match self.detached.reserve(&self.session.conversation.caller, 0) {
+            Ok(reservation) => drop(runtime.spawn(finish_unheard(exchange, self.grace, reservation))),
+            Err(exceeded) => tracing::debug!(%exceeded, "a request whose client is gone is given up at once"),
+        }
     }
 }
 
-async fn finish_unheard(exchange: Exchange, grace: Duration, _permit: OwnedSemaphorePermit) {
+async fn finish_unheard(exchange: Exchange, grace: Duration, _held: Reservation) {
     if timeout(grace, exchange.for_each(|_| std::future::ready(()))).await.is_err() {
         tracing::debug!("a request whose client is gone was given up");
     }

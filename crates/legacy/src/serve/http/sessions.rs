@@ -2,17 +2,21 @@
 
 use super::super::changes::Change;
 use super::super::conversation::Conversation;
+use super::ended::EndedSessions;
+use super::endpoint::now;
 use super::events::EventStream;
 use super::meeting::Recalled;
+use carryall_proto::budget::Reservation;
+use carryall_proto::{Caller, ClientId};
 use carryall_types::ProtocolVersion;
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::{OnceCell, watch};
 use tokio::time::Instant;
 
-/// How many ended sessions are remembered, so that their tokens do not bring them back.
-const MAX_ENDED: usize = 16_384;
+/// How often it is looked whether something has expired that outlasts its session here.
+const SWEEP: Duration = Duration::from_secs(60);
 /// How many streams of one session are open at a time, or kept to be read again.
 pub(super) const MAX_STREAMS: usize = 64;
 
@@ -26,7 +30,6 @@ pub(super) struct Session {
     pub(super) expires_at: u64,
     /// Set once other replicas were asked about it.
     pub(super) recalled: OnceCell<()>,
-    known: Mutex<Recalled>,
     streams: Mutex<Streams>,
     ended: watch::Sender<bool>,
 }
@@ -51,25 +54,28 @@ impl Session {
             conversation,
             expires_at,
             recalled: OnceCell::new(),
-            known: Mutex::default(),
             streams: Mutex::default(),
             ended: watch::Sender::new(false),
         })
     }
 
-    /// Remembers a change for replicas that will ask.
-    pub(super) fn note(&self, change: &Change) {
-        lock(&self.known).apply(change);
+    /// The client, for what tells clients apart. It is the same on all replicas.
+    pub(super) fn client(&self) -> ClientId {
+        super::token::client_of(&self.name)
     }
 
     /// Applies a change that was made elsewhere.
     pub(super) fn apply(&self, change: Change) {
-        self.note(&change);
         self.conversation.apply(change);
     }
 
+    /// What a replica has to know that has not seen the session.
     pub(super) fn known(&self) -> Recalled {
-        Recalled { ended: self.is_ended(), ..lock(&self.known).clone() }
+        Recalled {
+            ended: self.is_ended(),
+            log_level: self.conversation.log_level(),
+            subscribed: self.conversation.subscriptions.list(),
+        }
     }
 
     pub(super) fn is_ended(&self) -> bool {
@@ -124,46 +130,74 @@ pub(super) enum Found {
     Ended,
 }
 
+/// How many sessions are known, and for how long.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct SessionLimits {
+    pub(super) all: usize,
+    pub(super) of_principal: usize,
+    /// Of one caller without a principal.
+    pub(super) of_caller: usize,
+    pub(super) idle: Duration,
+    /// How long a session lasts.
+    pub(super) ttl: Duration,
+    /// What a session has subscribed to is stored elsewhere too, and stays there when this process forgets the session.
+    pub(super) is_stored: bool,
+}
+
 /// All sessions, bounded. What was used least recently and has nothing in work makes room.
 pub(super) struct Sessions {
-    max: usize,
-    /// Of one principal.
-    max_owned: usize,
-    idle: Duration,
+    limits: SessionLimits,
     table: Mutex<Table>,
 }
 
-#[derive(Default)]
 struct Table {
     entries: HashMap<Arc<str>, Entry>,
     /// By when they were used last.
     order: BTreeMap<u64, Arc<str>>,
-    owned: HashMap<Arc<[u8]>, usize>,
+    owned: HashMap<Caller, usize>,
     clock: u64,
-    ended: HashSet<Arc<str>>,
-    ended_order: VecDeque<Arc<str>>,
+    ended: EndedSessions,
+    /// What forgotten sessions still hold in a store, and until when, in seconds since the epoch.
+    stored: HashMap<Arc<str>, (u64, Vec<Reservation>)>,
+    swept_at: Instant,
 }
 
 struct Entry {
     session: Arc<Session>,
-    owner: Arc<[u8]>,
     turn: u64,
     used_at: Instant,
 }
 
 impl Sessions {
-    pub(super) fn new(max: usize, max_owned: usize, idle: Duration) -> Self {
-        Self { max: max.max(1), max_owned: max_owned.max(1), idle, table: Mutex::default() }
+    pub(super) fn new(limits: SessionLimits) -> Self {
+        let table = Table {
+            entries: HashMap::new(),
+            order: BTreeMap::new(),
+            owned: HashMap::new(),
+            clock: 0,
+            ended: EndedSessions::new(limits.ttl.as_secs()),
+            stored: HashMap::new(),
+            swept_at: Instant::now(),
+        };
+        Self { limits: SessionLimits { all: limits.all.max(1), ..limits }, table: Mutex::new(table) }
     }
 
-    /// Looks a session up and counts that as a use.
-    pub(super) fn find(&self, name: &str) -> Found {
+    /// Looks up the session of a token that expires at that time, and counts that as a use.
+    pub(super) fn find(&self, name: &str, expires_at: u64) -> Found {
+        self.find_unless(name, |ended| ended.contains(name, expires_at))
+    }
+
+    /// Looks up a session of which only the name is known.
+    pub(super) fn find_named(&self, name: &str) -> Found {
+        self.find_unless(name, |ended| ended.contains_any(name))
+    }
+
+    fn find_unless(&self, name: &str, has_ended: impl FnOnce(&EndedSessions) -> bool) -> Found {
         let mut table = lock(&self.table);
-        if table.ended.contains(name) {
-            return Found::Ended;
-        }
         match table.touch(name) {
+            // An ended session is not in the table.
             Some(session) => Found::Known(session),
+            None if has_ended(&table.ended) => Found::Ended,
             None => Found::Unknown,
         }
     }
@@ -173,43 +207,42 @@ impl Sessions {
         lock(&self.table).entries.get(name).map(|entry| Arc::clone(&entry.session))
     }
 
-    /// Takes a session in, unless one of that name came first; returns the one that is there then. `owner` is empty for
-    /// callers that nobody knows.
-    pub(super) fn insert(&self, session: Arc<Session>, owner: &[u8]) -> Result<Arc<Session>, TooMany> {
+    /// Takes a session in, unless one of that name came first; returns the one that is there then.
+    pub(super) fn insert(&self, session: Arc<Session>) -> Result<Arc<Session>, TooMany> {
         let mut table = lock(&self.table);
         if let Some(there) = table.touch(&session.name) {
             return Ok(there);
         }
-        table.forget_idle(self.idle);
-        let owned = table.owned.get(owner).copied().unwrap_or_default();
-        if !owner.is_empty() && owned >= self.max_owned {
-            table.forget_one(|entry| *entry.owner == *owner)?;
+        table.sweep(&self.limits);
+        let caller = &session.conversation.caller;
+        let limit = match caller {
+            Caller::Principal { .. } => self.limits.of_principal,
+            _ => self.limits.of_caller,
+        };
+        if table.owned.get(caller).is_some_and(|owned| *owned >= limit.max(1)) {
+            table.forget_one(&self.limits, |entry| entry.session.conversation.caller == *caller)?;
         }
-        if table.entries.len() >= self.max {
-            table.forget_one(|_| true)?;
+        if table.entries.len() >= self.limits.all {
+            table.forget_one(&self.limits, |_| true)?;
         }
-        let owner = table.owned.get_key_value(owner).map_or_else(|| owner.into(), |(owner, _)| Arc::clone(owner));
-        *table.owned.entry(Arc::clone(&owner)).or_default() += 1;
+        *table.owned.entry(caller.clone()).or_default() += 1;
         table.clock += 1;
         let turn = table.clock;
         table.order.insert(turn, Arc::clone(&session.name));
-        let entry = Entry { session: Arc::clone(&session), owner, turn, used_at: Instant::now() };
+        let entry = Entry { session: Arc::clone(&session), turn, used_at: Instant::now() };
         table.entries.insert(Arc::clone(&session.name), entry);
+        // What it subscribes to again is counted again.
+        table.stored.remove(&session.name);
         Ok(session)
     }
 
-    /// Ends a session for good, whether it has been here or not.
-    pub(super) fn end(&self, name: &Arc<str>) {
+    /// Ends a session for good, whether it has been here or not. Its token expires at `expires_at`, in seconds since the
+    /// epoch.
+    pub(super) fn end(&self, name: &Arc<str>, expires_at: u64) {
         let mut table = lock(&self.table);
         let session = table.remove(name);
-        if table.ended.insert(Arc::clone(name)) {
-            table.ended_order.push_back(Arc::clone(name));
-            if table.ended_order.len() > MAX_ENDED
-                && let Some(oldest) = table.ended_order.pop_front()
-            {
-                table.ended.remove(&oldest);
-            }
-        }
+        table.stored.remove(name);
+        table.ended.insert(name, expires_at, now());
         drop(table);
         if let Some(session) = session {
             session.end();
@@ -237,34 +270,51 @@ impl Table {
     fn remove(&mut self, name: &str) -> Option<Arc<Session>> {
         let entry = self.entries.remove(name)?;
         self.order.remove(&entry.turn);
-        if let Some(count) = self.owned.get_mut(&entry.owner) {
+        let caller = &entry.session.conversation.caller;
+        if let Some(count) = self.owned.get_mut(caller) {
             *count -= 1;
             if *count == 0 {
-                self.owned.remove(&entry.owner);
+                self.owned.remove(caller);
             }
         }
         Some(entry.session)
     }
 
     /// Forgets the one that was used least recently, among those that `may_go` and have nothing in work.
-    fn forget_one(&mut self, may_go: impl Fn(&Entry) -> bool) -> Result<(), TooMany> {
+    fn forget_one(&mut self, limits: &SessionLimits, may_go: impl Fn(&Entry) -> bool) -> Result<(), TooMany> {
         let mut names = self.order.values();
         let name = names
             .find(|name| self.entries.get(*name).is_some_and(|entry| entry.rests() && may_go(entry)))
             .cloned()
             .ok_or(TooMany)?;
-        self.remove(&name);
+        self.forget(limits, &name);
         Ok(())
     }
 
-    fn forget_idle(&mut self, idle: Duration) {
+    fn forget(&mut self, limits: &SessionLimits, name: &Arc<str>) {
+        let Some(session) = self.remove(name) else { return };
+        if limits.is_stored {
+            let held = session.conversation.subscriptions.take();
+            if !held.is_empty() {
+                self.stored.insert(Arc::clone(name), (session.expires_at, held));
+            }
+        }
+    }
+
+    /// Forgets what was not used for long, and what has expired.
+    fn sweep(&mut self, limits: &SessionLimits) {
         let now = Instant::now();
-        let old = |entry: &Entry| now.duration_since(entry.used_at) >= idle;
+        let old = |entry: &Entry| now.duration_since(entry.used_at) >= limits.idle;
         let names =
             self.order.values().map_while(|name| self.entries.get_key_value(name).filter(|(_, entry)| old(entry)));
         let names: Vec<_> = names.filter(|(_, entry)| entry.rests()).map(|(name, _)| Arc::clone(name)).collect();
         for name in names {
-            self.remove(&name);
+            self.forget(limits, &name);
+        }
+        if now.duration_since(self.swept_at) >= SWEEP {
+            self.swept_at = now;
+            let now = super::endpoint::now();
+            self.stored.retain(|_, (expires_at, _)| *expires_at > now);
         }
     }
 }

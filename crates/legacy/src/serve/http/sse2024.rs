@@ -3,19 +3,20 @@
 //!
 //! All of a conversation lives in the body of its stream, and ends with it.
 
-use super::super::conversation::{Conversation, Exchange, Outgoing};
+use super::super::conversation::{Conversation, Exchange, Origin, Outgoing};
 use super::super::negotiated::Negotiated;
-use super::endpoint::{CANCELLED, Caller, Shared, busy, now};
+use super::endpoint::{CANCELLED, RequestHead, Shared, busy, now};
 use super::exchange::guarded;
 use super::heads::{HttpResponse, accepts, empty, event_stream, refused};
-use super::meeting::{Note, What};
+use super::meeting::What;
 use super::running::keep_alive;
 use super::token;
 use crate::message::{Incoming, Parsed, Request, parse};
 use crate::revision::Revision as _;
 use bytes::{BufMut as _, Bytes, BytesMut};
+use carryall_proto::budget::{Budget, Reservation};
 use carryall_proto::deprecated::Feature;
-use carryall_proto::{BoxFuture, Notification, Response, sse};
+use carryall_proto::{BoxFuture, Caller, Notification, Response, sse};
 use carryall_types::{ErrorObject, RawJson, RequestId, code};
 use futures_core::Stream;
 use futures_util::stream::SelectAll;
@@ -30,8 +31,6 @@ use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio::time::Sleep;
 
-/// How many streams are open in a process.
-const MAX_CHANNELS: usize = 1024;
 /// How many messages wait for a stream that is busy.
 const MAX_WAITING: usize = 64;
 /// How many requests of one stream are in work.
@@ -43,7 +42,38 @@ const MESSAGES: &str = "/messages";
 /// The open streams of this process, by name.
 #[derive(Default)]
 pub(super) struct Channels {
-    table: Mutex<HashMap<Arc<str>, Sender<Bytes>>>,
+    table: Mutex<HashMap<Arc<str>, Inbox>>,
+}
+
+/// Where messages for one stream go in.
+#[derive(Clone)]
+struct Inbox {
+    messages: Sender<Waiting>,
+    caller: Caller,
+    budget: Budget,
+}
+
+/// A message, and its room until it is taken.
+struct Waiting {
+    text: Bytes,
+    _held: Reservation,
+}
+
+/// Why a message cannot be taken in.
+#[derive(Debug, PartialEq, Eq)]
+enum NotTaken {
+    Busy,
+    Gone,
+}
+
+impl Inbox {
+    fn send(&self, text: Bytes) -> Result<(), NotTaken> {
+        let held = self.budget.reserve(&self.caller, text.len()).map_err(|_| NotTaken::Busy)?;
+        self.messages.try_send(Waiting { text, _held: held }).map_err(|error| match error {
+            TrySendError::Full(_) => NotTaken::Busy,
+            TrySendError::Closed(_) => NotTaken::Gone,
+        })
+    }
 }
 
 impl Channels {
@@ -54,17 +84,17 @@ impl Channels {
     /// A message that was POSTed to another replica.
     pub(super) fn hear(&self, name: &str, message: RawJson) {
         if let Some(channel) = self.find(name)
-            && channel.try_send(message.into_bytes()).is_err()
+            && channel.send(message.into_bytes()).is_err()
         {
             tracing::warn!("a message for a busy stream was dropped");
         }
     }
 
-    fn find(&self, name: &str) -> Option<Sender<Bytes>> {
+    fn find(&self, name: &str) -> Option<Inbox> {
         self.lock().get(name).cloned()
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<Arc<str>, Sender<Bytes>>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Arc<str>, Inbox>> {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -74,38 +104,41 @@ impl Shared {
         self: Arc<Self>,
         method: &Method,
         uri: &Uri,
-        caller: Caller,
+        head: RequestHead,
         body: Bytes,
     ) -> HttpResponse {
         match uri.path() {
-            STREAM if *method == Method::GET => self.open_2024(caller),
-            MESSAGES if *method == Method::POST => self.post_2024(uri.query().unwrap_or_default(), &caller, body).await,
+            STREAM if *method == Method::GET => self.open_2024(head),
+            MESSAGES if *method == Method::POST => self.post_2024(uri.query().unwrap_or_default(), &head, body).await,
             _ => refused(StatusCode::METHOD_NOT_ALLOWED, "GET the stream, POST the messages"),
         }
     }
 
-    fn open_2024(self: Arc<Self>, caller: Caller) -> HttpResponse {
-        if !accepts(&caller.headers, &["text/event-stream"]) {
+    fn open_2024(self: Arc<Self>, head: RequestHead) -> HttpResponse {
+        if !accepts(&head.headers, &["text/event-stream"]) {
             return refused(StatusCode::NOT_ACCEPTABLE, "Accept must list text/event-stream");
         }
         if Feature::HttpSse.is_first_use() {
             tracing::warn!("a client has opened a stream of HTTP+SSE: {}", Feature::HttpSse.notice());
         }
+        if self.server.shutdown.has_begun() {
+            return refused(StatusCode::SERVICE_UNAVAILABLE, "The server is shutting down");
+        }
+        let caller = head.caller();
+        let Ok(held) = self.server.quotas.channels.reserve(&caller, 0) else { return busy() };
         let expires_at = now() + self.options.session_ttl.as_secs();
-        let token = token::seal_stream(&self.keyring, caller.principal.as_deref(), expires_at);
+        let token = token::seal_stream(&self.keyring, head.principal.as_deref(), expires_at);
         let Some((name, token)) = token.and_then(|token| Some((token::name_of(&token)?, token))) else { return busy() };
         let (sender, messages) = channel(MAX_WAITING);
-        {
-            let mut table = self.channels.lock();
-            if table.len() >= MAX_CHANNELS {
-                return busy();
-            }
-            table.insert(Arc::clone(&name), sender);
-        }
+        let inbox = Inbox { messages: sender, caller, budget: self.server.quotas.waiting.clone() };
+        self.channels.lock().insert(Arc::clone(&name), inbox);
         let endpoint = format!("event: endpoint\ndata: {MESSAGES}?session={token}\n\n");
+        let closing = Some(Box::pin(self.server.shutdown.begun()) as BoxFuture<()>);
         event_stream(Channel {
             shared: self,
-            caller,
+            head,
+            closing,
+            _held: held,
             name,
             endpoint: Some(endpoint.into()),
             messages,
@@ -117,20 +150,20 @@ impl Shared {
     }
 
     /// Takes a message in, for a stream here or at another replica.
-    async fn post_2024(&self, query: &str, caller: &Caller, body: Bytes) -> HttpResponse {
+    async fn post_2024(&self, query: &str, head: &RequestHead, body: Bytes) -> HttpResponse {
         let unknown = || refused(StatusCode::NOT_FOUND, "There is no such stream: GET /sse opens a new one");
         let token = query.split('&').find_map(|pair| pair.strip_prefix("session="));
-        let principal = caller.principal.as_deref();
+        let principal = head.principal.as_deref();
         let name = token.and_then(|token| token::open_stream(&self.keyring, principal, now(), token));
         let Some(name) = name else { return unknown() };
         if let Err(malformed) = parse(&body) {
             return refused(StatusCode::BAD_REQUEST, malformed.error.message);
         }
         if let Some(channel) = self.channels.find(&name) {
-            return match channel.try_send(body) {
+            return match channel.send(body) {
                 Ok(()) => empty(StatusCode::ACCEPTED),
-                Err(TrySendError::Full(_)) => busy(),
-                Err(TrySendError::Closed(_)) => unknown(),
+                Err(NotTaken::Busy) => busy(),
+                Err(NotTaken::Gone) => unknown(),
             };
         }
         if self.meeting.is_alone() {
@@ -138,8 +171,10 @@ impl Shared {
         }
         // Whoever has the stream hears it; whether anybody does, nobody here can know.
         let Ok(message) = RawJson::parse(body) else { return unknown() };
-        self.meeting.publish(Note { session: name, what: What::Posted(message) }).await;
-        empty(StatusCode::ACCEPTED)
+        match self.publish(&name, &head.caller(), What::Posted(message)).await {
+            Ok(()) => empty(StatusCode::ACCEPTED),
+            Err(_) => busy(),
+        }
     }
 }
 
@@ -148,7 +183,8 @@ type Opened = Result<(Negotiated, RawJson), ErrorObject>;
 /// How far a conversation has come.
 enum Step {
     Fresh,
-    Opening(RequestId, BoxFuture<Opened>),
+    /// With the conversation before, which goes on if this one does not come about.
+    Opening(RequestId, BoxFuture<Opened>, Option<Box<Step>>),
     /// With whether messages may come in arrays, and what changes.
     Open(Arc<Conversation>, bool, Pin<Box<dyn Stream<Item = Notification> + Send>>),
 }
@@ -156,11 +192,14 @@ enum Step {
 /// One stream, and the conversation that lives on it.
 struct Channel {
     shared: Arc<Shared>,
-    caller: Caller,
+    head: RequestHead,
+    /// Completes when the server shuts down; `None` when it has.
+    closing: Option<BoxFuture<()>>,
+    _held: Reservation,
     name: Arc<str>,
     /// Where to POST: the first event.
     endpoint: Option<Bytes>,
-    messages: Receiver<Bytes>,
+    messages: Receiver<Waiting>,
     step: Step,
     in_work: SelectAll<Exchange>,
     ready: VecDeque<Bytes>,
@@ -192,10 +231,14 @@ impl Channel {
 
     fn incoming(&mut self, incoming: Incoming) {
         match (&self.step, incoming) {
-            (Step::Fresh, Incoming::Request(request)) if request.method == "initialize" => self.open(request),
+            // A client that says it again begins anew.
+            (Step::Fresh | Step::Open(..), Incoming::Request(request)) if request.method == "initialize" => {
+                self.in_work = SelectAll::new();
+                self.open(request);
+            }
             (Step::Open(conversation, ..), Incoming::Request(request)) if self.in_work.len() < MAX_IN_WORK => {
                 let id = request.id.clone();
-                let exchange = conversation.answer(request, self.caller.origin());
+                let exchange = conversation.answer(request, self.origin());
                 self.in_work.push(guarded(exchange, id));
             }
             (Step::Open(..), Incoming::Request(request)) => {
@@ -224,30 +267,45 @@ impl Channel {
     }
 
     fn open(&mut self, request: Request) {
-        let (shared, origin) = (Arc::clone(&self.shared), self.caller.origin());
+        let (shared, origin) = (Arc::clone(&self.shared), self.origin());
         let Request { id, params, .. } = request;
         let opening = async move {
-            let opened = Conversation::initialize(&shared.service, &shared.options, &params, &origin);
+            let opened = Conversation::initialize(&shared.server.service, &shared.options, &params, &origin);
             AssertUnwindSafe(opened).catch_unwind().await.unwrap_or_else(|_| Err(ErrorObject::internal()))
         };
-        self.step = Step::Opening(id, Box::pin(opening));
+        let before = match std::mem::replace(&mut self.step, Step::Fresh) {
+            open @ Step::Open(..) => Some(Box::new(open)),
+            _ => None,
+        };
+        self.step = Step::Opening(id, Box::pin(opening), before);
     }
 
-    fn opened(&mut self, id: RequestId, opened: Opened) {
+    fn opened(&mut self, opened: Opened) {
+        let Step::Opening(id, _, before) = std::mem::replace(&mut self.step, Step::Fresh) else { return };
+        let opened = opened.and_then(|(negotiated, result)| {
+            let negotiated = token::shortened(negotiated).ok_or_else(|| {
+                ErrorObject::invalid_params("Invalid params: the capabilities of this client are too large")
+            })?;
+            Ok((negotiated, result))
+        });
         match opened {
             Ok((negotiated, result)) => {
                 let batches = negotiated.version.has_batches();
-                let (service, options) = (self.shared.service.clone(), Arc::clone(&self.shared.options));
-                let conversation = Conversation::new(service, options, negotiated);
-                let changes = conversation.changes(self.caller.origin()).fuse();
+                let conversation = Conversation::new(&self.shared.server, negotiated, self.head.caller());
+                let changes = conversation.changes(self.origin()).fuse();
                 self.step = Step::Open(conversation, batches, Box::pin(changes));
                 self.say(&Response::result(id, result).encode().into_bytes());
             }
             Err(error) => {
-                self.step = Step::Fresh;
+                self.step = before.map_or(Step::Fresh, |before| *before);
                 self.refuse(id, error);
             }
         }
+    }
+
+    /// The stream is the client.
+    fn origin(&self) -> Origin {
+        self.head.origin(Some(token::client_of(&self.name)))
     }
 
     fn refuse(&mut self, id: RequestId, error: ErrorObject) {
@@ -275,10 +333,9 @@ impl Stream for Channel {
                 this.timer = None;
                 return Poll::Ready(Some(text));
             }
-            if let Step::Opening(id, opening) = &mut this.step {
+            if let Step::Opening(_, opening, _) = &mut this.step {
                 if let Poll::Ready(opened) = opening.as_mut().poll(cx) {
-                    let id = id.clone();
-                    this.opened(id, opened);
+                    this.opened(opened);
                     continue;
                 }
                 break;
@@ -294,10 +351,17 @@ impl Stream for Channel {
                 continue;
             }
             match this.messages.poll_recv(cx) {
-                Poll::Ready(Some(message)) => this.hear(&message),
+                Poll::Ready(Some(message)) => this.hear(&message.text),
                 Poll::Ready(None) => return Poll::Ready(None),
-                Poll::Pending => break,
+                Poll::Pending => {}
             }
+            if this.closing.as_mut().is_some_and(|closing| closing.as_mut().poll(cx).is_ready()) {
+                this.closing = None;
+            }
+            if this.closing.is_none() && this.in_work.is_empty() {
+                return Poll::Ready(None);
+            }
+            break;
         }
         keep_alive(&mut this.timer, this.shared.options.keep_alive, cx).map(Some)
     }
@@ -306,5 +370,33 @@ impl Stream for Channel {
 impl Drop for Channel {
     fn drop(&mut self) {
         self.shared.channels.lock().remove(&self.name);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use carryall_proto::budget::Amount;
+
+    #[test]
+    fn messages_for_a_busy_stream_are_bounded_in_number_and_bytes() {
+        let budget = Budget::new(Amount::new(1_000, 1_000), Amount::new(1_000, 100));
+        let inbox = |last: u8| {
+            let (messages, receiver) = channel(MAX_WAITING);
+            (Inbox { messages, caller: Caller::Address([10, 0, 0, last].into()), budget: budget.clone() }, receiver)
+        };
+        let ((first, mut taking), (second, _kept), (other, gone)) = (inbox(1), inbox(1), inbox(2));
+        let text = |bytes: usize| Bytes::from(vec![b' '; bytes]);
+        assert_eq!(first.send(text(60)), Ok(()));
+        assert_eq!(second.send(text(60)), Err(NotTaken::Busy), "streams of one caller share what it has");
+        assert_eq!(other.send(text(60)), Ok(()));
+        drop(taking.try_recv().unwrap());
+        assert_eq!(second.send(text(60)), Ok(()));
+        for _ in 0..MAX_WAITING {
+            assert_eq!(first.send(Bytes::new()), Ok(()));
+        }
+        assert_eq!(first.send(Bytes::new()), Err(NotTaken::Busy));
+        drop(gone);
+        assert_eq!(other.send(Bytes::new()), Err(NotTaken::Gone));
     }
 }

@@ -151,6 +151,25 @@ impl Shared {
         }
     }
 
+    /// Tells the others, within a time. With `remembered` also those that come later.
+    fn publish(self: &Arc<Self>, note: Note, remembered: bool) -> BoxFuture<()> {
+        let shared = Arc::clone(self);
+        shared.start();
+        Box::pin(async move {
+            let told = async {
+                if remembered {
+                    shared.remember(&note).await?;
+                }
+                shared.tell(Say::Note(note)).await
+            };
+            match timeout(PATIENCE, told).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => tracing::warn!(%error, "the other replicas were not told"),
+                Err(_) => tracing::warn!("the other replicas were not told in time"),
+            }
+        })
+    }
+
     fn readers(&self) -> MutexGuard<'_, HashMap<String, Arc<Notify>>> {
         self.readers.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -293,19 +312,11 @@ impl Meeting for Stored {
     }
 
     fn publish(&self, note: Note) -> BoxFuture<()> {
-        let shared = Arc::clone(&self.0);
-        shared.start();
-        Box::pin(async move {
-            let told = async {
-                shared.remember(&note).await?;
-                shared.tell(Say::Note(note)).await
-            };
-            match timeout(PATIENCE, told).await {
-                Ok(Ok(())) => {}
-                Ok(Err(error)) => tracing::warn!(%error, "the other replicas were not told"),
-                Err(_) => tracing::warn!("the other replicas were not told in time"),
-            }
-        })
+        self.0.publish(note, true)
+    }
+
+    fn publish_now(&self, note: Note) -> BoxFuture<()> {
+        self.0.publish(note, false)
     }
 
     fn recall(&self, session: &str) -> BoxFuture<Option<Recalled>> {

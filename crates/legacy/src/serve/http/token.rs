@@ -1,8 +1,10 @@
 //! The id of a session is the session: what `initialize` negotiated, sealed, bound to its principal, with an end.
 
 use super::super::negotiated::Negotiated;
-use carryall_proto::Principal;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use carryall_proto::seal::{Keyring, NONCE_BYTES};
+use carryall_proto::{ClientId, Principal};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -14,6 +16,12 @@ const PREFIX_BYTES: usize = 3;
 const NAME_BYTES: usize = 36;
 /// The most of a client's name and version that is kept when the token would be too long.
 const MAX_NAME_CHARS: usize = 128;
+
+/// What a client says of itself when no id limits it.
+const MAX_NEGOTIATED_BYTES: usize = 2900;
+
+/// What is left out for the sake of length, in this order.
+const SHORTER: [fn(&mut Negotiated); 4] = [|_| {}, without_looks, without_extras, with_short_names];
 
 /// What a token was made for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,21 +57,36 @@ struct Content {
     n: Negotiated,
 }
 
-/// Makes the id of a new session.
+/// Makes the id of a new session, and what is left of `negotiated` in it: a session is the same on the replica that made it
+/// as on those that only have its id, and keeps no more than fits into that.
 pub(super) fn seal(
     keyring: &Keyring,
     principal: Option<&Principal>,
-    negotiated: &Negotiated,
+    negotiated: Negotiated,
     expires_at: u64,
-) -> Option<String> {
-    let mut content = Content { x: expires_at, n: negotiated.clone() };
-    let as_it_is: fn(&mut Negotiated) = |_| {};
-    for shorten in [as_it_is, without_looks, without_extras, with_short_names] {
+) -> Option<(String, Negotiated)> {
+    let mut content = Content { x: expires_at, n: negotiated };
+    for shorten in SHORTER {
         shorten(&mut content.n);
         let text = serde_json::to_vec(&content).ok()?;
+        // Larger ones than any token would be refused, not shortened.
+        if text.len() > MAX_ID_BYTES {
+            continue;
+        }
         let token = seal_text(keyring, Purpose::Session, principal, expires_at, &text)?;
         if token.len() <= MAX_ID_BYTES {
-            return Some(token);
+            return Some((token, content.n));
+        }
+    }
+    None
+}
+
+/// What a client says of itself, as far as it would fit into a session id. `None` when even the least of it does not.
+pub(super) fn shortened(mut negotiated: Negotiated) -> Option<Negotiated> {
+    for shorten in SHORTER {
+        shorten(&mut negotiated);
+        if serde_json::to_vec(&negotiated).ok()?.len() <= MAX_NEGOTIATED_BYTES {
+            return Some(negotiated);
         }
     }
     None
@@ -105,6 +128,14 @@ fn seal_text(
 /// The name of the session whose token this is.
 pub(super) fn name_of(token: &str) -> Option<Arc<str>> {
     token.get(PREFIX_BYTES..PREFIX_BYTES + NAME_BYTES).map(Arc::from)
+}
+
+/// The client of a session, by the random part of its name.
+pub(super) fn client_of(name: &str) -> ClientId {
+    let bytes = URL_SAFE_NO_PAD.decode(name).unwrap_or_default();
+    // The key's number comes first, in four bytes.
+    let random = bytes.get(4..20).and_then(|random| random.try_into().ok()).unwrap_or_default();
+    ClientId::Legacy(u128::from_be_bytes(random))
 }
 
 /// Who a session belongs to: issuer, subject and client. Not the scopes, which grow while a session lives.
@@ -164,6 +195,10 @@ mod tests {
         .unwrap()
     }
 
+    fn seal(ring: &Keyring, principal: Option<&Principal>, negotiated: &Negotiated, expires_at: u64) -> Option<String> {
+        super::seal(ring, principal, negotiated.clone(), expires_at).map(|(token, _)| token)
+    }
+
     fn named(name: &str) -> Negotiated {
         Negotiated { client_info: Implementation::new(name, "1"), ..negotiated() }
     }
@@ -195,6 +230,25 @@ mod tests {
         assert!(open(&Keyring::new(Key::new(1, [2; 32])), Some(&alice), 99, &id).is_none(), "another key");
         let anonymous = seal(&ring(), None, &negotiated(), 100).unwrap();
         assert!(open(&ring(), Some(&alice), 99, &anonymous).is_none(), "a session of nobody is not alice's");
+    }
+
+    #[test]
+    fn the_replica_that_makes_an_id_keeps_no_more_than_is_in_it() {
+        let mut large = negotiated();
+        large.client_info.description = Some("x".repeat(1_000_000));
+        let (id, kept) = super::seal(&ring(), None, large, 100).unwrap();
+        let opened = open(&ring(), None, 99, &id).unwrap();
+        assert_eq!(opened.negotiated, kept);
+        assert!(serde_json::to_string(&kept).unwrap().len() < MAX_ID_BYTES);
+    }
+
+    #[test]
+    fn each_session_is_a_client_of_its_own_on_every_replica() {
+        let ids = [1, 2].map(|_| seal(&ring(), None, &negotiated(), 100).unwrap());
+        let [first, second] = ids.each_ref().map(|id| client_of(&name_of(id).unwrap()));
+        assert_ne!(first, second);
+        assert_ne!(first, ClientId::Legacy(0));
+        assert_eq!(first, client_of(&open(&ring(), None, 99, &ids[0]).unwrap().name));
     }
 
     #[test]

@@ -20,4 +20,8 @@ pub trait Alternate: fmt::Debug + Send + Sync {
 
     /// Answers. Dropping the future, or the body of the response, means that the client is gone.
     fn answer(&self, request: Request<Bytes>) -> BoxFuture<Response<ReplyBody>>;
+
+    /// The server is shutting down: ends the streams that would otherwise last until their clients leave, and opens no new
+    /// ones. Other requests are still answered.
+    fn close(&self) {}
 }

@@ -3,6 +3,7 @@
 mod alternate;
 mod answer;
 mod body;
+mod close;
 mod collect;
 mod cors;
 mod door;
@@ -46,6 +47,7 @@ struct Shared {
     service: SharedService,
     alternate: Option<Arc<dyn Alternate>>,
     options: Options,
+    on_close: close::CloseHooks,
 }
 
 #[derive(Clone, Debug)]
@@ -76,7 +78,8 @@ impl Endpoint {
             hosts: None,
             path: None,
         };
-        Self { shared: Arc::new(Shared { service: SharedService::new(service), alternate: None, options }) }
+        let on_close = close::CloseHooks::default();
+        Self { shared: Arc::new(Shared { service: SharedService::new(service), alternate: None, options, on_close }) }
     }
 
     /// The largest request body, in bytes; larger ones are answered 413 without being read. 4 MiB unless set.

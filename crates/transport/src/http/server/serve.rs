@@ -167,6 +167,8 @@ impl HttpServer {
     /// Unless the endpoint says what its hosts are, a server on loopback answers to loopback names alone, and one on
     /// any other address to every name.
     ///
+    /// When the shutdown begins, the endpoint is [closed](Endpoint::close) before its connections are drained.
+    ///
     /// # Errors
     /// When the socket fails for good.
     pub async fn run_endpoint(self, endpoint: Endpoint, shutdown: impl Future<Output = ()>) -> io::Result<()> {
@@ -176,10 +178,12 @@ impl HttpServer {
             options.path.get_or_insert_with(|| path.into());
             options.hosts.get_or_insert_with(|| if local { HostPolicy::loopback() } else { HostPolicy::any() });
         });
+        let shutdown = endpoint.close_on(shutdown);
         self.run_http(endpoint, shutdown).await
     }
 
-    /// Serves any HTTP service, such as an endpoint behind an authorization layer. `path` is up to that service.
+    /// Serves any HTTP service, such as an endpoint behind an authorization layer. `path` is up to that service. So is
+    /// ending streams when the shutdown begins: see [`Endpoint::close_on`].
     ///
     /// # Errors
     /// When the socket fails for good.

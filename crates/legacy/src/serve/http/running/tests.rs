@@ -4,7 +4,8 @@ use super::super::sessions::tests::session;
 use super::super::store::Name;
 use super::*;
 use crate::serve::Options;
-use carryall_proto::Notification;
+use carryall_proto::budget::Amount;
+use carryall_proto::{Caller, Notification};
 use carryall_types::RawJson;
 use futures_util::stream;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
@@ -25,7 +26,7 @@ struct Bench {
     session: Arc<Session>,
     store: Arc<Store>,
     stream: Arc<EventStream>,
-    places: Arc<Semaphore>,
+    places: Budget,
 }
 
 impl Bench {
@@ -33,11 +34,13 @@ impl Bench {
         let store = Arc::new(Store::new(limits(&Options::default())));
         let session = session("a");
         let stream = store.stream(Name::Answers(Some(&1.into())), &session.name, true);
-        Self { session, store, stream, places: Arc::new(Semaphore::new(1)) }
+        Self { session, store, stream, places: Budget::new(Amount::new(2, 0), Amount::new(1, 0)) }
     }
 
     async fn begin(&self, exchange: Exchange, one: bool) -> Beginning {
-        Starting::new(exchange, GRACE, &self.places).begin(one, SILENCE, &self.session, &self.stream).await
+        Starting::new(exchange, GRACE, &self.places, &self.session)
+            .begin(one, SILENCE, &self.session, &self.stream)
+            .await
     }
 }
 
@@ -106,16 +109,16 @@ async fn an_exchange_whose_client_is_gone_goes_on_for_the_grace_time_if_there_is
     let bench = Bench::new();
     let dropped = Arc::default();
     for _ in 0..2 {
-        drop(Starting::new(endless(&dropped), GRACE, &bench.places));
+        drop(Starting::new(endless(&dropped), GRACE, &bench.places, &bench.session));
     }
     tokio::task::yield_now().await;
-    assert_eq!(dropped.load(SeqCst), 1, "there is one place");
+    assert_eq!(dropped.load(SeqCst), 1, "one caller has one place");
     advance(GRACE - Duration::from_secs(1)).await;
     tokio::task::yield_now().await;
     assert_eq!(dropped.load(SeqCst), 1);
     tokio::time::sleep(Duration::from_secs(2)).await;
     assert_eq!(dropped.load(SeqCst), 2);
-    assert_eq!(bench.places.available_permits(), 1);
+    assert_eq!(bench.places.used().items, 0);
 }
 
 #[tokio::test(start_paused = true)]
@@ -125,7 +128,7 @@ async fn a_panic_costs_one_request() {
     let Beginning::Complete(answers) = bench.begin(guarded(panics(), 7.into()), true).await else { panic!() };
     assert_eq!(answers, [Response::error(7.into(), ErrorObject::internal())]);
     // Behind the guard too: a reader never waits for a writer that is gone.
-    assert!(bench.store.keep(&bench.stream));
+    assert!(bench.store.keep(&bench.stream, &Caller::Anonymous));
     let mut reader = Reader::new(bench.stream.read(Some(0)), SILENCE);
     write(Arc::clone(&bench.store), Arc::clone(&bench.session), Arc::clone(&bench.stream), Some(1.into()), panics());
     let text = reader.next().await.unwrap();

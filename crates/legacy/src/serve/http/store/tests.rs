@@ -1,6 +1,7 @@
 use super::super::running::Reader;
 use super::*;
 use carryall_proto::Notification;
+use carryall_proto::budget::Amount;
 use carryall_types::RawJson;
 use futures_util::{FutureExt as _, StreamExt as _};
 use std::time::Duration;
@@ -16,6 +17,7 @@ const LIMITS: Limits = Limits {
     kept: Duration::from_secs(300),
     grace: GRACE,
     retry: Duration::from_millis(250),
+    share: Amount::new(3, 8192),
 };
 
 fn said(n: usize) -> Outgoing {
@@ -27,19 +29,32 @@ fn large(bytes: usize) -> Outgoing {
 }
 
 struct Bench {
-    store: Store,
+    store: Arc<Store>,
     session: Arc<str>,
 }
 
 impl Bench {
     fn new() -> Self {
-        Self { store: Store::new(LIMITS), session: "alice".into() }
+        Self { store: Arc::new(Store::new(LIMITS)), session: "alice".into() }
+    }
+
+    fn with_shares(share: Amount) -> Self {
+        Self { store: Arc::new(Store::new(Limits { share, ..LIMITS })), session: "alice".into() }
     }
 
     fn stream(&self, polls: bool) -> Arc<EventStream> {
         let stream = self.store.stream(Name::Changes, &self.session, polls);
-        assert!(self.store.keep(&stream));
+        assert!(self.store.keep(&stream, &Caller::Anonymous));
         stream
+    }
+
+    fn stream_of(&self, caller: u8) -> Option<Arc<EventStream>> {
+        let stream = self.store.stream(Name::Changes, &self.session, false);
+        self.store.keep(&stream, &Caller::Address([10, 0, 0, caller].into())).then_some(stream)
+    }
+
+    fn has(&self, stream: &EventStream) -> bool {
+        self.store.find(&stream.id, "alice").is_some()
     }
 
     fn say(&self, stream: &EventStream, numbers: std::ops::RangeInclusive<usize>) {
@@ -207,7 +222,10 @@ async fn a_stream_is_its_sessions_alone_and_gone_after_a_while() {
 async fn the_oldest_finished_stream_makes_room_for_a_new_one() {
     let bench = Bench::new();
     let streams: Vec<_> = (0..LIMITS.streams).map(|_| bench.stream(false)).collect();
-    assert!(!bench.store.keep(&bench.store.stream(Name::Changes, &bench.session, false)), "all are open");
+    assert!(
+        !bench.store.keep(&bench.store.stream(Name::Changes, &bench.session, false), &Caller::Anonymous),
+        "all are open"
+    );
     bench.store.finish(&streams[1]);
     bench.store.finish(&streams[0]);
     let new = bench.stream(false);
@@ -223,17 +241,17 @@ async fn bytes_are_bounded_and_what_can_only_be_read_again_goes_first() {
     bench.store.finish(&done);
     let (busy, other) = (bench.stream(false), bench.stream(false));
     bench.store.append(&busy, &large(3900));
-    assert!(!bench.store.is_full());
+    assert!(!bench.store.is_full(&busy));
     bench.store.append(&other, &large(3000));
     assert!(bench.store.find(&done.id, "alice").is_none());
-    assert!(!bench.store.is_full());
+    assert!(!bench.store.is_full(&busy));
     bench.store.append(&other, &large(3000));
-    assert!(bench.store.is_full(), "nothing of this was read");
+    assert!(bench.store.is_full(&busy), "nothing of this was read");
     assert!(busy.room(&bench.store).now_or_never().is_none(), "so nobody may add to what waits already");
     let mut reader = reader(&other, None);
     assert!(now(&mut reader).is_some());
     bench.store.append(&other, &said(1));
-    assert!(!bench.store.is_full());
+    assert!(!bench.store.is_full(&busy));
     assert_eq!(numbers(&now(&mut reader).unwrap()), [3]);
 }
 
@@ -248,6 +266,59 @@ async fn an_event_of_any_size_is_delivered() {
     assert!(stream.room(&bench.store).now_or_never().is_some());
     bench.store.append(&stream, &said(2));
     assert_eq!(numbers(&now(&mut first).unwrap()), [2]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_caller_with_its_share_of_bytes_makes_room_by_its_own_streams() {
+    let bench = Bench::with_shares(Amount::new(10, 4096));
+    let other = bench.stream_of(1).unwrap();
+    bench.store.append(&other, &large(3000));
+    bench.store.finish(&other);
+    let old = bench.stream_of(2).unwrap();
+    bench.store.append(&old, &large(3000));
+    bench.store.finish(&old);
+    let new = bench.stream_of(2).unwrap();
+    bench.store.append(&new, &large(3000));
+    assert_eq!([&other, &old, &new].map(|stream| bench.has(stream)), [true, false, true]);
+    let mut unread = reader(&new, None);
+    bench.store.append(&new, &large(3000));
+    assert!(bench.store.is_full(&new), "both are unread");
+    assert!(new.room(&bench.store).now_or_never().is_none(), "so this caller waits");
+    assert!(!bench.store.is_full(&other), "and nobody else");
+    assert!(now(&mut unread).is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_caller_with_its_share_of_streams_is_refused_and_others_are_not() {
+    let bench = Bench::with_shares(Amount::new(1, 8192));
+    let first = bench.stream_of(1).unwrap();
+    assert!(bench.stream_of(1).is_none());
+    assert!(bench.stream_of(2).is_some());
+    bench.store.finish(&first);
+    assert!(bench.stream_of(1).is_some(), "what is only kept to be read again makes room");
+    assert!(!bench.has(&first));
+}
+
+#[tokio::test(start_paused = true)]
+async fn finished_streams_are_dropped_in_time_when_nobody_calls_any_more() {
+    let bench = Bench::new();
+    let stream = bench.stream(false);
+    bench.say(&stream, 1..=2);
+    bench.store.finish(&stream);
+    drop(stream);
+    tokio::time::sleep(LIMITS.kept * 2).await;
+    assert_eq!(bench.store.size(), (0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn any_number_may_be_gone_on_after() {
+    let bench = Bench::new();
+    let stream = bench.stream(false);
+    bench.say(&stream, 1..=2);
+    for number in [u64::MAX, u64::MAX - 1, 3] {
+        assert_eq!(now(&mut reader(&stream, Some(number))), None, "{number}");
+    }
+    assert_eq!(numbers(&now(&mut reader(&stream, Some(0))).unwrap()), [1, 2]);
 }
 
 #[test]

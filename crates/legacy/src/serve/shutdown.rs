@@ -1,0 +1,34 @@
+//! The signal that the server is shutting down.
+
+use std::sync::Arc;
+use tokio::sync::watch;
+
+/// Cheap to clone; clones are one signal.
+#[derive(Clone, Debug)]
+pub(crate) struct Shutdown(Arc<watch::Sender<bool>>);
+
+impl Default for Shutdown {
+    fn default() -> Self {
+        Self(Arc::new(watch::Sender::new(false)))
+    }
+}
+
+impl Shutdown {
+    /// Begins the shutdown. It cannot be taken back.
+    pub(crate) fn begin(&self) {
+        self.0.send_replace(true);
+    }
+
+    pub(crate) fn has_begun(&self) -> bool {
+        *self.0.borrow()
+    }
+
+    /// Completes when the shutdown has begun. Cancel safe.
+    pub(crate) fn begun(&self) -> impl Future<Output = ()> + Send + use<> {
+        let signal = self.clone();
+        async move {
+            // The sender is in `signal`, so the channel stays open.
+            let _ = signal.0.subscribe().wait_for(|begun| *begun).await;
+        }
+    }
+}

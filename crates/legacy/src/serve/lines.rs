@@ -35,7 +35,7 @@ where
     S::Future: Send,
 {
     let (service, options) = (SharedService::new(service), Arc::new(options));
-    Alternates::new(move || Box::new(Channel::new(service.clone(), Arc::clone(&options))))
+    Alternates::new(move |_source| Box::new(Channel::new(service.clone(), Arc::clone(&options))))
 }
 
 struct Channel {

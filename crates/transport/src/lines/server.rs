@@ -2,13 +2,14 @@
 
 use super::alternate::{Alternate, Alternates};
 use super::running::{Event, Running};
+use crate::connection::new_source;
 use crate::known;
 use bytes::{Buf as _, Bytes, BytesMut};
 use carryall_proto::frame::{LineDecoder, encode_line};
 use carryall_proto::inbound::{Inbound, accept_frame_like};
 use carryall_proto::mux::{InFlight, Signal, Ticket};
 use carryall_proto::{
-    Call, CallError, Encoded, Message, Notification, Outcome, Reply, Response, SharedService, encode_error,
+    Call, CallError, CallSource, Encoded, Message, Notification, Outcome, Reply, Response, SharedService, encode_error,
 };
 use carryall_types::{ErrorObject, Method, code};
 use futures_core::Stream as _;
@@ -118,10 +119,24 @@ where
     S::Error: Into<CallError>,
     S::Future: Send,
 {
+    serve_channel(reader, writer, SharedService::new(service), options, alternates, new_source(None), shutdown).await
+}
+
+/// As [`serve_lines_with`], for a channel whose calls come from `source`.
+pub(crate) async fn serve_channel<R: AsyncRead, W: AsyncWrite>(
+    reader: R,
+    writer: W,
+    service: SharedService,
+    options: LineOptions,
+    alternates: Option<&Alternates>,
+    source: CallSource,
+    shutdown: impl Future<Output = ()>,
+) -> io::Result<()> {
     let (mut reader, mut writer, mut shutdown) = (pin!(reader), pin!(writer), pin!(shutdown));
     let mut lines = Lines {
-        service: SharedService::new(service),
-        alternate: alternates.map(Alternates::make),
+        service,
+        source,
+        alternate: alternates.map(|alternates| alternates.make(source)),
         options,
         decoder: LineDecoder::new(options.max_line),
         in_flight: InFlight::new(options.max_in_flight),
@@ -152,6 +167,7 @@ fn is_departure(error: &io::Error) -> bool {
 
 struct Lines {
     service: SharedService,
+    source: CallSource,
     alternate: Option<Box<dyn Alternate>>,
     options: LineOptions,
     decoder: LineDecoder,
@@ -336,7 +352,8 @@ impl Lines {
         self.write(&encode_error(None, &error));
     }
 
-    fn call(&mut self, call: Call, cx: &mut Context<'_>) {
+    fn call(&mut self, mut call: Call, cx: &mut Context<'_>) {
+        call.source = self.source;
         let listen = call.method == Method::SubscriptionsListen;
         let ticket = match self.in_flight.admit(call.id.clone(), listen, None) {
             Ok(ticket) => ticket,

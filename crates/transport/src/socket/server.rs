@@ -1,12 +1,13 @@
 //! Serving on a socket.
 
-use crate::lines::{Alternates, LineOptions, serve_lines_with};
+use crate::connection::new_source;
+use crate::lines::{Alternates, LineOptions, serve_channel};
 use carryall_proto::{Call, CallError, Reply, SharedService};
 use rustix::fs::Mode;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 use std::future::pending;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::unix::fs::FileTypeExt as _;
 use std::path::{Path, PathBuf};
 use std::pin::pin;
@@ -141,7 +142,7 @@ impl SocketServer {
                 () = shutdown.as_mut() => break,
                 accepted = self.listener.accept() => accepted,
             };
-            let (reader, writer) = match accepted {
+            let (reader, writer, address) = match accepted {
                 Ok(stream) => stream,
                 Err(error) => {
                     tracing::warn!(%error, "cannot accept connections");
@@ -150,12 +151,12 @@ impl SocketServer {
                 }
             };
             let (service, options, mut stop) = (service.clone(), self.options, stop.subscribe());
-            let alternates = self.alternates.clone();
+            let (alternates, source) = (self.alternates.clone(), new_source(address));
             tokio::spawn(async move {
                 let _slot = slot;
                 let stopped = async move { _ = stop.wait_for(|stop| *stop).await };
                 if let Err(error) =
-                    serve_lines_with(reader, writer, service, options, alternates.as_ref(), stopped).await
+                    serve_channel(reader, writer, service, options, alternates.as_ref(), source, stopped).await
                 {
                     tracing::debug!(%error, "connection ended");
                 }
@@ -167,20 +168,20 @@ impl SocketServer {
     }
 }
 
-type Halves = (Box<dyn AsyncRead + Send + Unpin>, Box<dyn AsyncWrite + Send + Unpin>);
+type Accepted = (Box<dyn AsyncRead + Send + Unpin>, Box<dyn AsyncWrite + Send + Unpin>, Option<IpAddr>);
 
 impl Listener {
-    async fn accept(&self) -> io::Result<Halves> {
+    async fn accept(&self) -> io::Result<Accepted> {
         match self {
             Self::Unix { listener, .. } => {
                 let (reader, writer) = listener.accept().await?.0.into_split();
-                Ok((Box::new(reader), Box::new(writer)))
+                Ok((Box::new(reader), Box::new(writer), None))
             }
             Self::Tcp(listener) => {
-                let stream = listener.accept().await?.0;
+                let (stream, address) = listener.accept().await?;
                 let _ = stream.set_nodelay(true);
                 let (reader, writer) = stream.into_split();
-                Ok((Box::new(reader), Box::new(writer)))
+                Ok((Box::new(reader), Box::new(writer), Some(address.ip())))
             }
         }
     }

@@ -7,7 +7,7 @@ use super::{Alternate, Options, ReplyBody, Shared, cors, door};
 use crate::{guard, known};
 use bytes::Bytes;
 use carryall_proto::inbound::{Inbound, Rejection, accept_http_like, names_version};
-use carryall_proto::{BoxFuture, CallError, Outcome, Principal, Reply, Response, wire};
+use carryall_proto::{BoxFuture, CallError, CallSource, Outcome, Principal, Reply, Response, wire};
 use carryall_types::{ErrorObject, RequestId};
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use http::request::Parts;
@@ -48,6 +48,7 @@ enum Step {
 struct Reading {
     headers: HeaderMap,
     extensions: http::Extensions,
+    source: CallSource,
     collector: Collector,
     /// The other protocol behind this door, if the body may be for it.
     undecided: Option<Box<Undecided>>,
@@ -72,9 +73,9 @@ where
     B: Body,
     B::Error: Display,
 {
-    pub(super) fn new(shared: &Arc<Shared>, request: http::Request<B>) -> Self {
+    pub(super) fn new(shared: &Arc<Shared>, source: CallSource, request: http::Request<B>) -> Self {
         let options = &shared.options;
-        let (parts, body) = request.into_parts();
+        let (mut parts, body) = request.into_parts();
         let settled = |response, origin| {
             let step = Step::Settled(Box::new(response));
             Self { body: None, shared: Arc::clone(shared), origin, step }
@@ -92,6 +93,7 @@ where
             return settled(cors::preflight(&parts.headers, origin, shared.alternate.is_some()), None);
         }
         if let Some(alternate) = shared.alternate.as_deref().filter(|_| parts.method != Method::POST) {
+            name_source(&mut parts.extensions, source);
             let answering = alternate.answer(Request::from_parts(parts, Bytes::new()));
             return Self { body: None, shared: Arc::clone(shared), origin, step: Step::Elsewhere(answering) };
         }
@@ -103,7 +105,7 @@ where
         let Parts { headers, extensions, uri, .. } = parts;
         let undecided =
             alternate.map(|alternate| Box::new(Undecided { alternate: Arc::clone(alternate), uri, decided: owned }));
-        let reading = Reading { headers, extensions, collector, undecided };
+        let reading = Reading { headers, extensions, source, collector, undecided };
         Self { body: Some(body), shared: Arc::clone(shared), origin, step: Step::Reading(reading) }
     }
 }
@@ -163,11 +165,12 @@ impl Reading {
     fn admit(&mut self, shared: &Shared, text: Bytes) -> Step {
         let settled = |response| Step::Settled(Box::new(response));
         let headers = std::mem::take(&mut self.headers);
-        let extensions = std::mem::take(&mut self.extensions);
+        let mut extensions = std::mem::take(&mut self.extensions);
         if let Some(undecided) = self.undecided.take()
             && let Undecided { alternate, uri, decided } = *undecided
             && (decided || (!names_version(&text) && alternate.takes(&headers, &text)))
         {
+            name_source(&mut extensions, self.source);
             let mut request = Request::new(text);
             *request.method_mut() = Method::POST;
             *request.uri_mut() = uri;
@@ -178,6 +181,7 @@ impl Reading {
         match known::admit(|known| accept_http_like(headers, text, known)) {
             Ok(Inbound::Call(mut call)) => {
                 call.principal = Principal::from_extensions(&extensions);
+                call.source = extensions.get::<CallSource>().copied().unwrap_or(self.source);
                 call.extensions = extensions;
                 let id = call.id.clone();
                 let future = shared.service.answer(call);
@@ -192,6 +196,13 @@ impl Reading {
             }
             Err(rejection) => settled(rejected(&rejection)),
         }
+    }
+}
+
+/// Says where a request came from to a protocol that gets it whole. What a layer put there stays.
+fn name_source(extensions: &mut http::Extensions, source: CallSource) {
+    if source != CallSource::default() {
+        extensions.get_or_insert(source);
     }
 }
 

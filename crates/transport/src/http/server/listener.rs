@@ -1,7 +1,8 @@
 //! From an accepted socket to served requests.
 
 use super::watch::{Activity, Busy, Patience, Verdict, Watchdog, Watched};
-use carryall_proto::BoxError;
+use crate::connection::new_source;
+use carryall_proto::{BoxError, CallSource};
 use http::{Request, Response};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
@@ -9,6 +10,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use std::cell::RefCell;
 use std::future::poll_fn;
 use std::io;
+use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
@@ -62,6 +64,8 @@ enum Phase {
 pub(super) struct Connection {
     phase: watch::Receiver<Phase>,
     patience: Patience,
+    /// Where its calls come from.
+    pub(super) source: CallSource,
 }
 
 /// Accepts connections until `shutdown`, then waits for those that are open.
@@ -79,12 +83,12 @@ where
     let slots = Arc::new(Semaphore::new(limits.connections as usize));
     let mut shutdown = pin!(shutdown);
     loop {
-        let (stream, slot) = tokio::select! {
+        let (stream, address, slot) = tokio::select! {
             biased;
             () = shutdown.as_mut() => break,
             accepted = accept(&listener, &slots) => accepted,
         };
-        let connection = Connection { phase: seen.clone(), patience };
+        let connection = Connection { phase: seen.clone(), patience, source: new_source(Some(address.ip())) };
         let handle = handle.clone();
         tokio::spawn(until_closed(move || handle(stream, connection), seen.clone(), slot));
     }
@@ -127,14 +131,14 @@ async fn until_closed<F: Future<Output = ()>>(
 }
 
 /// The next connection, once there is room for it. Running out of descriptors passes; it must not end the server.
-async fn accept(listener: &TcpListener, slots: &Arc<Semaphore>) -> (TcpStream, OwnedSemaphorePermit) {
+async fn accept(listener: &TcpListener, slots: &Arc<Semaphore>) -> (TcpStream, SocketAddr, OwnedSemaphorePermit) {
     loop {
         let Ok(slot) = Arc::clone(slots).acquire_owned().await else { continue };
         match listener.accept().await {
-            Ok((stream, _)) => {
+            Ok((stream, address)) => {
                 // An answer whose last piece is a second write would wait for a delayed acknowledgement.
                 let _ = stream.set_nodelay(true);
-                return (stream, slot);
+                return (stream, address, slot);
             }
             Err(error) if is_of_one_connection(&error) => {}
             Err(error) => {
@@ -296,6 +300,32 @@ enum Event {
     Ended(hyper::Result<()>),
     Drain,
     Tick,
+}
+
+/// Puts the source of a connection into the extensions of its requests, for services that hold the endpoint somewhere
+/// inside.
+#[derive(Clone, Debug)]
+pub(super) struct WithSource<S> {
+    pub(super) service: S,
+    pub(super) source: CallSource,
+}
+
+impl<S, B> Service<Request<B>> for WithSource<S>
+where
+    S: Service<Request<B>>,
+{
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = S::Future;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.service.poll_ready(cx)
+    }
+
+    fn call(&mut self, mut request: Request<B>) -> S::Future {
+        request.extensions_mut().insert(self.source);
+        self.service.call(request)
+    }
 }
 
 /// A tower service as hyper wants it, counting the requests in work.

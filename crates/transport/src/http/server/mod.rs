@@ -20,7 +20,7 @@ pub use body::ReplyBody;
 pub use door::{HostPolicy, OriginPolicy};
 pub use serve::HttpServer;
 
-use carryall_proto::{Call, CallError, Reply, SharedService};
+use carryall_proto::{Call, CallError, CallSource, Reply, SharedService};
 use http_body::Body;
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -39,6 +39,8 @@ use tower_service::Service;
 #[derive(Clone, Debug)]
 pub struct Endpoint {
     shared: Arc<Shared>,
+    /// Set on the clone that serves one connection.
+    source: CallSource,
 }
 
 #[derive(Clone, Debug)]
@@ -76,7 +78,8 @@ impl Endpoint {
             hosts: None,
             path: None,
         };
-        Self { shared: Arc::new(Shared { service: SharedService::new(service), alternate: None, options }) }
+        let shared = Shared { service: SharedService::new(service), alternate: None, options };
+        Self { shared: Arc::new(shared), source: CallSource::default() }
     }
 
     /// The largest request body, in bytes; larger ones are answered 413 without being read. 4 MiB unless set.
@@ -142,6 +145,20 @@ impl Endpoint {
         self
     }
 
+    /// The endpoint for the requests of one connection: their calls get `source`, unless the request has a
+    /// [`CallSource`] in its extensions.
+    ///
+    /// [`HttpServer`] does this for each connection that it accepts. It is needed by those who accept connections
+    /// themselves and have one clone of the endpoint per connection. An endpoint that is nested in a router learns the
+    /// source from the extensions: `HttpServer` puts it there for services other than an endpoint, and under another
+    /// listener a layer can, for example from axum's `ConnectInfo`. A layer that trusts a proxy in front replaces the
+    /// address in the same way.
+    #[must_use]
+    pub fn for_connection(mut self, source: CallSource) -> Self {
+        self.source = source;
+        self
+    }
+
     fn with(mut self, change: impl FnOnce(&mut Options)) -> Self {
         change(&mut Arc::make_mut(&mut self.shared).options);
         self
@@ -152,7 +169,7 @@ impl Endpoint {
         B: Body,
         B::Error: std::fmt::Display,
     {
-        Answering::new(&self.shared, request)
+        Answering::new(&self.shared, self.source, request)
     }
 }
 

@@ -1,8 +1,8 @@
 //! Listening: a socket, a bound on connections, and a way to end.
 
-use super::listener::{Limits, accept_until, serve};
+use super::listener::{Limits, WithSource, accept_until, serve};
 use super::{Endpoint, HostPolicy};
-use carryall_proto::{BoxError, Call, CallError, Reply};
+use carryall_proto::{BoxError, Call, CallError, CallSource, Reply};
 use http_body::Body;
 use hyper::body::Incoming;
 use std::future::pending;
@@ -176,10 +176,11 @@ impl HttpServer {
             options.path.get_or_insert_with(|| path.into());
             options.hosts.get_or_insert_with(|| if local { HostPolicy::loopback() } else { HostPolicy::any() });
         });
-        self.run_http(endpoint, shutdown).await
+        self.run_connections(move |source| endpoint.clone().for_connection(source), shutdown).await
     }
 
-    /// Serves any HTTP service, such as an endpoint behind an authorization layer. `path` is up to that service.
+    /// Serves any HTTP service, such as an endpoint behind an authorization layer. `path` is up to that service. Requests
+    /// have the [`CallSource`] of their connection in their extensions, where an endpoint finds it.
     ///
     /// # Errors
     /// When the socket fails for good.
@@ -192,11 +193,28 @@ impl HttpServer {
         B::Data: Send,
         B::Error: Into<BoxError>,
     {
+        self.run_connections(move |source| WithSource { service: service.clone(), source }, shutdown).await
+    }
+
+    /// Serves each connection with the service that `service` makes for it.
+    async fn run_connections<S, B>(
+        self,
+        service: impl Fn(CallSource) -> S + Clone + Send + 'static,
+        shutdown: impl Future<Output = ()>,
+    ) -> io::Result<()>
+    where
+        S: Service<http::Request<Incoming>, Response = http::Response<B>> + Clone + Send + 'static,
+        S::Error: Into<BoxError>,
+        S::Future: Send,
+        B: Body + Send + 'static,
+        B::Data: Send,
+        B::Error: Into<BoxError>,
+    {
         let Self { listener, limits, .. } = self;
         #[cfg(feature = "tls")]
         if let Some(acceptor) = self.tls {
             return accept_until(listener, limits, shutdown, move |stream, connection| {
-                let (acceptor, service) = (acceptor.clone(), service.clone());
+                let (acceptor, service) = (acceptor.clone(), service(connection.source));
                 async move {
                     if let Some((stream, http2)) = super::tls::handshake(&acceptor, stream, limits.head).await {
                         serve(stream, http2, service, connection).await;
@@ -206,7 +224,7 @@ impl HttpServer {
             .await;
         }
         accept_until(listener, limits, shutdown, move |stream, connection| {
-            let service = service.clone();
+            let service = service(connection.source);
             async move {
                 if let Some(http2) = super::listener::speaks_http2(&stream, limits.head).await {
                     serve(stream, http2, service, connection).await;

@@ -31,6 +31,7 @@ pin_project_lite::pin_project! {
         body: Option<B>,
         shared: Arc<Shared>,
         origin: Option<HeaderValue>,
+        source: CallSource,
         step: Step,
     }
 }
@@ -48,7 +49,6 @@ enum Step {
 struct Reading {
     headers: HeaderMap,
     extensions: http::Extensions,
-    source: CallSource,
     collector: Collector,
     /// The other protocol behind this door, if the body may be for it.
     undecided: Option<Box<Undecided>>,
@@ -78,7 +78,7 @@ where
         let (mut parts, body) = request.into_parts();
         let settled = |response, origin| {
             let step = Step::Settled(Box::new(response));
-            Self { body: None, shared: Arc::clone(shared), origin, step }
+            Self { body: None, shared: Arc::clone(shared), origin, source, step }
         };
         let owned = shared.alternate.as_deref().is_some_and(|alternate| alternate.owns(parts.uri.path()));
         if let Some(path) = options.path.as_deref().filter(|path| *path != parts.uri.path() && !owned) {
@@ -95,7 +95,7 @@ where
         if let Some(alternate) = shared.alternate.as_deref().filter(|_| parts.method != Method::POST) {
             name_source(&mut parts.extensions, source);
             let answering = alternate.answer(Request::from_parts(parts, Bytes::new()));
-            return Self { body: None, shared: Arc::clone(shared), origin, step: Step::Elsewhere(answering) };
+            return Self { body: None, shared: Arc::clone(shared), origin, source, step: Step::Elsewhere(answering) };
         }
         if let Err(refusal) = door::admit_message(options, &parts, &heads, &body.size_hint()) {
             return settled(refusal.response(), origin);
@@ -105,8 +105,8 @@ where
         let Parts { headers, extensions, uri, .. } = parts;
         let undecided =
             alternate.map(|alternate| Box::new(Undecided { alternate: Arc::clone(alternate), uri, decided: owned }));
-        let reading = Reading { headers, extensions, source, collector, undecided };
-        Self { body: Some(body), shared: Arc::clone(shared), origin, step: Step::Reading(reading) }
+        let reading = Reading { headers, extensions, collector, undecided };
+        Self { body: Some(body), shared: Arc::clone(shared), origin, source, step: Step::Reading(reading) }
     }
 }
 
@@ -128,7 +128,7 @@ where
                     };
                     this.body.set(None);
                     match read {
-                        Ok(text) => *this.step = reading.admit(this.shared, text),
+                        Ok(text) => *this.step = reading.admit(this.shared, *this.source, text),
                         Err(refusal) => {
                             *this.step = Step::Done;
                             break refusal.response();
@@ -162,7 +162,7 @@ where
 
 impl Reading {
     /// Takes what it needs out of `self`, which is done with.
-    fn admit(&mut self, shared: &Shared, text: Bytes) -> Step {
+    fn admit(&mut self, shared: &Shared, source: CallSource, text: Bytes) -> Step {
         let settled = |response| Step::Settled(Box::new(response));
         let headers = std::mem::take(&mut self.headers);
         let mut extensions = std::mem::take(&mut self.extensions);
@@ -170,7 +170,7 @@ impl Reading {
             && let Undecided { alternate, uri, decided } = *undecided
             && (decided || (!names_version(&text) && alternate.takes(&headers, &text)))
         {
-            name_source(&mut extensions, self.source);
+            name_source(&mut extensions, source);
             let mut request = Request::new(text);
             *request.method_mut() = Method::POST;
             *request.uri_mut() = uri;
@@ -181,7 +181,7 @@ impl Reading {
         match known::admit(|known| accept_http_like(headers, text, known)) {
             Ok(Inbound::Call(mut call)) => {
                 call.principal = Principal::from_extensions(&extensions);
-                call.source = extensions.get::<CallSource>().copied().unwrap_or(self.source);
+                call.source = extensions.get::<CallSource>().copied().unwrap_or(source);
                 call.extensions = extensions;
                 let id = call.id.clone();
                 let future = shared.service.answer(call);

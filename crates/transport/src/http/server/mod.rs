@@ -1,5 +1,6 @@
 //! The server side: [`Endpoint`], a `Service<http::Request>`, and [`HttpServer`], which listens for it.
 
+mod adapter;
 mod alternate;
 mod answer;
 mod body;
@@ -9,6 +10,7 @@ mod door;
 mod listener;
 mod refuse;
 mod serve;
+mod streams;
 mod watch;
 
 #[cfg(feature = "tls")]

@@ -1,6 +1,7 @@
 //! Listening: a socket, a bound on connections, and a way to end.
 
-use super::listener::{Limits, WithSource, accept_until, serve};
+use super::adapter::WithSource;
+use super::listener::{Limits, accept_until, serve};
 use super::{Endpoint, HostPolicy};
 use carryall_proto::{BoxError, Call, CallError, CallSource, Reply};
 use http_body::Body;
@@ -102,8 +103,12 @@ impl HttpServer {
         self
     }
 
-    /// How long a connection may take over the head of a request, and over reading an answer. 10 s and 30 s unless set;
-    /// up to half as long again may pass, since nobody watches all the time.
+    /// How long a connection may take over the head of a request, and how long it may leave what is written unread. 10 s
+    /// and 30 s unless set. A client with a full buffer has to take at least 16 KiB within `stalled`. Enforcement is coarse:
+    /// a connection may exceed the limits by up to 50 %.
+    ///
+    /// Over HTTP/2 `stalled` also applies to each stream: one whose flow-control window stays closed is reset, which
+    /// cancels its call, while the other streams of the connection go on.
     #[must_use]
     pub fn connection_timeouts(mut self, head: Duration, stalled: Duration) -> Self {
         self.limits.head = head;

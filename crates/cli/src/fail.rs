@@ -111,6 +111,9 @@ fn hint_for(error: &ClientError) -> Option<String> {
             "whether the request was carried out is unknown; --verbose shows what the server wrote to standard error"
         }
         ClientError::Call(CallError::Timeout(_)) => "give it more time with --timeout, for example --timeout 5m",
+        ClientError::Call(CallError::NotMcp { status: 403 | 421, body }) if body.contains("refuses the host name") => {
+            "call the server by a name that it knows, or have its operator allow this one; credentials do not help"
+        }
         ClientError::Call(CallError::NotMcp { status: 401 | 403, .. }) => {
             "the server wants credentials: --header 'Authorization: Bearer TOKEN'"
         }

@@ -67,7 +67,7 @@ impl fmt::Display for CallError {
             Self::NotMcp { status, body } if body.is_empty() => {
                 write!(f, "HTTP {status} with an empty body: this does not look like an MCP endpoint")
             }
-            Self::NotMcp { status, body } => write!(f, "HTTP {status} that is not an MCP answer: {body}"),
+            Self::NotMcp { status, body } => write!(f, "HTTP {status}, not an MCP answer: {body}"),
             Self::Malformed(what) => write!(f, "the server broke the protocol: {what}"),
             Self::TooLarge(limit) => write!(f, "the answer is larger than {limit} bytes"),
             Self::Refused(why) => write!(f, "not sent: {why}"),

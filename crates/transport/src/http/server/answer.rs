@@ -85,7 +85,7 @@ where
             return settled(not_found(parts.uri.path(), path), None);
         }
         let heads = door::Heads::of(&parts.headers);
-        let origin = match door::admit_caller(options, &parts, &heads) {
+        let origin = match door::admit_caller(options, &parts, &heads, &shared.refusals) {
             Ok(origin) => origin,
             Err(refusal) => return settled(refusal.response(), None),
         };

@@ -8,6 +8,7 @@ mod collect;
 mod cors;
 mod door;
 mod listener;
+mod refusal_log;
 mod refuse;
 mod serve;
 mod streams;
@@ -24,6 +25,7 @@ pub use serve::HttpServer;
 
 use carryall_proto::{Call, CallError, CallSource, Reply, SharedService};
 use http_body::Body;
+use refusal_log::RefusalLog;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -50,6 +52,7 @@ struct Shared {
     service: SharedService,
     alternate: Option<Arc<dyn Alternate>>,
     options: Options,
+    refusals: Arc<RefusalLog>,
 }
 
 #[derive(Clone, Debug)]
@@ -80,7 +83,8 @@ impl Endpoint {
             hosts: None,
             path: None,
         };
-        let shared = Shared { service: SharedService::new(service), alternate: None, options };
+        let shared =
+            Shared { service: SharedService::new(service), alternate: None, options, refusals: Arc::default() };
         Self { shared: Arc::new(shared), source: CallSource::default() }
     }
 
@@ -115,7 +119,7 @@ impl Endpoint {
         self.with(|options| options.origins = policy)
     }
 
-    /// Lets pages of one more origin call, for example `https://app.example.com`.
+    /// Lets pages of one more origin call; see [`OriginPolicy::allow`]. Can be repeated.
     #[must_use]
     pub fn allow_origin(self, origin: &str) -> Self {
         self.with(|options| options.origins = std::mem::take(&mut options.origins).allow(origin))
@@ -127,7 +131,8 @@ impl Endpoint {
         self.with(|options| options.hosts = Some(policy))
     }
 
-    /// One more name under which this server is called, for example `mcp.example.com`, on any port unless it names one.
+    /// One more name under which this server is called, besides loopback; see [`HostPolicy::allow`]. Can be repeated. A
+    /// server behind a proxy needs the names that the proxy passes on in `Host`.
     #[must_use]
     pub fn allow_host(self, host: &str) -> Self {
         self.with(|options| options.hosts = Some(options.hosts.take().unwrap_or_default().allow(host)))

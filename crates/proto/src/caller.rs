@@ -69,7 +69,7 @@ impl Caller {
     #[must_use]
     pub fn accountable(call: &Call) -> Self {
         Self::principal(call)
-            .or_else(|| call.source.address.map(|address| Self::Address(network(address))))
+            .or_else(|| call.source.address.map(Self::from))
             .or_else(|| call.source.client.map(Self::Client))
             .unwrap_or(Self::Anonymous)
     }
@@ -163,6 +163,13 @@ impl CallerId {
 fn same_principal(one: &Arc<Principal>, other: &Arc<Principal>) -> bool {
     Arc::ptr_eq(one, other)
         || (one.subject == other.subject && one.issuer == other.issuer && one.client == other.client)
+}
+
+impl From<IpAddr> for Caller {
+    /// The host with this address, or the /64 network of an IPv6 address.
+    fn from(address: IpAddr) -> Self {
+        Self::Address(network(address))
+    }
 }
 
 /// One host has a whole /64 of IPv6 addresses to choose from.

@@ -450,3 +450,35 @@ async fn a_body_in_a_coding_is_refused_and_says_what_is_understood() {
         assert_eq!(answer.status, 200, "{coding}");
     }
 }
+
+#[tokio::test]
+async fn one_address_has_a_share_of_the_connections() {
+    let server = HttpServer::bind("127.0.0.1:0").await.unwrap().max_connections_per_address(2);
+    let address = server.local_addr().unwrap();
+    tokio::spawn(server.run_endpoint(Endpoint::new(Tools::default()), std::future::pending()));
+    let mut open = Vec::new();
+    for _ in 0..2 {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(post_tool("a").as_bytes()).await.unwrap();
+        assert_eq!(within(read_answer(&mut stream)).await.status, 200);
+        open.push(stream);
+    }
+    let mut third = TcpStream::connect(address).await.unwrap();
+    assert!(within(third.read(&mut [0])).await.is_ok_and(|count| count == 0), "closed at once");
+    open[0].write_all(post_tool("a").as_bytes()).await.unwrap();
+    assert_eq!(within(read_answer(&mut open[0])).await.status, 200, "those that are open stay open");
+}
+
+#[tokio::test]
+async fn a_server_with_all_slots_taken_can_be_stopped() {
+    let server = HttpServer::bind("127.0.0.1:0").await.unwrap().max_connections(1);
+    let address = server.local_addr().unwrap();
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let served = tokio::spawn(server.run_endpoint(Endpoint::new(Tools::default()), async { _ = stopped.await }));
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(post_tool("a").as_bytes()).await.unwrap();
+    assert_eq!(within(read_answer(&mut stream)).await.status, 200);
+    let _waiting = TcpStream::connect(address).await.unwrap();
+    stop.send(()).unwrap();
+    within(served).await.unwrap().unwrap();
+}

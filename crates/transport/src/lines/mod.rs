@@ -3,6 +3,7 @@
 
 mod alternate;
 mod client;
+mod monitor;
 mod running;
 mod server;
 

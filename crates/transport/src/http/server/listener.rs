@@ -4,7 +4,8 @@ use super::adapter::{Adapter, Multiplexed};
 use super::streams::{MAX_STREAMS, SEND_BUFFER, StreamExecutor};
 use super::watch::{Activity, Patience, Verdict, Watchdog, Watched};
 use crate::connection::new_source;
-use carryall_proto::{BoxError, CallSource};
+use carryall_proto::budget::{Amount, Budget, Reservation};
+use carryall_proto::{BoxError, CallSource, Caller};
 use http::{Request, Response};
 use http_body::Body;
 use hyper::body::Incoming;
@@ -38,6 +39,7 @@ const MAX_RESET_STREAMS: usize = 20;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Limits {
     pub(super) connections: u32,
+    pub(super) per_address: Option<u32>,
     pub(super) head: Duration,
     pub(super) idle: Duration,
     pub(super) stalled: Duration,
@@ -48,6 +50,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             connections: 16 * 1024,
+            per_address: None,
             head: Duration::from_secs(10),
             idle: Duration::from_secs(120),
             stalled: Duration::from_secs(30),
@@ -86,12 +89,18 @@ where
     let patience = Patience::new(limits.head, limits.idle, limits.stalled);
     let (phase, seen) = watch::channel(Phase::Open);
     let slots = Arc::new(Semaphore::new(limits.connections as usize));
+    let share = limits.per_address.unwrap_or(limits.connections.div_ceil(4) * 3) as usize;
+    let addresses = Budget::new(Amount::new(usize::MAX, 0), Amount::new(share, 0));
     let mut shutdown = pin!(shutdown);
     loop {
         let (stream, address, slot) = tokio::select! {
             biased;
             () = shutdown.as_mut() => break,
             accepted = accept(&listener, &slots) => accepted,
+        };
+        let Ok(share) = addresses.reserve(&Caller::from(address.ip()), 0) else {
+            tracing::debug!(%address, "connection refused: the address has its share of connections");
+            continue;
         };
         let connection = Connection {
             phase: seen.clone(),
@@ -100,7 +109,7 @@ where
             source: new_source(Some(address.ip())),
         };
         let handle = handle.clone();
-        tokio::spawn(until_closed(move || handle(stream, connection), seen.clone(), slot));
+        tokio::spawn(until_closed(move || handle(stream, connection), seen.clone(), (slot, share)));
     }
     drop(listener);
     phase.send_replace(Phase::Draining);
@@ -119,7 +128,7 @@ where
 async fn until_closed<F: Future<Output = ()>>(
     serve: impl FnOnce() -> F,
     mut phase: watch::Receiver<Phase>,
-    _slot: OwnedSemaphorePermit,
+    _held: (OwnedSemaphorePermit, Reservation),
 ) {
     let seen = phase.clone();
     let mut served = pin!(serve());

@@ -103,6 +103,15 @@ impl HttpServer {
         self
     }
 
+    /// How many of the connections may come from one address, or from one /64 network of IPv6 addresses; further ones are
+    /// closed at once. Three quarters of [`max_connections`](Self::max_connections) unless set: a proxy in front has one
+    /// address for all of its clients, and still one host does not lock out all others.
+    #[must_use]
+    pub fn max_connections_per_address(mut self, max: u32) -> Self {
+        self.limits.per_address = Some(max.max(1));
+        self
+    }
+
     /// How long a connection may take over the head of a request, and how long it may leave what is written unread. 10 s
     /// and 30 s unless set. A client with a full buffer has to take at least 16 KiB within `stalled`. Enforcement is coarse:
     /// a connection may exceed the limits by up to 50 %.

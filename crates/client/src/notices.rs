@@ -89,7 +89,7 @@ impl<'a> Notices<'a> {
                 false
             }
             method => {
-                tracing::debug!(method, "notification ignored");
+                tracing::debug!(method = %carryall_proto::Printable(method), "notification ignored");
                 false
             }
         }
@@ -137,7 +137,7 @@ pub(crate) fn decode<'de, T: Deserialize<'de>>(notification: &'de Notification) 
     match serde_json::from_slice(params.as_bytes()) {
         Ok(params) => Some(params),
         Err(error) => {
-            tracing::debug!(method = %notification.method, %error, "malformed notification ignored");
+            tracing::debug!(method = %carryall_proto::Printable(&notification.method), error = %carryall_proto::PrintableFmt(&error), "malformed notification ignored");
             None
         }
     }

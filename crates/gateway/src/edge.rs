@@ -62,7 +62,7 @@ impl Passage {
             Outcome::Error(error) => error.code,
         };
         let (name, took) = (self.name.as_deref().unwrap_or_default(), self.started.elapsed());
-        tracing::debug!(method = %self.method, name, code, ?took, "request");
+        tracing::debug!(method = %self.method, name = %carryall_proto::Printable(name), code, ?took, "request");
     }
 }
 

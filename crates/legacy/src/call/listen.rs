@@ -33,7 +33,7 @@ impl Listeners {
     /// Hands a change on to whom it concerns.
     pub(crate) fn tell(&self, notification: &Notification) {
         let Some(change) = change_of(notification) else {
-            return tracing::debug!(method = %notification.method, "a notification for nobody");
+            return tracing::debug!(method = %carryall_proto::Printable(&notification.method), "a notification for nobody");
         };
         // A listener that is too far behind is let go: it finds its stream ended, and listens anew.
         self.lock().retain(|listener| {
@@ -135,7 +135,7 @@ impl Subscribed {
         match self.session.ask("resources/subscribe", &json!({"uri": uri})).await {
             Ok(Outcome::Result(_)) => {}
             refused => {
-                tracing::debug!(%uri, ?refused, "the server does not tell of this resource");
+                tracing::debug!(uri = %carryall_proto::Printable(&uri), refused = ?carryall_proto::PrintableFmt(&refused), "the server does not tell of this resource");
                 self.uris.pop();
                 release(&self.session, &uri);
             }

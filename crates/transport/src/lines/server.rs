@@ -440,10 +440,10 @@ impl Lines {
         match Signal::of(&notification.method, notification.params.as_ref()) {
             Signal::Cancelled { id, reason } => {
                 let Some(stop) = self.in_flight.cancel(&id) else { return };
-                tracing::debug!(%id, reason = reason.as_deref().unwrap_or("none given"), "cancelled by the client");
+                tracing::debug!(%id, reason = %carryall_proto::Printable(reason.as_deref().unwrap_or("none given")), "cancelled by the client");
                 stop.iter().for_each(AbortHandle::abort);
             }
-            _ => tracing::debug!(method = %notification.method, "notification ignored"),
+            _ => tracing::debug!(method = %carryall_proto::Printable(&notification.method), "notification ignored"),
         }
     }
 

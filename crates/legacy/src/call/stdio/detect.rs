@@ -149,7 +149,7 @@ impl<W: AsyncWrite + Unpin> Asking<'_, W> {
                     None
                 }
                 Ok(Incoming::Notification(notification)) => {
-                    tracing::debug!(method = %notification.method, "before the handshake");
+                    tracing::debug!(method = %carryall_proto::Printable(&notification.method), "before the handshake");
                     None
                 }
                 // Many a server prints something at its start that is no message.

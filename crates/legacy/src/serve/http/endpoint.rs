@@ -284,7 +284,7 @@ impl Shared {
                 elsewhere.map(What::Cancelled)
             }
             Incoming::ErrorWithoutId(error) => {
-                tracing::warn!(code = error.code, message = %error.message, "a client could not read a message");
+                tracing::warn!(code = error.code, message = %carryall_proto::Printable(&error.message), "a client could not read a message");
                 None
             }
             Incoming::Request(_) => None,

@@ -75,7 +75,7 @@ async fn handshake(stream: Stream, http2: bool) -> Result<Connected, CallError> 
         // One connection serves many calls, so none of them can drive it.
         tokio::spawn(async move {
             if let Err(error) = connection.await {
-                tracing::debug!(%error, "HTTP/2 connection ended");
+                tracing::debug!(error = %carryall_proto::PrintableFmt(&error), "HTTP/2 connection ended");
             }
         });
         return Ok(Connected::Http2(Http2 { sender }));

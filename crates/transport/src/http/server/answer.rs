@@ -189,7 +189,7 @@ impl Reading {
             }
             // This binding defines no notifications from clients: closing the stream cancels (`#sending-messages`).
             Ok(Inbound::Notification(notification)) => {
-                tracing::debug!(method = %notification.method, "notification over HTTP ignored");
+                tracing::debug!(method = %carryall_proto::Printable(&notification.method), "notification over HTTP ignored");
                 let mut response = HttpResponse::new(ReplyBody::empty());
                 *response.status_mut() = StatusCode::ACCEPTED;
                 settled(response)

@@ -213,7 +213,7 @@ where
         serve_http1(io, service, connection, &activity).await
     };
     if let Err(error) = ended {
-        tracing::debug!(%error, "connection ended");
+        tracing::debug!(error = %carryall_proto::PrintableFmt(&error), "connection ended");
     }
 }
 

@@ -271,10 +271,7 @@ async fn processes_cannot_forge_the_log() {
     // It says all of that, on both streams, and then nothing to any request.
     let script = format!("cat {0}; cat {0} >&2; cat > /dev/null", file.display());
     let command = ServerCommand::new("sh").arg("-c").arg(script);
-    let connected = tokio::time::timeout(
-        Duration::from_secs(5),
-        carryall::connect(command).into_future(),
-    );
+    let connected = tokio::time::timeout(Duration::from_secs(5), carryall::connect(command).into_future());
     if let Ok(Err(error)) = connected.await {
         tracing::info!(target: "carryall_test", %error, "what a program would log of it");
     }

@@ -460,3 +460,22 @@ async fn proxy_with_host(to: SocketAddr, host: &'static str) -> SocketAddr {
     });
     address
 }
+
+#[tokio::test]
+async fn replies_that_nobody_reads_do_not_block_others_on_their_http2_connection() {
+    let address = serve(Endpoint::new(Tools::default())).await;
+    let client = HttpClient::builder(&format!("http://{address}/mcp")).unwrap().http2_prior_knowledge();
+    let client = client.build().unwrap();
+    let mut unread = Vec::new();
+    for id in 0..60 {
+        let reply = ask(&client, call(&id.to_string(), "large-stream")).await.unwrap();
+        assert!(matches!(reply, Reply::Stream(_)));
+        unread.push(reply);
+    }
+    // What they hold has arrived before the next answer, or is on its way.
+    for _ in 0..20 {
+        assert_eq!(text(ask(&client, call("\"x\"", "large")).await.unwrap()).len(), 300_000);
+    }
+    let Some(Reply::Stream(mut first)) = unread.into_iter().next() else { panic!() };
+    assert!(within(first.next()).await.unwrap().is_ok(), "and they are still there");
+}

@@ -247,7 +247,7 @@ async fn another_protocol_on_a_channel_is_told_the_channels_source() {
 #[tokio::test]
 async fn in_memory_the_source_stays() {
     let sources = Sources::default();
-    let source = CallSource::new(Some(ClientId::Session(9)), None);
+    let source = CallSource::new(Some(ClientId::Legacy(9)), None);
     let mut call = call("1", "a");
     call.source = source;
     Loopback::new(sources.clone()).call(call).await.unwrap();

@@ -76,6 +76,7 @@ where
     pub(super) fn new(shared: &Arc<Shared>, source: CallSource, request: http::Request<B>) -> Self {
         let options = &shared.options;
         let (mut parts, body) = request.into_parts();
+        let source = parts.extensions.get::<CallSource>().copied().unwrap_or(source);
         let settled = |response, origin| {
             let step = Step::Settled(Box::new(response));
             Self { body: None, shared: Arc::clone(shared), origin, source, step }
@@ -123,7 +124,7 @@ where
             match this.step {
                 Step::Reading(reading) => {
                     let read = match this.body.as_mut().as_pin_mut() {
-                        Some(body) => ready!(reading.collector.poll(body, cx)),
+                        Some(body) => ready!(reading.collector.poll(body, cx, &this.shared.bodies, *this.source)),
                         None => Ok(Bytes::new()),
                     };
                     this.body.set(None);
@@ -181,7 +182,7 @@ impl Reading {
         match known::admit(|known| accept_http_like(headers, text, known)) {
             Ok(Inbound::Call(mut call)) => {
                 call.principal = Principal::from_extensions(&extensions);
-                call.source = extensions.get::<CallSource>().copied().unwrap_or(source);
+                call.source = source;
                 call.extensions = extensions;
                 let id = call.id.clone();
                 let future = shared.service.answer(call);

@@ -23,6 +23,7 @@ pub use body::ReplyBody;
 pub use door::{HostPolicy, OriginPolicy};
 pub use serve::HttpServer;
 
+use carryall_proto::budget::{Amount, Budget};
 use carryall_proto::{Call, CallError, CallSource, Reply, SharedService};
 use http_body::Body;
 use refusal_log::RefusalLog;
@@ -53,6 +54,8 @@ struct Shared {
     alternate: Option<Arc<dyn Alternate>>,
     options: Options,
     refusals: Arc<RefusalLog>,
+    /// Request bodies that are on their way.
+    bodies: Budget,
 }
 
 #[derive(Clone, Debug)]
@@ -83,8 +86,13 @@ impl Endpoint {
             hosts: None,
             path: None,
         };
-        let shared =
-            Shared { service: SharedService::new(service), alternate: None, options, refusals: Arc::default() };
+        let shared = Shared {
+            service: SharedService::new(service),
+            alternate: None,
+            options,
+            refusals: Arc::default(),
+            bodies: body_budget(512 * 1024 * 1024),
+        };
         Self { shared: Arc::new(shared), source: CallSource::default() }
     }
 
@@ -98,6 +106,14 @@ impl Endpoint {
     #[must_use]
     pub fn body_timeout(self, limit: Duration) -> Self {
         self.with(|options| options.body_timeout = limit)
+    }
+
+    /// How many bytes of unfinished request bodies are held for all clients together, of which one address may use half;
+    /// what does not fit is answered 503. Bodies below 64 KiB are not counted. 512 MiB unless set.
+    #[must_use]
+    pub fn max_pending_bodies(mut self, bytes: usize) -> Self {
+        Arc::make_mut(&mut self.shared).bodies = body_budget(bytes);
+        self
     }
 
     /// How long a call may stay silent before its response begins, as an event stream, so that nothing on the way takes
@@ -178,6 +194,10 @@ impl Endpoint {
     {
         Answering::new(&self.shared, self.source, request)
     }
+}
+
+fn body_budget(bytes: usize) -> Budget {
+    Budget::new(Amount::new(usize::MAX, bytes), Amount::new(usize::MAX, bytes / 2))
 }
 
 impl<B> Service<http::Request<B>> for Endpoint

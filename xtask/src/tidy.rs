@@ -2,6 +2,7 @@
 
 mod edges;
 mod lines;
+mod logs;
 mod words;
 
 use crate::args::Args;
@@ -14,6 +15,7 @@ pub(crate) fn run(args: Args) -> Outcome {
     let mut problems = Vec::new();
     for source in &sources {
         lines::check(&source.path, &source.text, &mut problems);
+        logs::check(&source.path, &source.text, &mut problems);
         words::check(&source.path, &source.text, &mut problems);
         edges::check(&source.path, &source.text, &mut problems);
     }

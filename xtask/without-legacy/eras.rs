@@ -168,7 +168,7 @@ where
     S::Error: Into<CallError>,
     S::Future: Send,
 {
-    Alternates::new(|| Box::new(Silence))
+    Alternates::new(|_| Box::new(Silence))
 }
 
 struct Silence;

@@ -43,7 +43,7 @@ impl InputAnswers {
         let handlers = self.handlers.clone();
         Some(Box::pin(async move {
             handlers.provide("question", question).await.map_err(|error| {
-                tracing::warn!(%error, "a question of the server's has no answer");
+                tracing::warn!(error = %carryall_proto::PrintableFmt(&error), "a question of the server's has no answer");
                 ErrorObject::new(code::INTERNAL_ERROR, "The client could not answer")
             })
         }))

@@ -266,7 +266,7 @@ impl Inner {
                 Ok(()) => {
                     options.extra.insert(name, value);
                 }
-                Err(wrong) => tracing::warn!(%wrong, "left out of _meta"),
+                Err(wrong) => tracing::warn!(wrong = %carryall_proto::PrintableFmt(&wrong), "left out of _meta"),
             }
         }
         Cow::Owned(options)

@@ -164,7 +164,7 @@ impl Listener {
             Opened::Open { id, stream, acknowledged } => {
                 let missing = missing(&self.filter, &acknowledged);
                 if missing != SubscriptionFilter::default() {
-                    tracing::warn!(?missing, "the server does not send all the notifications asked for");
+                    tracing::warn!(missing = ?carryall_proto::PrintableFmt(&missing), "the server does not send all the notifications asked for");
                 }
                 self.acknowledged = acknowledged;
                 self.state = State::Open { id, stream, since: Instant::now() };
@@ -196,7 +196,11 @@ impl Listener {
             return;
         }
         let delay = self.settings.backoff.delay(self.failures, random::bits());
-        tracing::debug!(?delay, cause = cause.as_ref().map(tracing::field::display), "opening the subscription again");
+        tracing::debug!(
+            ?delay,
+            cause = cause.as_ref().map(|cause| tracing::field::display(carryall_proto::PrintableFmt(cause))),
+            "opening the subscription again"
+        );
         self.failures += 1;
         self.state = State::Waiting(Box::pin(tokio::time::sleep(delay)));
     }
@@ -229,7 +233,7 @@ impl Listener {
     /// Takes one notification; tells whether it ends the subscription.
     fn take(&mut self, message: &Notification, id: &RequestId) -> bool {
         if open::subscription_of(message).is_some_and(|other| other != *id) {
-            tracing::debug!(method = %message.method, "notification of another subscription ignored");
+            tracing::debug!(method = %carryall_proto::Printable(&message.method), "notification of another subscription ignored");
             return false;
         }
         match message.method.as_ref() {
@@ -248,7 +252,7 @@ impl Listener {
             }
             // A server that tears a subscription down may say so before, after or instead of its result.
             notification::CANCELLED => return open::cancels(message, id),
-            method => tracing::debug!(method, "notification ignored"),
+            method => tracing::debug!(method = %carryall_proto::Printable(method), "notification ignored"),
         }
         false
     }

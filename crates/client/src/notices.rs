@@ -126,7 +126,7 @@ impl<'a> Notices<'a> {
                 false
             }
             method => {
-                tracing::debug!(method, "notification ignored");
+                tracing::debug!(method = %carryall_proto::Printable(method), "notification ignored");
                 false
             }
         }
@@ -175,7 +175,7 @@ pub(crate) fn decode<T: DeserializeOwned>(notification: &Notification) -> Option
     match params.decode() {
         Ok(params) => Some(params),
         Err(error) => {
-            tracing::debug!(method = %notification.method, %error, "malformed notification ignored");
+            tracing::debug!(method = %carryall_proto::Printable(&notification.method), error = %carryall_proto::PrintableFmt(&error), "malformed notification ignored");
             None
         }
     }

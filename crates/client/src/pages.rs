@@ -177,7 +177,7 @@ impl<P: Page> IntoFuture for Listing<P> {
             };
             // A cursor became invalid: forget the pages and start again, once
             // (`server/utilities/caching#interaction-with-pagination`).
-            tracing::debug!(%error, "a cursor became invalid; listing from the start");
+            tracing::debug!(error = %carryall_proto::PrintableFmt(&error), "a cursor became invalid; listing from the start");
             if let Some(view) = self.client.cache_view() {
                 view.drop_list(P::METHOD.as_str());
             }

@@ -83,7 +83,7 @@ impl Client {
                     refreshed = true;
                     tracing::debug!("header mismatch: listing the tools anew");
                     if let Err(cause) = self.list_tools().no_cache().await {
-                        tracing::warn!(%cause, "the tools cannot be listed to find out which headers a call needs");
+                        tracing::warn!(cause = %carryall_proto::PrintableFmt(&cause), "the tools cannot be listed to find out which headers a call needs");
                         return Err(error);
                     }
                 }

@@ -169,7 +169,7 @@ impl TaskHandle {
             }
             Ok(_) => Watching::InVain,
             Err(error) => {
-                tracing::debug!(%error, "a task cannot be listened to; asking now and then instead");
+                tracing::debug!(error = %carryall_proto::PrintableFmt(&error), "a task cannot be listened to; asking now and then instead");
                 Watching::InVain
             }
         }

@@ -40,7 +40,7 @@ impl ToolIndex {
                 Ok(headers) => headers,
                 Err(_) if !mirrors => ParamHeaders::default(),
                 Err(problem) => {
-                    tracing::warn!(tool = %tool.name, %problem, "tool left out: its x-mcp-header annotations are invalid");
+                    tracing::warn!(tool = %carryall_proto::Printable(&tool.name), problem = %carryall_proto::PrintableFmt(&problem), "tool left out: its x-mcp-header annotations are invalid");
                     learnt.push((tool.name.clone(), None));
                     return false;
                 }
@@ -143,7 +143,7 @@ impl OutputSchema {
         let schema = match schema {
             Ok(schema) => schema,
             Err(problem @ SchemaProblem::UnsupportedPattern(_)) => {
-                tracing::warn!(%problem, "structured content goes unchecked");
+                tracing::warn!(problem = %carryall_proto::PrintableFmt(&problem), "structured content goes unchecked");
                 return Ok(());
             }
             Err(problem) => return Err(format!("the schema cannot be used: {problem}")),

@@ -76,7 +76,7 @@ impl Caller {
     pub fn accountable_for(principal: Option<&Principal>, source: CallSource) -> Self {
         principal
             .map(Self::from)
-            .or_else(|| source.address.map(|address| Self::Address(network(address))))
+            .or_else(|| source.address.map(Self::from))
             .or_else(|| source.client.map(Self::Client))
             .unwrap_or(Self::Anonymous)
     }
@@ -170,6 +170,13 @@ impl CallerId {
 fn same_principal(one: &Arc<Principal>, other: &Arc<Principal>) -> bool {
     Arc::ptr_eq(one, other)
         || (one.subject == other.subject && one.issuer == other.issuer && one.client == other.client)
+}
+
+impl From<IpAddr> for Caller {
+    /// The host with this address, or the /64 network of an IPv6 address.
+    fn from(address: IpAddr) -> Self {
+        Self::Address(network(address))
+    }
 }
 
 /// One host has a whole /64 of IPv6 addresses to choose from.

@@ -4,6 +4,7 @@
 //! happened on this side or on the way, and can never be mistaken for something the other side sent
 //! (`basic/index#error-codes`).
 
+use crate::{Clipped, Printable, PrintableFmt};
 use std::convert::Infallible;
 use std::fmt;
 use std::sync::Arc;
@@ -58,23 +59,31 @@ impl CallError {
     }
 }
 
+/// The longest text of the other side that is displayed, in characters.
+const MAX_SHOWN: usize = 1000;
+
+fn shown(text: &str) -> Clipped<'_> {
+    Printable(text).clipped(MAX_SHOWN)
+}
+
+/// On one line, and with the other side's words as [`Printable`].
 impl fmt::Display for CallError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Unreachable(cause) => write!(f, "cannot reach the server: {}", Chain(cause)),
-            Self::Broken(cause) => write!(f, "the connection broke before the answer: {}", Chain(cause)),
+            Self::Unreachable(cause) => write!(f, "cannot reach the server: {}", PrintableFmt(Chain(cause))),
+            Self::Broken(cause) => write!(f, "the connection broke before the answer: {}", PrintableFmt(Chain(cause))),
             Self::Timeout(limit) => write!(f, "no answer within {limit:?}"),
             Self::NotMcp { status: 401, body } => write!(f, "HTTP 401, the server wants credentials{}", Details(body)),
             Self::NotMcp { status: 403, body } => write!(f, "HTTP 403, the server refuses access{}", Details(body)),
             Self::NotMcp { status, body } if body.is_empty() => {
                 write!(f, "HTTP {status} with an empty body: this does not look like an MCP endpoint")
             }
-            Self::NotMcp { status, body } => write!(f, "HTTP {status} that is not an MCP answer: {body}"),
-            Self::Malformed(what) => write!(f, "the server broke the protocol: {what}"),
+            Self::NotMcp { status, body } => write!(f, "HTTP {status}, not an MCP answer: {}", shown(body)),
+            Self::Malformed(what) => write!(f, "the server broke the protocol: {}", shown(what)),
             Self::TooLarge(limit) => write!(f, "the answer is larger than {limit} bytes"),
-            Self::Refused(why) => write!(f, "not sent: {why}"),
-            Self::Busy(why) => write!(f, "not sent, try again later: {why}"),
-            Self::Layer(cause) => write!(f, "{}", Chain(cause)),
+            Self::Refused(why) => write!(f, "not sent: {}", shown(why)),
+            Self::Busy(why) => write!(f, "not sent, try again later: {}", shown(why)),
+            Self::Layer(cause) => write!(f, "{}", PrintableFmt(Chain(cause))),
         }
     }
 }

@@ -31,16 +31,15 @@ mod error;
 mod meta;
 mod outbound;
 mod params_writer;
-mod printable;
 mod reply;
 
 pub use call::{Call, CallParts, Params, ParamsError, Principal};
 pub use caller::{CallSource, Caller, CallerId, ClientId};
+pub use carryall_types::{Clipped, Printable, PrintableFmt, is_printable};
 pub use era::EraDecision;
 pub use error::{BoxError, CallError};
 pub use meta::{Meta, MetaError, key};
 pub use outbound::{Encoded, encode_error};
 pub use params_writer::ParamsWriter;
-pub use printable::{Clipped, Printable, is_printable};
 pub use reply::{Message, MessageStream, Notification, Outcome, Reply, Response};
 pub use service::{BoxFuture, SharedService};

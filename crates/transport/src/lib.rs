@@ -11,6 +11,7 @@ pub mod socket;
 #[cfg(unix)]
 pub mod stdio;
 
+mod connection;
 mod guard;
 mod known;
 #[cfg(unix)]

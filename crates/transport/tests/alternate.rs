@@ -143,7 +143,7 @@ async fn two_protocols_share_a_channel() {
     let (reader, writer) = tokio::io::split(far);
     let closed = Arc::new(Mutex::new(false));
     let told = Arc::clone(&closed);
-    let alternates = Alternates::new(move || Box::new(Loud { closed: Arc::clone(&told), ..Loud::default() }));
+    let alternates = Alternates::new(move |_| Box::new(Loud { closed: Arc::clone(&told), ..Loud::default() }));
     let serving = async move {
         serve_lines_with(reader, writer, Tools::default(), LineOptions::default(), Some(&alternates), pending()).await
     };

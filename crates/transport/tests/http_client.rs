@@ -98,6 +98,7 @@ async fn each_call_is_one_post_with_its_headers() {
     for line in [
         "content-type: application/json",
         "accept: application/json, text/event-stream",
+        "accept-encoding: identity",
         "mcp-protocol-version: 2026-07-28",
         "mcp-method: tools/call",
         "mcp-name: =?base64?y2fmw6k=?=",
@@ -410,4 +411,84 @@ async fn a_server_that_never_accepts_runs_into_the_connect_timeout() {
     let builder = HttpClient::builder(&format!("http://{address}/mcp")).unwrap();
     let client = builder.connect_timeout(Duration::from_nanos(1)).build().unwrap();
     assert!(ask(&client, call("1", "a")).await.unwrap_err().is_unsent());
+}
+
+#[tokio::test]
+async fn a_response_in_a_coding_is_a_clear_error() {
+    for (status, coding) in [("200 OK", "gzip"), ("200 OK", "identity, br"), ("500 Oh", "x\u{e9}")] {
+        let encoded = answer(status, "application/json", DONE)
+            .replace("Connection:", &format!("Content-Encoding: {coding}\r\nConnection:"));
+        let failed = from(encoded).await.unwrap_err();
+        let CallError::Malformed(why) = &failed else { panic!("{failed:?}") };
+        assert!(why.contains("Content-Encoding") && why.contains(&status[..3]), "{why}");
+    }
+    let plain =
+        answer("200 OK", "application/json", DONE).replace("Connection:", "Content-Encoding: Identity\r\nConnection:");
+    assert_eq!(text(from(plain).await.unwrap()), "ok");
+    // Requests of other revisions are the same in this.
+    let encoded =
+        answer("200 OK", "application/json", DONE).replace("Connection:", "Content-Encoding: gzip\r\nConnection:");
+    let (address, _) = canned(vec![encoded]).await;
+    let request = http::Request::post("/mcp").body(bytes::Bytes::from_static(b"{}")).unwrap();
+    let failed = within(client(address).send(request)).await.unwrap_err();
+    assert!(failed.to_string().contains("Content-Encoding \"gzip\""), "{failed}");
+}
+
+#[tokio::test]
+async fn a_refused_host_name_is_not_taken_for_missing_credentials() {
+    let address = serve(Endpoint::new(Tools::default()).hosts(carryall_transport::http::HostPolicy::loopback())).await;
+    // The name that this client uses, as a proxy in front of the server would pass it on.
+    let proxied = proxy_with_host(address, "mcp.example.com").await;
+    let failed = ask(&client(proxied), call("1", "a")).await.unwrap_err();
+    let CallError::NotMcp { status: 403, body } = &failed else { panic!("{failed:?}") };
+    for part in ["host name", &proxied.to_string(), "mcp.example.com", "--allow-host", "whatever the credentials"] {
+        assert!(body.contains(part), "{part}: {body}");
+    }
+    // What others say in the same situation.
+    for (status, said) in [
+        ("421 Misdirected Request", "Invalid Host header"),
+        ("403 Forbidden", "Forbidden: Host header is not allowed"),
+        ("403 Forbidden", r#"{"jsonrpc":"2.0","error":{"code":-32000,"message":"Invalid Host: a.example"},"id":null}"#),
+    ] {
+        let failed = from(answer(status, "text/plain", said)).await.unwrap_err();
+        assert!(failed.to_string().contains("refuses the host name"), "{said}: {failed}");
+    }
+    let failed = from(answer("403 Forbidden", "text/plain", "no such user on this ghost")).await.unwrap_err();
+    assert!(!failed.to_string().contains("host name"), "{failed}");
+}
+
+/// Passes one request on with another `Host`.
+async fn proxy_with_host(to: SocketAddr, host: &'static str) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut request = vec![0; 64 * 1024];
+        let count = stream.read(&mut request).await.unwrap();
+        let request =
+            String::from_utf8_lossy(&request[..count]).replace(&format!("host: {address}"), &format!("host: {host}"));
+        let mut server = tokio::net::TcpStream::connect(to).await.unwrap();
+        server.write_all(request.as_bytes()).await.unwrap();
+        let _ = tokio::io::copy_bidirectional(&mut stream, &mut server).await;
+    });
+    address
+}
+
+#[tokio::test]
+async fn replies_that_nobody_reads_do_not_block_others_on_their_http2_connection() {
+    let address = serve(Endpoint::new(Tools::default())).await;
+    let client = HttpClient::builder(&format!("http://{address}/mcp")).unwrap().http2_prior_knowledge();
+    let client = client.build().unwrap();
+    let mut unread = Vec::new();
+    for id in 0..60 {
+        let reply = ask(&client, call(&id.to_string(), "large-stream")).await.unwrap();
+        assert!(matches!(reply, Reply::Stream(_)));
+        unread.push(reply);
+    }
+    // What they hold has arrived before the next answer, or is on its way.
+    for _ in 0..20 {
+        assert_eq!(text(ask(&client, call("\"x\"", "large")).await.unwrap()).len(), 300_000);
+    }
+    let Some(Reply::Stream(mut first)) = unread.into_iter().next() else { panic!() };
+    assert!(within(first.next()).await.unwrap().is_ok(), "and they are still there");
 }

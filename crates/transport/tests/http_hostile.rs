@@ -153,3 +153,38 @@ async fn a_client_that_stops_reading_is_closed() {
     });
     assert!(written.await.is_err());
 }
+
+#[tokio::test]
+async fn bodies_on_their_way_are_bounded_in_bytes_together() {
+    let address = serve(Endpoint::new(Tools::default()).max_pending_bodies(1_000_000)).await;
+    let body = tool_call("1", &"x".repeat(300_000));
+    let head = format!("POST /mcp HTTP/1.1\r\nHost: localhost\r\n{HEADERS}Content-Length: {}\r\n\r\n", body.len());
+    let begin = async || {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(head.as_bytes()).await.unwrap();
+        stream.write_all(&body.as_bytes()[..240_000]).await.unwrap();
+        stream
+    };
+    // Two are within the half that one address may use. Whichever comes third is refused, at once.
+    let mut held = vec![begin().await, begin().await, begin().await];
+    let refused = within(async {
+        let (first, rest) = held.split_at_mut(1);
+        let (second, third) = rest.split_at_mut(1);
+        tokio::select! {
+            answer = read_answer(&mut first[0]) => answer,
+            answer = read_answer(&mut second[0]) => answer,
+            answer = read_answer(&mut third[0]) => answer,
+        }
+    });
+    let refused = refused.await;
+    assert_eq!(refused.status, 503);
+    assert!(refused.json()["error"]["message"].as_str().unwrap().contains("Try again later"), "{refused:?}");
+    assert_eq!(send(address, &post_tool("small")).await.status, 200, "small requests are served");
+    drop(held);
+    let again = async {
+        while send(address, &http("POST", HEADERS, &body)).await.status == 503 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    within(again).await;
+}

@@ -4,7 +4,7 @@ mod common;
 
 use carryall_proto::Principal;
 use carryall_transport::http::{Endpoint, HttpServer, OriginPolicy};
-use common::{HEADERS, Seen, Tools, eventually, http, post_tool, read_answer, send, serve, tool_call, within};
+use common::{HEADERS, Log, Seen, Tools, eventually, http, post_tool, read_answer, send, serve, tool_call, within};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -405,4 +405,80 @@ async fn shutdown_finishes_what_is_under_way_and_cuts_off_what_does_not_end() {
     assert_eq!(seen.dropped(), 2);
     assert!(TcpStream::connect(address).await.is_err(), "nobody listens any more");
     drop(idle);
+}
+
+#[tokio::test]
+async fn a_refused_name_is_named_to_its_client_and_logged_with_the_remedy() {
+    let (log, _guard) = Log::start();
+    let address = serve(Endpoint::new(Tools::default()).allow_host("mcp.example")).await;
+    let refused = with_headers(address, "POST", "Host: other.example:81\r\n").await;
+    let message = refused.json()["error"]["message"].as_str().unwrap().to_owned();
+    assert_eq!(refused.status, 403);
+    for part in ["Host header", "\"other.example:81\"", "allow_host", "--allow-host", "credentials do not matter"] {
+        assert!(message.contains(part), "{part}: {message}");
+    }
+    let [event] = &log.having("other.example:81")[..] else { panic!("{:?}", log.events()) };
+    assert!(event.starts_with("WARN") && event.contains("--allow-host"), "{event}");
+    for _ in 0..20 {
+        with_headers(address, "POST", "Host: evil.example\r\n").await;
+    }
+    assert!(log.having("evil.example").is_empty(), "a flood is no flood of events");
+
+    let address = serve(Endpoint::new(Tools::default())).await;
+    let hostile = format!("Origin: https://evil.example/{}\u{9b}31m\r\n", "x".repeat(20_000));
+    let refused = with_headers(address, "POST", &hostile).await;
+    let message = refused.json()["error"]["message"].as_str().unwrap().to_owned();
+    for part in ["Origin header", "https://evil.example/xxx", "allow_origin", "--allow-origin"] {
+        assert!(message.contains(part), "{part}: {message}");
+    }
+    assert!(message.len() < 600, "{}", message.len());
+    let [event] = &log.having("Origin")[..] else { panic!("{:?}", log.events()) };
+    assert!(event.contains("--allow-origin") && event.len() < 1000, "{event}");
+    assert!(event.chars().all(carryall_proto::is_printable), "{event}");
+}
+
+#[tokio::test]
+async fn a_body_in_a_coding_is_refused_and_says_what_is_understood() {
+    let address = serve(Endpoint::new(Tools::default())).await;
+    for coding in ["gzip", "br", "GZIP", "x-new", "identity, gzip", "gzip\r\nContent-Encoding: identity"] {
+        let answer = with_headers(address, "POST", &format!("Content-Encoding: {coding}\r\n")).await;
+        assert_eq!((answer.status, answer.header("accept-encoding")), (415, Some("identity")), "{coding}");
+        assert!(answer.json()["error"]["message"].as_str().unwrap().contains("Content-Encoding"), "{answer:?}");
+    }
+    for coding in ["identity", "Identity", ""] {
+        let answer = with_headers(address, "POST", &format!("Content-Encoding: {coding}\r\n")).await;
+        assert_eq!(answer.status, 200, "{coding}");
+    }
+}
+
+#[tokio::test]
+async fn one_address_has_a_share_of_the_connections() {
+    let server = HttpServer::bind("127.0.0.1:0").await.unwrap().max_connections_per_address(2);
+    let address = server.local_addr().unwrap();
+    tokio::spawn(server.run_endpoint(Endpoint::new(Tools::default()), std::future::pending()));
+    let mut open = Vec::new();
+    for _ in 0..2 {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(post_tool("a").as_bytes()).await.unwrap();
+        assert_eq!(within(read_answer(&mut stream)).await.status, 200);
+        open.push(stream);
+    }
+    let mut third = TcpStream::connect(address).await.unwrap();
+    assert!(within(third.read(&mut [0])).await.is_ok_and(|count| count == 0), "closed at once");
+    open[0].write_all(post_tool("a").as_bytes()).await.unwrap();
+    assert_eq!(within(read_answer(&mut open[0])).await.status, 200, "those that are open stay open");
+}
+
+#[tokio::test]
+async fn a_server_with_all_slots_taken_can_be_stopped() {
+    let server = HttpServer::bind("127.0.0.1:0").await.unwrap().max_connections(1);
+    let address = server.local_addr().unwrap();
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let served = tokio::spawn(server.run_endpoint(Endpoint::new(Tools::default()), async { _ = stopped.await }));
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(post_tool("a").as_bytes()).await.unwrap();
+    assert_eq!(within(read_answer(&mut stream)).await.status, 200);
+    let _waiting = TcpStream::connect(address).await.unwrap();
+    stop.send(()).unwrap();
+    within(served).await.unwrap().unwrap();
 }

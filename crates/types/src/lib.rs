@@ -24,6 +24,7 @@ mod notifications;
 mod number;
 mod object;
 mod ordered;
+mod printable;
 mod prompts;
 mod resources;
 mod result;
@@ -70,6 +71,7 @@ pub use notifications::{
     CancelledNotificationParams, LoggingLevel, LoggingMessageNotificationParams, ProgressNotificationParams,
     ResourceUpdatedNotificationParams, UnknownLoggingLevel,
 };
+pub use printable::{Clipped, Printable, PrintableFmt, is_printable};
 pub use prompts::{GetPromptRequestParams, GetPromptResult, ListPromptsResult, Prompt, PromptArgument, PromptMessage};
 pub use resources::{
     BlobResourceContents, ListResourceTemplatesResult, ListResourcesResult, ReadResourceRequestParams,

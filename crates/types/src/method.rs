@@ -1,7 +1,11 @@
 //! The methods of the protocol.
 
+use crate::Printable;
 use crate::tasks::task_method;
 use std::fmt;
+
+/// The longest method that is displayed, in characters.
+const MAX_SHOWN: usize = 128;
 
 /// The method of a request.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -112,9 +116,13 @@ impl From<&str> for Method {
     }
 }
 
+/// As [`Printable`], since the other side may have chosen it; [`as_str`](Method::as_str) has it as it is.
 impl fmt::Display for Method {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
+        match self.known() {
+            Some(known) => f.write_str(known),
+            None => Printable(self.as_str()).clipped(MAX_SHOWN).fmt(f),
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! JSON-RPC identifiers, tokens and errors.
 
-use crate::RawJson;
+use crate::{Printable, RawJson};
 use serde::de::{self, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
@@ -23,13 +23,18 @@ pub enum ProgressToken {
     String(Box<str>),
 }
 
+/// The longest id, and the longest message of an error, that is displayed, in characters.
+const MAX_SHOWN_ID: usize = 128;
+const MAX_SHOWN_MESSAGE: usize = 1000;
+
 macro_rules! string_or_integer {
     ($name:ident, $expects:literal) => {
+        /// As [`Printable`]: it is chosen by the other side.
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 match self {
                     Self::Number(n) => n.fmt(f),
-                    Self::String(s) => f.write_str(s),
+                    Self::String(s) => Printable(s).clipped(MAX_SHOWN_ID).fmt(f),
                 }
             }
         }
@@ -150,9 +155,10 @@ impl ErrorObject {
     }
 }
 
+/// The message as [`Printable`], since it may be the other side's, and the code.
 impl fmt::Display for ErrorObject {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} ({})", self.message, self.code)
+        write!(f, "{} ({})", Printable(&self.message).clipped(MAX_SHOWN_MESSAGE), self.code)
     }
 }
 

@@ -65,7 +65,7 @@ async fn attempt(client: &Client, ask: &mut Ask) -> Result<Opened, ClientError> 
                     return Ok(Opened::Open { id, stream, acknowledged });
                 }
                 // Nothing may come before the acknowledgement.
-                tracing::debug!(method = %message.method, "notification before the acknowledgement ignored");
+                tracing::debug!(method = %carryall_proto::Printable(&message.method), "notification before the acknowledgement ignored");
             }
         }
     }
@@ -132,7 +132,7 @@ pub(super) fn cancels(message: &Notification, id: &RequestId) -> bool {
     let Some(params) = decode::<Params>(message) else { return false };
     let ends = params.request_id == *id;
     if ends {
-        tracing::debug!(reason = params.reason, "the server ended the subscription");
+        tracing::debug!(reason = %carryall_proto::Printable(params.reason.as_deref().unwrap_or("none given")), "the server ended the subscription");
     }
     ends
 }

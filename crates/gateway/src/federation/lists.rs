@@ -41,7 +41,7 @@ impl Federation {
                     next.extend(onward.map(|cursor| (upstream.name().to_owned(), cursor)));
                 }
                 Err(why) => {
-                    tracing::warn!(upstream = upstream.name(), method = %call.method, why, "upstream left out of the list");
+                    tracing::warn!(upstream = upstream.name(), method = %call.method, why = %carryall_proto::PrintableFmt(&why), "upstream left out of the list");
                     *part = Part::LeftOut(ErrorObject::internal());
                 }
             }

@@ -72,7 +72,7 @@ impl Session {
                 refused => {
                     // A connection that broke says nothing about the server.
                     state.is_useless = refused.is_ok() || started.elapsed() >= HOUSEKEEPING;
-                    tracing::debug!(?refused, "the server does not set the level of its log messages");
+                    tracing::debug!(refused = ?carryall_proto::PrintableFmt(&refused), "the server does not set the level of its log messages");
                 }
             }
             drop(state);

@@ -36,7 +36,7 @@ impl Listeners {
     /// Hands a change on to whom it concerns.
     pub(crate) fn tell(&self, notification: &Notification) {
         let Some(change) = change_of(notification) else {
-            return tracing::debug!(method = %notification.method, "a notification for nobody");
+            return tracing::debug!(method = %carryall_proto::Printable(&notification.method), "a notification for nobody");
         };
         if change == Change::Tools {
             self.tools.fetch_add(1, Ordering::Relaxed);
@@ -146,7 +146,7 @@ impl Subscribed {
         match self.session.ask("resources/subscribe", &json!({"uri": uri})).await {
             Ok(Outcome::Result(_)) => {}
             refused => {
-                tracing::debug!(%uri, ?refused, "the server does not tell of this resource");
+                tracing::debug!(uri = %carryall_proto::Printable(&uri), refused = ?carryall_proto::PrintableFmt(&refused), "the server does not tell of this resource");
                 self.uris.pop();
                 release(&self.session, &uri);
             }

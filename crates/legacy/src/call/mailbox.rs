@@ -78,7 +78,9 @@ impl Mailbox {
     fn pass_on(&self, incoming: Incoming) {
         match self.sink.get() {
             Some(sink) => sink(Ok(incoming)),
-            None => tracing::debug!(?incoming, "before the handshake is over"),
+            None => {
+                tracing::debug!(incoming = ?carryall_proto::PrintableFmt(&incoming), "before the handshake is over")
+            }
         }
     }
 

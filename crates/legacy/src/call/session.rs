@@ -419,7 +419,7 @@ impl Session {
                 Err(error) => Response::error(id, error),
             };
             if let Err(error) = wire.send(Unanswered::Response(response)).await {
-                tracing::debug!(?error, "an answer did not reach the server");
+                tracing::debug!(error = ?carryall_proto::PrintableFmt(&error), "an answer did not reach the server");
             }
         });
         None
@@ -474,7 +474,9 @@ pub(crate) async fn respond(wire: &dyn Wire, request: Request) -> Result<Outcome
                 };
                 wire.send(Unanswered::Response(response)).await?;
             }
-            other => tracing::debug!(?other, "beside a request of the session's own"),
+            other => {
+                tracing::debug!(other = ?carryall_proto::PrintableFmt(&other), "beside a request of the session's own")
+            }
         }
     }
     Err(CallError::broken("the answer ended without a response").into())

@@ -199,7 +199,7 @@ impl Conversation {
             request_id: RequestId,
         }
         if notification.method != "notifications/cancelled" {
-            tracing::debug!(method = %notification.method, "notification of a legacy client");
+            tracing::debug!(method = %carryall_proto::Printable(&notification.method), "notification of a legacy client");
             return true;
         }
         let Some(Ok(Cancelled { request_id })) = notification.params.as_ref().map(RawJson::decode) else { return true };

@@ -39,7 +39,7 @@ where
     S::Future: Send,
 {
     let server = ServerContext::new(SharedService::new(service), options);
-    Alternates::new(move || Box::new(Channel::new(server.clone(), CallSource::default())))
+    Alternates::new(move |source| Box::new(Channel::new(server.clone(), source)))
 }
 
 struct Channel {

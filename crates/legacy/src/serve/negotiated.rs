@@ -103,7 +103,7 @@ pub(crate) async fn discover(
     };
     match outcome {
         Some(Outcome::Result(result)) => result.decode().map_err(|error| {
-            tracing::error!(%error, "the service does not say what it is");
+            tracing::error!(error = %carryall_proto::PrintableFmt(&error), "the service does not say what it is");
             ErrorObject::internal()
         }),
         Some(Outcome::Error(error)) => Err(error),

@@ -103,7 +103,7 @@ impl Record {
     pub(super) fn read(row: &Row) -> Option<Self> {
         let read = serde_json::from_slice(&row.value);
         let task = || log_id(&row.key);
-        let read = read.map_err(|error| tracing::error!(%error, task = task(), "task record is not readable")).ok();
+        let read = read.map_err(|error| tracing::error!(error = %carryall_proto::PrintableFmt(&error), task = task(), "task record is not readable")).ok();
         read.map(|record: Self| Self { lease_ends: row.due_at, ..record })
     }
 

@@ -1,6 +1,7 @@
 //! Another protocol on the same channel, such as the earlier revisions of this one.
 
 use bytes::Bytes;
+use carryall_proto::CallSource;
 use std::fmt;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -25,16 +26,16 @@ pub trait Alternate: Send {
 
 /// Makes an [`Alternate`] for each channel.
 #[derive(Clone)]
-pub struct Alternates(Arc<dyn Fn() -> Box<dyn Alternate> + Send + Sync>);
+pub struct Alternates(Arc<dyn Fn(CallSource) -> Box<dyn Alternate> + Send + Sync>);
 
 impl Alternates {
-    /// With `make` for each channel that is opened.
-    pub fn new(make: impl Fn() -> Box<dyn Alternate> + Send + Sync + 'static) -> Self {
+    /// With `make` for each channel that is opened. Its argument is the source of the channel's calls.
+    pub fn new(make: impl Fn(CallSource) -> Box<dyn Alternate> + Send + Sync + 'static) -> Self {
         Self(Arc::new(make))
     }
 
-    pub(crate) fn make(&self) -> Box<dyn Alternate> {
-        (self.0)()
+    pub(crate) fn make(&self, source: CallSource) -> Box<dyn Alternate> {
+        (self.0)(source)
     }
 }
 

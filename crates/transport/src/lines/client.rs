@@ -307,7 +307,9 @@ impl State {
             Delivery::To(slot) => overrun = slot.offer(notification).then(|| Arc::clone(slot)),
             Delivery::ToAll(slots) => slots.into_iter().for_each(|slot| _ = slot.offer(notification.clone())),
             Delivery::Ended(id, slot) => slot.finish(Ok(listen::closing_response(&id))),
-            Delivery::Ignored => tracing::debug!(method = %notification.method, "a notification for nobody"),
+            Delivery::Ignored => {
+                tracing::debug!(method = %carryall_proto::Printable(&notification.method), "a notification for nobody")
+            }
         }
         // A subscriber that does not keep up has missed changes, and must know.
         if let (Some(slot), Signal::Subscription(id)) = (overrun, &signal) {

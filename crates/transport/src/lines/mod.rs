@@ -3,9 +3,12 @@
 
 mod alternate;
 mod client;
+mod monitor;
 mod running;
 mod server;
 
 pub use alternate::{Alternate, Alternates};
 pub use client::{Channel, ChannelOptions};
+#[cfg(unix)]
+pub(crate) use server::serve_channel;
 pub use server::{LineOptions, serve_lines, serve_lines_until, serve_lines_with};

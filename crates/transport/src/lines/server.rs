@@ -1,14 +1,16 @@
 //! The serving end. One future reads, answers and writes: no task and no channel per request.
 
 use super::alternate::{Alternate, Alternates};
+use super::monitor::{Monitor, Verdict};
 use super::running::{Event, Running};
+use crate::connection::new_source;
 use crate::known;
 use bytes::{Buf as _, Bytes, BytesMut};
 use carryall_proto::frame::{LineDecoder, encode_line};
 use carryall_proto::inbound::{Inbound, accept_frame_like};
 use carryall_proto::mux::{InFlight, Signal, Ticket};
 use carryall_proto::{
-    Call, CallError, Encoded, Message, Notification, Outcome, Reply, Response, SharedService, encode_error,
+    Call, CallError, CallSource, Encoded, Message, Notification, Outcome, Reply, Response, SharedService, encode_error,
 };
 use carryall_types::{ErrorObject, Method, code};
 use futures_core::Stream as _;
@@ -44,6 +46,13 @@ pub struct LineOptions {
     pub grace: Duration,
     /// How long the client, once it has closed its end, may take nothing of what is left for it. 10 s unless set.
     pub stalled: Duration,
+    /// How long the channel may be open without a call and without a message, and at most 30 s of that before the first
+    /// message. 10 min for TCP, no bound unless set.
+    pub idle_timeout: Option<Duration>,
+    /// How long the client may leave waiting output unread: it has to take at least 16 KiB in this time. Beyond it the
+    /// channel fails, which cancels its calls. 30 s for sockets, no bound unless set: a process on standard streams serves
+    /// nobody but the client that started it.
+    pub write_timeout: Option<Duration>,
     /// Hang up on a client whose first line is no JSON object, as that of a web page that was talked into sending a
     /// request here. On for TCP, else off unless set.
     pub hang_up_on_strangers: bool,
@@ -56,6 +65,8 @@ impl Default for LineOptions {
             max_in_flight: 1024,
             grace: Duration::from_millis(500),
             stalled: Duration::from_secs(10),
+            idle_timeout: None,
+            write_timeout: None,
             hang_up_on_strangers: false,
         }
     }
@@ -118,10 +129,24 @@ where
     S::Error: Into<CallError>,
     S::Future: Send,
 {
+    serve_channel(reader, writer, SharedService::new(service), options, alternates, new_source(None), shutdown).await
+}
+
+/// As [`serve_lines_with`], for a channel whose calls come from `source`.
+pub(crate) async fn serve_channel<R: AsyncRead, W: AsyncWrite>(
+    reader: R,
+    writer: W,
+    service: SharedService,
+    options: LineOptions,
+    alternates: Option<&Alternates>,
+    source: CallSource,
+    shutdown: impl Future<Output = ()>,
+) -> io::Result<()> {
     let (mut reader, mut writer, mut shutdown) = (pin!(reader), pin!(writer), pin!(shutdown));
     let mut lines = Lines {
-        service: SharedService::new(service),
-        alternate: alternates.map(Alternates::make),
+        service,
+        source,
+        alternate: alternates.map(|alternates| alternates.make(source)),
         options,
         decoder: LineDecoder::new(options.max_line),
         in_flight: InFlight::new(options.max_in_flight),
@@ -129,7 +154,9 @@ where
         out: BytesMut::new(),
         flushed: true,
         taken: false,
-        heard: false,
+        written: 0,
+        lines: 0,
+        monitor: Monitor::new(&options),
         closing: None,
     };
     let served = poll_fn(|cx| {
@@ -152,6 +179,7 @@ fn is_departure(error: &io::Error) -> bool {
 
 struct Lines {
     service: SharedService,
+    source: CallSource,
     alternate: Option<Box<dyn Alternate>>,
     options: LineOptions,
     decoder: LineDecoder,
@@ -162,8 +190,11 @@ struct Lines {
     flushed: bool,
     /// The client has taken some output since this was last looked at.
     taken: bool,
-    /// A message has come.
-    heard: bool,
+    /// How many bytes the client has taken.
+    written: u64,
+    /// How many messages have come.
+    lines: u64,
+    monitor: Option<Monitor>,
     /// Nothing is read any more; when it fires, no call is waited for any more.
     closing: Option<Pin<Box<Sleep>>>,
 }
@@ -205,6 +236,20 @@ impl Lines {
             }
             let written = self.poll_write(cx, writer.as_mut())?;
             let idle = self.is_idle();
+            if let Some(monitor) = &mut self.monitor {
+                match monitor.poll(cx, self.lines, idle, self.written, !self.out.is_empty()) {
+                    Verdict::Keep => {}
+                    Verdict::Idle if self.closing.is_none() => {
+                        tracing::debug!("an idle channel is closed");
+                        self.close();
+                        continue;
+                    }
+                    Verdict::Idle => {}
+                    Verdict::Unread => {
+                        return Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client does not read")));
+                    }
+                }
+            }
             if let Some(timer) = &mut self.closing {
                 let fired = timer.as_mut().poll(cx).is_ready();
                 if written.is_ready() && (fired || idle) {
@@ -260,7 +305,10 @@ impl Lines {
         while !self.out.is_empty() {
             match writer.as_mut().poll_write(cx, &self.out) {
                 Poll::Ready(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),
-                Poll::Ready(Ok(count)) => self.out.advance(count),
+                Poll::Ready(Ok(count)) => {
+                    self.out.advance(count);
+                    self.written += count as u64;
+                }
                 Poll::Ready(Err(error)) => return Err(error),
                 Poll::Pending => return Ok(Poll::Pending),
             }
@@ -305,7 +353,7 @@ impl Lines {
 
     fn line(&mut self, line: Bytes, cx: &mut Context<'_>) {
         let stranger =
-            !self.heard && self.options.hang_up_on_strangers && line.trim_ascii_start().first() != Some(&b'{');
+            self.lines == 0 && self.options.hang_up_on_strangers && line.trim_ascii_start().first() != Some(&b'{');
         let again = self.alternate.is_some().then(|| line.clone());
         match known::admit(|known| accept_frame_like(line, known)) {
             Ok(Inbound::Call(call)) => self.call(call, cx),
@@ -323,7 +371,7 @@ impl Lines {
         if stranger {
             self.close();
         }
-        self.heard = true;
+        self.lines += 1;
     }
 
     /// Whether the other protocol on this channel takes the line.
@@ -336,7 +384,8 @@ impl Lines {
         self.write(&encode_error(None, &error));
     }
 
-    fn call(&mut self, call: Call, cx: &mut Context<'_>) {
+    fn call(&mut self, mut call: Call, cx: &mut Context<'_>) {
+        call.source = self.source;
         let listen = call.method == Method::SubscriptionsListen;
         let ticket = match self.in_flight.admit(call.id.clone(), listen, None) {
             Ok(ticket) => ticket,
@@ -391,10 +440,10 @@ impl Lines {
         match Signal::of(&notification.method, notification.params.as_ref()) {
             Signal::Cancelled { id, reason } => {
                 let Some(stop) = self.in_flight.cancel(&id) else { return };
-                tracing::debug!(%id, reason = reason.as_deref().unwrap_or("none given"), "cancelled by the client");
+                tracing::debug!(%id, reason = %carryall_proto::Printable(reason.as_deref().unwrap_or("none given")), "cancelled by the client");
                 stop.iter().for_each(AbortHandle::abort);
             }
-            _ => tracing::debug!(method = %notification.method, "notification ignored"),
+            _ => tracing::debug!(method = %carryall_proto::Printable(&notification.method), "notification ignored"),
         }
     }
 

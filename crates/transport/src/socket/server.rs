@@ -1,12 +1,14 @@
 //! Serving on a socket.
 
-use crate::lines::{Alternates, LineOptions, serve_lines_with};
-use carryall_proto::{Call, CallError, Reply, SharedService};
+use crate::connection::new_source;
+use crate::lines::{Alternates, LineOptions, serve_channel};
+use carryall_proto::budget::{Amount, Budget};
+use carryall_proto::{Call, CallError, Caller, Reply, SharedService};
 use rustix::fs::Mode;
-use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, sockopt};
 use std::future::pending;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::unix::fs::FileTypeExt as _;
 use std::path::{Path, PathBuf};
 use std::pin::pin;
@@ -15,6 +17,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, ToSocketAddrs, UnixListener};
 use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tower_service::Service;
 
@@ -22,6 +25,12 @@ const BACKLOG: i32 = 128;
 const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
 /// How long open connections may take to end after the shutdown began.
 const DRAIN: Duration = Duration::from_secs(10);
+/// How long a client may leave output unread.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a TCP connection may be open without a call.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(10 * 60);
+/// When the system asks whether the other end of a quiet TCP connection is still there, how often, and how many times.
+const KEEP_ALIVE: (Duration, Duration, u32) = (Duration::from_secs(60), Duration::from_secs(15), 4);
 
 /// A server on a Unix or TCP socket, with the framing of stdio.
 #[derive(Debug)]
@@ -30,6 +39,8 @@ pub struct SocketServer {
     options: LineOptions,
     alternates: Option<Alternates>,
     max_connections: u32,
+    per_address: Option<u32>,
+    drain: Duration,
 }
 
 #[derive(Debug)]
@@ -65,7 +76,8 @@ impl SocketServer {
         rustix::fs::chmod(path, Mode::RUSR | Mode::WUSR)?;
         rustix::net::listen(&socket, BACKLOG)?;
         let listener = UnixListener::from_std(std::os::unix::net::UnixListener::from(socket))?;
-        Ok(Self::new(Listener::Unix { listener, _file: file }, LineOptions::default()))
+        let options = LineOptions { write_timeout: Some(WRITE_TIMEOUT), ..LineOptions::default() };
+        Ok(Self::new(Listener::Unix { listener, _file: file }, options))
     }
 
     /// Listens on a TCP socket. Anybody who can connect can call: there is no authorization on this binding.
@@ -74,15 +86,20 @@ impl SocketServer {
     /// When the address cannot be resolved or bound.
     pub async fn bind_tcp(address: impl ToSocketAddrs) -> io::Result<Self> {
         let listener = TcpListener::bind(address).await?;
-        let options = LineOptions { hang_up_on_strangers: true, ..LineOptions::default() };
+        let options = LineOptions {
+            hang_up_on_strangers: true,
+            idle_timeout: Some(IDLE_TIMEOUT),
+            write_timeout: Some(WRITE_TIMEOUT),
+            ..LineOptions::default()
+        };
         Ok(Self::new(Listener::Tcp(listener), options))
     }
 
     fn new(listener: Listener, options: LineOptions) -> Self {
-        Self { listener, options, alternates: None, max_connections: 1024 }
+        Self { listener, options, alternates: None, max_connections: 1024, per_address: None, drain: DRAIN }
     }
 
-    /// Other bounds for each connection than the default ones.
+    /// Other bounds for each connection. They replace those of the binding, such as the idle timeout over TCP.
     #[must_use]
     pub fn options(mut self, options: LineOptions) -> Self {
         self.options = options;
@@ -100,6 +117,29 @@ impl SocketServer {
     #[must_use]
     pub fn max_connections(mut self, max: u32) -> Self {
         self.max_connections = max.max(1);
+        self
+    }
+
+    /// How long a connection may stay open without a call; `None` for as long as it likes. 10 min for TCP, no bound for a
+    /// Unix socket unless set.
+    #[must_use]
+    pub fn idle_timeout(mut self, limit: Option<Duration>) -> Self {
+        self.options.idle_timeout = limit;
+        self
+    }
+
+    /// How many of the connections may come from one address over TCP, or from one /64 network of IPv6 addresses; further
+    /// ones are closed at once. A quarter of [`max_connections`](Self::max_connections) unless set.
+    #[must_use]
+    pub fn max_connections_per_address(mut self, max: u32) -> Self {
+        self.per_address = Some(max.max(1));
+        self
+    }
+
+    /// How long connections may take to end after the shutdown began, before they are cut off. 10 s unless set.
+    #[must_use]
+    pub fn drain_timeout(mut self, limit: Duration) -> Self {
+        self.drain = limit;
         self
     }
 
@@ -123,7 +163,7 @@ impl SocketServer {
     }
 
     /// Serves until `shutdown` completes. Then nothing new is accepted, subscriptions are closed, and other calls have
-    /// the grace time to finish.
+    /// the grace time to finish. What is left after the drain time is cut off. Dropping the future cuts off everything.
     pub async fn run_until<S>(self, service: S, shutdown: impl Future<Output = ()>)
     where
         S: Service<Call, Response = Reply> + Clone + Send + Sync + 'static,
@@ -132,16 +172,24 @@ impl SocketServer {
     {
         let service = SharedService::new(service);
         let slots = Arc::new(Semaphore::new(self.max_connections as usize));
+        let share = self.per_address.unwrap_or(self.max_connections.div_ceil(4)) as usize;
+        let addresses = Budget::new(Amount::new(usize::MAX, 0), Amount::new(share, 0));
         let stop = watch::Sender::new(false);
+        let mut connections = JoinSet::new();
         let mut shutdown = pin!(shutdown);
         loop {
-            let Ok(slot) = Arc::clone(&slots).acquire_owned().await else { break };
-            let accepted = tokio::select! {
+            let accept = async {
+                // Waiting for a slot must not keep the server from stopping either.
+                let slot = Arc::clone(&slots).acquire_owned().await.ok();
+                (slot, self.listener.accept().await)
+            };
+            let (slot, accepted) = tokio::select! {
                 biased;
                 () = shutdown.as_mut() => break,
-                accepted = self.listener.accept() => accepted,
+                accepted = accept => accepted,
             };
-            let (reader, writer) = match accepted {
+            while connections.try_join_next().is_some() {}
+            let (reader, writer, address) = match accepted {
                 Ok(stream) => stream,
                 Err(error) => {
                     tracing::warn!(%error, "cannot accept connections");
@@ -149,13 +197,20 @@ impl SocketServer {
                     continue;
                 }
             };
+            let share = match address.map(|address| addresses.reserve(&Caller::from(address), 0)).transpose() {
+                Ok(share) => share,
+                Err(_) => {
+                    tracing::debug!(?address, share, "connection refused: the address has its share of connections");
+                    continue;
+                }
+            };
             let (service, options, mut stop) = (service.clone(), self.options, stop.subscribe());
-            let alternates = self.alternates.clone();
-            tokio::spawn(async move {
-                let _slot = slot;
+            let (alternates, source) = (self.alternates.clone(), new_source(address));
+            connections.spawn(async move {
+                let _held = (slot, share);
                 let stopped = async move { _ = stop.wait_for(|stop| *stop).await };
                 if let Err(error) =
-                    serve_lines_with(reader, writer, service, options, alternates.as_ref(), stopped).await
+                    serve_channel(reader, writer, service, options, alternates.as_ref(), source, stopped).await
                 {
                     tracing::debug!(%error, "connection ended");
                 }
@@ -163,24 +218,33 @@ impl SocketServer {
         }
         stop.send_replace(true);
         drop(self.listener);
-        let _ = timeout(DRAIN, slots.acquire_many(self.max_connections)).await;
+        if timeout(self.drain, async { while connections.join_next().await.is_some() {} }).await.is_err() {
+            tracing::warn!("cutting off connections that outlast the drain time");
+            connections.shutdown().await;
+        }
     }
 }
 
-type Halves = (Box<dyn AsyncRead + Send + Unpin>, Box<dyn AsyncWrite + Send + Unpin>);
+type Accepted = (Box<dyn AsyncRead + Send + Unpin>, Box<dyn AsyncWrite + Send + Unpin>, Option<IpAddr>);
 
 impl Listener {
-    async fn accept(&self) -> io::Result<Halves> {
+    async fn accept(&self) -> io::Result<Accepted> {
         match self {
             Self::Unix { listener, .. } => {
                 let (reader, writer) = listener.accept().await?.0.into_split();
-                Ok((Box::new(reader), Box::new(writer)))
+                Ok((Box::new(reader), Box::new(writer), None))
             }
             Self::Tcp(listener) => {
-                let stream = listener.accept().await?.0;
+                let (stream, address) = listener.accept().await?;
                 let _ = stream.set_nodelay(true);
+                let (idle, interval, count) = KEEP_ALIVE;
+                // Without it a client whose machine is gone would hold its subscriptions for ever.
+                let _ = sockopt::set_socket_keepalive(&stream, true);
+                let _ = sockopt::set_tcp_keepidle(&stream, idle);
+                let _ = sockopt::set_tcp_keepintvl(&stream, interval);
+                let _ = sockopt::set_tcp_keepcnt(&stream, count);
                 let (reader, writer) = stream.into_split();
-                Ok((Box::new(reader), Box::new(writer)))
+                Ok((Box::new(reader), Box::new(writer), Some(address.ip())))
             }
         }
     }

@@ -34,6 +34,8 @@ const INHERITED: [&str; 17] = [
 ];
 /// A longer line of standard error is cut here.
 const MAX_STDERR_LINE: usize = 8 * 1024;
+/// So much of a line is logged, in characters.
+const MAX_STDERR_CHARS: usize = 2000;
 
 /// Takes a line that the server wrote to standard error.
 pub(super) type OnStderr = Arc<dyn Fn(&str) + Send + Sync>;
@@ -61,7 +63,9 @@ impl ServerCommand {
             env: BTreeMap::new(),
             dir: None,
             grace: Duration::from_secs(2),
-            on_stderr: Arc::new(|line| tracing::info!(target: "carryall::stderr", "{line}")),
+            on_stderr: Arc::new(
+                |line| tracing::info!(target: "carryall::stderr", "{}", carryall_proto::Printable(line).clipped(MAX_STDERR_CHARS)),
+            ),
         }
     }
 

@@ -190,7 +190,7 @@ impl Shared {
                 Err(error) if self.options.era == Era::Legacy => return Err(error.into_call_error()),
                 // What was remembered is not so any more.
                 Err(error) => {
-                    tracing::debug!(?error, "the server does not shake hands any more");
+                    tracing::debug!(error = ?carryall_proto::PrintableFmt(&error), "the server does not shake hands any more");
                     self.forget().await;
                 }
             },

@@ -169,7 +169,7 @@ impl Other {
                 format!("no answer within {PATIENCE:?}")
             }
         };
-        tracing::warn!(sibling = %self.client.url(), %why, "a replica could not be told");
+        tracing::warn!(sibling = %self.client.url(), why = %carryall_proto::Printable(&why), "a replica could not be told");
         None
     }
 

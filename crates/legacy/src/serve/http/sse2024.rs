@@ -262,7 +262,7 @@ impl Channel {
                     tracing::debug!("an answer that nobody waits for");
                 }
             }
-            (_, other) => tracing::debug!(?other, "before initialize"),
+            (_, other) => tracing::debug!(other = ?carryall_proto::PrintableFmt(&other), "before initialize"),
         }
     }
 

@@ -16,7 +16,7 @@ pub(crate) fn for_client(
     result: &RawJson,
 ) -> Result<RawJson, ErrorObject> {
     let mut result: JsonObject = result.decode().map_err(|error| {
-        tracing::error!(%error, "the result of the service is no object");
+        tracing::error!(error = %carryall_proto::PrintableFmt(&error), "the result of the service is no object");
         ErrorObject::internal()
     })?;
     result.retain(|name, _| !OF_TODAY.contains(&name.as_str()));

@@ -25,7 +25,7 @@ pub(super) async fn answer(
     mut body: Receiving,
 ) -> Result<Reply, CallError> {
     if !head.status.is_success() {
-        return error_answer(id, head, body).await;
+        return error_answer(shared, id, head, body).await;
     }
     match media_type(&head.headers) {
         Media::Events => Ok(Reply::Stream(Box::pin(EventStream::new(body, id, shared.max_response)))),
@@ -56,7 +56,7 @@ pub(super) fn other_id(ours: &RequestId, theirs: &RequestId) -> CallError {
     CallError::Malformed(format!("a response to request {theirs} instead of {ours}"))
 }
 
-async fn error_answer(id: RequestId, head: &Parts, mut body: Receiving) -> Result<Reply, CallError> {
+async fn error_answer(shared: &Shared, id: RequestId, head: &Parts, mut body: Receiving) -> Result<Reply, CallError> {
     let status = head.status;
     if status.is_redirection() {
         let location = head.headers.get(LOCATION).and_then(|value| value.to_str().ok()).unwrap_or("nowhere");
@@ -76,6 +76,19 @@ async fn error_answer(id: RequestId, head: &Parts, mut body: Receiving) -> Resul
         };
         let body = format!("the server does not accept a {what} of this size: {why}");
         return Err(CallError::NotMcp { status: status.as_u16(), body: body.trim_end_matches([':', ' ']).into() });
+    }
+    if let StatusCode::FORBIDDEN | StatusCode::MISDIRECTED_REQUEST = status {
+        let why = match &answer {
+            Ok(Answer::ErrorWithoutId(error) | Answer::Response(Response { outcome: Outcome::Error(error), .. })) => {
+                clipped(&error.message)
+            }
+            _ => shown(&text),
+        };
+        if is_about_host(&why) {
+            let host = &shared.target.authority;
+            let body = format!("the server refuses the host name {host:?}, whatever the credentials: {why}");
+            return Err(CallError::NotMcp { status: status.as_u16(), body });
+        }
     }
     match answer {
         // Whoever is in front of the server, or the server before it looks at the request. Its words are for people; what
@@ -97,7 +110,18 @@ fn not_mcp(status: StatusCode, text: &[u8]) -> CallError {
 }
 
 fn shown(text: &[u8]) -> String {
-    String::from_utf8_lossy(text).trim().chars().take(SHOWN).collect()
+    clipped(&String::from_utf8_lossy(text))
+}
+
+fn clipped(text: &str) -> String {
+    text.trim().chars().take(SHOWN).collect()
+}
+
+/// Whether a refusal is the defence against DNS rebinding, in the words that servers use for it. There is no code for it,
+/// and taken for missing credentials it sends its reader the wrong way.
+fn is_about_host(text: &str) -> bool {
+    let text = text.to_ascii_lowercase();
+    ["host header", "invalid host", "this host"].iter().any(|words| text.contains(words))
 }
 
 enum Collected {

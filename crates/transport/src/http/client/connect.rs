@@ -16,6 +16,11 @@ const MAX_HEAD: usize = 64 * 1024;
 /// Large answers are read in pieces of this size at most.
 const MAX_BUFFER: usize = 256 * 1024;
 
+/// What the connection accepts of one HTTP/2 stream that its caller does not read, and of all of them together. Calls of
+/// many callers share a connection: as many streams as servers usually allow may be left unread, and the others go on.
+const STREAM_WINDOW: u32 = 256 * 1024;
+const CONNECTION_WINDOW: u32 = 256 * STREAM_WINDOW;
+
 /// How to connect.
 pub(super) struct Connector {
     pub(super) timeout: Duration,
@@ -68,6 +73,8 @@ async fn handshake(stream: Stream, http2: bool) -> Result<Connected, CallError> 
             .timer(TokioTimer::new())
             .keep_alive_interval(Duration::from_secs(30))
             .keep_alive_while_idle(false)
+            .initial_stream_window_size(STREAM_WINDOW)
+            .initial_connection_window_size(CONNECTION_WINDOW)
             .max_header_list_size(MAX_HEAD as u32)
             .handshake(io)
             .await
@@ -75,7 +82,7 @@ async fn handshake(stream: Stream, http2: bool) -> Result<Connected, CallError> 
         // One connection serves many calls, so none of them can drive it.
         tokio::spawn(async move {
             if let Err(error) = connection.await {
-                tracing::debug!(%error, "HTTP/2 connection ended");
+                tracing::debug!(error = %carryall_proto::PrintableFmt(&error), "HTTP/2 connection ended");
             }
         });
         return Ok(Connected::Http2(Http2 { sender }));

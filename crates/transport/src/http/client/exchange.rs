@@ -5,8 +5,8 @@ use super::answer::answer;
 use super::connect::Connected;
 use super::link::{Http2, Link, NoResponse, Receiving};
 use super::request::{Text, for_http2, request};
-use carryall_proto::{Call, CallError, Reply};
-use http::header::LOCATION;
+use carryall_proto::{Call, CallError, Printable, Reply};
+use http::header::{CONTENT_ENCODING, LOCATION};
 use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
 use std::sync::Arc;
@@ -26,10 +26,27 @@ pub(super) async fn exchange(shared: Arc<Shared>, call: Call) -> Result<Reply, C
                 next.parse().map_err(|_| CallError::Malformed(format!("a redirect to {next:?}, which is no path")))?;
             continue;
         }
+        check_encoding(&response)?;
         let (head, body) = response.into_parts();
         let receiving = Receiving::new(link, body, Arc::clone(&shared));
         return answer(&shared, call.id.clone(), &head, receiving).await;
     }
+}
+
+/// Requests ask for `identity`, and nothing else can be read.
+pub(super) fn check_encoding(response: &Response<Incoming>) -> Result<(), CallError> {
+    for value in response.headers().get_all(CONTENT_ENCODING) {
+        if !value.as_bytes().trim_ascii().eq_ignore_ascii_case(b"identity") {
+            let coding = String::from_utf8_lossy(value.as_bytes());
+            return Err(CallError::Malformed(format!(
+                "the response has Content-Encoding \"{}\" although the request accepts `identity` alone; see whether a \
+                 proxy on the way compresses it (HTTP {})",
+                Printable(&coding).clipped(60),
+                response.status().as_u16()
+            )));
+        }
+    }
+    Ok(())
 }
 
 /// 307 and 308 keep method and body. Others turn a POST into a GET, which is not what was asked.

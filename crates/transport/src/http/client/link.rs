@@ -61,7 +61,7 @@ impl Http1 {
             && let Poll::Ready(ended) = Pin::new(connection).poll(cx)
         {
             if let Err(error) = ended {
-                tracing::debug!(%error, "connection ended");
+                tracing::debug!(error = %carryall_proto::PrintableFmt(&error), "connection ended");
             }
             self.connection = None;
         }

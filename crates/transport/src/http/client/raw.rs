@@ -2,7 +2,7 @@
 //! another protocol on them.
 
 use super::HttpClient;
-use super::exchange::send;
+use super::exchange::{check_encoding, send};
 use super::link::Receiving;
 use super::request::{Text, raw_request};
 use crate::http::gather::Gather;
@@ -26,6 +26,7 @@ impl HttpClient {
     pub async fn send(&self, request: Request<Bytes>) -> Result<Response<RawBody>, CallError> {
         let request: Request<Text> = raw_request(&self.shared, request)?;
         let (link, response) = send(&self.shared, request).await?;
+        check_encoding(&response)?;
         Ok(response.map(|body| RawBody { body: Receiving::new(link, body, Arc::clone(&self.shared)) }))
     }
 

@@ -5,7 +5,9 @@ use super::target::{InvalidTarget, Target};
 use bytes::Bytes;
 use carryall_proto::headers::{MCP_METHOD, MCP_NAME, MCP_PARAM_PREFIX, MCP_PROTOCOL_VERSION, encode_value};
 use carryall_proto::{Call, CallError};
-use http::header::{ACCEPT, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST, TRANSFER_ENCODING, USER_AGENT};
+use http::header::{
+    ACCEPT, ACCEPT_ENCODING, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST, TRANSFER_ENCODING, USER_AGENT,
+};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, Version};
 use http_body::{Body, Frame, SizeHint};
 use std::borrow::Cow;
@@ -50,6 +52,8 @@ pub(super) fn base_headers(target: &Target, own: Vec<(HeaderName, HeaderValue)>)
     }
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert(ACCEPT, HeaderValue::from_static("application/json, text/event-stream"));
+    // Without it a server may answer in any coding (RFC 9110, section 12.5.3), and nothing is decoded here.
+    headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
     if !headers.contains_key(USER_AGENT) {
         headers.insert(USER_AGENT, HeaderValue::from_static(concat!("carryall/", env!("CARGO_PKG_VERSION"))));
     }
@@ -63,7 +67,7 @@ pub(super) fn base_headers(target: &Target, own: Vec<(HeaderName, HeaderValue)>)
 }
 
 fn is_ours(name: &HeaderName) -> bool {
-    [CONTENT_TYPE, CONTENT_LENGTH, ACCEPT, HOST, CONNECTION, TRANSFER_ENCODING].contains(name)
+    [CONTENT_TYPE, CONTENT_LENGTH, ACCEPT, ACCEPT_ENCODING, HOST, CONNECTION, TRANSFER_ENCODING].contains(name)
         || [&MCP_METHOD, &MCP_NAME, &MCP_PROTOCOL_VERSION].contains(&name)
 }
 

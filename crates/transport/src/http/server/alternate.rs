@@ -18,7 +18,7 @@ pub trait Alternate: fmt::Debug + Send + Sync {
     /// Whether it takes a POST to the endpoint whose headers name no modern version and whose body does not either.
     fn takes(&self, headers: &HeaderMap, body: &Bytes) -> bool;
 
-    /// Answers. Dropping the future, or the body of the response, means that the client is gone.
+    /// Answers. The extensions of the request have the [`CallSource`](carryall_proto::CallSource), if it is known. Dropping the future, or the body of the response, means that the client is gone.
     fn answer(&self, request: Request<Bytes>) -> BoxFuture<Response<ReplyBody>>;
 
     /// The server is shutting down: ends the streams that would otherwise last until their clients leave, and opens no new

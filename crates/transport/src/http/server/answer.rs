@@ -7,7 +7,7 @@ use super::{Alternate, Options, ReplyBody, Shared, cors, door};
 use crate::{guard, known};
 use bytes::Bytes;
 use carryall_proto::inbound::{Inbound, Rejection, accept_http_like, names_version};
-use carryall_proto::{BoxFuture, CallError, Outcome, Principal, Reply, Response, wire};
+use carryall_proto::{BoxFuture, CallError, CallSource, Outcome, Principal, Reply, Response, wire};
 use carryall_types::{ErrorObject, RequestId};
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use http::request::Parts;
@@ -31,6 +31,7 @@ pin_project_lite::pin_project! {
         body: Option<B>,
         shared: Arc<Shared>,
         origin: Option<HeaderValue>,
+        source: CallSource,
         step: Step,
     }
 }
@@ -72,19 +73,20 @@ where
     B: Body,
     B::Error: Display,
 {
-    pub(super) fn new(shared: &Arc<Shared>, request: http::Request<B>) -> Self {
+    pub(super) fn new(shared: &Arc<Shared>, source: CallSource, request: http::Request<B>) -> Self {
         let options = &shared.options;
-        let (parts, body) = request.into_parts();
+        let (mut parts, body) = request.into_parts();
+        let source = parts.extensions.get::<CallSource>().copied().unwrap_or(source);
         let settled = |response, origin| {
             let step = Step::Settled(Box::new(response));
-            Self { body: None, shared: Arc::clone(shared), origin, step }
+            Self { body: None, shared: Arc::clone(shared), origin, source, step }
         };
         let owned = shared.alternate.as_deref().is_some_and(|alternate| alternate.owns(parts.uri.path()));
         if let Some(path) = options.path.as_deref().filter(|path| *path != parts.uri.path() && !owned) {
             return settled(not_found(parts.uri.path(), path), None);
         }
         let heads = door::Heads::of(&parts.headers);
-        let origin = match door::admit_caller(options, &parts, &heads) {
+        let origin = match door::admit_caller(options, &parts, &heads, &shared.refusals) {
             Ok(origin) => origin,
             Err(refusal) => return settled(refusal.response(), None),
         };
@@ -92,8 +94,9 @@ where
             return settled(cors::preflight(&parts.headers, origin, shared.alternate.is_some()), None);
         }
         if let Some(alternate) = shared.alternate.as_deref().filter(|_| parts.method != Method::POST) {
+            name_source(&mut parts.extensions, source);
             let answering = alternate.answer(Request::from_parts(parts, Bytes::new()));
-            return Self { body: None, shared: Arc::clone(shared), origin, step: Step::Elsewhere(answering) };
+            return Self { body: None, shared: Arc::clone(shared), origin, source, step: Step::Elsewhere(answering) };
         }
         if let Err(refusal) = door::admit_message(options, &parts, &heads, &body.size_hint()) {
             return settled(refusal.response(), origin);
@@ -104,7 +107,7 @@ where
         let undecided =
             alternate.map(|alternate| Box::new(Undecided { alternate: Arc::clone(alternate), uri, decided: owned }));
         let reading = Reading { headers, extensions, collector, undecided };
-        Self { body: Some(body), shared: Arc::clone(shared), origin, step: Step::Reading(reading) }
+        Self { body: Some(body), shared: Arc::clone(shared), origin, source, step: Step::Reading(reading) }
     }
 }
 
@@ -121,12 +124,12 @@ where
             match this.step {
                 Step::Reading(reading) => {
                     let read = match this.body.as_mut().as_pin_mut() {
-                        Some(body) => ready!(reading.collector.poll(body, cx)),
+                        Some(body) => ready!(reading.collector.poll(body, cx, &this.shared.bodies, *this.source)),
                         None => Ok(Bytes::new()),
                     };
                     this.body.set(None);
                     match read {
-                        Ok(text) => *this.step = reading.admit(this.shared, text),
+                        Ok(text) => *this.step = reading.admit(this.shared, *this.source, text),
                         Err(refusal) => {
                             *this.step = Step::Done;
                             break refusal.response();
@@ -160,14 +163,15 @@ where
 
 impl Reading {
     /// Takes what it needs out of `self`, which is done with.
-    fn admit(&mut self, shared: &Shared, text: Bytes) -> Step {
+    fn admit(&mut self, shared: &Shared, source: CallSource, text: Bytes) -> Step {
         let settled = |response| Step::Settled(Box::new(response));
         let headers = std::mem::take(&mut self.headers);
-        let extensions = std::mem::take(&mut self.extensions);
+        let mut extensions = std::mem::take(&mut self.extensions);
         if let Some(undecided) = self.undecided.take()
             && let Undecided { alternate, uri, decided } = *undecided
             && (decided || (!names_version(&text) && alternate.takes(&headers, &text)))
         {
+            name_source(&mut extensions, source);
             let mut request = Request::new(text);
             *request.method_mut() = Method::POST;
             *request.uri_mut() = uri;
@@ -178,6 +182,7 @@ impl Reading {
         match known::admit(|known| accept_http_like(headers, text, known)) {
             Ok(Inbound::Call(mut call)) => {
                 call.principal = Principal::from_extensions(&extensions);
+                call.source = source;
                 call.extensions = extensions;
                 let id = call.id.clone();
                 let future = shared.service.answer(call);
@@ -185,13 +190,20 @@ impl Reading {
             }
             // This binding defines no notifications from clients: closing the stream cancels (`#sending-messages`).
             Ok(Inbound::Notification(notification)) => {
-                tracing::debug!(method = %notification.method, "notification over HTTP ignored");
+                tracing::debug!(method = %carryall_proto::Printable(&notification.method), "notification over HTTP ignored");
                 let mut response = HttpResponse::new(ReplyBody::empty());
                 *response.status_mut() = StatusCode::ACCEPTED;
                 settled(response)
             }
             Err(rejection) => settled(rejected(&rejection)),
         }
+    }
+}
+
+/// Says where a request came from to a protocol that gets it whole. What a layer put there stays.
+fn name_source(extensions: &mut http::Extensions, source: CallSource) {
+    if source != CallSource::default() {
+        extensions.get_or_insert(source);
     }
 }
 

@@ -5,6 +5,8 @@ use super::door::too_large;
 use super::refuse::Refusal;
 use crate::http::gather::Gather;
 use bytes::{Buf as _, Bytes};
+use carryall_proto::budget::{Budget, Reservation};
+use carryall_proto::{CallSource, Caller};
 use http::StatusCode;
 use http_body::Body;
 use std::fmt::Display;
@@ -13,19 +15,36 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::time::Sleep;
 
+/// Bodies up to this size are not counted while they are on their way.
+const UNCOUNTED: usize = 64 * 1024;
+
 pub(super) struct Collector {
     max: usize,
     timeout: Duration,
     timer: Option<Pin<Box<Sleep>>>,
     gathered: Gather,
+    /// Room for what a client keeps us waiting with.
+    held: Option<Box<Reservation>>,
 }
 
 impl Collector {
     pub(super) fn new(options: &Options) -> Self {
-        Self { max: options.max_body, timeout: options.body_timeout, timer: None, gathered: Gather::default() }
+        Self {
+            max: options.max_body,
+            timeout: options.body_timeout,
+            timer: None,
+            gathered: Gather::default(),
+            held: None,
+        }
     }
 
-    pub(super) fn poll<B>(&mut self, mut body: Pin<&mut B>, cx: &mut Context<'_>) -> Poll<Result<Bytes, Refusal>>
+    pub(super) fn poll<B>(
+        &mut self,
+        mut body: Pin<&mut B>,
+        cx: &mut Context<'_>,
+        budget: &Budget,
+        source: CallSource,
+    ) -> Poll<Result<Bytes, Refusal>>
     where
         B: Body,
         B::Error: Display,
@@ -39,6 +58,9 @@ impl Collector {
                 }
                 Poll::Ready(None) => break,
                 Poll::Pending => {
+                    if let Err(refusal) = self.count(budget, source) {
+                        return Poll::Ready(Err(refusal));
+                    }
                     // Only a body that keeps us waiting costs a timer.
                     let timeout = self.timeout;
                     let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(timeout)));
@@ -53,6 +75,25 @@ impl Collector {
             }
             self.gathered.add(data, body.size_hint().lower());
         }
+        self.held = None;
         Poll::Ready(Ok(self.gathered.take()))
+    }
+
+    /// Accounts for the part of a large body that is here while the rest is not.
+    fn count(&mut self, budget: &Budget, source: CallSource) -> Result<(), Refusal> {
+        let bytes = self.gathered.len();
+        let counted = match &mut self.held {
+            _ if bytes <= UNCOUNTED => return Ok(()),
+            Some(held) if held.bytes() == bytes => return Ok(()),
+            Some(held) => held.resize(bytes),
+            None => {
+                let caller = source.address.map(Caller::from).or(source.client.map(Caller::Client));
+                budget.reserve(&caller.unwrap_or(Caller::Anonymous), bytes).map(|held| self.held = Some(Box::new(held)))
+            }
+        };
+        counted.map_err(|exceeded| {
+            let why = format!("Too many large bodies are on their way: {exceeded}. Try again later");
+            Refusal::new(StatusCode::SERVICE_UNAVAILABLE, why)
+        })
     }
 }

@@ -2,10 +2,12 @@
 //! (`basic/transports/streamable-http#security--endpoint`).
 
 use super::Options;
-use super::refuse::{Refusal, method_not_allowed};
+use super::refusal_log::RefusalLog;
+use super::refuse::{Refusal, encoded, method_not_allowed};
+use carryall_proto::Printable;
 use carryall_proto::headers::MCP_PROTOCOL_VERSION;
 use carryall_types::ProtocolVersion;
-use http::header::{ACCEPT, CONTENT_TYPE, HOST, ORIGIN};
+use http::header::{ACCEPT, CONTENT_ENCODING, CONTENT_TYPE, HOST, ORIGIN};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -31,9 +33,12 @@ impl HostPolicy {
         Self { any: true, names: Vec::new() }
     }
 
-    /// One more name, on any port unless it names one.
+    /// One more name, such as `mcp.example.com`, on any port unless it names one. `*.example.com` stands for all names
+    /// below `example.com`, and `*` for every name, as [`any`](Self::any). Names are compared as they come in `Host`: a
+    /// scheme or a path is not part of them.
     #[must_use]
     pub fn allow(mut self, host: &str) -> Self {
+        self.any |= host == "*";
         self.names.push(host.to_ascii_lowercase().into());
         self
     }
@@ -47,8 +52,7 @@ impl HostPolicy {
             return false;
         }
         let name = name_of(host);
-        is_loopback(name)
-            || self.names.iter().any(|known| known.eq_ignore_ascii_case(host) || known.eq_ignore_ascii_case(name))
+        is_loopback(name) || self.names.iter().any(|known| is_name(known, host) || is_name(known, name))
     }
 }
 
@@ -72,15 +76,17 @@ impl OriginPolicy {
         Self { any: true, origins: Vec::new() }
     }
 
-    /// Pages of one more origin, for example `https://app.example.com`.
+    /// Pages of one more origin, such as `https://app.example.com` or `https://app.example.com:8443`.
+    /// `https://*.example.com` stands for all names below `example.com`, and `*` for every page, as [`any`](Self::any).
     #[must_use]
     pub fn allow(mut self, origin: &str) -> Self {
+        self.any |= origin == "*";
         self.origins.push(origin.trim_end_matches('/').to_ascii_lowercase().into());
         self
     }
 
     fn admits(&self, origin: &str, host: Option<&str>) -> bool {
-        if self.any || self.origins.iter().any(|allowed| allowed.eq_ignore_ascii_case(origin)) {
+        if self.any || self.origins.iter().any(|allowed| is_origin(allowed, origin)) {
             return true;
         }
         let Some((scheme, authority)) = origin.split_once("://") else { return false };
@@ -92,6 +98,32 @@ impl OriginPolicy {
     }
 }
 
+/// Whether `known`, which may begin with `*.`, stands for `name`.
+fn is_name(known: &str, name: &str) -> bool {
+    match known.strip_prefix('*') {
+        Some(suffix) if suffix.starts_with('.') => name
+            .len()
+            .checked_sub(suffix.len())
+            .filter(|at| *at > 0 && name.is_char_boundary(*at))
+            .is_some_and(|at| name[at..].eq_ignore_ascii_case(suffix) && name[..at].bytes().all(is_authority_byte)),
+        _ => known.eq_ignore_ascii_case(name),
+    }
+}
+
+fn is_origin(known: &str, origin: &str) -> bool {
+    if known.eq_ignore_ascii_case(origin) {
+        return true;
+    }
+    let (Some((scheme, name)), Some((its_scheme, authority))) = (known.split_once("://"), origin.split_once("://"))
+    else {
+        return false;
+    };
+    name.starts_with("*.")
+        && scheme.eq_ignore_ascii_case(its_scheme)
+        && authority.bytes().all(is_authority_byte)
+        && is_name(name, authority)
+}
+
 /// What the door looks at. One pass over the few headers of a request is cheaper than a look-up for each.
 #[derive(Default)]
 pub(super) struct Heads<'a> {
@@ -99,6 +131,7 @@ pub(super) struct Heads<'a> {
     origin: Once<'a>,
     content_type: Once<'a>,
     accept: Once<'a>,
+    encoding: Once<'a>,
     version: Once<'a>,
 }
 
@@ -123,6 +156,8 @@ impl<'a> Heads<'a> {
                 &mut heads.content_type
             } else if *name == ORIGIN {
                 &mut heads.origin
+            } else if *name == CONTENT_ENCODING {
+                &mut heads.encoding
             } else if *name == MCP_PROTOCOL_VERSION {
                 &mut heads.version
             } else {
@@ -159,11 +194,15 @@ impl<'a> Once<'a> {
     }
 }
 
+/// How many characters of a refused header are repeated to the client.
+const SHOWN: usize = 200;
+
 /// Host and origin. Returns the origin to name in the response, if there is one.
 pub(super) fn admit_caller(
     options: &Options,
     parts: &Parts,
     heads: &Heads<'_>,
+    log: &RefusalLog,
 ) -> Result<Option<HeaderValue>, Refusal> {
     let forbidden = |why: String| Err(Refusal::new(StatusCode::FORBIDDEN, why));
     let Ok(host) = host(parts, heads) else {
@@ -172,7 +211,13 @@ pub(super) fn admit_caller(
     let hosts = options.hosts.as_ref().unwrap_or(const { &HostPolicy { any: false, names: Vec::new() } });
     let known = host.is_some_and(|host| hosts.knows(host));
     if !known && !hosts.any {
-        return forbidden(format!("Host {:?} is not a name of this server", host.unwrap_or_default()));
+        let host = host.unwrap_or_default();
+        log.refused("Host", host, "allow it with `--allow-host` or `Endpoint::allow_host`");
+        return forbidden(format!(
+            "The Host header \"{}\" is not a name of this server; credentials do not matter here. Whoever runs the server \
+             can allow the name with `--allow-host` or `Endpoint::allow_host`",
+            Printable(host).clipped(SHOWN)
+        ));
     }
     let Ok(origin) = heads.origin.get() else {
         return forbidden("More than one Origin header".into());
@@ -182,7 +227,15 @@ pub(super) fn admit_caller(
     let own_host = host.filter(|_| known);
     match origin.to_str() {
         Ok(text) if options.origins.admits(text, own_host) => Ok(Some(origin.clone())),
-        _ => forbidden(format!("Origin {origin:?} is not allowed")),
+        _ => {
+            let origin = String::from_utf8_lossy(origin.as_bytes());
+            log.refused("Origin", &origin, "allow its pages with `--allow-origin` or `Endpoint::allow_origin`");
+            forbidden(format!(
+                "Pages of the origin in the Origin header, \"{}\", may not call this server; credentials do not matter \
+                 here. Whoever runs the server can allow them with `--allow-origin` or `Endpoint::allow_origin`",
+                Printable(&origin).clipped(SHOWN)
+            ))
+        }
     }
 }
 
@@ -200,6 +253,9 @@ pub(super) fn admit_message(
         || parts.headers.get(CONTENT_TYPE).is_some_and(|value| is_type(value.as_bytes(), b"application/json"));
     if !heads.content_type.is("application/json") && !is_json() {
         return Err(Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "Content-Type must be application/json"));
+    }
+    if !matches!(heads.encoding, Once::Missing) && !is_identity(&parts.headers) {
+        return Err(encoded());
     }
     if !heads.accept.is("application/json, text/event-stream") && !accepts_an_answer(&parts.headers) {
         let why = "Accept must list application/json and text/event-stream";
@@ -240,6 +296,15 @@ fn accepts_an_answer(headers: &HeaderMap) -> bool {
         }
     }
     !any
+}
+
+/// Whether the body comes as it is: every coding named is `identity`.
+fn is_identity(headers: &HeaderMap) -> bool {
+    let values = headers.get_all(CONTENT_ENCODING);
+    values
+        .iter()
+        .flat_map(|value| value.as_bytes().split(|&byte| byte == b','))
+        .all(|coding| matches!(coding.trim_ascii(), b"") || coding.trim_ascii().eq_ignore_ascii_case(b"identity"))
 }
 
 /// Whether a media type, parameters aside, is `wanted`.
@@ -325,6 +390,19 @@ mod tests {
             assert!(!policy.admits(origin, Some("mcp.example.com")), "{origin}");
         }
         assert!(!policy.admits("https://mcp.example.com", None));
+        let below = OriginPolicy::local().allow("https://*.example.com");
+        assert!(below.admits("https://App.example.com", None));
+        for origin in [
+            "http://app.example.com",
+            "https://example.com",
+            "https://app.example.com:1",
+            "https://evil.com/.example.com",
+            "https://evil.com@app.example.com",
+            "https://appexample.com",
+        ] {
+            assert!(!below.admits(origin, None), "{origin}");
+        }
+        assert!(OriginPolicy::local().allow("*").any);
     }
 
     #[test]
@@ -333,6 +411,19 @@ mod tests {
         for host in ["mcp.example.com", "mcp.EXAMPLE.com:99", "a.example:81", "localhost:1", "[::1]:1"] {
             assert!(policy.knows(host), "{host}");
         }
+        let below = HostPolicy::loopback().allow("*.Example.com");
+        for (host, known) in [
+            ("mcp.example.com", true),
+            ("a.b.EXAMPLE.com:81", true),
+            ("example.com", false),
+            (".example.com", false),
+            ("mcpexample.com", false),
+            ("mcp.example.com.evil.com", false),
+            ("evil.com/.example.com", false),
+        ] {
+            assert_eq!(below.knows(host), known, "{host}");
+        }
+        assert!(HostPolicy::loopback().allow("*").any);
         for host in ["a.example", "a.example:82", "evil.com", "mcp.example.com.evil.com", "localhost:1@evil.com", ""] {
             assert!(!policy.knows(host), "{host}");
         }

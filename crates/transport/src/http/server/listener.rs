@@ -1,17 +1,21 @@
 //! From an accepted socket to served requests.
 
-use super::watch::{Activity, Busy, Patience, Verdict, Watchdog, Watched};
-use carryall_proto::BoxError;
+use super::adapter::{Adapter, Multiplexed};
+use super::streams::{MAX_STREAMS, SEND_BUFFER, StreamExecutor};
+use super::watch::{Activity, Patience, Verdict, Watchdog, Watched};
+use crate::connection::new_source;
+use carryall_proto::budget::{Amount, Budget, Reservation};
+use carryall_proto::{BoxError, CallSource, Caller};
 use http::{Request, Response};
-use http_body::{Body, Frame, SizeHint};
+use http_body::Body;
 use hyper::body::Incoming;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use std::cell::RefCell;
+use hyper_util::rt::{TokioIo, TokioTimer};
 use std::future::poll_fn;
 use std::io;
+use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker, ready};
+use std::task::Poll;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
@@ -26,12 +30,16 @@ const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
 /// How long to wait for more of the first bytes before looking again, at first and at most.
 const FIRST_LOOK: Duration = Duration::from_millis(10);
 const LAST_LOOK: Duration = Duration::from_secs(2);
-/// Streams per HTTP/2 connection.
-const MAX_STREAMS: u32 = 256;
+/// How often an HTTP/2 client is asked whether it is still there, and how long it may take to answer.
+const PING_INTERVAL: Duration = Duration::from_secs(30);
+const PING_TIMEOUT: Duration = Duration::from_secs(20);
+/// Streams that the client has reset before they were looked at: further ones end the connection.
+const MAX_RESET_STREAMS: usize = 20;
 
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Limits {
     pub(super) connections: u32,
+    pub(super) per_address: Option<u32>,
     pub(super) head: Duration,
     pub(super) idle: Duration,
     pub(super) stalled: Duration,
@@ -42,6 +50,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             connections: 16 * 1024,
+            per_address: None,
             head: Duration::from_secs(10),
             idle: Duration::from_secs(120),
             stalled: Duration::from_secs(30),
@@ -62,6 +71,9 @@ enum Phase {
 pub(super) struct Connection {
     phase: watch::Receiver<Phase>,
     patience: Patience,
+    stalled: Duration,
+    /// Where its calls come from.
+    pub(super) source: CallSource,
 }
 
 /// Accepts connections until `shutdown`, then waits for those that are open.
@@ -77,16 +89,27 @@ where
     let patience = Patience::new(limits.head, limits.idle, limits.stalled);
     let (phase, seen) = watch::channel(Phase::Open);
     let slots = Arc::new(Semaphore::new(limits.connections as usize));
+    let share = limits.per_address.unwrap_or(limits.connections.div_ceil(4) * 3) as usize;
+    let addresses = Budget::new(Amount::new(usize::MAX, 0), Amount::new(share, 0));
     let mut shutdown = pin!(shutdown);
     loop {
-        let (stream, slot) = tokio::select! {
+        let (stream, address, slot) = tokio::select! {
             biased;
             () = shutdown.as_mut() => break,
             accepted = accept(&listener, &slots) => accepted,
         };
-        let connection = Connection { phase: seen.clone(), patience };
+        let Ok(share) = addresses.reserve(&Caller::from(address.ip()), 0) else {
+            tracing::debug!(%address, "connection refused: the address has its share of connections");
+            continue;
+        };
+        let connection = Connection {
+            phase: seen.clone(),
+            patience,
+            stalled: limits.stalled,
+            source: new_source(Some(address.ip())),
+        };
         let handle = handle.clone();
-        tokio::spawn(until_closed(move || handle(stream, connection), seen.clone(), slot));
+        tokio::spawn(until_closed(move || handle(stream, connection), seen.clone(), (slot, share)));
     }
     drop(listener);
     phase.send_replace(Phase::Draining);
@@ -105,7 +128,7 @@ where
 async fn until_closed<F: Future<Output = ()>>(
     serve: impl FnOnce() -> F,
     mut phase: watch::Receiver<Phase>,
-    _slot: OwnedSemaphorePermit,
+    _held: (OwnedSemaphorePermit, Reservation),
 ) {
     let seen = phase.clone();
     let mut served = pin!(serve());
@@ -127,14 +150,14 @@ async fn until_closed<F: Future<Output = ()>>(
 }
 
 /// The next connection, once there is room for it. Running out of descriptors passes; it must not end the server.
-async fn accept(listener: &TcpListener, slots: &Arc<Semaphore>) -> (TcpStream, OwnedSemaphorePermit) {
+async fn accept(listener: &TcpListener, slots: &Arc<Semaphore>) -> (TcpStream, SocketAddr, OwnedSemaphorePermit) {
     loop {
         let Ok(slot) = Arc::clone(slots).acquire_owned().await else { continue };
         match listener.accept().await {
-            Ok((stream, _)) => {
+            Ok((stream, address)) => {
                 // An answer whose last piece is a second write would wait for a delayed acknowledgement.
                 let _ = stream.set_nodelay(true);
-                return (stream, slot);
+                return (stream, address, slot);
             }
             Err(error) if is_of_one_connection(&error) => {}
             Err(error) => {
@@ -182,7 +205,7 @@ where
 {
     let activity = Arc::new(Activity::default());
     let io = TokioIo::new(Watched::new(io, &activity));
-    let service = Adapter { service: RefCell::new(service), activity: Arc::clone(&activity) };
+    let service = Adapter::new(service, &activity);
     let ended = if http2 {
         // HTTP/2 is the exception; its state is larger and lives on the heap.
         Box::pin(serve_http2(io, service, connection, &activity)).await
@@ -190,7 +213,7 @@ where
         serve_http1(io, service, connection, &activity).await
     };
     if let Err(error) = ended {
-        tracing::debug!(%error, "connection ended");
+        tracing::debug!(error = %carryall_proto::PrintableFmt(&error), "connection ended");
     }
 }
 
@@ -229,12 +252,15 @@ where
     B::Error: Into<BoxError>,
 {
     connection.patience = connection.patience.multiplexed();
-    let connected = hyper::server::conn::http2::Builder::new(TokioExecutor::new())
+    let connected = hyper::server::conn::http2::Builder::new(StreamExecutor { stalled: connection.stalled })
         .timer(TokioTimer::new())
-        .keep_alive_interval(Duration::from_secs(30))
+        .keep_alive_interval(PING_INTERVAL)
+        .keep_alive_timeout(PING_TIMEOUT)
         .max_concurrent_streams(MAX_STREAMS)
+        .max_pending_accept_reset_streams(MAX_RESET_STREAMS)
+        .max_send_buf_size(SEND_BUFFER)
         .max_header_list_size(MAX_HEAD as u32)
-        .serve_connection(io, service);
+        .serve_connection(io, Multiplexed(service));
     let mut connected = pin!(connected);
     watched(connected.as_mut(), |served| served.graceful_shutdown(), connection, activity).await
 }
@@ -296,108 +322,4 @@ enum Event {
     Ended(hyper::Result<()>),
     Drain,
     Tick,
-}
-
-/// A tower service as hyper wants it, counting the requests in work.
-struct Adapter<S> {
-    /// Called from the task of the connection alone.
-    service: RefCell<S>,
-    activity: Arc<Activity>,
-}
-
-impl<S, B> hyper::service::Service<Request<Incoming>> for Adapter<S>
-where
-    S: Service<Request<Incoming>, Response = Response<B>> + Clone,
-    S::Error: Into<BoxError>,
-{
-    type Response = Response<Counted<B>>;
-    type Error = BoxError;
-    type Future = Counting<S>;
-
-    fn call(&self, request: Request<Incoming>) -> Self::Future {
-        let busy = Some(self.activity.begin());
-        let mut service = self.service.borrow_mut();
-        // Nearly always the service is ready, and then the request has to move once less.
-        let step = match service.poll_ready(&mut Context::from_waker(Waker::noop())) {
-            Poll::Ready(Ok(())) => Step::Answering { future: service.call(request) },
-            Poll::Ready(Err(error)) => Step::Failed { error: Some(error.into()) },
-            Poll::Pending => Step::Ready { service: service.clone(), request: Some(request) },
-        };
-        Counting { step, busy }
-    }
-}
-
-pin_project_lite::pin_project! {
-    struct Counting<S: Service<Request<Incoming>>> {
-        #[pin]
-        step: Step<S, S::Future>,
-        busy: Option<Busy>,
-    }
-}
-
-pin_project_lite::pin_project! {
-    #[project = StepProjection]
-    enum Step<S, F> {
-        /// The service has to be waited for.
-        Ready { service: S, request: Option<Request<Incoming>> },
-        Failed { error: Option<BoxError> },
-        Answering { #[pin] future: F },
-    }
-}
-
-impl<S, B> Future for Counting<S>
-where
-    S: Service<Request<Incoming>, Response = Response<B>>,
-    S::Error: Into<BoxError>,
-{
-    type Output = Result<Response<Counted<B>>, BoxError>;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let mut this = self.project();
-        loop {
-            let future = match this.step.as_mut().project() {
-                StepProjection::Ready { service, request } => {
-                    ready!(service.poll_ready(cx)).map_err(Into::into)?;
-                    let Some(request) = request.take() else { panic!("polled after completion") };
-                    service.call(request)
-                }
-                StepProjection::Failed { error } => {
-                    let Some(error) = error.take() else { panic!("polled after completion") };
-                    return Poll::Ready(Err(error));
-                }
-                StepProjection::Answering { future } => {
-                    let response = ready!(future.poll(cx)).map_err(Into::into)?;
-                    let busy = this.busy.take();
-                    return Poll::Ready(Ok(response.map(|body| Counted { body, _busy: busy })));
-                }
-            };
-            this.step.set(Step::Answering { future });
-        }
-    }
-}
-
-pin_project_lite::pin_project! {
-    /// A body; its request counts as in work until it is gone.
-    struct Counted<B> {
-        #[pin]
-        body: B,
-        _busy: Option<Busy>,
-    }
-}
-
-impl<B: Body> Body for Counted<B> {
-    type Data = B::Data;
-    type Error = B::Error;
-
-    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
-        self.project().body.poll_frame(cx)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
 }

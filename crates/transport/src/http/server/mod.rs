@@ -1,5 +1,6 @@
 //! The server side: [`Endpoint`], a `Service<http::Request>`, and [`HttpServer`], which listens for it.
 
+mod adapter;
 mod alternate;
 mod answer;
 mod body;
@@ -8,8 +9,10 @@ mod collect;
 mod cors;
 mod door;
 mod listener;
+mod refusal_log;
 mod refuse;
 mod serve;
+mod streams;
 mod watch;
 
 #[cfg(feature = "tls")]
@@ -21,8 +24,10 @@ pub use body::ReplyBody;
 pub use door::{HostPolicy, OriginPolicy};
 pub use serve::HttpServer;
 
-use carryall_proto::{Call, CallError, Reply, SharedService};
+use carryall_proto::budget::{Amount, Budget};
+use carryall_proto::{Call, CallError, CallSource, Reply, SharedService};
 use http_body::Body;
+use refusal_log::RefusalLog;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -40,6 +45,8 @@ use tower_service::Service;
 #[derive(Clone, Debug)]
 pub struct Endpoint {
     shared: Arc<Shared>,
+    /// Set on the clone that serves one connection.
+    source: CallSource,
 }
 
 #[derive(Clone, Debug)]
@@ -48,6 +55,9 @@ struct Shared {
     alternate: Option<Arc<dyn Alternate>>,
     options: Options,
     on_close: close::CloseHooks,
+    refusals: Arc<RefusalLog>,
+    /// Request bodies that are on their way.
+    bodies: Budget,
 }
 
 #[derive(Clone, Debug)]
@@ -78,8 +88,15 @@ impl Endpoint {
             hosts: None,
             path: None,
         };
-        let on_close = close::CloseHooks::default();
-        Self { shared: Arc::new(Shared { service: SharedService::new(service), alternate: None, options, on_close }) }
+        let shared = Shared {
+            service: SharedService::new(service),
+            alternate: None,
+            options,
+            on_close: close::CloseHooks::default(),
+            refusals: Arc::default(),
+            bodies: body_budget(512 * 1024 * 1024),
+        };
+        Self { shared: Arc::new(shared), source: CallSource::default() }
     }
 
     /// The largest request body, in bytes; larger ones are answered 413 without being read. 4 MiB unless set.
@@ -92,6 +109,14 @@ impl Endpoint {
     #[must_use]
     pub fn body_timeout(self, limit: Duration) -> Self {
         self.with(|options| options.body_timeout = limit)
+    }
+
+    /// How many bytes of unfinished request bodies are held for all clients together, of which one address may use half;
+    /// what does not fit is answered 503. Bodies below 64 KiB are not counted. 512 MiB unless set.
+    #[must_use]
+    pub fn max_pending_bodies(mut self, bytes: usize) -> Self {
+        Arc::make_mut(&mut self.shared).bodies = body_budget(bytes);
+        self
     }
 
     /// How long a call may stay silent before its response begins, as an event stream, so that nothing on the way takes
@@ -113,7 +138,7 @@ impl Endpoint {
         self.with(|options| options.origins = policy)
     }
 
-    /// Lets pages of one more origin call, for example `https://app.example.com`.
+    /// Lets pages of one more origin call; see [`OriginPolicy::allow`]. Can be repeated.
     #[must_use]
     pub fn allow_origin(self, origin: &str) -> Self {
         self.with(|options| options.origins = std::mem::take(&mut options.origins).allow(origin))
@@ -125,7 +150,8 @@ impl Endpoint {
         self.with(|options| options.hosts = Some(policy))
     }
 
-    /// One more name under which this server is called, for example `mcp.example.com`, on any port unless it names one.
+    /// One more name under which this server is called, besides loopback; see [`HostPolicy::allow`]. Can be repeated. A
+    /// server behind a proxy needs the names that the proxy passes on in `Host`.
     #[must_use]
     pub fn allow_host(self, host: &str) -> Self {
         self.with(|options| options.hosts = Some(options.hosts.take().unwrap_or_default().allow(host)))
@@ -145,6 +171,20 @@ impl Endpoint {
         self
     }
 
+    /// The endpoint for the requests of one connection: their calls get `source`, unless the request has a
+    /// [`CallSource`] in its extensions.
+    ///
+    /// [`HttpServer`] does this for each connection that it accepts. It is needed by those who accept connections
+    /// themselves and have one clone of the endpoint per connection. An endpoint that is nested in a router learns the
+    /// source from the extensions: `HttpServer` puts it there for services other than an endpoint, and under another
+    /// listener a layer can, for example from axum's `ConnectInfo`. A layer that trusts a proxy in front replaces the
+    /// address in the same way.
+    #[must_use]
+    pub fn for_connection(mut self, source: CallSource) -> Self {
+        self.source = source;
+        self
+    }
+
     fn with(mut self, change: impl FnOnce(&mut Options)) -> Self {
         change(&mut Arc::make_mut(&mut self.shared).options);
         self
@@ -155,8 +195,12 @@ impl Endpoint {
         B: Body,
         B::Error: std::fmt::Display,
     {
-        Answering::new(&self.shared, request)
+        Answering::new(&self.shared, self.source, request)
     }
+}
+
+fn body_budget(bytes: usize) -> Budget {
+    Budget::new(Amount::new(usize::MAX, bytes), Amount::new(usize::MAX, bytes / 2))
 }
 
 impl<B> Service<http::Request<B>> for Endpoint

@@ -3,8 +3,8 @@
 use super::ReplyBody;
 use carryall_proto::encode_error;
 use carryall_types::{ErrorObject, code};
-use http::header::{ALLOW, CONTENT_TYPE};
-use http::{HeaderValue, Method, Response, StatusCode};
+use http::header::{ACCEPT_ENCODING, ALLOW, CONTENT_TYPE};
+use http::{HeaderName, HeaderValue, Method, Response, StatusCode};
 
 pub(super) const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
@@ -13,11 +13,13 @@ pub(super) const JSON: HeaderValue = HeaderValue::from_static("application/json"
 pub(super) struct Refusal {
     status: StatusCode,
     why: String,
+    /// What the response says besides.
+    header: Option<(HeaderName, HeaderValue)>,
 }
 
 impl Refusal {
     pub(super) fn new(status: StatusCode, why: impl Into<String>) -> Self {
-        Self { status, why: why.into() }
+        Self { status, why: why.into(), header: None }
     }
 
     /// A JSON-RPC error without id, which the specification allows for each of these
@@ -27,8 +29,8 @@ impl Refusal {
         let mut response = Response::new(ReplyBody::once(encode_error(None, &error)));
         *response.status_mut() = self.status;
         response.headers_mut().insert(CONTENT_TYPE, JSON);
-        if self.status == StatusCode::METHOD_NOT_ALLOWED {
-            response.headers_mut().insert(ALLOW, HeaderValue::from_static("POST, OPTIONS"));
+        if let Some((name, value)) = self.header {
+            response.headers_mut().insert(name, value);
         }
         response
     }
@@ -37,7 +39,17 @@ impl Refusal {
 /// GET opened a stream and DELETE ended a session in earlier revisions; neither exists any more
 /// (`basic/transports/streamable-http#earlier-streamable-http-revisions`).
 pub(super) fn method_not_allowed(method: &Method) -> Refusal {
-    Refusal::new(StatusCode::METHOD_NOT_ALLOWED, format!("{method} is not supported here: POST one JSON-RPC message"))
+    let why = format!("{method} is not supported here: POST one JSON-RPC message");
+    let header = Some((ALLOW, HeaderValue::from_static("POST, OPTIONS")));
+    Refusal { header, ..Refusal::new(StatusCode::METHOD_NOT_ALLOWED, why) }
+}
+
+/// Nothing is decoded here, and a body that is taken for what it is not would be answered as something else (RFC 9110,
+/// section 15.5.16).
+pub(super) fn encoded() -> Refusal {
+    let why = "Content-Encoding is not supported: send the body as it is";
+    let header = Some((ACCEPT_ENCODING, HeaderValue::from_static("identity")));
+    Refusal { header, ..Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, why) }
 }
 
 pub(super) fn not_found(path: &str, endpoint: &str) -> Response<ReplyBody> {

@@ -1,8 +1,9 @@
 //! Listening: a socket, a bound on connections, and a way to end.
 
+use super::adapter::WithSource;
 use super::listener::{Limits, accept_until, serve};
 use super::{Endpoint, HostPolicy};
-use carryall_proto::{BoxError, Call, CallError, Reply};
+use carryall_proto::{BoxError, Call, CallError, CallSource, Reply};
 use http_body::Body;
 use hyper::body::Incoming;
 use std::future::pending;
@@ -102,8 +103,21 @@ impl HttpServer {
         self
     }
 
-    /// How long a connection may take over the head of a request, and over reading an answer. 10 s and 30 s unless set;
-    /// up to half as long again may pass, since nobody watches all the time.
+    /// How many of the connections may come from one address, or from one /64 network of IPv6 addresses; further ones are
+    /// closed at once. Three quarters of [`max_connections`](Self::max_connections) unless set: a proxy in front has one
+    /// address for all of its clients, and still one host does not lock out all others.
+    #[must_use]
+    pub fn max_connections_per_address(mut self, max: u32) -> Self {
+        self.limits.per_address = Some(max.max(1));
+        self
+    }
+
+    /// How long a connection may take over the head of a request, and how long it may leave what is written unread. 10 s
+    /// and 30 s unless set. A client with a full buffer has to take at least 16 KiB within `stalled`. Enforcement is coarse:
+    /// a connection may exceed the limits by up to 50 %.
+    ///
+    /// Over HTTP/2 `stalled` also applies to each stream: one whose flow-control window stays closed is reset, which
+    /// cancels its call, while the other streams of the connection go on.
     #[must_use]
     pub fn connection_timeouts(mut self, head: Duration, stalled: Duration) -> Self {
         self.limits.head = head;
@@ -179,11 +193,12 @@ impl HttpServer {
             options.hosts.get_or_insert_with(|| if local { HostPolicy::loopback() } else { HostPolicy::any() });
         });
         let shutdown = endpoint.close_on(shutdown);
-        self.run_http(endpoint, shutdown).await
+        self.run_connections(move |source| endpoint.clone().for_connection(source), shutdown).await
     }
 
-    /// Serves any HTTP service, such as an endpoint behind an authorization layer. `path` is up to that service. So is
-    /// ending streams when the shutdown begins: see [`Endpoint::close_on`].
+    /// Serves any HTTP service, such as an endpoint behind an authorization layer. `path` is up to that service, and so is
+    /// ending streams when the shutdown begins: see [`Endpoint::close_on`]. Requests have the [`CallSource`] of their
+    /// connection in their extensions, where an endpoint finds it.
     ///
     /// # Errors
     /// When the socket fails for good.
@@ -196,11 +211,28 @@ impl HttpServer {
         B::Data: Send,
         B::Error: Into<BoxError>,
     {
+        self.run_connections(move |source| WithSource { service: service.clone(), source }, shutdown).await
+    }
+
+    /// Serves each connection with the service that `service` makes for it.
+    async fn run_connections<S, B>(
+        self,
+        service: impl Fn(CallSource) -> S + Clone + Send + 'static,
+        shutdown: impl Future<Output = ()>,
+    ) -> io::Result<()>
+    where
+        S: Service<http::Request<Incoming>, Response = http::Response<B>> + Clone + Send + 'static,
+        S::Error: Into<BoxError>,
+        S::Future: Send,
+        B: Body + Send + 'static,
+        B::Data: Send,
+        B::Error: Into<BoxError>,
+    {
         let Self { listener, limits, .. } = self;
         #[cfg(feature = "tls")]
         if let Some(acceptor) = self.tls {
             return accept_until(listener, limits, shutdown, move |stream, connection| {
-                let (acceptor, service) = (acceptor.clone(), service.clone());
+                let (acceptor, service) = (acceptor.clone(), service(connection.source));
                 async move {
                     if let Some((stream, http2)) = super::tls::handshake(&acceptor, stream, limits.head).await {
                         serve(stream, http2, service, connection).await;
@@ -210,7 +242,7 @@ impl HttpServer {
             .await;
         }
         accept_until(listener, limits, shutdown, move |stream, connection| {
-            let service = service.clone();
+            let service = service(connection.source);
             async move {
                 if let Some(http2) = super::listener::speaks_http2(&stream, limits.head).await {
                     serve(stream, http2, service, connection).await;

@@ -36,7 +36,7 @@ pub(super) async fn handshake(
             Some((stream, http2))
         }
         Ok(Err(error)) => {
-            tracing::debug!(%error, "TLS handshake failed");
+            tracing::debug!(error = %carryall_proto::PrintableFmt(&error), "TLS handshake failed");
             None
         }
         Err(_) => {

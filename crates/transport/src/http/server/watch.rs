@@ -5,7 +5,7 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::task::{Context, Poll};
 use std::time::Duration;
 use std::{io, mem};
@@ -15,6 +15,10 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 const TICK: Duration = Duration::from_secs(5);
 /// The shortest.
 const MIN_TICK: Duration = Duration::from_millis(5);
+
+/// What a client that keeps the connection's buffer full has to take within the limit, in bytes: one that reads slowly
+/// is not one that has stopped, but a byte now and then would hold a response, and the handler behind it, for ever.
+const LEAST: u64 = 16 * 1024;
 
 /// The flags of one connection.
 #[derive(Debug, Default)]
@@ -27,8 +31,8 @@ pub(super) struct Activity {
     in_head: AtomicBool,
     /// The last write could not go out.
     stalled: AtomicBool,
-    /// How often writing went on after that: a client that reads slowly is not one that has stopped.
-    resumed: AtomicU32,
+    /// How many bytes were written. Written by the task of the connection alone.
+    written: AtomicU64,
 }
 
 impl Activity {
@@ -103,8 +107,8 @@ enum State {
 pub(super) struct Watchdog {
     patience: Patience,
     state: State,
-    /// What counts as having got on: requests, and writes that went on.
-    progress: (u32, u32),
+    /// What counts as having got on: requests, and multiples of [`LEAST`] written.
+    progress: (u32, u64),
     ticks: u32,
 }
 
@@ -124,7 +128,7 @@ impl Watchdog {
         } else {
             State::Idle
         };
-        let progress = (begun, activity.resumed.load(Relaxed));
+        let progress = (begun, activity.written.load(Relaxed) / LEAST);
         let same = mem::replace(&mut self.progress, progress) == progress;
         let same = mem::replace(&mut self.state, state) == state && same;
         self.ticks = if same { self.ticks + 1 } else { 0 };
@@ -151,15 +155,20 @@ impl<I> Watched<I> {
         Self { io, activity: Arc::clone(activity) }
     }
 
-    fn wrote<T>(&self, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+    fn noted<T>(&self, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         let stalled = written.is_pending();
         if self.activity.stalled.load(Relaxed) != stalled {
             self.activity.stalled.store(stalled, Relaxed);
-            if !stalled {
-                self.activity.resumed.fetch_add(1, Relaxed);
-            }
         }
         written
+    }
+
+    fn wrote(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        if let Poll::Ready(Ok(count)) = &written {
+            let before = self.activity.written.load(Relaxed);
+            self.activity.written.store(before.wrapping_add(*count as u64), Relaxed);
+        }
+        self.noted(written)
     }
 }
 
@@ -196,12 +205,12 @@ impl<I: AsyncWrite + Unpin> AsyncWrite for Watched<I> {
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         // TLS takes what is written and keeps it; only flushing shows that nobody reads.
         let flushed = Pin::new(&mut self.io).poll_flush(cx);
-        self.wrote(flushed)
+        self.noted(flushed)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let shut = Pin::new(&mut self.io).poll_shutdown(cx);
-        self.wrote(shut)
+        self.noted(shut)
     }
 }
 
@@ -252,21 +261,55 @@ mod tests {
         let activity = Arc::new(Activity::default());
         let _busy = activity.begin();
         let mut dog = Watchdog::new(PATIENCE);
-        let (reader, writer) = tokio::io::duplex(1);
-        let (mut reader, mut watched) = (reader, Watched::new(writer, &activity));
-        let mut cx = Context::from_waker(std::task::Waker::noop());
-        let write = |watched: &mut Watched<_>, cx: &mut Context<'_>| Pin::new(watched).poll_write(cx, b"x").is_ready();
-        assert!(write(&mut watched, &mut cx));
+        let mut pipe = Pipe::full(&activity, LEAST as usize / 2);
         for _ in 0..20 {
-            assert!(!write(&mut watched, &mut cx), "the pipe is full whenever anybody looks");
             assert_eq!(dog.tick(&activity), Verdict::Keep);
-            let (mut byte, mut cx) = ([0], Context::from_waker(std::task::Waker::noop()));
-            assert!(Pin::new(&mut reader).poll_read(&mut cx, &mut ReadBuf::new(&mut byte)).is_ready());
-            assert!(write(&mut watched, &mut cx));
+            pipe.read_and_write();
         }
-        assert!(!write(&mut watched, &mut cx));
         let verdicts: Vec<_> = (0..4).map(|_| dog.tick(&activity)).collect();
         assert_eq!(verdicts[3], Verdict::Close, "{verdicts:?}");
+    }
+
+    #[test]
+    fn a_client_that_reads_a_byte_now_and_then_is_closed() {
+        let activity = Arc::new(Activity::default());
+        let _busy = activity.begin();
+        let mut dog = Watchdog::new(PATIENCE);
+        let mut pipe = Pipe::full(&activity, 1);
+        let closed = (1..20).find(|_| {
+            pipe.read_and_write();
+            dog.tick(&activity) == Verdict::Close
+        });
+        assert_eq!(closed, Some(4));
+    }
+
+    /// A connection whose buffer is full whenever anybody looks.
+    struct Pipe {
+        reader: tokio::io::DuplexStream,
+        watched: Watched<tokio::io::DuplexStream>,
+        size: usize,
+    }
+
+    impl Pipe {
+        fn full(activity: &Arc<Activity>, size: usize) -> Self {
+            let (reader, writer) = tokio::io::duplex(size);
+            let mut pipe = Self { reader, watched: Watched::new(writer, activity), size };
+            pipe.write();
+            pipe
+        }
+
+        fn write(&mut self) {
+            let mut cx = Context::from_waker(std::task::Waker::noop());
+            let bytes = vec![0; self.size];
+            assert!(Pin::new(&mut self.watched).poll_write(&mut cx, &bytes).is_ready());
+            assert!(Pin::new(&mut self.watched).poll_write(&mut cx, &bytes).is_pending());
+        }
+
+        fn read_and_write(&mut self) {
+            let (mut bytes, mut cx) = (vec![0; self.size], Context::from_waker(std::task::Waker::noop()));
+            assert!(Pin::new(&mut self.reader).poll_read(&mut cx, &mut ReadBuf::new(&mut bytes)).is_ready());
+            self.write();
+        }
     }
 
     #[test]

@@ -56,7 +56,7 @@ impl Slot {
         let mut state = self.lock();
         let bytes = state.bytes + size_of(&notification);
         if state.notifications.len() >= MAX_WAITING || (state.bytes > 0 && bytes > MAX_WAITING_BYTES) {
-            tracing::warn!(id = %self.id, method = %notification.method, "notification dropped: nobody takes them");
+            tracing::warn!(id = %self.id, method = %carryall_proto::Printable(&notification.method), "notification dropped: nobody takes them");
             return true;
         }
         state.bytes = bytes;

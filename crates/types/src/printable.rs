@@ -12,7 +12,7 @@ const MAX_CHARS: usize = 512;
 /// Use it for every field of a log event that holds text from outside of this process.
 ///
 /// ```
-/// use carryall_proto::Printable;
+/// use carryall_types::Printable;
 ///
 /// let forged = "not found\n2026-01-01 INFO all is well \u{1b}[32m";
 /// assert_eq!(Printable(forged).to_string(), r"not found\n2026-01-01 INFO all is well \u{1b}[32m");
@@ -52,11 +52,7 @@ impl fmt::Display for Clipped<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut chars = self.text.chars();
         for c in chars.by_ref().take(self.chars) {
-            match c {
-                _ if is_printable(c) => f.write_char(c)?,
-                '\n' | '\r' | '\t' => write!(f, "{}", c.escape_default())?,
-                _ => write!(f, "{}", c.escape_unicode())?,
-            }
+            write_clean(f, c)?;
         }
         if chars.next().is_some() {
             write!(f, "… ({} bytes)", self.text.len())?;
@@ -68,6 +64,65 @@ impl fmt::Display for Clipped<'_> {
 impl fmt::Debug for Clipped<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
+    }
+}
+
+/// [`Printable`] for anything that is not text already, such as the error of a library or the `Debug` form of a value. It
+/// stops at the limit instead of making all of the text first.
+///
+/// ```
+/// use carryall_types::PrintableFmt;
+///
+/// let error = std::io::Error::other("no\nthing");
+/// assert_eq!(PrintableFmt(&error).to_string(), r"no\nthing");
+/// assert_eq!(format!("{:?}", PrintableFmt(vec!["\u{1b}"])), r#"["\u{1b}"]"#);
+/// ```
+#[derive(Clone, Copy)]
+pub struct PrintableFmt<T>(pub T);
+
+impl<T: fmt::Display> fmt::Display for PrintableFmt<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        clean(f, format_args!("{}", self.0))
+    }
+}
+
+impl<T: fmt::Debug> fmt::Debug for PrintableFmt<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        clean(f, format_args!("{:?}", self.0))
+    }
+}
+
+fn clean(f: &mut fmt::Formatter<'_>, text: fmt::Arguments<'_>) -> fmt::Result {
+    let mut cleaner = Cleaner { f, left: MAX_CHARS, cut: false };
+    match cleaner.write_fmt(text) {
+        Err(_) if cleaner.cut => f.write_char('…'),
+        written => written,
+    }
+}
+
+/// Passes on what may be shown, and fails when there is enough of it.
+struct Cleaner<'a, 'b> {
+    f: &'a mut fmt::Formatter<'b>,
+    left: usize,
+    cut: bool,
+}
+
+impl fmt::Write for Cleaner<'_, '_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        for c in text.chars() {
+            self.cut = self.left == 0;
+            self.left = self.left.checked_sub(1).ok_or(fmt::Error)?;
+            write_clean(self.f, c)?;
+        }
+        Ok(())
+    }
+}
+
+fn write_clean(f: &mut fmt::Formatter<'_>, c: char) -> fmt::Result {
+    match c {
+        _ if is_printable(c) => f.write_char(c),
+        '\n' | '\r' | '\t' => write!(f, "{}", c.escape_default()),
+        _ => write!(f, "{}", c.escape_unicode()),
     }
 }
 
@@ -115,6 +170,22 @@ mod tests {
             assert_eq!(Printable(text).to_string(), shown);
             assert_eq!(format!("{:?}", Printable(text)), shown);
         }
+    }
+
+    #[test]
+    fn what_is_not_text_yet_is_cleaned_and_clipped_too() {
+        struct Endless;
+        impl fmt::Display for Endless {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                loop {
+                    f.write_str("\n\u{202e}abc")?;
+                }
+            }
+        }
+        let shown = PrintableFmt(Endless).to_string();
+        assert!(shown.starts_with("\\n\\u{202e}abc") && shown.ends_with('…') && shown.len() < 2000, "{shown}");
+        assert_eq!(PrintableFmt("x".repeat(MAX_CHARS)).to_string(), "x".repeat(MAX_CHARS));
+        assert_eq!(PrintableFmt("x".repeat(MAX_CHARS + 1)).to_string(), "x".repeat(MAX_CHARS) + "…");
     }
 
     #[test]

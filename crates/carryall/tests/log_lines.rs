@@ -147,7 +147,7 @@ async fn clients_over_http_cannot_forge_the_log() {
         post(address, &legacy, &body).await;
         // Headers that agree with a hostile body get it further in.
         if let Some(method) = message["method"].as_str().filter(|method| method.is_ascii() && !method.contains('\n')) {
-            let name = carryall::proto::headers::encode_value(&FORGED).into_owned();
+            let name = carryall::proto::headers::encode_value(FORGED).into_owned();
             post(
                 address,
                 &format!("MCP-Protocol-Version: 2026-07-28\r\nMcp-Method: {method}\r\nMcp-Name: {name}\r\n"),

@@ -5,7 +5,7 @@
 //! handle, such as the body of a response on an HTTP/2 stream without window, [`Limits::reap`] drops the upstream's part.
 
 use crate::fault::Fault;
-use carryall_proto::{BoxFuture, Call, CallError, Message, MessageStream, Outcome, Reply, Response};
+use carryall_proto::{BoxFuture, Call, CallError, Message, MessageStream, Outcome, Printable, Reply, Response};
 use carryall_types::{Method, RequestId};
 use futures_core::Stream;
 use futures_util::StreamExt as _;
@@ -170,9 +170,8 @@ impl CallGuard {
             Outcome::Result(_) => 0,
             Outcome::Error(error) => error.code,
         };
-        let (name, took) = (self.name.as_deref().map(carryall_proto::Printable), self.started.elapsed());
-        let method = carryall_proto::Printable(self.method.as_str());
-        tracing::debug!(%method, name = name.map(tracing::field::display), code, ?took, "request");
+        let (name, took) = (self.name.as_deref().unwrap_or_default(), self.started.elapsed());
+        tracing::debug!(method = %self.method, name = %Printable(name), code, ?took, "request");
     }
 
     /// Waits for the deadline.

@@ -6,7 +6,7 @@ mod call_common;
 
 use call_common::*;
 use carryall_legacy::call::{Era, SessionScope, Stdio};
-use carryall_proto::{Call, CallError};
+use carryall_proto::{Call, CallError, CallSource};
 use carryall_testkit as testkit;
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -72,6 +72,15 @@ async fn per_client_and_shared_are_what_they_say() {
     assert_eq!(text(&way, from(2, tool("whoami"))).await, "nobody");
     assert_eq!(text(&way, from(1, by("bob", tool("whoami")))).await, "nobody");
     assert_eq!(text(&way, from(1, tool("whoami"))).await, "ann");
+    // Nobody can tell that the second of these comes from the client of the first.
+    let mut untold = [tool("login"), tool("whoami")].map(|mut call| {
+        call.source = CallSource::UNKNOWN;
+        call
+    });
+    untold[1].id = carryall_types::RequestId::from(2);
+    let [login_call, whoami] = untold;
+    assert_eq!(text(&way, login_call).await, "ok");
+    assert_eq!(text(&way, whoami).await, "nobody");
     way.shutdown().await;
 
     let fake = login();

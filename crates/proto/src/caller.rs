@@ -15,6 +15,9 @@ pub enum ClientId {
     Connection(u64),
     /// The session of a legacy client, by a digest of its id, which is equal on all replicas.
     Legacy(u128),
+    /// Some client on a network of which nothing is known, as behind an HTTP server that does not tell the connections of
+    /// its requests. No two calls are certainly of the same one.
+    Unknown,
 }
 
 /// Where a call came from, as far as the transport can tell. Empty for calls made in process.
@@ -28,6 +31,9 @@ pub struct CallSource {
 }
 
 impl CallSource {
+    /// A call from a network, of which nothing else is known.
+    pub const UNKNOWN: Self = Self::new(Some(ClientId::Unknown), None);
+
     /// A call from this client.
     #[must_use]
     pub const fn new(client: Option<ClientId>, address: Option<IpAddr>) -> Self {
@@ -61,7 +67,8 @@ impl Caller {
     /// The caller for keeping state apart: the principal, else the client's connection or session.
     #[must_use]
     pub fn of(call: &Call) -> Self {
-        Self::principal(call).or_else(|| call.source.client.map(Self::Client)).unwrap_or(Self::Anonymous)
+        let client = call.source.client.filter(|client| *client != ClientId::Unknown);
+        Self::principal(call).or_else(|| client.map(Self::Client)).unwrap_or(Self::Anonymous)
     }
 
     /// The caller for counting what it holds: the principal, else the network address, since one host opens as many
@@ -142,6 +149,7 @@ impl CallerId {
                 self.source.client == other.source.client
                     && match self.source.client {
                         Some(ClientId::Legacy(_)) => true,
+                        Some(ClientId::Unknown) => false,
                         Some(ClientId::Connection(_)) | None => {
                             self.source.address.is_none() && other.source.address.is_none()
                         }
@@ -245,6 +253,7 @@ mod tests {
             // A proxy in between may serve two users on it.
             (id(remote, None), id(remote, None)),
             (id(local(1), None), id(CallSource::default(), None)),
+            (id(CallSource::UNKNOWN, None), id(CallSource::UNKNOWN, None)),
         ];
         for (one, other) in uncertain {
             assert!(!one.is_certainly(&other) && !other.is_certainly(&one), "{one:?} {other:?}");

@@ -29,7 +29,7 @@ pub(super) const ALL: &[Attack] = &[
     },
     Attack {
         name: "shared-login",
-        bound: "with --sessions client, a login stays with its client",
+        bound: "with --sessions per-client, a login stays with its client",
         run: crossing::shared_login,
     },
     Attack {

@@ -71,7 +71,9 @@ pub(super) fn start(all: Vec<NamedUpstream>) -> Result<Running, Fail> {
     for NamedUpstream { name, replicas, era, sharing } in all {
         let invalid = |error: &dyn std::fmt::Display| Fail::usage(format!("the server {name:?}: {error}"));
         let upstream = Upstream::new(&name).map_err(|error| invalid(&error))?;
-        let options = WayOptions::default().memory(memory()).era(era).session_scope(sharing);
+        // A session, and an answer in the middle of a call, belongs to one replica.
+        let single = !matches!(&replicas, Replicas::Urls(urls) if urls.len() > 1);
+        let options = WayOptions::default().memory(memory()).era(era).session_scope(sharing).match_client_era(single);
         let (upstream, shown) = match replicas {
             Replicas::Urls(urls) => {
                 let upstream = upstream.probe(Some(HTTP_PROBE));

@@ -50,8 +50,8 @@ impl Federation {
             Outcome::Error(error) if error.code == code::METHOD_NOT_FOUND => return Part::Nothing,
             Outcome::Error(error) => error,
         };
-        let message = Printable(&error.message);
-        tracing::warn!(upstream = upstream.name(), %method, code = error.code, %message, "upstream left out of the answer");
+        let (name, code) = (upstream.name(), error.code);
+        tracing::warn!(upstream = name, %method, code, message = %Printable(&error.message), "upstream left out of the answer");
         Part::LeftOut(error)
     }
 

@@ -29,8 +29,9 @@ pub enum SessionScope {
     #[default]
     Principal,
     /// Each client has sessions of its own: a principal, else a legacy session, else a connection
-    /// ([`Caller::of`](carryall_proto::Caller::of)). Clients of 2026-07-28 that use several connections have several
-    /// sessions, and an intermediary that pools its connections makes several users one client.
+    /// ([`Caller::of`](carryall_proto::Caller::of)). Where nothing is known of a client, each of its calls has one. Clients
+    /// of 2026-07-28 that use several connections have several sessions, and an intermediary that pools its connections
+    /// makes several users one client.
     Client,
     /// Each call has a session of its own, on stdio a process, that ends with the call. The rounds of a call stay on its
     /// session. Subscriptions, which no call can log in for, share sessions of their own.

@@ -4,7 +4,7 @@ use super::options::{Options, SessionScope};
 use super::session::Session;
 use super::translate::Noticeable;
 use super::wire::WireError;
-use carryall_proto::{Call, CallError, Caller, CallerId};
+use carryall_proto::{Call, CallError, CallSource, Caller, CallerId};
 use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -195,12 +195,22 @@ impl Pool {
         entries.iter().filter_map(PoolEntry::session).collect()
     }
 
+    fn scope_of_call(&self, purpose: Purpose) -> Scope {
+        match purpose {
+            Purpose::Subscription => Scope::Subscriptions,
+            _ => Scope::Call(self.numbers.fetch_add(1, Ordering::Relaxed)),
+        }
+    }
+
     fn scope_of(&self, call: &Call, purpose: Purpose) -> Scope {
         match self.scope {
             SessionScope::Principal => Scope::Caller(call.principal.as_deref().map_or(Caller::Anonymous, Caller::from)),
+            // Nobody can tell that it is the client of another call.
+            SessionScope::Client if call.principal.is_none() && call.source == CallSource::UNKNOWN => {
+                self.scope_of_call(purpose)
+            }
             SessionScope::Client => Scope::Caller(Caller::of(call)),
-            SessionScope::Call if purpose == Purpose::Subscription => Scope::Subscriptions,
-            SessionScope::Call => Scope::Call(self.numbers.fetch_add(1, Ordering::Relaxed)),
+            SessionScope::Call => self.scope_of_call(purpose),
             SessionScope::Shared => Scope::All,
         }
     }

@@ -11,7 +11,7 @@ use super::options::Options;
 use super::session::{Session, Who};
 use super::single_flight::SingleFlight;
 use super::wire::WireError;
-use carryall_proto::{BoxFuture, Call, CallError, EraDecision, Meta, Params, Reply, wire};
+use carryall_proto::{BoxFuture, Call, CallError, EraDecision, Meta, Params, PrintableFmt, Reply, wire};
 use carryall_transport::lines::{Channel, ChannelOptions};
 use carryall_transport::stdio::ServerCommand;
 use carryall_types::{JsonObject, Method, ProtocolVersion, RawJson, RequestId};
@@ -233,7 +233,7 @@ impl Shared {
                 // The next process may want what this one has: a port, a lock, a file.
                 drop((lines, writer));
                 let status = exit.shown(self.processes.command().grace_time() * ENDING).await;
-                tracing::debug!(%status, ?failed, "a process is given up before the handshake");
+                tracing::debug!(%status, failed = ?PrintableFmt(&failed), "a process is given up before the handshake");
                 return Err(match failed {
                     Failed::Closed { probed, .. } => Failed::Closed { probed, status },
                     failed => failed,

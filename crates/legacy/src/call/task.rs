@@ -60,7 +60,7 @@ impl TaskTools {
         match self.names(session).await {
             Ok(names) => names.contains(&name),
             Err(error) => {
-                tracing::debug!(?error, "which tools must run as tasks is not known");
+                tracing::debug!(error = ?carryall_proto::PrintableFmt(&error), "which tools must run as tasks is not known");
                 false
             }
         }

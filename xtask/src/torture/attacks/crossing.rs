@@ -50,7 +50,7 @@ pub(super) fn answered_question(arena: &Arena) -> Outcome<Verdict> {
 
 /// Two legacy clients, one upstream that remembers who has logged in.
 pub(super) fn shared_login(arena: &Arena) -> Outcome<Verdict> {
-    let target = Target::edge(arena, "shared-login", &["--sessions", "client"])?;
+    let target = Target::edge(arena, "shared-login", &["--sessions", "per-client"])?;
     let (one, other) = (Client::new(target.port, 1), Client::new(target.port, 1));
     let sessions = (one.handshake(json!({}))?, other.handshake(json!({}))?);
     let call = |client: &Client, session: &str, tool: &str, arguments: Value| {

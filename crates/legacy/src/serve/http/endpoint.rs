@@ -320,8 +320,8 @@ impl Shared {
                 elsewhere.map(What::Cancelled)
             }
             Incoming::ErrorWithoutId(error) => {
-                let message = Printable(&error.message);
-                tracing::warn!(code = error.code, %message, "a client could not read a message");
+                let (code, message) = (error.code, &error.message);
+                tracing::warn!(code, message = %Printable(message), "a client could not read a message");
                 None
             }
             Incoming::Request(_) => None,

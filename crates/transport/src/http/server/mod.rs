@@ -96,7 +96,7 @@ impl Endpoint {
             refusals: Arc::default(),
             bodies: body_budget(512 * 1024 * 1024),
         };
-        Self { shared: Arc::new(shared), source: CallSource::default() }
+        Self { shared: Arc::new(shared), source: CallSource::UNKNOWN }
     }
 
     /// The largest request body, in bytes; larger ones are answered 413 without being read. 4 MiB unless set.

@@ -43,7 +43,7 @@ fn a_command_that_is_no_server_is_3_or_4() {
     run(&["tools", "--", "sh", "-c", "echo the config is broken >&2; exit 1"])
         .fails(3, &["last words", "the config is broken"]);
     let silent = run(&["tools", "--timeout", "400ms", "--", "sleep", "20"]);
-    silent.fails(3, &["no answer", "MCP server", "standard streams", "--timeout"]);
+    silent.fails(3, &["has not read its standard input", "MCP server", "standard streams", "--timeout"]);
     assert!(!silent.stderr.contains("port"), "{silent:?}");
 }
 

@@ -183,8 +183,9 @@ fn a_tool_that_mirrors_arguments_works_for_legacy_clients() {
     let demo = Carryall::demo("first");
     for servers in [vec![demo.url()], vec![format!("a={}", demo.url()), format!("b={}", demo.url())]] {
         let prefix = if servers.len() > 1 { "b__" } else { "" };
-        let args: Vec<&str> = servers.iter().flat_map(|server| ["--http", server]).collect();
-        let carryall = up(&args);
+        // Otherwise calls of a legacy client go to the legacy side of the demo, which mirrors nothing.
+        let servers = servers.iter().flat_map(|server| ["--http", server]);
+        let carryall = up(&["--era", "modern"].into_iter().chain(servers).collect::<Vec<_>>());
         let session = session(&carryall.url());
         let params = json!({"name": format!("{prefix}query"), "arguments": {"region": "eu-west-1", "text": "x"}});
         let call = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}).to_string();

@@ -249,7 +249,8 @@ async fn a_rescheduled_row_does_not_write_its_value_again() {
     // A log that was reset in between would be small for another reason.
     assert!(log() >= before, "the log still has the first write: {before}, then {}", log());
     let written = log() - before;
-    assert!(written < 1024 * 1024, "twenty renewals wrote {written} bytes");
+    // The first renewal may move what follows: SQLite stores the numbers 0 and 1 in no bytes at all.
+    assert!(written < 2 * 1024 * 1024, "twenty renewals wrote {written} bytes");
     let found = store.get("test", "large", 0).await.unwrap().unwrap();
     assert_eq!((found.version, found.value), (21, large.value));
 }

@@ -36,6 +36,8 @@ impl Target {
         command.env("RUST_LOG", level).env("NO_COLOR", "1").env_remove("CARRYALL_KEYRING");
         // What other runs have found out of servers has no part in this one.
         command.env("HOME", &arena.logs).env("XDG_CACHE_HOME", arena.logs.join("cache"));
+        // What is measured is what the process holds, not what glibc keeps of it for reuse.
+        command.env("MALLOC_MMAP_THRESHOLD_", "131072");
         log_to(&mut command, &log)?;
         let mut group = Group::spawn(&mut command)?;
         net::listens(&mut group, port, &log)?;

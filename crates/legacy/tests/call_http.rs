@@ -36,7 +36,8 @@ impl Heard {
     }
 }
 
-/// What to answer: status, headers, body. A body that ends with `...` leaves the connection open behind it.
+/// What to answer: status, headers, body. A body that ends with `...` leaves the connection open behind it; status 0 means
+/// that there is no answer.
 type Said = (u16, &'static str, String);
 
 struct Fake {
@@ -58,6 +59,9 @@ impl Fake {
                     while let Some(heard) = read(&mut stream, &mut seen).await {
                         kept.lock().unwrap().push(heard.clone());
                         let (status, headers, body) = answer(&heard);
+                        if status == 0 {
+                            return std::future::pending().await;
+                        }
                         let open = body.strip_suffix("...").map(str::to_owned);
                         let length =
                             if open.is_some() { String::new() } else { format!("Content-Length: {}\r\n", body.len()) };
@@ -281,6 +285,55 @@ async fn a_status_that_nobody_sent_is_not_reported() {
     let failed = answered(&page.way(Options::default()), call()).await.unwrap_err();
     assert!(matches!(&failed, CallError::NotMcp { status: 404, .. }), "{failed}");
     assert_eq!(failed.to_string().matches("no such page").count(), 1, "{failed}");
+}
+
+/// Waits until the server has been asked `method` so many times.
+async fn asked(fake: &Fake, method: &str, times: usize) {
+    let so = async {
+        while fake.heard().iter().filter(|heard| heard.is(method)).count() < times {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), so).await.expect("the server was not asked");
+}
+
+#[tokio::test]
+async fn a_server_that_never_answers_holds_up_detection_for_a_bounded_time() {
+    // One after the other: the probe, the handshake, and the end of the handshake are left unanswered.
+    let silent = ["server/discover", "initialize", "notifications/initialized"];
+    let tried = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&tried);
+    let fake = Fake::start(move |heard| match heard.body["method"].as_str() {
+        Some(method) if silent.get(count.load(SeqCst)) == Some(&method) => (0, "", String::new()),
+        Some("server/discover") => error(heard, 200, -32601),
+        _ => old(heard),
+    })
+    .await;
+    let way = fake.way(Options::default().handshake_timeout(Duration::from_millis(500)));
+    for method in silent {
+        let failed = answered(&way, call()).await.unwrap_err();
+        assert!(failed.to_string().contains(method), "{method}: {failed}");
+        tried.fetch_add(1, SeqCst);
+    }
+    assert_eq!(text(&answered(&way, call()).await.unwrap()), "called");
+}
+
+#[tokio::test]
+async fn callers_share_one_detection_and_wait_for_their_own_time() {
+    let fake = Fake::start(move |heard| match heard.is("server/discover") {
+        true => (0, "", String::new()),
+        false => old(heard),
+    })
+    .await;
+    let way = fake.way(Options::default());
+    let give_up = |way: Http| async move {
+        tokio::time::timeout(Duration::from_millis(100), answered(&way, call())).await.unwrap_err();
+    };
+    for _ in 0..2 {
+        futures_util::future::join_all((0..8).map(|_| give_up(way.clone()))).await;
+        asked(&fake, "server/discover", 1).await;
+    }
+    assert_eq!(fake.methods(), ["server/discover"], "those who came later did not begin anew");
 }
 
 #[tokio::test]

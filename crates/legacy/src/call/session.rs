@@ -151,7 +151,9 @@ impl Session {
             session.hear();
         }
         let initialized = Notification { method: "notifications/initialized".into(), params: None };
-        session.wire.send(Unanswered::Notification(initialized)).await?;
+        let (sent, limit) = (session.wire.send(Unanswered::Notification(initialized)), options.handshake_timeout);
+        let slow = |_| CallError::broken(format!("the server did not take notifications/initialized within {limit:?}"));
+        timeout(limit, sent).await.map_err(slow)??;
         Ok(session)
     }
 

@@ -21,6 +21,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use tokio::sync::oneshot;
+use tokio::time::timeout;
 use tower_service::Service;
 
 /// Calls an endpoint of either era. Cheap to clone; clones share what they have found out, and their sessions.
@@ -30,6 +31,9 @@ use tower_service::Service;
 /// comes from a server (`400`, `404`, `405`, a JSON-RPC error of any other code) says that it is not; then `initialize` is
 /// tried, and if there is no Streamable HTTP at all, the transport of 2024-11-05. A server that cannot be reached, fails, or
 /// wants credentials has not said anything, and its answer is the caller's.
+///
+/// Calls that come meanwhile wait for the same detection, each for no longer than its own time. It goes on when none of
+/// them waits any more, and fails when the server has not answered within [`Options::handshake_timeout`].
 #[derive(Clone)]
 pub struct Http {
     shared: Arc<Shared>,
@@ -197,8 +201,13 @@ impl Shared {
             None => {}
         }
         let asked = if call.method == Method::ServerDiscover { call.clone() } else { discovery(call) };
-        let answered = self.client.clone().call(asked).await;
-        match evidence(answered).await? {
+        let limit = self.options.handshake_timeout;
+        let mut client = self.client.clone();
+        // Bounded here, because it outlives its caller: all later calls would wait for a server that never answers.
+        let answered = timeout(limit, async move { evidence(client.call(asked).await).await }).await;
+        let answered =
+            answered.map_err(|_| CallError::unreachable(format!("no answer to server/discover within {limit:?}")))?;
+        match answered? {
             Evidence::Modern { why, outcome, id } => {
                 let decision = EraDecision { version: call.meta.version, why: why.into() };
                 self.decide(decision.clone()).await;

@@ -270,6 +270,59 @@ async fn a_response_with_faults_never_leaves_its_call_waiting() {
 }
 
 #[tokio::test]
+async fn the_calls_of_a_batch_that_cannot_be_used_fail_at_once() {
+    let cases = r#"*'"name":"first"'*) first=$id ;;
+*'"name":"long"'*) printf '[{"jsonrpc":"2.0","id":%s,"result":{"long":"%02000d"}},{"jsonrpc":"2.0","id":%s,"result":{}}]\n' "$first" 0 "$id" ;;
+*'"name":"json"'*) say '[{"jsonrpc":"2.0","id":'$first',"result":{}},{"jsonrpc":"2.0","id":'$id',"result":[}]' ;;
+*'"name":"many"'*) more=; for i in 1 2 3 4 5 6 7 8 9 10 11; do more="$more,0,0,0,0,0,0,0,0,0,0"; done
+say '[{"jsonrpc":"2.0","id":'$first',"result":{}},{"jsonrpc":"2.0","id":'$id',"result":{}}'$more']' ;;"#;
+    let fake = Fake::new("", cases);
+    let way = fake.spawn(quick().max_message(1000)).await.unwrap();
+    for name in ["long", "json", "many"] {
+        let first = call(&way, tool("first"));
+        let second = async {
+            fake.told_times("first", 1 + ["long", "json", "many"].iter().position(|it| *it == name).unwrap()).await;
+            call(&way, tool(name)).await
+        };
+        let (first, second) = tokio::join!(first, second);
+        for error in [first.unwrap_err(), second.unwrap_err()] {
+            let is_right = match name {
+                "long" => matches!(error, CallError::TooLarge(1000)),
+                _ => matches!(error, CallError::Malformed(_)),
+            };
+            assert!(is_right, "{name}: {error}");
+        }
+    }
+    assert_eq!(testkit::answer(&way, tool("a")).await.text(), "done", "the channel goes on");
+    way.shutdown().await;
+}
+
+#[tokio::test]
+async fn an_error_without_an_id_fails_the_one_call_that_it_can_be_about() {
+    let cases = r#"*'"name":"keep"'*) kept=$id ;;
+*'"name":"free"'*) say '{"jsonrpc":"2.0","id":'$kept',"result":{"content":[]}}'; reply '{"content":[]}' ;;
+*'"name":"bad"'*) say '{"jsonrpc":"2.0","id":null,"error":{"code":-32700,"message":"cannot read it"}}' ;;"#;
+    let fake = Fake::new("", cases);
+    let way = fake.start().await;
+    testkit::answer(&way, tool("a")).await;
+    let alone = testkit::answer(&way, tool("bad")).await;
+    assert!(alone.error()["message"].as_str().unwrap().contains("cannot read it"), "{}", alone.error());
+    // With another in flight it could be about either, until that is answered.
+    let others = async {
+        fake.told_times("bad", 2).await;
+        assert_eq!(testkit::answer(&way, tool("free")).await.result()["content"], json!([]));
+    };
+    let bad = async {
+        fake.told_times("keep", 1).await;
+        testkit::answer(&way, tool("bad")).await
+    };
+    let (kept, bad, ()) = tokio::join!(testkit::answer(&way, tool("keep")), bad, others);
+    assert_eq!(kept.result()["content"], json!([]));
+    assert!(bad.error()["message"].as_str().unwrap().contains("cannot read it"), "{}", bad.error());
+    way.shutdown().await;
+}
+
+#[tokio::test]
 async fn a_batch_of_messages_is_read_one_by_one() {
     let fake = Fake::new(
         "",

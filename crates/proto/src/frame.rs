@@ -6,6 +6,7 @@ use bytes::{Buf as _, Bytes, BytesMut};
 use carryall_types::RequestId;
 use envelope::EnvelopeScan;
 use std::borrow::Cow;
+use std::collections::VecDeque;
 use std::fmt;
 
 /// Appends `json` as one line. Raw line breaks in it can only be white space between tokens and become spaces, so that
@@ -42,10 +43,23 @@ fn without_breaks(json: &[u8]) -> Cow<'_, [u8]> {
 pub fn response_id(text: &[u8]) -> Option<RequestId> {
     let mut scan = EnvelopeScan::default();
     scan.push(text);
-    scan.id().filter(|_| scan.is_response()).cloned()
+    scan.id().filter(|_| scan.is_response() && !scan.is_batch()).cloned()
 }
 
-/// A line is longer than allowed. It is skipped; the lines behind it are not affected.
+/// The ids of the requests that `text` answers, as [`response_id`], or where it is an array of messages the ids of up to
+/// 4,096 responses in it.
+#[must_use]
+pub fn response_ids(text: &[u8]) -> Vec<RequestId> {
+    let mut scan = EnvelopeScan::default();
+    scan.push(text);
+    if scan.is_batch() {
+        return scan.take_responses();
+    }
+    scan.id().filter(|_| scan.is_response()).cloned().into_iter().collect()
+}
+
+/// A line is longer than allowed. It is skipped; the lines behind it are not affected. An array of responses (a batch of
+/// revision 2025-03-26) is reported once for each of them, up to 4,096.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LineTooLong {
     /// The limit, in bytes.
@@ -70,7 +84,7 @@ impl std::error::Error for LineTooLong {}
 /// one line at most. Blank lines are skipped, a carriage return before the line feed is not part of the line.
 ///
 /// A line that is too long is read on without being kept, and reported once: as soon as it is known whose message it is,
-/// at its end otherwise.
+/// at its end otherwise. An array is reported for each response in it.
 #[derive(Debug)]
 pub struct LineDecoder {
     input: BytesMut,
@@ -78,6 +92,8 @@ pub struct LineDecoder {
     scanned: usize,
     max_line: usize,
     skipping: Option<Skipping>,
+    /// What there is to report of lines that are too long.
+    reports: VecDeque<LineTooLong>,
 }
 
 /// The line at hand is too long.
@@ -91,7 +107,7 @@ impl LineDecoder {
     /// A decoder for lines of up to `max_line` bytes.
     #[must_use]
     pub fn new(max_line: usize) -> Self {
-        Self { input: BytesMut::new(), scanned: 0, max_line, skipping: None }
+        Self { input: BytesMut::new(), scanned: 0, max_line, skipping: None, reports: VecDeque::new() }
     }
 
     /// Adds what arrived.
@@ -113,23 +129,29 @@ impl LineDecoder {
         Some(trimmed(self.input.split().freeze())).filter(|line| !is_blank(line) && line.len() <= self.max_line)
     }
 
-    /// Reads the beginning of a line that is too long, or more of it. `Some` when there is something to report.
-    fn skip(&mut self, text: &[u8], is_end: bool) -> Option<LineTooLong> {
+    /// Reads the beginning of a line that is too long, or more of it, and adds to what there is to report.
+    fn skip(&mut self, text: &[u8], is_end: bool) {
         let mut scan = match self.skipping.take() {
             None => Box::default(),
             Some(Skipping::Unreported(scan)) => scan,
             Some(Skipping::Reported) => {
                 self.skipping = (!is_end).then_some(Skipping::Reported);
-                return None;
+                return;
             }
         };
         scan.push(text);
+        let max_line = self.max_line;
+        let of_batch = |id| LineTooLong { max_line, id: Some(id), is_response: true };
+        self.reports.extend(scan.take_responses().into_iter().map(of_batch));
         let known = scan.is_complete();
-        let (id, is_response) = (scan.id().cloned(), scan.is_response());
+        if known || (is_end && !scan.has_responses()) {
+            let id = scan.id().filter(|_| !scan.is_batch()).cloned();
+            let is_response = scan.is_response() && !scan.is_batch();
+            self.reports.push_back(LineTooLong { max_line, id, is_response });
+        }
         if !is_end {
             self.skipping = Some(if known { Skipping::Reported } else { Skipping::Unreported(scan) });
         }
-        (is_end || known).then_some(LineTooLong { max_line: self.max_line, id, is_response })
     }
 }
 
@@ -138,6 +160,9 @@ impl Iterator for LineDecoder {
 
     fn next(&mut self) -> Option<Self::Item> {
         loop {
+            if let Some(report) = self.reports.pop_front() {
+                return Some(Err(report));
+            }
             let Some(found) = memchr::memchr(b'\n', &self.input[self.scanned..]) else {
                 self.scanned = self.input.len();
                 // One more than the limit, because the last byte may be the carriage return.
@@ -146,20 +171,23 @@ impl Iterator for LineDecoder {
                 }
                 let text = std::mem::take(&mut self.input);
                 self.scanned = 0;
-                return self.skip(&text, false).map(Err);
+                self.skip(&text, false);
+                if self.reports.is_empty() {
+                    return None;
+                }
+                continue;
             };
             let line = self.input.split_to(self.scanned + found).freeze();
             self.input.advance(1);
             self.scanned = 0;
             if self.skipping.is_some() {
-                match self.skip(&line, true) {
-                    Some(too_long) => return Some(Err(too_long)),
-                    None => continue,
-                }
+                self.skip(&line, true);
+                continue;
             }
             let line = trimmed(line);
             if line.len() > self.max_line {
-                return self.skip(&line, true).map(Err);
+                self.skip(&line, true);
+                continue;
             }
             if !is_blank(&line) {
                 return Some(Ok(line));
@@ -244,6 +272,25 @@ mod tests {
         decoder.push(b",\"id\":8}\n{}\n");
         assert_eq!(decoder.next(), too_long(8, false));
         assert_eq!(decoder.next(), Some(Ok("{}".into())));
+    }
+
+    #[test]
+    fn an_array_over_the_limit_says_whose_responses_it_holds() {
+        let too_long = |id: i64| Err(LineTooLong { max_line: 16, id: Some(id.into()), is_response: true });
+        let batch = br#"[{"id":1,"result":{}},{"id":2,"method":"x"},{"id":3,"error":{}}]"#;
+        assert_eq!(response_ids(batch), [1.into(), RequestId::from(3)]);
+        assert_eq!(response_ids(&batch[1..20]), [RequestId::from(1)]);
+        for cut in 1..batch.len() {
+            let mut decoder = LineDecoder::new(16);
+            let mut seen = Vec::new();
+            for piece in batch.chunks(cut).chain([&b"\n{}\n"[..]]) {
+                decoder.push(piece);
+                seen.extend(decoder.by_ref());
+            }
+            assert_eq!(seen, [too_long(1), too_long(3), Ok("{}".into())], "by {cut}");
+        }
+        let requests = lines(16, b"[{\"id\":1,\"method\":\"x\"}]\n");
+        assert_eq!(requests, [Err(LineTooLong { max_line: 16, id: None, is_response: false })]);
     }
 
     #[test]

@@ -76,7 +76,7 @@ impl ChannelWire {
         R: AsyncRead + Unpin + Send + 'static,
         W: AsyncWrite + Send + 'static,
     {
-        let mailbox = Mailbox::new();
+        let mailbox = Mailbox::in_order();
         let (out, waiting) = mpsc::channel(MAX_UNWRITTEN);
         tokio::spawn(read(lines, Arc::clone(&mailbox)));
         tokio::spawn(write(writer, waiting, Arc::clone(&mailbox)));
@@ -146,7 +146,11 @@ impl Wire for ChannelWire {
 
     fn send(&self, message: Unanswered) -> BoxFuture<Result<(), WireError>> {
         let (mailbox, out) = (Arc::clone(&self.mailbox), self.out.clone());
-        Box::pin(async move { put(&mailbox, &out, message.encode()).await })
+        Box::pin(async move {
+            put(&mailbox, &out, message.encode()).await?;
+            mailbox.sent();
+            Ok(())
+        })
     }
 
     fn hear(&self, sink: Sink) {

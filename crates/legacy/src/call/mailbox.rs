@@ -1,9 +1,10 @@
 //! Where messages of a shared way wait for whoever they are for: a channel of lines, or the one stream of HTTP+SSE.
 
+use super::unattributed::Unattributed;
 use super::wire::{Incomings, Sink};
 use crate::message::{Incoming, Malformed, Parsed, parse};
 use bytes::Bytes;
-use carryall_proto::frame::LineTooLong;
+use carryall_proto::frame::{LineTooLong, response_ids};
 use carryall_proto::{CallError, Printable, Response};
 use carryall_types::{ErrorObject, RequestId};
 use std::collections::HashMap;
@@ -19,13 +20,35 @@ pub(crate) struct Mailbox {
 
 #[derive(Default)]
 struct State {
-    waiting: HashMap<RequestId, oneshot::Sender<Result<Incoming, CallError>>>,
+    waiting: HashMap<RequestId, Waiter>,
     lost: Option<CallError>,
+    /// Where the server reads messages in the order in which they are sent.
+    unattributed: Option<Unattributed>,
+}
+
+struct Waiter {
+    response: oneshot::Sender<Result<Incoming, CallError>>,
+    /// Which of the messages sent it is.
+    number: u64,
 }
 
 impl Mailbox {
+    /// For a way whose messages may be sent at the same time.
     pub(crate) fn new() -> Arc<Self> {
         Arc::default()
+    }
+
+    /// For a way whose messages are sent one after the other. [`sent`](Self::sent) has to be called.
+    pub(crate) fn in_order() -> Arc<Self> {
+        let state = State { unattributed: Some(Unattributed::default()), ..State::default() };
+        Arc::new(Self { state: Mutex::new(state), sink: OnceLock::new() })
+    }
+
+    /// A message that gets no response was sent.
+    pub(crate) fn sent(&self) {
+        if let Some(unattributed) = &mut self.lock().unattributed {
+            unattributed.other();
+        }
     }
 
     /// Waits for the response to `id`, from now on; send the request after this.
@@ -34,8 +57,9 @@ impl Mailbox {
         if let Some(lost) = &state.lost {
             return Err(lost.clone());
         }
-        let (sender, receiver) = oneshot::channel();
-        state.waiting.insert(id.clone(), sender);
+        let (response, receiver) = oneshot::channel();
+        let number = state.unattributed.as_mut().map_or(0, Unattributed::request);
+        state.waiting.insert(id.clone(), Waiter { response, number });
         Ok(Expected { mailbox: Arc::clone(self), id, receiver })
     }
 
@@ -52,18 +76,31 @@ impl Mailbox {
         let items = match parse(text) {
             Ok(Parsed::One(incoming)) => vec![Ok(incoming)],
             Ok(Parsed::Batch(items)) => items,
-            Err(malformed) => vec![Err(malformed)],
+            Err(malformed) => {
+                // An array with too many messages, or that is no JSON, answers all the same.
+                let ids = response_ids(text);
+                ids.into_iter().for_each(|id| self.fail(id, CallError::Malformed(malformed.error.message.clone())));
+                return tracing::debug!(error = %Printable(&malformed.error.message), "not a message");
+            }
         };
         for item in items {
             match item {
                 Ok(Incoming::Response(mut response)) => {
                     response.id = own_id(response.id);
-                    let waiting = self.lock().waiting.remove(&response.id);
-                    match waiting {
+                    match self.answered(&response.id) {
                         Some(waiting) => _ = waiting.send(Ok(Incoming::Response(response))),
                         // The session counts the calls that nobody waits for any more.
                         None => self.pass_on(Incoming::Response(response)),
                     }
+                    self.attribute();
+                }
+                Ok(Incoming::ErrorWithoutId(error)) => {
+                    {
+                        let State { waiting, unattributed, .. } = &mut *self.lock();
+                        unattributed.iter_mut().for_each(|known| known.error(&error, waiting.keys()));
+                    }
+                    self.attribute();
+                    self.pass_on(Incoming::ErrorWithoutId(error));
                 }
                 Ok(other) => self.pass_on(other),
                 Err(Malformed { id: Some(id), error, is_response: true }) => {
@@ -95,10 +132,35 @@ impl Mailbox {
     /// The response to `id` has come and cannot be used; there will be no other.
     fn fail(&self, id: RequestId, error: CallError) {
         let id = own_id(id);
-        let waiting = self.lock().waiting.remove(&id);
-        match waiting {
+        match self.answered(&id) {
             Some(waiting) => _ = waiting.send(Err(error)),
             None => self.pass_on(Incoming::Response(Response::error(id, ErrorObject::internal()))),
+        }
+        self.attribute();
+    }
+
+    /// Takes out who waits for the response to `id`, which has come.
+    fn answered(&self, id: &RequestId) -> Option<oneshot::Sender<Result<Incoming, CallError>>> {
+        let mut state = self.lock();
+        let Waiter { response, number } = state.waiting.remove(id)?;
+        if let Some(unattributed) = &mut state.unattributed {
+            unattributed.answered(id, number);
+        }
+        Some(response)
+    }
+
+    /// Hands the errors without an id on to whom they are about, as far as that is known.
+    fn attribute(&self) {
+        loop {
+            let mut state = self.lock();
+            let found = state.unattributed.as_mut().map(Unattributed::attributed).unwrap_or_default();
+            if found.is_empty() {
+                return;
+            }
+            for (id, error) in found {
+                let Some(waiting) = state.waiting.remove(&id) else { continue };
+                let _ = waiting.response.send(Ok(Incoming::ErrorWithoutId(error)));
+            }
         }
     }
 
@@ -107,7 +169,7 @@ impl Mailbox {
         let mut state = self.lock();
         state.lost.get_or_insert_with(|| error.clone());
         for (_, waiting) in state.waiting.drain() {
-            let _ = waiting.send(Err(error.clone()));
+            let _ = waiting.response.send(Err(error.clone()));
         }
         drop(state);
         if let Some(sink) = self.sink.get() {
@@ -151,6 +213,9 @@ impl Expected {
 
 impl Drop for Expected {
     fn drop(&mut self) {
-        self.mailbox.lock().waiting.remove(&self.id);
+        let mut state = self.mailbox.lock();
+        if let (Some(_), Some(unattributed)) = (state.waiting.remove(&self.id), &mut state.unattributed) {
+            unattributed.abandoned(&self.id);
+        }
     }
 }

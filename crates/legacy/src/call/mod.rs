@@ -22,6 +22,7 @@ mod single_flight;
 mod stdio;
 mod task;
 mod translate;
+mod unattributed;
 mod wire;
 
 pub use era::{Era, EraMemory};

@@ -108,6 +108,18 @@ impl Fake {
         panic!("the server was never told: {:?}", self.lines());
     }
 
+    /// Waits until the server has been called so many times with this tool.
+    pub async fn told_times(&self, tool: &str, times: usize) {
+        for _ in 0..1000 {
+            let calls = self.messages();
+            if calls.iter().filter(|message| message["params"]["name"] == tool).count() >= times {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("the server was not called: {:?}", self.lines());
+    }
+
     pub async fn told_method(&self, method: &str) -> Value {
         self.told(|message| message["method"] == method).await
     }

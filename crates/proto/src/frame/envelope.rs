@@ -4,8 +4,11 @@ use carryall_types::RequestId;
 
 /// Member names and ids longer than this are not read.
 const MAX_TOKEN: usize = 256;
+/// The most responses of one array whose ids are read.
+const MAX_BATCH: usize = 4096;
 
-/// Reads `id`, and what kind of message it belongs to, from text that arrives in pieces. Keeps a few bytes only.
+/// Reads `id`, and what kind of message it belongs to, from text that arrives in pieces. Keeps a few bytes only, and of an
+/// array (a batch, as revision 2025-03-26 has them) the ids of its responses until they are [taken](Self::take_responses).
 ///
 /// It does not validate: whoever asks already knows that the message cannot be used, and wants to know whose it was.
 #[derive(Debug, Default)]
@@ -13,10 +16,17 @@ pub(super) struct EnvelopeScan {
     depth: usize,
     in_string: bool,
     escaped: bool,
-    /// Behind the colon of a member of the outermost object.
+    /// Behind the colon of a member of a message.
     in_value: bool,
-    /// The outermost value is no object, so that it has no members.
+    /// The outermost value is neither an object nor an array, so that it has no members.
     is_other: bool,
+    /// The outermost value is an array of messages.
+    is_batch: bool,
+    /// The ids of the responses in it that were not taken yet, and how many there were.
+    responses: Vec<RequestId>,
+    responses_seen: usize,
+    /// The response at hand is one of these.
+    is_listed: bool,
     /// The member name or scalar value at hand.
     token: Vec<u8>,
     is_id: bool,
@@ -51,9 +61,39 @@ impl EnvelopeScan {
         self.has_outcome && !self.has_method
     }
 
-    /// Whether both the id and the kind of message are known.
+    /// Whether both the id and the kind of message are known, of a message by itself.
     pub(super) fn is_complete(&self) -> bool {
-        self.id.is_some() && (self.has_outcome || self.has_method)
+        !self.is_batch && self.id.is_some() && (self.has_outcome || self.has_method)
+    }
+
+    /// Whether the text is an array of messages.
+    pub(super) fn is_batch(&self) -> bool {
+        self.is_batch
+    }
+
+    /// Whether any response of an array could be read.
+    pub(super) fn has_responses(&self) -> bool {
+        self.responses_seen > 0
+    }
+
+    /// The ids of those responses of an array that were read since the last time.
+    pub(super) fn take_responses(&mut self) -> Vec<RequestId> {
+        std::mem::take(&mut self.responses)
+    }
+
+    /// Whether the text at hand belongs to a message, and not to one of its values.
+    fn is_in_message(&self) -> bool {
+        self.depth == 1 + usize::from(self.is_batch)
+    }
+
+    /// Notes the response at hand, if it is one of an array.
+    fn list(&mut self) {
+        let is_new = self.is_batch && !self.is_listed && self.is_response() && self.responses_seen < MAX_BATCH;
+        if let (true, Some(id)) = (is_new, &self.id) {
+            self.responses.push(id.clone());
+            self.responses_seen += 1;
+            self.is_listed = true;
+        }
     }
 
     /// Reads on inside a string; gives what stands behind it.
@@ -71,7 +111,7 @@ impl EnvelopeScan {
             self.escaped = true;
         } else {
             self.in_string = false;
-            if self.depth == 1 && !self.in_value {
+            if self.is_in_message() && !self.in_value {
                 self.name();
             }
         }
@@ -85,15 +125,18 @@ impl EnvelopeScan {
                 self.keep(b"\"");
             }
             b'{' | b'[' => {
-                self.is_other = self.depth == 0 && byte == b'[';
+                self.is_batch |= self.depth == 0 && byte == b'[';
                 self.depth += 1;
+                if self.is_batch && self.is_in_message() {
+                    self.next_of_batch();
+                }
             }
             b'}' | b']' => {
                 self.end_of_value();
                 self.depth = self.depth.saturating_sub(1);
             }
             b',' => self.end_of_value(),
-            b':' if self.depth == 1 => {
+            b':' if self.is_in_message() => {
                 self.in_value = true;
                 self.token.clear();
             }
@@ -105,8 +148,15 @@ impl EnvelopeScan {
         }
     }
 
+    /// Begins another message of an array.
+    fn next_of_batch(&mut self) {
+        (self.id, self.has_method, self.has_outcome, self.is_listed) = (None, false, false, false);
+        (self.in_value, self.is_id) = (false, false);
+        self.token.clear();
+    }
+
     fn keep(&mut self, bytes: &[u8]) {
-        if self.depth == 1 {
+        if self.is_in_message() {
             // One byte more than is ever read, so that a longer token is not taken for its beginning.
             let room = (MAX_TOKEN + 1).saturating_sub(self.token.len());
             self.token.extend_from_slice(&bytes[..bytes.len().min(room)]);
@@ -117,14 +167,16 @@ impl EnvelopeScan {
         self.is_id = self.token == b"\"id\"";
         self.has_method |= self.token == b"\"method\"";
         self.has_outcome |= self.token == b"\"result\"" || self.token == b"\"error\"";
+        self.list();
     }
 
     fn end_of_value(&mut self) {
-        if self.depth != 1 {
+        if !self.is_in_message() {
             return;
         }
         if self.in_value && self.is_id && self.token.len() <= MAX_TOKEN {
             self.id = std::str::from_utf8(&self.token).ok().and_then(crate::inbound::read_loose_id);
+            self.list();
         }
         self.in_value = false;
         self.is_id = false;
@@ -167,9 +219,28 @@ mod tests {
         for text in without {
             assert_eq!(scanned(text, 2), (None, true), "{text}");
         }
-        for other in [r#"[{"id":1,"result":1}]"#, r#""id":1,"result":1"#, "no message", ""] {
+        for other in [r#"["id",1,"result"]"#, r#""id":1,"result":1"#, "no message", ""] {
             assert_eq!(scanned(other, 2).0, None, "{other}");
         }
+    }
+
+    #[test]
+    fn the_responses_of_an_array_are_told_apart_wherever_the_text_is_cut() {
+        let text = r#" [ {"id":1,"result":[{"id":8,"result":1}]},{"id":2,"method":"x"}, 7, [{"id":9,"result":1}],
+            {"result":{"id":8},"id":"a"},{"error":{"code":1}}, {"id":4,"error":{}},{"id":5,"result":"#;
+        for cut in 1..text.len() {
+            let mut scan = EnvelopeScan::default();
+            let mut ids = Vec::new();
+            for piece in text.as_bytes().chunks(cut) {
+                scan.push(piece);
+                ids.append(&mut scan.take_responses());
+            }
+            assert_eq!(ids, [1.into(), "a".into(), 4.into(), RequestId::from(5)], "by {cut}");
+            assert!(scan.is_batch() && scan.has_responses() && !scan.is_complete());
+        }
+        let mut scan = EnvelopeScan::default();
+        scan.push(format!("[{}]", r#"{"id":1,"result":1},"#.repeat(MAX_BATCH + 1)).as_bytes());
+        assert_eq!(scan.take_responses().len(), MAX_BATCH);
     }
 
     #[test]

@@ -6,7 +6,7 @@
 mod slot;
 
 use bytes::{Buf as _, Bytes, BytesMut};
-use carryall_proto::frame::{LineDecoder, LineTooLong, encode_line, response_id};
+use carryall_proto::frame::{LineDecoder, LineTooLong, encode_line, response_ids};
 use carryall_proto::inbound::{Answer, accept_answer};
 use carryall_proto::mux::{Delivery, Pending, Signal, Start, Token};
 use carryall_proto::{Call, CallError, CallerId, Notification, Printable, Reply, key, listen};
@@ -282,7 +282,7 @@ impl State {
             Ok(Answer::ErrorWithoutId(error)) => tracing::warn!(%error, "the server could not read a message"),
             Err(why) => {
                 tracing::warn!(why = %Printable(&why), "a line that is no MCP message");
-                self.fail_call(response_id(line), CallError::Malformed(why));
+                response_ids(line).into_iter().for_each(|id| self.fail_call(id, CallError::Malformed(why.clone())));
             }
         }
     }
@@ -290,12 +290,14 @@ impl State {
     /// A line was too long to be kept.
     fn too_long(&mut self, line: LineTooLong) {
         tracing::warn!(error = %line, "a message was skipped");
-        self.fail_call(line.id.filter(|_| line.is_response), CallError::TooLarge(line.max_line));
+        if let Some(id) = line.id.filter(|_| line.is_response) {
+            self.fail_call(id, CallError::TooLarge(line.max_line));
+        }
     }
 
     /// The answer to a call is there and cannot be used; no other will come.
-    fn fail_call(&mut self, id: Option<RequestId>, error: CallError) {
-        if let Some(slot) = id.and_then(|id| self.pending.response(&own_id(&id))) {
+    fn fail_call(&mut self, id: RequestId, error: CallError) {
+        if let Some(slot) = self.pending.response(&own_id(&id)) {
             slot.finish(Err(error));
         }
     }

@@ -323,6 +323,42 @@ async fn an_error_without_an_id_fails_the_one_call_that_it_can_be_about() {
 }
 
 #[tokio::test]
+async fn subscriptions_are_bounded_in_number_and_bytes_for_each_caller() {
+    let fake = Fake::new("", "*'\"method\":\"resources/subscribe\"'*) ;;");
+    let way = fake.start().await;
+    let listen = |caller: u128, uris: usize| {
+        let uris: Vec<_> = (0..uris).map(|n| format!("{caller}:{n}:{}", "x".repeat(8180))).collect();
+        let filter = json!({"toolsListChanged": true, "resourceSubscriptions": uris});
+        from(caller, testkit::call("subscriptions/listen", json!({"notifications": filter})))
+    };
+    let mut held = Vec::new();
+    let refused = loop {
+        match call(&way, listen(1, 0)).await {
+            Ok(reply) => held.push(reply),
+            Err(refused) => break refused,
+        }
+        assert!(held.len() <= 5000, "no bound");
+    };
+    assert!(matches!(&refused, CallError::Busy(why) if why.contains("this caller")), "{refused}");
+    held.push(call(&way, listen(2, 0)).await.unwrap());
+    held.pop();
+    held.clear();
+    call(&way, listen(1, 0)).await.unwrap();
+
+    // Its resources are subscribed to one after the other, and this server does not answer that.
+    let pending = tokio::spawn({
+        let (way, first) = (way.clone(), listen(3, 1000));
+        async move { call(&way, first).await.is_ok() }
+    });
+    fake.told_method("resources/subscribe").await;
+    // 8 MiB each, of 16 that one caller may have.
+    let refused = call(&way, listen(3, 1000)).await.unwrap_err();
+    assert!(matches!(&refused, CallError::Busy(why) if why.contains("this caller")), "{refused}");
+    pending.abort();
+    way.shutdown().await;
+}
+
+#[tokio::test]
 async fn a_batch_of_messages_is_read_one_by_one() {
     let fake = Fake::new(
         "",

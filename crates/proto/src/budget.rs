@@ -93,6 +93,12 @@ impl Budget {
         Ok(Reservation { shared: Arc::clone(&self.shared), caller: caller.clone(), held: amount })
     }
 
+    /// What one caller may hold.
+    #[must_use]
+    pub fn share(&self) -> Amount {
+        self.shared.per_caller
+    }
+
     /// What all callers hold together.
     #[must_use]
     pub fn used(&self) -> Amount {

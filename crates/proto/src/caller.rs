@@ -120,6 +120,12 @@ impl CallerId {
         Self { principal: call.principal.clone(), source: call.source }
     }
 
+    /// The caller for counting what it holds, as [`Caller::accountable`].
+    #[must_use]
+    pub fn accountable(&self) -> Caller {
+        Caller::accountable_for(self.principal.as_deref(), self.source)
+    }
+
     /// Whether nothing is known of the caller, as of one in process.
     #[must_use]
     pub fn is_in_process(&self) -> bool {

@@ -13,10 +13,12 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
-/// How many messages may wait to be written.
-const MAX_UNWRITTEN: usize = 256;
+/// How many bytes may wait to be written, unless they are one message; calls wait before they add to that.
+const MAX_UNWRITTEN: u32 = 1024 * 1024;
+/// A message counts as at least so many bytes.
+const MIN_COST: u32 = 1024;
 const READ: usize = 16 * 1024;
 
 /// What a channel brings.
@@ -64,9 +66,23 @@ impl<R: AsyncRead + Unpin> LineReader<R> {
 pub(crate) struct ChannelWire {
     mailbox: Arc<Mailbox>,
     /// Written by a task of its own, so that giving up a call never leaves half a line behind.
-    out: mpsc::Sender<Bytes>,
+    out: Out,
     /// Set when the session ends from this side.
     released: Arc<AtomicBool>,
+}
+
+/// What waits to be written.
+#[derive(Clone)]
+struct Out {
+    queue: mpsc::UnboundedSender<Unwritten>,
+    /// In bytes.
+    room: Arc<Semaphore>,
+}
+
+struct Unwritten {
+    text: Bytes,
+    /// Given back once it is written.
+    room: OwnedSemaphorePermit,
 }
 
 impl ChannelWire {
@@ -77,9 +93,16 @@ impl ChannelWire {
         W: AsyncWrite + Send + 'static,
     {
         let mailbox = Mailbox::in_order();
-        let (out, waiting) = mpsc::channel(MAX_UNWRITTEN);
+        let (queue, waiting) = mpsc::unbounded_channel();
+        let out = Out { queue, room: Arc::new(Semaphore::new(MAX_UNWRITTEN as usize)) };
+        let room = Arc::clone(&out.room);
         tokio::spawn(read(lines, Arc::clone(&mailbox)));
-        tokio::spawn(write(writer, waiting, Arc::clone(&mailbox)));
+        let writing = write(writer, waiting, Arc::clone(&mailbox));
+        tokio::spawn(async move {
+            writing.await;
+            // Nobody is to wait for room any more.
+            room.close();
+        });
         Arc::new(Self { mailbox, out, released })
     }
 
@@ -88,9 +111,11 @@ impl ChannelWire {
     }
 }
 
-async fn put(mailbox: &Mailbox, out: &mpsc::Sender<Bytes>, text: Bytes) -> Result<(), WireError> {
-    let closed = |_| WireError::Call(mailbox.lost().unwrap_or_else(|| CallError::broken("the channel is closed")));
-    out.send(text).await.map_err(closed)
+async fn put(mailbox: &Mailbox, out: &Out, text: Bytes) -> Result<(), WireError> {
+    let closed = || WireError::Call(mailbox.lost().unwrap_or_else(|| CallError::broken("the channel is closed")));
+    let cost = u32::try_from(text.len()).unwrap_or(u32::MAX).clamp(MIN_COST, MAX_UNWRITTEN);
+    let room = Arc::clone(&out.room).acquire_many_owned(cost).await.map_err(|_| closed())?;
+    out.queue.send(Unwritten { text, room }).map_err(|_| closed())
 }
 
 async fn read<R: AsyncRead + Unpin>(mut lines: LineReader<R>, mailbox: Arc<Mailbox>) {
@@ -108,17 +133,23 @@ async fn read<R: AsyncRead + Unpin>(mut lines: LineReader<R>, mailbox: Arc<Mailb
     mailbox.lose(error);
 }
 
-async fn write<W: AsyncWrite>(writer: W, mut waiting: mpsc::Receiver<Bytes>, mailbox: Arc<Mailbox>) {
+async fn write<W: AsyncWrite>(writer: W, mut waiting: mpsc::UnboundedReceiver<Unwritten>, mailbox: Arc<Mailbox>) {
     let mut writer = pin!(writer);
     let mut out = BytesMut::new();
-    while let Some(text) = waiting.recv().await {
+    while let Some(Unwritten { text, mut room }) = waiting.recv().await {
         encode_line(&text, &mut out);
-        while let Ok(text) = waiting.try_recv() {
-            encode_line(&text, &mut out);
+        while let Ok(next) = waiting.try_recv() {
+            encode_line(&next.text, &mut out);
+            room.merge(next.room);
         }
         let written = async { writer.write_all(&out).await.and(writer.flush().await) };
         if let Err(error) = written.await {
             return mailbox.lose(CallError::broken(error));
+        }
+        drop(room);
+        // The room that a large message took is not kept.
+        if out.capacity() > MAX_UNWRITTEN as usize {
+            out = BytesMut::new();
         }
         out.clear();
     }
@@ -165,5 +196,46 @@ impl Wire for ChannelWire {
             self.released.store(true, Ordering::Relaxed);
         }
         Box::pin(std::future::ready(()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use carryall_proto::Notification;
+    use futures_util::FutureExt as _;
+    use tokio::io::duplex;
+
+    #[tokio::test]
+    async fn what_waits_to_be_written_is_bounded_in_bytes() {
+        let ((near, far), (_unused, input)) = (duplex(64), duplex(64));
+        let wire = ChannelWire::open(LineReader::new(input, 1024), near, Arc::default());
+        let send = || {
+            let text = "x".repeat(400 * 1024);
+            let params = carryall_types::RawJson::from(&serde_json::json!({"text": text}));
+            wire.send(Unanswered::Notification(Notification::new("n", params)))
+        };
+        let mut sending: Vec<_> = (0..8).map(|_| send()).collect();
+        let sent = sending.iter_mut().filter_map(|one| one.now_or_never()).count();
+        assert_eq!(sent, 2, "1 MiB is full");
+        // They are sent when the server reads, and fail when it has gone.
+        drop(far);
+        let ends = futures_util::future::join_all(sending.into_iter().skip(2));
+        let ends = tokio::time::timeout(std::time::Duration::from_secs(30), ends).await.expect("they wait for ever");
+        assert!(ends.iter().all(Result::is_err), "{ends:?}");
+    }
+
+    #[tokio::test]
+    async fn a_message_larger_than_the_room_is_sent_alone() {
+        let ((near, far), (_unused, input)) = (duplex(64), duplex(64));
+        let wire = ChannelWire::open(LineReader::new(input, 1024), near, Arc::default());
+        let params = carryall_types::RawJson::from(&serde_json::json!({"text": "x".repeat(3 << 20)}));
+        let send = || wire.send(Unanswered::Notification(Notification::new("n", params.clone())));
+        let mut lines = LineReader::new(far, 4 << 20);
+        let both = async { (send().await, send().await) };
+        let read = async { [lines.next().await.unwrap(), lines.next().await.unwrap()] };
+        let (sent, read) = tokio::join!(both, read);
+        assert!(sent.0.is_ok() && sent.1.is_ok());
+        assert!(read.iter().all(|line| matches!(line, Some(Line::Message(text)) if text.len() > 3 << 20)));
     }
 }

@@ -1,6 +1,7 @@
 //! The calls in flight on one session, and to which of them a message belongs that does not say so.
 
-use super::session::Event;
+use super::session::{Event, Queued};
+use carryall_proto::budget::Budget;
 use carryall_proto::mux::Abandoned;
 use carryall_proto::{Call, CallError, CallerId, Notification, Params};
 use carryall_types::{ClientCapabilities, InputRequest, LoggingLevel, ProgressToken};
@@ -23,7 +24,7 @@ pub(crate) struct Flight {
 /// A call in flight: where what comes for it goes.
 #[derive(Debug)]
 pub(crate) struct Routed {
-    pub(crate) events: mpsc::Sender<Event>,
+    events: mpsc::Sender<Queued>,
     pub(crate) token: Option<ProgressToken>,
     level: Option<LoggingLevel>,
     caller: CallerId,
@@ -51,7 +52,7 @@ impl Flight {
     ///
     /// # Errors
     /// [`CallError::Busy`] when there are too many, or too many of its caller.
-    pub(crate) fn enter(&mut self, id: i64, events: mpsc::Sender<Event>, call: &Call) -> Result<(), CallError> {
+    pub(crate) fn enter(&mut self, id: i64, events: mpsc::Sender<Queued>, call: &Call) -> Result<(), CallError> {
         let caller = CallerId::of(call);
         if self.calls.len() >= MAX_CALLS {
             return Err(CallError::Busy(format!("{MAX_CALLS} calls wait for answers in this session")));
@@ -130,6 +131,20 @@ impl Flight {
 }
 
 impl Routed {
+    /// Hands something to the call. It is given back when there is no room for it, for the call or within `budget`.
+    pub(crate) fn offer(&self, event: Event, budget: &Budget) -> Result<(), Event> {
+        // A single one fits, whatever its size.
+        let bytes = event.size().min(budget.share().bytes);
+        let room = match budget.reserve(&self.caller.accountable(), bytes) {
+            Ok(room) => room,
+            Err(exceeded) => {
+                tracing::debug!(bytes, %exceeded, "something that came for a call was dropped, nobody takes it");
+                return Err(event);
+            }
+        };
+        self.events.try_send(Queued { event, _room: room }).map_err(|unsent| unsent.into_inner().event)
+    }
+
     /// Whether the call asked for a log message of this level.
     pub(crate) fn wants(&self, message: &Notification) -> bool {
         let level = message.params.clone().and_then(|params| Params::parse(params).ok());
@@ -146,6 +161,7 @@ impl Routed {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use carryall_proto::budget::Amount;
     use carryall_proto::{CallSource, ClientId};
     use carryall_testkit as testkit;
     use serde_json::json;
@@ -168,6 +184,27 @@ mod tests {
         assert!(matches!(enter(MAX_CALLS, &call(3)), Err(CallError::Busy(_))));
         flight.leave(0, true);
         assert!(flight.enter(0, events.clone(), &call(3)).is_ok());
+    }
+
+    #[test]
+    fn what_waits_for_a_caller_is_bounded_in_bytes() {
+        let budget = Budget::new(Amount::new(100, 4000), Amount::new(100, 2000));
+        let mut flight = Flight::default();
+        let mut receivers = Vec::new();
+        for (id, session) in [(1, 1), (2, 1), (3, 2)] {
+            let (events, receiver) = mpsc::channel(100);
+            flight.enter(id, events, &call(session)).unwrap();
+            receivers.push(receiver);
+        }
+        let offer = |id: i64, bytes: usize| {
+            let params = carryall_types::RawJson::from(&json!({"text": "x".repeat(bytes)}));
+            flight.get(id).unwrap().offer(Event::Notification(Notification::new("n", params)), &budget).is_ok()
+        };
+        assert!(offer(1, 9000), "a single one fits, whatever its size");
+        assert!(!offer(1, 1) && !offer(2, 1), "that was the share of this caller");
+        assert!(offer(3, 1), "others have their own");
+        drop(receivers[0].try_recv().unwrap());
+        assert!(offer(2, 900) && offer(1, 900) && !offer(2, 900));
     }
 
     #[test]

@@ -2,8 +2,9 @@
 
 use super::session::Session;
 use crate::generate;
+use carryall_proto::budget::Reservation;
 use carryall_proto::listen::{Change, acknowledged, honoured, matches};
-use carryall_proto::{Call, CallError, CallerId, Message, Notification, Outcome, Params, Reply};
+use carryall_proto::{Call, CallError, Caller, CallerId, Message, Notification, Outcome, Params, Reply};
 use carryall_types::{ErrorObject, SubscriptionFilter, notification};
 use serde_json::json;
 use std::collections::HashMap;
@@ -15,6 +16,10 @@ use tokio::sync::mpsc;
 const MAX_CHANGES: usize = 256;
 /// How many resources one listener may subscribe to.
 const MAX_RESOURCES: usize = 1000;
+/// Resources with longer URIs, in bytes, are neither subscribed to nor told of.
+const MAX_URI_BYTES: usize = 8 * 1024;
+/// What a listener and each of its resources count as besides the bytes of their URIs.
+const OVERHEAD: usize = 256;
 
 /// Who listens to a session, and what its server was asked to tell.
 #[derive(Default)]
@@ -87,7 +92,10 @@ fn change_of(notification: &Notification) -> Option<Change> {
         notification::RESOURCES_LIST_CHANGED => Some(Change::Resources),
         notification::RESOURCE_UPDATED => {
             let params = Params::parse(notification.params.clone()?).ok()?;
-            Some(Change::Resource(params.string("uri")?.as_ref().into()))
+            params
+                .string("uri")
+                .filter(|uri| uri.len() <= MAX_URI_BYTES)
+                .map(|uri| Change::Resource(uri.as_ref().into()))
         }
         _ => None,
     }
@@ -104,11 +112,23 @@ pub(crate) async fn open(session: &Arc<Session>, call: &Call) -> Result<Reply, C
         }
     };
     let mut filter = honoured(&wanted, session.capabilities(), MAX_RESOURCES);
+    let uris = filter.resource_subscriptions.take().map(|mut uris| {
+        uris.retain(|uri| uri.len() <= MAX_URI_BYTES);
+        uris
+    });
+    let bytes = OVERHEAD + uris.iter().flatten().map(|uri| uri.len() + OVERHEAD).sum::<usize>();
+    let room = session.parked.quotas.subscriptions.reserve(&Caller::accountable(call), bytes).map_err(|exceeded| {
+        tracing::debug!(bytes, %exceeded, "a subscription was refused");
+        CallError::Busy(format!("no further subscription with this server: {exceeded}; end others first"))
+    })?;
     session.hear();
-    let mut subscribed = Subscribed { session: Arc::clone(session), uris: Vec::new() };
-    if let Some(uris) = filter.resource_subscriptions.take() {
+    let mut subscribed = Subscribed { session: Arc::clone(session), uris: Vec::new(), _room: room };
+    if let Some(uris) = uris {
         for uri in uris {
-            subscribed.add(uri).await;
+            // A server that did not answer once is not waited for again and again.
+            if !subscribed.add(uri).await {
+                break;
+            }
         }
         filter.resource_subscriptions = Some(subscribed.uris.clone());
     }
@@ -129,10 +149,12 @@ pub(crate) async fn open(session: &Arc<Session>, call: &Call) -> Result<Reply, C
 struct Subscribed {
     session: Arc<Session>,
     uris: Vec<String>,
+    _room: Reservation,
 }
 
 impl Subscribed {
-    async fn add(&mut self, uri: String) {
+    /// Subscribes to a resource. `false` if the server has not answered.
+    async fn add(&mut self, uri: String) -> bool {
         let first = {
             let mut counts = self.session.listeners.counts();
             let count = counts.entry(uri.clone()).or_default();
@@ -141,14 +163,15 @@ impl Subscribed {
         };
         self.uris.push(uri.clone());
         if !first {
-            return;
+            return true;
         }
         match self.session.ask("resources/subscribe", &json!({"uri": uri})).await {
-            Ok(Outcome::Result(_)) => {}
+            Ok(Outcome::Result(_)) => true,
             refused => {
                 tracing::debug!(uri = %carryall_proto::Printable(&uri), refused = ?carryall_proto::PrintableFmt(&refused), "the server does not tell of this resource");
                 self.uris.pop();
                 release(&self.session, &uri);
+                refused.is_ok()
             }
         }
     }

@@ -15,6 +15,7 @@ mod mailbox;
 mod options;
 mod parked;
 mod pool;
+mod quotas;
 mod running;
 mod session;
 mod single_flight;

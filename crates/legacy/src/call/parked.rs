@@ -4,6 +4,7 @@
 //! result of one round and comes back with the answer in the next. In between the call is parked here.
 
 use super::options::Options;
+use super::quotas::Quotas;
 use super::running::Running;
 use super::wire::Unanswered;
 use carryall_proto::budget::{Amount, Budget, Reservation};
@@ -26,6 +27,8 @@ const SHARE: usize = 4;
 /// The parked calls of one server.
 pub(crate) struct Parked {
     budget: Budget,
+    /// What the sessions with this server account for besides.
+    pub(crate) quotas: Quotas,
     limit: Duration,
     /// By the state that their callers bring back.
     waiting: Mutex<HashMap<String, Waiting>>,
@@ -56,6 +59,7 @@ impl Parked {
         let share = Amount::new(total.items.div_ceil(SHARE), total.bytes.div_ceil(SHARE));
         Arc::new_cyclic(|this| Self {
             budget: Budget::new(total, share),
+            quotas: Quotas::default(),
             limit: options.parked_for,
             waiting: Mutex::default(),
             this: this.clone(),

@@ -1,6 +1,6 @@
 //! One call in work on a legacy server, through all its rounds.
 
-use super::session::{Event, Session};
+use super::session::{Event, Queued, Session};
 use super::wire::{Incomings, WireError};
 use super::{task, translate};
 use crate::generate;
@@ -20,8 +20,8 @@ pub(crate) struct Running {
     sending: Option<BoxFuture<Result<Incomings, WireError>>>,
     incomings: Incomings,
     /// What came for the call before the server began to answer it.
-    early: Option<Event>,
-    events: mpsc::Receiver<Event>,
+    early: Option<Queued>,
+    events: mpsc::Receiver<Queued>,
     task: AsTask,
     /// Nothing more comes, so that there is nothing to cancel.
     done: bool,
@@ -85,8 +85,8 @@ impl Running {
         // A server may ask on another stream before it begins to answer on this one, and wait for what it asked.
         let sent = tokio::select! {
             biased;
-            Some(event) = running.events.recv() => {
-                running.early = Some(event);
+            Some(queued) = running.events.recv() => {
+                running.early = Some(queued);
                 running.sending = Some(sending);
                 return Ok(running);
             }
@@ -128,13 +128,13 @@ impl Running {
     }
 
     pub(crate) async fn next(&mut self) -> Result<Next, CallError> {
-        if let Some(event) = self.early.take() {
-            return Ok(event.into());
+        if let Some(queued) = self.early.take() {
+            return Ok(queued.event.into());
         }
         while let Some(sending) = &mut self.sending {
             tokio::select! {
                 biased;
-                Some(event) = self.events.recv() => return Ok(event.into()),
+                Some(queued) = self.events.recv() => return Ok(queued.event.into()),
                 sent = sending => {
                     self.sending = None;
                     match sent {
@@ -150,7 +150,7 @@ impl Running {
         loop {
             let incoming = tokio::select! {
                 biased;
-                Some(event) = self.events.recv() => return Ok(event.into()),
+                Some(queued) = self.events.recv() => return Ok(queued.event.into()),
                 incoming = self.incomings.next() => incoming,
             };
             let lost =

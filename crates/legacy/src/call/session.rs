@@ -10,7 +10,8 @@ use super::translate;
 use super::wire::{Unanswered, Wire, WireError};
 use crate::message::{Incoming, Request};
 use crate::revision::REVISIONS;
-use carryall_proto::{Call, CallError, Notification, Outcome, Params, Printable, Response, key};
+use carryall_proto::budget::{Amount, Budget, Reservation};
+use carryall_proto::{Call, CallError, Caller, Notification, Outcome, Params, Printable, Response, key};
 use carryall_types::{
     ClientCapabilities, ErrorObject, Implementation, InputRequest, JsonObject, JsonValue, ProgressToken,
     ProtocolVersion, RawJson, RequestId, ServerCapabilities, code, notification,
@@ -31,8 +32,10 @@ pub(crate) const HOUSEKEEPING: Duration = Duration::from_secs(10);
 const GOODBYE: Duration = Duration::from_secs(2);
 /// How many notifications of one call may wait for their reader; more are dropped, as they are by any slow reader.
 const MAX_EVENTS: usize = 256;
-/// How many messages that nobody waits for may be on their way to the server; more are dropped.
-const MAX_OUTGOING: usize = 1024;
+/// How many messages that nobody waits for may be on their way to the server, and how many bytes; more are dropped.
+const MAX_OUTGOING: Amount = Amount::new(1024, 1024 * 1024);
+/// How many questions of the server handlers of this client may be working on, and their size; more are refused.
+const MAX_ANSWERING: Amount = Amount::new(256, 16 * 1024 * 1024);
 /// How much of a method's name is logged.
 const MAX_SHOWN: usize = 100;
 
@@ -64,6 +67,9 @@ pub(crate) struct Session {
     warned: AtomicBool,
     /// Cancellations and answers on their way.
     outgoing: Mutex<JoinSet<()>>,
+    /// What of them, and of the questions that are being answered, is held. Nobody's in particular: the server causes it.
+    outgoing_budget: Budget,
+    answering_budget: Budget,
 }
 
 /// What comes for a call before its response.
@@ -72,6 +78,30 @@ pub(crate) enum Event {
     Notification(Notification),
     /// With the request that it came in.
     Question(Request, Box<InputRequest>),
+}
+
+/// What waits for its call.
+#[derive(Debug)]
+pub(crate) struct Queued {
+    pub(crate) event: Event,
+    pub(crate) _room: Reservation,
+}
+
+impl Event {
+    /// In bytes.
+    pub(crate) fn size(&self) -> usize {
+        match self {
+            Self::Notification(Notification { method, params }) => {
+                method.len() + params.as_ref().map_or(0, |params| params.as_bytes().len())
+            }
+            // It is kept twice: as it came, and as it was read.
+            Self::Question(request, _) => 2 * size_of_request(request),
+        }
+    }
+}
+
+fn size_of_request(request: &Request) -> usize {
+    request.method.len() + request.params.as_bytes().len()
 }
 
 /// The first request of every session.
@@ -145,6 +175,8 @@ impl Session {
             retired: AtomicBool::new(false),
             warned: AtomicBool::new(false),
             outgoing: Mutex::default(),
+            outgoing_budget: Budget::new(MAX_OUTGOING, MAX_OUTGOING),
+            answering_budget: Budget::new(MAX_ANSWERING, MAX_ANSWERING),
             wire,
         });
         if session.wire.is_shared() {
@@ -225,7 +257,7 @@ impl Session {
     }
 
     /// Takes a call in; what comes for it before its response is received from now on.
-    pub(crate) fn enter(&self, id: i64, call: &Call) -> Result<mpsc::Receiver<Event>, CallError> {
+    pub(crate) fn enter(&self, id: i64, call: &Call) -> Result<mpsc::Receiver<Queued>, CallError> {
         let (events, receiver) = mpsc::channel(MAX_EVENTS);
         self.flight().enter(id, events, call)?;
         Ok(receiver)
@@ -261,18 +293,31 @@ impl Session {
     /// Sends what nobody waits for.
     fn send_later(&self, message: Unanswered) {
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
-        let wire = Arc::clone(&self.wire);
-        self.in_background(&runtime, async move { _ = timeout(HOUSEKEEPING, wire.send(message)).await });
+        let (wire, bytes) = (Arc::clone(&self.wire), message.size());
+        self.in_background(&runtime, bytes, async move { _ = timeout(HOUSEKEEPING, wire.send(message)).await });
     }
 
     /// Runs what nobody waits for but the end of the session.
-    fn in_background(&self, runtime: &tokio::runtime::Handle, work: impl Future<Output = ()> + Send + 'static) {
+    fn in_background(
+        &self,
+        runtime: &tokio::runtime::Handle,
+        bytes: usize,
+        work: impl Future<Output = ()> + Send + 'static,
+    ) {
         let mut outgoing = self.outgoing.lock().unwrap_or_else(PoisonError::into_inner);
         // Those that are done make room for this one.
         while outgoing.try_join_next().is_some() {}
-        if outgoing.len() >= MAX_OUTGOING {
-            return tracing::debug!("the server asks or is told more than it reads; a message to it was dropped");
-        }
+        // A single one fits, whatever its size.
+        let Ok(room) = self.outgoing_budget.reserve(&Caller::Anonymous, bytes.min(MAX_OUTGOING.bytes)) else {
+            return tracing::debug!(
+                bytes,
+                "the server asks or is told more than it reads; a message to it was dropped"
+            );
+        };
+        let work = async move {
+            work.await;
+            drop(room);
+        };
         outgoing.spawn_on(work, runtime);
     }
 
@@ -286,7 +331,7 @@ impl Session {
                 this.flight().answered_late(id);
             }
         };
-        self.in_background(&runtime, told);
+        self.in_background(&runtime, task_id.len(), told);
     }
 
     /// Ends the session once the server knows which calls nobody waits for any more. Bounded in time.
@@ -323,13 +368,13 @@ impl Session {
                 let Some(routed) = flight.get(id) else { return };
                 let translated = routed.token.as_ref().and_then(|token| with_token(notification, token));
                 if let Some(notification) = translated {
-                    let _ = routed.events.try_send(Event::Notification(notification));
+                    let _ = routed.offer(Event::Notification(notification), &self.parked.quotas.events);
                 }
             }
             notification::MESSAGE => {
                 let listening = self.listeners.callers();
                 for routed in self.flight().loggers(&notification, &listening) {
-                    let _ = routed.events.try_send(Event::Notification(notification.clone()));
+                    let _ = routed.offer(Event::Notification(notification.clone()), &self.parked.quotas.events);
                 }
             }
             _ => self.listeners.tell(&notification),
@@ -358,7 +403,7 @@ impl Session {
         };
         let event = Event::Question(request, Box::new(question));
         let untaken = match routed {
-            Some(routed) => routed.events.try_send(event).err().map(mpsc::error::TrySendError::into_inner),
+            Some(routed) => routed.offer(event, &self.parked.quotas.events).err(),
             None => Some(event),
         };
         drop(flight);
@@ -386,9 +431,8 @@ impl Session {
             );
         }
         let why = format!(
-            "{} is not possible: calls of several callers are in flight in this session, and the request does not say which \
-             of them it belongs to",
-            request.method
+            "{method} is not possible: calls of several callers are in flight in this session, and the request does not say \
+             which of them it belongs to"
         );
         self.reply(Response::error(request.id.clone(), ErrorObject::new(code::INVALID_REQUEST, why)));
     }
@@ -407,15 +451,23 @@ impl Session {
                 return None;
             }
             None => {
-                self.reply(Response::error(id, ErrorObject::method_not_found(&request.method)));
+                let method = Printable(&request.method).clipped(MAX_SHOWN).to_string();
+                self.reply(Response::error(id, ErrorObject::method_not_found(&method)));
                 return None;
             }
         };
         let Some(answer) = self.options.answers.as_ref().and_then(|answers| answers(question.clone())) else {
             return Some(question);
         };
+        let bytes = (2 * size_of_request(request)).min(MAX_ANSWERING.bytes);
+        let Ok(room) = self.answering_budget.reserve(&Caller::Anonymous, bytes) else {
+            let why = "too many questions of this server wait for their answers already";
+            self.reply(Response::error(id, ErrorObject::new(code::INTERNAL_ERROR, why)));
+            return None;
+        };
         let wire = Arc::clone(&self.wire);
         tokio::spawn(async move {
+            let _room = room;
             let response = match answer.await {
                 Ok(answer) => Response::result(id, answer),
                 Err(error) => Response::error(id, error),
@@ -428,7 +480,8 @@ impl Session {
     }
 
     fn refuse(self: &Arc<Self>, request: &Request) {
-        let why = format!("{} is not possible: this client does not support it, or no call is in work", request.method);
+        let method = Printable(&request.method).clipped(MAX_SHOWN);
+        let why = format!("{method} is not possible: this client does not support it, or no call is in work");
         self.reply(Response::error(request.id.clone(), ErrorObject::new(code::METHOD_NOT_FOUND, why)));
     }
 

@@ -2,8 +2,8 @@
 
 use crate::message::{Incoming, Request};
 use bytes::Bytes;
-use carryall_proto::{BoxFuture, CallError, Notification, Response};
-use carryall_types::{ErrorObject, ProtocolVersion};
+use carryall_proto::{BoxFuture, CallError, Notification, Outcome, Response};
+use carryall_types::{ErrorObject, ProtocolVersion, RequestId};
 use futures_core::Stream;
 use std::fmt;
 use std::pin::Pin;
@@ -52,6 +52,23 @@ pub(crate) enum Unanswered {
 }
 
 impl Unanswered {
+    /// About how many bytes it has.
+    pub(crate) fn size(&self) -> usize {
+        match self {
+            Self::Notification(notification) => notification.params.as_ref().map_or(0, |it| it.as_bytes().len()),
+            Self::Response(Response { id, outcome }) => {
+                let id = match id {
+                    RequestId::String(id) => id.len(),
+                    RequestId::Number(_) => 0,
+                };
+                id + match outcome {
+                    Outcome::Result(result) => result.as_bytes().len(),
+                    Outcome::Error(error) => error.message.len(),
+                }
+            }
+        }
+    }
+
     pub(crate) fn encode(&self) -> Bytes {
         match self {
             Self::Notification(notification) => notification.encode(),

@@ -145,6 +145,9 @@ fn hint_for(reach: Reach, error: &ClientError) -> Option<String> {
         }
         ClientError::Call(CallError::NotMcp { status: 404 | 405, .. }) => "check the path: most servers answer at /mcp",
         ClientError::Call(CallError::NotMcp { .. }) => "check that the URL is that of an MCP endpoint",
+        ClientError::Call(CallError::HandshakeRefused(_)) => {
+            "the server does not take initialize of earlier revisions: --era auto finds out what it speaks"
+        }
         ClientError::Call(CallError::TooLarge(_)) => "ask for less: this command keeps whole answers in memory",
         ClientError::NotModern(cause) if cause.is_timeout() => {
             "if the server is only slow to start, give it more time with --timeout"
@@ -199,6 +202,8 @@ mod tests {
             (ClientError::Call(CallError::Timeout(Duration::from_secs(1))), Exit::Timeout),
             (ClientError::Call(CallError::NotMcp { status: 200, body: "<html>".into() }), Exit::Refused),
             (ClientError::Server(ErrorObject::internal()), Exit::Refused),
+            (ClientError::Call(CallError::HandshakeRefused(ErrorObject::internal())), Exit::Refused),
+            (ClientError::Call(CallError::Refused("a header cannot carry it".into())), Exit::Usage),
             (ClientError::Server(ErrorObject::new(-32021, "sampling")), Exit::InputRequired),
             (ClientError::Request("x".into()), Exit::Usage),
         ];

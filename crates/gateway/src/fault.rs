@@ -115,6 +115,13 @@ fn failed(upstream: &str, error: &CallError) -> ErrorObject {
         CallError::Refused(why) => {
             ErrorObject::invalid_params(format!("The request cannot be passed on to {upstream:?}: {why}"))
         }
+        CallError::HandshakeRefused(_) => ErrorObject::new(
+            code::UPSTREAM_INVALID,
+            format!(
+                "{upstream:?} refuses the handshake of its revision, and the request was not executed (the gateway's log has \
+                 the answer)"
+            ),
+        ),
         CallError::Busy(_) => ErrorObject::new(
             code::BUSY,
             format!(
@@ -143,6 +150,7 @@ mod tests {
             CallError::TooLarge(10),
             CallError::Refused("the name has a newline".into()),
             CallError::Busy("4096 calls wait at 10.1.2.3".into()),
+            CallError::HandshakeRefused(ErrorObject::new(-32603, "10.1.2.3")),
             CallError::from(carryall_proto::BoxError::from("10.1.2.3")),
         ];
         let failed = errors.into_iter().map(|error| Fault::Failed { upstream: "demo".into(), error });

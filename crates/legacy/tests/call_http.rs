@@ -287,6 +287,13 @@ async fn a_status_that_nobody_sent_is_not_reported() {
     assert_eq!(failed.to_string().matches("no such page").count(), 1, "{failed}");
 }
 
+#[tokio::test]
+async fn a_refused_handshake_is_the_refusal_of_the_server() {
+    let fake = Fake::start(|heard| error(heard, 200, -32603)).await;
+    let refused = answered(&fake.way(Options::default().era(Era::Legacy)), call()).await.unwrap_err();
+    assert!(matches!(&refused, CallError::HandshakeRefused(error) if error.code == -32603), "{refused:?}");
+}
+
 /// Waits until the server has been asked `method` so many times.
 async fn asked(fake: &Fake, method: &str, times: usize) {
     let so = async {

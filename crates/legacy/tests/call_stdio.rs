@@ -460,3 +460,12 @@ async fn the_process_ends_with_the_way_to_it() {
     };
     tokio::time::timeout(testkit::PATIENCE, ended).await.expect("the process ends with the last clone");
 }
+
+#[tokio::test]
+async fn a_refused_handshake_is_the_refusal_of_the_server() {
+    let fake = Fake::new("", "*'\"method\":\"initialize\"'*) fail -32603 'no license' ;;");
+    let refused = fake.spawn(quick().era(Era::Legacy)).await.unwrap_err();
+    assert!(matches!(&refused, CallError::HandshakeRefused(error) if error.code == -32603), "{refused:?}");
+    assert_eq!(refused.to_string(), "the server refuses initialize: no license (-32603)");
+    assert!(refused.is_unsent());
+}

@@ -5,6 +5,7 @@
 //! (`basic/index#error-codes`).
 
 use crate::{Clipped, Printable, PrintableFmt};
+use carryall_types::ErrorObject;
 use std::convert::Infallible;
 use std::fmt;
 use std::sync::Arc;
@@ -35,6 +36,9 @@ pub enum CallError {
     TooLarge(usize),
     /// This side refused to send the request.
     Refused(String),
+    /// The server refused the handshake that requests need (`initialize` of earlier revisions) with this error. The request
+    /// was not sent.
+    HandshakeRefused(ErrorObject),
     /// This side is at one of its limits and did not send the request: trying again later is safe. Says which limit.
     Busy(String),
     /// A layer failed.
@@ -55,7 +59,7 @@ impl CallError {
     /// Whether the request is known not to have been executed.
     #[must_use]
     pub fn is_unsent(&self) -> bool {
-        matches!(self, Self::Unreachable(_) | Self::Refused(_) | Self::Busy(_))
+        matches!(self, Self::Unreachable(_) | Self::Refused(_) | Self::HandshakeRefused(_) | Self::Busy(_))
     }
 }
 
@@ -82,6 +86,9 @@ impl fmt::Display for CallError {
             Self::Malformed(what) => write!(f, "the server broke the protocol: {}", shown(what)),
             Self::TooLarge(limit) => write!(f, "the answer is larger than {limit} bytes"),
             Self::Refused(why) => write!(f, "not sent: {}", shown(why)),
+            Self::HandshakeRefused(error) => {
+                write!(f, "the server refuses initialize: {} ({})", shown(&error.message), error.code)
+            }
             Self::Busy(why) => write!(f, "not sent, try again later: {}", shown(why)),
             Self::Layer(cause) => write!(f, "{}", PrintableFmt(Chain(cause))),
         }

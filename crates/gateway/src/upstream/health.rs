@@ -72,6 +72,8 @@ pub(super) fn blames_replica(error: &CallError) -> bool {
         // One slow call says nothing about others; a probe that gets no answer does.
         CallError::Timeout(_) => false,
         CallError::Malformed(_) | CallError::TooLarge(_) | CallError::Layer(_) => false,
+        // It is there, and will refuse each handshake that is like this one.
+        CallError::HandshakeRefused(_) => false,
         // The limit is one of this side.
         CallError::Refused(_) | CallError::Busy(_) => false,
     }

@@ -97,9 +97,7 @@ impl WireError {
         match self {
             Self::SessionEnded => CallError::broken("the server has ended the session"),
             Self::Status { status, text } => CallError::NotMcp { status: status.as_u16(), body: text },
-            Self::Refused(error) => {
-                CallError::Refused(format!("the server refuses initialize: {} ({})", error.message, error.code))
-            }
+            Self::Refused(error) => CallError::HandshakeRefused(error),
             Self::Call(error) => error,
         }
     }

@@ -472,7 +472,7 @@ impl<W: AsyncWrite + Unpin> Asking<'_, W> {
 }
 
 fn refused(error: &ErrorObject) -> CallError {
-    CallError::unreachable(format!("the server refuses initialize: {} (code {})", error.message, error.code))
+    CallError::HandshakeRefused(error.clone())
 }
 
 /// The versions that an error names (`data.supported`).

@@ -379,7 +379,7 @@ async fn start(
         }
         words.push_back(line.to_owned());
     });
-    let shown = format!("`{}`", command.shown().split(' ').next().unwrap_or_default());
+    let shown = format!("`{}`", command.program());
     match StdioWay::spawn(command, way).await {
         Ok(client) => Ok(ChildServer { client, last_words }),
         Err(error) => Err(explain(Fail::of(&shown, Reach::Child, &error.into()), &last_words, screen)),

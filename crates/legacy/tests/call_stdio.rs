@@ -8,6 +8,7 @@ use call_common::*;
 use carryall_legacy::call::{Era, EraMemory, Stdio};
 use carryall_proto::CallError;
 use carryall_testkit as testkit;
+use carryall_transport::stdio::ServerCommand;
 use carryall_types::ProtocolVersion;
 use serde_json::json;
 use std::time::{Duration, Instant};
@@ -459,6 +460,20 @@ async fn the_process_ends_with_the_way_to_it() {
         }
     };
     tokio::time::timeout(testkit::PATIENCE, ended).await.expect("the process ends with the last clone");
+}
+
+#[tokio::test]
+async fn errors_about_a_start_name_the_program_and_none_of_its_arguments() {
+    let exits = ServerCommand::new("/bin/sh").args(["-c", "exit 3", "--token=s3cret"]);
+    let missing = ServerCommand::new("/no/such/program").args(["--token=s3cret"]);
+    for (command, says) in [(exits, "\"/bin/sh\" exited before the handshake: "), (missing, "\"/no/such/program\"")] {
+        for era in [Era::Auto, Era::Legacy] {
+            let failed = Stdio::spawn(command.clone(), quick().era(era)).await.unwrap_err();
+            let said = failed.to_string();
+            assert!(said.contains(says) && !said.contains("s3cret"), "{said}");
+            assert!(!format!("{failed:?} {command:?}").contains("s3cret"), "{failed:?}");
+        }
+    }
 }
 
 #[tokio::test]

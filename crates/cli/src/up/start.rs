@@ -93,8 +93,9 @@ pub(super) fn start(all: Vec<NamedUpstream>) -> Result<Running, Fail> {
             Replicas::Command(process) => {
                 let upstream = upstream.shared_channel().probe(Some(STDIO_PROBE));
                 let command = command(&process, &name);
-                let shown = command.shown();
-                let child = Child { name: name.clone(), command, options, sharing, replica: upstream.replica(&shown) };
+                // Arguments often hold secrets.
+                let shown = command.program().into_owned();
+                let child = Child { name: name.clone(), command, options, sharing, replica: upstream.replica(&name) };
                 // From here on calls wait for it.
                 child.replica.starting();
                 running.children.push(tokio::spawn(child.run(running.stop.subscribe())));

@@ -204,8 +204,8 @@ impl Shared {
             Failed::Other(error) | Failed::Refused(error) => error,
             Failed::Modern { why } => CallError::unreachable(format!("the server is modern and refuses to be: {why}")),
             Failed::Closed { status, .. } => {
-                let shown = self.processes.command().shown();
-                CallError::unreachable(format!("{shown:?} ended before it had shaken hands: {status}"))
+                let program = self.processes.command().program();
+                CallError::unreachable(format!("{program:?} exited before the handshake: {status}"))
             }
         })?;
         let decision = lock(&self.decision).clone().filter(|_| self.options.era == Era::Auto);
@@ -355,7 +355,7 @@ fn greeting(who: &Who) -> Result<Call, CallError> {
 
 /// The program, and a sum of the whole command line: arguments often hold secrets, which do not belong into a file.
 fn key_of(command: &ServerCommand) -> String {
-    let shown = command.shown();
+    let shown = command.command_line();
     let program = shown.split(' ').next().unwrap_or_default();
     // FNV-1a: the same in each build, as the hashes of the standard library need not be.
     let sum = shown

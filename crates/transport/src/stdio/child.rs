@@ -1,6 +1,7 @@
 //! A server as a child process, and everything that process starts.
 
 use rustix::process::{Pid, Signal, kill_process_group};
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fmt;
@@ -118,9 +119,15 @@ impl ServerCommand {
         self
     }
 
-    /// The program and its arguments, for people.
+    /// The program, for messages: its arguments often hold secrets.
     #[must_use]
-    pub fn shown(&self) -> String {
+    pub fn program(&self) -> Cow<'_, str> {
+        self.program.to_string_lossy()
+    }
+
+    /// The program and its arguments, to tell commands apart. Not for messages, files or logs: arguments often hold secrets.
+    #[must_use]
+    pub fn command_line(&self) -> String {
         let words = std::iter::once(&self.program).chain(&self.args);
         words.map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ")
     }

@@ -80,7 +80,7 @@ impl Connect for Processes {
         let Spawned { stdin, stdout, process } = self
             .command
             .spawn()
-            .map_err(|error| CallError::unreachable(format!("cannot start {:?}: {error}", self.command.shown())))?;
+            .map_err(|error| CallError::unreachable(format!("cannot start {:?}: {error}", self.command.program())))?;
         let channel = Channel::open(stdout, stdin, self.options);
         let (mut stop, lost) = (self.stop.subscribe(), channel.clone());
         let supervisor = tokio::spawn(async move {

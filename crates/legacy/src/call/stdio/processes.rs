@@ -69,7 +69,7 @@ impl Processes {
         }
         let Spawned { stdin, stdout, process } = self.command.spawn().map_err(|error| {
             lock(&self.state).note(false);
-            CallError::unreachable(format!("cannot start {:?}: {error}", self.command.shown()))
+            CallError::unreachable(format!("cannot start {:?}: {error}", self.command.program()))
         })?;
         let (reading, no_reader) = oneshot::channel();
         let (writing, no_writer) = oneshot::channel();

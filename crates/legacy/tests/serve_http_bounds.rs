@@ -239,7 +239,8 @@ async fn streams_that_are_handed_over_to_other_replicas_are_bounded_too() {
     };
     let (a, b) = (start().await, start().await);
     let client = Client::open(a.address, VERSION).await;
-    let mut stream = client.stream(&tool(1, "large")).await;
+    let mut stream = client.stream(&tool(1, "large_when_told")).await;
+    a.seen.go.notify_one();
     let opening = stream.next().await.unwrap().id;
     drop(stream);
     // The answer has 300,000 bytes.

@@ -193,7 +193,9 @@ async fn nothing_of_a_flood_is_lost_to_a_client_that_comes_back() {
 async fn a_large_answer_and_a_panic_come_through_a_stream_too() {
     let replica = Replica::start(options().sse_after(Duration::ZERO)).await;
     let client = Client::open(replica.address, "2025-11-25").await;
-    let large = client.stream(&tool(1, "large")).await.rest().await;
+    let mut large = client.stream(&tool(1, "large_when_told")).await;
+    replica.seen.go.notify_one();
+    let large = large.rest().await;
     assert_eq!(text(large.last().unwrap()).as_str().unwrap().len(), 300_000);
     for _ in 0..2 {
         let failed = client.stream(&tool(2, "panic")).await.rest().await;

@@ -68,6 +68,9 @@ async fn notifications_that_nobody_takes_are_bounded_in_bytes() {
         }
         let answer = r#"{"jsonrpc":"2.0","id":1,"result":{"resultType":"complete"}}"#;
         writer.write_all(format!("{answer}\n").as_bytes()).await.unwrap();
+        // The answer to the next call comes behind all of that.
+        let _ = reader.read(&mut line).await.unwrap();
+        writer.write_all(format!("{}\n", answer.replace(":1,", ":2,")).as_bytes()).await.unwrap();
         // Held open until the client has seen everything.
         let _ = reader.read(&mut line).await;
     });
@@ -79,11 +82,12 @@ async fn notifications_that_nobody_takes_are_bounded_in_bytes() {
     let carryall_proto::Reply::Stream(stream) = within(channel.call(asked)).await.unwrap() else {
         panic!("notifications come first")
     };
-    // Nobody takes anything until all has been said.
-    tokio::time::sleep(Duration::from_millis(1500)).await;
+    // Nobody takes anything until all has been said and read.
+    within(channel.call(call("2", "b"))).await.unwrap();
     let messages: Vec<_> = within(stream.collect()).await;
     assert!(messages.last().unwrap().is_ok(), "the response is not lost");
-    assert!(messages.len() < 8, "{} messages of 4 MiB were kept", messages.len());
+    // The first was taken, 16 MiB of further ones were kept, and the response.
+    assert_eq!(messages.len(), 5, "messages of 4 MiB were kept");
     drop(channel);
     server.abort();
 }

@@ -1,6 +1,6 @@
 //! Connections that are too many, too slow, or end in the middle of something.
 
-use crate::support::{Server, answer, open_head, post, raise_descriptor_limit, reset, tool_call};
+use crate::support::{PROMPT, Server, answer, open_head, post, raise_descriptor_limit, reset, tool_call};
 use serde_json::json;
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::TcpStream;
@@ -110,7 +110,7 @@ fn a_stream_that_is_reset_ends_its_call_and_nothing_else() {
             reset(stream);
         }
     });
-    let deadline = Instant::now() + Duration::from_secs(8);
+    let deadline = Instant::now() + PROMPT;
     while server.call("running", json!({})) != "0" {
         assert!(Instant::now() < deadline, "calls go on for nobody: {}", server.call("running", json!({})));
         std::thread::sleep(Duration::from_millis(20));

@@ -32,7 +32,7 @@ pub struct Seen {
     pub started: AtomicUsize,
     pub dropped: AtomicUsize,
     pub finished: AtomicUsize,
-    /// Lets `wait` go on.
+    /// Lets `wait` and `large_when_told` go on.
     pub go: Notify,
 }
 
@@ -52,7 +52,7 @@ fn question() -> InputRequiredResult {
 }
 
 pub fn server(seen: &Arc<Seen>) -> Server {
-    let (wait, hang) = (Arc::clone(seen), Arc::clone(seen));
+    let (wait, hang, large) = (Arc::clone(seen), Arc::clone(seen), Arc::clone(seen));
     Server::new("wire", "1")
         .with_logging()
         .tool(Tool::without_arguments("hello", async |ctx: Ctx| {
@@ -62,12 +62,17 @@ pub fn server(seen: &Arc<Seen>) -> Server {
             tokio::time::sleep(Duration::from_millis(300)).await;
             "slow"
         }))
-        .tool(Tool::without_arguments("large", async |_| {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-            "x".repeat(300_000)
+        .tool(Tool::without_arguments("large", async |_| "x".repeat(300_000)))
+        .tool(Tool::without_arguments("large_when_told", move |_: Ctx| {
+            let seen = Arc::clone(&large);
+            async move {
+                seen.go.notified().await;
+                "x".repeat(300_000)
+            }
         }))
-        .tool(Tool::without_arguments("panic", async |_| -> String {
-            tokio::time::sleep(Duration::from_millis(20)).await;
+        .tool(Tool::without_arguments("panic", async |ctx: Ctx| -> String {
+            // With this the response begins, as a stream.
+            ctx.progress(1.0, None, None).await;
             panic!("secret detail")
         }))
         .tool(Tool::without_arguments("log", async |ctx: Ctx| {

@@ -2,9 +2,14 @@
 
 mod common;
 
+use carryall_proto::{Call, Response, SharedService};
 use carryall_transport::lines::{Channel, ChannelOptions, LineOptions, serve_lines};
+use carryall_types::RawJson;
 use common::{Tools, call, tool_call, within};
-use futures_util::StreamExt as _;
+use futures_util::{FutureExt as _, StreamExt as _};
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, duplex};
 
@@ -47,6 +52,36 @@ async fn a_client_that_has_left_and_reads_slowly_gets_everything() {
     within(output.read_to_string(&mut text)).await.unwrap();
     assert_eq!(text.lines().count(), 3);
     within(served).await.unwrap();
+}
+
+#[tokio::test]
+async fn calls_of_a_client_that_reads_nothing_are_not_worked_on() {
+    let (mut input, server_input) = duplex(1 << 20);
+    let (server_output, mut output) = duplex(1024);
+    let answered = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&answered);
+    let service = SharedService::from_fn(move |call: Call| {
+        count.fetch_add(1, SeqCst);
+        let text = RawJson::from(&serde_json::json!({"resultType": "complete", "text": "x".repeat(300_000)}));
+        Box::pin(std::future::ready(Ok(Response::result(call.id.clone(), text).into())))
+    });
+    for id in 0..64 {
+        input.write_all(format!("{}\n", tool_call(&id.to_string(), "x")).as_bytes()).await.unwrap();
+    }
+    // No write timeout, as on standard streams.
+    let mut served = pin!(serve_lines(server_input, server_output, service, LineOptions::default()));
+    for _ in 0..200 {
+        assert!(served.as_mut().now_or_never().is_none());
+    }
+    assert_eq!(answered.load(SeqCst), 4, "1 MiB, and the answer that went beyond it");
+    // Nothing is lost: it goes on where it has stopped.
+    drop(input);
+    let mut text = String::new();
+    let both = async { tokio::join!(served, output.read_to_string(&mut text)) };
+    let (served, read) = within(both).await;
+    served.unwrap();
+    read.unwrap();
+    assert_eq!((text.lines().count(), answered.load(SeqCst)), (64, 64));
 }
 
 #[tokio::test]

@@ -220,6 +220,8 @@ impl Lines {
                     Err(error) => self.refuse_line(&error.to_string()),
                 }
             }
+            // There may be further lines.
+            let is_full = self.out.len() >= HIGH_WATER;
             let mut burst = 0;
             while self.out.len() < HIGH_WATER && burst < BURST {
                 let Poll::Ready(Some((ticket, event))) = Pin::new(&mut self.running).poll_next(cx) else { break };
@@ -269,6 +271,10 @@ impl Lines {
             }
             if written.is_pending() && self.out.len() >= HIGH_WATER {
                 return Poll::Pending;
+            }
+            // The end of the input must not be seen before all lines have been taken.
+            if is_full {
+                continue;
             }
             if self.closing.is_none() {
                 match self.poll_read(cx, reader.as_mut())? {

@@ -89,7 +89,7 @@ macro_rules! options {
     };
 }
 
-options!(LegacyOptions { keyring: Keyring, meeting: Arc<legacy::serve::Siblings> });
+options!(LegacyOptions { keyring: Keyring, server_name: impl Into<String>, meeting: Arc<legacy::serve::Siblings> });
 options!(WayOptions { era: Era, memory: EraMemory, silence: Duration, handshake_timeout: Duration });
 
 macro_rules! way {

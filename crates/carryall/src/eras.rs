@@ -28,8 +28,8 @@ pub(crate) fn meeting_in(options: LegacyOptions, store: Arc<dyn carryall_store::
 
 /// An HTTP endpoint that serves clients of every revision with any service, such as a gateway.
 ///
-/// Nothing is known about `service` here: on replicas, `legacy` has to name their keyring and how they learn of each
-/// other's sessions, and what must end when the endpoint [closes](Endpoint::close) is given to [`Endpoint::on_close`]. For
+/// Nothing is known about `service` here: on replicas, `legacy` has to name their keyring, the server, if that keyring is
+/// used by others too ([`LegacyOptions::server_name`]), and how replicas learn of each other's sessions, and what must end when the endpoint [closes](Endpoint::close) is given to [`Endpoint::on_close`]. For
 /// a [`Server`](crate::Server), [`endpoint`](crate::endpoint) does all of that.
 pub fn service_endpoint<S>(service: S, legacy: LegacyOptions) -> Endpoint
 where

@@ -98,9 +98,10 @@ where
     Ok(())
 }
 
-/// Sessions of earlier revisions are sealed with the keys of the server, and its replicas meet in the store that they share.
+/// Sessions of earlier revisions are sealed with the keys of the server and bound to its name, and its replicas meet in the
+/// store that they share.
 fn legacy_options(server: &Server) -> LegacyOptions {
-    let mut options = LegacyOptions::default();
+    let mut options = LegacyOptions::default().server_name(server.name());
     if let Some(keyring) = server.keyring() {
         options = options.keyring(keyring.as_ref().clone());
     }

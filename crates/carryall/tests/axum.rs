@@ -83,7 +83,11 @@ struct Replica {
 
 impl Replica {
     async fn start(store: &Shared) -> Self {
-        let server = Server::new("greeter", "1")
+        Self::start_as("greeter", store).await
+    }
+
+    async fn start_as(name: &str, store: &Shared) -> Self {
+        let server = Server::new(name, "1")
             .tool(Tool::without_arguments("greet", greet))
             .resource(Resource::new("x:a", "a", async |_, _| "text"))
             .keyring(Keyring::new(Key::new(1, [7; 32])))
@@ -168,6 +172,20 @@ async fn old_clients_are_served_by_any_replica() {
     asking.until("hello Ada").await;
     a.shut_down().await;
     b.shut_down().await;
+}
+
+#[tokio::test]
+async fn a_session_is_of_use_at_the_server_that_it_was_opened_with_alone() {
+    let store = Shared::default();
+    let (greeter, other) = (Replica::start(&store).await, Replica::start_as("other", &store).await);
+    let session = open(greeter.address).await;
+    let ping = json!({"jsonrpc": "2.0", "id": 1, "method": "ping"}).to_string();
+    for (replica, status) in [(&greeter, "HTTP/1.1 200"), (&other, "HTTP/1.1 404")] {
+        let said = Reply::to(replica.address, "POST", "/mcp", &session, &ping).await.until("\r\n\r\n").await;
+        assert!(said.starts_with(status), "{said}");
+    }
+    greeter.shut_down().await;
+    other.shut_down().await;
 }
 
 #[tokio::test]

@@ -111,7 +111,7 @@ async fn serve_http(demo: &Demo, server: Server) -> Result<(), Fail> {
         Fail::new(Exit::Local, format!("cannot listen on {}: {error}", demo.listen))
             .hint("--listen takes HOST:PORT, for example 127.0.0.1:0 for any free port")
     };
-    let legacy = demo.sharing.legacy()?;
+    let legacy = demo.sharing.legacy()?.server_name(server.name());
     let listener = HttpServer::bind(demo.listen.as_str()).await.map_err(cannot)?;
     let address = listener.local_addr().map_err(cannot)?;
     let url = format!("http://{address}/mcp");

@@ -118,6 +118,13 @@ impl Servers {
     }
 }
 
+/// What session ids are bound to: replicas of this endpoint are those in front of the same servers.
+fn server_name(running: &Running) -> String {
+    let mut names: Vec<_> = running.upstreams.iter().map(|upstream| format!("{:?}", upstream.name())).collect();
+    names.sort_unstable();
+    format!("carryall up {}", names.join(" "))
+}
+
 /// Runs until it is told to stop, then drains.
 pub(crate) async fn run(up: Up) -> Result<Exit, Fail> {
     edge::log(up.quiet, up.verbose);
@@ -137,6 +144,7 @@ pub(crate) async fn run(up: Up) -> Result<Exit, Fail> {
             }
         },
     };
+    let legacy = legacy.server_name(server_name(&running));
     let banner = Banner::new(&listener, &running, children.count(), up.sse)?;
     let info = Implementation::new("carryall", env!("CARGO_PKG_VERSION"));
     let builder = running.upstreams.iter().cloned().fold(Gateway::builder(info), |builder, one| builder.upstream(one));

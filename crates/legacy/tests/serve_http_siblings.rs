@@ -160,7 +160,8 @@ async fn what_only_looks_like_a_sibling_is_refused() {
     let client = Client::open(a.address, "2025-11-25").await;
     assert_eq!(client.at(&b).call("hello").await, "hello nobody");
     let name = &client.id[3..39];
-    let opened = keyring().open("session", b"", 0, &client.id).unwrap();
+    // Bound to a server without a name and to nobody.
+    let opened = keyring().open("session", &0_u64.to_be_bytes(), 0, &client.id).unwrap();
     let until = serde_json::from_slice::<Value>(&opened).unwrap()["x"].clone();
     let body =
         json!({"from": "x", "say": {"note": {"session": name, "what": {"ended": {"until": until}}}}}).to_string();

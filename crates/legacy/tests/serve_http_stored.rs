@@ -3,7 +3,7 @@
 mod serve_http_common;
 
 use carryall_legacy::serve::{Options, Stored};
-use carryall_store::Memory;
+use carryall_store::{Memory, Store as _};
 use serde_json::json;
 use serve_http_common::*;
 use std::sync::Arc;
@@ -70,6 +70,23 @@ async fn a_session_that_was_ended_is_ended_everywhere_and_for_good() {
     for replica in [&a, &b, &c, &late] {
         assert_eq!(client.at(replica).post(&tool(1, "hello")).await.status, 404);
     }
+}
+
+#[tokio::test]
+async fn the_end_of_a_session_is_stored_for_longer_than_its_id_is_good_for() {
+    let store = Memory::new();
+    let ttl = Duration::from_secs(3600);
+    let replica = Replica::start(meeting_in(&store).session_ttl(ttl)).await;
+    let client = Client::open(replica.address, "2025-11-25").await;
+    assert_eq!(client.delete().await, 204);
+    let expired = std::time::SystemTime::now() + ttl;
+    let millis = expired.duration_since(std::time::UNIX_EPOCH).unwrap().as_millis() as u64;
+    let at = async |minutes: u64| {
+        let row = store.get("session-known", &client.id[3..39], millis + minutes * 60_000).await;
+        row.unwrap().is_some()
+    };
+    assert!(at(9).await, "for a replica whose clock is ahead of the others");
+    assert!(!at(11).await);
 }
 
 #[tokio::test]

@@ -82,6 +82,12 @@ impl Server {
         }
     }
 
+    /// The name of the server.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        self.core.sealer.server()
+    }
+
     /// The keys that the server seals with now; `None` if it was given none.
     #[must_use]
     pub fn keyring(&self) -> Option<Arc<Keyring>> {

@@ -11,6 +11,7 @@ use std::time::Duration;
 #[derive(Clone)]
 pub struct Options {
     pub(crate) keyring: Option<Keyring>,
+    pub(crate) server_name: String,
     pub(crate) meeting: Arc<dyn Meeting>,
     pub(crate) session_ttl: Duration,
     pub(crate) session_idle: Duration,
@@ -44,6 +45,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             keyring: None,
+            server_name: String::new(),
             meeting: Arc::new(Local),
             session_ttl: Duration::from_secs(24 * 60 * 60),
             session_idle: Duration::from_secs(60 * 60),
@@ -80,6 +82,15 @@ impl Options {
     #[must_use]
     pub fn keyring(mut self, keyring: Keyring) -> Self {
         self.keyring = Some(keyring);
+        self
+    }
+
+    /// The name of the server, which is bound to its session ids: of two servers with one keyring neither accepts those of
+    /// the other. Replicas of a server have the same name. None unless set, and then all servers without a name that share
+    /// a keyring accept each other's session ids.
+    #[must_use]
+    pub fn server_name(mut self, name: impl Into<String>) -> Self {
+        self.server_name = name.into();
         self
     }
 
@@ -261,6 +272,7 @@ impl fmt::Debug for Options {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Options")
             .field("keyring", &self.keyring)
+            .field("server_name", &self.server_name)
             .field("meeting", &self.meeting)
             .field("session_ttl", &self.session_ttl)
             .field("max_sessions", &self.max_sessions)

@@ -15,12 +15,12 @@ use super::running::Reader;
 use super::sessions::{Found, Session, SessionLimits, Sessions, TooMany};
 use super::sse2024::Channels;
 use super::store::{Store, event_id};
-use super::token;
+use super::stored::MAX_SKEW;
+use super::token::{self, SessionKeys};
 use crate::message::{Incoming, Parsed, Request as Message, parse};
 use crate::revision::Revision as _;
 use bytes::Bytes;
 use carryall_proto::budget::{Amount, BudgetExceeded, Reservation};
-use carryall_proto::seal::Keyring;
 use carryall_proto::{
     BoxFuture, Call, CallError, CallSource, Caller, ClientId, Notification, Outcome, Principal, Printable, Reply,
     Response, SharedService, encode_error,
@@ -54,13 +54,13 @@ pub struct LegacyEndpoint {
 pub(super) struct Shared {
     pub(super) server: ServerContext,
     pub(super) options: Arc<Options>,
-    pub(super) keyring: Keyring,
+    pub(super) keys: SessionKeys,
     pub(super) sessions: Sessions,
     pub(super) store: Arc<Store>,
     pub(super) meeting: Arc<dyn Meeting>,
     pub(super) channels: Channels,
     published: Mutex<VecDeque<(Instant, Reservation)>>,
-    /// Ended sessions that are stored, by when their tokens expire.
+    /// Ended sessions that are stored, by when they are stored no longer.
     ended: Mutex<BTreeMap<u64, Vec<Reservation>>>,
 }
 
@@ -75,7 +75,10 @@ impl LegacyEndpoint {
         // A task lives where it began; a client that may be anywhere next is not offered any.
         options.tasks &= options.meeting.is_alone();
         let limits = limits(&options);
-        let keyring = options.keyring.clone().unwrap_or_else(Options::random_keyring);
+        let keys = SessionKeys {
+            keyring: options.keyring.clone().unwrap_or_else(Options::random_keyring),
+            server: options.server_name.as_str().into(),
+        };
         let meeting = Arc::clone(&options.meeting);
         let session_limits = SessionLimits {
             all: options.max_sessions,
@@ -91,7 +94,7 @@ impl LegacyEndpoint {
             channels: Channels::default(),
             options: Arc::clone(&server.options),
             server,
-            keyring,
+            keys,
             store: Arc::new(Store::new(limits)),
             meeting,
             published: Mutex::default(),
@@ -231,7 +234,7 @@ impl Shared {
         };
         let principal = head.principal.as_deref();
         let expires_at = now() + self.options.session_ttl.as_secs();
-        let Some((token, negotiated)) = token::seal(&self.keyring, principal, negotiated, expires_at) else {
+        let Some((token, negotiated)) = token::seal(&self.keys, principal, negotiated, expires_at) else {
             let why = "The capabilities of this client are too large for a session id";
             return refused_request(StatusCode::BAD_REQUEST, Some(&request.id), why);
         };
@@ -262,7 +265,7 @@ impl Shared {
             return Err(refused(StatusCode::BAD_REQUEST, why));
         };
         let principal = head.principal.as_deref();
-        let opened = id.to_str().ok().and_then(|id| token::open(&self.keyring, principal, now(), id));
+        let opened = id.to_str().ok().and_then(|id| token::open(&self.keys, principal, now(), id));
         let opened = opened.ok_or_else(unknown_session)?;
         let session = match self.sessions.find(&opened.name, opened.expires_at) {
             Found::Known(session) => session,
@@ -359,7 +362,7 @@ impl Shared {
         Ok(())
     }
 
-    /// Whether the end of this session may be stored until its token expires: a client that opens and ends sessions all
+    /// Whether the end of this session may be stored until its token has expired on every replica: a client that opens and ends sessions all
     /// day long does not fill the store.
     fn may_store_end(&self, session: &Session) -> bool {
         if self.meeting.is_alone() {
@@ -372,7 +375,8 @@ impl Shared {
         }
         match self.server.quotas.ended.reserve(&session.conversation.caller, 0) {
             Ok(reservation) => {
-                ended.entry(session.expires_at).or_default().push(reservation);
+                let until = session.expires_at.saturating_add(MAX_SKEW.as_secs());
+                ended.entry(until).or_default().push(reservation);
                 true
             }
             Err(exceeded) => {

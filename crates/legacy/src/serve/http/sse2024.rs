@@ -127,7 +127,7 @@ impl Shared {
         let caller = head.caller();
         let Ok(held) = self.server.quotas.channels.reserve(&caller, 0) else { return busy() };
         let expires_at = now() + self.options.session_ttl.as_secs();
-        let token = token::seal_stream(&self.keyring, head.principal.as_deref(), expires_at);
+        let token = token::seal_stream(&self.keys, head.principal.as_deref(), expires_at);
         let Some((name, token)) = token.and_then(|token| Some((token::name_of(&token)?, token))) else { return busy() };
         let (sender, messages) = channel(MAX_WAITING);
         let inbox = Inbox { messages: sender, caller, budget: self.server.quotas.waiting.clone() };
@@ -154,7 +154,7 @@ impl Shared {
         let unknown = || refused(StatusCode::NOT_FOUND, "There is no such stream: GET /sse opens a new one");
         let token = query.split('&').find_map(|pair| pair.strip_prefix("session="));
         let principal = head.principal.as_deref();
-        let name = token.and_then(|token| token::open_stream(&self.keyring, principal, now(), token));
+        let name = token.and_then(|token| token::open_stream(&self.keys, principal, now(), token));
         let Some(name) = name else { return unknown() };
         if let Err(malformed) = parse(&body) {
             return refused(StatusCode::BAD_REQUEST, malformed.error.message);

@@ -28,6 +28,9 @@ const PIECES: &str = "session-pieces";
 const TOLD_KEPT: u64 = 60_000;
 /// How long it is kept what is known of a session, unless its end is known.
 const KNOWN_KEPT: u64 = 24 * 60 * 60 * 1000;
+/// How far the clocks of two replicas may differ without an ended session coming back to life: its end is stored this much
+/// longer than its token is good for.
+pub(super) const MAX_SKEW: Duration = Duration::from_secs(10 * 60);
 /// How long a store, and the replica that holds a stream, may take.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// How often a reader looks for a piece whose news got lost, and a writer for whether there is a reader.
@@ -134,7 +137,7 @@ impl Shared {
                 What::Unsubscribed(uri) => known.subscribed.retain(|known| known != uri),
                 What::Ended { until } => {
                     known.ended = true;
-                    expires_at = until.saturating_mul(1000);
+                    expires_at = until.saturating_add(MAX_SKEW.as_secs()).saturating_mul(1000);
                 }
                 What::Answer(_) | What::Cancelled(_) | What::Listening | What::Posted(_) => return Ok(()),
             }

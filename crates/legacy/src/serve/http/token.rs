@@ -41,6 +41,25 @@ impl Purpose {
     }
 }
 
+/// What tokens are sealed with, and the server that they are for.
+pub(super) struct SessionKeys {
+    pub(super) keyring: Keyring,
+    /// Empty for a server without a name.
+    pub(super) server: Box<str>,
+}
+
+impl SessionKeys {
+    /// Whose a session is: of which server, and of which issuer, subject and client. Not the scopes, which grow while a
+    /// session lives.
+    fn binding(&self, principal: Option<&Principal>) -> Vec<u8> {
+        let of_principal = principal.into_iter().flat_map(|principal| {
+            [&*principal.issuer, &*principal.subject].into_iter().chain(principal.client.as_deref())
+        });
+        let parts = std::iter::once(&*self.server).chain(of_principal);
+        parts.flat_map(|part| (part.len() as u64).to_be_bytes().into_iter().chain(part.bytes())).collect()
+    }
+}
+
 /// A session as its token tells it.
 #[derive(Clone, Debug)]
 pub(super) struct Opened {
@@ -60,7 +79,7 @@ struct Content {
 /// Makes the id of a new session, and what is left of `negotiated` in it: a session is the same on the replica that made it
 /// as on those that only have its id, and keeps no more than fits into that.
 pub(super) fn seal(
-    keyring: &Keyring,
+    keys: &SessionKeys,
     principal: Option<&Principal>,
     negotiated: Negotiated,
     expires_at: u64,
@@ -73,7 +92,7 @@ pub(super) fn seal(
         if text.len() > MAX_ID_BYTES {
             continue;
         }
-        let token = seal_text(keyring, Purpose::Session, principal, expires_at, &text)?;
+        let token = seal_text(keys, Purpose::Session, principal, expires_at, &text)?;
         if token.len() <= MAX_ID_BYTES {
             return Some((token, content.n));
         }
@@ -93,28 +112,33 @@ pub(super) fn shortened(mut negotiated: Negotiated) -> Option<Negotiated> {
 }
 
 /// Opens the id of a session at `now` (seconds since the epoch).
-pub(super) fn open(keyring: &Keyring, principal: Option<&Principal>, now: u64, token: &str) -> Option<Opened> {
+pub(super) fn open(keys: &SessionKeys, principal: Option<&Principal>, now: u64, token: &str) -> Option<Opened> {
     if token.len() > MAX_ID_BYTES {
         return None;
     }
-    let text = keyring.open(Purpose::Session.name(), &binding(principal), now, token).ok()?;
+    let text = keys.keyring.open(Purpose::Session.name(), &keys.binding(principal), now, token).ok()?;
     let Content { x: expires_at, n: negotiated } = serde_json::from_slice(&text).ok()?;
     Some(Opened { name: name_of(token)?, negotiated, expires_at })
 }
 
 /// Makes the token of a stream of HTTP+SSE: a name, bound to its principal.
-pub(super) fn seal_stream(keyring: &Keyring, principal: Option<&Principal>, expires_at: u64) -> Option<String> {
-    seal_text(keyring, Purpose::Stream2024, principal, expires_at, b"")
+pub(super) fn seal_stream(keys: &SessionKeys, principal: Option<&Principal>, expires_at: u64) -> Option<String> {
+    seal_text(keys, Purpose::Stream2024, principal, expires_at, b"")
 }
 
 /// The name of the stream whose token this is.
-pub(super) fn open_stream(keyring: &Keyring, principal: Option<&Principal>, now: u64, token: &str) -> Option<Arc<str>> {
-    keyring.open(Purpose::Stream2024.name(), &binding(principal), now, token).ok()?;
+pub(super) fn open_stream(
+    keys: &SessionKeys,
+    principal: Option<&Principal>,
+    now: u64,
+    token: &str,
+) -> Option<Arc<str>> {
+    keys.keyring.open(Purpose::Stream2024.name(), &keys.binding(principal), now, token).ok()?;
     name_of(token)
 }
 
 fn seal_text(
-    keyring: &Keyring,
+    keys: &SessionKeys,
     purpose: Purpose,
     principal: Option<&Principal>,
     expires_at: u64,
@@ -122,7 +146,7 @@ fn seal_text(
 ) -> Option<String> {
     let mut nonce = [0; NONCE_BYTES];
     getrandom::fill(&mut nonce).ok()?;
-    keyring.seal(purpose.name(), &binding(principal), expires_at, nonce, text).ok()
+    keys.keyring.seal(purpose.name(), &keys.binding(principal), expires_at, nonce, text).ok()
 }
 
 /// The name of the session whose token this is.
@@ -136,13 +160,6 @@ pub(super) fn client_of(name: &str) -> ClientId {
     // The key's number comes first, in four bytes.
     let random = bytes.get(4..20).and_then(|random| random.try_into().ok()).unwrap_or_default();
     ClientId::Legacy(u128::from_be_bytes(random))
-}
-
-/// Who a session belongs to: issuer, subject and client. Not the scopes, which grow while a session lives.
-pub(super) fn binding(principal: Option<&Principal>) -> Vec<u8> {
-    let Some(principal) = principal else { return Vec::new() };
-    let parts = [&principal.issuer, &principal.subject].into_iter().chain(&principal.client);
-    parts.flat_map(|part| (part.len() as u64).to_be_bytes().into_iter().chain(part.bytes())).collect()
 }
 
 /// Nobody but a user interface wants these, and no server has one for its clients.
@@ -173,8 +190,12 @@ mod tests {
     use carryall_types::{Implementation, ProtocolVersion};
     use serde_json::json;
 
-    fn ring() -> Keyring {
-        Keyring::new(Key::new(1, [1; 32]))
+    fn ring() -> SessionKeys {
+        keys(1, "notes")
+    }
+
+    fn keys(secret: u8, server: &str) -> SessionKeys {
+        SessionKeys { keyring: Keyring::new(Key::new(1, [secret; 32])), server: server.into() }
     }
 
     fn principal(subject: &str, client: Option<&str>) -> Principal {
@@ -195,8 +216,13 @@ mod tests {
         .unwrap()
     }
 
-    fn seal(ring: &Keyring, principal: Option<&Principal>, negotiated: &Negotiated, expires_at: u64) -> Option<String> {
-        super::seal(ring, principal, negotiated.clone(), expires_at).map(|(token, _)| token)
+    fn seal(
+        keys: &SessionKeys,
+        principal: Option<&Principal>,
+        negotiated: &Negotiated,
+        expires_at: u64,
+    ) -> Option<String> {
+        super::seal(keys, principal, negotiated.clone(), expires_at).map(|(token, _)| token)
     }
 
     fn named(name: &str) -> Negotiated {
@@ -227,9 +253,20 @@ mod tests {
             assert!(open(&ring(), other, 99, &id).is_none(), "{other:?}");
         }
         assert!(open(&ring(), Some(&alice), 100, &id).is_none(), "expired");
-        assert!(open(&Keyring::new(Key::new(1, [2; 32])), Some(&alice), 99, &id).is_none(), "another key");
+        assert!(open(&keys(2, "notes"), Some(&alice), 99, &id).is_none(), "another key");
         let anonymous = seal(&ring(), None, &negotiated(), 100).unwrap();
         assert!(open(&ring(), Some(&alice), 99, &anonymous).is_none(), "a session of nobody is not alice's");
+    }
+
+    #[test]
+    fn an_id_is_good_for_the_server_that_made_it_alone() {
+        let session = seal(&keys(1, "notes"), None, &negotiated(), 100).unwrap();
+        let stream = seal_stream(&keys(1, "notes"), None, 100).unwrap();
+        assert!(open(&keys(1, "notes"), None, 99, &session).is_some());
+        for other in ["mail", ""] {
+            assert!(open(&keys(1, other), None, 99, &session).is_none(), "{other:?}");
+            assert!(open_stream(&keys(1, other), None, 99, &stream).is_none(), "{other:?}");
+        }
     }
 
     #[test]
@@ -262,8 +299,10 @@ mod tests {
     #[test]
     fn parts_of_a_principal_do_not_run_into_each_other() {
         let split = |issuer: &str, subject: &str| Principal { issuer: issuer.into(), ..principal(subject, None) };
+        let binding = |principal: Option<&Principal>| ring().binding(principal);
         assert_ne!(binding(Some(&split("a", "bc"))), binding(Some(&split("ab", "c"))));
         assert_ne!(binding(Some(&principal("", None))), binding(None));
+        assert_ne!(keys(1, "a").binding(Some(&split("b", "c"))), keys(1, "ab").binding(Some(&split("", "c"))));
     }
 
     #[test]

@@ -547,3 +547,6 @@ fn with_token(notification: Notification, token: &ProgressToken) -> Option<Notif
     let params = params.with(key::PROGRESS_TOKEN, &RawJson::from_value(token).ok()?);
     Some(Notification { method: notification.method, params: Some(params.raw().clone()) })
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,10 +4,10 @@ use crate::fault::Fault;
 use crate::federation::Federation;
 use crate::hop::without_credentials;
 use crate::limits::{Answering, Limits};
-use crate::listen::{Listening, listen};
+use crate::listen::{Listening, Part, listen};
 use crate::upstream::Upstream;
 use carryall_proto::{Call, CallError, Printable, Reply, Response};
-use carryall_types::{Implementation, Method};
+use carryall_types::{ErrorObject, Implementation, Method};
 use futures_util::future::{join, join_all};
 use std::collections::HashSet;
 use std::fmt;
@@ -86,14 +86,7 @@ impl Shared {
         without_credentials(&mut call);
         let id = call.id.clone();
         let answered = match (&call.method, &self.federation) {
-            (Method::SubscriptionsListen, _) => {
-                let listening = Listening {
-                    upstreams: &self.upstreams,
-                    patience: self.options.fan_out_timeout,
-                    joined: self.federation.as_ref().map(Federation::joined),
-                };
-                listen(listening, self.closing.subscribe(), call).await
-            }
+            (Method::SubscriptionsListen, _) => self.listen(call).await,
             (_, None) => match self.upstreams.first() {
                 Some(only) => only.exchange(call).await.map_err(|fault| fault.to_error()),
                 None => Err(Fault::Unreachable { upstream: "(none)".into(), replicas: 0 }.to_error()),
@@ -101,6 +94,16 @@ impl Shared {
             (_, Some(federation)) => federation.answer(call).await,
         };
         answered.unwrap_or_else(|error| Reply::Once(Response::error(id, error)))
+    }
+
+    async fn listen(&self, call: Call) -> Result<Reply, ErrorObject> {
+        let (parts, failure) = match &self.federation {
+            Some(federation) => federation.split_subscription(call.clone()).await?,
+            None => (self.upstreams.iter().map(|upstream| Part { upstream, call: call.clone() }).collect(), None),
+        };
+        let joined = self.federation.as_ref().map(Federation::joined);
+        let listening = Listening { parts, failure, patience: self.options.fan_out_timeout, joined };
+        listen(listening, self.closing.subscribe(), call).await
     }
 }
 

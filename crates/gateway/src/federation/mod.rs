@@ -8,6 +8,7 @@ mod lists;
 mod refresh;
 mod resource_index;
 mod route;
+mod subscribe;
 
 use crate::listen::Joined;
 use crate::upstream::Upstream;

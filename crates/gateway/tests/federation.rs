@@ -132,13 +132,7 @@ async fn a_dead_or_stalled_upstream_is_left_out_and_the_list_is_stale_at_once() 
 
 #[tokio::test]
 async fn a_result_that_is_no_list_costs_only_its_upstream() {
-    for odd in [
-        json!({"tools": 5}),
-        json!({}),
-        json!([]),
-        json!({"tools": [], "nextCursor": 5}),
-        json!({"resultType": "input_required"}),
-    ] {
+    for odd in [json!({"tools": 5}), json!({}), json!([]), json!({"resultType": "input_required"})] {
         let odd = Fake::at_once(move |call| Ok(result(call, odd.clone())));
         let pages = pages(&two(&odd, &tools(&["x"], 10)), "tools/list").await;
         assert_eq!(names(&pages, "tools"), ["b__x"]);

@@ -3,6 +3,7 @@
 mod discover;
 mod extensions;
 mod fan_out;
+mod faults;
 mod late;
 mod lists;
 mod refresh;

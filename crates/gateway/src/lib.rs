@@ -25,6 +25,7 @@ mod listen;
 mod random;
 mod relay;
 mod upstream;
+mod walk;
 
 pub use fault::code;
 pub use gateway::{BuildError, Gateway, GatewayBuilder};

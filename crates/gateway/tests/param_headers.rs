@@ -158,3 +158,19 @@ async fn on_a_channel_of_lines_there_are_no_headers() {
     assert!(server.last_headers().is_empty());
     assert_eq!((server.count("tools/list"), server.count("tools/call")), (1, 1));
 }
+
+#[tokio::test]
+async fn tools_are_listed_for_their_headers_in_a_bounded_number_of_bytes() {
+    let (page, padding) = (AtomicUsize::new(0), "x".repeat(4 << 20));
+    let fake = Fake::at_once(move |call| {
+        Ok(match call.method.as_str() {
+            "tools/list" => {
+                let cursor = page.fetch_add(1, Ordering::SeqCst).to_string();
+                result(call, json!({"tools": [], "description": padding, "nextCursor": cursor}))
+            }
+            _ => error(call, -32020, "Header mismatch"),
+        })
+    });
+    assert_eq!(answer(&one(&[&fake]), query_in("eu")).await.code(), -32020);
+    assert!((8..=11).contains(&fake.count()), "{} pages of 4 MiB", fake.count());
+}

@@ -8,12 +8,13 @@
 
 use super::Upstream;
 use crate::relay::{Begun, begin};
+use crate::walk::{Onward, Walk};
 use carryall_proto::headers::{MCP_METHOD, MCP_PARAM_PREFIX, ParamHeaders};
 use carryall_proto::{Call, CallError, Outcome, Params, ParamsWriter, Reply, Response, SharedService};
 use carryall_types::{JsonObject, Method, RawJson, RequestId, code};
 use http::HeaderMap;
 use serde::Deserialize;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
@@ -130,18 +131,23 @@ impl Upstream {
     /// Lists the tools in the name of whoever makes `call`, at the replica that has refused it.
     async fn list_tools(&self, call: &Call, service: &SharedService) {
         let pages = async {
-            let (mut cursor, mut seen) = (None, HashSet::new());
-            for _ in 0..MAX_PAGES {
+            let (mut cursor, mut walk) = (None, Walk::new(MAX_PAGES));
+            loop {
                 let page = page_call(call, self.shared.ids.next(), cursor.as_ref());
                 let Ok(reply) = service.answer(page).await else { return };
                 let Ok(Begun::Once(Response { outcome: Outcome::Result(result), .. })) = begin(reply).await else {
                     return;
                 };
                 self.shared.tools.learn(&result);
-                let next: Option<String> =
-                    Params::parse(result).ok().and_then(|result| result.get("nextCursor")?.decode().ok());
-                let Some(next) = next.filter(|next| seen.insert(next.clone())) else { return };
-                cursor = Some(next);
+                match walk.onward(&result) {
+                    Onward::To(next) => cursor = Some(next),
+                    Onward::Done => return,
+                    Onward::Stopped(limit) => {
+                        let name = self.name();
+                        tracing::warn!(upstream = name, limit, "list of tools is longer than is read for headers");
+                        return;
+                    }
+                }
             }
         };
         if timeout(LIST_TIMEOUT, pages).await.is_err() {

@@ -24,6 +24,7 @@ mod limits;
 mod listen;
 mod random;
 mod relay;
+mod share;
 mod upstream;
 mod walk;
 

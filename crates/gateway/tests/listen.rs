@@ -4,7 +4,7 @@ mod common;
 
 use carryall_gateway::{Gateway, code};
 use carryall_proto::{Call, CallError, Message, MessageStream, Reply};
-use carryall_testkit::{answer, call_with_id, next, params};
+use carryall_testkit::{answer, call_with_id, meta_with, next, params};
 use common::*;
 use futures_util::StreamExt as _;
 use serde_json::{Value, json};
@@ -301,8 +301,17 @@ async fn changes_of_lists_are_asked_of_everybody_and_resources_still_of_their_ow
     let a = Listened::with_resources(everything(), &["a:1"]);
     let b = Listened::with_resources(everything(), &["b:1"]);
     let gateway = gateway([upstream("a", &[&a.fake]), upstream("b", &[&b.fake])]);
-    let mut stream = listen(&gateway, json!(1), all()).await;
+    let extensions = json!({"extensions": {"io.modelcontextprotocol/tasks": {}}});
+    let meta = meta_with(&json!({"io.modelcontextprotocol/clientCapabilities": extensions}));
+    let params = json!({"notifications": all(), "_meta": meta});
+    let Ok(Reply::Stream(mut stream)) =
+        gateway.clone().call(call_with_id(&json!(1), "subscriptions/listen", params)).await
+    else {
+        panic!("no stream")
+    };
     assert_eq!(told(&mut stream).await.1["notifications"], all());
+    let seen = a.fake.seen.lock().unwrap().last().unwrap().clone();
+    assert!(!seen.meta.client_capabilities().has_extension("io.modelcontextprotocol/tasks"), "it leads nowhere");
     assert_eq!(asked(&a), [all()]);
     assert_eq!(asked(&b), [json!({"toolsListChanged": true})]);
 }
@@ -352,4 +361,26 @@ async fn a_filter_that_cannot_be_read_goes_to_nobody_of_several() {
     let asked_for = call_with_id(&json!(1), "subscriptions/listen", json!({"notifications": filter}));
     assert_eq!(answer(&gateway, asked_for).await.code(), -32602);
     assert!(asked(&a).is_empty() && asked(&b).is_empty());
+}
+
+#[tokio::test]
+async fn what_one_subscription_may_name_is_bounded() {
+    let template = |call: &Call| {
+        Ok(match call.method.as_str() {
+            "resources/templates/list" => result(call, json!({"resourceTemplates": [{"uriTemplate": "a:{x}"}]})),
+            "subscriptions/listen" => {
+                let wanted: Value = call.params.get("notifications").unwrap().decode().unwrap();
+                let acknowledged = json!({"_meta": subscription(call), "notifications": wanted});
+                stream(vec![Ok(notification("notifications/subscriptions/acknowledged", acknowledged))])
+            }
+            _ => error(call, -32601, "Method not found"),
+        })
+    };
+    let (a, b) = (Fake::at_once(template), Listened::new(json!({})));
+    let gateway = gateway([upstream("a", &[&a]), upstream("b", &[&b.fake])]);
+    let mut uris = vec![format!("a:{}", "x".repeat(8 * 1024)), "a:0".to_owned(), "a:0".to_owned()];
+    uris.extend((0..1_100).map(|number| format!("a:{number}")));
+    let mut stream = listen(&gateway, json!(1), json!({"resourceSubscriptions": uris})).await;
+    let granted = told(&mut stream).await.1["notifications"]["resourceSubscriptions"].as_array().unwrap().clone();
+    assert_eq!((granted.len(), &granted[0], &granted[999]), (1_000, &json!("a:0"), &json!("a:999")));
 }

@@ -274,6 +274,7 @@ fn everything() -> Value {
     json!({"toolsListChanged": true, "resourceSubscriptions": ["a:1", "b:1", "b:2", "c:1"], "taskIds": ["t"]})
 }
 
+// spec: subscriptions-01, subscriptions-04
 #[tokio::test]
 async fn the_changes_of_a_resource_are_asked_of_its_owner_and_heard_from_nobody_else() {
     let a = Listened::with_resources(everything(), &["a:1"]);

@@ -205,6 +205,7 @@ async fn listed(gateway: &Gateway, call: Call) -> Vec<String> {
     tools.iter().map(|tool| tool["name"].as_str().unwrap().to_owned()).collect()
 }
 
+// spec: http-headers-22, http-headers-24
 #[tokio::test]
 async fn tools_whose_headers_nobody_can_make_are_left_out_where_the_headers_are_made_here() {
     for streams in [false, true] {

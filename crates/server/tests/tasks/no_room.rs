@@ -56,6 +56,7 @@ async fn a_call_that_has_begun_goes_on_as_a_plain_one() {
     assert_eq!(world.seen(), ["begun", "begun", "ended"], "it is neither dropped nor started again");
 }
 
+// spec: ext-tasks-02
 #[tokio::test]
 async fn a_call_that_may_be_a_task_is_a_plain_one_and_one_that_must_be_is_refused() {
     let server = full(&World::default()).await;

@@ -20,7 +20,7 @@ pub mod code {
     pub const UPSTREAM_BROKEN: i64 = -31012;
     /// The upstream answered with something that is not MCP.
     pub const UPSTREAM_INVALID: i64 = -31013;
-    /// The gateway is at its limit. The request was not executed.
+    /// The gateway is at its limit, or the caller at its share of it. The request was not executed.
     pub const BUSY: i64 = -31014;
     /// The upstream wants credentials that the gateway was not given (HTTP 401). The request was not executed. Over HTTP
     /// the client gets status 401.
@@ -40,6 +40,8 @@ pub(crate) enum Fault {
     Timeout(Duration),
     /// The gateway's own limit of calls.
     Busy,
+    /// The gateway's limit of calls for one caller.
+    CallerBusy(u32),
 }
 
 impl Fault {
@@ -62,6 +64,13 @@ impl Fault {
             Self::Busy => ErrorObject::new(
                 code::BUSY,
                 "The gateway has as many requests in work as it accepts: the request was not executed, try again later",
+            ),
+            Self::CallerBusy(limit) => ErrorObject::new(
+                code::BUSY,
+                format!(
+                    "This caller has {limit} requests and subscriptions open at the gateway, as many as one caller may: the \
+                     request was not executed, try again when some of them have ended"
+                ),
             ),
         }
     }
@@ -158,6 +167,7 @@ mod tests {
             Fault::Unreachable { upstream: "demo".into(), replicas: 2 },
             Fault::Timeout(Duration::from_secs(1)),
             Fault::Busy,
+            Fault::CallerBusy(3),
         ];
         failed.chain(own).collect()
     }

@@ -4,10 +4,10 @@ use crate::fault::Fault;
 use crate::federation::Federation;
 use crate::hop::without_credentials;
 use crate::limits::{Answering, Limits};
-use crate::listen::{Listening, listen};
+use crate::listen::{Listening, Part, listen};
 use crate::upstream::Upstream;
 use carryall_proto::{Call, CallError, Printable, Reply, Response};
-use carryall_types::{Implementation, Method};
+use carryall_types::{ErrorObject, Implementation, Method};
 use futures_util::future::{join, join_all};
 use std::collections::HashSet;
 use std::fmt;
@@ -41,6 +41,7 @@ struct Options {
     call_timeout: Duration,
     fan_out_timeout: Duration,
     max_calls: usize,
+    max_calls_per_caller: Option<usize>,
 }
 
 impl Gateway {
@@ -52,6 +53,7 @@ impl Gateway {
             call_timeout: Duration::from_secs(600),
             fan_out_timeout: Duration::from_secs(5),
             max_calls: 16 * 1024,
+            max_calls_per_caller: None,
         };
         GatewayBuilder { upstreams: Vec::new(), options }
     }
@@ -86,14 +88,7 @@ impl Shared {
         without_credentials(&mut call);
         let id = call.id.clone();
         let answered = match (&call.method, &self.federation) {
-            (Method::SubscriptionsListen, _) => {
-                let listening = Listening {
-                    upstreams: &self.upstreams,
-                    patience: self.options.fan_out_timeout,
-                    joined: self.federation.as_ref().map(Federation::joined),
-                };
-                listen(listening, self.closing.subscribe(), call).await
-            }
+            (Method::SubscriptionsListen, _) => self.listen(call).await,
             (_, None) => match self.upstreams.first() {
                 Some(only) => only.exchange(call).await.map_err(|fault| fault.to_error()),
                 None => Err(Fault::Unreachable { upstream: "(none)".into(), replicas: 0 }.to_error()),
@@ -101,6 +96,16 @@ impl Shared {
             (_, Some(federation)) => federation.answer(call).await,
         };
         answered.unwrap_or_else(|error| Reply::Once(Response::error(id, error)))
+    }
+
+    async fn listen(&self, call: Call) -> Result<Reply, ErrorObject> {
+        let (parts, failure) = match &self.federation {
+            Some(federation) => federation.split_subscription(call.clone()).await?,
+            None => (self.upstreams.iter().map(|upstream| Part { upstream, call: call.clone() }).collect(), None),
+        };
+        let joined = self.federation.as_ref().map(Federation::joined);
+        let listening = Listening { parts, failure, patience: self.options.fan_out_timeout, joined };
+        listen(listening, self.closing.subscribe(), call).await
     }
 }
 
@@ -116,10 +121,11 @@ impl Service<Call> for Gateway {
     fn call(&mut self, call: Call) -> Answering {
         let shared = Arc::clone(&self.shared);
         match self.shared.limits.admit(&call) {
-            Some(guard) => guard.bound(Box::pin(async move { shared.answer(call).await })),
-            None => {
-                tracing::warn!(method = %Printable(call.method.as_str()), "too many calls in flight");
-                Answering::done(Response::error(call.id.clone(), Fault::Busy.to_error()))
+            Ok(guard) => guard.bound(Box::pin(async move { shared.answer(call).await })),
+            Err(fault) => {
+                let of_one_caller = matches!(fault, Fault::CallerBusy(_));
+                tracing::warn!(method = %Printable(call.method.as_str()), of_one_caller, "too many calls in flight");
+                Answering::done(Response::error(call.id.clone(), fault.to_error()))
             }
         }
     }
@@ -169,6 +175,16 @@ impl GatewayBuilder {
         self
     }
 
+    /// How many of the [calls in flight](Self::max_calls) may be of one caller: of one principal, else of one network
+    /// address (an IPv6 address stands for its /64 network), else of one connection. Three quarters of them unless set,
+    /// since all clients without principals behind a proxy have its address; where clients come directly, a smaller
+    /// share is fairer. Further calls of that caller are refused with [`code::BUSY`](crate::code::BUSY).
+    #[must_use]
+    pub fn max_calls_per_caller(mut self, max: usize) -> Self {
+        self.options.max_calls_per_caller = Some(max);
+        self
+    }
+
     /// The gateway.
     ///
     /// # Errors
@@ -184,10 +200,11 @@ impl GatewayBuilder {
         }
         let federation = (upstreams.len() > 1)
             .then(|| Federation::new(upstreams.clone(), options.info.clone(), options.fan_out_timeout));
+        let per_caller = options.max_calls_per_caller.unwrap_or(options.max_calls.saturating_mul(3).div_ceil(4));
         let shared = Shared {
             upstreams,
             federation,
-            limits: Arc::new(Limits::new(options.max_calls, options.call_timeout)),
+            limits: Arc::new(Limits::new(options.max_calls, per_caller, options.call_timeout)),
             options,
             closing: watch::Sender::new(false),
         };

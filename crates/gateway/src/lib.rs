@@ -24,7 +24,9 @@ mod limits;
 mod listen;
 mod random;
 mod relay;
+mod share;
 mod upstream;
+mod walk;
 
 pub use fault::code;
 pub use gateway::{BuildError, Gateway, GatewayBuilder};

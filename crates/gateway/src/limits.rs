@@ -5,6 +5,7 @@
 //! handle, such as the body of a response on an HTTP/2 stream without window, [`Limits::reap`] drops the upstream's part.
 
 use crate::fault::Fault;
+use crate::share::{Counted, Shares};
 use carryall_proto::{BoxFuture, Call, CallError, Message, MessageStream, Outcome, Printable, Reply, Response};
 use carryall_types::{Method, RequestId};
 use futures_core::Stream;
@@ -28,12 +29,14 @@ pub(crate) struct Limits {
     next_shard: AtomicUsize,
     count: AtomicUsize,
     max: usize,
+    shares: Shares,
     timeout: Duration,
 }
 
 struct Entry {
     /// `None` for subscriptions, which last until either side ends them.
     deadline: Option<Instant>,
+    counted: Counted,
     work: Work,
 }
 
@@ -47,29 +50,32 @@ enum Work {
 }
 
 impl Limits {
-    pub(crate) fn new(max: usize, timeout: Duration) -> Self {
+    pub(crate) fn new(max: usize, max_per_caller: usize, timeout: Duration) -> Self {
         Self {
             shards: std::array::from_fn(|_| Mutex::default()),
             next_shard: AtomicUsize::new(0),
             count: AtomicUsize::new(0),
             max,
+            shares: Shares::new(max_per_caller),
             timeout,
         }
     }
 
-    /// A place for one more call, if there is room.
-    pub(crate) fn admit(self: &Arc<Self>, call: &Call) -> Option<CallGuard> {
-        let counted = self
-            .count
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |count| (count < self.max).then_some(count + 1));
-        counted.ok()?;
+    /// A place for one more call, if there is room for all callers together and for this one.
+    pub(crate) fn admit(self: &Arc<Self>, call: &Call) -> Result<CallGuard, Fault> {
+        let counted = self.shares.add(call).ok_or_else(|| Fault::CallerBusy(self.shares.max()))?;
+        let has_room = |count| (count < self.max).then_some(count + 1);
+        if self.count.fetch_update(Ordering::Relaxed, Ordering::Relaxed, has_room).is_err() {
+            self.shares.remove(counted);
+            return Err(Fault::Busy);
+        }
         let (id, method) = (call.id.clone(), call.method.clone());
         let name = if tracing::enabled!(tracing::Level::DEBUG) { call.log_name() } else { None };
         let started = Instant::now();
         let deadline = (method != Method::SubscriptionsListen).then(|| started + self.timeout);
         let shard = self.next_shard.fetch_add(1, Ordering::Relaxed) % SHARDS;
-        let key = lock(&self.shards[shard]).insert(Entry { deadline, work: Work::Absent });
-        Some(CallGuard { limits: Arc::clone(self), shard, key, id, method, name, started, deadline })
+        let key = lock(&self.shards[shard]).insert(Entry { deadline, counted, work: Work::Absent });
+        Ok(CallGuard { limits: Arc::clone(self), shard, key, id, method, name, started, deadline })
     }
 
     /// Ends calls whose deadline has passed while nobody polled them. Never completes.
@@ -79,8 +85,9 @@ impl Limits {
             let now = Instant::now();
             let mut expired = 0;
             for shard in &self.shards {
-                let ended: Vec<Work> = lock(shard).iter_mut().filter_map(|(_, entry)| entry.expire(now)).collect();
-                self.count.fetch_sub(ended.len(), Ordering::Relaxed);
+                let ended: Vec<(Counted, Work)> =
+                    lock(shard).iter_mut().filter_map(|(_, entry)| entry.expire(now)).collect();
+                ended.iter().for_each(|(counted, _)| self.release(*counted));
                 expired += ended.len();
                 // Dropping cancels upstream, which runs code of others: not under the lock.
                 drop(ended);
@@ -90,13 +97,18 @@ impl Limits {
             }
         }
     }
+
+    fn release(&self, counted: Counted) {
+        self.count.fetch_sub(1, Ordering::Relaxed);
+        self.shares.remove(counted);
+    }
 }
 
 impl Entry {
-    /// What is to be dropped.
-    fn expire(&mut self, now: Instant) -> Option<Work> {
+    /// What does not count any more and is to be dropped.
+    fn expire(&mut self, now: Instant) -> Option<(Counted, Work)> {
         let is_due = self.deadline.is_some_and(|deadline| deadline <= now) && !matches!(self.work, Work::Expired);
-        is_due.then(|| std::mem::replace(&mut self.work, Work::Expired))
+        is_due.then(|| (self.counted, std::mem::replace(&mut self.work, Work::Expired)))
     }
 }
 
@@ -115,8 +127,8 @@ pub(crate) struct CallGuard {
 impl Drop for CallGuard {
     fn drop(&mut self) {
         let entry = self.shard().try_remove(self.key);
-        if !matches!(entry, Some(Entry { work: Work::Expired, .. })) {
-            self.limits.count.fetch_sub(1, Ordering::Relaxed);
+        if let Some(entry) = entry.filter(|entry| !matches!(entry.work, Work::Expired)) {
+            self.limits.release(entry.counted);
         }
     }
 }

@@ -9,7 +9,7 @@ pub(crate) use joined::Joined;
 use crate::fault::Fault;
 use crate::upstream::Upstream;
 use carryall_proto::listen::{closing_response, subscription_meta};
-use carryall_proto::{Call, Message, MessageStream, Notification, Outcome, Reply};
+use carryall_proto::{Call, Message, MessageStream, Notification, Outcome, Params, Reply};
 use carryall_types::{
     ErrorObject, JsonObject, JsonValue, RawJson, RequestId, SubscriptionsAcknowledgedNotificationParams, notification,
 };
@@ -18,6 +18,7 @@ use futures_core::Stream;
 use futures_util::StreamExt as _;
 use futures_util::future::join_all;
 use futures_util::stream::{once, select_all};
+use std::collections::HashSet;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,11 +27,21 @@ use tokio::time::timeout;
 
 /// What there is to listen to.
 pub(crate) struct Listening<'a> {
-    pub(crate) upstreams: &'a [Upstream],
+    /// What is asked of whom.
+    pub(crate) parts: Vec<Part<'a>>,
+    /// Why there is nobody to ask, if that may change.
+    pub(crate) failure: Option<ErrorObject>,
     /// How long an upstream may take to acknowledge before the client's subscription goes ahead without it.
     pub(crate) patience: Duration,
     /// What joins the lists later than they were answered.
     pub(crate) joined: Option<&'a Joined>,
+}
+
+/// The part of a subscription that one upstream is asked for.
+pub(crate) struct Part<'a> {
+    pub(crate) upstream: &'a Upstream,
+    /// The client's call with the part of its filter that concerns this upstream.
+    pub(crate) call: Call,
 }
 
 type Told = Pin<Box<dyn Stream<Item = Notification> + Send>>;
@@ -55,18 +66,21 @@ pub(crate) async fn listen(
     call: Call,
 ) -> Result<Reply, ErrorObject> {
     let id = call.id.clone();
-    let opened =
-        join_all(listening.upstreams.iter().map(|upstream| open(upstream, call.clone(), listening.patience))).await;
+    let opening = listening.parts.iter().map(|part| open(part.upstream, part.call.clone(), listening.patience));
+    let opened = join_all(opening).await;
     let own = if listening.joined.is_some() { wanted_lists(&call) } else { JsonObject::new() };
-    let acknowledged = acknowledgement(&call, &opened, own)?;
+    let acknowledged = match listening.failure {
+        Some(failure) if opened.is_empty() => return Err(failure),
+        _ => acknowledgement(&call, &opened, own)?,
+    };
     let filter = Arc::new(filter_of(&acknowledged));
-    let feeds = opened.into_iter().zip(listening.upstreams).filter_map(|(opened, upstream)| {
+    let feeds = opened.into_iter().zip(listening.parts).filter_map(|(opened, Part { upstream, call })| {
         let stream = match opened {
             Opened::Listens(_, stream) => Some(stream),
             Opened::Fails(_) | Opened::Late(_) => None,
             Opened::Refuses(_) => return None,
         };
-        let feed = Feed::new(upstream.clone(), call.clone(), Arc::clone(&filter), listening.patience, stream);
+        let feed = Feed::new(upstream.clone(), call, Arc::clone(&filter), listening.patience, stream);
         Some(Box::pin(feed.into_stream()) as Told)
     });
     let joined = listening.joined.map(|joined| Box::pin(joined.changes(id.clone(), Arc::clone(&filter))) as Told);
@@ -86,6 +100,7 @@ pub(crate) async fn listen(
 }
 
 async fn open(upstream: &Upstream, call: Call, patience: Duration) -> Opened {
+    let requested = requested(&call);
     let reply = match timeout(patience, upstream.exchange(call)).await {
         Ok(Ok(reply)) => reply,
         Ok(Err(fault)) => return Opened::Fails(fault.to_error()),
@@ -102,7 +117,7 @@ async fn open(upstream: &Upstream, call: Call, patience: Duration) -> Opened {
     // `exchange` has waited for the first message, and an upstream's first message is its acknowledgement.
     match stream.next().await {
         Some(Ok(Message::Notification(first))) if first.method == notification::SUBSCRIPTIONS_ACKNOWLEDGED => {
-            Opened::Listens(first, stream)
+            Opened::Listens(restricted(first, &requested), stream)
         }
         _ => {
             tracing::warn!(upstream = upstream.name(), "the subscription began without its acknowledgement");
@@ -123,6 +138,9 @@ fn acknowledgement(call: &Call, opened: &[Opened], own: JsonObject) -> Result<No
         .collect();
     let is_late = opened.iter().any(|opened| matches!(opened, Opened::Late(_)));
     match acknowledged[..] {
+        // Everything that was asked for belongs to nobody. That may be the case of a resource that is yet to appear, and the
+        // client sees what it was granted.
+        [] if opened.is_empty() => Ok(united(&call.id, &[], own)),
         [] if !is_late => Err(first_error(opened)),
         [only] if !is_late && own.is_empty() => Ok(only.clone()),
         _ => {
@@ -133,13 +151,48 @@ fn acknowledgement(call: &Call, opened: &[Opened], own: JsonObject) -> Result<No
     }
 }
 
+/// The acknowledgement without what its upstream was not asked for: it is not that upstream's to promise.
+fn restricted(acknowledged: Notification, requested: &JsonObject) -> Notification {
+    let params = acknowledged.params.clone().and_then(|params| Params::parse(params).ok());
+    let promised = params.as_ref().and_then(|params| params.get("notifications")?.decode::<JsonObject>().ok());
+    let (Some(params), Some(promised)) = (params, promised) else { return acknowledged };
+    let mut granted = promised.clone();
+    granted.retain(|member, value| restrict(requested.get(member), value));
+    if granted == promised {
+        return acknowledged;
+    }
+    let params = params.with("notifications", &RawJson::from(&JsonValue::Object(granted)));
+    Notification::new(notification::SUBSCRIPTIONS_ACKNOWLEDGED, params.raw().clone())
+}
+
+/// Takes out of one member what was not requested. `false` if nothing is left.
+fn restrict(requested: Option<&JsonValue>, promised: &mut JsonValue) -> bool {
+    match (requested, promised) {
+        // It promises nothing.
+        (_, JsonValue::Null | JsonValue::Bool(false)) => true,
+        (None | Some(JsonValue::Null | JsonValue::Bool(false)), _) => false,
+        (Some(JsonValue::Array(requested)), JsonValue::Array(promised)) => {
+            let texts: HashSet<&str> = requested.iter().filter_map(JsonValue::as_str).collect();
+            // What extensions put into a list besides text is theirs to understand.
+            promised.retain(|item| item.as_str().is_none_or(|text| texts.contains(text)));
+            true
+        }
+        (Some(JsonValue::Array(_)), _) => false,
+        _ => true,
+    }
+}
+
+/// What the client wants to hear of.
+fn requested(call: &Call) -> JsonObject {
+    call.params.get("notifications").and_then(|wanted| wanted.decode().ok()).unwrap_or_default()
+}
+
 /// The lists whose changes the client wants to hear of.
 fn wanted_lists(call: &Call) -> JsonObject {
-    let wanted: Option<JsonObject> = call.params.get("notifications").and_then(|wanted| wanted.decode().ok());
     let lists = ["toolsListChanged", "promptsListChanged", "resourcesListChanged"];
     let is_wanted =
         |(name, value): &(String, JsonValue)| lists.contains(&name.as_str()) && *value == JsonValue::Bool(true);
-    wanted.unwrap_or_default().into_iter().filter(is_wanted).collect()
+    requested(call).into_iter().filter(is_wanted).collect()
 }
 
 fn united(id: &RequestId, acknowledged: &[&Notification], mut all: JsonObject) -> Notification {

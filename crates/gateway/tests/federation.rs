@@ -132,13 +132,7 @@ async fn a_dead_or_stalled_upstream_is_left_out_and_the_list_is_stale_at_once() 
 
 #[tokio::test]
 async fn a_result_that_is_no_list_costs_only_its_upstream() {
-    for odd in [
-        json!({"tools": 5}),
-        json!({}),
-        json!([]),
-        json!({"tools": [], "nextCursor": 5}),
-        json!({"resultType": "input_required"}),
-    ] {
+    for odd in [json!({"tools": 5}), json!({}), json!([]), json!({"resultType": "input_required"})] {
         let odd = Fake::at_once(move |call| Ok(result(call, odd.clone())));
         let pages = pages(&two(&odd, &tools(&["x"], 10)), "tools/list").await;
         assert_eq!(names(&pages, "tools"), ["b__x"]);
@@ -458,6 +452,48 @@ async fn all_pages_of_an_upstream_are_looked_through_and_one_that_goes_in_circle
     let gateway = two(&a, &circle);
     assert_eq!(read(&gateway, "x:5").await.result()["contents"][0]["text"], "x:5");
     assert!(circle.count() <= 4, "{}", circle.count());
+}
+
+/// Lists pages of 4 MiB without end.
+fn endless() -> Fake {
+    let (page, padding) = (std::sync::atomic::AtomicUsize::new(0), "x".repeat(4 << 20));
+    Fake::at_once(move |call| {
+        let cursor = page.fetch_add(1, std::sync::atomic::Ordering::SeqCst).to_string();
+        let uri = format!("endless:{cursor}");
+        let page = |member: &str, entry: Value| json!({member: [entry], "description": padding, "nextCursor": cursor});
+        Ok(match call.method.as_str() {
+            "resources/list" => result(call, page("resources", json!({ "uri": uri }))),
+            "resources/templates/list" => result(call, page("resourceTemplates", json!({ "uriTemplate": uri }))),
+            "resources/read" => result(call, json!({"contents": [{"uri": name_of(call), "text": "first page"}]})),
+            _ => error(call, -32020, "Header mismatch"),
+        })
+    })
+}
+
+#[tokio::test]
+async fn resources_are_looked_for_in_a_bounded_number_of_bytes_and_what_was_found_is_used() {
+    let endless = endless();
+    let gateway = two(&endless, &resources(&["b:1"], "b:{x}"));
+    assert_eq!(read(&gateway, "b:other").await.code(), -32602);
+    assert!((8..=12).contains(&endless.count()), "{} pages of 4 MiB", endless.count());
+    assert_eq!(read(&gateway, "endless:1").await.result()["contents"][0]["text"], "first page");
+}
+
+#[tokio::test(start_paused = true)]
+async fn resources_are_looked_for_within_the_fan_out_time_however_many_pages_there_are() {
+    let slow = Fake::new(|call| {
+        Box::pin(async move {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            let next = format!("{}+", call.params.string("cursor").unwrap_or_default());
+            let more = json!({"resources": [], "nextCursor": next});
+            Ok(result(&call, more))
+        })
+    });
+    let gateway = two(&slow, &resources(&["b:1"], "b:{x}"));
+    let start = tokio::time::Instant::now();
+    assert_eq!(read(&gateway, "c:1").await.code(), code::UPSTREAM_TIMEOUT);
+    assert!(start.elapsed() <= Duration::from_secs(6), "{:?}", start.elapsed());
+    assert!(slow.count() <= 6, "{}", slow.count());
 }
 
 #[tokio::test]

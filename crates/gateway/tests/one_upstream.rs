@@ -3,7 +3,7 @@
 mod common;
 
 use carryall_gateway::{Gateway, Upstream, code};
-use carryall_proto::{CallError, Message, Reply};
+use carryall_proto::{Call, CallError, CallSource, Message, Reply};
 use carryall_testkit::{answer, call, call_with_id, meta_with, next};
 use carryall_types::{Implementation, Method};
 use common::*;
@@ -276,6 +276,35 @@ async fn calls_in_work_are_bounded() {
     drop(first);
     let mut next = Box::pin(gateway.call(call("tools/call", json!({"name": "x"}))));
     assert!(is_pending(&mut next), "there is room again");
+}
+
+fn from(address: [u8; 4]) -> Call {
+    let mut call = call("subscriptions/listen", json!({"notifications": {"toolsListChanged": true}}));
+    call.source = CallSource::new(None, Some(address.into()));
+    call
+}
+
+#[tokio::test]
+async fn one_caller_cannot_take_all_places() {
+    let fake = Fake::new(|_| Box::pin(std::future::pending()));
+    let builder = || Gateway::builder(Implementation::new("edge", "1")).upstream(upstream("demo", &[&fake]));
+    for (builder, share, others) in
+        [(builder().max_calls(8), 6, 2), (builder().max_calls(8).max_calls_per_caller(3), 3, 3)]
+    {
+        let mut gateway = builder.build().unwrap();
+        let mut greedy: Vec<_> = (0..share).map(|_| Box::pin(gateway.call(from([10, 0, 0, 1])))).collect();
+        assert!(greedy.iter_mut().all(is_pending), "{share}");
+        let refused = answer(&gateway, from([10, 0, 0, 1])).await;
+        assert_eq!(refused.code(), code::BUSY);
+        let message = refused.error()["message"].as_str().unwrap();
+        assert!(message.contains(&format!("This caller has {share} ")), "{message}");
+        let mut rest: Vec<_> = (0..others).map(|_| Box::pin(gateway.call(from([10, 0, 0, 2])))).collect();
+        assert!(rest.iter_mut().all(is_pending), "others have room");
+        greedy.pop();
+        let mut next = Box::pin(gateway.call(from([10, 0, 0, 1])));
+        assert!(is_pending(&mut next), "there is room again");
+        assert_eq!(answer(&gateway, from([10, 0, 0, 1])).await.code(), code::BUSY);
+    }
 }
 
 /// Says when it is dropped.

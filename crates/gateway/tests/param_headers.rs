@@ -158,3 +158,67 @@ async fn on_a_channel_of_lines_there_are_no_headers() {
     assert!(server.last_headers().is_empty());
     assert_eq!((server.count("tools/list"), server.count("tools/call")), (1, 1));
 }
+
+#[tokio::test]
+async fn tools_are_listed_for_their_headers_in_a_bounded_number_of_bytes() {
+    let (page, padding) = (AtomicUsize::new(0), "x".repeat(4 << 20));
+    let fake = Fake::at_once(move |call| {
+        Ok(match call.method.as_str() {
+            "tools/list" => {
+                let cursor = page.fetch_add(1, Ordering::SeqCst).to_string();
+                result(call, json!({"tools": [], "description": padding, "nextCursor": cursor}))
+            }
+            _ => error(call, -32020, "Header mismatch"),
+        })
+    });
+    assert_eq!(answer(&one(&[&fake]), query_in("eu")).await.code(), -32020);
+    assert!((8..=11).contains(&fake.count()), "{} pages of 4 MiB", fake.count());
+}
+
+/// Tools of which some have annotations that break a rule.
+const TOOLS: &str = r#"[{"name":"good","n":1.50,"inputSchema":{"type":"object","properties":{"a":{"type":"string","x-mcp-header":"A"}}}},
+    {"name":"number","inputSchema":{"type":"object","properties":{"a":{"type":"number","x-mcp-header":"A"}}}},
+    {"name":"twice","inputSchema":{"type":"object","properties":{
+        "a":{"type":"string","x-mcp-header":"A"},"b":{"type":"string","x-mcp-header":"a"}}}},
+    {"name":"empty","inputSchema":{"type":"object","properties":{"a":{"type":"string","x-mcp-header":""}}}},
+    {"name":"plain","description":"no x-mcp-header","inputSchema":{"type":"object"}}]"#;
+
+/// Lists them in one answer, or at the end of a stream.
+fn some_invalid(streams: bool) -> Fake {
+    Fake::at_once(move |call| {
+        let tools: Value = serde_json::from_str(TOOLS).unwrap();
+        let list = json!({"tools": tools, "acme/x": 1});
+        Ok(match (call.method.as_str(), streams) {
+            ("tools/list", false) => result(call, list),
+            ("tools/list", true) => {
+                let log = notification("notifications/message", json!({"level": "error", "data": "x"}));
+                stream(vec![Ok(log), Ok(response(call, list))])
+            }
+            _ => query(call, "A"),
+        })
+    })
+}
+
+async fn listed(gateway: &Gateway, call: Call) -> Vec<String> {
+    let answered = answer(gateway, call).await;
+    let tools = answered.result()["tools"].as_array().unwrap().clone();
+    tools.iter().map(|tool| tool["name"].as_str().unwrap().to_owned()).collect()
+}
+
+// spec: http-headers-22, http-headers-24
+#[tokio::test]
+async fn tools_whose_headers_nobody_can_make_are_left_out_where_the_headers_are_made_here() {
+    for streams in [false, true] {
+        let fake = some_invalid(streams);
+        let single = one(&[&fake]);
+        assert_eq!(listed(&single, call("tools/list", json!({}))).await, ["good", "plain"]);
+        let answered = answer(&single, call("tools/list", json!({}))).await;
+        assert_eq!(answered.result()["acme/x"], 1, "the rest of the answer stays");
+        let several = gateway([upstream("a", &[&fake]), upstream("b", &[&Fake::saying("b")])]);
+        assert_eq!(listed(&several, call("tools/list", json!({}))).await, ["a__good", "a__plain"]);
+        assert_eq!(listed(&single, call_over_http(&[], "tools/list", json!({}))).await.len(), 5, "theirs to leave out");
+        let local = Upstream::new("local").unwrap().shared_channel().with_replica("child", fake.service());
+        let local = gateway([local]);
+        assert_eq!(listed(&local, call("tools/list", json!({}))).await.len(), 5, "no headers, no rules");
+    }
+}

@@ -1,6 +1,7 @@
 //! Who sent a call, as far as that is known: the unit by which state is kept apart and quotas are counted.
 
 use crate::{Call, Principal};
+use std::hash::{Hash as _, Hasher};
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 
@@ -165,6 +166,16 @@ impl CallerId {
         }
     }
 
+    /// Feeds whose quota a call counts against to a hasher, without copying any text. Calls for which
+    /// [`shares_quota_with`](Self::shares_quota_with) holds feed the same.
+    pub fn hash_quota(&self, state: &mut impl Hasher) {
+        match (&self.principal, self.source.address) {
+            (Some(principal), _) => (0_u8, &principal.issuer, &principal.subject, &principal.client).hash(state),
+            (None, Some(address)) => (1_u8, network(address)).hash(state),
+            (None, None) => (2_u8, self.source.client).hash(state),
+        }
+    }
+
     /// Whether two calls count against the same quota: whether their [`Caller::accountable`] is equal.
     #[must_use]
     pub fn shares_quota_with(&self, other: &Self) -> bool {
@@ -285,6 +296,16 @@ mod tests {
                 assert_eq!(
                     CallerId::of(one).shares_quota_with(&CallerId::of(other)),
                     Caller::accountable(one) == Caller::accountable(other),
+                    "{one:?} {other:?}"
+                );
+                let hash = |call: &Call| {
+                    let mut hasher = std::hash::DefaultHasher::new();
+                    CallerId::of(call).hash_quota(&mut hasher);
+                    hasher.finish()
+                };
+                assert_eq!(
+                    hash(one) == hash(other),
+                    CallerId::of(one).shares_quota_with(&CallerId::of(other)),
                     "{one:?} {other:?}"
                 );
             }

@@ -31,10 +31,10 @@ pub enum TaskSupport {
     Never,
     /// Always. Clients that have not declared the extension cannot call the tool: `-32021`.
     Always,
-    /// When the client takes tasks, else the call is answered with its result.
+    /// When the client takes tasks and there is room for one, else the call is answered with its result.
     WhenPossible,
     /// When the client takes tasks and the call is not done after this time. Nothing is started again: the handler goes on
-    /// where it is.
+    /// where it is. Where there is no room for a task, it goes on as a plain call, for as long as one may take.
     After(Duration),
     /// When the handler says so, with [`Ctx::become_task`](crate::Ctx::become_task).
     OnDemand,
@@ -93,7 +93,7 @@ impl Tasks {
         self
     }
 
-    /// How many tasks a replica works on at once, 1,000 by default; beyond it calls that need a task are refused.
+    /// How many tasks a replica works on at once, 1,000 by default; beyond it calls that must become a task are refused.
     pub fn max_running(mut self, tasks: usize) -> Self {
         self.max_running = tasks;
         self

@@ -3,6 +3,7 @@
 use super::Federation;
 use super::extensions::relayed;
 use super::fan_out::{Part, first_error, merged_hint};
+use super::faults::Faults;
 use crate::upstream::SEPARATOR;
 use carryall_proto::Call;
 use carryall_proto::inbound::SUPPORTED_VERSIONS;
@@ -19,10 +20,10 @@ impl Federation {
         let mut any = false;
         for (part, upstream) in parts.iter().zip(&self.upstreams) {
             let Part::Result(result) = part else { continue };
-            let Ok(found) = result.decode::<DiscoverResult>() else {
-                tracing::warn!(upstream = upstream.name(), "what it says it can do cannot be read");
-                continue;
-            };
+            let mut faults = Faults::default();
+            let found = abilities(result, &mut faults);
+            faults.report(upstream.name(), &call.method);
+            let Some(found) = found else { continue };
             any = true;
             unite(&mut capabilities, found.capabilities);
             if let Some(text) = found.instructions {
@@ -48,6 +49,46 @@ impl Federation {
         }
         Ok(RawJson::from(&JsonValue::Object(result)))
     }
+}
+
+/// What a server says of itself that is of use to a federation.
+#[derive(Default)]
+struct Abilities {
+    capabilities: ServerCapabilities,
+    instructions: Option<String>,
+}
+
+/// Reads a result of `server/discover`; `None` if it is no such result. What is malformed counts as not said: a server
+/// that declares one capability in a form that is not known can still be used for the others.
+fn abilities(result: &RawJson, faults: &mut Faults) -> Option<Abilities> {
+    if let Ok(DiscoverResult { capabilities, instructions, .. }) = result.decode() {
+        return Some(Abilities { capabilities, instructions });
+    }
+    let Ok(JsonValue::Object(mut members)) = result.decode::<JsonValue>() else {
+        faults.add("result", "not an object");
+        return None;
+    };
+    let mut found = Abilities::default();
+    match members.remove("capabilities") {
+        Some(JsonValue::Object(mut declared)) => {
+            for name in ServerCapabilities::retain_readable(&mut declared) {
+                faults.add(format_args!("capabilities.{name}"), "not what this capability looks like");
+            }
+            found.capabilities = RawJson::from(&JsonValue::Object(declared)).decode().unwrap_or_default();
+        }
+        // Without the supported versions either, nothing tells it from any other result.
+        None if !members.contains_key("supportedVersions") => {
+            faults.add("result", "not one of server/discover");
+            return None;
+        }
+        _ => faults.add("capabilities", "missing or not an object"),
+    }
+    match members.remove("instructions") {
+        Some(JsonValue::String(text)) => found.instructions = Some(text),
+        None | Some(JsonValue::Null) => {}
+        Some(_) => faults.add("instructions", "not a string"),
+    }
+    Some(found)
 }
 
 /// What any of them can do, the whole can, as far as it can be routed.

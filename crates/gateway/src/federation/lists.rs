@@ -2,6 +2,7 @@
 
 use super::Federation;
 use super::fan_out::{Part, first_error, merged_hint};
+use super::faults::Faults;
 use super::resource_index::Kind;
 use crate::cursor::MergedCursor;
 use crate::upstream::{Upstream, prefixed};
@@ -74,7 +75,9 @@ impl Federation {
         Ok((pages.collect(), cursor.private))
     }
 
-    /// Reads a page, puts names into the federation's form and notes whose the resources are.
+    /// Reads a page, puts names into the federation's form and notes whose the resources are. What is malformed is left
+    /// out: an entry that cannot be addressed, and what follows a cursor that is none. The rest of an entry is not looked
+    /// at, since some clients can use what others cannot.
     fn addition(
         &self,
         method: &Method,
@@ -84,18 +87,23 @@ impl Federation {
     ) -> Result<Addition, &'static str> {
         let members: BTreeMap<String, RawJson> = result.decode().map_err(|_| "the result is not an object")?;
         let items = members.get(member(method)).ok_or("the list is missing from the result")?;
-        let items: Vec<RawJson> = items.decode().map_err(|_| "the list is not an array")?;
-        let next = match members.get("nextCursor").map(RawJson::as_str) {
-            None | Some("null") => None,
-            Some(text) => Some(serde_json::from_str(text).map_err(|_| "the cursor is not a string")?),
-        };
+        let items: Option<Vec<RawJson>> = items.decode().map_err(|_| "the list is not an array")?;
+        let mut faults = Faults::default();
+        let items = items.unwrap_or_else(|| {
+            faults.add(member(method), "null instead of a list");
+            Vec::new()
+        });
+        let next = members.get("nextCursor").map(|next| next.decode::<Option<String>>()).transpose();
+        let next = next.map(Option::flatten).unwrap_or_else(|_| {
+            faults.add("nextCursor", "not a string, taken for the end of the list");
+            None
+        });
         let items = match method {
-            Method::ToolsList | Method::PromptsList => {
-                items.into_iter().filter_map(|item| renamed(upstream, item)).collect()
-            }
-            Method::ResourcesList => self.noted((Kind::Resource, "uri"), upstream, items, uris),
-            _ => self.noted((Kind::Template, "uriTemplate"), upstream, items, uris),
+            Method::ToolsList | Method::PromptsList => renamed(upstream, items, &mut faults),
+            Method::ResourcesList => self.noted((Kind::Resource, "uri"), upstream, items, uris, &mut faults),
+            _ => self.noted((Kind::Template, "uriTemplate"), upstream, items, uris, &mut faults),
         };
+        faults.report(upstream.name(), method);
         Ok(Addition { items, next })
     }
 
@@ -104,31 +112,52 @@ impl Federation {
         &self,
         (kind, member): (Kind, &str),
         upstream: &Upstream,
-        mut items: Vec<RawJson>,
+        items: Vec<RawJson>,
         uris: &mut HashSet<String>,
+        faults: &mut Faults,
     ) -> Vec<RawJson> {
-        let at = self.position(upstream);
-        items.retain(|item| {
-            let uri = Params::parse(item.clone()).ok().and_then(|item| item.get(member)?.decode::<String>().ok());
-            let Some(uri) = uri else { return true };
-            self.resources.add(at, kind, &uri);
-            uris.insert(uri)
-        });
+        let position = self.position(upstream);
+        let mut index = 0..;
+        let keep = |item: &RawJson| {
+            let at = index.next().unwrap_or_default();
+            match text_member(item.clone(), member) {
+                Ok((_, uri)) => {
+                    self.resources.add(position, kind, &uri);
+                    uris.insert(uri)
+                }
+                Err(why) => {
+                    faults.add(format_args!("entry {at}"), why);
+                    false
+                }
+            }
+        };
+        let mut items = items;
+        items.retain(keep);
         items
     }
 }
 
-/// The tool or prompt under its name in the federation. Everything else about it stays as it stands.
-fn renamed(upstream: &Upstream, item: RawJson) -> Option<RawJson> {
-    let renamed = Params::parse(item).ok().and_then(|item| {
-        let name: String = item.get("name")?.decode().ok()?;
-        let name = prefixed(upstream.name(), &name);
-        Some(item.with("name", &RawJson::from(&JsonValue::from(name))).raw().clone())
-    });
-    if renamed.is_none() {
-        tracing::warn!(upstream = upstream.name(), "an item without a name is left out of the list");
-    }
-    renamed
+/// The tools or prompts under their names in the federation. Everything else about them stays as it stands.
+fn renamed(upstream: &Upstream, items: Vec<RawJson>, faults: &mut Faults) -> Vec<RawJson> {
+    let rename = |(at, item)| match text_member(item, "name") {
+        Ok((item, name)) => {
+            let name = prefixed(upstream.name(), &name);
+            Some(item.with("name", &RawJson::from(&JsonValue::from(name))).raw().clone())
+        }
+        Err(why) => {
+            faults.add(format_args!("entry {at}"), why);
+            None
+        }
+    };
+    items.into_iter().enumerate().filter_map(rename).collect()
+}
+
+/// An entry of a list, and what it is addressed by.
+fn text_member(item: RawJson, member: &str) -> Result<(Params, String), String> {
+    let item = Params::parse(item).map_err(|error| error.to_string())?;
+    let text = item.get(member).and_then(|text| text.decode().ok());
+    let text = text.ok_or_else(|| format!("{member:?} is not a string"))?;
+    Ok((item, text))
 }
 
 /// An upstream that does not know its own cursor any more: the client has to begin anew.

@@ -3,11 +3,13 @@
 mod discover;
 mod extensions;
 mod fan_out;
+mod faults;
 mod late;
 mod lists;
 mod refresh;
 mod resource_index;
 mod route;
+mod subscribe;
 
 use crate::listen::Joined;
 use crate::upstream::Upstream;

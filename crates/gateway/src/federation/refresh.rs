@@ -4,11 +4,11 @@ use super::Federation;
 use super::fan_out::Part;
 use super::resource_index::{Kind, Listing};
 use crate::upstream::Upstream;
+use crate::walk::{Onward, Walk};
 use carryall_proto::{Call, Params, ParamsWriter};
 use carryall_types::{ErrorObject, Method, RawJson};
 use futures_util::future::join_all;
 use serde::Deserialize;
-use std::collections::HashSet;
 
 /// Pages of one list that are read. Enough for the largest listing that the index takes at a page size of 128.
 const MAX_PAGES: usize = 64;
@@ -30,11 +30,12 @@ impl Federation {
     /// All that one upstream lists.
     async fn listing(&self, upstream: &Upstream, call: &Call) -> Result<Listing, ErrorObject> {
         let mut listing = Listing::default();
+        let mut walk = Walk::new(MAX_PAGES);
         for (kind, list) in [(Kind::Resource, Method::ResourcesList), (Kind::Template, Method::ResourcesTemplatesList)]
         {
             let mut cursor = None;
-            let mut seen = HashSet::new();
-            for _ in 0..MAX_PAGES {
+            walk.next_list();
+            loop {
                 let page = page_call(call, list.clone(), cursor.as_ref());
                 let result = match self.ask(vec![(upstream, page)]).await.pop() {
                     Some(Part::Result(result)) => result,
@@ -42,13 +43,16 @@ impl Federation {
                     // It has no such list.
                     Some(Part::Nothing) | None => break,
                 };
-                let page = Page::of(kind, &result);
-                page.uris.iter().for_each(|uri| listing.add(kind, uri));
-                let next = page.next.filter(|next| seen.insert(next.clone()));
-                if next.is_none() || listing.is_full() {
-                    break;
+                uris(kind, &result).iter().for_each(|uri| listing.add(kind, uri));
+                match walk.onward(&result) {
+                    Onward::To(next) if !listing.is_full() => cursor = Some(next),
+                    Onward::To(_) | Onward::Done => break,
+                    Onward::Stopped(limit) => {
+                        let name = upstream.name();
+                        tracing::warn!(upstream = name, method = %list, limit, "list is longer than is read of it");
+                        break;
+                    }
                 }
-                cursor = next;
             }
         }
         Ok(listing)
@@ -69,29 +73,20 @@ fn page_call(call: &Call, list: Method, cursor: Option<&String>) -> Call {
     page
 }
 
-#[derive(Default)]
-struct Page {
-    uris: Vec<String>,
-    next: Option<String>,
-}
-
-impl Page {
-    /// What can be read of a page. Entries without a URI have none to index.
-    fn of(kind: Kind, result: &RawJson) -> Self {
-        #[derive(Deserialize)]
-        #[serde(rename_all = "camelCase")]
-        struct Entry {
-            uri: Option<String>,
-            uri_template: Option<String>,
-        }
-        let Ok(members) = Params::parse(result.clone()) else { return Self::default() };
-        let list = if kind == Kind::Resource { "resources" } else { "resourceTemplates" };
-        let entries: Vec<RawJson> = members.get(list).and_then(|list| list.decode().ok()).unwrap_or_default();
-        let uri = |entry: RawJson| {
-            let entry: Entry = entry.decode().ok()?;
-            if kind == Kind::Resource { entry.uri } else { entry.uri_template }
-        };
-        let next = members.get("nextCursor").and_then(|next| next.decode().ok());
-        Self { uris: entries.into_iter().filter_map(uri).collect(), next }
+/// The URIs on a page. Entries without one have none to index.
+fn uris(kind: Kind, result: &RawJson) -> Vec<String> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Entry {
+        uri: Option<String>,
+        uri_template: Option<String>,
     }
+    let Ok(members) = Params::parse(result.clone()) else { return Vec::new() };
+    let list = if kind == Kind::Resource { "resources" } else { "resourceTemplates" };
+    let entries: Vec<RawJson> = members.get(list).and_then(|list| list.decode().ok()).unwrap_or_default();
+    let uri = |entry: RawJson| {
+        let entry: Entry = entry.decode().ok()?;
+        if kind == Kind::Resource { entry.uri } else { entry.uri_template }
+    };
+    entries.into_iter().filter_map(uri).collect()
 }

@@ -1,12 +1,13 @@
 //! One call to an upstream: which replica, and what if it fails.
 
-use super::tool_headers::{is_header_mismatch, is_ours_to_mirror};
+use super::tool_headers::{is_header_mismatch, is_ours_to_mirror, without_invalid};
 use super::{Slot, Tried, Upstream};
 use crate::fault::Fault;
 use crate::hop::{Hop, is_repeatable};
 use crate::relay::{Begun, begin};
-use carryall_proto::{Call, CallError, Outcome, Reply, Response, SharedService};
+use carryall_proto::{Call, CallError, Message, Outcome, Reply, Response, SharedService};
 use carryall_types::Method;
+use futures_util::StreamExt as _;
 use std::sync::Arc;
 
 /// More replicas than this are not tried for one call.
@@ -16,7 +17,8 @@ impl Upstream {
     /// Sends a call to the next replica, and to further ones while it is known not to have been executed or may be
     /// executed twice. Dropping the future, or the reply, cancels the call upstream.
     pub(crate) async fn exchange(&self, mut call: Call) -> Result<Reply, Fault> {
-        let mirrors = !self.shared.shared_channel && is_ours_to_mirror(&call);
+        let is_ours = !self.shared.shared_channel && is_ours_to_mirror(&call);
+        let mirrors = is_ours && call.method == Method::ToolsCall;
         if mirrors {
             self.shared.tools.mirror(&mut call).map_err(|error| self.failed(error))?;
         }
@@ -38,10 +40,10 @@ impl Upstream {
                 answered = self.attempt(again, &slot, &service).await;
             }
             match answered {
-                Ok(reply) => {
-                    self.look_for_headers(&method, &reply);
-                    return Ok(reply);
+                Ok(reply) if method == Method::ToolsList && !self.shared.shared_channel => {
+                    return Ok(self.look_for_headers(reply, is_ours));
                 }
+                Ok(reply) => return Ok(reply),
                 Err(error) if may_repeat(&method, &error) => last = Some(error),
                 Err(error) => return Err(self.failed(error)),
             }
@@ -52,12 +54,25 @@ impl Upstream {
         }
     }
 
-    /// Notes what a list that passes through says about the headers of tools.
-    fn look_for_headers(&self, method: &Method, reply: &Reply) {
-        if let (Method::ToolsList, false, Reply::Once(Response { outcome: Outcome::Result(result), .. })) =
-            (method, self.shared.shared_channel, reply)
-        {
-            self.shared.tools.learn(result);
+    /// Notes what a list that passes through says about the headers of tools. Where headers are the gateway's to make
+    /// (`is_ours`), the tools for which it cannot make them are left out.
+    fn look_for_headers(&self, reply: Reply, is_ours: bool) -> Reply {
+        let upstream = self.clone();
+        let look = move |mut response: Response| {
+            if let Outcome::Result(result) = &mut response.outcome {
+                upstream.shared.tools.learn(result);
+                if let Some(usable) = is_ours.then(|| without_invalid(upstream.name(), result)).flatten() {
+                    *result = usable;
+                }
+            }
+            response
+        };
+        match reply {
+            Reply::Once(response) => Reply::Once(look(response)),
+            Reply::Stream(messages) => Reply::Stream(Box::pin(messages.map(move |message| match message {
+                Ok(Message::Response(response)) => Ok(Message::Response(look(response))),
+                other => other,
+            }))),
         }
     }
 

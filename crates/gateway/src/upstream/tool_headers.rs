@@ -8,12 +8,13 @@
 
 use super::Upstream;
 use crate::relay::{Begun, begin};
-use carryall_proto::headers::{MCP_METHOD, MCP_PARAM_PREFIX, ParamHeaders};
-use carryall_proto::{Call, CallError, Outcome, Params, ParamsWriter, Reply, Response, SharedService};
+use crate::walk::{Onward, Walk};
+use carryall_proto::headers::{MCP_METHOD, MCP_PARAM_PREFIX, ParamHeaderProblem, ParamHeaders};
+use carryall_proto::{Call, CallError, Outcome, Params, ParamsWriter, Printable, Reply, Response, SharedService};
 use carryall_types::{JsonObject, Method, RawJson, RequestId, code};
 use http::HeaderMap;
 use serde::Deserialize;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
@@ -24,6 +25,8 @@ use tokio::time::{Instant, timeout};
 const MAX_BYTES: usize = 4 * 1024 * 1024;
 /// Pages of one list that are read.
 const MAX_PAGES: usize = 100;
+/// How much is logged about invalid annotations in one list, in characters.
+const MAX_SHOWN: usize = 500;
 /// How long listing the tools may take.
 const LIST_TIMEOUT: Duration = Duration::from_secs(10);
 /// A server that refuses whatever is sent has its tools listed no more often than this.
@@ -59,9 +62,48 @@ impl Known {
     }
 }
 
-/// Whether the headers of the call are the gateway's to make.
+/// Whether the headers of whoever makes this call are the gateway's to make.
 pub(super) fn is_ours_to_mirror(call: &Call) -> bool {
-    call.method == Method::ToolsCall && call.headers.as_ref().is_none_or(|headers| !headers.contains_key(&MCP_METHOD))
+    call.headers.as_ref().is_none_or(|headers| !headers.contains_key(&MCP_METHOD))
+}
+
+/// A page of tools without those whose annotations break the rules, if there are any. Whoever mirrors arguments leaves such
+/// tools out and says why (`basic/transports/streamable-http#schema-extension`).
+pub(super) fn without_invalid(upstream: &str, result: &RawJson) -> Option<RawJson> {
+    if !mentions_headers(result) {
+        return None;
+    }
+    let mut tools = Tools::of(result)?.tools;
+    let (before, mut invalid) = (tools.len(), String::new());
+    tools.retain(|tool| match problem(tool) {
+        None => true,
+        Some((name, problem)) => {
+            // Further ones would not be shown.
+            if invalid.len() < MAX_SHOWN {
+                let separator = if invalid.is_empty() { "" } else { "; " };
+                invalid.push_str(&format!("{separator}{name}: {problem}"));
+            }
+            false
+        }
+    });
+    let count = before - tools.len();
+    if count == 0 {
+        return None;
+    }
+    let tools = RawJson::from_value(&tools).ok()?;
+    let invalid = Printable(&invalid).clipped(MAX_SHOWN).to_string();
+    tracing::warn!(upstream, count, invalid, "tools with invalid x-mcp-header annotations are left out of the list");
+    Some(Params::parse(result.clone()).ok()?.with("tools", &tools).raw().clone())
+}
+
+/// The name of a tool whose annotations break a rule, and which one.
+fn problem(tool: &RawJson) -> Option<(String, ParamHeaderProblem)> {
+    if !mentions_headers(tool) {
+        return None;
+    }
+    let Tool { name, input_schema } = tool.decode().ok()?;
+    let problem = ParamHeaders::compile(&input_schema.unwrap_or_default()).err()?;
+    Some((name, problem))
 }
 
 impl ToolHeaders {
@@ -130,18 +172,23 @@ impl Upstream {
     /// Lists the tools in the name of whoever makes `call`, at the replica that has refused it.
     async fn list_tools(&self, call: &Call, service: &SharedService) {
         let pages = async {
-            let (mut cursor, mut seen) = (None, HashSet::new());
-            for _ in 0..MAX_PAGES {
+            let (mut cursor, mut walk) = (None, Walk::new(MAX_PAGES));
+            loop {
                 let page = page_call(call, self.shared.ids.next(), cursor.as_ref());
                 let Ok(reply) = service.answer(page).await else { return };
                 let Ok(Begun::Once(Response { outcome: Outcome::Result(result), .. })) = begin(reply).await else {
                     return;
                 };
                 self.shared.tools.learn(&result);
-                let next: Option<String> =
-                    Params::parse(result).ok().and_then(|result| result.get("nextCursor")?.decode().ok());
-                let Some(next) = next.filter(|next| seen.insert(next.clone())) else { return };
-                cursor = Some(next);
+                match walk.onward(&result) {
+                    Onward::To(next) => cursor = Some(next),
+                    Onward::Done => return,
+                    Onward::Stopped(limit) => {
+                        let name = self.name();
+                        tracing::warn!(upstream = name, limit, "list of tools is longer than is read for headers");
+                        return;
+                    }
+                }
             }
         };
         if timeout(LIST_TIMEOUT, pages).await.is_err() {
@@ -188,6 +235,13 @@ struct Tools {
     tools: Vec<RawJson>,
 }
 
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Tool {
+    name: String,
+    input_schema: Option<JsonObject>,
+}
+
 impl Tools {
     fn of(result: &RawJson) -> Option<Self> {
         result.decode().ok()
@@ -195,12 +249,6 @@ impl Tools {
 
     /// Each tool's name, its headers if it has any that are valid, and the length of its definition.
     fn annotations(self) -> impl Iterator<Item = (String, Option<ParamHeaders>, usize)> {
-        #[derive(Deserialize)]
-        #[serde(rename_all = "camelCase")]
-        struct Tool {
-            name: String,
-            input_schema: Option<JsonObject>,
-        }
         self.tools.into_iter().filter_map(|tool| {
             let length = tool.as_bytes().len();
             if !mentions_headers(&tool) || length > MAX_BYTES {

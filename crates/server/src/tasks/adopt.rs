@@ -1,19 +1,21 @@
 //! From a call to a task: the handler's future changes hands, and goes on where it is.
 
+use super::engine::NotAdopted;
 use super::{Engine, TaskSupport, is_declared, required};
 use crate::ctx::{Ctx, missing_capabilities};
-use crate::output::{Failure, ToolError, ToolOutput};
+use crate::output::{Failure, Refusal, ToolError, ToolOutput};
 use crate::tool_entry::ToolEntry;
 use carryall_proto::BoxFuture;
+use carryall_types::ErrorObject;
 use std::future::poll_fn;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 use tokio::time::Sleep;
 
 /// A handler at work.
-type Handler = BoxFuture<Result<ToolOutput, ToolError>>;
+pub(super) type Handler = BoxFuture<Result<ToolOutput, ToolError>>;
 
 /// A handler's wish to go on as a task.
 #[derive(Debug, Default)]
@@ -22,6 +24,9 @@ pub(crate) struct Wish(Mutex<State>);
 #[derive(Debug, Default)]
 struct State {
     wished: bool,
+    /// How often it was refused, and why the last time.
+    refusals: u64,
+    refused: Option<ErrorObject>,
     /// Who polls the handler, and can grant the wish.
     granter: Option<Waker>,
     /// Who waits for it to be granted.
@@ -29,12 +34,16 @@ struct State {
 }
 
 impl Wish {
-    /// Ends when the call of `ctx` has become a task.
-    async fn granted(&self, ctx: &Ctx) {
+    /// Ends when the call of `ctx` has become a task, or cannot become one.
+    async fn granted(&self, ctx: &Ctx) -> Result<(), ErrorObject> {
+        let before = self.lock().refusals;
         poll_fn(|cx| {
-            let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut state = self.lock();
             if ctx.task().is_some() {
-                return Poll::Ready(());
+                return Poll::Ready(Ok(()));
+            }
+            if state.refusals != before {
+                return Poll::Ready(Err(state.refused.clone().unwrap_or_else(ErrorObject::internal)));
             }
             state.wished = true;
             state.wishers.push(cx.waker().clone());
@@ -43,23 +52,38 @@ impl Wish {
             granter.into_iter().for_each(Waker::wake);
             Poll::Pending
         })
-        .await;
+        .await
     }
 
     fn is_wished(&self, cx: &Context<'_>) -> bool {
-        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.lock();
         state.granter = Some(cx.waker().clone());
         state.wished
     }
 
     fn grant(&self) {
-        let wishers = std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner).wishers);
+        let wishers = std::mem::take(&mut self.lock().wishers);
         wishers.into_iter().for_each(Waker::wake);
+    }
+
+    fn refuse(&self, why: ErrorObject) {
+        let mut state = self.lock();
+        (state.wished, state.refused) = (false, Some(why));
+        state.refusals += 1;
+        let wishers = std::mem::take(&mut state.wishers);
+        drop(state);
+        wishers.into_iter().for_each(Waker::wake);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// What makes a task of a call that has begun.
 enum Trigger {
+    /// Nothing does any more: it cannot become one.
+    Never,
     Time(Pin<Box<Sleep>>),
     Wish(Arc<Wish>),
 }
@@ -67,6 +91,7 @@ enum Trigger {
 impl Trigger {
     fn poll(&mut self, cx: &mut Context<'_>) -> bool {
         match self {
+            Self::Never => false,
             Self::Time(timer) => timer.as_mut().poll(cx).is_ready(),
             Self::Wish(wish) => wish.is_wished(cx),
         }
@@ -82,7 +107,7 @@ pub(crate) fn as_task(engine: &Arc<Engine>, ctx: &Ctx, entry: &Arc<ToolEntry>, h
             Box::pin(std::future::ready(Err(missing)))
         }
         TaskSupport::Always | TaskSupport::WhenPossible if declared => {
-            Box::pin(hand_over(Arc::clone(engine), ctx.clone(), Arc::clone(entry), handler))
+            Box::pin(begun_as_task(Arc::clone(engine), ctx.clone(), Arc::clone(entry), handler))
         }
         TaskSupport::After(time) if declared => watched(engine, ctx, entry, handler, Trigger::Time(timer(time))),
         TaskSupport::OnDemand => watched(engine, ctx, entry, handler, Trigger::Wish(ctx.may_become_task())),
@@ -103,26 +128,73 @@ fn watched(
 ) -> Handler {
     let (engine, ctx, entry) = (Arc::clone(engine), ctx.clone(), Arc::clone(entry));
     Box::pin(async move {
-        let output = poll_fn(|cx| match handler.as_mut().poll(cx) {
-            Poll::Ready(output) => Poll::Ready(Some(output)),
-            Poll::Pending if trigger.poll(cx) => Poll::Ready(None),
-            Poll::Pending => Poll::Pending,
-        });
-        match output.await {
-            Some(output) => output,
-            None => hand_over(engine, ctx, entry, handler).await,
+        loop {
+            let output = poll_fn(|cx| match handler.as_mut().poll(cx) {
+                Poll::Ready(output) => Poll::Ready(Some(output)),
+                Poll::Pending if trigger.poll(cx) => Poll::Ready(None),
+                Poll::Pending => Poll::Pending,
+            });
+            if let Some(output) = output.await {
+                return output;
+            }
+            let refused = match engine.adopt(&ctx, &entry, handler).await {
+                Ok(task) => return Err(answered_with(task)),
+                Err(refused) if refused.may_go_on => refused,
+                Err(NotAdopted { error, .. }) => return Err(error.into()),
+            };
+            handler = refused.handler;
+            match trigger {
+                // What to do without a task is for the handler to say.
+                Trigger::Wish(ref wish) => {
+                    wish.refuse(to_error(refused.error));
+                    // One that tries again and again does so beside others.
+                    tokio::task::yield_now().await;
+                }
+                // The handler has done part of its work. Whether a call becomes a task is the server's choice alone
+                // (`tasks#task-creation`), so it goes on as a plain call, for as long as one may take.
+                _ => {
+                    note_plain(&entry, &refused.error);
+                    trigger = Trigger::Never;
+                }
+            }
         }
     })
 }
 
-async fn hand_over(
+/// Runs a handler as a task from the beginning; as a plain call if the tool may do so and there can be no task.
+async fn begun_as_task(
     engine: Arc<Engine>,
     ctx: Ctx,
     entry: Arc<ToolEntry>,
     handler: Handler,
 ) -> Result<ToolOutput, ToolError> {
-    let task = engine.adopt(&ctx, entry, handler).await?;
-    Err(ToolError(crate::output::Refusal::Task(Box::new(task))))
+    match engine.adopt(&ctx, &entry, handler).await {
+        Ok(task) => Err(answered_with(task)),
+        Err(refused) if refused.may_go_on && entry.tool.task == TaskSupport::WhenPossible => {
+            note_plain(&entry, &refused.error);
+            refused.handler.await
+        }
+        Err(NotAdopted { error, .. }) => Err(error.into()),
+    }
+}
+
+fn answered_with(task: carryall_types::Task) -> ToolError {
+    ToolError(Refusal::Task(Box::new(task)))
+}
+
+fn to_error(failure: Failure) -> ErrorObject {
+    match failure.0 {
+        Refusal::Protocol(error) => error,
+        other => {
+            tracing::error!(error = %other, "a call cannot become a task");
+            ErrorObject::internal()
+        }
+    }
+}
+
+fn note_plain(entry: &ToolEntry, why: &Failure) {
+    let tool = carryall_proto::Printable(&entry.tool.definition.name);
+    tracing::info!(%tool, error = %why.0, "a call stays a plain one, since there can be no task");
 }
 
 impl Ctx {
@@ -167,7 +239,9 @@ impl Ctx {
     /// ```
     ///
     /// # Errors
-    /// `-32021` when the client takes no tasks; `-32603` when the tool is not one that may become a task.
+    /// `-32021` when the client takes no tasks; `-32603` when the tool is not one that may become a task, or there can be
+    /// no further task at the moment. A handler that does not return this error goes on as a plain call, within its time,
+    /// and may try again.
     pub async fn become_task(&self) -> Result<(), Failure> {
         if self.is_task() {
             return Ok(());
@@ -177,8 +251,7 @@ impl Ctx {
             tracing::error!("a handler wants to become a task, and its tool does not say TaskSupport::OnDemand");
             return Err(Failure::protocol(carryall_types::ErrorObject::internal()));
         };
-        wish.granted(self).await;
-        Ok(())
+        wish.granted(self).await.map_err(Failure::protocol)
     }
 
     /// From now on this is a task.

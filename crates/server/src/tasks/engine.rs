@@ -1,12 +1,13 @@
 //! The methods of the extension, and who works on what in this process.
 
+use super::adopt::Handler;
 use super::record::{KIND, Record};
 use super::{Run, Tasks, is_declared, keeping, required};
 use crate::clock::now;
 use crate::core::Core;
 use crate::ctx::{Ctx, missing_capabilities};
 use crate::ledger::Ledger;
-use crate::output::{Failure, ToolError, ToolOutput};
+use crate::output::Failure;
 use crate::random;
 use crate::refusal;
 use crate::shared::Background;
@@ -181,7 +182,7 @@ impl Engine {
             match self.change(id, accountable, &mut change).await {
                 Ok(_) => break,
                 Err(NotChanged::TooLarge) => return Err(refusal::task_too_large()),
-                Err(NotChanged::Store(error)) if tried == TRIES => return Err(unavailable(&error)),
+                Err(NotChanged::Store(error)) if tried == TRIES => return Err(unavailable(&error).into()),
                 Err(NotChanged::Store(_)) => tokio::time::sleep(PAUSE * tried).await,
             }
         }
@@ -219,39 +220,58 @@ impl Engine {
     }
 
     /// Makes a task of a call whose handler is at work. It is in the store when this returns.
+    ///
+    /// # Errors
+    /// When there is no room for it, or the store fails. The handler comes back as it was.
     pub(super) async fn adopt(
         self: &Arc<Self>,
         ctx: &Ctx,
-        entry: Arc<ToolEntry>,
-        handler: BoxFuture<Result<ToolOutput, ToolError>>,
-    ) -> Result<Task, Failure> {
+        entry: &Arc<ToolEntry>,
+        handler: Handler,
+    ) -> Result<Task, NotAdopted> {
+        match self.create(ctx, entry).await {
+            Ok((task, run)) => {
+                let run = self.begin(run);
+                ctx.now_task(Arc::clone(&run));
+                tokio::spawn(run.work(ctx.clone(), Arc::clone(entry), handler));
+                Ok(task)
+            }
+            Err((error, may_be_stored)) => {
+                // What may be in the store is worked on when its lease has ended, if it can be resumed.
+                let may_go_on = !(may_be_stored && entry.tool.resumable);
+                Err(NotAdopted { error, handler, may_go_on })
+            }
+        }
+    }
+
+    /// Creates a task for a call. The error says whether it may be in the store nevertheless.
+    async fn create(self: &Arc<Self>, ctx: &Ctx, entry: &ToolEntry) -> Result<(Task, Run), (Failure, bool)> {
+        let refused = |error: ErrorObject| (Failure::protocol(error), false);
         if self.runs().len() >= self.settings.max_running {
             let message = "The server is at its limit of running tasks; try again later";
-            return Err(Failure::protocol(ErrorObject::new(code::INTERNAL_ERROR, message)));
+            return Err(refused(ErrorObject::new(code::INTERNAL_ERROR, message)));
         }
         let caller = Caller::accountable(ctx.call());
         let Ok(place) = self.running.reserve(&caller, 0) else {
             let message = "This caller is at its limit of running tasks; try again when some have ended";
-            return Err(Failure::protocol(ErrorObject::new(code::INTERNAL_ERROR, message)));
+            return Err(refused(ErrorObject::new(code::INTERNAL_ERROR, message)));
         };
         // Unguessable (`tasks#security-considerations`).
-        let id = random::name()?;
-        let journal = ctx.journal()?.to_keep();
-        let record = Record::new(ctx, &entry, &self.settings, journal, now());
+        let id = random::name().map_err(|error| (error.into(), false))?;
+        let journal = ctx.journal().map_err(|failure| (failure, false))?.to_keep();
+        let record = Record::new(ctx, entry, &self.settings, journal, now());
         let row = record.to_row(id.clone());
         let held = self.kept.hold(&caller, &id, row.value.len(), row.expires_at, now());
-        held.map_err(|exceeded| Failure::protocol(refusal::too_many_tasks(exceeded)))?;
+        held.map_err(|exceeded| refused(refusal::too_many_tasks(exceeded)))?;
         // One that was inserted though the store said it failed has this id, which nobody else has.
         if let Err(error) = patiently(|| self.store().insert(row.clone(), now())).await {
             self.kept.release(&id);
-            return Err(Failure::protocol(error));
+            let may_be_stored = !matches!(error, NotStored::Full);
+            return Err((Failure::protocol(error.into()), may_be_stored));
         }
         let mut run = Run::new(Arc::clone(self), &row, record.lease.number);
         run.account_to(caller, Some(place));
-        let run = self.begin(run);
-        ctx.now_task(Arc::clone(&run));
-        tokio::spawn(run.work(ctx.clone(), entry, handler));
-        Ok(record.task(&id))
+        Ok((record.task(&id), run))
     }
 
     /// Notes that this process works on a task.
@@ -334,10 +354,43 @@ fn acknowledged(core: &Core) -> Result<RawJson, ErrorObject> {
     core.stamp.result("complete", &JsonObject::new(), None).map_err(|_| ErrorObject::internal())
 }
 
+/// A handler whose call has not become a task.
+pub(super) struct NotAdopted {
+    /// Why not.
+    pub(super) error: Failure,
+    pub(super) handler: Handler,
+    /// Whether it can go on without doing what a task that is in the store after all does again.
+    pub(super) may_go_on: bool,
+}
+
+/// Why a store did not do what was tried for a moment.
+enum NotStored {
+    /// It has no room, and has stored nothing.
+    Full,
+    /// It fails. Whether it has stored anything is unknown.
+    Unavailable,
+}
+
+impl From<NotStored> for ErrorObject {
+    fn from(why: NotStored) -> Self {
+        match why {
+            NotStored::Full => refusal::too_many_tasks(BudgetExceeded::Total),
+            NotStored::Unavailable => {
+                Self::new(code::INTERNAL_ERROR, "Tasks are not available at the moment; try again")
+            }
+        }
+    }
+}
+
+fn unavailable(error: &StoreError) -> NotStored {
+    tracing::error!(error = error as &dyn std::error::Error, "task store unavailable");
+    NotStored::Unavailable
+}
+
 /// Tries for a moment what a store may do later.
 async fn patiently<'a, T>(
     mut attempt: impl FnMut() -> carryall_store::BoxFuture<'a, Result<T, StoreError>>,
-) -> Result<T, ErrorObject> {
+) -> Result<T, NotStored> {
     let mut tried = 1;
     loop {
         match attempt().await {
@@ -345,18 +398,15 @@ async fn patiently<'a, T>(
             // To try again helps only when something has expired.
             Err(error) if error.is_full() => {
                 tracing::warn!(%error, "task refused");
-                return Err(refusal::too_many_tasks(BudgetExceeded::Total));
+                return Err(NotStored::Full);
             }
-            Err(error) if tried == TRIES => return Err(unavailable(&error)),
+            Err(error) if tried == TRIES => {
+                return Err(unavailable(&error));
+            }
             Err(_) => tokio::time::sleep(PAUSE * tried).await,
         }
         tried += 1;
     }
-}
-
-fn unavailable(error: &StoreError) -> ErrorObject {
-    tracing::error!(error = error as &dyn std::error::Error, "task store unavailable");
-    ErrorObject::new(code::INTERNAL_ERROR, "Tasks are not available at the moment; try again")
 }
 
 /// The reply to one of the extension's methods.

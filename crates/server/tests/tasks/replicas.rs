@@ -71,12 +71,12 @@ async fn what_cannot_be_resumed_fails_honestly() {
 
 /// A store that a worker cannot reach for a while, and that loses the answers to its writes.
 #[derive(Clone, Debug, Default)]
-struct Unreliable {
-    rows: Memory,
+pub(crate) struct Unreliable {
+    pub(crate) rows: Memory,
     /// How many writes are yet to be done, and said to have failed.
     lost_answers: Arc<AtomicUsize>,
     /// How many operations are yet to fail.
-    failing: Arc<AtomicUsize>,
+    pub(crate) failing: Arc<AtomicUsize>,
 }
 
 impl Unreliable {

@@ -56,6 +56,49 @@ pub enum Era {
     Legacy,
 }
 
+/// Who shares a session, where there were any.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SessionScope {
+    /// Nobody.
+    #[default]
+    Principal,
+    /// Nobody.
+    Client,
+    /// Nobody.
+    Call,
+    /// Nobody.
+    Shared,
+}
+
+impl SessionScope {
+    /// In order.
+    pub const ALL: [Self; 4] = [Self::Principal, Self::Client, Self::Call, Self::Shared];
+
+    /// As in configurations.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Principal => "per-principal",
+            Self::Client => "per-client",
+            Self::Call => "per-call",
+            Self::Shared => "shared",
+        }
+    }
+}
+
+impl std::fmt::Display for SessionScope {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl std::str::FromStr for SessionScope {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Self::ALL.into_iter().find(|scope| scope.as_str() == text).ok_or("not a way to share sessions")
+    }
+}
+
 /// Nothing to remember.
 #[derive(Clone, Debug, Default)]
 pub struct EraMemory;
@@ -89,8 +132,20 @@ macro_rules! options {
     };
 }
 
-options!(LegacyOptions { keyring: Keyring, server_name: impl Into<String>, meeting: Arc<legacy::serve::Siblings> });
-options!(WayOptions { era: Era, memory: EraMemory, silence: Duration, handshake_timeout: Duration });
+options!(LegacyOptions {
+    keyring: Keyring,
+    server_name: impl Into<String>,
+    meeting: Arc<legacy::serve::Siblings>,
+    http_sse_2024: bool
+});
+options!(WayOptions {
+    era: Era,
+    memory: EraMemory,
+    silence: Duration,
+    handshake_timeout: Duration,
+    session_scope: SessionScope,
+    match_client_era: bool
+});
 
 macro_rules! way {
     ($name:ident($inner:ty)) => {

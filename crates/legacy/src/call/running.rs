@@ -9,7 +9,13 @@ use carryall_proto::{BoxFuture, Call, CallError, Message, Notification, Outcome,
 use carryall_types::{InputRequest, JsonValue, RequestId};
 use futures_util::StreamExt as _;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::mpsc;
+use tokio::time::{Instant, timeout_at};
+
+/// How long the response of a call that asked for log messages waits for those that its server sends on another stream,
+/// which nothing orders against the response.
+const LOGS_AFTER: Duration = Duration::from_millis(50);
 
 /// A call in work. Dropping it before its end cancels it.
 pub(crate) struct Running {
@@ -23,6 +29,8 @@ pub(crate) struct Running {
     early: Option<Queued>,
     events: mpsc::Receiver<Queued>,
     task: AsTask,
+    /// The response, which waits until then for log messages on another stream.
+    last: Option<(Outcome, Instant)>,
     /// Nothing more comes, so that there is nothing to cancel.
     done: bool,
     /// The server has stopped working on it, or never began.
@@ -78,6 +86,7 @@ impl Running {
             early: None,
             events,
             task: if as_task { AsTask::Asked } else { AsTask::No },
+            last: None,
             done: false,
             answered: false,
         };
@@ -148,6 +157,9 @@ impl Running {
             }
         }
         loop {
+            if let Some(next) = self.last_words().await {
+                return Ok(next);
+            }
             let incoming = tokio::select! {
                 biased;
                 Some(queued) = self.events.recv() => return Ok(queued.event.into()),
@@ -171,7 +183,11 @@ impl Running {
                     if self.became_task(&response.outcome) {
                         continue;
                     }
-                    return Ok(Next::Done(self.outcome(response.outcome)));
+                    let outcome = self.outcome(response.outcome);
+                    if self.call.meta.log_level.is_none() || self.session.wire.is_shared() {
+                        return Ok(Next::Done(outcome));
+                    }
+                    self.last = Some((outcome, Instant::now() + LOGS_AFTER));
                 }
                 Incoming::ErrorWithoutId(error) => return Ok(Next::Done(self.outcome(Outcome::Error(error)))),
                 Incoming::Notification(notification) => {
@@ -187,6 +203,18 @@ impl Running {
                 Incoming::Response(response) => tracing::debug!(id = %response.id, "a response to another request"),
             }
         }
+    }
+
+    /// Once the response is there: the log messages that are still under way, then the response.
+    async fn last_words(&mut self) -> Option<Next> {
+        let (_, until) = self.last.as_ref()?;
+        while let Ok(Some(queued)) = timeout_at(*until, self.events.recv()).await {
+            match queued.event {
+                Event::Notification(notification) => return Some(Next::Notification(notification)),
+                Event::Question(request, _) => self.session.refuse(&request),
+            }
+        }
+        self.last.take().map(|(outcome, _)| Next::Done(outcome))
     }
 
     /// Whether the response says that the result is to come from a task, which is followed from here on.

@@ -479,7 +479,7 @@ impl Session {
         None
     }
 
-    fn refuse(self: &Arc<Self>, request: &Request) {
+    pub(crate) fn refuse(self: &Arc<Self>, request: &Request) {
         let method = Printable(&request.method).clipped(MAX_SHOWN);
         let why = format!("{method} is not possible: this client does not support it, or no call is in work");
         self.reply(Response::error(request.id.clone(), ErrorObject::new(code::METHOD_NOT_FOUND, why)));

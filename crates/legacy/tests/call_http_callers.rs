@@ -371,28 +371,6 @@ async fn log_messages_that_name_no_call_do_not_cross() {
 }
 
 #[tokio::test]
-async fn a_log_message_on_another_stream_may_come_after_the_response() {
-    let server = Server::start(Binding::Streamable).await;
-    let way = server.way(SessionScope::Principal);
-    let meta = json!({
-        "io.modelcontextprotocol/logLevel": "debug",
-        "io.modelcontextprotocol/clientCapabilities": {"roots": {}},
-    });
-    let mut call = tool_with(meta);
-    call.params = call.params.with("name", &RawJson::from(&json!("logs")));
-    let answered = start(&way, from(1, call));
-    server.waits_for("logs").await;
-    server.has_streams(1).await;
-    server.answer("logs");
-    // The response is on its way when this is sent.
-    tokio::task::yield_now().await;
-    let params = json!({"level": "error", "data": "late"});
-    server.push(&json!({"jsonrpc": "2.0", "method": "notifications/message", "params": params}));
-    let answered = answered.await.unwrap();
-    assert_eq!(answered.params_of("notifications/message")[0]["data"], "late");
-}
-
-#[tokio::test]
 async fn each_principal_has_sessions_of_its_own() {
     let server = Server::start(Binding::Streamable).await;
     let way = server.way(SessionScope::Principal);

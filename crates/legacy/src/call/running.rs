@@ -284,3 +284,81 @@ impl Drop for Running {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::call::options::Options;
+    use crate::call::parked::Parked;
+    use crate::call::wire::{Sink, Unanswered, Wire};
+    use carryall_testkit as testkit;
+    use carryall_types::{ProtocolVersion, RawJson};
+    use serde_json::json;
+    use std::sync::OnceLock;
+
+    /// Answers every request at once. What it says otherwise comes on a stream of its own.
+    #[derive(Default)]
+    struct Fake(OnceLock<Sink>);
+
+    impl std::fmt::Debug for Fake {
+        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str("Fake")
+        }
+    }
+
+    impl Wire for Fake {
+        fn request(&self, request: Request) -> BoxFuture<Result<Incomings, WireError>> {
+            let response = Response::result(request.id, RawJson::EMPTY_OBJECT);
+            let incomings: Incomings = Box::pin(futures_util::stream::iter([Ok(Incoming::Response(response))]));
+            Box::pin(std::future::ready(Ok(incomings)))
+        }
+
+        fn send(&self, _: Unanswered) -> BoxFuture<Result<(), WireError>> {
+            Box::pin(std::future::ready(Ok(())))
+        }
+
+        fn hear(&self, sink: Sink) {
+            let _ = self.0.set(sink);
+        }
+
+        fn is_shared(&self) -> bool {
+            false
+        }
+
+        fn negotiated(&self, _: ProtocolVersion) {}
+
+        fn end(&self) -> BoxFuture<()> {
+            Box::pin(std::future::ready(()))
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn log_messages_of_another_stream_may_come_shortly_after_the_response() {
+        let (wire, options) = (Arc::new(Fake::default()), Options::default());
+        let result = RawJson::from(&json!({"protocolVersion": "2025-11-25", "capabilities": {"logging": {}}}));
+        let parked = Parked::new(&options);
+        let session = Session::established(Arc::clone(&wire) as _, &options, &result, &parked).await.unwrap();
+        session.hear();
+        let quiet = testkit::call("tools/call", json!({"name": "x"}));
+        let mut call = quiet.clone();
+        call.meta.log_level = Some(carryall_types::LoggingLevel::Debug);
+        let mut running = Running::start(&session, call).await.unwrap();
+        let late = tokio::spawn(async move {
+            tokio::time::sleep(LOGS_AFTER / 2).await;
+            let params = json!({"level": "error", "data": "late"});
+            let log = Notification::new("notifications/message", RawJson::from(&params));
+            wire.0.get().unwrap()(Ok(Incoming::Notification(log)));
+        });
+        assert!(matches!(running.next().await, Ok(Next::Notification(_))));
+        late.await.unwrap();
+        let begun = Instant::now();
+        assert!(matches!(running.next().await, Ok(Next::Done(_))));
+        assert!(begun.elapsed() <= LOGS_AFTER);
+
+        // Who asked for none does not wait for any.
+        let begun = Instant::now();
+        let mut running = Running::start(&session, quiet).await.unwrap();
+        assert!(matches!(running.next().await, Ok(Next::Done(_))));
+        assert_eq!(begun.elapsed(), Duration::ZERO);
+    }
+}

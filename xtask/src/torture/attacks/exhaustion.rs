@@ -38,21 +38,23 @@ pub(super) fn odd_listens(arena: &Arena) -> Outcome<Verdict> {
     Ok(Verdict::new(plain && asking, format!("plain call answered: {plain}, one that can be asked: {asking}")))
 }
 
-fn bake(meta: Value) -> Modern<'static> {
+fn bake(arguments: Value, meta: Value) -> Modern<'static> {
     let capabilities = json!({"extensions": {TASKS: {}}, "elicitation": {"form": {}}});
-    Modern::tool("bake", json!({"loaves": 100, "pause_ms": 10_000})).capabilities(capabilities).meta(meta)
+    Modern::tool("bake", arguments).capabilities(capabilities).meta(meta)
 }
 
 /// Tasks outlive their requests, so that no connection has to be held.
 pub(super) fn task_flood(arena: &Arena) -> Outcome<Verdict> {
     let target = Target::demo(arena, "task-flood")?;
     let attacker = Client::new(target.port, 2);
+    // A task waits for the answer to its question. A call without room for a task is answered with the question at once.
+    let bake = || bake(json!({"loaves": 1, "pause_ms": 0}), json!({}));
     let mut made = 0;
     for _ in 0..1_100 {
-        let answer = attacker.modern(&bake(json!({})))?;
+        let answer = attacker.modern(&bake())?;
         made += usize::from(answer.response()["result"]["taskId"].is_string());
     }
-    let other = Client::new(target.port, 1).modern(&bake(json!({})))?;
+    let other = Client::new(target.port, 1).modern(&bake())?;
     let task = other.response()["result"]["taskId"].is_string();
     Ok(Verdict::new(task && made > 0, format!("{made} tasks for one caller, then one for another: {task}")))
 }
@@ -63,9 +65,9 @@ pub(super) fn cancelled_tasks(arena: &Arena) -> Outcome<Verdict> {
     let client = Client::new(target.port, 1);
     client.call("whoami", json!({}))?;
     let before = target.memory()?;
-    let padding = "x".repeat(3_500_000);
+    let (padding, short) = ("x".repeat(3_500_000), json!({"loaves": 1, "pause_ms": 100}));
     for _ in 0..90 {
-        let answer = client.modern(&bake(json!({"com.example/padding": padding})))?;
+        let answer = client.modern(&bake(short.clone(), json!({"com.example/padding": padding})))?;
         let Some(id) = answer.response()["result"]["taskId"].as_str() else { continue };
         let cancel = Modern::new("tasks/cancel", json!({"taskId": id}));
         let cancel = cancel.capabilities(json!({"extensions": {TASKS: {}}}));

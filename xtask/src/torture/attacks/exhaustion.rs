@@ -65,15 +65,18 @@ pub(super) fn cancelled_tasks(arena: &Arena) -> Outcome<Verdict> {
     let client = Client::new(target.port, 1);
     client.call("whoami", json!({}))?;
     let before = target.memory()?;
+    let mut made = 0;
     let (padding, short) = ("x".repeat(3_500_000), json!({"loaves": 1, "pause_ms": 100}));
     for _ in 0..90 {
         let answer = client.modern(&bake(short.clone(), json!({"com.example/padding": padding})))?;
         let Some(id) = answer.response()["result"]["taskId"].as_str() else { continue };
+        made += 1;
         let cancel = Modern::new("tasks/cancel", json!({"taskId": id}));
         let cancel = cancel.capabilities(json!({"extensions": {TASKS: {}}}));
         client.modern(&Modern { name: Some(id), ..cancel })?;
     }
-    grown(&target, before, 100)
+    let verdict = grown(&target, before, 100)?;
+    Ok(Verdict::new(verdict.holds && made > 0, format!("{}, {made} were tasks", verdict.seen)))
 }
 
 /// Results of legacy tasks are kept for as long as the client likes.

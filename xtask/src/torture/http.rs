@@ -185,3 +185,20 @@ pub(super) fn read(stream: TcpStream) -> Outcome<Answer> {
     let messages = lines.filter(|line| line.starts_with('{')).filter_map(|line| serde_json::from_str(line).ok());
     Ok(Answer { status, headers, messages: messages.collect() })
 }
+
+/// Reads a request as a server does: its HTTP method and the JSON in its body, `null` where there is none. `None` when it
+/// does not come whole.
+pub(super) fn read_request(stream: &TcpStream) -> Option<(String, Value)> {
+    let mut reader = BufReader::new(stream);
+    let (mut method, mut length, mut line) = (None, 0, String::new());
+    while reader.read_line(&mut line).is_ok_and(|count| count > 2) {
+        if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
+            length = value.trim().parse().ok()?;
+        }
+        method.get_or_insert_with(|| line.split(' ').next().unwrap_or_default().to_owned());
+        line.clear();
+    }
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body).ok()?;
+    Some((method?, serde_json::from_slice(&body).unwrap_or_default()))
+}

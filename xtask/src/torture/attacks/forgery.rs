@@ -1,12 +1,12 @@
 //! What others say must not pass for ours, nor keep a terminal busy.
 
-use super::super::http::{Client, Modern};
+use super::super::http::{Client, Modern, read_request};
 use super::super::target::{Target, quiet, upstream_command};
 use super::super::{Arena, Verdict};
 use crate::Outcome;
 use crate::process::Group;
 use serde_json::json;
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
 use std::process::Command;
 use std::thread;
@@ -100,22 +100,8 @@ fn describing_server(listener: &TcpListener) {
     for stream in listener.incoming().take(100) {
         let Ok(mut stream) = stream else { return };
         let _ = stream.set_read_timeout(Some(Duration::from_secs(2)));
-        let Ok(clone) = stream.try_clone() else { return };
-        let mut reader = BufReader::new(clone);
-        let (mut length, mut line) = (0, String::new());
-        while reader.read_line(&mut line).is_ok_and(|count| count > 2) {
-            if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
-                length = value.trim().parse().unwrap_or(0);
-            }
-            line.clear();
-        }
-        let mut body = vec![0; length];
-        if reader.read_exact(&mut body).is_err() {
-            continue;
-        }
-        let request: serde_json::Value = serde_json::from_slice(&body).unwrap_or_default();
-        let common = json!({"resultType": "complete", "ttlMs": 0, "cacheScope": "private"});
-        let mut result = common;
+        let Some((_, request)) = read_request(&stream) else { continue };
+        let mut result = json!({"resultType": "complete", "ttlMs": 0, "cacheScope": "private"});
         if request["method"] == "server/discover" {
             result["supportedVersions"] = json!(["2026-07-28"]);
             result["capabilities"] = json!({"tools": {}});

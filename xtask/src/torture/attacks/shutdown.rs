@@ -1,11 +1,11 @@
 //! Streams that stay open, and streams that never do.
 
-use super::super::http::{Client, Modern};
+use super::super::http::{Client, Modern, read_request};
 use super::super::target::Target;
 use super::super::{Arena, Verdict};
 use crate::Outcome;
-use serde_json::{Value, json};
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use serde_json::json;
+use std::io::Write as _;
 use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -65,33 +65,16 @@ pub(super) fn retry_now(arena: &Arena) -> Outcome<Verdict> {
     Ok(Verdict::new(before > 0 && after <= 40, format!("{after} streams in 5 s, {before} in the second before")))
 }
 
-fn legacy_server(stream: TcpStream, streams: &AtomicUsize) {
-    let _ = stream.set_read_timeout(Some(Duration::from_secs(5)));
-    let Ok(mut out) = stream.try_clone() else { return };
-    let mut reader = BufReader::new(stream);
-    let (mut head, mut length) = (String::new(), 0);
-    loop {
-        let mut line = String::new();
-        if !reader.read_line(&mut line).is_ok_and(|count| count > 2) {
-            break;
-        }
-        if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
-            length = value.trim().parse().unwrap_or(0);
-        }
-        head.push_str(&line);
-    }
+fn legacy_server(mut out: TcpStream, streams: &AtomicUsize) {
+    let _ = out.set_read_timeout(Some(Duration::from_secs(5)));
+    let Some((method, request)) = read_request(&out) else { return };
     let start = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n";
     let ended = format!("{start}id: 1\nretry: 0\ndata:\n\n");
-    if head.starts_with("GET") {
+    if method == "GET" {
         streams.fetch_add(1, Ordering::Relaxed);
         let _ = out.write_all(ended.as_bytes());
         return;
     }
-    let mut body = vec![0; length];
-    if reader.read_exact(&mut body).is_err() {
-        return;
-    }
-    let request: Value = serde_json::from_slice(&body).unwrap_or_default();
     let (status, text) = match request["method"].as_str() {
         Some("initialize") => {
             let result = json!({

@@ -1,4 +1,5 @@
-//! What the examples have in common: several replicas of a server, and a client whose requests go round among them.
+//! What the examples have in common: several replicas of a server, and a client whose requests go
+//! round among them.
 
 use carryall::proto::SharedService;
 use carryall::{Keyring, Result, Server};

@@ -22,9 +22,15 @@ pub fn message(data: &[u8]) {
 pub fn headers(data: &[u8]) {
     let (first, second) = halves(data);
     let mut map = HeaderMap::new();
-    for (name, raw) in ["mcp-protocol-version", "mcp-method", "mcp-name", "mcp-param-p", "mcp-method"]
-        .into_iter()
-        .zip(data.split(|&byte| byte == b'\n'))
+    for (name, raw) in [
+        "mcp-protocol-version",
+        "mcp-method",
+        "mcp-name",
+        "mcp-param-p",
+        "mcp-method",
+    ]
+    .into_iter()
+    .zip(data.split(|&byte| byte == b'\n'))
     {
         if let Ok(value) = HeaderValue::from_bytes(raw) {
             map.append(HeaderName::from_static(name), value);
@@ -32,7 +38,10 @@ pub fn headers(data: &[u8]) {
     }
     let text = String::from_utf8_lossy(second);
     if ladder::check_standard(&map, Some("2026-07-28"), "tools/call", Some(&text)).is_ok() {
-        assert_eq!(ladder::standard(&map).expect("checked").name.as_deref(), Some(&*text));
+        assert_eq!(
+            ladder::standard(&map).expect("checked").name.as_deref(),
+            Some(&*text)
+        );
     }
     trace_members(&text);
     mirrored(&text);
@@ -42,7 +51,10 @@ pub fn headers(data: &[u8]) {
         let arguments: Map<String, Value> = serde_json::from_slice(second).unwrap_or_default();
         let _ = compiled.check(&map, &arguments);
         if let Ok(pairs) = compiled.mirror(&arguments) {
-            assert_eq!(compiled.check(&pairs.into_iter().collect(), &arguments), Ok(()));
+            assert_eq!(
+                compiled.check(&pairs.into_iter().collect(), &arguments),
+                Ok(())
+            );
         }
     }
 }
@@ -55,7 +67,10 @@ pub fn sentinel(data: &[u8]) {
     }
     let text = String::from_utf8_lossy(data);
     let encoded = encode_value(&text);
-    assert!(HeaderValue::from_str(&encoded).is_ok(), "not a header value: {encoded:?}");
+    assert!(
+        HeaderValue::from_str(&encoded).is_ok(),
+        "not a header value: {encoded:?}"
+    );
     assert_eq!(decode_value(encoded.as_bytes()).as_deref(), Ok(&*text));
 }
 
@@ -69,12 +84,16 @@ pub fn sse(data: &[u8]) {
     encode_event(data, &mut framed);
     let mut decoder = SseDecoder::new(framed.len());
     decoder.push(&framed);
-    let event = decoder.next().expect("one event").expect("within the limit");
+    let event = decoder
+        .next()
+        .expect("one event")
+        .expect("within the limit");
     assert_eq!(normalised(&event.data), normalised(data));
     assert!(decoder.next().is_none());
 }
 
-/// Where a stream is cut makes no difference, no line is longer than allowed, and a message is one line.
+/// Where a stream is cut makes no difference, no line is longer than allowed, and a message is one
+/// line.
 pub fn frame(data: &[u8]) {
     const LIMIT: usize = 64;
     let whole = decode_lines(&[data], LIMIT);
@@ -109,7 +128,10 @@ pub fn cursor(data: &[u8]) {
 }
 
 fn trace_members(text: &str) {
-    let mut meta: Map<String, Value> = trace::KEYS.iter().map(|key| ((*key).to_owned(), Value::from(text))).collect();
+    let mut meta: Map<String, Value> = trace::KEYS
+        .iter()
+        .map(|key| ((*key).to_owned(), Value::from(text)))
+        .collect();
     trace::remove_invalid(&mut meta);
     assert!(trace::is_valid(&meta));
 }
@@ -119,10 +141,17 @@ fn mirrored(text: &str) {
     let tool = ParamHeaders::compile(schema.as_object().expect("an object")).expect("valid");
     let arguments = json!({"p": text});
     let arguments = arguments.as_object().expect("an object");
-    let headers = tool.mirror(arguments).expect("a string").into_iter().collect();
+    let headers = tool
+        .mirror(arguments)
+        .expect("a string")
+        .into_iter()
+        .collect();
     assert_eq!(tool.check(&headers, arguments), Ok(()));
     let other = json!({"p": format!("{text}x")});
-    assert!(tool.check(&headers, other.as_object().expect("an object")).is_err());
+    assert!(
+        tool.check(&headers, other.as_object().expect("an object"))
+            .is_err()
+    );
 }
 
 fn decode_events(pieces: &[&[u8]], limit: usize) -> Vec<Option<Bytes>> {
@@ -130,7 +159,11 @@ fn decode_events(pieces: &[&[u8]], limit: usize) -> Vec<Option<Bytes>> {
     let mut seen = Vec::new();
     for piece in pieces {
         decoder.push(piece);
-        seen.extend(decoder.by_ref().map(|event| event.ok().map(|event| event.data)));
+        seen.extend(
+            decoder
+                .by_ref()
+                .map(|event| event.ok().map(|event| event.data)),
+        );
     }
     seen
 }
@@ -156,7 +189,10 @@ fn uneven(mut data: &[u8]) -> impl Iterator<Item = &[u8]> {
 }
 
 fn halves(data: &[u8]) -> (&[u8], &[u8]) {
-    let cut = data.iter().position(|&byte| byte == 0).unwrap_or(data.len() / 2);
+    let cut = data
+        .iter()
+        .position(|&byte| byte == 0)
+        .unwrap_or(data.len() / 2);
     (&data[..cut], &data[cut..])
 }
 

@@ -1,6 +1,8 @@
-//! The clients: each keeps one kind of state going until the time is over, and remembers what it was promised.
+//! The clients: each keeps one kind of state going until the time is over, and remembers what it
+//! was promised.
 //!
-//! A request that a dying replica takes with it is made again, as any client would. What may not happen is a wrong answer.
+//! A request that a dying replica takes with it is made again, as any client would. What may not
+//! happen is a wrong answer.
 
 mod handles;
 mod news;
@@ -78,7 +80,13 @@ pub(crate) async fn run(url: &str, seconds: u64, seed: u64, ledger: &str) -> Res
             let name = format!("{kind}{number}");
             let client = client(url, &name)?;
             let (seen, random) = (Arc::clone(&seen), random.part());
-            Ok::<_, carryall::proto::BoxError>(Driver { client, seen, until, random, name })
+            Ok::<_, carryall::proto::BoxError>(Driver {
+                client,
+                seen,
+                until,
+                random,
+                name,
+            })
         };
         running.spawn(rounds::run(driver("r")?));
         running.spawn(handles::run(driver("h")?));
@@ -113,7 +121,9 @@ fn client(url: &str, name: &str) -> Result<Client> {
         .mirror_headers(true)
         .tasks()
         .timeout(Duration::from_secs(10))
-        .on_elicit(async |question: ElicitRequestFormParams| named(&format!("to {}", question.message)))
+        .on_elicit(async |question: ElicitRequestFormParams| {
+            named(&format!("to {}", question.message))
+        })
         .build()?)
 }
 
@@ -163,8 +173,12 @@ fn is_passing(error: &ClientError) -> bool {
     match error {
         ClientError::Call(CallError::NotMcp { status, .. }) => *status >= 500,
         ClientError::Call(_) => true,
-        ClientError::Server(error) => error.code == code::INTERNAL_ERROR && error.message.contains("try again"),
-        ClientError::Tool(result) => carryall::client::text_of(result).contains("not available at the moment"),
+        ClientError::Server(error) => {
+            error.code == code::INTERNAL_ERROR && error.message.contains("try again")
+        }
+        ClientError::Tool(result) => {
+            carryall::client::text_of(result).contains("not available at the moment")
+        }
         _ => false,
     }
 }

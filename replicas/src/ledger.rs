@@ -11,7 +11,11 @@ pub(crate) struct Ledger(File);
 
 impl Ledger {
     pub(crate) fn open(path: impl AsRef<Path>) -> io::Result<Self> {
-        OpenOptions::new().create(true).append(true).open(path).map(Self)
+        OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(path)
+            .map(Self)
     }
 
     pub(crate) fn note(&self, what: &str, id: &str) -> io::Result<()> {

@@ -2,7 +2,8 @@
 
 use crate::ledger::Ledger;
 use carryall::server::{
-    Handle, HandleError, Handled, Resource, ServerBuilder, TaskSupport, Tasks, Tool, keyring_from_file,
+    Handle, HandleError, Handled, Resource, ServerBuilder, TaskSupport, Tasks, Tool,
+    keyring_from_file,
 };
 use carryall::{Ctx, Elicited, Form, Result, Server, ToolError, serve};
 use carryall_store_postgres::Postgres;
@@ -24,14 +25,21 @@ pub(crate) async fn run(listen: &str, store: &str, keyring: &str, ledger: &str) 
         .replicated()
         .state(Ledger::open(ledger)?)
         .shared_state(Arc::clone(&itself))
-        .tasks(Tasks::new().lease(LEASE).poll_interval(Duration::from_millis(200)).max_attempts(100));
+        .tasks(
+            Tasks::new()
+                .lease(LEASE)
+                .poll_interval(Duration::from_millis(200))
+                .max_attempts(100),
+        );
     let builder = match store.split_once(':').map_or(store, |(kind, _)| kind) {
         "postgres" => builder.store(Postgres::connect(store).await?),
         "redis" => builder.store(Redis::connect(store).await?),
         other => return Err(format!("{other:?} is no store that this program knows").into()),
     };
     let server = tools(builder).build()?;
-    itself.set(server.clone()).map_err(|_| "the server was built twice")?;
+    itself
+        .set(server.clone())
+        .map_err(|_| "the server was built twice")?;
     serve(listen.to_owned(), server).await
 }
 
@@ -42,9 +50,17 @@ fn tools(builder: ServerBuilder) -> ServerBuilder {
         .tool(Tool::new("add", add))
         .tool(Tool::new("look", look))
         .tool(Tool::new("spend", spend))
-        .tool(Tool::new("work", work).as_task(TaskSupport::Always).resumable())
+        .tool(
+            Tool::new("work", work)
+                .as_task(TaskSupport::Always)
+                .resumable(),
+        )
         .tool(Tool::new("bump", bump))
-        .resource(Resource::new(COUNTER, "counter", async |_: Ctx, _| "see the tool look"))
+        .resource(Resource::new(
+            COUNTER,
+            "counter",
+            async |_: Ctx, _| "see the tool look",
+        ))
 }
 
 #[derive(Deserialize, JsonSchema)]
@@ -59,11 +75,21 @@ struct Id {
 
 /// Two questions, one after the other, with something in between that is remembered.
 async fn rounds(ctx: Ctx, args: Id) -> Result<String, ToolError> {
-    let Elicited::Accepted(first) = ctx.ask(Form::<Named>::new(format!("First of {}?", args.id))).await? else {
+    let Elicited::Accepted(first) = ctx
+        .ask(Form::<Named>::new(format!("First of {}?", args.id)))
+        .await?
+    else {
         return Err(ToolError::new("declined"));
     };
-    let kept: String = ctx.once("kept", async || Ok::<_, ToolError>(format!("kept {}", first.name))).await?;
-    let Elicited::Accepted(second) = ctx.ask(Form::<Named>::new(format!("Second of {}?", args.id))).await? else {
+    let kept: String = ctx
+        .once("kept", async || {
+            Ok::<_, ToolError>(format!("kept {}", first.name))
+        })
+        .await?;
+    let Elicited::Accepted(second) = ctx
+        .ask(Form::<Named>::new(format!("Second of {}?", args.id)))
+        .await?
+    else {
         return Err(ToolError::new("declined"));
     };
     Ok(format!("{} {kept} {} {}", args.id, first.name, second.name))
@@ -86,11 +112,18 @@ struct Mint {
 }
 
 async fn mint(ctx: Ctx, args: Mint) -> Result<String, ToolError> {
-    let mut new = ctx.handle(Bag { items: vec![args.item] });
+    let mut new = ctx.handle(Bag {
+        items: vec![args.item],
+    });
     if args.once {
         new = new.single_use();
     }
-    Ok(if args.sealed { new.seal()? } else { new.store().await? }.to_string())
+    Ok(if args.sealed {
+        new.seal()?
+    } else {
+        new.store().await?
+    }
+    .to_string())
 }
 
 #[derive(Deserialize, JsonSchema)]
@@ -152,7 +185,9 @@ async fn work(ctx: Ctx, args: Work) -> Result<String, ToolError> {
             .await?;
         done.push(outcome);
         if args.ask && step == args.steps / 2 {
-            let Elicited::Accepted(named) = ctx.ask(Form::<Named>::new(format!("Who wants {}?", args.id))).await?
+            let Elicited::Accepted(named) = ctx
+                .ask(Form::<Named>::new(format!("Who wants {}?", args.id)))
+                .await?
             else {
                 return Err(ToolError::new("declined"));
             };
@@ -165,9 +200,12 @@ async fn work(ctx: Ctx, args: Work) -> Result<String, ToolError> {
 /// Changes a part of the resource, and says so to all listeners.
 async fn bump(ctx: Ctx, args: Id) -> Result<String, ToolError> {
     let itself: Arc<OnceLock<Server>> = ctx.state().ok_or_else(|| ToolError::new("no server"))?;
-    let server = itself.get().ok_or_else(|| ToolError::new("still being built"))?;
+    let server = itself
+        .get()
+        .ok_or_else(|| ToolError::new("still being built"))?;
     note(&ctx, "bumped", &args.id)?;
-    // Below the resource that everybody listens to, so that each change can be told from the others.
+    // Below the resource that everybody listens to, so that each change can be told from the
+    // others.
     server.resource_updated(&format!("{COUNTER}/{}", args.id));
     Ok(args.id)
 }

@@ -2,7 +2,8 @@
 
 use crate::Outcome;
 
-/// The words after the command; each accessor takes out what it knows, [`Args::done`] refuses the rest.
+/// The words after the command; each accessor takes out what it knows, [`Args::done`] refuses the
+/// rest.
 pub(crate) struct Args(Vec<String>);
 
 impl Args {
@@ -10,7 +11,9 @@ impl Args {
         let mut split = Vec::new();
         for word in words {
             match word.split_once('=') {
-                Some((name, value)) if name.starts_with("--") => split.extend([name.to_owned(), value.to_owned()]),
+                Some((name, value)) if name.starts_with("--") => {
+                    split.extend([name.to_owned(), value.to_owned()])
+                }
                 _ => split.push(word),
             }
         }
@@ -38,7 +41,13 @@ impl Args {
     pub(crate) fn list(&mut self, name: &str) -> Outcome<Vec<String>> {
         let mut values = Vec::new();
         while let Some(value) = self.option(name)? {
-            values.extend(value.split(',').map(str::trim).filter(|v| !v.is_empty()).map(str::to_owned));
+            values.extend(
+                value
+                    .split(',')
+                    .map(str::trim)
+                    .filter(|v| !v.is_empty())
+                    .map(str::to_owned),
+            );
         }
         Ok(values)
     }
@@ -46,7 +55,9 @@ impl Args {
     pub(crate) fn done(self) -> Outcome {
         match self.0.first() {
             None => Ok(()),
-            Some(word) => Err(format!("unexpected argument `{word}`; see `cargo xtask help`")),
+            Some(word) => Err(format!(
+                "unexpected argument `{word}`; see `cargo xtask help`"
+            )),
         }
     }
 }

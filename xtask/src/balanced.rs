@@ -1,8 +1,9 @@
 //! `cargo xtask balanced`: clients with a handshake behind plain round robin.
 //!
-//! Three replicas of the demo server behind nginx without any affinity; a client of the TypeScript SDK v1 and one of the
-//! Python SDK v1 call, hear progress and answer questions, while one replica is killed and started again. Not one
-//! request may be answered 404, and not one answer may be wrong.
+//! Three replicas of the demo server behind nginx without any affinity; a client of the TypeScript
+//! SDK v1 and one of the Python SDK v1 call, hear progress and answer questions, while one replica
+//! is killed and started again. Not one request may be answered 404, and not one answer may be
+//! wrong.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -28,7 +29,9 @@ const LIMIT: Duration = Duration::from_secs(300);
 
 pub(crate) fn run(mut args: Args) -> Outcome {
     let rounds = match args.option("--rounds")? {
-        Some(rounds) => rounds.parse().map_err(|_| format!("--rounds {rounds}: not a number"))?,
+        Some(rounds) => rounds
+            .parse()
+            .map_err(|_| format!("--rounds {rounds}: not a number"))?,
         None => ROUNDS,
     };
     let no_build = args.flag("--no-build");
@@ -60,11 +63,20 @@ pub(crate) fn run(mut args: Args) -> Outcome {
             problems.push(format!("{name} did not come to its end: {}", tail(&said)));
             continue;
         }
-        let seen: Seen = serde_json::from_str(last).map_err(|error| format!("{name} said {last:?}: {error}"))?;
+        let seen: Seen =
+            serde_json::from_str(last).map_err(|error| format!("{name} said {last:?}: {error}"))?;
         println!("{name}: {seen}");
-        problems.extend(seen.problems(rounds).into_iter().map(|problem| format!("{name}: {problem}")));
+        problems.extend(
+            seen.problems(rounds)
+                .into_iter()
+                .map(|problem| format!("{name}: {problem}")),
+        );
     }
-    if problems.is_empty() { Ok(()) } else { Err(problems.join("\n")) }
+    if problems.is_empty() {
+        Ok(())
+    } else {
+        Err(problems.join("\n"))
+    }
 }
 
 /// What a client has seen.
@@ -88,7 +100,10 @@ impl Seen {
             problems.push(format!("{rounds} rounds were asked for"));
         }
         if self.replicas.len() != REPLICAS {
-            problems.push(format!("not all replicas have answered: {:?}", self.replicas));
+            problems.push(format!(
+                "not all replicas have answered: {:?}",
+                self.replicas
+            ));
         }
         problems.extend(
             self.statuses
@@ -102,7 +117,15 @@ impl Seen {
 
 impl std::fmt::Display for Seen {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { calls, notifications, elicitations, again, wrong, statuses, replicas } = self;
+        let Self {
+            calls,
+            notifications,
+            elicitations,
+            again,
+            wrong,
+            statuses,
+            replicas,
+        } = self;
         write!(
             f,
             "{calls} calls, {notifications} notifications, {elicitations} elicitations, {again} made again, {} wrong; \
@@ -121,7 +144,8 @@ struct Cluster {
     url: String,
 }
 
-/// What replicas need before they can start: a keyring in the folder, ports, and the balancer in front of them.
+/// What replicas need before they can start: a keyring in the folder, ports, and the balancer in
+/// front of them.
 pub(crate) struct Balanced {
     pub(crate) ports: Vec<u16>,
     pub(crate) url: String,
@@ -141,16 +165,26 @@ impl Balanced {
     pub(crate) fn prepare(place: &Path, replicas: usize) -> Outcome<Self> {
         // A secret of a test is no secret.
         files::write(&place.join("keyring"), &format!("1 {}\n", "5a".repeat(32)))?;
-        let ports = (0..replicas).map(|_| net::free_port()).collect::<Outcome<Vec<u16>>>()?;
+        let ports = (0..replicas)
+            .map(|_| net::free_port())
+            .collect::<Outcome<Vec<u16>>>()?;
         let port = net::free_port()?;
         let (config, log) = (place.join("nginx.conf"), place.join("nginx.log"));
         files::write(&config, &nginx(place, port, &ports))?;
         let mut command = Command::new("nginx");
-        command.args(["-e", "stderr", "-p"]).arg(place).arg("-c").arg(&config);
+        command
+            .args(["-e", "stderr", "-p"])
+            .arg(place)
+            .arg("-c")
+            .arg(&config);
         log_to(&mut command, &log)?;
         let mut nginx = Group::spawn(&mut command)?;
         net::listens(&mut nginx, port, &log)?;
-        Ok(Self { ports, url: format!("http://127.0.0.1:{port}/mcp"), nginx })
+        Ok(Self {
+            ports,
+            url: format!("http://127.0.0.1:{port}/mcp"),
+            nginx,
+        })
     }
 }
 
@@ -158,7 +192,13 @@ impl Cluster {
     fn start(place: &Path) -> Outcome<Self> {
         let Balanced { ports, url, nginx } = Balanced::prepare(place, REPLICAS)?;
         let replicas = (0..REPLICAS).map(|_| None).collect();
-        let mut cluster = Self { place: place.to_owned(), ports, replicas, _nginx: nginx, url };
+        let mut cluster = Self {
+            place: place.to_owned(),
+            ports,
+            replicas,
+            _nginx: nginx,
+            url,
+        };
         for replica in 0..REPLICAS {
             cluster.start_replica(replica)?;
         }
@@ -168,7 +208,13 @@ impl Cluster {
     fn start_replica(&mut self, replica: usize) -> Outcome {
         let port = self.ports[replica];
         let mut command = Command::new(files::target_dir().join("debug/carryall"));
-        command.args(["demo", "--listen", &format!("127.0.0.1:{port}"), "--replica", &(replica + 1).to_string()]);
+        command.args([
+            "demo",
+            "--listen",
+            &format!("127.0.0.1:{port}"),
+            "--replica",
+            &(replica + 1).to_string(),
+        ]);
         command.arg("--keyring").arg(self.place.join("keyring"));
         for sibling in self.ports.iter().filter(|other| **other != port) {
             command.args(["--sibling", &format!("http://127.0.0.1:{sibling}/mcp")]);
@@ -187,10 +233,13 @@ impl Cluster {
     }
 }
 
-/// Plain round robin: no `ip_hash`, no cookie, no look at `Mcp-Session-Id`. A replica that does not even take the
-/// connection is passed over; a request that was sent is never sent twice.
+/// Plain round robin: no `ip_hash`, no cookie, no look at `Mcp-Session-Id`. A replica that does not
+/// even take the connection is passed over; a request that was sent is never sent twice.
 fn nginx(place: &Path, port: u16, ports: &[u16]) -> String {
-    let servers: String = ports.iter().map(|port| format!("    server 127.0.0.1:{port} max_fails=0;\n")).collect();
+    let servers: String = ports
+        .iter()
+        .map(|port| format!("    server 127.0.0.1:{port} max_fails=0;\n"))
+        .collect();
     let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
         .iter()
         .map(|kind| format!("  {kind}_temp_path {}/{kind};\n", place.display()))
@@ -221,7 +270,11 @@ fn python(place: &Path) -> Outcome<(&'static str, Command)> {
     let venv = place.join("venv");
     let python = venv.join("bin/python");
     let ask = "import importlib.metadata as m; print('mcp==' + m.version('mcp'))";
-    let found = process::output(Command::new(&python).args(["-c", ask]).stderr(Stdio::null()));
+    let found = process::output(
+        Command::new(&python)
+            .args(["-c", ask])
+            .stderr(Stdio::null()),
+    );
     if !found.is_ok_and(|found| found.trim() == PYTHON) {
         process::run(Command::new("python3").args(["-m", "venv"]).arg(&venv))?;
         process::run(Command::new(&python).args([

@@ -1,7 +1,9 @@
-//! `cargo xtask bench`: carryall beside a bare hyper server (the limit) and rmcp in its best stateless configuration.
+//! `cargo xtask bench`: carryall beside a bare hyper server (the limit) and rmcp in its best
+//! stateless configuration.
 //!
-//! The server runs on core 0 and the load on core 1. Servers are measured in turn within a run, so that a machine that
-//! gets slower hits all alike; figures are medians over the runs, and what counts are the ratios of one invocation.
+//! The server runs on core 0 and the load on core 1. Servers are measured in turn within a run, so
+//! that a machine that gets slower hits all alike; figures are medians over the runs, and what
+//! counts are the ratios of one invocation.
 
 mod measure;
 mod report;
@@ -22,12 +24,20 @@ pub(crate) fn run(mut args: Args) -> Outcome {
     let servers = args.list("--servers")?;
     args.done()?;
     if let Some(odd) = only.iter().find(|part| !PARTS.contains(&part.as_str())) {
-        return Err(format!("there is no part `{odd}`; there are {}", PARTS.join(", ")));
+        return Err(format!(
+            "there is no part `{odd}`; there are {}",
+            PARTS.join(", ")
+        ));
     }
     need_tools()?;
 
-    let servers =
-        if servers.is_empty() { ["carryall", "raw-typed", "rmcp-best"].map(str::to_owned).to_vec() } else { servers };
+    let servers = if servers.is_empty() {
+        ["carryall", "raw-typed", "rmcp-best"]
+            .map(str::to_owned)
+            .to_vec()
+    } else {
+        servers
+    };
     if !no_build {
         build(servers.iter().any(|s| s == "carryall"))?;
     }
@@ -66,8 +76,11 @@ const END: &str = "<!-- end of measured -->";
 fn record(text: &str) -> Outcome {
     let path = files::root().join("bench/README.md");
     let readme = files::read(&path)?;
-    let parts = readme.split_once(BEGIN).and_then(|(head, rest)| Some((head, rest.split_once(END)?.1)));
-    let (head, tail) = parts.ok_or("bench/README.md has lost the marks around the measured tables")?;
+    let parts = readme
+        .split_once(BEGIN)
+        .and_then(|(head, rest)| Some((head, rest.split_once(END)?.1)));
+    let (head, tail) =
+        parts.ok_or("bench/README.md has lost the marks around the measured tables")?;
     let tables = text.replace("\n## ", "\n### ");
     let tables = tables.trim_start_matches("# Measured").trim();
     files::write(&path, &format!("{head}{BEGIN}\n\n{tables}\n\n{END}{tail}"))
@@ -75,11 +88,22 @@ fn record(text: &str) -> Outcome {
 
 /// What cargo does not bring: the load generator, the pinning, the scripts' interpreter.
 fn need_tools() -> Outcome {
-    let tools = [("wrk", "wrk"), ("taskset", "util-linux"), ("python3", "python3"), ("curl", "curl")];
-    let missing: Vec<&str> =
-        tools.iter().filter(|(tool, _)| !process::exists(tool)).map(|(_, package)| *package).collect();
+    let tools = [
+        ("wrk", "wrk"),
+        ("taskset", "util-linux"),
+        ("python3", "python3"),
+        ("curl", "curl"),
+    ];
+    let missing: Vec<&str> = tools
+        .iter()
+        .filter(|(tool, _)| !process::exists(tool))
+        .map(|(_, package)| *package)
+        .collect();
     if !missing.is_empty() {
-        return Err(format!("these programs are missing; install the packages: {}", missing.join(" ")));
+        return Err(format!(
+            "these programs are missing; install the packages: {}",
+            missing.join(" ")
+        ));
     }
     if std::thread::available_parallelism().map_or(1, usize::from) < 2 {
         return Err("two cores are needed: one for the server, one for the load".to_owned());
@@ -88,7 +112,12 @@ fn need_tools() -> Outcome {
 }
 
 fn build(carryall: bool) -> Outcome {
-    let mut crates = vec!["peers/raw", "peers/rmcp-http", "peers/rmcp-stdio", "peers/rmcp-client"];
+    let mut crates = vec![
+        "peers/raw",
+        "peers/rmcp-http",
+        "peers/rmcp-stdio",
+        "peers/rmcp-client",
+    ];
     if carryall {
         crates.push("carryall");
     }
@@ -96,9 +125,14 @@ fn build(carryall: bool) -> Outcome {
         let manifest = files::root().join("bench").join(folder).join("Cargo.toml");
         eprintln!("building bench/{folder}");
         let mut command = Command::new("nice");
-        command.args(["-n", "10"]).arg(process::cargo().get_program());
-        command.args(["build", "--quiet", "--release", "--manifest-path"]).arg(manifest);
-        // Each peer is a workspace of its own and keeps its target folder, where servers.conf looks for it.
+        command
+            .args(["-n", "10"])
+            .arg(process::cargo().get_program());
+        command
+            .args(["build", "--quiet", "--release", "--manifest-path"])
+            .arg(manifest);
+        // Each peer is a workspace of its own and keeps its target folder, where servers.conf looks
+        // for it.
         process::run(command.env_remove("CARGO_TARGET_DIR"))?;
     }
     Ok(())
@@ -106,5 +140,9 @@ fn build(carryall: bool) -> Outcome {
 
 /// A program that one of the crates under `bench/` builds.
 fn program(folder: &str, name: &str) -> PathBuf {
-    files::root().join("bench").join(folder).join("target/release").join(name)
+    files::root()
+        .join("bench")
+        .join(folder)
+        .join("target/release")
+        .join(name)
 }

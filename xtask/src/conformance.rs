@@ -1,7 +1,8 @@
 //! `cargo xtask conformance`: the official suite from npm against our servers and clients.
 //!
-//! The suite's own exit codes let warnings pass and ignore a client that hangs or crashes, so each scenario's
-//! `checks.json` is judged here. `spec/conformance-left.txt` names the scenarios that later work will turn on.
+//! The suite's own exit codes let warnings pass and ignore a client that hangs or crashes, so each
+//! scenario's `checks.json` is judged here. `spec/conformance-left.txt` names the scenarios that
+//! later work will turn on.
 
 mod judge;
 mod left;
@@ -33,12 +34,19 @@ pub(crate) fn run(mut args: Args) -> Outcome {
     }
     let wanted: Vec<&Scenario> = every
         .iter()
-        .filter(|s| revision.as_deref().is_none_or(|revision| s.revision == revision))
+        .filter(|s| {
+            revision
+                .as_deref()
+                .is_none_or(|revision| s.revision == revision)
+        })
         .filter(|s| server == client || (s.side == Side::Server) == server)
         .filter(|s| scenario.as_deref().is_none_or(|name| s.name == name))
         .collect();
     if wanted.is_empty() {
-        return Err(format!("the suite has no such scenario; it has:\n{}", names(&every)));
+        return Err(format!(
+            "the suite has no such scenario; it has:\n{}",
+            names(&every)
+        ));
     }
     let out = files::target_dir().join("conformance/out");
     if out.exists() {
@@ -46,17 +54,30 @@ pub(crate) fn run(mut args: Args) -> Outcome {
     }
     let one = scenario.as_deref();
     let has = |side: Side| wanted.iter().any(|s| s.side == side);
-    if (has(Side::Server) && server_url.is_none()) || (has(Side::Client) && client_command.is_none()) {
-        process::run(process::cargo().args(["build", "--quiet", "--package", "carryall-conformance", "--bins"]))?;
+    if (has(Side::Server) && server_url.is_none())
+        || (has(Side::Client) && client_command.is_none())
+    {
+        process::run(process::cargo().args([
+            "build",
+            "--quiet",
+            "--package",
+            "carryall-conformance",
+            "--bins",
+        ]))?;
     }
     // One server for all revisions, on one URL: it has to find out by itself who speaks which.
     let (_running, url) = match (has(Side::Server), server_url) {
         (true, None) => start_server(&out).map(|(group, url)| (Some(group), url))?,
         (_, url) => (None, url.unwrap_or_default()),
     };
-    let command = client_command.unwrap_or_else(|| binary("everything-client").display().to_string());
+    let command =
+        client_command.unwrap_or_else(|| binary("everything-client").display().to_string());
     for revision in REVISIONS {
-        let of = |side: Side| wanted.iter().any(|s| s.side == side && s.revision == revision);
+        let of = |side: Side| {
+            wanted
+                .iter()
+                .any(|s| s.side == side && s.revision == revision)
+        };
         let dir = out.join(revision);
         if of(Side::Server) {
             suite.server(revision, &url, one, &dir.join("server"))?;
@@ -74,7 +95,9 @@ fn judge_all(wanted: &[&Scenario], every: &[Scenario], out: &Path) -> Outcome {
     let (mut rows, mut passed) = (Vec::new(), BTreeMap::<_, (usize, usize)>::new());
     for scenario in wanted {
         let verdict = judge::read(scenario, out);
-        let (good, all) = passed.entry((scenario.revision, scenario.side.word(), &scenario.group)).or_default();
+        let (good, all) = passed
+            .entry((scenario.revision, scenario.side.word(), &scenario.group))
+            .or_default();
         *good += usize::from(verdict.passed());
         *all += 1;
         let is_left = left.has(scenario);
@@ -85,15 +108,29 @@ fn judge_all(wanted: &[&Scenario], every: &[Scenario], out: &Path) -> Outcome {
             (Verdict::Fail(_), false) => "FAIL",
         };
         match (verdict.passed(), is_left) {
-            (true, true) => problems.push(format!("{scenario} passes: remove it from spec/conformance-left.txt")),
+            (true, true) => problems.push(format!(
+                "{scenario} passes: remove it from spec/conformance-left.txt"
+            )),
             (false, false) => problems.push(format!("{scenario} fails: {}", verdict.says())),
             _ => {}
         }
-        let cells =
-            [scenario.revision, scenario.side.word(), &scenario.name, &scenario.group, mark, &cut(&verdict.says())];
+        let cells = [
+            scenario.revision,
+            scenario.side.word(),
+            &scenario.name,
+            &scenario.group,
+            mark,
+            &cut(&verdict.says()),
+        ];
         rows.push(cells.iter().map(|c| (*c).to_owned()).collect());
     }
-    print!("{}", table::render(&["revision", "side", "scenario", "group", "", "checks"], &rows));
+    print!(
+        "{}",
+        table::render(
+            &["revision", "side", "scenario", "group", "", "checks"],
+            &rows
+        )
+    );
     println!();
     for ((revision, side, group), (good, all)) in passed {
         println!("{revision} {side}: {good} of {all} {group} scenarios pass");
@@ -104,7 +141,11 @@ fn judge_all(wanted: &[&Scenario], every: &[Scenario], out: &Path) -> Outcome {
     for problem in &problems {
         eprintln!("{problem}");
     }
-    Err(format!("{} problems; the suite's own words are under {}", problems.len(), out.display()))
+    Err(format!(
+        "{} problems; the suite's own words are under {}",
+        problems.len(),
+        out.display()
+    ))
 }
 
 /// What a table has room for; the whole of a failure stands below the table.

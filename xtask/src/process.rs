@@ -15,7 +15,10 @@ pub(crate) struct Group(Child);
 impl Group {
     pub(crate) fn spawn(command: &mut Command) -> Outcome<Self> {
         let shown = show(command);
-        let child = command.process_group(0).spawn().map_err(|e| format!("cannot start `{shown}`: {e}"))?;
+        let child = command
+            .process_group(0)
+            .spawn()
+            .map_err(|e| format!("cannot start `{shown}`: {e}"))?;
         Ok(Self(child))
     }
 
@@ -50,22 +53,32 @@ impl Group {
     /// Sends the child a signal by its name: `INT`, `STOP`, `CONT`.
     pub(crate) fn signal(&self, name: &str) {
         let signal = format!("-{name}");
-        let _ = Command::new("kill").args([&signal, &self.0.id().to_string()]).stderr(Stdio::null()).status();
+        let _ = Command::new("kill")
+            .args([&signal, &self.0.id().to_string()])
+            .stderr(Stdio::null())
+            .status();
     }
 
     /// Asks the group to end, and says whether it did so in good order within `limit`.
     pub(crate) fn end(mut self, limit: Duration) -> bool {
         let group = format!("-{}", self.0.id());
-        let _ = Command::new("kill").args(["-TERM", "--", &group]).stderr(Stdio::null()).status();
+        let _ = Command::new("kill")
+            .args(["-TERM", "--", &group])
+            .stderr(Stdio::null())
+            .status();
         self.wait(limit) == Some(true)
     }
 }
 
 impl Drop for Group {
     fn drop(&mut self) {
-        // Grandchildren may still be there when the child itself has ended, so the group is always told.
+        // Grandchildren may still be there when the child itself has ended, so the group is always
+        // told.
         let group = format!("-{}", self.0.id());
-        let _ = Command::new("kill").args(["-KILL", "--", &group]).stderr(Stdio::null()).status();
+        let _ = Command::new("kill")
+            .args(["-KILL", "--", &group])
+            .stderr(Stdio::null())
+            .status();
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
@@ -74,17 +87,31 @@ impl Drop for Group {
 /// Runs a command to its end with its output shown; an error when it fails.
 pub(crate) fn run(command: &mut Command) -> Outcome {
     let shown = show(command);
-    let status = command.stdin(Stdio::null()).status().map_err(|e| format!("cannot start `{shown}`: {e}"))?;
-    if status.success() { Ok(()) } else { Err(format!("`{shown}` failed ({status})")) }
+    let status = command
+        .stdin(Stdio::null())
+        .status()
+        .map_err(|e| format!("cannot start `{shown}`: {e}"))?;
+    if status.success() {
+        Ok(())
+    } else {
+        Err(format!("`{shown}` failed ({status})"))
+    }
 }
 
 /// Runs a command to its end and returns its standard output.
 pub(crate) fn output(command: &mut Command) -> Outcome<String> {
     let shown = show(command);
-    let done = command.stdin(Stdio::null()).output().map_err(|e| format!("cannot start `{shown}`: {e}"))?;
+    let done = command
+        .stdin(Stdio::null())
+        .output()
+        .map_err(|e| format!("cannot start `{shown}`: {e}"))?;
     if !done.status.success() {
         let said = String::from_utf8_lossy(&done.stderr);
-        return Err(format!("`{shown}` failed ({}): {}", done.status, said.trim()));
+        return Err(format!(
+            "`{shown}` failed ({}): {}",
+            done.status,
+            said.trim()
+        ));
     }
     Ok(String::from_utf8_lossy(&done.stdout).into_owned())
 }
@@ -100,7 +127,8 @@ pub(crate) fn log_to(command: &mut Command, path: &Path) -> Outcome {
 
 /// Whether a program is there to be run.
 pub(crate) fn exists(program: &str) -> bool {
-    std::env::var_os("PATH").is_some_and(|path| std::env::split_paths(&path).any(|dir| dir.join(program).is_file()))
+    std::env::var_os("PATH")
+        .is_some_and(|path| std::env::split_paths(&path).any(|dir| dir.join(program).is_file()))
 }
 
 /// The cargo that runs us.
@@ -110,5 +138,8 @@ pub(crate) fn cargo() -> Command {
 
 fn show(command: &Command) -> String {
     let words = std::iter::once(command.get_program()).chain(command.get_args());
-    words.map(|w| w.to_string_lossy().into_owned()).collect::<Vec<_>>().join(" ")
+    words
+        .map(|w| w.to_string_lossy().into_owned())
+        .collect::<Vec<_>>()
+        .join(" ")
 }

@@ -1,8 +1,9 @@
 //! `cargo xtask replicas`: every kind of state on three replicas that die (`docs/reliability.md`).
 //!
-//! Three replicas over Postgres, again over Redis, behind nginx with plain round robin. Clients keep every kind of state
-//! going while a replica is killed every few seconds and started again, and once the database is. At the end what the
-//! clients were promised is held against what has happened.
+//! Three replicas over Postgres, again over Redis, behind nginx with plain round robin. Clients
+//! keep every kind of state going while a replica is killed every few seconds and started again,
+//! and once the database is. At the end what the clients were promised is held against what has
+//! happened.
 
 mod services;
 
@@ -21,8 +22,8 @@ const SECONDS: u64 = 120;
 /// Between two kills at least, and how much longer at most; and for how long a replica is away.
 const BETWEEN: (u64, u64) = (2_000, 3_000);
 const AWAY: Duration = Duration::from_millis(700);
-/// Every so many times a replica is not killed but stands still, for longer than its leases last: it then goes on with what
-/// others have taken over.
+/// Every so many times a replica is not killed but stands still, for longer than its leases last:
+/// it then goes on with what others have taken over.
 const STANDS_STILL: (u32, Duration) = (4, Duration::from_millis(4_500));
 /// What the clients get beyond their time to come to an end.
 const GRACE: Duration = Duration::from_secs(180);
@@ -34,7 +35,9 @@ pub(crate) fn run(mut args: Args) -> Outcome {
     };
     let seconds = number(args.option("--seconds")?, SECONDS)?;
     let seed = number(args.option("--seed")?, 1)?;
-    let stores = args.option("--store")?.unwrap_or_else(|| "postgres,redis".to_owned());
+    let stores = args
+        .option("--store")?
+        .unwrap_or_else(|| "postgres,redis".to_owned());
     let no_build = args.flag("--no-build");
     args.done()?;
     Balanced::is_possible()?;
@@ -46,9 +49,18 @@ pub(crate) fn run(mut args: Args) -> Outcome {
         let place = files::target_dir().join("replicas").join(store);
         let report = Cluster::start(&place, store)?.ordeal(seconds, seed)?;
         println!("| {store} | {seconds} s, seed {seed} | {} |", report.row());
-        problems.extend(report.problems().into_iter().map(|problem| format!("{store}: {problem}")));
+        problems.extend(
+            report
+                .problems()
+                .into_iter()
+                .map(|problem| format!("{store}: {problem}")),
+        );
     }
-    if problems.is_empty() { Ok(()) } else { Err(problems.join("\n")) }
+    if problems.is_empty() {
+        Ok(())
+    } else {
+        Err(problems.join("\n"))
+    }
 }
 
 /// What one ordeal has come to.
@@ -61,9 +73,21 @@ struct Report {
 
 impl Report {
     fn row(&self) -> String {
-        let Self { killed, stopped, restarted, .. } = self;
-        let mut cells = vec![format!("{killed} replicas killed, {stopped} held, database restarted {restarted} x")];
-        let counts = self.seen.as_object().into_iter().flatten().filter(|(_, value)| value.is_number());
+        let Self {
+            killed,
+            stopped,
+            restarted,
+            ..
+        } = self;
+        let mut cells = vec![format!(
+            "{killed} replicas killed, {stopped} held, database restarted {restarted} x"
+        )];
+        let counts = self
+            .seen
+            .as_object()
+            .into_iter()
+            .flatten()
+            .filter(|(_, value)| value.is_number());
         cells.extend(counts.map(|(name, count)| format!("{} {count}", name.replace('_', " "))));
         cells.push(format!("wrong {}", self.problems().len()));
         cells.join(", ")
@@ -71,7 +95,9 @@ impl Report {
 
     fn problems(&self) -> Vec<String> {
         let wrong = self.seen["wrong"].as_array().into_iter().flatten();
-        wrong.map(|what| what.as_str().unwrap_or_default().to_owned()).collect()
+        wrong
+            .map(|what| what.as_str().unwrap_or_default().to_owned())
+            .collect()
     }
 }
 
@@ -87,13 +113,21 @@ struct Cluster {
 impl Cluster {
     fn start(place: &Path, store: &str) -> Outcome<Self> {
         if place.exists() {
-            std::fs::remove_dir_all(place).map_err(|error| format!("{}: {error}", place.display()))?;
+            std::fs::remove_dir_all(place)
+                .map_err(|error| format!("{}: {error}", place.display()))?;
         }
         std::fs::create_dir_all(place).map_err(|error| format!("{}: {error}", place.display()))?;
         let service = Service::start(store, place)?;
         let Balanced { ports, url, nginx } = Balanced::prepare(place, REPLICAS)?;
         let replicas = (0..REPLICAS).map(|_| None).collect();
-        let mut cluster = Self { place: place.to_owned(), service, ports, replicas, _nginx: nginx, url };
+        let mut cluster = Self {
+            place: place.to_owned(),
+            service,
+            ports,
+            replicas,
+            _nginx: nginx,
+            url,
+        };
         for replica in 0..REPLICAS {
             cluster.start_replica(replica)?;
         }
@@ -106,8 +140,18 @@ impl Cluster {
         // A database that is just coming up may turn a replica away.
         for attempt in 1.. {
             let mut command = program();
-            command.args(["serve", "--listen", &format!("127.0.0.1:{port}"), "--store", self.service.url()]);
-            command.arg("--keyring").arg(self.place.join("keyring")).arg("--ledger").arg(self.place.join("ledger"));
+            command.args([
+                "serve",
+                "--listen",
+                &format!("127.0.0.1:{port}"),
+                "--store",
+                self.service.url(),
+            ]);
+            command
+                .arg("--keyring")
+                .arg(self.place.join("keyring"))
+                .arg("--ledger")
+                .arg(self.place.join("ledger"));
             log_to(&mut command, &log)?;
             let mut group = Group::spawn(&mut command)?;
             match net::listens(&mut group, port, &log) {
@@ -126,7 +170,14 @@ impl Cluster {
     fn ordeal(mut self, seconds: u64, seed: u64) -> Outcome<Report> {
         let log = self.place.join("drive.log");
         let mut command = program();
-        command.args(["drive", &self.url, "--seconds", &seconds.to_string(), "--seed", &seed.to_string()]);
+        command.args([
+            "drive",
+            &self.url,
+            "--seconds",
+            &seconds.to_string(),
+            "--seed",
+            &seed.to_string(),
+        ]);
         command.arg("--ledger").arg(self.place.join("ledger"));
         log_to(&mut command, &log)?;
         let mut clients = Group::spawn(&mut command)?;
@@ -134,7 +185,9 @@ impl Cluster {
         let (mut turns, mut killed, mut stopped, mut restarted, mut random) = (0, 0, 0, 0, seed);
         let mut next = |below: u64| {
             // Any sequence does, as long as the seed repeats it.
-            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            random = random
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
             (random >> 33) % below
         };
         while begun.elapsed() < length {
@@ -166,8 +219,14 @@ impl Cluster {
         if ended != Some(true) {
             return Err(format!("the clients did not come to their end: {last}"));
         }
-        let seen = serde_json::from_str(last).map_err(|error| format!("the clients said {last:?}: {error}"))?;
-        Ok(Report { killed, stopped, restarted, seen })
+        let seen = serde_json::from_str(last)
+            .map_err(|error| format!("the clients said {last:?}: {error}"))?;
+        Ok(Report {
+            killed,
+            stopped,
+            restarted,
+            seen,
+        })
     }
 }
 

@@ -1,6 +1,7 @@
 //! `cargo xtask requirements`: which rules of the specification a test proves.
 //!
-//! The table is `spec/requirements.json`. A test says what it proves in a line `// spec: ID, ID` above it; see [`scan`].
+//! The table is `spec/requirements.json`. A test says what it proves in a line `// spec: ID, ID`
+//! above it; see [`scan`].
 
 mod gate;
 mod scan;
@@ -40,8 +41,9 @@ pub(crate) fn run(mut args: Args) -> Outcome {
     args.done()?;
 
     let root = files::root();
-    let rules: Vec<Rule> = serde_json::from_str(&files::read(&root.join("spec/requirements.json"))?)
-        .map_err(|e| format!("spec/requirements.json: {e}"))?;
+    let rules: Vec<Rule> =
+        serde_json::from_str(&files::read(&root.join("spec/requirements.json"))?)
+            .map_err(|e| format!("spec/requirements.json: {e}"))?;
     let mut scan = Scan::default();
     for source in files::sources(&root)? {
         if source.path.ends_with(".rs") {
@@ -52,7 +54,9 @@ pub(crate) fn run(mut args: Args) -> Outcome {
     let known: BTreeSet<&str> = rules.iter().map(|r| r.area.as_str()).collect();
     for area in areas.iter().chain(gate.areas()) {
         if !known.contains(area.as_str()) {
-            return Err(format!("there is no area `{area}` in spec/requirements.json"));
+            return Err(format!(
+                "there is no area `{area}` in spec/requirements.json"
+            ));
         }
     }
     let shown = |area: &str| areas.is_empty() || areas.iter().any(|a| a == area);
@@ -68,7 +72,10 @@ pub(crate) fn run(mut args: Args) -> Outcome {
     for problem in &problems {
         eprintln!("{problem}");
     }
-    Err(format!("{} problems with the requirements (list the gaps with --missing)", problems.len()))
+    Err(format!(
+        "{} problems with the requirements (list the gaps with --missing)",
+        problems.len()
+    ))
 }
 
 /// Area, proven/total by level, and whether the area is gated.
@@ -90,7 +97,11 @@ fn coverage(rules: &[Rule], scan: &Scan, gate: &Gate, shown: &dyn Fn(&str) -> bo
         for (sum, level) in sum.iter_mut().zip(levels) {
             *sum = (sum.0 + level.0, sum.1 + level.1);
         }
-        rows.push(row(area, levels, if gate.holds(area) { "gated" } else { "" }));
+        rows.push(row(
+            area,
+            levels,
+            if gate.holds(area) { "gated" } else { "" },
+        ));
     }
     rows.push(row("all", sum, ""));
     table::render(&["area", "MUST", "SHOULD", "MAY", "gate"], &rows)
@@ -98,21 +109,36 @@ fn coverage(rules: &[Rule], scan: &Scan, gate: &Gate, shown: &dyn Fn(&str) -> bo
 
 fn row(area: &str, levels: [(usize, usize); 3], note: &str) -> Vec<String> {
     let mut cells = vec![area.to_owned()];
-    cells.extend(levels.iter().map(
-        |&(proven, total)| {
-            if total == 0 { String::new() } else { format!("{proven}/{total}") }
-        },
-    ));
+    cells.extend(levels.iter().map(|&(proven, total)| {
+        if total == 0 {
+            String::new()
+        } else {
+            format!("{proven}/{total}")
+        }
+    }));
     cells.push(note.to_owned());
     cells
 }
 
 fn list_missing(rules: &[Rule], scan: &Scan, gate: &Gate, shown: &dyn Fn(&str) -> bool) {
     println!();
-    for rule in rules.iter().filter(|r| r.level != Level::May && shown(&r.area) && !scan.proves(&r.id)) {
-        let level = if rule.level == Level::Must { "MUST" } else { "SHOULD" };
-        let excused = gate.exception(&rule.id).map(|reason| format!(" (excepted: {reason})")).unwrap_or_default();
-        println!("{} {level} [{}] {} <{}>{excused}", rule.id, rule.side, rule.text, rule.source);
+    for rule in rules
+        .iter()
+        .filter(|r| r.level != Level::May && shown(&r.area) && !scan.proves(&r.id))
+    {
+        let level = if rule.level == Level::Must {
+            "MUST"
+        } else {
+            "SHOULD"
+        };
+        let excused = gate
+            .exception(&rule.id)
+            .map(|reason| format!(" (excepted: {reason})"))
+            .unwrap_or_default();
+        println!(
+            "{} {level} [{}] {} <{}>{excused}",
+            rule.id, rule.side, rule.text, rule.source
+        );
     }
 }
 
@@ -141,12 +167,22 @@ mod tests {
 
     fn rule(id: &str, level: Level) -> Rule {
         let area = id.rsplit_once('-').map_or(id, |(area, _)| area).to_owned();
-        Rule { id: id.into(), area, side: "both".into(), level, text: "Holds.".into(), source: "x".into() }
+        Rule {
+            id: id.into(),
+            area,
+            side: "both".into(),
+            level,
+            text: "Holds.".into(),
+            source: "x".into(),
+        }
     }
 
     fn scan(ids: &str) -> Scan {
         let mut scan = Scan::default();
-        scan.read("t.rs", &format!("// {}: {ids}\n#[test]\nfn t() {{}}\n", "spec"));
+        scan.read(
+            "t.rs",
+            &format!("// {}: {ids}\n#[test]\nfn t() {{}}\n", "spec"),
+        );
         scan
     }
 
@@ -170,7 +206,12 @@ mod tests {
 
     #[test]
     fn an_unknown_id_is_named_with_its_place() {
-        let found = problems(&rules(), &scan("tools-01, tools-02, tools-99"), &Gate::of(&["tools"], &[]), &|_| true);
+        let found = problems(
+            &rules(),
+            &scan("tools-01, tools-02, tools-99"),
+            &Gate::of(&["tools"], &[]),
+            &|_| true,
+        );
         assert_eq!(found, ["t.rs:1: there is no requirement `tools-99`"]);
     }
 
@@ -179,12 +220,20 @@ mod tests {
         let gate = Gate::of(&["tools"], &[("tools-02", "later")]);
         assert!(problems(&rules(), &scan("tools-01"), &gate, &|_| true).is_empty());
         let found = problems(&rules(), &scan("tools-01, tools-02"), &gate, &|_| true);
-        assert!(found.len() == 1 && found[0].contains("tools-02"), "{found:?}");
+        assert!(
+            found.len() == 1 && found[0].contains("tools-02"),
+            "{found:?}"
+        );
     }
 
     #[test]
     fn the_table_counts_proven_of_all_by_area_and_level() {
-        let shown = coverage(&rules(), &scan("tools-01, tools-03"), &Gate::of(&["tools"], &[]), &|_| true);
+        let shown = coverage(
+            &rules(),
+            &scan("tools-01, tools-03"),
+            &Gate::of(&["tools"], &[]),
+            &|_| true,
+        );
         let line = shown.lines().find(|l| l.starts_with("| tools")).unwrap();
         let cells: Vec<&str> = line.split('|').map(str::trim).collect();
         assert_eq!(cells, ["", "tools", "1/1", "0/1", "1/1", "gated", ""]);

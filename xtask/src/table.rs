@@ -1,6 +1,7 @@
 //! Plain tables, readable on a terminal and valid Markdown.
 
-/// Renders rows below a header. Every column but the first is set flush right where it holds a number.
+/// Renders rows below a header. Every column but the first is set flush right where it holds a
+/// number.
 pub(crate) fn render(header: &[&str], rows: &[Vec<String>]) -> String {
     let columns = header.len();
     let mut widths: Vec<usize> = header.iter().map(|h| h.chars().count()).collect();
@@ -10,7 +11,13 @@ pub(crate) fn render(header: &[&str], rows: &[Vec<String>]) -> String {
         }
     }
     let numeric: Vec<bool> = (0..columns)
-        .map(|c| c > 0 && !rows.is_empty() && rows.iter().all(|r| r.get(c).is_none_or(|cell| is_number(cell))))
+        .map(|c| {
+            c > 0
+                && !rows.is_empty()
+                && rows
+                    .iter()
+                    .all(|r| r.get(c).is_none_or(|cell| is_number(cell)))
+        })
         .collect();
     let mut out = String::new();
     let mut line = |cells: &mut dyn Iterator<Item = String>| {
@@ -20,7 +27,11 @@ pub(crate) fn render(header: &[&str], rows: &[Vec<String>]) -> String {
     line(&mut (0..columns).map(|c| pad(header[c], widths[c], numeric[c])));
     line(&mut (0..columns).map(|c| {
         let dashes = "-".repeat(widths[c].saturating_sub(1).max(2));
-        if numeric[c] { format!("{dashes}:") } else { format!("{dashes}-") }
+        if numeric[c] {
+            format!("{dashes}:")
+        } else {
+            format!("{dashes}-")
+        }
     }));
     for row in rows {
         line(&mut (0..columns).map(|c| pad(row.get(c).map_or("", |s| s), widths[c], numeric[c])));
@@ -30,11 +41,18 @@ pub(crate) fn render(header: &[&str], rows: &[Vec<String>]) -> String {
 
 fn pad(cell: &str, width: usize, right: bool) -> String {
     let fill = " ".repeat(width.saturating_sub(cell.chars().count()));
-    if right { format!("{fill}{cell}") } else { format!("{cell}{fill}") }
+    if right {
+        format!("{fill}{cell}")
+    } else {
+        format!("{cell}{fill}")
+    }
 }
 
 fn is_number(cell: &str) -> bool {
-    cell.is_empty() || cell.chars().all(|c| c.is_ascii_digit() || matches!(c, '.' | '/' | '-' | ',' | '%' | ' '))
+    cell.is_empty()
+        || cell
+            .chars()
+            .all(|c| c.is_ascii_digit() || matches!(c, '.' | '/' | '-' | ',' | '%' | ' '))
 }
 
 #[cfg(test)]
@@ -43,8 +61,14 @@ mod tests {
 
     #[test]
     fn columns_line_up_and_numbers_stand_flush_right() {
-        let rows = [vec!["a".into(), "1".into()], vec!["long".into(), "200".into()]];
+        let rows = [
+            vec!["a".into(), "1".into()],
+            vec!["long".into(), "200".into()],
+        ];
         let shown = render(&["name", "n"], &rows);
-        assert_eq!(shown, "| name |   n |\n| ---- | --: |\n| a    |   1 |\n| long | 200 |\n");
+        assert_eq!(
+            shown,
+            "| name |   n |\n| ---- | --: |\n| a    |   1 |\n| long | 200 |\n"
+        );
     }
 }

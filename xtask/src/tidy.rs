@@ -34,8 +34,8 @@ fn is_word(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || byte == b'_'
 }
 
-/// A Rust line without its comment and without what its string literals hold. Good enough for checks that look for
-/// words: strings that run over several lines are not followed.
+/// A Rust line without its comment and without what its string literals hold. Good enough for
+/// checks that look for words: strings that run over several lines are not followed.
 fn code_of(line: &str) -> String {
     let mut code = String::with_capacity(line.len());
     let mut chars = line.chars().peekable();
@@ -76,7 +76,13 @@ mod tests {
 
     #[test]
     fn comments_and_the_insides_of_strings_are_not_code() {
-        assert_eq!(code_of(r#"let a = "x // y \" z"; // why"#), r#"let a = ""; "#);
-        assert_eq!(code_of(r#"if c == '"' { go() } // no"#), "if c == ' { go() } ");
+        assert_eq!(
+            code_of(r#"let a = "x // y \" z"; // why"#),
+            r#"let a = ""; "#
+        );
+        assert_eq!(
+            code_of(r#"if c == '"' { go() } // no"#),
+            "if c == ' { go() } "
+        );
     }
 }

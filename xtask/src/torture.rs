@@ -1,7 +1,8 @@
 //! `cargo xtask torture`: attacks on the running binary (`docs/security.md`).
 //!
-//! Each attack starts the programs it needs, does what a hostile or careless client or server would do, and compares
-//! what it saw with a bound. Everything stays on the loopback; callers of different addresses are played from 127.0.0.x.
+//! Each attack starts the programs it needs, does what a hostile or careless client or server would
+//! do, and compares what it saw with a bound. Everything stays on the loopback; callers of
+//! different addresses are played from 127.0.0.x.
 
 mod attacks;
 mod http;
@@ -30,7 +31,10 @@ struct Verdict {
 
 impl Verdict {
     fn new(holds: bool, seen: impl Into<String>) -> Self {
-        Self { holds, seen: seen.into() }
+        Self {
+            holds,
+            seen: seen.into(),
+        }
     }
 }
 
@@ -52,9 +56,16 @@ pub(crate) fn run(mut args: Args) -> Outcome {
     std::fs::create_dir_all(&logs).map_err(|error| format!("{}: {error}", logs.display()))?;
     let arena = Arena { binary, logs };
     let wanted = |name: &str| only.is_empty() || only.iter().any(|one| one == name);
-    if let Some(unknown) = only.iter().find(|name| !attacks::ALL.iter().any(|attack| attack.name == name.as_str())) {
+    if let Some(unknown) = only.iter().find(|name| {
+        !attacks::ALL
+            .iter()
+            .any(|attack| attack.name == name.as_str())
+    }) {
         let names: Vec<&str> = attacks::ALL.iter().map(|attack| attack.name).collect();
-        return Err(format!("there is no attack `{unknown}`; there are {}", names.join(", ")));
+        return Err(format!(
+            "there is no attack `{unknown}`; there are {}",
+            names.join(", ")
+        ));
     }
     let (mut rows, mut failed) = (Vec::new(), 0);
     for attack in attacks::ALL.iter().filter(|attack| wanted(attack.name)) {
@@ -62,10 +73,30 @@ pub(crate) fn run(mut args: Args) -> Outcome {
         let verdict = (attack.run)(&arena).unwrap_or_else(|error| Verdict::new(false, error));
         let word = if verdict.holds { "holds" } else { "FAILS" };
         failed += usize::from(!verdict.holds);
-        println!("{word}  {:>3} s  {}: {}", started.elapsed().as_secs(), attack.name, verdict.seen);
-        rows.push(vec![attack.name.into(), attack.bound.into(), verdict.seen, word.into()]);
+        println!(
+            "{word}  {:>3} s  {}: {}",
+            started.elapsed().as_secs(),
+            attack.name,
+            verdict.seen
+        );
+        rows.push(vec![
+            attack.name.into(),
+            attack.bound.into(),
+            verdict.seen,
+            word.into(),
+        ]);
     }
-    println!("\n{}", table::render(&["attack", "bound", "seen", ""], &rows));
+    println!(
+        "\n{}",
+        table::render(&["attack", "bound", "seen", ""], &rows)
+    );
     println!("{} passed, {failed} failed", rows.len() - failed);
-    if failed == 0 { Ok(()) } else { Err(format!("{failed} attacks succeed; logs are in {}", arena.logs.display())) }
+    if failed == 0 {
+        Ok(())
+    } else {
+        Err(format!(
+            "{failed} attacks succeed; logs are in {}",
+            arena.logs.display()
+        ))
+    }
 }

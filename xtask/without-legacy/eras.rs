@@ -1,13 +1,14 @@
-//! Stands in for the joining file of the facade where there is no crate for earlier revisions: the same names, and this
-//! revision alone behind them. `cargo xtask without-legacy` compiles the workspace with it.
+//! Stands in for the joining file of the facade where there is no crate for earlier revisions: the
+//! same names, and this revision alone behind them. `cargo xtask without-legacy` compiles the
+//! workspace with it.
 
 use carryall_client::{Client, ClientBuilder, ClientError};
 use carryall_proto::seal::Keyring;
 use carryall_proto::{BoxFuture, Call, CallError, EraDecision, Reply};
+use carryall_transport::HttpClient;
 use carryall_transport::http::{Endpoint, InvalidTarget};
 use carryall_transport::lines::Alternates;
 use carryall_transport::stdio::{ServerCommand, StdioClient};
-use carryall_transport::HttpClient;
 use std::future::IntoFuture;
 use std::path::PathBuf;
 use std::process::ExitStatus;
@@ -28,7 +29,10 @@ pub mod legacy {
 
         impl Siblings {
             /// None.
-            pub fn new<'a>(_: impl IntoIterator<Item = &'a str>, _: Keyring) -> Result<Self, InvalidTarget> {
+            pub fn new<'a>(
+                _: impl IntoIterator<Item = &'a str>,
+                _: Keyring,
+            ) -> Result<Self, InvalidTarget> {
                 Ok(Self)
             }
         }
@@ -95,7 +99,10 @@ impl std::str::FromStr for SessionScope {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Self::ALL.into_iter().find(|scope| scope.as_str() == text).ok_or("not a way to share sessions")
+        Self::ALL
+            .into_iter()
+            .find(|scope| scope.as_str() == text)
+            .ok_or("not a way to share sessions")
     }
 }
 
@@ -202,7 +209,10 @@ impl StdioWay {
 }
 
 /// There is nothing to meet for.
-pub(crate) fn meeting_in(options: LegacyOptions, _: Arc<dyn carryall_store::Store>) -> LegacyOptions {
+pub(crate) fn meeting_in(
+    options: LegacyOptions,
+    _: Arc<dyn carryall_store::Store>,
+) -> LegacyOptions {
     options
 }
 
@@ -251,7 +261,10 @@ pub fn answering(way: WayOptions, _: &ClientBuilder) -> WayOptions {
 
 /// Connects to a server of this revision.
 pub fn connect(target: impl Into<Target>) -> Connect {
-    Connect { target: target.into(), client: Client::builder() }
+    Connect {
+        target: target.into(),
+        client: Client::builder(),
+    }
 }
 
 /// Where a server is.

@@ -1,4 +1,5 @@
-//! Calls `echo` as fast as the answers come, and prints one line of figures in the shape that the peers' clients use.
+//! Calls `echo` as fast as the answers come, and prints one line of figures in the shape that the
+//! peers' clients use.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -21,7 +22,11 @@ impl Plan {
         let [in_flight, secs, bytes] = words else {
             return Err("CONC SECS BYTES are wanted".into());
         };
-        Ok(Self { in_flight: in_flight.parse()?, secs: secs.parse()?, bytes: bytes.parse()? })
+        Ok(Self {
+            in_flight: in_flight.parse()?,
+            secs: secs.parse()?,
+            bytes: bytes.parse()?,
+        })
     }
 }
 
@@ -63,7 +68,9 @@ async fn drive(client: Client, label: &str, plan: Plan) -> carryall::Result<()> 
     }
     let elapsed = start.elapsed().as_secs_f64();
     took.sort_unstable();
-    let at = |share: f64| took[((took.len() as f64 * share) as usize).min(took.len() - 1)].as_secs_f64() * 1e6;
+    let at = |share: f64| {
+        took[((took.len() as f64 * share) as usize).min(took.len() - 1)].as_secs_f64() * 1e6
+    };
     println!(
         "carryall-client-{label} conc={} bytes={} calls/s={:.0} p50_us={:.1} p99_us={:.1}",
         plan.in_flight,
@@ -82,7 +89,13 @@ struct Arguments<'a> {
 
 async fn call(client: &Client, text: &str) -> carryall::Result<()> {
     let result = client.call("echo", Arguments { text }).await?;
-    if result.content.first().and_then(ContentBlock::as_text).map(str::len) != Some(text.len()) {
+    if result
+        .content
+        .first()
+        .and_then(ContentBlock::as_text)
+        .map(str::len)
+        != Some(text.len())
+    {
         return Err("the echo is not what was sent".into());
     }
     Ok(())

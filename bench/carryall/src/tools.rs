@@ -36,15 +36,26 @@ struct DummyArgs {
 
 pub fn server() -> ServerBuilder {
     let mut server = Server::new("bench-carryall", "1.0.0")
-        .tool(Tool::new("echo", async |_, args: EchoArgs| args.text).description("Return the given text"))
         .tool(
-            Tool::new("add", async |_, args: AddArgs| Json(Sum { sum: args.a.wrapping_add(args.b) }))
-                .description("Add two integers"),
+            Tool::new("echo", async |_, args: EchoArgs| args.text)
+                .description("Return the given text"),
+        )
+        .tool(
+            Tool::new("add", async |_, args: AddArgs| {
+                Json(Sum {
+                    sum: args.a.wrapping_add(args.b),
+                })
+            })
+            .description("Add two integers"),
         );
     for number in 0..50 {
-        let dummy =
-            Tool::new(format!("dummy_{number:02}"), move |_, _: DummyArgs| async move { format!("dummy {number:02}") })
-                .description(format!("Dummy tool number {number:02} that only pads the tool list"));
+        let dummy = Tool::new(
+            format!("dummy_{number:02}"),
+            move |_, _: DummyArgs| async move { format!("dummy {number:02}") },
+        )
+        .description(format!(
+            "Dummy tool number {number:02} that only pads the tool list"
+        ));
         server = server.tool(dummy);
     }
     server

@@ -1,8 +1,10 @@
-//! What state that travels costs, in one process and without a network between: `carryall-state-bench [STORE-URL]...` prints
-//! a table. Stores are `sqlite:PATH`, `postgres://...` and `redis://...`; memory is always measured.
+//! What state that travels costs, in one process and without a network between:
+//! `carryall-state-bench [STORE-URL]...` prints a table. Stores are `sqlite:PATH`, `postgres://...`
+//! and `redis://...`; memory is always measured.
 //!
-//! `carryall-state-bench serve ADDRESS` is a server with the tools `whoami` and `book_table` as the interop servers have them,
-//! and `carryall-state-bench rounds URL` calls both of any such server: what a second round costs there.
+//! `carryall-state-bench serve ADDRESS` is a server with the tools `whoami` and `book_table` as the
+//! interop servers have them, and `carryall-state-bench rounds URL` calls both of any such server:
+//! what a second round costs there.
 
 use carryall::client::Change;
 use carryall::proto::seal::NONCE_BYTES;
@@ -65,12 +67,25 @@ fn sealing() -> Result<()> {
             black_box(keyring.seal("request-state", b"whose", u64::MAX, nonce, &record)?);
         }
         let sealed = each(begun, TIMES);
-        let token = keyring.seal("request-state", b"whose", u64::MAX, [1; NONCE_BYTES], &record)?;
+        let token = keyring.seal(
+            "request-state",
+            b"whose",
+            u64::MAX,
+            [1; NONCE_BYTES],
+            &record,
+        )?;
         let begun = Instant::now();
         for _ in 0..TIMES {
-            black_box(keyring.open("request-state", b"whose", 0, &token).map_err(|_| "not opened")?);
+            black_box(
+                keyring
+                    .open("request-state", b"whose", 0, &token)
+                    .map_err(|_| "not opened")?,
+            );
         }
-        println!("| seal and open {size} bytes | {sealed:.1} and {:.1} us |", each(begun, TIMES));
+        println!(
+            "| seal and open {size} bytes | {sealed:.1} and {:.1} us |",
+            each(begun, TIMES)
+        );
     }
     Ok(())
 }
@@ -93,9 +108,19 @@ struct Place {
 
 fn restaurant() -> Result<Server> {
     let book = async |ctx: Ctx, place: Place| {
-        let asked = ctx.ask(Form::<Booking>::new(format!("When, and for how many, at {}?", place.restaurant))).await?;
-        let Elicited::Accepted(booking) = asked else { return Ok("no table".to_owned()) };
-        Ok::<_, ToolError>(format!("A table for {} at {} on {}.", booking.guests, place.restaurant, booking.date))
+        let asked = ctx
+            .ask(Form::<Booking>::new(format!(
+                "When, and for how many, at {}?",
+                place.restaurant
+            )))
+            .await?;
+        let Elicited::Accepted(booking) = asked else {
+            return Ok("no table".to_owned());
+        };
+        Ok::<_, ToolError>(format!(
+            "A table for {} at {} on {}.",
+            booking.guests, place.restaurant, booking.date
+        ))
     };
     Ok(Server::new("bench", "1")
         .keyring(keyring()?)
@@ -107,10 +132,16 @@ fn restaurant() -> Result<Server> {
 /// Over HTTP, one request at a time on one connection.
 async fn rounds_at(url: &str) -> Result<()> {
     let user = async |_: ElicitRequestFormParams| {
-        let booking = [("date".to_owned(), "2026-12-01".into()), ("guests".to_owned(), 4.into())];
+        let booking = [
+            ("date".to_owned(), "2026-12-01".into()),
+            ("guests".to_owned(), 4.into()),
+        ];
         ElicitResult::accept(JsonObject::from_iter(booking))
     };
-    let client = Client::builder().service(carryall::transport::http::HttpClient::new(url)?).on_elicit(user).build()?;
+    let client = Client::builder()
+        .service(carryall::transport::http::HttpClient::new(url)?)
+        .on_elicit(user)
+        .build()?;
     let mut figures = [Vec::new(), Vec::new()];
     // In turns, so that both see the same machine.
     for _ in 0..5 {
@@ -121,7 +152,11 @@ async fn rounds_at(url: &str) -> Result<()> {
         figures[0].push(each(begun, TIMES / 10));
         let begun = Instant::now();
         for _ in 0..TIMES / 10 {
-            black_box(client.call("book_table", serde_json::json!({"restaurant": "Noma"})).await?);
+            black_box(
+                client
+                    .call("book_table", serde_json::json!({"restaurant": "Noma"}))
+                    .await?,
+            );
         }
         figures[1].push(each(begun, TIMES / 10));
     }
@@ -129,22 +164,32 @@ async fn rounds_at(url: &str) -> Result<()> {
         figures.sort_by(f64::total_cmp);
         figures[figures.len() / 2]
     });
-    println!("{url}: plain {plain:.1} us, two rounds {asked:.1} us, {:.2} times", asked / plain);
+    println!(
+        "{url}: plain {plain:.1} us, two rounds {asked:.1} us, {:.2} times",
+        asked / plain
+    );
     Ok(())
 }
 
 async fn rounds() -> Result<()> {
     let asks = async |ctx: Ctx| {
         let answer = ctx.ask(Form::<Confirm>::new("Really?")).await?;
-        Ok::<_, ToolError>(if matches!(answer, Elicited::Accepted(Confirm { sure: true })) { "yes" } else { "no" })
+        Ok::<_, ToolError>(
+            if matches!(answer, Elicited::Accepted(Confirm { sure: true })) {
+                "yes"
+            } else {
+                "no"
+            },
+        )
     };
     let server = Server::new("bench", "1")
         .keyring(keyring()?)
         .tool(Tool::without_arguments("plain", async |_| "yes"))
         .tool(Tool::without_arguments("asks", asks))
         .build()?;
-    let user =
-        async |_: ElicitRequestFormParams| ElicitResult::accept(JsonObject::from_iter([("sure".into(), true.into())]));
+    let user = async |_: ElicitRequestFormParams| {
+        ElicitResult::accept(JsonObject::from_iter([("sure".into(), true.into())]))
+    };
     let client = Client::builder().service(server).on_elicit(user).build()?;
     let mut figures = Vec::new();
     for tool in ["plain", "asks"] {
@@ -155,18 +200,29 @@ async fn rounds() -> Result<()> {
         figures.push(each(begun, TIMES));
     }
     println!("| a plain call, in process | {:.1} us |", figures[0]);
-    println!("| a call in two rounds | {:.1} us, {:.1} times a plain one |", figures[1], figures[1] / figures[0]);
+    println!(
+        "| a call in two rounds | {:.1} us, {:.1} times a plain one |",
+        figures[1],
+        figures[1] / figures[0]
+    );
     Ok(())
 }
 
 /// Resident memory of this process, in bytes.
 fn resident() -> Result<usize> {
     let pages = std::fs::read_to_string("/proc/self/statm")?;
-    Ok(pages.split(' ').nth(1).ok_or("no statm")?.parse::<usize>()? * 4096)
+    Ok(pages
+        .split(' ')
+        .nth(1)
+        .ok_or("no statm")?
+        .parse::<usize>()?
+        * 4096)
 }
 
 async fn listens() -> Result<()> {
-    let server = Server::new("bench", "1").resource(Resource::new("b:/x", "x", async |_: Ctx, _| "x")).build()?;
+    let server = Server::new("bench", "1")
+        .resource(Resource::new("b:/x", "x", async |_: Ctx, _| "x"))
+        .build()?;
     let client = Client::builder().service(server.clone()).build()?;
     let before = resident()?;
     let mut open = Vec::with_capacity(LISTENERS);
@@ -180,7 +236,10 @@ async fn listens() -> Result<()> {
     server.resource_updated("b:/x");
     let published = begun.elapsed();
     for listener in &mut open {
-        assert!(matches!(listener.next().await, Some(Ok(Change::Resource(_)))));
+        assert!(matches!(
+            listener.next().await,
+            Some(Ok(Change::Resource(_)))
+        ));
     }
     let told = begun.elapsed();
     println!(

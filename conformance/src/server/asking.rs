@@ -1,12 +1,12 @@
-//! What the scenarios of 2025-11-25 call for beyond those of this revision. Written once, in the way of this revision: an
-//! old client is asked on its stream, a new one by a round.
+//! What the scenarios of 2025-11-25 call for beyond those of this revision. Written once, in the
+//! way of this revision: an old client is asked on its stream, a new one by a round.
 
 use crate::rounds::{self, given};
 use carryall::legacy::serve::StreamControl;
 use carryall::server::{ServerBuilder, Tool};
 use carryall::types::{
-    ElicitRequestFormParams, JsonObject, LegacyTitledEnumSchema, LoggingLevel, PrimitiveSchemaDefinition,
-    RequestedSchema, StringFormat,
+    ElicitRequestFormParams, JsonObject, LegacyTitledEnumSchema, LoggingLevel,
+    PrimitiveSchemaDefinition, RequestedSchema, StringFormat,
 };
 use carryall::{Ctx, ToolError, tool};
 use serde_json::json;
@@ -15,7 +15,10 @@ use tokio::time::sleep;
 
 pub(crate) fn add(builder: ServerBuilder) -> ServerBuilder {
     builder
-        .tool(Tool::without_arguments("test_tool_with_logging", works_and_logs).description("Logs three times at info"))
+        .tool(
+            Tool::without_arguments("test_tool_with_logging", works_and_logs)
+                .description("Logs three times at info"),
+        )
         .tool(test_sampling)
         .tool(test_elicitation)
         .tool(
@@ -36,11 +39,14 @@ pub(crate) fn add(builder: ServerBuilder) -> ServerBuilder {
 #[allow(deprecated)]
 async fn works_and_logs(ctx: Ctx) -> &'static str {
     let pause = || sleep(Duration::from_millis(50));
-    ctx.log(LoggingLevel::Info, None, "Tool execution started").await;
+    ctx.log(LoggingLevel::Info, None, "Tool execution started")
+        .await;
     pause().await;
-    ctx.log(LoggingLevel::Info, None, "Tool processing data").await;
+    ctx.log(LoggingLevel::Info, None, "Tool processing data")
+        .await;
     pause().await;
-    ctx.log(LoggingLevel::Info, None, "Tool execution completed").await;
+    ctx.log(LoggingLevel::Info, None, "Tool execution completed")
+        .await;
     "Worked and logged"
 }
 
@@ -63,9 +69,15 @@ async fn test_elicitation(
     message: String,
 ) -> Result<String, ToolError> {
     let schema = RequestedSchema::new()
-        .string("username", |field| field.with_description("User's response"))
+        .string("username", |field| {
+            field.with_description("User's response")
+        })
         .required()
-        .string("email", |field| field.with_description("User's email address").with_format(StringFormat::Email))
+        .string("email", |field| {
+            field
+                .with_description("User's email address")
+                .with_format(StringFormat::Email)
+        })
         .required();
     asked(&ctx, ElicitRequestFormParams::new(message, schema)).await
 }
@@ -75,27 +87,45 @@ async fn asks_with_defaults(ctx: Ctx) -> Result<String, ToolError> {
         .string("name", |field| field.with_default("John Doe"))
         .integer("age", |field| field.with_default(30.0))
         .number("score", |field| field.with_default(95.5))
-        .select("status", ["active", "inactive", "pending"], |field| field.with_default("active"))
+        .select("status", ["active", "inactive", "pending"], |field| {
+            field.with_default("active")
+        })
         .boolean("verified", |field| field.with_default(true));
-    asked(&ctx, ElicitRequestFormParams::new("Please check your profile", schema)).await
+    asked(
+        &ctx,
+        ElicitRequestFormParams::new("Please check your profile", schema),
+    )
+    .await
 }
 
 async fn asks_to_choose(ctx: Ctx) -> Result<String, ToolError> {
     let options = ["option1", "option2", "option3"];
     let old = LegacyTitledEnumSchema::new(["opt1", "opt2", "opt3"].map(str::to_owned).to_vec())
-        .with_enum_names(["Option One", "Option Two", "Option Three"].map(str::to_owned).to_vec());
+        .with_enum_names(
+            ["Option One", "Option Two", "Option Three"]
+                .map(str::to_owned)
+                .to_vec(),
+        );
     let schema = RequestedSchema::new()
         .select("untitledSingle", options, |field| field)
         .select_titled(
             "titledSingle",
-            [("value1", "First Option"), ("value2", "Second Option"), ("value3", "Third Option")],
+            [
+                ("value1", "First Option"),
+                ("value2", "Second Option"),
+                ("value3", "Third Option"),
+            ],
             |field| field,
         )
         .field("legacyEnum", PrimitiveSchemaDefinition::LegacyTitled(old))
         .multi_select("untitledMulti", options, |field| field)
         .multi_select_titled(
             "titledMulti",
-            [("value1", "First Choice"), ("value2", "Second Choice"), ("value3", "Third Choice")],
+            [
+                ("value1", "First Choice"),
+                ("value2", "Second Choice"),
+                ("value3", "Third Choice"),
+            ],
             |field| field,
         );
     asked(&ctx, ElicitRequestFormParams::new("Please choose", schema)).await
@@ -104,10 +134,14 @@ async fn asks_to_choose(ctx: Ctx) -> Result<String, ToolError> {
 /// What the user has filled in, in the words of the suite.
 async fn asked(ctx: &Ctx, form: ElicitRequestFormParams) -> Result<String, ToolError> {
     let content: JsonObject = given(ctx.ask(form).await?)?;
-    Ok(format!("Elicitation completed: action=accept, content={}", json!(content)))
+    Ok(format!(
+        "Elicitation completed: action=accept, content={}",
+        json!(content)
+    ))
 }
 
-/// An old client waits on a stream that can be closed; a new one sends its request again by itself if it has to.
+/// An old client waits on a stream that can be closed; a new one sends its request again by itself
+/// if it has to.
 async fn reconnects(ctx: Ctx) -> &'static str {
     if let Some(stream) = ctx.extensions().get::<StreamControl>() {
         stream.pause().await;

@@ -1,6 +1,8 @@
-//! `everything-server --listen ADDR`: everything that the scenarios of the official conformance suite call for.
+//! `everything-server --listen ADDR`: everything that the scenarios of the official conformance
+//! suite call for.
 //!
-//! What a fixture is named and what it answers is the suite's choice; its own documentation says which and why.
+//! What a fixture is named and what it answers is the suite's choice; its own documentation says
+//! which and why.
 
 mod asking;
 mod catalogue;
@@ -55,6 +57,8 @@ fn server() -> Result<Server> {
     let builder = prompts::add(builder);
     let builder = resources::add(builder);
     let server = builder.build()?;
-    itself.set(server.clone()).map_err(|_| "the server was built twice")?;
+    itself
+        .set(server.clone())
+        .map_err(|_| "the server was built twice")?;
     Ok(server)
 }

@@ -1,4 +1,5 @@
-//! Prompts: plain, with arguments, with a resource, with an image. The one that asks the user is in `rounds`.
+//! Prompts: plain, with arguments, with a resource, with an image. The one that asks the user is in
+//! `rounds`.
 
 use crate::media;
 use carryall::Ctx;
@@ -22,7 +23,10 @@ pub(crate) fn add(builder: ServerBuilder) -> ServerBuilder {
                 .description("A prompt that brings a resource along")
                 .argument("resourceUri", "URI of the resource to embed", true),
         )
-        .prompt(Prompt::new("test_prompt_with_image", with_image).description("A prompt that shows an image"))
+        .prompt(
+            Prompt::new("test_prompt_with_image", with_image)
+                .description("A prompt that shows an image"),
+        )
 }
 
 async fn simple(_: Ctx, _: PromptArguments) -> &'static str {
@@ -31,12 +35,15 @@ async fn simple(_: Ctx, _: PromptArguments) -> &'static str {
 
 async fn with_arguments(_: Ctx, arguments: PromptArguments) -> Result<String, Failure> {
     let (first, second): (String, String) = (arguments.get("arg1")?, arguments.get("arg2")?);
-    Ok(format!("Prompt with arguments: arg1='{first}', arg2='{second}'"))
+    Ok(format!(
+        "Prompt with arguments: arg1='{first}', arg2='{second}'"
+    ))
 }
 
 async fn with_resource(_: Ctx, arguments: PromptArguments) -> Result<Vec<PromptMessage>, Failure> {
     let uri: String = arguments.get("resourceUri")?;
-    let resource = ResourceContents::text(uri, "Embedded resource content for testing.").with_mime_type("text/plain");
+    let resource = ResourceContents::text(uri, "Embedded resource content for testing.")
+        .with_mime_type("text/plain");
     Ok(vec![
         PromptMessage::user(ContentBlock::resource(resource)),
         PromptMessage::user("Please process the embedded resource above."),
@@ -44,5 +51,8 @@ async fn with_resource(_: Ctx, arguments: PromptArguments) -> Result<Vec<PromptM
 }
 
 async fn with_image(_: Ctx, _: PromptArguments) -> Vec<PromptMessage> {
-    vec![PromptMessage::user(media::image()), PromptMessage::user("Please analyze the image above.")]
+    vec![
+        PromptMessage::user(media::image()),
+        PromptMessage::user("Please analyze the image above."),
+    ]
 }

@@ -9,9 +9,15 @@ const TEMPLATE: &str = "test://template/{id}/data";
 
 pub(crate) fn add(builder: ServerBuilder) -> ServerBuilder {
     builder
-        .resource(Resource::new("test://static-text", "static-text", text).description("Some text").mime("text/plain"))
         .resource(
-            Resource::new("test://static-binary", "static-binary", binary).description("An image").mime("image/png"),
+            Resource::new("test://static-text", "static-text", text)
+                .description("Some text")
+                .mime("text/plain"),
+        )
+        .resource(
+            Resource::new("test://static-binary", "static-binary", binary)
+                .description("An image")
+                .mime("image/png"),
         )
         .resource(
             Resource::new("test://watched-resource", "watched-resource", watched)
@@ -19,7 +25,9 @@ pub(crate) fn add(builder: ServerBuilder) -> ServerBuilder {
                 .mime("text/plain"),
         )
         .resource(
-            Resource::template(TEMPLATE, "template", by_id).description("The data of an id").mime("application/json"),
+            Resource::template(TEMPLATE, "template", by_id)
+                .description("The data of an id")
+                .mime("application/json"),
         )
         .complete_template(TEMPLATE, "id", async |_, typed| {
             carryall::server::matching(["123", "124", "200"], &typed.value)

@@ -1,12 +1,13 @@
-//! Tools and a prompt that need an answer from the client before they can finish (`basic/patterns/mrtr`).
+//! Tools and a prompt that need an answer from the client before they can finish
+//! (`basic/patterns/mrtr`).
 
 // Sampling and roots are deprecated and still have to work (SEP-2577).
 #![allow(deprecated)]
 
 use carryall::server::{Failure, Prompt, PromptArguments, ServerBuilder, Tool};
 use carryall::types::{
-    CreateMessageRequestParams, ElicitRequestFormParams, ListRootsRequestParams, RequestedSchema, Role, Root,
-    SamplingMessage,
+    CreateMessageRequestParams, ElicitRequestFormParams, ListRootsRequestParams, RequestedSchema,
+    Role, Root, SamplingMessage,
 };
 use carryall::{Ctx, Elicited, Form, ToolError};
 use schemars::JsonSchema;
@@ -22,8 +23,12 @@ pub(crate) fn add(builder: ServerBuilder) -> ServerBuilder {
     let tool = Tool::without_arguments("test_input_required_result_request_state", confirmed);
     let builder = builder.tool(tool.description("Asks for confirmation and wants its state back"));
     let tool = Tool::without_arguments("test_input_required_result_tampered_state", confirmed);
-    let builder = builder.tool(tool.description("Asks for confirmation and refuses a state that is not its own"));
-    let tool = Tool::without_arguments("test_input_required_result_multiple_inputs", multiple_inputs);
+    let builder = builder
+        .tool(tool.description("Asks for confirmation and refuses a state that is not its own"));
+    let tool = Tool::without_arguments(
+        "test_input_required_result_multiple_inputs",
+        multiple_inputs,
+    );
     let builder = builder.tool(tool.description("Asks three questions at once"));
     let tool = Tool::without_arguments("test_input_required_result_multi_round", multi_round);
     let builder = builder.tool(tool.description("Asks two questions, one after the other"));
@@ -51,45 +56,79 @@ struct Context {
 }
 
 async fn elicitation(ctx: Ctx) -> Result<String, ToolError> {
-    let Named { name } = given(ctx.ask_as("user_name", Form::new("What is your name?")).await?)?;
+    let Named { name } = given(
+        ctx.ask_as("user_name", Form::new("What is your name?"))
+            .await?,
+    )?;
     Ok(format!("Hello, {name}!"))
 }
 
 async fn sampling(ctx: Ctx) -> Result<String, ToolError> {
-    Ok(ctx.ask(prompt("What is the capital of France?", 100)).await?.content.text())
+    Ok(ctx
+        .ask(prompt("What is the capital of France?", 100))
+        .await?
+        .content
+        .text())
 }
 
 async fn list_roots(ctx: Ctx) -> Result<String, ToolError> {
-    Ok(format!("Roots: {}", uris(&ctx.ask(ListRootsRequestParams::default()).await?).join(", ")))
+    Ok(format!(
+        "Roots: {}",
+        uris(&ctx.ask(ListRootsRequestParams::default()).await?).join(", ")
+    ))
 }
 
 async fn confirmed(ctx: Ctx) -> Result<&'static str, ToolError> {
     let Confirmation { ok } = given(ctx.ask(Form::new("Please confirm")).await?)?;
-    Ok(if ok { "state-ok" } else { "state-ok, but not confirmed" })
+    Ok(if ok {
+        "state-ok"
+    } else {
+        "state-ok, but not confirmed"
+    })
 }
 
 async fn multiple_inputs(ctx: Ctx) -> Result<String, ToolError> {
     let name = Form::<Named>::new("What is your name?");
     let greeting = prompt("Generate a greeting", 50);
-    let (name, greeting, roots) = ctx.ask((name, greeting, ListRootsRequestParams::default())).await?;
-    Ok(format!("{} {} has {} roots", greeting.content.text(), given(name)?.name, roots.len()))
+    let (name, greeting, roots) = ctx
+        .ask((name, greeting, ListRootsRequestParams::default()))
+        .await?;
+    Ok(format!(
+        "{} {} has {} roots",
+        greeting.content.text(),
+        given(name)?.name,
+        roots.len()
+    ))
 }
 
 async fn multi_round(ctx: Ctx) -> Result<String, ToolError> {
-    let Named { name } = given(ctx.ask_as("step1", Form::new("Step 1: What is your name?")).await?)?;
+    let Named { name } = given(
+        ctx.ask_as("step1", Form::new("Step 1: What is your name?"))
+            .await?,
+    )?;
     let color = ElicitRequestFormParams::new(
         "Step 2: What is your favorite color?",
-        RequestedSchema::new().string("color", |text| text).required(),
+        RequestedSchema::new()
+            .string("color", |text| text)
+            .required(),
     );
     let color = given(ctx.ask_as("step2", color).await?)?;
-    Ok(format!("{name} likes {}", color["color"].as_str().unwrap_or_default()))
+    Ok(format!(
+        "{name} likes {}",
+        color["color"].as_str().unwrap_or_default()
+    ))
 }
 
 async fn capabilities(ctx: Ctx) -> Result<String, ToolError> {
     let able = ctx.client_capabilities();
     let mut answered = 0;
     if able.supports_elicitation_form() {
-        answered += usize::from(ctx.ask(Form::<Named>::new("What is your name?")).await?.accepted().is_some());
+        answered += usize::from(
+            ctx.ask(Form::<Named>::new("What is your name?"))
+                .await?
+                .accepted()
+                .is_some(),
+        );
     }
     if able.supports_sampling() {
         ctx.ask(prompt("Generate a greeting", 50)).await?;
@@ -111,12 +150,16 @@ async fn asking_prompt(ctx: Ctx, _: PromptArguments) -> Result<String, Failure> 
     let form = Form::<Context>::new("What context should the prompt use?");
     match ctx.ask_as("user_context", form).await?.accepted() {
         Some(Context { context }) => Ok(format!("Use this context: {context}")),
-        None => Err(Failure::invalid_params("The prompt cannot do without a context")),
+        None => Err(Failure::invalid_params(
+            "The prompt cannot do without a context",
+        )),
     }
 }
 
 pub(crate) fn given<T>(answer: Elicited<T>) -> Result<T, ToolError> {
-    answer.accepted().ok_or_else(|| ToolError::new("The user did not answer"))
+    answer
+        .accepted()
+        .ok_or_else(|| ToolError::new("The user did not answer"))
 }
 
 pub(crate) fn prompt(text: &str, max_tokens: u64) -> CreateMessageRequestParams {

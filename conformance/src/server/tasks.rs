@@ -11,9 +11,16 @@ pub(crate) fn add(builder: ServerBuilder) -> ServerBuilder {
     builder
         .tasks(Tasks::default().poll_interval(Duration::from_millis(200)))
         // The suite calls whichever tool is listed first, without arguments.
-        .tool(Tool::without_arguments("a_plain_tool", async |_| "Plainly").description("Answers at once"))
+        .tool(
+            Tool::without_arguments("a_plain_tool", async |_| "Plainly")
+                .description("Answers at once"),
+        )
         .tool(greet)
-        .tool(slow_compute().as_task(TaskSupport::WhenPossible).resumable())
+        .tool(
+            slow_compute()
+                .as_task(TaskSupport::WhenPossible)
+                .resumable(),
+        )
         .tool(
             Tool::without_arguments("failing_job", fails)
                 .description("Fails after a moment, always as a task")
@@ -65,7 +72,10 @@ async fn fails(_: Ctx) -> Result<&'static str, ToolError> {
 }
 
 async fn breaks(_: Ctx) -> Result<&'static str, ToolError> {
-    Err(ToolError::protocol(ErrorObject::new(code::INTERNAL_ERROR, "The job broke the protocol")))
+    Err(ToolError::protocol(ErrorObject::new(
+        code::INTERNAL_ERROR,
+        "The job broke the protocol",
+    )))
 }
 
 /// Deletes a file if the user confirms it
@@ -75,12 +85,22 @@ async fn confirm_delete(
     /// The file in question
     filename: String,
 ) -> Result<String, ToolError> {
-    let schema = RequestedSchema::new().boolean("confirm", |field| field.with_description("Really?")).required();
-    let answer = given(ctx.ask(ElicitRequestFormParams::new(format!("Delete {filename}?"), schema)).await?)?;
-    Ok(match answer.get("confirm").and_then(|confirm| confirm.as_bool()) {
-        Some(true) => format!("Deleted {filename}"),
-        _ => format!("Kept {filename}"),
-    })
+    let schema = RequestedSchema::new()
+        .boolean("confirm", |field| field.with_description("Really?"))
+        .required();
+    let answer = given(
+        ctx.ask(ElicitRequestFormParams::new(
+            format!("Delete {filename}?"),
+            schema,
+        ))
+        .await?,
+    )?;
+    Ok(
+        match answer.get("confirm").and_then(|confirm| confirm.as_bool()) {
+            Some(true) => format!("Deleted {filename}"),
+            _ => format!("Kept {filename}"),
+        },
+    )
 }
 
 async fn asks_two_things(ctx: Ctx) -> Result<String, ToolError> {
@@ -92,9 +112,23 @@ async fn asks_two_things(ctx: Ctx) -> Result<String, ToolError> {
 }
 
 async fn asks_then_works(ctx: Ctx) -> Result<String, ToolError> {
-    let schema = RequestedSchema::new().string("name", |field| field.with_description("Your name")).required();
-    let answer = given(ctx.ask_as("user_name", ElicitRequestFormParams::new("What is your name?", schema)).await?)?;
+    let schema = RequestedSchema::new()
+        .string("name", |field| field.with_description("Your name"))
+        .required();
+    let answer = given(
+        ctx.ask_as(
+            "user_name",
+            ElicitRequestFormParams::new("What is your name?", schema),
+        )
+        .await?,
+    )?;
     ctx.become_task().await?;
     sleep(Duration::from_millis(200)).await;
-    Ok(format!("Hello, {}!", answer.get("name").and_then(|name| name.as_str()).unwrap_or_default()))
+    Ok(format!(
+        "Hello, {}!",
+        answer
+            .get("name")
+            .and_then(|name| name.as_str())
+            .unwrap_or_default()
+    ))
 }

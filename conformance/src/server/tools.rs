@@ -1,10 +1,11 @@
-//! Tools that answer by themselves: every kind of content, a failure, progress, logging, a header parameter and a
-//! capability that has to be declared.
+//! Tools that answer by themselves: every kind of content, a failure, progress, logging, a header
+//! parameter and a capability that has to be declared.
 
 use crate::media;
 use carryall::server::{Failure, ServerBuilder, Tool, ToolOutput};
 use carryall::types::{
-    ClientCapabilities, ContentBlock, JsonObject, LoggingLevel, ResourceContents, SamplingCapability,
+    ClientCapabilities, ContentBlock, JsonObject, LoggingLevel, ResourceContents,
+    SamplingCapability,
 };
 use carryall::{Ctx, ToolError};
 use serde_json::json;
@@ -16,21 +17,34 @@ pub(crate) fn add(builder: ServerBuilder) -> ServerBuilder {
         .tool(by_region())
         .tool(Tool::without_arguments("test_simple_text", simple_text).description("Returns text"))
         .tool(Tool::without_arguments("test_image_content", image).description("Returns an image"))
-        .tool(Tool::without_arguments("test_audio_content", audio).description("Returns a recording"))
-        .tool(Tool::without_arguments("test_embedded_resource", embedded).description("Returns a resource"))
         .tool(
-            Tool::without_arguments("test_multiple_content_types", mixed).description("Returns three kinds of content"),
+            Tool::without_arguments("test_audio_content", audio).description("Returns a recording"),
+        )
+        .tool(
+            Tool::without_arguments("test_embedded_resource", embedded)
+                .description("Returns a resource"),
+        )
+        .tool(
+            Tool::without_arguments("test_multiple_content_types", mixed)
+                .description("Returns three kinds of content"),
         )
         .tool(Tool::without_arguments("test_error_handling", fails).description("Always fails"))
         .tool(
-            Tool::without_arguments("test_tool_with_progress", progresses).description("Reports progress three times"),
+            Tool::without_arguments("test_tool_with_progress", progresses)
+                .description("Reports progress three times"),
         )
-        .tool(Tool::without_arguments("test_logging_tool", logs).description("Logs, for those who ask for it"))
-        .tool(Tool::without_arguments("test_missing_capability", samples).description("Needs a client that samples"))
+        .tool(
+            Tool::without_arguments("test_logging_tool", logs)
+                .description("Logs, for those who ask for it"),
+        )
+        .tool(
+            Tool::without_arguments("test_missing_capability", samples)
+                .description("Needs a client that samples"),
+        )
 }
 
-/// The first tool of the list, which is sorted by name: the suite calls that one without arguments. Its parameter
-/// travels in a header too (`server/tools#x-mcp-header`).
+/// The first tool of the list, which is sorted by name: the suite calls that one without arguments.
+/// Its parameter travels in a header too (`server/tools#x-mcp-header`).
 fn by_region() -> Tool {
     let schema = json!({
         "type": "object",
@@ -38,12 +52,17 @@ fn by_region() -> Tool {
         "additionalProperties": false,
     });
     let schema = schema.as_object().cloned().unwrap_or_default();
-    Tool::dynamic("execute_by_region", schema, async |_: Ctx, arguments: JsonObject| {
-        match arguments.get("region").and_then(|region| region.as_str()) {
+    Tool::dynamic(
+        "execute_by_region",
+        schema,
+        async |_: Ctx, arguments: JsonObject| match arguments
+            .get("region")
+            .and_then(|region| region.as_str())
+        {
             Some(region) => format!("Executed in {region}"),
             None => "Executed anywhere".to_owned(),
-        }
-    })
+        },
+    )
     .description("Runs in a region, which routers read from a header")
 }
 
@@ -60,13 +79,17 @@ async fn audio(_: Ctx) -> ContentBlock {
 }
 
 async fn embedded(_: Ctx) -> ContentBlock {
-    let resource = ResourceContents::text("test://embedded-resource", "This is an embedded resource content.");
+    let resource = ResourceContents::text(
+        "test://embedded-resource",
+        "This is an embedded resource content.",
+    );
     ContentBlock::resource(resource.with_mime_type("text/plain"))
 }
 
 async fn mixed(_: Ctx) -> ToolOutput {
     let data = json!({"test": "data", "value": 123}).to_string();
-    let resource = ResourceContents::text("test://mixed-content-resource", data).with_mime_type("application/json");
+    let resource = ResourceContents::text("test://mixed-content-resource", data)
+        .with_mime_type("application/json");
     ToolOutput::content([
         ContentBlock::text("Multiple content types test:"),
         media::image(),
@@ -75,7 +98,9 @@ async fn mixed(_: Ctx) -> ToolOutput {
 }
 
 async fn fails(_: Ctx) -> Result<(), ToolError> {
-    Err(ToolError::new("This tool intentionally returns an error for testing"))
+    Err(ToolError::new(
+        "This tool intentionally returns an error for testing",
+    ))
 }
 
 async fn progresses(ctx: Ctx) -> &'static str {
@@ -89,7 +114,10 @@ async fn progresses(ctx: Ctx) -> &'static str {
 // Logging and sampling are deprecated and still have to work (SEP-2577).
 #[allow(deprecated)]
 async fn logs(ctx: Ctx) -> &'static str {
-    for (level, message) in [(LoggingLevel::Debug, "about to work"), (LoggingLevel::Info, "worked")] {
+    for (level, message) in [
+        (LoggingLevel::Debug, "about to work"),
+        (LoggingLevel::Info, "worked"),
+    ] {
         ctx.log(level, Some("test_logging_tool"), message).await;
     }
     "Logged"

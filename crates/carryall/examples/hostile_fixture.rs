@@ -1,4 +1,5 @@
-//! The server that the tests in `tests/hostile` are hostile to: over HTTP on a free port, or with `--stdio`.
+//! The server that the tests in `tests/hostile` are hostile to: over HTTP on a free port, or with
+//! `--stdio`.
 
 use carryall::server::Tool;
 use carryall::transport::http::{Endpoint, HttpServer};
@@ -69,10 +70,17 @@ async fn running() -> String {
 
 /// Takes whatever it is given.
 fn anything() -> Tool {
-    let schema = serde_json::json!({"type": "object"}).as_object().cloned().unwrap_or_default();
-    Tool::dynamic("anything", schema, async |_ctx: Ctx, arguments: carryall::types::JsonObject| {
-        format!("{} members", arguments.len())
-    })
+    let schema = serde_json::json!({"type": "object"})
+        .as_object()
+        .cloned()
+        .unwrap_or_default();
+    Tool::dynamic(
+        "anything",
+        schema,
+        async |_ctx: Ctx, arguments: carryall::types::JsonObject| {
+            format!("{} members", arguments.len())
+        },
+    )
 }
 
 #[tokio::main]
@@ -80,8 +88,20 @@ async fn main() -> carryall::Result<()> {
     // Thousands of connections take thousands of descriptors.
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let limit = getrlimit(Resource::Nofile);
-    setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit })?;
-    let server = Server::new("fixture", "1.0.0").tool(echo).tool(next).tool(big).tool(chatter).tool(hang).tool(running);
+    setrlimit(
+        Resource::Nofile,
+        Rlimit {
+            current: limit.maximum,
+            ..limit
+        },
+    )?;
+    let server = Server::new("fixture", "1.0.0")
+        .tool(echo)
+        .tool(next)
+        .tool(big)
+        .tool(chatter)
+        .tool(hang)
+        .tool(running);
     let server = server.tool(anything()).build()?;
     if std::env::args().nth(1).as_deref() == Some("--stdio") {
         return serve_stdio(server).await;
@@ -90,8 +110,13 @@ async fn main() -> carryall::Result<()> {
     writeln!(std::io::stdout(), "{}", http.local_addr()?)?;
     // The test's end of this pipe closes with the test, however that ends.
     let abandoned = async {
-        _ = tokio::task::spawn_blocking(|| std::io::copy(&mut std::io::stdin(), &mut std::io::sink())).await;
+        _ = tokio::task::spawn_blocking(|| {
+            std::io::copy(&mut std::io::stdin(), &mut std::io::sink())
+        })
+        .await;
     };
-    http.drain_timeout(Duration::ZERO).run_endpoint(Endpoint::new(server), abandoned).await?;
+    http.drain_timeout(Duration::ZERO)
+        .run_endpoint(Endpoint::new(server), abandoned)
+        .await?;
     Ok(())
 }

@@ -1,5 +1,5 @@
-//! Where the eras are joined: the one file that knows the adapters for revisions with a handshake. Everything else
-//! speaks 2026-07-28, and is handed these adapters where it meets the world.
+//! Where the eras are joined: the one file that knows the adapters for revisions with a handshake.
+//! Everything else speaks 2026-07-28, and is handed these adapters where it meets the world.
 
 use carryall_client::{Client, ClientBuilder, ClientError};
 use carryall_legacy::{call, serve};
@@ -18,19 +18,26 @@ use tower_service::Service;
 pub use carryall_legacy as legacy;
 #[cfg(unix)]
 pub use carryall_legacy::call::Stdio as StdioWay;
-pub use carryall_legacy::call::{Era, EraMemory, Http as HttpWay, Options as WayOptions, SessionScope};
+pub use carryall_legacy::call::{
+    Era, EraMemory, Http as HttpWay, Options as WayOptions, SessionScope,
+};
 pub use carryall_legacy::serve::Options as LegacyOptions;
 
 /// Replicas that tell each other through a store what happens to sessions.
-pub(crate) fn meeting_in(options: LegacyOptions, store: Arc<dyn carryall_store::Store>) -> LegacyOptions {
+pub(crate) fn meeting_in(
+    options: LegacyOptions,
+    store: Arc<dyn carryall_store::Store>,
+) -> LegacyOptions {
     options.meeting(Arc::new(serve::Stored::new(store)))
 }
 
 /// An HTTP endpoint that serves clients of every revision with any service, such as a gateway.
 ///
-/// Nothing is known about `service` here: on replicas, `legacy` has to name their keyring, the server, if that keyring is
-/// used by others too ([`LegacyOptions::server_name`]), and how replicas learn of each other's sessions, and what must end when the endpoint [closes](Endpoint::close) is given to [`Endpoint::on_close`]. For
-/// a [`Server`](crate::Server), [`endpoint`](crate::endpoint) does all of that.
+/// Nothing is known about `service` here: on replicas, `legacy` has to name their keyring, the
+/// server, if that keyring is used by others too ([`LegacyOptions::server_name`]), and how replicas
+/// learn of each other's sessions, and what must end when the endpoint [closes](Endpoint::close) is
+/// given to [`Endpoint::on_close`]. For a [`Server`](crate::Server), [`endpoint`](crate::endpoint)
+/// does all of that.
 pub fn service_endpoint<S>(service: S, legacy: LegacyOptions) -> Endpoint
 where
     S: Service<Call, Response = Reply> + Clone + Send + Sync + 'static,
@@ -41,7 +48,8 @@ where
     Endpoint::new(service).alternate(Arc::new(alternate))
 }
 
-/// What else is spoken on the channels of a server on stdio or a socket, so that it serves clients of every revision.
+/// What else is spoken on the channels of a server on stdio or a socket, so that it serves clients
+/// of every revision.
 pub fn alternates<S>(service: S, legacy: LegacyOptions) -> Alternates
 where
     S: Service<Call, Response = Reply> + Clone + Send + Sync + 'static,
@@ -53,8 +61,8 @@ where
 
 /// Connects to a server of any revision: the endpoint at a URL, or a [`ServerCommand`] to start.
 ///
-/// Which era the server is of is found out with `server/discover`: over HTTP at the first request, on stdio at once.
-/// [`Client::era`] tells what was found.
+/// Which era the server is of is found out with `server/discover`: over HTTP at the first request,
+/// on stdio at once. [`Client::era`] tells what was found.
 ///
 /// ```no_run
 /// # async fn run() -> carryall::Result<()> {
@@ -66,7 +74,11 @@ where
 /// # Errors
 /// What is not a URL, and whatever keeps a process from starting or from shaking hands.
 pub fn connect(target: impl Into<Target>) -> Connect {
-    Connect { target: target.into(), client: Client::builder(), way: WayOptions::default() }
+    Connect {
+        target: target.into(),
+        client: Client::builder(),
+        way: WayOptions::default(),
+    }
 }
 
 /// Where a server is.
@@ -116,7 +128,8 @@ pub struct Connect {
 }
 
 impl Connect {
-    /// The client to make: its name, its handlers, its limits. Whatever it says about where to call is ignored.
+    /// The client to make: its name, its handlers, its limits. Whatever it says about where to call
+    /// is ignored.
     pub fn client(mut self, client: ClientBuilder) -> Self {
         self.client = client;
         self
@@ -128,7 +141,8 @@ impl Connect {
         self
     }
 
-    /// Which callers share a session with a server of an earlier revision, for clients that call on behalf of others.
+    /// Which callers share a session with a server of an earlier revision, for clients that call on
+    /// behalf of others.
     pub fn session_scope(mut self, scope: SessionScope) -> Self {
         self.way = self.way.session_scope(scope);
         self
@@ -140,14 +154,19 @@ impl Connect {
         self
     }
 
-    /// How long a server on stdio may be silent about what it is before it is asked in the old way too.
+    /// How long a server on stdio may be silent about what it is before it is asked in the old way
+    /// too.
     pub fn silence(mut self, silence: Duration) -> Self {
         self.way = self.way.silence(silence);
         self
     }
 
     async fn open(self) -> Result<Client, ClientError> {
-        let Self { target, client, way } = self;
+        let Self {
+            target,
+            client,
+            way,
+        } = self;
         let way = answering(way, &client);
         match target {
             Target::Url(url) => match HttpClient::new(&url) {
@@ -159,7 +178,10 @@ impl Connect {
             Target::Process(command) => {
                 let way = StdioWay::spawn(command, way).await?;
                 let told = way.clone();
-                client.era_from(move || told.decision()).service(way).build()
+                client
+                    .era_from(move || told.decision())
+                    .service(way)
+                    .build()
             }
         }
     }
@@ -174,8 +196,8 @@ impl IntoFuture for Connect {
     }
 }
 
-/// Has questions of legacy servers answered by the handlers of `client`, as questions of modern ones are, and its
-/// capabilities declared to them.
+/// Has questions of legacy servers answered by the handlers of `client`, as questions of modern
+/// ones are, and its capabilities declared to them.
 pub fn answering(way: WayOptions, client: &ClientBuilder) -> WayOptions {
     let answers = client.input_answers();
     let way = way.declares(answers.info().clone(), answers.capabilities().clone());
@@ -183,10 +205,19 @@ pub fn answering(way: WayOptions, client: &ClientBuilder) -> WayOptions {
     way.answers(answers)
 }
 
-fn over_http(client: ClientBuilder, http: HttpClient, way: WayOptions) -> Result<Client, ClientError> {
+fn over_http(
+    client: ClientBuilder,
+    http: HttpClient,
+    way: WayOptions,
+) -> Result<Client, ClientError> {
     let url = http.url();
     let way = HttpWay::new(http, way);
     let told = way.clone();
     let service = SharedService::new_boxed(way);
-    client.era_from(move || told.decision()).service(service).server_id(url).mirror_headers(true).build()
+    client
+        .era_from(move || told.decision())
+        .service(service)
+        .server_id(url)
+        .mirror_headers(true)
+        .build()
 }

@@ -1,5 +1,5 @@
-//! Stateless MCP for Rust: servers, clients and the edge, for revision 2026-07-28 of the Model Context Protocol, and for
-//! the clients and servers of the revisions before it.
+//! Stateless MCP for Rust: servers, clients and the edge, for revision 2026-07-28 of the Model
+//! Context Protocol, and for the clients and servers of the revisions before it.
 //!
 //! A server in a dozen lines that any replica can answer:
 //!
@@ -30,8 +30,8 @@
 //! # Ok(()) }
 //! ```
 //!
-//! Both are services from [`Call`](proto::Call) to [`Reply`](proto::Reply), and so a client can call a server without
-//! anything between them, in a test for example:
+//! Both are services from [`Call`](proto::Call) to [`Reply`](proto::Reply), and so a client can
+//! call a server without anything between them, in a test for example:
 //!
 //! ```
 //! # use carryall::{Client, Server, tool};
@@ -70,12 +70,14 @@ mod serve;
 pub use carryall_client::Client;
 pub use carryall_macros::{prompt, resource, tool};
 pub use carryall_proto::seal::Keyring;
-pub use carryall_server::{Ctx, Elicited, Form, Handle, Handled, Json, Server, State, TaskSupport, ToolError};
+pub use carryall_server::{
+    Ctx, Elicited, Form, Handle, Handled, Json, Server, State, TaskSupport, ToolError,
+};
 #[cfg(unix)]
 pub use eras::StdioWay;
 pub use eras::{
-    Connect, Era, EraMemory, HttpWay, LegacyOptions, SessionScope, Target, WayOptions, alternates, answering, connect,
-    legacy, service_endpoint,
+    Connect, Era, EraMemory, HttpWay, LegacyOptions, SessionScope, Target, WayOptions, alternates,
+    answering, connect, legacy, service_endpoint,
 };
 pub use serve::{endpoint, endpoint_with, serve, serve_stdio};
 

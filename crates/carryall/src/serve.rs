@@ -7,11 +7,12 @@ use carryall_transport::http::{Endpoint, HttpServer};
 use carryall_transport::stdio::StdioServer;
 use tokio::net::ToSocketAddrs;
 
-/// Serves clients of every revision over Streamable HTTP on `address`, with the endpoint at `/mcp`, until the process is told to stop (Ctrl-C or
-/// SIGTERM). Then subscriptions are closed and running calls get a moment to finish.
+/// Serves clients of every revision over Streamable HTTP on `address`, with the endpoint at `/mcp`,
+/// until the process is told to stop (Ctrl-C or SIGTERM). Then subscriptions are closed and running
+/// calls get a moment to finish.
 ///
-/// On a loopback address only requests from this machine are accepted; see [`HttpServer`] for everything that can be
-/// set.
+/// On a loopback address only requests from this machine are accepted; see [`HttpServer`] for
+/// everything that can be set.
 ///
 /// # Errors
 /// When the server is not valid or the address cannot be bound.
@@ -21,16 +22,21 @@ where
     S::Error: Into<BoxError>,
 {
     let endpoint = endpoint(server)?;
-    HttpServer::bind(address).await?.run_endpoint(endpoint, stopped()).await?;
+    HttpServer::bind(address)
+        .await?
+        .run_endpoint(endpoint, stopped())
+        .await?;
     Ok(())
 }
 
-/// The HTTP endpoint of a server, for clients of every revision, as a service that any HTTP server can run.
+/// The HTTP endpoint of a server, for clients of every revision, as a service that any HTTP server
+/// can run.
 ///
 /// What old clients need is derived from the server: their sessions are sealed with its
 /// [keyring](carryall_server::ServerBuilder::keyring), and if it is
-/// [`replicated`](carryall_server::ServerBuilder::replicated), replicas share what a session needs in its
-/// [store](carryall_server::ServerBuilder::store). When the endpoint [closes](Endpoint::close), subscriptions end.
+/// [`replicated`](carryall_server::ServerBuilder::replicated), replicas share what a session needs
+/// in its [store](carryall_server::ServerBuilder::store). When the endpoint
+/// [closes](Endpoint::close), subscriptions end.
 ///
 /// ```no_run
 /// use carryall::{Server, tool};
@@ -60,8 +66,8 @@ where
     endpoint_with(server, |legacy| legacy)
 }
 
-/// As [`endpoint`], with changes to how clients of earlier revisions are served: `legacy` gets the options that were
-/// derived from the server.
+/// As [`endpoint`], with changes to how clients of earlier revisions are served: `legacy` gets the
+/// options that were derived from the server.
 ///
 /// ```
 /// # fn run(server: carryall::Server) -> carryall::Result<()> {
@@ -71,7 +77,10 @@ where
 ///
 /// # Errors
 /// When the server is not valid.
-pub fn endpoint_with<S>(server: S, legacy: impl FnOnce(LegacyOptions) -> LegacyOptions) -> Result<Endpoint, BoxError>
+pub fn endpoint_with<S>(
+    server: S,
+    legacy: impl FnOnce(LegacyOptions) -> LegacyOptions,
+) -> Result<Endpoint, BoxError>
 where
     S: TryInto<Server>,
     S::Error: Into<BoxError>,
@@ -83,7 +92,8 @@ where
     Ok(endpoint.on_close(move || ending.close_subscriptions()))
 }
 
-/// Serves a client of any revision on this process's standard input and output until the input ends.
+/// Serves a client of any revision on this process's standard input and output until the input
+/// ends.
 ///
 /// # Errors
 /// When the server is not valid or a stream breaks.
@@ -94,12 +104,15 @@ where
 {
     let server = server.try_into().map_err(Into::into)?;
     let alternates = eras::alternates(server.clone(), legacy_options(&server));
-    StdioServer::take()?.alternates(alternates).run(server.into_shared()).await?;
+    StdioServer::take()?
+        .alternates(alternates)
+        .run(server.into_shared())
+        .await?;
     Ok(())
 }
 
-/// Sessions of earlier revisions are sealed with the keys of the server and bound to its name, and its replicas meet in the
-/// store that they share.
+/// Sessions of earlier revisions are sealed with the keys of the server and bound to its name, and
+/// its replicas meet in the store that they share.
 fn legacy_options(server: &Server) -> LegacyOptions {
     let mut options = LegacyOptions::default().server_name(server.name());
     if let Some(keyring) = server.keyring() {

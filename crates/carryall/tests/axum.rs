@@ -28,7 +28,12 @@ impl Store for Shared {
         self.0.insert(row, now)
     }
 
-    fn get<'a>(&'a self, kind: &'static str, key: &'a str, now: u64) -> BoxFuture<'a, StoreResult<Option<Row>>> {
+    fn get<'a>(
+        &'a self,
+        kind: &'static str,
+        key: &'a str,
+        now: u64,
+    ) -> BoxFuture<'a, StoreResult<Option<Row>>> {
         self.0.get(kind, key, now)
     }
 
@@ -46,11 +51,21 @@ impl Store for Shared {
         self.0.reschedule(kind, key, version, due_at)
     }
 
-    fn remove<'a>(&'a self, kind: &'static str, key: &'a str, version: u64) -> BoxFuture<'a, StoreResult<bool>> {
+    fn remove<'a>(
+        &'a self,
+        kind: &'static str,
+        key: &'a str,
+        version: u64,
+    ) -> BoxFuture<'a, StoreResult<bool>> {
         self.0.remove(kind, key, version)
     }
 
-    fn due(&self, kind: &'static str, now: u64, limit: usize) -> BoxFuture<'_, StoreResult<Vec<Row>>> {
+    fn due(
+        &self,
+        kind: &'static str,
+        now: u64,
+        limit: usize,
+    ) -> BoxFuture<'_, StoreResult<Vec<Row>>> {
         self.0.due(kind, now, limit)
     }
 
@@ -68,10 +83,17 @@ impl Store for Shared {
 }
 
 async fn greet(ctx: Ctx) -> Result<String, ToolError> {
-    let form =
-        ElicitRequestFormParams::new("Your name?", RequestedSchema::new().string("name", |name| name).required());
+    let form = ElicitRequestFormParams::new(
+        "Your name?",
+        RequestedSchema::new()
+            .string("name", |name| name)
+            .required(),
+    );
     let answer = ctx.ask(form).await?.accepted().unwrap_or_default();
-    Ok(format!("hello {}", answer["name"].as_str().unwrap_or_default()))
+    Ok(format!(
+        "hello {}",
+        answer["name"].as_str().unwrap_or_default()
+    ))
 }
 
 /// One process of the server, as an author would write it.
@@ -93,19 +115,34 @@ impl Replica {
             .keyring(Keyring::new(Key::new(1, [7; 32])))
             .store(store.clone())
             .replicated();
-        let endpoint = carryall::endpoint_with(server, |legacy| legacy.http_sse_2024(true)).unwrap();
+        let endpoint =
+            carryall::endpoint_with(server, |legacy| legacy.http_sse_2024(true)).unwrap();
         let (stop, stopped) = oneshot::channel::<()>();
         let shutdown = endpoint.close_on(async { drop(stopped.await) });
-        let app = Router::new().route_service("/mcp", endpoint.clone()).route_service("/sse", endpoint);
+        let app = Router::new()
+            .route_service("/mcp", endpoint.clone())
+            .route_service("/sse", endpoint);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let serving = tokio::spawn(async move { axum::serve(listener, app).with_graceful_shutdown(shutdown).await });
-        Self { address, stop: Some(stop), serving }
+        let serving = tokio::spawn(async move {
+            axum::serve(listener, app)
+                .with_graceful_shutdown(shutdown)
+                .await
+        });
+        Self {
+            address,
+            stop: Some(stop),
+            serving,
+        }
     }
 
     async fn shut_down(mut self) {
         drop(self.stop.take());
-        timeout(LIMIT, self.serving).await.expect("the shutdown waits for a client").unwrap().unwrap();
+        timeout(LIMIT, self.serving)
+            .await
+            .expect("the shutdown waits for a client")
+            .unwrap()
+            .unwrap();
     }
 }
 
@@ -124,23 +161,33 @@ impl Reply {
              Accept: application/json, text/event-stream\r\nContent-Length: {length}\r\n{headers}\r\n{body}"
         );
         stream.write_all(request.as_bytes()).await.unwrap();
-        Self { stream, text: String::new() }
+        Self {
+            stream,
+            text: String::new(),
+        }
     }
 
     /// Reads until there is `what`, and returns all that was read.
     async fn until(&mut self, what: &str) -> String {
         let mut buffer = [0; 4096];
         while !self.text.contains(what) {
-            let count = timeout(LIMIT, self.stream.read(&mut buffer)).await.expect("it hangs").unwrap();
+            let count = timeout(LIMIT, self.stream.read(&mut buffer))
+                .await
+                .expect("it hangs")
+                .unwrap();
             assert!(count > 0, "ended without {what:?}: {}", self.text);
-            self.text.push_str(std::str::from_utf8(&buffer[..count]).unwrap());
+            self.text
+                .push_str(std::str::from_utf8(&buffer[..count]).unwrap());
         }
         self.text.clone()
     }
 
     async fn end(mut self) -> String {
         let mut rest = Vec::new();
-        timeout(LIMIT, self.stream.read_to_end(&mut rest)).await.expect("it hangs").unwrap();
+        timeout(LIMIT, self.stream.read_to_end(&mut rest))
+            .await
+            .expect("it hangs")
+            .unwrap();
         self.text + std::str::from_utf8(&rest).unwrap()
     }
 }
@@ -149,9 +196,16 @@ impl Reply {
 async fn open(address: SocketAddr) -> String {
     let client = json!({"name": "old", "version": "1"});
     let params = json!({"protocolVersion": VERSION, "capabilities": {"elicitation": {}}, "clientInfo": client});
-    let body = json!({"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": params}).to_string();
-    let head = Reply::to(address, "POST", "/mcp", "", &body).await.until("\"serverInfo\"").await;
-    let id = head.lines().find_map(|line| line.strip_prefix("mcp-session-id: ")).expect("a session id");
+    let body =
+        json!({"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": params}).to_string();
+    let head = Reply::to(address, "POST", "/mcp", "", &body)
+        .await
+        .until("\"serverInfo\"")
+        .await;
+    let id = head
+        .lines()
+        .find_map(|line| line.strip_prefix("mcp-session-id: "))
+        .expect("a session id");
     format!("Mcp-Session-Id: {id}\r\nMCP-Protocol-Version: {VERSION}\r\n")
 }
 
@@ -163,11 +217,16 @@ async fn old_clients_are_served_by_any_replica() {
     let call = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "greet", "arguments": {}}});
     let mut asking = Reply::to(b.address, "POST", "/mcp", &session, &call.to_string()).await;
     let asked = asking.until("elicitation/create").await;
-    let question = asked.lines().find_map(|line| line.strip_prefix("data: {").map(|rest| format!("{{{rest}")));
+    let question = asked
+        .lines()
+        .find_map(|line| line.strip_prefix("data: {").map(|rest| format!("{{{rest}")));
     let question: Value = serde_json::from_str(&question.expect("a question")).unwrap();
     let result = json!({"action": "accept", "content": {"name": "Ada"}});
     let answer = json!({"jsonrpc": "2.0", "id": question["id"], "result": result}).to_string();
-    let taken = Reply::to(a.address, "POST", "/mcp", &session, &answer).await.until("\r\n\r\n").await;
+    let taken = Reply::to(a.address, "POST", "/mcp", &session, &answer)
+        .await
+        .until("\r\n\r\n")
+        .await;
     assert!(taken.starts_with("HTTP/1.1 202"), "{taken}");
     asking.until("hello Ada").await;
     a.shut_down().await;
@@ -177,11 +236,17 @@ async fn old_clients_are_served_by_any_replica() {
 #[tokio::test]
 async fn a_session_is_of_use_at_the_server_that_it_was_opened_with_alone() {
     let store = Shared::default();
-    let (greeter, other) = (Replica::start(&store).await, Replica::start_as("other", &store).await);
+    let (greeter, other) = (
+        Replica::start(&store).await,
+        Replica::start_as("other", &store).await,
+    );
     let session = open(greeter.address).await;
     let ping = json!({"jsonrpc": "2.0", "id": 1, "method": "ping"}).to_string();
     for (replica, status) in [(&greeter, "HTTP/1.1 200"), (&other, "HTTP/1.1 404")] {
-        let said = Reply::to(replica.address, "POST", "/mcp", &session, &ping).await.until("\r\n\r\n").await;
+        let said = Reply::to(replica.address, "POST", "/mcp", &session, &ping)
+            .await
+            .until("\r\n\r\n")
+            .await;
         assert!(said.starts_with(status), "{said}");
     }
     greeter.shut_down().await;
@@ -201,12 +266,17 @@ async fn an_open_listener_does_not_hold_up_a_graceful_shutdown() {
         "io.modelcontextprotocol/clientCapabilities": {},
     });
     let params = json!({"notifications": {"toolsListChanged": true, "resourcesListChanged": true}, "_meta": meta});
-    let listen = json!({"jsonrpc": "2.0", "id": 7, "method": "subscriptions/listen", "params": params}).to_string();
+    let listen =
+        json!({"jsonrpc": "2.0", "id": 7, "method": "subscriptions/listen", "params": params})
+            .to_string();
     let modern = "MCP-Protocol-Version: 2026-07-28\r\nMcp-Method: subscriptions/listen\r\n";
     let mut listening = Reply::to(replica.address, "POST", "/mcp", modern, &listen).await;
     listening.until("acknowledged").await;
     replica.shut_down().await;
-    assert!(listening.end().await.contains("\"result\""), "it ends with its closing result");
+    assert!(
+        listening.end().await.contains("\"result\""),
+        "it ends with its closing result"
+    );
     changes.end().await;
     sse.end().await;
 }

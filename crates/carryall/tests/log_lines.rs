@@ -14,7 +14,8 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
 /// A forged line, colours, and characters that hide or turn text.
-const FORGED: &str = "x\n2026-01-01T00:00:00Z ERROR forged\r\u{1b}[31m\u{9b}2J\u{202e}\u{200b}\u{e0041}";
+const FORGED: &str =
+    "x\n2026-01-01T00:00:00Z ERROR forged\r\u{1b}[31m\u{9b}2J\u{202e}\u{200b}\u{e0041}";
 /// The longest event, in bytes, with fields of which each may hold text that is escaped throughout.
 const LONGEST: usize = 12 * 1024;
 
@@ -58,7 +59,8 @@ impl tracing::Subscriber for Log {
 }
 
 impl Log {
-    /// Everything logged so far is short and printable, and among it is something with each of `expected`.
+    /// Everything logged so far is short and printable, and among it is something with each of
+    /// `expected`.
     fn check(&self, expected: &[&str]) {
         let events = std::mem::take(&mut *self.0.lock().unwrap());
         for event in &events {
@@ -67,17 +69,21 @@ impl Log {
             assert!(event.chars().all(is_printable), "{start:?}");
         }
         for text in expected {
-            assert!(events.iter().any(|event| event.contains(text)), "no event has {text:?}: {events:#?}");
+            assert!(
+                events.iter().any(|event| event.contains(text)),
+                "no event has {text:?}: {events:#?}"
+            );
         }
     }
 }
 
 async fn within<F: Future>(future: F) -> F::Output {
-    tokio::time::timeout(Duration::from_secs(60), future).await.expect("it hangs")
+    tokio::time::timeout(Duration::from_secs(60), future)
+        .await
+        .expect("it hangs")
 }
 
-const META: &str =
-    r#"{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{}}"#;
+const META: &str = r#"{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{}}"#;
 
 fn meta() -> Value {
     serde_json::from_str(META).unwrap()
@@ -96,9 +102,13 @@ fn messages() -> Vec<Value> {
         all.push(json!({"jsonrpc": "2.0", "method": name, "params": {"_meta": meta()}}));
         all.push(json!({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": name, "reason": name}}));
         all.push(json!({"jsonrpc": "2.0", "id": null, "error": {"code": -32700, "message": name}}));
-        all.push(json!({"jsonrpc": "2.0", "error": {"code": -32700, "message": name, "data": name}}));
+        all.push(
+            json!({"jsonrpc": "2.0", "error": {"code": -32700, "message": name, "data": name}}),
+        );
         all.push(json!({"jsonrpc": "2.0", "id": name, "result": {name: name}}));
-        all.push(json!({"jsonrpc": "2.0", "id": name, "method": "tools/call", "params": {"name": name}}));
+        all.push(
+            json!({"jsonrpc": "2.0", "id": name, "method": "tools/call", "params": {"name": name}}),
+        );
         all.push(json!({"jsonrpc": "2.0", "method": name}));
         all.push(
             json!({"jsonrpc": "2.0", "id": 2, "method": "resources/read", "params": {"uri": name, "_meta": meta()}}),
@@ -135,18 +145,29 @@ async fn clients_over_http_cannot_forge_the_log() {
     let listener = HttpServer::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let server = Server::new("s", "1").build().unwrap();
-    tokio::spawn(listener.run_endpoint(service_endpoint(server, LegacyOptions::default()), pending()));
+    tokio::spawn(listener.run_endpoint(
+        service_endpoint(server, LegacyOptions::default()),
+        pending(),
+    ));
 
     let opened = post(address, "", &initialize().to_string()).await;
-    let session = opened.lines().find_map(|line| line.strip_prefix("mcp-session-id: ")).expect("a session").to_owned();
-    let modern = "MCP-Protocol-Version: 2026-07-28\r\nMcp-Method: tools/call\r\nMcp-Name: a\r\n".to_owned();
+    let session = opened
+        .lines()
+        .find_map(|line| line.strip_prefix("mcp-session-id: "))
+        .expect("a session")
+        .to_owned();
+    let modern =
+        "MCP-Protocol-Version: 2026-07-28\r\nMcp-Method: tools/call\r\nMcp-Name: a\r\n".to_owned();
     let legacy = format!("Mcp-Session-Id: {session}\r\nMCP-Protocol-Version: 2025-11-25\r\n");
     for message in messages() {
         let body = message.to_string();
         post(address, &modern, &body).await;
         post(address, &legacy, &body).await;
         // Headers that agree with a hostile body get it further in.
-        if let Some(method) = message["method"].as_str().filter(|method| method.is_ascii() && !method.contains('\n')) {
+        if let Some(method) = message["method"]
+            .as_str()
+            .filter(|method| method.is_ascii() && !method.contains('\n'))
+        {
             let name = carryall::proto::headers::encode_value(FORGED).into_owned();
             post(
                 address,
@@ -170,25 +191,46 @@ async fn clients_on_lines_cannot_forge_the_log() {
         let (reader, writer) = tokio::io::split(far);
         let also = alternates(server.clone(), LegacyOptions::default());
         let served = tokio::spawn(async move {
-            serve_lines_with(reader, writer, server, LineOptions::default(), Some(&also), pending()).await
+            serve_lines_with(
+                reader,
+                writer,
+                server,
+                LineOptions::default(),
+                Some(&also),
+                pending(),
+            )
+            .await
         });
         let (mut reader, mut writer) = tokio::io::split(near);
         let answers = tokio::spawn(async move {
             let mut all = Vec::new();
             reader.read_to_end(&mut all).await.map(|_| all.len())
         });
-        let first =
-            legacy.then(|| vec![initialize(), json!({"jsonrpc": "2.0", "method": "notifications/initialized"})]);
+        let first = legacy.then(|| {
+            vec![
+                initialize(),
+                json!({"jsonrpc": "2.0", "method": "notifications/initialized"}),
+            ]
+        });
         for message in first.into_iter().flatten().chain(messages()) {
-            within(writer.write_all(format!("{message}\n").as_bytes())).await.unwrap();
+            within(writer.write_all(format!("{message}\n").as_bytes()))
+                .await
+                .unwrap();
             tokio::task::yield_now().await;
         }
-        within(writer.write_all(b"\x1b[31mno json\n")).await.unwrap();
+        within(writer.write_all(b"\x1b[31mno json\n"))
+            .await
+            .unwrap();
         writer.shutdown().await.unwrap();
         within(served).await.unwrap().unwrap();
         assert!(within(answers).await.unwrap().unwrap() > 0);
     }
-    log.check(&["could not read a message", "notification ignored", "notification of a legacy client", "forged"]);
+    log.check(&[
+        "could not read a message",
+        "notification ignored",
+        "notification of a legacy client",
+        "forged",
+    ]);
 }
 
 /// Answers each request with `answer`, in which `$ID` stands for its id.
@@ -214,7 +256,12 @@ async fn saying(status: &'static str, kind: &'static str, answer: String) -> Cli
         }
     });
     let transport = HttpClient::builder(&url).unwrap().build().unwrap();
-    Client::builder().service(transport).max_retries(1).timeout(Duration::from_secs(20)).build().unwrap()
+    Client::builder()
+        .service(transport)
+        .max_retries(1)
+        .timeout(Duration::from_secs(20))
+        .build()
+        .unwrap()
 }
 
 #[tokio::test]
@@ -222,26 +269,51 @@ async fn servers_over_http_cannot_forge_the_log() {
     let log = Log::default();
     let _guard = tracing::subscriber::set_default(log.clone());
     for text in [hostile(300_000), hostile(100)] {
-        let error = json!({"jsonrpc": "2.0", "id": null, "error": {"code": -32603, "message": text}}).to_string();
+        let error =
+            json!({"jsonrpc": "2.0", "id": null, "error": {"code": -32603, "message": text}})
+                .to_string();
         let notify = |method: &str, params: Value| {
-            format!("data: {}\n\n", json!({"jsonrpc": "2.0", "method": method, "params": params}))
+            format!(
+                "data: {}\n\n",
+                json!({"jsonrpc": "2.0", "method": method, "params": params})
+            )
         };
         let done = "data: {\"jsonrpc\":\"2.0\",\"id\":$ID,\"result\":{\"resultType\":\"complete\",\"content\":[]}}\n\n";
         let stream = notify(&text, json!({}))
-            + &notify("notifications/progress", json!({"progressToken": text, "progress": text}))
-            + &notify("notifications/message", json!({"level": text, "data": text}))
+            + &notify(
+                "notifications/progress",
+                json!({"progressToken": text, "progress": text}),
+            )
+            + &notify(
+                "notifications/message",
+                json!({"level": text, "data": text}),
+            )
             + done;
         for (status, kind, answer) in [
             ("500 Oh", "text/html", text.clone()),
             ("503 Oh", "application/json", error.clone()),
-            ("403 No", "text/plain", format!("Invalid Host header {text}")),
+            (
+                "403 No",
+                "text/plain",
+                format!("Invalid Host header {text}"),
+            ),
             ("200 OK", "application/json", error.clone()),
             ("200 OK", "application/json", text.clone()),
             ("200 OK", "text/event-stream", stream),
-            ("200 OK", "text/event-stream", format!("event: {}\ndata: {error}\n\n", FORGED.replace(['\n', '\r'], " "))),
+            (
+                "200 OK",
+                "text/event-stream",
+                format!(
+                    "event: {}\ndata: {error}\n\n",
+                    FORGED.replace(['\n', '\r'], " ")
+                ),
+            ),
         ] {
             let client = saying(status, kind, answer).await;
-            let failed = within(client.call("t", json!({})).into_future()).await.err().map(|error| error.to_string());
+            let failed = within(client.call("t", json!({})).into_future())
+                .await
+                .err()
+                .map(|error| error.to_string());
             let _ = within(client.list_tools().into_future()).await;
             if let Some(failed) = failed {
                 tracing::info!(target: "carryall_test", error = %failed, "what a program would log of its call");
@@ -271,7 +343,10 @@ async fn processes_cannot_forge_the_log() {
     // It says all of that, on both streams, and then nothing to any request.
     let script = format!("cat {0}; cat {0} >&2; cat > /dev/null", file.display());
     let command = ServerCommand::new("sh").arg("-c").arg(script);
-    let connected = tokio::time::timeout(Duration::from_secs(5), carryall::connect(command).into_future());
+    let connected = tokio::time::timeout(
+        Duration::from_secs(5),
+        carryall::connect(command).into_future(),
+    );
     if let Ok(Err(error)) = connected.await {
         tracing::info!(target: "carryall_test", %error, "what a program would log of it");
     }

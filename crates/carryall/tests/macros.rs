@@ -27,7 +27,12 @@ async fn add(
     a + b
 }
 
-#[derive(Debug, PartialEq, carryall::__private::serde::Serialize, carryall::__private::schemars::JsonSchema)]
+#[derive(
+    Debug,
+    PartialEq,
+    carryall::__private::serde::Serialize,
+    carryall::__private::schemars::JsonSchema,
+)]
 #[serde(crate = "carryall::__private::serde")]
 #[schemars(crate = "carryall::__private::schemars")]
 struct Amount {
@@ -56,9 +61,15 @@ fn convert(
     _ctx: &Ctx,
 ) -> Result<Json<Amount>, ToolError> {
     if let Some(note) = note {
-        return Err(ToolError::new(format!("{note}, {type}, {}", accounts.currency)));
+        return Err(ToolError::new(format!(
+            "{note}, {type}, {}",
+            accounts.currency
+        )));
     }
-    Ok(Json(Amount { amount, currency: to }))
+    Ok(Json(Amount {
+        amount,
+        currency: to,
+    }))
 }
 
 #[tool]
@@ -68,7 +79,9 @@ struct Caller(String);
 
 impl FromCtx for Caller {
     fn from_ctx(ctx: &Ctx) -> Result<Self, Failure> {
-        let principal = ctx.principal().ok_or_else(|| Failure::invalid_params("nobody called"))?;
+        let principal = ctx
+            .principal()
+            .ok_or_else(|| Failure::invalid_params("nobody called"))?;
         Ok(Self(principal.subject.to_string()))
     }
 }
@@ -109,14 +122,21 @@ impl FromStr for Kind {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        text.chars().next().map(Self).ok_or_else(|| "empty".to_owned())
+        text.chars()
+            .next()
+            .map(Self)
+            .ok_or_else(|| "empty".to_owned())
     }
 }
 
 /// A note.
 #[resource("note://{kind}/{id}")]
 async fn note(id: u64, kind: Kind) -> Result<String, Failure> {
-    if id == 0 { Err(Failure::resource_not_found("note://0")) } else { Ok(format!("note {id} of kind {}", kind.0)) }
+    if id == 0 {
+        Err(Failure::resource_not_found("note://0"))
+    } else {
+        Ok(format!("note {id} of kind {}", kind.0))
+    }
 }
 
 fn server() -> Server {
@@ -137,11 +157,18 @@ fn server() -> Server {
 async fn listed(method: &str, list: &str, key: &str, name: &str) -> Value {
     let answered = answer(&server(), call(method, json!({}))).await;
     let entries = answered.result()[list].as_array().unwrap().clone();
-    entries.into_iter().find(|entry| entry[key] == name).unwrap_or_else(|| panic!("{name} is not listed"))
+    entries
+        .into_iter()
+        .find(|entry| entry[key] == name)
+        .unwrap_or_else(|| panic!("{name} is not listed"))
 }
 
 async fn call_tool(name: &str, arguments: Value) -> carryall_testkit::Answered {
-    answer(&server(), call("tools/call", json!({"name": name, "arguments": arguments}))).await
+    answer(
+        &server(),
+        call("tools/call", json!({"name": name, "arguments": arguments})),
+    )
+    .await
 }
 
 #[tokio::test]
@@ -173,23 +200,38 @@ async fn settings_and_attributes_show_in_the_definition() {
     assert_eq!(tool["description"], "Converts an amount");
     let hints = json!({"readOnlyHint": true, "destructiveHint": false, "idempotentHint": true, "openWorldHint": false});
     assert_eq!(tool["annotations"], hints);
-    assert_eq!(tool["icons"], json!([{"src": "https://example.com/icon.png"}]));
+    assert_eq!(
+        tool["icons"],
+        json!([{"src": "https://example.com/icon.png"}])
+    );
     let properties = &tool["inputSchema"]["properties"];
     let names: Vec<_> = properties.as_object().unwrap().keys().collect();
     assert_eq!(names, ["amount", "to-currency", "note", "type"]);
     assert_eq!(properties["amount"]["minimum"], json!(0));
-    assert_eq!(properties["to-currency"], json!({"type": "string", "default": "EUR", "x-mcp-header": "Currency"}));
+    assert_eq!(
+        properties["to-currency"],
+        json!({"type": "string", "default": "EUR", "x-mcp-header": "Currency"})
+    );
     assert_eq!(tool["inputSchema"]["required"], json!(["amount"]));
-    assert_eq!(tool["outputSchema"]["required"], json!(["amount", "currency"]));
+    assert_eq!(
+        tool["outputSchema"]["required"],
+        json!(["amount", "currency"])
+    );
 }
 
 // spec: tools-11
 #[tokio::test]
 async fn a_tool_without_parameters_accepts_only_an_empty_object() {
     let tool = listed("tools/list", "tools", "name", "ping").await;
-    assert_eq!(tool["inputSchema"], json!({"type": "object", "additionalProperties": false}));
+    assert_eq!(
+        tool["inputSchema"],
+        json!({"type": "object", "additionalProperties": false})
+    );
     assert_ne!(call_tool("ping", json!({})).await.result()["isError"], true);
-    assert_eq!(call_tool("ping", json!({"a": 1})).await.result()["isError"], true);
+    assert_eq!(
+        call_tool("ping", json!({"a": 1})).await.result()["isError"],
+        true
+    );
 }
 
 #[tokio::test]
@@ -197,28 +239,55 @@ async fn arguments_defaults_and_state_reach_the_function() {
     assert_eq!(call_tool("add", json!({"a": 1})).await.text(), "11");
     assert_eq!(call_tool("add", json!({"a": 1, "b": 2})).await.text(), "3");
     let converted = call_tool("money.convert", json!({"amount": 2.5})).await;
-    assert_eq!(converted.result()["structuredContent"], json!({"amount": 2.5, "currency": "EUR"}));
+    assert_eq!(
+        converted.result()["structuredContent"],
+        json!({"amount": 2.5, "currency": "EUR"})
+    );
     let converted = call_tool("money.convert", json!({"amount": 1, "to-currency": "USD"})).await;
     assert_eq!(converted.result()["structuredContent"]["currency"], "USD");
-    let failed = call_tool("money.convert", json!({"amount": 1, "note": "no", "type": 7})).await;
-    assert_eq!((failed.text(), &failed.result()["isError"]), ("no, 7, CHF", &json!(true)));
+    let failed = call_tool(
+        "money.convert",
+        json!({"amount": 1, "note": "no", "type": 7}),
+    )
+    .await;
+    assert_eq!(
+        (failed.text(), &failed.result()["isError"]),
+        ("no, 7, CHF", &json!(true))
+    );
 }
 
 #[tokio::test]
 async fn wrong_arguments_do_not_reach_the_function() {
     for arguments in [json!({}), json!({"a": "1"}), json!({"a": 1, "b": null})] {
-        assert_eq!(call_tool("add", arguments.clone()).await.result()["isError"], true, "{arguments}");
+        assert_eq!(
+            call_tool("add", arguments.clone()).await.result()["isError"],
+            true,
+            "{arguments}"
+        );
     }
-    assert_eq!(call_tool("money.convert", json!({"amount": -1})).await.result()["isError"], true);
+    assert_eq!(
+        call_tool("money.convert", json!({"amount": -1}))
+            .await
+            .result()["isError"],
+        true
+    );
 }
 
 #[tokio::test]
 async fn extracted_values_come_from_the_call() {
     let params = json!({"name": "whoami", "arguments": {}});
-    let answered = answer(&server(), call_as("alice", &["identity"], "tools/call", params.clone())).await;
+    let answered = answer(
+        &server(),
+        call_as("alice", &["identity"], "tools/call", params.clone()),
+    )
+    .await;
     assert_eq!(answered.text(), "alice 1");
     let unknown = answer(&server(), call("tools/call", params)).await;
-    assert_eq!(unknown.code(), -32602, "without the scope the tool does not exist");
+    assert_eq!(
+        unknown.code(),
+        -32602,
+        "without the scope the tool does not exist"
+    );
 }
 
 #[tokio::test]
@@ -234,7 +303,10 @@ async fn the_function_stays_callable() {
 #[tokio::test]
 async fn prompts_declare_and_parse_their_arguments() {
     let prompt = listed("prompts/list", "prompts", "name", "review").await;
-    assert_eq!((&prompt["title"], &prompt["description"]), (&json!("Review"), &json!("Reviews code.")));
+    assert_eq!(
+        (&prompt["title"], &prompt["description"]),
+        (&json!("Review"), &json!("Reviews code."))
+    );
     let arguments = json!([
         {"name": "code", "description": "The code", "required": true},
         {"name": "level", "description": "How strict", "required": false},
@@ -243,12 +315,28 @@ async fn prompts_declare_and_parse_their_arguments() {
     assert_eq!(prompt["arguments"], arguments);
 
     let get = async |arguments: Value| {
-        answer(&server(), call("prompts/get", json!({"name": "review", "arguments": arguments}))).await
+        answer(
+            &server(),
+            call(
+                "prompts/get",
+                json!({"name": "review", "arguments": arguments}),
+            ),
+        )
+        .await
     };
-    let text = |answered: &carryall_testkit::Answered| answered.result()["messages"][0]["content"]["text"].clone();
+    let text = |answered: &carryall_testkit::Answered| {
+        answered.result()["messages"][0]["content"]["text"].clone()
+    };
     assert_eq!(text(&get(json!({"code": "x"})).await), "x None en CHF");
-    assert_eq!(text(&get(json!({"code": "x", "level": "3", "lang": "de"})).await), "x Some(3) de CHF");
-    for arguments in [json!({}), json!({"code": "x", "level": "0"}), json!({"code": "x", "level": "high"})] {
+    assert_eq!(
+        text(&get(json!({"code": "x", "level": "3", "lang": "de"})).await),
+        "x Some(3) de CHF"
+    );
+    for arguments in [
+        json!({}),
+        json!({"code": "x", "level": "0"}),
+        json!({"code": "x", "level": "high"}),
+    ] {
         assert_eq!(get(arguments.clone()).await.code(), -32602, "{arguments}");
     }
     let hello = answer(&server(), call("prompts/get", json!({"name": "hello"}))).await;
@@ -266,17 +354,33 @@ async fn resources_and_templates_are_listed_and_read() {
     let settings = listed("resources/list", "resources", "uri", "config://app").await;
     let expected = json!({"uri": "config://app", "name": "settings", "title": "Settings", "description": "The settings.", "mimeType": "application/json"});
     assert_eq!(settings, expected);
-    let template = listed("resources/templates/list", "resourceTemplates", "uriTemplate", "note://{kind}/{id}").await;
-    assert_eq!((&template["name"], &template["description"]), (&json!("note"), &json!("A note.")));
+    let template = listed(
+        "resources/templates/list",
+        "resourceTemplates",
+        "uriTemplate",
+        "note://{kind}/{id}",
+    )
+    .await;
+    assert_eq!(
+        (&template["name"], &template["description"]),
+        (&json!("note"), &json!("A note."))
+    );
 
-    let read = async |uri: &str| answer(&server(), call("resources/read", json!({"uri": uri}))).await;
+    let read =
+        async |uri: &str| answer(&server(), call("resources/read", json!({"uri": uri}))).await;
     let config = read("config://app").await;
     assert_eq!(
         config.result()["contents"],
         json!([{"uri": "config://app", "mimeType": "application/json", "text": "CHF"}])
     );
-    assert_eq!((&config.result()["ttlMs"], &config.result()["cacheScope"]), (&json!(9000), &json!("public")));
-    assert_eq!(read("note://todo/7").await.result()["contents"][0]["text"], "note 7 of kind t");
+    assert_eq!(
+        (&config.result()["ttlMs"], &config.result()["cacheScope"]),
+        (&json!(9000), &json!("public"))
+    );
+    assert_eq!(
+        read("note://todo/7").await.result()["contents"][0]["text"],
+        "note 7 of kind t"
+    );
     for uri in ["note://todo/seven", "note://todo/0"] {
         assert_eq!(read(uri).await.code(), -32602, "{uri}");
     }

@@ -18,7 +18,9 @@ mod inner {
     made!(echo, String);
 
     /// Its name in the module, and that of a type in the expansion.
-    #[derive(carryall::__private::serde::Deserialize, carryall::__private::schemars::JsonSchema)]
+    #[derive(
+        carryall::__private::serde::Deserialize, carryall::__private::schemars::JsonSchema,
+    )]
     #[serde(crate = "carryall::__private::serde")]
     #[schemars(crate = "carryall::__private::schemars")]
     pub(crate) struct Arguments {
@@ -41,7 +43,11 @@ mod inner {
 }
 
 async fn text(server: &Server, name: &str, arguments: Value) -> String {
-    let answered = answer(server, call("tools/call", json!({"name": name, "arguments": arguments}))).await;
+    let answered = answer(
+        server,
+        call("tools/call", json!({"name": name, "arguments": arguments})),
+    )
+    .await;
     answered.text().to_owned()
 }
 
@@ -49,9 +55,19 @@ async fn text(server: &Server, name: &str, arguments: Value) -> String {
 async fn tools_come_from_modules_and_macros() {
     #[allow(deprecated)]
     let nested = inner::nested;
-    let server = Server::new("scopes", "1").tool(inner::echo).tool(nested).build().unwrap();
-    assert_eq!(text(&server, "echo", json!({"value": "as said"})).await, "as said");
-    assert_eq!(text(&server, "nested", json!({"arguments": {"text": "inside"}})).await, "inside");
+    let server = Server::new("scopes", "1")
+        .tool(inner::echo)
+        .tool(nested)
+        .build()
+        .unwrap();
+    assert_eq!(
+        text(&server, "echo", json!({"value": "as said"})).await,
+        "as said"
+    );
+    assert_eq!(
+        text(&server, "nested", json!({"arguments": {"text": "inside"}})).await,
+        "inside"
+    );
 }
 
 #[tokio::test]
@@ -64,8 +80,20 @@ async fn names_do_not_clash() {
     async fn ctx(ctx: &Ctx) -> String {
         ctx.request_id().to_string()
     }
-    let server = Server::new("names", "1").tool(args).tool(ctx).build().unwrap();
-    assert_eq!(text(&server, "args", json!({"args": 1, "ctx": 2, "arguments": 3})).await, "6");
+    let server = Server::new("names", "1")
+        .tool(args)
+        .tool(ctx)
+        .build()
+        .unwrap();
+    assert_eq!(
+        text(
+            &server,
+            "args",
+            json!({"args": 1, "ctx": 2, "arguments": 3})
+        )
+        .await,
+        "6"
+    );
     assert_eq!(text(&server, "ctx", json!({})).await, "1");
     let (args, ctx) = (args::call(1, 1, 1), 2);
     assert_eq!(args + ctx, 5, "a variable may have the name of a tool");
@@ -75,7 +103,9 @@ struct Caller(String);
 
 impl FromCtx for Caller {
     fn from_ctx(ctx: &Ctx) -> Result<Self, Failure> {
-        let principal = ctx.principal().ok_or_else(|| Failure::invalid_params("nobody called"))?;
+        let principal = ctx
+            .principal()
+            .ok_or_else(|| Failure::invalid_params("nobody called"))?;
         Ok(Self(principal.subject.to_string()))
     }
 }
@@ -87,6 +117,13 @@ async fn a_failing_extractor_refuses_the_call() {
         caller.0
     }
     let server = Server::new("one", "1").tool(personal).build().unwrap();
-    let refused = answer(&server, call("tools/call", json!({"name": "personal", "arguments": {}}))).await;
-    assert_eq!((refused.code(), refused.error()["message"].as_str()), (-32602, Some("nobody called")));
+    let refused = answer(
+        &server,
+        call("tools/call", json!({"name": "personal", "arguments": {}})),
+    )
+    .await;
+    assert_eq!(
+        (refused.code(), refused.error()["message"].as_str()),
+        (-32602, Some("nobody called"))
+    );
 }

@@ -50,7 +50,11 @@ fn the_readme_shows_a_minimal_server_and_a_minimal_client_that_are_compiled() {
 #[test]
 fn the_server_and_the_client_of_the_readme_have_at_most_15_lines() {
     for block in blocks() {
-        assert!(block.lines().count() <= MOST_LINES, "{} lines:\n{block}", block.lines().count());
+        assert!(
+            block.lines().count() <= MOST_LINES,
+            "{} lines:\n{block}",
+            block.lines().count()
+        );
     }
 }
 
@@ -58,8 +62,14 @@ fn the_server_and_the_client_of_the_readme_have_at_most_15_lines() {
 fn the_server_and_the_client_of_the_readme_work_together() {
     let (_server, address) = start_server();
     let url = format!("http://{address}/mcp");
-    let client = Command::new(example("minimal_client")).arg(&url).output().expect("the client starts");
-    let (out, err) = (String::from_utf8_lossy(&client.stdout), String::from_utf8_lossy(&client.stderr));
+    let client = Command::new(example("minimal_client"))
+        .arg(&url)
+        .output()
+        .expect("the client starts");
+    let (out, err) = (
+        String::from_utf8_lossy(&client.stdout),
+        String::from_utf8_lossy(&client.stderr),
+    );
     assert!(client.status.success(), "{out}{err}");
     assert_eq!(out, "add: Adds two numbers.\n2 + 3 = 5\n");
 }
@@ -74,36 +84,71 @@ impl Drop for Running {
     }
 }
 
-/// The server on a port that was free. Somebody else may take the port in between; then another one is tried.
+/// The server on a port that was free. Somebody else may take the port in between; then another one
+/// is tried.
 fn start_server() -> (Running, SocketAddr) {
     let deadline = Instant::now() + PATIENCE;
     loop {
-        let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port");
+        let free = TcpListener::bind("127.0.0.1:0")
+            .and_then(|listener| listener.local_addr())
+            .expect("a free port");
         let mut command = Command::new(example("minimal_server"));
-        let child = command.arg(free.to_string()).stdin(Stdio::null()).stderr(Stdio::piped()).spawn();
+        let child = command
+            .arg(free.to_string())
+            .stdin(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn();
         let mut server = Running(child.expect("the server starts"));
-        while server.0.try_wait().expect("a child can be waited for").is_none() {
+        while server
+            .0
+            .try_wait()
+            .expect("a child can be waited for")
+            .is_none()
+        {
             if TcpStream::connect(free).is_ok() {
                 return (server, free);
             }
-            assert!(Instant::now() < deadline, "the server does not listen on {free}");
+            assert!(
+                Instant::now() < deadline,
+                "the server does not listen on {free}"
+            );
             std::thread::sleep(Duration::from_millis(10));
         }
         let mut said = String::new();
-        let _ = server.0.stderr.take().expect("it is piped").read_to_string(&mut said);
+        let _ = server
+            .0
+            .stderr
+            .take()
+            .expect("it is piped")
+            .read_to_string(&mut said);
         assert!(said.contains("AddrInUse"), "the server stopped: {said}");
     }
 }
 
-/// The executable of an example. `cargo test` builds examples, but not when it is asked for this test alone.
+/// The executable of an example. `cargo test` builds examples, but not when it is asked for this
+/// test alone.
 fn example(name: &str) -> PathBuf {
     let own = std::env::current_exe().expect("a test has a path");
     let profile = own.ancestors().nth(2).expect("tests are built in `deps`");
-    let path = profile.join("examples").join(format!("{name}{}", std::env::consts::EXE_SUFFIX));
+    let path = profile
+        .join("examples")
+        .join(format!("{name}{}", std::env::consts::EXE_SUFFIX));
     if !path.exists() {
         let mut build = Command::new(env!("CARGO"));
-        build.args(["build", "--quiet", "--package", "carryall", "--examples", "--target-dir"]);
-        assert!(build.arg(profile.parent().expect("a target folder")).status().is_ok_and(|status| status.success()));
+        build.args([
+            "build",
+            "--quiet",
+            "--package",
+            "carryall",
+            "--examples",
+            "--target-dir",
+        ]);
+        assert!(
+            build
+                .arg(profile.parent().expect("a target folder"))
+                .status()
+                .is_ok_and(|status| status.success())
+        );
     }
     path
 }

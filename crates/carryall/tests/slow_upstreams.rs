@@ -1,4 +1,5 @@
-//! An edge in front of several servers of an earlier revision that start slowly, each in a process of its own.
+//! An edge in front of several servers of an earlier revision that start slowly, each in a process
+//! of its own.
 
 #![cfg(unix)]
 
@@ -30,13 +31,23 @@ done
 
 async fn tools(gateway: &Gateway) -> Vec<String> {
     let listed = answer(gateway, call("tools/list", json!({}))).await;
-    let Some(tools) = listed.response["result"]["tools"].as_array() else { return Vec::new() };
-    tools.iter().map(|tool| tool["name"].as_str().unwrap_or_default().to_owned()).collect()
+    let Some(tools) = listed.response["result"]["tools"].as_array() else {
+        return Vec::new();
+    };
+    tools
+        .iter()
+        .map(|tool| tool["name"].as_str().unwrap_or_default().to_owned())
+        .collect()
 }
 
 async fn listen(gateway: &Gateway) -> MessageStream {
     let filter = json!({"notifications": {"toolsListChanged": true}});
-    match gateway.clone().call(call_with_id(&json!("s"), "subscriptions/listen", filter)).await.unwrap() {
+    match gateway
+        .clone()
+        .call(call_with_id(&json!("s"), "subscriptions/listen", filter))
+        .await
+        .unwrap()
+    {
         Reply::Stream(stream) => stream,
         Reply::Once(response) => panic!("no stream: {response:?}"),
     }
@@ -50,14 +61,24 @@ async fn servers_that_start_slowly_join_the_list_and_are_started_once() {
     let (mut ways, mut upstreams) = (Vec::new(), Vec::new());
     for (name, takes) in [("one", "1"), ("two", "2"), ("three", "2")] {
         let shell = ServerCommand::new("/bin/sh").args(["-c", SERVER, "fake", takes, name]);
-        let command = shell.arg(log(name).into_os_string()).grace(Duration::from_millis(500));
-        let way = StdioWay::new(command, WayOptions::default().silence(Duration::from_millis(100)));
+        let command = shell
+            .arg(log(name).into_os_string())
+            .grace(Duration::from_millis(500));
+        let way = StdioWay::new(
+            command,
+            WayOptions::default().silence(Duration::from_millis(100)),
+        );
         let upstream = Upstream::new(name).unwrap().probe(None).shared_channel();
         upstreams.push(upstream.with_replica(name, SharedService::new_boxed(way.clone())));
         ways.push(way);
     }
-    let builder = Gateway::builder(Implementation::new("edge", "1")).fan_out_timeout(Duration::from_millis(200));
-    let gateway = upstreams.into_iter().fold(builder, |builder, upstream| builder.upstream(upstream)).build().unwrap();
+    let builder = Gateway::builder(Implementation::new("edge", "1"))
+        .fan_out_timeout(Duration::from_millis(200));
+    let gateway = upstreams
+        .into_iter()
+        .fold(builder, |builder, upstream| builder.upstream(upstream))
+        .build()
+        .unwrap();
     let watching = gateway.clone();
     let watching = tokio::spawn(async move { watching.watch().await });
 
@@ -75,13 +96,20 @@ async fn servers_that_start_slowly_join_the_list_and_are_started_once() {
             }
         }
     });
-    assert_eq!(all.await.expect("all have joined"), ["one__one", "two__two", "three__three"]);
+    assert_eq!(
+        all.await.expect("all have joined"),
+        ["one__one", "two__two", "three__three"]
+    );
     watching.abort();
     for way in &ways {
         way.shutdown().await;
     }
     for name in ["one", "two", "three"] {
-        assert_eq!(std::fs::read_to_string(log(name)).unwrap(), "started\n", "{name} is started once");
+        assert_eq!(
+            std::fs::read_to_string(log(name)).unwrap(),
+            "started\n",
+            "{name} is started once"
+        );
     }
     std::fs::remove_dir_all(&folder).unwrap();
 }

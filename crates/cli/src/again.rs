@@ -5,8 +5,8 @@ use crate::era::EraOption;
 use crate::target::{Chosen, Target};
 use crate::{text, words};
 
-/// How to name a server, with the options to reach it, on another command line. What may be a secret (the values of headers
-/// and variables, the arguments of a command) is left out, as `...`.
+/// How to name a server, with the options to reach it, on another command line. What may be a
+/// secret (the values of headers and variables, the arguments of a command) is left out, as `...`.
 #[derive(Clone, Debug)]
 pub(crate) struct Again {
     /// TARGET as it was typed, or nothing where a command stands at the end.
@@ -19,12 +19,20 @@ pub(crate) struct Again {
 impl Again {
     pub(crate) fn new(chosen: &Chosen, options: &ServerOptions) -> Self {
         let mut given = Vec::new();
-        let mut add = |option: &str, value: &str| given.push(format!("{option} {}", words::quoted(&text::line(value))));
+        let mut add = |option: &str, value: &str| {
+            given.push(format!("{option} {}", words::quoted(&text::line(value))))
+        };
         if let Some(config) = &options.config {
             add("--config", &config.display().to_string());
         }
         for header in &options.headers {
-            add("--header", &format!("{}: ...", header.split(':').next().unwrap_or_default().trim()));
+            add(
+                "--header",
+                &format!(
+                    "{}: ...",
+                    header.split(':').next().unwrap_or_default().trim()
+                ),
+            );
         }
         for variable in &options.env {
             match variable.split_once('=') {
@@ -41,12 +49,23 @@ impl Again {
             EraOption::Legacy => add("--era", "legacy"),
         }
         let command = match (&chosen.typed, &chosen.target) {
-            (None, Target::Stdio(process)) if process.args.is_empty() => Some(words::quoted(&process.program)),
-            (None, Target::Stdio(process)) => Some(format!("{} ...", words::quoted(&process.program))),
+            (None, Target::Stdio(process)) if process.args.is_empty() => {
+                Some(words::quoted(&process.program))
+            }
+            (None, Target::Stdio(process)) => {
+                Some(format!("{} ...", words::quoted(&process.program)))
+            }
             _ => None,
         };
-        let target = chosen.typed.as_deref().map(|typed| words::quoted(&text::line(typed)));
-        Self { target, options: given, command }
+        let target = chosen
+            .typed
+            .as_deref()
+            .map(|typed| words::quoted(&text::line(typed)));
+        Self {
+            target,
+            options: given,
+            command,
+        }
     }
 
     /// `carryall tasks ACTION TARGET ID`, with `more` options.

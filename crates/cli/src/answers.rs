@@ -1,4 +1,5 @@
-//! Answers to what servers ask for: from `--answer`, `--decline`, `--say` and `--root`, or from the person at the terminal.
+//! Answers to what servers ask for: from `--answer`, `--decline`, `--say` and `--root`, or from the
+//! person at the terminal.
 
 use crate::again::Later;
 use crate::args;
@@ -11,8 +12,8 @@ use crate::render;
 use crate::screen::{Format, Screen};
 use crate::text;
 use carryall::types::{
-    ElicitRequestFormParams, ElicitRequestParams, ElicitResult, InputRequest, InputRequests, InputResponses,
-    JsonObject, JsonValue,
+    ElicitRequestFormParams, ElicitRequestParams, ElicitResult, InputRequest, InputRequests,
+    InputResponses, JsonObject, JsonValue,
 };
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -20,7 +21,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// How questions of the server are answered.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub(crate) struct Answers {
-    /// Answer a question of the server: a field of its form, by itself or as QUESTION.FIELD (repeatable)
+    /// Answer a question of the server: a field of its form, by itself or as QUESTION.FIELD
+    /// (repeatable)
     #[arg(long = "answer", value_name = "FIELD=VALUE")]
     answers: Vec<String>,
     /// Decline whatever the server asks
@@ -37,7 +39,8 @@ pub(crate) struct Answers {
 type Used = Arc<Mutex<BTreeSet<String>>>;
 
 impl Answers {
-    /// Who may be asked. Whoever gives answers on the command line, or none at all, does not want to be.
+    /// Who may be asked. Whoever gives answers on the command line, or none at all, does not want
+    /// to be.
     pub(crate) fn person(&self, screen: Screen) -> Option<Person> {
         let settled = !self.answers.is_empty() || self.decline || self.no_ask;
         if settled { None } else { Person::at(screen) }
@@ -48,7 +51,8 @@ impl Answers {
         self.answers.iter().try_for_each(|word| {
             args::check_pair(word).map_err(|mut fail| {
                 fail.what = format!("--answer {}: {}", text::line(word), fail.what);
-                fail.hints = vec!["write --answer FIELD=VALUE, FIELD:=JSON or FIELD=@FILE".to_owned()];
+                fail.hints =
+                    vec!["write --answer FIELD=VALUE, FIELD:=JSON or FIELD=@FILE".to_owned()];
                 fail
             })
         })
@@ -62,8 +66,14 @@ impl Answers {
     }
 
     fn unused(&self) -> impl Iterator<Item = &String> {
-        let used = self.used.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        self.answers.iter().filter(move |word| !used.contains(*word))
+        let used = self
+            .used
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
+        self.answers
+            .iter()
+            .filter(move |word| !used.contains(*word))
     }
 }
 
@@ -80,17 +90,30 @@ pub(crate) struct Asking<'a> {
 
 impl Asking<'_> {
     /// Answers to everything that is asked.
-    pub(crate) async fn all(&self, server: &Server, busy: &Busy, answers: &Answers) -> Result<InputResponses, Fail> {
+    pub(crate) async fn all(
+        &self,
+        server: &Server,
+        busy: &Busy,
+        answers: &Answers,
+    ) -> Result<InputResponses, Fail> {
         let mut responses = InputResponses::new();
         for (key, request) in self.requests.iter() {
             let answer = self.one(key, request, server, busy, answers).await;
-            responses.0.insert(key.to_owned(), answer.map_err(|missing| self.refuse(server, answers, missing))?);
+            responses.0.insert(
+                key.to_owned(),
+                answer.map_err(|missing| self.refuse(server, answers, missing))?,
+            );
         }
         Ok(responses)
     }
 
     /// Answers to what there are answers to, which has to be something.
-    pub(crate) async fn some(&self, server: &Server, busy: &Busy, answers: &Answers) -> Result<InputResponses, Fail> {
+    pub(crate) async fn some(
+        &self,
+        server: &Server,
+        busy: &Busy,
+        answers: &Answers,
+    ) -> Result<InputResponses, Fail> {
         let mut responses = InputResponses::new();
         for (key, request) in self.requests.iter() {
             match self.one(key, request, server, busy, answers).await {
@@ -113,25 +136,40 @@ impl Asking<'_> {
         busy: &Busy,
         answers: &Answers,
     ) -> Result<JsonValue, Missing> {
-        // What was not given was not declared, so the client has refused it before; and if not, there is no answer.
+        // What was not given was not declared, so the client has refused it before; and if not,
+        // there is no answer.
         let none = || Missing::Answer(String::new());
         let written = match (request, server.person) {
-            (InputRequest::Elicit(_), _) if answers.decline => serde_json::to_value(ElicitResult::decline()),
+            (InputRequest::Elicit(_), _) if answers.decline => {
+                serde_json::to_value(ElicitResult::decline())
+            }
             (InputRequest::Elicit(question), Some(person)) => {
                 let _hush = busy.hush();
                 let who = format!("{} ({})", server.place, self.what);
-                serde_json::to_value(person.ask(who, question.clone()).await.map_err(Missing::Wrong)?)
+                serde_json::to_value(
+                    person
+                        .ask(who, question.clone())
+                        .await
+                        .map_err(Missing::Wrong)?,
+                )
             }
             (InputRequest::Elicit(ElicitRequestParams::Form(form)), None) => {
                 serde_json::to_value(fill_in(key, form, answers)?)
             }
             (InputRequest::Elicit(ElicitRequestParams::Url(_)), None) => return Err(none()),
-            (InputRequest::CreateMessage(_), _) => serde_json::to_value(server.inputs.sampled().ok_or_else(none)?),
-            (InputRequest::ListRoots(_), _) => {
-                serde_json::to_value(server.inputs.roots().map_err(Missing::Wrong)?.ok_or_else(none)?)
+            (InputRequest::CreateMessage(_), _) => {
+                serde_json::to_value(server.inputs.sampled().ok_or_else(none)?)
             }
+            (InputRequest::ListRoots(_), _) => serde_json::to_value(
+                server
+                    .inputs
+                    .roots()
+                    .map_err(Missing::Wrong)?
+                    .ok_or_else(none)?,
+            ),
         };
-        written.map_err(|error| Missing::Wrong(Fail::usage(format!("the answer to {key:?}: {error}"))))
+        written
+            .map_err(|error| Missing::Wrong(Fail::usage(format!("the answer to {key:?}: {error}"))))
     }
 
     /// Shows what the server asks for: to programs as its result, to people as a list of fields.
@@ -149,7 +187,10 @@ impl Asking<'_> {
         let (place, what) = (&server.place, text::line(self.what));
         let fail = Fail::new(
             Exit::InputRequired,
-            format!("{place}: {what} asks for input before it goes on{missing}\n{}", questions(self.requests)),
+            format!(
+                "{place}: {what} asks for input before it goes on{missing}\n{}",
+                questions(self.requests)
+            ),
         );
         let fail = self.strangers(answers).into_iter().fold(fail, Fail::hint);
         match example(self.requests) {
@@ -169,7 +210,9 @@ impl Asking<'_> {
             .requests
             .iter()
             .filter_map(|(_, request)| match request {
-                InputRequest::Elicit(ElicitRequestParams::Form(form)) => Some(form.requested_schema.properties.iter()),
+                InputRequest::Elicit(ElicitRequestParams::Form(form)) => {
+                    Some(form.requested_schema.properties.iter())
+                }
                 _ => None,
             })
             .flatten()
@@ -180,7 +223,10 @@ impl Asking<'_> {
             let name = name.strip_suffix(':').unwrap_or(name);
             let meant = near::did_you_mean(name, fields.iter().map(String::as_str));
             let meant = meant.map(|meant| format!(": {meant}")).unwrap_or_default();
-            format!("no field of it is called {:?}{meant}", text::clipped_line(name, 60))
+            format!(
+                "no field of it is called {:?}{meant}",
+                text::clipped_line(name, 60)
+            )
         };
         answers.unused().map(stranger).collect()
     }
@@ -194,13 +240,24 @@ enum Missing {
     Wrong(Fail),
 }
 
-/// A form from the answers that name its fields. Once something is answered, defaults stand in for other required fields.
-fn fill_in(key: &str, form: &ElicitRequestFormParams, answers: &Answers) -> Result<ElicitResult, Missing> {
+/// A form from the answers that name its fields. Once something is answered, defaults stand in for
+/// other required fields.
+fn fill_in(
+    key: &str,
+    form: &ElicitRequestFormParams,
+    answers: &Answers,
+) -> Result<ElicitResult, Missing> {
     let schema = schema_of(form);
     let mut words = Vec::new();
     for word in &answers.answers {
-        let Some(own) = word_for(key, &schema, word) else { continue };
-        answers.used.lock().unwrap_or_else(PoisonError::into_inner).insert(word.clone());
+        let Some(own) = word_for(key, &schema, word) else {
+            continue;
+        };
+        answers
+            .used
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(word.clone());
         words.push(own);
     }
     if words.is_empty() {
@@ -217,14 +274,18 @@ fn fill_in(key: &str, form: &ElicitRequestFormParams, answers: &Answers) -> Resu
         }
     }
     if let Some((field, problem, meant)) = args::wrong_choice(&content, &schema) {
-        let mut fail =
-            Fail::usage(format!("the answer to {key:?} does not fit the form: {}: {problem}", text::line(&field)));
+        let mut fail = Fail::usage(format!(
+            "the answer to {key:?} does not fit the form: {}: {problem}",
+            text::line(&field)
+        ));
         fail.hints.extend(meant);
         return Err(Missing::Wrong(fail));
     }
-    form.requested_schema
-        .check(&content)
-        .map_err(|why| Missing::Wrong(Fail::usage(format!("the answer to {key:?} does not fit the form: {why}"))))?;
+    form.requested_schema.check(&content).map_err(|why| {
+        Missing::Wrong(Fail::usage(format!(
+            "the answer to {key:?} does not fit the form: {why}"
+        )))
+    })?;
     Ok(ElicitResult::accept(content))
 }
 
@@ -238,8 +299,12 @@ fn word_for(key: &str, schema: &JsonObject, word: &str) -> Option<String> {
         let name = word.split('=').next().unwrap_or_default();
         args::property(schema, name.strip_suffix(':').unwrap_or(name)).is_some()
     };
-    let own = word.strip_prefix(key).and_then(|rest| rest.strip_prefix('.')).filter(|rest| is_field(rest));
-    own.or_else(|| Some(word).filter(|word| is_field(word))).map(str::to_owned)
+    let own = word
+        .strip_prefix(key)
+        .and_then(|rest| rest.strip_prefix('.'))
+        .filter(|rest| is_field(rest));
+    own.or_else(|| Some(word).filter(|word| is_field(word)))
+        .map(str::to_owned)
 }
 
 fn schema_of(form: &ElicitRequestFormParams) -> JsonObject {
@@ -251,19 +316,40 @@ fn schema_of(form: &ElicitRequestFormParams) -> JsonObject {
 
 /// What is asked, for people.
 pub(crate) fn questions(requests: &InputRequests) -> String {
-    requests.iter().map(|(key, request)| question(key, request)).collect::<Vec<_>>().join("\n")
+    requests
+        .iter()
+        .map(|(key, request)| question(key, request))
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 
 fn question(key: &str, request: &InputRequest) -> String {
     match request {
         InputRequest::Elicit(ElicitRequestParams::Form(form)) => {
             let schema = schema_of(form);
-            let fields = form.requested_schema.properties.iter().map(|(name, _)| field(&schema, name));
-            let lines: Vec<String> = render::plain_table(fields).lines().map(|line| format!("    {line}")).collect();
-            format!("  {}: {}\n{}", text::line(key), text::line(&form.message), lines.join("\n"))
+            let fields = form
+                .requested_schema
+                .properties
+                .iter()
+                .map(|(name, _)| field(&schema, name));
+            let lines: Vec<String> = render::plain_table(fields)
+                .lines()
+                .map(|line| format!("    {line}"))
+                .collect();
+            format!(
+                "  {}: {}\n{}",
+                text::line(key),
+                text::line(&form.message),
+                lines.join("\n")
+            )
         }
         InputRequest::Elicit(ElicitRequestParams::Url(url)) => {
-            format!("  {}: {} {}", text::line(key), text::line(&url.message), text::line(&url.url))
+            format!(
+                "  {}: {} {}",
+                text::line(key),
+                text::line(&url.message),
+                text::line(&url.url)
+            )
         }
         other => format!("  {}: {}", text::line(key), other.method()),
     }
@@ -271,17 +357,30 @@ fn question(key: &str, request: &InputRequest) -> String {
 
 fn field(schema: &JsonObject, name: &str) -> [String; 3] {
     let text_of = |member: &str| {
-        let value = args::property(schema, name).and_then(|field| field.get(member)).and_then(JsonValue::as_str);
+        let value = args::property(schema, name)
+            .and_then(|field| field.get(member))
+            .and_then(JsonValue::as_str);
         value.map(str::to_owned)
     };
     let default = args::property(schema, name).and_then(|field| field.get("default"));
-    let named: Vec<String> = text_of("title").into_iter().chain(text_of("description")).collect();
+    let named: Vec<String> = text_of("title")
+        .into_iter()
+        .chain(text_of("description"))
+        .collect();
     let mut about = vec![named.join(": ")];
     about.retain(|text| !text.is_empty());
     about.extend(args::choices(schema, name).and_then(|choices| choices.titles()));
     about.extend(default.map(|default| format!("default {default}")));
-    about.extend(args::required(schema).any(|required| required == name).then(|| "required".to_owned()));
-    [name.to_owned(), args::types_shown(schema, name), about.join("; ")]
+    about.extend(
+        args::required(schema)
+            .any(|required| required == name)
+            .then(|| "required".to_owned()),
+    );
+    [
+        name.to_owned(),
+        args::types_shown(schema, name),
+        about.join("; "),
+    ]
 }
 
 /// `--answer date=... --answer guests=...` for the required fields of the first form.
@@ -293,8 +392,16 @@ fn example(requests: &InputRequests) -> Option<String> {
     let schema = schema_of(form);
     let mut names: Vec<&str> = args::required(&schema).collect();
     if names.is_empty() {
-        names.extend(form.requested_schema.properties.first().map(|(name, _)| name.as_str()));
+        names.extend(
+            form.requested_schema
+                .properties
+                .first()
+                .map(|(name, _)| name.as_str()),
+        );
     }
-    let words: Vec<String> = names.iter().map(|name| format!("--answer {}=...", text::line(name))).collect();
+    let words: Vec<String> = names
+        .iter()
+        .map(|name| format!("--answer {}=...", text::line(name)))
+        .collect();
     Some(words.join(" "))
 }

@@ -1,4 +1,5 @@
-//! Arguments on the command line: `key=value`, `key:=json`, `key=@file`, `key:=@file`, `@file`, `-`.
+//! Arguments on the command line: `key=value`, `key:=json`, `key=@file`, `key:=@file`, `@file`,
+//! `-`.
 
 mod choices;
 mod schema;
@@ -56,7 +57,9 @@ pub(crate) fn as_strings(words: &[String]) -> Result<Vec<(String, String)>, Fail
     let mut pairs = Vec::new();
     for word in words {
         match parse(word)? {
-            Word::Whole(object) => pairs.extend(object.into_iter().map(|(key, value)| (key, text_of(value)))),
+            Word::Whole(object) => {
+                pairs.extend(object.into_iter().map(|(key, value)| (key, text_of(value))))
+            }
             Word::Json(key, value) => pairs.push((key, text_of(value))),
             Word::Text(key, text) => pairs.push((key, text)),
         }
@@ -89,7 +92,8 @@ fn parse(word: &str) -> Result<Word, Fail> {
             None => value.to_owned(),
         };
         let value = serde_json::from_str(&text).map_err(|error| {
-            Fail::usage(format!("argument `{key}`: not JSON: {error}")).hint(format!("for plain text write {key}=TEXT"))
+            Fail::usage(format!("argument `{key}`: not JSON: {error}"))
+                .hint(format!("for plain text write {key}=TEXT"))
         })?;
         return Ok(Word::Json(named(key, word)?, value));
     }
@@ -102,7 +106,9 @@ fn parse(word: &str) -> Result<Word, Fail> {
 
 fn named(key: &str, word: &str) -> Result<String, Fail> {
     if key.is_empty() {
-        return Err(Fail::usage(format!("argument {word:?} has no name before the `=`")));
+        return Err(Fail::usage(format!(
+            "argument {word:?} has no name before the `=`"
+        )));
     }
     Ok(key.to_owned())
 }
@@ -110,7 +116,9 @@ fn named(key: &str, word: &str) -> Result<String, Fail> {
 fn whole(text: &str, from: &str) -> Result<Word, Fail> {
     match serde_json::from_str(text) {
         Ok(JsonValue::Object(object)) => Ok(Word::Whole(object)),
-        Ok(_) => Err(Fail::usage(format!("{from}: the arguments must be a JSON object, like {{\"key\": \"value\"}}"))),
+        Ok(_) => Err(Fail::usage(format!(
+            "{from}: the arguments must be a JSON object, like {{\"key\": \"value\"}}"
+        ))),
         Err(error) => Err(Fail::usage(format!("{from}: not JSON: {error}"))),
     }
 }
@@ -119,13 +127,19 @@ fn read(file: &str) -> Result<String, Fail> {
     let cannot = |error: std::io::Error| Fail::usage(format!("cannot read {file:?}: {error}"));
     let mut text = String::new();
     let opened = std::fs::File::open(file).map_err(cannot)?;
-    opened.take(MAX_INPUT).read_to_string(&mut text).map_err(cannot)?;
+    opened
+        .take(MAX_INPUT)
+        .read_to_string(&mut text)
+        .map_err(cannot)?;
     Ok(text)
 }
 
 fn standard_input() -> Result<String, Fail> {
     let mut text = String::new();
-    let read = std::io::stdin().lock().take(MAX_INPUT).read_to_string(&mut text);
+    let read = std::io::stdin()
+        .lock()
+        .take(MAX_INPUT)
+        .read_to_string(&mut text);
     read.map_err(|error| Fail::usage(format!("cannot read standard input: {error}")))?;
     Ok(text)
 }

@@ -1,7 +1,8 @@
 //! Questions of servers, put to the person at the terminal (`client/elicitation`).
 //!
-//! What is asked, in which order, and what becomes of the answers is decided here and in [`form`] and [`page`]. How it looks
-//! is the matter of a [`Source`]: the terminal, or a test that has the answers ready.
+//! What is asked, in which order, and what becomes of the answers is decided here and in [`form`]
+//! and [`page`]. How it looks is the matter of a [`Source`]: the terminal, or a test that has the
+//! answers ready.
 
 mod form;
 mod page;
@@ -59,10 +60,20 @@ impl From<io::Error> for Trouble {
 }
 
 /// Asks, having said who wants to know (`client/elicitation#security-considerations`).
-fn put(source: &mut dyn Source, who: &str, question: &ElicitRequestParams) -> Result<ElicitResult, Trouble> {
+fn put(
+    source: &mut dyn Source,
+    who: &str,
+    question: &ElicitRequestParams,
+) -> Result<ElicitResult, Trouble> {
     source.tell(&[]);
     source.tell(&[(Tone::Strong, &text::line(who)), (Tone::Plain, " asks:")]);
-    source.tell(&[(Tone::Plain, "  "), (Tone::Plain, &text::clipped_line(question.message(), MAX_MESSAGE))]);
+    source.tell(&[
+        (Tone::Plain, "  "),
+        (
+            Tone::Plain,
+            &text::clipped_line(question.message(), MAX_MESSAGE),
+        ),
+    ]);
     let answer = match question {
         ElicitRequestParams::Form(form) => form::ask(source, &form.requested_schema)?,
         ElicitRequestParams::Url(page) => page::ask(source, page)?,

@@ -45,10 +45,16 @@ impl Busy {
             bar.set_message(label.to_owned());
             bar
         });
-        Self { screen, label: label.to_owned(), bar, seen: Arc::default() }
+        Self {
+            screen,
+            label: label.to_owned(),
+            bar,
+            seen: Arc::default(),
+        }
     }
 
-    /// Waits for the answer, visibly if it takes long. Nothing of that is left, even if the waiting is broken off.
+    /// Waits for the answer, visibly if it takes long. Nothing of that is left, even if the waiting
+    /// is broken off.
     pub(crate) async fn during<F: Future>(&self, answer: F) -> F::Output {
         let _clearing = Clearing(self);
         let mut answer = std::pin::pin!(answer);
@@ -82,7 +88,11 @@ impl Busy {
             Some(fraction) => {
                 bar.set_style(gauge());
                 bar.set_length(LENGTH);
-                #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss)]
+                #[allow(
+                    clippy::cast_possible_truncation,
+                    clippy::cast_sign_loss,
+                    clippy::cast_precision_loss
+                )]
                 bar.set_position((fraction * LENGTH as f64) as u64);
                 bar.set_message(format!("{}  {message}", amount(update)));
             }
@@ -175,7 +185,8 @@ fn amount(update: &ProgressUpdate) -> String {
 }
 
 fn spinner() -> ProgressStyle {
-    ProgressStyle::with_template("{spinner} {msg} ({elapsed})").unwrap_or_else(|_| ProgressStyle::default_spinner())
+    ProgressStyle::with_template("{spinner} {msg} ({elapsed})")
+        .unwrap_or_else(|_| ProgressStyle::default_spinner())
 }
 
 fn gauge() -> ProgressStyle {

@@ -34,11 +34,15 @@ Exit codes:
 
 /// Stateless MCP: talk to servers, run them, put an edge in front of them.
 ///
-/// Results go to standard output, everything else to standard error. On a terminal results are made for people; anywhere
-/// else, and with --format json, they are JSON.
+/// Results go to standard output, everything else to standard error. On a terminal results are made
+/// for people; anywhere else, and with --format json, they are JSON.
 #[derive(Debug, Parser)]
 #[command(name = "carryall", version, arg_required_else_help = true, after_long_help = AFTER_HELP, after_help = AFTER_HELP)]
-#[command(subcommand_required = true, disable_help_subcommand = true, max_term_width = 110)]
+#[command(
+    subcommand_required = true,
+    disable_help_subcommand = true,
+    max_term_width = 110
+)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -104,7 +108,10 @@ pub(crate) fn parse() -> Invocation {
             Err(error) => refuse(&words, &error),
         }
     };
-    Invocation { screen: command.screen(), command }
+    Invocation {
+        screen: command.screen(),
+        command,
+    }
 }
 
 /// Ends the process with what clap has to say, or with something better.
@@ -120,23 +127,36 @@ fn refuse(words: &[OsString], error: &clap::Error) -> ! {
     error.exit()
 }
 
-/// What to say about a word that is no command: of carryall itself, or of the command that stands before it.
+/// What to say about a word that is no command: of carryall itself, or of the command that stands
+/// before it.
 fn no_such_command(words: &[OsString], wrong: &str) -> Fail {
     let root = Cli::command();
-    let group = words.get(1).and_then(|word| root.find_subcommand(word)).filter(|group| group.has_subcommands());
+    let group = words
+        .get(1)
+        .and_then(|word| root.find_subcommand(word))
+        .filter(|group| group.has_subcommands());
     let (parent, full) = match group {
         Some(group) => (group, format!("carryall {}", group.get_name())),
         None => (&root, "carryall".to_owned()),
     };
-    let names: Vec<&str> = parent.get_subcommands().map(clap::Command::get_name).collect();
+    let names: Vec<&str> = parent
+        .get_subcommands()
+        .map(clap::Command::get_name)
+        .collect();
     let mut fail = Fail::usage(match group {
-        Some(_) => format!("`{full}` has no command {wrong:?}; it has {}", names.join(", ")),
+        Some(_) => format!(
+            "`{full}` has no command {wrong:?}; it has {}",
+            names.join(", ")
+        ),
         None => format!("there is no command {wrong:?}"),
     });
     if group.is_none() && looks_like_target(wrong) {
-        fail = fail.hint(format!("to see what the server has: carryall tools {wrong}"));
+        fail = fail.hint(format!(
+            "to see what the server has: carryall tools {wrong}"
+        ));
     }
-    fail.hints.extend(near::did_you_mean(wrong, names.iter().copied()));
+    fail.hints
+        .extend(near::did_you_mean(wrong, names.iter().copied()));
     if full == "carryall tasks" {
         fail =
             fail.hint("a server does not list its tasks: `carryall call --no-wait` prints the ID of the one it begins");
@@ -145,7 +165,10 @@ fn no_such_command(words: &[OsString], wrong: &str) -> Fail {
 }
 
 fn looks_like_target(word: &str) -> bool {
-    word.contains("://") || word.starts_with("stdio:") || word.starts_with("unix:") || word.starts_with("localhost")
+    word.contains("://")
+        || word.starts_with("stdio:")
+        || word.starts_with("unix:")
+        || word.starts_with("localhost")
 }
 
 #[cfg(test)]

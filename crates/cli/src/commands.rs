@@ -31,7 +31,9 @@ fn no_more(words: &[String]) -> Result<(), Fail> {
 /// The first word, which the command cannot do without.
 fn first(words: &mut Vec<String>, what: &str, example: &str) -> Result<String, Fail> {
     if words.is_empty() {
-        return Err(Fail::usage(format!("no {what} was given")).hint(format!("for example: {example}")));
+        return Err(
+            Fail::usage(format!("no {what} was given")).hint(format!("for example: {example}"))
+        );
     }
     Ok(words.remove(0))
 }

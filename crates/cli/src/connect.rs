@@ -20,7 +20,9 @@ use carryall::proto::{CallError, SharedService};
 use carryall::transport::http::HttpClient;
 use carryall::transport::socket::LineClient;
 use carryall::transport::stdio::ServerCommand;
-use carryall::types::{ClientCapabilities, ElicitationCapability, JsonObject, JsonValue, LoggingLevel};
+use carryall::types::{
+    ClientCapabilities, ElicitationCapability, JsonObject, JsonValue, LoggingLevel,
+};
 use carryall::{Client, HttpWay, StdioWay, WayOptions};
 use http::{HeaderName, HeaderValue};
 use std::collections::VecDeque;
@@ -59,7 +61,8 @@ pub(crate) struct ServerOptions {
     /// How long to wait for an answer; progress starts it anew, up to ten minutes
     #[arg(long, value_name = "TIME", default_value = "60s", value_parser = duration::parse)]
     pub(crate) timeout: Duration,
-    /// Put a member into _meta of every request; the value is JSON, or text if it is not (repeatable)
+    /// Put a member into _meta of every request; the value is JSON, or text if it is not
+    /// (repeatable)
     #[arg(long = "meta", value_name = "KEY=VALUE")]
     pub(crate) meta: Vec<String>,
     /// The least severe log messages to ask the server for; they go to standard error
@@ -107,7 +110,8 @@ pub(crate) struct Server {
     task: Mutex<Option<TaskHandle>>,
 }
 
-/// Does `work` with the server that `target` is, and leaves nothing of it running. Ctrl-C ends it with `interrupted`.
+/// Does `work` with the server that `target` is, and leaves nothing of it running. Ctrl-C ends it
+/// with `interrupted`.
 pub(crate) async fn with(
     target: Chosen,
     options: &ServerOptions,
@@ -117,7 +121,8 @@ pub(crate) async fn with(
     serving(target, options, None, interrupted, work).await
 }
 
-/// As [`with`], for work in which the server may ask something: questions without `answers` go to the person who is there.
+/// As [`with`], for work in which the server may ask something: questions without `answers` go to
+/// the person who is there.
 pub(crate) async fn answering(
     target: Chosen,
     options: &ServerOptions,
@@ -167,7 +172,9 @@ async fn serving(
         ended = work(&server) => ended,
         () = signals.next() => Ok(interrupted),
     };
-    if matches!(&ended, Ok(Exit::Interrupted)) || matches!(&ended, Err(fail) if fail.exit == Exit::Interrupted) {
+    if matches!(&ended, Ok(Exit::Interrupted))
+        || matches!(&ended, Err(fail) if fail.exit == Exit::Interrupted)
+    {
         server.break_off().await;
     }
     match way {
@@ -187,10 +194,13 @@ impl Server {
         self.options.clone()
     }
 
-    /// What every request gets whose answer may take its time, with the log messages that were asked for.
+    /// What every request gets whose answer may take its time, with the log messages that were
+    /// asked for.
     pub(crate) fn patient_options(&self, busy: &Busy) -> CallOptions {
         let busy = busy.clone();
-        self.options().reset_on_progress().on_progress(move |update| busy.update(&update))
+        self.options()
+            .reset_on_progress()
+            .on_progress(move |update| busy.update(&update))
     }
 
     /// Shows that something is going on.
@@ -199,9 +209,14 @@ impl Server {
     }
 
     /// A whole list.
-    pub(crate) async fn list<P: Page>(&self, listing: Listing<P>, what: &str) -> Result<Vec<P::Item>, ClientError> {
+    pub(crate) async fn list<P: Page>(
+        &self,
+        listing: Listing<P>,
+        what: &str,
+    ) -> Result<Vec<P::Item>, ClientError> {
         let busy = self.busy(&format!("listing {what}"));
-        let listing = tokio::time::timeout(self.list_limit, listing.with(self.options()).into_future());
+        let listing =
+            tokio::time::timeout(self.list_limit, listing.with(self.options()).into_future());
         let listed = busy.during(listing).await;
         listed.unwrap_or_else(|_| Err(ClientError::Call(CallError::Timeout(self.list_limit))))
     }
@@ -213,18 +228,24 @@ impl Server {
 
     /// Cancels the task of a call that was interrupted: nobody waits for its result.
     async fn break_off(&self) {
-        let task = self.task.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let task = self
+            .task
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
         let Some(task) = task else { return };
         match tokio::time::timeout(PARTING, task.cancel()).await {
             Ok(Ok(())) if self.screen.watched || self.screen.verbose => {
-                self.screen.note(&format!("The task {} is cancelled.", text::line(task.id())));
+                self.screen
+                    .note(&format!("The task {} is cancelled.", text::line(task.id())));
             }
             Ok(Ok(())) => {}
             // A server that was started here has heard of Ctrl-C as well.
             _ if !self.lasts => {}
-            _ => self
-                .screen
-                .warn(&format!("the task could not be cancelled, and may go on: {}", follow::wait(self, task.id()))),
+            _ => self.screen.warn(&format!(
+                "the task could not be cancelled, and may go on: {}",
+                follow::wait(self, task.id())
+            )),
         }
     }
 
@@ -256,9 +277,21 @@ impl ChildServer {
 /// Adds what a server wrote to standard error, where the reason usually stands.
 fn explain(mut fail: Fail, last_words: &Mutex<VecDeque<String>>, screen: Screen) -> Fail {
     let words = last_words.lock().unwrap_or_else(PoisonError::into_inner);
-    if matches!(fail.exit, Exit::Unreachable | Exit::Timeout) && !screen.verbose && !words.is_empty() {
-        let lines: Vec<String> = words.iter().map(|line| format!("    {}", text::line(line))).collect();
-        fail.hints.insert(0, format!("the server's last words on standard error:\n{}", lines.join("\n")));
+    if matches!(fail.exit, Exit::Unreachable | Exit::Timeout)
+        && !screen.verbose
+        && !words.is_empty()
+    {
+        let lines: Vec<String> = words
+            .iter()
+            .map(|line| format!("    {}", text::line(line)))
+            .collect();
+        fail.hints.insert(
+            0,
+            format!(
+                "the server's last words on standard error:\n{}",
+                lines.join("\n")
+            ),
+        );
     }
     fail
 }
@@ -271,12 +304,16 @@ async fn open(
 ) -> Result<(Client, Way), Fail> {
     let (place, reach) = (target.shown(), target.reach());
     if !options.headers.is_empty() && !matches!(target, Target::Http { .. }) {
-        return Err(Fail::usage("--header is for servers that are reached over HTTP"));
+        return Err(Fail::usage(
+            "--header is for servers that are reached over HTTP",
+        ));
     }
     if !options.env.is_empty() && !matches!(target, Target::Stdio(_)) {
         return Err(Fail::usage("--env is for servers that are started here"));
     }
-    let way = WayOptions::default().era(options.era.into()).memory(memory());
+    let way = WayOptions::default()
+        .era(options.era.into())
+        .memory(memory());
     let way = way.handshake_timeout(options.timeout);
     let builder = builder(options, person)?;
     let way = carryall::answering(way, &builder);
@@ -285,7 +322,12 @@ async fn open(
             let way = HttpWay::new(http_client(&url, &headers, options)?, way);
             let told = way.clone();
             let builder = builder.era_from(move || told.decision());
-            (builder.service(SharedService::new_boxed(way.clone())).mirror_headers(true), Way::Http(way))
+            (
+                builder
+                    .service(SharedService::new_boxed(way.clone()))
+                    .mirror_headers(true),
+                Way::Http(way),
+            )
         }
         Target::Unix(path) => (builder.service(LineClient::unix(path)), Way::Socket),
         Target::Stdio(process) => {
@@ -294,15 +336,21 @@ async fn open(
             let told = child.client.clone();
             let builder = builder.era_from(move || told.decision());
             // A server that does not stay up is not started again and again.
-            (builder.service(child.client.clone()).max_retries(0), Way::Child(child))
+            (
+                builder.service(child.client.clone()).max_retries(0),
+                Way::Child(child),
+            )
         }
     };
-    let client = builder.build().map_err(|error| Fail::of(&place, reach, &error))?;
+    let client = builder
+        .build()
+        .map_err(|error| Fail::of(&place, reach, &error))?;
     Ok((client, way))
 }
 
 fn builder(options: &ServerOptions, person: Option<Person>) -> Result<ClientBuilder, Fail> {
-    // Forms can be filled in with --answer; what is asked for without it is shown. Pages are opened by people.
+    // Forms can be filled in with --answer; what is asked for without it is shown. Pages are opened
+    // by people.
     let mut elicitation = ElicitationCapability::new().with_form(JsonObject::new());
     elicitation.url = person.map(|_| JsonObject::new());
     let builder = Client::builder()
@@ -321,23 +369,39 @@ fn builder(options: &ServerOptions, person: Option<Person>) -> Result<ClientBuil
     options.inputs.declare(builder)
 }
 
-fn http_client(url: &str, configured: &[(String, String)], options: &ServerOptions) -> Result<HttpClient, Fail> {
+fn http_client(
+    url: &str,
+    configured: &[(String, String)],
+    options: &ServerOptions,
+) -> Result<HttpClient, Fail> {
     let invalid = |error: carryall::transport::http::InvalidTarget| Fail::usage(error.to_string());
-    let mut http = HttpClient::builder(url).map_err(invalid)?.connect_timeout(CONNECT_LIMIT.min(options.timeout));
-    let given = options.headers.iter().map(|header| match header.split_once(':') {
-        Some((name, value)) => Ok((name.trim().to_owned(), value.trim().to_owned())),
-        None => Err(Fail::usage(format!("--header {header:?} has no colon")).hint("write --header 'NAME: VALUE'")),
-    });
+    let mut http = HttpClient::builder(url)
+        .map_err(invalid)?
+        .connect_timeout(CONNECT_LIMIT.min(options.timeout));
+    let given = options
+        .headers
+        .iter()
+        .map(|header| match header.split_once(':') {
+            Some((name, value)) => Ok((name.trim().to_owned(), value.trim().to_owned())),
+            None => Err(Fail::usage(format!("--header {header:?} has no colon"))
+                .hint("write --header 'NAME: VALUE'")),
+        });
     let given = given.collect::<Result<Vec<_>, _>>()?;
     // Those of the command line take the place of those of the configuration.
-    let configured =
-        configured.iter().filter(|(name, _)| !given.iter().any(|(other, _)| other.eq_ignore_ascii_case(name)));
+    let configured = configured.iter().filter(|(name, _)| {
+        !given
+            .iter()
+            .any(|(other, _)| other.eq_ignore_ascii_case(name))
+    });
     for (name, value) in configured.chain(&given) {
         // The value may be a secret: it is not repeated.
         let header = HeaderName::try_from(name)
             .map_err(|_| Fail::usage(format!("{name:?} is not the name of an HTTP header")))?;
-        let mut value = HeaderValue::try_from(value)
-            .map_err(|_| Fail::usage(format!("the value of header {name} has characters that HTTP cannot carry")))?;
+        let mut value = HeaderValue::try_from(value).map_err(|_| {
+            Fail::usage(format!(
+                "the value of header {name} has characters that HTTP cannot carry"
+            ))
+        })?;
         value.set_sensitive(true);
         http = http.header(header, value);
     }
@@ -353,13 +417,19 @@ async fn start(
     let last_words = Arc::new(Mutex::new(VecDeque::new()));
     let words = Arc::clone(&last_words);
     let program = process.program.clone();
-    let mut command = ServerCommand::new(process.program).args(process.args).envs_of(process.env);
+    let mut command = ServerCommand::new(process.program)
+        .args(process.args)
+        .envs_of(process.env);
     for variable in &options.env {
         command = match variable.split_once('=') {
             Some((name, value)) => command.env(name, value),
             None => match std::env::var_os(variable) {
                 Some(value) => command.env(variable, value),
-                None => return Err(Fail::usage(format!("--env {variable}: this variable is not set here"))),
+                None => {
+                    return Err(Fail::usage(format!(
+                        "--env {variable}: this variable is not set here"
+                    )));
+                }
             },
         };
     }
@@ -382,7 +452,11 @@ async fn start(
     let shown = format!("`{}`", command.program());
     match StdioWay::spawn(command, way).await {
         Ok(client) => Ok(ChildServer { client, last_words }),
-        Err(error) => Err(explain(Fail::of(&shown, Reach::Child, &error.into()), &last_words, screen)),
+        Err(error) => Err(explain(
+            Fail::of(&shown, Reach::Child, &error.into()),
+            &last_words,
+            screen,
+        )),
     }
 }
 
@@ -393,7 +467,9 @@ trait EnvsOf {
 
 impl EnvsOf for ServerCommand {
     fn envs_of(self, pairs: Vec<(String, String)>) -> Self {
-        pairs.into_iter().fold(self, |command, (name, value)| command.env(name, value))
+        pairs
+            .into_iter()
+            .fold(self, |command, (name, value)| command.env(name, value))
     }
 }
 
@@ -420,7 +496,10 @@ fn call_options(options: &ServerOptions, screen: Screen) -> Result<CallOptions, 
         // Servers that still log are worth hearing while the protocol has it.
         #[allow(deprecated)]
         let with_log = call.on_log(level, move |message| {
-            let data = message.data.decode::<String>().unwrap_or_else(|_| message.data.as_str().to_owned());
+            let data = message
+                .data
+                .decode::<String>()
+                .unwrap_or_else(|_| message.data.as_str().to_owned());
             screen.log(message.level.as_str(), message.logger.as_deref(), &data);
         });
         call = with_log;

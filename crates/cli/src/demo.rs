@@ -1,6 +1,7 @@
 //! `carryall demo`: a server that tours every server feature.
 //!
-//! Every replica answers the same: what can change at run time lives on a [`Board`] that replicas share.
+//! Every replica answers the same: what can change at run time lives on a [`Board`] that replicas
+//! share.
 
 mod board;
 mod media;
@@ -32,7 +33,9 @@ const INSTRUCTIONS: &str = "This server shows what an MCP server can do. Begin w
 
 /// Run the demo server: a tour of every server feature.
 #[derive(clap::Args, Debug)]
-#[command(after_help = "Examples:\n  carryall demo --listen 127.0.0.1:8080\n  carryall tools -- carryall demo --stdio")]
+#[command(
+    after_help = "Examples:\n  carryall demo --listen 127.0.0.1:8080\n  carryall tools -- carryall demo --stdio"
+)]
 pub(crate) struct Demo {
     /// Serve Streamable HTTP here, with the endpoint at /mcp; port 0 takes a free one
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080")]
@@ -43,10 +46,12 @@ pub(crate) struct Demo {
     /// The name that `whoami` answers with
     #[arg(long, value_name = "NAME", default_value = "demo")]
     replica: String,
-    /// Print one line of JSON with the URL to standard output, and stop when standard input ends: for supervisors
+    /// Print one line of JSON with the URL to standard output, and stop when standard input ends:
+    /// for supervisors
     #[arg(long, value_name = "FORMAT", value_enum)]
     announce: Option<Announce>,
-    /// Share what can change with other replicas through this file; supervised replicas share one without it
+    /// Share what can change with other replicas through this file; supervised replicas share one
+    /// without it
     #[arg(long, value_name = "FILE")]
     board: Option<PathBuf>,
     /// Offer the files of this directory as resources
@@ -84,15 +89,30 @@ pub(crate) async fn run(demo: Demo) -> Result<Exit, Fail> {
     };
     let files = match &demo.files {
         Some(directory) => Some(FileRoot::new(directory).map_err(|error| {
-            Fail::usage(format!("--files {}: {error}", directory.display())).hint("name a directory that exists")
+            Fail::usage(format!("--files {}: {error}", directory.display()))
+                .hint("name a directory that exists")
         })?),
         None => None,
     };
-    let shared = Arc::new(Shared { replica: demo.replica.clone(), board });
+    let shared = Arc::new(Shared {
+        replica: demo.replica.clone(),
+        board,
+    });
     let notes = shared.board.now();
     let keyring = demo.sharing.keyring()?;
-    let server = build(Arc::clone(&shared), &notes, files, usize::from(demo.page_size), keyring)
-        .map_err(|error| Fail::new(Exit::Local, format!("the demo server is not valid: {error}")))?;
+    let server = build(
+        Arc::clone(&shared),
+        &notes,
+        files,
+        usize::from(demo.page_size),
+        keyring,
+    )
+    .map_err(|error| {
+        Fail::new(
+            Exit::Local,
+            format!("the demo server is not valid: {error}"),
+        )
+    })?;
     let follower = tokio::spawn(board::follow(shared.clone(), server.clone(), notes));
     let served = if demo.stdio {
         carryall::serve_stdio(server)
@@ -108,11 +128,16 @@ pub(crate) async fn run(demo: Demo) -> Result<Exit, Fail> {
 
 async fn serve_http(demo: &Demo, server: Server) -> Result<(), Fail> {
     let cannot = |error: std::io::Error| {
-        Fail::new(Exit::Local, format!("cannot listen on {}: {error}", demo.listen))
-            .hint("--listen takes HOST:PORT, for example 127.0.0.1:0 for any free port")
+        Fail::new(
+            Exit::Local,
+            format!("cannot listen on {}: {error}", demo.listen),
+        )
+        .hint("--listen takes HOST:PORT, for example 127.0.0.1:0 for any free port")
     };
     let legacy = demo.sharing.legacy()?.server_name(server.name());
-    let listener = HttpServer::bind(demo.listen.as_str()).await.map_err(cannot)?;
+    let listener = HttpServer::bind(demo.listen.as_str())
+        .await
+        .map_err(cannot)?;
     let address = listener.local_addr().map_err(cannot)?;
     let url = format!("http://{address}/mcp");
     let stop = announce(demo.announce, &url)?;
@@ -121,24 +146,35 @@ async fn serve_http(demo: &Demo, server: Server) -> Result<(), Fail> {
         stop.await;
         ending.close_subscriptions();
     };
-    let endpoint = demo.allow.apply(carryall::service_endpoint(server, legacy), address.ip().is_loopback());
+    let endpoint = demo.allow.apply(
+        carryall::service_endpoint(server, legacy),
+        address.ip().is_loopback(),
+    );
     listener.run_endpoint(endpoint, stop).await.map_err(cannot)
 }
 
 /// Says where the server listens, and gives what ends it.
-fn announce(how: Option<Announce>, url: &str) -> Result<std::pin::Pin<Box<dyn Future<Output = ()> + Send>>, Fail> {
+fn announce(
+    how: Option<Announce>,
+    url: &str,
+) -> Result<std::pin::Pin<Box<dyn Future<Output = ()> + Send>>, Fail> {
     match how {
         Some(Announce::Json) => {
             // Whoever reads the line may send signals from then on.
             stop::heed_interrupts();
             let line = serde_json::json!({ "listening": url });
             let mut out = std::io::stdout().lock();
-            writeln!(out, "{line}").and_then(|()| out.flush()).map_err(Fail::output)?;
+            writeln!(out, "{line}")
+                .and_then(|()| out.flush())
+                .map_err(Fail::output)?;
             Ok(Box::pin(stop::when_abandoned()))
         }
         None => {
             let mut err = std::io::stderr().lock();
-            let _ = writeln!(err, "The demo server listens on {url} (Ctrl-C stops it).\nTry: carryall tools {url}");
+            let _ = writeln!(
+                err,
+                "The demo server listens on {url} (Ctrl-C stops it).\nTry: carryall tools {url}"
+            );
             Ok(Box::pin(stop::when_asked()))
         }
     }
@@ -165,8 +201,13 @@ fn build(
     #[allow(deprecated)]
     let builder = builder.with_logging();
     let builder = tools::add(builder);
-    // Tasks are in memory here. Replicas would not know those of the others, so with them a call is answered when it is done.
-    let tasks = if keyring.is_some() { TaskSupport::Never } else { TaskSupport::WhenPossible };
+    // Tasks are in memory here. Replicas would not know those of the others, so with them a call is
+    // answered when it is done.
+    let tasks = if keyring.is_some() {
+        TaskSupport::Never
+    } else {
+        TaskSupport::WhenPossible
+    };
     let builder = work::add(builder, tasks);
     let builder = questions::add(builder);
     let builder = prompts::add(builder);
@@ -175,7 +216,11 @@ fn build(
         Some(keyring) => builder.keyring(keyring),
         None => builder,
     };
-    let builder = if notes.surprise { builder.tool(tools::surprise_party()) } else { builder };
+    let builder = if notes.surprise {
+        builder.tool(tools::surprise_party())
+    } else {
+        builder
+    };
     builder.build()
 }
 

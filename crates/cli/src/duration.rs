@@ -5,7 +5,9 @@ use std::time::Duration;
 /// `30`, `1.5`, `250ms`, `30s`, `5m`, `1h`: seconds unless a unit says otherwise.
 pub(crate) fn parse(text: &str) -> Result<Duration, String> {
     let invalid = || format!("{text:?} is not a duration; write 30, 250ms, 5m or 1h");
-    let unit_at = text.find(|c: char| c.is_ascii_alphabetic()).unwrap_or(text.len());
+    let unit_at = text
+        .find(|c: char| c.is_ascii_alphabetic())
+        .unwrap_or(text.len());
     let (number, unit) = text.split_at(unit_at);
     let number: f64 = number.trim().parse().map_err(|_| invalid())?;
     let seconds = match unit {
@@ -29,9 +31,14 @@ mod tests {
 
     #[test]
     fn units_are_understood() {
-        for (text, ms) in
-            [("30", 30_000), ("1.5", 1_500), ("250ms", 250), ("2s", 2_000), ("5m", 300_000), ("1h", 3_600_000)]
-        {
+        for (text, ms) in [
+            ("30", 30_000),
+            ("1.5", 1_500),
+            ("250ms", 250),
+            ("2s", 2_000),
+            ("5m", 300_000),
+            ("1h", 3_600_000),
+        ] {
             assert_eq!(parse(text), Ok(Duration::from_millis(ms)), "{text}");
         }
     }

@@ -25,8 +25,9 @@ impl From<EraOption> for Era {
     }
 }
 
-/// What earlier runs have found out, in the user's cache folder if there is one. It saves a question to servers that
-/// take it badly; an entry is dropped when it proves wrong, and after a week.
+/// What earlier runs have found out, in the user's cache folder if there is one. It saves a
+/// question to servers that take it badly; an entry is dropped when it proves wrong, and after a
+/// week.
 pub(crate) fn memory() -> EraMemory {
     cache_file().map_or_else(EraMemory::new, EraMemory::file)
 }
@@ -37,6 +38,10 @@ pub(crate) fn cache_file() -> Option<PathBuf> {
 }
 
 fn cache_folder() -> Option<PathBuf> {
-    let absolute = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let absolute = |name: &str| {
+        std::env::var_os(name)
+            .map(PathBuf::from)
+            .filter(|path| path.is_absolute())
+    };
     absolute("XDG_CACHE_HOME").or_else(|| absolute("HOME").map(|home| home.join(".cache")))
 }

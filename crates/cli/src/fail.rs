@@ -46,7 +46,11 @@ pub(crate) struct Fail {
 
 impl Fail {
     pub(crate) fn new(exit: Exit, what: impl Into<String>) -> Self {
-        Self { exit, what: what.into(), hints: Vec::new() }
+        Self {
+            exit,
+            what: what.into(),
+            hints: Vec::new(),
+        }
     }
 
     pub(crate) fn usage(what: impl Into<String>) -> Self {
@@ -67,10 +71,16 @@ impl Fail {
         }
     }
 
-    /// What went wrong with a request to the server that `place` names and that is reached like this.
+    /// What went wrong with a request to the server that `place` names and that is reached like
+    /// this.
     pub(crate) fn of(place: &str, reach: Reach, error: &ClientError) -> Self {
-        let mut fail =
-            Self::new(exit_of(error), format!("{place}: {}", without_os_codes(&text::line(&error.to_string()))));
+        let mut fail = Self::new(
+            exit_of(error),
+            format!(
+                "{place}: {}",
+                without_os_codes(&text::line(&error.to_string()))
+            ),
+        );
         fail.hints.extend(hint_for(reach, error));
         fail
     }
@@ -84,7 +94,9 @@ impl fmt::Display for Fail {
 
 fn exit_of(error: &ClientError) -> Exit {
     match error {
-        ClientError::Server(error) if error.code == code::MISSING_REQUIRED_CLIENT_CAPABILITY => Exit::InputRequired,
+        ClientError::Server(error) if error.code == code::MISSING_REQUIRED_CLIENT_CAPABILITY => {
+            Exit::InputRequired
+        }
         ClientError::Unsupported { .. } | ClientError::Input { .. } => Exit::InputRequired,
         ClientError::Call(CallError::Timeout(_)) => Exit::Timeout,
         ClientError::Call(CallError::Unreachable(_) | CallError::Broken(_)) => Exit::Unreachable,
@@ -127,12 +139,17 @@ fn hint_for(reach: Reach, error: &ClientError) -> Option<String> {
             "whether the request was carried out is unknown; --verbose shows what the server wrote to standard error"
         }
         ClientError::Call(CallError::Broken(_)) => "whether the request was carried out is unknown",
-        ClientError::Call(CallError::Timeout(_)) => "give it more time with --timeout, for example --timeout 5m",
+        ClientError::Call(CallError::Timeout(_)) => {
+            "give it more time with --timeout, for example --timeout 5m"
+        }
         ClientError::Call(CallError::NotMcp { status: 401, .. }) => {
             "the server wants credentials: --header 'Authorization: Bearer TOKEN'"
         }
         // As this project's servers say it, and the SDKs of others.
-        ClientError::Call(CallError::NotMcp { status: 403 | 421, body }) if mentions(body, "host") => {
+        ClientError::Call(CallError::NotMcp {
+            status: 403 | 421,
+            body,
+        }) if mentions(body, "host") => {
             "the server does not answer to this host name: use one that it knows, or have it accept this one \
              (`--allow-host` of carryall up and demo)"
         }
@@ -143,16 +160,24 @@ fn hint_for(reach: Reach, error: &ClientError) -> Option<String> {
             "the server does not let this caller in: check the credentials (--header 'Authorization: Bearer TOKEN') and \
              what they allow"
         }
-        ClientError::Call(CallError::NotMcp { status: 404 | 405, .. }) => "check the path: most servers answer at /mcp",
-        ClientError::Call(CallError::NotMcp { .. }) => "check that the URL is that of an MCP endpoint",
+        ClientError::Call(CallError::NotMcp {
+            status: 404 | 405, ..
+        }) => "check the path: most servers answer at /mcp",
+        ClientError::Call(CallError::NotMcp { .. }) => {
+            "check that the URL is that of an MCP endpoint"
+        }
         ClientError::Call(CallError::HandshakeRefused(_)) => {
             "the server does not take initialize of earlier revisions: --era auto finds out what it speaks"
         }
-        ClientError::Call(CallError::TooLarge(_)) => "ask for less: this command keeps whole answers in memory",
+        ClientError::Call(CallError::TooLarge(_)) => {
+            "ask for less: this command keeps whole answers in memory"
+        }
         ClientError::NotModern(cause) if cause.is_timeout() => {
             "if the server is only slow to start, give it more time with --timeout"
         }
-        ClientError::NotModern(_) => "servers of 2025-11-25 and earlier are spoken to with --era auto or --era legacy",
+        ClientError::NotModern(_) => {
+            "servers of 2025-11-25 and earlier are spoken to with --era auto or --era legacy"
+        }
         ClientError::Versions { .. } => {
             "this command speaks 2026-07-28, and 2025-11-25 and earlier with --era auto or --era legacy"
         }
@@ -160,7 +185,9 @@ fn hint_for(reach: Reach, error: &ClientError) -> Option<String> {
             "`carryall discover` shows what the server offers; with --era modern, servers of earlier revisions answer so too"
         }
         ClientError::Unsupported { capability } => match capability.as_str() {
-            "elicitation.url" => "pages are opened at a terminal alone, and without --answer, --decline and --no-ask",
+            "elicitation.url" => {
+                "pages are opened at a terminal alone, and without --answer, --decline and --no-ask"
+            }
             "roots" => "roots are given with --root",
             "sampling" => "the words of a model are given with --say",
             _ => return None,
@@ -172,7 +199,8 @@ fn hint_for(reach: Reach, error: &ClientError) -> Option<String> {
 }
 
 fn mentions(body: &str, word: &str) -> bool {
-    body.split(|c: char| !c.is_ascii_alphanumeric()).any(|part| part.eq_ignore_ascii_case(word))
+    body.split(|c: char| !c.is_ascii_alphanumeric())
+        .any(|part| part.eq_ignore_ascii_case(word))
 }
 
 /// Takes ` (os error 111)` out: it says again what the words before it say.
@@ -180,7 +208,9 @@ fn without_os_codes(text: &str) -> String {
     let mut rest = text;
     let mut out = String::with_capacity(text.len());
     while let Some(at) = rest.find(" (os error ") {
-        let end = rest[at..].find(')').map_or(rest.len(), |close| at + close + 1);
+        let end = rest[at..]
+            .find(')')
+            .map_or(rest.len(), |close| at + close + 1);
         out.push_str(&rest[..at]);
         rest = &rest[end..];
     }
@@ -197,14 +227,38 @@ mod tests {
     #[test]
     fn each_fault_has_its_code() {
         let cases = [
-            (ClientError::Call(CallError::unreachable("no")), Exit::Unreachable),
-            (ClientError::Call(CallError::broken("no")), Exit::Unreachable),
-            (ClientError::Call(CallError::Timeout(Duration::from_secs(1))), Exit::Timeout),
-            (ClientError::Call(CallError::NotMcp { status: 200, body: "<html>".into() }), Exit::Refused),
+            (
+                ClientError::Call(CallError::unreachable("no")),
+                Exit::Unreachable,
+            ),
+            (
+                ClientError::Call(CallError::broken("no")),
+                Exit::Unreachable,
+            ),
+            (
+                ClientError::Call(CallError::Timeout(Duration::from_secs(1))),
+                Exit::Timeout,
+            ),
+            (
+                ClientError::Call(CallError::NotMcp {
+                    status: 200,
+                    body: "<html>".into(),
+                }),
+                Exit::Refused,
+            ),
             (ClientError::Server(ErrorObject::internal()), Exit::Refused),
-            (ClientError::Call(CallError::HandshakeRefused(ErrorObject::internal())), Exit::Refused),
-            (ClientError::Call(CallError::Refused("a header cannot carry it".into())), Exit::Usage),
-            (ClientError::Server(ErrorObject::new(-32021, "sampling")), Exit::InputRequired),
+            (
+                ClientError::Call(CallError::HandshakeRefused(ErrorObject::internal())),
+                Exit::Refused,
+            ),
+            (
+                ClientError::Call(CallError::Refused("a header cannot carry it".into())),
+                Exit::Usage,
+            ),
+            (
+                ClientError::Server(ErrorObject::new(-32021, "sampling")),
+                Exit::InputRequired,
+            ),
             (ClientError::Request("x".into()), Exit::Usage),
         ];
         for (error, exit) in cases {
@@ -217,18 +271,33 @@ mod tests {
         let unreachable = ClientError::Call(CallError::unreachable("no"));
         let hint = |reach| hint_for(reach, &unreachable).unwrap();
         assert!(hint(Reach::Http).contains("port") && hint(Reach::Socket).contains("socket"));
-        assert!(hint(Reach::Child).contains("standard streams") && !hint(Reach::Child).contains("port"));
+        assert!(
+            hint(Reach::Child).contains("standard streams") && !hint(Reach::Child).contains("port")
+        );
         let broken = ClientError::Call(CallError::broken("no"));
-        assert!(!hint_for(Reach::Http, &broken).unwrap().contains("standard error"));
+        assert!(
+            !hint_for(Reach::Http, &broken)
+                .unwrap()
+                .contains("standard error")
+        );
     }
 
     #[test]
     fn what_was_refused_is_what_the_hint_is_about() {
         let hint = |status, body: &str| {
-            hint_for(Reach::Http, &ClientError::Call(CallError::NotMcp { status, body: body.into() })).unwrap()
+            hint_for(
+                Reach::Http,
+                &ClientError::Call(CallError::NotMcp {
+                    status,
+                    body: body.into(),
+                }),
+            )
+            .unwrap()
         };
         assert!(hint(401, "").contains("wants credentials"));
-        assert!(hint(403, "Host \"a.example\" is not a name of this server").contains("--allow-host"));
+        assert!(
+            hint(403, "Host \"a.example\" is not a name of this server").contains("--allow-host")
+        );
         assert!(hint(421, "Invalid Host header").contains("--allow-host"));
         assert!(hint(403, "Origin \"x\" is not allowed").contains("Origin"));
         assert!(hint(403, "ghosts only").contains("credentials"));
@@ -244,6 +313,9 @@ mod tests {
     fn a_reader_that_has_seen_enough_is_no_failure() {
         let fail = Fail::output(std::io::ErrorKind::BrokenPipe.into());
         assert_eq!((fail.exit, fail.what.as_str()), (Exit::Ok, ""));
-        assert_eq!(Fail::output(std::io::Error::other("full")).exit, Exit::Local);
+        assert_eq!(
+            Fail::output(std::io::Error::other("full")).exit,
+            Exit::Local
+        );
     }
 }

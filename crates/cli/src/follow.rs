@@ -20,7 +20,10 @@ pub(crate) async fn call<A: Answer>(
 ) -> Result<A::Output, Fail> {
     server.mind(Some(task.clone()));
     if server.screen.watched || server.screen.verbose {
-        let mut note = format!("{what} is at work as task {}; Ctrl-C cancels it", text::line(task.id()));
+        let mut note = format!(
+            "{what} is at work as task {}; Ctrl-C cancels it",
+            text::line(task.id())
+        );
         if server.lasts {
             note += &format!("\n  from elsewhere: {}", wait(server, task.id()));
         }
@@ -43,21 +46,31 @@ pub(crate) async fn to_its_end<A: Answer>(
     task: &TaskHandle,
     answers: &Answers,
 ) -> Result<A::Output, Fail> {
-    asked_for(server, busy, what, task, answers).await.map_err(|fail| left_behind(server, task.id(), fail))?;
-    task.wait_for::<A>().await.map_err(|error| failed(server, &error))
+    asked_for(server, busy, what, task, answers)
+        .await
+        .map_err(|fail| left_behind(server, task.id(), fail))?;
+    task.wait_for::<A>()
+        .await
+        .map_err(|error| failed(server, &error))
 }
 
-/// What to say of a task that goes on although the command does not: how it is called, and how to go on with it.
+/// What to say of a task that goes on although the command does not: how it is called, and how to
+/// go on with it.
 fn left_behind(server: &Server, id: &str, fail: Fail) -> Fail {
     let command = match fail.exit {
-        // Whoever interrupts a call cancels its task; nobody can go on with what the server does not know.
+        // Whoever interrupts a call cancels its task; nobody can go on with what the server does
+        // not know.
         Exit::Interrupted | Exit::Ok | Exit::Refused => return fail,
         // Says so already, with what to answer.
         Exit::InputRequired => None,
         Exit::Usage => Some(server.again.task("wait", id, "--answer FIELD=VALUE")),
         _ => Some(wait(server, id)),
     };
-    let state = if fail.exit == Exit::Usage { "waits for an answer" } else { "goes on, as far as is known" };
+    let state = if fail.exit == Exit::Usage {
+        "waits for an answer"
+    } else {
+        "goes on, as far as is known"
+    };
     let fail = match command {
         Some(command) => fail.hint(format!("the task {} {state}: {command}", text::line(id))),
         None => fail,
@@ -69,7 +82,13 @@ fn left_behind(server: &Server, id: &str, fail: Fail) -> Fail {
 }
 
 /// Answers whatever a task asks until it has ended: each question once, however often it is told.
-async fn asked_for(server: &Server, busy: &Busy, what: &str, task: &TaskHandle, answers: &Answers) -> Result<(), Fail> {
+async fn asked_for(
+    server: &Server,
+    busy: &Busy,
+    what: &str,
+    task: &TaskHandle,
+    answers: &Answers,
+) -> Result<(), Fail> {
     let failed = |error: ClientError| failed(server, &error);
     let (mut news, mut answered) = (task.news(), HashSet::new());
     loop {
@@ -79,15 +98,29 @@ async fn asked_for(server: &Server, busy: &Busy, what: &str, task: &TaskHandle, 
             return Ok(());
         }
         let requests = now.input_requests.take().unwrap_or_default();
-        let requests: InputRequests = requests.into_iter().filter(|(key, _)| !answered.contains(key)).collect();
+        let requests: InputRequests = requests
+            .into_iter()
+            .filter(|(key, _)| !answered.contains(key))
+            .collect();
         if now.task.status != TaskStatus::InputRequired || requests.is_empty() {
             continue;
         }
         answered.extend(requests.iter().map(|(key, _)| key.to_owned()));
         now.input_requests = Some(requests.clone());
         let result = serde_json::to_value(&now).unwrap_or_default();
-        let later = Some(Later { again: &server.again, action: "wait", id: task.id() });
-        let responses = Asking { what, requests: &requests, result, later }.all(server, busy, answers).await?;
+        let later = Some(Later {
+            again: &server.again,
+            action: "wait",
+            id: task.id(),
+        });
+        let responses = Asking {
+            what,
+            requests: &requests,
+            result,
+            later,
+        }
+        .all(server, busy, answers)
+        .await?;
         task.update(responses).await.map_err(failed)?;
         // The answers may have been all that it waited for, which is news of this side.
         news = task.news();

@@ -1,6 +1,8 @@
-//! What servers may ask of the client itself, outside of forms: its roots, and the words of a model.
+//! What servers may ask of the client itself, outside of forms: its roots, and the words of a
+//! model.
 //!
-//! Nothing is declared unless it was given on the command line, so that servers do not ask for what is not there.
+//! Nothing is declared unless it was given on the command line, so that servers do not ask for what
+//! is not there.
 
 // Servers rely on them for as long as they are part of the protocol.
 #![allow(deprecated)]
@@ -31,9 +33,15 @@ impl Inputs {
         if self.roots.is_empty() {
             return Ok(None);
         }
-        let roots = self.roots.iter().map(|root| uri(root).map(Root::new)).collect::<Result<Vec<_>, _>>()?;
+        let roots = self
+            .roots
+            .iter()
+            .map(|root| uri(root).map(Root::new))
+            .collect::<Result<Vec<_>, _>>()?;
         let roots = ListRootsResult::new(roots);
-        roots.check().map_err(|why| Fail::usage(format!("--root: {why}")))?;
+        roots
+            .check()
+            .map_err(|why| Fail::usage(format!("--root: {why}")))?;
         Ok(Some(roots))
     }
 
@@ -61,8 +69,12 @@ fn uri(root: &str) -> Result<String, Fail> {
     if root.contains("://") {
         return Ok(root.to_owned());
     }
-    let cannot = |why: String| Fail::usage(format!("--root {root}: {why}")).hint("name a directory that exists");
-    let absolute = Path::new(root).canonicalize().map_err(|error| cannot(error.to_string()))?;
+    let cannot = |why: String| {
+        Fail::usage(format!("--root {root}: {why}")).hint("name a directory that exists")
+    };
+    let absolute = Path::new(root)
+        .canonicalize()
+        .map_err(|error| cannot(error.to_string()))?;
     let found = Url::from_file_path(&absolute).map_err(|()| cannot("it has no URI".to_owned()))?;
     Ok(found.into())
 }
@@ -73,7 +85,10 @@ mod tests {
 
     #[test]
     fn directories_become_uris_and_uris_stay() {
-        let inputs = Inputs { roots: vec!["/".into(), "file:///home/ada/a%20b".into()], say: None };
+        let inputs = Inputs {
+            roots: vec!["/".into(), "file:///home/ada/a%20b".into()],
+            say: None,
+        };
         let roots = inputs.roots().unwrap().unwrap();
         let uris: Vec<&str> = roots.roots.iter().map(|root| root.uri.as_str()).collect();
         assert_eq!(uris, ["file:///", "file:///home/ada/a%20b"]);
@@ -82,7 +97,10 @@ mod tests {
 
     #[test]
     fn a_directory_that_is_not_there_is_refused() {
-        let inputs = Inputs { roots: vec!["/no/such/directory".into()], say: None };
+        let inputs = Inputs {
+            roots: vec!["/no/such/directory".into()],
+            say: None,
+        };
         assert!(inputs.roots().is_err());
     }
 }

@@ -112,24 +112,65 @@ fn translate(inspector: Inspector) -> Result<Command, Fail> {
         None => (Some(words.remove(0)), words),
     };
     Ok(match inspector.method.as_str() {
-        "server/discover" => Command::Discover(discover::Discover { target, command, server }),
-        "tools/list" => Command::Tools(tools::Tools { target, names: Vec::new(), command, server }),
-        "prompts/list" => Command::Prompts(prompts::Prompts { target, command, server }),
-        "resources/list" => Command::Resources(resources::Resources { target, command, server }),
-        "resources/templates/list" => Command::Templates(templates::Templates { target, command, server }),
+        "server/discover" => Command::Discover(discover::Discover {
+            target,
+            command,
+            server,
+        }),
+        "tools/list" => Command::Tools(tools::Tools {
+            target,
+            names: Vec::new(),
+            command,
+            server,
+        }),
+        "prompts/list" => Command::Prompts(prompts::Prompts {
+            target,
+            command,
+            server,
+        }),
+        "resources/list" => Command::Resources(resources::Resources {
+            target,
+            command,
+            server,
+        }),
+        "resources/templates/list" => Command::Templates(templates::Templates {
+            target,
+            command,
+            server,
+        }),
         "tools/call" => {
             let name = needs(inspector.tool_name, "--tool-name NAME")?;
             let (target, words) = shifted([vec![name], inspector.tool_args].concat());
-            Command::Call(call::Call { target, words, no_wait: false, answers, command, server })
+            Command::Call(call::Call {
+                target,
+                words,
+                no_wait: false,
+                answers,
+                command,
+                server,
+            })
         }
         "prompts/get" => {
             let name = needs(inspector.prompt_name, "--prompt-name NAME")?;
             let (target, words) = shifted([vec![name], inspector.prompt_args].concat());
-            Command::Prompt(prompt::Prompt { target, words, answers, command, server })
+            Command::Prompt(prompt::Prompt {
+                target,
+                words,
+                answers,
+                command,
+                server,
+            })
         }
         _ => {
             let (target, words) = shifted(vec![needs(inspector.uri, "--uri URI")?]);
-            Command::Read(read::Read { target, words, output: None, answers, command, server })
+            Command::Read(read::Read {
+                target,
+                words,
+                output: None,
+                answers,
+                command,
+                server,
+            })
         }
     })
 }
@@ -140,9 +181,12 @@ fn place(
     name: Option<String>,
     command: Vec<String>,
 ) -> Result<(Option<String>, Vec<String>), Fail> {
-    let given = usize::from(!words.is_empty()) + usize::from(name.is_some()) + usize::from(!command.is_empty());
+    let given = usize::from(!words.is_empty())
+        + usize::from(name.is_some())
+        + usize::from(!command.is_empty());
     match given {
-        0 => Err(Fail::usage("no server was given").hint("write a TARGET in front of --method, or --server NAME")),
+        0 => Err(Fail::usage("no server was given")
+            .hint("write a TARGET in front of --method, or --server NAME")),
         1 if words.len() > 1 => Ok((None, words)),
         1 => Ok((words.pop().or(name), command)),
         _ => Err(Fail::usage("more than one server was given")
@@ -162,21 +206,34 @@ mod tests {
     #[test]
     fn the_spelling_is_recognised_by_its_method() {
         let meant = |line: &str| is_meant(&line.split(' ').map(OsString::from).collect::<Vec<_>>());
-        assert!(meant("carryall http://x/ --method tools/list") && meant("carryall --method=tools/list x"));
-        assert!(!meant("carryall tools -- server --method x") && !meant("carryall call x --methods"));
+        assert!(
+            meant("carryall http://x/ --method tools/list")
+                && meant("carryall --method=tools/list x")
+        );
+        assert!(
+            !meant("carryall tools -- server --method x") && !meant("carryall call x --methods")
+        );
     }
 
     #[test]
     fn a_call_becomes_our_own() {
-        let line =
-            "--cli http://h/mcp --method tools/call --tool-name add --tool-arg a=2 b=3 --tool-arg c=4 --transport http";
-        let Ok(Command::Call(call)) = translated(line) else { panic!() };
-        assert_eq!((call.target.as_deref(), call.words.join(" ")), (Some("http://h/mcp"), "add a=2 b=3 c=4".into()));
+        let line = "--cli http://h/mcp --method tools/call --tool-name add --tool-arg a=2 b=3 --tool-arg c=4 --transport http";
+        let Ok(Command::Call(call)) = translated(line) else {
+            panic!()
+        };
+        assert_eq!(
+            (call.target.as_deref(), call.words.join(" ")),
+            (Some("http://h/mcp"), "add a=2 b=3 c=4".into())
+        );
     }
 
     #[test]
     fn several_words_are_a_command() {
-        let Ok(Command::Read(read)) = translated("node server.js --method resources/read --uri x:y") else { panic!() };
+        let Ok(Command::Read(read)) =
+            translated("node server.js --method resources/read --uri x:y")
+        else {
+            panic!()
+        };
         assert_eq!(read.command, ["node", "server.js"]);
         assert_eq!((read.target.as_deref(), read.words.len()), (Some("x:y"), 0));
         let Ok(Command::Prompt(prompt)) =
@@ -184,23 +241,34 @@ mod tests {
         else {
             panic!()
         };
-        assert_eq!((prompt.target.as_deref(), prompt.words, prompt.command.len()), (Some("p"), vec!["a=1".into()], 2));
+        assert_eq!(
+            (prompt.target.as_deref(), prompt.words, prompt.command.len()),
+            (Some("p"), vec!["a=1".into()], 2)
+        );
     }
 
     #[test]
     fn a_server_is_named_once() {
-        let Ok(Command::Tools(tools)) = translated("--server github --method tools/list") else { panic!() };
+        let Ok(Command::Tools(tools)) = translated("--server github --method tools/list") else {
+            panic!()
+        };
         assert_eq!(tools.target.as_deref(), Some("github"));
-        for line in ["--method tools/list", "http://x/ --server y --method tools/list", "x --method tools/list -- y"] {
+        for line in [
+            "--method tools/list",
+            "http://x/ --server y --method tools/list",
+            "x --method tools/list -- y",
+        ] {
             assert!(translated(line).is_err(), "{line}");
         }
     }
 
     #[test]
     fn what_a_method_needs_is_asked_for() {
-        for (line, option) in
-            [("tools/call", "--tool-name"), ("prompts/get", "--prompt-name"), ("resources/read", "--uri")]
-        {
+        for (line, option) in [
+            ("tools/call", "--tool-name"),
+            ("prompts/get", "--prompt-name"),
+            ("resources/read", "--uri"),
+        ] {
             let fail = translated(&format!("http://x/ --method {line}")).unwrap_err();
             assert!(fail.what.contains(option), "{fail}");
         }

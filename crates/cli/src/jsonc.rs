@@ -1,6 +1,7 @@
 //! JSON with comments and trailing commas, as editors write their configuration.
 
-/// The same text as plain JSON. What was comment becomes white space, so that positions in errors stay right.
+/// The same text as plain JSON. What was comment becomes white space, so that positions in errors
+/// stay right.
 pub(crate) fn to_json(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut chars = text.chars().peekable();
@@ -73,7 +74,10 @@ mod tests {
     fn comments_and_trailing_commas_are_overlooked() {
         let text = "{ // one\n \"a\": [1, 2, /* two\n */ ],\n \"url\": \"http://x//y,}\", \"q\": \"\\\"//\", }";
         let value: Value = serde_json::from_str(&to_json(text)).unwrap();
-        assert_eq!(value, json!({"a": [1, 2], "url": "http://x//y,}", "q": "\"//"}));
+        assert_eq!(
+            value,
+            json!({"a": [1, 2], "url": "http://x//y,}", "q": "\"//"})
+        );
     }
 
     #[test]

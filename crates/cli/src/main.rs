@@ -54,7 +54,8 @@ fn run(command: Command) -> Result<Exit, Fail> {
         _ => tokio::runtime::Builder::new_current_thread(),
     };
     let runtime = runtime.enable_all().build();
-    let runtime = runtime.map_err(|error| Fail::new(Exit::Local, format!("cannot start: {error}")))?;
+    let runtime =
+        runtime.map_err(|error| Fail::new(Exit::Local, format!("cannot start: {error}")))?;
     runtime.block_on(async {
         match command {
             Command::Up(up) => up::run(up).await,

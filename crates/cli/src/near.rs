@@ -17,7 +17,8 @@ pub(crate) fn near<'a>(wanted: &str, names: impl IntoIterator<Item = &'a str>) -
         .take(MAX_NAMES)
         .filter_map(|name| {
             let lower = name.to_lowercase();
-            let contained = wanted.len() > 2 && (lower.contains(&wanted) || wanted.contains(&lower) && lower.len() > 2);
+            let contained = wanted.len() > 2
+                && (lower.contains(&wanted) || wanted.contains(&lower) && lower.len() > 2);
             let alike = strsim::jaro_winkler(&wanted, &lower);
             let score = if contained { alike.max(0.9) } else { alike };
             (score >= 0.8).then_some((score, name))
@@ -28,9 +29,14 @@ pub(crate) fn near<'a>(wanted: &str, names: impl IntoIterator<Item = &'a str>) -
 }
 
 /// `did you mean "a" or "b"?`, if anything comes near.
-pub(crate) fn did_you_mean<'a>(wanted: &str, names: impl IntoIterator<Item = &'a str>) -> Option<String> {
-    let quoted: Vec<String> =
-        near(wanted, names).iter().map(|name| format!("\"{}\"", crate::text::line(name))).collect();
+pub(crate) fn did_you_mean<'a>(
+    wanted: &str,
+    names: impl IntoIterator<Item = &'a str>,
+) -> Option<String> {
+    let quoted: Vec<String> = near(wanted, names)
+        .iter()
+        .map(|name| format!("\"{}\"", crate::text::line(name)))
+        .collect();
     match quoted.split_last()? {
         (only, []) => Some(format!("did you mean {only}?")),
         (last, others) => Some(format!("did you mean {} or {last}?", others.join(", "))),
@@ -53,7 +59,10 @@ mod tests {
 
     #[test]
     fn suggestions_read_like_a_sentence() {
-        assert_eq!(did_you_mean("lst", ["list", "last"]).unwrap(), "did you mean \"list\" or \"last\"?");
+        assert_eq!(
+            did_you_mean("lst", ["list", "last"]).unwrap(),
+            "did you mean \"list\" or \"last\"?"
+        );
         assert_eq!(did_you_mean("zzz", ["list"]), None);
     }
 }

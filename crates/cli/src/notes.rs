@@ -8,7 +8,8 @@ use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
 
-/// Tools that the client refused to list, and why (`basic/transports/streamable-http#schema-extension`).
+/// Tools that the client refused to list, and why
+/// (`basic/transports/streamable-http#schema-extension`).
 static DROPPED: Mutex<Vec<(String, String)>> = Mutex::new(Vec::new());
 
 /// From now on reports go to standard error.
@@ -20,7 +21,10 @@ pub(crate) fn install(screen: Screen) {
 
 /// The tools that were left out so far, and why.
 pub(crate) fn dropped() -> Vec<(String, String)> {
-    DROPPED.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    DROPPED
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .clone()
 }
 
 struct Notes {
@@ -42,13 +46,20 @@ impl<S: Subscriber> Layer<S> for Notes {
         let mut report = Report::default();
         event.record(&mut report);
         if let (Some(tool), Some(problem)) = (&report.tool, &report.problem) {
-            DROPPED.lock().unwrap_or_else(PoisonError::into_inner).push((tool.clone(), problem.clone()));
+            DROPPED
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .push((tool.clone(), problem.clone()));
         }
         let line = text::line(&format!("{}{}", report.message, report.fields));
         if *event.metadata().level() <= Level::WARN {
             self.screen.warn(&line);
         } else {
-            self.screen.log(&event.metadata().level().as_str().to_lowercase(), None, &line);
+            self.screen.log(
+                &event.metadata().level().as_str().to_lowercase(),
+                None,
+                &line,
+            );
         }
     }
 }

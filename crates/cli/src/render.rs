@@ -5,16 +5,16 @@ use crate::text;
 use carryall::types::{ContentBlock, JsonValue, ResourceContents, Role};
 use comfy_table::{Attribute, Cell, Color, ContentArrangement, Table, presets};
 
-/// Characters of one cell that are laid out. Laying out takes more than linear time, and whoever wants to read more than
-/// a screen of text finds it in the JSON.
+/// Characters of one cell that are laid out. Laying out takes more than linear time, and whoever
+/// wants to read more than a screen of text finds it in the JSON.
 const MAX_CELL: usize = 2_000;
 /// The same for the values of [`facts`], which may be whole instructions.
 const MAX_FACT: usize = 20_000;
 /// Rows of one table that are laid out.
 const MAX_ROWS: usize = 5_000;
 
-/// A table without lines: the first column stands out. Cells are cleaned and clipped, each on one line unless it wraps;
-/// rows beyond 5,000 are only counted.
+/// A table without lines: the first column stands out. Cells are cleaned and clipped, each on one
+/// line unless it wraps; rows beyond 5,000 are only counted.
 pub(crate) fn table<const N: usize>(
     screen: &Screen,
     headers: [&str; N],
@@ -36,7 +36,11 @@ fn lay_out<const N: usize>(
     let mut table = empty(colors);
     let paint = |cell: Cell, change: fn(Cell) -> Cell| if colors { change(cell) } else { cell };
     if let Some(headers) = headers {
-        table.set_header(headers.map(|header| paint(Cell::new(header), |cell| cell.add_attribute(Attribute::Bold))));
+        table.set_header(headers.map(|header| {
+            paint(Cell::new(header), |cell| {
+                cell.add_attribute(Attribute::Bold)
+            })
+        }));
     }
     let mut rows = rows.into_iter();
     for row in rows.by_ref().take(MAX_ROWS) {
@@ -44,7 +48,11 @@ fn lay_out<const N: usize>(
         table.add_row(row.map(|text| {
             let cell = Cell::new(text::clipped_line(&text, MAX_CELL));
             let first = std::mem::take(&mut first);
-            if first { paint(cell, |cell| cell.fg(Color::DarkCyan)) } else { cell }
+            if first {
+                paint(cell, |cell| cell.fg(Color::DarkCyan))
+            } else {
+                cell
+            }
         }));
     }
     let shown = finished(table);
@@ -56,7 +64,9 @@ fn lay_out<const N: usize>(
 
 fn empty(colors: bool) -> Table {
     let mut table = Table::new();
-    table.load_preset(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
+    table
+        .load_preset(presets::NOTHING)
+        .set_content_arrangement(ContentArrangement::Dynamic);
     if colors {
         table.enforce_styling();
     }
@@ -70,21 +80,38 @@ fn finished(mut table: Table) -> String {
     table.trim_fmt()
 }
 
-/// What is known of something: titles in bold, and what belongs to them. Line breaks of the server's stay; values are
-/// clipped.
-pub(crate) fn facts<'a>(screen: &Screen, facts: impl IntoIterator<Item = (&'a str, String)>) -> String {
+/// What is known of something: titles in bold, and what belongs to them. Line breaks of the
+/// server's stay; values are clipped.
+pub(crate) fn facts<'a>(
+    screen: &Screen,
+    facts: impl IntoIterator<Item = (&'a str, String)>,
+) -> String {
     let mut table = empty(screen.colors());
     for (title, value) in facts {
         let title = Cell::new(title);
-        let title = if screen.colors() { title.add_attribute(Attribute::Bold) } else { title };
-        table.add_row([title, Cell::new(text::clip(&text::clean(&text::clip(value.trim_end(), MAX_FACT)), MAX_FACT))]);
+        let title = if screen.colors() {
+            title.add_attribute(Attribute::Bold)
+        } else {
+            title
+        };
+        table.add_row([
+            title,
+            Cell::new(text::clip(
+                &text::clean(&text::clip(value.trim_end(), MAX_FACT)),
+                MAX_FACT,
+            )),
+        ]);
     }
     finished(table)
 }
 
 /// Content blocks, one below the other.
 pub(crate) fn content(screen: &Screen, blocks: &[ContentBlock]) -> String {
-    blocks.iter().map(|one| block(screen, one)).collect::<Vec<_>>().join("\n")
+    blocks
+        .iter()
+        .map(|one| block(screen, one))
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 
 fn block(screen: &Screen, block: &ContentBlock) -> String {
@@ -94,17 +121,37 @@ fn block(screen: &Screen, block: &ContentBlock) -> String {
         ContentBlock::Audio(audio) => blob(screen, "audio", &audio.mime_type, &audio.data),
         ContentBlock::ResourceLink(link) => {
             let name = link.title.as_deref().unwrap_or(&link.name);
-            let kind = link.mime_type.as_deref().map(|mime| format!(" ({})", text::line(mime))).unwrap_or_default();
+            let kind = link
+                .mime_type
+                .as_deref()
+                .map(|mime| format!(" ({})", text::line(mime)))
+                .unwrap_or_default();
             let uri = screen.paint(NAME, &text::line(&link.uri));
-            format!("{} {uri} {}{}", screen.paint(FAINT, "[link]"), text::line(name), kind)
+            format!(
+                "{} {uri} {}{}",
+                screen.paint(FAINT, "[link]"),
+                text::line(name),
+                kind
+            )
         }
         ContentBlock::Resource(resource) => {
             let uri = screen.paint(NAME, &text::line(resource.resource.uri()));
-            format!("{} {uri}\n{}", screen.paint(FAINT, "[resource]"), contents(screen, &resource.resource))
+            format!(
+                "{} {uri}\n{}",
+                screen.paint(FAINT, "[resource]"),
+                contents(screen, &resource.resource)
+            )
         }
         ContentBlock::Unknown(object) => {
-            let kind = object.get("type").and_then(JsonValue::as_str).unwrap_or("?");
-            format!("{}\n{}", screen.paint(FAINT, &format!("[unknown content {:?}]", text::line(kind))), json(object))
+            let kind = object
+                .get("type")
+                .and_then(JsonValue::as_str)
+                .unwrap_or("?");
+            format!(
+                "{}\n{}",
+                screen.paint(FAINT, &format!("[unknown content {:?}]", text::line(kind))),
+                json(object)
+            )
         }
     }
 }
@@ -116,7 +163,10 @@ pub(crate) fn contents(screen: &Screen, contents: &ResourceContents) -> String {
         ResourceContents::Blob(blob_contents) => blob(
             screen,
             "binary",
-            blob_contents.mime_type.as_deref().unwrap_or("application/octet-stream"),
+            blob_contents
+                .mime_type
+                .as_deref()
+                .unwrap_or("application/octet-stream"),
             &blob_contents.blob,
         ),
     }
@@ -124,9 +174,16 @@ pub(crate) fn contents(screen: &Screen, contents: &ResourceContents) -> String {
 
 /// Base64 is nothing to look at: its kind and size are.
 fn blob(screen: &Screen, what: &str, mime_type: &str, base64: &str) -> String {
-    let padding = base64.bytes().rev().take_while(|byte| *byte == b'=').count();
+    let padding = base64
+        .bytes()
+        .rev()
+        .take_while(|byte| *byte == b'=')
+        .count();
     let bytes = (base64.len() / 4 * 3).saturating_sub(padding);
-    screen.paint(FAINT, &format!("[{what} {}, {}]", text::line(mime_type), size(bytes as u64)))
+    screen.paint(
+        FAINT,
+        &format!("[{what} {}, {}]", text::line(mime_type), size(bytes as u64)),
+    )
 }
 
 /// A number of bytes for people.
@@ -166,8 +223,14 @@ mod tests {
 
     #[test]
     fn tables_line_up_and_hold_no_escapes() {
-        let rows = [["a".to_owned(), "one\x1b[m".to_owned()], ["longer".to_owned(), "two\nlines".to_owned()]];
-        assert_eq!(table(&screen(), ["NAME", "WHAT"], rows), "NAME    WHAT\na       one\\u{1b}[m\nlonger  two lines");
+        let rows = [
+            ["a".to_owned(), "one\x1b[m".to_owned()],
+            ["longer".to_owned(), "two\nlines".to_owned()],
+        ];
+        assert_eq!(
+            table(&screen(), ["NAME", "WHAT"], rows),
+            "NAME    WHAT\na       one\\u{1b}[m\nlonger  two lines"
+        );
     }
 
     #[test]
@@ -190,14 +253,29 @@ mod tests {
         let long = "lorem ipsum ".repeat(400_000 / 12);
         let rows = std::iter::repeat_n(["t".to_owned(), long.clone()], 3);
         let shown = table(&screen(), ["NAME", "WHAT"], rows);
-        assert!(shown.len() < 3 * (MAX_CELL + 100) && shown.contains('…'), "{}", shown.len());
+        assert!(
+            shown.len() < 3 * (MAX_CELL + 100) && shown.contains('…'),
+            "{}",
+            shown.len()
+        );
         assert!(facts(&screen(), [("About", long)]).len() < 2 * MAX_FACT);
-        let many = table(&screen(), ["NAME"], (0..MAX_ROWS + 7).map(|at| [at.to_string()]));
-        assert!(many.ends_with("… and 7 more; --format json has them all"), "{}", &many[many.len() - 100..]);
+        let many = table(
+            &screen(),
+            ["NAME"],
+            (0..MAX_ROWS + 7).map(|at| [at.to_string()]),
+        );
+        assert!(
+            many.ends_with("… and 7 more; --format json has them all"),
+            "{}",
+            &many[many.len() - 100..]
+        );
     }
 
     #[test]
     fn sizes_are_round() {
-        assert_eq!([size(0), size(1536), size(3 * 1_048_576)], ["0 B", "1.5 KiB", "3.0 MiB"]);
+        assert_eq!(
+            [size(0), size(1536), size(3 * 1_048_576)],
+            ["0 B", "1.5 KiB", "3.0 MiB"]
+        );
     }
 }

@@ -1,5 +1,5 @@
-//! From a request to its result: what the server asks for on the way (`basic/patterns/mrtr`), and the task that the request
-//! may become (Tasks extension).
+//! From a request to its result: what the server asks for on the way (`basic/patterns/mrtr`), and
+//! the task that the request may become (Tasks extension).
 
 use crate::answers::{Answers, Asking};
 use crate::busy::Busy;
@@ -44,7 +44,11 @@ pub(crate) async fn answered<A: Answer>(
     answers: &Answers,
 ) -> Result<Ended<A>, Fail> {
     for round in 0..MAX_ROUNDS {
-        let asked = match request.once().await.map_err(|error| server.failed(&error))? {
+        let asked = match request
+            .once()
+            .await
+            .map_err(|error| server.failed(&error))?
+        {
             Step::Done(output) => return Ok(Ended::Done(output)),
             Step::Task(task) => return Ok(Ended::Task(task)),
             Step::InputRequired(asked) => asked,
@@ -55,11 +59,21 @@ pub(crate) async fn answered<A: Answer>(
             tokio::time::sleep(Duration::from_millis(25) * round).await;
         }
         let result = json!({"resultType": "input_required", "inputRequests": requests});
-        let responses = Asking { what, requests, result, later: None }.all(server, busy, answers).await?;
+        let responses = Asking {
+            what,
+            requests,
+            result,
+            later: None,
+        }
+        .all(server, busy, answers)
+        .await?;
         request = asked.answer(responses);
     }
     Err(Fail::new(
         Exit::Refused,
-        format!("{}: {what} asked for input {MAX_ROUNDS} times without coming to a result", server.place),
+        format!(
+            "{}: {what} asked for input {MAX_ROUNDS} times without coming to a result",
+            server.place
+        ),
     ))
 }

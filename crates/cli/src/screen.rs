@@ -1,4 +1,5 @@
-//! Where output goes and how it looks: results to standard output, everything else to standard error.
+//! Where output goes and how it looks: results to standard output, everything else to standard
+//! error.
 
 use crate::fail::Fail;
 use crate::text;
@@ -66,7 +67,10 @@ const HINT: Style = AnsiColor::Green.on_default();
 
 impl Screen {
     pub(crate) fn new(options: ScreenOptions) -> Self {
-        let (out, err) = (std::io::stdout().is_terminal(), std::io::stderr().is_terminal());
+        let (out, err) = (
+            std::io::stdout().is_terminal(),
+            std::io::stderr().is_terminal(),
+        );
         let set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
         let plain = set("NO_COLOR") || std::env::var_os("TERM").is_some_and(|term| term == "dumb");
         let color = |terminal: bool| match options.color {
@@ -75,7 +79,9 @@ impl Screen {
             Color::Auto => terminal && !plain,
         };
         Self {
-            format: options.format.unwrap_or(if out { Format::Human } else { Format::Json }),
+            format: options
+                .format
+                .unwrap_or(if out { Format::Human } else { Format::Json }),
             verbose: options.verbose,
             watched: err,
             live: err && !options.verbose,
@@ -86,7 +92,11 @@ impl Screen {
 
     /// Text for standard output, in colour if there is any.
     pub(crate) fn paint(&self, style: Style, text: &str) -> String {
-        if self.color_out && !text.is_empty() { format!("{style}{text}{style:#}") } else { text.to_owned() }
+        if self.color_out && !text.is_empty() {
+            format!("{style}{text}{style:#}")
+        } else {
+            text.to_owned()
+        }
     }
 
     /// Whether standard output has colour.
@@ -102,13 +112,20 @@ impl Screen {
     /// A result for people. Nothing is added to it but the last line break.
     pub(crate) fn print(&self, text: &str) -> Result<(), Fail> {
         let mut out = std::io::stdout().lock();
-        let end = if text.is_empty() || text.ends_with('\n') { "" } else { "\n" };
-        write!(out, "{text}{end}").and_then(|()| out.flush()).map_err(Fail::output)
+        let end = if text.is_empty() || text.ends_with('\n') {
+            ""
+        } else {
+            "\n"
+        };
+        write!(out, "{text}{end}")
+            .and_then(|()| out.flush())
+            .map_err(Fail::output)
     }
 
     /// A result for programs.
     pub(crate) fn json<T: Serialize + ?Sized>(&self, value: &T) -> Result<(), Fail> {
-        let json = serde_json::to_string_pretty(value).map_err(|error| Fail::output(error.into()))?;
+        let json =
+            serde_json::to_string_pretty(value).map_err(|error| Fail::output(error.into()))?;
         self.print(&text::escape_json(&json))
     }
 
@@ -125,7 +142,11 @@ impl Screen {
 
     /// Something that is not as it should be.
     pub(crate) fn warn(&self, text: &str) {
-        say(&format!("{} {}", self.label(WARNING, "warning:"), text::line(text)));
+        say(&format!(
+            "{} {}",
+            self.label(WARNING, "warning:"),
+            text::line(text)
+        ));
     }
 
     /// What went wrong, and what to do about it.
@@ -133,9 +154,17 @@ impl Screen {
         if fail.what.is_empty() {
             return;
         }
-        say(&format!("{} {}", self.label(ERROR, "error:"), text::clean(&fail.what)));
+        say(&format!(
+            "{} {}",
+            self.label(ERROR, "error:"),
+            text::clean(&fail.what)
+        ));
         for hint in &fail.hints {
-            say(&format!("  {} {}", self.label(HINT, "hint:"), text::clean(hint)));
+            say(&format!(
+                "  {} {}",
+                self.label(HINT, "hint:"),
+                text::clean(hint)
+            ));
         }
     }
 
@@ -147,13 +176,19 @@ impl Screen {
             _ => ERROR,
         };
         let label = self.label(style, &format!("[{level}]"));
-        let logger = logger.map(|logger| format!("{}: ", text::line(logger))).unwrap_or_default();
+        let logger = logger
+            .map(|logger| format!("{}: ", text::line(logger)))
+            .unwrap_or_default();
         say(&format!("{label} {logger}{}", text::line(message)));
     }
 
     /// Text for standard error, in colour if there is any.
     pub(crate) fn label(&self, style: Style, text: &str) -> String {
-        if self.color_err && !text.is_empty() { format!("{style}{text}{style:#}") } else { text.to_owned() }
+        if self.color_err && !text.is_empty() {
+            format!("{style}{text}{style:#}")
+        } else {
+            text.to_owned()
+        }
     }
 }
 

@@ -4,7 +4,8 @@ use crate::fail::Exit;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-/// How long a command may take to notice a signal before it is ended anyway: it is busy, or blocked.
+/// How long a command may take to notice a signal before it is ended anyway: it is busy, or
+/// blocked.
 const NOTICE_LIMIT: Duration = Duration::from_millis(500);
 /// How long it may then take to end in order.
 const END_LIMIT: Duration = Duration::from_secs(10);
@@ -30,7 +31,9 @@ impl Signals {
             both: {
                 use tokio::signal::unix::{SignalKind, signal};
                 let interrupt = signal(SignalKind::interrupt());
-                interrupt.and_then(|interrupt| Ok([interrupt, signal(SignalKind::terminate())?])).ok()
+                interrupt
+                    .and_then(|interrupt| Ok([interrupt, signal(SignalKind::terminate())?]))
+                    .ok()
             },
         }
     }
@@ -43,7 +46,9 @@ impl Signals {
 
     #[cfg(unix)]
     async fn wait(&mut self) {
-        let Some([interrupt, terminate]) = &mut self.both else { return std::future::pending().await };
+        let Some([interrupt, terminate]) = &mut self.both else {
+            return std::future::pending().await;
+        };
         tokio::select! {
             _ = interrupt.recv() => {}
             _ = terminate.recv() => {}
@@ -56,10 +61,11 @@ impl Signals {
     }
 }
 
-/// From now on Ctrl-C and SIGTERM end this process whatever its other threads do. Commands run on one thread, which may be
-/// laying out text, reading standard input or writing to a pipe that nobody reads, and cannot notice a signal then. The
-/// process ends with exit code 130 half a second after a signal that nobody has noticed, 10 s after one that somebody has,
-/// and at once after a second one.
+/// From now on Ctrl-C and SIGTERM end this process whatever its other threads do. Commands run on
+/// one thread, which may be laying out text, reading standard input or writing to a pipe that
+/// nobody reads, and cannot notice a signal then. The process ends with exit code 130 half a second
+/// after a signal that nobody has noticed, 10 s after one that somebody has, and at once after a
+/// second one.
 ///
 /// Returns the signals for whoever can end the command in order.
 pub(crate) fn watch() -> Signals {
@@ -67,37 +73,43 @@ pub(crate) fn watch() -> Signals {
     let terminal = crate::ask::TerminalModes::now();
     let (ready, when_ready) = std::sync::mpsc::channel::<()>();
     // If there is no thread to be had, signals are still noticed where they are waited for.
-    let _ = std::thread::Builder::new().name("signals".into()).spawn(move || {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        let Ok(runtime) = runtime else { return };
-        runtime.block_on(async {
-            let mut signals = Signals::new();
-            drop(ready);
-            signals.wait().await;
-            let late = async {
-                tokio::time::sleep(NOTICE_LIMIT).await;
-                if NOTICED.load(Ordering::Relaxed) {
-                    tokio::time::sleep(END_LIMIT).await;
+    let _ = std::thread::Builder::new()
+        .name("signals".into())
+        .spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build();
+            let Ok(runtime) = runtime else { return };
+            runtime.block_on(async {
+                let mut signals = Signals::new();
+                drop(ready);
+                signals.wait().await;
+                let late = async {
+                    tokio::time::sleep(NOTICE_LIMIT).await;
+                    if NOTICED.load(Ordering::Relaxed) {
+                        tokio::time::sleep(END_LIMIT).await;
+                    }
+                };
+                tokio::select! {
+                    () = late => {}
+                    () = signals.wait() => {}
                 }
-            };
-            tokio::select! {
-                () = late => {}
-                () = signals.wait() => {}
-            }
+            });
+            terminal.leave();
+            std::process::exit(Exit::Interrupted as i32)
         });
-        terminal.leave();
-        std::process::exit(Exit::Interrupted as i32)
-    });
     // Ends, with an error, when the thread listens or cannot be had.
     let _ = when_ready.recv();
     signals
 }
 
-/// For a child of a supervisor: standard input ends because the supervisor is gone or wants it, or SIGTERM. Ctrl-C on a
-/// terminal reaches parent and children at once; it is the supervisor's to say when the children stop.
+/// For a child of a supervisor: standard input ends because the supervisor is gone or wants it, or
+/// SIGTERM. Ctrl-C on a terminal reaches parent and children at once; it is the supervisor's to say
+/// when the children stop.
 pub(crate) async fn when_abandoned() {
     let (gone, abandoned) = tokio::sync::oneshot::channel::<()>();
-    // A thread of its own: reading standard input cannot be cancelled, and must not hold up the end of the runtime.
+    // A thread of its own: reading standard input cannot be cancelled, and must not hold up the end
+    // of the runtime.
     std::thread::spawn(move || {
         let _ = std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink());
         drop(gone);
@@ -118,7 +130,9 @@ pub(crate) async fn when_abandoned() {
 pub(crate) fn heed_interrupts() {
     // The runtime takes the signal for good; who listens later is told of later ones.
     #[cfg(unix)]
-    drop(tokio::signal::unix::signal(tokio::signal::unix::SignalKind::interrupt()));
+    drop(tokio::signal::unix::signal(
+        tokio::signal::unix::SignalKind::interrupt(),
+    ));
 }
 
 /// Ctrl-C.

@@ -46,7 +46,11 @@ impl Process {
             return None;
         }
         let program = words.remove(0);
-        Some(Self { program, args: words, ..Self::default() })
+        Some(Self {
+            program,
+            args: words,
+            ..Self::default()
+        })
     }
 }
 
@@ -54,7 +58,9 @@ impl Target {
     /// A command after `--`.
     pub(crate) fn command(words: Vec<String>) -> Result<Self, Fail> {
         let process = Process::from_words(words);
-        process.map(Self::Stdio).ok_or_else(|| Fail::usage("there is no command after `--`"))
+        process
+            .map(Self::Stdio)
+            .ok_or_else(|| Fail::usage("there is no command after `--`"))
     }
 
     /// Whatever TARGET may be.
@@ -68,7 +74,8 @@ impl Target {
         }
         if let Some(path) = text.strip_prefix("unix:") {
             return if path.is_empty() {
-                Err(Fail::usage("TARGET `unix:` names no socket").hint("write unix:/path/to/socket"))
+                Err(Fail::usage("TARGET `unix:` names no socket")
+                    .hint("write unix:/path/to/socket"))
             } else {
                 Ok(Self::Unix(path.into()))
             };
@@ -77,7 +84,10 @@ impl Target {
             return url(text, scheme);
         }
         match bare_address(text) {
-            Some(url) => Ok(Self::Http { url, headers: Vec::new() }),
+            Some(url) => Ok(Self::Http {
+                url,
+                headers: Vec::new(),
+            }),
             None => mcp_json::find(text, paths, screen),
         }
     }
@@ -109,26 +119,37 @@ fn url(text: &str, scheme: &str) -> Result<Target, Fail> {
     }
     let parsed = Url::parse(text).map_err(|error| invalid(&format!("is not a URL: {error}")))?;
     if !parsed.username().is_empty() || parsed.password().is_some() {
-        return Err(Fail::usage("TARGET has credentials in its URL, where they end up in logs")
-            .hint("give them with --header 'Authorization: ...'"));
+        return Err(
+            Fail::usage("TARGET has credentials in its URL, where they end up in logs")
+                .hint("give them with --header 'Authorization: ...'"),
+        );
     }
-    Ok(Target::Http { url: text.to_owned(), headers: Vec::new() })
+    Ok(Target::Http {
+        url: text.to_owned(),
+        headers: Vec::new(),
+    })
 }
 
-/// `localhost:8080`, `127.0.0.1:8080/mcp`, `[::1]:8080`, `example.com:8080`: plain HTTP on this machine, HTTPS
-/// elsewhere, at `/mcp` unless there is a path.
+/// `localhost:8080`, `127.0.0.1:8080/mcp`, `[::1]:8080`, `example.com:8080`: plain HTTP on this
+/// machine, HTTPS elsewhere, at `/mcp` unless there is a path.
 fn bare_address(text: &str) -> Option<String> {
     let (authority, path) = match text.find('/') {
         Some(at) => text.split_at(at),
         None => (text, ""),
     };
     let (host, port) = match authority.rsplit_once(':') {
-        Some((host, port)) if !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit()) => {
+        Some((host, port))
+            if !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit()) =>
+        {
             (host, Some(port.parse::<u16>().ok()?))
         }
         _ => (authority, None),
     };
-    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>().ok();
+    let address = host
+        .trim_start_matches('[')
+        .trim_end_matches(']')
+        .parse::<IpAddr>()
+        .ok();
     let localhost = host.eq_ignore_ascii_case("localhost");
     // Without a port a word is rather a name than a host, unless it cannot be anything else.
     if port.is_none() && !localhost && address.is_none() {
@@ -137,14 +158,22 @@ fn bare_address(text: &str) -> Option<String> {
     if host.is_empty() || host.contains(char::is_whitespace) {
         return None;
     }
-    let scheme = if localhost || address.is_some_and(|address| address.is_loopback()) { "http" } else { "https" };
-    let path = if matches!(path, "" | "/") { "/mcp" } else { path };
+    let scheme = if localhost || address.is_some_and(|address| address.is_loopback()) {
+        "http"
+    } else {
+        "https"
+    };
+    let path = if matches!(path, "" | "/") {
+        "/mcp"
+    } else {
+        path
+    };
     let url = format!("{scheme}://{authority}{path}");
     Url::parse(&url).ok().map(|_| url)
 }
 
-/// TARGET and the words after it. With a command after `--` there is no TARGET, and what stands in its place is the first
-/// of the words; a lone `stdio:` may stand there too.
+/// TARGET and the words after it. With a command after `--` there is no TARGET, and what stands in
+/// its place is the first of the words; a lone `stdio:` may stand there too.
 pub(crate) fn split(
     target: Option<String>,
     rest: Vec<String>,
@@ -158,12 +187,21 @@ pub(crate) fn split(
                 "a TARGET is a URL, a name from an mcp.json, unix:PATH, stdio:'COMMAND', or a command after `--`",
             ));
         };
-        let chosen = Chosen { target: Target::parse(&target, paths, screen)?, typed: Some(target) };
+        let chosen = Chosen {
+            target: Target::parse(&target, paths, screen)?,
+            typed: Some(target),
+        };
         return Ok((chosen, rest));
     }
     let target_word = target.filter(|target| target != "stdio:");
     let words = target_word.into_iter().chain(rest).collect();
-    Ok((Chosen { target: Target::command(command)?, typed: None }, words))
+    Ok((
+        Chosen {
+            target: Target::command(command)?,
+            typed: None,
+        },
+        words,
+    ))
 }
 
 #[cfg(test)]
@@ -181,7 +219,10 @@ mod tests {
     }
 
     fn http(url: &str) -> Target {
-        Target::Http { url: url.into(), headers: Vec::new() }
+        Target::Http {
+            url: url.into(),
+            headers: Vec::new(),
+        }
     }
 
     fn strings(words: &[&str]) -> Vec<String> {
@@ -190,7 +231,11 @@ mod tests {
 
     #[test]
     fn urls_stay_as_they_are() {
-        for url in ["http://127.0.0.1:8080/mcp", "https://example.com/", "HTTPS://example.com/x?y=z"] {
+        for url in [
+            "http://127.0.0.1:8080/mcp",
+            "https://example.com/",
+            "HTTPS://example.com/x?y=z",
+        ] {
             assert_eq!(parse(url).unwrap(), http(url));
         }
     }
@@ -212,9 +257,17 @@ mod tests {
 
     #[test]
     fn commands_and_sockets_are_told_apart() {
-        let Target::Stdio(process) = parse("stdio:npx -y 'my server'").unwrap() else { panic!() };
-        assert_eq!((process.program.as_str(), process.args), ("npx", strings(&["-y", "my server"])));
-        assert_eq!(parse("unix:/run/x.sock").unwrap(), Target::Unix("/run/x.sock".into()));
+        let Target::Stdio(process) = parse("stdio:npx -y 'my server'").unwrap() else {
+            panic!()
+        };
+        assert_eq!(
+            (process.program.as_str(), process.args),
+            ("npx", strings(&["-y", "my server"]))
+        );
+        assert_eq!(
+            parse("unix:/run/x.sock").unwrap(),
+            Target::Unix("/run/x.sock".into())
+        );
     }
 
     #[test]
@@ -242,16 +295,29 @@ mod tests {
             let split = super::split(target, rest, command, &ConfigPaths::none(), screen());
             split.map(|(chosen, words)| (chosen.target, words))
         };
-        let (target, words) =
-            split(Some("echo".into()), strings(&["text=x"]), strings(&["server", "--stdio"])).unwrap();
+        let (target, words) = split(
+            Some("echo".into()),
+            strings(&["text=x"]),
+            strings(&["server", "--stdio"]),
+        )
+        .unwrap();
         assert_eq!(words, ["echo", "text=x"]);
         assert!(
             matches!(&target, Target::Stdio(process) if process.program == "server" && process.args == ["--stdio"])
         );
-        let (_, words) = split(Some("stdio:".into()), strings(&["echo"]), strings(&["server"])).unwrap();
+        let (_, words) = split(
+            Some("stdio:".into()),
+            strings(&["echo"]),
+            strings(&["server"]),
+        )
+        .unwrap();
         assert_eq!(words, ["echo"]);
-        let (target, words) = split(Some("localhost:1".into()), strings(&["echo"]), vec![]).unwrap();
-        assert_eq!((target, words), (http("http://localhost:1/mcp"), strings(&["echo"])));
+        let (target, words) =
+            split(Some("localhost:1".into()), strings(&["echo"]), vec![]).unwrap();
+        assert_eq!(
+            (target, words),
+            (http("http://localhost:1/mcp"), strings(&["echo"]))
+        );
         assert!(split(None, vec![], vec![]).is_err());
     }
 }

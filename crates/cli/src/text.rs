@@ -1,15 +1,16 @@
 //! Text from servers on its way to a terminal.
 //!
-//! It is not to be trusted: escape sequences could recolour, overwrite or forge what stands on the screen, bidirectional
-//! controls could make text read other than it is, and invisible characters could hide instructions for a model from the
-//! person who looks at it. All of them are shown as escapes, so that one sees that they are there.
+//! It is not to be trusted: escape sequences could recolour, overwrite or forge what stands on the
+//! screen, bidirectional controls could make text read other than it is, and invisible characters
+//! could hide instructions for a model from the person who looks at it. All of them are shown as
+//! escapes, so that one sees that they are there.
 
 use carryall::proto::is_printable;
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
-/// With everything that a terminal would obey or nobody would see written as an escape (`\u{1b}`). Line breaks and tabs
-/// stay.
+/// With everything that a terminal would obey or nobody would see written as an escape (`\u{1b}`).
+/// Line breaks and tabs stay.
 pub(crate) fn clean(text: &str) -> Cow<'_, str> {
     if text.chars().all(is_shown) {
         return Cow::Borrowed(text);
@@ -42,10 +43,12 @@ pub(crate) fn line(text: &str) -> String {
     out
 }
 
-/// As [`line`], with at most so many characters: the rest is replaced by `…`. The time it takes does not depend on the
-/// length of the text, so it is safe for everything that is laid out or drawn again and again.
+/// As [`line`], with at most so many characters: the rest is replaced by `…`. The time it takes
+/// does not depend on the length of the text, so it is safe for everything that is laid out or
+/// drawn again and again.
 pub(crate) fn clipped_line(text: &str, chars: usize) -> String {
-    // Leading white space is dropped, and must not use up what is looked at; neither must that between words.
+    // Leading white space is dropped, and must not use up what is looked at; neither must that
+    // between words.
     let mut words = text.split_whitespace();
     // One more than fits, and the space before it.
     let (mut rough, mut left) = (String::new(), chars + 2);
@@ -72,8 +75,8 @@ pub(crate) fn clip(text: &str, chars: usize) -> Cow<'_, str> {
     }
 }
 
-/// Escapes in JSON what a terminal might obey or nobody would see: strings are the only place where it can stand. It
-/// remains the same JSON.
+/// Escapes in JSON what a terminal might obey or nobody would see: strings are the only place where
+/// it can stand. It remains the same JSON.
 pub(crate) fn escape_json(json: &str) -> Cow<'_, str> {
     if json.chars().all(|c| c == '\n' || is_printable(c)) {
         return Cow::Borrowed(json);
@@ -121,14 +124,30 @@ mod tests {
         ];
         for (dirty, shown) in cases {
             assert_eq!(clean(dirty), shown, "{dirty:?}");
-            assert_eq!(clean(&clean(dirty)), shown, "what was cleaned stays as it is");
+            assert_eq!(
+                clean(&clean(dirty)),
+                shown,
+                "what was cleaned stays as it is"
+            );
         }
     }
 
     #[test]
     fn what_remains_holds_nothing_of_the_kind_whatever_came() {
         // Every short string over an alphabet of troublemakers.
-        let alphabet = ['\x1b', '[', '\u{9b}', '\x07', '\\', '\u{e0041}', '\r', '\n', 'é', '\u{202e}', '\u{200b}'];
+        let alphabet = [
+            '\x1b',
+            '[',
+            '\u{9b}',
+            '\x07',
+            '\\',
+            '\u{e0041}',
+            '\r',
+            '\n',
+            'é',
+            '\u{202e}',
+            '\u{200b}',
+        ];
         for a in alphabet {
             for b in alphabet {
                 for c in alphabet {
@@ -153,7 +172,10 @@ mod tests {
         assert_eq!(clipped_line("a\u{200b}b", 20), r"a\u{200b}b");
         assert_eq!(clipped_line(&format!("{}x", " ".repeat(1000)), 5), "x");
         let clipped = clipped_line(&"word ".repeat(1_000_000), 100);
-        assert!(clipped.chars().count() <= 101 && clipped.ends_with('…'), "{clipped}");
+        assert!(
+            clipped.chars().count() <= 101 && clipped.ends_with('…'),
+            "{clipped}"
+        );
     }
 
     #[test]

@@ -1,8 +1,8 @@
-//! Approval of project files: a configuration that comes with a directory may have been written by anybody, and names
-//! programs to run and variables of the environment to hand to them.
+//! Approval of project files: a configuration that comes with a directory may have been written by
+//! anybody, and names programs to run and variables of the environment to hand to them.
 //!
-//! An approval holds for one path and one content (SHA-256). It is kept in a file of the user's, readable by the user
-//! alone.
+//! An approval holds for one path and one content (SHA-256). It is kept in a file of the user's,
+//! readable by the user alone.
 
 use crate::fail::{Exit, Fail};
 use crate::mcp_json::{ConfigFile, ServerConfig};
@@ -19,7 +19,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 const MAX_APPROVALS: usize = 1024;
 /// The file of approvals is not read beyond this size, in bytes.
 const MAX_FILE: u64 = 1024 * 1024;
-/// A file whose summary is longer than this, in characters, is not put to a person, who could not judge it.
+/// A file whose summary is longer than this, in characters, is not put to a person, who could not
+/// judge it.
 const MAX_SUMMARY: usize = 8 * 1024;
 
 /// The project files that the user has approved.
@@ -68,10 +69,22 @@ impl Approvals {
     /// Remembers that this content of this file is approved.
     pub(crate) fn approve(&self, file: &ConfigFile) -> io::Result<()> {
         let mut approved = self.read();
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_secs());
-        approved.files.insert(key(&file.path), Approval { sha256: digest(&file.text), since });
+        let since = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .map_or(0, |now| now.as_secs());
+        approved.files.insert(
+            key(&file.path),
+            Approval {
+                sha256: digest(&file.text),
+                since,
+            },
+        );
         while approved.files.len() > MAX_APPROVALS {
-            let oldest = approved.files.iter().min_by_key(|(_, approval)| approval.since).map(|(path, _)| path.clone());
+            let oldest = approved
+                .files
+                .iter()
+                .min_by_key(|(_, approval)| approval.since)
+                .map(|(path, _)| path.clone());
             approved.files.remove(&oldest.unwrap_or_default());
         }
         self.write(&approved)
@@ -96,15 +109,21 @@ impl Approvals {
     fn read(&self) -> Approved {
         let read = |path: &Path| -> io::Result<Approved> {
             let mut bytes = Vec::new();
-            std::fs::File::open(path)?.take(MAX_FILE).read_to_end(&mut bytes)?;
+            std::fs::File::open(path)?
+                .take(MAX_FILE)
+                .read_to_end(&mut bytes)?;
             Ok(serde_json::from_slice(&bytes)?)
         };
-        self.path.as_deref().and_then(|path| read(path).ok()).unwrap_or_default()
+        self.path
+            .as_deref()
+            .and_then(|path| read(path).ok())
+            .unwrap_or_default()
     }
 
     /// Replaces the file as a whole: readers see the old one or the new one.
     fn write(&self, approved: &Approved) -> io::Result<()> {
-        let no_place = || io::Error::new(io::ErrorKind::NotFound, "this user has no home directory");
+        let no_place =
+            || io::Error::new(io::ErrorKind::NotFound, "this user has no home directory");
         let path = self.path.as_deref().ok_or_else(no_place)?;
         if let Some(folder) = path.parent() {
             let mut builder = std::fs::DirBuilder::new();
@@ -133,15 +152,20 @@ impl Approvals {
 
 /// The same file by whatever path it is named.
 fn key(path: &Path) -> String {
-    path.canonicalize().unwrap_or_else(|_| path.to_owned()).display().to_string()
+    path.canonicalize()
+        .unwrap_or_else(|_| path.to_owned())
+        .display()
+        .to_string()
 }
 
 fn digest(text: &str) -> String {
     use std::fmt::Write as _;
-    Sha256::digest(text).iter().fold(String::with_capacity(64), |mut hex, byte| {
-        let _ = write!(hex, "{byte:02x}");
-        hex
-    })
+    Sha256::digest(text)
+        .iter()
+        .fold(String::with_capacity(64), |mut hex, byte| {
+            let _ = write!(hex, "{byte:02x}");
+            hex
+        })
 }
 
 /// What a file would run and call: one line for each server, of which `first` comes first.
@@ -155,11 +179,17 @@ pub(crate) fn summary(file: &ConfigFile, first: Option<&str>) -> Vec<String> {
     servers.into_iter().map(line).collect()
 }
 
-/// Makes sure that a project file is approved before its server `name` is used: asks, if somebody is at the terminal.
+/// Makes sure that a project file is approved before its server `name` is used: asks, if somebody
+/// is at the terminal.
 ///
 /// # Errors
 /// A file that is not approved, with what it would run and how to approve it.
-pub(crate) fn require(file: &ConfigFile, name: &str, approvals: &Approvals, screen: Screen) -> Result<(), Fail> {
+pub(crate) fn require(
+    file: &ConfigFile,
+    name: &str,
+    approvals: &Approvals,
+    screen: Screen,
+) -> Result<(), Fail> {
     let trust = approvals.check(file);
     if trust == Trust::Approved {
         return Ok(());
@@ -172,15 +202,29 @@ pub(crate) fn require(file: &ConfigFile, name: &str, approvals: &Approvals, scre
     let lines = summary(file, Some(name));
     let long = lines.iter().map(|line| line.chars().count()).sum::<usize>() > MAX_SUMMARY;
     if long || !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
-        let mut fail = Fail::usage(format!("server {name:?} is configured in {shown}, which {why}"));
-        if let Some(line) = lines.first().filter(|line| line.chars().count() <= MAX_SUMMARY) {
+        let mut fail = Fail::usage(format!(
+            "server {name:?} is configured in {shown}, which {why}"
+        ));
+        if let Some(line) = lines
+            .first()
+            .filter(|line| line.chars().count() <= MAX_SUMMARY)
+        {
             fail = fail.hint(format!("what it says: {line}"));
         }
         return Err(fail
-            .hint(format!("to approve the file as it is now: carryall trust {}", words::quoted(&text::line(&shown))))
-            .hint(format!("to use it just this once: --config {}", words::quoted(&text::line(&shown)))));
+            .hint(format!(
+                "to approve the file as it is now: carryall trust {}",
+                words::quoted(&text::line(&shown))
+            ))
+            .hint(format!(
+                "to use it just this once: --config {}",
+                words::quoted(&text::line(&shown))
+            )));
     }
-    screen::say(&format!("{}\nThis file {why}. It configures:", screen.label(TITLE, &text::line(&shown))));
+    screen::say(&format!(
+        "{}\nThis file {why}. It configures:",
+        screen.label(TITLE, &text::line(&shown))
+    ));
     for line in &lines {
         screen::say(&format!("  {line}"));
     }
@@ -191,7 +235,9 @@ pub(crate) fn require(file: &ConfigFile, name: &str, approvals: &Approvals, scre
         return Err(Fail::usage(format!("{shown} was not approved")));
     }
     if let Err(error) = approvals.approve(file) {
-        screen.warn(&format!("the approval cannot be remembered, and holds for this command alone: {error}"));
+        screen.warn(&format!(
+            "the approval cannot be remembered, and holds for this command alone: {error}"
+        ));
     }
     Ok(())
 }
@@ -203,7 +249,10 @@ fn confirmed(question: &str) -> io::Result<bool> {
     err.flush()?;
     let mut answer = String::new();
     std::io::stdin().lock().take(64).read_line(&mut answer)?;
-    Ok(matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes"))
+    Ok(matches!(
+        answer.trim().to_ascii_lowercase().as_str(),
+        "y" | "yes"
+    ))
 }
 
 #[cfg(test)]

@@ -1,4 +1,5 @@
-//! `carryall up`: one endpoint in front of servers. Without any, in front of replicas of the demo server.
+//! `carryall up`: one endpoint in front of servers. Without any, in front of replicas of the demo
+//! server.
 
 mod banner;
 mod demo;
@@ -60,7 +61,8 @@ pub(crate) struct Up {
     /// How long a request may take
     #[arg(long, value_name = "DURATION", default_value = "10m", value_parser = duration::parse)]
     call_timeout: Duration,
-    /// How long each server may take where several are asked for one answer; it is left out of it after that
+    /// How long each server may take where several are asked for one answer; it is left out of it
+    /// after that
     #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = duration::parse)]
     fan_out_timeout: Duration,
     /// Print the URL alone, and log nothing but what goes wrong
@@ -78,21 +80,24 @@ struct Servers {
     /// Stand in front of the server at this URL (repeatable)
     #[arg(long, value_name = "[NAME=]URL", value_parser = spec::http)]
     http: Vec<UpstreamSpec>,
-    /// Start this server, which speaks MCP on its standard streams, and stand in front of it (repeatable)
+    /// Start this server, which speaks MCP on its standard streams, and stand in front of it
+    /// (repeatable)
     #[arg(long, value_name = "[NAME=]COMMAND", value_parser = spec::stdio)]
     stdio: Vec<UpstreamSpec>,
     /// Stand in front of all servers of this mcp.json
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Send this header to the server of that name with every request; variables (${VAR}) are expanded here, and so stay
-    /// out of the list of processes (repeatable)
+    /// Send this header to the server of that name with every request; variables (${VAR}) are
+    /// expanded here, and so stay out of the list of processes (repeatable)
     #[arg(long, value_name = "[NAME=]HEADER: VALUE", value_parser = spec::header)]
     header: Vec<Scoped<HeaderOption>>,
-    /// The era of the protocol to speak with a server, or with all: auto, modern or legacy (repeatable)
+    /// The era of the protocol to speak with a server, or with all: auto, modern or legacy
+    /// (repeatable)
     #[arg(long, value_name = "[NAME=]ERA", value_parser = spec::era)]
     era: Vec<Scoped<EraOption>>,
-    /// Which callers share a session with a server of an earlier revision, or with all of them: per-principal, per-client,
-    /// per-call or shared; without authorization per-principal means that all share (repeatable)
+    /// Which callers share a session with a server of an earlier revision, or with all of them:
+    /// per-principal, per-client, per-call or shared; without authorization per-principal means
+    /// that all share (repeatable)
     #[arg(long = "sessions", value_name = "[NAME=]SCOPE", value_parser = spec::sharing)]
     sharing: Vec<Scoped<SessionScope>>,
 }
@@ -101,15 +106,31 @@ impl Servers {
     /// The servers, and what begins to start them; `None` when none was named.
     fn start(self) -> Result<Option<Running>, Fail> {
         let variables = Variables::of_process();
-        let configured = self.config.as_deref().map(|file| spec::configured(file, &variables)).transpose()?;
-        let specs: Vec<UpstreamSpec> =
-            self.http.into_iter().chain(self.stdio).chain(configured.into_iter().flatten()).collect();
-        let options = ServerOptions { headers: self.header, eras: self.era, sharing: self.sharing };
+        let configured = self
+            .config
+            .as_deref()
+            .map(|file| spec::configured(file, &variables))
+            .transpose()?;
+        let specs: Vec<UpstreamSpec> = self
+            .http
+            .into_iter()
+            .chain(self.stdio)
+            .chain(configured.into_iter().flatten())
+            .collect();
+        let options = ServerOptions {
+            headers: self.header,
+            eras: self.era,
+            sharing: self.sharing,
+        };
         if specs.is_empty() {
-            let given = !(options.headers.is_empty() && options.eras.is_empty() && options.sharing.is_empty());
+            let given = !(options.headers.is_empty()
+                && options.eras.is_empty()
+                && options.sharing.is_empty());
             return if given {
-                Err(Fail::usage("--header, --era and --sessions are for servers, and none is named")
-                    .hint("name them with --http, --stdio or --config"))
+                Err(Fail::usage(
+                    "--header, --era and --sessions are for servers, and none is named",
+                )
+                .hint("name them with --http, --stdio or --config"))
             } else {
                 Ok(None)
             };
@@ -120,7 +141,11 @@ impl Servers {
 
 /// What session ids are bound to: replicas of this endpoint are those in front of the same servers.
 fn server_name(running: &Running) -> String {
-    let mut names: Vec<_> = running.upstreams.iter().map(|upstream| format!("{:?}", upstream.name())).collect();
+    let mut names: Vec<_> = running
+        .upstreams
+        .iter()
+        .map(|upstream| format!("{:?}", upstream.name()))
+        .collect();
     names.sort_unstable();
     format!("carryall up {}", names.join(" "))
 }
@@ -147,9 +172,17 @@ pub(crate) async fn run(up: Up) -> Result<Exit, Fail> {
     let legacy = legacy.server_name(server_name(&running));
     let banner = Banner::new(&listener, &running, children.count(), up.sse)?;
     let info = Implementation::new("carryall", env!("CARGO_PKG_VERSION"));
-    let builder = running.upstreams.iter().cloned().fold(Gateway::builder(info), |builder, one| builder.upstream(one));
-    let builder = builder.call_timeout(up.call_timeout).fan_out_timeout(up.fan_out_timeout);
-    let gateway = builder.build().map_err(|error| Fail::usage(error.to_string()))?;
+    let builder = running
+        .upstreams
+        .iter()
+        .cloned()
+        .fold(Gateway::builder(info), |builder, one| builder.upstream(one));
+    let builder = builder
+        .call_timeout(up.call_timeout)
+        .fan_out_timeout(up.fan_out_timeout);
+    let gateway = builder
+        .build()
+        .map_err(|error| Fail::usage(error.to_string()))?;
 
     let probing = gateway.clone();
     let probing = tokio::spawn(async move { probing.watch().await });
@@ -165,7 +198,8 @@ pub(crate) async fn run(up: Up) -> Result<Exit, Fail> {
     ended.map(|()| Exit::Ok)
 }
 
-/// Counts how often this process was asked to stop. The first time it drains; the second time it does not wait.
+/// Counts how often this process was asked to stop. The first time it drains; the second time it
+/// does not wait.
 fn stopping() -> watch::Receiver<u32> {
     let (count, seen) = watch::channel(0);
     tokio::spawn(async move {

@@ -1,6 +1,7 @@
 //! A command line in one string, as in `stdio:'npx server --flag'`.
 
-/// Splits at white space, as a shell does: quotes and backslashes hold words together. Nothing is expanded.
+/// Splits at white space, as a shell does: quotes and backslashes hold words together. Nothing is
+/// expanded.
 pub(crate) fn split(text: &str) -> Result<Vec<String>, String> {
     let mut words = Vec::new();
     let mut word: Option<String> = None;
@@ -76,7 +77,10 @@ mod tests {
 
     #[test]
     fn what_is_quoted_is_one_word_again() {
-        assert_eq!(quoted("http://127.0.0.1:8080/mcp"), "http://127.0.0.1:8080/mcp");
+        assert_eq!(
+            quoted("http://127.0.0.1:8080/mcp"),
+            "http://127.0.0.1:8080/mcp"
+        );
         for word in ["", "a b", "it's", "$HOME", "a?b=c&d", "'"] {
             assert_eq!(split(&quoted(word)).unwrap(), [word], "{word}");
         }

@@ -19,7 +19,8 @@ fn a_description_without_end_is_clipped() {
     let long = "lorem ipsum ".repeat(400_000 / 12);
     let introducers = "\u{1b}]".repeat(200_000);
     let server = canned(move |_, _| {
-        let schema = json!({"type": "object", "properties": {"a": {"type": "string", "description": long}}});
+        let schema =
+            json!({"type": "object", "properties": {"a": {"type": "string", "description": long}}});
         page(
             &json!([
                 {"name": "t", "description": long, "inputSchema": schema},
@@ -30,11 +31,25 @@ fn a_description_without_end_is_clipped() {
     });
     let listed = run(&["tools", &server.url, "--format", "human"]);
     assert_eq!(listed.code, 0);
-    assert!(listed.stdout.contains("lorem ipsum") && listed.stdout.len() < 100_000, "{}", listed.stdout.len());
+    assert!(
+        listed.stdout.contains("lorem ipsum") && listed.stdout.len() < 100_000,
+        "{}",
+        listed.stdout.len()
+    );
     let shown = run(&["tools", &server.url, "t", "--format", "human"]);
-    assert!(shown.code == 0 && shown.stdout.contains("lorem ipsum"), "{}", shown.stdout.len());
+    assert!(
+        shown.code == 0 && shown.stdout.contains("lorem ipsum"),
+        "{}",
+        shown.stdout.len()
+    );
     // Programs get all of it.
-    assert_eq!(run(&["tools", &server.url]).ok()["tools"][0]["description"].as_str().unwrap().len(), 399_996);
+    assert_eq!(
+        run(&["tools", &server.url]).ok()["tools"][0]["description"]
+            .as_str()
+            .unwrap()
+            .len(),
+        399_996
+    );
 }
 
 #[test]
@@ -45,14 +60,21 @@ fn a_schema_that_multiplies_is_not_followed_to_its_end() {
         page(&json!([{"name": "t", "inputSchema": schema}]), None)
     });
     assert_eq!(run(&["tools", &server.url, "--format", "human"]).code, 0);
-    assert_eq!(run(&["tools", &server.url, "t", "--format", "human"]).code, 0);
+    assert_eq!(
+        run(&["tools", &server.url, "t", "--format", "human"]).code,
+        0
+    );
 }
 
 #[test]
 fn a_list_without_end_is_given_up() {
     let long = "x".repeat(4 * 1024 * 1024);
     let server = canned(move |_, params| {
-        let next = params["cursor"].as_str().and_then(|cursor| cursor.parse::<u32>().ok()).unwrap_or_default() + 1;
+        let next = params["cursor"]
+            .as_str()
+            .and_then(|cursor| cursor.parse::<u32>().ok())
+            .unwrap_or_default()
+            + 1;
         let tool = json!({"name": format!("t{next}"), "description": long, "inputSchema": {"type": "object"}});
         page(&json!([tool]), Some(&next.to_string()))
     });
@@ -65,9 +87,15 @@ fn a_list_without_end_is_given_up() {
 #[cfg(unix)]
 #[test]
 fn an_interrupt_ends_a_command_that_is_blocked() {
-    let server = canned(|_, _| page(&json!([{"name": "t", "inputSchema": {"type": "object"}}]), None));
+    let server = canned(|_, _| {
+        page(
+            &json!([{"name": "t", "inputSchema": {"type": "object"}}]),
+            None,
+        )
+    });
     let mut call = carryall(&["call", &server.url, "t", "-"]).start();
-    // More than a pipe holds: once it is written, the command reads its standard input, which does not end.
+    // More than a pipe holds: once it is written, the command reads its standard input, which does
+    // not end.
     let mut stdin = call.child.stdin.take().unwrap();
     stdin.write_all(&vec![b' '; 512 * 1024]).unwrap();
     call.signal("INT");
@@ -79,7 +107,10 @@ fn an_interrupt_ends_a_command_that_is_blocked() {
 #[test]
 fn an_interrupt_ends_a_command_that_still_connects() {
     let server = canned(|_, _| Say::Nothing);
-    for args in [vec![server.url.as_str()], vec!["--timeout", "25s", "--", "sleep", "25"]] {
+    for args in [
+        vec![server.url.as_str()],
+        vec!["--timeout", "25s", "--", "sleep", "25"],
+    ] {
         let mut command = carryall(&[&["tools", "--verbose"], &args[..]].concat()).start();
         command.err.next().expect("that it has begun");
         command.signal("INT");

@@ -12,7 +12,10 @@ fn a_failed_tool_is_1_and_its_content_still_the_result() {
     let failed = run(&["call", &demo.url, "fail", "reason=no paper"]);
     failed.fails(1, &["fail says that it failed"]);
     assert_eq!(failed.json()["isError"], json!(true));
-    assert_eq!(failed.json()["content"][0]["text"], json!("This tool failed: no paper"));
+    assert_eq!(
+        failed.json()["content"][0]["text"],
+        json!("This tool failed: no paper")
+    );
 }
 
 #[test]
@@ -20,8 +23,14 @@ fn a_wrong_command_line_is_2() {
     let demo = demo(&[]);
     let call = |args: &[&str]| run(&[&["call", demo.url.as_str()], args].concat());
     call(&["ad"]).fails(2, &["there is no tool \"ad\"", "did you mean \"add\"?"]);
-    call(&["add", "a=1"]).fails(2, &["required argument is missing", "b  integer  Second addend"]);
-    call(&["add"]).fails(2, &["required arguments are missing", "a  integer", "b  integer"]);
+    call(&["add", "a=1"]).fails(
+        2,
+        &["required argument is missing", "b  integer  Second addend"],
+    );
+    call(&["add"]).fails(
+        2,
+        &["required arguments are missing", "a  integer", "b  integer"],
+    );
     call(&["add", "a=x", "b=1"]).fails(2, &["argument `a`: \"x\" is not an integer"]);
     call(&["add", "a:=[", "b=1"]).fails(2, &["not JSON"]);
     call(&["whoami", "x=1"]).fails(2, &["takes no argument \"x\""]);
@@ -29,8 +38,12 @@ fn a_wrong_command_line_is_2() {
     call(&["add", "@/no/such/file"]).fails(2, &["cannot read"]);
     call(&[]).fails(2, &["no TOOL was given"]);
     call(&["whoami", "--meta", "novalue"]).fails(2, &["--meta KEY=VALUE"]);
-    call(&["whoami", "--meta", "io.modelcontextprotocol/protocolVersion=1"])
-        .fails(2, &["written by the client itself"]);
+    call(&[
+        "whoami",
+        "--meta",
+        "io.modelcontextprotocol/protocolVersion=1",
+    ])
+    .fails(2, &["written by the client itself"]);
     call(&["whoami", "--header", "nocolon"]).fails(2, &["NAME: VALUE"]);
     call(&["whoami", "--header", "b@d: x"]).fails(2, &["b@d"]);
     call(&["whoami", "--env", "A=1"]).fails(2, &["--env"]);
@@ -39,9 +52,16 @@ fn a_wrong_command_line_is_2() {
     run(&["tools", "ftp://x/"]).fails(2, &["ftp://x/"]);
     run(&["tols", "x"]).fails(2, &["no command \"tols\"", "did you mean \"tools\"?"]);
     let wrong = run(&["tasks", "list", &demo.url]);
-    wrong.fails(2, &["`carryall tasks` has no command \"list\"; it has get, wait, update, cancel", "tasks --help"]);
+    wrong.fails(
+        2,
+        &[
+            "`carryall tasks` has no command \"list\"; it has get, wait, update, cancel",
+            "tasks --help",
+        ],
+    );
     assert!(!wrong.stderr.contains("did you mean"), "{wrong:?}");
-    run(&["tasks", "cancl", &demo.url]).fails(2, &["no command \"cancl\"", "did you mean \"cancel\"?"]);
+    run(&["tasks", "cancl", &demo.url])
+        .fails(2, &["no command \"cancl\"", "did you mean \"cancel\"?"]);
     run(&["cache", "list"]).fails(2, &["it has show, clear"]);
     run(&["http://localhost:1/mcp"]).fails(2, &["carryall tools http://localhost:1/mcp"]);
     run(&["prompts", &demo.url, "x"]).fails(2, &["unexpected argument"]);
@@ -54,15 +74,28 @@ fn a_server_that_is_not_there_is_3() {
         listener.local_addr().unwrap().port()
     };
     let ran = run(&["call", &format!("localhost:{port}"), "x"]);
-    ran.fails(3, &["cannot reach the server", "Connection refused", "hint:"]);
-    assert!(!ran.stderr.contains("os error") && !ran.stderr.contains("Os {"), "{ran:?}");
+    ran.fails(
+        3,
+        &["cannot reach the server", "Connection refused", "hint:"],
+    );
+    assert!(
+        !ran.stderr.contains("os error") && !ran.stderr.contains("Os {"),
+        "{ran:?}"
+    );
     run(&["tools", "http://no-such-host.invalid/mcp"]).fails(3, &["no-such-host.invalid"]);
 }
 
 #[test]
 fn an_error_of_the_server_is_4() {
     let demo = demo(&[]);
-    run(&["call", &demo.url, "fail", "kind=protocol", "reason=bad luck"]).fails(4, &["bad luck", "-32602"]);
+    run(&[
+        "call",
+        &demo.url,
+        "fail",
+        "kind=protocol",
+        "reason=bad luck",
+    ])
+    .fails(4, &["bad luck", "-32602"]);
     let base = demo.url.trim_end_matches("/mcp");
     run(&["tools", &format!("{base}/elsewhere")]).fails(4, &["404", "/mcp"]);
 }
@@ -75,7 +108,13 @@ fn what_is_not_mcp_is_4() {
     assert!(!ran.stderr.contains("\x1b[31m"), "{ran:?}");
     let login = canned(|_, _| Say::Raw(401, "text/plain", "who are you".into()));
     run(&["tools", &login.url]).fails(4, &["--header 'Authorization: Bearer TOKEN'"]);
-    let host = canned(|_, _| Say::Raw(403, "text/plain", "Host \"a.example\" is not a name of this server".into()));
+    let host = canned(|_, _| {
+        Say::Raw(
+            403,
+            "text/plain",
+            "Host \"a.example\" is not a name of this server".into(),
+        )
+    });
     let refused = run(&["tools", &host.url]);
     refused.fails(4, &["does not answer to this host name", "--allow-host"]);
     assert!(!refused.stderr.contains("credentials"), "{refused:?}");
@@ -88,7 +127,8 @@ fn what_is_not_mcp_is_4() {
 #[test]
 fn an_answer_that_comes_too_late_is_5() {
     let demo = demo(&[]);
-    run(&["call", &demo.url, "nap", "seconds=20", "--timeout", "300ms"]).fails(5, &["no answer within", "--timeout"]);
+    run(&["call", &demo.url, "nap", "seconds=20", "--timeout", "300ms"])
+        .fails(5, &["no answer within", "--timeout"]);
     let silent = canned(|_, _| Say::Nothing);
     run(&["tools", &silent.url, "--timeout", "300ms"]).fails(5, &["no answer within"]);
 }
@@ -97,25 +137,58 @@ fn an_answer_that_comes_too_late_is_5() {
 #[test]
 fn questions_of_the_server_are_6_unless_they_are_answered() {
     let demo = demo(&[]);
-    let book = |args: &[&str]| run(&[&["call", demo.url.as_str(), "book_table", "restaurant=Mira"], args].concat());
+    let book = |args: &[&str]| {
+        run(&[
+            &["call", demo.url.as_str(), "book_table", "restaurant=Mira"],
+            args,
+        ]
+        .concat())
+    };
     let asked = book(&[]);
     asked.fails(
         6,
-        &[&demo.url, "asks for input", "date", "integer", "--answer date=... --answer guests=...", "--decline"],
+        &[
+            &demo.url,
+            "asks for input",
+            "date",
+            "integer",
+            "--answer date=... --answer guests=...",
+            "--decline",
+        ],
     );
     let result = asked.json();
     assert_eq!(result["resultType"], json!("input_required"));
-    assert_eq!(result["inputRequests"]["details"]["method"], json!("elicitation/create"));
-    let booked = book(&["--answer", "date=2026-12-24", "--answer", "guests=4", "--answer", "details.seat=outside"]);
-    assert_eq!(booked.ok()["content"][0]["text"], json!("A table for 4 at Mira on 2026-12-24, outside."));
+    assert_eq!(
+        result["inputRequests"]["details"]["method"],
+        json!("elicitation/create")
+    );
+    let booked = book(&[
+        "--answer",
+        "date=2026-12-24",
+        "--answer",
+        "guests=4",
+        "--answer",
+        "details.seat=outside",
+    ]);
+    assert_eq!(
+        booked.ok()["content"][0]["text"],
+        json!("A table for 4 at Mira on 2026-12-24, outside.")
+    );
     // A default stands in for what is required.
     let booked = book(&["--answer", "date=2026-12-24"]);
-    assert_eq!(booked.ok()["content"][0]["text"], json!("A table for 2 at Mira on 2026-12-24, inside."));
+    assert_eq!(
+        booked.ok()["content"][0]["text"],
+        json!("A table for 2 at Mira on 2026-12-24, inside.")
+    );
     book(&["--answer", "guests=4"]).fails(6, &["--answer date=... is missing"]);
     book(&["--answer", "date=soon"]).fails(2, &["does not fit the form", "date"]);
-    book(&["--answer", "date=2026-12-24", "--answer", "guests=many"]).fails(2, &["\"many\" is not an integer"]);
+    book(&["--answer", "date=2026-12-24", "--answer", "guests=many"])
+        .fails(2, &["\"many\" is not an integer"]);
     let declined = book(&["--decline"]).ok();
-    assert_eq!(declined["content"][0]["text"], json!("Nothing was booked: the user declined."));
+    assert_eq!(
+        declined["content"][0]["text"],
+        json!("Nothing was booked: the user declined.")
+    );
 }
 
 #[test]
@@ -154,10 +227,12 @@ fn a_page_that_nobody_can_open_is_6() {
         "tools/list" => Say::Result(
             json!({"tools": [{"name": "t", "inputSchema": {"type": "object"}}], "ttlMs": 0, "cacheScope": "private"}),
         ),
-        _ => Say::Result(json!({"resultType": "input_required", "inputRequests": {"login": {
-            "method": "elicitation/create",
-            "params": {"mode": "url", "message": "Sign in", "url": "https://example.com/"}
-        }}})),
+        _ => Say::Result(
+            json!({"resultType": "input_required", "inputRequests": {"login": {
+                "method": "elicitation/create",
+                "params": {"mode": "url", "message": "Sign in", "url": "https://example.com/"}
+            }}}),
+        ),
     });
     run(&["call", &asking.url, "t"]).fails(6, &["elicitation.url", "at a terminal"]);
 }

@@ -1,4 +1,5 @@
-//! What servers ask of the client itself: its roots, and the words of a model; and calls that are cancelled.
+//! What servers ask of the client itself: its roots, and the words of a model; and calls that are
+//! cancelled.
 
 mod common;
 
@@ -15,15 +16,32 @@ fn roots_are_told_when_they_were_given_and_not_declared_otherwise() {
     let demo = demo(&[]);
     let show = |args: &[&str]| run(&[&["call", demo.url.as_str(), "show_roots"], args].concat());
     let told = show(&["--root", "file:///home/ada/a%20b", "--root", "/"]).ok();
-    assert_eq!(first_text(&told), &json!("file:///home/ada/a%20b, file:///"));
+    assert_eq!(
+        first_text(&told),
+        &json!("file:///home/ada/a%20b, file:///")
+    );
     show(&[]).fails(6, &["roots"]);
-    show(&["--root", "/no/such/directory"]).fails(2, &["--root /no/such/directory", "name a directory that exists"]);
+    show(&["--root", "/no/such/directory"]).fails(
+        2,
+        &["--root /no/such/directory", "name a directory that exists"],
+    );
 }
 
 #[test]
 fn the_model_says_what_was_given_and_is_not_declared_otherwise() {
     let demo = demo(&[]);
-    let ask = |args: &[&str]| run(&[&["call", demo.url.as_str(), "ask_model", "question=What is red?"], args].concat());
+    let ask = |args: &[&str]| {
+        run(&[
+            &[
+                "call",
+                demo.url.as_str(),
+                "ask_model",
+                "question=What is red?",
+            ],
+            args,
+        ]
+        .concat())
+    };
     let said = ask(&["--say", "It is a colour."]).ok();
     assert_eq!(first_text(&said), &json!("The model says: It is a colour."));
     ask(&[]).fails(6, &["sampling"]);
@@ -34,7 +52,8 @@ fn a_call_that_is_given_up_ends_its_handler() {
     let demo = demo(&[]);
     let naps = || run(&["read", &demo.url, "demo://naps"]).ok()["contents"][0]["text"].clone();
     assert_eq!(naps(), json!("0 naps were broken off."));
-    run(&["call", &demo.url, "nap", "seconds=60", "--timeout", "300ms"]).fails(5, &["no answer within"]);
+    run(&["call", &demo.url, "nap", "seconds=60", "--timeout", "300ms"])
+        .fails(5, &["no answer within"]);
     let end = Instant::now() + Duration::from_secs(10);
     while naps() != json!("1 naps were broken off.") {
         assert!(Instant::now() < end, "{}", naps());

@@ -8,32 +8,63 @@ use std::io::Write as _;
 
 fn ready(running: &common::Running) {
     let first = running.lines.json();
-    assert_eq!(first["method"], json!("notifications/subscriptions/acknowledged"));
+    assert_eq!(
+        first["method"],
+        json!("notifications/subscriptions/acknowledged")
+    );
 }
 
 #[test]
 fn changes_are_told_as_lines_of_json() {
     let demo = demo(&[]);
-    let mut listening = carryall(&["listen", &demo.url, "--tools", "demo://notice", "--count", "2"]).start();
+    let mut listening = carryall(&[
+        "listen",
+        &demo.url,
+        "--tools",
+        "demo://notice",
+        "--count",
+        "2",
+    ])
+    .start();
     ready(&listening);
     assert_eq!(run(&["call", &demo.url, "surprise", "show=true"]).code, 0);
-    assert_eq!(listening.lines.json(), json!({"method": "notifications/tools/list_changed"}));
-    assert_eq!(run(&["call", &demo.url, "surprise_party", "--format", "human"]).stdout, "Surprise!\n");
-    assert_eq!(run(&["call", &demo.url, "post_notice", "text=closed"]).code, 0);
-    let updated = json!({"method": "notifications/resources/updated", "params": {"uri": "demo://notice"}});
+    assert_eq!(
+        listening.lines.json(),
+        json!({"method": "notifications/tools/list_changed"})
+    );
+    assert_eq!(
+        run(&["call", &demo.url, "surprise_party", "--format", "human"]).stdout,
+        "Surprise!\n"
+    );
+    assert_eq!(
+        run(&["call", &demo.url, "post_notice", "text=closed"]).code,
+        0
+    );
+    let updated =
+        json!({"method": "notifications/resources/updated", "params": {"uri": "demo://notice"}});
     assert_eq!(listening.lines.json(), updated);
     assert_eq!(listening.wait(), Some(0), "two changes were asked for");
-    assert_eq!(run(&["read", &demo.url, "demo://notice", "--format", "human"]).stdout, "closed\n");
+    assert_eq!(
+        run(&["read", &demo.url, "demo://notice", "--format", "human"]).stdout,
+        "closed\n"
+    );
 }
 
 #[test]
 fn people_read_sentences() {
     let demo = demo(&[]);
-    let mut listening = carryall(&["listen", &demo.url, "--format", "human", "--count", "1"]).start();
+    let mut listening =
+        carryall(&["listen", &demo.url, "--format", "human", "--count", "1"]).start();
     let note = listening.err.next().unwrap();
-    assert!(note.starts_with(&format!("Listening to {} for: the list of tools", demo.url)), "{note}");
+    assert!(
+        note.starts_with(&format!("Listening to {} for: the list of tools", demo.url)),
+        "{note}"
+    );
     assert_eq!(run(&["call", &demo.url, "surprise", "show=true"]).code, 0);
-    assert_eq!(listening.lines.next().unwrap(), "The list of tools has changed");
+    assert_eq!(
+        listening.lines.next().unwrap(),
+        "The list of tools has changed"
+    );
     assert_eq!(listening.wait(), Some(0));
 }
 
@@ -54,12 +85,16 @@ fn it_ends_when_the_server_ends_the_subscription() {
     ready(&listening);
     drop(demo.running.child.stdin.take());
     assert_eq!(listening.wait(), Some(0));
-    assert_eq!(listening.err.next().unwrap(), "The server has ended the subscription.");
+    assert_eq!(
+        listening.err.next().unwrap(),
+        "The server has ended the subscription."
+    );
 }
 
 #[test]
 fn changes_are_told_over_stdio_as_well() {
-    let mut listening = carryall(&["listen", "--for", "20s", "--", BINARY, "demo", "--stdio"]).start();
+    let mut listening =
+        carryall(&["listen", "--for", "20s", "--", BINARY, "demo", "--stdio"]).start();
     ready(&listening);
     listening.signal("INT");
     assert_eq!(listening.wait(), Some(0));
@@ -81,11 +116,18 @@ fn ctrl_c_ends_a_call_with_130() {
 #[test]
 fn a_supervised_demo_ends_with_its_standard_input_and_not_with_ctrl_c() {
     let mut demo = demo(&["--replica", "a"]);
-    assert!(demo.url.starts_with("http://127.0.0.1:") && demo.url.ends_with("/mcp"), "{}", demo.url);
+    assert!(
+        demo.url.starts_with("http://127.0.0.1:") && demo.url.ends_with("/mcp"),
+        "{}",
+        demo.url
+    );
     demo.running.signal("INT");
     let mut stdin = demo.running.child.stdin.take().unwrap();
     stdin.write_all(b"anything\n").unwrap();
-    assert_eq!(run(&["call", &demo.url, "whoami", "--format", "human"]).stdout, "replica a\n");
+    assert_eq!(
+        run(&["call", &demo.url, "whoami", "--format", "human"]).stdout,
+        "replica a\n"
+    );
     drop(stdin);
     assert_eq!(demo.running.wait(), Some(0));
 }
@@ -95,8 +137,15 @@ fn a_demo_on_its_own_says_where_it_is_and_ends_when_asked() {
     for signal in ["INT", "TERM"] {
         let mut running = carryall(&["demo", "--listen", "127.0.0.1:0"]).start();
         let told = running.err.next().unwrap();
-        let url = told.split_whitespace().find(|word| word.starts_with("http://")).unwrap().to_owned();
-        assert_eq!(run(&["call", &url, "whoami", "--format", "human"]).stdout, "replica demo\n");
+        let url = told
+            .split_whitespace()
+            .find(|word| word.starts_with("http://"))
+            .unwrap()
+            .to_owned();
+        assert_eq!(
+            run(&["call", &url, "whoami", "--format", "human"]).stdout,
+            "replica demo\n"
+        );
         running.signal(signal);
         assert_eq!(running.wait(), Some(0), "{signal}");
     }
@@ -110,7 +159,10 @@ fn supervised_replicas_share_what_changes() {
     ready(&listening);
     let text = format!("text=from {}", std::process::id());
     assert_eq!(run(&["call", &one.url, "post_notice", &text]).code, 0);
-    assert_eq!(listening.lines.json()["params"]["uri"], json!("demo://notice"));
+    assert_eq!(
+        listening.lines.json()["params"]["uri"],
+        json!("demo://notice")
+    );
     let read = run(&["read", &other.url, "demo://notice", "--format", "human"]).stdout;
     assert_eq!(format!("text={}", read.trim_end()), text);
 }

@@ -23,7 +23,12 @@ fn no_tools_because_the_server_has_none_to_offer() {
     });
     let listed = run(&["tools", &server.url]);
     assert_eq!(listed.ok(), json!({"tools": []}));
-    assert!(listed.stderr.contains("no tools: the server does not offer tools; it offers prompts"), "{listed:?}");
+    assert!(
+        listed
+            .stderr
+            .contains("no tools: the server does not offer tools; it offers prompts"),
+        "{listed:?}"
+    );
     let human = run(&["tools", &server.url, "--format", "human"]);
     assert_eq!((human.code, human.stdout.as_str()), (0, ""));
     assert!(human.stderr.contains("does not offer tools"), "{human:?}");
@@ -37,7 +42,10 @@ fn no_tools_because_the_list_is_empty() {
     });
     let listed = run(&["tools", &server.url]);
     assert_eq!(listed.ok(), json!({"tools": []}));
-    assert!(listed.stderr.contains("its list is empty") && listed.stderr.contains("credentials"), "{listed:?}");
+    assert!(
+        listed.stderr.contains("its list is empty") && listed.stderr.contains("credentials"),
+        "{listed:?}"
+    );
 }
 
 // spec: http-headers-22
@@ -50,21 +58,37 @@ fn no_tools_because_all_were_dropped() {
     });
     let listed = run(&["tools", &server.url]);
     assert_eq!(listed.ok(), json!({"tools": []}));
-    assert!(listed.stderr.contains("all 1 were left out") && listed.stderr.contains("broken_tool"), "{listed:?}");
-    run(&["call", &server.url, "broken_tool"]).fails(2, &["no tool \"broken_tool\"", "breaks the protocol"]);
+    assert!(
+        listed.stderr.contains("all 1 were left out") && listed.stderr.contains("broken_tool"),
+        "{listed:?}"
+    );
+    run(&["call", &server.url, "broken_tool"])
+        .fails(2, &["no tool \"broken_tool\"", "breaks the protocol"]);
 }
 
 // spec: http-headers-22, http-headers-23
 #[test]
 fn one_bad_tool_does_not_spoil_the_others() {
-    let broken = json!({"type": "object", "properties": {"a": {"type": "string", "x-mcp-header": ""}}});
+    let broken =
+        json!({"type": "object", "properties": {"a": {"type": "string", "x-mcp-header": ""}}});
     let server = canned(move |_, _| {
-        tools(json!([{"name": "bad", "inputSchema": broken}, {"name": "good", "inputSchema": {"type": "object"}}]))
+        tools(
+            json!([{"name": "bad", "inputSchema": broken}, {"name": "good", "inputSchema": {"type": "object"}}]),
+        )
     });
     let listed = run(&["tools", &server.url]);
     let all = listed.ok();
-    assert_eq!((all["tools"].as_array().unwrap().len(), &all["tools"][0]["name"]), (1, &json!("good")));
-    assert!(listed.stderr.contains("warning:") && listed.stderr.contains("bad"), "{listed:?}");
+    assert_eq!(
+        (
+            all["tools"].as_array().unwrap().len(),
+            &all["tools"][0]["name"]
+        ),
+        (1, &json!("good"))
+    );
+    assert!(
+        listed.stderr.contains("warning:") && listed.stderr.contains("bad"),
+        "{listed:?}"
+    );
 }
 
 #[test]
@@ -73,7 +97,11 @@ fn other_lists_say_why_they_are_empty_too() {
         "server/discover" => discovered(json!({"tools": {}})),
         _ => Say::Error(-32601, "Method not found"),
     });
-    for (command, member) in [("prompts", "prompts"), ("resources", "resources"), ("templates", "resourceTemplates")] {
+    for (command, member) in [
+        ("prompts", "prompts"),
+        ("resources", "resources"),
+        ("templates", "resourceTemplates"),
+    ] {
         let listed = run(&[command, &server.url]);
         assert_eq!(listed.ok(), json!({member: []}));
         assert!(listed.stderr.contains("does not offer"), "{listed:?}");
@@ -84,22 +112,40 @@ fn other_lists_say_why_they_are_empty_too() {
 fn what_a_terminal_obeys_or_nobody_sees_is_shown_as_escapes() {
     let evil = "\u{1b}]0;owned\u{7}\u{1b}[2J\u{9b}31mplain\u{202e}\u{e0069}\u{200b}";
     let server = canned(move |method, _| match method {
-        "tools/list" => tools(json!([{"name": "t", "description": evil, "inputSchema": {"type": "object"}}])),
-        _ => Say::Result(json!({"content": [{"type": "text", "text": evil}], "structuredContent": {"a": evil}})),
+        "tools/list" => {
+            tools(json!([{"name": "t", "description": evil, "inputSchema": {"type": "object"}}]))
+        }
+        _ => Say::Result(
+            json!({"content": [{"type": "text", "text": evil}], "structuredContent": {"a": evil}}),
+        ),
     });
-    let bad = |text: &str| text.chars().any(|c| c != '\n' && !carryall::proto::is_printable(c));
-    for args in [vec!["tools", &server.url], vec!["tools", &server.url, "t"], vec!["call", &server.url, "t"]] {
+    let bad = |text: &str| {
+        text.chars()
+            .any(|c| c != '\n' && !carryall::proto::is_printable(c))
+    };
+    for args in [
+        vec!["tools", &server.url],
+        vec!["tools", &server.url, "t"],
+        vec!["call", &server.url, "t"],
+    ] {
         for format in ["human", "json"] {
             let ran = run(&[&args[..], &["--format", format]].concat());
             assert!(ran.code == 0 && ran.stdout.contains("plain"), "{ran:?}");
             assert!(!bad(&ran.stdout) && !bad(&ran.stderr), "{ran:?}");
             // What is hidden is shown to be there.
-            let tag = if format == "json" { r"\udb40\udc69" } else { r"\u{e0069}" };
+            let tag = if format == "json" {
+                r"\udb40\udc69"
+            } else {
+                r"\u{e0069}"
+            };
             assert!(ran.stdout.contains(tag), "{ran:?}");
         }
     }
     // JSON says the same as the server did, only escaped.
-    assert_eq!(run(&["call", &server.url, "t"]).json()["structuredContent"]["a"], json!(evil));
+    assert_eq!(
+        run(&["call", &server.url, "t"]).json()["structuredContent"]["a"],
+        json!(evil)
+    );
 }
 
 #[test]
@@ -119,7 +165,10 @@ fn headers_and_meta_go_with_every_request() {
     assert!(requests.len() >= 2, "the list, and why it is empty");
     for (head, request) in requests.iter() {
         let head = head.to_lowercase();
-        assert!(head.contains("authorization: bearer t0ken\r\n") && head.contains("x-two: 2\r\n"), "{head}");
+        assert!(
+            head.contains("authorization: bearer t0ken\r\n") && head.contains("x-two: 2\r\n"),
+            "{head}"
+        );
         assert_eq!(request["params"]["_meta"]["com.example/run"], json!(7));
     }
 }

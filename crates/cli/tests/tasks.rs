@@ -13,10 +13,21 @@ fn tasks(demo: &Demo, action: &str, args: &[&str]) -> Ran {
 
 /// Begins to bake, and returns the name of the task.
 fn begin(demo: &Demo) -> String {
-    let begun = run(&["call", &demo.url, "bake", "loaves=1", "pause_ms=10", "--no-wait"]).ok();
+    let begun = run(&[
+        "call",
+        &demo.url,
+        "bake",
+        "loaves=1",
+        "pause_ms=10",
+        "--no-wait",
+    ])
+    .ok();
     assert_eq!(begun["resultType"], json!("task"));
     assert_eq!(begun["status"], json!("working"));
-    assert!(begun["ttlMs"].is_u64() && begun["pollIntervalMs"].is_u64(), "{begun}");
+    assert!(
+        begun["ttlMs"].is_u64() && begun["pollIntervalMs"].is_u64(),
+        "{begun}"
+    );
     begun["taskId"].as_str().unwrap().to_owned()
 }
 
@@ -40,14 +51,39 @@ fn first_text(result: &Value) -> &Value {
 #[test]
 fn a_call_that_becomes_a_task_is_followed_to_its_end() {
     let demo = demo(&[]);
-    let baked = run(&["call", &demo.url, "bake", "loaves=2", "pause_ms=20", "--answer", "seeds=poppy", "--verbose"]);
-    assert_eq!(first_text(&baked.ok()), &json!("2 loaves of bread with poppy seeds."));
-    for part in ["bake is at work as task ", "Ctrl-C cancels it", "[task] kneading loaf", "[task] completed"] {
+    let baked = run(&[
+        "call",
+        &demo.url,
+        "bake",
+        "loaves=2",
+        "pause_ms=20",
+        "--answer",
+        "seeds=poppy",
+        "--verbose",
+    ]);
+    assert_eq!(
+        first_text(&baked.ok()),
+        &json!("2 loaves of bread with poppy seeds.")
+    );
+    for part in [
+        "bake is at work as task ",
+        "Ctrl-C cancels it",
+        "[task] kneading loaf",
+        "[task] completed",
+    ] {
         assert!(baked.stderr.contains(part), "{part:?} is not in {baked:?}");
     }
-    assert!(baked.stderr.contains(&format!("carryall tasks wait {} ", demo.url)), "{baked:?}");
+    assert!(
+        baked
+            .stderr
+            .contains(&format!("carryall tasks wait {} ", demo.url)),
+        "{baked:?}"
+    );
     let declined = run(&["call", &demo.url, "bake", "pause_ms=0", "--decline"]);
-    assert_eq!(first_text(&declined.ok()), &json!("Nothing was baked: the dough is in the fridge."));
+    assert_eq!(
+        first_text(&declined.ok()),
+        &json!("Nothing was baked: the dough is in the fridge.")
+    );
     assert_eq!(declined.stderr, "", "nobody is watching");
 }
 
@@ -56,52 +92,123 @@ fn a_task_outlives_the_call_that_began_it() {
     let demo = demo(&[]);
     let id = begin(&demo);
     let asking = until(&demo, &id, "input_required");
-    assert_eq!(asking["inputRequests"]["crust"]["method"], json!("elicitation/create"));
+    assert_eq!(
+        asking["inputRequests"]["crust"]["method"],
+        json!("elicitation/create")
+    );
     let human = tasks(&demo, "get", &[&id, "--format", "human"]).stdout;
-    for part in ["waits for answers", "for 1 h at least", "The dough has risen", "none|poppy|sesame", "required"] {
+    for part in [
+        "waits for answers",
+        "for 1 h at least",
+        "The dough has risen",
+        "none|poppy|sesame",
+        "required",
+    ] {
         assert!(human.contains(part), "{part:?} is not in {human}");
     }
     // Who waits without an answer is told what is asked, and the task goes on waiting.
     let refused = tasks(&demo, "wait", &[&id]);
-    refused.fails(6, &["asks for input", "carryall tasks wait http://", "--answer seeds=...", "--decline"]);
+    refused.fails(
+        6,
+        &[
+            "asks for input",
+            "carryall tasks wait http://",
+            "--answer seeds=...",
+            "--decline",
+        ],
+    );
     assert_eq!(refused.json()["taskId"], json!(id));
     tasks(&demo, "update", &[&id]).fails(6, &["asks for input", "carryall tasks update"]);
     tasks(&demo, "update", &[&id, "--answer", "seeds=gravel"]).fails(2, &["does not fit the form"]);
-    let updated = tasks(&demo, "update", &[&id, "--answer", "crust.seeds=sesame", "--answer", "sliced=true"]).ok();
+    let updated = tasks(
+        &demo,
+        "update",
+        &[
+            &id,
+            "--answer",
+            "crust.seeds=sesame",
+            "--answer",
+            "sliced=true",
+        ],
+    )
+    .ok();
     assert_eq!(updated["taskId"], json!(id));
     let baked = tasks(&demo, "wait", &[&id]).ok();
-    assert_eq!(first_text(&baked), &json!("1 loaf of bread with sesame, sliced."));
-    assert_eq!(tasks(&demo, "get", &[&id]).ok()["result"]["content"], baked["content"]);
+    assert_eq!(
+        first_text(&baked),
+        &json!("1 loaf of bread with sesame, sliced.")
+    );
+    assert_eq!(
+        tasks(&demo, "get", &[&id]).ok()["result"]["content"],
+        baked["content"]
+    );
     let human = tasks(&demo, "get", &[&id, "--format", "human"]).stdout;
     assert!(
-        human.contains("completed") && human.ends_with("Result\n1 loaf of bread with sesame, sliced.\n"),
+        human.contains("completed")
+            && human.ends_with("Result\n1 loaf of bread with sesame, sliced.\n"),
         "{human}"
     );
-    tasks(&demo, "update", &[&id, "--answer", "seeds=none"]).fails(2, &["the task asks for nothing (completed"]);
+    tasks(&demo, "update", &[&id, "--answer", "seeds=none"])
+        .fails(2, &["the task asks for nothing (completed"]);
 }
 
 /// The ID in `carryall tasks wait ...`, for the demo server.
 fn named_in(demo: &Demo, stderr: &str) -> String {
-    let (_, rest) = stderr.split_once(&format!("carryall tasks wait {} ", demo.url)).expect(stderr);
+    let (_, rest) = stderr
+        .split_once(&format!("carryall tasks wait {} ", demo.url))
+        .expect(stderr);
     rest.split_whitespace().next().unwrap().to_owned()
 }
 
 #[test]
 fn a_wrong_answer_leaves_a_task_behind_that_is_named() {
     let demo = demo(&[]);
-    let call = ["call", &demo.url, "bake", "pause_ms=10", "-H", "X-Key: s3cret", "--meta", "com.example/run=7"];
+    let call = [
+        "call",
+        &demo.url,
+        "bake",
+        "pause_ms=10",
+        "-H",
+        "X-Key: s3cret",
+        "--meta",
+        "com.example/run=7",
+    ];
     let wrong = run(&[&call[..], &["--answer", "seeds=gravel"]].concat());
-    wrong.fails(2, &["\"gravel\" is none of: none, poppy, sesame", "waits for an answer: carryall tasks wait "]);
-    assert!(wrong.stderr.contains(" --header 'X-Key: ...' --meta com.example/run=7 --answer FIELD=VALUE"), "{wrong:?}");
+    wrong.fails(
+        2,
+        &[
+            "\"gravel\" is none of: none, poppy, sesame",
+            "waits for an answer: carryall tasks wait ",
+        ],
+    );
+    assert!(
+        wrong
+            .stderr
+            .contains(" --header 'X-Key: ...' --meta com.example/run=7 --answer FIELD=VALUE"),
+        "{wrong:?}"
+    );
     assert!(!wrong.stderr.contains("s3cret"), "{wrong:?}");
     let id = named_in(&demo, &wrong.stderr);
-    assert_eq!(tasks(&demo, "get", &[&id]).ok()["status"], json!("input_required"));
-    tasks(&demo, "update", &[&id, "--answer", "seeds=gravel"]).fails(2, &["is none of", "nothing was sent", &id]);
+    assert_eq!(
+        tasks(&demo, "get", &[&id]).ok()["status"],
+        json!("input_required")
+    );
+    tasks(&demo, "update", &[&id, "--answer", "seeds=gravel"])
+        .fails(2, &["is none of", "nothing was sent", &id]);
     let baked = tasks(&demo, "wait", &[&id, "--answer", "seeds=poppy"]).ok();
-    assert_eq!(first_text(&baked), &json!("1 loaf of bread with poppy seeds."));
+    assert_eq!(
+        first_text(&baked),
+        &json!("1 loaf of bread with poppy seeds.")
+    );
 
     let misspelt = run(&[&call[..], &["--answer", "sedes=poppy"]].concat());
-    misspelt.fails(6, &["no field of it is called \"sedes\": did you mean \"seeds\"?", "--answer seeds=..."]);
+    misspelt.fails(
+        6,
+        &[
+            "no field of it is called \"sedes\": did you mean \"seeds\"?",
+            "--answer seeds=...",
+        ],
+    );
     let id = named_in(&demo, &misspelt.stderr);
     assert_eq!(misspelt.json()["taskId"], json!(id));
     tasks(&demo, "cancel", &[&id]).ok();
@@ -110,21 +217,56 @@ fn a_wrong_answer_leaves_a_task_behind_that_is_named() {
 #[test]
 fn answers_are_checked_before_anything_runs_and_unused_ones_are_named() {
     let server = canned(|_, _| Say::Result(json!({"content": []})));
-    for word in ["seeds", "=x", "seeds:=[", "@/no/such/file", "-", "seeds=@/no/such/file"] {
+    for word in [
+        "seeds",
+        "=x",
+        "seeds:=[",
+        "@/no/such/file",
+        "-",
+        "seeds=@/no/such/file",
+    ] {
         let refused = run(&["call", &server.url, "t", "--answer", word]);
-        refused.fails(2, &[&format!("--answer {word}"), "write --answer FIELD=VALUE"]);
+        refused.fails(
+            2,
+            &[&format!("--answer {word}"), "write --answer FIELD=VALUE"],
+        );
     }
-    assert!(server.requests.lock().unwrap().is_empty(), "nothing was sent");
+    assert!(
+        server.requests.lock().unwrap().is_empty(),
+        "nothing was sent"
+    );
     let called = run(&["call", &server.url, "t", "--answer", "prioriy=high"]);
     assert_eq!(called.code, 0);
-    assert!(called.stderr.contains("warning: nothing has asked for --answer prioriy=high"), "{called:?}");
+    assert!(
+        called
+            .stderr
+            .contains("warning: nothing has asked for --answer prioriy=high"),
+        "{called:?}"
+    );
 }
 
 #[test]
 fn a_task_of_a_server_that_has_ended_is_named_too() {
-    let call = ["call", "bake", "pause_ms=0", "--answer", "seeds=gravel", "--", common::BINARY, "demo", "--stdio"];
+    let call = [
+        "call",
+        "bake",
+        "pause_ms=0",
+        "--answer",
+        "seeds=gravel",
+        "--",
+        common::BINARY,
+        "demo",
+        "--stdio",
+    ];
     let wrong = run(&call);
-    wrong.fails(2, &["carryall tasks wait ", "--answer FIELD=VALUE -- ", "has ended with it"]);
+    wrong.fails(
+        2,
+        &[
+            "carryall tasks wait ",
+            "--answer FIELD=VALUE -- ",
+            "has ended with it",
+        ],
+    );
 }
 
 #[test]
@@ -141,7 +283,14 @@ fn a_name_that_means_nothing_is_4_and_says_so() {
     let demo = demo(&[]);
     for action in ["get", "wait", "update", "cancel"] {
         let failed = tasks(&demo, action, &["no-such-task"]);
-        failed.fails(4, &["Unknown task", "as long as the server keeps it", "carryall call --no-wait"]);
+        failed.fails(
+            4,
+            &[
+                "Unknown task",
+                "as long as the server keeps it",
+                "carryall call --no-wait",
+            ],
+        );
     }
     tasks(&demo, "get", &[]).fails(2, &["no ID was given"]);
     tasks(&demo, "get", &["a", "b"]).fails(2, &["\"b\" is one word too many"]);
@@ -154,7 +303,16 @@ fn a_name_that_means_nothing_is_4_and_says_so() {
 #[test]
 fn a_call_that_is_interrupted_cancels_its_task() {
     let demo = demo(&[]);
-    let call = ["call", &demo.url, "bake", "loaves=1", "pause_ms=10000", "--answer", "seeds=none", "--verbose"];
+    let call = [
+        "call",
+        &demo.url,
+        "bake",
+        "loaves=1",
+        "pause_ms=10000",
+        "--answer",
+        "seeds=none",
+        "--verbose",
+    ];
     let mut call = carryall(&call).start();
     let id = loop {
         let line = call.err.next().expect("the name of the task");
@@ -165,8 +323,15 @@ fn a_call_that_is_interrupted_cancels_its_task() {
     call.signal("INT");
     assert_eq!(call.wait(), Some(130));
     let said: Vec<String> = std::iter::from_fn(|| call.err.next()).collect();
-    assert!(said.iter().any(|line| *line == format!("The task {id} is cancelled.")), "{said:?}");
-    assert_eq!(tasks(&demo, "get", &[&id]).ok()["status"], json!("cancelled"));
+    assert!(
+        said.iter()
+            .any(|line| *line == format!("The task {id} is cancelled.")),
+        "{said:?}"
+    );
+    assert_eq!(
+        tasks(&demo, "get", &[&id]).ok()["status"],
+        json!("cancelled")
+    );
 }
 
 #[cfg(unix)]
@@ -179,31 +344,76 @@ fn who_only_waits_leaves_the_task_alone() {
     let begun = run(&["call", &demo.url, "bake", "pause_ms=10000", "--no-wait"]).ok();
     let slow = begun["taskId"].as_str().unwrap();
     let mut waiting = carryall(&["tasks", "wait", &demo.url, slow, "--verbose"]).start();
-    while !waiting.err.next().expect("news of the task").starts_with("[task] kneading") {}
+    while !waiting
+        .err
+        .next()
+        .expect("news of the task")
+        .starts_with("[task] kneading")
+    {}
     waiting.signal("INT");
     assert_eq!(waiting.wait(), Some(130));
-    assert_eq!(tasks(&demo, "get", &[slow]).ok()["status"], json!("working"));
+    assert_eq!(
+        tasks(&demo, "get", &[slow]).ok()["status"],
+        json!("working")
+    );
     tasks(&demo, "cancel", &[slow]).ok();
 }
 
 #[test]
 fn a_command_stands_in_for_the_server_here_too() {
-    let call = run(&["call", "bake", "pause_ms=0", "--answer", "seeds=poppy", "--", common::BINARY, "demo", "--stdio"]);
-    assert_eq!(first_text(&call.ok()), &json!("1 loaf of bread with poppy seeds."));
-    let begun = run(&["call", "bake", "--no-wait", "--", common::BINARY, "demo", "--stdio"]);
+    let call = run(&[
+        "call",
+        "bake",
+        "pause_ms=0",
+        "--answer",
+        "seeds=poppy",
+        "--",
+        common::BINARY,
+        "demo",
+        "--stdio",
+    ]);
+    assert_eq!(
+        first_text(&call.ok()),
+        &json!("1 loaf of bread with poppy seeds.")
+    );
+    let begun = run(&[
+        "call",
+        "bake",
+        "--no-wait",
+        "--",
+        common::BINARY,
+        "demo",
+        "--stdio",
+    ]);
     assert_eq!(begun.ok()["resultType"], json!("task"));
-    assert!(begun.stderr.contains("warning: the server was started for this call"), "{begun:?}");
-    run(&["tasks", "get", "x", "--", common::BINARY, "demo", "--stdio"]).fails(4, &["Unknown task"]);
+    assert!(
+        begun
+            .stderr
+            .contains("warning: the server was started for this call"),
+        "{begun:?}"
+    );
+    run(&["tasks", "get", "x", "--", common::BINARY, "demo", "--stdio"])
+        .fails(4, &["Unknown task"]);
 }
 
 #[test]
 fn replicas_that_do_not_share_tasks_have_none() {
     let keyring = format!("1 {}", "ab".repeat(32));
-    let demo =
-        carryall(&["demo", "--listen", "127.0.0.1:0", "--announce", "json"]).env("CARRYALL_KEYRING", &keyring).start();
+    let demo = carryall(&["demo", "--listen", "127.0.0.1:0", "--announce", "json"])
+        .env("CARRYALL_KEYRING", &keyring)
+        .start();
     let url = demo.lines.json()["listening"].as_str().unwrap().to_owned();
     // The same tool answers in rounds, and kneads once.
-    let baked = run(&["call", &url, "bake", "pause_ms=10", "--answer", "seeds=none", "--no-wait"]).ok();
+    let baked = run(&[
+        "call",
+        &url,
+        "bake",
+        "pause_ms=10",
+        "--answer",
+        "seeds=none",
+        "--no-wait",
+    ])
+    .ok();
     assert_eq!(first_text(&baked), &json!("1 loaf of bread."));
     run(&["tasks", "get", &url, "x"]).fails(4, &["the server keeps no tasks"]);
 }
@@ -214,7 +424,9 @@ fn task(status: &str, more: &Value) -> Say {
         "taskId": "t 1", "status": status, "createdAt": "2026-07-28T00:00:00Z", "lastUpdatedAt": "2026-07-28T00:00:00Z",
         "ttlMs": null, "pollIntervalMs": 20
     });
-    task.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    task.as_object_mut()
+        .unwrap()
+        .extend(more.as_object().unwrap().clone());
     Say::Result(task)
 }
 
@@ -227,8 +439,18 @@ fn the_end_of_a_task_is_that_of_the_call() {
             4,
             r"the oven\u{1b}[31m is broken (-32603)",
         ),
-        ("cancelled", json!({"statusMessage": "no flour"}), 4, "was cancelled: no flour"),
-        ("completed", json!({"result": {"content": [], "isError": true}}), 1, "says that it failed"),
+        (
+            "cancelled",
+            json!({"statusMessage": "no flour"}),
+            4,
+            "was cancelled: no flour",
+        ),
+        (
+            "completed",
+            json!({"result": {"content": [], "isError": true}}),
+            1,
+            "says that it failed",
+        ),
     ];
     for (status, more, code, said) in ends {
         let polled = AtomicU32::new(0);
@@ -237,14 +459,19 @@ fn the_end_of_a_task_is_that_of_the_call() {
                 "tools": [{"name": "t", "inputSchema": {"type": "object"}}], "ttlMs": 0, "cacheScope": "private"
             })),
             "tools/call" => task("working", &json!({"resultType": "task"})),
-            "tasks/get" if polled.fetch_add(1, Ordering::Relaxed) == 0 => task("working", &json!({})),
+            "tasks/get" if polled.fetch_add(1, Ordering::Relaxed) == 0 => {
+                task("working", &json!({}))
+            }
             "tasks/get" => task(status, &more),
             _ => Say::Error(-32601, "Method not found"),
         });
         run(&["call", &server.url, "t"]).fails(code, &[said]);
         run(&["tasks", "wait", &server.url, "t 1"]).fails(code, &[said]);
         let human = run(&["tasks", "get", &server.url, "t 1", "--format", "human"]);
-        assert!(human.code == 0 && human.stdout.contains("for good") && !human.stdout.contains('\x1b'), "{human:?}");
+        assert!(
+            human.code == 0 && human.stdout.contains("for good") && !human.stdout.contains('\x1b'),
+            "{human:?}"
+        );
     }
 }
 
@@ -256,15 +483,30 @@ fn each_question_is_answered_once_however_often_it_is_told() {
         "message": "Sure?", "requestedSchema": {"type": "object", "properties": {"sure": {"type": "boolean"}}}
     }}}});
     let server = canned(move |method, _| {
-        match (method, polled.fetch_add(u32::from(method == "tasks/get"), Ordering::Relaxed)) {
+        match (
+            method,
+            polled.fetch_add(u32::from(method == "tasks/get"), Ordering::Relaxed),
+        ) {
             ("tools/call", _) => task("working", &json!({"resultType": "task"})),
             ("tasks/get", 0..4) => task("input_required", &question),
-            ("tasks/get", _) => task("completed", &json!({"result": {"content": [{"type": "text", "text": "done"}]}})),
+            ("tasks/get", _) => task(
+                "completed",
+                &json!({"result": {"content": [{"type": "text", "text": "done"}]}}),
+            ),
             ("tasks/update", _) => Say::Result(json!({})),
             _ => Say::Error(-32601, "Method not found"),
         }
     });
-    let done = run(&["call", &server.url, "t", "--answer", "sure=true", "--meta", "com.example/run=7"]).ok();
+    let done = run(&[
+        "call",
+        &server.url,
+        "t",
+        "--answer",
+        "sure=true",
+        "--meta",
+        "com.example/run=7",
+    ])
+    .ok();
     assert_eq!(first_text(&done), &json!("done"));
     let requests = server.requests.lock().unwrap();
     let of = |wanted: &str| {
@@ -276,10 +518,17 @@ fn each_question_is_answered_once_however_often_it_is_told() {
     };
     let updates = of("tasks/update");
     assert_eq!(updates.len(), 1, "{updates:?}");
-    assert_eq!(updates[0]["params"]["inputResponses"], json!({"q": {"action": "accept", "content": {"sure": true}}}));
+    assert_eq!(
+        updates[0]["params"]["inputResponses"],
+        json!({"q": {"action": "accept", "content": {"sure": true}}})
+    );
     assert_eq!(updates[0]["params"]["_meta"]["com.example/run"], json!(7));
     // Nobody is at the terminal of this test: no page can be opened, and that is said.
-    let declared = &of("tools/call")[0]["params"]["_meta"]["io.modelcontextprotocol/clientCapabilities"];
+    let declared =
+        &of("tools/call")[0]["params"]["_meta"]["io.modelcontextprotocol/clientCapabilities"];
     assert_eq!(declared["elicitation"], json!({"form": {}}));
-    assert_eq!(declared["extensions"], json!({"io.modelcontextprotocol/tasks": {}}));
+    assert_eq!(
+        declared["extensions"],
+        json!({"io.modelcontextprotocol/tasks": {}})
+    );
 }

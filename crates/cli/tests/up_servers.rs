@@ -1,4 +1,5 @@
-//! `carryall up` and the servers behind it: those that are not there, those that want something, those of old.
+//! `carryall up` and the servers behind it: those that are not there, those that want something,
+//! those of old.
 #![cfg(unix)]
 
 mod up_support;
@@ -7,7 +8,9 @@ use serde_json::{Value, json};
 use std::io::{BufRead as _, Read as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
-use up_support::{Carryall, always, ask, command, eventually, exchange, overheard, plain, request, send, whoami};
+use up_support::{
+    Carryall, always, ask, command, eventually, exchange, overheard, plain, request, send, whoami,
+};
 
 const ANY_PORT: [&str; 3] = ["up", "--listen", "127.0.0.1:0"];
 
@@ -16,13 +19,20 @@ fn up(args: &[&str]) -> Carryall {
 }
 
 fn logged(carryall: &Carryall, text: &str) {
-    eventually(&format!("the log says {text:?}"), || carryall.log.lock().unwrap().contains(text).then_some(()));
+    eventually(&format!("the log says {text:?}"), || {
+        carryall.log.lock().unwrap().contains(text).then_some(())
+    });
 }
 
 fn tool_names(url: &str) -> Vec<String> {
     let answer = ask(url, "tools/list", json!({}));
-    let tools = answer["result"]["tools"].as_array().unwrap_or_else(|| panic!("{answer}"));
-    tools.iter().map(|tool| tool["name"].as_str().unwrap().to_owned()).collect()
+    let tools = answer["result"]["tools"]
+        .as_array()
+        .unwrap_or_else(|| panic!("{answer}"));
+    tools
+        .iter()
+        .map(|tool| tool["name"].as_str().unwrap().to_owned())
+        .collect()
 }
 
 /// A directory of this test that goes with it.
@@ -48,7 +58,10 @@ impl Drop for Scratch {
 
 /// A program that is the demo server on standard streams, named `replica`.
 fn install(path: &str, replica: &str) {
-    let script = format!("#!/bin/sh\nexec '{}' demo --stdio --replica {replica}\n", env!("CARGO_BIN_EXE_carryall"));
+    let script = format!(
+        "#!/bin/sh\nexec '{}' demo --stdio --replica {replica}\n",
+        env!("CARGO_BIN_EXE_carryall")
+    );
     // Written elsewhere and renamed, so that it is never started half written.
     let fresh = format!("{path}.new");
     std::fs::write(&fresh, script).unwrap();
@@ -61,7 +74,12 @@ fn a_command_that_does_not_start_costs_the_others_nothing_and_is_tried_again() {
     let scratch = Scratch::new("late");
     let program = scratch.file("server");
     let demo = Carryall::demo("first");
-    let mut carryall = up(&["--stdio", &format!("late={program}"), "--http", &format!("a={}", demo.url())]);
+    let mut carryall = up(&[
+        "--stdio",
+        &format!("late={program}"),
+        "--http",
+        &format!("a={}", demo.url()),
+    ]);
     let url = carryall.url();
     assert_eq!(whoami(&url, "a__whoami"), "replica first");
     logged(&carryall, "late does not start");
@@ -90,9 +108,15 @@ fn the_endpoint_is_there_before_its_servers_and_the_first_call_waits_for_them() 
     let specs: Vec<String> = names.iter().map(|name| slow(name)).collect();
     specs.iter().for_each(|spec| args.extend(["--stdio", spec]));
     let mut carryall = up(&args);
-    assert!(!carryall.log.lock().unwrap().contains("speaks"), "none of them can have started yet");
+    assert!(
+        !carryall.log.lock().unwrap().contains("speaks"),
+        "none of them can have started yet"
+    );
     for name in names {
-        assert_eq!(whoami(&carryall.url(), &format!("{name}__whoami")), "replica slow");
+        assert_eq!(
+            whoami(&carryall.url(), &format!("{name}__whoami")),
+            "replica slow"
+        );
     }
     carryall.signal("TERM");
     assert!(carryall.ended().success());
@@ -113,54 +137,87 @@ fn a_single_command_that_does_not_start_is_an_error_in_answers() {
 fn headers_for_a_server_are_sent_there_and_shown_nowhere() {
     let (upstream, heard) = overheard();
     let mut command = command(&ANY_PORT);
-    command.args(["--verbose", "--http", &upstream, "--header", "Authorization: Bearer ${UP_TEST_TOKEN}"]);
+    command.args([
+        "--verbose",
+        "--http",
+        &upstream,
+        "--header",
+        "Authorization: Bearer ${UP_TEST_TOKEN}",
+    ]);
     command.env("UP_TEST_TOKEN", "s3cret");
     let carryall = Carryall::start_command(command, "Try it");
     let (mut headers, body) = request("tools/call", json!({"name": "x"}));
     headers.push(("Authorization".into(), "Bearer of-the-client".into()));
     assert_eq!(exchange(&carryall.url(), &headers, &body).0, 200);
     let head = eventually("the call is heard", || {
-        heard.lock().unwrap().iter().find(|head| head.contains("tools/call")).cloned()
+        heard
+            .lock()
+            .unwrap()
+            .iter()
+            .find(|head| head.contains("tools/call"))
+            .cloned()
     });
-    assert!(head.contains("authorization: Bearer s3cret\r\n") && !head.contains("of-the-client"), "{head}");
-    assert!(!carryall.printed.contains("s3cret") && !carryall.log.lock().unwrap().contains("s3cret"));
+    assert!(
+        head.contains("authorization: Bearer s3cret\r\n") && !head.contains("of-the-client"),
+        "{head}"
+    );
+    assert!(
+        !carryall.printed.contains("s3cret") && !carryall.log.lock().unwrap().contains("s3cret")
+    );
 }
 
 const UNAUTHORIZED: &str = "HTTP/1.1 401 Unauthorized\r\nWWW-Authenticate: Bearer resource_metadata=\"https://up.example\"\r\n\
     Content-Type: application/json\r\nContent-Length: 81\r\nConnection: close\r\n\r\n\
     {\"jsonrpc\":\"2.0\",\"id\":null,\"error\":{\"code\":-32001,\"message\":\"get a token first\"}}";
-const FORBIDDEN: &str = "HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\nConnection: close\r\n\r\nno";
+const FORBIDDEN: &str =
+    "HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\nConnection: close\r\n\r\nno";
 
 #[test]
 fn a_server_that_wants_credentials_is_named_and_clients_of_every_revision_get_its_status() {
-    for (response, status, code, says) in
-        [(UNAUTHORIZED, 401, -31015, "=Authorization: Bearer"), (FORBIDDEN, 403, -31016, "refuses access")]
-    {
+    for (response, status, code, says) in [
+        (UNAUTHORIZED, 401, -31015, "=Authorization: Bearer"),
+        (FORBIDDEN, 403, -31016, "refuses access"),
+    ] {
         let carryall = up(&["--http", &always(response)]);
         logged(&carryall, says);
         let (headers, body) = request("tools/list", json!({}));
         let (modern, answer) = exchange(&carryall.url(), &headers, &body);
-        assert_eq!((modern, &answer["error"]["code"]), (status, &json!(code)), "{answer}");
+        assert_eq!(
+            (modern, &answer["error"]["code"]),
+            (status, &json!(code)),
+            "{answer}"
+        );
         let mut raw = String::new();
-        send(&carryall.url(), &headers, &body).read_to_string(&mut raw).unwrap();
-        assert!(!raw.to_lowercase().contains("www-authenticate") && !raw.contains("up.example"), "{raw}");
+        send(&carryall.url(), &headers, &body)
+            .read_to_string(&mut raw)
+            .unwrap();
+        assert!(
+            !raw.to_lowercase().contains("www-authenticate") && !raw.contains("up.example"),
+            "{raw}"
+        );
         let (legacy, answer) = exchange(&carryall.url(), &legacy_headers(None), &initialize());
-        assert_eq!((legacy, &answer["error"]["code"]), (status, &json!(code)), "{answer}");
+        assert_eq!(
+            (legacy, &answer["error"]["code"]),
+            (status, &json!(code)),
+            "{answer}"
+        );
     }
 }
 
 fn legacy_headers(session: Option<&str>) -> Vec<(String, String)> {
     let mut headers = vec![
         ("Content-Type".to_owned(), "application/json".to_owned()),
-        ("Accept".to_owned(), "application/json, text/event-stream".to_owned()),
+        (
+            "Accept".to_owned(),
+            "application/json, text/event-stream".to_owned(),
+        ),
     ];
     headers.extend(session.map(|session| ("Mcp-Session-Id".to_owned(), session.to_owned())));
     headers
 }
 
 fn initialize() -> String {
-    let params =
-        json!({"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}});
+    let params = json!({"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}});
     json!({"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": params}).to_string()
 }
 
@@ -170,7 +227,10 @@ fn session(url: &str) -> String {
     let mut line = String::new();
     loop {
         line.clear();
-        assert!(answer.read_line(&mut line).unwrap() > 0, "there is no session id");
+        assert!(
+            answer.read_line(&mut line).unwrap() > 0,
+            "there is no session id"
+        );
         let (name, value) = line.split_once(": ").unwrap_or_default();
         if name.eq_ignore_ascii_case("mcp-session-id") {
             return value.trim().to_owned();
@@ -181,16 +241,26 @@ fn session(url: &str) -> String {
 #[test]
 fn a_tool_that_mirrors_arguments_works_for_legacy_clients() {
     let demo = Carryall::demo("first");
-    for servers in [vec![demo.url()], vec![format!("a={}", demo.url()), format!("b={}", demo.url())]] {
+    for servers in [
+        vec![demo.url()],
+        vec![format!("a={}", demo.url()), format!("b={}", demo.url())],
+    ] {
         let prefix = if servers.len() > 1 { "b__" } else { "" };
-        // Otherwise calls of a legacy client go to the legacy side of the demo, which mirrors nothing.
+        // Otherwise calls of a legacy client go to the legacy side of the demo, which mirrors
+        // nothing.
         let servers = servers.iter().flat_map(|server| ["--http", server]);
-        let carryall = up(&["--era", "modern"].into_iter().chain(servers).collect::<Vec<_>>());
+        let carryall = up(&["--era", "modern"]
+            .into_iter()
+            .chain(servers)
+            .collect::<Vec<_>>());
         let session = session(&carryall.url());
         let params = json!({"name": format!("{prefix}query"), "arguments": {"region": "eu-west-1", "text": "x"}});
-        let call = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}).to_string();
+        let call = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params})
+            .to_string();
         let (_, answer) = exchange(&carryall.url(), &legacy_headers(Some(&session)), &call);
-        let text = answer["result"]["content"][0]["text"].as_str().unwrap_or_else(|| panic!("{answer}"));
+        let text = answer["result"]["content"][0]["text"]
+            .as_str()
+            .unwrap_or_else(|| panic!("{answer}"));
         assert!(text.contains("said \"eu-west-1\""), "{text}");
     }
 }
@@ -199,7 +269,9 @@ fn a_tool_that_mirrors_arguments_works_for_legacy_clients() {
 fn a_forced_era_is_spoken_from_the_first_request_on() {
     let (upstream, heard) = overheard();
     let _carryall = up(&["--http", &format!("old={upstream}"), "--era", "old=legacy"]);
-    let first = eventually("a request is heard", || heard.lock().unwrap().first().cloned());
+    let first = eventually("a request is heard", || {
+        heard.lock().unwrap().first().cloned()
+    });
     assert!(!first.to_lowercase().contains("mcp-method"), "{first}");
 }
 
@@ -207,7 +279,10 @@ fn a_forced_era_is_spoken_from_the_first_request_on() {
 fn who_shares_the_sessions_of_a_server_is_said_at_the_start() {
     for (scope, says) in [
         (None, "all of them share its sessions"),
-        (Some("old=per-client"), "each client (session or connection) has its own"),
+        (
+            Some("old=per-client"),
+            "each client (session or connection) has its own",
+        ),
         (Some("shared"), "all callers share them"),
     ] {
         let program = format!("old='{}' demo --stdio", env!("CARGO_BIN_EXE_carryall"));
@@ -220,7 +295,11 @@ fn who_shares_the_sessions_of_a_server_is_said_at_the_start() {
 }
 
 fn status(answer: &str) -> u16 {
-    answer.split_whitespace().nth(1).and_then(|status| status.parse().ok()).expect("a status")
+    answer
+        .split_whitespace()
+        .nth(1)
+        .and_then(|status| status.parse().ok())
+        .expect("a status")
 }
 
 #[test]
@@ -229,22 +308,39 @@ fn names_and_origins_are_accepted_as_told_and_no_others() {
         let start = ["demo", "--listen", "127.0.0.1:0", "--announce", "json"];
         Carryall::start(&[&start, args].concat(), "listening")
     };
-    let allowed = ["--allow-host", "mcp.example.com", "--allow-origin", "https://app.example.com"];
+    let allowed = [
+        "--allow-host",
+        "mcp.example.com",
+        "--allow-origin",
+        "https://app.example.com",
+    ];
     let plain_edge = up(&["--replicas", "1"]);
     let edge = up(&[&["--replicas", "1"][..], &allowed[..]].concat());
-    for (url, known) in
-        [(demo(&[]), false), (demo(&allowed), true), (plain_edge, false), (edge, true)].map(|(c, known)| (c, known))
+    for (url, known) in [
+        (demo(&[]), false),
+        (demo(&allowed), true),
+        (plain_edge, false),
+        (edge, true),
+    ]
+    .map(|(c, known)| (c, known))
     {
         let expected = |yes: bool| if yes { 200 } else { 403 };
         let ask = |changes: &[(&str, &str)]| {
             let (mut headers, body) = request("tools/list", json!({}));
-            headers.extend(changes.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+            headers.extend(
+                changes
+                    .iter()
+                    .map(|(name, value)| ((*name).to_owned(), (*value).to_owned())),
+            );
             with_host(&url.url(), &headers, &body)
         };
         assert_eq!(ask(&[("Host", "mcp.example.com")]), expected(known));
         assert_eq!(ask(&[("Host", "mcp.example.com:8443")]), expected(known));
         assert_eq!(ask(&[("Host", "evil.example.com")]), 403);
-        assert_eq!(ask(&[("Origin", "https://app.example.com")]), expected(known));
+        assert_eq!(
+            ask(&[("Origin", "https://app.example.com")]),
+            expected(known)
+        );
         assert_eq!(ask(&[("Origin", "https://evil.example.com")]), 403);
         assert_eq!(ask(&[]), 200);
     }
@@ -257,23 +353,43 @@ const WRONG_HOST: &str = "HTTP/1.1 403 Forbidden\r\nContent-Type: application/js
 #[test]
 fn a_host_that_the_server_does_not_know_is_not_taken_for_missing_credentials() {
     let (_, body) = WRONG_HOST.split_once("\r\n\r\n").unwrap();
-    assert!(WRONG_HOST.contains(&format!("Content-Length: {}\r\n", body.len())), "{}", body.len());
+    assert!(
+        WRONG_HOST.contains(&format!("Content-Length: {}\r\n", body.len())),
+        "{}",
+        body.len()
+    );
     let output = command(&["tools", &always(WRONG_HOST)]).output().unwrap();
     let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(errors.contains("mcp.example.com") && errors.contains("--allow-host"), "{errors}");
+    assert!(
+        errors.contains("mcp.example.com") && errors.contains("--allow-host"),
+        "{errors}"
+    );
     assert!(!errors.contains("Authorization"), "{errors}");
 }
 
 /// As `send`, with a `Host` of one's own; the status.
 fn with_host(url: &str, headers: &[(String, String)], body: &str) -> u16 {
     use std::io::Write as _;
-    let authority = url.strip_prefix("http://").unwrap().split_once('/').unwrap().0;
+    let authority = url
+        .strip_prefix("http://")
+        .unwrap()
+        .split_once('/')
+        .unwrap()
+        .0;
     let mut stream = std::net::TcpStream::connect(authority).unwrap();
     stream.set_read_timeout(Some(up_support::PATIENCE)).unwrap();
-    let host =
-        if headers.iter().any(|(name, _)| name == "Host") { String::new() } else { format!("Host: {authority}\r\n") };
-    let mut head = format!("POST /mcp HTTP/1.1\r\n{host}Content-Length: {}\r\nConnection: close\r\n", body.len());
-    headers.iter().for_each(|(name, value)| head.push_str(&format!("{name}: {value}\r\n")));
+    let host = if headers.iter().any(|(name, _)| name == "Host") {
+        String::new()
+    } else {
+        format!("Host: {authority}\r\n")
+    };
+    let mut head = format!(
+        "POST /mcp HTTP/1.1\r\n{host}Content-Length: {}\r\nConnection: close\r\n",
+        body.len()
+    );
+    headers
+        .iter()
+        .for_each(|(name, value)| head.push_str(&format!("{name}: {value}\r\n")));
     stream.write_all((head + "\r\n" + body).as_bytes()).unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
@@ -282,28 +398,55 @@ fn with_host(url: &str, headers: &[(String, String)], body: &str) -> u16 {
 
 #[test]
 fn probes_are_answered_whatever_host_they_name_and_readiness_follows_the_servers() {
-    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let free = std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
     let carryall = up(&["--http", &format!("http://{free}/mcp")]);
     let probe = |method: &str, path: &str| {
-        plain(method, &carryall.url(), path, &[("Host", "10.1.2.3:8080"), ("Origin", "https://elsewhere.example")])
+        plain(
+            method,
+            &carryall.url(),
+            path,
+            &[
+                ("Host", "10.1.2.3:8080"),
+                ("Origin", "https://elsewhere.example"),
+            ],
+        )
     };
     assert!(probe("GET", "/health").ends_with("\r\n\r\nok\n"));
     assert_eq!(status(&probe("HEAD", "/health")), 200);
-    assert_eq!(status(&probe("GET", "/ready")), 503, "nobody answers behind it");
+    assert_eq!(
+        status(&probe("GET", "/ready")),
+        503,
+        "nobody answers behind it"
+    );
     assert_eq!(status(&probe("POST", "/ready")), 404);
     assert_eq!(status(&probe("GET", "/healthy")), 404);
-    let _server = Carryall::start(&["demo", "--listen", &free.to_string(), "--announce", "json"], "listening");
-    eventually("it is ready", || (status(&probe("GET", "/ready")) == 200).then_some(()));
+    let _server = Carryall::start(
+        &["demo", "--listen", &free.to_string(), "--announce", "json"],
+        "listening",
+    );
+    eventually("it is ready", || {
+        (status(&probe("GET", "/ready")) == 200).then_some(())
+    });
     logged(&carryall, "answers now");
 }
 
 #[test]
 fn a_slash_at_the_end_of_the_path_makes_no_difference() {
     let carryall = up(&["--replicas", "1"]);
-    assert_eq!(whoami(&format!("{}/", carryall.url()), "whoami"), "replica demo-1");
+    assert_eq!(
+        whoami(&format!("{}/", carryall.url()), "whoami"),
+        "replica demo-1"
+    );
     let session = session(&format!("{}/", carryall.url()));
     let list = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/list"}).to_string();
-    let (_, answer) = exchange(&format!("{}/", carryall.url()), &legacy_headers(Some(&session)), &list);
+    let (_, answer) = exchange(
+        &format!("{}/", carryall.url()),
+        &legacy_headers(Some(&session)),
+        &list,
+    );
     assert!(answer["result"]["tools"].is_array(), "{answer}");
 }
 
@@ -314,17 +457,30 @@ fn http_sse_is_served_when_it_was_asked_for() {
     assert_eq!(status(&plain("GET", &without.url(), "/sse", &headers)), 404);
     let with = up(&["--replicas", "1", "--sse"]);
     assert!(with.printed.contains("/sse"), "{}", with.printed);
-    let authority = with.url().strip_prefix("http://").unwrap().split_once('/').unwrap().0.to_owned();
+    let authority = with
+        .url()
+        .strip_prefix("http://")
+        .unwrap()
+        .split_once('/')
+        .unwrap()
+        .0
+        .to_owned();
     let mut stream = std::net::TcpStream::connect(&authority).unwrap();
     stream.set_read_timeout(Some(up_support::PATIENCE)).unwrap();
     std::io::Write::write_all(
         &mut stream,
-        format!("GET /sse HTTP/1.1\r\nHost: {authority}\r\nAccept: text/event-stream\r\n\r\n").as_bytes(),
+        format!("GET /sse HTTP/1.1\r\nHost: {authority}\r\nAccept: text/event-stream\r\n\r\n")
+            .as_bytes(),
     )
     .unwrap();
     let mut lines = std::io::BufReader::new(stream).lines();
     assert!(lines.next().unwrap().unwrap().contains("200"));
-    assert!(lines.map_while(Result::ok).take(20).any(|line| line.contains("endpoint")));
+    assert!(
+        lines
+            .map_while(Result::ok)
+            .take(20)
+            .any(|line| line.contains("endpoint"))
+    );
 }
 
 #[test]
@@ -351,11 +507,21 @@ fn a_configuration_names_servers_with_their_variables_directories_and_headers() 
     }});
     std::fs::write(&config, servers.to_string()).unwrap();
     let mut command = command(&ANY_PORT);
-    command.args(["--config", &config]).env("UP_TEST_KEY", "k3y");
+    command
+        .args(["--config", &config])
+        .env("UP_TEST_KEY", "k3y");
     let carryall = Carryall::start_command(command, "Try it");
-    assert_eq!(whoami(&carryall.url(), "local__whoami"), "replica given-here");
+    assert_eq!(
+        whoami(&carryall.url(), "local__whoami"),
+        "replica given-here"
+    );
     eventually("the header is sent", || {
-        heard.lock().unwrap().iter().any(|head| head.contains("x-key: k3y\r\n")).then_some(())
+        heard
+            .lock()
+            .unwrap()
+            .iter()
+            .any(|head| head.contains("x-key: k3y\r\n"))
+            .then_some(())
     });
     assert!(!carryall.printed.contains("off"), "{}", carryall.printed);
 }
@@ -373,6 +539,12 @@ fn the_time_for_each_part_of_a_list_can_be_chosen() {
         "--fan-out-timeout",
         "300ms",
     ]);
-    let names: Vec<Value> = tool_names(&carryall.url()).into_iter().map(Value::from).collect();
-    assert!(!names.is_empty(), "with 5 s the whole call would have taken too long");
+    let names: Vec<Value> = tool_names(&carryall.url())
+        .into_iter()
+        .map(Value::from)
+        .collect();
+    assert!(
+        !names.is_empty(),
+        "with 5 s the whole call would have taken too long"
+    );
 }

@@ -3,10 +3,12 @@
 use crate::handlers::Handlers;
 use carryall_proto::BoxFuture;
 use carryall_types::{
-    ClientCapabilities, ElicitRequestParams, ErrorObject, Implementation, InputRequest, RawJson, code,
+    ClientCapabilities, ElicitRequestParams, ErrorObject, Implementation, InputRequest, RawJson,
+    code,
 };
 
-/// Answers questions with the handlers of one client; see [`ClientBuilder::input_answers`](crate::ClientBuilder::input_answers).
+/// Answers questions with the handlers of one client; see
+/// [`ClientBuilder::input_answers`](crate::ClientBuilder::input_answers).
 #[derive(Clone, Debug)]
 pub struct InputAnswers {
     handlers: Handlers,
@@ -15,10 +17,18 @@ pub struct InputAnswers {
 }
 
 impl InputAnswers {
-    pub(crate) fn new(handlers: Handlers, mut capabilities: ClientCapabilities, info: Option<Implementation>) -> Self {
+    pub(crate) fn new(
+        handlers: Handlers,
+        mut capabilities: ClientCapabilities,
+        info: Option<Implementation>,
+    ) -> Self {
         handlers.declare(&mut capabilities);
         let info = info.unwrap_or_else(|| Implementation::new("unnamed", "0"));
-        Self { handlers, capabilities, info }
+        Self {
+            handlers,
+            capabilities,
+            info,
+        }
     }
 
     /// Who the client says it is.
@@ -33,10 +43,14 @@ impl InputAnswers {
         &self.capabilities
     }
 
-    /// The answer to a question, as it goes to the server; `None` when no handler is there for it. An error is what the
-    /// server is told: that there is no answer, not why. Dropping the future withdraws the question.
+    /// The answer to a question, as it goes to the server; `None` when no handler is there for it.
+    /// An error is what the server is told: that there is no answer, not why. Dropping the future
+    /// withdraws the question.
     #[must_use]
-    pub fn answer(&self, question: InputRequest) -> Option<BoxFuture<Result<RawJson, ErrorObject>>> {
+    pub fn answer(
+        &self,
+        question: InputRequest,
+    ) -> Option<BoxFuture<Result<RawJson, ErrorObject>>> {
         if !self.has_handler(&question) {
             return None;
         }

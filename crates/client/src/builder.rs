@@ -12,8 +12,8 @@ use crate::tools::ToolIndex;
 use carryall_proto::{Call, CallError, EraDecision, Reply, SharedService};
 use carryall_types::{
     ClientCapabilities, CreateMessageRequestParams, CreateMessageResult, ElicitRequestFormParams,
-    ElicitRequestURLParams, ElicitResult, Implementation, JsonObject, ListRootsResult, ProtocolVersion, Root,
-    TASKS_EXTENSION,
+    ElicitRequestURLParams, ElicitResult, Implementation, JsonObject, ListRootsResult,
+    ProtocolVersion, Root, TASKS_EXTENSION,
 };
 use std::fmt;
 use std::future::Future;
@@ -38,7 +38,10 @@ pub struct ClientBuilder {
 impl ClientBuilder {
     pub(crate) fn new() -> Self {
         Self {
-            info: Some(Implementation::new(env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION"))),
+            info: Some(Implementation::new(
+                env!("CARGO_PKG_NAME"),
+                env!("CARGO_PKG_VERSION"),
+            )),
             versions: vec![ProtocolVersion::LATEST],
             service: None,
             server: None,
@@ -73,7 +76,8 @@ impl ClientBuilder {
         self
     }
 
-    /// Calls whatever answers calls: a server in the same process, a transport, a gateway, a stack of layers.
+    /// Calls whatever answers calls: a server in the same process, a transport, a gateway, a stack
+    /// of layers.
     pub fn service<S>(self, service: S) -> Self
     where
         S: Service<Call, Response = Reply> + Clone + Send + Sync + 'static,
@@ -88,15 +92,17 @@ impl ClientBuilder {
         self
     }
 
-    /// Where the service leads, for a cache that several clients share. Without it each client is a server of its own.
+    /// Where the service leads, for a cache that several clients share. Without it each client is a
+    /// server of its own.
     pub fn server_id(mut self, id: impl Into<Arc<str>>) -> Self {
         self.server = Some(id.into());
         self
     }
 
-    /// Whether calls mirror the arguments that a tool designates into `Mcp-Param-*` headers, and tools whose
-    /// designations are invalid are left out of lists. On for [`http`](Self::http), off otherwise: turn it on for a
-    /// service that ends in Streamable HTTP (`basic/transports/streamable-http#custom-headers-from-tool-parameters`).
+    /// Whether calls mirror the arguments that a tool designates into `Mcp-Param-*` headers, and
+    /// tools whose designations are invalid are left out of lists. On for [`http`](Self::http), off
+    /// otherwise: turn it on for a service that ends in Streamable HTTP
+    /// (`basic/transports/streamable-http#custom-headers-from-tool-parameters`).
     pub fn mirror_headers(mut self, yes: bool) -> Self {
         self.config.mirrors = yes;
         self
@@ -106,13 +112,14 @@ impl ClientBuilder {
     pub fn versions(mut self, versions: impl IntoIterator<Item = ProtocolVersion>) -> Self {
         self.versions = versions.into_iter().collect();
         if !self.versions.iter().all(|version| version.is_modern()) || self.versions.is_empty() {
-            self.wrong.get_or_insert_with(|| "a client needs versions that have no handshake".into());
+            self.wrong
+                .get_or_insert_with(|| "a client needs versions that have no handshake".into());
         }
         self
     }
 
-    /// Declares capabilities besides those that follow from the handlers: for answering rounds by hand
-    /// ([`Request::once`](crate::Request::once)), for experiments.
+    /// Declares capabilities besides those that follow from the handlers: for answering rounds by
+    /// hand ([`Request::once`](crate::Request::once)), for experiments.
     pub fn capabilities(mut self, capabilities: ClientCapabilities) -> Self {
         self.config.capabilities = capabilities;
         self
@@ -121,17 +128,25 @@ impl ClientBuilder {
     /// Declares an extension, with its settings. Only declare what the program really supports.
     pub fn extension(mut self, id: &str, settings: JsonObject) -> Self {
         if is_extension_id(id) {
-            self.config.capabilities.extensions.get_or_insert_default().insert(id.to_owned(), settings.into());
+            self.config
+                .capabilities
+                .extensions
+                .get_or_insert_default()
+                .insert(id.to_owned(), settings.into());
         } else {
-            self.wrong.get_or_insert_with(|| format!("{id:?} is not an extension identifier: prefix/name"));
+            self.wrong.get_or_insert_with(|| {
+                format!("{id:?} is not an extension identifier: prefix/name")
+            });
         }
         self
     }
 
-    /// Takes tasks (`io.modelcontextprotocol/tasks`): a server may then answer a call at once, and work on it for longer than a
-    /// request should take. Awaiting the call waits for its result all the same; a call that is dropped cancels its task.
+    /// Takes tasks (`io.modelcontextprotocol/tasks`): a server may then answer a call at once, and
+    /// work on it for longer than a request should take. Awaiting the call waits for its result all
+    /// the same; a call that is dropped cancels its task.
     pub fn tasks(self) -> Self {
-        self.extension(TASKS_EXTENSION, JsonObject::new()).result_type("task")
+        self.extension(TASKS_EXTENSION, JsonObject::new())
+            .result_type("task")
     }
 
     /// A value of `resultType` that a declared extension adds. Such results come as text from
@@ -142,9 +157,9 @@ impl ClientBuilder {
         self
     }
 
-    /// Who fills in forms for servers (`client/elicitation#form-mode-elicitation-requests`); declares
-    /// `elicitation.form`. The handler shows which server asks, lets the user review, decline and cancel. Its content is
-    /// held against the requested schema before it is sent.
+    /// Who fills in forms for servers (`client/elicitation#form-mode-elicitation-requests`);
+    /// declares `elicitation.form`. The handler shows which server asks, lets the user review,
+    /// decline and cancel. Its content is held against the requested schema before it is sent.
     pub fn on_elicit<F, Fut>(mut self, f: F) -> Self
     where
         F: Fn(ElicitRequestFormParams) -> Fut + Send + Sync + 'static,
@@ -154,9 +169,9 @@ impl ClientBuilder {
         self
     }
 
-    /// Who opens pages for servers (`client/elicitation#url-mode-elicitation-requests`); declares `elicitation.url`.
-    /// The handler shows the whole URL and asks before it opens it, outside of the client's and the model's reach. URLs
-    /// that are not plain web addresses never get to it.
+    /// Who opens pages for servers (`client/elicitation#url-mode-elicitation-requests`); declares
+    /// `elicitation.url`. The handler shows the whole URL and asks before it opens it, outside of
+    /// the client's and the model's reach. URLs that are not plain web addresses never get to it.
     pub fn on_elicit_url<F, Fut>(mut self, f: F) -> Self
     where
         F: Fn(ElicitRequestURLParams) -> Fut + Send + Sync + 'static,
@@ -178,7 +193,8 @@ impl ClientBuilder {
         self
     }
 
-    /// As [`on_sample`](Self::on_sample), for a model that can be given tools; declares `sampling.tools`.
+    /// As [`on_sample`](Self::on_sample), for a model that can be given tools; declares
+    /// `sampling.tools`.
     #[deprecated(note = "SEP-2577 deprecates sampling; it may be removed from 2027-07-28 on")]
     #[allow(deprecated)]
     pub fn on_sample_with_tools<F, Fut>(mut self, f: F) -> Self
@@ -191,8 +207,8 @@ impl ClientBuilder {
         self
     }
 
-    /// Who tells servers which directories and files matter (`client/roots`); declares `roots`. Only `file://` URIs
-    /// that do not climb out of their directory get sent.
+    /// Who tells servers which directories and files matter (`client/roots`); declares `roots`.
+    /// Only `file://` URIs that do not climb out of their directory get sent.
     #[deprecated(note = "SEP-2577 deprecates roots; they may be removed from 2027-07-28 on")]
     pub fn on_roots<F, Fut>(mut self, f: F) -> Self
     where
@@ -217,7 +233,8 @@ impl ClientBuilder {
         self
     }
 
-    /// How long each wire request may take at the very most, whatever progress it reports; 10 minutes unless set.
+    /// How long each wire request may take at the very most, whatever progress it reports; 10
+    /// minutes unless set.
     pub fn max_timeout(mut self, timeout: Duration) -> Self {
         self.config.max_timeout = timeout;
         self
@@ -241,31 +258,33 @@ impl ClientBuilder {
         self
     }
 
-    /// How many bytes of text the pages of one list may have together; 64 MiB unless set. A longer list fails with
-    /// [`ClientError::Pages`].
+    /// How many bytes of text the pages of one list may have together; 64 MiB unless set. A longer
+    /// list fails with [`ClientError::Pages`].
     pub fn max_list_bytes(mut self, bytes: usize) -> Self {
         self.config.max_list_bytes = bytes;
         self
     }
 
-    /// Whether `structuredContent` is held against the tool's `outputSchema` where that is known; on unless set. What does
-    /// not match is a warning ([`CallOptions::on_warning`](crate::CallOptions::on_warning)): the call has been executed,
+    /// Whether `structuredContent` is held against the tool's `outputSchema` where that is known;
+    /// on unless set. What does not match is a warning
+    /// ([`CallOptions::on_warning`](crate::CallOptions::on_warning)): the call has been executed,
     /// and its result is handed over. See [`require_valid_output`](Self::require_valid_output).
     pub fn validate_output(mut self, yes: bool) -> Self {
         self.config.validate_output = yes;
         self
     }
 
-    /// Whether a result whose `structuredContent` does not match the tool's `outputSchema` is refused with
-    /// [`ClientError::Schema`](crate::ClientError::Schema) instead; off unless set. Turns
-    /// [`validate_output`](Self::validate_output) on.
+    /// Whether a result whose `structuredContent` does not match the tool's `outputSchema` is
+    /// refused with [`ClientError::Schema`](crate::ClientError::Schema) instead; off unless set.
+    /// Turns [`validate_output`](Self::validate_output) on.
     pub fn require_valid_output(mut self, yes: bool) -> Self {
         self.config.require_valid_output = yes;
         self.config.validate_output |= yes;
         self
     }
 
-    /// The cache to use, perhaps shared with other clients; `None` for none. Each client has one of its own unless set.
+    /// The cache to use, perhaps shared with other clients; `None` for none. Each client has one of
+    /// its own unless set.
     pub fn cache(mut self, cache: impl Into<Option<ResponseCache>>) -> Self {
         self.cache = cache.into();
         self
@@ -277,17 +296,22 @@ impl ClientBuilder {
         self
     }
 
-    /// Members of `_meta` for every request, asked for anew each time: the trace context, above all. A request's own
-    /// members go first.
+    /// Members of `_meta` for every request, asked for anew each time: the trace context, above
+    /// all. A request's own members go first.
     pub fn ambient_meta(mut self, f: impl Fn() -> JsonObject + Send + Sync + 'static) -> Self {
         self.config.ambient_meta = Some(Arc::new(f));
         self
     }
 
-    /// The handlers set so far, for an adapter on the way to the server that has to answer questions by itself.
+    /// The handlers set so far, for an adapter on the way to the server that has to answer
+    /// questions by itself.
     #[must_use]
     pub fn input_answers(&self) -> InputAnswers {
-        InputAnswers::new(self.config.handlers.clone(), self.config.capabilities.clone(), self.info.clone())
+        InputAnswers::new(
+            self.config.handlers.clone(),
+            self.config.capabilities.clone(),
+            self.info.clone(),
+        )
     }
 
     /// Where [`Client::era`] learns what the way to the server has found out about it.
@@ -302,16 +326,29 @@ impl ClientBuilder {
     /// When there is nothing to call, or a setting makes no sense.
     pub fn build(self) -> Result<Client, ClientError> {
         static UNNAMED: AtomicU64 = AtomicU64::new(0);
-        let Self { info, versions, service, server, context, cache, mut config, wrong } = self;
+        let Self {
+            info,
+            versions,
+            service,
+            server,
+            context,
+            cache,
+            mut config,
+            wrong,
+        } = self;
         if let Some(wrong) = wrong {
             return Err(ClientError::Request(wrong));
         }
-        let service =
-            service.ok_or_else(|| ClientError::Request("no server: use `http`, `stdio` or `service`".into()))??;
-        let server = server.unwrap_or_else(|| format!("#{}", UNNAMED.fetch_add(1, Ordering::Relaxed)).into());
+        let service = service.ok_or_else(|| {
+            ClientError::Request("no server: use `http`, `stdio` or `service`".into())
+        })??;
+        let server = server
+            .unwrap_or_else(|| format!("#{}", UNNAMED.fetch_add(1, Ordering::Relaxed)).into());
         config.handlers.declare(&mut config.capabilities);
         if let (Some(kind), None) = (config.result_types.first(), &config.capabilities.extensions) {
-            return Err(ClientError::Request(format!("resultType {kind:?} needs the extension that defines it")));
+            return Err(ClientError::Request(format!(
+                "resultType {kind:?} needs the extension that defines it"
+            )));
         }
         let capabilities = &config.capabilities;
         let template = |version| MetaTemplate::new(version, capabilities.clone(), info.clone());
@@ -332,6 +369,9 @@ impl ClientBuilder {
 
 impl fmt::Debug for ClientBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ClientBuilder").field("info", &self.info).field("config", &self.config).finish_non_exhaustive()
+        f.debug_struct("ClientBuilder")
+            .field("info", &self.info)
+            .field("config", &self.config)
+            .finish_non_exhaustive()
     }
 }

@@ -12,11 +12,11 @@ use tokio::time::Instant;
 const MAX_ENTRIES: usize = 512;
 const MAX_BYTES: usize = 16 * 1024 * 1024;
 
-/// A response cache. Clones share it, and so may clients: entries are kept apart by server, and private ones by
-/// authorization context.
+/// A response cache. Clones share it, and so may clients: entries are kept apart by server, and
+/// private ones by authorization context.
 ///
-/// It is bounded in entries and in bytes; what was used longest ago goes first. It never fetches anything by itself:
-/// freshness is looked at when an answer is asked for.
+/// It is bounded in entries and in bytes; what was used longest ago goes first. It never fetches
+/// anything by itself: freshness is looked at when an answer is asked for.
 #[derive(Clone)]
 pub struct ResponseCache {
     store: Arc<Mutex<Store>>,
@@ -30,7 +30,8 @@ struct Store {
     max_bytes: usize,
     /// Counts uses, so that the entry used longest ago can be told.
     uses: u64,
-    /// Counts invalidations: an answer that was asked for before one and arrives after it may be stale already.
+    /// Counts invalidations: an answer that was asked for before one and arrives after it may be
+    /// stale already.
     epoch: u64,
 }
 
@@ -58,8 +59,18 @@ impl ResponseCache {
     /// A cache of at most `max_entries` answers with at most `max_bytes` of text.
     #[must_use]
     pub fn new(max_entries: usize, max_bytes: usize) -> Self {
-        let store = Store { entries: HashMap::new(), bytes: 0, max_entries, max_bytes, uses: 0, epoch: 0 };
-        Self { store: Arc::new(Mutex::new(store)), origin: Instant::now() }
+        let store = Store {
+            entries: HashMap::new(),
+            bytes: 0,
+            max_entries,
+            max_bytes,
+            uses: 0,
+            epoch: 0,
+        };
+        Self {
+            store: Arc::new(Mutex::new(store)),
+            origin: Instant::now(),
+        }
     }
 
     /// How many answers are held, stale ones included.
@@ -95,23 +106,29 @@ impl ResponseCache {
 impl CacheView {
     /// The key under which this client keeps private answers.
     pub(crate) fn key(&self, method: &str, params: &carryall_types::JsonObject) -> CacheKey {
-        CacheKey::new(method, Some(params), Audience::Private((*self.context).into()))
+        CacheKey::new(
+            method,
+            Some(params),
+            Audience::Private((*self.context).into()),
+        )
     }
 
     /// A fresh answer: this context's own, else one for everybody.
     pub(crate) fn get(&self, key: &CacheKey) -> Option<RawJson> {
         let now = self.cache.now();
         let mut store = self.cache.lock();
-        [key.clone(), key.for_audience(Audience::Public)].into_iter().find_map(|key| {
-            store.uses += 1;
-            let used = store.uses;
-            let entry = store.entries.get_mut(&(self.server.clone(), key))?;
-            if !entry.freshness.is_fresh(now) {
-                return None;
-            }
-            entry.used = used;
-            Some(entry.result.clone())
-        })
+        [key.clone(), key.for_audience(Audience::Public)]
+            .into_iter()
+            .find_map(|key| {
+                store.uses += 1;
+                let used = store.uses;
+                let entry = store.entries.get_mut(&(self.server.clone(), key))?;
+                if !entry.freshness.is_fresh(now) {
+                    return None;
+                }
+                entry.used = used;
+                Some(entry.result.clone())
+            })
     }
 
     /// To be taken before asking the server, and given to [`put`](Self::put).
@@ -119,9 +136,12 @@ impl CacheView {
         self.cache.lock().epoch
     }
 
-    /// Keeps an answer that has just been received, if its hints allow and nothing was invalidated meanwhile.
+    /// Keeps an answer that has just been received, if its hints allow and nothing was invalidated
+    /// meanwhile.
     pub(crate) fn put(&self, key: CacheKey, result: &RawJson, epoch: u64) {
-        let Some(hint) = may_cache(key.method(), false, result) else { return };
+        let Some(hint) = may_cache(key.method(), false, result) else {
+            return;
+        };
         let (own, public) = (key.clone(), key.for_audience(Audience::Public));
         let received_at = self.cache.now();
         let mut store = self.cache.lock();
@@ -132,10 +152,20 @@ impl CacheView {
             return;
         }
         store.uses += 1;
-        let freshness = Freshness { received_at, ttl_ms: hint.ttl_ms };
-        let entry = Entry { result: result.clone(), freshness, used: store.uses };
+        let freshness = Freshness {
+            received_at,
+            ttl_ms: hint.ttl_ms,
+        };
+        let entry = Entry {
+            result: result.clone(),
+            freshness,
+            used: store.uses,
+        };
         store.bytes += entry.result.as_bytes().len();
-        store.entries.insert((self.server.clone(), if hint.public { public } else { own }), entry);
+        store.entries.insert(
+            (self.server.clone(), if hint.public { public } else { own }),
+            entry,
+        );
         store.shrink(received_at);
     }
 
@@ -176,10 +206,19 @@ impl Store {
         if self.entries.len() <= self.max_entries && self.bytes <= self.max_bytes {
             return;
         }
-        self.entries.retain(|_, entry| entry.freshness.is_fresh(now));
-        self.bytes = self.entries.values().map(|entry| entry.result.as_bytes().len()).sum();
+        self.entries
+            .retain(|_, entry| entry.freshness.is_fresh(now));
+        self.bytes = self
+            .entries
+            .values()
+            .map(|entry| entry.result.as_bytes().len())
+            .sum();
         while self.entries.len() > self.max_entries || self.bytes > self.max_bytes {
-            let Some(oldest) = self.entries.iter().min_by_key(|(_, entry)| entry.used).map(|(key, _)| key.clone())
+            let Some(oldest) = self
+                .entries
+                .iter()
+                .min_by_key(|(_, entry)| entry.used)
+                .map(|(key, _)| key.clone())
             else {
                 return;
             };
@@ -191,7 +230,10 @@ impl Store {
 impl fmt::Debug for ResponseCache {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let store = self.lock();
-        f.debug_struct("ResponseCache").field("entries", &store.entries.len()).field("bytes", &store.bytes).finish()
+        f.debug_struct("ResponseCache")
+            .field("entries", &store.entries.len())
+            .field("bytes", &store.bytes)
+            .finish()
     }
 }
 
@@ -201,11 +243,17 @@ mod tests {
     use serde_json::json;
 
     fn view(cache: &ResponseCache, context: &str) -> CacheView {
-        CacheView { cache: cache.clone(), server: "s".into(), context: context.into() }
+        CacheView {
+            cache: cache.clone(),
+            server: "s".into(),
+            context: context.into(),
+        }
     }
 
     fn answer(scope: &str, ttl: i64, text: &str) -> RawJson {
-        RawJson::from(&json!({"resultType": "complete", "contents": text, "ttlMs": ttl, "cacheScope": scope}))
+        RawJson::from(
+            &json!({"resultType": "complete", "contents": text, "ttlMs": ttl, "cacheScope": scope}),
+        )
     }
 
     fn read(view: &CacheView, uri: &str) -> CacheKey {
@@ -217,13 +265,27 @@ mod tests {
     fn private_answers_stay_in_their_context_and_public_ones_do_not() {
         let cache = ResponseCache::default();
         let (ann, bob) = (view(&cache, "ann"), view(&cache, "bob"));
-        ann.put(read(&ann, "a"), &answer("private", 1000, "ann's"), ann.epoch());
-        ann.put(read(&ann, "b"), &answer("public", 1000, "all's"), ann.epoch());
+        ann.put(
+            read(&ann, "a"),
+            &answer("private", 1000, "ann's"),
+            ann.epoch(),
+        );
+        ann.put(
+            read(&ann, "b"),
+            &answer("public", 1000, "all's"),
+            ann.epoch(),
+        );
         assert!(ann.get(&read(&ann, "a")).is_some());
         assert!(bob.get(&read(&bob, "a")).is_none());
         assert!(bob.get(&read(&bob, "b")).is_some());
-        let elsewhere = CacheView { server: "t".into(), ..ann.clone() };
-        assert!(elsewhere.get(&read(&elsewhere, "b")).is_none(), "another server's answer");
+        let elsewhere = CacheView {
+            server: "t".into(),
+            ..ann.clone()
+        };
+        assert!(
+            elsewhere.get(&read(&elsewhere, "b")).is_none(),
+            "another server's answer"
+        );
     }
 
     #[test]
@@ -246,9 +308,17 @@ mod tests {
         assert!(view.get(&read(&view, "a")).is_some());
         view.put(read(&view, "c"), &answer("public", 1000, "c"), view.epoch());
         assert!(view.get(&read(&view, "a")).is_some() && view.get(&read(&view, "b")).is_none());
-        view.put(read(&view, "d"), &answer("public", 1000, &"x".repeat(9_900)), view.epoch());
+        view.put(
+            read(&view, "d"),
+            &answer("public", 1000, &"x".repeat(9_900)),
+            view.epoch(),
+        );
         assert_eq!(cache.len(), 1);
-        view.put(read(&view, "e"), &answer("public", 1000, &"x".repeat(20_000)), view.epoch());
+        view.put(
+            read(&view, "e"),
+            &answer("public", 1000, &"x".repeat(20_000)),
+            view.epoch(),
+        );
         assert!(view.get(&read(&view, "e")).is_none() && view.get(&read(&view, "d")).is_some());
         cache.clear();
         assert_eq!(cache.lock().bytes, 0);

@@ -12,9 +12,10 @@ use crate::template::MetaTemplate;
 use crate::tools::ToolIndex;
 use carryall_proto::{EraDecision, ParamsWriter, SharedService};
 use carryall_types::{
-    CallToolResult, ClientCapabilities, CompleteRequestParams, CompleteResult, CompletionArgument, CompletionReference,
-    DiscoverResult, GetPromptResult, ListPromptsResult, ListResourceTemplatesResult, ListResourcesResult,
-    ListToolsResult, Method, RawJson, ReadResourceResult, SubscriptionFilter,
+    CallToolResult, ClientCapabilities, CompleteRequestParams, CompleteResult, CompletionArgument,
+    CompletionReference, DiscoverResult, GetPromptResult, ListPromptsResult,
+    ListResourceTemplatesResult, ListResourcesResult, ListToolsResult, Method, RawJson,
+    ReadResourceResult, SubscriptionFilter,
 };
 use serde::Serialize;
 use std::borrow::Cow;
@@ -25,8 +26,8 @@ use std::sync::atomic::{AtomicI64, AtomicUsize};
 
 /// A client of one MCP server.
 ///
-/// Clones are cheap and share everything: the way to the server, ids, cache, what is known of tools. Each request
-/// stands for itself; there is no connection to open first and none to close.
+/// Clones are cheap and share everything: the way to the server, ids, cache, what is known of
+/// tools. Each request stands for itself; there is no connection to open first and none to close.
 ///
 /// ```no_run
 /// # use carryall_client::{Client, ClientError};
@@ -66,15 +67,21 @@ impl Client {
     }
 
     pub(crate) fn from_parts(inner: Inner, context: Arc<str>) -> Self {
-        Self { inner: Arc::new(inner), context }
+        Self {
+            inner: Arc::new(inner),
+            context,
+        }
     }
 
-    /// The same client in another authorization context: private answers in the cache are kept apart by it
-    /// (`server/utilities/caching#cache-scope-field`). Use something that tells one credential from another, like a
-    /// digest of the token, never the token itself.
+    /// The same client in another authorization context: private answers in the cache are kept
+    /// apart by it (`server/utilities/caching#cache-scope-field`). Use something that tells one
+    /// credential from another, like a digest of the token, never the token itself.
     #[must_use]
     pub fn for_context(&self, context: impl Into<Arc<str>>) -> Self {
-        Self { inner: self.inner.clone(), context: context.into() }
+        Self {
+            inner: self.inner.clone(),
+            context: context.into(),
+        }
     }
 
     /// What the client tells servers that it can do.
@@ -89,8 +96,8 @@ impl Client {
         self.inner.template().version()
     }
 
-    /// Which revision the server is spoken to in, and why, as far as that had to be found out: `None` before the first
-    /// request, and for a client that speaks this revision alone.
+    /// Which revision the server is spoken to in, and why, as far as that had to be found out:
+    /// `None` before the first request, and for a client that speaks this revision alone.
     #[must_use]
     pub fn era(&self) -> Option<EraDecision> {
         self.inner.config.era.as_ref().and_then(|era| era())
@@ -167,17 +174,25 @@ impl Client {
     }
 
     /// One page of resource templates.
-    pub fn resource_templates_page(&self, cursor: Option<&str>) -> Request<ListResourceTemplatesResult> {
+    pub fn resource_templates_page(
+        &self,
+        cursor: Option<&str>,
+    ) -> Request<ListResourceTemplatesResult> {
         self.page(cursor)
     }
 
-    /// The contents of a resource. [`ClientError::is_not_found`](crate::ClientError::is_not_found) tells that there is none.
+    /// The contents of a resource. [`ClientError::is_not_found`](crate::ClientError::is_not_found)
+    /// tells that there is none.
     pub fn read_resource(&self, uri: &str) -> Request<ReadResourceResult> {
-        Request::new(self, Method::ResourcesRead, write(|params| params.put("uri", uri)))
+        Request::new(
+            self,
+            Method::ResourcesRead,
+            write(|params| params.put("uri", uri)),
+        )
     }
 
-    /// Values that complete what was typed for an argument. `resolved` are the arguments known already: servers use
-    /// them to narrow the values down (`server/utilities/completion`).
+    /// Values that complete what was typed for an argument. `resolved` are the arguments known
+    /// already: servers use them to narrow the values down (`server/utilities/completion`).
     pub fn complete(
         &self,
         reference: impl Into<CompletionReference>,
@@ -193,7 +208,16 @@ impl Client {
         let params = write(|params| {
             params.put("ref", &reference)?;
             params.put("argument", &CompletionArgument::new(argument, typed))?;
-            if resolved.is_empty() { Ok(()) } else { params.put("context", &Context { arguments: resolved }) }
+            if resolved.is_empty() {
+                Ok(())
+            } else {
+                params.put(
+                    "context",
+                    &Context {
+                        arguments: resolved,
+                    },
+                )
+            }
         });
         Request::new(self, Method::CompletionComplete, params)
     }
@@ -203,14 +227,14 @@ impl Client {
         Request::new(self, Method::CompletionComplete, object_members(params))
     }
 
-    /// Any method, also one that this client does not know; the result comes as text. `params` is anything that
-    /// serialises to a JSON object, without `_meta`.
+    /// Any method, also one that this client does not know; the result comes as text. `params` is
+    /// anything that serialises to a JSON object, without `_meta`.
     pub fn request<P: Serialize>(&self, method: impl Into<Method>, params: P) -> Request<RawJson> {
         Request::new(self, method.into(), object_members(&params)).raw()
     }
 
-    /// Listens for changes. Cached answers that a change makes stale are dropped while the listener is polled
-    /// (`basic/patterns/subscriptions`).
+    /// Listens for changes. Cached answers that a change makes stale are dropped while the listener
+    /// is polled (`basic/patterns/subscriptions`).
     ///
     /// ```no_run
     /// # use carryall_client::{Client, ClientError};
@@ -248,15 +272,22 @@ impl Client {
 
     pub(crate) fn cache_view(&self) -> Option<CacheView> {
         let cache = self.inner.cache.clone()?;
-        Some(CacheView { cache, server: self.inner.server.clone(), context: self.context.clone() })
+        Some(CacheView {
+            cache,
+            server: self.inner.server.clone(),
+            context: self.context.clone(),
+        })
     }
 }
 
 impl Inner {
-    /// What a request adds to `_meta`: its own members, and those of the client that it does not set itself.
+    /// What a request adds to `_meta`: its own members, and those of the client that it does not
+    /// set itself.
     pub(crate) fn meta_options<'a>(&self, own: &'a MetaOptions) -> Cow<'a, MetaOptions> {
         let ambient = self.config.ambient_meta.as_ref().map(|source| source());
-        let Some(ambient) = ambient.filter(|ambient| !ambient.is_empty()) else { return Cow::Borrowed(own) };
+        let Some(ambient) = ambient.filter(|ambient| !ambient.is_empty()) else {
+            return Cow::Borrowed(own);
+        };
         let mut options = own.clone();
         for (name, value) in ambient {
             if options.extra.contains_key(&name) {
@@ -266,7 +297,9 @@ impl Inner {
                 Ok(()) => {
                     options.extra.insert(name, value);
                 }
-                Err(wrong) => tracing::warn!(wrong = %carryall_proto::PrintableFmt(&wrong), "left out of _meta"),
+                Err(wrong) => {
+                    tracing::warn!(wrong = %carryall_proto::PrintableFmt(&wrong), "left out of _meta")
+                }
             }
         }
         Cow::Owned(options)

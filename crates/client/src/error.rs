@@ -7,15 +7,15 @@ use std::sync::Arc;
 
 /// Why a request has no result.
 ///
-/// What the server said ([`Server`](Self::Server), [`Tool`](Self::Tool)) is never mixed up with what happened on this
-/// side or on the way (`basic/index#error-codes`).
+/// What the server said ([`Server`](Self::Server), [`Tool`](Self::Tool)) is never mixed up with
+/// what happened on this side or on the way (`basic/index#error-codes`).
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum ClientError {
     /// The server answered with a JSON-RPC error.
     Server(ErrorObject),
-    /// A tool was executed and failed by its own account (`isError`); only typed calls turn that into an error. Its
-    /// content is meant for the model (`server/tools#error-handling`).
+    /// A tool was executed and failed by its own account (`isError`); only typed calls turn that
+    /// into an error. Its content is meant for the model (`server/tools#error-handling`).
     Tool(Box<CallToolResult>),
     /// There is no answer: unreachable, broken, timed out, not MCP.
     Call(CallError),
@@ -33,8 +33,8 @@ pub enum ClientError {
         /// Where it differs.
         why: String,
     },
-    /// The structured content of a tool does not match the output schema that the tool has declared, or that schema
-    /// cannot be used; only for clients that refuse such results
+    /// The structured content of a tool does not match the output schema that the tool has
+    /// declared, or that schema cannot be used; only for clients that refuse such results
     /// ([`ClientBuilder::require_valid_output`](crate::ClientBuilder::require_valid_output)).
     Schema {
         /// The tool.
@@ -80,7 +80,8 @@ pub enum ClientError {
         /// What happened.
         why: String,
     },
-    /// The server does not answer `server/discover` as a server of this revision does: it probably speaks an earlier one.
+    /// The server does not answer `server/discover` as a server of this revision does: it probably
+    /// speaks an earlier one.
     NotModern(Box<ClientError>),
     /// The request was not sent, because it makes no sense.
     Request(String),
@@ -102,15 +103,21 @@ impl ClientError {
         self.server().map(|error| error.code)
     }
 
-    /// Whether the server does not have the resource. Servers of earlier revisions say so with `-32002`, the only code
-    /// of that range with a meaning (`basic/index#error-codes`); this revision says `-32602` with the URI in `data`.
+    /// Whether the server does not have the resource. Servers of earlier revisions say so with
+    /// `-32002`, the only code of that range with a meaning (`basic/index#error-codes`); this
+    /// revision says `-32602` with the URI in `data`.
     #[must_use]
     pub fn is_not_found(&self) -> bool {
-        let Self::Server(error) = self else { return false };
+        let Self::Server(error) = self else {
+            return false;
+        };
         match error.code {
             code::LEGACY_RESOURCE_NOT_FOUND => true,
             code::INVALID_PARAMS => {
-                let data = error.data.as_ref().and_then(|data| data.decode::<JsonObject>().ok());
+                let data = error
+                    .data
+                    .as_ref()
+                    .and_then(|data| data.decode::<JsonObject>().ok());
                 data.is_some_and(|data| data.contains_key("uri"))
             }
             _ => false,
@@ -135,7 +142,8 @@ impl ClientError {
         matches!(self, Self::Call(CallError::Timeout(_)))
     }
 
-    /// Whether the server is known not to have executed the request, so that sending it again is safe.
+    /// Whether the server is known not to have executed the request, so that sending it again is
+    /// safe.
     #[must_use]
     pub fn is_unsent(&self) -> bool {
         match self {
@@ -148,7 +156,9 @@ impl ClientError {
     /// The capabilities that the server demands with `-32021`, for example `{"sampling": {}}`.
     #[must_use]
     pub fn required_capabilities(&self) -> Option<JsonObject> {
-        let error = self.server().filter(|error| error.code == code::MISSING_REQUIRED_CLIENT_CAPABILITY)?;
+        let error = self
+            .server()
+            .filter(|error| error.code == code::MISSING_REQUIRED_CLIENT_CAPABILITY)?;
         let mut data = error.data.as_ref()?.decode::<JsonObject>().ok()?;
         match data.remove("requiredCapabilities")? {
             serde_json::Value::Object(required) => Some(required),
@@ -157,11 +167,17 @@ impl ClientError {
     }
 
     pub(crate) fn protocol(method: &Method, why: impl Into<String>) -> Self {
-        Self::Protocol { method: method.clone(), why: why.into() }
+        Self::Protocol {
+            method: method.clone(),
+            why: why.into(),
+        }
     }
 
     pub(crate) fn decode(method: &Method, why: impl fmt::Display) -> Self {
-        Self::Decode { method: method.clone(), why: why.to_string() }
+        Self::Decode {
+            method: method.clone(),
+            why: why.to_string(),
+        }
     }
 }
 
@@ -181,10 +197,18 @@ impl fmt::Display for ClientError {
             Self::Tool(result) => write!(f, "the tool failed: {}", crate::value::text_of(result)),
             Self::Call(error) => error.fmt(f),
             Self::Protocol { method, why } => {
-                write!(f, "the server broke the protocol answering {}: {why}", method.as_str())
+                write!(
+                    f,
+                    "the server broke the protocol answering {}: {why}",
+                    method.as_str()
+                )
             }
             Self::Decode { method, why } => {
-                write!(f, "the result of {} is not of the type asked for: {why}", method.as_str())
+                write!(
+                    f,
+                    "the result of {} is not of the type asked for: {why}",
+                    method.as_str()
+                )
             }
             Self::Schema { tool, why } => write!(
                 f,
@@ -200,14 +224,21 @@ impl fmt::Display for ClientError {
                 f,
                 "the server asked for {capability}, which this client has not declared; give the client a handler for it"
             ),
-            Self::TaskCancelled { id, message: Some(message) } => write!(f, "the task {id} was cancelled: {message}"),
+            Self::TaskCancelled {
+                id,
+                message: Some(message),
+            } => write!(f, "the task {id} was cancelled: {message}"),
             Self::TaskCancelled { id, message: None } => write!(f, "the task {id} was cancelled"),
             Self::Rounds { limit } => write!(
                 f,
                 "the server asked for input more than {limit} times, the limit of this client, without coming to a result"
             ),
-            Self::Input { key, cause } => write!(f, "the input {key:?} could not be provided: {cause}"),
-            Self::Pages { method, why } => write!(f, "the pages of {} do not end: {why}", method.as_str()),
+            Self::Input { key, cause } => {
+                write!(f, "the input {key:?} could not be provided: {cause}")
+            }
+            Self::Pages { method, why } => {
+                write!(f, "the pages of {} do not end: {why}", method.as_str())
+            }
             Self::NotModern(cause) => write!(
                 f,
                 "the server probably speaks a revision of MCP before 2026-07-28, which needs a handshake; to server/discover it said: {cause}"
@@ -218,7 +249,11 @@ impl fmt::Display for ClientError {
 }
 
 fn list(versions: &[String]) -> String {
-    if versions.is_empty() { "none that it names".into() } else { versions.join(", ") }
+    if versions.is_empty() {
+        "none that it names".into()
+    } else {
+        versions.join(", ")
+    }
 }
 
 impl std::error::Error for ClientError {

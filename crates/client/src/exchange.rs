@@ -19,8 +19,8 @@ pub(crate) struct Limits {
     pub(crate) reset_on_progress: bool,
 }
 
-/// Waits for the response. Whenever this returns or is dropped the call is dropped with it, and that cancels whatever
-/// is still going on.
+/// Waits for the response. Whenever this returns or is dropped the call is dropped with it, and
+/// that cancels whatever is still going on.
 pub(crate) async fn exchange(
     answer: BoxFuture<Result<Reply, CallError>>,
     id: &RequestId,
@@ -29,8 +29,8 @@ pub(crate) async fn exchange(
 ) -> Result<RawJson, ClientError> {
     let started = Instant::now();
     let idle = limits.idle.min(limits.total);
-    // Not a `select!` with an alarm: a server that floods us uses up the task's budget each time, and then a plain timer
-    // never goes off.
+    // Not a `select!` with an alarm: a server that floods us uses up the task's budget each time,
+    // and then a plain timer never goes off.
     let reply = match timeout_at(started + idle, answer).await {
         Ok(reply) => reply?,
         Err(_) => return Err(CallError::Timeout(idle).into()),
@@ -43,7 +43,11 @@ pub(crate) async fn exchange(
         }
     };
     if response.id != *id {
-        return Err(CallError::Malformed(format!("the answer to request {id} carries id {}", response.id)).into());
+        return Err(CallError::Malformed(format!(
+            "the answer to request {id} carries id {}",
+            response.id
+        ))
+        .into());
     }
     match response.outcome {
         Outcome::Result(result) => Ok(result),
@@ -70,7 +74,9 @@ async fn follow(
             Some(Ok(Message::Notification(notification))) => {
                 let progressed = notices.take(&notification, started.elapsed());
                 if progressed && limits.reset_on_progress {
-                    alarm.as_mut().reset((Instant::now() + limits.idle).min(started + limits.total));
+                    alarm
+                        .as_mut()
+                        .reset((Instant::now() + limits.idle).min(started + limits.total));
                 }
             }
             Some(Err(error)) => return Err(error.into()),

@@ -4,8 +4,9 @@ use crate::ClientError;
 use carryall_proto::deprecated::Feature;
 use carryall_proto::{BoxError, BoxFuture};
 use carryall_types::{
-    ClientCapabilities, CreateMessageRequestParams, CreateMessageResult, ElicitRequestFormParams, ElicitRequestParams,
-    ElicitRequestURLParams, ElicitResult, InputRequest, ListRootsResult, RawJson,
+    ClientCapabilities, CreateMessageRequestParams, CreateMessageResult, ElicitRequestFormParams,
+    ElicitRequestParams, ElicitRequestURLParams, ElicitResult, InputRequest, ListRootsResult,
+    RawJson,
 };
 use std::fmt;
 use std::future::Future;
@@ -13,8 +14,8 @@ use std::sync::Arc;
 
 /// What a handler may return: the input itself, or a result with it.
 ///
-/// An error fails the call on this side, without telling the server. A user who does not want to answer is not an
-/// error: that is an [`ElicitResult`] with the action `decline` or `cancel`.
+/// An error fails the call on this side, without telling the server. A user who does not want to
+/// answer is not an error: that is an [`ElicitResult`] with the action `decline` or `cancel`.
 pub trait IntoInput<T> {
     /// The input, or why there is none.
     ///
@@ -66,8 +67,8 @@ where
 }
 
 impl Handlers {
-    /// Declares what the handlers can do, and no more (`client/elicitation#capabilities`, `client/sampling#capabilities`,
-    /// `client/roots#capabilities`).
+    /// Declares what the handlers can do, and no more (`client/elicitation#capabilities`,
+    /// `client/sampling#capabilities`, `client/roots#capabilities`).
     pub(crate) fn declare(&self, capabilities: &mut ClientCapabilities) {
         if self.form.is_some() || self.url.is_some() {
             let elicitation = capabilities.elicitation.get_or_insert_default();
@@ -89,20 +90,31 @@ impl Handlers {
         }
     }
 
-    /// Provides one input. What has been declared is checked before; a handler that is missing nevertheless means that
-    /// the capability was declared for answering by hand.
-    pub(crate) async fn provide(&self, key: &str, request: InputRequest) -> Result<RawJson, ClientError> {
+    /// Provides one input. What has been declared is checked before; a handler that is missing
+    /// nevertheless means that the capability was declared for answering by hand.
+    pub(crate) async fn provide(
+        &self,
+        key: &str,
+        request: InputRequest,
+    ) -> Result<RawJson, ClientError> {
         match request {
             InputRequest::Elicit(question) => {
                 let answer = self.elicit(key, question.clone()).await?;
-                answer.check(&question).map_err(|why| failed(key, why.into()))?;
+                answer
+                    .check(&question)
+                    .map_err(|why| failed(key, why.into()))?;
                 encode(key, &answer)
             }
             InputRequest::CreateMessage(params) => {
                 let handler = known(self.sample.as_ref(), "sampling")?;
                 notice(Feature::Sampling);
-                params.validate().map_err(|why| failed(key, format!("the conversation is malformed: {why}").into()))?;
-                encode(key, &handler(*params).await.map_err(|cause| failed(key, cause))?)
+                params.validate().map_err(|why| {
+                    failed(key, format!("the conversation is malformed: {why}").into())
+                })?;
+                encode(
+                    key,
+                    &handler(*params).await.map_err(|cause| failed(key, cause))?,
+                )
             }
             InputRequest::ListRoots(_) => {
                 let handler = known(self.roots.as_ref(), "roots")?;
@@ -114,12 +126,19 @@ impl Handlers {
         }
     }
 
-    async fn elicit(&self, key: &str, question: ElicitRequestParams) -> Result<ElicitResult, ClientError> {
+    async fn elicit(
+        &self,
+        key: &str,
+        question: ElicitRequestParams,
+    ) -> Result<ElicitResult, ClientError> {
         match question {
-            ElicitRequestParams::Form(form) => known(self.form.as_ref(), "elicitation.form")?(form).await,
+            ElicitRequestParams::Form(form) => {
+                known(self.form.as_ref(), "elicitation.form")?(form).await
+            }
             ElicitRequestParams::Url(url) => {
                 let handler = known(self.url.as_ref(), "elicitation.url")?;
-                // Nobody is ever shown an address that is not a web address (`client/elicitation#safe-url-handling`).
+                // Nobody is ever shown an address that is not a web address
+                // (`client/elicitation#safe-url-handling`).
                 url.check().map_err(|why| failed(key, why.into()))?;
                 handler(url).await
             }
@@ -136,7 +155,9 @@ fn notice(feature: Feature) {
 }
 
 fn known<'a, T>(handler: Option<&'a T>, capability: &str) -> Result<&'a T, ClientError> {
-    handler.ok_or_else(|| ClientError::Unsupported { capability: capability.into() })
+    handler.ok_or_else(|| ClientError::Unsupported {
+        capability: capability.into(),
+    })
 }
 
 fn encode<T: serde::Serialize>(key: &str, answer: &T) -> Result<RawJson, ClientError> {
@@ -144,7 +165,10 @@ fn encode<T: serde::Serialize>(key: &str, answer: &T) -> Result<RawJson, ClientE
 }
 
 fn failed(key: &str, cause: BoxError) -> ClientError {
-    ClientError::Input { key: key.into(), cause: Arc::new(cause) }
+    ClientError::Input {
+        key: key.into(),
+        cause: Arc::new(cause),
+    }
 }
 
 impl fmt::Debug for Handlers {

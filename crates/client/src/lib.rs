@@ -11,10 +11,10 @@
 //! # }
 //! ```
 //!
-//! Every request stands for itself and is a future: it is sent when it is awaited and cancelled when it is dropped.
-//! What servers ask for on the way (forms, samples, roots) is provided by handlers, or by hand with
-//! [`Request::once`]. Answers are kept for as long as the server allows, and dropped when a [`Listener`] hears of a
-//! change.
+//! Every request stands for itself and is a future: it is sent when it is awaited and cancelled
+//! when it is dropped. What servers ask for on the way (forms, samples, roots) is provided by
+//! handlers, or by hand with [`Request::once`]. Answers are kept for as long as the server allows,
+//! and dropped when a [`Listener`] hears of a change.
 //!
 //! | To | use |
 //! |---|---|

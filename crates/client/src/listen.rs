@@ -53,16 +53,22 @@ impl Listen {
             reopen_after_close: false,
             timeout: client.inner.config.timeout,
         };
-        Self { client: client.clone(), filter, settings }
+        Self {
+            client: client.clone(),
+            filter,
+            settings,
+        }
     }
 
-    /// Opens a new subscription also when the server has ended one in good order. Without it the listener ends then.
+    /// Opens a new subscription also when the server has ended one in good order. Without it the
+    /// listener ends then.
     pub fn reopen_after_close(mut self) -> Self {
         self.settings.reopen_after_close = true;
         self
     }
 
-    /// How often in a row opening may fail before the listener gives up; 20 unless set. 0 means that a break is final.
+    /// How often in a row opening may fail before the listener gives up; 20 unless set. 0 means
+    /// that a break is final.
     pub fn max_failures(mut self, failures: u32) -> Self {
         self.settings.max_failures = failures;
         self
@@ -87,7 +93,11 @@ impl IntoFuture for Listen {
 
     fn into_future(self) -> Self::IntoFuture {
         Box::pin(async move {
-            let Self { client, filter, settings } = self;
+            let Self {
+                client,
+                filter,
+                settings,
+            } = self;
             let opened = open(client.clone(), filter.clone(), settings.timeout).await?;
             let mut listener = Listener {
                 pending: PendingChanges::new(filter.clone(), MAX_PENDING),
@@ -107,10 +117,11 @@ impl IntoFuture for Listen {
 
 /// An open subscription: a stream of changes.
 ///
-/// It does all its work while it is polled, so that nothing runs that nobody waits for; [`spawn`](Self::spawn) hands it
-/// to a task. When the connection breaks it opens the subscription again, with growing delays; as nobody can tell what
-/// was missed meanwhile, everything listened for is then reported as changed once. It ends when the server ends the
-/// subscription in good order, or with an error when it gives up. Dropping it cancels the subscription.
+/// It does all its work while it is polled, so that nothing runs that nobody waits for;
+/// [`spawn`](Self::spawn) hands it to a task. When the connection breaks it opens the subscription
+/// again, with growing delays; as nobody can tell what was missed meanwhile, everything listened
+/// for is then reported as changed once. It ends when the server ends the subscription in good
+/// order, or with an error when it gives up. Dropping it cancels the subscription.
 ///
 /// A change that is reported while an equal one waits to be read is not reported twice.
 pub struct Listener {
@@ -125,7 +136,11 @@ pub struct Listener {
 }
 
 enum State {
-    Open { id: RequestId, stream: MessageStream, since: Instant },
+    Open {
+        id: RequestId,
+        stream: MessageStream,
+        since: Instant,
+    },
     Waiting(Pin<Box<Sleep>>),
     Opening(BoxFuture<Result<Opened, ClientError>>),
     Ended,
@@ -149,9 +164,12 @@ impl Listener {
         poll_fn(|cx| Pin::new(&mut *self).poll_next(cx)).await
     }
 
-    /// Listens in a task of its own, so that the cache is kept up to date without anybody reading. `on_change` gets each
-    /// change, and the error with which it ended if it did.
-    pub fn spawn(mut self, mut on_change: impl FnMut(Result<Change, ClientError>) + Send + 'static) -> Watch {
+    /// Listens in a task of its own, so that the cache is kept up to date without anybody reading.
+    /// `on_change` gets each change, and the error with which it ended if it did.
+    pub fn spawn(
+        mut self,
+        mut on_change: impl FnMut(Result<Change, ClientError>) + Send + 'static,
+    ) -> Watch {
         Watch::new(async move {
             while let Some(change) = self.next().await {
                 on_change(change);
@@ -161,13 +179,21 @@ impl Listener {
 
     fn opened(&mut self, opened: Opened) {
         match opened {
-            Opened::Open { id, stream, acknowledged } => {
+            Opened::Open {
+                id,
+                stream,
+                acknowledged,
+            } => {
                 let missing = missing(&self.filter, &acknowledged);
                 if missing != SubscriptionFilter::default() {
                     tracing::warn!(missing = ?carryall_proto::PrintableFmt(&missing), "the server does not send all the notifications asked for");
                 }
                 self.acknowledged = acknowledged;
-                self.state = State::Open { id, stream, since: Instant::now() };
+                self.state = State::Open {
+                    id,
+                    stream,
+                    since: Instant::now(),
+                };
             }
             Opened::Closed => self.closed(),
         }
@@ -198,7 +224,9 @@ impl Listener {
         let delay = self.settings.backoff.delay(self.failures, random::bits());
         tracing::debug!(
             ?delay,
-            cause = cause.as_ref().map(|cause| tracing::field::display(carryall_proto::PrintableFmt(cause))),
+            cause = cause
+                .as_ref()
+                .map(|cause| tracing::field::display(carryall_proto::PrintableFmt(cause))),
             "opening the subscription again"
         );
         self.failures += 1;
@@ -213,7 +241,11 @@ impl Listener {
     /// Whatever happened while nobody listened: all of it may have changed.
     fn note_gap(&mut self) {
         let lists = [Change::Tools, Change::Prompts, Change::Resources];
-        let resources = self.filter.resource_uris().iter().map(|uri| Change::Resource(uri.as_str().into()));
+        let resources = self
+            .filter
+            .resource_uris()
+            .iter()
+            .map(|uri| Change::Resource(uri.as_str().into()));
         for change in lists.into_iter().chain(resources.collect::<Vec<_>>()) {
             self.note(&change);
         }
@@ -224,7 +256,10 @@ impl Listener {
             Change::Resource(uri) => Some(&**uri),
             _ => None,
         };
-        if let (Some(view), Some(stale)) = (self.client.cache_view(), Invalidation::of(change.method(), uri)) {
+        if let (Some(view), Some(stale)) = (
+            self.client.cache_view(),
+            Invalidation::of(change.method(), uri),
+        ) {
             view.invalidate(&stale);
         }
         self.pending.insert(change);
@@ -250,9 +285,12 @@ impl Listener {
                     self.note(&Change::Task(change));
                 }
             }
-            // A server that tears a subscription down may say so before, after or instead of its result.
+            // A server that tears a subscription down may say so before, after or instead of its
+            // result.
             notification::CANCELLED => return open::cancels(message, id),
-            method => tracing::debug!(method = %carryall_proto::Printable(method), "notification ignored"),
+            method => {
+                tracing::debug!(method = %carryall_proto::Printable(method), "notification ignored")
+            }
         }
         false
     }
@@ -274,13 +312,18 @@ impl Listener {
                             Outcome::Error(error) => self.fail(ClientError::Server(error)),
                         },
                         Some(Err(error)) => self.reopen(Some(error.into())),
-                        None => self.reopen(Some(CallError::broken("the stream ended without a result").into())),
+                        None => self.reopen(Some(
+                            CallError::broken("the stream ended without a result").into(),
+                        )),
                     }
                 }
                 State::Waiting(sleep) => {
                     ready!(sleep.as_mut().poll(cx));
-                    self.state =
-                        State::Opening(Box::pin(open(self.client.clone(), self.filter.clone(), self.settings.timeout)));
+                    self.state = State::Opening(Box::pin(open(
+                        self.client.clone(),
+                        self.filter.clone(),
+                        self.settings.timeout,
+                    )));
                 }
                 State::Opening(opening) => match ready!(opening.as_mut().poll(cx)) {
                     Ok(opened) => {
@@ -323,6 +366,9 @@ impl fmt::Debug for Listener {
             State::Waiting(_) | State::Opening(_) => "opening again",
             State::Ended => "ended",
         };
-        f.debug_struct("Listener").field("filter", &self.filter).field("state", &state).finish_non_exhaustive()
+        f.debug_struct("Listener")
+            .field("filter", &self.filter)
+            .field("state", &state)
+            .finish_non_exhaustive()
     }
 }

@@ -13,7 +13,8 @@ use tokio::time::Instant;
 /// Progress of a request (`basic/patterns/progress`).
 #[derive(Clone, Debug, PartialEq)]
 pub struct ProgressUpdate {
-    /// How far it has come. It only grows. In a task, which has no figures, it grows by 1 with each new message.
+    /// How far it has come. It only grows. In a task, which has no figures, it grows by 1 with each
+    /// new message.
     pub progress: f64,
     /// How far it has to go, when the server knows.
     pub total: Option<f64>,
@@ -30,8 +31,9 @@ impl ProgressUpdate {
     }
 }
 
-/// The progress of a call that has become a task. The Tasks extension has no figures for it, only a text that describes
-/// the current state (`tasks#task-status-notifications`), so that each new text is one step.
+/// The progress of a call that has become a task. The Tasks extension has no figures for it, only a
+/// text that describes the current state (`tasks#task-status-notifications`), so that each new text
+/// is one step.
 #[derive(Debug)]
 pub(crate) struct TaskProgress {
     /// How far the call had come before it became a task.
@@ -43,7 +45,12 @@ pub(crate) struct TaskProgress {
 
 impl TaskProgress {
     pub(crate) fn new(reached: f64) -> Self {
-        Self { reached, guard: Progress::new(PROGRESS_INTERVAL), started: Instant::now(), last: None }
+        Self {
+            reached,
+            guard: Progress::new(PROGRESS_INTERVAL),
+            started: Instant::now(),
+            last: None,
+        }
     }
 
     /// The update that a status message is; `None` if it is the one before, or follows too closely.
@@ -55,7 +62,11 @@ impl TaskProgress {
         }
         self.reached = next;
         self.last = Some(message.to_owned());
-        Some(ProgressUpdate { progress: next, total: None, message: self.last.clone() })
+        Some(ProgressUpdate {
+            progress: next,
+            total: None,
+            message: self.last.clone(),
+        })
     }
 }
 
@@ -70,7 +81,8 @@ pub struct LogMessage {
     pub data: RawJson,
 }
 
-/// Progress closer together than this is thinned out (`basic/patterns/progress#implementation-notes`).
+/// Progress closer together than this is thinned out
+/// (`basic/patterns/progress#implementation-notes`).
 const PROGRESS_INTERVAL: Duration = Duration::from_millis(10);
 /// Log messages beyond this many in a second are dropped.
 const LOGS_PER_SECOND: u32 = 200;
@@ -106,7 +118,14 @@ struct LogParams {
 
 impl<'a> Notices<'a> {
     pub(crate) fn new(options: &'a CallOptions, token: Option<i64>) -> Self {
-        Self { options, token, progress: Progress::new(PROGRESS_INTERVAL), reached: 0.0, second: 0, logs: 0 }
+        Self {
+            options,
+            token,
+            progress: Progress::new(PROGRESS_INTERVAL),
+            reached: 0.0,
+            second: 0,
+            logs: 0,
+        }
     }
 
     /// How far the request has come, as far as that was told.
@@ -114,10 +133,11 @@ impl<'a> Notices<'a> {
         self.reached
     }
 
-    /// Takes one notification that came `now` after the request; tells whether it was progress of this request.
+    /// Takes one notification that came `now` after the request; tells whether it was progress of
+    /// this request.
     ///
-    /// What is malformed, unknown or about something else is passed over: a notification is never answered and never
-    /// fails the request it came with.
+    /// What is malformed, unknown or about something else is passed over: a notification is never
+    /// answered and never fails the request it came with.
     pub(crate) fn take(&mut self, notification: &Notification, now: Duration) -> bool {
         match notification.method.as_ref() {
             "notifications/progress" => self.progress(notification, now),
@@ -133,7 +153,9 @@ impl<'a> Notices<'a> {
     }
 
     fn progress(&mut self, notification: &Notification, now: Duration) -> bool {
-        let Some(params) = decode::<ProgressParams>(notification) else { return false };
+        let Some(params) = decode::<ProgressParams>(notification) else {
+            return false;
+        };
         if self.token.map(ProgressToken::Number) != Some(params.token) {
             tracing::debug!("progress of some other request ignored");
             return false;
@@ -143,15 +165,24 @@ impl<'a> Notices<'a> {
         }
         self.reached = params.progress;
         if let Some(callback) = &self.options.on_progress {
-            callback(ProgressUpdate { progress: params.progress, total: params.total, message: params.message });
+            callback(ProgressUpdate {
+                progress: params.progress,
+                total: params.total,
+                message: params.message,
+            });
         }
         true
     }
 
     fn log(&mut self, notification: &Notification, now: Duration) {
         // Without a level in the request the server must not send any (`server/utilities/logging`).
-        let (Some(wanted), Some(callback)) = (self.options.meta.log_level, &self.options.on_log) else { return };
-        let Some(params) = decode::<LogParams>(notification) else { return };
+        let (Some(wanted), Some(callback)) = (self.options.meta.log_level, &self.options.on_log)
+        else {
+            return;
+        };
+        let Some(params) = decode::<LogParams>(notification) else {
+            return;
+        };
         if params.level < wanted {
             return;
         }
@@ -160,10 +191,17 @@ impl<'a> Notices<'a> {
         }
         self.logs += 1;
         if Feature::Logging.is_first_use() {
-            tracing::warn!("the server logs to this client: {}", Feature::Logging.notice());
+            tracing::warn!(
+                "the server logs to this client: {}",
+                Feature::Logging.notice()
+            );
         }
         if self.logs <= LOGS_PER_SECOND {
-            callback(LogMessage { level: params.level, logger: params.logger, data: params.data });
+            callback(LogMessage {
+                level: params.level,
+                logger: params.logger,
+                data: params.data,
+            });
         } else if self.logs == LOGS_PER_SECOND + 1 {
             tracing::warn!("the server floods the log of a request; messages are dropped");
         }

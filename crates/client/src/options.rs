@@ -11,8 +11,8 @@ use std::time::Duration;
 
 /// Settings of one request; what is not set comes from the client.
 ///
-/// Each has a setter of the same name on [`Request`](crate::Request). A value of this type is for settings that several
-/// requests share: [`Request::with`](crate::Request::with).
+/// Each has a setter of the same name on [`Request`](crate::Request). A value of this type is for
+/// settings that several requests share: [`Request::with`](crate::Request::with).
 #[derive(Clone, Default)]
 pub struct CallOptions {
     pub(crate) timeout: Option<Duration>,
@@ -49,8 +49,9 @@ impl CallOptions {
         Self::default()
     }
 
-    /// How long each wire request may take; then it is cancelled (`basic/patterns/cancellation#timeouts`). Time that a
-    /// handler takes to provide an input does not count.
+    /// How long each wire request may take; then it is cancelled
+    /// (`basic/patterns/cancellation#timeouts`). Time that a handler takes to provide an input does
+    /// not count.
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = Some(timeout);
@@ -64,7 +65,8 @@ impl CallOptions {
         self
     }
 
-    /// Starts the timeout anew with each progress notification, up to [`max_timeout`](Self::max_timeout).
+    /// Starts the timeout anew with each progress notification, up to
+    /// [`max_timeout`](Self::max_timeout).
     #[must_use]
     pub fn reset_on_progress(mut self) -> Self {
         self.reset_on_progress = true;
@@ -78,9 +80,9 @@ impl CallOptions {
         self
     }
 
-    /// Allows a tool call whose connection broke to be sent again, provided that the tool calls itself idempotent or
-    /// read-only. Those annotations are the server's word: use it with servers you trust
-    /// (`server/tools#tool`).
+    /// Allows a tool call whose connection broke to be sent again, provided that the tool calls
+    /// itself idempotent or read-only. Those annotations are the server's word: use it with servers
+    /// you trust (`server/tools#tool`).
     #[must_use]
     pub fn retry_idempotent(mut self) -> Self {
         self.retry_idempotent = true;
@@ -94,47 +96,53 @@ impl CallOptions {
         self
     }
 
-    /// Asks for progress, and what to do with it. Runs between two reads of the response: keep it short.
+    /// Asks for progress, and what to do with it. Runs between two reads of the response: keep it
+    /// short.
     ///
-    /// When the call becomes a task, each new status message of the task comes here as well, as long as it is not at its
-    /// end: `message` is that text, `progress` is 1 more than before, and there is no `total`, because the Tasks extension
-    /// has no progress notifications for tasks.
+    /// When the call becomes a task, each new status message of the task comes here as well, as
+    /// long as it is not at its end: `message` is that text, `progress` is 1 more than before, and
+    /// there is no `total`, because the Tasks extension has no progress notifications for tasks.
     #[must_use]
     pub fn on_progress(mut self, f: impl Fn(ProgressUpdate) + Send + Sync + 'static) -> Self {
         self.on_progress = Some(Arc::new(f));
         self
     }
 
-    /// What to do with news of the task that the call has become, its first state included. Runs between two requests: keep
-    /// it short.
+    /// What to do with news of the task that the call has become, its first state included. Runs
+    /// between two requests: keep it short.
     #[must_use]
     pub fn on_task(mut self, f: impl Fn(&Task) + Send + Sync + 'static) -> Self {
         self.on_task = Some(Arc::new(f));
         self
     }
 
-    /// What to do with warnings: the answer has something malformed in it, and the rest of it is used. They are logged in
-    /// any case. At most nine for each answer, before the result is handed over.
+    /// What to do with warnings: the answer has something malformed in it, and the rest of it is
+    /// used. They are logged in any case. At most nine for each answer, before the result is handed
+    /// over.
     #[must_use]
     pub fn on_warning(mut self, f: impl Fn(&ResponseWarning) + Send + Sync + 'static) -> Self {
         self.on_warning = Some(Arc::new(f));
         self
     }
 
-    /// Asks for log messages of `level` and above, and what to do with them. Runs between two reads of the response:
-    /// keep it short.
+    /// Asks for log messages of `level` and above, and what to do with them. Runs between two reads
+    /// of the response: keep it short.
     #[must_use]
     #[deprecated(
         note = "SEP-2577 deprecates logging over MCP; it may be removed from 2027-07-28 on. Use OpenTelemetry."
     )]
-    pub fn on_log(mut self, level: LoggingLevel, f: impl Fn(LogMessage) + Send + Sync + 'static) -> Self {
+    pub fn on_log(
+        mut self,
+        level: LoggingLevel,
+        f: impl Fn(LogMessage) + Send + Sync + 'static,
+    ) -> Self {
         self.meta.log_level = Some(level);
         self.on_log = Some(Arc::new(f));
         self
     }
 
-    /// Puts a member into `_meta`. Keys of the protocol itself are refused, and so are malformed keys and trace
-    /// context (`basic/index#_meta`).
+    /// Puts a member into `_meta`. Keys of the protocol itself are refused, and so are malformed
+    /// keys and trace context (`basic/index#_meta`).
     #[must_use]
     pub fn meta(mut self, name: impl Into<String>, value: impl Into<JsonValue>) -> Self {
         let (name, value) = (name.into(), value.into());
@@ -177,13 +185,22 @@ impl fmt::Debug for CallOptions {
 
 /// Whether a member may be put into `_meta` by a user of the client.
 pub(crate) fn check_member(name: &str, value: &JsonValue) -> Result<(), String> {
-    const OWN: [&str; 5] =
-        [key::PROTOCOL_VERSION, key::CLIENT_CAPABILITIES, key::CLIENT_INFO, key::LOG_LEVEL, key::PROGRESS_TOKEN];
+    const OWN: [&str; 5] = [
+        key::PROTOCOL_VERSION,
+        key::CLIENT_CAPABILITIES,
+        key::CLIENT_INFO,
+        key::LOG_LEVEL,
+        key::PROGRESS_TOKEN,
+    ];
     if OWN.contains(&name) {
-        return Err(format!("_meta member {name:?} is written by the client itself"));
+        return Err(format!(
+            "_meta member {name:?} is written by the client itself"
+        ));
     }
     if !is_meta_key(name) {
-        return Err(format!("{name:?} is not a _meta key: [prefix/]name, letters, digits, '-', '_' and '.'"));
+        return Err(format!(
+            "{name:?} is not a _meta key: [prefix/]name, letters, digits, '-', '_' and '.'"
+        ));
     }
     let text = value.as_str();
     let well_formed = match name {
@@ -192,10 +209,17 @@ pub(crate) fn check_member(name: &str, value: &JsonValue) -> Result<(), String> 
         "baggage" => text.is_some_and(trace::is_baggage),
         _ => true,
     };
-    if well_formed { Ok(()) } else { Err(format!("_meta member {name:?} is not in the format that W3C gives it")) }
+    if well_formed {
+        Ok(())
+    } else {
+        Err(format!(
+            "_meta member {name:?} is not in the format that W3C gives it"
+        ))
+    }
 }
 
-/// The naming rules of `_meta` keys: an optional prefix of dot-separated labels and a slash, then a name.
+/// The naming rules of `_meta` keys: an optional prefix of dot-separated labels and a slash, then a
+/// name.
 fn is_meta_key(key: &str) -> bool {
     match key.split_once('/') {
         Some((prefix, name)) => is_meta_prefix(prefix) && is_meta_name(name),
@@ -203,7 +227,8 @@ fn is_meta_key(key: &str) -> bool {
     }
 }
 
-/// Extension identifiers follow the same rules, with a prefix (`basic/versioning#extension-negotiation`).
+/// Extension identifiers follow the same rules, with a prefix
+/// (`basic/versioning#extension-negotiation`).
 pub(crate) fn is_extension_id(id: &str) -> bool {
     id.contains('/') && is_meta_key(id)
 }
@@ -211,19 +236,23 @@ pub(crate) fn is_extension_id(id: &str) -> bool {
 fn is_meta_prefix(prefix: &str) -> bool {
     prefix.split('.').all(|label| {
         let bytes = label.as_bytes();
-        let inner = bytes.iter().all(|b| b.is_ascii_alphanumeric() || *b == b'-');
-        let ends =
-            bytes.first().is_some_and(u8::is_ascii_alphabetic) && bytes.last().is_some_and(u8::is_ascii_alphanumeric);
+        let inner = bytes
+            .iter()
+            .all(|b| b.is_ascii_alphanumeric() || *b == b'-');
+        let ends = bytes.first().is_some_and(u8::is_ascii_alphabetic)
+            && bytes.last().is_some_and(u8::is_ascii_alphanumeric);
         inner && ends
     })
 }
 
 fn is_meta_name(name: &str) -> bool {
     let bytes = name.as_bytes();
-    let inner = bytes.iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'));
+    let inner = bytes
+        .iter()
+        .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'));
     // The name may be empty behind a prefix; a key as a whole may not.
-    let ends =
-        bytes.first().is_none_or(u8::is_ascii_alphanumeric) && bytes.last().is_none_or(u8::is_ascii_alphanumeric);
+    let ends = bytes.first().is_none_or(u8::is_ascii_alphanumeric)
+        && bytes.last().is_none_or(u8::is_ascii_alphanumeric);
     inner && ends
 }
 
@@ -234,10 +263,19 @@ mod tests {
     // spec: meta-02, meta-03, meta-06, meta-07, versioning-05
     #[test]
     fn keys_follow_the_naming_rules() {
-        for good in ["a", "traceparent", "com.example/x", "com.example/", "a-b.c1/x.y_z-1", "x/1"] {
+        for good in [
+            "a",
+            "traceparent",
+            "com.example/x",
+            "com.example/",
+            "a-b.c1/x.y_z-1",
+            "x/1",
+        ] {
             assert!(is_meta_key(good), "{good}");
         }
-        for bad in ["/x", "1a.b/x", "a-/x", "a..b/x", "a/_x", "a/x.", "a b", "a/b/c", "ä/x", "a_b/x"] {
+        for bad in [
+            "/x", "1a.b/x", "a-/x", "a..b/x", "a/_x", "a/x.", "a b", "a/b/c", "ä/x", "a_b/x",
+        ] {
             assert!(!is_meta_key(bad), "{bad}");
         }
         assert!(is_extension_id("com.example/thing") && !is_extension_id("thing"));
@@ -256,7 +294,13 @@ mod tests {
     #[test]
     fn members_of_the_protocol_are_refused() {
         let options = CallOptions::new().meta(key::PROTOCOL_VERSION, "1900-01-01");
-        assert!(options.check().unwrap_err().to_string().contains("written by the client itself"));
+        assert!(
+            options
+                .check()
+                .unwrap_err()
+                .to_string()
+                .contains("written by the client itself")
+        );
         assert!(options.meta.extra.is_empty());
     }
 }

@@ -7,8 +7,8 @@ use crate::request::{Answer, Request};
 use crate::warnings::{ResponseWarning, Warnings, printable};
 use carryall_proto::BoxFuture;
 use carryall_types::{
-    ListPromptsResult, ListResourceTemplatesResult, ListResourcesResult, ListToolsResult, Method, Prompt, RawJson,
-    Resource, ResourceTemplate, Tool,
+    ListPromptsResult, ListResourceTemplatesResult, ListResourcesResult, ListToolsResult, Method,
+    Prompt, RawJson, Resource, ResourceTemplate, Tool,
 };
 use std::collections::HashSet;
 use std::future::IntoFuture;
@@ -78,7 +78,10 @@ impl<P: Page> Answer for Measured<P> {
         cached: bool,
         warnings: &mut Warnings,
     ) -> Result<Self::Output, ClientError> {
-        Ok((P::read(client, method, result, cached, warnings)?, result.as_str().len()))
+        Ok((
+            P::read(client, method, result, cached, warnings)?,
+            result.as_str().len(),
+        ))
     }
 }
 
@@ -93,7 +96,11 @@ pub struct Listing<P> {
 
 impl<P: Page> Listing<P> {
     pub(crate) fn new(client: &Client) -> Self {
-        Self { client: client.clone(), options: CallOptions::default(), page: PhantomData }
+        Self {
+            client: client.clone(),
+            options: CallOptions::default(),
+            page: PhantomData,
+        }
     }
 
     /// Options for the request of each page.
@@ -120,23 +127,40 @@ impl<P: Page> Listing<P> {
         self
     }
 
-    /// All pages from the first. `Ok(Err(_))` when the server does not know a cursor of its own any more.
-    async fn walk(&self, options: &CallOptions) -> Result<Result<Vec<P::Item>, ClientError>, ClientError> {
+    /// All pages from the first. `Ok(Err(_))` when the server does not know a cursor of its own any
+    /// more.
+    async fn walk(
+        &self,
+        options: &CallOptions,
+    ) -> Result<Result<Vec<P::Item>, ClientError>, ClientError> {
         let (mut items, mut seen, mut cursor) = (Vec::new(), HashSet::new(), None::<String>);
-        let endless = |why: String| ClientError::Pages { method: P::METHOD, why };
-        let (max_pages, max_bytes) = (self.client.inner.config.max_pages, self.client.inner.config.max_list_bytes);
+        let endless = |why: String| ClientError::Pages {
+            method: P::METHOD,
+            why,
+        };
+        let (max_pages, max_bytes) = (
+            self.client.inner.config.max_pages,
+            self.client.inner.config.max_list_bytes,
+        );
         let mut bytes = 0_usize;
         for _ in 0..max_pages {
-            let request: Request<Measured<P>> = self.client.page_as(P::METHOD, cursor.as_deref()).with(options.clone());
+            let request: Request<Measured<P>> = self
+                .client
+                .page_as(P::METHOD, cursor.as_deref())
+                .with(options.clone());
             let (mut page, length) = match request.await {
                 Ok(page) => page,
                 // Asked for with a cursor, this can only mean the cursor.
-                Err(error) if cursor.is_some() && error.is_invalid_params() => return Ok(Err(error)),
+                Err(error) if cursor.is_some() && error.is_invalid_params() => {
+                    return Ok(Err(error));
+                }
                 Err(error) => return Err(error),
             };
             bytes = bytes.saturating_add(length);
             if bytes > max_bytes {
-                return Err(endless(format!("more than {max_bytes} bytes, the limit of this client")));
+                return Err(endless(format!(
+                    "more than {max_bytes} bytes, the limit of this client"
+                )));
             }
             let next = page.next_cursor();
             items.extend(page.into_items());
@@ -148,12 +172,16 @@ impl<P: Page> Listing<P> {
                 return Ok(Ok(items));
             };
             if seen.contains(&next) {
-                // Servers that mean "no more" by a cursor that they have given before, or by an empty one. They may have
-                // started from the beginning in between, so each item is taken once.
+                // Servers that mean "no more" by a cursor that they have given before, or by an
+                // empty one. They may have started from the beginning in between, so each item is
+                // taken once.
                 let mut known = HashSet::new();
                 items.retain(|item| known.insert(P::key(item).to_owned()));
                 let mut warnings = Warnings::default();
-                warnings.add(ResponseWarning::Circle { method: P::METHOD, cursor: printable(&next) });
+                warnings.add(ResponseWarning::Circle {
+                    method: P::METHOD,
+                    cursor: printable(&next),
+                });
                 warnings.report(&P::METHOD, options, false);
                 P::finish(&self.client, &items);
                 return Ok(Ok(items));
@@ -161,7 +189,9 @@ impl<P: Page> Listing<P> {
             seen.insert(next.clone());
             cursor = Some(next);
         }
-        Err(endless(format!("more than {max_pages} pages, the limit of this client")))
+        Err(endless(format!(
+            "more than {max_pages} pages, the limit of this client"
+        )))
     }
 }
 

@@ -7,15 +7,21 @@ use carryall_types::{JsonObject, JsonValue};
 use serde::Serialize;
 
 /// Parameters as `f` writes them.
-pub(crate) fn write(f: impl FnOnce(&mut ParamsWriter) -> Result<(), WriteError>) -> Result<ParamsWriter, ClientError> {
+pub(crate) fn write(
+    f: impl FnOnce(&mut ParamsWriter) -> Result<(), WriteError>,
+) -> Result<ParamsWriter, ClientError> {
     let mut params = ParamsWriter::new();
-    f(&mut params)
-        .map_err(|error| ClientError::Request(format!("the parameters cannot be written as JSON: {error}")))?;
+    f(&mut params).map_err(|error| {
+        ClientError::Request(format!("the parameters cannot be written as JSON: {error}"))
+    })?;
     Ok(params)
 }
 
 /// Adds `arguments`, which must be an object; `null` stands for none.
-pub(crate) fn put_arguments<A: Serialize>(params: &mut ParamsWriter, arguments: &A) -> Result<(), WriteError> {
+pub(crate) fn put_arguments<A: Serialize>(
+    params: &mut ParamsWriter,
+    arguments: &A,
+) -> Result<(), WriteError> {
     params.put("arguments", arguments)?;
     match params.last_value() {
         Some(b"null") => {
@@ -29,11 +35,16 @@ pub(crate) fn put_arguments<A: Serialize>(params: &mut ParamsWriter, arguments: 
 
 /// The members of any value that serialises to an object.
 pub(crate) fn object_members<P: Serialize>(params: &P) -> Result<ParamsWriter, ClientError> {
-    let value = serde_json::to_value(params).map_err(|error| ClientError::Request(format!("params: {error}")))?;
+    let value = serde_json::to_value(params)
+        .map_err(|error| ClientError::Request(format!("params: {error}")))?;
     let members = match value {
         JsonValue::Object(members) => members,
         JsonValue::Null => JsonObject::new(),
-        other => return Err(ClientError::Request(format!("params must be an object, not {other}"))),
+        other => {
+            return Err(ClientError::Request(format!(
+                "params must be an object, not {other}"
+            )));
+        }
     };
     write(|params| {
         for (name, value) in &members {

@@ -12,9 +12,9 @@ use crate::wire::{Ask, RoundAnswer};
 use crate::{ClientError, salvage, value};
 use carryall_proto::{BoxFuture, ParamsWriter};
 use carryall_types::{
-    CallToolResult, CompleteResult, DiscoverResult, GetPromptResult, InputRequests, InputResponses, JsonValue,
-    ListPromptsResult, ListResourceTemplatesResult, ListResourcesResult, ListToolsResult, LoggingLevel, Method,
-    RawJson, ReadResourceResult, Task,
+    CallToolResult, CompleteResult, DiscoverResult, GetPromptResult, InputRequests, InputResponses,
+    JsonValue, ListPromptsResult, ListResourceTemplatesResult, ListResourcesResult,
+    ListToolsResult, LoggingLevel, Method, RawJson, ReadResourceResult, Task,
 };
 use serde::de::DeserializeOwned;
 use std::future::IntoFuture;
@@ -97,7 +97,13 @@ impl Answer for ListToolsResult {
 /// The text of the result, for methods of extensions.
 impl Answer for RawJson {
     type Output = Self;
-    fn read(_: &Client, _: &Method, result: &RawJson, _: bool, _: &mut Warnings) -> Result<Self, ClientError> {
+    fn read(
+        _: &Client,
+        _: &Method,
+        result: &RawJson,
+        _: bool,
+        _: &mut Warnings,
+    ) -> Result<Self, ClientError> {
         Ok(result.clone())
     }
 }
@@ -108,15 +114,22 @@ pub struct Typed<T>(PhantomData<fn() -> T>);
 
 impl<T: DeserializeOwned + Send + 'static> Answer for Typed<T> {
     type Output = T;
-    fn read(_: &Client, method: &Method, result: &RawJson, _: bool, warnings: &mut Warnings) -> Result<T, ClientError> {
+    fn read(
+        _: &Client,
+        method: &Method,
+        result: &RawJson,
+        _: bool,
+        warnings: &mut Warnings,
+    ) -> Result<T, ClientError> {
         value::typed(method, result, warnings)
     }
 }
 
 /// One request. It is sent when it is awaited, and cancelled when its future is dropped.
 ///
-/// Awaiting it gives the complete result: what the server asks for on the way is provided by the client's handlers.
-/// [`once`](Self::once) stops there instead, and [`stream`](Self::stream) tells of progress as it comes.
+/// Awaiting it gives the complete result: what the server asks for on the way is provided by the
+/// client's handlers. [`once`](Self::once) stops there instead, and [`stream`](Self::stream) tells
+/// of progress as it comes.
 #[must_use = "a request is sent when it is awaited"]
 #[derive(Debug)]
 pub struct Request<A> {
@@ -128,9 +141,19 @@ pub struct Request<A> {
 }
 
 impl<A> Request<A> {
-    pub(crate) fn new(client: &Client, method: Method, params: Result<ParamsWriter, ClientError>) -> Self {
+    pub(crate) fn new(
+        client: &Client,
+        method: Method,
+        params: Result<ParamsWriter, ClientError>,
+    ) -> Self {
         let ask = params.map(|params| Ask::new(method, params));
-        Self { client: client.clone(), ask, round: None, options: CallOptions::default(), answer: PhantomData }
+        Self {
+            client: client.clone(),
+            ask,
+            round: None,
+            options: CallOptions::default(),
+            answer: PhantomData,
+        }
     }
 
     /// Wants the result as text, whatever its type.
@@ -207,40 +230,81 @@ impl<A> Request<A> {
         note = "SEP-2577 deprecates logging over MCP; it may be removed from 2027-07-28 on. Use OpenTelemetry."
     )]
     #[allow(deprecated)]
-    pub fn on_log(self, level: LoggingLevel, f: impl Fn(LogMessage) + Send + Sync + 'static) -> Self {
+    pub fn on_log(
+        self,
+        level: LoggingLevel,
+        f: impl Fn(LogMessage) + Send + Sync + 'static,
+    ) -> Self {
         self.set(|options| options.on_log(level, f))
     }
 }
 
 impl Request<CallToolResult> {
-    /// Asks for the value of the tool's result instead of the result: `structuredContent` as `T`, else the text as
-    /// JSON, or as it stands if `T` is a string. A tool that failed is [`ClientError::Tool`].
+    /// Asks for the value of the tool's result instead of the result: `structuredContent` as `T`,
+    /// else the text as JSON, or as it stands if `T` is a string. A tool that failed is
+    /// [`ClientError::Tool`].
     pub fn typed<T: DeserializeOwned + Send + 'static>(self) -> Request<Typed<T>> {
-        let Self { client, ask, round, options, answer: _ } = self;
-        Request { client, ask, round, options, answer: PhantomData }
+        let Self {
+            client,
+            ask,
+            round,
+            options,
+            answer: _,
+        } = self;
+        Request {
+            client,
+            ask,
+            round,
+            options,
+            answer: PhantomData,
+        }
     }
 }
 
 impl<A: Answer> Request<A> {
-    /// Sends one request and stops at its answer, even if that asks for input or promises a result: for hosts that put
-    /// questions to people in their own time, or keep the names of tasks. The capabilities have to be declared with
+    /// Sends one request and stops at its answer, even if that asks for input or promises a result:
+    /// for hosts that put questions to people in their own time, or keep the names of tasks. The
+    /// capabilities have to be declared with
     /// [`ClientBuilder::capabilities`](crate::ClientBuilder::capabilities) and
     /// [`ClientBuilder::tasks`](crate::ClientBuilder::tasks).
     ///
     /// # Errors
     /// As for awaiting the request.
     pub async fn once(self) -> Result<Step<A>, ClientError> {
-        let Self { client, ask, round, options, answer: _ } = self;
+        let Self {
+            client,
+            ask,
+            round,
+            options,
+            answer: _,
+        } = self;
         let mut ask = ask?;
-        match client.answer_once(&mut ask, round.as_ref(), &options).await? {
+        match client
+            .answer_once(&mut ask, round.as_ref(), &options)
+            .await?
+        {
             Answered::Complete { result, cached } => {
                 read::<A>(&client, &ask.method, &result, cached, &options).map(Step::Done)
             }
-            Answered::Task(task) => Ok(Step::Task(Box::new(client.taken(*task, &options, ask.reached)))),
+            Answered::Task(task) => Ok(Step::Task(Box::new(client.taken(
+                *task,
+                &options,
+                ask.reached,
+            )))),
             Answered::InputRequired(interim) => {
                 let Interim { requests, state } = client.by_hand(interim)?;
-                let again = Self { client, ask: Ok(ask), round: None, options, answer: PhantomData };
-                Ok(Step::InputRequired(Box::new(InputRequired { requests, state, again })))
+                let again = Self {
+                    client,
+                    ask: Ok(ask),
+                    round: None,
+                    options,
+                    answer: PhantomData,
+                };
+                Ok(Step::InputRequired(Box::new(InputRequired {
+                    requests,
+                    state,
+                    again,
+                })))
             }
         }
     }
@@ -261,7 +325,13 @@ impl<A: Answer> IntoFuture for Request<A> {
 
     fn into_future(self) -> Self::IntoFuture {
         Box::pin(async move {
-            let Self { client, ask, round, options, answer: _ } = self;
+            let Self {
+                client,
+                ask,
+                round,
+                options,
+                answer: _,
+            } = self;
             let mut ask = ask?;
             let (result, cached) = client.answer(&mut ask, round, &options).await?;
             read::<A>(&client, &ask.method, &result, cached, &options)
@@ -276,12 +346,13 @@ pub enum Step<A: Answer> {
     Done(A::Output),
     /// The server needs input before it can go on.
     InputRequired(Box<InputRequired<A>>),
-    /// The server works on it, and the result comes later (Tasks extension). Only for clients that take tasks.
+    /// The server works on it, and the result comes later (Tasks extension). Only for clients that
+    /// take tasks.
     Task(Box<TaskHandle>),
 }
 
-/// What the server asks for, and the way to answer it. The server keeps nothing meanwhile: an answer may come minutes
-/// later, or never.
+/// What the server asks for, and the way to answer it. The server keeps nothing meanwhile: an
+/// answer may come minutes later, or never.
 #[derive(Debug)]
 pub struct InputRequired<A> {
     requests: InputRequests,
@@ -290,16 +361,21 @@ pub struct InputRequired<A> {
 }
 
 impl<A: Answer> InputRequired<A> {
-    /// The inputs asked for, in the server's order. None at all means: ask again with what it has given back.
+    /// The inputs asked for, in the server's order. None at all means: ask again with what it has
+    /// given back.
     #[must_use]
     pub fn requests(&self) -> &InputRequests {
         &self.requests
     }
 
-    /// The next round: the same request, with these inputs and the server's state. Each input goes under the key of its
-    /// request.
+    /// The next round: the same request, with these inputs and the server's state. Each input goes
+    /// under the key of its request.
     pub fn answer(self, responses: impl Into<InputResponses>) -> Request<A> {
-        let Self { requests: _, state, mut again } = self;
+        let Self {
+            requests: _,
+            state,
+            mut again,
+        } = self;
         match RawJson::from_value(&responses.into()) {
             Ok(responses) => {
                 let responses = Some(responses).filter(|responses| responses.as_str() != "{}");

@@ -9,7 +9,8 @@ use crate::wire::{Ask, RoundAnswer};
 use carryall_proto::backoff::Backoff;
 use carryall_proto::json::{self, Scanner};
 use carryall_types::{
-    ClientCapabilities, ElicitRequestParams, InputRequest, InputRequests, JsonValue, Method, RawJson, Task,
+    ClientCapabilities, ElicitRequestParams, InputRequest, InputRequests, JsonValue, Method,
+    RawJson, Task,
 };
 use serde::Deserialize;
 use std::borrow::Cow;
@@ -17,7 +18,8 @@ use std::time::Duration;
 
 /// More requests for input than this in one round are refused.
 const MAX_INPUTS: usize = 64;
-/// Between rounds in which the server asks for nothing but to be asked again. The first goes out at once.
+/// Between rounds in which the server asks for nothing but to be asked again. The first goes out at
+/// once.
 const STATE_ONLY_BACKOFF: Backoff = Backoff::new(Duration::from_millis(25), Duration::from_secs(1));
 
 /// A result by its `resultType`.
@@ -33,29 +35,52 @@ pub(crate) enum Kind {
 #[derive(Debug)]
 pub(crate) struct Interim {
     pub(crate) requests: InputRequests,
-    /// The JSON string as it came. Nothing ever looks into it (`basic/patterns/mrtr#client-requirements-basic-workflow`).
+    /// The JSON string as it came. Nothing ever looks into it
+    /// (`basic/patterns/mrtr#client-requirements-basic-workflow`).
     pub(crate) state: Option<RawJson>,
 }
 
 impl Kind {
-    /// Absent means complete, as servers of earlier revisions answer; unknown is an invalid response
-    /// (`basic/index#result-responses`).
+    /// Absent means complete, as servers of earlier revisions answer; unknown is an invalid
+    /// response (`basic/index#result-responses`).
     ///
-    /// `added` are the types of declared extensions, where they may come; `tasks` says whether a task may.
-    pub(crate) fn of(method: &Method, result: RawJson, added: &[Box<str>], tasks: bool) -> Result<Self, ClientError> {
+    /// `added` are the types of declared extensions, where they may come; `tasks` says whether a
+    /// task may.
+    pub(crate) fn of(
+        method: &Method,
+        result: RawJson,
+        added: &[Box<str>],
+        tasks: bool,
+    ) -> Result<Self, ClientError> {
         let kind = result_type(&result).map_err(|why| ClientError::protocol(method, why))?;
         let is_complete = match kind.as_deref() {
             None | Some("complete") => true,
             Some("input_required") if method.allows_rounds() => false,
             Some("task") if tasks && *method == Method::ToolsCall => {
-                let task = result.decode().map_err(|error| ClientError::decode(method, error))?;
+                let task = result
+                    .decode()
+                    .map_err(|error| ClientError::decode(method, error))?;
                 return Ok(Self::Task(task));
             }
-            Some("input_required") => return Err(ClientError::protocol(method, "this method cannot require input")),
+            Some("input_required") => {
+                return Err(ClientError::protocol(
+                    method,
+                    "this method cannot require input",
+                ));
+            }
             Some(kind) if added.iter().any(|known| **known == *kind) => true,
-            Some(unknown) => return Err(ClientError::protocol(method, format!("unknown resultType {unknown:?}"))),
+            Some(unknown) => {
+                return Err(ClientError::protocol(
+                    method,
+                    format!("unknown resultType {unknown:?}"),
+                ));
+            }
         };
-        if is_complete { Ok(Self::Complete(result)) } else { Interim::read(method, &result).map(Self::InputRequired) }
+        if is_complete {
+            Ok(Self::Complete(result))
+        } else {
+            Interim::read(method, &result).map(Self::InputRequired)
+        }
     }
 }
 
@@ -69,7 +94,9 @@ fn result_type(result: &RawJson) -> Result<Option<Cow<'_, str>>, String> {
         let value = scanner.skip_value().map_err(not_an_object)?;
         if &text[key] == "resultType" {
             let value = &text[value];
-            let plain = value.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
+            let plain = value
+                .strip_prefix('"')
+                .and_then(|rest| rest.strip_suffix('"'));
             return match plain.filter(|kind| !kind.contains('\\')) {
                 Some(kind) => Ok(Some(Cow::Borrowed(kind))),
                 None => match carryall_types::decode_text(value) {
@@ -93,10 +120,18 @@ impl Interim {
             #[serde(default)]
             request_state: Option<RawJson>,
         }
-        let wire: Wire = result.decode().map_err(|error| ClientError::protocol(method, error.to_string()))?;
+        let wire: Wire = result
+            .decode()
+            .map_err(|error| ClientError::protocol(method, error.to_string()))?;
         let state = wire.request_state.filter(|state| state.as_str() != "null");
-        if state.as_ref().is_some_and(|state| !state.as_str().starts_with('"')) {
-            return Err(ClientError::protocol(method, "requestState is not a string"));
+        if state
+            .as_ref()
+            .is_some_and(|state| !state.as_str().starts_with('"'))
+        {
+            return Err(ClientError::protocol(
+                method,
+                "requestState is not a string",
+            ));
         }
         if wire.input_requests.is_none() && state.is_none() {
             return Err(ClientError::protocol(
@@ -106,15 +141,18 @@ impl Interim {
         }
         let requests = wire.input_requests.unwrap_or_default();
         if requests.len() > MAX_INPUTS {
-            return Err(ClientError::protocol(method, format!("{} inputs are asked for at once", requests.len())));
+            return Err(ClientError::protocol(
+                method,
+                format!("{} inputs are asked for at once", requests.len()),
+            ));
         }
         Ok(Self { requests, state })
     }
 }
 
 impl Client {
-    /// Asks until the result is complete, providing what the server asks for on the way. Tells as well whether the
-    /// result came from the cache.
+    /// Asks until the result is complete, providing what the server asks for on the way. Tells as
+    /// well whether the result came from the cache.
     pub(crate) async fn answer(
         &self,
         ask: &mut Ask,
@@ -140,7 +178,10 @@ impl Client {
             rounds += 1;
             if interim.requests.is_empty() {
                 if state_only > 0 {
-                    tokio::time::sleep(STATE_ONLY_BACKOFF.delay(state_only - 1, crate::random::bits())).await;
+                    tokio::time::sleep(
+                        STATE_ONLY_BACKOFF.delay(state_only - 1, crate::random::bits()),
+                    )
+                    .await;
                 }
                 state_only += 1;
             } else {
@@ -150,17 +191,27 @@ impl Client {
         }
     }
 
-    /// Has the handlers provide what one round asks for, one after the other: a person is asked one thing at a time.
+    /// Has the handlers provide what one round asks for, one after the other: a person is asked one
+    /// thing at a time.
     async fn provide(&self, interim: Interim) -> Result<RoundAnswer, ClientError> {
         if interim.requests.is_empty() {
-            return Ok(RoundAnswer { responses: None, state: interim.state });
+            return Ok(RoundAnswer {
+                responses: None,
+                state: interim.state,
+            });
         }
         let responses = self.provide_inputs(interim.requests).await?;
-        Ok(RoundAnswer { responses: Some(responses), state: interim.state })
+        Ok(RoundAnswer {
+            responses: Some(responses),
+            state: interim.state,
+        })
     }
 
     /// The answers of the handlers, by the keys of what they answer.
-    pub(crate) async fn provide_inputs(&self, requests: InputRequests) -> Result<RawJson, ClientError> {
+    pub(crate) async fn provide_inputs(
+        &self,
+        requests: InputRequests,
+    ) -> Result<RawJson, ClientError> {
         self.check_declared(&requests)?;
         let mut responses = vec![b'{'];
         for (key, request) in requests {
@@ -189,9 +240,13 @@ impl Client {
     /// A request for something that was not declared is refused, whoever would have answered it.
     fn check_declared(&self, requests: &InputRequests) -> Result<(), ClientError> {
         let declared = &self.inner.config.capabilities;
-        let undeclared = requests.iter().find_map(|(_, request)| undeclared(declared, request));
+        let undeclared = requests
+            .iter()
+            .find_map(|(_, request)| undeclared(declared, request));
         match undeclared {
-            Some(capability) => Err(ClientError::Unsupported { capability: capability.into() }),
+            Some(capability) => Err(ClientError::Unsupported {
+                capability: capability.into(),
+            }),
             None => Ok(()),
         }
     }
@@ -209,7 +264,9 @@ fn undeclared(declared: &ClientCapabilities, request: &InputRequest) -> Option<&
         InputRequest::Elicit(ElicitRequestParams::Form(_)) => {
             (declared.supports_elicitation_form(), "elicitation.form")
         }
-        InputRequest::Elicit(ElicitRequestParams::Url(_)) => (declared.supports_elicitation_url(), "elicitation.url"),
+        InputRequest::Elicit(ElicitRequestParams::Url(_)) => {
+            (declared.supports_elicitation_url(), "elicitation.url")
+        }
         // `tools` and `toolChoice` take a capability of their own (`client/sampling#capabilities`).
         InputRequest::CreateMessage(params) if params.uses_tools() => {
             (declared.supports_sampling_tools(), "sampling.tools")

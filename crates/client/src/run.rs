@@ -10,7 +10,9 @@ use crate::warnings::{ResponseWarning, Warnings, printable};
 use crate::wire::{Ask, RoundAnswer};
 use crate::{ClientError, random};
 use carryall_proto::{Call, CallError};
-use carryall_types::{ErrorObject, ListToolsResult, Method, RawJson, RequestId, TASKS_EXTENSION, Task, code};
+use carryall_types::{
+    ErrorObject, ListToolsResult, Method, RawJson, RequestId, TASKS_EXTENSION, Task, code,
+};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 use std::sync::atomic::Ordering;
@@ -37,12 +39,23 @@ impl Client {
             && !options.no_cache
             && let Some(result) = view.get(key)
         {
-            return Ok(Answered::Complete { result, cached: true });
+            return Ok(Answered::Complete {
+                result,
+                cached: true,
+            });
         }
         let epoch = cache.as_ref().map(|(view, _)| view.epoch());
         let result = self.send(ask, round, options).await?;
-        let added: &[Box<str>] = if ask.raw { &self.inner.config.result_types } else { &[] };
-        let tasks = self.inner.config.capabilities.has_extension(TASKS_EXTENSION);
+        let added: &[Box<str>] = if ask.raw {
+            &self.inner.config.result_types
+        } else {
+            &[]
+        };
+        let tasks = self
+            .inner
+            .config
+            .capabilities
+            .has_extension(TASKS_EXTENSION);
         let result = match Kind::of(&ask.method, result, added, tasks && !ask.raw)? {
             Kind::Complete(result) => result,
             Kind::Task(task) => return Ok(Answered::Task(task)),
@@ -54,7 +67,10 @@ impl Client {
         if ask.method == Method::ToolsCall {
             self.check_output(ask, &result, options)?;
         }
-        Ok(Answered::Complete { result, cached: false })
+        Ok(Answered::Complete {
+            result,
+            cached: false,
+        })
     }
 
     /// Sends until there is an answer, or no use in trying.
@@ -72,11 +88,15 @@ impl Client {
                 Err(error) => error,
             };
             match &error {
-                ClientError::Server(refusal) if refusal.code == code::UNSUPPORTED_PROTOCOL_VERSION && !negotiated => {
+                ClientError::Server(refusal)
+                    if refusal.code == code::UNSUPPORTED_PROTOCOL_VERSION && !negotiated =>
+                {
                     negotiated = true;
                     inner.choose_version(refusal)?;
                 }
-                ClientError::Server(refusal) if refusal.code == code::HEADER_MISMATCH && !refreshed => {
+                ClientError::Server(refusal)
+                    if refusal.code == code::HEADER_MISMATCH && !refreshed =>
+                {
                     if !inner.config.mirrors || ask.method != Method::ToolsCall {
                         return Err(error);
                     }
@@ -88,7 +108,8 @@ impl Client {
                     }
                 }
                 ClientError::Call(cause)
-                    if retries < inner.config.max_retries && self.may_repeat(ask, cause, options) =>
+                    if retries < inner.config.max_retries
+                        && self.may_repeat(ask, cause, options) =>
                 {
                     let delay = inner.config.backoff.delay(retries, random::bits());
                     tracing::debug!(%cause, ?delay, "sending again");
@@ -111,7 +132,9 @@ impl Client {
         let id = inner.next_id();
         // The id is unique among requests in flight, so it serves as progress token as well.
         let token = options.wants_progress().then_some(id);
-        let meta = inner.template().render(&inner.meta_options(&options.meta), token)?;
+        let meta = inner
+            .template()
+            .render(&inner.meta_options(&options.meta), token)?;
         let params = ask.params(meta.raw(), round);
         let headers = match ask.method {
             Method::ToolsCall if inner.config.mirrors => match inner.tools.of_call(&params) {
@@ -124,13 +147,19 @@ impl Client {
         let mut call = Call::new(id.clone(), ask.method.clone(), params, meta);
         call.headers = headers;
         let mut notices = Notices::new(options, token);
-        let answer = exchange(inner.service.answer(call), &id, inner.limits(options), &mut notices).await;
+        let answer = exchange(
+            inner.service.answer(call),
+            &id,
+            inner.limits(options),
+            &mut notices,
+        )
+        .await;
         ask.reached = notices.reached();
         answer
     }
 
-    /// Whether a request without an answer may go out again. What was not sent may; what may have been executed may
-    /// only if executing it twice is harmless.
+    /// Whether a request without an answer may go out again. What was not sent may; what may have
+    /// been executed may only if executing it twice is harmless.
     fn may_repeat(&self, ask: &Ask, cause: &CallError, options: &CallOptions) -> bool {
         match cause {
             CallError::Unreachable(_) | CallError::Busy(_) => true,
@@ -148,11 +177,17 @@ impl Client {
         }
     }
 
-    /// Holds `structuredContent` against the tool's `outputSchema`, as far as it is known (`server/tools#output-schema`).
+    /// Holds `structuredContent` against the tool's `outputSchema`, as far as it is known
+    /// (`server/tools#output-schema`).
     ///
-    /// The call has been executed, so that a result that does not match is handed over with a warning, unless the client
-    /// was told to refuse it.
-    pub(crate) fn check_output(&self, ask: &Ask, result: &RawJson, options: &CallOptions) -> Result<(), ClientError> {
+    /// The call has been executed, so that a result that does not match is handed over with a
+    /// warning, unless the client was told to refuse it.
+    pub(crate) fn check_output(
+        &self,
+        ask: &Ask,
+        result: &RawJson,
+        options: &CallOptions,
+    ) -> Result<(), ClientError> {
         #[derive(Deserialize)]
         #[serde(rename_all = "camelCase")]
         struct Output<'a> {
@@ -165,17 +200,28 @@ impl Client {
         if !self.inner.config.validate_output {
             return Ok(());
         }
-        let Some(params) = ask.sent() else { return Ok(()) };
-        let Some(tool) = self.inner.tools.of_call(params) else { return Ok(()) };
-        let Some(schema) = &tool.output else { return Ok(()) };
+        let Some(params) = ask.sent() else {
+            return Ok(());
+        };
+        let Some(tool) = self.inner.tools.of_call(params) else {
+            return Ok(());
+        };
+        let Some(schema) = &tool.output else {
+            return Ok(());
+        };
         // What does not even decode is reported by whoever decodes it.
-        let Ok(output) = serde_json::from_slice::<Output<'_>>(result.as_bytes()) else { return Ok(()) };
+        let Ok(output) = serde_json::from_slice::<Output<'_>>(result.as_bytes()) else {
+            return Ok(());
+        };
         if output.is_error == Some(true) {
             return Ok(());
         }
         let checked = match output.structured_content {
             Some(content) => {
-                let text = result.clone().into_bytes().slice_ref(content.get().as_bytes());
+                let text = result
+                    .clone()
+                    .into_bytes()
+                    .slice_ref(content.get().as_bytes());
                 schema.check(&RawJson::from_trusted(text))
             }
             None => Err("there is no structuredContent".into()),
@@ -183,16 +229,24 @@ impl Client {
         let Err(why) = checked else { return Ok(()) };
         let tool = crate::tools::name_of(params).unwrap_or_default();
         if self.inner.config.require_valid_output {
-            return Err(ClientError::Schema { tool: tool.into_owned(), why });
+            return Err(ClientError::Schema {
+                tool: tool.into_owned(),
+                why,
+            });
         }
         let mut warnings = Warnings::default();
-        warnings.add(ResponseWarning::OutputSchema { tool: printable(&tool), why: printable(&why) });
+        warnings.add(ResponseWarning::OutputSchema {
+            tool: printable(&tool),
+            why: printable(&why),
+        });
         warnings.report(&ask.method, options, false);
         Ok(())
     }
 
     pub(crate) fn learn_tools(&self, page: &mut ListToolsResult, cached: bool) {
-        self.inner.tools.learn(&mut page.tools, self.inner.config.mirrors, cached);
+        self.inner
+            .tools
+            .learn(&mut page.tools, self.inner.config.mirrors, cached);
     }
 
     fn cache_for(
@@ -228,19 +282,34 @@ impl Inner {
         }
     }
 
-    /// Turns to the version that both sides speak (`basic/versioning#protocol-version-negotiation`).
+    /// Turns to the version that both sides speak
+    /// (`basic/versioning#protocol-version-negotiation`).
     pub(crate) fn choose_version(&self, refusal: &ErrorObject) -> Result<(), ClientError> {
         #[derive(Deserialize, Default)]
         struct Data {
             #[serde(default)]
             supported: Vec<String>,
         }
-        let data: Data = refusal.data.as_ref().and_then(|data| data.decode().ok()).unwrap_or_default();
-        let mutual =
-            self.templates.iter().position(|template| data.supported.iter().any(|theirs| theirs == template.version()));
+        let data: Data = refusal
+            .data
+            .as_ref()
+            .and_then(|data| data.decode().ok())
+            .unwrap_or_default();
+        let mutual = self.templates.iter().position(|template| {
+            data.supported
+                .iter()
+                .any(|theirs| theirs == template.version())
+        });
         let Some(mutual) = mutual else {
-            let ours = self.templates.iter().map(|template| template.version().to_owned()).collect();
-            return Err(ClientError::Versions { ours, theirs: data.supported });
+            let ours = self
+                .templates
+                .iter()
+                .map(|template| template.version().to_owned())
+                .collect();
+            return Err(ClientError::Versions {
+                ours,
+                theirs: data.supported,
+            });
         };
         self.current.store(mutual, Ordering::Relaxed);
         Ok(())

@@ -1,15 +1,17 @@
 //! Results with something malformed in them: the part is left out, the rest is used.
 //!
-//! A result is decoded as a whole first, and that is all that happens to a well-formed one. Only then it is taken apart:
-//! an entry that does not decode is tried without its optional members, and left out if that does not help either.
-//! Members that occur twice are never chosen between: two readers of one message must not read it differently.
+//! A result is decoded as a whole first, and that is all that happens to a well-formed one. Only
+//! then it is taken apart: an entry that does not decode is tried without its optional members, and
+//! left out if that does not help either. Members that occur twice are never chosen between: two
+//! readers of one message must not read it differently.
 
 use crate::ClientError;
 use crate::warnings::{Warnings, printable};
 use carryall_types::{
-    CallToolResult, CompleteResult, ContentBlock, DiscoverResult, GetPromptResult, JsonObject, ListPromptsResult,
-    ListResourceTemplatesResult, ListResourcesResult, ListToolsResult, Method, Prompt, PromptMessage, RawJson,
-    ReadResourceResult, Resource, ResourceContents, ResourceTemplate, ServerCapabilities, Tool,
+    CallToolResult, CompleteResult, ContentBlock, DiscoverResult, GetPromptResult, JsonObject,
+    ListPromptsResult, ListResourceTemplatesResult, ListResourcesResult, ListToolsResult, Method,
+    Prompt, PromptMessage, RawJson, ReadResourceResult, Resource, ResourceContents,
+    ResourceTemplate, ServerCapabilities, Tool,
 };
 use serde::de::{DeserializeOwned, Error as _, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
@@ -74,13 +76,23 @@ impl Salvage for CallToolResult {
         member: "content",
         instead: &["structuredContent", "isError"],
         name: "type",
-        optional: &["title", "description", "icons", "mimeType", "annotations", "size", "_meta"],
+        optional: &[
+            "title",
+            "description",
+            "icons",
+            "mimeType",
+            "annotations",
+            "size",
+            "_meta",
+        ],
         decodes: decodes::<ContentBlock>,
     });
 
     /// Of a tool that may have failed it must not be said that it succeeded.
     fn prepare(method: &Method, members: &mut Members, warnings: &mut Warnings) {
-        let odd = members.get("isError").filter(|flag| !matches!(flag.as_str(), "true" | "false" | "null"));
+        let odd = members
+            .get("isError")
+            .filter(|flag| !matches!(flag.as_str(), "true" | "false" | "null"));
         if odd.is_some() {
             warnings.left_out(method, "isError".into(), "not a boolean; taken for true");
             members.set("isError", RawJson::from_trusted("true".into()));
@@ -95,20 +107,30 @@ impl Salvage for DiscoverResult {
 
     /// A capability that cannot be read is one that is not used.
     fn prepare(method: &Method, members: &mut Members, warnings: &mut Warnings) {
-        let Some(declared) = members.get("capabilities") else { return };
+        let Some(declared) = members.get("capabilities") else {
+            return;
+        };
         let mut declared: JsonObject = declared.decode().unwrap_or_else(|error| {
             warnings.left_out(method, "capabilities".into(), error);
             JsonObject::new()
         });
         for name in ServerCapabilities::retain_readable(&mut declared) {
-            warnings.left_out(method, format!("capabilities.{}", shown(&name)), "not what this capability looks like");
+            warnings.left_out(
+                method,
+                format!("capabilities.{}", shown(&name)),
+                "not what this capability looks like",
+            );
         }
         members.set("capabilities", RawJson::from(&declared.into()));
     }
 }
 
 /// Decodes a result, without what is malformed in it if something is.
-pub(crate) fn decode<T: Salvage>(method: &Method, result: &RawJson, warnings: &mut Warnings) -> Result<T, ClientError> {
+pub(crate) fn decode<T: Salvage>(
+    method: &Method,
+    result: &RawJson,
+    warnings: &mut Warnings,
+) -> Result<T, ClientError> {
     match result.decode() {
         Ok(result) => Ok(result),
         Err(error) => salvage(method, result, error, warnings),
@@ -123,11 +145,18 @@ fn salvage<T: Salvage>(
     warnings: &mut Warnings,
 ) -> Result<T, ClientError> {
     let fail = |error: serde_json::Error| ClientError::decode(method, error);
-    let Ok(mut members) = result.decode::<Members>() else { return Err(fail(error)) };
+    let Ok(mut members) = result.decode::<Members>() else {
+        return Err(fail(error));
+    };
     T::prepare(method, &mut members, warnings);
     let mut list = None;
     if let Some(entries) = T::ENTRIES {
-        list = Some((entries.member, entries.well_formed(method, &members, warnings).ok_or_else(|| fail(error))?));
+        list = Some((
+            entries.member,
+            entries
+                .well_formed(method, &members, warnings)
+                .ok_or_else(|| fail(error))?,
+        ));
         // So that the list is not decoded again for each optional member.
         members.set(entries.member, RawJson::from_trusted("[]".into()));
     }
@@ -142,12 +171,21 @@ fn salvage<T: Salvage>(
 
 impl Entries {
     /// The list without its malformed entries; `None` if there is no list.
-    fn well_formed(&self, method: &Method, result: &Members, warnings: &mut Warnings) -> Option<RawJson> {
+    fn well_formed(
+        &self,
+        method: &Method,
+        result: &Members,
+        warnings: &mut Warnings,
+    ) -> Option<RawJson> {
         let items: Vec<RawJson> = match result.get(self.member) {
             None if !self.instead.iter().any(|name| result.get(name).is_some()) => return None,
             Some(list) if list.as_str() != "null" => list.decode().ok()?,
             absent => {
-                let why = if absent.is_some() { "null instead of a list" } else { "missing" };
+                let why = if absent.is_some() {
+                    "null instead of a list"
+                } else {
+                    "missing"
+                };
                 warnings.left_out(method, self.member.to_owned(), why);
                 Vec::new()
             }
@@ -158,7 +196,9 @@ impl Entries {
                 kept.push(item);
                 continue;
             };
-            let members = item.decode::<Members>().unwrap_or_else(|_| Members(Vec::new()));
+            let members = item
+                .decode::<Members>()
+                .unwrap_or_else(|_| Members(Vec::new()));
             let part = self.label(index, &members);
             let mut left_out = Vec::new();
             let rest = members.without_malformed(self.optional, self.decodes, |name, why| {
@@ -166,7 +206,9 @@ impl Entries {
             });
             let rest = rest.text();
             if (self.decodes)(&rest).is_ok() {
-                left_out.into_iter().for_each(|(part, why)| warnings.left_out(method, part, why));
+                left_out
+                    .into_iter()
+                    .for_each(|(part, why)| warnings.left_out(method, part, why));
                 kept.push(rest);
             } else {
                 warnings.left_out(method, part, why);
@@ -177,14 +219,20 @@ impl Entries {
 
     /// `tools[3] "sum"`.
     fn label(&self, index: usize, entry: &Members) -> String {
-        let name = entry.get(self.name).and_then(|name| name.decode::<String>().ok());
-        let name = name.map(|name| format!(" \"{}\"", shown(&name))).unwrap_or_default();
+        let name = entry
+            .get(self.name)
+            .and_then(|name| name.decode::<String>().ok());
+        let name = name
+            .map(|name| format!(" \"{}\"", shown(&name)))
+            .unwrap_or_default();
         format!("{}[{index}]{name}", self.member)
     }
 }
 
 fn shown(name: &str) -> String {
-    carryall_proto::Printable(&printable(name)).clipped(MAX_NAME).to_string()
+    carryall_proto::Printable(&printable(name))
+        .clipped(MAX_NAME)
+        .to_string()
 }
 
 /// The members of an object as text, in their order. One that occurs twice does not decode.
@@ -193,7 +241,10 @@ pub(crate) struct Members(Vec<(String, RawJson)>);
 
 impl Members {
     fn get(&self, name: &str) -> Option<&RawJson> {
-        self.0.iter().find(|(other, _)| other == name).map(|(_, value)| value)
+        self.0
+            .iter()
+            .find(|(other, _)| other == name)
+            .map(|(_, value)| value)
     }
 
     fn set(&mut self, name: &str, value: RawJson) {
@@ -203,16 +254,18 @@ impl Members {
         }
     }
 
-    /// The same without those of the `optional` members with which it does not decode. Each is tried by itself, beside
-    /// the members that are not optional.
+    /// The same without those of the `optional` members with which it does not decode. Each is
+    /// tried by itself, beside the members that are not optional.
     fn without_malformed(
         self,
         optional: &[&str],
         decodes: fn(&RawJson) -> Result<(), serde_json::Error>,
         mut left_out: impl FnMut(&str, serde_json::Error),
     ) -> Self {
-        let (candidates, mut kept): (Vec<_>, Vec<_>) =
-            self.0.into_iter().partition(|(name, _)| optional.contains(&name.as_str()));
+        let (candidates, mut kept): (Vec<_>, Vec<_>) = self
+            .0
+            .into_iter()
+            .partition(|(name, _)| optional.contains(&name.as_str()));
         let required = kept.len();
         for (name, value) in candidates {
             let mut trial = kept[..required].to_vec();

@@ -20,7 +20,8 @@ const MAX_UNREAD: usize = 256;
 pub enum CallEvent<T> {
     /// The server reports progress.
     Progress(ProgressUpdate),
-    /// The server logs something; only with a log level, see [`CallOptions::on_log`](crate::CallOptions::on_log).
+    /// The server logs something; only with a log level, see
+    /// [`CallOptions::on_log`](crate::CallOptions::on_log).
     Log(LogMessage),
     /// The result. Nothing comes after it.
     Done(Result<T, ClientError>),
@@ -33,9 +34,11 @@ enum Notice {
     Log(LogMessage),
 }
 
-/// A request on its way: progress and log messages, then the result. Dropping it cancels the request.
+/// A request on its way: progress and log messages, then the result. Dropping it cancels the
+/// request.
 ///
-/// Nothing happens unless it is polled. Who does not read for long loses the oldest notices, never the result.
+/// Nothing happens unless it is polled. Who does not read for long loses the oldest notices, never
+/// the result.
 pub struct CallStream<A: Answer> {
     unread: Unread,
     answer: Option<BoxFuture<Result<A::Output, ClientError>>>,
@@ -63,7 +66,11 @@ impl<A: Answer> CallStream<A> {
             }));
             options
         });
-        Self { unread, answer: Some(request.into_future()), done: None }
+        Self {
+            unread,
+            answer: Some(request.into_future()),
+            done: None,
+        }
     }
 
     fn next_unread(&self) -> Option<CallEvent<A::Output>> {
@@ -110,6 +117,8 @@ impl<A: Answer> Stream for CallStream<A> {
 
 impl<A: Answer> fmt::Debug for CallStream<A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("CallStream").field("done", &self.answer.is_none()).finish_non_exhaustive()
+        f.debug_struct("CallStream")
+            .field("done", &self.answer.is_none())
+            .finish_non_exhaustive()
     }
 }

@@ -1,7 +1,9 @@
-//! Tasks (extension `io.modelcontextprotocol/tasks`): calls that the server answers with the promise of a result.
+//! Tasks (extension `io.modelcontextprotocol/tasks`): calls that the server answers with the
+//! promise of a result.
 //!
-//! A call of a client that takes tasks ([`ClientBuilder::tasks`](crate::ClientBuilder::tasks)) drives the task to its end and
-//! gives its result, as if there were none. [`Request::once`](crate::Request::once) hands the task over instead.
+//! A call of a client that takes tasks ([`ClientBuilder::tasks`](crate::ClientBuilder::tasks))
+//! drives the task to its end and gives its result, as if there were none.
+//! [`Request::once`](crate::Request::once) hands the task over instead.
 
 use crate::ClientError;
 use crate::client::Client;
@@ -13,8 +15,8 @@ use crate::rounds::Kind;
 use carryall_proto::listen::Change;
 use carryall_proto::task::TaskState;
 use carryall_types::{
-    CallToolResult, DetailedTask, InputRequests, InputResponses, Method, RawJson, SubscriptionFilter, Task, TaskParams,
-    TaskStatus, UpdateTaskParams, task_method,
+    CallToolResult, DetailedTask, InputRequests, InputResponses, Method, RawJson,
+    SubscriptionFilter, Task, TaskParams, TaskStatus, UpdateTaskParams, task_method,
 };
 use std::collections::HashSet;
 use std::fmt;
@@ -28,11 +30,12 @@ const MOST_POLL: Duration = Duration::from_secs(60);
 const POLL_WHILE_LISTENING: u32 = 10;
 
 fn read(method: &Method, text: &RawJson) -> Result<TaskState, ClientError> {
-    text.decode().map_err(|error| ClientError::decode(method, error))
+    text.decode()
+        .map_err(|error| ClientError::decode(method, error))
 }
 
-/// A task of a server: a name, and the way to ask after it. The name can be kept and used again by another process
-/// ([`Client::task`]); dropping the handle leaves the task alone.
+/// A task of a server: a name, and the way to ask after it. The name can be kept and used again by
+/// another process ([`Client::task`]); dropping the handle leaves the task alone.
 #[derive(Clone)]
 pub struct TaskHandle {
     client: Client,
@@ -49,12 +52,18 @@ impl Client {
     }
 
     pub(crate) fn task_with(&self, id: String, options: CallOptions, reached: f64) -> TaskHandle {
-        TaskHandle { client: self.clone(), id, options, progress: Arc::new(Mutex::new(TaskProgress::new(reached))) }
+        TaskHandle {
+            client: self.clone(),
+            id,
+            options,
+            progress: Arc::new(Mutex::new(TaskProgress::new(reached))),
+        }
     }
 }
 
 impl TaskHandle {
-    /// The name of the task. Whoever has it may be able to read its result: keep it as you would keep a password.
+    /// The name of the task. Whoever has it may be able to read its result: keep it as you would
+    /// keep a password.
     #[must_use]
     pub fn id(&self) -> &str {
         &self.id
@@ -66,32 +75,50 @@ impl TaskHandle {
     /// [`ClientError::is_invalid_params`] when there is no such task, or it has ended.
     pub async fn get(&self) -> Result<DetailedTask, ClientError> {
         let (method, text) = self.fetch().await?;
-        text.decode().map_err(|error| ClientError::decode(&method, error))
+        text.decode()
+            .map_err(|error| ClientError::decode(&method, error))
     }
 
-    /// Brings answers to what the task asks (`tasks#task-update-requests`). What it does not ask is ignored.
+    /// Brings answers to what the task asks (`tasks#task-update-requests`). What it does not ask is
+    /// ignored.
     ///
     /// # Errors
     /// When there is no such task, or an answer does not fit its question.
     pub async fn update(&self, responses: impl Into<InputResponses>) -> Result<(), ClientError> {
-        let params = UpdateTaskParams { task_id: self.id.clone(), input_responses: responses.into() };
-        self.client.request(task_method::UPDATE, params).with(self.options_of_requests()).await.map(drop)
+        let params = UpdateTaskParams {
+            task_id: self.id.clone(),
+            input_responses: responses.into(),
+        };
+        self.client
+            .request(task_method::UPDATE, params)
+            .with(self.options_of_requests())
+            .await
+            .map(drop)
     }
 
-    /// Says that nobody wants the task any more (`tasks#task-cancellation`). The server decides what becomes of it.
+    /// Says that nobody wants the task any more (`tasks#task-cancellation`). The server decides
+    /// what becomes of it.
     ///
     /// # Errors
     /// When there is no such task.
     pub async fn cancel(&self) -> Result<(), ClientError> {
-        let params = TaskParams { task_id: self.id.clone() };
-        self.client.request(task_method::CANCEL, params).with(self.options_of_requests()).await.map(drop)
+        let params = TaskParams {
+            task_id: self.id.clone(),
+        };
+        self.client
+            .request(task_method::CANCEL, params)
+            .with(self.options_of_requests())
+            .await
+            .map(drop)
     }
 
-    /// Waits for the result, providing what the task asks for with the client's handlers. Asks as often as the server says,
-    /// or listens, where the server offers that. Dropping the future leaves the task alone: it can be waited for again.
+    /// Waits for the result, providing what the task asks for with the client's handlers. Asks as
+    /// often as the server says, or listens, where the server offers that. Dropping the future
+    /// leaves the task alone: it can be waited for again.
     ///
     /// # Errors
-    /// The error that the task ended with; [`ClientError::TaskCancelled`]; what the handlers report.
+    /// The error that the task ended with; [`ClientError::TaskCancelled`]; what the handlers
+    /// report.
     pub async fn wait(&self) -> Result<CallToolResult, ClientError> {
         self.wait_for::<CallToolResult>().await
     }
@@ -101,13 +128,24 @@ impl TaskHandle {
     /// # Errors
     /// As for [`wait`](Self::wait), and when the result is not an `A`.
     pub async fn wait_for<A: Answer>(&self) -> Result<A::Output, ClientError> {
-        read_result::<A>(&self.client, &Method::ToolsCall, &self.result().await?, false, &self.options)
+        read_result::<A>(
+            &self.client,
+            &Method::ToolsCall,
+            &self.result().await?,
+            false,
+            &self.options,
+        )
     }
 
-    /// News of the task, for hosts that answer its questions by hand. The first is how it stands now.
+    /// News of the task, for hosts that answer its questions by hand. The first is how it stands
+    /// now.
     #[must_use]
     pub fn news(&self) -> TaskNews {
-        TaskNews { handle: self.clone(), watching: Watching::NotYet, last: None }
+        TaskNews {
+            handle: self.clone(),
+            watching: Watching::NotYet,
+            last: None,
+        }
     }
 
     pub(crate) async fn result(&self) -> Result<RawJson, ClientError> {
@@ -119,42 +157,62 @@ impl TaskHandle {
             match now.status {
                 TaskStatus::Working => {}
                 TaskStatus::InputRequired => {
-                    if self.provide(now.input_requests.unwrap_or_default(), &mut provided).await? {
+                    if self
+                        .provide(now.input_requests.unwrap_or_default(), &mut provided)
+                        .await?
+                    {
                         // The answers may have been all that it waited for.
                         news.last = None;
                     }
                 }
                 TaskStatus::Completed => return self.completed(&method, now),
                 TaskStatus::Failed => {
-                    let missing = || ClientError::protocol(&method, "a failed task without its error");
+                    let missing =
+                        || ClientError::protocol(&method, "a failed task without its error");
                     return Err(now.error.map_or_else(missing, ClientError::Server));
                 }
                 TaskStatus::Cancelled => {
-                    return Err(ClientError::TaskCancelled { id: self.id.clone(), message: now.status_message });
+                    return Err(ClientError::TaskCancelled {
+                        id: self.id.clone(),
+                        message: now.status_message,
+                    });
                 }
             }
         }
     }
 
     fn completed(&self, method: &Method, news: TaskState) -> Result<RawJson, ClientError> {
-        let result = news.result.ok_or_else(|| ClientError::protocol(method, "a completed task without its result"))?;
+        let result = news
+            .result
+            .ok_or_else(|| ClientError::protocol(method, "a completed task without its result"))?;
         match Kind::of(&Method::ToolsCall, result, &[], false)? {
             Kind::Complete(result) => Ok(result),
-            _ => Err(ClientError::protocol(method, "the result of a task is not a complete one")),
+            _ => Err(ClientError::protocol(
+                method,
+                "the result of a task is not a complete one",
+            )),
         }
     }
 
-    /// Has the handlers provide what was not provided before: the same question may be told of many times. Returns whether
-    /// there was anything.
-    async fn provide(&self, requests: InputRequests, provided: &mut HashSet<String>) -> Result<bool, ClientError> {
-        let new: InputRequests = requests.into_iter().filter(|(key, _)| !provided.contains(key)).collect();
+    /// Has the handlers provide what was not provided before: the same question may be told of many
+    /// times. Returns whether there was anything.
+    async fn provide(
+        &self,
+        requests: InputRequests,
+        provided: &mut HashSet<String>,
+    ) -> Result<bool, ClientError> {
+        let new: InputRequests = requests
+            .into_iter()
+            .filter(|(key, _)| !provided.contains(key))
+            .collect();
         if new.is_empty() {
             return Ok(false);
         }
         let keys: Vec<String> = new.iter().map(|(key, _)| key.to_owned()).collect();
         let responses = self.client.provide_inputs(new).await?;
-        let responses: InputResponses =
-            responses.decode().map_err(|error| ClientError::Request(format!("the inputs: {error}")))?;
+        let responses: InputResponses = responses
+            .decode()
+            .map_err(|error| ClientError::Request(format!("the inputs: {error}")))?;
         self.update(responses).await?;
         provided.extend(keys);
         Ok(true)
@@ -176,8 +234,14 @@ impl TaskHandle {
     }
 
     async fn fetch(&self) -> Result<(Method, RawJson), ClientError> {
-        let params = TaskParams { task_id: self.id.clone() };
-        let text = self.client.request(task_method::GET, params).with(self.options_of_requests()).await?;
+        let params = TaskParams {
+            task_id: self.id.clone(),
+        };
+        let text = self
+            .client
+            .request(task_method::GET, params)
+            .with(self.options_of_requests())
+            .await?;
         Ok((Method::from(task_method::GET), text))
     }
 
@@ -187,17 +251,31 @@ impl TaskHandle {
         }
         let now = read(method, text)?;
         if let Some(callback) = &self.options.on_task {
-            let task: Task = text.decode().map_err(|error| ClientError::decode(method, error))?;
+            let task: Task = text
+                .decode()
+                .map_err(|error| ClientError::decode(method, error))?;
             callback(&task);
         }
         self.tell_progress(now.status, now.status_message.as_deref());
         Ok(())
     }
 
-    /// What a task says while it is worked on is its progress; what it says at its end is about its end.
+    /// What a task says while it is worked on is its progress; what it says at its end is about its
+    /// end.
     pub(crate) fn tell_progress(&self, status: TaskStatus, message: Option<&str>) {
-        let Some(callback) = self.options.on_progress.as_ref().filter(|_| !status.is_terminal()) else { return };
-        let update = self.progress.lock().unwrap_or_else(PoisonError::into_inner).update(message);
+        let Some(callback) = self
+            .options
+            .on_progress
+            .as_ref()
+            .filter(|_| !status.is_terminal())
+        else {
+            return;
+        };
+        let update = self
+            .progress
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .update(message);
         if let Some(update) = update {
             callback(update);
         }
@@ -205,18 +283,31 @@ impl TaskHandle {
 
     /// The limits of a call hold for each of the requests that it takes.
     fn options_of_requests(&self) -> CallOptions {
-        let CallOptions { timeout, max_timeout, meta, .. } = self.options.clone();
-        CallOptions { timeout, max_timeout, meta, ..CallOptions::default() }
+        let CallOptions {
+            timeout,
+            max_timeout,
+            meta,
+            ..
+        } = self.options.clone();
+        CallOptions {
+            timeout,
+            max_timeout,
+            meta,
+            ..CallOptions::default()
+        }
     }
 }
 
 impl fmt::Debug for TaskHandle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("TaskHandle").field("id", &self.id).finish_non_exhaustive()
+        f.debug_struct("TaskHandle")
+            .field("id", &self.id)
+            .finish_non_exhaustive()
     }
 }
 
-/// News of a task as they come. Asks as often as the server says, or listens, where the server offers that.
+/// News of a task as they come. Asks as often as the server says, or listens, where the server
+/// offers that.
 #[derive(Debug)]
 pub struct TaskNews {
     handle: TaskHandle,
@@ -226,14 +317,17 @@ pub struct TaskNews {
 }
 
 impl TaskNews {
-    /// How the task stands, at once the first time and then as soon as that has changed. After the end nothing changes any
-    /// more. Dropping the future loses nothing.
+    /// How the task stands, at once the first time and then as soon as that has changed. After the
+    /// end nothing changes any more. Dropping the future loses nothing.
     ///
     /// # Errors
-    /// [`ClientError::is_invalid_params`] when there is no such task, or it has ended and is forgotten.
+    /// [`ClientError::is_invalid_params`] when there is no such task, or it has ended and is
+    /// forgotten.
     pub async fn next(&mut self) -> Result<DetailedTask, ClientError> {
         let (method, text) = self.next_text().await?;
-        let task = text.decode().map_err(|error| ClientError::decode(&method, error))?;
+        let task = text
+            .decode()
+            .map_err(|error| ClientError::decode(&method, error))?;
         self.handle.tell(&method, &text)?;
         Ok(task)
     }
@@ -283,7 +377,9 @@ enum Watching {
 impl Watching {
     /// What the server tells next; `None` when it tells no more.
     async fn told(&mut self, id: &str) -> Option<RawJson> {
-        let Self::Listening(listener) = self else { return pending().await };
+        let Self::Listening(listener) = self else {
+            return pending().await;
+        };
         loop {
             match listener.next().await {
                 Some(Ok(Change::Task(change))) if &*change.id == id => return Some(change.task),
@@ -294,7 +390,8 @@ impl Watching {
     }
 }
 
-/// A call that is being driven through its task. If nobody waits for its result any more, nobody wants the task either.
+/// A call that is being driven through its task. If nobody waits for its result any more, nobody
+/// wants the task either.
 pub(crate) struct Driving(Option<TaskHandle>);
 
 impl Driving {
@@ -303,7 +400,9 @@ impl Driving {
     }
 
     pub(crate) async fn result(mut self) -> Result<RawJson, ClientError> {
-        let Some(handle) = self.0.clone() else { return Err(ClientError::Request("no task".into())) };
+        let Some(handle) = self.0.clone() else {
+            return Err(ClientError::Request("no task".into()));
+        };
         let result = handle.result().await;
         // Whatever the reason for an error on this side was, the task may still be at work.
         if !matches!(&result, Err(error) if error.server().is_none()) {
@@ -315,7 +414,8 @@ impl Driving {
 
 impl Drop for Driving {
     fn drop(&mut self) {
-        if let (Some(handle), Ok(executor)) = (self.0.take(), tokio::runtime::Handle::try_current()) {
+        if let (Some(handle), Ok(executor)) = (self.0.take(), tokio::runtime::Handle::try_current())
+        {
             drop(executor.spawn(async move { handle.cancel().await }));
         }
     }

@@ -3,7 +3,9 @@
 use crate::ClientError;
 use crate::options::MetaOptions;
 use carryall_proto::{Meta, json, key};
-use carryall_types::{ClientCapabilities, Implementation, JsonObject, ProgressToken, ProtocolVersion, RawJson};
+use carryall_types::{
+    ClientCapabilities, Implementation, JsonObject, ProgressToken, ProtocolVersion, RawJson,
+};
 
 /// The `_meta` of one protocol version, ready to be copied into each request (`basic/index#_meta`).
 #[derive(Debug)]
@@ -17,7 +19,9 @@ impl MetaTemplate {
         capabilities: ClientCapabilities,
         info: Option<Implementation>,
     ) -> Self {
-        Self { meta: Meta::new(version, capabilities, info, None, None, &JsonObject::new()) }
+        Self {
+            meta: Meta::new(version, capabilities, info, None, None, &JsonObject::new()),
+        }
     }
 
     pub(crate) fn version(&self) -> &str {
@@ -25,7 +29,11 @@ impl MetaTemplate {
     }
 
     /// The `_meta` of one request. Without options it shares the text that is there already.
-    pub(crate) fn render(&self, options: &MetaOptions, token: Option<i64>) -> Result<Meta, ClientError> {
+    pub(crate) fn render(
+        &self,
+        options: &MetaOptions,
+        token: Option<i64>,
+    ) -> Result<Meta, ClientError> {
         let mut meta = self.meta.clone();
         if options.log_level.is_none() && options.extra.is_empty() && token.is_none() {
             return Ok(meta);
@@ -50,9 +58,14 @@ impl MetaTemplate {
     }
 }
 
-fn member<T: serde::Serialize>(text: &mut Vec<u8>, name: &str, value: &T) -> Result<(), ClientError> {
+fn member<T: serde::Serialize>(
+    text: &mut Vec<u8>,
+    name: &str,
+    value: &T,
+) -> Result<(), ClientError> {
     text.push(b',');
     json::write_str(text, name);
     text.push(b':');
-    json::write_value(text, value).map_err(|error| ClientError::Request(format!("_meta member {name:?}: {error}")))
+    json::write_value(text, value)
+        .map_err(|error| ClientError::Request(format!("_meta member {name:?}: {error}")))
 }

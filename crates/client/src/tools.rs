@@ -1,4 +1,5 @@
-//! What the client remembers of the tools it has seen: their headers, output schemas and whether they may be repeated.
+//! What the client remembers of the tools it has seen: their headers, output schemas and whether
+//! they may be repeated.
 
 use crate::ClientError;
 use carryall_proto::Params;
@@ -29,8 +30,9 @@ pub(crate) struct ToolIndex {
 }
 
 impl ToolIndex {
-    /// Takes over the definitions of one page and removes from it the tools that must not be used over HTTP
-    /// (`basic/transports/streamable-http#schema-extension`): one bad tool does not spoil the rest.
+    /// Takes over the definitions of one page and removes from it the tools that must not be used
+    /// over HTTP (`basic/transports/streamable-http#schema-extension`): one bad tool does not spoil
+    /// the rest.
     ///
     /// A page out of the cache is older than what is known: it only adds.
     pub(crate) fn learn(&self, tools: &mut Vec<Tool>, mirrors: bool, cached: bool) {
@@ -97,9 +99,14 @@ pub(crate) fn name_of(params: &Params) -> Option<Cow<'_, str>> {
 impl KnownTool {
     fn new(tool: &Tool, headers: ParamHeaders) -> Self {
         let hints = tool.annotations.as_ref();
-        let repeatable =
-            hints.is_some_and(|hints| hints.idempotent_hint == Some(true) || hints.read_only_hint == Some(true));
-        Self { headers, output: tool.output_schema.clone().map(OutputSchema::new), repeatable }
+        let repeatable = hints.is_some_and(|hints| {
+            hints.idempotent_hint == Some(true) || hints.read_only_hint == Some(true)
+        });
+        Self {
+            headers,
+            output: tool.output_schema.clone().map(OutputSchema::new),
+            repeatable,
+        }
     }
 
     /// The `Mcp-Param-*` headers for a call with these parameters.
@@ -107,17 +114,23 @@ impl KnownTool {
         if self.headers.is_empty() {
             return Ok(None);
         }
-        let arguments = match params.get("arguments").map(|arguments| arguments.decode::<JsonValue>()) {
+        let arguments = match params
+            .get("arguments")
+            .map(|arguments| arguments.decode::<JsonValue>())
+        {
             Some(Ok(JsonValue::Object(arguments))) => arguments,
             _ => JsonObject::new(),
         };
-        let headers = self.headers.mirror(&arguments).map_err(|error| ClientError::Request(error.to_string()))?;
+        let headers = self
+            .headers
+            .mirror(&arguments)
+            .map_err(|error| ClientError::Request(error.to_string()))?;
         Ok(Some(headers.into_iter().collect()))
     }
 }
 
-/// What a tool says of its structured content; compiled when it is first needed, since most tools that are listed are
-/// never called.
+/// What a tool says of its structured content; compiled when it is first needed, since most tools
+/// that are listed are never called.
 #[derive(Debug)]
 pub(crate) struct OutputSchema {
     schema: JsonObject,
@@ -132,14 +145,19 @@ impl PartialEq for OutputSchema {
 
 impl OutputSchema {
     fn new(schema: JsonObject) -> Self {
-        Self { schema, compiled: OnceLock::new() }
+        Self {
+            schema,
+            compiled: OnceLock::new(),
+        }
     }
 
-    /// Why the content does not match, or why nobody can say. Servers in the field declare older dialects too, and
-    /// generators write patterns with look-around, which take more than linear time: such a schema leaves the content
-    /// unchecked, since its server is not to blame.
+    /// Why the content does not match, or why nobody can say. Servers in the field declare older
+    /// dialects too, and generators write patterns with look-around, which take more than linear
+    /// time: such a schema leaves the content unchecked, since its server is not to blame.
     pub(crate) fn check(&self, content: &RawJson) -> Result<(), String> {
-        let schema = self.compiled.get_or_init(|| Schema::compile_published(&self.schema));
+        let schema = self
+            .compiled
+            .get_or_init(|| Schema::compile_published(&self.schema));
         let schema = match schema {
             Ok(schema) => schema,
             Err(problem @ SchemaProblem::UnsupportedPattern(_)) => {
@@ -148,6 +166,8 @@ impl OutputSchema {
             }
             Err(problem) => return Err(format!("the schema cannot be used: {problem}")),
         };
-        schema.check(content).map_err(|violations| violations.to_string())
+        schema
+            .check(content)
+            .map_err(|violations| violations.to_string())
     }
 }

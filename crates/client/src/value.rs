@@ -10,14 +10,19 @@ use serde_json::value::RawValue;
 /// The texts of a result, one below the other: what to show to a model or a person.
 #[must_use]
 pub fn text_of(result: &CallToolResult) -> String {
-    let texts: Vec<&str> = result.content.iter().filter_map(ContentBlock::as_text).collect();
+    let texts: Vec<&str> = result
+        .content
+        .iter()
+        .filter_map(ContentBlock::as_text)
+        .collect();
     texts.join("\n")
 }
 
 /// What a result holds as `T`, without decoding the rest of it where that is not needed.
 ///
-/// `structuredContent` if it is there, else the text: as JSON of type `T`, or as it stands if `T` is a string. Some
-/// servers wrap values that are no objects as `{"result": value}`; that is looked through.
+/// `structuredContent` if it is there, else the text: as JSON of type `T`, or as it stands if `T`
+/// is a string. Some servers wrap values that are no objects as `{"result": value}`; that is looked
+/// through.
 pub(crate) fn typed<T: DeserializeOwned>(
     method: &Method,
     result: &RawJson,
@@ -31,9 +36,16 @@ pub(crate) fn typed<T: DeserializeOwned>(
         #[serde(default)]
         is_error: Option<bool>,
     }
-    let fail = |why| ClientError::Decode { method: method.clone(), why };
+    let fail = |why| ClientError::Decode {
+        method: method.clone(),
+        why,
+    };
     let output: Option<Output<'_>> = serde_json::from_slice(result.as_bytes()).ok();
-    if let Some(Output { structured_content: Some(content), is_error: None | Some(false) }) = output {
+    if let Some(Output {
+        structured_content: Some(content),
+        is_error: None | Some(false),
+    }) = output
+    {
         return structured(content.get()).map_err(fail);
     }
     let result: CallToolResult = salvage::decode(method, result, warnings)?;
@@ -59,7 +71,9 @@ fn structured<T: DeserializeOwned>(content: &str) -> Result<T, String> {
         Err(error) => error,
     };
     let wrapped = serde_json::from_str::<Wrapped<'_>>(content).ok();
-    wrapped.and_then(|wrapped| decode_text(wrapped.result.get()).ok()).ok_or_else(|| error.to_string())
+    wrapped
+        .and_then(|wrapped| decode_text(wrapped.result.get()).ok())
+        .ok_or_else(|| error.to_string())
 }
 
 fn unstructured<T: DeserializeOwned>(text: &str) -> Result<T, String> {
@@ -77,7 +91,11 @@ mod tests {
 
     /// `None` for a tool that failed.
     fn read<T: DeserializeOwned>(result: JsonValue) -> Result<Option<T>, String> {
-        match typed(&Method::ToolsCall, &RawJson::from(&result), &mut Warnings::default()) {
+        match typed(
+            &Method::ToolsCall,
+            &RawJson::from(&result),
+            &mut Warnings::default(),
+        ) {
             Ok(value) => Ok(Some(value)),
             Err(ClientError::Tool(_)) => Ok(None),
             Err(error) => Err(error.to_string()),
@@ -86,28 +104,58 @@ mod tests {
 
     #[test]
     fn structured_content_comes_first() {
-        assert_eq!(read(json!({"content": [{"type": "text", "text": "no"}], "structuredContent": 5})), Ok(Some(5)));
-        assert_eq!(read(json!({"content": [], "structuredContent": {"result": [1]}})), Ok(Some(vec![1])));
-        assert!(read::<i64>(json!({"content": [], "structuredContent": {"result": 1, "more": 2}})).is_err());
+        assert_eq!(
+            read(json!({"content": [{"type": "text", "text": "no"}], "structuredContent": 5})),
+            Ok(Some(5))
+        );
+        assert_eq!(
+            read(json!({"content": [], "structuredContent": {"result": [1]}})),
+            Ok(Some(vec![1]))
+        );
+        assert!(
+            read::<i64>(json!({"content": [], "structuredContent": {"result": 1, "more": 2}}))
+                .is_err()
+        );
     }
 
     #[test]
     fn integers_may_have_a_fraction_of_nothing() {
-        assert_eq!(read(json!({"content": [], "structuredContent": 5.0})), Ok(Some(5)));
-        assert_eq!(read(json!({"content": [], "structuredContent": {"result": [1.0]}})), Ok(Some(vec![1_u8])));
-        assert_eq!(read(json!({"content": [{"type": "text", "text": "1e3"}]})), Ok(Some(1000)));
-        assert_eq!(read(json!({"content": [], "structuredContent": 5.0})), Ok(Some(5.0)));
+        assert_eq!(
+            read(json!({"content": [], "structuredContent": 5.0})),
+            Ok(Some(5))
+        );
+        assert_eq!(
+            read(json!({"content": [], "structuredContent": {"result": [1.0]}})),
+            Ok(Some(vec![1_u8]))
+        );
+        assert_eq!(
+            read(json!({"content": [{"type": "text", "text": "1e3"}]})),
+            Ok(Some(1000))
+        );
+        assert_eq!(
+            read(json!({"content": [], "structuredContent": 5.0})),
+            Ok(Some(5.0))
+        );
     }
 
     #[test]
     fn text_is_json_or_itself() {
-        assert_eq!(read(json!({"content": [{"type": "text", "text": "5"}]})), Ok(Some(5)));
-        assert_eq!(read(json!({"content": [{"type": "text", "text": "sunny"}]})), Ok(Some("sunny".to_owned())));
+        assert_eq!(
+            read(json!({"content": [{"type": "text", "text": "5"}]})),
+            Ok(Some(5))
+        );
+        assert_eq!(
+            read(json!({"content": [{"type": "text", "text": "sunny"}]})),
+            Ok(Some("sunny".to_owned()))
+        );
         assert!(read::<i64>(json!({"content": [{"type": "text", "text": "sunny"}]})).is_err());
     }
 
     #[test]
     fn a_failed_tool_has_no_value() {
-        assert_eq!(read::<i64>(json!({"content": [{"type": "text", "text": "5"}], "isError": true})), Ok(None));
+        assert_eq!(
+            read::<i64>(json!({"content": [{"type": "text", "text": "5"}], "isError": true})),
+            Ok(None)
+        );
     }
 }

@@ -3,7 +3,8 @@
 use carryall_proto::{Params, ParamsWriter};
 use carryall_types::{JsonObject, Method, RawJson};
 
-/// What is asked for: the same in each round and each attempt. Only `_meta` and the round members differ.
+/// What is asked for: the same in each round and each attempt. Only `_meta` and the round members
+/// differ.
 #[derive(Debug)]
 pub(crate) struct Ask {
     pub(crate) method: Method,
@@ -22,7 +23,8 @@ enum AskParams {
     Sent(Params),
 }
 
-/// What a round brings back to the server (`basic/patterns/mrtr`): text, so that it goes out exactly as it came.
+/// What a round brings back to the server (`basic/patterns/mrtr`): text, so that it goes out
+/// exactly as it came.
 #[derive(Clone, Debug)]
 pub(crate) struct RoundAnswer {
     pub(crate) responses: Option<RawJson>,
@@ -31,11 +33,16 @@ pub(crate) struct RoundAnswer {
 
 impl Ask {
     pub(crate) fn new(method: Method, params: ParamsWriter) -> Self {
-        Self { method, raw: false, reached: 0.0, params: AskParams::Open(params) }
+        Self {
+            method,
+            raw: false,
+            reached: 0.0,
+            params: AskParams::Open(params),
+        }
     }
 
-    /// The parameters for the next wire request. Each starts from what was asked at first, so that nothing of one round
-    /// gets into another.
+    /// The parameters for the next wire request. Each starts from what was asked at first, so that
+    /// nothing of one round gets into another.
     pub(crate) fn params(&mut self, meta: &RawJson, round: Option<&RoundAnswer>) -> Params {
         let mut params = match &mut self.params {
             AskParams::Open(writer) => {

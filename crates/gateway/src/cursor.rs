@@ -1,7 +1,8 @@
-//! Cursors of merged lists: for each upstream that has more, its own cursor (`server/utilities/pagination`).
+//! Cursors of merged lists: for each upstream that has more, its own cursor
+//! (`server/utilities/pagination`).
 //!
-//! Any gateway with the same upstreams continues where another stopped. Nothing in a cursor is trusted: names must be
-//! known, and what an upstream's part is worth the upstream decides.
+//! Any gateway with the same upstreams continues where another stopped. Nothing in a cursor is
+//! trusted: names must be known, and what an upstream's part is worth the upstream decides.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -29,17 +30,25 @@ impl MergedCursor {
         Some(URL_SAFE_NO_PAD.encode(text))
     }
 
-    /// Reads what [`encode`](Self::encode) returned for the same list. `is_known` says which upstreams there are.
-    pub(crate) fn decode(list: &Method, text: &str, is_known: impl Fn(&str) -> bool) -> Result<Self, ErrorObject> {
-        let bad = || ErrorObject::invalid_params("Invalid cursor: begin the list anew, without one");
+    /// Reads what [`encode`](Self::encode) returned for the same list. `is_known` says which
+    /// upstreams there are.
+    pub(crate) fn decode(
+        list: &Method,
+        text: &str,
+        is_known: impl Fn(&str) -> bool,
+    ) -> Result<Self, ErrorObject> {
+        let bad =
+            || ErrorObject::invalid_params("Invalid cursor: begin the list anew, without one");
         if text.len() > MAX_BYTES {
             return Err(bad());
         }
         let text = URL_SAFE_NO_PAD.decode(text).map_err(|_| bad())?;
         let (of, private, parts): (String, bool, Vec<(String, String)>) =
             serde_json::from_slice(&text).map_err(|_| bad())?;
-        let distinct =
-            parts.iter().enumerate().all(|(at, (name, _))| parts[..at].iter().all(|(other, _)| other != name));
+        let distinct = parts
+            .iter()
+            .enumerate()
+            .all(|(at, (name, _))| parts[..at].iter().all(|(other, _)| other != name));
         let known = parts.iter().all(|(name, _)| is_known(name));
         if of == list.as_str() && !parts.is_empty() && distinct && known {
             Ok(Self { private, parts })
@@ -62,16 +71,38 @@ mod tests {
     #[test]
     fn what_was_not_made_here_is_invalid() {
         let cursor = |parts: &[(&str, &str)]| {
-            let parts = parts.iter().map(|(name, cursor)| ((*name).to_owned(), (*cursor).to_owned())).collect();
-            MergedCursor { private: false, parts }.encode(&Method::ToolsList).unwrap()
+            let parts = parts
+                .iter()
+                .map(|(name, cursor)| ((*name).to_owned(), (*cursor).to_owned()))
+                .collect();
+            MergedCursor {
+                private: false,
+                parts,
+            }
+            .encode(&Method::ToolsList)
+            .unwrap()
         };
         assert!(decode(&cursor(&[("a", "1"), ("b", "2")])).is_ok());
         let parts = vec![("a".into(), "1".into())];
-        let foreign = MergedCursor { private: false, parts }.encode(&Method::PromptsList).unwrap();
+        let foreign = MergedCursor {
+            private: false,
+            parts,
+        }
+        .encode(&Method::PromptsList)
+        .unwrap();
         let long = "A".repeat(MAX_BYTES + 1);
         let twice = cursor(&[("a", "1"), ("a", "2")]);
         let unknown = cursor(&[("weather", "1")]);
-        for bad in ["", "x", "not a cursor", "e30", &foreign, &long, &twice, &unknown] {
+        for bad in [
+            "",
+            "x",
+            "not a cursor",
+            "e30",
+            &foreign,
+            &long,
+            &twice,
+            &unknown,
+        ] {
             assert_eq!(decode(bad).unwrap_err().code, -32602, "{bad}");
         }
         assert_eq!(MergedCursor::default().encode(&Method::ToolsList), None);

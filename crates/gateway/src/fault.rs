@@ -1,14 +1,14 @@
 //! What a downstream client is told when an upstream gave no answer.
 //!
-//! Messages name the upstream as the gateway's configuration does and say what to do. Addresses and causes are for the
-//! log: they would tell strangers what stands behind the gateway.
+//! Messages name the upstream as the gateway's configuration does and say what to do. Addresses and
+//! causes are for the log: they would tell strangers what stands behind the gateway.
 
 use carryall_proto::CallError;
 use carryall_types::ErrorObject;
 use std::time::Duration;
 
-/// The error codes of a gateway. They lie outside the ranges that JSON-RPC and MCP keep to themselves
-/// (`basic/index#error-codes`).
+/// The error codes of a gateway. They lie outside the ranges that JSON-RPC and MCP keep to
+/// themselves (`basic/index#error-codes`).
 pub mod code {
     use carryall_proto::wire;
 
@@ -22,10 +22,11 @@ pub mod code {
     pub const UPSTREAM_INVALID: i64 = -31013;
     /// The gateway is at its limit, or the caller at its share of it. The request was not executed.
     pub const BUSY: i64 = -31014;
-    /// The upstream wants credentials that the gateway was not given (HTTP 401). The request was not executed. Over HTTP
-    /// the client gets status 401.
+    /// The upstream wants credentials that the gateway was not given (HTTP 401). The request was
+    /// not executed. Over HTTP the client gets status 401.
     pub const UPSTREAM_UNAUTHORIZED: i64 = wire::UPSTREAM_UNAUTHORIZED;
-    /// The upstream refuses access (HTTP 403). The request was not executed. Over HTTP the client gets status 403.
+    /// The upstream refuses access (HTTP 403). The request was not executed. Over HTTP the client
+    /// gets status 403.
     pub const UPSTREAM_FORBIDDEN: i64 = wire::UPSTREAM_FORBIDDEN;
 }
 
@@ -35,7 +36,10 @@ pub(crate) enum Fault {
     /// Nothing that could have executed the request was reached.
     Unreachable { upstream: Box<str>, replicas: usize },
     /// What came instead of an answer.
-    Failed { upstream: Box<str>, error: CallError },
+    Failed {
+        upstream: Box<str>,
+        error: CallError,
+    },
     /// The gateway's own time limit.
     Timeout(Duration),
     /// The gateway's own limit of calls.
@@ -52,14 +56,18 @@ impl Fault {
                     0 | 1 => format!("The server {upstream:?} cannot be reached"),
                     count => format!("None of the {count} replicas of {upstream:?} can be reached"),
                 };
-                let advice =
-                    "the request was not executed, so try again; if that does not help, see whether the server runs";
-                ErrorObject::new(code::UPSTREAM_UNREACHABLE, format!("{who}: {advice} (the gateway's log says why)"))
+                let advice = "the request was not executed, so try again; if that does not help, see whether the server runs";
+                ErrorObject::new(
+                    code::UPSTREAM_UNREACHABLE,
+                    format!("{who}: {advice} (the gateway's log says why)"),
+                )
             }
             Self::Failed { upstream, error } => failed(upstream, error),
             Self::Timeout(limit) => ErrorObject::new(
                 code::UPSTREAM_TIMEOUT,
-                format!("No answer within {limit:?}, the gateway's limit: whether the request was executed is unknown"),
+                format!(
+                    "No answer within {limit:?}, the gateway's limit: whether the request was executed is unknown"
+                ),
             ),
             Self::Busy => ErrorObject::new(
                 code::BUSY,
@@ -78,7 +86,11 @@ impl Fault {
 
 fn failed(upstream: &str, error: &CallError) -> ErrorObject {
     match error {
-        CallError::Unreachable(_) => Fault::Unreachable { upstream: upstream.into(), replicas: 1 }.to_error(),
+        CallError::Unreachable(_) => Fault::Unreachable {
+            upstream: upstream.into(),
+            replicas: 1,
+        }
+        .to_error(),
         CallError::Broken(_) => ErrorObject::new(
             code::UPSTREAM_BROKEN,
             format!(
@@ -88,7 +100,9 @@ fn failed(upstream: &str, error: &CallError) -> ErrorObject {
         ),
         CallError::Timeout(limit) => ErrorObject::new(
             code::UPSTREAM_TIMEOUT,
-            format!("{upstream:?} did not answer within {limit:?}: whether the request was executed is unknown"),
+            format!(
+                "{upstream:?} did not answer within {limit:?}: whether the request was executed is unknown"
+            ),
         ),
         CallError::NotMcp { status: 401, .. } => ErrorObject::new(
             code::UPSTREAM_UNAUTHORIZED,
@@ -121,9 +135,9 @@ fn failed(upstream: &str, error: &CallError) -> ErrorObject {
             code::UPSTREAM_INVALID,
             format!("The answer of {upstream:?} is larger than {limit} bytes, the gateway's limit"),
         ),
-        CallError::Refused(why) => {
-            ErrorObject::invalid_params(format!("The request cannot be passed on to {upstream:?}: {why}"))
-        }
+        CallError::Refused(why) => ErrorObject::invalid_params(format!(
+            "The request cannot be passed on to {upstream:?}: {why}"
+        )),
         CallError::HandshakeRefused(_) => ErrorObject::new(
             code::UPSTREAM_INVALID,
             format!(
@@ -152,9 +166,18 @@ mod tests {
             CallError::unreachable("10.1.2.3:80: connection refused"),
             CallError::broken("10.1.2.3:80: reset"),
             CallError::Timeout(Duration::from_secs(1)),
-            CallError::NotMcp { status: 502, body: "<h1>10.1.2.3</h1>".into() },
-            CallError::NotMcp { status: 401, body: "10.1.2.3".into() },
-            CallError::NotMcp { status: 403, body: "10.1.2.3".into() },
+            CallError::NotMcp {
+                status: 502,
+                body: "<h1>10.1.2.3</h1>".into(),
+            },
+            CallError::NotMcp {
+                status: 401,
+                body: "10.1.2.3".into(),
+            },
+            CallError::NotMcp {
+                status: 403,
+                body: "10.1.2.3".into(),
+            },
             CallError::Malformed("10.1.2.3 says x".into()),
             CallError::TooLarge(10),
             CallError::Refused("the name has a newline".into()),
@@ -162,9 +185,15 @@ mod tests {
             CallError::HandshakeRefused(ErrorObject::new(-32603, "10.1.2.3")),
             CallError::from(carryall_proto::BoxError::from("10.1.2.3")),
         ];
-        let failed = errors.into_iter().map(|error| Fault::Failed { upstream: "demo".into(), error });
+        let failed = errors.into_iter().map(|error| Fault::Failed {
+            upstream: "demo".into(),
+            error,
+        });
         let own = [
-            Fault::Unreachable { upstream: "demo".into(), replicas: 2 },
+            Fault::Unreachable {
+                upstream: "demo".into(),
+                replicas: 2,
+            },
             Fault::Timeout(Duration::from_secs(1)),
             Fault::Busy,
             Fault::CallerBusy(3),
@@ -194,9 +223,19 @@ mod tests {
         for fault in all() {
             let error = fault.to_error();
             let unknown = matches!(error.code, code::UPSTREAM_BROKEN | code::UPSTREAM_TIMEOUT);
-            assert_eq!(error.message.contains("unknown"), unknown, "{}", error.message);
+            assert_eq!(
+                error.message.contains("unknown"),
+                unknown,
+                "{}",
+                error.message
+            );
             let safe = matches!(error.code, code::UPSTREAM_UNREACHABLE | code::BUSY);
-            assert_eq!(error.message.contains("try again"), safe, "{}", error.message);
+            assert_eq!(
+                error.message.contains("try again"),
+                safe,
+                "{}",
+                error.message
+            );
         }
     }
 }

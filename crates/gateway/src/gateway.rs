@@ -19,8 +19,8 @@ use tower_service::Service;
 
 /// One endpoint in front of one or more [`Upstream`]s. A service on the seam, cheap to clone.
 ///
-/// It always answers: what goes wrong upstream becomes a JSON-RPC error that says whether the request may be repeated.
-/// Dropping the future, or the reply, cancels upstream.
+/// It always answers: what goes wrong upstream becomes a JSON-RPC error that says whether the
+/// request may be repeated. Dropping the future, or the reply, cancels upstream.
 #[derive(Clone)]
 pub struct Gateway {
     shared: Arc<Shared>,
@@ -55,7 +55,10 @@ impl Gateway {
             max_calls: 16 * 1024,
             max_calls_per_caller: None,
         };
-        GatewayBuilder { upstreams: Vec::new(), options }
+        GatewayBuilder {
+            upstreams: Vec::new(),
+            options,
+        }
     }
 
     /// The upstreams, in order.
@@ -64,9 +67,9 @@ impl Gateway {
         &self.shared.upstreams
     }
 
-    /// Probes the replicas of all upstreams, ends calls at their deadline whose replies nobody reads, and follows upstreams
-    /// that were too slow for an answer, so that listeners are told when they have joined. For as long as it is polled; it
-    /// never completes.
+    /// Probes the replicas of all upstreams, ends calls at their deadline whose replies nobody
+    /// reads, and follows upstreams that were too slow for an answer, so that listeners are told
+    /// when they have joined. For as long as it is polled; it never completes.
     pub async fn watch(&self) {
         let probing = join_all(self.shared.upstreams.iter().map(Upstream::watch));
         let background = join(probing, self.shared.limits.reap());
@@ -76,8 +79,8 @@ impl Gateway {
         }
     }
 
-    /// Ends all subscriptions in good order (`basic/patterns/subscriptions#graceful-closure`), and each that is opened
-    /// from now on. The first step of a shutdown.
+    /// Ends all subscriptions in good order (`basic/patterns/subscriptions#graceful-closure`), and
+    /// each that is opened from now on. The first step of a shutdown.
     pub fn close_subscriptions(&self) {
         self.shared.closing.send_replace(true);
     }
@@ -91,7 +94,11 @@ impl Shared {
             (Method::SubscriptionsListen, _) => self.listen(call).await,
             (_, None) => match self.upstreams.first() {
                 Some(only) => only.exchange(call).await.map_err(|fault| fault.to_error()),
-                None => Err(Fault::Unreachable { upstream: "(none)".into(), replicas: 0 }.to_error()),
+                None => Err(Fault::Unreachable {
+                    upstream: "(none)".into(),
+                    replicas: 0,
+                }
+                .to_error()),
             },
             (_, Some(federation)) => federation.answer(call).await,
         };
@@ -101,10 +108,24 @@ impl Shared {
     async fn listen(&self, call: Call) -> Result<Reply, ErrorObject> {
         let (parts, failure) = match &self.federation {
             Some(federation) => federation.split_subscription(call.clone()).await?,
-            None => (self.upstreams.iter().map(|upstream| Part { upstream, call: call.clone() }).collect(), None),
+            None => (
+                self.upstreams
+                    .iter()
+                    .map(|upstream| Part {
+                        upstream,
+                        call: call.clone(),
+                    })
+                    .collect(),
+                None,
+            ),
         };
         let joined = self.federation.as_ref().map(Federation::joined);
-        let listening = Listening { parts, failure, patience: self.options.fan_out_timeout, joined };
+        let listening = Listening {
+            parts,
+            failure,
+            patience: self.options.fan_out_timeout,
+            joined,
+        };
         listen(listening, self.closing.subscribe(), call).await
     }
 }
@@ -133,7 +154,9 @@ impl Service<Call> for Gateway {
 
 impl fmt::Debug for Gateway {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Gateway").field("upstreams", &self.shared.upstreams).finish_non_exhaustive()
+        f.debug_struct("Gateway")
+            .field("upstreams", &self.shared.upstreams)
+            .finish_non_exhaustive()
     }
 }
 
@@ -152,16 +175,17 @@ impl GatewayBuilder {
         self
     }
 
-    /// How long a call may take as a whole, subscriptions excepted. 10 min unless set. A call whose reply nobody reads
-    /// ends up to 1 s later than that, and only while [`Gateway::watch`] is driven.
+    /// How long a call may take as a whole, subscriptions excepted. 10 min unless set. A call whose
+    /// reply nobody reads ends up to 1 s later than that, and only while [`Gateway::watch`] is
+    /// driven.
     #[must_use]
     pub fn call_timeout(mut self, limit: Duration) -> Self {
         self.options.call_timeout = limit;
         self
     }
 
-    /// How long each upstream may take where several are asked for one answer; who takes longer is left out of it, and
-    /// joins later (see [`Gateway::watch`]). 5 s unless set.
+    /// How long each upstream may take where several are asked for one answer; who takes longer is
+    /// left out of it, and joins later (see [`Gateway::watch`]). 5 s unless set.
     #[must_use]
     pub fn fan_out_timeout(mut self, limit: Duration) -> Self {
         self.options.fan_out_timeout = limit;
@@ -175,10 +199,11 @@ impl GatewayBuilder {
         self
     }
 
-    /// How many of the [calls in flight](Self::max_calls) may be of one caller: of one principal, else of one network
-    /// address (an IPv6 address stands for its /64 network), else of one connection. Three quarters of them unless set,
-    /// since all clients without principals behind a proxy have its address; where clients come directly, a smaller
-    /// share is fairer. Further calls of that caller are refused with [`code::BUSY`](crate::code::BUSY).
+    /// How many of the [calls in flight](Self::max_calls) may be of one caller: of one principal,
+    /// else of one network address (an IPv6 address stands for its /64 network), else of one
+    /// connection. Three quarters of them unless set, since all clients without principals behind a
+    /// proxy have its address; where clients come directly, a smaller share is fairer. Further
+    /// calls of that caller are refused with [`code::BUSY`](crate::code::BUSY).
     #[must_use]
     pub fn max_calls_per_caller(mut self, max: usize) -> Self {
         self.options.max_calls_per_caller = Some(max);
@@ -195,20 +220,36 @@ impl GatewayBuilder {
             return Err(BuildError::NoUpstream);
         }
         let mut names = HashSet::new();
-        if let Some(twice) = upstreams.iter().find(|upstream| !names.insert(upstream.name())) {
+        if let Some(twice) = upstreams
+            .iter()
+            .find(|upstream| !names.insert(upstream.name()))
+        {
             return Err(BuildError::NameTaken(twice.name().into()));
         }
-        let federation = (upstreams.len() > 1)
-            .then(|| Federation::new(upstreams.clone(), options.info.clone(), options.fan_out_timeout));
-        let per_caller = options.max_calls_per_caller.unwrap_or(options.max_calls.saturating_mul(3).div_ceil(4));
+        let federation = (upstreams.len() > 1).then(|| {
+            Federation::new(
+                upstreams.clone(),
+                options.info.clone(),
+                options.fan_out_timeout,
+            )
+        });
+        let per_caller = options
+            .max_calls_per_caller
+            .unwrap_or(options.max_calls.saturating_mul(3).div_ceil(4));
         let shared = Shared {
             upstreams,
             federation,
-            limits: Arc::new(Limits::new(options.max_calls, per_caller, options.call_timeout)),
+            limits: Arc::new(Limits::new(
+                options.max_calls,
+                per_caller,
+                options.call_timeout,
+            )),
             options,
             closing: watch::Sender::new(false),
         };
-        Ok(Gateway { shared: Arc::new(shared) })
+        Ok(Gateway {
+            shared: Arc::new(shared),
+        })
     }
 }
 
@@ -225,7 +266,10 @@ impl fmt::Display for BuildError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NoUpstream => f.write_str("a gateway needs at least one upstream"),
-            Self::NameTaken(name) => write!(f, "two upstreams are called {name:?}: give one of them another name"),
+            Self::NameTaken(name) => write!(
+                f,
+                "two upstreams are called {name:?}: give one of them another name"
+            ),
         }
     }
 }

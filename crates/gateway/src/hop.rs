@@ -1,10 +1,12 @@
 //! What belongs to one hop: exchanged on the way up, and back on the way down.
 //!
-//! Two downstream clients may use the same request id, and on a shared channel the same progress token. Upstream both
-//! are fresh; downstream each client sees its own, of the JSON type it chose.
+//! Two downstream clients may use the same request id, and on a shared channel the same progress
+//! token. Upstream both are fresh; downstream each client sees its own, of the JSON type it chose.
 
 use carryall_proto::{Call, Meta, Notification, Response, key};
-use carryall_types::{JsonObject, JsonValue, LoggingLevel, Method, ProgressToken, RawJson, RequestId, notification};
+use carryall_types::{
+    JsonObject, JsonValue, LoggingLevel, Method, ProgressToken, RawJson, RequestId, notification,
+};
 use http::header::{AUTHORIZATION, COOKIE, PROXY_AUTHORIZATION};
 use serde::Deserialize;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -38,19 +40,38 @@ pub(crate) struct Hop {
 }
 
 impl Hop {
-    /// Makes `call` one of the gateway's own. `shared_channel` says that requests of several clients share one channel
-    /// upstream, so that their progress tokens must differ.
+    /// Makes `call` one of the gateway's own. `shared_channel` says that requests of several
+    /// clients share one channel upstream, so that their progress tokens must differ.
     pub(crate) fn up(mut call: Call, number: i64, shared_channel: bool) -> (Call, Self) {
         let id = std::mem::replace(&mut call.id, RequestId::Number(number));
-        let token = if shared_channel { exchange_token(&mut call, number) } else { None };
+        let token = if shared_channel {
+            exchange_token(&mut call, number)
+        } else {
+            None
+        };
         let (upstream_token, log_level) = (call.meta.progress_token.clone(), call.meta.log_level);
-        (call, Self { id, listen: false, token, upstream_token, log_level })
+        (
+            call,
+            Self {
+                id,
+                listen: false,
+                token,
+                upstream_token,
+                log_level,
+            },
+        )
     }
 
     /// The same for a call whose messages carry its subscription id.
     pub(crate) fn up_listen(call: Call, number: i64, shared_channel: bool) -> (Call, Self) {
         let (call, hop) = Self::up(call, number, shared_channel);
-        (call, Self { listen: true, ..hop })
+        (
+            call,
+            Self {
+                listen: true,
+                ..hop
+            },
+        )
     }
 
     /// The id under which the client waits.
@@ -58,18 +79,25 @@ impl Hop {
         &self.id
     }
 
-    /// The closing result of a subscription never comes by here: the gateway's own subscription goes on.
+    /// The closing result of a subscription never comes by here: the gateway's own subscription
+    /// goes on.
     pub(crate) fn response(&self, response: Response) -> Response {
-        Response { id: self.id.clone(), ..response }
+        Response {
+            id: self.id.clone(),
+            ..response
+        }
     }
 
-    /// The notification as the client gets it; `None` for one that does not belong to this reply. An upstream may send
-    /// what it likes, but a reply carries its request's progress and log messages alone, and those only if the client
-    /// asked for them (`basic/transports/streamable-http#receiving-messages`). What belongs to a subscription depends on
-    /// its filter, which the subscription itself applies.
+    /// The notification as the client gets it; `None` for one that does not belong to this reply.
+    /// An upstream may send what it likes, but a reply carries its request's progress and log
+    /// messages alone, and those only if the client asked for them
+    /// (`basic/transports/streamable-http#receiving-messages`). What belongs to a subscription
+    /// depends on its filter, which the subscription itself applies.
     pub(crate) fn notification(&self, mut notification: Notification) -> Option<Notification> {
         if self.listen {
-            notification.params = notification.params.map(|params| self.with_subscription(params));
+            notification.params = notification
+                .params
+                .map(|params| self.with_subscription(params));
             return Some(notification);
         }
         let params = notification.params.take()?;
@@ -91,8 +119,12 @@ impl Hop {
         struct Progress {
             progress_token: ProgressToken,
         }
-        let Some(token) = &self.upstream_token else { return false };
-        params.decode::<Progress>().is_ok_and(|progress| progress.progress_token == *token)
+        let Some(token) = &self.upstream_token else {
+            return false;
+        };
+        params
+            .decode::<Progress>()
+            .is_ok_and(|progress| progress.progress_token == *token)
     }
 
     fn is_wanted_message(&self, params: &RawJson) -> bool {
@@ -100,14 +132,26 @@ impl Hop {
         struct LogMessage {
             level: LoggingLevel,
         }
-        let Some(least) = self.log_level else { return false };
-        params.decode::<LogMessage>().is_ok_and(|message| message.level >= least)
+        let Some(least) = self.log_level else {
+            return false;
+        };
+        params
+            .decode::<LogMessage>()
+            .is_ok_and(|message| message.level >= least)
     }
 
-    /// Puts the client's id where the upstream names ours; text without a subscription id stays as it is.
+    /// Puts the client's id where the upstream names ours; text without a subscription id stays as
+    /// it is.
     fn with_subscription(&self, text: RawJson) -> RawJson {
-        let Ok(mut object) = text.decode::<JsonObject>() else { return text };
-        let Some(id) = object.get_mut("_meta").and_then(|meta| meta.get_mut(key::SUBSCRIPTION_ID)) else { return text };
+        let Ok(mut object) = text.decode::<JsonObject>() else {
+            return text;
+        };
+        let Some(id) = object
+            .get_mut("_meta")
+            .and_then(|meta| meta.get_mut(key::SUBSCRIPTION_ID))
+        else {
+            return text;
+        };
         *id = match &self.id {
             RequestId::Number(number) => JsonValue::from(*number),
             RequestId::String(string) => JsonValue::from(&**string),
@@ -129,12 +173,15 @@ fn exchange_token(call: &mut Call, number: i64) -> Option<ProgressToken> {
 
 fn with_token(params: &RawJson, token: &ProgressToken) -> Option<RawJson> {
     let mut object: JsonObject = params.decode().ok()?;
-    object.insert(key::PROGRESS_TOKEN.into(), serde_json::to_value(token).ok()?);
+    object.insert(
+        key::PROGRESS_TOKEN.into(),
+        serde_json::to_value(token).ok()?,
+    );
     Some(RawJson::from(&JsonValue::Object(object)))
 }
 
-/// Takes out what was meant for the gateway and must not travel on: a token is for the server it was issued for
-/// (`basic/authorization/index#token-handling`).
+/// Takes out what was meant for the gateway and must not travel on: a token is for the server it
+/// was issued for (`basic/authorization/index#token-handling`).
 pub(crate) fn without_credentials(call: &mut Call) {
     if let Some(headers) = &mut call.headers {
         for name in [AUTHORIZATION, COOKIE, PROXY_AUTHORIZATION] {

@@ -1,12 +1,16 @@
-//! The bounds that hold for every call through the gateway, how many and for how long, and its line in the log.
+//! The bounds that hold for every call through the gateway, how many and for how long, and its line
+//! in the log.
 //!
-//! The upstream's future, and after that its stream, is kept in a table and taken out while it is polled. What the client
-//! holds is a handle to the table. So the deadline of a call does not depend on the client: where nobody polls the
-//! handle, such as the body of a response on an HTTP/2 stream without window, [`Limits::reap`] drops the upstream's part.
+//! The upstream's future, and after that its stream, is kept in a table and taken out while it is
+//! polled. What the client holds is a handle to the table. So the deadline of a call does not
+//! depend on the client: where nobody polls the handle, such as the body of a response on an HTTP/2
+//! stream without window, [`Limits::reap`] drops the upstream's part.
 
 use crate::fault::Fault;
 use crate::share::{Counted, Shares};
-use carryall_proto::{BoxFuture, Call, CallError, Message, MessageStream, Outcome, Printable, Reply, Response};
+use carryall_proto::{
+    BoxFuture, Call, CallError, Message, MessageStream, Outcome, Printable, Reply, Response,
+};
 use carryall_types::{Method, RequestId};
 use futures_core::Stream;
 use futures_util::StreamExt as _;
@@ -18,7 +22,8 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::time::{Instant, Sleep, sleep, sleep_until};
 
-/// How often deadlines of calls that nobody polls are looked at. Those calls may outlast their deadline by this much.
+/// How often deadlines of calls that nobody polls are looked at. Those calls may outlast their
+/// deadline by this much.
 const REAP_INTERVAL: Duration = Duration::from_secs(1);
 /// The table is split, so that connections on different threads seldom wait for each other.
 const SHARDS: usize = 16;
@@ -63,19 +68,43 @@ impl Limits {
 
     /// A place for one more call, if there is room for all callers together and for this one.
     pub(crate) fn admit(self: &Arc<Self>, call: &Call) -> Result<CallGuard, Fault> {
-        let counted = self.shares.add(call).ok_or_else(|| Fault::CallerBusy(self.shares.max()))?;
+        let counted = self
+            .shares
+            .add(call)
+            .ok_or_else(|| Fault::CallerBusy(self.shares.max()))?;
         let has_room = |count| (count < self.max).then_some(count + 1);
-        if self.count.fetch_update(Ordering::Relaxed, Ordering::Relaxed, has_room).is_err() {
+        if self
+            .count
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, has_room)
+            .is_err()
+        {
             self.shares.remove(counted);
             return Err(Fault::Busy);
         }
         let (id, method) = (call.id.clone(), call.method.clone());
-        let name = if tracing::enabled!(tracing::Level::DEBUG) { call.log_name() } else { None };
+        let name = if tracing::enabled!(tracing::Level::DEBUG) {
+            call.log_name()
+        } else {
+            None
+        };
         let started = Instant::now();
         let deadline = (method != Method::SubscriptionsListen).then(|| started + self.timeout);
         let shard = self.next_shard.fetch_add(1, Ordering::Relaxed) % SHARDS;
-        let key = lock(&self.shards[shard]).insert(Entry { deadline, counted, work: Work::Absent });
-        Ok(CallGuard { limits: Arc::clone(self), shard, key, id, method, name, started, deadline })
+        let key = lock(&self.shards[shard]).insert(Entry {
+            deadline,
+            counted,
+            work: Work::Absent,
+        });
+        Ok(CallGuard {
+            limits: Arc::clone(self),
+            shard,
+            key,
+            id,
+            method,
+            name,
+            started,
+            deadline,
+        })
     }
 
     /// Ends calls whose deadline has passed while nobody polled them. Never completes.
@@ -85,8 +114,10 @@ impl Limits {
             let now = Instant::now();
             let mut expired = 0;
             for shard in &self.shards {
-                let ended: Vec<(Counted, Work)> =
-                    lock(shard).iter_mut().filter_map(|(_, entry)| entry.expire(now)).collect();
+                let ended: Vec<(Counted, Work)> = lock(shard)
+                    .iter_mut()
+                    .filter_map(|(_, entry)| entry.expire(now))
+                    .collect();
                 ended.iter().for_each(|(counted, _)| self.release(*counted));
                 expired += ended.len();
                 // Dropping cancels upstream, which runs code of others: not under the lock.
@@ -107,8 +138,14 @@ impl Limits {
 impl Entry {
     /// What does not count any more and is to be dropped.
     fn expire(&mut self, now: Instant) -> Option<(Counted, Work)> {
-        let is_due = self.deadline.is_some_and(|deadline| deadline <= now) && !matches!(self.work, Work::Expired);
-        is_due.then(|| (self.counted, std::mem::replace(&mut self.work, Work::Expired)))
+        let is_due = self.deadline.is_some_and(|deadline| deadline <= now)
+            && !matches!(self.work, Work::Expired);
+        is_due.then(|| {
+            (
+                self.counted,
+                std::mem::replace(&mut self.work, Work::Expired),
+            )
+        })
     }
 }
 
@@ -137,7 +174,11 @@ impl CallGuard {
     /// The future of the reply: `answer` within the call's bounds, and its stream as well.
     pub(crate) fn bound(self, answer: BoxFuture<Reply>) -> Answering {
         self.put(Work::Future(answer));
-        Answering { guard: Some(self), refusal: None, sleep: None }
+        Answering {
+            guard: Some(self),
+            refusal: None,
+            sleep: None,
+        }
     }
 
     /// Takes the work out to poll it; `None` when the deadline has passed.
@@ -174,7 +215,10 @@ impl CallGuard {
     }
 
     fn too_late(&self) -> Response {
-        Response::error(self.id.clone(), Fault::Timeout(self.limits.timeout).to_error())
+        Response::error(
+            self.id.clone(),
+            Fault::Timeout(self.limits.timeout).to_error(),
+        )
     }
 
     fn log(&self, outcome: &Outcome) {
@@ -182,13 +226,18 @@ impl CallGuard {
             Outcome::Result(_) => 0,
             Outcome::Error(error) => error.code,
         };
-        let (name, took) = (self.name.as_deref().unwrap_or_default(), self.started.elapsed());
+        let (name, took) = (
+            self.name.as_deref().unwrap_or_default(),
+            self.started.elapsed(),
+        );
         tracing::debug!(method = %self.method, name = %Printable(name), code, ?took, "request");
     }
 
     /// Waits for the deadline.
     fn poll_deadline(&self, mut sleep: Pin<&mut Option<Sleep>>, cx: &mut Context<'_>) -> Poll<()> {
-        let Some(deadline) = self.deadline else { return Poll::Pending };
+        let Some(deadline) = self.deadline else {
+            return Poll::Pending;
+        };
         if sleep.is_none() {
             sleep.set(Some(sleep_until(deadline)));
         }
@@ -205,7 +254,8 @@ pin_project_lite::pin_project! {
         guard: Option<CallGuard>,
         // For a call that was refused admission.
         refusal: Option<Response>,
-        // Made when the call turns out not to be immediate. A client that polls gets its error on time by this.
+        // Made when the call turns out not to be immediate. A client that polls gets its error on
+        // time by this.
         #[pin]
         sleep: Option<Sleep>,
     }
@@ -214,7 +264,11 @@ pin_project_lite::pin_project! {
 impl Answering {
     /// A call that is answered without being sent anywhere.
     pub(crate) fn done(response: Response) -> Self {
-        Self { guard: None, refusal: Some(response), sleep: None }
+        Self {
+            guard: None,
+            refusal: Some(response),
+            sleep: None,
+        }
     }
 
     fn finish(guard: &mut Option<CallGuard>, response: Response) -> Poll<Result<Reply, CallError>> {
@@ -242,7 +296,10 @@ impl Future for Answering {
             Poll::Ready(Reply::Once(response)) => Self::finish(this.guard, response),
             Poll::Ready(Reply::Stream(stream)) => {
                 guard.put(Work::Stream(stream));
-                Poll::Ready(Ok(Reply::Stream(Box::pin(Messages { guard: this.guard.take(), sleep: None }))))
+                Poll::Ready(Ok(Reply::Stream(Box::pin(Messages {
+                    guard: this.guard.take(),
+                    sleep: None,
+                }))))
             }
             Poll::Pending => {
                 if guard.put(Work::Future(future)) {
@@ -270,7 +327,9 @@ impl Stream for Messages {
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = self.project();
-        let Some(guard) = this.guard else { return Poll::Ready(None) };
+        let Some(guard) = this.guard else {
+            return Poll::Ready(None);
+        };
         let response = match guard.take() {
             Some(Work::Stream(mut stream)) => match stream.poll_next_unpin(cx) {
                 Poll::Ready(Some(Ok(Message::Response(response)))) => response,

@@ -19,8 +19,8 @@ pub(crate) enum Begun {
     Stream(Message, MessageStream),
 }
 
-/// Waits for the first message. Until then nothing has been passed on, so that a reply that breaks before it can still
-/// be asked for elsewhere.
+/// Waits for the first message. Until then nothing has been passed on, so that a reply that breaks
+/// before it can still be asked for elsewhere.
 pub(crate) async fn begin(reply: Reply) -> Result<Begun, CallError> {
     match reply {
         Reply::Once(response) => Ok(Begun::Once(response)),
@@ -42,14 +42,19 @@ impl Begun {
     pub(crate) fn down(self, hop: Hop, slot: Arc<Slot>) -> Reply {
         match self {
             Self::Once(response) => Reply::Once(hop.response(response)),
-            Self::Stream(first, rest) => {
-                Reply::Stream(Box::pin(Relay { first: Some(first), rest, hop, slot, done: false }))
-            }
+            Self::Stream(first, rest) => Reply::Stream(Box::pin(Relay {
+                first: Some(first),
+                rest,
+                hop,
+                slot,
+                done: false,
+            })),
         }
     }
 }
 
-/// The messages of a reply, one by one as they come. Dropping it drops the upstream's, which cancels there.
+/// The messages of a reply, one by one as they come. Dropping it drops the upstream's, which
+/// cancels there.
 struct Relay {
     first: Option<Message>,
     rest: MessageStream,
@@ -62,7 +67,10 @@ impl Relay {
     /// A client that is told what happened can do more than one whose stream just ends.
     fn broke(&self, error: CallError) -> Response {
         self.slot.failed(&error);
-        let fault = Fault::Failed { upstream: self.slot.upstream().into(), error };
+        let fault = Fault::Failed {
+            upstream: self.slot.upstream().into(),
+            error,
+        };
         Response::error(self.hop.id().clone(), fault.to_error())
     }
 }

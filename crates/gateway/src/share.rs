@@ -1,9 +1,10 @@
 //! The share of the calls in flight that one caller may have.
 //!
-//! Counting is part of every call, so it takes neither a lock nor memory of its own: callers are counted in a fixed table,
-//! in two places each that a keyed hash of the caller selects. A caller has as many calls as the lower of its two
-//! counters says, or fewer when it meets others in both. So nobody gets more than its share, and somebody gets less only if
-//! others with that many calls happen to have both of its places.
+//! Counting is part of every call, so it takes neither a lock nor memory of its own: callers are
+//! counted in a fixed table, in two places each that a keyed hash of the caller selects. A caller
+//! has as many calls as the lower of its two counters says, or fewer when it meets others in both.
+//! So nobody gets more than its share, and somebody gets less only if others with that many calls
+//! happen to have both of its places.
 
 use carryall_proto::{Call, CallerId};
 use std::collections::hash_map::RandomState;
@@ -29,7 +30,11 @@ impl Shares {
     pub(crate) fn new(max: usize) -> Self {
         let row = || std::array::from_fn(|_| AtomicU32::new(0));
         let max = u32::try_from(max).unwrap_or(u32::MAX);
-        Self { rows: Box::new([row(), row()]), hash: RandomState::new(), max }
+        Self {
+            rows: Box::new([row(), row()]),
+            hash: RandomState::new(),
+            max,
+        }
     }
 
     /// Counts one more call of whoever makes `call`; `None` if it has as many as it may.
@@ -39,7 +44,9 @@ impl Shares {
         let hash = hasher.finish();
         let place = |bits: u64| (bits % ROW as u64) as u16;
         let counted = Counted([place(hash), place(hash >> 32)]);
-        let before = self.counters(counted).map(|counter| counter.fetch_add(1, Ordering::Relaxed));
+        let before = self
+            .counters(counted)
+            .map(|counter| counter.fetch_add(1, Ordering::Relaxed));
         if before.iter().all(|before| *before >= self.max) {
             self.remove(counted);
             return None;
@@ -84,17 +91,31 @@ mod tests {
         let shares = Shares::new(100);
         let mut counted = Vec::new();
         for caller in 0..50 {
-            counted.extend((0..100).map(|_| shares.add(&from([10, 0, 0, caller])).expect("its own")));
+            counted
+                .extend((0..100).map(|_| shares.add(&from([10, 0, 0, caller])).expect("its own")));
         }
         for caller in 0..50 {
             assert!(shares.add(&from([10, 0, 0, caller])).is_none(), "{caller}");
         }
         let mut known = from([10, 0, 0, 1]);
-        let principal = Principal { issuer: "i".into(), subject: "s".into(), client: None, scopes: Vec::new() };
+        let principal = Principal {
+            issuer: "i".into(),
+            subject: "s".into(),
+            client: None,
+            scopes: Vec::new(),
+        };
         known.principal = Some(Arc::new(principal));
         counted.push(shares.add(&known).expect("a principal is not its address"));
-        counted.into_iter().for_each(|counted| shares.remove(counted));
-        assert!(shares.rows.iter().flatten().all(|counter| counter.load(Ordering::Relaxed) == 0));
+        counted
+            .into_iter()
+            .for_each(|counted| shares.remove(counted));
+        assert!(
+            shares
+                .rows
+                .iter()
+                .flatten()
+                .all(|counter| counter.load(Ordering::Relaxed) == 0)
+        );
     }
 
     #[test]
@@ -103,7 +124,9 @@ mod tests {
         let one = shares.add(&from([10, 0, 0, 1])).unwrap();
         shares.remove(one);
         shares.counters(one)[0].store(1000, Ordering::Relaxed);
-        let again = shares.add(&from([10, 0, 0, 1])).expect("the other place is its own");
+        let again = shares
+            .add(&from([10, 0, 0, 1]))
+            .expect("the other place is its own");
         assert_eq!(again.0, one.0);
         assert!(shares.add(&from([10, 0, 0, 1])).is_none());
     }

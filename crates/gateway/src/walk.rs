@@ -4,8 +4,8 @@ use carryall_proto::Params;
 use carryall_types::RawJson;
 use std::collections::HashSet;
 
-/// The pages of one walk together, in bytes. More than the largest listings in use, and little enough for a walk to end
-/// soon whatever the size of a page is.
+/// The pages of one walk together, in bytes. More than the largest listings in use, and little
+/// enough for a walk to end soon whatever the size of a page is.
 const MAX_BYTES: usize = 32 * 1024 * 1024;
 
 /// How far a walk has come. How long it may take is for its caller to say.
@@ -30,7 +30,13 @@ pub(crate) enum Onward {
 
 impl Walk {
     pub(crate) fn new(max_pages: usize) -> Self {
-        Self { seen: HashSet::new(), pages: 0, max_pages, bytes: 0, max_bytes: MAX_BYTES }
+        Self {
+            seen: HashSet::new(),
+            pages: 0,
+            max_pages,
+            bytes: 0,
+            max_bytes: MAX_BYTES,
+        }
     }
 
     /// Turns to another list. The limit of bytes holds for all lists of a walk together.
@@ -42,7 +48,9 @@ impl Walk {
     pub(crate) fn onward(&mut self, page: &RawJson) -> Onward {
         self.pages += 1;
         self.bytes = self.bytes.saturating_add(page.as_bytes().len());
-        let next = Params::parse(page.clone()).ok().and_then(|page| page.get("nextCursor")?.decode::<String>().ok());
+        let next = Params::parse(page.clone())
+            .ok()
+            .and_then(|page| page.get("nextCursor")?.decode::<String>().ok());
         match next.filter(|next| self.seen.insert(next.clone())) {
             None => Onward::Done,
             Some(_) if self.bytes > self.max_bytes => Onward::Stopped("bytes"),
@@ -68,17 +76,31 @@ mod tests {
         assert_eq!(walk.onward(&page(&json!("b"), 0)), Onward::To("b".into()));
         assert_eq!(walk.onward(&page(&json!("c"), 0)), Onward::Stopped("pages"));
         walk.next_list();
-        assert_eq!(walk.onward(&page(&json!("a"), 0)), Onward::To("a".into()), "of the other list");
+        assert_eq!(
+            walk.onward(&page(&json!("a"), 0)),
+            Onward::To("a".into()),
+            "of the other list"
+        );
         assert_eq!(walk.onward(&page(&json!("a"), 0)), Onward::Done, "a circle");
         assert_eq!(walk.onward(&page(&json!(null), 0)), Onward::Done);
     }
 
     #[test]
     fn the_limit_of_bytes_holds_for_all_lists_together() {
-        let mut walk = Walk { max_bytes: 1000, ..Walk::new(100) };
+        let mut walk = Walk {
+            max_bytes: 1000,
+            ..Walk::new(100)
+        };
         assert_eq!(walk.onward(&page(&json!("a"), 900)), Onward::To("a".into()));
         walk.next_list();
-        assert_eq!(walk.onward(&page(&json!("a"), 200)), Onward::Stopped("bytes"));
-        assert_eq!(walk.onward(&page(&json!(null), 100)), Onward::Done, "all there is has been read");
+        assert_eq!(
+            walk.onward(&page(&json!("a"), 200)),
+            Onward::Stopped("bytes")
+        );
+        assert_eq!(
+            walk.onward(&page(&json!(null), 100)),
+            Onward::Done,
+            "all there is has been read"
+        );
     }
 }

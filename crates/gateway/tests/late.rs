@@ -12,7 +12,8 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
 use tower_service::Service as _;
 
-/// A server with one tool that answers nothing before its time, and forgets no request that came earlier.
+/// A server with one tool that answers nothing before its time, and forgets no request that came
+/// earlier.
 fn starting(tool: &str, takes: Duration) -> Fake {
     let (tool, ready) = (tool.to_owned(), Instant::now() + takes);
     Fake::new(move |call| {
@@ -54,7 +55,9 @@ fn answered(call: &Call, tool: &str) -> Reply {
             let acknowledged = json!({"_meta": meta, "notifications": {}});
             let first = notification("notifications/subscriptions/acknowledged", acknowledged);
             // It says nothing more, and does not end.
-            Reply::Stream(Box::pin(futures_util::stream::iter([Ok(first)]).chain(futures_util::stream::pending())))
+            Reply::Stream(Box::pin(
+                futures_util::stream::iter([Ok(first)]).chain(futures_util::stream::pending()),
+            ))
         }
         _ => error(call, -32601, "Method not found"),
     }
@@ -69,14 +72,25 @@ fn watched(gateway: Gateway) -> Gateway {
 async fn tools(gateway: &Gateway) -> Vec<String> {
     let listed = answer(gateway, call("tools/list", json!({}))).await;
     let tools = listed.result()["tools"].as_array().unwrap();
-    tools.iter().map(|tool| tool["name"].as_str().unwrap().to_owned()).collect()
+    tools
+        .iter()
+        .map(|tool| tool["name"].as_str().unwrap().to_owned())
+        .collect()
 }
 
 async fn listen(gateway: &Gateway) -> (MessageStream, Value) {
     let filter = json!({"notifications": {"toolsListChanged": true, "promptsListChanged": false}});
-    let reply = gateway.clone().call(call_with_id(&json!("s"), "subscriptions/listen", filter)).await.unwrap();
-    let Reply::Stream(mut stream) = reply else { panic!("no stream: {reply:?}") };
-    let Message::Notification(acknowledged) = next(&mut stream).await else { panic!("no acknowledgement") };
+    let reply = gateway
+        .clone()
+        .call(call_with_id(&json!("s"), "subscriptions/listen", filter))
+        .await
+        .unwrap();
+    let Reply::Stream(mut stream) = reply else {
+        panic!("no stream: {reply:?}")
+    };
+    let Message::Notification(acknowledged) = next(&mut stream).await else {
+        panic!("no acknowledgement")
+    };
     let promised = params(&acknowledged)["notifications"].clone();
     (stream, promised)
 }
@@ -96,7 +110,11 @@ async fn an_upstream_that_was_left_out_joins_the_lists_and_listeners_are_told() 
     let gateway = watched(gateway([upstream("a", &[&fast]), upstream("b", &[&slow])]));
     assert_eq!(tools(&gateway).await, ["a__fast"]);
     let (mut stream, promised) = listen(&gateway).await;
-    assert_eq!(promised, json!({"toolsListChanged": true}), "the gateway itself tells");
+    assert_eq!(
+        promised,
+        json!({"toolsListChanged": true}),
+        "the gateway itself tells"
+    );
     assert_eq!(told(&mut stream).await, "notifications/tools/list_changed");
     assert_eq!(tools(&gateway).await, ["a__fast", "b__slow"]);
 }
@@ -119,11 +137,17 @@ async fn while_all_upstreams_start_a_client_can_connect_and_is_told_when_they_ar
     let other = starting("other", Duration::from_secs(30));
     let gateway = watched(gateway([upstream("a", &[&one]), upstream("b", &[&other])]));
     let found = answer(&gateway, call("server/discover", json!({}))).await;
-    assert_eq!(found.result()["capabilities"]["tools"], json!({"listChanged": true}));
+    assert_eq!(
+        found.result()["capabilities"]["tools"],
+        json!({"listChanged": true})
+    );
     assert_eq!(found.result()["ttlMs"], 0, "it is incomplete");
     let (mut stream, promised) = listen(&gateway).await;
     assert_eq!(promised, json!({"toolsListChanged": true}));
-    assert_eq!(answer(&gateway, call("tools/list", json!({}))).await.code(), code::UPSTREAM_TIMEOUT);
+    assert_eq!(
+        answer(&gateway, call("tools/list", json!({}))).await.code(),
+        code::UPSTREAM_TIMEOUT
+    );
     let mut seen = Vec::new();
     for _ in 0..20 {
         assert_eq!(told(&mut stream).await, "notifications/tools/list_changed");
@@ -147,12 +171,20 @@ async fn what_is_followed_is_bounded_and_given_up_in_the_end() {
             std::future::pending().await
         })
     });
-    let gateway = watched(gateway([upstream("a", &[&fast]), upstream("b", &[&never]), upstream("c", &[&ended])]));
+    let gateway = watched(gateway([
+        upstream("a", &[&fast]),
+        upstream("b", &[&never]),
+        upstream("c", &[&ended]),
+    ]));
     for _ in 0..10 {
         assert_eq!(tools(&gateway).await, ["a__fast"]);
     }
     // The closure's, the test's, and that of one call; a probe may be under way.
-    assert!(std::sync::Arc::strong_count(&begun) <= 4, "{}", std::sync::Arc::strong_count(&begun));
+    assert!(
+        std::sync::Arc::strong_count(&begun) <= 4,
+        "{}",
+        std::sync::Arc::strong_count(&begun)
+    );
     tokio::time::sleep(Duration::from_secs(200)).await;
     let left = std::sync::Arc::strong_count(&begun);
     assert!(left <= 3, "{left} are still held");

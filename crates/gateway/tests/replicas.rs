@@ -15,11 +15,23 @@ use std::time::Duration;
 fn switched(text: &'static str) -> (Fake, Arc<AtomicBool>) {
     let alive = Arc::new(AtomicBool::new(true));
     let switch = Arc::clone(&alive);
-    (Fake::at_once(move |call| if switch.load(Ordering::SeqCst) { Ok(said(call, text)) } else { Err(dead()) }), alive)
+    (
+        Fake::at_once(move |call| {
+            if switch.load(Ordering::SeqCst) {
+                Ok(said(call, text))
+            } else {
+                Err(dead())
+            }
+        }),
+        alive,
+    )
 }
 
 async fn whoami(gateway: &Gateway) -> String {
-    answer(gateway, call("tools/call", json!({"name": "whoami"}))).await.text().to_owned()
+    answer(gateway, call("tools/call", json!({"name": "whoami"})))
+        .await
+        .text()
+        .to_owned()
 }
 
 async fn some(gateway: &Gateway, count: usize) -> Vec<String> {
@@ -33,18 +45,29 @@ async fn some(gateway: &Gateway, count: usize) -> Vec<String> {
 // The limit is one of this side: another replica has places of its own, and none is blamed.
 #[tokio::test]
 async fn a_call_that_was_not_sent_because_of_a_limit_may_go_to_another_replica() {
-    let busy = || Fake::at_once(|_| Err(CallError::Busy("8 sessions are in use at 10.1.2.3".into())));
+    let busy =
+        || Fake::at_once(|_| Err(CallError::Busy("8 sessions are in use at 10.1.2.3".into())));
     let free = Fake::saying("free");
     let gateway = one(&[&busy(), &free]);
     for _ in 0..3 {
-        assert_eq!(answer(&gateway, call("tools/call", json!({"name": "x"}))).await.text(), "free");
+        assert_eq!(
+            answer(&gateway, call("tools/call", json!({"name": "x"})))
+                .await
+                .text(),
+            "free"
+        );
     }
     let full = busy();
     let gateway = one(&[&full]);
     for _ in 0..3 {
         let refused = answer(&gateway, call("tools/call", json!({"name": "x"}))).await;
         assert_eq!(refused.code(), code::BUSY, "{:?}", refused.error());
-        assert!(!refused.error()["message"].as_str().unwrap().contains("10.1.2.3"));
+        assert!(
+            !refused.error()["message"]
+                .as_str()
+                .unwrap()
+                .contains("10.1.2.3")
+        );
     }
     assert_eq!(full.count(), 3, "it is asked each time");
 }
@@ -52,7 +75,10 @@ async fn a_call_that_was_not_sent_because_of_a_limit_may_go_to_another_replica()
 #[tokio::test]
 async fn requests_go_round_whoever_sends_them() {
     let (a, b, c) = (Fake::saying("a"), Fake::saying("b"), Fake::saying("c"));
-    assert_eq!(some(&one(&[&a, &b, &c]), 7).await, ["a", "b", "c", "a", "b", "c", "a"]);
+    assert_eq!(
+        some(&one(&[&a, &b, &c]), 7).await,
+        ["a", "b", "c", "a", "b", "c", "a"]
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -64,18 +90,35 @@ async fn a_dead_replica_is_skipped_and_comes_back() {
     alive.store(false, Ordering::SeqCst);
     assert_eq!(some(&gateway, 20).await, vec!["b"; 20], "no call is lost");
     assert!(a.count() <= 3, "it is not tried each time: {}", a.count());
-    assert_eq!(gateway.upstreams()[0].status().iter().map(|replica| replica.alive).collect::<Vec<_>>(), [false, true]);
+    assert_eq!(
+        gateway.upstreams()[0]
+            .status()
+            .iter()
+            .map(|replica| replica.alive)
+            .collect::<Vec<_>>(),
+        [false, true]
+    );
     alive.store(true, Ordering::SeqCst);
     tokio::time::sleep(Duration::from_secs(20)).await;
     let answered = some(&gateway, 6).await;
-    assert_eq!(answered.iter().filter(|text| *text == "a").count(), 3, "{answered:?}");
+    assert_eq!(
+        answered.iter().filter(|text| *text == "a").count(),
+        3,
+        "{answered:?}"
+    );
 }
 
 #[tokio::test(start_paused = true)]
 async fn probes_find_the_dead_and_the_living_without_a_request() {
     let (a, alive) = switched("a");
-    let probe = Probe { every: Duration::from_secs(1), within: Duration::from_secs(1) };
-    let gateway = gateway([Upstream::new("demo").unwrap().probe(Some(probe)).with_replica("a", a.service())]);
+    let probe = Probe {
+        every: Duration::from_secs(1),
+        within: Duration::from_secs(1),
+    };
+    let gateway = gateway([Upstream::new("demo")
+        .unwrap()
+        .probe(Some(probe))
+        .with_replica("a", a.service())]);
     let is_alive = |gateway: &Gateway| gateway.upstreams()[0].status()[0].alive;
     let watching = gateway.clone();
     let watcher = tokio::spawn(async move { watching.watch().await });
@@ -92,9 +135,14 @@ async fn probes_find_the_dead_and_the_living_without_a_request() {
 async fn a_replica_that_hangs_is_skipped_after_two_silent_probes() {
     let hangs = Fake::new(|_| Box::pin(std::future::pending()));
     let b = Fake::saying("b");
-    let probe = Probe { every: Duration::from_secs(1), within: Duration::from_secs(1) };
+    let probe = Probe {
+        every: Duration::from_secs(1),
+        within: Duration::from_secs(1),
+    };
     let upstream = Upstream::new("demo").unwrap().probe(Some(probe));
-    let gateway = gateway([upstream.with_replica("a", hangs.service()).with_replica("b", b.service())]);
+    let gateway = gateway([upstream
+        .with_replica("a", hangs.service())
+        .with_replica("b", b.service())]);
     let watching = gateway.clone();
     let watcher = tokio::spawn(async move { watching.watch().await });
     tokio::time::sleep(Duration::from_millis(2500)).await;
@@ -109,7 +157,13 @@ async fn what_never_left_is_sent_to_another_replica_whatever_it_is() {
     for method in ["tools/call", "acme/transfer", "tools/list"] {
         let (gone, b) = (Fake::at_once(|_| Err(dead())), Fake::saying("b"));
         let gateway = one(&[&gone, &b]);
-        assert_eq!(answer(&gateway, call(method, json!({"name": "x"}))).await.text(), "b", "{method}");
+        assert_eq!(
+            answer(&gateway, call(method, json!({"name": "x"})))
+                .await
+                .text(),
+            "b",
+            "{method}"
+        );
         assert_eq!((gone.count(), b.count()), (1, 1));
     }
 }
@@ -126,20 +180,32 @@ async fn what_may_have_been_executed_is_repeated_only_if_that_is_harmless() {
         "resources/read",
         "completion/complete",
     ];
-    for method in repeatable.into_iter().chain(["tools/call", "acme/transfer"]) {
-        for error in [CallError::broken("reset"), CallError::NotMcp { status: 503, body: String::new() }] {
+    for method in repeatable
+        .into_iter()
+        .chain(["tools/call", "acme/transfer"])
+    {
+        for error in [
+            CallError::broken("reset"),
+            CallError::NotMcp {
+                status: 503,
+                body: String::new(),
+            },
+        ] {
             let at_once = error.clone();
             let breaks = Fake::at_once(move |_| Err(at_once.clone()));
             let later = error.clone();
             let breaks_later = Fake::at_once(move |_| Ok(stream(vec![Err(later.clone())])));
             for breaking in [breaks, breaks_later] {
                 let b = Fake::saying("b");
-                let answered = answer(&one(&[&breaking, &b]), call(method, json!({"name": "x"}))).await;
+                let answered =
+                    answer(&one(&[&breaking, &b]), call(method, json!({"name": "x"}))).await;
                 if repeatable.contains(&method) {
                     assert_eq!((answered.text(), b.count()), ("b", 1), "{method}");
                 } else {
                     assert_eq!(b.count(), 0, "{method} was repeated");
-                    assert!([code::UPSTREAM_BROKEN, code::UPSTREAM_INVALID].contains(&answered.code()));
+                    assert!(
+                        [code::UPSTREAM_BROKEN, code::UPSTREAM_INVALID].contains(&answered.code())
+                    );
                 }
             }
         }
@@ -148,7 +214,9 @@ async fn what_may_have_been_executed_is_repeated_only_if_that_is_harmless() {
 
 #[tokio::test]
 async fn a_request_is_tried_on_each_replica_once() {
-    let gone: Vec<Fake> = (0..3).map(|_| Fake::at_once(|_| Err(CallError::broken("reset")))).collect();
+    let gone: Vec<Fake> = (0..3)
+        .map(|_| Fake::at_once(|_| Err(CallError::broken("reset"))))
+        .collect();
     let gateway = one(&[&gone[0], &gone[1], &gone[2]]);
     let answered = answer(&gateway, call("tools/list", json!({}))).await;
     assert_eq!(answered.code(), code::UPSTREAM_BROKEN);
@@ -167,11 +235,18 @@ async fn when_all_are_dead_the_error_says_what_to_do_and_recovery_is_immediate()
         let answered = answer(&gateway, call("tools/call", json!({"name": "x"}))).await;
         assert_eq!(answered.code(), code::UPSTREAM_UNREACHABLE);
         let message = answered.error()["message"].as_str().unwrap();
-        assert!(message.contains("None of the 2 replicas of \"demo\"") && message.contains("try again"), "{message}");
+        assert!(
+            message.contains("None of the 2 replicas of \"demo\"") && message.contains("try again"),
+            "{message}"
+        );
     }
     let before = a.count() + b.count();
     answer(&gateway, call("tools/call", json!({"name": "x"}))).await;
-    assert_eq!(a.count() + b.count(), before + 1, "one dead replica per call is tried, not all of them");
+    assert_eq!(
+        a.count() + b.count(),
+        before + 1,
+        "one dead replica per call is tried, not all of them"
+    );
     b_alive.store(true, Ordering::SeqCst);
     a_alive.store(true, Ordering::SeqCst);
     assert!(!whoami(&gateway).await.is_empty());
@@ -182,23 +257,36 @@ async fn a_restarted_replica_is_used_where_it_is_now() {
     let upstream = Upstream::new("demo").unwrap();
     let replica = upstream.replica("demo-1");
     let gateway = gateway([upstream]);
-    assert_eq!(answer(&gateway, call("tools/list", json!({}))).await.code(), code::UPSTREAM_UNREACHABLE);
+    assert_eq!(
+        answer(&gateway, call("tools/list", json!({}))).await.code(),
+        code::UPSTREAM_UNREACHABLE
+    );
     replica.up(Fake::saying("first").service());
     assert_eq!(whoami(&gateway).await, "first");
     replica.down();
-    assert_eq!(answer(&gateway, call("tools/list", json!({}))).await.code(), code::UPSTREAM_UNREACHABLE);
+    assert_eq!(
+        answer(&gateway, call("tools/list", json!({}))).await.code(),
+        code::UPSTREAM_UNREACHABLE
+    );
     replica.up(Fake::saying("second").service());
     assert_eq!(whoami(&gateway).await, "second");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_call_waits_for_replicas_that_are_started_again_but_not_for_ever() {
-    let upstream = Upstream::new("demo").unwrap().restarts_within(Duration::from_secs(3));
+    let upstream = Upstream::new("demo")
+        .unwrap()
+        .restarts_within(Duration::from_secs(3));
     let replica = upstream.replica("demo-1");
     replica.up(Fake::at_once(|_| Err(dead())).service());
     let gateway = gateway([upstream]);
     let start = tokio::time::Instant::now();
-    assert_eq!(answer(&gateway, call("tools/call", json!({"name": "x"}))).await.code(), code::UPSTREAM_UNREACHABLE);
+    assert_eq!(
+        answer(&gateway, call("tools/call", json!({"name": "x"})))
+            .await
+            .code(),
+        code::UPSTREAM_UNREACHABLE
+    );
     assert_eq!(start.elapsed().as_secs(), 3);
     replica.down();
     let again = replica.clone();
@@ -212,7 +300,9 @@ async fn a_call_waits_for_replicas_that_are_started_again_but_not_for_ever() {
 
 #[tokio::test(start_paused = true)]
 async fn a_replica_that_dies_again_and_again_costs_one_wait_only() {
-    let upstream = Upstream::new("demo").unwrap().restarts_within(Duration::from_secs(3));
+    let upstream = Upstream::new("demo")
+        .unwrap()
+        .restarts_within(Duration::from_secs(3));
     let replica = upstream.replica("demo-1");
     let gateway = gateway([upstream]);
     let crashing = tokio::spawn(async move {
@@ -222,50 +312,83 @@ async fn a_replica_that_dies_again_and_again_costs_one_wait_only() {
         }
     });
     let start = tokio::time::Instant::now();
-    assert_eq!(answer(&gateway, call("tools/list", json!({}))).await.code(), code::UPSTREAM_UNREACHABLE);
-    assert!(start.elapsed() < Duration::from_secs(4), "{:?}", start.elapsed());
+    assert_eq!(
+        answer(&gateway, call("tools/list", json!({}))).await.code(),
+        code::UPSTREAM_UNREACHABLE
+    );
+    assert!(
+        start.elapsed() < Duration::from_secs(4),
+        "{:?}",
+        start.elapsed()
+    );
     crashing.abort();
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_call_that_may_have_been_executed_does_not_wait_for_a_restart() {
-    let upstream = Upstream::new("demo").unwrap().restarts_within(Duration::from_secs(3));
+    let upstream = Upstream::new("demo")
+        .unwrap()
+        .restarts_within(Duration::from_secs(3));
     let broken = Fake::at_once(|_| Err(CallError::broken("reset")));
     let gateway = gateway([upstream.with_replica("demo-1", broken.service())]);
     let start = tokio::time::Instant::now();
-    assert_eq!(answer(&gateway, call("tools/call", json!({"name": "x"}))).await.code(), code::UPSTREAM_BROKEN);
+    assert_eq!(
+        answer(&gateway, call("tools/call", json!({"name": "x"})))
+            .await
+            .code(),
+        code::UPSTREAM_BROKEN
+    );
     assert_eq!((start.elapsed().as_secs(), broken.count()), (0, 1));
 }
 
 #[tokio::test]
 async fn a_fault_of_the_request_is_not_held_against_the_replica() {
-    let refuses = Fake::at_once(|_| Err(CallError::Refused("a header cannot carry the name".into())));
+    let refuses =
+        Fake::at_once(|_| Err(CallError::Refused("a header cannot carry the name".into())));
     let b = Fake::saying("b");
     let gateway = one(&[&refuses, &b]);
     let answered = answer(&gateway, call("tools/call", json!({"name": "x"}))).await;
     assert_eq!((answered.code(), b.count()), (-32602, 0));
-    assert!(gateway.upstreams()[0].status().iter().all(|replica| replica.alive));
+    assert!(
+        gateway.upstreams()[0]
+            .status()
+            .iter()
+            .all(|replica| replica.alive)
+    );
 }
 
 #[tokio::test]
 async fn a_stream_that_has_begun_is_not_repeated() {
     let begun = Fake::at_once(|_| {
-        let progress = notification("notifications/progress", json!({"progressToken": 1, "progress": 1}));
+        let progress = notification(
+            "notifications/progress",
+            json!({"progressToken": 1, "progress": 1}),
+        );
         Ok(stream(vec![Ok(progress), Err(CallError::broken("reset"))]))
     });
     let b = Fake::saying("b");
-    let answered = answer(&one(&[&begun, &b]), call("resources/read", json!({"uri": "a:x"}))).await;
+    let answered = answer(
+        &one(&[&begun, &b]),
+        call("resources/read", json!({"uri": "a:x"})),
+    )
+    .await;
     assert_eq!((answered.code(), b.count()), (code::UPSTREAM_BROKEN, 0));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_call_waits_while_a_replica_is_starting_and_no_longer() {
-    let upstream = Upstream::new("demo").unwrap().starts_within(Duration::from_secs(8));
+    let upstream = Upstream::new("demo")
+        .unwrap()
+        .starts_within(Duration::from_secs(8));
     let replica = upstream.replica("one");
     let gateway = gateway([upstream.clone()]);
     let start = tokio::time::Instant::now();
     let refused = answer(&gateway, call("tools/call", json!({"name": "x"}))).await;
-    assert_eq!((refused.code(), start.elapsed()), (code::UPSTREAM_UNREACHABLE, Duration::ZERO), "nobody starts it");
+    assert_eq!(
+        (refused.code(), start.elapsed()),
+        (code::UPSTREAM_UNREACHABLE, Duration::ZERO),
+        "nobody starts it"
+    );
 
     let asked = async || answer(&gateway, call("tools/call", json!({"name": "x"}))).await;
     let after = async |seconds: u64, what: &dyn Fn()| {
@@ -281,7 +404,11 @@ async fn a_call_waits_while_a_replica_is_starting_and_no_longer() {
     replica.starting();
     let down = || replica.down();
     let (failed, ()) = tokio::join!(asked(), after(2, &down));
-    assert_eq!((failed.code(), start.elapsed().as_secs()), (code::UPSTREAM_UNREACHABLE, 7), "it could not be started");
+    assert_eq!(
+        (failed.code(), start.elapsed().as_secs()),
+        (code::UPSTREAM_UNREACHABLE, 7),
+        "it could not be started"
+    );
 
     replica.starting();
     assert_eq!(asked().await.code(), code::UPSTREAM_UNREACHABLE);

@@ -5,7 +5,8 @@ use carryall_legacy::serve::{Options, lines};
 use carryall_server::{Ctx, Resource, Server, Tool, ToolError};
 use carryall_transport::StdioServer;
 use carryall_types::{
-    ElicitRequestFormParams, InputRequest, InputRequests, InputRequiredResult, LoggingLevel, RequestedSchema,
+    ElicitRequestFormParams, InputRequest, InputRequests, InputRequiredResult, LoggingLevel,
+    RequestedSchema,
 };
 use serde_json::Value;
 use std::error::Error;
@@ -14,12 +15,19 @@ const NOTE: &str = "demo://note";
 
 async fn name(ctx: Ctx) -> Result<String, ToolError> {
     match ctx.input_responses()?.get_as::<Value>("name") {
-        Some(answer) => Ok(answer.map_err(|error| ToolError::new(error.to_string()))?.to_string()),
+        Some(answer) => Ok(answer
+            .map_err(|error| ToolError::new(error.to_string()))?
+            .to_string()),
         None => {
-            let form = ElicitRequestFormParams::new("Your name?", RequestedSchema::new().string("name", |field| field));
+            let form = ElicitRequestFormParams::new(
+                "Your name?",
+                RequestedSchema::new().string("name", |field| field),
+            );
             let asked = InputRequests::new().with("name", InputRequest::from(form));
             Err(ToolError::input_required(
-                InputRequiredResult::new().with_input_requests(asked).with_request_state("kept"),
+                InputRequiredResult::new()
+                    .with_input_requests(asked)
+                    .with_request_state("kept"),
             ))
         }
     }
@@ -35,7 +43,9 @@ async fn steps(ctx: Ctx) -> &'static str {
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn Error>> {
-    let server = Server::new("both", "1").with_logging().instructions("Be kind.");
+    let server = Server::new("both", "1")
+        .with_logging()
+        .instructions("Be kind.");
     let server = server
         .tool(Tool::without_arguments("hello", async |_| "hello"))
         .tool(Tool::without_arguments("name", name))
@@ -49,6 +59,9 @@ async fn main() -> Result<(), Box<dyn Error>> {
             told.resource_updated(NOTE);
         }
     });
-    StdioServer::take()?.alternates(lines(server.clone(), Options::default().tasks(false))).run(server).await?;
+    StdioServer::take()?
+        .alternates(lines(server.clone(), Options::default().tasks(false)))
+        .run(server)
+        .await?;
     Ok(())
 }

@@ -9,7 +9,8 @@ use std::task::{Context, Poll};
 /// What [`stream`] makes.
 pub(crate) type Generated<T> = Pin<Box<dyn Stream<Item = T> + Send>>;
 
-/// A stream of what the function emits. It runs when the stream is polled, and not between an item and the next.
+/// A stream of what the function emits. It runs when the stream is polled, and not between an item
+/// and the next.
 pub(crate) fn stream<T, F, Fut>(function: F) -> Generated<T>
 where
     T: Send + 'static,
@@ -17,8 +18,13 @@ where
     Fut: Future<Output = ()> + Send + 'static,
 {
     let slot = Arc::new(Mutex::new(None));
-    let future = Box::pin(function(Emitter { slot: Arc::clone(&slot) }));
-    Box::pin(Generator { future: Some(future), slot })
+    let future = Box::pin(function(Emitter {
+        slot: Arc::clone(&slot),
+    }));
+    Box::pin(Generator {
+        future: Some(future),
+        slot,
+    })
 }
 
 /// Where the function puts its items.
@@ -31,7 +37,14 @@ impl<T> Emitter<T> {
     pub(crate) async fn emit(&self, item: T) {
         *lock(&self.slot) = Some(item);
         // Whoever takes the item polls again for the next one, so nobody needs to be woken.
-        poll_fn(|_| if lock(&self.slot).is_none() { Poll::Ready(()) } else { Poll::Pending }).await;
+        poll_fn(|_| {
+            if lock(&self.slot).is_none() {
+                Poll::Ready(())
+            } else {
+                Poll::Pending
+            }
+        })
+        .await;
     }
 }
 

@@ -1,4 +1,5 @@
-//! JSON-RPC as earlier revisions use it: both sides send requests, and 2025-03-26 sends several messages in one array.
+//! JSON-RPC as earlier revisions use it: both sides send requests, and 2025-03-26 sends several
+//! messages in one array.
 
 use bytes::Bytes;
 use carryall_proto::frame::response_id;
@@ -42,13 +43,18 @@ pub(crate) enum Parsed {
 pub(crate) struct Malformed {
     pub(crate) id: Option<RequestId>,
     pub(crate) error: ErrorObject,
-    /// It was meant as the response to the request `id` of this side, which no other response will come for.
+    /// It was meant as the response to the request `id` of this side, which no other response will
+    /// come for.
     pub(crate) is_response: bool,
 }
 
 impl Malformed {
     fn new(id: Option<RequestId>, code: i64, why: impl std::fmt::Display) -> Self {
-        Self { id, error: ErrorObject::new(code, why.to_string()), is_response: false }
+        Self {
+            id,
+            error: ErrorObject::new(code, why.to_string()),
+            is_response: false,
+        }
     }
 
     /// The same about `text`, which may say whose response it was meant to be.
@@ -65,11 +71,16 @@ impl Malformed {
     }
 }
 
-/// Reads one message or an array of them. Half of a surrogate pair becomes U+FFFD, because what is passed on has to be
-/// text that everybody can read.
+/// Reads one message or an array of them. Half of a surrogate pair becomes U+FFFD, because what is
+/// passed on has to be text that everybody can read.
 pub(crate) fn parse(text: &Bytes) -> Result<Parsed, Malformed> {
     let raw = RawJson::parse(text.clone()).map_err(|error| {
-        Malformed::new(None, code::PARSE_ERROR, format_args!("Parse error: {error}")).answering(text)
+        Malformed::new(
+            None,
+            code::PARSE_ERROR,
+            format_args!("Parse error: {error}"),
+        )
+        .answering(text)
     })?;
     let raw = match replace_lone_surrogates(raw.as_str()) {
         Some(repaired) => RawJson::from_trusted(repaired.into()),
@@ -78,14 +89,19 @@ pub(crate) fn parse(text: &Bytes) -> Result<Parsed, Malformed> {
     if !raw.as_str().trim_ascii_start().starts_with('[') {
         return incoming(&raw).map(Parsed::One);
     }
-    let items: Vec<RawJson> =
-        raw.decode().map_err(|error| Malformed::new(None, code::PARSE_ERROR, format_args!("Parse error: {error}")))?;
+    let items: Vec<RawJson> = raw.decode().map_err(|error| {
+        Malformed::new(
+            None,
+            code::PARSE_ERROR,
+            format_args!("Parse error: {error}"),
+        )
+    })?;
     let refuse = |why: String| Err(Malformed::new(None, code::INVALID_REQUEST, why));
     match items.len() {
         0 => refuse("Invalid request: an empty batch".into()),
-        count if count > MAX_BATCH => {
-            refuse(format!("Invalid request: {count} messages in one batch, over {MAX_BATCH}"))
-        }
+        count if count > MAX_BATCH => refuse(format!(
+            "Invalid request: {count} messages in one batch, over {MAX_BATCH}"
+        )),
         _ => Ok(Parsed::Batch(items.iter().map(incoming).collect())),
     }
 }
@@ -95,8 +111,16 @@ fn incoming(raw: &RawJson) -> Result<Incoming, Malformed> {
 }
 
 fn read(raw: &RawJson) -> Result<Incoming, Malformed> {
-    let invalid = |id, why: &str| Malformed::new(id, code::INVALID_REQUEST, format_args!("Invalid request: {why}"));
-    let wire: Wire = raw.decode().map_err(|error| invalid(None, &error.to_string()))?;
+    let invalid = |id, why: &str| {
+        Malformed::new(
+            id,
+            code::INVALID_REQUEST,
+            format_args!("Invalid request: {why}"),
+        )
+    };
+    let wire: Wire = raw
+        .decode()
+        .map_err(|error| invalid(None, &error.to_string()))?;
     let id = match wire.id.as_ref().filter(|id| id.as_str() != "null") {
         None => None,
         Some(id) => match id.decode() {
@@ -111,26 +135,46 @@ fn read(raw: &RawJson) -> Result<Incoming, Malformed> {
     if wire.jsonrpc.as_deref() != Some("2.0") {
         return Err(invalid(id, "\"jsonrpc\" must be \"2.0\""));
     }
-    if wire.params.as_ref().is_some_and(|params| !params.as_str().starts_with('{')) {
+    if wire
+        .params
+        .as_ref()
+        .is_some_and(|params| !params.as_str().starts_with('{'))
+    {
         return Err(invalid(id, "\"params\" must be an object"));
     }
     match (wire.method, wire.result, wire.error) {
         (Some(method), None, None) => Ok(match id {
-            Some(id) => Incoming::Request(Request { id, method, params: wire.params.unwrap_or(RawJson::EMPTY_OBJECT) }),
-            None => Incoming::Notification(Notification { method: method.into(), params: wire.params }),
+            Some(id) => Incoming::Request(Request {
+                id,
+                method,
+                params: wire.params.unwrap_or(RawJson::EMPTY_OBJECT),
+            }),
+            None => Incoming::Notification(Notification {
+                method: method.into(),
+                params: wire.params,
+            }),
         }),
         (None, Some(result), None) => match id {
-            Some(id) => Ok(Incoming::Response(Response { id, outcome: Outcome::Result(result) })),
+            Some(id) => Ok(Incoming::Response(Response {
+                id,
+                outcome: Outcome::Result(result),
+            })),
             None => Err(invalid(None, "a result without an id")),
         },
         (None, None, Some(error)) => {
             let error = read_error(error.as_str());
             Ok(match id {
-                Some(id) => Incoming::Response(Response { id, outcome: Outcome::Error(error) }),
+                Some(id) => Incoming::Response(Response {
+                    id,
+                    outcome: Outcome::Error(error),
+                }),
                 None => Incoming::ErrorWithoutId(error),
             })
         }
-        _ => Err(invalid(id, "a message has a method, or a result, or an error")),
+        _ => Err(invalid(
+            id,
+            "a message has a method, or a result, or an error",
+        )),
     }
 }
 
@@ -149,7 +193,13 @@ impl Request {
         let id = RawJson::from_value(&self.id).unwrap_or(RawJson::NULL);
         let method = RawJson::from_value(&self.method).unwrap_or(RawJson::NULL);
         let mut text = Vec::with_capacity(64 + method.as_str().len() + self.params.as_str().len());
-        for piece in [r#"{"jsonrpc":"2.0","id":"#, id.as_str(), r#","method":"#, method.as_str(), r#","params":"#] {
+        for piece in [
+            r#"{"jsonrpc":"2.0","id":"#,
+            id.as_str(),
+            r#","method":"#,
+            method.as_str(),
+            r#","params":"#,
+        ] {
             text.extend_from_slice(piece.as_bytes());
         }
         text.extend_from_slice(self.params.as_bytes());
@@ -176,14 +226,33 @@ mod tests {
 
     #[test]
     fn each_kind_of_message_is_told_by_its_members() {
-        let request = Request { id: 1.into(), method: "ping".into(), params: RawJson::EMPTY_OBJECT };
-        assert_eq!(one(r#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#), Incoming::Request(request.clone()));
-        assert_eq!(one(r#" {"params":{},"method":"ping","id":1,"jsonrpc":"2.0"}"#), Incoming::Request(request));
-        assert!(matches!(one(r#"{"jsonrpc":"2.0","method":"x"}"#), Incoming::Notification(_)));
-        assert!(matches!(one(r#"{"jsonrpc":"2.0","id":"a","result":{}}"#), Incoming::Response(_)));
+        let request = Request {
+            id: 1.into(),
+            method: "ping".into(),
+            params: RawJson::EMPTY_OBJECT,
+        };
+        assert_eq!(
+            one(r#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#),
+            Incoming::Request(request.clone())
+        );
+        assert_eq!(
+            one(r#" {"params":{},"method":"ping","id":1,"jsonrpc":"2.0"}"#),
+            Incoming::Request(request)
+        );
+        assert!(matches!(
+            one(r#"{"jsonrpc":"2.0","method":"x"}"#),
+            Incoming::Notification(_)
+        ));
+        assert!(matches!(
+            one(r#"{"jsonrpc":"2.0","id":"a","result":{}}"#),
+            Incoming::Response(_)
+        ));
         assert!(matches!(
             one(r#"{"jsonrpc":"2.0","id":"a","error":{"code":-1,"message":""}}"#),
-            Incoming::Response(Response { outcome: Outcome::Error(_), .. })
+            Incoming::Response(Response {
+                outcome: Outcome::Error(_),
+                ..
+            })
         ));
         assert!(matches!(
             one(r#"{"jsonrpc":"2.0","id":null,"error":{"code":-1,"message":""}}"#),
@@ -195,8 +264,14 @@ mod tests {
     fn what_is_no_message_is_refused_with_the_code_of_its_fault() {
         assert_eq!(refused("{"), (None, code::PARSE_ERROR));
         assert_eq!(refused("[]"), (None, code::INVALID_REQUEST));
-        assert_eq!(refused(r#"{"id":7,"method":"x"}"#), (Some(7.into()), code::INVALID_REQUEST));
-        assert_eq!(refused(r#"{"jsonrpc":"2.0","id":1.5,"method":"x"}"#), (None, code::INVALID_REQUEST));
+        assert_eq!(
+            refused(r#"{"id":7,"method":"x"}"#),
+            (Some(7.into()), code::INVALID_REQUEST)
+        );
+        assert_eq!(
+            refused(r#"{"jsonrpc":"2.0","id":1.5,"method":"x"}"#),
+            (None, code::INVALID_REQUEST)
+        );
         assert_eq!(
             refused(r#"{"jsonrpc":"2.0","id":7,"method":"x","params":[]}"#),
             (Some(7.into()), code::INVALID_REQUEST)
@@ -205,7 +280,10 @@ mod tests {
             refused(r#"{"jsonrpc":"2.0","id":7,"method":"x","result":{}}"#),
             (Some(7.into()), code::INVALID_REQUEST)
         );
-        assert_eq!(refused(r#"{"jsonrpc":"2.0","result":{}}"#), (None, code::INVALID_REQUEST));
+        assert_eq!(
+            refused(r#"{"jsonrpc":"2.0","result":{}}"#),
+            (None, code::INVALID_REQUEST)
+        );
     }
 
     #[test]
@@ -218,26 +296,54 @@ mod tests {
         ];
         for text in responses {
             let malformed = parse(&Bytes::from_static(text.as_bytes())).unwrap_err();
-            assert_eq!((malformed.id, malformed.is_response), (Some(7.into()), true), "{text}");
+            assert_eq!(
+                (malformed.id, malformed.is_response),
+                (Some(7.into()), true),
+                "{text}"
+            );
         }
         // The ids of requests are the other side's.
-        for text in [r#"{"jsonrpc":"2.0","id":7,"method":"x","result":{}}"#, r#"{"id":7,"method":"x"}"#] {
-            assert!(!parse(&Bytes::from_static(text.as_bytes())).unwrap_err().is_response, "{text}");
+        for text in [
+            r#"{"jsonrpc":"2.0","id":7,"method":"x","result":{}}"#,
+            r#"{"id":7,"method":"x"}"#,
+        ] {
+            assert!(
+                !parse(&Bytes::from_static(text.as_bytes()))
+                    .unwrap_err()
+                    .is_response,
+                "{text}"
+            );
         }
-        let Incoming::Response(response) = one(r#"{"jsonrpc":"2.0","id":7,"error":{"code":"E","message":"no"}}"#)
+        let Incoming::Response(response) =
+            one(r#"{"jsonrpc":"2.0","id":7,"error":{"code":"E","message":"no"}}"#)
         else {
             panic!()
         };
-        assert!(matches!(response.outcome, Outcome::Error(error) if error.code == code::INTERNAL_ERROR));
-        let Incoming::Response(response) = one(r#"{"jsonrpc":"2.0","id":7.0,"result":{}}"#) else { panic!() };
+        assert!(
+            matches!(response.outcome, Outcome::Error(error) if error.code == code::INTERNAL_ERROR)
+        );
+        let Incoming::Response(response) = one(r#"{"jsonrpc":"2.0","id":7.0,"result":{}}"#) else {
+            panic!()
+        };
         assert_eq!(response.id, 7.into());
     }
 
     #[test]
     fn messages_of_a_batch_stand_or_fall_by_themselves() {
-        let text = Bytes::from_static(br#"[{"jsonrpc":"2.0","method":"x"},7,{"jsonrpc":"2.0","id":1,"method":"y"}]"#);
-        let Ok(Parsed::Batch(items)) = parse(&text) else { panic!() };
-        assert!(matches!(items.as_slice(), [Ok(Incoming::Notification(_)), Err(_), Ok(Incoming::Request(_))]));
+        let text = Bytes::from_static(
+            br#"[{"jsonrpc":"2.0","method":"x"},7,{"jsonrpc":"2.0","id":1,"method":"y"}]"#,
+        );
+        let Ok(Parsed::Batch(items)) = parse(&text) else {
+            panic!()
+        };
+        assert!(matches!(
+            items.as_slice(),
+            [
+                Ok(Incoming::Notification(_)),
+                Err(_),
+                Ok(Incoming::Request(_))
+            ]
+        ));
         let long = Bytes::from(format!("[{}1]", "1,".repeat(MAX_BATCH)));
         assert_eq!(parse(&long).unwrap_err().error.code, code::INVALID_REQUEST);
     }
@@ -245,7 +351,13 @@ mod tests {
     #[test]
     fn half_a_surrogate_pair_is_replaced() {
         let text = r#"{"jsonrpc":"2.0","id":1,"result":{"a":"\ud83d","b":"\ud83d\ude00"}}"#;
-        let Incoming::Response(Response { outcome: Outcome::Result(result), .. }) = one(text) else { panic!() };
+        let Incoming::Response(Response {
+            outcome: Outcome::Result(result),
+            ..
+        }) = one(text)
+        else {
+            panic!()
+        };
         assert_eq!(result.as_str(), r#"{"a":"\ufffd","b":"\ud83d\ude00"}"#);
     }
 

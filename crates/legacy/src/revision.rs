@@ -18,15 +18,18 @@ pub(crate) trait Revision {
     fn names_version_in_header(self) -> bool;
     /// Whether servers may ask the user by form.
     fn has_elicitation(self) -> bool;
-    /// Whether servers may ask by URL, and announce that it is done (`notifications/elicitation/complete`).
+    /// Whether servers may ask by URL, and announce that it is done
+    /// (`notifications/elicitation/complete`).
     fn has_url_elicitation(self) -> bool;
     /// Whether sampling may come with tools.
     fn has_sampling_tools(self) -> bool;
     /// Whether there are the experimental tasks.
     fn has_tasks(self) -> bool;
-    /// Whether streams begin with an event id and may be closed by the server before the answer, to be polled.
+    /// Whether streams begin with an event id and may be closed by the server before the answer, to
+    /// be polled.
     fn has_polling(self) -> bool;
-    /// Whether completion is a declared capability, tools have annotations, content may be audio, progress has messages.
+    /// Whether completion is a declared capability, tools have annotations, content may be audio,
+    /// progress has messages.
     fn has_completions_capability(self) -> bool;
 }
 
@@ -64,10 +67,14 @@ impl Revision for ProtocolVersion {
     }
 }
 
-/// The revision to answer `initialize` with: the one asked for if it is known, else the newest one, which the client may
-/// decline (2025-11-25 `basic/lifecycle#version-negotiation`).
+/// The revision to answer `initialize` with: the one asked for if it is known, else the newest one,
+/// which the client may decline (2025-11-25 `basic/lifecycle#version-negotiation`).
 pub(crate) fn negotiate(requested: &str) -> ProtocolVersion {
-    requested.parse().ok().filter(|version: &ProtocolVersion| !version.is_modern()).unwrap_or(REVISIONS[0])
+    requested
+        .parse()
+        .ok()
+        .filter(|version: &ProtocolVersion| !version.is_modern())
+        .unwrap_or(REVISIONS[0])
 }
 
 #[cfg(test)]
@@ -87,8 +94,26 @@ mod tests {
     #[test]
     fn revisions_grow() {
         use ProtocolVersion as V;
-        let table = REVISIONS.map(|v| (v.has_elicitation(), v.has_url_elicitation(), v.has_completions_capability()));
-        assert_eq!(table, [(true, true, true), (true, false, true), (false, false, true), (false, false, false)]);
-        assert!(V::V2025_03_26.has_batches() && !V::V2025_06_18.has_batches() && !V::V2024_11_05.has_batches());
+        let table = REVISIONS.map(|v| {
+            (
+                v.has_elicitation(),
+                v.has_url_elicitation(),
+                v.has_completions_capability(),
+            )
+        });
+        assert_eq!(
+            table,
+            [
+                (true, true, true),
+                (true, false, true),
+                (false, false, true),
+                (false, false, false)
+            ]
+        );
+        assert!(
+            V::V2025_03_26.has_batches()
+                && !V::V2025_06_18.has_batches()
+                && !V::V2024_11_05.has_batches()
+        );
     }
 }

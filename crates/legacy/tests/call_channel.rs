@@ -29,7 +29,14 @@ async fn discovery_is_answered_from_the_handshake() {
     });
     assert_eq!(found.result(), &wanted);
     way.shutdown().await;
-    assert!(fake.methods().iter().filter(|method| *method == "server/discover").count() == 1, "the probe alone");
+    assert!(
+        fake.methods()
+            .iter()
+            .filter(|method| *method == "server/discover")
+            .count()
+            == 1,
+        "the probe alone"
+    );
 }
 
 // spec: base-jsonrpc-08, caching-01
@@ -41,7 +48,10 @@ async fn results_get_what_this_revision_requires_and_keep_the_rest_as_it_stood()
     let wanted = r#"{"resultType":"complete","ttlMs":0,"cacheScope":"private","tools":[],"vendor":{"z":1,"a":2}}"#;
     assert_eq!(listed.result().to_string(), wanted);
     let called = testkit::answer(&way, tool("a")).await;
-    assert_eq!(called.result().to_string(), r#"{"resultType":"complete","content":[{"type":"text","text":"done"}]}"#);
+    assert_eq!(
+        called.result().to_string(),
+        r#"{"resultType":"complete","content":[{"type":"text","text":"done"}]}"#
+    );
     way.shutdown().await;
 }
 
@@ -55,10 +65,18 @@ async fn errors_mean_what_they_meant_in_their_day() {
     );
     let way = fake.start().await;
     let read = testkit::answer(&way, testkit::call("resources/read", json!({"uri": "a:b"}))).await;
-    assert_eq!((read.code(), &read.error()["data"]), (-32602, &json!({"uri": "a:b"})));
+    assert_eq!(
+        (read.code(), &read.error()["data"]),
+        (-32602, &json!({"uri": "a:b"}))
+    );
     let called = testkit::answer(&way, tool("a")).await;
     assert_eq!(called.code(), -32603);
-    assert!(called.error()["message"].as_str().unwrap().contains("No such thing"));
+    assert!(
+        called.error()["message"]
+            .as_str()
+            .unwrap()
+            .contains("No such thing")
+    );
     way.shutdown().await;
 }
 
@@ -66,12 +84,15 @@ async fn errors_mean_what_they_meant_in_their_day() {
 async fn a_request_leaves_behind_what_only_this_revision_knows() {
     let fake = Fake::plain();
     let way = fake.start().await;
-    let meta = testkit::meta_with(&json!({"traceparent": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"}));
+    let meta = testkit::meta_with(
+        &json!({"traceparent": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"}),
+    );
     let params = json!({"name": "x", "arguments": {"b": 1, "a": 2}, "vendor": true, "_meta": meta});
     testkit::answer(&way, testkit::call("tools/call", params)).await;
     let told = fake.told_method("tools/call").await;
     let trace = json!({"traceparent": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"});
-    let wanted = json!({"name": "x", "arguments": {"b": 1, "a": 2}, "vendor": true, "_meta": trace});
+    let wanted =
+        json!({"name": "x", "arguments": {"b": 1, "a": 2}, "vendor": true, "_meta": trace});
     assert_eq!(told["params"], wanted);
     way.shutdown().await;
 }
@@ -91,7 +112,10 @@ async fn progress_comes_whole_in_order_and_to_the_call_that_it_is_of() {
         let (one, other) = tokio::join!(asking(), asking());
         for answered in [one, other] {
             let told = answered.params_of("notifications/progress");
-            let values: Vec<_> = told.iter().map(|params| params["progress"].as_i64().unwrap()).collect();
+            let values: Vec<_> = told
+                .iter()
+                .map(|params| params["progress"].as_i64().unwrap())
+                .collect();
             assert_eq!(values, (1..=20).collect::<Vec<_>>());
             assert!(told.iter().all(|params| params["progressToken"] == "mine"));
         }
@@ -102,7 +126,10 @@ async fn progress_comes_whole_in_order_and_to_the_call_that_it_is_of() {
         .filter(|message| message["method"] == "tools/call")
         .map(|message| message["params"]["_meta"]["progressToken"].clone())
         .collect();
-    assert!((1..tokens.len()).all(|at| !tokens[..at].contains(&tokens[at])), "tokens are unique: {tokens:?}");
+    assert!(
+        (1..tokens.len()).all(|at| !tokens[..at].contains(&tokens[at])),
+        "tokens are unique: {tokens:?}"
+    );
     way.shutdown().await;
 }
 
@@ -110,21 +137,40 @@ async fn progress_comes_whole_in_order_and_to_the_call_that_it_is_of() {
 #[tokio::test]
 async fn log_messages_come_to_calls_that_ask_for_them() {
     let log = |level: &str| {
-        format!(r#"say '{{"jsonrpc":"2.0","method":"notifications/message","params":{{"level":"{level}","data":1}}}}'"#)
+        format!(
+            r#"say '{{"jsonrpc":"2.0","method":"notifications/message","params":{{"level":"{level}","data":1}}}}'"#
+        )
     };
     let fake = Fake::new(
         "",
-        &format!("*'\"method\":\"tools/call\"'*) {}; {}; reply '{{\"content\":[]}}' ;;", log("debug"), log("error")),
+        &format!(
+            "*'\"method\":\"tools/call\"'*) {}; {}; reply '{{\"content\":[]}}' ;;",
+            log("debug"),
+            log("error")
+        ),
     );
     let way = fake.start().await;
     let levels = |answered: testkit::Answered| {
-        answered.params_of("notifications/message").iter().map(|params| params["level"].clone()).collect::<Vec<_>>()
+        answered
+            .params_of("notifications/message")
+            .iter()
+            .map(|params| params["level"].clone())
+            .collect::<Vec<_>>()
     };
-    assert_eq!(levels(testkit::answer(&way, tool("a")).await), Vec::<Value>::new());
+    assert_eq!(
+        levels(testkit::answer(&way, tool("a")).await),
+        Vec::<Value>::new()
+    );
     assert!(!fake.methods().contains(&"logging/setLevel".to_owned()));
     let warning = || tool_with(json!({LOG_LEVEL: "warning"}));
-    assert_eq!(levels(testkit::answer(&way, warning()).await), [json!("error")]);
-    assert_eq!(levels(testkit::answer(&way, warning()).await), [json!("error")]);
+    assert_eq!(
+        levels(testkit::answer(&way, warning()).await),
+        [json!("error")]
+    );
+    assert_eq!(
+        levels(testkit::answer(&way, warning()).await),
+        [json!("error")]
+    );
     let set = |fake: &Fake| {
         fake.messages()
             .iter()
@@ -157,7 +203,13 @@ async fn a_call_that_nobody_waits_for_is_cancelled() {
     // What was answered is not.
     testkit::answer(&way, tool("a")).await;
     testkit::answer(&way, tool("a")).await;
-    assert_eq!(fake.methods().iter().filter(|method| *method == "notifications/cancelled").count(), 1);
+    assert_eq!(
+        fake.methods()
+            .iter()
+            .filter(|method| *method == "notifications/cancelled")
+            .count(),
+        1
+    );
     way.shutdown().await;
 }
 
@@ -185,19 +237,34 @@ async fn each_set_of_capabilities_has_a_process_that_was_told_of_it() {
 #[tokio::test]
 async fn processes_are_bounded_and_the_idle_one_goes() {
     let fake = Fake::plain();
-    let way = fake.spawn(quick().era(Era::Legacy).max_sessions(2)).await.unwrap();
+    let way = fake
+        .spawn(quick().era(Era::Legacy).max_sessions(2))
+        .await
+        .unwrap();
     for name in ["roots", "sampling", "elicitation"] {
         let declared = json!({CAPABILITIES: {name: {}}});
-        assert_eq!(testkit::answer(&way, tool_with(declared)).await.text(), "done");
+        assert_eq!(
+            testkit::answer(&way, tool_with(declared)).await.text(),
+            "done"
+        );
     }
-    assert_eq!(fake.methods().iter().filter(|method| *method == "started").count(), 4);
+    assert_eq!(
+        fake.methods()
+            .iter()
+            .filter(|method| *method == "started")
+            .count(),
+        4
+    );
     way.shutdown().await;
 }
 
 #[tokio::test]
 async fn a_process_that_is_not_used_is_ended_but_for_the_last_one() {
     let fake = Fake::plain();
-    let way = fake.spawn(quick().era(Era::Legacy).idle(Duration::from_millis(100))).await.unwrap();
+    let way = fake
+        .spawn(quick().era(Era::Legacy).idle(Duration::from_millis(100)))
+        .await
+        .unwrap();
     let declared = || tool_with(json!({CAPABILITIES: {"roots": {}}}));
     testkit::answer(&way, declared()).await;
     let ended = async {
@@ -205,11 +272,23 @@ async fn a_process_that_is_not_used_is_ended_but_for_the_last_one() {
             tokio::time::sleep(Duration::from_millis(10)).await
         }
     };
-    tokio::time::timeout(testkit::PATIENCE, ended).await.expect("the unused process ends");
+    tokio::time::timeout(testkit::PATIENCE, ended)
+        .await
+        .expect("the unused process ends");
     tokio::time::sleep(Duration::from_millis(300)).await;
     testkit::answer(&way, declared()).await;
-    let count = |what: &str| fake.methods().iter().filter(|method| *method == what).count();
-    assert_eq!((count("started"), count("ended")), (2, 1), "{:?}", fake.methods());
+    let count = |what: &str| {
+        fake.methods()
+            .iter()
+            .filter(|method| *method == what)
+            .count()
+    };
+    assert_eq!(
+        (count("started"), count("ended")),
+        (2, 1),
+        "{:?}",
+        fake.methods()
+    );
     way.shutdown().await;
 }
 
@@ -219,14 +298,28 @@ async fn a_process_that_is_slow_to_start_holds_up_nobody_else() {
     let way = fake.spawn(quick().era(Era::Legacy)).await.unwrap();
     let slow = tokio::spawn({
         let way = way.clone();
-        async move { call(&way, tool_with(json!({CAPABILITIES: {"roots": {}}}))).await.is_ok() }
+        async move {
+            call(&way, tool_with(json!({CAPABILITIES: {"roots": {}}})))
+                .await
+                .is_ok()
+        }
     });
-    while fake.methods().iter().filter(|method| *method == "started").count() < 2 {
+    while fake
+        .methods()
+        .iter()
+        .filter(|method| *method == "started")
+        .count()
+        < 2
+    {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     let start = Instant::now();
     testkit::answer(&way, tool("a")).await;
-    assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
+    assert!(
+        start.elapsed() < Duration::from_secs(2),
+        "{:?}",
+        start.elapsed()
+    );
     slow.abort();
     way.shutdown().await;
 }
@@ -239,7 +332,10 @@ async fn a_call_whose_answer_is_over_the_limit_fails_at_once_and_the_channel_goe
     let way = fake.spawn(quick().max_message(1000)).await.unwrap();
     let error = call(&way, tool("long")).await.unwrap_err();
     assert!(matches!(error, CallError::TooLarge(1000)), "{error}");
-    assert_eq!(testkit::answer(&way, tool("log")).await.result()["content"], json!([]));
+    assert_eq!(
+        testkit::answer(&way, tool("log")).await.result()["content"],
+        json!([])
+    );
     assert_eq!(testkit::answer(&way, tool("a")).await.text(), "done");
     way.shutdown().await;
 }
@@ -257,11 +353,24 @@ async fn a_response_with_faults_never_leaves_its_call_waiting() {
     let way = fake.start().await;
     let coded = testkit::answer(&way, tool("code")).await;
     assert_eq!(coded.code(), -32603);
-    assert!(coded.error()["message"].as_str().unwrap().starts_with("gone"), "{}", coded.error());
-    for (name, why) in [("both", "a method, or a result, or an error"), ("version", "jsonrpc"), ("json", "Parse error")]
-    {
+    assert!(
+        coded.error()["message"]
+            .as_str()
+            .unwrap()
+            .starts_with("gone"),
+        "{}",
+        coded.error()
+    );
+    for (name, why) in [
+        ("both", "a method, or a result, or an error"),
+        ("version", "jsonrpc"),
+        ("json", "Parse error"),
+    ] {
         let error = call(&way, tool(name)).await.unwrap_err();
-        assert!(matches!(&error, CallError::Malformed(said) if said.contains(why)), "{name}: {error}");
+        assert!(
+            matches!(&error, CallError::Malformed(said) if said.contains(why)),
+            "{name}: {error}"
+        );
     }
     for name in ["string", "float", "null"] {
         assert_eq!(testkit::answer(&way, tool(name)).await.text(), name);
@@ -281,7 +390,14 @@ say '[{"jsonrpc":"2.0","id":'$first',"result":{}},{"jsonrpc":"2.0","id":'$id',"r
     for name in ["long", "json", "many"] {
         let first = call(&way, tool("first"));
         let second = async {
-            fake.told_times("first", 1 + ["long", "json", "many"].iter().position(|it| *it == name).unwrap()).await;
+            fake.told_times(
+                "first",
+                1 + ["long", "json", "many"]
+                    .iter()
+                    .position(|it| *it == name)
+                    .unwrap(),
+            )
+            .await;
             call(&way, tool(name)).await
         };
         let (first, second) = tokio::join!(first, second);
@@ -293,7 +409,11 @@ say '[{"jsonrpc":"2.0","id":'$first',"result":{}},{"jsonrpc":"2.0","id":'$id',"r
             assert!(is_right, "{name}: {error}");
         }
     }
-    assert_eq!(testkit::answer(&way, tool("a")).await.text(), "done", "the channel goes on");
+    assert_eq!(
+        testkit::answer(&way, tool("a")).await.text(),
+        "done",
+        "the channel goes on"
+    );
     way.shutdown().await;
 }
 
@@ -306,11 +426,21 @@ async fn an_error_without_an_id_fails_the_one_call_that_it_can_be_about() {
     let way = fake.start().await;
     testkit::answer(&way, tool("a")).await;
     let alone = testkit::answer(&way, tool("bad")).await;
-    assert!(alone.error()["message"].as_str().unwrap().contains("cannot read it"), "{}", alone.error());
+    assert!(
+        alone.error()["message"]
+            .as_str()
+            .unwrap()
+            .contains("cannot read it"),
+        "{}",
+        alone.error()
+    );
     // With another in flight it could be about either, until that is answered.
     let others = async {
         fake.told_times("bad", 2).await;
-        assert_eq!(testkit::answer(&way, tool("free")).await.result()["content"], json!([]));
+        assert_eq!(
+            testkit::answer(&way, tool("free")).await.result()["content"],
+            json!([])
+        );
     };
     let bad = async {
         fake.told_times("keep", 1).await;
@@ -318,7 +448,14 @@ async fn an_error_without_an_id_fails_the_one_call_that_it_can_be_about() {
     };
     let (kept, bad, ()) = tokio::join!(testkit::answer(&way, tool("keep")), bad, others);
     assert_eq!(kept.result()["content"], json!([]));
-    assert!(bad.error()["message"].as_str().unwrap().contains("cannot read it"), "{}", bad.error());
+    assert!(
+        bad.error()["message"]
+            .as_str()
+            .unwrap()
+            .contains("cannot read it"),
+        "{}",
+        bad.error()
+    );
     way.shutdown().await;
 }
 
@@ -327,9 +464,14 @@ async fn subscriptions_are_bounded_in_number_and_bytes_for_each_caller() {
     let fake = Fake::new("", "*'\"method\":\"resources/subscribe\"'*) ;;");
     let way = fake.start().await;
     let listen = |caller: u128, uris: usize| {
-        let uris: Vec<_> = (0..uris).map(|n| format!("{caller}:{n}:{}", "x".repeat(8180))).collect();
+        let uris: Vec<_> = (0..uris)
+            .map(|n| format!("{caller}:{n}:{}", "x".repeat(8180)))
+            .collect();
         let filter = json!({"toolsListChanged": true, "resourceSubscriptions": uris});
-        from(caller, testkit::call("subscriptions/listen", json!({"notifications": filter})))
+        from(
+            caller,
+            testkit::call("subscriptions/listen", json!({"notifications": filter})),
+        )
     };
     let mut held = Vec::new();
     let refused = loop {
@@ -339,7 +481,10 @@ async fn subscriptions_are_bounded_in_number_and_bytes_for_each_caller() {
         }
         assert!(held.len() <= 5000, "no bound");
     };
-    assert!(matches!(&refused, CallError::Busy(why) if why.contains("this caller")), "{refused}");
+    assert!(
+        matches!(&refused, CallError::Busy(why) if why.contains("this caller")),
+        "{refused}"
+    );
     held.push(call(&way, listen(2, 0)).await.unwrap());
     held.pop();
     held.clear();
@@ -353,7 +498,10 @@ async fn subscriptions_are_bounded_in_number_and_bytes_for_each_caller() {
     fake.told_method("resources/subscribe").await;
     // 8 MiB each, of 16 that one caller may have.
     let refused = call(&way, listen(3, 1000)).await.unwrap_err();
-    assert!(matches!(&refused, CallError::Busy(why) if why.contains("this caller")), "{refused}");
+    assert!(
+        matches!(&refused, CallError::Busy(why) if why.contains("this caller")),
+        "{refused}"
+    );
     pending.abort();
     way.shutdown().await;
 }
@@ -367,7 +515,10 @@ async fn a_batch_of_messages_is_read_one_by_one() {
     );
     let way = fake.start().await;
     let answered = testkit::answer(&way, tool_with(json!({"progressToken": 5}))).await;
-    assert_eq!(answered.params_of("notifications/progress"), [json!({"progressToken": 5, "progress": 1})]);
+    assert_eq!(
+        answered.params_of("notifications/progress"),
+        [json!({"progressToken": 5, "progress": 1})]
+    );
     assert_eq!(answered.result()["content"], json!([]));
     way.shutdown().await;
 }
@@ -376,9 +527,13 @@ async fn a_batch_of_messages_is_read_one_by_one() {
 #[tokio::test]
 async fn a_stream_of_changes_tells_what_was_asked_for_and_ends_with_the_session() {
     let updated = |uri: &str| {
-        format!(r#"say '{{"jsonrpc":"2.0","method":"notifications/resources/updated","params":{{"uri":"{uri}"}}}}'"#)
+        format!(
+            r#"say '{{"jsonrpc":"2.0","method":"notifications/resources/updated","params":{{"uri":"{uri}"}}}}'"#
+        )
     };
-    let changed = |what: &str| format!(r#"say '{{"jsonrpc":"2.0","method":"notifications/{what}/list_changed"}}'"#);
+    let changed = |what: &str| {
+        format!(r#"say '{{"jsonrpc":"2.0","method":"notifications/{what}/list_changed"}}'"#)
+    };
     let cases = format!(
         "*'\"uri\":\"a:refused\"'*) fail -32602 'No' ;;\n*'\"name\":\"change\"'*) {}; {}; {}; {}; reply '{{\"content\":[]}}' ;;\n*'\"name\":\"exit\"'*) exit 0 ;;",
         updated("a:b"),
@@ -388,9 +543,14 @@ async fn a_stream_of_changes_tells_what_was_asked_for_and_ends_with_the_session(
     );
     let fake = Fake::new("", &cases);
     let way = fake.start().await;
-    let filter =
-        json!({"toolsListChanged": true, "promptsListChanged": true, "resourceSubscriptions": ["a:b", "a:refused"]});
-    let listen = || testkit::call_with_id(&json!("listen-7"), "subscriptions/listen", json!({"notifications": filter}));
+    let filter = json!({"toolsListChanged": true, "promptsListChanged": true, "resourceSubscriptions": ["a:b", "a:refused"]});
+    let listen = || {
+        testkit::call_with_id(
+            &json!("listen-7"),
+            "subscriptions/listen",
+            json!({"notifications": filter}),
+        )
+    };
     let mut changes = testkit::stream(&way, listen()).await;
     let meta = json!({"io.modelcontextprotocol/subscriptionId": "listen-7"});
     // Prompts are not offered, and the server does not tell of one of the resources.
@@ -404,9 +564,21 @@ async fn a_stream_of_changes_tells_what_was_asked_for_and_ends_with_the_session(
     testkit::answer(&way, tool("change")).await;
     for stream in [&mut changes, &mut second] {
         let told = testkit::next_notification(stream).await;
-        assert_eq!(told, ("notifications/resources/updated".into(), json!({"_meta": meta, "uri": "a:b"})));
+        assert_eq!(
+            told,
+            (
+                "notifications/resources/updated".into(),
+                json!({"_meta": meta, "uri": "a:b"})
+            )
+        );
         let told = testkit::next_notification(stream).await;
-        assert_eq!(told, ("notifications/tools/list_changed".into(), json!({"_meta": meta})));
+        assert_eq!(
+            told,
+            (
+                "notifications/tools/list_changed".into(),
+                json!({"_meta": meta})
+            )
+        );
         testkit::assert_idle(stream);
     }
     let count = |method: &str| {
@@ -415,20 +587,31 @@ async fn a_stream_of_changes_tells_what_was_asked_for_and_ends_with_the_session(
             .filter(|message| message["method"] == method && message["params"]["uri"] == "a:b")
             .count()
     };
-    assert_eq!((count("resources/subscribe"), count("resources/unsubscribe")), (1, 0));
+    assert_eq!(
+        (count("resources/subscribe"), count("resources/unsubscribe")),
+        (1, 0)
+    );
     drop(second);
     testkit::answer(&way, tool("a")).await;
     assert_eq!(count("resources/unsubscribe"), 0, "somebody still listens");
 
     assert!(call(&way, tool("exit")).await.is_err());
     let next = std::future::poll_fn(|cx| changes.as_mut().poll_next(cx));
-    let ended = tokio::time::timeout(testkit::PATIENCE, next).await.expect("the stream ends with the session");
-    assert!(!matches!(ended, Some(Ok(Message::Notification(_)))), "{ended:?}");
+    let ended = tokio::time::timeout(testkit::PATIENCE, next)
+        .await
+        .expect("the stream ends with the session");
+    assert!(
+        !matches!(ended, Some(Ok(Message::Notification(_)))),
+        "{ended:?}"
+    );
 
     // On the next process the stream can be had again, and given up.
     let mut again = testkit::stream(&way, listen()).await;
     testkit::next_notification(&mut again).await;
     drop(again);
-    fake.told(|message| message["method"] == "resources/unsubscribe" && message["params"]["uri"] == "a:b").await;
+    fake.told(|message| {
+        message["method"] == "resources/unsubscribe" && message["params"]["uri"] == "a:b"
+    })
+    .await;
     way.shutdown().await;
 }

@@ -1,4 +1,5 @@
-//! Calling servers over HTTP whose era has to be found out first: fake servers, which write down what they were sent.
+//! Calling servers over HTTP whose era has to be found out first: fake servers, which write down
+//! what they were sent.
 
 use carryall_legacy::call::{Era, EraMemory, Http, Options};
 use carryall_legacy::serve::LegacyEndpoint;
@@ -36,8 +37,8 @@ impl Heard {
     }
 }
 
-/// What to answer: status, headers, body. A body that ends with `...` leaves the connection open behind it; status 0 means
-/// that there is no answer.
+/// What to answer: status, headers, body. A body that ends with `...` leaves the connection open
+/// behind it; status 0 means that there is no answer.
 type Said = (u16, &'static str, String);
 
 struct Fake {
@@ -63,11 +64,18 @@ impl Fake {
                             return std::future::pending().await;
                         }
                         let open = body.strip_suffix("...").map(str::to_owned);
-                        let length =
-                            if open.is_some() { String::new() } else { format!("Content-Length: {}\r\n", body.len()) };
+                        let length = if open.is_some() {
+                            String::new()
+                        } else {
+                            format!("Content-Length: {}\r\n", body.len())
+                        };
                         let head = format!("HTTP/1.1 {status} x\r\n{headers}{length}\r\n");
                         let body = open.as_deref().unwrap_or(&body);
-                        if stream.write_all(format!("{head}{body}").as_bytes()).await.is_err() {
+                        if stream
+                            .write_all(format!("{head}{body}").as_bytes())
+                            .await
+                            .is_err()
+                        {
                             return;
                         }
                         if open.is_some() {
@@ -106,7 +114,9 @@ async fn read(stream: &mut tokio::net::TcpStream, seen: &mut Vec<u8>) -> Option<
         if let Some(end) = seen.windows(4).position(|four| four == b"\r\n\r\n") {
             let head = String::from_utf8_lossy(&seen[..end]).into_owned();
             let length = head.lines().find_map(|line| {
-                line.to_ascii_lowercase().strip_prefix("content-length:").map(|l| l.trim().parse().unwrap())
+                line.to_ascii_lowercase()
+                    .strip_prefix("content-length:")
+                    .map(|l| l.trim().parse().unwrap())
             });
             let whole = end + 4 + length.unwrap_or(0);
             if seen.len() >= whole {
@@ -127,12 +137,20 @@ const JSON: &str = "Content-Type: application/json\r\n";
 const EVENTS: &str = "Content-Type: text/event-stream\r\n";
 
 fn result(heard: &Heard, result: Value) -> Said {
-    (200, JSON, json!({"jsonrpc": "2.0", "id": heard.body["id"], "result": result}).to_string())
+    (
+        200,
+        JSON,
+        json!({"jsonrpc": "2.0", "id": heard.body["id"], "result": result}).to_string(),
+    )
 }
 
 fn error(heard: &Heard, status: u16, code: i64) -> Said {
     let error = json!({"code": code, "message": "no"});
-    (status, JSON, json!({"jsonrpc": "2.0", "id": heard.body["id"], "error": error}).to_string())
+    (
+        status,
+        JSON,
+        json!({"jsonrpc": "2.0", "id": heard.body["id"], "error": error}).to_string(),
+    )
 }
 
 /// A server of 2025-06-18, but for its answer to the probe.
@@ -143,9 +161,16 @@ fn old(heard: &Heard) -> Said {
                 heard,
                 json!({"protocolVersion": "2025-06-18", "capabilities": {"tools": {}}, "serverInfo": {"name": "old", "version": "1"}}),
             );
-            (status, "Content-Type: application/json\r\nMcp-Session-Id: s-1\r\n", body)
+            (
+                status,
+                "Content-Type: application/json\r\nMcp-Session-Id: s-1\r\n",
+                body,
+            )
         }
-        Some("tools/call") => result(heard, json!({"content": [{"type": "text", "text": "called"}]})),
+        Some("tools/call") => result(
+            heard,
+            json!({"content": [{"type": "text", "text": "called"}]}),
+        ),
         Some(_) => (202, "", String::new()),
         None => (405, "", String::new()),
     }
@@ -164,7 +189,9 @@ async fn answered(way: &Http, call: Call) -> Result<Outcome, CallError> {
             },
         }
     };
-    tokio::time::timeout(Duration::from_secs(20), waiting).await.expect("it hangs")
+    tokio::time::timeout(Duration::from_secs(20), waiting)
+        .await
+        .expect("it hangs")
 }
 
 /// What a server that was not made for it makes of the probe.
@@ -176,9 +203,10 @@ fn call() -> Call {
 
 fn text(outcome: &Outcome) -> String {
     match outcome {
-        Outcome::Result(result) => {
-            result.decode::<Value>().unwrap()["content"][0]["text"].as_str().unwrap_or("").into()
-        }
+        Outcome::Result(result) => result.decode::<Value>().unwrap()["content"][0]["text"]
+            .as_str()
+            .unwrap_or("")
+            .into(),
         Outcome::Error(error) => panic!("{error:?}"),
     }
 }
@@ -190,19 +218,58 @@ async fn whatever_is_no_modern_answer_to_the_probe_leads_to_the_handshake() {
         ("-32601", |heard| error(heard, 200, -32601)),
         ("-32602", |heard| error(heard, 200, -32602)),
         ("-32000", |heard| error(heard, 400, -32000)),
-        ("a plain-text 400", |_| (400, "Content-Type: text/plain\r\n", "Bad Request: no session".into())),
+        ("a plain-text 400", |_| {
+            (
+                400,
+                "Content-Type: text/plain\r\n",
+                "Bad Request: no session".into(),
+            )
+        }),
         ("an empty 400", |_| (400, "", String::new())),
-        ("a 404 with HTML", |_| (404, "Content-Type: text/html\r\n", "<html>not here</html>".into())),
+        ("a 404 with HTML", |_| {
+            (
+                404,
+                "Content-Type: text/html\r\n",
+                "<html>not here</html>".into(),
+            )
+        }),
         ("405", |_| (405, "", String::new())),
-        ("a result that is none", |heard| result(heard, json!({"ok": true}))),
+        ("a result that is none", |heard| {
+            result(heard, json!({"ok": true}))
+        }),
     ];
     for (name, probe) in traps {
-        let fake = Fake::start(move |heard| if heard.is("server/discover") { probe(heard) } else { old(heard) }).await;
+        let fake = Fake::start(move |heard| {
+            if heard.is("server/discover") {
+                probe(heard)
+            } else {
+                old(heard)
+            }
+        })
+        .await;
         let way = fake.way(Options::default());
-        assert_eq!(text(&answered(&way, call()).await.unwrap()), "called", "{name}");
-        assert_eq!(text(&answered(&way, call()).await.unwrap()), "called", "{name}");
-        let wanted = ["server/discover", "initialize", "notifications/initialized", "tools/call", "tools/call"];
-        assert_eq!(fake.methods(), wanted, "{name}: each call once, and none before it was found out");
+        assert_eq!(
+            text(&answered(&way, call()).await.unwrap()),
+            "called",
+            "{name}"
+        );
+        assert_eq!(
+            text(&answered(&way, call()).await.unwrap()),
+            "called",
+            "{name}"
+        );
+        let wanted = [
+            "server/discover",
+            "initialize",
+            "notifications/initialized",
+            "tools/call",
+            "tools/call",
+        ];
+        assert_eq!(
+            fake.methods(),
+            wanted,
+            "{name}: each call once, and none before it was found out"
+        );
         let decision = way.decision().unwrap();
         assert_eq!(decision.version.as_str(), "2025-06-18", "{name}");
         assert!(decision.why.contains("server/discover"), "{decision}");
@@ -211,51 +278,93 @@ async fn whatever_is_no_modern_answer_to_the_probe_leads_to_the_handshake() {
 
 #[tokio::test]
 async fn a_legacy_server_sees_nothing_of_this_revision_and_its_session_on_each_request() {
-    let fake =
-        Fake::start(|heard| if heard.is("server/discover") { error(heard, 400, -32000) } else { old(heard) }).await;
+    let fake = Fake::start(|heard| {
+        if heard.is("server/discover") {
+            error(heard, 400, -32000)
+        } else {
+            old(heard)
+        }
+    })
+    .await;
     let way = fake.way(Options::default());
     answered(&way, call()).await.unwrap();
     way.shutdown().await;
     let heard = fake.heard();
     let initialize = &heard[1];
     assert_eq!(initialize.body["params"]["protocolVersion"], "2025-11-25");
-    assert!(initialize.header("mcp-session-id").is_none() && initialize.header("mcp-method").is_none());
+    assert!(
+        initialize.header("mcp-session-id").is_none() && initialize.header("mcp-method").is_none()
+    );
     for later in &heard[2..] {
         assert_eq!(later.header("mcp-session-id"), Some("s-1"), "{later:?}");
-        assert_eq!(later.header("mcp-protocol-version"), Some("2025-06-18"), "{later:?}");
-        assert!(later.header("mcp-method").is_none() && later.header("mcp-name").is_none(), "{later:?}");
-        assert!(!later.body.to_string().contains("io.modelcontextprotocol"), "{later:?}");
+        assert_eq!(
+            later.header("mcp-protocol-version"),
+            Some("2025-06-18"),
+            "{later:?}"
+        );
+        assert!(
+            later.header("mcp-method").is_none() && later.header("mcp-name").is_none(),
+            "{later:?}"
+        );
+        assert!(
+            !later.body.to_string().contains("io.modelcontextprotocol"),
+            "{later:?}"
+        );
     }
-    assert!(heard.last().unwrap().head.starts_with("DELETE "), "the session is ended");
+    assert!(
+        heard.last().unwrap().head.starts_with("DELETE "),
+        "the session is ended"
+    );
 }
 
 // spec: stdio-19, versioning-02
 #[tokio::test]
 async fn modern_errors_and_small_faults_are_no_reason_to_fall_back() {
     let modern: [(&str, Trap); 3] = [
-        ("no ttlMs", |heard| result(heard, json!({"supportedVersions": ["2026-07-28"], "capabilities": {}}))),
+        ("no ttlMs", |heard| {
+            result(
+                heard,
+                json!({"supportedVersions": ["2026-07-28"], "capabilities": {}}),
+            )
+        }),
         ("serverInfo in the body", |heard| {
-            result(heard, json!({"supportedVersions": ["2026-07-28"], "capabilities": {}, "serverInfo": {"name": "x"}}))
+            result(
+                heard,
+                json!({"supportedVersions": ["2026-07-28"], "capabilities": {}, "serverInfo": {"name": "x"}}),
+            )
         }),
         ("-32022", |heard| error(heard, 400, -32022)),
     ];
     for (name, probe) in modern {
         let fake = Fake::start(move |heard| match heard.is("server/discover") {
             true => probe(heard),
-            false => result(heard, json!({"resultType": "complete", "content": [{"type": "text", "text": "new"}]})),
+            false => result(
+                heard,
+                json!({"resultType": "complete", "content": [{"type": "text", "text": "new"}]}),
+            ),
         })
         .await;
         let way = fake.way(Options::default());
-        assert_eq!(text(&answered(&way, call()).await.unwrap()), "new", "{name}");
+        assert_eq!(
+            text(&answered(&way, call()).await.unwrap()),
+            "new",
+            "{name}"
+        );
         assert_eq!(fake.methods(), ["server/discover", "tools/call"], "{name}");
         assert!(way.decision().unwrap().version.is_modern());
     }
     // A proxy that strips headers: the server says so, and that is the answer.
     let stripped = Fake::start(|heard| error(heard, 400, -32020)).await;
     let way = stripped.way(Options::default());
-    let Outcome::Error(told) = answered(&way, call()).await.unwrap() else { panic!() };
+    let Outcome::Error(told) = answered(&way, call()).await.unwrap() else {
+        panic!()
+    };
     assert_eq!(told.code, -32020);
-    assert!(!stripped.methods().contains(&"initialize".to_owned()), "{:?}", stripped.methods());
+    assert!(
+        !stripped.methods().contains(&"initialize".to_owned()),
+        "{:?}",
+        stripped.methods()
+    );
 }
 
 #[tokio::test]
@@ -264,34 +373,66 @@ async fn failures_and_demands_for_credentials_say_nothing_about_the_era() {
         let fake = Fake::start(move |_| (status, "", "wait".into())).await;
         let way = fake.way(Options::default());
         let failed = answered(&way, call()).await.unwrap_err();
-        assert!(matches!(failed, CallError::NotMcp { status: got, .. } if got == status), "{failed}");
+        assert!(
+            matches!(failed, CallError::NotMcp { status: got, .. } if got == status),
+            "{failed}"
+        );
         assert_eq!(fake.methods(), ["server/discover"]);
         assert!(way.decision().is_none());
     }
-    let nobody = Http::new(HttpClient::new("http://127.0.0.1:1/mcp").unwrap(), Options::default());
-    assert!(matches!(answered(&nobody, call()).await.unwrap_err(), CallError::Unreachable(_)));
+    let nobody = Http::new(
+        HttpClient::new("http://127.0.0.1:1/mcp").unwrap(),
+        Options::default(),
+    );
+    assert!(matches!(
+        answered(&nobody, call()).await.unwrap_err(),
+        CallError::Unreachable(_)
+    ));
 }
 
 #[tokio::test]
 async fn a_status_that_nobody_sent_is_not_reported() {
     // Speaks JSON-RPC, but not MCP.
     let other = Fake::start(|heard| error(heard, 200, -32601)).await;
-    let failed = answered(&other.way(Options::default()), call()).await.unwrap_err();
+    let failed = answered(&other.way(Options::default()), call())
+        .await
+        .unwrap_err();
     let said = failed.to_string();
-    assert!(matches!(failed, CallError::Malformed(_)) && !said.contains("HTTP"), "{said}");
-    assert!(said.contains("server/discover was answered with -32601") && said.contains("initialize with"), "{said}");
+    assert!(
+        matches!(failed, CallError::Malformed(_)) && !said.contains("HTTP"),
+        "{said}"
+    );
+    assert!(
+        said.contains("server/discover was answered with -32601")
+            && said.contains("initialize with"),
+        "{said}"
+    );
     // What was sent is reported as it was.
     let page = Fake::start(|_| (404, "", "no such page".into())).await;
-    let failed = answered(&page.way(Options::default()), call()).await.unwrap_err();
-    assert!(matches!(&failed, CallError::NotMcp { status: 404, .. }), "{failed}");
-    assert_eq!(failed.to_string().matches("no such page").count(), 1, "{failed}");
+    let failed = answered(&page.way(Options::default()), call())
+        .await
+        .unwrap_err();
+    assert!(
+        matches!(&failed, CallError::NotMcp { status: 404, .. }),
+        "{failed}"
+    );
+    assert_eq!(
+        failed.to_string().matches("no such page").count(),
+        1,
+        "{failed}"
+    );
 }
 
 #[tokio::test]
 async fn a_refused_handshake_is_the_refusal_of_the_server() {
     let fake = Fake::start(|heard| error(heard, 200, -32603)).await;
-    let refused = answered(&fake.way(Options::default().era(Era::Legacy)), call()).await.unwrap_err();
-    assert!(matches!(&refused, CallError::HandshakeRefused(error) if error.code == -32603), "{refused:?}");
+    let refused = answered(&fake.way(Options::default().era(Era::Legacy)), call())
+        .await
+        .unwrap_err();
+    assert!(
+        matches!(&refused, CallError::HandshakeRefused(error) if error.code == -32603),
+        "{refused:?}"
+    );
 }
 
 /// Waits until the server has been asked `method` so many times.
@@ -301,12 +442,15 @@ async fn asked(fake: &Fake, method: &str, times: usize) {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(20), so).await.expect("the server was not asked");
+    tokio::time::timeout(Duration::from_secs(20), so)
+        .await
+        .expect("the server was not asked");
 }
 
 #[tokio::test]
 async fn a_server_that_never_answers_holds_up_detection_for_a_bounded_time() {
-    // One after the other: the probe, the handshake, and the end of the handshake are left unanswered.
+    // One after the other: the probe, the handshake, and the end of the handshake are left
+    // unanswered.
     let silent = ["server/discover", "initialize", "notifications/initialized"];
     let tried = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&tried);
@@ -334,21 +478,34 @@ async fn callers_share_one_detection_and_wait_for_their_own_time() {
     .await;
     let way = fake.way(Options::default());
     let give_up = |way: Http| async move {
-        tokio::time::timeout(Duration::from_millis(100), answered(&way, call())).await.unwrap_err();
+        tokio::time::timeout(Duration::from_millis(100), answered(&way, call()))
+            .await
+            .unwrap_err();
     };
     for _ in 0..2 {
         futures_util::future::join_all((0..8).map(|_| give_up(way.clone()))).await;
         asked(&fake, "server/discover", 1).await;
     }
-    assert_eq!(fake.methods(), ["server/discover"], "those who came later did not begin anew");
+    assert_eq!(
+        fake.methods(),
+        ["server/discover"],
+        "those who came later did not begin anew"
+    );
 }
 
 #[tokio::test]
 async fn a_discovery_is_its_own_probe() {
-    let fake =
-        Fake::start(|heard| result(heard, json!({"supportedVersions": ["2026-07-28"], "capabilities": {}}))).await;
+    let fake = Fake::start(|heard| {
+        result(
+            heard,
+            json!({"supportedVersions": ["2026-07-28"], "capabilities": {}}),
+        )
+    })
+    .await;
     let way = fake.way(Options::default());
-    let found = answered(&way, testkit::call("server/discover", json!({}))).await.unwrap();
+    let found = answered(&way, testkit::call("server/discover", json!({})))
+        .await
+        .unwrap();
     assert!(matches!(found, Outcome::Result(_)));
     assert_eq!(fake.methods().len(), 1);
 }
@@ -357,26 +514,57 @@ async fn a_discovery_is_its_own_probe() {
 #[tokio::test]
 async fn what_was_found_out_is_kept_and_found_out_anew_when_it_proves_wrong() {
     let memory = EraMemory::new();
-    let fake =
-        Fake::start(|heard| if heard.is("server/discover") { error(heard, 400, -32000) } else { old(heard) }).await;
-    answered(&fake.way(Options::default().memory(memory.clone())), call()).await.unwrap();
-    answered(&fake.way(Options::default().memory(memory.clone())), call()).await.unwrap();
-    let probes = fake.methods().iter().filter(|method| *method == "server/discover").count();
+    let fake = Fake::start(|heard| {
+        if heard.is("server/discover") {
+            error(heard, 400, -32000)
+        } else {
+            old(heard)
+        }
+    })
+    .await;
+    answered(&fake.way(Options::default().memory(memory.clone())), call())
+        .await
+        .unwrap();
+    answered(&fake.way(Options::default().memory(memory.clone())), call())
+        .await
+        .unwrap();
+    let probes = fake
+        .methods()
+        .iter()
+        .filter(|method| *method == "server/discover")
+        .count();
     assert_eq!(probes, 1, "the second way knew");
     // The server at that place becomes a modern one, which refuses the handshake.
     let changed = Arc::new(AtomicUsize::new(0));
     let now = Arc::clone(&changed);
-    let fake = Fake::start(move |heard| match (now.load(SeqCst), heard.body["method"].as_str()) {
-        (0, Some("server/discover")) => error(heard, 400, -32000),
-        (0, _) => old(heard),
-        (_, Some("initialize")) => error(heard, 400, -32022),
-        (_, Some("server/discover")) => result(heard, json!({"supportedVersions": ["2026-07-28"], "capabilities": {}})),
-        _ => result(heard, json!({"resultType": "complete", "content": [{"type": "text", "text": "new"}]})),
-    })
+    let fake = Fake::start(
+        move |heard| match (now.load(SeqCst), heard.body["method"].as_str()) {
+            (0, Some("server/discover")) => error(heard, 400, -32000),
+            (0, _) => old(heard),
+            (_, Some("initialize")) => error(heard, 400, -32022),
+            (_, Some("server/discover")) => result(
+                heard,
+                json!({"supportedVersions": ["2026-07-28"], "capabilities": {}}),
+            ),
+            _ => result(
+                heard,
+                json!({"resultType": "complete", "content": [{"type": "text", "text": "new"}]}),
+            ),
+        },
+    )
     .await;
-    answered(&fake.way(Options::default().memory(memory.clone())), call()).await.unwrap();
+    answered(&fake.way(Options::default().memory(memory.clone())), call())
+        .await
+        .unwrap();
     changed.store(1, SeqCst);
-    assert_eq!(text(&answered(&fake.way(Options::default().memory(memory)), call()).await.unwrap()), "new");
+    assert_eq!(
+        text(
+            &answered(&fake.way(Options::default().memory(memory)), call())
+                .await
+                .unwrap()
+        ),
+        "new"
+    );
 }
 
 // spec: versioning-10
@@ -384,7 +572,10 @@ async fn what_was_found_out_is_kept_and_found_out_anew_when_it_proves_wrong() {
 async fn an_era_that_was_demanded_is_not_remembered() {
     let memory = EraMemory::new();
     let fake = Fake::start(|heard| match heard.body["method"].as_str() {
-        Some("server/discover") => result(heard, json!({"supportedVersions": ["2026-07-28"], "capabilities": {}})),
+        Some("server/discover") => result(
+            heard,
+            json!({"supportedVersions": ["2026-07-28"], "capabilities": {}}),
+        ),
         _ => old(heard),
     })
     .await;
@@ -393,14 +584,21 @@ async fn an_era_that_was_demanded_is_not_remembered() {
     let before = fake.methods().len();
     let later = way(Era::Auto);
     let _ = answered(&later, call()).await;
-    assert!(fake.methods()[before..].contains(&"server/discover".to_owned()), "{:?}", fake.methods());
+    assert!(
+        fake.methods()[before..].contains(&"server/discover".to_owned()),
+        "{:?}",
+        fake.methods()
+    );
     assert!(later.decision().unwrap().version.is_modern());
 }
 
 #[tokio::test]
 async fn a_server_that_was_remembered_as_modern_and_is_not_heals_with_the_first_request() {
     for refusal in [-32000, -32600] {
-        let file = std::env::temp_dir().join(format!("carryall-eras-{}-{refusal}.json", std::process::id()));
+        let file = std::env::temp_dir().join(format!(
+            "carryall-eras-{}-{refusal}.json",
+            std::process::id()
+        ));
         let fake = Fake::start(move |heard| match heard.body["method"].as_str() {
             Some("initialize" | "notifications/initialized") => old(heard),
             _ if heard.header("mcp-session-id").is_none() => error(heard, 400, refusal),
@@ -413,7 +611,10 @@ async fn a_server_that_was_remembered_as_modern_and_is_not_heals_with_the_first_
             std::fs::write(&file, json!({"servers": {&fake.url: entry}}).to_string()).unwrap();
             fake.way(Options::default().memory(EraMemory::file(&file)))
         };
-        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+        let now = std::time::SystemTime::now()
+            .duration_since(std::time::UNIX_EPOCH)
+            .unwrap()
+            .as_secs();
         // A tool is not called twice, but the next call goes right.
         let way = remembered(now);
         let first = answered(&way, call()).await;
@@ -428,7 +629,11 @@ async fn a_server_that_was_remembered_as_modern_and_is_not_heals_with_the_first_
         assert!(!way.decision().unwrap().version.is_modern());
         // And what is older than a week is not relied on.
         for since in [0, now - 8 * 24 * 60 * 60, now + 8 * 24 * 60 * 60] {
-            assert_eq!(text(&answered(&remembered(since), call()).await.unwrap()), "called", "{since}");
+            assert_eq!(
+                text(&answered(&remembered(since), call()).await.unwrap()),
+                "called",
+                "{since}"
+            );
         }
         std::fs::remove_file(&file).unwrap();
     }
@@ -437,10 +642,14 @@ async fn a_server_that_was_remembered_as_modern_and_is_not_heals_with_the_first_
 #[tokio::test]
 async fn an_era_that_is_given_is_not_looked_for() {
     let fake = Fake::start(old).await;
-    answered(&fake.way(Options::default().era(Era::Legacy)), call()).await.unwrap();
+    answered(&fake.way(Options::default().era(Era::Legacy)), call())
+        .await
+        .unwrap();
     assert_eq!(fake.methods()[0], "initialize");
     let fake = Fake::start(old).await;
-    answered(&fake.way(Options::default().era(Era::Modern)), call()).await.unwrap();
+    answered(&fake.way(Options::default().era(Era::Modern)), call())
+        .await
+        .unwrap();
     assert_eq!(fake.methods(), ["tools/call"]);
 }
 
@@ -459,8 +668,18 @@ async fn a_session_that_the_server_has_forgotten_is_begun_anew_and_the_call_made
     for _ in 0..3 {
         assert_eq!(text(&answered(&way, call()).await.unwrap()), "called");
     }
-    assert_eq!(fake.methods().iter().filter(|method| *method == "initialize").count(), 2);
-    assert_eq!(calls.load(SeqCst), 4, "the refused one was made again, once");
+    assert_eq!(
+        fake.methods()
+            .iter()
+            .filter(|method| *method == "initialize")
+            .count(),
+        2
+    );
+    assert_eq!(
+        calls.load(SeqCst),
+        4,
+        "the refused one was made again, once"
+    );
 }
 
 #[tokio::test]
@@ -478,7 +697,11 @@ async fn a_stream_that_breaks_is_taken_up_again_after_the_time_the_server_names(
     .await;
     let way = fake.way(Options::default());
     assert_eq!(text(&answered(&way, call()).await.unwrap()), "late");
-    let gets: Vec<Heard> = fake.heard().into_iter().filter(|heard| heard.head.starts_with("GET")).collect();
+    let gets: Vec<Heard> = fake
+        .heard()
+        .into_iter()
+        .filter(|heard| heard.head.starts_with("GET"))
+        .collect();
     assert_eq!(gets.len(), 1);
     // Without an id there is nothing to go on from.
     let fake = Fake::start(|heard| match heard.body["method"].as_str() {
@@ -487,7 +710,12 @@ async fn a_stream_that_breaks_is_taken_up_again_after_the_time_the_server_names(
         _ => old(heard),
     })
     .await;
-    assert!(matches!(answered(&fake.way(Options::default()), call()).await.unwrap_err(), CallError::Broken(_)));
+    assert!(matches!(
+        answered(&fake.way(Options::default()), call())
+            .await
+            .unwrap_err(),
+        CallError::Broken(_)
+    ));
 }
 
 #[tokio::test]
@@ -505,7 +733,9 @@ async fn a_server_that_has_nothing_but_http_sse_is_called_that_way() {
                     if heard.head.starts_with("GET") {
                         let (sender, mut events) = tokio::sync::mpsc::unbounded_channel();
                         *stream.lock().unwrap() = Some(sender);
-                        let head = format!("HTTP/1.1 200 OK\r\n{EVENTS}\r\nevent: endpoint\ndata: messages?s=1\n\n");
+                        let head = format!(
+                            "HTTP/1.1 200 OK\r\n{EVENTS}\r\nevent: endpoint\ndata: messages?s=1\n\n"
+                        );
                         connection.write_all(head.as_bytes()).await.unwrap();
                         while let Some(event) = events.recv().await {
                             connection
@@ -523,7 +753,9 @@ async fn a_server_that_has_nothing_but_http_sse_is_called_that_way() {
                     }
                     let status = if posted { 202 } else { 405 };
                     connection
-                        .write_all(format!("HTTP/1.1 {status} x\r\nContent-Length: 0\r\n\r\n").as_bytes())
+                        .write_all(
+                            format!("HTTP/1.1 {status} x\r\nContent-Length: 0\r\n\r\n").as_bytes(),
+                        )
                         .await
                         .unwrap();
                 }
@@ -537,8 +769,18 @@ async fn a_server_that_has_nothing_but_http_sse_is_called_that_way() {
 
 #[tokio::test]
 async fn a_server_that_is_none_is_told_of_with_all_that_was_tried() {
-    let fake = Fake::start(|_| (404, "Content-Type: text/html\r\n", "<html>shop</html>".into())).await;
-    let failed = answered(&fake.way(Options::default()), call()).await.unwrap_err().to_string();
+    let fake = Fake::start(|_| {
+        (
+            404,
+            "Content-Type: text/html\r\n",
+            "<html>shop</html>".into(),
+        )
+    })
+    .await;
+    let failed = answered(&fake.way(Options::default()), call())
+        .await
+        .unwrap_err()
+        .to_string();
     for part in ["404", "server/discover", "initialize", "HTTP+SSE"] {
         assert!(failed.contains(part), "{part}: {failed}");
     }
@@ -554,7 +796,8 @@ async fn legacy_only() -> String {
         }))
         .build()
         .unwrap();
-    let endpoint = Endpoint::new(Locked).alternate(Arc::new(LegacyEndpoint::new(server, Default::default())));
+    let endpoint =
+        Endpoint::new(Locked).alternate(Arc::new(LegacyEndpoint::new(server, Default::default())));
     let listener = HttpServer::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/mcp", listener.local_addr().unwrap());
     tokio::spawn(listener.run_endpoint(endpoint, std::future::pending()));
@@ -569,23 +812,34 @@ impl tower_service::Service<Call> for Locked {
     type Error = CallError;
     type Future = std::future::Ready<Result<Reply, CallError>>;
 
-    fn poll_ready(&mut self, _: &mut std::task::Context<'_>) -> std::task::Poll<Result<(), CallError>> {
+    fn poll_ready(
+        &mut self,
+        _: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Result<(), CallError>> {
         std::task::Poll::Ready(Ok(()))
     }
 
     fn call(&mut self, call: Call) -> Self::Future {
         let error = carryall_types::ErrorObject::method_not_found(call.method.as_str());
-        std::future::ready(Ok(Reply::Once(carryall_proto::Response::error(call.id.clone(), error))))
+        std::future::ready(Ok(Reply::Once(carryall_proto::Response::error(
+            call.id.clone(),
+            error,
+        ))))
     }
 }
 
 #[tokio::test]
 async fn both_of_our_adapters_understand_each_other() {
-    let way = Http::new(HttpClient::new(&legacy_only().await).unwrap(), Options::default());
+    let way = Http::new(
+        HttpClient::new(&legacy_only().await).unwrap(),
+        Options::default(),
+    );
     let mut calls = Vec::new();
     for _ in 0..50 {
         let way = way.clone();
-        calls.push(tokio::spawn(async move { text(&answered(&way, call()).await.unwrap()) }));
+        calls.push(tokio::spawn(async move {
+            text(&answered(&way, call()).await.unwrap())
+        }));
     }
     for call in calls {
         assert_eq!(call.await.unwrap(), "called");

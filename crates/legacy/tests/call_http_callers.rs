@@ -1,5 +1,5 @@
-//! Several callers on one server of an earlier revision over HTTP, whose messages come on a stream that names no call: the GET
-//! stream of Streamable HTTP, and HTTP+SSE.
+//! Several callers on one server of an earlier revision over HTTP, whose messages come on a stream
+//! that names no call: the GET stream of Streamable HTTP, and HTTP+SSE.
 
 mod call_common;
 
@@ -70,16 +70,19 @@ impl Server {
             if head.starts_with("GET") {
                 return self.stream(stream, &head).await;
             }
-            let header = head
-                .lines()
-                .find_map(|line| line.to_ascii_lowercase().strip_prefix("mcp-session-id:").map(str::to_owned));
+            let header = head.lines().find_map(|line| {
+                line.to_ascii_lowercase()
+                    .strip_prefix("mcp-session-id:")
+                    .map(str::to_owned)
+            });
             let session = header.unwrap_or_default().trim().to_owned();
             if self.binding == Binding::HttpSse && head.starts_with("POST /mcp") {
                 write(&mut stream, "405 No", "", "").await;
                 continue;
             }
             self.posted.lock().unwrap().push((session, body.clone()));
-            let answer = |result: Value| json!({"jsonrpc": "2.0", "id": body["id"], "result": result});
+            let answer =
+                |result: Value| json!({"jsonrpc": "2.0", "id": body["id"], "result": result});
             let name = body["params"]["name"].as_str().unwrap_or_default();
             let answered = match body["method"].as_str() {
                 Some("initialize") => Some(answer(json!({
@@ -105,19 +108,27 @@ impl Server {
                         Binding::Streamable => result.await,
                         Binding::HttpSse => {
                             let this = Arc::clone(&self);
-                            tokio::spawn(async move { result.await.map(|answer| this.push(&answer)) });
+                            tokio::spawn(
+                                async move { result.await.map(|answer| this.push(&answer)) },
+                            );
                             None
                         }
                     }
                 }
-                Some("tools/call") => Some(answer(json!({"content": [{"type": "text", "text": "done"}]}))),
+                Some("tools/call") => Some(answer(
+                    json!({"content": [{"type": "text", "text": "done"}]}),
+                )),
                 Some("logging/setLevel") => Some(answer(json!({}))),
                 _ => None,
             };
             match answered {
                 Some(answer) if self.binding == Binding::Streamable => {
                     let session = format!("Mcp-Session-Id: s-{}\r\n", self.count("initialize"));
-                    let session = if body["method"] == "initialize" { session } else { String::new() };
+                    let session = if body["method"] == "initialize" {
+                        session
+                    } else {
+                        String::new()
+                    };
                     let headers = format!("Content-Type: application/json\r\n{session}");
                     write(&mut stream, "200 Yes", &headers, &answer.to_string()).await;
                 }
@@ -157,7 +168,13 @@ impl Server {
 
     /// Sends a message on the stream that was opened last.
     fn push(&self, message: &Value) {
-        let _ = self.streams.lock().unwrap().last().expect("a stream").send(format!("data: {message}\n\n"));
+        let _ = self
+            .streams
+            .lock()
+            .unwrap()
+            .last()
+            .expect("a stream")
+            .send(format!("data: {message}\n\n"));
     }
 
     fn ask(&self, method: &str, params: &Value) {
@@ -170,11 +187,19 @@ impl Server {
     }
 
     fn messages(&self) -> Vec<Value> {
-        self.posted.lock().unwrap().iter().map(|(_, message)| message.clone()).collect()
+        self.posted
+            .lock()
+            .unwrap()
+            .iter()
+            .map(|(_, message)| message.clone())
+            .collect()
     }
 
     fn count(&self, method: &str) -> usize {
-        self.messages().iter().filter(|message| message["method"] == method).count()
+        self.messages()
+            .iter()
+            .filter(|message| message["method"] == method)
+            .count()
     }
 
     async fn told(&self, is: impl Fn(&Value) -> bool) -> Value {
@@ -183,15 +208,22 @@ impl Server {
     }
 
     async fn waits_for(&self, name: &str) {
-        eventually("the call arrives", || self.waiting.lock().unwrap().contains_key(name)).await;
+        eventually("the call arrives", || {
+            self.waiting.lock().unwrap().contains_key(name)
+        })
+        .await;
     }
 
     async fn has_streams(&self, count: usize) {
-        eventually("the stream is open", || self.streams.lock().unwrap().len() >= count).await;
+        eventually("the stream is open", || {
+            self.streams.lock().unwrap().len() >= count
+        })
+        .await;
     }
 
     async fn answer_of(&self) -> Value {
-        self.told(|message| message["id"] == "q1" && message.get("method").is_none()).await
+        self.told(|message| message["id"] == "q1" && message.get("method").is_none())
+            .await
     }
 }
 
@@ -206,13 +238,18 @@ async fn eventually(what: &str, so: impl Fn() -> bool) {
 }
 
 async fn write(stream: &mut TcpStream, status: &str, headers: &str, body: &str) {
-    let text = format!("HTTP/1.1 {status}\r\n{headers}Content-Length: {}\r\n\r\n{body}", body.len());
+    let text = format!(
+        "HTTP/1.1 {status}\r\n{headers}Content-Length: {}\r\n\r\n{body}",
+        body.len()
+    );
     let _ = stream.write_all(text.as_bytes()).await;
 }
 
 /// The beginning of a stream of events, which ends with its connection.
 async fn write_events(stream: &mut TcpStream, events: &str) {
-    let text = format!("HTTP/1.1 200 Yes\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n{events}");
+    let text = format!(
+        "HTTP/1.1 200 Yes\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n{events}"
+    );
     let _ = stream.write_all(text.as_bytes()).await;
 }
 
@@ -221,7 +258,9 @@ async fn read(stream: &mut TcpStream, seen: &mut Vec<u8>) -> Option<(String, Val
         if let Some(end) = seen.windows(4).position(|four| four == b"\r\n\r\n") {
             let head = String::from_utf8_lossy(&seen[..end]).into_owned();
             let length = head.lines().find_map(|line| {
-                line.to_ascii_lowercase().strip_prefix("content-length:").map(|length| length.trim().parse().unwrap())
+                line.to_ascii_lowercase()
+                    .strip_prefix("content-length:")
+                    .map(|length| length.trim().parse().unwrap())
             });
             let whole = end + 4 + length.unwrap_or(0);
             if seen.len() >= whole {
@@ -239,10 +278,14 @@ async fn read(stream: &mut TcpStream, seen: &mut Vec<u8>) -> Option<(String, Val
 }
 
 fn questions() -> [(&'static str, Value); 3] {
-    let form = json!({"message": "Delete all?", "requestedSchema": {"type": "object", "properties": {}}});
+    let form =
+        json!({"message": "Delete all?", "requestedSchema": {"type": "object", "properties": {}}});
     [
         ("elicitation/create", form),
-        ("sampling/createMessage", json!({"messages": [], "maxTokens": 5})),
+        (
+            "sampling/createMessage",
+            json!({"messages": [], "maxTokens": 5}),
+        ),
         ("roots/list", json!({})),
     ]
 }
@@ -269,10 +312,16 @@ async fn a_question_that_names_no_call_never_goes_to_another_callers() {
             server.has_streams(1).await;
             server.ask(method, &params);
             let refused = server.answer_of().await;
-            assert_eq!(refused["error"]["code"], -32600, "{binding:?} {method} {refused}");
+            assert_eq!(
+                refused["error"]["code"], -32600,
+                "{binding:?} {method} {refused}"
+            );
             server.answer("later");
             assert_eq!(hers.await.unwrap().text(), "done", "{binding:?} {method}");
-            assert!(!his.is_finished(), "{binding:?} {method}: a stranger was asked");
+            assert!(
+                !his.is_finished(),
+                "{binding:?} {method}: a stranger was asked"
+            );
             his.abort();
         }
     }
@@ -291,10 +340,19 @@ async fn a_question_that_can_be_of_one_call_only_goes_to_it() {
             let asked = hers.await.unwrap();
             assert!(is_asked(&asked), "{binding:?} {method}");
             let result = asked.result();
-            let key = result["inputRequests"].as_object().unwrap().keys().next().unwrap();
+            let key = result["inputRequests"]
+                .as_object()
+                .unwrap()
+                .keys()
+                .next()
+                .unwrap();
             let mut again = able("later");
-            again.params = again.params.with("requestState", &RawJson::from(&result["requestState"]));
-            again.params = again.params.with("inputResponses", &RawJson::from(&json!({key: {"x": 1}})));
+            again.params = again
+                .params
+                .with("requestState", &RawJson::from(&result["requestState"]));
+            again.params = again
+                .params
+                .with("inputResponses", &RawJson::from(&json!({key: {"x": 1}})));
             let again = start(&way, from(1, again));
             assert_eq!(server.answer_of().await["result"], json!({"x": 1}));
             server.answer("later");
@@ -311,13 +369,19 @@ async fn a_cancelled_call_of_another_counts_and_later_calls_go_where_none_is() {
         let his = start(&way, from(2, able("slow")));
         server.waits_for("slow").await;
         his.abort();
-        server.told(|message| message["method"] == "notifications/cancelled").await;
+        server
+            .told(|message| message["method"] == "notifications/cancelled")
+            .await;
         let hers = start(&way, from(1, able("later")));
         server.waits_for("later").await;
         server.has_streams(1).await;
         let (method, params) = &questions()[0];
         server.ask(method, params);
-        assert_eq!(server.answer_of().await["error"]["code"], -32600, "{binding:?}");
+        assert_eq!(
+            server.answer_of().await["error"]["code"],
+            -32600,
+            "{binding:?}"
+        );
         server.answer("later");
         assert_eq!(hers.await.unwrap().text(), "done");
         // In another session nothing is left of it.
@@ -363,7 +427,11 @@ async fn log_messages_that_name_no_call_do_not_cross() {
         server.answer("slow");
         server.answer("later");
         let data = |answered: testkit::Answered| {
-            answered.params_of("notifications/message").iter().map(|params| params["data"].clone()).collect::<Vec<_>>()
+            answered
+                .params_of("notifications/message")
+                .iter()
+                .map(|params| params["data"].clone())
+                .collect::<Vec<_>>()
         };
         assert_eq!(data(hers.await.unwrap()), ["alone"], "{binding:?}");
         assert_eq!(data(his.await.unwrap()), Vec::<Value>::new(), "{binding:?}");
@@ -375,7 +443,10 @@ async fn each_principal_has_sessions_of_its_own() {
     let server = Server::start(Binding::Streamable).await;
     let way = server.way(SessionScope::Principal);
     for caller in ["ann", "bob", "ann"] {
-        assert_eq!(testkit::answer(&way, by(caller, tool("done"))).await.text(), "done");
+        assert_eq!(
+            testkit::answer(&way, by(caller, tool("done"))).await.text(),
+            "done"
+        );
     }
     assert_eq!(testkit::answer(&way, tool("done")).await.text(), "done");
     let calls: Vec<_> = {
@@ -387,7 +458,10 @@ async fn each_principal_has_sessions_of_its_own() {
             .collect()
     };
     assert_eq!(calls[0], calls[2]);
-    assert!(calls[0] != calls[1] && calls[3] != calls[0] && calls[3] != calls[1], "{calls:?}");
+    assert!(
+        calls[0] != calls[1] && calls[3] != calls[0] && calls[3] != calls[1],
+        "{calls:?}"
+    );
 }
 
 #[tokio::test]
@@ -395,7 +469,10 @@ async fn a_server_that_asks_for_no_pause_is_not_connected_to_in_a_loop() {
     let server = Server::start(Binding::Streamable).await;
     let way = server.way(SessionScope::Principal);
     let waiting = start(&way, tool("events"));
-    eventually("the stream is taken up again", || *server.gets.lock().unwrap() > 2).await;
+    eventually("the stream is taken up again", || {
+        *server.gets.lock().unwrap() > 2
+    })
+    .await;
     tokio::time::sleep(Duration::from_millis(1500)).await;
     let gets = *server.gets.lock().unwrap();
     assert!(gets < 12, "{gets} streams");

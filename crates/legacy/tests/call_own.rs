@@ -13,8 +13,17 @@ use serde_json::{Value, json};
 /// Cargo builds examples along with the tests, beside them.
 fn server() -> ServerCommand {
     let tests = std::env::current_exe().unwrap();
-    let path = tests.parent().unwrap().parent().unwrap().join("examples/both_eras");
-    assert!(path.exists(), "{} is not built; run the tests of the whole package", path.display());
+    let path = tests
+        .parent()
+        .unwrap()
+        .parent()
+        .unwrap()
+        .join("examples/both_eras");
+    assert!(
+        path.exists(),
+        "{} is not built; run the tests of the whole package",
+        path.display()
+    );
     ServerCommand::new(path.into_os_string())
 }
 
@@ -39,7 +48,10 @@ fn shown(answered: &Answered) -> Value {
             result.remove(name);
         }
     }
-    let told = answered.notifications.iter().map(|told| json!([told.method, testkit::params(told)]));
+    let told = answered
+        .notifications
+        .iter()
+        .map(|told| json!([told.method, testkit::params(told)]));
     json!({"response": response, "notifications": told.collect::<Vec<_>>()})
 }
 
@@ -71,9 +83,15 @@ async fn calls_come_to_the_same_in_both_eras() {
         assert_eq!(shown(&one), shown(&other), "{method} {params}");
     }
     let steps = testkit::answer(&old, call("tools/call", json!({"name": "steps"}))).await;
-    let tokens: Vec<_> =
-        steps.params_of("notifications/progress").iter().map(|params| params["progressToken"].clone()).collect();
-    assert!(!tokens.is_empty() && tokens.iter().all(|token| token == "mine"), "{tokens:?}");
+    let tokens: Vec<_> = steps
+        .params_of("notifications/progress")
+        .iter()
+        .map(|params| params["progressToken"].clone())
+        .collect();
+    assert!(
+        !tokens.is_empty() && tokens.iter().all(|token| token == "mine"),
+        "{tokens:?}"
+    );
     assert_eq!(steps.params_of("notifications/message").len(), 1);
     old.shutdown().await;
     new.shutdown().await;
@@ -89,7 +107,10 @@ async fn discovery_tells_the_same_but_for_the_revision() {
     assert_eq!(one["instructions"], other["instructions"]);
     assert_eq!(one["_meta"], other["_meta"]);
     assert_eq!(one["capabilities"]["tools"], other["capabilities"]["tools"]);
-    assert_eq!(one["capabilities"]["resources"], other["capabilities"]["resources"]);
+    assert_eq!(
+        one["capabilities"]["resources"],
+        other["capabilities"]["resources"]
+    );
     old.shutdown().await;
     new.shutdown().await;
 }
@@ -101,12 +122,21 @@ async fn a_question_is_a_round_in_both_eras() {
         let first = testkit::answer(&way, call("tools/call", json!({"name": "name"}))).await;
         let result = first.result();
         assert_eq!(result["resultType"], "input_required", "{era:?}");
-        let (key, question) = result["inputRequests"].as_object().unwrap().iter().next().unwrap();
+        let (key, question) = result["inputRequests"]
+            .as_object()
+            .unwrap()
+            .iter()
+            .next()
+            .unwrap();
         assert_eq!(question["params"]["message"], "Your name?");
         let answer = json!({"action": "accept", "content": {"name": "Ann"}});
         let again = json!({"name": "name", "inputResponses": {key: answer}, "requestState": result["requestState"]});
         let second = testkit::answer(&way, call("tools/call", again)).await;
-        assert_eq!(serde_json::from_str::<Value>(second.text()).unwrap(), answer, "{era:?}");
+        assert_eq!(
+            serde_json::from_str::<Value>(second.text()).unwrap(),
+            answer,
+            "{era:?}"
+        );
         way.shutdown().await;
     }
 }
@@ -116,17 +146,27 @@ async fn changes_are_told_the_same_way_in_both_eras() {
     for era in [Era::Legacy, Era::Modern] {
         let way = way(era).await;
         let filter = json!({"resourceSubscriptions": ["demo://note"]});
-        let mut changes = testkit::stream(&way, call("subscriptions/listen", json!({"notifications": filter}))).await;
+        let mut changes = testkit::stream(
+            &way,
+            call("subscriptions/listen", json!({"notifications": filter})),
+        )
+        .await;
         let meta = json!({"io.modelcontextprotocol/subscriptionId": 1});
         let first = testkit::next_notification(&mut changes).await;
         assert_eq!(
             first,
-            ("notifications/subscriptions/acknowledged".into(), json!({"_meta": meta, "notifications": filter}))
+            (
+                "notifications/subscriptions/acknowledged".into(),
+                json!({"_meta": meta, "notifications": filter})
+            )
         );
         let second = testkit::next_notification(&mut changes).await;
         assert_eq!(
             second,
-            ("notifications/resources/updated".into(), json!({"_meta": meta, "uri": "demo://note"})),
+            (
+                "notifications/resources/updated".into(),
+                json!({"_meta": meta, "uri": "demo://note"})
+            ),
             "{era:?}"
         );
         way.shutdown().await;

@@ -10,7 +10,9 @@ use carryall_legacy::serve;
 use carryall_testkit as testkit;
 use carryall_transport::lines::{LineOptions, serve_lines_with};
 use serde_json::{Value, json};
-use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, DuplexStream, Lines, ReadHalf, WriteHalf};
+use tokio::io::{
+    AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, DuplexStream, Lines, ReadHalf, WriteHalf,
+};
 
 /// Each process speaks the era that it was spoken to first. Only in the old one it asks its user.
 const BOTH: &str = r#"
@@ -30,41 +32,71 @@ impl Client {
     async fn connect(way: &Stdio) -> Self {
         let (near, far) = tokio::io::duplex(64 * 1024);
         let (reader, writer) = tokio::io::split(far);
-        let (service, alternates) = (way.clone(), serve::lines(way.clone(), serve::Options::default()));
+        let (service, alternates) = (
+            way.clone(),
+            serve::lines(way.clone(), serve::Options::default()),
+        );
         tokio::spawn(async move {
             let forever = std::future::pending();
-            serve_lines_with(reader, writer, service, LineOptions::default(), Some(&alternates), forever).await
+            serve_lines_with(
+                reader,
+                writer,
+                service,
+                LineOptions::default(),
+                Some(&alternates),
+                forever,
+            )
+            .await
         });
         let (reader, writer) = tokio::io::split(near);
-        let mut client = Self { lines: BufReader::new(reader).lines(), writer };
+        let mut client = Self {
+            lines: BufReader::new(reader).lines(),
+            writer,
+        };
         let params = json!({"protocolVersion": "2025-11-25", "capabilities": {"elicitation": {}},
             "clientInfo": {"name": "old", "version": "1"}});
-        client.send(json!({"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": params})).await;
+        client
+            .send(json!({"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": params}))
+            .await;
         let initialized = client.next().await;
         assert_eq!(initialized["id"], 1, "{initialized}");
-        client.send(json!({"jsonrpc": "2.0", "method": "notifications/initialized"})).await;
+        client
+            .send(json!({"jsonrpc": "2.0", "method": "notifications/initialized"}))
+            .await;
         client
     }
 
     async fn send(&mut self, message: Value) {
-        self.writer.write_all(format!("{message}\n").as_bytes()).await.unwrap();
+        self.writer
+            .write_all(format!("{message}\n").as_bytes())
+            .await
+            .unwrap();
     }
 
     async fn next(&mut self) -> Value {
-        let line = tokio::time::timeout(testkit::PATIENCE, self.lines.next_line()).await.expect("a message in time");
+        let line = tokio::time::timeout(testkit::PATIENCE, self.lines.next_line())
+            .await
+            .expect("a message in time");
         serde_json::from_str(&line.unwrap().expect("a message")).unwrap()
     }
 
     /// Calls a tool, answers its question if there is one, and gives the text of the result.
     async fn call(&mut self) -> String {
-        self.send(json!({"jsonrpc": "2.0", "id": 2, "method": "tools/call", "params": {"name": "x"}})).await;
+        self.send(
+            json!({"jsonrpc": "2.0", "id": 2, "method": "tools/call", "params": {"name": "x"}}),
+        )
+        .await;
         loop {
             let message = self.next().await;
             if message["method"] == "elicitation/create" {
                 let answer = json!({"action": "accept", "content": {"name": "Ann"}});
-                self.send(json!({"jsonrpc": "2.0", "id": message["id"], "result": answer})).await;
+                self.send(json!({"jsonrpc": "2.0", "id": message["id"], "result": answer}))
+                    .await;
             } else if message["id"] == 2 {
-                return message["result"]["content"][0]["text"].as_str().unwrap_or_default().to_owned();
+                return message["result"]["content"][0]["text"]
+                    .as_str()
+                    .unwrap_or_default()
+                    .to_owned();
             }
         }
     }
@@ -91,12 +123,19 @@ async fn a_legacy_client_keeps_what_the_server_offers_in_its_era_alone() {
         2,
         "one process for each era: {methods:?}"
     );
-    assert_eq!(methods.iter().filter(|method| *method == "ended").count(), 2, "both have ended: {methods:?}");
+    assert_eq!(
+        methods.iter().filter(|method| *method == "ended").count(),
+        2,
+        "both have ended: {methods:?}"
+    );
 }
 
 #[tokio::test]
 async fn without_a_legacy_side_legacy_clients_go_the_modern_way() {
-    for refusal in ["fail -32022 'Unsupported protocol version'", "fail -32601 'Method not found'"] {
+    for refusal in [
+        "fail -32022 'Unsupported protocol version'",
+        "fail -32601 'Method not found'",
+    ] {
         let modern_only = BOTH.replace("era=legacy; hello 2025-11-25", refusal);
         let fake = Fake::new("", &modern_only);
         let way = fake.spawn(matching()).await.unwrap();
@@ -105,7 +144,11 @@ async fn without_a_legacy_side_legacy_clients_go_the_modern_way() {
             assert_eq!(client.call().await, "modern", "{refusal}");
         }
         way.shutdown().await;
-        let asked = fake.methods().iter().filter(|method| *method == "initialize").count();
+        let asked = fake
+            .methods()
+            .iter()
+            .filter(|method| *method == "initialize")
+            .count();
         assert_eq!(asked, 1, "it is found out once: {refusal}");
     }
 }

@@ -1,4 +1,5 @@
-//! Which callers share a session with a server of an earlier revision on stdio, and how many sessions there are.
+//! Which callers share a session with a server of an earlier revision on stdio, and how many
+//! sessions there are.
 
 #![cfg(unix)]
 
@@ -14,7 +15,8 @@ use tokio::task::JoinHandle;
 
 /// A server that knows who has logged in on its session.
 fn login() -> Fake {
-    let text = |text: &str| format!(r#"reply '{{"content":[{{"type":"text","text":"'"{text}"'"}}]}}'"#);
+    let text =
+        |text: &str| format!(r#"reply '{{"content":[{{"type":"text","text":"'"{text}"'"}}]}}'"#);
     let cases = [
         format!(r#"*'"name":"login"'*) user=ann; {} ;;"#, text("ok")),
         format!(r#"*'"name":"whoami"'*) {} ;;"#, text("${user:-nobody}")),
@@ -27,7 +29,10 @@ async fn text(way: &Stdio, call: Call) -> String {
 }
 
 fn count(fake: &Fake, what: &str) -> usize {
-    fake.methods().iter().filter(|method| *method == what).count()
+    fake.methods()
+        .iter()
+        .filter(|method| *method == what)
+        .count()
 }
 
 async fn eventually(what: &str, so: impl Fn() -> bool) {
@@ -46,11 +51,23 @@ async fn a_login_of_one_principal_is_not_one_of_another() {
     let way = fake.start().await;
     assert_eq!(text(&way, by("ann", tool("login"))).await, "ok");
     assert_eq!(text(&way, by("bob", tool("whoami"))).await, "nobody");
-    assert_eq!(text(&way, tool("whoami")).await, "nobody", "nor of anybody without one");
+    assert_eq!(
+        text(&way, tool("whoami")).await,
+        "nobody",
+        "nor of anybody without one"
+    );
     assert_eq!(text(&way, from(1, tool("whoami"))).await, "nobody");
     assert_eq!(text(&way, by("ann", tool("whoami"))).await, "ann");
-    assert_eq!(text(&way, from(7, by("ann", tool("whoami")))).await, "ann", "wherever she calls from");
-    assert_eq!(count(&fake, "started"), 3, "callers without a principal share a process");
+    assert_eq!(
+        text(&way, from(7, by("ann", tool("whoami")))).await,
+        "ann",
+        "wherever she calls from"
+    );
+    assert_eq!(
+        count(&fake, "started"),
+        3,
+        "callers without a principal share a process"
+    );
     way.shutdown().await;
 }
 
@@ -67,10 +84,16 @@ async fn what_anonymous_callers_share_no_principal_gets() {
 #[tokio::test]
 async fn per_client_and_shared_are_what_they_say() {
     let fake = login();
-    let way = fake.spawn(quick().session_scope(SessionScope::Client)).await.unwrap();
+    let way = fake
+        .spawn(quick().session_scope(SessionScope::Client))
+        .await
+        .unwrap();
     assert_eq!(text(&way, from(1, tool("login"))).await, "ok");
     assert_eq!(text(&way, from(2, tool("whoami"))).await, "nobody");
-    assert_eq!(text(&way, from(1, by("bob", tool("whoami")))).await, "nobody");
+    assert_eq!(
+        text(&way, from(1, by("bob", tool("whoami")))).await,
+        "nobody"
+    );
     assert_eq!(text(&way, from(1, tool("whoami"))).await, "ann");
     // Nobody can tell that the second of these comes from the client of the first.
     let mut untold = [tool("login"), tool("whoami")].map(|mut call| {
@@ -84,7 +107,10 @@ async fn per_client_and_shared_are_what_they_say() {
     way.shutdown().await;
 
     let fake = login();
-    let way = fake.spawn(quick().session_scope(SessionScope::Shared)).await.unwrap();
+    let way = fake
+        .spawn(quick().session_scope(SessionScope::Shared))
+        .await
+        .unwrap();
     assert_eq!(text(&way, by("ann", tool("login"))).await, "ok");
     assert_eq!(text(&way, by("bob", tool("whoami"))).await, "ann");
     assert_eq!(text(&way, from(2, tool("whoami"))).await, "ann");
@@ -95,17 +121,32 @@ async fn per_client_and_shared_are_what_they_say() {
 #[tokio::test]
 async fn a_session_per_call_ends_with_it_and_lasts_through_its_rounds() {
     let fake = login();
-    let way = fake.spawn(quick().session_scope(SessionScope::Call)).await.unwrap();
+    let way = fake
+        .spawn(quick().session_scope(SessionScope::Call))
+        .await
+        .unwrap();
     assert_eq!(text(&way, by("ann", tool("login"))).await, "ok");
     assert_eq!(text(&way, by("ann", tool("whoami"))).await, "nobody");
-    assert_eq!(count(&fake, "started"), 2, "the first call had the first process");
-    eventually("the processes end with their calls", || count(&fake, "ended") == 2).await;
-    // Nor is a process that is not needed any more one that has failed, after which there would be a growing pause.
+    assert_eq!(
+        count(&fake, "started"),
+        2,
+        "the first call had the first process"
+    );
+    eventually("the processes end with their calls", || {
+        count(&fake, "ended") == 2
+    })
+    .await;
+    // Nor is a process that is not needed any more one that has failed, after which there would be
+    // a growing pause.
     let begun = std::time::Instant::now();
     for _ in 0..12 {
         assert_eq!(text(&way, tool("whoami")).await, "nobody");
     }
-    assert!(begun.elapsed() < Duration::from_secs(9), "{:?}", begun.elapsed());
+    assert!(
+        begun.elapsed() < Duration::from_secs(9),
+        "{:?}",
+        begun.elapsed()
+    );
     way.shutdown().await;
 
     let ask = r#"say '{"jsonrpc":"2.0","id":"q1","method":"roots/list"}'"#;
@@ -114,16 +155,28 @@ async fn a_session_per_call_ends_with_it_and_lasts_through_its_rounds() {
         r#"*'"id":"q1"'*) id=$call; reply '{"content":[{"type":"text","text":"'"$user"'"}]}' ;;"#
     );
     let fake = Fake::new("", &cases);
-    let way = fake.spawn(quick().session_scope(SessionScope::Call)).await.unwrap();
+    let way = fake
+        .spawn(quick().session_scope(SessionScope::Call))
+        .await
+        .unwrap();
     let asked = testkit::answer(&way, able("ask")).await;
     let result = asked.result().clone();
     let other = start(&way, able("slow"));
-    let key = result["inputRequests"].as_object().unwrap().keys().next().unwrap().clone();
+    let key = result["inputRequests"]
+        .as_object()
+        .unwrap()
+        .keys()
+        .next()
+        .unwrap()
+        .clone();
     let mut again = able("ask");
-    for (member, value) in
-        [("requestState", result["requestState"].clone()), ("inputResponses", json!({key: {"roots": []}}))]
-    {
-        again.params = again.params.with(member, &carryall_types::RawJson::from(&value));
+    for (member, value) in [
+        ("requestState", result["requestState"].clone()),
+        ("inputResponses", json!({key: {"roots": []}})),
+    ] {
+        again.params = again
+            .params
+            .with(member, &carryall_types::RawJson::from(&value));
     }
     assert_eq!(text(&way, again).await, "ann");
     other.abort();
@@ -133,7 +186,10 @@ async fn a_session_per_call_ends_with_it_and_lasts_through_its_rounds() {
 #[tokio::test]
 async fn subscriptions_of_a_server_with_sessions_per_call_share_one() {
     let fake = login();
-    let way = fake.spawn(quick().session_scope(SessionScope::Call)).await.unwrap();
+    let way = fake
+        .spawn(quick().session_scope(SessionScope::Call))
+        .await
+        .unwrap();
     let _one = listening(&way, from(1, listen(&json!({})))).await;
     let _other = listening(&way, from(2, listen(&json!({"roots": {}})))).await;
     assert_eq!(count(&fake, "started"), 1);
@@ -171,8 +227,15 @@ async fn listens_with_odd_capabilities_lock_nobody_out() {
     for odd in ["roots", "sampling", "elicitation"] {
         open.push(listening(&way, from(1, listen(&json!({odd: {"x": {}}})))).await);
     }
-    assert_eq!(count(&fake, "started"), 1, "a subscription needs no capabilities");
-    assert_eq!(text(&way, from(2, declaring("a", &json!({"roots": {}})))).await, "done");
+    assert_eq!(
+        count(&fake, "started"),
+        1,
+        "a subscription needs no capabilities"
+    );
+    assert_eq!(
+        text(&way, from(2, declaring("a", &json!({"roots": {}})))).await,
+        "done"
+    );
     assert_eq!(text(&way, from(3, tool("a"))).await, "done");
     drop(open);
     way.shutdown().await;
@@ -193,7 +256,11 @@ async fn listens_with_odd_capabilities_lock_nobody_out() {
 /// Sets of capabilities that a server can tell apart.
 fn sets() -> Vec<Value> {
     let mut sets = Vec::new();
-    for elicitation in [json!({"form": {}}), json!({"url": {}}), json!({"form": {}, "url": {}})] {
+    for elicitation in [
+        json!({"form": {}}),
+        json!({"url": {}}),
+        json!({"form": {}, "url": {}}),
+    ] {
         for sampling in [json!({}), json!({"tools": {}}), json!({"context": {}})] {
             sets.push(json!({"elicitation": elicitation, "sampling": sampling}));
         }
@@ -209,11 +276,22 @@ async fn one_caller_cannot_have_all_sessions() {
     let mut busy = 0;
     for (at, set) in sets().iter().enumerate() {
         let waiting = start(&way, from(1, declaring("slow", set)));
-        let arrived = || fake.messages().iter().filter(|message| message["params"]["name"] == "slow").count();
-        eventually("it is sent or refused", || waiting.is_finished() || arrived() > at - busy).await;
+        let arrived = || {
+            fake.messages()
+                .iter()
+                .filter(|message| message["params"]["name"] == "slow")
+                .count()
+        };
+        eventually("it is sent or refused", || {
+            waiting.is_finished() || arrived() > at - busy
+        })
+        .await;
         if waiting.is_finished() {
             let refused = waiting.await.unwrap().unwrap_err();
-            assert!(matches!(&refused, CallError::Busy(why) if why.contains("this caller")), "{refused:?}");
+            assert!(
+                matches!(&refused, CallError::Busy(why) if why.contains("this caller")),
+                "{refused:?}"
+            );
             busy += 1;
         } else {
             slow.push(waiting);
@@ -221,7 +299,10 @@ async fn one_caller_cannot_have_all_sessions() {
     }
     assert_eq!((slow.len(), busy), (4, 5));
     // Others have theirs, with capabilities and without.
-    assert_eq!(text(&way, from(2, declaring("a", &sets()[8]))).await, "done");
+    assert_eq!(
+        text(&way, from(2, declaring("a", &sets()[8]))).await,
+        "done"
+    );
     assert_eq!(text(&way, by("bob", tool("a"))).await, "done");
     assert_eq!(text(&way, from(3, tool("a"))).await, "done");
     // What is idle makes room.
@@ -235,8 +316,16 @@ async fn one_caller_cannot_have_all_sessions() {
 #[tokio::test]
 async fn a_place_is_kept_for_those_who_have_none_and_those_without_capabilities() {
     let fake = Fake::new("", r#"*'"name":"slow"'*) ;;"#);
-    let way = fake.spawn(quick().era(Era::Legacy).max_sessions(4)).await.unwrap();
-    let arrived = || fake.messages().iter().filter(|message| message["params"]["name"] == "slow").count();
+    let way = fake
+        .spawn(quick().era(Era::Legacy).max_sessions(4))
+        .await
+        .unwrap();
+    let arrived = || {
+        fake.messages()
+            .iter()
+            .filter(|message| message["params"]["name"] == "slow")
+            .count()
+    };
     let sets = sets();
     let mut slow = Vec::new();
     for (at, (caller, set)) in [(1, 0), (1, 1), (2, 2)].into_iter().enumerate() {
@@ -244,7 +333,9 @@ async fn a_place_is_kept_for_those_who_have_none_and_those_without_capabilities(
         eventually("it is sent", || arrived() > at).await;
     }
     for (caller, set) in [(2, 3), (3, 3)] {
-        let refused = call_common::call(&way, from(caller, declaring("slow", &sets[set]))).await.unwrap_err();
+        let refused = call_common::call(&way, from(caller, declaring("slow", &sets[set])))
+            .await
+            .unwrap_err();
         assert!(matches!(refused, CallError::Busy(_)), "{refused:?}");
     }
     assert_eq!(text(&way, from(3, tool("a"))).await, "done");
@@ -252,15 +343,28 @@ async fn a_place_is_kept_for_those_who_have_none_and_those_without_capabilities(
     way.shutdown().await;
 
     let fake = Fake::new("", r#"*'"name":"slow"'*) ;;"#);
-    let way = fake.spawn(quick().era(Era::Legacy).max_sessions(4)).await.unwrap();
-    let arrived = || fake.messages().iter().filter(|message| message["params"]["name"] == "slow").count();
+    let way = fake
+        .spawn(quick().era(Era::Legacy).max_sessions(4))
+        .await
+        .unwrap();
+    let arrived = || {
+        fake.messages()
+            .iter()
+            .filter(|message| message["params"]["name"] == "slow")
+            .count()
+    };
     let mut slow = Vec::new();
     let none = json!({});
-    for (at, (caller, set)) in [(1, &none), (1, &sets[0]), (2, &sets[1])].into_iter().enumerate() {
+    for (at, (caller, set)) in [(1, &none), (1, &sets[0]), (2, &sets[1])]
+        .into_iter()
+        .enumerate()
+    {
         slow.push(start(&way, from(caller, declaring("slow", set))));
         eventually("it is sent", || arrived() > at).await;
     }
-    let refused = call_common::call(&way, from(2, declaring("slow", &sets[2]))).await.unwrap_err();
+    let refused = call_common::call(&way, from(2, declaring("slow", &sets[2])))
+        .await
+        .unwrap_err();
     assert!(matches!(refused, CallError::Busy(_)), "{refused:?}");
     assert_eq!(text(&way, from(3, declaring("a", &sets[2]))).await, "done");
     slow.iter().for_each(JoinHandle::abort);
@@ -273,7 +377,9 @@ async fn a_session_is_opened_once_for_all_who_wait_even_if_the_first_goes_away()
     let way = fake.spawn(quick().era(Era::Legacy)).await.unwrap();
     let first = start(&way, by("ann", declaring("a", &json!({"roots": {}}))));
     eventually("it is being opened", || count(&fake, "started") == 2).await;
-    let others: Vec<_> = (0..3).map(|_| start(&way, by("ann", declaring("a", &json!({"roots": {}}))))).collect();
+    let others: Vec<_> = (0..3)
+        .map(|_| start(&way, by("ann", declaring("a", &json!({"roots": {}})))))
+        .collect();
     tokio::task::yield_now().await;
     first.abort();
     for other in others {

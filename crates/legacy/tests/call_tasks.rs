@@ -9,15 +9,17 @@ use carryall_legacy::call::Era;
 use carryall_testkit as testkit;
 use serde_json::{Value, json};
 
-/// A server with a tool that must run as a task, and one that must not. `$left` is how often the task is still working.
+/// A server with a tool that must run as a task, and one that must not. `$left` is how often the
+/// task is still working.
 fn server(cases: &str) -> Fake {
-    let capabilities = r#"{"tools":{"listChanged":true},"tasks":{"cancel":{},"requests":{"tools":{"call":{}}}}}"#;
+    let capabilities =
+        r#"{"tools":{"listChanged":true},"tasks":{"cancel":{},"requests":{"tools":{"call":{}}}}}"#;
     let hello = format!(
         r#"*'"method":"initialize"'*) reply '{{"protocolVersion":"2025-11-25","capabilities":{capabilities},"serverInfo":{{"name":"x","version":"1"}}}}' ;;"#
     );
-    let first =
-        r#"{"tools":[{"name":"plain","inputSchema":{},"execution":{"taskSupport":"optional"}}],"nextCursor":"2"}"#;
-    let second = r#"{"tools":[{"name":"long","inputSchema":{},"execution":{"taskSupport":"required"}}]}"#;
+    let first = r#"{"tools":[{"name":"plain","inputSchema":{},"execution":{"taskSupport":"optional"}}],"nextCursor":"2"}"#;
+    let second =
+        r#"{"tools":[{"name":"long","inputSchema":{},"execution":{"taskSupport":"required"}}]}"#;
     let rest = r#"
 *'"cursor":"2"'*) reply 'SECOND' ;;
 *'"method":"tools/list"'*) reply 'FIRST' ;;
@@ -28,7 +30,13 @@ fn server(cases: &str) -> Fake {
     reply '{"taskId":"t","status":"'$status'","createdAt":"2026-01-01T00:00:00Z","lastUpdatedAt":"2026-01-01T00:00:00Z","ttl":null,"pollInterval":10}' ;;
 *'"method":"tasks/result"'*) reply '{"content":[{"type":"text","text":"long done"}],"_meta":{"io.modelcontextprotocol/related-task":{"taskId":"t"},"x":1}}' ;;
 *'"method":"tasks/cancel"'*) reply '{"taskId":"t","status":"cancelled"}' ;;"#;
-    Fake::new("", &format!("{cases}\n{hello}\n{}", rest.replace("FIRST", first).replace("SECOND", second)))
+    Fake::new(
+        "",
+        &format!(
+            "{cases}\n{hello}\n{}",
+            rest.replace("FIRST", first).replace("SECOND", second)
+        ),
+    )
 }
 
 fn count(fake: &Fake, method: &str) -> usize {
@@ -39,20 +47,33 @@ fn count(fake: &Fake, method: &str) -> usize {
 async fn a_tool_that_must_run_as_a_task_is_called_as_any_other() {
     let fake = server("");
     let way = fake.spawn(quick().era(Era::Legacy)).await.unwrap();
-    let asked =
-        json!({"name": "long", "arguments": {"a": 1}, "_meta": testkit::meta_with(&json!({"progressToken": "p"}))});
+    let asked = json!({"name": "long", "arguments": {"a": 1}, "_meta": testkit::meta_with(&json!({"progressToken": "p"}))});
     let answered = testkit::answer(&way, testkit::call("tools/call", asked)).await;
     assert_eq!(answered.text(), "long done");
     assert_eq!(answered.result()["_meta"], json!({"x": 1}));
     assert_eq!(answered.result()["resultType"], "complete");
     let told = answered.params_of("notifications/progress");
-    assert_eq!(told.iter().map(|params| params["progress"].as_i64().unwrap()).collect::<Vec<_>>(), [4, 5, 6]);
+    assert_eq!(
+        told.iter()
+            .map(|params| params["progress"].as_i64().unwrap())
+            .collect::<Vec<_>>(),
+        [4, 5, 6]
+    );
     assert!(told.iter().all(|params| params["progressToken"] == "p"));
     let sent = fake.told_method("tools/call").await;
-    assert_eq!((&sent["params"]["arguments"], sent["params"]["task"].is_object()), (&json!({"a": 1}), true));
+    assert_eq!(
+        (
+            &sent["params"]["arguments"],
+            sent["params"]["task"].is_object()
+        ),
+        (&json!({"a": 1}), true)
+    );
 
     assert_eq!(testkit::answer(&way, tool("plain")).await.text(), "plain");
-    assert_eq!(testkit::answer(&way, tool("long")).await.text(), "long done");
+    assert_eq!(
+        testkit::answer(&way, tool("long")).await.text(),
+        "long done"
+    );
     assert_eq!(count(&fake, "tools/list"), 2, "two pages, once");
     assert_eq!(count(&fake, "tasks/cancel"), 0);
     way.shutdown().await;
@@ -72,7 +93,11 @@ async fn a_task_that_nobody_waits_for_is_cancelled() {
     waiting.abort();
     let cancelled = fake.told_method("tasks/cancel").await;
     assert_eq!(cancelled["params"], json!({"taskId": "t"}));
-    assert_eq!(count(&fake, "notifications/cancelled"), 0, "that is for requests");
+    assert_eq!(
+        count(&fake, "notifications/cancelled"),
+        0,
+        "that is for requests"
+    );
     assert_eq!(testkit::answer(&way, tool("plain")).await.text(), "plain");
     way.shutdown().await;
 }
@@ -82,7 +107,13 @@ async fn a_task_that_fails_fails_its_call() {
     let fake = server(r#"*'"method":"tasks/result"'*) fail -31000 'It broke' ;;"#);
     let way = fake.spawn(quick().era(Era::Legacy)).await.unwrap();
     let answered = testkit::answer(&way, tool("long")).await;
-    assert_eq!((answered.code(), answered.error()["message"].as_str().unwrap()), (-31000, "It broke"));
+    assert_eq!(
+        (
+            answered.code(),
+            answered.error()["message"].as_str().unwrap()
+        ),
+        (-31000, "It broke")
+    );
     way.shutdown().await;
 
     let fake = server(r#"*'"method":"tasks/get"'*) fail -32602 'Unknown task' ;;"#);
@@ -101,8 +132,9 @@ async fn a_task_may_ask_its_caller() {
     );
     let fake = server(&cases);
     let way = fake.spawn(quick().era(Era::Legacy)).await.unwrap();
-    let meta =
-        testkit::meta_with(&json!({"io.modelcontextprotocol/clientCapabilities": {"elicitation": {"form": {}}}}));
+    let meta = testkit::meta_with(
+        &json!({"io.modelcontextprotocol/clientCapabilities": {"elicitation": {"form": {}}}}),
+    );
     let mut params = json!({"name": "long", "_meta": meta});
     let asked = testkit::answer(&way, testkit::call("tools/call", params.clone())).await;
     assert_eq!(asked.result()["resultType"], "input_required");
@@ -110,10 +142,13 @@ async fn a_task_may_ask_its_caller() {
     let (key, request) = requests.iter().next().unwrap();
     assert_eq!(request["params"]["message"], "Name?");
     params["requestState"] = asked.result()["requestState"].clone();
-    params["inputResponses"] = json!({key.as_str(): {"action": "accept", "content": {"name": "Ann"}}});
+    params["inputResponses"] =
+        json!({key.as_str(): {"action": "accept", "content": {"name": "Ann"}}});
     let answered = testkit::answer(&way, testkit::call("tools/call", params)).await;
     assert_eq!(answered.text(), "asked");
-    let told = fake.told(|message: &Value| message["id"] == "q" && message["result"].is_object()).await;
+    let told = fake
+        .told(|message: &Value| message["id"] == "q" && message["result"].is_object())
+        .await;
     assert_eq!(told["result"]["content"], json!({"name": "Ann"}));
     way.shutdown().await;
 }

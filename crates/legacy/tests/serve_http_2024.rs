@@ -22,18 +22,30 @@ impl Old {
     async fn connect(address: SocketAddr, headers: &'static str) -> Self {
         let head = format!("Accept: text/event-stream\r\n{headers}");
         let mut stream = Events::open(address, &http("GET", "/sse", &head, "")).await;
-        assert_eq!((stream.status, stream.header("content-type")), (200, Some("text/event-stream".into())));
+        assert_eq!(
+            (stream.status, stream.header("content-type")),
+            (200, Some("text/event-stream".into()))
+        );
         let endpoint = stream.next().await.unwrap();
         assert_eq!(endpoint.kind.as_deref(), Some("endpoint"));
-        Self { stream, address, path: endpoint.data.unwrap(), headers }
+        Self {
+            stream,
+            address,
+            path: endpoint.data.unwrap(),
+            headers,
+        }
     }
 
     async fn open(address: SocketAddr, headers: &'static str) -> Self {
         let mut old = Self::connect(address, headers).await;
         assert_eq!(old.post(&initialize("2024-11-05")).await, 202);
         let opened = old.next().await;
-        assert_eq!((&opened["id"], &opened["result"]["protocolVersion"]), (&json!(0), &json!("2024-11-05")));
-        let initialized = json!({"jsonrpc": "2.0", "method": "notifications/initialized"}).to_string();
+        assert_eq!(
+            (&opened["id"], &opened["result"]["protocolVersion"]),
+            (&json!(0), &json!("2024-11-05"))
+        );
+        let initialized =
+            json!({"jsonrpc": "2.0", "method": "notifications/initialized"}).to_string();
         assert_eq!(old.post(&initialized).await, 202);
         old
     }
@@ -44,12 +56,17 @@ impl Old {
 
     async fn post_to(&self, address: SocketAddr, headers: &str, body: &str) -> u16 {
         let headers = format!("Content-Type: application/json\r\n{headers}");
-        send(address, &http("POST", &self.path, &headers, body)).await.status
+        send(address, &http("POST", &self.path, &headers, body))
+            .await
+            .status
     }
 
     async fn next(&mut self) -> Value {
         let event = self.stream.message().await;
-        assert_eq!((event.kind.as_deref(), event.id.as_deref()), (Some("message"), None));
+        assert_eq!(
+            (event.kind.as_deref(), event.id.as_deref()),
+            (Some("message"), None)
+        );
         event.json()
     }
 
@@ -64,7 +81,12 @@ impl Old {
 async fn it_is_not_served_unless_wanted() {
     let replica = Replica::start(options()).await;
     for (method, path) in [("GET", "/sse"), ("POST", "/messages")] {
-        assert_eq!(send(replica.address, &http(method, path, POST_HEADERS, "")).await.status, 404);
+        assert_eq!(
+            send(replica.address, &http(method, path, POST_HEADERS, ""))
+                .await
+                .status,
+            404
+        );
     }
     let replica = Replica::start(options().http_sse_2024(true)).await;
     for (method, path, status) in [
@@ -75,7 +97,9 @@ async fn it_is_not_served_unless_wanted() {
         ("GET", "/sse/", 404),
     ] {
         assert_eq!(
-            send(replica.address, &http(method, path, POST_HEADERS, "")).await.status,
+            send(replica.address, &http(method, path, POST_HEADERS, ""))
+                .await
+                .status,
             status,
             "{method} {path}"
         );
@@ -83,7 +107,12 @@ async fn it_is_not_served_unless_wanted() {
     let json = http("GET", "/sse", "Accept: application/json\r\n", "");
     assert_eq!(send(replica.address, &json).await.status, 406);
     // Hosts and pages are held to the same rules as at the endpoint.
-    let evil = http("GET", "/sse", "Accept: text/event-stream\r\nOrigin: http://evil.example\r\n", "");
+    let evil = http(
+        "GET",
+        "/sse",
+        "Accept: text/event-stream\r\nOrigin: http://evil.example\r\n",
+        "",
+    );
     assert_eq!(send(replica.address, &evil).await.status, 403);
 }
 
@@ -94,17 +123,37 @@ async fn everything_is_answered_on_the_stream() {
     assert!(old.path.starts_with("/messages?session="), "{}", old.path);
     assert_eq!(old.call("hello").await, "hello alice");
     assert_eq!(old.post(&request(2, "ping", json!({}))).await, 202);
-    assert_eq!(old.next().await, json!({"jsonrpc": "2.0", "id": 2, "result": {}}));
+    assert_eq!(
+        old.next().await,
+        json!({"jsonrpc": "2.0", "id": 2, "result": {}})
+    );
     // Streamable HTTP beside it, on the same process.
-    assert_eq!(Client::open(replica.address, "2025-11-25").await.call("hello").await, "hello nobody");
+    assert_eq!(
+        Client::open(replica.address, "2025-11-25")
+            .await
+            .call("hello")
+            .await,
+        "hello nobody"
+    );
     // Progress, changes and answers of several requests share the stream.
     assert_eq!(old.post(&tool("long", "wait")).await, 202);
     assert_eq!(old.next().await["params"]["progress"], 1.0);
-    assert_eq!(old.post(&request(3, "resources/subscribe", json!({"uri": "x:first"}))).await, 202);
+    assert_eq!(
+        old.post(&request(
+            3,
+            "resources/subscribe",
+            json!({"uri": "x:first"})
+        ))
+        .await,
+        202
+    );
     assert_eq!(old.next().await["id"], 3);
     tokio::time::sleep(Duration::from_millis(100)).await;
     replica.server.resource_updated("x:first");
-    assert_eq!(old.next().await["method"], "notifications/resources/updated");
+    assert_eq!(
+        old.next().await["method"],
+        "notifications/resources/updated"
+    );
     replica.seen.go.notify_one();
     assert_eq!(old.next().await["params"]["progress"], 2.0);
     assert_eq!(old.next().await["id"], "long");
@@ -123,7 +172,11 @@ async fn the_first_request_is_initialize() {
     assert_eq!(old.call("hello").await, "hello nobody");
     assert_eq!(old.post("{").await, 400);
     assert_eq!(old.post(&format!("[{}]", tool(1, "hello"))).await, 202);
-    assert_eq!(old.next().await["error"]["code"], -32600, "no batches in 2024-11-05");
+    assert_eq!(
+        old.next().await["error"]["code"],
+        -32600,
+        "no batches in 2024-11-05"
+    );
 }
 
 #[tokio::test]
@@ -131,19 +184,44 @@ async fn a_stream_is_its_principals_and_ends_with_its_connection() {
     let replica = Replica::start(options().http_sse_2024(true)).await;
     let old = Old::open(replica.address, "x-user: alice\r\n").await;
     for thief in ["", "x-user: bob\r\n"] {
-        assert_eq!(old.post_to(replica.address, thief, &tool(1, "hello")).await, 404, "{thief}");
+        assert_eq!(
+            old.post_to(replica.address, thief, &tool(1, "hello")).await,
+            404,
+            "{thief}"
+        );
     }
-    let made_up = http("POST", "/messages?session=made-up", POST_HEADERS, &tool(1, "hello"));
+    let made_up = http(
+        "POST",
+        "/messages?session=made-up",
+        POST_HEADERS,
+        &tool(1, "hello"),
+    );
     assert_eq!(send(replica.address, &made_up).await.status, 404);
     let session = Client::open_as(replica.address, "2025-11-25", "x-user: alice\r\n").await;
-    let other_kind = http("POST", &format!("/messages?session={}", session.id), POST_HEADERS, &tool(1, "hello"));
+    let other_kind = http(
+        "POST",
+        &format!("/messages?session={}", session.id),
+        POST_HEADERS,
+        &tool(1, "hello"),
+    );
     assert_eq!(send(replica.address, &other_kind).await.status, 404);
     assert_eq!(old.post(&tool(1, "hang")).await, 202);
-    eventually("the call has begun", || replica.seen.started.load(SeqCst) == 1).await;
+    eventually("the call has begun", || {
+        replica.seen.started.load(SeqCst) == 1
+    })
+    .await;
     let Old { stream, path, .. } = old;
     drop(stream);
-    eventually("the call has ended", || replica.seen.dropped.load(SeqCst) == 1).await;
-    let gone = http("POST", &path, &format!("{POST_HEADERS}x-user: alice\r\n"), &tool(1, "hello"));
+    eventually("the call has ended", || {
+        replica.seen.dropped.load(SeqCst) == 1
+    })
+    .await;
+    let gone = http(
+        "POST",
+        &path,
+        &format!("{POST_HEADERS}x-user: alice\r\n"),
+        &tool(1, "hello"),
+    );
     assert_eq!(send(replica.address, &gone).await.status, 404);
 }
 
@@ -152,16 +230,29 @@ async fn a_cancelled_request_is_dropped() {
     let replica = Replica::start(options().http_sse_2024(true)).await;
     let mut old = Old::open(replica.address, "").await;
     assert_eq!(old.post(&tool(1, "hang")).await, 202);
-    eventually("the call has begun", || replica.seen.started.load(SeqCst) == 1).await;
-    let cancelled = json!({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": 1}});
+    eventually("the call has begun", || {
+        replica.seen.started.load(SeqCst) == 1
+    })
+    .await;
+    let cancelled =
+        json!({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": 1}});
     assert_eq!(old.post(&cancelled.to_string()).await, 202);
-    eventually("the call has ended", || replica.seen.dropped.load(SeqCst) == 1).await;
-    assert_eq!(old.call("hello").await, "hello nobody", "and is not answered");
+    eventually("the call has ended", || {
+        replica.seen.dropped.load(SeqCst) == 1
+    })
+    .await;
+    assert_eq!(
+        old.call("hello").await,
+        "hello nobody",
+        "and is not answered"
+    );
 }
 
 #[tokio::test]
 async fn a_quiet_stream_says_that_it_lives() {
-    let options = options().http_sse_2024(true).keep_alive(Duration::from_millis(20));
+    let options = options()
+        .http_sse_2024(true)
+        .keep_alive(Duration::from_millis(20));
     let replica = Replica::start(options).await;
     let mut old = Old::open(replica.address, "").await;
     assert!(old.stream.is_quiet().await);
@@ -170,26 +261,42 @@ async fn a_quiet_stream_says_that_it_lives() {
 
 #[tokio::test]
 async fn messages_find_their_stream_from_any_replica() {
-    let (one, two) = (TcpListener::bind("127.0.0.1:0").await.unwrap(), TcpListener::bind("127.0.0.1:0").await.unwrap());
-    let urls = [&one, &two].map(|listener| format!("http://{}/mcp", listener.local_addr().unwrap()));
+    let (one, two) = (
+        TcpListener::bind("127.0.0.1:0").await.unwrap(),
+        TcpListener::bind("127.0.0.1:0").await.unwrap(),
+    );
+    let urls =
+        [&one, &two].map(|listener| format!("http://{}/mcp", listener.local_addr().unwrap()));
     let [a, b] = [one, two].map(|listener| {
         let siblings = Siblings::new(urls.iter().map(String::as_str), keyring()).unwrap();
-        Replica::start_on(listener, options().http_sse_2024(true).meeting(Arc::new(siblings)))
+        Replica::start_on(
+            listener,
+            options().http_sse_2024(true).meeting(Arc::new(siblings)),
+        )
     });
     let mut old = Old::connect(a.address, "x-user: alice\r\n").await;
     old.address = b.address;
     assert_eq!(old.post(&initialize("2024-11-05")).await, 202);
     assert_eq!(old.next().await["result"]["protocolVersion"], "2024-11-05");
     assert_eq!(old.call("hello").await, "hello alice");
-    assert_eq!(old.post_to(b.address, "x-user: bob\r\n", &tool(1, "hello")).await, 404);
+    assert_eq!(
+        old.post_to(b.address, "x-user: bob\r\n", &tool(1, "hello"))
+            .await,
+        404
+    );
     let mut newer = Old::connect(a.address, "").await;
     newer.address = b.address;
     assert_eq!(newer.post(&initialize("2025-06-18")).await, 202);
-    assert_eq!(newer.next().await["result"]["protocolVersion"], "2025-06-18");
+    assert_eq!(
+        newer.next().await["result"]["protocolVersion"],
+        "2025-06-18"
+    );
     assert_eq!(newer.post(&tool(5, "greet")).await, 202);
     let question = newer.next().await;
-    let answer =
-        json!({"jsonrpc": "2.0", "id": question["id"], "result": {"action": "accept", "content": {"name": "Ada"}}});
+    let answer = json!({"jsonrpc": "2.0", "id": question["id"], "result": {"action": "accept", "content": {"name": "Ada"}}});
     assert_eq!(newer.post(&answer.to_string()).await, 202);
-    assert_eq!(newer.next().await["result"]["content"][0]["text"], "hello \"Ada\"");
+    assert_eq!(
+        newer.next().await["result"]["content"][0]["text"],
+        "hello \"Ada\""
+    );
 }

@@ -1,4 +1,5 @@
-//! What a client may leave behind: how much of it, for how long, and that it is nobody else's trouble.
+//! What a client may leave behind: how much of it, for how long, and that it is nobody else's
+//! trouble.
 
 mod serve_http_common;
 
@@ -15,7 +16,11 @@ const ALICE: &str = "X-User: alice\r\n";
 const BOB: &str = "X-User: bob\r\n";
 
 fn task(id: u32, name: &str, params: Value) -> String {
-    request(id, "tools/call", json!({"name": name, "arguments": {}, "task": params}))
+    request(
+        id,
+        "tools/call",
+        json!({"name": name, "arguments": {}, "task": params}),
+    )
 }
 
 fn of_task(id: u32, method: &str, task: &Value) -> String {
@@ -42,10 +47,16 @@ async fn a_task_is_kept_as_long_as_its_server_says_whatever_its_client_wants() {
     let server = Replica::start(options()).await;
     let client = Client::open(server.address, VERSION).await;
     let day = 24 * 60 * 60 * 1000;
-    assert_eq!(begin(&client, "hello", json!({"ttl": day})).await["result"]["task"]["ttl"], 60 * 60 * 1000);
+    assert_eq!(
+        begin(&client, "hello", json!({"ttl": day})).await["result"]["task"]["ttl"],
+        60 * 60 * 1000
+    );
     let short = Replica::start(options().max_task_ttl(Duration::from_secs(1))).await;
     let client = Client::open(short.address, VERSION).await;
-    assert_eq!(begin(&client, "hello", json!({"ttl": day})).await["result"]["task"]["ttl"], 1000);
+    assert_eq!(
+        begin(&client, "hello", json!({"ttl": day})).await["result"]["task"]["ttl"],
+        1000
+    );
 }
 
 #[tokio::test]
@@ -58,14 +69,29 @@ async fn results_of_tasks_are_bounded_in_bytes_and_a_task_whose_result_does_not_
         let task = begin(&client, "large", json!({})).await["result"]["task"].clone();
         states.push((ended(&client, &task).await, task));
     }
-    let failed = states.iter().position(|(state, _)| state["status"] == "failed").expect("one too many");
+    let failed = states
+        .iter()
+        .position(|(state, _)| state["status"] == "failed")
+        .expect("one too many");
     assert_eq!(failed, 3, "{states:?}");
     let (state, task) = &states[failed];
-    assert!(state["statusMessage"].as_str().unwrap().contains("Call the tool without a task"), "{state}");
+    assert!(
+        state["statusMessage"]
+            .as_str()
+            .unwrap()
+            .contains("Call the tool without a task"),
+        "{state}"
+    );
     let answer = client.post(&of_task(3, "tasks/result", task)).await.json();
     assert_eq!(answer["error"]["code"], -32603, "{answer}");
-    let kept = client.post(&of_task(4, "tasks/result", &states[0].1)).await.json();
-    assert_eq!(kept["result"]["content"][0]["text"].as_str().unwrap().len(), 300_000);
+    let kept = client
+        .post(&of_task(4, "tasks/result", &states[0].1))
+        .await
+        .json();
+    assert_eq!(
+        kept["result"]["content"][0]["text"].as_str().unwrap().len(),
+        300_000
+    );
 }
 
 #[tokio::test]
@@ -77,7 +103,13 @@ async fn one_caller_cannot_use_up_the_tasks_of_all_with_any_number_of_sessions()
     }
     let bob = Client::open_as(server.address, VERSION, BOB).await;
     let refused = begin(&bob, "hello", json!({})).await;
-    assert!(refused["error"]["message"].as_str().unwrap().contains("as much as one caller may"), "{refused}");
+    assert!(
+        refused["error"]["message"]
+            .as_str()
+            .unwrap()
+            .contains("as much as one caller may"),
+        "{refused}"
+    );
     let alice = Client::open_as(server.address, VERSION, ALICE).await;
     assert!(begin(&alice, "hello", json!({})).await["result"].is_object());
 }
@@ -86,24 +118,49 @@ async fn one_caller_cannot_use_up_the_tasks_of_all_with_any_number_of_sessions()
 async fn arguments_of_a_task_are_counted_until_it_ends() {
     let server = Replica::start(options().max_tasks(100, 100_000).caller_share(1)).await;
     let client = Client::open(server.address, VERSION).await;
-    let with =
-        |name: &str| request(1, "tools/call", json!({"name": name, "_meta": {"x/y": "x".repeat(60_000)}, "task": {}}));
+    let with = |name: &str| {
+        request(
+            1,
+            "tools/call",
+            json!({"name": name, "_meta": {"x/y": "x".repeat(60_000)}, "task": {}}),
+        )
+    };
     let first = client.post(&with("wait")).await.json()["result"]["task"].clone();
     assert!(first.is_object());
-    assert_eq!(client.post(&with("wait")).await.json()["error"]["code"], -32603);
-    let cancelled = client.post(&of_task(2, "tasks/cancel", &first)).await.json();
+    assert_eq!(
+        client.post(&with("wait")).await.json()["error"]["code"],
+        -32603
+    );
+    let cancelled = client
+        .post(&of_task(2, "tasks/cancel", &first))
+        .await
+        .json();
     assert_eq!(cancelled["result"]["status"], "cancelled");
-    assert!(client.post(&with("wait")).await.json()["result"]["task"].is_object(), "they are not held any more");
+    assert!(
+        client.post(&with("wait")).await.json()["result"]["task"].is_object(),
+        "they are not held any more"
+    );
 }
 
 #[tokio::test]
 async fn a_cancelled_task_stays_cancelled_and_counts_until_its_ttl_is_over() {
-    let server = Replica::start(options().max_tasks(1, 100_000).max_task_ttl(Duration::from_millis(500))).await;
+    let server = Replica::start(
+        options()
+            .max_tasks(1, 100_000)
+            .max_task_ttl(Duration::from_millis(500)),
+    )
+    .await;
     let client = Client::open(server.address, VERSION).await;
     let first = begin(&client, "hang", json!({})).await["result"]["task"].clone();
     client.post(&of_task(2, "tasks/cancel", &first)).await;
-    eventually("the handler is dropped", || server.seen.dropped.load(SeqCst) == 1).await;
-    assert_eq!(begin(&client, "hello", json!({})).await["error"]["code"], -32603);
+    eventually("the handler is dropped", || {
+        server.seen.dropped.load(SeqCst) == 1
+    })
+    .await;
+    assert_eq!(
+        begin(&client, "hello", json!({})).await["error"]["code"],
+        -32603
+    );
     for _ in 0..1000 {
         if begin(&client, "hello", json!({})).await["result"].is_object() {
             return;
@@ -118,9 +175,15 @@ async fn a_uri_that_is_too_long_is_not_subscribed_to() {
     let server = Replica::start(options()).await;
     let client = Client::open(server.address, VERSION).await;
     let subscribe = |uri: &str| request(1, "resources/subscribe", json!({"uri": uri}));
-    let refused = client.post(&subscribe(&format!("x:{}", "y".repeat(8 * 1024)))).await.json();
+    let refused = client
+        .post(&subscribe(&format!("x:{}", "y".repeat(8 * 1024))))
+        .await
+        .json();
     assert_eq!(refused["error"]["code"], -32602, "{refused}");
-    assert_eq!(client.post(&subscribe("x:first")).await.json()["result"], json!({}));
+    assert_eq!(
+        client.post(&subscribe("x:first")).await.json()["result"],
+        json!({})
+    );
 }
 
 #[tokio::test]
@@ -130,7 +193,11 @@ async fn one_caller_cannot_use_up_the_subscriptions_of_all() {
     for n in 0..3 {
         let bob = Client::open_as(server.address, VERSION, BOB).await;
         let answer = bob.post(&subscribe(n)).await.json();
-        assert_eq!(answer["error"]["code"].as_i64(), (n == 2).then_some(-32600), "{answer}");
+        assert_eq!(
+            answer["error"]["code"].as_i64(),
+            (n == 2).then_some(-32600),
+            "{answer}"
+        );
     }
     let alice = Client::open_as(server.address, VERSION, ALICE).await;
     assert_eq!(alice.post(&subscribe(0)).await.json()["result"], json!({}));
@@ -141,8 +208,22 @@ async fn what_a_client_says_of_itself_is_kept_as_far_as_it_fits_into_its_session
     let server = Replica::start(options()).await;
     let info = json!({"name": "old", "version": "1", "description": "x".repeat(1_000_000)});
     let params = json!({"protocolVersion": VERSION, "capabilities": {}, "clientInfo": info});
-    let answer = send(server.address, &http("POST", "/mcp", POST_HEADERS, &request(0, "initialize", params))).await;
-    assert_eq!(answer.status, 200, "{}", &answer.body[..200.min(answer.body.len())]);
+    let answer = send(
+        server.address,
+        &http(
+            "POST",
+            "/mcp",
+            POST_HEADERS,
+            &request(0, "initialize", params),
+        ),
+    )
+    .await;
+    assert_eq!(
+        answer.status,
+        200,
+        "{}",
+        &answer.body[..200.min(answer.body.len())]
+    );
     assert!(answer.header("mcp-session-id").unwrap().len() <= 4096);
 }
 
@@ -165,22 +246,38 @@ async fn an_event_id_with_any_number_is_taken() {
 async fn calls_say_which_session_and_which_address_they_came_from() {
     let server = Replica::start(Options::default().keyring(keyring())).await;
     let from = "X-Address: 10.0.0.7\r\n";
-    let (first, second) =
-        (Client::open_as(server.address, VERSION, from).await, Client::open_as(server.address, VERSION, from).await);
+    let (first, second) = (
+        Client::open_as(server.address, VERSION, from).await,
+        Client::open_as(server.address, VERSION, from).await,
+    );
     let source = async |client: &Client| client.call("source").await.as_str().unwrap().to_owned();
     let of_first = source(&first).await;
-    assert!(of_first.contains("Legacy(") && of_first.contains("10.0.0.7"), "{of_first}");
+    assert!(
+        of_first.contains("Legacy(") && of_first.contains("10.0.0.7"),
+        "{of_first}"
+    );
     assert_eq!(source(&first).await, of_first, "on another connection too");
     assert_ne!(source(&second).await, of_first);
     let other = Replica::start(Options::default().keyring(keyring())).await;
-    assert_eq!(source(&first.at(&other)).await, of_first, "at another replica too");
+    assert_eq!(
+        source(&first.at(&other)).await,
+        of_first,
+        "at another replica too"
+    );
 }
 
 #[tokio::test]
 async fn arguments_that_are_null_are_none() {
     let server = Replica::start(options()).await;
     let client = Client::open(server.address, VERSION).await;
-    let answer = client.post(&request(1, "tools/call", json!({"name": "hello", "arguments": null}))).await.json();
+    let answer = client
+        .post(&request(
+            1,
+            "tools/call",
+            json!({"name": "hello", "arguments": null}),
+        ))
+        .await
+        .json();
     assert_eq!(meeting::text(&answer), "hello nobody");
 }
 
@@ -189,8 +286,16 @@ async fn what_is_told_to_other_replicas_is_bounded_for_each_caller() {
     let store = Memory::new();
     let meeting = Arc::new(Stored::new(Arc::new(store.clone())));
     let server = Replica::start(options().meeting(meeting).max_published(100, 40_000)).await;
-    let answer = |id: &str| json!({"jsonrpc": "2.0", "id": id, "result": {"x": "x".repeat(8_000)}}).to_string();
-    let told = async || store.due("session-told", u64::MAX / 2, 100).await.unwrap().len();
+    let answer = |id: &str| {
+        json!({"jsonrpc": "2.0", "id": id, "result": {"x": "x".repeat(8_000)}}).to_string()
+    };
+    let told = async || {
+        store
+            .due("session-told", u64::MAX / 2, 100)
+            .await
+            .unwrap()
+            .len()
+    };
     let bob = Client::open_as(server.address, VERSION, BOB).await;
     assert_eq!(bob.post(&answer("made up")).await.status, 202);
     assert_eq!(told().await, 0, "no replica can have asked that");
@@ -234,7 +339,10 @@ async fn streams_that_are_handed_over_to_other_replicas_are_bounded_too() {
     let store = Memory::new();
     let start = async || {
         let meeting = Arc::new(Stored::new(Arc::new(store.clone())));
-        let bounded = options().meeting(meeting).max_published(1_000, 200_000).caller_share(1);
+        let bounded = options()
+            .meeting(meeting)
+            .max_published(1_000, 200_000)
+            .caller_share(1);
         Replica::start(bounded.sse_after(Duration::from_millis(1))).await
     };
     let (a, b) = (start().await, start().await);
@@ -244,7 +352,14 @@ async fn streams_that_are_handed_over_to_other_replicas_are_bounded_too() {
     let opening = stream.next().await.unwrap().id;
     drop(stream);
     // The answer has 300,000 bytes.
-    assert_eq!(client.at(&b).get(opening.as_deref()).await.rest().await, [json!(null); 0]);
+    assert_eq!(
+        client.at(&b).get(opening.as_deref()).await.rest().await,
+        [json!(null); 0]
+    );
     let rest = client.get(opening.as_deref()).await.rest().await;
-    assert_eq!(meeting::text(&rest[0]).as_str().unwrap().len(), 300_000, "it is still where it was made");
+    assert_eq!(
+        meeting::text(&rest[0]).as_str().unwrap().len(),
+        300_000,
+        "it is still where it was made"
+    );
 }

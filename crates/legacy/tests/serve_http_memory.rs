@@ -1,4 +1,5 @@
-//! How much memory clients leave pinned that are gone. A test binary of its own: it looks at the whole process.
+//! How much memory clients leave pinned that are gone. A test binary of its own: it looks at the
+//! whole process.
 #![cfg(target_os = "linux")]
 
 mod serve_http_common;
@@ -16,8 +17,17 @@ const MIB: usize = 1024 * 1024;
 /// The resident memory of this process, in bytes.
 fn resident() -> usize {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
-    line.trim().strip_suffix(" kB").unwrap().trim().parse::<usize>().unwrap() * 1024
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:"))
+        .unwrap();
+    line.trim()
+        .strip_suffix(" kB")
+        .unwrap()
+        .trim()
+        .parse::<usize>()
+        .unwrap()
+        * 1024
 }
 
 /// A service whose every tool returns 1 MiB.
@@ -44,15 +54,25 @@ async fn pinned(options: Options) -> usize {
     let client = Client::open(address, "2025-11-25").await;
     let mut tasks = Vec::new();
     for id in 0..48 {
-        let body =
-            request(id, "tools/call", json!({"name": "huge", "arguments": {}, "task": {"ttl": 24 * 60 * 60 * 1000}}));
+        let body = request(
+            id,
+            "tools/call",
+            json!({"name": "huge", "arguments": {}, "task": {"ttl": 24 * 60 * 60 * 1000}}),
+        );
         assert!(body.len() < 250);
         let begun = client.post(&body).await.json();
-        tasks.extend(begun["result"]["task"]["taskId"].as_str().map(str::to_owned));
+        tasks.extend(
+            begun["result"]["task"]["taskId"]
+                .as_str()
+                .map(str::to_owned),
+        );
     }
     for task in &tasks {
         for _ in 0..1000 {
-            let state = client.post(&request("get", "tasks/get", json!({"taskId": task}))).await.json();
+            let state = client
+                .post(&request("get", "tasks/get", json!({"taskId": task})))
+                .await
+                .json();
             if state["result"]["status"] != "working" {
                 break;
             }
@@ -67,6 +87,7 @@ async fn pinned(options: Options) -> usize {
 #[tokio::test]
 async fn results_of_tasks_whose_client_is_gone_pin_no_more_than_their_budget() {
     let pinned = pinned(options().max_tasks(4_096, 16 * MIB)).await;
-    // Without bounds 48 MiB. A quarter of 16 MiB is one caller's; the rest is what the allocator keeps of what was freed.
+    // Without bounds 48 MiB. A quarter of 16 MiB is one caller's; the rest is what the allocator
+    // keeps of what was freed.
     assert!(pinned < 24 * MIB, "{} MiB", pinned / MIB);
 }

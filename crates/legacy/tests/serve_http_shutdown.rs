@@ -19,7 +19,8 @@ const VERSION: &str = "2025-11-25";
 /// A shutdown that takes as long as this has waited for somebody.
 const DRAIN: Duration = Duration::from_secs(60);
 
-/// A call that is silent for so long has its response begun, so that its client knows that it is in work.
+/// A call that is silent for so long has its response begun, so that its client knows that it is in
+/// work.
 const SSE_AFTER: Duration = Duration::from_millis(50);
 
 struct Running {
@@ -34,15 +35,28 @@ impl Running {
     async fn start() -> Self {
         let seen = Arc::new(Seen::default());
         let server = server(&seen);
-        let http = HttpServer::bind("127.0.0.1:0").await.unwrap().drain_timeout(DRAIN);
+        let http = HttpServer::bind("127.0.0.1:0")
+            .await
+            .unwrap()
+            .drain_timeout(DRAIN);
         let address = http.local_addr().unwrap();
-        let legacy = LegacyEndpoint::new(server.clone(), options().http_sse_2024(true).sse_after(SSE_AFTER));
+        let legacy = LegacyEndpoint::new(
+            server.clone(),
+            options().http_sse_2024(true).sse_after(SSE_AFTER),
+        );
         let ending = server.clone();
-        let endpoint =
-            Endpoint::new(server.clone()).alternate(Arc::new(legacy)).on_close(move || ending.close_subscriptions());
+        let endpoint = Endpoint::new(server.clone())
+            .alternate(Arc::new(legacy))
+            .on_close(move || ending.close_subscriptions());
         let (stop, stopped) = oneshot::channel();
         let serving = tokio::spawn(http.run_endpoint(endpoint, async { drop(stopped.await) }));
-        Self { address, server, seen, stop: Some(stop), serving }
+        Self {
+            address,
+            server,
+            seen,
+            stop: Some(stop),
+            serving,
+        }
     }
 
     fn stop(&mut self) {
@@ -50,7 +64,11 @@ impl Running {
     }
 
     async fn ended(self) {
-        timeout(DRAIN / 2, self.serving).await.expect("it waits for somebody").unwrap().unwrap();
+        timeout(DRAIN / 2, self.serving)
+            .await
+            .expect("it waits for somebody")
+            .unwrap()
+            .unwrap();
     }
 }
 
@@ -60,12 +78,28 @@ async fn streams_that_have_no_end_of_their_own_end_first() {
     let client = Client::open(running.address, VERSION).await;
     let mut changes = client.get(None).await;
     changes.next().await.unwrap();
-    let mut sse = Events::open(running.address, &http("GET", "/sse", "Accept: text/event-stream\r\n", "")).await;
+    let mut sse = Events::open(
+        running.address,
+        &http("GET", "/sse", "Accept: text/event-stream\r\n", ""),
+    )
+    .await;
     let endpoint = sse.next().await.unwrap().data.unwrap();
-    let opening = http("POST", &endpoint, "Content-Type: application/json\r\n", &initialize("2024-11-05"));
+    let opening = http(
+        "POST",
+        &endpoint,
+        "Content-Type: application/json\r\n",
+        &initialize("2024-11-05"),
+    );
     assert_eq!(send(running.address, &opening).await.status, 202);
-    assert_eq!(sse.message().await.json()["result"]["protocolVersion"], "2024-11-05");
-    let mut fresh = Events::open(running.address, &http("GET", "/sse", "Accept: text/event-stream\r\n", "")).await;
+    assert_eq!(
+        sse.message().await.json()["result"]["protocolVersion"],
+        "2024-11-05"
+    );
+    let mut fresh = Events::open(
+        running.address,
+        &http("GET", "/sse", "Accept: text/event-stream\r\n", ""),
+    )
+    .await;
     fresh.next().await.unwrap();
     let meta = json!({
         "io.modelcontextprotocol/protocolVersion": "2026-07-28",
@@ -75,8 +109,14 @@ async fn streams_that_have_no_end_of_their_own_end_first() {
         "jsonrpc": "2.0", "id": 1, "method": "subscriptions/listen",
         "params": {"notifications": {"resourcesListChanged": true, "toolsListChanged": true}, "_meta": meta},
     });
-    let modern = format!("{POST_HEADERS}MCP-Protocol-Version: 2026-07-28\r\nMcp-Method: subscriptions/listen\r\n");
-    let mut listening = Events::open(running.address, &http("POST", "/mcp", &modern, &listen.to_string())).await;
+    let modern = format!(
+        "{POST_HEADERS}MCP-Protocol-Version: 2026-07-28\r\nMcp-Method: subscriptions/listen\r\n"
+    );
+    let mut listening = Events::open(
+        running.address,
+        &http("POST", "/mcp", &modern, &listen.to_string()),
+    )
+    .await;
     listening.message().await;
     eventually("both listen", || running.server.subscriptions() >= 1).await;
     running.stop();
@@ -84,9 +124,15 @@ async fn streams_that_have_no_end_of_their_own_end_first() {
         for stream in [&mut changes, &mut sse, &mut fresh] {
             assert_eq!(stream.rest().await, [json!(null); 0]);
         }
-        assert_eq!(listening.rest().await.last().unwrap()["id"], 1, "with its closing result");
+        assert_eq!(
+            listening.rest().await.last().unwrap()["id"],
+            1,
+            "with its closing result"
+        );
     };
-    timeout(DRAIN / 4, ends).await.expect("a stream is still open");
+    timeout(DRAIN / 4, ends)
+        .await
+        .expect("a stream is still open");
     running.ended().await;
 }
 
@@ -95,21 +141,43 @@ async fn a_call_that_waits_for_its_client_is_given_up_and_one_that_works_is_fini
     let mut running = Running::start().await;
     let client = Client::open(running.address, VERSION).await;
     let mut asking = client.stream(&tool(1, "greet")).await;
-    assert_eq!(asking.message().await.json()["method"], "elicitation/create");
+    assert_eq!(
+        asking.message().await.json()["method"],
+        "elicitation/create"
+    );
     let mut working = client.stream(&tool(2, "wait")).await;
     working.message().await;
     let task = json!({"name": "hang", "arguments": {}, "task": {}});
     let begun = client.post(&request(3, "tools/call", task)).await.json();
-    let result = request(4, "tasks/result", json!({"taskId": begun["result"]["task"]["taskId"]}));
+    let result = request(
+        4,
+        "tasks/result",
+        json!({"taskId": begun["result"]["task"]["taskId"]}),
+    );
     let mut waiting = client.stream(&result).await;
     eventually("the task runs", || running.seen.started.load(SeqCst) == 2).await;
     running.stop();
     let given_up = asking.rest().await;
-    assert!(given_up.last().unwrap()["error"]["message"].as_str().unwrap().contains("shutting down"), "{given_up:?}");
+    assert!(
+        given_up.last().unwrap()["error"]["message"]
+            .as_str()
+            .unwrap()
+            .contains("shutting down"),
+        "{given_up:?}"
+    );
     let waited = waiting.rest().await;
-    assert!(waited.last().unwrap()["error"]["message"].as_str().unwrap().contains("shutting down"), "{waited:?}");
+    assert!(
+        waited.last().unwrap()["error"]["message"]
+            .as_str()
+            .unwrap()
+            .contains("shutting down"),
+        "{waited:?}"
+    );
     running.seen.go.notify_one();
-    assert_eq!(meeting::text(working.rest().await.last().unwrap()), "waited");
+    assert_eq!(
+        meeting::text(working.rest().await.last().unwrap()),
+        "waited"
+    );
     running.ended().await;
 }
 
@@ -121,5 +189,9 @@ async fn no_new_streams_are_opened_while_the_server_shuts_down() {
     assert_eq!(client.get(None).await.status, 503);
     let sse = http("GET", "/sse", "Accept: text/event-stream\r\n", "");
     assert_ne!(send(server.address, &sse).await.status, 200);
-    assert_eq!(client.call("hello").await, "hello nobody", "calls are answered");
+    assert_eq!(
+        client.call("hello").await,
+        "hello nobody",
+        "calls are answered"
+    );
 }

@@ -23,7 +23,10 @@ async fn replicas<const N: usize>(store: &Memory) -> [Replica; N] {
 
 #[tokio::test]
 async fn a_question_asked_at_one_replica_is_answered_at_another() {
-    meeting::a_question_asked_at_one_replica_is_answered_at_another(&replicas(&Memory::new()).await).await;
+    meeting::a_question_asked_at_one_replica_is_answered_at_another(
+        &replicas(&Memory::new()).await,
+    )
+    .await;
 }
 
 #[tokio::test]
@@ -34,20 +37,45 @@ async fn what_is_set_at_one_replica_holds_at_all_of_them_and_at_later_ones() {
     let mut changes = client.at(&b).get(None).await;
     changes.next().await.unwrap();
     let subscribe = |id: u32, method: &str| request(id, method, json!({"uri": "x:first"}));
-    assert_eq!(client.post(&subscribe(1, "resources/subscribe")).await.json()["result"], json!({}));
+    assert_eq!(
+        client
+            .post(&subscribe(1, "resources/subscribe"))
+            .await
+            .json()["result"],
+        json!({})
+    );
     client.log_level("info").await;
     tokio::time::sleep(Duration::from_millis(100)).await;
     b.server.resource_updated("x:first");
     assert_eq!(changes.message().await.json()["params"]["uri"], "x:first");
     let late = Replica::start(meeting_in(&store)).await;
     for replica in [&b, &late] {
-        let said = client.at(replica).stream(&tool(2, "log")).await.rest().await;
-        assert_eq!((said.len(), &said[0]["params"]["data"]), (2, &json!("heard")));
+        let said = client
+            .at(replica)
+            .stream(&tool(2, "log"))
+            .await
+            .rest()
+            .await;
+        assert_eq!(
+            (said.len(), &said[0]["params"]["data"]),
+            (2, &json!("heard"))
+        );
     }
     let mut at_late = client.at(&late).get(None).await;
     at_late.next().await.unwrap();
-    assert_eq!(changes.rest().await, [json!(null); 0], "a message goes to one stream only");
-    assert_eq!(client.at(&b).post(&subscribe(3, "resources/unsubscribe")).await.status, 200);
+    assert_eq!(
+        changes.rest().await,
+        [json!(null); 0],
+        "a message goes to one stream only"
+    );
+    assert_eq!(
+        client
+            .at(&b)
+            .post(&subscribe(3, "resources/unsubscribe"))
+            .await
+            .status,
+        200
+    );
     tokio::time::sleep(Duration::from_millis(100)).await;
     late.server.resource_updated("x:first");
     assert!(at_late.is_quiet().await);
@@ -55,7 +83,8 @@ async fn what_is_set_at_one_replica_holds_at_all_of_them_and_at_later_ones() {
 
 #[tokio::test]
 async fn a_request_is_cancelled_wherever_the_client_says_so() {
-    meeting::a_request_is_cancelled_wherever_the_client_says_so(&replicas(&Memory::new()).await).await;
+    meeting::a_request_is_cancelled_wherever_the_client_says_so(&replicas(&Memory::new()).await)
+        .await;
 }
 
 #[tokio::test]
@@ -80,12 +109,24 @@ async fn the_end_of_a_session_is_stored_for_longer_than_its_id_is_good_for() {
     let client = Client::open(replica.address, "2025-11-25").await;
     assert_eq!(client.delete().await, 204);
     let expired = std::time::SystemTime::now() + ttl;
-    let millis = expired.duration_since(std::time::UNIX_EPOCH).unwrap().as_millis() as u64;
+    let millis = expired
+        .duration_since(std::time::UNIX_EPOCH)
+        .unwrap()
+        .as_millis() as u64;
     let at = async |minutes: u64| {
-        let row = store.get("session-known", &client.id[3..39], millis + minutes * 60_000).await;
+        let row = store
+            .get(
+                "session-known",
+                &client.id[3..39],
+                millis + minutes * 60_000,
+            )
+            .await;
         row.unwrap().is_some()
     };
-    assert!(at(9).await, "for a replica whose clock is ahead of the others");
+    assert!(
+        at(9).await,
+        "for a replica whose clock is ahead of the others"
+    );
     assert!(!at(11).await);
 }
 
@@ -96,7 +137,8 @@ async fn a_stream_is_gone_on_with_at_any_replica() {
 
 #[tokio::test]
 async fn a_client_that_was_sent_away_comes_back_to_any_replica() {
-    meeting::a_client_that_was_sent_away_comes_back_to_any_replica(&replicas(&Memory::new()).await).await;
+    meeting::a_client_that_was_sent_away_comes_back_to_any_replica(&replicas(&Memory::new()).await)
+        .await;
 }
 
 #[tokio::test]
@@ -108,8 +150,16 @@ async fn a_stream_that_nobody_has_is_nowhere() {
     a.kill().await;
     assert_eq!(stream.next().await, None, "the connection broke");
     for replica in [&b, &c] {
-        let lost = client.at(replica).get(progress.id.as_deref()).await.rest().await;
-        assert_eq!((&lost[0]["id"], &lost[0]["error"]["code"]), (&json!("lost"), &json!(-32603)));
+        let lost = client
+            .at(replica)
+            .get(progress.id.as_deref())
+            .await
+            .rest()
+            .await;
+        assert_eq!(
+            (&lost[0]["id"], &lost[0]["error"]["code"]),
+            (&json!("lost"), &json!(-32603))
+        );
     }
     assert_eq!(client.at(&b).call("hello").await, "hello nobody");
 }

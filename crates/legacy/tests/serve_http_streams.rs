@@ -1,4 +1,5 @@
-//! Event streams over Streamable HTTP: when there is one, how it is gone on with, how it is closed to be polled.
+//! Event streams over Streamable HTTP: when there is one, how it is gone on with, how it is closed
+//! to be polled.
 
 mod serve_http_common;
 
@@ -16,7 +17,10 @@ async fn an_answer_with_something_before_it_is_a_stream_that_begins_with_an_id()
     let replica = Replica::start(options()).await;
     let client = Client::open(replica.address, "2025-11-25").await;
     let mut stream = client.stream(&tool(1, "wait")).await;
-    assert_eq!((stream.status, stream.header("content-type")), (200, Some("text/event-stream".into())));
+    assert_eq!(
+        (stream.status, stream.header("content-type")),
+        (200, Some("text/event-stream".into()))
+    );
     assert_eq!(stream.header("x-accel-buffering").as_deref(), Some("no"));
     assert_eq!(stream.header("mcp-session-id"), None);
     let opening = stream.next().await.unwrap();
@@ -49,12 +53,18 @@ async fn older_clients_get_ids_but_no_event_without_data() {
 
 #[tokio::test]
 async fn a_silent_call_becomes_a_stream_and_says_that_it_lives() {
-    let options = options().sse_after(Duration::from_millis(100)).keep_alive(Duration::from_millis(30));
+    let options = options()
+        .sse_after(Duration::from_millis(100))
+        .keep_alive(Duration::from_millis(30));
     let replica = Replica::start(options).await;
     let client = Client::open(replica.address, "2025-11-25").await;
     let start = Instant::now();
     let mut stream = client.stream(&tool(1, "slow")).await;
-    assert!(start.elapsed() < Duration::from_millis(280), "{:?}", start.elapsed());
+    assert!(
+        start.elapsed() < Duration::from_millis(280),
+        "{:?}",
+        start.elapsed()
+    );
     assert_eq!(text(&stream.message().await.json()), "slow");
     assert!(stream.comments >= 2, "{}", stream.comments);
 }
@@ -67,10 +77,16 @@ async fn a_broken_stream_is_gone_on_with_and_the_call_never_knew() {
     let progress = stream.message().await;
     drop(stream);
     replica.seen.go.notify_one();
-    eventually("the call goes on", || replica.seen.finished.load(SeqCst) == 1).await;
+    eventually("the call goes on", || {
+        replica.seen.finished.load(SeqCst) == 1
+    })
+    .await;
     let rest = client.get(progress.id.as_deref()).await.rest().await;
     assert_eq!(rest[0]["params"]["progress"], 2.0);
-    assert_eq!((&rest[1]["id"], text(&rest[1]), rest.len()), (&json!(1), &json!("waited"), 2));
+    assert_eq!(
+        (&rest[1]["id"], text(&rest[1]), rest.len()),
+        (&json!(1), &json!("waited"), 2)
+    );
     // Once more, from the beginning: it is kept for a while.
     let opening = progress.id.unwrap().replace("-1", "-0");
     assert_eq!(client.get(Some(&opening)).await.rest().await.len(), 3);
@@ -83,7 +99,11 @@ async fn a_stream_can_be_gone_on_with_while_its_first_connection_still_hangs() {
     let mut hanging = client.stream(&tool(1, "wait")).await;
     let progress = hanging.message().await;
     let mut second = client.get(progress.id.as_deref()).await;
-    assert_eq!(hanging.rest().await, [json!(null); 0], "its end is not the call's");
+    assert_eq!(
+        hanging.rest().await,
+        [json!(null); 0],
+        "its end is not the call's"
+    );
     assert!(second.is_quiet().await);
     replica.seen.go.notify_one();
     assert_eq!(text(second.rest().await.last().unwrap()), "waited");
@@ -98,7 +118,11 @@ async fn events_are_for_the_session_and_the_principal_that_they_were_sent_to() {
     let progress = stream.message().await;
     let mut stolen = bob.get(progress.id.as_deref()).await;
     let answer = stolen.rest().await;
-    assert_eq!((&answer[0]["error"]["code"], answer.len()), (&json!(-32603), 1), "bob has no such stream");
+    assert_eq!(
+        (&answer[0]["error"]["code"], answer.len()),
+        (&json!(-32603), 1),
+        "bob has no such stream"
+    );
     assert!(stream.is_quiet().await, "and alice's goes on");
     replica.seen.go.notify_one();
     assert_eq!(text(stream.rest().await.last().unwrap()), "waited");
@@ -106,17 +130,31 @@ async fn events_are_for_the_session_and_the_principal_that_they_were_sent_to() {
 
 #[tokio::test]
 async fn a_call_that_nobody_comes_back_for_is_given_up() {
-    let replica =
-        Replica::start(options().grace(Duration::from_millis(200)).sse_after(Duration::from_millis(20))).await;
+    let replica = Replica::start(
+        options()
+            .grace(Duration::from_millis(200))
+            .sse_after(Duration::from_millis(20)),
+    )
+    .await;
     let client = Client::open(replica.address, "2025-11-25").await;
     let mut stream = client.stream(&tool(1, "hang")).await;
     let opening = stream.next().await.unwrap();
     drop(stream);
     tokio::time::sleep(Duration::from_millis(100)).await;
-    assert_eq!(replica.seen.dropped.load(SeqCst), 0, "a lost connection is no cancellation");
-    eventually("the call is given up", || replica.seen.dropped.load(SeqCst) == 1).await;
+    assert_eq!(
+        replica.seen.dropped.load(SeqCst),
+        0,
+        "a lost connection is no cancellation"
+    );
+    eventually("the call is given up", || {
+        replica.seen.dropped.load(SeqCst) == 1
+    })
+    .await;
     let rest = client.get(opening.id.as_deref()).await.rest().await;
-    assert_eq!((&rest[0]["id"], &rest[0]["error"]["code"]), (&json!(1), &json!(-32603)));
+    assert_eq!(
+        (&rest[0]["id"], &rest[0]["error"]["code"]),
+        (&json!(1), &json!(-32603))
+    );
 }
 
 #[tokio::test]
@@ -124,13 +162,23 @@ async fn a_call_whose_client_is_gone_before_it_was_answered_goes_on_for_the_grac
     let replica = Replica::start(options().grace(Duration::from_millis(300))).await;
     let client = Client::open(replica.address, "2025-06-18").await;
     {
-        let mut stream = tokio::net::TcpStream::connect(replica.address).await.unwrap();
-        tokio::io::AsyncWriteExt::write_all(&mut stream, client.posting(&tool(1, "hang")).as_bytes()).await.unwrap();
+        let mut stream = tokio::net::TcpStream::connect(replica.address)
+            .await
+            .unwrap();
+        tokio::io::AsyncWriteExt::write_all(
+            &mut stream,
+            client.posting(&tool(1, "hang")).as_bytes(),
+        )
+        .await
+        .unwrap();
         eventually("it has begun", || replica.seen.started.load(SeqCst) == 1).await;
     }
     tokio::time::sleep(Duration::from_millis(150)).await;
     assert_eq!(replica.seen.dropped.load(SeqCst), 0);
-    eventually("the grace time ends", || replica.seen.dropped.load(SeqCst) == 1).await;
+    eventually("the grace time ends", || {
+        replica.seen.dropped.load(SeqCst) == 1
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -139,10 +187,14 @@ async fn a_cancelled_request_is_dropped_and_its_stream_ends() {
     let client = Client::open(replica.address, "2025-11-25").await;
     let mut stream = client.stream(&tool(1, "hang")).await;
     stream.next().await.unwrap();
-    let cancelled = json!({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": 1}});
+    let cancelled =
+        json!({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": 1}});
     assert_eq!(client.post(&cancelled.to_string()).await.status, 202);
     assert_eq!(stream.rest().await, [json!(null); 0]);
-    eventually("the handler is gone", || replica.seen.dropped.load(SeqCst) == 1).await;
+    eventually("the handler is gone", || {
+        replica.seen.dropped.load(SeqCst) == 1
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -186,7 +238,11 @@ async fn nothing_of_a_flood_is_lost_to_a_client_that_comes_back() {
     let rest = stream.rest().await;
     assert_eq!(text(rest.last().unwrap()), "flooded");
     numbers.extend(rest[..rest.len() - 1].iter().map(said));
-    assert_eq!(numbers, (0..1000).collect::<Vec<_>>(), "in order, each once");
+    assert_eq!(
+        numbers,
+        (0..1000).collect::<Vec<_>>(),
+        "in order, each once"
+    );
 }
 
 #[tokio::test]
@@ -199,7 +255,10 @@ async fn a_large_answer_and_a_panic_come_through_a_stream_too() {
     assert_eq!(text(large.last().unwrap()).as_str().unwrap().len(), 300_000);
     for _ in 0..2 {
         let failed = client.stream(&tool(2, "panic")).await.rest().await;
-        assert!(failed.last().unwrap().to_string().contains("\"id\":2"), "{failed:?}");
+        assert!(
+            failed.last().unwrap().to_string().contains("\"id\":2"),
+            "{failed:?}"
+        );
         assert!(!failed.last().unwrap().to_string().contains("secret"));
     }
     assert_eq!(client.call("hello").await, "hello nobody");
@@ -229,7 +288,13 @@ async fn a_lost_stream_ends_with_an_error_for_its_request() {
 async fn changes_come_on_one_stream_the_newest() {
     let replica = Replica::start(options()).await;
     let client = Client::open(replica.address, "2025-11-25").await;
-    let subscribed = client.post(&request(1, "resources/subscribe", json!({"uri": "x:first"}))).await;
+    let subscribed = client
+        .post(&request(
+            1,
+            "resources/subscribe",
+            json!({"uri": "x:first"}),
+        ))
+        .await;
     assert_eq!(subscribed.json()["result"], json!({}));
     let mut old = client.get(None).await;
     let opening = old.next().await.unwrap();
@@ -252,7 +317,17 @@ async fn changes_come_on_one_stream_the_newest() {
     assert_eq!(missed.json()["params"]["uri"], "x:first");
     assert!(missed.id.unwrap().ends_with("-2"));
     // Nobody else hears of it, and after the end of the subscription this client does not either.
-    assert_eq!(client.post(&request(2, "resources/unsubscribe", json!({"uri": "x:first"}))).await.status, 200);
+    assert_eq!(
+        client
+            .post(&request(
+                2,
+                "resources/unsubscribe",
+                json!({"uri": "x:first"})
+            ))
+            .await
+            .status,
+        200
+    );
     tokio::time::sleep(Duration::from_millis(100)).await;
     replica.server.resource_updated("x:first");
     assert!(again.is_quiet().await);
@@ -265,7 +340,16 @@ async fn a_stream_of_changes_that_is_lost_begins_anew() {
     let opening = client.get(None).await.next().await.unwrap();
     let fresh = Replica::start(options()).await;
     let here = client.at(&fresh);
-    assert_eq!(here.post(&request(1, "resources/subscribe", json!({"uri": "x:first"}))).await.status, 200);
+    assert_eq!(
+        here.post(&request(
+            1,
+            "resources/subscribe",
+            json!({"uri": "x:first"})
+        ))
+        .await
+        .status,
+        200
+    );
     let mut anew = here.get(opening.id.as_deref()).await;
     assert_ne!(anew.next().await.unwrap().id, opening.id);
     tokio::time::sleep(Duration::from_millis(100)).await;

@@ -1,23 +1,26 @@
-//! Legacy clients on a channel of lines, beside calls of this revision: real bytes, the real server.
+//! Legacy clients on a channel of lines, beside calls of this revision: real bytes, the real
+//! server.
 #![allow(deprecated, reason = "sampling, roots and logging are what is tested")]
 
 use carryall_legacy::serve::{Options, lines};
 use carryall_server::{Ctx, Resource, Server, TaskSupport, Tasks, Tool, ToolError};
 use carryall_transport::lines::{LineOptions, serve_lines_with};
 use carryall_types::{
-    CreateMessageRequestParams, CreateMessageResult, ElicitRequestFormParams, ElicitRequestURLParams, ElicitResult,
-    InputRequest, InputRequests, InputRequiredResult, ListRootsRequestParams, ListRootsResult, LoggingLevel,
-    RequestedSchema, Role, SamplingMessage, SamplingMessageContentBlock,
+    CreateMessageRequestParams, CreateMessageResult, ElicitRequestFormParams,
+    ElicitRequestURLParams, ElicitResult, InputRequest, InputRequests, InputRequiredResult,
+    ListRootsRequestParams, ListRootsResult, LoggingLevel, RequestedSchema, Role, SamplingMessage,
+    SamplingMessageContentBlock,
 };
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::time::Duration;
-use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, DuplexStream, Lines, ReadHalf, WriteHalf};
+use tokio::io::{
+    AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, DuplexStream, Lines, ReadHalf, WriteHalf,
+};
 use tokio::time::timeout;
 
-const META: &str =
-    r#"{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{}}"#;
+const META: &str = r#"{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{}}"#;
 
 /// Counts what is dropped before its time.
 struct OnDrop(Arc<AtomicUsize>);
@@ -33,14 +36,21 @@ fn ask(ctx: &Ctx, question: impl Into<InputRequest>) -> Result<Value, ToolError>
         Some(answer) => answer.map_err(|error| ToolError::new(error.to_string())),
         None => {
             let requests = InputRequests::new().with("q", question.into());
-            let asked = InputRequiredResult::new().with_input_requests(requests).with_request_state("kept");
+            let asked = InputRequiredResult::new()
+                .with_input_requests(requests)
+                .with_request_state("kept");
             Err(ToolError::input_required(asked))
         }
     }
 }
 
 fn form() -> ElicitRequestFormParams {
-    ElicitRequestFormParams::new("Your name?", RequestedSchema::new().string("name", |field| field).required())
+    ElicitRequestFormParams::new(
+        "Your name?",
+        RequestedSchema::new()
+            .string("name", |field| field)
+            .required(),
+    )
 }
 
 async fn named(ctx: &Ctx) -> Result<String, ToolError> {
@@ -54,8 +64,12 @@ fn server(dropped: &Arc<AtomicUsize>) -> Server {
     let always = |tool: Tool| tool.as_task(TaskSupport::Always);
     Server::new("lines", "1")
         .tasks(Tasks::new().poll_interval(Duration::from_millis(20)))
-        .tool(always(Tool::without_arguments("long", async |ctx: Ctx| named(&ctx).await)))
-        .tool(always(Tool::without_arguments("fails", async |_| Err::<(), _>(ToolError::new("no")))))
+        .tool(always(Tool::without_arguments("long", async |ctx: Ctx| {
+            named(&ctx).await
+        })))
+        .tool(always(Tool::without_arguments("fails", async |_| {
+            Err::<(), _>(ToolError::new("no"))
+        })))
         .tool(always(Tool::without_arguments("hangs", move |_| {
             let guard = OnDrop(Arc::clone(&in_task));
             async move {
@@ -79,28 +93,48 @@ fn server(dropped: &Arc<AtomicUsize>) -> Server {
             ctx.progress(1.0, Some(2.0), None).await;
             "stepped"
         }))
-        .tool(Tool::without_arguments("name", async |ctx: Ctx| -> Result<String, ToolError> {
-            let answer: ElicitResult =
-                serde_json::from_value(ask(&ctx, form())?).map_err(|e| ToolError::new(e.to_string()))?;
-            assert_eq!(ctx.request_state()?.as_deref(), Some("kept"));
-            Ok(format!("{:?} {:?}", answer.action, answer.content))
-        }))
-        .tool(Tool::without_arguments("page", async |ctx: Ctx| -> Result<String, ToolError> {
-            let answer = ask(&ctx, ElicitRequestURLParams::new("Sign", "https://example.com/sign"))?;
-            Ok(answer["action"].to_string())
-        }))
-        .tool(Tool::without_arguments("model", async |ctx: Ctx| -> Result<String, ToolError> {
-            let said = SamplingMessage::new(Role::User, SamplingMessageContentBlock::text("hi"));
-            let answer = ask(&ctx, CreateMessageRequestParams::new(vec![said], 10))?;
-            let _: CreateMessageResult =
-                serde_json::from_value(answer.clone()).map_err(|error| ToolError::new(error.to_string()))?;
-            Ok(answer["content"]["text"].as_str().unwrap_or_default().to_owned())
-        }))
-        .tool(Tool::without_arguments("roots", async |ctx: Ctx| -> Result<String, ToolError> {
-            let answer = ask(&ctx, ListRootsRequestParams::new())?;
-            let roots: ListRootsResult = serde_json::from_value(answer).map_err(|e| ToolError::new(e.to_string()))?;
-            Ok(roots.roots.len().to_string())
-        }))
+        .tool(Tool::without_arguments(
+            "name",
+            async |ctx: Ctx| -> Result<String, ToolError> {
+                let answer: ElicitResult = serde_json::from_value(ask(&ctx, form())?)
+                    .map_err(|e| ToolError::new(e.to_string()))?;
+                assert_eq!(ctx.request_state()?.as_deref(), Some("kept"));
+                Ok(format!("{:?} {:?}", answer.action, answer.content))
+            },
+        ))
+        .tool(Tool::without_arguments(
+            "page",
+            async |ctx: Ctx| -> Result<String, ToolError> {
+                let answer = ask(
+                    &ctx,
+                    ElicitRequestURLParams::new("Sign", "https://example.com/sign"),
+                )?;
+                Ok(answer["action"].to_string())
+            },
+        ))
+        .tool(Tool::without_arguments(
+            "model",
+            async |ctx: Ctx| -> Result<String, ToolError> {
+                let said =
+                    SamplingMessage::new(Role::User, SamplingMessageContentBlock::text("hi"));
+                let answer = ask(&ctx, CreateMessageRequestParams::new(vec![said], 10))?;
+                let _: CreateMessageResult = serde_json::from_value(answer.clone())
+                    .map_err(|error| ToolError::new(error.to_string()))?;
+                Ok(answer["content"]["text"]
+                    .as_str()
+                    .unwrap_or_default()
+                    .to_owned())
+            },
+        ))
+        .tool(Tool::without_arguments(
+            "roots",
+            async |ctx: Ctx| -> Result<String, ToolError> {
+                let answer = ask(&ctx, ListRootsRequestParams::new())?;
+                let roots: ListRootsResult =
+                    serde_json::from_value(answer).map_err(|e| ToolError::new(e.to_string()))?;
+                Ok(roots.roots.len().to_string())
+            },
+        ))
         .tool(Tool::without_arguments("hang", move |_| {
             let guard = OnDrop(Arc::clone(&dropped));
             async move {
@@ -129,10 +163,23 @@ impl Client {
         let (serving, alternates) = (server.clone(), lines(server.clone(), options));
         tokio::spawn(async move {
             let forever = std::future::pending();
-            serve_lines_with(reader, writer, serving, LineOptions::default(), Some(&alternates), forever).await
+            serve_lines_with(
+                reader,
+                writer,
+                serving,
+                LineOptions::default(),
+                Some(&alternates),
+                forever,
+            )
+            .await
         });
         let (reader, writer) = tokio::io::split(near);
-        Self { server, dropped, lines: BufReader::new(reader).lines(), writer }
+        Self {
+            server,
+            dropped,
+            lines: BufReader::new(reader).lines(),
+            writer,
+        }
     }
 
     /// A client that has shaken hands.
@@ -140,22 +187,32 @@ impl Client {
         let mut client = Self::connect(Options::default());
         let result = client.initialize(version, capabilities).await;
         assert_eq!(result["result"]["protocolVersion"], version);
-        client.send(json!({"jsonrpc": "2.0", "method": "notifications/initialized"})).await;
+        client
+            .send(json!({"jsonrpc": "2.0", "method": "notifications/initialized"}))
+            .await;
         client
     }
 
     async fn initialize(&mut self, version: &str, capabilities: Value) -> Value {
         let info = json!({"name": "old", "version": "1"});
-        let params = json!({"protocolVersion": version, "capabilities": capabilities, "clientInfo": info});
-        self.ask(json!({"jsonrpc": "2.0", "id": "i", "method": "initialize", "params": params})).await
+        let params =
+            json!({"protocolVersion": version, "capabilities": capabilities, "clientInfo": info});
+        self.ask(json!({"jsonrpc": "2.0", "id": "i", "method": "initialize", "params": params}))
+            .await
     }
 
     async fn send(&mut self, message: Value) {
-        self.writer.write_all(format!("{message}\n").as_bytes()).await.unwrap();
+        self.writer
+            .write_all(format!("{message}\n").as_bytes())
+            .await
+            .unwrap();
     }
 
     async fn next(&mut self) -> Value {
-        let line = timeout(Duration::from_secs(20), self.lines.next_line()).await.expect("it hangs").unwrap();
+        let line = timeout(Duration::from_secs(20), self.lines.next_line())
+            .await
+            .expect("it hangs")
+            .unwrap();
         serde_json::from_str(&line.expect("closed")).unwrap()
     }
 
@@ -174,7 +231,9 @@ fn call(id: u32, tool: &str) -> Value {
 }
 
 fn text(answer: &Value) -> &str {
-    answer["result"]["content"][0]["text"].as_str().unwrap_or_else(|| panic!("{answer}"))
+    answer["result"]["content"][0]["text"]
+        .as_str()
+        .unwrap_or_else(|| panic!("{answer}"))
 }
 
 // spec: versioning-08, versioning-09
@@ -184,43 +243,75 @@ async fn every_revision_is_served_and_both_eras_share_the_channel() {
         let mut client = Client::connect(Options::default());
         let opened = client.initialize(version, json!({})).await;
         let result = &opened["result"];
-        assert_eq!((&result["protocolVersion"], &opened["id"]), (&json!(version), &json!("i")));
-        assert_eq!((&result["serverInfo"]["name"], &result["instructions"]), (&json!("lines"), &json!("Be kind.")));
+        assert_eq!(
+            (&result["protocolVersion"], &opened["id"]),
+            (&json!(version), &json!("i"))
+        );
+        assert_eq!(
+            (&result["serverInfo"]["name"], &result["instructions"]),
+            (&json!("lines"), &json!("Be kind."))
+        );
         assert!(result["capabilities"]["tools"].is_object() && result.get("resultType").is_none());
-        client.send(json!({"jsonrpc": "2.0", "method": "notifications/initialized"})).await;
+        client
+            .send(json!({"jsonrpc": "2.0", "method": "notifications/initialized"}))
+            .await;
         assert_eq!(text(&client.call(1, "hello").await), "hello");
         let meta: Value = serde_json::from_str(META).unwrap();
-        let modern =
-            json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "hello", "_meta": meta}});
-        assert_eq!(client.ask(modern.clone()).await["result"]["resultType"], "complete");
+        let modern = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "hello", "_meta": meta}});
+        assert_eq!(
+            client.ask(modern.clone()).await["result"]["resultType"],
+            "complete"
+        );
         // A refusal of this revision stays one.
         let mut unknown = modern;
         unknown["params"]["_meta"]["io.modelcontextprotocol/protocolVersion"] = json!("1999-01-01");
         assert_eq!(client.ask(unknown).await["error"]["code"], -32022);
-        assert_eq!(client.ask(json!({"jsonrpc": "2.0", "id": 2, "method": "ping"})).await["result"], json!({}));
+        assert_eq!(
+            client
+                .ask(json!({"jsonrpc": "2.0", "id": 2, "method": "ping"}))
+                .await["result"],
+            json!({})
+        );
     }
 }
 
 #[tokio::test]
 async fn an_unknown_version_gets_the_newest_with_a_handshake() {
     let mut client = Client::connect(Options::default());
-    assert_eq!(client.initialize("2099-01-01", json!({})).await["result"]["protocolVersion"], "2025-11-25");
+    assert_eq!(
+        client.initialize("2099-01-01", json!({})).await["result"]["protocolVersion"],
+        "2025-11-25"
+    );
 }
 
 #[tokio::test]
 async fn a_second_initialize_begins_anew() {
     let mut client = Client::legacy("2025-11-25", json!({})).await;
     client.send(call(1, "hang")).await;
-    assert_eq!(client.call(2, "hello").await["id"], 2, "the handler has begun");
-    let again = client.initialize("2025-06-18", json!({"elicitation": {}})).await;
+    assert_eq!(
+        client.call(2, "hello").await["id"],
+        2,
+        "the handler has begun"
+    );
+    let again = client
+        .initialize("2025-06-18", json!({"elicitation": {}}))
+        .await;
     assert_eq!(again["result"]["protocolVersion"], "2025-06-18");
-    client.send(json!({"jsonrpc": "2.0", "method": "notifications/initialized"})).await;
+    client
+        .send(json!({"jsonrpc": "2.0", "method": "notifications/initialized"}))
+        .await;
     until_dropped(&client, 1).await;
     assert_eq!(text(&client.call(1, "hello").await), "hello");
     client.send(call(2, "name")).await;
-    assert_eq!(client.next().await["method"], "elicitation/create", "what it can do is what it said last");
+    assert_eq!(
+        client.next().await["method"],
+        "elicitation/create",
+        "what it can do is what it said last"
+    );
     // One that is refused changes nothing.
-    let refused = client.ask(json!({"jsonrpc": "2.0", "id": "i", "method": "initialize", "params": {}})).await;
+    let refused = client
+        .ask(json!({"jsonrpc": "2.0", "id": "i", "method": "initialize", "params": {}}))
+        .await;
     assert_eq!(refused["error"]["code"], -32602);
     assert_eq!(text(&client.call(3, "hello").await), "hello");
 }
@@ -228,11 +319,18 @@ async fn a_second_initialize_begins_anew() {
 #[tokio::test]
 async fn a_request_whose_id_was_used_by_a_cancelled_one_can_be_cancelled_too() {
     let mut client = Client::legacy("2025-11-25", json!({})).await;
-    let cancel = json!({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": 1}});
+    let cancel =
+        json!({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": 1}});
     // In one write, so that the first has not even begun when its id is used again.
-    let lines: String = [call(1, "hang"), cancel.clone(), call(1, "hang")].map(|line| format!("{line}\n")).concat();
+    let lines: String = [call(1, "hang"), cancel.clone(), call(1, "hang")]
+        .map(|line| format!("{line}\n"))
+        .concat();
     client.writer.write_all(lines.as_bytes()).await.unwrap();
-    assert_eq!(client.call(2, "hello").await["id"], 2, "the second has begun");
+    assert_eq!(
+        client.call(2, "hello").await["id"],
+        2,
+        "the second has begun"
+    );
     assert_eq!(client.dropped.load(SeqCst), 0);
     client.send(cancel).await;
     until_dropped(&client, 1).await;
@@ -252,19 +350,33 @@ async fn until_dropped(client: &Client, count: usize) {
 #[tokio::test]
 async fn before_initialize_only_ping_is_answered_and_refusals_name_what_is_missing() {
     let mut client = Client::connect(Options::default());
-    assert_eq!(client.ask(json!({"jsonrpc": "2.0", "id": 1, "method": "ping"})).await["result"], json!({}));
+    assert_eq!(
+        client
+            .ask(json!({"jsonrpc": "2.0", "id": 1, "method": "ping"}))
+            .await["result"],
+        json!({})
+    );
     assert_eq!(client.call(2, "hello").await["error"]["code"], -32602);
-    client.send(json!({"jsonrpc": "2.0", "id": 9, "result": {}})).await;
+    client
+        .send(json!({"jsonrpc": "2.0", "id": 9, "result": {}}))
+        .await;
     assert_eq!(client.next().await["error"]["code"], -32600);
 }
 
 #[tokio::test]
 async fn results_and_errors_are_those_of_their_day() {
     let mut client = Client::legacy("2025-06-18", json!({})).await;
-    let listed = client.ask(json!({"jsonrpc": "2.0", "id": 1, "method": "tools/list"})).await;
+    let listed = client
+        .ask(json!({"jsonrpc": "2.0", "id": 1, "method": "tools/list"}))
+        .await;
     let result = listed["result"].as_object().unwrap();
     assert!(result["tools"].as_array().unwrap().len() > 3);
-    assert!(["resultType", "ttlMs", "cacheScope", "_meta"].iter().all(|name| !result.contains_key(*name)), "{listed}");
+    assert!(
+        ["resultType", "ttlMs", "cacheScope", "_meta"]
+            .iter()
+            .all(|name| !result.contains_key(*name)),
+        "{listed}"
+    );
     let read = json!({"jsonrpc": "2.0", "id": 2, "method": "resources/read", "params": {"uri": "demo://gone"}});
     assert_eq!(client.ask(read).await["error"]["code"], -32002);
     let modern = json!({"jsonrpc": "2.0", "id": 3, "method": "server/discover", "params": {}});
@@ -272,7 +384,12 @@ async fn results_and_errors_are_those_of_their_day() {
     // A question that the client never said it could answer.
     let refused = client.call(4, "name").await;
     assert_eq!(refused["error"]["code"], -32600, "{refused}");
-    assert!(refused["error"]["message"].as_str().unwrap().contains("elicitation"));
+    assert!(
+        refused["error"]["message"]
+            .as_str()
+            .unwrap()
+            .contains("elicitation")
+    );
 }
 
 #[tokio::test]
@@ -281,16 +398,27 @@ async fn progress_and_log_messages_come_before_the_response() {
     let steps = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call",
         "params": {"name": "steps", "arguments": {}, "_meta": {"progressToken": "p"}}});
     // Nobody has set a level.
-    assert_eq!(client.ask(steps.clone()).await["method"], "notifications/progress");
+    assert_eq!(
+        client.ask(steps.clone()).await["method"],
+        "notifications/progress"
+    );
     assert_eq!(text(&client.next().await), "stepped");
-    let level =
-        |level: &str| json!({"jsonrpc": "2.0", "id": 2, "method": "logging/setLevel", "params": {"level": level}});
+    let level = |level: &str| json!({"jsonrpc": "2.0", "id": 2, "method": "logging/setLevel", "params": {"level": level}});
     assert_eq!(client.ask(level("loud")).await["error"]["code"], -32602);
     assert_eq!(client.ask(level("info")).await["result"], json!({}));
     let log = client.ask(steps).await;
-    assert_eq!((&log["method"], &log["params"]["data"]), (&json!("notifications/message"), &json!("stepping")));
+    assert_eq!(
+        (&log["method"], &log["params"]["data"]),
+        (&json!("notifications/message"), &json!("stepping"))
+    );
     let progress = client.next().await;
-    assert_eq!((&progress["params"]["progressToken"], &progress["params"]["total"]), (&json!("p"), &json!(2)));
+    assert_eq!(
+        (
+            &progress["params"]["progressToken"],
+            &progress["params"]["total"]
+        ),
+        (&json!("p"), &json!(2))
+    );
     assert_eq!(text(&client.next().await), "stepped");
 }
 
@@ -300,13 +428,21 @@ async fn a_handler_that_asks_by_rounds_asks_an_old_client_on_its_stream() {
     let mut client = Client::legacy("2025-06-18", json!({"elicitation": {}})).await;
     let question = client.call(1, "name").await;
     assert_eq!(question["method"], "elicitation/create");
-    assert!(question["params"].get("mode").is_none() && question["params"]["requestedSchema"]["type"] == "object");
+    assert!(
+        question["params"].get("mode").is_none()
+            && question["params"]["requestedSchema"]["type"] == "object"
+    );
     // Other requests go on meanwhile.
     assert_eq!(text(&client.call(2, "hello").await), "hello");
     let answer = json!({"action": "accept", "content": {"name": "Ada"}});
-    let done = client.ask(json!({"jsonrpc": "2.0", "id": question["id"], "result": answer})).await;
+    let done = client
+        .ask(json!({"jsonrpc": "2.0", "id": question["id"], "result": answer}))
+        .await;
     assert_eq!(done["id"], 1);
-    assert!(text(&done).contains("Accept") && text(&done).contains("Ada"), "{done}");
+    assert!(
+        text(&done).contains("Accept") && text(&done).contains("Ada"),
+        "{done}"
+    );
 }
 
 // spec: elicitation-24
@@ -315,7 +451,9 @@ async fn a_user_who_says_no_or_goes_away_is_an_answer_for_the_handler() {
     let mut client = Client::legacy("2025-11-25", json!({"elicitation": {}})).await;
     for (id, action, told) in [(1, "decline", "Decline"), (2, "cancel", "Cancel")] {
         let question = client.call(id, "name").await;
-        let done = client.ask(json!({"jsonrpc": "2.0", "id": question["id"], "result": {"action": action}})).await;
+        let done = client
+            .ask(json!({"jsonrpc": "2.0", "id": question["id"], "result": {"action": action}}))
+            .await;
         assert!(text(&done).starts_with(told), "{done}");
     }
 }
@@ -326,8 +464,16 @@ async fn a_refused_question_fails_its_call_and_says_why() {
     let mut client = Client::legacy("2025-11-25", json!({"elicitation": {}})).await;
     let question = client.call(1, "name").await;
     let error = json!({"code": -32603, "message": "no user here"});
-    let done = client.ask(json!({"jsonrpc": "2.0", "id": question["id"], "error": error})).await;
-    assert!(done["error"]["message"].as_str().unwrap().contains("no user here"), "{done}");
+    let done = client
+        .ask(json!({"jsonrpc": "2.0", "id": question["id"], "error": error}))
+        .await;
+    assert!(
+        done["error"]["message"]
+            .as_str()
+            .unwrap()
+            .contains("no user here"),
+        "{done}"
+    );
 }
 
 #[tokio::test]
@@ -342,8 +488,12 @@ async fn a_tool_that_only_runs_as_a_task_is_waited_for() {
         assert_eq!(question["method"], "elicitation/create");
         assert_eq!(text(&client.ask(accept(&question, "Ada")).await), "Ada");
         let failed = client.call(2, "fails").await;
-        assert_eq!((text(&failed), failed["result"]["isError"].as_bool()), ("no", Some(true)));
-        // The first question is asked in a round, and the second one, which is another one, by the task.
+        assert_eq!(
+            (text(&failed), failed["result"]["isError"].as_bool()),
+            ("no", Some(true))
+        );
+        // The first question is asked in a round, and the second one, which is another one, by the
+        // task.
         let question = client.call(3, "demands").await;
         let question = client.ask(accept(&question, "Ada")).await;
         assert_eq!(question["method"], "elicitation/create", "{question}");
@@ -358,23 +508,46 @@ async fn a_tool_that_only_runs_as_a_task_is_waited_for() {
             }
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
-        assert_eq!(client.dropped.load(SeqCst), 1, "who cancels the call cancels its task");
+        assert_eq!(
+            client.dropped.load(SeqCst),
+            1,
+            "who cancels the call cancels its task"
+        );
     }
 }
 
 // spec: sampling-05, roots-02, lifecycle-04
 #[tokio::test]
 async fn models_and_roots_are_asked_for_too() {
-    let mut client = Client::legacy("2024-11-05", json!({"sampling": {}, "roots": {"listChanged": true}})).await;
+    let mut client = Client::legacy(
+        "2024-11-05",
+        json!({"sampling": {}, "roots": {"listChanged": true}}),
+    )
+    .await;
     let question = client.call(1, "model").await;
     assert_eq!(question["method"], "sampling/createMessage");
     assert_eq!(question["params"]["maxTokens"], 10);
-    let said = json!({"role": "assistant", "content": {"type": "text", "text": "hello!"}, "model": "m"});
-    assert_eq!(text(&client.ask(json!({"jsonrpc": "2.0", "id": question["id"], "result": said})).await), "hello!");
+    let said =
+        json!({"role": "assistant", "content": {"type": "text", "text": "hello!"}, "model": "m"});
+    assert_eq!(
+        text(
+            &client
+                .ask(json!({"jsonrpc": "2.0", "id": question["id"], "result": said}))
+                .await
+        ),
+        "hello!"
+    );
     let question = client.call(2, "roots").await;
     assert_eq!(question["method"], "roots/list");
     let roots = json!({"roots": [{"uri": "file:///a"}]});
-    assert_eq!(text(&client.ask(json!({"jsonrpc": "2.0", "id": question["id"], "result": roots})).await), "1");
+    assert_eq!(
+        text(
+            &client
+                .ask(json!({"jsonrpc": "2.0", "id": question["id"], "result": roots}))
+                .await
+        ),
+        "1"
+    );
 }
 
 // spec: roots-05, sampling-05
@@ -383,7 +556,11 @@ async fn nobody_is_asked_for_what_was_not_declared() {
     let mut client = Client::legacy("2025-11-25", json!({"elicitation": {}})).await;
     for (id, tool) in [(1, "roots"), (2, "model")] {
         let refused = client.call(id, tool).await;
-        assert_eq!((&refused["id"], &refused["error"]["code"]), (&json!(id), &json!(-32600)), "{refused}");
+        assert_eq!(
+            (&refused["id"], &refused["error"]["code"]),
+            (&json!(id), &json!(-32600)),
+            "{refused}"
+        );
     }
 }
 
@@ -393,9 +570,14 @@ async fn a_page_has_an_id_and_its_completion_is_announced() {
     let mut client = Client::legacy("2025-11-25", json!({"elicitation": {"url": {}}})).await;
     let question = client.call(1, "page").await;
     let params = &question["params"];
-    assert_eq!((&params["mode"], &params["url"]), (&json!("url"), &json!("https://example.com/sign")));
+    assert_eq!(
+        (&params["mode"], &params["url"]),
+        (&json!("url"), &json!("https://example.com/sign"))
+    );
     let id = params["elicitationId"].clone();
-    let complete = client.ask(json!({"jsonrpc": "2.0", "id": question["id"], "result": {"action": "accept"}})).await;
+    let complete = client
+        .ask(json!({"jsonrpc": "2.0", "id": question["id"], "result": {"action": "accept"}}))
+        .await;
     assert_eq!(
         (&complete["method"], &complete["params"]["elicitationId"]),
         (&json!("notifications/elicitation/complete"), &id)
@@ -409,7 +591,11 @@ async fn a_page_has_an_id_and_its_completion_is_announced() {
 async fn a_cancelled_request_is_dropped_and_never_answered() {
     let mut client = Client::legacy("2025-11-25", json!({})).await;
     client.send(call(1, "hang")).await;
-    assert_eq!(client.call(1, "hello").await["error"]["code"], -32600, "the id is in use");
+    assert_eq!(
+        client.call(1, "hello").await["error"]["code"],
+        -32600,
+        "the id is in use"
+    );
     client.send(json!({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": 1}})).await;
     // The id is free again, and the next thing to come is its answer.
     assert_eq!(text(&client.call(1, "hello").await), "hello");
@@ -419,9 +605,11 @@ async fn a_cancelled_request_is_dropped_and_never_answered() {
 #[tokio::test]
 async fn changes_are_told_and_subscriptions_counted() {
     let mut client = Client::legacy("2025-11-25", json!({})).await;
-    let subscribe =
-        |id: u32, method: &str| json!({"jsonrpc": "2.0", "id": id, "method": method, "params": {"uri": "demo://note"}});
-    assert_eq!(client.ask(subscribe(1, "resources/subscribe")).await["result"], json!({}));
+    let subscribe = |id: u32, method: &str| json!({"jsonrpc": "2.0", "id": id, "method": method, "params": {"uri": "demo://note"}});
+    assert_eq!(
+        client.ask(subscribe(1, "resources/subscribe")).await["result"],
+        json!({})
+    );
     // The subscription of the service is opened behind the answer.
     for _ in 0..200 {
         if client.server.subscriptions() == 1 {
@@ -432,22 +620,33 @@ async fn changes_are_told_and_subscriptions_counted() {
     let server = client.server.clone();
     let new = Tool::without_arguments("new", async |_| "new");
     server.change(|catalogue| _ = catalogue.tool(new)).unwrap();
-    assert_eq!(client.next().await, json!({"jsonrpc": "2.0", "method": "notifications/tools/list_changed"}));
+    assert_eq!(
+        client.next().await,
+        json!({"jsonrpc": "2.0", "method": "notifications/tools/list_changed"})
+    );
     let mut told = false;
     for _ in 0..200 {
         server.resource_updated("demo://note");
-        if let Ok(Ok(Some(line))) = timeout(Duration::from_millis(20), client.lines.next_line()).await {
+        if let Ok(Ok(Some(line))) =
+            timeout(Duration::from_millis(20), client.lines.next_line()).await
+        {
             let line: Value = serde_json::from_str(&line).unwrap();
             assert_eq!(
                 (&line["method"], &line["params"]),
-                (&json!("notifications/resources/updated"), &json!({"uri": "demo://note"}))
+                (
+                    &json!("notifications/resources/updated"),
+                    &json!({"uri": "demo://note"})
+                )
             );
             told = true;
             break;
         }
     }
     assert!(told, "never told");
-    assert_eq!(client.ask(subscribe(2, "resources/unsubscribe")).await["result"], json!({}));
+    assert_eq!(
+        client.ask(subscribe(2, "resources/unsubscribe")).await["result"],
+        json!({})
+    );
 }
 
 #[tokio::test]
@@ -462,8 +661,16 @@ async fn batches_are_of_one_revision() {
     let answers = client.ask(batch.clone()).await;
     let answers = answers.as_array().unwrap();
     assert_eq!(answers.len(), 3);
-    assert_eq!(answers.iter().filter(|answer| answer.get("error").is_some()).count(), 1);
-    client.send(json!([{"jsonrpc": "2.0", "method": "notifications/x"}])).await;
+    assert_eq!(
+        answers
+            .iter()
+            .filter(|answer| answer.get("error").is_some())
+            .count(),
+        1
+    );
+    client
+        .send(json!([{"jsonrpc": "2.0", "method": "notifications/x"}]))
+        .await;
     assert_eq!(text(&client.call(3, "hello").await), "hello");
     let mut client = Client::legacy("2025-11-25", json!({})).await;
     assert_eq!(client.ask(batch).await["error"]["code"], -32600);
@@ -476,11 +683,20 @@ async fn what_is_in_work_and_subscribed_to_is_bounded() {
     client.send(call(1, "hang")).await;
     client.send(call(2, "hang")).await;
     let refused = client.call(3, "hello").await;
-    assert_eq!((&refused["id"], &refused["error"]["code"]), (&json!(3), &json!(-32600)));
+    assert_eq!(
+        (&refused["id"], &refused["error"]["code"]),
+        (&json!(3), &json!(-32600))
+    );
     client.send(json!({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": 1}})).await;
     let subscribe = |id: u32, uri: &str| json!({"jsonrpc": "2.0", "id": id, "method": "resources/subscribe", "params": {"uri": uri}});
-    assert_eq!(client.ask(subscribe(4, "demo://note")).await["result"], json!({}));
-    assert_eq!(client.ask(subscribe(5, "demo://other")).await["error"]["code"], -32600);
+    assert_eq!(
+        client.ask(subscribe(4, "demo://note")).await["result"],
+        json!({})
+    );
+    assert_eq!(
+        client.ask(subscribe(5, "demo://other")).await["error"]["code"],
+        -32600
+    );
 }
 
 #[tokio::test]
@@ -495,15 +711,23 @@ async fn a_client_cannot_forge_a_round() {
 
 #[tokio::test]
 async fn a_client_that_does_not_answer_is_given_up() {
-    let mut client = Client::connect(Options::default().question_timeout(Duration::from_millis(50)));
-    client.initialize("2025-11-25", json!({"elicitation": {}})).await;
+    let mut client =
+        Client::connect(Options::default().question_timeout(Duration::from_millis(50)));
+    client
+        .initialize("2025-11-25", json!({"elicitation": {}}))
+        .await;
     let question = client.call(1, "name").await;
     let withdrawn = client.next().await;
     assert_eq!(
         (&withdrawn["method"], &withdrawn["params"]["requestId"]),
         (&json!("notifications/cancelled"), &question["id"])
     );
-    assert!(client.next().await["error"]["message"].as_str().unwrap().contains("did not answer"));
+    assert!(
+        client.next().await["error"]["message"]
+            .as_str()
+            .unwrap()
+            .contains("did not answer")
+    );
 }
 
 fn task(id: u32, tool: &str, ttl: u64) -> Value {
@@ -517,27 +741,63 @@ fn about(id: u32, method: &str, task: &Value) -> Value {
 #[tokio::test]
 async fn a_tool_runs_as_a_task_and_asks_when_its_client_comes_for_the_result() {
     let mut client = Client::legacy("2025-11-25", json!({"elicitation": {}})).await;
-    let listed = client.ask(json!({"jsonrpc": "2.0", "id": 1, "method": "tools/list"})).await;
-    assert_eq!(listed["result"]["tools"][0]["execution"]["taskSupport"], "optional");
+    let listed = client
+        .ask(json!({"jsonrpc": "2.0", "id": 1, "method": "tools/list"}))
+        .await;
+    assert_eq!(
+        listed["result"]["tools"][0]["execution"]["taskSupport"],
+        "optional"
+    );
     let begun = client.ask(task(2, "name", 60_000)).await["result"]["task"].clone();
-    assert_eq!((&begun["status"], &begun["ttl"]), (&json!("working"), &json!(60_000)));
+    assert_eq!(
+        (&begun["status"], &begun["ttl"]),
+        (&json!("working"), &json!(60_000))
+    );
     let question = client.ask(about(3, "tasks/result", &begun)).await;
     assert_eq!(question["method"], "elicitation/create");
     let related = json!({"taskId": begun["taskId"]});
-    assert_eq!(question["params"]["_meta"]["io.modelcontextprotocol/related-task"], related);
+    assert_eq!(
+        question["params"]["_meta"]["io.modelcontextprotocol/related-task"],
+        related
+    );
     let shown = client.ask(about(4, "tasks/get", &begun)).await["result"].clone();
-    assert_eq!((&shown["status"], &shown["createdAt"]), (&json!("input_required"), &begun["createdAt"]));
+    assert_eq!(
+        (&shown["status"], &shown["createdAt"]),
+        (&json!("input_required"), &begun["createdAt"])
+    );
     let answer = json!({"action": "accept", "content": {"name": "Ada"}});
-    let done = client.ask(json!({"jsonrpc": "2.0", "id": question["id"], "result": answer})).await;
+    let done = client
+        .ask(json!({"jsonrpc": "2.0", "id": question["id"], "result": answer}))
+        .await;
     assert_eq!(done["id"], 3);
     assert!(text(&done).contains("Ada"), "{done}");
-    assert_eq!(done["result"]["_meta"]["io.modelcontextprotocol/related-task"], related);
-    assert_eq!(client.ask(about(5, "tasks/get", &begun)).await["result"]["status"], "completed");
-    assert!(text(&client.ask(about(6, "tasks/result", &begun)).await).contains("Ada"), "the result stays");
-    let all = client.ask(json!({"jsonrpc": "2.0", "id": 7, "method": "tasks/list"})).await;
+    assert_eq!(
+        done["result"]["_meta"]["io.modelcontextprotocol/related-task"],
+        related
+    );
+    assert_eq!(
+        client.ask(about(5, "tasks/get", &begun)).await["result"]["status"],
+        "completed"
+    );
+    assert!(
+        text(&client.ask(about(6, "tasks/result", &begun)).await).contains("Ada"),
+        "the result stays"
+    );
+    let all = client
+        .ask(json!({"jsonrpc": "2.0", "id": 7, "method": "tasks/list"}))
+        .await;
     assert_eq!(all["result"]["tasks"].as_array().unwrap().len(), 1);
-    assert_eq!(client.ask(about(8, "tasks/cancel", &begun)).await["error"]["code"], -32602, "it has ended");
-    assert_eq!(client.ask(about(9, "tasks/get", &json!({"taskId": "x"}))).await["error"]["code"], -32602);
+    assert_eq!(
+        client.ask(about(8, "tasks/cancel", &begun)).await["error"]["code"],
+        -32602,
+        "it has ended"
+    );
+    assert_eq!(
+        client
+            .ask(about(9, "tasks/get", &json!({"taskId": "x"})))
+            .await["error"]["code"],
+        -32602
+    );
 }
 
 #[tokio::test]
@@ -546,22 +806,44 @@ async fn a_task_is_cancelled_and_one_that_is_forgotten_ends_with_its_time() {
     let begun = client.ask(task(1, "hang", 60_000)).await["result"]["task"].clone();
     let cancelled = client.ask(about(2, "tasks/cancel", &begun)).await["result"].clone();
     assert_eq!(cancelled["status"], "cancelled");
-    assert!(client.ask(about(3, "tasks/result", &begun)).await.get("error").is_some());
+    assert!(
+        client
+            .ask(about(3, "tasks/result", &begun))
+            .await
+            .get("error")
+            .is_some()
+    );
     let short = client.ask(task(4, "hang", 50)).await["result"]["task"].clone();
     for id in 5..500 {
-        if client.ask(about(id, "tasks/get", &short)).await.get("error").is_some() {
+        if client
+            .ask(about(id, "tasks/get", &short))
+            .await
+            .get("error")
+            .is_some()
+        {
             break;
         }
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    assert!(client.ask(about(600, "tasks/get", &short)).await.get("error").is_some(), "still there");
+    assert!(
+        client
+            .ask(about(600, "tasks/get", &short))
+            .await
+            .get("error")
+            .is_some(),
+        "still there"
+    );
     assert_eq!(client.dropped.load(SeqCst), 2, "both handlers were dropped");
 }
 
 #[tokio::test]
 async fn tasks_exist_in_one_revision_and_can_be_switched_off() {
     let mut older = Client::legacy("2025-06-18", json!({})).await;
-    assert_eq!(text(&older.ask(task(1, "hello", 1000)).await), "hello", "the wish means nothing here");
+    assert_eq!(
+        text(&older.ask(task(1, "hello", 1000)).await),
+        "hello",
+        "the wish means nothing here"
+    );
     let list = json!({"jsonrpc": "2.0", "id": 2, "method": "tasks/list"});
     assert_eq!(older.ask(list.clone()).await["error"]["code"], -32601);
     let mut without = Client::connect(Options::default().tasks(false));

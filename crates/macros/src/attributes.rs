@@ -18,7 +18,11 @@ pub(crate) struct Attributes {
 
 impl Attributes {
     pub(crate) fn sort(attributes: Vec<Attribute>) -> Self {
-        let mut sorted = Self { conditions: Vec::new(), shown: Vec::new(), inner: Vec::new() };
+        let mut sorted = Self {
+            conditions: Vec::new(),
+            shown: Vec::new(),
+            inner: Vec::new(),
+        };
         for attribute in attributes {
             let path = attribute.path();
             // Not `#[expect]`, which would go unfulfilled on all but one.
@@ -55,7 +59,10 @@ pub(crate) fn documentation(attributes: &[Attribute]) -> Option<String> {
 }
 
 /// `.description(..)`, unless it is set by hand or there is nothing to say.
-pub(crate) fn description(settings: &crate::settings::Settings, attributes: &[Attribute]) -> TokenStream {
+pub(crate) fn description(
+    settings: &crate::settings::Settings,
+    attributes: &[Attribute],
+) -> TokenStream {
     match documentation(attributes) {
         Some(text) if settings.get("description").is_none() => quote!(.description(#text)),
         _ => TokenStream::new(),

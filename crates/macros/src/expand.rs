@@ -6,12 +6,15 @@ use proc_macro2::{Span, TokenStream};
 use quote::quote;
 use syn::Ident;
 
-/// The function that the server takes, and the one that was written, as `call` of a type with its name.
+/// The function that the server takes, and the one that was written, as `call` of a type with its
+/// name.
 ///
-/// Functions and types have names of two kinds, and a variable may have the name of a function: whoever writes
-/// `let add = ..` beside the tool `add` is not surprised, as with a unit struct.
+/// Functions and types have names of two kinds, and a variable may have the name of a function:
+/// whoever writes `let add = ..` beside the tool `add` is not surprised, as with a unit struct.
 pub(crate) fn items(function: &Function, target: &str, body: &TokenStream) -> TokenStream {
-    let Function { visibility, ident, .. } = function;
+    let Function {
+        visibility, ident, ..
+    } = function;
     let conditions = &function.attributes.conditions;
     let shown = &function.attributes.shown;
     let call = function.call_item();
@@ -35,8 +38,8 @@ pub(crate) fn items(function: &Function, target: &str, body: &TokenStream) -> To
     }
 }
 
-/// The block that calls the function: `argument` says where an argument's value comes from, in an expression that may
-/// end early with `error`.
+/// The block that calls the function: `argument` says where an argument's value comes from, in an
+/// expression that may end early with `error`.
 pub(crate) fn call(
     function: &Function,
     error: &TokenStream,
@@ -44,14 +47,26 @@ pub(crate) fn call(
     argument: impl Fn(&Argument) -> TokenStream,
 ) -> TokenStream {
     let ident = &function.ident;
-    let values = function.parameters.iter().map(|parameter| match &parameter.kind {
-        Kind::Context { by_reference: true } => quote!(&__ctx),
-        Kind::Context { by_reference: false } => quote!(::core::clone::Clone::clone(&__ctx)),
-        Kind::Extracted => quote!(::carryall::server::FromCtx::from_ctx(&__ctx)?),
-        Kind::Argument(it) => argument(it),
-    });
+    let values = function
+        .parameters
+        .iter()
+        .map(|parameter| match &parameter.kind {
+            Kind::Context { by_reference: true } => quote!(&__ctx),
+            Kind::Context {
+                by_reference: false,
+            } => quote!(::core::clone::Clone::clone(&__ctx)),
+            Kind::Extracted => quote!(::carryall::server::FromCtx::from_ctx(&__ctx)?),
+            Kind::Argument(it) => argument(it),
+        });
     let wait = function.is_async.then(|| quote!(.await));
     let call = quote!(#ident::call(#(#values),*) #wait);
-    let extracts = function.parameters.iter().any(|parameter| matches!(parameter.kind, Kind::Extracted));
-    if fallible || extracts { quote!(::core::result::Result::Ok::<_, #error>(#call)) } else { call }
+    let extracts = function
+        .parameters
+        .iter()
+        .any(|parameter| matches!(parameter.kind, Kind::Extracted));
+    if fallible || extracts {
+        quote!(::core::result::Result::Ok::<_, #error>(#call))
+    } else {
+        call
+    }
 }

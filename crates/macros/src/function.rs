@@ -22,11 +22,17 @@ pub(crate) struct Function {
 impl Function {
     /// Reads the function; `attribute` is what messages call the macro.
     pub(crate) fn parse(attribute: &str, tokens: TokenStream) -> Result<Self> {
-        let item: ItemFn = syn::parse2(tokens)
-            .map_err(|error| combine(call_site(&format!("{attribute} goes on a function with a body")), error))?;
+        let item: ItemFn = syn::parse2(tokens).map_err(|error| {
+            combine(
+                call_site(&format!("{attribute} goes on a function with a body")),
+                error,
+            )
+        })?;
         let signature = item.sig;
         if !signature.generics.params.is_empty() || signature.generics.where_clause.is_some() {
-            let help = format!("{attribute} needs concrete types; write a function for each, or build it by hand");
+            let help = format!(
+                "{attribute} needs concrete types; write a function for each, or build it by hand"
+            );
             return Err(Error::new_spanned(&signature.generics, help));
         }
         let odd: [Option<&dyn quote::ToTokens>; 4] = [
@@ -36,7 +42,10 @@ impl Function {
             signature.variadic.as_ref().map(|token| token as _),
         ];
         if let Some(token) = odd.into_iter().flatten().next() {
-            return Err(Error::new_spanned(token, format!("{attribute} goes on a plain `fn` or `async fn`")));
+            return Err(Error::new_spanned(
+                token,
+                format!("{attribute} goes on a plain `fn` or `async fn`"),
+            ));
         }
         // All that is wrong with the parameters is told at once.
         let mut errors: Option<Error> = None;
@@ -44,7 +53,9 @@ impl Function {
         for parameter in signature.inputs {
             match Parameter::parse(parameter) {
                 Ok(parameter) => parameters.push(parameter),
-                Err(error) => errors = Some(errors.map_or(error.clone(), |earlier| combine(earlier, error))),
+                Err(error) => {
+                    errors = Some(errors.map_or(error.clone(), |earlier| combine(earlier, error)))
+                }
             }
         }
         match errors {
@@ -62,10 +73,12 @@ impl Function {
     }
 
     pub(crate) fn arguments(&self) -> impl Iterator<Item = &Argument> {
-        self.parameters.iter().filter_map(|parameter| match &parameter.kind {
-            Kind::Argument(argument) => Some(&**argument),
-            _ => None,
-        })
+        self.parameters
+            .iter()
+            .filter_map(|parameter| match &parameter.kind {
+                Kind::Argument(argument) => Some(&**argument),
+                _ => None,
+            })
     }
 
     /// Where to point when what the function returns does not fit.
@@ -79,10 +92,18 @@ impl Function {
 
     /// The function under the name `call`.
     pub(crate) fn call_item(&self) -> TokenStream {
-        let Self { visibility, output, body, .. } = self;
+        let Self {
+            visibility,
+            output,
+            body,
+            ..
+        } = self;
         let attributes = &self.attributes.inner;
         let keyword = self.is_async.then(|| quote!(async));
-        let parameters = self.parameters.iter().map(|parameter| &parameter.declaration);
+        let parameters = self
+            .parameters
+            .iter()
+            .map(|parameter| &parameter.declaration);
         quote! {
             /// The function itself.
             #(#attributes)*

@@ -1,7 +1,8 @@
 //! The attribute macros behind carryall's tools, prompts and resources.
 //!
-//! Each turns a function into one that makes the tool, prompt or resource, under the same name, so that the signature is
-//! all there is to write. The function that was written stays callable as `name::call(..)`, for tests.
+//! Each turns a function into one that makes the tool, prompt or resource, under the same name, so
+//! that the signature is all there is to write. The function that was written stays callable as
+//! `name::call(..)`, for tests.
 
 mod attributes;
 mod expand;
@@ -18,8 +19,8 @@ use proc_macro::TokenStream;
 
 /// Makes a tool from a function.
 ///
-/// The parameters are the tool's arguments; their types, documentation comments and defaults become its schema. The
-/// function's own documentation becomes the description.
+/// The parameters are the tool's arguments; their types, documentation comments and defaults become
+/// its schema. The function's own documentation becomes the description.
 ///
 /// ```ignore
 /// /// Converts an amount.
@@ -49,11 +50,11 @@ use proc_macro::TokenStream;
 /// | `timeout = expr` | a `Duration` for one call |
 /// | `additional_arguments` | arguments that are no parameters are ignored instead of refused |
 ///
-/// An argument that no parameter has is refused, with the name of the one that was probably meant: a misspelt optional
-/// argument would otherwise keep its default, and nobody would notice. The schema says so
-/// (`"additionalProperties": false`), unless a parameter takes in what is left with `#[serde(flatten)]`, or has a second
-/// name by `#[serde(alias = "..")]`, which no schema can tell. Structs inside of arguments are as their own
-/// attributes say: `#[serde(deny_unknown_fields)]`.
+/// An argument that no parameter has is refused, with the name of the one that was probably meant:
+/// a misspelt optional argument would otherwise keep its default, and nobody would notice. The
+/// schema says so (`"additionalProperties": false`), unless a parameter takes in what is left with
+/// `#[serde(flatten)]`, or has a second name by `#[serde(alias = "..")]`, which no schema can tell.
+/// Structs inside of arguments are as their own attributes say: `#[serde(deny_unknown_fields)]`.
 ///
 /// # On a parameter
 ///
@@ -73,9 +74,10 @@ pub fn tool(settings: TokenStream, function: TokenStream) -> TokenStream {
 
 /// Makes a prompt from a function.
 ///
-/// Arguments of prompts are text: a parameter is a `String`, or any type that is `FromStr`. `Option<T>` and
-/// `#[arg(default)]`, `#[arg(default = expr)]` make it optional, `#[arg(rename = "..")]` names it, its documentation
-/// comment describes it. `Ctx`, `&Ctx`, `State<..>` and `#[extract]` are as in [`macro@tool`].
+/// Arguments of prompts are text: a parameter is a `String`, or any type that is `FromStr`.
+/// `Option<T>` and `#[arg(default)]`, `#[arg(default = expr)]` make it optional,
+/// `#[arg(rename = "..")]` names it, its documentation comment describes it. `Ctx`, `&Ctx`,
+/// `State<..>` and `#[extract]` are as in [`macro@tool`].
 ///
 /// ```ignore
 /// /// Reviews code
@@ -88,8 +90,8 @@ pub fn tool(settings: TokenStream, function: TokenStream) -> TokenStream {
 /// ) -> String { ... }
 /// ```
 ///
-/// Settings: `name`, `title`, `description`, `icon`, `scope`, and `additional_arguments`, with which arguments that are no
-/// parameters are ignored instead of refused.
+/// Settings: `name`, `title`, `description`, `icon`, `scope`, and `additional_arguments`, with
+/// which arguments that are no parameters are ignored instead of refused.
 #[proc_macro_attribute]
 pub fn prompt(settings: TokenStream, function: TokenStream) -> TokenStream {
     finish(prompt::expand(settings.into(), function.into()))
@@ -97,8 +99,9 @@ pub fn prompt(settings: TokenStream, function: TokenStream) -> TokenStream {
 
 /// Makes a resource from a function, or a resource template if the URI has variables.
 ///
-/// `{name}` stands for one segment of the path and `{+name}` for the rest; each variable goes to the parameter of the
-/// same name, whose type is `FromStr`. `Ctx`, `&Ctx`, `State<..>` and `#[extract]` are as in [`macro@tool`].
+/// `{name}` stands for one segment of the path and `{+name}` for the rest; each variable goes to
+/// the parameter of the same name, whose type is `FromStr`. `Ctx`, `&Ctx`, `State<..>` and
+/// `#[extract]` are as in [`macro@tool`].
 ///
 /// ```ignore
 /// /// A note
@@ -106,13 +109,15 @@ pub fn prompt(settings: TokenStream, function: TokenStream) -> TokenStream {
 /// async fn note(id: u64, State(notes): State<Notes>) -> Result<String, Failure> { ... }
 /// ```
 ///
-/// Settings after the URI: `name`, `title`, `description`, `mime`, `icon`, `scope`, `ttl = expr` (a `Duration`) and
-/// `public`.
+/// Settings after the URI: `name`, `title`, `description`, `mime`, `icon`, `scope`, `ttl = expr` (a
+/// `Duration`) and `public`.
 #[proc_macro_attribute]
 pub fn resource(settings: TokenStream, function: TokenStream) -> TokenStream {
     finish(resource::expand(settings.into(), function.into()))
 }
 
 fn finish(expansion: syn::Result<proc_macro2::TokenStream>) -> TokenStream {
-    expansion.unwrap_or_else(|error| error.into_compile_error()).into()
+    expansion
+        .unwrap_or_else(|error| error.into_compile_error())
+        .into()
 }

@@ -4,7 +4,8 @@ use crate::settings::{Settings, literal};
 use proc_macro2::TokenStream;
 use quote::quote;
 use syn::{
-    Attribute, Error, Expr, FnArg, GenericArgument, Ident, LitStr, Meta, Pat, PatIdent, PathArguments, Result, Type,
+    Attribute, Error, Expr, FnArg, GenericArgument, Ident, LitStr, Meta, Pat, PatIdent,
+    PathArguments, Result, Type,
 };
 
 /// A parameter.
@@ -49,7 +50,9 @@ impl Default {
         match self {
             Self::OfType => quote!(::core::default::Default::default()),
             // So that the default of a `String` can be written as a literal.
-            Self::Value(value) if literal(value).is_some() => quote!(::core::convert::Into::into(#value)),
+            Self::Value(value) if literal(value).is_some() => {
+                quote!(::core::convert::Into::into(#value))
+            }
             Self::Value(value) => quote!(#value),
         }
     }
@@ -67,13 +70,18 @@ impl Parameter {
         let attributes = ParameterAttributes::sort(std::mem::take(&mut typed.attrs))?;
         typed.attrs = attributes.kept.clone();
         let kind = match source(&typed.ty) {
-            Some(kind) => attributes.only_lints("a parameter that is not an argument").map(|()| kind)?,
-            None if attributes.extract => {
-                attributes.only_lints("a parameter with #[extract]").map(|()| Kind::Extracted)?
-            }
+            Some(kind) => attributes
+                .only_lints("a parameter that is not an argument")
+                .map(|()| kind)?,
+            None if attributes.extract => attributes
+                .only_lints("a parameter with #[extract]")
+                .map(|()| Kind::Extracted)?,
             None => Kind::Argument(Box::new(attributes.argument(&typed.pat, &typed.ty)?)),
         };
-        Ok(Self { kind, declaration: quote!(#typed) })
+        Ok(Self {
+            kind,
+            declaration: quote!(#typed),
+        })
     }
 }
 
@@ -81,10 +89,14 @@ impl Parameter {
 fn source(ty: &Type) -> Option<Kind> {
     let is_named = |ty: &Type, name: &str| matches!(ty, Type::Path(path) if path.path.segments.last().is_some_and(|last| last.ident == name));
     match ty {
-        Type::Reference(reference) if reference.mutability.is_none() && is_named(&reference.elem, "Ctx") => {
+        Type::Reference(reference)
+            if reference.mutability.is_none() && is_named(&reference.elem, "Ctx") =>
+        {
             Some(Kind::Context { by_reference: true })
         }
-        ty if is_named(ty, "Ctx") => Some(Kind::Context { by_reference: false }),
+        ty if is_named(ty, "Ctx") => Some(Kind::Context {
+            by_reference: false,
+        }),
         Type::Path(path) => {
             let last = path.path.segments.last()?;
             (last.ident == "State" && matches!(last.arguments, PathArguments::AngleBracketed(_)))
@@ -112,7 +124,11 @@ impl ParameterAttributes {
     fn sort(attributes: Vec<Attribute>) -> Result<Self> {
         let mut sorted = Self::default();
         for attribute in attributes {
-            let name = attribute.path().get_ident().map(Ident::to_string).unwrap_or_default();
+            let name = attribute
+                .path()
+                .get_ident()
+                .map(Ident::to_string)
+                .unwrap_or_default();
             match &*name {
                 "doc" => sorted.docs.push(attribute),
                 "extract" => {
@@ -147,7 +163,11 @@ impl ParameterAttributes {
         let settings: Settings = attribute.parse_args()?;
         settings.check("#[arg]", &["default", "rename", "header"], &[])?;
         if let Some(setting) = settings.get("default") {
-            self.default = Some(setting.value().map_or(Default::OfType, |value| Default::Value(value.clone())));
+            self.default = Some(
+                setting
+                    .value()
+                    .map_or(Default::OfType, |value| Default::Value(value.clone())),
+            );
         }
         if let Some(setting) = settings.get("rename") {
             self.rename = Some(setting.needed_literal()?.clone());
@@ -160,14 +180,22 @@ impl ParameterAttributes {
 
     fn only_lints(&self, what: &str) -> Result<()> {
         match &self.about_argument {
-            Some(attribute) => Err(Error::new_spanned(attribute, format!("{what} cannot have this attribute"))),
+            Some(attribute) => Err(Error::new_spanned(
+                attribute,
+                format!("{what} cannot have this attribute"),
+            )),
             None => Ok(()),
         }
     }
 
     fn argument(self, pattern: &Pat, ty: &Type) -> Result<Argument> {
         let ident = match pattern {
-            Pat::Ident(PatIdent { by_ref: None, subpat: None, ident, .. }) => ident.clone(),
+            Pat::Ident(PatIdent {
+                by_ref: None,
+                subpat: None,
+                ident,
+                ..
+            }) => ident.clone(),
             _ => {
                 let help = "an argument needs a plain name; if this is not an argument, mark it with #[extract]";
                 return Err(Error::new_spanned(pattern, help));
@@ -178,10 +206,14 @@ impl ParameterAttributes {
                 ty,
                 "arguments are owned: take `String` instead of `&str`, `Vec<T>` instead of `&[T]`",
             )),
-            Type::ImplTrait(_) => {
-                Err(Error::new_spanned(ty, "an argument needs a concrete type, from which its schema is made"))
-            }
-            Type::Infer(_) => Err(Error::new_spanned(ty, "an argument needs its type written out")),
+            Type::ImplTrait(_) => Err(Error::new_spanned(
+                ty,
+                "an argument needs a concrete type, from which its schema is made",
+            )),
+            Type::Infer(_) => Err(Error::new_spanned(
+                ty,
+                "an argument needs its type written out",
+            )),
             _ => Ok(Argument {
                 ident,
                 ty: ty.clone(),
@@ -199,45 +231,64 @@ impl Argument {
     /// The name that callers use.
     pub(crate) fn public_name(&self) -> String {
         use syn::ext::IdentExt;
-        self.rename.as_ref().map_or_else(|| self.ident.unraw().to_string(), LitStr::value)
+        self.rename
+            .as_ref()
+            .map_or_else(|| self.ident.unraw().to_string(), LitStr::value)
     }
 
     /// The `T` of `Option<T>`.
     pub(crate) fn optional(&self) -> Option<&Type> {
-        let Type::Path(path) = &self.ty else { return None };
-        let last = path.path.segments.last().filter(|last| last.ident == "Option")?;
+        let Type::Path(path) = &self.ty else {
+            return None;
+        };
+        let last = path
+            .path
+            .segments
+            .last()
+            .filter(|last| last.ident == "Option")?;
         match &last.arguments {
-            PathArguments::AngleBracketed(arguments) if arguments.args.len() == 1 => match arguments.args.first()? {
-                GenericArgument::Type(inner) => Some(inner),
-                _ => None,
-            },
+            PathArguments::AngleBracketed(arguments) if arguments.args.len() == 1 => {
+                match arguments.args.first()? {
+                    GenericArgument::Type(inner) => Some(inner),
+                    _ => None,
+                }
+            }
             _ => None,
         }
     }
 
     /// Whether serde accepts the argument under another name as well.
     pub(crate) fn has_alias(&self) -> bool {
-        self.passed_on.iter().filter(|attribute| attribute.path().is_ident("serde")).any(|attribute| {
-            let mut found = false;
-            // What cannot be parsed here is serde's to report.
-            let _ = attribute.parse_nested_meta(|meta| {
-                found |= meta.path.is_ident("alias");
-                if meta.input.peek(syn::Token![=]) {
-                    meta.value()?.parse::<Expr>()?;
-                }
-                Ok(())
-            });
-            found
-        })
+        self.passed_on
+            .iter()
+            .filter(|attribute| attribute.path().is_ident("serde"))
+            .any(|attribute| {
+                let mut found = false;
+                // What cannot be parsed here is serde's to report.
+                let _ = attribute.parse_nested_meta(|meta| {
+                    found |= meta.path.is_ident("alias");
+                    if meta.input.peek(syn::Token![=]) {
+                        meta.value()?.parse::<Expr>()?;
+                    }
+                    Ok(())
+                });
+                found
+            })
     }
 
     /// Refuses what makes sense on tools only.
     pub(crate) fn refuse_schema_attributes(&self, what: &str) -> Result<()> {
         if let Some(header) = &self.header {
-            return Err(Error::new_spanned(header, format!("{what} has no headers; only arguments of tools have")));
+            return Err(Error::new_spanned(
+                header,
+                format!("{what} has no headers; only arguments of tools have"),
+            ));
         }
         match self.passed_on.first() {
-            Some(attribute) => Err(Error::new_spanned(attribute, format!("{what} is plain text and has no schema"))),
+            Some(attribute) => Err(Error::new_spanned(
+                attribute,
+                format!("{what} is plain text and has no schema"),
+            )),
             None => Ok(()),
         }
     }

@@ -24,7 +24,14 @@ pub(crate) fn expand(settings: TokenStream, function: TokenStream) -> Result<Tok
     let settings: Settings = syn::parse2(settings)?;
     settings.check(
         "#[prompt]",
-        &["name", "title", "description", "icon", "scope", "additional_arguments"],
+        &[
+            "name",
+            "title",
+            "description",
+            "icon",
+            "scope",
+            "additional_arguments",
+        ],
         &["icon"],
     )?;
 

@@ -32,20 +32,27 @@ struct Located {
 impl Parse for Located {
     fn parse(input: ParseStream<'_>) -> Result<Self> {
         if !input.peek(LitStr) {
-            return Err(input.error("#[resource] starts with its URI: #[resource(\"note://{id}\", ..)]"));
+            return Err(
+                input.error("#[resource] starts with its URI: #[resource(\"note://{id}\", ..)]")
+            );
         }
         let uri = input.parse()?;
         if !input.is_empty() {
             input.parse::<Token![,]>()?;
         }
-        Ok(Self { uri, settings: input.parse()? })
+        Ok(Self {
+            uri,
+            settings: input.parse()?,
+        })
     }
 }
 
 pub(crate) fn expand(settings: TokenStream, function: TokenStream) -> Result<TokenStream> {
     let function = Function::parse("#[resource]", function)?;
     let Located { uri, settings } = syn::parse2(settings)?;
-    let known: Vec<_> = std::iter::once("name").chain(SETTERS.iter().map(|(key, ..)| *key)).collect();
+    let known: Vec<_> = std::iter::once("name")
+        .chain(SETTERS.iter().map(|(key, ..)| *key))
+        .collect();
     settings.check("#[resource]", &known, &["icon"])?;
     let variables = variables(&uri)?;
     check_match(&uri, &variables, &function)?;
@@ -81,13 +88,21 @@ fn variables(uri: &LitStr) -> Result<Vec<String>> {
         if before.is_empty() && !names.is_empty() {
             return fail("two variables need text between them");
         }
-        let Some((expression, after)) = after.split_once('}') else { return fail("a '{' is not closed") };
+        let Some((expression, after)) = after.split_once('}') else {
+            return fail("a '{' is not closed");
+        };
         if before.contains('}') {
             return fail("a '}' has no '{'");
         }
         let name = expression.strip_prefix('+').unwrap_or(expression);
-        if name.is_empty() || !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') {
-            return fail(&format!("{{{expression}}} is not supported; use {{name}} or {{+name}}"));
+        if name.is_empty()
+            || !name
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+        {
+            return fail(&format!(
+                "{{{expression}}} is not supported; use {{name}} or {{+name}}"
+            ));
         }
         if names.iter().any(|earlier| earlier == name) {
             return fail(&format!("the variable {{{name}}} occurs twice"));
@@ -95,7 +110,11 @@ fn variables(uri: &LitStr) -> Result<Vec<String>> {
         names.push(name.to_owned());
         rest = after;
     }
-    if rest.contains('}') { fail("a '}' has no '{'") } else { Ok(names) }
+    if rest.contains('}') {
+        fail("a '}' has no '{'")
+    } else {
+        Ok(names)
+    }
 }
 
 /// Every variable needs a parameter, and the other way round.
@@ -110,15 +129,22 @@ fn check_match(uri: &LitStr, variables: &[String], function: &Function) -> Resul
             ));
         }
         if !variables.contains(&name) {
-            let help = format!("the URI has no variable {{{name}}}; add it, or mark the parameter with #[extract]");
+            let help = format!(
+                "the URI has no variable {{{name}}}; add it, or mark the parameter with #[extract]"
+            );
             return Err(Error::new_spanned(&argument.ident, help));
         }
     }
-    let is_missing = |name: &&String| !function.arguments().any(|argument| argument.ident.unraw() == **name);
+    let is_missing = |name: &&String| {
+        !function
+            .arguments()
+            .any(|argument| argument.ident.unraw() == **name)
+    };
     match variables.iter().find(is_missing) {
-        Some(name) => {
-            Err(Error::new_spanned(uri, format!("the function has no parameter `{name}` for the variable {{{name}}}")))
-        }
+        Some(name) => Err(Error::new_spanned(
+            uri,
+            format!("the function has no parameter `{name}` for the variable {{{name}}}"),
+        )),
         None => Ok(()),
     }
 }

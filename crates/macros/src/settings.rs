@@ -1,4 +1,5 @@
-//! What stands in the parentheses of `#[tool(..)]` and the others: `key`, `key = value`, separated by commas.
+//! What stands in the parentheses of `#[tool(..)]` and the others: `key`, `key = value`, separated
+//! by commas.
 
 use proc_macro2::{Span, TokenStream};
 use quote::{quote, quote_spanned};
@@ -18,16 +19,25 @@ pub(crate) struct Setting {
 
 impl Parse for Setting {
     fn parse(input: ParseStream<'_>) -> Result<Self> {
-        let key = Ident::parse_any(input)
-            .map_err(|error| Error::new(error.span(), "expected a setting: `key` or `key = value`"))?;
-        let value = if input.parse::<Option<Token![=]>>()?.is_some() { Some(input.parse()?) } else { None };
+        let key = Ident::parse_any(input).map_err(|error| {
+            Error::new(error.span(), "expected a setting: `key` or `key = value`")
+        })?;
+        let value = if input.parse::<Option<Token![=]>>()?.is_some() {
+            Some(input.parse()?)
+        } else {
+            None
+        };
         Ok(Self { key, value })
     }
 }
 
 impl Parse for Settings {
     fn parse(input: ParseStream<'_>) -> Result<Self> {
-        Ok(Self(Punctuated::<Setting, Token![,]>::parse_terminated(input)?.into_iter().collect()))
+        Ok(Self(
+            Punctuated::<Setting, Token![,]>::parse_terminated(input)?
+                .into_iter()
+                .collect(),
+        ))
     }
 }
 
@@ -43,8 +53,13 @@ impl Settings {
                     format!("{attribute} has no setting `{key}`; it knows `{known}`"),
                 ));
             }
-            if !repeatable.contains(&&*key) && self.0[..index].iter().any(|earlier| earlier.key == key) {
-                return Err(Error::new(setting.key.span(), format!("`{key}` is set twice")));
+            if !repeatable.contains(&&*key)
+                && self.0[..index].iter().any(|earlier| earlier.key == key)
+            {
+                return Err(Error::new(
+                    setting.key.span(),
+                    format!("`{key}` is set twice"),
+                ));
             }
         }
         Ok(())
@@ -54,11 +69,15 @@ impl Settings {
         self.0.iter().find(|setting| setting.key == key)
     }
 
-    /// `.key(value)` for each of `methods`, whose keys are the names of methods. Flags become `true`.
+    /// `.key(value)` for each of `methods`, whose keys are the names of methods. Flags become
+    /// `true`.
     pub(crate) fn setters(&self, methods: &[(&str, &str, Value)]) -> Result<TokenStream> {
         let mut calls = TokenStream::new();
         for setting in &self.0 {
-            let Some((_, method, kind)) = methods.iter().find(|(key, ..)| setting.key == key) else { continue };
+            let Some((_, method, kind)) = methods.iter().find(|(key, ..)| setting.key == key)
+            else {
+                continue;
+            };
             let method = Ident::new(method, setting.key.span());
             calls.extend(match kind {
                 Value::Flag => {
@@ -71,7 +90,10 @@ impl Settings {
                 }
                 Value::None if setting.value.is_none() => quote!(.#method()),
                 Value::None => {
-                    return Err(Error::new_spanned(&setting.value, format!("`{}` takes no value", setting.key)));
+                    return Err(Error::new_spanned(
+                        &setting.value,
+                        format!("`{}` takes no value", setting.key),
+                    ));
                 }
             });
         }
@@ -94,7 +116,9 @@ impl Setting {
     /// The value of a setting that makes no sense without one.
     pub(crate) fn needed(&self) -> Result<&Expr> {
         let key = &self.key;
-        self.value.as_ref().ok_or_else(|| Error::new(key.span(), format!("`{key}` needs a value: `{key} = ..`")))
+        self.value
+            .as_ref()
+            .ok_or_else(|| Error::new(key.span(), format!("`{key}` needs a value: `{key} = ..`")))
     }
 
     pub(crate) fn value(&self) -> Option<&Expr> {
@@ -109,7 +133,9 @@ impl Setting {
     /// The value of a setting that has to be a string literal.
     pub(crate) fn needed_literal(&self) -> Result<&LitStr> {
         let value = self.needed()?;
-        literal(value).ok_or_else(|| Error::new_spanned(value, format!("`{}` has to be a string literal", self.key)))
+        literal(value).ok_or_else(|| {
+            Error::new_spanned(value, format!("`{}` has to be a string literal", self.key))
+        })
     }
 
     fn flag(&self) -> TokenStream {
@@ -133,7 +159,10 @@ pub(crate) fn public_name(settings: &Settings, function: &Ident) -> Result<Token
 
 pub(crate) fn literal(value: &Expr) -> Option<&LitStr> {
     match value {
-        Expr::Lit(ExprLit { lit: Lit::Str(literal), .. }) => Some(literal),
+        Expr::Lit(ExprLit {
+            lit: Lit::Str(literal),
+            ..
+        }) => Some(literal),
         _ => None,
     }
 }

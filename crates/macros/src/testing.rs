@@ -2,16 +2,23 @@
 
 use proc_macro2::TokenStream;
 
-/// Whether the text of `part` occurs in `whole`, aside from white space and trailing commas, which mean nothing.
+/// Whether the text of `part` occurs in `whole`, aside from white space and trailing commas, which
+/// mean nothing.
 pub(crate) fn contains(whole: &TokenStream, part: &impl ToString) -> bool {
-    let normal = |text: String| text.split_whitespace().collect::<String>().replace(",)", ")").replace(",}", "}");
+    let normal = |text: String| {
+        text.split_whitespace()
+            .collect::<String>()
+            .replace(",)", ")")
+            .replace(",}", "}")
+    };
     normal(whole.to_string()).contains(&normal(part.to_string()))
 }
 
 /// The expansion, which has to be items.
 pub(crate) fn items(expansion: syn::Result<TokenStream>) -> (TokenStream, Vec<syn::Item>) {
     let tokens = expansion.unwrap_or_else(|error| panic!("{error}"));
-    let file: syn::File = syn::parse2(tokens.clone()).unwrap_or_else(|error| panic!("{error}: {tokens}"));
+    let file: syn::File =
+        syn::parse2(tokens.clone()).unwrap_or_else(|error| panic!("{error}: {tokens}"));
     (tokens, file.items)
 }
 
@@ -31,6 +38,9 @@ pub(crate) fn all_fail(
 ) {
     for (settings, function, text) in cases {
         let errors = errors(expand(settings.clone(), function.clone()));
-        assert!(errors.iter().any(|error| error.contains(text)), "{function}: {errors:?} lacks {text:?}");
+        assert!(
+            errors.iter().any(|error| error.contains(text)),
+            "{function}: {errors:?} lacks {text:?}"
+        );
     }
 }

@@ -28,7 +28,9 @@ const SETTERS: [(&str, &str, Value); 10] = [
 pub(crate) fn expand(settings: TokenStream, function: TokenStream) -> Result<TokenStream> {
     let function = Function::parse("#[tool]", function)?;
     let settings: Settings = syn::parse2(settings)?;
-    let known: Vec<_> = std::iter::once("name").chain(SETTERS.iter().map(|(key, ..)| *key)).collect();
+    let known: Vec<_> = std::iter::once("name")
+        .chain(SETTERS.iter().map(|(key, ..)| *key))
+        .collect();
     settings.check("#[tool]", &known, &["icon"])?;
     check_name(&settings)?;
 
@@ -37,8 +39,8 @@ pub(crate) fn expand(settings: TokenStream, function: TokenStream) -> Result<Tok
     let setters = settings.setters(&SETTERS)?;
     // A second name is not in the schema, which would refuse it.
     let has_alias = function.arguments().any(Argument::has_alias);
-    let open =
-        (has_alias && settings.get("additional_arguments").is_none()).then(|| quote!(.additional_arguments(true)));
+    let open = (has_alias && settings.get("additional_arguments").is_none())
+        .then(|| quote!(.additional_arguments(true)));
     let error = quote!(::carryall::server::ToolError);
     let call = expand::call(&function, &error, false, |argument| {
         let ident = &argument.ident;
@@ -63,7 +65,13 @@ pub(crate) fn expand(settings: TokenStream, function: TokenStream) -> Result<Tok
 fn arguments(function: &Function) -> TokenStream {
     let mut defaults = TokenStream::new();
     let fields = function.arguments().enumerate().map(|(index, argument)| {
-        let Argument { ident, ty, docs, passed_on, .. } = argument;
+        let Argument {
+            ident,
+            ty,
+            docs,
+            passed_on,
+            ..
+        } = argument;
         let default = argument.default.as_ref().map(|default| match default {
             Default::OfType => quote!(#[serde(default)]),
             Default::Value(_) => {
@@ -74,8 +82,14 @@ fn arguments(function: &Function) -> TokenStream {
                 quote!(#[serde(default = #path)])
             }
         });
-        let rename = argument.rename.as_ref().map(|name| quote!(#[serde(rename = #name)]));
-        let header = argument.header.as_ref().map(|name| quote!(#[schemars(extend("x-mcp-header" = #name))]));
+        let rename = argument
+            .rename
+            .as_ref()
+            .map(|name| quote!(#[serde(rename = #name)]));
+        let header = argument
+            .header
+            .as_ref()
+            .map(|name| quote!(#[schemars(extend("x-mcp-header" = #name))]));
         quote!(#(#docs)* #default #rename #header #(#passed_on)* #ident: #ty)
     });
     let fields: Vec<_> = fields.collect();
@@ -88,15 +102,20 @@ fn arguments(function: &Function) -> TokenStream {
     }
 }
 
-/// Names that every client can deal with (`server/tools#tool-names`); one that is not a literal is checked when the
-/// server is built.
+/// Names that every client can deal with (`server/tools#tool-names`); one that is not a literal is
+/// checked when the server is built.
 fn check_name(settings: &Settings) -> Result<()> {
-    let Some(name) = settings.get("name").and_then(|setting| setting.literal()) else { return Ok(()) };
+    let Some(name) = settings.get("name").and_then(|setting| setting.literal()) else {
+        return Ok(());
+    };
     let text = name.value();
     let is_fine = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.');
     if (1..=128).contains(&text.len()) && text.bytes().all(is_fine) {
         Ok(())
     } else {
-        Err(Error::new_spanned(name, "a tool's name has 1 to 128 characters out of A-Z, a-z, 0-9, '_', '-' and '.'"))
+        Err(Error::new_spanned(
+            name,
+            "a tool's name has 1 to 128 characters out of A-Z, a-z, 0-9, '_', '-' and '.'",
+        ))
     }
 }

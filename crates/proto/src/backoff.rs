@@ -1,4 +1,5 @@
-//! Waiting longer after each failure, never in step with others (`server/utilities/caching`, polling).
+//! Waiting longer after each failure, never in step with others (`server/utilities/caching`,
+//! polling).
 
 use std::time::Duration;
 
@@ -18,8 +19,8 @@ impl Backoff {
         Self { base, max }
     }
 
-    /// The delay before retry number `attempt`, counted from 0: between half and all of `base * 2^attempt`, at most
-    /// `max`. `random` is any evenly distributed number.
+    /// The delay before retry number `attempt`, counted from 0: between half and all of
+    /// `base * 2^attempt`, at most `max`. `random` is any evenly distributed number.
     #[must_use]
     pub fn delay(&self, attempt: u32, random: u64) -> Duration {
         let ceiling = 1_u32

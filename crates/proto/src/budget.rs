@@ -1,4 +1,5 @@
-//! Budgets for what outlives a request: so many items and bytes in total, and a share of them for each caller.
+//! Budgets for what outlives a request: so many items and bytes in total, and a share of them for
+//! each caller.
 
 use crate::Caller;
 use std::collections::HashMap;
@@ -22,11 +23,17 @@ impl Amount {
     }
 
     fn plus(self, other: Self) -> Self {
-        Self { items: self.items.saturating_add(other.items), bytes: self.bytes.saturating_add(other.bytes) }
+        Self {
+            items: self.items.saturating_add(other.items),
+            bytes: self.bytes.saturating_add(other.bytes),
+        }
     }
 
     fn minus(self, other: Self) -> Self {
-        Self { items: self.items.saturating_sub(other.items), bytes: self.bytes.saturating_sub(other.bytes) }
+        Self {
+            items: self.items.saturating_sub(other.items),
+            bytes: self.bytes.saturating_sub(other.bytes),
+        }
     }
 
     fn exceeds(self, limit: Self) -> bool {
@@ -36,8 +43,8 @@ impl Amount {
 
 /// Accounts for what callers hold. Cheap to clone; clones are one budget.
 ///
-/// Who reserves gets a [`Reservation`], and what it stands for is released by dropping that. A caller that has used up
-/// its share is refused while others are not.
+/// Who reserves gets a [`Reservation`], and what it stands for is released by dropping that. A
+/// caller that has used up its share is refused while others are not.
 #[derive(Clone)]
 pub struct Budget {
     shared: Arc<Shared>,
@@ -80,7 +87,13 @@ impl Budget {
     /// At most `total` for all callers together, and `per_caller` for each.
     #[must_use]
     pub fn new(total: Amount, per_caller: Amount) -> Self {
-        Self { shared: Arc::new(Shared { total, per_caller, used: Mutex::default() }) }
+        Self {
+            shared: Arc::new(Shared {
+                total,
+                per_caller,
+                used: Mutex::default(),
+            }),
+        }
     }
 
     /// Reserves room for one item of so many bytes.
@@ -90,7 +103,11 @@ impl Budget {
     pub fn reserve(&self, caller: &Caller, bytes: usize) -> Result<Reservation, BudgetExceeded> {
         let amount = Amount { items: 1, bytes };
         self.shared.take(caller, amount)?;
-        Ok(Reservation { shared: Arc::clone(&self.shared), caller: caller.clone(), held: amount })
+        Ok(Reservation {
+            shared: Arc::clone(&self.shared),
+            caller: caller.clone(),
+            held: amount,
+        })
     }
 
     /// What one caller may hold.
@@ -108,7 +125,12 @@ impl Budget {
     /// What one caller holds.
     #[must_use]
     pub fn used_by(&self, caller: &Caller) -> Amount {
-        self.shared.used().callers.get(caller).copied().unwrap_or_default()
+        self.shared
+            .used()
+            .callers
+            .get(caller)
+            .copied()
+            .unwrap_or_default()
     }
 }
 
@@ -116,7 +138,12 @@ impl Shared {
     fn take(&self, caller: &Caller, amount: Amount) -> Result<(), BudgetExceeded> {
         let mut used = self.used();
         let total = used.total.plus(amount);
-        let own = used.callers.get(caller).copied().unwrap_or_default().plus(amount);
+        let own = used
+            .callers
+            .get(caller)
+            .copied()
+            .unwrap_or_default()
+            .plus(amount);
         if own.exceeds(self.per_caller) {
             return Err(BudgetExceeded::Caller);
         }
@@ -158,9 +185,21 @@ impl Reservation {
     /// When it grows beyond what is left. The reservation stays as it was then.
     pub fn resize(&mut self, bytes: usize) -> Result<(), BudgetExceeded> {
         match bytes.checked_sub(self.held.bytes) {
-            Some(more) => self.shared.take(&self.caller, Amount { items: 0, bytes: more })?,
+            Some(more) => self.shared.take(
+                &self.caller,
+                Amount {
+                    items: 0,
+                    bytes: more,
+                },
+            )?,
             None => {
-                self.shared.give_back(&self.caller, Amount { items: 0, bytes: self.held.bytes - bytes });
+                self.shared.give_back(
+                    &self.caller,
+                    Amount {
+                        items: 0,
+                        bytes: self.held.bytes - bytes,
+                    },
+                );
             }
         }
         self.held.bytes = bytes;
@@ -182,7 +221,9 @@ impl Drop for Reservation {
 
 impl fmt::Debug for Reservation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Reservation").field("held", &self.held).finish_non_exhaustive()
+        f.debug_struct("Reservation")
+            .field("held", &self.held)
+            .finish_non_exhaustive()
     }
 }
 
@@ -209,9 +250,18 @@ mod tests {
         let budget = Budget::new(Amount::new(4, 1000), Amount::new(2, 500));
         let _first = budget.reserve(&address(1), 10).unwrap();
         let second = budget.reserve(&address(1), 10).unwrap();
-        assert_eq!(budget.reserve(&address(1), 10).unwrap_err(), BudgetExceeded::Caller);
-        let _others = [budget.reserve(&address(2), 10).unwrap(), budget.reserve(&address(3), 10).unwrap()];
-        assert_eq!(budget.reserve(&address(4), 10).unwrap_err(), BudgetExceeded::Total);
+        assert_eq!(
+            budget.reserve(&address(1), 10).unwrap_err(),
+            BudgetExceeded::Caller
+        );
+        let _others = [
+            budget.reserve(&address(2), 10).unwrap(),
+            budget.reserve(&address(3), 10).unwrap(),
+        ];
+        assert_eq!(
+            budget.reserve(&address(4), 10).unwrap_err(),
+            BudgetExceeded::Total
+        );
         drop(second);
         assert!(budget.reserve(&address(4), 10).is_ok());
     }
@@ -223,10 +273,16 @@ mod tests {
         assert_eq!(held.resize(61).unwrap_err(), BudgetExceeded::Caller);
         assert_eq!(budget.used(), Amount::new(1, 50));
         held.resize(60).unwrap();
-        assert_eq!(budget.reserve(&address(2), 41).unwrap_err(), BudgetExceeded::Total);
+        assert_eq!(
+            budget.reserve(&address(2), 41).unwrap_err(),
+            BudgetExceeded::Total
+        );
         held.resize(0).unwrap();
         assert!(budget.reserve(&address(2), 60).is_ok());
-        assert_eq!(budget.reserve(&address(2), usize::MAX).unwrap_err(), BudgetExceeded::Caller);
+        assert_eq!(
+            budget.reserve(&address(2), usize::MAX).unwrap_err(),
+            BudgetExceeded::Caller
+        );
     }
 
     #[test]

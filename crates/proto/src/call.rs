@@ -9,12 +9,13 @@ use std::fmt;
 use std::ops::{Deref, DerefMut, Range};
 use std::sync::Arc;
 
-/// One JSON-RPC request with everything needed to answer it; no earlier request, and nothing of the connection it
-/// came on, has a part in it (`basic/index#statelessness`).
+/// One JSON-RPC request with everything needed to answer it; no earlier request, and nothing of the
+/// connection it came on, has a part in it (`basic/index#statelessness`).
 ///
 /// It is one pointer wide, since it moves through many hands; what it holds is [`CallParts`].
 ///
-/// `Debug` shows neither parameters nor headers nor extensions, which hold arguments, credentials and the ids of tasks.
+/// `Debug` shows neither parameters nor headers nor extensions, which hold arguments, credentials
+/// and the ids of tasks.
 #[derive(Clone)]
 pub struct Call(Box<CallParts>);
 
@@ -62,8 +63,8 @@ impl Call {
         *self.0
     }
 
-    /// The value that `Mcp-Name` mirrors: the tool, prompt, resource or task that the call names. `None` when the method
-    /// has none or the parameters leave it out.
+    /// The value that `Mcp-Name` mirrors: the tool, prompt, resource or task that the call names.
+    /// `None` when the method has none or the parameters leave it out.
     ///
     /// The id of a task is a bearer secret (`tasks#security-considerations`): logs and traces take
     /// [`log_name`](Self::log_name) instead.
@@ -72,19 +73,27 @@ impl Call {
         self.params.get(self.method.name_member()?)?.decode().ok()
     }
 
-    /// [`name`](Self::name) as it may stand in logs, traces and metrics: a short digest in the place of a task id (see
-    /// [`task::log_id`](crate::task::log_id)). It is still foreign text: log it with [`Printable`](crate::Printable).
+    /// [`name`](Self::name) as it may stand in logs, traces and metrics: a short digest in the
+    /// place of a task id (see [`task::log_id`](crate::task::log_id)). It is still foreign text:
+    /// log it with [`Printable`](crate::Printable).
     #[must_use]
     pub fn log_name(&self) -> Option<String> {
         let name = self.name()?;
-        Some(if self.method.name_member() == Some("taskId") { crate::task::log_id(&name) } else { name })
+        Some(if self.method.name_member() == Some("taskId") {
+            crate::task::log_id(&name)
+        } else {
+            name
+        })
     }
 }
 
 impl fmt::Debug for Call {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut shown = f.debug_struct("Call");
-        shown.field("id", &self.id).field("method", &self.method).field("name", &self.log_name());
+        shown
+            .field("id", &self.id)
+            .field("method", &self.method)
+            .field("name", &self.log_name());
         shown.field("source", &self.source).finish_non_exhaustive()
     }
 }
@@ -92,7 +101,11 @@ impl fmt::Debug for Call {
 impl fmt::Debug for CallParts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut shown = f.debug_struct("CallParts");
-        shown.field("id", &self.id).field("method", &self.method).field("source", &self.source).finish_non_exhaustive()
+        shown
+            .field("id", &self.id)
+            .field("method", &self.method)
+            .field("source", &self.source)
+            .finish_non_exhaustive()
     }
 }
 
@@ -130,8 +143,8 @@ pub struct Principal {
 }
 
 impl Principal {
-    /// The principal that an authorization layer has put into the extensions of an HTTP request, as `Principal` or as
-    /// `Arc<Principal>`. If both are there, the `Arc` counts.
+    /// The principal that an authorization layer has put into the extensions of an HTTP request, as
+    /// `Principal` or as `Arc<Principal>`. If both are there, the `Arc` counts.
     #[must_use]
     pub fn from_extensions(extensions: &http::Extensions) -> Option<Arc<Self>> {
         let shared = extensions.get::<Arc<Self>>().cloned();
@@ -213,14 +226,18 @@ impl Params {
     pub fn parse(raw: RawJson) -> Result<Self, ParamsError> {
         let text = raw.as_str();
         let mut scanner = Scanner::new(text);
-        let members = scan_members(&mut scanner).and_then(|members| scanner.end().map(|()| members));
+        let members =
+            scan_members(&mut scanner).and_then(|members| scanner.end().map(|()| members));
         Self::from_members(raw, members.map_err(ParamsError::Syntax)?)
     }
 
     /// Joins text with the members that a scan of it has found.
     pub(crate) fn from_members(raw: RawJson, members: Vec<Member>) -> Result<Self, ParamsError> {
         let text = raw.as_str();
-        if members.iter().any(|member| text[member.key.clone()].contains('\\')) {
+        if members
+            .iter()
+            .any(|member| text[member.key.clone()].contains('\\'))
+        {
             return Self::without_escapes(&raw, members.len());
         }
         match name_given_twice(text, &members) {
@@ -234,14 +251,21 @@ impl Params {
         Self { raw, members }
     }
 
-    /// Keys may be written with escapes. Such text is written anew, so that names can be compared as they stand.
+    /// Keys may be written with escapes. Such text is written anew, so that names can be compared
+    /// as they stand.
     fn without_escapes(raw: &RawJson, count: usize) -> Result<Self, ParamsError> {
-        let object: carryall_types::JsonObject =
-            raw.decode().map_err(|_| ParamsError::Syntax(SyntaxError { at: 0, expected: "an object" }))?;
+        let object: carryall_types::JsonObject = raw.decode().map_err(|_| {
+            ParamsError::Syntax(SyntaxError {
+                at: 0,
+                expected: "an object",
+            })
+        })?;
         if object.len() != count {
             return Err(ParamsError::Duplicate("(written with escapes)".into()));
         }
-        let needs_escapes = object.keys().any(|key| key.contains(|c: char| c < ' ' || c == '"' || c == '\\'));
+        let needs_escapes = object
+            .keys()
+            .any(|key| key.contains(|c: char| c < ' ' || c == '"' || c == '\\'));
         if needs_escapes {
             return Err(ParamsError::Syntax(SyntaxError {
                 at: 0,
@@ -261,12 +285,15 @@ impl Params {
     #[must_use]
     pub fn get_str(&self, name: &str) -> Option<&str> {
         let text = self.raw.as_str();
-        let member = self.members.iter().find(|member| text[member.key.clone()] == *name)?;
+        let member = self
+            .members
+            .iter()
+            .find(|member| text[member.key.clone()] == *name)?;
         Some(&text[member.value.clone()])
     }
 
-    /// The value of a member that is a string; `None` when it is missing or something else. No copy unless it is
-    /// written with escapes.
+    /// The value of a member that is a string; `None` when it is missing or something else. No copy
+    /// unless it is written with escapes.
     #[must_use]
     pub fn string(&self, name: &str) -> Option<Cow<'_, str>> {
         crate::inbound::string_value(self.get_str(name)?)
@@ -276,7 +303,10 @@ impl Params {
     #[must_use]
     pub fn get(&self, name: &str) -> Option<RawJson> {
         let text = self.raw.as_str();
-        let member = self.members.iter().find(|member| text[member.key.clone()] == *name)?;
+        let member = self
+            .members
+            .iter()
+            .find(|member| text[member.key.clone()] == *name)?;
         Some(self.raw.slice(member.value.clone()))
     }
 
@@ -320,17 +350,24 @@ impl fmt::Debug for Params {
     }
 }
 
-/// Two members with one name. A handful is compared each with each; a stranger may send hundreds of thousands, which
-/// must not take the square of that.
+/// Two members with one name. A handful is compared each with each; a stranger may send hundreds of
+/// thousands, which must not take the square of that.
 fn name_given_twice<'a>(text: &'a str, members: &[Member]) -> Option<&'a str> {
     let name = |member: &Member| &text[member.key.clone()];
     if members.len() <= FEW_MEMBERS {
-        let twice = |at: &usize| members[..*at].iter().any(|earlier| name(earlier) == name(&members[*at]));
+        let twice = |at: &usize| {
+            members[..*at]
+                .iter()
+                .any(|earlier| name(earlier) == name(&members[*at]))
+        };
         return (1..members.len()).find(twice).map(|at| name(&members[at]));
     }
     let mut names: Vec<&str> = members.iter().map(name).collect();
     names.sort_unstable();
-    names.windows(2).find(|pair| pair[0] == pair[1]).map(|pair| pair[0])
+    names
+        .windows(2)
+        .find(|pair| pair[0] == pair[1])
+        .map(|pair| pair[0])
 }
 
 /// Reads the members of the object that comes next.
@@ -370,36 +407,63 @@ mod tests {
 
     #[test]
     fn a_member_written_with_escapes_is_the_same_member() {
-        assert_eq!(params(r#"{"n\u0061me":"a"}"#).unwrap().get_str("name"), Some("\"a\""));
+        assert_eq!(
+            params(r#"{"n\u0061me":"a"}"#).unwrap().get_str("name"),
+            Some("\"a\"")
+        );
     }
 
     #[test]
     fn a_member_given_twice_is_refused() {
-        assert_eq!(params(r#"{"name":"a","name":"b"}"#).unwrap_err(), ParamsError::Duplicate("name".into()));
-        assert!(matches!(params(r#"{"name":"a","n\u0061me":"b"}"#).unwrap_err(), ParamsError::Duplicate(_)));
+        assert_eq!(
+            params(r#"{"name":"a","name":"b"}"#).unwrap_err(),
+            ParamsError::Duplicate("name".into())
+        );
+        assert!(matches!(
+            params(r#"{"name":"a","n\u0061me":"b"}"#).unwrap_err(),
+            ParamsError::Duplicate(_)
+        ));
     }
 
     #[test]
     fn a_name_given_twice_is_found_among_many_members_and_soon() {
         let start = std::time::Instant::now();
         let many: String = (0..200_000).map(|n| format!("\"m{n}\":0,")).collect();
-        let parse = |last: &str| Params::parse(RawJson::parse(format!("{{{many}\"{last}\":0}}")).unwrap());
+        let parse =
+            |last: &str| Params::parse(RawJson::parse(format!("{{{many}\"{last}\":0}}")).unwrap());
         assert!(parse("other").unwrap().get_str("m199999").is_some());
-        assert_eq!(parse("m7").unwrap_err(), ParamsError::Duplicate("m7".into()));
+        assert_eq!(
+            parse("m7").unwrap_err(),
+            ParamsError::Duplicate("m7".into())
+        );
         // Comparing each with each takes minutes.
-        assert!(start.elapsed() < std::time::Duration::from_secs(10), "{:?}", start.elapsed());
+        assert!(
+            start.elapsed() < std::time::Duration::from_secs(10),
+            "{:?}",
+            start.elapsed()
+        );
     }
 
     #[test]
     fn a_principal_is_found_owned_or_shared() {
-        let principal =
-            |subject: &str| Principal { issuer: "i".into(), subject: subject.into(), client: None, scopes: Vec::new() };
+        let principal = |subject: &str| Principal {
+            issuer: "i".into(),
+            subject: subject.into(),
+            client: None,
+            scopes: Vec::new(),
+        };
         let mut extensions = http::Extensions::new();
         assert_eq!(Principal::from_extensions(&extensions), None);
         extensions.insert(principal("owned"));
-        assert_eq!(Principal::from_extensions(&extensions).unwrap().subject, "owned");
+        assert_eq!(
+            Principal::from_extensions(&extensions).unwrap().subject,
+            "owned"
+        );
         extensions.insert(Arc::new(principal("shared")));
-        assert_eq!(Principal::from_extensions(&extensions).unwrap().subject, "shared");
+        assert_eq!(
+            Principal::from_extensions(&extensions).unwrap().subject,
+            "shared"
+        );
     }
 
     #[test]
@@ -412,17 +476,41 @@ mod tests {
             None,
             &Default::default(),
         );
-        let call = |method: &str, text| Call::new(1.into(), Method::from(method), params(text).unwrap(), meta.clone());
+        let call = |method: &str, text| {
+            Call::new(
+                1.into(),
+                Method::from(method),
+                params(text).unwrap(),
+                meta.clone(),
+            )
+        };
         let get = call("tasks/get", r#"{"taskId":"c0ffee00c0ffee00"}"#);
         assert_eq!(get.name().as_deref(), Some("c0ffee00c0ffee00"));
         let shown = get.log_name().unwrap();
-        assert!(shown.starts_with("task-") && !shown.contains("c0ffee"), "{shown}");
-        assert_eq!(shown, crate::task::log_id("c0ffee00c0ffee00"), "the same task has the same name in all lines");
+        assert!(
+            shown.starts_with("task-") && !shown.contains("c0ffee"),
+            "{shown}"
+        );
+        assert_eq!(
+            shown,
+            crate::task::log_id("c0ffee00c0ffee00"),
+            "the same task has the same name in all lines"
+        );
         assert_ne!(shown, crate::task::log_id("c0ffee00c0ffee01"));
-        let tool = call("tools/call", r#"{"name":"login","arguments":{"password":"hunter2"}}"#);
+        let tool = call(
+            "tools/call",
+            r#"{"name":"login","arguments":{"password":"hunter2"}}"#,
+        );
         assert_eq!(tool.log_name().as_deref(), Some("login"));
-        for text in [format!("{get:?}"), format!("{tool:?}"), format!("{:?}", get.clone().into_parts())] {
-            assert!(!text.contains("c0ffee") && !text.contains("hunter2"), "{text}");
+        for text in [
+            format!("{get:?}"),
+            format!("{tool:?}"),
+            format!("{:?}", get.clone().into_parts()),
+        ] {
+            assert!(
+                !text.contains("c0ffee") && !text.contains("hunter2"),
+                "{text}"
+            );
         }
     }
 
@@ -431,7 +519,10 @@ mod tests {
         let params = params(r#"{"name":"a","_meta":{}}"#).unwrap();
         let renamed = params.with("name", &RawJson::from_trusted("\"b\"".into()));
         assert_eq!(renamed.raw().as_str(), r#"{"name":"b","_meta":{}}"#);
-        assert_eq!(renamed.with("cursor", &RawJson::NULL).raw().as_str(), r#"{"name":"b","_meta":{},"cursor":null}"#);
+        assert_eq!(
+            renamed.with("cursor", &RawJson::NULL).raw().as_str(),
+            r#"{"name":"b","_meta":{},"cursor":null}"#
+        );
         assert_eq!(renamed.get_str("_meta"), Some("{}"));
     }
 }

@@ -1,4 +1,5 @@
-//! Who sent a call, as far as that is known: the unit by which state is kept apart and quotas are counted.
+//! Who sent a call, as far as that is known: the unit by which state is kept apart and quotas are
+//! counted.
 
 use crate::{Call, Principal};
 use std::hash::{Hash as _, Hasher};
@@ -7,8 +8,9 @@ use std::sync::Arc;
 
 /// Identifies one client of a transport for as long as its connection or legacy session lasts.
 ///
-/// It says that two calls came from the same client, not who that client is: it is no substitute for a [`Principal`].
-/// One connection may carry the calls of many users when an intermediary pools its connections.
+/// It says that two calls came from the same client, not who that client is: it is no substitute
+/// for a [`Principal`]. One connection may carry the calls of many users when an intermediary pools
+/// its connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum ClientId {
@@ -16,8 +18,8 @@ pub enum ClientId {
     Connection(u64),
     /// The session of a legacy client, by a digest of its id, which is equal on all replicas.
     Legacy(u128),
-    /// Some client on a network of which nothing is known, as behind an HTTP server that does not tell the connections of
-    /// its requests. No two calls are certainly of the same one.
+    /// Some client on a network of which nothing is known, as behind an HTTP server that does not
+    /// tell the connections of its requests. No two calls are certainly of the same one.
     Unknown,
 }
 
@@ -27,7 +29,8 @@ pub enum ClientId {
 pub struct CallSource {
     /// The connection or legacy session of the client.
     pub client: Option<ClientId>,
-    /// The network address of the other end of the connection: the client, or the last proxy before this process.
+    /// The network address of the other end of the connection: the client, or the last proxy before
+    /// this process.
     pub address: Option<IpAddr>,
 }
 
@@ -58,7 +61,8 @@ pub enum Caller {
     },
     /// An unauthenticated client, by its connection or legacy session.
     Client(ClientId),
-    /// An unauthenticated client, by its network address; an IPv6 address stands for its /64 network.
+    /// An unauthenticated client, by its network address; an IPv6 address stands for its /64
+    /// network.
     Address(IpAddr),
     /// Nothing is known of the caller.
     Anonymous,
@@ -68,12 +72,17 @@ impl Caller {
     /// The caller for keeping state apart: the principal, else the client's connection or session.
     #[must_use]
     pub fn of(call: &Call) -> Self {
-        let client = call.source.client.filter(|client| *client != ClientId::Unknown);
-        Self::principal(call).or_else(|| client.map(Self::Client)).unwrap_or(Self::Anonymous)
+        let client = call
+            .source
+            .client
+            .filter(|client| *client != ClientId::Unknown);
+        Self::principal(call)
+            .or_else(|| client.map(Self::Client))
+            .unwrap_or(Self::Anonymous)
     }
 
-    /// The caller for counting what it holds: the principal, else the network address, since one host opens as many
-    /// connections and sessions as it likes, else the connection or session.
+    /// The caller for counting what it holds: the principal, else the network address, since one
+    /// host opens as many connections and sessions as it likes, else the connection or session.
     #[must_use]
     pub fn accountable(call: &Call) -> Self {
         Self::accountable_for(call.principal.as_deref(), call.source)
@@ -104,7 +113,8 @@ impl From<&Principal> for Caller {
     }
 }
 
-/// Who made a call, without copying any text: what a [`Caller`] is computed from. Kept with each call in flight.
+/// Who made a call, without copying any text: what a [`Caller`] is computed from. Kept with each
+/// call in flight.
 #[derive(Clone, Debug, Default)]
 pub struct CallerId {
     principal: Option<Arc<Principal>>,
@@ -113,12 +123,18 @@ pub struct CallerId {
 
 impl CallerId {
     /// Whoever makes a call in process, of which nothing is known.
-    pub const IN_PROCESS: Self = Self { principal: None, source: CallSource::new(None, None) };
+    pub const IN_PROCESS: Self = Self {
+        principal: None,
+        source: CallSource::new(None, None),
+    };
 
     /// The maker of `call`.
     #[must_use]
     pub fn of(call: &Call) -> Self {
-        Self { principal: call.principal.clone(), source: call.source }
+        Self {
+            principal: call.principal.clone(),
+            source: call.source,
+        }
     }
 
     /// The caller for counting what it holds, as [`Caller::accountable`].
@@ -142,12 +158,13 @@ impl CallerId {
         }
     }
 
-    /// Whether two calls were certainly made by the same client. Then what belongs to one of them, and does not say to
-    /// which, crosses from nobody to nobody.
+    /// Whether two calls were certainly made by the same client. Then what belongs to one of them,
+    /// and does not say to which, crosses from nobody to nobody.
     ///
-    /// That holds for calls of one principal, of one legacy session, and of one local connection (a pipe or a Unix socket,
-    /// which have no network address), and for calls made in process, of which nothing is known. It does not hold for
-    /// unauthenticated calls on one network connection: an intermediary may pool its connections among many users.
+    /// That holds for calls of one principal, of one legacy session, and of one local connection (a
+    /// pipe or a Unix socket, which have no network address), and for calls made in process, of
+    /// which nothing is known. It does not hold for unauthenticated calls on one network
+    /// connection: an intermediary may pool its connections among many users.
     #[must_use]
     pub fn is_certainly(&self, other: &Self) -> bool {
         match (&self.principal, &other.principal) {
@@ -166,17 +183,24 @@ impl CallerId {
         }
     }
 
-    /// Feeds whose quota a call counts against to a hasher, without copying any text. Calls for which
-    /// [`shares_quota_with`](Self::shares_quota_with) holds feed the same.
+    /// Feeds whose quota a call counts against to a hasher, without copying any text. Calls for
+    /// which [`shares_quota_with`](Self::shares_quota_with) holds feed the same.
     pub fn hash_quota(&self, state: &mut impl Hasher) {
         match (&self.principal, self.source.address) {
-            (Some(principal), _) => (0_u8, &principal.issuer, &principal.subject, &principal.client).hash(state),
+            (Some(principal), _) => (
+                0_u8,
+                &principal.issuer,
+                &principal.subject,
+                &principal.client,
+            )
+                .hash(state),
             (None, Some(address)) => (1_u8, network(address)).hash(state),
             (None, None) => (2_u8, self.source.client).hash(state),
         }
     }
 
-    /// Whether two calls count against the same quota: whether their [`Caller::accountable`] is equal.
+    /// Whether two calls count against the same quota: whether their [`Caller::accountable`] is
+    /// equal.
     #[must_use]
     pub fn shares_quota_with(&self, other: &Self) -> bool {
         match (&self.principal, &other.principal) {
@@ -194,7 +218,9 @@ impl CallerId {
 /// Scopes are not part of who a principal is.
 fn same_principal(one: &Arc<Principal>, other: &Arc<Principal>) -> bool {
     Arc::ptr_eq(one, other)
-        || (one.subject == other.subject && one.issuer == other.issuer && one.client == other.client)
+        || (one.subject == other.subject
+            && one.issuer == other.issuer
+            && one.client == other.client)
 }
 
 impl From<IpAddr> for Caller {
@@ -220,30 +246,70 @@ mod tests {
     use std::sync::Arc;
 
     fn call(source: CallSource, subject: Option<&str>) -> Call {
-        let meta = Meta::new(ProtocolVersion::LATEST, Default::default(), None, None, None, &Default::default());
+        let meta = Meta::new(
+            ProtocolVersion::LATEST,
+            Default::default(),
+            None,
+            None,
+            None,
+            &Default::default(),
+        );
         let params = Params::parse(RawJson::EMPTY_OBJECT).unwrap();
         let mut call = Call::new(RequestId::from(1), Method::ToolsList, params, meta);
         call.source = source;
         call.principal = subject.map(|subject| {
-            Arc::new(Principal { issuer: "i".into(), subject: subject.into(), client: None, scopes: vec!["s".into()] })
+            Arc::new(Principal {
+                issuer: "i".into(),
+                subject: subject.into(),
+                client: None,
+                scopes: vec!["s".into()],
+            })
         });
         call
     }
 
     #[test]
     fn a_principal_is_the_same_caller_on_every_connection() {
-        let on = |number| CallSource::new(Some(ClientId::Connection(number)), Some([10, 0, 0, number as u8].into()));
-        assert_eq!(Caller::of(&call(on(1), Some("a"))), Caller::of(&call(on(2), Some("a"))));
-        assert_eq!(Caller::accountable(&call(on(1), Some("a"))), Caller::accountable(&call(on(2), Some("a"))));
-        assert_ne!(Caller::of(&call(on(1), Some("a"))), Caller::of(&call(on(1), Some("b"))));
+        let on = |number| {
+            CallSource::new(
+                Some(ClientId::Connection(number)),
+                Some([10, 0, 0, number as u8].into()),
+            )
+        };
+        assert_eq!(
+            Caller::of(&call(on(1), Some("a"))),
+            Caller::of(&call(on(2), Some("a")))
+        );
+        assert_eq!(
+            Caller::accountable(&call(on(1), Some("a"))),
+            Caller::accountable(&call(on(2), Some("a")))
+        );
+        assert_ne!(
+            Caller::of(&call(on(1), Some("a"))),
+            Caller::of(&call(on(1), Some("b")))
+        );
     }
 
     #[test]
     fn without_a_principal_state_goes_by_connection_and_quotas_by_address() {
-        let on = |number| CallSource::new(Some(ClientId::Connection(number)), Some([10, 0, 0, 1].into()));
-        assert_ne!(Caller::of(&call(on(1), None)), Caller::of(&call(on(2), None)));
-        assert_eq!(Caller::accountable(&call(on(1), None)), Caller::accountable(&call(on(2), None)));
-        assert_eq!(Caller::of(&call(CallSource::default(), None)), Caller::Anonymous);
+        let on = |number| {
+            CallSource::new(
+                Some(ClientId::Connection(number)),
+                Some([10, 0, 0, 1].into()),
+            )
+        };
+        assert_ne!(
+            Caller::of(&call(on(1), None)),
+            Caller::of(&call(on(2), None))
+        );
+        assert_eq!(
+            Caller::accountable(&call(on(1), None)),
+            Caller::accountable(&call(on(2), None))
+        );
+        assert_eq!(
+            Caller::of(&call(CallSource::default(), None)),
+            Caller::Anonymous
+        );
     }
 
     #[test]
@@ -252,15 +318,22 @@ mod tests {
         let connection = |number| Some(ClientId::Connection(number));
         let local = |number| CallSource::new(connection(number), None);
         let remote = CallSource::new(connection(1), Some([10, 0, 0, 1].into()));
-        let legacy = |number| CallSource::new(Some(ClientId::Legacy(number)), Some([10, 0, 0, 1].into()));
+        let legacy =
+            |number| CallSource::new(Some(ClientId::Legacy(number)), Some([10, 0, 0, 1].into()));
         let certain = [
             (id(remote, Some("a")), id(local(2), Some("a"))),
             (id(legacy(1), None), id(legacy(1), None)),
             (id(local(1), None), id(local(1), None)),
-            (id(CallSource::default(), None), id(CallSource::default(), None)),
+            (
+                id(CallSource::default(), None),
+                id(CallSource::default(), None),
+            ),
         ];
         for (one, other) in certain {
-            assert!(one.is_certainly(&other) && other.is_certainly(&one), "{one:?} {other:?}");
+            assert!(
+                one.is_certainly(&other) && other.is_certainly(&one),
+                "{one:?} {other:?}"
+            );
         }
         let uncertain = [
             (id(remote, Some("a")), id(remote, Some("b"))),
@@ -273,7 +346,10 @@ mod tests {
             (id(CallSource::UNKNOWN, None), id(CallSource::UNKNOWN, None)),
         ];
         for (one, other) in uncertain {
-            assert!(!one.is_certainly(&other) && !other.is_certainly(&one), "{one:?} {other:?}");
+            assert!(
+                !one.is_certainly(&other) && !other.is_certainly(&one),
+                "{one:?} {other:?}"
+            );
         }
     }
 
@@ -284,8 +360,14 @@ mod tests {
             CallSource::new(Some(ClientId::Connection(1)), None),
             CallSource::new(Some(ClientId::Connection(2)), Some([10, 0, 0, 1].into())),
             CallSource::new(Some(ClientId::Legacy(3)), Some([10, 0, 0, 1].into())),
-            CallSource::new(Some(ClientId::Connection(2)), Some("2001:db8::1".parse().unwrap())),
-            CallSource::new(Some(ClientId::Connection(2)), Some("2001:db8::2".parse().unwrap())),
+            CallSource::new(
+                Some(ClientId::Connection(2)),
+                Some("2001:db8::1".parse().unwrap()),
+            ),
+            CallSource::new(
+                Some(ClientId::Connection(2)),
+                Some("2001:db8::2".parse().unwrap()),
+            ),
         ];
         let calls: Vec<Call> = sources
             .iter()

@@ -1,8 +1,8 @@
 //! Pagination cursors (`server/utilities/pagination`).
 //!
-//! A cursor says after which item of a sorted list the next page begins. It holds no offset and no page number, so
-//! that inserting or removing other items moves nothing, and no state, so that any replica continues where another
-//! stopped.
+//! A cursor says after which item of a sorted list the next page begins. It holds no offset and no
+//! page number, so that inserting or removing other items moves nothing, and no state, so that any
+//! replica continues where another stopped.
 
 use crate::seal::{Keyring, NONCE_BYTES, TooLarge};
 use base64::Engine as _;
@@ -47,12 +47,15 @@ impl From<BadCursor> for ErrorObject {
 impl Cursor {
     /// The place behind the item `after` of the list that `list` returns.
     pub fn new(list: impl Into<Box<str>>, after: impl Into<Box<str>>) -> Self {
-        Self { list: list.into(), after: after.into() }
+        Self {
+            list: list.into(),
+            after: after.into(),
+        }
     }
 
-    /// The cursor as text. The checksum notices accidents, such as a cursor of another server; whoever forges one
-    /// gets to start a page elsewhere in a list that is open to them anyway. Where that is not so, [`seal`](Self::seal)
-    /// it.
+    /// The cursor as text. The checksum notices accidents, such as a cursor of another server;
+    /// whoever forges one gets to start a page elsewhere in a list that is open to them anyway.
+    /// Where that is not so, [`seal`](Self::seal) it.
     ///
     /// # Errors
     /// When the item's key is too long for a cursor.
@@ -74,13 +77,19 @@ impl Cursor {
         }
         let raw = URL_SAFE_NO_PAD.decode(text).map_err(|_| BadCursor)?;
         let (body, check) = raw.split_last_chunk::<CHECK_BYTES>().ok_or(BadCursor)?;
-        let Some((&VERSION, after)) = body.split_first() else { return Err(BadCursor) };
+        let Some((&VERSION, after)) = body.split_first() else {
+            return Err(BadCursor);
+        };
         let cursor = Self::new(list, std::str::from_utf8(after).map_err(|_| BadCursor)?);
-        if cursor.checksum() == *check { Ok(cursor) } else { Err(BadCursor) }
+        if cursor.checksum() == *check {
+            Ok(cursor)
+        } else {
+            Err(BadCursor)
+        }
     }
 
-    /// The cursor as a sealed token, for lists whose keys say too much or that differ between principals. `binding`
-    /// says for whom it is.
+    /// The cursor as a sealed token, for lists whose keys say too much or that differ between
+    /// principals. `binding` says for whom it is.
     ///
     /// # Errors
     /// When the item's key is too long for a cursor.
@@ -91,25 +100,45 @@ impl Cursor {
         expires_at: u64,
         nonce: [u8; NONCE_BYTES],
     ) -> Result<String, TooLarge> {
-        bounded(keyring.seal(PURPOSE, &bound(&self.list, binding), expires_at, nonce, self.after.as_bytes())?)
+        bounded(keyring.seal(
+            PURPOSE,
+            &bound(&self.list, binding),
+            expires_at,
+            nonce,
+            self.after.as_bytes(),
+        )?)
     }
 
     /// Opens what [`seal`](Self::seal) returned for the same list and binding.
     ///
     /// # Errors
     /// When the cursor is of another list, another principal, another keyring, expired or damaged.
-    pub fn open(list: &str, keyring: &Keyring, binding: &[u8], now: u64, text: &str) -> Result<Self, BadCursor> {
+    pub fn open(
+        list: &str,
+        keyring: &Keyring,
+        binding: &[u8],
+        now: u64,
+        text: &str,
+    ) -> Result<Self, BadCursor> {
         if text.len() > MAX_CURSOR_BYTES {
             return Err(BadCursor);
         }
-        let after = keyring.open(PURPOSE, &bound(list, binding), now, text).map_err(|_| BadCursor)?;
-        String::from_utf8(after).map(|after| Self::new(list, after)).map_err(|_| BadCursor)
+        let after = keyring
+            .open(PURPOSE, &bound(list, binding), now, text)
+            .map_err(|_| BadCursor)?;
+        String::from_utf8(after)
+            .map(|after| Self::new(list, after))
+            .map_err(|_| BadCursor)
     }
 
     /// FNV-1a over list and key, folded. It also ties the cursor to its list.
     fn checksum(&self) -> [u8; CHECK_BYTES] {
-        let step = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3);
-        let start = [VERSION].iter().chain(self.list.as_bytes()).fold(0xcbf2_9ce4_8422_2325, step);
+        let step =
+            |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3);
+        let start = [VERSION]
+            .iter()
+            .chain(self.list.as_bytes())
+            .fold(0xcbf2_9ce4_8422_2325, step);
         let hash = [0].iter().chain(self.after.as_bytes()).fold(start, step);
         (((hash >> 32) ^ hash) as u32).to_be_bytes()
     }
@@ -121,7 +150,11 @@ fn bound(list: &str, binding: &[u8]) -> Vec<u8> {
 }
 
 fn bounded(text: String) -> Result<String, TooLarge> {
-    if text.len() > MAX_CURSOR_BYTES { Err(TooLarge) } else { Ok(text) }
+    if text.len() > MAX_CURSOR_BYTES {
+        Err(TooLarge)
+    } else {
+        Ok(text)
+    }
 }
 
 #[cfg(test)]
@@ -167,26 +200,61 @@ mod tests {
             let error: ErrorObject = Cursor::decode("tools/list", bad).unwrap_err().into();
             assert_eq!(error.code, -32602, "{bad}");
         }
-        assert_eq!(Cursor::decode("prompts/list", &good), Err(BadCursor), "another list");
+        assert_eq!(
+            Cursor::decode("prompts/list", &good),
+            Err(BadCursor),
+            "another list"
+        );
     }
 
     #[test]
     fn a_sealed_cursor_is_for_one_list_and_one_principal() {
         let ring = Keyring::new(Key::new(1, [3; 32]));
-        let text = cursor().seal(&ring, b"alice", 10, [0; NONCE_BYTES]).unwrap();
-        assert_eq!(Cursor::open("tools/list", &ring, b"alice", 9, &text), Ok(cursor()));
-        assert_eq!(Cursor::open("tools/list", &ring, b"bob", 9, &text), Err(BadCursor));
-        assert_eq!(Cursor::open("prompts/list", &ring, b"alice", 9, &text), Err(BadCursor));
-        assert_eq!(Cursor::open("tools/list", &ring, b"alice", 10, &text), Err(BadCursor));
+        let text = cursor()
+            .seal(&ring, b"alice", 10, [0; NONCE_BYTES])
+            .unwrap();
+        assert_eq!(
+            Cursor::open("tools/list", &ring, b"alice", 9, &text),
+            Ok(cursor())
+        );
+        assert_eq!(
+            Cursor::open("tools/list", &ring, b"bob", 9, &text),
+            Err(BadCursor)
+        );
+        assert_eq!(
+            Cursor::open("prompts/list", &ring, b"alice", 9, &text),
+            Err(BadCursor)
+        );
+        assert_eq!(
+            Cursor::open("tools/list", &ring, b"alice", 10, &text),
+            Err(BadCursor)
+        );
         assert_eq!(Cursor::decode("tools/list", &text), Err(BadCursor));
-        assert_eq!(Cursor::open("tools/list", &ring, b"alice", 9, &cursor().encode().unwrap()), Err(BadCursor));
+        assert_eq!(
+            Cursor::open(
+                "tools/list",
+                &ring,
+                b"alice",
+                9,
+                &cursor().encode().unwrap()
+            ),
+            Err(BadCursor)
+        );
     }
 
     #[test]
     fn size_is_bounded() {
         let long = Cursor::new("tools/list", "x".repeat(MAX_CURSOR_BYTES));
         assert!(long.encode().is_err());
-        assert!(long.seal(&Keyring::new(Key::new(1, [3; 32])), b"", 1, [0; NONCE_BYTES]).is_err());
+        assert!(
+            long.seal(
+                &Keyring::new(Key::new(1, [3; 32])),
+                b"",
+                1,
+                [0; NONCE_BYTES]
+            )
+            .is_err()
+        );
     }
 
     proptest! {

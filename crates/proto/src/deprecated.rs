@@ -1,5 +1,5 @@
-//! What this revision still has and later ones need not: the notice for each, given once in a process, when the feature is
-//! really used on the wire (`docs/deprecations.md`).
+//! What this revision still has and later ones need not: the notice for each, given once in a
+//! process, when the feature is really used on the wire (`docs/deprecations.md`).
 
 use std::sync::atomic::{AtomicU8, Ordering};
 
@@ -46,8 +46,10 @@ impl Feature {
     #[must_use]
     pub fn is_first_use(self) -> bool {
         let bit = 1 << self as u8;
-        // Nearly always it is not, and a load costs less than a write that all cores have to hear of.
-        NOTICED.load(Ordering::Relaxed) & bit == 0 && NOTICED.fetch_or(bit, Ordering::Relaxed) & bit == 0
+        // Nearly always it is not, and a load costs less than a write that all cores have to hear
+        // of.
+        NOTICED.load(Ordering::Relaxed) & bit == 0
+            && NOTICED.fetch_or(bit, Ordering::Relaxed) & bit == 0
     }
 }
 
@@ -58,10 +60,17 @@ mod tests {
     // spec: lifecycle-02
     #[test]
     fn each_feature_is_noticed_once_and_by_itself() {
-        for feature in [Feature::Roots, Feature::Sampling, Feature::Logging, Feature::HttpSse] {
+        for feature in [
+            Feature::Roots,
+            Feature::Sampling,
+            Feature::Logging,
+            Feature::HttpSse,
+        ] {
             assert!(feature.is_first_use(), "{feature:?}");
             assert!(!feature.is_first_use(), "{feature:?}");
-            assert!(feature.notice().contains("deprecated since") && feature.notice().contains("SEP-"));
+            assert!(
+                feature.notice().contains("deprecated since") && feature.notice().contains("SEP-")
+            );
         }
     }
 }

@@ -1,8 +1,8 @@
 //! Why a call has no answer at all.
 //!
-//! A server that answers with an error has answered: that is an [`Outcome::Error`](crate::Outcome). What stands here
-//! happened on this side or on the way, and can never be mistaken for something the other side sent
-//! (`basic/index#error-codes`).
+//! A server that answers with an error has answered: that is an [`Outcome::Error`](crate::Outcome).
+//! What stands here happened on this side or on the way, and can never be mistaken for something
+//! the other side sent (`basic/index#error-codes`).
 
 use crate::{Clipped, Printable, PrintableFmt};
 use carryall_types::ErrorObject;
@@ -17,13 +17,15 @@ pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 /// Why a call has no answer.
 #[derive(Clone, Debug)]
 pub enum CallError {
-    /// The request never left: no connection, no process. Nothing was executed, trying again is safe.
+    /// The request never left: no connection, no process. Nothing was executed, trying again is
+    /// safe.
     Unreachable(Arc<BoxError>),
     /// The way broke after the request had left. Whether it was executed is unknown.
     Broken(Arc<BoxError>),
     /// No answer within the time allowed.
     Timeout(Duration),
-    /// The other side answered with something that is not MCP: the HTTP status and the beginning of the body.
+    /// The other side answered with something that is not MCP: the HTTP status and the beginning of
+    /// the body.
     NotMcp {
         /// HTTP status code.
         status: u16,
@@ -36,10 +38,11 @@ pub enum CallError {
     TooLarge(usize),
     /// This side refused to send the request.
     Refused(String),
-    /// The server refused the handshake that requests need (`initialize` of earlier revisions) with this error. The request
-    /// was not sent.
+    /// The server refused the handshake that requests need (`initialize` of earlier revisions) with
+    /// this error. The request was not sent.
     HandshakeRefused(ErrorObject),
-    /// This side is at one of its limits and did not send the request: trying again later is safe. Says which limit.
+    /// This side is at one of its limits and did not send the request: trying again later is safe.
+    /// Says which limit.
     Busy(String),
     /// A layer failed.
     Layer(Arc<BoxError>),
@@ -59,7 +62,10 @@ impl CallError {
     /// Whether the request is known not to have been executed.
     #[must_use]
     pub fn is_unsent(&self) -> bool {
-        matches!(self, Self::Unreachable(_) | Self::Refused(_) | Self::HandshakeRefused(_) | Self::Busy(_))
+        matches!(
+            self,
+            Self::Unreachable(_) | Self::Refused(_) | Self::HandshakeRefused(_) | Self::Busy(_)
+        )
     }
 }
 
@@ -74,20 +80,40 @@ fn shown(text: &str) -> Clipped<'_> {
 impl fmt::Display for CallError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Unreachable(cause) => write!(f, "cannot reach the server: {}", PrintableFmt(Chain(cause))),
-            Self::Broken(cause) => write!(f, "the connection broke before the answer: {}", PrintableFmt(Chain(cause))),
-            Self::Timeout(limit) => write!(f, "no answer within {limit:?}"),
-            Self::NotMcp { status: 401, body } => write!(f, "HTTP 401, the server wants credentials{}", Details(body)),
-            Self::NotMcp { status: 403, body } => write!(f, "HTTP 403, the server refuses access{}", Details(body)),
-            Self::NotMcp { status, body } if body.is_empty() => {
-                write!(f, "HTTP {status} with an empty body: this does not look like an MCP endpoint")
+            Self::Unreachable(cause) => {
+                write!(f, "cannot reach the server: {}", PrintableFmt(Chain(cause)))
             }
-            Self::NotMcp { status, body } => write!(f, "HTTP {status}, not an MCP answer: {}", shown(body)),
+            Self::Broken(cause) => write!(
+                f,
+                "the connection broke before the answer: {}",
+                PrintableFmt(Chain(cause))
+            ),
+            Self::Timeout(limit) => write!(f, "no answer within {limit:?}"),
+            Self::NotMcp { status: 401, body } => {
+                write!(f, "HTTP 401, the server wants credentials{}", Details(body))
+            }
+            Self::NotMcp { status: 403, body } => {
+                write!(f, "HTTP 403, the server refuses access{}", Details(body))
+            }
+            Self::NotMcp { status, body } if body.is_empty() => {
+                write!(
+                    f,
+                    "HTTP {status} with an empty body: this does not look like an MCP endpoint"
+                )
+            }
+            Self::NotMcp { status, body } => {
+                write!(f, "HTTP {status}, not an MCP answer: {}", shown(body))
+            }
             Self::Malformed(what) => write!(f, "the server broke the protocol: {}", shown(what)),
             Self::TooLarge(limit) => write!(f, "the answer is larger than {limit} bytes"),
             Self::Refused(why) => write!(f, "not sent: {}", shown(why)),
             Self::HandshakeRefused(error) => {
-                write!(f, "the server refuses initialize: {} ({})", shown(&error.message), error.code)
+                write!(
+                    f,
+                    "the server refuses initialize: {} ({})",
+                    shown(&error.message),
+                    error.code
+                )
             }
             Self::Busy(why) => write!(f, "not sent, try again later: {}", shown(why)),
             Self::Layer(cause) => write!(f, "{}", PrintableFmt(Chain(cause))),
@@ -117,11 +143,16 @@ struct Details<'a>(&'a str);
 
 impl fmt::Display for Details<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.0.is_empty() { Ok(()) } else { write!(f, ": {}", shown(self.0)) }
+        if self.0.is_empty() {
+            Ok(())
+        } else {
+            write!(f, ": {}", shown(self.0))
+        }
     }
 }
 
-/// An error with its causes on one line; the outermost alone ("error sending request") tells nobody anything.
+/// An error with its causes on one line; the outermost alone ("error sending request") tells nobody
+/// anything.
 struct Chain<'a>(&'a BoxError);
 
 impl fmt::Display for Chain<'_> {

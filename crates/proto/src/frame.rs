@@ -9,15 +9,16 @@ use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::fmt;
 
-/// Appends `json` as one line. Raw line breaks in it can only be white space between tokens and become spaces, so that
-/// pretty-printed text of somebody else cannot break the framing.
+/// Appends `json` as one line. Raw line breaks in it can only be white space between tokens and
+/// become spaces, so that pretty-printed text of somebody else cannot break the framing.
 pub fn encode_line(json: &[u8], out: &mut BytesMut) {
     out.reserve(json.len() + 1);
     out.extend_from_slice(&without_breaks(json));
     out.extend_from_slice(b"\n");
 }
 
-/// `json` as it may stand on a line, copied only if it has raw line breaks. The line feed is the caller's to add.
+/// `json` as it may stand on a line, copied only if it has raw line breaks. The line feed is the
+/// caller's to add.
 #[must_use]
 pub fn one_line(json: Bytes) -> Bytes {
     match without_breaks(&json) {
@@ -27,7 +28,9 @@ pub fn one_line(json: Bytes) -> Bytes {
 }
 
 fn without_breaks(json: &[u8]) -> Cow<'_, [u8]> {
-    let Some(first) = memchr::memchr2(b'\n', b'\r', json) else { return Cow::Borrowed(json) };
+    let Some(first) = memchr::memchr2(b'\n', b'\r', json) else {
+        return Cow::Borrowed(json);
+    };
     let mut text = json.to_vec();
     for byte in &mut text[first..] {
         if matches!(byte, b'\n' | b'\r') {
@@ -37,17 +40,19 @@ fn without_breaks(json: &[u8]) -> Cow<'_, [u8]> {
     Cow::Owned(text)
 }
 
-/// The id of the request that `text` answers, if it is a response with an id that can be read. For text that is no valid
-/// message: the request would wait in vain for another one.
+/// The id of the request that `text` answers, if it is a response with an id that can be read. For
+/// text that is no valid message: the request would wait in vain for another one.
 #[must_use]
 pub fn response_id(text: &[u8]) -> Option<RequestId> {
     let mut scan = EnvelopeScan::default();
     scan.push(text);
-    scan.id().filter(|_| scan.is_response() && !scan.is_batch()).cloned()
+    scan.id()
+        .filter(|_| scan.is_response() && !scan.is_batch())
+        .cloned()
 }
 
-/// The ids of the requests that `text` answers, as [`response_id`], or where it is an array of messages the ids of up to
-/// 4,096 responses in it.
+/// The ids of the requests that `text` answers, as [`response_id`], or where it is an array of
+/// messages the ids of up to 4,096 responses in it.
 #[must_use]
 pub fn response_ids(text: &[u8]) -> Vec<RequestId> {
     let mut scan = EnvelopeScan::default();
@@ -55,11 +60,15 @@ pub fn response_ids(text: &[u8]) -> Vec<RequestId> {
     if scan.is_batch() {
         return scan.take_responses();
     }
-    scan.id().filter(|_| scan.is_response()).cloned().into_iter().collect()
+    scan.id()
+        .filter(|_| scan.is_response())
+        .cloned()
+        .into_iter()
+        .collect()
 }
 
-/// A line is longer than allowed. It is skipped; the lines behind it are not affected. An array of responses (a batch of
-/// revision 2025-03-26) is reported once for each of them, up to 4,096.
+/// A line is longer than allowed. It is skipped; the lines behind it are not affected. An array of
+/// responses (a batch of revision 2025-03-26) is reported once for each of them, up to 4,096.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LineTooLong {
     /// The limit, in bytes.
@@ -80,11 +89,12 @@ impl std::error::Error for LineTooLong {}
 
 /// Cuts a byte stream into lines, in linear time and without copying them.
 ///
-/// Iterate after each [`push`](Self::push) until `None`, which means "not yet". Between pushes the decoder then holds
-/// one line at most. Blank lines are skipped, a carriage return before the line feed is not part of the line.
+/// Iterate after each [`push`](Self::push) until `None`, which means "not yet". Between pushes the
+/// decoder then holds one line at most. Blank lines are skipped, a carriage return before the line
+/// feed is not part of the line.
 ///
-/// A line that is too long is read on without being kept, and reported once: as soon as it is known whose message it is,
-/// at its end otherwise. An array is reported for each response in it.
+/// A line that is too long is read on without being kept, and reported once: as soon as it is known
+/// whose message it is, at its end otherwise. An array is reported for each response in it.
 #[derive(Debug)]
 pub struct LineDecoder {
     input: BytesMut,
@@ -107,7 +117,13 @@ impl LineDecoder {
     /// A decoder for lines of up to `max_line` bytes.
     #[must_use]
     pub fn new(max_line: usize) -> Self {
-        Self { input: BytesMut::new(), scanned: 0, max_line, skipping: None, reports: VecDeque::new() }
+        Self {
+            input: BytesMut::new(),
+            scanned: 0,
+            max_line,
+            skipping: None,
+            reports: VecDeque::new(),
+        }
     }
 
     /// Adds what arrived.
@@ -126,10 +142,12 @@ impl LineDecoder {
         if self.skipping.is_some() {
             return None;
         }
-        Some(trimmed(self.input.split().freeze())).filter(|line| !is_blank(line) && line.len() <= self.max_line)
+        Some(trimmed(self.input.split().freeze()))
+            .filter(|line| !is_blank(line) && line.len() <= self.max_line)
     }
 
-    /// Reads the beginning of a line that is too long, or more of it, and adds to what there is to report.
+    /// Reads the beginning of a line that is too long, or more of it, and adds to what there is to
+    /// report.
     fn skip(&mut self, text: &[u8], is_end: bool) {
         let mut scan = match self.skipping.take() {
             None => Box::default(),
@@ -141,16 +159,29 @@ impl LineDecoder {
         };
         scan.push(text);
         let max_line = self.max_line;
-        let of_batch = |id| LineTooLong { max_line, id: Some(id), is_response: true };
-        self.reports.extend(scan.take_responses().into_iter().map(of_batch));
+        let of_batch = |id| LineTooLong {
+            max_line,
+            id: Some(id),
+            is_response: true,
+        };
+        self.reports
+            .extend(scan.take_responses().into_iter().map(of_batch));
         let known = scan.is_complete();
         if known || (is_end && !scan.has_responses()) {
             let id = scan.id().filter(|_| !scan.is_batch()).cloned();
             let is_response = scan.is_response() && !scan.is_batch();
-            self.reports.push_back(LineTooLong { max_line, id, is_response });
+            self.reports.push_back(LineTooLong {
+                max_line,
+                id,
+                is_response,
+            });
         }
         if !is_end {
-            self.skipping = Some(if known { Skipping::Reported } else { Skipping::Unreported(scan) });
+            self.skipping = Some(if known {
+                Skipping::Reported
+            } else {
+                Skipping::Unreported(scan)
+            });
         }
     }
 }
@@ -226,7 +257,10 @@ mod tests {
         encode_line(b"{\"a\":1}", &mut out);
         encode_line(b"{\n  \"b\": \"x\\n\"\r\n}", &mut out);
         assert_eq!(&out[..], b"{\"a\":1}\n{   \"b\": \"x\\n\"  }\n");
-        assert_eq!(lines(100, &out), [Ok("{\"a\":1}".into()), Ok("{   \"b\": \"x\\n\"  }".into())]);
+        assert_eq!(
+            lines(100, &out),
+            [Ok("{\"a\":1}".into()), Ok("{   \"b\": \"x\\n\"  }".into())]
+        );
     }
 
     #[test]
@@ -238,20 +272,43 @@ mod tests {
 
     #[test]
     fn carriage_returns_and_blank_lines_are_tolerated() {
-        assert_eq!(lines(100, b"\n\r\n{}\r\n \t\r\n\n[]\n"), [Ok("{}".into()), Ok("[]".into())]);
+        assert_eq!(
+            lines(100, b"\n\r\n{}\r\n \t\r\n\n[]\n"),
+            [Ok("{}".into()), Ok("[]".into())]
+        );
     }
 
     #[test]
     fn a_line_over_the_limit_costs_only_itself() {
         let mut decoder = LineDecoder::new(4);
         let mut seen = Vec::new();
-        for piece in [&b"1234\n123"[..], b"45", b"6789", b"0\n12", b"34\r", b"\n12345\nok\n"] {
+        for piece in [
+            &b"1234\n123"[..],
+            b"45",
+            b"6789",
+            b"0\n12",
+            b"34\r",
+            b"\n12345\nok\n",
+        ] {
             decoder.push(piece);
             seen.extend(decoder.by_ref());
             assert!(decoder.input.len() <= 5);
         }
-        let too_long = Err(LineTooLong { max_line: 4, id: None, is_response: false });
-        assert_eq!(seen, [Ok("1234".into()), too_long.clone(), Ok("1234".into()), too_long, Ok("ok".into())]);
+        let too_long = Err(LineTooLong {
+            max_line: 4,
+            id: None,
+            is_response: false,
+        });
+        assert_eq!(
+            seen,
+            [
+                Ok("1234".into()),
+                too_long.clone(),
+                Ok("1234".into()),
+                too_long,
+                Ok("ok".into())
+            ]
+        );
     }
 
     #[test]
@@ -260,7 +317,13 @@ mod tests {
         decoder.push(br#"{"id":7,"result":"#);
         assert_eq!(decoder.next(), None, "within the limit so far");
         decoder.push(b"[[[[");
-        let too_long = |id: i64, is_response| Some(Err(LineTooLong { max_line: 16, id: Some(id.into()), is_response }));
+        let too_long = |id: i64, is_response| {
+            Some(Err(LineTooLong {
+                max_line: 16,
+                id: Some(id.into()),
+                is_response,
+            }))
+        };
         assert_eq!(decoder.next(), too_long(7, true), "its end may never come");
         for _ in 0..100 {
             decoder.push(&[b'['; 1000]);
@@ -276,7 +339,13 @@ mod tests {
 
     #[test]
     fn an_array_over_the_limit_says_whose_responses_it_holds() {
-        let too_long = |id: i64| Err(LineTooLong { max_line: 16, id: Some(id.into()), is_response: true });
+        let too_long = |id: i64| {
+            Err(LineTooLong {
+                max_line: 16,
+                id: Some(id.into()),
+                is_response: true,
+            })
+        };
         let batch = br#"[{"id":1,"result":{}},{"id":2,"method":"x"},{"id":3,"error":{}}]"#;
         assert_eq!(response_ids(batch), [1.into(), RequestId::from(3)]);
         assert_eq!(response_ids(&batch[1..20]), [RequestId::from(1)]);
@@ -287,10 +356,21 @@ mod tests {
                 decoder.push(piece);
                 seen.extend(decoder.by_ref());
             }
-            assert_eq!(seen, [too_long(1), too_long(3), Ok("{}".into())], "by {cut}");
+            assert_eq!(
+                seen,
+                [too_long(1), too_long(3), Ok("{}".into())],
+                "by {cut}"
+            );
         }
         let requests = lines(16, b"[{\"id\":1,\"method\":\"x\"}]\n");
-        assert_eq!(requests, [Err(LineTooLong { max_line: 16, id: None, is_response: false })]);
+        assert_eq!(
+            requests,
+            [Err(LineTooLong {
+                max_line: 16,
+                id: None,
+                is_response: false
+            })]
+        );
     }
 
     #[test]

@@ -5,8 +5,14 @@ use carryall_types::{JsonObject, JsonValue, RawJson};
 use serde::Deserialize;
 use std::time::Duration;
 
-const CACHEABLE: [&str; 6] =
-    ["server/discover", "tools/list", "prompts/list", "resources/list", "resources/templates/list", "resources/read"];
+const CACHEABLE: [&str; 6] = [
+    "server/discover",
+    "tools/list",
+    "prompts/list",
+    "resources/list",
+    "resources/templates/list",
+    "resources/read",
+];
 
 /// How long a stored answer is fresh. Times are the caller's, from any fixed point.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,7 +28,9 @@ impl Freshness {
     #[must_use]
     pub fn is_fresh(&self, now: Duration) -> bool {
         // An end beyond all time is never reached.
-        self.received_at.checked_add(Duration::from_millis(self.ttl_ms)).is_none_or(|end| now < end)
+        self.received_at
+            .checked_add(Duration::from_millis(self.ttl_ms))
+            .is_none_or(|end| now < end)
     }
 }
 
@@ -37,10 +45,15 @@ pub struct CacheHint {
 
 /// Whether the answer to a request may be kept, and how.
 ///
-/// `params_has_round_members` says that the request carried `inputResponses` or `requestState`: its answer depends on
-/// more than the key. A missing, negative or unreadable `ttlMs` is 0, and everything but `"public"` is private.
+/// `params_has_round_members` says that the request carried `inputResponses` or `requestState`: its
+/// answer depends on more than the key. A missing, negative or unreadable `ttlMs` is 0, and
+/// everything but `"public"` is private.
 #[must_use]
-pub fn may_cache(method: &str, params_has_round_members: bool, result: &RawJson) -> Option<CacheHint> {
+pub fn may_cache(
+    method: &str,
+    params_has_round_members: bool,
+    result: &RawJson,
+) -> Option<CacheHint> {
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]
     struct Hints {
@@ -60,8 +73,15 @@ pub fn may_cache(method: &str, params_has_round_members: bool, result: &RawJson)
         return None;
     }
     // A float casts to the nearest integer in range: negative and NaN to 0.
-    let ttl_ms = hints.ttl_ms.as_u64().or_else(|| hints.ttl_ms.as_f64().map(|float| float as u64)).unwrap_or(0);
-    Some(CacheHint { ttl_ms, public: hints.cache_scope == "public" })
+    let ttl_ms = hints
+        .ttl_ms
+        .as_u64()
+        .or_else(|| hints.ttl_ms.as_f64().map(|float| float as u64))
+        .unwrap_or(0);
+    Some(CacheHint {
+        ttl_ms,
+        public: hints.cache_scope == "public",
+    })
 }
 
 /// Who may be served from an entry.
@@ -69,7 +89,8 @@ pub fn may_cache(method: &str, params_has_round_members: bool, result: &RawJson)
 pub enum Audience {
     /// Everybody.
     Public,
-    /// One authorization context: whatever tells one access token from another. Use a digest, never the token.
+    /// One authorization context: whatever tells one access token from another. Use a digest, never
+    /// the token.
     Private(Box<str>),
 }
 
@@ -85,20 +106,38 @@ pub struct CacheKey {
 }
 
 impl CacheKey {
-    /// The key of a request. `_meta` is not part of it, and neither is the order in which members stand.
-    pub fn new(method: impl Into<Box<str>>, params: Option<&JsonObject>, audience: Audience) -> Self {
+    /// The key of a request. `_meta` is not part of it, and neither is the order in which members
+    /// stand.
+    pub fn new(
+        method: impl Into<Box<str>>,
+        params: Option<&JsonObject>,
+        audience: Audience,
+    ) -> Self {
         let method = method.into();
-        let uri = params.filter(|_| &*method == "resources/read").and_then(|params| params.get("uri")?.as_str());
+        let uri = params
+            .filter(|_| &*method == "resources/read")
+            .and_then(|params| params.get("uri")?.as_str());
         let mut text = String::new();
-        let members = params.into_iter().flatten().filter(|(key, _)| *key != "_meta");
+        let members = params
+            .into_iter()
+            .flatten()
+            .filter(|(key, _)| *key != "_meta");
         write_members(members.collect(), &mut text);
-        Self { uri: uri.map(Into::into), params: text.into(), method, audience }
+        Self {
+            uri: uri.map(Into::into),
+            params: text.into(),
+            method,
+            audience,
+        }
     }
 
     /// The same request for somebody else.
     #[must_use]
     pub fn for_audience(&self, audience: Audience) -> Self {
-        Self { audience, ..self.clone() }
+        Self {
+            audience,
+            ..self.clone()
+        }
     }
 
     /// The method of the request.
@@ -124,9 +163,10 @@ impl Invalidation {
         match notification {
             "notifications/tools/list_changed" => Some(Self::Methods(&["tools/list"])),
             "notifications/prompts/list_changed" => Some(Self::Methods(&["prompts/list"])),
-            "notifications/resources/list_changed" => {
-                Some(Self::Methods(&["resources/list", "resources/templates/list"]))
-            }
+            "notifications/resources/list_changed" => Some(Self::Methods(&[
+                "resources/list",
+                "resources/templates/list",
+            ])),
             "notifications/resources/updated" => uri.map(|uri| Self::Resource(uri.into())),
             _ => None,
         }
@@ -137,7 +177,9 @@ impl Invalidation {
     pub fn hits(&self, key: &CacheKey) -> bool {
         match (self, &key.uri) {
             (Self::Methods(methods), _) => methods.contains(&&*key.method),
-            (Self::Resource(updated), Some(uri)) => is_within(updated, uri) || is_within(uri, updated),
+            (Self::Resource(updated), Some(uri)) => {
+                is_within(updated, uri) || is_within(uri, updated)
+            }
             (Self::Resource(_), None) => false,
         }
     }
@@ -189,11 +231,24 @@ mod tests {
     #[test]
     fn fresh_until_the_ttl_has_passed() {
         let at = Duration::from_secs(10);
-        let fresh = |ttl_ms, now_ms| Freshness { received_at: at, ttl_ms }.is_fresh(Duration::from_millis(now_ms));
+        let fresh = |ttl_ms, now_ms| {
+            Freshness {
+                received_at: at,
+                ttl_ms,
+            }
+            .is_fresh(Duration::from_millis(now_ms))
+        };
         assert!(!fresh(0, 10_000));
         assert!(fresh(500, 10_499));
         assert!(!fresh(500, 10_500));
-        assert!(Freshness { received_at: Duration::MAX, ttl_ms: u64::MAX }.is_fresh(Duration::MAX), "no overflow");
+        assert!(
+            Freshness {
+                received_at: Duration::MAX,
+                ttl_ms: u64::MAX
+            }
+            .is_fresh(Duration::MAX),
+            "no overflow"
+        );
     }
 
     // spec: caching-07, caching-08
@@ -201,12 +256,31 @@ mod tests {
     fn odd_hints_are_read_on_the_safe_side() {
         for ttl in [json!(null), json!(-5), json!("300"), json!(-0.5), json!({})] {
             let result = json!({"resultType": "complete", "ttlMs": ttl, "cacheScope": "Public"});
-            assert_eq!(hint("tools/list", false, result), Some(CacheHint { ttl_ms: 0, public: false }));
+            assert_eq!(
+                hint("tools/list", false, result),
+                Some(CacheHint {
+                    ttl_ms: 0,
+                    public: false
+                })
+            );
         }
-        assert_eq!(hint("tools/list", false, json!({"tools": []})), Some(CacheHint { ttl_ms: 0, public: false }));
         assert_eq!(
-            hint("tools/list", false, json!({"ttlMs": 5.0, "cacheScope": "public"})),
-            Some(CacheHint { ttl_ms: 5, public: true })
+            hint("tools/list", false, json!({"tools": []})),
+            Some(CacheHint {
+                ttl_ms: 0,
+                public: false
+            })
+        );
+        assert_eq!(
+            hint(
+                "tools/list",
+                false,
+                json!({"ttlMs": 5.0, "cacheScope": "public"})
+            ),
+            Some(CacheHint {
+                ttl_ms: 5,
+                public: true
+            })
         );
     }
 
@@ -215,11 +289,30 @@ mod tests {
     fn only_complete_answers_of_listed_methods_without_rounds_are_kept() {
         let complete = json!({"resultType": "complete", "ttlMs": 1000, "cacheScope": "private"});
         for method in CACHEABLE {
-            assert_eq!(hint(method, false, complete.clone()), Some(CacheHint { ttl_ms: 1000, public: false }));
+            assert_eq!(
+                hint(method, false, complete.clone()),
+                Some(CacheHint {
+                    ttl_ms: 1000,
+                    public: false
+                })
+            );
             assert_eq!(hint(method, true, complete.clone()), None);
-            assert_eq!(hint(method, false, json!({"resultType": "input_required", "ttlMs": 1000})), None);
+            assert_eq!(
+                hint(
+                    method,
+                    false,
+                    json!({"resultType": "input_required", "ttlMs": 1000})
+                ),
+                None
+            );
         }
-        for method in ["tools/call", "prompts/get", "completion/complete", "subscriptions/listen", ""] {
+        for method in [
+            "tools/call",
+            "prompts/get",
+            "completion/complete",
+            "subscriptions/listen",
+            "",
+        ] {
             assert_eq!(hint(method, false, complete.clone()), None);
         }
     }
@@ -227,19 +320,42 @@ mod tests {
     // spec: caching-03
     #[test]
     fn the_key_is_method_and_parameters_without_meta_or_order() {
-        let base =
-            key("resources/read", json!({"uri": "a", "x": {"p": 1, "q": [1, 2]}, "_meta": {"progressToken": 1}}));
-        assert_eq!(base, key("resources/read", json!({"x": {"q": [1, 2], "p": 1}, "uri": "a"})));
+        let base = key(
+            "resources/read",
+            json!({"uri": "a", "x": {"p": 1, "q": [1, 2]}, "_meta": {"progressToken": 1}}),
+        );
+        assert_eq!(
+            base,
+            key(
+                "resources/read",
+                json!({"x": {"q": [1, 2], "p": 1}, "uri": "a"})
+            )
+        );
         for other in [
-            key("resources/list", json!({"uri": "a", "x": {"p": 1, "q": [1, 2]}})),
-            key("resources/read", json!({"uri": "b", "x": {"p": 1, "q": [1, 2]}})),
-            key("resources/read", json!({"uri": "a", "x": {"p": 1, "q": [2, 1]}})),
-            key("resources/read", json!({"uri": "a", "x": {"p": 1, "q": [1, 2], "_meta": {}}})),
+            key(
+                "resources/list",
+                json!({"uri": "a", "x": {"p": 1, "q": [1, 2]}}),
+            ),
+            key(
+                "resources/read",
+                json!({"uri": "b", "x": {"p": 1, "q": [1, 2]}}),
+            ),
+            key(
+                "resources/read",
+                json!({"uri": "a", "x": {"p": 1, "q": [2, 1]}}),
+            ),
+            key(
+                "resources/read",
+                json!({"uri": "a", "x": {"p": 1, "q": [1, 2], "_meta": {}}}),
+            ),
         ] {
             assert_ne!(base, other);
         }
         assert_eq!(key("tools/list", json!({})), key("tools/list", json!(null)));
-        assert_ne!(key("tools/list", json!({})), key("tools/list", json!({"cursor": ""})));
+        assert_ne!(
+            key("tools/list", json!({})),
+            key("tools/list", json!({"cursor": ""}))
+        );
     }
 
     // spec: caching-17
@@ -248,7 +364,12 @@ mod tests {
         let alice = CacheKey::new("tools/list", None, Audience::Private("alice".into()));
         assert_ne!(alice, alice.for_audience(Audience::Private("bob".into())));
         assert_ne!(alice, alice.for_audience(Audience::Public));
-        assert_eq!(alice, alice.for_audience(Audience::Public).for_audience(Audience::Private("alice".into())));
+        assert_eq!(
+            alice,
+            alice
+                .for_audience(Audience::Public)
+                .for_audience(Audience::Private("alice".into()))
+        );
     }
 
     // spec: caching-19
@@ -257,23 +378,47 @@ mod tests {
         let hits = |notification: &str, uri: Option<&str>, key: &CacheKey| {
             Invalidation::of(notification, uri).is_some_and(|hit| hit.hits(key))
         };
-        let (tools, page) = (key("tools/list", json!({})), key("tools/list", json!({"cursor": "x"})));
+        let (tools, page) = (
+            key("tools/list", json!({})),
+            key("tools/list", json!({"cursor": "x"})),
+        );
         assert!(
             hits("notifications/tools/list_changed", None, &tools)
                 && hits("notifications/tools/list_changed", None, &page)
         );
         assert!(!hits("notifications/prompts/list_changed", None, &tools));
-        assert!(hits("notifications/prompts/list_changed", None, &key("prompts/list", json!({}))));
+        assert!(hits(
+            "notifications/prompts/list_changed",
+            None,
+            &key("prompts/list", json!({}))
+        ));
         for list in ["resources/list", "resources/templates/list"] {
-            assert!(hits("notifications/resources/list_changed", None, &key(list, json!({}))));
+            assert!(hits(
+                "notifications/resources/list_changed",
+                None,
+                &key(list, json!({}))
+            ));
         }
         let read = |uri: &str| key("resources/read", json!({"uri": uri}));
-        let updated = |uri: &str| hits("notifications/resources/updated", Some("file:///a/b"), &read(uri));
+        let updated = |uri: &str| {
+            hits(
+                "notifications/resources/updated",
+                Some("file:///a/b"),
+                &read(uri),
+            )
+        };
         assert!(updated("file:///a/b") && updated("file:///a") && updated("file:///a/b/c"));
         assert!(!updated("file:///a/bc") && !updated("file:///c"));
-        assert!(!hits("notifications/resources/updated", Some("file:///a/b"), &tools));
+        assert!(!hits(
+            "notifications/resources/updated",
+            Some("file:///a/b"),
+            &tools
+        ));
         assert_eq!(Invalidation::of("notifications/progress", None), None);
-        assert_eq!(Invalidation::of("notifications/resources/updated", None), None);
+        assert_eq!(
+            Invalidation::of("notifications/resources/updated", None),
+            None
+        );
     }
 
     proptest! {

@@ -1,7 +1,7 @@
 //! The door: bytes to a [`Call`], or the reason why not.
 //!
-//! One scan over the text finds the envelope's members and those of `params`; everything below stays text until
-//! somebody knows its type. What passes here is never validated again further in.
+//! One scan over the text finds the envelope's members and those of `params`; everything below
+//! stays text until somebody knows its type. What passes here is never validated again further in.
 
 mod lenient;
 
@@ -16,7 +16,8 @@ use crate::meta::Found;
 use crate::{Call, Meta, MetaError, Outcome, Params, Response};
 use bytes::Bytes;
 use carryall_types::{
-    ErrorObject, Method, ProtocolVersion, RawJson, RequestId, code, decode_text, replace_lone_surrogates,
+    ErrorObject, Method, ProtocolVersion, RawJson, RequestId, code, decode_text,
+    replace_lone_surrogates,
 };
 use http::{HeaderMap, StatusCode};
 use std::borrow::Cow;
@@ -53,7 +54,11 @@ impl Rejection {
     /// A rejection with status 400.
     #[must_use]
     pub fn bad_request(id: Option<RequestId>, error: ErrorObject) -> Self {
-        Self { id, error, status: StatusCode::BAD_REQUEST }
+        Self {
+            id,
+            error,
+            status: StatusCode::BAD_REQUEST,
+        }
     }
 
     /// The rejection as one JSON-RPC message.
@@ -76,7 +81,11 @@ pub fn accept_http(headers: HeaderMap, body: Bytes) -> Result<Inbound, Rejection
 ///
 /// # Errors
 /// As for [`accept_http`].
-pub fn accept_http_like(headers: HeaderMap, body: Bytes, known: Option<&Meta>) -> Result<Inbound, Rejection> {
+pub fn accept_http_like(
+    headers: HeaderMap,
+    body: Bytes,
+    known: Option<&Meta>,
+) -> Result<Inbound, Rejection> {
     let mut admitted = accept(&body, Some(&headers), known)?;
     if let Inbound::Call(call) = &mut admitted {
         call.headers = Some(headers);
@@ -100,37 +109,62 @@ pub fn accept_frame_like(frame: Bytes, known: Option<&Meta>) -> Result<Inbound, 
     accept(&frame, None, known)
 }
 
-/// Whether `text` is a message whose `_meta` names a protocol version, known or not: whoever writes that is of this era
+/// Whether `text` is a message whose `_meta` names a protocol version, known or not: whoever writes
+/// that is of this era
 /// (`basic/versioning#backward-compatibility-with-initialization-based-versions`).
 #[must_use]
 pub fn names_version(text: &Bytes) -> bool {
-    let Ok(Envelope { params: Some(params), .. }) = Envelope::read(text, None) else { return false };
+    let Ok(Envelope {
+        params: Some(params),
+        ..
+    }) = Envelope::read(text, None)
+    else {
+        return false;
+    };
     let params = Params::from_members(part(text, params.range), params.members);
     let meta = params.ok().and_then(|params| params.get("_meta"));
-    meta.and_then(|meta| Params::parse(meta).ok()).is_some_and(|meta| meta.get(crate::key::PROTOCOL_VERSION).is_some())
+    meta.and_then(|meta| Params::parse(meta).ok())
+        .is_some_and(|meta| meta.get(crate::key::PROTOCOL_VERSION).is_some())
 }
 
-fn accept(text: &Bytes, headers: Option<&HeaderMap>, known: Option<&Meta>) -> Result<Inbound, Rejection> {
+fn accept(
+    text: &Bytes,
+    headers: Option<&HeaderMap>,
+    known: Option<&Meta>,
+) -> Result<Inbound, Rejection> {
     let envelope = Envelope::read(text, known)?;
     let raw = |range| part(text, range);
     let Some(id) = envelope.id else {
         let params = envelope.params.map(|params| raw(params.range));
-        return Ok(Inbound::Notification(crate::Notification { method: envelope.method.into_owned().into(), params }));
+        return Ok(Inbound::Notification(crate::Notification {
+            method: envelope.method.into_owned().into(),
+            params,
+        }));
     };
     let method = Method::from(envelope.method.as_ref());
     let refuse = |error| Err(Rejection::bad_request(Some(id.clone()), error));
     let (params, meta) = match envelope.params {
-        Some(params) => (Params::from_members(raw(params.range), params.members), params.meta),
+        Some(params) => (
+            Params::from_members(raw(params.range), params.members),
+            params.meta,
+        ),
         None => (Params::parse(RawJson::EMPTY_OBJECT), None),
     };
     let params = match params {
         Ok(params) => params,
-        Err(error) => return refuse(ErrorObject::invalid_params(format!("Invalid params: {error}"))),
+        Err(error) => {
+            return refuse(ErrorObject::invalid_params(format!(
+                "Invalid params: {error}"
+            )));
+        }
     };
     let meta = match meta {
         Some((meta, range)) => meta.read(raw(range)),
         // Something else than an object, or its name is written with escapes.
-        None => params.get("_meta").ok_or(MetaError::Missing("_meta")).and_then(Meta::parse),
+        None => params
+            .get("_meta")
+            .ok_or(MetaError::Missing("_meta"))
+            .and_then(Meta::parse),
     };
     let is_initialize = method.as_str() == "initialize";
     if is_initialize && matches!(meta, Err(MetaError::Missing(_) | MetaError::Malformed(_))) {
@@ -142,8 +176,13 @@ fn accept(text: &Bytes, headers: Option<&HeaderMap>, known: Option<&Meta>) -> Re
             Err(MetaError::UnknownVersion(version)) => Some(version.as_str()),
             Err(_) => None,
         };
-        let name = method.name_member().and_then(|member| params.get_str(member)).and_then(string_value);
-        if let Err(mismatch) = ladder::check_standard(headers, version, method.as_str(), name.as_deref()) {
+        let name = method
+            .name_member()
+            .and_then(|member| params.get_str(member))
+            .and_then(string_value);
+        if let Err(mismatch) =
+            ladder::check_standard(headers, version, method.as_str(), name.as_deref())
+        {
             return refuse(mismatch.to_error());
         }
     }
@@ -154,7 +193,11 @@ fn accept(text: &Bytes, headers: Option<&HeaderMap>, known: Option<&Meta>) -> Re
         Err(error) => return refuse(ErrorObject::invalid_params(error.to_string())),
     };
     if is_initialize {
-        return Err(Rejection { id: Some(id), error: initialize_removed(), status: StatusCode::NOT_FOUND });
+        return Err(Rejection {
+            id: Some(id),
+            error: initialize_removed(),
+            status: StatusCode::NOT_FOUND,
+        });
     }
     Ok(Inbound::Call(Call::new(id, method, params, meta)))
 }
@@ -162,11 +205,17 @@ fn accept(text: &Bytes, headers: Option<&HeaderMap>, known: Option<&Meta>) -> Re
 /// `-32022` for `requested` (`basic/versioning#protocol-version-negotiation`).
 #[must_use]
 pub fn unsupported_version(requested: &str) -> ErrorObject {
-    let supported: Vec<&str> = SUPPORTED_VERSIONS.iter().map(|version| version.as_str()).collect();
+    let supported: Vec<&str> = SUPPORTED_VERSIONS
+        .iter()
+        .map(|version| version.as_str())
+        .collect();
     let data = serde_json::json!({"supported": supported, "requested": requested});
     ErrorObject::new(
         code::UNSUPPORTED_PROTOCOL_VERSION,
-        format!("Unsupported protocol version; this server supports {}", supported.join(", ")),
+        format!(
+            "Unsupported protocol version; this server supports {}",
+            supported.join(", ")
+        ),
     )
     .with_data(RawJson::from(&data))
 }
@@ -175,27 +224,41 @@ pub fn unsupported_version(requested: &str) -> ErrorObject {
 /// (`basic/versioning#backward-compatibility-with-initialization-based-versions`).
 fn initialize_refused(params: &Params) -> ErrorObject {
     let requested = params.get_str("protocolVersion").and_then(string_value);
-    unsupported_version(requested.as_deref().unwrap_or("(initialize without protocolVersion)"))
+    unsupported_version(
+        requested
+            .as_deref()
+            .unwrap_or("(initialize without protocolVersion)"),
+    )
 }
 
 /// `initialize` with all that a modern request carries is one more method that there is not
-/// (`basic/transports/streamable-http#server-validation`), and still an answer that names the versions.
+/// (`basic/transports/streamable-http#server-validation`), and still an answer that names the
+/// versions.
 fn initialize_removed() -> ErrorObject {
-    let supported: Vec<&str> = SUPPORTED_VERSIONS.iter().map(|version| version.as_str()).collect();
+    let supported: Vec<&str> = SUPPORTED_VERSIONS
+        .iter()
+        .map(|version| version.as_str())
+        .collect();
     let data = RawJson::from(&serde_json::json!({"supported": supported}));
-    let message = format!("Method not found: initialize; this server supports {}", supported.join(", "));
+    let message = format!(
+        "Method not found: initialize; this server supports {}",
+        supported.join(", ")
+    );
     ErrorObject::new(code::METHOD_NOT_FOUND, message).with_data(data)
 }
 
-/// Reads a message that came from a server: a response or a notification. Faults that leave no doubt about what was meant
-/// are tolerated: an error object is read by [`read_error`], and `null` stands for an absent `result` or `error`.
+/// Reads a message that came from a server: a response or a notification. Faults that leave no
+/// doubt about what was meant are tolerated: an error object is read by [`read_error`], and `null`
+/// stands for an absent `result` or `error`.
 ///
-/// Half of a surrogate pair in a string becomes U+FFFD, here and therefore for everybody the message is passed on to: a
-/// text that was cut in the middle of an emoji must not cost the result of a call that was executed.
+/// Half of a surrogate pair in a string becomes U+FFFD, here and therefore for everybody the
+/// message is passed on to: a text that was cut in the middle of an emoji must not cost the result
+/// of a call that was executed.
 ///
 /// # Errors
-/// A description of what is wrong with it. Requests are refused: servers never send any. On a channel that many requests
-/// share, [`frame::response_id`](crate::frame::response_id) tells which of them the message answers.
+/// A description of what is wrong with it. Requests are refused: servers never send any. On a
+/// channel that many requests share, [`frame::response_id`](crate::frame::response_id) tells which
+/// of them the message answers.
 pub fn accept_answer(text: &Bytes) -> Result<Answer, String> {
     let str = std::str::from_utf8(text).map_err(|_| "not UTF-8".to_owned())?;
     let mut scanner = Scanner::new(str);
@@ -220,11 +283,16 @@ pub fn accept_answer(text: &Bytes) -> Result<Answer, String> {
         }
         let method = string_value(&str[method]).ok_or("the method is not a string")?;
         let params = seen.params.map(raw);
-        return Ok(Answer::Notification(crate::Notification { method: method.into_owned().into(), params }));
+        return Ok(Answer::Notification(crate::Notification {
+            method: method.into_owned().into(),
+            params,
+        }));
     }
     // Many a JSON-RPC library writes both members, and `null` into the one that does not apply.
     let error = seen.error.filter(|error| &str[error.clone()] != "null");
-    let result = seen.result.filter(|result| error.is_none() || &str[result.clone()] != "null");
+    let result = seen
+        .result
+        .filter(|result| error.is_none() || &str[result.clone()] != "null");
     let outcome = match (result, error) {
         (Some(result), None) => Outcome::Result(raw(result)),
         (None, Some(error)) => Outcome::Error(read_error(&str[error])),
@@ -312,30 +380,45 @@ impl<'a> ParamsText<'a> {
                 Ok(start..scanner.position())
             })?;
             // The members stand relative to the params' own text.
-            members.iter_mut().for_each(|member| member.make_relative_to(start));
+            members
+                .iter_mut()
+                .for_each(|member| member.make_relative_to(start));
         } else {
             scanner.skip_value()?;
         }
-        Ok(Self { range: start..scanner.position(), members, meta })
+        Ok(Self {
+            range: start..scanner.position(),
+            members,
+            meta,
+        })
     }
 }
 
 impl<'a> Envelope<'a> {
     fn read(text: &'a Bytes, known: Option<&'a Meta>) -> Result<Self, Rejection> {
         let parse_error = |why: &dyn std::fmt::Display| {
-            Rejection::bad_request(None, ErrorObject::new(code::PARSE_ERROR, format!("Parse error: {why}")))
+            Rejection::bad_request(
+                None,
+                ErrorObject::new(code::PARSE_ERROR, format!("Parse error: {why}")),
+            )
         };
         let text = std::str::from_utf8(text).map_err(|error| parse_error(&error))?;
         let mut scanner = Scanner::new(text);
         if scanner.kind().map_err(|error| parse_error(&error))? != ValueKind::Object {
-            scanner.skip_value().and_then(|_| scanner.end()).map_err(|error| parse_error(&error))?;
+            scanner
+                .skip_value()
+                .and_then(|_| scanner.end())
+                .map_err(|error| parse_error(&error))?;
             return Err(invalid_request(
                 None,
                 "the message is not a single JSON-RPC object (batches are not supported)",
             ));
         }
         let mut found = ClientMembers::default();
-        found.scan(&mut scanner, text, known).and_then(|()| scanner.end()).map_err(|error| parse_error(&error))?;
+        found
+            .scan(&mut scanner, text, known)
+            .and_then(|()| scanner.end())
+            .map_err(|error| parse_error(&error))?;
         found.check(text)
     }
 }
@@ -352,22 +435,42 @@ struct ClientMembers<'a> {
 }
 
 impl<'a> ClientMembers<'a> {
-    fn scan(&mut self, scanner: &mut Scanner<'a>, text: &'a str, known: Option<&'a Meta>) -> Result<(), SyntaxError> {
+    fn scan(
+        &mut self,
+        scanner: &mut Scanner<'a>,
+        text: &'a str,
+        known: Option<&'a Meta>,
+    ) -> Result<(), SyntaxError> {
         let mut members = scanner.object()?;
         if scanner.skip_first_member(&mut members, FIRST_MEMBER) {
             // It needs no reading where it stands as everybody writes it.
             self.jsonrpc = Some(scanner.position() - VERSION.len()..scanner.position());
         }
         while let Some(key) = members.next_key(scanner)? {
-            let key = if scanner.had_escapes() { unescaped(&text[key]) } else { Cow::Borrowed(&text[key]) };
+            let key = if scanner.had_escapes() {
+                unescaped(&text[key])
+            } else {
+                Cow::Borrowed(&text[key])
+            };
             match key.as_ref() {
-                "jsonrpc" => Self::put(&mut self.jsonrpc, scanner.skip_value()?, "jsonrpc", &mut self.twice),
+                "jsonrpc" => Self::put(
+                    &mut self.jsonrpc,
+                    scanner.skip_value()?,
+                    "jsonrpc",
+                    &mut self.twice,
+                ),
                 "id" => Self::put(&mut self.id, scanner.skip_value()?, "id", &mut self.twice),
-                "method" => Self::put(&mut self.method, scanner.skip_value()?, "method", &mut self.twice),
+                "method" => Self::put(
+                    &mut self.method,
+                    scanner.skip_value()?,
+                    "method",
+                    &mut self.twice,
+                ),
                 "params" => {
                     self.params_is_object = scanner.kind()? == ValueKind::Object;
                     let start = scanner.position();
-                    let params = ParamsText::scan(scanner, text, start, self.params_is_object, known)?;
+                    let params =
+                        ParamsText::scan(scanner, text, start, self.params_is_object, known)?;
                     Self::put(&mut self.params, params, "params", &mut self.twice);
                 }
                 key => {
@@ -379,7 +482,12 @@ impl<'a> ClientMembers<'a> {
         Ok(())
     }
 
-    fn put<T>(slot: &mut Option<T>, value: T, name: &'static str, twice: &mut Option<&'static str>) {
+    fn put<T>(
+        slot: &mut Option<T>,
+        value: T,
+        name: &'static str,
+        twice: &mut Option<&'static str>,
+    ) {
         if slot.replace(value).is_some() {
             *twice = Some(name);
         }
@@ -390,40 +498,66 @@ impl<'a> ClientMembers<'a> {
             None => None,
             Some(id) => match read_id(id) {
                 Some(id) => Some(id),
-                None => return Err(invalid_request(None, "the id must be a string or an integer")),
+                None => {
+                    return Err(invalid_request(
+                        None,
+                        "the id must be a string or an integer",
+                    ));
+                }
             },
         };
         if let Some(name) = self.twice {
-            return Err(invalid_request(id, &format!("member {name:?} occurs twice")));
+            return Err(invalid_request(
+                id,
+                &format!("member {name:?} occurs twice"),
+            ));
         }
         if self.jsonrpc.as_ref().map(|range| &text[range.clone()]) != Some(VERSION) {
             return Err(invalid_request(id, "\"jsonrpc\" must be \"2.0\""));
         }
         let Some(method) = self.method else {
-            let why = if self.answers { "clients do not send responses" } else { "\"method\" is missing" };
+            let why = if self.answers {
+                "clients do not send responses"
+            } else {
+                "\"method\" is missing"
+            };
             return Err(invalid_request(id, why));
         };
         let Some(method) = string_value(&text[method]) else {
             return Err(invalid_request(id, "\"method\" must be a string"));
         };
         if self.answers {
-            return Err(invalid_request(id, "a request has neither \"result\" nor \"error\""));
+            return Err(invalid_request(
+                id,
+                "a request has neither \"result\" nor \"error\"",
+            ));
         }
         if self.params.is_some() && !self.params_is_object {
             return Err(invalid_request(id, "\"params\" must be an object"));
         }
-        Ok(Envelope { id, method, params: self.params })
+        Ok(Envelope {
+            id,
+            method,
+            params: self.params,
+        })
     }
 }
 
 fn invalid_request(id: Option<RequestId>, why: &str) -> Rejection {
-    Rejection::bad_request(id, ErrorObject::new(code::INVALID_REQUEST, format!("Invalid request: {why}")))
+    Rejection::bad_request(
+        id,
+        ErrorObject::new(code::INVALID_REQUEST, format!("Invalid request: {why}")),
+    )
 }
 
 /// The value of a JSON string token; no copy when it has no escapes.
 pub(crate) fn string_value(token: &str) -> Option<Cow<'_, str>> {
     let inner = token.strip_prefix('"')?.strip_suffix('"')?;
-    if inner.contains('\\') { decode_text(token).ok().map(Cow::Owned) } else { Some(Cow::Borrowed(inner)) }
+    if inner.contains('\\') {
+        decode_text(token).ok().map(Cow::Owned)
+    } else {
+        Some(Cow::Borrowed(inner))
+    }
 }
 
 /// A member's name with its escapes resolved.
@@ -445,7 +579,7 @@ fn read_id(token: &str) -> Option<RequestId> {
 /// A value of a message, sharing its buffer.
 #[allow(unsafe_code)]
 fn part(text: &Bytes, range: Range<usize>) -> RawJson {
-    // SAFETY: all callers have checked the encoding before they scanned the text, and a value that a scan has found begins
-    // and ends with a character of its own.
+    // SAFETY: all callers have checked the encoding before they scanned the text, and a value that
+    // a scan has found begins and ends with a character of its own.
     unsafe { RawJson::from_utf8_unchecked(text.slice(range)) }
 }

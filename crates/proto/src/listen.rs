@@ -1,7 +1,9 @@
 //! What a `subscriptions/listen` stream carries (`basic/patterns/subscriptions`).
 
 use crate::{Notification, Response, key};
-use carryall_types::{JsonObject, JsonValue, RawJson, RequestId, ServerCapabilities, SubscriptionFilter, task_method};
+use carryall_types::{
+    JsonObject, JsonValue, RawJson, RequestId, ServerCapabilities, SubscriptionFilter, task_method,
+};
 use serde_json::json;
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
@@ -51,7 +53,9 @@ impl Change {
             Self::Resource(uri) => params["uri"] = JsonValue::from(&**uri),
             Self::Task(change) => {
                 let members: JsonObject = change.task.decode().unwrap_or_default();
-                let members = members.into_iter().filter(|(name, _)| name != "resultType" && name != "_meta");
+                let members = members
+                    .into_iter()
+                    .filter(|(name, _)| name != "resultType" && name != "_meta");
                 if let Some(params) = params.as_object_mut() {
                     params.extend(members);
                 }
@@ -62,21 +66,34 @@ impl Change {
     }
 }
 
-/// The part of a filter that a server with these capabilities honours, with at most `max_resources` different
-/// resources. The acknowledgement tells the client what is left of its wish.
+/// The part of a filter that a server with these capabilities honours, with at most `max_resources`
+/// different resources. The acknowledgement tells the client what is left of its wish.
 #[must_use]
 pub fn honoured(
     requested: &SubscriptionFilter,
     supported: &ServerCapabilities,
     max_resources: usize,
 ) -> SubscriptionFilter {
-    let lists =
-        |offered: Option<Option<bool>>, wanted: bool| (wanted && offered.flatten() == Some(true)).then_some(true);
+    let lists = |offered: Option<Option<bool>>, wanted: bool| {
+        (wanted && offered.flatten() == Some(true)).then_some(true)
+    };
     let tools = supported.tools.as_ref().map(|tools| tools.list_changed);
-    let prompts = supported.prompts.as_ref().map(|prompts| prompts.list_changed);
-    let resources = supported.resources.as_ref().map(|resources| resources.list_changed);
-    let subscribe = supported.resources.as_ref().and_then(|resources| resources.subscribe);
-    let wanted = requested.resource_subscriptions.as_ref().filter(|_| subscribe == Some(true));
+    let prompts = supported
+        .prompts
+        .as_ref()
+        .map(|prompts| prompts.list_changed);
+    let resources = supported
+        .resources
+        .as_ref()
+        .map(|resources| resources.list_changed);
+    let subscribe = supported
+        .resources
+        .as_ref()
+        .and_then(|resources| resources.subscribe);
+    let wanted = requested
+        .resource_subscriptions
+        .as_ref()
+        .filter(|_| subscribe == Some(true));
     SubscriptionFilter {
         tools_list_changed: lists(tools, requested.wants_tools()),
         prompts_list_changed: lists(prompts, requested.wants_prompts()),
@@ -89,7 +106,10 @@ pub fn honoured(
 
 fn distinct(uris: &[String], limit: usize) -> Vec<String> {
     let mut seen = HashSet::new();
-    uris.iter().filter(|uri| seen.len() < limit && seen.insert(uri.as_str())).cloned().collect()
+    uris.iter()
+        .filter(|uri| seen.len() < limit && seen.insert(uri.as_str()))
+        .cloned()
+        .collect()
 }
 
 /// Whether a subscription with this filter is told of the change.
@@ -109,7 +129,10 @@ pub fn matches(filter: &SubscriptionFilter, change: &Change) -> bool {
 pub fn acknowledged(id: &RequestId, honoured: &SubscriptionFilter) -> Notification {
     let filter = serde_json::to_value(honoured).unwrap_or_else(|_| json!({}));
     let params = json!({"_meta": subscription_meta(id), "notifications": filter});
-    Notification::new("notifications/subscriptions/acknowledged", RawJson::from(&params))
+    Notification::new(
+        "notifications/subscriptions/acknowledged",
+        RawJson::from(&params),
+    )
 }
 
 /// The result with which a server ends a subscription of its own accord.
@@ -129,42 +152,54 @@ pub fn subscription_meta(id: &RequestId) -> JsonObject {
     JsonObject::from_iter([(key::SUBSCRIPTION_ID.to_owned(), id)])
 }
 
-/// Whether `uri` is `resource` or a part of it: the updated resource may lie below the one subscribed to
-/// (`schema#resourceupdatednotificationparams`). Parts are whole path segments, so nothing lies below a query.
+/// Whether `uri` is `resource` or a part of it: the updated resource may lie below the one
+/// subscribed to (`schema#resourceupdatednotificationparams`). Parts are whole path segments, so
+/// nothing lies below a query.
 #[must_use]
 pub fn is_within(uri: &str, resource: &str) -> bool {
     match uri.strip_prefix(resource) {
         Some("") => true,
         Some(rest) => {
-            !resource.is_empty() && !resource.contains(['?', '#']) && (resource.ends_with('/') || rest.starts_with('/'))
+            !resource.is_empty()
+                && !resource.contains(['?', '#'])
+                && (resource.ends_with('/') || rest.starts_with('/'))
         }
         None => false,
     }
 }
 
 fn subscription_of<'a>(filter: &'a SubscriptionFilter, uri: &str) -> Option<&'a str> {
-    filter.resource_uris().iter().map(String::as_str).find(|resource| is_within(uri, resource))
+    filter
+        .resource_uris()
+        .iter()
+        .map(String::as_str)
+        .find(|resource| is_within(uri, resource))
 }
 
 /// Changes that a listener has yet to be told of, each once.
 ///
-/// A slow listener costs bounded memory: if it falls behind by more than the limit, updates below a subscribed
-/// resource are told as one update of that resource.
+/// A slow listener costs bounded memory: if it falls behind by more than the limit, updates below a
+/// subscribed resource are told as one update of that resource.
 #[derive(Clone, Debug)]
 pub struct PendingChanges {
     filter: SubscriptionFilter,
     limit: usize,
-    /// Without repetitions. A set beside it would weigh more on each of many idle listeners than it saves busy ones.
+    /// Without repetitions. A set beside it would weigh more on each of many idle listeners than it
+    /// saves busy ones.
     queue: VecDeque<Change>,
 }
 
 impl PendingChanges {
-    /// Nothing pending for a listener with this honoured filter. At least the three lists and each subscribed resource
-    /// have room, whatever `limit` says.
+    /// Nothing pending for a listener with this honoured filter. At least the three lists and each
+    /// subscribed resource have room, whatever `limit` says.
     #[must_use]
     pub fn new(filter: SubscriptionFilter, limit: usize) -> Self {
         let least = 3 + filter.resource_uris().len() + filter.tasks().len();
-        Self { filter, limit: limit.max(least), queue: VecDeque::new() }
+        Self {
+            filter,
+            limit: limit.max(least),
+            queue: VecDeque::new(),
+        }
     }
 
     /// What the listener is told of.
@@ -206,8 +241,10 @@ impl PendingChanges {
     fn push(&mut self, change: Change) -> bool {
         // Of a task only the latest is worth telling.
         if let Change::Task(new) = &change
-            && let Some(there) =
-                self.queue.iter_mut().find(|there| matches!(there, Change::Task(old) if old.id == new.id))
+            && let Some(there) = self
+                .queue
+                .iter_mut()
+                .find(|there| matches!(there, Change::Task(old) if old.id == new.id))
         {
             let differs = *there != change;
             *there = change;
@@ -229,7 +266,9 @@ impl PendingChanges {
 
 fn collapsed(filter: &SubscriptionFilter, change: &Change) -> Change {
     match change {
-        Change::Resource(uri) => Change::Resource(subscription_of(filter, uri).unwrap_or(uri).into()),
+        Change::Resource(uri) => {
+            Change::Resource(subscription_of(filter, uri).unwrap_or(uri).into())
+        }
         list => list.clone(),
     }
 }

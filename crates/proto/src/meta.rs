@@ -3,7 +3,8 @@
 use crate::inbound::{string_value, unescaped};
 use crate::json::{Scanner, SyntaxError, ValueKind};
 use carryall_types::{
-    ClientCapabilities, Implementation, JsonObject, LoggingLevel, ProgressToken, ProtocolVersion, RawJson,
+    ClientCapabilities, Implementation, JsonObject, LoggingLevel, ProgressToken, ProtocolVersion,
+    RawJson,
 };
 use serde::Deserialize;
 use std::borrow::Cow;
@@ -30,7 +31,8 @@ pub mod key {
     pub const TRACEPARENT: &str = "traceparent";
 }
 
-/// What the `_meta` of a request says. Each request stands for itself: nothing here is ever taken from an earlier one.
+/// What the `_meta` of a request says. Each request stands for itself: nothing here is ever taken
+/// from an earlier one.
 #[derive(Clone, Debug)]
 pub struct Meta {
     /// The version this request speaks.
@@ -70,7 +72,8 @@ impl fmt::Display for MetaError {
 impl std::error::Error for MetaError {}
 
 impl Meta {
-    /// A `_meta` as a client writes it. Further members (trace context, an extension's keys) go into `extra`.
+    /// A `_meta` as a client writes it. Further members (trace context, an extension's keys) go
+    /// into `extra`.
     #[must_use]
     pub fn new(
         version: ProtocolVersion,
@@ -87,7 +90,10 @@ impl Meta {
             }
         };
         put(key::PROTOCOL_VERSION, Ok(version.as_str().into()));
-        put(key::CLIENT_CAPABILITIES, serde_json::to_value(&client_capabilities));
+        put(
+            key::CLIENT_CAPABILITIES,
+            serde_json::to_value(&client_capabilities),
+        );
         if let Some(info) = &client_info {
             put(key::CLIENT_INFO, serde_json::to_value(info));
         }
@@ -100,7 +106,13 @@ impl Meta {
         let raw = RawJson::from(&serde_json::Value::Object(object));
         let declares = client_capabilities != ClientCapabilities::default();
         let client_capabilities = declares.then(|| Arc::new(client_capabilities));
-        Self { version, log_level, progress_token, client_capabilities, raw }
+        Self {
+            version,
+            log_level,
+            progress_token,
+            client_capabilities,
+            raw,
+        }
     }
 
     /// The same `_meta` with another text: `raw` says what the fields say, and perhaps more.
@@ -118,26 +130,33 @@ impl Meta {
     /// When a required key is missing, a value has the wrong type, or the version is unknown.
     pub fn parse(raw: RawJson) -> Result<Self, MetaError> {
         let mut scanner = Scanner::new(raw.as_str());
-        let found = MetaText::scan(&mut scanner, raw.as_str()).and_then(|found| scanner.end().map(|()| found));
+        let found = MetaText::scan(&mut scanner, raw.as_str())
+            .and_then(|found| scanner.end().map(|()| found));
         let found = found.map_err(|error| MetaError::Malformed(error.to_string()))?;
         found.read(raw.clone())
     }
 
-    /// The same on a buffer of its own, worth keeping to recognise the same text in later requests by; see
-    /// [`accept_http_like`](crate::inbound::accept_http_like). `None` where that is not worth it: a progress token differs
-    /// from request to request, and nobody wants to compare long texts.
+    /// The same on a buffer of its own, worth keeping to recognise the same text in later requests
+    /// by; see [`accept_http_like`](crate::inbound::accept_http_like). `None` where that is not
+    /// worth it: a progress token differs from request to request, and nobody wants to compare long
+    /// texts.
     #[must_use]
     pub fn to_recognise(&self) -> Option<Self> {
         const LONGEST: usize = 2048;
         let worth_it = self.progress_token.is_none() && self.raw.as_bytes().len() <= LONGEST;
         let raw = || RawJson::from_trusted(bytes::Bytes::copy_from_slice(self.raw.as_bytes()));
-        worth_it.then(|| Self { raw: raw(), ..self.clone() })
+        worth_it.then(|| Self {
+            raw: raw(),
+            ..self.clone()
+        })
     }
 
     /// What the client can do, for this request.
     #[must_use]
     pub fn client_capabilities(&self) -> &ClientCapabilities {
-        self.client_capabilities.as_deref().unwrap_or(&NO_CAPABILITIES)
+        self.client_capabilities
+            .as_deref()
+            .unwrap_or(&NO_CAPABILITIES)
     }
 
     /// Who the client says it is. For display and logs; nothing may depend on it.
@@ -168,9 +187,14 @@ pub(crate) enum Found<'a> {
 }
 
 impl<'a> Found<'a> {
-    /// Looks at the object that comes next in `text`. Most clients write the same in each of their requests, and to compare
-    /// is quicker than to read. It says the same, too: nothing is taken from an earlier request but what this text means.
-    pub(crate) fn scan(scanner: &mut Scanner<'a>, text: &'a str, known: Option<&'a Meta>) -> Result<Self, SyntaxError> {
+    /// Looks at the object that comes next in `text`. Most clients write the same in each of their
+    /// requests, and to compare is quicker than to read. It says the same, too: nothing is taken
+    /// from an earlier request but what this text means.
+    pub(crate) fn scan(
+        scanner: &mut Scanner<'a>,
+        text: &'a str,
+        known: Option<&'a Meta>,
+    ) -> Result<Self, SyntaxError> {
         // A whole object is one wherever it stands: what follows it cannot be part of it.
         if let Some(known) = known
             && scanner.skip_known(known.raw.as_bytes())
@@ -212,11 +236,17 @@ impl<'a> MetaText<'a> {
         let mut found = Self::default();
         let mut members = scanner.object()?;
         while let Some(name) = members.next_key(scanner)? {
-            let name = if scanner.had_escapes() { unescaped(&text[name]) } else { Cow::Borrowed(&text[name]) };
+            let name = if scanner.had_escapes() {
+                unescaped(&text[name])
+            } else {
+                Cow::Borrowed(&text[name])
+            };
             let value = &text[scanner.skip_value()?];
             let (slot, name) = match name.as_ref() {
                 key::PROTOCOL_VERSION => (&mut found.version, key::PROTOCOL_VERSION),
-                key::CLIENT_CAPABILITIES => (&mut found.client_capabilities, key::CLIENT_CAPABILITIES),
+                key::CLIENT_CAPABILITIES => {
+                    (&mut found.client_capabilities, key::CLIENT_CAPABILITIES)
+                }
                 key::CLIENT_INFO => (&mut found.client_info, key::CLIENT_INFO),
                 key::LOG_LEVEL => (&mut found.log_level, key::LOG_LEVEL),
                 key::PROGRESS_TOKEN => (&mut found.progress_token, key::PROGRESS_TOKEN),
@@ -234,12 +264,21 @@ impl<'a> MetaText<'a> {
         if let Some(name) = self.twice {
             return Err(MetaError::Malformed(format!("{name:?} occurs twice")));
         }
-        let version = self.version.ok_or(MetaError::Missing(key::PROTOCOL_VERSION))?;
+        let version = self
+            .version
+            .ok_or(MetaError::Missing(key::PROTOCOL_VERSION))?;
         let version = match string_value(version) {
             Some(version) => version,
-            None => return Err(MetaError::Malformed(format!("{:?} has to be a string", key::PROTOCOL_VERSION))),
+            None => {
+                return Err(MetaError::Malformed(format!(
+                    "{:?} has to be a string",
+                    key::PROTOCOL_VERSION
+                )));
+            }
         };
-        let capabilities = self.client_capabilities.ok_or(MetaError::Missing(key::CLIENT_CAPABILITIES))?;
+        let capabilities = self
+            .client_capabilities
+            .ok_or(MetaError::Missing(key::CLIENT_CAPABILITIES))?;
         let client_capabilities = match capabilities {
             "{}" => None,
             text => Some(decode(key::CLIENT_CAPABILITIES, text)?),
@@ -247,20 +286,38 @@ impl<'a> MetaText<'a> {
         if let Some(info) = self.client_info {
             check_implementation(info)?;
         }
-        let log_level = self.log_level.map(|text| decode(key::LOG_LEVEL, text)).transpose()?;
-        let progress_token = self.progress_token.map(|text| decode(key::PROGRESS_TOKEN, text)).transpose()?;
-        let version = version.parse().map_err(|_| MetaError::UnknownVersion(version.into_owned()))?;
-        Ok(Meta { version, log_level, progress_token, client_capabilities, raw })
+        let log_level = self
+            .log_level
+            .map(|text| decode(key::LOG_LEVEL, text))
+            .transpose()?;
+        let progress_token = self
+            .progress_token
+            .map(|text| decode(key::PROGRESS_TOKEN, text))
+            .transpose()?;
+        let version = version
+            .parse()
+            .map_err(|_| MetaError::UnknownVersion(version.into_owned()))?;
+        Ok(Meta {
+            version,
+            log_level,
+            progress_token,
+            client_capabilities,
+            raw,
+        })
     }
 }
 
 /// An `Implementation` has a name and a version; the rest is looked at by whoever wants to show it.
 fn check_implementation(text: &str) -> Result<(), MetaError> {
-    let malformed = |why: &dyn fmt::Display| MetaError::Malformed(format!("{:?}: {why}", key::CLIENT_INFO));
+    let malformed =
+        |why: &dyn fmt::Display| MetaError::Malformed(format!("{:?}: {why}", key::CLIENT_INFO));
     let (mut name, mut version) = (false, false);
     let mut scanner = Scanner::new(text);
     let mut members = scanner.object().map_err(|error| malformed(&error))?;
-    while let Some(key) = members.next_key(&mut scanner).map_err(|error| malformed(&error))? {
+    while let Some(key) = members
+        .next_key(&mut scanner)
+        .map_err(|error| malformed(&error))?
+    {
         let known = match &text[key] {
             "name" => &mut name,
             "version" => &mut version,
@@ -269,7 +326,11 @@ fn check_implementation(text: &str) -> Result<(), MetaError> {
         *known |= scanner.kind() == Ok(ValueKind::String);
         scanner.skip_value().map_err(|error| malformed(&error))?;
     }
-    if name && version { Ok(()) } else { Err(malformed(&"\"name\" and \"version\" have to be strings")) }
+    if name && version {
+        Ok(())
+    } else {
+        Err(malformed(&"\"name\" and \"version\" have to be strings"))
+    }
 }
 
 fn decode<'a, T: Deserialize<'a>>(key: &str, text: &'a str) -> Result<T, MetaError> {

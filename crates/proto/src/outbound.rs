@@ -1,7 +1,7 @@
 //! Messages to bytes.
 //!
-//! A large result is never copied into its envelope: the encoded message is a chain of a head, the result's own
-//! buffer and a tail, which a socket writes in one vectored call.
+//! A large result is never copied into its envelope: the encoded message is a chain of a head, the
+//! result's own buffer and a tail, which a socket writes in one vectored call.
 
 use crate::json;
 use crate::{Call, Message, Notification, Outcome, Response};
@@ -30,7 +30,8 @@ impl Encoded {
         self.copy_to_bytes(self.remaining())
     }
 
-    /// The pieces in order, some of them possibly empty, for a body that hands out one buffer after the other.
+    /// The pieces in order, some of them possibly empty, for a body that hands out one buffer after
+    /// the other.
     #[must_use]
     pub fn into_pieces(self) -> [Bytes; 3] {
         [self.head, self.body, Bytes::from_static(self.tail)]
@@ -39,13 +40,19 @@ impl Encoded {
 
 impl From<Vec<u8>> for Encoded {
     fn from(bytes: Vec<u8>) -> Self {
-        Self { head: bytes.into(), ..Self::default() }
+        Self {
+            head: bytes.into(),
+            ..Self::default()
+        }
     }
 }
 
 impl From<Bytes> for Encoded {
     fn from(head: Bytes) -> Self {
-        Self { head, ..Self::default() }
+        Self {
+            head,
+            ..Self::default()
+        }
     }
 }
 
@@ -70,7 +77,9 @@ impl Buf for Encoded {
             if piece.is_empty() {
                 continue;
             }
-            let Some(slot) = slices.get_mut(used) else { break };
+            let Some(slot) = slices.get_mut(used) else {
+                break;
+            };
             *slot = IoSlice::new(piece);
             used += 1;
         }
@@ -95,9 +104,15 @@ impl Response {
                 const BEFORE: &[u8] = b"{\"jsonrpc\":\"2.0\",\"id\":";
                 const BETWEEN: &[u8] = b",\"result\":";
                 let small = result.as_bytes().len() <= COPY_UP_TO;
-                let behind = if small { result.as_bytes().len() + 1 } else { 0 };
+                let behind = if small {
+                    result.as_bytes().len() + 1
+                } else {
+                    0
+                };
                 // A buffer without room to spare becomes `Bytes` without another allocation.
-                let mut head = Vec::with_capacity(BEFORE.len() + written_len(&self.id) + BETWEEN.len() + behind);
+                let mut head = Vec::with_capacity(
+                    BEFORE.len() + written_len(&self.id) + BETWEEN.len() + behind,
+                );
                 head.extend_from_slice(BEFORE);
                 write_id(&mut head, &self.id);
                 head.extend_from_slice(BETWEEN);
@@ -106,7 +121,11 @@ impl Response {
                     head.push(b'}');
                     return head.into();
                 }
-                Encoded { head: head.into(), body: result.clone().into_bytes(), tail: b"}" }
+                Encoded {
+                    head: head.into(),
+                    body: result.clone().into_bytes(),
+                    tail: b"}",
+                }
             }
             Outcome::Error(error) => encode_error(Some(&self.id), error),
         }
@@ -117,7 +136,10 @@ impl Notification {
     /// The notification as one JSON-RPC message.
     #[must_use]
     pub fn encode(&self) -> Encoded {
-        let params = self.params.as_ref().map_or(&b""[..], |params| params.as_bytes());
+        let params = self
+            .params
+            .as_ref()
+            .map_or(&b""[..], |params| params.as_bytes());
         let mut out = Vec::with_capacity(64 + self.method.len() + params.len());
         out.extend_from_slice(b"{\"jsonrpc\":\"2.0\",\"method\":");
         json::write_str(&mut out, &self.method);
@@ -158,7 +180,8 @@ impl Call {
     }
 }
 
-/// An error response. Without an `id` when none could be read from the request (`basic/index#error-responses`).
+/// An error response. Without an `id` when none could be read from the request
+/// (`basic/index#error-responses`).
 #[must_use]
 pub fn encode_error(id: Option<&RequestId>, error: &ErrorObject) -> Encoded {
     let mut out = Vec::with_capacity(96 + error.message.len());

@@ -6,8 +6,8 @@ use crate::json::{self, WriteError};
 use carryall_types::RawJson;
 use serde::Serialize;
 
-/// Builds [`Params`] in one pass: each member is serialised straight into the text, and its place noted, so that
-/// nothing has to be scanned again.
+/// Builds [`Params`] in one pass: each member is serialised straight into the text, and its place
+/// noted, so that nothing has to be scanned again.
 #[derive(Clone, Debug)]
 pub struct ParamsWriter {
     text: Vec<u8>,
@@ -26,11 +26,14 @@ impl ParamsWriter {
     pub fn new() -> Self {
         let mut text = Vec::with_capacity(512);
         text.push(b'{');
-        Self { text, members: Vec::with_capacity(4) }
+        Self {
+            text,
+            members: Vec::with_capacity(4),
+        }
     }
 
-    /// Adds a member. A name that is already there is left as it is: the first one stands. After an error the object
-    /// is as before.
+    /// Adds a member. A name that is already there is left as it is: the first one stands. After an
+    /// error the object is as before.
     ///
     /// # Errors
     /// When `value` cannot be written as JSON.
@@ -56,7 +59,9 @@ impl ParamsWriter {
     /// The text of the member added last.
     #[must_use]
     pub fn last_value(&self) -> Option<&[u8]> {
-        self.members.last().map(|member| member.value_in(&self.text))
+        self.members
+            .last()
+            .map(|member| member.value_in(&self.text))
     }
 
     /// Takes back the member added last.
@@ -85,8 +90,15 @@ impl ParamsWriter {
         name: &str,
         write: impl FnOnce(&mut Vec<u8>) -> Result<(), WriteError>,
     ) -> Result<(), WriteError> {
-        debug_assert!(!name.contains(|c: char| c < ' ' || c == '"' || c == '\\'), "{name:?} needs escapes");
-        if self.members.iter().any(|member| member.is_named(&self.text, name)) {
+        debug_assert!(
+            !name.contains(|c: char| c < ' ' || c == '"' || c == '\\'),
+            "{name:?} needs escapes"
+        );
+        if self
+            .members
+            .iter()
+            .any(|member| member.is_named(&self.text, name))
+        {
             return Ok(());
         }
         let before = self.text.len();

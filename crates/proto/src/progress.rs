@@ -16,14 +16,19 @@ impl Progress {
     /// A guard that lets one notification pass per `min_interval`.
     #[must_use]
     pub fn new(min_interval: Duration) -> Self {
-        Self { last: None, min_interval, reached_total: false, finished: false }
+        Self {
+            last: None,
+            min_interval,
+            reached_total: false,
+            finished: false,
+        }
     }
 
-    /// Whether this value may be sent at `now`. What is refused leaves no trace, so that the next one is compared with
-    /// what the receiver has seen.
+    /// Whether this value may be sent at `now`. What is refused leaves no trace, so that the next
+    /// one is compared with what the receiver has seen.
     ///
-    /// A value that reaches `total` passes at once, the first time: it is the one users wait for. Values and totals
-    /// that JSON cannot express are refused.
+    /// A value that reaches `total` passes at once, the first time: it is the one users wait for.
+    /// Values and totals that JSON cannot express are refused.
     pub fn admit(&mut self, now: Duration, progress: f64, total: Option<f64>) -> bool {
         if self.finished || !progress.is_finite() || total.is_some_and(|total| !total.is_finite()) {
             return false;
@@ -73,7 +78,10 @@ mod tests {
         assert!(!progress.admit(MS(99), 2.0, Some(100.0)));
         assert!(progress.admit(MS(100), 2.0, Some(100.0)));
         assert!(progress.admit(MS(101), 100.0, Some(100.0)));
-        assert!(!progress.admit(MS(102), 101.0, Some(100.0)), "the exception holds once");
+        assert!(
+            !progress.admit(MS(102), 101.0, Some(100.0)),
+            "the exception holds once"
+        );
         assert!(progress.admit(MS(201), 101.0, Some(100.0)));
     }
 

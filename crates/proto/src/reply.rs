@@ -15,8 +15,8 @@ pub enum Reply {
     Stream(MessageStream),
 }
 
-/// The messages of a streamed reply. It ends after its response; an error or an end before that means that the way
-/// broke.
+/// The messages of a streamed reply. It ends after its response; an error or an end before that
+/// means that the way broke.
 pub type MessageStream = Pin<Box<dyn Stream<Item = Result<Message, CallError>> + Send>>;
 
 impl fmt::Debug for Reply {
@@ -49,7 +49,10 @@ pub struct Notification {
 impl Notification {
     /// A notification with parameters.
     pub fn new(method: impl Into<Cow<'static, str>>, params: RawJson) -> Self {
-        Self { method: method.into(), params: Some(params) }
+        Self {
+            method: method.into(),
+            params: Some(params),
+        }
     }
 }
 
@@ -75,13 +78,19 @@ impl Response {
     /// A response with a result.
     #[must_use]
     pub fn result(id: RequestId, result: RawJson) -> Self {
-        Self { id, outcome: Outcome::Result(result) }
+        Self {
+            id,
+            outcome: Outcome::Result(result),
+        }
     }
 
     /// A response with an error.
     #[must_use]
     pub fn error(id: RequestId, error: ErrorObject) -> Self {
-        Self { id, outcome: Outcome::Error(error) }
+        Self {
+            id,
+            outcome: Outcome::Error(error),
+        }
     }
 }
 

@@ -1,8 +1,8 @@
-//! Sealing state that travels through clients: encrypted, authenticated, bound to its purpose and owner, with an end
-//! (`basic/patterns/mrtr#server-requirements-basic-workflow`).
+//! Sealing state that travels through clients: encrypted, authenticated, bound to its purpose and
+//! owner, with an end (`basic/patterns/mrtr#server-requirements-basic-workflow`).
 //!
-//! A token is `c1.` and the Base64url of `key id (4) | nonce (24) | ciphertext`. The ciphertext holds the expiry and
-//! the payload; purpose and binding are authenticated but not carried.
+//! A token is `c1.` and the Base64url of `key id (4) | nonce (24) | ciphertext`. The ciphertext
+//! holds the expiry and the payload; purpose and binding are authenticated but not carried.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -33,7 +33,10 @@ impl Key {
     /// A key from 32 secret, evenly distributed bytes.
     #[must_use]
     pub fn new(id: u32, secret: [u8; 32]) -> Self {
-        Self { id, cipher: XChaCha20Poly1305::new(&secret.into()) }
+        Self {
+            id,
+            cipher: XChaCha20Poly1305::new(&secret.into()),
+        }
     }
 }
 
@@ -45,8 +48,8 @@ impl fmt::Debug for Key {
 
 /// The keys of all replicas: one seals, the older ones still open.
 ///
-/// To rotate, first give the new key to every replica for opening, then let it seal, then drop the old one when the
-/// last token under it has expired.
+/// To rotate, first give the new key to every replica for opening, then let it seal, then drop the
+/// old one when the last token under it has expired.
 #[derive(Clone, Debug)]
 pub struct Keyring {
     sealing: Key,
@@ -59,14 +62,17 @@ pub struct TooLarge;
 
 impl fmt::Display for TooLarge {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the state does not fit into a token of {MAX_TOKEN_BYTES} bytes")
+        write!(
+            f,
+            "the state does not fit into a token of {MAX_TOKEN_BYTES} bytes"
+        )
     }
 }
 
 impl std::error::Error for TooLarge {}
 
-/// The token was not opened. Why is nobody's business: tampered, expired, made for something or somebody else, or by
-/// an unknown key all look the same.
+/// The token was not opened. Why is nobody's business: tampered, expired, made for something or
+/// somebody else, or by an unknown key all look the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NotOpened;
 
@@ -82,7 +88,10 @@ impl Keyring {
     /// A ring with one key, which seals and opens.
     #[must_use]
     pub fn new(sealing: Key) -> Self {
-        Self { sealing, opening: Vec::new() }
+        Self {
+            sealing,
+            opening: Vec::new(),
+        }
     }
 
     /// The same ring, which also opens what `key` has sealed.
@@ -92,9 +101,9 @@ impl Keyring {
         self
     }
 
-    /// Seals `plaintext` until `expires_at` (seconds since the epoch). Only the same `purpose` and `binding` open it:
-    /// a purpose is a constant of the caller ("request-state", "cursor"), a binding says whose it is and of which
-    /// request. The nonce must be fresh random bytes.
+    /// Seals `plaintext` until `expires_at` (seconds since the epoch). Only the same `purpose` and
+    /// `binding` open it: a purpose is a constant of the caller ("request-state", "cursor"), a
+    /// binding says whose it is and of which request. The nonce must be fresh random bytes.
     ///
     /// # Errors
     /// When the token would exceed [`MAX_TOKEN_BYTES`].
@@ -115,8 +124,16 @@ impl Keyring {
         inner.extend_from_slice(plaintext);
         let key = &self.sealing;
         let aad = associated(key.id, purpose, binding);
-        let sealed =
-            key.cipher.encrypt(&XNonce::from(nonce), Payload { msg: &inner, aad: &aad }).map_err(|_| TooLarge)?;
+        let sealed = key
+            .cipher
+            .encrypt(
+                &XNonce::from(nonce),
+                Payload {
+                    msg: &inner,
+                    aad: &aad,
+                },
+            )
+            .map_err(|_| TooLarge)?;
         let mut raw = Vec::with_capacity(length);
         raw.extend_from_slice(&key.id.to_be_bytes());
         raw.extend_from_slice(&nonce);
@@ -130,7 +147,13 @@ impl Keyring {
     ///
     /// # Errors
     /// [`NotOpened`], whatever is wrong with it.
-    pub fn open(&self, purpose: &str, binding: &[u8], now: u64, token: &str) -> Result<Vec<u8>, NotOpened> {
+    pub fn open(
+        &self,
+        purpose: &str,
+        binding: &[u8],
+        now: u64,
+        token: &str,
+    ) -> Result<Vec<u8>, NotOpened> {
         if token.len() > MAX_TOKEN_BYTES {
             return Err(NotOpened);
         }
@@ -142,7 +165,17 @@ impl Keyring {
         let aad = associated(id, purpose, binding);
         let inner = self
             .keys(id)
-            .find_map(|key| key.cipher.decrypt(&XNonce::from(*nonce), Payload { msg: sealed, aad: &aad }).ok())
+            .find_map(|key| {
+                key.cipher
+                    .decrypt(
+                        &XNonce::from(*nonce),
+                        Payload {
+                            msg: sealed,
+                            aad: &aad,
+                        },
+                    )
+                    .ok()
+            })
             .ok_or(NotOpened)?;
         let (expiry, plaintext) = inner.split_first_chunk::<EXPIRY_BYTES>().ok_or(NotOpened)?;
         if now >= u64::from_be_bytes(*expiry) {
@@ -153,22 +186,34 @@ impl Keyring {
 
     /// Usually one key; two operators may have picked the same number.
     fn keys(&self, id: u32) -> impl Iterator<Item = &Key> {
-        std::iter::once(&self.sealing).chain(&self.opening).filter(move |key| key.id == id)
+        std::iter::once(&self.sealing)
+            .chain(&self.opening)
+            .filter(move |key| key.id == id)
     }
 }
 
-/// The text of a keyring: a line `NUMBER HEX` for each key, of 64 hexadecimal digits. The first key seals, all of them
-/// open. Empty lines and lines that begin with `#` do not count.
+/// The text of a keyring: a line `NUMBER HEX` for each key, of 64 hexadecimal digits. The first key
+/// seals, all of them open. Empty lines and lines that begin with `#` do not count.
 impl FromStr for Keyring {
     type Err = InvalidKeyring;
 
     fn from_str(text: &str) -> Result<Self, InvalidKeyring> {
-        let lines = text.lines().enumerate().map(|(at, line)| (at + 1, line.trim()));
-        let mut keys = lines.filter(|(_, line)| !line.is_empty() && !line.starts_with('#')).map(|(at, line)| {
-            let (id, secret) = line.split_once(char::is_whitespace).ok_or(InvalidKeyring::Line(at))?;
-            let id = id.parse().map_err(|_| InvalidKeyring::Line(at))?;
-            Ok(Key::new(id, secret_of(secret.trim()).ok_or(InvalidKeyring::Line(at))?))
-        });
+        let lines = text
+            .lines()
+            .enumerate()
+            .map(|(at, line)| (at + 1, line.trim()));
+        let mut keys = lines
+            .filter(|(_, line)| !line.is_empty() && !line.starts_with('#'))
+            .map(|(at, line)| {
+                let (id, secret) = line
+                    .split_once(char::is_whitespace)
+                    .ok_or(InvalidKeyring::Line(at))?;
+                let id = id.parse().map_err(|_| InvalidKeyring::Line(at))?;
+                Ok(Key::new(
+                    id,
+                    secret_of(secret.trim()).ok_or(InvalidKeyring::Line(at))?,
+                ))
+            });
         let sealing = keys.next().ok_or(InvalidKeyring::Empty)??;
         keys.try_fold(Self::new(sealing), |ring, key| Ok(ring.with_opening(key?)))
     }
@@ -181,7 +226,11 @@ fn secret_of(hex: &str) -> Option<[u8; 32]> {
         return None;
     }
     for (byte, pair) in secret.iter_mut().zip(digits.chunks_exact(2)) {
-        let digit = |digit: u8| char::from(digit).to_digit(16).and_then(|value| u8::try_from(value).ok());
+        let digit = |digit: u8| {
+            char::from(digit)
+                .to_digit(16)
+                .and_then(|value| u8::try_from(value).ok())
+        };
         *byte = digit(pair[0])? << 4 | digit(pair[1])?;
     }
     Some(secret)
@@ -200,14 +249,18 @@ impl fmt::Display for InvalidKeyring {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Empty => f.write_str("there is no key in it"),
-            Self::Line(at) => write!(f, "line {at} is not `NUMBER HEX` with 64 hexadecimal digits"),
+            Self::Line(at) => write!(
+                f,
+                "line {at} is not `NUMBER HEX` with 64 hexadecimal digits"
+            ),
         }
     }
 }
 
 impl std::error::Error for InvalidKeyring {}
 
-/// Everything a token is bound to, each part with its length before it, so that no two combinations read the same.
+/// Everything a token is bound to, each part with its length before it, so that no two combinations
+/// read the same.
 fn associated(id: u32, purpose: &str, binding: &[u8]) -> Vec<u8> {
     let mut aad = Vec::with_capacity(32 + purpose.len() + binding.len());
     aad.extend_from_slice(b"carryall");
@@ -232,7 +285,9 @@ mod tests {
     }
 
     fn token() -> String {
-        ring(1, 1).seal("state", b"alice|tools/call", 100, NONCE, b"step 2").unwrap()
+        ring(1, 1)
+            .seal("state", b"alice|tools/call", 100, NONCE, b"step 2")
+            .unwrap()
     }
 
     // spec: mrtr-09
@@ -241,7 +296,12 @@ mod tests {
         assert!(token().starts_with("c1."));
         let raw = URL_SAFE_NO_PAD.decode(&token()[3..]).unwrap();
         assert!(!raw.windows(6).any(|window| window == b"step 2"));
-        assert_eq!(ring(1, 1).open("state", b"alice|tools/call", 99, &token()).unwrap(), b"step 2");
+        assert_eq!(
+            ring(1, 1)
+                .open("state", b"alice|tools/call", 99, &token())
+                .unwrap(),
+            b"step 2"
+        );
     }
 
     // spec: mrtr-12, mrtr-14
@@ -254,16 +314,26 @@ mod tests {
             ("statea", b"lice|tools/call"),
             ("state", b""),
         ] {
-            assert_eq!(ring(1, 1).open(purpose, binding, 0, &token()), Err(NotOpened));
+            assert_eq!(
+                ring(1, 1).open(purpose, binding, 0, &token()),
+                Err(NotOpened)
+            );
         }
     }
 
     // spec: mrtr-13
     #[test]
     fn it_expires() {
-        assert!(ring(1, 1).open("state", b"alice|tools/call", 99, &token()).is_ok());
+        assert!(
+            ring(1, 1)
+                .open("state", b"alice|tools/call", 99, &token())
+                .is_ok()
+        );
         for now in [100, 101, u64::MAX] {
-            assert_eq!(ring(1, 1).open("state", b"alice|tools/call", now, &token()), Err(NotOpened));
+            assert_eq!(
+                ring(1, 1).open("state", b"alice|tools/call", now, &token()),
+                Err(NotOpened)
+            );
         }
     }
 
@@ -283,16 +353,32 @@ mod tests {
             &good[3..],
             &good[..good.len() - 1],
         ] {
-            assert_eq!(ring(1, 1).open("state", b"alice|tools/call", 0, bad), Err(NotOpened), "{bad}");
+            assert_eq!(
+                ring(1, 1).open("state", b"alice|tools/call", 0, bad),
+                Err(NotOpened),
+                "{bad}"
+            );
         }
-        assert_eq!(ring(1, 2).open("state", b"alice|tools/call", 0, &good), Err(NotOpened), "other secret");
-        assert_eq!(ring(2, 1).open("state", b"alice|tools/call", 0, &good), Err(NotOpened), "other number");
+        assert_eq!(
+            ring(1, 2).open("state", b"alice|tools/call", 0, &good),
+            Err(NotOpened),
+            "other secret"
+        );
+        assert_eq!(
+            ring(2, 1).open("state", b"alice|tools/call", 0, &good),
+            Err(NotOpened),
+            "other number"
+        );
     }
 
     #[test]
     fn keys_rotate() {
         let rotated = ring(2, 2).with_opening(Key::new(1, [1; 32]));
-        assert!(rotated.open("state", b"alice|tools/call", 0, &token()).is_ok());
+        assert!(
+            rotated
+                .open("state", b"alice|tools/call", 0, &token())
+                .is_ok()
+        );
         let new = rotated.seal("state", b"", 1, NONCE, b"x").unwrap();
         assert!(ring(2, 2).open("state", b"", 0, &new).is_ok());
         assert_eq!(ring(1, 1).open("state", b"", 0, &new), Err(NotOpened));
@@ -303,23 +389,57 @@ mod tests {
         let line = |id: u32, byte: u8| format!("{id} {}\n", format!("{byte:02x}").repeat(32));
         let text = format!("# new first\n{}\n{}", line(2, 2), line(1, 1));
         let read: Keyring = text.parse().unwrap();
-        assert!(read.open("state", b"alice|tools/call", 0, &token()).is_ok(), "the older key opens");
+        assert!(
+            read.open("state", b"alice|tools/call", 0, &token()).is_ok(),
+            "the older key opens"
+        );
         let sealed = read.seal("state", b"", 1, NONCE, b"x").unwrap();
-        assert!(ring(2, 2).open("state", b"", 0, &sealed).is_ok(), "the first key seals");
-        assert_eq!("# none\n".parse::<Keyring>().unwrap_err(), InvalidKeyring::Empty);
-        for bad in ["1", "x 00", "1 00", &line(1, 1).replace("01", "0g"), &format!("{}00", line(1, 1).trim())] {
-            assert_eq!(bad.parse::<Keyring>().unwrap_err(), InvalidKeyring::Line(1), "{bad}");
+        assert!(
+            ring(2, 2).open("state", b"", 0, &sealed).is_ok(),
+            "the first key seals"
+        );
+        assert_eq!(
+            "# none\n".parse::<Keyring>().unwrap_err(),
+            InvalidKeyring::Empty
+        );
+        for bad in [
+            "1",
+            "x 00",
+            "1 00",
+            &line(1, 1).replace("01", "0g"),
+            &format!("{}00", line(1, 1).trim()),
+        ] {
+            assert_eq!(
+                bad.parse::<Keyring>().unwrap_err(),
+                InvalidKeyring::Line(1),
+                "{bad}"
+            );
         }
     }
 
     #[test]
     fn size_is_bounded_and_secrets_are_not_printed() {
-        let largest = (MAX_TOKEN_BYTES - VERSION.len()) / 4 * 3 - KEY_ID_BYTES - NONCE_BYTES - EXPIRY_BYTES - TAG_BYTES;
-        let sealed = ring(1, 1).seal("p", b"", 1, NONCE, &vec![0; largest]).unwrap();
+        let largest = (MAX_TOKEN_BYTES - VERSION.len()) / 4 * 3
+            - KEY_ID_BYTES
+            - NONCE_BYTES
+            - EXPIRY_BYTES
+            - TAG_BYTES;
+        let sealed = ring(1, 1)
+            .seal("p", b"", 1, NONCE, &vec![0; largest])
+            .unwrap();
         assert!(sealed.len() <= MAX_TOKEN_BYTES);
-        assert_eq!(ring(1, 1).open("p", b"", 0, &sealed).unwrap().len(), largest);
-        assert_eq!(ring(1, 1).seal("p", b"", 1, NONCE, &vec![0; largest + 3]), Err(TooLarge));
-        assert_eq!(format!("{:?}", ring(9, 200)), "Keyring { sealing: Key(9), opening: [] }");
+        assert_eq!(
+            ring(1, 1).open("p", b"", 0, &sealed).unwrap().len(),
+            largest
+        );
+        assert_eq!(
+            ring(1, 1).seal("p", b"", 1, NONCE, &vec![0; largest + 3]),
+            Err(TooLarge)
+        );
+        assert_eq!(
+            format!("{:?}", ring(9, 200)),
+            "Keyring { sealing: Key(9), opening: [] }"
+        );
     }
 
     proptest! {

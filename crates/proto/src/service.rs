@@ -1,7 +1,8 @@
 //! The seam: whatever answers calls.
 //!
-//! Server, client transport, upstream and gateway are all `tower_service::Service<Call, Response = Reply>`. Services
-//! on this seam are cheap to clone, and a clone that is ready answers one call.
+//! Server, client transport, upstream and gateway are all
+//! `tower_service::Service<Call, Response = Reply>`. Services on this seam are cheap to clone, and
+//! a clone that is ready answers one call.
 
 use crate::{Call, CallError, Reply};
 use std::any::Any;
@@ -34,16 +35,24 @@ impl SharedService {
         Self(Arc::new(service))
     }
 
-    /// A service that is ready at any time and can be called through a shared reference. `answer` begins the call at once,
-    /// so it must not panic.
-    pub fn from_fn(answer: impl Fn(Call) -> BoxFuture<Result<Reply, CallError>> + Send + Sync + 'static) -> Self {
+    /// A service that is ready at any time and can be called through a shared reference. `answer`
+    /// begins the call at once, so it must not panic.
+    pub fn from_fn(
+        answer: impl Fn(Call) -> BoxFuture<Result<Reply, CallError>> + Send + Sync + 'static,
+    ) -> Self {
         Self(Arc::new(Direct(answer)))
     }
 
-    /// As [`new`](Self::new), for a service whose futures are boxed already: they need no second box.
+    /// As [`new`](Self::new), for a service whose futures are boxed already: they need no second
+    /// box.
     pub fn new_boxed<S>(service: S) -> Self
     where
-        S: Service<Call, Response = Reply, Error = CallError, Future = BoxFuture<Result<Reply, CallError>>>,
+        S: Service<
+                Call,
+                Response = Reply,
+                Error = CallError,
+                Future = BoxFuture<Result<Reply, CallError>>,
+            >,
         S: Clone + Send + Sync + 'static,
     {
         Self(Arc::new(Boxed(service)))
@@ -87,12 +96,16 @@ where
     S::Future: Send,
 {
     fn answer(&self, call: Call) -> BoxFuture<Result<Reply, CallError>> {
-        Box::pin(Asked::Waiting { service: self.clone(), call: Some(call) })
+        Box::pin(Asked::Waiting {
+            service: self.clone(),
+            call: Some(call),
+        })
     }
 }
 
 pin_project_lite::pin_project! {
-    /// A call to a service. What the service does, it does where this is polled, and whoever polls guards against it.
+    /// A call to a service. What the service does, it does where this is polled, and whoever polls
+    /// guards against it.
     #[project = AskedProjection]
     enum Asked<S: Service<Call>> {
         Waiting { service: S, call: Option<Call> },
@@ -138,7 +151,12 @@ struct Boxed<S>(S);
 
 impl<S> Answer for Boxed<S>
 where
-    S: Service<Call, Response = Reply, Error = CallError, Future = BoxFuture<Result<Reply, CallError>>>,
+    S: Service<
+            Call,
+            Response = Reply,
+            Error = CallError,
+            Future = BoxFuture<Result<Reply, CallError>>,
+        >,
     S: Clone + Send + Sync + 'static,
 {
     fn answer(&self, call: Call) -> BoxFuture<Result<Reply, CallError>> {

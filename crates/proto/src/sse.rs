@@ -1,5 +1,5 @@
-//! Server-Sent Events, the part that MCP uses: framing one message per event, and a bounded incremental decoder
-//! (`basic/transports/streamable-http#receiving-messages`).
+//! Server-Sent Events, the part that MCP uses: framing one message per event, and a bounded
+//! incremental decoder (`basic/transports/streamable-http#receiving-messages`).
 
 use bytes::{Buf as _, Bytes, BytesMut};
 use std::fmt;
@@ -12,12 +12,16 @@ pub const EVENT_END: &[u8] = b"\n\n";
 /// A comment for quiet streams; decoders skip it.
 pub const KEEP_ALIVE: &[u8] = b":\n\n";
 
-/// The three pieces of an event around `json`, which is not copied unless it has raw line breaks (pretty-printed text
-/// of somebody else), for a vectored write.
+/// The three pieces of an event around `json`, which is not copied unless it has raw line breaks
+/// (pretty-printed text of somebody else), for a vectored write.
 #[must_use]
 pub fn event_pieces(json: Bytes) -> [Bytes; 3] {
     if memchr::memchr2(b'\n', b'\r', &json).is_none() {
-        return [Bytes::from_static(EVENT_START), json, Bytes::from_static(EVENT_END)];
+        return [
+            Bytes::from_static(EVENT_START),
+            json,
+            Bytes::from_static(EVENT_END),
+        ];
     }
     let mut framed = BytesMut::with_capacity(json.len() + 64);
     encode_event(&json, &mut framed);
@@ -30,10 +34,16 @@ pub fn encode_event(json: &[u8], out: &mut BytesMut) {
     let mut rest = json;
     loop {
         out.extend_from_slice(EVENT_START);
-        let Some(end) = memchr::memchr2(b'\n', b'\r', rest) else { break };
+        let Some(end) = memchr::memchr2(b'\n', b'\r', rest) else {
+            break;
+        };
         out.extend_from_slice(&rest[..end]);
         out.extend_from_slice(b"\n");
-        let width = if rest[end..].starts_with(b"\r\n") { 2 } else { 1 };
+        let width = if rest[end..].starts_with(b"\r\n") {
+            2
+        } else {
+            1
+        };
         rest = &rest[end + width..];
     }
     out.extend_from_slice(rest);
@@ -47,8 +57,8 @@ pub struct Event {
     pub event: Option<Box<str>>,
     /// The text, lines joined by line feeds. Not checked to be UTF-8: whoever parses it does.
     pub data: Bytes,
-    /// The stream's last event id, which stays in force until another one comes. Shared: a long id costs once, not with
-    /// each of a million empty events.
+    /// The stream's last event id, which stays in force until another one comes. Shared: a long id
+    /// costs once, not with each of a million empty events.
     pub id: Option<Arc<str>>,
 }
 
@@ -69,8 +79,9 @@ impl std::error::Error for SseError {}
 
 /// Decodes a stream piece by piece, in linear time.
 ///
-/// Iterate after each [`push`](Self::push) until `None`, which means "not yet". Between pushes the decoder then holds
-/// one event at most. An event over the limit is an error, and the last item: the stream should be closed.
+/// Iterate after each [`push`](Self::push) until `None`, which means "not yet". Between pushes the
+/// decoder then holds one event at most. An event over the limit is an error, and the last item:
+/// the stream should be closed.
 #[derive(Debug)]
 pub struct SseDecoder {
     input: BytesMut,
@@ -179,7 +190,9 @@ impl SseDecoder {
             b"event" => self.event = Some(text(&line[start..])).filter(|name| !name.is_empty()),
             // The standard ignores ids with NUL; an empty one takes the id back.
             b"id" if !line[start..].contains(&0) => {
-                self.id = Some(text(&line[start..])).filter(|id| !id.is_empty()).map(Arc::from);
+                self.id = Some(text(&line[start..]))
+                    .filter(|id| !id.is_empty())
+                    .map(Arc::from);
             }
             b"retry" if line[start..].iter().all(u8::is_ascii_digit) => {
                 self.retry_ms = text(&line[start..]).parse().ok().or(self.retry_ms);
@@ -209,13 +222,21 @@ impl SseDecoder {
             Data::One(line) => line,
             Data::Many(all) => all.freeze(),
         };
-        Some(Event { event, data, id: self.id.clone() })
+        Some(Event {
+            event,
+            data,
+            id: self.id.clone(),
+        })
     }
 
-    /// The size of the event with one more line. A comment is not stored, so that any number of keep-alives fit; alone
-    /// it still has to.
+    /// The size of the event with one more line. A comment is not stored, so that any number of
+    /// keep-alives fit; alone it still has to.
     fn size_with(&self, line: &[u8]) -> usize {
-        if line.first() == Some(&b':') { line.len() } else { self.event_bytes + line.len() }
+        if line.first() == Some(&b':') {
+            line.len()
+        } else {
+            self.event_bytes + line.len()
+        }
     }
 
     fn fail(&mut self) -> SseError {
@@ -223,7 +244,9 @@ impl SseDecoder {
         self.input = BytesMut::new();
         self.scanned = 0;
         self.data = Data::None;
-        SseError { max_event_bytes: self.max_event_bytes }
+        SseError {
+            max_event_bytes: self.max_event_bytes,
+        }
     }
 }
 
@@ -276,7 +299,10 @@ mod tests {
     }
 
     fn texts(stream: &[u8]) -> Vec<String> {
-        decode(stream).iter().map(|event| String::from_utf8(event.data.to_vec()).unwrap()).collect()
+        decode(stream)
+            .iter()
+            .map(|event| String::from_utf8(event.data.to_vec()).unwrap())
+            .collect()
     }
 
     #[test]
@@ -296,9 +322,14 @@ mod tests {
 
     #[test]
     fn all_line_ends_and_the_byte_order_mark_are_understood() {
-        for stream in
-            ["data: x\n\n", "data: x\r\n\r\n", "data: x\r\r", "\u{feff}data: x\r\n\n", "data:x\n\r\n", "data: x\r\n\r"]
-        {
+        for stream in [
+            "data: x\n\n",
+            "data: x\r\n\r\n",
+            "data: x\r\r",
+            "\u{feff}data: x\r\n\n",
+            "data:x\n\r\n",
+            "data: x\r\n\r",
+        ] {
             assert_eq!(texts(stream.as_bytes()), ["x"], "{stream:?}");
         }
     }
@@ -332,14 +363,28 @@ mod tests {
         );
         assert_eq!(
             events[0],
-            Event { event: Some("message".into()), data: " two spaces".into(), id: Some("7".into()) }
+            Event {
+                event: Some("message".into()),
+                data: " two spaces".into(),
+                id: Some("7".into())
+            }
         );
-        assert_eq!(events[1], Event { event: None, data: Bytes::new(), id: Some("7".into()) });
+        assert_eq!(
+            events[1],
+            Event {
+                event: None,
+                data: Bytes::new(),
+                id: Some("7".into())
+            }
+        );
         assert_eq!(events[2].id.as_deref(), Some("7"));
         let mut decoder = SseDecoder::new(100);
         decoder.push(b"retry: 250\nid: 1\n\nretry: soon\n\nretry:\n\nid\n\n");
         assert_eq!(decoder.next(), None, "events without data are not events");
-        assert_eq!((decoder.retry_ms(), decoder.last_event_id()), (Some(250), None));
+        assert_eq!(
+            (decoder.retry_ms(), decoder.last_event_id()),
+            (Some(250), None)
+        );
     }
 
     #[test]
@@ -350,14 +395,23 @@ mod tests {
 
     #[test]
     fn an_event_over_the_limit_ends_the_stream_with_one_error() {
-        for stream in
-            ["data: 0123456789abcdef", "data: 01234\ndata: 01234\n", ":0123456789abcdef\n", "data: 0123456789\n\n"]
-        {
+        for stream in [
+            "data: 0123456789abcdef",
+            "data: 01234\ndata: 01234\n",
+            ":0123456789abcdef\n",
+            "data: 0123456789\n\n",
+        ] {
             let mut decoder = SseDecoder::new(15);
             decoder.push(b"data: fits\n\n");
             decoder.push(stream.as_bytes());
             assert_eq!(decoder.next().unwrap().unwrap().data, "fits");
-            assert_eq!(decoder.next(), Some(Err(SseError { max_event_bytes: 15 })), "{stream}");
+            assert_eq!(
+                decoder.next(),
+                Some(Err(SseError {
+                    max_event_bytes: 15
+                })),
+                "{stream}"
+            );
             decoder.push(b"data: y\n\n");
             assert_eq!(decoder.next(), None);
             assert!(decoder.input.is_empty());

@@ -8,18 +8,20 @@ use std::time::Duration;
 const POLL: Duration = Duration::from_secs(1);
 const LEAST_POLL: Duration = Duration::from_millis(20);
 
-/// A task id as it may stand in logs and traces: `task-` and a digest of 32 bits, so that the lines of one task can be
-/// found, and nobody can ask for the task with what they say (`tasks#security-considerations`).
+/// A task id as it may stand in logs and traces: `task-` and a digest of 32 bits, so that the lines
+/// of one task can be found, and nobody can ask for the task with what they say
+/// (`tasks#security-considerations`).
 #[must_use]
 pub fn log_id(id: &str) -> String {
-    // FNV-1a, folded. An id of 128 random bits cannot be found from 32 of them, whatever the function.
+    // FNV-1a, folded. An id of 128 random bits cannot be found from 32 of them, whatever the
+    // function.
     let step = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
     let hash = id.bytes().fold(0xcbf2_9ce4_8422_2325, step);
     format!("task-{:08x}", ((hash >> 32) ^ hash) & 0xffff_ffff)
 }
 
-/// How a task stands, from `tasks/get` or `notifications/tasks`. What its status brings along is optional here: who reads it
-/// knows what has to be there.
+/// How a task stands, from `tasks/get` or `notifications/tasks`. What its status brings along is
+/// optional here: who reads it knows what has to be there.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct TaskState {
@@ -43,10 +45,12 @@ pub struct TaskState {
 }
 
 impl TaskState {
-    /// How long to wait before asking again: what the server says, from 20 milliseconds up to `most`
-    /// (`tasks#task-polling`).
+    /// How long to wait before asking again: what the server says, from 20 milliseconds up to
+    /// `most` (`tasks#task-polling`).
     #[must_use]
     pub fn pause(&self, most: Duration) -> Duration {
-        self.poll_interval_ms.map_or(POLL, Duration::from_millis).clamp(LEAST_POLL, most)
+        self.poll_interval_ms
+            .map_or(POLL, Duration::from_millis)
+            .clamp(LEAST_POLL, most)
     }
 }

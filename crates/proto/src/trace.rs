@@ -1,5 +1,6 @@
-//! The formats of `traceparent`, `tracestate` and `baggage` in `_meta` (`basic/index#meta`, W3C Trace Context and W3C
-//! Baggage). What breaks them is dropped, as those texts ask: a broken trace must not break a call.
+//! The formats of `traceparent`, `tracestate` and `baggage` in `_meta` (`basic/index#meta`, W3C
+//! Trace Context and W3C Baggage). What breaks them is dropped, as those texts ask: a broken trace
+//! must not break a call.
 
 use carryall_types::JsonObject;
 
@@ -16,8 +17,8 @@ pub fn is_valid(meta: &JsonObject) -> bool {
     broken(meta).next().is_none()
 }
 
-/// Takes out the trace members that break their format. A `tracestate` means nothing without its `traceparent` and
-/// goes with it.
+/// Takes out the trace members that break their format. A `tracestate` means nothing without its
+/// `traceparent` and goes with it.
 pub fn remove_invalid(meta: &mut JsonObject) {
     let keys: Vec<_> = broken(meta).collect();
     for key in keys {
@@ -40,8 +41,14 @@ fn broken(meta: &JsonObject) -> impl Iterator<Item = &'static str> {
 #[must_use]
 pub fn is_traceparent(text: &str) -> bool {
     let mut parts = text.splitn(5, '-');
-    let mut hex = |length: usize| parts.next().filter(|part| part.len() == length && part.bytes().all(is_lower_hex));
-    let (Some(version), Some(trace), Some(parent), Some(_flags)) = (hex(2), hex(32), hex(16), hex(2)) else {
+    let mut hex = |length: usize| {
+        parts
+            .next()
+            .filter(|part| part.len() == length && part.bytes().all(is_lower_hex))
+    };
+    let (Some(version), Some(trace), Some(parent), Some(_flags)) =
+        (hex(2), hex(32), hex(16), hex(2))
+    else {
         return false;
     };
     let known_length = version != "00" || parts.next().is_none();
@@ -53,9 +60,19 @@ pub fn is_traceparent(text: &str) -> bool {
 #[must_use]
 pub fn is_tracestate(text: &str) -> bool {
     let mut keys = Vec::new();
-    for member in text.split(',').map(trim_ows).filter(|member| !member.is_empty()) {
-        let Some((key, value)) = member.split_once('=') else { return false };
-        if !is_state_key(key) || !is_state_value(value) || keys.contains(&key) || keys.len() == MAX_STATE_MEMBERS {
+    for member in text
+        .split(',')
+        .map(trim_ows)
+        .filter(|member| !member.is_empty())
+    {
+        let Some((key, value)) = member.split_once('=') else {
+            return false;
+        };
+        if !is_state_key(key)
+            || !is_state_value(value)
+            || keys.contains(&key)
+            || keys.len() == MAX_STATE_MEMBERS
+        {
             return false;
         }
         keys.push(key);
@@ -66,20 +83,35 @@ pub fn is_tracestate(text: &str) -> bool {
 /// A list of `key=value` members, each with properties behind semicolons.
 #[must_use]
 pub fn is_baggage(text: &str) -> bool {
-    text.len() <= MAX_BYTES && text.split(',').count() <= MAX_BAGGAGE_MEMBERS && text.split(',').all(is_baggage_member)
+    text.len() <= MAX_BYTES
+        && text.split(',').count() <= MAX_BAGGAGE_MEMBERS
+        && text.split(',').all(is_baggage_member)
 }
 
 fn is_state_key(key: &str) -> bool {
     let tail = |text: &str| {
-        text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"_-*/".contains(&byte))
+        text.bytes().all(|byte| {
+            byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"_-*/".contains(&byte)
+        })
     };
-    let head =
-        |text: &str| text.as_bytes().first().is_some_and(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
+    let head = |text: &str| {
+        text.as_bytes()
+            .first()
+            .is_some_and(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
+    };
     match key.split_once('@') {
         None => key.len() <= 256 && head(key) && tail(key),
         Some((tenant, system)) => {
-            let letter = system.as_bytes().first().is_some_and(u8::is_ascii_lowercase);
-            tenant.len() <= 241 && head(tenant) && tail(tenant) && system.len() <= 14 && letter && tail(system)
+            let letter = system
+                .as_bytes()
+                .first()
+                .is_some_and(u8::is_ascii_lowercase);
+            tenant.len() <= 241
+                && head(tenant)
+                && tail(tenant)
+                && system.len() <= 14
+                && letter
+                && tail(system)
         }
     }
 }
@@ -91,7 +123,9 @@ fn is_state_value(value: &str) -> bool {
 
 fn is_baggage_member(member: &str) -> bool {
     let mut parts = member.split(';').map(trim_ows);
-    let Some((key, value)) = parts.next().and_then(|entry| entry.split_once('=')) else { return false };
+    let Some((key, value)) = parts.next().and_then(|entry| entry.split_once('=')) else {
+        return false;
+    };
     is_token(trim_ows(key))
         && is_baggage_value(trim_ows(value))
         && parts.all(|property| match property.split_once('=') {
@@ -101,11 +135,16 @@ fn is_baggage_member(member: &str) -> bool {
 }
 
 fn is_baggage_value(value: &str) -> bool {
-    value.bytes().all(|byte| matches!(byte, 0x21 | 0x23..=0x2b | 0x2d..=0x3a | 0x3c..=0x5b | 0x5d..=0x7e))
+    value
+        .bytes()
+        .all(|byte| matches!(byte, 0x21 | 0x23..=0x2b | 0x2d..=0x3a | 0x3c..=0x5b | 0x5d..=0x7e))
 }
 
 fn is_token(text: &str) -> bool {
-    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte))
+    !text.is_empty()
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte))
 }
 
 fn is_lower_hex(byte: u8) -> bool {
@@ -128,7 +167,10 @@ mod tests {
     #[test]
     fn traceparent_has_four_lower_case_hex_fields() {
         assert!(is_traceparent(PARENT));
-        assert!(is_traceparent(&format!("cc{}-what-the-future-brings", &PARENT[2..])));
+        assert!(is_traceparent(&format!(
+            "cc{}-what-the-future-brings",
+            &PARENT[2..]
+        )));
         for bad in [
             "",
             "00",
@@ -148,24 +190,52 @@ mod tests {
     // spec: meta-21
     #[test]
     fn tracestate_is_a_list_of_distinct_keys() {
-        for good in ["rojo=00f067aa0ba902b7", "a=1, b=2,\tc=x y", "1a@sys=v", "a=1,,b=2", "k_-*/=~!\"", &list(32)] {
+        for good in [
+            "rojo=00f067aa0ba902b7",
+            "a=1, b=2,\tc=x y",
+            "1a@sys=v",
+            "a=1,,b=2",
+            "k_-*/=~!\"",
+            &list(32),
+        ] {
             assert!(is_tracestate(good), "{good}");
         }
-        for bad in
-            ["", ",", "a", "A=1", "a=", "a=1,a=2", "a=b=c", "a@1=x", "a@=x", "@b=x", "a=\u{e9}", "a b=1", &list(33)]
-        {
+        for bad in [
+            "",
+            ",",
+            "a",
+            "A=1",
+            "a=",
+            "a=1,a=2",
+            "a=b=c",
+            "a@1=x",
+            "a@=x",
+            "@b=x",
+            "a=\u{e9}",
+            "a b=1",
+            &list(33),
+        ] {
             assert!(!is_tracestate(bad), "{bad}");
         }
     }
 
     fn list(length: usize) -> String {
-        (0..length).map(|index| format!("k{index}=v")).collect::<Vec<_>>().join(",")
+        (0..length)
+            .map(|index| format!("k{index}=v"))
+            .collect::<Vec<_>>()
+            .join(",")
     }
 
     // spec: meta-21
     #[test]
     fn baggage_is_a_list_of_members_with_properties() {
-        for good in ["userId=alice", "a=1;p;q=2 , b = %20x", "a=", "a=1=2", "t=x;p=\t1"] {
+        for good in [
+            "userId=alice",
+            "a=1;p;q=2 , b = %20x",
+            "a=",
+            "a=1=2",
+            "t=x;p=\t1",
+        ] {
             assert!(is_baggage(good), "{good}");
         }
         for bad in [
@@ -190,14 +260,18 @@ mod tests {
     // spec: meta-21
     #[test]
     fn broken_members_are_taken_out_and_the_rest_stays() {
-        let mut meta =
-            json!({"traceparent": PARENT, "tracestate": "a", "baggage": 7, "other": 1}).as_object().unwrap().clone();
+        let mut meta = json!({"traceparent": PARENT, "tracestate": "a", "baggage": 7, "other": 1})
+            .as_object()
+            .unwrap()
+            .clone();
         assert!(!is_valid(&meta));
         remove_invalid(&mut meta);
         assert_eq!(json!(meta), json!({"traceparent": PARENT, "other": 1}));
         assert!(is_valid(&meta));
-        let mut orphan =
-            json!({"traceparent": "x", "tracestate": "a=1", "baggage": "a=1"}).as_object().unwrap().clone();
+        let mut orphan = json!({"traceparent": "x", "tracestate": "a=1", "baggage": "a=1"})
+            .as_object()
+            .unwrap()
+            .clone();
         remove_invalid(&mut orphan);
         assert_eq!(json!(orphan), json!({"baggage": "a=1"}));
     }

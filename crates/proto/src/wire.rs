@@ -3,18 +3,20 @@
 use carryall_types::code;
 use http::StatusCode;
 
-/// A server behind this one wants credentials that it was not given. Not a code of the specification.
+/// A server behind this one wants credentials that it was not given. Not a code of the
+/// specification.
 ///
-/// Over HTTP it is sent with status 401 and without `WWW-Authenticate`: a challenge of the server behind names where to
-/// get a token for that server, and a client that followed it would send the token here, where it is not passed on
-/// (`basic/authorization/index#token-handling`).
+/// Over HTTP it is sent with status 401 and without `WWW-Authenticate`: a challenge of the server
+/// behind names where to get a token for that server, and a client that followed it would send the
+/// token here, where it is not passed on (`basic/authorization/index#token-handling`).
 pub const UPSTREAM_UNAUTHORIZED: i64 = -31015;
 
-/// A server behind this one refuses what it was given, be it credentials or the lack of them. Not a code of the
-/// specification. Over HTTP it is sent with status 403.
+/// A server behind this one refuses what it was given, be it credentials or the lack of them. Not a
+/// code of the specification. Over HTTP it is sent with status 403.
 pub const UPSTREAM_FORBIDDEN: i64 = -31016;
 
-/// The HTTP status of an error about access, which is the same for clients of every revision; `None` for other errors.
+/// The HTTP status of an error about access, which is the same for clients of every revision;
+/// `None` for other errors.
 #[must_use]
 pub fn access_status(error_code: i64) -> Option<StatusCode> {
     match error_code {
@@ -26,10 +28,10 @@ pub fn access_status(error_code: i64) -> Option<StatusCode> {
 
 /// The HTTP status of a JSON-RPC error that answers a well-formed request.
 ///
-/// The specification fixes 404 for unknown methods and 400 for header, capability and version errors; what it leaves
-/// open (unknown tool, bad arguments, internal failure) is 200, since the request did reach its method. Errors at the
-/// door, before there is a method, are 400 and carry their status themselves
-/// ([`Rejection`](crate::inbound::Rejection)).
+/// The specification fixes 404 for unknown methods and 400 for header, capability and version
+/// errors; what it leaves open (unknown tool, bad arguments, internal failure) is 200, since the
+/// request did reach its method. Errors at the door, before there is a method, are 400 and carry
+/// their status themselves ([`Rejection`](crate::inbound::Rejection)).
 #[must_use]
 pub fn http_status(error_code: i64) -> StatusCode {
     match error_code {
@@ -43,14 +45,17 @@ pub fn http_status(error_code: i64) -> StatusCode {
     }
 }
 
-/// Whether a server of this revision may send the code (`basic/index#error-codes`): not the range that older
-/// implementations used, not the retired codes, and of the reserved range only what is defined.
+/// Whether a server of this revision may send the code (`basic/index#error-codes`): not the range
+/// that older implementations used, not the retired codes, and of the reserved range only what is
+/// defined.
 #[must_use]
 pub fn may_emit(error_code: i64) -> bool {
     match error_code {
         code::PARSE_ERROR | code::INVALID_REQUEST => true,
         code::METHOD_NOT_FOUND | code::INVALID_PARAMS | code::INTERNAL_ERROR => true,
-        code::HEADER_MISMATCH | code::MISSING_REQUIRED_CLIENT_CAPABILITY | code::UNSUPPORTED_PROTOCOL_VERSION => true,
+        code::HEADER_MISMATCH
+        | code::MISSING_REQUIRED_CLIENT_CAPABILITY
+        | code::UNSUPPORTED_PROTOCOL_VERSION => true,
         -32768..=-32000 => false,
         _ => true,
     }
@@ -62,7 +67,9 @@ pub fn may_emit(error_code: i64) -> bool {
 pub fn is_modern(error_code: i64) -> bool {
     matches!(
         error_code,
-        code::HEADER_MISMATCH | code::MISSING_REQUIRED_CLIENT_CAPABILITY | code::UNSUPPORTED_PROTOCOL_VERSION
+        code::HEADER_MISMATCH
+            | code::MISSING_REQUIRED_CLIENT_CAPABILITY
+            | code::UNSUPPORTED_PROTOCOL_VERSION
     )
 }
 
@@ -74,7 +81,12 @@ mod tests {
     #[test]
     fn only_defined_codes_may_leave_the_reserved_ranges() {
         let allowed: Vec<i64> = (-32768..=-32000).filter(|&c| may_emit(c)).collect();
-        assert_eq!(allowed, [-32700, -32603, -32602, -32601, -32600, -32022, -32021, -32020]);
+        assert_eq!(
+            allowed,
+            [
+                -32700, -32603, -32602, -32601, -32600, -32022, -32021, -32020
+            ]
+        );
         assert!(may_emit(1) && may_emit(-31999) && may_emit(-32769));
     }
 
@@ -82,9 +94,18 @@ mod tests {
     #[test]
     fn statuses_are_those_of_the_specification() {
         let status = |c| http_status(c).as_u16();
-        assert_eq!([-32700, -32600, -32601, -32602, -32603].map(status), [400, 400, 404, 200, 200]);
-        assert_eq!([-32020, -32021, -32022, 7].map(status), [400, 400, 400, 200]);
-        assert_eq!([UPSTREAM_UNAUTHORIZED, UPSTREAM_FORBIDDEN].map(status), [401, 403]);
+        assert_eq!(
+            [-32700, -32600, -32601, -32602, -32603].map(status),
+            [400, 400, 404, 200, 200]
+        );
+        assert_eq!(
+            [-32020, -32021, -32022, 7].map(status),
+            [400, 400, 400, 200]
+        );
+        assert_eq!(
+            [UPSTREAM_UNAUTHORIZED, UPSTREAM_FORBIDDEN].map(status),
+            [401, 403]
+        );
         assert!(may_emit(UPSTREAM_UNAUTHORIZED) && may_emit(UPSTREAM_FORBIDDEN));
     }
 }

@@ -1,9 +1,13 @@
 //! The door: what passes, what does not, and what it is told.
 
 use bytes::Bytes;
-use carryall_proto::inbound::{Answer, Inbound, Rejection, accept_answer, accept_frame, accept_http};
+use carryall_proto::inbound::{
+    Answer, Inbound, Rejection, accept_answer, accept_frame, accept_http,
+};
 use carryall_proto::{Call, Outcome};
-use carryall_types::{ErrorObject, LoggingLevel, Method, ProgressToken, ProtocolVersion, RequestId};
+use carryall_types::{
+    ErrorObject, LoggingLevel, Method, ProgressToken, ProtocolVersion, RequestId,
+};
 use http::HeaderMap;
 use serde_json::{Value, json};
 
@@ -49,9 +53,25 @@ fn code(inbound: Result<Inbound, Rejection>) -> (u16, i64) {
 // spec: base-jsonrpc-02, transport-general-01
 #[test]
 fn text_that_is_not_json_is_a_parse_error_without_an_id() {
-    for text in [&b"{"[..], b"", b"nonsense", b"{\"a\":1}x", b"\"\xff\"", b"{\"id\":1,}", b"\xef\xbb\xbf{}"] {
+    for text in [
+        &b"{"[..],
+        b"",
+        b"nonsense",
+        b"{\"a\":1}x",
+        b"\"\xff\"",
+        b"{\"id\":1,}",
+        b"\xef\xbb\xbf{}",
+    ] {
         let rejection = accept_frame(Bytes::copy_from_slice(text)).unwrap_err();
-        assert_eq!((rejection.status.as_u16(), rejection.error.code, rejection.id), (400, -32700, None), "{text:?}");
+        assert_eq!(
+            (
+                rejection.status.as_u16(),
+                rejection.error.code,
+                rejection.id
+            ),
+            (400, -32700, None),
+            "{text:?}"
+        );
     }
     let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
     assert_eq!(code(accept_frame(deep.into())), (400, -32700));
@@ -60,7 +80,12 @@ fn text_that_is_not_json_is_a_parse_error_without_an_id() {
 // spec: base-jsonrpc-02, http-send-04
 #[test]
 fn batches_and_other_values_are_invalid_requests() {
-    for body in [json!([]), json!([request("server/discover", json!({"_meta": meta()}))]), json!(1), json!(null)] {
+    for body in [
+        json!([]),
+        json!([request("server/discover", json!({"_meta": meta()}))]),
+        json!(1),
+        json!(null),
+    ] {
         assert_eq!(code(frame(&body)), (400, -32600), "{body}");
     }
 }
@@ -68,15 +93,24 @@ fn batches_and_other_values_are_invalid_requests() {
 // spec: base-jsonrpc-03, base-jsonrpc-04, base-jsonrpc-14
 #[test]
 fn an_id_is_a_string_or_an_integer() {
-    for id in [json!(null), json!(1.5), json!(true), json!({}), json!([1]), json!(u64::MAX)] {
+    for id in [
+        json!(null),
+        json!(1.5),
+        json!(true),
+        json!({}),
+        json!([1]),
+        json!(u64::MAX),
+    ] {
         let mut body = request("tools/list", json!({"_meta": meta()}));
         body["id"] = id.clone();
         let rejection = frame(&body).unwrap_err();
         assert_eq!((rejection.error.code, rejection.id), (-32600, None), "{id}");
     }
-    for (id, read) in
-        [(json!(0), RequestId::from(0)), (json!(-7), RequestId::from(-7)), (json!("a\"b"), RequestId::from("a\"b"))]
-    {
+    for (id, read) in [
+        (json!(0), RequestId::from(0)),
+        (json!(-7), RequestId::from(-7)),
+        (json!("a\"b"), RequestId::from("a\"b")),
+    ] {
         let mut body = request("tools/list", json!({"_meta": meta()}));
         body["id"] = id;
         assert_eq!(call(frame(&body)).id, read);
@@ -110,20 +144,29 @@ fn malformed_envelopes_are_refused_under_the_id_they_bring() {
     ];
     for body in bad {
         let rejection = frame(&body).unwrap_err();
-        assert_eq!((rejection.error.code, rejection.id), (-32600, Some(RequestId::from(1))), "{body}");
+        assert_eq!(
+            (rejection.error.code, rejection.id),
+            (-32600, Some(RequestId::from(1))),
+            "{body}"
+        );
     }
-    let twice = r#"{"jsonrpc":"2.0","id":1,"method":"tools/list","method":"tools/call","params":{}}"#;
+    let twice =
+        r#"{"jsonrpc":"2.0","id":1,"method":"tools/list","method":"tools/call","params":{}}"#;
     assert_eq!(code(accept_frame(twice.into())), (400, -32600));
-    let twice = r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"a","name":"b"}}"#;
+    let twice =
+        r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"a","name":"b"}}"#;
     assert_eq!(code(accept_frame(twice.into())), (400, -32602));
 }
 
 // spec: base-jsonrpc-28
 #[test]
 fn a_message_without_an_id_is_a_notification() {
-    let body = json!({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": 3}});
+    let body =
+        json!({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": 3}});
     match frame(&body).unwrap() {
-        Inbound::Notification(notification) => assert_eq!(notification.method, "notifications/cancelled"),
+        Inbound::Notification(notification) => {
+            assert_eq!(notification.method, "notifications/cancelled")
+        }
         Inbound::Call(call) => panic!("a call: {call:?}"),
     }
 }
@@ -131,7 +174,10 @@ fn a_message_without_an_id_is_a_notification() {
 // spec: meta-08, meta-09, meta-10, meta-11, statelessness-01
 #[test]
 fn a_request_without_the_required_meta_is_malformed() {
-    let pairs = [("mcp-protocol-version", "2026-07-28"), ("mcp-method", "tools/list")];
+    let pairs = [
+        ("mcp-protocol-version", "2026-07-28"),
+        ("mcp-method", "tools/list"),
+    ];
     let bad = [
         json!({}),
         json!({"_meta": {}}),
@@ -143,8 +189,16 @@ fn a_request_without_the_required_meta_is_malformed() {
         json!({"_meta": null}),
     ];
     for params in bad {
-        assert_eq!(code(frame(&request("tools/list", params.clone()))), (400, -32602), "{params}");
-        assert_eq!(code(post(&pairs, &request("tools/list", params.clone()))), (400, -32602), "{params}");
+        assert_eq!(
+            code(frame(&request("tools/list", params.clone()))),
+            (400, -32602),
+            "{params}"
+        );
+        assert_eq!(
+            code(post(&pairs, &request("tools/list", params.clone()))),
+            (400, -32602),
+            "{params}"
+        );
     }
     let bare = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/list"});
     assert_eq!(code(frame(&bare)), (400, -32602));
@@ -153,16 +207,25 @@ fn a_request_without_the_required_meta_is_malformed() {
 // spec: meta-13, meta-01, progress-02, logging-06
 #[test]
 fn meta_is_read_into_types() {
-    let read = call(frame(&request("tools/list", json!({"_meta": meta()})))).meta.clone();
+    let read = call(frame(&request("tools/list", json!({"_meta": meta()}))))
+        .meta
+        .clone();
     assert_eq!(
-        (read.version, read.client_info(), read.log_level, read.progress_token),
+        (
+            read.version,
+            read.client_info(),
+            read.log_level,
+            read.progress_token
+        ),
         (ProtocolVersion::V2026_07_28, None, None, None)
     );
     let mut full = meta();
     full["progressToken"] = json!("t");
     full["io.modelcontextprotocol/logLevel"] = json!("warning");
     full["com.example/other"] = json!({"kept": [1]});
-    let read = call(frame(&request("tools/list", json!({"_meta": full})))).meta.clone();
+    let read = call(frame(&request("tools/list", json!({"_meta": full}))))
+        .meta
+        .clone();
     assert_eq!(read.progress_token, Some(ProgressToken::from("t")));
     assert_eq!(read.log_level, Some(LoggingLevel::Warning));
     assert_eq!(read.get("com.example/other"), Some(json!({"kept": [1]})));
@@ -173,7 +236,11 @@ fn meta_is_read_into_types() {
     ] {
         let mut bad = meta();
         bad[name] = value;
-        assert_eq!(code(frame(&request("tools/list", json!({"_meta": bad})))), (400, -32602), "{name}");
+        assert_eq!(
+            code(frame(&request("tools/list", json!({"_meta": bad})))),
+            (400, -32602),
+            "{name}"
+        );
     }
 }
 
@@ -181,14 +248,29 @@ fn meta_is_read_into_types() {
 #[test]
 fn an_unknown_or_old_version_is_refused_with_the_supported_ones() {
     for version in ["1900-01-01", "2025-11-25", "", "2026-07-28 "] {
-        let body = request("tools/list", json!({"_meta": {VERSION: version, CAPABILITIES: {}}}));
+        let body = request(
+            "tools/list",
+            json!({"_meta": {VERSION: version, CAPABILITIES: {}}}),
+        );
         let rejection = frame(&body).unwrap_err();
-        assert_eq!((rejection.status.as_u16(), rejection.error.code), (400, -32022));
+        assert_eq!(
+            (rejection.status.as_u16(), rejection.error.code),
+            (400, -32022)
+        );
         let data: Value = rejection.error.data.unwrap().decode().unwrap();
-        assert_eq!(data, json!({"supported": ["2026-07-28"], "requested": version}));
+        assert_eq!(
+            data,
+            json!({"supported": ["2026-07-28"], "requested": version})
+        );
     }
-    let body = request("tools/list", json!({"_meta": {VERSION: "1900-01-01", CAPABILITIES: {}}}));
-    let pairs = [("mcp-protocol-version", "1900-01-01"), ("mcp-method", "tools/list")];
+    let body = request(
+        "tools/list",
+        json!({"_meta": {VERSION: "1900-01-01", CAPABILITIES: {}}}),
+    );
+    let pairs = [
+        ("mcp-protocol-version", "1900-01-01"),
+        ("mcp-method", "tools/list"),
+    ];
     assert_eq!(code(post(&pairs, &body)), (400, -32022));
 }
 
@@ -200,9 +282,16 @@ fn initialize_is_told_which_versions_there_are() {
         json!({"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "old", "version": "1"}}),
     );
     for rejection in [frame(&body), post(&[], &body)].map(Result::unwrap_err) {
-        assert!(rejection.error.message.contains("2026-07-28"), "{}", rejection.error.message);
+        assert!(
+            rejection.error.message.contains("2026-07-28"),
+            "{}",
+            rejection.error.message
+        );
         let data: Value = rejection.error.data.unwrap().decode().unwrap();
-        assert_eq!((&data["requested"], &data["supported"][0]), (&json!("2025-11-25"), &json!("2026-07-28")));
+        assert_eq!(
+            (&data["requested"], &data["supported"][0]),
+            (&json!("2025-11-25"), &json!("2026-07-28"))
+        );
     }
 }
 
@@ -210,29 +299,45 @@ fn initialize_is_told_which_versions_there_are() {
 #[test]
 fn a_modern_request_for_initialize_is_an_unknown_method_and_still_told_the_versions() {
     let body = request("initialize", json!({"_meta": meta()}));
-    let pairs = [("mcp-protocol-version", "2026-07-28"), ("mcp-method", "initialize")];
+    let pairs = [
+        ("mcp-protocol-version", "2026-07-28"),
+        ("mcp-method", "initialize"),
+    ];
     for rejection in [frame(&body), post(&pairs, &body)].map(Result::unwrap_err) {
-        assert_eq!((rejection.status.as_u16(), rejection.error.code), (404, -32601));
+        assert_eq!(
+            (rejection.status.as_u16(), rejection.error.code),
+            (404, -32601)
+        );
         assert_eq!(rejection.id, Some(RequestId::from(1)));
         let data: Value = rejection.error.data.unwrap().decode().unwrap();
         assert_eq!(data["supported"][0], "2026-07-28");
     }
 }
 
-// spec: http-headers-03, http-headers-07, http-headers-36, http-headers-41, http-headers-43, http-headers-edge-09
+// spec: http-headers-03, http-headers-07, http-headers-36, http-headers-41, http-headers-43,
+// http-headers-edge-09
 #[test]
 fn mirrored_headers_have_to_be_there_and_agree() {
     let body = request("tools/call", json!({"name": "echo", "_meta": meta()}));
-    let good = [("mcp-protocol-version", "2026-07-28"), ("mcp-method", "tools/call"), ("mcp-name", "echo")];
+    let good = [
+        ("mcp-protocol-version", "2026-07-28"),
+        ("mcp-method", "tools/call"),
+        ("mcp-name", "echo"),
+    ];
     assert_eq!(call(post(&good, &body)).method, Method::ToolsCall);
     for missing in 0..good.len() {
         let mut pairs = good.to_vec();
         pairs.remove(missing);
         assert_eq!(code(post(&pairs, &body)), (400, -32020), "{pairs:?}");
     }
-    for (at, value) in
-        [(0, "2025-11-25"), (1, "tools/list"), (1, "Tools/Call"), (2, "other"), (2, "Echo"), (2, "=?base64?!!?=")]
-    {
+    for (at, value) in [
+        (0, "2025-11-25"),
+        (1, "tools/list"),
+        (1, "Tools/Call"),
+        (2, "other"),
+        (2, "Echo"),
+        (2, "=?base64?!!?="),
+    ] {
         let mut pairs = good.to_vec();
         pairs[at].1 = value;
         assert_eq!(code(post(&pairs, &body)), (400, -32020), "{pairs:?}");
@@ -249,14 +354,24 @@ fn mirrored_headers_have_to_be_there_and_agree() {
 fn names_are_decoded_before_they_are_compared() {
     let body = request("resources/read", json!({"uri": "x://é", "_meta": meta()}));
     let with = |name: &str| {
-        let pairs = [("mcp-protocol-version", " 2026-07-28 "), ("mcp-method", "resources/read"), ("mcp-name", name)];
+        let pairs = [
+            ("mcp-protocol-version", " 2026-07-28 "),
+            ("mcp-method", "resources/read"),
+            ("mcp-name", name),
+        ];
         let mut headers = HeaderMap::new();
         for (key, value) in pairs {
-            headers.append(key, http::HeaderValue::from_bytes(value.as_bytes()).unwrap());
+            headers.append(
+                key,
+                http::HeaderValue::from_bytes(value.as_bytes()).unwrap(),
+            );
         }
         accept_http(headers, Bytes::from(body.to_string()))
     };
-    assert_eq!(call(with("=?base64?eDovL8Op?=")).method, Method::ResourcesRead);
+    assert_eq!(
+        call(with("=?base64?eDovL8Op?=")).method,
+        Method::ResourcesRead
+    );
     assert_eq!(code(with("=?base64?eDovL8OpfQ==?=")), (400, -32020));
     assert_eq!(code(with("=?base64?eDovL8O?=")), (400, -32020));
 }
@@ -265,9 +380,15 @@ fn names_are_decoded_before_they_are_compared() {
 #[test]
 fn a_request_about_a_task_names_it_in_its_header() {
     for method in ["tasks/get", "tasks/update", "tasks/cancel"] {
-        let body = request(method, json!({"taskId": "t1", "inputResponses": {}, "_meta": meta()}));
+        let body = request(
+            method,
+            json!({"taskId": "t1", "inputResponses": {}, "_meta": meta()}),
+        );
         let with = |name: Option<&'static str>| {
-            let mut pairs = vec![("mcp-protocol-version", "2026-07-28"), ("mcp-method", method)];
+            let mut pairs = vec![
+                ("mcp-protocol-version", "2026-07-28"),
+                ("mcp-method", method),
+            ];
             pairs.extend(name.map(|name| ("mcp-name", name)));
             post(&pairs, &body)
         };
@@ -280,23 +401,54 @@ fn a_request_about_a_task_names_it_in_its_header() {
 // spec: http-headers-40
 #[test]
 fn a_name_written_with_escapes_is_still_the_same_name() {
-    let pairs = [("MCP-PROTOCOL-VERSION", "2026-07-28"), ("Mcp-Method", "tools/call"), ("mcp-name", "echo")];
+    let pairs = [
+        ("MCP-PROTOCOL-VERSION", "2026-07-28"),
+        ("Mcp-Method", "tools/call"),
+        ("mcp-name", "echo"),
+    ];
     let body = r#"{"jsonrpc":"2.0","id":1,"method":"tools\/call","params":{"n\u0061me":"\u0065cho","_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{}}}}"#;
-    assert_eq!(call(accept_http(headers(&pairs), body.into())).name().as_deref(), Some("echo"));
+    assert_eq!(
+        call(accept_http(headers(&pairs), body.into()))
+            .name()
+            .as_deref(),
+        Some("echo")
+    );
     let other = body.replace(r"\u0065cho", "evil");
-    assert_eq!(code(accept_http(headers(&pairs), other.into())), (400, -32020));
+    assert_eq!(
+        code(accept_http(headers(&pairs), other.into())),
+        (400, -32020)
+    );
 }
 
 #[test]
 fn half_a_surrogate_pair_does_not_cost_the_answer() {
-    let text = r#"{"jsonrpc":"2.0","id":1,"result":{"content":[{"type":"text","text":"ab\ud83d"}]}}"#;
-    let Ok(Answer::Response(response)) = accept_answer(&Bytes::from_static(text.as_bytes())) else { panic!() };
-    let Outcome::Result(result) = response.outcome else { panic!() };
-    assert_eq!(result.as_str(), r#"{"content":[{"type":"text","text":"ab\ufffd"}]}"#);
+    let text =
+        r#"{"jsonrpc":"2.0","id":1,"result":{"content":[{"type":"text","text":"ab\ud83d"}]}}"#;
+    let Ok(Answer::Response(response)) = accept_answer(&Bytes::from_static(text.as_bytes())) else {
+        panic!()
+    };
+    let Outcome::Result(result) = response.outcome else {
+        panic!()
+    };
+    assert_eq!(
+        result.as_str(),
+        r#"{"content":[{"type":"text","text":"ab\ufffd"}]}"#
+    );
     let error = r#"{"jsonrpc":"2.0","id":1,"error":{"code":-1.0,"message":"\udc00"}}"#;
-    let Ok(Answer::Response(response)) = accept_answer(&Bytes::from_static(error.as_bytes())) else { panic!() };
-    assert_eq!(response.outcome, Outcome::Error(ErrorObject::new(-1, "\u{fffd}")));
-    assert!(accept_answer(&Bytes::from_static(br#"{"jsonrpc":"2.0","id":1,"result":"\ud83"}"#)).is_err());
+    let Ok(Answer::Response(response)) = accept_answer(&Bytes::from_static(error.as_bytes()))
+    else {
+        panic!()
+    };
+    assert_eq!(
+        response.outcome,
+        Outcome::Error(ErrorObject::new(-1, "\u{fffd}"))
+    );
+    assert!(
+        accept_answer(&Bytes::from_static(
+            br#"{"jsonrpc":"2.0","id":1,"result":"\ud83"}"#
+        ))
+        .is_err()
+    );
 }
 
 #[test]
@@ -305,11 +457,16 @@ fn an_answer_is_read_strictly() {
     match read(json!({"jsonrpc": "2.0", "id": "a", "result": {"x": 1}})).unwrap() {
         Answer::Response(response) => {
             assert_eq!(response.id, RequestId::from("a"));
-            assert!(matches!(response.outcome, Outcome::Result(raw) if raw.as_str() == r#"{"x":1}"#));
+            assert!(
+                matches!(response.outcome, Outcome::Result(raw) if raw.as_str() == r#"{"x":1}"#)
+            );
         }
         other => panic!("{other:?}"),
     }
-    assert!(matches!(read(json!({"jsonrpc": "2.0", "method": "notifications/x"})), Ok(Answer::Notification(_))));
+    assert!(matches!(
+        read(json!({"jsonrpc": "2.0", "method": "notifications/x"})),
+        Ok(Answer::Notification(_))
+    ));
     assert!(matches!(
         read(json!({"jsonrpc": "2.0", "error": {"code": -32700, "message": "m"}})),
         Ok(Answer::ErrorWithoutId(_))
@@ -332,9 +489,14 @@ fn an_answer_with_faults_that_leave_no_doubt_is_taken() {
         Answer::Response(response) => response,
         other => panic!("{other:?}"),
     };
-    for error in [json!({"code": "1", "message": "m"}), json!({"code": 1.0, "message": "m"})] {
+    for error in [
+        json!({"code": "1", "message": "m"}),
+        json!({"code": 1.0, "message": "m"}),
+    ] {
         let response = read(json!({"jsonrpc": "2.0", "id": 1, "result": null, "error": error}));
-        let Outcome::Error(read) = response.outcome else { panic!("{error}") };
+        let Outcome::Error(read) = response.outcome else {
+            panic!("{error}")
+        };
         assert_eq!((read.code, read.message.as_str()), (1, "m"));
     }
     let response = read(json!({"jsonrpc": "2.0", "id": 1.0, "result": {}, "error": null}));
@@ -347,7 +509,9 @@ fn an_answer_with_faults_that_leave_no_doubt_is_taken() {
 fn a_text_that_is_recognised_means_what_it_says_and_nothing_else() {
     use carryall_proto::inbound::accept_frame_like;
     let body = |meta: &str| {
-        Bytes::from(format!(r#"{{"jsonrpc":"2.0","id":1,"method":"tools/list","params":{{"_meta":{meta},"x":1}}}}"#))
+        Bytes::from(format!(
+            r#"{{"jsonrpc":"2.0","id":1,"method":"tools/list","params":{{"_meta":{meta},"x":1}}}}"#
+        ))
     };
     let plain = r#"{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{"elicitation":{}}}"#;
     let known = call(accept_frame(body(plain))).meta.to_recognise().unwrap();
@@ -355,23 +519,45 @@ fn a_text_that_is_recognised_means_what_it_says_and_nothing_else() {
     for meta in [plain, &format!(" {plain}"), &format!("{plain} ")] {
         let recognised = call(accept_frame_like(body(meta), Some(&known)));
         let read = call(accept_frame(body(meta)));
-        assert_eq!(format!("{:?}", recognised.meta), format!("{:?}", read.meta), "{meta}");
+        assert_eq!(
+            format!("{:?}", recognised.meta),
+            format!("{:?}", read.meta),
+            "{meta}"
+        );
         assert_eq!(recognised.params.get_str("x"), Some("1"));
     }
     // Another text, however alike, is read for itself.
     let other = plain.replace("elicitation", "sampling");
-    let more = format!(r#"{},"io.modelcontextprotocol/logLevel":"info"}}"#, plain.strip_suffix('}').unwrap());
+    let more = format!(
+        r#"{},"io.modelcontextprotocol/logLevel":"info"}}"#,
+        plain.strip_suffix('}').unwrap()
+    );
     for meta in [other.as_str(), more.as_str()] {
         let read = call(accept_frame_like(body(meta), Some(&known)));
-        assert_eq!(format!("{:?}", read.meta), format!("{:?}", call(accept_frame(body(meta))).meta), "{meta}");
+        assert_eq!(
+            format!("{:?}", read.meta),
+            format!("{:?}", call(accept_frame(body(meta))).meta),
+            "{meta}"
+        );
     }
     // What follows the known text still has to be JSON, and keys still have to be there once.
-    let broken = Bytes::from(format!(r#"{{"jsonrpc":"2.0","id":1,"method":"x","params":{{"_meta":{plain}x}}}}"#));
+    let broken = Bytes::from(format!(
+        r#"{{"jsonrpc":"2.0","id":1,"method":"x","params":{{"_meta":{plain}x}}}}"#
+    ));
     assert_eq!(code(accept_frame_like(broken, Some(&known))), (400, -32700));
-    let twice =
-        Bytes::from(format!(r#"{{"jsonrpc":"2.0","id":1,"method":"x","params":{{"_meta":{plain},"_meta":{{}}}}}}"#));
+    let twice = Bytes::from(format!(
+        r#"{{"jsonrpc":"2.0","id":1,"method":"x","params":{{"_meta":{plain},"_meta":{{}}}}}}"#
+    ));
     assert_eq!(code(accept_frame_like(twice, Some(&known))), (400, -32602));
     // A progress token is each request's own.
-    let token = plain.replace("{\"io.modelcontextprotocol/p", "{\"progressToken\":1,\"io.modelcontextprotocol/p");
-    assert!(call(accept_frame(body(&token))).meta.to_recognise().is_none());
+    let token = plain.replace(
+        "{\"io.modelcontextprotocol/p",
+        "{\"progressToken\":1,\"io.modelcontextprotocol/p",
+    );
+    assert!(
+        call(accept_frame(body(&token)))
+            .meta
+            .to_recognise()
+            .is_none()
+    );
 }

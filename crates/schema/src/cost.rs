@@ -1,9 +1,9 @@
 //! What it may cost to apply a schema to a value, found out before it is done
 //! (`basic/index#composition-keyword-resource-use`).
 //!
-//! A small recursive schema can ask for a number of evaluations that is exponential in the depth of the value. Here
-//! every subschema is visited at most once for each value it applies to, together with how often it would be
-//! evaluated there, which is quick whatever the answer.
+//! A small recursive schema can ask for a number of evaluations that is exponential in the depth of
+//! the value. Here every subschema is visited at most once for each value it applies to, together
+//! with how often it would be evaluated there, which is quick whatever the answer.
 
 use crate::graph::{Graph, Node, NodeId};
 use carryall_types::JsonValue;
@@ -35,9 +35,26 @@ impl Cost {
     /// The cost of applying the schema to `value`, whose text has `bytes` bytes.
     pub(crate) fn of(graph: &Graph, value: &JsonValue, bytes: usize) -> Result<Self, TooCostly> {
         let limit = FREE + PER_BYTE * bytes as u64;
-        let mut meter = Meter { graph, spent: 0, limit };
-        meter.value(value, Due::from([((graph.nodes[0].rank, 0), Times { count: 1, nested: 1 })]))?;
-        Ok(if meter.spent <= SMALL { Self::Small } else { Self::Large })
+        let mut meter = Meter {
+            graph,
+            spent: 0,
+            limit,
+        };
+        meter.value(
+            value,
+            Due::from([(
+                (graph.nodes[0].rank, 0),
+                Times {
+                    count: 1,
+                    nested: 1,
+                },
+            )]),
+        )?;
+        Ok(if meter.spent <= SMALL {
+            Self::Small
+        } else {
+            Self::Large
+        })
     }
 }
 
@@ -59,17 +76,25 @@ struct Times {
 type Due = BTreeMap<(u32, NodeId), Times>;
 
 impl<'a> Meter<'a> {
-    /// Recursion is bounded by the depth of the value, which text read by `serde_json` cannot exceed.
+    /// Recursion is bounded by the depth of the value, which text read by `serde_json` cannot
+    /// exceed.
     fn value(&mut self, value: &JsonValue, mut due: Due) -> Result<(), TooCostly> {
         let mut inward: Vec<(NodeId, Times)> = Vec::new();
         // From the highest rank down, a node's count is complete when its turn comes.
         while let Some(((_, id), times)) = due.pop_last() {
             let node = &self.graph.nodes[id as usize];
-            self.spend(
-                times.count.saturating_mul(node.weight.max(1) + if node.pattern { text_length(value) / 16 } else { 0 }),
-            )?;
-            let times =
-                Times { count: times.count.saturating_mul(if node.twice { 2 } else { 1 }), nested: times.nested + 1 };
+            self.spend(times.count.saturating_mul(
+                node.weight.max(1)
+                    + if node.pattern {
+                        text_length(value) / 16
+                    } else {
+                        0
+                    },
+            ))?;
+            let times = Times {
+                count: times.count.saturating_mul(if node.twice { 2 } else { 1 }),
+                nested: times.nested + 1,
+            };
             if times.nested > MAX_NESTED {
                 return Err(TooCostly);
             }
@@ -87,7 +112,10 @@ impl<'a> Meter<'a> {
                 for (name, value) in members {
                     self.inner(value, &inward, |node| {
                         let named = node.named.get(name.as_str());
-                        named.or(node.additional.as_ref()).into_iter().chain(&node.members)
+                        named
+                            .or(node.additional.as_ref())
+                            .into_iter()
+                            .chain(&node.members)
                     })?;
                 }
                 Ok(())
@@ -98,7 +126,9 @@ impl<'a> Meter<'a> {
                     !(node.prefix.is_empty() && node.items.is_empty())
                 });
                 for (index, value) in items.iter().enumerate() {
-                    self.inner(value, &inward, |node| node.prefix.get(index).into_iter().chain(&node.items))?;
+                    self.inner(value, &inward, |node| {
+                        node.prefix.get(index).into_iter().chain(&node.items)
+                    })?;
                 }
                 Ok(())
             }
@@ -106,7 +136,8 @@ impl<'a> Meter<'a> {
         }
     }
 
-    /// Goes on with a member or item: `targets` are the subschemas that each outer one applies to it.
+    /// Goes on with a member or item: `targets` are the subschemas that each outer one applies to
+    /// it.
     fn inner<I>(
         &mut self,
         value: &JsonValue,
@@ -123,22 +154,33 @@ impl<'a> Meter<'a> {
                 self.add(&mut due, *target, *times);
             }
         }
-        if due.is_empty() { Ok(()) } else { self.value(value, due) }
+        if due.is_empty() {
+            Ok(())
+        } else {
+            self.value(value, due)
+        }
     }
 
     fn add(&self, due: &mut Due, id: NodeId, times: Times) {
-        let entry = due.entry((self.graph.nodes[id as usize].rank, id)).or_default();
+        let entry = due
+            .entry((self.graph.nodes[id as usize].rank, id))
+            .or_default();
         entry.count = entry.count.saturating_add(times.count);
         entry.nested = entry.nested.max(times.nested);
     }
 
     fn spend(&mut self, evaluations: u64) -> Result<(), TooCostly> {
         self.spent = self.spent.saturating_add(evaluations);
-        if self.spent > self.limit { Err(TooCostly) } else { Ok(()) }
+        if self.spent > self.limit {
+            Err(TooCostly)
+        } else {
+            Ok(())
+        }
     }
 }
 
-/// How much text a regular expression may have to read; `uniqueItems` takes as much for each item as it for 16 bytes.
+/// How much text a regular expression may have to read; `uniqueItems` takes as much for each item
+/// as it for 16 bytes.
 fn text_length(value: &JsonValue) -> u64 {
     match value {
         JsonValue::String(text) => text.len() as u64,

@@ -47,7 +47,9 @@ impl Accepted {
 impl Dialect {
     fn named(uri: &str) -> Option<Self> {
         let uri = uri.strip_suffix('#').unwrap_or(uri);
-        let uri = uri.strip_prefix("http:").or_else(|| uri.strip_prefix("https:"))?;
+        let uri = uri
+            .strip_prefix("http:")
+            .or_else(|| uri.strip_prefix("https:"))?;
         Some(match uri.strip_prefix("//json-schema.org/")? {
             "draft-04/schema" => Self::Draft4,
             "draft-06/schema" => Self::Draft6,
@@ -68,7 +70,8 @@ impl Dialect {
         }
     }
 
-    /// Up to draft 7 whatever stands beside a `$ref` is ignored, and a plain-name fragment is declared by the identifier.
+    /// Up to draft 7 whatever stands beside a `$ref` is ignored, and a plain-name fragment is
+    /// declared by the identifier.
     pub(crate) fn is_classic(self) -> bool {
         matches!(self, Self::Draft4 | Self::Draft6 | Self::Draft7)
     }
@@ -87,7 +90,8 @@ impl Dialect {
         }
     }
 
-    /// Whether what a plan knows means the same here. Draft 4 has no `const`, `true` or numeric `exclusiveMinimum`.
+    /// Whether what a plan knows means the same here. Draft 4 has no `const`, `true` or numeric
+    /// `exclusiveMinimum`.
     pub(crate) fn has_plans(self) -> bool {
         self != Self::Draft4
     }

@@ -1,8 +1,9 @@
 //! Checks plain schemas on the JSON text itself, in the one pass that finds where values end.
 //!
-//! A [`Plan`] may say only that a value matches, or that it is not sure; then the library decides. It is not sure
-//! about anything that does not match, so that errors have one author, and about anything rare: escapes in keys,
-//! repeated keys, numbers that are not plain 64-bit integers where their value matters.
+//! A [`Plan`] may say only that a value matches, or that it is not sure; then the library decides.
+//! It is not sure about anything that does not match, so that errors have one author, and about
+//! anything rare: escapes in keys, repeated keys, numbers that are not plain 64-bit integers where
+//! their value matters.
 
 mod plan;
 #[cfg(test)]
@@ -36,7 +37,10 @@ type Check = Result<(), Unsure>;
 impl Plan {
     /// Checks one JSON value.
     pub(crate) fn check(&self, text: &str) -> Verdict {
-        let mut reader = Reader { text, scanner: Scanner::new(text) };
+        let mut reader = Reader {
+            text,
+            scanner: Scanner::new(text),
+        };
         match reader.value(self).and_then(|()| Ok(reader.scanner.end()?)) {
             Ok(()) => Verdict::Valid,
             Err(Unsure) => Verdict::Unsure,
@@ -78,7 +82,10 @@ impl Reader<'_> {
                 self.skip()
             }
             ValueKind::Null => {
-                sure(plan.types.has(Types::NULL) && plan.literals.as_ref().is_none_or(|literals| literals.null))?;
+                sure(
+                    plan.types.has(Types::NULL)
+                        && plan.literals.as_ref().is_none_or(|literals| literals.null),
+                )?;
                 self.skip()
             }
         }
@@ -152,12 +159,19 @@ impl Reader<'_> {
         let Ok(integer) = text.parse::<i64>() else {
             // A short decimal fraction surely is in the range of what the library can read.
             let fraction = text.len() < 32
-                && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'.' | b'-'))
+                && text
+                    .bytes()
+                    .all(|byte| matches!(byte, b'0'..=b'9' | b'.' | b'-'))
                 && text.contains('.');
-            return sure(fraction && types.has(Types::NUMBER) && rules.is_unbounded() && literals.is_none());
+            return sure(
+                fraction && types.has(Types::NUMBER) && rules.is_unbounded() && literals.is_none(),
+            );
         };
         sure(text != "-0")?;
-        sure(rules.min.is_none_or(|min| min <= integer) && rules.max.is_none_or(|max| integer <= max))?;
+        sure(
+            rules.min.is_none_or(|min| min <= integer)
+                && rules.max.is_none_or(|max| integer <= max),
+        )?;
         sure(literals.is_none_or(|literals| literals.integers.contains(&integer)))
     }
 

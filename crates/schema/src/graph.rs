@@ -1,6 +1,8 @@
-//! The schema as a graph of subschemas: its bounds are checked while it is built, and [`crate::cost`] walks it.
+//! The schema as a graph of subschemas: its bounds are checked while it is built, and
+//! [`crate::cost`] walks it.
 //!
-//! Building never recurses, so that a schema nested ten thousand deep is refused and not a stack overflow.
+//! Building never recurses, so that a schema nested ten thousand deep is refused and not a stack
+//! overflow.
 
 mod keywords;
 mod order;
@@ -37,7 +39,8 @@ pub(crate) struct Node {
     pub(crate) items: Vec<NodeId>,
     /// What one evaluation costs beside its subschemas.
     pub(crate) weight: u64,
-    /// Whether something looks at all of the value: a regular expression at its text or keys, `uniqueItems` at its items.
+    /// Whether something looks at all of the value: a regular expression at its text or keys,
+    /// `uniqueItems` at its items.
     pub(crate) pattern: bool,
     /// `unevaluatedProperties` and `unevaluatedItems` evaluate what is beside them once more.
     pub(crate) twice: bool,
@@ -46,11 +49,17 @@ pub(crate) struct Node {
 }
 
 impl Graph {
-    /// Reads `schema`, which is in `dialect`; schemas embedded in it may declare what is `accepted`, but no other.
+    /// Reads `schema`, which is in `dialect`; schemas embedded in it may declare what is
+    /// `accepted`, but no other.
     ///
     /// # Errors
-    /// When a bound is exceeded, a dialect is not supported, or references lead out of the schema or in a circle.
-    pub(crate) fn build(schema: &JsonObject, dialect: Dialect, accepted: Accepted) -> Result<Self, SchemaProblem> {
+    /// When a bound is exceeded, a dialect is not supported, or references lead out of the schema
+    /// or in a circle.
+    pub(crate) fn build(
+        schema: &JsonObject,
+        dialect: Dialect,
+        accepted: Accepted,
+    ) -> Result<Self, SchemaProblem> {
         let mut found = walk::Walk::new(schema, dialect, accepted)?;
         refs::resolve(&mut found)?;
         let mut nodes = found.into_nodes();

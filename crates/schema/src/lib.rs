@@ -1,14 +1,16 @@
-//! Bounded JSON Schema checks: one place for the rules that servers apply to what they receive and return, and
-//! clients to what they are sent (`basic/index#json-schema-usage`).
+//! Bounded JSON Schema checks: one place for the rules that servers apply to what they receive and
+//! return, and clients to what they are sent (`basic/index#json-schema-usage`).
 //!
-//! The dialect is 2020-12, declared or by default. Whoever makes a schema has to use it; any other is refused with
-//! [`SchemaProblem::UnsupportedDialect`]. Whoever is sent one may take the older published dialects too
-//! ([`Schema::compile_published`]), under the same bounds. Nothing is ever fetched: a `$ref` must stay inside its schema. Formats are
-//! annotations, as 2020-12 has it, in every dialect. Patterns run on an engine with linear time, so look-around and back-references
+//! The dialect is 2020-12, declared or by default. Whoever makes a schema has to use it; any other
+//! is refused with [`SchemaProblem::UnsupportedDialect`]. Whoever is sent one may take the older
+//! published dialects too ([`Schema::compile_published`]), under the same bounds. Nothing is ever
+//! fetched: a `$ref` must stay inside its schema. Formats are annotations, as 2020-12 has it, in
+//! every dialect. Patterns run on an engine with linear time, so look-around and back-references
 //! are refused.
 //!
-//! A schema may come from a stranger, so everything it can cost is bounded: its depth, subschemas, bytes and
-//! patterns when it is compiled, and the number and nesting of evaluations for each value it is applied to.
+//! A schema may come from a stranger, so everything it can cost is bounded: its depth, subschemas,
+//! bytes and patterns when it is compiled, and the number and nesting of evaluations for each value
+//! it is applied to.
 
 mod cost;
 mod depth;
@@ -72,15 +74,15 @@ impl Schema {
     /// Compiles `schema`.
     ///
     /// # Errors
-    /// When the dialect is not supported, a bound is exceeded, the schema is not valid for its dialect, or a
-    /// reference leads out of it.
+    /// When the dialect is not supported, a bound is exceeded, the schema is not valid for its
+    /// dialect, or a reference leads out of it.
     pub fn compile(schema: &JsonObject) -> Result<Self, SchemaProblem> {
         Self::compile_as(schema, Accepted::Current, false)
     }
 
-    /// Compiles `schema` in the dialect it declares: 2020-12, 2019-09, draft 7, draft 6 or draft 4; 2020-12 if it
-    /// declares none. For a client, which has to live with what servers in the field declare. A schema embedded in
-    /// another cannot switch to another dialect.
+    /// Compiles `schema` in the dialect it declares: 2020-12, 2019-09, draft 7, draft 6 or draft 4;
+    /// 2020-12 if it declares none. For a client, which has to live with what servers in the field
+    /// declare. A schema embedded in another cannot switch to another dialect.
     ///
     /// # Errors
     /// As [`compile`](Self::compile).
@@ -88,12 +90,18 @@ impl Schema {
         Self::compile_as(schema, Accepted::Published, false)
     }
 
-    fn compile_as(schema: &JsonObject, accepted: Accepted, are_arguments: bool) -> Result<Self, SchemaProblem> {
+    fn compile_as(
+        schema: &JsonObject,
+        accepted: Accepted,
+        are_arguments: bool,
+    ) -> Result<Self, SchemaProblem> {
         let dialect = accepted.dialect_of(schema)?;
         // First of all, because everything after it recurses.
         let graph = Graph::build(schema, dialect, accepted)?;
         let value = JsonValue::Object(schema.clone());
-        let patterns = PatternOptions::regex().size_limit(MAX_PATTERN_BYTES).dfa_size_limit(MAX_PATTERN_BYTES);
+        let patterns = PatternOptions::regex()
+            .size_limit(MAX_PATTERN_BYTES)
+            .dfa_size_limit(MAX_PATTERN_BYTES);
         let validator = jsonschema::options()
             .with_draft(dialect.draft())
             .should_validate_formats(false)
@@ -101,13 +109,25 @@ impl Schema {
             .offline()
             .build(&value)
             .map_err(|error| problem(&error))?;
-        let plan = if dialect.has_plans() { fast::compile(schema) } else { None };
-        let full = Some(Full { validator, graph, text: value });
-        Ok(Self(Arc::new(Compiled { plan, full, are_arguments })))
+        let plan = if dialect.has_plans() {
+            fast::compile(schema)
+        } else {
+            None
+        };
+        let full = Some(Full {
+            validator,
+            graph,
+            text: value,
+        });
+        Ok(Self(Arc::new(Compiled {
+            plan,
+            full,
+            are_arguments,
+        })))
     }
 
-    /// Compiles the schema of a tool's arguments, which must describe an object (`server/tools#tool`). Messages call the
-    /// members of that object arguments.
+    /// Compiles the schema of a tool's arguments, which must describe an object
+    /// (`server/tools#tool`). Messages call the members of that object arguments.
     ///
     /// # Errors
     /// As [`compile`](Self::compile), and when the root lacks `"type": "object"`.
@@ -121,7 +141,11 @@ impl Schema {
     /// The schema that any value matches.
     #[must_use]
     pub fn accept_everything() -> Self {
-        Self(Arc::new(Compiled { plan: Some(Plan::anything()), full: None, are_arguments: false }))
+        Self(Arc::new(Compiled {
+            plan: Some(Plan::anything()),
+            full: None,
+            are_arguments: false,
+        }))
     }
 
     /// Checks a value.
@@ -129,47 +153,66 @@ impl Schema {
     /// Plain schemas are checked on the text itself, without building the value.
     ///
     /// # Errors
-    /// What does not match, in words for whoever made the value. A value that would take this schema too many
-    /// evaluations does not match either.
+    /// What does not match, in words for whoever made the value. A value that would take this
+    /// schema too many evaluations does not match either.
     pub fn check(&self, text: &RawJson) -> Result<(), Violations> {
         if self.decides_fast(text) {
             return Ok(());
         }
-        let Some(Full { validator, graph, text: schema }) = &self.0.full else {
+        let Some(Full {
+            validator,
+            graph,
+            text: schema,
+        }) = &self.0.full
+        else {
             return Ok(());
         };
-        let value: JsonValue = text.decode().map_err(|error| Violations::unreadable(&error))?;
-        let cost = Cost::of(graph, &value, text.as_bytes().len()).map_err(|_| Violations::too_costly())?;
+        let value: JsonValue = text
+            .decode()
+            .map_err(|error| Violations::unreadable(&error))?;
+        let cost =
+            Cost::of(graph, &value, text.as_bytes().len()).map_err(|_| Violations::too_costly())?;
         if validator.is_valid(&value) {
             return Ok(());
         }
         Err(match cost {
             Cost::Small => {
-                let context = Context { value: &value, schema, are_arguments: self.0.are_arguments };
+                let context = Context {
+                    value: &value,
+                    schema,
+                    are_arguments: self.0.are_arguments,
+                };
                 Violations::collect(&context, validator.iter_errors(&value))
             }
-            // Collecting errors costs many times what deciding costs, so a large value gets no more than the verdict.
+            // Collecting errors costs many times what deciding costs, so a large value gets no more
+            // than the verdict.
             Cost::Large => Violations::somewhere(),
         })
     }
 
     /// Whether the text alone shows that the value matches.
     fn decides_fast(&self, text: &RawJson) -> bool {
-        self.0.plan.as_ref().is_some_and(|plan| plan.check(text.as_str()) == Verdict::Valid)
+        self.0
+            .plan
+            .as_ref()
+            .is_some_and(|plan| plan.check(text.as_str()) == Verdict::Valid)
     }
 }
 
 impl fmt::Debug for Schema {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Schema").field("plain", &self.0.plan.is_some()).finish_non_exhaustive()
+        f.debug_struct("Schema")
+            .field("plain", &self.0.plan.is_some())
+            .finish_non_exhaustive()
     }
 }
 
 fn problem(error: &jsonschema::ValidationError<'_>) -> SchemaProblem {
     match error.kind() {
-        ValidationErrorKind::Referencing(jsonschema::ReferencingError::Unretrievable { uri, .. }) => {
-            SchemaProblem::ExternalRef(uri.clone())
-        }
+        ValidationErrorKind::Referencing(jsonschema::ReferencingError::Unretrievable {
+            uri,
+            ..
+        }) => SchemaProblem::ExternalRef(uri.clone()),
         ValidationErrorKind::Format { format } if format == "regex" => {
             SchemaProblem::UnsupportedPattern(violations::message(error))
         }

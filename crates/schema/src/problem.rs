@@ -27,13 +27,21 @@ impl fmt::Display for SchemaProblem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::UnsupportedDialect(uri) => {
-                write!(f, "the JSON Schema dialect {uri:?} is not supported; supported is 2020-12 ({})", crate::DIALECT)
+                write!(
+                    f,
+                    "the JSON Schema dialect {uri:?} is not supported; supported is 2020-12 ({})",
+                    crate::DIALECT
+                )
             }
             Self::UnknownDialect(uri) => write!(
                 f,
                 "the JSON Schema dialect {uri:?} is not supported; supported are 2020-12, 2019-09 and drafts 7, 6 and 4"
             ),
-            Self::TooDeep => write!(f, "the schema nests deeper than {} levels", crate::MAX_DEPTH),
+            Self::TooDeep => write!(
+                f,
+                "the schema nests deeper than {} levels",
+                crate::MAX_DEPTH
+            ),
             Self::TooLarge(bound) => write!(f, "the schema is too large: {bound}"),
             Self::Invalid(reason) => {
                 write!(f, "the schema is not valid JSON Schema: {reason}")
@@ -45,11 +53,14 @@ impl fmt::Display for SchemaProblem {
                 )
             }
             Self::ExternalRef(uri) => {
-                write!(f, "the schema refers to {uri:?}, which is not part of it; references are never fetched")
+                write!(
+                    f,
+                    "the schema refers to {uri:?}, which is not part of it; references are never fetched"
+                )
             }
-            Self::NotAnObject => {
-                f.write_str("the schema of a tool's arguments must have \"type\": \"object\" at its root")
-            }
+            Self::NotAnObject => f.write_str(
+                "the schema of a tool's arguments must have \"type\": \"object\" at its root",
+            ),
         }
     }
 }

@@ -1,11 +1,13 @@
 //! Which known name somebody may have meant.
 
-/// Names that are longer are not compared; comparing takes time proportional to the product of two lengths.
+/// Names that are longer are not compared; comparing takes time proportional to the product of two
+/// lengths.
 const MAX_NAME: usize = 64;
 /// How much two names must have in common, from 0 to 1.
 const LIKENESS: f64 = 0.8;
 
-/// The name among `known` that looks most like `name`, if one looks alike at all. Upper and lower case do not count.
+/// The name among `known` that looks most like `name`, if one looks alike at all. Upper and lower
+/// case do not count.
 #[must_use]
 pub fn closest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     if name.len() > MAX_NAME {

@@ -17,15 +17,17 @@ const MAX_MESSAGE: usize = 400;
 /// How many allowed values or known names one message lists.
 const MAX_LISTED: usize = 20;
 
-/// Why a value does not match its schema: at most five messages of at most 400 characters, each with the JSON pointer to
-/// what it is about.
+/// Why a value does not match its schema: at most five messages of at most 400 characters, each
+/// with the JSON pointer to what it is about.
 ///
-/// - A value that is none of the allowed ones is told with them: `/priority: "urgent" is not one of "low", "normal",
-///   "high"`. It makes no difference whether the schema lists them in `enum`, `const`, or in the branches of `oneOf` and
-///   `anyOf`, as generators write enums with documented variants and optional fields.
-/// - Of several branches, the one that the value was meant for is told: the only one of its type, the one whose tag
-///   (a member with a `const`) matches, or the one that lacks least.
-/// - A member that is not known is told with the known one that looks like it, and with all of them if they are few.
+/// - A value that is none of the allowed ones is told with them:
+///   `/priority: "urgent" is not one of "low", "normal", "high"`. It makes no difference whether
+///   the schema lists them in `enum`, `const`, or in the branches of `oneOf` and `anyOf`, as
+///   generators write enums with documented variants and optional fields.
+/// - Of several branches, the one that the value was meant for is told: the only one of its type,
+///   the one whose tag (a member with a `const`) matches, or the one that lacks least.
+/// - A member that is not known is told with the known one that looks like it, and with all of them
+///   if they are few.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Violations {
     messages: Vec<String>,
@@ -39,7 +41,10 @@ impl Violations {
         &self.messages
     }
 
-    pub(crate) fn collect<'a>(context: &Context<'_>, errors: impl Iterator<Item = ValidationError<'a>>) -> Self {
+    pub(crate) fn collect<'a>(
+        context: &Context<'_>,
+        errors: impl Iterator<Item = ValidationError<'a>>,
+    ) -> Self {
         let mut messages = Vec::new();
         for error in errors {
             context.explain(&error, &mut messages);
@@ -58,7 +63,9 @@ impl Violations {
     }
 
     pub(crate) fn too_costly() -> Self {
-        Self::one("the value nests too deep or is too large to be checked against this schema".into())
+        Self::one(
+            "the value nests too deep or is too large to be checked against this schema".into(),
+        )
     }
 
     pub(crate) fn unreadable(error: &serde_json::Error) -> Self {
@@ -66,14 +73,21 @@ impl Violations {
     }
 
     fn one(message: String) -> Self {
-        Self { messages: vec![message], more: false }
+        Self {
+            messages: vec![message],
+            more: false,
+        }
     }
 }
 
 impl fmt::Display for Violations {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.messages.join("; "))?;
-        if self.more { f.write_str("; and more") } else { Ok(()) }
+        if self.more {
+            f.write_str("; and more")
+        } else {
+            Ok(())
+        }
     }
 }
 
@@ -92,21 +106,38 @@ impl Context<'_> {
     /// Adds the messages for `error`.
     fn explain(&self, error: &ValidationError<'_>, messages: &mut Vec<String>) {
         match error.kind() {
-            ValidationErrorKind::AnyOf { context } | ValidationErrorKind::OneOfNotValid { context } => {
+            ValidationErrorKind::AnyOf { context }
+            | ValidationErrorKind::OneOfNotValid { context } => {
                 self.explain_alternatives(error, context, messages);
             }
             ValidationErrorKind::AdditionalProperties { unexpected }
             | ValidationErrorKind::UnevaluatedProperties { unexpected } => {
                 self.explain_unknown(error, unexpected.iter(), messages);
             }
-            // Where no member at all is allowed, the error is about the value of the first and does not name it.
-            ValidationErrorKind::FalseSchema if error.schema_path().as_str().ends_with("/additionalProperties") => {
-                let object = self.value.pointer(error.instance_path().as_str()).and_then(JsonValue::as_object);
-                self.explain_unknown(error, object.into_iter().flat_map(|object| object.keys()), messages);
+            // Where no member at all is allowed, the error is about the value of the first and does
+            // not name it.
+            ValidationErrorKind::FalseSchema
+                if error
+                    .schema_path()
+                    .as_str()
+                    .ends_with("/additionalProperties") =>
+            {
+                let object = self
+                    .value
+                    .pointer(error.instance_path().as_str())
+                    .and_then(JsonValue::as_object);
+                self.explain_unknown(
+                    error,
+                    object.into_iter().flat_map(|object| object.keys()),
+                    messages,
+                );
             }
             ValidationErrorKind::Enum { options } => {
                 let options = options.as_array().map_or(&[][..], Vec::as_slice);
-                messages.push(at(error, &none_of(error, &options.iter().collect::<Vec<_>>())));
+                messages.push(at(
+                    error,
+                    &none_of(error, &options.iter().collect::<Vec<_>>()),
+                ));
             }
             ValidationErrorKind::Constant { expected_value } => {
                 messages.push(at(error, &none_of(error, &[expected_value])));
@@ -130,31 +161,61 @@ impl Context<'_> {
     fn unknown_member(&self, error: &ValidationError<'_>, name: &str, known: &[&str]) -> String {
         let is_argument = self.are_arguments && error.instance_path().as_str().is_empty();
         let noun = if is_argument { "argument" } else { "property" };
-        let listed = || known.iter().map(|name| shown(&JsonValue::from(*name))).collect::<Vec<_>>().join(", ");
+        let listed = || {
+            known
+                .iter()
+                .map(|name| shown(&JsonValue::from(*name)))
+                .collect::<Vec<_>>()
+                .join(", ")
+        };
         let name_shown = shown(&JsonValue::from(name));
         match closest(name, known.iter().copied()) {
             Some(meant) if (2..=MAX_LISTED).contains(&known.len()) => {
-                format!("unknown {noun} {name_shown}: did you mean {}? (known: {})", shown(&meant.into()), listed())
+                format!(
+                    "unknown {noun} {name_shown}: did you mean {}? (known: {})",
+                    shown(&meant.into()),
+                    listed()
+                )
             }
-            Some(meant) => format!("unknown {noun} {name_shown}: did you mean {}?", shown(&meant.into())),
+            Some(meant) => format!(
+                "unknown {noun} {name_shown}: did you mean {}?",
+                shown(&meant.into())
+            ),
             None if known.is_empty() => format!("unknown {noun} {name_shown}"),
-            None if known.len() <= MAX_LISTED => format!("unknown {noun} {name_shown} (known: {})", listed()),
+            None if known.len() <= MAX_LISTED => {
+                format!("unknown {noun} {name_shown} (known: {})", listed())
+            }
             None => format!("unknown {noun} {name_shown}"),
         }
     }
 
     /// The members that the schema beside the keyword names.
     fn known_members(&self, error: &ValidationError<'_>) -> Vec<&str> {
-        let (beside, _) = error.schema_path().as_str().rsplit_once('/').unwrap_or_default();
-        let properties = self.schema.pointer(beside).and_then(|schema| schema.get("properties")?.as_object());
-        properties.into_iter().flat_map(|properties| properties.keys()).map(String::as_str).collect()
+        let (beside, _) = error
+            .schema_path()
+            .as_str()
+            .rsplit_once('/')
+            .unwrap_or_default();
+        let properties = self
+            .schema
+            .pointer(beside)
+            .and_then(|schema| schema.get("properties")?.as_object());
+        properties
+            .into_iter()
+            .flat_map(|properties| properties.keys())
+            .map(String::as_str)
+            .collect()
     }
 }
 
 /// `"urgent" is not one of "low", "normal", "high"`.
 fn none_of(error: &ValidationError<'_>, allowed: &[&JsonValue]) -> String {
     let value = shown(error.instance());
-    let mut listed: Vec<String> = allowed.iter().take(MAX_LISTED).map(|value| shown(value)).collect();
+    let mut listed: Vec<String> = allowed
+        .iter()
+        .take(MAX_LISTED)
+        .map(|value| shown(value))
+        .collect();
     if allowed.len() > MAX_LISTED {
         listed.push(format!("and {} more", allowed.len() - MAX_LISTED));
     }
@@ -173,13 +234,20 @@ fn shown(value: &JsonValue) -> String {
 
 /// `/pointer: what is wrong there`.
 pub(crate) fn message(error: &ValidationError<'_>) -> String {
-    at(error, &error.masked_with(shown(error.instance())).to_string())
+    at(
+        error,
+        &error.masked_with(shown(error.instance())).to_string(),
+    )
 }
 
 fn at(error: &ValidationError<'_>, what: &str) -> String {
     let mut path = error.instance_path().as_str().to_owned();
     cut(&mut path, MAX_VALUE);
-    let mut message = if path.is_empty() { what.to_owned() } else { format!("{path}: {what}") };
+    let mut message = if path.is_empty() {
+        what.to_owned()
+    } else {
+        format!("{path}: {what}")
+    };
     cut(&mut message, MAX_MESSAGE);
     message
 }

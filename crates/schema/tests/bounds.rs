@@ -39,7 +39,14 @@ fn value_of_depth(depth: usize) -> String {
 // spec: json-schema-13
 #[test]
 fn a_schema_nested_ten_thousand_deep_is_refused() {
-    for keyword in ["items", "properties", "allOf", "x-unknown", "const", "$defs"] {
+    for keyword in [
+        "items",
+        "properties",
+        "allOf",
+        "x-unknown",
+        "const",
+        "$defs",
+    ] {
         // Not with `json!`, which copies what it is given, by recursion.
         let schema = (0..10_000).fold(Value::Bool(true), |inner, _| {
             let inner = match keyword {
@@ -49,7 +56,11 @@ fn a_schema_nested_ten_thousand_deep_is_refused() {
             };
             object(keyword, inner)
         });
-        assert_eq!(compile(&schema).unwrap_err(), SchemaProblem::TooDeep, "{keyword}");
+        assert_eq!(
+            compile(&schema).unwrap_err(),
+            SchemaProblem::TooDeep,
+            "{keyword}"
+        );
         dismantle(schema);
     }
 }
@@ -57,9 +68,16 @@ fn a_schema_nested_ten_thousand_deep_is_refused() {
 // spec: json-schema-13
 #[test]
 fn nesting_is_allowed_up_to_the_bound() {
-    let schema = nested(MAX_DEPTH - 1, |inner| json!({"type": "object", "properties": {"a": inner}}));
+    let schema = nested(
+        MAX_DEPTH - 1,
+        |inner| json!({"type": "object", "properties": {"a": inner}}),
+    );
     let schema = compile(&schema).unwrap();
-    assert!(schema.check(&RawJson::parse(value_of_depth(MAX_DEPTH)).unwrap()).is_ok());
+    assert!(
+        schema
+            .check(&RawJson::parse(value_of_depth(MAX_DEPTH)).unwrap())
+            .is_ok()
+    );
     let schema = nested(MAX_DEPTH, |inner| json!({"properties": {"a": inner}}));
     assert_eq!(compile(&schema).unwrap_err(), SchemaProblem::TooDeep);
 }
@@ -69,16 +87,27 @@ fn nesting_is_allowed_up_to_the_bound() {
 fn subschemas_bytes_and_patterns_are_bounded() {
     let many = |count: usize| json!({"anyOf": vec![json!({"type": "null"}); count]});
     assert!(compile(&many(MAX_SUBSCHEMAS - 1)).is_ok());
-    assert_eq!(compile(&many(MAX_SUBSCHEMAS)).unwrap_err(), SchemaProblem::TooLarge("more than 2,000 subschemas"));
+    assert_eq!(
+        compile(&many(MAX_SUBSCHEMAS)).unwrap_err(),
+        SchemaProblem::TooLarge("more than 2,000 subschemas")
+    );
 
     let long = |bytes: usize| json!({"description": "x".repeat(bytes)});
     assert!(compile(&long(250 * 1024)).is_ok());
-    assert_eq!(compile(&long(256 * 1024)).unwrap_err(), SchemaProblem::TooLarge("more than 256 KiB"));
+    assert_eq!(
+        compile(&long(256 * 1024)).unwrap_err(),
+        SchemaProblem::TooLarge("more than 256 KiB")
+    );
     let numbers = json!({"enum": (0..60_000).collect::<Vec<_>>()});
-    assert_eq!(compile(&numbers).unwrap_err(), SchemaProblem::TooLarge("more than 256 KiB"));
+    assert_eq!(
+        compile(&numbers).unwrap_err(),
+        SchemaProblem::TooLarge("more than 256 KiB")
+    );
 
     let patterns = |count: usize| {
-        let map: Map<_, _> = (0..count).map(|n| (format!("^a{n}$"), json!(true))).collect();
+        let map: Map<_, _> = (0..count)
+            .map(|n| (format!("^a{n}$"), json!(true)))
+            .collect();
         json!({"patternProperties": map})
     };
     assert!(compile(&patterns(MAX_PATTERNS)).is_ok());
@@ -97,9 +126,14 @@ fn patterns_take_linear_time_and_little_memory() {
     assert!(start.elapsed() < SOON);
     for pattern in [r"(\w{100}){100}{100}", "^(?=a)", r"(a)\1"] {
         let problem = compile(&json!({"pattern": pattern})).unwrap_err();
-        assert!(matches!(problem, SchemaProblem::UnsupportedPattern(_)), "{pattern}: {problem:?}");
+        assert!(
+            matches!(problem, SchemaProblem::UnsupportedPattern(_)),
+            "{pattern}: {problem:?}"
+        );
     }
-    let told = compile(&json!({"pattern": "^(?=a)"})).unwrap_err().to_string();
+    let told = compile(&json!({"pattern": "^(?=a)"}))
+        .unwrap_err()
+        .to_string();
     assert!(told.contains("look-around"), "{told}");
 }
 
@@ -112,7 +146,10 @@ fn references_in_a_circle_are_refused() {
         json!({"$defs": {"a": {"$ref": "#/$defs/b"}, "b": {"$ref": "#/$defs/a"}}}),
     ] {
         let problem = compile(&schema).unwrap_err();
-        assert!(problem.to_string().contains("refers back to itself"), "{schema}: {problem}");
+        assert!(
+            problem.to_string().contains("refers back to itself"),
+            "{schema}: {problem}"
+        );
     }
     let list = json!({"properties": {"a": {"$ref": "#"}}, "additionalProperties": false});
     assert!(check(&list, &value_of_depth(100)).is_ok());
@@ -123,9 +160,17 @@ fn references_in_a_circle_are_refused() {
 #[test]
 fn long_chains_of_references_are_refused() {
     let chain = |length: usize| {
-        let links = (0..length).map(|n| (format!("d{n}"), json!({"$ref": format!("#/$defs/d{}", n + 1)})));
+        let links = (0..length).map(|n| {
+            (
+                format!("d{n}"),
+                json!({"$ref": format!("#/$defs/d{}", n + 1)}),
+            )
+        });
         let mut defs: Map<_, _> = links.collect();
-        defs.insert(format!("d{length}"), json!({"type": "object", "properties": {"a": {"$ref": "#"}}}));
+        defs.insert(
+            format!("d{length}"),
+            json!({"type": "object", "properties": {"a": {"$ref": "#"}}}),
+        );
         json!({"$defs": defs, "$ref": "#/$defs/d0"})
     };
     assert!(check(&chain(60), "{}").is_ok());
@@ -150,7 +195,10 @@ fn references_that_double_are_refused() {
         .collect();
     defs.insert("d40".into(), json!({"type": "string"}));
     let problem = compile(&json!({"$defs": defs, "$ref": "#/$defs/d0"})).unwrap_err();
-    assert!(matches!(problem, SchemaProblem::TooLarge(_) | SchemaProblem::TooDeep), "{problem:?}");
+    assert!(
+        matches!(problem, SchemaProblem::TooLarge(_) | SchemaProblem::TooDeep),
+        "{problem:?}"
+    );
 }
 
 // spec: json-schema-13
@@ -161,7 +209,10 @@ fn recursion_that_doubles_at_each_level_of_the_value_is_refused_for_deep_values(
     let start = Instant::now();
     assert!(check(&schema, &value_of_depth(5)).is_ok());
     let refused = check(&schema, &value_of_depth(100)).unwrap_err();
-    assert!(refused.to_string().contains("checked against this schema"), "{refused}");
+    assert!(
+        refused.to_string().contains("checked against this schema"),
+        "{refused}"
+    );
     // In between, deciding is allowed; explaining would take far longer than deciding.
     assert!(check(&json!({"anyOf": [step, step]}), &value_of_depth(14)).is_err());
     assert!(start.elapsed() < SOON);
@@ -170,30 +221,48 @@ fn recursion_that_doubles_at_each_level_of_the_value_is_refused_for_deep_values(
 // spec: json-schema-13
 #[test]
 fn a_large_value_against_a_large_schema_is_bounded() {
-    let options: Vec<_> = (0..1_500).map(|n| json!({"minimum": 1_000_000 + n})).collect();
+    let options: Vec<_> = (0..1_500)
+        .map(|n| json!({"minimum": 1_000_000 + n}))
+        .collect();
     let schema = json!({"items": {"anyOf": options}});
     let start = Instant::now();
     assert!(check(&schema, "[1,2]").is_err());
     let text = format!("[{}1]", "1,".repeat(200_000));
-    assert!(check(&schema, &text).unwrap_err().to_string().contains("checked against this schema"));
+    assert!(
+        check(&schema, &text)
+            .unwrap_err()
+            .to_string()
+            .contains("checked against this schema")
+    );
     // A large value and a small schema are fine.
-    assert!(check(&json!({"items": {"anyOf": [{"type": "null"}, {"type": "integer"}]}}), &text).is_ok());
+    assert!(
+        check(
+            &json!({"items": {"anyOf": [{"type": "null"}, {"type": "integer"}]}}),
+            &text
+        )
+        .is_ok()
+    );
     assert!(start.elapsed() < SOON);
 }
 
 // spec: json-schema-13
 #[test]
 fn unevaluated_keywords_count_twice() {
-    let schema = nested(40, |inner| json!({"allOf": [inner], "unevaluatedProperties": false}));
-    assert!(matches!(compile(&schema).unwrap_err(), SchemaProblem::TooLarge(_)));
+    let schema = nested(
+        40,
+        |inner| json!({"allOf": [inner], "unevaluatedProperties": false}),
+    );
+    assert!(matches!(
+        compile(&schema).unwrap_err(),
+        SchemaProblem::TooLarge(_)
+    ));
 }
 
 #[test]
 fn usual_recursive_schemas_are_cheap() {
     // An expression tree as generators write it.
     let binary = |op: &str| json!({"type": "object", "properties": {"op": {"const": op}, "l": {"$ref": "#/$defs/e"}, "r": {"$ref": "#/$defs/e"}}, "required": ["op", "l", "r"]});
-    let schema =
-        json!({"$ref": "#/$defs/e", "$defs": {"e": {"oneOf": [binary("add"), binary("mul"), {"type": "number"}]}}});
+    let schema = json!({"$ref": "#/$defs/e", "$defs": {"e": {"oneOf": [binary("add"), binary("mul"), {"type": "number"}]}}});
     let schema: Schema = compile(&schema).unwrap();
     let mut value = json!(1);
     for n in 0..8 {

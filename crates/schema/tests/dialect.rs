@@ -13,25 +13,48 @@ use serde_json::{Value, json};
 fn a_schema_without_a_dialect_is_2020_12() {
     // Every one of these means something else, or nothing, in an older dialect.
     let tuple = json!({"prefixItems": [{"type": "string"}], "items": false});
-    assert!(accepts(&tuple, &json!(["a"])) && !accepts(&tuple, &json!([1])) && !accepts(&tuple, &json!(["a", "b"])));
+    assert!(
+        accepts(&tuple, &json!(["a"]))
+            && !accepts(&tuple, &json!([1]))
+            && !accepts(&tuple, &json!(["a", "b"]))
+    );
     let dependent = json!({"dependentRequired": {"card": ["address"]}});
-    assert!(accepts(&dependent, &json!({"card": 1, "address": 2})) && !accepts(&dependent, &json!({"card": 1})));
+    assert!(
+        accepts(&dependent, &json!({"card": 1, "address": 2}))
+            && !accepts(&dependent, &json!({"card": 1}))
+    );
     let closed = json!({"allOf": [{"properties": {"a": true}}], "unevaluatedProperties": false});
     assert!(accepts(&closed, &json!({"a": 1})) && !accepts(&closed, &json!({"b": 1})));
-    let beside = json!({"$defs": {"text": {"type": "string"}}, "$ref": "#/$defs/text", "minLength": 2});
-    assert!(accepts(&beside, &json!("ab")) && !accepts(&beside, &json!("a")) && !accepts(&beside, &json!(10)));
+    let beside =
+        json!({"$defs": {"text": {"type": "string"}}, "$ref": "#/$defs/text", "minLength": 2});
+    assert!(
+        accepts(&beside, &json!("ab"))
+            && !accepts(&beside, &json!("a"))
+            && !accepts(&beside, &json!(10))
+    );
     let chosen = json!({"if": {"required": ["a"]}, "then": {"required": ["b"]}, "else": {"required": ["c"]}});
-    assert!(accepts(&chosen, &json!({"a": 1, "b": 1})) && !accepts(&chosen, &json!({"a": 1, "c": 1})));
-    assert!(accepts(&json!({"type": "string", "format": "email"}), &json!("formats are annotations")));
+    assert!(
+        accepts(&chosen, &json!({"a": 1, "b": 1})) && !accepts(&chosen, &json!({"a": 1, "c": 1}))
+    );
+    assert!(accepts(
+        &json!({"type": "string", "format": "email"}),
+        &json!("formats are annotations")
+    ));
 }
 
 // spec: json-schema-01, json-schema-05
 #[test]
 fn the_dialect_2020_12_may_be_named_as_it_was_published() {
-    for dialect in ["https://json-schema.org/draft/2020-12/schema", "http://json-schema.org/draft/2020-12/schema"] {
+    for dialect in [
+        "https://json-schema.org/draft/2020-12/schema",
+        "http://json-schema.org/draft/2020-12/schema",
+    ] {
         for suffix in ["", "#"] {
             let schema = json!({"$schema": format!("{dialect}{suffix}"), "prefixItems": [{"type": "string"}]});
-            assert!(accepts(&schema, &json!(["a"])) && !accepts(&schema, &json!([1])), "{dialect}{suffix}");
+            assert!(
+                accepts(&schema, &json!(["a"])) && !accepts(&schema, &json!([1])),
+                "{dialect}{suffix}"
+            );
         }
     }
 }
@@ -49,7 +72,10 @@ fn any_other_dialect_is_refused_by_name() {
         let problem = compile(&json!({"$schema": dialect, "type": "object"})).unwrap_err();
         assert_eq!(problem, SchemaProblem::UnsupportedDialect(dialect.into()));
         let told = problem.to_string();
-        assert!(told.contains(&format!("{dialect:?} is not supported")) && told.contains("2020-12"), "{told}");
+        assert!(
+            told.contains(&format!("{dialect:?} is not supported")) && told.contains("2020-12"),
+            "{told}"
+        );
     }
 }
 
@@ -58,12 +84,24 @@ fn any_other_dialect_is_refused_by_name() {
 fn an_embedded_schema_cannot_switch_the_dialect() {
     let dialect = "http://json-schema.org/draft-07/schema#";
     let schema = json!({"properties": {"a": {"$id": "https://example.com/a", "$schema": dialect}}});
-    assert_eq!(compile(&schema).unwrap_err(), SchemaProblem::UnsupportedDialect(dialect.into()));
+    assert_eq!(
+        compile(&schema).unwrap_err(),
+        SchemaProblem::UnsupportedDialect(dialect.into())
+    );
     assert!(
-        accepts(&json!({"properties": {"$schema": {"const": dialect}}}), &json!({"$schema": dialect})),
+        accepts(
+            &json!({"properties": {"$schema": {"const": dialect}}}),
+            &json!({"$schema": dialect})
+        ),
         "a member's name"
     );
-    assert!(accepts(&json!({"const": {"$schema": dialect}}), &json!({"$schema": dialect})), "data");
+    assert!(
+        accepts(
+            &json!({"const": {"$schema": dialect}}),
+            &json!({"$schema": dialect})
+        ),
+        "data"
+    );
 }
 
 // spec: json-schema-07
@@ -73,15 +111,27 @@ fn a_schema_that_is_not_valid_is_refused_with_the_place() {
         (json!({"type": "strin"}), "/type"),
         (json!({"properties": {"a": 3}}), "/properties/a"),
         (json!({"required": "a"}), "/required"),
-        (json!({"properties": {"a": {"minLength": -1}}}), "/properties/a/minLength"),
-        (json!({"properties": {"a": {"pattern": "("}}}), "/properties/a/pattern"),
+        (
+            json!({"properties": {"a": {"minLength": -1}}}),
+            "/properties/a/minLength",
+        ),
+        (
+            json!({"properties": {"a": {"pattern": "("}}}),
+            "/properties/a/pattern",
+        ),
         (json!({"items": [{"type": "string"}]}), "/items"),
         (json!({"$ref": "#/$defs/missing"}), "missing"),
         (json!({"$ref": "#missing"}), "missing"),
     ] {
         let problem = compile(&schema).unwrap_err();
-        let refused = matches!(problem, SchemaProblem::Invalid(_) | SchemaProblem::UnsupportedPattern(_));
-        assert!(refused && problem.to_string().contains(place), "{schema}: {problem}");
+        let refused = matches!(
+            problem,
+            SchemaProblem::Invalid(_) | SchemaProblem::UnsupportedPattern(_)
+        );
+        assert!(
+            refused && problem.to_string().contains(place),
+            "{schema}: {problem}"
+        );
     }
 }
 
@@ -105,15 +155,26 @@ fn a_reference_that_leads_out_is_refused_and_not_fetched() {
                 json!({"properties": {"a": {"anyOf": [{keyword: reference}, {}]}}}),
                 json!({"$defs": {"unused": {keyword: reference}}}),
             ] {
-                assert_eq!(compile(&schema).unwrap_err(), SchemaProblem::ExternalRef(reference.into()), "{schema}");
+                assert_eq!(
+                    compile(&schema).unwrap_err(),
+                    SchemaProblem::ExternalRef(reference.into()),
+                    "{schema}"
+                );
             }
         }
     }
     let relative = json!({"$id": url, "properties": {"a": {"$ref": "/elsewhere.json"}}});
-    assert!(matches!(compile(&relative).unwrap_err(), SchemaProblem::ExternalRef(_)));
+    assert!(matches!(
+        compile(&relative).unwrap_err(),
+        SchemaProblem::ExternalRef(_)
+    ));
     // The last segment is the same, the document is not.
-    let similar = json!({"$id": "https://example.com/schema.json", "properties": {"a": {"$ref": url}}});
-    assert_eq!(compile(&similar).unwrap_err(), SchemaProblem::ExternalRef(url.clone()));
+    let similar =
+        json!({"$id": "https://example.com/schema.json", "properties": {"a": {"$ref": url}}});
+    assert_eq!(
+        compile(&similar).unwrap_err(),
+        SchemaProblem::ExternalRef(url.clone())
+    );
     assert!(listener.accept().is_err(), "nobody connected");
 }
 
@@ -121,8 +182,14 @@ fn a_reference_that_leads_out_is_refused_and_not_fetched() {
 #[test]
 fn data_that_looks_like_a_reference_is_data() {
     let data = json!({"$ref": "https://example.com/x"});
-    assert!(accepts(&json!({"const": data, "default": data, "examples": [data], "x-note": data}), &data));
-    assert!(accepts(&json!({"properties": {"$ref": {"type": "string"}}}), &data));
+    assert!(accepts(
+        &json!({"const": data, "default": data, "examples": [data], "x-note": data}),
+        &data
+    ));
+    assert!(accepts(
+        &json!({"properties": {"$ref": {"type": "string"}}}),
+        &data
+    ));
 }
 
 // spec: json-schema-01
@@ -142,7 +209,8 @@ fn references_inside_the_schema_work() {
     let escaped = json!({"$defs": {"a/b ~c": {"type": "null"}}, "$ref": "#/$defs/a~1b%20~0c"});
     assert!(accepts(&escaped, &json!(null)) && !accepts(&escaped, &json!(1)));
 
-    let unknown_keyword = json!({"x-shared": {"text": {"type": "string"}}, "$ref": "#/x-shared/text"});
+    let unknown_keyword =
+        json!({"x-shared": {"text": {"type": "string"}}, "$ref": "#/x-shared/text"});
     assert!(accepts(&unknown_keyword, &json!("a")) && !accepts(&unknown_keyword, &json!(1)));
 
     let strict_tree = json!({
@@ -167,8 +235,12 @@ fn references_inside_the_schema_work() {
 // spec: tools-10
 #[test]
 fn the_schema_of_arguments_describes_an_object() {
-    for schema in [json!({}), json!({"type": "string"}), json!({"type": ["object", "null"]}), json!({"properties": {}})]
-    {
+    for schema in [
+        json!({}),
+        json!({"type": "string"}),
+        json!({"type": ["object", "null"]}),
+        json!({"properties": {}}),
+    ] {
         assert_eq!(
             Schema::compile_arguments(schema.as_object().unwrap()).unwrap_err(),
             SchemaProblem::NotAnObject,
@@ -185,14 +257,35 @@ fn the_schema_of_arguments_describes_an_object() {
 // spec: tools-20
 #[test]
 fn any_json_value_can_be_described() {
-    let values: [Value; 7] = [json!({"a": 1}), json!([1]), json!("a"), json!(1), json!(1.5), json!(true), json!(null)];
-    let types = ["object", "array", "string", "integer", "number", "boolean", "null"];
+    let values: [Value; 7] = [
+        json!({"a": 1}),
+        json!([1]),
+        json!("a"),
+        json!(1),
+        json!(1.5),
+        json!(true),
+        json!(null),
+    ];
+    let types = [
+        "object", "array", "string", "integer", "number", "boolean", "null",
+    ];
     for (value, name) in values.iter().zip(types) {
         for other in types {
             let matches = name == other || (name == "integer" && other == "number");
-            assert_eq!(accepts(&json!({"type": other}), value), matches, "{value} as {other}");
+            assert_eq!(
+                accepts(&json!({"type": other}), value),
+                matches,
+                "{value} as {other}"
+            );
         }
-        assert!(Schema::accept_everything().check(&RawJson::from(value)).is_ok());
+        assert!(
+            Schema::accept_everything()
+                .check(&RawJson::from(value))
+                .is_ok()
+        );
     }
-    assert!(accepts(&json!({"type": "integer"}), &json!(1.0)) && accepts(&json!({"type": "integer"}), &json!(1e300)));
+    assert!(
+        accepts(&json!({"type": "integer"}), &json!(1.0))
+            && accepts(&json!({"type": "integer"}), &json!(1e300))
+    );
 }

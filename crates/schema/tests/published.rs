@@ -27,7 +27,8 @@ fn compile(dialect: &str, schema: Value) -> Result<Schema, SchemaProblem> {
 }
 
 fn accepts(dialect: &str, schema: &Value, value: &Value) -> bool {
-    let compiled = compile(dialect, schema.clone()).unwrap_or_else(|problem| panic!("{dialect} {schema}: {problem}"));
+    let compiled = compile(dialect, schema.clone())
+        .unwrap_or_else(|problem| panic!("{dialect} {schema}: {problem}"));
     compiled.check(&RawJson::from(value)).is_ok()
 }
 
@@ -37,29 +38,52 @@ fn each_published_dialect_has_its_own_meaning() {
     let tuple = json!({"items": [{"type": "string"}], "additionalItems": {"type": "integer"}});
     for dialect in [DRAFT_4, DRAFT_6, DRAFT_7, DRAFT_2019] {
         assert!(accepts(dialect, &tuple, &json!(["a", 1])), "{dialect}");
-        assert!(!accepts(dialect, &tuple, &json!([1])) && !accepts(dialect, &tuple, &json!(["a", "b"])), "{dialect}");
-        let needs = json!({"dependencies": {"a": ["b"], "c": {"required": ["d"]}}});
-        assert!(accepts(dialect, &needs, &json!({"a": 1, "b": 1, "c": 1, "d": 1})), "{dialect}");
         assert!(
-            !accepts(dialect, &needs, &json!({"a": 1})) && !accepts(dialect, &needs, &json!({"c": 1})),
+            !accepts(dialect, &tuple, &json!([1])) && !accepts(dialect, &tuple, &json!(["a", "b"])),
+            "{dialect}"
+        );
+        let needs = json!({"dependencies": {"a": ["b"], "c": {"required": ["d"]}}});
+        assert!(
+            accepts(dialect, &needs, &json!({"a": 1, "b": 1, "c": 1, "d": 1})),
+            "{dialect}"
+        );
+        assert!(
+            !accepts(dialect, &needs, &json!({"a": 1}))
+                && !accepts(dialect, &needs, &json!({"c": 1})),
             "{dialect}"
         );
         let named = json!({"definitions": {"n": {"type": "number"}}, "properties": {"a": {"$ref": "#/definitions/n"}}});
         assert!(
-            accepts(dialect, &named, &json!({"a": 1})) && !accepts(dialect, &named, &json!({"a": "1"})),
+            accepts(dialect, &named, &json!({"a": 1}))
+                && !accepts(dialect, &named, &json!({"a": "1"})),
             "{dialect}"
         );
-        assert!(accepts(dialect, &json!({"format": "email"}), &json!("formats are annotations")), "{dialect}");
+        assert!(
+            accepts(
+                dialect,
+                &json!({"format": "email"}),
+                &json!("formats are annotations")
+            ),
+            "{dialect}"
+        );
     }
     let exclusive = json!({"minimum": 1, "exclusiveMinimum": true});
     assert!(!accepts(DRAFT_4, &exclusive, &json!(1)) && accepts(DRAFT_4, &exclusive, &json!(2)));
     assert!(compile(DRAFT_6, exclusive).is_err());
-    assert!(accepts(DRAFT_4, &json!({"const": 1}), &json!(2)), "draft 4 has no const");
+    assert!(
+        accepts(DRAFT_4, &json!({"const": 1}), &json!(2)),
+        "draft 4 has no const"
+    );
     assert!(!accepts(DRAFT_6, &json!({"const": 1}), &json!(2)));
     let chosen = json!({"if": {"required": ["a"]}, "then": {"required": ["b"]}});
-    assert!(accepts(DRAFT_6, &chosen, &json!({"a": 1})) && !accepts(DRAFT_7, &chosen, &json!({"a": 1})));
+    assert!(
+        accepts(DRAFT_6, &chosen, &json!({"a": 1})) && !accepts(DRAFT_7, &chosen, &json!({"a": 1}))
+    );
     let closed = json!({"allOf": [{"properties": {"a": true}}], "unevaluatedProperties": false});
-    assert!(accepts(DRAFT_7, &closed, &json!({"b": 1})) && !accepts(DRAFT_2019, &closed, &json!({"b": 1})));
+    assert!(
+        accepts(DRAFT_7, &closed, &json!({"b": 1}))
+            && !accepts(DRAFT_2019, &closed, &json!({"b": 1}))
+    );
 }
 
 // spec: json-schema-05
@@ -74,10 +98,19 @@ fn without_a_declaration_it_is_2020_12_here_too() {
 // spec: json-schema-06
 #[test]
 fn a_dialect_that_nobody_published_is_refused_by_name() {
-    for dialect in ["https://example.com/mine", "http://json-schema.org/draft-03/schema#", ""] {
+    for dialect in [
+        "https://example.com/mine",
+        "http://json-schema.org/draft-03/schema#",
+        "",
+    ] {
         let problem = compile(dialect, json!({})).unwrap_err();
         assert_eq!(problem, SchemaProblem::UnknownDialect(dialect.into()));
-        assert!(problem.to_string().contains(&format!("{dialect:?} is not supported")), "{problem}");
+        assert!(
+            problem
+                .to_string()
+                .contains(&format!("{dialect:?} is not supported")),
+            "{problem}"
+        );
     }
     assert!(matches!(
         Schema::compile_published(json!({"$schema": 7}).as_object().unwrap()),
@@ -88,9 +121,16 @@ fn a_dialect_that_nobody_published_is_refused_by_name() {
 // spec: json-schema-06
 #[test]
 fn an_embedded_schema_cannot_switch_the_dialect() {
-    for (outer, inner) in [(DRAFT_7, DRAFT_2020), (DRAFT_2020, DRAFT_7), (DRAFT_4, DRAFT_6)] {
+    for (outer, inner) in [
+        (DRAFT_7, DRAFT_2020),
+        (DRAFT_2020, DRAFT_7),
+        (DRAFT_4, DRAFT_6),
+    ] {
         let problem = compile(outer, json!({"properties": {"a": {"$schema": inner}}})).unwrap_err();
-        assert!(problem.to_string().contains("switches to the dialect"), "{problem}");
+        assert!(
+            problem.to_string().contains("switches to the dialect"),
+            "{problem}"
+        );
     }
     assert!(compile(DRAFT_7, json!({"properties": {"a": {"$schema": DRAFT_7}}})).is_ok());
 }
@@ -106,7 +146,11 @@ fn references_that_lead_out_are_refused_in_each_dialect() {
             json!({"items": [{}], "additionalItems": {"$ref": "https://example.com/x.json"}}),
         ] {
             let problem = compile(dialect, schema).unwrap_err();
-            assert_eq!(problem, SchemaProblem::ExternalRef("https://example.com/x.json".into()), "{dialect}");
+            assert_eq!(
+                problem,
+                SchemaProblem::ExternalRef("https://example.com/x.json".into()),
+                "{dialect}"
+            );
         }
     }
 }
@@ -120,18 +164,28 @@ fn classic_references_stand_alone() {
             "definitions": {"a": {"$ref": "#/definitions/b", "type": "null", "allOf": [{"$ref": "#/definitions/a"}]}, "b": {"type": "string"}},
             "properties": {"a": {"$ref": "#/definitions/a"}}
         });
-        assert!(accepts(dialect, &schema, &json!({"a": "x"})) && !accepts(dialect, &schema, &json!({"a": null})));
+        assert!(
+            accepts(dialect, &schema, &json!({"a": "x"}))
+                && !accepts(dialect, &schema, &json!({"a": null}))
+        );
         // References may lead to what is ignored, though.
         let beside = json!({
             "definitions": {"a": {"$ref": "#/definitions/b", "definitions": {"n": {"type": "null"}}}, "b": {}},
             "properties": {"a": {"$ref": "#/definitions/a/definitions/n"}}
         });
-        assert!(accepts(dialect, &beside, &json!({"a": null})) && !accepts(dialect, &beside, &json!({"a": 1})));
+        assert!(
+            accepts(dialect, &beside, &json!({"a": null}))
+                && !accepts(dialect, &beside, &json!({"a": 1}))
+        );
     }
     // Later it does not stand alone, and there is one.
-    let circle =
-        json!({"definitions": {"a": {"$ref": "#/definitions/b", "allOf": [{"$ref": "#/definitions/a"}]}, "b": {}}});
-    assert!(compile(DRAFT_2019, circle).unwrap_err().to_string().contains("refers back"));
+    let circle = json!({"definitions": {"a": {"$ref": "#/definitions/b", "allOf": [{"$ref": "#/definitions/a"}]}, "b": {}}});
+    assert!(
+        compile(DRAFT_2019, circle)
+            .unwrap_err()
+            .to_string()
+            .contains("refers back")
+    );
 }
 
 // spec: json-schema-05
@@ -149,7 +203,10 @@ fn classic_identifiers_name_fragments_and_documents() {
                 "a": {"$ref": "#text"}, "b": {"$ref": "leaf.json"}, "c": {"$ref": "leaf.json#/definitions/n"}
             }
         });
-        assert!(accepts(dialect, &schema, &json!({"a": "x", "b": [1], "c": 1})), "{dialect}");
+        assert!(
+            accepts(dialect, &schema, &json!({"a": "x", "b": [1], "c": 1})),
+            "{dialect}"
+        );
         for wrong in [json!({"a": 1}), json!({"b": ["x"]}), json!({"c": "x"})] {
             assert!(!accepts(dialect, &schema, &wrong), "{dialect} {wrong}");
         }
@@ -171,8 +228,16 @@ fn recursive_references_find_the_outermost_tree() {
             "properties": {"data": true, "children": {"type": "array", "items": {"$recursiveRef": "#"}}}
         }}
     });
-    assert!(accepts(DRAFT_2019, &tree, &json!({"children": [{"data": 1}]})));
-    assert!(!accepts(DRAFT_2019, &tree, &json!({"children": [{"daat": 1}]})));
+    assert!(accepts(
+        DRAFT_2019,
+        &tree,
+        &json!({"children": [{"data": 1}]})
+    ));
+    assert!(!accepts(
+        DRAFT_2019,
+        &tree,
+        &json!({"children": [{"daat": 1}]})
+    ));
     assert!(compile(DRAFT_2019, json!({"$recursiveRef": "#/x"})).is_err());
     assert!(
         compile(DRAFT_2019, json!({"anyOf": [{"$recursiveRef": "#"}]}))
@@ -181,7 +246,11 @@ fn recursive_references_find_the_outermost_tree() {
             .contains("refers back")
     );
     // Not a keyword in any other dialect.
-    assert!(accepts(DRAFT_7, &json!({"anyOf": [{"$recursiveRef": "#"}]}), &json!(1)));
+    assert!(accepts(
+        DRAFT_7,
+        &json!({"anyOf": [{"$recursiveRef": "#"}]}),
+        &json!(1)
+    ));
 }
 
 // spec: json-schema-13
@@ -205,10 +274,19 @@ fn circles_are_refused_in_each_dialect() {
             }),
         ] {
             let problem = compile(dialect, schema.clone()).unwrap_err();
-            assert!(problem.to_string().contains("refers back"), "{dialect} {schema}: {problem}");
+            assert!(
+                problem.to_string().contains("refers back"),
+                "{dialect} {schema}: {problem}"
+            );
         }
         let below = json!({"allOf": [{"$ref": "#/x"}], "x": {id: "https://example.com/e"}});
-        assert!(compile(dialect, below).unwrap_err().to_string().contains("not known"), "{dialect}");
+        assert!(
+            compile(dialect, below)
+                .unwrap_err()
+                .to_string()
+                .contains("not known"),
+            "{dialect}"
+        );
     }
 }
 
@@ -218,40 +296,73 @@ fn the_bounds_are_those_of_2020_12() {
     const SOON: Duration = Duration::from_secs(20);
     let start = Instant::now();
     for dialect in [DRAFT_4, DRAFT_6, DRAFT_7, DRAFT_2019] {
-        // Each step is an in-place choice of two, and each level of the value takes all of them once more.
-        let step = json!({"dependencies": {"a": {"properties": {"a": {"$ref": "#"}}}}, "required": ["b"]});
+        // Each step is an in-place choice of two, and each level of the value takes all of them
+        // once more.
+        let step =
+            json!({"dependencies": {"a": {"properties": {"a": {"$ref": "#"}}}}, "required": ["b"]});
         let schema = compile(dialect, json!({"anyOf": [step, step, {"type": "object"}]})).unwrap();
         let deep = RawJson::parse(r#"{"a":"#.repeat(100) + "{}" + &"}".repeat(100)).unwrap();
         let refused = schema.check(&deep).unwrap_err();
-        assert!(refused.to_string().contains("checked against this schema"), "{dialect}: {refused}");
+        assert!(
+            refused.to_string().contains("checked against this schema"),
+            "{dialect}: {refused}"
+        );
 
         let lists = json!({"anyOf": [{"items": [{"$ref": "#"}]}, {"items": [{}], "additionalItems": {"$ref": "#"}}, {"items": [{"$ref": "#"}], "maxItems": 0}]});
         let schema = compile(dialect, lists).unwrap();
         let deep = RawJson::parse("[".repeat(100) + &"]".repeat(100)).unwrap();
-        assert!(schema.check(&deep).unwrap_err().to_string().contains("checked against this schema"), "{dialect}");
+        assert!(
+            schema
+                .check(&deep)
+                .unwrap_err()
+                .to_string()
+                .contains("checked against this schema"),
+            "{dialect}"
+        );
 
         let mut definitions: Map<_, _> = (0..40)
             .map(|n| {
                 let next = json!({"$ref": format!("#/definitions/d{}", n + 1)});
-                (format!("d{n}"), json!({"dependencies": {"a": next, "b": {"allOf": [next]}}}))
+                (
+                    format!("d{n}"),
+                    json!({"dependencies": {"a": next, "b": {"allOf": [next]}}}),
+                )
             })
             .collect();
         definitions.insert("d40".into(), json!({"type": "string"}));
         let problem = compile(dialect, json!({"definitions": definitions})).unwrap_err();
-        assert!(matches!(problem, SchemaProblem::TooLarge(_) | SchemaProblem::TooDeep), "{dialect}: {problem:?}");
+        assert!(
+            matches!(problem, SchemaProblem::TooLarge(_) | SchemaProblem::TooDeep),
+            "{dialect}: {problem:?}"
+        );
 
         let nested = (0..64).fold(json!({}), |inner, _| json!({"items": [inner]}));
-        assert_eq!(compile(dialect, nested).unwrap_err(), SchemaProblem::TooDeep, "{dialect}");
+        assert_eq!(
+            compile(dialect, nested).unwrap_err(),
+            SchemaProblem::TooDeep,
+            "{dialect}"
+        );
         let many = json!({"items": vec![json!({}); 2_000]});
-        assert_eq!(compile(dialect, many).unwrap_err(), SchemaProblem::TooLarge("more than 2,000 subschemas"));
-        assert!(compile(dialect, json!({"pattern": "^(?=a)"})).is_err(), "{dialect}");
+        assert_eq!(
+            compile(dialect, many).unwrap_err(),
+            SchemaProblem::TooLarge("more than 2,000 subschemas")
+        );
+        assert!(
+            compile(dialect, json!({"pattern": "^(?=a)"})).is_err(),
+            "{dialect}"
+        );
     }
     let named = |count: usize| {
-        let all: Map<_, _> = (0..count).map(|n| (format!("d{n}"), json!({"$id": format!("d{n}.json")}))).collect();
+        let all: Map<_, _> = (0..count)
+            .map(|n| (format!("d{n}"), json!({"$id": format!("d{n}.json")})))
+            .collect();
         compile(DRAFT_7, json!({"definitions": all}))
     };
     assert!(named(255).is_ok());
-    assert_eq!(named(256).unwrap_err(), SchemaProblem::TooLarge("more than 256 embedded schemas with a URI"));
+    assert_eq!(
+        named(256).unwrap_err(),
+        SchemaProblem::TooLarge("more than 256 embedded schemas with a URI")
+    );
     assert!(start.elapsed() < SOON);
 }
 
@@ -292,13 +403,23 @@ fn schema() -> impl Strategy<Value = Value> {
             inner.clone().prop_map(|schema| json!({"allOf": [schema]})),
             (inner.clone(), inner.clone()).prop_map(|(a, b)| json!({"anyOf": [a, b]})),
             inner.clone().prop_map(|schema| json!({"not": schema})),
-            inner.clone().prop_map(|schema| json!({"properties": {"a": schema}})),
-            inner.clone().prop_map(|schema| json!({"additionalProperties": schema})),
+            inner
+                .clone()
+                .prop_map(|schema| json!({"properties": {"a": schema}})),
+            inner
+                .clone()
+                .prop_map(|schema| json!({"additionalProperties": schema})),
             inner.clone().prop_map(|schema| json!({"items": schema})),
-            (inner.clone(), inner.clone()).prop_map(|(a, b)| json!({"items": [a], "additionalItems": b})),
-            inner.clone().prop_map(|schema| json!({"dependencies": {"a": schema}})),
-            (inner.clone(), inner.clone()).prop_map(|(a, b)| json!({"definitions": {"a": a, "b": b}})),
-            inner.clone().prop_map(|schema| json!({"$defs": {"a": schema}})),
+            (inner.clone(), inner.clone())
+                .prop_map(|(a, b)| json!({"items": [a], "additionalItems": b})),
+            inner
+                .clone()
+                .prop_map(|schema| json!({"dependencies": {"a": schema}})),
+            (inner.clone(), inner.clone())
+                .prop_map(|(a, b)| json!({"definitions": {"a": a, "b": b}})),
+            inner
+                .clone()
+                .prop_map(|schema| json!({"$defs": {"a": schema}})),
             inner.clone().prop_map(|schema| json!({"x": schema})),
             inner.prop_map(|schema| json!({"x": {"a": schema}})),
             reference.clone().prop_map(|uri| json!({"$ref": uri})),
@@ -320,8 +441,8 @@ fn schema() -> impl Strategy<Value = Value> {
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(1500))]
-    // A recursion that the graph does not see would run until the stack is used up, which ends the whole test.
-    // spec: json-schema-13
+    // A recursion that the graph does not see would run until the stack is used up, which ends the
+    // whole test. spec: json-schema-13
     #[test]
     fn whatever_compiles_can_be_applied(schema in schema(), dialect in prop::sample::select(ALL.to_vec())) {
         if let Ok(schema) = compile(dialect, schema) {

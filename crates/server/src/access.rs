@@ -3,7 +3,8 @@
 use carryall_proto::Principal;
 use std::sync::Arc;
 
-/// A rule about callers. What a caller may not use does not exist for that caller: not in lists, not by name.
+/// A rule about callers. What a caller may not use does not exist for that caller: not in lists,
+/// not by name.
 #[derive(Clone, Default)]
 pub(crate) enum Access {
     #[default]
@@ -37,6 +38,10 @@ impl Access {
 
 impl std::fmt::Debug for Access {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(if self.is_restricted() { "Rule" } else { "Anyone" })
+        f.write_str(if self.is_restricted() {
+            "Rule"
+        } else {
+            "Anyone"
+        })
     }
 }

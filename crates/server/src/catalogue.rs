@@ -1,8 +1,9 @@
 //! What the server offers, as one immutable value.
 //!
-//! Lists are sorted by name, so that they look the same on every replica and a cursor ("after this name") survives
-//! additions and removals. Each entry is kept as the JSON that lists show; the first page of each list is kept whole.
-//! A change makes a new catalogue and puts it in the place of the old one.
+//! Lists are sorted by name, so that they look the same on every replica and a cursor ("after this
+//! name") survives additions and removals. Each entry is kept as the JSON that lists show; the
+//! first page of each list is kept whole. A change makes a new catalogue and puts it in the place
+//! of the old one.
 
 use crate::completion::{CompletionKey, Handler as CompletionHandler};
 use crate::prompt::{Prompt, PromptEntry};
@@ -20,7 +21,8 @@ use carryall_types::{CacheScope, ErrorObject, Method, RawJson};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-/// The longest name or URI of an entry. Each of them has to fit into a cursor, or the pages behind it would be lost.
+/// The longest name or URI of an entry. Each of them has to fit into a cursor, or the pages behind
+/// it would be lost.
 const MAX_KEY_BYTES: usize = 4096;
 
 /// How lists are cut and how long they may be kept.
@@ -79,13 +81,21 @@ pub(crate) struct List<T> {
 
 impl<T> Default for List<T> {
     fn default() -> Self {
-        Self { entries: BTreeMap::new(), index: HashMap::new(), first_page: None }
+        Self {
+            entries: BTreeMap::new(),
+            index: HashMap::new(),
+            first_page: None,
+        }
     }
 }
 
 impl<T> Clone for List<T> {
     fn clone(&self) -> Self {
-        Self { entries: self.entries.clone(), index: self.index.clone(), first_page: self.first_page.clone() }
+        Self {
+            entries: self.entries.clone(),
+            index: self.index.clone(),
+            first_page: self.first_page.clone(),
+        }
     }
 }
 
@@ -120,7 +130,10 @@ impl<T: Listed> List<T> {
     fn insert(&mut self, entry: T) -> Result<bool, String> {
         let key: Box<str> = entry.key().into();
         if key.len() > MAX_KEY_BYTES {
-            return Err(format!("{:?} is longer than {MAX_KEY_BYTES} bytes", concise(&key)));
+            return Err(format!(
+                "{:?} is longer than {MAX_KEY_BYTES} bytes",
+                concise(&key)
+            ));
         }
         let entry = Arc::new(entry);
         self.index.insert(key.clone(), Arc::clone(&entry));
@@ -136,12 +149,15 @@ impl<T: Listed> List<T> {
     fn prepare(&mut self, method: &Method, member: &str, settings: ListSettings, stamp: &Stamp) {
         self.first_page = None;
         if !self.entries.values().any(|entry| entry.is_restricted()) {
-            self.first_page = self.page(method, member, None, None, settings, (stamp, None)).ok();
+            self.first_page = self
+                .page(method, member, None, None, settings, (stamp, None))
+                .ok();
         }
     }
 
-    /// The page behind `cursor`, as this caller may see it. Where callers see different lists, a cursor is sealed for its
-    /// caller, if there are keys that all replicas have: the name in it may be one that others must not know.
+    /// The page behind `cursor`, as this caller may see it. Where callers see different lists, a
+    /// cursor is sealed for its caller, if there are keys that all replicas have: the name in it
+    /// may be one that others must not know.
     pub(crate) fn page(
         &self,
         method: &Method,
@@ -165,15 +181,23 @@ impl<T: Listed> List<T> {
         };
         let mut cache = settings.cache;
         if restricted {
-            // The list differs between callers, so nobody may pass it on, and that holds for all of its pages.
+            // The list differs between callers, so nobody may pass it on, and that holds for all of
+            // its pages.
             cache.scope = CacheScope::Private;
         }
         let start = match &after {
             None => std::ops::Bound::Unbounded,
             Some(after) => std::ops::Bound::Excluded(after.clone()),
         };
-        let mut visible = self.entries.range((start, std::ops::Bound::Unbounded)).filter(|(_, e)| e.allows(caller));
-        let page: Vec<&Arc<T>> = visible.by_ref().take(settings.page_size).map(|(_, entry)| entry).collect();
+        let mut visible = self
+            .entries
+            .range((start, std::ops::Bound::Unbounded))
+            .filter(|(_, e)| e.allows(caller));
+        let page: Vec<&Arc<T>> = visible
+            .by_ref()
+            .take(settings.page_size)
+            .map(|(_, entry)| entry)
+            .collect();
         let next = match (visible.next(), page.last()) {
             (Some(_), Some(last)) => {
                 let cursor = Cursor::new(method.as_str(), last.key());
@@ -184,7 +208,12 @@ impl<T: Listed> List<T> {
             }
             _ => None,
         };
-        Ok(stamp.page(member, page.iter().map(|entry| entry.json()), next.as_deref(), cache))
+        Ok(stamp.page(
+            member,
+            page.iter().map(|entry| entry.json()),
+            next.as_deref(),
+            cache,
+        ))
     }
 }
 
@@ -195,7 +224,9 @@ impl Catalogue {
 
     /// Whether there is a tool that may run as a task.
     pub(crate) fn has_task_tools(&self) -> bool {
-        self.tools.iter().any(|entry| entry.tool.task != TaskSupport::Never)
+        self.tools
+            .iter()
+            .any(|entry| entry.tool.task != TaskSupport::Never)
     }
 
     pub(crate) fn add_prompt(&mut self, prompt: Prompt) -> Result<bool, String> {
@@ -205,13 +236,21 @@ impl Catalogue {
     pub(crate) fn add_resource(&mut self, resource: Resource) -> Result<bool, String> {
         let is_template = matches!(resource.kind, Kind::Template(_));
         let entry = ResourceEntry::new(resource)?;
-        if is_template { self.templates.insert(entry) } else { self.resources.insert(entry) }
+        if is_template {
+            self.templates.insert(entry)
+        } else {
+            self.resources.insert(entry)
+        }
     }
 
-    /// What stands for `uri`, whoever may know of it: the resource itself, else the first template that matches. It is
-    /// the same one for every caller, so that no template leads around the rule of a resource.
+    /// What stands for `uri`, whoever may know of it: the resource itself, else the first template
+    /// that matches. It is the same one for every caller, so that no template leads around the rule
+    /// of a resource.
     pub(crate) fn resource_at(&self, uri: &str) -> Option<(Arc<ResourceEntry>, Variables)> {
-        let exact = self.resources.find(uri).map(|entry| (Arc::clone(entry), Variables::default()));
+        let exact = self
+            .resources
+            .find(uri)
+            .map(|entry| (Arc::clone(entry), Variables::default()));
         exact.or_else(|| {
             self.templates.iter().find_map(|entry| {
                 let variables = entry.template.as_ref()?.matches(uri)?;
@@ -220,9 +259,11 @@ impl Catalogue {
         })
     }
 
-    /// Whether the caller may know that the resource at `uri` exists. What the catalogue does not have has no rule.
+    /// Whether the caller may know that the resource at `uri` exists. What the catalogue does not
+    /// have has no rule.
     pub(crate) fn may_know(&self, uri: &str, caller: Option<&Principal>) -> bool {
-        self.resource_at(uri).is_none_or(|(entry, _)| entry.allows(caller))
+        self.resource_at(uri)
+            .is_none_or(|(entry, _)| entry.allows(caller))
     }
 
     /// Whether some entries are not for everybody.
@@ -235,9 +276,17 @@ impl Catalogue {
 
     /// Renders what can be rendered ahead. To be called after the last change.
     pub(crate) fn prepare(&mut self, settings: ListSettings, stamp: &Stamp) {
-        self.tools.prepare(&Method::ToolsList, "tools", settings, stamp);
-        self.prompts.prepare(&Method::PromptsList, "prompts", settings, stamp);
-        self.resources.prepare(&Method::ResourcesList, "resources", settings, stamp);
-        self.templates.prepare(&Method::ResourcesTemplatesList, "resourceTemplates", settings, stamp);
+        self.tools
+            .prepare(&Method::ToolsList, "tools", settings, stamp);
+        self.prompts
+            .prepare(&Method::PromptsList, "prompts", settings, stamp);
+        self.resources
+            .prepare(&Method::ResourcesList, "resources", settings, stamp);
+        self.templates.prepare(
+            &Method::ResourcesTemplatesList,
+            "resourceTemplates",
+            settings,
+            stamp,
+        );
     }
 }

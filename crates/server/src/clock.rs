@@ -2,13 +2,17 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// How far the clocks of two replicas may differ without a token being accepted after its use was forgotten, in
-/// milliseconds: a mark that has to outlive a token is kept this much longer.
+/// How far the clocks of two replicas may differ without a token being accepted after its use was
+/// forgotten, in milliseconds: a mark that has to outlive a token is kept this much longer.
 pub(crate) const MAX_SKEW_MS: u64 = 10 * 60 * 1000;
 
 /// Milliseconds since the epoch.
 pub(crate) fn now() -> u64 {
-    millis(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default())
+    millis(
+        SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default(),
+    )
 }
 
 pub(crate) fn millis(duration: Duration) -> u64 {

@@ -20,7 +20,8 @@ pub struct Typed {
     pub settled: HashMap<String, String>,
 }
 
-pub(crate) type Handler = Arc<dyn Fn(Ctx, Typed) -> BoxFuture<Result<Suggestions, Failure>> + Send + Sync>;
+pub(crate) type Handler =
+    Arc<dyn Fn(Ctx, Typed) -> BoxFuture<Result<Suggestions, Failure>> + Send + Sync>;
 
 /// Which argument of what a completion is for.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -65,7 +66,10 @@ impl Suggestions {
 
 impl<T: Into<String>> FromIterator<T> for Suggestions {
     fn from_iter<I: IntoIterator<Item = T>>(values: I) -> Self {
-        Self { values: values.into_iter().map(Into::into).collect(), total: None }
+        Self {
+            values: values.into_iter().map(Into::into).collect(),
+            total: None,
+        }
     }
 }
 
@@ -108,7 +112,8 @@ where
     })
 }
 
-/// Those of `candidates` that fit what was typed: prefixes first, then what contains it, in their own order.
+/// Those of `candidates` that fit what was typed: prefixes first, then what contains it, in their
+/// own order.
 pub fn matching<'a>(candidates: impl IntoIterator<Item = &'a str>, typed: &str) -> Suggestions {
     let typed = typed.to_lowercase();
     let (mut prefixes, mut others) = (Vec::new(), Vec::new());
@@ -124,6 +129,13 @@ pub fn matching<'a>(candidates: impl IntoIterator<Item = &'a str>, typed: &str) 
 }
 
 pub(crate) fn typed(params: &CompleteRequestParams) -> Typed {
-    let settled = params.context.as_ref().and_then(|context| context.arguments.clone()).unwrap_or_default();
-    Typed { value: params.argument.value.clone(), settled: settled.into_iter().collect() }
+    let settled = params
+        .context
+        .as_ref()
+        .and_then(|context| context.arguments.clone())
+        .unwrap_or_default();
+    Typed {
+        value: params.argument.value.clone(),
+        settled: settled.into_iter().collect(),
+    }
 }

@@ -14,7 +14,8 @@ use carryall_proto::budget::Amount;
 use carryall_proto::inbound::SUPPORTED_VERSIONS;
 use carryall_proto::listen::Change;
 use carryall_types::{
-    JsonObject, PromptsCapability, RawJson, ResourcesCapability, ServerCapabilities, ToolsCapability,
+    JsonObject, PromptsCapability, RawJson, ResourcesCapability, ServerCapabilities,
+    ToolsCapability,
 };
 use std::any::{Any, TypeId};
 use std::collections::HashMap;
@@ -61,7 +62,8 @@ pub(crate) struct Settings {
     pub(crate) completion_rate: RateLimit,
 }
 
-/// Which features the server advertises. A feature that was once advertised stays, even when its list gets empty.
+/// Which features the server advertises. A feature that was once advertised stays, even when its
+/// list gets empty.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Features {
     pub(crate) tools: bool,
@@ -83,7 +85,11 @@ impl Core {
         catalogue.prepare(settings.lists, &stamp);
         let stamp = Arc::new(stamp);
         let core = Self {
-            hub: Arc::new(Hub::new(Arc::clone(&stamp), settings.max_listeners, settings.max_listeners_per_caller)),
+            hub: Arc::new(Hub::new(
+                Arc::clone(&stamp),
+                settings.max_listeners,
+                settings.max_listeners_per_caller,
+            )),
             kept: Ledger::new(settings.handle_limits.0, settings.handle_limits.1),
             sealer,
             shared,
@@ -103,7 +109,10 @@ impl Core {
     }
 
     /// Changes the catalogue and tells the listeners about the lists that differ.
-    pub(crate) fn change<T>(&self, change: impl FnOnce(&mut Catalogue) -> Result<T, String>) -> Result<T, String> {
+    pub(crate) fn change<T>(
+        &self,
+        change: impl FnOnce(&mut Catalogue) -> Result<T, String>,
+    ) -> Result<T, String> {
         let guard = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
         let before = self.catalogue.load_full();
         let mut catalogue = Catalogue::clone(&before);
@@ -111,11 +120,15 @@ impl Core {
         catalogue.prepare(self.settings.lists, &self.stamp);
         let tools = differs(&before.tools, &catalogue.tools);
         let prompts = differs(&before.prompts, &catalogue.prompts);
-        let resources =
-            differs(&before.resources, &catalogue.resources) || differs(&before.templates, &catalogue.templates);
+        let resources = differs(&before.resources, &catalogue.resources)
+            || differs(&before.templates, &catalogue.templates);
         self.publish(catalogue);
         drop(guard);
-        for (changed, what) in [(tools, Change::Tools), (prompts, Change::Prompts), (resources, Change::Resources)] {
+        for (changed, what) in [
+            (tools, Change::Tools),
+            (prompts, Change::Prompts),
+            (resources, Change::Resources),
+        ] {
             if changed {
                 self.tell(&what);
             }
@@ -132,10 +145,16 @@ impl Core {
     /// Tells the listeners of this replica, those of them who may know.
     pub(crate) fn publish_here(&self, change: &Change) {
         let at = match change {
-            Change::Resource(uri) => self.catalogue.load().resource_at(uri).map(|(entry, _)| entry),
+            Change::Resource(uri) => self
+                .catalogue
+                .load()
+                .resource_at(uri)
+                .map(|(entry, _)| entry),
             _ => None,
         };
-        self.hub.publish(change, |caller| at.as_ref().is_none_or(|entry| entry.allows(caller)));
+        self.hub.publish(change, |caller| {
+            at.as_ref().is_none_or(|entry| entry.allows(caller))
+        });
     }
 
     /// Tells the listeners of this replica that all they listen to may have changed.
@@ -166,21 +185,31 @@ impl Core {
         features.resources |= !catalogue.resources.is_empty() || !catalogue.templates.is_empty();
         features.completions |= !catalogue.completions.is_empty();
         self.features.store(Arc::new(features));
-        self.discover.store(Arc::new(self.render_discover(features)));
+        self.discover
+            .store(Arc::new(self.render_discover(features)));
         self.catalogue.store(Arc::new(catalogue));
     }
 
     pub(crate) fn capabilities(&self, features: Features) -> ServerCapabilities {
         let mut capabilities = ServerCapabilities::default();
         if features.tools {
-            capabilities.tools = Some(ToolsCapability { list_changed: Some(true), ..Default::default() });
+            capabilities.tools = Some(ToolsCapability {
+                list_changed: Some(true),
+                ..Default::default()
+            });
         }
         if features.prompts {
-            capabilities.prompts = Some(PromptsCapability { list_changed: Some(true), ..Default::default() });
+            capabilities.prompts = Some(PromptsCapability {
+                list_changed: Some(true),
+                ..Default::default()
+            });
         }
         if features.resources {
-            let resources =
-                ResourcesCapability { subscribe: Some(true), list_changed: Some(true), ..Default::default() };
+            let resources = ResourcesCapability {
+                subscribe: Some(true),
+                list_changed: Some(true),
+                ..Default::default()
+            };
             capabilities.resources = Some(resources);
         }
         capabilities.completions = features.completions.then(JsonObject::new);
@@ -192,26 +221,40 @@ impl Core {
     }
 
     fn render_discover(&self, features: Features) -> RawJson {
-        let versions: Vec<&str> = SUPPORTED_VERSIONS.iter().map(|version| version.as_str()).collect();
+        let versions: Vec<&str> = SUPPORTED_VERSIONS
+            .iter()
+            .map(|version| version.as_str())
+            .collect();
         let versions = serde_json::to_vec(&versions).unwrap_or_default();
         let capabilities = serde_json::to_vec(&self.capabilities(features)).unwrap_or_default();
         let mut out = ResultText::start("complete", 512);
         out.raw_member("supportedVersions", &versions);
         out.raw_member("capabilities", &capabilities);
         if let Some(instructions) = &self.settings.instructions {
-            out.raw_member("instructions", &serde_json::to_vec(instructions).unwrap_or_default());
+            out.raw_member(
+                "instructions",
+                &serde_json::to_vec(instructions).unwrap_or_default(),
+            );
         }
         out.cache(self.settings.discover_cache);
         out.finish_discover(&self.stamp)
     }
 
-    /// Warns once when a call comes with credentials and without a principal, while some entries are not for everybody:
-    /// probably a layer has verified the credentials and has not said for whom in a way that is understood here.
+    /// Warns once when a call comes with credentials and without a principal, while some entries
+    /// are not for everybody: probably a layer has verified the credentials and has not said for
+    /// whom in a way that is understood here.
     pub(crate) fn notice_unused_authorization(&self, call: &Call) {
-        let has_credentials =
-            || call.headers.as_ref().is_some_and(|headers| headers.contains_key(http::header::AUTHORIZATION));
+        let has_credentials = || {
+            call.headers
+                .as_ref()
+                .is_some_and(|headers| headers.contains_key(http::header::AUTHORIZATION))
+        };
         let warned = self.warned_of_authorization.load(Ordering::Relaxed);
-        if warned || call.principal.is_some() || !has_credentials() || !self.catalogue.load().is_restricted() {
+        if warned
+            || call.principal.is_some()
+            || !has_credentials()
+            || !self.catalogue.load().is_restricted()
+        {
             return;
         }
         if !self.warned_of_authorization.swap(true, Ordering::Relaxed) {
@@ -242,8 +285,8 @@ impl Drop for Place {
     }
 }
 
-/// Whether two lists may look different to anybody. The rule of a restricted entry cannot be compared, so that a new
-/// one counts as different.
+/// Whether two lists may look different to anybody. The rule of a restricted entry cannot be
+/// compared, so that a new one counts as different.
 fn differs<T: Listed>(before: &List<T>, after: &List<T>) -> bool {
     let same = |(old, new): (&Arc<T>, &Arc<T>)| {
         let same_rule = Arc::ptr_eq(old, new) || !(old.is_restricted() || new.is_restricted());
@@ -263,9 +306,20 @@ mod tests {
         let server = Server::new("own", "1").tasks(Tasks::new()).build().unwrap();
         let store = server.core.shared.store();
         let (kind, key, value) = ("task", "expired".to_owned(), bytes::Bytes::new());
-        let expired = Row { kind, key, version: 1, value, expires_at: Some(1), due_at: None };
+        let expired = Row {
+            kind,
+            key,
+            version: 1,
+            value,
+            expires_at: Some(1),
+            due_at: None,
+        };
         store.insert(expired, 0).await.unwrap();
         tokio::time::sleep(Duration::from_secs(11)).await;
-        assert_eq!(store.expire(u64::MAX / 2, 10).await.unwrap(), 0, "nothing is left to be removed");
+        assert_eq!(
+            store.expire(u64::MAX / 2, 10).await.unwrap(),
+            0,
+            "nothing is left to be removed"
+        );
     }
 }

@@ -10,8 +10,8 @@ use carryall_proto::deprecated::Feature;
 use carryall_proto::progress::Progress;
 use carryall_proto::{Call, Meta, Notification, Principal};
 use carryall_types::{
-    ClientCapabilities, ErrorObject, InputResponses, JsonObject, JsonValue, LoggingLevel, RawJson, RequestId, code,
-    notification,
+    ClientCapabilities, ErrorObject, InputResponses, JsonObject, JsonValue, LoggingLevel, RawJson,
+    RequestId, code, notification,
 };
 use serde::Serialize;
 use std::any::{Any, TypeId};
@@ -26,7 +26,8 @@ const PROGRESS_INTERVAL: Duration = Duration::from_millis(10);
 /// How many log messages one call may send before further ones are dropped.
 const LOG_LIMIT: u32 = 1000;
 
-/// The context of one call. Cheap to clone; clones may move into tasks, and fall silent when the call has ended.
+/// The context of one call. Cheap to clone; clones may move into tasks, and fall silent when the
+/// call has ended.
 #[derive(Clone)]
 pub struct Ctx(Arc<Inner>);
 
@@ -61,9 +62,21 @@ impl Ctx {
     }
 
     fn with(call: Call, core: Arc<Core>, journal: Journal) -> Self {
-        let speech = Speech { progress: Progress::new(PROGRESS_INTERVAL), since: None, logged: 0 };
+        let speech = Speech {
+            progress: Progress::new(PROGRESS_INTERVAL),
+            since: None,
+            logged: 0,
+        };
         let (outbox, speech) = (Outbox::default(), Mutex::new(speech));
-        Self(Arc::new(Inner { call, core, outbox, speech, journal, task: OnceLock::new(), wish: OnceLock::new() }))
+        Self(Arc::new(Inner {
+            call,
+            core,
+            outbox,
+            speech,
+            journal,
+            task: OnceLock::new(),
+            wish: OnceLock::new(),
+        }))
     }
 
     pub(crate) fn task(&self) -> Option<&Arc<Run>> {
@@ -130,7 +143,8 @@ impl Ctx {
         &self.0.call.extensions
     }
 
-    /// The state of type `T` that was given to [`ServerBuilder::state`](crate::ServerBuilder::state).
+    /// The state of type `T` that was given to
+    /// [`ServerBuilder::state`](crate::ServerBuilder::state).
     #[must_use]
     pub fn state<T: Send + Sync + 'static>(&self) -> Option<Arc<T>> {
         let state = self.0.core.states.get(&TypeId::of::<T>())?;
@@ -138,17 +152,18 @@ impl Ctx {
         state.downcast().ok()
     }
 
-    /// The answers that this round brings (`basic/patterns/mrtr`), as they are. Empty in the first round. [`Ctx::ask`] reads
-    /// them, and is nearly always what you want; a call should use one or the other.
+    /// The answers that this round brings (`basic/patterns/mrtr`), as they are. Empty in the first
+    /// round. [`Ctx::ask`] reads them, and is nearly always what you want; a call should use one or
+    /// the other.
     ///
     /// # Errors
     /// `-32602` when they are not an object.
     pub fn input_responses(&self) -> Result<InputResponses, Failure> {
         match self.0.call.params.get("inputResponses") {
             None => Ok(InputResponses::default()),
-            Some(raw) => raw
-                .decode()
-                .map_err(|error| Failure::invalid_params(format!("Malformed inputResponses: {}", concise(error)))),
+            Some(raw) => raw.decode().map_err(|error| {
+                Failure::invalid_params(format!("Malformed inputResponses: {}", concise(error)))
+            }),
         }
     }
 
@@ -159,16 +174,21 @@ impl Ctx {
     pub fn request_state(&self) -> Result<Option<String>, Failure> {
         match self.0.call.params.get("requestState") {
             None => Ok(None),
-            Some(raw) => raw
-                .decode()
-                .map_err(|error| Failure::invalid_params(format!("Malformed requestState: {}", concise(error)))),
+            Some(raw) => raw.decode().map_err(|error| {
+                Failure::invalid_params(format!("Malformed requestState: {}", concise(error)))
+            }),
         }
     }
 
     /// What earlier rounds have left.
     pub(crate) fn journal(&self) -> Result<Opened<'_>, Failure> {
         let inner = &self.0;
-        inner.journal.open(&inner.call, &inner.core.sealer, || self.input_responses(), || self.request_state())
+        inner.journal.open(
+            &inner.call,
+            &inner.core.sealer,
+            || self.input_responses(),
+            || self.request_state(),
+        )
     }
 
     /// Refuses the call with `-32021` unless the client declared all of `required` on this request.
@@ -182,9 +202,10 @@ impl Ctx {
         }
     }
 
-    /// Tells the client how far the call has come, if it asked for that. `progress` has to grow from one report to the
-    /// next; a report that does not grow, or follows too soon, is dropped. Waits while the client is too slow. Cancel
-    /// safe. In a task it becomes the status message, which everybody sees who asks how the task stands.
+    /// Tells the client how far the call has come, if it asked for that. `progress` has to grow
+    /// from one report to the next; a report that does not grow, or follows too soon, is dropped.
+    /// Waits while the client is too slow. Cancel safe. In a task it becomes the status message,
+    /// which everybody sees who asks how the task stands.
     pub async fn progress(&self, progress: f64, total: Option<f64>, message: Option<&str>) {
         let token = &self.0.call.meta.progress_token;
         if token.is_none() && self.task().is_none() {
@@ -198,23 +219,46 @@ impl Ctx {
             }
         }
         if let Some(task) = self.task() {
-            let so_far = || total.map_or_else(|| progress.to_string(), |total| format!("{progress} of {total}"));
+            let so_far = || {
+                total.map_or_else(
+                    || progress.to_string(),
+                    |total| format!("{progress} of {total}"),
+                )
+            };
             return task.say(message.map_or_else(so_far, str::to_owned)).await;
         }
         let Some(token) = token else { return };
-        let params =
-            ProgressParams { progress_token: token, progress: Number(progress), total: total.map(Number), message };
+        let params = ProgressParams {
+            progress_token: token,
+            progress: Number(progress),
+            total: total.map(Number),
+            message,
+        };
         self.notify(notification::PROGRESS, &params).await;
     }
 
-    /// Sends a log message, if the client asked for that level on this request and the server declares `logging`.
+    /// Sends a log message, if the client asked for that level on this request and the server
+    /// declares `logging`.
     ///
-    /// Secrets, personal data and internals do not belong in it (`server/utilities/logging#security`). Messages beyond
-    /// 1,000 in one call are dropped.
-    #[deprecated(note = "SEP-2577: logging is deprecated since 2026-07-28, removal from 2027-07-28 at the earliest; \
-                         log to stderr or OpenTelemetry instead")]
-    pub async fn log(&self, level: LoggingLevel, logger: Option<&str>, data: impl Into<JsonValue> + Send) {
-        let wanted = self.0.call.meta.log_level.as_ref().is_some_and(|least| level >= *least);
+    /// Secrets, personal data and internals do not belong in it
+    /// (`server/utilities/logging#security`). Messages beyond 1,000 in one call are dropped.
+    #[deprecated(
+        note = "SEP-2577: logging is deprecated since 2026-07-28, removal from 2027-07-28 at the earliest; \
+                         log to stderr or OpenTelemetry instead"
+    )]
+    pub async fn log(
+        &self,
+        level: LoggingLevel,
+        logger: Option<&str>,
+        data: impl Into<JsonValue> + Send,
+    ) {
+        let wanted = self
+            .0
+            .call
+            .meta
+            .log_level
+            .as_ref()
+            .is_some_and(|least| level >= *least);
         if !wanted || !self.0.core.features.load().logging {
             return;
         }
@@ -226,15 +270,28 @@ impl Ctx {
             }
         }
         if Feature::Logging.is_first_use() {
-            tracing::warn!("a handler logs to the client: {}", Feature::Logging.notice());
+            tracing::warn!(
+                "a handler logs to the client: {}",
+                Feature::Logging.notice()
+            );
         }
         let data = data.into();
-        self.notify(notification::MESSAGE, &LogParams { level, logger, data: &data }).await;
+        self.notify(
+            notification::MESSAGE,
+            &LogParams {
+                level,
+                logger,
+                data: &data,
+            },
+        )
+        .await;
     }
 
     async fn notify<T: Serialize>(&self, method: &'static str, params: &T) {
         // Strings, numbers and JSON values always serialise.
-        let Ok(params) = carryall_proto::json::to_vec(params) else { return };
+        let Ok(params) = carryall_proto::json::to_vec(params) else {
+            return;
+        };
         let params = RawJson::from_trusted(params.into());
         self.0.outbox.send(Notification::new(method, params)).await;
     }
@@ -244,7 +301,10 @@ impl Ctx {
 pub(crate) fn missing_capabilities(missing: &[ClientCapabilities]) -> ErrorObject {
     let mut names = JsonValue::Object(JsonObject::new());
     for capabilities in missing {
-        merge(&mut names, serde_json::to_value(capabilities).unwrap_or_default());
+        merge(
+            &mut names,
+            serde_json::to_value(capabilities).unwrap_or_default(),
+        );
     }
     let data = RawJson::from(&serde_json::json!({"requiredCapabilities": names}));
     ErrorObject::new(
@@ -259,7 +319,11 @@ fn merge(into: &mut JsonValue, from: JsonValue) {
     match (into, from) {
         (JsonValue::Object(into), JsonValue::Object(from)) => {
             for (name, value) in from {
-                merge(into.entry(name).or_insert_with(|| JsonValue::Object(JsonObject::new())), value);
+                merge(
+                    into.entry(name)
+                        .or_insert_with(|| JsonValue::Object(JsonObject::new())),
+                    value,
+                );
             }
         }
         (into, from) => *into = from,
@@ -302,7 +366,9 @@ struct LogParams<'a> {
 
 impl fmt::Debug for Ctx {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Ctx").field("call", &self.0.call).finish_non_exhaustive()
+        f.debug_struct("Ctx")
+            .field("call", &self.0.call)
+            .finish_non_exhaustive()
     }
 }
 
@@ -321,7 +387,8 @@ impl FromCtx for Ctx {
     }
 }
 
-/// The server's state of type `T`, as given to [`ServerBuilder::state`](crate::ServerBuilder::state).
+/// The server's state of type `T`, as given to
+/// [`ServerBuilder::state`](crate::ServerBuilder::state).
 #[derive(Debug)]
 pub struct State<T>(pub Arc<T>);
 
@@ -342,7 +409,10 @@ impl<T> Deref for State<T> {
 impl<T: Send + Sync + 'static> FromCtx for State<T> {
     fn from_ctx(ctx: &Ctx) -> Result<Self, Failure> {
         ctx.state().map(Self).ok_or_else(|| {
-            tracing::error!("a handler takes State<{}>, which the server was not given", std::any::type_name::<T>());
+            tracing::error!(
+                "a handler takes State<{}>, which the server was not given",
+                std::any::type_name::<T>()
+            );
             Failure::protocol(ErrorObject::internal())
         })
     }
@@ -351,6 +421,8 @@ impl<T: Send + Sync + 'static> FromCtx for State<T> {
 /// The authenticated caller. A handler that takes it refuses anonymous calls.
 impl FromCtx for Principal {
     fn from_ctx(ctx: &Ctx) -> Result<Self, Failure> {
-        ctx.principal().cloned().ok_or_else(|| Failure::invalid_params("This call needs an authenticated caller"))
+        ctx.principal()
+            .cloned()
+            .ok_or_else(|| Failure::invalid_params("This call needs an authenticated caller"))
     }
 }

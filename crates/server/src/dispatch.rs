@@ -16,8 +16,8 @@ use carryall_proto::json::{Scanner, ValueKind};
 use carryall_proto::listen::honoured;
 use carryall_proto::{Call, Reply, Response, SharedService};
 use carryall_types::{
-    CompleteRequestParams, CompleteResult, CompletionReference, ErrorObject, Method, RawJson, RequestId,
-    SubscriptionsListenRequestParams,
+    CompleteRequestParams, CompleteResult, CompletionReference, ErrorObject, Method, RawJson,
+    RequestId, SubscriptionsListenRequestParams,
 };
 use serde::de::DeserializeOwned;
 use std::convert::Infallible;
@@ -46,7 +46,9 @@ fn begin(core: &Arc<Core>, call: Call) -> Result<ServerFuture, ErrorObject> {
         Method::ServerDiscover | Method::SubscriptionsListen => true,
         Method::ToolsList | Method::ToolsCall => features.tools,
         Method::PromptsList | Method::PromptsGet => features.prompts,
-        Method::ResourcesList | Method::ResourcesTemplatesList | Method::ResourcesRead => features.resources,
+        Method::ResourcesList | Method::ResourcesTemplatesList | Method::ResourcesRead => {
+            features.resources
+        }
         Method::CompletionComplete => features.completions,
         Method::Other(_) => core.tasks.is_some(),
     };
@@ -55,9 +57,10 @@ fn begin(core: &Arc<Core>, call: Call) -> Result<ServerFuture, ErrorObject> {
     }
     match call.method {
         Method::ToolsCall => call_tool(core, call),
-        Method::ToolsList | Method::PromptsList | Method::ResourcesList | Method::ResourcesTemplatesList => {
-            list(core, call)
-        }
+        Method::ToolsList
+        | Method::PromptsList
+        | Method::ResourcesList
+        | Method::ResourcesTemplatesList => list(core, call),
         Method::ResourcesRead => read_resource(core, call),
         Method::PromptsGet => get_prompt(core, call),
         Method::CompletionComplete => complete(core, call),
@@ -78,30 +81,67 @@ fn list(core: &Arc<Core>, call: Call) -> Result<ServerFuture, ErrorObject> {
     core.notice_unused_authorization(&call);
     let catalogue = core.catalogue.load();
     let page = match call.method {
-        Method::ToolsList => catalogue.tools.page(&call.method, "tools", cursor, caller, settings, stamp),
-        Method::PromptsList => catalogue.prompts.page(&call.method, "prompts", cursor, caller, settings, stamp),
-        Method::ResourcesList => catalogue.resources.page(&call.method, "resources", cursor, caller, settings, stamp),
-        _ => catalogue.templates.page(&call.method, "resourceTemplates", cursor, caller, settings, stamp),
+        Method::ToolsList => {
+            catalogue
+                .tools
+                .page(&call.method, "tools", cursor, caller, settings, stamp)
+        }
+        Method::PromptsList => {
+            catalogue
+                .prompts
+                .page(&call.method, "prompts", cursor, caller, settings, stamp)
+        }
+        Method::ResourcesList => {
+            catalogue
+                .resources
+                .page(&call.method, "resources", cursor, caller, settings, stamp)
+        }
+        _ => catalogue.templates.page(
+            &call.method,
+            "resourceTemplates",
+            cursor,
+            caller,
+            settings,
+            stamp,
+        ),
     }?;
     Ok(done(call.id.clone(), page))
 }
 
 fn of_tasks(core: &Arc<Core>, call: Call) -> Result<ServerFuture, ErrorObject> {
     let unknown = || refusal::method_not_found(call.method.as_str());
-    let outcome = core.tasks.as_ref().ok_or_else(unknown)?.answer(core, &call)?;
+    let outcome = core
+        .tasks
+        .as_ref()
+        .ok_or_else(unknown)?
+        .answer(core, &call)?;
     let id = call.id.clone();
-    Ok(ServerFuture::layered(Box::pin(async move { Ok(tasks::respond(&call, outcome.await).into()) }), id))
+    Ok(ServerFuture::layered(
+        Box::pin(async move { Ok(tasks::respond(&call, outcome.await).into()) }),
+        id,
+    ))
 }
 
 fn listen(core: &Arc<Core>, call: Call) -> Result<ServerFuture, ErrorObject> {
     let params: SubscriptionsListenRequestParams = decode(&call)?;
     let capabilities = core.capabilities(**core.features.load());
-    let mut filter = honoured(&params.notifications, &capabilities, core.settings.max_resource_subscriptions);
+    let mut filter = honoured(
+        &params.notifications,
+        &capabilities,
+        core.settings.max_resource_subscriptions,
+    );
     if let Some(uris) = &mut filter.resource_subscriptions {
         let catalogue = core.catalogue.load();
-        uris.retain(|uri| uri.len() <= MAX_SUBSCRIBED_URI_BYTES && catalogue.may_know(uri, call.principal.as_deref()));
+        uris.retain(|uri| {
+            uri.len() <= MAX_SUBSCRIBED_URI_BYTES
+                && catalogue.may_know(uri, call.principal.as_deref())
+        });
     }
-    let Some(tasks) = core.tasks.as_ref().filter(|_| !params.notifications.tasks().is_empty()) else {
+    let Some(tasks) = core
+        .tasks
+        .as_ref()
+        .filter(|_| !params.notifications.tasks().is_empty())
+    else {
         return Ok(ServerFuture::ready(core.hub.open(&call, filter)));
     };
     if !tasks::is_declared(call.meta.client_capabilities()) {
@@ -109,8 +149,13 @@ fn listen(core: &Arc<Core>, call: Call) -> Result<ServerFuture, ErrorObject> {
     }
     let (core, tasks, id) = (Arc::clone(core), Arc::clone(tasks), call.id.clone());
     let opened = async move {
-        let (wanted, limit) = (params.notifications.tasks(), core.settings.max_resource_subscriptions);
-        let ids = tasks.listenable(wanted, call.principal.as_deref(), limit).await;
+        let (wanted, limit) = (
+            params.notifications.tasks(),
+            core.settings.max_resource_subscriptions,
+        );
+        let ids = tasks
+            .listenable(wanted, call.principal.as_deref(), limit)
+            .await;
         filter.task_ids = Some(ids.clone());
         let reply = core.hub.open(&call, filter);
         // What has changed since the client last asked.
@@ -127,22 +172,36 @@ fn call_tool(core: &Arc<Core>, call: Call) -> Result<ServerFuture, ErrorObject> 
         core.notice_unused_authorization(&call);
         refusal::unknown("tool", &name)
     };
-    let entry = catalogue.tools.get(&name, call.principal.as_deref()).ok_or_else(unknown)?;
+    let entry = catalogue
+        .tools
+        .get(&name, call.principal.as_deref())
+        .ok_or_else(unknown)?;
     let entry = Arc::clone(entry);
     drop(catalogue);
     let arguments = arguments(&call)?;
     if let (Some(headers), false) = (&call.headers, entry.headers.is_empty()) {
         let values = arguments.decode().map_err(refusal::invalid_params)?;
-        entry.headers.check(headers, &values).map_err(|mismatch| mismatch.to_error())?;
+        entry
+            .headers
+            .check(headers, &values)
+            .map_err(|mismatch| mismatch.to_error())?;
     }
     let place = core.enter().ok_or_else(busy)?;
     if entry.tool.layers.is_empty() {
         return Ok(run_tool(core, entry, place, call, arguments));
     }
-    let task = ToolTask { core: Arc::clone(core), entry: Arc::clone(&entry), place: Arc::new(place) };
+    let task = ToolTask {
+        core: Arc::clone(core),
+        entry: Arc::clone(&entry),
+        place: Arc::new(place),
+    };
     let id = call.id.clone();
     let innermost = SharedService::new(task);
-    let service = entry.tool.layers.iter().fold(innermost, |inner, layer| layer(inner));
+    let service = entry
+        .tool
+        .layers
+        .iter()
+        .fold(innermost, |inner, layer| layer(inner));
     Ok(ServerFuture::layered(service.answer(call), id))
 }
 
@@ -167,13 +226,30 @@ impl ToolTask {
     }
 }
 
-fn run_tool(core: &Arc<Core>, entry: Arc<ToolEntry>, place: Place, call: Call, arguments: RawJson) -> ServerFuture {
+fn run_tool(
+    core: &Arc<Core>,
+    entry: Arc<ToolEntry>,
+    place: Place,
+    call: Call,
+    arguments: RawJson,
+) -> ServerFuture {
     let refused = |message: String| {
         let outcome = settle::tool_failed(core, message);
-        ServerFuture::ready(Response { id: call.id.clone(), outcome })
+        ServerFuture::ready(Response {
+            id: call.id.clone(),
+            outcome,
+        })
     };
-    if let Some(wait) = entry.tool.rate.as_ref().and_then(|rate| rate.admit(Instant::now()).err()) {
-        return refused(format!("Too many calls of this tool; try again in {} ms", wait.as_millis() + 1));
+    if let Some(wait) = entry
+        .tool
+        .rate
+        .as_ref()
+        .and_then(|rate| rate.admit(Instant::now()).err())
+    {
+        return refused(format!(
+            "Too many calls of this tool; try again in {} ms",
+            wait.as_millis() + 1
+        ));
     }
     if let Err(violations) = entry.input.check(&arguments) {
         return refused(format!("Invalid arguments: {violations}"));
@@ -212,14 +288,28 @@ fn get_prompt(core: &Arc<Core>, call: Call) -> Result<ServerFuture, ErrorObject>
         core.notice_unused_authorization(&call);
         refusal::unknown("prompt", &name)
     };
-    let entry = Arc::clone(catalogue.prompts.get(&name, call.principal.as_deref()).ok_or_else(unknown)?);
+    let entry = Arc::clone(
+        catalogue
+            .prompts
+            .get(&name, call.principal.as_deref())
+            .ok_or_else(unknown)?,
+    );
     let arguments = PromptArguments::parse(given_arguments(&call)).map_err(as_error)?;
     entry.check(&arguments).map_err(as_error)?;
     run(core, call, move |ctx| async move {
         let mut result = (entry.prompt.handler)(ctx.clone(), arguments).await?;
-        content::complete(result.messages.iter_mut().map(|message| &mut message.content)).map_err(malformed)?;
+        content::complete(
+            result
+                .messages
+                .iter_mut()
+                .map(|message| &mut message.content),
+        )
+        .map_err(malformed)?;
         let meta = result.meta.take();
-        Ok(ctx.core().stamp.result("complete", &result, meta.as_ref())?)
+        Ok(ctx
+            .core()
+            .stamp
+            .result("complete", &result, meta.as_ref())?)
     })
 }
 
@@ -234,7 +324,9 @@ fn read_resource(core: &Arc<Core>, call: Call) -> Result<ServerFuture, ErrorObje
     }
     let catalogue = core.catalogue.load();
     let caller = call.principal.as_deref();
-    let found = catalogue.resource_at(&uri).filter(|(entry, _)| entry.resource.access.allows(caller));
+    let found = catalogue
+        .resource_at(&uri)
+        .filter(|(entry, _)| entry.resource.access.allows(caller));
     let (entry, variables) = found.ok_or_else(not_found)?;
     run(core, call, move |ctx| async move {
         let contents = (entry.resource.handler)(ctx.clone(), variables).await?;
@@ -258,22 +350,39 @@ fn complete(core: &Arc<Core>, call: Call) -> Result<ServerFuture, ErrorObject> {
     let (of, declared) = match &params.reference {
         CompletionReference::Prompt(prompt) => {
             let unknown = || refusal::unknown("prompt", &prompt.name);
-            let entry = catalogue.prompts.get(&prompt.name, caller).ok_or_else(unknown)?;
-            (Of::Prompt(prompt.name.clone()), entry.has_argument(argument))
+            let entry = catalogue
+                .prompts
+                .get(&prompt.name, caller)
+                .ok_or_else(unknown)?;
+            (
+                Of::Prompt(prompt.name.clone()),
+                entry.has_argument(argument),
+            )
         }
         CompletionReference::Resource(resource) => {
             let unknown = || refusal::unknown("resource template", &resource.uri);
-            let known =
-                catalogue.templates.get(&resource.uri, caller).or(catalogue.resources.get(&resource.uri, caller));
-            (Of::Template(resource.uri.clone()), known.ok_or_else(unknown)?.has_variable(argument))
+            let known = catalogue
+                .templates
+                .get(&resource.uri, caller)
+                .or(catalogue.resources.get(&resource.uri, caller));
+            (
+                Of::Template(resource.uri.clone()),
+                known.ok_or_else(unknown)?.has_variable(argument),
+            )
         }
     };
-    let key = CompletionKey { of, argument: argument.clone() };
+    let key = CompletionKey {
+        of,
+        argument: argument.clone(),
+    };
     let handler = catalogue.completions.get(&key).cloned();
     if handler.is_none() && !declared {
         return Err(refusal::unknown("argument", argument));
     }
-    core.settings.completion_rate.admit(Instant::now()).map_err(|wait| refusal::too_often("completions", wait))?;
+    core.settings
+        .completion_rate
+        .admit(Instant::now())
+        .map_err(|wait| refusal::too_often("completions", wait))?;
     let typed = completion::typed(&params);
     run(core, call, move |ctx| async move {
         let suggestions = match handler {
@@ -294,7 +403,12 @@ where
     let place = core.enter().ok_or_else(busy)?;
     let ctx = Ctx::new(call, Arc::clone(core));
     let work = Work::Other(Box::pin(handler(ctx.clone())));
-    Ok(ServerFuture::running(Running::new(work, ctx, place, core.settings.timeout)))
+    Ok(ServerFuture::running(Running::new(
+        work,
+        ctx,
+        place,
+        core.settings.timeout,
+    )))
 }
 
 fn malformed(why: &'static str) -> Failure {
@@ -309,30 +423,44 @@ fn as_error(failure: Failure) -> ErrorObject {
     }
 }
 
-/// The arguments of a call. Some clients write `null` where there are none, though the schema leaves the member out.
+/// The arguments of a call. Some clients write `null` where there are none, though the schema
+/// leaves the member out.
 fn arguments(call: &Call) -> Result<RawJson, ErrorObject> {
-    let Some(arguments) = given_arguments(call) else { return Ok(RawJson::EMPTY_OBJECT) };
+    let Some(arguments) = given_arguments(call) else {
+        return Ok(RawJson::EMPTY_OBJECT);
+    };
     match Scanner::new(arguments.as_str()).kind() {
         Ok(ValueKind::Object) => Ok(arguments),
-        _ => Err(ErrorObject::invalid_params("Invalid params: \"arguments\" must be an object")),
+        _ => Err(ErrorObject::invalid_params(
+            "Invalid params: \"arguments\" must be an object",
+        )),
     }
 }
 
 pub(crate) fn given_arguments(call: &Call) -> Option<RawJson> {
-    call.params.get("arguments").filter(|arguments| arguments.as_str() != "null")
+    call.params
+        .get("arguments")
+        .filter(|arguments| arguments.as_str() != "null")
 }
 
 fn string_param(call: &Call, name: &str) -> Result<String, ErrorObject> {
     match (call.params.string(name), call.params.get_str(name)) {
         (Some(text), _) => Ok(text.into_owned()),
-        (None, None) => Err(ErrorObject::invalid_params(format!("Invalid params: {name:?} is missing"))),
-        (None, Some(_)) => Err(ErrorObject::invalid_params(format!("Invalid params: {name:?} has to be a string"))),
+        (None, None) => Err(ErrorObject::invalid_params(format!(
+            "Invalid params: {name:?} is missing"
+        ))),
+        (None, Some(_)) => Err(ErrorObject::invalid_params(format!(
+            "Invalid params: {name:?} has to be a string"
+        ))),
     }
 }
 
 fn optional<T: DeserializeOwned>(call: &Call, name: &str) -> Result<Option<T>, ErrorObject> {
-    let Some(text) = call.params.get_str(name) else { return Ok(None) };
-    carryall_types::decode_text(text).map_err(|error| refusal::invalid_params(format!("{name:?}: {error}")))
+    let Some(text) = call.params.get_str(name) else {
+        return Ok(None);
+    };
+    carryall_types::decode_text(text)
+        .map_err(|error| refusal::invalid_params(format!("{name:?}: {error}")))
 }
 
 fn decode<T: DeserializeOwned>(call: &Call) -> Result<T, ErrorObject> {

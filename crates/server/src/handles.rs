@@ -1,8 +1,10 @@
-//! State between calls, named by a string that the server mints and the model carries (`docs/handles.md`).
+//! State between calls, named by a string that the server mints and the model carries
+//! (`docs/handles.md`).
 //!
-//! To clients a handle is text in a result and text in an argument. A *stored* one names a row in the server's store; a
-//! *sealed* one is its own row, encrypted. Either is bound to whoever it was minted for, to the kind of state that it stands
-//! for, and to an end, and all that is wrong with one is the same error.
+//! To clients a handle is text in a result and text in an argument. A *stored* one names a row in
+//! the server's store; a *sealed* one is its own row, encrypted. Either is bound to whoever it was
+//! minted for, to the kind of state that it stands for, and to an end, and all that is wrong with
+//! one is the same error.
 
 use crate::clock::{MAX_SKEW_MS, millis, now};
 use crate::ctx::Ctx;
@@ -70,14 +72,15 @@ const CONFLICTS: usize = 1_000;
 /// }
 /// ```
 pub trait Handled: Serialize + DeserializeOwned + Send + Sync {
-    /// What the state is, in one lower-case word. Handles begin with it, and none is taken for one of another kind.
+    /// What the state is, in one lower-case word. Handles begin with it, and none is taken for one
+    /// of another kind.
     const KIND: &'static str;
     /// How long a handle is good for without being changed.
     const LIFETIME: Duration = Duration::from_secs(24 * 60 * 60);
 }
 
-/// A name for state of type `T`: a string in schemas, arguments and results. It comes from [`Ctx::handle`], or from a client
-/// that may have made it up.
+/// A name for state of type `T`: a string in schemas, arguments and results. It comes from
+/// [`Ctx::handle`], or from a client that may have made it up.
 pub struct Handle<T>(String, PhantomData<fn() -> T>);
 
 impl<T> Handle<T> {
@@ -146,12 +149,13 @@ impl<T> JsonSchema for Handle<T> {
     }
 }
 
-/// Why a handle is not good for what it was to be used for. In a tool it becomes the tool's own failure, which the model
-/// reads.
+/// Why a handle is not good for what it was to be used for. In a tool it becomes the tool's own
+/// failure, which the model reads.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum HandleError {
-    /// It is none of this server, of another kind, somebody else's, used up, or has ended. Which of these is not told.
+    /// It is none of this server, of another kind, somebody else's, used up, or has ended. Which of
+    /// these is not told.
     Unknown {
         /// The kind that was expected.
         kind: &'static str,
@@ -196,7 +200,10 @@ impl From<StoreError> for HandleError {
             tracing::warn!(%error, "state of a handle refused");
             return Self::Full;
         }
-        tracing::error!(error = &error as &dyn std::error::Error, "handle store unavailable");
+        tracing::error!(
+            error = &error as &dyn std::error::Error,
+            "handle store unavailable"
+        );
         Self::Unavailable(error)
     }
 }
@@ -239,13 +246,15 @@ pub struct NewHandle<'a, T> {
 }
 
 impl<T: Handled> NewHandle<'_, T> {
-    /// Until when it is good: a sealed handle from now, a stored one from its last change; [`Handled::LIFETIME`] unless set.
+    /// Until when it is good: a sealed handle from now, a stored one from its last change;
+    /// [`Handled::LIFETIME`] unless set.
     pub fn expires_in(mut self, lifetime: Duration) -> Self {
         self.lifetime = lifetime;
         self
     }
 
-    /// Good for one use: of many who [open](Ctx::open_handle) it at the same time, on whichever replicas, one gets the state.
+    /// Good for one use: of many who [open](Ctx::open_handle) it at the same time, on whichever
+    /// replicas, one gets the state.
     pub fn single_use(mut self) -> Self {
         self.once = true;
         self
@@ -254,48 +263,100 @@ impl<T: Handled> NewHandle<'_, T> {
     /// Keeps the state in the server's store, and names it.
     ///
     /// # Errors
-    /// [`HandleError::Full`] when the caller keeps as much as it may; when the store fails, or other replicas do not share
-    /// it.
+    /// [`HandleError::Full`] when the caller keeps as much as it may; when the store fails, or
+    /// other replicas do not share it.
     pub async fn store(self) -> Result<Handle<T>, HandleError> {
-        let Self { ctx, value, lifetime, once } = self;
+        let Self {
+            ctx,
+            value,
+            lifetime,
+            once,
+        } = self;
         let store = shared_store(ctx)?;
         let text = format!("{}_{}", T::KIND, random::name().map_err(StoreError::new)?);
         let lifetime_ms = millis(lifetime);
         let server = ctx.core().sealer.server().to_owned();
-        let kept = Kept { server, owner: owner(ctx.call()), once, lifetime_ms, value: json(&value)? };
+        let kept = Kept {
+            server,
+            owner: owner(ctx.call()),
+            once,
+            lifetime_ms,
+            value: json(&value)?,
+        };
         let now = now();
         let value = Bytes::from(serde_json::to_vec(&kept).map_err(StoreError::new)?);
         let expires_at = Some(now.saturating_add(lifetime_ms));
-        ctx.core().kept.hold(&Caller::accountable(ctx.call()), &text, value.len(), expires_at, now)?;
-        let row = Row { kind: STORED, key: text.clone(), version: 1, value, expires_at, due_at: None };
+        ctx.core().kept.hold(
+            &Caller::accountable(ctx.call()),
+            &text,
+            value.len(),
+            expires_at,
+            now,
+        )?;
+        let row = Row {
+            kind: STORED,
+            key: text.clone(),
+            version: 1,
+            value,
+            expires_at,
+            due_at: None,
+        };
         let inserted = store.insert(row, now).await;
-        if inserted.as_ref().map_or_else(StoreError::is_full, |inserted| !inserted) {
+        if inserted
+            .as_ref()
+            .map_or_else(StoreError::is_full, |inserted| !inserted)
+        {
             ctx.core().kept.release(&text);
         }
-        if inserted? { Ok(Handle::named(text)) } else { Err(StoreError::new("the handle is there already").into()) }
+        if inserted? {
+            Ok(Handle::named(text))
+        } else {
+            Err(StoreError::new("the handle is there already").into())
+        }
     }
 
-    /// Seals the state into the handle itself: for little state that does not change. Nothing is kept, unless it is used only
-    /// once: then its use is.
+    /// Seals the state into the handle itself: for little state that does not change. Nothing is
+    /// kept, unless it is used only once: then its use is.
     ///
     /// # Errors
     /// When the state is too large for a token.
     pub fn seal(self) -> Result<Handle<T>, HandleError> {
-        let Self { ctx, value, lifetime, once } = self;
+        let Self {
+            ctx,
+            value,
+            lifetime,
+            once,
+        } = self;
         let until = (now() / 1000).saturating_add(lifetime.as_secs().max(1));
-        let once = once.then(|| random::name().map(|name| (name, until))).transpose().map_err(StoreError::new)?;
-        let carried = serde_json::to_vec(&Carried { once, value: json(&value)? }).map_err(StoreError::new)?;
-        let keyring = ctx.core().sealer.keys().now().ok_or_else(|| StoreError::new("no random bytes for a key"))?;
+        let once = once
+            .then(|| random::name().map(|name| (name, until)))
+            .transpose()
+            .map_err(StoreError::new)?;
+        let carried = serde_json::to_vec(&Carried {
+            once,
+            value: json(&value)?,
+        })
+        .map_err(StoreError::new)?;
+        let keyring = ctx
+            .core()
+            .sealer
+            .keys()
+            .now()
+            .ok_or_else(|| StoreError::new("no random bytes for a key"))?;
         let nonce = random::bytes().map_err(StoreError::new)?;
         let sealed = keyring.seal(PURPOSE, &binding::<T>(ctx), until, nonce, &carried);
-        let token = sealed.map_err(|_| StoreError::new("the state is too large to be sealed: store it"))?;
+        let token =
+            sealed.map_err(|_| StoreError::new("the state is too large to be sealed: store it"))?;
         Ok(Handle::named(format!("{}_{token}", T::KIND)))
     }
 }
 
 impl<T> fmt::Debug for NewHandle<'_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("NewHandle").field("lifetime", &self.lifetime).field("once", &self.once).finish_non_exhaustive()
+        f.debug_struct("NewHandle")
+            .field("lifetime", &self.lifetime)
+            .field("once", &self.once)
+            .finish_non_exhaustive()
     }
 }
 
@@ -311,16 +372,23 @@ impl<T: Handled> Stored<T> {
     /// Writes the state, and begins its lifetime anew.
     ///
     /// # Errors
-    /// [`HandleError::Conflict`] when somebody has changed it since it was read, [`HandleError::Full`] when it has grown
-    /// beyond what the caller may keep: then nothing has happened.
+    /// [`HandleError::Conflict`] when somebody has changed it since it was read,
+    /// [`HandleError::Full`] when it has grown beyond what the caller may keep: then nothing has
+    /// happened.
     pub async fn save(mut self) -> Result<(), HandleError> {
         self.kept.value = json(&self.value)?;
         let value = Bytes::from(serde_json::to_vec(&self.kept).map_err(StoreError::new)?);
         let now = now();
         let expires_at = Some(now.saturating_add(self.kept.lifetime_ms));
         let (core, caller) = (self.ctx.core(), Caller::accountable(self.ctx.call()));
-        core.kept.hold(&caller, &self.row.key, value.len(), expires_at, now)?;
-        let row = Row { version: self.row.version + 1, value, expires_at, ..self.row };
+        core.kept
+            .hold(&caller, &self.row.key, value.len(), expires_at, now)?;
+        let row = Row {
+            version: self.row.version + 1,
+            value,
+            expires_at,
+            ..self.row
+        };
         if self.ctx.core().shared.store().replace(row).await? {
             Ok(())
         } else {
@@ -331,13 +399,24 @@ impl<T: Handled> Stored<T> {
     /// Removes the state: the handle is not known any more.
     ///
     /// # Errors
-    /// [`HandleError::Conflict`] when somebody has changed it since it was read: then nothing has happened.
+    /// [`HandleError::Conflict`] when somebody has changed it since it was read: then nothing has
+    /// happened.
     pub async fn remove(self) -> Result<T, HandleError> {
-        let removed = self.ctx.core().shared.store().remove(STORED, &self.row.key, self.row.version).await?;
+        let removed = self
+            .ctx
+            .core()
+            .shared
+            .store()
+            .remove(STORED, &self.row.key, self.row.version)
+            .await?;
         if removed {
             self.ctx.core().kept.release(&self.row.key);
         }
-        if removed { Ok(self.value) } else { Err(HandleError::Conflict { kind: T::KIND }) }
+        if removed {
+            Ok(self.value)
+        } else {
+            Err(HandleError::Conflict { kind: T::KIND })
+        }
     }
 }
 
@@ -357,15 +436,22 @@ impl<T> DerefMut for Stored<T> {
 
 impl<T: fmt::Debug> fmt::Debug for Stored<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Stored").field("value", &self.value).finish_non_exhaustive()
+        f.debug_struct("Stored")
+            .field("value", &self.value)
+            .finish_non_exhaustive()
     }
 }
 
 impl Ctx {
-    /// Mints a handle for `value`, for the caller of this call: finish with [`store`](NewHandle::store) or
-    /// [`seal`](NewHandle::seal).
+    /// Mints a handle for `value`, for the caller of this call: finish with
+    /// [`store`](NewHandle::store) or [`seal`](NewHandle::seal).
     pub fn handle<T: Handled>(&self, value: T) -> NewHandle<'_, T> {
-        NewHandle { ctx: self, value, lifetime: T::LIFETIME, once: false }
+        NewHandle {
+            ctx: self,
+            value,
+            lifetime: T::LIFETIME,
+            once: false,
+        }
     }
 
     /// The state behind a handle, sealed or stored. A handle for a single use is used up by this.
@@ -373,7 +459,10 @@ impl Ctx {
     /// # Errors
     /// [`HandleError::Unknown`], whatever is wrong with the handle.
     pub async fn open_handle<T: Handled>(&self, handle: &Handle<T>) -> Result<T, HandleError> {
-        let token = handle.0.strip_prefix(T::KIND).and_then(|rest| rest.strip_prefix('_'));
+        let token = handle
+            .0
+            .strip_prefix(T::KIND)
+            .and_then(|rest| rest.strip_prefix('_'));
         if let Some(token) = token.filter(|token| token.starts_with(SEALED)) {
             return self.open_sealed(token).await;
         }
@@ -390,13 +479,22 @@ impl Ctx {
     /// The state behind a stored handle, to be changed.
     ///
     /// # Errors
-    /// [`HandleError::Unknown`], whatever is wrong with the handle. One for a single use cannot be changed.
-    pub async fn load_handle<T: Handled>(&self, handle: &Handle<T>) -> Result<Stored<T>, HandleError> {
+    /// [`HandleError::Unknown`], whatever is wrong with the handle. One for a single use cannot be
+    /// changed.
+    pub async fn load_handle<T: Handled>(
+        &self,
+        handle: &Handle<T>,
+    ) -> Result<Stored<T>, HandleError> {
         let stored = self.find(handle).await?;
-        if stored.kept.once { Err(HandleError::Unknown { kind: T::KIND }) } else { Ok(stored) }
+        if stored.kept.once {
+            Err(HandleError::Unknown { kind: T::KIND })
+        } else {
+            Ok(stored)
+        }
     }
 
-    /// Changes stored state in one step that nobody comes between. `change` runs again if somebody did.
+    /// Changes stored state in one step that nobody comes between. `change` runs again if somebody
+    /// did.
     ///
     /// # Errors
     /// [`HandleError::Unknown`], whatever is wrong with the handle.
@@ -433,11 +531,18 @@ impl Ctx {
 
     async fn find<T: Handled>(&self, handle: &Handle<T>) -> Result<Stored<T>, HandleError> {
         let unknown = || HandleError::Unknown { kind: T::KIND };
-        let id = handle.0.strip_prefix(T::KIND).and_then(|rest| rest.strip_prefix('_')).ok_or_else(unknown)?;
+        let id = handle
+            .0
+            .strip_prefix(T::KIND)
+            .and_then(|rest| rest.strip_prefix('_'))
+            .ok_or_else(unknown)?;
         if id.len() != random::NAME_LENGTH {
             return Err(unknown());
         }
-        let row = shared_store(self)?.get(STORED, &handle.0, now()).await?.ok_or_else(unknown)?;
+        let row = shared_store(self)?
+            .get(STORED, &handle.0, now())
+            .await?
+            .ok_or_else(unknown)?;
         let kept: Kept = serde_json::from_slice(&row.value).map_err(StoreError::new)?;
         if kept.owner != owner(self.call()) || kept.server != self.core().sealer.server() {
             return Err(unknown());
@@ -447,22 +552,43 @@ impl Ctx {
             tracing::warn!(%error, kind = T::KIND, "the state behind a handle is not what its type says");
             unknown()
         })?;
-        Ok(Stored { value, kept, row, ctx: self.clone() })
+        Ok(Stored {
+            value,
+            kept,
+            row,
+            ctx: self.clone(),
+        })
     }
 
     async fn open_sealed<T: Handled>(&self, token: &str) -> Result<T, HandleError> {
         let unknown = || HandleError::Unknown { kind: T::KIND };
-        let keyring = self.core().sealer.keys().now().ok_or_else(|| StoreError::new("no random bytes for a key"))?;
-        let opened = keyring.open(PURPOSE, &binding::<T>(self), now() / 1000, token).map_err(|_| unknown())?;
+        let keyring = self
+            .core()
+            .sealer
+            .keys()
+            .now()
+            .ok_or_else(|| StoreError::new("no random bytes for a key"))?;
+        let opened = keyring
+            .open(PURPOSE, &binding::<T>(self), now() / 1000, token)
+            .map_err(|_| unknown())?;
         let carried: Carried = serde_json::from_slice(&opened).map_err(|_| unknown())?;
         let value = carried.value.decode().map_err(|_| unknown())?;
         if let Some((id, until)) = carried.once {
-            // The mark has to be there as long as any replica opens the token. One whose clock is ahead removes expired rows
-            // while others, by their clocks, still open it.
+            // The mark has to be there as long as any replica opens the token. One whose clock is
+            // ahead removes expired rows while others, by their clocks, still open it.
             let expires_at = Some(until.saturating_mul(1000).saturating_add(MAX_SKEW_MS));
             let store = shared_store(self)?;
-            self.core().kept.hold(&Caller::accountable(self.call()), &id, 0, expires_at, now())?;
-            let row = Row { kind: USED, key: id, version: 1, value: Bytes::new(), expires_at, due_at: None };
+            self.core()
+                .kept
+                .hold(&Caller::accountable(self.call()), &id, 0, expires_at, now())?;
+            let row = Row {
+                kind: USED,
+                key: id,
+                version: 1,
+                value: Bytes::new(),
+                expires_at,
+                due_at: None,
+            };
             if !store.insert(row, now()).await? {
                 return Err(unknown());
             }
@@ -475,7 +601,9 @@ impl Ctx {
 fn shared_store(ctx: &Ctx) -> Result<&Arc<dyn Store>, HandleError> {
     let core = ctx.core();
     if core.shared.is_torn() {
-        return Err(StoreError::new("the server has replicas and a store that they do not share").into());
+        return Err(
+            StoreError::new("the server has replicas and a store that they do not share").into(),
+        );
     }
     core.shared.start(core);
     Ok(core.shared.store())
@@ -487,7 +615,8 @@ fn owner(call: &Call) -> RawJson {
 }
 
 fn binding<T: Handled>(ctx: &Ctx) -> Vec<u8> {
-    serde_json::to_vec(&(ctx.core().sealer.server(), T::KIND, owner(ctx.call()))).unwrap_or_default()
+    serde_json::to_vec(&(ctx.core().sealer.server(), T::KIND, owner(ctx.call())))
+        .unwrap_or_default()
 }
 
 fn json<T: Serialize>(value: &T) -> Result<RawJson, HandleError> {
@@ -506,7 +635,8 @@ impl From<HandleError> for ErrorObject {
 }
 
 impl HandleError {
-    /// The same as a JSON-RPC error, for prompts and resources: `-32602`, or `-32603` when the store fails.
+    /// The same as a JSON-RPC error, for prompts and resources: `-32602`, or `-32603` when the
+    /// store fails.
     #[must_use]
     pub fn into_failure(self) -> Failure {
         Failure::protocol(self.into())

@@ -26,18 +26,21 @@ impl fmt::Display for KeyringError {
 
 impl std::error::Error for KeyringError {}
 
-/// Reads the keys in a file: a line `NUMBER HEX` for each, of 64 hexadecimal digits. The first one seals, all of them open;
-/// empty lines and those that begin with `#` do not count.
+/// Reads the keys in a file: a line `NUMBER HEX` for each, of 64 hexadecimal digits. The first one
+/// seals, all of them open; empty lines and those that begin with `#` do not count.
 ///
 /// # Errors
 /// When the file cannot be read or is not a keyring.
 pub fn keyring_from_file(path: impl AsRef<Path>) -> Result<Keyring, KeyringError> {
     let path = path.as_ref();
-    let text = std::fs::read_to_string(path).map_err(|error| KeyringError::Unreadable(path.into(), error))?;
-    text.parse().map_err(|error| KeyringError::Invalid(path.display().to_string(), error))
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| KeyringError::Unreadable(path.into(), error))?;
+    text.parse()
+        .map_err(|error| KeyringError::Invalid(path.display().to_string(), error))
 }
 
-/// Reads the keys in an environment variable, in the form of [`keyring_from_file`]. `None` if it is not set or empty.
+/// Reads the keys in an environment variable, in the form of [`keyring_from_file`]. `None` if it is
+/// not set or empty.
 ///
 /// # Errors
 /// When it is not a keyring.
@@ -53,7 +56,8 @@ pub fn keyring_from_env(name: &str) -> Result<Option<Keyring>, KeyringError> {
 /// The keys of one server, asked for whenever something is sealed or opened.
 #[derive(Clone)]
 pub(crate) enum Keys {
-    /// One key that ends with the server, made when it is first needed. No other server in the process has it.
+    /// One key that ends with the server, made when it is first needed. No other server in the
+    /// process has it.
     Ephemeral(Arc<OnceLock<Arc<Keyring>>>),
     Fixed(Arc<Keyring>),
     Source(Arc<dyn Fn() -> Arc<Keyring> + Send + Sync>),

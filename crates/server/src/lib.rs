@@ -1,7 +1,8 @@
 //! Build an MCP server that any replica can answer.
 //!
-//! A [`Server`] is a `tower` service from [`Call`](carryall_proto::Call) to [`Reply`](carryall_proto::Reply). It keeps
-//! nothing between two calls but what it offers: each request brings all that is needed to answer it.
+//! A [`Server`] is a `tower` service from [`Call`](carryall_proto::Call) to
+//! [`Reply`](carryall_proto::Reply). It keeps nothing between two calls but what it offers: each
+//! request brings all that is needed to answer it.
 //!
 //! ```
 //! use carryall_server::{Ctx, Server, Tool};
@@ -92,11 +93,11 @@ pub fn schema_of<T: schemars::JsonSchema>() -> JsonObject {
     schema
 }
 
-/// The schema of a tool's arguments: that of the type, which also refuses what the type does not have, unless something in
-/// it is about further members already.
+/// The schema of a tool's arguments: that of the type, which also refuses what the type does not
+/// have, unless something in it is about further members already.
 fn arguments_of<T: schemars::JsonSchema>() -> JsonObject {
-    /// What decides about members beside `properties`, or brings properties of its own, which `additionalProperties`
-    /// would not know.
+    /// What decides about members beside `properties`, or brings properties of its own, which
+    /// `additionalProperties` would not know.
     const ABOUT_MEMBERS: [&str; 14] = [
         "additionalProperties",
         "unevaluatedProperties",
@@ -114,14 +115,17 @@ fn arguments_of<T: schemars::JsonSchema>() -> JsonObject {
         "$dynamicRef",
     ];
     let mut schema = schema_of::<T>();
-    if !ABOUT_MEMBERS.iter().any(|keyword| schema.contains_key(*keyword)) {
+    if !ABOUT_MEMBERS
+        .iter()
+        .any(|keyword| schema.contains_key(*keyword))
+    {
         schema.insert("additionalProperties".into(), false.into());
     }
     schema
 }
 
-/// Takes out `format`s such as `uint8` and `double`, which name Rust's types: no dialect knows them, and validators of
-/// other languages complain about each.
+/// Takes out `format`s such as `uint8` and `double`, which name Rust's types: no dialect knows
+/// them, and validators of other languages complain about each.
 fn without_number_formats(schema: &mut serde_json::Value) {
     match schema {
         serde_json::Value::Object(members) => {
@@ -132,7 +136,11 @@ fn without_number_formats(schema: &mut serde_json::Value) {
                         .strip_prefix("int")
                         .is_some_and(|bits| bits.bytes().all(|b| b.is_ascii_digit()))
             };
-            if members.get("format").and_then(|format| format.as_str()).is_some_and(numeric) {
+            if members
+                .get("format")
+                .and_then(|format| format.as_str())
+                .is_some_and(numeric)
+            {
                 members.shift_remove("format");
             }
             let is_data = |name: &str| matches!(name, "default" | "const" | "enum" | "examples");
@@ -206,10 +214,17 @@ mod tests {
         let closed = Some(&serde_json::json!(false));
         let schema = arguments_of::<Numbers>();
         assert_eq!(schema.get("additionalProperties"), closed);
-        assert_eq!(arguments_of::<Flat<Inner>>().get("additionalProperties"), closed);
+        assert_eq!(
+            arguments_of::<Flat<Inner>>().get("additionalProperties"),
+            closed
+        );
         let nested = arguments_of::<Nested>();
         assert_eq!(nested.get("additionalProperties"), closed);
-        assert!(nested["$defs"]["Inner"].get("additionalProperties").is_none());
+        assert!(
+            nested["$defs"]["Inner"]
+                .get("additionalProperties")
+                .is_none()
+        );
         assert_eq!(arguments_of::<Open>()["additionalProperties"], true);
         for open in [
             arguments_of::<Flat<HashMap<String, String>>>(),
@@ -225,7 +240,13 @@ mod tests {
     #[test]
     fn derived_schemas_name_no_types_of_rust() {
         let schema = serde_json::to_string(&super::schema_of::<Numbers>()).unwrap();
-        assert!(!schema.contains("format") && !schema.contains("title"), "{schema}");
-        assert!(schema.contains("2020-12") && schema.contains("\"minimum\":0"), "{schema}");
+        assert!(
+            !schema.contains("format") && !schema.contains("title"),
+            "{schema}"
+        );
+        assert!(
+            schema.contains("2020-12") && schema.contains("\"minimum\":0"),
+            "{schema}"
+        );
     }
 }

@@ -3,7 +3,9 @@
 use crate::refusal;
 use crate::render::Stamp;
 use carryall_proto::budget::{Amount, Budget, BudgetExceeded, Reservation};
-use carryall_proto::listen::{Change, PendingChanges, TaskChange, acknowledged, closing_response, subscription_meta};
+use carryall_proto::listen::{
+    Change, PendingChanges, TaskChange, acknowledged, closing_response, subscription_meta,
+};
 use carryall_proto::{Call, CallError, Caller, Message, MessageStream, Principal, Reply, Response};
 use carryall_types::{JsonObject, RequestId, SubscriptionFilter};
 use futures_core::Stream;
@@ -18,8 +20,8 @@ const PENDING: usize = 64;
 /// What the subscriptions of all callers together may name, and those of one caller, in bytes.
 const MAX_BYTES: usize = 256 * 1024 * 1024;
 const MAX_BYTES_PER_CALLER: usize = 64 * 1024 * 1024;
-/// What a subscription takes besides what it names, and each thing that it names besides its text: it stands in the
-/// filter, and in the acknowledgement until that is sent.
+/// What a subscription takes besides what it names, and each thing that it names besides its text:
+/// it stands in the filter, and in the acknowledgement until that is sent.
 const OVERHEAD: usize = 1024;
 const PER_ENTRY: usize = 64;
 
@@ -45,7 +47,8 @@ struct Listeners {
 #[derive(Debug, Default)]
 struct OfTask {
     listeners: Vec<u64>,
-    /// A digest of what they were told last, so that a write that changes nothing they can see is not told.
+    /// A digest of what they were told last, so that a write that changes nothing they can see is
+    /// not told.
     told: Option<u64>,
 }
 
@@ -68,7 +71,13 @@ impl Hub {
     pub(crate) fn new(stamp: Arc<Stamp>, limit: usize, per_caller: usize) -> Self {
         let total = Amount::new(limit, MAX_BYTES);
         let budget = Budget::new(total, Amount::new(per_caller, MAX_BYTES_PER_CALLER));
-        Self { listeners: Mutex::default(), budget, limit, hasher: RandomState::new(), stamp }
+        Self {
+            listeners: Mutex::default(),
+            budget,
+            limit,
+            hasher: RandomState::new(),
+            stamp,
+        }
     }
 
     /// Opens a subscription with the filter that the server has agreed to.
@@ -79,7 +88,9 @@ impl Hub {
         if listeners.closed {
             return Response::error(id, refusal::subscriptions_closed()).into();
         }
-        let reserved = self.budget.reserve(&Caller::accountable(call), size(&id, &filter));
+        let reserved = self
+            .budget
+            .reserve(&Caller::accountable(call), size(&id, &filter));
         let reservation = match reserved {
             Ok(reservation) => reservation,
             Err(exceeded) => {
@@ -88,12 +99,25 @@ impl Hub {
             }
         };
         let pending = PendingChanges::new(filter, PENDING);
-        let state = Mutex::new(State { pending, closing: false, waker: None });
-        let listener = Arc::new(Listener { principal, state, _reservation: reservation });
+        let state = Mutex::new(State {
+            pending,
+            closing: false,
+            waker: None,
+        });
+        let listener = Arc::new(Listener {
+            principal,
+            state,
+            _reservation: reservation,
+        });
         let number = listeners.next;
         listeners.next += 1;
         for task in listener.tasks() {
-            listeners.tasks.entry(task).or_default().listeners.push(number);
+            listeners
+                .tasks
+                .entry(task)
+                .or_default()
+                .listeners
+                .push(number);
         }
         listeners.open.insert(number, Arc::clone(&listener));
         let stream: MessageStream = Box::pin(Subscription {
@@ -122,16 +146,23 @@ impl Hub {
     pub(crate) fn publish_task(&self, change: TaskChange, again: bool) {
         let listeners: Vec<_> = {
             let mut hub = self.lock();
-            let Some(of) = hub.tasks.get_mut(&*change.id) else { return };
+            let Some(of) = hub.tasks.get_mut(&*change.id) else {
+                return;
+            };
             let digest = self.hasher.hash_one(change.task.as_bytes());
             if of.told.replace(digest) == Some(digest) && !again {
                 return;
             }
             let numbers = of.listeners.clone();
-            numbers.iter().filter_map(|number| hub.open.get(number).cloned()).collect()
+            numbers
+                .iter()
+                .filter_map(|number| hub.open.get(number).cloned())
+                .collect()
         };
         let change = Change::Task(change);
-        listeners.iter().for_each(|listener| listener.update(|state| state.pending.insert(&change)));
+        listeners
+            .iter()
+            .for_each(|listener| listener.update(|state| state.pending.insert(&change)));
     }
 
     pub(crate) fn listens_to_task(&self, id: &str) -> bool {
@@ -146,7 +177,10 @@ impl Hub {
     pub(crate) fn resources_listened_to(&self) -> HashSet<String> {
         let listeners: Vec<_> = self.lock().open.values().cloned().collect();
         let uris = |listener: &Arc<Listener>| {
-            let state = listener.state.lock().unwrap_or_else(PoisonError::into_inner);
+            let state = listener
+                .state
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
             state.pending.filter().resource_uris().to_vec()
         };
         listeners.iter().flat_map(uris).collect()
@@ -173,14 +207,20 @@ impl Hub {
     }
 
     fn lock(&self) -> MutexGuard<'_, Listeners> {
-        self.listeners.lock().unwrap_or_else(PoisonError::into_inner)
+        self.listeners
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// What a subscription with this filter holds, in bytes.
 fn size(id: &RequestId, filter: &SubscriptionFilter) -> usize {
     let named = filter.resource_uris().iter().chain(filter.tasks());
-    let id = if let RequestId::String(text) = id { text.len() } else { 0 };
+    let id = if let RequestId::String(text) = id {
+        text.len()
+    } else {
+        0
+    };
     // The name stands in the filter, and that of a task in the index by task too.
     OVERHEAD + id + named.map(|name| PER_ENTRY + 2 * name.len()).sum::<usize>()
 }
@@ -193,12 +233,22 @@ impl Drop for Hub {
 
 impl Listener {
     fn tasks(&self) -> Vec<String> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).pending.filter().tasks().to_vec()
+        self.state
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .pending
+            .filter()
+            .tasks()
+            .to_vec()
     }
 
     fn update(&self, change: impl FnOnce(&mut State) -> bool) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let waker = if change(&mut state) { state.waker.take() } else { None };
+        let waker = if change(&mut state) {
+            state.waker.take()
+        } else {
+            None
+        };
         drop(state);
         if let Some(waker) = waker {
             waker.wake();
@@ -227,9 +277,15 @@ impl Stream for Subscription {
         if let Some(ack) = self.ack.take() {
             return Poll::Ready(Some(Ok(*ack)));
         }
-        let mut state = self.listener.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self
+            .listener
+            .state
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         if let Some(change) = state.pending.pop() {
-            return Poll::Ready(Some(Ok(Message::Notification(change.notification(&self.id)))));
+            return Poll::Ready(Some(Ok(Message::Notification(
+                change.notification(&self.id),
+            ))));
         }
         if !state.closing {
             state.waker = Some(cx.waker().clone());
@@ -242,10 +298,14 @@ impl Stream for Subscription {
 }
 
 impl Subscription {
-    /// The result that ends the subscription: whose it was, and the server's name as on every result.
+    /// The result that ends the subscription: whose it was, and the server's name as on every
+    /// result.
     fn closing(&self) -> Response {
         let meta = subscription_meta(&self.id);
-        match self.stamp.result("complete", &JsonObject::new(), Some(&meta)) {
+        match self
+            .stamp
+            .result("complete", &JsonObject::new(), Some(&meta))
+        {
             Ok(result) => Response::result(self.id.clone(), result),
             Err(_) => closing_response(&self.id),
         }

@@ -1,7 +1,7 @@
 //! The notifications of one call on their way to its reply.
 //!
-//! Handler and reply are polled by the same task, so a plain call touches this queue once, when it ends, and finds it
-//! empty. The queue is bounded: a handler that outruns its client waits.
+//! Handler and reply are polled by the same task, so a plain call touches this queue once, when it
+//! ends, and finds it empty. The queue is bounded: a handler that outruns its client waits.
 
 use carryall_proto::Notification;
 use std::collections::VecDeque;
@@ -26,8 +26,8 @@ struct Queue {
 }
 
 impl Outbox {
-    /// Queues a notification, waiting for room. After the call has ended it does nothing. Cancel safe: a dropped
-    /// future has queued nothing.
+    /// Queues a notification, waiting for room. After the call has ended it does nothing. Cancel
+    /// safe: a dropped future has queued nothing.
     pub(crate) async fn send(&self, notification: Notification) {
         let mut notification = Some(notification);
         poll_fn(|cx| {
@@ -37,7 +37,11 @@ impl Outbox {
             }
             if queue.waiting.len() >= BOUND {
                 // A task may ask many times before there is room; it is woken once.
-                if !queue.senders.iter().any(|waker| waker.will_wake(cx.waker())) {
+                if !queue
+                    .senders
+                    .iter()
+                    .any(|waker| waker.will_wake(cx.waker()))
+                {
                     queue.senders.push(cx.waker().clone());
                 }
                 return Poll::Pending;
@@ -56,7 +60,11 @@ impl Outbox {
     pub(crate) fn pop(&self) -> Option<Notification> {
         let mut queue = self.lock();
         let next = queue.waiting.pop_front();
-        let senders = if next.is_some() { std::mem::take(&mut queue.senders) } else { Vec::new() };
+        let senders = if next.is_some() {
+            std::mem::take(&mut queue.senders)
+        } else {
+            Vec::new()
+        };
         drop(queue);
         senders.into_iter().for_each(Waker::wake);
         next
@@ -69,13 +77,17 @@ impl Outbox {
     /// Remembers whom to wake when something is queued by another task than the handler's own.
     pub(crate) fn register(&self, cx: &Context<'_>) {
         let mut queue = self.lock();
-        if !queue.reply.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+        if !queue
+            .reply
+            .as_ref()
+            .is_some_and(|waker| waker.will_wake(cx.waker()))
+        {
             queue.reply = Some(cx.waker().clone());
         }
     }
 
-    /// Takes no more: the work is done, and nothing may be said about it from now on (`basic/patterns/progress`).
-    /// Returns whether all that was said before has been taken.
+    /// Takes no more: the work is done, and nothing may be said about it from now on
+    /// (`basic/patterns/progress`). Returns whether all that was said before has been taken.
     pub(crate) fn close(&self) -> bool {
         let mut queue = self.lock();
         queue.closed = true;
@@ -87,6 +99,8 @@ impl Outbox {
     }
 
     fn lock(&self) -> MutexGuard<'_, Queue> {
-        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+        self.0
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }

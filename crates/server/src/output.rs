@@ -1,12 +1,15 @@
 //! What handlers return, and how it becomes a result.
 //!
-//! A tool has two ways to fail, and they cannot be mixed up. Its own failure (`Err` from `?`, [`ToolError::new`]) is a
-//! result with `isError: true`, which the model sees and can act on. A protocol error ([`ToolError::protocol`]) is a
-//! JSON-RPC error, for requests that no change of arguments would save (`server/tools#error-handling`).
+//! A tool has two ways to fail, and they cannot be mixed up. Its own failure (`Err` from `?`,
+//! [`ToolError::new`]) is a result with `isError: true`, which the model sees and can act on. A
+//! protocol error ([`ToolError::protocol`]) is a JSON-RPC error, for requests that no change of
+//! arguments would save (`server/tools#error-handling`).
 
 use crate::handles::HandleError;
 use carryall_proto::{BoxError, json};
-use carryall_types::{CallToolResult, ContentBlock, ErrorObject, InputRequiredResult, JsonObject, RawJson, Task, code};
+use carryall_types::{
+    CallToolResult, ContentBlock, ErrorObject, InputRequiredResult, JsonObject, RawJson, Task, code,
+};
 use schemars::JsonSchema;
 use serde::Serialize;
 use std::any::Any;
@@ -28,12 +31,18 @@ pub struct ToolOutput {
 impl ToolOutput {
     /// One block of text.
     pub fn text(text: impl Into<String>) -> Self {
-        Self { content: vec![ContentBlock::text(text)], ..Self::default() }
+        Self {
+            content: vec![ContentBlock::text(text)],
+            ..Self::default()
+        }
     }
 
     /// Any content blocks.
     pub fn content(content: impl IntoIterator<Item = ContentBlock>) -> Self {
-        Self { content: content.into_iter().collect(), ..Self::default() }
+        Self {
+            content: content.into_iter().collect(),
+            ..Self::default()
+        }
     }
 
     /// A structured value, which is also given as text for clients and models that read only that
@@ -59,14 +68,15 @@ impl ToolOutput {
     }
 }
 
-/// Why a tool call has no regular output. Any `std::error::Error` becomes one with `?`, as the tool's own failure: the
-/// model reads its message, unless the server [masks](crate::ServerBuilder::mask_errors) them, and the log has it with its
-/// causes. What a tool says deliberately, with [`ToolError::new`] for example, is logged at `debug`.
+/// Why a tool call has no regular output. Any `std::error::Error` becomes one with `?`, as the
+/// tool's own failure: the model reads its message, unless the server
+/// [masks](crate::ServerBuilder::mask_errors) them, and the log has it with its causes. What a tool
+/// says deliberately, with [`ToolError::new`] for example, is logged at `debug`.
 #[derive(Debug)]
 pub struct ToolError(pub(crate) Refusal);
 
-/// Why a prompt, resource or completion handler has no result. Any `std::error::Error` becomes one with `?`: the
-/// client sees `-32603`, the log sees the cause.
+/// Why a prompt, resource or completion handler has no result. Any `std::error::Error` becomes one
+/// with `?`: the client sees `-32603`, the log sees the cause.
 #[derive(Debug)]
 pub struct Failure(pub(crate) Refusal);
 
@@ -141,9 +151,11 @@ impl<E: std::error::Error + Send + Sync + 'static> From<E> for ToolError {
     fn from(error: E) -> Self {
         // What is wrong with a handle is said to the model, so that it creates a new one.
         match (&error as &dyn Any).downcast_ref::<HandleError>() {
-            Some(told @ (HandleError::Unknown { .. } | HandleError::Conflict { .. } | HandleError::Full)) => {
-                Self::new(told.to_string())
-            }
+            Some(
+                told @ (HandleError::Unknown { .. }
+                | HandleError::Conflict { .. }
+                | HandleError::Full),
+            ) => Self::new(told.to_string()),
             _ => Self(Refusal::Unexpected(Box::new(error))),
         }
     }
@@ -277,7 +289,23 @@ macro_rules! as_text {
     )*};
 }
 
-as_text!(bool, char, i8, i16, i32, i64, u8, u16, u32, u64, usize, isize, f32, f64, &'static str);
+as_text!(
+    bool,
+    char,
+    i8,
+    i16,
+    i32,
+    i64,
+    u8,
+    u16,
+    u32,
+    u64,
+    usize,
+    isize,
+    f32,
+    f64,
+    &'static str
+);
 
 impl IntoToolOutput for String {
     fn into_output(self) -> Result<ToolOutput, ToolError> {

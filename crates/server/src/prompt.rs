@@ -5,7 +5,8 @@ use crate::ctx::Ctx;
 use crate::output::Failure;
 use carryall_proto::{BoxFuture, Principal};
 use carryall_types::{
-    ContentBlock, GetPromptResult, Icon, Prompt as Definition, PromptArgument, PromptMessage, RawJson, Role,
+    ContentBlock, GetPromptResult, Icon, Prompt as Definition, PromptArgument, PromptMessage,
+    RawJson, Role,
 };
 use std::collections::HashMap;
 use std::fmt;
@@ -56,7 +57,12 @@ impl Prompt {
             let result = handler(ctx, arguments);
             Box::pin(async move { result.await.into_result() })
         });
-        Self { definition: Definition::new(name), handler, access: Access::Anyone, additional_arguments: false }
+        Self {
+            definition: Definition::new(name),
+            handler,
+            access: Access::Anyone,
+            additional_arguments: false,
+        }
     }
 
     /// The name under which clients get the prompt.
@@ -86,20 +92,28 @@ impl Prompt {
         self
     }
 
-    /// Declares an argument. A request that leaves out a required one, or brings one that is not declared, is refused
-    /// before the handler runs.
+    /// Declares an argument. A request that leaves out a required one, or brings one that is not
+    /// declared, is refused before the handler runs.
     #[must_use]
-    pub fn argument(mut self, name: impl Into<String>, description: impl Into<String>, required: bool) -> Self {
+    pub fn argument(
+        mut self,
+        name: impl Into<String>,
+        description: impl Into<String>,
+        required: bool,
+    ) -> Self {
         let description = description.into();
         let mut argument = PromptArgument::new(name);
         argument.description = (!description.is_empty()).then_some(description);
         argument.required = Some(required);
-        self.definition.arguments.get_or_insert_default().push(argument);
+        self.definition
+            .arguments
+            .get_or_insert_default()
+            .push(argument);
         self
     }
 
-    /// Says whether arguments that are not declared are let through. They are refused unless this is set, since a misspelt
-    /// optional argument would otherwise be left out silently.
+    /// Says whether arguments that are not declared are let through. They are refused unless this
+    /// is set, since a misspelt optional argument would otherwise be left out silently.
     #[must_use]
     pub fn additional_arguments(mut self, allowed: bool) -> Self {
         self.additional_arguments = allowed;
@@ -115,7 +129,10 @@ impl Prompt {
 
     /// Only callers for whom `allowed` holds see the prompt and may get it.
     #[must_use]
-    pub fn visible_if(mut self, allowed: impl Fn(Option<&Principal>) -> bool + Send + Sync + 'static) -> Self {
+    pub fn visible_if(
+        mut self,
+        allowed: impl Fn(Option<&Principal>) -> bool + Send + Sync + 'static,
+    ) -> Self {
         self.access = Access::rule(allowed);
         self
     }
@@ -123,7 +140,9 @@ impl Prompt {
 
 impl fmt::Debug for Prompt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Prompt").field("definition", &self.definition).finish_non_exhaustive()
+        f.debug_struct("Prompt")
+            .field("definition", &self.definition)
+            .finish_non_exhaustive()
     }
 }
 
@@ -135,10 +154,9 @@ impl PromptArguments {
     pub(crate) fn parse(raw: Option<RawJson>) -> Result<Self, Failure> {
         match raw {
             None => Ok(Self::default()),
-            Some(raw) => raw
-                .decode()
-                .map(Self)
-                .map_err(|_| Failure::invalid_params("Invalid prompt arguments: every value has to be a string")),
+            Some(raw) => raw.decode().map(Self).map_err(|_| {
+                Failure::invalid_params("Invalid prompt arguments: every value has to be a string")
+            }),
         }
     }
 
@@ -156,7 +174,8 @@ impl PromptArguments {
     where
         T::Err: fmt::Display,
     {
-        self.optional(name)?.ok_or_else(|| Failure::invalid_params(format!("Missing required argument: {name}")))
+        self.optional(name)?
+            .ok_or_else(|| Failure::invalid_params(format!("Missing required argument: {name}")))
     }
 
     /// An optional argument as `T`.
@@ -168,7 +187,9 @@ impl PromptArguments {
         T::Err: fmt::Display,
     {
         let parse = |text: &str| {
-            text.parse().map_err(|error| Failure::invalid_params(format!("Invalid argument {name}: {error}")))
+            text.parse().map_err(|error| {
+                Failure::invalid_params(format!("Invalid argument {name}: {error}"))
+            })
         };
         self.text(name).map(parse).transpose()
     }
@@ -228,7 +249,9 @@ fn unknown_argument(name: &str, declared: &[PromptArgument]) -> Failure {
     let known = || declared.iter().map(|argument| argument.name.as_str());
     let shown: String = name.chars().take(MAX_NAME_SHOWN).collect();
     let meant = carryall_schema::closest(name, known());
-    let meant = meant.map(|meant| format!(": did you mean {meant:?}?")).unwrap_or_default();
+    let meant = meant
+        .map(|meant| format!(": did you mean {meant:?}?"))
+        .unwrap_or_default();
     let list: Vec<String> = known().map(|name| format!("{name:?}")).collect();
     let list = if list.is_empty() || list.len() > MAX_LISTED {
         String::new()
@@ -250,30 +273,59 @@ impl PromptEntry {
         if name.is_empty() {
             return Err("a prompt needs a name".into());
         }
-        let mut arguments: Vec<&str> = prompt.definition.arguments.iter().flatten().map(|a| a.name.as_str()).collect();
+        let mut arguments: Vec<&str> = prompt
+            .definition
+            .arguments
+            .iter()
+            .flatten()
+            .map(|a| a.name.as_str())
+            .collect();
         arguments.sort_unstable();
         if let Some(twice) = arguments.windows(2).find(|pair| pair[0] == pair[1]) {
-            return Err(format!("prompt {name:?}: the argument {:?} is there twice", twice[0]));
+            return Err(format!(
+                "prompt {name:?}: the argument {:?} is there twice",
+                twice[0]
+            ));
         }
-        let json = RawJson::from_value(&prompt.definition).map_err(|error| format!("prompt {name:?}: {error}"))?;
+        let json = RawJson::from_value(&prompt.definition)
+            .map_err(|error| format!("prompt {name:?}: {error}"))?;
         Ok(Self { prompt, json })
     }
 
     /// Whether the prompt declares this argument.
     pub(crate) fn has_argument(&self, name: &str) -> bool {
-        self.prompt.definition.arguments.iter().flatten().any(|argument| argument.name == name)
+        self.prompt
+            .definition
+            .arguments
+            .iter()
+            .flatten()
+            .any(|argument| argument.name == name)
     }
 
     /// Refuses arguments that lack a required one or hold one that nobody knows
     /// (`server/prompts#implementation-considerations`).
     pub(crate) fn check(&self, arguments: &PromptArguments) -> Result<(), Failure> {
-        let declared = self.prompt.definition.arguments.as_deref().unwrap_or_default();
-        let missing = declared.iter().find(|a| a.required == Some(true) && arguments.text(&a.name).is_none());
+        let declared = self
+            .prompt
+            .definition
+            .arguments
+            .as_deref()
+            .unwrap_or_default();
+        let missing = declared
+            .iter()
+            .find(|a| a.required == Some(true) && arguments.text(&a.name).is_none());
         if let Some(argument) = missing {
-            return Err(Failure::invalid_params(format!("Missing required argument: {}", argument.name)));
+            return Err(Failure::invalid_params(format!(
+                "Missing required argument: {}",
+                argument.name
+            )));
         }
         // The first by name, so that the same request gets the same answer.
-        let unknown = arguments.0.keys().filter(|name| !self.has_argument(name)).min();
+        let unknown = arguments
+            .0
+            .keys()
+            .filter(|name| !self.has_argument(name))
+            .min();
         match unknown.filter(|_| !self.prompt.additional_arguments) {
             None => Ok(()),
             Some(name) => Err(unknown_argument(name, declared)),

@@ -16,5 +16,8 @@ pub(crate) fn bytes<const N: usize>() -> Result<[u8; N], Error> {
 
 /// 160 bits in hexadecimal digits: the name of something that only its owner knows.
 pub(crate) fn name() -> Result<String, Error> {
-    Ok(bytes::<NAME_BYTES>()?.iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(bytes::<NAME_BYTES>()?
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect())
 }

@@ -15,7 +15,11 @@ impl RateLimit {
     pub(crate) fn new(calls: u32, period: Duration) -> Self {
         let capacity = f64::from(calls.max(1));
         let per_second = capacity / period.as_secs_f64().max(0.001);
-        Self { capacity, per_second, state: Mutex::new((capacity, None)) }
+        Self {
+            capacity,
+            per_second,
+            state: Mutex::new((capacity, None)),
+        }
     }
 
     /// Takes one token, or says how long until there is one.

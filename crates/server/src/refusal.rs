@@ -1,5 +1,5 @@
-//! The errors that the server itself answers with: one concise sentence each, whatever the request holds
-//! (`schema#error`).
+//! The errors that the server itself answers with: one concise sentence each, whatever the request
+//! holds (`schema#error`).
 
 use carryall_proto::budget::BudgetExceeded;
 use carryall_types::{ErrorObject, code};
@@ -27,18 +27,28 @@ pub(crate) fn invalid_params(why: impl Display) -> ErrorObject {
 }
 
 pub(crate) fn busy() -> ErrorObject {
-    ErrorObject::new(code::INTERNAL_ERROR, "The server is at its limit of running calls; try again later")
+    ErrorObject::new(
+        code::INTERNAL_ERROR,
+        "The server is at its limit of running calls; try again later",
+    )
 }
 
 pub(crate) fn too_often(what: &str, wait: Duration) -> ErrorObject {
-    ErrorObject::new(TOO_OFTEN, format!("Too many {what}; try again in {} ms", wait.as_millis() + 1))
+    ErrorObject::new(
+        TOO_OFTEN,
+        format!("Too many {what}; try again in {} ms", wait.as_millis() + 1),
+    )
 }
 
 /// The server is at its limit of subscriptions; without one, this caller is at its share.
 pub(crate) fn too_many_subscriptions(limit: Option<usize>) -> ErrorObject {
     let message = match limit {
-        Some(limit) => format!("The server is at its limit of {limit} subscriptions, or of what they may name"),
-        None => "This caller has as many subscriptions as one caller may; close one first".to_owned(),
+        Some(limit) => {
+            format!("The server is at its limit of {limit} subscriptions, or of what they may name")
+        }
+        None => {
+            "This caller has as many subscriptions as one caller may; close one first".to_owned()
+        }
     };
     ErrorObject::new(TOO_MANY_SUBSCRIPTIONS, message)
 }
@@ -46,7 +56,9 @@ pub(crate) fn too_many_subscriptions(limit: Option<usize>) -> ErrorObject {
 /// No further task can be kept.
 pub(crate) fn too_many_tasks(exceeded: BudgetExceeded) -> ErrorObject {
     let message = match exceeded {
-        BudgetExceeded::Caller => "This caller has as many tasks as one caller may; try again when some have expired",
+        BudgetExceeded::Caller => {
+            "This caller has as many tasks as one caller may; try again when some have expired"
+        }
         BudgetExceeded::Total => "The server keeps as many tasks as it may; try again later",
     };
     ErrorObject::new(code::INTERNAL_ERROR, message)
@@ -59,13 +71,20 @@ pub(crate) fn task_too_large() -> ErrorObject {
 }
 
 pub(crate) fn subscriptions_closed() -> ErrorObject {
-    ErrorObject::new(code::INTERNAL_ERROR, "The server takes no more subscriptions, since it is shutting down")
+    ErrorObject::new(
+        code::INTERNAL_ERROR,
+        "The server takes no more subscriptions, since it is shutting down",
+    )
 }
 
 /// The beginning of `text`, on one line.
 pub(crate) fn concise(text: impl Display) -> String {
     let text = text.to_string();
-    let mut short: String = text.chars().take(SHOWN).map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let mut short: String = text
+        .chars()
+        .take(SHOWN)
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .collect();
     if text.chars().nth(SHOWN).is_some() {
         short.push('\u{2026}');
     }

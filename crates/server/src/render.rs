@@ -1,7 +1,9 @@
 //! Results to JSON text, with what every result carries (`basic/index#_meta`).
 
 use carryall_proto::json;
-use carryall_types::{CacheScope, ContentBlock, Implementation, JsonObject, JsonValue, RawJson, TextContent};
+use carryall_types::{
+    CacheScope, ContentBlock, Implementation, JsonObject, JsonValue, RawJson, TextContent,
+};
 use serde::Serialize;
 
 use crate::output::ToolOutput;
@@ -9,7 +11,8 @@ use crate::output::ToolOutput;
 /// What a server puts on all of its results.
 #[derive(Debug)]
 pub(crate) struct Stamp {
-    /// `"io.modelcontextprotocol/serverInfo":{...}` with name and version, or nothing when the author turned it off.
+    /// `"io.modelcontextprotocol/serverInfo":{...}` with name and version, or nothing when the
+    /// author turned it off.
     server_info: Vec<u8>,
     server_info_value: JsonValue,
     /// All of it, icons included, which `server/discover` alone carries.
@@ -28,27 +31,40 @@ pub struct Cache {
 impl Default for Cache {
     /// Not fresh at all and not shared.
     fn default() -> Self {
-        Self { ttl_ms: 0, scope: CacheScope::Private }
+        Self {
+            ttl_ms: 0,
+            scope: CacheScope::Private,
+        }
     }
 }
 
 impl Stamp {
     pub(crate) fn new(identity: Option<Implementation>) -> Self {
-        let brief = identity.as_ref().map(|info| serde_json::json!({"name": info.name, "version": info.version}));
+        let brief = identity
+            .as_ref()
+            .map(|info| serde_json::json!({"name": info.name, "version": info.version}));
         let mut text = Vec::new();
         if let Some(info) = &brief {
             json::write_str(&mut text, carryall_proto::key::SERVER_INFO);
             text.push(b':');
             text.extend_from_slice(info.to_string().as_bytes());
         }
-        Self { server_info: text, server_info_value: brief.unwrap_or_default(), identity }
+        Self {
+            server_info: text,
+            server_info_value: brief.unwrap_or_default(),
+            identity,
+        }
     }
 
     /// A tool's output as a `CallToolResult`.
     pub(crate) fn tool_output(&self, output: &ToolOutput) -> Result<RawJson, json::WriteError> {
         let text: usize = output.content.iter().map(size_hint).sum();
-        let structured = output.structured.as_ref().map_or(0, |value| value.as_bytes().len());
-        let mut out = ResultText::start("complete", text + structured + 192 + self.server_info.len());
+        let structured = output
+            .structured
+            .as_ref()
+            .map_or(0, |value| value.as_bytes().len());
+        let mut out =
+            ResultText::start("complete", text + structured + 192 + self.server_info.len());
         match output.content.as_slice() {
             [ContentBlock::Text(block)] if is_bare(block) => out.text_content(&block.text),
             content => out.member("content", &content)?,
@@ -138,7 +154,8 @@ impl ResultText {
     }
 
     fn text_content(&mut self, text: &str) {
-        self.0.extend_from_slice(br#","content":[{"type":"text","text":"#);
+        self.0
+            .extend_from_slice(br#","content":[{"type":"text","text":"#);
         json::write_str(&mut self.0, text);
         self.0.extend_from_slice(b"}]");
     }
@@ -150,7 +167,14 @@ impl ResultText {
 
     pub(crate) fn cache(&mut self, cache: Cache) {
         self.raw_member("ttlMs", cache.ttl_ms.to_string().as_bytes());
-        self.raw_member("cacheScope", if cache.scope == CacheScope::Public { b"\"public\"" } else { b"\"private\"" });
+        self.raw_member(
+            "cacheScope",
+            if cache.scope == CacheScope::Public {
+                b"\"public\""
+            } else {
+                b"\"private\""
+            },
+        );
     }
 
     /// Writes the members of an object in line.
@@ -168,7 +192,11 @@ impl ResultText {
 
     /// Ends the result of `server/discover`, with all that there is to say of the server.
     pub(crate) fn finish_discover(mut self, stamp: &Stamp) -> RawJson {
-        if let Some(info) = stamp.identity.as_ref().and_then(|info| serde_json::to_value(info).ok()) {
+        if let Some(info) = stamp
+            .identity
+            .as_ref()
+            .and_then(|info| serde_json::to_value(info).ok())
+        {
             let meta = JsonObject::from_iter([(carryall_proto::key::SERVER_INFO.to_owned(), info)]);
             self.raw_member("_meta", JsonValue::Object(meta).to_string().as_bytes());
         }
@@ -180,7 +208,10 @@ impl ResultText {
             Some(meta) if !meta.is_empty() => {
                 let mut meta = meta.clone();
                 if !stamp.server_info.is_empty() {
-                    meta.insert(carryall_proto::key::SERVER_INFO.into(), stamp.server_info_value.clone());
+                    meta.insert(
+                        carryall_proto::key::SERVER_INFO.into(),
+                        stamp.server_info_value.clone(),
+                    );
                 }
                 self.raw_member("_meta", JsonValue::Object(meta).to_string().as_bytes());
             }

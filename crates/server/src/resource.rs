@@ -7,15 +7,16 @@ use crate::render::Cache;
 use crate::uri::{UriTemplate, Variables, is_uri};
 use carryall_proto::{BoxFuture, Principal};
 use carryall_types::{
-    Annotations, BlobResourceContents, CacheScope, Icon, RawJson, Resource as Definition, ResourceContents,
-    ResourceTemplate, TextResourceContents,
+    Annotations, BlobResourceContents, CacheScope, Icon, RawJson, Resource as Definition,
+    ResourceContents, ResourceTemplate, TextResourceContents,
 };
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// A resource, or a template for many, as the server offers it. The macro `#[resource]` makes one from a function.
+/// A resource, or a template for many, as the server offers it. The macro `#[resource]` makes one
+/// from a function.
 #[derive(Clone)]
 pub struct Resource {
     pub(crate) kind: Kind,
@@ -30,7 +31,8 @@ pub(crate) enum Kind {
     Template(ResourceTemplate),
 }
 
-pub(crate) type Handler = Arc<dyn Fn(Ctx, Variables) -> BoxFuture<Result<Contents, Failure>> + Send + Sync>;
+pub(crate) type Handler =
+    Arc<dyn Fn(Ctx, Variables) -> BoxFuture<Result<Contents, Failure>> + Send + Sync>;
 
 /// Anything that [`ServerBuilder::resource`](crate::ServerBuilder::resource) takes.
 pub trait IntoResource {
@@ -71,17 +73,25 @@ impl Resource {
         Self::from_kind(Kind::One(Definition::new(uri, name)), handler)
     }
 
-    /// All resources whose URI matches a template: `{name}` stands for one path segment, `{+name}` for the rest.
+    /// All resources whose URI matches a template: `{name}` stands for one path segment, `{+name}`
+    /// for the rest.
     ///
-    /// Variables arrive percent-decoded, so that even `{name}` may hold a `/` or a `..`. A handler that opens files
-    /// leaves it to [`FileRoot`](crate::FileRoot) to find out which one is meant.
-    pub fn template<F, Fut, R>(uri_template: impl Into<String>, name: impl Into<String>, handler: F) -> Self
+    /// Variables arrive percent-decoded, so that even `{name}` may hold a `/` or a `..`. A handler
+    /// that opens files leaves it to [`FileRoot`](crate::FileRoot) to find out which one is meant.
+    pub fn template<F, Fut, R>(
+        uri_template: impl Into<String>,
+        name: impl Into<String>,
+        handler: F,
+    ) -> Self
     where
         F: Fn(Ctx, Variables) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = R> + Send + 'static,
         R: IntoContents + 'static,
     {
-        Self::from_kind(Kind::Template(ResourceTemplate::new(uri_template, name)), handler)
+        Self::from_kind(
+            Kind::Template(ResourceTemplate::new(uri_template, name)),
+            handler,
+        )
     }
 
     fn from_kind<F, Fut, R>(kind: Kind, handler: F) -> Self
@@ -94,7 +104,12 @@ impl Resource {
             let contents = handler(ctx, variables);
             Box::pin(async move { contents.await.into_contents() })
         });
-        Self { kind, handler, access: Access::Anyone, cache: Cache::default() }
+        Self {
+            kind,
+            handler,
+            access: Access::Anyone,
+            cache: Cache::default(),
+        }
     }
 
     /// What the resource is.
@@ -139,7 +154,8 @@ impl Resource {
         self
     }
 
-    /// Promises that the contents are the same for every caller, so that shared caches may keep them.
+    /// Promises that the contents are the same for every caller, so that shared caches may keep
+    /// them.
     #[must_use]
     pub fn public(mut self) -> Self {
         self.cache.scope = CacheScope::Public;
@@ -155,7 +171,10 @@ impl Resource {
 
     /// Only callers for whom `allowed` holds see the resource and may read it.
     #[must_use]
-    pub fn visible_if(mut self, allowed: impl Fn(Option<&Principal>) -> bool + Send + Sync + 'static) -> Self {
+    pub fn visible_if(
+        mut self,
+        allowed: impl Fn(Option<&Principal>) -> bool + Send + Sync + 'static,
+    ) -> Self {
         self.access = Access::rule(allowed);
         self
     }
@@ -167,11 +186,14 @@ impl fmt::Debug for Resource {
             Kind::One(definition) => &definition.uri,
             Kind::Template(definition) => &definition.uri_template,
         };
-        f.debug_struct("Resource").field("uri", uri).finish_non_exhaustive()
+        f.debug_struct("Resource")
+            .field("uri", uri)
+            .finish_non_exhaustive()
     }
 }
 
-/// What reading a resource yields. Text and bytes get the URI that was asked for and the declared MIME type.
+/// What reading a resource yields. Text and bytes get the URI that was asked for and the declared
+/// MIME type.
 #[derive(Clone, Debug)]
 pub enum Contents {
     /// Text.
@@ -257,26 +279,48 @@ pub(crate) struct ResourceEntry {
 impl ResourceEntry {
     /// Whether it is a template with this variable.
     pub(crate) fn has_variable(&self, name: &str) -> bool {
-        self.template.as_ref().is_some_and(|template| template.variables().any(|variable| variable == name))
+        self.template
+            .as_ref()
+            .is_some_and(|template| template.variables().any(|variable| variable == name))
     }
 
     pub(crate) fn new(resource: Resource) -> Result<Self, String> {
         let (key, mime_type, template, json) = match &resource.kind {
             Kind::One(definition) => {
                 if !is_uri(&definition.uri) {
-                    return Err(format!("resource {:?}: not a URI (RFC 3986)", definition.uri));
+                    return Err(format!(
+                        "resource {:?}: not a URI (RFC 3986)",
+                        definition.uri
+                    ));
                 }
                 let json = RawJson::from_value(definition);
-                (definition.uri.clone(), definition.mime_type.clone(), None, json)
+                (
+                    definition.uri.clone(),
+                    definition.mime_type.clone(),
+                    None,
+                    json,
+                )
             }
             Kind::Template(definition) => {
-                let template = UriTemplate::parse(&definition.uri_template)
-                    .map_err(|why| format!("resource template {:?}: {why}", definition.uri_template))?;
+                let template = UriTemplate::parse(&definition.uri_template).map_err(|why| {
+                    format!("resource template {:?}: {why}", definition.uri_template)
+                })?;
                 let json = RawJson::from_value(definition);
-                (definition.uri_template.clone(), definition.mime_type.clone(), Some(template), json)
+                (
+                    definition.uri_template.clone(),
+                    definition.mime_type.clone(),
+                    Some(template),
+                    json,
+                )
             }
         };
         let json = json.map_err(|error| format!("resource {key:?}: {error}"))?;
-        Ok(Self { resource, key, mime_type, template, json })
+        Ok(Self {
+            resource,
+            key,
+            mime_type,
+            template,
+            json,
+        })
     }
 }

@@ -1,9 +1,10 @@
 //! Asking the client in the middle of a call (`basic/patterns/mrtr`).
 //!
-//! A call is answered in rounds. In each round the handler runs from its beginning; what it has learned in earlier rounds
-//! rides in `requestState`, sealed, so that any replica can take the next one. [`Ctx::ask`](crate::Ctx::ask) returns an
-//! answer that is there, and ends the round where one is missing. [`Ctx::once`](crate::Ctx::once) keeps what must not
-//! happen again from happening again.
+//! A call is answered in rounds. In each round the handler runs from its beginning; what it has
+//! learned in earlier rounds rides in `requestState`, sealed, so that any replica can take the next
+//! one. [`Ctx::ask`](crate::Ctx::ask) returns an answer that is there, and ends the round where one
+//! is missing. [`Ctx::once`](crate::Ctx::once) keeps what must not happen again from happening
+//! again.
 
 mod form;
 mod journal;
@@ -28,16 +29,19 @@ use std::future::Future;
 impl Ctx {
     /// Asks the client, the user behind it or its model, and returns the answer.
     ///
-    /// A question is a [`Form`], the parameters of an elicitation, of sampling or of roots, or a tuple of up to six of
-    /// these, which are asked in one round. Where an answer is missing, this is an error that ends the round: pass it on
-    /// with `?`. The handler then runs once more, from its beginning, with the answer there. So what stands before a
-    /// question has to lead to the same question again, and what must not be repeated belongs into [`Ctx::once`].
+    /// A question is a [`Form`], the parameters of an elicitation, of sampling or of roots, or a
+    /// tuple of up to six of these, which are asked in one round. Where an answer is missing, this
+    /// is an error that ends the round: pass it on with `?`. The handler then runs once more, from
+    /// its beginning, with the answer there. So what stands before a question has to lead to the
+    /// same question again, and what must not be repeated belongs into [`Ctx::once`].
     ///
-    /// A question is recognised by its content. If it asks something else in a later round, because what it is about has
-    /// changed in between, it is asked anew. For a question whose wording may change, there is [`Ctx::ask_as`].
+    /// A question is recognised by its content. If it asks something else in a later round, because
+    /// what it is about has changed in between, it is asked anew. For a question whose wording may
+    /// change, there is [`Ctx::ask_as`].
     ///
-    /// Answers to what is not asked are ignored, and missing ones asked for again (`basic/patterns/mrtr#error-handling`). What
-    /// earlier rounds have brought counts for the same request of the same caller, and not for ever
+    /// Answers to what is not asked are ignored, and missing ones asked for again
+    /// (`basic/patterns/mrtr#error-handling`). What earlier rounds have brought counts for the same
+    /// request of the same caller, and not for ever
     /// ([`ServerBuilder::round_lifetime`](crate::ServerBuilder::round_lifetime)).
     ///
     /// ```
@@ -59,14 +63,16 @@ impl Ctx {
     /// ```
     ///
     /// # Errors
-    /// While an answer is missing; when one does not fit its question (`-32602`); when `requestState` is not what this
-    /// server has sealed for this request (`-32602`); when the client has not declared what it takes to answer (`-32021`).
+    /// While an answer is missing; when one does not fit its question (`-32602`); when
+    /// `requestState` is not what this server has sealed for this request (`-32602`); when the
+    /// client has not declared what it takes to answer (`-32021`).
     pub async fn ask<Q: Question>(&self, question: Q) -> Result<Q::Answer, Failure> {
         self.answer_to(None, question).await
     }
 
-    /// As [`Ctx::ask`], under a name: the answer stays with the name, however the question is worded in the next round. The
-    /// name is what the client sees as the key of the question. Each name may be asked once in a call.
+    /// As [`Ctx::ask`], under a name: the answer stays with the name, however the question is
+    /// worded in the next round. The name is what the client sees as the key of the question. Each
+    /// name may be asked once in a call.
     ///
     /// # Errors
     /// As for [`Ctx::ask`].
@@ -74,17 +80,21 @@ impl Ctx {
         self.answer_to(Some(name), question).await
     }
 
-    /// Does something once in the rounds of a call: the outcome is recorded, and in later rounds it is returned instead.
+    /// Does something once in the rounds of a call: the outcome is recorded, and in later rounds it
+    /// is returned instead.
     ///
-    /// The record rides in `requestState` with the next question, so it holds from then on. A client that sends an earlier
-    /// round again, as it does when the response got lost, starts from what that round knew: an effect that must not even
-    /// then happen twice needs a key that the other side recognises, or a single-use handle. An error is not recorded.
+    /// The record rides in `requestState` with the next question, so it holds from then on. A
+    /// client that sends an earlier round again, as it does when the response got lost, starts from
+    /// what that round knew: an effect that must not even then happen twice needs a key that the
+    /// other side recognises, or a single-use handle. An error is not recorded.
     ///
-    /// In a task, the outcome is in the store when this returns, and whoever resumes the task starts from there. If the
-    /// process ends between the effect and that, the effect happens again.
+    /// In a task, the outcome is in the store when this returns, and whoever resumes the task
+    /// starts from there. If the process ends between the effect and that, the effect happens
+    /// again.
     ///
     /// # Errors
-    /// What `effect` returns; `requestState` that is not this server's (`-32602`); an outcome that is not JSON (`-32603`).
+    /// What `effect` returns; `requestState` that is not this server's (`-32602`); an outcome that
+    /// is not JSON (`-32603`).
     pub async fn once<T, E, Fut>(&self, key: &str, effect: impl FnOnce() -> Fut) -> Result<T, E>
     where
         T: Serialize + DeserializeOwned,
@@ -95,37 +105,57 @@ impl Ctx {
             return serde_json::from_value(outcome).map_err(|error| E::from(Failure::from(error)));
         }
         let outcome = effect().await?;
-        let recorded = serde_json::to_value(&outcome).map_err(|error| E::from(Failure::from(error)))?;
+        let recorded =
+            serde_json::to_value(&outcome).map_err(|error| E::from(Failure::from(error)))?;
         if let Some(task) = self.task() {
             task.record(key, &recorded).await?;
         }
-        self.journal()?.with(|journal| journal.record(key, recorded));
+        self.journal()?
+            .with(|journal| journal.record(key, recorded));
         Ok(outcome)
     }
 
-    async fn answer_to<Q: Question>(&self, name: Option<&str>, question: Q) -> Result<Q::Answer, Failure> {
+    async fn answer_to<Q: Question>(
+        &self,
+        name: Option<&str>,
+        question: Q,
+    ) -> Result<Q::Answer, Failure> {
         let requests = question.requests()?;
         let rounds = self.journal()?;
         let keys = rounds.with(|journal| journal.keys_of(name, &requests));
         let missing: InputRequests = rounds.with(|journal| {
-            let asked = keys.iter().zip(&requests).filter(|(key, _)| journal.answer(key).is_none());
-            asked.map(|(key, request)| (key.clone(), request.clone())).collect()
+            let asked = keys
+                .iter()
+                .zip(&requests)
+                .filter(|(key, _)| journal.answer(key).is_none());
+            asked
+                .map(|(key, request)| (key.clone(), request.clone()))
+                .collect()
         });
         match self.task() {
             _ if missing.is_empty() => {}
             Some(task) => {
                 settle::may_ask(self, &missing).map_err(Failure::protocol)?;
                 let answers = task.ask(&missing).await?;
-                rounds.with(|journal| answers.into_iter().for_each(|(key, answer)| journal.answered(key, answer)));
+                rounds.with(|journal| {
+                    answers
+                        .into_iter()
+                        .for_each(|(key, answer)| journal.answered(key, answer))
+                });
             }
             None => {
-                let state = rounds.with(|journal| self.core().sealer.seal(self.call(), journal.to_carry()))?;
-                let result = InputRequiredResult::new().with_input_requests(missing).with_request_state(state);
+                let state = rounds
+                    .with(|journal| self.core().sealer.seal(self.call(), journal.to_carry()))?;
+                let result = InputRequiredResult::new()
+                    .with_input_requests(missing)
+                    .with_request_state(state);
                 return Err(Failure::input_required(result));
             }
         }
         let given = rounds.with(|journal| {
-            keys.into_iter().filter_map(|key| journal.answer(&key).cloned().map(|answer| (key, answer))).collect()
+            keys.into_iter()
+                .filter_map(|key| journal.answer(&key).cloned().map(|answer| (key, answer)))
+                .collect()
         });
         question.read(&mut Answers::new(given))
     }

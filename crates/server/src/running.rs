@@ -1,8 +1,8 @@
 //! A handler at work: its future, polled where its reply is polled.
 //!
-//! If the handler ends before it says anything, the reply is one response. Otherwise the reply becomes a stream that
-//! goes on polling the same future. No task is spawned and no channel is opened either way; dropping the reply drops
-//! the handler.
+//! If the handler ends before it says anything, the reply is one response. Otherwise the reply
+//! becomes a stream that goes on polling the same future. No task is spawned and no channel is
+//! opened either way; dropping the reply drops the handler.
 
 use crate::core::Place;
 use crate::ctx::Ctx;
@@ -42,15 +42,27 @@ pub(crate) struct Running {
 impl Running {
     pub(crate) fn new(work: Work, ctx: Ctx, place: Place, limit: Option<Duration>) -> Self {
         let id = ctx.request_id().clone();
-        Self { work, ctx, id, place: Some(place), limit, timer: None, finished: None }
+        Self {
+            work,
+            ctx,
+            id,
+            place: Some(place),
+            limit,
+            timer: None,
+            finished: None,
+        }
     }
 
     fn poll_outcome(&mut self, cx: &mut Context<'_>) -> Poll<Outcome> {
         let polled = guarded(|| match &mut self.work {
-            Work::Tool(handler, entry) => {
-                handler.as_mut().poll(cx).map(|output| settle::tool(&self.ctx, entry, output))
-            }
-            Work::Other(handler) => handler.as_mut().poll(cx).map(|result| settle::other(&self.ctx, result)),
+            Work::Tool(handler, entry) => handler
+                .as_mut()
+                .poll(cx)
+                .map(|output| settle::tool(&self.ctx, entry, output)),
+            Work::Other(handler) => handler
+                .as_mut()
+                .poll(cx)
+                .map(|result| settle::other(&self.ctx, result)),
         });
         let polled = polled.unwrap_or_else(|error| Poll::Ready(Outcome::Error(error)));
         let polled = match (polled, self.limit) {
@@ -65,7 +77,9 @@ impl Running {
 
     /// The timer is made when the handler turns out not to be immediate.
     fn poll_time(&mut self, limit: Duration, cx: &mut Context<'_>) -> Poll<Outcome> {
-        let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(limit)));
+        let timer = self
+            .timer
+            .get_or_insert_with(|| Box::pin(tokio::time::sleep(limit)));
         timer.as_mut().poll(cx).map(|()| match &self.work {
             Work::Tool(..) => settle::tool_timed_out(&self.ctx, limit),
             Work::Other(_) => settle::timed_out(&self.ctx, limit),
@@ -73,16 +87,25 @@ impl Running {
     }
 
     fn respond(&self, outcome: Outcome) -> Response {
-        Response { id: self.id.clone(), outcome }
+        Response {
+            id: self.id.clone(),
+            outcome,
+        }
     }
 }
 
-/// Runs what the author of the server wrote: handlers, layers, rules of access. A panic costs the call it happens in and
-/// nothing else; what it says is for the log.
+/// Runs what the author of the server wrote: handlers, layers, rules of access. A panic costs the
+/// call it happens in and nothing else; what it says is for the log.
 pub(crate) fn guarded<T>(run: impl FnOnce() -> T) -> Result<T, ErrorObject> {
     catch_unwind(AssertUnwindSafe(run)).map_err(|panic| {
-        let text = panic.downcast_ref::<&str>().copied().or(panic.downcast_ref::<String>().map(String::as_str));
-        tracing::error!(panic = text.unwrap_or_default(), "the answer to a call panicked");
+        let text = panic
+            .downcast_ref::<&str>()
+            .copied()
+            .or(panic.downcast_ref::<String>().map(String::as_str));
+        tracing::error!(
+            panic = text.unwrap_or_default(),
+            "the answer to a call panicked"
+        );
         ErrorObject::internal()
     })
 }
@@ -122,34 +145,45 @@ impl Future for ServerFuture {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match &mut self.0 {
-            State::Ready(reply) => reply.take().map_or(Poll::Pending, |reply| Poll::Ready(Ok(reply))),
+            State::Ready(reply) => reply
+                .take()
+                .map_or(Poll::Pending, |reply| Poll::Ready(Ok(reply))),
             State::Layered(future, id) => match guarded(|| future.as_mut().poll(cx)) {
                 Ok(Poll::Pending) => Poll::Pending,
                 Ok(Poll::Ready(Ok(reply))) => Poll::Ready(Ok(reply)),
                 Ok(Poll::Ready(Err(error))) => {
                     tracing::error!(%error, "a layer failed");
-                    Poll::Ready(Ok(Response::error(id.clone(), ErrorObject::internal()).into()))
+                    Poll::Ready(Ok(
+                        Response::error(id.clone(), ErrorObject::internal()).into()
+                    ))
                 }
                 Err(error) => Poll::Ready(Ok(Response::error(id.clone(), error).into())),
             },
             State::Running(slot) => {
-                let Some(mut running) = slot.take() else { return Poll::Pending };
+                let Some(mut running) = slot.take() else {
+                    return Poll::Pending;
+                };
                 match running.poll_outcome(cx) {
                     Poll::Ready(outcome) if running.ctx.outbox().close() => {
                         Poll::Ready(Ok(Reply::Once(running.respond(outcome))))
                     }
                     Poll::Ready(outcome) => {
                         running.finished = Some(outcome);
-                        Poll::Ready(Ok(Reply::Stream(Box::pin(RunningStream(Some(Box::new(running)))))))
+                        Poll::Ready(Ok(Reply::Stream(Box::pin(RunningStream(Some(Box::new(
+                            running,
+                        )))))))
                     }
-                    Poll::Pending if !running.ctx.outbox().is_empty() => {
-                        Poll::Ready(Ok(Reply::Stream(Box::pin(RunningStream(Some(Box::new(running)))))))
-                    }
+                    Poll::Pending if !running.ctx.outbox().is_empty() => Poll::Ready(Ok(
+                        Reply::Stream(Box::pin(RunningStream(Some(Box::new(running))))),
+                    )),
                     Poll::Pending => {
                         running.ctx.outbox().register(cx);
-                        // Another task may have queued something between the test and the registration.
+                        // Another task may have queued something between the test and the
+                        // registration.
                         if !running.ctx.outbox().is_empty() {
-                            return Poll::Ready(Ok(Reply::Stream(Box::pin(RunningStream(Some(Box::new(running)))))));
+                            return Poll::Ready(Ok(Reply::Stream(Box::pin(RunningStream(Some(
+                                Box::new(running),
+                            ))))));
                         }
                         *slot = Some(running);
                         Poll::Pending
@@ -167,7 +201,9 @@ impl Future for OnTheSeam {
     type Output = Result<Reply, CallError>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        Pin::new(&mut self.0).poll(cx).map_err(|never| match never {})
+        Pin::new(&mut self.0)
+            .poll(cx)
+            .map_err(|never| match never {})
     }
 }
 
@@ -184,7 +220,9 @@ impl Stream for RunningStream {
     type Item = Result<Message, CallError>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let Some(running) = self.0.as_mut() else { return Poll::Ready(None) };
+        let Some(running) = self.0.as_mut() else {
+            return Poll::Ready(None);
+        };
         if let Some(notification) = running.ctx.outbox().pop() {
             return Poll::Ready(Some(Ok(Message::Notification(notification))));
         }

@@ -20,7 +20,9 @@ use carryall_proto::listen::Change;
 use carryall_proto::seal::Keyring;
 use carryall_proto::{Call, CallError, Reply, SharedService};
 use carryall_store::Store;
-use carryall_types::{CacheScope, Icon, Implementation, JsonObject, JsonValue, TASKS_EXTENSION, meta_key};
+use carryall_types::{
+    CacheScope, Icon, Implementation, JsonObject, JsonValue, TASKS_EXTENSION, meta_key,
+};
 use std::any::{Any, TypeId};
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -50,24 +52,36 @@ impl Server {
         ServerBuilder::new(Implementation::new(name, version))
     }
 
-    /// Adds, replaces and removes tools, prompts and resources while the server runs. All changes of one call become
-    /// visible at once, and the listeners of each list that differs are told.
+    /// Adds, replaces and removes tools, prompts and resources while the server runs. All changes
+    /// of one call become visible at once, and the listeners of each list that differs are told.
     ///
     /// Changes wait for each other, so `change` must not be called from within `change`.
     ///
     /// # Errors
     /// When an entry is not valid; then nothing has changed.
-    pub fn change<T>(&self, change: impl FnOnce(&mut CatalogueChange<'_>) -> T) -> Result<T, BuildError> {
+    pub fn change<T>(
+        &self,
+        change: impl FnOnce(&mut CatalogueChange<'_>) -> T,
+    ) -> Result<T, BuildError> {
         let changed = self.core.change(|catalogue| {
-            let mut edit = CatalogueChange { catalogue, has_tasks: self.core.tasks.is_some(), problems: Vec::new() };
+            let mut edit = CatalogueChange {
+                catalogue,
+                has_tasks: self.core.tasks.is_some(),
+                problems: Vec::new(),
+            };
             let value = change(&mut edit);
-            if edit.problems.is_empty() { Ok(value) } else { Err(edit.problems.join("; ")) }
+            if edit.problems.is_empty() {
+                Ok(value)
+            } else {
+                Err(edit.problems.join("; "))
+            }
         });
         changed.map_err(BuildError)
     }
 
-    /// Tells the listeners of this resource, or of one above it, that its content has changed; those of them who may
-    /// read it. Listeners of other replicas are told through the server's [store](ServerBuilder::store).
+    /// Tells the listeners of this resource, or of one above it, that its content has changed;
+    /// those of them who may read it. Listeners of other replicas are told through the server's
+    /// [store](ServerBuilder::store).
     pub fn resource_updated(&self, uri: &str) {
         self.core.tell(&Change::Resource(uri.into()));
     }
@@ -78,7 +92,9 @@ impl Server {
         match self.layered {
             Some(_) => SharedService::new(self),
             // Whatever its author wrote is guarded in there.
-            None => SharedService::from_fn(move |call| Box::pin(OnTheSeam(dispatch::answer(&self.core, call)))),
+            None => SharedService::from_fn(move |call| {
+                Box::pin(OnTheSeam(dispatch::answer(&self.core, call)))
+            }),
         }
     }
 
@@ -92,17 +108,23 @@ impl Server {
     #[must_use]
     pub fn keyring(&self) -> Option<Arc<Keyring>> {
         let keys = self.core.sealer.keys();
-        if keys.is_ephemeral() { None } else { keys.now() }
+        if keys.is_ephemeral() {
+            None
+        } else {
+            keys.now()
+        }
     }
 
-    /// The store that this server shares with its replicas; `None` if it was not told that it has any.
+    /// The store that this server shares with its replicas; `None` if it was not told that it has
+    /// any.
     #[must_use]
     pub fn shared_store(&self) -> Option<Arc<dyn Store>> {
         let shared = &self.core.shared;
         (shared.is_replicated() && !shared.is_torn()).then(|| Arc::clone(shared.store()))
     }
 
-    /// Ends all subscriptions with their closing result, and takes no new ones. Calls go on being answered.
+    /// Ends all subscriptions with their closing result, and takes no new ones. Calls go on being
+    /// answered.
     pub fn close_subscriptions(&self) {
         self.core.hub.close();
     }
@@ -195,7 +217,9 @@ impl CatalogueChange<'_> {
 
 impl fmt::Debug for CatalogueChange<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("CatalogueChange").field("problems", &self.problems).finish_non_exhaustive()
+        f.debug_struct("CatalogueChange")
+            .field("problems", &self.problems)
+            .finish_non_exhaustive()
     }
 }
 
@@ -232,7 +256,10 @@ pub struct ServerBuilder {
 impl ServerBuilder {
     fn new(info: Implementation) -> Self {
         let settings = Settings {
-            lists: ListSettings { page_size: 100, cache: Cache::default() },
+            lists: ListSettings {
+                page_size: 100,
+                cache: Cache::default(),
+            },
             discover_cache: Cache::default(),
             instructions: None,
             extensions: JsonObject::new(),
@@ -241,7 +268,10 @@ impl ServerBuilder {
             max_running: 10_000,
             max_listeners: 20_000,
             max_listeners_per_caller: 5_000,
-            handle_limits: (Amount::new(100_000, 256 << 20), Amount::new(25_000, 64 << 20)),
+            handle_limits: (
+                Amount::new(100_000, 256 << 20),
+                Amount::new(25_000, 64 << 20),
+            ),
             mask_errors: false,
             max_resource_subscriptions: 1_000,
             completion_rate: RateLimit::new(1_000, Duration::from_secs(1)),
@@ -288,7 +318,12 @@ impl ServerBuilder {
     }
 
     /// Completes an argument of a prompt.
-    pub fn complete_prompt<F, Fut, R>(self, prompt: impl Into<String>, argument: impl Into<String>, handler: F) -> Self
+    pub fn complete_prompt<F, Fut, R>(
+        self,
+        prompt: impl Into<String>,
+        argument: impl Into<String>,
+        handler: F,
+    ) -> Self
     where
         F: Fn(Ctx, Typed) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = R> + Send + 'static,
@@ -318,7 +353,9 @@ impl ServerBuilder {
         Fut: Future<Output = R> + Send + 'static,
         R: IntoSuggestions + 'static,
     {
-        self.catalogue.completions.insert(CompletionKey { of, argument }, completion::handler(handler));
+        self.catalogue
+            .completions
+            .insert(CompletionKey { of, argument }, completion::handler(handler));
         self
     }
 
@@ -388,26 +425,35 @@ impl ServerBuilder {
     }
 
     /// Declares that handlers send log messages to clients that ask for them.
-    #[deprecated(note = "SEP-2577: logging is deprecated since 2026-07-28, removal from 2027-07-28 at the earliest; \
-                         log to stderr or OpenTelemetry instead")]
+    #[deprecated(
+        note = "SEP-2577: logging is deprecated since 2026-07-28, removal from 2027-07-28 at the earliest; \
+                         log to stderr or OpenTelemetry instead"
+    )]
     pub fn with_logging(mut self) -> Self {
         self.features.logging = true;
         self
     }
 
-    /// Advertises an extension with its settings. The identifier needs a prefix, as in `com.example/thing`.
+    /// Advertises an extension with its settings. The identifier needs a prefix, as in
+    /// `com.example/thing`.
     pub fn extension(mut self, identifier: impl Into<String>, settings: JsonObject) -> Self {
         let identifier = identifier.into();
         if !meta_key::extension_id_is_valid(&identifier) {
-            self.problems.push(format!("extension {identifier:?}: an identifier looks like com.example/name"));
+            self.problems.push(format!(
+                "extension {identifier:?}: an identifier looks like com.example/name"
+            ));
         }
-        self.settings.extensions.insert(identifier, JsonValue::Object(settings));
+        self.settings
+            .extensions
+            .insert(identifier, JsonValue::Object(settings));
         self
     }
 
     /// Advertises an experimental capability.
     pub fn experimental(mut self, name: impl Into<String>, settings: JsonObject) -> Self {
-        self.settings.experimental.insert(name.into(), JsonValue::Object(settings));
+        self.settings
+            .experimental
+            .insert(name.into(), JsonValue::Object(settings));
         self
     }
 
@@ -419,8 +465,8 @@ impl ServerBuilder {
         self
     }
 
-    /// Promises that lists and discovery are the same for every caller, so that shared caches may keep them. Lists with
-    /// entries that only some may see stay private all the same.
+    /// Promises that lists and discovery are the same for every caller, so that shared caches may
+    /// keep them. Lists with entries that only some may see stay private all the same.
     pub fn public_lists(mut self) -> Self {
         self.settings.lists.cache.scope = CacheScope::Public;
         self.settings.discover_cache.scope = CacheScope::Public;
@@ -433,15 +479,15 @@ impl ServerBuilder {
         self
     }
 
-    /// How long the handler of one call may take; five minutes by default. Time in layers does not count, and
-    /// subscriptions have no limit.
+    /// How long the handler of one call may take; five minutes by default. Time in layers does not
+    /// count, and subscriptions have no limit.
     pub fn timeout(mut self, limit: Option<Duration>) -> Self {
         self.settings.timeout = limit;
         self
     }
 
-    /// How many completions are answered in each `period`, over all callers of this replica; 1,000 a second by default.
-    /// Further ones are refused with the time to wait.
+    /// How many completions are answered in each `period`, over all callers of this replica; 1,000
+    /// a second by default. Further ones are refused with the time to wait.
     pub fn completion_rate_limit(mut self, calls: u32, period: Duration) -> Self {
         self.settings.completion_rate = RateLimit::new(calls, period);
         self
@@ -453,26 +499,30 @@ impl ServerBuilder {
         self
     }
 
-    /// The keys that seal what travels through clients, such as `requestState` ([`Ctx::ask`]). Replicas need the same ones.
-    /// Without it the server has a key of its own that ends with it.
+    /// The keys that seal what travels through clients, such as `requestState` ([`Ctx::ask`]).
+    /// Replicas need the same ones. Without it the server has a key of its own that ends with it.
     ///
-    /// The name of the server is bound to whatever is sealed: of two servers with one keyring neither accepts what the other
-    /// has sealed, unless they have the same name.
+    /// The name of the server is bound to whatever is sealed: of two servers with one keyring
+    /// neither accepts what the other has sealed, unless they have the same name.
     pub fn keyring(mut self, keyring: Keyring) -> Self {
         self.keys = Keys::Fixed(Arc::new(keyring));
         self
     }
 
-    /// As [`keyring`](Self::keyring), for keys that change while the server runs: the source is asked whenever something is
-    /// sealed or opened, so it should have them at hand.
-    pub fn keyring_source(mut self, source: impl Fn() -> Arc<Keyring> + Send + Sync + 'static) -> Self {
+    /// As [`keyring`](Self::keyring), for keys that change while the server runs: the source is
+    /// asked whenever something is sealed or opened, so it should have them at hand.
+    pub fn keyring_source(
+        mut self,
+        source: impl Fn() -> Arc<Keyring> + Send + Sync + 'static,
+    ) -> Self {
         self.keys = Keys::Source(Arc::new(source));
         self
     }
 
-    /// Where state lives that calls share: tasks, [handles](Ctx::handle), and the news of changes, which reach listeners on all
-    /// replicas that share the store. Without it state lives in the memory of this process. A store belongs to one server:
-    /// give another one a schema, prefix or file of its own.
+    /// Where state lives that calls share: tasks, [handles](Ctx::handle), and the news of changes,
+    /// which reach listeners on all replicas that share the store. Without it state lives in the
+    /// memory of this process. A store belongs to one server: give another one a schema, prefix or
+    /// file of its own.
     pub fn store(self, store: impl Store + 'static) -> Self {
         self.shared_store(Arc::new(store))
     }
@@ -489,15 +539,16 @@ impl ServerBuilder {
         self
     }
 
-    /// Says that other processes serve the same clients: then [`build`](Self::build) refuses what only one process could
-    /// use, such as the lack of a [`keyring`](Self::keyring).
+    /// Says that other processes serve the same clients: then [`build`](Self::build) refuses what
+    /// only one process could use, such as the lack of a [`keyring`](Self::keyring).
     pub fn replicated(mut self) -> Self {
         self.replicated = true;
         self
     }
 
-    /// How long the questions of [`Ctx::ask`] may stay unanswered, whole seconds; an answer that comes later is refused,
-    /// and the client has to begin anew. An hour unless set, since people are slow.
+    /// How long the questions of [`Ctx::ask`] may stay unanswered, whole seconds; an answer that
+    /// comes later is refused, and the client has to begin anew. An hour unless set, since people
+    /// are slow.
     pub fn round_lifetime(mut self, limit: Duration) -> Self {
         self.round_lifetime = limit;
         self
@@ -511,18 +562,22 @@ impl ServerBuilder {
         <L::Service as Service<Call>>::Error: Into<CallError>,
         <L::Service as Service<Call>>::Future: Send,
     {
-        self.layers.push(Box::new(move |inner| SharedService::new(layer.layer(inner))));
+        self.layers.push(Box::new(move |inner| {
+            SharedService::new(layer.layer(inner))
+        }));
         self
     }
 
     /// Checks everything and makes the server.
     ///
     /// # Errors
-    /// All problems at once: names, schemas, URIs and header annotations that are not valid, names used twice.
+    /// All problems at once: names, schemas, URIs and header annotations that are not valid, names
+    /// used twice.
     pub fn build(mut self) -> Result<Server, BuildError> {
         if self.replicated && self.keys.is_ephemeral() {
             let why = "the server has replicas and no keyring: what one of them seals, the others could not open";
-            self.problems.push(format!("{why} (ServerBuilder::keyring)"));
+            self.problems
+                .push(format!("{why} (ServerBuilder::keyring)"));
         }
         if self.tasks.is_none() && self.catalogue.has_task_tools() {
             self.tasks = Some(Tasks::default());
@@ -534,25 +589,44 @@ impl ServerBuilder {
         }
         if self.tasks.is_some() {
             let nothing = JsonValue::Object(JsonObject::new());
-            self.settings.extensions.insert(TASKS_EXTENSION.into(), nothing);
+            self.settings
+                .extensions
+                .insert(TASKS_EXTENSION.into(), nothing);
         }
         if !self.problems.is_empty() {
             return Err(BuildError(self.problems.join("; ")));
         }
         let info = self.show_info.then(|| self.info.clone());
         let name = self.info.name;
-        let tasks = self.tasks.map(|tasks| Arc::new(Engine::new(tasks, Arc::clone(shared.store()), name.clone())));
+        let tasks = self
+            .tasks
+            .map(|tasks| Arc::new(Engine::new(tasks, Arc::clone(shared.store()), name.clone())));
         let sealer = Sealer::new(self.keys, name, self.round_lifetime);
         let parts = (sealer, shared, tasks);
-        let core = Core::new(Stamp::new(info), self.settings, self.states, self.catalogue, self.features, parts);
+        let core = Core::new(
+            Stamp::new(info),
+            self.settings,
+            self.states,
+            self.catalogue,
+            self.features,
+            parts,
+        );
         let core = Arc::new(core);
         core.start();
-        let plain = Server { core, layered: None };
+        let plain = Server {
+            core,
+            layered: None,
+        };
         let mut layers = self.layers.into_iter();
-        let Some(first) = layers.next() else { return Ok(plain) };
+        let Some(first) = layers.next() else {
+            return Ok(plain);
+        };
         let innermost = first(SharedService::new(plain.clone()));
         let layered = layers.fold(innermost, |inner, layer| layer(inner));
-        Ok(Server { core: plain.core, layered: Some(layered) })
+        Ok(Server {
+            core: plain.core,
+            layered: Some(layered),
+        })
     }
 
     fn note(mut self, what: &str, added: Result<bool, String>) -> Self {
@@ -575,6 +649,8 @@ impl TryFrom<ServerBuilder> for Server {
 
 impl fmt::Debug for ServerBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ServerBuilder").field("info", &self.info).finish_non_exhaustive()
+        f.debug_struct("ServerBuilder")
+            .field("info", &self.info)
+            .finish_non_exhaustive()
     }
 }

@@ -7,7 +7,9 @@ use crate::random;
 use crate::tool_entry::ToolEntry;
 use carryall_proto::deprecated::Feature;
 use carryall_proto::{Outcome, Printable};
-use carryall_types::{ErrorObject, InputRequest, InputRequests, InputRequiredResult, RawJson, code};
+use carryall_types::{
+    ErrorObject, InputRequest, InputRequests, InputRequiredResult, RawJson, code,
+};
 use std::error::Error;
 use std::fmt;
 use std::time::Duration;
@@ -58,18 +60,27 @@ fn refused(ctx: &Ctx, refusal: Refusal) -> Outcome {
     match refusal {
         Refusal::Tool(output) => rendered(ctx.core().stamp.tool_output(&output)),
         Refusal::Unexpected(error) => match failed(ctx, &*error) {
-            Some(reference) => tool_failed(ctx.core(), format!("The tool failed (reference {reference})")),
+            Some(reference) => tool_failed(
+                ctx.core(),
+                format!("The tool failed (reference {reference})"),
+            ),
             None => tool_failed(ctx.core(), error.to_string()),
         },
         Refusal::Internal(error) => Outcome::Error(match failed(ctx, &*error) {
-            Some(reference) => {
-                ErrorObject::new(code::INTERNAL_ERROR, format!("Internal error (reference {reference})"))
-            }
+            Some(reference) => ErrorObject::new(
+                code::INTERNAL_ERROR,
+                format!("Internal error (reference {reference})"),
+            ),
             None => ErrorObject::internal(),
         }),
-        Refusal::Protocol(error) if carryall_proto::wire::may_emit(error.code) => Outcome::Error(error),
+        Refusal::Protocol(error) if carryall_proto::wire::may_emit(error.code) => {
+            Outcome::Error(error)
+        }
         Refusal::Protocol(error) => {
-            tracing::error!(code = error.code, "a handler used an error code that the specification reserves");
+            tracing::error!(
+                code = error.code,
+                "a handler used an error code that the specification reserves"
+            );
             Outcome::Error(ErrorObject::new(code::INTERNAL_ERROR, error.message))
         }
         Refusal::InputRequired(_) if ctx.task().is_some() => {
@@ -81,13 +92,16 @@ fn refused(ctx: &Ctx, refusal: Refusal) -> Outcome {
     }
 }
 
-/// Logs an error that a handler did not expect, with its causes. If the server masks errors, returns the reference that
-/// stands beside it.
+/// Logs an error that a handler did not expect, with its causes. If the server masks errors,
+/// returns the reference that stands beside it.
 fn failed(ctx: &Ctx, error: &(dyn Error + 'static)) -> Option<String> {
     // Without random bytes the reference is of no use, but the error stays masked.
-    let reference = || random::bytes::<6>().map(|bytes| bytes.iter().map(|byte| format!("{byte:02x}")).collect());
+    let reference = || {
+        random::bytes::<6>().map(|bytes| bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+    };
     let masked = ctx.core().settings.mask_errors;
-    let reference: Option<String> = masked.then(|| reference().unwrap_or_else(|_| "none".to_owned()));
+    let reference: Option<String> =
+        masked.then(|| reference().unwrap_or_else(|_| "none".to_owned()));
     let (method, name) = of(ctx);
     let reference_shown = reference.as_deref();
     tracing::warn!(
@@ -110,7 +124,10 @@ fn said(ctx: &Ctx, text: impl FnOnce() -> String) {
 
 /// The method of the call, and what it names.
 fn of(ctx: &Ctx) -> (&str, String) {
-    (ctx.call().method.as_str(), ctx.call().log_name().unwrap_or_default())
+    (
+        ctx.call().method.as_str(),
+        ctx.call().log_name().unwrap_or_default(),
+    )
 }
 
 /// An error with its causes on one line.
@@ -118,7 +135,8 @@ struct Chain<'a>(&'a (dyn Error + 'static));
 
 impl fmt::Display for Chain<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let causes = std::iter::successors(Some(self.0), |error: &&dyn Error| (*error).source()).take(MAX_CAUSES);
+        let causes = std::iter::successors(Some(self.0), |error: &&dyn Error| (*error).source())
+            .take(MAX_CAUSES);
         let mut before = String::new();
         for (at, error) in causes.enumerate() {
             let text = error.to_string();
@@ -138,24 +156,35 @@ impl fmt::Display for Chain<'_> {
 /// (`basic/patterns/mrtr#server-requirements-basic-workflow`).
 pub(crate) fn may_ask(ctx: &Ctx, requests: &InputRequests) -> Result<(), ErrorObject> {
     let declared = ctx.client_capabilities();
-    let missing = requests.iter().filter_map(|(_, request)| request.required_capability().missing_from(declared));
+    let missing = requests
+        .iter()
+        .filter_map(|(_, request)| request.required_capability().missing_from(declared));
     let missing: Vec<_> = missing.collect();
     if !missing.is_empty() {
         return Err(missing_capabilities(&missing));
     }
-    requests.iter().for_each(|(_, request)| notice_deprecated(request));
+    requests
+        .iter()
+        .for_each(|(_, request)| notice_deprecated(request));
     Ok(())
 }
 
-/// Asks the client, within what it has declared (`basic/patterns/mrtr#server-requirements-basic-workflow`).
+/// Asks the client, within what it has declared
+/// (`basic/patterns/mrtr#server-requirements-basic-workflow`).
 fn input_required(ctx: &Ctx, mut result: InputRequiredResult) -> Outcome {
     if !ctx.call().method.allows_rounds() {
         tracing::error!(method = %ctx.call().method, "this method cannot ask the client");
         return Outcome::Error(ErrorObject::internal());
     }
     // Nothing to bring is nothing to ask: the client would come back at once, again and again.
-    result.input_requests.take_if(|requests| requests.is_empty());
-    if let Some(Err(missing)) = result.input_requests.as_ref().map(|requests| may_ask(ctx, requests)) {
+    result
+        .input_requests
+        .take_if(|requests| requests.is_empty());
+    if let Some(Err(missing)) = result
+        .input_requests
+        .as_ref()
+        .map(|requests| may_ask(ctx, requests))
+    {
         return Outcome::Error(missing);
     }
     if result.input_requests.is_none() && result.request_state.is_none() {
@@ -163,7 +192,11 @@ fn input_required(ctx: &Ctx, mut result: InputRequiredResult) -> Outcome {
         return Outcome::Error(ErrorObject::internal());
     }
     let meta = result.meta.take();
-    rendered(ctx.core().stamp.result("input_required", &result, meta.as_ref()))
+    rendered(
+        ctx.core()
+            .stamp
+            .result("input_required", &result, meta.as_ref()),
+    )
 }
 
 /// Tells whoever runs the server, once, that it relies on what may go (`deprecated`).
@@ -180,12 +213,18 @@ fn notice_deprecated(request: &InputRequest) {
 
 pub(crate) fn tool_timed_out(ctx: &Ctx, limit: Duration) -> Outcome {
     log_timeout(ctx, limit);
-    tool_failed(ctx.core(), format!("The tool did not finish within {limit:?}"))
+    tool_failed(
+        ctx.core(),
+        format!("The tool did not finish within {limit:?}"),
+    )
 }
 
 pub(crate) fn timed_out(ctx: &Ctx, limit: Duration) -> Outcome {
     log_timeout(ctx, limit);
-    Outcome::Error(ErrorObject::new(code::INTERNAL_ERROR, format!("Not finished within {limit:?}")))
+    Outcome::Error(ErrorObject::new(
+        code::INTERNAL_ERROR,
+        format!("Not finished within {limit:?}"),
+    ))
 }
 
 fn log_timeout(ctx: &Ctx, limit: Duration) {

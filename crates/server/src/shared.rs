@@ -1,8 +1,10 @@
-//! What the replicas of a server have in common: a store, and through it the news that something has changed.
+//! What the replicas of a server have in common: a store, and through it the news that something
+//! has changed.
 //!
-//! News are rows too, one for each thing that changes, whose version grows with each change. A replica that hears of a row
-//! tells its listeners, unless it knows that version from its own change. Nothing gets lost on the way: a change that others
-//! have made in between shows in the version that the own one gets.
+//! News are rows too, one for each thing that changes, whose version grows with each change. A
+//! replica that hears of a row tells its listeners, unless it knows that version from its own
+//! change. Nothing gets lost on the way: a change that others have made in between shows in the
+//! version that the own one gets.
 
 use crate::clock::now;
 use crate::core::Core;
@@ -20,7 +22,8 @@ use tokio::task::JoinHandle;
 const NEWS: &str = "change";
 /// How long after the last change of its kind a row of news is kept.
 const NEWS_KEPT: u64 = 60 * 60 * 1000;
-/// How many versions of news are known at most; news whose version is not known are told twice, which does no harm.
+/// How many versions of news are known at most; news whose version is not known are told twice,
+/// which does no harm.
 const KNOWN: usize = 10_000;
 /// How often to remove what has ended; how many rows in one go, and how many times in a row.
 const SWEEP: Duration = Duration::from_secs(10);
@@ -65,7 +68,14 @@ impl Shared {
     pub(crate) fn new(store: Option<Arc<dyn Store>>, replicated: bool) -> Self {
         let chosen = store.is_some();
         let store = store.unwrap_or_else(|| Arc::new(Memory::new()));
-        Self { store, chosen, replicated, news: Mutex::default(), more: Arc::default(), background: OnceLock::new() }
+        Self {
+            store,
+            chosen,
+            replicated,
+            news: Mutex::default(),
+            more: Arc::default(),
+            background: OnceLock::new(),
+        }
     }
 
     pub(crate) fn store(&self) -> &Arc<dyn Store> {
@@ -81,17 +91,21 @@ impl Shared {
         self.replicated && !self.store.is_shared()
     }
 
-    /// Whether there may be anybody to share with, so that it makes sense to [start](Self::start) before it is needed.
+    /// Whether there may be anybody to share with, so that it makes sense to [start](Self::start)
+    /// before it is needed.
     pub(crate) fn is_chosen(&self) -> bool {
         self.chosen
     }
 
-    /// Begins to listen to others and to remove what has ended, as soon as there is an executor to do it on.
+    /// Begins to listen to others and to remove what has ended, as soon as there is an executor to
+    /// do it on.
     pub(crate) fn start(&self, core: &Arc<Core>) {
         if self.background.get().is_some() {
             return;
         }
-        let Ok(executor) = tokio::runtime::Handle::try_current() else { return };
+        let Ok(executor) = tokio::runtime::Handle::try_current() else {
+            return;
+        };
         self.background.get_or_init(|| {
             let core = || Arc::downgrade(core);
             let mut running = vec![executor.spawn(sweep(core()))];
@@ -127,11 +141,22 @@ impl Shared {
         let expires_at = Some(now + NEWS_KEPT);
         let version = loop {
             let row = match self.store.get(NEWS, name, now).await? {
-                Some(row) => Row { version: row.version + 1, expires_at, ..row },
+                Some(row) => Row {
+                    version: row.version + 1,
+                    expires_at,
+                    ..row
+                },
                 // Versions go on growing when a row begins anew.
                 None => {
                     let (key, value) = (name.to_owned(), Bytes::new());
-                    let row = Row { kind: NEWS, key, version: now, value, expires_at, due_at: None };
+                    let row = Row {
+                        kind: NEWS,
+                        key,
+                        version: now,
+                        value,
+                        expires_at,
+                        due_at: None,
+                    };
                     self.news().writing = Some((name.to_owned(), now));
                     if self.store.insert(row, now).await? {
                         self.news().wrote(name, now);
@@ -154,7 +179,11 @@ impl Shared {
     /// Whether this version of a piece of news has not been told here.
     fn is_new(&self, name: &str, version: u64) -> bool {
         let mut news = self.news();
-        if news.writing.as_ref().is_some_and(|(writing, at)| writing == name && *at == version) {
+        if news
+            .writing
+            .as_ref()
+            .is_some_and(|(writing, at)| writing == name && *at == version)
+        {
             return false;
         }
         let known = news.known.entry(name.to_owned()).or_default();
@@ -227,9 +256,13 @@ async fn hear(core: Weak<Core>, mut changes: Changes) {
         let Some(core) = core.upgrade() else { return };
         match changed {
             Changed::Row(name) => {
-                let Some(change) = change_of(&name) else { continue };
+                let Some(change) = change_of(&name) else {
+                    continue;
+                };
                 match core.shared.store.get(NEWS, &name, now()).await {
-                    Ok(Some(row)) if core.shared.is_new(&name, row.version) => core.publish_here(&change),
+                    Ok(Some(row)) if core.shared.is_new(&name, row.version) => {
+                        core.publish_here(&change)
+                    }
                     Ok(_) => {}
                     // Told once too often is better than not at all.
                     Err(_) => core.publish_here(&change),

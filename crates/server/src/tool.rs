@@ -44,7 +44,8 @@ pub struct Tool {
     pub(crate) problem: Option<String>,
 }
 
-pub(crate) type Handler = Arc<dyn Fn(Ctx, RawJson) -> BoxFuture<Result<ToolOutput, ToolError>> + Send + Sync>;
+pub(crate) type Handler =
+    Arc<dyn Fn(Ctx, RawJson) -> BoxFuture<Result<ToolOutput, ToolError>> + Send + Sync>;
 pub(crate) type LayerFn = Arc<dyn Fn(SharedService) -> SharedService + Send + Sync>;
 
 /// Anything that [`ServerBuilder::tool`](crate::ServerBuilder::tool) takes.
@@ -67,15 +68,18 @@ impl<F: FnOnce() -> Tool> IntoTool for F {
 }
 
 impl Tool {
-    /// A tool whose arguments are `A`: its schema comes from the type, and so do the texts of its properties.
+    /// A tool whose arguments are `A`: its schema comes from the type, and so do the texts of its
+    /// properties.
     ///
-    /// Arguments that `A` does not have are refused, with the name of the one that was probably meant: the schema says
-    /// `"additionalProperties": false`, since serde would ignore them and a misspelt optional argument would silently
-    /// keep its default. It does not say so where `A` itself says something about further members, as with
-    /// `#[serde(flatten)]` of a map or `#[schemars(extend("additionalProperties" = true))]`; see also
-    /// [`additional_arguments`](Self::additional_arguments). This is about the arguments themselves. For structs inside
-    /// of them it is their author's choice: `#[serde(deny_unknown_fields)]`. A name given with `#[serde(alias)]` is not
-    /// in the schema and therefore refused, unless additional arguments are allowed.
+    /// Arguments that `A` does not have are refused, with the name of the one that was probably
+    /// meant: the schema says `"additionalProperties": false`, since serde would ignore them and a
+    /// misspelt optional argument would silently keep its default. It does not say so where `A`
+    /// itself says something about further members, as with `#[serde(flatten)]` of a map or
+    /// `#[schemars(extend("additionalProperties" = true))]`; see also
+    /// [`additional_arguments`](Self::additional_arguments). This is about the arguments
+    /// themselves. For structs inside of them it is their author's choice:
+    /// `#[serde(deny_unknown_fields)]`. A name given with `#[serde(alias)]` is not in the schema
+    /// and therefore refused, unless additional arguments are allowed.
     pub fn new<A, F, Fut, R>(name: impl Into<String>, handler: F) -> Self
     where
         A: DeserializeOwned + JsonSchema + Send + 'static,
@@ -89,9 +93,16 @@ impl Tool {
                 Box::pin(async move { output.await.into_output() })
             }
             // The schema has admitted them, so the type asks for more than its schema says.
-            Err(error) => Box::pin(async move { Err(ToolError::new(format!("Invalid arguments: {error}"))) }),
+            Err(error) => {
+                Box::pin(async move { Err(ToolError::new(format!("Invalid arguments: {error}"))) })
+            }
         });
-        Self::from_parts(name, crate::arguments_of::<A>(), R::output_schema(), handler)
+        Self::from_parts(
+            name,
+            crate::arguments_of::<A>(),
+            R::output_schema(),
+            handler,
+        )
     }
 
     /// A tool that takes no arguments, and says so in its schema (`server/tools#tool`).
@@ -108,8 +119,8 @@ impl Tool {
         Self::from_parts(name, crate::no_arguments(), R::output_schema(), handler)
     }
 
-    /// A tool whose schema is known only at run time. The handler gets the arguments as JSON, checked against
-    /// `input_schema`.
+    /// A tool whose schema is known only at run time. The handler gets the arguments as JSON,
+    /// checked against `input_schema`.
     pub fn dynamic<F, Fut, R>(name: impl Into<String>, input_schema: JsonObject, handler: F) -> Self
     where
         F: Fn(Ctx, JsonObject) -> Fut + Send + Sync + 'static,
@@ -135,12 +146,22 @@ impl Tool {
         let (access, layers) = (Access::Anyone, Vec::new());
         let task = TaskSupport::Never;
         let (timeout, rate, resumable, problem) = (None, None, false, None);
-        let tool = Self { definition, handler, access, timeout, rate, task, resumable, layers, problem };
+        let tool = Self {
+            definition,
+            handler,
+            access,
+            timeout,
+            rate,
+            task,
+            resumable,
+            layers,
+            problem,
+        };
         tool.input_schema(input_schema)
     }
 
-    /// A schema made at run time may nest deeper than recursion can stand, so it is looked at before anything else is
-    /// done with it.
+    /// A schema made at run time may nest deeper than recursion can stand, so it is looked at
+    /// before anything else is done with it.
     fn take_in(&mut self, what: &str, schema: JsonObject) -> JsonObject {
         carryall_schema::take_in(schema).unwrap_or_else(|problem| {
             self.problem = Some(format!("{what} schema: {problem}"));
@@ -177,8 +198,15 @@ impl Tool {
 
     /// Adds a member to the definition's `_meta`.
     #[must_use]
-    pub fn meta(mut self, key: impl Into<String>, value: impl Into<carryall_types::JsonValue>) -> Self {
-        self.definition.meta.get_or_insert_default().insert(key.into(), value.into());
+    pub fn meta(
+        mut self,
+        key: impl Into<String>,
+        value: impl Into<carryall_types::JsonValue>,
+    ) -> Self {
+        self.definition
+            .meta
+            .get_or_insert_default()
+            .insert(key.into(), value.into());
         self
     }
 
@@ -189,16 +217,19 @@ impl Tool {
         self
     }
 
-    /// Says whether arguments that the schema does not name are let through (and ignored, unless the handler looks for
-    /// them) or refused. Sets `additionalProperties` at the root of the input schema. See [`new`](Self::new) for what
-    /// holds otherwise.
+    /// Says whether arguments that the schema does not name are let through (and ignored, unless
+    /// the handler looks for them) or refused. Sets `additionalProperties` at the root of the input
+    /// schema. See [`new`](Self::new) for what holds otherwise.
     #[must_use]
     pub fn additional_arguments(mut self, allowed: bool) -> Self {
-        self.definition.input_schema.insert("additionalProperties".into(), allowed.into());
+        self.definition
+            .input_schema
+            .insert("additionalProperties".into(), allowed.into());
         self
     }
 
-    /// Declares the schema of the structured content. Results that do not conform are turned into errors.
+    /// Declares the schema of the structured content. Results that do not conform are turned into
+    /// errors.
     #[must_use]
     pub fn output_schema(mut self, schema: JsonObject) -> Self {
         self.definition.output_schema = Some(self.take_in("output", schema));
@@ -249,7 +280,10 @@ impl Tool {
 
     /// Only callers for whom `allowed` holds see the tool and may call it.
     #[must_use]
-    pub fn visible_if(mut self, allowed: impl Fn(Option<&Principal>) -> bool + Send + Sync + 'static) -> Self {
+    pub fn visible_if(
+        mut self,
+        allowed: impl Fn(Option<&Principal>) -> bool + Send + Sync + 'static,
+    ) -> Self {
         self.access = Access::rule(allowed);
         self
     }
@@ -261,26 +295,28 @@ impl Tool {
         self
     }
 
-    /// At most `calls` in each `period`, over all callers of this replica. A call beyond it fails with `isError` and
-    /// says when to try again.
+    /// At most `calls` in each `period`, over all callers of this replica. A call beyond it fails
+    /// with `isError` and says when to try again.
     #[must_use]
     pub fn rate_limit(mut self, calls: u32, period: Duration) -> Self {
         self.rate = Some(Arc::new(RateLimit::new(calls, period)));
         self
     }
 
-    /// Says when calls run as tasks (Tasks extension): the client is answered at once, and fetches the result later. In a
-    /// task, [`Ctx::ask`] waits for the answer where it is, and the time limits of calls do not count; the task's own end
-    /// does ([`Tasks::ttl`](crate::Tasks::ttl)). When the task is cancelled, the handler's future is dropped.
+    /// Says when calls run as tasks (Tasks extension): the client is answered at once, and fetches
+    /// the result later. In a task, [`Ctx::ask`] waits for the answer where it is, and the time
+    /// limits of calls do not count; the task's own end does ([`Tasks::ttl`](crate::Tasks::ttl)).
+    /// When the task is cancelled, the handler's future is dropped.
     #[must_use]
     pub fn as_task(mut self, when: TaskSupport) -> Self {
         self.task = when;
         self
     }
 
-    /// Says that a task of this tool may be begun again by another process when the one that worked on it has gone: the
-    /// handler runs once more, from its beginning, with the answers it has got and what it has recorded with
-    /// [`Ctx::once`]. Other tasks fail then. Layers, headers and extensions of the first call are not there the second time.
+    /// Says that a task of this tool may be begun again by another process when the one that worked
+    /// on it has gone: the handler runs once more, from its beginning, with the answers it has got
+    /// and what it has recorded with [`Ctx::once`]. Other tasks fail then. Layers, headers and
+    /// extensions of the first call are not there the second time.
     #[must_use]
     pub fn resumable(mut self) -> Self {
         self.resumable = true;
@@ -296,7 +332,9 @@ impl Tool {
         <L::Service as Service<Call>>::Error: Into<carryall_proto::CallError>,
         <L::Service as Service<Call>>::Future: Send,
     {
-        self.layers.push(Arc::new(move |inner| SharedService::new(layer.layer(inner))));
+        self.layers.push(Arc::new(move |inner| {
+            SharedService::new(layer.layer(inner))
+        }));
         self
     }
 
@@ -307,6 +345,8 @@ impl Tool {
 
 impl fmt::Debug for Tool {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Tool").field("definition", &self.definition).finish_non_exhaustive()
+        f.debug_struct("Tool")
+            .field("definition", &self.definition)
+            .finish_non_exhaustive()
     }
 }

@@ -28,29 +28,53 @@ impl ToolEntry {
         }
         let schema = &tool.definition.input_schema;
         if schema.get("type").and_then(|kind| kind.as_str()) != Some("object") {
-            return Err(fail(&"the input schema needs \"type\": \"object\" at its root"));
+            return Err(fail(
+                &"the input schema needs \"type\": \"object\" at its root",
+            ));
         }
-        let input = Schema::compile_arguments(schema).map_err(|problem| fail(&format!("input schema: {problem}")))?;
-        let output = tool.definition.output_schema.as_ref().map(Schema::compile).transpose();
+        let input = Schema::compile_arguments(schema)
+            .map_err(|problem| fail(&format!("input schema: {problem}")))?;
+        let output = tool
+            .definition
+            .output_schema
+            .as_ref()
+            .map(Schema::compile)
+            .transpose();
         let output = output.map_err(|problem| fail(&format!("output schema: {problem}")))?;
         let headers = ParamHeaders::compile(schema).map_err(|problem| fail(&problem))?;
         if let Some(secret) = mirrored_secret(schema) {
-            return Err(fail(&format!("{secret:?} is a secret, and x-mcp-header would show it to intermediaries")));
+            return Err(fail(&format!(
+                "{secret:?} is a secret, and x-mcp-header would show it to intermediaries"
+            )));
         }
         let json = RawJson::from_value(&tool.definition).map_err(|error| fail(&error))?;
-        Ok(Self { tool, json, input, output, headers })
+        Ok(Self {
+            tool,
+            json,
+            input,
+            output,
+            headers,
+        })
     }
 
-    /// Holds an output against what clients have been promised: sound content, and the output schema
-    /// (`server/tools#output-schema`).
+    /// Holds an output against what clients have been promised: sound content, and the output
+    /// schema (`server/tools#output-schema`).
     pub(crate) fn conforming(&self, output: ToolOutput) -> Result<ToolOutput, ToolError> {
         if let Err(why) = content::check(&output.content) {
-            tracing::error!(tool = self.tool.name(), why, "a tool's content is malformed");
+            tracing::error!(
+                tool = self.tool.name(),
+                why,
+                "a tool's content is malformed"
+            );
             return Err(ToolError(Refusal::Protocol(ErrorObject::internal())));
         }
-        let Some(schema) = self.output.as_ref().filter(|_| !output.is_error) else { return Ok(output) };
+        let Some(schema) = self.output.as_ref().filter(|_| !output.is_error) else {
+            return Ok(output);
+        };
         let conforms = match &output.structured {
-            Some(value) => schema.check(value).map_err(|violations| violations.to_string()),
+            Some(value) => schema
+                .check(value)
+                .map_err(|violations| violations.to_string()),
             None => Err("there is no structured content".to_owned()),
         };
         match conforms {
@@ -63,8 +87,8 @@ impl ToolEntry {
     }
 }
 
-/// A property that its own schema marks as secret and that is to be mirrored into a header all the same
-/// (`server/tools#x-mcp-header`).
+/// A property that its own schema marks as secret and that is to be mirrored into a header all the
+/// same (`server/tools#x-mcp-header`).
 fn mirrored_secret(schema: &JsonObject) -> Option<&str> {
     let properties = schema.get("properties")?.as_object()?;
     properties.iter().find_map(|(name, property)| {
@@ -72,7 +96,11 @@ fn mirrored_secret(schema: &JsonObject) -> Option<&str> {
         let is = |key: &str, value: JsonValue| property.get(key) == Some(&value);
         let secret = is("writeOnly", true.into()) || is("format", "password".into());
         let mirrored = property.contains_key("x-mcp-header");
-        if secret && mirrored { Some(name.as_str()) } else { mirrored_secret(property) }
+        if secret && mirrored {
+            Some(name.as_str())
+        } else {
+            mirrored_secret(property)
+        }
     })
 }
 
@@ -81,7 +109,10 @@ fn check_name(name: &str) -> Result<(), &'static str> {
     if name.is_empty() || name.len() > 128 {
         return Err("a name has 1 to 128 characters");
     }
-    if !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.')) {
+    if !name
+        .bytes()
+        .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.'))
+    {
         return Err("a name consists of A-Z, a-z, 0-9, '_', '-' and '.'");
     }
     Ok(())

@@ -6,23 +6,29 @@ use std::fmt;
 use std::path::{Component, Path, PathBuf};
 use std::str::FromStr;
 
-/// Whether `text` is an absolute URI as RFC 3986 has it: a scheme, a colon, and none of the characters that a URI must
-/// encode (`server/resources#common-uri-schemes`).
+/// Whether `text` is an absolute URI as RFC 3986 has it: a scheme, a colon, and none of the
+/// characters that a URI must encode (`server/resources#common-uri-schemes`).
 pub(crate) fn is_uri(text: &str) -> bool {
-    let Some((scheme, rest)) = text.split_once(':') else { return false };
+    let Some((scheme, rest)) = text.split_once(':') else {
+        return false;
+    };
     let starts_right = scheme.starts_with(|c: char| c.is_ascii_alphabetic());
-    let scheme_ok = scheme.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'-' | b'.'));
+    let scheme_ok = scheme
+        .bytes()
+        .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'-' | b'.'));
     let bytes = rest.as_bytes();
     let rest_ok = bytes.iter().enumerate().all(|(i, &b)| match b {
-        b'%' => bytes.get(i + 1..i + 3).is_some_and(|hex| hex.iter().all(u8::is_ascii_hexdigit)),
+        b'%' => bytes
+            .get(i + 1..i + 3)
+            .is_some_and(|hex| hex.iter().all(u8::is_ascii_hexdigit)),
         b'"' | b'<' | b'>' | b'\\' | b'^' | b'`' | b'{' | b'|' | b'}' => false,
         _ => (0x21..=0x7e).contains(&b),
     });
     starts_right && scheme_ok && rest_ok
 }
 
-/// A URI template of RFC 6570, of the two kinds that can be matched without doubt: `{name}` for one path segment and
-/// `{+name}` for the rest, slashes included.
+/// A URI template of RFC 6570, of the two kinds that can be matched without doubt: `{name}` for one
+/// path segment and `{+name}` for the rest, slashes included.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct UriTemplate(Vec<Piece>);
 
@@ -43,14 +49,19 @@ impl UriTemplate {
             } else if !pieces.is_empty() && !matches!(pieces.last(), Some(Piece::Literal(_))) {
                 return Err("two variables need text between them".into());
             }
-            let close = rest.find('}').filter(|&close| close > open).ok_or("a '{' is not closed")?;
+            let close = rest
+                .find('}')
+                .filter(|&close| close > open)
+                .ok_or("a '{' is not closed")?;
             let expression = &rest[open + 1..close];
             let (name, piece): (&str, fn(String) -> Piece) = match expression.strip_prefix('+') {
                 Some(name) => (name, Piece::Rest),
                 None => (expression, Piece::Segment),
             };
             if name.is_empty() || !name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') {
-                return Err(format!("{{{expression}}} is not supported; use {{name}} or {{+name}}"));
+                return Err(format!(
+                    "{{{expression}}} is not supported; use {{name}} or {{+name}}"
+                ));
             }
             pieces.push(piece(name.to_owned()));
             rest = &rest[close + 1..];
@@ -92,7 +103,8 @@ impl UriTemplate {
                 Piece::Rest(name) => (name, true),
             };
             let end = match pieces.peek() {
-                // The last occurrence for the rest, the first for a segment: both are the only unambiguous choice.
+                // The last occurrence for the rest, the first for a segment: both are the only
+                // unambiguous choice.
                 Some(Piece::Literal(next)) if whole => rest.rfind(next.as_str())?,
                 Some(Piece::Literal(next)) => rest.find(next.as_str())?,
                 _ => rest.len(),
@@ -144,8 +156,11 @@ impl Variables {
     where
         T::Err: fmt::Display,
     {
-        let text = self.text(name).ok_or_else(|| Failure::invalid_params(format!("No variable {name} in the URI")))?;
-        text.parse().map_err(|error| Failure::invalid_params(format!("Invalid {name} in the URI: {error}")))
+        let text = self
+            .text(name)
+            .ok_or_else(|| Failure::invalid_params(format!("No variable {name} in the URI")))?;
+        text.parse()
+            .map_err(|error| Failure::invalid_params(format!("Invalid {name} in the URI: {error}")))
     }
 }
 
@@ -162,20 +177,27 @@ impl FileRoot {
         directory.as_ref().canonicalize().map(Self)
     }
 
-    /// The file below the root that `relative` means. `..`, absolute paths and links that lead out are refused
-    /// (`server/resources#security-considerations`).
+    /// The file below the root that `relative` means. `..`, absolute paths and links that lead out
+    /// are refused (`server/resources#security-considerations`).
     ///
     /// # Errors
-    /// The same "not found" for what is missing and for what lies outside, so that nothing can be probed.
+    /// The same "not found" for what is missing and for what lies outside, so that nothing can be
+    /// probed.
     pub fn resolve(&self, relative: &str) -> Result<PathBuf, Failure> {
         let not_found = || Failure::resource_not_found(relative);
         let path = Path::new(relative);
-        let plain = path.components().all(|part| matches!(part, Component::Normal(_)));
+        let plain = path
+            .components()
+            .all(|part| matches!(part, Component::Normal(_)));
         if !plain || relative.contains('\0') {
             return Err(not_found());
         }
         let file = self.0.join(path).canonicalize().map_err(|_| not_found())?;
-        if file.starts_with(&self.0) { Ok(file) } else { Err(not_found()) }
+        if file.starts_with(&self.0) {
+            Ok(file)
+        } else {
+            Err(not_found())
+        }
     }
 }
 
@@ -195,9 +217,18 @@ mod tests {
         ] {
             assert!(is_uri(good), "{good}");
         }
-        for bad in
-            ["", "no-scheme", "1a:x", "a b:c", "file:///a b", "file:///a%2", "x:\n", "x:{id}", "https://h/é", "x:\\"]
-        {
+        for bad in [
+            "",
+            "no-scheme",
+            "1a:x",
+            "a b:c",
+            "file:///a b",
+            "file:///a%2",
+            "x:\n",
+            "x:{id}",
+            "https://h/é",
+            "x:\\",
+        ] {
             assert!(!is_uri(bad), "{bad}");
         }
     }
@@ -205,12 +236,26 @@ mod tests {
     #[test]
     fn templates_match_what_they_expand_to() {
         let template = UriTemplate::parse("test://template/{id}/data").unwrap();
-        assert_eq!(template.matches("test://template/4%202/data").unwrap().text("id"), Some("4 2"));
-        for other in ["test://template//data", "test://template/a/b/data", "test://template/1/data/x", "x"] {
+        assert_eq!(
+            template
+                .matches("test://template/4%202/data")
+                .unwrap()
+                .text("id"),
+            Some("4 2")
+        );
+        for other in [
+            "test://template//data",
+            "test://template/a/b/data",
+            "test://template/1/data/x",
+            "x",
+        ] {
             assert!(template.matches(other).is_none(), "{other}");
         }
         let files = UriTemplate::parse("files://{+path}").unwrap();
-        assert_eq!(files.matches("files://a/b.txt").unwrap().text("path"), Some("a/b.txt"));
+        assert_eq!(
+            files.matches("files://a/b.txt").unwrap().text("path"),
+            Some("a/b.txt")
+        );
         assert!(UriTemplate::parse("x://{a}{b}").is_err());
         assert!(UriTemplate::parse("x://{?q}").is_err());
         assert!(UriTemplate::parse("x://{a").is_err());
@@ -228,8 +273,14 @@ mod tests {
         std::os::unix::fs::symlink(dir.join("secret.txt"), dir.join("inside/link.txt")).unwrap();
         let root = FileRoot::new(dir.join("inside")).unwrap();
         assert!(root.resolve("a.txt").is_ok());
-        for outside in ["../secret.txt", "/etc/passwd", "x/../../secret.txt", "link.txt", "a.txt\0", "./../secret.txt"]
-        {
+        for outside in [
+            "../secret.txt",
+            "/etc/passwd",
+            "x/../../secret.txt",
+            "link.txt",
+            "a.txt\0",
+            "./../secret.txt",
+        ] {
             assert!(root.resolve(outside).is_err(), "{outside}");
         }
         std::fs::remove_dir_all(dir).unwrap();

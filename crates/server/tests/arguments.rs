@@ -1,7 +1,10 @@
-//! Arguments as clients write them: misspelt names, values outside of the choices, integers with a fraction.
+//! Arguments as clients write them: misspelt names, values outside of the choices, integers with a
+//! fraction.
 
 use carryall_proto::seal::{Key, Keyring};
-use carryall_server::{Ctx, Elicited, Form, Json, Prompt, PromptArguments, Server, Tool, ToolError};
+use carryall_server::{
+    Ctx, Elicited, Form, Json, Prompt, PromptArguments, Server, Tool, ToolError,
+};
 use carryall_testkit::{Answered, answer, call, meta_with};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -63,8 +66,15 @@ struct Seats {
 }
 
 async fn create(_: Ctx, note: Note) -> String {
-    let priority = note.priority.map(|priority| json!(priority)).unwrap_or_default();
-    format!("{} {priority} {}", note.title, note.owner.map(|owner| owner.name).unwrap_or_default())
+    let priority = note
+        .priority
+        .map(|priority| json!(priority))
+        .unwrap_or_default();
+    format!(
+        "{} {priority} {}",
+        note.title,
+        note.owner.map(|owner| owner.name).unwrap_or_default()
+    )
 }
 
 fn server() -> Server {
@@ -72,7 +82,9 @@ fn server() -> Server {
         .keyring(Keyring::new(Key::new(1, [1; 32])))
         .tool(Tool::new("create_note", create))
         .tool(Tool::new("open", create).additional_arguments(true))
-        .tool(Tool::new("numbers", async |_: Ctx, numbers: Numbers| Json(numbers)))
+        .tool(Tool::new("numbers", async |_: Ctx, numbers: Numbers| {
+            Json(numbers)
+        }))
         .tool(Tool::without_arguments("book", async |ctx: Ctx| {
             Ok::<_, ToolError>(match ctx.ask(Form::<Seats>::new("How many?")).await? {
                 Elicited::Accepted(seats) => format!("{} in row {:?}", seats.count, seats.row),
@@ -87,8 +99,10 @@ fn server() -> Server {
             .argument("strictness", "", false),
         )
         .prompt(
-            Prompt::new("free", async |_: Ctx, arguments: PromptArguments| format!("{:?}", arguments.text("any")))
-                .additional_arguments(true),
+            Prompt::new("free", async |_: Ctx, arguments: PromptArguments| {
+                format!("{:?}", arguments.text("any"))
+            })
+            .additional_arguments(true),
         )
         .build()
         .unwrap()
@@ -97,7 +111,10 @@ fn server() -> Server {
 async fn tool(name: &str, arguments: &str) -> Answered {
     // As text, so that numbers stay as they are written.
     let mut call = call("tools/call", json!({"name": name}));
-    call.params = call.params.with("arguments", &carryall_types::RawJson::parse(arguments.to_owned()).unwrap());
+    call.params = call.params.with(
+        "arguments",
+        &carryall_types::RawJson::parse(arguments.to_owned()).unwrap(),
+    );
     answer(&server(), call).await
 }
 
@@ -116,14 +133,27 @@ async fn a_misspelt_argument_is_refused_with_the_one_that_was_meant() {
         r#"Invalid arguments: unknown argument "prioriy": did you mean "priority"? (known: "title", "priority", "owner")"#
     );
     let told = refused("create_note", r#"{"titel":"x"}"#).await;
-    assert!(told.contains(r#"did you mean "title"?"#) && told.contains(r#""title" is a required property"#), "{told}");
-    let fine = tool("create_note", r#"{"title":"x","priority":"high","owner":{"name":"Ann","more":1}}"#).await;
-    assert_eq!(fine.result()["content"][0]["text"], r#"x "high" Ann"#, "structs inside are open unless they say so");
+    assert!(
+        told.contains(r#"did you mean "title"?"#)
+            && told.contains(r#""title" is a required property"#),
+        "{told}"
+    );
+    let fine = tool(
+        "create_note",
+        r#"{"title":"x","priority":"high","owner":{"name":"Ann","more":1}}"#,
+    )
+    .await;
+    assert_eq!(
+        fine.result()["content"][0]["text"],
+        r#"x "high" Ann"#,
+        "structs inside are open unless they say so"
+    );
     let open = tool("open", r#"{"title":"x","prioriy":"high"}"#).await;
     assert_eq!(open.result()["content"][0]["text"], "x null ");
     let list = answer(&server(), call("tools/list", json!({}))).await;
     let tools = list.result()["tools"].as_array().unwrap().clone();
-    let schema = |name: &str| tools.iter().find(|tool| tool["name"] == name).unwrap()["inputSchema"].clone();
+    let schema =
+        |name: &str| tools.iter().find(|tool| tool["name"] == name).unwrap()["inputSchema"].clone();
     assert_eq!(schema("create_note")["additionalProperties"], false);
     assert_eq!(schema("open")["additionalProperties"], true);
 }
@@ -150,25 +180,49 @@ async fn integers_may_have_a_fraction_of_nothing() {
         json!({"signed": -2, "small": 1000, "many": [1, 2], "by_name": {"a": 3}, "float": 2.0, "inside": 4, "half": 5.0})
     );
     for (text, why) in [
-        (r#"{"signed":2.5}"#, r#"/signed: 2.5 is not of type "integer""#),
-        (r#"{"signed":1,"inside":256.0}"#, "/inside: 256.0 is greater than the maximum of 255"),
+        (
+            r#"{"signed":2.5}"#,
+            r#"/signed: 2.5 is not of type "integer""#,
+        ),
+        (
+            r#"{"signed":1,"inside":256.0}"#,
+            "/inside: 256.0 is greater than the maximum of 255",
+        ),
     ] {
-        assert_eq!(refused("numbers", text).await, format!("Invalid arguments: {why}"));
+        assert_eq!(
+            refused("numbers", text).await,
+            format!("Invalid arguments: {why}")
+        );
     }
     // Exact beyond 2^53, and an error beyond the type.
     let answered = tool("numbers", r#"{"signed":9007199254740993.0}"#).await;
-    assert_eq!(answered.result()["structuredContent"]["signed"], 9_007_199_254_740_993_i64);
-    assert!(refused("numbers", r#"{"signed":1e30}"#).await.starts_with("Invalid arguments: "));
+    assert_eq!(
+        answered.result()["structuredContent"]["signed"],
+        9_007_199_254_740_993_i64
+    );
+    assert!(
+        refused("numbers", r#"{"signed":1e30}"#)
+            .await
+            .starts_with("Invalid arguments: ")
+    );
 }
 
 #[tokio::test]
 async fn integers_in_answers_to_forms_may_have_a_fraction_of_nothing() {
     let server = server();
-    let able = meta_with(&json!({"io.modelcontextprotocol/clientCapabilities": {"elicitation": {"form": {}}}}));
+    let able = meta_with(
+        &json!({"io.modelcontextprotocol/clientCapabilities": {"elicitation": {"form": {}}}}),
+    );
     let params = json!({"name": "book", "arguments": {}, "_meta": able});
     let asked = answer(&server, call("tools/call", params.clone())).await;
     let state = asked.result()["requestState"].clone();
-    let key = asked.result()["inputRequests"].as_object().unwrap().keys().next().unwrap().clone();
+    let key = asked.result()["inputRequests"]
+        .as_object()
+        .unwrap()
+        .keys()
+        .next()
+        .unwrap()
+        .clone();
     let round = |count: Value, row: Value| {
         let mut params = params.clone();
         params["requestState"] = state.clone();
@@ -179,13 +233,23 @@ async fn integers_in_answers_to_forms_may_have_a_fraction_of_nothing() {
     let booked = answer(&server, round(json!(2.0), json!(1e3))).await;
     assert_eq!(booked.result()["content"][0]["text"], "2 in row Some(1000)");
     let refused = answer(&server, round(json!(2.5), json!(1))).await;
-    assert!(refused.error()["message"].as_str().unwrap().contains("whole number"), "{refused:?}");
+    assert!(
+        refused.error()["message"]
+            .as_str()
+            .unwrap()
+            .contains("whole number"),
+        "{refused:?}"
+    );
 }
 
 #[tokio::test]
 async fn an_unknown_argument_of_a_prompt_is_refused_unless_the_prompt_takes_all() {
     let get = async |name: &str, arguments: Value| {
-        answer(&server(), call("prompts/get", json!({"name": name, "arguments": arguments}))).await
+        answer(
+            &server(),
+            call("prompts/get", json!({"name": name, "arguments": arguments})),
+        )
+        .await
     };
     let refused = get("review", json!({"code": "x", "strictnes": "1"})).await;
     let error = refused.error();
@@ -197,6 +261,9 @@ async fn an_unknown_argument_of_a_prompt_is_refused_unless_the_prompt_takes_all(
     let long = get("review", json!({"code": "x", "y".repeat(10_000): "1"})).await;
     assert!(long.error()["message"].as_str().unwrap().len() < 200);
     let text = |answered: &Answered| answered.result()["messages"][0]["content"]["text"].clone();
-    assert_eq!(text(&get("review", json!({"code": "x", "strictness": "1"})).await), "Some(\"1\")");
+    assert_eq!(
+        text(&get("review", json!({"code": "x", "strictness": "1"})).await),
+        "Some(\"1\")"
+    );
     assert_eq!(text(&get("free", json!({"any": "1"})).await), "Some(\"1\")");
 }

@@ -1,13 +1,16 @@
-//! `ctx.ask` and `ctx.once`: a call in rounds, each of which may go to another replica, and what nobody else can do with
-//! the state in between.
+//! `ctx.ask` and `ctx.once`: a call in rounds, each of which may go to another replica, and what
+//! nobody else can do with the state in between.
 #![allow(deprecated)]
 
 use carryall_proto::Call;
 use carryall_proto::seal::{Key, Keyring};
-use carryall_server::{Ctx, Elicited, Failure, Form, Prompt, Resource, Server, ServerBuilder, Tool, ToolError};
+use carryall_server::{
+    Ctx, Elicited, Failure, Form, Prompt, Resource, Server, ServerBuilder, Tool, ToolError,
+};
 use carryall_testkit::{Answered, answer, call, call_as, meta_with};
 use carryall_types::{
-    CreateMessageRequestParams, ElicitRequestURLParams, ListRootsRequestParams, Role, SamplingMessage,
+    CreateMessageRequestParams, ElicitRequestURLParams, ListRootsRequestParams, Role,
+    SamplingMessage,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -48,7 +51,9 @@ fn builder_named(name: &str, effects: &Effects) -> ServerBuilder {
     Server::new(name, "1")
         .state(effects.clone())
         .tool(Tool::new("delete", async |ctx: Ctx, args: Files| {
-            let asked = ctx.ask(Form::<Confirm>::new(format!("Delete {}?", args.folder))).await?;
+            let asked = ctx
+                .ask(Form::<Confirm>::new(format!("Delete {}?", args.folder)))
+                .await?;
             Ok::<_, ToolError>(match asked {
                 Elicited::Accepted(Confirm { sure: true }) => format!("{} is gone", args.folder),
                 Elicited::Accepted(_) => "not sure".into(),
@@ -57,13 +62,18 @@ fn builder_named(name: &str, effects: &Effects) -> ServerBuilder {
             })
         }))
         .tool(Tool::new("other", async |ctx: Ctx, args: Files| {
-            let asked = ctx.ask(Form::<Confirm>::new(format!("Delete {}?", args.folder))).await?;
+            let asked = ctx
+                .ask(Form::<Confirm>::new(format!("Delete {}?", args.folder)))
+                .await?;
             Ok::<_, ToolError>(format!("other {}", asked.accepted().is_some()))
         }))
         .tool(Tool::without_arguments("twice", async |ctx: Ctx| {
             let effects: Arc<Effects> = ctx.state().unwrap();
-            let number =
-                ctx.once("reserve", async || Ok::<_, Failure>(effects.0.fetch_add(1, Ordering::Relaxed) + 1)).await?;
+            let number = ctx
+                .once("reserve", async || {
+                    Ok::<_, Failure>(effects.0.fetch_add(1, Ordering::Relaxed) + 1)
+                })
+                .await?;
             let name = ctx.ask(Form::<Named>::new("What is your name?")).await?;
             let again = ctx.ask(Form::<Named>::new("What is your name?")).await?;
             let (Elicited::Accepted(name), Elicited::Accepted(again)) = (name, again) else {
@@ -72,7 +82,8 @@ fn builder_named(name: &str, effects: &Effects) -> ServerBuilder {
             Ok::<_, ToolError>(format!("{number}: {} {}", name.name, again.name))
         }))
         .tool(Tool::without_arguments("everything", async |ctx: Ctx| {
-            let words = CreateMessageRequestParams::new(vec![SamplingMessage::new(Role::User, "hi")], 10);
+            let words =
+                CreateMessageRequestParams::new(vec![SamplingMessage::new(Role::User, "hi")], 10);
             let (name, (), said, roots) = {
                 let questions = (
                     Form::<Named>::new("Who?"),
@@ -86,28 +97,53 @@ fn builder_named(name: &str, effects: &Effects) -> ServerBuilder {
                 };
                 (name, (), said, roots)
             };
-            Ok(format!("{} {} {}", name.name, said.content.text(), roots.len()))
+            Ok(format!(
+                "{} {} {}",
+                name.name,
+                said.content.text(),
+                roots.len()
+            ))
         }))
         .tool(Tool::without_arguments("named", async |ctx: Ctx| {
-            let asked = ctx.ask_as("seat", Form::<Named>::new(format!("{:?}", std::time::Instant::now()))).await?;
+            let asked = ctx
+                .ask_as(
+                    "seat",
+                    Form::<Named>::new(format!("{:?}", std::time::Instant::now())),
+                )
+                .await?;
             Ok::<_, ToolError>(asked.accepted().map(|named| named.name).unwrap_or_default())
         }))
         .tool(Tool::without_arguments("moving", async |ctx: Ctx| {
-            let asked = ctx.ask(Form::<Named>::new(format!("{:?}", std::time::Instant::now()))).await?;
+            let asked = ctx
+                .ask(Form::<Named>::new(format!(
+                    "{:?}",
+                    std::time::Instant::now()
+                )))
+                .await?;
             Ok::<_, ToolError>(asked.accepted().map(|named| named.name).unwrap_or_default())
         }))
         .prompt(Prompt::new("greet", async |ctx: Ctx, _| {
             let asked = ctx.ask(Form::<Named>::new("Who?")).await?;
-            Ok::<_, Failure>(format!("Greet {}", asked.accepted().map(|named| named.name).unwrap_or_default()))
+            Ok::<_, Failure>(format!(
+                "Greet {}",
+                asked.accepted().map(|named| named.name).unwrap_or_default()
+            ))
         }))
-        .resource(Resource::new("asking://secret", "secret", async |ctx: Ctx, _| {
-            let asked = ctx.ask(Form::<Named>::new("Who?")).await?;
-            Ok::<_, Failure>(asked.accepted().map(|named| named.name).unwrap_or_default())
-        }))
+        .resource(Resource::new(
+            "asking://secret",
+            "secret",
+            async |ctx: Ctx, _| {
+                let asked = ctx.ask(Form::<Named>::new("Who?")).await?;
+                Ok::<_, Failure>(asked.accepted().map(|named| named.name).unwrap_or_default())
+            },
+        ))
 }
 
 fn replica() -> Server {
-    builder(&Effects::default()).keyring(keyring(1)).build().unwrap()
+    builder(&Effects::default())
+        .keyring(keyring(1))
+        .build()
+        .unwrap()
 }
 
 /// A client that can answer everything.
@@ -128,7 +164,12 @@ fn accept(content: Value) -> Value {
 fn asked(answered: &Answered) -> (String, Vec<String>) {
     let result = answered.result();
     assert_eq!(result["resultType"], "input_required", "{result}");
-    let keys = result["inputRequests"].as_object().unwrap().keys().cloned().collect();
+    let keys = result["inputRequests"]
+        .as_object()
+        .unwrap()
+        .keys()
+        .cloned()
+        .collect();
     (result["requestState"].as_str().unwrap().to_owned(), keys)
 }
 
@@ -136,8 +177,11 @@ fn asked(answered: &Answered) -> (String, Vec<String>) {
 fn next(mut params: Value, before: &Answered, reply: &Value) -> Value {
     let (state, keys) = asked(before);
     params["requestState"] = state.into();
-    params["inputResponses"] =
-        keys.into_iter().map(|key| (key, reply.clone())).collect::<serde_json::Map<_, _>>().into();
+    params["inputResponses"] = keys
+        .into_iter()
+        .map(|key| (key, reply.clone()))
+        .collect::<serde_json::Map<_, _>>()
+        .into();
     params
 }
 
@@ -150,13 +194,29 @@ async fn tool(server: &Server, params: Value) -> Answered {
 async fn the_first_round_asks_and_the_second_may_go_to_another_replica() {
     let params = params("delete", json!({"folder": "logs"}));
     let first = tool(&replica(), params.clone()).await;
-    let question = first.result()["inputRequests"].as_object().unwrap().values().next().unwrap().clone();
+    let question = first.result()["inputRequests"]
+        .as_object()
+        .unwrap()
+        .values()
+        .next()
+        .unwrap()
+        .clone();
     assert_eq!(question["method"], "elicitation/create");
     assert_eq!(question["params"]["message"], "Delete logs?");
     let sure = json!({"type": "boolean", "description": "Really?"});
-    assert_eq!(question["params"]["requestedSchema"]["properties"]["sure"], sure);
-    assert_eq!(question["params"]["requestedSchema"]["required"], json!(["sure"]));
-    let second = tool(&replica(), next(params, &first, &accept(json!({"sure": true})))).await;
+    assert_eq!(
+        question["params"]["requestedSchema"]["properties"]["sure"],
+        sure
+    );
+    assert_eq!(
+        question["params"]["requestedSchema"]["required"],
+        json!(["sure"])
+    );
+    let second = tool(
+        &replica(),
+        next(params, &first, &accept(json!({"sure": true}))),
+    )
+    .await;
     assert_eq!(second.text(), "logs is gone");
 }
 
@@ -169,7 +229,10 @@ async fn no_is_an_answer() {
         (accept(json!({"sure": false})), "not sure"),
         (json!({"action": "decline"}), "declined"),
         (json!({"action": "cancel"}), "cancelled"),
-        (json!({"action": "decline", "content": {"sure": true}}), "declined"),
+        (
+            json!({"action": "decline", "content": {"sure": true}}),
+            "declined",
+        ),
     ] {
         let second = tool(&replica(), next(params.clone(), &first, &reply)).await;
         assert_eq!(second.text(), said, "{reply}");
@@ -183,9 +246,21 @@ async fn rounds_add_up_and_an_effect_happens_once() {
     let replica = || builder(&effects).keyring(keyring(1)).build().unwrap();
     let params = params("twice", json!({}));
     let first = tool(&replica(), params.clone()).await;
-    let second = tool(&replica(), next(params.clone(), &first, &accept(json!({"name": "Ada"})))).await;
-    assert_ne!(asked(&first).1, asked(&second).1, "the same question asked again has a key of its own");
-    let third = tool(&replica(), next(params, &second, &accept(json!({"name": "Bo"})))).await;
+    let second = tool(
+        &replica(),
+        next(params.clone(), &first, &accept(json!({"name": "Ada"}))),
+    )
+    .await;
+    assert_ne!(
+        asked(&first).1,
+        asked(&second).1,
+        "the same question asked again has a key of its own"
+    );
+    let third = tool(
+        &replica(),
+        next(params, &second, &accept(json!({"name": "Bo"}))),
+    )
+    .await;
     assert_eq!(third.text(), "1: Ada Bo");
     assert_eq!(effects.0.load(Ordering::Relaxed), 1);
 }
@@ -204,7 +279,9 @@ async fn several_questions_are_one_round() {
             json!({"role": "assistant", "model": "m", "content": {"type": "text", "text": "hello"}}),
             json!({"roots": [{"uri": "file:///a"}, {"uri": "file:///b"}]}),
         ];
-        of.iter().map(|&at| (keys[at].clone(), all[at].clone())).collect::<serde_json::Map<_, _>>()
+        of.iter()
+            .map(|&at| (keys[at].clone(), all[at].clone()))
+            .collect::<serde_json::Map<_, _>>()
     };
     let mut complete = params.clone();
     complete["requestState"] = state.clone().into();
@@ -237,12 +314,20 @@ async fn missing_answers_are_asked_for_again_unknown_ones_ignored_and_malformed_
         params
     };
     let key = keys[0].as_str();
-    let flood: serde_json::Map<_, _> =
-        (0..10_000).map(|n| (format!("key-{n}"), accept(json!({"sure": true})))).collect();
-    for nothing in [json!({}), json!({"unknown": accept(json!({"sure": true}))}), Value::Object(flood)] {
+    let flood: serde_json::Map<_, _> = (0..10_000)
+        .map(|n| (format!("key-{n}"), accept(json!({"sure": true}))))
+        .collect();
+    for nothing in [
+        json!({}),
+        json!({"unknown": accept(json!({"sure": true}))}),
+        Value::Object(flood),
+    ] {
         let again = tool(&replica(), with(nothing)).await;
         assert_eq!(asked(&again).1, keys);
-        assert!(asked(&again).0.len() < 512, "what was not asked for is not kept");
+        assert!(
+            asked(&again).0.len() < 512,
+            "what was not asked for is not kept"
+        );
     }
     let mut good = with(json!({"unknown": 1}));
     good["inputResponses"][key] = accept(json!({"sure": true}));
@@ -256,10 +341,18 @@ async fn missing_answers_are_asked_for_again_unknown_ones_ignored_and_malformed_
     ] {
         let refused = tool(&replica(), with(json!({ key: bad.clone() }))).await;
         assert_eq!(refused.code(), -32602, "{bad}");
-        assert!(refused.error()["message"].as_str().unwrap().contains(key), "{}", refused.error());
+        assert!(
+            refused.error()["message"].as_str().unwrap().contains(key),
+            "{}",
+            refused.error()
+        );
     }
     for bad in [json!([]), json!("x"), json!(1)] {
-        assert_eq!(tool(&replica(), with(bad.clone())).await.code(), -32602, "{bad}");
+        assert_eq!(
+            tool(&replica(), with(bad.clone())).await.code(),
+            -32602,
+            "{bad}"
+        );
     }
 }
 
@@ -267,7 +360,11 @@ async fn missing_answers_are_asked_for_again_unknown_ones_ignored_and_malformed_
 async fn an_answer_once_given_stays() {
     let params = params("twice", json!({}));
     let first = tool(&replica(), params.clone()).await;
-    let second = tool(&replica(), next(params.clone(), &first, &accept(json!({"name": "Ada"})))).await;
+    let second = tool(
+        &replica(),
+        next(params.clone(), &first, &accept(json!({"name": "Ada"}))),
+    )
+    .await;
     let mut third = next(params, &second, &accept(json!({"name": "Bo"})));
     third["inputResponses"][asked(&first).1[0].as_str()] = accept(json!({"name": "Eve"}));
     assert_eq!(tool(&replica(), third).await.text(), "1: Ada Bo");
@@ -283,7 +380,10 @@ async fn a_question_that_has_changed_is_asked_anew_unless_it_has_a_name() {
     let named = params("named", json!({}));
     let first = tool(&replica(), named.clone()).await;
     assert_eq!(asked(&first).1, ["seat"]);
-    assert_eq!(tool(&replica(), next(named, &first, &answer)).await.text(), "Ada");
+    assert_eq!(
+        tool(&replica(), next(named, &first, &answer)).await.text(),
+        "Ada"
+    );
 }
 
 // spec: mrtr-04
@@ -292,11 +392,18 @@ async fn prompts_and_resources_ask_too() {
     let answer_with = accept(json!({"name": "Ada"}));
     for (method, params) in [
         ("prompts/get", json!({"name": "greet", "_meta": able()})),
-        ("resources/read", json!({"uri": "asking://secret", "_meta": able()})),
+        (
+            "resources/read",
+            json!({"uri": "asking://secret", "_meta": able()}),
+        ),
     ] {
         let first = answer(&replica(), call(method, params.clone())).await;
         let second = answer(&replica(), call(method, next(params, &first, &answer_with))).await;
-        assert!(second.result().to_string().contains("Ada"), "{}", second.result());
+        assert!(
+            second.result().to_string().contains("Ada"),
+            "{}",
+            second.result()
+        );
     }
 }
 
@@ -306,9 +413,13 @@ async fn nobody_is_asked_what_was_not_declared() {
     let mut params = params("delete", json!({"folder": "logs"}));
     for (capabilities, missing) in [
         (json!({}), json!({"elicitation": {"form": {}}})),
-        (json!({"elicitation": {"url": {}}}), json!({"elicitation": {"form": {}}})),
+        (
+            json!({"elicitation": {"url": {}}}),
+            json!({"elicitation": {"form": {}}}),
+        ),
     ] {
-        params["_meta"] = meta_with(&json!({"io.modelcontextprotocol/clientCapabilities": capabilities}));
+        params["_meta"] =
+            meta_with(&json!({"io.modelcontextprotocol/clientCapabilities": capabilities}));
         let refused = tool(&replica(), params.clone()).await;
         assert_eq!(refused.code(), -32021);
         assert_eq!(refused.error()["data"]["requiredCapabilities"], missing);
@@ -328,7 +439,8 @@ async fn the_state_is_good_for_the_same_request_of_the_same_caller_alone() {
     let second = next(params.clone(), &first, &yes);
     assert_eq!(ask("alice", second.clone()).await.text(), "logs is gone");
     // Members in another order are the same request.
-    let mut turned = json!({"requestState": second["requestState"], "arguments": second["arguments"]});
+    let mut turned =
+        json!({"requestState": second["requestState"], "arguments": second["arguments"]});
     turned["inputResponses"] = second["inputResponses"].clone();
     turned["_meta"] = able();
     turned["name"] = "delete".into();
@@ -340,10 +452,14 @@ async fn the_state_is_good_for_the_same_request_of_the_same_caller_alone() {
         ask("alice", altered).await.error().clone()
     };
     assert_eq!(refusal["code"], -32602);
-    let refused = |answered: Answered| assert_eq!(*answered.error(), refusal, "all refusals are the same");
+    let refused =
+        |answered: Answered| assert_eq!(*answered.error(), refusal, "all refusals are the same");
     refused(ask("bob", second.clone()).await);
     refused(answer(&replica(), call("tools/call", second.clone())).await);
-    for (member, value) in [("name", json!("other")), ("arguments", json!({"folder": "src"}))] {
+    for (member, value) in [
+        ("name", json!("other")),
+        ("arguments", json!({"folder": "src"})),
+    ] {
         let mut altered = second.clone();
         altered[member] = value;
         refused(ask("alice", altered).await);
@@ -377,24 +493,54 @@ async fn one_changed_byte_or_a_missing_end_is_enough() {
 async fn a_state_ends_and_so_does_a_key() {
     let params = params("delete", json!({"folder": "logs"}));
     let yes = accept(json!({"sure": true}));
-    let brief = builder(&Effects::default()).keyring(keyring(1)).round_lifetime(Duration::ZERO).build().unwrap();
+    let brief = builder(&Effects::default())
+        .keyring(keyring(1))
+        .round_lifetime(Duration::ZERO)
+        .build()
+        .unwrap();
     let first = tool(&brief, params.clone()).await;
     tokio::time::sleep(Duration::from_millis(1100)).await;
-    assert_eq!(tool(&replica(), next(params.clone(), &first, &yes)).await.code(), -32602, "expired");
+    assert_eq!(
+        tool(&replica(), next(params.clone(), &first, &yes))
+            .await
+            .code(),
+        -32602,
+        "expired"
+    );
 
     let first = tool(&replica(), params.clone()).await;
     let second = next(params, &first, &yes);
-    let with = |keyring| builder(&Effects::default()).keyring(keyring).build().unwrap();
+    let with = |keyring| {
+        builder(&Effects::default())
+            .keyring(keyring)
+            .build()
+            .unwrap()
+    };
     let rotated = keyring(2).with_opening(Key::new(1, [1; 32]));
-    assert_eq!(tool(&with(rotated), second.clone()).await.text(), "logs is gone", "the old key still opens");
-    assert_eq!(tool(&with(keyring(2)), second).await.code(), -32602, "the old key is retired");
+    assert_eq!(
+        tool(&with(rotated), second.clone()).await.text(),
+        "logs is gone",
+        "the old key still opens"
+    );
+    assert_eq!(
+        tool(&with(keyring(2)), second).await.code(),
+        -32602,
+        "the old key is retired"
+    );
 }
 
 #[test]
 fn a_server_with_replicas_needs_a_keyring() {
-    let without = builder(&Effects::default()).replicated().build().unwrap_err();
+    let without = builder(&Effects::default())
+        .replicated()
+        .build()
+        .unwrap_err();
     assert!(without.to_string().contains("keyring"), "{without}");
-    builder(&Effects::default()).replicated().keyring(keyring(1)).build().unwrap();
+    builder(&Effects::default())
+        .replicated()
+        .keyring(keyring(1))
+        .build()
+        .unwrap();
 }
 
 #[tokio::test]
@@ -404,18 +550,31 @@ async fn a_state_without_a_keyring_is_good_for_the_server_that_sealed_it_alone()
     let server = plain();
     let first = tool(&server, params.clone()).await;
     let round = next(params, &first, &accept(json!({"sure": true})));
-    assert_eq!(tool(&plain(), round.clone()).await.code(), -32602, "another server in the same process");
+    assert_eq!(
+        tool(&plain(), round.clone()).await.code(),
+        -32602,
+        "another server in the same process"
+    );
     assert_eq!(tool(&server.clone(), round).await.text(), "logs is gone");
 }
 
-/// One keyring for several servers is convenient, and must not make one accept the answers that were given to another.
+/// One keyring for several servers is convenient, and must not make one accept the answers that
+/// were given to another.
 #[tokio::test]
 async fn a_state_is_good_for_servers_of_its_name_alone() {
     let params = params("delete", json!({"folder": "logs"}));
-    let server = |name| builder_named(name, &Effects::default()).keyring(keyring(1)).build().unwrap();
+    let server = |name| {
+        builder_named(name, &Effects::default())
+            .keyring(keyring(1))
+            .build()
+            .unwrap()
+    };
     let first = tool(&server("staging"), params.clone()).await;
     let round = next(params, &first, &accept(json!({"sure": true})));
-    assert_eq!(tool(&server("production"), round.clone()).await.code(), -32602);
+    assert_eq!(
+        tool(&server("production"), round.clone()).await.code(),
+        -32602
+    );
     assert_eq!(tool(&server("staging"), round).await.text(), "logs is gone");
 }
 
@@ -428,7 +587,9 @@ async fn a_client_that_never_answers_costs_nothing() {
         asked(&answer(&server, call).await);
     }
     assert_eq!(
-        tool(&server, params("delete", json!({"folder": "logs"}))).await.result()["resultType"],
+        tool(&server, params("delete", json!({"folder": "logs"})))
+            .await
+            .result()["resultType"],
         "input_required"
     );
 }

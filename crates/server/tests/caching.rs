@@ -21,21 +21,38 @@ fn builder() -> carryall_server::ServerBuilder {
         .tool(Tool::without_arguments("b", async |_| "ok"))
         .prompt(Prompt::new("p", async |_, _| "ok").argument("a", "", false))
         .resource(Resource::new("x:plain", "r", async |_, _| "text"))
-        .resource(Resource::new("x:public", "r", async |_, _| "text").public().ttl(Duration::from_secs(2)))
-        .resource(Resource::new("x:mixed", "r", async |_, _| "text").public().requires_scope("s"))
+        .resource(
+            Resource::new("x:public", "r", async |_, _| "text")
+                .public()
+                .ttl(Duration::from_secs(2)),
+        )
+        .resource(
+            Resource::new("x:mixed", "r", async |_, _| "text")
+                .public()
+                .requires_scope("s"),
+        )
         .resource(Resource::new("x:ask", "r", async |_: Ctx, _| {
-            Err::<String, _>(Failure::input_required(InputRequiredResult::new().with_request_state("s")))
+            Err::<String, _>(Failure::input_required(
+                InputRequiredResult::new().with_request_state("s"),
+            ))
         }))
         .resource(Resource::template("y:{v}", "t", async |_, _| ""))
         .complete_prompt("p", "a", async |_: Ctx, _| vec!["v"])
 }
 
 fn hints(answered: &Answered) -> (Option<&Value>, Option<&Value>) {
-    (answered.result().get("ttlMs"), answered.result().get("cacheScope"))
+    (
+        answered.result().get("ttlMs"),
+        answered.result().get("cacheScope"),
+    )
 }
 
 fn params(uri: &str) -> Value {
-    if uri.is_empty() { json!({}) } else { json!({"uri": uri}) }
+    if uri.is_empty() {
+        json!({})
+    } else {
+        json!({"uri": uri})
+    }
 }
 
 // spec: caching-01, caching-09, caching-25, discover-02
@@ -44,25 +61,44 @@ async fn whatever_can_be_cached_says_for_how_long_and_by_default_for_nobody_else
     let server = builder().build().unwrap();
     for (method, uri) in CACHEABLE {
         let answered = answer(&server, call(method, params(uri))).await;
-        assert_eq!(hints(&answered), (Some(&json!(0)), Some(&json!("private"))), "{method}");
+        assert_eq!(
+            hints(&answered),
+            (Some(&json!(0)), Some(&json!("private"))),
+            "{method}"
+        );
     }
 }
 
 // spec: caching-09, caching-18, caching-25
 #[tokio::test]
 async fn longer_and_public_hints_are_what_the_author_said() {
-    let server = builder().list_ttl(Duration::from_millis(1500)).public_lists().build().unwrap();
+    let server = builder()
+        .list_ttl(Duration::from_millis(1500))
+        .public_lists()
+        .build()
+        .unwrap();
     for (method, uri) in &CACHEABLE[..3] {
         let answered = answer(&server, call(method, params(uri))).await;
-        assert_eq!(hints(&answered), (Some(&json!(1500)), Some(&json!("public"))), "{method}");
+        assert_eq!(
+            hints(&answered),
+            (Some(&json!(1500)), Some(&json!("public"))),
+            "{method}"
+        );
     }
     let public = answer(&server, call("resources/read", params("x:public"))).await;
     assert_eq!(hints(&public), (Some(&json!(2000)), Some(&json!("public"))));
     let plain = answer(&server, call("resources/read", params("x:plain"))).await;
-    assert_eq!(hints(&plain), (Some(&json!(0)), Some(&json!("private"))), "lists say nothing about contents");
+    assert_eq!(
+        hints(&plain),
+        (Some(&json!(0)), Some(&json!("private"))),
+        "lists say nothing about contents"
+    );
     let longest = builder().list_ttl(Duration::MAX).build().unwrap();
     let answered = answer(&longest, call("tools/list", json!({}))).await;
-    assert!(answered.result()["ttlMs"].is_u64(), "an integer, however long");
+    assert!(
+        answered.result()["ttlMs"].is_u64(),
+        "an integer, however long"
+    );
 }
 
 // spec: caching-25, caching-26
@@ -70,21 +106,40 @@ async fn longer_and_public_hints_are_what_the_author_said() {
 async fn what_only_some_may_see_is_never_public() {
     let server = builder().public_lists().build().unwrap();
     let list = answer(&server, call("resources/list", json!({}))).await;
-    assert_eq!(list.result()["cacheScope"], json!("private"), "x:mixed is in some callers' lists");
-    let read = answer(&server, call_as("ann", &["s"], "resources/read", params("x:mixed"))).await;
+    assert_eq!(
+        list.result()["cacheScope"],
+        json!("private"),
+        "x:mixed is in some callers' lists"
+    );
+    let read = answer(
+        &server,
+        call_as("ann", &["s"], "resources/read", params("x:mixed")),
+    )
+    .await;
     assert_eq!(read.result()["cacheScope"], json!("private"));
-    assert_eq!(answer(&server, call("resources/read", params("x:mixed"))).await.code(), -32602);
+    assert_eq!(
+        answer(&server, call("resources/read", params("x:mixed")))
+            .await
+            .code(),
+        -32602
+    );
 }
 
 // spec: caching-24
 #[tokio::test]
 async fn all_pages_of_a_list_have_the_same_scope() {
-    for (server, scope) in [(builder().page_size(1).public_lists(), "public"), (builder().page_size(1), "private")] {
+    for (server, scope) in [
+        (builder().page_size(1).public_lists(), "public"),
+        (builder().page_size(1), "private"),
+    ] {
         let server = server.build().unwrap();
         let first = answer(&server, call("tools/list", json!({}))).await;
         let next = json!({"cursor": first.result()["nextCursor"]});
         let second = answer(&server, call("tools/list", next)).await;
-        assert_eq!([&first, &second].map(|page| page.result()["cacheScope"].clone()), [json!(scope), json!(scope)]);
+        assert_eq!(
+            [&first, &second].map(|page| page.result()["cacheScope"].clone()),
+            [json!(scope), json!(scope)]
+        );
         assert_eq!(second.result()["tools"][0]["name"], json!("b"));
     }
 }
@@ -93,13 +148,18 @@ async fn all_pages_of_a_list_have_the_same_scope() {
 #[tokio::test]
 async fn nothing_else_carries_hints() {
     let server = builder().build().unwrap();
-    let complete = json!({"ref": {"type": "ref/prompt", "name": "p"}, "argument": {"name": "a", "value": ""}});
+    let complete =
+        json!({"ref": {"type": "ref/prompt", "name": "p"}, "argument": {"name": "a", "value": ""}});
     for (method, params) in [
         ("resources/read", params("x:ask")),
         ("tools/call", json!({"name": "a"})),
         ("prompts/get", json!({"name": "p"})),
         ("completion/complete", complete),
     ] {
-        assert_eq!(hints(&answer(&server, call(method, params)).await), (None, None), "{method}");
+        assert_eq!(
+            hints(&answer(&server, call(method, params)).await),
+            (None, None),
+            "{method}"
+        );
     }
 }

@@ -20,8 +20,13 @@ fn server() -> Server {
 }
 
 async fn listening(server: &Server) -> MessageStream {
-    let wish = json!({"toolsListChanged": true, "promptsListChanged": true, "resourcesListChanged": true});
-    let mut stream = stream(server, call("subscriptions/listen", json!({"notifications": wish}))).await;
+    let wish =
+        json!({"toolsListChanged": true, "promptsListChanged": true, "resourcesListChanged": true});
+    let mut stream = stream(
+        server,
+        call("subscriptions/listen", json!({"notifications": wish})),
+    )
+    .await;
     next_notification(&mut stream).await;
     stream
 }
@@ -29,14 +34,22 @@ async fn listening(server: &Server) -> MessageStream {
 /// Sees that the listener is told of these lists, in this order, and of no others.
 async fn told(listener: &mut MessageStream, lists: &[&str]) {
     for list in lists {
-        assert_eq!(next_notification(listener).await.0, format!("notifications/{list}/list_changed"));
+        assert_eq!(
+            next_notification(listener).await.0,
+            format!("notifications/{list}/list_changed")
+        );
     }
     assert_idle(listener);
 }
 
 async fn names(server: &Server, method: &str, member: &str) -> Vec<Value> {
     let list = answer(server, call(method, json!({}))).await;
-    list.result()[member].as_array().unwrap().iter().map(|entry| entry["name"].clone()).collect()
+    list.result()[member]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|entry| entry["name"].clone())
+        .collect()
 }
 
 // spec: tools-09, prompts-05, resources-06, tools-04, prompts-03, resources-03
@@ -44,7 +57,9 @@ async fn names(server: &Server, method: &str, member: &str) -> Vec<Value> {
 async fn listeners_are_told_of_exactly_the_lists_that_differ() {
     let server = server();
     let mut listener = listening(&server).await;
-    let change = |what: &dyn Fn(&mut carryall_server::CatalogueChange<'_>)| server.change(|c| what(c)).unwrap();
+    let change = |what: &dyn Fn(&mut carryall_server::CatalogueChange<'_>)| {
+        server.change(|c| what(c)).unwrap()
+    };
 
     change(&|c| drop_unit(c.tool(tool("new", "new"))));
     told(&mut listener, &["tools"]).await;
@@ -60,7 +75,13 @@ async fn listeners_are_told_of_exactly_the_lists_that_differ() {
     told(&mut listener, &["resources"]).await;
     // Nothing that a list shows differs.
     change(&|c| drop_unit(c.tool(tool("kept", "new handler"))));
-    change(&|c| assert!(!c.remove_tool("absent") && !c.remove_prompt("absent") && !c.remove_resource("x:absent")));
+    change(&|c| {
+        assert!(
+            !c.remove_tool("absent")
+                && !c.remove_prompt("absent")
+                && !c.remove_resource("x:absent")
+        )
+    });
     change(&|c| {
         c.tool(tool("passing", ""));
         c.remove_tool("passing");
@@ -69,9 +90,20 @@ async fn listeners_are_told_of_exactly_the_lists_that_differ() {
     // A description is part of the list; so is who may see an entry.
     change(&|c| drop_unit(c.tool(tool("kept", "").description("now described"))));
     told(&mut listener, &["tools"]).await;
-    change(&|c| drop_unit(c.tool(tool("kept", "").description("now described").requires_scope("admin"))));
+    change(&|c| {
+        drop_unit(
+            c.tool(
+                tool("kept", "")
+                    .description("now described")
+                    .requires_scope("admin"),
+            ),
+        )
+    });
     told(&mut listener, &["tools"]).await;
-    assert_eq!(names(&server, "tools/list", "tools").await, [json!(null); 0]);
+    assert_eq!(
+        names(&server, "tools/list", "tools").await,
+        [json!(null); 0]
+    );
     let admins = answer(&server, call_as("ann", &["admin"], "tools/list", json!({}))).await;
     assert_eq!(admins.result()["tools"][0]["name"], json!("kept"));
 }
@@ -85,20 +117,47 @@ async fn a_change_shows_in_lists_and_calls_at_once() {
     assert_eq!(names(&server, "tools/list", "tools").await, ["kept"]);
     server
         .change(|catalogue| {
-            catalogue.tool(tool("kept", "new")).tool(tool("added", "added"));
+            catalogue
+                .tool(tool("kept", "new"))
+                .tool(tool("added", "added"));
             catalogue.prompt(Prompt::new("kept", async |_, _| "new"));
             catalogue.resource(Resource::new("x:kept", "r", async |_, _| "new"));
         })
         .unwrap();
-    assert_eq!(names(&server, "tools/list", "tools").await, ["added", "kept"]);
-    assert_eq!(answer(&server, call("tools/call", json!({"name": "kept"}))).await.text(), "new");
-    assert_eq!(answer(&server, call("tools/call", json!({"name": "added"}))).await.text(), "added");
+    assert_eq!(
+        names(&server, "tools/list", "tools").await,
+        ["added", "kept"]
+    );
+    assert_eq!(
+        answer(&server, call("tools/call", json!({"name": "kept"})))
+            .await
+            .text(),
+        "new"
+    );
+    assert_eq!(
+        answer(&server, call("tools/call", json!({"name": "added"})))
+            .await
+            .text(),
+        "added"
+    );
     let prompt = answer(&server, call("prompts/get", json!({"name": "kept"}))).await;
-    assert_eq!(prompt.result()["messages"][0]["content"]["text"], json!("new"));
+    assert_eq!(
+        prompt.result()["messages"][0]["content"]["text"],
+        json!("new")
+    );
     let read = answer(&server, call("resources/read", json!({"uri": "x:kept"}))).await;
     assert_eq!(read.result()["contents"][0]["text"], json!("new"));
-    assert!(server.change(|catalogue| catalogue.remove_tool("kept")).unwrap());
-    assert_eq!(answer(&server, call("tools/call", json!({"name": "kept"}))).await.code(), -32602);
+    assert!(
+        server
+            .change(|catalogue| catalogue.remove_tool("kept"))
+            .unwrap()
+    );
+    assert_eq!(
+        answer(&server, call("tools/call", json!({"name": "kept"})))
+            .await
+            .code(),
+        -32602
+    );
 }
 
 #[tokio::test]
@@ -111,7 +170,10 @@ async fn a_change_with_a_mistake_in_it_changes_nothing() {
         catalogue.resource(Resource::new("no uri", "r", async |_, _| ""));
     });
     let error = error.unwrap_err().to_string();
-    assert!(error.contains("not fine") && error.contains("no uri"), "all that is wrong: {error}");
+    assert!(
+        error.contains("not fine") && error.contains("no uri"),
+        "all that is wrong: {error}"
+    );
     assert_eq!(names(&server, "tools/list", "tools").await, ["kept"]);
     assert_eq!(names(&server, "prompts/list", "prompts").await, ["kept"]);
     told(&mut listener, &[]).await;
@@ -123,7 +185,9 @@ async fn a_change_with_a_mistake_in_it_changes_nothing() {
     }));
     assert!(panicked.is_err());
     assert_eq!(names(&server, "tools/list", "tools").await, ["kept"]);
-    server.change(|catalogue| drop_unit(catalogue.tool(tool("after", "")))).unwrap();
+    server
+        .change(|catalogue| drop_unit(catalogue.tool(tool("after", ""))))
+        .unwrap();
     told(&mut listener, &["tools"]).await;
 }
 
@@ -147,7 +211,10 @@ async fn readers_see_the_whole_of_a_change_or_nothing_of_it() {
     });
     while !changes.is_finished() {
         let names = names(&server, "tools/list", "tools").await;
-        assert!(names == ["kept"] || names == ["a", "b", "c", "kept"], "{names:?}");
+        assert!(
+            names == ["kept"] || names == ["a", "b", "c", "kept"],
+            "{names:?}"
+        );
     }
     changes.await.unwrap();
 }
@@ -160,7 +227,11 @@ async fn changes_from_many_threads_are_all_kept() {
             let server = server.clone();
             tokio::task::spawn_blocking(move || {
                 for n in 0..10 {
-                    server.change(|catalogue| drop_unit(catalogue.tool(tool(&format!("t{thread}-{n}"), "")))).unwrap();
+                    server
+                        .change(|catalogue| {
+                            drop_unit(catalogue.tool(tool(&format!("t{thread}-{n}"), "")))
+                        })
+                        .unwrap();
                 }
             })
         })
@@ -175,11 +246,22 @@ async fn changes_from_many_threads_are_all_kept() {
 #[tokio::test]
 async fn a_first_entry_brings_its_capability_and_the_last_one_leaves_it() {
     let server = Server::new("x", "1").build().unwrap();
-    let tools = async || answer(&server, call("server/discover", json!({}))).await.result()["capabilities"].clone();
+    let tools = async || {
+        answer(&server, call("server/discover", json!({})))
+            .await
+            .result()["capabilities"]
+            .clone()
+    };
     assert_eq!(tools().await, json!({}));
-    server.change(|catalogue| drop_unit(catalogue.tool(tool("t", "")))).unwrap();
+    server
+        .change(|catalogue| drop_unit(catalogue.tool(tool("t", ""))))
+        .unwrap();
     assert_eq!(tools().await, json!({"tools": {"listChanged": true}}));
-    assert!(server.change(|catalogue| catalogue.remove_tool("t")).unwrap());
+    assert!(
+        server
+            .change(|catalogue| catalogue.remove_tool("t"))
+            .unwrap()
+    );
     assert_eq!(tools().await, json!({"tools": {"listChanged": true}}));
     assert_eq!(names(&server, "tools/list", "tools").await.len(), 0);
 }

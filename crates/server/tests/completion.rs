@@ -7,22 +7,40 @@ use std::time::Duration;
 
 fn builder() -> carryall_server::ServerBuilder {
     Server::new("completion", "1")
-        .prompt(Prompt::new("code", async |_, _| "").argument("language", "", true).argument("framework", "", false))
-        .prompt(Prompt::new("many", async |_, _| "").argument("n", "", false).argument("m", "", false))
-        .prompt(Prompt::new("hidden", async |_, _| "").argument("a", "", false).requires_scope("admin"))
+        .prompt(
+            Prompt::new("code", async |_, _| "")
+                .argument("language", "", true)
+                .argument("framework", "", false),
+        )
+        .prompt(
+            Prompt::new("many", async |_, _| "")
+                .argument("n", "", false)
+                .argument("m", "", false),
+        )
+        .prompt(
+            Prompt::new("hidden", async |_, _| "")
+                .argument("a", "", false)
+                .requires_scope("admin"),
+        )
         .resource(Resource::template("x://{city}", "city", async |_, _| ""))
         .resource(Resource::new("x:one", "one", async |_, _| ""))
         .complete_prompt("code", "language", async |_: Ctx, typed: Typed| {
             matching(["rust", "python", "cython", "pycharm"], &typed.value)
         })
-        .complete_prompt("code", "framework", async |_: Ctx, typed: Typed| {
-            match typed.settled.get("language").map(String::as_str) {
+        .complete_prompt(
+            "code",
+            "framework",
+            async |_: Ctx, typed: Typed| match typed.settled.get("language").map(String::as_str) {
                 Some("python") => vec!["flask"],
                 _ => vec!["axum"],
-            }
+            },
+        )
+        .complete_prompt("many", "n", async |_: Ctx, _| {
+            (0..1000).map(|n| n.to_string()).collect::<Suggestions>()
         })
-        .complete_prompt("many", "n", async |_: Ctx, _| (0..1000).map(|n| n.to_string()).collect::<Suggestions>())
-        .complete_prompt("many", "m", async |_: Ctx, _| Suggestions::from_iter(["a"]).total(7))
+        .complete_prompt("many", "m", async |_: Ctx, _| {
+            Suggestions::from_iter(["a"]).total(7)
+        })
         .complete_prompt("hidden", "a", async |_: Ctx, _| vec!["secret"])
         .complete_template("x://{city}", "city", async |_: Ctx, typed: Typed| {
             if typed.value == "!" {
@@ -45,7 +63,11 @@ fn template(uri: &str) -> Value {
 }
 
 async fn complete(params: Value) -> Answered {
-    answer(&builder().build().unwrap(), call("completion/complete", params)).await
+    answer(
+        &builder().build().unwrap(),
+        call("completion/complete", params),
+    )
+    .await
 }
 
 fn completion(answered: &Answered) -> &Value {
@@ -56,7 +78,10 @@ fn completion(answered: &Answered) -> &Value {
 #[tokio::test]
 async fn suggestions_fit_what_was_typed_the_best_first() {
     let answered = complete(params(prompt("code"), "language", "PY")).await;
-    assert_eq!(completion(&answered), &json!({"values": ["python", "pycharm"], "total": 2, "hasMore": false}));
+    assert_eq!(
+        completion(&answered),
+        &json!({"values": ["python", "pycharm"], "total": 2, "hasMore": false})
+    );
     let answered = complete(params(prompt("code"), "language", "th")).await;
     assert_eq!(completion(&answered)["values"], json!(["python", "cython"]));
     let answered = complete(params(template("x://{city}"), "city", "B")).await;
@@ -68,18 +93,36 @@ async fn suggestions_fit_what_was_typed_the_best_first() {
 async fn what_is_settled_already_reaches_the_handler() {
     let mut settled = params(prompt("code"), "framework", "");
     settled["context"] = json!({"arguments": {"language": "python"}});
-    assert_eq!(completion(&complete(settled).await)["values"], json!(["flask"]));
-    assert_eq!(completion(&complete(params(prompt("code"), "framework", "")).await)["values"], json!(["axum"]));
+    assert_eq!(
+        completion(&complete(settled).await)["values"],
+        json!(["flask"])
+    );
+    assert_eq!(
+        completion(&complete(params(prompt("code"), "framework", "")).await)["values"],
+        json!(["axum"])
+    );
 }
 
 // spec: completion-02
 #[tokio::test]
 async fn no_answer_has_more_than_a_hundred_values() {
     let answered = complete(params(prompt("many"), "n", "")).await;
-    assert_eq!(completion(&answered)["values"].as_array().unwrap().len(), 100);
-    assert_eq!((&completion(&answered)["total"], &completion(&answered)["hasMore"]), (&json!(1000), &json!(true)));
+    assert_eq!(
+        completion(&answered)["values"].as_array().unwrap().len(),
+        100
+    );
+    assert_eq!(
+        (
+            &completion(&answered)["total"],
+            &completion(&answered)["hasMore"]
+        ),
+        (&json!(1000), &json!(true))
+    );
     let answered = complete(params(prompt("many"), "m", "")).await;
-    assert_eq!(completion(&answered), &json!({"values": ["a"], "total": 7, "hasMore": true}));
+    assert_eq!(
+        completion(&answered),
+        &json!({"values": ["a"], "total": 7, "hasMore": true})
+    );
 }
 
 // spec: completion-03, completion-04, completion-06
@@ -106,7 +149,10 @@ async fn wrong_requests_are_invalid_params() {
 #[tokio::test]
 async fn a_failure_inside_is_an_internal_error_that_does_not_say_why() {
     let answered = complete(params(template("x://{city}"), "city", "!")).await;
-    assert_eq!(answered.error(), &json!({"code": -32603, "message": "Internal error"}));
+    assert_eq!(
+        answered.error(),
+        &json!({"code": -32603, "message": "Internal error"})
+    );
 }
 
 // spec: completion-06
@@ -115,26 +161,56 @@ async fn what_a_caller_may_not_see_completes_nothing() {
     let server = builder().build().unwrap();
     let hidden = || params(prompt("hidden"), "a", "");
     let refused = answer(&server, call("completion/complete", hidden())).await;
-    assert_eq!(refused.error(), &json!({"code": -32602, "message": "Unknown prompt: hidden"}));
-    let allowed = answer(&server, call_as("ann", &["admin"], "completion/complete", hidden())).await;
+    assert_eq!(
+        refused.error(),
+        &json!({"code": -32602, "message": "Unknown prompt: hidden"})
+    );
+    let allowed = answer(
+        &server,
+        call_as("ann", &["admin"], "completion/complete", hidden()),
+    )
+    .await;
     assert_eq!(completion(&allowed)["values"], json!(["secret"]));
 }
 
 // spec: completion-04, completion-06
 #[tokio::test]
 async fn completions_are_limited_in_rate() {
-    let server = builder().completion_rate_limit(2, Duration::from_secs(3600)).build().unwrap();
-    let ask = || answer(&server, call("completion/complete", params(prompt("code"), "language", "")));
+    let server = builder()
+        .completion_rate_limit(2, Duration::from_secs(3600))
+        .build()
+        .unwrap();
+    let ask = || {
+        answer(
+            &server,
+            call(
+                "completion/complete",
+                params(prompt("code"), "language", ""),
+            ),
+        )
+    };
     assert!(ask().await.result().is_object() && ask().await.result().is_object());
     let refused = ask().await;
     assert_eq!(refused.code(), -31002);
-    assert!(refused.error()["message"].as_str().unwrap().contains("try again in"));
+    assert!(
+        refused.error()["message"]
+            .as_str()
+            .unwrap()
+            .contains("try again in")
+    );
 }
 
 #[tokio::test]
 async fn an_argument_without_a_handler_has_no_suggestions() {
     let silent = Prompt::new("p", async |_, _| "").argument("quiet", "", false);
     let server = builder().prompt(silent).build().unwrap();
-    let answered = answer(&server, call("completion/complete", params(prompt("p"), "quiet", "x"))).await;
-    assert_eq!(completion(&answered), &json!({"values": [], "total": 0, "hasMore": false}));
+    let answered = answer(
+        &server,
+        call("completion/complete", params(prompt("p"), "quiet", "x")),
+    )
+    .await;
+    assert_eq!(
+        completion(&answered),
+        &json!({"values": [], "total": 0, "hasMore": false})
+    );
 }

@@ -22,7 +22,10 @@ fn everything() -> Server {
 }
 
 async fn capabilities(server: &Server) -> Value {
-    answer(server, call("server/discover", json!({}))).await.result()["capabilities"].clone()
+    answer(server, call("server/discover", json!({})))
+        .await
+        .result()["capabilities"]
+        .clone()
 }
 
 // spec: discover-01, discover-02, discover-04, versioning-03, meta-17, base-jsonrpc-08, caching-01
@@ -37,7 +40,9 @@ async fn discovery_says_all_that_the_specification_asks_for() {
         .build()
         .unwrap();
     assert_eq!(
-        answer(&server, call("server/discover", json!({}))).await.result(),
+        answer(&server, call("server/discover", json!({})))
+            .await
+            .result(),
         &json!({
             "resultType": "complete",
             "supportedVersions": ["2026-07-28"],
@@ -62,9 +67,11 @@ async fn results_say_name_and_version_and_discovery_says_the_rest() {
         .website("https://example.com")
         .icon(icon)
         .tool(Tool::without_arguments("tool", async |_| "ok"))
-        .tool(Tool::without_arguments("with-meta", async |_| carryall_server::ToolOutput {
-            meta: json!({"com.example/a": 1}).as_object().cloned(),
-            ..carryall_server::ToolOutput::text("ok")
+        .tool(Tool::without_arguments("with-meta", async |_| {
+            carryall_server::ToolOutput {
+                meta: json!({"com.example/a": 1}).as_object().cloned(),
+                ..carryall_server::ToolOutput::text("ok")
+            }
         }))
         .prompt(carryall_server::Prompt::new("prompt", async |_, _| "ok"))
         .build()
@@ -76,7 +83,10 @@ async fn results_say_name_and_version_and_discovery_says_the_rest() {
     let brief = json!({"name": "name", "version": "1.2.3"});
     assert_eq!(info("tools/list", json!({})).await, brief);
     assert_eq!(info("tools/call", json!({"name": "tool"})).await, brief);
-    assert_eq!(info("tools/call", json!({"name": "with-meta"})).await, brief);
+    assert_eq!(
+        info("tools/call", json!({"name": "with-meta"})).await,
+        brief
+    );
     assert_eq!(info("prompts/get", json!({"name": "prompt"})).await, brief);
     let all = info("server/discover", json!({})).await;
     assert_eq!(all["title"], "A name");
@@ -85,13 +95,25 @@ async fn results_say_name_and_version_and_discovery_says_the_rest() {
 
 #[tokio::test]
 async fn the_servers_name_can_be_kept_back() {
-    let server = Server::new("secret", "1").without_server_info().with_tools().build().unwrap();
+    let server = Server::new("secret", "1")
+        .without_server_info()
+        .with_tools()
+        .build()
+        .unwrap();
     for method in ["server/discover", "tools/list"] {
-        assert!(answer(&server, call(method, json!({}))).await.result().get("_meta").is_none(), "{method}");
+        assert!(
+            answer(&server, call(method, json!({})))
+                .await
+                .result()
+                .get("_meta")
+                .is_none(),
+            "{method}"
+        );
     }
 }
 
-// spec: discover-06, tools-02, prompts-01, resources-01, completion-01, completion-03, logging-02, prompts-12
+// spec: discover-06, tools-02, prompts-01, resources-01, completion-01, completion-03, logging-02,
+// prompts-12
 #[tokio::test]
 async fn what_is_not_advertised_is_not_there_and_what_is_there_is_advertised() {
     let bare = Server::new("bare", "1").build().unwrap();
@@ -117,32 +139,75 @@ async fn what_is_not_advertised_is_not_there_and_what_is_there_is_advertised() {
             json!({"ref": {"type": "ref/prompt", "name": "prompt"}, "argument": {"name": "a", "value": ""}}),
         ),
     ] {
-        assert_eq!(answer(&bare, call(method, params.clone())).await.code(), -32601, "{method}");
-        assert_eq!(answer(&full, call(method, params)).await.result()["resultType"], json!("complete"), "{method}");
+        assert_eq!(
+            answer(&bare, call(method, params.clone())).await.code(),
+            -32601,
+            "{method}"
+        );
+        assert_eq!(
+            answer(&full, call(method, params)).await.result()["resultType"],
+            json!("complete"),
+            "{method}"
+        );
     }
-    for method in ["resources/subscribe", "logging/setLevel", "ping", "sampling/createMessage", "tasks/get"] {
-        assert_eq!(answer(&full, call(method, json!({}))).await.code(), -32601, "{method}");
+    for method in [
+        "resources/subscribe",
+        "logging/setLevel",
+        "ping",
+        "sampling/createMessage",
+        "tasks/get",
+    ] {
+        assert_eq!(
+            answer(&full, call(method, json!({}))).await.code(),
+            -32601,
+            "{method}"
+        );
     }
 }
 
 // spec: tools-04, prompts-03, resources-03, tools-18
 #[tokio::test]
 async fn a_feature_can_be_advertised_while_its_list_is_empty() {
-    let server = Server::new("x", "1").with_tools().with_prompts().with_resources().build().unwrap();
-    for (method, member) in [("tools/list", "tools"), ("prompts/list", "prompts"), ("resources/list", "resources")] {
-        assert_eq!(answer(&server, call(method, json!({}))).await.result()[member], json!([]), "{method}");
+    let server = Server::new("x", "1")
+        .with_tools()
+        .with_prompts()
+        .with_resources()
+        .build()
+        .unwrap();
+    for (method, member) in [
+        ("tools/list", "tools"),
+        ("prompts/list", "prompts"),
+        ("resources/list", "resources"),
+    ] {
+        assert_eq!(
+            answer(&server, call(method, json!({}))).await.result()[member],
+            json!([]),
+            "{method}"
+        );
     }
-    assert_eq!(capabilities(&server).await["resources"], json!({"listChanged": true, "subscribe": true}));
+    assert_eq!(
+        capabilities(&server).await["resources"],
+        json!({"listChanged": true, "subscribe": true})
+    );
 }
 
 // spec: base-jsonrpc-01
 #[tokio::test]
 async fn a_server_speaks_all_three_message_patterns() {
     let server = everything();
-    assert_eq!(answer(&server, call("tools/call", json!({"name": "tool"}))).await.text(), "ok");
+    assert_eq!(
+        answer(&server, call("tools/call", json!({"name": "tool"})))
+            .await
+            .text(),
+        "ok"
+    );
     let round = answer(&server, call("tools/call", json!({"name": "ask"}))).await;
     assert_eq!(round.result()["resultType"], json!("input_required"));
-    let mut listening = stream(&server, call("subscriptions/listen", json!({"notifications": {}}))).await;
+    let mut listening = stream(
+        &server,
+        call("subscriptions/listen", json!({"notifications": {}})),
+    )
+    .await;
     let (method, _) = carryall_testkit::next_notification(&mut listening).await;
     assert_eq!(method, "notifications/subscriptions/acknowledged");
 }
@@ -151,15 +216,34 @@ async fn a_server_speaks_all_three_message_patterns() {
 #[tokio::test]
 async fn every_prefix_the_server_writes_is_in_reverse_dns() {
     let server = everything();
-    let mut listening = stream(&server, call("subscriptions/listen", json!({"notifications": {}}))).await;
+    let mut listening = stream(
+        &server,
+        call("subscriptions/listen", json!({"notifications": {}})),
+    )
+    .await;
     let (_, acknowledged) = carryall_testkit::next_notification(&mut listening).await;
     let discovered = answer(&server, call("server/discover", json!({}))).await;
     for meta in [&acknowledged["_meta"], &discovered.result()["_meta"]] {
         let keys: Vec<&String> = meta.as_object().unwrap().keys().collect();
-        assert!(!keys.is_empty() && keys.iter().all(|key| key.starts_with("io.modelcontextprotocol/")), "{keys:?}");
+        assert!(
+            !keys.is_empty()
+                && keys
+                    .iter()
+                    .all(|key| key.starts_with("io.modelcontextprotocol/")),
+            "{keys:?}"
+        );
     }
-    let unprefixed = |id: &str| Server::new("x", "1").extension(id, JsonObject::new()).build();
-    assert!(unprefixed("thing").unwrap_err().to_string().contains("thing"));
+    let unprefixed = |id: &str| {
+        Server::new("x", "1")
+            .extension(id, JsonObject::new())
+            .build()
+    };
+    assert!(
+        unprefixed("thing")
+            .unwrap_err()
+            .to_string()
+            .contains("thing")
+    );
     assert!(unprefixed("com.example/thing").is_ok());
 }
 
@@ -178,10 +262,24 @@ async fn extensions_and_experiments_are_advertised_with_their_settings() {
 #[tokio::test]
 async fn an_extension_that_only_the_client_has_falls_back_to_the_core_or_is_refused() {
     let server = everything();
-    let declared = json!({"extensions": {"io.modelcontextprotocol/tasks": {}, "com.example/thing": {}}});
-    let meta = carryall_testkit::meta_with(&json!({"io.modelcontextprotocol/clientCapabilities": declared}));
-    let core = answer(&server, call("tools/call", json!({"name": "tool", "_meta": meta.clone()}))).await;
-    assert_eq!((core.text(), &core.result()["resultType"]), ("ok", &json!("complete")));
-    let refused = answer(&server, call("tasks/get", json!({"taskId": "t", "_meta": meta}))).await;
+    let declared =
+        json!({"extensions": {"io.modelcontextprotocol/tasks": {}, "com.example/thing": {}}});
+    let meta = carryall_testkit::meta_with(
+        &json!({"io.modelcontextprotocol/clientCapabilities": declared}),
+    );
+    let core = answer(
+        &server,
+        call("tools/call", json!({"name": "tool", "_meta": meta.clone()})),
+    )
+    .await;
+    assert_eq!(
+        (core.text(), &core.result()["resultType"]),
+        ("ok", &json!("complete"))
+    );
+    let refused = answer(
+        &server,
+        call("tasks/get", json!({"taskId": "t", "_meta": meta})),
+    )
+    .await;
     assert_eq!(refused.code(), -32601);
 }

@@ -6,7 +6,9 @@ use carryall_types::{ContentBlock, ErrorObject, JsonObject, RawJson};
 use serde_json::{Value, json};
 
 fn code_schema() -> JsonObject {
-    let Value::Object(schema) = json!({"type": "object", "properties": {"code": {"type": "integer"}}}) else {
+    let Value::Object(schema) =
+        json!({"type": "object", "properties": {"code": {"type": "integer"}}})
+    else {
         unreachable!()
     };
     schema
@@ -14,26 +16,51 @@ fn code_schema() -> JsonObject {
 
 fn failing() -> Server {
     Server::new("errors", "1")
-        .tool(Tool::dynamic("code", code_schema(), async |_, arguments: JsonObject| {
-            let error = ErrorObject::new(arguments["code"].as_i64().unwrap(), "as it is");
-            Err::<(), _>(ToolError::protocol(error.with_data(RawJson::from(&json!({"nested": [1]})))))
+        .tool(Tool::dynamic(
+            "code",
+            code_schema(),
+            async |_, arguments: JsonObject| {
+                let error = ErrorObject::new(arguments["code"].as_i64().unwrap(), "as it is");
+                Err::<(), _>(ToolError::protocol(
+                    error.with_data(RawJson::from(&json!({"nested": [1]}))),
+                ))
+            },
+        ))
+        .tool(Tool::without_arguments("panic", async |_| -> String {
+            panic!("password {}", "swordfish")
         }))
-        .tool(Tool::without_arguments("panic", async |_| -> String { panic!("password {}", "swordfish") }))
-        .tool(Tool::without_arguments("panic-late", async |_: Ctx| -> String {
-            tokio::task::yield_now().await;
-            panic!("password swordfish")
-        }))
-        .tool(Tool::without_arguments("panic-early", |_: Ctx| -> std::future::Ready<String> { panic!("swordfish") }))
-        .tool(Tool::without_arguments("rule", async |_| "ok").visible_if(|caller| {
-            assert!(caller.is_some(), "swordfish");
-            true
-        }))
+        .tool(Tool::without_arguments(
+            "panic-late",
+            async |_: Ctx| -> String {
+                tokio::task::yield_now().await;
+                panic!("password swordfish")
+            },
+        ))
+        .tool(Tool::without_arguments(
+            "panic-early",
+            |_: Ctx| -> std::future::Ready<String> { panic!("swordfish") },
+        ))
+        .tool(
+            Tool::without_arguments("rule", async |_| "ok").visible_if(|caller| {
+                assert!(caller.is_some(), "swordfish");
+                true
+            }),
+        )
         .tool(Tool::without_arguments("fine", async |_| "ok"))
-        .prompt(Prompt::new("panic", async |_, _| -> String { panic!("swordfish") }).argument("a", "", false))
-        .prompt(Prompt::new("tool-like", async |_, _| Err::<String, _>(Failure::invalid_params("not like that"))))
-        .resource(Resource::new("x:panic", "r", async |_, _| -> String { panic!("swordfish") }))
+        .prompt(
+            Prompt::new("panic", async |_, _| -> String { panic!("swordfish") })
+                .argument("a", "", false),
+        )
+        .prompt(Prompt::new("tool-like", async |_, _| {
+            Err::<String, _>(Failure::invalid_params("not like that"))
+        }))
+        .resource(Resource::new("x:panic", "r", async |_, _| -> String {
+            panic!("swordfish")
+        }))
         .resource(Resource::template("x:{v}", "t", async |_, _| ""))
-        .complete_prompt("panic", "a", async |_: Ctx, _| -> Vec<String> { panic!("swordfish") })
+        .complete_prompt("panic", "a", async |_: Ctx, _| -> Vec<String> {
+            panic!("swordfish")
+        })
         .build()
         .unwrap()
 }
@@ -42,20 +69,39 @@ fn named(name: &str) -> Value {
     json!({"name": name})
 }
 
-// spec: base-jsonrpc-19, base-jsonrpc-20, base-jsonrpc-22, base-jsonrpc-23, base-jsonrpc-26, base-jsonrpc-16
+// spec: base-jsonrpc-19, base-jsonrpc-20, base-jsonrpc-22, base-jsonrpc-23, base-jsonrpc-26,
+// base-jsonrpc-16
 #[tokio::test]
 async fn codes_that_the_specification_keeps_for_itself_do_not_leave() {
     let server = failing();
     let sent = async |code: i64| {
-        answer(&server, call("tools/call", json!({"name": "code", "arguments": {"code": code}}))).await
+        answer(
+            &server,
+            call(
+                "tools/call",
+                json!({"name": "code", "arguments": {"code": code}}),
+            ),
+        )
+        .await
     };
-    for reserved in [-32000, -32001, -32002, -32019, -32023, -32042, -32099, -32100, -32604, -32768] {
+    for reserved in [
+        -32000, -32001, -32002, -32019, -32023, -32042, -32099, -32100, -32604, -32768,
+    ] {
         let answered = sent(reserved).await;
-        assert_eq!(answered.error(), &json!({"code": -32603, "message": "as it is"}), "{reserved}");
+        assert_eq!(
+            answered.error(),
+            &json!({"code": -32603, "message": "as it is"}),
+            "{reserved}"
+        );
     }
-    for allowed in [-32601, -32602, -32603, -32020, -32021, -31999, -32769, 0, 1, 404] {
+    for allowed in [
+        -32601, -32602, -32603, -32020, -32021, -31999, -32769, 0, 1, 404,
+    ] {
         let answered = sent(allowed).await;
-        assert_eq!(answered.error(), &json!({"code": allowed, "message": "as it is", "data": {"nested": [1]}}));
+        assert_eq!(
+            answered.error(),
+            &json!({"code": allowed, "message": "as it is", "data": {"nested": [1]}})
+        );
     }
 }
 
@@ -64,7 +110,8 @@ async fn codes_that_the_specification_keeps_for_itself_do_not_leave() {
 async fn every_error_of_the_server_is_one_concise_sentence_whatever_the_request_holds() {
     let server = failing();
     let long = "long\n\u{0}\u{1b}[31m".repeat(20_000);
-    let complete = |reference: Value| json!({"ref": reference, "argument": {"name": long, "value": ""}});
+    let complete =
+        |reference: Value| json!({"ref": reference, "argument": {"name": long, "value": ""}});
     for (method, params) in [
         ("tools/call", json!({"name": long})),
         ("tools/call", json!({"name": {"a": long}})),
@@ -73,20 +120,40 @@ async fn every_error_of_the_server_is_one_concise_sentence_whatever_the_request_
         ("tools/list", json!({"cursor": long})),
         ("tools/list", json!({"cursor": {"a": long}})),
         ("prompts/get", json!({"name": long})),
-        ("prompts/get", json!({"name": "panic", "arguments": {"a": [long]}})),
+        (
+            "prompts/get",
+            json!({"name": "panic", "arguments": {"a": [long]}}),
+        ),
         ("resources/read", json!({"uri": long})),
         ("completion/complete", complete(json!({"type": long}))),
-        ("completion/complete", complete(json!({"type": "ref/prompt", "name": long}))),
-        ("completion/complete", complete(json!({"type": "ref/prompt", "name": "panic"}))),
-        ("completion/complete", complete(json!({"type": "ref/resource", "uri": long}))),
-        ("subscriptions/listen", json!({"notifications": {"toolsListChanged": long}})),
+        (
+            "completion/complete",
+            complete(json!({"type": "ref/prompt", "name": long})),
+        ),
+        (
+            "completion/complete",
+            complete(json!({"type": "ref/prompt", "name": "panic"})),
+        ),
+        (
+            "completion/complete",
+            complete(json!({"type": "ref/resource", "uri": long})),
+        ),
+        (
+            "subscriptions/listen",
+            json!({"notifications": {"toolsListChanged": long}}),
+        ),
         (&long.replace(char::is_control, ""), json!({})),
     ] {
         let answered = answer(&server, call(method, params)).await;
         let message = answered.error()["message"].as_str().unwrap();
-        assert!((5..300).contains(&message.len()), "{} bytes: {message:.80}", message.len());
         assert!(
-            !message.contains(char::is_control) && !message.trim_end_matches('\u{2026}').contains(". "),
+            (5..300).contains(&message.len()),
+            "{} bytes: {message:.80}",
+            message.len()
+        );
+        assert!(
+            !message.contains(char::is_control)
+                && !message.trim_end_matches('\u{2026}').contains(". "),
             "{message}"
         );
     }
@@ -108,15 +175,27 @@ async fn a_panic_anywhere_is_an_internal_error_of_that_call_alone() {
         ("completion/complete", completion),
     ] {
         let answered = answer(&server, call(method, params.clone())).await;
-        assert_eq!(answered.error(), &json!({"code": -32603, "message": "Internal error"}), "{method} {params}");
-        assert_eq!(answer(&server, call("tools/call", named("fine"))).await.text(), "ok");
+        assert_eq!(
+            answered.error(),
+            &json!({"code": -32603, "message": "Internal error"}),
+            "{method} {params}"
+        );
+        assert_eq!(
+            answer(&server, call("tools/call", named("fine")))
+                .await
+                .text(),
+            "ok"
+        );
     }
 }
 
 #[tokio::test]
 async fn a_failure_that_names_its_code_keeps_it() {
     let answered = answer(&failing(), call("prompts/get", named("tool-like"))).await;
-    assert_eq!(answered.error(), &json!({"code": -32602, "message": "not like that"}));
+    assert_eq!(
+        answered.error(),
+        &json!({"code": -32602, "message": "not like that"})
+    );
 }
 
 // spec: tools-29
@@ -124,11 +203,16 @@ async fn a_failure_that_names_its_code_keeps_it() {
 async fn nothing_a_tool_returns_can_pass_for_protocol() {
     let hostile = "\"}],\"isError\":true,\"_meta\":{\"x\":1}}\n{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{}}\r\n\u{0}\u{1b}\u{2028}";
     let server = Server::new("x", "1")
-        .tool(Tool::without_arguments("text", move |_: Ctx| async move { hostile }))
-        .tool(Tool::without_arguments("error", move |_: Ctx| async move { Err::<(), _>(ToolError::new(hostile)) }))
-        .tool(Tool::without_arguments("structured", move |_: Ctx| async move {
-            ToolOutput::structured(&json!({ hostile: hostile }))
+        .tool(Tool::without_arguments("text", move |_: Ctx| async move {
+            hostile
         }))
+        .tool(Tool::without_arguments("error", move |_: Ctx| async move {
+            Err::<(), _>(ToolError::new(hostile))
+        }))
+        .tool(Tool::without_arguments(
+            "structured",
+            move |_: Ctx| async move { ToolOutput::structured(&json!({ hostile: hostile })) },
+        ))
         .build()
         .unwrap();
     for name in ["text", "error", "structured"] {
@@ -138,10 +222,19 @@ async fn nothing_a_tool_returns_can_pass_for_protocol() {
         assert_eq!(result["content"].as_array().unwrap().len(), 1);
         assert!(result["_meta"].get("x").is_none());
         let mut service = server.clone();
-        let reply = tower_service::Service::call(&mut service, call("tools/call", named(name))).await.unwrap();
-        let carryall_proto::Reply::Once(response) = reply else { panic!("a stream") };
-        let text = carryall_proto::Message::Response(response).encode().into_bytes();
-        assert!(!text.iter().any(|byte| byte.is_ascii_control()), "one line on any binding");
+        let reply = tower_service::Service::call(&mut service, call("tools/call", named(name)))
+            .await
+            .unwrap();
+        let carryall_proto::Reply::Once(response) = reply else {
+            panic!("a stream")
+        };
+        let text = carryall_proto::Message::Response(response)
+            .encode()
+            .into_bytes();
+        assert!(
+            !text.iter().any(|byte| byte.is_ascii_control()),
+            "one line on any binding"
+        );
         match name {
             "structured" => assert_eq!(result["structuredContent"], json!({ hostile: hostile })),
             _ => assert_eq!(answered.text(), hostile),
@@ -162,6 +255,11 @@ async fn content_that_a_client_could_not_read_does_not_leave() {
         let tool = Tool::without_arguments("media", move |_: Ctx| async move { block() });
         let server = Server::new("x", "1").tool(tool).build().unwrap();
         let answered = answer(&server, call("tools/call", named("media"))).await;
-        assert_eq!(answered.response.get("error").is_some(), n < 3, "{n}: {}", answered.response);
+        assert_eq!(
+            answered.response.get("error").is_some(),
+            n < 3,
+            "{n}: {}",
+            answered.response
+        );
     }
 }

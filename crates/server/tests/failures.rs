@@ -1,8 +1,10 @@
-//! What handlers fail with: in the log with all its causes, and to models and clients as the author chooses.
+//! What handlers fail with: in the log with all its causes, and to models and clients as the author
+//! chooses.
 
 use carryall_server::{Ctx, ToolError, ToolOutput};
 use carryall_server::{
-    Failure, Handle, HandleError, Handled, Prompt, Resource, Server, ServerBuilder, TaskSupport, Tool,
+    Failure, Handle, HandleError, Handled, Prompt, Resource, Server, ServerBuilder, TaskSupport,
+    Tool,
 };
 use carryall_testkit::{answer, call, call_over_http, meta_with};
 use serde_json::{Value, json};
@@ -53,11 +55,18 @@ impl Handled for Basket {
 
 fn failing() -> ServerBuilder {
     Server::new("failing", "1")
-        .tool(Tool::without_arguments("fails", async |_| Ok::<String, ToolError>(fails()?)))
-        .tool(Tool::without_arguments("says", async |_| Err::<(), _>(ToolError::new("not on Sundays"))))
-        .tool(Tool::without_arguments("shows", async |_| ToolOutput::text("not on Mondays").failed()))
+        .tool(Tool::without_arguments("fails", async |_| {
+            Ok::<String, ToolError>(fails()?)
+        }))
+        .tool(Tool::without_arguments("says", async |_| {
+            Err::<(), _>(ToolError::new("not on Sundays"))
+        }))
+        .tool(Tool::without_arguments("shows", async |_| {
+            ToolOutput::text("not on Mondays").failed()
+        }))
         .tool(
-            Tool::without_arguments("later", async |_| Ok::<String, ToolError>(fails()?)).as_task(TaskSupport::Always),
+            Tool::without_arguments("later", async |_| Ok::<String, ToolError>(fails()?))
+                .as_task(TaskSupport::Always),
         )
         .tool(Tool::without_arguments("opens", async |ctx: Ctx| {
             let made_up: Handle<Basket> = serde_json::from_value(json!("basket_made_up"))?;
@@ -65,11 +74,21 @@ fn failing() -> ServerBuilder {
             opened?;
             Ok::<_, ToolError>(())
         }))
-        .tool(Tool::without_arguments("slow", async |_| std::future::pending::<()>().await).timeout(Duration::ZERO))
+        .tool(
+            Tool::without_arguments("slow", async |_| std::future::pending::<()>().await)
+                .timeout(Duration::ZERO),
+        )
         .tool(Tool::without_arguments("admin", async |_| "ok").requires_scope("admin"))
-        .prompt(Prompt::new("fails", async |_, _| Ok::<String, Failure>(fails()?)).argument("a", "", false))
-        .resource(Resource::template("x:{name}", "r", async |_, _| Ok::<String, Failure>(fails()?)))
-        .complete_prompt("fails", "a", async |_, _| Ok::<Vec<String>, Failure>(fails()?))
+        .prompt(
+            Prompt::new("fails", async |_, _| Ok::<String, Failure>(fails()?))
+                .argument("a", "", false),
+        )
+        .resource(Resource::template("x:{name}", "r", async |_, _| {
+            Ok::<String, Failure>(fails()?)
+        }))
+        .complete_prompt("fails", "a", async |_, _| {
+            Ok::<Vec<String>, Failure>(fails()?)
+        })
 }
 
 async fn logged(builder: ServerBuilder, calls: &[(&str, Value)]) -> (Log, Vec<Value>) {
@@ -101,11 +120,21 @@ async fn an_unexpected_error_is_logged_with_its_causes_on_one_line() {
     let (log, answers) = logged(failing(), &[("tools/call", json!({"name": "fails"}))]).await;
     let lines = log.lines("handler failed");
     assert_eq!(lines.len(), 1, "{lines:?}");
-    assert!(lines[0].starts_with("WARN") && lines[0].contains(CHAIN), "{lines:?}");
-    assert!(lines[0].contains("tools/call") && lines[0].contains("name=fails"), "{lines:?}");
+    assert!(
+        lines[0].starts_with("WARN") && lines[0].contains(CHAIN),
+        "{lines:?}"
+    );
+    assert!(
+        lines[0].contains("tools/call") && lines[0].contains("name=fails"),
+        "{lines:?}"
+    );
     let result = &answers[0]["result"];
     assert_eq!(result["isError"], true);
-    assert_eq!(result["content"][0]["text"], Outer(Inner).to_string(), "the model reads the error and not its causes");
+    assert_eq!(
+        result["content"][0]["text"],
+        Outer(Inner).to_string(),
+        "the model reads the error and not its causes"
+    );
 }
 
 #[tokio::test]
@@ -113,9 +142,17 @@ async fn prompts_resources_and_completions_are_logged_as_tools_are() {
     let (log, answers) = logged(failing(), &all_others()).await;
     let lines = log.lines("handler failed");
     assert_eq!(lines.len(), 3, "{lines:?}");
-    assert!(lines.iter().all(|line| line.starts_with("WARN") && line.contains(CHAIN)), "{lines:?}");
+    assert!(
+        lines
+            .iter()
+            .all(|line| line.starts_with("WARN") && line.contains(CHAIN)),
+        "{lines:?}"
+    );
     for answer in answers {
-        assert_eq!(answer["error"], json!({"code": -32603, "message": "Internal error"}));
+        assert_eq!(
+            answer["error"],
+            json!({"code": -32603, "message": "Internal error"})
+        );
     }
 }
 
@@ -126,9 +163,16 @@ async fn masked_errors_are_told_by_a_reference_that_stands_in_the_log() {
     let (log, answers) = logged(failing().mask_errors(true), &calls).await;
     let mut references = std::collections::HashSet::new();
     for answer in answers {
-        let text = answer["error"]["message"].as_str().or(answer["result"]["content"][0]["text"].as_str()).unwrap();
+        let text = answer["error"]["message"]
+            .as_str()
+            .or(answer["result"]["content"][0]["text"].as_str())
+            .unwrap();
         assert!(!text.contains("save"), "{text}");
-        let reference = text.split_once("(reference ").unwrap().1.trim_end_matches(')');
+        let reference = text
+            .split_once("(reference ")
+            .unwrap()
+            .1
+            .trim_end_matches(')');
         assert_eq!(reference.len(), 12, "{text}");
         let lines = log.lines(reference);
         assert!(lines.len() == 1 && lines[0].contains(CHAIN), "{lines:?}");
@@ -141,12 +185,19 @@ async fn masked_errors_are_told_by_a_reference_that_stands_in_the_log() {
 async fn what_a_handler_says_deliberately_is_never_masked_and_logged_for_debugging() {
     let calls = ["says", "shows", "opens"].map(|name| ("tools/call", json!({"name": name})));
     let (log, answers) = logged(failing().mask_errors(true), &calls).await;
-    let texts = ["not on Sundays", "not on Mondays", "This basket is not known, or has expired: create a new one"];
+    let texts = [
+        "not on Sundays",
+        "not on Mondays",
+        "This basket is not known, or has expired: create a new one",
+    ];
     for (answer, text) in answers.iter().zip(texts) {
         assert_eq!(answer["result"]["content"][0]["text"], text);
         assert_eq!(answer["result"]["isError"], true);
         let lines = log.lines(text);
-        assert!(lines.len() == 1 && lines[0].starts_with("DEBUG"), "{lines:?}");
+        assert!(
+            lines.len() == 1 && lines[0].starts_with("DEBUG"),
+            "{lines:?}"
+        );
     }
     assert_eq!(log.lines("handler failed"), [""; 0]);
 }
@@ -158,15 +209,30 @@ async fn a_task_that_fails_is_logged_and_masked_and_its_id_is_not_logged() {
     let server = failing().mask_errors(true).build().unwrap();
     let able = meta_with(&json!({"io.modelcontextprotocol/clientCapabilities":
         {"extensions": {"io.modelcontextprotocol/tasks": {}}}}));
-    let made = answer(&server, call("tools/call", json!({"name": "later", "_meta": able}))).await;
+    let made = answer(
+        &server,
+        call("tools/call", json!({"name": "later", "_meta": able})),
+    )
+    .await;
     let id = made.result()["taskId"].as_str().unwrap().to_owned();
     for _ in 0..1_000 {
-        let task = answer(&server, call("tasks/get", json!({"taskId": id, "_meta": able}))).await;
+        let task = answer(
+            &server,
+            call("tasks/get", json!({"taskId": id, "_meta": able})),
+        )
+        .await;
         if task.result()["status"] == "completed" {
-            let text = task.result()["result"]["content"][0]["text"].as_str().unwrap().to_owned();
+            let text = task.result()["result"]["content"][0]["text"]
+                .as_str()
+                .unwrap()
+                .to_owned();
             assert!(text.starts_with("The tool failed (reference "), "{text}");
             assert_eq!(log.lines("handler failed").len(), 1);
-            assert_eq!(log.lines(&id), [""; 0], "whoever has the id can read the task");
+            assert_eq!(
+                log.lines(&id),
+                [""; 0],
+                "whoever has the id can read the task"
+            );
             return;
         }
         tokio::time::sleep(Duration::from_millis(5)).await;
@@ -189,12 +255,31 @@ async fn credentials_that_lead_to_no_principal_are_warned_of_once() {
     answer(&server, call("tools/call", json!({"name": "admin"}))).await;
     assert_eq!(warned(), 0, "nobody has tried to say who they are");
     for _ in 0..2 {
-        let with_token = call_over_http(&[("authorization", "Bearer t0ken")], "tools/call", json!({"name": "admin"}));
+        let with_token = call_over_http(
+            &[("authorization", "Bearer t0ken")],
+            "tools/call",
+            json!({"name": "admin"}),
+        );
         assert_eq!(answer(&server, with_token).await.code(), -32602);
         assert_eq!(warned(), 1);
     }
     assert_eq!(log.lines("t0ken"), [""; 0]);
-    let open = Server::new("open", "1").tool(Tool::without_arguments("a", async |_| "ok")).build().unwrap();
-    answer(&open, call_over_http(&[("authorization", "Bearer t0ken")], "tools/list", json!({}))).await;
-    assert_eq!(warned(), 1, "a server that tells nobody apart needs no principal");
+    let open = Server::new("open", "1")
+        .tool(Tool::without_arguments("a", async |_| "ok"))
+        .build()
+        .unwrap();
+    answer(
+        &open,
+        call_over_http(
+            &[("authorization", "Bearer t0ken")],
+            "tools/list",
+            json!({}),
+        ),
+    )
+    .await;
+    assert_eq!(
+        warned(),
+        1,
+        "a server that tells nobody apart needs no principal"
+    );
 }

@@ -63,7 +63,12 @@ fn each_kind_of_field_becomes_what_clients_know() {
         {"const": "Plain", "title": "Plain"},
     ]);
     let sorted = |value: &Value| {
-        let mut all: Vec<String> = value.as_array().unwrap().iter().map(Value::to_string).collect();
+        let mut all: Vec<String> = value
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(Value::to_string)
+            .collect();
         all.sort();
         all
     };
@@ -71,31 +76,47 @@ fn each_kind_of_field_becomes_what_clients_know() {
         field("name"),
         json!({"type": "string", "description": "What it is called", "minLength": 1, "maxLength": 40})
     );
-    assert_eq!(field("email"), json!({"type": "string", "title": "E-mail", "format": "email"}));
-    assert_eq!(field("count"), json!({"type": "integer", "minimum": 1, "maximum": 9}));
+    assert_eq!(
+        field("email"),
+        json!({"type": "string", "title": "E-mail", "format": "email"})
+    );
+    assert_eq!(
+        field("count"),
+        json!({"type": "integer", "minimum": 1, "maximum": 9})
+    );
     assert_eq!(field("weight"), json!({"type": "number", "default": 0.5}));
     assert_eq!(field("gift"), json!({"type": "boolean", "default": false}));
-    assert_eq!(field("size"), json!({"type": "string", "enum": ["small", "large"], "default": "small"}));
+    assert_eq!(
+        field("size"),
+        json!({"type": "string", "enum": ["small", "large"], "default": "small"})
+    );
     assert_eq!(sorted(&field("color")["oneOf"]), sorted(&colors));
     assert_eq!(
         field("sizes"),
         json!({"type": "array", "items": {"type": "string", "enum": ["small", "large"]}, "minItems": 1})
     );
     assert_eq!(sorted(&field("colors")["items"]["anyOf"]), sorted(&colors));
-    assert_eq!(form["required"], json!(["name", "count", "sizes", "colors"]));
+    assert_eq!(
+        form["required"],
+        json!(["name", "count", "sizes", "colors"])
+    );
     assert!(form_of::<Order>().unwrap().validate().is_ok());
 }
 
 #[test]
 fn what_fits_the_form_is_a_value_of_the_type() {
     let form = form_of::<Order>().unwrap();
-    let filled =
-        json!({"name": "A", "count": 2, "sizes": ["large"], "colors": ["#ff0000", "Plain"], "color": "#0000ff"});
+    let filled = json!({"name": "A", "count": 2, "sizes": ["large"], "colors": ["#ff0000", "Plain"], "color": "#0000ff"});
     let content: JsonObject = serde_json::from_value(filled.clone()).unwrap();
     form.check(&content).unwrap();
     let order: Order = serde_json::from_value(filled).unwrap();
     assert_eq!(order.colors, [Color::Red, Color::Plain]);
-    for bad in [json!({"name": ""}), json!({"count": 10}), json!({"sizes": []}), json!({"color": "green"})] {
+    for bad in [
+        json!({"name": ""}),
+        json!({"count": 10}),
+        json!({"sizes": []}),
+        json!({"color": "green"}),
+    ] {
         let mut content = content.clone();
         content.extend(bad.as_object().unwrap().clone());
         form.check(&content).unwrap_err();
@@ -144,7 +165,10 @@ fn what_no_form_can_ask_for_is_named() {
         form_of::<Size>().unwrap_err().to_string(),
         form_of::<String>().unwrap_err().to_string(),
     ];
-    for (said, named) in said.iter().zip(["inner", "names", "value", "data", "Size", "string"]) {
+    for (said, named) in said
+        .iter()
+        .zip(["inner", "names", "value", "data", "Size", "string"])
+    {
         assert!(said.contains(named), "{said}");
     }
 }

@@ -56,7 +56,9 @@ struct OfCart {
 }
 
 async fn mint(ctx: Ctx, args: Minting) -> Result<String, ToolError> {
-    let basket = Basket { items: vec!["x".repeat(args.size)] };
+    let basket = Basket {
+        items: vec!["x".repeat(args.size)],
+    };
     let mut new = ctx.handle(basket);
     if args.once {
         new = new.single_use();
@@ -64,7 +66,12 @@ async fn mint(ctx: Ctx, args: Minting) -> Result<String, ToolError> {
     if let Some(millis) = args.millis {
         new = new.expires_in(Duration::from_millis(millis));
     }
-    Ok(if args.sealed { new.seal()? } else { new.store().await? }.to_string())
+    Ok(if args.sealed {
+        new.seal()?
+    } else {
+        new.store().await?
+    }
+    .to_string())
 }
 
 fn items(basket: &Basket) -> String {
@@ -76,7 +83,9 @@ fn server(store: &Memory) -> Server {
 }
 
 fn builder(name: &str, store: &Memory) -> ServerBuilder {
-    let open = async |ctx: Ctx, args: OfBasket| Ok::<_, ToolError>(items(&ctx.open_handle(&args.handle).await?));
+    let open = async |ctx: Ctx, args: OfBasket| {
+        Ok::<_, ToolError>(items(&ctx.open_handle(&args.handle).await?))
+    };
     Server::new(name, "1")
         .store(store.clone())
         .keyring(Keyring::new(Key::new(1, [1; 32])))
@@ -93,11 +102,17 @@ fn builder(name: &str, store: &Memory) -> ServerBuilder {
             Ok::<_, ToolError>(count.await?.to_string())
         }))
         .tool(Tool::new("race", async |ctx: Ctx, args: OfBasket| {
-            let (mut one, mut two) = (ctx.load_handle(&args.handle).await?, ctx.load_handle(&args.handle).await?);
+            let (mut one, mut two) = (
+                ctx.load_handle(&args.handle).await?,
+                ctx.load_handle(&args.handle).await?,
+            );
             one.items.push("one".into());
             two.items.push("two".into());
             one.save().await?;
-            assert!(matches!(two.save().await, Err(HandleError::Conflict { .. })));
+            assert!(matches!(
+                two.save().await,
+                Err(HandleError::Conflict { .. })
+            ));
             Ok::<_, ToolError>(items(&*ctx.load_handle(&args.handle).await?))
         }))
         .tool(Tool::new("remove", async |ctx: Ctx, args: OfBasket| {
@@ -106,11 +121,24 @@ fn builder(name: &str, store: &Memory) -> ServerBuilder {
 }
 
 async fn by(server: &Server, subject: &str, name: &str, arguments: Value) -> Answered {
-    answer(server, call_as(subject, &[], "tools/call", json!({"name": name, "arguments": arguments}))).await
+    answer(
+        server,
+        call_as(
+            subject,
+            &[],
+            "tools/call",
+            json!({"name": name, "arguments": arguments}),
+        ),
+    )
+    .await
 }
 
 async fn tool(server: &Server, name: &str, arguments: Value) -> Answered {
-    answer(server, call("tools/call", json!({"name": name, "arguments": arguments}))).await
+    answer(
+        server,
+        call("tools/call", json!({"name": name, "arguments": arguments})),
+    )
+    .await
 }
 
 async fn minted(server: &Server, arguments: Value) -> String {
@@ -122,7 +150,10 @@ async fn minted(server: &Server, arguments: Value) -> String {
 /// The one thing that is ever said of a handle that is no good.
 fn is_unknown(answered: &Answered) {
     assert_eq!(answered.result()["isError"], true, "{answered:?}");
-    assert_eq!(answered.text(), "This basket is not known, or has expired: create a new one");
+    assert_eq!(
+        answered.text(),
+        "This basket is not known, or has expired: create a new one"
+    );
 }
 
 const STORED: Value = Value::Null;
@@ -135,13 +166,26 @@ fn kind(sealed: bool, once: bool) -> Value {
 async fn to_clients_a_handle_is_a_string() {
     let server = server(&Memory::new());
     let listed = answer(&server, call("tools/list", json!({}))).await;
-    let open = listed.result()["tools"].as_array().unwrap().iter().find(|tool| tool["name"] == "open").unwrap();
-    assert_eq!(open["inputSchema"]["properties"]["handle"], json!({"type": "string"}));
+    let open = listed.result()["tools"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|tool| tool["name"] == "open")
+        .unwrap();
+    assert_eq!(
+        open["inputSchema"]["properties"]["handle"],
+        json!({"type": "string"})
+    );
     for sealed in [true, false] {
         let handle = minted(&server, kind(sealed, false)).await;
         assert!(handle.starts_with("basket_"), "{handle}");
         assert!(handle.len() >= "basket_".len() + 40);
-        assert!(handle.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte)), "{handle}");
+        assert!(
+            handle
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte)),
+            "{handle}"
+        );
     }
 }
 
@@ -151,13 +195,26 @@ async fn state_is_found_and_changed_on_any_replica() {
     let (here, there) = (server(&store), server(&store));
     let handle = minted(&here, kind(false, false)).await;
     for (at, server) in [&there, &here, &there].into_iter().enumerate() {
-        let added = tool(server, "add", json!({"basket": handle, "item": format!("i{at}")})).await;
+        let added = tool(
+            server,
+            "add",
+            json!({"basket": handle, "item": format!("i{at}")}),
+        )
+        .await;
         assert_eq!(added.text(), (at + 2).to_string());
     }
-    assert_eq!(tool(&here, "open", json!({"handle": handle})).await.text(), "i0 i1 i2");
+    assert_eq!(
+        tool(&here, "open", json!({"handle": handle})).await.text(),
+        "i0 i1 i2"
+    );
     let sealed = minted(&here, kind(true, false)).await;
     for server in [&here, &there, &there] {
-        assert!(tool(server, "open", json!({"handle": sealed})).await.result()["isError"].is_null());
+        assert!(
+            tool(server, "open", json!({"handle": sealed}))
+                .await
+                .result()["isError"]
+                .is_null()
+        );
     }
     is_unknown(&tool(&there, "add", json!({"basket": sealed, "item": "i"})).await);
 }
@@ -166,15 +223,30 @@ async fn state_is_found_and_changed_on_any_replica() {
 async fn nobody_comes_between_a_read_and_its_write() {
     let server = server(&Memory::new());
     let handle = minted(&server, kind(false, false)).await;
-    assert_eq!(tool(&server, "race", json!({"handle": handle})).await.text(), "one");
+    assert_eq!(
+        tool(&server, "race", json!({"handle": handle}))
+            .await
+            .text(),
+        "one"
+    );
     let adding = (0..20).map(|n| {
         let (server, handle) = (server.clone(), handle.clone());
-        tokio::spawn(async move { tool(&server, "add", json!({"basket": handle, "item": n.to_string()})).await })
+        tokio::spawn(async move {
+            tool(
+                &server,
+                "add",
+                json!({"basket": handle, "item": n.to_string()}),
+            )
+            .await
+        })
     });
     for added in adding.collect::<Vec<_>>() {
         assert!(added.await.unwrap().result()["isError"].is_null());
     }
-    let all = tool(&server, "open", json!({"handle": handle})).await.text().to_owned();
+    let all = tool(&server, "open", json!({"handle": handle}))
+        .await
+        .text()
+        .to_owned();
     assert_eq!(all.split(' ').count(), 21, "no change got lost: {all}");
 }
 
@@ -186,7 +258,14 @@ async fn what_is_used_once_is_used_once() {
         let handle = minted(&here, kind(sealed, true)).await;
         is_unknown(&tool(&here, "add", json!({"basket": handle, "item": "i"})).await);
         let uses = (0..16).map(|n| {
-            let (server, handle) = (if n % 2 == 0 { here.clone() } else { there.clone() }, handle.clone());
+            let (server, handle) = (
+                if n % 2 == 0 {
+                    here.clone()
+                } else {
+                    there.clone()
+                },
+                handle.clone(),
+            );
             tokio::spawn(async move { tool(&server, "open", json!({"handle": handle})).await })
         });
         let mut good = 0;
@@ -217,16 +296,30 @@ async fn all_that_is_wrong_with_a_handle_is_the_same_error() {
         }
         is_unknown(&open(&format!("{good}0")).await);
         is_unknown(&open(&good.replace("basket", "cart")).await);
-        let cart = tool(&server, "open_cart", json!({"handle": good.replace("basket", "cart")})).await;
+        let cart = tool(
+            &server,
+            "open_cart",
+            json!({"handle": good.replace("basket", "cart")}),
+        )
+        .await;
         assert_eq!(cart.result()["isError"], true, "a basket is no cart");
 
-        let brief = minted(&server, json!({"sealed": sealed, "once": false, "millis": 1})).await;
+        let brief = minted(
+            &server,
+            json!({"sealed": sealed, "once": false, "millis": 1}),
+        )
+        .await;
         // Sealed ones end with a whole second.
         tokio::time::sleep(Duration::from_millis(if sealed { 2100 } else { 20 })).await;
         is_unknown(&open(&brief).await);
     }
     let stored = minted(&server, kind(false, false)).await;
-    assert!(tool(&server, "remove", json!({"handle": stored})).await.result()["isError"].is_null());
+    assert!(
+        tool(&server, "remove", json!({"handle": stored}))
+            .await
+            .result()["isError"]
+            .is_null()
+    );
     is_unknown(&open(&stored).await);
     is_unknown(&tool(&server, "remove", json!({"handle": stored})).await);
 }
@@ -235,10 +328,22 @@ async fn all_that_is_wrong_with_a_handle_is_the_same_error() {
 async fn a_handle_is_of_use_to_its_owner_alone() {
     let server = server(&Memory::new());
     let by = async |subject: &str, name: &str, arguments: Value| {
-        answer(&server, call_as(subject, &[], "tools/call", json!({"name": name, "arguments": arguments}))).await
+        answer(
+            &server,
+            call_as(
+                subject,
+                &[],
+                "tools/call",
+                json!({"name": name, "arguments": arguments}),
+            ),
+        )
+        .await
     };
     for sealed in [true, false] {
-        let handle = by("ada", "mint", kind(sealed, false)).await.text().to_owned();
+        let handle = by("ada", "mint", kind(sealed, false))
+            .await
+            .text()
+            .to_owned();
         assert!(by("ada", "open", json!({"handle": handle})).await.result()["isError"].is_null());
         for stranger in ["open", "remove"] {
             is_unknown(&by("bob", stranger, json!({"handle": handle})).await);
@@ -252,9 +357,18 @@ async fn a_handle_is_of_use_to_its_owner_alone() {
 async fn state_that_is_too_large_to_seal_says_so_and_can_be_stored() {
     let server = server(&Memory::new());
     let large = |sealed: bool| json!({"sealed": sealed, "once": false, "size": 70_000});
-    assert_eq!(tool(&server, "mint", large(true)).await.result()["isError"], true);
+    assert_eq!(
+        tool(&server, "mint", large(true)).await.result()["isError"],
+        true
+    );
     let handle = minted(&server, large(false)).await;
-    assert_eq!(tool(&server, "open", json!({"handle": handle})).await.text().len(), 70_000);
+    assert_eq!(
+        tool(&server, "open", json!({"handle": handle}))
+            .await
+            .text()
+            .len(),
+        70_000
+    );
 }
 
 #[tokio::test]
@@ -265,7 +379,10 @@ async fn replicas_without_a_shared_store_mint_nothing_that_the_others_would_not_
         .tool(Tool::new("mint", mint))
         .build()
         .unwrap();
-    assert_eq!(tool(&server, "mint", kind(false, false)).await.result()["isError"], true);
+    assert_eq!(
+        tool(&server, "mint", kind(false, false)).await.result()["isError"],
+        true
+    );
     assert!(
         tool(&server, "mint", kind(true, false)).await.result()["isError"].is_null(),
         "a sealed one needs no store"
@@ -278,12 +395,31 @@ async fn a_use_is_not_forgotten_before_the_token_ends_by_the_slowest_clock() {
     const MINUTE: u64 = 60_000;
     let store = Memory::new();
     let server = server(&store);
-    let now = u64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis()).unwrap();
-    let handle = minted(&server, json!({"sealed": true, "once": true, "millis": MINUTE})).await;
-    assert!(tool(&server, "open", json!({"handle": handle})).await.result()["isError"].is_null());
+    let now = u64::try_from(
+        SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap()
+            .as_millis(),
+    )
+    .unwrap();
+    let handle = minted(
+        &server,
+        json!({"sealed": true, "once": true, "millis": MINUTE}),
+    )
+    .await;
+    assert!(
+        tool(&server, "open", json!({"handle": handle}))
+            .await
+            .result()["isError"]
+            .is_null()
+    );
     let marks = store.len();
     store.expire(now + 9 * MINUTE, 100).await.unwrap();
-    assert_eq!(store.len(), marks, "no clock that may be ahead so far has removed the mark");
+    assert_eq!(
+        store.len(),
+        marks,
+        "no clock that may be ahead so far has removed the mark"
+    );
     is_unknown(&tool(&server, "open", json!({"handle": handle})).await);
     store.expire(now + 13 * MINUTE, 100).await.unwrap();
     assert_eq!(store.len(), marks - 1, "it does not stay for ever either");
@@ -296,30 +432,70 @@ async fn a_handle_is_good_at_servers_of_its_name_alone() {
     for sealed in [true, false] {
         let handle = minted(&server("staging"), kind(sealed, false)).await;
         is_unknown(&tool(&server("production"), "open", json!({"handle": handle})).await);
-        assert!(tool(&server("staging"), "open", json!({"handle": handle})).await.result()["isError"].is_null());
+        assert!(
+            tool(&server("staging"), "open", json!({"handle": handle}))
+                .await
+                .result()["isError"]
+                .is_null()
+        );
     }
 }
 
-const FULL: &str =
-    "No more state can be kept between calls for now: end what is not needed any more, or try again later";
+const FULL: &str = "No more state can be kept between calls for now: end what is not needed any more, or try again later";
 
 #[tokio::test]
 async fn a_caller_that_keeps_its_share_is_refused_and_others_are_not() {
     let limits = (Amount::new(4, 1 << 20), Amount::new(2, 100_000));
-    let server = builder("handles", &Memory::new()).handle_limits(limits.0, limits.1).build().unwrap();
+    let server = builder("handles", &Memory::new())
+        .handle_limits(limits.0, limits.1)
+        .build()
+        .unwrap();
     let mint = async |subject: &str, size: usize| {
-        by(&server, subject, "mint", json!({"sealed": false, "once": false, "size": size})).await
+        by(
+            &server,
+            subject,
+            "mint",
+            json!({"sealed": false, "once": false, "size": size}),
+        )
+        .await
     };
     let first = mint("ada", 10).await.text().to_owned();
     assert_eq!(mint("ada", 100_000).await.text(), FULL, "bytes");
     assert!(mint("ada", 10).await.result()["isError"].is_null());
     assert_eq!(mint("ada", 10).await.text(), FULL, "items");
-    let grown = by(&server, "ada", "add", json!({"basket": first, "item": "x".repeat(100_000)})).await;
-    assert_eq!(grown.text(), FULL, "what is kept does not grow beyond it either");
-    assert_eq!(by(&server, "ada", "open", json!({"handle": first})).await.text(), "xxxxxxxxxx", "and is as it was");
-    assert!(mint("bob", 10).await.result()["isError"].is_null(), "another caller has a share of its own");
-    assert!(by(&server, "ada", "remove", json!({"handle": first})).await.result()["isError"].is_null());
-    assert!(mint("ada", 10).await.result()["isError"].is_null(), "what was removed does not count");
+    let grown = by(
+        &server,
+        "ada",
+        "add",
+        json!({"basket": first, "item": "x".repeat(100_000)}),
+    )
+    .await;
+    assert_eq!(
+        grown.text(),
+        FULL,
+        "what is kept does not grow beyond it either"
+    );
+    assert_eq!(
+        by(&server, "ada", "open", json!({"handle": first}))
+            .await
+            .text(),
+        "xxxxxxxxxx",
+        "and is as it was"
+    );
+    assert!(
+        mint("bob", 10).await.result()["isError"].is_null(),
+        "another caller has a share of its own"
+    );
+    assert!(
+        by(&server, "ada", "remove", json!({"handle": first}))
+            .await
+            .result()["isError"]
+            .is_null()
+    );
+    assert!(
+        mint("ada", 10).await.result()["isError"].is_null(),
+        "what was removed does not count"
+    );
     assert!(mint("bob", 10).await.result()["isError"].is_null());
     assert_eq!(mint("cid", 10).await.text(), FULL, "all together");
 }
@@ -327,7 +503,10 @@ async fn a_caller_that_keeps_its_share_is_refused_and_others_are_not() {
 #[tokio::test]
 async fn marks_of_used_handles_count_as_what_is_kept() {
     let limits = (Amount::new(4, 1 << 20), Amount::new(1, 1 << 20));
-    let server = builder("handles", &Memory::new()).handle_limits(limits.0, limits.1).build().unwrap();
+    let server = builder("handles", &Memory::new())
+        .handle_limits(limits.0, limits.1)
+        .build()
+        .unwrap();
     let one = minted(&server, kind(true, true)).await;
     let two = minted(&server, kind(true, true)).await;
     assert!(tool(&server, "open", json!({"handle": one})).await.result()["isError"].is_null());

@@ -60,12 +60,19 @@ fn noting(
 }
 
 fn echo() -> Tool {
-    let Value::Object(schema) = json!({"type": "object", "properties": {"n": {"type": "integer"}}}) else {
+    let Value::Object(schema) = json!({"type": "object", "properties": {"n": {"type": "integer"}}})
+    else {
         unreachable!()
     };
     Tool::dynamic("echo", schema, async |ctx: Ctx, arguments: JsonObject| {
         let left = ctx.extensions().get::<&str>().copied().unwrap_or_default();
-        format!("{left}{}", arguments.get("n").map(ToString::to_string).unwrap_or_default())
+        format!(
+            "{left}{}",
+            arguments
+                .get("n")
+                .map(ToString::to_string)
+                .unwrap_or_default()
+        )
     })
 }
 
@@ -77,20 +84,38 @@ fn named(name: &str, arguments: Value) -> Call {
 async fn the_first_layer_is_the_innermost_and_those_of_a_tool_are_inside_those_of_the_server() {
     let log = Log::default();
     let server = Server::new("x", "1")
-        .tool(echo().layer(noting(&log, "tool-1")).layer(noting(&log, "tool-2")))
+        .tool(
+            echo()
+                .layer(noting(&log, "tool-1"))
+                .layer(noting(&log, "tool-2")),
+        )
         .tool(Tool::without_arguments("plain", async |_| "ok"))
         .layer(noting(&log, "server-1"))
         .layer(noting(&log, "server-2"))
         .build()
         .unwrap();
     let taken = || std::mem::take(&mut *log.lock().unwrap()).join(" ");
-    assert_eq!(answer(&server, named("echo", json!({"n": 1}))).await.text(), "1");
-    assert_eq!(taken(), "server-2> server-1> tool-2> tool-1> <tool-1 <tool-2 <server-1 <server-2");
+    assert_eq!(
+        answer(&server, named("echo", json!({"n": 1}))).await.text(),
+        "1"
+    );
+    assert_eq!(
+        taken(),
+        "server-2> server-1> tool-2> tool-1> <tool-1 <tool-2 <server-1 <server-2"
+    );
     answer(&server, named("plain", json!({}))).await;
     assert_eq!(taken(), "server-2> server-1> <server-1 <server-2");
     answer(&server, call("tools/list", json!({}))).await;
-    assert_eq!(taken(), "server-2> server-1> <server-1 <server-2", "layers see every method");
-    let mut listener = stream(&server, call("subscriptions/listen", json!({"notifications": {}}))).await;
+    assert_eq!(
+        taken(),
+        "server-2> server-1> <server-1 <server-2",
+        "layers see every method"
+    );
+    let mut listener = stream(
+        &server,
+        call("subscriptions/listen", json!({"notifications": {}})),
+    )
+    .await;
     carryall_testkit::next_notification(&mut listener).await;
     assert_eq!(taken(), "server-2> server-1> <server-1 <server-2");
 }
@@ -102,20 +127,43 @@ async fn a_layer_can_answer_instead_change_the_call_and_leave_things_for_the_han
         Box::pin(async move { Ok(Response::error(call.id.clone(), error).into()) })
     });
     let changing = Around(|inner: SharedService, mut call: Call| -> Answer {
-        call.params = call.params.with("arguments", &RawJson::from(&json!({"n": 7})));
+        call.params = call
+            .params
+            .with("arguments", &RawJson::from(&json!({"n": 7})));
         call.extensions.insert("seen:");
         inner.answer(call)
     });
     let spoiling = Around(|inner: SharedService, mut call: Call| -> Answer {
-        call.params = call.params.with("arguments", &RawJson::from(&json!({"n": "seven"})));
+        call.params = call
+            .params
+            .with("arguments", &RawJson::from(&json!({"n": "seven"})));
         inner.answer(call)
     });
     let server = |layered: Tool| Server::new("x", "1").tool(layered).build().unwrap();
     let refused = answer(&server(echo().layer(refusing)), named("echo", json!({}))).await;
-    assert_eq!(refused.error(), &json!({"code": 42, "message": "not today"}));
-    assert_eq!(answer(&server(echo().layer(changing)), named("echo", json!({"n": 1}))).await.text(), "seen:7");
-    let spoilt = answer(&server(echo().layer(spoiling)), named("echo", json!({"n": 1}))).await;
-    assert_eq!(spoilt.result()["isError"], json!(true), "what a layer makes is validated too");
+    assert_eq!(
+        refused.error(),
+        &json!({"code": 42, "message": "not today"})
+    );
+    assert_eq!(
+        answer(
+            &server(echo().layer(changing)),
+            named("echo", json!({"n": 1}))
+        )
+        .await
+        .text(),
+        "seen:7"
+    );
+    let spoilt = answer(
+        &server(echo().layer(spoiling)),
+        named("echo", json!({"n": 1})),
+    )
+    .await;
+    assert_eq!(
+        spoilt.result()["isError"],
+        json!(true),
+        "what a layer makes is validated too"
+    );
 }
 
 #[tokio::test]
@@ -140,15 +188,28 @@ async fn the_failure_of_a_layer_costs_its_call_and_shows_no_cause() {
     for server in servers {
         let server = server.build().unwrap();
         let failed = answer(&server, named("echo", json!({}))).await;
-        assert_eq!(failed.error(), &json!({"code": -32603, "message": "Internal error"}));
+        assert_eq!(
+            failed.error(),
+            &json!({"code": -32603, "message": "Internal error"})
+        );
         assert_eq!(answer(&server, named("fine", json!({}))).await.text(), "ok");
     }
     for server in [builder().layer(failing), builder().layer(late)] {
         let failed = answer(&server.build().unwrap(), named("fine", json!({}))).await;
-        assert_eq!(failed.error(), &json!({"code": -32603, "message": "Internal error"}));
+        assert_eq!(
+            failed.error(),
+            &json!({"code": -32603, "message": "Internal error"})
+        );
     }
-    let failed = answer(&builder().layer(panicking).build().unwrap(), named("fine", json!({}))).await;
-    assert_eq!(failed.error(), &json!({"code": -32603, "message": "Internal error"}));
+    let failed = answer(
+        &builder().layer(panicking).build().unwrap(),
+        named("fine", json!({})),
+    )
+    .await;
+    assert_eq!(
+        failed.error(),
+        &json!({"code": -32603, "message": "Internal error"})
+    );
 }
 
 #[tokio::test]
@@ -156,7 +217,13 @@ async fn a_layer_may_call_again_and_each_run_takes_a_place() {
     let twice = Around(|inner: SharedService, call: Call| -> Answer {
         Box::pin(async move {
             let first = inner.answer(call.clone()).await?;
-            let Reply::Once(Response { outcome: Outcome::Result(_), .. }) = first else { return Ok(first) };
+            let Reply::Once(Response {
+                outcome: Outcome::Result(_),
+                ..
+            }) = first
+            else {
+                return Ok(first);
+            };
             inner.answer(call).await
         })
     });
@@ -170,8 +237,15 @@ async fn a_layer_may_call_again_and_each_run_takes_a_place() {
             *runs
         }
     });
-    let server = Server::new("x", "1").max_running(2).tool(tool.layer(twice)).build().unwrap();
+    let server = Server::new("x", "1")
+        .max_running(2)
+        .tool(tool.layer(twice))
+        .build()
+        .unwrap();
     for expected in ["2", "4", "6"] {
-        assert_eq!(answer(&server, named("count", json!({}))).await.text(), expected);
+        assert_eq!(
+            answer(&server, named("count", json!({}))).await.text(),
+            expected
+        );
     }
 }

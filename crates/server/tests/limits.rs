@@ -1,9 +1,12 @@
-//! What one caller can cost the others: running calls, subscriptions, time, queues; and what cancelling frees.
+//! What one caller can cost the others: running calls, subscriptions, time, queues; and what
+//! cancelling frees.
 #![allow(deprecated)]
 
 use carryall_proto::{Call, CallSource, Outcome, Reply};
 use carryall_server::{Ctx, Prompt, Server, ServerBuilder, Tool};
-use carryall_testkit::{PATIENCE, answer, assert_idle, call, collect, meta_with, next, next_notification, stream};
+use carryall_testkit::{
+    PATIENCE, answer, assert_idle, call, collect, meta_with, next, next_notification, stream,
+};
 use carryall_types::LoggingLevel;
 use serde_json::{Value, json};
 use std::collections::HashSet;
@@ -34,7 +37,9 @@ impl Counter {
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
         };
-        tokio::time::timeout(PATIENCE, reached).await.expect("the handlers to come and go");
+        tokio::time::timeout(PATIENCE, reached)
+            .await
+            .expect("the handlers to come and go");
     }
 }
 
@@ -94,16 +99,39 @@ async fn further_calls_are_refused_while_as_many_run_as_may_and_admitted_again_a
     for method in ["tools/call", "prompts/get"] {
         let refused = answer(&server, call(method, named("wait"))).await;
         assert_eq!(refused.code(), -32603, "{method}");
-        assert!(refused.error()["message"].as_str().unwrap().contains("limit"), "{method}");
+        assert!(
+            refused.error()["message"]
+                .as_str()
+                .unwrap()
+                .contains("limit"),
+            "{method}"
+        );
     }
-    assert!(answer(&server, call("tools/list", json!({}))).await.result().is_object(), "lists need no place");
+    assert!(
+        answer(&server, call("tools/list", json!({})))
+            .await
+            .result()
+            .is_object(),
+        "lists need no place"
+    );
     running[0].abort();
     counter.until(1).await;
-    assert_eq!(answer(&server, call("tools/call", named("quick"))).await.text(), "ok");
+    assert_eq!(
+        answer(&server, call("tools/call", named("quick")))
+            .await
+            .text(),
+        "ok"
+    );
     running[1].abort();
     counter.until(0).await;
     for _ in 0..5 {
-        assert_eq!(answer(&server, call("tools/call", named("quick"))).await.text(), "ok", "places are given back");
+        assert_eq!(
+            answer(&server, call("tools/call", named("quick")))
+                .await
+                .text(),
+            "ok",
+            "places are given back"
+        );
     }
 }
 
@@ -111,14 +139,28 @@ async fn further_calls_are_refused_while_as_many_run_as_may_and_admitted_again_a
 async fn refused_and_failed_calls_give_their_place_back() {
     let server = waiting(&Counter::default())
         .max_running(1)
-        .tool(Tool::without_arguments("panic", async |_| -> String { panic!("boom") }))
-        .tool(Tool::without_arguments("limited", async |_| "ok").rate_limit(1, Duration::from_secs(3600)))
+        .tool(Tool::without_arguments("panic", async |_| -> String {
+            panic!("boom")
+        }))
+        .tool(
+            Tool::without_arguments("limited", async |_| "ok")
+                .rate_limit(1, Duration::from_secs(3600)),
+        )
         .build()
         .unwrap();
-    for params in [named("panic"), named("limited"), named("limited"), json!({"name": "quick", "arguments": {"no": 1}})]
-    {
+    for params in [
+        named("panic"),
+        named("limited"),
+        named("limited"),
+        json!({"name": "quick", "arguments": {"no": 1}}),
+    ] {
         answer(&server, call("tools/call", params)).await;
-        assert_eq!(answer(&server, call("tools/call", named("quick"))).await.text(), "ok");
+        assert_eq!(
+            answer(&server, call("tools/call", named("quick")))
+                .await
+                .text(),
+            "ok"
+        );
     }
 }
 
@@ -129,12 +171,17 @@ async fn dropping_a_reply_drops_the_handler_before_and_after_it_has_spoken() {
     let server = waiting(&counter).build().unwrap();
     let mut service = server.clone();
     let mut silent = Box::pin(service.call(call("tools/call", named("wait"))));
-    let polled = std::future::poll_fn(|cx| std::task::Poll::Ready(silent.as_mut().poll(cx).is_pending())).await;
+    let polled =
+        std::future::poll_fn(|cx| std::task::Poll::Ready(silent.as_mut().poll(cx).is_pending()))
+            .await;
     assert!(polled && counter.inside() == 1);
     drop(silent);
     assert_eq!(counter.inside(), 0);
     let mut speaking = stream(&server, call("tools/call", loud("loud"))).await;
-    assert_eq!(next_notification(&mut speaking).await.0, "notifications/message");
+    assert_eq!(
+        next_notification(&mut speaking).await.0,
+        "notifications/message"
+    );
     assert_idle(&mut speaking);
     assert_eq!(counter.inside(), 1);
     drop(speaking);
@@ -151,21 +198,39 @@ async fn what_outlives_its_call_falls_silent_and_is_not_kept_waiting() {
         let handed = handed.clone();
         async move {
             ctx.log(LoggingLevel::Info, None, 0).await;
-            handed.send(ctx).map_err(|_| std::io::Error::other("closed"))
+            handed
+                .send(ctx)
+                .map_err(|_| std::io::Error::other("closed"))
         }
     });
-    let server = Server::new("x", "1").with_logging().tool(tool).build().unwrap();
+    let server = Server::new("x", "1")
+        .with_logging()
+        .tool(tool)
+        .build()
+        .unwrap();
     let mut service = server.clone();
-    let reply = service.call(call("tools/call", loud("leak"))).await.unwrap();
+    let reply = service
+        .call(call("tools/call", loud("leak")))
+        .await
+        .unwrap();
     let ctx = contexts.recv().await.unwrap();
-    // The work is done, the response is not yet read: nothing is added to it any more, however much is said.
+    // The work is done, the response is not yet read: nothing is added to it any more, however much
+    // is said.
     let late = async {
         for n in 1..500 {
             ctx.log(LoggingLevel::Info, None, n).await;
         }
     };
-    tokio::time::timeout(PATIENCE, late).await.expect("nobody waits for a call that has ended");
-    assert_eq!(collect(reply).await.params_of("notifications/message").len(), 1);
+    tokio::time::timeout(PATIENCE, late)
+        .await
+        .expect("nobody waits for a call that has ended");
+    assert_eq!(
+        collect(reply)
+            .await
+            .params_of("notifications/message")
+            .len(),
+        1
+    );
 }
 
 #[tokio::test]
@@ -174,27 +239,76 @@ async fn a_handler_that_takes_too_long_is_ended_and_the_answer_says_so() {
     let limit = Duration::from_millis(30);
     let server = waiting(&counter).timeout(Some(limit)).build().unwrap();
     let tool = answer(&server, call("tools/call", named("wait"))).await;
-    assert_eq!((tool.result()["isError"].clone(), tool.text()), (json!(true), "The tool did not finish within 30ms"));
+    assert_eq!(
+        (tool.result()["isError"].clone(), tool.text()),
+        (json!(true), "The tool did not finish within 30ms")
+    );
     let prompt = answer(&server, call("prompts/get", named("wait"))).await;
-    assert_eq!((prompt.code(), &prompt.error()["message"]), (-32603, &json!("Not finished within 30ms")));
+    assert_eq!(
+        (prompt.code(), &prompt.error()["message"]),
+        (-32603, &json!("Not finished within 30ms"))
+    );
     let spoken = answer(&server, call("tools/call", loud("loud"))).await;
-    assert_eq!((spoken.notifications.len(), spoken.result()["isError"].clone()), (1, json!(true)));
+    assert_eq!(
+        (
+            spoken.notifications.len(),
+            spoken.result()["isError"].clone()
+        ),
+        (1, json!(true))
+    );
     assert_eq!(counter.inside(), 0);
 }
 
 #[tokio::test]
 async fn a_tool_may_take_its_own_time_and_a_subscription_all_of_it() {
-    let slow = || Tool::without_arguments("slow", async |_| tokio::time::sleep(Duration::from_millis(80)).await);
+    let slow = || {
+        Tool::without_arguments("slow", async |_| {
+            tokio::time::sleep(Duration::from_millis(80)).await
+        })
+    };
     let short = Duration::from_millis(20);
-    let server = Server::new("x", "1").timeout(Some(short)).tool(slow().timeout(PATIENCE)).build().unwrap();
-    let mut listener = stream(&server, call("subscriptions/listen", json!({"notifications": {}}))).await;
+    let server = Server::new("x", "1")
+        .timeout(Some(short))
+        .tool(slow().timeout(PATIENCE))
+        .build()
+        .unwrap();
+    let mut listener = stream(
+        &server,
+        call("subscriptions/listen", json!({"notifications": {}})),
+    )
+    .await;
     next_notification(&mut listener).await;
-    assert!(answer(&server, call("tools/call", named("slow"))).await.result().get("isError").is_none());
+    assert!(
+        answer(&server, call("tools/call", named("slow")))
+            .await
+            .result()
+            .get("isError")
+            .is_none()
+    );
     assert_idle(&mut listener);
-    let server = Server::new("x", "1").timeout(None).tool(slow().timeout(short)).build().unwrap();
-    assert_eq!(answer(&server, call("tools/call", named("slow"))).await.result()["isError"], json!(true));
-    let server = Server::new("x", "1").timeout(None).tool(slow()).build().unwrap();
-    assert!(answer(&server, call("tools/call", named("slow"))).await.result().get("isError").is_none());
+    let server = Server::new("x", "1")
+        .timeout(None)
+        .tool(slow().timeout(short))
+        .build()
+        .unwrap();
+    assert_eq!(
+        answer(&server, call("tools/call", named("slow")))
+            .await
+            .result()["isError"],
+        json!(true)
+    );
+    let server = Server::new("x", "1")
+        .timeout(None)
+        .tool(slow())
+        .build()
+        .unwrap();
+    assert!(
+        answer(&server, call("tools/call", named("slow")))
+            .await
+            .result()
+            .get("isError")
+            .is_none()
+    );
 }
 
 #[tokio::test]
@@ -210,17 +324,28 @@ async fn a_handler_that_outruns_its_client_waits() {
             }
         }
     });
-    let server = Server::new("x", "1").with_logging().tool(tool).build().unwrap();
+    let server = Server::new("x", "1")
+        .with_logging()
+        .tool(tool)
+        .build()
+        .unwrap();
     let mut flood = stream(&server, call("tools/call", loud("flood"))).await;
     for _ in 0..20 {
         tokio::task::yield_now().await;
     }
     let bound = 64;
-    assert!(said.load(Ordering::SeqCst) <= bound, "nothing has been read yet");
+    assert!(
+        said.load(Ordering::SeqCst) <= bound,
+        "nothing has been read yet"
+    );
     next(&mut flood).await;
     assert!(said.load(Ordering::SeqCst) <= bound + 1);
     let rest = collect(Reply::Stream(flood)).await;
-    let data: Vec<u64> = rest.params_of("notifications/message").iter().map(|m| m["data"].as_u64().unwrap()).collect();
+    let data: Vec<u64> = rest
+        .params_of("notifications/message")
+        .iter()
+        .map(|m| m["data"].as_u64().unwrap())
+        .collect();
     assert_eq!(data, (1..500).collect::<Vec<_>>(), "all of them, in order");
     assert_eq!(said.load(Ordering::SeqCst), 500);
 }
@@ -233,7 +358,12 @@ async fn further_subscriptions_are_refused_while_as_many_are_open_as_may() {
     let _second = stream(&server, listen()).await;
     let refused = answer(&server, listen()).await;
     assert_eq!(refused.code(), -31001);
-    assert!(refused.error()["message"].as_str().unwrap().contains("limit of 2"));
+    assert!(
+        refused.error()["message"]
+            .as_str()
+            .unwrap()
+            .contains("limit of 2")
+    );
     drop(first);
     let _third = stream(&server, listen()).await;
     assert_eq!(server.subscriptions(), 2);
@@ -251,12 +381,22 @@ fn listening_from(host: u8, wish: Value) -> Call {
 
 #[tokio::test]
 async fn a_caller_with_its_share_of_subscriptions_does_not_lock_out_others() {
-    let server = Server::new("x", "1").max_subscriptions(3).max_subscriptions_per_caller(2).build().unwrap();
+    let server = Server::new("x", "1")
+        .max_subscriptions(3)
+        .max_subscriptions_per_caller(2)
+        .build()
+        .unwrap();
     let first = stream(&server, listening_from(1, json!({}))).await;
     let _second = stream(&server, listening_from(1, json!({}))).await;
     let refused = answer(&server, listening_from(1, json!({}))).await;
     assert_eq!(refused.code(), -31001);
-    assert!(refused.error()["message"].as_str().unwrap().contains("one caller"), "{refused:?}");
+    assert!(
+        refused.error()["message"]
+            .as_str()
+            .unwrap()
+            .contains("one caller"),
+        "{refused:?}"
+    );
     let _other = stream(&server, listening_from(2, json!({}))).await;
     drop(first);
     let _third = stream(&server, listening_from(1, json!({}))).await;
@@ -267,10 +407,13 @@ async fn what_subscriptions_name_is_bounded_in_bytes() {
     let server = Server::new("x", "1").with_resources().build().unwrap();
     let long = |n: usize| format!("file:///{n:04}{}", "x".repeat(8 * 1024 - 12));
     assert_eq!(long(1).len(), 8 * 1024);
-    let wish = json!({"resourceSubscriptions": [long(1), format!("{}x", long(2)), "file:///short"]});
+    let wish =
+        json!({"resourceSubscriptions": [long(1), format!("{}x", long(2)), "file:///short"]});
     let mut listening = stream(&server, listening_from(1, wish)).await;
     let (_, acknowledged) = next_notification(&mut listening).await;
-    let honoured = acknowledged["notifications"]["resourceSubscriptions"].as_array().unwrap();
+    let honoured = acknowledged["notifications"]["resourceSubscriptions"]
+        .as_array()
+        .unwrap();
     assert_eq!(honoured.len(), 2, "a URI that is too long is left out");
     drop(listening);
 
@@ -294,7 +437,11 @@ async fn what_subscriptions_name_is_bounded_in_bytes() {
 async fn a_slow_listener_costs_bounded_memory_and_misses_nothing() {
     let server = Server::new("x", "1").with_resources().build().unwrap();
     let wish = json!({"resourceSubscriptions": ["file:///p"], "resourcesListChanged": true});
-    let slow = stream(&server, call("subscriptions/listen", json!({"notifications": wish}))).await;
+    let slow = stream(
+        &server,
+        call("subscriptions/listen", json!({"notifications": wish})),
+    )
+    .await;
     for n in 0..10_000 {
         server.resource_updated(&format!("file:///p/{n}"));
     }
@@ -306,5 +453,8 @@ async fn a_slow_listener_costs_bounded_memory_and_misses_nothing() {
         .map(|params| params["uri"].as_str().unwrap().to_owned())
         .collect();
     assert!(uris.len() <= 64, "{}", uris.len());
-    assert!(uris.contains("file:///p"), "what was merged is told as the resource that was subscribed to");
+    assert!(
+        uris.contains("file:///p"),
+        "what was merged is told as the resource that was subscribed to"
+    );
 }

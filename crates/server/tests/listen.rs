@@ -2,7 +2,9 @@
 
 use carryall_proto::{Message, MessageStream};
 use carryall_server::{Ctx, Prompt, Resource, Server, Tool};
-use carryall_testkit::{answer, assert_idle, call, call_with_id, meta_with, next, next_notification, stream};
+use carryall_testkit::{
+    answer, assert_idle, call, call_with_id, meta_with, next, next_notification, stream,
+};
 use serde_json::{Value, json};
 use std::future::poll_fn;
 
@@ -20,13 +22,20 @@ fn server() -> Server {
 }
 
 async fn listen(server: &Server, id: &Value, wish: Value) -> MessageStream {
-    stream(server, call_with_id(id, "subscriptions/listen", json!({"notifications": wish}))).await
+    stream(
+        server,
+        call_with_id(id, "subscriptions/listen", json!({"notifications": wish})),
+    )
+    .await
 }
 
 /// Opens a subscription and takes its acknowledgement.
 async fn listening(server: &Server, id: &Value, wish: Value) -> MessageStream {
     let mut stream = listen(server, id, wish).await;
-    assert_eq!(next_notification(&mut stream).await.0, "notifications/subscriptions/acknowledged");
+    assert_eq!(
+        next_notification(&mut stream).await.0,
+        "notifications/subscriptions/acknowledged"
+    );
     stream
 }
 
@@ -50,7 +59,11 @@ async fn the_acknowledgement_comes_first_even_if_something_changes_before_it_is_
             catalogue.tool(tool("second"));
         });
         added.unwrap();
-        assert!(server.change(|catalogue| catalogue.remove_tool("second")).unwrap());
+        assert!(
+            server
+                .change(|catalogue| catalogue.remove_tool("second"))
+                .unwrap()
+        );
         let meta = json!({"io.modelcontextprotocol/subscriptionId": id});
         assert_eq!(
             next_notification(&mut stream).await,
@@ -60,7 +73,10 @@ async fn the_acknowledgement_comes_first_even_if_something_changes_before_it_is_
             )
         );
         let (method, params) = next_notification(&mut stream).await;
-        assert_eq!((method.as_str(), params), ("notifications/tools/list_changed", json!({"_meta": meta})));
+        assert_eq!(
+            (method.as_str(), params),
+            ("notifications/tools/list_changed", json!({"_meta": meta}))
+        );
         assert_idle(&mut stream);
     }
 }
@@ -71,12 +87,27 @@ async fn each_listener_is_told_of_what_it_asked_for_and_of_nothing_else() {
     let server = server();
     let cases = [
         (json!({}), vec![]),
-        (json!({"toolsListChanged": true}), vec!["notifications/tools/list_changed"]),
-        (json!({"promptsListChanged": true}), vec!["notifications/prompts/list_changed"]),
-        (json!({"resourcesListChanged": true}), vec!["notifications/resources/list_changed"]),
-        (json!({"resourceSubscriptions": ["x:first"]}), vec!["notifications/resources/updated"]),
+        (
+            json!({"toolsListChanged": true}),
+            vec!["notifications/tools/list_changed"],
+        ),
+        (
+            json!({"promptsListChanged": true}),
+            vec!["notifications/prompts/list_changed"],
+        ),
+        (
+            json!({"resourcesListChanged": true}),
+            vec!["notifications/resources/list_changed"],
+        ),
+        (
+            json!({"resourceSubscriptions": ["x:first"]}),
+            vec!["notifications/resources/updated"],
+        ),
         (json!({"resourceSubscriptions": ["x:second"]}), vec![]),
-        (json!({"toolsListChanged": false, "promptsListChanged": true}), vec!["notifications/prompts/list_changed"]),
+        (
+            json!({"toolsListChanged": false, "promptsListChanged": true}),
+            vec!["notifications/prompts/list_changed"],
+        ),
     ];
     for (n, (wish, told)) in cases.into_iter().enumerate() {
         let mut stream = listening(&server, &json!(1), wish.clone()).await;
@@ -84,7 +115,10 @@ async fn each_listener_is_told_of_what_it_asked_for_and_of_nothing_else() {
         for expected in told {
             let (method, params) = next_notification(&mut stream).await;
             assert_eq!(method, expected, "{wish}");
-            assert_eq!(params["_meta"]["io.modelcontextprotocol/subscriptionId"], json!(1));
+            assert_eq!(
+                params["_meta"]["io.modelcontextprotocol/subscriptionId"],
+                json!(1)
+            );
         }
         assert_idle(&mut stream);
     }
@@ -101,13 +135,19 @@ async fn the_acknowledgement_leaves_out_what_the_server_does_not_have() {
         let mut stream = listen(&server, &json!(1), all.clone()).await;
         next_notification(&mut stream).await.1["notifications"].clone()
     };
-    assert_eq!(acknowledged(Server::new("x", "1").build().unwrap()).await, json!({}));
+    assert_eq!(
+        acknowledged(Server::new("x", "1").build().unwrap()).await,
+        json!({})
+    );
     assert_eq!(
         acknowledged(Server::new("x", "1").with_tools().build().unwrap()).await,
         json!({"toolsListChanged": true})
     );
     let resources = json!({"resourcesListChanged": true, "resourceSubscriptions": ["x:a"]});
-    assert_eq!(acknowledged(Server::new("x", "1").with_resources().build().unwrap()).await, resources);
+    assert_eq!(
+        acknowledged(Server::new("x", "1").with_resources().build().unwrap()).await,
+        resources
+    );
 }
 
 // spec: subscriptions-12
@@ -122,7 +162,13 @@ async fn a_request_without_a_filter_or_with_a_wrong_one_is_invalid() {
         json!({"notifications": {"resourceSubscriptions": "x:a"}}),
         json!({"notifications": {"resourceSubscriptions": [1]}}),
     ] {
-        assert_eq!(answer(&server, call("subscriptions/listen", params.clone())).await.code(), -32602, "{params}");
+        assert_eq!(
+            answer(&server, call("subscriptions/listen", params.clone()))
+                .await
+                .code(),
+            -32602,
+            "{params}"
+        );
     }
     assert_eq!(server.subscriptions(), 0);
 }
@@ -134,18 +180,44 @@ async fn a_server_that_ends_a_subscription_says_so_after_the_last_change_and_end
     let mut stream = listening(&server, &json!("s"), json!({"toolsListChanged": true})).await;
     change_everything(&server, "last");
     server.close_subscriptions();
-    assert_eq!(next_notification(&mut stream).await.0, "notifications/tools/list_changed");
-    let Message::Response(response) = next(&mut stream).await else { panic!("no closing result") };
+    assert_eq!(
+        next_notification(&mut stream).await.0,
+        "notifications/tools/list_changed"
+    );
+    let Message::Response(response) = next(&mut stream).await else {
+        panic!("no closing result")
+    };
     let response: Value = serde_json::from_slice(&response.encode().into_bytes()).unwrap();
     let meta = json!({
         "io.modelcontextprotocol/subscriptionId": "s",
         "io.modelcontextprotocol/serverInfo": {"name": "listen", "version": "1"},
     });
-    assert_eq!(response, json!({"jsonrpc": "2.0", "id": "s", "result": {"resultType": "complete", "_meta": meta}}));
-    assert!(poll_fn(|cx| stream.as_mut().poll_next(cx)).await.is_none(), "nothing follows");
-    let refused = answer(&server, call("subscriptions/listen", json!({"notifications": {}}))).await;
-    assert!(refused.error()["message"].as_str().unwrap().contains("shutting down"));
-    assert_eq!(answer(&server, call("tools/call", json!({"name": "first"}))).await.text(), "ok", "calls go on");
+    assert_eq!(
+        response,
+        json!({"jsonrpc": "2.0", "id": "s", "result": {"resultType": "complete", "_meta": meta}})
+    );
+    assert!(
+        poll_fn(|cx| stream.as_mut().poll_next(cx)).await.is_none(),
+        "nothing follows"
+    );
+    let refused = answer(
+        &server,
+        call("subscriptions/listen", json!({"notifications": {}})),
+    )
+    .await;
+    assert!(
+        refused.error()["message"]
+            .as_str()
+            .unwrap()
+            .contains("shutting down")
+    );
+    assert_eq!(
+        answer(&server, call("tools/call", json!({"name": "first"})))
+            .await
+            .text(),
+        "ok",
+        "calls go on"
+    );
 }
 
 #[tokio::test]
@@ -168,7 +240,10 @@ async fn subscriptions_are_independent_and_a_dropped_one_leaves_nothing_behind()
     drop(prompts);
     assert_eq!(server.subscriptions(), 1);
     change_everything(&server, "more");
-    assert_eq!(next_notification(&mut tools).await.0, "notifications/tools/list_changed");
+    assert_eq!(
+        next_notification(&mut tools).await.0,
+        "notifications/tools/list_changed"
+    );
     drop(tools);
     assert_eq!(server.subscriptions(), 0);
 }
@@ -176,16 +251,24 @@ async fn subscriptions_are_independent_and_a_dropped_one_leaves_nothing_behind()
 #[tokio::test]
 async fn a_listener_that_waits_is_woken_by_each_change() {
     let server = server();
-    let mut stream = listening(&server, &json!(1), json!({"resourceSubscriptions": ["x:first"]})).await;
+    let mut stream = listening(
+        &server,
+        &json!(1),
+        json!({"resourceSubscriptions": ["x:first"]}),
+    )
+    .await;
     let (told, mut heard) = tokio::sync::mpsc::unbounded_channel();
     let task = tokio::spawn(async move {
         for _ in 0..50 {
-            told.send(next_notification(&mut stream).await.1["uri"].clone()).unwrap();
+            told.send(next_notification(&mut stream).await.1["uri"].clone())
+                .unwrap();
         }
     });
     for _ in 0..50 {
         server.resource_updated("x:first");
-        let uri = tokio::time::timeout(carryall_testkit::PATIENCE, heard.recv()).await.expect("woken");
+        let uri = tokio::time::timeout(carryall_testkit::PATIENCE, heard.recv())
+            .await
+            .expect("woken");
         assert_eq!(uri, Some(json!("x:first")));
     }
     task.await.unwrap();
@@ -195,23 +278,36 @@ async fn a_listener_that_waits_is_woken_by_each_change() {
 #[tokio::test]
 async fn a_listener_hears_of_what_lies_below_its_resource() {
     let server = server();
-    let mut stream = listening(&server, &json!(1), json!({"resourceSubscriptions": ["file:///p"]})).await;
+    let mut stream = listening(
+        &server,
+        &json!(1),
+        json!({"resourceSubscriptions": ["file:///p"]}),
+    )
+    .await;
     server.resource_updated("file:///project");
     server.resource_updated("file:///p/x.json");
-    assert_eq!(next_notification(&mut stream).await.1["uri"], json!("file:///p/x.json"));
+    assert_eq!(
+        next_notification(&mut stream).await.1["uri"],
+        json!("file:///p/x.json")
+    );
     assert_idle(&mut stream);
 }
 
 // spec: http-receive-05, patterns-02
 #[tokio::test]
 async fn progress_of_a_call_never_shows_on_a_listen_stream() {
-    let tool = Tool::without_arguments("work", async |ctx: Ctx| ctx.progress(1.0, None, None).await);
+    let tool =
+        Tool::without_arguments("work", async |ctx: Ctx| ctx.progress(1.0, None, None).await);
     let server = Server::new("x", "1").tool(tool).build().unwrap();
     let token = meta_with(&json!({"progressToken": "t"}));
     let wish = json!({"notifications": {"toolsListChanged": true}, "_meta": token});
     let mut listener = stream(&server, call("subscriptions/listen", wish)).await;
     next_notification(&mut listener).await;
-    let worked = answer(&server, call("tools/call", json!({"name": "work", "_meta": token}))).await;
+    let worked = answer(
+        &server,
+        call("tools/call", json!({"name": "work", "_meta": token})),
+    )
+    .await;
     assert_eq!(worked.params_of("notifications/progress").len(), 1);
     assert_idle(&mut listener);
 }

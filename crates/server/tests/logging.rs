@@ -29,8 +29,12 @@ fn builder() -> ServerBuilder {
                 ctx.log(LoggingLevel::Error, None, n).await;
             }
         }))
-        .tool(Tool::without_arguments("fail", async |_| std::fs::read_to_string("/nowhere/password")))
-        .tool(Tool::without_arguments("panic", async |_| -> String { panic!("the password is swordfish") }))
+        .tool(Tool::without_arguments("fail", async |_| {
+            std::fs::read_to_string("/nowhere/password")
+        }))
+        .tool(Tool::without_arguments("panic", async |_| -> String {
+            panic!("the password is swordfish")
+        }))
 }
 
 async fn called(server: &Server, name: &str, level: &str) -> Answered {
@@ -38,7 +42,11 @@ async fn called(server: &Server, name: &str, level: &str) -> Answered {
         "" => carryall_testkit::meta(),
         level => meta_with(&json!({"io.modelcontextprotocol/logLevel": level})),
     };
-    answer(server, call("tools/call", json!({"name": name, "_meta": meta}))).await
+    answer(
+        server,
+        call("tools/call", json!({"name": name, "_meta": meta})),
+    )
+    .await
 }
 
 // spec: logging-03, logging-04
@@ -46,22 +54,45 @@ async fn called(server: &Server, name: &str, level: &str) -> Answered {
 async fn messages_start_at_the_level_asked_for_and_there_are_none_without_one() {
     let server = builder().with_logging().build().unwrap();
     assert!(called(&server, "all", "").await.notifications.is_empty());
-    let names = ["debug", "info", "notice", "warning", "error", "critical", "alert", "emergency"];
+    let names = [
+        "debug",
+        "info",
+        "notice",
+        "warning",
+        "error",
+        "critical",
+        "alert",
+        "emergency",
+    ];
     for (first, name) in names.iter().enumerate() {
         let answered = called(&server, "all", name).await;
         let logged = answered.params_of("notifications/message");
-        let levels: Vec<&str> = logged.iter().map(|message| message["level"].as_str().unwrap()).collect();
+        let levels: Vec<&str> = logged
+            .iter()
+            .map(|message| message["level"].as_str().unwrap())
+            .collect();
         assert_eq!(levels, names[first..]);
-        assert_eq!(logged[0], json!({"level": name, "logger": "test", "data": {"at": name}}));
+        assert_eq!(
+            logged[0],
+            json!({"level": name, "logger": "test", "data": {"at": name}})
+        );
     }
-    assert!(called(&server, "all", "").await.notifications.is_empty(), "what one request asked for, the next did not");
+    assert!(
+        called(&server, "all", "").await.notifications.is_empty(),
+        "what one request asked for, the next did not"
+    );
 }
 
 // spec: logging-02
 #[tokio::test]
 async fn a_server_that_does_not_declare_logging_sends_no_messages() {
     let server = builder().build().unwrap();
-    assert!(called(&server, "all", "debug").await.notifications.is_empty());
+    assert!(
+        called(&server, "all", "debug")
+            .await
+            .notifications
+            .is_empty()
+    );
     let discovered = answer(&server, call("server/discover", json!({}))).await;
     assert!(discovered.result()["capabilities"].get("logging").is_none());
 }
@@ -71,11 +102,17 @@ async fn a_server_that_does_not_declare_logging_sends_no_messages() {
 async fn messages_stay_on_the_stream_of_their_request() {
     let server = builder().with_logging().build().unwrap();
     let meta = meta_with(&json!({"io.modelcontextprotocol/logLevel": "debug"}));
-    let listen = call("subscriptions/listen", json!({"notifications": {"toolsListChanged": true}, "_meta": meta}));
+    let listen = call(
+        "subscriptions/listen",
+        json!({"notifications": {"toolsListChanged": true}, "_meta": meta}),
+    );
     let mut listener = stream(&server, listen).await;
     next_notification(&mut listener).await;
     let (loud, quiet) = tokio::join!(called(&server, "all", "debug"), called(&server, "all", ""));
-    assert_eq!((loud.notifications.len(), quiet.notifications.len()), (8, 0));
+    assert_eq!(
+        (loud.notifications.len(), quiet.notifications.len()),
+        (8, 0)
+    );
     assert_idle(&mut listener);
 }
 
@@ -84,8 +121,13 @@ async fn messages_stay_on_the_stream_of_their_request() {
 async fn an_unknown_level_is_invalid_params() {
     for level in [json!("loud"), json!(3), json!("")] {
         let meta = meta_with(&json!({"io.modelcontextprotocol/logLevel": level}));
-        let request = carryall_testkit::request(&json!(1), "tools/call", json!({"name": "all", "_meta": meta}));
-        let refused = carryall_proto::inbound::accept_frame(request.to_string().into()).unwrap_err();
+        let request = carryall_testkit::request(
+            &json!(1),
+            "tools/call",
+            json!({"name": "all", "_meta": meta}),
+        );
+        let refused =
+            carryall_proto::inbound::accept_frame(request.to_string().into()).unwrap_err();
         assert_eq!(refused.error.code, -32602, "{level}");
     }
 }
@@ -106,7 +148,13 @@ async fn messages_of_one_call_are_limited() {
 async fn the_server_itself_logs_nothing_to_the_client() {
     let server = builder().with_logging().build().unwrap();
     for name in ["panic", "fail"] {
-        assert!(called(&server, name, "debug").await.notifications.is_empty(), "{name}");
+        assert!(
+            called(&server, name, "debug")
+                .await
+                .notifications
+                .is_empty(),
+            "{name}"
+        );
     }
     let panicked = called(&server, "panic", "debug").await;
     assert!(!panicked.response.to_string().contains("swordfish"));
@@ -115,11 +163,23 @@ async fn the_server_itself_logs_nothing_to_the_client() {
 // spec: logging-01
 #[test]
 fn logging_is_off_until_an_author_turns_on_what_is_marked_deprecated() {
-    let source = [include_str!("../src/server.rs"), include_str!("../src/ctx.rs")];
-    for (source, function) in source.iter().zip(["pub fn with_logging", "pub async fn log"]) {
+    let source = [
+        include_str!("../src/server.rs"),
+        include_str!("../src/ctx.rs"),
+    ];
+    for (source, function) in source
+        .iter()
+        .zip(["pub fn with_logging", "pub async fn log"])
+    {
         let before = source.split(function).next().unwrap();
-        assert!(before.trim_end().ends_with(")]") && before.rfind("#[deprecated").is_some(), "{function}");
+        assert!(
+            before.trim_end().ends_with(")]") && before.rfind("#[deprecated").is_some(),
+            "{function}"
+        );
         let attribute = &before[before.rfind("#[deprecated").unwrap()..];
-        assert!(!attribute.contains("fn ") && attribute.contains("stderr or OpenTelemetry"), "{function}");
+        assert!(
+            !attribute.contains("fn ") && attribute.contains("stderr or OpenTelemetry"),
+            "{function}"
+        );
     }
 }

@@ -22,7 +22,11 @@ fn replica(store: impl Store + 'static) -> Server {
 }
 
 async fn listening(server: &Server, filter: Value) -> MessageStream {
-    let mut listening = stream(server, call("subscriptions/listen", json!({"notifications": filter}))).await;
+    let mut listening = stream(
+        server,
+        call("subscriptions/listen", json!({"notifications": filter})),
+    )
+    .await;
     next_notification(&mut listening).await;
     listening
 }
@@ -89,9 +93,18 @@ async fn changes_on_both_sides_at_once_reach_both() {
 async fn who_may_not_read_a_resource_is_not_told_of_it_from_afar_either() {
     let store = Memory::new();
     let (here, there) = (replica(store.clone()), replica(store.clone()));
-    let params = || json!({"notifications": {"resourceSubscriptions": ["news:/secret", "news:/a"]}});
-    let mut able = stream(&there, call_as("ada", &["read"], "subscriptions/listen", params())).await;
-    let mut unable = stream(&there, call_as("bob", &[], "subscriptions/listen", params())).await;
+    let params =
+        || json!({"notifications": {"resourceSubscriptions": ["news:/secret", "news:/a"]}});
+    let mut able = stream(
+        &there,
+        call_as("ada", &["read"], "subscriptions/listen", params()),
+    )
+    .await;
+    let mut unable = stream(
+        &there,
+        call_as("bob", &[], "subscriptions/listen", params()),
+    )
+    .await;
     next_notification(&mut able).await;
     next_notification(&mut unable).await;
     here.resource_updated("news:/secret");
@@ -109,7 +122,10 @@ struct Flaky {
 }
 
 impl Flaky {
-    fn answer<'a, T: Send + 'a>(&self, answer: BoxFuture<'a, StoreResult<T>>) -> BoxFuture<'a, StoreResult<T>> {
+    fn answer<'a, T: Send + 'a>(
+        &self,
+        answer: BoxFuture<'a, StoreResult<T>>,
+    ) -> BoxFuture<'a, StoreResult<T>> {
         if self.down.load(Ordering::SeqCst) {
             return Box::pin(async { Err(StoreError::new("down")) });
         }
@@ -121,7 +137,12 @@ impl Store for Flaky {
     fn insert(&self, row: Row, now: u64) -> BoxFuture<'_, StoreResult<bool>> {
         self.answer(self.rows.insert(row, now))
     }
-    fn get<'a>(&'a self, kind: &'static str, key: &'a str, now: u64) -> BoxFuture<'a, StoreResult<Option<Row>>> {
+    fn get<'a>(
+        &'a self,
+        kind: &'static str,
+        key: &'a str,
+        now: u64,
+    ) -> BoxFuture<'a, StoreResult<Option<Row>>> {
         self.answer(self.rows.get(kind, key, now))
     }
     fn replace(&self, row: Row) -> BoxFuture<'_, StoreResult<bool>> {
@@ -136,10 +157,20 @@ impl Store for Flaky {
     ) -> BoxFuture<'a, StoreResult<bool>> {
         self.answer(self.rows.reschedule(kind, key, version, due_at))
     }
-    fn remove<'a>(&'a self, kind: &'static str, key: &'a str, version: u64) -> BoxFuture<'a, StoreResult<bool>> {
+    fn remove<'a>(
+        &'a self,
+        kind: &'static str,
+        key: &'a str,
+        version: u64,
+    ) -> BoxFuture<'a, StoreResult<bool>> {
         self.answer(self.rows.remove(kind, key, version))
     }
-    fn due(&self, kind: &'static str, now: u64, limit: usize) -> BoxFuture<'_, StoreResult<Vec<Row>>> {
+    fn due(
+        &self,
+        kind: &'static str,
+        now: u64,
+        limit: usize,
+    ) -> BoxFuture<'_, StoreResult<Vec<Row>>> {
         self.answer(self.rows.due(kind, now, limit))
     }
     fn expire(&self, now: u64, limit: usize) -> BoxFuture<'_, StoreResult<usize>> {
@@ -162,12 +193,20 @@ impl Store for Flaky {
 async fn a_change_while_the_store_is_out_of_reach_is_told_when_it_is_back() {
     let rows = Memory::new();
     let down = Arc::new(AtomicBool::new(true));
-    let here = replica(Flaky { rows: rows.clone(), down: Arc::clone(&down), extra: Arc::default() });
+    let here = replica(Flaky {
+        rows: rows.clone(),
+        down: Arc::clone(&down),
+        extra: Arc::default(),
+    });
     let there = replica(rows);
     let mut near = listening(&here, json!({"resourceSubscriptions": ["news:/a"]})).await;
     let mut far = listening(&there, json!({"resourceSubscriptions": ["news:/a"]})).await;
     here.resource_updated("news:/a");
-    assert_eq!(told(&mut near).await, updated("news:/a"), "its own listeners do not wait for the store");
+    assert_eq!(
+        told(&mut near).await,
+        updated("news:/a"),
+        "its own listeners do not wait for the store"
+    );
     settle().await;
     assert_idle(&mut far);
     down.store(false, Ordering::SeqCst);
@@ -178,8 +217,16 @@ async fn a_change_while_the_store_is_out_of_reach_is_told_when_it_is_back() {
 async fn when_news_were_lost_everything_may_have_changed() {
     let (lost, extra) = mpsc::unbounded_channel();
     let extra = Arc::new(std::sync::Mutex::new(Some(extra)));
-    let server = replica(Flaky { rows: Memory::new(), down: Arc::default(), extra });
-    let mut all = listening(&server, json!({"toolsListChanged": true, "resourceSubscriptions": ["news:/b"]})).await;
+    let server = replica(Flaky {
+        rows: Memory::new(),
+        down: Arc::default(),
+        extra,
+    });
+    let mut all = listening(
+        &server,
+        json!({"toolsListChanged": true, "resourceSubscriptions": ["news:/b"]}),
+    )
+    .await;
     lost.send(Changed::Some).unwrap();
     assert_eq!(told(&mut all).await.0, "notifications/tools/list_changed");
     assert_eq!(told(&mut all).await, updated("news:/b"));

@@ -6,15 +6,25 @@ use carryall_types::JsonObject;
 use serde_json::json;
 
 fn server() -> Server {
-    let schema: JsonObject =
-        serde_json::from_value(json!({"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"]}))
-            .unwrap();
+    let schema: JsonObject = serde_json::from_value(
+        json!({"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"]}),
+    )
+    .unwrap();
     Server::new("null", "1")
         .tool(Tool::without_arguments("hello", async |_| "hello"))
-        .tool(Tool::dynamic("add", schema, async |_: Ctx, sum: JsonObject| sum.len().to_string()))
-        .prompt(Prompt::new("greet", async |_: Ctx, arguments: PromptArguments| {
-            arguments.optional::<String>("name").map(|name| name.unwrap_or_else(|| "nobody".into()))
-        }))
+        .tool(Tool::dynamic(
+            "add",
+            schema,
+            async |_: Ctx, sum: JsonObject| sum.len().to_string(),
+        ))
+        .prompt(Prompt::new(
+            "greet",
+            async |_: Ctx, arguments: PromptArguments| {
+                arguments
+                    .optional::<String>("name")
+                    .map(|name| name.unwrap_or_else(|| "nobody".into()))
+            },
+        ))
         .build()
         .unwrap()
 }
@@ -22,18 +32,34 @@ fn server() -> Server {
 #[tokio::test]
 async fn arguments_that_are_null_are_none() {
     let server = server();
-    let hello = answer(&server, call("tools/call", json!({"name": "hello", "arguments": null}))).await;
+    let hello = answer(
+        &server,
+        call("tools/call", json!({"name": "hello", "arguments": null})),
+    )
+    .await;
     assert_eq!(hello.text(), "hello");
-    let greeted = answer(&server, call("prompts/get", json!({"name": "greet", "arguments": null}))).await;
+    let greeted = answer(
+        &server,
+        call("prompts/get", json!({"name": "greet", "arguments": null})),
+    )
+    .await;
     assert_eq!(greeted.result()["messages"][0]["content"]["text"], "nobody");
 }
 
 #[tokio::test]
 async fn null_is_no_value_for_an_argument_that_is_required() {
-    let refused = answer(&server(), call("tools/call", json!({"name": "add", "arguments": null}))).await;
+    let refused = answer(
+        &server(),
+        call("tools/call", json!({"name": "add", "arguments": null})),
+    )
+    .await;
     assert_eq!(refused.result()["isError"], true, "as without arguments");
     for other in [json!([]), json!("{}"), json!(0), json!(false)] {
-        let refused = answer(&server(), call("tools/call", json!({"name": "hello", "arguments": other}))).await;
+        let refused = answer(
+            &server(),
+            call("tools/call", json!({"name": "hello", "arguments": other})),
+        )
+        .await;
         assert_eq!(refused.code(), -32602, "{other}");
     }
 }

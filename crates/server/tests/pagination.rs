@@ -18,13 +18,21 @@ fn tool(name: String) -> Tool {
 }
 
 fn server(entries: usize, page_size: usize) -> Server {
-    let mut builder = Server::new("pages", "1").page_size(page_size).with_tools().with_prompts().with_resources();
+    let mut builder = Server::new("pages", "1")
+        .page_size(page_size)
+        .with_tools()
+        .with_prompts()
+        .with_resources();
     for n in 0..entries {
         builder = builder
             .tool(tool(format!("t{n:03}")))
             .prompt(Prompt::new(format!("p{n:03}"), async |_, _| ""))
             .resource(Resource::new(format!("x:r{n:03}"), "r", async |_, _| ""))
-            .resource(Resource::template(format!("y:{n:03}/{{v}}"), "t", async |_, _| ""));
+            .resource(Resource::template(
+                format!("y:{n:03}/{{v}}"),
+                "t",
+                async |_, _| "",
+            ));
     }
     builder.build().unwrap()
 }
@@ -37,7 +45,9 @@ async fn pages(server: &Server, method: &str, member: &str) -> Vec<Vec<String>> 
         let page = answer(server, call(method, params)).await;
         let entries = page.result()[member].as_array().unwrap();
         let key = |entry: &Value| {
-            let key = ["uriTemplate", "uri", "name"].iter().find_map(|key| entry[key].as_str());
+            let key = ["uriTemplate", "uri", "name"]
+                .iter()
+                .find_map(|key| entry[key].as_str());
             key.unwrap().to_owned()
         };
         pages.push(entries.iter().map(key).collect());
@@ -58,10 +68,21 @@ async fn pages_together_are_the_list_whatever_their_size() {
         for size in [1, 3, 5, 9, 10, 11] {
             let paged = pages(&server(10, size), method, member).await;
             assert_eq!(paged.concat(), whole[0], "{method} by {size}");
-            assert_eq!(paged.len(), 10usize.div_ceil(size), "{method} by {size}: no page is empty");
-            assert!(paged.iter().all(|page| page.len() <= size), "{method} by {size}");
+            assert_eq!(
+                paged.len(),
+                10usize.div_ceil(size),
+                "{method} by {size}: no page is empty"
+            );
+            assert!(
+                paged.iter().all(|page| page.len() <= size),
+                "{method} by {size}"
+            );
         }
-        assert_eq!(pages(&server(0, 3), method, member).await, [Vec::<String>::new()], "{method}");
+        assert_eq!(
+            pages(&server(0, 3), method, member).await,
+            [Vec::<String>::new()],
+            "{method}"
+        );
     }
 }
 
@@ -72,12 +93,23 @@ async fn what_is_no_cursor_of_this_list_is_invalid_params() {
     let first = answer(&server, call("tools/list", json!({}))).await;
     let cursor = first.result()["nextCursor"].as_str().unwrap().to_owned();
     for (method, _) in LISTS {
-        for wrong in [json!(""), json!("x"), json!("MQ=="), json!(7), json!({}), json!(format!("{cursor}A"))] {
+        for wrong in [
+            json!(""),
+            json!("x"),
+            json!("MQ=="),
+            json!(7),
+            json!({}),
+            json!(format!("{cursor}A")),
+        ] {
             let refused = answer(&server, call(method, json!({"cursor": wrong}))).await;
             assert_eq!(refused.code(), -32602, "{method} {wrong}");
         }
         let foreign = answer(&server, call(method, json!({"cursor": cursor}))).await;
-        assert_eq!(foreign.response.get("error").is_some(), method != "tools/list", "{method}");
+        assert_eq!(
+            foreign.response.get("error").is_some(),
+            method != "tools/list",
+            "{method}"
+        );
     }
 }
 
@@ -96,10 +128,20 @@ async fn a_cursor_survives_changes_of_the_list() {
         })
         .unwrap();
     let second = answer(&server, call("tools/list", next.clone())).await;
-    let names: Vec<&Value> = second.result()["tools"].as_array().unwrap().iter().map(|tool| &tool["name"]).collect();
+    let names: Vec<&Value> = second.result()["tools"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|tool| &tool["name"])
+        .collect();
     assert_eq!(names, ["t002", "t0025"]);
     for gone in ["t002", "t0025", "t004", "t005"] {
-        assert!(server.change(|catalogue| catalogue.remove_tool(gone)).unwrap(), "{gone}");
+        assert!(
+            server
+                .change(|catalogue| catalogue.remove_tool(gone))
+                .unwrap(),
+            "{gone}"
+        );
     }
     let last = answer(&server, call("tools/list", next)).await;
     assert_eq!(last.result()["tools"], json!([]));
@@ -112,26 +154,49 @@ async fn each_caller_pages_through_what_they_may_see() {
     let mut builder = Server::new("x", "1").page_size(2).public_lists();
     for n in 0..9 {
         let tool = tool(format!("t{n}"));
-        builder = builder.tool(if n % 3 == 2 { tool } else { tool.requires_scope("admin") });
+        builder = builder.tool(if n % 3 == 2 {
+            tool
+        } else {
+            tool.requires_scope("admin")
+        });
     }
     let server = builder.build().unwrap();
     let mut seen = Vec::new();
     let mut params = json!({});
     for _ in 0..2 {
         let page = answer(&server, call_as("eve", &[], "tools/list", params)).await;
-        seen.extend(page.result()["tools"].as_array().unwrap().iter().map(|tool| tool["name"].clone()));
+        seen.extend(
+            page.result()["tools"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|tool| tool["name"].clone()),
+        );
         assert_eq!(page.result()["cacheScope"], json!("private"));
         params = json!({"cursor": page.result()["nextCursor"]});
     }
-    assert_eq!((seen, params), (vec![json!("t2"), json!("t5"), json!("t8")], json!({"cursor": null})));
+    assert_eq!(
+        (seen, params),
+        (
+            vec![json!("t2"), json!("t5"), json!("t8")],
+            json!({"cursor": null})
+        )
+    );
 }
 
 /// The second page of the tools, and what the first one says it is behind.
-async fn second_page(server: &Server, subject: &str, cursor: Option<&str>) -> (carryall_testkit::Answered, String) {
+async fn second_page(
+    server: &Server,
+    subject: &str,
+    cursor: Option<&str>,
+) -> (carryall_testkit::Answered, String) {
     let list = |params: Value| call_as(subject, &["hidden"], "tools/list", params);
     let first = answer(server, list(json!({}))).await;
     let own = first.result()["nextCursor"].as_str().unwrap().to_owned();
-    (answer(server, list(json!({"cursor": cursor.unwrap_or(&own)}))).await, own)
+    (
+        answer(server, list(json!({"cursor": cursor.unwrap_or(&own)}))).await,
+        own,
+    )
 }
 
 #[tokio::test]
@@ -140,19 +205,46 @@ async fn where_callers_see_different_lists_a_cursor_is_of_use_to_its_caller_alon
     let replica = |id: u8| {
         let tools = ["a", "secret", "z"].map(|name| tool(name.to_owned()).requires_scope("hidden"));
         let builder = Server::new("pages", "1").page_size(1).keyring(keyring(id));
-        tools.into_iter().fold(builder, carryall_server::ServerBuilder::tool).build().unwrap()
+        tools
+            .into_iter()
+            .fold(builder, carryall_server::ServerBuilder::tool)
+            .build()
+            .unwrap()
     };
     let (here, there) = (replica(1), replica(1));
     let (page, hers) = second_page(&here, "ada", None).await;
     assert_eq!(page.result()["tools"][0]["name"], "secret");
-    assert_eq!(second_page(&there, "ada", Some(&hers)).await.0.result()["tools"][0]["name"], "secret");
-    assert_eq!(second_page(&there, "bob", Some(&hers)).await.0.code(), -32602, "a stolen one");
-    assert_eq!(second_page(&replica(2), "ada", Some(&hers)).await.0.code(), -32602, "one of other keys");
-    let guessed = carryall_proto::cursor::Cursor::new("tools/list", "a").encode().unwrap();
-    assert_eq!(second_page(&here, "ada", Some(&guessed)).await.0.code(), -32602, "a guessed one");
-    let public =
-        Server::new("pages", "1").page_size(1).keyring(keyring(1)).tool(tool("a".into())).tool(tool("b".into()));
+    assert_eq!(
+        second_page(&there, "ada", Some(&hers)).await.0.result()["tools"][0]["name"],
+        "secret"
+    );
+    assert_eq!(
+        second_page(&there, "bob", Some(&hers)).await.0.code(),
+        -32602,
+        "a stolen one"
+    );
+    assert_eq!(
+        second_page(&replica(2), "ada", Some(&hers)).await.0.code(),
+        -32602,
+        "one of other keys"
+    );
+    let guessed = carryall_proto::cursor::Cursor::new("tools/list", "a")
+        .encode()
+        .unwrap();
+    assert_eq!(
+        second_page(&here, "ada", Some(&guessed)).await.0.code(),
+        -32602,
+        "a guessed one"
+    );
+    let public = Server::new("pages", "1")
+        .page_size(1)
+        .keyring(keyring(1))
+        .tool(tool("a".into()))
+        .tool(tool("b".into()));
     let (page, cursor) = second_page(&public.build().unwrap(), "ada", None).await;
     assert_eq!(page.result()["tools"][0]["name"], "b");
-    assert!(!cursor.starts_with("c1."), "what is the same for all may be passed on");
+    assert!(
+        !cursor.starts_with("c1."),
+        "what is the same for all may be passed on"
+    );
 }

@@ -7,8 +7,15 @@ use serde_json::{Value, json};
 
 fn server() -> Server {
     Server::new("resources", "1")
-        .resource(Resource::new("note:one", "one", async |_, _| "first").mime("text/plain").title("One"))
-        .resource(Resource::new("bytes:all", "bytes", async |_, _| vec![0u8, 255]).mime("application/x-bin"))
+        .resource(
+            Resource::new("note:one", "one", async |_, _| "first")
+                .mime("text/plain")
+                .title("One"),
+        )
+        .resource(
+            Resource::new("bytes:all", "bytes", async |_, _| vec![0u8, 255])
+                .mime("application/x-bin"),
+        )
         .resource(Resource::new("dir:///", "dir", async |_, _| {
             vec![
                 ResourceContents::Text(TextResourceContents::new("dir:///a", "a")),
@@ -16,21 +23,37 @@ fn server() -> Server {
             ]
         }))
         .resource(Resource::new("bad:blob", "bad", async |_, _| {
-            vec![ResourceContents::Blob(BlobResourceContents::new("bad:blob", "not base64!"))]
+            vec![ResourceContents::Blob(BlobResourceContents::new(
+                "bad:blob",
+                "not base64!",
+            ))]
         }))
-        .resource(Resource::new("broken:x", "broken", async |_, _| std::fs::read("/nowhere/secret-name")))
-        .resource(Resource::new("file:///vault/key", "key", async |_, _| "the key").requires_scope("admin"))
-        .resource(Resource::template("file:///{+path}", "files", async |_: Ctx, variables: Variables| {
-            let path: String = variables.get("path")?;
-            if path == "gone" {
-                return Err(Failure::resource_not_found("file:///gone"));
-            }
-            Ok(format!("file {path}"))
+        .resource(Resource::new("broken:x", "broken", async |_, _| {
+            std::fs::read("/nowhere/secret-name")
         }))
         .resource(
-            Resource::template("log://{day}/entry", "log", async |_: Ctx, variables: Variables| {
-                variables.get::<u32>("day").map(|day| day.to_string())
-            })
+            Resource::new("file:///vault/key", "key", async |_, _| "the key")
+                .requires_scope("admin"),
+        )
+        .resource(Resource::template(
+            "file:///{+path}",
+            "files",
+            async |_: Ctx, variables: Variables| {
+                let path: String = variables.get("path")?;
+                if path == "gone" {
+                    return Err(Failure::resource_not_found("file:///gone"));
+                }
+                Ok(format!("file {path}"))
+            },
+        ))
+        .resource(
+            Resource::template(
+                "log://{day}/entry",
+                "log",
+                async |_: Ctx, variables: Variables| {
+                    variables.get::<u32>("day").map(|day| day.to_string())
+                },
+            )
             .mime("text/x-log"),
         )
         .build()
@@ -58,13 +81,25 @@ async fn resources_and_templates_are_listed_in_order_for_who_asks() {
             .collect()
     };
     let list = answer(&server, call("resources/list", json!({}))).await;
-    assert_eq!(uris(&list), ["bad:blob", "broken:x", "bytes:all", "dir:///", "note:one"]);
+    assert_eq!(
+        uris(&list),
+        ["bad:blob", "broken:x", "bytes:all", "dir:///", "note:one"]
+    );
     assert_eq!(
         list.result()["resources"][4],
         json!({"uri": "note:one", "name": "one", "title": "One", "mimeType": "text/plain"})
     );
-    assert_eq!(answer(&server, call("resources/list", json!({}))).await.response, list.response);
-    let admins = answer(&server, call_as("ann", &["admin"], "resources/list", json!({}))).await;
+    assert_eq!(
+        answer(&server, call("resources/list", json!({})))
+            .await
+            .response,
+        list.response
+    );
+    let admins = answer(
+        &server,
+        call_as("ann", &["admin"], "resources/list", json!({})),
+    )
+    .await;
     assert_eq!(uris(&admins)[4], "file:///vault/key");
     let templates = answer(&server, call("resources/templates/list", json!({}))).await;
     assert_eq!(
@@ -91,7 +126,11 @@ async fn text_bytes_and_several_contents_can_be_read() {
         contents(&read("dir:///").await),
         &json!([{"uri": "dir:///a", "text": "a"}, {"uri": "dir:///b", "blob": "Yg=="}])
     );
-    assert_eq!(read("bad:blob").await.code(), -32603, "what is not base64 does not leave");
+    assert_eq!(
+        read("bad:blob").await.code(),
+        -32603,
+        "what is not base64 does not leave"
+    );
 }
 
 #[tokio::test]
@@ -100,21 +139,37 @@ async fn a_template_answers_for_all_that_it_matches() {
         contents(&read("log://17/entry").await),
         &json!([{"uri": "log://17/entry", "mimeType": "text/x-log", "text": "17"}])
     );
-    assert_eq!(contents(&read("file:///a%20b/c").await)[0]["text"], json!("file a b/c"));
+    assert_eq!(
+        contents(&read("file:///a%20b/c").await)[0]["text"],
+        json!("file a b/c")
+    );
     assert_eq!(read("log://seventeen/entry").await.code(), -32602);
 }
 
 // spec: resources-10, resources-13, resources-14
 #[tokio::test]
 async fn what_does_not_exist_is_an_error_that_names_it() {
-    for uri in ["note:two", "", "not a uri", "log://1/2/entry", "file:///gone", "file:///%zz", "note:one\n", "NOTE:one"]
-    {
+    for uri in [
+        "note:two",
+        "",
+        "not a uri",
+        "log://1/2/entry",
+        "file:///gone",
+        "file:///%zz",
+        "note:one\n",
+        "NOTE:one",
+    ] {
         let answered = read(uri).await;
         assert_eq!(answered.code(), -32602, "{uri:?}");
         assert_eq!(answered.error()["data"], json!({"uri": uri}));
     }
     for params in [json!({}), json!({"uri": 5}), json!({"uri": null})] {
-        assert_eq!(answer(&server(), call("resources/read", params)).await.code(), -32602);
+        assert_eq!(
+            answer(&server(), call("resources/read", params))
+                .await
+                .code(),
+            -32602
+        );
     }
 }
 
@@ -122,7 +177,10 @@ async fn what_does_not_exist_is_an_error_that_names_it() {
 #[tokio::test]
 async fn a_failure_inside_is_an_internal_error_that_does_not_say_why() {
     let answered = read("broken:x").await;
-    assert_eq!(answered.error(), &json!({"code": -32603, "message": "Internal error"}));
+    assert_eq!(
+        answered.error(),
+        &json!({"code": -32603, "message": "Internal error"})
+    );
 }
 
 // spec: resources-15, caching-26
@@ -131,12 +189,22 @@ async fn no_way_leads_to_a_resource_around_its_rule() {
     let server = server();
     let key = || json!({"uri": "file:///vault/key"});
     let absent = read("note:two").await;
-    for refused in [call("resources/read", key()), call_as("eve", &["user"], "resources/read", key())] {
+    for refused in [
+        call("resources/read", key()),
+        call_as("eve", &["user"], "resources/read", key()),
+    ] {
         let refused = answer(&server, refused).await;
-        assert_eq!((refused.code(), &refused.error()["message"]), (absent.code(), &absent.error()["message"]));
+        assert_eq!(
+            (refused.code(), &refused.error()["message"]),
+            (absent.code(), &absent.error()["message"])
+        );
     }
     let allowed = answer(&server, call_as("ann", &["admin"], "resources/read", key())).await;
-    assert_eq!(contents(&allowed)[0]["text"], json!("the key"), "the resource, not the template that matches it too");
+    assert_eq!(
+        contents(&allowed)[0]["text"],
+        json!("the key"),
+        "the resource, not the template that matches it too"
+    );
     assert_eq!(allowed.result()["cacheScope"], json!("private"));
 }
 
@@ -144,18 +212,40 @@ async fn no_way_leads_to_a_resource_around_its_rule() {
 #[tokio::test]
 async fn updates_of_a_resource_are_not_told_to_who_may_not_read_it() {
     let server = server();
-    let wish =
-        || json!({"notifications": {"resourceSubscriptions": ["file:///vault/key", "file:///vault", "note:one"]}});
-    let mut eve = stream(&server, call_as("eve", &["user"], "subscriptions/listen", wish())).await;
-    let mut ann = stream(&server, call_as("ann", &["admin"], "subscriptions/listen", wish())).await;
+    let wish = || json!({"notifications": {"resourceSubscriptions": ["file:///vault/key", "file:///vault", "note:one"]}});
+    let mut eve = stream(
+        &server,
+        call_as("eve", &["user"], "subscriptions/listen", wish()),
+    )
+    .await;
+    let mut ann = stream(
+        &server,
+        call_as("ann", &["admin"], "subscriptions/listen", wish()),
+    )
+    .await;
     let honoured = |params: Value| params["notifications"]["resourceSubscriptions"].clone();
-    assert_eq!(honoured(next_notification(&mut eve).await.1), json!(["file:///vault", "note:one"]));
-    assert_eq!(honoured(next_notification(&mut ann).await.1), wish()["notifications"]["resourceSubscriptions"]);
+    assert_eq!(
+        honoured(next_notification(&mut eve).await.1),
+        json!(["file:///vault", "note:one"])
+    );
+    assert_eq!(
+        honoured(next_notification(&mut ann).await.1),
+        wish()["notifications"]["resourceSubscriptions"]
+    );
     server.resource_updated("file:///vault/key");
     server.resource_updated("note:one");
-    assert_eq!(next_notification(&mut eve).await.1["uri"], json!("note:one"));
-    assert_eq!(next_notification(&mut ann).await.1["uri"], json!("file:///vault/key"));
-    assert_eq!(next_notification(&mut ann).await.1["uri"], json!("note:one"));
+    assert_eq!(
+        next_notification(&mut eve).await.1["uri"],
+        json!("note:one")
+    );
+    assert_eq!(
+        next_notification(&mut ann).await.1["uri"],
+        json!("file:///vault/key")
+    );
+    assert_eq!(
+        next_notification(&mut ann).await.1["uri"],
+        json!("note:one")
+    );
 }
 
 // spec: resources-17
@@ -166,15 +256,30 @@ async fn files_are_served_from_below_their_root_alone() {
     std::fs::write(directory.join("root/a b.txt"), "inside").unwrap();
     std::fs::write(directory.join("secret.txt"), "outside").unwrap();
     let root = FileRoot::new(directory.join("root")).unwrap();
-    let files = Resource::template("file:///{+path}", "files", move |_: Ctx, variables: Variables| {
-        let root = root.clone();
-        async move { Ok::<_, Failure>(std::fs::read_to_string(root.resolve(&variables.get::<String>("path")?)?)?) }
-    });
+    let files = Resource::template(
+        "file:///{+path}",
+        "files",
+        move |_: Ctx, variables: Variables| {
+            let root = root.clone();
+            async move {
+                Ok::<_, Failure>(std::fs::read_to_string(
+                    root.resolve(&variables.get::<String>("path")?)?,
+                )?)
+            }
+        },
+    );
     let server = Server::new("x", "1").resource(files).build().unwrap();
     let read = async |uri: &str| answer(&server, call("resources/read", json!({"uri": uri}))).await;
-    assert_eq!(contents(&read("file:///a%20b.txt").await)[0]["text"], json!("inside"));
-    for uri in ["file:///../secret.txt", "file:///%2e%2e/secret.txt", "file:///..%2Fsecret.txt", "file:////etc/passwd"]
-    {
+    assert_eq!(
+        contents(&read("file:///a%20b.txt").await)[0]["text"],
+        json!("inside")
+    );
+    for uri in [
+        "file:///../secret.txt",
+        "file:///%2e%2e/secret.txt",
+        "file:///..%2Fsecret.txt",
+        "file:////etc/passwd",
+    ] {
         assert_eq!(read(uri).await.code(), -32602, "{uri}");
     }
     std::fs::remove_dir_all(directory).unwrap();
@@ -183,12 +288,31 @@ async fn files_are_served_from_below_their_root_alone() {
 // spec: resources-09, resources-14
 #[test]
 fn malformed_uris_are_refused_when_the_server_is_built() {
-    let problem = |resource: Resource| Server::new("x", "1").resource(resource).build().unwrap_err().to_string();
+    let problem = |resource: Resource| {
+        Server::new("x", "1")
+            .resource(resource)
+            .build()
+            .unwrap_err()
+            .to_string()
+    };
     for uri in ["", "no scheme", "1x:a", "x:a b", "x:{a}", "x:é"] {
-        assert!(problem(Resource::new(uri, "n", async |_, _| "")).contains("RFC 3986"), "{uri}");
+        assert!(
+            problem(Resource::new(uri, "n", async |_, _| "")).contains("RFC 3986"),
+            "{uri}"
+        );
     }
     for template in ["x:{a", "x:{a}{b}", "x:{?q}", "x:{a}/{a}"] {
-        assert!(problem(Resource::template(template, "n", async |_, _| "")).contains(template), "{template}");
+        assert!(
+            problem(Resource::template(template, "n", async |_, _| "")).contains(template),
+            "{template}"
+        );
     }
-    assert!(problem(Resource::new(format!("x:{}", "a".repeat(5000)), "n", async |_, _| "")).contains("4096"));
+    assert!(
+        problem(Resource::new(
+            format!("x:{}", "a".repeat(5000)),
+            "n",
+            async |_, _| ""
+        ))
+        .contains("4096")
+    );
 }

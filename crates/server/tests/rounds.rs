@@ -4,13 +4,15 @@
 use carryall_server::{Ctx, Failure, Prompt, Resource, Server, Tool, ToolError};
 use carryall_testkit::{Answered, answer, call, call_with_id, meta_with};
 use carryall_types::{
-    ClientCapabilities, CreateMessageRequestParams, ElicitRequestFormParams, ElicitRequestURLParams, InputRequest,
-    InputRequests, InputRequiredResult, JsonObject, ListRootsRequestParams, SamplingMessage, Tool as ToolDefinition,
+    ClientCapabilities, CreateMessageRequestParams, ElicitRequestFormParams,
+    ElicitRequestURLParams, InputRequest, InputRequests, InputRequiredResult, JsonObject,
+    ListRootsRequestParams, SamplingMessage, Tool as ToolDefinition,
 };
 use serde_json::{Value, json};
 
 fn form() -> InputRequest {
-    let schema = json!({"type": "object", "properties": {"name": {"type": "string"}}, "required": ["name"]});
+    let schema =
+        json!({"type": "object", "properties": {"name": {"type": "string"}}, "required": ["name"]});
     ElicitRequestFormParams::new(
         "Who are you?",
         serde_json::from_value::<carryall_types::RequestedSchema>(schema).unwrap(),
@@ -24,7 +26,10 @@ fn url() -> InputRequest {
 
 fn sampling() -> CreateMessageRequestParams {
     let message = json!({"role": "user", "content": {"type": "text", "text": "hi"}});
-    CreateMessageRequestParams::new(vec![serde_json::from_value::<SamplingMessage>(message).unwrap()], 10u64)
+    CreateMessageRequestParams::new(
+        vec![serde_json::from_value::<SamplingMessage>(message).unwrap()],
+        10u64,
+    )
 }
 
 fn ask(requests: impl IntoIterator<Item = (&'static str, InputRequest)>) -> InputRequiredResult {
@@ -32,7 +37,10 @@ fn ask(requests: impl IntoIterator<Item = (&'static str, InputRequest)>) -> Inpu
 }
 
 fn questions(of: &str) -> InputRequiredResult {
-    let tools = vec![ToolDefinition::new("t", JsonObject::from_iter([("type".to_owned(), json!("object"))]))];
+    let tools = vec![ToolDefinition::new(
+        "t",
+        JsonObject::from_iter([("type".to_owned(), json!("object"))]),
+    )];
     match of {
         "form" => ask([("q", form())]),
         "url" => ask([("q", url())]),
@@ -54,19 +62,36 @@ fn questions(of: &str) -> InputRequiredResult {
 
 fn server() -> Server {
     let schema = json!({"type": "object", "properties": {"of": {"type": "string"}}});
-    let Value::Object(schema) = schema else { unreachable!() };
+    let Value::Object(schema) = schema else {
+        unreachable!()
+    };
     Server::new("rounds", "1")
-        .tool(Tool::dynamic("ask", schema, async |_, arguments: JsonObject| {
-            Err::<(), _>(ToolError::input_required(questions(arguments["of"].as_str().unwrap_or_default())))
-        }))
+        .tool(Tool::dynamic(
+            "ask",
+            schema,
+            async |_, arguments: JsonObject| {
+                Err::<(), _>(ToolError::input_required(questions(
+                    arguments["of"].as_str().unwrap_or_default(),
+                )))
+            },
+        ))
         .tool(Tool::without_arguments("greet", async |ctx: Ctx| {
             let Some(state) = ctx.request_state()? else {
                 return Err(ToolError::input_required(questions("both")));
             };
-            match ctx.input_responses()?.get_as::<carryall_types::ElicitResult>("q") {
+            match ctx
+                .input_responses()?
+                .get_as::<carryall_types::ElicitResult>("q")
+            {
                 Some(answer) => {
                     let content = answer?.content.unwrap_or_default();
-                    Ok(format!("{state}: hello {}", content.get("name").map(ToString::to_string).unwrap_or_default()))
+                    Ok(format!(
+                        "{state}: hello {}",
+                        content
+                            .get("name")
+                            .map(ToString::to_string)
+                            .unwrap_or_default()
+                    ))
                 }
                 None => Err(ToolError::input_required(questions("both"))),
             }
@@ -77,8 +102,10 @@ fn server() -> Server {
             Ok::<_, ToolError>("has it all")
         }))
         .prompt(
-            Prompt::new("ask", async |_, _| Err::<String, _>(Failure::input_required(questions("form"))))
-                .argument("a", "", false),
+            Prompt::new("ask", async |_, _| {
+                Err::<String, _>(Failure::input_required(questions("form")))
+            })
+            .argument("a", "", false),
         )
         .resource(Resource::new("x:ask", "ask", async |_, _| {
             Err::<String, _>(Failure::input_required(questions("form")))
@@ -92,7 +119,14 @@ fn server() -> Server {
 
 async fn with_capabilities(server: &Server, name: &str, of: &str, capabilities: Value) -> Answered {
     let meta = meta_with(&json!({"io.modelcontextprotocol/clientCapabilities": capabilities}));
-    answer(server, call("tools/call", json!({"name": name, "arguments": {"of": of}, "_meta": meta}))).await
+    answer(
+        server,
+        call(
+            "tools/call",
+            json!({"name": name, "arguments": {"of": of}, "_meta": meta}),
+        ),
+    )
+    .await
 }
 
 fn everything() -> Value {
@@ -107,16 +141,28 @@ async fn questions_go_out_in_the_result_under_their_keys() {
     let result = asked.result();
     assert_eq!(result["resultType"], json!("input_required"));
     let requests = result["inputRequests"].as_object().unwrap();
-    let methods: Vec<(&str, &str)> =
-        requests.iter().map(|(k, r)| (k.as_str(), r["method"].as_str().unwrap())).collect();
-    for expected in
-        [("f", "elicitation/create"), ("u", "elicitation/create"), ("s", "sampling/createMessage"), ("r", "roots/list")]
-    {
+    let methods: Vec<(&str, &str)> = requests
+        .iter()
+        .map(|(k, r)| (k.as_str(), r["method"].as_str().unwrap()))
+        .collect();
+    for expected in [
+        ("f", "elicitation/create"),
+        ("u", "elicitation/create"),
+        ("s", "sampling/createMessage"),
+        ("r", "roots/list"),
+    ] {
         assert!(methods.contains(&expected), "{expected:?} in {methods:?}");
     }
     assert_eq!(methods.len(), 4);
-    assert!(requests.values().all(|request| request.get("id").is_none() && request.get("jsonrpc").is_none()));
-    assert_eq!(result["_meta"]["io.modelcontextprotocol/serverInfo"]["name"], json!("rounds"));
+    assert!(
+        requests
+            .values()
+            .all(|request| request.get("id").is_none() && request.get("jsonrpc").is_none())
+    );
+    assert_eq!(
+        result["_meta"]["io.modelcontextprotocol/serverInfo"]["name"],
+        json!("rounds")
+    );
     assert!(result.get("content").is_none() && result.get("requestState").is_none());
 }
 
@@ -134,16 +180,50 @@ async fn nothing_is_asked_that_the_client_did_not_declare_and_the_error_names_wh
     ] {
         let refused = with_capabilities(&server, "ask", of, json!({})).await;
         assert_eq!(refused.code(), -32021, "{of}");
-        assert_eq!(refused.error()["data"], json!({"requiredCapabilities": needed}), "{of}");
+        assert_eq!(
+            refused.error()["data"],
+            json!({"requiredCapabilities": needed}),
+            "{of}"
+        );
         for declared in [needed, all.clone()] {
             let asked = with_capabilities(&server, "ask", of, declared).await;
-            assert_eq!(asked.result()["resultType"], json!("input_required"), "{of}");
+            assert_eq!(
+                asked.result()["resultType"],
+                json!("input_required"),
+                "{of}"
+            );
         }
     }
-    assert_eq!(with_capabilities(&server, "ask", "url", json!({"elicitation": {}})).await.code(), -32021);
-    assert_eq!(with_capabilities(&server, "ask", "sampling with tools", json!({"sampling": {}})).await.code(), -32021);
-    assert!(with_capabilities(&server, "ask", "form", json!({"elicitation": {}})).await.result().is_object());
-    let refused = with_capabilities(&server, "ask", "all", json!({"roots": {}, "elicitation": {"form": {}}})).await;
+    assert_eq!(
+        with_capabilities(&server, "ask", "url", json!({"elicitation": {}}))
+            .await
+            .code(),
+        -32021
+    );
+    assert_eq!(
+        with_capabilities(
+            &server,
+            "ask",
+            "sampling with tools",
+            json!({"sampling": {}})
+        )
+        .await
+        .code(),
+        -32021
+    );
+    assert!(
+        with_capabilities(&server, "ask", "form", json!({"elicitation": {}}))
+            .await
+            .result()
+            .is_object()
+    );
+    let refused = with_capabilities(
+        &server,
+        "ask",
+        "all",
+        json!({"roots": {}, "elicitation": {"form": {}}}),
+    )
+    .await;
     let missing = json!({"requiredCapabilities": {"elicitation": {"url": {}}, "sampling": {}}});
     assert_eq!(refused.error()["data"], missing, "only what is missing");
 }
@@ -153,16 +233,27 @@ async fn nothing_is_asked_that_the_client_did_not_declare_and_the_error_names_wh
 async fn a_handler_can_require_capabilities_and_those_of_an_earlier_request_do_not_count() {
     let server = server();
     let full = || with_capabilities(&server, "needs", "", everything());
-    assert_eq!(full().await.result()["isError"], json!(true), "it takes no arguments");
+    assert_eq!(
+        full().await.result()["isError"],
+        json!(true),
+        "it takes no arguments"
+    );
     let needs = async |capabilities: Value| {
         let meta = meta_with(&json!({"io.modelcontextprotocol/clientCapabilities": capabilities}));
-        answer(&server, call("tools/call", json!({"name": "needs", "_meta": meta}))).await
+        answer(
+            &server,
+            call("tools/call", json!({"name": "needs", "_meta": meta})),
+        )
+        .await
     };
     assert_eq!(needs(everything()).await.text(), "has it all");
     let refused = needs(json!({"roots": {}})).await;
     assert_eq!(
         (refused.code(), &refused.error()["data"]),
-        (-32021, &json!({"requiredCapabilities": {"sampling": {"tools": {}}}}))
+        (
+            -32021,
+            &json!({"requiredCapabilities": {"sampling": {"tools": {}}}})
+        )
     );
 }
 
@@ -171,10 +262,22 @@ async fn a_handler_can_require_capabilities_and_those_of_an_earlier_request_do_n
 async fn a_result_that_asks_for_nothing_and_carries_no_state_never_leaves() {
     let server = server();
     for nothing in ["", "empty"] {
-        assert_eq!(with_capabilities(&server, "ask", nothing, everything()).await.code(), -32603, "{nothing:?}");
+        assert_eq!(
+            with_capabilities(&server, "ask", nothing, everything())
+                .await
+                .code(),
+            -32603,
+            "{nothing:?}"
+        );
     }
     let state = with_capabilities(&server, "ask", "state", json!({})).await;
-    assert_eq!((&state.result()["requestState"], state.result().get("inputRequests")), (&json!("opaque"), None));
+    assert_eq!(
+        (
+            &state.result()["requestState"],
+            state.result().get("inputRequests")
+        ),
+        (&json!("opaque"), None)
+    );
 }
 
 // spec: mrtr-04, mrtr-05, prompts-04, resources-05
@@ -187,11 +290,18 @@ async fn only_the_three_methods_that_allow_it_ask() {
         answer(&server, call(method, params)).await
     };
     for (method, params) in [
-        ("tools/call", json!({"name": "ask", "arguments": {"of": "form"}})),
+        (
+            "tools/call",
+            json!({"name": "ask", "arguments": {"of": "form"}}),
+        ),
         ("prompts/get", json!({"name": "ask"})),
         ("resources/read", json!({"uri": "x:ask"})),
     ] {
-        assert_eq!(ask(method, params).await.result()["resultType"], json!("input_required"), "{method}");
+        assert_eq!(
+            ask(method, params).await.result()["resultType"],
+            json!("input_required"),
+            "{method}"
+        );
     }
     let complete = json!({"ref": {"type": "ref/prompt", "name": "ask"}, "argument": {"name": "a", "value": ""}});
     assert_eq!(ask("completion/complete", complete).await.code(), -32603);
@@ -203,16 +313,31 @@ async fn a_retry_is_a_request_like_any_other_that_any_replica_answers() {
     let meta = meta_with(&json!({"io.modelcontextprotocol/clientCapabilities": everything()}));
     let greet = async |id: u32, more: Value| {
         let mut params = json!({"name": "greet", "_meta": meta});
-        params.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        params
+            .as_object_mut()
+            .unwrap()
+            .extend(more.as_object().unwrap().clone());
         // Another server each time: nothing is left behind between two rounds.
         answer(&server(), call_with_id(&json!(id), "tools/call", params)).await
     };
     let first = greet(1, json!({})).await;
     assert_eq!(first.result()["requestState"], json!("opaque"));
-    let again = greet(2, json!({"requestState": "opaque", "inputResponses": {"other": {"action": "accept"}}})).await;
-    assert_eq!(again.result()["resultType"], json!("input_required"), "asks anew for what is missing");
+    let again = greet(
+        2,
+        json!({"requestState": "opaque", "inputResponses": {"other": {"action": "accept"}}}),
+    )
+    .await;
+    assert_eq!(
+        again.result()["resultType"],
+        json!("input_required"),
+        "asks anew for what is missing"
+    );
     let given = json!({"q": {"action": "accept", "content": {"name": "Ann"}}, "unasked": 7});
-    let last = greet(3, json!({"requestState": "opaque", "inputResponses": given})).await;
+    let last = greet(
+        3,
+        json!({"requestState": "opaque", "inputResponses": given}),
+    )
+    .await;
     assert_eq!(last.text(), "opaque: hello \"Ann\"");
 }
 
@@ -220,12 +345,21 @@ async fn a_retry_is_a_request_like_any_other_that_any_replica_answers() {
 #[tokio::test]
 async fn malformed_answers_are_a_protocol_error() {
     let server = server();
-    for (member, value) in [("inputResponses", json!([])), ("inputResponses", json!("x")), ("requestState", json!(5))] {
+    for (member, value) in [
+        ("inputResponses", json!([])),
+        ("inputResponses", json!("x")),
+        ("requestState", json!(5)),
+    ] {
         let mut params = json!({"name": "greet", "requestState": "s"});
         params[member] = value;
         let refused = answer(&server, call("tools/call", params)).await;
         assert_eq!(refused.code(), -32602, "{member}");
-        assert!(refused.error()["message"].as_str().unwrap().contains(member));
+        assert!(
+            refused.error()["message"]
+                .as_str()
+                .unwrap()
+                .contains(member)
+        );
     }
 }
 
@@ -233,6 +367,11 @@ async fn malformed_answers_are_a_protocol_error() {
 #[test]
 fn a_question_is_one_of_three_requests() {
     for method in ["tools/call", "elicitation/other", "ping"] {
-        assert!(serde_json::from_value::<InputRequest>(json!({"method": method, "params": {"name": "x"}})).is_err());
+        assert!(
+            serde_json::from_value::<InputRequest>(
+                json!({"method": method, "params": {"name": "x"}})
+            )
+            .is_err()
+        );
     }
 }

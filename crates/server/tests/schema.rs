@@ -8,7 +8,9 @@ use serde_json::{Value, json};
 const DIALECT: &str = "https://json-schema.org/draft/2020-12/schema";
 
 fn object(value: Value) -> JsonObject {
-    let Value::Object(object) = value else { panic!("not an object: {value}") };
+    let Value::Object(object) = value else {
+        panic!("not an object: {value}")
+    };
     object
 }
 
@@ -17,7 +19,10 @@ fn dynamic(schema: Value) -> Tool {
 }
 
 fn build(schema: Value) -> Result<Server, String> {
-    Server::new("x", "1").tool(dynamic(schema)).build().map_err(|error| error.to_string())
+    Server::new("x", "1")
+        .tool(dynamic(schema))
+        .build()
+        .map_err(|error| error.to_string())
 }
 
 fn returning(schema: Value, value: Value) -> Tool {
@@ -29,7 +34,11 @@ fn returning(schema: Value, value: Value) -> Tool {
 }
 
 async fn called(server: &Server, arguments: Value) -> Answered {
-    answer(server, call("tools/call", json!({"name": "t", "arguments": arguments}))).await
+    answer(
+        server,
+        call("tools/call", json!({"name": "t", "arguments": arguments})),
+    )
+    .await
 }
 
 // spec: json-schema-01, json-schema-05, tools-26
@@ -57,7 +66,11 @@ async fn schemas_are_2020_12_with_and_without_saying_so() {
             (json!({"pair": [], "way": "south"}), false),
         ] {
             let answered = called(&server, arguments.clone()).await;
-            assert_eq!(answered.result().get("isError").is_none(), valid, "{arguments} {dialect:?}");
+            assert_eq!(
+                answered.result().get("isError").is_none(),
+                valid,
+                "{arguments} {dialect:?}"
+            );
         }
     }
 }
@@ -71,9 +84,16 @@ fn other_dialects_are_refused_by_name_for_arguments_and_results() {
         "https://example.com/own",
     ] {
         let schema = json!({"type": "object", "$schema": dialect});
-        let output = Server::new("x", "1").tool(returning(schema.clone(), json!({}))).build().unwrap_err().to_string();
+        let output = Server::new("x", "1")
+            .tool(returning(schema.clone(), json!({})))
+            .build()
+            .unwrap_err()
+            .to_string();
         for problem in [build(schema).unwrap_err(), output] {
-            assert!(problem.contains(dialect) && problem.contains("dialect"), "{problem}");
+            assert!(
+                problem.contains(dialect) && problem.contains("dialect"),
+                "{problem}"
+            );
         }
     }
 }
@@ -81,11 +101,17 @@ fn other_dialects_are_refused_by_name_for_arguments_and_results() {
 // spec: json-schema-08, json-schema-10, json-schema-12
 #[test]
 fn references_that_lead_out_are_refused_and_never_followed() {
-    for reference in
-        ["https://127.0.0.1:1/schema.json", "http://example.com/s", "file:///etc/passwd", "other.json", "#/$defs/none"]
-    {
+    for reference in [
+        "https://127.0.0.1:1/schema.json",
+        "http://example.com/s",
+        "file:///etc/passwd",
+        "other.json",
+        "#/$defs/none",
+    ] {
         let schema = json!({"type": "object", "properties": {"a": {"$ref": reference}}});
-        let output = Server::new("x", "1").tool(returning(schema.clone(), json!({}))).build();
+        let output = Server::new("x", "1")
+            .tool(returning(schema.clone(), json!({})))
+            .build();
         for problem in [build(schema).unwrap_err(), output.unwrap_err().to_string()] {
             assert!(problem.starts_with("tool \"t\": "), "{problem}");
         }
@@ -96,11 +122,16 @@ fn references_that_lead_out_are_refused_and_never_followed() {
 #[test]
 fn schemas_that_are_no_schemas_or_cost_too_much_are_refused() {
     let nested = |depth: usize| {
-        (0..depth).fold(json!({"type": "string"}), |inner, _| json!({"type": "object", "properties": {"a": inner}}))
+        (0..depth).fold(
+            json!({"type": "string"}),
+            |inner, _| json!({"type": "object", "properties": {"a": inner}}),
+        )
     };
     assert!(build(nested(20)).is_ok());
     assert!(build(nested(200)).is_err());
-    let wide: JsonObject = (0..5000).map(|n| (format!("p{n}"), json!({"type": "string"}))).collect();
+    let wide: JsonObject = (0..5000)
+        .map(|n| (format!("p{n}"), json!({"type": "string"})))
+        .collect();
     assert!(build(json!({"type": "object", "properties": wide})).is_err());
     for wrong in [
         json!({"type": "object", "properties": []}),
@@ -129,7 +160,10 @@ async fn schemas_made_from_types_are_2020_12() {
     for schema in ["inputSchema", "outputSchema"] {
         let schema = &list.result()["tools"][0][schema];
         assert_eq!(schema["$schema"], json!(DIALECT));
-        assert_eq!(schema["properties"]["left"]["description"], json!("The left one"));
+        assert_eq!(
+            schema["properties"]["left"]["description"],
+            json!("The left one")
+        );
     }
 }
 
@@ -137,14 +171,37 @@ async fn schemas_made_from_types_are_2020_12() {
 #[tokio::test]
 async fn structured_content_may_be_any_value_and_is_what_its_schema_says() {
     for (schema, value, fits) in [
-        (json!({"type": "array", "items": {"type": "integer"}}), json!([1, 2]), true),
-        (json!({"type": "array", "items": {"type": "integer"}}), json!([1, "2"]), false),
-        (json!({"type": "string", "maxLength": 3}), json!("abc"), true),
-        (json!({"type": "string", "maxLength": 3}), json!("abcd"), false),
+        (
+            json!({"type": "array", "items": {"type": "integer"}}),
+            json!([1, 2]),
+            true,
+        ),
+        (
+            json!({"type": "array", "items": {"type": "integer"}}),
+            json!([1, "2"]),
+            false,
+        ),
+        (
+            json!({"type": "string", "maxLength": 3}),
+            json!("abc"),
+            true,
+        ),
+        (
+            json!({"type": "string", "maxLength": 3}),
+            json!("abcd"),
+            false,
+        ),
         (json!({"type": "null"}), json!(null), true),
-        (json!({"type": "number", "exclusiveMinimum": 0}), json!(0), false),
+        (
+            json!({"type": "number", "exclusiveMinimum": 0}),
+            json!(0),
+            false,
+        ),
     ] {
-        let server = Server::new("x", "1").tool(returning(schema.clone(), value.clone())).build().unwrap();
+        let server = Server::new("x", "1")
+            .tool(returning(schema.clone(), value.clone()))
+            .build()
+            .unwrap();
         let answered = called(&server, json!({})).await;
         if fits {
             assert_eq!(answered.result()["structuredContent"], value);
@@ -153,8 +210,8 @@ async fn structured_content_may_be_any_value_and_is_what_its_schema_says() {
             assert_eq!(answered.code(), -32603, "{schema} {value}");
         }
     }
-    let forgetful =
-        Tool::without_arguments("t", async |_| "only text").output_schema(object(json!({"type": "string"})));
+    let forgetful = Tool::without_arguments("t", async |_| "only text")
+        .output_schema(object(json!({"type": "string"})));
     let server = Server::new("x", "1").tool(forgetful).build().unwrap();
     assert_eq!(called(&server, json!({})).await.code(), -32603);
 }
@@ -173,11 +230,27 @@ async fn mirrored_arguments_have_to_agree_with_their_headers() {
     let server = mirroring();
     let arguments = json!({"region": "eu", "limits": {"rows": 5}});
     let sent = async |headers: &[(&str, &str)], arguments: &Value| {
-        answer(&server, call_over_http(headers, "tools/call", json!({"name": "t", "arguments": arguments}))).await
+        answer(
+            &server,
+            call_over_http(
+                headers,
+                "tools/call",
+                json!({"name": "t", "arguments": arguments}),
+            ),
+        )
+        .await
     };
     let agreeing = [("mcp-param-region", "eu"), ("mcp-param-rows", "5")];
     assert_eq!(sent(&agreeing, &arguments).await.text(), "ok");
-    assert_eq!(sent(&[("mcp-param-region", "=?base64?ZXU=?="), agreeing[1]], &arguments).await.text(), "ok");
+    assert_eq!(
+        sent(
+            &[("mcp-param-region", "=?base64?ZXU=?="), agreeing[1]],
+            &arguments
+        )
+        .await
+        .text(),
+        "ok"
+    );
     assert_eq!(sent(&[], &json!({})).await.text(), "ok");
     for wrong in [
         vec![],
@@ -190,8 +263,16 @@ async fn mirrored_arguments_have_to_agree_with_their_headers() {
         let refused = sent(&wrong, &arguments).await;
         assert_eq!(refused.code(), -32020, "{wrong:?}");
     }
-    assert_eq!(sent(&agreeing, &json!({})).await.code(), -32020, "headers that mirror nothing");
-    assert_eq!(called(&server, arguments).await.text(), "ok", "bindings without headers mirror nothing");
+    assert_eq!(
+        sent(&agreeing, &json!({})).await.code(),
+        -32020,
+        "headers that mirror nothing"
+    );
+    assert_eq!(
+        called(&server, arguments).await.text(),
+        "ok",
+        "bindings without headers mirror nothing"
+    );
 }
 
 // spec: tools-17
@@ -201,8 +282,14 @@ fn what_a_schema_marks_as_secret_is_not_mirrored() {
         let mut secret = object(json!({"type": "string", "x-mcp-header": "Key"}));
         secret.extend(object(mark.clone()));
         let deep = json!({"type": "object", "properties": {"auth": {"type": "object", "properties": {"key": secret}}}});
-        assert!(build(deep).unwrap_err().contains("\"key\" is a secret"), "{mark}");
+        assert!(
+            build(deep).unwrap_err().contains("\"key\" is a secret"),
+            "{mark}"
+        );
         secret.remove("x-mcp-header");
-        assert!(build(json!({"type": "object", "properties": {"key": secret}})).is_ok(), "{mark}");
+        assert!(
+            build(json!({"type": "object", "properties": {"key": secret}})).is_ok(),
+            "{mark}"
+        );
     }
 }

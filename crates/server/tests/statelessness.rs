@@ -25,22 +25,35 @@ fn replica() -> Server {
             ctx.log(LoggingLevel::Info, None, "log").await;
             ctx.progress(1.0, None, None).await;
         }))
-        .tool(Tool::without_arguments("ask", async |ctx: Ctx| match ctx.request_state()? {
-            None => Err(ToolError::input_required(InputRequiredResult::new().with_request_state("s"))),
-            Some(state) => Ok(state),
+        .tool(Tool::without_arguments("ask", async |ctx: Ctx| {
+            match ctx.request_state()? {
+                None => Err(ToolError::input_required(
+                    InputRequiredResult::new().with_request_state("s"),
+                )),
+                Some(state) => Ok(state),
+            }
         }))
-        .tool(Tool::without_arguments("fail", async |_| Err::<(), _>(ToolError::new("no"))))
+        .tool(Tool::without_arguments("fail", async |_| {
+            Err::<(), _>(ToolError::new("no"))
+        }))
         .tool(Tool::without_arguments("scoped", async |_| "scoped").requires_scope("admin"))
         .prompt(Prompt::new("p", async |_, _| "hello").argument("a", "", true))
-        .resource(Resource::template("x:{v}", "t", async |_: Ctx, variables: Variables| {
-            variables.text("v").unwrap_or_default().to_owned()
-        }))
-        .complete_template("x:{v}", "v", async |_: Ctx, typed: carryall_server::Typed| vec![typed.value])
+        .resource(Resource::template(
+            "x:{v}",
+            "t",
+            async |_: Ctx, variables: Variables| variables.text("v").unwrap_or_default().to_owned(),
+        ))
+        .complete_template(
+            "x:{v}",
+            "v",
+            async |_: Ctx, typed: carryall_server::Typed| vec![typed.value],
+        )
         .build()
         .unwrap()
 }
 
-/// What three clients with different capabilities, callers, log levels and tokens ask, in an order that mixes them.
+/// What three clients with different capabilities, callers, log levels and tokens ask, in an order
+/// that mixes them.
 fn sequence() -> Vec<(Option<&'static str>, Value, &'static str, Value)> {
     let plain = || carryall_testkit::meta();
     let rich = || {
@@ -75,7 +88,12 @@ fn sequence() -> Vec<(Option<&'static str>, Value, &'static str, Value)> {
         ),
         ("nothing/here", json!({})),
     ] {
-        for (who, meta) in [(None, plain()), (Some("ann"), rich()), (None, nameless()), (Some("bob"), plain())] {
+        for (who, meta) in [
+            (None, plain()),
+            (Some("ann"), rich()),
+            (None, nameless()),
+            (Some("bob"), plain()),
+        ] {
             let mut params = params.clone();
             params["_meta"] = meta;
             all.push((who, json!(all.len()), method, params));
@@ -92,7 +110,14 @@ async fn asked(server: &Server, step: &(Option<&str>, Value, &str, Value)) -> (V
         call.principal = call_as(who, scopes, method, json!({})).principal.clone();
     }
     let answered = answer(server, call).await;
-    (answered.notifications.iter().map(carryall_testkit::params).collect(), answered.response)
+    (
+        answered
+            .notifications
+            .iter()
+            .map(carryall_testkit::params)
+            .collect(),
+        answered.response,
+    )
 }
 
 // spec: statelessness-01, statelessness-02, statelessness-03, tools-05, resources-02, prompts-02
@@ -108,11 +133,19 @@ async fn it_makes_no_difference_which_replica_gets_which_request() {
     for pattern in [0b0, 0b1, 0b01, 0b0011, 0b110_1001usize] {
         for (n, step) in steps.iter().enumerate() {
             let server = &replicas[(pattern >> (n % 7)) & 1];
-            assert_eq!(asked(server, step).await, expected[n], "{pattern:b} {step:?}");
+            assert_eq!(
+                asked(server, step).await,
+                expected[n],
+                "{pattern:b} {step:?}"
+            );
         }
     }
     for (n, step) in steps.iter().enumerate().rev() {
-        assert_eq!(asked(&replicas[n % 2], step).await, expected[n], "backwards: {step:?}");
+        assert_eq!(
+            asked(&replicas[n % 2], step).await,
+            expected[n],
+            "backwards: {step:?}"
+        );
     }
 }
 
@@ -138,18 +171,30 @@ async fn a_cursor_of_one_replica_works_on_another() {
     let (one, other) = (replica(), replica());
     let page = async |server: &Server, cursor: Option<&Value>| {
         let params = cursor.map_or(json!({}), |cursor| json!({"cursor": cursor}));
-        answer(server, call_with_id(&json!(1), "tools/list", params)).await.result().clone()
+        answer(server, call_with_id(&json!(1), "tools/list", params))
+            .await
+            .result()
+            .clone()
     };
     let (mut cursor, mut names) = (None, Vec::new());
     for server in [&one, &other].into_iter().cycle().take(20) {
         let page = page(server, cursor.as_ref()).await;
-        names.extend(page["tools"].as_array().unwrap().iter().map(|tool| tool["name"].as_str().unwrap().to_owned()));
+        names.extend(
+            page["tools"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|tool| tool["name"].as_str().unwrap().to_owned()),
+        );
         cursor = page.get("nextCursor").cloned();
         if cursor.is_none() {
             break;
         }
     }
-    assert_eq!(names, ["a", "ask", "b", "c", "d", "e", "fail", "me", "speak"]);
+    assert_eq!(
+        names,
+        ["a", "ask", "b", "c", "d", "e", "fail", "me", "speak"]
+    );
 }
 
 // spec: statelessness-01, statelessness-10, meta-13, meta-14, meta-18
@@ -162,11 +207,19 @@ async fn nothing_of_one_request_shows_in_the_next() {
         "io.modelcontextprotocol/clientInfo": {"name": "rich", "version": "1"},
         "io.modelcontextprotocol/logLevel": "debug", "progressToken": 1,
     });
-    let mut first = call_as("ann", &["admin"], "tools/call", json!({"name": "me", "_meta": meta_with(&rich)}));
+    let mut first = call_as(
+        "ann",
+        &["admin"],
+        "tools/call",
+        json!({"name": "me", "_meta": meta_with(&rich)}),
+    );
     first.id = 1.into();
     let first = answer(&server, first).await;
     let seen = &first.result()["structuredContent"];
-    assert_eq!((&seen["caller"], &seen["client"]), (&json!("ann"), &json!("rich")));
+    assert_eq!(
+        (&seen["caller"], &seen["client"]),
+        (&json!("ann"), &json!("rich"))
+    );
     let poor = json!({"io.modelcontextprotocol/clientInfo": null});
     let second = json!({"name": "me", "_meta": meta_with(&poor)});
     let second = answer(&server, call_with_id(&json!(2), "tools/call", second)).await;
@@ -174,9 +227,17 @@ async fn nothing_of_one_request_shows_in_the_next() {
         second.result()["structuredContent"],
         json!({"id": "2", "caller": null, "capabilities": {}, "client": null})
     );
-    let third = answer(&server, call_with_id(&json!(3), "tools/call", json!({"name": "speak"}))).await;
+    let third = answer(
+        &server,
+        call_with_id(&json!(3), "tools/call", json!({"name": "speak"})),
+    )
+    .await;
     assert!(third.notifications.is_empty());
-    let scoped = answer(&server, call_with_id(&json!(4), "tools/call", json!({"name": "scoped"}))).await;
+    let scoped = answer(
+        &server,
+        call_with_id(&json!(4), "tools/call", json!({"name": "scoped"})),
+    )
+    .await;
     assert_eq!(scoped.code(), -32602, "who came before had the scope");
 }
 
@@ -191,13 +252,27 @@ async fn a_server_sends_notifications_and_responses_and_never_a_request() {
             call.principal = call_as("ann", &[], method, json!({})).principal.clone();
         }
         let answered = answer(&server, call).await;
-        assert_eq!((&answered.response["jsonrpc"], &answered.response["id"]), (&json!("2.0"), id));
+        assert_eq!(
+            (&answered.response["jsonrpc"], &answered.response["id"]),
+            (&json!("2.0"), id)
+        );
         assert!(answered.response.get("method").is_none());
-        assert_ne!(answered.response.get("result").is_some(), answered.response.get("error").is_some());
+        assert_ne!(
+            answered.response.get("result").is_some(),
+            answered.response.get("error").is_some()
+        );
         for notification in answered.notifications {
-            let text = carryall_proto::Message::Notification(notification).encode().into_bytes();
+            let text = carryall_proto::Message::Notification(notification)
+                .encode()
+                .into_bytes();
             let text: Value = serde_json::from_slice(&text).unwrap();
-            assert!(text.get("id").is_none() && text["method"].as_str().unwrap().starts_with("notifications/"));
+            assert!(
+                text.get("id").is_none()
+                    && text["method"]
+                        .as_str()
+                        .unwrap()
+                        .starts_with("notifications/")
+            );
         }
     }
 }

@@ -22,13 +22,28 @@ struct Sum {
 
 fn server() -> Server {
     Server::new("calc", "1.2.3")
-        .tool(Tool::new("add", async |_: Ctx, args: Add| Json(Sum { sum: args.a + args.b })).description("Adds"))
-        .tool(Tool::without_arguments("fail", async |_| Err::<(), _>(ToolError::new("the disk is full"))))
-        .tool(Tool::without_arguments("panic", async |_| -> String { panic!("boom") }))
-        .tool(Tool::without_arguments("io", async |_| std::fs::read_to_string("/nowhere/at/all")))
         .tool(
-            Tool::without_arguments("liar", async |_| ToolOutput::structured(&json!({"sum": "three"})))
-                .returns::<Json<Sum>>(),
+            Tool::new("add", async |_: Ctx, args: Add| {
+                Json(Sum {
+                    sum: args.a + args.b,
+                })
+            })
+            .description("Adds"),
+        )
+        .tool(Tool::without_arguments("fail", async |_| {
+            Err::<(), _>(ToolError::new("the disk is full"))
+        }))
+        .tool(Tool::without_arguments("panic", async |_| -> String {
+            panic!("boom")
+        }))
+        .tool(Tool::without_arguments("io", async |_| {
+            std::fs::read_to_string("/nowhere/at/all")
+        }))
+        .tool(
+            Tool::without_arguments("liar", async |_| {
+                ToolOutput::structured(&json!({"sum": "three"}))
+            })
+            .returns::<Json<Sum>>(),
         )
         .build()
         .unwrap()
@@ -39,9 +54,15 @@ fn server() -> Server {
 async fn a_call_is_answered_with_content_and_structured_content() {
     let server = server();
     for id in [json!(7), json!("seven"), json!("7")] {
-        let answered =
-            answer(&server, call_with_id(&id, "tools/call", json!({"name": "add", "arguments": {"a": 2, "b": 3}})))
-                .await;
+        let answered = answer(
+            &server,
+            call_with_id(
+                &id,
+                "tools/call",
+                json!({"name": "add", "arguments": {"a": 2, "b": 3}}),
+            ),
+        )
+        .await;
         assert_eq!(answered.response["id"], id);
         assert_eq!(
             answered.result(),
@@ -59,10 +80,23 @@ async fn a_call_is_answered_with_content_and_structured_content() {
 #[tokio::test]
 async fn arguments_that_break_the_schema_are_the_models_to_mend() {
     let server = server();
-    for arguments in [json!({}), json!({"a": 1}), json!({"a": "1", "b": 2}), json!({"a": 1.5, "b": 2})] {
-        let answered = answer(&server, call("tools/call", json!({"name": "add", "arguments": arguments}))).await;
+    for arguments in [
+        json!({}),
+        json!({"a": 1}),
+        json!({"a": "1", "b": 2}),
+        json!({"a": 1.5, "b": 2}),
+    ] {
+        let answered = answer(
+            &server,
+            call("tools/call", json!({"name": "add", "arguments": arguments})),
+        )
+        .await;
         assert_eq!(answered.result()["isError"], json!(true), "{arguments}");
-        assert!(answered.text().starts_with("Invalid arguments"), "{}", answered.text());
+        assert!(
+            answered.text().starts_with("Invalid arguments"),
+            "{}",
+            answered.text()
+        );
     }
     let missing = answer(&server, call("tools/call", json!({"name": "add"}))).await;
     assert_eq!(missing.result()["isError"], json!(true));
@@ -72,9 +106,17 @@ async fn arguments_that_break_the_schema_are_the_models_to_mend() {
 #[tokio::test]
 async fn what_no_arguments_could_mend_is_a_protocol_error() {
     let server = server();
-    for params in [json!({"name": "nothing"}), json!({}), json!({"name": 3}), json!({"name": "add", "arguments": [1]})]
-    {
-        let answered = answer(&server, call_with_id(&json!("x"), "tools/call", params.clone())).await;
+    for params in [
+        json!({"name": "nothing"}),
+        json!({}),
+        json!({"name": 3}),
+        json!({"name": "add", "arguments": [1]}),
+    ] {
+        let answered = answer(
+            &server,
+            call_with_id(&json!("x"), "tools/call", params.clone()),
+        )
+        .await;
         assert_eq!(answered.code(), -32602, "{params}");
         assert_eq!(answered.response["id"], json!("x"));
         assert!(!answered.error()["message"].as_str().unwrap().is_empty());
@@ -86,7 +128,10 @@ async fn what_no_arguments_could_mend_is_a_protocol_error() {
 async fn a_tools_own_failure_is_a_result_with_is_error() {
     let server = server();
     let answered = answer(&server, call("tools/call", json!({"name": "fail"}))).await;
-    assert_eq!((answered.result()["isError"].clone(), answered.text()), (json!(true), "the disk is full"));
+    assert_eq!(
+        (answered.result()["isError"].clone(), answered.text()),
+        (json!(true), "the disk is full")
+    );
     let answered = answer(&server, call("tools/call", json!({"name": "io"}))).await;
     assert_eq!(answered.result()["isError"], json!(true));
 }
@@ -94,15 +139,32 @@ async fn a_tools_own_failure_is_a_result_with_is_error() {
 #[tokio::test]
 async fn a_panic_costs_its_own_call_only() {
     let server = server();
-    assert_eq!(answer(&server, call("tools/call", json!({"name": "panic"}))).await.code(), -32603);
-    let sum = answer(&server, call("tools/call", json!({"name": "add", "arguments": {"a": 1, "b": 1}}))).await;
+    assert_eq!(
+        answer(&server, call("tools/call", json!({"name": "panic"})))
+            .await
+            .code(),
+        -32603
+    );
+    let sum = answer(
+        &server,
+        call(
+            "tools/call",
+            json!({"name": "add", "arguments": {"a": 1, "b": 1}}),
+        ),
+    )
+    .await;
     assert_eq!(sum.result()["structuredContent"], json!({"sum": 2}));
 }
 
 // spec: tools-20
 #[tokio::test]
 async fn a_result_that_breaks_the_output_schema_never_leaves() {
-    assert_eq!(answer(&server(), call("tools/call", json!({"name": "liar"}))).await.code(), -32603);
+    assert_eq!(
+        answer(&server(), call("tools/call", json!({"name": "liar"})))
+            .await
+            .code(),
+        -32603
+    );
 }
 
 // spec: tools-02, tools-03, tools-06, tools-10, tools-11, caching-01, caching-09
@@ -110,26 +172,53 @@ async fn a_result_that_breaks_the_output_schema_never_leaves() {
 async fn tools_are_listed_in_a_stable_order_with_schemas_and_cache_hints() {
     let server = server();
     let discovered = answer(&server, call("server/discover", json!({}))).await;
-    assert_eq!(discovered.result()["capabilities"]["tools"], json!({"listChanged": true}));
+    assert_eq!(
+        discovered.result()["capabilities"]["tools"],
+        json!({"listChanged": true})
+    );
     let list = answer(&server, call("tools/list", json!({}))).await;
-    let names: Vec<&str> =
-        list.result()["tools"].as_array().unwrap().iter().map(|t| t["name"].as_str().unwrap()).collect();
+    let names: Vec<&str> = list.result()["tools"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|t| t["name"].as_str().unwrap())
+        .collect();
     assert_eq!(names, ["add", "fail", "io", "liar", "panic"]);
     let add = &list.result()["tools"][0];
     assert_eq!(add["inputSchema"]["type"], json!("object"));
-    assert_eq!(add["inputSchema"]["properties"]["a"]["description"], json!("First addend"));
+    assert_eq!(
+        add["inputSchema"]["properties"]["a"]["description"],
+        json!("First addend")
+    );
     assert_eq!(add["inputSchema"]["required"], json!(["a", "b"]));
-    assert_eq!(list.result()["tools"][1]["inputSchema"], json!({"type": "object", "additionalProperties": false}));
-    assert_eq!((&list.result()["ttlMs"], &list.result()["cacheScope"]), (&json!(0), &json!("private")));
-    assert_eq!(answer(&server, call("tools/list", json!({}))).await.response, list.response);
+    assert_eq!(
+        list.result()["tools"][1]["inputSchema"],
+        json!({"type": "object", "additionalProperties": false})
+    );
+    assert_eq!(
+        (&list.result()["ttlMs"], &list.result()["cacheScope"]),
+        (&json!(0), &json!("private"))
+    );
+    assert_eq!(
+        answer(&server, call("tools/list", json!({})))
+            .await
+            .response,
+        list.response
+    );
 }
 
 // spec: tools-10, tools-14, http-headers-13, http-headers-16, json-schema-06, json-schema-07
 #[test]
 fn definitions_that_clients_would_stumble_over_are_refused_when_the_server_is_built() {
     let with = |name: &str, schema: Value| {
-        let Value::Object(schema) = schema else { unreachable!() };
-        Server::new("x", "1").tool(Tool::dynamic(name, schema, async |_, _| "")).build().unwrap_err().to_string()
+        let Value::Object(schema) = schema else {
+            unreachable!()
+        };
+        Server::new("x", "1")
+            .tool(Tool::dynamic(name, schema, async |_, _| ""))
+            .build()
+            .unwrap_err()
+            .to_string()
     };
     let object = json!({"type": "object"});
     assert!(with("has space", object.clone()).contains("has space"));
@@ -137,7 +226,11 @@ fn definitions_that_clients_would_stumble_over_are_refused_when_the_server_is_bu
     assert!(with("", object).contains("1 to 128"));
     assert!(with("t", json!({"type": "string"})).contains("object"));
     assert!(
-        with("t", json!({"type": "object", "$schema": "http://json-schema.org/draft-04/schema#"})).contains("draft-04")
+        with(
+            "t",
+            json!({"type": "object", "$schema": "http://json-schema.org/draft-04/schema#"})
+        )
+        .contains("draft-04")
     );
     assert!(with("t", json!({"type": "object", "properties": 3})).contains('t'));
     let header = |name: &str| json!({"type": "object", "properties": {"a": {"type": "string", "x-mcp-header": name}}});
@@ -150,7 +243,15 @@ fn definitions_that_clients_would_stumble_over_are_refused_when_the_server_is_bu
 #[test]
 fn a_name_used_twice_is_refused() {
     let tool = || Tool::without_arguments("same", async |_| "");
-    assert!(Server::new("x", "1").tool(tool()).tool(tool()).build().unwrap_err().to_string().contains("twice"));
+    assert!(
+        Server::new("x", "1")
+            .tool(tool())
+            .tool(tool())
+            .build()
+            .unwrap_err()
+            .to_string()
+            .contains("twice")
+    );
 }
 
 // spec: tools-27, caching-26, tools-04, statelessness-10
@@ -166,21 +267,52 @@ async fn a_tool_for_some_callers_does_not_exist_for_others() {
         assert_eq!(answered.result()["cacheScope"], json!("private"));
         answered.result()["tools"].as_array().unwrap().len()
     };
-    assert_eq!(names(answer(&server, call("tools/list", json!({}))).await), 1);
-    assert_eq!(names(answer(&server, call_as("eve", &["user"], "tools/list", json!({}))).await), 1);
-    assert_eq!(names(answer(&server, call_as("ann", &["admin"], "tools/list", json!({}))).await), 2);
+    assert_eq!(
+        names(answer(&server, call("tools/list", json!({}))).await),
+        1
+    );
+    assert_eq!(
+        names(answer(&server, call_as("eve", &["user"], "tools/list", json!({}))).await),
+        1
+    );
+    assert_eq!(
+        names(answer(&server, call_as("ann", &["admin"], "tools/list", json!({}))).await),
+        2
+    );
     let secret = json!({"name": "secret"});
-    assert_eq!(answer(&server, call("tools/call", secret.clone())).await.code(), -32602);
-    assert_eq!(answer(&server, call_as("ann", &["admin"], "tools/call", secret.clone())).await.text(), "s");
-    assert_eq!(answer(&server, call("tools/call", secret)).await.code(), -32602);
+    assert_eq!(
+        answer(&server, call("tools/call", secret.clone()))
+            .await
+            .code(),
+        -32602
+    );
+    assert_eq!(
+        answer(
+            &server,
+            call_as("ann", &["admin"], "tools/call", secret.clone())
+        )
+        .await
+        .text(),
+        "s"
+    );
+    assert_eq!(
+        answer(&server, call("tools/call", secret)).await.code(),
+        -32602
+    );
 }
 
 // spec: tools-28
 #[tokio::test]
 async fn a_rate_limited_tool_says_when_to_try_again() {
-    let tool = Tool::without_arguments("once", async |_| "ok").rate_limit(1, Duration::from_secs(3600));
+    let tool =
+        Tool::without_arguments("once", async |_| "ok").rate_limit(1, Duration::from_secs(3600));
     let server = Server::new("x", "1").tool(tool).build().unwrap();
-    assert_eq!(answer(&server, call("tools/call", json!({"name": "once"}))).await.text(), "ok");
+    assert_eq!(
+        answer(&server, call("tools/call", json!({"name": "once"})))
+            .await
+            .text(),
+        "ok"
+    );
     let second = answer(&server, call("tools/call", json!({"name": "once"}))).await;
     assert!(second.text().contains("try again"), "{}", second.text());
     assert_eq!(second.result()["isError"], json!(true));
@@ -208,10 +340,13 @@ async fn progress_grows_and_goes_only_to_who_asked() {
     let params = json!({"name": "work", "_meta": meta_with(&json!({"progressToken": "p"}))});
     let loud = answer(&server, call("tools/call", params)).await;
     let reports = loud.params_of("notifications/progress");
-    let values: Vec<f64> = reports.iter().map(|report| report["progress"].as_f64().unwrap()).collect();
+    let values: Vec<f64> = reports
+        .iter()
+        .map(|report| report["progress"].as_f64().unwrap())
+        .collect();
     assert_eq!(values, [0.5, 1.0, 2.0]);
-    assert!(
-        reports.iter().all(|report| report["progressToken"] == json!("p") && report["message"] == json!("working"))
-    );
+    assert!(reports.iter().all(
+        |report| report["progressToken"] == json!("p") && report["message"] == json!("working")
+    ));
     assert_eq!(loud.text(), "done");
 }

@@ -24,11 +24,16 @@ pub struct PostgresBuilder {
 
 impl PostgresBuilder {
     pub(crate) fn new(url: String) -> Self {
-        Self { url, schema: "carryall".to_owned(), connections: 8, patience: Duration::from_secs(10) }
+        Self {
+            url,
+            schema: "carryall".to_owned(),
+            connections: 8,
+            patience: Duration::from_secs(10),
+        }
     }
 
-    /// The schema whose tables hold the rows, `carryall` unless set. It is made if it is not there. Lower-case letters,
-    /// digits and underscores, at most 40 of them.
+    /// The schema whose tables hold the rows, `carryall` unless set. It is made if it is not there.
+    /// Lower-case letters, digits and underscores, at most 40 of them.
     pub fn schema(mut self, schema: impl Into<String>) -> Self {
         self.schema = schema.into();
         self
@@ -40,22 +45,31 @@ impl PostgresBuilder {
         self
     }
 
-    /// How long an operation may take, a wait for a connection included, before it fails. 10 s unless set.
+    /// How long an operation may take, a wait for a connection included, before it fails. 10 s
+    /// unless set.
     pub fn patience(mut self, patience: Duration) -> Self {
         self.patience = patience;
         self
     }
 
-    /// Connects, makes or renews the tables, and begins to listen. Replicas that start at the same time wait for each
-    /// other. Belongs into the tokio runtime that is to use the store.
+    /// Connects, makes or renews the tables, and begins to listen. Replicas that start at the same
+    /// time wait for each other. Belongs into the tokio runtime that is to use the store.
     ///
     /// # Errors
-    /// When the server cannot be reached or refuses, the settings are wrong, the database is not in UTF-8, or the tables
-    /// were made by a later version.
+    /// When the server cannot be reached or refuses, the settings are wrong, the database is not in
+    /// UTF-8, or the tables were made by a later version.
     pub async fn connect(self) -> StoreResult<Postgres> {
-        let Self { url, schema, connections, patience } = self;
+        let Self {
+            url,
+            schema,
+            connections,
+            patience,
+        } = self;
         schema::check_name(&schema)?;
-        let options = url.parse::<PgConnectOptions>().map_err(StoreError::new)?.application_name("carryall");
+        let options = url
+            .parse::<PgConnectOptions>()
+            .map_err(StoreError::new)?
+            .application_name("carryall");
         let pool = PgPoolOptions::new()
             .max_connections(connections)
             .acquire_timeout(patience)
@@ -73,10 +87,22 @@ impl PostgresBuilder {
         let channel = format!("carryall.{schema}");
         let sql = Sql::new(&schema, &channel);
         let listeners = Listeners::new();
-        let ear = Ear { options, channel, listeners: listeners.clone(), patience };
+        let ear = Ear {
+            options,
+            channel,
+            listeners: listeners.clone(),
+            patience,
+        };
         let listener = within(patience, ear.open()).await?;
         let ear = tokio::spawn(ear.hear(listener)).abort_handle();
-        Ok(Postgres(Arc::new(Inner { pool, sql, listeners, patience, schema, ear })))
+        Ok(Postgres(Arc::new(Inner {
+            pool,
+            sql,
+            listeners,
+            patience,
+            schema,
+            ear,
+        })))
     }
 }
 
@@ -84,7 +110,10 @@ impl fmt::Debug for PostgresBuilder {
     /// Without the URL, which may hold a password.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut shown = f.debug_struct("PostgresBuilder");
-        shown.field("schema", &self.schema).field("connections", &self.connections).field("patience", &self.patience);
+        shown
+            .field("schema", &self.schema)
+            .field("connections", &self.connections)
+            .field("patience", &self.patience);
         shown.finish_non_exhaustive()
     }
 }

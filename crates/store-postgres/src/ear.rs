@@ -4,8 +4,8 @@ use carryall_store::Listeners;
 use sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions};
 use std::time::Duration;
 
-/// After so long without a word the connection is asked whether it is there. A connection that a firewall forgot, say,
-/// never says that it has ended.
+/// After so long without a word the connection is asked whether it is there. A connection that a
+/// firewall forgot, say, never says that it has ended.
 const QUIET: Duration = Duration::from_secs(20);
 /// The first wait before another try, and the longest.
 const WAITS: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
@@ -18,10 +18,17 @@ pub(crate) struct Ear {
 }
 
 impl Ear {
-    /// A connection that listens. It is not one of the store's pool: one that has gone silent would keep its place there.
+    /// A connection that listens. It is not one of the store's pool: one that has gone silent would
+    /// keep its place there.
     pub(crate) async fn open(&self) -> sqlx::Result<PgListener> {
-        let pool = PgPoolOptions::new().max_connections(1).acquire_timeout(self.patience).max_lifetime(None);
-        let pool = pool.idle_timeout(None).connect_with(self.options.clone()).await?;
+        let pool = PgPoolOptions::new()
+            .max_connections(1)
+            .acquire_timeout(self.patience)
+            .max_lifetime(None);
+        let pool = pool
+            .idle_timeout(None)
+            .connect_with(self.options.clone())
+            .await?;
         let mut listener = PgListener::connect_with(&pool).await?;
         listener.eager_reconnect(false);
         listener.listen(&self.channel).await?;
@@ -34,7 +41,8 @@ impl Ear {
             self.pass_on(&mut listener).await;
             drop(listener);
             listener = self.open_again().await;
-            // Not before: what happens from now on is heard, and what happened until now is found by looking.
+            // Not before: what happens from now on is heard, and what happened until now is found
+            // by looking.
             self.listeners.tell_lost();
         }
     }

@@ -4,8 +4,8 @@ use crate::Query;
 use carryall_store::Row;
 use std::sync::Arc;
 
-/// The statements for one schema. Those that change rows return one line for each row changed, and tell of it: the
-/// notification leaves with the commit, or not at all.
+/// The statements for one schema. Those that change rows return one line for each row changed, and
+/// tell of it: the notification leaves with the commit, or not at all.
 pub(crate) struct Sql {
     pub(crate) insert: Arc<str>,
     pub(crate) get: Arc<str>,
@@ -19,8 +19,8 @@ pub(crate) struct Sql {
 impl Sql {
     pub(crate) fn new(schema: &str, channel: &str) -> Self {
         let rows = format!(r#""{schema}".rows"#);
-        // The length of the kind tells where the key begins (see `ear`). A payload must stay below 8000 bytes; an empty
-        // one says that something changed.
+        // The length of the kind tells where the key begins (see `ear`). A payload must stay below
+        // 8000 bytes; an empty one says that something changed.
         let told = format!(
             "SELECT pg_notify('{channel}', CASE WHEN octet_length(kind) + octet_length(key) < 7900
                 THEN octet_length(kind) || ':' || kind || ':' || key ELSE '' END) FROM changed"
@@ -51,8 +51,8 @@ impl Sql {
                 ) {told}"
             )
             .into(),
-            // A value that is stored out of line (TOAST) is not written again when its column is not assigned. No
-            // notification: a renewed lease is no change to listeners.
+            // A value that is stored out of line (TOAST) is not written again when its column is
+            // not assigned. No notification: a renewed lease is no change to listeners.
             reschedule: format!(
                 "UPDATE {rows} SET version = version + 1, due_at = $4
                 WHERE kind = $1 AND key = $2 AND version = $3"
@@ -64,18 +64,20 @@ impl Sql {
                 ) {told}"
             )
             .into(),
-            // No `FOR UPDATE SKIP LOCKED`: such a lock ends with the statement, before any row is claimed, so two replicas
-            // that look one after the other would see the same rows all the same. It would cost a write and a flush for
-            // each look that finds something, and hide rows from whoever looks in the same moment. That only one of them
-            // gets a row is decided by its version.
+            // No `FOR UPDATE SKIP LOCKED`: such a lock ends with the statement, before any row is
+            // claimed, so two replicas that look one after the other would see the same rows all
+            // the same. It would cost a write and a flush for each look that finds something, and
+            // hide rows from whoever looks in the same moment. That only one of them gets a row is
+            // decided by its version.
             due: format!(
                 "SELECT key, version, value, expires_at, due_at FROM {rows}
                 WHERE kind = $1 AND due_at <= $2 ORDER BY due_at, key LIMIT $3"
             )
             .into(),
-            // Here the lock lasts as long as it is needed: replicas that clean up at the same time take different rows
-            // instead of waiting for each other. A row that is skipped is being changed at this moment; if it has still
-            // ended after that, the next step finds it. Materialized, so that the limit is applied once.
+            // Here the lock lasts as long as it is needed: replicas that clean up at the same time
+            // take different rows instead of waiting for each other. A row that is skipped is being
+            // changed at this moment; if it has still ended after that, the next step finds it.
+            // Materialized, so that the limit is applied once.
             expire: format!(
                 "WITH ended AS MATERIALIZED (
                     SELECT kind, key FROM {rows} WHERE expires_at <= $1
@@ -94,26 +96,47 @@ impl Sql {
 /// A row as parameters `$1` to `$6`.
 pub(crate) fn bind(query: Query, row: Row) -> sqlx::Result<Query> {
     let version = number(row.version)?;
-    let query = query.bind(row.kind).bind(row.key).bind(version).bind(Vec::from(row.value));
-    Ok(query.bind(row.expires_at.map(time)).bind(row.due_at.map(time)))
+    let query = query
+        .bind(row.kind)
+        .bind(row.key)
+        .bind(version)
+        .bind(Vec::from(row.value));
+    Ok(query
+        .bind(row.expires_at.map(time))
+        .bind(row.due_at.map(time)))
 }
 
 /// A row as it is selected, without its kind.
 pub(crate) type Found = (String, i64, Vec<u8>, Option<i64>, Option<i64>);
 
-pub(crate) fn read(kind: &'static str, (key, version, value, expires_at, due_at): Found) -> sqlx::Result<Row> {
+pub(crate) fn read(
+    kind: &'static str,
+    (key, version, value, expires_at, due_at): Found,
+) -> sqlx::Result<Row> {
     let version = u64::try_from(version).map_err(|error| sqlx::Error::Decode(error.into()))?;
     let (expires_at, due_at) = (expires_at.map(from_time), due_at.map(from_time));
-    Ok(Row { kind, key, version, value: value.into(), expires_at, due_at })
+    Ok(Row {
+        kind,
+        key,
+        version,
+        value: value.into(),
+        expires_at,
+        due_at,
+    })
 }
 
-/// A `bigint` ends at `i64::MAX`. As a time that is three hundred million years away, so it stands for all that is later.
+/// A `bigint` ends at `i64::MAX`. As a time that is three hundred million years away, so it stands
+/// for all that is later.
 pub(crate) fn time(at: u64) -> i64 {
     i64::try_from(at).unwrap_or(i64::MAX)
 }
 
 fn from_time(at: i64) -> u64 {
-    if at == i64::MAX { u64::MAX } else { u64::try_from(at).unwrap_or(0) }
+    if at == i64::MAX {
+        u64::MAX
+    } else {
+        u64::try_from(at).unwrap_or(0)
+    }
 }
 
 pub(crate) fn most(limit: usize) -> i64 {

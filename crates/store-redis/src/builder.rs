@@ -19,16 +19,22 @@ pub struct RedisBuilder {
 
 impl RedisBuilder {
     pub(crate) fn new(url: String) -> Self {
-        Self { url, prefix: "carryall".to_owned(), patience: Duration::from_secs(10) }
+        Self {
+            url,
+            prefix: "carryall".to_owned(),
+            patience: Duration::from_secs(10),
+        }
     }
 
-    /// What all keys of the store begin with, and its channel, followed by a colon. `carryall` unless set.
+    /// What all keys of the store begin with, and its channel, followed by a colon. `carryall`
+    /// unless set.
     pub fn prefix(mut self, prefix: impl Into<String>) -> Self {
         self.prefix = prefix.into();
         self
     }
 
-    /// How long an operation may take, a wait for a connection included, before it fails. 10 s unless set.
+    /// How long an operation may take, a wait for a connection included, before it fails. 10 s
+    /// unless set.
     pub fn patience(mut self, patience: Duration) -> Self {
         self.patience = patience;
         self
@@ -39,16 +45,30 @@ impl RedisBuilder {
     /// # Errors
     /// When the URL is not one of Redis, or the server cannot be reached or refuses.
     pub async fn connect(self) -> StoreResult<Redis> {
-        let Self { url, prefix, patience } = self;
+        let Self {
+            url,
+            prefix,
+            patience,
+        } = self;
         let client = Client::open(url).map_err(StoreError::new)?;
         let names = Names::new(prefix);
         let link = Link::new(client.clone(), patience)?;
         let listeners = Listeners::new();
-        let ear = Ear { client, channel: names.channel.clone(), listeners: listeners.clone(), patience };
+        let ear = Ear {
+            client,
+            channel: names.channel.clone(),
+            listeners: listeners.clone(),
+            patience,
+        };
         let subscribed = within(patience, ear.open()).await?;
         link.ask::<String>(&redis::cmd("PING")).await?;
         let ear = tokio::spawn(ear.hear(subscribed)).abort_handle();
-        Ok(Redis(Arc::new(Inner { link, names, listeners, ear })))
+        Ok(Redis(Arc::new(Inner {
+            link,
+            names,
+            listeners,
+            ear,
+        })))
     }
 }
 
@@ -56,6 +76,9 @@ impl fmt::Debug for RedisBuilder {
     /// Without the URL, which may hold a password.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut shown = f.debug_struct("RedisBuilder");
-        shown.field("prefix", &self.prefix).field("patience", &self.patience).finish_non_exhaustive()
+        shown
+            .field("prefix", &self.prefix)
+            .field("patience", &self.patience)
+            .finish_non_exhaustive()
     }
 }

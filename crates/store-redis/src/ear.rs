@@ -7,8 +7,8 @@ use redis::aio::PubSub;
 use redis::{Client, RedisResult};
 use std::time::Duration;
 
-/// After so long without a word the connection is asked whether it is there. A connection that a firewall forgot, say,
-/// never says that it has ended.
+/// After so long without a word the connection is asked whether it is there. A connection that a
+/// firewall forgot, say, never says that it has ended.
 const QUIET: Duration = Duration::from_secs(20);
 /// The first wait before another try, and the longest.
 const WAITS: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
@@ -33,7 +33,8 @@ impl Ear {
         loop {
             self.pass_on(subscribed).await;
             subscribed = self.open_again().await;
-            // Not before: what happens from now on is heard, and what happened until now is found by looking.
+            // Not before: what happens from now on is heard, and what happened until now is found
+            // by looking.
             self.listeners.tell_lost();
         }
     }
@@ -43,7 +44,10 @@ impl Ear {
         let (mut sink, mut messages) = subscribed.split();
         loop {
             match tokio::time::timeout(QUIET, messages.next()).await {
-                Ok(Some(message)) => match std::str::from_utf8(message.get_payload_bytes()).ok().and_then(parts) {
+                Ok(Some(message)) => match std::str::from_utf8(message.get_payload_bytes())
+                    .ok()
+                    .and_then(parts)
+                {
                     Some((kind, key)) => self.listeners.tell(kind, key),
                     None => self.listeners.tell_lost(),
                 },

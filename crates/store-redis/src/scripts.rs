@@ -1,9 +1,9 @@
 //! What a store does, in Lua. Each script runs alone on the server.
 //!
-//! A row is a hash with [`FIELDS`]: version and times as text, a time empty for never. It is in two sorted sets beside
-//! that, under its key among those of its kind that are due, under its name among all that end. Versions are compared as
-//! text, so exactly; times are numbers of 53 bits in Lua and in sorted sets, and in milliseconds that is enough for the
-//! next 285,000 years.
+//! A row is a hash with [`FIELDS`]: version and times as text, a time empty for never. It is in two
+//! sorted sets beside that, under its key among those of its kind that are due, under its name
+//! among all that end. Versions are compared as text, so exactly; times are numbers of 53 bits in
+//! Lua and in sorted sets, and in milliseconds that is enough for the next 285,000 years.
 
 use carryall_store::{Row, StoreError, StoreResult};
 use redis::Script;
@@ -24,8 +24,9 @@ pub(crate) static INSERT: LazyLock<Script> = LazyLock::new(|| {
 });
 
 /// As [`INSERT`], with the version before in the place of now.
-pub(crate) static REPLACE: LazyLock<Script> =
-    LazyLock::new(|| script("if redis.call('HGET', KEYS[1], 'version') ~= ARGV[8] then return 0 end"));
+pub(crate) static REPLACE: LazyLock<Script> = LazyLock::new(|| {
+    script("if redis.call('HGET', KEYS[1], 'version') ~= ARGV[8] then return 0 end")
+});
 
 /// A script that writes the row if what comes before it lets it.
 fn script(unless: &str) -> Script {
@@ -38,8 +39,8 @@ fn script(unless: &str) -> Script {
     Script::new(&format!("{unless}{put}"))
 }
 
-/// KEYS: row, due. ARGV: key, version, next version, due_at. Nothing is published: a renewed lease is no change to
-/// listeners.
+/// KEYS: row, due. ARGV: key, version, next version, due_at. Nothing is published: a renewed lease
+/// is no change to listeners.
 pub(crate) static RESCHEDULE: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
         "if redis.call('HGET', KEYS[1], 'version') ~= ARGV[2] then return 0 end
@@ -61,8 +62,8 @@ pub(crate) static REMOVE: LazyLock<Script> = LazyLock::new(|| {
     )
 });
 
-/// KEYS: due. ARGV: what the names of rows of this kind begin with, now, limit. A key without a row can only be left by
-/// a server that evicts; it would stand in the way of the others for ever.
+/// KEYS: due. ARGV: what the names of rows of this kind begin with, now, limit. A key without a row
+/// can only be left by a server that evicts; it would stand in the way of the others for ever.
 pub(crate) static DUE: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
         "local rows = {}
@@ -97,14 +98,25 @@ pub(crate) fn time(at: Option<u64>) -> String {
 }
 
 fn from_time(text: Option<String>) -> StoreResult<Option<u64>> {
-    text.filter(|text| !text.is_empty()).map(|text| text.parse().map_err(StoreError::new)).transpose()
+    text.filter(|text| !text.is_empty())
+        .map(|text| text.parse().map_err(StoreError::new))
+        .transpose()
 }
 
 /// `None` when there is no row.
 pub(crate) fn read(kind: &'static str, key: String, found: Found) -> StoreResult<Option<Row>> {
-    let (Some(version), Some(value), expires_at, due_at) = found else { return Ok(None) };
+    let (Some(version), Some(value), expires_at, due_at) = found else {
+        return Ok(None);
+    };
     let (expires_at, due_at) = (from_time(expires_at)?, from_time(due_at)?);
-    Ok(Some(Row { kind, key, version, value: value.into(), expires_at, due_at }))
+    Ok(Some(Row {
+        kind,
+        key,
+        version,
+        value: value.into(),
+        expires_at,
+        due_at,
+    }))
 }
 
 pub(crate) fn most(limit: usize) -> i64 {

@@ -1,15 +1,19 @@
 //! The connection: how it is set up, how a write becomes a transaction, and the table of changes.
 
 use carryall_store::{Listeners, StoreError, StoreResult};
-use rusqlite::{Connection, OpenFlags, OptionalExtension, Params, Transaction, TransactionBehavior};
+use rusqlite::{
+    Connection, OpenFlags, OptionalExtension, Params, Transaction, TransactionBehavior,
+};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// How long an operation waits for another process that writes.
 const BUSY: Duration = Duration::from_secs(5);
-/// How long a look at the last change may wait. It waits only while another process repairs the file.
+/// How long a look at the last change may wait. It waits only while another process repairs the
+/// file.
 const GLANCE: Duration = Duration::from_millis(100);
-/// How many changes are kept for other processes. Who is further behind learns only that there were some.
+/// How many changes are kept for other processes. Who is further behind learns only that there were
+/// some.
 pub(crate) const KEPT: i64 = 4096;
 /// How many changes are read in one go.
 const AT_ONCE: i64 = 512;
@@ -60,10 +64,17 @@ impl Database {
 
     fn set_up(connection: Connection) -> StoreResult<Self> {
         connection.busy_timeout(BUSY).map_err(StoreError::new)?;
-        patiently(|| connection.pragma_update(None, "journal_mode", "wal")).map_err(StoreError::new)?;
-        connection.pragma_update(None, "synchronous", "normal").map_err(StoreError::new)?;
+        patiently(|| connection.pragma_update(None, "journal_mode", "wal"))
+            .map_err(StoreError::new)?;
+        connection
+            .pragma_update(None, "synchronous", "normal")
+            .map_err(StoreError::new)?;
         connection.set_prepared_statement_cache_capacity(32);
-        let mut database = Self { connection, wrote: false, seen: None };
+        let mut database = Self {
+            connection,
+            wrote: false,
+            seen: None,
+        };
         database.make_tables()?;
         Ok(database)
     }
@@ -71,7 +82,8 @@ impl Database {
     fn make_tables(&mut self) -> StoreResult<()> {
         let begin = || Transaction::new_unchecked(&self.connection, TransactionBehavior::Immediate);
         let transaction = patiently(begin).map_err(StoreError::new)?;
-        let number = |pragma| transaction.pragma_query_value(None, pragma, |row| row.get::<_, i32>(0));
+        let number =
+            |pragma| transaction.pragma_query_value(None, pragma, |row| row.get::<_, i32>(0));
         let whose = number("application_id").map_err(StoreError::new)?;
         let version = number("user_version").map_err(StoreError::new)?;
         match (whose, version) {
@@ -82,7 +94,11 @@ impl Database {
                     "the file is a store of version {later}, this program knows {VERSION}"
                 )));
             }
-            _ => return Err(StoreError::new("the file is a SQLite database of another program")),
+            _ => {
+                return Err(StoreError::new(
+                    "the file is a SQLite database of another program",
+                ));
+            }
         }
         let make = || {
             transaction.execute_batch(TABLES)?;
@@ -103,8 +119,11 @@ impl Database {
         &mut self,
         change: impl FnOnce(&Transaction<'_>, &mut Vec<(String, String)>) -> rusqlite::Result<T>,
     ) -> rusqlite::Result<T> {
-        // Immediate, because a transaction that begins by reading fails without a wait when another one writes first.
-        let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        // Immediate, because a transaction that begins by reading fails without a wait when another
+        // one writes first.
+        let transaction = self
+            .connection
+            .transaction_with_behavior(TransactionBehavior::Immediate)?;
         let mut changed = Vec::new();
         let value = change(&transaction, &mut changed)?;
         if changed.is_empty() {
@@ -112,12 +131,15 @@ impl Database {
             return Ok(value);
         }
         {
-            let mut note = transaction.prepare_cached("INSERT INTO changes (kind, key) VALUES (?1, ?2)")?;
+            let mut note =
+                transaction.prepare_cached("INSERT INTO changes (kind, key) VALUES (?1, ?2)")?;
             for (kind, key) in &changed {
                 note.execute((kind, key))?;
             }
             let oldest = transaction.last_insert_rowid() - KEPT;
-            transaction.prepare_cached("DELETE FROM changes WHERE seq <= ?1")?.execute([oldest])?;
+            transaction
+                .prepare_cached("DELETE FROM changes WHERE seq <= ?1")?
+                .execute([oldest])?;
         }
         transaction.commit()?;
         self.wrote = true;
@@ -125,14 +147,21 @@ impl Database {
     }
 
     /// One statement of which listeners are not told. Returns whether it has changed a row.
-    pub(crate) fn write_silently(&mut self, text: &str, params: impl Params) -> rusqlite::Result<bool> {
+    pub(crate) fn write_silently(
+        &mut self,
+        text: &str,
+        params: impl Params,
+    ) -> rusqlite::Result<bool> {
         // A single statement is a transaction of its own.
         Ok(self.connection.prepare_cached(text)?.execute(params)? > 0)
     }
 
     /// Whether anybody has written since this was asked last, this connection included.
     pub(crate) fn has_changed(&mut self) -> rusqlite::Result<bool> {
-        let version: i64 = self.connection.prepare_cached("PRAGMA data_version")?.query_row([], |row| row.get(0))?;
+        let version: i64 = self
+            .connection
+            .prepare_cached("PRAGMA data_version")?
+            .query_row([], |row| row.get(0))?;
         let others = self.seen.replace(version) != Some(version);
         Ok(std::mem::take(&mut self.wrote) || others)
     }
@@ -174,7 +203,10 @@ impl Database {
 /// The number of the last change, also when the table of changes was emptied.
 pub(crate) fn last_change(connection: &Connection) -> rusqlite::Result<i64> {
     let text = "SELECT seq FROM sqlite_sequence WHERE name = 'changes'";
-    let last = connection.prepare_cached(text)?.query_row([], |row| row.get(0)).optional()?;
+    let last = connection
+        .prepare_cached(text)?
+        .query_row([], |row| row.get(0))
+        .optional()?;
     Ok(last.unwrap_or(0))
 }
 
@@ -186,8 +218,8 @@ pub(crate) fn beside(path: &Path) -> rusqlite::Result<Connection> {
     Ok(connection)
 }
 
-/// Makes the file if it is not there. What is in it concerns nobody else on the machine; SQLite gives the files beside
-/// it the same mode.
+/// Makes the file if it is not there. What is in it concerns nobody else on the machine; SQLite
+/// gives the files beside it the same mode.
 fn make(path: &Path) -> std::io::Result<()> {
     let mut options = std::fs::OpenOptions::new();
     options.append(true).create(true);
@@ -196,12 +228,15 @@ fn make(path: &Path) -> std::io::Result<()> {
     options.open(path).map(drop)
 }
 
-/// Some steps of opening a file fail at once, whatever the busy timeout, while another process does the same.
+/// Some steps of opening a file fail at once, whatever the busy timeout, while another process does
+/// the same.
 fn patiently<T>(mut step: impl FnMut() -> rusqlite::Result<T>) -> rusqlite::Result<T> {
     let end = Instant::now() + BUSY;
     loop {
         match step() {
-            Err(error) if is_busy(&error) && Instant::now() < end => std::thread::sleep(Duration::from_millis(10)),
+            Err(error) if is_busy(&error) && Instant::now() < end => {
+                std::thread::sleep(Duration::from_millis(10))
+            }
             done => return done,
         }
     }
@@ -209,5 +244,8 @@ fn patiently<T>(mut step: impl FnMut() -> rusqlite::Result<T>) -> rusqlite::Resu
 
 fn is_busy(error: &rusqlite::Error) -> bool {
     use rusqlite::ErrorCode::{DatabaseBusy, DatabaseLocked};
-    matches!(error.sqlite_error_code(), Some(DatabaseBusy | DatabaseLocked))
+    matches!(
+        error.sqlite_error_code(),
+        Some(DatabaseBusy | DatabaseLocked)
+    )
 }

@@ -17,17 +17,34 @@ pub(crate) fn insert(database: &mut Database, row: &Row, now: u64) -> rusqlite::
         let mut statement = transaction.prepare_cached(text)?;
         let (ends, due) = (row.expires_at.map(time), row.due_at.map(time));
         let version = number(row.version)?;
-        let count = statement.execute(params![row.kind, row.key, version, row.value.as_ref(), ends, due, time(now)])?;
+        let count = statement.execute(params![
+            row.kind,
+            row.key,
+            version,
+            row.value.as_ref(),
+            ends,
+            due,
+            time(now)
+        ])?;
         Ok(noted(count, row.kind, &row.key, changed))
     })
 }
 
-pub(crate) fn get(database: &Database, kind: &'static str, key: String, now: u64) -> rusqlite::Result<Option<Row>> {
+pub(crate) fn get(
+    database: &Database,
+    kind: &'static str,
+    key: String,
+    now: u64,
+) -> rusqlite::Result<Option<Row>> {
     let text = "
         SELECT version, value, expires_at, due_at FROM rows
         WHERE kind = ?1 AND key = ?2 AND (expires_at IS NULL OR expires_at > ?3)";
     let mut statement = database.connection().prepare_cached(text)?;
-    let found = statement.query_row(params![kind, key, time(now)], |row| read(row, kind, String::new())).optional()?;
+    let found = statement
+        .query_row(params![kind, key, time(now)], |row| {
+            read(row, kind, String::new())
+        })
+        .optional()?;
     Ok(found.map(|row| Row { key, ..row }))
 }
 
@@ -39,13 +56,21 @@ pub(crate) fn replace(database: &mut Database, row: &Row) -> rusqlite::Result<bo
         let mut statement = transaction.prepare_cached(text)?;
         let (ends, due) = (row.expires_at.map(time), row.due_at.map(time));
         let version = number(row.version)?;
-        let count = statement.execute(params![row.kind, row.key, version, row.value.as_ref(), ends, due])?;
+        let count = statement.execute(params![
+            row.kind,
+            row.key,
+            version,
+            row.value.as_ref(),
+            ends,
+            due
+        ])?;
         Ok(noted(count, row.kind, &row.key, changed))
     })
 }
 
-/// The value is not read, and its pages are not written again: SQLite overwrites a row of the same size in place, and of
-/// its pages only those that differ. Nobody is told, so there is no line in the table of changes.
+/// The value is not read, and its pages are not written again: SQLite overwrites a row of the same
+/// size in place, and of its pages only those that differ. Nobody is told, so there is no line in
+/// the table of changes.
 pub(crate) fn reschedule(
     database: &mut Database,
     (kind, key): (&str, &str),
@@ -57,20 +82,35 @@ pub(crate) fn reschedule(
     database.write_silently(text, params)
 }
 
-pub(crate) fn remove(database: &mut Database, kind: &str, key: &str, version: u64) -> rusqlite::Result<bool> {
+pub(crate) fn remove(
+    database: &mut Database,
+    kind: &str,
+    key: &str,
+    version: u64,
+) -> rusqlite::Result<bool> {
     let text = "DELETE FROM rows WHERE kind = ?1 AND key = ?2 AND version = ?3";
     database.write(|transaction, changed| {
-        let count = transaction.prepare_cached(text)?.execute(params![kind, key, number(version)?])?;
+        let count =
+            transaction
+                .prepare_cached(text)?
+                .execute(params![kind, key, number(version)?])?;
         Ok(noted(count, kind, key, changed))
     })
 }
 
-pub(crate) fn due(database: &Database, kind: &'static str, now: u64, limit: usize) -> rusqlite::Result<Vec<Row>> {
+pub(crate) fn due(
+    database: &Database,
+    kind: &'static str,
+    now: u64,
+    limit: usize,
+) -> rusqlite::Result<Vec<Row>> {
     let text = "
         SELECT version, value, expires_at, due_at, key FROM rows
         WHERE kind = ?1 AND due_at <= ?2 ORDER BY due_at, key LIMIT ?3";
     let mut statement = database.connection().prepare_cached(text)?;
-    let rows = statement.query_map(params![kind, time(now), most(limit)], |row| read(row, kind, row.get(4)?))?;
+    let rows = statement.query_map(params![kind, time(now), most(limit)], |row| {
+        read(row, kind, row.get(4)?)
+    })?;
     rows.collect()
 }
 
@@ -81,7 +121,9 @@ pub(crate) fn expire(database: &mut Database, now: u64, limit: usize) -> rusqlit
         RETURNING kind, key";
     database.write(|transaction, changed| {
         let mut statement = transaction.prepare_cached(text)?;
-        let ended = statement.query_map([time(now), most(limit)], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        let ended = statement.query_map([time(now), most(limit)], |row| {
+            Ok((row.get(0)?, row.get(1)?))
+        })?;
         *changed = ended.collect::<rusqlite::Result<_>>()?;
         Ok(changed.len())
     })
@@ -96,24 +138,43 @@ fn noted(count: usize, kind: &str, key: &str, changed: &mut Vec<(String, String)
 }
 
 fn read(row: &rusqlite::Row<'_>, kind: &'static str, key: String) -> rusqlite::Result<Row> {
-    let at = |column| -> rusqlite::Result<_> { Ok(row.get::<_, Option<i64>>(column)?.map(from_time)) };
+    let at =
+        |column| -> rusqlite::Result<_> { Ok(row.get::<_, Option<i64>>(column)?.map(from_time)) };
     let value = match row.get_ref(1)? {
         ValueRef::Blob(value) => Bytes::copy_from_slice(value),
-        other => return Err(rusqlite::Error::InvalidColumnType(1, "value".into(), other.data_type())),
+        other => {
+            return Err(rusqlite::Error::InvalidColumnType(
+                1,
+                "value".into(),
+                other.data_type(),
+            ));
+        }
     };
     let version = row.get::<_, i64>(0)?;
-    let version = u64::try_from(version).map_err(|_| rusqlite::Error::IntegralValueOutOfRange(0, version))?;
-    Ok(Row { kind, key, version, value, expires_at: at(2)?, due_at: at(3)? })
+    let version =
+        u64::try_from(version).map_err(|_| rusqlite::Error::IntegralValueOutOfRange(0, version))?;
+    Ok(Row {
+        kind,
+        key,
+        version,
+        value,
+        expires_at: at(2)?,
+        due_at: at(3)?,
+    })
 }
 
-/// SQLite's integers end at `i64::MAX`. As a time that is three hundred million years away, so it stands for all that is
-/// later.
+/// SQLite's integers end at `i64::MAX`. As a time that is three hundred million years away, so it
+/// stands for all that is later.
 fn time(at: u64) -> i64 {
     i64::try_from(at).unwrap_or(i64::MAX)
 }
 
 fn from_time(at: i64) -> u64 {
-    if at == i64::MAX { u64::MAX } else { u64::try_from(at).unwrap_or(0) }
+    if at == i64::MAX {
+        u64::MAX
+    } else {
+        u64::try_from(at).unwrap_or(0)
+    }
 }
 
 fn most(limit: usize) -> i64 {

@@ -11,7 +11,8 @@ const LOOK: Duration = Duration::from_millis(50);
 pub(crate) enum Job {
     /// An operation. It answers by itself.
     Do(Box<dyn FnOnce(&mut Database) + Send>),
-    /// Somebody listens from this change on; `None` for the one that is the last when the thread reads this.
+    /// Somebody listens from this change on; `None` for the one that is the last when the thread
+    /// reads this.
     Listen(Option<i64>),
 }
 
@@ -19,8 +20,15 @@ pub(crate) enum Job {
 pub(crate) fn start(database: Database, listeners: Listeners) -> std::io::Result<Sender<Job>> {
     // Bounded by whoever sends: see `QUEUE`.
     let (jobs, received) = channel();
-    let worker = Worker { database, listeners, told: None, looked: Instant::now() };
-    std::thread::Builder::new().name("carryall-sqlite".to_owned()).spawn(move || worker.work(&received))?;
+    let worker = Worker {
+        database,
+        listeners,
+        told: None,
+        looked: Instant::now(),
+    };
+    std::thread::Builder::new()
+        .name("carryall-sqlite".to_owned())
+        .spawn(move || worker.work(&received))?;
     Ok(jobs)
 }
 
@@ -54,8 +62,11 @@ impl Worker {
 
     fn listen(&mut self, from: Option<i64>) {
         // From the first on, if it cannot be found out: too much is better than too little.
-        let from = from.or_else(|| self.database.last_change().ok()).unwrap_or(0);
-        // What lies between may be told twice to the others. That is better than not at all to the new one.
+        let from = from
+            .or_else(|| self.database.last_change().ok())
+            .unwrap_or(0);
+        // What lies between may be told twice to the others. That is better than not at all to the
+        // new one.
         let from = self.told.map_or(from, |told| told.min(from));
         self.told = Some(from);
         self.tell(from);
@@ -71,7 +82,8 @@ impl Worker {
         }
     }
 
-    /// When reading fails, the listeners hear that something may have been lost, and the next look begins where this did.
+    /// When reading fails, the listeners hear that something may have been lost, and the next look
+    /// begins where this did.
     fn tell(&mut self, from: i64) {
         match self.database.tell(from, &self.listeners) {
             Ok(told) => self.told = Some(told),

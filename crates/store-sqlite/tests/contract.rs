@@ -19,7 +19,8 @@ struct Folder(PathBuf);
 
 impl Folder {
     fn new(name: &str) -> Self {
-        let path = std::env::temp_dir().join(format!("carryall-sqlite-{name}-{}", std::process::id()));
+        let path =
+            std::env::temp_dir().join(format!("carryall-sqlite-{name}-{}", std::process::id()));
         std::fs::create_dir_all(&path).unwrap();
         Self(path)
     }
@@ -36,12 +37,22 @@ impl Drop for Folder {
 }
 
 fn row(key: &str) -> Row {
-    Row { kind: "test", key: key.into(), version: 1, value: "value".into(), expires_at: None, due_at: None }
+    Row {
+        kind: "test",
+        key: key.into(),
+        version: 1,
+        value: "value".into(),
+        expires_at: None,
+        due_at: None,
+    }
 }
 
 async fn heard(changes: &mut Changes) -> Changed {
     let next = poll_fn(|cx| changes.as_mut().poll_next(cx));
-    tokio::time::timeout(PATIENCE, next).await.expect("told in time").expect("changes do not end")
+    tokio::time::timeout(PATIENCE, next)
+        .await
+        .expect("told in time")
+        .expect("changes do not end")
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -67,17 +78,38 @@ async fn files_are_shared_and_memory_is_not() {
 #[tokio::test]
 async fn of_two_stores_on_one_file_each_sees_and_hears_the_other() {
     let folder = Folder::new("two");
-    let (one, two) = (Sqlite::open(folder.file("rows")).unwrap(), Sqlite::open(folder.file("rows")).unwrap());
+    let (one, two) = (
+        Sqlite::open(folder.file("rows")).unwrap(),
+        Sqlite::open(folder.file("rows")).unwrap(),
+    );
     one.insert(row("before"), 0).await.unwrap();
     let (mut by_one, mut by_two) = (one.changes("test"), two.changes("test"));
     // Written at once: whoever listens hears of it, however far its thread has come.
     assert!(two.insert(row("k"), 0).await.unwrap());
     assert_eq!(heard(&mut by_one).await, Changed::Row("k".into()));
     assert_eq!(heard(&mut by_two).await, Changed::Row("k".into()));
-    assert!(!one.insert(row("k"), 0).await.unwrap(), "the key is taken for both");
-    assert!(one.replace(Row { version: 2, ..row("k") }).await.unwrap());
+    assert!(
+        !one.insert(row("k"), 0).await.unwrap(),
+        "the key is taken for both"
+    );
+    assert!(
+        one.replace(Row {
+            version: 2,
+            ..row("k")
+        })
+        .await
+        .unwrap()
+    );
     assert_eq!(heard(&mut by_two).await, Changed::Row("k".into()));
-    assert!(!two.replace(Row { version: 2, ..row("k") }).await.unwrap(), "the version is seen by both");
+    assert!(
+        !two.replace(Row {
+            version: 2,
+            ..row("k")
+        })
+        .await
+        .unwrap(),
+        "the version is seen by both"
+    );
     assert_eq!(two.get("test", "k", 0).await.unwrap().unwrap().version, 2);
     assert!(two.remove("test", "k", 2).await.unwrap());
     assert_eq!(one.get("test", "k", 0).await.unwrap(), None);
@@ -86,14 +118,29 @@ async fn of_two_stores_on_one_file_each_sees_and_hears_the_other() {
 #[tokio::test]
 async fn of_many_stores_that_write_the_same_row_one_wins() {
     let folder = Folder::new("many");
-    let stores: Vec<_> = (0..6).map(|_| Sqlite::open(folder.file("rows")).unwrap()).collect();
+    let stores: Vec<_> = (0..6)
+        .map(|_| Sqlite::open(folder.file("rows")).unwrap())
+        .collect();
     stores[0].insert(row("k"), 0).await.unwrap();
     for version in 2..40 {
         let mut tasks = tokio::task::JoinSet::new();
         for store in stores.clone() {
-            tasks.spawn(async move { store.replace(Row { version, ..row("k") }).await.unwrap() });
+            tasks.spawn(async move {
+                store
+                    .replace(Row {
+                        version,
+                        ..row("k")
+                    })
+                    .await
+                    .unwrap()
+            });
         }
-        let won = tasks.join_all().await.into_iter().filter(|won| *won).count();
+        let won = tasks
+            .join_all()
+            .await
+            .into_iter()
+            .filter(|won| *won)
+            .count();
         assert_eq!(won, 1, "version {version}");
     }
 }
@@ -101,23 +148,62 @@ async fn of_many_stores_that_write_the_same_row_one_wins() {
 #[tokio::test]
 async fn who_listens_to_another_file_handle_and_falls_behind_hears_that_something_was_lost() {
     let folder = Folder::new("behind");
-    let (one, two) = (Sqlite::open(folder.file("rows")).unwrap(), Sqlite::open(folder.file("rows")).unwrap());
-    one.insert(Row { kind: "rare", expires_at: Some(1), ..row("k") }, 0).await.unwrap();
+    let (one, two) = (
+        Sqlite::open(folder.file("rows")).unwrap(),
+        Sqlite::open(folder.file("rows")).unwrap(),
+    );
+    one.insert(
+        Row {
+            kind: "rare",
+            expires_at: Some(1),
+            ..row("k")
+        },
+        0,
+    )
+    .await
+    .unwrap();
     for number in 0..5000 {
-        two.insert(Row { expires_at: Some(2), ..row(&number.to_string()) }, 0).await.unwrap();
+        two.insert(
+            Row {
+                expires_at: Some(2),
+                ..row(&number.to_string())
+            },
+            0,
+        )
+        .await
+        .unwrap();
     }
     let mut changes = one.changes("rare");
     // One transaction with more changes than are kept, the one that matters first.
     assert_eq!(two.expire(2, usize::MAX).await.unwrap(), 5001);
     assert_eq!(heard(&mut changes).await, Changed::Some);
-    assert!(two.insert(Row { kind: "rare", ..row("again") }, 0).await.unwrap());
-    assert_eq!(heard(&mut changes).await, Changed::Row("again".into()), "and goes on from there");
+    assert!(
+        two.insert(
+            Row {
+                kind: "rare",
+                ..row("again")
+            },
+            0
+        )
+        .await
+        .unwrap()
+    );
+    assert_eq!(
+        heard(&mut changes).await,
+        Changed::Row("again".into()),
+        "and goes on from there"
+    );
 }
 
 #[tokio::test]
 async fn a_file_that_is_opened_again_has_its_rows() {
     let folder = Folder::new("again");
-    let odd = Row { expires_at: Some(u64::MAX), due_at: Some(7), version: 9, ..row("a\0b") };
+    let odd = Row {
+        expires_at: Some(u64::MAX),
+        due_at: Some(7),
+        version: 9,
+        ..row("a\0b")
+    };
     {
         let store = Sqlite::open(folder.file("rows")).unwrap();
         store.insert(odd.clone(), 0).await.unwrap();
@@ -147,10 +233,16 @@ async fn a_process_that_is_killed_leaves_whole_rows_and_no_lock() {
     let store = Sqlite::open(&file).unwrap();
     let mut changes = store.changes("test");
     let mut writer = Command::new(std::env::current_exe().unwrap());
-    writer.args(["--exact", "the_process_that_is_killed"]).env(FILE, &file).stdout(Stdio::null());
+    writer
+        .args(["--exact", "the_process_that_is_killed"])
+        .env(FILE, &file)
+        .stdout(Stdio::null());
     let writer = Ended(writer.spawn().unwrap());
     for _ in 0..50 {
-        assert!(matches!(heard(&mut changes).await, Changed::Row(_) | Changed::Some), "heard from another process");
+        assert!(
+            matches!(heard(&mut changes).await, Changed::Row(_) | Changed::Some),
+            "heard from another process"
+        );
     }
     drop(writer);
     drop(store);
@@ -160,15 +252,23 @@ async fn a_process_that_is_killed_leaves_whole_rows_and_no_lock() {
         assert_eq!(found, row(&number.to_string()));
         number += 1;
     }
-    assert!(number >= 50, "what it had been told was written is there: {number}");
-    assert!(store.insert(row(&number.to_string()), 0).await.unwrap(), "and the next can be written");
+    assert!(
+        number >= 50,
+        "what it had been told was written is there: {number}"
+    );
+    assert!(
+        store.insert(row(&number.to_string()), 0).await.unwrap(),
+        "and the next can be written"
+    );
 }
 
-/// Writes rows for [`a_process_that_is_killed_leaves_whole_rows_and_no_lock`], in a process of its own. Does nothing
-/// otherwise.
+/// Writes rows for [`a_process_that_is_killed_leaves_whole_rows_and_no_lock`], in a process of its
+/// own. Does nothing otherwise.
 #[tokio::test]
 async fn the_process_that_is_killed() {
-    let Some(file) = std::env::var_os(FILE) else { return };
+    let Some(file) = std::env::var_os(FILE) else {
+        return;
+    };
     let store = Sqlite::open(file).unwrap();
     let end = Instant::now() + PATIENCE;
     for number in 0_u64.. {
@@ -202,11 +302,16 @@ fn a_new_file_can_be_opened_by_many_at_once() {
 async fn what_is_no_store_of_ours_is_refused() {
     let folder = Folder::new("refused");
     let refused = |path: &Path| Sqlite::open(path).unwrap_err().to_string();
-    std::fs::write(folder.file("text"), "not a database at all, but long enough to be looked at").unwrap();
+    std::fs::write(
+        folder.file("text"),
+        "not a database at all, but long enough to be looked at",
+    )
+    .unwrap();
     refused(&folder.file("text"));
-    for (name, pragma, why) in
-        [("other", "PRAGMA application_id = 7", "another program"), ("later", "PRAGMA user_version = 99", "version 99")]
-    {
+    for (name, pragma, why) in [
+        ("other", "PRAGMA application_id = 7", "another program"),
+        ("later", "PRAGMA user_version = 99", "version 99"),
+    ] {
         let file = folder.file(name);
         drop(Sqlite::open(&file).unwrap());
         let connection = rusqlite::Connection::open(&file).unwrap();
@@ -225,7 +330,10 @@ fn a_new_file_is_readable_by_its_user_alone() {
     let folder = Folder::new("mode");
     let store = Sqlite::open(folder.file("rows")).unwrap();
     for name in ["rows", "rows-wal", "rows-shm"] {
-        let mode = std::fs::metadata(folder.file(name)).unwrap().permissions().mode();
+        let mode = std::fs::metadata(folder.file(name))
+            .unwrap()
+            .permissions()
+            .mode();
         assert_eq!(mode & 0o077, 0, "{name}");
     }
     drop(store);
@@ -238,19 +346,36 @@ async fn a_rescheduled_row_does_not_write_its_value_again() {
     let file = folder.file("rows");
     let store = Sqlite::open(&file).unwrap();
     let value = vec![b'x'; 1024 * 1024].into();
-    let large = Row { value, due_at: Some(1_700_000_000_000), ..row("large") };
+    let large = Row {
+        value,
+        due_at: Some(1_700_000_000_000),
+        ..row("large")
+    };
     store.insert(large.clone(), 0).await.unwrap();
     let log = || std::fs::metadata(folder.file("rows-wal")).map_or(0, |data| data.len());
     let before = log();
     for version in 1..=20 {
         let due_at = Some(1_700_000_000_000 + version * 5_000);
-        assert!(store.reschedule("test", "large", version, due_at).await.unwrap());
+        assert!(
+            store
+                .reschedule("test", "large", version, due_at)
+                .await
+                .unwrap()
+        );
     }
     // A log that was reset in between would be small for another reason.
-    assert!(log() >= before, "the log still has the first write: {before}, then {}", log());
+    assert!(
+        log() >= before,
+        "the log still has the first write: {before}, then {}",
+        log()
+    );
     let written = log() - before;
-    // The first renewal may move what follows: SQLite stores the numbers 0 and 1 in no bytes at all.
-    assert!(written < 2 * 1024 * 1024, "twenty renewals wrote {written} bytes");
+    // The first renewal may move what follows: SQLite stores the numbers 0 and 1 in no bytes at
+    // all.
+    assert!(
+        written < 2 * 1024 * 1024,
+        "twenty renewals wrote {written} bytes"
+    );
     let found = store.get("test", "large", 0).await.unwrap().unwrap();
     assert_eq!((found.version, found.value), (21, large.value));
 }

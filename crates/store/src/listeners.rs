@@ -1,4 +1,5 @@
-//! Those who listen to a store, as every backend needs them: bounded, coalescing, never in a writer's way.
+//! Those who listen to a store, as every backend needs them: bounded, coalescing, never in a
+//! writer's way.
 
 use crate::{Changed, Changes};
 use futures_core::Stream;
@@ -43,7 +44,10 @@ impl Listeners {
         let pending = Arc::new(Mutex::new(Pending::default()));
         let mut listeners = lock(&self.0);
         listeners.retain(Listener::is_there);
-        listeners.push(Listener { kind, pending: Arc::downgrade(&pending) });
+        listeners.push(Listener {
+            kind,
+            pending: Arc::downgrade(&pending),
+        });
         Box::pin(Listening(pending))
     }
 
@@ -66,7 +70,9 @@ impl Listeners {
     fn note(&self, to: impl Fn(&str) -> bool, changed: impl Fn() -> Changed) {
         let mut wakers = Vec::new();
         lock(&self.0).retain(|listener| {
-            let Some(pending) = listener.pending.upgrade() else { return false };
+            let Some(pending) = listener.pending.upgrade() else {
+                return false;
+            };
             if to(listener.kind) {
                 let mut pending = lock(&pending);
                 pending.note(changed());
@@ -139,7 +145,10 @@ mod tests {
         for (kind, key) in [("a", "1"), ("b", "2"), ("a", "3"), ("a", "1")] {
             listeners.tell(kind, key);
         }
-        assert_eq!(heard(&mut changes), [Changed::Row("1".into()), Changed::Row("3".into())]);
+        assert_eq!(
+            heard(&mut changes),
+            [Changed::Row("1".into()), Changed::Row("3".into())]
+        );
     }
 
     #[test]
@@ -151,7 +160,11 @@ mod tests {
         listeners.tell("a", "1");
         listeners.tell_lost();
         listeners.tell("a", "2");
-        assert_eq!(heard(&mut changes), [Changed::Some], "what was lost covers what comes with it");
+        assert_eq!(
+            heard(&mut changes),
+            [Changed::Some],
+            "what was lost covers what comes with it"
+        );
         listeners.tell("a", "3");
         assert_eq!(heard(&mut changes), [Changed::Row("3".into())]);
     }
@@ -165,6 +178,10 @@ mod tests {
         drop(changes);
         assert!(listeners.is_empty());
         drop(listeners.listen("b"));
-        assert_eq!(listeners.0.lock().unwrap().len(), 1, "and takes up no place");
+        assert_eq!(
+            listeners.0.lock().unwrap().len(),
+            1,
+            "and takes up no place"
+        );
     }
 }

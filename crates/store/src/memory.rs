@@ -11,8 +11,9 @@ const ROW_OVERHEAD: usize = 256;
 
 /// Keeps rows in memory. Clones are the same store.
 ///
-/// It holds at most 512 MiB unless [set](Self::with_max_bytes). A write beyond that fails with an error that
-/// [is full](StoreError::is_full); rows that were accepted are never evicted to make room.
+/// It holds at most 512 MiB unless [set](Self::with_max_bytes). A write beyond that fails with an
+/// error that [is full](StoreError::is_full); rows that were accepted are never evicted to make
+/// room.
 #[derive(Clone, Debug)]
 pub struct Memory {
     rows: Arc<Mutex<Rows>>,
@@ -45,10 +46,15 @@ impl Memory {
         Self::default()
     }
 
-    /// An empty store that holds at most so many bytes: keys, values and an estimate of the overhead of each row.
+    /// An empty store that holds at most so many bytes: keys, values and an estimate of the
+    /// overhead of each row.
     #[must_use]
     pub fn with_max_bytes(max_bytes: usize) -> Self {
-        Self { rows: Arc::default(), max_bytes, listeners: Listeners::new() }
+        Self {
+            rows: Arc::default(),
+            max_bytes,
+            listeners: Listeners::new(),
+        }
     }
 
     /// How many bytes the rows take, counted as for [`with_max_bytes`](Self::with_max_bytes).
@@ -99,7 +105,8 @@ fn ready<'a, T: Send + 'a>(value: T) -> BoxFuture<'a, StoreResult<T>> {
 }
 
 impl Rows {
-    /// Puts a row in the place of the one with its key, if there is one. A row that does not grow always fits.
+    /// Puts a row in the place of the one with its key, if there is one. A row that does not grow
+    /// always fits.
     fn put(&mut self, row: Row, max_bytes: usize) -> StoreResult<()> {
         let key = (row.kind, row.key.clone());
         let (new, old) = (size(&row), self.rows.get(&key).map_or(0, size));
@@ -108,8 +115,10 @@ impl Rows {
         }
         self.take(&key);
         self.bytes += new;
-        self.due.extend(row.due_at.map(|at| (row.kind, at, row.key.clone())));
-        self.ends.extend(row.expires_at.map(|at| (at, row.kind, row.key.clone())));
+        self.due
+            .extend(row.due_at.map(|at| (row.kind, at, row.key.clone())));
+        self.ends
+            .extend(row.expires_at.map(|at| (at, row.kind, row.key.clone())));
         self.rows.insert(key, row);
         Ok(())
     }
@@ -143,14 +152,29 @@ impl Store for Memory {
         })
     }
 
-    fn get<'a>(&'a self, kind: &'static str, key: &'a str, now: u64) -> BoxFuture<'a, StoreResult<Option<Row>>> {
-        ready(self.lock().rows.get(&(kind, key.to_owned())).filter(|row| !has_ended(row, now)).cloned())
+    fn get<'a>(
+        &'a self,
+        kind: &'static str,
+        key: &'a str,
+        now: u64,
+    ) -> BoxFuture<'a, StoreResult<Option<Row>>> {
+        ready(
+            self.lock()
+                .rows
+                .get(&(kind, key.to_owned()))
+                .filter(|row| !has_ended(row, now))
+                .cloned(),
+        )
     }
 
     fn replace(&self, row: Row) -> BoxFuture<'_, StoreResult<bool>> {
         self.write(|rows| {
             let key = (row.kind, row.key.clone());
-            if rows.rows.get(&key).is_none_or(|there| there.version.checked_add(1) != Some(row.version)) {
+            if rows
+                .rows
+                .get(&key)
+                .is_none_or(|there| there.version.checked_add(1) != Some(row.version))
+            {
                 return Ok((false, Vec::new()));
             }
             rows.put(row, self.max_bytes)?;
@@ -167,10 +191,16 @@ impl Store for Memory {
     ) -> BoxFuture<'a, StoreResult<bool>> {
         let mut rows = self.lock();
         let rows = &mut *rows;
-        let Some(row) = rows.rows.get_mut(&(kind, key.to_owned())).filter(|row| row.version == version) else {
+        let Some(row) = rows
+            .rows
+            .get_mut(&(kind, key.to_owned()))
+            .filter(|row| row.version == version)
+        else {
             return ready(false);
         };
-        let Some(next) = version.checked_add(1) else { return ready(false) };
+        let Some(next) = version.checked_add(1) else {
+            return ready(false);
+        };
         row.version = next;
         if let Some(at) = std::mem::replace(&mut row.due_at, due_at) {
             rows.due.remove(&(kind, at, key.to_owned()));
@@ -179,10 +209,19 @@ impl Store for Memory {
         ready(true)
     }
 
-    fn remove<'a>(&'a self, kind: &'static str, key: &'a str, version: u64) -> BoxFuture<'a, StoreResult<bool>> {
+    fn remove<'a>(
+        &'a self,
+        kind: &'static str,
+        key: &'a str,
+        version: u64,
+    ) -> BoxFuture<'a, StoreResult<bool>> {
         self.write(|rows| {
             let key = (kind, key.to_owned());
-            if rows.rows.get(&key).is_none_or(|there| there.version != version) {
+            if rows
+                .rows
+                .get(&key)
+                .is_none_or(|there| there.version != version)
+            {
                 return Ok((false, Vec::new()));
             }
             rows.take(&key);
@@ -190,16 +229,32 @@ impl Store for Memory {
         })
     }
 
-    fn due(&self, kind: &'static str, now: u64, limit: usize) -> BoxFuture<'_, StoreResult<Vec<Row>>> {
+    fn due(
+        &self,
+        kind: &'static str,
+        now: u64,
+        limit: usize,
+    ) -> BoxFuture<'_, StoreResult<Vec<Row>>> {
         let rows = self.lock();
         let from = (kind, 0, String::new());
-        let due = rows.due.range(from..).take_while(|(of, at, _)| *of == kind && *at <= now).take(limit);
-        ready(due.filter_map(|(kind, _, key)| rows.rows.get(&(*kind, key.clone())).cloned()).collect())
+        let due = rows
+            .due
+            .range(from..)
+            .take_while(|(of, at, _)| *of == kind && *at <= now)
+            .take(limit);
+        ready(
+            due.filter_map(|(kind, _, key)| rows.rows.get(&(*kind, key.clone())).cloned())
+                .collect(),
+        )
     }
 
     fn expire(&self, now: u64, limit: usize) -> BoxFuture<'_, StoreResult<usize>> {
         self.write(|rows| {
-            let ended = rows.ends.iter().take_while(|(at, ..)| *at <= now).take(limit);
+            let ended = rows
+                .ends
+                .iter()
+                .take_while(|(at, ..)| *at <= now)
+                .take(limit);
             let keys: Vec<Key> = ended.map(|(_, kind, key)| (*kind, key.clone())).collect();
             for key in &keys {
                 rows.take(key);
@@ -233,7 +288,14 @@ mod tests {
 
     fn row(key: &str, bytes: usize, version: u64) -> Row {
         let value = vec![0; bytes].into();
-        Row { kind: "k", key: key.to_owned(), version, value, expires_at: Some(100), due_at: None }
+        Row {
+            kind: "k",
+            key: key.to_owned(),
+            version,
+            value,
+            expires_at: Some(100),
+            due_at: None,
+        }
     }
 
     #[test]
@@ -244,9 +306,19 @@ mod tests {
         assert!(refused.is_full(), "{refused}");
         assert!(now(store.insert(row("b", 400, 1), 0)).unwrap());
         assert!(now(store.replace(row("b", 401, 2))).unwrap_err().is_full());
-        assert_eq!(now(store.get("k", "b", 0)).unwrap().unwrap(), row("b", 400, 1), "nothing was written");
-        assert!(now(store.replace(row("b", 300, 2))).unwrap(), "to shrink is always possible");
-        assert!(now(store.replace(row("a", 700, 2))).unwrap(), "what became free can be used");
+        assert_eq!(
+            now(store.get("k", "b", 0)).unwrap().unwrap(),
+            row("b", 400, 1),
+            "nothing was written"
+        );
+        assert!(
+            now(store.replace(row("b", 300, 2))).unwrap(),
+            "to shrink is always possible"
+        );
+        assert!(
+            now(store.replace(row("a", 700, 2))).unwrap(),
+            "what became free can be used"
+        );
         assert_eq!(now(store.expire(100, 9)).unwrap(), 2);
         assert_eq!((store.bytes(), store.len()), (0, 0));
     }

@@ -28,7 +28,8 @@ pub struct Row {
     pub due_at: Option<u64>,
 }
 
-/// The store could not do what it was asked to. Unless it [is full](Self::is_full), what has happened is not known.
+/// The store could not do what it was asked to. Unless it [is full](Self::is_full), what has
+/// happened is not known.
 #[derive(Debug)]
 pub struct StoreError(Cause);
 
@@ -51,8 +52,8 @@ impl StoreError {
         Self(Cause::Full(max_bytes))
     }
 
-    /// Whether the write was refused because the store is at its limit. Trying again helps only after rows have expired
-    /// or were removed.
+    /// Whether the write was refused because the store is at its limit. Trying again helps only
+    /// after rows have expired or were removed.
     #[must_use]
     pub fn is_full(&self) -> bool {
         matches!(self.0, Cause::Full(_))
@@ -63,7 +64,9 @@ impl fmt::Display for StoreError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
             Cause::Failed(cause) => write!(f, "the store failed: {cause}"),
-            Cause::Full(max_bytes) => write!(f, "the store is full: it holds at most {max_bytes} bytes"),
+            Cause::Full(max_bytes) => {
+                write!(f, "the store is full: it holds at most {max_bytes} bytes")
+            }
         }
     }
 }
@@ -91,25 +94,32 @@ pub type Changes = Pin<Box<dyn Stream<Item = Changed> + Send>>;
 
 /// Keeps rows for all replicas of a server.
 ///
-/// All operations are durable when their future has ended, as far as the backend is durable at all, and each of them is
-/// done completely or not at all. `now` is milliseconds since the epoch. No future is cancel safe in the sense that a
-/// dropped write may or may not have happened.
+/// All operations are durable when their future has ended, as far as the backend is durable at all,
+/// and each of them is done completely or not at all. `now` is milliseconds since the epoch. No
+/// future is cancel safe in the sense that a dropped write may or may not have happened.
 pub trait Store: fmt::Debug + Send + Sync {
-    /// Adds a row. `false`, and nothing has happened, if there is one of this kind and key that has not ended by `now`.
+    /// Adds a row. `false`, and nothing has happened, if there is one of this kind and key that has
+    /// not ended by `now`.
     fn insert(&self, row: Row, now: u64) -> BoxFuture<'_, StoreResult<bool>>;
 
     /// The row of this key, if there is one that has not ended by `now`.
-    fn get<'a>(&'a self, kind: &'static str, key: &'a str, now: u64) -> BoxFuture<'a, StoreResult<Option<Row>>>;
+    fn get<'a>(
+        &'a self,
+        kind: &'static str,
+        key: &'a str,
+        now: u64,
+    ) -> BoxFuture<'a, StoreResult<Option<Row>>>;
 
-    /// Puts `row` in the place of the one with its key and the version before its own. `false`, and nothing has happened,
-    /// if the version there is another one, or there is no row.
+    /// Puts `row` in the place of the one with its key and the version before its own. `false`, and
+    /// nothing has happened, if the version there is another one, or there is no row.
     fn replace(&self, row: Row) -> BoxFuture<'_, StoreResult<bool>>;
 
-    /// Sets `due_at` of the row with this key if its version is `version`, and increments the version. `false`, and nothing
-    /// has happened, if the version is another one, or there is no row.
+    /// Sets `due_at` of the row with this key if its version is `version`, and increments the
+    /// version. `false`, and nothing has happened, if the version is another one, or there is no
+    /// row.
     ///
-    /// It is how a lease is renewed: the value is neither transferred nor written again, however large it is, and
-    /// listeners are not notified, since nothing that they could read has changed.
+    /// It is how a lease is renewed: the value is neither transferred nor written again, however
+    /// large it is, and listeners are not notified, since nothing that they could read has changed.
     fn reschedule<'a>(
         &'a self,
         kind: &'static str,
@@ -118,18 +128,29 @@ pub trait Store: fmt::Debug + Send + Sync {
         due_at: Option<u64>,
     ) -> BoxFuture<'a, StoreResult<bool>>;
 
-    /// Removes the row of this key if its version is `version`. `false` if it is another one, or there is no row. So of many
-    /// who remove the same row exactly one is told `true`.
-    fn remove<'a>(&'a self, kind: &'static str, key: &'a str, version: u64) -> BoxFuture<'a, StoreResult<bool>>;
+    /// Removes the row of this key if its version is `version`. `false` if it is another one, or
+    /// there is no row. So of many who remove the same row exactly one is told `true`.
+    fn remove<'a>(
+        &'a self,
+        kind: &'static str,
+        key: &'a str,
+        version: u64,
+    ) -> BoxFuture<'a, StoreResult<bool>>;
 
     /// Up to `limit` rows whose `due_at` is not later than `now`, the longest due first.
-    fn due(&self, kind: &'static str, now: u64, limit: usize) -> BoxFuture<'_, StoreResult<Vec<Row>>>;
+    fn due(
+        &self,
+        kind: &'static str,
+        now: u64,
+        limit: usize,
+    ) -> BoxFuture<'_, StoreResult<Vec<Row>>>;
 
     /// Removes up to `limit` rows that have ended by `now`. Returns how many there were.
     fn expire(&self, now: u64, limit: usize) -> BoxFuture<'_, StoreResult<usize>>;
 
-    /// Tells of changes to rows of one kind from now on, on whichever replica they were made. A listener that is too slow
-    /// gets [`Changed::Some`]; it never holds up a writer and never grows.
+    /// Tells of changes to rows of one kind from now on, on whichever replica they were made. A
+    /// listener that is too slow gets [`Changed::Some`]; it never holds up a writer and never
+    /// grows.
     fn changes(&self, kind: &'static str) -> Changes;
 
     /// Whether what one process writes is there for others.

@@ -1,7 +1,7 @@
 //! Test helpers shared by the workspace; not published.
 //!
-//! Calls are made from JSON text and pass the same door as on the wire; replies are collected to their end within a
-//! bound.
+//! Calls are made from JSON text and pass the same door as on the wire; replies are collected to
+//! their end within a bound.
 
 use carryall_proto::inbound::{Inbound, accept_frame, accept_http};
 use carryall_proto::{Call, Message, MessageStream, Notification, Outcome, Principal, Reply};
@@ -26,7 +26,8 @@ pub fn meta() -> Value {
     })
 }
 
-/// A `_meta` with these members set besides, or in the place of, the usual ones. `null` takes a member away.
+/// A `_meta` with these members set besides, or in the place of, the usual ones. `null` takes a
+/// member away.
 #[must_use]
 pub fn meta_with(members: &Value) -> Value {
     let mut meta = meta();
@@ -82,7 +83,8 @@ pub fn call_as(subject: &str, scopes: &[&str], method: &str, params: Value) -> C
     call
 }
 
-/// A call as it comes through the door of the HTTP binding, with these headers beside the standard ones.
+/// A call as it comes through the door of the HTTP binding, with these headers beside the standard
+/// ones.
 ///
 /// # Panics
 /// When the door refuses it.
@@ -90,9 +92,17 @@ pub fn call_as(subject: &str, scopes: &[&str], method: &str, params: Value) -> C
 pub fn call_over_http(headers: &[(&str, &str)], method: &str, params: Value) -> Call {
     let request = request(&json!(1), method, params);
     let mut map = HeaderMap::new();
-    let name = request["params"]["name"].as_str().or(request["params"]["uri"].as_str());
-    let standard = [("mcp-protocol-version", Some("2026-07-28")), ("mcp-method", Some(method)), ("mcp-name", name)];
-    let standard = standard.into_iter().filter_map(|(name, value)| Some((name, value?)));
+    let name = request["params"]["name"]
+        .as_str()
+        .or(request["params"]["uri"].as_str());
+    let standard = [
+        ("mcp-protocol-version", Some("2026-07-28")),
+        ("mcp-method", Some(method)),
+        ("mcp-name", name),
+    ];
+    let standard = standard
+        .into_iter()
+        .filter_map(|(name, value)| Some((name, value?)));
     for (name, value) in standard.chain(headers.iter().copied()) {
         let name: HeaderName = name.parse().expect("a header name");
         map.append(name, value.parse().expect("a header value"));
@@ -119,7 +129,9 @@ impl Answered {
     /// When the response is an error.
     #[must_use]
     pub fn result(&self) -> &Value {
-        self.response.get("result").unwrap_or_else(|| panic!("no result: {}", self.response))
+        self.response
+            .get("result")
+            .unwrap_or_else(|| panic!("no result: {}", self.response))
     }
 
     /// The error.
@@ -128,7 +140,9 @@ impl Answered {
     /// When the response is a result.
     #[must_use]
     pub fn error(&self) -> &Value {
-        self.response.get("error").unwrap_or_else(|| panic!("no error: {}", self.response))
+        self.response
+            .get("error")
+            .unwrap_or_else(|| panic!("no error: {}", self.response))
     }
 
     /// The error's code.
@@ -143,13 +157,18 @@ impl Answered {
     /// The text of the first content block.
     #[must_use]
     pub fn text(&self) -> &str {
-        self.result()["content"][0]["text"].as_str().unwrap_or_default()
+        self.result()["content"][0]["text"]
+            .as_str()
+            .unwrap_or_default()
     }
 
     /// The parameters of the notifications of one method.
     #[must_use]
     pub fn params_of(&self, method: &str) -> Vec<Value> {
-        let of_method = self.notifications.iter().filter(|notification| notification.method == method);
+        let of_method = self
+            .notifications
+            .iter()
+            .filter(|notification| notification.method == method);
         of_method.map(params).collect()
     }
 }
@@ -157,7 +176,11 @@ impl Answered {
 /// The parameters of a notification.
 #[must_use]
 pub fn params(notification: &Notification) -> Value {
-    notification.params.as_ref().and_then(|params| params.decode().ok()).unwrap_or_default()
+    notification
+        .params
+        .as_ref()
+        .and_then(|params| params.decode().ok())
+        .unwrap_or_default()
 }
 
 /// Hands a call to a service and waits for all that comes back.
@@ -174,7 +197,9 @@ where
         poll_fn(|cx| service.poll_ready(cx)).await.expect("ready");
         service.call(call).await.expect("a reply")
     };
-    let reply = tokio::time::timeout(PATIENCE, reply).await.expect("a reply in time");
+    let reply = tokio::time::timeout(PATIENCE, reply)
+        .await
+        .expect("a reply in time");
     collect(reply).await
 }
 
@@ -206,7 +231,11 @@ where
     S::Error: std::fmt::Debug,
 {
     let mut service = service.clone();
-    match tokio::time::timeout(PATIENCE, service.call(call)).await.expect("a reply in time").expect("a reply") {
+    match tokio::time::timeout(PATIENCE, service.call(call))
+        .await
+        .expect("a reply in time")
+        .expect("a reply")
+    {
         Reply::Stream(stream) => stream,
         Reply::Once(response) => panic!("answered at once: {response:?}"),
     }
@@ -217,7 +246,9 @@ where
 /// # Panics
 /// When the stream has ended or there is a message.
 pub fn assert_idle(stream: &mut MessageStream) {
-    let polled = stream.as_mut().poll_next(&mut Context::from_waker(Waker::noop()));
+    let polled = stream
+        .as_mut()
+        .poll_next(&mut Context::from_waker(Waker::noop()));
     assert!(polled.is_pending(), "not idle: {polled:?}");
 }
 
@@ -227,7 +258,9 @@ pub fn assert_idle(stream: &mut MessageStream) {
 /// When it is a response, or the stream breaks, or nothing comes within [`PATIENCE`].
 pub async fn next_notification(stream: &mut MessageStream) -> (String, Value) {
     match next(stream).await {
-        Message::Notification(notification) => (notification.method.to_string(), params(&notification)),
+        Message::Notification(notification) => {
+            (notification.method.to_string(), params(&notification))
+        }
         Message::Response(response) => panic!("not a notification: {response:?}"),
     }
 }
@@ -238,14 +271,24 @@ pub async fn next_notification(stream: &mut MessageStream) -> (String, Value) {
 /// When the stream ends or breaks, or nothing comes within [`PATIENCE`].
 pub async fn next(stream: &mut MessageStream) -> Message {
     let next = poll_fn(|cx| stream.as_mut().poll_next(cx));
-    let message = tokio::time::timeout(PATIENCE, next).await.expect("a message in time");
-    message.expect("the stream ended without a response").expect("the stream broke")
+    let message = tokio::time::timeout(PATIENCE, next)
+        .await
+        .expect("a message in time");
+    message
+        .expect("the stream ended without a response")
+        .expect("the stream broke")
 }
 
 fn answered(notifications: Vec<Notification>, response: &Message) -> Answered {
     if let Message::Response(response) = response {
-        debug_assert!(matches!(response.outcome, Outcome::Result(_) | Outcome::Error(_)));
+        debug_assert!(matches!(
+            response.outcome,
+            Outcome::Result(_) | Outcome::Error(_)
+        ));
     }
     let text = response.encode().into_bytes();
-    Answered { notifications, response: serde_json::from_slice(&text).expect("a response is JSON") }
+    Answered {
+        notifications,
+        response: serde_json::from_slice(&text).expect("a response is JSON"),
+    }
 }

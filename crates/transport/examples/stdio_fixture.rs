@@ -29,14 +29,21 @@ impl Service<Call> for Fixture {
                 }
                 Some("read") => {
                     let mut line = String::new();
-                    let count = std::io::stdin().read_line(&mut line).map_err(CallError::broken)?;
+                    let count = std::io::stdin()
+                        .read_line(&mut line)
+                        .map_err(CallError::broken)?;
                     format!("{count} bytes")
                 }
                 Some("child") => {
-                    let status = std::process::Command::new("echo").arg("from a child").status();
+                    let status = std::process::Command::new("echo")
+                        .arg("from a child")
+                        .status();
                     format!("{}", status.is_ok_and(|status| status.success()))
                 }
-                Some("env") => std::env::vars().map(|(name, _)| name).collect::<Vec<_>>().join(" "),
+                Some("env") => std::env::vars()
+                    .map(|(name, _)| name)
+                    .collect::<Vec<_>>()
+                    .join(" "),
                 Some("pid") => std::process::id().to_string(),
                 Some("exit") => std::process::exit(3),
                 Some("hang") => std::future::pending().await,

@@ -5,7 +5,8 @@ use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::task::{Context, Poll};
 
-/// Polls a call; a panic becomes an error. The future must not be polled again after that, as after any other result.
+/// Polls a call; a panic becomes an error. The future must not be polled again after that, as after
+/// any other result.
 pub(crate) fn poll_call(
     future: &mut BoxFuture<Result<Reply, CallError>>,
     cx: &mut Context<'_>,

@@ -1,13 +1,15 @@
-//! The `_meta` that requests have in common, to recognise it by (`proto::inbound::accept_http_like`).
+//! The `_meta` that requests have in common, to recognise it by
+//! (`proto::inbound::accept_http_like`).
 //!
-//! Each thread remembers one. Shared, it would cost every request an atomic that all threads write to.
+//! Each thread remembers one. Shared, it would cost every request an atomic that all threads write
+//! to.
 
 use carryall_proto::Meta;
 use carryall_proto::inbound::{Inbound, Rejection};
 use std::cell::RefCell;
 
-/// Of so many requests that bring another text, one replaces what is known: clients that take turns must not pay for each
-/// other.
+/// Of so many requests that bring another text, one replaces what is known: clients that take turns
+/// must not pay for each other.
 const REPLACED_BY_ONE_OF: u32 = 64;
 
 #[derive(Default)]
@@ -20,9 +22,11 @@ thread_local! {
     static KNOWN: RefCell<Known> = RefCell::default();
 }
 
-/// Admits a message with what most messages on this thread bring. That is good for nothing but speed: it says what its text
-/// says, and a message gets it only by having the same text.
-pub(crate) fn admit(accept: impl FnOnce(Option<&Meta>) -> Result<Inbound, Rejection>) -> Result<Inbound, Rejection> {
+/// Admits a message with what most messages on this thread bring. That is good for nothing but
+/// speed: it says what its text says, and a message gets it only by having the same text.
+pub(crate) fn admit(
+    accept: impl FnOnce(Option<&Meta>) -> Result<Inbound, Rejection>,
+) -> Result<Inbound, Rejection> {
     KNOWN.with_borrow_mut(|known| {
         let admitted = accept(known.meta.as_ref())?;
         if let Inbound::Call(call) = &admitted {
@@ -34,7 +38,11 @@ pub(crate) fn admit(accept: impl FnOnce(Option<&Meta>) -> Result<Inbound, Reject
 
 impl Known {
     fn learn(&mut self, meta: &Meta) {
-        if self.meta.as_ref().is_some_and(|known| known.raw() == meta.raw()) {
+        if self
+            .meta
+            .as_ref()
+            .is_some_and(|known| known.raw() == meta.raw())
+        {
             return;
         }
         if self.misses.is_multiple_of(REPLACED_BY_ONE_OF)

@@ -1,4 +1,5 @@
-//! In-memory: a service needs no transport to be called in the same process, so all there is to add is the wire form.
+//! In-memory: a service needs no transport to be called in the same process, so all there is to add
+//! is the wire form.
 
 use carryall_proto::inbound::{Answer, Inbound, accept_answer, accept_frame};
 use carryall_proto::{BoxFuture, Call, CallError, Message, Reply, SharedService};
@@ -6,8 +7,8 @@ use futures_util::stream::poll_fn;
 use std::task::{Context, Poll};
 use tower_service::Service;
 
-/// Calls a service in the same process, with each message written out and read in again as on a real binding: what
-/// works through it does not depend on anything that a wire would lose.
+/// Calls a service in the same process, with each message written out and read in again as on a
+/// real binding: what works through it does not depend on anything that a wire would lose.
 #[derive(Clone, Debug)]
 pub struct Loopback {
     service: SharedService,
@@ -21,7 +22,9 @@ impl Loopback {
         S::Error: Into<CallError>,
         S::Future: Send,
     {
-        Self { service: SharedService::new(service) }
+        Self {
+            service: SharedService::new(service),
+        }
     }
 }
 
@@ -45,9 +48,9 @@ impl Service<Call> for Loopback {
             match service.answer(call).await? {
                 Reply::Once(response) => match rewrite(&Message::Response(response))? {
                     Message::Response(response) => Ok(Reply::Once(response)),
-                    Message::Notification(_) => {
-                        Err(CallError::Malformed("a notification instead of a response".into()))
-                    }
+                    Message::Notification(_) => Err(CallError::Malformed(
+                        "a notification instead of a response".into(),
+                    )),
                 },
                 Reply::Stream(mut stream) => Ok(Reply::Stream(Box::pin(poll_fn(move |cx| {
                     stream
@@ -60,19 +63,24 @@ impl Service<Call> for Loopback {
     }
 }
 
-/// The call as the other side reads it, or the answer of its door. Who calls and what layers attached stay, as they do
-/// when a binding adds them.
+/// The call as the other side reads it, or the answer of its door. Who calls and what layers
+/// attached stay, as they do when a binding adds them.
 fn resend(call: Call) -> Result<Result<Call, Reply>, CallError> {
     let text = call.encode().into_bytes();
     let parts = call.into_parts();
     match accept_frame(text) {
         Ok(Inbound::Call(mut read)) => {
-            (read.principal, read.extensions, read.headers) = (parts.principal, parts.extensions, parts.headers);
+            (read.principal, read.extensions, read.headers) =
+                (parts.principal, parts.extensions, parts.headers);
             read.source = parts.source;
             Ok(Ok(read))
         }
         Ok(Inbound::Notification(_)) => Err(CallError::Refused("a call without an id".into())),
-        Err(rejection) => Ok(Err(carryall_proto::Response::error(parts.id, rejection.error).into())),
+        Err(rejection) => Ok(Err(carryall_proto::Response::error(
+            parts.id,
+            rejection.error,
+        )
+        .into())),
     }
 }
 
@@ -80,6 +88,8 @@ fn rewrite(message: &Message) -> Result<Message, CallError> {
     match accept_answer(&message.encode().into_bytes()).map_err(CallError::Malformed)? {
         Answer::Response(response) => Ok(Message::Response(response)),
         Answer::Notification(notification) => Ok(Message::Notification(notification)),
-        Answer::ErrorWithoutId(error) => Err(CallError::Malformed(format!("an error without an id: {error}"))),
+        Answer::ErrorWithoutId(error) => Err(CallError::Malformed(format!(
+            "an error without an id: {error}"
+        ))),
     }
 }

@@ -36,14 +36,19 @@ struct Attempts {
 
 impl<C: Connect> Reconnecting<C> {
     pub(crate) fn new(connect: C) -> Self {
-        Self { connect, current: Mutex::default(), opening: tokio::sync::Mutex::default() }
+        Self {
+            connect,
+            current: Mutex::default(),
+            opening: tokio::sync::Mutex::default(),
+        }
     }
 
     pub(crate) fn connect(&self) -> &C {
         &self.connect
     }
 
-    /// Calls on the current channel. A call that was lost with its channel is not sent again: what it did is unknown.
+    /// Calls on the current channel. A call that was lost with its channel is not sent again: what
+    /// it did is unknown.
     pub(crate) async fn call(&self, call: Call) -> Result<Reply, CallError> {
         let channel = match self.current() {
             Some(channel) => channel,

@@ -33,17 +33,30 @@ impl binding::Alternate for Other {
     }
 
     fn answer(&self, request: Request<Bytes>) -> BoxFuture<Response<ReplyBody>> {
-        let text = format!("{} {} {}", request.method(), request.uri().path(), request.body().len());
-        Box::pin(async move { Response::new(ReplyBody::stream(futures_util::stream::iter([Bytes::from(text)]))) })
+        let text = format!(
+            "{} {} {}",
+            request.method(),
+            request.uri().path(),
+            request.body().len()
+        );
+        Box::pin(async move {
+            Response::new(ReplyBody::stream(futures_util::stream::iter([
+                Bytes::from(text),
+            ])))
+        })
     }
 }
 
-const PLAIN: &str = "Content-Type: application/json\r\nAccept: application/json, text/event-stream\r\n";
+const PLAIN: &str =
+    "Content-Type: application/json\r\nAccept: application/json, text/event-stream\r\n";
 const INITIALIZE: &str = r#"{"jsonrpc":"2.0","id":1,"method":"initialize","params":{}}"#;
 
 async fn both() -> (std::net::SocketAddr, Arc<Other>) {
     let other = Arc::new(Other::default());
-    let endpoint = Endpoint::new(Tools::default()).max_body(10_000).path("/mcp").alternate(Arc::clone(&other) as _);
+    let endpoint = Endpoint::new(Tools::default())
+        .max_body(10_000)
+        .path("/mcp")
+        .alternate(Arc::clone(&other) as _);
     (serve(endpoint).await, other)
 }
 
@@ -51,10 +64,19 @@ async fn both() -> (std::net::SocketAddr, Arc<Other>) {
 #[tokio::test]
 async fn what_names_a_modern_version_is_never_offered_to_the_other_protocol() {
     let (address, other) = both().await;
-    assert_eq!(send(address, &post_tool("hello")).await.json()["result"]["text"], "hello");
-    // An unknown version in the header is of this era; a version in the body too, whatever a proxy did to the headers.
+    assert_eq!(
+        send(address, &post_tool("hello")).await.json()["result"]["text"],
+        "hello"
+    );
+    // An unknown version in the header is of this era; a version in the body too, whatever a proxy
+    // did to the headers.
     let unknown = PLAIN.to_owned() + "MCP-Protocol-Version: 2099-01-01\r\n";
-    assert_eq!(send(address, &http("POST", &unknown, INITIALIZE)).await.json()["error"]["code"], -32022);
+    assert_eq!(
+        send(address, &http("POST", &unknown, INITIALIZE))
+            .await
+            .json()["error"]["code"],
+        -32022
+    );
     let stripped = send(address, &http("POST", PLAIN, &tool_call("1", "initialize"))).await;
     assert_eq!(stripped.json()["error"]["code"], -32020);
     assert!(other.offered.lock().unwrap().is_empty());
@@ -67,12 +89,31 @@ async fn what_it_takes_it_answers_and_what_it_leaves_is_answered_here() {
     let answer = send(address, &http("POST", PLAIN, INITIALIZE)).await;
     assert_eq!(answer.body, format!("POST /mcp {}", INITIALIZE.len()));
     let legacy = PLAIN.to_owned() + "MCP-Protocol-Version: 2025-06-18\r\n";
-    assert_eq!(send(address, &http("POST", &legacy, INITIALIZE)).await.status, 200);
-    let left = send(address, &http("POST", PLAIN, r#"{"jsonrpc":"2.0","id":1,"method":"tools/list"}"#)).await;
-    assert_eq!((left.status, &left.json()["error"]["code"]), (400, &(-32020).into()));
+    assert_eq!(
+        send(address, &http("POST", &legacy, INITIALIZE))
+            .await
+            .status,
+        200
+    );
+    let left = send(
+        address,
+        &http(
+            "POST",
+            PLAIN,
+            r#"{"jsonrpc":"2.0","id":1,"method":"tools/list"}"#,
+        ),
+    )
+    .await;
+    assert_eq!(
+        (left.status, &left.json()["error"]["code"]),
+        (400, &(-32020).into())
+    );
     assert_eq!(other.offered.lock().unwrap().len(), 3);
     for method in ["GET", "DELETE"] {
-        assert_eq!(send(address, &http(method, "", "")).await.body, format!("{method} /mcp 0"));
+        assert_eq!(
+            send(address, &http(method, "", "")).await.body,
+            format!("{method} /mcp 0")
+        );
     }
     let own = http("POST", HEADERS, "{}").replace("/mcp", "/other");
     assert_eq!(send(address, &own).await.body, "POST /other 2");
@@ -83,22 +124,58 @@ async fn what_it_takes_it_answers_and_what_it_leaves_is_answered_here() {
 async fn the_door_is_the_same_for_both() {
     let (address, other) = both().await;
     let foreign = PLAIN.to_owned() + "Origin: https://evil.example\r\n";
-    for request in [http("POST", &foreign, INITIALIZE), http("GET", "Origin: https://evil.example\r\n", "")] {
+    for request in [
+        http("POST", &foreign, INITIALIZE),
+        http("GET", "Origin: https://evil.example\r\n", ""),
+    ] {
         assert_eq!(send(address, &request).await.status, 403);
     }
-    let large = http("POST", PLAIN, &format!("{}{}", " ".repeat(10_000), INITIALIZE));
+    let large = http(
+        "POST",
+        PLAIN,
+        &format!("{}{}", " ".repeat(10_000), INITIALIZE),
+    );
     assert_eq!(send(address, &large).await.status, 413);
     let text = PLAIN.replace("Content-Type: application/json", "Content-Type: text/plain");
-    assert_eq!(send(address, &http("POST", &text, INITIALIZE)).await.status, 415);
-    assert_eq!(send(address, &http("POST", PLAIN, INITIALIZE).replace("/mcp", "/elsewhere")).await.status, 404);
+    assert_eq!(
+        send(address, &http("POST", &text, INITIALIZE)).await.status,
+        415
+    );
+    assert_eq!(
+        send(
+            address,
+            &http("POST", PLAIN, INITIALIZE).replace("/mcp", "/elsewhere")
+        )
+        .await
+        .status,
+        404
+    );
     assert!(other.offered.lock().unwrap().is_empty());
     let preflight = "Origin: http://localhost:3000\r\nAccess-Control-Request-Method: DELETE\r\n";
     let allowed = send(address, &http("OPTIONS", preflight, "")).await;
-    assert_eq!(allowed.header("access-control-allow-methods"), Some("GET, POST, DELETE, OPTIONS"));
-    let exposed = allowed.header("access-control-expose-headers").unwrap_or_default().to_owned();
+    assert_eq!(
+        allowed.header("access-control-allow-methods"),
+        Some("GET, POST, DELETE, OPTIONS")
+    );
+    let exposed = allowed
+        .header("access-control-expose-headers")
+        .unwrap_or_default()
+        .to_owned();
     assert!(exposed.contains("mcp-session-id"), "{exposed}");
-    for header in ["mcp-session-id", "last-event-id", "mcp-method", "mcp-name", "mcp-protocol-version"] {
-        assert!(allowed.header("access-control-allow-headers").unwrap().contains(header), "{header}");
+    for header in [
+        "mcp-session-id",
+        "last-event-id",
+        "mcp-method",
+        "mcp-name",
+        "mcp-protocol-version",
+    ] {
+        assert!(
+            allowed
+                .header("access-control-allow-headers")
+                .unwrap()
+                .contains(header),
+            "{header}"
+        );
     }
 }
 
@@ -143,9 +220,22 @@ async fn two_protocols_share_a_channel() {
     let (reader, writer) = tokio::io::split(far);
     let closed = Arc::new(Mutex::new(false));
     let told = Arc::clone(&closed);
-    let alternates = Alternates::new(move |_| Box::new(Loud { closed: Arc::clone(&told), ..Loud::default() }));
+    let alternates = Alternates::new(move |_| {
+        Box::new(Loud {
+            closed: Arc::clone(&told),
+            ..Loud::default()
+        })
+    });
     let serving = async move {
-        serve_lines_with(reader, writer, Tools::default(), LineOptions::default(), Some(&alternates), pending()).await
+        serve_lines_with(
+            reader,
+            writer,
+            Tools::default(),
+            LineOptions::default(),
+            Some(&alternates),
+            pending(),
+        )
+        .await
     };
     let served = tokio::spawn(serving);
     let (reader, mut writer) = tokio::io::split(near);
@@ -154,11 +244,25 @@ async fn two_protocols_share_a_channel() {
     for (line, wanted) in [
         (r#"{"jsonrpc":"2.0","id":"loud"}"#.to_owned(), r#""LOUD""#),
         (tool_call("1", "loud"), r#""text":"loud""#),
-        (r#"{"jsonrpc":"2.0","id":2,"method":"tools/list","params":{}}"#.to_owned(), "-32602"),
-        (r#"{"jsonrpc":"2.0","method":"notifications/loud"}"#.to_owned(), "NOTIFICATIONS/LOUD"),
-        (format!(r#"{{"jsonrpc":"2.0","id":3,"method":"tools/call","params":{{"name":"quiet",{META}}}}}"#), "quiet"),
+        (
+            r#"{"jsonrpc":"2.0","id":2,"method":"tools/list","params":{}}"#.to_owned(),
+            "-32602",
+        ),
+        (
+            r#"{"jsonrpc":"2.0","method":"notifications/loud"}"#.to_owned(),
+            "NOTIFICATIONS/LOUD",
+        ),
+        (
+            format!(
+                r#"{{"jsonrpc":"2.0","id":3,"method":"tools/call","params":{{"name":"quiet",{META}}}}}"#
+            ),
+            "quiet",
+        ),
     ] {
-        writer.write_all(format!("{line}\n").as_bytes()).await.unwrap();
+        writer
+            .write_all(format!("{line}\n").as_bytes())
+            .await
+            .unwrap();
         let answer = said(within(lines.next_line()).await.unwrap());
         assert!(answer.contains(wanted), "{line}: {answer}");
     }

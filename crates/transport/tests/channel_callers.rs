@@ -8,7 +8,9 @@ use carryall_transport::lines::{Channel, ChannelOptions};
 use common::{call, eventually, within};
 use futures_util::StreamExt as _;
 use serde_json::{Value, json};
-use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, DuplexStream, Lines, ReadHalf, WriteHalf};
+use tokio::io::{
+    AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, DuplexStream, Lines, ReadHalf, WriteHalf,
+};
 
 struct Server {
     lines: Lines<BufReader<ReadHalf<DuplexStream>>>,
@@ -17,20 +19,31 @@ struct Server {
 
 impl Server {
     async fn next(&mut self) -> Value {
-        serde_json::from_str(&within(self.lines.next_line()).await.unwrap().expect("closed")).unwrap()
+        serde_json::from_str(
+            &within(self.lines.next_line())
+                .await
+                .unwrap()
+                .expect("closed"),
+        )
+        .unwrap()
     }
 
     async fn send(&mut self, message: Value) {
-        self.writer.write_all(format!("{message}\n").as_bytes()).await.unwrap();
+        self.writer
+            .write_all(format!("{message}\n").as_bytes())
+            .await
+            .unwrap();
     }
 
     async fn log(&mut self, data: &str) {
         let params = json!({"level": "info", "data": data});
-        self.send(json!({"jsonrpc": "2.0", "method": "notifications/message", "params": params})).await;
+        self.send(json!({"jsonrpc": "2.0", "method": "notifications/message", "params": params}))
+            .await;
     }
 
     async fn answer(&mut self, id: &Value) {
-        self.send(json!({"jsonrpc": "2.0", "id": id, "result": {}})).await;
+        self.send(json!({"jsonrpc": "2.0", "id": id, "result": {}}))
+            .await;
     }
 }
 
@@ -39,7 +52,13 @@ fn channel(options: ChannelOptions) -> (Channel, Server) {
     let (reader, writer) = tokio::io::split(near);
     let channel = Channel::open(reader, writer, options);
     let (reader, writer) = tokio::io::split(far);
-    (channel, Server { lines: BufReader::new(reader).lines(), writer })
+    (
+        channel,
+        Server {
+            lines: BufReader::new(reader).lines(),
+            writer,
+        },
+    )
 }
 
 /// A call of the client with this legacy session.
@@ -54,7 +73,8 @@ fn logged(name: &str) -> Call {
         "io.modelcontextprotocol/logLevel": "debug",
     });
     let params = json!({"name": name, "_meta": meta});
-    let text = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}).to_string();
+    let text =
+        json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}).to_string();
     match accept_frame(text.into()) {
         Ok(Inbound::Call(call)) => call,
         other => panic!("{other:?}"),
@@ -62,9 +82,13 @@ fn logged(name: &str) -> Call {
 }
 
 async fn texts(reply: Reply) -> Vec<Value> {
-    let Reply::Stream(mut messages) = reply else { return Vec::new() };
+    let Reply::Stream(mut messages) = reply else {
+        return Vec::new();
+    };
     let mut texts = Vec::new();
-    while let Message::Notification(notification) = within(messages.next()).await.expect("a response").unwrap() {
+    while let Message::Notification(notification) =
+        within(messages.next()).await.expect("a response").unwrap()
+    {
         texts.push(notification.params.unwrap().decode::<Value>().unwrap()["data"].clone());
     }
     texts
@@ -93,7 +117,10 @@ async fn log_messages_do_not_cross_between_callers_of_one_channel() {
     server.log("beside one of the same").await;
     server.answer(&third).await;
     server.answer(&first).await;
-    assert_eq!(within(asking).await.unwrap(), ["alone", "alone again", "beside one of the same"]);
+    assert_eq!(
+        within(asking).await.unwrap(),
+        ["alone", "alone again", "beside one of the same"]
+    );
     assert_eq!(within(same).await.unwrap(), ["beside one of the same"]);
 }
 
@@ -111,14 +138,21 @@ async fn a_caller_that_waits_for_many_answers_leaves_room_for_others() {
         start(of(1, call("1", name)));
         ids.push(server.next().await["id"].clone());
     }
-    let refused = within(channel.call(of(1, call("1", "c")))).await.unwrap_err();
-    assert!(matches!(refused, CallError::Busy(_)) && refused.is_unsent(), "{refused:?}");
+    let refused = within(channel.call(of(1, call("1", "c"))))
+        .await
+        .unwrap_err();
+    assert!(
+        matches!(refused, CallError::Busy(_)) && refused.is_unsent(),
+        "{refused:?}"
+    );
     for session in 2..5 {
         let waiting = start(of(session, call("1", "d")));
         ids.push(server.next().await["id"].clone());
         assert!(!waiting.is_finished());
     }
-    let full = within(channel.call(of(9, call("1", "e")))).await.unwrap_err();
+    let full = within(channel.call(of(9, call("1", "e"))))
+        .await
+        .unwrap_err();
     assert!(matches!(full, CallError::Busy(_)), "{full:?}");
     server.answer(&ids[0]).await;
     server.answer(&ids[2]).await;

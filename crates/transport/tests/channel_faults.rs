@@ -1,4 +1,5 @@
-//! Answers with faults on a channel that many calls share: each costs its own call, at once, and nothing else.
+//! Answers with faults on a channel that many calls share: each costs its own call, at once, and
+//! nothing else.
 
 use carryall_proto::inbound::{Inbound, accept_frame};
 use carryall_proto::{Call, CallError, Outcome, Reply};
@@ -8,7 +9,8 @@ use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 
 const MAX: usize = 1000;
 
-/// A channel to a server that answers each line with what `answer` makes of its id; the call's id is its number.
+/// A channel to a server that answers each line with what `answer` makes of its id; the call's id
+/// is its number.
 fn served(answer: impl Fn(u64) -> String + Send + 'static) -> Channel {
     let (near, far) = tokio::io::duplex(64 * 1024);
     tokio::spawn(async move {
@@ -16,7 +18,9 @@ fn served(answer: impl Fn(u64) -> String + Send + 'static) -> Channel {
         let mut lines = BufReader::new(reader).lines();
         while let Ok(Some(line)) = lines.next_line().await {
             let message: serde_json::Value = serde_json::from_str(&line).unwrap();
-            let Some(id) = message["id"].as_u64() else { continue };
+            let Some(id) = message["id"].as_u64() else {
+                continue;
+            };
             writer.write_all(answer(id).as_bytes()).await.unwrap();
         }
     });
@@ -27,9 +31,10 @@ fn served(answer: impl Fn(u64) -> String + Send + 'static) -> Channel {
 }
 
 fn request() -> Call {
-    let meta =
-        r#"{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{}}"#;
-    let text = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{{"name":"x","_meta":{meta}}}}}"#);
+    let meta = r#"{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{}}"#;
+    let text = format!(
+        r#"{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{{"name":"x","_meta":{meta}}}}}"#
+    );
     match accept_frame(text.into()) {
         Ok(Inbound::Call(call)) => call,
         other => panic!("{other:?}"),
@@ -38,7 +43,9 @@ fn request() -> Call {
 
 async fn call(channel: &Channel) -> Result<Reply, CallError> {
     let answered = channel.call(request());
-    tokio::time::timeout(Duration::from_secs(10), answered).await.expect("an answer, or why there is none, at once")
+    tokio::time::timeout(Duration::from_secs(10), answered)
+        .await
+        .expect("an answer, or why there is none, at once")
 }
 
 #[tokio::test]
@@ -63,15 +70,27 @@ async fn an_answer_over_the_limit_fails_its_call_and_no_other() {
 #[tokio::test]
 async fn a_malformed_answer_fails_its_call_and_says_what_is_wrong() {
     let faults = [
-        (r#"{"jsonrpc":"2.0","id":ID,"result":{},"error":{"code":1,"message":"m"}}"#, "exactly one"),
-        (r#"{"jsonrpc":"2.0","id":ID,"result":{"a":}}"#, "not a JSON-RPC message"),
+        (
+            r#"{"jsonrpc":"2.0","id":ID,"result":{},"error":{"code":1,"message":"m"}}"#,
+            "exactly one",
+        ),
+        (
+            r#"{"jsonrpc":"2.0","id":ID,"result":{"a":}}"#,
+            "not a JSON-RPC message",
+        ),
         (r#"{"id":ID,"result":{}}"#, "jsonrpc"),
-        (r#"{"jsonrpc":"2.0","id":"ID","result":{},"result":}"#, "not a JSON-RPC message"),
+        (
+            r#"{"jsonrpc":"2.0","id":"ID","result":{},"result":}"#,
+            "not a JSON-RPC message",
+        ),
     ];
     let channel = served(move |id| faults[id as usize - 1].0.replace("ID", &id.to_string()) + "\n");
     for (fault, why) in faults {
         let error = call(&channel).await.unwrap_err();
-        assert!(matches!(&error, CallError::Malformed(said) if said.contains(why)), "{fault}: {error}");
+        assert!(
+            matches!(&error, CallError::Malformed(said) if said.contains(why)),
+            "{fault}: {error}"
+        );
     }
 }
 
@@ -80,14 +99,19 @@ async fn an_answer_that_leaves_no_doubt_is_taken() {
     let channel = served(|id| match id {
         1 => "{\"jsonrpc\":\"2.0\",\"id\":\"1\",\"result\":{}}\n".into(),
         2 => "{\"jsonrpc\":\"2.0\",\"id\":2.0,\"result\":{},\"error\":null}\n".into(),
-        _ => "{\"jsonrpc\":\"2.0\",\"id\":3,\"error\":{\"code\":\"E_GONE\",\"message\":\"gone\"}}\n".into(),
+        _ => {
+            "{\"jsonrpc\":\"2.0\",\"id\":3,\"error\":{\"code\":\"E_GONE\",\"message\":\"gone\"}}\n"
+                .into()
+        }
     });
     for _ in 0..2 {
         assert!(
             matches!(call(&channel).await, Ok(Reply::Once(response)) if matches!(response.outcome, Outcome::Result(_)))
         );
     }
-    let Ok(Reply::Once(response)) = call(&channel).await else { panic!() };
+    let Ok(Reply::Once(response)) = call(&channel).await else {
+        panic!()
+    };
     assert!(matches!(response.outcome, Outcome::Error(error) if error.message.starts_with("gone")));
 }
 

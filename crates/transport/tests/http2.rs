@@ -17,7 +17,11 @@ async fn serve(stalled: Duration) -> (SocketAddr, Arc<Seen>) {
     let seen = Arc::new(Seen::default());
     let endpoint = Endpoint::new(Tools(Arc::clone(&seen))).keep_alive(Duration::from_millis(50));
     // The socket is always read: what stalls are the streams.
-    tokio::spawn(server.connection_timeouts(Duration::from_secs(20), stalled).run_endpoint(endpoint, pending()));
+    tokio::spawn(
+        server
+            .connection_timeouts(Duration::from_secs(20), stalled)
+            .run_endpoint(endpoint, pending()),
+    );
     (address, seen)
 }
 
@@ -38,7 +42,9 @@ fn ask(sender: &mut SendRequest<bytes::Bytes>, name: &str) -> ResponseFuture {
         .header("mcp-protocol-version", "2026-07-28")
         .header("mcp-method", "tools/call")
         .header("mcp-name", name);
-    let (response, mut body) = sender.send_request(request.body(()).unwrap(), false).unwrap();
+    let (response, mut body) = sender
+        .send_request(request.body(()).unwrap(), false)
+        .unwrap();
     body.send_data(tool_call("1", name).into(), true).unwrap();
     response
 }
@@ -74,18 +80,34 @@ async fn a_stream_that_nobody_reads_is_reset_and_its_call_cancelled() {
         let (before, streams) = (seen.dropped(), 20);
         let listening: Vec<_> = (0..streams).map(|_| ask(&mut sender, "listen")).collect();
         for response in listening {
-            assert_eq!(starve(response).await, Some(h2::Reason::CANCEL), "window {window}");
+            assert_eq!(
+                starve(response).await,
+                Some(h2::Reason::CANCEL),
+                "window {window}"
+            );
         }
-        eventually("the calls are cancelled", || seen.dropped() == before + streams).await;
+        eventually("the calls are cancelled", || {
+            seen.dropped() == before + streams
+        })
+        .await;
     }
 }
 
 #[tokio::test]
 async fn the_rest_of_a_response_goes_with_its_stream() {
     let (address, _) = serve(Duration::from_millis(200)).await;
-    for (name, window) in [("large", 0), ("large", 1), ("large", 40_000), ("large-stream", 1)] {
+    for (name, window) in [
+        ("large", 0),
+        ("large", 1),
+        ("large", 40_000),
+        ("large-stream", 1),
+    ] {
         let mut sender = connect(address, window).await;
-        assert_eq!(starve(ask(&mut sender, name)).await, Some(h2::Reason::CANCEL), "{name}, window {window}");
+        assert_eq!(
+            starve(ask(&mut sender, name)).await,
+            Some(h2::Reason::CANCEL),
+            "{name}, window {window}"
+        );
     }
 }
 
@@ -97,17 +119,32 @@ async fn so_does_a_body_in_one_piece() {
     let gone = Arc::new(());
     let kept = Arc::clone(&gone);
     let respond = move |request: axum::extract::Request| {
-        let length = request.headers()["mcp-name"].to_str().unwrap().parse().unwrap();
-        let body = bytes::Bytes::from_owner(Owned { bytes: vec![b'x'; length], _kept: Arc::clone(&kept) });
+        let length = request.headers()["mcp-name"]
+            .to_str()
+            .unwrap()
+            .parse()
+            .unwrap();
+        let body = bytes::Bytes::from_owner(Owned {
+            bytes: vec![b'x'; length],
+            _kept: Arc::clone(&kept),
+        });
         async move { axum::body::Body::from(body) }
     };
     let app = axum::Router::new().route("/mcp", axum::routing::post(respond));
     let stalled = Duration::from_millis(200);
-    tokio::spawn(server.connection_timeouts(Duration::from_secs(20), stalled).run_http(app, pending()));
+    tokio::spawn(
+        server
+            .connection_timeouts(Duration::from_secs(20), stalled)
+            .run_http(app, pending()),
+    );
     for length in ["2000", "10000", "300000"] {
         for window in [0, 1] {
             let mut sender = connect(address, window).await;
-            assert_eq!(starve(ask(&mut sender, length)).await, Some(h2::Reason::CANCEL), "{length}, window {window}");
+            assert_eq!(
+                starve(ask(&mut sender, length)).await,
+                Some(h2::Reason::CANCEL),
+                "{length}, window {window}"
+            );
             eventually("the body is dropped", || Arc::strong_count(&gone) == 2).await;
         }
     }
@@ -133,18 +170,27 @@ async fn streams_that_are_read_go_on_beside_one_that_is_not() {
     for _ in 0..3 {
         for (name, length) in [("large", 300_000), ("large-stream", 300_000), ("hello", 5)] {
             let body = String::from_utf8(read(ask(&mut sender, name)).await.unwrap()).unwrap();
-            assert!(body.len() > length && body.contains(r#""text":"#), "{name}: {}", body.len());
+            assert!(
+                body.len() > length && body.contains(r#""text":"#),
+                "{name}: {}",
+                body.len()
+            );
         }
     }
     assert_eq!(within(starved).await.unwrap(), Some(h2::Reason::CANCEL));
-    assert!(read(ask(&mut sender, "hello")).await.is_ok(), "the connection goes on");
+    assert!(
+        read(ask(&mut sender, "hello")).await.is_ok(),
+        "the connection goes on"
+    );
 }
 
 #[tokio::test]
 async fn a_response_arrives_whole_at_any_length() {
     let (address, _) = serve(Duration::from_secs(20)).await;
     let mut sender = connect(address, 65_535).await;
-    for length in [1, 500, 1020, 1024, 1030, 10_000, 16_300, 16_384, 16_400, 32_768, 50_000] {
+    for length in [
+        1, 500, 1020, 1024, 1030, 10_000, 16_300, 16_384, 16_400, 32_768, 50_000,
+    ] {
         let name = "y".repeat(length);
         let body = read(ask(&mut sender, &name)).await.unwrap();
         let value: serde_json::Value = serde_json::from_slice(&body).unwrap();

@@ -24,9 +24,16 @@ async fn ask(client: &HttpClient, call: Call) -> Result<Reply, CallError> {
 }
 
 fn text(reply: Reply) -> String {
-    let Reply::Once(response) = reply else { panic!("{reply:?}") };
-    let Outcome::Result(result) = response.outcome else { panic!("{response:?}") };
-    result.decode::<serde_json::Value>().unwrap()["text"].as_str().unwrap().to_owned()
+    let Reply::Once(response) = reply else {
+        panic!("{reply:?}")
+    };
+    let Outcome::Result(result) = response.outcome else {
+        panic!("{response:?}")
+    };
+    result.decode::<serde_json::Value>().unwrap()["text"]
+        .as_str()
+        .unwrap()
+        .to_owned()
 }
 
 /// Answers each connection's first request with fixed bytes, and keeps the requests.
@@ -40,7 +47,9 @@ async fn canned(answers: Vec<String>) -> (SocketAddr, Arc<Mutex<Vec<String>>>) {
             let (mut stream, _) = listener.accept().await.unwrap();
             let mut request = vec![0; 64 * 1024];
             let count = stream.read(&mut request).await.unwrap();
-            kept.lock().unwrap().push(String::from_utf8_lossy(&request[..count]).into_owned());
+            kept.lock()
+                .unwrap()
+                .push(String::from_utf8_lossy(&request[..count]).into_owned());
             let _ = stream.write_all(answer.as_bytes()).await;
             let _ = stream.shutdown().await;
         }
@@ -67,10 +76,22 @@ async fn from(answer: String) -> Result<Reply, CallError> {
 async fn both_kinds_of_answer_are_understood() {
     let address = serve(Endpoint::new(Tools::default())).await;
     let client = client(address);
-    assert_eq!(text(ask(&client, call("1", "hello")).await.unwrap()), "hello");
-    assert_eq!(text(ask(&client, call("\"s\"", "large")).await.unwrap()).len(), 300_000);
-    let Reply::Stream(stream) = ask(&client, call("2", "stream")).await.unwrap() else { panic!("not a stream") };
-    let messages: Vec<_> = within(stream.collect::<Vec<_>>()).await.into_iter().map(Result::unwrap).collect();
+    assert_eq!(
+        text(ask(&client, call("1", "hello")).await.unwrap()),
+        "hello"
+    );
+    assert_eq!(
+        text(ask(&client, call("\"s\"", "large")).await.unwrap()).len(),
+        300_000
+    );
+    let Reply::Stream(stream) = ask(&client, call("2", "stream")).await.unwrap() else {
+        panic!("not a stream")
+    };
+    let messages: Vec<_> = within(stream.collect::<Vec<_>>())
+        .await
+        .into_iter()
+        .map(Result::unwrap)
+        .collect();
     assert_eq!(messages.len(), 3);
     assert!(
         matches!(&messages[0], Message::Notification(Notification { method, .. }) if method == "notifications/progress")
@@ -78,19 +99,26 @@ async fn both_kinds_of_answer_are_understood() {
     assert!(matches!(&messages[2], Message::Response(response) if response.id == 2.into()));
 }
 
-// spec: http-send-01, http-send-02, http-send-03, http-send-04, http-headers-01, http-headers-02, http-headers-08, http-headers-09, http-headers-10
+// spec: http-send-01, http-send-02, http-send-03, http-send-04, http-headers-01, http-headers-02,
+// http-headers-08, http-headers-09, http-headers-10
 #[tokio::test]
 async fn each_call_is_one_post_with_its_headers() {
     let (address, requests) = canned(vec![answer("200 OK", "application/json", DONE)]).await;
     let mut call = call("1", "caf\u{e9}");
     let mut headers = http::HeaderMap::new();
-    for (name, value) in
-        [("mcp-param-region", "eu"), ("traceparent", "00-a"), ("authorization", "Bearer of-somebody"), ("cookie", "c")]
-    {
+    for (name, value) in [
+        ("mcp-param-region", "eu"),
+        ("traceparent", "00-a"),
+        ("authorization", "Bearer of-somebody"),
+        ("cookie", "c"),
+    ] {
         headers.insert(name, value.parse().unwrap());
     }
     call.headers = Some(headers);
-    let builder = HttpClient::builder(&format!("http://{address}/mcp?x=1")).unwrap().bearer("mine").unwrap();
+    let builder = HttpClient::builder(&format!("http://{address}/mcp?x=1"))
+        .unwrap()
+        .bearer("mine")
+        .unwrap();
     ask(&builder.build().unwrap(), call).await.unwrap();
     let request = requests.lock().unwrap()[0].to_ascii_lowercase();
     let (head, body) = request.split_once("\r\n\r\n").unwrap();
@@ -107,10 +135,19 @@ async fn each_call_is_one_post_with_its_headers() {
         "authorization: bearer mine",
         &format!("host: {address}"),
     ] {
-        assert!(head.lines().any(|seen| seen == line), "{line} is not in {head}");
+        assert!(
+            head.lines().any(|seen| seen == line),
+            "{line} is not in {head}"
+        );
     }
-    assert!(!head.contains("cookie") && !head.contains("of-somebody"), "{head}");
-    assert_eq!(serde_json::from_str::<serde_json::Value>(body).unwrap()["jsonrpc"], "2.0");
+    assert!(
+        !head.contains("cookie") && !head.contains("of-somebody"),
+        "{head}"
+    );
+    assert_eq!(
+        serde_json::from_str::<serde_json::Value>(body).unwrap()["jsonrpc"],
+        "2.0"
+    );
 }
 
 // spec: ext-tasks-36
@@ -127,9 +164,17 @@ async fn a_request_about_a_task_is_routed_by_its_name() {
         asked.params = params.with("_meta", &meta);
         drop(ask(&client, asked).await);
         let request = requests.lock().unwrap().last().unwrap().clone();
-        let head = request.split("\r\n\r\n").next().unwrap().to_ascii_lowercase();
+        let head = request
+            .split("\r\n\r\n")
+            .next()
+            .unwrap()
+            .to_ascii_lowercase();
         assert!(head.lines().any(|line| line == "mcp-name: t-1"), "{head}");
-        assert!(head.lines().any(|line| line == format!("mcp-method: {method}")), "{head}");
+        assert!(
+            head.lines()
+                .any(|line| line == format!("mcp-method: {method}")),
+            "{head}"
+        );
     }
 }
 
@@ -137,26 +182,54 @@ async fn a_request_about_a_task_is_routed_by_its_name() {
 async fn authorization_can_change() {
     let address = serve(Endpoint::new(Tools::default())).await;
     let client = client(address);
-    assert_eq!(text(ask(&client, call("1", "authorization")).await.unwrap()), "none");
+    assert_eq!(
+        text(ask(&client, call("1", "authorization")).await.unwrap()),
+        "none"
+    );
     client.set_authorization(Some("Bearer new".parse().unwrap()));
-    assert_eq!(text(ask(&client, call("1", "authorization")).await.unwrap()), "Bearer new");
+    assert_eq!(
+        text(ask(&client, call("1", "authorization")).await.unwrap()),
+        "Bearer new"
+    );
 }
 
 // spec: http-receive-08
 #[tokio::test]
 async fn comments_and_priming_events_say_nothing() {
-    let body = format!(": hello\n\n:\n\nid: 1\ndata:\n\nevent: endpoint\ndata: /x\n\nevent: message\ndata: {DONE}\n\n");
-    let Reply::Stream(stream) = from(answer("200 OK", "text/event-stream", &body)).await.unwrap() else { panic!() };
+    let body = format!(
+        ": hello\n\n:\n\nid: 1\ndata:\n\nevent: endpoint\ndata: /x\n\nevent: message\ndata: {DONE}\n\n"
+    );
+    let Reply::Stream(stream) = from(answer("200 OK", "text/event-stream", &body))
+        .await
+        .unwrap()
+    else {
+        panic!()
+    };
     let messages: Vec<_> = within(stream.collect::<Vec<_>>()).await;
-    assert!(matches!(&messages[..], [Ok(Message::Response(_))]), "{messages:?}");
+    assert!(
+        matches!(&messages[..], [Ok(Message::Response(_))]),
+        "{messages:?}"
+    );
 }
 
 #[tokio::test]
 async fn a_stream_that_breaks_off_is_broken_not_finished() {
-    for body in ["", "data: {\"jsonrpc\":\"2.0\",\"method\":\"notifications/x\"}\n\n", "data: {\"jsonr"] {
-        let Reply::Stream(stream) = from(answer("200 OK", "text/event-stream", body)).await.unwrap() else { panic!() };
+    for body in [
+        "",
+        "data: {\"jsonrpc\":\"2.0\",\"method\":\"notifications/x\"}\n\n",
+        "data: {\"jsonr",
+    ] {
+        let Reply::Stream(stream) = from(answer("200 OK", "text/event-stream", body))
+            .await
+            .unwrap()
+        else {
+            panic!()
+        };
         let messages: Vec<_> = within(stream.collect::<Vec<_>>()).await;
-        assert!(matches!(messages.last(), Some(Err(CallError::Broken(_)))), "{messages:?}");
+        assert!(
+            matches!(messages.last(), Some(Err(CallError::Broken(_)))),
+            "{messages:?}"
+        );
     }
 }
 
@@ -166,29 +239,65 @@ async fn messages_that_break_the_protocol_are_refused() {
     let other = DONE.replace("\"id\":1", "\"id\":2");
     let string = DONE.replace("\"id\":1", "\"id\":\"1\"");
     let request = r#"{"jsonrpc":"2.0","id":1,"method":"sampling/createMessage","params":{}}"#;
-    for body in [&other, &string, request, "{", "[]", r#"{"jsonrpc":"2.0","method":"notifications/x"}"#] {
-        let error = from(answer("200 OK", "application/json", body)).await.unwrap_err();
+    for body in [
+        &other,
+        &string,
+        request,
+        "{",
+        "[]",
+        r#"{"jsonrpc":"2.0","method":"notifications/x"}"#,
+    ] {
+        let error = from(answer("200 OK", "application/json", body))
+            .await
+            .unwrap_err();
         assert!(matches!(error, CallError::Malformed(_)), "{body} {error:?}");
     }
     for body in [&other, request] {
         let body = format!("data: {body}\n\n");
-        let Reply::Stream(stream) = from(answer("200 OK", "text/event-stream", &body)).await.unwrap() else { panic!() };
+        let Reply::Stream(stream) = from(answer("200 OK", "text/event-stream", &body))
+            .await
+            .unwrap()
+        else {
+            panic!()
+        };
         let messages: Vec<_> = within(stream.collect::<Vec<_>>()).await;
-        assert!(matches!(&messages[..], [Err(CallError::Malformed(_))]), "{messages:?}");
+        assert!(
+            matches!(&messages[..], [Err(CallError::Malformed(_))]),
+            "{messages:?}"
+        );
     }
-    let error = from("HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n".into()).await.unwrap_err();
-    assert!(matches!(&error, CallError::Malformed(why) if why.contains("202")), "{error:?}");
+    let error = from("HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n".into())
+        .await
+        .unwrap_err();
+    assert!(
+        matches!(&error, CallError::Malformed(why) if why.contains("202")),
+        "{error:?}"
+    );
 }
 
 // spec: base-jsonrpc-25, http-headers-47
 #[tokio::test]
 async fn an_error_status_with_a_json_rpc_error_is_an_answer() {
     for (status, body) in [
-        ("400 Bad Request", r#"{"jsonrpc":"2.0","id":1,"error":{"code":-32022,"message":"m"}}"#),
-        ("403 Forbidden", r#"{"jsonrpc":"2.0","error":{"code":-32022,"message":"m"}}"#),
-        ("400 Bad Request", r#"{"jsonrpc":"2.0","id":null,"error":{"code":-32022,"message":"m"}}"#),
+        (
+            "400 Bad Request",
+            r#"{"jsonrpc":"2.0","id":1,"error":{"code":-32022,"message":"m"}}"#,
+        ),
+        (
+            "403 Forbidden",
+            r#"{"jsonrpc":"2.0","error":{"code":-32022,"message":"m"}}"#,
+        ),
+        (
+            "400 Bad Request",
+            r#"{"jsonrpc":"2.0","id":null,"error":{"code":-32022,"message":"m"}}"#,
+        ),
     ] {
-        let Reply::Once(response) = from(answer(status, "application/json", body)).await.unwrap() else { panic!() };
+        let Reply::Once(response) = from(answer(status, "application/json", body))
+            .await
+            .unwrap()
+        else {
+            panic!()
+        };
         assert_eq!(response.id, 1.into());
         assert!(matches!(response.outcome, Outcome::Error(error) if error.code == -32022));
     }
@@ -200,7 +309,9 @@ async fn a_refusal_of_access_is_told_by_its_status_whatever_its_body_is() {
     for (status, code) in [("401 Unauthorized", 401), ("403 Forbidden", 403)] {
         for (media, body) in [("application/json", error), ("text/plain", "no token")] {
             match from(answer(status, media, body)).await.unwrap_err() {
-                CallError::NotMcp { status, body } => assert_eq!((status, &*body), (code, "no token")),
+                CallError::NotMcp { status, body } => {
+                    assert_eq!((status, &*body), (code, "no token"))
+                }
                 error => panic!("{error:?}"),
             }
         }
@@ -210,7 +321,11 @@ async fn a_refusal_of_access_is_told_by_its_status_whatever_its_body_is() {
 #[tokio::test]
 async fn what_is_not_mcp_is_shown() {
     let page = format!("<html>{}", "x".repeat(1000));
-    for (status, code) in [("200 OK", 200), ("404 Not Found", 404), ("502 Bad Gateway", 502)] {
+    for (status, code) in [
+        ("200 OK", 200),
+        ("404 Not Found", 404),
+        ("502 Bad Gateway", 502),
+    ] {
         match from(answer(status, "text/html", &page)).await.unwrap_err() {
             CallError::NotMcp { status, body } => {
                 assert_eq!((status, body.chars().count()), (code, 300));
@@ -226,11 +341,22 @@ async fn what_is_not_mcp_is_shown() {
 async fn sizes_that_the_server_refuses_are_named() {
     let error = r#"{"jsonrpc":"2.0","error":{"code":-32600,"message":"at most 5"}}"#;
     for (status, body, says) in [
-        ("413 Payload Too Large", error, "request of this size: at most 5"),
+        (
+            "413 Payload Too Large",
+            error,
+            "request of this size: at most 5",
+        ),
         ("413 Payload Too Large", "", "request of this size"),
-        ("431 Request Header Fields Too Large", "", "headers of this size"),
+        (
+            "431 Request Header Fields Too Large",
+            "",
+            "headers of this size",
+        ),
     ] {
-        match from(answer(status, "application/json", body)).await.unwrap_err() {
+        match from(answer(status, "application/json", body))
+            .await
+            .unwrap_err()
+        {
             CallError::NotMcp { body, .. } => assert!(body.ends_with(says), "{body}"),
             error => panic!("{error:?}"),
         }
@@ -240,28 +366,55 @@ async fn sizes_that_the_server_refuses_are_named() {
 #[tokio::test]
 async fn redirects_are_followed_within_the_origin_only() {
     let redirect = |to: &str| {
-        format!("HTTP/1.1 307 Temporary Redirect\r\nLocation: {to}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+        format!(
+            "HTTP/1.1 307 Temporary Redirect\r\nLocation: {to}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+        )
     };
-    let (address, requests) = canned(vec![redirect("/mcp/"), answer("200 OK", "application/json", DONE)]).await;
-    assert_eq!(text(ask(&client(address), call("1", "a")).await.unwrap()), "ok");
+    let (address, requests) = canned(vec![
+        redirect("/mcp/"),
+        answer("200 OK", "application/json", DONE),
+    ])
+    .await;
+    assert_eq!(
+        text(ask(&client(address), call("1", "a")).await.unwrap()),
+        "ok"
+    );
     assert!(requests.lock().unwrap()[1].starts_with("POST /mcp/ "));
     let error = from(redirect("http://evil.example/mcp")).await.unwrap_err();
-    assert!(error.to_string().contains("http://evil.example/mcp"), "{error}");
+    assert!(
+        error.to_string().contains("http://evil.example/mcp"),
+        "{error}"
+    );
     let (address, requests) = canned(vec![redirect("/mcp"); 10]).await;
-    assert!(matches!(ask(&client(address), call("1", "a")).await.unwrap_err(), CallError::NotMcp { status: 307, .. }));
+    assert!(matches!(
+        ask(&client(address), call("1", "a")).await.unwrap_err(),
+        CallError::NotMcp { status: 307, .. }
+    ));
     assert_eq!(requests.lock().unwrap().len(), 4);
 }
 
 #[tokio::test]
 async fn answers_are_bounded() {
     let address = serve(Endpoint::new(Tools::default())).await;
-    let client = HttpClient::builder(&format!("http://{address}/mcp")).unwrap().max_response(1000).build().unwrap();
+    let client = HttpClient::builder(&format!("http://{address}/mcp"))
+        .unwrap()
+        .max_response(1000)
+        .build()
+        .unwrap();
     let error = ask(&client, call("1", "large")).await.unwrap_err();
     assert!(matches!(error, CallError::TooLarge(1000)), "{error:?}");
-    let Reply::Stream(stream) = ask(&client, call("1", "large-stream")).await.unwrap() else { panic!() };
+    let Reply::Stream(stream) = ask(&client, call("1", "large-stream")).await.unwrap() else {
+        panic!()
+    };
     let messages: Vec<_> = within(stream.collect::<Vec<_>>()).await;
-    assert!(matches!(&messages[..], [Err(CallError::TooLarge(1000))]), "{messages:?}");
-    assert_eq!(text(ask(&client, call("1", "small")).await.unwrap()), "small");
+    assert!(
+        matches!(&messages[..], [Err(CallError::TooLarge(1000))]),
+        "{messages:?}"
+    );
+    assert_eq!(
+        text(ask(&client, call("1", "small")).await.unwrap()),
+        "small"
+    );
 }
 
 #[tokio::test]
@@ -270,22 +423,37 @@ async fn a_server_that_is_not_there_is_named_with_the_cause() {
     let address = listener.local_addr().unwrap();
     drop(listener);
     let error = ask(&client(address), call("1", "a")).await.unwrap_err();
-    assert!(error.is_unsent() && error.to_string().contains(&address.to_string()), "{error}");
-    assert!(error.to_string().to_lowercase().contains("refused"), "{error}");
+    assert!(
+        error.is_unsent() && error.to_string().contains(&address.to_string()),
+        "{error}"
+    );
+    assert!(
+        error.to_string().to_lowercase().contains("refused"),
+        "{error}"
+    );
     let nowhere = HttpClient::new("http://does-not-exist.invalid/mcp").unwrap();
     let error = ask(&nowhere, call("1", "a")).await.unwrap_err();
-    assert!(error.is_unsent() && error.to_string().contains("does-not-exist.invalid"), "{error}");
+    assert!(
+        error.is_unsent() && error.to_string().contains("does-not-exist.invalid"),
+        "{error}"
+    );
 }
 
 // spec: cancellation-01, cancellation-04
 #[tokio::test]
 async fn dropping_a_call_or_its_stream_cancels_it() {
     let seen = Arc::new(Seen::default());
-    let address = serve(Endpoint::new(Tools(Arc::clone(&seen))).sse_after(Duration::from_millis(10))).await;
+    let address =
+        serve(Endpoint::new(Tools(Arc::clone(&seen))).sse_after(Duration::from_millis(10))).await;
     let client = client(address);
-    let asked = tokio::time::timeout(Duration::from_millis(5), client.clone().call(call("1", "hang")));
+    let asked = tokio::time::timeout(
+        Duration::from_millis(5),
+        client.clone().call(call("1", "hang")),
+    );
     drop(asked.await);
-    let Reply::Stream(mut stream) = ask(&client, call("2", "listen")).await.unwrap() else { panic!() };
+    let Reply::Stream(mut stream) = ask(&client, call("2", "listen")).await.unwrap() else {
+        panic!()
+    };
     assert!(within(stream.next()).await.is_some());
     eventually("the second call runs", || seen.started() >= 1).await;
     drop(stream);
@@ -311,14 +479,19 @@ async fn connections_are_kept_after_either_kind_of_answer() {
     let client = client(address);
     for _ in 0..5 {
         ask(&client, call("1", "a")).await.unwrap();
-        let Reply::Stream(stream) = ask(&client, call("1", "stream")).await.unwrap() else { panic!() };
+        let Reply::Stream(stream) = ask(&client, call("1", "stream")).await.unwrap() else {
+            panic!()
+        };
         assert_eq!(within(stream.collect::<Vec<_>>()).await.len(), 3);
         // The last chunk may come in a packet of its own.
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     assert_eq!(accepted.load(Ordering::SeqCst), 1);
     let many = (0..8).map(|_| ask(&client, call("1", "slow")));
-    futures_util::future::join_all(many).await.into_iter().for_each(|reply| assert_eq!(text(reply.unwrap()), "slow"));
+    futures_util::future::join_all(many)
+        .await
+        .into_iter()
+        .for_each(|reply| assert_eq!(text(reply.unwrap()), "slow"));
     assert_eq!(accepted.load(Ordering::SeqCst), 8);
     for _ in 0..5 {
         ask(&client, call("1", "a")).await.unwrap();
@@ -342,15 +515,20 @@ async fn a_kept_connection_that_was_closed_is_replaced() {
 async fn kept_connections_that_all_died_cost_no_call() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let (arrived, closed) = (Arc::new(tokio::sync::Barrier::new(4)), Arc::new(AtomicUsize::new(0)));
+    let (arrived, closed) = (
+        Arc::new(tokio::sync::Barrier::new(4)),
+        Arc::new(AtomicUsize::new(0)),
+    );
     let (close, closing) = tokio::sync::watch::channel(false);
     let ended = Arc::clone(&closed);
     tokio::spawn(async move {
         for n in 0..5 {
             let (mut stream, _) = listener.accept().await.unwrap();
-            let (arrived, ended, mut closing) = (Arc::clone(&arrived), Arc::clone(&ended), closing.clone());
+            let (arrived, ended, mut closing) =
+                (Arc::clone(&arrived), Arc::clone(&ended), closing.clone());
             tokio::spawn(async move {
-                let keep = answer("200 OK", "application/json", DONE).replace("Connection: close\r\n", "");
+                let keep =
+                    answer("200 OK", "application/json", DONE).replace("Connection: close\r\n", "");
                 assert!(stream.read(&mut [0; 16 * 1024]).await.unwrap() > 0);
                 if n < 4 {
                     arrived.wait().await;
@@ -360,7 +538,12 @@ async fn kept_connections_that_all_died_cost_no_call() {
                     closing.wait_for(|closing| *closing).await.unwrap();
                     // Some servers say why they close; nobody has asked.
                     if n % 2 == 0 {
-                        stream.write_all(answer("408 Request Timeout", "text/plain", "idle").as_bytes()).await.unwrap();
+                        stream
+                            .write_all(
+                                answer("408 Request Timeout", "text/plain", "idle").as_bytes(),
+                            )
+                            .await
+                            .unwrap();
                     }
                     stream.shutdown().await.unwrap();
                     ended.fetch_add(1, Ordering::SeqCst);
@@ -371,16 +554,27 @@ async fn kept_connections_that_all_died_cost_no_call() {
     });
     let client = client(address);
     let four = (0..4).map(|_| ask(&client, call("1", "a")));
-    futures_util::future::join_all(four).await.into_iter().for_each(|reply| assert_eq!(text(reply.unwrap()), "ok"));
+    futures_util::future::join_all(four)
+        .await
+        .into_iter()
+        .for_each(|reply| assert_eq!(text(reply.unwrap()), "ok"));
     close.send_replace(true);
     eventually("all are closed", || closed.load(Ordering::SeqCst) == 4).await;
     tokio::time::sleep(Duration::from_millis(30)).await;
-    assert_eq!(text(ask(&client, call("1", "a")).await.unwrap()), "ok", "a fifth connection serves it");
+    assert_eq!(
+        text(ask(&client, call("1", "a")).await.unwrap()),
+        "ok",
+        "a fifth connection serves it"
+    );
 }
 
 #[tokio::test]
 async fn a_request_that_went_out_is_not_sent_again() {
-    let (address, requests) = canned(vec![String::new(), answer("200 OK", "application/json", DONE)]).await;
+    let (address, requests) = canned(vec![
+        String::new(),
+        answer("200 OK", "application/json", DONE),
+    ])
+    .await;
     let error = ask(&client(address), call("1", "a")).await.unwrap_err();
     assert!(matches!(error, CallError::Broken(_)), "{error:?}");
     assert_eq!(requests.lock().unwrap().len(), 1);
@@ -390,14 +584,27 @@ async fn a_request_that_went_out_is_not_sent_again() {
 async fn http2_works_both_ways() {
     let seen = Arc::new(Seen::default());
     let address = serve(Endpoint::new(Tools(Arc::clone(&seen)))).await;
-    let client =
-        HttpClient::builder(&format!("http://{address}/mcp")).unwrap().http2_prior_knowledge().build().unwrap();
+    let client = HttpClient::builder(&format!("http://{address}/mcp"))
+        .unwrap()
+        .http2_prior_knowledge()
+        .build()
+        .unwrap();
     let many = (0..20).map(|_| ask(&client, call("1", "slow")));
-    futures_util::future::join_all(many).await.into_iter().for_each(|reply| assert_eq!(text(reply.unwrap()), "slow"));
-    assert_eq!(text(ask(&client, call("1", "large")).await.unwrap()).len(), 300_000);
-    let Reply::Stream(stream) = ask(&client, call("1", "stream")).await.unwrap() else { panic!() };
+    futures_util::future::join_all(many)
+        .await
+        .into_iter()
+        .for_each(|reply| assert_eq!(text(reply.unwrap()), "slow"));
+    assert_eq!(
+        text(ask(&client, call("1", "large")).await.unwrap()).len(),
+        300_000
+    );
+    let Reply::Stream(stream) = ask(&client, call("1", "stream")).await.unwrap() else {
+        panic!()
+    };
     assert_eq!(within(stream.collect::<Vec<_>>()).await.len(), 3);
-    let Reply::Stream(stream) = ask(&client, call("1", "listen")).await.unwrap() else { panic!() };
+    let Reply::Stream(stream) = ask(&client, call("1", "listen")).await.unwrap() else {
+        panic!()
+    };
     let dropped = seen.dropped();
     drop(stream);
     eventually("the listen is cancelled", || seen.dropped() == dropped + 1).await;
@@ -409,51 +616,93 @@ async fn a_server_that_never_accepts_runs_into_the_connect_timeout() {
     let address = server.local_addr().unwrap();
     drop(server);
     let builder = HttpClient::builder(&format!("http://{address}/mcp")).unwrap();
-    let client = builder.connect_timeout(Duration::from_nanos(1)).build().unwrap();
+    let client = builder
+        .connect_timeout(Duration::from_nanos(1))
+        .build()
+        .unwrap();
     assert!(ask(&client, call("1", "a")).await.unwrap_err().is_unsent());
 }
 
 #[tokio::test]
 async fn a_response_in_a_coding_is_a_clear_error() {
-    for (status, coding) in [("200 OK", "gzip"), ("200 OK", "identity, br"), ("500 Oh", "x\u{e9}")] {
-        let encoded = answer(status, "application/json", DONE)
-            .replace("Connection:", &format!("Content-Encoding: {coding}\r\nConnection:"));
+    for (status, coding) in [
+        ("200 OK", "gzip"),
+        ("200 OK", "identity, br"),
+        ("500 Oh", "x\u{e9}"),
+    ] {
+        let encoded = answer(status, "application/json", DONE).replace(
+            "Connection:",
+            &format!("Content-Encoding: {coding}\r\nConnection:"),
+        );
         let failed = from(encoded).await.unwrap_err();
-        let CallError::Malformed(why) = &failed else { panic!("{failed:?}") };
-        assert!(why.contains("Content-Encoding") && why.contains(&status[..3]), "{why}");
+        let CallError::Malformed(why) = &failed else {
+            panic!("{failed:?}")
+        };
+        assert!(
+            why.contains("Content-Encoding") && why.contains(&status[..3]),
+            "{why}"
+        );
     }
-    let plain =
-        answer("200 OK", "application/json", DONE).replace("Connection:", "Content-Encoding: Identity\r\nConnection:");
+    let plain = answer("200 OK", "application/json", DONE)
+        .replace("Connection:", "Content-Encoding: Identity\r\nConnection:");
     assert_eq!(text(from(plain).await.unwrap()), "ok");
     // Requests of other revisions are the same in this.
-    let encoded =
-        answer("200 OK", "application/json", DONE).replace("Connection:", "Content-Encoding: gzip\r\nConnection:");
+    let encoded = answer("200 OK", "application/json", DONE)
+        .replace("Connection:", "Content-Encoding: gzip\r\nConnection:");
     let (address, _) = canned(vec![encoded]).await;
-    let request = http::Request::post("/mcp").body(bytes::Bytes::from_static(b"{}")).unwrap();
+    let request = http::Request::post("/mcp")
+        .body(bytes::Bytes::from_static(b"{}"))
+        .unwrap();
     let failed = within(client(address).send(request)).await.unwrap_err();
-    assert!(failed.to_string().contains("Content-Encoding \"gzip\""), "{failed}");
+    assert!(
+        failed.to_string().contains("Content-Encoding \"gzip\""),
+        "{failed}"
+    );
 }
 
 #[tokio::test]
 async fn a_refused_host_name_is_not_taken_for_missing_credentials() {
-    let address = serve(Endpoint::new(Tools::default()).hosts(carryall_transport::http::HostPolicy::loopback())).await;
+    let address = serve(
+        Endpoint::new(Tools::default()).hosts(carryall_transport::http::HostPolicy::loopback()),
+    )
+    .await;
     // The name that this client uses, as a proxy in front of the server would pass it on.
     let proxied = proxy_with_host(address, "mcp.example.com").await;
     let failed = ask(&client(proxied), call("1", "a")).await.unwrap_err();
-    let CallError::NotMcp { status: 403, body } = &failed else { panic!("{failed:?}") };
-    for part in ["host name", &proxied.to_string(), "mcp.example.com", "--allow-host", "whatever the credentials"] {
+    let CallError::NotMcp { status: 403, body } = &failed else {
+        panic!("{failed:?}")
+    };
+    for part in [
+        "host name",
+        &proxied.to_string(),
+        "mcp.example.com",
+        "--allow-host",
+        "whatever the credentials",
+    ] {
         assert!(body.contains(part), "{part}: {body}");
     }
     // What others say in the same situation.
     for (status, said) in [
         ("421 Misdirected Request", "Invalid Host header"),
         ("403 Forbidden", "Forbidden: Host header is not allowed"),
-        ("403 Forbidden", r#"{"jsonrpc":"2.0","error":{"code":-32000,"message":"Invalid Host: a.example"},"id":null}"#),
+        (
+            "403 Forbidden",
+            r#"{"jsonrpc":"2.0","error":{"code":-32000,"message":"Invalid Host: a.example"},"id":null}"#,
+        ),
     ] {
         let failed = from(answer(status, "text/plain", said)).await.unwrap_err();
-        assert!(failed.to_string().contains("refuses the host name"), "{said}: {failed}");
+        assert!(
+            failed.to_string().contains("refuses the host name"),
+            "{said}: {failed}"
+        );
     }
-    let failed = from(answer("403 Forbidden", "text/plain", "no such user on this ghost")).await.unwrap_err();
+    let failed = from(answer(
+        "403 Forbidden",
+        "text/plain",
+        "no such user on this ghost",
+    ))
+    .await
+    .unwrap_err();
     assert!(!failed.to_string().contains("host name"), "{failed}");
 }
 
@@ -465,8 +714,8 @@ async fn proxy_with_host(to: SocketAddr, host: &'static str) -> SocketAddr {
         let (mut stream, _) = listener.accept().await.unwrap();
         let mut request = vec![0; 64 * 1024];
         let count = stream.read(&mut request).await.unwrap();
-        let request =
-            String::from_utf8_lossy(&request[..count]).replace(&format!("host: {address}"), &format!("host: {host}"));
+        let request = String::from_utf8_lossy(&request[..count])
+            .replace(&format!("host: {address}"), &format!("host: {host}"));
         let mut server = tokio::net::TcpStream::connect(to).await.unwrap();
         server.write_all(request.as_bytes()).await.unwrap();
         let _ = tokio::io::copy_bidirectional(&mut stream, &mut server).await;
@@ -477,18 +726,30 @@ async fn proxy_with_host(to: SocketAddr, host: &'static str) -> SocketAddr {
 #[tokio::test]
 async fn replies_that_nobody_reads_do_not_block_others_on_their_http2_connection() {
     let address = serve(Endpoint::new(Tools::default())).await;
-    let client = HttpClient::builder(&format!("http://{address}/mcp")).unwrap().http2_prior_knowledge();
+    let client = HttpClient::builder(&format!("http://{address}/mcp"))
+        .unwrap()
+        .http2_prior_knowledge();
     let client = client.build().unwrap();
     let mut unread = Vec::new();
     for id in 0..60 {
-        let reply = ask(&client, call(&id.to_string(), "large-stream")).await.unwrap();
+        let reply = ask(&client, call(&id.to_string(), "large-stream"))
+            .await
+            .unwrap();
         assert!(matches!(reply, Reply::Stream(_)));
         unread.push(reply);
     }
     // What they hold has arrived before the next answer, or is on its way.
     for _ in 0..20 {
-        assert_eq!(text(ask(&client, call("\"x\"", "large")).await.unwrap()).len(), 300_000);
+        assert_eq!(
+            text(ask(&client, call("\"x\"", "large")).await.unwrap()).len(),
+            300_000
+        );
     }
-    let Some(Reply::Stream(mut first)) = unread.into_iter().next() else { panic!() };
-    assert!(within(first.next()).await.unwrap().is_ok(), "and they are still there");
+    let Some(Reply::Stream(mut first)) = unread.into_iter().next() else {
+        panic!()
+    };
+    assert!(
+        within(first.next()).await.unwrap().is_ok(),
+        "and they are still there"
+    );
 }

@@ -12,19 +12,28 @@ use tokio::net::TcpStream;
 async fn a_body_of_100_mib_is_refused_unread() {
     let address = serve(Endpoint::new(Tools::default())).await;
     let mut stream = TcpStream::connect(address).await.unwrap();
-    let head = format!("POST /mcp HTTP/1.1\r\nHost: localhost\r\n{HEADERS}Content-Length: 104857600\r\n\r\n");
+    let head = format!(
+        "POST /mcp HTTP/1.1\r\nHost: localhost\r\n{HEADERS}Content-Length: 104857600\r\n\r\n"
+    );
     stream.write_all(head.as_bytes()).await.unwrap();
     // Not a byte of the body is needed for the answer.
     let answer = within(read_answer(&mut stream)).await;
     assert_eq!(answer.status, 413);
-    assert!(answer.json()["error"]["message"].as_str().unwrap().contains("4194304"));
+    assert!(
+        answer.json()["error"]["message"]
+            .as_str()
+            .unwrap()
+            .contains("4194304")
+    );
 }
 
 #[tokio::test]
 async fn a_chunked_body_without_end_is_cut_off() {
     let address = serve(Endpoint::new(Tools::default()).max_body(100_000)).await;
     let mut stream = TcpStream::connect(address).await.unwrap();
-    let head = format!("POST /mcp HTTP/1.1\r\nHost: localhost\r\n{HEADERS}Transfer-Encoding: chunked\r\n\r\n");
+    let head = format!(
+        "POST /mcp HTTP/1.1\r\nHost: localhost\r\n{HEADERS}Transfer-Encoding: chunked\r\n\r\n"
+    );
     stream.write_all(head.as_bytes()).await.unwrap();
     let chunk = format!("8000\r\n{}\r\n", "x".repeat(0x8000));
     let mut sent = 0;
@@ -39,7 +48,10 @@ async fn a_chunked_body_without_end_is_cut_off() {
 async fn a_header_of_1_mib_is_refused() {
     let address = serve(Endpoint::new(Tools::default())).await;
     let mut stream = TcpStream::connect(address).await.unwrap();
-    let head = format!("POST /mcp HTTP/1.1\r\nHost: localhost\r\nX-Long: {}\r\n\r\n", "x".repeat(1 << 20));
+    let head = format!(
+        "POST /mcp HTTP/1.1\r\nHost: localhost\r\nX-Long: {}\r\n\r\n",
+        "x".repeat(1 << 20)
+    );
     let (mut reader, mut writer) = stream.split();
     let written = async { _ = writer.write_all(head.as_bytes()).await };
     let mut answer = Vec::new();
@@ -51,24 +63,37 @@ async fn a_header_of_1_mib_is_refused() {
     };
     within(async { tokio::join!(written, read) }).await;
     let answer = String::from_utf8(answer).unwrap();
-    assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 431"), "{answer}");
+    assert!(
+        answer.is_empty() || answer.starts_with("HTTP/1.1 431"),
+        "{answer}"
+    );
     assert_eq!(send(address, &post_tool("a")).await.status, 200);
 }
 
 #[tokio::test]
 async fn a_header_over_the_limit_gets_431() {
     let address = serve(Endpoint::new(Tools::default())).await;
-    let request = http("POST", &format!("{HEADERS}X-Long: {}\r\n", "x".repeat(66_000)), &tool_call("1", "a"));
+    let request = http(
+        "POST",
+        &format!("{HEADERS}X-Long: {}\r\n", "x".repeat(66_000)),
+        &tool_call("1", "a"),
+    );
     assert_eq!(send(address, &request).await.status, 431);
-    let request = http("POST", &format!("{HEADERS}{}", "X-Many: 1\r\n".repeat(200)), &tool_call("1", "a"));
+    let request = http(
+        "POST",
+        &format!("{HEADERS}{}", "X-Many: 1\r\n".repeat(200)),
+        &tool_call("1", "a"),
+    );
     assert_eq!(send(address, &request).await.status, 431);
 }
 
 #[tokio::test]
 async fn a_body_that_stalls_gets_408() {
-    let address = serve(Endpoint::new(Tools::default()).body_timeout(Duration::from_millis(50))).await;
+    let address =
+        serve(Endpoint::new(Tools::default()).body_timeout(Duration::from_millis(50))).await;
     let mut stream = TcpStream::connect(address).await.unwrap();
-    let head = format!("POST /mcp HTTP/1.1\r\nHost: localhost\r\n{HEADERS}Content-Length: 100\r\n\r\n{{");
+    let head =
+        format!("POST /mcp HTTP/1.1\r\nHost: localhost\r\n{HEADERS}Content-Length: 100\r\n\r\n{{");
     stream.write_all(head.as_bytes()).await.unwrap();
     assert_eq!(within(read_answer(&mut stream)).await.status, 408);
 }
@@ -79,8 +104,17 @@ async fn hundreds_of_half_open_connections_leave_others_answered() {
     let mut open = Vec::new();
     for i in 0..500 {
         let mut stream = TcpStream::connect(address).await.unwrap();
-        let parts = ["", "P", "PR", "POST /mcp HTTP/1.1\r\n", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"];
-        stream.write_all(parts[i % parts.len()].as_bytes()).await.unwrap();
+        let parts = [
+            "",
+            "P",
+            "PR",
+            "POST /mcp HTTP/1.1\r\n",
+            "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+        ];
+        stream
+            .write_all(parts[i % parts.len()].as_bytes())
+            .await
+            .unwrap();
         open.push(stream);
     }
     assert_eq!(send(address, &post_tool("a")).await.status, 200);
@@ -89,7 +123,10 @@ async fn hundreds_of_half_open_connections_leave_others_answered() {
 
 #[tokio::test]
 async fn the_number_of_connections_is_bounded_and_room_is_given_again() {
-    let server = HttpServer::bind("127.0.0.1:0").await.unwrap().max_connections(2);
+    let server = HttpServer::bind("127.0.0.1:0")
+        .await
+        .unwrap()
+        .max_connections(2);
     let address = server.local_addr().unwrap();
     tokio::spawn(server.run(Tools::default()));
     let first = TcpStream::connect(address).await.unwrap();
@@ -113,8 +150,16 @@ async fn connections_that_hang_are_closed_and_working_ones_are_not() {
     let address = server.local_addr().unwrap();
     tokio::spawn(server.run(Tools::default()));
     let mut listening = TcpStream::connect(address).await.unwrap();
-    listening.write_all(post_tool("listen").as_bytes()).await.unwrap();
-    for start in ["", "PR", "POST /mcp HTTP/1.1\r\nHost: local", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"] {
+    listening
+        .write_all(post_tool("listen").as_bytes())
+        .await
+        .unwrap();
+    for start in [
+        "",
+        "PR",
+        "POST /mcp HTTP/1.1\r\nHost: local",
+        "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+    ] {
         let mut stream = TcpStream::connect(address).await.unwrap();
         stream.write_all(start.as_bytes()).await.unwrap();
         let mut seen = Vec::new();
@@ -125,7 +170,11 @@ async fn connections_that_hang_are_closed_and_working_ones_are_not() {
     later.write_all(post_tool("a").as_bytes()).await.unwrap();
     assert_eq!(within(read_answer(&mut later)).await.status, 200);
     later.write_all(b"POST /mcp HT").await.unwrap();
-    assert_eq!(within(later.read(&mut [0; 9])).await.unwrap_or(0), 0, "half a head on a kept connection");
+    assert_eq!(
+        within(later.read(&mut [0; 9])).await.unwrap_or(0),
+        0,
+        "half a head on a kept connection"
+    );
     let mut buffer = [0; 4096];
     assert!(within(listening.read(&mut buffer)).await.unwrap() > 0);
     let more = tokio::time::timeout(Duration::from_millis(300), listening.read(&mut buffer)).await;
@@ -158,7 +207,10 @@ async fn a_client_that_stops_reading_is_closed() {
 async fn bodies_on_their_way_are_bounded_in_bytes_together() {
     let address = serve(Endpoint::new(Tools::default()).max_pending_bodies(1_000_000)).await;
     let body = tool_call("1", &"x".repeat(300_000));
-    let head = format!("POST /mcp HTTP/1.1\r\nHost: localhost\r\n{HEADERS}Content-Length: {}\r\n\r\n", body.len());
+    let head = format!(
+        "POST /mcp HTTP/1.1\r\nHost: localhost\r\n{HEADERS}Content-Length: {}\r\n\r\n",
+        body.len()
+    );
     let begin = async || {
         let mut stream = TcpStream::connect(address).await.unwrap();
         stream.write_all(head.as_bytes()).await.unwrap();
@@ -178,8 +230,18 @@ async fn bodies_on_their_way_are_bounded_in_bytes_together() {
     });
     let refused = refused.await;
     assert_eq!(refused.status, 503);
-    assert!(refused.json()["error"]["message"].as_str().unwrap().contains("Try again later"), "{refused:?}");
-    assert_eq!(send(address, &post_tool("small")).await.status, 200, "small requests are served");
+    assert!(
+        refused.json()["error"]["message"]
+            .as_str()
+            .unwrap()
+            .contains("Try again later"),
+        "{refused:?}"
+    );
+    assert_eq!(
+        send(address, &post_tool("small")).await.status,
+        200,
+        "small requests are served"
+    );
     drop(held);
     let again = async {
         while send(address, &http("POST", HEADERS, &body)).await.status == 503 {

@@ -4,7 +4,10 @@ mod common;
 
 use carryall_proto::Principal;
 use carryall_transport::http::{Endpoint, HttpServer, OriginPolicy};
-use common::{HEADERS, Log, Seen, Tools, eventually, http, post_tool, read_answer, send, serve, tool_call, within};
+use common::{
+    HEADERS, Log, Seen, Tools, eventually, http, post_tool, read_answer, send, serve, tool_call,
+    within,
+};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -15,7 +18,10 @@ use tokio::net::TcpStream;
 async fn a_call_is_answered_with_one_json_object() {
     let address = serve(Endpoint::new(Tools::default())).await;
     let answer = send(address, &post_tool("hello")).await;
-    assert_eq!((answer.status, answer.header("content-type")), (200, Some("application/json")));
+    assert_eq!(
+        (answer.status, answer.header("content-type")),
+        (200, Some("application/json"))
+    );
     assert_eq!(
         answer.json(),
         serde_json::json!({"jsonrpc":"2.0","id":1,"result":{"resultType":"complete","text":"hello"}})
@@ -26,12 +32,28 @@ async fn a_call_is_answered_with_one_json_object() {
 async fn a_large_answer_and_a_large_request_arrive_whole() {
     let address = serve(Endpoint::new(Tools::default())).await;
     let answer = send(address, &post_tool("large")).await;
-    assert_eq!(answer.json()["result"]["text"].as_str().unwrap().len(), 300_000);
+    assert_eq!(
+        answer.json()["result"]["text"].as_str().unwrap().len(),
+        300_000
+    );
     let answer = send(address, &post_tool("large-stream")).await;
-    assert_eq!(answer.events()[0]["result"]["text"].as_str().unwrap().len(), 300_000);
-    let body = tool_call("1", "params").replace("\"name\"", &format!("\"pad\":\"{}\",\"name\"", "y".repeat(2_000_000)));
-    let answer = send(address, &http("POST", &format!("{HEADERS}Mcp-Name: params\r\n"), &body)).await;
-    assert_eq!(answer.json()["result"]["pad"].as_str().unwrap().len(), 2_000_000);
+    assert_eq!(
+        answer.events()[0]["result"]["text"].as_str().unwrap().len(),
+        300_000
+    );
+    let body = tool_call("1", "params").replace(
+        "\"name\"",
+        &format!("\"pad\":\"{}\",\"name\"", "y".repeat(2_000_000)),
+    );
+    let answer = send(
+        address,
+        &http("POST", &format!("{HEADERS}Mcp-Name: params\r\n"), &body),
+    )
+    .await;
+    assert_eq!(
+        answer.json()["result"]["pad"].as_str().unwrap().len(),
+        2_000_000
+    );
 }
 
 // spec: http-receive-01, http-receive-04, http-receive-06, http-send-08
@@ -39,12 +61,21 @@ async fn a_large_answer_and_a_large_request_arrive_whole() {
 async fn notifications_make_it_an_event_stream_that_ends_with_the_response() {
     let address = serve(Endpoint::new(Tools::default())).await;
     let answer = send(address, &post_tool("stream")).await;
-    assert_eq!((answer.status, answer.header("content-type")), (200, Some("text/event-stream")));
+    assert_eq!(
+        (answer.status, answer.header("content-type")),
+        (200, Some("text/event-stream"))
+    );
     assert_eq!(answer.header("x-accel-buffering"), Some("no"));
     assert_eq!(answer.header("cache-control"), Some("no-cache"));
     let events = answer.events();
     assert_eq!(events.len(), 3);
-    assert_eq!((&events[0]["params"]["progress"], &events[1]["params"]["progress"]), (&1.into(), &2.into()));
+    assert_eq!(
+        (
+            &events[0]["params"]["progress"],
+            &events[1]["params"]["progress"]
+        ),
+        (&1.into(), &2.into())
+    );
     assert_eq!(events[2]["result"]["text"], "streamed");
 }
 
@@ -67,8 +98,9 @@ async fn line_breaks_in_a_result_do_not_break_an_event() {
 // spec: http-receive-07
 #[tokio::test]
 async fn a_silent_call_turns_into_a_stream_with_comments() {
-    let endpoint =
-        Endpoint::new(Tools::default()).sse_after(Duration::from_millis(30)).keep_alive(Duration::from_millis(50));
+    let endpoint = Endpoint::new(Tools::default())
+        .sse_after(Duration::from_millis(30))
+        .keep_alive(Duration::from_millis(50));
     let address = serve(endpoint).await;
     let answer = send(address, &post_tool("slow")).await;
     assert_eq!(answer.header("content-type"), Some("text/event-stream"));
@@ -90,7 +122,8 @@ async fn a_client_that_leaves_cancels_its_call() {
     // While the head is awaited, while the body is silent, and in the middle of a stream.
     for (tool, delay) in [("hang", 5000), ("hang", 1), ("listen", 5000)] {
         let seen = Arc::new(Seen::default());
-        let endpoint = Endpoint::new(Tools(Arc::clone(&seen))).sse_after(Duration::from_millis(delay));
+        let endpoint =
+            Endpoint::new(Tools(Arc::clone(&seen))).sse_after(Duration::from_millis(delay));
         let address = serve(endpoint).await;
         let mut stream = TcpStream::connect(address).await.unwrap();
         stream.write_all(post_tool(tool).as_bytes()).await.unwrap();
@@ -102,7 +135,11 @@ async fn a_client_that_leaves_cancels_its_call() {
     }
 }
 
-async fn with_headers(address: std::net::SocketAddr, method: &str, headers: &str) -> common::Answer {
+async fn with_headers(
+    address: std::net::SocketAddr,
+    method: &str,
+    headers: &str,
+) -> common::Answer {
     let headers = format!("{HEADERS}Mcp-Name: a\r\n{headers}");
     send(address, &http(method, &headers, &tool_call("1", "a"))).await
 }
@@ -111,20 +148,37 @@ async fn with_headers(address: std::net::SocketAddr, method: &str, headers: &str
 #[tokio::test]
 async fn pages_from_elsewhere_are_refused() {
     let address = serve(Endpoint::new(Tools::default())).await;
-    for origin in ["http://evil.example", "null", "http://localhost.evil.example", "https://localhost@evil.example"] {
+    for origin in [
+        "http://evil.example",
+        "null",
+        "http://localhost.evil.example",
+        "https://localhost@evil.example",
+    ] {
         for method in ["POST", "OPTIONS", "GET"] {
             let answer = with_headers(address, method, &format!("Origin: {origin}\r\n")).await;
             assert_eq!(answer.status, 403, "{method} {origin}");
             assert!(answer.json().get("id").is_none());
-            assert!(answer.json()["error"]["message"].as_str().unwrap().contains("Origin"));
+            assert!(
+                answer.json()["error"]["message"]
+                    .as_str()
+                    .unwrap()
+                    .contains("Origin")
+            );
             assert_eq!(answer.header("access-control-allow-origin"), None);
         }
     }
     let twice = "Origin: http://localhost\r\nOrigin: http://evil.example\r\n";
     assert_eq!(with_headers(address, "POST", twice).await.status, 403);
-    for origin in ["http://localhost:6274", "http://127.0.0.1", "https://[::1]:5"] {
+    for origin in [
+        "http://localhost:6274",
+        "http://127.0.0.1",
+        "https://[::1]:5",
+    ] {
         let answer = with_headers(address, "POST", &format!("Origin: {origin}\r\n")).await;
-        assert_eq!((answer.status, answer.header("access-control-allow-origin")), (200, Some(origin)));
+        assert_eq!(
+            (answer.status, answer.header("access-control-allow-origin")),
+            (200, Some(origin))
+        );
         assert_eq!(answer.header("vary"), Some("origin"));
     }
 }
@@ -135,15 +189,34 @@ async fn a_name_that_was_rebound_to_us_is_refused() {
     let address = serve(Endpoint::new(Tools::default()).allow_host("mcp.example")).await;
     // After DNS rebinding a page's own origin and the host are the same.
     let rebound = "Host: evil.example\r\nOrigin: http://evil.example\r\n";
-    for headers in [rebound, "Host: evil.example\r\n", "Host: localhost.evil.example\r\n"] {
-        assert_eq!(with_headers(address, "POST", headers).await.status, 403, "{headers}");
+    for headers in [
+        rebound,
+        "Host: evil.example\r\n",
+        "Host: localhost.evil.example\r\n",
+    ] {
+        assert_eq!(
+            with_headers(address, "POST", headers).await.status,
+            403,
+            "{headers}"
+        );
     }
-    for headers in
-        ["Host: mcp.example\r\nOrigin: https://mcp.example\r\n", "Host: MCP.example:81\r\n", "Host: [::1]:1\r\n"]
-    {
-        assert_eq!(with_headers(address, "POST", headers).await.status, 200, "{headers}");
+    for headers in [
+        "Host: mcp.example\r\nOrigin: https://mcp.example\r\n",
+        "Host: MCP.example:81\r\n",
+        "Host: [::1]:1\r\n",
+    ] {
+        assert_eq!(
+            with_headers(address, "POST", headers).await.status,
+            200,
+            "{headers}"
+        );
     }
-    assert_eq!(with_headers(address, "POST", "Host: localhost\r\nHost: evil.example\r\n").await.status, 400);
+    assert_eq!(
+        with_headers(address, "POST", "Host: localhost\r\nHost: evil.example\r\n")
+            .await
+            .status,
+        400
+    );
 }
 
 #[tokio::test]
@@ -157,7 +230,12 @@ async fn without_known_hosts_only_named_origins_pass() {
     let allowed = "Host: whatever.example\r\nOrigin: https://app.example\r\n";
     assert_eq!(with_headers(address, "POST", allowed).await.status, 200);
     let address = serve(Endpoint::new(Tools::default()).origins(OriginPolicy::any())).await;
-    assert_eq!(with_headers(address, "POST", "Origin: https://any.example\r\n").await.status, 200);
+    assert_eq!(
+        with_headers(address, "POST", "Origin: https://any.example\r\n")
+            .await
+            .status,
+        200
+    );
 }
 
 #[tokio::test]
@@ -167,9 +245,21 @@ async fn a_preflight_allows_every_header_that_a_call_needs() {
         Access-Control-Request-Headers: content-type, Mcp-Param-Region, mcp-param-b, x-other\r\n";
     let answer = send(address, &http("OPTIONS", headers, "")).await;
     assert_eq!((answer.status, answer.body.as_str()), (204, ""));
-    assert_eq!(answer.header("access-control-allow-origin"), Some("http://localhost:1"));
-    assert!(answer.header("access-control-allow-methods").unwrap().contains("POST"));
-    let allowed: Vec<_> = answer.header("access-control-allow-headers").unwrap().split(", ").collect();
+    assert_eq!(
+        answer.header("access-control-allow-origin"),
+        Some("http://localhost:1")
+    );
+    assert!(
+        answer
+            .header("access-control-allow-methods")
+            .unwrap()
+            .contains("POST")
+    );
+    let allowed: Vec<_> = answer
+        .header("access-control-allow-headers")
+        .unwrap()
+        .split(", ")
+        .collect();
     for name in [
         "content-type",
         "accept",
@@ -186,7 +276,12 @@ async fn a_preflight_allows_every_header_that_a_call_needs() {
     }
     assert!(!allowed.contains(&"x-other"));
     let answer = with_headers(address, "POST", "Origin: http://localhost:1\r\n").await;
-    assert!(answer.header("access-control-expose-headers").unwrap().contains("www-authenticate"));
+    assert!(
+        answer
+            .header("access-control-expose-headers")
+            .unwrap()
+            .contains("www-authenticate")
+    );
 }
 
 // spec: http-headers-48, http-headers-51
@@ -195,10 +290,17 @@ async fn other_methods_are_not_allowed() {
     let address = serve(Endpoint::new(Tools::default())).await;
     for method in ["GET", "DELETE", "PUT", "PATCH"] {
         let answer = send(address, &http(method, "Accept: text/event-stream\r\n", "")).await;
-        assert_eq!((answer.status, answer.header("allow")), (405, Some("POST, OPTIONS")), "{method}");
+        assert_eq!(
+            (answer.status, answer.header("allow")),
+            (405, Some("POST, OPTIONS")),
+            "{method}"
+        );
     }
     let mut stream = TcpStream::connect(address).await.unwrap();
-    stream.write_all(b"HEAD /mcp HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").await.unwrap();
+    stream
+        .write_all(b"HEAD /mcp HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        .await
+        .unwrap();
     let mut answer = String::new();
     within(stream.read_to_string(&mut answer)).await.unwrap();
     assert!(answer.starts_with("HTTP/1.1 405"), "{answer}");
@@ -209,11 +311,16 @@ async fn other_methods_are_not_allowed() {
 async fn session_headers_of_earlier_revisions_are_ignored() {
     let address = serve(Endpoint::new(Tools::default())).await;
     for tool in ["a", "stream"] {
-        let headers = format!("{HEADERS}Mcp-Name: {tool}\r\nMcp-Session-Id: abc\r\nLast-Event-ID: 7\r\n");
+        let headers =
+            format!("{HEADERS}Mcp-Name: {tool}\r\nMcp-Session-Id: abc\r\nLast-Event-ID: 7\r\n");
         let answer = send(address, &http("POST", &headers, &tool_call("1", tool))).await;
         assert_eq!(answer.status, 200);
         assert!(!answer.head.to_ascii_lowercase().contains("mcp-session-id"));
-        assert!(!answer.body.contains("\nid:") && !answer.body.starts_with("id:"), "{}", answer.body);
+        assert!(
+            !answer.body.contains("\nid:") && !answer.body.starts_with("id:"),
+            "{}",
+            answer.body
+        );
     }
 }
 
@@ -221,16 +328,32 @@ async fn session_headers_of_earlier_revisions_are_ignored() {
 async fn other_media_types_are_refused() {
     let address = serve(Endpoint::new(Tools::default())).await;
     let post = async |types: &str| {
-        let headers = format!("{types}MCP-Protocol-Version: 2026-07-28\r\nMcp-Method: tools/call\r\nMcp-Name: a\r\n");
-        send(address, &http("POST", &headers, &tool_call("1", "a"))).await.status
+        let headers = format!(
+            "{types}MCP-Protocol-Version: 2026-07-28\r\nMcp-Method: tools/call\r\nMcp-Name: a\r\n"
+        );
+        send(address, &http("POST", &headers, &tool_call("1", "a")))
+            .await
+            .status
     };
     assert_eq!(post("").await, 415);
     assert_eq!(post("Content-Type: text/plain\r\n").await, 415);
     assert_eq!(post("Content-Type: application/json-seq\r\n").await, 415);
-    assert_eq!(post("Content-Type: Application/JSON; charset=utf-8\r\n").await, 200);
-    assert_eq!(post("Content-Type: application/json\r\nAccept: text/html, image/png\r\n").await, 406);
-    assert_eq!(post("Content-Type: application/json\r\nAccept: text/event-stream;q=0.9\r\n").await, 200);
-    assert_eq!(post("Content-Type: application/json\r\nAccept: */*\r\n").await, 200);
+    assert_eq!(
+        post("Content-Type: Application/JSON; charset=utf-8\r\n").await,
+        200
+    );
+    assert_eq!(
+        post("Content-Type: application/json\r\nAccept: text/html, image/png\r\n").await,
+        406
+    );
+    assert_eq!(
+        post("Content-Type: application/json\r\nAccept: text/event-stream;q=0.9\r\n").await,
+        200
+    );
+    assert_eq!(
+        post("Content-Type: application/json\r\nAccept: */*\r\n").await,
+        200
+    );
 }
 
 // spec: http-send-04, http-send-05, base-jsonrpc-04, base-jsonrpc-14
@@ -246,8 +369,16 @@ async fn batches_responses_and_null_ids_are_refused() {
         ("{".into(), -32700),
         (String::new(), -32700),
     ] {
-        let answer = send(address, &http("POST", &format!("{HEADERS}Mcp-Name: a\r\n"), &body)).await;
-        assert_eq!((answer.status, answer.json()["error"]["code"].as_i64()), (400, Some(code)), "{body}");
+        let answer = send(
+            address,
+            &http("POST", &format!("{HEADERS}Mcp-Name: a\r\n"), &body),
+        )
+        .await;
+        assert_eq!(
+            (answer.status, answer.json()["error"]["code"].as_i64()),
+            (400, Some(code)),
+            "{body}"
+        );
         assert_eq!(answer.header("content-type"), Some("application/json"));
     }
 }
@@ -257,7 +388,11 @@ async fn batches_responses_and_null_ids_are_refused() {
 async fn a_notification_is_accepted_without_a_body() {
     let address = serve(Endpoint::new(Tools::default())).await;
     let body = r#"{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":1}}"#;
-    let answer = send(address, &http("POST", "Content-Type: application/json\r\n", body)).await;
+    let answer = send(
+        address,
+        &http("POST", "Content-Type: application/json\r\n", body),
+    )
+    .await;
     assert_eq!((answer.status, answer.body.as_str()), (202, ""));
 }
 
@@ -266,7 +401,11 @@ async fn a_notification_is_accepted_without_a_body() {
 async fn a_broken_notification_is_refused_without_an_id() {
     let address = serve(Endpoint::new(Tools::default())).await;
     let body = r#"{"jsonrpc":"1.0","method":"notifications/cancelled"}"#;
-    let answer = send(address, &http("POST", "Content-Type: application/json\r\n", body)).await;
+    let answer = send(
+        address,
+        &http("POST", "Content-Type: application/json\r\n", body),
+    )
+    .await;
     assert_eq!(answer.status, 400);
     assert!(answer.json().get("id").is_none());
 }
@@ -276,7 +415,10 @@ async fn a_broken_notification_is_refused_without_an_id() {
 async fn an_unknown_method_is_not_found_on_both_levels() {
     let address = serve(Endpoint::new(Tools::default())).await;
     let answer = send(address, &post_tool("unknown")).await;
-    assert_eq!((answer.status, answer.json()["error"]["code"].as_i64()), (404, Some(-32601)));
+    assert_eq!(
+        (answer.status, answer.json()["error"]["code"].as_i64()),
+        (404, Some(-32601))
+    );
     assert_eq!(answer.header("content-type"), Some("application/json"));
 }
 
@@ -293,7 +435,11 @@ async fn two_values_or_a_wrong_one_of_a_mirrored_header_are_a_mismatch() {
         HEADERS.replace("2026-07-28", "2025-11-25") + "Mcp-Name: a\r\n",
     ] {
         let answer = send(address, &http("POST", &headers, &tool_call("1", "a"))).await;
-        assert_eq!((answer.status, answer.json()["error"]["code"].as_i64()), (400, Some(-32020)), "{headers}");
+        assert_eq!(
+            (answer.status, answer.json()["error"]["code"].as_i64()),
+            (400, Some(-32020)),
+            "{headers}"
+        );
         assert_eq!(answer.json()["id"], 1);
     }
 }
@@ -311,7 +457,10 @@ async fn a_failing_or_panicking_service_costs_one_call_and_leaks_nothing() {
     let address = serve(Endpoint::new(Tools::default())).await;
     for tool in ["fail", "panic"] {
         let answer = send(address, &post_tool(tool)).await;
-        assert_eq!((answer.status, answer.json()["error"]["code"].as_i64()), (200, Some(-32603)));
+        assert_eq!(
+            (answer.status, answer.json()["error"]["code"].as_i64()),
+            (200, Some(-32603))
+        );
         assert!(!answer.body.contains("secret"), "{}", answer.body);
     }
     let truncated = send(address, &post_tool("truncated")).await;
@@ -322,7 +471,12 @@ async fn a_failing_or_panicking_service_costs_one_call_and_leaks_nothing() {
 async fn the_principal_reaches_the_service() {
     use tower_service::Service as _;
     let mut endpoint = Endpoint::new(Tools::default());
-    let principal = Principal { issuer: "i".into(), subject: "alice".into(), client: None, scopes: Vec::new() };
+    let principal = Principal {
+        issuer: "i".into(),
+        subject: "alice".into(),
+        client: None,
+        scopes: Vec::new(),
+    };
     let mut request = http::Request::post("/")
         .header("host", "localhost")
         .header("content-type", "application/json")
@@ -333,16 +487,29 @@ async fn the_principal_reaches_the_service() {
         .unwrap();
     request.extensions_mut().insert(Arc::new(principal));
     let answer = endpoint.call(request).await.unwrap();
-    let body = axum::body::to_bytes(axum::body::Body::new(answer.into_body()), 10_000).await.unwrap();
+    let body = axum::body::to_bytes(axum::body::Body::new(answer.into_body()), 10_000)
+        .await
+        .unwrap();
     assert!(std::str::from_utf8(&body).unwrap().contains("alice"));
 }
 
 /// The layer that an author writes: it knows who calls, and says so as is natural in axum.
 #[tokio::test]
 async fn a_principal_that_middleware_of_axum_inserts_reaches_the_service() {
-    async fn authorize(mut request: axum::extract::Request, next: axum::middleware::Next) -> axum::response::Response {
-        let subject = request.headers()["authorization"].to_str().unwrap().replace("Bearer ", "");
-        let principal = Principal { issuer: "i".into(), subject, client: None, scopes: Vec::new() };
+    async fn authorize(
+        mut request: axum::extract::Request,
+        next: axum::middleware::Next,
+    ) -> axum::response::Response {
+        let subject = request.headers()["authorization"]
+            .to_str()
+            .unwrap()
+            .replace("Bearer ", "");
+        let principal = Principal {
+            issuer: "i".into(),
+            subject,
+            client: None,
+            scopes: Vec::new(),
+        };
         if request.headers().contains_key("x-shared") {
             request.extensions_mut().insert(Arc::new(principal));
         } else {
@@ -390,10 +557,14 @@ async fn connections_are_kept_and_pipelined() {
 #[tokio::test]
 async fn shutdown_finishes_what_is_under_way_and_cuts_off_what_does_not_end() {
     let seen = Arc::new(Seen::default());
-    let server = HttpServer::bind("127.0.0.1:0").await.unwrap().drain_timeout(Duration::from_millis(900));
+    let server = HttpServer::bind("127.0.0.1:0")
+        .await
+        .unwrap()
+        .drain_timeout(Duration::from_millis(900));
     let address = server.local_addr().unwrap();
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-    let served = tokio::spawn(server.run_until(Tools(Arc::clone(&seen)), async { _ = stopped.await }));
+    let served =
+        tokio::spawn(server.run_until(Tools(Arc::clone(&seen)), async { _ = stopped.await }));
     let slow = tokio::spawn(async move { send(address, &post_tool("slow")).await });
     let mut hang = TcpStream::connect(address).await.unwrap();
     hang.write_all(post_tool("hang").as_bytes()).await.unwrap();
@@ -403,7 +574,10 @@ async fn shutdown_finishes_what_is_under_way_and_cuts_off_what_does_not_end() {
     assert_eq!(within(slow).await.unwrap().json()["result"]["text"], "slow");
     within(served).await.unwrap().unwrap();
     assert_eq!(seen.dropped(), 2);
-    assert!(TcpStream::connect(address).await.is_err(), "nobody listens any more");
+    assert!(
+        TcpStream::connect(address).await.is_err(),
+        "nobody listens any more"
+    );
     drop(idle);
 }
 
@@ -412,48 +586,103 @@ async fn a_refused_name_is_named_to_its_client_and_logged_with_the_remedy() {
     let (log, _guard) = Log::start();
     let address = serve(Endpoint::new(Tools::default()).allow_host("mcp.example")).await;
     let refused = with_headers(address, "POST", "Host: other.example:81\r\n").await;
-    let message = refused.json()["error"]["message"].as_str().unwrap().to_owned();
+    let message = refused.json()["error"]["message"]
+        .as_str()
+        .unwrap()
+        .to_owned();
     assert_eq!(refused.status, 403);
-    for part in ["Host header", "\"other.example:81\"", "allow_host", "--allow-host", "credentials do not matter"] {
+    for part in [
+        "Host header",
+        "\"other.example:81\"",
+        "allow_host",
+        "--allow-host",
+        "credentials do not matter",
+    ] {
         assert!(message.contains(part), "{part}: {message}");
     }
-    let [event] = &log.having("other.example:81")[..] else { panic!("{:?}", log.events()) };
-    assert!(event.starts_with("WARN") && event.contains("--allow-host"), "{event}");
+    let [event] = &log.having("other.example:81")[..] else {
+        panic!("{:?}", log.events())
+    };
+    assert!(
+        event.starts_with("WARN") && event.contains("--allow-host"),
+        "{event}"
+    );
     for _ in 0..20 {
         with_headers(address, "POST", "Host: evil.example\r\n").await;
     }
-    assert!(log.having("evil.example").is_empty(), "a flood is no flood of events");
+    assert!(
+        log.having("evil.example").is_empty(),
+        "a flood is no flood of events"
+    );
 
     let address = serve(Endpoint::new(Tools::default())).await;
-    let hostile = format!("Origin: https://evil.example/{}\u{9b}31m\r\n", "x".repeat(20_000));
+    let hostile = format!(
+        "Origin: https://evil.example/{}\u{9b}31m\r\n",
+        "x".repeat(20_000)
+    );
     let refused = with_headers(address, "POST", &hostile).await;
-    let message = refused.json()["error"]["message"].as_str().unwrap().to_owned();
-    for part in ["Origin header", "https://evil.example/xxx", "allow_origin", "--allow-origin"] {
+    let message = refused.json()["error"]["message"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    for part in [
+        "Origin header",
+        "https://evil.example/xxx",
+        "allow_origin",
+        "--allow-origin",
+    ] {
         assert!(message.contains(part), "{part}: {message}");
     }
     assert!(message.len() < 600, "{}", message.len());
-    let [event] = &log.having("Origin")[..] else { panic!("{:?}", log.events()) };
-    assert!(event.contains("--allow-origin") && event.len() < 1000, "{event}");
+    let [event] = &log.having("Origin")[..] else {
+        panic!("{:?}", log.events())
+    };
+    assert!(
+        event.contains("--allow-origin") && event.len() < 1000,
+        "{event}"
+    );
     assert!(event.chars().all(carryall_proto::is_printable), "{event}");
 }
 
 #[tokio::test]
 async fn a_body_in_a_coding_is_refused_and_says_what_is_understood() {
     let address = serve(Endpoint::new(Tools::default())).await;
-    for coding in ["gzip", "br", "GZIP", "x-new", "identity, gzip", "gzip\r\nContent-Encoding: identity"] {
-        let answer = with_headers(address, "POST", &format!("Content-Encoding: {coding}\r\n")).await;
-        assert_eq!((answer.status, answer.header("accept-encoding")), (415, Some("identity")), "{coding}");
-        assert!(answer.json()["error"]["message"].as_str().unwrap().contains("Content-Encoding"), "{answer:?}");
+    for coding in [
+        "gzip",
+        "br",
+        "GZIP",
+        "x-new",
+        "identity, gzip",
+        "gzip\r\nContent-Encoding: identity",
+    ] {
+        let answer =
+            with_headers(address, "POST", &format!("Content-Encoding: {coding}\r\n")).await;
+        assert_eq!(
+            (answer.status, answer.header("accept-encoding")),
+            (415, Some("identity")),
+            "{coding}"
+        );
+        assert!(
+            answer.json()["error"]["message"]
+                .as_str()
+                .unwrap()
+                .contains("Content-Encoding"),
+            "{answer:?}"
+        );
     }
     for coding in ["identity", "Identity", ""] {
-        let answer = with_headers(address, "POST", &format!("Content-Encoding: {coding}\r\n")).await;
+        let answer =
+            with_headers(address, "POST", &format!("Content-Encoding: {coding}\r\n")).await;
         assert_eq!(answer.status, 200, "{coding}");
     }
 }
 
 #[tokio::test]
 async fn one_address_has_a_share_of_the_connections() {
-    let server = HttpServer::bind("127.0.0.1:0").await.unwrap().max_connections_per_address(2);
+    let server = HttpServer::bind("127.0.0.1:0")
+        .await
+        .unwrap()
+        .max_connections_per_address(2);
     let address = server.local_addr().unwrap();
     tokio::spawn(server.run_endpoint(Endpoint::new(Tools::default()), std::future::pending()));
     let mut open = Vec::new();
@@ -464,17 +693,31 @@ async fn one_address_has_a_share_of_the_connections() {
         open.push(stream);
     }
     let mut third = TcpStream::connect(address).await.unwrap();
-    assert!(within(third.read(&mut [0])).await.is_ok_and(|count| count == 0), "closed at once");
+    assert!(
+        within(third.read(&mut [0]))
+            .await
+            .is_ok_and(|count| count == 0),
+        "closed at once"
+    );
     open[0].write_all(post_tool("a").as_bytes()).await.unwrap();
-    assert_eq!(within(read_answer(&mut open[0])).await.status, 200, "those that are open stay open");
+    assert_eq!(
+        within(read_answer(&mut open[0])).await.status,
+        200,
+        "those that are open stay open"
+    );
 }
 
 #[tokio::test]
 async fn a_server_with_all_slots_taken_can_be_stopped() {
-    let server = HttpServer::bind("127.0.0.1:0").await.unwrap().max_connections(1);
+    let server = HttpServer::bind("127.0.0.1:0")
+        .await
+        .unwrap()
+        .max_connections(1);
     let address = server.local_addr().unwrap();
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-    let served = tokio::spawn(server.run_endpoint(Endpoint::new(Tools::default()), async { _ = stopped.await }));
+    let served = tokio::spawn(
+        server.run_endpoint(Endpoint::new(Tools::default()), async { _ = stopped.await }),
+    );
     let mut stream = TcpStream::connect(address).await.unwrap();
     stream.write_all(post_tool("a").as_bytes()).await.unwrap();
     assert_eq!(within(read_answer(&mut stream)).await.status, 200);

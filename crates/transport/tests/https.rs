@@ -17,11 +17,18 @@ fn certificate() -> (Vec<u8>, Vec<u8>) {
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
     let key = KeyPair::generate().unwrap();
     let certificate = params.self_signed(&key).unwrap();
-    (certificate.pem().into_bytes(), key.serialize_pem().into_bytes())
+    (
+        certificate.pem().into_bytes(),
+        key.serialize_pem().into_bytes(),
+    )
 }
 
 async fn serve(cert: &[u8], key: &[u8]) -> SocketAddr {
-    let server = HttpServer::bind("127.0.0.1:0").await.unwrap().tls(cert, key).unwrap();
+    let server = HttpServer::bind("127.0.0.1:0")
+        .await
+        .unwrap()
+        .tls(cert, key)
+        .unwrap();
     let address = server.local_addr().unwrap();
     tokio::spawn(server.run(Tools::default()));
     address
@@ -36,10 +43,18 @@ async fn calls_go_over_tls_to_a_server_that_is_trusted() {
     let (cert, key) = certificate();
     let address = serve(&cert, &key).await;
     let url = format!("https://localhost:{}/mcp", address.port());
-    let client = HttpClient::builder(&url).unwrap().extra_roots(&cert).build().unwrap();
+    let client = HttpClient::builder(&url)
+        .unwrap()
+        .extra_roots(&cert)
+        .build()
+        .unwrap();
     for _ in 0..3 {
-        let Reply::Once(response) = ask(&client, call("1", "large")).await.unwrap() else { panic!() };
-        assert!(matches!(response.outcome, Outcome::Result(result) if result.as_str().len() > 300_000));
+        let Reply::Once(response) = ask(&client, call("1", "large")).await.unwrap() else {
+            panic!()
+        };
+        assert!(
+            matches!(response.outcome, Outcome::Result(result) if result.as_str().len() > 300_000)
+        );
     }
 }
 
@@ -49,7 +64,10 @@ async fn a_server_that_is_not_trusted_gets_no_request() {
     let address = serve(&cert, &key).await;
     let client = HttpClient::new(&format!("https://localhost:{}/mcp", address.port())).unwrap();
     let error = ask(&client, call("1", "a")).await.unwrap_err();
-    assert!(error.is_unsent() && error.to_string().to_lowercase().contains("certificate"), "{error}");
+    assert!(
+        error.is_unsent() && error.to_string().to_lowercase().contains("certificate"),
+        "{error}"
+    );
 }
 
 #[tokio::test]

@@ -3,7 +3,9 @@
 mod common;
 
 use carryall_proto::{CallError, Message, Outcome, Reply};
-use carryall_transport::lines::{Channel, ChannelOptions, LineOptions, serve_lines, serve_lines_until};
+use carryall_transport::lines::{
+    Channel, ChannelOptions, LineOptions, serve_lines, serve_lines_until,
+};
 use carryall_transport::{LineClient, Loopback, SocketServer};
 use common::{META, Seen, Tools, call, eventually, tool_call, within};
 use futures_util::StreamExt as _;
@@ -25,17 +27,27 @@ fn open(tools: Tools, options: LineOptions) -> Wire {
     let (reader, writer) = tokio::io::split(far);
     let served = tokio::spawn(serve_lines(reader, writer, tools, options));
     let (reader, writer) = tokio::io::split(near);
-    Wire { lines: BufReader::new(reader).lines(), writer: Some(writer), served }
+    Wire {
+        lines: BufReader::new(reader).lines(),
+        writer: Some(writer),
+        served,
+    }
 }
 
 impl Wire {
     async fn send(&mut self, line: &str) {
         let writer = self.writer.as_mut().unwrap();
-        writer.write_all(format!("{line}\n").as_bytes()).await.unwrap();
+        writer
+            .write_all(format!("{line}\n").as_bytes())
+            .await
+            .unwrap();
     }
 
     async fn next(&mut self) -> Value {
-        let line = within(self.lines.next_line()).await.unwrap().expect("closed");
+        let line = within(self.lines.next_line())
+            .await
+            .unwrap()
+            .expect("closed");
         serde_json::from_str(&line).unwrap()
     }
 
@@ -52,7 +64,9 @@ impl Wire {
 }
 
 fn cancel(id: &str) -> String {
-    format!(r#"{{"jsonrpc":"2.0","method":"notifications/cancelled","params":{{"requestId":{id},"reason":"bored"}}}}"#)
+    format!(
+        r#"{{"jsonrpc":"2.0","method":"notifications/cancelled","params":{{"requestId":{id},"reason":"bored"}}}}"#
+    )
 }
 
 fn listen(id: &str) -> String {
@@ -83,7 +97,12 @@ async fn each_message_is_a_line() {
 #[tokio::test]
 async fn a_slow_call_does_not_hold_up_others() {
     let mut wire = open(Tools::default(), LineOptions::default());
-    wire.send(&format!("{}\n{}", tool_call("1", "slow"), tool_call("2", "fast"))).await;
+    wire.send(&format!(
+        "{}\n{}",
+        tool_call("1", "slow"),
+        tool_call("2", "fast")
+    ))
+    .await;
     assert_eq!(wire.next().await["id"], 2);
     assert_eq!(wire.next().await["id"], 1);
 }
@@ -124,7 +143,10 @@ async fn the_number_in_flight_is_bounded() {
         wire.send(&tool_call(id, "hang")).await;
     }
     let refused = wire.next().await;
-    assert_eq!((&refused["id"], &refused["error"]["code"]), (&json!(3), &json!(-32603)));
+    assert_eq!(
+        (&refused["id"], &refused["error"]["code"]),
+        (&json!(3), &json!(-32603))
+    );
     wire.send(&cancel("1")).await;
     wire.send(&tool_call("4", "a")).await;
     assert_eq!(wire.next().await["id"], 4);
@@ -137,8 +159,15 @@ async fn a_line_that_is_too_long_or_not_json_costs_only_itself() {
     let mut wire = open(Tools::default(), options);
     wire.send(&"x".repeat(200_000)).await;
     let refused = wire.next().await;
-    assert!(refused.get("id").is_none() && refused["error"]["code"] == -32600, "{refused}");
-    for (line, code) in [("{", -32700), ("[]", -32600), (r#"{"jsonrpc":"2.0","id":1,"result":{}}"#, -32600)] {
+    assert!(
+        refused.get("id").is_none() && refused["error"]["code"] == -32600,
+        "{refused}"
+    );
+    for (line, code) in [
+        ("{", -32700),
+        ("[]", -32600),
+        (r#"{"jsonrpc":"2.0","id":1,"result":{}}"#, -32600),
+    ] {
         wire.send(line).await;
         assert_eq!(wire.next().await["error"]["code"], code);
     }
@@ -163,9 +192,19 @@ async fn what_is_under_way_when_the_input_ends_is_still_answered() {
     let mut wire = open(Tools::default(), LineOptions::default());
     wire.send(&tool_call("1", "slow")).await;
     // The last line may lack its line feed.
-    wire.writer.as_mut().unwrap().write_all(tool_call("2", "a").as_bytes()).await.unwrap();
+    wire.writer
+        .as_mut()
+        .unwrap()
+        .write_all(tool_call("2", "a").as_bytes())
+        .await
+        .unwrap();
     let rest = wire.end().await;
-    assert_eq!(rest.iter().map(|answer| answer["id"].as_i64().unwrap()).collect::<Vec<_>>(), [2, 1]);
+    assert_eq!(
+        rest.iter()
+            .map(|answer| answer["id"].as_i64().unwrap())
+            .collect::<Vec<_>>(),
+        [2, 1]
+    );
 }
 
 // spec: cancellation-02, subscriptions-09
@@ -174,14 +213,23 @@ async fn a_shutdown_closes_subscriptions_with_both_messages() {
     let (near, far) = tokio::io::duplex(64 * 1024);
     let (reader, writer) = tokio::io::split(far);
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-    let served = serve_lines_until(reader, writer, Subscribing, LineOptions::default(), async { _ = stopped.await });
+    let served = serve_lines_until(reader, writer, Subscribing, LineOptions::default(), async {
+        _ = stopped.await
+    });
     let served = tokio::spawn(served);
     let (reader, mut writer) = tokio::io::split(near);
     let mut lines = BufReader::new(reader).lines();
-    writer.write_all(format!("{}\n", listen("\"l\"")).as_bytes()).await.unwrap();
-    let mut next =
-        async || -> Value { serde_json::from_str(&within(lines.next_line()).await.unwrap().unwrap()).unwrap() };
-    assert_eq!(next().await["method"], "notifications/subscriptions/acknowledged");
+    writer
+        .write_all(format!("{}\n", listen("\"l\"")).as_bytes())
+        .await
+        .unwrap();
+    let mut next = async || -> Value {
+        serde_json::from_str(&within(lines.next_line()).await.unwrap().unwrap()).unwrap()
+    };
+    assert_eq!(
+        next().await["method"],
+        "notifications/subscriptions/acknowledged"
+    );
     stop.send(()).unwrap();
     let cancelled = next().await;
     assert_eq!(
@@ -190,7 +238,10 @@ async fn a_shutdown_closes_subscriptions_with_both_messages() {
     );
     let closing = next().await;
     assert_eq!(closing["id"], "l");
-    assert_eq!(closing["result"]["_meta"]["io.modelcontextprotocol/subscriptionId"], "l");
+    assert_eq!(
+        closing["result"]["_meta"]["io.modelcontextprotocol/subscriptionId"],
+        "l"
+    );
     within(served).await.unwrap().unwrap();
 }
 
@@ -203,14 +254,19 @@ impl tower_service::Service<carryall_proto::Call> for Subscribing {
     type Error = CallError;
     type Future = std::future::Ready<Result<Reply, CallError>>;
 
-    fn poll_ready(&mut self, _: &mut std::task::Context<'_>) -> std::task::Poll<Result<(), CallError>> {
+    fn poll_ready(
+        &mut self,
+        _: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Result<(), CallError>> {
         std::task::Poll::Ready(Ok(()))
     }
 
     fn call(&mut self, call: carryall_proto::Call) -> Self::Future {
         let ack = carryall_proto::listen::acknowledged(&call.id, &Default::default());
         let first = futures_util::stream::iter([Ok(Message::Notification(ack))]);
-        std::future::ready(Ok(Reply::Stream(Box::pin(first.chain(futures_util::stream::pending())))))
+        std::future::ready(Ok(Reply::Stream(Box::pin(
+            first.chain(futures_util::stream::pending()),
+        ))))
     }
 }
 
@@ -221,12 +277,23 @@ fn channel() -> (Channel, Wire) {
     let channel = Channel::open(reader, writer, ChannelOptions::default());
     let (reader, writer) = tokio::io::split(far);
     let served = tokio::spawn(async { Ok(()) });
-    (channel, Wire { lines: BufReader::new(reader).lines(), writer: Some(writer), served })
+    (
+        channel,
+        Wire {
+            lines: BufReader::new(reader).lines(),
+            writer: Some(writer),
+            served,
+        },
+    )
 }
 
 fn outcome(reply: Reply) -> Value {
-    let Reply::Once(response) = reply else { panic!("{reply:?}") };
-    let Outcome::Result(result) = response.outcome else { panic!("{response:?}") };
+    let Reply::Once(response) = reply else {
+        panic!("{reply:?}")
+    };
+    let Outcome::Result(result) = response.outcome else {
+        panic!("{response:?}")
+    };
     result.decode().unwrap()
 }
 
@@ -242,11 +309,19 @@ async fn calls_with_the_same_id_do_not_meet_on_a_channel() {
             server.send(&result.to_string()).await;
         }
     };
-    let (one, two, ()) = tokio::join!(channel.call(call("7", "one")), channel.call(call("7", "two")), answer);
+    let (one, two, ()) = tokio::join!(
+        channel.call(call("7", "one")),
+        channel.call(call("7", "two")),
+        answer
+    );
     for (reply, name) in [(one, "one"), (two, "two")] {
-        let Reply::Once(response) = reply.unwrap() else { panic!() };
+        let Reply::Once(response) = reply.unwrap() else {
+            panic!()
+        };
         assert_eq!(response.id, 7.into());
-        assert!(matches!(response.outcome, Outcome::Result(result) if result.as_str().contains(name)));
+        assert!(
+            matches!(response.outcome, Outcome::Result(result) if result.as_str().contains(name))
+        );
     }
 }
 
@@ -261,17 +336,27 @@ async fn dropping_a_call_cancels_it_once() {
     let id = server.next().await["id"].clone();
     asked.abort();
     let cancelled = server.next().await;
-    assert_eq!((&cancelled["method"], &cancelled["params"]["requestId"]), (&json!("notifications/cancelled"), &id));
+    assert_eq!(
+        (&cancelled["method"], &cancelled["params"]["requestId"]),
+        (&json!("notifications/cancelled"), &id)
+    );
     assert!(cancelled.get("id").is_none());
     // A response that crossed it is ignored, and a call that has its answer is not cancelled.
-    server.send(&json!({"jsonrpc": "2.0", "id": id, "result": {}}).to_string()).await;
+    server
+        .send(&json!({"jsonrpc": "2.0", "id": id, "result": {}}).to_string())
+        .await;
     let (reply, ()) = tokio::join!(channel.call(call("8", "a")), async {
         let id = server.next().await["id"].clone();
-        server.send(&json!({"jsonrpc": "2.0", "id": id, "result": {"x": 1}}).to_string()).await;
+        server
+            .send(&json!({"jsonrpc": "2.0", "id": id, "result": {"x": 1}}).to_string())
+            .await;
     });
     assert_eq!(outcome(reply.unwrap()), json!({"x": 1}));
     channel.close().await;
-    assert!(within(server.lines.next_line()).await.unwrap().is_none(), "nothing else was written");
+    assert!(
+        within(server.lines.next_line()).await.unwrap().is_none(),
+        "nothing else was written"
+    );
 }
 
 // spec: stdio-08, subscriptions-07
@@ -291,15 +376,28 @@ async fn a_subscription_is_known_to_its_caller_by_the_callers_id() {
         server.send(&ack.to_string()).await;
         id
     });
-    let Reply::Stream(mut stream) = reply.unwrap() else { panic!() };
-    let Some(Ok(Message::Notification(ack))) = within(stream.next()).await else { panic!() };
-    assert_eq!(ack.params.unwrap().decode::<Value>().unwrap()["_meta"][id_key], "mine");
+    let Reply::Stream(mut stream) = reply.unwrap() else {
+        panic!()
+    };
+    let Some(Ok(Message::Notification(ack))) = within(stream.next()).await else {
+        panic!()
+    };
+    assert_eq!(
+        ack.params.unwrap().decode::<Value>().unwrap()["_meta"][id_key],
+        "mine"
+    );
     // Either message ends it; what comes second is ignored.
     server.send(&cancel(&id.to_string())).await;
-    server.send(&json!({"jsonrpc": "2.0", "id": id, "result": {}}).to_string()).await;
-    let Some(Ok(Message::Response(closing))) = within(stream.next()).await else { panic!() };
+    server
+        .send(&json!({"jsonrpc": "2.0", "id": id, "result": {}}).to_string())
+        .await;
+    let Some(Ok(Message::Response(closing))) = within(stream.next()).await else {
+        panic!()
+    };
     assert_eq!(closing.id, "mine".into());
-    assert!(matches!(closing.outcome, Outcome::Result(result) if result.as_str().contains("\"mine\"")));
+    assert!(
+        matches!(closing.outcome, Outcome::Result(result) if result.as_str().contains("\"mine\""))
+    );
     assert!(within(stream.next()).await.is_none());
 }
 
@@ -308,25 +406,39 @@ async fn a_subscription_is_known_to_its_caller_by_the_callers_id() {
 async fn a_progress_token_used_twice_is_translated() {
     let (channel, mut server) = channel();
     let with_token = |name: &str| {
-        let text = tool_call("1", name).replace("\"_meta\":{", "\"_meta\":{\"progressToken\":\"t\",");
+        let text =
+            tool_call("1", name).replace("\"_meta\":{", "\"_meta\":{\"progressToken\":\"t\",");
         match carryall_proto::inbound::accept_frame(text.into()) {
             Ok(carryall_proto::inbound::Inbound::Call(call)) => call,
             other => panic!("{other:?}"),
         }
     };
-    let (one, two, ()) = tokio::join!(channel.call(with_token("a")), channel.call(with_token("b")), async {
-        let requests = [server.next().await, server.next().await];
-        let tokens = requests.each_ref().map(|request| request["params"]["_meta"]["progressToken"].clone());
-        assert_ne!(tokens[0], tokens[1]);
-        for (n, token) in tokens.iter().enumerate() {
-            let progress = json!({"jsonrpc": "2.0", "method": "notifications/progress", "params": {"progressToken": token, "progress": n}});
-            server.send(&progress.to_string()).await;
+    let (one, two, ()) = tokio::join!(
+        channel.call(with_token("a")),
+        channel.call(with_token("b")),
+        async {
+            let requests = [server.next().await, server.next().await];
+            let tokens = requests
+                .each_ref()
+                .map(|request| request["params"]["_meta"]["progressToken"].clone());
+            assert_ne!(tokens[0], tokens[1]);
+            for (n, token) in tokens.iter().enumerate() {
+                let progress = json!({"jsonrpc": "2.0", "method": "notifications/progress", "params": {"progressToken": token, "progress": n}});
+                server.send(&progress.to_string()).await;
+            }
         }
-    });
+    );
     for (n, reply) in [one, two].into_iter().enumerate() {
-        let Reply::Stream(mut stream) = reply.unwrap() else { panic!() };
-        let Some(Ok(Message::Notification(progress))) = within(stream.next()).await else { panic!() };
-        assert_eq!(progress.params.unwrap().decode::<Value>().unwrap(), json!({"progressToken": "t", "progress": n}));
+        let Reply::Stream(mut stream) = reply.unwrap() else {
+            panic!()
+        };
+        let Some(Ok(Message::Notification(progress))) = within(stream.next()).await else {
+            panic!()
+        };
+        assert_eq!(
+            progress.params.unwrap().decode::<Value>().unwrap(),
+            json!({"progressToken": "t", "progress": n})
+        );
     }
 }
 
@@ -336,9 +448,15 @@ async fn what_a_server_must_not_send_is_ignored() {
     let (reply, ()) = tokio::join!(channel.call(call("1", "a")), async {
         let id = server.next().await["id"].clone();
         server.send("a stray print").await;
-        server.send(&json!({"jsonrpc": "2.0", "id": 5, "method": "roots/list"}).to_string()).await;
-        server.send(&json!({"jsonrpc": "2.0", "id": format!("x{id}"), "result": {}}).to_string()).await;
-        server.send(&json!({"jsonrpc": "2.0", "id": id, "result": {"right": true}}).to_string()).await;
+        server
+            .send(&json!({"jsonrpc": "2.0", "id": 5, "method": "roots/list"}).to_string())
+            .await;
+        server
+            .send(&json!({"jsonrpc": "2.0", "id": format!("x{id}"), "result": {}}).to_string())
+            .await;
+        server
+            .send(&json!({"jsonrpc": "2.0", "id": id, "result": {"right": true}}).to_string())
+            .await;
     });
     assert_eq!(outcome(reply.unwrap()), json!({"right": true}));
 }
@@ -371,7 +489,9 @@ async fn a_subscriber_that_falls_behind_is_told() {
         server.send(&change(&id)).await;
         id
     });
-    let Reply::Stream(stream) = reply.unwrap() else { panic!() };
+    let Reply::Stream(stream) = reply.unwrap() else {
+        panic!()
+    };
     for _ in 0..1100 {
         server.send(&change(&id)).await;
     }
@@ -391,11 +511,20 @@ async fn the_same_lines_work_over_a_unix_socket() {
     let path = socket_path("unix");
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let server = SocketServer::bind_unix(&path).unwrap();
-    assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
-    assert!(SocketServer::bind_unix(&path).is_err(), "somebody serves it");
+    assert_eq!(
+        std::fs::metadata(&path).unwrap().permissions().mode() & 0o777,
+        0o600
+    );
+    assert!(
+        SocketServer::bind_unix(&path).is_err(),
+        "somebody serves it"
+    );
     let served = tokio::spawn(server.run_until(Tools::default(), async { _ = stopped.await }));
     let mut client = LineClient::unix(&path);
-    assert_eq!(outcome(within(client.call(call("1", "a"))).await.unwrap())["text"], "a");
+    assert_eq!(
+        outcome(within(client.call(call("1", "a"))).await.unwrap())["text"],
+        "a"
+    );
     stop.send(()).unwrap();
     within(served).await.unwrap();
     assert!(!path.exists());
@@ -403,7 +532,10 @@ async fn the_same_lines_work_over_a_unix_socket() {
     // A new server on the same path is found again.
     let server = SocketServer::bind_unix(&path).unwrap();
     tokio::spawn(server.run(Tools::default()));
-    assert_eq!(outcome(within(client.call(call("1", "b"))).await.unwrap())["text"], "b");
+    assert_eq!(
+        outcome(within(client.call(call("1", "b"))).await.unwrap())["text"],
+        "b"
+    );
     std::fs::remove_file(path).unwrap();
 }
 
@@ -411,14 +543,25 @@ async fn the_same_lines_work_over_a_unix_socket() {
 #[tokio::test]
 async fn a_socket_carries_the_same_messages_and_asks_for_the_same_metadata() {
     let path = socket_path("format");
-    tokio::spawn(SocketServer::bind_unix(&path).unwrap().run(Tools::default()));
+    tokio::spawn(
+        SocketServer::bind_unix(&path)
+            .unwrap()
+            .run(Tools::default()),
+    );
     let stream = tokio::net::UnixStream::connect(&path).await.unwrap();
     let (reader, mut writer) = stream.into_split();
     let mut lines = BufReader::new(reader).lines();
     let bare = r#"{"jsonrpc":"2.0","id":"x","method":"tools/call","params":{"name":"a"}}"#;
-    for (line, id, member) in [(bare.to_owned(), json!("x"), "error"), (tool_call("7", "a"), json!(7), "result")] {
-        writer.write_all(format!("{line}\n").as_bytes()).await.unwrap();
-        let answer: Value = serde_json::from_str(&within(lines.next_line()).await.unwrap().unwrap()).unwrap();
+    for (line, id, member) in [
+        (bare.to_owned(), json!("x"), "error"),
+        (tool_call("7", "a"), json!(7), "result"),
+    ] {
+        writer
+            .write_all(format!("{line}\n").as_bytes())
+            .await
+            .unwrap();
+        let answer: Value =
+            serde_json::from_str(&within(lines.next_line()).await.unwrap().unwrap()).unwrap();
         assert_eq!((&answer["jsonrpc"], &answer["id"]), (&json!("2.0"), &id));
         assert!(answer.get(member).is_some(), "{answer}");
     }
@@ -488,7 +631,10 @@ async fn the_same_lines_work_over_tcp_and_web_pages_are_hung_up_on() {
     assert_eq!(large["text"].as_str().unwrap().len(), 300_000);
     assert_eq!(seen.started(), 1);
     let mut page = tokio::net::TcpStream::connect(address).await.unwrap();
-    let request = format!("POST / HTTP/1.1\r\nContent-Type: text/plain\r\n\r\n{}\n", tool_call("1", "a"));
+    let request = format!(
+        "POST / HTTP/1.1\r\nContent-Type: text/plain\r\n\r\n{}\n",
+        tool_call("1", "a")
+    );
     page.write_all(request.as_bytes()).await.unwrap();
     let mut lines = BufReader::new(page).lines();
     while let Ok(Some(_)) = within(lines.next_line()).await {}
@@ -498,11 +644,18 @@ async fn the_same_lines_work_over_tcp_and_web_pages_are_hung_up_on() {
 #[tokio::test]
 async fn loopback_sends_everything_through_the_wire_form() {
     let mut client = Loopback::new(Tools::default());
-    assert_eq!(outcome(client.call(call("1", "a")).await.unwrap())["text"], "a");
-    let Reply::Stream(stream) = client.call(call("1", "stream")).await.unwrap() else { panic!() };
+    assert_eq!(
+        outcome(client.call(call("1", "a")).await.unwrap())["text"],
+        "a"
+    );
+    let Reply::Stream(stream) = client.call(call("1", "stream")).await.unwrap() else {
+        panic!()
+    };
     assert_eq!(stream.collect::<Vec<_>>().await.len(), 3);
     let mut nameless = call("1", "a");
     nameless.params = carryall_proto::Params::parse(common::json("{}")).unwrap();
-    let Reply::Once(refused) = client.call(nameless).await.unwrap() else { panic!() };
+    let Reply::Once(refused) = client.call(nameless).await.unwrap() else {
+        panic!()
+    };
     assert!(matches!(refused.outcome, Outcome::Error(error) if error.code == -32602));
 }

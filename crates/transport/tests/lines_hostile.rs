@@ -21,14 +21,27 @@ fn options(stalled: Duration) -> LineOptions {
 }
 
 /// Calls for so many answers of 300 kB, and the end of input.
-async fn ask_and_leave(calls: usize, stalled: Duration) -> (tokio::task::JoinHandle<()>, impl tokio::io::AsyncRead) {
+async fn ask_and_leave(
+    calls: usize,
+    stalled: Duration,
+) -> (tokio::task::JoinHandle<()>, impl tokio::io::AsyncRead) {
     let (mut input, server_input) = duplex(1 << 20);
     let (server_output, output) = duplex(1024);
     let served = tokio::spawn(async move {
-        serve_lines(server_input, server_output, Tools::default(), options(stalled)).await.unwrap();
+        serve_lines(
+            server_input,
+            server_output,
+            Tools::default(),
+            options(stalled),
+        )
+        .await
+        .unwrap();
     });
     for id in 0..calls {
-        input.write_all(format!("{}\n", tool_call(&id.to_string(), "large")).as_bytes()).await.unwrap();
+        input
+            .write_all(format!("{}\n", tool_call(&id.to_string(), "large")).as_bytes())
+            .await
+            .unwrap();
     }
     drop(input);
     (served, output)
@@ -39,7 +52,10 @@ async fn a_client_that_has_left_and_takes_nothing_is_not_waited_for() {
     // Less output than makes the server stop reading: it has seen the end of its input.
     for calls in [1, 3] {
         let (served, _output) = ask_and_leave(calls, Duration::from_millis(50)).await;
-        tokio::time::timeout(Duration::from_secs(5), served).await.expect("it waits for ever").unwrap();
+        tokio::time::timeout(Duration::from_secs(5), served)
+            .await
+            .expect("it waits for ever")
+            .unwrap();
     }
 }
 
@@ -62,18 +78,36 @@ async fn calls_of_a_client_that_reads_nothing_are_not_worked_on() {
     let count = Arc::clone(&answered);
     let service = SharedService::from_fn(move |call: Call| {
         count.fetch_add(1, SeqCst);
-        let text = RawJson::from(&serde_json::json!({"resultType": "complete", "text": "x".repeat(300_000)}));
-        Box::pin(std::future::ready(Ok(Response::result(call.id.clone(), text).into())))
+        let text = RawJson::from(
+            &serde_json::json!({"resultType": "complete", "text": "x".repeat(300_000)}),
+        );
+        Box::pin(std::future::ready(Ok(Response::result(
+            call.id.clone(),
+            text,
+        )
+        .into())))
     });
     for id in 0..64 {
-        input.write_all(format!("{}\n", tool_call(&id.to_string(), "x")).as_bytes()).await.unwrap();
+        input
+            .write_all(format!("{}\n", tool_call(&id.to_string(), "x")).as_bytes())
+            .await
+            .unwrap();
     }
     // No write timeout, as on standard streams.
-    let mut served = pin!(serve_lines(server_input, server_output, service, LineOptions::default()));
+    let mut served = pin!(serve_lines(
+        server_input,
+        server_output,
+        service,
+        LineOptions::default()
+    ));
     for _ in 0..200 {
         assert!(served.as_mut().now_or_never().is_none());
     }
-    assert_eq!(answered.load(SeqCst), 4, "1 MiB, and the answer that went beyond it");
+    assert_eq!(
+        answered.load(SeqCst),
+        4,
+        "1 MiB, and the answer that went beyond it"
+    );
     // Nothing is lost: it goes on where it has stopped.
     drop(input);
     let mut text = String::new();
@@ -102,16 +136,24 @@ async fn notifications_that_nobody_takes_are_bounded_in_bytes() {
             writer.write_all(b"\n").await.unwrap();
         }
         let answer = r#"{"jsonrpc":"2.0","id":1,"result":{"resultType":"complete"}}"#;
-        writer.write_all(format!("{answer}\n").as_bytes()).await.unwrap();
+        writer
+            .write_all(format!("{answer}\n").as_bytes())
+            .await
+            .unwrap();
         // The answer to the next call comes behind all of that.
         let _ = reader.read(&mut line).await.unwrap();
-        writer.write_all(format!("{}\n", answer.replace(":1,", ":2,")).as_bytes()).await.unwrap();
+        writer
+            .write_all(format!("{}\n", answer.replace(":1,", ":2,")).as_bytes())
+            .await
+            .unwrap();
         // Held open until the client has seen everything.
         let _ = reader.read(&mut line).await;
     });
     let mut asked = call("1", "a");
     let with_token = tool_call("1", "a").replace(r#""_meta":{"#, r#""_meta":{"progressToken":7,"#);
-    if let Ok(carryall_proto::inbound::Inbound::Call(call)) = carryall_proto::inbound::accept_frame(with_token.into()) {
+    if let Ok(carryall_proto::inbound::Inbound::Call(call)) =
+        carryall_proto::inbound::accept_frame(with_token.into())
+    {
         asked = call;
     }
     let carryall_proto::Reply::Stream(stream) = within(channel.call(asked)).await.unwrap() else {

@@ -26,15 +26,26 @@ async fn serve(set: impl FnOnce(SocketServer) -> SocketServer) -> Serving {
     let address = server.local_addr().unwrap();
     let seen = Arc::new(Seen::default());
     let (stop, stopped) = oneshot::channel::<()>();
-    let served = tokio::spawn(server.run_until(Tools(Arc::clone(&seen)), async { _ = stopped.await }));
-    Serving { address, seen, stop, served }
+    let served =
+        tokio::spawn(server.run_until(Tools(Arc::clone(&seen)), async { _ = stopped.await }));
+    Serving {
+        address,
+        seen,
+        stop,
+        served,
+    }
 }
 
 /// Sends a call, and waits for its answer.
 async fn ask(stream: &mut TcpStream, name: &str) -> String {
-    stream.write_all(format!("{}\n", tool_call("1", name)).as_bytes()).await.unwrap();
+    stream
+        .write_all(format!("{}\n", tool_call("1", name)).as_bytes())
+        .await
+        .unwrap();
     let mut line = String::new();
-    within(BufReader::new(stream).read_line(&mut line)).await.unwrap();
+    within(BufReader::new(stream).read_line(&mut line))
+        .await
+        .unwrap();
     line
 }
 
@@ -82,14 +93,19 @@ async fn one_address_cannot_take_all_slots() {
     assert!(ask(&mut first, "a").await.contains("result"));
     assert!(ask(&mut second, "a").await.contains("result"));
     until_closed(TcpStream::connect(serving.address).await.unwrap()).await;
-    assert!(ask(&mut first, "a").await.contains("result"), "those that are open stay open");
+    assert!(
+        ask(&mut first, "a").await.contains("result"),
+        "those that are open stay open"
+    );
     drop(second);
     let again = async {
         loop {
             let mut stream = TcpStream::connect(serving.address).await.unwrap();
             let mut answer = [0];
             let asked = format!("{}\n", tool_call("1", "a"));
-            if stream.write_all(asked.as_bytes()).await.is_ok() && stream.read(&mut answer).await.is_ok_and(|n| n > 0) {
+            if stream.write_all(asked.as_bytes()).await.is_ok()
+                && stream.read(&mut answer).await.is_ok_and(|n| n > 0)
+            {
                 break;
             }
         }
@@ -106,7 +122,10 @@ async fn a_client_that_does_not_read_loses_its_connection_and_its_calls() {
     })
     .await;
     let mut client = TcpStream::connect(serving.address).await.unwrap();
-    client.write_all(format!("{}\n", tool_call("0", "hang")).as_bytes()).await.unwrap();
+    client
+        .write_all(format!("{}\n", tool_call("0", "hang")).as_bytes())
+        .await
+        .unwrap();
     let flood = async {
         // More than the buffers of both sockets and of the channel hold.
         for id in 1..200 {
@@ -116,7 +135,10 @@ async fn a_client_that_does_not_read_loses_its_connection_and_its_calls() {
             }
         }
         let seen = &serving.seen;
-        eventually("the hanging call is cancelled", || seen.started() > 1 && seen.dropped() == seen.started()).await;
+        eventually("the hanging call is cancelled", || {
+            seen.started() > 1 && seen.dropped() == seen.started()
+        })
+        .await;
     };
     within(flood).await;
 }
@@ -126,14 +148,22 @@ async fn what_outlasts_the_drain_time_is_cut_off() {
     let serving = serve(|server| {
         let mut options = LineOptions::default();
         options.stalled = Duration::from_secs(600);
-        server.options(options).drain_timeout(Duration::from_millis(100))
+        server
+            .options(options)
+            .drain_timeout(Duration::from_millis(100))
     })
     .await;
     let mut client = TcpStream::connect(serving.address).await.unwrap();
     for id in 1..100 {
-        client.write_all(format!("{}\n", tool_call(&id.to_string(), "large")).as_bytes()).await.unwrap();
+        client
+            .write_all(format!("{}\n", tool_call(&id.to_string(), "large")).as_bytes())
+            .await
+            .unwrap();
     }
-    eventually("the server has begun to answer", || serving.seen.started() > 5).await;
+    eventually("the server has begun to answer", || {
+        serving.seen.started() > 5
+    })
+    .await;
     serving.stop.send(()).unwrap();
     within(serving.served).await.unwrap();
     until_closed(client).await;

@@ -26,7 +26,9 @@ impl Sources {
     }
 
     fn take_one(&self) -> CallSource {
-        let [source] = self.take()[..] else { panic!("not one call") };
+        let [source] = self.take()[..] else {
+            panic!("not one call")
+        };
         source
     }
 }
@@ -42,7 +44,11 @@ impl Service<Call> for Sources {
 
     fn call(&mut self, call: Call) -> Self::Future {
         self.0.lock().unwrap().push(call.source);
-        std::future::ready(Ok(Response::result(call.id.clone(), json(r#"{"resultType":"complete"}"#)).into()))
+        std::future::ready(Ok(Response::result(
+            call.id.clone(),
+            json(r#"{"resultType":"complete"}"#),
+        )
+        .into()))
     }
 }
 
@@ -78,11 +84,19 @@ async fn check_connections(address: SocketAddr, sources: &Sources) {
         assert_eq!(within(read_answer(&mut stream)).await.status, 200);
     }
     assert_eq!(send(address, &post_tool("a")).await.status, 200);
-    let [first, second, third] = sources.take()[..] else { panic!("not three calls") };
-    assert!(matches!(first.client, Some(ClientId::Connection(_))), "{first:?}");
+    let [first, second, third] = sources.take()[..] else {
+        panic!("not three calls")
+    };
+    assert!(
+        matches!(first.client, Some(ClientId::Connection(_))),
+        "{first:?}"
+    );
     assert_eq!(first, second);
     assert_ne!(first.client, third.client);
-    assert_eq!((first.address, third.address), (Some(LOOPBACK), Some(LOOPBACK)));
+    assert_eq!(
+        (first.address, third.address),
+        (Some(LOOPBACK), Some(LOOPBACK))
+    );
 }
 
 #[tokio::test]
@@ -119,7 +133,9 @@ async fn all_streams_of_an_http2_connection_share_its_number() {
                 .header("mcp-protocol-version", "2026-07-28")
                 .header("mcp-method", "tools/call")
                 .header("mcp-name", "a");
-            let (response, mut body) = sender.send_request(request.body(()).unwrap(), false).unwrap();
+            let (response, mut body) = sender
+                .send_request(request.body(()).unwrap(), false)
+                .unwrap();
             body.send_data(tool_call("1", "a").into(), true).unwrap();
             response
         };
@@ -142,11 +158,20 @@ async fn a_layer_in_front_says_better() {
         .alternate(Arc::new(Other(sources.clone())))
         .for_connection(CallSource::new(Some(ClientId::Connection(1)), None));
     for path in ["POST", "GET"] {
-        let mut request = http::Request::builder().method(path).uri("/mcp").header("host", "localhost");
-        for (name, value) in common::HEADERS.lines().filter_map(|line| line.split_once(": ")) {
+        let mut request = http::Request::builder()
+            .method(path)
+            .uri("/mcp")
+            .header("host", "localhost");
+        for (name, value) in common::HEADERS
+            .lines()
+            .filter_map(|line| line.split_once(": "))
+        {
             request = request.header(name, value);
         }
-        let mut request = request.header("mcp-name", "a").body(axum::body::Body::from(tool_call("1", "a"))).unwrap();
+        let mut request = request
+            .header("mcp-name", "a")
+            .body(axum::body::Body::from(tool_call("1", "a")))
+            .unwrap();
         request.extensions_mut().insert(better);
         within(endpoint.call(request)).await.unwrap();
         assert_eq!(sources.take_one(), better, "{path}");
@@ -164,7 +189,10 @@ async fn another_protocol_on_the_endpoint_gets_it_with_each_request() {
     for request in [http("GET", "", ""), http("POST", plain, initialize)] {
         assert_eq!(send(address, &request).await.status, 200);
         let source = sources.take_one();
-        assert!(matches!(source.client, Some(ClientId::Connection(_))), "{source:?}");
+        assert!(
+            matches!(source.client, Some(ClientId::Connection(_))),
+            "{source:?}"
+        );
         assert_eq!(source.address, Some(LOOPBACK));
     }
 }
@@ -174,14 +202,28 @@ async fn call_on_lines(stream: impl AsyncRead + AsyncWrite) {
     let (reader, mut writer) = tokio::io::split(stream);
     let mut lines = Box::pin(BufReader::new(reader).lines());
     for _ in 0..2 {
-        writer.write_all(format!("{}\n", tool_call("1", "a")).as_bytes()).await.unwrap();
-        assert!(within(lines.as_mut().next_line()).await.unwrap().unwrap().contains("result"));
+        writer
+            .write_all(format!("{}\n", tool_call("1", "a")).as_bytes())
+            .await
+            .unwrap();
+        assert!(
+            within(lines.as_mut().next_line())
+                .await
+                .unwrap()
+                .unwrap()
+                .contains("result")
+        );
     }
 }
 
 fn check_channels(sources: &Sources, address: Option<std::net::IpAddr>) {
-    let [a, b, c, d] = sources.take()[..] else { panic!("not four calls") };
-    assert!(a.client.is_some() && a == b && c == d && a.client != c.client, "{a:?} {b:?} {c:?} {d:?}");
+    let [a, b, c, d] = sources.take()[..] else {
+        panic!("not four calls")
+    };
+    assert!(
+        a.client.is_some() && a == b && c == d && a.client != c.client,
+        "{a:?} {b:?} {c:?} {d:?}"
+    );
     assert_eq!((a.address, c.address), (address, address));
 }
 
@@ -235,12 +277,23 @@ async fn another_protocol_on_a_channel_is_told_the_channels_source() {
         let (service, alternates) = (sources.clone(), alternates.clone());
         tokio::spawn(async move {
             let (reader, writer) = tokio::io::split(far);
-            serve_lines_with(reader, writer, service, LineOptions::default(), Some(&alternates), pending()).await
+            serve_lines_with(
+                reader,
+                writer,
+                service,
+                LineOptions::default(),
+                Some(&alternates),
+                pending(),
+            )
+            .await
         });
         call_on_lines(near).await;
     }
     let made = made.take();
-    assert_eq!(sources.0.lock().unwrap()[..], [made[0], made[0], made[1], made[1]]);
+    assert_eq!(
+        sources.0.lock().unwrap()[..],
+        [made[0], made[0], made[1], made[1]]
+    );
     check_channels(&sources, None);
 }
 

@@ -14,15 +14,31 @@ use tower_service::Service as _;
 /// Cargo builds examples along with the tests, beside them.
 fn fixture() -> PathBuf {
     let tests = std::env::current_exe().unwrap();
-    let path = tests.parent().unwrap().parent().unwrap().join("examples/stdio_fixture");
-    assert!(path.exists(), "{} is not built; run the tests of the whole package", path.display());
+    let path = tests
+        .parent()
+        .unwrap()
+        .parent()
+        .unwrap()
+        .join("examples/stdio_fixture");
+    assert!(
+        path.exists(),
+        "{} is not built; run the tests of the whole package",
+        path.display()
+    );
     path
 }
 
 async fn ask(client: &StdioClient, call: Call) -> Result<String, CallError> {
-    let Reply::Once(response) = within(client.clone().call(call)).await? else { panic!("a stream") };
-    let Outcome::Result(result) = response.outcome else { panic!("{response:?}") };
-    Ok(result.decode::<serde_json::Value>().unwrap()["text"].as_str().unwrap().to_owned())
+    let Reply::Once(response) = within(client.clone().call(call)).await? else {
+        panic!("a stream")
+    };
+    let Outcome::Result(result) = response.outcome else {
+        panic!("{response:?}")
+    };
+    Ok(result.decode::<serde_json::Value>().unwrap()["text"]
+        .as_str()
+        .unwrap()
+        .to_owned())
 }
 
 fn is_alive(pid: &str) -> bool {
@@ -42,7 +58,10 @@ fn pid_file(name: &str) -> PathBuf {
 
 async fn read_pids(path: &PathBuf, count: usize) -> Vec<String> {
     let read = || std::fs::read_to_string(path).unwrap_or_default();
-    eventually("the process ids are written", || read().lines().count() == count).await;
+    eventually("the process ids are written", || {
+        read().lines().count() == count
+    })
+    .await;
     let pids = read().lines().map(str::to_owned).collect();
     std::fs::remove_file(path).unwrap();
     pids
@@ -60,17 +79,31 @@ async fn stray_prints_cannot_corrupt_the_channel() {
         .unwrap();
     let mut stdin = child.stdin.take().unwrap();
     for (id, tool) in [("1", "print"), ("2", "child"), ("3", "read"), ("4", "last")] {
-        stdin.write_all(format!("{}\n", tool_call(id, tool)).as_bytes()).await.unwrap();
+        stdin
+            .write_all(format!("{}\n", tool_call(id, tool)).as_bytes())
+            .await
+            .unwrap();
     }
     drop(stdin);
     let output = within(child.wait_with_output()).await.unwrap();
     assert!(output.status.success());
     let stdout = String::from_utf8(output.stdout).unwrap();
-    let answers: Vec<serde_json::Value> = stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    let texts: Vec<_> = answers.iter().map(|answer| answer["result"]["text"].as_str().unwrap()).collect();
+    let answers: Vec<serde_json::Value> = stdout
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let texts: Vec<_> = answers
+        .iter()
+        .map(|answer| answer["result"]["text"].as_str().unwrap())
+        .collect();
     assert_eq!(texts, ["printed", "true", "0 bytes", "last"]);
     let stderr = String::from_utf8(output.stderr).unwrap();
-    for stray in ["half a line before and after", "stray output", "and half a line", "from a child"] {
+    for stray in [
+        "half a line before and after",
+        "stray output",
+        "and half a line",
+        "from a child",
+    ] {
         assert!(stderr.contains(stray), "{stderr}");
     }
 }
@@ -85,12 +118,17 @@ async fn a_server_exits_when_its_input_ends() {
         .spawn()
         .unwrap();
     let mut stdin = child.stdin.take().unwrap();
-    stdin.write_all(format!("{}\n", tool_call("1", "hang")).as_bytes()).await.unwrap();
+    stdin
+        .write_all(format!("{}\n", tool_call("1", "hang")).as_bytes())
+        .await
+        .unwrap();
     tokio::time::sleep(Duration::from_millis(100)).await;
     assert!(child.try_wait().unwrap().is_none());
     drop(stdin);
     let mut rest = Vec::new();
-    within(child.stdout.take().unwrap().read_to_end(&mut rest)).await.unwrap();
+    within(child.stdout.take().unwrap().read_to_end(&mut rest))
+        .await
+        .unwrap();
     assert!(within(child.wait()).await.unwrap().success());
     assert!(rest.is_empty());
 }
@@ -98,8 +136,14 @@ async fn a_server_exits_when_its_input_ends() {
 #[tokio::test]
 async fn files_and_sockets_serve_as_standard_streams_too() {
     let path = std::env::temp_dir().join(format!("carryall-input-{}.jsonl", std::process::id()));
-    std::fs::write(&path, format!("{}\n{}", tool_call("1", "a"), tool_call("2", "b"))).unwrap();
-    let output = tokio::process::Command::new(fixture()).stdin(std::fs::File::open(&path).unwrap()).output();
+    std::fs::write(
+        &path,
+        format!("{}\n{}", tool_call("1", "a"), tool_call("2", "b")),
+    )
+    .unwrap();
+    let output = tokio::process::Command::new(fixture())
+        .stdin(std::fs::File::open(&path).unwrap())
+        .output();
     let output = within(output).await.unwrap();
     assert_eq!(String::from_utf8(output.stdout).unwrap().lines().count(), 2);
     std::fs::remove_file(path).unwrap();
@@ -113,10 +157,16 @@ async fn files_and_sockets_serve_as_standard_streams_too() {
         .kill_on_drop(true)
         .spawn()
         .unwrap();
-    near.write_all(format!("{}\n", tool_call("1", "large")).as_bytes()).await.unwrap();
+    near.write_all(format!("{}\n", tool_call("1", "large")).as_bytes())
+        .await
+        .unwrap();
     let mut answer = vec![0; 1024];
     let count = within(near.read(&mut answer)).await.unwrap();
-    assert!(std::str::from_utf8(&answer[..count]).unwrap().contains("\"large\""));
+    assert!(
+        std::str::from_utf8(&answer[..count])
+            .unwrap()
+            .contains("\"large\"")
+    );
     near.shutdown().await.unwrap();
     assert!(within(child.wait()).await.unwrap().success());
 }
@@ -126,39 +176,65 @@ async fn files_and_sockets_serve_as_standard_streams_too() {
 async fn a_spawned_server_answers_and_its_stderr_is_only_forwarded() {
     let lines = Arc::new(Mutex::new(Vec::new()));
     let kept = Arc::clone(&lines);
-    let command = ServerCommand::new(fixture()).on_stderr(move |line| kept.lock().unwrap().push(line.to_owned()));
+    let command = ServerCommand::new(fixture())
+        .on_stderr(move |line| kept.lock().unwrap().push(line.to_owned()));
     let client = StdioClient::spawn(command).await.unwrap();
     let calls = (0..50).map(|n| {
         let client = client.clone();
         async move { ask(&client, call("1", &format!("t{n}"))).await.unwrap() == format!("t{n}") }
     });
-    assert!(futures_util::future::join_all(calls).await.into_iter().all(|right| right));
+    assert!(
+        futures_util::future::join_all(calls)
+            .await
+            .into_iter()
+            .all(|right| right)
+    );
     assert!(within(client.shutdown()).await.unwrap().success());
-    eventually("stderr is forwarded", || lines.lock().unwrap().iter().any(|line| line == "fixture ready")).await;
+    eventually("stderr is forwarded", || {
+        lines
+            .lock()
+            .unwrap()
+            .iter()
+            .any(|line| line == "fixture ready")
+    })
+    .await;
     assert!(ask(&client, call("1", "a")).await.unwrap_err().is_unsent());
 }
 
 #[tokio::test]
 async fn a_server_inherits_no_secrets() {
-    // Cargo sets this for each test, so it stands for any variable that is none of the server's business.
+    // Cargo sets this for each test, so it stands for any variable that is none of the server's
+    // business.
     assert!(std::env::var_os("CARGO_MANIFEST_DIR").is_some());
-    let client = StdioClient::spawn(ServerCommand::new(fixture()).env("GIVEN", "x")).await.unwrap();
+    let client = StdioClient::spawn(ServerCommand::new(fixture()).env("GIVEN", "x"))
+        .await
+        .unwrap();
     let names = ask(&client, call("1", "env")).await.unwrap();
     let names: Vec<_> = names.split(' ').collect();
-    assert!(names.contains(&"PATH") && names.contains(&"GIVEN"), "{names:?}");
+    assert!(
+        names.contains(&"PATH") && names.contains(&"GIVEN"),
+        "{names:?}"
+    );
     assert!(!names.contains(&"CARGO_MANIFEST_DIR"), "{names:?}");
 }
 
 #[tokio::test]
 async fn a_program_that_is_not_there_is_named() {
-    let error = StdioClient::spawn(ServerCommand::new("/does/not/exist")).await.unwrap_err();
-    assert!(error.is_unsent() && error.to_string().contains("/does/not/exist"), "{error}");
+    let error = StdioClient::spawn(ServerCommand::new("/does/not/exist"))
+        .await
+        .unwrap_err();
+    assert!(
+        error.is_unsent() && error.to_string().contains("/does/not/exist"),
+        "{error}"
+    );
 }
 
 // spec: stdio-16
 #[tokio::test]
 async fn a_server_that_exits_is_started_again_and_what_it_worked_on_is_not_repeated() {
-    let client = StdioClient::spawn(ServerCommand::new(fixture())).await.unwrap();
+    let client = StdioClient::spawn(ServerCommand::new(fixture()))
+        .await
+        .unwrap();
     let first = ask(&client, call("1", "pid")).await.unwrap();
     let hanging = tokio::spawn({
         let client = client.clone();
@@ -167,7 +243,10 @@ async fn a_server_that_exits_is_started_again_and_what_it_worked_on_is_not_repea
     tokio::task::yield_now().await;
     let error = ask(&client, call("3", "exit")).await.unwrap_err();
     assert!(matches!(error, CallError::Broken(_)), "{error:?}");
-    assert!(matches!(within(hanging).await.unwrap().unwrap_err(), CallError::Broken(_)));
+    assert!(matches!(
+        within(hanging).await.unwrap().unwrap_err(),
+        CallError::Broken(_)
+    ));
     let second = ask(&client, call("4", "pid")).await.unwrap();
     assert_ne!(first, second);
     eventually("the first is reaped", || !is_alive(&first)).await;
@@ -178,7 +257,9 @@ async fn a_server_that_exits_is_started_again_and_what_it_worked_on_is_not_repea
 #[tokio::test]
 async fn a_server_that_cannot_run_is_not_started_in_a_loop() {
     let path = pid_file("loop");
-    let command = ServerCommand::new("sh").args(["-c", "echo $$ >> \"$PIDS\"; exit 1"]).env("PIDS", &path);
+    let command = ServerCommand::new("sh")
+        .args(["-c", "echo $$ >> \"$PIDS\"; exit 1"])
+        .env("PIDS", &path);
     let client = StdioClient::spawn(command).await.unwrap();
     let began = Instant::now();
     let mut failures = 0;
@@ -192,7 +273,10 @@ async fn a_server_that_cannot_run_is_not_started_in_a_loop() {
     }
     let starts = std::fs::read_to_string(&path).unwrap().lines().count();
     std::fs::remove_file(&path).unwrap();
-    assert!(failures >= 2 && (2..=9).contains(&starts), "{failures} failures, {starts} starts");
+    assert!(
+        failures >= 2 && (2..=9).contains(&starts),
+        "{failures} failures, {starts} starts"
+    );
 }
 
 // spec: stdio-13
@@ -202,14 +286,23 @@ async fn shutdown_goes_from_end_of_input_to_sigterm_to_sigkill_and_takes_everybo
     // Ignores both the end of its input and SIGTERM, and has a child that does so too.
     let script = "trap '' TERM; sh -c \"trap '' TERM; while :; do sleep 0.1; done\" & echo $$ >> \"$PIDS\"; echo $! >> \"$PIDS\"; \
         while :; do sleep 0.1; done";
-    let command = ServerCommand::new("sh").args(["-c", script]).env("PIDS", &path).grace(Duration::from_millis(150));
+    let command = ServerCommand::new("sh")
+        .args(["-c", script])
+        .env("PIDS", &path)
+        .grace(Duration::from_millis(150));
     let client = StdioClient::spawn(command).await.unwrap();
     let pids = read_pids(&path, 2).await;
     assert!(pids.iter().all(|pid| is_running(pid)));
     let began = Instant::now();
     let status = within(client.shutdown()).await.unwrap();
-    assert!(began.elapsed() >= Duration::from_millis(300), "both grace times were given");
-    assert_eq!(std::os::unix::process::ExitStatusExt::signal(&status), Some(9));
+    assert!(
+        began.elapsed() >= Duration::from_millis(300),
+        "both grace times were given"
+    );
+    assert_eq!(
+        std::os::unix::process::ExitStatusExt::signal(&status),
+        Some(9)
+    );
     assert!(!is_alive(&pids[0]), "no zombie is left");
     eventually("the grandchild dies", || !is_running(&pids[1])).await;
 }
@@ -219,7 +312,10 @@ async fn shutdown_goes_from_end_of_input_to_sigterm_to_sigkill_and_takes_everybo
 async fn a_server_that_heeds_sigterm_is_not_killed() {
     let path = pid_file("polite");
     let script = "trap 'exit 7' TERM; echo $$ >> \"$PIDS\"; while :; do sleep 0.05; done";
-    let command = ServerCommand::new("sh").args(["-c", script]).env("PIDS", &path).grace(Duration::from_millis(400));
+    let command = ServerCommand::new("sh")
+        .args(["-c", script])
+        .env("PIDS", &path)
+        .grace(Duration::from_millis(400));
     let client = StdioClient::spawn(command).await.unwrap();
     read_pids(&path, 1).await;
     assert_eq!(within(client.shutdown()).await.unwrap().code(), Some(7));
@@ -229,7 +325,9 @@ async fn a_server_that_heeds_sigterm_is_not_killed() {
 async fn dropping_the_last_client_ends_the_server_and_what_it_started() {
     let path = pid_file("dropped");
     let script = "sleep 1000 & echo $$ >> \"$PIDS\"; echo $! >> \"$PIDS\"; cat > /dev/null";
-    let command = ServerCommand::new("sh").args(["-c", script]).env("PIDS", &path);
+    let command = ServerCommand::new("sh")
+        .args(["-c", script])
+        .env("PIDS", &path);
     let client = StdioClient::spawn(command).await.unwrap();
     let pids = read_pids(&path, 2).await;
     let other = client.clone();
@@ -268,7 +366,10 @@ async fn a_runtime_that_ends_takes_the_server_along() {
 async fn a_server_that_closes_its_output_is_replaced() {
     let path = pid_file("closing");
     let script = "echo $$ >> \"$PIDS\"; exec 1>&-; while :; do sleep 0.1; done";
-    let command = ServerCommand::new("sh").args(["-c", script]).env("PIDS", &path).grace(Duration::from_millis(100));
+    let command = ServerCommand::new("sh")
+        .args(["-c", script])
+        .env("PIDS", &path)
+        .grace(Duration::from_millis(100));
     let client = StdioClient::spawn(command).await.unwrap();
     assert!(within(client.clone().call(call("1", "a"))).await.is_err());
     let pids = read_pids(&path, 1).await;

@@ -6,8 +6,8 @@ use crate::object::object;
 object! {
     /// What the client can do for one request (`basic/index#per-request-protocol-fields`).
     ///
-    /// Roots and sampling are deprecated since 2026-07-28 (SEP-2577); the first revision released on or after
-    /// 2027-07-28 may remove them.
+    /// Roots and sampling are deprecated since 2026-07-28 (SEP-2577); the first revision released
+    /// on or after 2027-07-28 may remove them.
     #[derive(Default)]
     pub struct ClientCapabilities {
         optional {
@@ -29,7 +29,8 @@ object! {
 }
 
 object! {
-    /// How the client can ask a model (`client/sampling#capabilities`). Deprecated with sampling (SEP-2577).
+    /// How the client can ask a model (`client/sampling#capabilities`). Deprecated with sampling
+    /// (SEP-2577).
     #[derive(Default)]
     pub struct SamplingCapability {
         optional {
@@ -43,7 +44,8 @@ object! {
 }
 
 object! {
-    /// How the client can ask the user (`client/elicitation#capabilities`). Neither mode stated means forms.
+    /// How the client can ask the user (`client/elicitation#capabilities`). Neither mode stated
+    /// means forms.
     #[derive(Default)]
     pub struct ElicitationCapability {
         optional {
@@ -65,8 +67,10 @@ impl ElicitationCapability {
 
 impl ClientCapabilities {
     /// Sets `roots`. The first revision released on or after 2027-07-28 may remove it.
-    #[deprecated(note = "Roots are deprecated (SEP-2577), removed on 2027-07-28 at the earliest: \
-                         pass paths as tool parameters, resource URIs or server configuration")]
+    #[deprecated(
+        note = "Roots are deprecated (SEP-2577), removed on 2027-07-28 at the earliest: \
+                         pass paths as tool parameters, resource URIs or server configuration"
+    )]
     #[must_use]
     pub fn with_roots(mut self, roots: impl Into<JsonObject>) -> Self {
         self.roots = Some(roots.into());
@@ -74,8 +78,10 @@ impl ClientCapabilities {
     }
 
     /// Sets `sampling`. The first revision released on or after 2027-07-28 may remove it.
-    #[deprecated(note = "Sampling is deprecated (SEP-2577), removed on 2027-07-28 at the earliest: \
-                         call the API of a model provider")]
+    #[deprecated(
+        note = "Sampling is deprecated (SEP-2577), removed on 2027-07-28 at the earliest: \
+                         call the API of a model provider"
+    )]
     #[must_use]
     pub fn with_sampling(mut self, sampling: impl Into<SamplingCapability>) -> Self {
         self.sampling = Some(sampling.into());
@@ -85,20 +91,26 @@ impl ClientCapabilities {
     /// Adds an extension and its settings.
     #[must_use]
     pub fn with_extension(mut self, id: impl Into<String>, settings: JsonObject) -> Self {
-        self.extensions.get_or_insert_default().insert(id.into(), settings.into());
+        self.extensions
+            .get_or_insert_default()
+            .insert(id.into(), settings.into());
         self
     }
 
     /// Whether the client can ask the user by a form.
     #[must_use]
     pub fn supports_elicitation_form(&self) -> bool {
-        self.elicitation.as_ref().is_some_and(ElicitationCapability::has_form)
+        self.elicitation
+            .as_ref()
+            .is_some_and(ElicitationCapability::has_form)
     }
 
     /// Whether the client can send the user to a page.
     #[must_use]
     pub fn supports_elicitation_url(&self) -> bool {
-        self.elicitation.as_ref().is_some_and(|elicitation| elicitation.url.is_some())
+        self.elicitation
+            .as_ref()
+            .is_some_and(|elicitation| elicitation.url.is_some())
     }
 
     /// Whether the client can ask a model.
@@ -110,7 +122,9 @@ impl ClientCapabilities {
     /// Whether the client can offer tools to the model it asks.
     #[must_use]
     pub fn supports_sampling_tools(&self) -> bool {
-        self.sampling.as_ref().is_some_and(|sampling| sampling.tools.is_some())
+        self.sampling
+            .as_ref()
+            .is_some_and(|sampling| sampling.tools.is_some())
     }
 
     /// Whether the client can list roots.
@@ -122,11 +136,13 @@ impl ClientCapabilities {
     /// Whether the client supports the extension `id`.
     #[must_use]
     pub fn has_extension(&self, id: &str) -> bool {
-        self.extensions.as_ref().is_some_and(|extensions| extensions.contains_key(id))
+        self.extensions
+            .as_ref()
+            .is_some_and(|extensions| extensions.contains_key(id))
     }
 
-    /// What these capabilities ask for and `declared` does not have, or `None` when it has it all: the
-    /// `requiredCapabilities` of a `-32021` error.
+    /// What these capabilities ask for and `declared` does not have, or `None` when it has it all:
+    /// the `requiredCapabilities` of a `-32021` error.
     ///
     /// Settings are not compared: a capability counts as declared when it is there.
     #[must_use]
@@ -135,7 +151,11 @@ impl ClientCapabilities {
             experimental: missing_keys(self.experimental.as_ref(), declared.experimental.as_ref()),
             elicitation: self.missing_elicitation(declared),
             extensions: missing_keys(self.extensions.as_ref(), declared.extensions.as_ref()),
-            roots: if declared.roots.is_some() { None } else { self.roots.clone() },
+            roots: if declared.roots.is_some() {
+                None
+            } else {
+                self.roots.clone()
+            },
             sampling: self.missing_sampling(declared),
             extra: missing_keys(Some(&self.extra), Some(&declared.extra)).unwrap_or_default(),
         };
@@ -149,7 +169,10 @@ impl ClientCapabilities {
         };
         let missing = ElicitationCapability {
             // An empty object asks for forms, and `{"url": {}}` does not offer them.
-            form: wanted.has_form().then(|| wanted.form.clone().unwrap_or_default()).filter(|_| !has.has_form()),
+            form: wanted
+                .has_form()
+                .then(|| wanted.form.clone().unwrap_or_default())
+                .filter(|_| !has.has_form()),
             url: wanted.url.clone().filter(|_| has.url.is_none()),
             extra: missing_keys(Some(&wanted.extra), Some(&has.extra)).unwrap_or_default(),
         };
@@ -184,8 +207,8 @@ fn missing_keys(wanted: Option<&JsonObject>, declared: Option<&JsonObject>) -> O
 object! {
     /// What the server can do (`server/discover#response`).
     ///
-    /// Logging is deprecated since 2026-07-28 (SEP-2577); the first revision released on or after 2027-07-28 may
-    /// remove it.
+    /// Logging is deprecated since 2026-07-28 (SEP-2577); the first revision released on or after
+    /// 2027-07-28 may remove it.
     #[derive(Default)]
     pub struct ServerCapabilities {
         optional {
@@ -211,8 +234,9 @@ object! {
 }
 
 impl ServerCapabilities {
-    /// Takes out of `declared` what cannot be read as a capability, and returns the names of what it took out. A server
-    /// that declares one capability in a form that is not known can still be used for the others.
+    /// Takes out of `declared` what cannot be read as a capability, and returns the names of what
+    /// it took out. A server that declares one capability in a form that is not known can still be
+    /// used for the others.
     pub fn retain_readable(declared: &mut JsonObject) -> Vec<String> {
         let mut unreadable = Vec::new();
         declared.retain(|name, value| {
@@ -229,8 +253,10 @@ impl ServerCapabilities {
 
 impl ServerCapabilities {
     /// Sets `logging`. The first revision released on or after 2027-07-28 may remove it.
-    #[deprecated(note = "Logging is deprecated (SEP-2577), removed on 2027-07-28 at the earliest: \
-                         log to stderr or use OpenTelemetry")]
+    #[deprecated(
+        note = "Logging is deprecated (SEP-2577), removed on 2027-07-28 at the earliest: \
+                         log to stderr or use OpenTelemetry"
+    )]
     #[must_use]
     pub fn with_logging(mut self, logging: impl Into<JsonObject>) -> Self {
         self.logging = Some(logging.into());
@@ -240,14 +266,18 @@ impl ServerCapabilities {
     /// Adds an extension and its settings.
     #[must_use]
     pub fn with_extension(mut self, id: impl Into<String>, settings: JsonObject) -> Self {
-        self.extensions.get_or_insert_default().insert(id.into(), settings.into());
+        self.extensions
+            .get_or_insert_default()
+            .insert(id.into(), settings.into());
         self
     }
 
     /// Whether the server supports the extension `id`.
     #[must_use]
     pub fn has_extension(&self, id: &str) -> bool {
-        self.extensions.as_ref().is_some_and(|extensions| extensions.contains_key(id))
+        self.extensions
+            .as_ref()
+            .is_some_and(|extensions| extensions.contains_key(id))
     }
 }
 

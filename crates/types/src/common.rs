@@ -31,8 +31,8 @@ object! {
     }
 }
 
-/// An audience on the wire: a role that this revision does not have is left out, since a hint must not cost the reader
-/// the list it came with.
+/// An audience on the wire: a role that this revision does not have is left out, since a hint must
+/// not cost the reader the list it came with.
 struct KnownRoles(Vec<Role>);
 
 impl From<Vec<Role>> for KnownRoles {
@@ -56,7 +56,12 @@ impl Serialize for KnownRoles {
 impl<'de> Deserialize<'de> for KnownRoles {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let roles = Vec::<JsonValue>::deserialize(deserializer)?;
-        Ok(Self(roles.iter().filter_map(|role| Role::deserialize(role).ok()).collect()))
+        Ok(Self(
+            roles
+                .iter()
+                .filter_map(|role| Role::deserialize(role).ok())
+                .collect(),
+        ))
     }
 }
 
@@ -68,7 +73,8 @@ pub enum IconTheme {
     Light,
     /// A dark background.
     Dark,
-    /// A theme that this revision does not have. It does not cost the reader the list that the icon is in.
+    /// A theme that this revision does not have. It does not cost the reader the list that the icon
+    /// is in.
     #[serde(untagged)]
     Other(String),
 }

@@ -107,7 +107,8 @@ impl Completion {
     /// The most values that one response may carry.
     pub const MAX_VALUES: usize = 100;
 
-    /// Keeps the first [`Self::MAX_VALUES`] suggestions, and says so in `has_more` and `total` if that cut any off.
+    /// Keeps the first [`Self::MAX_VALUES`] suggestions, and says so in `has_more` and `total` if
+    /// that cut any off.
     #[must_use]
     pub fn capped(mut self) -> Self {
         if self.values.len() > Self::MAX_VALUES {

@@ -205,8 +205,30 @@ object! {
 
 impl From<Resource> for ResourceLink {
     fn from(resource: Resource) -> Self {
-        let Resource { uri, name, title, description, icons, mime_type, annotations, size, meta, extra } = resource;
-        Self { uri, name, title, description, icons, mime_type, annotations, size, meta, extra }
+        let Resource {
+            uri,
+            name,
+            title,
+            description,
+            icons,
+            mime_type,
+            annotations,
+            size,
+            meta,
+            extra,
+        } = resource;
+        Self {
+            uri,
+            name,
+            title,
+            description,
+            icons,
+            mime_type,
+            annotations,
+            size,
+            meta,
+            extra,
+        }
     }
 }
 

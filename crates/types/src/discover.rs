@@ -9,7 +9,8 @@ object! {
     #[derive(Default)]
     pub struct DiscoverResult {
         required {
-            /// The protocol versions that the server speaks. Text, because it may speak newer ones than this crate.
+            /// The protocol versions that the server speaks. Text, because it may speak newer ones
+            /// than this crate.
             supported_versions: Vec<String> = "supportedVersions",
             /// What the server can do.
             capabilities: ServerCapabilities = "capabilities",

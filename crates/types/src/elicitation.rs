@@ -1,7 +1,7 @@
 //! Elicitation: the server asks the user (`client/elicitation`).
 //!
-//! Form mode collects plain data through the client. Whatever grants access or moves money (passwords, keys,
-//! tokens, payment data) must go through URL mode, past the client.
+//! Form mode collects plain data through the client. Whatever grants access or moves money
+//! (passwords, keys, tokens, payment data) must go through URL mode, past the client.
 
 mod build;
 mod check;
@@ -9,9 +9,10 @@ mod format;
 mod schema;
 
 pub use schema::{
-    BooleanSchema, EnumOption, LegacyTitledEnumSchema, NumberSchema, NumberType, ObjectType, PrimitiveSchemaDefinition,
-    RequestedSchema, StringFormat, StringSchema, StringType, TitledItems, TitledMultiSelectEnumSchema,
-    TitledSingleSelectEnumSchema, UntitledItems, UntitledMultiSelectEnumSchema, UntitledSingleSelectEnumSchema,
+    BooleanSchema, EnumOption, LegacyTitledEnumSchema, NumberSchema, NumberType, ObjectType,
+    PrimitiveSchemaDefinition, RequestedSchema, StringFormat, StringSchema, StringType,
+    TitledItems, TitledMultiSelectEnumSchema, TitledSingleSelectEnumSchema, UntitledItems,
+    UntitledMultiSelectEnumSchema, UntitledSingleSelectEnumSchema,
 };
 
 use crate::weburl::WebUrl;
@@ -19,7 +20,8 @@ use crate::{JsonObject, JsonValue};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 
-/// The parameters of an `elicitation/create` input request, told apart by `mode`; no `mode` means form.
+/// The parameters of an `elicitation/create` input request, told apart by `mode`; no `mode` means
+/// form.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(untagged)]
 pub enum ElicitRequestParams {
@@ -64,7 +66,9 @@ impl<'de> Deserialize<'de> for ElicitRequestParams {
                 serde_json::from_value(JsonValue::Object(params)).map(Self::Url)
             }
             Some(other) => {
-                return Err(D::Error::custom(format!("unknown elicitation mode {other}")));
+                return Err(D::Error::custom(format!(
+                    "unknown elicitation mode {other}"
+                )));
             }
         };
         decoded.map_err(D::Error::custom)
@@ -89,7 +93,8 @@ pub enum UrlMode {
     Url,
 }
 
-/// Asks the user to fill in a form. Never for secrets (`client/elicitation#user-interaction-model`).
+/// Asks the user to fill in a form. Never for secrets
+/// (`client/elicitation#user-interaction-model`).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ElicitRequestFormParams {
@@ -109,7 +114,12 @@ impl ElicitRequestFormParams {
     /// A form with the fields of `requested_schema`.
     #[must_use]
     pub fn new(message: impl Into<String>, requested_schema: RequestedSchema) -> Self {
-        Self { mode: Some(FormMode::Form), message: message.into(), requested_schema, extra: JsonObject::new() }
+        Self {
+            mode: Some(FormMode::Form),
+            message: message.into(),
+            requested_schema,
+            extra: JsonObject::new(),
+        }
     }
 }
 
@@ -120,8 +130,8 @@ pub struct ElicitRequestURLParams {
     pub mode: UrlMode,
     /// Why the user should go there.
     pub message: String,
-    /// The page. Without credentials or personal data, and not usable by whoever else gets hold of it
-    /// (`client/elicitation#safe-url-handling`).
+    /// The page. Without credentials or personal data, and not usable by whoever else gets hold of
+    /// it (`client/elicitation#safe-url-handling`).
     pub url: String,
     /// Members that this revision does not name.
     #[serde(flatten)]
@@ -132,27 +142,35 @@ impl ElicitRequestURLParams {
     /// Sends the user to `url`.
     #[must_use]
     pub fn new(message: impl Into<String>, url: impl Into<String>) -> Self {
-        Self { mode: UrlMode::Url, message: message.into(), url: url.into(), extra: JsonObject::new() }
+        Self {
+            mode: UrlMode::Url,
+            message: message.into(),
+            url: url.into(),
+            extra: JsonObject::new(),
+        }
     }
 
-    /// Checks that the URL is one that a client can show and open: `http` or `https`, with a host, without
-    /// user name or password (`client/elicitation#safe-url-handling`), and spelt so that every parser sees the
-    /// same host.
+    /// Checks that the URL is one that a client can show and open: `http` or `https`, with a host,
+    /// without user name or password (`client/elicitation#safe-url-handling`), and spelt so that
+    /// every parser sees the same host.
     ///
     /// # Errors
     /// What is wrong with the URL.
     pub fn check(&self) -> Result<(), String> {
-        WebUrl::parse(&self.url).map(drop).map_err(|problem| format!("elicitation URL: {problem}"))
+        WebUrl::parse(&self.url)
+            .map(drop)
+            .map_err(|problem| format!("elicitation URL: {problem}"))
     }
 
-    /// The host that a client has to show before it asks for consent. `None` when [`Self::check`] fails.
+    /// The host that a client has to show before it asks for consent. `None` when [`Self::check`]
+    /// fails.
     #[must_use]
     pub fn host(&self) -> Option<String> {
         WebUrl::parse(&self.url).ok().map(|url| url.host)
     }
 
-    /// What a client should warn about before it asks for consent: a host in Punycode, or one that is reached
-    /// without TLS.
+    /// What a client should warn about before it asks for consent: a host in Punycode, or one that
+    /// is reached without TLS.
     #[must_use]
     pub fn warnings(&self) -> Vec<&'static str> {
         let Ok(url) = WebUrl::parse(&self.url) else {
@@ -198,13 +216,20 @@ impl ElicitResult {
     /// An answer without content.
     #[must_use]
     pub fn new(action: ElicitAction) -> Self {
-        Self { action, content: None, extra: JsonObject::new() }
+        Self {
+            action,
+            content: None,
+            extra: JsonObject::new(),
+        }
     }
 
     /// The user submitted a form with `content`.
     #[must_use]
     pub fn accept(content: JsonObject) -> Self {
-        Self { content: Some(content), ..Self::new(ElicitAction::Accept) }
+        Self {
+            content: Some(content),
+            ..Self::new(ElicitAction::Accept)
+        }
     }
 
     /// The user said no.
@@ -219,11 +244,11 @@ impl ElicitResult {
         Self::new(ElicitAction::Cancel)
     }
 
-    /// Checks the answer against the question: content comes with an accepted form and with nothing else, and
-    /// it fits the form's schema (`client/elicitation#response-actions`).
+    /// Checks the answer against the question: content comes with an accepted form and with nothing
+    /// else, and it fits the form's schema (`client/elicitation#response-actions`).
     ///
-    /// Content that comes with a decline or cancel is let pass, as it is only "typically" left out; it must be
-    /// ignored.
+    /// Content that comes with a decline or cancel is let pass, as it is only "typically" left out;
+    /// it must be ignored.
     ///
     /// # Errors
     /// What does not fit.

@@ -1,9 +1,10 @@
 //! What a client checks before it shows an icon of a server (`basic/index#icons`).
 //!
-//! An icon is text and bytes from somebody else: the address may lead to a third party or into the local
-//! network, the type may be a lie, the image may be a bomb or a program. [`IconPolicy`] decides about the
-//! address before anything is fetched ([`IconPolicy::check`], [`IconPolicy::plan`]) and about the bytes before
-//! anything is decoded ([`IconPolicy::check_bytes`]). It does neither of the two itself.
+//! An icon is text and bytes from somebody else: the address may lead to a third party or into the
+//! local network, the type may be a lie, the image may be a bomb or a program. [`IconPolicy`]
+//! decides about the address before anything is fetched ([`IconPolicy::check`],
+//! [`IconPolicy::plan`]) and about the bytes before anything is decoded
+//! ([`IconPolicy::check_bytes`]). It does neither of the two itself.
 
 mod raster;
 mod svg;
@@ -14,8 +15,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use std::fmt;
 
-/// Icons are fetched without cookies, `Authorization` or any other credential of the user, the client or the
-/// MCP connection (`basic/index#icons`). A [`FetchPlan`] therefore names every header there is to send.
+/// Icons are fetched without cookies, `Authorization` or any other credential of the user, the
+/// client or the MCP connection (`basic/index#icons`). A [`FetchPlan`] therefore names every header
+/// there is to send.
 pub const FETCH_WITHOUT_CREDENTIALS: bool = true;
 
 /// The `Accept` header of an icon fetch.
@@ -39,11 +41,18 @@ pub struct IconPolicy {
 
 impl Default for IconPolicy {
     fn default() -> Self {
-        Self { max_bytes: 256 * 1024, max_side: 1024, max_frames: 60, allow_svg: false, trusted_origins: Vec::new() }
+        Self {
+            max_bytes: 256 * 1024,
+            max_side: 1024,
+            max_frames: 60,
+            allow_svg: false,
+            trusted_origins: Vec::new(),
+        }
     }
 }
 
-/// A type of image that can be an icon. The list is closed: whatever is not on it is refused, GIF included.
+/// A type of image that can be an icon. The list is closed: whatever is not on it is refused, GIF
+/// included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum IconKind {
     /// `image/png`, animated or not.
@@ -68,7 +77,10 @@ impl IconKind {
             ("image/webp", Self::Webp),
             ("image/svg+xml", Self::Svg),
         ];
-        kinds.into_iter().find(|(name, _)| essence.eq_ignore_ascii_case(name)).map(|(_, kind)| kind)
+        kinds
+            .into_iter()
+            .find(|(name, _)| essence.eq_ignore_ascii_case(name))
+            .map(|(_, kind)| kind)
     }
 
     /// The MIME type.
@@ -156,10 +168,17 @@ impl fmt::Display for IconProblem {
             Self::MimeType(mime) => write!(f, "{mime:?} is not a type of icon"),
             Self::UnknownKind => f.write_str("the bytes are not those of a known type of icon"),
             Self::Mismatch { declared, found } => {
-                write!(f, "declared as {}, but the bytes are {}", declared.mime(), found.mime())
+                write!(
+                    f,
+                    "declared as {}, but the bytes are {}",
+                    declared.mime(),
+                    found.mime()
+                )
             }
             Self::TooManyBytes => f.write_str("the icon has too many bytes"),
-            Self::TooLarge { size: (width, height) } => write!(f, "{width}x{height} pixels are too many for an icon"),
+            Self::TooLarge {
+                size: (width, height),
+            } => write!(f, "{width}x{height} pixels are too many for an icon"),
             Self::TooManyFrames(frames) => write!(f, "{frames} frames are too many for an icon"),
             Self::Malformed => f.write_str("the image is malformed"),
             Self::SvgNotAllowed => f.write_str("SVG icons are not allowed"),
@@ -172,8 +191,8 @@ impl std::error::Error for IconProblem {}
 
 /// Everything that is to be sent to fetch one icon; see [`FETCH_WITHOUT_CREDENTIALS`].
 ///
-/// Send these headers and no others, from a client without a cookie jar. Stop reading after `max_bytes`. Do not
-/// follow redirects on your own: ask [`Self::redirect`] about each.
+/// Send these headers and no others, from a client without a cookie jar. Stop reading after
+/// `max_bytes`. Do not follow redirects on your own: ask [`Self::redirect`] about each.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FetchPlan {
     /// The address.
@@ -193,7 +212,10 @@ impl FetchPlan {
         if !redirect_allowed(&self.url, to) {
             return Err(IconProblem::Origin);
         }
-        Ok(Self { url: to.to_owned(), ..self.clone() })
+        Ok(Self {
+            url: to.to_owned(),
+            ..self.clone()
+        })
     }
 }
 
@@ -210,8 +232,9 @@ pub fn redirect_allowed(from: &str, to: &str) -> bool {
 impl IconPolicy {
     /// Checks the address and the declared type of an icon, before anything is fetched.
     ///
-    /// `server_origin` is the address of the server, or any address on its origin. A server without one (over
-    /// stdio, say) has no origin that an icon could share, so that `data:` and trusted origins remain.
+    /// `server_origin` is the address of the server, or any address on its origin. A server without
+    /// one (over stdio, say) has no origin that an icon could share, so that `data:` and trusted
+    /// origins remain.
     ///
     /// # Errors
     /// The first reason to refuse the icon.
@@ -235,23 +258,43 @@ impl IconPolicy {
             return Err(IconProblem::Scheme);
         }
         let url = WebUrl::parse(&icon.src).map_err(|how| IconProblem::Address(how.to_string()))?;
-        let origins = server_origin.into_iter().chain(self.trusted_origins.iter().map(String::as_str));
-        let same = origins.filter_map(|origin| WebUrl::parse(origin).ok()).any(|origin| origin == url);
-        if same { Ok(()) } else { Err(IconProblem::Origin) }
+        let origins = server_origin
+            .into_iter()
+            .chain(self.trusted_origins.iter().map(String::as_str));
+        let same = origins
+            .filter_map(|origin| WebUrl::parse(origin).ok())
+            .any(|origin| origin == url);
+        if same {
+            Ok(())
+        } else {
+            Err(IconProblem::Origin)
+        }
     }
 
-    /// How to fetch an icon, once [`Self::check`] accepts it. `None` for a `data:` icon, which holds its bytes;
-    /// see [`Self::decode_data`].
+    /// How to fetch an icon, once [`Self::check`] accepts it. `None` for a `data:` icon, which
+    /// holds its bytes; see [`Self::decode_data`].
     ///
     /// # Errors
     /// The first reason to refuse the icon.
-    pub fn plan(&self, icon: &Icon, server_origin: Option<&str>) -> Result<Option<FetchPlan>, IconProblem> {
+    pub fn plan(
+        &self,
+        icon: &Icon,
+        server_origin: Option<&str>,
+    ) -> Result<Option<FetchPlan>, IconProblem> {
         self.check(icon, server_origin)?;
         if has_scheme(&icon.src, "data:") {
             return Ok(None);
         }
-        let accept = if self.allow_svg { ACCEPT_WITH_SVG } else { ACCEPT };
-        Ok(Some(FetchPlan { url: icon.src.clone(), headers: vec![("accept", accept)], max_bytes: self.max_bytes }))
+        let accept = if self.allow_svg {
+            ACCEPT_WITH_SVG
+        } else {
+            ACCEPT
+        };
+        Ok(Some(FetchPlan {
+            url: icon.src.clone(),
+            headers: vec![("accept", accept)],
+            max_bytes: self.max_bytes,
+        }))
     }
 
     /// The bytes of a `data:` icon, checked with [`Self::check_bytes`].
@@ -264,20 +307,27 @@ impl IconPolicy {
             return Err(IconProblem::Scheme);
         }
         let (mime, encoded) = self.split_data(&icon.src)?;
-        let bytes = STANDARD.decode(encoded).map_err(|_| IconProblem::Address("not base64".to_owned()))?;
+        let bytes = STANDARD
+            .decode(encoded)
+            .map_err(|_| IconProblem::Address("not base64".to_owned()))?;
         let facts = self.check_bytes(mime.or(icon.mime_type.as_deref()), &bytes)?;
         Ok((facts, bytes))
     }
 
-    /// Checks the bytes of an icon against the type that was declared for them, and against the limits.
+    /// Checks the bytes of an icon against the type that was declared for them, and against the
+    /// limits.
     ///
-    /// `declared_mime` is the type that the source gives or, where that is missing or generic, the one of
-    /// [`Icon::mime_type`]; see [`declared_mime`]. It is advice: what counts is what the bytes are. Only headers
-    /// are read, nothing is decoded.
+    /// `declared_mime` is the type that the source gives or, where that is missing or generic, the
+    /// one of [`Icon::mime_type`]; see [`declared_mime`]. It is advice: what counts is what the
+    /// bytes are. Only headers are read, nothing is decoded.
     ///
     /// # Errors
     /// The first reason to refuse the icon.
-    pub fn check_bytes(&self, declared_mime: Option<&str>, bytes: &[u8]) -> Result<IconFacts, IconProblem> {
+    pub fn check_bytes(
+        &self,
+        declared_mime: Option<&str>,
+        bytes: &[u8],
+    ) -> Result<IconFacts, IconProblem> {
         if bytes.len() > self.max_bytes {
             return Err(IconProblem::TooManyBytes);
         }
@@ -293,7 +343,11 @@ impl IconPolicy {
             IconKind::Svg if !self.allow_svg => return Err(IconProblem::SvgNotAllowed),
             IconKind::Svg => {
                 svg::check(bytes).map_err(IconProblem::UnsafeSvg)?;
-                return Ok(IconFacts { kind: found, size: None, frames: 1 });
+                return Ok(IconFacts {
+                    kind: found,
+                    size: None,
+                    frames: 1,
+                });
             }
         };
         let raster::Header { size, frames } = facts.ok_or(IconProblem::Malformed)?;
@@ -306,7 +360,11 @@ impl IconPolicy {
         if frames > self.max_frames {
             return Err(IconProblem::TooManyFrames(frames));
         }
-        Ok(IconFacts { kind: found, size: Some(size), frames })
+        Ok(IconFacts {
+            kind: found,
+            size: Some(size),
+            frames,
+        })
     }
 
     fn kind_of(&self, mime: &str) -> Result<IconKind, IconProblem> {
@@ -322,7 +380,9 @@ impl IconPolicy {
     fn split_data<'s>(&self, src: &'s str) -> Result<(Option<&'s str>, &'s str), IconProblem> {
         let malformed = |how: &str| IconProblem::Address(how.to_owned());
         let body = src.get("data:".len()..).unwrap_or_default();
-        let (head, encoded) = body.split_once(',').ok_or_else(|| malformed("a data: URI needs a comma"))?;
+        let (head, encoded) = body
+            .split_once(',')
+            .ok_or_else(|| malformed("a data: URI needs a comma"))?;
         let mime = match head.rsplit_once(';') {
             Some((mime, encoding)) if encoding.eq_ignore_ascii_case("base64") => mime,
             _ => return Err(malformed("a data: icon is base64")),
@@ -339,18 +399,26 @@ pub fn declared_mime<'a>(content_type: Option<&'a str>, icon: &'a Icon) -> Optio
     content_type
         .filter(|mime| {
             let essence = mime.split(';').next().unwrap_or_default().trim();
-            !essence.is_empty() && !generic.iter().any(|name| essence.eq_ignore_ascii_case(name))
+            !essence.is_empty()
+                && !generic
+                    .iter()
+                    .any(|name| essence.eq_ignore_ascii_case(name))
         })
         .or(icon.mime_type.as_deref())
 }
 
 fn has_scheme(src: &str, scheme: &str) -> bool {
-    src.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme))
+    src.get(..scheme.len())
+        .is_some_and(|start| start.eq_ignore_ascii_case(scheme))
 }
 
 /// Four characters of base64 are at most three bytes.
 fn check_base64_len(encoded: &str, max_bytes: usize) -> Result<(), IconProblem> {
-    if encoded.len() / 4 * 3 > max_bytes.saturating_add(2) { Err(IconProblem::TooManyBytes) } else { Ok(()) }
+    if encoded.len() / 4 * 3 > max_bytes.saturating_add(2) {
+        Err(IconProblem::TooManyBytes)
+    } else {
+        Ok(())
+    }
 }
 
 #[cfg(test)]

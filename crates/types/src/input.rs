@@ -4,8 +4,8 @@
 use crate::lenient::decode_value;
 use crate::object::object;
 use crate::{
-    ClientCapabilities, CreateMessageRequestParams, ElicitRequestParams, ElicitationCapability, IncludeContext,
-    JsonObject, JsonValue, ListRootsRequestParams, SamplingCapability, ordered,
+    ClientCapabilities, CreateMessageRequestParams, ElicitRequestParams, ElicitationCapability,
+    IncludeContext, JsonObject, JsonValue, ListRootsRequestParams, SamplingCapability, ordered,
 };
 use serde::de::{DeserializeOwned, Error as _};
 use serde::ser::SerializeStruct as _;
@@ -35,22 +35,26 @@ impl InputRequest {
     }
 
     /// What a client must have declared before it may be asked this
-    /// (`basic/patterns/mrtr#server-requirements`): the mode of the elicitation, `sampling` with `tools` or
-    /// `context` where the request uses them, or `roots`.
+    /// (`basic/patterns/mrtr#server-requirements`): the mode of the elicitation, `sampling` with
+    /// `tools` or `context` where the request uses them, or `roots`.
     #[must_use]
     pub fn required_capability(&self) -> ClientCapabilities {
         let mut required = ClientCapabilities::new();
         match self {
             Self::Elicit(ElicitRequestParams::Form(_)) => {
-                required.elicitation = Some(ElicitationCapability::new().with_form(JsonObject::new()));
+                required.elicitation =
+                    Some(ElicitationCapability::new().with_form(JsonObject::new()));
             }
             Self::Elicit(ElicitRequestParams::Url(_)) => {
-                required.elicitation = Some(ElicitationCapability::new().with_url(JsonObject::new()));
+                required.elicitation =
+                    Some(ElicitationCapability::new().with_url(JsonObject::new()));
             }
             Self::CreateMessage(params) => {
                 let mut sampling = SamplingCapability::new();
                 sampling.tools = params.uses_tools().then(JsonObject::new);
-                let context = params.include_context.is_some_and(|context| context != IncludeContext::None);
+                let context = params
+                    .include_context
+                    .is_some_and(|context| context != IncludeContext::None);
                 sampling.context = context.then(JsonObject::new);
                 required.sampling = Some(sampling);
             }
@@ -62,7 +66,9 @@ impl InputRequest {
     /// Whether a client that declared `capabilities` may be asked this.
     #[must_use]
     pub fn is_supported_by(&self, capabilities: &ClientCapabilities) -> bool {
-        self.required_capability().missing_from(capabilities).is_none()
+        self.required_capability()
+            .missing_from(capabilities)
+            .is_none()
     }
 }
 
@@ -108,14 +114,17 @@ impl<'de> Deserialize<'de> for InputRequest {
         let Request { method, params } = Request::deserialize(deserializer)?;
         let decoded = match (method.as_str(), params) {
             ("elicitation/create", Some(params)) => decode_value(params).map(Self::Elicit),
-            ("sampling/createMessage", Some(params)) => decode_value(params).map(Self::CreateMessage),
+            ("sampling/createMessage", Some(params)) => {
+                decode_value(params).map(Self::CreateMessage)
+            }
             ("roots/list", Some(params)) => decode_value(params).map(Self::ListRoots),
             ("roots/list", None) => Ok(Self::ListRoots(ListRootsRequestParams::default())),
             ("elicitation/create" | "sampling/createMessage", None) => {
                 return Err(D::Error::missing_field("params"));
             }
             _ => {
-                const METHODS: &[&str] = &["elicitation/create", "sampling/createMessage", "roots/list"];
+                const METHODS: &[&str] =
+                    &["elicitation/create", "sampling/createMessage", "roots/list"];
                 return Err(D::Error::unknown_variant(&method, METHODS));
             }
         };
@@ -123,7 +132,8 @@ impl<'de> Deserialize<'de> for InputRequest {
     }
 }
 
-/// What the server asks for, by keys of its choice, in its order. A key that occurs twice does not decode.
+/// What the server asks for, by keys of its choice, in its order. A key that occurs twice does not
+/// decode.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct InputRequests(Vec<(String, InputRequest)>);
 
@@ -136,7 +146,11 @@ impl InputRequests {
 
     /// Adds a request under `key`; the one that was there before is returned, since keys are unique
     /// (`basic/patterns/mrtr#inputrequests`).
-    pub fn insert(&mut self, key: impl Into<String>, request: impl Into<InputRequest>) -> Option<InputRequest> {
+    pub fn insert(
+        &mut self,
+        key: impl Into<String>,
+        request: impl Into<InputRequest>,
+    ) -> Option<InputRequest> {
         let (key, request) = (key.into(), request.into());
         if let Some((_, slot)) = self.0.iter_mut().find(|(other, _)| *other == key) {
             return Some(std::mem::replace(slot, request));
@@ -155,7 +169,10 @@ impl InputRequests {
     /// The request under `key`.
     #[must_use]
     pub fn get(&self, key: &str) -> Option<&InputRequest> {
-        self.0.iter().find(|(other, _)| other == key).map(|(_, request)| request)
+        self.0
+            .iter()
+            .find(|(other, _)| other == key)
+            .map(|(_, request)| request)
     }
 
     /// The keys and requests in order.
@@ -209,8 +226,9 @@ impl<'de> Deserialize<'de> for InputRequests {
 
 /// What the client brings back, under the keys that the server chose.
 ///
-/// The answers stay JSON until [`Self::get_as`]: only the server knows what it asked for under which key, and
-/// answers to other questions are to be ignored (`basic/patterns/mrtr#error-handling`).
+/// The answers stay JSON until [`Self::get_as`]: only the server knows what it asked for under
+/// which key, and answers to other questions are to be ignored
+/// (`basic/patterns/mrtr#error-handling`).
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct InputResponses(pub JsonObject);
@@ -226,7 +244,11 @@ impl InputResponses {
     ///
     /// # Errors
     /// When `answer` cannot be written as JSON.
-    pub fn insert<T: Serialize>(&mut self, key: impl Into<String>, answer: &T) -> Result<(), serde_json::Error> {
+    pub fn insert<T: Serialize>(
+        &mut self,
+        key: impl Into<String>,
+        answer: &T,
+    ) -> Result<(), serde_json::Error> {
         self.0.insert(key.into(), serde_json::to_value(answer)?);
         Ok(())
     }
@@ -248,7 +270,10 @@ impl InputResponses {
 
     /// The keys of the requests that have no answer, in the order they were asked in.
     pub fn missing<'a>(&'a self, requests: &'a InputRequests) -> impl Iterator<Item = &'a str> {
-        requests.iter().map(|(key, _)| key).filter(|key| !self.contains(key))
+        requests
+            .iter()
+            .map(|(key, _)| key)
+            .filter(|key| !self.contains(key))
     }
 }
 

@@ -12,7 +12,8 @@ pub type JsonObject = serde_json::Map<String, serde_json::Value>;
 
 /// One well-formed JSON value as UTF-8 text, cheap to clone and to pass on untouched.
 ///
-/// Parsing is put off until somebody knows the type: a gateway forwards the text, a handler decodes it once.
+/// Parsing is put off until somebody knows the type: a gateway forwards the text, a handler decodes
+/// it once.
 // Invariant: the bytes are UTF-8. `as_str` relies on it.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct RawJson(Bytes);
@@ -23,10 +24,12 @@ impl RawJson {
     /// The value `null`.
     pub const NULL: Self = Self(Bytes::from_static(b"null"));
 
-    /// Takes text that is already known to be one well-formed JSON value; only its encoding is looked at again.
+    /// Takes text that is already known to be one well-formed JSON value; only its encoding is
+    /// looked at again.
     ///
-    /// Meant for text that was just scanned or serialised. Text that is not JSON breaks the message it is put into,
-    /// nothing worse; in debug builds it panics here. Bytes that are not UTF-8 become `null`.
+    /// Meant for text that was just scanned or serialised. Text that is not JSON breaks the message
+    /// it is put into, nothing worse; in debug builds it panics here. Bytes that are not UTF-8
+    /// become `null`.
     #[must_use]
     pub fn from_trusted(text: Bytes) -> Self {
         Self::debug_check(&text);
@@ -36,8 +39,8 @@ impl RawJson {
         Self(text)
     }
 
-    /// As [`RawJson::from_trusted`], without looking at the encoding either: for the hot path, where the text was
-    /// written or checked as UTF-8 a moment ago and may be large.
+    /// As [`RawJson::from_trusted`], without looking at the encoding either: for the hot path,
+    /// where the text was written or checked as UTF-8 a moment ago and may be large.
     ///
     /// # Safety
     /// `text` has to be UTF-8.
@@ -49,7 +52,10 @@ impl RawJson {
     }
 
     fn debug_check(text: &Bytes) {
-        debug_assert!(serde_json::from_slice::<serde::de::IgnoredAny>(text).is_ok(), "not JSON: {text:?}");
+        debug_assert!(
+            serde_json::from_slice::<serde::de::IgnoredAny>(text).is_ok(),
+            "not JSON: {text:?}"
+        );
     }
 
     /// A part of the text that is a JSON value by itself, sharing the buffer.
@@ -59,7 +65,10 @@ impl RawJson {
     #[must_use]
     pub fn slice(&self, range: std::ops::Range<usize>) -> Self {
         let part = &self.as_str()[range.clone()];
-        debug_assert!(serde_json::from_str::<serde::de::IgnoredAny>(part).is_ok(), "not JSON: {part:?}");
+        debug_assert!(
+            serde_json::from_str::<serde::de::IgnoredAny>(part).is_ok(),
+            "not JSON: {part:?}"
+        );
         Self(self.0.slice(range))
     }
 
@@ -77,13 +86,14 @@ impl RawJson {
     /// Serialises `value`.
     ///
     /// # Errors
-    /// Whatever the type's own `Serialize` reports, for example a map with keys that are not strings.
+    /// Whatever the type's own `Serialize` reports, for example a map with keys that are not
+    /// strings.
     pub fn from_value<T: Serialize + ?Sized>(value: &T) -> Result<Self, serde_json::Error> {
         serde_json::to_vec(value).map(|text| Self(text.into()))
     }
 
-    /// Decodes the value as `T`, as [`decode_text`](crate::decode_text) does: an integer may be written as `2.0`, and
-    /// half of a surrogate pair decodes to U+FFFD.
+    /// Decodes the value as `T`, as [`decode_text`](crate::decode_text) does: an integer may be
+    /// written as `2.0`, and half of a surrogate pair decodes to U+FFFD.
     ///
     /// # Errors
     /// When the value does not have the shape of `T`.
@@ -132,15 +142,16 @@ impl From<&JsonValue> for RawJson {
 
 impl Serialize for RawJson {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let raw: &serde_json::value::RawValue =
-            serde_json::from_slice(&self.0).map_err(|_| serde::ser::Error::custom("malformed raw JSON"))?;
+        let raw: &serde_json::value::RawValue = serde_json::from_slice(&self.0)
+            .map_err(|_| serde::ser::Error::custom("malformed raw JSON"))?;
         raw.serialize(serializer)
     }
 }
 
 impl<'de> Deserialize<'de> for RawJson {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let raw = Box::<serde_json::value::RawValue>::deserialize(deserializer).map_err(D::Error::custom)?;
+        let raw = Box::<serde_json::value::RawValue>::deserialize(deserializer)
+            .map_err(D::Error::custom)?;
         Ok(Self(Bytes::from(Box::<str>::from(raw).into_string())))
     }
 }

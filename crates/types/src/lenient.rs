@@ -1,13 +1,15 @@
-//! What other implementations write and a Rust type would refuse, although the text is valid JSON and valid for its
-//! schema.
+//! What other implementations write and a Rust type would refuse, although the text is valid JSON
+//! and valid for its schema.
 //!
 //! Two cases, both tried only after a decode has failed, so that well-formed text pays nothing:
 //!
-//! - **`2.0` and `1e3` for an integer.** JSON Schema calls both integers (2020-12 validation, section 6.1.1), and so do
-//!   languages with one type of number. The digits are moved as text, without rounding: `9007199254740993.0` is
-//!   exactly that integer. A number whose integer has more than 40 digits stays as it is.
-//! - **Half of a surrogate pair**, `\ud83d` without its second half, which languages with UTF-16 strings write when they
-//!   cut a text in the middle of an emoji. It decodes to U+FFFD, as in every lossy decoder.
+//! - **`2.0` and `1e3` for an integer.** JSON Schema calls both integers (2020-12 validation,
+//!   section 6.1.1), and so do languages with one type of number. The digits are moved as text,
+//!   without rounding: `9007199254740993.0` is exactly that integer. A number whose integer has
+//!   more than 40 digits stays as it is.
+//! - **Half of a surrogate pair**, `\ud83d` without its second half, which languages with UTF-16
+//!   strings write when they cut a text in the middle of an emoji. It decodes to U+FFFD, as in
+//!   every lossy decoder.
 
 use crate::JsonValue;
 use serde::de::DeserializeOwned;
@@ -18,7 +20,8 @@ use std::borrow::Cow;
 /// The longest integer that is written out. `u128` has 39 digits.
 const MAX_DIGITS: usize = 40;
 
-/// Decodes JSON text as `T`. An integer may be written as `2.0` or `1e3`, and a lone surrogate decodes to U+FFFD.
+/// Decodes JSON text as `T`. An integer may be written as `2.0` or `1e3`, and a lone surrogate
+/// decodes to U+FFFD.
 ///
 /// Costs what `serde_json::from_str` costs, unless that fails.
 ///
@@ -33,16 +36,25 @@ pub fn decode_text<T: DeserializeOwned>(text: &str) -> Result<T, serde_json::Err
 /// # Errors
 /// When the value does not have the shape of `T`.
 pub fn decode_value<T: DeserializeOwned>(mut value: JsonValue) -> Result<T, serde_json::Error> {
-    T::deserialize(&value)
-        .or_else(|error| if integers_in_value(&mut value) { serde_json::from_value(value) } else { Err(error) })
+    T::deserialize(&value).or_else(|error| {
+        if integers_in_value(&mut value) {
+            serde_json::from_value(value)
+        } else {
+            Err(error)
+        }
+    })
 }
 
 #[cold]
-fn retry<T: DeserializeOwned>(text: &str, mut error: serde_json::Error) -> Result<T, serde_json::Error> {
+fn retry<T: DeserializeOwned>(
+    text: &str,
+    mut error: serde_json::Error,
+) -> Result<T, serde_json::Error> {
     let mut text = Cow::Borrowed(text);
     // Once for each of the two, in the order in which they turn up.
     for _ in 0..2 {
-        // A surrogate breaks the syntax, a number has the wrong type. Each is repaired only where it is the problem.
+        // A surrogate breaks the syntax, a number has the wrong type. Each is repaired only where
+        // it is the problem.
         let repaired = match error.classify() {
             Category::Syntax => replace_lone_surrogates(&text),
             Category::Data => integers_in_text(&text),
@@ -57,7 +69,8 @@ fn retry<T: DeserializeOwned>(text: &str, mut error: serde_json::Error) -> Resul
     Err(error)
 }
 
-/// The same JSON text with `\ufffd` for each escape that is half of a surrogate pair; `None` if there is none.
+/// The same JSON text with `\ufffd` for each escape that is half of a surrogate pair; `None` if
+/// there is none.
 #[must_use]
 pub fn replace_lone_surrogates(text: &str) -> Option<String> {
     let unit = |at: usize| -> Option<u16> {
@@ -84,7 +97,8 @@ pub fn replace_lone_surrogates(text: &str) -> Option<String> {
     (copied > 0).then(|| out + &text[copied..])
 }
 
-/// The same JSON text with each integer that has a fraction or an exponent written plainly; `None` if there is none.
+/// The same JSON text with each integer that has a fraction or an exponent written plainly; `None`
+/// if there is none.
 fn integers_in_text(text: &str) -> Option<String> {
     let bytes = text.as_bytes();
     let (mut out, mut copied, mut at) = (String::new(), 0, 0);
@@ -120,12 +134,18 @@ fn end_of_string(bytes: &[u8], quote: usize) -> usize {
 
 fn end_of_number(bytes: &[u8], from: usize) -> usize {
     let is_part = |byte: &u8| matches!(byte, b'0'..=b'9' | b'+' | b'-' | b'.' | b'e' | b'E');
-    bytes[from..].iter().position(|byte| !is_part(byte)).map_or(bytes.len(), |length| from + length)
+    bytes[from..]
+        .iter()
+        .position(|byte| !is_part(byte))
+        .map_or(bytes.len(), |length| from + length)
 }
 
-/// `2` for `2.0`, `1000` for `1e3`, `0` for `-0`; `None` for what is no integer, has too many digits, or is plain.
+/// `2` for `2.0`, `1000` for `1e3`, `0` for `-0`; `None` for what is no integer, has too many
+/// digits, or is plain.
 fn plain_integer(number: &str) -> Option<String> {
-    let (sign, unsigned) = number.strip_prefix('-').map_or(("", number), |rest| ("-", rest));
+    let (sign, unsigned) = number
+        .strip_prefix('-')
+        .map_or(("", number), |rest| ("-", rest));
     if unsigned.bytes().all(|byte| byte.is_ascii_digit()) && number != "-0" {
         return None;
     }
@@ -139,13 +159,16 @@ fn plain_integer(number: &str) -> Option<String> {
     let leading_zeros = digits.len() - digits.trim_start_matches('0').len();
     let exponent: i64 = exponent.parse().ok()?;
     // Where the decimal point is, counted from the first digit that is not 0.
-    let length = i64::try_from(whole.len()).ok()?.checked_add(exponent)? - i64::try_from(leading_zeros).ok()?;
-    let length = usize::try_from(length).ok().filter(|length| (significant.len()..=MAX_DIGITS).contains(length))?;
+    let length = i64::try_from(whole.len()).ok()?.checked_add(exponent)?
+        - i64::try_from(leading_zeros).ok()?;
+    let length = usize::try_from(length)
+        .ok()
+        .filter(|length| (significant.len()..=MAX_DIGITS).contains(length))?;
     Some(format!("{sign}{significant:0<length$}"))
 }
 
-/// Makes integers of floats without a fraction; tells whether there was one. A float beyond 2^53 becomes the integer that
-/// it stands for exactly.
+/// Makes integers of floats without a fraction; tells whether there was one. A float beyond 2^53
+/// becomes the integer that it stands for exactly.
 fn integers_in_value(value: &mut JsonValue) -> bool {
     match value {
         JsonValue::Number(number) => match integer_of(number) {
@@ -156,8 +179,12 @@ fn integers_in_value(value: &mut JsonValue) -> bool {
             None => false,
         },
         // Not `any`, which would stop at the first.
-        JsonValue::Array(items) => items.iter_mut().fold(false, |found, item| integers_in_value(item) | found),
-        JsonValue::Object(members) => members.values_mut().fold(false, |found, item| integers_in_value(item) | found),
+        JsonValue::Array(items) => items
+            .iter_mut()
+            .fold(false, |found, item| integers_in_value(item) | found),
+        JsonValue::Object(members) => members
+            .values_mut()
+            .fold(false, |found, item| integers_in_value(item) | found),
         _ => false,
     }
 }
@@ -166,7 +193,9 @@ fn integer_of(number: &Number) -> Option<Number> {
     /// The first floats that no longer fit `i64` and `u64`.
     const I64_END: f64 = 9_223_372_036_854_775_808.0;
     const U64_END: f64 = 18_446_744_073_709_551_616.0;
-    let float = number.as_f64().filter(|float| number.is_f64() && float.fract() == 0.0)?;
+    let float = number
+        .as_f64()
+        .filter(|float| number.is_f64() && float.fract() == 0.0)?;
     if (-I64_END..I64_END).contains(&float) {
         Some(Number::from(float as i64))
     } else if (0.0..U64_END).contains(&float) {
@@ -235,33 +264,69 @@ mod tests {
             text: String::new(),
         };
         assert_eq!(decode_text::<All>(text).unwrap(), expected);
-        assert_eq!(decode_value::<All>(serde_json::from_str(text).unwrap()).unwrap(), expected);
-        assert_eq!(decode_text::<Flat>(r#"{"n":7.0,"x":7.0}"#).unwrap(), Flat { rest: Inner { n: 7, x: 7.0 } });
+        assert_eq!(
+            decode_value::<All>(serde_json::from_str(text).unwrap()).unwrap(),
+            expected
+        );
+        assert_eq!(
+            decode_text::<Flat>(r#"{"n":7.0,"x":7.0}"#).unwrap(),
+            Flat {
+                rest: Inner { n: 7, x: 7.0 }
+            }
+        );
         assert_eq!(decode_text::<f64>("2").unwrap(), 2.0);
     }
 
     #[test]
     fn digits_are_moved_and_not_rounded() {
-        assert_eq!(decode_text::<i64>("9007199254740993.0").unwrap(), 9_007_199_254_740_993);
-        assert_eq!(decode_text::<u64>("1.8446744073709551615e19").unwrap(), u64::MAX);
+        assert_eq!(
+            decode_text::<i64>("9007199254740993.0").unwrap(),
+            9_007_199_254_740_993
+        );
+        assert_eq!(
+            decode_text::<u64>("1.8446744073709551615e19").unwrap(),
+            u64::MAX
+        );
         assert_eq!(decode_text::<i64>("-0").unwrap(), 0);
         assert_eq!(decode_text::<i64>("-0.0").unwrap(), 0);
         assert_eq!(decode_text::<i64>("1200e-2").unwrap(), 12);
-        assert_eq!(decode_value::<i64>(json!(1e18)).unwrap(), 1_000_000_000_000_000_000);
-        assert_eq!(decode_value::<u64>(json!(1e19)).unwrap(), 10_000_000_000_000_000_000);
+        assert_eq!(
+            decode_value::<i64>(json!(1e18)).unwrap(),
+            1_000_000_000_000_000_000
+        );
+        assert_eq!(
+            decode_value::<u64>(json!(1e19)).unwrap(),
+            10_000_000_000_000_000_000
+        );
     }
 
     #[test]
     fn what_is_no_integer_stays_an_error() {
-        for text in ["2.5", "1e-1", "0.01e1", "1e19", "1e999999999", "1e99999999999999999999", "\"2.0\"", "[2.0]"] {
+        for text in [
+            "2.5",
+            "1e-1",
+            "0.01e1",
+            "1e19",
+            "1e999999999",
+            "1e99999999999999999999",
+            "\"2.0\"",
+            "[2.0]",
+        ] {
             assert!(decode_text::<i64>(text).is_err(), "{text}");
         }
-        assert!(decode_text::<u8>("256.0").unwrap_err().to_string().contains("256"));
+        assert!(
+            decode_text::<u8>("256.0")
+                .unwrap_err()
+                .to_string()
+                .contains("256")
+        );
         for value in [json!(2.5), json!(1e19), json!(f64::MAX), json!("2")] {
             assert!(decode_value::<i64>(value).is_err());
         }
         // The error is about what is wrong, not about what was repaired.
-        let error = decode_text::<All>(r#"{"signed":2.0,"small":"x"}"#).unwrap_err().to_string();
+        let error = decode_text::<All>(r#"{"signed":2.0,"small":"x"}"#)
+            .unwrap_err()
+            .to_string();
         assert!(error.contains("string \"x\""), "{error}");
     }
 
@@ -283,7 +348,16 @@ mod tests {
 
     #[test]
     fn text_that_is_no_json_stays_an_error() {
-        for text in [r#""\ud83""#, r#""\ud83d"#, r#""\x""#, "\"\\", "{", "-", "2.0.0", "\"\\ud83d\" x"] {
+        for text in [
+            r#""\ud83""#,
+            r#""\ud83d"#,
+            r#""\x""#,
+            "\"\\",
+            "{",
+            "-",
+            "2.0.0",
+            "\"\\ud83d\" x",
+        ] {
             assert!(decode_text::<JsonValue>(text).is_err(), "{text}");
         }
     }

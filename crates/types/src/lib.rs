@@ -1,11 +1,11 @@
 //! The wire data of the Model Context Protocol, revision 2026-07-28.
 //!
-//! Every request, result, notification, error, content block and capability of the schema is a plain
-//! type here, and nothing else: no I/O, no clock, no protocol logic. A value is decoded by the method
-//! that asked for it ([`Method`]), never by guessing from its shape.
+//! Every request, result, notification, error, content block and capability of the schema is a
+//! plain type here, and nothing else: no I/O, no clock, no protocol logic. A value is decoded by
+//! the method that asked for it ([`Method`]), never by guessing from its shape.
 //!
-//! What a type does not name survives a round trip in its `extra` map where the schema leaves the object
-//! open, and in `meta` where the schema has `_meta`.
+//! What a type does not name survives a round trip in its `extra` map where the schema leaves the
+//! object open, and in `meta` where the schema has `_meta`.
 
 mod capabilities;
 mod common;
@@ -38,53 +38,63 @@ mod version;
 mod weburl;
 
 pub use capabilities::{
-    ClientCapabilities, ElicitationCapability, PromptsCapability, ResourcesCapability, SamplingCapability,
-    ServerCapabilities, ToolsCapability,
+    ClientCapabilities, ElicitationCapability, PromptsCapability, ResourcesCapability,
+    SamplingCapability, ServerCapabilities, ToolsCapability,
 };
 pub use common::{Annotations, Icon, IconTheme, Implementation, Role};
 pub use completion::{
-    CompleteRequestParams, CompleteResult, Completion, CompletionArgument, CompletionContext, CompletionReference,
-    PromptReference, ResourceTemplateReference,
+    CompleteRequestParams, CompleteResult, Completion, CompletionArgument, CompletionContext,
+    CompletionReference, PromptReference, ResourceTemplateReference,
 };
-pub use content::{AudioContent, ContentBlock, EmbeddedResource, ImageContent, ResourceLink, TextContent};
+pub use content::{
+    AudioContent, ContentBlock, EmbeddedResource, ImageContent, ResourceLink, TextContent,
+};
 pub use discover::DiscoverResult;
 pub use elicitation::{
-    BooleanSchema, ElicitAction, ElicitRequestFormParams, ElicitRequestParams, ElicitRequestURLParams, ElicitResult,
-    EnumOption, FormMode, LegacyTitledEnumSchema, NumberSchema, NumberType, ObjectType, PrimitiveSchemaDefinition,
-    RequestedSchema, StringFormat, StringSchema, StringType, TitledItems, TitledMultiSelectEnumSchema,
-    TitledSingleSelectEnumSchema, UntitledItems, UntitledMultiSelectEnumSchema, UntitledSingleSelectEnumSchema,
-    UrlMode,
+    BooleanSchema, ElicitAction, ElicitRequestFormParams, ElicitRequestParams,
+    ElicitRequestURLParams, ElicitResult, EnumOption, FormMode, LegacyTitledEnumSchema,
+    NumberSchema, NumberType, ObjectType, PrimitiveSchemaDefinition, RequestedSchema, StringFormat,
+    StringSchema, StringType, TitledItems, TitledMultiSelectEnumSchema,
+    TitledSingleSelectEnumSchema, UntitledItems, UntitledMultiSelectEnumSchema,
+    UntitledSingleSelectEnumSchema, UrlMode,
 };
 pub use icon::{
-    FETCH_WITHOUT_CREDENTIALS, FetchPlan, IconFacts, IconKind, IconPolicy, IconProblem, declared_mime, redirect_allowed,
+    FETCH_WITHOUT_CREDENTIALS, FetchPlan, IconFacts, IconKind, IconPolicy, IconProblem,
+    declared_mime, redirect_allowed,
 };
 pub use input::{InputRequest, InputRequests, InputRequiredResult, InputResponses};
 pub use json::{JsonObject, JsonValue, RawJson};
 pub use lenient::{decode_text, decode_value, replace_lone_surrogates};
 pub use listen::{
-    SubscriptionFilter, SubscriptionsAcknowledgedNotificationParams, SubscriptionsListenRequestParams,
-    SubscriptionsListenResult,
+    SubscriptionFilter, SubscriptionsAcknowledgedNotificationParams,
+    SubscriptionsListenRequestParams, SubscriptionsListenResult,
 };
 pub use meta::meta_key;
 pub use method::{Method, notification};
 pub use notifications::{
-    CancelledNotificationParams, LoggingLevel, LoggingMessageNotificationParams, ProgressNotificationParams,
-    ResourceUpdatedNotificationParams, UnknownLoggingLevel,
+    CancelledNotificationParams, LoggingLevel, LoggingMessageNotificationParams,
+    ProgressNotificationParams, ResourceUpdatedNotificationParams, UnknownLoggingLevel,
 };
 pub use printable::{Clipped, Printable, PrintableFmt, is_printable};
-pub use prompts::{GetPromptRequestParams, GetPromptResult, ListPromptsResult, Prompt, PromptArgument, PromptMessage};
+pub use prompts::{
+    GetPromptRequestParams, GetPromptResult, ListPromptsResult, Prompt, PromptArgument,
+    PromptMessage,
+};
 pub use resources::{
-    BlobResourceContents, ListResourceTemplatesResult, ListResourcesResult, ReadResourceRequestParams,
-    ReadResourceResult, Resource, ResourceContents, ResourceTemplate, TextResourceContents,
+    BlobResourceContents, ListResourceTemplatesResult, ListResourcesResult,
+    ReadResourceRequestParams, ReadResourceResult, Resource, ResourceContents, ResourceTemplate,
+    TextResourceContents,
 };
 pub use result::{CacheScope, EmptyResult, PaginatedRequestParams, ResultType};
 pub use roots::{ListRootsRequestParams, ListRootsResult, Root};
 pub use rpc::{ErrorObject, ProgressToken, RequestId, code};
 pub use sampling::{
-    CreateMessageRequestParams, CreateMessageResult, IncludeContext, ModelHint, ModelPreferences, SamplingMessage,
-    SamplingMessageContent, SamplingMessageContentBlock, StopReason, ToolChoice, ToolChoiceMode, ToolResultContent,
-    ToolUseContent,
+    CreateMessageRequestParams, CreateMessageResult, IncludeContext, ModelHint, ModelPreferences,
+    SamplingMessage, SamplingMessageContent, SamplingMessageContentBlock, StopReason, ToolChoice,
+    ToolChoiceMode, ToolResultContent, ToolUseContent,
 };
-pub use tasks::{DetailedTask, TASKS_EXTENSION, Task, TaskParams, TaskStatus, UpdateTaskParams, task_method};
+pub use tasks::{
+    DetailedTask, TASKS_EXTENSION, Task, TaskParams, TaskStatus, UpdateTaskParams, task_method,
+};
 pub use tools::{CallToolRequestParams, CallToolResult, ListToolsResult, Tool, ToolAnnotations};
 pub use version::{ProtocolVersion, UnknownProtocolVersion};

@@ -67,7 +67,8 @@ object! {
 }
 
 object! {
-    /// The parameters of `notifications/subscriptions/acknowledged`, the first message of a subscription.
+    /// The parameters of `notifications/subscriptions/acknowledged`, the first message of a
+    /// subscription.
     #[derive(Default)]
     pub struct SubscriptionsAcknowledgedNotificationParams {
         required {

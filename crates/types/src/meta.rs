@@ -23,7 +23,8 @@ pub mod meta_key {
     /// W3C Baggage.
     pub const BAGGAGE: &str = "baggage";
 
-    /// Whether `key` is well formed: an optional prefix of dot-separated labels and a slash, then a name.
+    /// Whether `key` is well formed: an optional prefix of dot-separated labels and a slash, then a
+    /// name.
     #[must_use]
     pub fn is_valid(key: &str) -> bool {
         match key.split_once('/') {
@@ -32,12 +33,15 @@ pub mod meta_key {
         }
     }
 
-    /// Whether the specification keeps `key` to itself: the second label of its prefix is `modelcontextprotocol`
-    /// or `mcp`, or it is one of the bare keys with a meaning of their own.
+    /// Whether the specification keeps `key` to itself: the second label of its prefix is
+    /// `modelcontextprotocol` or `mcp`, or it is one of the bare keys with a meaning of their own.
     #[must_use]
     pub fn is_reserved(key: &str) -> bool {
         match key.split_once('/') {
-            Some((prefix, _)) => matches!(prefix.split('.').nth(1), Some("modelcontextprotocol" | "mcp")),
+            Some((prefix, _)) => matches!(
+                prefix.split('.').nth(1),
+                Some("modelcontextprotocol" | "mcp")
+            ),
             None => matches!(key, PROGRESS_TOKEN | TRACEPARENT | TRACESTATE | BAGGAGE),
         }
     }
@@ -54,7 +58,9 @@ pub mod meta_key {
         let bytes = label.as_bytes();
         bytes.first().is_some_and(u8::is_ascii_alphabetic)
             && bytes.last().is_some_and(u8::is_ascii_alphanumeric)
-            && bytes.iter().all(|b| b.is_ascii_alphanumeric() || *b == b'-')
+            && bytes
+                .iter()
+                .all(|b| b.is_ascii_alphanumeric() || *b == b'-')
     }
 
     /// Empty, or starts and ends with a letter or digit; these and `-`, `_`, `.` in between.
@@ -63,6 +69,8 @@ pub mod meta_key {
         let outer = |b: Option<&u8>| b.is_none_or(u8::is_ascii_alphanumeric);
         outer(bytes.first())
             && outer(bytes.last())
-            && bytes.iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
+            && bytes
+                .iter()
+                .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
     }
 }

@@ -69,8 +69,14 @@ impl Method {
         match self {
             Self::ToolsCall | Self::PromptsGet => Some("name"),
             Self::ResourcesRead => Some("uri"),
-            // The Tasks extension has its calls routed by task (`tasks#streamable-http-routing-headers`).
-            Self::Other(name) if matches!(&**name, task_method::GET | task_method::UPDATE | task_method::CANCEL) => {
+            // The Tasks extension has its calls routed by task
+            // (`tasks#streamable-http-routing-headers`).
+            Self::Other(name)
+                if matches!(
+                    &**name,
+                    task_method::GET | task_method::UPDATE | task_method::CANCEL
+                ) =>
+            {
                 Some("taskId")
             }
             _ => None,
@@ -80,7 +86,10 @@ impl Method {
     /// Whether the server may answer with `input_required` (`basic/patterns/mrtr`).
     #[must_use]
     pub fn allows_rounds(&self) -> bool {
-        matches!(self, Self::ToolsCall | Self::PromptsGet | Self::ResourcesRead)
+        matches!(
+            self,
+            Self::ToolsCall | Self::PromptsGet | Self::ResourcesRead
+        )
     }
 
     /// Whether the result carries `ttlMs` and `cacheScope` (`server/utilities/caching`).
@@ -116,7 +125,8 @@ impl From<&str> for Method {
     }
 }
 
-/// As [`Printable`], since the other side may have chosen it; [`as_str`](Method::as_str) has it as it is.
+/// As [`Printable`], since the other side may have chosen it; [`as_str`](Method::as_str) has it as
+/// it is.
 impl fmt::Display for Method {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.known() {

@@ -63,8 +63,8 @@ object! {
 
 /// The severity of a log message, least severe first (RFC 5424, section 6.2.1).
 ///
-/// Logging is deprecated since 2026-07-28 (SEP-2577); the first revision released on or after 2027-07-28 may
-/// remove it. Log to stderr or use OpenTelemetry instead.
+/// Logging is deprecated since 2026-07-28 (SEP-2577); the first revision released on or after
+/// 2027-07-28 may remove it. Log to stderr or use OpenTelemetry instead.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LoggingLevel {
@@ -137,15 +137,18 @@ impl FromStr for LoggingLevel {
     type Err = UnknownLoggingLevel;
 
     fn from_str(name: &str) -> Result<Self, UnknownLoggingLevel> {
-        Self::ALL.into_iter().find(|level| level.as_str() == name).ok_or(UnknownLoggingLevel)
+        Self::ALL
+            .into_iter()
+            .find(|level| level.as_str() == name)
+            .ok_or(UnknownLoggingLevel)
     }
 }
 
 object! {
     /// The parameters of `notifications/message` (`server/utilities/logging`).
     ///
-    /// Logging is deprecated since 2026-07-28 (SEP-2577); the first revision released on or after 2027-07-28 may
-    /// remove it. Log to stderr or use OpenTelemetry instead.
+    /// Logging is deprecated since 2026-07-28 (SEP-2577); the first revision released on or after
+    /// 2027-07-28 may remove it. Log to stderr or use OpenTelemetry instead.
     pub struct LoggingMessageNotificationParams {
         #[deprecated(note = "Logging is deprecated (SEP-2577), removed on 2027-07-28 at the earliest: log to stderr or use OpenTelemetry")]
         new;

@@ -1,7 +1,9 @@
-//! How the objects of the schema are declared: one macro that writes the struct, its builder and its codec.
+//! How the objects of the schema are declared: one macro that writes the struct, its builder and
+//! its codec.
 //!
-//! The codec walks the members once and matches on the key. serde's own `flatten` would buffer every object
-//! before looking at it, and nearly every object here is open: what it does not name goes to `extra`.
+//! The codec walks the members once and matches on the key. serde's own `flatten` would buffer
+//! every object before looking at it, and nearly every object here is open: what it does not name
+//! goes to `extra`.
 
 use serde::de::{self, Deserializer, MapAccess, Visitor};
 use std::fmt;
@@ -98,8 +100,8 @@ impl<'de> de::Deserialize<'de> for Key<'de> {
 /// - `skip`: members that are read and forgotten, because somebody else owns them.
 /// - `open extra;`: the field that keeps every other member. Without it they are ignored.
 ///
-/// `as Wrapper` after a member's name encodes and decodes it through `Wrapper`. A member that occurs twice is an
-/// error, so that two readers of one message can never disagree about it.
+/// `as Wrapper` after a member's name encodes and decodes it through `Wrapper`. A member that
+/// occurs twice is an error, so that two readers of one message can never disagree about it.
 macro_rules! object {
     (
         $(#[$attr:meta])*
@@ -245,7 +247,11 @@ macro_rules! object {
 
 /// Refuses the second occurrence of a member.
 pub(crate) fn once<T, E: de::Error>(slot: &Option<T>, key: &'static str) -> Result<(), E> {
-    if slot.is_some() { Err(E::duplicate_field(key)) } else { Ok(()) }
+    if slot.is_some() {
+        Err(E::duplicate_field(key))
+    } else {
+        Ok(())
+    }
 }
 
 macro_rules! member {

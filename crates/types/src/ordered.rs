@@ -1,7 +1,8 @@
-//! JSON objects whose members all have one type and keep their order, for `#[serde(with = "crate::ordered")]`.
+//! JSON objects whose members all have one type and keep their order, for
+//! `#[serde(with = "crate::ordered")]`.
 //!
-//! Order matters to people: it is the order in which questions are put and form fields are shown. A repeated
-//! name is an error, since the members are told apart by name and by nothing else.
+//! Order matters to people: it is the order in which questions are put and form fields are shown. A
+//! repeated name is an error, since the members are told apart by name and by nothing else.
 
 use serde::de::{Error as _, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -10,7 +11,10 @@ use std::fmt;
 use std::marker::PhantomData;
 
 /// Writes the pairs as one JSON object.
-pub(crate) fn serialize<T: Serialize, S: Serializer>(members: &[(String, T)], s: S) -> Result<S::Ok, S::Error> {
+pub(crate) fn serialize<T: Serialize, S: Serializer>(
+    members: &[(String, T)],
+    s: S,
+) -> Result<S::Ok, S::Error> {
     s.collect_map(members.iter().map(|(name, value)| (name, value)))
 }
 

@@ -5,9 +5,10 @@ use std::fmt::{self, Write as _};
 /// The longest text that is shown, in characters, unless another length is set.
 const MAX_CHARS: usize = 512;
 
-/// Displays text that somebody else chose, on one line, clipped, and without anything that a terminal or the reader of a
-/// log would take for something else: control characters (line breaks and escape sequences among them), characters that
-/// turn the direction of reading, and invisible ones are written as escapes (`\n`, `\u{1b}`).
+/// Displays text that somebody else chose, on one line, clipped, and without anything that a
+/// terminal or the reader of a log would take for something else: control characters (line breaks
+/// and escape sequences among them), characters that turn the direction of reading, and invisible
+/// ones are written as escapes (`\n`, `\u{1b}`).
 ///
 /// Use it for every field of a log event that holds text from outside of this process.
 ///
@@ -25,7 +26,10 @@ impl<'a> Printable<'a> {
     /// As it is, but with at most `chars` characters of the text instead of 512.
     #[must_use]
     pub fn clipped(self, chars: usize) -> Clipped<'a> {
-        Clipped { text: self.0, chars }
+        Clipped {
+            text: self.0,
+            chars,
+        }
     }
 }
 
@@ -67,8 +71,8 @@ impl fmt::Debug for Clipped<'_> {
     }
 }
 
-/// [`Printable`] for anything that is not text already, such as the error of a library or the `Debug` form of a value. It
-/// stops at the limit instead of making all of the text first.
+/// [`Printable`] for anything that is not text already, such as the error of a library or the
+/// `Debug` form of a value. It stops at the limit instead of making all of the text first.
 ///
 /// ```
 /// use carryall_types::PrintableFmt;
@@ -93,7 +97,11 @@ impl<T: fmt::Debug> fmt::Debug for PrintableFmt<T> {
 }
 
 fn clean(f: &mut fmt::Formatter<'_>, text: fmt::Arguments<'_>) -> fmt::Result {
-    let mut cleaner = Cleaner { f, left: MAX_CHARS, cut: false };
+    let mut cleaner = Cleaner {
+        f,
+        left: MAX_CHARS,
+        cut: false,
+    };
     match cleaner.write_fmt(text) {
         Err(_) if cleaner.cut => f.write_char('…'),
         written => written,
@@ -126,9 +134,9 @@ fn write_clean(f: &mut fmt::Formatter<'_>, c: char) -> fmt::Result {
     }
 }
 
-/// Whether a character is visible and does nothing but stand where it is. False for control characters, line and
-/// paragraph separators, bidirectional controls, zero-width and other invisible characters, tags and variation selectors
-/// beyond the sixteen that emoji use.
+/// Whether a character is visible and does nothing but stand where it is. False for control
+/// characters, line and paragraph separators, bidirectional controls, zero-width and other
+/// invisible characters, tags and variation selectors beyond the sixteen that emoji use.
 #[must_use]
 pub fn is_printable(c: char) -> bool {
     !(c.is_control()
@@ -183,9 +191,18 @@ mod tests {
             }
         }
         let shown = PrintableFmt(Endless).to_string();
-        assert!(shown.starts_with("\\n\\u{202e}abc") && shown.ends_with('…') && shown.len() < 2000, "{shown}");
-        assert_eq!(PrintableFmt("x".repeat(MAX_CHARS)).to_string(), "x".repeat(MAX_CHARS));
-        assert_eq!(PrintableFmt("x".repeat(MAX_CHARS + 1)).to_string(), "x".repeat(MAX_CHARS) + "…");
+        assert!(
+            shown.starts_with("\\n\\u{202e}abc") && shown.ends_with('…') && shown.len() < 2000,
+            "{shown}"
+        );
+        assert_eq!(
+            PrintableFmt("x".repeat(MAX_CHARS)).to_string(),
+            "x".repeat(MAX_CHARS)
+        );
+        assert_eq!(
+            PrintableFmt("x".repeat(MAX_CHARS + 1)).to_string(),
+            "x".repeat(MAX_CHARS) + "…"
+        );
     }
 
     #[test]

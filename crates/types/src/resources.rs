@@ -190,23 +190,45 @@ impl<'de> FromMembers<'de> for ResourceContents {
 
     fn from_members<A: MapAccess<'de>>(mut map: A) -> Result<Self, A::Error> {
         let (mut uri, mut text, mut blob) = (None::<String>, None::<String>, None::<String>);
-        let (mut mime_type, mut meta, mut extra) = (None::<String>, None::<JsonObject>, JsonObject::new());
+        let (mut mime_type, mut meta, mut extra) =
+            (None::<String>, None::<JsonObject>, JsonObject::new());
         while let Some(key) = map.next_key::<Key<'de>>()? {
             match key.as_str() {
-                "uri" => once(&uri, "uri").and_then(|()| map.next_value().map(|v| uri = Some(v)))?,
+                "uri" => {
+                    once(&uri, "uri").and_then(|()| map.next_value().map(|v| uri = Some(v)))?
+                }
                 "text" => once(&text, "text").and_then(|()| map.next_value().map(|v| text = v))?,
                 "blob" => once(&blob, "blob").and_then(|()| map.next_value().map(|v| blob = v))?,
-                "mimeType" => once(&mime_type, "mimeType").and_then(|()| map.next_value().map(|v| mime_type = v))?,
-                "_meta" => once(&meta, "_meta").and_then(|()| map.next_value().map(|v| meta = v))?,
+                "mimeType" => once(&mime_type, "mimeType")
+                    .and_then(|()| map.next_value().map(|v| mime_type = v))?,
+                "_meta" => {
+                    once(&meta, "_meta").and_then(|()| map.next_value().map(|v| meta = v))?
+                }
                 _ => unnamed!(map, key, extra),
             }
         }
         let uri = uri.ok_or_else(|| A::Error::missing_field("uri"))?;
         match (text, blob) {
-            (Some(text), None) => Ok(Self::Text(TextResourceContents { uri, text, mime_type, meta, extra })),
-            (None, Some(blob)) => Ok(Self::Blob(BlobResourceContents { uri, blob, mime_type, meta, extra })),
-            (None, None) => Err(A::Error::custom("resource contents have neither `text` nor `blob`")),
-            (Some(_), Some(_)) => Err(A::Error::custom("resource contents have both `text` and `blob`")),
+            (Some(text), None) => Ok(Self::Text(TextResourceContents {
+                uri,
+                text,
+                mime_type,
+                meta,
+                extra,
+            })),
+            (None, Some(blob)) => Ok(Self::Blob(BlobResourceContents {
+                uri,
+                blob,
+                mime_type,
+                meta,
+                extra,
+            })),
+            (None, None) => Err(A::Error::custom(
+                "resource contents have neither `text` nor `blob`",
+            )),
+            (Some(_), Some(_)) => Err(A::Error::custom(
+                "resource contents have both `text` and `blob`",
+            )),
         }
     }
 }

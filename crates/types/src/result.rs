@@ -8,8 +8,8 @@ use std::fmt;
 
 /// What kind of result an object is (`basic/index#resulttype`).
 ///
-/// Written by the server next to the members of the result and checked by the client before it decodes them,
-/// which is why no result type here has such a field.
+/// Written by the server next to the members of the result and checked by the client before it
+/// decodes them, which is why no result type here has such a field.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub enum ResultType {
     /// The final content. What an absent `resultType` means too.
@@ -73,7 +73,8 @@ impl<'de> Deserialize<'de> for ResultType {
 
 /// Who may share a cached copy of a result (`server/utilities/caching#cache-scope-field`).
 ///
-/// Whatever stands on the wire that is not `public` is read as private: the mistake that leaks nothing.
+/// Whatever stands on the wire that is not `public` is read as private: the mistake that leaks
+/// nothing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum CacheScope {
@@ -99,7 +100,11 @@ impl<'de> Visitor<'de> for CacheScopeVisitor {
         f.write_str("a cache scope")
     }
     fn visit_str<E: de::Error>(self, value: &str) -> Result<CacheScope, E> {
-        Ok(if value == "public" { CacheScope::Public } else { CacheScope::Private })
+        Ok(if value == "public" {
+            CacheScope::Public
+        } else {
+            CacheScope::Private
+        })
     }
     fn visit_bool<E: de::Error>(self, _: bool) -> Result<CacheScope, E> {
         Ok(CacheScope::Private)
@@ -142,7 +147,8 @@ object! {
     #[derive(Default)]
     pub struct PaginatedRequestParams {
         optional {
-            /// Where the page starts, as the server said in `nextCursor`. Absent means the first page.
+            /// Where the page starts, as the server said in `nextCursor`. Absent means the first
+            /// page.
             cursor / with_cursor: String = "cursor",
         }
     }

@@ -1,8 +1,8 @@
 //! Roots: the directories and files that a client offers to a server (`client/roots`).
 //!
-//! Deprecated by SEP-2577 as of 2026-07-28. The earliest removal is the first revision released on or after
-//! 2027-07-28; until then servers and clients that use roots stay valid. Pass directories or files as tool
-//! arguments, as resource URIs or by server configuration instead.
+//! Deprecated by SEP-2577 as of 2026-07-28. The earliest removal is the first revision released on
+//! or after 2027-07-28; until then servers and clients that use roots stay valid. Pass directories
+//! or files as tool arguments, as resource URIs or by server configuration instead.
 
 use crate::JsonObject;
 use serde::{Deserialize, Serialize};
@@ -63,7 +63,10 @@ impl ListRootsResult {
     )]
     #[must_use]
     pub fn new(roots: Vec<Root>) -> Self {
-        Self { roots, extra: JsonObject::new() }
+        Self {
+            roots,
+            extra: JsonObject::new(),
+        }
     }
 
     /// Checks every root with [`Root::check`].
@@ -100,7 +103,12 @@ impl Root {
     )]
     #[must_use]
     pub fn new(uri: impl Into<String>) -> Self {
-        Self { uri: uri.into(), name: None, meta: None, extra: JsonObject::new() }
+        Self {
+            uri: uri.into(),
+            name: None,
+            meta: None,
+            extra: JsonObject::new(),
+        }
     }
 
     /// The same root with a name for people.
@@ -117,11 +125,11 @@ impl Root {
         self
     }
 
-    /// Checks the URI: it starts with `file://` (`client/roots#root`) and no segment of its path climbs out of
-    /// the directory it names (`client/roots#security-considerations`).
+    /// Checks the URI: it starts with `file://` (`client/roots#root`) and no segment of its path
+    /// climbs out of the directory it names (`client/roots#security-considerations`).
     ///
-    /// Escapes are decoded for the check alone, once, as whoever opens the file will. What the file system
-    /// says about the path (links, permissions) is not known here.
+    /// Escapes are decoded for the check alone, once, as whoever opens the file will. What the file
+    /// system says about the path (links, permissions) is not known here.
     ///
     /// # Errors
     /// One sentence with the URI and what is wrong with it.
@@ -135,12 +143,16 @@ impl Root {
         let Some(path) = rest.find('/').map(|start| &rest[start..]) else {
             return Err(format!("root {uri:?} has no path"));
         };
-        let path = percent_decoded(path).ok_or_else(|| format!("root {uri:?} has a malformed escape"))?;
+        let path =
+            percent_decoded(path).ok_or_else(|| format!("root {uri:?} has a malformed escape"))?;
         if path.iter().any(|byte| byte.is_ascii_control()) {
             return Err(format!("root {uri:?} contains a control character"));
         }
         // A backslash separates segments on Windows, so it does here.
-        if path.split(|byte| matches!(byte, b'/' | b'\\')).any(|segment| segment == b"..") {
+        if path
+            .split(|byte| matches!(byte, b'/' | b'\\'))
+            .any(|segment| segment == b"..")
+        {
             return Err(format!("root {uri:?} climbs out of its directory"));
         }
         Ok(())
@@ -179,7 +191,10 @@ mod tests {
 
     #[test]
     fn a_list_keeps_its_order_and_bare_roots_stay_bare() {
-        let result = ListRootsResult::new(vec![Root::new("file:///b"), Root::new("file:///a").with_name("A")]);
+        let result = ListRootsResult::new(vec![
+            Root::new("file:///b"),
+            Root::new("file:///a").with_name("A"),
+        ]);
         assert_eq!(
             serde_json::to_string(&result).unwrap(),
             r#"{"roots":[{"uri":"file:///b"},{"uri":"file:///a","name":"A"}]}"#
@@ -189,10 +204,23 @@ mod tests {
     // spec: roots-03
     #[test]
     fn only_file_uris_are_roots() {
-        for good in ["file:///home/user", "FILE:///C:/work", "file://host/share", "file:///with%20space"] {
+        for good in [
+            "file:///home/user",
+            "FILE:///C:/work",
+            "file://host/share",
+            "file:///with%20space",
+        ] {
             assert_eq!(Root::new(good).check(), Ok(()), "{good}");
         }
-        for bad in ["", "/home/user", "https://example.com/", "file:/home", "file://", "xfile:///a", "fil\u{e9}:///"] {
+        for bad in [
+            "",
+            "/home/user",
+            "https://example.com/",
+            "file:/home",
+            "file://",
+            "xfile:///a",
+            "fil\u{e9}:///",
+        ] {
             assert!(Root::new(bad).check().is_err(), "{bad}");
         }
     }
@@ -200,13 +228,23 @@ mod tests {
     // spec: roots-04
     #[test]
     fn a_root_that_climbs_is_refused_however_it_is_spelt() {
-        for bad in ["file:///a/../b", "file:///a/%2e%2e/b", "file:///a/..", "file:///a%2F..%2fb", "file:///a\\..\\b"] {
+        for bad in [
+            "file:///a/../b",
+            "file:///a/%2e%2e/b",
+            "file:///a/..",
+            "file:///a%2F..%2fb",
+            "file:///a\\..\\b",
+        ] {
             assert!(Root::new(bad).check().is_err(), "{bad}");
         }
         for bad in ["file:///a%00b", "file:///a%2", "file:///a%zz"] {
             assert!(Root::new(bad).check().is_err(), "{bad}");
         }
         assert_eq!(Root::new("file:///a/..b/c..").check(), Ok(()));
-        assert!(ListRootsResult::new(vec![Root::new("file:///a"), Root::new("file:///../b")]).check().is_err());
+        assert!(
+            ListRootsResult::new(vec![Root::new("file:///a"), Root::new("file:///../b")])
+                .check()
+                .is_err()
+        );
     }
 }

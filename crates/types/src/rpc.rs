@@ -14,7 +14,8 @@ pub enum RequestId {
     String(Box<str>),
 }
 
-/// The token under which a request asks for progress: a string or an integer (`basic/patterns/progress`).
+/// The token under which a request asks for progress: a string or an integer
+/// (`basic/patterns/progress`).
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum ProgressToken {
     /// An integer token.
@@ -73,7 +74,9 @@ macro_rules! string_or_integer {
                         Ok($name::Number(n))
                     }
                     fn visit_u64<E: de::Error>(self, n: u64) -> Result<$name, E> {
-                        i64::try_from(n).map($name::Number).map_err(|_| E::custom("integer out of range"))
+                        i64::try_from(n)
+                            .map($name::Number)
+                            .map_err(|_| E::custom("integer out of range"))
                     }
                     fn visit_str<E: de::Error>(self, s: &str) -> Result<$name, E> {
                         Ok($name::String(s.into()))
@@ -106,7 +109,8 @@ pub mod code {
     pub const MISSING_REQUIRED_CLIENT_CAPABILITY: i64 = -32021;
     /// The server does not implement the requested protocol version.
     pub const UNSUPPORTED_PROTOCOL_VERSION: i64 = -32022;
-    /// Resource not found, as revisions up to 2025-11-25 reported it. Accepted by clients, never sent.
+    /// Resource not found, as revisions up to 2025-11-25 reported it. Accepted by clients, never
+    /// sent.
     pub const LEGACY_RESOURCE_NOT_FOUND: i64 = -32002;
 }
 
@@ -126,7 +130,11 @@ impl ErrorObject {
     /// An error without `data`.
     #[must_use]
     pub fn new(code: i64, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), data: None }
+        Self {
+            code,
+            message: message.into(),
+            data: None,
+        }
     }
 
     /// The same error with `data`.
@@ -145,7 +153,10 @@ impl ErrorObject {
     /// `-32601` for `method`.
     #[must_use]
     pub fn method_not_found(method: &str) -> Self {
-        Self::new(code::METHOD_NOT_FOUND, format!("Method not found: {method}"))
+        Self::new(
+            code::METHOD_NOT_FOUND,
+            format!("Method not found: {method}"),
+        )
     }
 
     /// `-32603`. What went wrong inside belongs in the log, not in `message`.
@@ -158,7 +169,12 @@ impl ErrorObject {
 /// The message as [`Printable`], since it may be the other side's, and the code.
 impl fmt::Display for ErrorObject {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} ({})", Printable(&self.message).clipped(MAX_SHOWN_MESSAGE), self.code)
+        write!(
+            f,
+            "{} ({})",
+            Printable(&self.message).clipped(MAX_SHOWN_MESSAGE),
+            self.code
+        )
     }
 }
 

@@ -1,15 +1,16 @@
 //! Sampling: the server asks the client's language model (`client/sampling`).
 //!
-//! Deprecated by SEP-2577 as of 2026-07-28. The earliest removal is the first revision released on or after
-//! 2027-07-28; until then servers and clients that sample stay valid. Call the provider of the model directly
-//! instead.
+//! Deprecated by SEP-2577 as of 2026-07-28. The earliest removal is the first revision released on
+//! or after 2027-07-28; until then servers and clients that sample stay valid. Call the provider of
+//! the model directly instead.
 
 mod content;
 mod model;
 mod rules;
 
 pub use content::{
-    SamplingMessage, SamplingMessageContent, SamplingMessageContentBlock, ToolResultContent, ToolUseContent,
+    SamplingMessage, SamplingMessageContent, SamplingMessageContentBlock, ToolResultContent,
+    ToolUseContent,
 };
 pub use model::{ModelHint, ModelPreferences};
 
@@ -36,7 +37,11 @@ pub struct CreateMessageRequestParams {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub include_context: Option<IncludeContext>,
     /// How random the answer may be; the range depends on the provider.
-    #[serde(default, skip_serializing_if = "Option::is_none", serialize_with = "plain")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        serialize_with = "plain"
+    )]
     pub temperature: Option<f64>,
     /// The most tokens to generate. The client must keep to it and may generate fewer.
     pub max_tokens: u64,
@@ -109,7 +114,10 @@ impl CreateMessageRequestParams {
 
     /// The same request with texts that end the generation.
     #[must_use]
-    pub fn with_stop_sequences<I: IntoIterator<Item: Into<String>>>(mut self, sequences: I) -> Self {
+    pub fn with_stop_sequences<I: IntoIterator<Item: Into<String>>>(
+        mut self,
+        sequences: I,
+    ) -> Self {
         self.stop_sequences = Some(sequences.into_iter().map(Into::into).collect());
         self
     }
@@ -146,7 +154,8 @@ impl CreateMessageRequestParams {
     /// (`client/sampling#message-content-constraints`) and the range of the model priorities.
     ///
     /// - A user message with a tool result holds tool results alone.
-    /// - Each assistant message that calls tools is followed at once by a user message that answers every call.
+    /// - Each assistant message that calls tools is followed at once by a user message that answers
+    ///   every call.
     /// - Each tool result answers a call of the message before it.
     ///
     /// # Errors
@@ -213,11 +222,16 @@ impl CreateMessageResult {
         self
     }
 
-    /// The answer as a message of the conversation, `_meta` of it and of its blocks included, so that the
-    /// next request may carry it (`client/sampling#multi-turn-tool-loop`).
+    /// The answer as a message of the conversation, `_meta` of it and of its blocks included, so
+    /// that the next request may carry it (`client/sampling#multi-turn-tool-loop`).
     #[must_use]
     pub fn into_message(self) -> SamplingMessage {
-        SamplingMessage { role: self.role, content: self.content, meta: self.meta, extra: self.extra }
+        SamplingMessage {
+            role: self.role,
+            content: self.content,
+            meta: self.meta,
+            extra: self.extra,
+        }
     }
 }
 
@@ -241,7 +255,10 @@ impl ToolChoice {
     )]
     #[must_use]
     pub fn new(mode: ToolChoiceMode) -> Self {
-        Self { mode: Some(mode), extra: JsonObject::new() }
+        Self {
+            mode: Some(mode),
+            extra: JsonObject::new(),
+        }
     }
 }
 
@@ -260,8 +277,8 @@ pub enum ToolChoiceMode {
 
 /// Context of which servers the client should add to the prompt.
 ///
-/// Every value but [`IncludeContext::None`] is deprecated by SEP-2596 since 2025-11-25, goes away with sampling
-/// at the latest, and needs the client capability `sampling.context`.
+/// Every value but [`IncludeContext::None`] is deprecated by SEP-2596 since 2025-11-25, goes away
+/// with sampling at the latest, and needs the client capability `sampling.context`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum IncludeContext {

@@ -2,9 +2,9 @@
 
 /// Declares a union of objects declared with `object!`, with its codec.
 ///
-/// The usual case, `type` first, is decoded straight into the variant. Members before `type` are set aside until
-/// it is known. With `else { Unknown(JsonObject) }` a type that this revision does not have is kept whole; without
-/// it, such a type is an error.
+/// The usual case, `type` first, is decoded straight into the variant. Members before `type` are
+/// set aside until it is known. With `else { Unknown(JsonObject) }` a type that this revision does
+/// not have is kept whole; without it, such a type is an error.
 macro_rules! tagged {
     (
         $(#[$attr:meta])*

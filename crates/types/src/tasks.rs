@@ -42,7 +42,8 @@ impl TaskStatus {
     }
 }
 
-/// A task, as `CreateTaskResult` carries it; `resultType` is written and read by whoever knows which result is at hand.
+/// A task, as `CreateTaskResult` carries it; `resultType` is written and read by whoever knows
+/// which result is at hand.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Task {
@@ -70,7 +71,8 @@ fn there<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::E
     Option::deserialize(deserializer)
 }
 
-/// A task with what its status brings along, as `tasks/get` answers and `notifications/tasks` tells.
+/// A task with what its status brings along, as `tasks/get` answers and `notifications/tasks`
+/// tells.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct DetailedTask {
@@ -120,20 +122,30 @@ mod tests {
                 json!({"status": "input_required", "inputRequests": {"q": {"method": "roots/list", "params": {}}}}),
                 TaskStatus::InputRequired,
             ),
-            (json!({"status": "completed", "result": {"content": []}, "statusMessage": "done"}), TaskStatus::Completed),
+            (
+                json!({"status": "completed", "result": {"content": []}, "statusMessage": "done"}),
+                TaskStatus::Completed,
+            ),
             (
                 json!({"status": "failed", "error": {"code": -32603, "message": "no"}, "pollIntervalMs": 5}),
                 TaskStatus::Failed,
             ),
             (json!({"status": "cancelled"}), TaskStatus::Cancelled),
         ] {
-            let mut task = json!({"taskId": "t", "createdAt": "a", "lastUpdatedAt": "b", "ttlMs": null});
-            task.as_object_mut().unwrap().extend(wire.as_object().unwrap().clone());
+            let mut task =
+                json!({"taskId": "t", "createdAt": "a", "lastUpdatedAt": "b", "ttlMs": null});
+            task.as_object_mut()
+                .unwrap()
+                .extend(wire.as_object().unwrap().clone());
             let read: DetailedTask = serde_json::from_value(task.clone()).unwrap();
             assert_eq!(read.task.status, status);
             assert_eq!(serde_json::to_value(&read).unwrap(), task);
         }
-        let without_ttl = json!({"taskId": "t", "status": "working", "createdAt": "a", "lastUpdatedAt": "b"});
-        assert!(serde_json::from_value::<Task>(without_ttl).is_err(), "null is not the same as nothing");
+        let without_ttl =
+            json!({"taskId": "t", "status": "working", "createdAt": "a", "lastUpdatedAt": "b"});
+        assert!(
+            serde_json::from_value::<Task>(without_ttl).is_err(),
+            "null is not the same as nothing"
+        );
     }
 }

@@ -38,12 +38,16 @@ impl Tool {
     #[must_use]
     pub fn display_name(&self) -> &str {
         let annotated = || self.annotations.as_ref()?.title.as_deref();
-        self.title.as_deref().or_else(annotated).unwrap_or(&self.name)
+        self.title
+            .as_deref()
+            .or_else(annotated)
+            .unwrap_or(&self.name)
     }
 }
 
 object! {
-    /// Hints about a tool. A server that is not trusted can lie in them: never decide by them alone.
+    /// Hints about a tool. A server that is not trusted can lie in them: never decide by them
+    /// alone.
     #[derive(Default)]
     pub struct ToolAnnotations {
         optional {
@@ -69,13 +73,15 @@ impl ToolAnnotations {
         self.read_only_hint.unwrap_or(false)
     }
 
-    /// Whether the tool may destroy something; `true` unless stated. Means nothing for a read-only tool.
+    /// Whether the tool may destroy something; `true` unless stated. Means nothing for a read-only
+    /// tool.
     #[must_use]
     pub fn is_destructive(&self) -> bool {
         self.destructive_hint.unwrap_or(true)
     }
 
-    /// Whether calling twice is as good as once; `false` unless stated. Means nothing for a read-only tool.
+    /// Whether calling twice is as good as once; `false` unless stated. Means nothing for a
+    /// read-only tool.
     #[must_use]
     pub fn is_idempotent(&self) -> bool {
         self.idempotent_hint.unwrap_or(false)
@@ -141,13 +147,15 @@ object! {
             content: Vec<ContentBlock> = "content",
         }
         optional {
-            /// Whether the tool failed; absent means no. Failures of the protocol are errors, not results.
+            /// Whether the tool failed; absent means no. Failures of the protocol are errors, not
+            /// results.
             is_error / with_is_error: bool = "isError",
             /// The `_meta` member.
             meta / with_meta: JsonObject = "_meta",
         }
         nullable {
-            /// The result for programs: any JSON value, `null` included, that fits the tool's `outputSchema`.
+            /// The result for programs: any JSON value, `null` included, that fits the tool's
+            /// `outputSchema`.
             structured_content / with_structured_content: JsonValue = "structuredContent",
         }
         skip { "resultType" }
@@ -168,7 +176,8 @@ impl CallToolResult {
         Self::text(text).with_is_error(true)
     }
 
-    /// A structured result, with its JSON text as content for clients that do not look at the structure.
+    /// A structured result, with its JSON text as content for clients that do not look at the
+    /// structure.
     #[must_use]
     pub fn structured(value: JsonValue) -> Self {
         Self::text(value.to_string()).with_structured_content(value)

@@ -24,8 +24,13 @@ impl ProtocolVersion {
     pub const LATEST: Self = Self::V2026_07_28;
 
     /// Every known revision, oldest first.
-    pub const ALL: [Self; 5] =
-        [Self::V2024_11_05, Self::V2025_03_26, Self::V2025_06_18, Self::V2025_11_25, Self::V2026_07_28];
+    pub const ALL: [Self; 5] = [
+        Self::V2024_11_05,
+        Self::V2025_03_26,
+        Self::V2025_06_18,
+        Self::V2025_11_25,
+        Self::V2026_07_28,
+    ];
 
     /// The name on the wire.
     #[must_use]
@@ -39,7 +44,8 @@ impl ProtocolVersion {
         }
     }
 
-    /// Whether requests carry their own metadata, instead of leaning on a handshake (`basic/versioning`).
+    /// Whether requests carry their own metadata, instead of leaning on a handshake
+    /// (`basic/versioning`).
     #[must_use]
     pub const fn is_modern(self) -> bool {
         matches!(self, Self::V2026_07_28)
@@ -68,7 +74,10 @@ impl FromStr for ProtocolVersion {
     type Err = UnknownProtocolVersion;
 
     fn from_str(name: &str) -> Result<Self, UnknownProtocolVersion> {
-        Self::ALL.into_iter().find(|version| version.as_str() == name).ok_or(UnknownProtocolVersion)
+        Self::ALL
+            .into_iter()
+            .find(|version| version.as_str() == name)
+            .ok_or(UnknownProtocolVersion)
     }
 }
 
@@ -80,6 +89,8 @@ impl Serialize for ProtocolVersion {
 
 impl<'de> Deserialize<'de> for ProtocolVersion {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
+        String::deserialize(deserializer)?
+            .parse()
+            .map_err(de::Error::custom)
     }
 }

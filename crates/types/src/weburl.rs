@@ -1,15 +1,16 @@
 //! The few parts of a web address that decide whom one talks to.
 //!
-//! Stricter than a browser on purpose. What parsers disagree about (backslashes, spaces, control characters,
-//! credentials, hosts outside ASCII, escapes in the host) is refused, so that the host which is checked here is
-//! the host that is asked later, whatever library does it.
+//! Stricter than a browser on purpose. What parsers disagree about (backslashes, spaces, control
+//! characters, credentials, hosts outside ASCII, escapes in the host) is refused, so that the host
+//! which is checked here is the host that is asked later, whatever library does it.
 
 use std::fmt;
 
 /// Longer addresses than this are refused.
 const MAX_LEN: usize = 8 * 1024;
 
-/// The scheme, host and port of an `http` or `https` URL. Two of them are equal when the origins are.
+/// The scheme, host and port of an `http` or `https` URL. Two of them are equal when the origins
+/// are.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct WebUrl {
     /// Whether the scheme is `https`.
@@ -50,7 +51,10 @@ impl WebUrl {
         if url.len() > MAX_LEN {
             return Err(Malformed::TooLong);
         }
-        if url.bytes().any(|byte| !byte.is_ascii_graphic() || matches!(byte, b'\\' | b'"' | b'<' | b'>')) {
+        if url
+            .bytes()
+            .any(|byte| !byte.is_ascii_graphic() || matches!(byte, b'\\' | b'"' | b'<' | b'>'))
+        {
             return Err(Malformed::Characters);
         }
         let (scheme, rest) = url.split_once("://").ok_or(Malformed::Scheme)?;
@@ -75,14 +79,21 @@ impl WebUrl {
             }
             Some(_) => return Err(Malformed::Port),
         };
-        Ok(Self { secure, host: host.to_ascii_lowercase(), port })
+        Ok(Self {
+            secure,
+            host: host.to_ascii_lowercase(),
+            port,
+        })
     }
 
     /// Whether the host is this machine.
     pub(crate) fn is_loopback(&self) -> bool {
         self.host == "localhost"
             || self.host == "[::1]"
-            || self.host.parse::<std::net::Ipv4Addr>().is_ok_and(|address| address.is_loopback())
+            || self
+                .host
+                .parse::<std::net::Ipv4Addr>()
+                .is_ok_and(|address| address.is_loopback())
     }
 }
 
@@ -92,7 +103,10 @@ fn split_port(authority: &str) -> Result<(&str, Option<&str>), Malformed> {
         let end = authority.find(']').ok_or(Malformed::Host)? + 1;
         return match &authority[end..] {
             "" => Ok((authority, None)),
-            rest => rest.strip_prefix(':').map(|port| (&authority[..end], Some(port))).ok_or(Malformed::Host),
+            rest => rest
+                .strip_prefix(':')
+                .map(|port| (&authority[..end], Some(port)))
+                .ok_or(Malformed::Host),
         };
     }
     Ok(match authority.split_once(':') {
@@ -103,14 +117,19 @@ fn split_port(authority: &str) -> Result<(&str, Option<&str>), Malformed> {
 
 /// A host name, an IPv4 address or an IPv6 address in brackets.
 fn is_host(host: &str) -> bool {
-    if let Some(address) = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
+    if let Some(address) = host
+        .strip_prefix('[')
+        .and_then(|host| host.strip_suffix(']'))
+    {
         return address.parse::<std::net::Ipv6Addr>().is_ok();
     }
     !host.is_empty()
         && host.len() <= 253
         && !host.starts_with('.')
         && !host.contains("..")
-        && host.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_'))
+        && host
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_'))
 }
 
 #[cfg(test)]
@@ -119,23 +138,44 @@ mod tests {
 
     #[test]
     fn an_origin_is_scheme_host_and_port() {
-        let same =
-            ["https://Example.com", "HTTPS://example.com:443/a?b#c", "https://example.com:/x", "https://example.com?q"];
+        let same = [
+            "https://Example.com",
+            "HTTPS://example.com:443/a?b#c",
+            "https://example.com:/x",
+            "https://example.com?q",
+        ];
         for url in same {
-            assert_eq!(WebUrl::parse(url), WebUrl::parse("https://example.com/"), "{url}");
+            assert_eq!(
+                WebUrl::parse(url),
+                WebUrl::parse("https://example.com/"),
+                "{url}"
+            );
         }
-        for url in
-            ["http://example.com/", "https://example.com:444/", "https://example.com./", "https://a.example.com/"]
-        {
-            assert_ne!(WebUrl::parse(url), WebUrl::parse("https://example.com/"), "{url}");
+        for url in [
+            "http://example.com/",
+            "https://example.com:444/",
+            "https://example.com./",
+            "https://a.example.com/",
+        ] {
+            assert_ne!(
+                WebUrl::parse(url),
+                WebUrl::parse("https://example.com/"),
+                "{url}"
+            );
         }
-        assert_eq!(WebUrl::parse("http://[::1]:8080/").map(|url| (url.host, url.port)), Ok(("[::1]".into(), 8080)));
+        assert_eq!(
+            WebUrl::parse("http://[::1]:8080/").map(|url| (url.host, url.port)),
+            Ok(("[::1]".into(), 8080))
+        );
     }
 
     #[test]
     fn what_parsers_disagree_about_is_refused() {
         let cases = [
-            ("https://good.example\\@evil.example/", Malformed::Characters),
+            (
+                "https://good.example\\@evil.example/",
+                Malformed::Characters,
+            ),
             ("https://good.example/\n", Malformed::Characters),
             ("https://b\u{fc}cher.example/", Malformed::Characters),
             ("https://user@evil.example/", Malformed::Credentials),
@@ -154,6 +194,9 @@ mod tests {
         for (url, problem) in cases {
             assert_eq!(WebUrl::parse(url), Err(problem), "{url}");
         }
-        assert_eq!(WebUrl::parse(&format!("https://a/{}", "x".repeat(MAX_LEN))), Err(Malformed::TooLong));
+        assert_eq!(
+            WebUrl::parse(&format!("https://a/{}", "x".repeat(MAX_LEN))),
+            Err(Malformed::TooLong)
+        );
     }
 }

@@ -1,25 +1,36 @@
-//! How values are read: by their tag and their names, tolerant where the specification says so and nowhere else.
+//! How values are read: by their tag and their names, tolerant where the specification says so and
+//! nowhere else.
 
 use carryall_types::{
-    CacheScope, CallToolResult, CompletionReference, ContentBlock, DiscoverResult, ErrorObject, ImageContent,
-    Implementation, ListPromptsResult, ListResourceTemplatesResult, ListResourcesResult, ListToolsResult, LoggingLevel,
-    ProgressToken, ReadResourceResult, RequestId, ResourceContents, ResourceLink, ResultType, Tool,
+    CacheScope, CallToolResult, CompletionReference, ContentBlock, DiscoverResult, ErrorObject,
+    ImageContent, Implementation, ListPromptsResult, ListResourceTemplatesResult,
+    ListResourcesResult, ListToolsResult, LoggingLevel, ProgressToken, ReadResourceResult,
+    RequestId, ResourceContents, ResourceLink, ResultType, Tool,
 };
 use proptest::prelude::*;
 use serde_json::json;
 
 fn tools_page(hints: serde_json::Value) -> ListToolsResult {
     let mut page = json!({ "tools": [] });
-    page.as_object_mut().expect("an object").extend(hints.as_object().expect("an object").clone());
+    page.as_object_mut()
+        .expect("an object")
+        .extend(hints.as_object().expect("an object").clone());
     serde_json::from_str(&page.to_string()).expect("decodes whatever the hints are")
 }
 
 // spec: caching-07, caching-08
 #[test]
 fn a_ttl_that_is_no_positive_number_counts_as_zero() {
-    for ttl in
-        [json!(-1), json!(i64::MIN), json!(-0.5), json!(null), json!("60"), json!(true), json!([1]), json!({ "a": 1 })]
-    {
+    for ttl in [
+        json!(-1),
+        json!(i64::MIN),
+        json!(-0.5),
+        json!(null),
+        json!("60"),
+        json!(true),
+        json!([1]),
+        json!({ "a": 1 }),
+    ] {
         let page = tools_page(json!({ "ttlMs": ttl }));
         assert_eq!(page.ttl_ms, 0, "{ttl}");
         assert!(page.extra.is_empty(), "{ttl}");
@@ -38,17 +49,28 @@ fn a_ttl_is_cut_to_whole_milliseconds_and_to_an_exact_integer() {
 
 #[test]
 fn only_the_word_public_is_public() {
-    for scope in ["", "Public", "PUBLIC", "shared", "private"].map(|s| json!(s)).into_iter().chain([
-        json!(null),
-        json!(1),
-        json!(true),
-        json!(["public"]),
-        json!({}),
-    ]) {
-        assert_eq!(tools_page(json!({ "cacheScope": scope })).cache_scope, CacheScope::Private, "{scope}");
+    for scope in ["", "Public", "PUBLIC", "shared", "private"]
+        .map(|s| json!(s))
+        .into_iter()
+        .chain([
+            json!(null),
+            json!(1),
+            json!(true),
+            json!(["public"]),
+            json!({}),
+        ])
+    {
+        assert_eq!(
+            tools_page(json!({ "cacheScope": scope })).cache_scope,
+            CacheScope::Private,
+            "{scope}"
+        );
     }
     assert_eq!(tools_page(json!({})).cache_scope, CacheScope::Private);
-    assert_eq!(tools_page(json!({ "cacheScope": "public" })).cache_scope, CacheScope::Public);
+    assert_eq!(
+        tools_page(json!({ "cacheScope": "public" })).cache_scope,
+        CacheScope::Public
+    );
 }
 
 // spec: caching-01, caching-09
@@ -63,16 +85,28 @@ fn cacheable_results_always_carry_both_hints() {
         json!(ReadResourceResult::default()),
     ];
     for result in new {
-        assert_eq!((&result["ttlMs"], &result["cacheScope"]), (&json!(0), &json!("private")), "{result}");
+        assert_eq!(
+            (&result["ttlMs"], &result["cacheScope"]),
+            (&json!(0), &json!("private")),
+            "{result}"
+        );
     }
-    let huge = ListToolsResult { ttl_ms: u64::MAX, ..ListToolsResult::default() };
+    let huge = ListToolsResult {
+        ttl_ms: u64::MAX,
+        ..ListToolsResult::default()
+    };
     assert_eq!(json!(huge)["ttlMs"], json!(9_007_199_254_740_991_u64));
 }
 
 // spec: pagination-04
 #[test]
 fn an_empty_cursor_is_a_cursor_and_null_is_none() {
-    assert_eq!(tools_page(json!({ "nextCursor": "" })).next_cursor.as_deref(), Some(""));
+    assert_eq!(
+        tools_page(json!({ "nextCursor": "" }))
+            .next_cursor
+            .as_deref(),
+        Some("")
+    );
     assert_eq!(tools_page(json!({ "nextCursor": null })).next_cursor, None);
     assert_eq!(tools_page(json!({})).next_cursor, None);
 }
@@ -85,7 +119,8 @@ fn an_absent_result_type_is_complete() {
         ("input_required", ResultType::InputRequired),
         ("task", ResultType::Other("task".into())),
     ] {
-        let read: ResultType = serde_json::from_value(json!(text)).expect("any string is a result type");
+        let read: ResultType =
+            serde_json::from_value(json!(text)).expect("any string is a result type");
         assert_eq!(read, expected);
         assert_eq!(serde_json::to_value(read).expect("encodes"), json!(text));
     }
@@ -101,7 +136,8 @@ fn an_input_required_result_is_no_tool_result() {
 
 #[test]
 fn null_is_a_structured_content_and_absence_is_none() {
-    let null: CallToolResult = serde_json::from_str(r#"{"content":[],"structuredContent":null}"#).expect("decodes");
+    let null: CallToolResult =
+        serde_json::from_str(r#"{"content":[],"structuredContent":null}"#).expect("decodes");
     assert_eq!(null.structured_content, Some(json!(null)));
     let absent: CallToolResult = serde_json::from_str(r#"{"content":[]}"#).expect("decodes");
     assert_eq!(absent.structured_content, None);
@@ -111,26 +147,38 @@ fn null_is_a_structured_content_and_absence_is_none() {
 #[test]
 fn null_stands_for_an_absent_optional_member() {
     let text = r#"{"name":"n","version":"1","title":null,"icons":null}"#;
-    assert_eq!(serde_json::from_str::<Implementation>(text).expect("decodes"), Implementation::new("n", "1"));
+    assert_eq!(
+        serde_json::from_str::<Implementation>(text).expect("decodes"),
+        Implementation::new("n", "1")
+    );
     assert!(serde_json::from_str::<Implementation>(r#"{"name":null,"version":"1"}"#).is_err());
 }
 
 #[test]
 fn a_member_that_occurs_twice_is_refused() {
-    for text in [r#"{"name":"a","version":"1","name":"b"}"#, r#"{"name":"a","version":"1","title":"a","title":"b"}"#] {
-        let error = serde_json::from_str::<Implementation>(text).expect_err("two readers could disagree");
+    for text in [
+        r#"{"name":"a","version":"1","name":"b"}"#,
+        r#"{"name":"a","version":"1","title":"a","title":"b"}"#,
+    ] {
+        let error =
+            serde_json::from_str::<Implementation>(text).expect_err("two readers could disagree");
         assert!(error.to_string().contains("duplicate field"), "{error}");
     }
     assert!(
-        serde_json::from_str::<ListToolsResult>(r#"{"tools":[],"cacheScope":"private","cacheScope":"public"}"#)
-            .is_err()
+        serde_json::from_str::<ListToolsResult>(
+            r#"{"tools":[],"cacheScope":"private","cacheScope":"public"}"#
+        )
+        .is_err()
     );
-    assert!(serde_json::from_str::<ResourceContents>(r#"{"uri":"u:","text":"a","text":"b"}"#).is_err());
+    assert!(
+        serde_json::from_str::<ResourceContents>(r#"{"uri":"u:","text":"a","text":"b"}"#).is_err()
+    );
 }
 
 #[test]
 fn escaped_keys_are_the_same_keys() {
-    let read: Implementation = serde_json::from_str(r#"{"n\u0061me":"n","version":"1","\u0078":1}"#).expect("decodes");
+    let read: Implementation =
+        serde_json::from_str(r#"{"n\u0061me":"n","version":"1","\u0078":1}"#).expect("decodes");
     assert_eq!(read.name, "n");
     assert_eq!(read.extra["x"], json!(1));
 }
@@ -138,26 +186,41 @@ fn escaped_keys_are_the_same_keys() {
 #[test]
 fn only_objects_are_objects() {
     for text in ["[]", "[\"n\",\"1\"]", "\"n\"", "null", "1"] {
-        assert!(serde_json::from_str::<Implementation>(text).is_err(), "{text}");
-        assert!(serde_json::from_str::<ContentBlock>(text).is_err(), "{text}");
+        assert!(
+            serde_json::from_str::<Implementation>(text).is_err(),
+            "{text}"
+        );
+        assert!(
+            serde_json::from_str::<ContentBlock>(text).is_err(),
+            "{text}"
+        );
     }
 }
 
 #[test]
 fn content_is_read_by_its_type_and_not_by_its_shape() {
-    let link =
-        json!({ "uri": "u:", "name": "n", "text": "t", "data": "AA==", "mimeType": "a/b", "type": "resource_link" });
+    let link = json!({ "uri": "u:", "name": "n", "text": "t", "data": "AA==", "mimeType": "a/b", "type": "resource_link" });
     let ContentBlock::ResourceLink(link) = serde_json::from_value(link).expect("decodes") else {
         panic!("type decides")
     };
     assert_eq!((link.uri.as_str(), link.extra.len()), ("u:", 2));
 
-    assert!(serde_json::from_value::<ContentBlock>(json!({ "type": "image", "text": "t" })).is_err());
-    for untyped in [json!({ "text": "t" }), json!({}), json!({ "type": null, "text": "t" }), json!({ "type": 1 })] {
-        assert!(serde_json::from_value::<ContentBlock>(untyped.clone()).is_err(), "{untyped}");
+    assert!(
+        serde_json::from_value::<ContentBlock>(json!({ "type": "image", "text": "t" })).is_err()
+    );
+    for untyped in [
+        json!({ "text": "t" }),
+        json!({}),
+        json!({ "type": null, "text": "t" }),
+        json!({ "type": 1 }),
+    ] {
+        assert!(
+            serde_json::from_value::<ContentBlock>(untyped.clone()).is_err(),
+            "{untyped}"
+        );
     }
-    let error =
-        serde_json::from_str::<CompletionReference>(r#"{"type":"ref/tool","name":"n"}"#).expect_err("closed union");
+    let error = serde_json::from_str::<CompletionReference>(r#"{"type":"ref/tool","name":"n"}"#)
+        .expect_err("closed union");
     assert!(error.to_string().contains("ref/tool"), "{error}");
 }
 
@@ -209,9 +272,13 @@ impl<I: Iterator<Item = (&'static str, serde_json::Value)>> CollectObject for I 
 #[test]
 fn resource_contents_have_either_text_or_a_blob() {
     assert!(serde_json::from_str::<ResourceContents>(r#"{"uri":"u:"}"#).is_err());
-    assert!(serde_json::from_str::<ResourceContents>(r#"{"uri":"u:","text":"t","blob":"AA=="}"#).is_err());
+    assert!(
+        serde_json::from_str::<ResourceContents>(r#"{"uri":"u:","text":"t","blob":"AA=="}"#)
+            .is_err()
+    );
     assert!(serde_json::from_str::<ResourceContents>(r#"{"text":"t"}"#).is_err());
-    let text: ResourceContents = serde_json::from_str(r#"{"blob":null,"text":"","uri":"u:"}"#).expect("decodes");
+    let text: ResourceContents =
+        serde_json::from_str(r#"{"blob":null,"text":"","uri":"u:"}"#).expect("decodes");
     assert_eq!(text, ResourceContents::text("u:", ""));
 }
 
@@ -219,17 +286,37 @@ fn resource_contents_have_either_text_or_a_blob() {
 fn a_resource_becomes_a_link_with_nothing_lost() {
     let resource = json!({ "uri": "u:", "name": "n", "size": 3, "_meta": { "k": 1 }, "x": 1 });
     let read: carryall_types::Resource = serde_json::from_value(resource.clone()).expect("decodes");
-    assert_eq!(serde_json::to_value(ResourceLink::from(read)).expect("encodes"), resource);
+    assert_eq!(
+        serde_json::to_value(ResourceLink::from(read)).expect("encodes"),
+        resource
+    );
 }
 
 // spec: tools-33
 #[test]
 fn the_display_name_is_the_title_then_the_annotated_title_then_the_name() {
     let read = |value| serde_json::from_value::<Tool>(value).expect("decodes");
-    let all = read(json!({ "name": "n", "title": "t", "annotations": { "title": "a" }, "inputSchema": {} }));
+    let all = read(
+        json!({ "name": "n", "title": "t", "annotations": { "title": "a" }, "inputSchema": {} }),
+    );
     assert_eq!(all.display_name(), "t");
-    assert_eq!(Tool { title: None, ..all.clone() }.display_name(), "a");
-    assert_eq!(Tool { title: None, annotations: Some(Default::default()), ..all }.display_name(), "n");
+    assert_eq!(
+        Tool {
+            title: None,
+            ..all.clone()
+        }
+        .display_name(),
+        "a"
+    );
+    assert_eq!(
+        Tool {
+            title: None,
+            annotations: Some(Default::default()),
+            ..all
+        }
+        .display_name(),
+        "n"
+    );
 }
 
 // spec: tools-33
@@ -237,7 +324,12 @@ fn the_display_name_is_the_title_then_the_annotated_title_then_the_name() {
 fn hints_that_are_not_given_have_the_defaults_of_the_schema() {
     let none = carryall_types::ToolAnnotations::new();
     assert_eq!(
-        [none.is_read_only(), none.is_destructive(), none.is_idempotent(), none.is_open_world()],
+        [
+            none.is_read_only(),
+            none.is_destructive(),
+            none.is_idempotent(),
+            none.is_open_world()
+        ],
         [false, true, false, true]
     );
     let given = none
@@ -246,7 +338,12 @@ fn hints_that_are_not_given_have_the_defaults_of_the_schema() {
         .with_idempotent_hint(true)
         .with_open_world_hint(false);
     assert_eq!(
-        [given.is_read_only(), given.is_destructive(), given.is_idempotent(), given.is_open_world()],
+        [
+            given.is_read_only(),
+            given.is_destructive(),
+            given.is_idempotent(),
+            given.is_open_world()
+        ],
         [true, false, true, false]
     );
 }
@@ -256,11 +353,17 @@ fn hints_that_are_not_given_have_the_defaults_of_the_schema() {
 fn tool_results_say_what_they_are() {
     for value in [json!({ "a": 1 }), json!([1, 2]), json!(null), json!(5)] {
         let result = CallToolResult::structured(value.clone());
-        assert_eq!(result.content[0].as_text(), Some(value.to_string().as_str()));
+        assert_eq!(
+            result.content[0].as_text(),
+            Some(value.to_string().as_str())
+        );
         assert_eq!(result.structured_content, Some(value));
     }
     let failed = serde_json::to_value(CallToolResult::error("no wind")).expect("encodes");
-    assert_eq!(failed, json!({ "content": [{ "type": "text", "text": "no wind" }], "isError": true }));
+    assert_eq!(
+        failed,
+        json!({ "content": [{ "type": "text", "text": "no wind" }], "isError": true })
+    );
 }
 
 #[test]
@@ -269,7 +372,10 @@ fn logging_levels_are_a_closed_and_ordered_set() {
     assert!(LoggingLevel::Debug < LoggingLevel::Emergency);
     for level in LoggingLevel::ALL {
         assert_eq!(level.as_str().parse(), Ok(level));
-        assert_eq!(serde_json::to_value(level).expect("encodes"), json!(level.as_str()));
+        assert_eq!(
+            serde_json::to_value(level).expect("encodes"),
+            json!(level.as_str())
+        );
     }
     assert!("verbose".parse::<LoggingLevel>().is_err());
     assert!(serde_json::from_str::<LoggingLevel>("\"Debug\"").is_err());
@@ -277,8 +383,13 @@ fn logging_levels_are_a_closed_and_ordered_set() {
 
 #[test]
 fn a_completion_is_capped_at_a_hundred_values() {
-    let capped = carryall_types::Completion::new((0..101).map(|n| n.to_string()).collect::<Vec<_>>()).capped();
-    assert_eq!((capped.values.len(), capped.total, capped.has_more), (100, Some(101), Some(true)));
+    let capped =
+        carryall_types::Completion::new((0..101).map(|n| n.to_string()).collect::<Vec<_>>())
+            .capped();
+    assert_eq!(
+        (capped.values.len(), capped.total, capped.has_more),
+        (100, Some(101), Some(true))
+    );
     let short = carryall_types::Completion::new(["a".to_owned()]);
     assert_eq!(short.clone().capped(), short);
 }
@@ -294,7 +405,10 @@ fn ids_and_tokens_are_strings_or_integers() {
     }
     for text in ["null", "1.5", "true", "[1]", "{}", "9223372036854775808"] {
         assert!(serde_json::from_str::<RequestId>(text).is_err(), "{text}");
-        assert!(serde_json::from_str::<ProgressToken>(text).is_err(), "{text}");
+        assert!(
+            serde_json::from_str::<ProgressToken>(text).is_err(),
+            "{text}"
+        );
     }
     assert_ne!(RequestId::from(1), RequestId::from("1"));
 }
@@ -302,7 +416,12 @@ fn ids_and_tokens_are_strings_or_integers() {
 // spec: base-jsonrpc-15, base-jsonrpc-16, base-jsonrpc-17
 #[test]
 fn an_error_has_an_integer_code_a_message_and_any_data() {
-    for data in ["null", "[1,{\"a\":1.0}]", "{\"error\":{\"code\":-1}}", "\"s\""] {
+    for data in [
+        "null",
+        "[1,{\"a\":1.0}]",
+        "{\"error\":{\"code\":-1}}",
+        "\"s\"",
+    ] {
         let text = format!(r#"{{"code":-32602,"message":"m","data":{data}}}"#);
         let error: ErrorObject = serde_json::from_str(&text).expect("decodes");
         assert_eq!(error.code, -32602);
@@ -312,9 +431,12 @@ fn an_error_has_an_integer_code_a_message_and_any_data() {
     }
     let bare = serde_json::to_string(&ErrorObject::new(7, "m")).expect("encodes");
     assert_eq!(bare, r#"{"code":7,"message":"m"}"#);
-    for text in
-        [r#"{"code":1.5,"message":"m"}"#, r#"{"code":"1","message":"m"}"#, r#"{"message":"m"}"#, r#"{"code":1}"#]
-    {
+    for text in [
+        r#"{"code":1.5,"message":"m"}"#,
+        r#"{"code":"1","message":"m"}"#,
+        r#"{"message":"m"}"#,
+        r#"{"code":1}"#,
+    ] {
         assert!(serde_json::from_str::<ErrorObject>(text).is_err(), "{text}");
     }
 }

@@ -10,15 +10,26 @@ fn an_icon_of_an_unknown_theme_does_not_cost_the_list() {
         {"name": "a", "inputSchema": {"type": "object"}, "icons": [theme("sepia"), theme("dark")]},
     ]});
     let decoded: ListToolsResult = serde_json::from_value(list.clone()).unwrap();
-    let themes: Vec<_> = decoded.tools[0].icons.iter().flatten().map(|icon| icon.theme.clone().unwrap()).collect();
+    let themes: Vec<_> = decoded.tools[0]
+        .icons
+        .iter()
+        .flatten()
+        .map(|icon| icon.theme.clone().unwrap())
+        .collect();
     assert_eq!(themes, [IconTheme::Other("sepia".into()), IconTheme::Dark]);
-    assert_eq!(serde_json::to_value(&decoded.tools[0]).unwrap(), list["tools"][0], "kept for whoever is next");
+    assert_eq!(
+        serde_json::to_value(&decoded.tools[0]).unwrap(),
+        list["tools"][0],
+        "kept for whoever is next"
+    );
 }
 
 #[test]
 fn an_unknown_role_in_an_audience_is_left_out() {
-    let template =
-        json!({"uriTemplate": "x:{a}", "name": "t", "annotations": {"audience": ["robot", "user", 5], "priority": 1}});
+    let template = json!({"uriTemplate": "x:{a}", "name": "t", "annotations": {"audience": ["robot", "user", 5], "priority": 1}});
     let decoded: ResourceTemplate = serde_json::from_value(template).unwrap();
-    assert_eq!(decoded.annotations.unwrap().audience, Some(vec![Role::User]));
+    assert_eq!(
+        decoded.annotations.unwrap().audience,
+        Some(vec![Role::User])
+    );
 }

@@ -3,8 +3,8 @@
 #![deny(unfulfilled_lint_expectations)]
 
 use carryall_types::{
-    ClientCapabilities, JsonObject, LoggingLevel, LoggingMessageNotificationParams, Method, ProtocolVersion,
-    SamplingCapability, ServerCapabilities, meta_key,
+    ClientCapabilities, JsonObject, LoggingLevel, LoggingMessageNotificationParams, Method,
+    ProtocolVersion, SamplingCapability, ServerCapabilities, meta_key,
 };
 use proptest::prelude::*;
 use serde_json::json;
@@ -59,7 +59,12 @@ fn keys_are_an_optional_prefix_and_a_name() {
 // spec: meta-05
 #[test]
 fn the_second_label_reserves_a_prefix() {
-    for key in ["io.modelcontextprotocol/x", "dev.mcp/", "org.modelcontextprotocol.api/x", "com.mcp.tools/x"] {
+    for key in [
+        "io.modelcontextprotocol/x",
+        "dev.mcp/",
+        "org.modelcontextprotocol.api/x",
+        "com.mcp.tools/x",
+    ] {
         assert!(meta_key::is_reserved(key), "{key:?}");
     }
     for key in [
@@ -78,7 +83,10 @@ fn the_second_label_reserves_a_prefix() {
 #[test]
 fn the_bare_keys_of_the_specification_are_reserved() {
     for key in ["progressToken", "traceparent", "tracestate", "baggage"] {
-        assert!(meta_key::is_reserved(key) && meta_key::is_valid(key), "{key:?}");
+        assert!(
+            meta_key::is_reserved(key) && meta_key::is_valid(key),
+            "{key:?}"
+        );
     }
 }
 
@@ -88,7 +96,15 @@ fn an_extension_id_is_a_valid_key_with_a_prefix() {
     for id in ["io.modelcontextprotocol/ui", "com.example/my-extension"] {
         assert!(meta_key::extension_id_is_valid(id), "{id:?}");
     }
-    for id in ["ui", "", "com.example", "/ui", "1.example/ui", "com.example/-ui", "com.example/a/b"] {
+    for id in [
+        "ui",
+        "",
+        "com.example",
+        "/ui",
+        "1.example/ui",
+        "com.example/-ui",
+        "com.example/a/b",
+    ] {
         assert!(!meta_key::extension_id_is_valid(id), "{id:?}");
     }
 }
@@ -148,7 +164,10 @@ fn versions_are_ordered_and_named() {
     assert_eq!(ProtocolVersion::ALL.last(), Some(&ProtocolVersion::LATEST));
     for version in ProtocolVersion::ALL {
         assert_eq!(version.as_str().parse(), Ok(version));
-        assert_eq!(serde_json::from_value::<ProtocolVersion>(json!(version)).expect("decodes"), version);
+        assert_eq!(
+            serde_json::from_value::<ProtocolVersion>(json!(version)).expect("decodes"),
+            version
+        );
         assert_eq!(version.is_modern(), version.as_str() >= "2026-07-28");
     }
     for unknown in ["", "2026-07-29", "2026-7-28", "latest", "2026-07-28 "] {
@@ -170,7 +189,10 @@ const METHODS: [&str; 10] = [
 ];
 
 fn methods_that(holds: impl Fn(&Method) -> bool) -> Vec<&'static str> {
-    METHODS.into_iter().filter(|name| holds(&Method::from(*name))).collect()
+    METHODS
+        .into_iter()
+        .filter(|name| holds(&Method::from(*name)))
+        .collect()
 }
 
 #[test]
@@ -187,7 +209,10 @@ fn methods_keep_their_name() {
 
 #[test]
 fn three_methods_allow_rounds() {
-    assert_eq!(methods_that(Method::allows_rounds), ["tools/call", "prompts/get", "resources/read"]);
+    assert_eq!(
+        methods_that(Method::allows_rounds),
+        ["tools/call", "prompts/get", "resources/read"]
+    );
     assert!(!Method::from("tasks/get").allows_rounds());
 }
 
@@ -206,8 +231,14 @@ fn six_methods_are_cacheable() {
 
 #[test]
 fn the_name_header_repeats_a_name_or_a_uri() {
-    assert_eq!(methods_that(|method| method.name_member() == Some("name")), ["tools/call", "prompts/get"]);
-    assert_eq!(methods_that(|method| method.name_member() == Some("uri")), ["resources/read"]);
+    assert_eq!(
+        methods_that(|method| method.name_member() == Some("name")),
+        ["tools/call", "prompts/get"]
+    );
+    assert_eq!(
+        methods_that(|method| method.name_member() == Some("uri")),
+        ["resources/read"]
+    );
 }
 
 fn client(value: serde_json::Value) -> ClientCapabilities {
@@ -217,9 +248,18 @@ fn client(value: serde_json::Value) -> ClientCapabilities {
 #[test]
 fn a_capability_counts_only_when_it_is_declared() {
     let none = ClientCapabilities::new();
-    assert!(!none.supports_elicitation_form() && !none.supports_elicitation_url() && !none.supports_roots());
-    assert!(!none.supports_sampling() && !none.supports_sampling_tools() && !none.has_extension("example.ships/radar"));
-    let null = client(json!({ "elicitation": null, "sampling": null, "roots": null, "extensions": null }));
+    assert!(
+        !none.supports_elicitation_form()
+            && !none.supports_elicitation_url()
+            && !none.supports_roots()
+    );
+    assert!(
+        !none.supports_sampling()
+            && !none.supports_sampling_tools()
+            && !none.has_extension("example.ships/radar")
+    );
+    let null =
+        client(json!({ "elicitation": null, "sampling": null, "roots": null, "extensions": null }));
     assert_eq!(null, none);
 
     for (elicitation, form, url) in [
@@ -230,7 +270,10 @@ fn a_capability_counts_only_when_it_is_declared() {
     ] {
         let declared = client(json!({ "elicitation": elicitation }));
         assert_eq!(
-            (declared.supports_elicitation_form(), declared.supports_elicitation_url()),
+            (
+                declared.supports_elicitation_form(),
+                declared.supports_elicitation_url()
+            ),
             (form, url),
             "{elicitation}"
         );
@@ -239,16 +282,31 @@ fn a_capability_counts_only_when_it_is_declared() {
     assert!(sampling.supports_sampling() && !sampling.supports_sampling_tools());
     assert!(client(json!({ "sampling": { "tools": {} } })).supports_sampling_tools());
     assert!(client(json!({ "roots": {} })).supports_roots());
-    assert!(client(json!({ "extensions": { "example.ships/radar": {} } })).has_extension("example.ships/radar"));
+    assert!(
+        client(json!({ "extensions": { "example.ships/radar": {} } }))
+            .has_extension("example.ships/radar")
+    );
 }
 
 #[test]
 fn missing_capabilities_are_named_and_no_others() {
     let cases = [
         (json!({}), json!({}), None),
-        (json!({ "elicitation": {} }), json!({ "elicitation": { "form": {} } }), None),
-        (json!({ "elicitation": { "form": {} } }), json!({ "elicitation": {} }), None),
-        (json!({ "elicitation": {} }), json!({}), Some(json!({ "elicitation": {} }))),
+        (
+            json!({ "elicitation": {} }),
+            json!({ "elicitation": { "form": {} } }),
+            None,
+        ),
+        (
+            json!({ "elicitation": { "form": {} } }),
+            json!({ "elicitation": {} }),
+            None,
+        ),
+        (
+            json!({ "elicitation": {} }),
+            json!({}),
+            Some(json!({ "elicitation": {} })),
+        ),
         (
             json!({ "elicitation": {} }),
             json!({ "elicitation": { "url": {} } }),
@@ -264,8 +322,16 @@ fn missing_capabilities_are_named_and_no_others() {
             json!({ "sampling": { "context": {} } }),
             Some(json!({ "sampling": { "tools": {} } })),
         ),
-        (json!({ "sampling": {} }), json!({ "sampling": { "tools": {} } }), None),
-        (json!({ "roots": {}, "sampling": {} }), json!({ "roots": {} }), Some(json!({ "sampling": {} }))),
+        (
+            json!({ "sampling": {} }),
+            json!({ "sampling": { "tools": {} } }),
+            None,
+        ),
+        (
+            json!({ "roots": {}, "sampling": {} }),
+            json!({ "roots": {} }),
+            Some(json!({ "sampling": {} })),
+        ),
         (
             json!({ "extensions": { "a.b/c": {}, "a.b/d": { "x": 1 } }, "experimental": { "e": {} }, "other": 1 }),
             json!({ "extensions": { "a.b/c": { "y": 2 } }, "other": 2 }),
@@ -274,12 +340,16 @@ fn missing_capabilities_are_named_and_no_others() {
     ];
     for (wanted, declared, missing) in cases {
         let found = client(wanted.clone()).missing_from(&client(declared.clone()));
-        assert_eq!(found.map(|found| json!(found)), missing, "{wanted} of {declared}");
+        assert_eq!(
+            found.map(|found| json!(found)),
+            missing,
+            "{wanted} of {declared}"
+        );
     }
 }
 
-// An `expect` that nothing fulfils breaks the build here: that is how the test sees a missing `#[deprecated]`.
-// spec: lifecycle-01
+// An `expect` that nothing fulfils breaks the build here: that is how the test sees a missing
+// `#[deprecated]`. spec: lifecycle-01
 #[test]
 fn deprecated_features_still_work_and_the_compiler_says_so() {
     #[expect(deprecated)]
@@ -287,7 +357,8 @@ fn deprecated_features_still_work_and_the_compiler_says_so() {
     assert_eq!(json!(roots), json!({ "roots": {} }));
 
     #[expect(deprecated)]
-    let sampling = ClientCapabilities::new().with_sampling(SamplingCapability::new().with_tools(JsonObject::new()));
+    let sampling = ClientCapabilities::new()
+        .with_sampling(SamplingCapability::new().with_tools(JsonObject::new()));
     assert_eq!(json!(sampling), json!({ "sampling": { "tools": {} } }));
 
     #[expect(deprecated)]
@@ -296,5 +367,8 @@ fn deprecated_features_still_work_and_the_compiler_says_so() {
 
     #[expect(deprecated)]
     let message = LoggingMessageNotificationParams::new(LoggingLevel::Error, "sinking");
-    assert_eq!(json!(message), json!({ "level": "error", "data": "sinking" }));
+    assert_eq!(
+        json!(message),
+        json!({ "level": "error", "data": "sinking" })
+    );
 }

@@ -1,14 +1,16 @@
 //! What is read is written again unchanged, for every object of the schema, known members or not.
 
 use carryall_types::{
-    Annotations, BlobResourceContents, CallToolRequestParams, CallToolResult, CancelledNotificationParams,
-    ClientCapabilities, CompleteRequestParams, CompleteResult, ContentBlock, DiscoverResult, EmptyResult,
-    GetPromptRequestParams, GetPromptResult, Icon, Implementation, JsonValue, ListPromptsResult,
-    ListResourceTemplatesResult, ListResourcesResult, ListToolsResult, LoggingMessageNotificationParams,
-    PaginatedRequestParams, ProgressNotificationParams, Prompt, ReadResourceRequestParams, ReadResourceResult,
-    Resource, ResourceContents, ResourceTemplate, ResourceUpdatedNotificationParams, ServerCapabilities,
-    SubscriptionFilter, SubscriptionsAcknowledgedNotificationParams, SubscriptionsListenRequestParams,
-    SubscriptionsListenResult, TextResourceContents, Tool, ToolAnnotations,
+    Annotations, BlobResourceContents, CallToolRequestParams, CallToolResult,
+    CancelledNotificationParams, ClientCapabilities, CompleteRequestParams, CompleteResult,
+    ContentBlock, DiscoverResult, EmptyResult, GetPromptRequestParams, GetPromptResult, Icon,
+    Implementation, JsonValue, ListPromptsResult, ListResourceTemplatesResult, ListResourcesResult,
+    ListToolsResult, LoggingMessageNotificationParams, PaginatedRequestParams,
+    ProgressNotificationParams, Prompt, ReadResourceRequestParams, ReadResourceResult, Resource,
+    ResourceContents, ResourceTemplate, ResourceUpdatedNotificationParams, ServerCapabilities,
+    SubscriptionFilter, SubscriptionsAcknowledgedNotificationParams,
+    SubscriptionsListenRequestParams, SubscriptionsListenResult, TextResourceContents, Tool,
+    ToolAnnotations,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -94,8 +96,14 @@ fn tools_survive() {
 #[test]
 fn tool_results_survive() {
     result_survives::<CallToolResult>(json!({ "content": [] }));
-    for structured in [json!(null), json!(false), json!(0), json!("s"), json!([1, [2]]), json!({ "a": { "b": null } })]
-    {
+    for structured in [
+        json!(null),
+        json!(false),
+        json!(0),
+        json!("s"),
+        json!([1, [2]]),
+        json!({ "a": { "b": null } }),
+    ] {
         result_survives::<CallToolResult>(json!({
             "content": [{ "type": "text", "text": "done" }], "isError": false, "structuredContent": structured,
             "_meta": { "io.modelcontextprotocol/serverInfo": { "name": "n", "version": "1" } }, "x": { "y": null }
@@ -141,10 +149,18 @@ fn resources_survive() {
         "uriTemplate": "ship://{name}", "name": "ships", "title": "Ships", "description": "All", "icons": [], "mimeType": "text/plain",
         "annotations": {}, "_meta": {}, "x": 1
     }));
-    survives::<TextResourceContents>(json!({ "uri": "u:", "text": "", "mimeType": "text/plain", "_meta": {}, "x": 1 }));
-    survives::<BlobResourceContents>(json!({ "uri": "u:", "blob": "", "mimeType": "a/b", "_meta": {}, "x": 1 }));
-    survives::<ResourceContents>(json!({ "uri": "u:", "text": "", "mimeType": "text/plain", "_meta": {}, "x": 1 }));
-    survives::<ReadResourceRequestParams>(json!({ "uri": "u:", "inputResponses": {}, "requestState": "" }));
+    survives::<TextResourceContents>(
+        json!({ "uri": "u:", "text": "", "mimeType": "text/plain", "_meta": {}, "x": 1 }),
+    );
+    survives::<BlobResourceContents>(
+        json!({ "uri": "u:", "blob": "", "mimeType": "a/b", "_meta": {}, "x": 1 }),
+    );
+    survives::<ResourceContents>(
+        json!({ "uri": "u:", "text": "", "mimeType": "text/plain", "_meta": {}, "x": 1 }),
+    );
+    survives::<ReadResourceRequestParams>(
+        json!({ "uri": "u:", "inputResponses": {}, "requestState": "" }),
+    );
     result_survives::<ListResourcesResult>(json!({
         "resources": [{ "uri": "u:", "name": "n" }], "nextCursor": "", "ttlMs": 0, "cacheScope": "private", "_meta": {}, "x": 1
     }));
@@ -168,9 +184,13 @@ fn prompts_and_completions_survive() {
     result_survives::<ListPromptsResult>(
         json!({ "prompts": [{ "name": "hail" }], "nextCursor": "x", "ttlMs": 1, "cacheScope": "private", "x": 1 }),
     );
-    let messages: Vec<_> =
-        content_blocks().into_iter().map(|block| json!({ "role": "user", "content": block, "x": 1 })).collect();
-    result_survives::<GetPromptResult>(json!({ "description": "d", "messages": messages, "_meta": {}, "x": 1 }));
+    let messages: Vec<_> = content_blocks()
+        .into_iter()
+        .map(|block| json!({ "role": "user", "content": block, "x": 1 }))
+        .collect();
+    result_survives::<GetPromptResult>(
+        json!({ "description": "d", "messages": messages, "_meta": {}, "x": 1 }),
+    );
     survives::<CompleteRequestParams>(json!({
         "ref": { "type": "ref/prompt", "name": "hail", "title": "Hail", "x": 1 }, "argument": { "name": "ship", "value": "A" },
         "context": { "arguments": { "port": "Iolcus" } }
@@ -215,11 +235,18 @@ fn notifications_survive() {
     survives::<ProgressNotificationParams>(
         json!({ "progressToken": "p", "progress": 0.5, "total": 2.25, "message": "on course", "_meta": {}, "x": 1 }),
     );
-    survives::<ProgressNotificationParams>(json!({ "progressToken": 9, "progress": 50, "total": 100 }));
-    assert!(
-        serde_json::from_value::<ProgressNotificationParams>(json!({ "progressToken": null, "progress": 1 })).is_err()
+    survives::<ProgressNotificationParams>(
+        json!({ "progressToken": 9, "progress": 50, "total": 100 }),
     );
-    survives::<CancelledNotificationParams>(json!({ "requestId": 3, "reason": "storm", "_meta": {}, "x": 1 }));
+    assert!(
+        serde_json::from_value::<ProgressNotificationParams>(
+            json!({ "progressToken": null, "progress": 1 })
+        )
+        .is_err()
+    );
+    survives::<CancelledNotificationParams>(
+        json!({ "requestId": 3, "reason": "storm", "_meta": {}, "x": 1 }),
+    );
     survives::<CancelledNotificationParams>(json!({ "requestId": "3" }));
     survives::<ResourceUpdatedNotificationParams>(
         json!({ "uri": "u:1", "_meta": { "io.modelcontextprotocol/subscriptionId": 1 }, "x": 1 }),

@@ -1,7 +1,7 @@
 //! Remembers something between calls: a basket that any replica finds by its handle.
 //!
-//! To the client the handle is a string, which the model carries from one call to the next. The receipt is a handle for one
-//! use: of many who redeem it at the same time, one succeeds.
+//! To the client the handle is a string, which the model carries from one call to the next. The
+//! receipt is a handle for one use: of many who redeem it at the same time, one succeeds.
 
 // Printing is what an example is for.
 #![allow(clippy::print_stdout)]
@@ -62,7 +62,11 @@ async fn check_out(
     basket: Handle<Basket>,
 ) -> Result<String, ToolError> {
     let items = ctx.remove_handle(&basket).await?.items;
-    Ok(ctx.handle(Receipt { items }).single_use().seal()?.to_string())
+    Ok(ctx
+        .handle(Receipt { items })
+        .single_use()
+        .seal()?
+        .to_string())
 }
 
 /// Hands out what was paid for
@@ -77,28 +81,48 @@ async fn redeem(
 
 fn replica(store: &Memory) -> Result<Server> {
     // A fleet has Postgres or Redis here. The replicas of this example are in one process.
-    let server = Server::new("shop", "1.0.0").keyring(keyring()?).store(store.clone());
-    Ok(server.tool(create_basket).tool(add_item).tool(check_out).tool(redeem).build()?)
+    let server = Server::new("shop", "1.0.0")
+        .keyring(keyring()?)
+        .store(store.clone());
+    Ok(server
+        .tool(create_basket)
+        .tool(add_item)
+        .tool(check_out)
+        .tool(redeem)
+        .build()?)
 }
 
 #[tokio::main]
 async fn main() -> Result<()> {
     let store = Memory::new();
-    let replicas = (0..3).map(|_| replica(&store)).collect::<Result<Vec<_>>>()?;
+    let replicas = (0..3)
+        .map(|_| replica(&store))
+        .collect::<Result<Vec<_>>>()?;
     let client = Client::builder().service(round_robin(replicas)).build()?;
     let basket: String = client.call("create_basket", ()).typed().await?;
     println!("a basket: {basket}");
     for item in ["shoes", "socks"] {
-        let said: String = client.call("add_item", json!({"basket": basket, "item": item})).typed().await?;
+        let said: String = client
+            .call("add_item", json!({"basket": basket, "item": item}))
+            .typed()
+            .await?;
         println!("{item}: {said}");
     }
-    let receipt: String = client.call("check_out", json!({"basket": basket})).typed().await?;
-    let late = client.call("add_item", json!({"basket": basket, "item": "hat"})).await?;
+    let receipt: String = client
+        .call("check_out", json!({"basket": basket}))
+        .typed()
+        .await?;
+    let late = client
+        .call("add_item", json!({"basket": basket, "item": "hat"}))
+        .await?;
     assert!(late.failed(), "the basket is gone");
     println!("too late: {}", carryall::client::text_of(&late));
     let redeem = || async { client.call("redeem", json!({"receipt": receipt})).await };
     let (one, two, three) = tokio::join!(redeem(), redeem(), redeem());
-    let good: Vec<_> = [one?, two?, three?].into_iter().filter(|result| !result.failed()).collect();
+    let good: Vec<_> = [one?, two?, three?]
+        .into_iter()
+        .filter(|result| !result.failed())
+        .collect();
     assert_eq!(good.len(), 1, "a receipt is good for one use");
     let got = carryall::client::text_of(&good[0]);
     println!("redeemed once: {got}");

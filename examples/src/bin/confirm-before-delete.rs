@@ -1,7 +1,8 @@
 //! Asks the user in the middle of a call.
 //!
-//! The question, its answer and what comes after it may each be on another replica: what the call has learned so far rides
-//! with the client, sealed. `ctx.once` keeps the snapshot from being taken again in the next round.
+//! The question, its answer and what comes after it may each be on another replica: what the call
+//! has learned so far rides with the client, sealed. `ctx.once` keeps the snapshot from being taken
+//! again in the next round.
 
 // Printing is what an example is for.
 #![allow(clippy::print_stdout)]
@@ -41,18 +42,31 @@ async fn delete(
     /// Which folder
     folder: String,
 ) -> Result<String, ToolError> {
-    let snapshot: u32 = ctx.once("snapshot", async || Ok::<_, ToolError>(snapshots.take())).await?;
-    match ctx.ask(Form::<Confirm>::new(format!("Delete {folder}?"))).await? {
-        Elicited::Accepted(Confirm { sure: true, reason }) => {
-            Ok(format!("{folder} is gone (snapshot {snapshot}, {})", reason.unwrap_or_else(|| "no reason".into())))
+    let snapshot: u32 = ctx
+        .once("snapshot", async || Ok::<_, ToolError>(snapshots.take()))
+        .await?;
+    match ctx
+        .ask(Form::<Confirm>::new(format!("Delete {folder}?")))
+        .await?
+    {
+        Elicited::Accepted(Confirm { sure: true, reason }) => Ok(format!(
+            "{folder} is gone (snapshot {snapshot}, {})",
+            reason.unwrap_or_else(|| "no reason".into())
+        )),
+        Elicited::Accepted(_) | Elicited::Declined | Elicited::Cancelled => {
+            Ok(format!("{folder} is still there"))
         }
-        Elicited::Accepted(_) | Elicited::Declined | Elicited::Cancelled => Ok(format!("{folder} is still there")),
     }
 }
 
 fn replica(snapshots: &Arc<Snapshots>) -> Result<Server> {
-    let server = Server::new("files", "1.0.0").keyring(keyring()?).replicated();
-    Ok(server.shared_state(Arc::clone(snapshots)).tool(delete).build()?)
+    let server = Server::new("files", "1.0.0")
+        .keyring(keyring()?)
+        .replicated();
+    Ok(server
+        .shared_state(Arc::clone(snapshots))
+        .tool(delete)
+        .build()?)
 }
 
 /// The user, who deletes nothing that is important.
@@ -65,15 +79,28 @@ async fn user(question: ElicitRequestFormParams) -> ElicitResult {
 #[tokio::main]
 async fn main() -> Result<()> {
     let snapshots = Arc::new(Snapshots::default());
-    let replicas = (0..3).map(|_| replica(&snapshots)).collect::<Result<Vec<_>>>()?;
-    let client = Client::builder().service(round_robin(replicas)).on_elicit(user).build()?;
-    for (folder, expected) in
-        [("/old", "/old is gone (snapshot 1, no reason)"), ("/important", "/important is still there")]
-    {
-        let said: String = client.call("delete", json!({"folder": folder})).typed().await?;
+    let replicas = (0..3)
+        .map(|_| replica(&snapshots))
+        .collect::<Result<Vec<_>>>()?;
+    let client = Client::builder()
+        .service(round_robin(replicas))
+        .on_elicit(user)
+        .build()?;
+    for (folder, expected) in [
+        ("/old", "/old is gone (snapshot 1, no reason)"),
+        ("/important", "/important is still there"),
+    ] {
+        let said: String = client
+            .call("delete", json!({"folder": folder}))
+            .typed()
+            .await?;
         println!("{said}");
         assert_eq!(said, expected);
     }
-    assert_eq!(snapshots.taken.load(Ordering::Relaxed), 2, "one snapshot for each call, however many rounds it took");
+    assert_eq!(
+        snapshots.taken.load(Ordering::Relaxed),
+        2,
+        "one snapshot for each call, however many rounds it took"
+    );
     Ok(())
 }

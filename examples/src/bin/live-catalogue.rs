@@ -1,7 +1,7 @@
 //! Changes on one replica, heard by listeners on all of them.
 //!
-//! The prices live in the store that the replicas share. Whoever changes one says so, and every listener is told, whichever
-//! replica holds its stream.
+//! The prices live in the store that the replicas share. Whoever changes one says so, and every
+//! listener is told, whichever replica holds its stream.
 
 // Printing is what an example is for.
 #![allow(clippy::print_stdout)]
@@ -41,13 +41,20 @@ async fn set_price(
     cents: u32,
 ) -> Result<&'static str, ToolError> {
     price.set(cents);
-    server.get().ok_or_else(|| ToolError::new("the server is still being built"))?.resource_updated(PRICE);
+    server
+        .get()
+        .ok_or_else(|| ToolError::new("the server is still being built"))?
+        .resource_updated(PRICE);
     Ok("changed")
 }
 
 fn replica(store: &Memory, price: &Price) -> Result<Server> {
     let itself: Arc<OnceLock<Server>> = Arc::default();
-    let read = async |ctx: Ctx, _| ctx.state::<Price>().map(|price| price.now().to_string()).unwrap_or_default();
+    let read = async |ctx: Ctx, _| {
+        ctx.state::<Price>()
+            .map(|price| price.now().to_string())
+            .unwrap_or_default()
+    };
     let server = Server::new("shop", "1.0.0")
         .keyring(keyring()?)
         .store(store.clone())
@@ -56,7 +63,9 @@ fn replica(store: &Memory, price: &Price) -> Result<Server> {
         .tool(set_price)
         .resource(Resource::new(PRICE, "price", read))
         .build()?;
-    itself.set(server.clone()).map_err(|_| "the server was built twice")?;
+    itself
+        .set(server.clone())
+        .map_err(|_| "the server was built twice")?;
     Ok(server)
 }
 
@@ -71,7 +80,9 @@ async fn price(client: &Client) -> Result<String> {
 #[tokio::main]
 async fn main() -> Result<()> {
     let (store, shared) = (Memory::new(), Price::default());
-    let replicas = (0..3).map(|_| replica(&store, &shared)).collect::<Result<Vec<_>>>()?;
+    let replicas = (0..3)
+        .map(|_| replica(&store, &shared))
+        .collect::<Result<Vec<_>>>()?;
     let client = Client::builder().service(round_robin(replicas)).build()?;
     let filter = || SubscriptionFilter::new().with_resource_subscriptions(vec![PRICE.to_owned()]);
     // One stream after the other goes to the next replica, so there is a listener on each.
@@ -80,10 +91,16 @@ async fn main() -> Result<()> {
         listeners.push(client.listen(filter()).await?);
     }
     for cents in [100, 250, 75] {
-        let _: String = client.call("set_price", json!({"cents": cents})).typed().await?;
+        let _: String = client
+            .call("set_price", json!({"cents": cents}))
+            .typed()
+            .await?;
         for (number, listener) in listeners.iter_mut().enumerate() {
             let told = tokio::time::timeout(Duration::from_secs(10), listener.next()).await?;
-            assert!(matches!(told, Some(Ok(Change::Resource(uri))) if *uri == *PRICE), "listener {number} is told");
+            assert!(
+                matches!(told, Some(Ok(Change::Resource(uri))) if *uri == *PRICE),
+                "listener {number} is told"
+            );
         }
         let now = price(&client).await?;
         println!("three listeners on three replicas were told: {now} cents");

@@ -10,7 +10,13 @@ pub(super) async fn run(mut driver: Driver) {
             return;
         }
         let id = driver.fresh(number);
-        let Some(bag) = call(&driver, "mint", json!({"once": false, "sealed": false, "item": id})).await else {
+        let Some(bag) = call(
+            &driver,
+            "mint",
+            json!({"once": false, "sealed": false, "item": id}),
+        )
+        .await
+        else {
             continue;
         };
         count(&driver.seen.handles);
@@ -21,7 +27,9 @@ pub(super) async fn run(mut driver: Driver) {
             if let Some(all) = call(&driver, "add", json!({"bag": bag, "item": item})).await {
                 count(&driver.seen.handle_changes);
                 if all != expected {
-                    driver.seen.wrong(format!("{id}: {all:?} instead of {expected:?}"));
+                    driver
+                        .seen
+                        .wrong(format!("{id}: {all:?} instead of {expected:?}"));
                 }
             }
             driver.pause(50).await;
@@ -42,12 +50,22 @@ pub(super) async fn spend(mut driver: Driver) {
         }
         let id = driver.fresh(number);
         let sealed = driver.random.below(2) == 0;
-        let Some(bag) = call(&driver, "mint", json!({"once": true, "sealed": sealed, "item": id})).await else {
+        let Some(bag) = call(
+            &driver,
+            "mint",
+            json!({"once": true, "sealed": sealed, "item": id}),
+        )
+        .await
+        else {
             continue;
         };
         let using = || call(&driver, "spend", json!({"bag": bag}));
         let used = tokio::join!(using(), using(), using());
-        let good = [used.0, used.1, used.2].iter().flatten().filter(|said| **said == id).count();
+        let good = [used.0, used.1, used.2]
+            .iter()
+            .flatten()
+            .filter(|said| **said == id)
+            .count();
         count(&driver.seen.single_uses);
         if good > 1 {
             driver.seen.wrong(format!("{id}: used {good} times"));
@@ -58,5 +76,9 @@ pub(super) async fn spend(mut driver: Driver) {
 
 async fn call(driver: &Driver, tool: &str, arguments: Value) -> Option<String> {
     let what = format!("{}: {tool}", driver.name);
-    driver.insist(&what, || async { driver.client.call(tool, &arguments).typed::<String>().await }).await
+    driver
+        .insist(&what, || async {
+            driver.client.call(tool, &arguments).typed::<String>().await
+        })
+        .await
 }

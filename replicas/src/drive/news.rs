@@ -1,7 +1,7 @@
 //! Listeners, and changes made elsewhere.
 //!
-//! A change is to reach every listener that was connected when it was made and stayed so. Which ones did is judged at the
-//! end, when it is known how long each connection has held.
+//! A change is to reach every listener that was connected when it was made and stayed so. Which
+//! ones did is judged at the end, when it is known how long each connection has held.
 
 use super::{Driver, Seen, count};
 use crate::serve::COUNTER;
@@ -11,7 +11,8 @@ use serde_json::json;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// How long a change may take to reach a listener. A replica may stand still, and a store be away, for some of it.
+/// How long a change may take to reach a listener. A replica may stand still, and a store be away,
+/// for some of it.
 const SOON: Duration = Duration::from_secs(6);
 
 /// All that has happened.
@@ -49,7 +50,9 @@ impl Connection {
     /// Whether it was: by its own name, or as one of those that nobody knows any more.
     fn was_told(&self, change: &Made) -> bool {
         let in_time = |at: Instant| at >= change.asked && at <= change.answered + SOON;
-        self.told.iter().any(|(uri, at)| (*uri == change.uri || uri == COUNTER) && in_time(*at))
+        self.told
+            .iter()
+            .any(|(uri, at)| (*uri == change.uri || uri == COUNTER) && in_time(*at))
     }
 }
 
@@ -62,10 +65,17 @@ impl Watched {
     pub(super) fn judge(&self, seen: &Seen) {
         let happened = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         for connection in &happened.connections {
-            for change in happened.changes.iter().filter(|change| connection.is_owed(change)) {
+            for change in happened
+                .changes
+                .iter()
+                .filter(|change| connection.is_owed(change))
+            {
                 count(&seen.owed);
                 if !connection.was_told(change) {
-                    seen.wrong(format!("{} was not told of {}", connection.listener, change.uri));
+                    seen.wrong(format!(
+                        "{} was not told of {}",
+                        connection.listener, change.uri
+                    ));
                 }
             }
         }
@@ -80,9 +90,19 @@ pub(super) async fn bump(mut driver: Driver, watched: std::sync::Arc<Watched>) {
         }
         let (id, asked) = (driver.fresh(number), Instant::now());
         // Made once: of a change whose answer got lost nobody knows whether it was made.
-        if driver.client.call("bump", json!({"id": id})).typed::<String>().await.is_ok() {
+        if driver
+            .client
+            .call("bump", json!({"id": id}))
+            .typed::<String>()
+            .await
+            .is_ok()
+        {
             count(&driver.seen.bumps);
-            let made = Made { uri: format!("{COUNTER}/{id}"), asked, answered: Instant::now() };
+            let made = Made {
+                uri: format!("{COUNTER}/{id}"),
+                asked,
+                answered: Instant::now(),
+            };
             watched.note(|happened| happened.changes.push(made));
         } else {
             count(&driver.seen.again);
@@ -96,7 +116,8 @@ pub(super) async fn listen(driver: Driver, watched: std::sync::Arc<Watched>) {
     // The last changes get their time.
     let end = driver.until + SOON + Duration::from_secs(1);
     while Instant::now() < end {
-        let filter = SubscriptionFilter::new().with_resource_subscriptions(vec![COUNTER.to_owned()]);
+        let filter =
+            SubscriptionFilter::new().with_resource_subscriptions(vec![COUNTER.to_owned()]);
         let Ok(mut listener) = driver.client.listen(filter).max_failures(0).await else {
             count(&driver.seen.again);
             tokio::time::sleep(Duration::from_millis(200)).await;
@@ -114,7 +135,12 @@ pub(super) async fn listen(driver: Driver, watched: std::sync::Arc<Watched>) {
                 Ok(Some(Err(_)) | None) | Err(_) => break,
             }
         }
-        let connection = Connection { listener: driver.name.clone(), opened, ended: Instant::now(), told };
+        let connection = Connection {
+            listener: driver.name.clone(),
+            opened,
+            ended: Instant::now(),
+            told,
+        };
         watched.note(|happened| happened.connections.push(connection));
     }
 }

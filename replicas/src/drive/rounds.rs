@@ -10,8 +10,14 @@ pub(super) async fn run(mut driver: Driver) {
         }
         let id = driver.fresh(number);
         let client = driver.client.clone();
-        let answer =
-            driver.insist(&id, || async { client.call("rounds", json!({"id": id})).typed::<String>().await }).await;
+        let answer = driver
+            .insist(&id, || async {
+                client
+                    .call("rounds", json!({"id": id}))
+                    .typed::<String>()
+                    .await
+            })
+            .await;
         let (first, second) = (format!("to First of {id}?"), format!("to Second of {id}?"));
         if let Some(answer) = answer {
             count(&driver.seen.round_calls);

@@ -14,7 +14,11 @@ pub(super) async fn run(mut driver: Driver) {
         let (steps, ask) = (4 + driver.random.below(12), driver.random.below(2) == 0);
         let arguments = json!({"id": id, "steps": steps, "ask": ask});
         // A creation whose answer got lost is made again, and the first task ends with its time.
-        let created = driver.insist(&id, || async { driver.client.call("work", &arguments).once().await }).await;
+        let created = driver
+            .insist(&id, || async {
+                driver.client.call("work", &arguments).once().await
+            })
+            .await;
         let handle = match created {
             Some(Step::Task(handle)) => *handle,
             Some(other) => {
@@ -23,7 +27,9 @@ pub(super) async fn run(mut driver: Driver) {
             }
             None => continue,
         };
-        let result = driver.insist(&id, || handle.wait_for::<Typed<String>>()).await;
+        let result = driver
+            .insist(&id, || handle.wait_for::<Typed<String>>())
+            .await;
         let Some(result) = result else { continue };
         let mut expected = Vec::new();
         for step in 0..steps {
@@ -44,7 +50,9 @@ pub(super) async fn run(mut driver: Driver) {
         if let Some(now) = end(&driver, &handle).await
             && now != first
         {
-            driver.seen.wrong(format!("{}: ended twice: {first} and {now}", driver.name));
+            driver
+                .seen
+                .wrong(format!("{}: ended twice: {first} and {now}", driver.name));
         }
     }
 }

@@ -20,7 +20,12 @@ pub(super) struct Plan {
 impl Plan {
     pub(super) fn new(quick: bool, servers: Vec<String>) -> Self {
         let (runs, secs) = if quick { (1, 2) } else { (3, 6) };
-        Self { servers, quick, runs, secs }
+        Self {
+            servers,
+            quick,
+            runs,
+            secs,
+        }
     }
 }
 
@@ -86,14 +91,37 @@ pub(super) fn http(plan: &Plan, results: &mut Results) -> Outcome {
         for server in &plan.servers {
             eprintln!("http: run {run} of {}, {server}", plan.runs);
             let started = Started::new(server)?;
-            script("load.py", &[server, "echo100", "32", "--secs", "2", "--warm", "0", "--retries", "0"])?;
+            script(
+                "load.py",
+                &[
+                    server,
+                    "echo100",
+                    "32",
+                    "--secs",
+                    "2",
+                    "--warm",
+                    "0",
+                    "--retries",
+                    "0",
+                ],
+            )?;
             for case in CASES {
                 for connections in CONNECTIONS {
                     let connections = connections.to_string();
                     let out = out.to_string_lossy();
                     script(
                         "load.py",
-                        &[server, case, &connections, "--secs", &secs, "--retries", retries, "--out", &out],
+                        &[
+                            server,
+                            case,
+                            &connections,
+                            "--secs",
+                            &secs,
+                            "--retries",
+                            retries,
+                            "--out",
+                            &out,
+                        ],
                     )?;
                 }
             }
@@ -117,8 +145,14 @@ pub(super) fn startup(plan: &Plan, results: &mut Results) -> Outcome {
 pub(super) fn memory(plan: &Plan, results: &mut Results) -> Outcome {
     let out = fresh("memory.jsonl")?;
     for server in &plan.servers {
-        script("listen.py", &[server, "256", "conns", &out.to_string_lossy()])?;
-        script("listen.py", &[server, "1000", "listen", &out.to_string_lossy()])?;
+        script(
+            "listen.py",
+            &[server, "256", "conns", &out.to_string_lossy()],
+        )?;
+        script(
+            "listen.py",
+            &[server, "1000", "listen", &out.to_string_lossy()],
+        )?;
     }
     results.memory = rows(&out)?;
     Ok(())
@@ -134,13 +168,22 @@ pub(super) fn stdio(plan: &Plan, results: &mut Results) -> Outcome {
                 "carryall" => vec![shown(program("carryall", "carryall-bench")), "stdio".into()],
                 "raw-typed" => vec![shown(program("peers/raw", "raw-stdio"))],
                 // Of rmcp's two stdio transports the faster one.
-                "rmcp-best" => vec![shown(program("peers/rmcp-stdio", "rmcp-stdio")), "pipes".into()],
+                "rmcp-best" => vec![
+                    shown(program("peers/rmcp-stdio", "rmcp-stdio")),
+                    "pipes".into(),
+                ],
                 _ => continue,
             };
             for bytes in ["100", "102400"] {
                 let mut command = pinned(1);
-                command.arg(&client).args([&secs, bytes]).args(["taskset", "-c", "0"]).args(&server);
-                results.stdio.push(calls(name, &format!("{bytes} B"), &mut command)?);
+                command
+                    .arg(&client)
+                    .args([&secs, bytes])
+                    .args(["taskset", "-c", "0"])
+                    .args(&server);
+                results
+                    .stdio
+                    .push(calls(name, &format!("{bytes} B"), &mut command)?);
             }
         }
     }
@@ -167,36 +210,55 @@ pub(super) fn client(plan: &Plan, results: &mut Results) -> Outcome {
                 results.client.push(calls("carryall", &case, &mut command)?);
             }
             let mut command = pinned(1);
-            let address = server.url.trim_start_matches("http://").trim_end_matches("/mcp");
-            command.arg(program("peers/raw", "raw-http-client")).args([address, in_flight, &secs, bytes]);
-            results.client.push(calls("raw-typed", &case, &mut command)?);
+            let address = server
+                .url
+                .trim_start_matches("http://")
+                .trim_end_matches("/mcp");
+            command
+                .arg(program("peers/raw", "raw-http-client"))
+                .args([address, in_flight, &secs, bytes]);
+            results
+                .client
+                .push(calls("raw-typed", &case, &mut command)?);
             if has("rmcp-best") {
                 let mut command = pinned(1);
                 command.env("POOL", "1").env("MAXCONC", "64");
-                command.arg(program("peers/rmcp-client", "rmcp-client")).args([
-                    "http",
-                    &server.url,
-                    in_flight,
-                    &secs,
-                    bytes,
-                ]);
-                results.client.push(calls("rmcp-best", &case, &mut command)?);
+                command
+                    .arg(program("peers/rmcp-client", "rmcp-client"))
+                    .args(["http", &server.url, in_flight, &secs, bytes]);
+                results
+                    .client
+                    .push(calls("rmcp-best", &case, &mut command)?);
             }
         }
         drop(server);
-        let bare = ["taskset".to_owned(), "-c".to_owned(), "0".to_owned(), shown(program("peers/raw", "raw-stdio"))];
+        let bare = [
+            "taskset".to_owned(),
+            "-c".to_owned(),
+            "0".to_owned(),
+            shown(program("peers/raw", "raw-stdio")),
+        ];
         let case = "stdio, 1 in flight, 100 B";
         if has("carryall") {
             let mut command = pinned(1);
-            command.arg(program("carryall", "carryall-bench")).args(["stdio-client", "1", &secs, "100"]).args(&bare);
+            command
+                .arg(program("carryall", "carryall-bench"))
+                .args(["stdio-client", "1", &secs, "100"])
+                .args(&bare);
             results.client.push(calls("carryall", case, &mut command)?);
         }
         let mut command = pinned(1);
-        command.arg(program("peers/raw", "raw-stdio-client")).args([&secs, "100"]).args(&bare);
+        command
+            .arg(program("peers/raw", "raw-stdio-client"))
+            .args([&secs, "100"])
+            .args(&bare);
         results.client.push(calls("raw-typed", case, &mut command)?);
         if has("rmcp-best") {
             let mut command = pinned(1);
-            command.arg(program("peers/rmcp-client", "rmcp-client")).args(["stdio", "1", &secs, "100"]).args(&bare);
+            command
+                .arg(program("peers/rmcp-client", "rmcp-client"))
+                .args(["stdio", "1", &secs, "100"])
+                .args(&bare);
             results.client.push(calls("rmcp-best", case, &mut command)?);
         }
     }
@@ -213,7 +275,10 @@ impl Started {
     fn new(name: &str) -> Outcome<Self> {
         script("server.sh", &["start", name])?;
         let url = process::output(command_of("server.sh").args(["url", name]))?;
-        Ok(Self { name: name.to_owned(), url: url.trim().to_owned() })
+        Ok(Self {
+            name: name.to_owned(),
+            url: url.trim().to_owned(),
+        })
     }
 }
 
@@ -245,14 +310,28 @@ fn pinned(core: u32) -> Command {
 /// Runs a client and reads the line `NAME key=value ...` that it prints at its end.
 fn calls(name: &str, case: &str, command: &mut Command) -> Outcome<Calls> {
     let said = process::output(command)?;
-    let line = said.lines().rfind(|l| l.contains("calls/s=")).unwrap_or_default().to_owned();
+    let line = said
+        .lines()
+        .rfind(|l| l.contains("calls/s="))
+        .unwrap_or_default()
+        .to_owned();
     eprintln!("{name}: {line}");
     let value = |key: &str| {
-        let found = line.split_whitespace().find_map(|word| word.strip_prefix(key)?.strip_prefix('='));
-        found.and_then(|v| v.parse().ok()).ok_or_else(|| format!("{name}, {case}: no {key} in: {said}"))
+        let found = line
+            .split_whitespace()
+            .find_map(|word| word.strip_prefix(key)?.strip_prefix('='));
+        found
+            .and_then(|v| v.parse().ok())
+            .ok_or_else(|| format!("{name}, {case}: no {key} in: {said}"))
     };
     let (per_second, p50_us, p99_us) = (value("calls/s")?, value("p50_us")?, value("p99_us")?);
-    Ok(Calls { name: name.to_owned(), case: case.to_owned(), per_second, p50_us, p99_us })
+    Ok(Calls {
+        name: name.to_owned(),
+        case: case.to_owned(),
+        per_second,
+        p50_us,
+        p99_us,
+    })
 }
 
 /// An empty file for the JSON lines of one part.
@@ -264,7 +343,9 @@ fn fresh(name: &str) -> Outcome<PathBuf> {
 
 fn rows<T: DeserializeOwned>(path: &std::path::Path) -> Outcome<Vec<T>> {
     let text = files::read(path)?;
-    text.lines().map(|line| serde_json::from_str(line).map_err(|e| format!("{}: {e}", path.display()))).collect()
+    text.lines()
+        .map(|line| serde_json::from_str(line).map_err(|e| format!("{}: {e}", path.display())))
+        .collect()
 }
 
 fn shown(path: PathBuf) -> String {

@@ -1,4 +1,5 @@
-//! Turns the figures into Markdown: tables of medians, the ratios, and the bar that carryall has to clear.
+//! Turns the figures into Markdown: tables of medians, the ratios, and the bar that carryall has to
+//! clear.
 
 use super::measure::{CASES, CONNECTIONS, Calls, Load, Plan, Results};
 use crate::table;
@@ -20,8 +21,16 @@ pub(super) fn render(plan: &Plan, results: &Results) -> String {
         std::fs::read_to_string("/proc/loadavg").unwrap_or_default().split(' ').next().unwrap_or_default(),
     ));
     section(&mut out, "HTTP server", http(plan, results));
-    section(&mut out, "Start and memory", start_and_memory(plan, results));
-    section(&mut out, "stdio server, one call after the other", calls(plan, &results.stdio));
+    section(
+        &mut out,
+        "Start and memory",
+        start_and_memory(plan, results),
+    );
+    section(
+        &mut out,
+        "stdio server, one call after the other",
+        calls(plan, &results.stdio),
+    );
     section(&mut out, "Client", calls(plan, &results.client));
     section(&mut out, "The bar", bar(results));
     out
@@ -35,10 +44,16 @@ fn section(out: &mut String, title: &str, body: Option<String>) {
 
 fn machine() -> String {
     let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let model =
-        info.lines().find_map(|l| l.strip_prefix("model name")?.split_once(':').map(|(_, m)| m.trim().to_owned()));
+    let model = info.lines().find_map(|l| {
+        l.strip_prefix("model name")?
+            .split_once(':')
+            .map(|(_, m)| m.trim().to_owned())
+    });
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    format!("{}, {cores} cores", model.unwrap_or_else(|| "unknown".to_owned()))
+    format!(
+        "{}, {cores} cores",
+        model.unwrap_or_else(|| "unknown".to_owned())
+    )
 }
 
 fn http(plan: &Plan, results: &Results) -> Option<String> {
@@ -74,8 +89,19 @@ fn http(plan: &Plan, results: &Results) -> Option<String> {
             }
         }
     }
-    let header =
-        ["case", "conn", "server", "req/s", "/ limit", "/ rmcp", "p50 us", "p99 us", "CPU us/req", "RSS MiB", "note"];
+    let header = [
+        "case",
+        "conn",
+        "server",
+        "req/s",
+        "/ limit",
+        "/ rmcp",
+        "p50 us",
+        "p99 us",
+        "CPU us/req",
+        "RSS MiB",
+        "note",
+    ];
     (!rows.is_empty()).then(|| table::render(&header, &rows))
 }
 
@@ -83,7 +109,12 @@ fn start_and_memory(plan: &Plan, results: &Results) -> Option<String> {
     let mut rows = Vec::new();
     for server in &plan.servers {
         let start = results.startup.iter().find(|s| s.name == *server);
-        let memory = |kind: &str| results.memory.iter().find(|m| m.name == *server && m.kind == kind);
+        let memory = |kind: &str| {
+            results
+                .memory
+                .iter()
+                .find(|m| m.name == *server && m.kind == kind)
+        };
         let shown = |value: Option<f64>| value.map(|v| format!("{v:.1}")).unwrap_or_default();
         if start.is_none() && memory("conns").is_none() {
             continue;
@@ -99,9 +130,20 @@ fn start_and_memory(plan: &Plan, results: &Results) -> Option<String> {
             shown(memory("listen").map(|m| m.each_kib)),
         ]);
     }
-    let conns = results.memory.iter().find(|m| m.kind == "conns").map_or(0, |m| m.n);
-    let listens = results.memory.iter().find(|m| m.kind == "listen").map_or(0, |m| m.n);
-    let (conns, listens) = (format!("MiB, {conns} connections"), format!("MiB, {listens} listens"));
+    let conns = results
+        .memory
+        .iter()
+        .find(|m| m.kind == "conns")
+        .map_or(0, |m| m.n);
+    let listens = results
+        .memory
+        .iter()
+        .find(|m| m.kind == "listen")
+        .map_or(0, |m| m.n);
+    let (conns, listens) = (
+        format!("MiB, {conns} connections"),
+        format!("MiB, {listens} listens"),
+    );
     let header = [
         "server",
         "ms to first answer",
@@ -144,37 +186,106 @@ fn calls(plan: &Plan, all: &[Calls]) -> Option<String> {
             ]);
         }
     }
-    (!rows.is_empty())
-        .then(|| table::render(&["case", "side", "calls/s", "/ limit", "/ rmcp", "p50 us", "p99 us"], &rows))
+    (!rows.is_empty()).then(|| {
+        table::render(
+            &[
+                "case", "side", "calls/s", "/ limit", "/ rmcp", "p50 us", "p99 us",
+            ],
+            &rows,
+        )
+    })
 }
 
 /// The ratios that the project promises, each with whether this run kept it.
 fn bar(results: &Results) -> Option<String> {
     let over = |mine: Option<f64>, other: Option<f64>| Some(mine? / other?);
-    let http = |case: &str, other: &str| over(rate(results, OURS, case, 32), rate(results, other, case, 32));
-    let client = |case: &str| over(calls_rate(&results.client, OURS, case), calls_rate(&results.client, LIMIT, case));
+    let http = |case: &str, other: &str| {
+        over(
+            rate(results, OURS, case, 32),
+            rate(results, other, case, 32),
+        )
+    };
+    let client = |case: &str| {
+        over(
+            calls_rate(&results.client, OURS, case),
+            calls_rate(&results.client, LIMIT, case),
+        )
+    };
     let p99 = |server: &str| {
         let loads = cell(results, server, "echo100", 256);
         (!loads.is_empty()).then(|| median(loads.iter().map(|l| l.p99_us)))
     };
-    let listen = results.memory.iter().find(|m| m.name == OURS && m.kind == "listen").map(|m| m.each_kib);
-    let start = results.startup.iter().find(|s| s.name == OURS).map(|s| s.start_ms);
-    let stdio = over(calls_rate(&results.stdio, OURS, "100 B"), calls_rate(&results.stdio, LIMIT, "100 B"));
+    let listen = results
+        .memory
+        .iter()
+        .find(|m| m.name == OURS && m.kind == "listen")
+        .map(|m| m.each_kib);
+    let start = results
+        .startup
+        .iter()
+        .find(|s| s.name == OURS)
+        .map(|s| s.start_ms);
+    let stdio = over(
+        calls_rate(&results.stdio, OURS, "100 B"),
+        calls_rate(&results.stdio, LIMIT, "100 B"),
+    );
     // A promise that rests on a load which other processes disturbed is neither kept nor broken.
-    let watched = [("echo100", 32), ("echo100k", 32), ("list", 32), ("discover", 32), ("echo100", 256)];
+    let watched = [
+        ("echo100", 32),
+        ("echo100k", 32),
+        ("list", 32),
+        ("discover", 32),
+        ("echo100", 256),
+    ];
     let disturbed = |server: &str| {
-        watched.iter().any(|(case, conc)| cell(results, server, case, *conc).iter().any(|load| load.noisy))
+        watched.iter().any(|(case, conc)| {
+            cell(results, server, case, *conc)
+                .iter()
+                .any(|load| load.noisy)
+        })
     };
     let noisy = [OURS, LIMIT, RMCP].into_iter().any(disturbed);
     let promises = [
-        ("tools/call 100 B, 32 connections, of the limit", http("echo100", LIMIT), Bound::AtLeast(0.80)),
-        ("tools/call 100 B, 32 connections, times rmcp", http("echo100", RMCP), Bound::AtLeast(2.3)),
-        ("tools/call 100 KiB, 32 connections, times the limit", http("echo100k", LIMIT), Bound::AtLeast(1.5)),
-        ("tools/list, 32 connections, of the limit", http("list", LIMIT), Bound::AtLeast(0.90)),
-        ("server/discover, 32 connections, of the limit", http("discover", LIMIT), Bound::AtLeast(0.90)),
-        ("p99 at 256 connections, 100 B, times the limit's", over(p99(OURS), p99(LIMIT)), Bound::AtMost(2.0)),
-        ("client, 64 in flight, of a bare hyper client", client("http, 64 in flight, 100 B"), Bound::AtLeast(0.60)),
-        ("client, one at a time, of a bare hyper client", client("http, 1 in flight, 100 B"), Bound::AtLeast(0.75)),
+        (
+            "tools/call 100 B, 32 connections, of the limit",
+            http("echo100", LIMIT),
+            Bound::AtLeast(0.80),
+        ),
+        (
+            "tools/call 100 B, 32 connections, times rmcp",
+            http("echo100", RMCP),
+            Bound::AtLeast(2.3),
+        ),
+        (
+            "tools/call 100 KiB, 32 connections, times the limit",
+            http("echo100k", LIMIT),
+            Bound::AtLeast(1.5),
+        ),
+        (
+            "tools/list, 32 connections, of the limit",
+            http("list", LIMIT),
+            Bound::AtLeast(0.90),
+        ),
+        (
+            "server/discover, 32 connections, of the limit",
+            http("discover", LIMIT),
+            Bound::AtLeast(0.90),
+        ),
+        (
+            "p99 at 256 connections, 100 B, times the limit's",
+            over(p99(OURS), p99(LIMIT)),
+            Bound::AtMost(2.0),
+        ),
+        (
+            "client, 64 in flight, of a bare hyper client",
+            client("http, 64 in flight, 100 B"),
+            Bound::AtLeast(0.60),
+        ),
+        (
+            "client, one at a time, of a bare hyper client",
+            client("http, 1 in flight, 100 B"),
+            Bound::AtLeast(0.75),
+        ),
         ("stdio server, of a bare one", stdio, Bound::AtLeast(0.85)),
         ("KiB per open listen", listen, Bound::AtMost(14.0)),
         ("ms from start to first answer", start, Bound::AtMost(10.0)),
@@ -188,7 +299,12 @@ fn bar(results: &Results) -> Option<String> {
                 (false, false) => "NO",
                 (_, true) => "noisy, does not count",
             };
-            Some(vec![what.to_owned(), format!("{value:.2}"), bound.to_string(), kept.to_owned()])
+            Some(vec![
+                what.to_owned(),
+                format!("{value:.2}"),
+                bound.to_string(),
+                kept.to_owned(),
+            ])
         })
         .collect();
     (!rows.is_empty()).then(|| table::render(&["promise", "measured", "bar", "kept"], &rows))
@@ -219,9 +335,18 @@ impl std::fmt::Display for Bound {
 
 /// The loads of one cell; noisy ones are left out when at least two quiet ones exist.
 fn cell<'a>(results: &'a Results, server: &str, case: &str, conc: u32) -> Vec<&'a Load> {
-    let all = || results.http.iter().filter(|l| l.name == server && l.case == case && l.conc == conc);
+    let all = || {
+        results
+            .http
+            .iter()
+            .filter(|l| l.name == server && l.case == case && l.conc == conc)
+    };
     let quiet: Vec<&Load> = all().filter(|l| !l.noisy).collect();
-    if quiet.len() >= 2 { quiet } else { all().collect() }
+    if quiet.len() >= 2 {
+        quiet
+    } else {
+        all().collect()
+    }
 }
 
 fn rate(results: &Results, server: &str, case: &str, conc: u32) -> Option<f64> {
@@ -240,7 +365,9 @@ fn calls_rate(all: &[Calls], name: &str, case: &str) -> Option<f64> {
 }
 
 fn ratio(mine: f64, other: Option<f64>) -> String {
-    other.map(|other| format!("{:.2}", mine / other)).unwrap_or_default()
+    other
+        .map(|other| format!("{:.2}", mine / other))
+        .unwrap_or_default()
 }
 
 fn median(values: impl Iterator<Item = f64>) -> f64 {
@@ -260,7 +387,18 @@ mod tests {
 
     fn load(name: &str, rps: f64, noisy: bool) -> Load {
         let (name, case) = (name.to_owned(), "echo100".to_owned());
-        Load { name, case, conc: 32, rps, p50_us: 1.0, p99_us: 2.0, cpu_us_per_req: 1.0, rss_kb: 1.0, err: 0, noisy }
+        Load {
+            name,
+            case,
+            conc: 32,
+            rps,
+            p50_us: 1.0,
+            p99_us: 2.0,
+            cpu_us_per_req: 1.0,
+            rss_kb: 1.0,
+            err: 0,
+            noisy,
+        }
     }
 
     #[test]
@@ -271,7 +409,10 @@ mod tests {
 
     #[test]
     fn noisy_loads_do_not_count_beside_two_quiet_ones() {
-        let mut results = Results { http: vec![load("a", 1.0, true), load("a", 5.0, false)], ..Results::default() };
+        let mut results = Results {
+            http: vec![load("a", 1.0, true), load("a", 5.0, false)],
+            ..Results::default()
+        };
         assert_eq!(cell(&results, "a", "echo100", 32).len(), 2);
         results.http.push(load("a", 5.0, false));
         assert!(cell(&results, "a", "echo100", 32).iter().all(|l| !l.noisy));
@@ -279,16 +420,34 @@ mod tests {
 
     #[test]
     fn the_bar_says_what_was_kept_and_skips_what_was_not_measured() {
-        let http = vec![load("carryall", 90.0, false), load("raw-typed", 100.0, false), load("rmcp-best", 60.0, false)];
-        let shown = bar(&Results { http, ..Results::default() }).unwrap();
+        let http = vec![
+            load("carryall", 90.0, false),
+            load("raw-typed", 100.0, false),
+            load("rmcp-best", 60.0, false),
+        ];
+        let shown = bar(&Results {
+            http,
+            ..Results::default()
+        })
+        .unwrap();
         let kept: Vec<bool> = shown.lines().skip(2).map(|l| l.contains("| yes")).collect();
         assert_eq!(kept, [true, false], "{shown}");
     }
 
     #[test]
     fn a_promise_does_not_rest_on_a_noisy_load() {
-        let http = vec![load("carryall", 90.0, true), load("raw-typed", 100.0, false)];
-        let shown = bar(&Results { http, ..Results::default() }).unwrap();
-        assert!(shown.contains("does not count") && !shown.contains("| yes"), "{shown}");
+        let http = vec![
+            load("carryall", 90.0, true),
+            load("raw-typed", 100.0, false),
+        ];
+        let shown = bar(&Results {
+            http,
+            ..Results::default()
+        })
+        .unwrap();
+        assert!(
+            shown.contains("does not count") && !shown.contains("| yes"),
+            "{shown}"
+        );
     }
 }

@@ -44,8 +44,12 @@ pub(super) fn read(scenario: &Scenario, out: &Path) -> Verdict {
         (Side::Client, Some((folder, stem))) => (side.join(folder), stem.to_owned()),
         (Side::Client, None) => (side, scenario.name.clone()),
     };
-    let entries = std::fs::read_dir(&folder).map(|dir| dir.flatten().collect::<Vec<_>>()).unwrap_or_default();
-    let found = entries.iter().find(|e| without_time(&e.file_name().to_string_lossy()) == Some(&stem));
+    let entries = std::fs::read_dir(&folder)
+        .map(|dir| dir.flatten().collect::<Vec<_>>())
+        .unwrap_or_default();
+    let found = entries
+        .iter()
+        .find(|e| without_time(&e.file_name().to_string_lossy()) == Some(&stem));
     let text = found.and_then(|e| std::fs::read_to_string(e.path().join("checks.json")).ok());
     match text {
         Some(text) => judge(&text),
@@ -55,8 +59,13 @@ pub(super) fn read(scenario: &Scenario, out: &Path) -> Verdict {
 
 /// Folders are named `<scenario>-<time>`, the time being `2026-01-02T03-04-05-678Z`.
 fn without_time(folder: &str) -> Option<&str> {
-    let (stem, time) = folder.split_at_checked(folder.len().checked_sub("-2026-01-02T03-04-05-678Z".len())?)?;
-    let shape = time.starts_with('-') && time.ends_with('Z') && time.as_bytes().get(11) == Some(&b'T');
+    let (stem, time) = folder.split_at_checked(
+        folder
+            .len()
+            .checked_sub("-2026-01-02T03-04-05-678Z".len())?,
+    )?;
+    let shape =
+        time.starts_with('-') && time.ends_with('Z') && time.as_bytes().get(11) == Some(&b'T');
     shape.then_some(stem)
 }
 
@@ -68,17 +77,35 @@ fn judge(text: &str) -> Verdict {
     };
     let count = |status: &str| checks.iter().filter(|c| c.status == status).count();
     let (good, skipped) = (count("SUCCESS"), count("SKIPPED"));
-    let bad: Vec<&Check> =
-        checks.iter().filter(|c| !matches!(c.status.as_str(), "SUCCESS" | "SKIPPED" | "INFO")).collect();
+    let bad: Vec<&Check> = checks
+        .iter()
+        .filter(|c| !matches!(c.status.as_str(), "SUCCESS" | "SKIPPED" | "INFO"))
+        .collect();
     if let Some(first) = bad.first() {
-        let more = if bad.len() > 1 { format!(" (and {} more)", bad.len() - 1) } else { String::new() };
-        let why = first.error_message.clone().unwrap_or_else(|| first.name.clone());
-        return Verdict::Fail(format!("{} {}: {}{more}", first.status, first.id, one_line(&why)));
+        let more = if bad.len() > 1 {
+            format!(" (and {} more)", bad.len() - 1)
+        } else {
+            String::new()
+        };
+        let why = first
+            .error_message
+            .clone()
+            .unwrap_or_else(|| first.name.clone());
+        return Verdict::Fail(format!(
+            "{} {}: {}{more}",
+            first.status,
+            first.id,
+            one_line(&why)
+        ));
     }
     if good == 0 {
         return Verdict::Fail(format!("nothing was checked ({skipped} skipped)"));
     }
-    let skipped = if skipped == 0 { String::new() } else { format!(", {skipped} skipped") };
+    let skipped = if skipped == 0 {
+        String::new()
+    } else {
+        format!(", {skipped} skipped")
+    };
     Verdict::Pass(format!("{good} good{skipped}"))
 }
 
@@ -95,7 +122,10 @@ mod tests {
     use super::{judge, without_time};
 
     fn of(statuses: &[&str]) -> bool {
-        let checks: Vec<String> = statuses.iter().map(|s| format!(r#"{{"id":"x","status":"{s}"}}"#)).collect();
+        let checks: Vec<String> = statuses
+            .iter()
+            .map(|s| format!(r#"{{"id":"x","status":"{s}"}}"#))
+            .collect();
         judge(&format!("[{}]", checks.join(","))).passed()
     }
 
@@ -116,7 +146,10 @@ mod tests {
 
     #[test]
     fn the_time_is_cut_from_a_folder_name() {
-        assert_eq!(without_time("tools_call-2026-11-20T23-58-26-371Z"), Some("tools_call"));
+        assert_eq!(
+            without_time("tools_call-2026-11-20T23-58-26-371Z"),
+            Some("tools_call")
+        );
         assert_eq!(without_time("tools_call"), None);
     }
 }

@@ -1,5 +1,5 @@
-//! `spec/conformance-left.txt`: the scenarios that are left for later, one `revision side name` a line, with the reason
-//! behind.
+//! `spec/conformance-left.txt`: the scenarios that are left for later, one `revision side name` a
+//! line, with the reason behind.
 
 use std::path::Path;
 
@@ -31,10 +31,14 @@ impl Left {
         let mut problems = Vec::new();
         for (at, entry) in self.0.iter().enumerate() {
             if !scenarios.iter().any(|s| s.to_string() == *entry) {
-                problems.push(format!("spec/conformance-left.txt: the suite has no scenario `{entry}`"));
+                problems.push(format!(
+                    "spec/conformance-left.txt: the suite has no scenario `{entry}`"
+                ));
             }
             if self.0[..at].contains(entry) {
-                problems.push(format!("spec/conformance-left.txt: `{entry}` is there twice"));
+                problems.push(format!(
+                    "spec/conformance-left.txt: `{entry}` is there twice"
+                ));
             }
         }
         problems
@@ -48,11 +52,17 @@ mod tests {
 
     #[test]
     fn entries_name_the_side_and_the_scenario() {
-        let scenarios =
-            [Scenario { revision: "2026-07-28", side: Side::Client, name: "auth/x".into(), group: "scored".into() }];
+        let scenarios = [Scenario {
+            revision: "2026-07-28",
+            side: Side::Client,
+            name: "auth/x".into(),
+            group: "scored".into(),
+        }];
         let left = Left::parse("# why\n2026-07-28 client auth/x  needs authorization\n");
         assert!(left.has(&scenarios[0]) && left.unknown(&scenarios).is_empty());
-        let wrong = Left::parse("2025-11-25 client auth/x\n2026-07-28 client auth/x\n2026-07-28 client auth/x\n");
+        let wrong = Left::parse(
+            "2025-11-25 client auth/x\n2026-07-28 client auth/x\n2026-07-28 client auth/x\n",
+        );
         assert_eq!(wrong.unknown(&scenarios).len(), 2);
     }
 }

@@ -16,9 +16,9 @@ pub(super) const REVISIONS: [&str; 2] = ["2026-07-28", "2025-11-25"];
 /// More than the suite takes on the slowest machine: it runs its scenarios side by side.
 const LIMIT: Duration = Duration::from_secs(900);
 
-/// The suite's mock servers listen on every interface. Loaded before it, this binds them to the loopback. It hooks the
-/// step that does the bind, because a host passed to `listen()` makes the bind asynchronous, and the suite reads the
-/// port right after the call.
+/// The suite's mock servers listen on every interface. Loaded before it, this binds them to the
+/// loopback. It hooks the step that does the bind, because a host passed to `listen()` makes the
+/// bind asynchronous, and the suite reads the port right after the call.
 const PIN: &str = "\
 const { Server } = require('node:net');
 const bind = Server.prototype._listen2;
@@ -71,36 +71,69 @@ impl Suite {
         files::write(&dir.join("pin.cjs"), PIN)?;
         // The suite needs `fs.globSync`, which came with Node 22.
         let node = npm::install(dir, &[&format!("{PACKAGE}@{VERSION}")])?;
-        Ok(Self { dir: dir.to_path_buf(), node })
+        Ok(Self {
+            dir: dir.to_path_buf(),
+            node,
+        })
     }
 
     /// Every scenario that the suite runs for the revision, the unscored ones too.
     pub(super) fn list(&self, revision: &'static str) -> Outcome<Vec<Scenario>> {
-        let text = process::output(self.command().args(["list", "--server", "--client", "--requirements", revision]))?;
+        let text = process::output(self.command().args([
+            "list",
+            "--server",
+            "--client",
+            "--requirements",
+            revision,
+        ]))?;
         let found = parse_list(revision, &text);
-        if found.iter().any(|s| s.side == Side::Server) && found.iter().any(|s| s.side == Side::Client) {
+        if found.iter().any(|s| s.side == Side::Server)
+            && found.iter().any(|s| s.side == Side::Client)
+        {
             return Ok(found);
         }
-        Err(format!("the suite lists no scenarios that we can read:\n{text}"))
+        Err(format!(
+            "the suite lists no scenarios that we can read:\n{text}"
+        ))
     }
 
-    pub(super) fn server(&self, revision: &str, url: &str, scenario: Option<&str>, out: &Path) -> Outcome {
+    pub(super) fn server(
+        &self,
+        revision: &str,
+        url: &str,
+        scenario: Option<&str>,
+        out: &Path,
+    ) -> Outcome {
         let mut command = self.command();
         command.args(["server", "--url", url]);
         self.finish(revision, command, scenario, out)
     }
 
-    pub(super) fn client(&self, revision: &str, client: &str, scenario: Option<&str>, out: &Path) -> Outcome {
+    pub(super) fn client(
+        &self,
+        revision: &str,
+        client: &str,
+        scenario: Option<&str>,
+        out: &Path,
+    ) -> Outcome {
         let mut command = self.command();
         command.args(["client", "--command", client, "--timeout", "60000"]);
         self.finish(revision, command, scenario, out)
     }
 
-    /// Runs it with its output in a file beside the results. Its exit code says nothing that the results do not.
-    fn finish(&self, revision: &str, mut command: Command, scenario: Option<&str>, out: &Path) -> Outcome {
+    /// Runs it with its output in a file beside the results. Its exit code says nothing that the
+    /// results do not.
+    fn finish(
+        &self,
+        revision: &str,
+        mut command: Command,
+        scenario: Option<&str>,
+        out: &Path,
+    ) -> Outcome {
         match scenario {
             Some(name) => {
-                // Extensions are on no revision's timeline: without the force the suite would skip them.
+                // Extensions are on no revision's timeline: without the force the suite would skip
+                // them.
                 command.args(["--scenario", name, "--spec-version", revision, "--force"])
             }
             None => command.args(["--requirements", revision]),
@@ -111,7 +144,10 @@ impl Suite {
         let mut group = Group::spawn(&mut command)?;
         match group.wait(LIMIT) {
             Some(_) => Ok(()),
-            None => Err(format!("the conformance suite ran longer than {} s", LIMIT.as_secs())),
+            None => Err(format!(
+                "the conformance suite ran longer than {} s",
+                LIMIT.as_secs()
+            )),
         }
     }
 
@@ -127,8 +163,8 @@ impl Suite {
     }
 }
 
-/// Reads `list --requirements`: names under `Server scenarios`, `Client scenarios`, and under the reason for which the
-/// rest is not scored, there with the side behind the name.
+/// Reads `list --requirements`: names under `Server scenarios`, `Client scenarios`, and under the
+/// reason for which the rest is not scored, there with the side behind the name.
 fn parse_list(revision: &'static str, text: &str) -> Vec<Scenario> {
     let mut found: Vec<Scenario> = Vec::new();
     let (mut side, mut group) = (None, "scored".to_owned());
@@ -143,7 +179,12 @@ fn parse_list(revision: &'static str, text: &str) -> Vec<Scenario> {
                 continue;
             };
             if !found.iter().any(|s| s.side == side && s.name == name) {
-                found.push(Scenario { revision, side, name: name.to_owned(), group: group.clone() });
+                found.push(Scenario {
+                    revision,
+                    side,
+                    name: name.to_owned(),
+                    group: group.clone(),
+                });
             }
         } else if line.starts_with("Server scenarios") {
             (side, group) = (Some(Side::Server), "scored".to_owned());
@@ -165,8 +206,10 @@ mod tests {
         let text = "Required for X (3 scenarios, frozen):\n\nServer scenarios (test against a server):\n  - tools-list\n\n\
                     Client scenarios (test against a client):\n  - tools_call\n  - auth/basic\n\n\
                     Run and reported, but never scored:\n  extension (2):\n    - auth/dpop [client]\n    - tasks-x [server]\n";
-        let found: Vec<(Side, String, String)> =
-            parse_list("X", text).into_iter().map(|s| (s.side, s.name, s.group)).collect();
+        let found: Vec<(Side, String, String)> = parse_list("X", text)
+            .into_iter()
+            .map(|s| (s.side, s.name, s.group))
+            .collect();
         let expected = [
             (Side::Server, "tools-list", "scored"),
             (Side::Client, "tools_call", "scored"),
@@ -174,6 +217,9 @@ mod tests {
             (Side::Client, "auth/dpop", "extension"),
             (Side::Server, "tasks-x", "extension"),
         ];
-        assert_eq!(found, expected.map(|(side, name, group)| (side, name.to_owned(), group.to_owned())));
+        assert_eq!(
+            found,
+            expected.map(|(side, name, group)| (side, name.to_owned(), group.to_owned()))
+        );
     }
 }

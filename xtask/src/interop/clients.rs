@@ -59,21 +59,35 @@ pub(super) fn check(ways: &Ways, peer: &Peer, record: &mut Record) {
     for era in peer.eras.iter().copied() {
         let who = format!("{}'s client calls carryall, {} era", peer.name, era.word());
         for way in Way::ALL {
-            let checks = || CHECKS.into_iter().filter(|what| is_there(peer.part, what, era, way));
+            let checks = || {
+                CHECKS
+                    .into_iter()
+                    .filter(|what| is_there(peer.part, what, era, way))
+            };
             let programs = match &peer.programs {
                 Ok(programs) => programs,
                 Err(why) => {
-                    checks().for_each(|what| record.add(&who, what, way, Result::NotRun(why.clone())));
+                    checks()
+                        .for_each(|what| record.add(&who, what, way, Result::NotRun(why.clone())));
                     continue;
                 }
             };
-            let (lines, trouble) =
-                lines(ways, peer.part, &programs.client, era.word(), way).unwrap_or_else(|why| (Vec::new(), why));
+            let (lines, trouble) = lines(ways, peer.part, &programs.client, era.word(), way)
+                .unwrap_or_else(|why| (Vec::new(), why));
             for what in checks() {
                 let result = result(&lines, &trouble, what);
-                record.add(&who, what, way, shortfalls::of(Side::Client, peer.part, era, way, what, result));
+                record.add(
+                    &who,
+                    what,
+                    way,
+                    shortfalls::of(Side::Client, peer.part, era, way, what, result),
+                );
             }
-            let ends = if trouble.is_empty() { Result::Pass(String::new()) } else { Result::Fail(trouble) };
+            let ends = if trouble.is_empty() {
+                Result::Pass(String::new())
+            } else {
+                Result::Fail(trouble)
+            };
             record.add(&who, "both sides end in good order", way, ends);
         }
     }
@@ -89,7 +103,13 @@ pub(super) fn result(lines: &[Line], trouble: &str, what: &str) -> Result {
 }
 
 /// What the client said, and what else went wrong.
-pub(super) fn lines(ways: &Ways, part: &str, client: &[String], era: &str, way: Way) -> Outcome<(Vec<Line>, String)> {
+pub(super) fn lines(
+    ways: &Ways,
+    part: &str,
+    client: &[String],
+    era: &str,
+    way: Way,
+) -> Outcome<(Vec<Line>, String)> {
     let (target, running) = ways.to_demo(way)?;
     let client = with(client, &[era]);
     let words = match target {
@@ -102,7 +122,11 @@ pub(super) fn lines(ways: &Ways, part: &str, client: &[String], era: &str, way: 
     let ended = ways.run(&format!("{part}-{era}-client"), &words);
     let stopped = running.end();
     let ended = ended?;
-    let lines = ended.stdout.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    let lines = ended
+        .stdout
+        .lines()
+        .filter_map(|line| serde_json::from_str(line).ok())
+        .collect();
     let trouble = match (ended.success, stopped) {
         (Some(true), Ok(())) => String::new(),
         (Some(true), Err(why)) => why,
@@ -112,9 +136,12 @@ pub(super) fn lines(ways: &Ways, part: &str, client: &[String], era: &str, way: 
     Ok((lines, trouble))
 }
 
-/// What a program gave as the reason at last: an error of `carryall`, after which come hints, or its last line.
+/// What a program gave as the reason at last: an error of `carryall`, after which come hints, or
+/// its last line.
 pub(super) fn last_line(text: &str) -> &str {
     let lines = || text.lines().rev();
     let error = lines().find(|line| line.starts_with("error: "));
-    error.or_else(|| lines().find(|line| !line.trim().is_empty())).unwrap_or("it said nothing")
+    error
+        .or_else(|| lines().find(|line| !line.trim().is_empty()))
+        .unwrap_or("it said nothing")
 }

@@ -1,4 +1,5 @@
-//! Servers and clients on frameworks other than the official SDKs, and hosts as people install them.
+//! Servers and clients on frameworks other than the official SDKs, and hosts as people install
+//! them.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -38,32 +39,82 @@ struct Check {
 }
 
 const CHECKS: [Check; 4] = [
-    Check { what: "discover", words: &["discover"], judge: era },
-    Check { what: "tools", words: &["tools"], judge: tools },
-    Check { what: "call", words: &["call", "echo", "text=grüß dich"], judge: |found| says(found, "grüß dich") },
-    Check { what: "call, structured", words: &["call", "add", "a=2", "b=40"], judge: |found| says(found, "42") },
+    Check {
+        what: "discover",
+        words: &["discover"],
+        judge: era,
+    },
+    Check {
+        what: "tools",
+        words: &["tools"],
+        judge: tools,
+    },
+    Check {
+        what: "call",
+        words: &["call", "echo", "text=grüß dich"],
+        judge: |found| says(found, "grüß dich"),
+    },
+    Check {
+        what: "call, structured",
+        words: &["call", "add", "a=2", "b=40"],
+        judge: |found| says(found, "42"),
+    },
 ];
 
 /// Asking works in the era with the handshake alone.
 const ASKING: Check = Check {
     what: "call, elicitation",
-    words: &["call", "--answer", "date=2026-08-01", "--answer", "guests=4", "book_table", "restaurant=Noma"],
+    words: &[
+        "call",
+        "--answer",
+        "date=2026-08-01",
+        "--answer",
+        "guests=4",
+        "book_table",
+        "restaurant=Noma",
+    ],
     judge: |found| says(found, "A table for 4 at Noma on 2026-08-01."),
 };
 
-pub(super) fn check(ways: &Ways, dir: &Path, node: &Outcome<Node>, no_build: bool, record: &mut Record) {
+pub(super) fn check(
+    ways: &Ways,
+    dir: &Path,
+    node: &Outcome<Node>,
+    no_build: bool,
+    record: &mut Record,
+) {
     let fastmcp = installed(&dir.join("fastmcp"), &[FASTMCP]);
     let frameworks = [
         Framework {
             name: "FastMCP",
             package: FASTMCP,
-            server: fastmcp.clone().map(|python| script(&python, "fastmcp_server.py")),
+            server: fastmcp
+                .clone()
+                .map(|python| script(&python, "fastmcp_server.py")),
             http: true,
             asks: true,
         },
-        Framework { name: "mcp-go", package: MCP_GO, server: mcp_go(dir, no_build), http: true, asks: true },
-        Framework { name: "the Java SDK", package: JAVA_SDK, server: java(dir, no_build), http: false, asks: true },
-        Framework { name: "tower-mcp", package: TOWER_MCP, server: tower_mcp(dir, no_build), http: true, asks: false },
+        Framework {
+            name: "mcp-go",
+            package: MCP_GO,
+            server: mcp_go(dir, no_build),
+            http: true,
+            asks: true,
+        },
+        Framework {
+            name: "the Java SDK",
+            package: JAVA_SDK,
+            server: java(dir, no_build),
+            http: false,
+            asks: true,
+        },
+        Framework {
+            name: "tower-mcp",
+            package: TOWER_MCP,
+            server: tower_mcp(dir, no_build),
+            http: true,
+            asks: false,
+        },
     ];
     for framework in &frameworks {
         serve(ways, framework, record);
@@ -73,36 +124,56 @@ pub(super) fn check(ways: &Ways, dir: &Path, node: &Outcome<Node>, no_build: boo
 }
 
 fn serve(ways: &Ways, framework: &Framework, record: &mut Record) {
-    let who = format!("carryall calls a server on {} ({})", framework.name, framework.package);
+    let who = format!(
+        "carryall calls a server on {} ({})",
+        framework.name, framework.package
+    );
     let of_http = |way: &Way| framework.http || !matches!(way, Way::Http | Way::HttpUp);
     for way in Way::ALL.into_iter().chain(Way::SLOW).filter(of_http) {
         // The endpoint has to be told which era to take for what only one of them has.
-        let sets: [(&str, &[Check]); 2] = [("auto", &CHECKS), ("legacy", if framework.asks { &[ASKING] } else { &[] })];
+        let sets: [(&str, &[Check]); 2] = [
+            ("auto", &CHECKS),
+            ("legacy", if framework.asks { &[ASKING] } else { &[] }),
+        ];
         for (era, checks) in sets {
             let options: &[&str] = if era == "auto" { &[] } else { &["--era", era] };
             let ways = ways.with_up(options);
-            let reached = framework.server.clone().map(|server| ways.to_theirs(&server, way));
+            let reached = framework
+                .server
+                .clone()
+                .map(|server| ways.to_theirs(&server, way));
             let (target, running) = match reached {
                 Ok(Ok(found)) => found,
                 Ok(Err(why)) => {
-                    checks.iter().for_each(|check| record.add(&who, check.what, way, Result::Fail(why.clone())));
+                    checks.iter().for_each(|check| {
+                        record.add(&who, check.what, way, Result::Fail(why.clone()))
+                    });
                     continue;
                 }
                 Err(why) => {
-                    checks.iter().for_each(|check| record.add(&who, check.what, way, Result::NotRun(why.clone())));
+                    checks.iter().for_each(|check| {
+                        record.add(&who, check.what, way, Result::NotRun(why.clone()))
+                    });
                     continue;
                 }
             };
             for check in checks {
                 let era = if way.path() == "direct" { era } else { "auto" };
-                let words: Vec<&str> =
-                    [check.words[0], "--era", era].iter().chain(&check.words[1..]).copied().collect();
+                let words: Vec<&str> = [check.words[0], "--era", era]
+                    .iter()
+                    .chain(&check.words[1..])
+                    .copied()
+                    .collect();
                 let found = ask(&ways, framework.name, &words, &target, true);
-                let result = found.and_then(|found| (check.judge)(&found)).map_or_else(Result::Fail, Result::Pass);
+                let result = found
+                    .and_then(|found| (check.judge)(&found))
+                    .map_or_else(Result::Fail, Result::Pass);
                 record.add(&who, check.what, way, result);
             }
             if way.path() != "direct" && era == "auto" {
-                let ends = running.end().map_or_else(Result::Fail, |()| Result::Pass(String::new()));
+                let ends = running
+                    .end()
+                    .map_or_else(Result::Fail, |()| Result::Pass(String::new()));
                 record.add(&who, "up ends in good order", way, ends);
             }
         }
@@ -111,7 +182,11 @@ fn serve(ways: &Ways, framework: &Framework, record: &mut Record) {
 
 fn era(found: &Found) -> Outcome<String> {
     let era = &found.value["_meta"]["carryall/era"];
-    if era["version"].is_string() { Ok(era.to_string()) } else { Err(format!("no era in {}", found.value)) }
+    if era["version"].is_string() {
+        Ok(era.to_string())
+    } else {
+        Err(format!("no era in {}", found.value))
+    }
 }
 
 fn tools(found: &Found) -> Outcome<String> {
@@ -124,7 +199,11 @@ fn tools(found: &Found) -> Outcome<String> {
 
 fn says(found: &Found, wanted: &str) -> Outcome<String> {
     let text = found.value.to_string();
-    if text.contains(wanted) { Ok(wanted.to_owned()) } else { Err(format!("no {wanted:?} in {text}")) }
+    if text.contains(wanted) {
+        Ok(wanted.to_owned())
+    } else {
+        Err(format!("no {wanted:?} in {text}"))
+    }
 }
 
 /// Its client against the demo, whose tools it calls by the way that it takes by itself.
@@ -144,13 +223,16 @@ fn called(ways: &Ways, python: &Path, way: Way) -> Outcome<String> {
     let client = script(python, "fastmcp_client.py");
     let words = match &target {
         Target::Url(url) => with(&client, &["http", url]),
-        Target::Command(command) => with(&client, &["stdio"]).into_iter().chain(command.iter().cloned()).collect(),
+        Target::Command(command) => with(&client, &["stdio"])
+            .into_iter()
+            .chain(command.iter().cloned())
+            .collect(),
     };
     let ended = ways.run("fastmcp-client", &words);
     running.end()?;
     let ended = ended?;
-    let found: Value =
-        serde_json::from_str(ended.stdout.trim()).map_err(|_| format!("it failed: {}", last_line(&ended.stderr)))?;
+    let found: Value = serde_json::from_str(ended.stdout.trim())
+        .map_err(|_| format!("it failed: {}", last_line(&ended.stderr)))?;
     same(&found["sum"], 42)?;
     let booked = found["booked"].as_str().unwrap_or_default();
     if booked.starts_with("A table for 4 at Noma on 2026-08-01") {
@@ -180,28 +262,42 @@ fn claude_code(ways: &Ways, dir: &Path, node: &Outcome<Node>, record: &mut Recor
 fn listed(ways: &Ways, program: &Path, way: Way) -> Outcome<String> {
     let (target, running) = ways.to_demo(way)?;
     let claude = [program.display().to_string()];
-    let _ = ways.run("claude-remove", &with(&claude, &["mcp", "remove", "--scope", "user", "carryall"]));
+    let _ = ways.run(
+        "claude-remove",
+        &with(&claude, &["mcp", "remove", "--scope", "user", "carryall"]),
+    );
     let add = with(&claude, &["mcp", "add", "--scope", "user"]);
     let add = match &target {
         Target::Url(url) => with(&add, &["--transport", "http", "carryall", url]),
-        Target::Command(command) => {
-            with(&add, &["carryall", "--"]).into_iter().chain(command.iter().cloned()).collect()
-        }
+        Target::Command(command) => with(&add, &["carryall", "--"])
+            .into_iter()
+            .chain(command.iter().cloned())
+            .collect(),
     };
     let added = ways.run("claude-add", &add)?;
     let list = ways.run("claude-list", &with(&claude, &["mcp", "list"]));
     running.end()?;
     let list = list?;
-    let line = list.stdout.lines().find(|line| line.starts_with("carryall"));
+    let line = list
+        .stdout
+        .lines()
+        .find(|line| line.starts_with("carryall"));
     match line {
         Some(line) if line.contains("Connected") => Ok("Connected".to_owned()),
         Some(line) => Err(line.to_owned()),
-        None => Err(format!("{} {}", last_line(&added.stderr), last_line(&list.stderr))),
+        None => Err(format!(
+            "{} {}",
+            last_line(&added.stderr),
+            last_line(&list.stderr)
+        )),
     }
 }
 
 fn script(python: &Path, name: &str) -> Vec<String> {
-    [python, Path::new("-B"), &ours(name)].iter().map(|path| path.display().to_string()).collect()
+    [python, Path::new("-B"), &ours(name)]
+        .iter()
+        .map(|path| path.display().to_string())
+        .collect()
 }
 
 /// Where the programs are that we wrote on the frameworks.
@@ -216,7 +312,10 @@ fn mcp_go(dir: &Path, no_build: bool) -> Outcome<Vec<String>> {
     }
     if !no_build {
         let mut command = Command::new("go");
-        command.current_dir(ours("mcp-go")).args(["build", "-mod=readonly", "-o"]).arg(&program);
+        command
+            .current_dir(ours("mcp-go"))
+            .args(["build", "-mod=readonly", "-o"])
+            .arg(&program);
         process::run(command.arg("."))?;
     }
     Ok(vec![program.display().to_string()])
@@ -226,14 +325,26 @@ fn tower_mcp(dir: &Path, no_build: bool) -> Outcome<Vec<String>> {
     let target = dir.join("tower-mcp");
     if !no_build {
         let mut command = process::cargo();
-        command.args(["build", "--quiet", "--locked", "--manifest-path"]).arg(ours("tower-mcp/Cargo.toml"));
-        process::run(command.arg("--target-dir").arg(&target).env_remove("CARGO_TARGET_DIR"))?;
+        command
+            .args(["build", "--quiet", "--locked", "--manifest-path"])
+            .arg(ours("tower-mcp/Cargo.toml"));
+        process::run(
+            command
+                .arg("--target-dir")
+                .arg(&target)
+                .env_remove("CARGO_TARGET_DIR"),
+        )?;
     }
-    Ok(vec![target.join("debug/interop-tower-mcp").display().to_string()])
+    Ok(vec![
+        target.join("debug/interop-tower-mcp").display().to_string(),
+    ])
 }
 
 fn java(dir: &Path, no_build: bool) -> Outcome<Vec<String>> {
-    if let Some(missing) = ["java", "javac", "mvn"].into_iter().find(|program| !process::exists(program)) {
+    if let Some(missing) = ["java", "javac", "mvn"]
+        .into_iter()
+        .find(|program| !process::exists(program))
+    {
         return Err(format!("{missing} is not installed"));
     }
     let place = dir.join("java");
@@ -241,12 +352,20 @@ fn java(dir: &Path, no_build: bool) -> Outcome<Vec<String>> {
     if !no_build || !path.exists() {
         fs::create_dir_all(&place).map_err(|error| format!("{}: {error}", place.display()))?;
         let mut maven = Command::new("mvn");
-        maven.args(["-q", "-f"]).arg(ours("java/pom.xml")).arg("dependency:build-classpath");
+        maven
+            .args(["-q", "-f"])
+            .arg(ours("java/pom.xml"))
+            .arg("dependency:build-classpath");
         process::run(maven.arg(format!("-Dmdep.outputFile={}", path.display())))?;
         let mut javac = Command::new("javac");
-        javac.args(["-nowarn", "-cp", files::read(&path)?.trim(), "-d"]).arg(&place).arg(ours("java/Server.java"));
+        javac
+            .args(["-nowarn", "-cp", files::read(&path)?.trim(), "-d"])
+            .arg(&place)
+            .arg(ours("java/Server.java"));
         process::run(&mut javac)?;
     }
     let classes = format!("{}:{}", place.display(), files::read(&path)?.trim());
-    Ok(["java", "-cp", &classes, "Server"].map(str::to_owned).to_vec())
+    Ok(["java", "-cp", &classes, "Server"]
+        .map(str::to_owned)
+        .to_vec())
 }

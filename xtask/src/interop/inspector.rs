@@ -17,7 +17,12 @@ struct Check {
 }
 
 const CHECKS: [Check; 7] = [
-    Check { what: "tools/list", words: &["--method", "tools/list"], pointer: "/tools/0/name", begins: "add" },
+    Check {
+        what: "tools/list",
+        words: &["--method", "tools/list"],
+        pointer: "/tools/0/name",
+        begins: "add",
+    },
     Check {
         what: "tools/call whoami",
         words: &["--method", "tools/call", "--tool-name", "whoami"],
@@ -26,7 +31,15 @@ const CHECKS: [Check; 7] = [
     },
     Check {
         what: "tools/call add, structured output",
-        words: &["--method", "tools/call", "--tool-name", "add", "--tool-arg", "a=2", "b=40"],
+        words: &[
+            "--method",
+            "tools/call",
+            "--tool-name",
+            "add",
+            "--tool-arg",
+            "a=2",
+            "b=40",
+        ],
         pointer: "/structuredContent/sum",
         begins: "42",
     },
@@ -38,7 +51,12 @@ const CHECKS: [Check; 7] = [
     },
     Check {
         what: "resources/read",
-        words: &["--method", "resources/read", "--uri", "demo://capitals/norway"],
+        words: &[
+            "--method",
+            "resources/read",
+            "--uri",
+            "demo://capitals/norway",
+        ],
         pointer: "/contents/0/text",
         begins: "Oslo",
     },
@@ -50,7 +68,14 @@ const CHECKS: [Check; 7] = [
     },
     Check {
         what: "prompts/get",
-        words: &["--method", "prompts/get", "--prompt-name", "greet", "--prompt-args", "name=Ada"],
+        words: &[
+            "--method",
+            "prompts/get",
+            "--prompt-name",
+            "greet",
+            "--prompt-args",
+            "name=Ada",
+        ],
         pointer: "/messages/0/content/text",
         begins: "Write a friendly greeting to Ada",
     },
@@ -64,7 +89,9 @@ pub(super) fn check(ways: &Ways, dir: &Path, node: &Outcome<Node>, record: &mut 
         let who = format!("The Inspector's --cli calls carryall, era {era}");
         for way in Way::ALL {
             let all = |record: &mut Record, result: &Result| {
-                CHECKS.iter().for_each(|check| record.add(&who, check.what, way, result.clone()));
+                CHECKS
+                    .iter()
+                    .for_each(|check| record.add(&who, check.what, way, result.clone()));
             };
             let start = match node {
                 Ok(node) => inspector(dir, node),
@@ -81,28 +108,48 @@ pub(super) fn check(ways: &Ways, dir: &Path, node: &Outcome<Node>, record: &mut 
                 }
             };
             for check in &CHECKS {
-                let result = judged(ways, &start, era, check, &target).map_or_else(Result::Fail, Result::Pass);
+                let result = judged(ways, &start, era, check, &target)
+                    .map_or_else(Result::Fail, Result::Pass);
                 record.add(&who, check.what, way, result);
             }
             if way.path() != "direct" {
-                let ends = running.end().map_or_else(Result::Fail, |()| Result::Pass(String::new()));
+                let ends = running
+                    .end()
+                    .map_or_else(Result::Fail, |()| Result::Pass(String::new()));
                 record.add(&who, "up ends in good order", way, ends);
             }
         }
     }
 }
 
-fn judged(ways: &Ways, start: &[String], era: &str, check: &Check, target: &Target) -> Outcome<String> {
+fn judged(
+    ways: &Ways,
+    start: &[String],
+    era: &str,
+    check: &Check,
+    target: &Target,
+) -> Outcome<String> {
     let target = match target {
         Target::Url(url) => vec!["--server-url", url, "--transport", "http"],
         // A command goes first; what it does not end with are options of the Inspector.
         Target::Command(command) => command.iter().map(String::as_str).collect(),
     };
     let start = with(&with(start, &["--cli"]), &target);
-    let words = with(&with(&start, &["--protocol-era", era, "--format", "json"]), check.words);
+    let words = with(
+        &with(&start, &["--protocol-era", era, "--format", "json"]),
+        check.words,
+    );
     let ended = ways.run(&format!("inspector-{era}"), &words)?;
     let found = first(&ended)?;
-    let place = found["result"].pointer(check.pointer).ok_or_else(|| format!("no {} in the result", check.pointer))?;
-    let text = place.as_str().map_or_else(|| place.to_string(), str::to_owned);
-    if text.starts_with(check.begins) { Ok(text) } else { Err(format!("{text:?} instead of {:?}", check.begins)) }
+    let place = found["result"]
+        .pointer(check.pointer)
+        .ok_or_else(|| format!("no {} in the result", check.pointer))?;
+    let text = place
+        .as_str()
+        .map_or_else(|| place.to_string(), str::to_owned);
+    if text.starts_with(check.begins) {
+        Ok(text)
+    } else {
+        Err(format!("{text:?} instead of {:?}", check.begins))
+    }
 }

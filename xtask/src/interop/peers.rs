@@ -34,18 +34,30 @@ impl Peer {
     }
 }
 
-/// Command lines; the server's goes on with `http PORT` or `stdio`, the client's with `ERA http URL` or
-/// `ERA stdio COMMAND...`.
+/// Command lines; the server's goes on with `http PORT` or `stdio`, the client's with
+/// `ERA http URL` or `ERA stdio COMMAND...`.
 pub(super) struct Programs {
     pub(super) server: Vec<String>,
     pub(super) client: Vec<String>,
 }
 
 /// The parts of `--only` that are SDKs, newest generations first.
-pub(super) const PARTS: [&str; 6] = ["typescript-v2", "python-v2", "go", "rmcp", "typescript-v1", "python-v1"];
+pub(super) const PARTS: [&str; 6] = [
+    "typescript-v2",
+    "python-v2",
+    "go",
+    "rmcp",
+    "typescript-v1",
+    "python-v1",
+];
 
 /// Installs and builds what is wanted. Who is not wanted is there too, as not asked for.
-pub(super) fn all(dir: &Path, node: &Outcome<Node>, no_build: bool, wants: impl Fn(&str) -> bool) -> Vec<Peer> {
+pub(super) fn all(
+    dir: &Path,
+    node: &Outcome<Node>,
+    no_build: bool,
+    wants: impl Fn(&str) -> bool,
+) -> Vec<Peer> {
     let made = |part: &'static str| match part {
         "typescript-v2" => node::peer(&node::V2, dir, node),
         "typescript-v1" => node::peer(&node::V1, dir, node),
@@ -59,7 +71,16 @@ pub(super) fn all(dir: &Path, node: &Outcome<Node>, no_build: bool, wants: impl 
 
 /// The Node that runs what comes from npm, and all of that.
 pub(super) fn node(dir: &Path, wants: impl Fn(&str) -> bool) -> Outcome<Node> {
-    if ["inspector", "typescript-v2", "typescript-v1", "servers", "frameworks"].into_iter().any(wants) {
+    if [
+        "inspector",
+        "typescript-v2",
+        "typescript-v1",
+        "servers",
+        "frameworks",
+    ]
+    .into_iter()
+    .any(wants)
+    {
         node::install(dir)
     } else {
         unwanted()
@@ -77,5 +98,8 @@ fn ours(what: &str) -> PathBuf {
 }
 
 fn words<const N: usize>(paths: [&Path; N]) -> Vec<String> {
-    paths.iter().map(|path| path.display().to_string()).collect()
+    paths
+        .iter()
+        .map(|path| path.display().to_string())
+        .collect()
 }

@@ -30,7 +30,8 @@ struct Server {
     package: String,
     /// How it is started, or why it cannot be.
     command: Outcome<Vec<String>>,
-    /// How it is served over HTTP, if it can be: the word that makes it, and the path of its endpoint.
+    /// How it is served over HTTP, if it can be: the word that makes it, and the path of its
+    /// endpoint.
     http: Option<(&'static str, &'static str)>,
     /// Whether it is served on its standard streams too.
     stdio: bool,
@@ -41,10 +42,16 @@ struct Server {
 fn discovers() -> Check {
     let judge = |found: &Found| {
         let era = &found.value["_meta"]["carryall/era"];
-        let why = era["why"].as_str().ok_or_else(|| format!("no era in {}", found.value))?;
+        let why = era["why"]
+            .as_str()
+            .ok_or_else(|| format!("no era in {}", found.value))?;
         Ok(format!("{}: {why}", texts(&era["version"])))
     };
-    Check { what: "discover", words: vec!["discover".to_owned()], judge: Box::new(judge) }
+    Check {
+        what: "discover",
+        words: vec!["discover".to_owned()],
+        judge: Box::new(judge),
+    }
 }
 
 /// The tools are there, however many they are, and this one is among them.
@@ -57,7 +64,11 @@ fn lists(tool: &'static str) -> Check {
             Err(format!("no {tool}: {}", found.value))
         }
     };
-    Check { what: "tools", words: vec!["tools".to_owned()], judge: Box::new(judge) }
+    Check {
+        what: "tools",
+        words: vec!["tools".to_owned()],
+        judge: Box::new(judge),
+    }
 }
 
 /// What is printed has this in it somewhere.
@@ -65,9 +76,17 @@ fn says(what: &'static str, words: &[&str], wanted: impl Into<String>) -> Check 
     let wanted = wanted.into();
     let judge = move |found: &Found| {
         let text = texts(&found.value);
-        if text.contains(&wanted) { Ok(wanted.clone()) } else { Err(format!("no {wanted:?} in {text:?}")) }
+        if text.contains(&wanted) {
+            Ok(wanted.clone())
+        } else {
+            Err(format!("no {wanted:?} in {text:?}"))
+        }
     };
-    Check { what, words: words.iter().map(|&word| word.to_owned()).collect(), judge: Box::new(judge) }
+    Check {
+        what,
+        words: words.iter().map(|&word| word.to_owned()).collect(),
+        judge: Box::new(judge),
+    }
 }
 
 /// Every text in a value, one per line.
@@ -101,11 +120,18 @@ fn run(ways: &Ways, server: &Server, record: &mut Record) {
     let discovers = discovers();
     // Where each start takes seconds, it is enough to know that the server is met.
     let checks = |way: Way| {
-        let own = if way.is_slow() { &server.checks[..1] } else { &server.checks };
+        let own = if way.is_slow() {
+            &server.checks[..1]
+        } else {
+            &server.checks
+        };
         std::iter::once(&discovers).chain(own)
     };
     let over_http = server.http.iter().flat_map(|_| [Way::Http, Way::HttpUp]);
-    let over_stdio = [Way::Stdio, Way::StdioUp].into_iter().chain(Way::SLOW).filter(|_| server.stdio);
+    let over_stdio = [Way::Stdio, Way::StdioUp]
+        .into_iter()
+        .chain(Way::SLOW)
+        .filter(|_| server.stdio);
     for way in over_http.chain(over_stdio) {
         let all = |record: &mut Record, result: &Result| {
             checks(way).for_each(|check| record.add(&who, check.what, way, result.clone()));
@@ -129,11 +155,14 @@ fn run(ways: &Ways, server: &Server, record: &mut Record) {
             }
         };
         for check in checks(way) {
-            let result = judged(ways, server, check, &target).map_or_else(Result::Fail, Result::Pass);
+            let result =
+                judged(ways, server, check, &target).map_or_else(Result::Fail, Result::Pass);
             record.add(&who, check.what, way, result);
         }
         if way.path() != "direct" {
-            let ends = running.end().map_or_else(Result::Fail, |()| Result::Pass(String::new()));
+            let ends = running
+                .end()
+                .map_or_else(Result::Fail, |()| Result::Pass(String::new()));
             record.add(&who, "up ends in good order", way, ends);
         }
     }
@@ -152,13 +181,20 @@ fn from_npm(node: &Outcome<&Node>, files: &Path) -> Vec<Server> {
     };
     let package = |name| Node::version_of(name).to_owned();
     let folder = files.join("files");
-    let [folder_word, note] = [folder.display().to_string(), folder.join("note.txt").display().to_string()];
+    let [folder_word, note] = [
+        folder.display().to_string(),
+        folder.join("note.txt").display().to_string(),
+    ];
     // Its memory is a file of its own for this run.
     let memory = start("server-memory", &[]).map(|words| {
         let file = format!("MEMORY_FILE_PATH={}", files.join("memory.jsonl").display());
-        ["/usr/bin/env".to_owned(), file].into_iter().chain(words).collect()
+        ["/usr/bin/env".to_owned(), file]
+            .into_iter()
+            .chain(words)
+            .collect()
     });
-    let entity = json!([{"name": "Ada", "entityType": "person", "observations": ["wrote a program"]}]);
+    let entity =
+        json!([{"name": "Ada", "entityType": "person", "observations": ["wrote a program"]}]);
     vec![
         Server {
             name: "server-everything",
@@ -193,11 +229,24 @@ fn from_npm(node: &Outcome<&Node>, files: &Path) -> Vec<Server> {
             stdio: true,
             checks: vec![
                 lists("read_text_file"),
-                says("call", &["call", "list_directory", &format!("path={folder_word}")], "note.txt"),
-                says("call, a file", &["call", "read_text_file", &format!("path={note}")], "a note of the interop run"),
+                says(
+                    "call",
+                    &["call", "list_directory", &format!("path={folder_word}")],
+                    "note.txt",
+                ),
+                says(
+                    "call, a file",
+                    &["call", "read_text_file", &format!("path={note}")],
+                    "a note of the interop run",
+                ),
                 says(
                     "call, roots",
-                    &["call", "--root", &files.display().to_string(), "list_allowed_directories"],
+                    &[
+                        "call",
+                        "--root",
+                        &files.display().to_string(),
+                        "list_allowed_directories",
+                    ],
                     "real",
                 ),
             ],
@@ -210,9 +259,21 @@ fn from_npm(node: &Outcome<&Node>, files: &Path) -> Vec<Server> {
             stdio: true,
             checks: vec![
                 lists("create_entities"),
-                says("call", &["call", "create_entities", &format!("entities:={entity}")], "wrote a program"),
-                says("call, what it remembers", &["call", "search_nodes", "query=Ada"], "wrote a program"),
-                says("call, what it forgets", &["call", "delete_entities", "entityNames:=[\"Ada\"]"], "deleted"),
+                says(
+                    "call",
+                    &["call", "create_entities", &format!("entities:={entity}")],
+                    "wrote a program",
+                ),
+                says(
+                    "call, what it remembers",
+                    &["call", "search_nodes", "query=Ada"],
+                    "wrote a program",
+                ),
+                says(
+                    "call, what it forgets",
+                    &["call", "delete_entities", "entityNames:=[\"Ada\"]"],
+                    "deleted",
+                ),
             ],
         },
     ]
@@ -222,32 +283,80 @@ fn from_npm(node: &Outcome<&Node>, files: &Path) -> Vec<Server> {
 fn everything() -> Vec<Check> {
     vec![
         lists("echo"),
-        says("call", &["call", "echo", "message=grüß dich"], "Echo: grüß dich"),
-        says("call, structured output", &["call", "get-structured-content", "location=New York"], "Cloudy"),
-        says("call, progress", &["call", "trigger-long-running-operation", "duration=1", "steps=4"], "Steps: 4"),
+        says(
+            "call",
+            &["call", "echo", "message=grüß dich"],
+            "Echo: grüß dich",
+        ),
+        says(
+            "call, structured output",
+            &["call", "get-structured-content", "location=New York"],
+            "Cloudy",
+        ),
+        says(
+            "call, progress",
+            &[
+                "call",
+                "trigger-long-running-operation",
+                "duration=1",
+                "steps=4",
+            ],
+            "Steps: 4",
+        ),
         says(
             "call, elicitation",
-            &["call", "--answer", "name=Ada", "trigger-elicitation-request"],
+            &[
+                "call",
+                "--answer",
+                "name=Ada",
+                "trigger-elicitation-request",
+            ],
             "User provided the requested information",
         ),
         says(
             "call, sampling",
-            &["call", "--say", "I am a model.", "trigger-sampling-request", "prompt=Who?"],
+            &[
+                "call",
+                "--say",
+                "I am a model.",
+                "trigger-sampling-request",
+                "prompt=Who?",
+            ],
             "I am a model.",
         ),
-        says("call, roots", &["call", "--root", "file:///home/ada", "get-roots-list"], "file:///home/ada"),
+        says(
+            "call, roots",
+            &["call", "--root", "file:///home/ada", "get-roots-list"],
+            "file:///home/ada",
+        ),
         says("prompts", &["prompts"], "simple-prompt"),
         says("prompt", &["prompt", "args-prompt", "city=Oslo"], "Oslo"),
-        says("complete", &["complete", "completable-prompt", "department=E"], "Engineering"),
+        says(
+            "complete",
+            &["complete", "completable-prompt", "department=E"],
+            "Engineering",
+        ),
         says("resources", &["resources"], "demo://resource/"),
-        says("templates", &["templates"], "demo://resource/dynamic/text/{resourceId}"),
-        says("read", &["read", "demo://resource/dynamic/text/1"], "Resource 1"),
+        says(
+            "templates",
+            &["templates"],
+            "demo://resource/dynamic/text/{resourceId}",
+        ),
+        says(
+            "read",
+            &["read", "demo://resource/dynamic/text/1"],
+            "Resource 1",
+        ),
     ]
 }
 
 fn from_pypi(programs: &Outcome<PathBuf>, files: &Path, page: &Outcome<Page>) -> Vec<Server> {
     let start = |name: &str| Ok(vec![programs.clone()?.join(name).display().to_string()]);
-    let package = |name: &str| peers::PYTHON_SERVERS.into_iter().find(|package| package.starts_with(name));
+    let package = |name: &str| {
+        peers::PYTHON_SERVERS
+            .into_iter()
+            .find(|package| package.starts_with(name))
+    };
     let package = |name: &str| package(name).unwrap_or_default().replace("==", "@");
     let repository = files.join("repository");
     let at = format!("repo_path={}", repository.display());
@@ -261,10 +370,20 @@ fn from_pypi(programs: &Outcome<PathBuf>, files: &Path, page: &Outcome<Page>) ->
             stdio: true,
             checks: vec![
                 lists("get_current_time"),
-                says("call", &["call", "get_current_time", "timezone=Europe/Oslo"], "Europe/Oslo"),
+                says(
+                    "call",
+                    &["call", "get_current_time", "timezone=Europe/Oslo"],
+                    "Europe/Oslo",
+                ),
                 says(
                     "call, several arguments",
-                    &["call", "convert_time", "source_timezone=UTC", "target_timezone=Asia/Tokyo", "time=03:00"],
+                    &[
+                        "call",
+                        "convert_time",
+                        "source_timezone=UTC",
+                        "target_timezone=Asia/Tokyo",
+                        "time=03:00",
+                    ],
                     "T12:00:00+09:00",
                 ),
             ],
@@ -281,7 +400,11 @@ fn from_pypi(programs: &Outcome<PathBuf>, files: &Path, page: &Outcome<Page>) ->
             stdio: true,
             checks: vec![
                 lists("fetch"),
-                says("call", &["call", "fetch", &format!("url={url}")], page::WORDS),
+                says(
+                    "call",
+                    &["call", "fetch", &format!("url={url}")],
+                    page::WORDS,
+                ),
                 says("prompts", &["prompts"], "fetch"),
             ],
         },
@@ -317,7 +440,12 @@ fn prepare(files: &Path) -> Outcome {
     fs::write(repository.join("readme"), "nothing to read\n").map_err(fail)?;
     let git = |args: &[&str]| {
         let mut command = Command::new("git");
-        command.current_dir(&repository).args(["-c", "user.name=Ada", "-c", "user.email=ada@example.com"]);
+        command.current_dir(&repository).args([
+            "-c",
+            "user.name=Ada",
+            "-c",
+            "user.email=ada@example.com",
+        ]);
         process::output(command.args(args)).map(drop)
     };
     git(&["init", "--quiet"])?;

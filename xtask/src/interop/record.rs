@@ -29,13 +29,25 @@ pub(super) struct Record(Vec<Row>);
 impl Record {
     pub(super) fn add(&mut self, who: &str, what: &str, way: Way, result: Result) {
         if let Result::Fail(why) = &result {
-            eprintln!("FAIL: {who}, {what}, {} {}: {why}", way.transport(), way.path());
+            eprintln!(
+                "FAIL: {who}, {what}, {} {}: {why}",
+                way.transport(),
+                way.path()
+            );
         }
-        self.0.push(Row { who: who.to_owned(), what: what.to_owned(), way, result });
+        self.0.push(Row {
+            who: who.to_owned(),
+            what: what.to_owned(),
+            way,
+            result,
+        });
     }
 
     pub(super) fn failures(&self) -> usize {
-        self.0.iter().filter(|row| matches!(row.result, Result::Fail(_))).count()
+        self.0
+            .iter()
+            .filter(|row| matches!(row.result, Result::Fail(_)))
+            .count()
     }
 
     pub(super) fn sum(&self) -> String {
@@ -51,34 +63,63 @@ impl Record {
             .0
             .iter()
             .map(|row| {
-                let (Result::Pass(says) | Result::Fail(says) | Result::Theirs(says) | Result::NotRun(says)) =
-                    &row.result;
-                let cells = [&row.who, row.way.transport(), row.way.path(), &row.what, word(row), &cut(says)];
+                let (Result::Pass(says)
+                | Result::Fail(says)
+                | Result::Theirs(says)
+                | Result::NotRun(says)) = &row.result;
+                let cells = [
+                    &row.who,
+                    row.way.transport(),
+                    row.way.path(),
+                    &row.what,
+                    word(row),
+                    &cut(says),
+                ];
                 cells.iter().map(|cell| (*cell).to_owned()).collect()
             })
             .collect();
-        table::render(&["who", "transport", "path", "what", "result", "says"], &rows)
+        table::render(
+            &["who", "transport", "path", "what", "result", "says"],
+            &rows,
+        )
     }
 
     /// `docs/interop.md`.
     pub(super) fn document(&self, versions: &[(String, String)]) -> String {
-        let rows: Vec<Vec<String>> =
-            versions.iter().map(|(what, version)| vec![what.clone(), version.clone()]).collect();
+        let rows: Vec<Vec<String>> = versions
+            .iter()
+            .map(|(what, version)| vec![what.clone(), version.clone()])
+            .collect();
         let versions = table::render(&["what", "version"], &rows);
-        let mut text =
-            format!("{INTRODUCTION}\n## Versions\n\n{versions}\n## Summary\n\n{}.\n\n{}", self.sum(), self.summary());
+        let mut text = format!(
+            "{INTRODUCTION}\n## Versions\n\n{versions}\n## Summary\n\n{}.\n\n{}",
+            self.sum(),
+            self.summary()
+        );
         for who in distinct(self.0.iter().map(|row| row.who.as_str())) {
             text.push_str(&format!("\n## {who}\n\n{}", self.section(who)));
         }
         let kinds: [(&str, Kind); 3] = [
             ("What failed", |result| matches!(result, Result::Fail(_))),
-            ("What the software of others lacks", |result| matches!(result, Result::Theirs(_))),
-            ("What was not run", |result| matches!(result, Result::NotRun(_))),
+            ("What the software of others lacks", |result| {
+                matches!(result, Result::Theirs(_))
+            }),
+            ("What was not run", |result| {
+                matches!(result, Result::NotRun(_))
+            }),
         ];
         for (title, kind) in kinds {
-            let rows: Vec<String> = self.0.iter().filter(|row| kind(&row.result)).map(problem).collect();
+            let rows: Vec<String> = self
+                .0
+                .iter()
+                .filter(|row| kind(&row.result))
+                .map(problem)
+                .collect();
             if !rows.is_empty() {
-                text.push_str(&format!("\n## {title}\n\n{}\n", distinct(rows.iter().map(String::as_str)).join("\n")));
+                text.push_str(&format!(
+                    "\n## {title}\n\n{}\n",
+                    distinct(rows.iter().map(String::as_str)).join("\n")
+                ));
             }
         }
         text.push_str(NOTES);
@@ -89,10 +130,14 @@ impl Record {
     fn summary(&self) -> String {
         let counted = |who: &str| -> Vec<String> {
             let counts = counts(self.0.iter().filter(|row| row.who == who));
-            std::iter::once(who.to_owned()).chain(counts.map(|count| count.to_string())).collect()
+            std::iter::once(who.to_owned())
+                .chain(counts.map(|count| count.to_string()))
+                .collect()
         };
-        let rows: Vec<Vec<String>> =
-            distinct(self.0.iter().map(|row| row.who.as_str())).into_iter().map(counted).collect();
+        let rows: Vec<Vec<String>> = distinct(self.0.iter().map(|row| row.who.as_str()))
+            .into_iter()
+            .map(counted)
+            .collect();
         table::render(&["who", "pass", "fail", "theirs", "not run"], &rows)
     }
 
@@ -105,14 +150,27 @@ impl Record {
             .chain([Way::Both])
             .filter(|way| rows().any(|row| row.way == *way))
             .collect();
-        let titles: Vec<String> = ways.iter().map(|way| format!("{}, {}", way.transport(), way.path())).collect();
+        let titles: Vec<String> = ways
+            .iter()
+            .map(|way| format!("{}, {}", way.transport(), way.path()))
+            .collect();
         let mut header = vec!["check"];
         header.extend(titles.iter().map(String::as_str));
         let cells = |what: &str| -> Vec<String> {
-            let result = |way: &Way| rows().find(|row| row.what == what && row.way == *way).map_or("", word).to_owned();
-            std::iter::once(what.to_owned()).chain(ways.iter().map(result)).collect()
+            let result = |way: &Way| {
+                rows()
+                    .find(|row| row.what == what && row.way == *way)
+                    .map_or("", word)
+                    .to_owned()
+            };
+            std::iter::once(what.to_owned())
+                .chain(ways.iter().map(result))
+                .collect()
         };
-        let body: Vec<Vec<String>> = distinct(rows().map(|row| row.what.as_str())).into_iter().map(cells).collect();
+        let body: Vec<Vec<String>> = distinct(rows().map(|row| row.what.as_str()))
+            .into_iter()
+            .map(cells)
+            .collect();
         table::render(&header, &body)
     }
 }
@@ -140,12 +198,18 @@ fn counts<'a>(rows: impl Iterator<Item = &'a Row>) -> [usize; 4] {
     counts
 }
 
-/// One line. What was not run is told once for each section, and what others lack once for all ways.
+/// One line. What was not run is told once for each section, and what others lack once for all
+/// ways.
 fn problem(row: &Row) -> String {
     let (transport, path) = (row.way.transport(), row.way.path());
     match &row.result {
         Result::Fail(why) | Result::Pass(why) => {
-            format!("- {}, {}, {transport} {path}: {}", row.who, row.what, cut(why))
+            format!(
+                "- {}, {}, {transport} {path}: {}",
+                row.who,
+                row.what,
+                cut(why)
+            )
         }
         Result::Theirs(why) => format!("- {}, {}: {}", row.who, row.what, cut(why)),
         Result::NotRun(why) => format!("- {}: {}", row.who, cut(why)),
@@ -164,7 +228,11 @@ fn distinct<'a>(names: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
 
 /// What a table has room for, on one line and without what would end a cell.
 fn cut(text: &str) -> String {
-    let line = text.split_whitespace().collect::<Vec<_>>().join(" ").replace('|', "/");
+    let line = text
+        .split_whitespace()
+        .collect::<Vec<_>>()
+        .join(" ")
+        .replace('|', "/");
     match line.char_indices().nth(100) {
         Some((end, _)) => format!("{}...", &line[..end]),
         None => line,
@@ -218,18 +286,36 @@ mod tests {
     fn what_was_not_run_is_never_counted_as_passed() {
         let mut record = Record::default();
         record.add("X", "list", Way::Http, Result::Pass("3 tools".into()));
-        record.add("X", "list", Way::Stdio, Result::NotRun("npm is not installed".into()));
+        record.add(
+            "X",
+            "list",
+            Way::Stdio,
+            Result::NotRun("npm is not installed".into()),
+        );
         record.add("X", "read", Way::Http, Result::Theirs("it cannot".into()));
-        let sum = "1 checks pass, 0 fail, 1 fail for what the software of others lacks, 1 were not run";
+        let sum =
+            "1 checks pass, 0 fail, 1 fail for what the software of others lacks, 1 were not run";
         assert_eq!((record.failures(), record.sum().as_str()), (0, sum));
         record.add("X", "call", Way::Http, Result::Fail("a | b\nc".into()));
         assert_eq!(record.failures(), 1);
         let text = record.document(&[("x".into(), "1".into())]);
-        assert!(text.contains("| list  | pass         | not run       |"), "{text}");
+        assert!(
+            text.contains("| list  | pass         | not run       |"),
+            "{text}"
+        );
         assert!(text.contains("| call  | FAIL         |"), "{text}");
-        assert!(text.contains("| X   |    1 |    1 |      1 |       1 |"), "{text}");
-        assert!(text.contains("## What failed\n\n- X, call, http direct: a / b c\n"), "{text}");
+        assert!(
+            text.contains("| X   |    1 |    1 |      1 |       1 |"),
+            "{text}"
+        );
+        assert!(
+            text.contains("## What failed\n\n- X, call, http direct: a / b c\n"),
+            "{text}"
+        );
         assert!(text.contains("lacks\n\n- X, read: it cannot\n"), "{text}");
-        assert!(text.contains("not run\n\n- X: npm is not installed\n"), "{text}");
+        assert!(
+            text.contains("not run\n\n- X: npm is not installed\n"),
+            "{text}"
+        );
     }
 }

@@ -21,9 +21,17 @@ pub(super) struct Found {
 
 pub(super) fn check(ways: &Ways, peer: &Peer, record: &mut Record) {
     for era in peer.eras.iter().copied() {
-        let who = format!("carryall calls a server on the {}, {} era", peer.name, era.word());
+        let who = format!(
+            "carryall calls a server on the {}, {} era",
+            peer.name,
+            era.word()
+        );
         for way in ways_of(peer, era) {
-            let checks = || CHECKS.iter().filter(|check| (check.where_)(way) && (!way.is_slow() || check.is_basic()));
+            let checks = || {
+                CHECKS
+                    .iter()
+                    .filter(|check| (check.where_)(way) && (!way.is_slow() || check.is_basic()))
+            };
             let all = |record: &mut Record, result: &Result| {
                 checks().for_each(|check| record.add(&who, check.what, way, result.clone()));
             };
@@ -42,27 +50,42 @@ pub(super) fn check(ways: &Ways, peer: &Peer, record: &mut Record) {
                 }
             };
             for check in checks() {
-                let result = judged(ways, peer, (era, way), check, &target).map_or_else(Result::Fail, Result::Pass);
+                let result = judged(ways, peer, (era, way), check, &target)
+                    .map_or_else(Result::Fail, Result::Pass);
                 let result = shortfalls::of(Side::Server, peer.part, era, way, check.what, result);
                 record.add(&who, check.what, way, result);
             }
             if way.path() != "direct" {
-                let ends = running.end().map_or_else(Result::Fail, |()| Result::Pass(String::new()));
+                let ends = running
+                    .end()
+                    .map_or_else(Result::Fail, |()| Result::Pass(String::new()));
                 record.add(&who, "up ends in good order", way, ends);
             }
         }
     }
 }
 
-/// `up` finds out which era a server is of, and prefers the new one: a server of both is called in the old era directly.
+/// `up` finds out which era a server is of, and prefers the new one: a server of both is called in
+/// the old era directly.
 fn ways_of(peer: &Peer, era: Era) -> Vec<Way> {
     let ways = Way::ALL.into_iter().chain(Way::SLOW);
-    ways.filter(|way| way.path() == "direct" || !peer.both || era == Era::Modern).collect()
+    ways.filter(|way| way.path() == "direct" || !peer.both || era == Era::Modern)
+        .collect()
 }
 
-fn judged(ways: &Ways, peer: &Peer, (era, way): (Era, Way), check: &Check, target: &Target) -> Outcome<String> {
+fn judged(
+    ways: &Ways,
+    peer: &Peer,
+    (era, way): (Era, Way),
+    check: &Check,
+    target: &Target,
+) -> Outcome<String> {
     // Which era a server is of that knows only one must be found out.
-    let era_option = if peer.both && era == Era::Legacy { "legacy" } else { "auto" };
+    let era_option = if peer.both && era == Era::Legacy {
+        "legacy"
+    } else {
+        "auto"
+    };
     let name = format!("{}-{}-{}", peer.part, era.word(), check.command);
     let ask = |command: &str, words: &[&str], success: bool| {
         let mut all = vec![command, "--era", era_option];
@@ -78,11 +101,25 @@ fn judged(ways: &Ways, peer: &Peer, (era, way): (Era, Way), check: &Check, targe
         Some((command, words)) => ask(command, words, true)?,
         None => found,
     };
-    (check.judge)(&found, &checks::Case { peer, era, through_up: way.path() != "direct", before })
+    (check.judge)(
+        &found,
+        &checks::Case {
+            peer,
+            era,
+            through_up: way.path() != "direct",
+            before,
+        },
+    )
 }
 
 /// Runs a command of `carryall` on a server, which must end as it says.
-pub(super) fn ask(ways: &Ways, name: &str, words: &[&str], target: &Target, success: bool) -> Outcome<Found> {
+pub(super) fn ask(
+    ways: &Ways,
+    name: &str,
+    words: &[&str],
+    target: &Target,
+    success: bool,
+) -> Outcome<Found> {
     let ended = ways.run(name, &ways.ours(&at(words, target)))?;
     let said = last_line(&ended.stderr).to_owned();
     match ended.success {
@@ -90,10 +127,14 @@ pub(super) fn ask(ways: &Ways, name: &str, words: &[&str], target: &Target, succ
         Some(found) if found != success => return Err(format!("success: {found}; {said}")),
         Some(_) => {}
     }
-    Ok(Found { value: value(&ended)?, stderr: ended.stderr })
+    Ok(Found {
+        value: value(&ended)?,
+        stderr: ended.stderr,
+    })
 }
 
-/// The words of a command with the server that it is for: before the words that are not options, or at the end.
+/// The words of a command with the server that it is for: before the words that are not options, or
+/// at the end.
 fn at<'a>(words: &[&'a str], target: &'a Target) -> Vec<&'a str> {
     let mut all = vec![words[0]];
     match target {
@@ -112,8 +153,9 @@ fn at<'a>(words: &[&'a str], target: &'a Target) -> Vec<&'a str> {
 
 fn value(ended: &Ended) -> Outcome<Value> {
     let values = serde_json::Deserializer::from_str(&ended.stdout).into_iter::<Value>();
-    let mut found =
-        values.collect::<std::result::Result<Vec<Value>, _>>().map_err(|e| format!("the output is no JSON: {e}"))?;
+    let mut found = values
+        .collect::<std::result::Result<Vec<Value>, _>>()
+        .map_err(|e| format!("the output is no JSON: {e}"))?;
     Ok(match found.len() {
         0 => Value::Null,
         1 => found.remove(0),
@@ -123,13 +165,21 @@ fn value(ended: &Ended) -> Outcome<Value> {
 
 pub(super) fn same(found: &Value, wanted: impl Into<Value>) -> Outcome<String> {
     let wanted = wanted.into();
-    if *found == wanted { Ok(found.to_string()) } else { Err(format!("{found} instead of {wanted}")) }
+    if *found == wanted {
+        Ok(found.to_string())
+    } else {
+        Err(format!("{found} instead of {wanted}"))
+    }
 }
 
 /// The one value that a command printed which succeeded.
 pub(super) fn first(ended: &Ended) -> Outcome<Value> {
     if ended.success != Some(true) {
-        return Err(format!("success: {:?}; {}", ended.success, last_line(&ended.stderr)));
+        return Err(format!(
+            "success: {:?}; {}",
+            ended.success,
+            last_line(&ended.stderr)
+        ));
     }
     serde_json::from_str(&ended.stdout).map_err(|e| format!("the output is no JSON: {e}"))
 }

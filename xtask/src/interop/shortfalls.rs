@@ -1,5 +1,6 @@
-//! What the software of others cannot do, as far as we have found out. It is checked all the same: what fails for a
-//! reason that stands here is shown as that, and what works after all counts as passed.
+//! What the software of others cannot do, as far as we have found out. It is checked all the same:
+//! what fails for a reason that stands here is shown as that, and what works after all counts as
+//! passed.
 
 use super::record::Result;
 use super::ways::{Era, Way};
@@ -41,7 +42,9 @@ const SHORTFALLS: [Shortfall; 2] = [
 
 /// A failure that is not ours is shown as what it is.
 pub(super) fn of(side: Side, part: &str, era: Era, way: Way, what: &str, result: Result) -> Result {
-    let Result::Fail(found) = result else { return result };
+    let Result::Fail(found) = result else {
+        return result;
+    };
     let known = SHORTFALLS.iter().find(|short| {
         short.side == side
             && short.part == part

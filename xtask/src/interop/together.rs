@@ -14,8 +14,12 @@ const TOOLS: usize = 12;
 /// Asks the endpoint, and says what it found or what is wrong with it.
 type Judge = fn(&Ways, &[Peer], &str) -> Outcome<String>;
 
-const CHECKS: [(&str, Judge); 4] =
-    [("tools of all", tools), ("call each", call), ("prompt of each", prompt), ("discover", discover)];
+const CHECKS: [(&str, Judge); 4] = [
+    ("tools of all", tools),
+    ("call each", call),
+    ("prompt of each", prompt),
+    ("discover", discover),
+];
 
 pub(super) fn check(ways: &Ways, every: &[Peer], record: &mut Record) {
     let way = Way::Both;
@@ -24,7 +28,9 @@ pub(super) fn check(ways: &Ways, every: &[Peer], record: &mut Record) {
         match &peer.programs {
             Ok(programs) => servers.push((peer.part, programs.server.as_slice())),
             Err(why) => {
-                CHECKS.iter().for_each(|(what, _)| record.add(WHO, what, way, Result::NotRun(why.clone())));
+                CHECKS
+                    .iter()
+                    .for_each(|(what, _)| record.add(WHO, what, way, Result::NotRun(why.clone())));
                 return;
             }
         }
@@ -32,25 +38,40 @@ pub(super) fn check(ways: &Ways, every: &[Peer], record: &mut Record) {
     let (target, running) = match ways.to_all(&servers) {
         Ok(found) => found,
         Err(why) => {
-            CHECKS.iter().for_each(|(what, _)| record.add(WHO, what, way, Result::Fail(why.clone())));
+            CHECKS
+                .iter()
+                .for_each(|(what, _)| record.add(WHO, what, way, Result::Fail(why.clone())));
             return;
         }
     };
     let Target::Url(url) = target else { return };
     for (what, judge) in CHECKS {
-        record.add(WHO, what, way, judge(ways, every, &url).map_or_else(Result::Fail, Result::Pass));
+        record.add(
+            WHO,
+            what,
+            way,
+            judge(ways, every, &url).map_or_else(Result::Fail, Result::Pass),
+        );
     }
-    let ends = running.end().map_or_else(Result::Fail, |()| Result::Pass(String::new()));
+    let ends = running
+        .end()
+        .map_or_else(Result::Fail, |()| Result::Pass(String::new()));
     record.add(WHO, "up ends in good order", way, ends);
 }
 
 fn tools(ways: &Ways, every: &[Peer], url: &str) -> Outcome<String> {
     let found = ask(ways, &["tools", url])?;
     let tools = found["tools"].as_array().ok_or("there is no list")?;
-    let mut names: Vec<&str> = tools.iter().filter_map(|tool| tool["name"].as_str()).collect();
+    let mut names: Vec<&str> = tools
+        .iter()
+        .filter_map(|tool| tool["name"].as_str())
+        .collect();
     names.sort_unstable();
     for peer in every {
-        let own = names.iter().filter(|name| name.starts_with(&format!("{}__", peer.part))).count();
+        let own = names
+            .iter()
+            .filter(|name| name.starts_with(&format!("{}__", peer.part)))
+            .count();
         if own != TOOLS {
             return Err(format!("{own} tools of {}: {names:?}", peer.part));
         }
@@ -64,9 +85,13 @@ fn tools(ways: &Ways, every: &[Peer], url: &str) -> Outcome<String> {
 
 fn call(ways: &Ways, every: &[Peer], url: &str) -> Outcome<String> {
     for peer in every {
-        let found = ask(ways, &["call", url, &format!("{}__add", peer.part), "a=2", "b=40"])?;
+        let found = ask(
+            ways,
+            &["call", url, &format!("{}__add", peer.part), "a=2", "b=40"],
+        )?;
         same(&found["structuredContent"], json!({"sum": 42}))?;
-        // A server should say in each result who it is; rmcp does not, but nobody may say another's name.
+        // A server should say in each result who it is; rmcp does not, but nobody may say another's
+        // name.
         let info = &found["_meta"]["io.modelcontextprotocol/serverInfo"];
         if !info.is_null() {
             same(&info["name"], peer.server_name())?;
@@ -77,8 +102,14 @@ fn call(ways: &Ways, every: &[Peer], url: &str) -> Outcome<String> {
 
 fn prompt(ways: &Ways, every: &[Peer], url: &str) -> Outcome<String> {
     for peer in every {
-        let found = ask(ways, &["prompt", url, &format!("{}__greet", peer.part), "name=Ada"])?;
-        same(&found["messages"][0]["content"]["text"], "Write a friendly greeting to Ada, in English.")?;
+        let found = ask(
+            ways,
+            &["prompt", url, &format!("{}__greet", peer.part), "name=Ada"],
+        )?;
+        same(
+            &found["messages"][0]["content"]["text"],
+            "Write a friendly greeting to Ada, in English.",
+        )?;
     }
     Ok("each answers".to_owned())
 }
@@ -86,9 +117,18 @@ fn prompt(ways: &Ways, every: &[Peer], url: &str) -> Outcome<String> {
 fn discover(ways: &Ways, every: &[Peer], url: &str) -> Outcome<String> {
     let found = ask(ways, &["discover", url])?;
     let told = found["instructions"].as_str().unwrap_or_default();
-    match every.iter().find(|peer| !told.contains(&format!("{}__", peer.part))) {
-        None => same(&found["_meta"]["io.modelcontextprotocol/serverInfo"]["name"], "carryall"),
-        Some(peer) => Err(format!("the instructions do not speak of {}__: {told}", peer.part)),
+    match every
+        .iter()
+        .find(|peer| !told.contains(&format!("{}__", peer.part)))
+    {
+        None => same(
+            &found["_meta"]["io.modelcontextprotocol/serverInfo"]["name"],
+            "carryall",
+        ),
+        Some(peer) => Err(format!(
+            "the instructions do not speak of {}__: {told}",
+            peer.part
+        )),
     }
 }
 

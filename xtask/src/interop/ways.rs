@@ -1,4 +1,5 @@
-//! How a client comes to a server: over HTTP or stdio, directly or through `carryall up`; and programs run to their end.
+//! How a client comes to a server: over HTTP or stdio, directly or through `carryall up`; and
+//! programs run to their end.
 
 use std::cell::Cell;
 use std::fs;
@@ -26,7 +27,9 @@ pub(super) enum Era {
 
 impl Era {
     pub(super) fn named(word: &str) -> Option<Self> {
-        [Self::Modern, Self::Legacy].into_iter().find(|era| era.word() == word)
+        [Self::Modern, Self::Legacy]
+            .into_iter()
+            .find(|era| era.word() == word)
     }
 
     /// As the programs are told.
@@ -96,10 +99,17 @@ impl Running {
         let mut failed = Vec::new();
         for (name, group) in self.0 {
             if !group.end(END) && name == "up" {
-                failed.push(format!("`carryall up` did not end with success within {} s of SIGTERM", END.as_secs()));
+                failed.push(format!(
+                    "`carryall up` did not end with success within {} s of SIGTERM",
+                    END.as_secs()
+                ));
             }
         }
-        if failed.is_empty() { Ok(()) } else { Err(failed.join("; ")) }
+        if failed.is_empty() {
+            Ok(())
+        } else {
+            Err(failed.join("; "))
+        }
     }
 }
 
@@ -128,7 +138,10 @@ impl Ways {
             fs::remove_dir_all(&logs).map_err(|e| format!("{}: {e}", logs.display()))?;
         }
         fs::create_dir_all(&logs).map_err(|e| format!("{}: {e}", logs.display()))?;
-        let carryall = files::target_dir().join("debug/carryall").display().to_string();
+        let carryall = files::target_dir()
+            .join("debug/carryall")
+            .display()
+            .to_string();
         let home = dir.join("home");
         // Nothing that an earlier run has found out about servers is to help this one.
         let cache = home.join(".cache");
@@ -136,12 +149,21 @@ impl Ways {
             fs::remove_dir_all(&cache).map_err(|e| format!("{}: {e}", cache.display()))?;
         }
         fs::create_dir_all(&home).map_err(|e| format!("{}: {e}", home.display()))?;
-        Ok(Self { carryall, logs, home, count: Rc::default(), up: Vec::new() })
+        Ok(Self {
+            carryall,
+            logs,
+            home,
+            count: Rc::default(),
+            up: Vec::new(),
+        })
     }
 
     /// The same ways, with a `carryall up` that gets these options.
     pub(super) fn with_up(&self, options: &[&str]) -> Self {
-        Self { up: with(&self.up, options), ..self.clone() }
+        Self {
+            up: with(&self.up, options),
+            ..self.clone()
+        }
     }
 
     pub(super) fn logs(&self) -> &Path {
@@ -156,23 +178,35 @@ impl Ways {
             }
             Way::Http | Way::HttpUp | Way::Both => {
                 let port = net::free_port()?;
-                let running = self.serve("server", &with(server, &["http", &port.to_string()]), port)?;
+                let running =
+                    self.serve("server", &with(server, &["http", &port.to_string()]), port)?;
                 self.http(port, ENDPOINT, running, way)
             }
         }
     }
 
-    /// The way to several servers that others wrote, under these names: every other one over stdio, the rest over HTTP.
+    /// The way to several servers that others wrote, under these names: every other one over stdio,
+    /// the rest over HTTP.
     pub(super) fn to_all(&self, servers: &[(&str, &[String])]) -> Outcome<(Target, Running)> {
         let mut args = Vec::new();
         let mut behind = Vec::new();
         for (at, (name, server)) in servers.iter().enumerate() {
             if at % 2 == 0 {
-                args.extend(["--stdio".to_owned(), format!("{name}={}", as_one_word(&with(server, &["stdio"])))]);
+                args.extend([
+                    "--stdio".to_owned(),
+                    format!("{name}={}", as_one_word(&with(server, &["stdio"]))),
+                ]);
             } else {
                 let port = net::free_port()?;
-                behind.push(self.serve("server", &with(server, &["http", &port.to_string()]), port)?);
-                args.extend(["--http".to_owned(), format!("{name}=http://127.0.0.1:{port}/mcp")]);
+                behind.push(self.serve(
+                    "server",
+                    &with(server, &["http", &port.to_string()]),
+                    port,
+                )?);
+                args.extend([
+                    "--http".to_owned(),
+                    format!("{name}=http://127.0.0.1:{port}/mcp"),
+                ]);
             }
         }
         let args: Vec<&str> = args.iter().map(String::as_str).collect();
@@ -181,29 +215,49 @@ impl Ways {
         Ok((target, running))
     }
 
-    /// The way to a server that serves HTTP when it is started with this word, and takes its port from `PORT`.
-    pub(super) fn to_port(&self, command: &[String], word: &str, path: &str, way: Way) -> Outcome<(Target, Running)> {
+    /// The way to a server that serves HTTP when it is started with this word, and takes its port
+    /// from `PORT`.
+    pub(super) fn to_port(
+        &self,
+        command: &[String],
+        word: &str,
+        path: &str,
+        way: Way,
+    ) -> Outcome<(Target, Running)> {
         let port = net::free_port()?;
         let env = ["/usr/bin/env".to_owned(), format!("PORT={port}")];
-        let all: Vec<String> = env.iter().chain(command).cloned().chain([word.to_owned()]).collect();
+        let all: Vec<String> = env
+            .iter()
+            .chain(command)
+            .cloned()
+            .chain([word.to_owned()])
+            .collect();
         let running = self.serve("server", &all, port)?;
         self.http(port, path, running, way)
     }
 
-    /// The way to a server that is started with just this command and speaks on its standard streams.
+    /// The way to a server that is started with just this command and speaks on its standard
+    /// streams.
     pub(super) fn to_command(&self, command: &[String], way: Way) -> Outcome<(Target, Running)> {
-        let command = if way.is_slow() { slow(command) } else { command.to_vec() };
+        let command = if way.is_slow() {
+            slow(command)
+        } else {
+            command.to_vec()
+        };
         match way {
             Way::StdioUp | Way::SlowStdioUp => self.up(&["--stdio", &as_one_word(&command)]),
             _ => Ok((Target::Command(command), Running(Vec::new()))),
         }
     }
 
-    /// The way to our demo. `carryall up` without more is in front of two replicas of it. The others make pages.
+    /// The way to our demo. `carryall up` without more is in front of two replicas of it. The
+    /// others make pages.
     pub(super) fn to_demo(&self, way: Way) -> Outcome<(Target, Running)> {
         let stdio = self.ours(&["demo", "--page-size", "5", "--stdio"]);
         match way {
-            Way::Stdio | Way::StdioUp | Way::SlowStdio | Way::SlowStdioUp => self.to_command(&stdio, way),
+            Way::Stdio | Way::StdioUp | Way::SlowStdio | Way::SlowStdioUp => {
+                self.to_command(&stdio, way)
+            }
             Way::HttpUp | Way::Both => self.up(&[]),
             Way::Http => {
                 let port = net::free_port()?;
@@ -215,7 +269,13 @@ impl Ways {
         }
     }
 
-    fn http(&self, port: u16, path: &str, running: (String, Group), way: Way) -> Outcome<(Target, Running)> {
+    fn http(
+        &self,
+        port: u16,
+        path: &str,
+        running: (String, Group),
+        way: Way,
+    ) -> Outcome<(Target, Running)> {
         let url = format!("http://127.0.0.1:{port}{path}");
         if way == Way::Http {
             return Ok((Target::Url(url), Running(vec![running])));
@@ -231,7 +291,10 @@ impl Ways {
         let mut command = with(&self.ours(&["up", "--listen", &listen]), args);
         command.extend(self.up.iter().cloned());
         let running = self.serve("up", &command, port)?;
-        Ok((Target::Url(format!("http://{listen}/mcp")), Running(vec![running])))
+        Ok((
+            Target::Url(format!("http://{listen}/mcp")),
+            Running(vec![running]),
+        ))
     }
 
     fn serve(&self, name: &str, words: &[String], port: u16) -> Outcome<(String, Group)> {
@@ -250,7 +313,10 @@ impl Ways {
 
     /// Runs a program to its end and says what it came to.
     pub(super) fn run(&self, name: &str, words: &[String]) -> Outcome<Ended> {
-        let (out, err) = (self.log(&format!("{name}.out")), self.log(&format!("{name}.err")));
+        let (out, err) = (
+            self.log(&format!("{name}.out")),
+            self.log(&format!("{name}.err")),
+        );
         let mut command = self.command(words)?;
         process::log_to(&mut command, &err)?;
         command.stdout(fs::File::create(&out).map_err(|e| format!("{}: {e}", out.display()))?);
@@ -259,29 +325,43 @@ impl Ways {
         drop(group);
         let read = |path| fs::read(path).map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
         let fail = |e: std::io::Error| format!("{}: {e}", out.display());
-        Ok(Ended { success, stdout: read(&out).map_err(fail)?, stderr: read(&err).map_err(fail)? })
+        Ok(Ended {
+            success,
+            stdout: read(&out).map_err(fail)?,
+            stderr: read(&err).map_err(fail)?,
+        })
     }
 
     fn command(&self, words: &[String]) -> Outcome<Command> {
         let (program, args) = words.split_first().ok_or("no program")?;
         let mut command = Command::new(program);
         // Nothing of what the user has configured counts here, and everything is on the loopback.
-        command.args(args).env("HOME", &self.home).env("NO_PROXY", "127.0.0.1").env("no_proxy", "127.0.0.1");
+        command
+            .args(args)
+            .env("HOME", &self.home)
+            .env("NO_PROXY", "127.0.0.1")
+            .env("no_proxy", "127.0.0.1");
         Ok(command)
     }
 
     /// A file of its own for each program, in the order in which they ran.
     fn log(&self, name: &str) -> PathBuf {
         self.count.set(self.count.get() + 1);
-        self.logs.join(format!("{:04}-{name}.log", self.count.get()))
+        self.logs
+            .join(format!("{:04}-{name}.log", self.count.get()))
     }
 }
 
 pub(super) fn with(words: &[String], more: &[&str]) -> Vec<String> {
-    words.iter().cloned().chain(more.iter().map(|&word| word.to_owned())).collect()
+    words
+        .iter()
+        .cloned()
+        .chain(more.iter().map(|&word| word.to_owned()))
+        .collect()
 }
 
-/// The command with a start as slow as that of a package that is fetched first. Everything that is sent meanwhile waits.
+/// The command with a start as slow as that of a package that is fetched first. Everything that is
+/// sent meanwhile waits.
 fn slow(command: &[String]) -> Vec<String> {
     let shell = ["/bin/sh", "-c", "sleep 2.5; exec \"$@\"", "sh"].map(str::to_owned);
     shell.into_iter().chain(command.iter().cloned()).collect()
@@ -289,6 +369,8 @@ fn slow(command: &[String]) -> Vec<String> {
 
 /// A command line that `carryall` reads back as these words.
 fn as_one_word(words: &[String]) -> String {
-    let quoted = words.iter().map(|word| format!("'{}'", word.replace('\'', "'\\''")));
+    let quoted = words
+        .iter()
+        .map(|word| format!("'{}'", word.replace('\'', "'\\''")));
     quoted.collect::<Vec<_>>().join(" ")
 }

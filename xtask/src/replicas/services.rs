@@ -27,13 +27,23 @@ impl Service {
     pub(super) fn start(store: &str, place: &Path) -> Outcome<Self> {
         let port = net::free_port()?;
         let (kind, url) = match store {
-            "postgres" => (Kind::Postgres, format!("postgres://carryall@127.0.0.1:{port}/postgres")),
+            "postgres" => (
+                Kind::Postgres,
+                format!("postgres://carryall@127.0.0.1:{port}/postgres"),
+            ),
             "redis" => (Kind::Redis, format!("redis://127.0.0.1:{port}/")),
             other => return Err(format!("--store {other}: postgres or redis")),
         };
         // The user that Postgres runs as may not get to where we are.
         let data = std::env::temp_dir().join(format!("carryall-replicas-{port}"));
-        let mut service = Self { place: place.to_owned(), data, kind, port, url, running: None };
+        let mut service = Self {
+            place: place.to_owned(),
+            data,
+            kind,
+            port,
+            url,
+            running: None,
+        };
         if matches!(kind, Kind::Postgres) {
             create(&service.data)?;
         }
@@ -61,16 +71,30 @@ impl Service {
         let mut command = match self.kind {
             Kind::Postgres => {
                 let mut command = as_postgres(&postgres("postgres")?);
-                command.arg("-D").arg(&self.data).args(["-h", "127.0.0.1", "-p", &port, "-k", ""]);
+                command
+                    .arg("-D")
+                    .arg(&self.data)
+                    .args(["-h", "127.0.0.1", "-p", &port, "-k", ""]);
                 command
             }
             Kind::Redis => {
-                let name = ["valkey-server", "redis-server"].into_iter().find(|name| exists(name));
+                let name = ["valkey-server", "redis-server"]
+                    .into_iter()
+                    .find(|name| exists(name));
                 let name = name.ok_or(
                     "neither valkey-server nor redis-server is installed (Debian: apt-get install redis-server)",
                 )?;
                 let mut command = Command::new(name);
-                command.args(["--bind", "127.0.0.1", "--port", &port, "--save", "", "--appendonly", "yes"]);
+                command.args([
+                    "--bind",
+                    "127.0.0.1",
+                    "--port",
+                    &port,
+                    "--save",
+                    "",
+                    "--appendonly",
+                    "yes",
+                ]);
                 command.arg("--dir").arg(&self.place);
                 command
             }
@@ -93,14 +117,18 @@ impl Drop for Service {
     }
 }
 
-/// A new database folder. Postgres does not run as root, so it belongs to the user that Debian makes for it.
+/// A new database folder. Postgres does not run as root, so it belongs to the user that Debian
+/// makes for it.
 fn create(data: &Path) -> Outcome {
     std::fs::create_dir_all(data).map_err(|error| format!("{}: {error}", data.display()))?;
     if is_root()? {
         process::run(Command::new("chown").arg("postgres:").arg(data))?;
     }
     let mut command = as_postgres(&postgres("initdb")?);
-    command.arg("-D").arg(data).args(["-U", "carryall", "--auth", "trust", "--no-sync"]);
+    command
+        .arg("-D")
+        .arg(data)
+        .args(["-U", "carryall", "--auth", "trust", "--no-sync"]);
     process::output(&mut command).map(drop)
 }
 
@@ -109,11 +137,18 @@ fn postgres(program: &str) -> Outcome<PathBuf> {
     if exists(program) {
         return Ok(program.into());
     }
-    let versions = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
-    let mut found: Vec<PathBuf> =
-        versions.map(|version| version.path().join("bin").join(program)).filter(|path| path.exists()).collect();
+    let versions = std::fs::read_dir("/usr/lib/postgresql")
+        .into_iter()
+        .flatten()
+        .flatten();
+    let mut found: Vec<PathBuf> = versions
+        .map(|version| version.path().join("bin").join(program))
+        .filter(|path| path.exists())
+        .collect();
     found.sort();
-    found.pop().ok_or_else(|| format!("{program} is not installed (Debian: apt-get install postgresql)"))
+    found
+        .pop()
+        .ok_or_else(|| format!("{program} is not installed (Debian: apt-get install postgresql)"))
 }
 
 fn as_postgres(program: &Path) -> Command {
@@ -121,7 +156,14 @@ fn as_postgres(program: &Path) -> Command {
         return Command::new(program);
     }
     let mut command = Command::new("setpriv");
-    command.args(["--reuid=postgres", "--regid=postgres", "--init-groups", "--"]).arg(program);
+    command
+        .args([
+            "--reuid=postgres",
+            "--regid=postgres",
+            "--init-groups",
+            "--",
+        ])
+        .arg(program);
     command
 }
 

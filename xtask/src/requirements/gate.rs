@@ -11,7 +11,8 @@ const EXCEPTIONS: &str = "spec/exceptions.txt";
 pub(super) struct Gate {
     areas: Vec<String>,
     exceptions: Vec<(String, String)>,
-    /// What the last commit had, as far as git knows: the list of exceptions may only shrink from there.
+    /// What the last commit had, as far as git knows: the list of exceptions may only shrink from
+    /// there.
     before: Option<Before>,
 }
 
@@ -23,17 +24,35 @@ struct Before {
 impl Gate {
     /// Reads the lists; `areas`, if any are named, stand in for those of the file.
     pub(super) fn load(root: &Path, areas: Vec<String>) -> Outcome<Self> {
-        let (areas_text, exceptions_text) = (files::read(&root.join(AREAS))?, files::read(&root.join(EXCEPTIONS))?);
-        let areas = if areas.is_empty() { names(&areas_text) } else { areas };
+        let (areas_text, exceptions_text) = (
+            files::read(&root.join(AREAS))?,
+            files::read(&root.join(EXCEPTIONS))?,
+        );
+        let areas = if areas.is_empty() {
+            names(&areas_text)
+        } else {
+            areas
+        };
         let exceptions = files::entries(&exceptions_text);
         let before = before(root, &exceptions_text);
-        Ok(Self { areas, exceptions, before })
+        Ok(Self {
+            areas,
+            exceptions,
+            before,
+        })
     }
 
     #[cfg(test)]
     pub(super) fn of(areas: &[&str], exceptions: &[(&str, &str)]) -> Self {
-        let exceptions = exceptions.iter().map(|(id, why)| ((*id).to_owned(), (*why).to_owned())).collect();
-        Self { areas: areas.iter().map(|a| (*a).to_owned()).collect(), exceptions, before: None }
+        let exceptions = exceptions
+            .iter()
+            .map(|(id, why)| ((*id).to_owned(), (*why).to_owned()))
+            .collect();
+        Self {
+            areas: areas.iter().map(|a| (*a).to_owned()).collect(),
+            exceptions,
+            before: None,
+        }
     }
 
     pub(super) fn areas(&self) -> &[String] {
@@ -46,7 +65,10 @@ impl Gate {
 
     /// Why this rule is excused, if it is.
     pub(super) fn exception(&self, id: &str) -> Option<&str> {
-        self.exceptions.iter().find(|(excused, _)| excused == id).map(|(_, reason)| reason.as_str())
+        self.exceptions
+            .iter()
+            .find(|(excused, _)| excused == id)
+            .map(|(_, reason)| reason.as_str())
     }
 
     /// What keeps the list of exceptions honest.
@@ -65,7 +87,9 @@ impl Gate {
                 problems.push(format!("{EXCEPTIONS}: `{id}` wants a reason"));
             }
             if proven(id) {
-                problems.push(format!("{EXCEPTIONS}: `{id}` is proven now; remove its entry"));
+                problems.push(format!(
+                    "{EXCEPTIONS}: `{id}` is proven now; remove its entry"
+                ));
             }
             if self.exceptions[..at].iter().any(|(other, _)| other == id) {
                 problems.push(format!("{EXCEPTIONS}: `{id}` is there twice"));
@@ -73,7 +97,9 @@ impl Gate {
             if let Some(before) = &self.before {
                 let old = before.exceptions.iter().any(|(other, _)| other == id);
                 if !old && before.areas.contains(&area) {
-                    problems.push(format!("{EXCEPTIONS}: `{id}` is new, and this list only shrinks"));
+                    problems.push(format!(
+                        "{EXCEPTIONS}: `{id}` is new, and this list only shrinks"
+                    ));
                 }
             }
         }
@@ -82,19 +108,36 @@ impl Gate {
 }
 
 fn names(text: &str) -> Vec<String> {
-    files::entries(text).into_iter().map(|(name, _)| name).collect()
+    files::entries(text)
+        .into_iter()
+        .map(|(name, _)| name)
+        .collect()
 }
 
-/// The lists as of the last commit that had other exceptions: `HEAD` while there are changes, else the commit before.
-/// Nothing when git or the history is not there (a tarball, a shallow clone, the first commit).
+/// The lists as of the last commit that had other exceptions: `HEAD` while there are changes, else
+/// the commit before. Nothing when git or the history is not there (a tarball, a shallow clone, the
+/// first commit).
 fn before(root: &Path, now: &str) -> Option<Before> {
     let show = |commit: &str, path: &str| {
-        process::output(Command::new("git").arg("-C").arg(root).args(["show", &format!("{commit}:{path}")])).ok()
+        process::output(
+            Command::new("git")
+                .arg("-C")
+                .arg(root)
+                .args(["show", &format!("{commit}:{path}")]),
+        )
+        .ok()
     };
     let head = show("HEAD", EXCEPTIONS)?;
-    let (commit, exceptions) = if head == now { ("HEAD^", show("HEAD^", EXCEPTIONS)?) } else { ("HEAD", head) };
+    let (commit, exceptions) = if head == now {
+        ("HEAD^", show("HEAD^", EXCEPTIONS)?)
+    } else {
+        ("HEAD", head)
+    };
     let areas = show(commit, AREAS)?;
-    Some(Before { areas: names(&areas), exceptions: files::entries(&exceptions) })
+    Some(Before {
+        areas: names(&areas),
+        exceptions: files::entries(&exceptions),
+    })
 }
 
 #[cfg(test)]
@@ -103,20 +146,40 @@ mod tests {
 
     #[test]
     fn a_new_exception_is_refused_in_an_area_that_was_gated_before() {
-        let mut gate = Gate::of(&["tools", "otel"], &[("tools-01", "later"), ("otel-01", "later")]);
-        gate.before = Some(Before { areas: vec!["tools".into()], exceptions: Vec::new() });
+        let mut gate = Gate::of(
+            &["tools", "otel"],
+            &[("tools-01", "later"), ("otel-01", "later")],
+        );
+        gate.before = Some(Before {
+            areas: vec!["tools".into()],
+            exceptions: Vec::new(),
+        });
         let area = |id: &str| {
-            let area = if id.starts_with("tools") { "tools" } else { "otel" };
+            let area = if id.starts_with("tools") {
+                "tools"
+            } else {
+                "otel"
+            };
             Some(area.to_owned())
         };
         let found = gate.problems(&area, &|_| false);
-        assert!(found.len() == 1 && found[0].contains("`tools-01` is new"), "{found:?}");
+        assert!(
+            found.len() == 1 && found[0].contains("`tools-01` is new"),
+            "{found:?}"
+        );
     }
 
     #[test]
     fn an_exception_names_a_rule_once_and_gives_a_reason() {
-        let gate =
-            Gate::of(&["tools"], &[("tools-01", ""), ("tools-02", "later"), ("tools-02", "later"), ("nope-01", "x")]);
+        let gate = Gate::of(
+            &["tools"],
+            &[
+                ("tools-01", ""),
+                ("tools-02", "later"),
+                ("tools-02", "later"),
+                ("nope-01", "x"),
+            ],
+        );
         let area = |id: &str| id.starts_with("tools").then(|| "tools".to_owned());
         let found = gate.problems(&area, &|_| false);
         assert_eq!(found.len(), 3, "{found:?}");

@@ -24,8 +24,8 @@ impl Scan {
         self.ids.contains(id)
     }
 
-    /// Reads one Rust file. A claim must stand above a test: between it and the `fn` come comments, attributes (one of
-    /// them the test attribute, none of them `ignore`) and blank lines only.
+    /// Reads one Rust file. A claim must stand above a test: between it and the `fn` come comments,
+    /// attributes (one of them the test attribute, none of them `ignore`) and blank lines only.
     pub(super) fn read(&mut self, path: &str, text: &str) {
         let lines: Vec<&str> = text.lines().map(str::trim).collect();
         for (index, line) in lines.iter().enumerate() {
@@ -35,20 +35,33 @@ impl Scan {
             let at = format!("{path}:{}", index + 1);
             match Head::below(&lines[index + 1..]) {
                 Head::Test => self.claim(rest, &at),
-                Head::Ignored => self.errors.push(format!("{at}: the test below is ignored, so it proves nothing")),
-                Head::Other => self.errors.push(format!("{at}: this `spec:` line does not stand above a test")),
+                Head::Ignored => self.errors.push(format!(
+                    "{at}: the test below is ignored, so it proves nothing"
+                )),
+                Head::Other => self.errors.push(format!(
+                    "{at}: this `spec:` line does not stand above a test"
+                )),
             }
         }
     }
 
     fn claim(&mut self, rest: &str, at: &str) {
         for id in rest.split(',').map(str::trim) {
-            if id.is_empty() || !id.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-') {
-                self.errors.push(format!("{at}: `{id}` is not an id; write `{MARK} ID, ID` and nothing else"));
+            if id.is_empty()
+                || !id
+                    .bytes()
+                    .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+            {
+                self.errors.push(format!(
+                    "{at}: `{id}` is not an id; write `{MARK} ID, ID` and nothing else"
+                ));
                 continue;
             }
             self.ids.insert(id.to_owned());
-            self.claims.push(Claim { id: id.to_owned(), at: at.to_owned() });
+            self.claims.push(Claim {
+                id: id.to_owned(),
+                at: at.to_owned(),
+            });
         }
     }
 }
@@ -129,13 +142,18 @@ fn close(attribute: &str) -> usize {
 
 /// `#[test]`, `#[tokio::test]`, `#[tokio::test(...)]`: the last segment of the path is `test`.
 fn is_test(attribute: &str) -> bool {
-    let path = attribute.trim_start_matches("#[").split(['(', ']', ' ']).next().unwrap_or("");
+    let path = attribute
+        .trim_start_matches("#[")
+        .split(['(', ']', ' '])
+        .next()
+        .unwrap_or("");
     path.rsplit("::").next() == Some("test")
 }
 
 fn is_fn(line: &str) -> bool {
-    let mut words =
-        line.split_whitespace().skip_while(|w| w.starts_with("pub") || matches!(*w, "async" | "unsafe" | "const"));
+    let mut words = line
+        .split_whitespace()
+        .skip_while(|w| w.starts_with("pub") || matches!(*w, "async" | "unsafe" | "const"));
     words.next() == Some("fn")
 }
 
@@ -145,7 +163,10 @@ mod tests {
 
     /// Lines of a file; `!` stands for the mark, which a scan of this very file must not see.
     fn scan(lines: &[&str]) -> Scan {
-        let text: Vec<String> = lines.iter().map(|l| l.replacen('!', super::MARK, 1)).collect();
+        let text: Vec<String> = lines
+            .iter()
+            .map(|l| l.replacen('!', super::MARK, 1))
+            .collect();
         let mut scan = Scan::default();
         scan.read("a.rs", &text.join("\n"));
         scan
@@ -178,7 +199,14 @@ mod tests {
 
     #[test]
     fn a_property_test_counts() {
-        let scan = scan(&["proptest! {", "    ! a-1", "    #[test]", "    fn x(s in \".*\") {", "}", "}"]);
+        let scan = scan(&[
+            "proptest! {",
+            "    ! a-1",
+            "    #[test]",
+            "    fn x(s in \".*\") {",
+            "}",
+            "}",
+        ]);
         assert!(scan.errors.is_empty() && scan.proves("a-1"));
     }
 
@@ -189,9 +217,14 @@ mod tests {
 
     #[test]
     fn above_anything_but_a_test_it_is_an_error() {
-        for below in
-            [&["fn x() {}"][..], &["#[inline]", "fn x() {}"], &["let x = 1;"], &["struct S;"], &["#[test]"], &[]]
-        {
+        for below in [
+            &["fn x() {}"][..],
+            &["#[inline]", "fn x() {}"],
+            &["let x = 1;"],
+            &["struct S;"],
+            &["#[test]"],
+            &[],
+        ] {
             let mut lines = vec!["! a-1"];
             lines.extend(below);
             let scan = scan(&lines);
@@ -208,7 +241,12 @@ mod tests {
 
     #[test]
     fn words_among_the_ids_are_an_error() {
-        assert_eq!(scan(&["! a-1 and a-2", "#[test]", "fn x() {}"]).errors.len(), 1);
+        assert_eq!(
+            scan(&["! a-1 and a-2", "#[test]", "fn x() {}"])
+                .errors
+                .len(),
+            1
+        );
         assert_eq!(scan(&["!", "#[test]", "fn x() {}"]).errors.len(), 1);
         assert_eq!(scan(&["! a-1,", "#[test]", "fn x() {}"]).errors.len(), 1);
     }

@@ -1,6 +1,8 @@
-//! Which crate may depend on which (ARCHITECTURE: the arrows). Cargo forbids cycles; this forbids new arrows.
+//! Which crate may depend on which (ARCHITECTURE: the arrows). Cargo forbids cycles; this forbids
+//! new arrows.
 
-/// Package folder and the internal packages it may depend on. A new arrow needs a written reason, and a line here.
+/// Package folder and the internal packages it may depend on. A new arrow needs a written reason,
+/// and a line here.
 const EDGES: [(&str, &[&str]); 18] = [
     ("types", &[]),
     ("macros", &[]),
@@ -17,19 +19,30 @@ const EDGES: [(&str, &[&str]); 18] = [
     ("server", &["types", "proto", "schema", "store", "macros"]),
     ("client", &["types", "proto", "schema", "transport"]),
     ("legacy", &["types", "proto", "store", "transport"]),
-    ("gateway", &["types", "proto", "transport", "client", "auth", "store"]),
-    ("audit", &["types", "proto", "client", "transport", "gateway"]),
+    (
+        "gateway",
+        &["types", "proto", "transport", "client", "auth", "store"],
+    ),
+    (
+        "audit",
+        &["types", "proto", "client", "transport", "gateway"],
+    ),
     ("testkit", &["types", "proto"]),
     ("carryall", &["*"]),
     ("cli", &["carryall"]),
 ];
 
 pub(super) fn check(path: &str, manifest: &str, problems: &mut Vec<String>) {
-    let Some(folder) = path.strip_prefix("crates/").and_then(|p| p.strip_suffix("/Cargo.toml")) else {
+    let Some(folder) = path
+        .strip_prefix("crates/")
+        .and_then(|p| p.strip_suffix("/Cargo.toml"))
+    else {
         return;
     };
     let Some((_, allowed)) = EDGES.iter().find(|(name, _)| *name == folder) else {
-        problems.push(format!("{path}: the crate `{folder}` is not on the map of crate edges"));
+        problems.push(format!(
+            "{path}: the crate `{folder}` is not on the map of crate edges"
+        ));
         return;
     };
     for to in internal(manifest) {
@@ -39,16 +52,21 @@ pub(super) fn check(path: &str, manifest: &str, problems: &mut Vec<String>) {
     }
 }
 
-/// The folders of our crates that this manifest depends on. What only its tests use (`dev-dependencies`) is free.
+/// The folders of our crates that this manifest depends on. What only its tests use
+/// (`dev-dependencies`) is free.
 fn internal(manifest: &str) -> Vec<String> {
     let mut found = Vec::new();
     let mut counts = false;
     for line in manifest.lines().map(str::trim) {
         if let Some(table) = line.strip_prefix('[').map(|t| t.trim_end_matches(']')) {
-            // `[dependencies]`, `[target.'cfg(unix)'.dependencies]`, `[dependencies.carryall-types]`
+            // `[dependencies]`, `[target.'cfg(unix)'.dependencies]`,
+            // `[dependencies.carryall-types]`
             let name = table.split("dependencies.").nth(1);
             counts = table.ends_with("dependencies") && !table.ends_with("dev-dependencies");
-            if let Some(folder) = name.and_then(folder).filter(|_| !table.contains("dev-dependencies")) {
+            if let Some(folder) = name
+                .and_then(folder)
+                .filter(|_| !table.contains("dev-dependencies"))
+            {
                 found.push(folder);
             }
         } else if counts {
@@ -79,26 +97,58 @@ mod tests {
     #[test]
     fn an_arrow_on_the_map_passes_and_one_that_is_not_fails() {
         assert!(
-            found("crates/proto/Cargo.toml", "[dependencies]\ncarryall-types.workspace = true\nserde = \"1\"")
-                .is_empty()
+            found(
+                "crates/proto/Cargo.toml",
+                "[dependencies]\ncarryall-types.workspace = true\nserde = \"1\""
+            )
+            .is_empty()
         );
-        let wrong = found("crates/types/Cargo.toml", "[dependencies]\ncarryall-proto = { workspace = true }");
-        assert!(wrong.len() == 1 && wrong[0].contains("`proto`"), "{wrong:?}");
-        assert_eq!(found("crates/server/Cargo.toml", "[dependencies.carryall-client]\nworkspace = true").len(), 1);
+        let wrong = found(
+            "crates/types/Cargo.toml",
+            "[dependencies]\ncarryall-proto = { workspace = true }",
+        );
+        assert!(
+            wrong.len() == 1 && wrong[0].contains("`proto`"),
+            "{wrong:?}"
+        );
         assert_eq!(
-            found("crates/cli/Cargo.toml", "[target.'cfg(unix)'.dependencies]\ncarryall-server.workspace = true").len(),
+            found(
+                "crates/server/Cargo.toml",
+                "[dependencies.carryall-client]\nworkspace = true"
+            )
+            .len(),
+            1
+        );
+        assert_eq!(
+            found(
+                "crates/cli/Cargo.toml",
+                "[target.'cfg(unix)'.dependencies]\ncarryall-server.workspace = true"
+            )
+            .len(),
             1
         );
     }
 
     #[test]
     fn tests_may_use_any_crate() {
-        assert!(found("crates/types/Cargo.toml", "[dev-dependencies]\ncarryall-testkit.workspace = true").is_empty());
+        assert!(
+            found(
+                "crates/types/Cargo.toml",
+                "[dev-dependencies]\ncarryall-testkit.workspace = true"
+            )
+            .is_empty()
+        );
     }
 
     #[test]
     fn a_crate_that_is_not_on_the_map_is_refused() {
         assert_eq!(found("crates/extra/Cargo.toml", "").len(), 1);
-        assert!(found("conformance/Cargo.toml", "[dependencies]\ncarryall-types.workspace = true").is_empty());
+        assert!(
+            found(
+                "conformance/Cargo.toml",
+                "[dependencies]\ncarryall-types.workspace = true"
+            )
+            .is_empty()
+        );
     }
 }

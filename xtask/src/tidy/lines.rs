@@ -1,4 +1,5 @@
-//! Checks of single files and lines: length, unfinished code, ignored tests, glob re-exports, machine paths.
+//! Checks of single files and lines: length, unfinished code, ignored tests, glob re-exports,
+//! machine paths.
 
 use super::code_of;
 
@@ -7,17 +8,25 @@ const LONGEST: usize = 600;
 /// Files that a tool wrote, or that hold data: the length rule is about what people read.
 const GENERATED: [&str; 1] = ["bench/peers/shared/tools.rs"];
 
-/// Macros and attributes of code that is not finished. Put together here, so that this file passes its own check.
-const UNFINISHED: [&str; 3] = [concat!("todo", "!"), concat!("unimplemented", "!"), concat!("#[", "ignore")];
+/// Macros and attributes of code that is not finished. Put together here, so that this file passes
+/// its own check.
+const UNFINISHED: [&str; 3] = [
+    concat!("todo", "!"),
+    concat!("unimplemented", "!"),
+    concat!("#[", "ignore"),
+];
 
-/// Folders that exist on one machine and not on the next. Somebody's home is what examples and tests use for a path.
+/// Folders that exist on one machine and not on the next. Somebody's home is what examples and
+/// tests use for a path.
 const PLACES: [&str; 4] = ["/work/", "/root/", "/tmp/", "/private/"];
 
 pub(super) fn check(path: &str, text: &str, problems: &mut Vec<String>) {
     let rust = path.ends_with(".rs");
     let length = text.lines().count();
     if rust && length > LONGEST && !GENERATED.contains(&path) {
-        problems.push(format!("{path}: {length} lines; more than {LONGEST} want to be two files"));
+        problems.push(format!(
+            "{path}: {length} lines; more than {LONGEST} want to be two files"
+        ));
     }
     for (index, line) in text.lines().enumerate() {
         let mut say = |what: String| problems.push(format!("{path}:{}: {what}", index + 1));
@@ -46,14 +55,15 @@ fn is_glob_export(code: &str) -> bool {
     code.starts_with("pub") && code.contains("use ") && code.trim_end_matches(';').ends_with("::*")
 }
 
-/// An absolute path into somebody's machine. What stands in a URL (`https://host/home/`) or is the tail of a longer
-/// path (`crates/work/`) does not count.
+/// An absolute path into somebody's machine. What stands in a URL (`https://host/home/`) or is the
+/// tail of a longer path (`crates/work/`) does not count.
 fn machine_path(line: &str) -> Option<&'static str> {
     PLACES.into_iter().find(|place| {
         line.match_indices(place).any(|(at, _)| {
             let before = line[..at].bytes().next_back();
             before.is_none_or(|b| {
-                !b.is_ascii_alphanumeric() && !matches!(b, b'.' | b'_' | b'-' | b'~' | b'}' | b')' | b'/' | b'*')
+                !b.is_ascii_alphanumeric()
+                    && !matches!(b, b'.' | b'_' | b'-' | b'~' | b'}' | b')' | b'/' | b'*')
             })
         })
     })

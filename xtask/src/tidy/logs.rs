@@ -1,16 +1,28 @@
-//! Foreign text in log events goes through `Printable` or `PrintableFmt`: as it is, it forges lines and fills disks.
+//! Foreign text in log events goes through `Printable` or `PrintableFmt`: as it is, it forges lines
+//! and fills disks.
 //!
-//! The types of errors, ids and methods display themselves that way. What this looks for are fields by their `Debug` form,
-//! and fields whose name says that the other side chose the text.
+//! The types of errors, ids and methods display themselves that way. What this looks for are fields
+//! by their `Debug` form, and fields whose name says that the other side chose the text.
 
 const LEVELS: [&str; 5] = ["error", "warn", "info", "debug", "trace"];
 
 /// Fields that hold what somebody else wrote.
-const FOREIGN: [&str; 9] = ["name", "uri", "reason", "message", "text", "line", "body", "title", "header_value"];
+const FOREIGN: [&str; 9] = [
+    "name",
+    "uri",
+    "reason",
+    "message",
+    "text",
+    "line",
+    "body",
+    "title",
+    "header_value",
+];
 
 /// Fields whose `Debug` form is of our own making: times, sizes and addresses.
 const OWN: [&str; 12] = [
-    "address", "after", "delay", "elapsed", "every", "grace", "limit", "pause", "stalled", "timeout", "took", "within",
+    "address", "after", "delay", "elapsed", "every", "grace", "limit", "pause", "stalled",
+    "timeout", "took", "within",
 ];
 
 pub(super) fn check(path: &str, text: &str, problems: &mut Vec<String>) {
@@ -24,7 +36,9 @@ pub(super) fn check(path: &str, text: &str, problems: &mut Vec<String>) {
             for field in fields(&text[at + call.len()..]) {
                 if let Some(name) = unclean(field).or_else(|| interpolated(field)) {
                     let line = text[..at].lines().count().max(1);
-                    problems.push(format!("{path}:{line}: the field `{name}` of a log event is not Printable"));
+                    problems.push(format!(
+                        "{path}:{line}: the field `{name}` of a log event is not Printable"
+                    ));
                 }
             }
         }
@@ -36,15 +50,33 @@ fn unclean(field: &str) -> Option<&str> {
     let field = field.trim();
     let (name, value) = match field.split_once(" = ") {
         Some((name, value)) => (name.trim(), value.trim()),
-        None => (field.trim_start_matches(['?', '%']).rsplit('.').next().unwrap_or_default(), field),
+        None => (
+            field
+                .trim_start_matches(['?', '%'])
+                .rsplit('.')
+                .next()
+                .unwrap_or_default(),
+            field,
+        ),
     };
-    if !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') {
+    if !name
+        .bytes()
+        .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+    {
         return None;
     }
     let expression = value.trim_start_matches(['?', '%']);
-    let expression = expression.strip_prefix("carryall_proto::").unwrap_or(expression);
-    let clean =
-        ["Printable(", "PrintableFmt(", "tracing::field::display(", "\""].iter().any(|it| expression.starts_with(it));
+    let expression = expression
+        .strip_prefix("carryall_proto::")
+        .unwrap_or(expression);
+    let clean = [
+        "Printable(",
+        "PrintableFmt(",
+        "tracing::field::display(",
+        "\"",
+    ]
+    .iter()
+    .any(|it| expression.starts_with(it));
     let suspect = (value.starts_with('?') && !OWN.contains(&name)) || FOREIGN.contains(&name);
     (suspect && !clean).then_some(name)
 }
@@ -54,13 +86,17 @@ fn interpolated(field: &str) -> Option<&str> {
     if !field.trim_start().starts_with('"') {
         return None;
     }
-    let mut names = field.split('{').skip(1).filter_map(|rest| rest.split(['}', ':']).next());
+    let mut names = field
+        .split('{')
+        .skip(1)
+        .filter_map(|rest| rest.split(['}', ':']).next());
     names.find(|name| FOREIGN.contains(name))
 }
 
 /// The arguments of a macro whose opening parenthesis has just been passed.
 fn fields(text: &str) -> Vec<&str> {
-    let (mut found, mut start, mut depth, mut quoted, mut escaped) = (Vec::new(), 0, 0, false, false);
+    let (mut found, mut start, mut depth, mut quoted, mut escaped) =
+        (Vec::new(), 0, 0, false, false);
     for (at, c) in text.char_indices() {
         match c {
             _ if escaped => escaped = false,

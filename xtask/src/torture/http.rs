@@ -1,4 +1,5 @@
-//! A minimal HTTP/1.1 client: what goes out is exactly what an attack wants, from the loopback address it wants.
+//! A minimal HTTP/1.1 client: what goes out is exactly what an attack wants, from the loopback
+//! address it wants.
 
 use crate::Outcome;
 use serde_json::{Value, json};
@@ -28,14 +29,21 @@ pub(super) struct Answer {
 impl Client {
     /// A client at 127.0.0.`host`.
     pub(super) fn new(port: u16, host: u8) -> Self {
-        Self { port, address: Ipv4Addr::new(127, 0, 0, host) }
+        Self {
+            port,
+            address: Ipv4Addr::new(127, 0, 0, host),
+        }
     }
 
     pub(super) fn connect(&self) -> Outcome<TcpStream> {
         let fail = |error: std::io::Error| format!("cannot connect: {error}");
         let socket = Socket::new(Domain::IPV4, Type::STREAM, None).map_err(fail)?;
-        socket.bind(&SocketAddr::from((self.address, 0)).into()).map_err(fail)?;
-        socket.connect(&SocketAddr::from(([127, 0, 0, 1], self.port)).into()).map_err(fail)?;
+        socket
+            .bind(&SocketAddr::from((self.address, 0)).into())
+            .map_err(fail)?;
+        socket
+            .connect(&SocketAddr::from(([127, 0, 0, 1], self.port)).into())
+            .map_err(fail)?;
         let stream = TcpStream::from(socket);
         stream.set_read_timeout(Some(PATIENCE)).map_err(fail)?;
         stream.set_write_timeout(Some(PATIENCE)).map_err(fail)?;
@@ -43,14 +51,24 @@ impl Client {
     }
 
     /// Sends a request and gives the connection back before anything is read.
-    pub(super) fn open(&self, method: &str, headers: &[(&str, &str)], body: &str) -> Outcome<TcpStream> {
+    pub(super) fn open(
+        &self,
+        method: &str,
+        headers: &[(&str, &str)],
+        body: &str,
+    ) -> Outcome<TcpStream> {
         let mut stream = self.connect()?;
-        let mut text = format!("{method} /mcp HTTP/1.1\r\nHost: 127.0.0.1:{}\r\nConnection: close\r\n", self.port);
+        let mut text = format!(
+            "{method} /mcp HTTP/1.1\r\nHost: 127.0.0.1:{}\r\nConnection: close\r\n",
+            self.port
+        );
         for (name, value) in headers {
             text.push_str(&format!("{name}: {value}\r\n"));
         }
         text.push_str(&format!("Content-Length: {}\r\n\r\n", body.len()));
-        let sent = stream.write_all(text.as_bytes()).and_then(|()| stream.write_all(body.as_bytes()));
+        let sent = stream
+            .write_all(text.as_bytes())
+            .and_then(|()| stream.write_all(body.as_bytes()));
         sent.map_err(|error| format!("cannot send: {error}"))?;
         Ok(stream)
     }
@@ -82,9 +100,15 @@ impl Client {
 
     /// A message of a legacy client.
     pub(super) fn legacy(&self, session: Option<&str>, message: &Value) -> Outcome<Answer> {
-        let mut headers = vec![("Content-Type", "application/json"), ("Accept", "application/json, text/event-stream")];
+        let mut headers = vec![
+            ("Content-Type", "application/json"),
+            ("Accept", "application/json, text/event-stream"),
+        ];
         if let Some(session) = session {
-            headers.extend([("Mcp-Session-Id", session), ("MCP-Protocol-Version", "2025-11-25")]);
+            headers.extend([
+                ("Mcp-Session-Id", session),
+                ("MCP-Protocol-Version", "2025-11-25"),
+            ]);
         }
         read(self.open("POST", &headers, &message.to_string())?)
     }
@@ -95,10 +119,17 @@ impl Client {
             "protocolVersion": "2025-11-25", "capabilities": capabilities,
             "clientInfo": {"name": "torture", "version": "1"},
         });
-        let answer =
-            self.legacy(None, &json!({"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": params}))?;
-        let id = answer.header("mcp-session-id").ok_or_else(|| format!("no session: {:?}", answer.messages))?;
-        self.legacy(Some(&id), &json!({"jsonrpc": "2.0", "method": "notifications/initialized"}))?;
+        let answer = self.legacy(
+            None,
+            &json!({"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": params}),
+        )?;
+        let id = answer
+            .header("mcp-session-id")
+            .ok_or_else(|| format!("no session: {:?}", answer.messages))?;
+        self.legacy(
+            Some(&id),
+            &json!({"jsonrpc": "2.0", "method": "notifications/initialized"}),
+        )?;
         Ok(id)
     }
 }
@@ -115,11 +146,20 @@ pub(super) struct Modern<'a> {
 
 impl<'a> Modern<'a> {
     pub(super) fn new(method: &'a str, params: Value) -> Self {
-        Self { method, name: None, params, capabilities: json!({}), meta: json!({}) }
+        Self {
+            method,
+            name: None,
+            params,
+            capabilities: json!({}),
+            meta: json!({}),
+        }
     }
 
     pub(super) fn tool(name: &'a str, arguments: Value) -> Self {
-        Self { name: Some(name), ..Self::new("tools/call", json!({"name": name, "arguments": arguments})) }
+        Self {
+            name: Some(name),
+            ..Self::new("tools/call", json!({"name": name, "arguments": arguments}))
+        }
     }
 
     pub(super) fn capabilities(mut self, capabilities: Value) -> Self {
@@ -148,7 +188,10 @@ impl<'a> Modern<'a> {
 
 impl Answer {
     pub(super) fn header(&self, name: &str) -> Option<String> {
-        self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone())
+        self.headers
+            .iter()
+            .find(|(known, _)| known == name)
+            .map(|(_, value)| value.clone())
     }
 
     /// The last message: the response.
@@ -158,7 +201,11 @@ impl Answer {
 
     /// All of the messages as text, to look for what must not be there.
     pub(super) fn text(&self) -> String {
-        self.messages.iter().map(Value::to_string).collect::<Vec<_>>().join("\n")
+        self.messages
+            .iter()
+            .map(Value::to_string)
+            .collect::<Vec<_>>()
+            .join("\n")
     }
 }
 
@@ -174,20 +221,34 @@ pub(super) fn read(stream: TcpStream) -> Outcome<Answer> {
         }
         match line.trim_end().split_once(": ") {
             Some((name, value)) => headers.push((name.to_ascii_lowercase(), value.to_owned())),
-            None => status = line.split(' ').nth(1).and_then(|word| word.parse().ok()).unwrap_or(0),
+            None => {
+                status = line
+                    .split(' ')
+                    .nth(1)
+                    .and_then(|word| word.parse().ok())
+                    .unwrap_or(0)
+            }
         }
     }
     let mut body = Vec::new();
     reader.read_to_end(&mut body).map_err(fail)?;
     let text = String::from_utf8_lossy(&body);
     // Chunk sizes stand on lines of their own, which are no JSON objects.
-    let lines = text.lines().map(|line| line.strip_prefix("data:").unwrap_or(line).trim());
-    let messages = lines.filter(|line| line.starts_with('{')).filter_map(|line| serde_json::from_str(line).ok());
-    Ok(Answer { status, headers, messages: messages.collect() })
+    let lines = text
+        .lines()
+        .map(|line| line.strip_prefix("data:").unwrap_or(line).trim());
+    let messages = lines
+        .filter(|line| line.starts_with('{'))
+        .filter_map(|line| serde_json::from_str(line).ok());
+    Ok(Answer {
+        status,
+        headers,
+        messages: messages.collect(),
+    })
 }
 
-/// Reads a request as a server does: its HTTP method and the JSON in its body, `null` where there is none. `None` when it
-/// does not come whole.
+/// Reads a request as a server does: its HTTP method and the JSON in its body, `null` where there
+/// is none. `None` when it does not come whole.
 pub(super) fn read_request(stream: &TcpStream) -> Option<(String, Value)> {
     let mut reader = BufReader::new(stream);
     let (mut method, mut length, mut line) = (None, 0, String::new());

@@ -30,13 +30,20 @@ impl Unread {
         settings.extend(0_u32.to_be_bytes());
         let mut out = PREFACE.to_vec();
         out.extend(frame(SETTINGS, 0, 0, &settings));
-        stream.write_all(&out).map_err(|error| format!("no HTTP/2 connection: {error}"))?;
-        // The server widens the window of the connection first; streams that come sooner would break it.
+        stream
+            .write_all(&out)
+            .map_err(|error| format!("no HTTP/2 connection: {error}"))?;
+        // The server widens the window of the connection first; streams that come sooner would
+        // break it.
         std::thread::sleep(std::time::Duration::from_millis(100));
         // The connection itself is in good order: what comes is read, and pings are answered.
         let reading = stream.try_clone().map_err(|error| error.to_string())?;
         std::thread::spawn(move || answer_pings(reading));
-        Ok(Self { stream, next: 1, port })
+        Ok(Self {
+            stream,
+            next: 1,
+            port,
+        })
     }
 
     /// Sends a POST of this JSON on a stream of its own.
@@ -45,7 +52,12 @@ impl Unread {
         self.next += 2;
         let mut block = Vec::new();
         let authority = format!("127.0.0.1:{}", self.port);
-        let pseudo = [(":method", "POST"), (":scheme", "http"), (":path", "/mcp"), (":authority", &*authority)];
+        let pseudo = [
+            (":method", "POST"),
+            (":scheme", "http"),
+            (":path", "/mcp"),
+            (":authority", &*authority),
+        ];
         for (name, value) in pseudo.iter().chain(headers) {
             // A literal field without indexing and with a new name (RFC 7541, 6.2.2).
             block.push(0);
@@ -55,7 +67,9 @@ impl Unread {
         let mut out = frame(HEADERS, END_HEADERS, id, &block);
         out.extend(frame(WINDOW_UPDATE, 0, 0, &1_u32.to_be_bytes()));
         out.extend(frame(DATA, END_STREAM, id, body.as_bytes()));
-        self.stream.write_all(&out).map_err(|error| format!("cannot send: {error}"))
+        self.stream
+            .write_all(&out)
+            .map_err(|error| format!("cannot send: {error}"))
     }
 }
 
@@ -67,14 +81,19 @@ fn answer_pings(mut stream: TcpStream) {
         if stream.read_exact(&mut payload).is_err() {
             return;
         }
-        if head[3] == PING && head[4] & ACK == 0 && stream.write_all(&frame(PING, ACK, 0, &payload)).is_err() {
+        if head[3] == PING
+            && head[4] & ACK == 0
+            && stream.write_all(&frame(PING, ACK, 0, &payload)).is_err()
+        {
             return;
         }
     }
 }
 
 fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
-    let length = u32::try_from(payload.len()).unwrap_or(u32::MAX).to_be_bytes();
+    let length = u32::try_from(payload.len())
+        .unwrap_or(u32::MAX)
+        .to_be_bytes();
     let mut out = length[1..].to_vec();
     out.extend([kind, flags]);
     out.extend(stream.to_be_bytes());

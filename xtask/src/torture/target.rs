@@ -23,7 +23,10 @@ impl Target {
     /// `carryall up` in front of the misbehaving server, over stdio.
     pub(super) fn edge(arena: &Arena, name: &str, more: &[&str]) -> Outcome<Self> {
         let command = upstream_command()?;
-        let words: Vec<&str> = ["up", "--stdio", &command].into_iter().chain(more.iter().copied()).collect();
+        let words: Vec<&str> = ["up", "--stdio", &command]
+            .into_iter()
+            .chain(more.iter().copied())
+            .collect();
         Self::start(arena, name, &words, "warn")
     }
 
@@ -32,10 +35,17 @@ impl Target {
         let port = net::free_port()?;
         let log = arena.logs.join(format!("{name}.log"));
         let mut command = Command::new(&arena.binary);
-        command.args(words).args(["--listen", &format!("127.0.0.1:{port}")]);
-        command.env("RUST_LOG", level).env("NO_COLOR", "1").env_remove("CARRYALL_KEYRING");
+        command
+            .args(words)
+            .args(["--listen", &format!("127.0.0.1:{port}")]);
+        command
+            .env("RUST_LOG", level)
+            .env("NO_COLOR", "1")
+            .env_remove("CARRYALL_KEYRING");
         // What other runs have found out of servers has no part in this one.
-        command.env("HOME", &arena.logs).env("XDG_CACHE_HOME", arena.logs.join("cache"));
+        command
+            .env("HOME", &arena.logs)
+            .env("XDG_CACHE_HOME", arena.logs.join("cache"));
         // What is measured is what the process holds, not what glibc keeps of it for reuse.
         command.env("MALLOC_MMAP_THRESHOLD_", "131072");
         log_to(&mut command, &log)?;
@@ -48,8 +58,11 @@ impl Target {
     pub(super) fn memory(&self) -> Outcome<u64> {
         let status = files::read(&PathBuf::from(format!("/proc/{}/status", self.group.id())))?;
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-        let kib = line.and_then(|line| line.trim().strip_suffix(" kB")).and_then(|kib| kib.trim().parse::<u64>().ok());
-        kib.map(|kib| kib / 1024).ok_or_else(|| "the process is gone".to_owned())
+        let kib = line
+            .and_then(|line| line.trim().strip_suffix(" kB"))
+            .and_then(|kib| kib.trim().parse::<u64>().ok());
+        kib.map(|kib| kib / 1024)
+            .ok_or_else(|| "the process is gone".to_owned())
     }
 
     /// Asks the process to end, and tells how long it took.
@@ -62,11 +75,15 @@ impl Target {
 
 /// The command line of the misbehaving server, as `--stdio` takes it.
 pub(super) fn upstream_command() -> Outcome<String> {
-    let program = std::env::current_exe().map_err(|error| format!("the path of this program: {error}"))?;
+    let program =
+        std::env::current_exe().map_err(|error| format!("the path of this program: {error}"))?;
     Ok(format!("bad={} torture --upstream", program.display()))
 }
 
 /// A command that is run to its end with its output read.
 pub(super) fn quiet(command: &mut Command) -> &mut Command {
-    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null())
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
 }

@@ -1,6 +1,8 @@
 //! Connections that are too many, too slow, or end in the middle of something.
 
-use crate::support::{PROMPT, Server, answer, open_head, post, raise_descriptor_limit, reset, tool_call};
+use crate::support::{
+    PROMPT, Server, answer, open_head, post, raise_descriptor_limit, reset, tool_call,
+};
 use serde_json::json;
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::TcpStream;
@@ -10,7 +12,13 @@ use std::time::{Duration, Instant};
 const SPARE: u64 = 600;
 
 /// What half-open connections have sent.
-const STARTS: [&str; 5] = ["", "P", "PRI * HT", "POST /mcp HTTP/1.1\r\nHost: loc", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"];
+const STARTS: [&str; 5] = [
+    "",
+    "P",
+    "PRI * HT",
+    "POST /mcp HTTP/1.1\r\nHost: loc",
+    "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+];
 
 #[test]
 fn ten_thousand_half_open_connections_leave_others_answered() {
@@ -24,7 +32,9 @@ fn ten_thousand_half_open_connections_leave_others_answered() {
         let mut open = Vec::with_capacity(count);
         for i in 0..count {
             let mut stream = server.connect();
-            stream.write_all(STARTS[i % STARTS.len()].as_bytes()).unwrap();
+            stream
+                .write_all(STARTS[i % STARTS.len()].as_bytes())
+                .unwrap();
             open.push(stream);
             if i % 1000 == 0 {
                 server.answers();
@@ -48,7 +58,9 @@ fn heads_and_bodies_that_trickle_keep_nobody_waiting() {
         for (i, stream) in slow.iter_mut().enumerate() {
             stream.set_nodelay(true).unwrap();
             // Half of them trickle the head, the other half the body.
-            stream.write_all(&whole.as_bytes()[..if i % 2 == 0 { 0 } else { split }]).unwrap();
+            stream
+                .write_all(&whole.as_bytes()[..if i % 2 == 0 { 0 } else { split }])
+                .unwrap();
         }
         let start = Instant::now();
         for round in 0..20 {
@@ -63,7 +75,12 @@ fn heads_and_bodies_that_trickle_keep_nobody_waiting() {
         for (i, mut stream) in slow.into_iter().enumerate().take(20) {
             let at = if i % 2 == 0 { 20 } else { split + 20 };
             stream.write_all(&whole.as_bytes()[at..]).unwrap();
-            assert_eq!(answer(&mut stream).map(|(status, _)| status), Some(200), "{i} after {:?}", start.elapsed());
+            assert_eq!(
+                answer(&mut stream).map(|(status, _)| status),
+                Some(200),
+                "{i} after {:?}",
+                start.elapsed()
+            );
         }
     });
 }
@@ -106,13 +123,19 @@ fn a_stream_that_is_reset_ends_its_call_and_nothing_else() {
         // Also those that were reset before anything came back.
         for _ in 0..50 {
             let mut stream = server.connect();
-            stream.write_all(post("hang", &json!({})).as_bytes()).unwrap();
+            stream
+                .write_all(post("hang", &json!({})).as_bytes())
+                .unwrap();
             reset(stream);
         }
     });
     let deadline = Instant::now() + PROMPT;
     while server.call("running", json!({})) != "0" {
-        assert!(Instant::now() < deadline, "calls go on for nobody: {}", server.call("running", json!({})));
+        assert!(
+            Instant::now() < deadline,
+            "calls go on for nobody: {}",
+            server.call("running", json!({}))
+        );
         std::thread::sleep(Duration::from_millis(20));
     }
 }
@@ -122,7 +145,11 @@ fn post_with_progress() -> String {
     meta["progressToken"] = json!("p");
     let params = json!({"name": "chatter", "arguments": {}, "_meta": meta});
     let body = carryall_testkit::request(&json!(1), "tools/call", params).to_string();
-    format!("{}Content-Length: {}\r\n\r\n{body}", open_head("chatter"), body.len())
+    format!(
+        "{}Content-Length: {}\r\n\r\n{body}",
+        open_head("chatter"),
+        body.len()
+    )
 }
 
 #[test]
@@ -135,20 +162,32 @@ fn floods_of_http2_frames_are_not_kept() {
         // A head that is continued for ever, with a header table entry in each piece.
         let continued = [&[0, 0, 3, 9, 0, 0, 0, 0, 1][..], &[0x40, 0x01, b'a']].concat();
         let headers = [0, 0, 0, 1, 0, 0, 0, 0, 1];
-        for (start, frame) in
-            [(&b""[..], &ping[..]), (b"", &settings), (b"", &unknown), (&headers, &continued), (b"", b"garbage!!")]
-        {
+        for (start, frame) in [
+            (&b""[..], &ping[..]),
+            (b"", &settings),
+            (b"", &unknown),
+            (&headers, &continued),
+            (b"", b"garbage!!"),
+        ] {
             let mut stream = server.connect();
-            stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").unwrap();
+            stream
+                .write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
+                .unwrap();
             stream.write_all(&settings).unwrap();
             stream.write_all(start).unwrap();
-            stream.set_write_timeout(Some(Duration::from_millis(500))).unwrap();
+            stream
+                .set_write_timeout(Some(Duration::from_millis(500)))
+                .unwrap();
             let flood = frame.repeat(4096);
             // Nothing is ever read here. The server hangs up, or stops reading too.
             for _ in 0..200 {
                 match stream.write(&flood) {
                     Ok(_) => {}
-                    Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => break,
+                    Err(error)
+                        if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) =>
+                    {
+                        break;
+                    }
                     Err(_) => break,
                 }
             }

@@ -18,8 +18,19 @@ fn nested(levels: usize) -> String {
 /// The error code for a body.
 fn code(server: &Server, body: &[u8]) -> i64 {
     let (status, answer) = server.send("anything", body);
-    assert_eq!(status, 400, "{answer} for {}", String::from_utf8_lossy(&body[..body.len().min(300)]));
-    assert!(!answer["error"]["message"].as_str().unwrap_or_default().is_empty(), "{answer}");
+    assert_eq!(
+        status,
+        400,
+        "{answer} for {}",
+        String::from_utf8_lossy(&body[..body.len().min(300)])
+    );
+    assert!(
+        !answer["error"]["message"]
+            .as_str()
+            .unwrap_or_default()
+            .is_empty(),
+        "{answer}"
+    );
     answer["error"]["code"].as_i64().expect("a code")
 }
 
@@ -30,8 +41,16 @@ fn nesting_too_deep_is_refused_wherever_it_stands() {
         let call = tool_call(1, "anything", &json!({"x": "HERE"}));
         assert_eq!(code(&server, "[".repeat(100_000).as_bytes()), PARSE_ERROR);
         assert_eq!(code(&server, nested(100_000).as_bytes()), PARSE_ERROR);
-        for deep in [nested(10_000), "[".repeat(10_000) + &"]".repeat(10_000), nested(100_000), "[".repeat(100_000)] {
-            assert_eq!(code(&server, call.replace("\"HERE\"", &deep).as_bytes()), PARSE_ERROR);
+        for deep in [
+            nested(10_000),
+            "[".repeat(10_000) + &"]".repeat(10_000),
+            nested(100_000),
+            "[".repeat(100_000),
+        ] {
+            assert_eq!(
+                code(&server, call.replace("\"HERE\"", &deep).as_bytes()),
+                PARSE_ERROR
+            );
         }
         let as_arguments = call.replace(r#"{"x":"HERE"}"#, &nested(10_000));
         assert_eq!(code(&server, as_arguments.as_bytes()), PARSE_ERROR);
@@ -40,7 +59,10 @@ fn nesting_too_deep_is_refused_wherever_it_stands() {
             assert_eq!(code(&server, body.as_bytes()), PARSE_ERROR);
         }
         // What is allowed is answered.
-        let (status, answer) = server.send("anything", call.replace("\"HERE\"", &nested(100)).as_bytes());
+        let (status, answer) = server.send(
+            "anything",
+            call.replace("\"HERE\"", &nested(100)).as_bytes(),
+        );
         assert_eq!(status, 200, "{answer}");
     });
 }
@@ -72,9 +94,23 @@ fn text_that_is_not_json_has_the_code_for_it() {
         b"\"\\x41\"",
     ];
     for value in not_json {
-        assert_eq!(code(&server, &with(value)), PARSE_ERROR, "{}", String::from_utf8_lossy(value));
+        assert_eq!(
+            code(&server, &with(value)),
+            PARSE_ERROR,
+            "{}",
+            String::from_utf8_lossy(value)
+        );
     }
-    for body in [&b""[..], b"\0", b"\xff", b"{", b"{} {}", b"\xef\xbb\xbf{}", b"'a'", b"{\"a\":1,}"] {
+    for body in [
+        &b""[..],
+        b"\0",
+        b"\xff",
+        b"{",
+        b"{} {}",
+        b"\xef\xbb\xbf{}",
+        b"'a'",
+        b"{\"a\":1,}",
+    ] {
         assert_eq!(code(&server, body), PARSE_ERROR, "{body:?}");
     }
     // NUL as an escape is a character like others.
@@ -86,20 +122,41 @@ fn text_that_is_not_json_has_the_code_for_it() {
 fn numbers_of_any_size_are_no_more_than_numbers() {
     let server = Server::start();
     let long = "9".repeat(100_000);
-    for number in ["1e400", "-1e400", "1e999999999999", "1e-999999999999", "0.11e1", &long, &format!("0.{long}")] {
+    for number in [
+        "1e400",
+        "-1e400",
+        "1e999999999999",
+        "1e-999999999999",
+        "0.11e1",
+        &long,
+        &format!("0.{long}"),
+    ] {
         let body = tool_call(1, "next", &json!({"number": "HERE"})).replace("\"HERE\"", number);
         let (status, answer) = server.send("next", body.as_bytes());
-        assert!(status == 200 && answer["result"]["isError"] == true || status == 400, "{status} {answer}");
+        assert!(
+            status == 200 && answer["result"]["isError"] == true || status == 400,
+            "{status} {answer}"
+        );
         let id = tool_call("HERE", "anything", &json!({})).replace("\"HERE\"", number);
         assert_eq!(code(&server, id.as_bytes()), INVALID_REQUEST);
     }
     // An integer, in a notation that ids do not have.
-    let (_, answer) =
-        server.send("next", tool_call(1, "next", &json!({"number": "HERE"})).replace("\"HERE\"", "0.1e1").as_bytes());
+    let (_, answer) = server.send(
+        "next",
+        tool_call(1, "next", &json!({"number": "HERE"}))
+            .replace("\"HERE\"", "0.1e1")
+            .as_bytes(),
+    );
     assert_eq!(answer["result"]["content"][0]["text"], "2");
     for number in [i64::MAX, i64::MIN, 0, -1] {
-        assert_eq!(server.call("next", json!({"number": number})), number.wrapping_add(1).to_string());
-        let (_, answer) = server.send("anything", tool_call(number, "anything", &json!({})).as_bytes());
+        assert_eq!(
+            server.call("next", json!({"number": number})),
+            number.wrapping_add(1).to_string()
+        );
+        let (_, answer) = server.send(
+            "anything",
+            tool_call(number, "anything", &json!({})).as_bytes(),
+        );
         assert_eq!(answer["id"], number);
     }
     server.answers();
@@ -112,11 +169,31 @@ fn a_name_given_twice_is_refused_where_two_readers_could_differ() {
     for (from, to, expected) in [
         (r#""id":1"#, r#""id":1,"id":2"#, INVALID_REQUEST),
         (r#""id":1"#, r#""id":1,"\u0069d":2"#, INVALID_REQUEST),
-        (r#""method":"#, r#""method":"tools/list","method":"#, INVALID_REQUEST),
-        (r#""params":{"#, r#""params":{},"params":{"#, INVALID_REQUEST),
-        (r#""name":"anything""#, r#""name":"echo","name":"anything""#, INVALID_PARAMS),
-        (r#""name":"anything""#, r#""name":"anything","n\u0061me":"echo""#, INVALID_PARAMS),
-        (r#""arguments":"#, r#""arguments":{},"arguments":"#, INVALID_PARAMS),
+        (
+            r#""method":"#,
+            r#""method":"tools/list","method":"#,
+            INVALID_REQUEST,
+        ),
+        (
+            r#""params":{"#,
+            r#""params":{},"params":{"#,
+            INVALID_REQUEST,
+        ),
+        (
+            r#""name":"anything""#,
+            r#""name":"echo","name":"anything""#,
+            INVALID_PARAMS,
+        ),
+        (
+            r#""name":"anything""#,
+            r#""name":"anything","n\u0061me":"echo""#,
+            INVALID_PARAMS,
+        ),
+        (
+            r#""arguments":"#,
+            r#""arguments":{},"arguments":"#,
+            INVALID_PARAMS,
+        ),
     ] {
         let body = call.replacen(from, to, 1);
         assert_ne!(body, call, "{from}");
@@ -124,9 +201,15 @@ fn a_name_given_twice_is_refused_where_two_readers_could_differ() {
     }
     let meta = meta().to_string();
     let version = r#""io.modelcontextprotocol/protocolVersion":"2026-07-28""#;
-    let twice =
-        meta.replacen(version, &format!(r#""io.modelcontextprotocol/protocolVersion":"2025-06-18",{version}"#), 1);
-    assert_eq!(code(&server, call.replacen(&meta, &twice, 1).as_bytes()), INVALID_PARAMS);
+    let twice = meta.replacen(
+        version,
+        &format!(r#""io.modelcontextprotocol/protocolVersion":"2025-06-18",{version}"#),
+        1,
+    );
+    assert_eq!(
+        code(&server, call.replacen(&meta, &twice, 1).as_bytes()),
+        INVALID_PARAMS
+    );
     server.answers();
 }
 
@@ -134,16 +217,34 @@ fn a_name_given_twice_is_refused_where_two_readers_could_differ() {
 fn a_connection_lives_on_after_messages_that_were_refused() {
     let server = Server::start();
     let mut stream = server.connect();
-    for body in ["[", "[]", "{}", "null", "\"\\ud800\"", "{\"jsonrpc\":\"2.0\"}"] {
-        stream.write_all(format!("{}{body}", crate::support::head("echo", body.len())).as_bytes()).unwrap();
-        assert_eq!(crate::support::answer(&mut stream).expect("an answer").0, 400);
+    for body in [
+        "[",
+        "[]",
+        "{}",
+        "null",
+        "\"\\ud800\"",
+        "{\"jsonrpc\":\"2.0\"}",
+    ] {
+        stream
+            .write_all(format!("{}{body}", crate::support::head("echo", body.len())).as_bytes())
+            .unwrap();
+        assert_eq!(
+            crate::support::answer(&mut stream).expect("an answer").0,
+            400
+        );
     }
-    stream.write_all(post("echo", &json!({"text": "still"})).as_bytes()).unwrap();
+    stream
+        .write_all(post("echo", &json!({"text": "still"})).as_bytes())
+        .unwrap();
     let (status, body) = crate::support::answer(&mut stream).expect("an answer");
-    assert_eq!((status, crate::support::text_of(&body).as_str()), (200, "still"));
+    assert_eq!(
+        (status, crate::support::text_of(&body).as_str()),
+        (200, "still")
+    );
 }
 
-/// `keyword` in itself, so many levels deep. Not with `json!`, which copies what it is given, by recursion.
+/// `keyword` in itself, so many levels deep. Not with `json!`, which copies what it is given, by
+/// recursion.
 fn deep_schema(levels: usize, keyword: &str) -> JsonObject {
     let object = |key: &str, value: Value| Value::Object(Map::from_iter([(key.to_owned(), value)]));
     let inner = (0..levels).fold(Value::Bool(true), |inner, _| match keyword {
@@ -160,19 +261,38 @@ fn deep_schema(levels: usize, keyword: &str) -> JsonObject {
 #[test]
 fn a_tool_whose_schema_is_10_000_deep_is_refused_with_the_reason() {
     let tool = |schema| Tool::dynamic("deep", schema, async |_: Ctx, _: JsonObject| "never");
-    let refused = |tool: Tool| Builder::new("s", "1").tool(tool).build().map(drop).unwrap_err().to_string();
+    let refused = |tool: Tool| {
+        Builder::new("s", "1")
+            .tool(tool)
+            .build()
+            .map(drop)
+            .unwrap_err()
+            .to_string()
+    };
     for keyword in ["not", "properties", "allOf", "x-anything"] {
         let why = refused(tool(deep_schema(10_000, keyword)));
-        assert!(why.contains("\"deep\"") && why.contains("deeper than 64"), "{why}");
+        assert!(
+            why.contains("\"deep\"") && why.contains("deeper than 64"),
+            "{why}"
+        );
         let shallow = || tool(deep_schema(1, "not"));
         let why = refused(shallow().output_schema(deep_schema(10_000, keyword)));
-        assert!(why.contains("output schema") && why.contains("deeper than 64"), "{why}");
+        assert!(
+            why.contains("output schema") && why.contains("deeper than 64"),
+            "{why}"
+        );
         let why = refused(shallow().input_schema(deep_schema(10_000, keyword)));
-        assert!(why.contains("input schema") && why.contains("deeper than 64"), "{why}");
+        assert!(
+            why.contains("input schema") && why.contains("deeper than 64"),
+            "{why}"
+        );
     }
     // A running server refuses it as well, and goes on.
     let server = Builder::new("s", "1").build().unwrap();
     let deep = tool(deep_schema(10_000, "not"));
-    let why = server.change(|catalogue| _ = catalogue.tool(deep)).unwrap_err().to_string();
+    let why = server
+        .change(|catalogue| _ = catalogue.tool(deep))
+        .unwrap_err()
+        .to_string();
     assert!(why.contains("deeper than 64"), "{why}");
 }

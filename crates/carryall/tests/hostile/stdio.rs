@@ -9,7 +9,14 @@ use std::time::{Duration, Instant};
 
 fn spawn() -> Running {
     let mut command = Command::new(fixture());
-    Running(command.arg("--stdio").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("the fixture starts"))
+    Running(
+        command
+            .arg("--stdio")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the fixture starts"),
+    )
 }
 
 /// The fixture on standard streams.
@@ -27,17 +34,24 @@ impl Server {
         let (sender, lines) = channel();
         std::thread::spawn(move || {
             for line in output.lines().map_while(Result::ok) {
-                let message = serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}"));
+                let message =
+                    serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}"));
                 if sender.send(message).is_err() {
                     return;
                 }
             }
         });
-        Self { process, input, lines }
+        Self {
+            process,
+            input,
+            lines,
+        }
     }
 
     fn send(&mut self, line: impl AsRef<[u8]>) {
-        self.input.write_all(line.as_ref()).expect("the server reads");
+        self.input
+            .write_all(line.as_ref())
+            .expect("the server reads");
         self.input.write_all(b"\n").expect("the server reads");
     }
 
@@ -82,19 +96,43 @@ fn a_line_that_is_too_long_costs_only_itself_and_no_memory() {
 #[test]
 fn garbage_and_binary_lines_are_refused_one_by_one() {
     let mut server = Server::start();
-    for line in [&b"garbage"[..], b"\0", b"\xff\xfe\xfd", b"{", b"}{", b"{\"a\":\"\\ud800\"}", b"\x1b[2J", b"\r\r \xc2"]
-    {
+    for line in [
+        &b"garbage"[..],
+        b"\0",
+        b"\xff\xfe\xfd",
+        b"{",
+        b"}{",
+        b"{\"a\":\"\\ud800\"}",
+        b"\x1b[2J",
+        b"\r\r \xc2",
+    ] {
         assert_eq!(server.code(line), -32700, "{line:?}");
         server.answers();
     }
-    for line in ["[]", "1", "null", "{}", "[{}]", "{\"jsonrpc\":\"2.0\",\"id\":null,\"method\":\"ping\"}"] {
+    for line in [
+        "[]",
+        "1",
+        "null",
+        "{}",
+        "[{}]",
+        "{\"jsonrpc\":\"2.0\",\"id\":null,\"method\":\"ping\"}",
+    ] {
         assert_eq!(server.code(line), -32600, "{line}");
         server.answers();
     }
-    let binary: Vec<u8> = (0..=255_u8).cycle().take(100_000).filter(|byte| *byte != b'\n').collect();
+    let binary: Vec<u8> = (0..=255_u8)
+        .cycle()
+        .take(100_000)
+        .filter(|byte| *byte != b'\n')
+        .collect();
     assert_eq!(server.code(binary), -32700);
     // Blank lines and notifications are not answered at all.
-    for line in ["", "   ", "\r", "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/unheard-of\",\"params\":{}}"] {
+    for line in [
+        "",
+        "   ",
+        "\r",
+        "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/unheard-of\",\"params\":{}}",
+    ] {
         server.send(line);
     }
     server.answers();
@@ -142,7 +180,8 @@ fn ten_thousand_calls_in_flight_are_bounded_and_all_accounted_for() {
 }
 
 fn cancel(id: &Value) -> String {
-    json!({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": id}}).to_string()
+    json!({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": id}})
+        .to_string()
 }
 
 #[test]
@@ -152,7 +191,10 @@ fn an_id_that_is_in_flight_is_refused_and_the_first_call_goes_on() {
     for _ in 0..100 {
         server.send(tool_call(7, "echo", &json!({"text": "x"})));
         let answer = server.receive();
-        assert_eq!((&answer["id"], &answer["error"]["code"]), (&json!(7), &json!(-32600)));
+        assert_eq!(
+            (&answer["id"], &answer["error"]["code"]),
+            (&json!(7), &json!(-32600))
+        );
     }
     server.send(tool_call("count", "running", &json!({})));
     assert_eq!(text_of(&server.receive()), "1");
@@ -164,7 +206,15 @@ fn an_id_that_is_in_flight_is_refused_and_the_first_call_goes_on() {
 #[test]
 fn cancelling_what_is_unknown_or_no_id_at_all_does_nothing() {
     let mut server = Server::start();
-    for id in [json!(1), json!("x"), json!(null), json!(1.5), json!({}), json!([1]), json!("y".repeat(100_000))] {
+    for id in [
+        json!(1),
+        json!("x"),
+        json!(null),
+        json!(1.5),
+        json!({}),
+        json!([1]),
+        json!("y".repeat(100_000)),
+    ] {
         server.send(cancel(&id));
     }
     for line in [

@@ -1,4 +1,5 @@
-//! The server in a process of its own, ordinary calls, and a client that sends exactly the bytes it is given.
+//! The server in a process of its own, ordinary calls, and a client that sends exactly the bytes it
+//! is given.
 
 use serde_json::{Value, json};
 use std::io::{BufRead as _, BufReader, ErrorKind, Read as _, Write as _};
@@ -8,7 +9,8 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Once;
 use std::time::{Duration, Instant};
 
-/// How long an ordinary call may take while somebody is hostile: what "promptly" is on a machine that runs other tests.
+/// How long an ordinary call may take while somebody is hostile: what "promptly" is on a machine
+/// that runs other tests.
 pub const PROMPT: Duration = Duration::from_secs(30);
 
 /// A child that ends with the test.
@@ -30,18 +32,31 @@ pub struct Server {
 impl Server {
     pub fn start() -> Self {
         let mut command = Command::new(fixture());
-        let child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("the fixture starts");
+        let child = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the fixture starts");
         let mut process = Running(child);
         let mut line = String::new();
-        BufReader::new(process.0.stdout.take().expect("piped")).read_line(&mut line).expect("a line");
-        let address = line.trim().parse().unwrap_or_else(|error| panic!("{error}: {line:?}"));
+        BufReader::new(process.0.stdout.take().expect("piped"))
+            .read_line(&mut line)
+            .expect("a line");
+        let address = line
+            .trim()
+            .parse()
+            .unwrap_or_else(|error| panic!("{error}: {line:?}"));
         Self { process, address }
     }
 
     pub fn connect(&self) -> TcpStream {
         let stream = TcpStream::connect_timeout(&self.address, PROMPT).expect("the server accepts");
-        stream.set_read_timeout(Some(PROMPT)).expect("a timeout can be set");
-        stream.set_write_timeout(Some(PROMPT)).expect("a timeout can be set");
+        stream
+            .set_read_timeout(Some(PROMPT))
+            .expect("a timeout can be set");
+        stream
+            .set_write_timeout(Some(PROMPT))
+            .expect("a timeout can be set");
         stream
     }
 
@@ -55,7 +70,9 @@ impl Server {
     /// The text that a tool answers with.
     pub fn call(&self, tool: &str, arguments: Value) -> String {
         let mut stream = self.connect();
-        stream.write_all(post(tool, &arguments).as_bytes()).expect("the request goes out");
+        stream
+            .write_all(post(tool, &arguments).as_bytes())
+            .expect("the request goes out");
         let (status, body) = answer(&mut stream).expect("an answer");
         assert_eq!(status, 200, "{body}");
         text_of(&body)
@@ -89,7 +106,9 @@ impl Server {
 /// `VmRSS` of a process, in KiB.
 pub fn resident(pid: u32) -> Option<u64> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:"))?;
     line.trim().strip_suffix("kB")?.trim().parse().ok()
 }
 
@@ -99,7 +118,12 @@ pub fn meta() -> Value {
 
 /// A `tools/call` as JSON.
 pub fn tool_call(id: impl Into<Value>, tool: &str, arguments: &Value) -> String {
-    carryall_testkit::request(&id.into(), "tools/call", json!({"name": tool, "arguments": arguments})).to_string()
+    carryall_testkit::request(
+        &id.into(),
+        "tools/call",
+        json!({"name": tool, "arguments": arguments}),
+    )
+    .to_string()
 }
 
 /// The head of a `tools/call` over HTTP/1.1.
@@ -129,7 +153,9 @@ pub fn answer(stream: &mut TcpStream) -> Option<(u16, Value)> {
     loop {
         if let Some(end) = seen.windows(4).position(|four| four == b"\r\n\r\n") {
             let head = String::from_utf8_lossy(&seen[..end]).to_ascii_lowercase();
-            let length = head.lines().find_map(|line| line.strip_prefix("content-length:"));
+            let length = head
+                .lines()
+                .find_map(|line| line.strip_prefix("content-length:"));
             let length: usize = length.map_or(0, |length| length.trim().parse().expect("a length"));
             if let Some(body) = seen.get(end + 4..end + 4 + length) {
                 let body = serde_json::from_slice(body).unwrap_or(Value::Null);
@@ -146,7 +172,10 @@ pub fn answer(stream: &mut TcpStream) -> Option<(u16, Value)> {
 }
 
 pub fn text_of(response: &Value) -> String {
-    response["result"]["content"][0]["text"].as_str().unwrap_or_else(|| panic!("no text: {response}")).to_owned()
+    response["result"]["content"][0]["text"]
+        .as_str()
+        .unwrap_or_else(|| panic!("no text: {response}"))
+        .to_owned()
 }
 
 /// Closes a connection without a word, and without leaving its port behind.
@@ -159,22 +188,44 @@ pub fn reset(stream: TcpStream) {
 pub fn raise_descriptor_limit() -> u64 {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let limit = getrlimit(Resource::Nofile);
-    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
+    let _ = setrlimit(
+        Resource::Nofile,
+        Rlimit {
+            current: limit.maximum,
+            ..limit
+        },
+    );
     getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX)
 }
 
-/// The fixture's executable. `cargo test` builds examples, but not when it is asked for these tests alone.
+/// The fixture's executable. `cargo test` builds examples, but not when it is asked for these tests
+/// alone.
 pub fn fixture() -> PathBuf {
     static BUILD: Once = Once::new();
     let own = std::env::current_exe().expect("a test has a path");
     let profile = own.ancestors().nth(2).expect("tests are built in `deps`");
-    let path = profile.join("examples").join(format!("hostile_fixture{}", std::env::consts::EXE_SUFFIX));
+    let path = profile
+        .join("examples")
+        .join(format!("hostile_fixture{}", std::env::consts::EXE_SUFFIX));
     BUILD.call_once(|| {
         if !path.exists() {
             let mut build = Command::new(env!("CARGO"));
-            build.args(["build", "--quiet", "--package", "carryall", "--example", "hostile_fixture", "--target-dir"]);
+            build.args([
+                "build",
+                "--quiet",
+                "--package",
+                "carryall",
+                "--example",
+                "hostile_fixture",
+                "--target-dir",
+            ]);
             let target = profile.parent().expect("a target folder");
-            assert!(build.arg(target).status().is_ok_and(|status| status.success()));
+            assert!(
+                build
+                    .arg(target)
+                    .status()
+                    .is_ok_and(|status| status.success())
+            );
         }
     });
     path

@@ -33,18 +33,36 @@ struct Choice<'a> {
 /// The choices for an argument; none where the schema leaves other values open.
 pub(crate) fn choices<'a>(schema: &'a JsonObject, key: &str) -> Option<Choices<'a>> {
     let property = property(schema, key)?;
-    let mut search = Search { root: schema, left: MAX_SCHEMAS, nullable: false, values: Vec::new() };
+    let mut search = Search {
+        root: schema,
+        left: MAX_SCHEMAS,
+        nullable: false,
+        values: Vec::new(),
+    };
     let closed = search.closed(property, MAX_DEPTH);
     if closed && !search.values.is_empty() {
-        return Some(Choices { values: search.values, of_items: false, nullable: search.nullable });
+        return Some(Choices {
+            values: search.values,
+            of_items: false,
+            nullable: search.nullable,
+        });
     }
-    let mut search = Search { root: schema, left: MAX_SCHEMAS, nullable: false, values: Vec::new() };
+    let mut search = Search {
+        root: schema,
+        left: MAX_SCHEMAS,
+        nullable: false,
+        values: Vec::new(),
+    };
     let items = search.array_items(property, MAX_DEPTH)?;
     let closed = search.closed(items, MAX_DEPTH);
     if !closed || search.values.is_empty() {
         return None;
     }
-    Some(Choices { values: search.values, of_items: true, nullable: false })
+    Some(Choices {
+        values: search.values,
+        of_items: true,
+        nullable: false,
+    })
 }
 
 struct Search<'a> {
@@ -57,7 +75,9 @@ struct Search<'a> {
 impl<'a> Search<'a> {
     /// Whether the schema allows nothing but the values that are collected on the way.
     fn closed(&mut self, schema: &'a JsonValue, depth: usize) -> bool {
-        let (Some(depth), Some(left)) = (depth.checked_sub(1), self.left.checked_sub(1)) else { return false };
+        let (Some(depth), Some(left)) = (depth.checked_sub(1), self.left.checked_sub(1)) else {
+            return false;
+        };
         self.left = left;
         if let Some(values) = schema.get("enum").and_then(JsonValue::as_array) {
             let names = schema.get("enumNames").and_then(JsonValue::as_array);
@@ -65,7 +85,9 @@ impl<'a> Search<'a> {
                 return false;
             }
             for (at, value) in values.iter().enumerate() {
-                let title = names.and_then(|names| names.get(at)).and_then(JsonValue::as_str);
+                let title = names
+                    .and_then(|names| names.get(at))
+                    .and_then(JsonValue::as_str);
                 self.add(value, title);
             }
             return true;
@@ -88,7 +110,11 @@ impl<'a> Search<'a> {
             }
         }
         // What else `allOf` may say only narrows the choice.
-        let all = schema.get("allOf").and_then(JsonValue::as_array).map(Vec::as_slice).unwrap_or_default();
+        let all = schema
+            .get("allOf")
+            .and_then(JsonValue::as_array)
+            .map(Vec::as_slice)
+            .unwrap_or_default();
         match all {
             [only] => self.closed(only, depth),
             _ => false,
@@ -105,8 +131,12 @@ impl<'a> Search<'a> {
         if let Some(target) = self.reference(schema) {
             return self.array_items(target, depth);
         }
-        let is_null = |branch: &&JsonValue| branch.get("type").and_then(JsonValue::as_str) == Some("null");
-        let branches = ["anyOf", "oneOf"].iter().find_map(|name| schema.get(*name)).and_then(JsonValue::as_array)?;
+        let is_null =
+            |branch: &&JsonValue| branch.get("type").and_then(JsonValue::as_str) == Some("null");
+        let branches = ["anyOf", "oneOf"]
+            .iter()
+            .find_map(|name| schema.get(*name))
+            .and_then(JsonValue::as_array)?;
         let mut others = branches.iter().filter(|branch| !is_null(branch));
         match (others.next(), others.next()) {
             (Some(only), None) => self.array_items(only, depth),
@@ -139,19 +169,26 @@ impl Choices<'_> {
     }
 
     fn list(&self, separator: &str, most: usize) -> String {
-        let mut words: Vec<String> = self.values.iter().take(most).map(|choice| value(choice.value)).collect();
+        let mut words: Vec<String> = self
+            .values
+            .iter()
+            .take(most)
+            .map(|choice| value(choice.value))
+            .collect();
         if self.values.len() > most {
             words.push("…".to_owned());
         }
         words.join(separator)
     }
 
-    /// What the values stand for, where they have titles that say more: `low = Whenever, high = Right now`.
+    /// What the values stand for, where they have titles that say more:
+    /// `low = Whenever, high = Right now`.
     pub(crate) fn titles(&self) -> Option<String> {
         let titled = |choice: &Choice<'_>| {
             let title = text::clipped_line(choice.title?, MAX_VALUE);
             let value = value(choice.value);
-            (!title.is_empty() && !title.eq_ignore_ascii_case(&value)).then(|| format!("{value} = {title}"))
+            (!title.is_empty() && !title.eq_ignore_ascii_case(&value))
+                .then(|| format!("{value} = {title}"))
         };
         let words: Vec<String> = self.values.iter().take(SHOWN).filter_map(titled).collect();
         (!words.is_empty()).then(|| words.join(", "))
@@ -160,7 +197,8 @@ impl Choices<'_> {
     /// What is wrong with a value, if anything is, and what may have been meant.
     fn problem(&self, given: &JsonValue) -> Option<(String, Option<String>)> {
         let allowed = |given: &JsonValue| {
-            given.is_null() && self.nullable || self.values.iter().any(|choice| same(choice.value, given))
+            given.is_null() && self.nullable
+                || self.values.iter().any(|choice| same(choice.value, given))
         };
         let wrong = match given {
             JsonValue::Array(items) if self.of_items => items.iter().find(|item| !allowed(item)),
@@ -168,14 +206,26 @@ impl Choices<'_> {
             _ if self.of_items => None,
             given => (!allowed(given)).then_some(given),
         }?;
-        let names = self.values.iter().filter_map(|choice| choice.value.as_str());
-        let meant = wrong.as_str().and_then(|wrong| near::did_you_mean(wrong, names));
-        Some((format!("{} is none of: {}", value_in_quotes(wrong), self.told()), meant))
+        let names = self
+            .values
+            .iter()
+            .filter_map(|choice| choice.value.as_str());
+        let meant = wrong
+            .as_str()
+            .and_then(|wrong| near::did_you_mean(wrong, names));
+        Some((
+            format!("{} is none of: {}", value_in_quotes(wrong), self.told()),
+            meant,
+        ))
     }
 }
 
-/// What is wrong with the first argument that is none of its choices: its name, what is wrong, what may have been meant.
-pub(crate) fn wrong_choice(arguments: &JsonObject, schema: &JsonObject) -> Option<(String, String, Option<String>)> {
+/// What is wrong with the first argument that is none of its choices: its name, what is wrong, what
+/// may have been meant.
+pub(crate) fn wrong_choice(
+    arguments: &JsonObject,
+    schema: &JsonObject,
+) -> Option<(String, String, Option<String>)> {
     arguments.iter().find_map(|(key, given)| {
         let (problem, meant) = choices(schema, key)?.problem(given)?;
         Some((key.clone(), problem, meant))
@@ -195,7 +245,11 @@ fn value(value: &JsonValue) -> String {
 }
 
 fn value_in_quotes(given: &JsonValue) -> String {
-    if given.is_string() { format!("\"{}\"", value(given)) } else { value(given) }
+    if given.is_string() {
+        format!("\"{}\"", value(given))
+    } else {
+        value(given)
+    }
 }
 
 #[cfg(test)]
@@ -229,15 +283,39 @@ mod tests {
             (json!({"type": "string", "enum": ["a", "b"]}), "a|b"),
             (json!({"enum": [1, true, "c", null]}), "1|true|c"),
             (json!({"const": "a"}), "a"),
-            (json!({"oneOf": [{"const": "a", "title": "A"}, {"const": "b"}]}), "a|b"),
+            (
+                json!({"oneOf": [{"const": "a", "title": "A"}, {"const": "b"}]}),
+                "a|b",
+            ),
             (json!({"$ref": "#/$defs/Plain"}), "low|normal|high"),
-            (json!({"anyOf": [{"$ref": "#/$defs/Plain"}, {"type": "null"}]}), "low|normal|high"),
-            (json!({"allOf": [{"$ref": "#/$defs/Plain"}], "default": "low"}), "low|normal|high"),
-            (json!({"$ref": "#/$defs/Documented"}), "blue_green|canary|rolling"),
-            (json!({"type": "array", "items": {"$ref": "#/$defs/Plain"}}), "low|normal|high"),
-            (json!({"type": "array", "items": {"anyOf": [{"const": "a"}, {"const": "b"}]}}), "a|b"),
-            (json!({"anyOf": [{"type": "array", "items": {"enum": ["a"]}}, {"type": "null"}]}), "a"),
-            (json!({"enum": (0..20).collect::<Vec<_>>()}), "0|1|2|3|4|5|6|7|8|9|10|11|…"),
+            (
+                json!({"anyOf": [{"$ref": "#/$defs/Plain"}, {"type": "null"}]}),
+                "low|normal|high",
+            ),
+            (
+                json!({"allOf": [{"$ref": "#/$defs/Plain"}], "default": "low"}),
+                "low|normal|high",
+            ),
+            (
+                json!({"$ref": "#/$defs/Documented"}),
+                "blue_green|canary|rolling",
+            ),
+            (
+                json!({"type": "array", "items": {"$ref": "#/$defs/Plain"}}),
+                "low|normal|high",
+            ),
+            (
+                json!({"type": "array", "items": {"anyOf": [{"const": "a"}, {"const": "b"}]}}),
+                "a|b",
+            ),
+            (
+                json!({"anyOf": [{"type": "array", "items": {"enum": ["a"]}}, {"type": "null"}]}),
+                "a",
+            ),
+            (
+                json!({"enum": (0..20).collect::<Vec<_>>()}),
+                "0|1|2|3|4|5|6|7|8|9|10|11|…",
+            ),
         ] {
             assert_eq!(shown(&property).as_deref(), Some(expected), "{property}");
         }
@@ -261,8 +339,14 @@ mod tests {
     fn titles_are_told_where_they_say_more() {
         let titles = |property: JsonValue| choices(&of(&property), "x").unwrap().titles();
         let told = "blue_green = Two sets, one switch., canary = A few first";
-        assert_eq!(titles(json!({"$ref": "#/$defs/Documented"})).as_deref(), Some(told));
-        assert_eq!(titles(json!({"enum": ["l", "h"], "enumNames": ["Low", "H"]})).as_deref(), Some("l = Low"));
+        assert_eq!(
+            titles(json!({"$ref": "#/$defs/Documented"})).as_deref(),
+            Some(told)
+        );
+        assert_eq!(
+            titles(json!({"enum": ["l", "h"], "enumNames": ["Low", "H"]})).as_deref(),
+            Some("l = Low")
+        );
         assert_eq!(titles(json!({"enum": ["a"]})), None);
     }
 
@@ -270,7 +354,8 @@ mod tests {
     fn what_is_none_of_the_choices_is_named_with_them() {
         let plain = of(&json!({"anyOf": [{"$ref": "#/$defs/Plain"}, {"type": "null"}]}));
         let wrong = |schema: &JsonObject, value: JsonValue| {
-            wrong_choice(json!({"x": value}).as_object().unwrap(), schema).map(|(_, problem, meant)| (problem, meant))
+            wrong_choice(json!({"x": value}).as_object().unwrap(), schema)
+                .map(|(_, problem, meant)| (problem, meant))
         };
         let (problem, meant) = wrong(&plain, json!("hihg")).unwrap();
         assert_eq!(problem, "\"hihg\" is none of: low, normal, high");

@@ -33,7 +33,10 @@ impl Kind {
     ];
 
     fn of_name(name: &str) -> Option<Self> {
-        Self::ALL.iter().find(|(known, _)| *known == name).map(|(_, kind)| *kind)
+        Self::ALL
+            .iter()
+            .find(|(known, _)| *known == name)
+            .map(|(_, kind)| *kind)
     }
 
     fn of_value(value: &JsonValue) -> Self {
@@ -50,7 +53,10 @@ impl Kind {
 
     /// Its name in JSON Schema.
     pub(crate) fn name(self) -> &'static str {
-        Self::ALL.iter().find(|(_, kind)| *kind == self).map_or("", |(name, _)| name)
+        Self::ALL
+            .iter()
+            .find(|(_, kind)| *kind == self)
+            .map_or("", |(name, _)| name)
     }
 }
 
@@ -61,19 +67,31 @@ pub(crate) fn property<'a>(schema: &'a JsonObject, key: &str) -> Option<&'a Json
 
 /// The names of the required arguments.
 pub(crate) fn required(schema: &JsonObject) -> impl Iterator<Item = &str> {
-    schema.get("required").and_then(JsonValue::as_array).into_iter().flatten().filter_map(JsonValue::as_str)
+    schema
+        .get("required")
+        .and_then(JsonValue::as_array)
+        .into_iter()
+        .flatten()
+        .filter_map(JsonValue::as_str)
 }
 
 /// The types that an argument may have; none when the schema does not say.
 pub(crate) fn kinds_of(schema: &JsonObject, key: &str) -> BTreeSet<Kind> {
     let mut kinds = BTreeSet::new();
     if let Some(property) = property(schema, key) {
-        visit(property, schema, MAX_DEPTH, &mut { MAX_SCHEMAS }, &mut |schema| collect(schema, &mut kinds));
+        visit(
+            property,
+            schema,
+            MAX_DEPTH,
+            &mut { MAX_SCHEMAS },
+            &mut |schema| collect(schema, &mut kinds),
+        );
     }
     kinds
 }
 
-/// Calls `look` with a schema, with its branches, and with what they refer to, as far as the bounds allow.
+/// Calls `look` with a schema, with its branches, and with what they refer to, as far as the bounds
+/// allow.
 fn visit<'a>(
     schema: &'a JsonValue,
     root: &'a JsonObject,
@@ -81,15 +99,25 @@ fn visit<'a>(
     left: &mut usize,
     look: &mut dyn FnMut(&'a JsonValue),
 ) {
-    let (Some(depth), Some(rest)) = (depth.checked_sub(1), left.checked_sub(1)) else { return };
+    let (Some(depth), Some(rest)) = (depth.checked_sub(1), left.checked_sub(1)) else {
+        return;
+    };
     *left = rest;
     look(schema);
     for branches in ["anyOf", "oneOf", "allOf"] {
-        for branch in schema.get(branches).and_then(JsonValue::as_array).into_iter().flatten() {
+        for branch in schema
+            .get(branches)
+            .and_then(JsonValue::as_array)
+            .into_iter()
+            .flatten()
+        {
             visit(branch, root, depth, left, look);
         }
     }
-    if let Some(target) = schema.get("$ref").and_then(JsonValue::as_str).and_then(|reference| resolve(reference, root))
+    if let Some(target) = schema
+        .get("$ref")
+        .and_then(JsonValue::as_str)
+        .and_then(|reference| resolve(reference, root))
     {
         visit(target, root, depth, left, look);
     }
@@ -98,12 +126,19 @@ fn visit<'a>(
 fn collect(schema: &JsonValue, kinds: &mut BTreeSet<Kind>) {
     match schema.get("type") {
         Some(JsonValue::String(name)) => kinds.extend(Kind::of_name(name)),
-        Some(JsonValue::Array(names)) => {
-            kinds.extend(names.iter().filter_map(JsonValue::as_str).filter_map(Kind::of_name))
-        }
+        Some(JsonValue::Array(names)) => kinds.extend(
+            names
+                .iter()
+                .filter_map(JsonValue::as_str)
+                .filter_map(Kind::of_name),
+        ),
         _ => {
-            let values =
-                schema.get("enum").and_then(JsonValue::as_array).into_iter().flatten().chain(schema.get("const"));
+            let values = schema
+                .get("enum")
+                .and_then(JsonValue::as_array)
+                .into_iter()
+                .flatten()
+                .chain(schema.get("const"));
             kinds.extend(values.map(Kind::of_value));
         }
     }
@@ -111,14 +146,20 @@ fn collect(schema: &JsonValue, kinds: &mut BTreeSet<Kind>) {
 
 /// What a reference within the schema leads to. Others are never followed.
 pub(super) fn resolve<'a>(reference: &str, root: &'a JsonObject) -> Option<&'a JsonValue> {
-    let mut steps = reference.strip_prefix("#/")?.split('/').map(|step| step.replace("~1", "/").replace("~0", "~"));
+    let mut steps = reference
+        .strip_prefix("#/")?
+        .split('/')
+        .map(|step| step.replace("~1", "/").replace("~0", "~"));
     let first = root.get(&steps.next()?)?;
     steps.try_fold(first, |value, step| value.get(step))
 }
 
-/// `integer`, `string or null`, `array of string`, `low|normal|high`: what an argument takes, for people.
+/// `integer`, `string or null`, `array of string`, `low|normal|high`: what an argument takes, for
+/// people.
 pub(crate) fn types_shown(schema: &JsonObject, key: &str) -> String {
-    let Some(property) = property(schema, key) else { return "any".into() };
+    let Some(property) = property(schema, key) else {
+        return "any".into();
+    };
     let target = property
         .get("$ref")
         .and_then(JsonValue::as_str)
@@ -132,15 +173,28 @@ pub(crate) fn types_shown(schema: &JsonObject, key: &str) -> String {
     let kinds = kinds_of(schema, key);
     let names: Vec<String> = kinds
         .iter()
-        .map(|kind| match (kind, target.get("items").and_then(|items| items.get("type")).and_then(JsonValue::as_str)) {
-            (Kind::Array, Some(item)) => format!("array of {item}"),
-            (kind, _) => kind.name().to_owned(),
+        .map(|kind| {
+            match (
+                kind,
+                target
+                    .get("items")
+                    .and_then(|items| items.get("type"))
+                    .and_then(JsonValue::as_str),
+            ) {
+                (Kind::Array, Some(item)) => format!("array of {item}"),
+                (kind, _) => kind.name().to_owned(),
+            }
         })
         .collect();
-    if names.is_empty() { "any".into() } else { names.join(" or ") }
+    if names.is_empty() {
+        "any".into()
+    } else {
+        names.join(" or ")
+    }
 }
 
-/// The JSON value that `text` stands for where these types are allowed. Where strings are, it is a string.
+/// The JSON value that `text` stands for where these types are allowed. Where strings are, it is a
+/// string.
 pub(super) fn convert(text: &str, kinds: &BTreeSet<Kind>) -> Result<JsonValue, String> {
     if kinds.is_empty() || kinds.contains(&Kind::String) {
         return Ok(text.into());

@@ -3,7 +3,9 @@ use crate::fail::Exit;
 use serde_json::json;
 
 fn object(value: JsonValue) -> JsonObject {
-    let JsonValue::Object(object) = value else { panic!("not an object") };
+    let JsonValue::Object(object) = value else {
+        panic!("not an object")
+    };
     object
 }
 
@@ -42,7 +44,10 @@ fn text_becomes_what_the_schema_says() {
         ("name=", json!({"name": ""})),
         ("count=5", json!({"count": 5})),
         ("count=-5", json!({"count": -5})),
-        ("count=18446744073709551615", json!({"count": 18_446_744_073_709_551_615_u64})),
+        (
+            "count=18446744073709551615",
+            json!({"count": 18_446_744_073_709_551_615_u64}),
+        ),
         ("ratio=5", json!({"ratio": 5})),
         ("ratio=1.5e3", json!({"ratio": 1500.0})),
         ("loud=true", json!({"loud": true})),
@@ -64,7 +69,10 @@ fn text_becomes_what_the_schema_says() {
 
 #[test]
 fn json_is_taken_as_it_stands() {
-    assert_eq!(convert(&["name:=5", "free:=[1,{\"a\":null}]"]).unwrap(), json!({"name": 5, "free": [1, {"a": null}]}));
+    assert_eq!(
+        convert(&["name:=5", "free:=[1,{\"a\":null}]"]).unwrap(),
+        json!({"name": 5, "free": [1, {"a": null}]})
+    );
 }
 
 #[test]
@@ -72,11 +80,26 @@ fn files_hold_text_json_or_everything() {
     let file = std::env::temp_dir().join(format!("carryall-args-{}.json", std::process::id()));
     std::fs::write(&file, r#"{"name": "from file", "count": 7}"#).unwrap();
     let at = format!("@{}", file.display());
-    assert_eq!(convert(&[&at]).unwrap(), json!({"name": "from file", "count": 7}));
-    assert_eq!(convert(&[&at, "count=8"]).unwrap(), json!({"name": "from file", "count": 8}));
-    assert_eq!(convert(&[&format!("more={at}")]).unwrap(), json!({"more": {"name": "from file", "count": 7}}));
-    assert_eq!(convert(&[&format!("free:={at}")]).unwrap(), json!({"free": {"name": "from file", "count": 7}}));
-    assert_eq!(convert(&[&format!("name={at}")]).unwrap()["name"], json!(r#"{"name": "from file", "count": 7}"#));
+    assert_eq!(
+        convert(&[&at]).unwrap(),
+        json!({"name": "from file", "count": 7})
+    );
+    assert_eq!(
+        convert(&[&at, "count=8"]).unwrap(),
+        json!({"name": "from file", "count": 8})
+    );
+    assert_eq!(
+        convert(&[&format!("more={at}")]).unwrap(),
+        json!({"more": {"name": "from file", "count": 7}})
+    );
+    assert_eq!(
+        convert(&[&format!("free:={at}")]).unwrap(),
+        json!({"free": {"name": "from file", "count": 7}})
+    );
+    assert_eq!(
+        convert(&[&format!("name={at}")]).unwrap()["name"],
+        json!(r#"{"name": "from file", "count": 7}"#)
+    );
     std::fs::remove_file(file).unwrap();
 }
 
@@ -105,7 +128,8 @@ fn what_does_not_fit_says_why() {
 #[test]
 fn prompts_take_strings() {
     let words = ["a=1".to_owned(), "b:=2".to_owned(), "c:=\"x\"".to_owned()];
-    let expected = [("a", "1"), ("b", "2"), ("c", "x")].map(|(key, value)| (key.to_owned(), value.to_owned()));
+    let expected =
+        [("a", "1"), ("b", "2"), ("c", "x")].map(|(key, value)| (key.to_owned(), value.to_owned()));
     assert_eq!(as_strings(&words).unwrap(), expected);
 }
 

@@ -16,8 +16,8 @@ use tokio::sync::oneshot;
 pub(crate) struct Person(Screen);
 
 impl Person {
-    /// Somebody is there when standard input and standard error are a terminal that can do more than print, and results
-    /// are made for people.
+    /// Somebody is there when standard input and standard error are a terminal that can do more
+    /// than print, and results are made for people.
     pub(crate) fn at(screen: Screen) -> Option<Self> {
         let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
         let there = screen.watched && !dumb && std::io::stdin().is_terminal();
@@ -25,26 +25,37 @@ impl Person {
     }
 
     /// Puts a question of `who`. If the future is dropped, the terminal is as it was before.
-    pub(crate) async fn ask(self, who: String, question: ElicitRequestParams) -> Result<ElicitResult, Fail> {
-        let local =
-            |error: &dyn std::fmt::Display| Fail::new(Exit::Local, format!("cannot ask at the terminal: {error}"));
+    pub(crate) async fn ask(
+        self,
+        who: String,
+        question: ElicitRequestParams,
+    ) -> Result<ElicitResult, Fail> {
+        let local = |error: &dyn std::fmt::Display| {
+            Fail::new(Exit::Local, format!("cannot ask at the terminal: {error}"))
+        };
         let server = who.clone();
         let (tell, told) = oneshot::channel();
         let mut restoring = Restoring::new();
-        // A thread of its own: reading from a terminal cannot be cancelled, and must not hold up the end of the runtime.
+        // A thread of its own: reading from a terminal cannot be cancelled, and must not hold up
+        // the end of the runtime.
         let asking = move || drop(tell.send(put(&mut Terminal::new(self.0), &who, &question)));
-        std::thread::Builder::new().spawn(asking).map_err(|error| local(&error))?;
+        std::thread::Builder::new()
+            .spawn(asking)
+            .map_err(|error| local(&error))?;
         let answer = told.await.map_err(|error| local(&error))?;
         restoring.finished = !matches!(&answer, Err(Trouble::Terminal(_)));
         answer.map_err(|trouble| match trouble {
-            Trouble::Terminal(error) if error.kind() == io::ErrorKind::Interrupted => Fail::new(Exit::Interrupted, ""),
+            Trouble::Terminal(error) if error.kind() == io::ErrorKind::Interrupted => {
+                Fail::new(Exit::Interrupted, "")
+            }
             Trouble::Terminal(error) => local(&error),
             Trouble::Question(why) => Fail::new(Exit::Refused, format!("{server} asks, but {why}")),
         })
     }
 }
 
-/// The modes of the terminal as they are found, to be left like that: prompts turn its echo and its cursor off.
+/// The modes of the terminal as they are found, to be left like that: prompts turn its echo and its
+/// cursor off.
 #[derive(Debug)]
 pub(crate) struct TerminalModes {
     #[cfg(unix)]
@@ -68,7 +79,11 @@ impl TerminalModes {
             && (now.local_modes, now.input_modes) != (modes.local_modes, modes.input_modes)
         {
             // What fails here fails on a terminal that is gone.
-            let _ = rustix::termios::tcsetattr(io::stdin(), rustix::termios::OptionalActions::Now, modes);
+            let _ = rustix::termios::tcsetattr(
+                io::stdin(),
+                rustix::termios::OptionalActions::Now,
+                modes,
+            );
         }
         let term = Term::stderr();
         if term.is_term() {
@@ -93,7 +108,10 @@ struct Restoring {
 
 impl Restoring {
     fn new() -> Self {
-        Self { modes: TerminalModes::now(), finished: false }
+        Self {
+            modes: TerminalModes::now(),
+            finished: false,
+        }
     }
 }
 
@@ -114,9 +132,16 @@ struct Terminal {
 
 impl Terminal {
     fn new(screen: Screen) -> Self {
-        let theme: Box<dyn Theme> =
-            if screen.colors_err() { Box::new(ColorfulTheme::default()) } else { Box::new(SimpleTheme) };
-        Self { screen, term: Term::stderr(), theme }
+        let theme: Box<dyn Theme> = if screen.colors_err() {
+            Box::new(ColorfulTheme::default())
+        } else {
+            Box::new(SimpleTheme)
+        };
+        Self {
+            screen,
+            term: Term::stderr(),
+            theme,
+        }
     }
 }
 
@@ -135,7 +160,9 @@ impl Source for Terminal {
     }
 
     fn text(&mut self, prompt: &str, default: Option<&str>) -> io::Result<String> {
-        let input = Input::<String>::with_theme(&*self.theme).with_prompt(prompt).allow_empty(true);
+        let input = Input::<String>::with_theme(&*self.theme)
+            .with_prompt(prompt)
+            .allow_empty(true);
         let input = match default {
             Some(default) => input.default(default.to_owned()),
             None => input,
@@ -153,12 +180,17 @@ impl Source for Terminal {
     }
 
     fn one_of(&mut self, prompt: &str, items: &[&str], at: usize) -> io::Result<usize> {
-        let select = Select::with_theme(&*self.theme).with_prompt(prompt).items(items).default(at);
+        let select = Select::with_theme(&*self.theme)
+            .with_prompt(prompt)
+            .items(items)
+            .default(at);
         select.interact_on(&self.term).map_err(io::Error::from)
     }
 
     fn some_of(&mut self, prompt: &str, items: &[(&str, bool)]) -> io::Result<Vec<usize>> {
-        let select = MultiSelect::with_theme(&*self.theme).with_prompt(prompt).items_checked(items.iter().copied());
+        let select = MultiSelect::with_theme(&*self.theme)
+            .with_prompt(prompt)
+            .items_checked(items.iter().copied());
         select.interact_on(&self.term).map_err(io::Error::from)
     }
 

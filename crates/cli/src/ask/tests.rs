@@ -1,6 +1,7 @@
 use super::*;
 use carryall::types::{
-    ElicitAction, ElicitRequestFormParams, ElicitRequestURLParams, JsonValue, RequestedSchema, StringFormat,
+    ElicitAction, ElicitRequestFormParams, ElicitRequestURLParams, JsonValue, RequestedSchema,
+    StringFormat,
 };
 use serde_json::json;
 use std::collections::VecDeque;
@@ -32,7 +33,11 @@ struct Script {
 
 impl Script {
     fn of(answers: impl IntoIterator<Item = Say>) -> Self {
-        Self { answers: answers.into_iter().collect(), browser: true, ..Self::default() }
+        Self {
+            answers: answers.into_iter().collect(),
+            browser: true,
+            ..Self::default()
+        }
     }
 
     fn next(&mut self, prompt: String) -> io::Result<Say> {
@@ -46,7 +51,11 @@ impl Script {
 
     #[track_caller]
     fn saw(&self, part: &str) {
-        assert!(self.seen.iter().any(|line| line.contains(part)), "{part:?} is not in {:#?}", self.seen);
+        assert!(
+            self.seen.iter().any(|line| line.contains(part)),
+            "{part:?} is not in {:#?}",
+            self.seen
+        );
     }
 }
 
@@ -61,7 +70,9 @@ impl Source for Script {
     }
 
     fn text(&mut self, prompt: &str, default: Option<&str>) -> io::Result<String> {
-        let shown = default.map(|default| format!(" [{default}]")).unwrap_or_default();
+        let shown = default
+            .map(|default| format!(" [{default}]"))
+            .unwrap_or_default();
         match self.next(format!("{prompt}{shown}"))? {
             Enter => Ok(default.unwrap_or_default().to_owned()),
             Text(text) => Ok(text.to_owned()),
@@ -95,7 +106,11 @@ impl Source for Script {
 
     fn open(&mut self, url: &str) -> io::Result<()> {
         self.opened.push(url.to_owned());
-        if self.browser { Ok(()) } else { Err(io::Error::other("no browser")) }
+        if self.browser {
+            Ok(())
+        } else {
+            Err(io::Error::other("no browser"))
+        }
     }
 }
 
@@ -106,12 +121,23 @@ fn form(schema: RequestedSchema) -> ElicitRequestParams {
 fn booking() -> ElicitRequestParams {
     form(
         RequestedSchema::new()
-            .string("date", |field| field.with_title("Day").with_format(StringFormat::Date).with_description("When"))
+            .string("date", |field| {
+                field
+                    .with_title("Day")
+                    .with_format(StringFormat::Date)
+                    .with_description("When")
+            })
             .required()
-            .integer("guests", |field| field.with_minimum(1).with_maximum(12).with_default(2))
+            .integer("guests", |field| {
+                field.with_minimum(1).with_maximum(12).with_default(2)
+            })
             .required()
-            .select_titled("seat", [("in", "Inside"), ("out", "Outside")], |field| field)
-            .multi_select("extras", ["dog", "pram"], |field| field.with_max_items(1_u64))
+            .select_titled("seat", [("in", "Inside"), ("out", "Outside")], |field| {
+                field
+            })
+            .multi_select("extras", ["dog", "pram"], |field| {
+                field.with_max_items(1_u64)
+            })
             .boolean("vegetarian", |field| field)
             .string("note", |field| field.with_max_length(5_u64)),
     )
@@ -119,7 +145,12 @@ fn booking() -> ElicitRequestParams {
 
 fn asked(question: &ElicitRequestParams, script: &mut Script) -> ElicitResult {
     let answer = put(script, "http://h/mcp (book)", question).unwrap();
-    assert!(script.answers.is_empty(), "{:?} was not asked for: {:#?}", script.answers, script.seen);
+    assert!(
+        script.answers.is_empty(),
+        "{:?} was not asked for: {:#?}",
+        script.answers,
+        script.seen
+    );
     answer
 }
 
@@ -173,8 +204,21 @@ fn a_form_is_filled_in_field_by_field_and_shown_before_it_is_sent() {
 
 #[test]
 fn defaults_stand_there_and_what_is_optional_may_stay_empty() {
-    let mut script = Script::of([Enter, Enter, Text("2026-12-24"), Enter, Enter, Enter, Enter, Enter, Enter]);
-    assert_eq!(content(asked(&booking(), &mut script)), json!({"date": "2026-12-24", "guests": 2}));
+    let mut script = Script::of([
+        Enter,
+        Enter,
+        Text("2026-12-24"),
+        Enter,
+        Enter,
+        Enter,
+        Enter,
+        Enter,
+        Enter,
+    ]);
+    assert_eq!(
+        content(asked(&booking(), &mut script)),
+        json!({"date": "2026-12-24", "guests": 2})
+    );
     script.saw("! Day is required");
     let nothing = form(RequestedSchema::new());
     let mut script = Script::of([Enter, Enter]);
@@ -189,14 +233,26 @@ fn what_was_filled_in_can_be_changed() {
         RequestedSchema::new()
             .boolean("sure", |field| field.with_default(true))
             .number("ratio", |field| field)
-            .multi_select("extras", ["dog", "pram"], |field| field.with_default(vec!["dog".into()]))
+            .multi_select("extras", ["dog", "pram"], |field| {
+                field.with_default(vec!["dog".into()])
+            })
             .integer("count", |field| field),
     );
-    let first = [Enter, Yes(false), Text("0.5"), Marked(&[]), Text("2.0"), Pick("Change")];
+    let first = [
+        Enter,
+        Yes(false),
+        Text("0.5"),
+        Marked(&[]),
+        Text("2.0"),
+        Pick("Change"),
+    ];
     let second = [Enter, Text("1e2"), Enter, Enter, Pick("Send")];
     let mut script = Script::of(first.into_iter().chain(second));
     let answer = content(asked(&question, &mut script));
-    assert_eq!(answer, json!({"sure": false, "ratio": 100.0, "extras": [], "count": 2}));
+    assert_eq!(
+        answer,
+        json!({"sure": false, "ratio": 100.0, "extras": [], "count": 2})
+    );
     script.saw("sure (optional) Some(true)");
     script.saw("sure (optional) Some(false)");
     script.saw("ratio (number, optional) [0.5]");
@@ -206,7 +262,10 @@ fn what_was_filled_in_can_be_changed() {
 // spec: elicitation-04, elicitation-27
 #[test]
 fn it_can_be_declined_and_cancelled_at_either_end() {
-    for (pick, action) in [("Decline", ElicitAction::Decline), ("Cancel", ElicitAction::Cancel)] {
+    for (pick, action) in [
+        ("Decline", ElicitAction::Decline),
+        ("Cancel", ElicitAction::Cancel),
+    ] {
         let early = asked(&booking(), &mut Script::of([Pick(pick)]));
         assert_eq!((early.action, early.content), (action, None));
         let late = form(RequestedSchema::new().string("note", |field| field));
@@ -218,17 +277,24 @@ fn it_can_be_declined_and_cancelled_at_either_end() {
 #[test]
 fn ctrl_c_ends_it_without_an_answer() {
     let ended = put(&mut Script::of([Enter, Break]), "h", &booking());
-    assert!(matches!(ended, Err(Trouble::Terminal(error)) if error.kind() == io::ErrorKind::Interrupted));
+    assert!(
+        matches!(ended, Err(Trouble::Terminal(error)) if error.kind() == io::ErrorKind::Interrupted)
+    );
 }
 
 #[test]
 fn a_form_that_nobody_can_fill_in_is_not_asked() {
     let mut missing = RequestedSchema::new();
     missing.required = Some(vec!["ghost".into()]);
-    let empty = RequestedSchema::new().select("none", Vec::<String>::new(), |field| field).required();
+    let empty = RequestedSchema::new()
+        .select("none", Vec::<String>::new(), |field| field)
+        .required();
     for schema in [missing, empty] {
         let ended = put(&mut Script::of([]), "h", &form(schema));
-        assert!(matches!(&ended, Err(Trouble::Question(why)) if why.contains("requires")), "{ended:?}");
+        assert!(
+            matches!(&ended, Err(Trouble::Question(why)) if why.contains("requires")),
+            "{ended:?}"
+        );
     }
 }
 
@@ -236,9 +302,14 @@ fn a_form_that_nobody_can_fill_in_is_not_asked() {
 fn nothing_that_a_terminal_obeys_gets_through() {
     let schema = RequestedSchema::new()
         .string("a\x1b[2J", |field| {
-            field.with_title("T\x1b[31m").with_description("D\x1b]0;x\x07\r").with_default("d\u{202e}")
+            field
+                .with_title("T\x1b[31m")
+                .with_description("D\x1b]0;x\x07\r")
+                .with_default("d\u{202e}")
         })
-        .select_titled("b", [("v", "\x1b[1mBold\nline"), ("w", "\x1b")], |field| field)
+        .select_titled("b", [("v", "\x1b[1mBold\nline"), ("w", "\x1b")], |field| {
+            field
+        })
         .required();
     let question = ElicitRequestFormParams::new("M\x1b[2K\nforged line", schema).into();
     let mut script = Script::of([Enter, Enter, Enter, Enter]);
@@ -246,7 +317,10 @@ fn nothing_that_a_terminal_obeys_gets_through() {
     script.saw("M\\u{1b}[2K forged line");
     script.saw(r#"["\\u{1b}[1mBold line", "\\u{1b}"]"#);
     for line in &script.seen {
-        assert!(!line.chars().any(|c| c.is_control() || c == '\u{202e}'), "{line:?}");
+        assert!(
+            !line.chars().any(|c| c.is_control() || c == '\u{202e}'),
+            "{line:?}"
+        );
     }
     assert_eq!(short(&"x".repeat(500)).chars().count(), MAX_PROMPT + 1);
 }
@@ -261,7 +335,10 @@ fn a_page_is_shown_in_full_with_its_host_and_opened_when_wanted() {
     let url = "https://Accounts.Example.com:8443/login?next=https://other.example/#top";
     let mut script = Script::of([Pick("Open it in the browser")]);
     let answer = asked(&page(url), &mut script);
-    assert_eq!((answer.action, answer.content), (ElicitAction::Accept, None));
+    assert_eq!(
+        (answer.action, answer.content),
+        (ElicitAction::Accept, None)
+    );
     assert_eq!(script.opened, [url]);
     script.saw("Please sign in");
     script.saw("https://*Accounts.Example.com*:8443/login?next=https://other.example/#top");
@@ -270,7 +347,10 @@ fn a_page_is_shown_in_full_with_its_host_and_opened_when_wanted() {
     let mut script = Script::of([Enter]);
     assert_eq!(asked(&page(url), &mut script).action, ElicitAction::Decline);
     assert!(script.opened.is_empty());
-    for (pick, action) in [("I open it myself", ElicitAction::Accept), ("Cancel", ElicitAction::Cancel)] {
+    for (pick, action) in [
+        ("I open it myself", ElicitAction::Accept),
+        ("Cancel", ElicitAction::Cancel),
+    ] {
         let mut script = Script::of([Pick(pick)]);
         assert_eq!(asked(&page(url), &mut script).action, action);
         assert!(script.opened.is_empty());
@@ -279,8 +359,14 @@ fn a_page_is_shown_in_full_with_its_host_and_opened_when_wanted() {
 
 #[test]
 fn without_a_browser_the_page_can_still_be_opened_by_hand() {
-    let mut script = Script { browser: false, ..Script::of([Pick("Open it in the browser")]) };
-    assert_eq!(asked(&page("https://example.com/"), &mut script).action, ElicitAction::Accept);
+    let mut script = Script {
+        browser: false,
+        ..Script::of([Pick("Open it in the browser")])
+    };
+    assert_eq!(
+        asked(&page("https://example.com/"), &mut script).action,
+        ElicitAction::Accept
+    );
     script.saw("! no browser could be started here: open the page yourself");
 }
 
@@ -291,9 +377,21 @@ fn addresses_that_mislead_are_warned_of_or_not_shown_at_all() {
     asked(&page("http://xn--pypal-4ve.example/"), &mut script);
     script.saw("! the host name is Punycode");
     script.saw("! the connection is not encrypted");
-    for url in ["javascript:alert(1)", "https://good.example@evil.example/", "https://a b/", "file:///etc/passwd"] {
+    for url in [
+        "javascript:alert(1)",
+        "https://good.example@evil.example/",
+        "https://a b/",
+        "file:///etc/passwd",
+    ] {
         let mut script = Script::of([]);
-        assert!(matches!(put(&mut script, "h", &page(url)), Err(Trouble::Question(_))), "{url}");
-        assert!(!script.seen.iter().any(|line| line.contains(url)), "{:?}", script.seen);
+        assert!(
+            matches!(put(&mut script, "h", &page(url)), Err(Trouble::Question(_))),
+            "{url}"
+        );
+        assert!(
+            !script.seen.iter().any(|line| line.contains(url)),
+            "{:?}",
+            script.seen
+        );
     }
 }

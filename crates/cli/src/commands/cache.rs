@@ -45,7 +45,10 @@ impl Cache {
     pub(crate) fn run(&self) -> Result<Exit, Fail> {
         let screen = Screen::new(self.screen());
         let Some(file) = era::cache_file() else {
-            return Err(Fail::new(Exit::Local, "this user has no cache folder: HOME and XDG_CACHE_HOME are not set"));
+            return Err(Fail::new(
+                Exit::Local,
+                "this user has no cache folder: HOME and XDG_CACHE_HOME are not set",
+            ));
         };
         match &self.action {
             Action::Show { .. } => show(&file, screen),
@@ -58,9 +61,18 @@ fn show(file: &Path, screen: Screen) -> Result<Exit, Fail> {
     let known: Value = match std::fs::read(file) {
         Ok(text) => serde_json::from_slice(&text).unwrap_or_default(),
         Err(error) if is_absent(&error) => Value::Null,
-        Err(error) => return Err(Fail::new(Exit::Local, format!("cannot read {}: {error}", file.display()))),
+        Err(error) => {
+            return Err(Fail::new(
+                Exit::Local,
+                format!("cannot read {}: {error}", file.display()),
+            ));
+        }
     };
-    let servers = known.get("servers").and_then(Value::as_object).cloned().unwrap_or_default();
+    let servers = known
+        .get("servers")
+        .and_then(Value::as_object)
+        .cloned()
+        .unwrap_or_default();
     if screen.format == Format::Json {
         screen.json(&json!({"file": file.display().to_string(), "servers": servers}))?;
         return Ok(Exit::Ok);
@@ -69,21 +81,35 @@ fn show(file: &Path, screen: Screen) -> Result<Exit, Fail> {
         screen.note(&format!("Nothing is remembered in {}.", file.display()));
         return Ok(Exit::Ok);
     }
-    let text_of = |entry: &Value, member: &str| entry[member].as_str().unwrap_or_default().to_owned();
-    let rows = servers.into_iter().map(|(server, entry)| [server, text_of(&entry, "version"), text_of(&entry, "why")]);
+    let text_of =
+        |entry: &Value, member: &str| entry[member].as_str().unwrap_or_default().to_owned();
+    let rows = servers
+        .into_iter()
+        .map(|(server, entry)| [server, text_of(&entry, "version"), text_of(&entry, "why")]);
     screen.print(&render::table(&screen, ["SERVER", "VERSION", "WHY"], rows))?;
     Ok(Exit::Ok)
 }
 
 fn clear(file: &Path, screen: Screen) -> Result<Exit, Fail> {
     match std::fs::remove_file(file) {
-        Ok(()) => screen.note(&format!("{} is removed: eras are found out anew.", file.display())),
+        Ok(()) => screen.note(&format!(
+            "{} is removed: eras are found out anew.",
+            file.display()
+        )),
         Err(error) if is_absent(&error) => screen.note("Nothing was remembered."),
-        Err(error) => return Err(Fail::new(Exit::Local, format!("cannot remove {}: {error}", file.display()))),
+        Err(error) => {
+            return Err(Fail::new(
+                Exit::Local,
+                format!("cannot remove {}: {error}", file.display()),
+            ));
+        }
     }
     Ok(Exit::Ok)
 }
 
 fn is_absent(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+    matches!(
+        error.kind(),
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+    )
 }

@@ -27,7 +27,8 @@ pub(crate) struct Complete {
     /// The server: a URL, a name from an mcp.json, stdio:'COMMAND' or unix:PATH
     #[arg(value_name = "TARGET")]
     pub(crate) target: Option<String>,
-    /// The prompt or template, the argument with what is typed so far, and arguments that are settled
+    /// The prompt or template, the argument with what is typed so far, and arguments that are
+    /// settled
     #[arg(value_name = "REFERENCE ARGUMENT=TYPED")]
     pub(crate) words: Vec<String>,
     /// A command to start as the server, instead of TARGET
@@ -43,14 +44,20 @@ impl Complete {
         let (target, mut words) = self.server.split(self.target, self.words, self.command)?;
         let reference = reference(&first(&mut words, "REFERENCE", EXAMPLE)?);
         let mut pairs = args::as_strings(&words)?.into_iter();
-        let (argument, typed) = pairs
-            .next()
-            .ok_or_else(|| Fail::usage("no ARGUMENT=TYPED was given").hint(format!("for example: {EXAMPLE}")))?;
+        let (argument, typed) = pairs.next().ok_or_else(|| {
+            Fail::usage("no ARGUMENT=TYPED was given").hint(format!("for example: {EXAMPLE}"))
+        })?;
         let settled: BTreeMap<String, String> = pairs.collect();
         connect::with(target, &self.server, Exit::Interrupted, async |server| {
             let busy = server.busy("asking for suggestions");
-            let request = server.client.complete(reference, &argument, &typed, &settled).with(server.options());
-            let result = busy.during(request.into_future()).await.map_err(|error| server.failed(&error))?;
+            let request = server
+                .client
+                .complete(reference, &argument, &typed, &settled)
+                .with(server.options());
+            let result = busy
+                .during(request.into_future())
+                .await
+                .map_err(|error| server.failed(&error))?;
             if server.screen.format == Format::Json {
                 server.screen.json(&result)?;
                 return Ok(Exit::Ok);
@@ -59,10 +66,18 @@ impl Complete {
             let lines: Vec<String> = values.iter().map(|value| text::line(value)).collect();
             server.screen.print(&lines.join("\n"))?;
             if values.is_empty() {
-                server.screen.note(&format!("The server suggests nothing for {argument}={typed}"));
+                server.screen.note(&format!(
+                    "The server suggests nothing for {argument}={typed}"
+                ));
             } else if result.completion.has_more == Some(true) {
-                let of = result.completion.total.map(|total| format!(" of {total}")).unwrap_or_default();
-                server.screen.note(&format!("These are the first {}{of}.", values.len()));
+                let of = result
+                    .completion
+                    .total
+                    .map(|total| format!(" of {total}"))
+                    .unwrap_or_default();
+                server
+                    .screen
+                    .note(&format!("These are the first {}{of}.", values.len()));
             }
             Ok(Exit::Ok)
         })
@@ -91,7 +106,8 @@ mod tests {
     #[test]
     fn references_are_told_apart() {
         let prompt = |name: &str| CompletionReference::Prompt(PromptReference::new(name));
-        let resource = |uri: &str| CompletionReference::Resource(ResourceTemplateReference::new(uri));
+        let resource =
+            |uri: &str| CompletionReference::Resource(ResourceTemplateReference::new(uri));
         assert_eq!(reference("greet"), prompt("greet"));
         assert_eq!(reference("prompt:a://b"), prompt("a://b"));
         assert_eq!(reference("demo://x/{y}"), resource("demo://x/{y}"));

@@ -21,7 +21,10 @@ impl Completions {
     pub(crate) fn run(&self) -> Result<Exit, Fail> {
         let mut script = Vec::new();
         clap_complete::generate(self.shell, &mut Cli::command(), "carryall", &mut script);
-        std::io::stdout().lock().write_all(&script).map_err(Fail::output)?;
+        std::io::stdout()
+            .lock()
+            .write_all(&script)
+            .map_err(Fail::output)?;
         Ok(Exit::Ok)
     }
 }

@@ -61,7 +61,9 @@ impl Listen {
             let listening = listen(server, filter, self.count, self.server.timeout);
             match self.lasting {
                 None => listening.await,
-                Some(time) => tokio::time::timeout(time, listening).await.unwrap_or(Ok(Exit::Ok)),
+                Some(time) => tokio::time::timeout(time, listening)
+                    .await
+                    .unwrap_or(Ok(Exit::Ok)),
             }
         })
         .await
@@ -84,10 +86,18 @@ async fn listen(
     count: Option<u64>,
     patience: Duration,
 ) -> Result<Exit, Fail> {
-    let mut listener = server.client.listen(filter).timeout(patience).await.map_err(|error| server.failed(&error))?;
+    let mut listener = server
+        .client
+        .listen(filter)
+        .timeout(patience)
+        .await
+        .map_err(|error| server.failed(&error))?;
     let missing = names(&listener.missing());
     if !missing.is_empty() {
-        server.screen.warn(&format!("the server does not tell of: {}", missing.join(", ")));
+        server.screen.warn(&format!(
+            "the server does not tell of: {}",
+            missing.join(", ")
+        ));
     }
     let agreed = listener.acknowledged();
     match server.screen.format {
@@ -97,8 +107,15 @@ async fn listen(
         }))?,
         Format::Human => {
             let names = names(agreed);
-            let names = if names.is_empty() { "nothing".to_owned() } else { names.join(", ") };
-            server.screen.note(&format!("Listening to {} for: {names} (Ctrl-C ends it)", server.place));
+            let names = if names.is_empty() {
+                "nothing".to_owned()
+            } else {
+                names.join(", ")
+            };
+            server.screen.note(&format!(
+                "Listening to {} for: {names} (Ctrl-C ends it)",
+                server.place
+            ));
         }
     }
     let mut seen = 0;
@@ -119,10 +136,18 @@ async fn listen(
 
 /// What a filter is about, in words.
 fn names(filter: &SubscriptionFilter) -> Vec<String> {
-    let lists =
-        [("tools", filter.wants_tools()), ("prompts", filter.wants_prompts()), ("resources", filter.wants_resources())];
-    let lists = lists.iter().filter(|(_, wanted)| *wanted).map(|(name, _)| format!("the list of {name}"));
-    lists.chain(filter.resource_uris().iter().map(|uri| text::line(uri))).collect()
+    let lists = [
+        ("tools", filter.wants_tools()),
+        ("prompts", filter.wants_prompts()),
+        ("resources", filter.wants_resources()),
+    ];
+    let lists = lists
+        .iter()
+        .filter(|(_, wanted)| *wanted)
+        .map(|(name, _)| format!("the list of {name}"));
+    lists
+        .chain(filter.resource_uris().iter().map(|uri| text::line(uri)))
+        .collect()
 }
 
 /// The notification, without what belongs to one subscription alone.
@@ -135,13 +160,24 @@ fn event(change: &Change) -> Value {
 }
 
 fn told(server: &Server, change: &Change) -> String {
-    let list = |name: &str| format!("The list of {} has changed", server.screen.paint(NAME, name));
+    let list = |name: &str| {
+        format!(
+            "The list of {} has changed",
+            server.screen.paint(NAME, name)
+        )
+    };
     match change {
         Change::Tools => list("tools"),
         Change::Prompts => list("prompts"),
         Change::Resources => list("resources"),
-        Change::Resource(uri) => format!("{} has changed", server.screen.paint(NAME, &text::line(uri))),
-        Change::Task(task) => format!("The task {} has changed", server.screen.paint(NAME, &text::line(&task.id))),
+        Change::Resource(uri) => format!(
+            "{} has changed",
+            server.screen.paint(NAME, &text::line(uri))
+        ),
+        Change::Task(task) => format!(
+            "The task {} has changed",
+            server.screen.paint(NAME, &text::line(&task.id))
+        ),
     }
 }
 
@@ -152,14 +188,24 @@ mod tests {
     #[test]
     fn without_a_choice_it_is_all_lists() {
         assert_eq!(names(&filter(false, false, false, vec![])).len(), 3);
-        assert_eq!(names(&filter(true, false, false, vec![])), ["the list of tools"]);
-        assert_eq!(names(&filter(false, false, false, vec!["a:b".into()])), ["a:b"]);
+        assert_eq!(
+            names(&filter(true, false, false, vec![])),
+            ["the list of tools"]
+        );
+        assert_eq!(
+            names(&filter(false, false, false, vec!["a:b".into()])),
+            ["a:b"]
+        );
     }
 
     #[test]
     fn events_carry_the_names_of_the_wire() {
-        assert_eq!(event(&Change::Tools), json!({"method": "notifications/tools/list_changed"}));
-        let updated = json!({"method": "notifications/resources/updated", "params": {"uri": "a:b"}});
+        assert_eq!(
+            event(&Change::Tools),
+            json!({"method": "notifications/tools/list_changed"})
+        );
+        let updated =
+            json!({"method": "notifications/resources/updated", "params": {"uri": "a:b"}});
         assert_eq!(event(&Change::Resource("a:b".into())), updated);
     }
 }

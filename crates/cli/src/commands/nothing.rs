@@ -13,7 +13,11 @@ pub(super) async fn explain(server: &Server, what: &str, offered: fn(&ServerCapa
     let reason = match found {
         Ok(found) if !offered(&found.capabilities) => {
             let offers = capabilities(&found.capabilities);
-            let offers = if offers.is_empty() { "nothing".to_owned() } else { offers.join(", ") };
+            let offers = if offers.is_empty() {
+                "nothing".to_owned()
+            } else {
+                offers.join(", ")
+            };
             format!("the server does not offer {what}; it offers {offers}")
         }
         Ok(_) => {
@@ -24,11 +28,16 @@ pub(super) async fn explain(server: &Server, what: &str, offered: fn(&ServerCapa
             };
             format!("the server offers {what}, but its list is empty{more}")
         }
-        Err(error) => format!("the list is empty, and the server does not say what it offers: {error}"),
+        Err(error) => {
+            format!("the list is empty, and the server does not say what it offers: {error}")
+        }
     };
     let dropped = notes::dropped();
     if what == "tools" && !dropped.is_empty() {
-        let all: Vec<String> = dropped.iter().map(|(tool, problem)| format!("{tool} ({problem})")).collect();
+        let all: Vec<String> = dropped
+            .iter()
+            .map(|(tool, problem)| format!("{tool} ({problem})"))
+            .collect();
         server.screen.note(&format!(
             "Connected to {}, but no tools: all {} were left out, because they break the protocol: {}",
             server.place,
@@ -36,12 +45,18 @@ pub(super) async fn explain(server: &Server, what: &str, offered: fn(&ServerCapa
             all.join("; ")
         ));
     } else {
-        server.screen.note(&format!("Connected to {}, but no {what}: {reason}.", server.place));
+        server.screen.note(&format!(
+            "Connected to {}, but no {what}: {reason}.",
+            server.place
+        ));
     }
 }
 
 /// What was listed; nothing when the server does not have such things.
-pub(super) fn where_not_offered<T>(server: &Server, listed: Result<Vec<T>, ClientError>) -> Result<Vec<T>, Fail> {
+pub(super) fn where_not_offered<T>(
+    server: &Server,
+    listed: Result<Vec<T>, ClientError>,
+) -> Result<Vec<T>, Fail> {
     match listed {
         Err(error) if error.is_method_not_found() => Ok(Vec::new()),
         listed => listed.map_err(|error| server.failed(&error)),

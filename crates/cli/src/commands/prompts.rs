@@ -30,11 +30,18 @@ impl Prompts {
                 nothing::explain(server, "prompts", |offers| offers.prompts.is_some()).await;
             }
             match server.screen.format {
-                Format::Json => server.screen.json(&serde_json::json!({ "prompts": prompts }))?,
+                Format::Json => server
+                    .screen
+                    .json(&serde_json::json!({ "prompts": prompts }))?,
                 Format::Human if prompts.is_empty() => {}
                 Format::Human => {
                     let rows = prompts.iter().map(|prompt| {
-                        let about = prompt.description.as_ref().or(prompt.title.as_ref()).cloned().unwrap_or_default();
+                        let about = prompt
+                            .description
+                            .as_ref()
+                            .or(prompt.title.as_ref())
+                            .cloned()
+                            .unwrap_or_default();
                         [prompt.name.clone(), signature(prompt), about]
                     });
                     server.screen.print(&render::table(
@@ -52,13 +59,26 @@ impl Prompts {
 
 /// All prompts; none when the server does not have such things.
 pub(super) async fn all(server: &Server) -> Result<Vec<Prompt>, Fail> {
-    nothing::where_not_offered(server, server.list(server.client.list_prompts(), "prompts").await)
+    nothing::where_not_offered(
+        server,
+        server.list(server.client.list_prompts(), "prompts").await,
+    )
 }
 
 /// `name [tone]`: optional arguments in brackets.
 fn signature(prompt: &Prompt) -> String {
     let word = |argument: &PromptArgument| {
-        if argument.required == Some(true) { argument.name.clone() } else { format!("[{}]", argument.name) }
+        if argument.required == Some(true) {
+            argument.name.clone()
+        } else {
+            format!("[{}]", argument.name)
+        }
     };
-    prompt.arguments.iter().flatten().map(word).collect::<Vec<_>>().join(" ")
+    prompt
+        .arguments
+        .iter()
+        .flatten()
+        .map(word)
+        .collect::<Vec<_>>()
+        .join(" ")
 }

@@ -38,38 +38,70 @@ pub(crate) struct Read {
 impl Read {
     pub(crate) async fn run(self) -> Result<Exit, Fail> {
         let (target, mut words) = self.server.split(self.target, self.words, self.command)?;
-        let uri = first(&mut words, "URI", "carryall read localhost:8080 demo://readme")?;
+        let uri = first(
+            &mut words,
+            "URI",
+            "carryall read localhost:8080 demo://readme",
+        )?;
         no_more(&words)?;
-        connect::answering(target, &self.server, &self.answers, Exit::Interrupted, async |server| {
-            let busy = server.busy(&format!("reading {uri}"));
-            let request = server.client.read_resource(&uri).with(server.patient_options(&busy));
-            let result =
-                busy.during(rounds::complete(server, &busy, &uri, request, &self.answers)).await.map_err(|fail| {
-                    match fail.exit {
-                        Exit::Refused => {
-                            fail.hint("`carryall resources` and `carryall templates` show what can be read")
-                        }
+        connect::answering(
+            target,
+            &self.server,
+            &self.answers,
+            Exit::Interrupted,
+            async |server| {
+                let busy = server.busy(&format!("reading {uri}"));
+                let request = server
+                    .client
+                    .read_resource(&uri)
+                    .with(server.patient_options(&busy));
+                let result = busy
+                    .during(rounds::complete(
+                        server,
+                        &busy,
+                        &uri,
+                        request,
+                        &self.answers,
+                    ))
+                    .await
+                    .map_err(|fail| match fail.exit {
+                        Exit::Refused => fail.hint(
+                            "`carryall resources` and `carryall templates` show what can be read",
+                        ),
                         _ => fail,
+                    })?;
+                match (&self.output, server.screen.format) {
+                    (Some(file), _) => {
+                        let bytes = bytes(&uri, &result)?;
+                        write(file, &bytes)?;
+                        server.screen.note(&format!(
+                            "{} written to {}",
+                            render::size(bytes.len() as u64),
+                            file.display()
+                        ));
                     }
-                })?;
-            match (&self.output, server.screen.format) {
-                (Some(file), _) => {
-                    let bytes = bytes(&uri, &result)?;
-                    write(file, &bytes)?;
-                    server.screen.note(&format!("{} written to {}", render::size(bytes.len() as u64), file.display()));
-                }
-                (None, Format::Json) => server.screen.json(&result)?,
-                (None, Format::Human) => {
-                    let all: Vec<String> =
-                        result.contents.iter().map(|contents| render::contents(&server.screen, contents)).collect();
-                    server.screen.print(&all.join("\n"))?;
-                    if result.contents.iter().any(|contents| matches!(contents, ResourceContents::Blob(_))) {
-                        server.screen.note("Binary contents are written to a file with --output FILE.");
+                    (None, Format::Json) => server.screen.json(&result)?,
+                    (None, Format::Human) => {
+                        let all: Vec<String> = result
+                            .contents
+                            .iter()
+                            .map(|contents| render::contents(&server.screen, contents))
+                            .collect();
+                        server.screen.print(&all.join("\n"))?;
+                        if result
+                            .contents
+                            .iter()
+                            .any(|contents| matches!(contents, ResourceContents::Blob(_)))
+                        {
+                            server
+                                .screen
+                                .note("Binary contents are written to a file with --output FILE.");
+                        }
                     }
                 }
-            }
-            Ok(Exit::Ok)
-        })
+                Ok(Exit::Ok)
+            },
+        )
         .await
     }
 }
@@ -80,16 +112,22 @@ fn bytes(uri: &str, result: &ReadResourceResult) -> Result<Vec<u8>, Fail> {
     for contents in &result.contents {
         match contents {
             ResourceContents::Text(text) => all.extend_from_slice(text.text.as_bytes()),
-            ResourceContents::Blob(blob) => all.extend(
-                blob.to_bytes()
-                    .map_err(|error| Fail::new(Exit::Refused, format!("{uri}: its blob is not base64: {error}")))?,
-            ),
+            ResourceContents::Blob(blob) => all.extend(blob.to_bytes().map_err(|error| {
+                Fail::new(
+                    Exit::Refused,
+                    format!("{uri}: its blob is not base64: {error}"),
+                )
+            })?),
         }
     }
     Ok(all)
 }
 
 fn write(file: &Path, bytes: &[u8]) -> Result<(), Fail> {
-    std::fs::write(file, bytes)
-        .map_err(|error| Fail::new(Exit::Local, format!("cannot write {}: {error}", file.display())))
+    std::fs::write(file, bytes).map_err(|error| {
+        Fail::new(
+            Exit::Local,
+            format!("cannot write {}: {error}", file.display()),
+        )
+    })
 }

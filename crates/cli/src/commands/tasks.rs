@@ -1,4 +1,5 @@
-//! `carryall tasks`: what has become of tasks, which outlive the commands that began them (Tasks extension).
+//! `carryall tasks`: what has become of tasks, which outlive the commands that began them (Tasks
+//! extension).
 
 use super::{call, first, no_more};
 use crate::again::Later;
@@ -101,10 +102,16 @@ impl Tasks {
         match &self.action {
             Action::Get { which } => which.with(&nothing, get).await,
             Action::Wait { which, answers } => {
-                which.with(answers, async |server, id| wait(server, id, answers).await).await
+                which
+                    .with(answers, async |server, id| wait(server, id, answers).await)
+                    .await
             }
             Action::Update { which, answers } => {
-                which.with(answers, async |server, id| update(server, id, answers).await).await
+                which
+                    .with(answers, async |server, id| {
+                        update(server, id, answers).await
+                    })
+                    .await
             }
             Action::Cancel { which } => which.with(&nothing, cancel).await,
         }
@@ -117,7 +124,11 @@ impl Which {
         answers: &Answers,
         work: impl AsyncFnOnce(&Server, &str) -> Result<Exit, Fail>,
     ) -> Result<Exit, Fail> {
-        let words = (self.target.clone(), self.words.clone(), self.command.clone());
+        let words = (
+            self.target.clone(),
+            self.words.clone(),
+            self.command.clone(),
+        );
         let (target, mut words) = self.server.split(words.0, words.1, words.2)?;
         let id = first(&mut words, "ID", "carryall tasks get localhost:8080 ID")?;
         no_more(&words)?;
@@ -128,7 +139,10 @@ impl Which {
 
 async fn get(server: &Server, id: &str) -> Result<Exit, Fail> {
     let busy = server.busy("asking after the task");
-    let task = busy.during(server.client.task(id).get()).await.map_err(|error| failed(server, &error))?;
+    let task = busy
+        .during(server.client.task(id).get())
+        .await
+        .map_err(|error| failed(server, &error))?;
     print(server, &task)?;
     Ok(Exit::Ok)
 }
@@ -136,7 +150,11 @@ async fn get(server: &Server, id: &str) -> Result<Exit, Fail> {
 async fn wait(server: &Server, id: &str, answers: &Answers) -> Result<Exit, Fail> {
     let busy = server.busy("waiting for the task");
     let (what, task) = (format!("task {id}"), server.client.task(id));
-    let result = busy.during(follow::to_its_end::<CallToolResult>(server, &busy, &what, &task, answers)).await?;
+    let result = busy
+        .during(follow::to_its_end::<CallToolResult>(
+            server, &busy, &what, &task, answers,
+        ))
+        .await?;
     call::finish(server, "the tool", &result)
 }
 
@@ -148,16 +166,40 @@ async fn update(server: &Server, id: &str, answers: &Answers) -> Result<Exit, Fa
         let requests = now.input_requests.clone().unwrap_or_default();
         if requests.is_empty() {
             let status = follow::status(&now.task);
-            return Err(Fail::usage(format!("{}: the task asks for nothing ({status})", server.place)));
+            return Err(Fail::usage(format!(
+                "{}: the task asks for nothing ({status})",
+                server.place
+            )));
         }
         let result = serde_json::to_value(&now).unwrap_or_default();
-        let (what, later) = (format!("task {id}"), Some(Later { again: &server.again, action: "update", id }));
-        let asking = Asking { what: &what, requests: &requests, result, later };
-        let responses = asking.some(server, &busy, answers).await.map_err(|fail| match fail.exit {
-            Exit::Usage => fail.hint(format!("nothing was sent, and the task {} waits for an answer", text::line(id))),
-            _ => fail,
-        })?;
-        task.update(responses).await.map_err(|error| failed(server, &error))?;
+        let (what, later) = (
+            format!("task {id}"),
+            Some(Later {
+                again: &server.again,
+                action: "update",
+                id,
+            }),
+        );
+        let asking = Asking {
+            what: &what,
+            requests: &requests,
+            result,
+            later,
+        };
+        let responses =
+            asking
+                .some(server, &busy, answers)
+                .await
+                .map_err(|fail| match fail.exit {
+                    Exit::Usage => fail.hint(format!(
+                        "nothing was sent, and the task {} waits for an answer",
+                        text::line(id)
+                    )),
+                    _ => fail,
+                })?;
+        task.update(responses)
+            .await
+            .map_err(|error| failed(server, &error))?;
         task.get().await.map_err(|error| failed(server, &error))
     };
     print(server, &busy.during(updated).await?)?;
@@ -168,7 +210,9 @@ async fn cancel(server: &Server, id: &str) -> Result<Exit, Fail> {
     let busy = server.busy("cancelling the task");
     let task = server.client.task(id);
     let cancelled = async {
-        task.cancel().await.map_err(|error| failed(server, &error))?;
+        task.cancel()
+            .await
+            .map_err(|error| failed(server, &error))?;
         match task.get().await {
             Ok(now) => Ok(Some(now)),
             // A server may forget what was cancelled (`tasks#task-cancellation`).
@@ -178,7 +222,9 @@ async fn cancel(server: &Server, id: &str) -> Result<Exit, Fail> {
     };
     match busy.during(cancelled).await? {
         Some(now) => print(server, &now)?,
-        None => server.screen.note("The task is cancelled, and the server has forgotten it."),
+        None => server
+            .screen
+            .note("The task is cancelled, and the server has forgotten it."),
     }
     Ok(Exit::Ok)
 }
@@ -192,14 +238,31 @@ fn print(server: &Server, task: &DetailedTask) -> Result<(), Fail> {
 
 fn shown(server: &Server, detailed: &DetailedTask) -> String {
     let (screen, task) = (&server.screen, &detailed.task);
-    let mut facts = vec![("Task", text::line(&task.task_id)), ("Status", follow::word(task.status).to_owned())];
-    facts.extend(task.status_message.as_deref().map(|message| ("Message", text::line(message))));
+    let mut facts = vec![
+        ("Task", text::line(&task.task_id)),
+        ("Status", follow::word(task.status).to_owned()),
+    ];
+    facts.extend(
+        task.status_message
+            .as_deref()
+            .map(|message| ("Message", text::line(message))),
+    );
     facts.push(("Created", text::line(&task.created_at)));
     facts.push(("Changed", text::line(&task.last_updated_at)));
-    facts.push(("Kept", task.ttl_ms.map_or("for good".to_owned(), |ms| format!("for {} at least", time(ms)))));
+    facts.push((
+        "Kept",
+        task.ttl_ms.map_or("for good".to_owned(), |ms| {
+            format!("for {} at least", time(ms))
+        }),
+    ));
     let mut out = render::facts(screen, facts);
-    let mut more = |title: &str, text: &str| out += &format!("\n\n{}\n{text}", screen.paint(TITLE, title));
-    if let Some(requests) = detailed.input_requests.as_ref().filter(|requests| !requests.is_empty()) {
+    let mut more =
+        |title: &str, text: &str| out += &format!("\n\n{}\n{text}", screen.paint(TITLE, title));
+    if let Some(requests) = detailed
+        .input_requests
+        .as_ref()
+        .filter(|requests| !requests.is_empty())
+    {
         more("It asks", &answers::questions(requests));
     }
     if let Some(result) = &detailed.result {
@@ -217,8 +280,13 @@ fn shown(server: &Server, detailed: &DetailedTask) -> String {
 /// A time for people.
 pub(super) fn time(ms: u64) -> String {
     let units = [(3_600_000, "h"), (60_000, "min"), (1_000, "s")];
-    let whole = units.iter().find(|(unit, _)| ms >= *unit && ms.is_multiple_of(*unit));
-    whole.map_or_else(|| format!("{ms} ms"), |(unit, name)| format!("{} {name}", ms / unit))
+    let whole = units
+        .iter()
+        .find(|(unit, _)| ms >= *unit && ms.is_multiple_of(*unit));
+    whole.map_or_else(
+        || format!("{ms} ms"),
+        |(unit, name)| format!("{} {name}", ms / unit),
+    )
 }
 
 #[cfg(test)]
@@ -228,7 +296,9 @@ mod tests {
     #[test]
     fn times_are_written_in_the_largest_unit_that_fits() {
         assert_eq!(
-            [0, 250, 1_000, 90_000, 60_000, 7_200_000].map(time).join(", "),
+            [0, 250, 1_000, 90_000, 60_000, 7_200_000]
+                .map(time)
+                .join(", "),
             "0 ms, 250 ms, 1 s, 90 s, 1 min, 2 h"
         );
     }

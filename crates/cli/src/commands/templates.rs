@@ -26,20 +26,41 @@ impl Templates {
         connect::with(target, &self.server, Exit::Interrupted, async |server| {
             let templates = nothing::where_not_offered(
                 server,
-                server.list(server.client.list_resource_templates(), "resource templates").await,
+                server
+                    .list(
+                        server.client.list_resource_templates(),
+                        "resource templates",
+                    )
+                    .await,
             )?;
             if templates.is_empty() {
-                nothing::explain(server, "resource templates", |offers| offers.resources.is_some()).await;
+                nothing::explain(server, "resource templates", |offers| {
+                    offers.resources.is_some()
+                })
+                .await;
             }
             match server.screen.format {
-                Format::Json => server.screen.json(&serde_json::json!({ "resourceTemplates": templates }))?,
+                Format::Json => server
+                    .screen
+                    .json(&serde_json::json!({ "resourceTemplates": templates }))?,
                 Format::Human if templates.is_empty() => {}
                 Format::Human => {
                     let rows = templates.into_iter().map(|template| {
-                        let about = template.description.or(template.title).unwrap_or(template.name);
-                        [template.uri_template, template.mime_type.unwrap_or_default(), about]
+                        let about = template
+                            .description
+                            .or(template.title)
+                            .unwrap_or(template.name);
+                        [
+                            template.uri_template,
+                            template.mime_type.unwrap_or_default(),
+                            about,
+                        ]
                     });
-                    server.screen.print(&render::table(&server.screen, ["TEMPLATE", "TYPE", "DESCRIPTION"], rows))?;
+                    server.screen.print(&render::table(
+                        &server.screen,
+                        ["TEMPLATE", "TYPE", "DESCRIPTION"],
+                        rows,
+                    ))?;
                 }
             }
             Ok(Exit::Ok)

@@ -52,24 +52,36 @@ impl Trust {
             return Ok(Exit::Ok);
         }
         let files = if self.files.is_empty() {
-            paths.project.iter().filter(|path| path.exists()).cloned().collect()
+            paths
+                .project
+                .iter()
+                .filter(|path| path.exists())
+                .cloned()
+                .collect()
         } else {
             self.files
         };
         if files.is_empty() {
-            return Err(Fail::usage("this directory has no configuration files of a project")
-                .hint("name the file: carryall trust FILE"));
+            return Err(
+                Fail::usage("this directory has no configuration files of a project")
+                    .hint("name the file: carryall trust FILE"),
+            );
         }
         for path in &files {
             let cannot = |error: io::Error| cannot_remember(path, &error);
             if self.revoke {
                 let had = paths.approvals.revoke(path).map_err(cannot)?;
-                let what = if had { "is not approved any more" } else { "was not approved" };
+                let what = if had {
+                    "is not approved any more"
+                } else {
+                    "was not approved"
+                };
                 screen.note(&format!("{} {what}.", path.display()));
                 continue;
             }
-            let file = ConfigFile::read(path)
-                .map_err(|error| Fail::usage(format!("{}: {error}", path.display())).hint("nothing was approved"))?;
+            let file = ConfigFile::read(path).map_err(|error| {
+                Fail::usage(format!("{}: {error}", path.display())).hint("nothing was approved")
+            })?;
             paths.approvals.approve(&file).map_err(cannot)?;
             screen.note(&format!("{} is approved as it is now:", path.display()));
             for line in trust::summary(&file, None) {
@@ -81,5 +93,11 @@ impl Trust {
 }
 
 fn cannot_remember(path: &Path, error: &io::Error) -> Fail {
-    Fail::new(Exit::Local, format!("{}: the approval cannot be remembered: {error}", path.display()))
+    Fail::new(
+        Exit::Local,
+        format!(
+            "{}: the approval cannot be remembered: {error}",
+            path.display()
+        ),
+    )
 }

@@ -1,7 +1,7 @@
 //! What can change while the demo runs, shared by its replicas.
 //!
-//! A replica keeps nothing that another does not know: the board is a small file that every replica reads and any may
-//! write. A server that runs alone keeps it in memory.
+//! A replica keeps nothing that another does not know: the board is a small file that every replica
+//! reads and any may write. A server that runs alone keeps it in memory.
 
 use super::{Shared, resources, tools};
 use carryall::Server;
@@ -30,7 +30,11 @@ pub(super) struct Notes {
 
 impl Default for Notes {
     fn default() -> Self {
-        Self { surprise: false, notice: "Nothing to announce.".into(), broken_off: 0 }
+        Self {
+            surprise: false,
+            notice: "Nothing to announce.".into(),
+            broken_off: 0,
+        }
     }
 }
 
@@ -66,7 +70,10 @@ impl Board {
     }
 
     fn at(place: Place) -> Self {
-        Self { place, last: Mutex::default() }
+        Self {
+            place,
+            last: Mutex::default(),
+        }
     }
 
     /// What stands there now.
@@ -95,7 +102,8 @@ impl Board {
         Ok(())
     }
 
-    /// Called when the server ends in good order. The supervisor ends all replicas together, so nobody needs the file.
+    /// Called when the server ends in good order. The supervisor ends all replicas together, so
+    /// nobody needs the file.
     pub(super) fn leave(&self) {
         if let (Place::Siblings(directory), Some(file)) = (&self.place, self.file()) {
             let _ = fs::remove_file(file);
@@ -108,12 +116,15 @@ impl Board {
         match &self.place {
             Place::Memory => None,
             Place::File(file) => Some(file.clone()),
-            Place::Siblings(directory) => is_private(directory).then(|| directory.join("board.json")),
+            Place::Siblings(directory) => {
+                is_private(directory).then(|| directory.join("board.json"))
+            }
         }
     }
 }
 
-/// Takes over what stands on the board, and tells this replica's listeners. `applied` is what the server was built with.
+/// Takes over what stands on the board, and tells this replica's listeners. `applied` is what the
+/// server was built with.
 pub(super) async fn follow(shared: Arc<Shared>, server: Server, mut applied: Notes) {
     loop {
         tokio::time::sleep(LOOK_EVERY).await;
@@ -154,15 +165,20 @@ fn read(file: &Path) -> Option<Notes> {
 #[cfg(unix)]
 fn siblings_directory() -> Option<PathBuf> {
     let base = std::env::var_os("XDG_RUNTIME_DIR").map_or_else(std::env::temp_dir, PathBuf::from);
-    Some(base.join(format!("carryall-demo-{}", std::os::unix::process::parent_id())))
+    Some(base.join(format!(
+        "carryall-demo-{}",
+        std::os::unix::process::parent_id()
+    )))
 }
 
-/// Whether the directory is there and ours alone: in a place where everybody may write, others could have made it.
+/// Whether the directory is there and ours alone: in a place where everybody may write, others
+/// could have made it.
 #[cfg(unix)]
 fn is_private(directory: &Path) -> bool {
     use std::os::unix::fs::MetadataExt as _;
     let us = rustix::process::getuid().as_raw();
-    fs::symlink_metadata(directory).is_ok_and(|found| found.is_dir() && found.uid() == us && found.mode() & 0o077 == 0)
+    fs::symlink_metadata(directory)
+        .is_ok_and(|found| found.is_dir() && found.uid() == us && found.mode() & 0o077 == 0)
 }
 
 #[cfg(unix)]
@@ -172,8 +188,13 @@ fn make_private(directory: &Path) -> std::io::Result<()> {
         Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => return Err(error),
         _ => {}
     }
-    let foreign = || std::io::Error::other(format!("{} belongs to somebody else", directory.display()));
-    if is_private(directory) { Ok(()) } else { Err(foreign()) }
+    let foreign =
+        || std::io::Error::other(format!("{} belongs to somebody else", directory.display()));
+    if is_private(directory) {
+        Ok(())
+    } else {
+        Err(foreign())
+    }
 }
 
 #[cfg(not(unix))]
@@ -202,7 +223,11 @@ mod tests {
         let (open, link) = (base.join("open"), base.join("link"));
         fs::create_dir_all(&open).unwrap();
         fs::set_permissions(&open, fs::Permissions::from_mode(0o777)).unwrap();
-        fs::write(open.join("board.json"), r#"{"surprise": true, "notice": "forged"}"#).unwrap();
+        fs::write(
+            open.join("board.json"),
+            r#"{"surprise": true, "notice": "forged"}"#,
+        )
+        .unwrap();
         let board = Board::at(Place::Siblings(open.clone()));
         assert_eq!(board.now(), Notes::default());
         assert!(board.write(|notes| notes.surprise = true).is_err());

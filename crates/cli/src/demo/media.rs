@@ -8,7 +8,9 @@ pub(super) const LOGO: &[u8] = include_bytes!("../../assets/logo.png");
 /// The bag as an icon that nobody has to fetch.
 pub(super) fn icon() -> Icon {
     let encoded = ImageContent::from_bytes(LOGO, "image/png").data;
-    Icon::new(format!("data:image/png;base64,{encoded}")).with_mime_type("image/png").with_sizes(vec!["32x32".into()])
+    Icon::new(format!("data:image/png;base64,{encoded}"))
+        .with_mime_type("image/png")
+        .with_sizes(vec!["32x32".into()])
 }
 
 /// A fifth of a second of a 440 Hz tone: WAV, mono, 8 bits.

@@ -5,25 +5,38 @@ use carryall::Ctx;
 use carryall::server::{Failure, Prompt, PromptArguments, ServerBuilder, Typed, matching};
 use carryall::types::{ContentBlock, GetPromptResult, PromptMessage, ResourceContents};
 
-const LANGUAGES: [&str; 8] = ["Danish", "English", "Finnish", "French", "German", "Italian", "Portuguese", "Spanish"];
+const LANGUAGES: [&str; 8] = [
+    "Danish",
+    "English",
+    "Finnish",
+    "French",
+    "German",
+    "Italian",
+    "Portuguese",
+    "Spanish",
+];
 const TONES: [&str; 3] = ["formal", "friendly", "terse"];
 
 pub(super) fn add(builder: ServerBuilder) -> ServerBuilder {
     builder
         .prompt(
-            Prompt::new("greet", async |_: Ctx, arguments: PromptArguments| greet(&arguments))
-                .title("Greet somebody")
-                .description("Has the model write a greeting")
-                .argument("name", "Whom to greet", true)
-                .argument("language", "In which language", false)
-                .argument("tone", "How it is to sound", false),
+            Prompt::new("greet", async |_: Ctx, arguments: PromptArguments| {
+                greet(&arguments)
+            })
+            .title("Greet somebody")
+            .description("Has the model write a greeting")
+            .argument("name", "Whom to greet", true)
+            .argument("language", "In which language", false)
+            .argument("tone", "How it is to sound", false),
         )
         .prompt(
             Prompt::new("explain_demo", async |_: Ctx, _: PromptArguments| explain())
                 .title("Explain this server")
                 .description("A conversation with a resource in it"),
         )
-        .complete_prompt("greet", "language", async |_: Ctx, typed: Typed| matching(LANGUAGES, &typed.value))
+        .complete_prompt("greet", "language", async |_: Ctx, typed: Typed| {
+            matching(LANGUAGES, &typed.value)
+        })
         .complete_prompt("greet", "tone", async |_: Ctx, typed: Typed| tones(&typed))
 }
 
@@ -31,17 +44,28 @@ fn greet(arguments: &PromptArguments) -> Result<PromptMessage, Failure> {
     let name: String = arguments.get("name")?;
     let language = arguments.text("language").unwrap_or("English");
     let tone = arguments.text("tone").unwrap_or("friendly");
-    Ok(PromptMessage::user(format!("Write a {tone} greeting to {name}, in {language}. One sentence.")))
+    Ok(PromptMessage::user(format!(
+        "Write a {tone} greeting to {name}, in {language}. One sentence."
+    )))
 }
 
 /// Nobody is terse in Italian: what is settled already narrows the suggestions down.
 fn tones(typed: &Typed) -> carryall::server::Suggestions {
-    let italian = typed.settled.get("language").is_some_and(|language| language.eq_ignore_ascii_case("italian"));
-    matching(TONES.into_iter().filter(|tone| !(italian && *tone == "terse")), &typed.value)
+    let italian = typed
+        .settled
+        .get("language")
+        .is_some_and(|language| language.eq_ignore_ascii_case("italian"));
+    matching(
+        TONES
+            .into_iter()
+            .filter(|tone| !(italian && *tone == "terse")),
+        &typed.value,
+    )
 }
 
 fn explain() -> GetPromptResult {
-    let readme = ResourceContents::text(resources::README, resources::README_TEXT).with_mime_type("text/markdown");
+    let readme = ResourceContents::text(resources::README, resources::README_TEXT)
+        .with_mime_type("text/markdown");
     GetPromptResult::new(vec![
         PromptMessage::user(ContentBlock::resource(readme)),
         PromptMessage::assistant("I have read it. What would you like to know?"),

@@ -1,7 +1,8 @@
-//! Tools that need the word of the user, of the model or of the client before they can finish (`basic/patterns/mrtr`).
+//! Tools that need the word of the user, of the model or of the client before they can finish
+//! (`basic/patterns/mrtr`).
 //!
-//! The first round asks, the second brings the answer along with the same arguments. Nothing is kept in between, so the
-//! second may go to any replica.
+//! The first round asks, the second brings the answer along with the same arguments. Nothing is
+//! kept in between, so the second may go to any replica.
 
 // Sampling and roots are part of the tour for as long as they are part of the protocol.
 #![allow(deprecated)]
@@ -68,19 +69,31 @@ enum Seat {
 }
 
 async fn book_table(ctx: Ctx, Booking { restaurant }: Booking) -> Result<ToolOutput, ToolError> {
-    let question = Form::<Details>::new(format!("When and for how many shall {restaurant} expect you?"));
+    let question = Form::<Details>::new(format!(
+        "When and for how many shall {restaurant} expect you?"
+    ));
     let details = match ctx.ask_as("details", question).await? {
         Elicited::Accepted(details) => details,
-        Elicited::Declined => return Ok(ToolOutput::text("Nothing was booked: the user declined.")),
-        Elicited::Cancelled => return Ok(ToolOutput::text("Nothing was booked: the user cancelled.")),
+        Elicited::Declined => {
+            return Ok(ToolOutput::text("Nothing was booked: the user declined."));
+        }
+        Elicited::Cancelled => {
+            return Ok(ToolOutput::text("Nothing was booked: the user cancelled."));
+        }
     };
     let seat = match details.seat {
         Seat::Inside => "inside",
         Seat::Outside => "outside",
     };
-    let menu = if details.vegetarian { ", vegetarian" } else { "" };
+    let menu = if details.vegetarian {
+        ", vegetarian"
+    } else {
+        ""
+    };
     let Details { guests, date, .. } = details;
-    Ok(ToolOutput::text(format!("A table for {guests} at {restaurant} on {date}, {seat}{menu}.")))
+    Ok(ToolOutput::text(format!(
+        "A table for {guests} at {restaurant} on {date}, {seat}{menu}."
+    )))
 }
 
 #[derive(Deserialize, JsonSchema)]
@@ -91,12 +104,21 @@ struct Question {
 
 async fn ask_model(ctx: Ctx, args: Question) -> Result<ToolOutput, ToolError> {
     let asked = SamplingMessage::new(Role::User, args.question);
-    let said = ctx.ask(CreateMessageRequestParams::new(vec![asked], MAX_TOKENS)).await?;
-    Ok(ToolOutput::text(format!("The model says: {}", said.content.text())))
+    let said = ctx
+        .ask(CreateMessageRequestParams::new(vec![asked], MAX_TOKENS))
+        .await?;
+    Ok(ToolOutput::text(format!(
+        "The model says: {}",
+        said.content.text()
+    )))
 }
 
 async fn show_roots(ctx: Ctx) -> Result<ToolOutput, ToolError> {
     let roots = ctx.ask(ListRootsRequestParams::new()).await?;
     let uris: Vec<&str> = roots.iter().map(|root| root.uri.as_str()).collect();
-    Ok(ToolOutput::text(if uris.is_empty() { "There are no roots.".to_owned() } else { uris.join(", ") }))
+    Ok(ToolOutput::text(if uris.is_empty() {
+        "There are no roots.".to_owned()
+    } else {
+        uris.join(", ")
+    }))
 }

@@ -1,9 +1,12 @@
-//! Resources: text, bytes, a template with completion, one that changes, and the files below a directory.
+//! Resources: text, bytes, a template with completion, one that changes, and the files below a
+//! directory.
 
 use super::media;
 use super::tools::shared;
 use carryall::Ctx;
-use carryall::server::{Contents, Failure, FileRoot, Resource, ServerBuilder, Typed, Variables, matching};
+use carryall::server::{
+    Contents, Failure, FileRoot, Resource, ServerBuilder, Typed, Variables, matching,
+};
 use carryall::types::{Annotations, Role};
 use std::time::Duration;
 
@@ -44,18 +47,24 @@ pub(super) fn add(builder: ServerBuilder, files: Option<FileRoot>) -> ServerBuil
                 .title("About this demo")
                 .description("What there is to try")
                 .mime("text/markdown")
-                .annotations(Annotations::new().with_audience(vec![Role::User, Role::Assistant]).with_priority(0.8))
+                .annotations(
+                    Annotations::new()
+                        .with_audience(vec![Role::User, Role::Assistant])
+                        .with_priority(0.8),
+                )
                 .ttl(Duration::from_secs(3600))
                 .public(),
         )
         .resource(
-            Resource::new("demo://logo", "logo", async |_: Ctx, _: Variables| media::LOGO.to_vec())
-                .title("The logo")
-                .description("A binary resource: a small picture")
-                .mime("image/png")
-                .icon(media::icon())
-                .ttl(Duration::from_secs(3600))
-                .public(),
+            Resource::new("demo://logo", "logo", async |_: Ctx, _: Variables| {
+                media::LOGO.to_vec()
+            })
+            .title("The logo")
+            .description("A binary resource: a small picture")
+            .mime("image/png")
+            .icon(media::icon())
+            .ttl(Duration::from_secs(3600))
+            .public(),
         )
         .resource(
             Resource::new(NOTICE, "notice", async |ctx: Ctx, _: Variables| {
@@ -67,19 +76,24 @@ pub(super) fn add(builder: ServerBuilder, files: Option<FileRoot>) -> ServerBuil
         )
         .resource(
             Resource::new(NAPS, "naps", async |ctx: Ctx, _: Variables| {
-                Ok::<_, Failure>(format!("{} naps were broken off.", shared(&ctx)?.board.now().broken_off))
+                Ok::<_, Failure>(format!(
+                    "{} naps were broken off.",
+                    shared(&ctx)?.board.now().broken_off
+                ))
             })
             .title("Naps")
             .description("How many calls of nap were cancelled")
             .mime("text/plain"),
         )
         .resource(
-            Resource::template(CAPITALS, "capital", async |_: Ctx, variables: Variables| capital(&variables))
-                .title("Capitals")
-                .description("The capital of a country")
-                .mime("text/plain")
-                .ttl(Duration::from_secs(3600))
-                .public(),
+            Resource::template(CAPITALS, "capital", async |_: Ctx, variables: Variables| {
+                capital(&variables)
+            })
+            .title("Capitals")
+            .description("The capital of a country")
+            .mime("text/plain")
+            .ttl(Duration::from_secs(3600))
+            .public(),
         )
         .complete_template(CAPITALS, "country", async |_: Ctx, typed: Typed| {
             matching(COUNTRIES.map(|(country, _)| country), &typed.value)
@@ -92,15 +106,23 @@ pub(super) fn add(builder: ServerBuilder, files: Option<FileRoot>) -> ServerBuil
 
 fn capital(variables: &Variables) -> Result<&'static str, Failure> {
     let country = variables.text("country").unwrap_or_default();
-    let found = COUNTRIES.iter().find(|(name, _)| name.eq_ignore_ascii_case(country));
-    found.map(|(_, capital)| *capital).ok_or_else(|| Failure::resource_not_found(&format!("demo://capitals/{country}")))
+    let found = COUNTRIES
+        .iter()
+        .find(|(name, _)| name.eq_ignore_ascii_case(country));
+    found
+        .map(|(_, capital)| *capital)
+        .ok_or_else(|| Failure::resource_not_found(&format!("demo://capitals/{country}")))
 }
 
 fn directory(root: FileRoot) -> Resource {
-    Resource::template("file:///{+path}", "file", move |_: Ctx, variables: Variables| {
-        let root = root.clone();
-        async move { read_file(&root, variables.text("path").unwrap_or_default()).await }
-    })
+    Resource::template(
+        "file:///{+path}",
+        "file",
+        move |_: Ctx, variables: Variables| {
+            let root = root.clone();
+            async move { read_file(&root, variables.text("path").unwrap_or_default()).await }
+        },
+    )
     .title("Files")
     .description("The files below the directory that --files names")
 }
@@ -110,7 +132,9 @@ async fn read_file(root: &FileRoot, path: &str) -> Result<Contents, Failure> {
     let file = root.resolve(path)?;
     let metadata = tokio::fs::metadata(&file).await.map_err(not_found)?;
     if !metadata.is_file() || metadata.len() > MAX_FILE {
-        return Err(Failure::invalid_params(format!("file:///{path} is not a file of at most {MAX_FILE} bytes")));
+        return Err(Failure::invalid_params(format!(
+            "file:///{path} is not a file of at most {MAX_FILE} bytes"
+        )));
     }
     let bytes = tokio::fs::read(&file).await.map_err(not_found)?;
     Ok(match String::from_utf8(bytes) {

@@ -3,7 +3,10 @@ use carryall_testkit::{answer, call};
 use serde_json::json;
 
 fn demo(board: Board) -> (Arc<Shared>, Server) {
-    let shared = Arc::new(Shared { replica: "one".into(), board });
+    let shared = Arc::new(Shared {
+        replica: "one".into(),
+        board,
+    });
     let server = build(shared.clone(), &shared.board.now(), None, 100, None).unwrap();
     (shared, server)
 }
@@ -18,30 +21,60 @@ async fn whoami_answers_with_the_replica() {
 #[tokio::test]
 async fn two_replicas_answer_the_same() {
     let file = std::env::temp_dir().join(format!("carryall-board-{}.json", std::process::id()));
-    let ((_, one), (other_shared, other)) = (demo(Board::shared(file.clone())), demo(Board::shared(file.clone())));
+    let ((_, one), (other_shared, other)) = (
+        demo(Board::shared(file.clone())),
+        demo(Board::shared(file.clone())),
+    );
     for (method, params) in [
         ("server/discover", json!({})),
         ("tools/list", json!({})),
         ("prompts/list", json!({})),
         ("resources/list", json!({})),
         ("resources/templates/list", json!({})),
-        ("tools/call", json!({"name": "forecast", "arguments": {"city": "Oslo"}})),
+        (
+            "tools/call",
+            json!({"name": "forecast", "arguments": {"city": "Oslo"}}),
+        ),
         ("resources/read", json!({"uri": "demo://capitals/norway"})),
     ] {
-        let answers = [answer(&one, call(method, params.clone())).await, answer(&other, call(method, params)).await];
+        let answers = [
+            answer(&one, call(method, params.clone())).await,
+            answer(&other, call(method, params)).await,
+        ];
         assert_eq!(answers[0].response, answers[1].response, "{method}");
     }
     // What changes by way of one is read by way of the other.
     let posted = json!({"name": "post_notice", "arguments": {"text": "closed on Monday"}});
-    assert_eq!(answer(&one, call("tools/call", posted)).await.text(), "Posted at demo://notice.");
-    let read = answer(&other, call("resources/read", json!({"uri": "demo://notice"}))).await;
-    assert_eq!(read.result()["contents"][0]["text"], json!("closed on Monday"));
+    assert_eq!(
+        answer(&one, call("tools/call", posted)).await.text(),
+        "Posted at demo://notice."
+    );
+    let read = answer(
+        &other,
+        call("resources/read", json!({"uri": "demo://notice"})),
+    )
+    .await;
+    assert_eq!(
+        read.result()["contents"][0]["text"],
+        json!("closed on Monday")
+    );
     let follower = tokio::spawn(board::follow(other_shared, other.clone(), Notes::default()));
-    answer(&one, call("tools/call", json!({"name": "surprise", "arguments": {"show": true}}))).await;
+    answer(
+        &one,
+        call(
+            "tools/call",
+            json!({"name": "surprise", "arguments": {"show": true}}),
+        ),
+    )
+    .await;
     let mut appeared = false;
     for _ in 0..100 {
         let tools = answer(&other, call("tools/list", json!({}))).await;
-        appeared = tools.result()["tools"].as_array().unwrap().iter().any(|tool| tool["name"] == "surprise_party");
+        appeared = tools.result()["tools"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .any(|tool| tool["name"] == "surprise_party");
         if appeared {
             break;
         }

@@ -4,8 +4,8 @@ use super::board::MAX_NOTICE;
 use super::{Shared, media, resources};
 use carryall::server::{Failure, ServerBuilder, State, Tool, ToolOutput};
 use carryall::types::{
-    Annotations, AudioContent, ContentBlock, ErrorObject, ImageContent, ResourceContents, ResourceLink, Role,
-    TextContent,
+    Annotations, AudioContent, ContentBlock, ErrorObject, ImageContent, ResourceContents,
+    ResourceLink, Role, TextContent,
 };
 use carryall::{Ctx, Json, ToolError};
 use schemars::JsonSchema;
@@ -86,7 +86,9 @@ async fn whoami(ctx: Ctx) -> Result<String, Failure> {
 
 /// What the handlers share.
 pub(super) fn shared(ctx: &Ctx) -> Result<State<Shared>, Failure> {
-    ctx.state().map(State).ok_or_else(|| Failure::protocol(ErrorObject::internal()))
+    ctx.state()
+        .map(State)
+        .ok_or_else(|| Failure::protocol(ErrorObject::internal()))
 }
 
 #[derive(Deserialize, JsonSchema)]
@@ -104,7 +106,9 @@ struct Sum {
 }
 
 fn sum(a: i64, b: i64) -> Result<Json<Sum>, ToolError> {
-    let sum = a.checked_add(b).ok_or_else(|| ToolError::new("the sum is larger than 64 bits can hold"))?;
+    let sum = a
+        .checked_add(b)
+        .ok_or_else(|| ToolError::new("the sum is larger than 64 bits can hold"))?;
     Ok(Json(Sum { sum }))
 }
 
@@ -153,8 +157,9 @@ struct Forecast {
 
 fn forecast(place: &Place) -> Forecast {
     // Made from the name, so that every replica says the same.
-    let seed =
-        place.city.to_lowercase().bytes().fold(7_u32, |sum, byte| sum.wrapping_mul(31).wrapping_add(byte.into()));
+    let seed = place.city.to_lowercase().bytes().fold(7_u32, |sum, byte| {
+        sum.wrapping_mul(31).wrapping_add(byte.into())
+    });
     let celsius = f64::from(seed % 350) / 10.0 - 5.0;
     let temperature = match place.units {
         Units::Celsius => celsius,
@@ -171,16 +176,22 @@ fn forecast(place: &Place) -> Forecast {
 
 fn postcard() -> Vec<ContentBlock> {
     let greeting = TextContent::new("Greetings from a server that remembers nothing.")
-        .with_annotations(Annotations::new().with_audience(vec![Role::User]).with_priority(1.0));
-    let link =
-        ResourceLink::new(resources::README, "readme").with_title("About this demo").with_mime_type("text/markdown");
+        .with_annotations(
+            Annotations::new()
+                .with_audience(vec![Role::User])
+                .with_priority(1.0),
+        );
+    let link = ResourceLink::new(resources::README, "readme")
+        .with_title("About this demo")
+        .with_mime_type("text/markdown");
     vec![
         ContentBlock::Text(greeting),
         ContentBlock::Image(ImageContent::from_bytes(media::LOGO, "image/png")),
         ContentBlock::Audio(AudioContent::from_bytes(&media::tone(), "audio/wav")),
         ContentBlock::ResourceLink(link),
         ContentBlock::resource(
-            ResourceContents::text("demo://postcards/1", "Wish you were here.").with_mime_type("text/plain"),
+            ResourceContents::text("demo://postcards/1", "Wish you were here.")
+                .with_mime_type("text/plain"),
         ),
     ]
 }
@@ -210,7 +221,9 @@ enum FailureKind {
 fn fail(args: &Failing) -> Result<ToolOutput, ToolError> {
     match args.kind {
         FailureKind::Tool => Err(ToolError::new(format!("This tool failed: {}", args.reason))),
-        FailureKind::Protocol => Err(ToolError::protocol(ErrorObject::invalid_params(args.reason.clone()))),
+        FailureKind::Protocol => Err(ToolError::protocol(ErrorObject::invalid_params(
+            args.reason.clone(),
+        ))),
     }
 }
 
@@ -224,9 +237,12 @@ struct Query {
 }
 
 async fn query(ctx: Ctx, args: Query) -> String {
-    // The door has compared the two already (`basic/transports/streamable-http`): a header that differs gets no further.
-    let header =
-        ctx.headers().and_then(|headers| headers.get("mcp-param-region")).and_then(|value| value.to_str().ok());
+    // The door has compared the two already (`basic/transports/streamable-http`): a header that
+    // differs gets no further.
+    let header = ctx
+        .headers()
+        .and_then(|headers| headers.get("mcp-param-region"))
+        .and_then(|value| value.to_str().ok());
     let how = match header {
         Some(value) => format!("the header Mcp-Param-Region said {value:?}"),
         None => "no header on this transport".into(),
@@ -241,8 +257,14 @@ struct Surprise {
 }
 
 async fn surprise(ctx: Ctx, args: Surprise) -> Result<&'static str, ToolError> {
-    shared(&ctx)?.board.write(|notes| notes.surprise = args.show)?;
-    Ok(if args.show { "There will be a surprise_party." } else { "The party is over." })
+    shared(&ctx)?
+        .board
+        .write(|notes| notes.surprise = args.show)?;
+    Ok(if args.show {
+        "There will be a surprise_party."
+    } else {
+        "The party is over."
+    })
 }
 
 /// The tool that `surprise` adds.
@@ -261,6 +283,8 @@ struct Notice {
 }
 
 async fn post_notice(ctx: Ctx, args: Notice) -> Result<&'static str, ToolError> {
-    shared(&ctx)?.board.write(|notes| notes.notice = args.text)?;
+    shared(&ctx)?
+        .board
+        .write(|notes| notes.notice = args.text)?;
     Ok("Posted at demo://notice.")
 }

@@ -85,7 +85,12 @@ async fn bake(ctx: Ctx, Bake { loaves, pause_ms }: Bake) -> Result<String, ToolE
     let work = async |done: u16, doing: &str| {
         for loaf in 1..=loaves {
             let message = format!("{doing} loaf {loaf} of {loaves}");
-            ctx.progress(f64::from(done + loaf), Some(f64::from(loaves * 2)), Some(&message)).await;
+            ctx.progress(
+                f64::from(done + loaf),
+                Some(f64::from(loaves * 2)),
+                Some(&message),
+            )
+            .await;
             tokio::time::sleep(Duration::from_millis(pause_ms.into())).await;
         }
     };
@@ -106,7 +111,10 @@ async fn bake(ctx: Ctx, Bake { loaves, pause_ms }: Bake) -> Result<String, ToolE
         Seeds::Sesame => " with sesame",
     };
     let plural = if loaves == 1 { "loaf" } else { "loaves" };
-    Ok(format!("{loaves} {plural} of bread{seeds}{}.", if crust.sliced { ", sliced" } else { "" }))
+    Ok(format!(
+        "{loaves} {plural} of bread{seeds}{}.",
+        if crust.sliced { ", sliced" } else { "" }
+    ))
 }
 
 #[derive(Deserialize, JsonSchema)]
@@ -133,7 +141,8 @@ async fn countdown(ctx: Ctx, args: Countdown) -> String {
     let total = f64::from(args.from);
     for done in 0..args.from {
         let message = format!("{} to go", args.from - done);
-        ctx.progress(f64::from(done), Some(total), Some(&message)).await;
+        ctx.progress(f64::from(done), Some(total), Some(&message))
+            .await;
         tokio::time::sleep(Duration::from_millis(args.pause_ms.into())).await;
     }
     ctx.progress(total, Some(total), Some("lift-off")).await;
@@ -153,7 +162,10 @@ fn two() -> f64 {
 }
 
 async fn nap(ctx: Ctx, args: Nap) -> Result<String, Failure> {
-    let mut sleeper = Sleeper { shared: shared(&ctx)?, rested: false };
+    let mut sleeper = Sleeper {
+        shared: shared(&ctx)?,
+        rested: false,
+    };
     tokio::time::sleep(Duration::from_secs_f64(args.seconds)).await;
     sleeper.rested = true;
     Ok(format!("Slept for {} s.", args.seconds))
@@ -179,7 +191,12 @@ async fn chatter(ctx: Ctx) -> &'static str {
     for level in LoggingLevel::ALL {
         // Logging is part of the tour for as long as it is part of the protocol.
         #[allow(deprecated)]
-        ctx.log(level, Some("chatter"), json!(format!("this is a message of level {level}"))).await;
+        ctx.log(
+            level,
+            Some("chatter"),
+            json!(format!("this is a message of level {level}")),
+        )
+        .await;
     }
     "Said everything there is to say."
 }

@@ -24,12 +24,21 @@ impl Syntax {
     /// The next variable: where it begins, the expression in it, and where it ends.
     fn next(self, text: &str) -> Option<Result<(usize, &str, usize), String>> {
         let dollar = text.find("${").map(|at| (at, at + 2));
-        let brace = (self == Self::Brace).then(|| text.find("{env:").map(|at| (at, at + 1))).flatten();
+        let brace = (self == Self::Brace)
+            .then(|| text.find("{env:").map(|at| (at, at + 1)))
+            .flatten();
         let (start, inner) = dollar.into_iter().chain(brace).min()?;
         let Some(length) = text[inner..].find('}') else {
-            return Some(Err(format!("a {} is not closed in {text:?}", &text[start..inner])));
+            return Some(Err(format!(
+                "a {} is not closed in {text:?}",
+                &text[start..inner]
+            )));
         };
-        Some(Ok((start, &text[inner..inner + length], inner + length + 1)))
+        Some(Ok((
+            start,
+            &text[inner..inner + length],
+            inner + length + 1,
+        )))
     }
 
     /// The variables that a text refers to.
@@ -50,10 +59,14 @@ impl Variables {
         let env = std::env::vars_os()
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
             .collect();
-        Self { workspace: std::env::current_dir().unwrap_or_default(), env }
+        Self {
+            workspace: std::env::current_dir().unwrap_or_default(),
+            env,
+        }
     }
 
-    /// The text with its variables replaced. What replaces a variable is not searched for further ones.
+    /// The text with its variables replaced. What replaces a variable is not searched for further
+    /// ones.
     ///
     /// # Errors
     /// A variable that is not set and has no default.
@@ -88,10 +101,12 @@ impl Variables {
             (_, Some(value)) => Ok(value.clone()),
             ("workspaceFolder", None) => Ok(self.workspace.display().to_string()),
             ("userHome", None) => Ok(self.env.get("HOME").cloned().unwrap_or_default()),
-            (input, None) if input.starts_with("input:") => {
-                Err(format!("needs ${{{input}}}, which only an editor can ask for"))
-            }
-            (name, None) => default.map(str::to_owned).ok_or_else(|| format!("the variable {name} is not set")),
+            (input, None) if input.starts_with("input:") => Err(format!(
+                "needs ${{{input}}}, which only an editor can ask for"
+            )),
+            (name, None) => default
+                .map(str::to_owned)
+                .ok_or_else(|| format!("the variable {name} is not set")),
         }
     }
 }
@@ -101,8 +116,12 @@ mod tests {
     use super::*;
 
     fn variables() -> Variables {
-        let env = [("TOKEN", "t0p"), ("TRICK", "${TOKEN}")].map(|(name, value)| (name.into(), value.into()));
-        Variables { workspace: "/project".into(), env: env.into() }
+        let env = [("TOKEN", "t0p"), ("TRICK", "${TOKEN}")]
+            .map(|(name, value)| (name.into(), value.into()));
+        Variables {
+            workspace: "/project".into(),
+            env: env.into(),
+        }
     }
 
     #[test]
@@ -113,18 +132,34 @@ mod tests {
 
     #[test]
     fn values_are_not_expanded_again() {
-        assert_eq!(variables().expand("${TRICK}", Syntax::Dollar).unwrap(), "${TOKEN}");
+        assert_eq!(
+            variables().expand("${TRICK}", Syntax::Dollar).unwrap(),
+            "${TOKEN}"
+        );
     }
 
     #[test]
     fn only_one_syntax_knows_bare_braces() {
-        assert_eq!(variables().expand("{env:TOKEN}/${env:TOKEN}", Syntax::Brace).unwrap(), "t0p/t0p");
-        assert_eq!(variables().expand("{env:TOKEN}/${env:TOKEN}", Syntax::Dollar).unwrap(), "{env:TOKEN}/t0p");
+        assert_eq!(
+            variables()
+                .expand("{env:TOKEN}/${env:TOKEN}", Syntax::Brace)
+                .unwrap(),
+            "t0p/t0p"
+        );
+        assert_eq!(
+            variables()
+                .expand("{env:TOKEN}/${env:TOKEN}", Syntax::Dollar)
+                .unwrap(),
+            "{env:TOKEN}/t0p"
+        );
     }
 
     #[test]
     fn references_are_listed_without_their_values() {
-        assert_eq!(Syntax::Dollar.references("Bearer ${env:A} ${B:-x}"), ["A", "B"]);
+        assert_eq!(
+            Syntax::Dollar.references("Bearer ${env:A} ${B:-x}"),
+            ["A", "B"]
+        );
         assert!(Syntax::Dollar.references("plain {env:A}").is_empty());
     }
 }

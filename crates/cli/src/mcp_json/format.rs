@@ -32,9 +32,17 @@ pub(crate) struct ServerConfig {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Endpoint {
     /// A process on whose standard streams MCP is spoken.
-    Command { program: String, args: Vec<String>, env: Vec<(String, String)>, cwd: Option<String> },
+    Command {
+        program: String,
+        args: Vec<String>,
+        env: Vec<(String, String)>,
+        cwd: Option<String>,
+    },
     /// A URL. Which transport it takes is detected when it is called, whatever `type` says.
-    Url { url: String, headers: Vec<(String, String)> },
+    Url {
+        url: String,
+        headers: Vec<(String, String)>,
+    },
 }
 
 impl ServerConfig {
@@ -45,12 +53,23 @@ impl ServerConfig {
     pub(crate) fn target(&self, variables: &Variables) -> Result<Target, String> {
         let expand = |text: &str| variables.expand(text, self.syntax);
         let pairs = |pairs: &[(String, String)]| {
-            pairs.iter().map(|(name, value)| Ok((name.clone(), expand(value)?))).collect::<Result<Vec<_>, String>>()
+            pairs
+                .iter()
+                .map(|(name, value)| Ok((name.clone(), expand(value)?)))
+                .collect::<Result<Vec<_>, String>>()
         };
         match &self.endpoint {
-            Endpoint::Command { program, args, env, cwd } => Ok(Target::Stdio(Process {
+            Endpoint::Command {
+                program,
+                args,
+                env,
+                cwd,
+            } => Ok(Target::Stdio(Process {
                 program: expand(program)?,
-                args: args.iter().map(|arg| expand(arg)).collect::<Result<_, _>>()?,
+                args: args
+                    .iter()
+                    .map(|arg| expand(arg))
+                    .collect::<Result<_, _>>()?,
                 env: pairs(env)?,
                 cwd: cwd.as_deref().map(expand).transpose()?.map(PathBuf::from),
             })),
@@ -59,20 +78,38 @@ impl ServerConfig {
                 if !(url.starts_with("http://") || url.starts_with("https://")) {
                     return Err(format!("its url {url:?} is neither http:// nor https://"));
                 }
-                Ok(Target::Http { url, headers: pairs(headers)? })
+                Ok(Target::Http {
+                    url,
+                    headers: pairs(headers)?,
+                })
             }
         }
     }
 
-    /// The name, and what the file says would be run or called, on one line, with variables as they are written. Values of `env` and
-    /// `headers` are left out, since they often are secrets, but not the names of the variables that they expand.
+    /// The name, and what the file says would be run or called, on one line, with variables as they
+    /// are written. Values of `env` and `headers` are left out, since they often are secrets, but
+    /// not the names of the variables that they expand.
     pub(crate) fn summary(&self) -> String {
         let (what, pairs, title) = match &self.endpoint {
-            Endpoint::Command { program, args, env, cwd } => {
-                let words: Vec<String> =
-                    std::iter::once(program).chain(args).map(|word| crate::words::quoted(word)).collect();
-                let place = cwd.as_ref().map(|dir| format!(" in {dir}")).unwrap_or_default();
-                (format!("runs {}{place}", words.join(" ")), env, "environment")
+            Endpoint::Command {
+                program,
+                args,
+                env,
+                cwd,
+            } => {
+                let words: Vec<String> = std::iter::once(program)
+                    .chain(args)
+                    .map(|word| crate::words::quoted(word))
+                    .collect();
+                let place = cwd
+                    .as_ref()
+                    .map(|dir| format!(" in {dir}"))
+                    .unwrap_or_default();
+                (
+                    format!("runs {}{place}", words.join(" ")),
+                    env,
+                    "environment",
+                )
             }
             Endpoint::Url { url, headers } => (format!("calls {url}"), headers, "headers"),
         };
@@ -80,10 +117,12 @@ impl ServerConfig {
         if !pairs.is_empty() {
             let names: Vec<String> = pairs
                 .iter()
-                .map(|(name, value)| match self.syntax.references(value).as_slice() {
-                    [] => name.clone(),
-                    variables => format!("{name} (from {})", variables.join(", ")),
-                })
+                .map(
+                    |(name, value)| match self.syntax.references(value).as_slice() {
+                        [] => name.clone(),
+                        variables => format!("{name} (from {})", variables.join(", ")),
+                    },
+                )
                 .collect();
             summary += &format!("; {title}: {}", names.join(", "));
         }
@@ -94,7 +133,8 @@ impl ServerConfig {
     }
 }
 
-/// The servers of one configuration file, by name. An entry that makes no sense is an error of that entry alone.
+/// The servers of one configuration file, by name. An entry that makes no sense is an error of that
+/// entry alone.
 pub(crate) type Servers = BTreeMap<String, Result<ServerConfig, String>>;
 
 #[derive(Deserialize)]
@@ -118,9 +158,16 @@ pub(crate) fn parse(text: &str) -> Result<Servers, String> {
     let file: File = serde_json::from_str(&plain).map_err(|error| format!("not valid: {error}"))?;
     let mut servers = Servers::new();
     let mut add = |name: String, entry: &Value, syntax| {
-        servers.entry(name).or_insert_with_key(|name| self::entry(name, entry, syntax));
+        servers
+            .entry(name)
+            .or_insert_with_key(|name| self::entry(name, entry, syntax));
     };
-    for (name, value) in file.mcp_servers.into_iter().chain(file.servers).chain(file.context_servers) {
+    for (name, value) in file
+        .mcp_servers
+        .into_iter()
+        .chain(file.servers)
+        .chain(file.context_servers)
+    {
         add(name, &value, Syntax::Dollar);
     }
     for (name, value) in file.mcp {
@@ -196,7 +243,8 @@ impl Scalar {
 fn entry(name: &str, value: &Value, syntax: Syntax) -> Result<ServerConfig, String> {
     let entry = Entry::deserialize(value).map_err(|error| match error.to_string() {
         why if why.contains("untagged enum Command") => {
-            "its `command` is neither a string, nor a list of strings, nor an object with a `path`".to_owned()
+            "its `command` is neither a string, nor a list of strings, nor an object with a `path`"
+                .to_owned()
         }
         why if why.contains("untagged enum Scalar") => {
             "a value in its `args`, `env` or `headers` is neither a string nor a number".to_owned()
@@ -206,11 +254,18 @@ fn entry(name: &str, value: &Value, syntax: Syntax) -> Result<ServerConfig, Stri
     let disabled = entry.disabled == Some(true) || entry.enabled == Some(false);
     // Gemini uses `url` for the older HTTP+SSE transport, and prefers `httpUrl` where both are set.
     let url = entry.http_url.or(entry.server_url).or(entry.url);
-    let texts = |list: Option<Vec<Scalar>>| list.into_iter().flatten().map(Scalar::into_text).collect::<Vec<_>>();
+    let texts = |list: Option<Vec<Scalar>>| {
+        list.into_iter()
+            .flatten()
+            .map(Scalar::into_text)
+            .collect::<Vec<_>>()
+    };
     let endpoint = match (entry.command, url) {
         (Some(_), Some(_)) => return Err("has both a command and a URL".into()),
         (None, None) => {
-            return Err("has neither a `command` nor a URL (`url`, `httpUrl` or `serverUrl`)".into());
+            return Err(
+                "has neither a `command` nor a URL (`url`, `httpUrl` or `serverUrl`)".into(),
+            );
         }
         (Some(command), None) => {
             let mut env = entry.env.unwrap_or_default();
@@ -224,18 +279,41 @@ fn entry(name: &str, value: &Value, syntax: Syntax) -> Result<ServerConfig, Stri
                     words.extend(texts(entry.args));
                     (program, words)
                 }
-                Command::Object { path, args, env: inner } => {
+                Command::Object {
+                    path,
+                    args,
+                    env: inner,
+                } => {
                     env.extend(inner.unwrap_or_default());
                     (path, texts(args))
                 }
             };
-            let env = env.into_iter().filter_map(|(name, value)| Some((name, value?.into_text()))).collect();
-            Endpoint::Command { program, args, env, cwd: entry.cwd }
+            let env = env
+                .into_iter()
+                .filter_map(|(name, value)| Some((name, value?.into_text())))
+                .collect();
+            Endpoint::Command {
+                program,
+                args,
+                env,
+                cwd: entry.cwd,
+            }
         }
         (None, Some(url)) => {
             let headers = entry.headers.unwrap_or_default();
-            Endpoint::Url { url, headers: headers.into_iter().map(|(name, value)| (name, value.into_text())).collect() }
+            Endpoint::Url {
+                url,
+                headers: headers
+                    .into_iter()
+                    .map(|(name, value)| (name, value.into_text()))
+                    .collect(),
+            }
         }
     };
-    Ok(ServerConfig { name: name.to_owned(), endpoint, disabled, syntax })
+    Ok(ServerConfig {
+        name: name.to_owned(),
+        endpoint,
+        disabled,
+        syntax,
+    })
 }

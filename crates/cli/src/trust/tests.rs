@@ -7,7 +7,11 @@ struct Dir(PathBuf);
 impl Dir {
     fn new() -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
-        let name = format!("carryall-trust-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+        let name = format!(
+            "carryall-trust-{}-{}",
+            std::process::id(),
+            COUNT.fetch_add(1, Ordering::Relaxed)
+        );
         let path = std::env::temp_dir().join(name);
         std::fs::create_dir_all(&path).unwrap();
         Self(path)
@@ -38,7 +42,11 @@ fn an_approval_is_of_one_path_and_one_content() {
     assert_eq!(approvals.check(&file), Trust::Unknown);
     approvals.approve(&file).unwrap();
     assert_eq!(approvals.check(&file), Trust::Approved);
-    assert_eq!(approvals.check(&copy), Trust::Unknown, "the same content elsewhere was not looked at");
+    assert_eq!(
+        approvals.check(&copy),
+        Trust::Unknown,
+        "the same content elsewhere was not looked at"
+    );
     assert_eq!(approvals.check(&dir.file("a.json", "{ }")), Trust::Changed);
     assert!(approvals.revoke(&file.path).unwrap() && !approvals.revoke(&file.path).unwrap());
     assert_eq!(approvals.check(&file), Trust::Unknown);
@@ -49,7 +57,13 @@ fn another_path_to_the_same_file_is_the_same_file() {
     let dir = Dir::new();
     let file = dir.file("a.json", "{}");
     dir.approvals().approve(&file).unwrap();
-    let detour = ConfigFile::read(&dir.0.join("../").join(dir.0.file_name().unwrap()).join("a.json")).unwrap();
+    let detour = ConfigFile::read(
+        &dir.0
+            .join("../")
+            .join(dir.0.file_name().unwrap())
+            .join("a.json"),
+    )
+    .unwrap();
     assert_eq!(dir.approvals().check(&detour), Trust::Approved);
 }
 
@@ -59,8 +73,17 @@ fn approvals_are_readable_by_the_user_alone() {
     use std::os::unix::fs::PermissionsExt as _;
     let dir = Dir::new();
     dir.approvals().approve(&dir.file("a.json", "{}")).unwrap();
-    let mode = |path: &str| std::fs::metadata(dir.0.join(path)).unwrap().permissions().mode() & 0o777;
-    assert_eq!((mode("state/carryall/approved.json"), mode("state/carryall")), (0o600, 0o700));
+    let mode = |path: &str| {
+        std::fs::metadata(dir.0.join(path))
+            .unwrap()
+            .permissions()
+            .mode()
+            & 0o777
+    };
+    assert_eq!(
+        (mode("state/carryall/approved.json"), mode("state/carryall")),
+        (0o600, 0o700)
+    );
 }
 
 #[test]
@@ -85,5 +108,8 @@ fn a_summary_begins_with_the_server_in_question_and_forges_no_lines() {
     );
     let lines = summary(&file, Some("z"));
     assert_eq!(lines.len(), 2);
-    assert!(lines[0].starts_with("z: runs run ") && lines[1] == "a: calls http://a/", "{lines:?}");
+    assert!(
+        lines[0].starts_with("z: runs run ") && lines[1] == "a: calls http://a/",
+        "{lines:?}"
+    );
 }

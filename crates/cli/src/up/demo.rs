@@ -1,7 +1,7 @@
 //! Replicas of the demo server as child processes of this one.
 //!
-//! A child holds the other end of a pipe as its standard input and exits when that ends. So it goes when it is told to,
-//! and also when this process is killed and can tell nobody anything.
+//! A child holds the other end of a pipe as its standard input and exits when that ends. So it goes
+//! when it is told to, and also when this process is killed and can tell nobody anything.
 
 use crate::fail::{Exit, Fail};
 use crate::replica::KEYRING;
@@ -46,24 +46,41 @@ impl Children {
     }
 }
 
-/// Starts the replicas and waits until each of them listens. From then on they are started again when they die.
-pub(super) async fn start(count: u16, children: &mut Children, stop: watch::Receiver<bool>) -> Result<Upstream, Fail> {
+/// Starts the replicas and waits until each of them listens. From then on they are started again
+/// when they die.
+pub(super) async fn start(
+    count: u16,
+    children: &mut Children,
+    stop: watch::Receiver<bool>,
+) -> Result<Upstream, Fail> {
     let internal = |error: &dyn std::fmt::Display| Fail::new(Exit::Local, error.to_string());
-    let upstream = Upstream::new("demo").map_err(|error| internal(&error))?.restarts_within(RESTARTED);
+    let upstream = Upstream::new("demo")
+        .map_err(|error| internal(&error))?
+        .restarts_within(RESTARTED);
     let keyring = new_keyring().map_err(|error| internal(&error))?;
     let mut first = Vec::new();
     for number in 1..=count {
         let (started, starting) = oneshot::channel();
         let label = format!("demo-{number}");
-        let place = Place { replica: upstream.replica(&label), label, keyring: keyring.clone(), stop: stop.clone() };
+        let place = Place {
+            replica: upstream.replica(&label),
+            label,
+            keyring: keyring.clone(),
+            stop: stop.clone(),
+        };
         children.0.push(tokio::spawn(place.look_after(started)));
         first.push(starting);
     }
     for started in join_all(first).await {
-        started.map_err(|error| internal(&error))?.map_err(|error| {
-            Fail::new(Exit::Local, format!("cannot start a replica of the demo server: {error}"))
+        started
+            .map_err(|error| internal(&error))?
+            .map_err(|error| {
+                Fail::new(
+                    Exit::Local,
+                    format!("cannot start a replica of the demo server: {error}"),
+                )
                 .hint("see whether `carryall demo` runs by itself")
-        })?;
+            })?;
     }
     Ok(upstream)
 }
@@ -126,7 +143,11 @@ impl Place {
                     tracing::warn!("replica {} cannot be started: {error}", self.label);
                 }
             }
-            failures = if since.elapsed() >= LASTED { 0 } else { failures + 1 };
+            failures = if since.elapsed() >= LASTED {
+                0
+            } else {
+                failures + 1
+            };
             let pause = RESTART.delay(failures, since.elapsed().as_nanos() as u64);
             tokio::select! {
                 () = sleep(pause) => {}
@@ -139,12 +160,21 @@ impl Place {
     async fn launch(&self) -> io::Result<Running> {
         let mut command = Command::new(std::env::current_exe()?);
         command
-            .args(["demo", "--listen", "127.0.0.1:0", "--announce", "json", "--replica", &self.label])
+            .args([
+                "demo",
+                "--listen",
+                "127.0.0.1:0",
+                "--announce",
+                "json",
+                "--replica",
+                &self.label,
+            ])
             .env(KEYRING, &self.keyring)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .kill_on_drop(true);
-        // Ctrl-C at the terminal is for this process; the children are told when they have nothing to do any more.
+        // Ctrl-C at the terminal is for this process; the children are told when they have nothing
+        // to do any more.
         #[cfg(unix)]
         command.process_group(0);
         let mut child = command.spawn()?;
@@ -154,8 +184,14 @@ impl Place {
         let url = timeout(START, announced(&mut stdout))
             .await
             .map_err(|_| io::Error::other("it does not say where it listens"))??;
-        self.replica.up(SharedService::new(HttpClient::new(&url).map_err(io::Error::other)?));
-        Ok(Running { child, stdin, _stdout: stdout })
+        self.replica.up(SharedService::new(
+            HttpClient::new(&url).map_err(io::Error::other)?,
+        ));
+        Ok(Running {
+            child,
+            stdin,
+            _stdout: stdout,
+        })
     }
 
     /// Until the process dies or is to stop, which the result says.
@@ -195,7 +231,11 @@ impl Running {
 #[cfg(unix)]
 fn terminate(child: &Child) {
     use rustix::process::{Pid, Signal, kill_process};
-    if let Some(pid) = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw) {
+    if let Some(pid) = child
+        .id()
+        .and_then(|id| i32::try_from(id).ok())
+        .and_then(Pid::from_raw)
+    {
         // Fails when it is gone, which is what is wanted.
         let _ = kill_process(pid, Signal::TERM);
     }
@@ -211,7 +251,10 @@ async fn announced(stdout: &mut BufReader<ChildStdout>) -> io::Result<String> {
         listening: String,
     }
     let mut line = Vec::new();
-    stdout.take(MAX_ANNOUNCEMENT).read_until(b'\n', &mut line).await?;
+    stdout
+        .take(MAX_ANNOUNCEMENT)
+        .read_until(b'\n', &mut line)
+        .await?;
     if line.is_empty() {
         return Err(io::Error::other("it exits at once"));
     }

@@ -36,9 +36,15 @@ pub(super) fn log(quiet: bool, verbose: bool) {
 
 /// Listens where it was told to, or on the first free port from the default one on.
 pub(super) async fn bind(wanted: Option<&str>) -> Result<HttpServer, Fail> {
-    let Some(wanted) = wanted else { return bind_default().await };
+    let Some(wanted) = wanted else {
+        return bind_default().await;
+    };
     // A port alone is what one types; anywhere else it belongs on loopback.
-    let address = if wanted.parse::<u16>().is_ok() { format!("{DEFAULT_HOST}:{wanted}") } else { wanted.to_owned() };
+    let address = if wanted.parse::<u16>().is_ok() {
+        format!("{DEFAULT_HOST}:{wanted}")
+    } else {
+        wanted.to_owned()
+    };
     HttpServer::bind(address.as_str()).await.map_err(|error| {
         let fail = Fail::new(Exit::Local, format!("cannot listen on {address}: {}", reason(&error)));
         match error.kind() {
@@ -59,14 +65,17 @@ async fn bind_default() -> Result<HttpServer, Fail> {
         match HttpServer::bind((DEFAULT_HOST, port)).await {
             Ok(listener) => {
                 if port != DEFAULT_PORT {
-                    tracing::warn!("port {DEFAULT_PORT} is taken, so this takes another one; choose one with --listen");
+                    tracing::warn!(
+                        "port {DEFAULT_PORT} is taken, so this takes another one; choose one with --listen"
+                    );
                 }
                 return Ok(listener);
             }
             Err(error) if error.kind() == ErrorKind::AddrInUse => {}
             Err(error) => {
                 let what = format!("cannot listen on {DEFAULT_HOST}:{port}: {}", reason(&error));
-                return Err(Fail::new(Exit::Local, what).hint("choose another address with --listen HOST:PORT"));
+                return Err(Fail::new(Exit::Local, what)
+                    .hint("choose another address with --listen HOST:PORT"));
             }
         }
     }
@@ -85,8 +94,8 @@ fn reason(error: &std::io::Error) -> String {
 /// The path of the endpoint.
 pub(super) const ENDPOINT: &str = "/mcp";
 
-/// Serves until asked to stop. Then subscriptions are closed, nothing new is accepted, and what is in flight gets the
-/// drain time of the server.
+/// Serves until asked to stop. Then subscriptions are closed, nothing new is accepted, and what is
+/// in flight gets the drain time of the server.
 pub(super) async fn serve(
     listener: HttpServer,
     gateway: Gateway,
@@ -94,10 +103,18 @@ pub(super) async fn serve(
     names: &AllowOptions,
     stopping: watch::Receiver<u32>,
 ) -> Result<(), Fail> {
-    let failed = |error: std::io::Error| Fail::new(Exit::Local, format!("the endpoint failed: {error}"));
+    let failed =
+        |error: std::io::Error| Fail::new(Exit::Local, format!("the endpoint failed: {error}"));
     let local = listener.local_addr().map_err(failed)?.ip().is_loopback();
-    let endpoint = names.apply(service_endpoint(gateway.clone(), legacy).path(ENDPOINT), local);
-    let front = Front { endpoint, gateway: gateway.clone(), stopping: stopping.clone() };
+    let endpoint = names.apply(
+        service_endpoint(gateway.clone(), legacy).path(ENDPOINT),
+        local,
+    );
+    let front = Front {
+        endpoint,
+        gateway: gateway.clone(),
+        stopping: stopping.clone(),
+    };
     let stop = async move {
         asked(stopping, 1).await;
         tracing::info!("stopping: waiting for requests in flight; once more stops at once");

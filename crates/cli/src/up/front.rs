@@ -14,8 +14,9 @@ use std::task::{Context, Poll};
 use tokio::sync::watch;
 use tower_service::Service;
 
-/// The endpoint with its probes. Those are plain GET requests, answered whatever `Host` and `Origin` say: an orchestrator
-/// asks by address, and they tell nothing but whether to send requests here.
+/// The endpoint with its probes. Those are plain GET requests, answered whatever `Host` and
+/// `Origin` say: an orchestrator asks by address, and they tell nothing but whether to send
+/// requests here.
 #[derive(Clone)]
 pub(super) struct Front {
     pub(super) endpoint: Endpoint,
@@ -42,9 +43,13 @@ impl Front {
             return Some("not ready: shutting down\n");
         }
         let answers = |upstream: &carryall::gateway::Upstream| {
-            upstream.status().iter().any(|replica| replica.alive && replica.answered)
+            upstream
+                .status()
+                .iter()
+                .any(|replica| replica.alive && replica.answered)
         };
-        (!self.gateway.upstreams().iter().any(answers)).then_some("not ready: no server behind it answers\n")
+        (!self.gateway.upstreams().iter().any(answers))
+            .then_some("not ready: no server behind it answers\n")
     }
 }
 
@@ -52,7 +57,10 @@ fn plain(status: StatusCode, text: &'static str) -> Response<ReplyBody> {
     let mut response = Response::new(ReplyBody::full(text));
     *response.status_mut() = status;
     let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    headers.insert(
+        CONTENT_TYPE,
+        HeaderValue::from_static("text/plain; charset=utf-8"),
+    );
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
 }
@@ -75,7 +83,10 @@ where
 {
     type Response = Response<ReplyBody>;
     type Error = Infallible;
-    type Future = Either<Ready<Result<Response<ReplyBody>, Infallible>>, <Endpoint as Service<Request<B>>>::Future>;
+    type Future = Either<
+        Ready<Result<Response<ReplyBody>, Infallible>>,
+        <Endpoint as Service<Request<B>>>::Future,
+    >;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         Poll::Ready(Ok(()))
@@ -108,10 +119,15 @@ mod tests {
         let server = carryall::Server::new("x", "1").build().unwrap();
         let upstream = carryall::gateway::Upstream::new("x").unwrap();
         let upstream = upstream.with_replica("x", carryall::proto::SharedService::new(server));
-        let gateway = Gateway::builder(carryall::types::Implementation::new("edge", "1")).upstream(upstream.clone());
+        let gateway = Gateway::builder(carryall::types::Implementation::new("edge", "1"))
+            .upstream(upstream.clone());
         let gateway = gateway.build().unwrap();
         let (stop, stopping) = watch::channel(0);
-        let front = Front { endpoint: Endpoint::new(gateway.clone()), gateway, stopping };
+        let front = Front {
+            endpoint: Endpoint::new(gateway.clone()),
+            gateway,
+            stopping,
+        };
         let ready = || front.probe("/ready").unwrap().status().as_u16();
         assert_eq!(ready(), 503, "nobody knows yet");
         upstream.check(std::time::Duration::from_secs(10)).await;
@@ -123,8 +139,11 @@ mod tests {
 
     #[test]
     fn a_slash_at_the_end_changes_nothing_else() {
-        for (uri, expected) in [("/mcp/", "/mcp"), ("/mcp/?a=b", "/mcp?a=b"), ("http://x:1/mcp/?a", "http://x:1/mcp?a")]
-        {
+        for (uri, expected) in [
+            ("/mcp/", "/mcp"),
+            ("/mcp/?a=b", "/mcp?a=b"),
+            ("http://x:1/mcp/?a", "http://x:1/mcp?a"),
+        ] {
             assert_eq!(endpoint_uri(&uri.parse().unwrap()).unwrap(), expected);
         }
     }

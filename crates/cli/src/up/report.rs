@@ -1,4 +1,5 @@
-//! What the operator is told about the servers: which answer, of what revision they are, and who shares their sessions.
+//! What the operator is told about the servers: which answer, of what revision they are, and who
+//! shares their sessions.
 
 use carryall::SessionScope;
 use carryall::gateway::Upstream;
@@ -23,7 +24,9 @@ pub(super) async fn watch(upstream: Upstream, mut silent: Vec<Watched>, scope: S
     let mut first = true;
     loop {
         for (label, answer) in upstream.check(CHECK).await {
-            let Some(at) = silent.iter().position(|watched| *watched.label == *label) else { continue };
+            let Some(at) = silent.iter().position(|watched| *watched.label == *label) else {
+                continue;
+            };
             match answer {
                 Ok(answer) => {
                     let watched = silent.remove(at);
@@ -32,11 +35,16 @@ pub(super) async fn watch(upstream: Upstream, mut silent: Vec<Watched>, scope: S
                     }
                     if let Outcome::Error(error) = answer {
                         let message = Printable(&error.message);
-                        tracing::warn!("{label} answers server/discover with an error: {message} ({})", error.code);
+                        tracing::warn!(
+                            "{label} answers server/discover with an error: {message} ({})",
+                            error.code
+                        );
                     }
                     came_up(upstream.name(), (watched.decision)(), scope);
                 }
-                Err(error) if first => tracing::warn!("{}", trouble(&label, upstream.name(), &error)),
+                Err(error) if first => {
+                    tracing::warn!("{}", trouble(&label, upstream.name(), &error))
+                }
                 Err(_) => {}
             }
         }
@@ -58,7 +66,9 @@ fn trouble(label: &str, name: &str, error: &CallError) -> String {
         CallError::NotMcp { status: 403, body } => {
             format!("{label} refuses access (HTTP 403): {}", Printable(body))
         }
-        CallError::NotMcp { status: 404 | 405, .. } => {
+        CallError::NotMcp {
+            status: 404 | 405, ..
+        } => {
             format!(
                 "{label} is no MCP endpoint ({error}): see whether its path is right",
                 error = Printable(&error.to_string())
@@ -78,7 +88,10 @@ pub(super) fn came_up(name: &str, decision: Option<EraDecision>, scope: SessionS
     if decision.version.is_modern() {
         tracing::info!("{name} speaks {version}, which has no sessions");
     } else {
-        tracing::info!("{name} speaks {version}, a revision with sessions: {}", who_shares(name, scope));
+        tracing::info!(
+            "{name} speaks {version}, a revision with sessions: {}",
+            who_shares(name, scope)
+        );
     }
 }
 
@@ -86,14 +99,16 @@ pub(super) fn came_up(name: &str, decision: Option<EraDecision>, scope: SessionS
 fn who_shares(name: &str, scope: SessionScope) -> String {
     match scope {
         SessionScope::Principal => {
-            let what =
-                "callers are not authenticated here, so all of them share its sessions, with a login and whatever";
-            let choice =
-                format!("--sessions {name}=per-client keeps them apart, {name}=shared says that this is meant");
+            let what = "callers are not authenticated here, so all of them share its sessions, with a login and whatever";
+            let choice = format!(
+                "--sessions {name}=per-client keeps them apart, {name}=shared says that this is meant"
+            );
             format!("{what} else it keeps there; {choice}")
         }
         SessionScope::Shared => "all callers share them, as --sessions says".into(),
-        SessionScope::Client => "each client (session or connection) has its own, as --sessions says".into(),
+        SessionScope::Client => {
+            "each client (session or connection) has its own, as --sessions says".into()
+        }
         SessionScope::Call => "each call has its own, as --sessions says".into(),
         other => format!("they are {other}"),
     }
@@ -105,7 +120,10 @@ mod tests {
 
     #[test]
     fn every_trouble_says_what_happened_and_foreign_text_is_clean() {
-        let not_mcp = |status| CallError::NotMcp { status, body: "no\u{1b}[31m".into() };
+        let not_mcp = |status| CallError::NotMcp {
+            status,
+            body: "no\u{1b}[31m".into(),
+        };
         for (error, says) in [
             (not_mcp(401), "--header 'files=Authorization"),
             (not_mcp(403), "refuses access"),
@@ -115,15 +133,27 @@ mod tests {
             (CallError::Timeout(CHECK), "no answer within 3s"),
         ] {
             let text = trouble("http://x/mcp", "files", &error);
-            assert!(text.starts_with("http://x/mcp ") && text.contains(says), "{text}");
-            assert!(!text.contains('\u{1b}') && !text.contains("2026-07-28"), "{text}");
+            assert!(
+                text.starts_with("http://x/mcp ") && text.contains(says),
+                "{text}"
+            );
+            assert!(
+                !text.contains('\u{1b}') && !text.contains("2026-07-28"),
+                "{text}"
+            );
         }
     }
 
     #[test]
     fn every_way_of_sharing_is_named() {
-        let all: Vec<String> = SessionScope::ALL.into_iter().map(|scope| who_shares("files", scope)).collect();
-        assert!(all.iter().all(|text| text.contains("--sessions")), "{all:?}");
+        let all: Vec<String> = SessionScope::ALL
+            .into_iter()
+            .map(|scope| who_shares("files", scope))
+            .collect();
+        assert!(
+            all.iter().all(|text| text.contains("--sessions")),
+            "{all:?}"
+        );
         assert!(all[0].contains("--sessions files=per-client"), "{}", all[0]);
     }
 }

@@ -1,4 +1,5 @@
-//! The servers that `carryall up` stands in front of, as the command line and a configuration file name them.
+//! The servers that `carryall up` stands in front of, as the command line and a configuration file
+//! name them.
 
 mod name;
 
@@ -28,7 +29,10 @@ pub(crate) struct UpstreamSpec {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Endpoint {
-    Url { url: String, headers: Vec<(HeaderName, HeaderValue)> },
+    Url {
+        url: String,
+        headers: Vec<(HeaderName, HeaderValue)>,
+    },
     Command(Process),
 }
 
@@ -49,7 +53,9 @@ pub(crate) struct HeaderOption {
 impl std::fmt::Debug for HeaderOption {
     /// Without the value, which often is a secret.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("HeaderOption").field("header", &self.header).finish_non_exhaustive()
+        f.debug_struct("HeaderOption")
+            .field("header", &self.header)
+            .finish_non_exhaustive()
     }
 }
 
@@ -79,51 +85,94 @@ pub(super) struct ServerOptions {
 
 /// Parses `[NAME=]URL`.
 pub(super) fn http(text: &str) -> Result<UpstreamSpec, String> {
-    let (name, url) = named(text, |url| url.starts_with("http://") || url.starts_with("https://"));
+    let (name, url) = named(text, |url| {
+        url.starts_with("http://") || url.starts_with("https://")
+    });
     HttpClient::new(url).map_err(|error| error.to_string())?;
-    let endpoint = Endpoint::Url { url: url.to_owned(), headers: Vec::new() };
-    Ok(UpstreamSpec { name: checked(name)?, endpoint, era: None, sharing: None })
+    let endpoint = Endpoint::Url {
+        url: url.to_owned(),
+        headers: Vec::new(),
+    };
+    Ok(UpstreamSpec {
+        name: checked(name)?,
+        endpoint,
+        era: None,
+        sharing: None,
+    })
 }
 
-/// Parses `[NAME=][VARIABLE=value ...]COMMAND`. Variables are written in capitals, names are not, and so they are told
-/// apart.
+/// Parses `[NAME=][VARIABLE=value ...]COMMAND`. Variables are written in capitals, names are not,
+/// and so they are told apart.
 pub(super) fn stdio(text: &str) -> Result<UpstreamSpec, String> {
     let (name, command) = named(text, |_| true);
     let mut words = words::split(command)?;
-    let program = words.iter().position(|word| variable(word).is_none()).unwrap_or(words.len());
-    let env = words.drain(..program).filter_map(|word| variable(&word)).collect();
+    let program = words
+        .iter()
+        .position(|word| variable(word).is_none())
+        .unwrap_or(words.len());
+    let env = words
+        .drain(..program)
+        .filter_map(|word| variable(&word))
+        .collect();
     if words.is_empty() {
-        return Err(format!("{text:?} has no command; write it as you would in a terminal"));
+        return Err(format!(
+            "{text:?} has no command; write it as you would in a terminal"
+        ));
     }
-    let process = Process { program: words.remove(0), args: words, env, cwd: None };
-    Ok(UpstreamSpec { name: checked(name)?, endpoint: Endpoint::Command(process), era: None, sharing: None })
+    let process = Process {
+        program: words.remove(0),
+        args: words,
+        env,
+        cwd: None,
+    };
+    Ok(UpstreamSpec {
+        name: checked(name)?,
+        endpoint: Endpoint::Command(process),
+        era: None,
+        sharing: None,
+    })
 }
 
 /// Parses `[NAME=]auto|modern|legacy`.
 pub(super) fn era(text: &str) -> Result<Scoped<EraOption>, String> {
     let (name, value) = named(text, |_| true);
-    let value = EraOption::from_str(value, true).map_err(|_| "an era is auto, modern or legacy".to_owned())?;
-    Ok(Scoped { name: checked(name)?, value })
+    let value = EraOption::from_str(value, true)
+        .map_err(|_| "an era is auto, modern or legacy".to_owned())?;
+    Ok(Scoped {
+        name: checked(name)?,
+        value,
+    })
 }
 
 /// Parses `[NAME=]SCOPE`.
 pub(super) fn sharing(text: &str) -> Result<Scoped<SessionScope>, String> {
     let (name, value) = named(text, |_| true);
     let value = SessionScope::from_str(value).map_err(|error| error.to_string())?;
-    Ok(Scoped { name: checked(name)?, value })
+    Ok(Scoped {
+        name: checked(name)?,
+        value,
+    })
 }
 
-/// Parses `[NAME=]HEADER: VALUE`. The name of a header cannot hold `=`, so what is before one names a server. Errors do not
-/// repeat the value.
+/// Parses `[NAME=]HEADER: VALUE`. The name of a header cannot hold `=`, so what is before one names
+/// a server. Errors do not repeat the value.
 pub(super) fn header(text: &str) -> Result<Scoped<HeaderOption>, String> {
-    let (head, value) = text.split_once(':').ok_or("it has no colon; write [NAME=]'HEADER: VALUE'")?;
+    let (head, value) = text
+        .split_once(':')
+        .ok_or("it has no colon; write [NAME=]'HEADER: VALUE'")?;
     let (name, header) = match head.split_once('=') {
         Some((name, header)) => (Some(name.trim()), header),
         None => (None, head),
     };
     let header = HeaderName::try_from(header.trim())
         .map_err(|_| format!("{:?} is not the name of an HTTP header", header.trim()))?;
-    Ok(Scoped { name: checked(name)?, value: HeaderOption { header, value: value.trim().to_owned() } })
+    Ok(Scoped {
+        name: checked(name)?,
+        value: HeaderOption {
+            header,
+            value: value.trim().to_owned(),
+        },
+    })
 }
 
 /// A name in front of the rest, if what follows it can be the rest.
@@ -141,7 +190,10 @@ fn looks_like_name(text: &str) -> bool {
 
 fn variable(word: &str) -> Option<(String, String)> {
     let (name, value) = word.split_once('=')?;
-    let is_name = !name.is_empty() && name.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_');
+    let is_name = !name.is_empty()
+        && name
+            .bytes()
+            .all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_');
     is_name.then(|| (name.to_owned(), value.to_owned()))
 }
 
@@ -152,7 +204,8 @@ fn checked(name: Option<&str>) -> Result<Option<String>, String> {
     Ok(name.map(str::to_owned))
 }
 
-/// The servers of a configuration file, in the order of their names. Those that are switched off are left out.
+/// The servers of a configuration file, in the order of their names. Those that are switched off
+/// are left out.
 ///
 /// # Errors
 /// A file or an entry that makes no sense, a variable that is not set, a file without servers.
@@ -161,7 +214,8 @@ pub(super) fn configured(file: &Path, variables: &Variables) -> Result<Vec<Upstr
     let shown = file.display();
     let mut specs = Vec::new();
     for (name, server) in &config.servers {
-        let invalid = |why: String| Fail::usage(format!("--config {shown}: server {name:?}: {why}"));
+        let invalid =
+            |why: String| Fail::usage(format!("--config {shown}: server {name:?}: {why}"));
         let server = server.as_ref().map_err(|why| invalid(why.clone()))?;
         if server.disabled {
             continue;
@@ -170,16 +224,26 @@ pub(super) fn configured(file: &Path, variables: &Variables) -> Result<Vec<Upstr
             Target::Http { url, headers } => {
                 HttpClient::new(&url).map_err(|error| invalid(error.to_string()))?;
                 let headers = headers.iter().map(|(name, value)| sensitive(name, value));
-                Endpoint::Url { url, headers: headers.collect::<Result<_, _>>().map_err(invalid)? }
+                Endpoint::Url {
+                    url,
+                    headers: headers.collect::<Result<_, _>>().map_err(invalid)?,
+                }
             }
             Target::Stdio(process) => Endpoint::Command(process),
             Target::Unix(_) => return Err(invalid("Unix sockets are not supported here".into())),
         };
         let own = OwnKeys::of(&config.text, name).map_err(invalid)?;
-        specs.push(UpstreamSpec { name: Some(name::from_text(name)), endpoint, era: own.era, sharing: own.sharing });
+        specs.push(UpstreamSpec {
+            name: Some(name::from_text(name)),
+            endpoint,
+            era: own.era,
+            sharing: own.sharing,
+        });
     }
     if specs.is_empty() {
-        return Err(Fail::usage(format!("--config {shown}: there is no server in it that is switched on")));
+        return Err(Fail::usage(format!(
+            "--config {shown}: there is no server in it that is switched on"
+        )));
     }
     Ok(specs)
 }
@@ -200,21 +264,40 @@ impl OwnKeys {
             sharing: Option<String>,
         }
         let file: serde_json::Value =
-            serde_json::from_str(&jsonc::to_json(text.trim_start_matches('\u{feff}'))).unwrap_or_default();
-        let maps = ["/mcpServers", "/servers", "/context_servers", "/mcp/servers", "/mcp"];
+            serde_json::from_str(&jsonc::to_json(text.trim_start_matches('\u{feff}')))
+                .unwrap_or_default();
+        let maps = [
+            "/mcpServers",
+            "/servers",
+            "/context_servers",
+            "/mcp/servers",
+            "/mcp",
+        ];
         let entry = maps.iter().find_map(|map| file.pointer(map)?.get(name));
         let entry = entry.map(Entry::deserialize).transpose();
-        let entry = entry.map_err(|_| "`era` and `sessions` are strings")?.unwrap_or_default();
-        let era = entry.era.map(|era| EraOption::from_str(&era, true).map(Era::from));
-        let era = era.transpose().map_err(|_| "`era` is auto, modern or legacy")?;
+        let entry = entry
+            .map_err(|_| "`era` and `sessions` are strings")?
+            .unwrap_or_default();
+        let era = entry
+            .era
+            .map(|era| EraOption::from_str(&era, true).map(Era::from));
+        let era = era
+            .transpose()
+            .map_err(|_| "`era` is auto, modern or legacy")?;
         let sharing = entry.sharing.map(|scope| scope.parse::<SessionScope>());
-        Ok(Self { era, sharing: sharing.transpose().map_err(|error| format!("`sessions`: {error}"))? })
+        Ok(Self {
+            era,
+            sharing: sharing
+                .transpose()
+                .map_err(|error| format!("`sessions`: {error}"))?,
+        })
     }
 }
 
 /// A header whose value is kept out of logs.
 fn sensitive(name: &str, value: &str) -> Result<(HeaderName, HeaderValue), String> {
-    let header = HeaderName::try_from(name).map_err(|_| format!("{name:?} is not the name of an HTTP header"))?;
+    let header = HeaderName::try_from(name)
+        .map_err(|_| format!("{name:?} is not the name of an HTTP header"))?;
     let mut value = HeaderValue::try_from(value)
         .map_err(|_| format!("the value of header {name} has characters that HTTP cannot carry"))?;
     value.set_sensitive(true);
@@ -231,12 +314,24 @@ pub(super) fn resolve(
     variables: &Variables,
 ) -> Result<Vec<NamedUpstream>, Fail> {
     let mut all: Vec<NamedUpstream> = Vec::new();
-    for UpstreamSpec { name, endpoint, era, sharing } in specs {
-        let known = name.as_ref().and_then(|name| all.iter_mut().find(|known| known.name == *name));
+    for UpstreamSpec {
+        name,
+        endpoint,
+        era,
+        sharing,
+    } in specs
+    {
+        let known = name
+            .as_ref()
+            .and_then(|name| all.iter_mut().find(|known| known.name == *name));
         let (replicas, derived) = match endpoint {
             Endpoint::Url { url, headers } => {
                 // The same name again is another replica of the same server.
-                if let Some(NamedUpstream { replicas: Replicas::Urls(urls), .. }) = known {
+                if let Some(NamedUpstream {
+                    replicas: Replicas::Urls(urls),
+                    ..
+                }) = known
+                {
                     urls.push((url, headers));
                     continue;
                 }
@@ -244,7 +339,10 @@ pub(super) fn resolve(
                 (Replicas::Urls(vec![(url, headers)]), derived)
             }
             Endpoint::Command(process) => {
-                let words = std::iter::once(&process.program).chain(&process.args).cloned().collect::<Vec<_>>();
+                let words = std::iter::once(&process.program)
+                    .chain(&process.args)
+                    .cloned()
+                    .collect::<Vec<_>>();
                 (Replicas::Command(process), name::from_command(&words))
             }
         };
@@ -255,13 +353,22 @@ pub(super) fn resolve(
         }
         let name = name.unwrap_or_else(|| free_name(&all, &derived));
         let (era, sharing) = (era.unwrap_or_default(), sharing.unwrap_or_default());
-        all.push(NamedUpstream { name, replicas, era, sharing });
+        all.push(NamedUpstream {
+            name,
+            replicas,
+            era,
+            sharing,
+        });
     }
     for Scoped { name, value } in options.eras {
-        each(&mut all, "--era", name.as_deref(), |upstream| upstream.era = value.into())?;
+        each(&mut all, "--era", name.as_deref(), |upstream| {
+            upstream.era = value.into()
+        })?;
     }
     for Scoped { name, value } in options.sharing {
-        each(&mut all, "--sessions", name.as_deref(), |upstream| upstream.sharing = value)?;
+        each(&mut all, "--sessions", name.as_deref(), |upstream| {
+            upstream.sharing = value
+        })?;
     }
     for Scoped { name, value } in options.headers {
         add_header(&mut all, name.as_deref(), &value, variables)?;
@@ -283,11 +390,14 @@ fn each(
     if name.is_some() && !known_name(all, name) {
         return Err(no_such_server(all, option, name.unwrap_or_default()));
     }
-    all.iter_mut().filter(|upstream| name.is_none_or(|name| upstream.name == name)).for_each(&mut apply);
+    all.iter_mut()
+        .filter(|upstream| name.is_none_or(|name| upstream.name == name))
+        .for_each(&mut apply);
     Ok(())
 }
 
-/// A header is for one server: sent to all of them, a secret would be told to servers that it does not concern.
+/// A header is for one server: sent to all of them, a secret would be told to servers that it does
+/// not concern.
 fn add_header(
     all: &mut [NamedUpstream],
     name: Option<&str>,
@@ -297,23 +407,40 @@ fn add_header(
     let fail = |why: String| Fail::usage(format!("--header {}: {why}", option.header));
     let remote = |upstream: &NamedUpstream| matches!(upstream.replicas, Replicas::Urls(_));
     let name = match name {
-        Some(name) if !known_name(all, Some(name)) => return Err(no_such_server(all, "--header", name)),
+        Some(name) if !known_name(all, Some(name)) => {
+            return Err(no_such_server(all, "--header", name));
+        }
         Some(name) => name.to_owned(),
         None => {
             let mut remote = all.iter().filter(|upstream| remote(upstream));
             match (remote.next(), remote.next()) {
                 (Some(only), None) => only.name.clone(),
-                (None, _) => return Err(fail("headers are for servers at URLs, and there is none".into())),
+                (None, _) => {
+                    return Err(fail(
+                        "headers are for servers at URLs, and there is none".into(),
+                    ));
+                }
                 _ => {
-                    return Err(fail("there are several servers at URLs, and it does not say which is meant".into())
-                        .hint(format!("write --header 'NAME={}: ...'; {}", option.header, names(all))));
+                    return Err(fail(
+                        "there are several servers at URLs, and it does not say which is meant"
+                            .into(),
+                    )
+                    .hint(format!(
+                        "write --header 'NAME={}: ...'; {}",
+                        option.header,
+                        names(all)
+                    )));
                 }
             }
         }
     };
     let value = variables.expand_text(&option.value).map_err(fail)?;
     let (header, value) = sensitive(option.header.as_str(), &value).map_err(fail)?;
-    match all.iter_mut().find(|upstream| upstream.name == name).map(|upstream| &mut upstream.replicas) {
+    match all
+        .iter_mut()
+        .find(|upstream| upstream.name == name)
+        .map(|upstream| &mut upstream.replicas)
+    {
         Some(Replicas::Urls(urls)) => {
             for (_, headers) in urls {
                 // The command line wins over the configuration.
@@ -322,8 +449,10 @@ fn add_header(
             }
             Ok(())
         }
-        _ => Err(fail(format!("{name} is started here, and headers are for servers at URLs"))
-            .hint("its variables are set in front of its command")),
+        _ => Err(fail(format!(
+            "{name} is started here, and headers are for servers at URLs"
+        ))
+        .hint("its variables are set in front of its command")),
     }
 }
 
@@ -340,7 +469,10 @@ fn names(all: &[NamedUpstream]) -> String {
 fn free_name(all: &[NamedUpstream], name: &str) -> String {
     let numbered = (2..).map(|number| format!("{name}-{number}"));
     let free = |name: &String| !known_name(all, Some(name));
-    std::iter::once(name.to_owned()).chain(numbered).find(free).unwrap_or_default()
+    std::iter::once(name.to_owned())
+        .chain(numbered)
+        .find(free)
+        .unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -1,7 +1,8 @@
 //! The servers behind the endpoint: HTTP clients for URLs, child processes for commands.
 //!
-//! The endpoint does not wait for any of them. Processes are started beside each other, and one that cannot be started is
-//! what a URL is where nobody listens: it is left out, tried again, and reported.
+//! The endpoint does not wait for any of them. Processes are started beside each other, and one
+//! that cannot be started is what a URL is where nobody listens: it is left out, tried again, and
+//! reported.
 
 use super::report::{self, Watched};
 use super::spec::{NamedUpstream, Replicas};
@@ -21,9 +22,15 @@ use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
 /// Servers that are somebody else's are asked less often whether they live.
-const HTTP_PROBE: Probe = Probe { every: Duration::from_secs(10), within: Duration::from_secs(5) };
+const HTTP_PROBE: Probe = Probe {
+    every: Duration::from_secs(10),
+    within: Duration::from_secs(5),
+};
 /// A child that has exited is started again by the next request, and be it this one.
-const STDIO_PROBE: Probe = Probe { every: Duration::from_secs(2), within: Duration::from_secs(10) };
+const STDIO_PROBE: Probe = Probe {
+    every: Duration::from_secs(2),
+    within: Duration::from_secs(10),
+};
 /// Between attempts to start a command that does not start.
 const RESTART: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(60));
 
@@ -40,7 +47,10 @@ pub(super) struct Running {
 
 impl Running {
     pub(super) fn only(upstream: Upstream) -> Self {
-        Self { upstreams: vec![upstream], ..Self::none() }
+        Self {
+            upstreams: vec![upstream],
+            ..Self::none()
+        }
     }
 
     fn none() -> Self {
@@ -68,26 +78,52 @@ impl Running {
 pub(super) fn start(all: Vec<NamedUpstream>) -> Result<Running, Fail> {
     let mut running = Running::none();
     let several = all.len() > 1;
-    for NamedUpstream { name, replicas, era, sharing } in all {
-        let invalid = |error: &dyn std::fmt::Display| Fail::usage(format!("the server {name:?}: {error}"));
+    for NamedUpstream {
+        name,
+        replicas,
+        era,
+        sharing,
+    } in all
+    {
+        let invalid =
+            |error: &dyn std::fmt::Display| Fail::usage(format!("the server {name:?}: {error}"));
         let upstream = Upstream::new(&name).map_err(|error| invalid(&error))?;
         // A session, and an answer in the middle of a call, belongs to one replica.
         let single = !matches!(&replicas, Replicas::Urls(urls) if urls.len() > 1);
-        let options = WayOptions::default().memory(memory()).era(era).session_scope(sharing).match_client_era(single);
+        let options = WayOptions::default()
+            .memory(memory())
+            .era(era)
+            .session_scope(sharing)
+            .match_client_era(single);
         let (upstream, shown) = match replicas {
             Replicas::Urls(urls) => {
                 let upstream = upstream.probe(Some(HTTP_PROBE));
                 let mut watched = Vec::new();
                 for (url, headers) in &urls {
                     let http = HttpClient::builder(url).map_err(|error| invalid(&error))?;
-                    let http = headers.iter().cloned().fold(http, |http, (name, value)| http.header(name, value));
-                    let way = HttpWay::new(http.build().map_err(|error| invalid(&error))?, options.clone());
+                    let http = headers
+                        .iter()
+                        .cloned()
+                        .fold(http, |http, (name, value)| http.header(name, value));
+                    let way = HttpWay::new(
+                        http.build().map_err(|error| invalid(&error))?,
+                        options.clone(),
+                    );
                     let label = without_query(url);
-                    upstream.replica(&label).up(SharedService::new_boxed(way.clone()));
-                    watched.push(Watched { label, decision: Box::new(move || way.decision()) });
+                    upstream
+                        .replica(&label)
+                        .up(SharedService::new_boxed(way.clone()));
+                    watched.push(Watched {
+                        label,
+                        decision: Box::new(move || way.decision()),
+                    });
                 }
                 let shown: Vec<String> = urls.iter().map(|(url, _)| without_query(url)).collect();
-                running.reports.push(tokio::spawn(report::watch(upstream.clone(), watched, sharing)));
+                running.reports.push(tokio::spawn(report::watch(
+                    upstream.clone(),
+                    watched,
+                    sharing,
+                )));
                 (upstream, shown.join(" and "))
             }
             Replicas::Command(process) => {
@@ -95,14 +131,26 @@ pub(super) fn start(all: Vec<NamedUpstream>) -> Result<Running, Fail> {
                 let command = command(&process, &name);
                 // Arguments often hold secrets.
                 let shown = command.program().into_owned();
-                let child = Child { name: name.clone(), command, options, sharing, replica: upstream.replica(&name) };
+                let child = Child {
+                    name: name.clone(),
+                    command,
+                    options,
+                    sharing,
+                    replica: upstream.replica(&name),
+                };
                 // From here on calls wait for it.
                 child.replica.starting();
-                running.children.push(tokio::spawn(child.run(running.stop.subscribe())));
+                running
+                    .children
+                    .push(tokio::spawn(child.run(running.stop.subscribe())));
                 (upstream, shown)
             }
         };
-        running.shown.push(if several { format!("{shown} as {name}__") } else { shown });
+        running.shown.push(if several {
+            format!("{shown} as {name}__")
+        } else {
+            shown
+        });
         running.upstreams.push(upstream);
     }
     Ok(running)
@@ -110,7 +158,10 @@ pub(super) fn start(all: Vec<NamedUpstream>) -> Result<Running, Fail> {
 
 fn command(process: &Process, name: &str) -> ServerCommand {
     let command = ServerCommand::new(&process.program).args(&process.args);
-    let command = process.env.iter().fold(command, |command, (name, value)| command.env(name, value));
+    let command = process
+        .env
+        .iter()
+        .fold(command, |command, (name, value)| command.env(name, value));
     let command = match &process.cwd {
         Some(directory) => command.current_dir(directory),
         None => command,
@@ -137,8 +188,8 @@ struct Child {
 }
 
 impl Child {
-    /// Starts it, again and again if need be, until it runs; once it does, it is started again by the calls that find it
-    /// gone. Ends it when told to stop.
+    /// Starts it, again and again if need be, until it runs; once it does, it is started again by
+    /// the calls that find it gone. Ends it when told to stop.
     async fn run(self, mut stop: watch::Receiver<bool>) {
         let mut failures = 0;
         loop {
@@ -173,7 +224,11 @@ impl Child {
     /// The first failure is worth a warning; that it goes on failing is not news.
     fn report_failure(&self, error: &CallError, failures: u32, pause: Duration) {
         let (name, error) = (&self.name, error.to_string());
-        let error = Printable(error.strip_prefix("cannot reach the server: ").unwrap_or(&error));
+        let error = Printable(
+            error
+                .strip_prefix("cannot reach the server: ")
+                .unwrap_or(&error),
+        );
         if failures == 0 {
             tracing::warn!(
                 "{name} does not start: {error}; it is tried again, and left out until then. See whether its command runs \

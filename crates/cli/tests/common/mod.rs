@@ -68,7 +68,10 @@ pub fn carryall(args: &[&str]) -> Run {
     // What one test finds out about a server is nothing to another.
     command.env("XDG_CACHE_HOME", "/dev/null");
     command.current_dir(home);
-    Run { command, input: None }
+    Run {
+        command,
+        input: None,
+    }
 }
 
 /// Runs a command without anything special.
@@ -94,25 +97,38 @@ impl Run {
 
     /// Waits for its end, with patience.
     pub fn run(mut self) -> Ran {
-        self.command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        self.command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
         let mut child = self.command.spawn().unwrap();
         let mut stdin = child.stdin.take().unwrap();
         let input = self.input.take().unwrap_or_default();
         // Fails when the command does not read its input, which is its good right.
         let _ = stdin.write_all(input.as_bytes());
         drop(stdin);
-        let (out, err) = (drain(child.stdout.take().unwrap()), drain(child.stderr.take().unwrap()));
+        let (out, err) = (
+            drain(child.stdout.take().unwrap()),
+            drain(child.stderr.take().unwrap()),
+        );
         let code = wait(&mut child, PATIENCE).unwrap_or_else(|| {
             let _ = child.kill();
             let _ = child.wait();
             panic!("it does not end: {:?}", self.command);
         });
-        Ran { code, stdout: out.join().unwrap(), stderr: err.join().unwrap() }
+        Ran {
+            code,
+            stdout: out.join().unwrap(),
+            stderr: err.join().unwrap(),
+        }
     }
 
     /// Starts it and lets it run.
     pub fn start(mut self) -> Running {
-        self.command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        self.command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
         let mut child = self.command.spawn().unwrap();
         let lines = Lines::of(child.stdout.take().unwrap());
         let err = Lines::of(child.stderr.take().unwrap());
@@ -154,7 +170,13 @@ impl Running {
     /// Sends a signal by its name, as `kill -NAME` does.
     pub fn signal(&self, name: &str) {
         let id = self.child.id().to_string();
-        assert!(Command::new("kill").args([&format!("-{name}"), &id]).status().unwrap().success());
+        assert!(
+            Command::new("kill")
+                .args([&format!("-{name}"), &id])
+                .status()
+                .unwrap()
+                .success()
+        );
     }
 }
 
@@ -211,10 +233,21 @@ pub fn demo(args: &[&str]) -> Demo {
 
 /// A demo server that shares what changes with all others that this process starts in this way.
 pub fn sibling(args: &[&str]) -> Demo {
-    let args = [&["demo", "--listen", "127.0.0.1:0", "--announce", "json"], args].concat();
+    let args = [
+        &["demo", "--listen", "127.0.0.1:0", "--announce", "json"],
+        args,
+    ]
+    .concat();
     let running = carryall(&args).start();
-    let url = running.lines.json()["listening"].as_str().unwrap().to_owned();
-    Demo { running, url, _board: None }
+    let url = running.lines.json()["listening"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    Demo {
+        running,
+        url,
+        _board: None,
+    }
 }
 
 /// A directory of its own for a test, gone at its end.
@@ -223,7 +256,11 @@ pub struct Dir(pub PathBuf);
 impl Dir {
     pub fn new() -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
-        let name = format!("carryall-cli-test-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+        let name = format!(
+            "carryall-cli-test-{}-{}",
+            std::process::id(),
+            COUNT.fetch_add(1, Ordering::Relaxed)
+        );
         let path = std::env::temp_dir().join(name);
         std::fs::create_dir_all(&path).unwrap();
         Self(path)
@@ -255,7 +292,8 @@ pub enum Say {
     Nothing,
 }
 
-/// A server over HTTP that answers as `answer` says; gets method and parameters. It keeps what it was sent.
+/// A server over HTTP that answers as `answer` says; gets method and parameters. It keeps what it
+/// was sent.
 pub struct Canned {
     pub url: String,
     pub requests: Arc<Mutex<Vec<(String, Value)>>>,
@@ -266,7 +304,8 @@ pub fn canned(answer: impl Fn(&str, &Value) -> Say + Send + Sync + 'static) -> C
     let url = format!("http://{}/mcp", listener.local_addr().unwrap());
     let requests = Arc::new(Mutex::new(Vec::new()));
     let (answer, kept) = (Arc::new(answer), requests.clone());
-    // Ends with the process of the test: it is blocked in `accept`, and holds nothing that outlives it.
+    // Ends with the process of the test: it is blocked in `accept`, and holds nothing that outlives
+    // it.
     thread::spawn(move || {
         for stream in listener.incoming().flatten() {
             let (answer, kept) = (answer.clone(), kept.clone());
@@ -305,14 +344,17 @@ fn serve(
         let mut body = vec![0; length];
         reader.read_exact(&mut body)?;
         let request: Value = serde_json::from_slice(&body).unwrap_or_default();
-        // Which era the server is of, is asked before anything else, and is not what these tests are about.
+        // Which era the server is of, is asked before anything else, and is not what these tests
+        // are about.
         let asks_for_era = request["id"] == "era";
         if !asks_for_era {
             kept.lock().unwrap().push((head, request.clone()));
         }
         let method = request["method"].as_str().unwrap_or_default();
         let said = match asks_for_era {
-            true => Say::Result(serde_json::json!({"supportedVersions": ["2026-07-28"], "capabilities": {}})),
+            true => Say::Result(
+                serde_json::json!({"supportedVersions": ["2026-07-28"], "capabilities": {}}),
+            ),
             false => answer(method, &request["params"]),
         };
         let (status, kind, body) = match said {
@@ -320,13 +362,19 @@ fn serve(
                 if result.get("resultType").is_none() {
                     result["resultType"] = "complete".into();
                 }
-                let response = serde_json::json!({"jsonrpc": "2.0", "id": request["id"], "result": result});
+                let response =
+                    serde_json::json!({"jsonrpc": "2.0", "id": request["id"], "result": result});
                 (200, "application/json", response.to_string())
             }
             Say::Error(code, message) => {
                 let error = serde_json::json!({"code": code, "message": message});
-                let response = serde_json::json!({"jsonrpc": "2.0", "id": request["id"], "error": error});
-                (if code == -32601 { 404 } else { 200 }, "application/json", response.to_string())
+                let response =
+                    serde_json::json!({"jsonrpc": "2.0", "id": request["id"], "error": error});
+                (
+                    if code == -32601 { 404 } else { 200 },
+                    "application/json",
+                    response.to_string(),
+                )
             }
             Say::Raw(status, kind, body) => (status, kind, body),
             Say::Nothing => {
@@ -334,7 +382,11 @@ fn serve(
                 return Ok(());
             }
         };
-        write!(stream, "HTTP/1.1 {status} X\r\nContent-Type: {kind}\r\nContent-Length: {}\r\n\r\n{body}", body.len())?;
+        write!(
+            stream,
+            "HTTP/1.1 {status} X\r\nContent-Type: {kind}\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        )?;
         stream.flush()?;
     }
 }

@@ -29,7 +29,12 @@ impl Carryall {
 
     /// The same with a command that has more than arguments, such as variables.
     pub(crate) fn start_command(mut command: Command, until: &str) -> Self {
-        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut child = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
         let log = Arc::new(Mutex::new(String::new()));
         let (errors, kept) = (child.stderr.take().unwrap(), Arc::clone(&log));
         std::thread::spawn(move || {
@@ -41,17 +46,38 @@ impl Carryall {
         });
         let stdin = child.stdin.take();
         let mut out = BufReader::new(child.stdout.take().unwrap());
-        let mut started = Self { child, printed: String::new(), log, _stdin: stdin };
+        let mut started = Self {
+            child,
+            printed: String::new(),
+            log,
+            _stdin: stdin,
+        };
         while !started.printed.contains(until) {
             let read = out.read_line(&mut started.printed).unwrap();
-            assert!(read > 0, "it ended: {} {}", started.printed, started.log.lock().unwrap());
+            assert!(
+                read > 0,
+                "it ended: {} {}",
+                started.printed,
+                started.log.lock().unwrap()
+            );
         }
         started
     }
 
     /// A demo server on a port of its own.
     pub(crate) fn demo(name: &str) -> Self {
-        Self::start(&["demo", "--listen", "127.0.0.1:0", "--announce", "json", "--replica", name], "listening")
+        Self::start(
+            &[
+                "demo",
+                "--listen",
+                "127.0.0.1:0",
+                "--announce",
+                "json",
+                "--replica",
+                name,
+            ],
+            "listening",
+        )
     }
 
     pub(crate) fn url(&self) -> String {
@@ -88,12 +114,22 @@ pub(crate) fn command(args: &[&str]) -> Command {
 }
 
 pub(crate) fn send_signal(pid: u32, signal: &str) {
-    assert!(Command::new("kill").args([&format!("-{signal}"), &pid.to_string()]).status().unwrap().success());
+    assert!(
+        Command::new("kill")
+            .args([&format!("-{signal}"), &pid.to_string()])
+            .status()
+            .unwrap()
+            .success()
+    );
 }
 
 /// Processes that live and were started by `parent`.
 fn children_of(parent: u32) -> Vec<u32> {
-    processes().into_iter().filter(|(_, of, zombie)| *of == parent && !zombie).map(|(pid, ..)| pid).collect()
+    processes()
+        .into_iter()
+        .filter(|(_, of, zombie)| *of == parent && !zombie)
+        .map(|(pid, ..)| pid)
+        .collect()
 }
 
 /// Whether there is such a process, be it a zombie that nobody has reaped.
@@ -103,11 +139,18 @@ pub(crate) fn exists(pid: u32) -> bool {
 
 /// Process, parent, whether it is a zombie.
 fn processes() -> Vec<(u32, u32, bool)> {
-    let listed = Command::new("ps").args(["-A", "-o", "pid=,ppid=,stat="]).output().unwrap();
+    let listed = Command::new("ps")
+        .args(["-A", "-o", "pid=,ppid=,stat="])
+        .output()
+        .unwrap();
     let listed = String::from_utf8_lossy(&listed.stdout).into_owned();
     let line = |line: &str| {
         let mut fields = line.split_whitespace();
-        Some((fields.next()?.parse().ok()?, fields.next()?.parse().ok()?, fields.next()?.starts_with('Z')))
+        Some((
+            fields.next()?.parse().ok()?,
+            fields.next()?.parse().ok()?,
+            fields.next()?.starts_with('Z'),
+        ))
     };
     listed.lines().filter_map(line).collect()
 }
@@ -124,13 +167,17 @@ pub(crate) fn eventually<T>(what: &str, mut probe: impl FnMut() -> Option<T>) ->
     }
 }
 
-/// A request with these headers besides the usual ones of HTTP. The connection is at the beginning of the answer.
+/// A request with these headers besides the usual ones of HTTP. The connection is at the beginning
+/// of the answer.
 pub(crate) fn send(url: &str, headers: &[(String, String)], body: &str) -> BufReader<TcpStream> {
     let rest = url.strip_prefix("http://").unwrap();
     let (authority, path) = rest.split_once('/').unwrap();
     let mut stream = TcpStream::connect(authority).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
-    let mut head = format!("POST /{path} HTTP/1.1\r\nHost: {authority}\r\nContent-Length: {}\r\n", body.len());
+    let mut head = format!(
+        "POST /{path} HTTP/1.1\r\nHost: {authority}\r\nContent-Length: {}\r\n",
+        body.len()
+    );
     for (name, value) in headers {
         head.push_str(&format!("{name}: {value}\r\n"));
     }
@@ -145,14 +192,18 @@ pub(crate) fn try_send(url: &str, headers: &[(String, String)], body: &str) -> O
     let (url, headers, body) = (url.to_owned(), headers.to_vec(), body.to_owned());
     std::thread::spawn(move || {
         let mut answer = String::new();
-        send(&url, &headers, &body).read_to_string(&mut answer).ok().map(|_| answer)
+        send(&url, &headers, &body)
+            .read_to_string(&mut answer)
+            .ok()
+            .map(|_| answer)
     })
     .join()
     .ok()
     .flatten()
 }
 
-/// A server that answers every request with a result that means nothing, and the heads of what it was asked.
+/// A server that answers every request with a result that means nothing, and the heads of what it
+/// was asked.
 pub(crate) fn overheard() -> (String, Arc<Mutex<Vec<String>>>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}/mcp", listener.local_addr().unwrap());
@@ -174,18 +225,28 @@ fn answer_all(stream: TcpStream, heads: &Mutex<Vec<String>>) -> Option<()> {
         while !head.ends_with("\r\n\r\n") {
             (reader.read_line(&mut head).ok()? > 0).then_some(())?;
         }
-        let length = head.split("content-length: ").nth(1)?.split("\r\n").next()?.parse().ok()?;
+        let length = head
+            .split("content-length: ")
+            .nth(1)?
+            .split("\r\n")
+            .next()?
+            .parse()
+            .ok()?;
         let mut body = vec![0; length];
         reader.read_exact(&mut body).ok()?;
         let asked: Value = serde_json::from_slice(&body).ok()?;
         heads.lock().unwrap().push(head);
         // Whoever asks which era it is of, gets to know.
-        let result =
-            json!({"resultType": "complete", "heard": true, "supportedVersions": ["2026-07-28"], "capabilities": {}});
+        let result = json!({"resultType": "complete", "heard": true, "supportedVersions": ["2026-07-28"], "capabilities": {}});
         let answer = json!({"jsonrpc": "2.0", "id": asked["id"], "result": result}).to_string();
-        let head =
-            format!("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n", answer.len());
-        reader.get_mut().write_all((head + &answer).as_bytes()).ok()?;
+        let head = format!(
+            "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n",
+            answer.len()
+        );
+        reader
+            .get_mut()
+            .write_all((head + &answer).as_bytes())
+            .ok()?;
     }
 }
 
@@ -204,9 +265,15 @@ pub(crate) fn always(response: &'static str) -> String {
                     }
                 }
                 let length =
-                    head.to_lowercase().split("content-length: ").nth(1).map_or(0, |rest| {
-                        rest.split("\r\n").next().and_then(|length| length.parse().ok()).unwrap_or(0)
-                    });
+                    head.to_lowercase()
+                        .split("content-length: ")
+                        .nth(1)
+                        .map_or(0, |rest| {
+                            rest.split("\r\n")
+                                .next()
+                                .and_then(|length| length.parse().ok())
+                                .unwrap_or(0)
+                        });
                 reader.read_exact(&mut vec![0; length]).ok()?;
                 reader.get_mut().write_all(response.as_bytes()).ok()
             });
@@ -236,10 +303,19 @@ pub(crate) fn plain(method: &str, url: &str, path: &str, headers: &[(&str, &str)
 /// Sends a request and reads the status and the JSON of the answer.
 pub(crate) fn exchange(url: &str, headers: &[(String, String)], body: &str) -> (u16, Value) {
     let mut answer = String::new();
-    send(url, headers, body).read_to_string(&mut answer).unwrap();
-    let status = answer.split_whitespace().nth(1).and_then(|status| status.parse().ok()).expect("a status");
+    send(url, headers, body)
+        .read_to_string(&mut answer)
+        .unwrap();
+    let status = answer
+        .split_whitespace()
+        .nth(1)
+        .and_then(|status| status.parse().ok())
+        .expect("a status");
     let (_, body) = answer.split_once("\r\n\r\n").expect("a body");
-    (status, serde_json::from_str(body).unwrap_or_else(|_| panic!("not JSON: {answer}")))
+    (
+        status,
+        serde_json::from_str(body).unwrap_or_else(|_| panic!("not JSON: {answer}")),
+    )
 }
 
 /// Headers and body of a request.
@@ -249,11 +325,18 @@ pub(crate) fn request(method: &str, mut params: Value) -> (Vec<(String, String)>
         "io.modelcontextprotocol/clientInfo": {"name": "test", "version": "1"},
         "io.modelcontextprotocol/clientCapabilities": {},
     });
-    let name = params.get("name").or(params.get("uri")).and_then(Value::as_str).map(str::to_owned);
+    let name = params
+        .get("name")
+        .or(params.get("uri"))
+        .and_then(Value::as_str)
+        .map(str::to_owned);
     let body = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}).to_string();
     let mut headers = vec![
         ("Content-Type".to_owned(), "application/json".to_owned()),
-        ("Accept".to_owned(), "application/json, text/event-stream".to_owned()),
+        (
+            "Accept".to_owned(),
+            "application/json, text/event-stream".to_owned(),
+        ),
         ("MCP-Protocol-Version".to_owned(), "2026-07-28".to_owned()),
         ("Mcp-Method".to_owned(), method.to_owned()),
     ];
@@ -270,7 +353,10 @@ pub(crate) fn ask(url: &str, method: &str, params: Value) -> Value {
 /// What `whoami` answers.
 pub(crate) fn whoami(url: &str, tool: &str) -> String {
     let answer = ask(url, "tools/call", json!({"name": tool}));
-    answer["result"]["content"][0]["text"].as_str().unwrap_or_else(|| panic!("{answer}")).to_owned()
+    answer["result"]["content"][0]["text"]
+        .as_str()
+        .unwrap_or_else(|| panic!("{answer}"))
+        .to_owned()
 }
 
 /// The first `data` line of an event stream that has `text` in it.
@@ -278,8 +364,14 @@ pub(crate) fn event_with(stream: &mut BufReader<TcpStream>, text: &str) -> Value
     let mut line = String::new();
     loop {
         line.clear();
-        assert!(stream.read_line(&mut line).unwrap() > 0, "the stream ended without {text}");
-        if let Some(data) = line.strip_prefix("data: ").filter(|data| data.contains(text)) {
+        assert!(
+            stream.read_line(&mut line).unwrap() > 0,
+            "the stream ended without {text}"
+        );
+        if let Some(data) = line
+            .strip_prefix("data: ")
+            .filter(|data| data.contains(text))
+        {
             return serde_json::from_str(data).unwrap();
         }
     }

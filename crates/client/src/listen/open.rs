@@ -7,11 +7,12 @@ use crate::options::MetaOptions;
 use crate::wire::Ask;
 use carryall_proto::listen::TaskChange;
 use carryall_proto::{
-    Call, CallError, Message, MessageStream, Notification, Outcome, ParamsWriter, Reply, Response, key,
+    Call, CallError, Message, MessageStream, Notification, Outcome, ParamsWriter, Reply, Response,
+    key,
 };
 use carryall_types::{
-    JsonObject, JsonValue, Method, RawJson, RequestId, SubscriptionFilter, SubscriptionsAcknowledgedNotificationParams,
-    code, notification,
+    JsonObject, JsonValue, Method, RawJson, RequestId, SubscriptionFilter,
+    SubscriptionsAcknowledgedNotificationParams, code, notification,
 };
 use futures_util::StreamExt;
 use serde::Deserialize;
@@ -28,29 +29,46 @@ pub(super) enum Opened {
     Closed,
 }
 
-/// Sends `subscriptions/listen` and waits for its acknowledgement, the first message of the subscription.
-pub(super) async fn open(client: Client, filter: SubscriptionFilter, timeout: Duration) -> Result<Opened, ClientError> {
+/// Sends `subscriptions/listen` and waits for its acknowledgement, the first message of the
+/// subscription.
+pub(super) async fn open(
+    client: Client,
+    filter: SubscriptionFilter,
+    timeout: Duration,
+) -> Result<Opened, ClientError> {
     let mut params = ParamsWriter::new();
-    params.put("notifications", &filter).map_err(|error| ClientError::Request(error.to_string()))?;
+    params
+        .put("notifications", &filter)
+        .map_err(|error| ClientError::Request(error.to_string()))?;
     let mut ask = Ask::new(Method::SubscriptionsListen, params);
     let opening = async {
         match attempt(&client, &mut ask).await {
-            Err(ClientError::Server(refusal)) if refusal.code == code::UNSUPPORTED_PROTOCOL_VERSION => {
+            Err(ClientError::Server(refusal))
+                if refusal.code == code::UNSUPPORTED_PROTOCOL_VERSION =>
+            {
                 client.inner.choose_version(&refusal)?;
                 attempt(&client, &mut ask).await
             }
             opened => opened,
         }
     };
-    tokio::time::timeout(timeout, opening).await.map_err(|_| CallError::Timeout(timeout))?
+    tokio::time::timeout(timeout, opening)
+        .await
+        .map_err(|_| CallError::Timeout(timeout))?
 }
 
 async fn attempt(client: &Client, ask: &mut Ask) -> Result<Opened, ClientError> {
     let inner = &*client.inner;
     let id = RequestId::Number(inner.next_id());
-    let meta = inner.template().render(&inner.meta_options(&MetaOptions::default()), None)?;
+    let meta = inner
+        .template()
+        .render(&inner.meta_options(&MetaOptions::default()), None)?;
     let params = ask.params(meta.raw(), None);
-    let mut stream = match inner.service.answer(Call::new(id.clone(), ask.method.clone(), params, meta)).await? {
+    let mut stream = match inner
+        .service
+        .answer(Call::new(id.clone(), ask.method.clone(), params, meta))
+        .await?
+    {
         Reply::Once(response) => return ended(response),
         Reply::Stream(stream) => stream,
     };
@@ -61,8 +79,14 @@ async fn attempt(client: &Client, ask: &mut Ask) -> Result<Opened, ClientError> 
                 let ours = subscription_of(&message).is_none_or(|other| other == id);
                 if ours && message.method == notification::SUBSCRIPTIONS_ACKNOWLEDGED {
                     let params = decode::<SubscriptionsAcknowledgedNotificationParams>(&message);
-                    let acknowledged = params.map(|params| params.notifications).unwrap_or_default();
-                    return Ok(Opened::Open { id, stream, acknowledged });
+                    let acknowledged = params
+                        .map(|params| params.notifications)
+                        .unwrap_or_default();
+                    return Ok(Opened::Open {
+                        id,
+                        stream,
+                        acknowledged,
+                    });
                 }
                 // Nothing may come before the acknowledgement.
                 tracing::debug!(method = %carryall_proto::Printable(&message.method), "notification before the acknowledgement ignored");
@@ -83,10 +107,15 @@ fn ended(response: Response) -> Result<Opened, ClientError> {
 pub(super) fn may_pass(error: &ClientError) -> bool {
     match error {
         ClientError::Call(
-            CallError::Unreachable(_) | CallError::Broken(_) | CallError::Timeout(_) | CallError::Busy(_),
+            CallError::Unreachable(_)
+            | CallError::Broken(_)
+            | CallError::Timeout(_)
+            | CallError::Busy(_),
         ) => true,
         // What proxies answer while a server is away or busy.
-        ClientError::Call(CallError::NotMcp { status, .. }) => matches!(status, 429 | 502 | 503 | 504),
+        ClientError::Call(CallError::NotMcp { status, .. }) => {
+            matches!(status, 429 | 502 | 503 | 504)
+        }
         _ => false,
     }
 }
@@ -117,7 +146,10 @@ pub(super) fn task_of(message: &Notification) -> Option<TaskChange> {
     // What belongs to the subscription is not the task's.
     task.shift_remove("_meta");
     let id = task.get("taskId")?.as_str()?.into();
-    Some(TaskChange { id, task: RawJson::from(&JsonValue::Object(task)) })
+    Some(TaskChange {
+        id,
+        task: RawJson::from(&JsonValue::Object(task)),
+    })
 }
 
 /// Whether `notifications/cancelled` ends the subscription `id`.
@@ -129,7 +161,9 @@ pub(super) fn cancels(message: &Notification, id: &RequestId) -> bool {
         #[serde(default)]
         reason: Option<String>,
     }
-    let Some(params) = decode::<Params>(message) else { return false };
+    let Some(params) = decode::<Params>(message) else {
+        return false;
+    };
     let ends = params.request_id == *id;
     if ends {
         tracing::debug!(reason = %carryall_proto::Printable(params.reason.as_deref().unwrap_or("none given")), "the server ended the subscription");
@@ -138,17 +172,31 @@ pub(super) fn cancels(message: &Notification, id: &RequestId) -> bool {
 }
 
 /// What is in `requested` and not in `acknowledged`.
-pub(super) fn missing(requested: &SubscriptionFilter, acknowledged: &SubscriptionFilter) -> SubscriptionFilter {
+pub(super) fn missing(
+    requested: &SubscriptionFilter,
+    acknowledged: &SubscriptionFilter,
+) -> SubscriptionFilter {
     let list = |wanted: bool, sent: bool| (wanted && !sent).then_some(true);
     let mut missing = SubscriptionFilter::new();
     missing.tools_list_changed = list(requested.wants_tools(), acknowledged.wants_tools());
     missing.prompts_list_changed = list(requested.wants_prompts(), acknowledged.wants_prompts());
-    missing.resources_list_changed = list(requested.wants_resources(), acknowledged.wants_resources());
+    missing.resources_list_changed =
+        list(requested.wants_resources(), acknowledged.wants_resources());
     let sent = acknowledged.resource_uris();
-    let uris: Vec<String> = requested.resource_uris().iter().filter(|uri| !sent.contains(uri)).cloned().collect();
+    let uris: Vec<String> = requested
+        .resource_uris()
+        .iter()
+        .filter(|uri| !sent.contains(uri))
+        .cloned()
+        .collect();
     missing.resource_subscriptions = (!uris.is_empty()).then_some(uris);
     let sent = acknowledged.tasks();
-    let ids: Vec<String> = requested.tasks().iter().filter(|id| !sent.contains(id)).cloned().collect();
+    let ids: Vec<String> = requested
+        .tasks()
+        .iter()
+        .filter(|id| !sent.contains(id))
+        .cloned()
+        .collect();
     missing.task_ids = (!ids.is_empty()).then_some(ids);
     missing
 }

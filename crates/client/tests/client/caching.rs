@@ -8,7 +8,10 @@ use std::time::Duration;
 
 fn contents(n: usize, hints: JsonValue) -> Does {
     let mut result = json!({"contents": [{"uri": "r:", "text": n.to_string()}]});
-    result.as_object_mut().unwrap().extend(hints.as_object().unwrap().clone());
+    result
+        .as_object_mut()
+        .unwrap()
+        .extend(hints.as_object().unwrap().clone());
     done(result)
 }
 
@@ -43,9 +46,12 @@ async fn an_answer_is_used_for_as_long_as_it_is_fresh_and_no_longer() {
 // spec: caching-05, caching-07, caching-08
 #[tokio::test]
 async fn zero_missing_and_negative_lifetimes_are_stale_at_once() {
-    for hints in
-        [fresh(0, "public"), json!({"ttlMs": -5, "cacheScope": "public"}), json!({"cacheScope": "public"}), json!({})]
-    {
+    for hints in [
+        fresh(0, "public"),
+        json!({"ttlMs": -5, "cacheScope": "public"}),
+        json!({"cacheScope": "public"}),
+        json!({}),
+    ] {
         let (client, log) = reading(hints.clone());
         read(&client, "r:").await;
         read(&client, "r:").await;
@@ -152,12 +158,20 @@ async fn servers_in_one_cache_are_told_apart() {
 
 #[tokio::test]
 async fn errors_are_not_cached_and_no_cache_is_a_choice() {
-    let (client, log) =
-        serving(|seen| if seen.n == 0 { refuse(-32603) } else { contents(seen.n, fresh(10_000, "public")) });
+    let (client, log) = serving(|seen| {
+        if seen.n == 0 {
+            refuse(-32603)
+        } else {
+            contents(seen.n, fresh(10_000, "public"))
+        }
+    });
     assert!(client.read_resource("r:").await.is_err());
     read(&client, "r:").await;
     assert_eq!(log.len(), 2);
-    let (client, log) = serving_with(|builder| builder.cache(None), |seen| contents(seen.n, fresh(10_000, "public")));
+    let (client, log) = serving_with(
+        |builder| builder.cache(None),
+        |seen| contents(seen.n, fresh(10_000, "public")),
+    );
     read(&client, "r:").await;
     read(&client, "r:").await;
     assert_eq!(log.len(), 2);
@@ -167,10 +181,26 @@ async fn errors_are_not_cached_and_no_cache_is_a_choice() {
 #[tokio::test]
 async fn a_notification_makes_what_it_is_about_stale_at_once() {
     for (method, params, kept) in [
-        ("notifications/tools/list_changed", json!({}), [false, true, true, true, true, true]),
-        ("notifications/prompts/list_changed", json!({}), [true, false, true, true, true, true]),
-        ("notifications/resources/list_changed", json!({}), [true, true, false, false, true, true]),
-        ("notifications/resources/updated", json!({"uri": "a:"}), [true, true, true, true, false, true]),
+        (
+            "notifications/tools/list_changed",
+            json!({}),
+            [false, true, true, true, true, true],
+        ),
+        (
+            "notifications/prompts/list_changed",
+            json!({}),
+            [true, false, true, true, true, true],
+        ),
+        (
+            "notifications/resources/list_changed",
+            json!({}),
+            [true, true, false, false, true, true],
+        ),
+        (
+            "notifications/resources/updated",
+            json!({"uri": "a:"}),
+            [true, true, true, true, false, true],
+        ),
     ] {
         let (client, log) = serving(move |seen| match seen.method.as_str() {
             "subscriptions/listen" => Does::Say(vec![
@@ -183,7 +213,13 @@ async fn a_notification_makes_what_it_is_about_stale_at_once() {
             ]),
             _ => {
                 let mut result = fresh(10_000, "public");
-                for member in ["contents", "tools", "prompts", "resources", "resourceTemplates"] {
+                for member in [
+                    "contents",
+                    "tools",
+                    "prompts",
+                    "resources",
+                    "resourceTemplates",
+                ] {
                     result[member] = json!([]);
                 }
                 done(result)
@@ -224,8 +260,14 @@ async fn a_notification_makes_what_it_is_about_stale_at_once() {
 #[tokio::test(start_paused = true)]
 async fn pages_expire_one_by_one_and_are_fetched_by_their_cursors() {
     let (client, log) = serving(|seen| {
-        let (cursor, ttl) =
-            (seen.params["cursor"].as_str(), if seen.params["cursor"].is_null() { 10_000 } else { 1_000 });
+        let (cursor, ttl) = (
+            seen.params["cursor"].as_str(),
+            if seen.params["cursor"].is_null() {
+                10_000
+            } else {
+                1_000
+            },
+        );
         let mut page = json!({"prompts": [], "ttlMs": ttl, "cacheScope": "public"});
         if cursor.is_none() {
             page["nextCursor"] = "2".into();
@@ -254,8 +296,15 @@ async fn a_consistent_list_is_fetched_from_the_start() {
     });
     client.list_prompts().await.unwrap();
     client.list_prompts().no_cache().await.unwrap();
-    let cursors: Vec<_> = log.all().iter().map(|seen| seen.params["cursor"].clone()).collect();
-    assert_eq!(cursors, [JsonValue::Null, "2".into(), JsonValue::Null, "2".into()]);
+    let cursors: Vec<_> = log
+        .all()
+        .iter()
+        .map(|seen| seen.params["cursor"].clone())
+        .collect();
+    assert_eq!(
+        cursors,
+        [JsonValue::Null, "2".into(), JsonValue::Null, "2".into()]
+    );
 }
 
 // spec: caching-23
@@ -280,7 +329,13 @@ async fn an_invalid_cursor_drops_all_pages_and_starts_again() {
     });
     client.list_prompts().await.unwrap();
     tokio::time::advance(Duration::from_secs(1)).await;
-    let names: Vec<_> = client.list_prompts().await.unwrap().into_iter().map(|prompt| prompt.name).collect();
+    let names: Vec<_> = client
+        .list_prompts()
+        .await
+        .unwrap()
+        .into_iter()
+        .map(|prompt| prompt.name)
+        .collect();
     // The first page came from the cache, its cursor is gone, so everything is fetched.
     assert_eq!(names, ["p3", "p4"]);
     assert_eq!(log.len(), 5);

@@ -17,7 +17,10 @@ fn everything() -> SubscriptionFilter {
 }
 
 fn ack(seen: &Seen) -> Says {
-    Says::Note("notifications/subscriptions/acknowledged", json!({"notifications": seen.params["notifications"]}))
+    Says::Note(
+        "notifications/subscriptions/acknowledged",
+        json!({"notifications": seen.params["notifications"]}),
+    )
 }
 
 fn tools_changed() -> Says {
@@ -35,7 +38,9 @@ fn forever() -> Says {
 
 /// The next change; a listener that has none to tell within a minute fails the test.
 async fn next(listener: &mut Listener) -> Option<Result<Change, ClientError>> {
-    tokio::time::timeout(Duration::from_secs(60), listener.next()).await.expect("the listener tells nothing")
+    tokio::time::timeout(Duration::from_secs(60), listener.next())
+        .await
+        .expect("the listener tells nothing")
 }
 
 fn listening(parts: impl Fn(&Seen) -> Vec<Says> + Send + Sync + 'static) -> (Client, Log) {
@@ -50,7 +55,10 @@ async fn changes_come_typed_and_the_end_is_the_end() {
             tools_changed(),
             Says::Note("notifications/prompts/list_changed", json!({})),
             Says::Note("notifications/resources/list_changed", json!({})),
-            Says::Note("notifications/resources/updated", json!({"uri": "file:///a"})),
+            Says::Note(
+                "notifications/resources/updated",
+                json!({"uri": "file:///a"}),
+            ),
             end(),
         ]
     });
@@ -60,7 +68,15 @@ async fn changes_come_typed_and_the_end_is_the_end() {
     while let Some(change) = next(&mut listener).await {
         changes.push(change.unwrap());
     }
-    assert_eq!(changes, [Change::Tools, Change::Prompts, Change::Resources, Change::Resource("file:///a".into())]);
+    assert_eq!(
+        changes,
+        [
+            Change::Tools,
+            Change::Prompts,
+            Change::Resources,
+            Change::Resource("file:///a".into())
+        ]
+    );
     assert!(next(&mut listener).await.is_none());
     assert_eq!(log.len(), 1);
     assert_eq!(
@@ -102,12 +118,18 @@ async fn notifications_of_other_subscriptions_and_unwanted_ones_are_ignored() {
             ack(seen),
             Says::Note("notifications/prompts/list_changed", json!({})),
             Says::Note("notifications/tools/list_changed", other),
-            Says::Note("notifications/message", json!({"level": "error", "data": 1})),
+            Says::Note(
+                "notifications/message",
+                json!({"level": "error", "data": 1}),
+            ),
             Says::Note("notifications/resources/updated", json!({"uri": 5})),
             forever(),
         ]
     });
-    let mut listener = client.listen(SubscriptionFilter::new().with_tools_list_changed(true)).await.unwrap();
+    let mut listener = client
+        .listen(SubscriptionFilter::new().with_tools_list_changed(true))
+        .await
+        .unwrap();
     let quiet = tokio::time::timeout(Duration::from_secs(5), listener.next()).await;
     assert!(quiet.is_err(), "{quiet:?}");
 }
@@ -123,8 +145,14 @@ async fn several_subscriptions_live_side_by_side() {
         };
         vec![ack(seen), change, forever()]
     });
-    let mut tools = client.listen(SubscriptionFilter::new().with_tools_list_changed(true)).await.unwrap();
-    let mut prompts = client.listen(SubscriptionFilter::new().with_prompts_list_changed(true)).await.unwrap();
+    let mut tools = client
+        .listen(SubscriptionFilter::new().with_tools_list_changed(true))
+        .await
+        .unwrap();
+    let mut prompts = client
+        .listen(SubscriptionFilter::new().with_prompts_list_changed(true))
+        .await
+        .unwrap();
     assert_eq!(next(&mut prompts).await.unwrap().unwrap(), Change::Prompts);
     assert_eq!(next(&mut tools).await.unwrap().unwrap(), Change::Tools);
     let ids: Vec<RequestId> = log.all().into_iter().map(|seen| seen.id).collect();
@@ -136,11 +164,15 @@ async fn several_subscriptions_live_side_by_side() {
 async fn a_broken_subscription_is_opened_again_and_what_was_missed_reported_once() {
     let (client, log) = listening(|seen| match seen.n {
         0 => vec![ack(seen), tools_changed(), Says::Break],
-        1 => vec![ack(seen), Says::Note("notifications/prompts/list_changed", json!({}))],
+        1 => vec![
+            ack(seen),
+            Says::Note("notifications/prompts/list_changed", json!({})),
+        ],
         _ => vec![ack(seen), end()],
     });
-    let filter =
-        SubscriptionFilter::new().with_tools_list_changed(true).with_resource_subscriptions(vec!["r:".to_owned()]);
+    let filter = SubscriptionFilter::new()
+        .with_tools_list_changed(true)
+        .with_resource_subscriptions(vec!["r:".to_owned()]);
     let mut listener = client.listen(filter).await.unwrap();
     let mut changes = Vec::new();
     while let Some(change) = next(&mut listener).await {
@@ -151,14 +183,21 @@ async fn a_broken_subscription_is_opened_again_and_what_was_missed_reported_once
     let seen = log.all();
     assert_eq!(seen.len(), 3);
     assert_ne!(seen[0].id, seen[1].id);
-    assert_eq!(seen[0].params["notifications"], seen[2].params["notifications"]);
+    assert_eq!(
+        seen[0].params["notifications"],
+        seen[2].params["notifications"]
+    );
 }
 
 // spec: caching-13
 #[tokio::test(start_paused = true)]
 async fn opening_again_waits_longer_each_time_and_gives_up_in_the_end() {
     let (client, log) = serving(|seen| {
-        if seen.n == 0 { Does::Say(vec![ack(seen), Says::Break]) } else { Does::Fail(CallError::unreachable("away")) }
+        if seen.n == 0 {
+            Does::Say(vec![ack(seen), Says::Break])
+        } else {
+            Does::Fail(CallError::unreachable("away"))
+        }
     });
     let mut listener = client
         .listen(everything())
@@ -168,17 +207,26 @@ async fn opening_again_waits_longer_each_time_and_gives_up_in_the_end() {
         .unwrap();
     let started = Instant::now();
     let error = next(&mut listener).await.unwrap().unwrap_err();
-    assert!(matches!(error, ClientError::Call(CallError::Unreachable(_))), "{error}");
+    assert!(
+        matches!(error, ClientError::Call(CallError::Unreachable(_))),
+        "{error}"
+    );
     // 1, 2, 4, 8, 8 seconds, each at least by half.
     let waited = started.elapsed();
-    assert!(waited >= Duration::from_millis(11_500) && waited <= Duration::from_secs(24), "{waited:?}");
+    assert!(
+        waited >= Duration::from_millis(11_500) && waited <= Duration::from_secs(24),
+        "{waited:?}"
+    );
     assert_eq!(log.len(), 6);
     assert!(next(&mut listener).await.is_none());
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_graceful_end_is_final_unless_asked_otherwise() {
-    for way in [end(), Says::Note("notifications/cancelled", json!({"requestId": 1}))] {
+    for way in [
+        end(),
+        Says::Note("notifications/cancelled", json!({"requestId": 1})),
+    ] {
         let (client, log) = listening({
             let way = way.clone();
             move |seen| vec![ack(seen), way.clone(), forever()]
@@ -191,7 +239,11 @@ async fn a_graceful_end_is_final_unless_asked_otherwise() {
         0 => vec![ack(seen), end()],
         _ => vec![ack(seen), forever()],
     });
-    let mut listener = client.listen(everything()).reopen_after_close().await.unwrap();
+    let mut listener = client
+        .listen(everything())
+        .reopen_after_close()
+        .await
+        .unwrap();
     assert_eq!(next(&mut listener).await.unwrap().unwrap(), Change::Tools);
     assert_eq!(log.len(), 2);
 }
@@ -217,7 +269,11 @@ async fn a_cancellation_of_something_else_ends_nothing() {
 async fn equal_changes_that_wait_are_told_once() {
     let (client, _) = listening(|seen| {
         let burst = (0..10_000).map(|_| tools_changed());
-        [ack(seen)].into_iter().chain(burst).chain([end()]).collect()
+        [ack(seen)]
+            .into_iter()
+            .chain(burst)
+            .chain([end()])
+            .collect()
     });
     let mut listener = client.listen(everything()).await.unwrap();
     let mut told = 0;
@@ -238,12 +294,34 @@ async fn opening_fails_with_a_reason() {
         3 => Does::Say(vec![Says::Error(ErrorObject::new(-32603, "x"))]),
         _ => Does::Say(vec![]),
     });
-    assert!(client.listen(everything()).await.unwrap_err().is_method_not_found());
-    assert!(client.listen(everything()).timeout(Duration::from_secs(3)).await.unwrap_err().is_timeout());
+    assert!(
+        client
+            .listen(everything())
+            .await
+            .unwrap_err()
+            .is_method_not_found()
+    );
+    assert!(
+        client
+            .listen(everything())
+            .timeout(Duration::from_secs(3))
+            .await
+            .unwrap_err()
+            .is_timeout()
+    );
     assert_eq!(log.cancelled(), 1);
-    assert!(matches!(client.listen(everything()).await.unwrap_err(), ClientError::Versions { .. }));
-    assert_eq!(client.listen(everything()).await.unwrap_err().code(), Some(-32603));
-    assert!(matches!(client.listen(everything()).await.unwrap_err(), ClientError::Call(CallError::Broken(_))));
+    assert!(matches!(
+        client.listen(everything()).await.unwrap_err(),
+        ClientError::Versions { .. }
+    ));
+    assert_eq!(
+        client.listen(everything()).await.unwrap_err().code(),
+        Some(-32603)
+    );
+    assert!(matches!(
+        client.listen(everything()).await.unwrap_err(),
+        ClientError::Call(CallError::Broken(_))
+    ));
 }
 
 #[tokio::test(start_paused = true)]
@@ -252,9 +330,13 @@ async fn dropping_a_listener_cancels_and_so_does_dropping_its_task() {
     drop(client.listen(everything()).await.unwrap());
     assert_eq!(log.cancelled(), 1);
     let (sender, mut changes) = tokio::sync::mpsc::channel(4);
-    let watch = client.listen(everything()).await.unwrap().spawn(move |change| {
-        let _ = sender.try_send(change.unwrap());
-    });
+    let watch = client
+        .listen(everything())
+        .await
+        .unwrap()
+        .spawn(move |change| {
+            let _ = sender.try_send(change.unwrap());
+        });
     assert_eq!(changes.recv().await, Some(Change::Tools));
     drop(watch);
     assert_eq!(changes.recv().await, None);
@@ -264,7 +346,13 @@ async fn dropping_a_listener_cancels_and_so_does_dropping_its_task() {
 #[tokio::test]
 async fn a_watch_ends_with_its_subscription() {
     let (client, _) = listening(|seen| vec![ack(seen), end()]);
-    client.listen(everything()).await.unwrap().spawn(|change| drop(change.unwrap())).ended().await;
+    client
+        .listen(everything())
+        .await
+        .unwrap()
+        .spawn(|change| drop(change.unwrap()))
+        .ended()
+        .await;
 }
 
 #[tokio::test]

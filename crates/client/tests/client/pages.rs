@@ -25,10 +25,24 @@ async fn cursors_go_back_as_they_came_and_only_their_absence_ends_a_list() {
         2 => page(&["d"], Some("null")),
         _ => page(&[], None),
     });
-    let names: Vec<_> = client.list_prompts().await.unwrap().into_iter().map(|prompt| prompt.name).collect();
+    let names: Vec<_> = client
+        .list_prompts()
+        .await
+        .unwrap()
+        .into_iter()
+        .map(|prompt| prompt.name)
+        .collect();
     assert_eq!(names, ["a", "b", "c", "d"]);
     let cursors: Vec<_> = log.all().iter().map(|seen| seen.own_params()).collect();
-    assert_eq!(cursors, [json!({}), json!({"cursor": ""}), json!({"cursor": odd}), json!({"cursor": "null"})]);
+    assert_eq!(
+        cursors,
+        [
+            json!({}),
+            json!({"cursor": ""}),
+            json!({"cursor": odd}),
+            json!({"cursor": "null"})
+        ]
+    );
 }
 
 // spec: pagination-03
@@ -42,21 +56,38 @@ async fn a_list_may_be_one_page() {
 #[tokio::test]
 async fn a_list_that_goes_in_circles_ends_where_it_began() {
     let told: Arc<Mutex<Vec<ResponseWarning>>> = Arc::default();
-    let (client, log) = serving(|seen| page(&[["w", "x", "y"][seen.n]], Some(["a", "b"][seen.n % 2])));
+    let (client, log) =
+        serving(|seen| page(&[["w", "x", "y"][seen.n]], Some(["a", "b"][seen.n % 2])));
     let heard = Arc::clone(&told);
-    let listing = client.list_prompts().on_warning(move |warning| heard.lock().unwrap().push(warning.clone()));
-    let names: Vec<_> = listing.await.unwrap().into_iter().map(|prompt| prompt.name).collect();
+    let listing = client
+        .list_prompts()
+        .on_warning(move |warning| heard.lock().unwrap().push(warning.clone()));
+    let names: Vec<_> = listing
+        .await
+        .unwrap()
+        .into_iter()
+        .map(|prompt| prompt.name)
+        .collect();
     assert_eq!(names, ["w", "x", "y"]);
     assert_eq!(log.len(), 3);
     let told = told.lock().unwrap();
-    assert!(matches!(&told[..], [ResponseWarning::Circle { cursor, .. }] if cursor == "a"), "{told:?}");
+    assert!(
+        matches!(&told[..], [ResponseWarning::Circle { cursor, .. }] if cursor == "a"),
+        "{told:?}"
+    );
 }
 
 // An empty cursor for "no more", and the first page once more for whoever takes it for a cursor.
 #[tokio::test]
 async fn a_cursor_that_is_always_empty_ends_the_list() {
     let (client, log) = serving(|_| page(&["a", "b"], Some("")));
-    let names: Vec<_> = client.list_prompts().await.unwrap().into_iter().map(|prompt| prompt.name).collect();
+    let names: Vec<_> = client
+        .list_prompts()
+        .await
+        .unwrap()
+        .into_iter()
+        .map(|prompt| prompt.name)
+        .collect();
     assert_eq!(names, ["a", "b"], "each once");
     let cursors: Vec<_> = log.all().iter().map(|seen| seen.own_params()).collect();
     assert_eq!(cursors, [json!({}), json!({"cursor": ""})]);
@@ -64,7 +95,8 @@ async fn a_cursor_that_is_always_empty_ends_the_list() {
 
 #[tokio::test]
 async fn a_cursor_that_is_no_text_ends_the_list() {
-    let numbered = json!({"prompts": [{"name": "a"}], "nextCursor": 5, "ttlMs": 0, "cacheScope": "private"});
+    let numbered =
+        json!({"prompts": [{"name": "a"}], "nextCursor": 5, "ttlMs": 0, "cacheScope": "private"});
     let (client, _) = serving(move |_| done(numbered.clone()));
     assert_eq!(client.list_prompts().await.unwrap().len(), 1);
 }
@@ -73,7 +105,10 @@ async fn a_cursor_that_is_no_text_ends_the_list() {
 async fn a_list_without_an_end_is_an_error() {
     let endless = |seen: &Seen| page(&["x"], Some(&seen.n.to_string()));
     let (client, log) = serving_with(|builder| builder.max_pages(10), endless);
-    assert!(matches!(client.list_prompts().await, Err(ClientError::Pages { .. })));
+    assert!(matches!(
+        client.list_prompts().await,
+        Err(ClientError::Pages { .. })
+    ));
     assert_eq!(log.len(), 10);
 }
 
@@ -83,14 +118,22 @@ async fn a_list_of_more_bytes_than_allowed_is_an_error() {
     let endless = move |seen: &Seen| page(&[&name], Some(&seen.n.to_string()));
     let (client, log) = serving_with(|builder| builder.max_list_bytes(5000), endless);
     let error = client.list_prompts().await.unwrap_err();
-    assert!(matches!(&error, ClientError::Pages { why, .. } if why.contains("more than 5000 bytes")), "{error}");
+    assert!(
+        matches!(&error, ClientError::Pages { why, .. } if why.contains("more than 5000 bytes")),
+        "{error}"
+    );
     assert_eq!(log.len(), 5);
 }
 
 #[tokio::test]
 async fn a_cursor_that_is_always_invalid_is_an_error_after_one_more_try() {
-    let (client, log) =
-        serving(|seen| if seen.params["cursor"].is_null() { page(&[], Some("x")) } else { refuse(-32602) });
+    let (client, log) = serving(|seen| {
+        if seen.params["cursor"].is_null() {
+            page(&[], Some("x"))
+        } else {
+            refuse(-32602)
+        }
+    });
     assert!(client.list_prompts().await.unwrap_err().is_invalid_params());
     assert_eq!(log.len(), 4);
 }

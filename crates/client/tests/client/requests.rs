@@ -20,7 +20,9 @@ async fn ask_everything(client: &Client) {
     let _ = client.list_resources().await;
     let _ = client.list_resource_templates().await;
     let _ = client.read_resource("r:").await;
-    let _ = client.complete(PromptReference::new("p"), "a", "", &none).await;
+    let _ = client
+        .complete(PromptReference::new("p"), "a", "", &none)
+        .await;
     let _ = client.listen(SubscriptionFilter::new()).await;
     let _ = client.request("x/y", ()).await;
 }
@@ -34,16 +36,34 @@ async fn every_request_says_version_capabilities_and_client() {
     let methods: HashSet<&str> = seen.iter().map(|seen| seen.method.as_str()).collect();
     assert_eq!((seen.len(), methods.len()), (11, 11));
     for seen in &seen {
-        assert_eq!(seen.meta(key::PROTOCOL_VERSION), "2026-07-28", "{}", seen.method);
-        assert_eq!(*seen.meta(key::CLIENT_CAPABILITIES), json!({}), "{}", seen.method);
-        assert_eq!(*seen.meta(key::CLIENT_INFO), json!({"name": "test", "version": "0"}), "{}", seen.method);
+        assert_eq!(
+            seen.meta(key::PROTOCOL_VERSION),
+            "2026-07-28",
+            "{}",
+            seen.method
+        );
+        assert_eq!(
+            *seen.meta(key::CLIENT_CAPABILITIES),
+            json!({}),
+            "{}",
+            seen.method
+        );
+        assert_eq!(
+            *seen.meta(key::CLIENT_INFO),
+            json!({"name": "test", "version": "0"}),
+            "{}",
+            seen.method
+        );
         assert!(seen.meta(key::LOG_LEVEL).is_null() && seen.meta(key::PROGRESS_TOKEN).is_null());
     }
 }
 
 #[tokio::test]
 async fn a_client_may_keep_its_name_to_itself() {
-    let (client, log) = serving_with(|builder| builder.info(None::<Implementation>), |_| refuse(-32601));
+    let (client, log) = serving_with(
+        |builder| builder.info(None::<Implementation>),
+        |_| refuse(-32601),
+    );
     let _ = client.discover().await;
     assert!(log.all()[0].meta(key::CLIENT_INFO).is_null());
 }
@@ -53,7 +73,13 @@ async fn a_client_may_keep_its_name_to_itself() {
 async fn ids_are_integers_and_never_come_twice() {
     let (client, log) = serving(|_| done(json!({"content": []})));
     let clone = client.clone();
-    let calls = (0..50).map(|n| if n % 2 == 0 { client.call("t", ()) } else { clone.call("t", ()) });
+    let calls = (0..50).map(|n| {
+        if n % 2 == 0 {
+            client.call("t", ())
+        } else {
+            clone.call("t", ())
+        }
+    });
     futures_util::future::join_all(calls.map(IntoFuture::into_future)).await;
     let ids: HashSet<RequestId> = log.all().into_iter().map(|seen| seen.id).collect();
     assert_eq!(ids.len(), 50);
@@ -65,7 +91,10 @@ async fn ids_are_integers_and_never_come_twice() {
 async fn every_request_passes_the_door_of_a_server() {
     // The loopback writes each call out and admits it as a server does.
     let (server, log) = crate::support::Server::logged(|_| refuse(-32601));
-    let client = Client::builder().service(carryall_transport::Loopback::new(server)).build().unwrap();
+    let client = Client::builder()
+        .service(carryall_transport::Loopback::new(server))
+        .build()
+        .unwrap();
     ask_everything(&client).await;
     assert_eq!(log.len(), 11);
 }
@@ -77,9 +106,15 @@ async fn what_a_server_calls_itself_changes_nothing() {
         let (client, log) = serving(move |seen| {
             let mut result = json!({"content": [{"type": "text", "text": seen.n.to_string()}]});
             result["_meta"] = json!({key::SERVER_INFO: info});
-            for member in
-                ["contents", "tools", "prompts", "resources", "resourceTemplates", "messages", "supportedVersions"]
-            {
+            for member in [
+                "contents",
+                "tools",
+                "prompts",
+                "resources",
+                "resourceTemplates",
+                "messages",
+                "supportedVersions",
+            ] {
                 result[member] = json!([]);
             }
             result["capabilities"] = json!({});
@@ -87,11 +122,18 @@ async fn what_a_server_calls_itself_changes_nothing() {
             done(result)
         });
         ask_everything(&client).await;
-        log.all().into_iter().map(|seen| (seen.id, seen.method, seen.params)).collect::<Vec<_>>()
+        log.all()
+            .into_iter()
+            .map(|seen| (seen.id, seen.method, seen.params))
+            .collect::<Vec<_>>()
     };
     let known = asked_of(json!({"name": "trusted-server", "version": "9"})).await;
     assert_eq!(known.len(), 11);
-    for other in [json!({"name": "evil", "version": "0"}), json!("nonsense"), json!(null)] {
+    for other in [
+        json!({"name": "evil", "version": "0"}),
+        json!("nonsense"),
+        json!(null),
+    ] {
         assert_eq!(asked_of(other).await, known);
     }
 }
@@ -105,8 +147,12 @@ async fn parameters_are_those_of_the_schema() {
     let _ = client.call("t", None::<JsonObject>).await;
     let _ = client.get_prompt("p", json!({"a": "b"})).await;
     let _ = client.read_resource("file:///a").await;
-    let _ = client.complete(PromptReference::new("p"), "framework", "fla", &resolved).await;
-    let _ = client.request("x/y", json!({"k": null, "_meta": {"x": 1}})).await;
+    let _ = client
+        .complete(PromptReference::new("p"), "framework", "fla", &resolved)
+        .await;
+    let _ = client
+        .request("x/y", json!({"k": null, "_meta": {"x": 1}}))
+        .await;
     let params: Vec<_> = log.all().iter().map(|seen| seen.own_params()).collect();
     assert_eq!(
         params,
@@ -129,11 +175,20 @@ async fn parameters_are_those_of_the_schema() {
 #[tokio::test]
 async fn arguments_that_are_no_object_are_never_sent() {
     let (client, log) = serving(|_| done(json!({})));
-    for error in [client.call("t", 5).await.unwrap_err(), client.call("t", "null").await.unwrap_err()] {
-        assert!(matches!(&error, ClientError::Request(why) if why.contains("object")), "{error}");
+    for error in [
+        client.call("t", 5).await.unwrap_err(),
+        client.call("t", "null").await.unwrap_err(),
+    ] {
+        assert!(
+            matches!(&error, ClientError::Request(why) if why.contains("object")),
+            "{error}"
+        );
         assert!(error.is_unsent());
     }
-    assert!(matches!(client.request("x/y", [1]).await, Err(ClientError::Request(_))));
+    assert!(matches!(
+        client.request("x/y", [1]).await,
+        Err(ClientError::Request(_))
+    ));
     assert_eq!(log.len(), 0);
 }
 
@@ -141,18 +196,43 @@ async fn arguments_that_are_no_object_are_never_sent() {
 #[tokio::test]
 async fn trace_context_passes_through_and_must_be_well_formed() {
     const PARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
-    let ambient =
-        || JsonObject::from_iter([("traceparent".to_owned(), PARENT.into()), ("tracestate".to_owned(), 5.into())]);
-    let (client, log) = serving_with(|builder| builder.ambient_meta(ambient), |_| done(json!({"content": []})));
+    let ambient = || {
+        JsonObject::from_iter([
+            ("traceparent".to_owned(), PARENT.into()),
+            ("tracestate".to_owned(), 5.into()),
+        ])
+    };
+    let (client, log) = serving_with(
+        |builder| builder.ambient_meta(ambient),
+        |_| done(json!({"content": []})),
+    );
     client.call("t", ()).await.unwrap();
-    client.call("t", ()).meta("traceparent", PARENT.replace("-01", "-00")).meta("com.example/k", 7).await.unwrap();
-    let refused = client.call("t", ()).meta("traceparent", "nonsense").await.unwrap_err();
+    client
+        .call("t", ())
+        .meta("traceparent", PARENT.replace("-01", "-00"))
+        .meta("com.example/k", 7)
+        .await
+        .unwrap();
+    let refused = client
+        .call("t", ())
+        .meta("traceparent", "nonsense")
+        .await
+        .unwrap_err();
     assert!(matches!(refused, ClientError::Request(_)));
     let seen = log.all();
     assert_eq!(seen.len(), 2);
     assert_eq!(seen[0].meta("traceparent"), PARENT);
-    assert!(seen[0].meta("tracestate").is_null(), "malformed context is left out");
-    assert!(seen[1].meta("traceparent").as_str().unwrap().ends_with("-00"));
+    assert!(
+        seen[0].meta("tracestate").is_null(),
+        "malformed context is left out"
+    );
+    assert!(
+        seen[1]
+            .meta("traceparent")
+            .as_str()
+            .unwrap()
+            .ends_with("-00")
+    );
     assert_eq!(*seen[1].meta("com.example/k"), 7);
     assert_eq!(seen[1].meta(key::PROTOCOL_VERSION), "2026-07-28");
 }
@@ -160,8 +240,12 @@ async fn trace_context_passes_through_and_must_be_well_formed() {
 // spec: versioning-05
 #[test]
 fn extension_identifiers_need_a_prefix() {
-    let build =
-        |id| Client::builder().service(crate::support::Server::silent()).extension(id, JsonObject::new()).build();
+    let build = |id| {
+        Client::builder()
+            .service(crate::support::Server::silent())
+            .extension(id, JsonObject::new())
+            .build()
+    };
     let client = build("com.example/thing").unwrap();
     assert!(client.capabilities().has_extension("com.example/thing"));
     for bad in ["thing", "1x/thing", "com.example/-"] {
@@ -173,8 +257,13 @@ fn extension_identifiers_need_a_prefix() {
 #[tokio::test]
 async fn an_unsupported_version_is_answered_with_one_that_both_speak() {
     let supported = json!({"supported": ["2099-01-01", "2026-07-28"], "requested": "2026-07-28"});
-    let (client, log) =
-        serving(move |seen| if seen.n == 0 { refuse_with(-32022, supported.clone()) } else { Does::Answer(text("5")) });
+    let (client, log) = serving(move |seen| {
+        if seen.n == 0 {
+            refuse_with(-32022, supported.clone())
+        } else {
+            Does::Answer(text("5"))
+        }
+    });
     let five: i64 = client.call("t", json!({"a": 1})).typed().await.unwrap();
     let seen = log.all();
     assert_eq!((five, seen.len()), (5, 2));
@@ -185,8 +274,12 @@ async fn an_unsupported_version_is_answered_with_one_that_both_speak() {
 // spec: versioning-02
 #[tokio::test]
 async fn without_a_version_in_common_the_error_names_both_lists() {
-    let (client, log) =
-        serving(|_| refuse_with(-32022, json!({"supported": ["2025-11-25"], "requested": "2026-07-28"})));
+    let (client, log) = serving(|_| {
+        refuse_with(
+            -32022,
+            json!({"supported": ["2025-11-25"], "requested": "2026-07-28"}),
+        )
+    });
     let error = client.discover().await.unwrap_err();
     assert!(
         matches!(&error, ClientError::Versions { ours, theirs } if *ours == ["2026-07-28"] && *theirs == ["2025-11-25"])
@@ -251,6 +344,13 @@ async fn reads_are_repeated_after_a_break_and_tool_calls_are_not() {
     });
     client.read_resource("r:").await.unwrap();
     assert_ne!(log.all()[0].id, log.all()[1].id);
-    assert!(matches!(client.call("t", ()).await.unwrap_err(), ClientError::Call(CallError::Broken(_))));
-    assert_eq!(log.len(), 3, "a tool call that may have been executed went out again");
+    assert!(matches!(
+        client.call("t", ()).await.unwrap_err(),
+        ClientError::Call(CallError::Broken(_))
+    ));
+    assert_eq!(
+        log.len(),
+        3,
+        "a tool call that may have been executed went out again"
+    );
 }

@@ -10,7 +10,8 @@ use std::collections::BTreeMap;
 // spec: base-jsonrpc-13
 #[tokio::test]
 async fn a_result_without_a_type_is_complete() {
-    let (client, _) = serving(|_| Does::Answer(json!({"content": [{"type": "text", "text": "5"}]})));
+    let (client, _) =
+        serving(|_| Does::Answer(json!({"content": [{"type": "text", "text": "5"}]})));
     assert_eq!(client.call("t", ()).typed::<i64>().await.unwrap(), 5);
 }
 
@@ -18,20 +19,28 @@ async fn a_result_without_a_type_is_complete() {
 #[tokio::test]
 async fn an_unknown_result_type_is_an_invalid_response() {
     for kind in [json!("task"), json!("COMPLETE"), json!(""), json!(7)] {
-        let (client, _) = serving(move |_| Does::Answer(json!({"content": [], "resultType": kind})));
+        let (client, _) =
+            serving(move |_| Does::Answer(json!({"content": [], "resultType": kind})));
         let error = client.call("t", ()).await.unwrap_err();
-        assert!(matches!(&error, ClientError::Protocol { why, .. } if why.contains("resultType")), "{error}");
+        assert!(
+            matches!(&error, ClientError::Protocol { why, .. } if why.contains("resultType")),
+            "{error}"
+        );
     }
 }
 
 // spec: base-jsonrpc-12
 #[tokio::test]
 async fn only_the_three_methods_may_require_input() {
-    let (client, log) = serving(|_| Does::Answer(json!({"resultType": "input_required", "requestState": "s"})));
+    let (client, log) =
+        serving(|_| Does::Answer(json!({"resultType": "input_required", "requestState": "s"})));
     for error in [
         client.list_tools().await.unwrap_err(),
         client.discover().await.unwrap_err(),
-        client.complete(PromptReference::new("p"), "a", "", &BTreeMap::new()).await.unwrap_err(),
+        client
+            .complete(PromptReference::new("p"), "a", "", &BTreeMap::new())
+            .await
+            .unwrap_err(),
     ] {
         assert!(matches!(&error, ClientError::Protocol { .. }), "{error}");
     }
@@ -41,31 +50,74 @@ async fn only_the_three_methods_may_require_input() {
 // spec: base-jsonrpc-11
 #[tokio::test]
 async fn a_declared_extension_may_add_a_result_type_for_those_who_ask_for_text() {
-    let task = |_: &crate::support::Seen| Does::Answer(json!({"content": [], "resultType": "task"}));
-    let (client, _) =
-        serving_with(|builder| builder.extension("com.example/tasks", JsonObject::new()).result_type("task"), task);
-    assert!(client.request("tools/call", json!({"name": "t"})).await.unwrap().as_str().contains("\"task\""));
-    assert!(matches!(client.call("t", ()).await, Err(ClientError::Protocol { .. })));
-    let undeclared = Client::builder().service(crate::support::Server::new(task)).result_type("task").build();
+    let task =
+        |_: &crate::support::Seen| Does::Answer(json!({"content": [], "resultType": "task"}));
+    let (client, _) = serving_with(
+        |builder| {
+            builder
+                .extension("com.example/tasks", JsonObject::new())
+                .result_type("task")
+        },
+        task,
+    );
+    assert!(
+        client
+            .request("tools/call", json!({"name": "t"}))
+            .await
+            .unwrap()
+            .as_str()
+            .contains("\"task\"")
+    );
+    assert!(matches!(
+        client.call("t", ()).await,
+        Err(ClientError::Protocol { .. })
+    ));
+    let undeclared = Client::builder()
+        .service(crate::support::Server::new(task))
+        .result_type("task")
+        .build();
     assert!(matches!(undeclared, Err(ClientError::Request(_))));
 }
 
 #[tokio::test]
 async fn results_are_decoded_by_method_not_by_shape() {
     // Each of these would pass for some other result.
-    let (client, _) = serving(|_| done(json!({"contents": [], "tools": [], "ttlMs": 0, "cacheScope": "private"})));
-    assert!(matches!(client.call("t", ()).await, Err(ClientError::Decode { .. })));
-    assert!(matches!(client.get_prompt("p", ()).await, Err(ClientError::Decode { .. })));
-    assert!(client.read_resource("r:").await.unwrap().contents.is_empty());
+    let (client, _) = serving(|_| {
+        done(json!({"contents": [], "tools": [], "ttlMs": 0, "cacheScope": "private"}))
+    });
+    assert!(matches!(
+        client.call("t", ()).await,
+        Err(ClientError::Decode { .. })
+    ));
+    assert!(matches!(
+        client.get_prompt("p", ()).await,
+        Err(ClientError::Decode { .. })
+    ));
+    assert!(
+        client
+            .read_resource("r:")
+            .await
+            .unwrap()
+            .contents
+            .is_empty()
+    );
     assert!(client.tools_page(None).await.unwrap().tools.is_empty());
-    let error = client.request("tools/call", json!({"name": "t"})).await.unwrap();
+    let error = client
+        .request("tools/call", json!({"name": "t"}))
+        .await
+        .unwrap();
     assert!(error.as_str().contains("contents"));
 }
 
 #[tokio::test]
 async fn a_result_that_is_no_object_is_an_invalid_response() {
-    let (client, _) = serving(|seen| Does::Reply(Response::result(seen.id.clone(), RawJson::from(&json!([1]))).into()));
-    assert!(matches!(client.call("t", ()).await, Err(ClientError::Protocol { .. })));
+    let (client, _) = serving(|seen| {
+        Does::Reply(Response::result(seen.id.clone(), RawJson::from(&json!([1]))).into())
+    });
+    assert!(matches!(
+        client.call("t", ()).await,
+        Err(ClientError::Protocol { .. })
+    ));
 }
 
 // spec: base-jsonrpc-24, resources-12, base-jsonrpc-21
@@ -88,7 +140,9 @@ async fn the_old_code_for_a_missing_resource_is_understood_and_no_other_of_its_r
 #[tokio::test]
 async fn a_failed_tool_is_a_result_with_text_for_the_model_and_a_refusal_is_an_error() {
     let (client, _) = serving(|seen| match seen.n {
-        0 | 1 => done(json!({"content": [{"type": "text", "text": "no such city"}], "isError": true})),
+        0 | 1 => {
+            done(json!({"content": [{"type": "text", "text": "no such city"}], "isError": true}))
+        }
         _ => Does::Refuse(ErrorObject::new(-32602, "Unknown tool: t")),
     });
     let result = client.call("t", ()).await.unwrap();
@@ -102,16 +156,30 @@ async fn a_failed_tool_is_a_result_with_text_for_the_model_and_a_refusal_is_an_e
 
 #[tokio::test]
 async fn a_demand_for_capabilities_names_them() {
-    let (client, _) = serving(|_| refuse_with(-32021, json!({"requiredCapabilities": {"elicitation": {"form": {}}}})));
+    let (client, _) = serving(|_| {
+        refuse_with(
+            -32021,
+            json!({"requiredCapabilities": {"elicitation": {"form": {}}}}),
+        )
+    });
     let error = client.call("t", ()).await.unwrap_err();
-    assert!(error.required_capabilities().unwrap().contains_key("elicitation"));
+    assert!(
+        error
+            .required_capabilities()
+            .unwrap()
+            .contains_key("elicitation")
+    );
     assert!(error.to_string().contains("elicitation"), "{error}");
 }
 
 #[tokio::test]
 async fn an_answer_to_some_other_request_is_no_answer() {
-    let (client, _) =
-        serving(|_| Does::Reply(Reply::Once(Response::result(RequestId::from("x"), RawJson::from(&text("5"))))));
+    let (client, _) = serving(|_| {
+        Does::Reply(Reply::Once(Response::result(
+            RequestId::from("x"),
+            RawJson::from(&text("5")),
+        )))
+    });
     let error = client.call("t", ()).await.unwrap_err();
     assert!(matches!(error, ClientError::Call(CallError::Malformed(_))));
 }
@@ -119,11 +187,27 @@ async fn an_answer_to_some_other_request_is_no_answer() {
 // spec: completion-05
 #[tokio::test]
 async fn a_completion_may_be_partial_and_gets_what_is_known_already() {
-    let (client, log) = serving(|_| done(json!({"completion": {"values": ["flask"], "total": 300, "hasMore": true}})));
+    let (client, log) = serving(|_| {
+        done(json!({"completion": {"values": ["flask"], "total": 300, "hasMore": true}}))
+    });
     let resolved = BTreeMap::from([("lang".to_owned(), "python".to_owned())]);
-    let completion = client.complete(PromptReference::new("p"), "framework", "fl", &resolved).await.unwrap().completion;
-    assert_eq!((completion.values.len(), completion.total, completion.has_more), (1, Some(300), Some(true)));
-    assert_eq!(log.all()[0].params["context"], json!({"arguments": {"lang": "python"}}));
+    let completion = client
+        .complete(PromptReference::new("p"), "framework", "fl", &resolved)
+        .await
+        .unwrap()
+        .completion;
+    assert_eq!(
+        (
+            completion.values.len(),
+            completion.total,
+            completion.has_more
+        ),
+        (1, Some(300), Some(true))
+    );
+    assert_eq!(
+        log.all()[0].params["context"],
+        json!({"arguments": {"lang": "python"}})
+    );
 }
 
 #[tokio::test]
@@ -134,5 +218,8 @@ async fn the_server_introduces_itself_on_results() {
         done(result)
     });
     let discovered = client.discover().await.unwrap();
-    assert_eq!(discovered.meta.unwrap()["io.modelcontextprotocol/serverInfo"]["name"], "s");
+    assert_eq!(
+        discovered.meta.unwrap()["io.modelcontextprotocol/serverInfo"]["name"],
+        "s"
+    );
 }

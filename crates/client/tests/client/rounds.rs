@@ -3,8 +3,9 @@
 use crate::support::{Does, Seen, done, serving, serving_with, text};
 use carryall_client::{ClientBuilder, ClientError, Step};
 use carryall_types::{
-    ClientCapabilities, CreateMessageResult, ElicitAction, ElicitResult, ElicitationCapability, InputResponses,
-    JsonObject, JsonValue, Root, SamplingMessageContent, SamplingMessageContentBlock, TextContent,
+    ClientCapabilities, CreateMessageResult, ElicitAction, ElicitResult, ElicitationCapability,
+    InputResponses, JsonObject, JsonValue, Root, SamplingMessageContent,
+    SamplingMessageContentBlock, TextContent,
 };
 use serde_json::json;
 use std::sync::Arc;
@@ -13,8 +14,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 fn form(message: &str) -> JsonValue {
-    let schema =
-        json!({"type": "object", "properties": {"name": {"type": "string", "minLength": 2}}, "required": ["name"]});
+    let schema = json!({"type": "object", "properties": {"name": {"type": "string", "minLength": 2}}, "required": ["name"]});
     json!({"method": "elicitation/create", "params": {"mode": "form", "message": message, "requestedSchema": schema}})
 }
 
@@ -23,7 +23,8 @@ fn url(address: &str) -> JsonValue {
 }
 
 fn sample() -> JsonValue {
-    let message = json!({"role": "user", "content": {"type": "text", "text": "capital of France?"}});
+    let message =
+        json!({"role": "user", "content": {"type": "text", "text": "capital of France?"}});
     json!({"method": "sampling/createMessage", "params": {"messages": [message], "maxTokens": 10}})
 }
 
@@ -69,10 +70,14 @@ async fn a_round_brings_the_inputs_and_the_state_under_a_new_id() {
         assert_ne!(seen[0].id, seen[1].id);
         assert_eq!(seen[1].params["_meta"], seen[0].params["_meta"]);
         let mut expected = seen[0].params.clone();
-        expected["inputResponses"] = json!({"who": {"action": "accept", "content": {"name": "Ann"}}});
+        expected["inputResponses"] =
+            json!({"who": {"action": "accept", "content": {"name": "Ann"}}});
         expected["requestState"] = STATE.into();
         assert_eq!(seen[1].params, expected);
-        assert!(seen[0].params.get("inputResponses").is_none() && seen[0].params.get("requestState").is_none());
+        assert!(
+            seen[0].params.get("inputResponses").is_none()
+                && seen[0].params.get("requestState").is_none()
+        );
     }
 }
 
@@ -88,7 +93,12 @@ async fn without_a_state_none_is_sent_and_rounds_do_not_leak_into_each_other() {
     let seen = log.all();
     assert_eq!(seen[1].params["requestState"], "s1");
     assert!(seen[2].params.get("requestState").is_none());
-    let keys: Vec<_> = seen[2].params["inputResponses"].as_object().unwrap().keys().cloned().collect();
+    let keys: Vec<_> = seen[2].params["inputResponses"]
+        .as_object()
+        .unwrap()
+        .keys()
+        .cloned()
+        .collect();
     assert_eq!(keys, ["b"]);
 }
 
@@ -106,9 +116,16 @@ async fn the_state_goes_back_letter_by_letter() {
             } else {
                 text("ok").to_string()
             };
-            carryall_proto::Response::result(call.id.clone(), carryall_types::RawJson::parse(result).unwrap()).into()
+            carryall_proto::Response::result(
+                call.id.clone(),
+                carryall_types::RawJson::parse(result).unwrap(),
+            )
+            .into()
         });
-        let client = carryall_client::Client::builder().service(service).build().unwrap();
+        let client = carryall_client::Client::builder()
+            .service(service)
+            .build()
+            .unwrap();
         client.call("t", ()).await.unwrap();
         assert_eq!(raw.lock().unwrap().as_deref(), Some(state));
     }
@@ -117,7 +134,13 @@ async fn the_state_goes_back_letter_by_letter() {
 // spec: mrtr-21
 #[tokio::test(start_paused = true)]
 async fn a_round_with_nothing_but_state_goes_out_at_once_then_with_pauses() {
-    let (client, log) = serving(|seen| if seen.n < 4 { again(&seen.n.to_string()) } else { Does::Answer(text("ok")) });
+    let (client, log) = serving(|seen| {
+        if seen.n < 4 {
+            again(&seen.n.to_string())
+        } else {
+            Does::Answer(text("ok"))
+        }
+    });
     let started = Instant::now();
     client.call("t", ()).await.unwrap();
     let seen = log.all();
@@ -125,9 +148,18 @@ async fn a_round_with_nothing_but_state_goes_out_at_once_then_with_pauses() {
     assert_eq!(seen[4].params["requestState"], "3");
     assert!(seen[1].params.get("inputResponses").is_none());
     let waited = started.elapsed();
-    assert!(waited >= Duration::from_millis(40) && waited < Duration::from_secs(1), "{waited:?}");
+    assert!(
+        waited >= Duration::from_millis(40) && waited < Duration::from_secs(1),
+        "{waited:?}"
+    );
 
-    let (client, _) = serving(|seen| if seen.n == 0 { again("s") } else { Does::Answer(text("ok")) });
+    let (client, _) = serving(|seen| {
+        if seen.n == 0 {
+            again("s")
+        } else {
+            Does::Answer(text("ok"))
+        }
+    });
     let started = Instant::now();
     client.call("t", ()).await.unwrap();
     assert_eq!(started.elapsed(), Duration::ZERO);
@@ -140,7 +172,10 @@ async fn rounds_are_bounded() {
     assert!(matches!(error, ClientError::Rounds { limit: 3 }));
     assert_eq!(log.len(), 4);
     let (client, log) = serving(|_| again("s"));
-    assert!(matches!(client.call("t", ()).await, Err(ClientError::Rounds { limit: 8 })));
+    assert!(matches!(
+        client.call("t", ()).await,
+        Err(ClientError::Rounds { limit: 8 })
+    ));
     assert_eq!(log.len(), 9);
 }
 
@@ -153,7 +188,10 @@ async fn parallel_calls_are_never_mixed_up() {
             None => wants(json!({name.clone(): form(&name)}), Some(&name)),
             Some(state) => {
                 assert_eq!(*state, name.as_str());
-                assert_eq!(seen.params["inputResponses"][&name]["content"]["name"], name.as_str());
+                assert_eq!(
+                    seen.params["inputResponses"][&name]["content"]["name"],
+                    name.as_str()
+                );
                 Does::Answer(text(&name))
             }
         }
@@ -167,7 +205,10 @@ async fn parallel_calls_are_never_mixed_up() {
         let client = client.clone();
         async move {
             let name = format!("t{n}");
-            assert_eq!(client.call(&name, ()).typed::<String>().await.unwrap(), name);
+            assert_eq!(
+                client.call(&name, ()).typed::<String>().await.unwrap(),
+                name
+            );
         }
     });
     futures_util::future::join_all(calls).await;
@@ -181,24 +222,44 @@ async fn capabilities_follow_the_handlers() {
     type Setup = fn(ClientBuilder) -> ClientBuilder;
     let cases: [(Setup, JsonValue); 7] = [
         (|builder| builder, json!({})),
-        (|builder| builder.on_elicit(async |_| ElicitResult::decline()), json!({"elicitation": {"form": {}}})),
-        (|builder| builder.on_elicit_url(async |_| ElicitResult::decline()), json!({"elicitation": {"url": {}}})),
+        (
+            |builder| builder.on_elicit(async |_| ElicitResult::decline()),
+            json!({"elicitation": {"form": {}}}),
+        ),
+        (
+            |builder| builder.on_elicit_url(async |_| ElicitResult::decline()),
+            json!({"elicitation": {"url": {}}}),
+        ),
         (
             |builder| {
-                builder.on_elicit(async |_| ElicitResult::decline()).on_elicit_url(async |_| ElicitResult::decline())
+                builder
+                    .on_elicit(async |_| ElicitResult::decline())
+                    .on_elicit_url(async |_| ElicitResult::decline())
             },
             json!({"elicitation": {"form": {}, "url": {}}}),
         ),
-        (|builder| builder.on_sample(async |_| paris()), json!({"sampling": {}})),
-        (|builder| builder.on_sample_with_tools(async |_| paris()), json!({"sampling": {"tools": {}}})),
-        (|builder| builder.roots([Root::new("file:///a")]), json!({"roots": {}})),
+        (
+            |builder| builder.on_sample(async |_| paris()),
+            json!({"sampling": {}}),
+        ),
+        (
+            |builder| builder.on_sample_with_tools(async |_| paris()),
+            json!({"sampling": {"tools": {}}}),
+        ),
+        (
+            |builder| builder.roots([Root::new("file:///a")]),
+            json!({"roots": {}}),
+        ),
     ];
     for (setup, declared) in cases {
         let (client, log) = serving_with(setup, |_| Does::Answer(text("x")));
         client.call("t", ()).await.unwrap();
         client.call("t", ()).await.unwrap();
         for seen in log.all() {
-            assert_eq!(*seen.meta("io.modelcontextprotocol/clientCapabilities"), declared);
+            assert_eq!(
+                *seen.meta("io.modelcontextprotocol/clientCapabilities"),
+                declared
+            );
         }
     }
 }
@@ -234,9 +295,14 @@ async fn what_was_not_declared_is_refused_before_any_handler_runs() {
         (json!({"method": "roots/list"}), "roots"),
     ];
     for (request, wanted) in cases {
-        let (client, log) = serving_with(setup.clone(), move |_| wants(json!({"a": form("1"), "b": request}), None));
+        let (client, log) = serving_with(setup.clone(), move |_| {
+            wants(json!({"a": form("1"), "b": request}), None)
+        });
         let error = client.call("t", ()).await.unwrap_err();
-        assert!(matches!(&error, ClientError::Unsupported { capability } if capability == wanted), "{error}");
+        assert!(
+            matches!(&error, ClientError::Unsupported { capability } if capability == wanted),
+            "{error}"
+        );
         assert_eq!((log.len(), asked.load(Ordering::SeqCst)), (1, 0));
     }
 }
@@ -253,13 +319,14 @@ async fn all_kinds_of_input_are_provided_in_one_round() {
             .on_sample(async |_| Ok::<_, std::io::Error>(paris()))
             .roots([Root::new("file:///srv/docs")])
     };
-    let requests =
-        json!({"z": form("1"), "u": url("https://example.com/pay"), "s": sample(), "r": {"method": "roots/list"}});
-    let (client, log) =
-        serving_with(
-            setup,
-            move |seen| if seen.n == 0 { wants(requests.clone(), None) } else { Does::Answer(text("ok")) },
-        );
+    let requests = json!({"z": form("1"), "u": url("https://example.com/pay"), "s": sample(), "r": {"method": "roots/list"}});
+    let (client, log) = serving_with(setup, move |seen| {
+        if seen.n == 0 {
+            wants(requests.clone(), None)
+        } else {
+            Does::Answer(text("ok"))
+        }
+    });
     client.call("t", ()).await.unwrap();
     let responses = log.all()[1].params["inputResponses"].clone();
     assert_eq!(
@@ -279,7 +346,11 @@ async fn an_elicitation_without_a_mode_is_a_form() {
     let mut request = form("1");
     request["params"].as_object_mut().unwrap().remove("mode");
     let (client, _) = serving_with(answering, move |seen| {
-        if seen.n == 0 { wants(json!({"a": request}), None) } else { Does::Answer(text("ok")) }
+        if seen.n == 0 {
+            wants(json!({"a": request}), None)
+        } else {
+            Does::Answer(text("ok"))
+        }
     });
     client.call("t", ()).await.unwrap();
 }
@@ -287,13 +358,25 @@ async fn an_elicitation_without_a_mode_is_a_form() {
 // spec: elicitation-04, elicitation-17
 #[tokio::test]
 async fn declining_and_cancelling_are_answers_without_content() {
-    for (answer, action) in [(ElicitResult::decline(), "decline"), (ElicitResult::cancel(), "cancel")] {
+    for (answer, action) in [
+        (ElicitResult::decline(), "decline"),
+        (ElicitResult::cancel(), "cancel"),
+    ] {
         let (client, log) = serving_with(
             |builder| builder.on_elicit(move |_| std::future::ready(answer.clone())),
-            |seen| if seen.n == 0 { wants(json!({"a": form("1")}), None) } else { Does::Answer(text("ok")) },
+            |seen| {
+                if seen.n == 0 {
+                    wants(json!({"a": form("1")}), None)
+                } else {
+                    Does::Answer(text("ok"))
+                }
+            },
         );
         client.call("t", ()).await.unwrap();
-        assert_eq!(log.all()[1].params["inputResponses"], json!({"a": {"action": action}}));
+        assert_eq!(
+            log.all()[1].params["inputResponses"],
+            json!({"a": {"action": action}})
+        );
     }
 }
 
@@ -307,7 +390,10 @@ async fn content_that_does_not_match_the_form_is_not_sent() {
             |_| wants(json!({"who": form("1")}), None),
         );
         let error = client.call("t", ()).await.unwrap_err();
-        assert!(matches!(&error, ClientError::Input { key, .. } if key == "who"), "{error}");
+        assert!(
+            matches!(&error, ClientError::Input { key, .. } if key == "who"),
+            "{error}"
+        );
         assert_eq!(log.len(), 1);
     }
 }
@@ -316,7 +402,9 @@ async fn content_that_does_not_match_the_form_is_not_sent() {
 #[tokio::test]
 async fn addresses_that_are_not_plain_web_addresses_never_reach_the_user() {
     let setup = |builder: ClientBuilder| {
-        builder.on_elicit_url(async |_| -> ElicitResult { unreachable!("the handler was shown the address") })
+        builder.on_elicit_url(async |_| -> ElicitResult {
+            unreachable!("the handler was shown the address")
+        })
     };
     for bad in [
         "javascript:alert(1)",
@@ -327,7 +415,10 @@ async fn addresses_that_are_not_plain_web_addresses_never_reach_the_user() {
         "",
     ] {
         let (client, _) = serving_with(setup, move |_| wants(json!({"u": url(bad)}), None));
-        assert!(matches!(client.call("t", ()).await, Err(ClientError::Input { .. })), "{bad}");
+        assert!(
+            matches!(client.call("t", ()).await, Err(ClientError::Input { .. })),
+            "{bad}"
+        );
     }
 }
 
@@ -340,7 +431,10 @@ async fn only_file_uris_leave_as_roots() {
             |builder| builder.roots([Root::new(bad)]),
             |_| wants(json!({"r": {"method": "roots/list"}}), None),
         );
-        assert!(matches!(client.call("t", ()).await, Err(ClientError::Input { .. })), "{bad}");
+        assert!(
+            matches!(client.call("t", ()).await, Err(ClientError::Input { .. })),
+            "{bad}"
+        );
         assert_eq!(log.len(), 1);
     }
 }
@@ -352,7 +446,9 @@ async fn a_handler_that_fails_ends_the_call_here() {
         |_| wants(json!({"a": form("1")}), None),
     );
     let error = client.call("t", ()).await.unwrap_err();
-    assert!(matches!(&error, ClientError::Input { .. }) && error.to_string().contains("no terminal"));
+    assert!(
+        matches!(&error, ClientError::Input { .. }) && error.to_string().contains("no terminal")
+    );
     assert_eq!(log.len(), 1);
 }
 
@@ -367,7 +463,10 @@ async fn malformed_requests_for_input_are_invalid_responses() {
         json!({"resultType": "input_required", "inputRequests": many}),
     ] {
         let (client, log) = serving_with(answering, move |_| Does::Answer(bad.clone()));
-        assert!(matches!(client.call("t", ()).await, Err(ClientError::Protocol { .. })));
+        assert!(matches!(
+            client.call("t", ()).await,
+            Err(ClientError::Protocol { .. })
+        ));
         assert_eq!(log.len(), 1);
     }
 }
@@ -383,13 +482,28 @@ async fn rounds_can_be_answered_by_hand() {
             _ => Does::Answer(text("5")),
         },
     );
-    let Step::InputRequired(first) = client.call("t", json!({"k": 1})).typed::<i64>().once().await.unwrap() else {
+    let Step::InputRequired(first) = client
+        .call("t", json!({"k": 1}))
+        .typed::<i64>()
+        .once()
+        .await
+        .unwrap()
+    else {
         panic!("not asked");
     };
-    assert_eq!(first.requests().iter().map(|(key, _)| key).collect::<Vec<_>>(), ["who"]);
+    assert_eq!(
+        first
+            .requests()
+            .iter()
+            .map(|(key, _)| key)
+            .collect::<Vec<_>>(),
+        ["who"]
+    );
     let mut responses = InputResponses::new();
     responses.insert("who", &named("Ann")).unwrap();
-    let Step::InputRequired(second) = first.answer(responses).once().await.unwrap() else { panic!("not asked again") };
+    let Step::InputRequired(second) = first.answer(responses).once().await.unwrap() else {
+        panic!("not asked again")
+    };
     assert!(second.requests().is_empty());
     let Step::Done(five) = second.answer(InputResponses::new()).once().await.unwrap() else {
         panic!("asked once more")
@@ -403,13 +517,19 @@ async fn rounds_can_be_answered_by_hand() {
             "inputResponses": {"who": {"action": "accept", "content": {"name": "Ann"}}},
         })
     );
-    assert_eq!(seen[2].own_params(), json!({"name": "t", "arguments": {"k": 1}, "requestState": "t"}));
+    assert_eq!(
+        seen[2].own_params(),
+        json!({"name": "t", "arguments": {"k": 1}, "requestState": "t"})
+    );
 }
 
 #[tokio::test]
 async fn by_hand_too_only_what_was_declared_may_be_asked() {
     let (client, _) = serving(|_| wants(json!({"who": form("name?")}), Some("s")));
-    assert!(matches!(client.call("t", ()).once().await, Err(ClientError::Unsupported { .. })));
+    assert!(matches!(
+        client.call("t", ()).once().await,
+        Err(ClientError::Unsupported { .. })
+    ));
 }
 
 /// A service from a function.
@@ -425,13 +545,16 @@ fn tower_service_fn(
 + Sync {
     #[derive(Clone)]
     struct ServiceFn<F>(F);
-    impl<F: Fn(carryall_proto::Call) -> carryall_proto::Reply> tower_service::Service<carryall_proto::Call>
-        for ServiceFn<F>
+    impl<F: Fn(carryall_proto::Call) -> carryall_proto::Reply>
+        tower_service::Service<carryall_proto::Call> for ServiceFn<F>
     {
         type Response = carryall_proto::Reply;
         type Error = std::convert::Infallible;
         type Future = std::future::Ready<Result<Self::Response, Self::Error>>;
-        fn poll_ready(&mut self, _: &mut std::task::Context<'_>) -> std::task::Poll<Result<(), Self::Error>> {
+        fn poll_ready(
+            &mut self,
+            _: &mut std::task::Context<'_>,
+        ) -> std::task::Poll<Result<(), Self::Error>> {
             std::task::Poll::Ready(Ok(()))
         }
         fn call(&mut self, call: carryall_proto::Call) -> Self::Future {

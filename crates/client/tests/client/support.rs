@@ -94,7 +94,10 @@ pub(crate) struct Server {
 
 impl Server {
     pub(crate) fn new(behaviour: impl Fn(&Seen) -> Does + Send + Sync + 'static) -> Self {
-        Self { behaviour: Arc::new(behaviour), log: Log::default() }
+        Self {
+            behaviour: Arc::new(behaviour),
+            log: Log::default(),
+        }
     }
 
     pub(crate) fn logged(behaviour: impl Fn(&Seen) -> Does + Send + Sync + 'static) -> (Self, Log) {
@@ -104,7 +107,10 @@ impl Server {
     }
 
     pub(crate) fn silent() -> Self {
-        Self { behaviour: Arc::new(|_| Does::Hang), log: Log::default() }
+        Self {
+            behaviour: Arc::new(|_| Does::Hang),
+            log: Log::default(),
+        }
     }
 }
 
@@ -143,7 +149,12 @@ pub(crate) fn serving_with(
     behaviour: impl Fn(&Seen) -> Does + Send + Sync + 'static,
 ) -> (Client, Log) {
     let (server, log) = Server::logged(behaviour);
-    (setup(Client::builder().name("test").version("0").service(server)).build().unwrap(), log)
+    (
+        setup(Client::builder().name("test").version("0").service(server))
+            .build()
+            .unwrap(),
+        log,
+    )
 }
 
 impl tower_service::Service<Call> for Server {
@@ -210,13 +221,19 @@ fn say(id: RequestId, parts: Vec<Says>, unanswered: Unanswered) -> carryall_prot
                     if params["_meta"][key::SUBSCRIPTION_ID].is_null() {
                         params["_meta"][key::SUBSCRIPTION_ID] = subscription;
                     }
-                    Some(Ok(Message::Notification(Notification::new(method, RawJson::from(&params)))))
+                    Some(Ok(Message::Notification(Notification::new(
+                        method,
+                        RawJson::from(&params),
+                    ))))
                 }
                 Says::Wait(time) => {
                     tokio::time::sleep(time).await;
                     None
                 }
-                Says::Result(result) => Some(Ok(Message::Response(Response::result(id, RawJson::from(&result))))),
+                Says::Result(result) => Some(Ok(Message::Response(Response::result(
+                    id,
+                    RawJson::from(&result),
+                )))),
                 Says::Error(error) => Some(Ok(Message::Response(Response::error(id, error)))),
                 Says::Break => Some(Err(CallError::broken("cut"))),
             }

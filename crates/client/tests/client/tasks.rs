@@ -12,7 +12,9 @@ fn task(status: &str, members: JsonValue) -> JsonValue {
         "taskId": "t1", "status": status, "createdAt": "2026-07-28T00:00:00Z", "lastUpdatedAt": "2026-07-28T00:00:00Z",
         "ttlMs": null, "pollIntervalMs": 20,
     });
-    task.as_object_mut().unwrap().extend(members.as_object().cloned().unwrap_or_default());
+    task.as_object_mut()
+        .unwrap()
+        .extend(members.as_object().cloned().unwrap_or_default());
     task
 }
 
@@ -27,20 +29,26 @@ fn done() -> JsonValue {
 }
 
 fn asking() -> JsonValue {
-    let schema = json!({"type": "object", "properties": {"name": {"type": "string"}}, "required": ["name"]});
+    let schema =
+        json!({"type": "object", "properties": {"name": {"type": "string"}}, "required": ["name"]});
     let request = json!({"method": "elicitation/create",
         "params": {"mode": "form", "message": "who?", "requestedSchema": schema}});
     task("input_required", json!({"inputRequests": {"who": request}}))
 }
 
 /// A server whose task takes one of these states after the other, one for each `tasks/get`.
-fn going_through(setup: impl FnOnce(ClientBuilder) -> ClientBuilder, states: Vec<JsonValue>) -> (Client, Log) {
+fn going_through(
+    setup: impl FnOnce(ClientBuilder) -> ClientBuilder,
+    states: Vec<JsonValue>,
+) -> (Client, Log) {
     let states = Mutex::new(states.into_iter());
     serving_with(
         |builder| setup(builder.tasks()),
         move |seen| match seen.method.as_str() {
             "tools/call" => created(),
-            "tasks/get" => Does::Answer(complete(states.lock().unwrap().next().expect("asked after the end"))),
+            "tasks/get" => Does::Answer(complete(
+                states.lock().unwrap().next().expect("asked after the end"),
+            )),
             "tasks/update" | "tasks/cancel" => Does::Answer(complete(json!({}))),
             "subscriptions/listen" => crate::support::refuse(-32601),
             other => panic!("{other}"),
@@ -55,7 +63,11 @@ fn count(log: &Log, method: &str) -> usize {
 // spec: ext-tasks-04
 #[tokio::test(start_paused = true)]
 async fn a_call_waits_for_the_result_of_its_task() {
-    let states = vec![task("working", json!({})), task("working", json!({"statusMessage": "half"})), done()];
+    let states = vec![
+        task("working", json!({})),
+        task("working", json!({"statusMessage": "half"})),
+        done(),
+    ];
     let (client, log) = going_through(|builder| builder, states);
     let told: Arc<Mutex<Vec<Option<String>>>> = Arc::default();
     let heard = Arc::clone(&told);
@@ -68,8 +80,13 @@ async fn a_call_waits_for_the_result_of_its_task() {
     assert_eq!(answer, 42);
     assert_eq!(count(&log, "tasks/get"), 3);
     assert!(told.lock().unwrap().contains(&Some("half".into())));
-    let declared = log.all()[0].meta("io.modelcontextprotocol/clientCapabilities").clone();
-    assert_eq!(declared, json!({"extensions": {"io.modelcontextprotocol/tasks": {}}}));
+    let declared = log.all()[0]
+        .meta("io.modelcontextprotocol/clientCapabilities")
+        .clone();
+    assert_eq!(
+        declared,
+        json!({"extensions": {"io.modelcontextprotocol/tasks": {}}})
+    );
     for seen in log.all().iter().filter(|seen| seen.method == "tasks/get") {
         assert_eq!(seen.own_params(), json!({"taskId": "t1"}));
         assert!(seen.meta("io.modelcontextprotocol/clientCapabilities")["extensions"].is_object());
@@ -77,27 +94,39 @@ async fn a_call_waits_for_the_result_of_its_task() {
 }
 
 /// The progress of a call that becomes a task, whose messages these are.
-async fn progress_of(first: Vec<Says>, states: Vec<JsonValue>) -> Vec<(f64, Option<f64>, Option<String>)> {
+async fn progress_of(
+    first: Vec<Says>,
+    states: Vec<JsonValue>,
+) -> Vec<(f64, Option<f64>, Option<String>)> {
     let states = Mutex::new(states.into_iter());
-    let (client, _) = serving_with(ClientBuilder::tasks, move |seen| match seen.method.as_str() {
-        "tools/call" => {
-            let token = seen.meta("progressToken").clone();
-            let mut says = first.clone();
-            for said in &mut says {
-                if let Says::Note(_, params) = said {
-                    params["progressToken"] = token.clone();
+    let (client, _) = serving_with(ClientBuilder::tasks, move |seen| {
+        match seen.method.as_str() {
+            "tools/call" => {
+                let token = seen.meta("progressToken").clone();
+                let mut says = first.clone();
+                for said in &mut says {
+                    if let Says::Note(_, params) = said {
+                        params["progressToken"] = token.clone();
+                    }
                 }
+                Does::Say(says)
             }
-            Does::Say(says)
+            "tasks/get" => Does::Answer(complete(
+                states.lock().unwrap().next().expect("asked after the end"),
+            )),
+            _ => crate::support::refuse(-32601),
         }
-        "tasks/get" => Does::Answer(complete(states.lock().unwrap().next().expect("asked after the end"))),
-        _ => crate::support::refuse(-32601),
     });
     let told: Arc<Mutex<Vec<_>>> = Arc::default();
     let heard = Arc::clone(&told);
     client
         .call("t", ())
-        .on_progress(move |update| heard.lock().unwrap().push((update.progress, update.total, update.message)))
+        .on_progress(move |update| {
+            heard
+                .lock()
+                .unwrap()
+                .push((update.progress, update.total, update.message))
+        })
         .await
         .unwrap();
     told.lock().unwrap().clone()
@@ -116,8 +145,14 @@ async fn progress_goes_on_when_the_call_becomes_a_task() {
     ];
     let mut last = done();
     last["statusMessage"] = "finished".into();
-    let states =
-        vec![working("queued"), working("half"), working("half"), task("working", json!({})), working("most"), last];
+    let states = vec![
+        working("queued"),
+        working("half"),
+        working("half"),
+        task("working", json!({})),
+        working("most"),
+        last,
+    ];
     let message = |text: &str| Some(text.to_owned());
     assert_eq!(
         progress_of(first, states).await,
@@ -134,10 +169,16 @@ async fn progress_goes_on_when_the_call_becomes_a_task() {
 #[tokio::test]
 async fn a_client_that_takes_no_tasks_takes_one_for_an_error() {
     let (client, _) = serving_with(|builder| builder, |_| created());
-    assert!(matches!(client.call("t", ()).await, Err(ClientError::Protocol { .. })));
+    assert!(matches!(
+        client.call("t", ()).await,
+        Err(ClientError::Protocol { .. })
+    ));
     // And nobody takes one as the answer to anything but a tool call.
     let (client, _) = serving_with(ClientBuilder::tasks, |_| created());
-    assert!(matches!(client.get_prompt("p", ()).await, Err(ClientError::Protocol { .. })));
+    assert!(matches!(
+        client.get_prompt("p", ()).await,
+        Err(ClientError::Protocol { .. })
+    ));
 }
 
 // spec: ext-tasks-13
@@ -151,51 +192,93 @@ async fn the_pace_is_the_servers() {
     let (client, _) = going_through(|builder| builder, vec![slow(0), slow(u64::MAX), done()]);
     let begun = tokio::time::Instant::now();
     client.call("t", ()).await.unwrap();
-    assert_eq!(begun.elapsed().as_secs(), 60, "neither a flood nor a wait for ever");
+    assert_eq!(
+        begun.elapsed().as_secs(),
+        60,
+        "neither a flood nor a wait for ever"
+    );
 }
 
 // spec: ext-tasks-21, ext-tasks-22, ext-tasks-25, ext-tasks-45
 #[tokio::test(start_paused = true)]
 async fn a_question_of_a_task_is_answered_once() {
     let named = |builder: ClientBuilder| {
-        builder.on_elicit(async |_| ElicitResult::accept(JsonObject::from_iter([("name".to_owned(), "Ann".into())])))
+        builder.on_elicit(async |_| {
+            ElicitResult::accept(JsonObject::from_iter([("name".to_owned(), "Ann".into())]))
+        })
     };
     // The server takes its time to take the answer in.
-    let (client, log) = going_through(named, vec![asking(), asking(), task("working", json!({})), done()]);
+    let (client, log) = going_through(
+        named,
+        vec![asking(), asking(), task("working", json!({})), done()],
+    );
     client.call("t", ()).await.unwrap();
-    let updates: Vec<Seen> = log.all().into_iter().filter(|seen| seen.method == "tasks/update").collect();
+    let updates: Vec<Seen> = log
+        .all()
+        .into_iter()
+        .filter(|seen| seen.method == "tasks/update")
+        .collect();
     assert_eq!(updates.len(), 1);
     let answer = json!({"action": "accept", "content": {"name": "Ann"}});
-    assert_eq!(updates[0].own_params(), json!({"taskId": "t1", "inputResponses": {"who": answer}}));
+    assert_eq!(
+        updates[0].own_params(),
+        json!({"taskId": "t1", "inputResponses": {"who": answer}})
+    );
 }
 
 #[tokio::test(start_paused = true)]
 async fn how_a_task_ends_is_how_the_call_ends() {
-    let failed = task("failed", json!({"error": {"code": -32050, "message": "no"}}));
+    let failed = task(
+        "failed",
+        json!({"error": {"code": -32050, "message": "no"}}),
+    );
     let (client, log) = going_through(|builder| builder, vec![failed]);
     assert_eq!(client.call("t", ()).await.unwrap_err().code(), Some(-32050));
-    assert_eq!(count(&log, "tasks/cancel"), 0, "what has ended is not cancelled");
+    assert_eq!(
+        count(&log, "tasks/cancel"),
+        0,
+        "what has ended is not cancelled"
+    );
     let cancelled = task("cancelled", json!({"statusMessage": "by hand"}));
     let (client, _) = going_through(|builder| builder, vec![cancelled]);
     let error = client.call("t", ()).await.unwrap_err();
     assert!(matches!(error, ClientError::TaskCancelled { .. }));
     assert_eq!(error.to_string(), "the task t1 was cancelled: by hand");
-    let tool_failed = task("completed", json!({"result": {"content": [], "isError": true}}));
+    let tool_failed = task(
+        "completed",
+        json!({"result": {"content": [], "isError": true}}),
+    );
     let (client, _) = going_through(|builder| builder, vec![tool_failed]);
     assert!(client.call("t", ()).await.unwrap().failed());
-    for broken in [task("completed", json!({})), task("failed", json!({})), task("lost", json!({}))] {
+    for broken in [
+        task("completed", json!({})),
+        task("failed", json!({})),
+        task("lost", json!({})),
+    ] {
         let (client, _) = going_through(|builder| builder, vec![broken]);
         let error = client.call("t", ()).await.unwrap_err();
-        assert!(matches!(error, ClientError::Protocol { .. } | ClientError::Decode { .. }), "{error:?}");
+        assert!(
+            matches!(
+                error,
+                ClientError::Protocol { .. } | ClientError::Decode { .. }
+            ),
+            "{error:?}"
+        );
     }
 }
 
 // spec: ext-tasks-29
 #[tokio::test]
 async fn a_call_that_is_dropped_cancels_its_task_and_a_handle_does_not() {
-    let states = std::iter::repeat_with(|| task("working", json!({}))).take(1000).collect();
+    let states = std::iter::repeat_with(|| task("working", json!({})))
+        .take(1000)
+        .collect();
     let (client, log) = going_through(|builder| builder, states);
-    let waiting = tokio::time::timeout(Duration::from_millis(100), client.call("t", ()).into_future()).await;
+    let waiting = tokio::time::timeout(
+        Duration::from_millis(100),
+        client.call("t", ()).into_future(),
+    )
+    .await;
     assert!(waiting.is_err());
     for _ in 0..500 {
         if count(&log, "tasks/cancel") == 1 {
@@ -204,7 +287,9 @@ async fn a_call_that_is_dropped_cancels_its_task_and_a_handle_does_not() {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     assert_eq!(count(&log, "tasks/cancel"), 1);
-    let Step::Task(handle) = client.call("t", ()).once().await.unwrap() else { panic!("no task") };
+    let Step::Task(handle) = client.call("t", ()).once().await.unwrap() else {
+        panic!("no task")
+    };
     drop(tokio::time::timeout(Duration::from_millis(100), handle.wait()).await);
     drop(handle);
     tokio::time::sleep(Duration::from_millis(50)).await;
@@ -214,12 +299,20 @@ async fn a_call_that_is_dropped_cancels_its_task_and_a_handle_does_not() {
 // spec: ext-tasks-15
 #[tokio::test(start_paused = true)]
 async fn a_task_is_taken_up_again_by_its_name() {
-    let (client, log) = going_through(|builder| builder, vec![task("working", json!({})), done(), asking(), done()]);
-    let Step::Task(handle) = client.call("t", ()).once().await.unwrap() else { panic!("no task") };
+    let (client, log) = going_through(
+        |builder| builder,
+        vec![task("working", json!({})), done(), asking(), done()],
+    );
+    let Step::Task(handle) = client.call("t", ()).once().await.unwrap() else {
+        panic!("no task")
+    };
     let kept = handle.id().to_owned();
     let handle = client.task(kept);
     assert_eq!(handle.wait_for::<Typed<i64>>().await.unwrap(), 42);
-    assert_eq!(handle.get().await.unwrap().task.status, TaskStatus::InputRequired);
+    assert_eq!(
+        handle.get().await.unwrap().task.status,
+        TaskStatus::InputRequired
+    );
     handle.update(InputResponses::new()).await.unwrap();
     handle.cancel().await.unwrap();
     assert_eq!(count(&log, "tasks/update") + count(&log, "tasks/cancel"), 2);
@@ -227,14 +320,30 @@ async fn a_task_is_taken_up_again_by_its_name() {
 
 #[tokio::test(start_paused = true)]
 async fn news_are_told_when_something_has_changed() {
-    let states = vec![task("working", json!({})), task("working", json!({})), asking(), asking(), done()];
+    let states = vec![
+        task("working", json!({})),
+        task("working", json!({})),
+        asking(),
+        asking(),
+        done(),
+    ];
     let (client, _) = going_through(|builder| builder, states);
     let mut news = client.task("t1").news();
     let mut seen = Vec::new();
-    while !seen.last().is_some_and(|status: &TaskStatus| status.is_terminal()) {
+    while !seen
+        .last()
+        .is_some_and(|status: &TaskStatus| status.is_terminal())
+    {
         seen.push(news.next().await.unwrap().task.status);
     }
-    assert_eq!(seen, [TaskStatus::Working, TaskStatus::InputRequired, TaskStatus::Completed]);
+    assert_eq!(
+        seen,
+        [
+            TaskStatus::Working,
+            TaskStatus::InputRequired,
+            TaskStatus::Completed
+        ]
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -243,7 +352,10 @@ async fn who_is_told_need_not_ask() {
         "tools/call" => created(),
         "tasks/get" => Does::Answer(complete(task("working", json!({"pollIntervalMs": 1000})))),
         "subscriptions/listen" => Does::Say(vec![
-            Says::Note("notifications/subscriptions/acknowledged", json!({"notifications": {"taskIds": ["t1"]}})),
+            Says::Note(
+                "notifications/subscriptions/acknowledged",
+                json!({"notifications": {"taskIds": ["t1"]}}),
+            ),
             Says::Wait(Duration::from_secs(5)),
             Says::Note("notifications/tasks", done()),
             Says::Wait(Duration::from_secs(500)),
@@ -258,17 +370,22 @@ async fn who_is_told_need_not_ask() {
 #[tokio::test(start_paused = true)]
 async fn where_listening_breaks_off_asking_goes_on() {
     let asked = std::sync::atomic::AtomicUsize::new(0);
-    let (client, _) = serving_with(ClientBuilder::tasks, move |seen| match seen.method.as_str() {
-        "tools/call" => created(),
-        "tasks/get" => match asked.fetch_add(1, std::sync::atomic::Ordering::SeqCst) {
-            0..3 => Does::Answer(complete(task("working", json!({})))),
-            _ => Does::Answer(complete(done())),
-        },
-        "subscriptions/listen" => Does::Say(vec![
-            Says::Note("notifications/subscriptions/acknowledged", json!({"notifications": {"taskIds": ["t1"]}})),
-            Says::Break,
-        ]),
-        other => panic!("{other}"),
+    let (client, _) = serving_with(ClientBuilder::tasks, move |seen| {
+        match seen.method.as_str() {
+            "tools/call" => created(),
+            "tasks/get" => match asked.fetch_add(1, std::sync::atomic::Ordering::SeqCst) {
+                0..3 => Does::Answer(complete(task("working", json!({})))),
+                _ => Does::Answer(complete(done())),
+            },
+            "subscriptions/listen" => Does::Say(vec![
+                Says::Note(
+                    "notifications/subscriptions/acknowledged",
+                    json!({"notifications": {"taskIds": ["t1"]}}),
+                ),
+                Says::Break,
+            ]),
+            other => panic!("{other}"),
+        }
     });
     let answer: i64 = client.call("t", ()).typed().await.unwrap();
     assert_eq!(answer, 42);

@@ -21,7 +21,10 @@ fn progress(token: &JsonValue, progress: f64) -> Says {
 }
 
 fn log_message(level: &str) -> Says {
-    Says::Note("notifications/message", json!({"level": level, "logger": "db", "data": {"x": 1}}))
+    Says::Note(
+        "notifications/message",
+        json!({"level": level, "logger": "db", "data": {"x": 1}}),
+    )
 }
 
 // spec: cancellation-01, cancellation-06, cancellation-07
@@ -38,12 +41,28 @@ async fn a_request_without_an_answer_is_cancelled_after_a_minute() {
 // spec: cancellation-08
 #[tokio::test(start_paused = true)]
 async fn limits_can_be_set_for_one_request() {
-    let (client, log) = serving(|_| Does::Say(vec![Says::Wait(90 * SECOND), Says::Result(text("5"))]));
+    let (client, log) =
+        serving(|_| Does::Say(vec![Says::Wait(90 * SECOND), Says::Result(text("5"))]));
     let started = Instant::now();
-    assert!(client.call("t", ()).timeout(5 * SECOND).await.unwrap_err().is_timeout());
+    assert!(
+        client
+            .call("t", ())
+            .timeout(5 * SECOND)
+            .await
+            .unwrap_err()
+            .is_timeout()
+    );
     assert_eq!(started.elapsed(), 5 * SECOND);
     assert_eq!(log.cancelled(), 1);
-    assert_eq!(client.call("t", ()).timeout(100 * SECOND).typed::<i64>().await.unwrap(), 5);
+    assert_eq!(
+        client
+            .call("t", ())
+            .timeout(100 * SECOND)
+            .typed::<i64>()
+            .await
+            .unwrap(),
+        5
+    );
     assert_eq!(log.cancelled(), 1);
 }
 
@@ -52,19 +71,46 @@ async fn limits_can_be_set_for_one_request() {
 async fn progress_may_buy_time_up_to_the_maximum() {
     let behaviour = |seen: &crate::support::Seen| {
         let token = seen.meta(key::PROGRESS_TOKEN).clone();
-        let steps = (1..=1000).flat_map(|n| [progress(&token, f64::from(n)), Says::Wait(8 * SECOND)]);
+        let steps =
+            (1..=1000).flat_map(|n| [progress(&token, f64::from(n)), Says::Wait(8 * SECOND)]);
         Does::Say(steps.collect())
     };
     let (client, log) = serving_with(|builder| builder.timeout(10 * SECOND), behaviour);
     let started = Instant::now();
-    assert!(client.call("t", ()).reset_on_progress().await.unwrap_err().is_timeout());
+    assert!(
+        client
+            .call("t", ())
+            .reset_on_progress()
+            .await
+            .unwrap_err()
+            .is_timeout()
+    );
     assert_eq!(started.elapsed(), 600 * SECOND);
     let started = Instant::now();
-    assert!(client.call("t", ()).reset_on_progress().max_timeout(30 * SECOND).await.unwrap_err().is_timeout());
+    assert!(
+        client
+            .call("t", ())
+            .reset_on_progress()
+            .max_timeout(30 * SECOND)
+            .await
+            .unwrap_err()
+            .is_timeout()
+    );
     assert_eq!(started.elapsed(), 30 * SECOND);
     let started = Instant::now();
-    assert!(client.call("t", ()).on_progress(|_| {}).await.unwrap_err().is_timeout());
-    assert_eq!(started.elapsed(), 10 * SECOND, "progress counts only where that was asked for");
+    assert!(
+        client
+            .call("t", ())
+            .on_progress(|_| {})
+            .await
+            .unwrap_err()
+            .is_timeout()
+    );
+    assert_eq!(
+        started.elapsed(),
+        10 * SECOND,
+        "progress counts only where that was asked for"
+    );
     assert_eq!(log.cancelled(), 3);
 }
 
@@ -73,7 +119,10 @@ async fn progress_may_buy_time_up_to_the_maximum() {
 async fn a_server_that_never_stops_talking_is_cut_off() {
     let endless = || {
         futures_util::stream::unfold((), |()| async {
-            let note = carryall_proto::Notification::new("notifications/x", carryall_types::RawJson::EMPTY_OBJECT);
+            let note = carryall_proto::Notification::new(
+                "notifications/x",
+                carryall_types::RawJson::EMPTY_OBJECT,
+            );
             // Time passes, but there is always something to read.
             tokio::time::advance(Duration::from_millis(100)).await;
             Some((Ok(carryall_proto::Message::Notification(note)), ()))
@@ -104,7 +153,11 @@ async fn progress_is_asked_for_under_tokens_of_its_own() {
     let (client, log) = serving(|_| Does::Answer(text("x")));
     let calls = (0..20).map(|_| client.call("t", ()).on_progress(|_| {}));
     futures_util::future::join_all(calls.map(IntoFuture::into_future)).await;
-    let mut tokens: Vec<i64> = log.all().iter().map(|seen| seen.meta(key::PROGRESS_TOKEN).as_i64().unwrap()).collect();
+    let mut tokens: Vec<i64> = log
+        .all()
+        .iter()
+        .map(|seen| seen.meta(key::PROGRESS_TOKEN).as_i64().unwrap())
+        .collect();
     tokens.sort_unstable();
     tokens.dedup();
     assert_eq!(tokens.len(), 20);
@@ -129,8 +182,16 @@ async fn only_progress_of_the_request_itself_is_reported() {
     });
     let updates = Arc::new(Mutex::new(Vec::new()));
     let kept = updates.clone();
-    client.call("t", ()).on_progress(move |update| kept.lock().unwrap().push(update)).await.unwrap();
-    let update = |progress| ProgressUpdate { progress, total: Some(10.0), message: Some("m".into()) };
+    client
+        .call("t", ())
+        .on_progress(move |update| kept.lock().unwrap().push(update))
+        .await
+        .unwrap();
+    let update = |progress| ProgressUpdate {
+        progress,
+        total: Some(10.0),
+        message: Some("m".into()),
+    };
     assert_eq!(*updates.lock().unwrap(), [update(2.0), update(5.0)]);
     assert_eq!(update(5.0).fraction(), Some(0.5));
 }
@@ -153,21 +214,31 @@ async fn a_flood_of_notifications_is_thinned_out() {
         .await
         .unwrap();
     let (progress, logs) = *counts.lock().unwrap();
-    assert!((1..=2).contains(&progress) && (1..=200).contains(&logs), "{progress} {logs}");
+    assert!(
+        (1..=2).contains(&progress) && (1..=200).contains(&logs),
+        "{progress} {logs}"
+    );
 }
 
 #[tokio::test]
 #[allow(deprecated)]
 async fn log_messages_come_only_where_a_level_was_asked_for() {
     let (client, log) = serving(|_| {
-        Does::Say(vec![log_message("info"), log_message("warning"), log_message("nonsense"), Says::Result(text("5"))])
+        Does::Say(vec![
+            log_message("info"),
+            log_message("warning"),
+            log_message("nonsense"),
+            Says::Result(text("5")),
+        ])
     });
     let messages = Arc::new(Mutex::new(Vec::new()));
     let kept = messages.clone();
     client.call("t", ()).await.unwrap();
     client
         .call("t", ())
-        .on_log(LoggingLevel::Warning, move |message| kept.lock().unwrap().push(message))
+        .on_log(LoggingLevel::Warning, move |message| {
+            kept.lock().unwrap().push(message)
+        })
         .await
         .unwrap();
     let message = LogMessage {
@@ -185,7 +256,12 @@ async fn log_messages_come_only_where_a_level_was_asked_for() {
 async fn a_stream_tells_of_progress_and_then_of_the_result() {
     let (client, log) = serving(|seen| {
         let token = seen.meta(key::PROGRESS_TOKEN).clone();
-        Does::Say(vec![progress(&token, 1.0), Says::Wait(SECOND), progress(&token, 2.0), Says::Result(text("5"))])
+        Does::Say(vec![
+            progress(&token, 1.0),
+            Says::Wait(SECOND),
+            progress(&token, 2.0),
+            Says::Result(text("5")),
+        ])
     });
     let events: Vec<_> = client.call("t", ()).typed::<i64>().stream().collect().await;
     assert_eq!(events.len(), 3);
@@ -204,21 +280,35 @@ async fn a_stream_that_breaks_or_ends_early_is_an_error_of_the_way() {
     for parts in [vec![Says::Break], vec![]] {
         let (client, log) = serving(move |_| Does::Say(parts.clone()));
         let error = client.call("t", ()).await.unwrap_err();
-        assert!(matches!(error, ClientError::Call(CallError::Broken(_))), "{error}");
+        assert!(
+            matches!(error, ClientError::Call(CallError::Broken(_))),
+            "{error}"
+        );
         assert_eq!(log.len(), 1);
     }
     let (client, log) = serving_with(
         |builder| builder.max_retries(1),
-        |seen| if seen.n == 0 { Does::Say(vec![Says::Break]) } else { crate::support::done(json!({"messages": []})) },
+        |seen| {
+            if seen.n == 0 {
+                Does::Say(vec![Says::Break])
+            } else {
+                crate::support::done(json!({"messages": []}))
+            }
+        },
     );
     client.get_prompt("p", ()).await.unwrap();
-    assert_ne!(log.all()[0].id, log.all()[1].id, "issued again as a request of its own");
+    assert_ne!(
+        log.all()[0].id,
+        log.all()[1].id,
+        "issued again as a request of its own"
+    );
 }
 
 #[tokio::test]
 async fn an_error_may_come_at_the_end_of_a_stream() {
     let error = carryall_types::ErrorObject::new(-32603, "boom");
-    let (client, _) = serving(move |_| Does::Say(vec![log_message("info"), Says::Error(error.clone())]));
+    let (client, _) =
+        serving(move |_| Does::Say(vec![log_message("info"), Says::Error(error.clone())]));
     assert_eq!(client.call("t", ()).await.unwrap_err().code(), Some(-32603));
 }
 
@@ -234,6 +324,14 @@ async fn unknown_and_malformed_notifications_are_passed_over() {
             Says::Result(text("5")),
         ])
     });
-    assert_eq!(client.call("t", ()).on_progress(|_| {}).typed::<i64>().await.unwrap(), 5);
+    assert_eq!(
+        client
+            .call("t", ())
+            .on_progress(|_| {})
+            .typed::<i64>()
+            .await
+            .unwrap(),
+        5
+    );
     assert_eq!(log.len(), 1, "a notification was answered");
 }

@@ -26,33 +26,70 @@ fn mirroring(behaviour: impl Fn(&Seen) -> Does + Send + Sync + 'static) -> (Clie
 }
 
 fn sql(seen: &Seen) -> Does {
-    if seen.method == "tools/list" { list(json!([region()])) } else { Does::Answer(text("ok")) }
+    if seen.method == "tools/list" {
+        list(json!([region()]))
+    } else {
+        Does::Answer(text("ok"))
+    }
 }
 
-// spec: http-headers-12, http-headers-21, http-headers-25, http-headers-26, http-headers-31, http-headers-37
+// spec: http-headers-12, http-headers-21, http-headers-25, http-headers-26, http-headers-31,
+// http-headers-37
 #[tokio::test]
 async fn designated_arguments_are_mirrored() {
     let (client, log) = mirroring(sql);
     client.list_tools().await.unwrap();
-    client.call("sql", json!({"region": "us-west1", "limits": {"rows": 42}, "dry": true, "query": "x"})).await.unwrap();
-    client.call("sql", json!({"region": " \u{4e16}", "limits": {"rows": -7}, "dry": false})).await.unwrap();
-    client.call("sql", json!({"region": null, "rows": 1})).await.unwrap();
+    client
+        .call(
+            "sql",
+            json!({"region": "us-west1", "limits": {"rows": 42}, "dry": true, "query": "x"}),
+        )
+        .await
+        .unwrap();
+    client
+        .call(
+            "sql",
+            json!({"region": " \u{4e16}", "limits": {"rows": -7}, "dry": false}),
+        )
+        .await
+        .unwrap();
+    client
+        .call("sql", json!({"region": null, "rows": 1}))
+        .await
+        .unwrap();
     client.call("sql", ()).await.unwrap();
     let seen = log.all();
-    let headers = |n: usize| ["mcp-param-region", "mcp-param-rows", "mcp-param-dry"].map(|name| seen[n].header(name));
+    let headers = |n: usize| {
+        ["mcp-param-region", "mcp-param-rows", "mcp-param-dry"].map(|name| seen[n].header(name))
+    };
     assert_eq!(headers(1), [Some("us-west1"), Some("42"), Some("true")]);
-    assert_eq!(headers(2), [Some("=?base64?IOS4lg==?="), Some("-7"), Some("false")]);
+    assert_eq!(
+        headers(2),
+        [Some("=?base64?IOS4lg==?="), Some("-7"), Some("false")]
+    );
     assert_eq!(headers(3), [None; 3]);
     assert_eq!(headers(4), [None; 3]);
-    assert_eq!(seen[1].params["arguments"]["region"], "us-west1", "the body stays as it is");
+    assert_eq!(
+        seen[1].params["arguments"]["region"], "us-west1",
+        "the body stays as it is"
+    );
 }
 
 #[tokio::test]
 async fn an_argument_that_no_header_can_carry_is_not_sent() {
     let (client, log) = mirroring(sql);
     client.list_tools().await.unwrap();
-    let error = client.call("sql", json!({"limits": {"rows": 9_007_199_254_740_992_i64}})).await.unwrap_err();
-    assert!(matches!(&error, ClientError::Request(why) if why.contains("Rows")), "{error}");
+    let error = client
+        .call(
+            "sql",
+            json!({"limits": {"rows": 9_007_199_254_740_992_i64}}),
+        )
+        .await
+        .unwrap_err();
+    assert!(
+        matches!(&error, ClientError::Request(why) if why.contains("Rows")),
+        "{error}"
+    );
     assert_eq!(log.len(), 1);
 }
 
@@ -61,8 +98,13 @@ async fn an_argument_that_no_header_can_carry_is_not_sent() {
 async fn without_headers_annotations_are_ignored() {
     let mut bad = region();
     bad["inputSchema"]["properties"]["query"]["x-mcp-header"] = "".into();
-    let (client, log) =
-        serving(move |seen| if seen.method == "tools/list" { list(json!([bad])) } else { Does::Answer(text("ok")) });
+    let (client, log) = serving(move |seen| {
+        if seen.method == "tools/list" {
+            list(json!([bad]))
+        } else {
+            Does::Answer(text("ok"))
+        }
+    });
     assert_eq!(client.list_tools().await.unwrap().len(), 1);
     client.call("sql", json!({"region": "x"})).await.unwrap();
     assert!(log.all()[1].headers.is_none());
@@ -77,13 +119,22 @@ async fn tools_with_invalid_annotations_are_left_out_with_a_warning_and_the_othe
         with("good", json!({"type": "string", "x-mcp-header": "P"})),
         with("space", json!({"type": "string", "x-mcp-header": "a b"})),
         with("number", json!({"type": "number", "x-mcp-header": "N"})),
-        with("array", json!({"type": "array", "items": {"type": "string", "x-mcp-header": "I"}})),
+        with(
+            "array",
+            json!({"type": "array", "items": {"type": "string", "x-mcp-header": "I"}})
+        ),
         with("plain", json!({"type": "string"})),
     ]);
     let (client, _) = mirroring(move |_| list(tools.clone()));
     let warnings = Warnings::default();
     let guard = tracing::subscriber::set_default(warnings.clone());
-    let names: Vec<_> = client.list_tools().await.unwrap().into_iter().map(|tool| tool.name).collect();
+    let names: Vec<_> = client
+        .list_tools()
+        .await
+        .unwrap()
+        .into_iter()
+        .map(|tool| tool.name)
+        .collect();
     drop(guard);
     assert_eq!(names, ["good", "plain"]);
     let warned = warnings.0.lock().unwrap().join("\n");
@@ -96,10 +147,13 @@ async fn tools_with_invalid_annotations_are_left_out_with_a_warning_and_the_othe
 // spec: http-headers-edge-02, http-headers-32
 #[tokio::test]
 async fn an_unknown_schema_is_fetched_after_a_mismatch_and_the_call_sent_once_more() {
-    let (client, log) = mirroring(|seen| match (seen.method.as_str(), seen.header("mcp-param-region")) {
-        ("tools/call", None) => refuse(-32020),
-        _ => sql(seen),
-    });
+    let (client, log) =
+        mirroring(
+            |seen| match (seen.method.as_str(), seen.header("mcp-param-region")) {
+                ("tools/call", None) => refuse(-32020),
+                _ => sql(seen),
+            },
+        );
     client.call("sql", json!({"region": "eu"})).await.unwrap();
     assert_eq!(log.methods(), ["tools/call", "tools/list", "tools/call"]);
     let seen = log.all();
@@ -125,18 +179,45 @@ async fn the_most_recent_definition_counts() {
     client.list_tools().await.unwrap();
     client.call("sql", json!({"region": "eu"})).await.unwrap();
     let seen = log.all();
-    assert_eq!(log.methods(), ["tools/list", "tools/call", "tools/list", "tools/call"]);
-    assert_eq!((seen[1].header("mcp-param-region"), seen[1].header("mcp-param-zone")), (Some("eu"), None));
-    assert_eq!((seen[3].header("mcp-param-region"), seen[3].header("mcp-param-zone")), (None, Some("eu")));
+    assert_eq!(
+        log.methods(),
+        ["tools/list", "tools/call", "tools/list", "tools/call"]
+    );
+    assert_eq!(
+        (
+            seen[1].header("mcp-param-region"),
+            seen[1].header("mcp-param-zone")
+        ),
+        (Some("eu"), None)
+    );
+    assert_eq!(
+        (
+            seen[3].header("mcp-param-region"),
+            seen[3].header("mcp-param-zone")
+        ),
+        (None, Some("eu"))
+    );
 }
 
 #[tokio::test]
 async fn a_mismatch_that_stays_is_reported_after_one_more_try() {
-    let (client, log) = mirroring(|seen| if seen.method == "tools/list" { list(json!([])) } else { refuse(-32020) });
-    assert_eq!(client.call("sql", ()).await.unwrap_err().code(), Some(-32020));
+    let (client, log) = mirroring(|seen| {
+        if seen.method == "tools/list" {
+            list(json!([]))
+        } else {
+            refuse(-32020)
+        }
+    });
+    assert_eq!(
+        client.call("sql", ()).await.unwrap_err().code(),
+        Some(-32020)
+    );
     assert_eq!(log.methods(), ["tools/call", "tools/list", "tools/call"]);
     let (client, log) = serving(|_| refuse(-32020));
-    assert_eq!(client.call("sql", ()).await.unwrap_err().code(), Some(-32020));
+    assert_eq!(
+        client.call("sql", ()).await.unwrap_err().code(),
+        Some(-32020)
+    );
     assert_eq!(log.len(), 1, "there are no headers to get right");
 }
 
@@ -148,7 +229,9 @@ fn strictly(behaviour: impl Fn(&Seen) -> Does + Send + Sync + 'static) -> (Clien
 fn weather(seen: &Seen, output: JsonValue) -> Does {
     let schema = json!({"type": "object", "properties": {"celsius": {"type": "number"}}, "required": ["celsius"]});
     match seen.method.as_str() {
-        "tools/list" => list(json!([{"name": "w", "inputSchema": {"type": "object"}, "outputSchema": schema}])),
+        "tools/list" => {
+            list(json!([{"name": "w", "inputSchema": {"type": "object"}, "outputSchema": schema}]))
+        }
         _ => done(output),
     }
 }
@@ -157,8 +240,14 @@ fn weather(seen: &Seen, output: JsonValue) -> Does {
 #[tokio::test]
 async fn structured_content_is_held_against_the_output_schema() {
     let cases = [
-        (json!({"content": [], "structuredContent": {"celsius": 20.5}}), true),
-        (json!({"content": [], "structuredContent": {"celsius": "warm"}}), false),
+        (
+            json!({"content": [], "structuredContent": {"celsius": 20.5}}),
+            true,
+        ),
+        (
+            json!({"content": [], "structuredContent": {"celsius": "warm"}}),
+            false,
+        ),
         (json!({"content": [], "structuredContent": null}), false),
         (json!({"content": []}), false),
         (json!({"content": [], "isError": true}), true),
@@ -168,17 +257,25 @@ async fn structured_content_is_held_against_the_output_schema() {
             let output = output.clone();
             move |seen| weather(seen, output.clone())
         });
-        client.call("w", ()).await.expect("nothing is known of the tool yet");
+        client
+            .call("w", ())
+            .await
+            .expect("nothing is known of the tool yet");
         client.list_tools().await.unwrap();
         match client.call("w", ()).await {
             Ok(_) => assert!(valid, "{output}"),
             Err(error) => {
-                assert!(!valid && matches!(&error, ClientError::Schema { tool, .. } if tool == "w"), "{error}")
+                assert!(
+                    !valid && matches!(&error, ClientError::Schema { tool, .. } if tool == "w"),
+                    "{error}"
+                )
             }
         }
         let unchecked = output.clone();
-        let (client, _) =
-            serving_with(|builder| builder.validate_output(false), move |seen| weather(seen, unchecked.clone()));
+        let (client, _) = serving_with(
+            |builder| builder.validate_output(false),
+            move |seen| weather(seen, unchecked.clone()),
+        );
         client.list_tools().await.unwrap();
         client.call("w", ()).await.unwrap();
     }
@@ -188,23 +285,40 @@ async fn structured_content_is_held_against_the_output_schema() {
 #[tokio::test]
 async fn output_schemas_that_cannot_be_used_are_clear_errors() {
     for (schema, why) in [
-        (json!({"$schema": "https://example.com/dialect"}), "https://example.com/dialect"),
-        (json!({"$ref": "http://127.0.0.1:1/schema.json"}), "cannot be used"),
+        (
+            json!({"$schema": "https://example.com/dialect"}),
+            "https://example.com/dialect",
+        ),
+        (
+            json!({"$ref": "http://127.0.0.1:1/schema.json"}),
+            "cannot be used",
+        ),
         (json!({"type": 12}), "cannot be used"),
     ] {
         let (client, _) = strictly(move |seen| match seen.method.as_str() {
-            "tools/list" => list(json!([{"name": "w", "inputSchema": {"type": "object"}, "outputSchema": schema}])),
+            "tools/list" => list(
+                json!([{"name": "w", "inputSchema": {"type": "object"}, "outputSchema": schema}]),
+            ),
             _ => done(json!({"content": [], "structuredContent": {}})),
         });
-        assert_eq!(client.list_tools().await.unwrap().len(), 1, "the tool itself stays");
+        assert_eq!(
+            client.list_tools().await.unwrap().len(),
+            1,
+            "the tool itself stays"
+        );
         let error = client.call("w", ()).await.unwrap_err();
-        assert!(matches!(error, ClientError::Schema { .. }) && error.to_string().contains(why), "{error}");
+        assert!(
+            matches!(error, ClientError::Schema { .. }) && error.to_string().contains(why),
+            "{error}"
+        );
     }
 }
 
 async fn held_against(schema: JsonValue, content: JsonValue) -> Result<(), ClientError> {
     let (client, _) = strictly(move |seen| match seen.method.as_str() {
-        "tools/list" => list(json!([{"name": "w", "inputSchema": {"type": "object"}, "outputSchema": schema}])),
+        "tools/list" => {
+            list(json!([{"name": "w", "inputSchema": {"type": "object"}, "outputSchema": schema}]))
+        }
         _ => done(json!({"content": [], "structuredContent": content})),
     });
     client.list_tools().await.unwrap();
@@ -226,7 +340,9 @@ async fn older_dialects_are_understood_and_none_means_2020_12() {
     held_against(schema.clone(), json!(["a"])).await.unwrap();
     let error = held_against(schema, json!(["a", 1])).await.unwrap_err();
     assert!(matches!(error, ClientError::Schema { .. }), "{error}");
-    held_against(json!({"type": "null"}), json!(null)).await.expect("null is content");
+    held_against(json!({"type": "null"}), json!(null))
+        .await
+        .expect("null is content");
 }
 
 // spec: json-schema-13, json-schema-08
@@ -236,20 +352,43 @@ async fn hostile_schemas_cost_an_error_and_nothing_else() {
     let deep = (0..100).fold(json!({}), |inner, _| json!({"a": inner}));
     for (schema, content, why) in [
         (json!({"$ref": "#"}), json!({}), "refers back to itself"),
-        (json!({"dependencies": {"a": {"allOf": [{"$ref": "#"}]}}}), json!({"a": 1}), "refers back to itself"),
-        (json!({"anyOf": [step, step, {"type": "object"}]}), deep, "nests too deep"),
-        ((0..70).fold(json!({}), |inner, _| json!({"not": inner})), json!({}), "nests deeper"),
-        (json!({"enum": vec!["0123456789"; 30_000]}), json!({}), "256 KiB"),
+        (
+            json!({"dependencies": {"a": {"allOf": [{"$ref": "#"}]}}}),
+            json!({"a": 1}),
+            "refers back to itself",
+        ),
+        (
+            json!({"anyOf": [step, step, {"type": "object"}]}),
+            deep,
+            "nests too deep",
+        ),
+        (
+            (0..70).fold(json!({}), |inner, _| json!({"not": inner})),
+            json!({}),
+            "nests deeper",
+        ),
+        (
+            json!({"enum": vec!["0123456789"; 30_000]}),
+            json!({}),
+            "256 KiB",
+        ),
     ] {
         let error = held_against(schema, content).await.unwrap_err();
-        assert!(matches!(&error, ClientError::Schema { .. }) && error.to_string().contains(why), "{why}: {error}");
+        assert!(
+            matches!(&error, ClientError::Schema { .. }) && error.to_string().contains(why),
+            "{why}: {error}"
+        );
     }
 }
 
 #[tokio::test]
 async fn a_pattern_that_may_take_for_ever_leaves_the_content_unchecked() {
     let schema = json!({"properties": {"mail": {"pattern": "^(?!\\.)a"}}, "required": ["mail"]});
-    assert!(held_against(schema, json!({"mail": "a@b.example"})).await.is_ok());
+    assert!(
+        held_against(schema, json!({"mail": "a@b.example"}))
+            .await
+            .is_ok()
+    );
 }
 
 // spec: tools-32
@@ -280,7 +419,11 @@ async fn only_a_caller_who_trusts_the_annotations_has_a_call_repeated() {
         let (client, log) = serving(behaviour);
         client.list_tools().await.unwrap();
         let call = client.call(tool, ());
-        let call = if trusts { call.retry_idempotent() } else { call };
+        let call = if trusts {
+            call.retry_idempotent()
+        } else {
+            call
+        };
         assert!(call.await.is_err());
         assert_eq!(log.len() - 1, sent, "{tool} {trusts}");
     }

@@ -24,19 +24,31 @@ async fn over_http<F: Future<Output = ()>>(
 async fn a_url_is_all_it_takes() {
     let add = |seen: &Seen| {
         let numbers = seen.params["arguments"].as_object().unwrap().values();
-        done(json!({"content": [], "structuredContent": numbers.map(|n| n.as_i64().unwrap()).sum::<i64>()}))
+        done(
+            json!({"content": [], "structuredContent": numbers.map(|n| n.as_i64().unwrap()).sum::<i64>()}),
+        )
     };
     over_http(add, |url| async move {
         let client = Client::http(&url).unwrap();
-        let sum: i64 = client.call("add", json!({"a": 2, "b": 3})).typed().await.unwrap();
+        let sum: i64 = client
+            .call("add", json!({"a": 2, "b": 3}))
+            .typed()
+            .await
+            .unwrap();
         assert_eq!(sum, 5);
     })
     .await;
-    assert!(matches!(Client::http("not a url"), Err(ClientError::Request(why)) if why.contains("not a url")));
-    assert!(matches!(Client::builder().build(), Err(ClientError::Request(_))));
+    assert!(
+        matches!(Client::http("not a url"), Err(ClientError::Request(why)) if why.contains("not a url"))
+    );
+    assert!(matches!(
+        Client::builder().build(),
+        Err(ClientError::Request(_))
+    ));
 }
 
-// spec: http-headers-01, http-headers-02, http-headers-08, http-headers-09, http-headers-10, http-headers-12, http-headers-31, http-headers-32
+// spec: http-headers-01, http-headers-02, http-headers-08, http-headers-09, http-headers-10,
+// http-headers-12, http-headers-31, http-headers-32
 #[tokio::test]
 async fn over_http_headers_go_out_and_mismatches_are_mended() {
     let tool = json!({"name": "sql \u{4e16}", "inputSchema": {"type": "object", "properties": {"r": {"type": "string", "x-mcp-header": "R"}}}});
@@ -54,7 +66,11 @@ async fn over_http_headers_go_out_and_mismatches_are_mended() {
     };
     over_http(behaviour, |url| async move {
         let client = Client::http(&url).unwrap();
-        let mirrored: String = client.call("sql \u{4e16}", json!({"r": "eu west"})).typed().await.unwrap();
+        let mirrored: String = client
+            .call("sql \u{4e16}", json!({"r": "eu west"}))
+            .typed()
+            .await
+            .unwrap();
         assert_eq!(mirrored, "eu west");
     })
     .await;
@@ -64,7 +80,10 @@ async fn over_http_headers_go_out_and_mismatches_are_mended() {
 #[tokio::test]
 async fn over_http_a_version_is_found() {
     let behaviour = |seen: &Seen| match seen.n {
-        0 => refuse_with(-32022, json!({"supported": ["2026-07-28"], "requested": "2026-07-28"})),
+        0 => refuse_with(
+            -32022,
+            json!({"supported": ["2026-07-28"], "requested": "2026-07-28"}),
+        ),
         _ => Does::Answer(text("x")),
     };
     over_http(behaviour, |url| async move {
@@ -89,13 +108,17 @@ async fn over_http_a_subscription_carries_changes() {
     over_http(behaviour, |url| async move {
         let filter = SubscriptionFilter::new().with_tools_list_changed(true);
         let mut listener = Client::http(&url).unwrap().listen(filter).await.unwrap();
-        assert_eq!(listener.next().await.unwrap().unwrap(), carryall_client::Change::Tools);
+        assert_eq!(
+            listener.next().await.unwrap().unwrap(),
+            carryall_client::Change::Tools
+        );
         assert!(listener.next().await.is_none());
     })
     .await;
 }
 
-/// A server in shell: answers each line, the first of which must be `server/discover`, with what `case` says.
+/// A server in shell: answers each line, the first of which must be `server/discover`, with what
+/// `case` says.
 fn shell(discover: &str) -> ServerCommand {
     let script = r#"
         n=0
@@ -109,7 +132,10 @@ fn shell(discover: &str) -> ServerCommand {
             esac
             printf '{"jsonrpc":"2.0","id":%s,%s}\n' "$id" "$body"
         done"#;
-    ServerCommand::new("sh").arg("-c").arg(script).env("DISCOVER", discover)
+    ServerCommand::new("sh")
+        .arg("-c")
+        .arg(script)
+        .env("DISCOVER", discover)
 }
 
 // spec: versioning-13, stdio-20, statelessness-04
@@ -123,30 +149,56 @@ async fn over_stdio_the_server_is_asked_what_it_is_before_anything_else() {
     }));
     let mut numbers = numbers.await;
     numbers.sort_unstable();
-    assert_eq!(numbers, [2, 3, 4], "not all by the process that was asked first");
+    assert_eq!(
+        numbers,
+        [2, 3, 4],
+        "not all by the process that was asked first"
+    );
 }
 
 // spec: stdio-18, stdio-19
 #[tokio::test]
 async fn over_stdio_an_old_server_is_told_by_any_error_that_is_not_modern() {
     for code in [-32601, -32600, -32602, -32000, -32002] {
-        let error = Client::stdio(shell(&format!(r#""error":{{"code":{code},"message":"no"}}"#))).await.unwrap_err();
-        assert!(matches!(&error, ClientError::NotModern(_)), "{code}: {error}");
+        let error = Client::stdio(shell(&format!(
+            r#""error":{{"code":{code},"message":"no"}}"#
+        )))
+        .await
+        .unwrap_err();
+        assert!(
+            matches!(&error, ClientError::NotModern(_)),
+            "{code}: {error}"
+        );
         assert!(error.to_string().contains("before 2026-07-28"));
     }
     let silent = ServerCommand::new("sh").args(["-c", "while read -r line; do :; done"]);
     let patience = std::time::Duration::from_millis(200);
-    let error = Client::builder().timeout(patience).stdio(silent).await.unwrap_err();
-    assert!(matches!(&error, ClientError::NotModern(cause) if cause.is_timeout()), "{error}");
-    let unsupported =
-        r#""error":{"code":-32022,"message":"no","data":{"supported":["2099-01-01"],"requested":"2026-07-28"}}"#;
-    assert!(matches!(Client::stdio(shell(unsupported)).await, Err(ClientError::Versions { .. })));
-    let missing = r#""error":{"code":-32021,"message":"no","data":{"requiredCapabilities":{"roots":{}}}}"#;
-    assert_eq!(Client::stdio(shell(missing)).await.unwrap_err().code(), Some(-32021));
+    let error = Client::builder()
+        .timeout(patience)
+        .stdio(silent)
+        .await
+        .unwrap_err();
+    assert!(
+        matches!(&error, ClientError::NotModern(cause) if cause.is_timeout()),
+        "{error}"
+    );
+    let unsupported = r#""error":{"code":-32022,"message":"no","data":{"supported":["2099-01-01"],"requested":"2026-07-28"}}"#;
+    assert!(matches!(
+        Client::stdio(shell(unsupported)).await,
+        Err(ClientError::Versions { .. })
+    ));
+    let missing =
+        r#""error":{"code":-32021,"message":"no","data":{"requiredCapabilities":{"roots":{}}}}"#;
+    assert_eq!(
+        Client::stdio(shell(missing)).await.unwrap_err().code(),
+        Some(-32021)
+    );
 }
 
 #[tokio::test]
 async fn over_stdio_a_server_that_cannot_start_is_an_error_of_the_way() {
-    let error = Client::stdio(ServerCommand::new("/nonexistent/server")).await.unwrap_err();
+    let error = Client::stdio(ServerCommand::new("/nonexistent/server"))
+        .await
+        .unwrap_err();
     assert!(error.is_unsent(), "{error}");
 }

@@ -8,13 +8,20 @@ use crate::upstream::SEPARATOR;
 use carryall_proto::Call;
 use carryall_proto::inbound::SUPPORTED_VERSIONS;
 use carryall_types::{
-    DiscoverResult, ErrorObject, JsonValue, PromptsCapability, RawJson, ResourcesCapability, ServerCapabilities,
-    ToolsCapability,
+    DiscoverResult, ErrorObject, JsonValue, PromptsCapability, RawJson, ResourcesCapability,
+    ServerCapabilities, ToolsCapability,
 };
 
 impl Federation {
     pub(super) async fn discover(&self, call: &Call) -> Result<RawJson, ErrorObject> {
-        let parts = self.ask(self.upstreams.iter().map(|upstream| (upstream, call.clone())).collect()).await;
+        let parts = self
+            .ask(
+                self.upstreams
+                    .iter()
+                    .map(|upstream| (upstream, call.clone()))
+                    .collect(),
+            )
+            .await;
         let mut capabilities = ServerCapabilities::default();
         let mut instructions = String::new();
         let mut any = false;
@@ -30,7 +37,8 @@ impl Federation {
                 introduce(&mut instructions, upstream.name(), &text);
             }
         }
-        // What it offers is not known yet, and a client of an earlier revision asks once: the lists may have got it later.
+        // What it offers is not known yet, and a client of an earlier revision asks once: the lists
+        // may have got it later.
         if parts.iter().any(|part| matches!(part, Part::Late(_))) {
             any = true;
             capabilities.tools.get_or_insert_default().list_changed = Some(true);
@@ -41,9 +49,15 @@ impl Federation {
             return Err(first_error(parts, &call.method));
         }
         let mut result = self.signed(merged_hint(&call.method, &parts));
-        let versions: Vec<JsonValue> = SUPPORTED_VERSIONS.iter().map(|version| version.as_str().into()).collect();
+        let versions: Vec<JsonValue> = SUPPORTED_VERSIONS
+            .iter()
+            .map(|version| version.as_str().into())
+            .collect();
         result.insert("supportedVersions".into(), versions.into());
-        result.insert("capabilities".into(), serde_json::to_value(&capabilities).unwrap_or_default());
+        result.insert(
+            "capabilities".into(),
+            serde_json::to_value(&capabilities).unwrap_or_default(),
+        );
         if !instructions.is_empty() {
             result.insert("instructions".into(), instructions.into());
         }
@@ -58,11 +72,20 @@ struct Abilities {
     instructions: Option<String>,
 }
 
-/// Reads a result of `server/discover`; `None` if it is no such result. What is malformed counts as not said: a server
-/// that declares one capability in a form that is not known can still be used for the others.
+/// Reads a result of `server/discover`; `None` if it is no such result. What is malformed counts as
+/// not said: a server that declares one capability in a form that is not known can still be used
+/// for the others.
 fn abilities(result: &RawJson, faults: &mut Faults) -> Option<Abilities> {
-    if let Ok(DiscoverResult { capabilities, instructions, .. }) = result.decode() {
-        return Some(Abilities { capabilities, instructions });
+    if let Ok(DiscoverResult {
+        capabilities,
+        instructions,
+        ..
+    }) = result.decode()
+    {
+        return Some(Abilities {
+            capabilities,
+            instructions,
+        });
     }
     let Ok(JsonValue::Object(mut members)) = result.decode::<JsonValue>() else {
         faults.add("result", "not an object");
@@ -72,9 +95,14 @@ fn abilities(result: &RawJson, faults: &mut Faults) -> Option<Abilities> {
     match members.remove("capabilities") {
         Some(JsonValue::Object(mut declared)) => {
             for name in ServerCapabilities::retain_readable(&mut declared) {
-                faults.add(format_args!("capabilities.{name}"), "not what this capability looks like");
+                faults.add(
+                    format_args!("capabilities.{name}"),
+                    "not what this capability looks like",
+                );
             }
-            found.capabilities = RawJson::from(&JsonValue::Object(declared)).decode().unwrap_or_default();
+            found.capabilities = RawJson::from(&JsonValue::Object(declared))
+                .decode()
+                .unwrap_or_default();
         }
         // Without the supported versions either, nothing tells it from any other result.
         None if !members.contains_key("supportedVersions") => {
@@ -93,7 +121,12 @@ fn abilities(result: &RawJson, faults: &mut Faults) -> Option<Abilities> {
 
 /// What any of them can do, the whole can, as far as it can be routed.
 fn unite(all: &mut ServerCapabilities, one: ServerCapabilities) {
-    let either = |a: Option<bool>, b: Option<bool>| (a == Some(true) || b == Some(true)).then_some(true).or(a).or(b);
+    let either = |a: Option<bool>, b: Option<bool>| {
+        (a == Some(true) || b == Some(true))
+            .then_some(true)
+            .or(a)
+            .or(b)
+    };
     if let Some(tools) = one.tools {
         let all: &mut ToolsCapability = all.tools.get_or_insert_default();
         all.list_changed = either(all.list_changed, tools.list_changed);
@@ -110,7 +143,10 @@ fn unite(all: &mut ServerCapabilities, one: ServerCapabilities) {
     if let Some(mut extensions) = one.extensions {
         relayed(&mut extensions);
         for (id, settings) in extensions {
-            all.extensions.get_or_insert_default().entry(id).or_insert(settings);
+            all.extensions
+                .get_or_insert_default()
+                .entry(id)
+                .or_insert(settings);
         }
         all.extensions.take_if(|extensions| extensions.is_empty());
     }

@@ -1,8 +1,8 @@
 //! Extensions through several upstreams.
 //!
-//! Some add methods of their own, such as `tasks/get`, and nothing in those says which upstream they are for. An
-//! extension is let through only if it is known to need none: neither side hears of the others, so that neither relies
-//! on them.
+//! Some add methods of their own, such as `tasks/get`, and nothing in those says which upstream
+//! they are for. An extension is let through only if it is known to need none: neither side hears
+//! of the others, so that neither relies on them.
 
 use carryall_proto::{Call, Meta, key};
 use carryall_types::{JsonObject, JsonValue, RawJson};
@@ -15,14 +15,26 @@ pub(super) fn relayed(extensions: &mut JsonObject) {
     extensions.retain(|id, _| RELAYED.contains(&id.as_str()));
 }
 
-/// Takes the others out of what the client says it can do. Most clients have none, and their calls stay as they are.
+/// Takes the others out of what the client says it can do. Most clients have none, and their calls
+/// stay as they are.
 pub(super) fn limit(call: &mut Call) {
-    let has_others = |declared: &JsonObject| declared.keys().any(|id| !RELAYED.contains(&id.as_str()));
-    if !call.meta.client_capabilities().extensions.as_ref().is_some_and(has_others) {
+    let has_others =
+        |declared: &JsonObject| declared.keys().any(|id| !RELAYED.contains(&id.as_str()));
+    if !call
+        .meta
+        .client_capabilities()
+        .extensions
+        .as_ref()
+        .is_some_and(has_others)
+    {
         return;
     }
-    let Ok(mut meta) = call.meta.raw().decode::<JsonObject>() else { return };
-    let declared = meta.get_mut(key::CLIENT_CAPABILITIES).and_then(|capabilities| capabilities.get_mut("extensions"));
+    let Ok(mut meta) = call.meta.raw().decode::<JsonObject>() else {
+        return;
+    };
+    let declared = meta
+        .get_mut(key::CLIENT_CAPABILITIES)
+        .and_then(|capabilities| capabilities.get_mut("extensions"));
     if let Some(JsonValue::Object(declared)) = declared {
         relayed(declared);
     }

@@ -18,15 +18,21 @@ pub(super) enum Part {
     Nothing,
     /// It is left out of the answer.
     LeftOut(ErrorObject),
-    /// It is left out, too, but may come yet: the upstream has not answered in time. Listeners are told when it has.
+    /// It is left out, too, but may come yet: the upstream has not answered in time. Listeners are
+    /// told when it has.
     Late(ErrorObject),
 }
 
 impl Federation {
-    /// Asks each of `calls` of its upstream, all at once. A dead upstream, or one that takes too long, costs the others
-    /// nothing but that time.
+    /// Asks each of `calls` of its upstream, all at once. A dead upstream, or one that takes too
+    /// long, costs the others nothing but that time.
     pub(super) async fn ask(&self, calls: Vec<(&Upstream, Call)>) -> Vec<Part> {
-        join_all(calls.into_iter().map(|(upstream, call)| self.ask_one(upstream, call))).await
+        join_all(
+            calls
+                .into_iter()
+                .map(|(upstream, call)| self.ask_one(upstream, call)),
+        )
+        .await
     }
 
     async fn ask_one(&self, upstream: &Upstream, call: Call) -> Part {
@@ -63,25 +69,39 @@ impl Federation {
             ("resultType".to_owned(), JsonValue::from("complete")),
             ("ttlMs".to_owned(), JsonValue::from(cache.ttl_ms)),
             ("cacheScope".to_owned(), JsonValue::from(scope)),
-            ("_meta".to_owned(), JsonValue::Object(JsonObject::from_iter([(key::SERVER_INFO.to_owned(), info)]))),
+            (
+                "_meta".to_owned(),
+                JsonValue::Object(JsonObject::from_iter([(key::SERVER_INFO.to_owned(), info)])),
+            ),
         ])
     }
 }
 
-/// What all parts together allow (`server/utilities/caching`): the shortest time, and public only if all of it is. An
-/// answer without one of its parts is stale at once, so that it is asked for again when that upstream is back.
+/// What all parts together allow (`server/utilities/caching`): the shortest time, and public only
+/// if all of it is. An answer without one of its parts is stale at once, so that it is asked for
+/// again when that upstream is back.
 pub(super) fn merged_hint(method: &Method, parts: &[Part]) -> CacheHint {
     let hints = parts.iter().filter_map(|part| match part {
-        Part::Result(result) => Some(may_cache(method.as_str(), false, result).unwrap_or(UNCACHEABLE)),
-        Part::LeftOut(_) | Part::Late(_) => Some(CacheHint { ttl_ms: 0, public: true }),
+        Part::Result(result) => {
+            Some(may_cache(method.as_str(), false, result).unwrap_or(UNCACHEABLE))
+        }
+        Part::LeftOut(_) | Part::Late(_) => Some(CacheHint {
+            ttl_ms: 0,
+            public: true,
+        }),
         Part::Nothing => None,
     });
-    let shared =
-        |a: CacheHint, b: CacheHint| CacheHint { ttl_ms: a.ttl_ms.min(b.ttl_ms), public: a.public && b.public };
+    let shared = |a: CacheHint, b: CacheHint| CacheHint {
+        ttl_ms: a.ttl_ms.min(b.ttl_ms),
+        public: a.public && b.public,
+    };
     hints.reduce(shared).unwrap_or(UNCACHEABLE)
 }
 
-const UNCACHEABLE: CacheHint = CacheHint { ttl_ms: 0, public: false };
+const UNCACHEABLE: CacheHint = CacheHint {
+    ttl_ms: 0,
+    public: false,
+};
 
 /// The error to answer with when no part has a result.
 pub(super) fn first_error(parts: Vec<Part>, method: &Method) -> ErrorObject {
@@ -92,8 +112,8 @@ pub(super) fn first_error(parts: Vec<Part>, method: &Method) -> ErrorObject {
     error.unwrap_or_else(|| ErrorObject::method_not_found(method.as_str()))
 }
 
-/// The response of a reply. Notifications of a part are of no use to anybody: progress of one would be taken for that
-/// of the whole.
+/// The response of a reply. Notifications of a part are of no use to anybody: progress of one would
+/// be taken for that of the whole.
 async fn outcome(reply: Reply) -> Outcome {
     let mut stream = match reply {
         Reply::Once(response) => return response.outcome,
@@ -115,5 +135,7 @@ fn is_complete(result: &RawJson) -> bool {
         #[serde(rename = "resultType", default)]
         kind: Option<String>,
     }
-    result.decode::<Kind>().is_ok_and(|of| of.kind.is_none_or(|kind| kind == "complete"))
+    result
+        .decode::<Kind>()
+        .is_ok_and(|of| of.kind.is_none_or(|kind| kind == "complete"))
 }

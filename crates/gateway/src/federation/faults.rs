@@ -17,7 +17,11 @@ pub(super) struct Faults {
 impl Faults {
     pub(super) fn add(&mut self, part: impl fmt::Display, why: impl fmt::Display) {
         self.count += 1;
-        self.first.get_or_insert_with(|| Printable(&format!("{part}: {why}")).clipped(MAX_SHOWN).to_string());
+        self.first.get_or_insert_with(|| {
+            Printable(&format!("{part}: {why}"))
+                .clipped(MAX_SHOWN)
+                .to_string()
+        });
     }
 
     pub(super) fn report(self, upstream: &str, method: &Method) {
@@ -38,7 +42,10 @@ mod tests {
             faults.add(format_args!("entry {number}"), "x\u{1b}\n".repeat(1000));
         }
         let first = faults.first.unwrap();
-        assert!(first.starts_with("entry 0: x") && first.len() < 2000, "{first}");
+        assert!(
+            first.starts_with("entry 0: x") && first.len() < 2000,
+            "{first}"
+        );
         assert!(!first.contains(char::is_control));
         assert_eq!(faults.count, 10_000);
     }

@@ -1,7 +1,8 @@
-//! Parts of answers that take longer than the answer waits: a server that is still starting, for one.
+//! Parts of answers that take longer than the answer waits: a server that is still starting, for
+//! one.
 //!
-//! Such a part is left out of the answer and followed to its end. When it is there, the lists have changed as far as clients
-//! are concerned, and those that listen are told so.
+//! Such a part is left out of the answer and followed to its end. When it is there, the lists have
+//! changed as far as clients are concerned, and those that listen are told so.
 
 use crate::listen::Joined;
 use carryall_proto::{BoxFuture, Outcome};
@@ -38,7 +39,8 @@ struct State {
 }
 
 impl Late {
-    /// Follows a part to its end, unless one like it is being followed. Without anybody to follow it, it is dropped.
+    /// Follows a part to its end, unless one like it is being followed. Without anybody to follow
+    /// it, it is dropped.
     pub(super) fn add(&self, upstream: &str, method: &Method, part: BoxFuture<Outcome>) {
         if !self.followed.load(Ordering::Relaxed) {
             return;

@@ -32,7 +32,13 @@ pub(crate) struct Federation {
 impl Federation {
     pub(crate) fn new(upstreams: Vec<Upstream>, info: Implementation, patience: Duration) -> Self {
         let resources = ResourceIndex::new(upstreams.len());
-        Self { upstreams, info, patience, resources, late: Late::default() }
+        Self {
+            upstreams,
+            info,
+            patience,
+            resources,
+            late: Late::default(),
+        }
     }
 
     /// Answers any call but `subscriptions/listen`.
@@ -41,13 +47,15 @@ impl Federation {
         let id = call.id.clone();
         let result = match &call.method {
             Method::ServerDiscover => self.discover(&call).await,
-            Method::ToolsList | Method::PromptsList | Method::ResourcesList | Method::ResourcesTemplatesList => {
-                self.list(&call).await
-            }
+            Method::ToolsList
+            | Method::PromptsList
+            | Method::ResourcesList
+            | Method::ResourcesTemplatesList => self.list(&call).await,
             Method::ToolsCall | Method::PromptsGet => return self.by_name(call).await,
             Method::ResourcesRead => return self.read(call).await,
             Method::CompletionComplete => return self.complete(call).await,
-            // Which of several upstreams an extension's method is for, nothing says. None is advertised.
+            // Which of several upstreams an extension's method is for, nothing says. None is
+            // advertised.
             Method::SubscriptionsListen | Method::Other(_) => {
                 return Err(ErrorObject::method_not_found(call.method.as_str()));
             }
@@ -55,7 +63,8 @@ impl Federation {
         result.map(|result| Reply::Once(Response::result(id, result)))
     }
 
-    /// Follows upstreams that were left out of an answer until they have one. For as long as it is polled; never completes.
+    /// Follows upstreams that were left out of an answer until they have one. For as long as it is
+    /// polled; never completes.
     pub(crate) async fn follow_late(&self) {
         self.late.follow().await;
     }
@@ -66,10 +75,15 @@ impl Federation {
     }
 
     fn upstream(&self, name: &str) -> Option<&Upstream> {
-        self.upstreams.iter().find(|upstream| upstream.name() == name)
+        self.upstreams
+            .iter()
+            .find(|upstream| upstream.name() == name)
     }
 
     fn position(&self, upstream: &Upstream) -> usize {
-        self.upstreams.iter().position(|known| known.name() == upstream.name()).unwrap_or(usize::MAX)
+        self.upstreams
+            .iter()
+            .position(|known| known.name() == upstream.name())
+            .unwrap_or(usize::MAX)
     }
 }

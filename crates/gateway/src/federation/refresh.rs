@@ -10,18 +10,21 @@ use carryall_types::{ErrorObject, Method, RawJson};
 use futures_util::future::join_all;
 use serde::Deserialize;
 
-/// Pages of one list that are read. Enough for the largest listing that the index takes at a page size of 128.
+/// Pages of one list that are read. Enough for the largest listing that the index takes at a page
+/// size of 128.
 const MAX_PAGES: usize = 64;
 
 impl Federation {
-    /// Lists the resources of the upstreams whose listings are missing or old, on behalf of the caller of `call`.
-    /// Concurrent callers wait for one refresh. Dropping the future leaves the index as it was.
+    /// Lists the resources of the upstreams whose listings are missing or old, on behalf of the
+    /// caller of `call`. Concurrent callers wait for one refresh. Dropping the future leaves the
+    /// index as it was.
     pub(super) async fn refresh_resources(&self, call: &Call) {
         let _refreshing = self.resources.refreshing.lock().await;
         let fetches = self.resources.due().into_iter().map(|at| async move {
             let upstream = &self.upstreams[at];
             let listed = tokio::time::timeout(self.patience, self.listing(upstream, call)).await;
-            let listed = listed.unwrap_or_else(|_| Err(crate::fault::Fault::Timeout(self.patience).to_error()));
+            let listed = listed
+                .unwrap_or_else(|_| Err(crate::fault::Fault::Timeout(self.patience).to_error()));
             self.resources.set(at, listed);
         });
         join_all(fetches).await;
@@ -31,8 +34,10 @@ impl Federation {
     async fn listing(&self, upstream: &Upstream, call: &Call) -> Result<Listing, ErrorObject> {
         let mut listing = Listing::default();
         let mut walk = Walk::new(MAX_PAGES);
-        for (kind, list) in [(Kind::Resource, Method::ResourcesList), (Kind::Template, Method::ResourcesTemplatesList)]
-        {
+        for (kind, list) in [
+            (Kind::Resource, Method::ResourcesList),
+            (Kind::Template, Method::ResourcesTemplatesList),
+        ] {
             let mut cursor = None;
             walk.next_list();
             loop {
@@ -43,7 +48,9 @@ impl Federation {
                     // It has no such list.
                     Some(Part::Nothing) | None => break,
                 };
-                uris(kind, &result).iter().for_each(|uri| listing.add(kind, uri));
+                uris(kind, &result)
+                    .iter()
+                    .for_each(|uri| listing.add(kind, uri));
                 match walk.onward(&result) {
                     Onward::To(next) if !listing.is_full() => cursor = Some(next),
                     Onward::To(_) | Onward::Done => break,
@@ -81,12 +88,25 @@ fn uris(kind: Kind, result: &RawJson) -> Vec<String> {
         uri: Option<String>,
         uri_template: Option<String>,
     }
-    let Ok(members) = Params::parse(result.clone()) else { return Vec::new() };
-    let list = if kind == Kind::Resource { "resources" } else { "resourceTemplates" };
-    let entries: Vec<RawJson> = members.get(list).and_then(|list| list.decode().ok()).unwrap_or_default();
+    let Ok(members) = Params::parse(result.clone()) else {
+        return Vec::new();
+    };
+    let list = if kind == Kind::Resource {
+        "resources"
+    } else {
+        "resourceTemplates"
+    };
+    let entries: Vec<RawJson> = members
+        .get(list)
+        .and_then(|list| list.decode().ok())
+        .unwrap_or_default();
     let uri = |entry: RawJson| {
         let entry: Entry = entry.decode().ok()?;
-        if kind == Kind::Resource { entry.uri } else { entry.uri_template }
+        if kind == Kind::Resource {
+            entry.uri
+        } else {
+            entry.uri_template
+        }
     };
     entries.into_iter().filter_map(uri).collect()
 }

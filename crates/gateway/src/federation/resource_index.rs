@@ -1,7 +1,8 @@
 //! Maps resource URIs to the upstreams that list them.
 //!
-//! A URI is only ever sent to an upstream that claims it, by listing the URI itself or a template that it fits. Offering
-//! it to all of them would tell each what the others hold, and an upstream that answers everything would answer for all.
+//! A URI is only ever sent to an upstream that claims it, by listing the URI itself or a template
+//! that it fits. Offering it to all of them would tell each what the others hold, and an upstream
+//! that answers everything would answer for all.
 
 use carryall_types::ErrorObject;
 use std::collections::HashSet;
@@ -17,7 +18,8 @@ const MAX_BYTES: usize = 1024 * 1024;
 /// Longer URIs and templates are not indexed.
 const MAX_URI: usize = 2048;
 
-/// A complete listing is not fetched again before this time has passed, whatever URIs callers make up.
+/// A complete listing is not fetched again before this time has passed, whatever URIs callers make
+/// up.
 const FRESH: Duration = Duration::from_secs(10);
 /// The same for an upstream that could not be listed.
 const RETRY: Duration = Duration::from_secs(1);
@@ -67,7 +69,10 @@ enum Status {
 
 impl ResourceIndex {
     pub(super) fn new(upstreams: usize) -> Self {
-        Self { listings: Mutex::new(vec![Listing::default(); upstreams]), refreshing: tokio::sync::Mutex::default() }
+        Self {
+            listings: Mutex::new(vec![Listing::default(); upstreams]),
+            refreshing: tokio::sync::Mutex::default(),
+        }
     }
 
     /// Adds an entry of a list that a caller asked for.
@@ -81,9 +86,16 @@ impl ResourceIndex {
     pub(super) fn set(&self, upstream: usize, listed: Result<Listing, ErrorObject>) {
         let since = Instant::now();
         let mut listings = self.lock();
-        let Some(listing) = listings.get_mut(upstream) else { return };
+        let Some(listing) = listings.get_mut(upstream) else {
+            return;
+        };
         match listed {
-            Ok(listed) => *listing = Listing { status: Status::Complete { since }, ..listed },
+            Ok(listed) => {
+                *listing = Listing {
+                    status: Status::Complete { since },
+                    ..listed
+                }
+            }
             Err(error) => listing.status = Status::Failed { since, error },
         }
     }
@@ -95,41 +107,59 @@ impl ResourceIndex {
             Status::Complete { since } => since.elapsed() >= FRESH,
             Status::Failed { since, .. } => since.elapsed() >= RETRY,
         };
-        self.lock().iter().enumerate().filter(|(_, listing)| is_due(listing)).map(|(at, _)| at).collect()
+        self.lock()
+            .iter()
+            .enumerate()
+            .filter(|(_, listing)| is_due(listing))
+            .map(|(at, _)| at)
+            .collect()
     }
 
-    /// The upstreams that claim `uri`, or list it as a template: the exact entries first, in the order of the upstreams,
-    /// then those whose templates it fits, the most specific template first.
+    /// The upstreams that claim `uri`, or list it as a template: the exact entries first, in the
+    /// order of the upstreams, then those whose templates it fits, the most specific template
+    /// first.
     pub(super) fn claims(&self, uri: &str) -> Vec<usize> {
         let listings = self.lock();
-        let mut claims: Vec<(usize, Specificity)> =
-            listings.iter().enumerate().filter_map(|(at, listing)| Some((at, listing.claim(uri)?))).collect();
+        let mut claims: Vec<(usize, Specificity)> = listings
+            .iter()
+            .enumerate()
+            .filter_map(|(at, listing)| Some((at, listing.claim(uri)?)))
+            .collect();
         // Stable: among equals the order of the upstreams decides, which is the operator's.
         claims.sort_by_key(|(_, specificity)| std::cmp::Reverse(*specificity));
         claims.into_iter().map(|(at, _)| at).collect()
     }
 
-    /// The upstream whose own scheme the URI has: the only one that lists anything of that scheme. `None` while any
-    /// upstream is not listed, since that one might list it too.
+    /// The upstream whose own scheme the URI has: the only one that lists anything of that scheme.
+    /// `None` while any upstream is not listed, since that one might list it too.
     pub(super) fn owner_of_scheme(&self, uri: &str) -> Option<usize> {
         let scheme = scheme(uri).filter(|scheme| !GENERIC_SCHEMES.contains(&&**scheme))?;
         let listings = self.lock();
-        if !listings.iter().all(|listing| matches!(listing.status, Status::Complete { .. })) {
+        if !listings
+            .iter()
+            .all(|listing| matches!(listing.status, Status::Complete { .. }))
+        {
             return None;
         }
-        let mut owners = listings.iter().enumerate().filter(|(_, listing)| listing.schemes.contains(&*scheme));
+        let mut owners = listings
+            .iter()
+            .enumerate()
+            .filter(|(_, listing)| listing.schemes.contains(&*scheme));
         match (owners.next(), owners.next()) {
             (Some((at, _)), None) => Some(at),
             _ => None,
         }
     }
 
-    /// Why an upstream could not be listed, if there is one: it may be the one that has what nobody else claims.
+    /// Why an upstream could not be listed, if there is one: it may be the one that has what nobody
+    /// else claims.
     pub(super) fn failure(&self) -> Option<ErrorObject> {
-        self.lock().iter().find_map(|listing| match &listing.status {
-            Status::Failed { error, .. } => Some(error.clone()),
-            Status::Partial | Status::Complete { .. } => None,
-        })
+        self.lock()
+            .iter()
+            .find_map(|listing| match &listing.status {
+                Status::Failed { error, .. } => Some(error.clone()),
+                Status::Partial | Status::Complete { .. } => None,
+            })
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<Listing>> {
@@ -172,21 +202,27 @@ impl Listing {
 
     /// Whether nothing more is taken up, so that further pages need not be fetched.
     pub(super) fn is_full(&self) -> bool {
-        self.bytes >= MAX_BYTES || (self.uris.len() >= MAX_URIS && self.templates.len() >= MAX_TEMPLATES)
+        self.bytes >= MAX_BYTES
+            || (self.uris.len() >= MAX_URIS && self.templates.len() >= MAX_TEMPLATES)
     }
 
     fn claim(&self, uri: &str) -> Option<Specificity> {
         if self.uris.contains(uri) || self.templates.iter().any(|template| **template == *uri) {
             return Some(Specificity::Exact);
         }
-        self.templates.iter().filter_map(|template| fits(template, uri)).max()
+        self.templates
+            .iter()
+            .filter_map(|template| fits(template, uri))
+            .max()
     }
 }
 
-/// Whether a URI may be an expansion of a template: all literal text occurs in it, in order. What stands for the
-/// expressions is not looked at, because servers differ in what they let expressions match; the upstream decides.
+/// Whether a URI may be an expansion of a template: all literal text occurs in it, in order. What
+/// stands for the expressions is not looked at, because servers differ in what they let expressions
+/// match; the upstream decides.
 ///
-/// A template without a literal scheme, such as `{+uri}`, claims the URIs of everybody and so claims none here.
+/// A template without a literal scheme, such as `{+uri}`, claims the URIs of everybody and so
+/// claims none here.
 fn fits(template: &str, uri: &str) -> Option<Specificity> {
     let (prefix, mut rest) = template.split_once('{')?;
     scheme(prefix)?;
@@ -196,7 +232,9 @@ fn fits(template: &str, uri: &str) -> Option<Specificity> {
         let after = &rest[rest.find('}')? + 1..];
         match after.split_once('{') {
             None => {
-                return tail.ends_with(after).then_some(Specificity::Template(prefix.len(), literal + after.len()));
+                return tail
+                    .ends_with(after)
+                    .then_some(Specificity::Template(prefix.len(), literal + after.len()));
             }
             Some((text, expression)) => {
                 tail = &tail[tail.find(text)? + text.len()..];
@@ -211,7 +249,9 @@ fn fits(template: &str, uri: &str) -> Option<Specificity> {
 fn scheme(uri: &str) -> Option<Box<str>> {
     let (scheme, _) = uri.split_once(':')?;
     let valid = scheme.starts_with(|c: char| c.is_ascii_alphabetic())
-        && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte));
+        && scheme
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte));
     valid.then(|| scheme.to_ascii_lowercase().into())
 }
 
@@ -221,13 +261,18 @@ mod tests {
 
     fn listing(entries: &[(Kind, &str)]) -> Listing {
         let mut listing = Listing::default();
-        entries.iter().for_each(|(kind, uri)| listing.add(*kind, uri));
+        entries
+            .iter()
+            .for_each(|(kind, uri)| listing.add(*kind, uri));
         listing
     }
 
     fn index(upstreams: &[&[(Kind, &str)]]) -> ResourceIndex {
         let index = ResourceIndex::new(upstreams.len());
-        upstreams.iter().enumerate().for_each(|(at, entries)| index.set(at, Ok(listing(entries))));
+        upstreams
+            .iter()
+            .enumerate()
+            .for_each(|(at, entries)| index.set(at, Ok(listing(entries))));
         index
     }
 
@@ -243,7 +288,11 @@ mod tests {
             &[(T, "file:///logs/{day}/{hour}.txt")],
         ]);
         assert_eq!(index.claims("file:///logs/today"), [2, 1, 0]);
-        assert_eq!(index.claims("file:///logs/{day}"), [1, 0], "completion names the template");
+        assert_eq!(
+            index.claims("file:///logs/{day}"),
+            [1, 0],
+            "completion names the template"
+        );
         assert_eq!(index.claims("file:///logs/1/2.txt"), [3, 1, 0]);
         assert_eq!(index.claims("file:///x"), [0]);
         assert!(index.claims("http://x/").is_empty());
@@ -259,7 +308,10 @@ mod tests {
 
     #[tokio::test]
     async fn a_template_for_everything_claims_nothing() {
-        let index = index(&[&[(T, "{+uri}"), (T, "{scheme}://{+rest}"), (T, "x{+rest}")], &[(R, "b:1")]]);
+        let index = index(&[
+            &[(T, "{+uri}"), (T, "{scheme}://{+rest}"), (T, "x{+rest}")],
+            &[(R, "b:1")],
+        ]);
         assert_eq!(index.claims("b:1"), [1]);
         assert!(index.claims("b:2").is_empty());
         assert!(index.claims("xyz:2").is_empty());
@@ -267,12 +319,24 @@ mod tests {
 
     #[tokio::test]
     async fn a_scheme_belongs_to_the_only_upstream_that_lists_it() {
-        let index = index(&[&[(R, "Notes:1"), (R, "https://a/1"), (R, "both:1")], &[(T, "both:{x}")], &[]]);
+        let index = index(&[
+            &[(R, "Notes:1"), (R, "https://a/1"), (R, "both:1")],
+            &[(T, "both:{x}")],
+            &[],
+        ]);
         assert_eq!(index.owner_of_scheme("notes:other"), Some(0));
         assert_eq!(index.owner_of_scheme("both:2"), None);
-        assert_eq!(index.owner_of_scheme("https://a/2"), None, "anybody may list web pages");
+        assert_eq!(
+            index.owner_of_scheme("https://a/2"),
+            None,
+            "anybody may list web pages"
+        );
         index.set(2, Err(ErrorObject::internal()));
-        assert_eq!(index.owner_of_scheme("notes:other"), None, "the one that is not listed may have it as well");
+        assert_eq!(
+            index.owner_of_scheme("notes:other"),
+            None,
+            "the one that is not listed may have it as well"
+        );
     }
 
     #[tokio::test]
@@ -285,8 +349,17 @@ mod tests {
         index.add(1, R, &format!("d:{}", "x".repeat(MAX_URI)));
         assert_eq!(index.claims("a:1"), [0]);
         let listings = index.lock();
-        let Listing { uris, templates, schemes, bytes, .. } = &listings[1];
-        assert_eq!((uris.len(), templates.len(), schemes.len()), (MAX_URIS, MAX_TEMPLATES, MAX_SCHEMES));
+        let Listing {
+            uris,
+            templates,
+            schemes,
+            bytes,
+            ..
+        } = &listings[1];
+        assert_eq!(
+            (uris.len(), templates.len(), schemes.len()),
+            (MAX_URIS, MAX_TEMPLATES, MAX_SCHEMES)
+        );
         assert!(*bytes <= MAX_BYTES);
     }
 
@@ -316,9 +389,13 @@ mod tests {
         ] {
             assert!(fits(template, uri), "{template} {uri}");
         }
-        for (template, uri) in
-            [("a:{x}/b/{y}", "a:1/c/2"), ("a:{x}.txt", "a:x.md"), ("a:1", "a:1"), ("a:{x", "a:1"), ("a:b{x}b", "a:b")]
-        {
+        for (template, uri) in [
+            ("a:{x}/b/{y}", "a:1/c/2"),
+            ("a:{x}.txt", "a:x.md"),
+            ("a:1", "a:1"),
+            ("a:{x", "a:1"),
+            ("a:b{x}b", "a:b"),
+        ] {
             assert!(!fits(template, uri), "{template} {uri}");
         }
     }

@@ -1,7 +1,7 @@
 //! Splits a subscription among the upstreams.
 //!
-//! Changes of lists are asked of everybody. A resource is asked of the upstream that owns it and of nobody else: the
-//! others are not to know its URI, and must not be able to announce changes of it.
+//! Changes of lists are asked of everybody. A resource is asked of the upstream that owns it and of
+//! nobody else: the others are not to know its URI, and must not be able to announce changes of it.
 
 use super::{Federation, extensions};
 use crate::listen::Part;
@@ -19,8 +19,8 @@ const RESOURCES: &str = "resourceSubscriptions";
 const TASKS: &str = "taskIds";
 
 impl Federation {
-    /// What to ask of each upstream that the subscription concerns. The error, if there is one, is why a resource may
-    /// have an owner that is not known: an upstream could not be listed.
+    /// What to ask of each upstream that the subscription concerns. The error, if there is one, is
+    /// why a resource may have an owner that is not known: an upstream could not be listed.
     ///
     /// # Errors
     /// When the filter cannot be read.
@@ -30,44 +30,61 @@ impl Federation {
     ) -> Result<(Vec<Part<'_>>, Option<ErrorObject>), ErrorObject> {
         extensions::limit(&mut call);
         let wanted = call.params.get("notifications");
-        let read = wanted.and_then(|wanted| Some((wanted.decode::<JsonObject>().ok()?, wanted.decode().ok()?)));
+        let read = wanted
+            .and_then(|wanted| Some((wanted.decode::<JsonObject>().ok()?, wanted.decode().ok()?)));
         let Some((wanted, filter)): Option<(JsonObject, SubscriptionFilter)> = read else {
-            return Err(ErrorObject::invalid_params("\"notifications\" must be a filter of notifications"));
+            return Err(ErrorObject::invalid_params(
+                "\"notifications\" must be a filter of notifications",
+            ));
         };
         let (resources, failure) = self.owned(filter.resource_uris(), &call).await;
         let mut shared = wanted.clone();
         shared.retain(|member, _| ![RESOURCES, TASKS].contains(&member.as_str()));
         let is_for_all = is_demanding(&shared) || !is_demanding(&wanted);
-        let parts = self.upstreams.iter().zip(resources).filter_map(|(upstream, uris)| {
-            if uris.is_empty() && !is_for_all {
-                return None;
-            }
-            let mut part = shared.clone();
-            if !uris.is_empty() {
-                part.insert(RESOURCES.to_owned(), uris.into());
-            }
-            let mut call = call.clone();
-            if part != wanted {
-                call.params = call.params.with("notifications", &RawJson::from(&JsonValue::Object(part)));
-            }
-            Some(Part { upstream, call })
-        });
+        let parts = self
+            .upstreams
+            .iter()
+            .zip(resources)
+            .filter_map(|(upstream, uris)| {
+                if uris.is_empty() && !is_for_all {
+                    return None;
+                }
+                let mut part = shared.clone();
+                if !uris.is_empty() {
+                    part.insert(RESOURCES.to_owned(), uris.into());
+                }
+                let mut call = call.clone();
+                if part != wanted {
+                    call.params = call
+                        .params
+                        .with("notifications", &RawJson::from(&JsonValue::Object(part)));
+                }
+                Some(Part { upstream, call })
+            });
         Ok((parts.collect(), failure))
     }
 
-    /// The URIs that each upstream owns. The lists are fetched again if there is one that nobody is known to own.
+    /// The URIs that each upstream owns. The lists are fetched again if there is one that nobody is
+    /// known to own.
     async fn owned(&self, uris: &[String], call: &Call) -> (Vec<Vec<String>>, Option<ErrorObject>) {
         let mut owned = vec![Vec::new(); self.upstreams.len()];
         let mut distinct = HashSet::new();
         let readable = uris.iter().filter(|uri| uri.len() <= MAX_URI_BYTES);
-        let distinct: Vec<&String> = readable.filter(|uri| distinct.insert(uri.as_str())).take(MAX_RESOURCES).collect();
-        let (mut known, mut unknown): (Vec<_>, Vec<_>) =
-            distinct.into_iter().map(|uri| (uri, self.owner(uri))).partition(|(_, owner)| owner.is_some());
+        let distinct: Vec<&String> = readable
+            .filter(|uri| distinct.insert(uri.as_str()))
+            .take(MAX_RESOURCES)
+            .collect();
+        let (mut known, mut unknown): (Vec<_>, Vec<_>) = distinct
+            .into_iter()
+            .map(|uri| (uri, self.owner(uri)))
+            .partition(|(_, owner)| owner.is_some());
         let mut failure = None;
         if !unknown.is_empty() {
             self.refresh_resources(call).await;
             for (uri, owner) in &mut unknown {
-                *owner = self.owner(uri).or_else(|| self.resources.owner_of_scheme(uri));
+                *owner = self
+                    .owner(uri)
+                    .or_else(|| self.resources.owner_of_scheme(uri));
             }
             if unknown.iter().any(|(_, owner)| owner.is_none()) {
                 failure = self.resources.failure();
@@ -82,7 +99,8 @@ impl Federation {
         (owned, failure)
     }
 
-    /// The upstream with the closest claim to a URI, which is also the first to be asked when it is read.
+    /// The upstream with the closest claim to a URI, which is also the first to be asked when it is
+    /// read.
     fn owner(&self, uri: &str) -> Option<usize> {
         self.resources.claims(uri).first().copied()
     }

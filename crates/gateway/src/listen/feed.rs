@@ -5,7 +5,9 @@ use crate::upstream::Upstream;
 use carryall_proto::backoff::Backoff;
 use carryall_proto::listen::{Change, TaskChange, matches};
 use carryall_proto::{Call, Message, MessageStream, Notification};
-use carryall_types::{JsonObject, JsonValue, RawJson, SubscriptionFilter, notification, task_method};
+use carryall_types::{
+    JsonObject, JsonValue, RawJson, SubscriptionFilter, notification, task_method,
+};
 use futures_core::Stream;
 use futures_util::StreamExt as _;
 use futures_util::stream::unfold;
@@ -57,7 +59,10 @@ impl Feed {
 
     /// What the client is to be told. Never ends.
     pub(super) fn into_stream(self) -> impl Stream<Item = Notification> + Send {
-        unfold(self, |mut feed| async move { Some((feed.next().await, feed)) })
+        unfold(
+            self,
+            |mut feed| async move { Some((feed.next().await, feed)) },
+        )
     }
 
     async fn next(&mut self) -> Notification {
@@ -70,7 +75,9 @@ impl Feed {
                 continue;
             };
             match stream.next().await {
-                Some(Ok(Message::Notification(notification))) if self.is_wanted(&notification) => return notification,
+                Some(Ok(Message::Notification(notification))) if self.is_wanted(&notification) => {
+                    return notification;
+                }
                 Some(Ok(Message::Notification(_))) => {}
                 // Closed in good order or not: the client's subscription goes on.
                 Some(Ok(Message::Response(_)) | Err(_)) | None => self.broke(),
@@ -79,9 +86,16 @@ impl Feed {
     }
 
     fn broke(&mut self) {
-        tracing::info!(upstream = self.upstream.name(), "the subscription ended; listening again");
+        tracing::info!(
+            upstream = self.upstream.name(),
+            "the subscription ended; listening again"
+        );
         self.stream = None;
-        self.breaks = if self.since.elapsed() >= LASTED { 0 } else { self.breaks.saturating_add(1) };
+        self.breaks = if self.since.elapsed() >= LASTED {
+            0
+        } else {
+            self.breaks.saturating_add(1)
+        };
     }
 
     async fn listen_again(&mut self) {
@@ -109,15 +123,25 @@ impl Feed {
             (self.filter.wants_prompts(), Change::Prompts),
             (self.filter.wants_resources(), Change::Resources),
         ];
-        let lists = lists.into_iter().filter_map(|(wanted, change)| wanted.then_some(change));
-        let resources = self.filter.resource_uris().iter().map(|uri| Change::Resource(uri.as_str().into()));
-        let wanted = lists.chain(resources).filter(|change| matches(&self.requested, change));
-        wanted.map(|change| change.notification(&self.call.id)).collect()
+        let lists = lists
+            .into_iter()
+            .filter_map(|(wanted, change)| wanted.then_some(change));
+        let resources = self
+            .filter
+            .resource_uris()
+            .iter()
+            .map(|uri| Change::Resource(uri.as_str().into()));
+        let wanted = lists
+            .chain(resources)
+            .filter(|change| matches(&self.requested, change));
+        wanted
+            .map(|change| change.notification(&self.call.id))
+            .collect()
     }
 
-    /// The client gets what it asked for and was promised; the upstream may have joined after the acknowledgement, or be
-    /// one that sends more than it should. Of methods that are not known here only those pass that the filter names, as
-    /// extensions do.
+    /// The client gets what it asked for and was promised; the upstream may have joined after the
+    /// acknowledgement, or be one that sends more than it should. Of methods that are not known
+    /// here only those pass that the filter names, as extensions do.
     fn is_wanted(&self, notification: &Notification) -> bool {
         let change = match &*notification.method {
             notification::TOOLS_LIST_CHANGED => Change::Tools,
@@ -128,10 +152,17 @@ impl Feed {
                 None => return false,
             },
             task_method::CHANGED => match member_of(notification, "taskId") {
-                Some(id) => Change::Task(TaskChange { id: id.into(), task: RawJson::NULL }),
+                Some(id) => Change::Task(TaskChange {
+                    id: id.into(),
+                    task: RawJson::NULL,
+                }),
                 None => return false,
             },
-            method => return [&self.requested, &*self.filter].iter().all(|filter| filter.extra.contains_key(method)),
+            method => {
+                return [&self.requested, &*self.filter]
+                    .iter()
+                    .all(|filter| filter.extra.contains_key(method));
+            }
         };
         matches(&self.requested, &change) && matches(&self.filter, &change)
     }
@@ -139,10 +170,16 @@ impl Feed {
 
 fn member_of(notification: &Notification, member: &str) -> Option<String> {
     let params: JsonObject = notification.params.as_ref()?.decode().ok()?;
-    params.get(member).and_then(JsonValue::as_str).map(str::to_owned)
+    params
+        .get(member)
+        .and_then(JsonValue::as_str)
+        .map(str::to_owned)
 }
 
 /// What the client asked for.
 fn requested(call: &Call) -> SubscriptionFilter {
-    call.params.get("notifications").and_then(|filter| filter.decode().ok()).unwrap_or_default()
+    call.params
+        .get("notifications")
+        .and_then(|filter| filter.decode().ok())
+        .unwrap_or_default()
 }

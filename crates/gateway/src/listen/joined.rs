@@ -1,4 +1,5 @@
-//! Changes that no upstream tells of, because they are the gateway's: a list has got a part that was missing.
+//! Changes that no upstream tells of, because they are the gateway's: a list has got a part that
+//! was missing.
 
 use carryall_proto::Notification;
 use carryall_proto::listen::{Change, matches};
@@ -23,7 +24,8 @@ struct Counts {
     last: Option<Instant>,
 }
 
-/// A client lists first and listens then. What has joined so shortly before it listens may have joined in between.
+/// A client lists first and listens then. What has joined so shortly before it listens may have
+/// joined in between.
 const RECENT: Duration = Duration::from_secs(60);
 
 impl Default for Joined {
@@ -39,7 +41,10 @@ impl Joined {
             let all = *method == Method::ServerDiscover;
             counts.tools += u64::from(all || *method == Method::ToolsList);
             counts.prompts += u64::from(all || *method == Method::PromptsList);
-            let resources = matches!(method, Method::ResourcesList | Method::ResourcesTemplatesList);
+            let resources = matches!(
+                method,
+                Method::ResourcesList | Method::ResourcesTemplatesList
+            );
             counts.resources += u64::from(all || resources);
             counts.last = Some(Instant::now());
         });
@@ -57,29 +62,35 @@ impl Joined {
             seen = Counts::default();
             counts.mark_changed();
         }
-        unfold((counts, seen, VecDeque::new()), move |(mut counts, mut seen, mut changes)| {
-            let (id, filter) = (id.clone(), Arc::clone(&filter));
-            async move {
-                loop {
-                    if let Some(change) = changes.pop_front() {
-                        let notification = Change::notification(&change, &id);
-                        return Some((notification, (counts, seen, changes)));
+        unfold(
+            (counts, seen, VecDeque::new()),
+            move |(mut counts, mut seen, mut changes)| {
+                let (id, filter) = (id.clone(), Arc::clone(&filter));
+                async move {
+                    loop {
+                        if let Some(change) = changes.pop_front() {
+                            let notification = Change::notification(&change, &id);
+                            return Some((notification, (counts, seen, changes)));
+                        }
+                        if counts.changed().await.is_err() {
+                            // The gateway is gone without having said so; who holds the stream
+                            // still listens.
+                            return std::future::pending().await;
+                        }
+                        let now = *counts.borrow_and_update();
+                        let changed = [
+                            (now.tools != seen.tools, Change::Tools),
+                            (now.prompts != seen.prompts, Change::Prompts),
+                            (now.resources != seen.resources, Change::Resources),
+                        ];
+                        let changed = changed
+                            .into_iter()
+                            .filter_map(|(is, change)| is.then_some(change));
+                        changes.extend(changed.filter(|change| matches(&filter, change)));
+                        seen = now;
                     }
-                    if counts.changed().await.is_err() {
-                        // The gateway is gone without having said so; who holds the stream still listens.
-                        return std::future::pending().await;
-                    }
-                    let now = *counts.borrow_and_update();
-                    let changed = [
-                        (now.tools != seen.tools, Change::Tools),
-                        (now.prompts != seen.prompts, Change::Prompts),
-                        (now.resources != seen.resources, Change::Resources),
-                    ];
-                    let changed = changed.into_iter().filter_map(|(is, change)| is.then_some(change));
-                    changes.extend(changed.filter(|change| matches(&filter, change)));
-                    seen = now;
                 }
-            }
-        })
+            },
+        )
     }
 }

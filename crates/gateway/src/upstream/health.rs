@@ -26,8 +26,8 @@ impl Health {
         self.due
     }
 
-    /// Whether a request may go to the replica now. A dead one whose time has come is lent to one request; the next
-    /// ones wait for what becomes of it.
+    /// Whether a request may go to the replica now. A dead one whose time has come is lent to one
+    /// request; the next ones wait for what becomes of it.
     pub(super) fn take(&mut self, now: Instant) -> bool {
         match self.due {
             None => true,
@@ -59,7 +59,8 @@ impl Health {
     }
 
     fn put_off(&mut self, now: Instant) {
-        self.due = Some(now + BACKOFF.delay(self.failures.saturating_sub(1), crate::random::bits()));
+        self.due =
+            Some(now + BACKOFF.delay(self.failures.saturating_sub(1), crate::random::bits()));
     }
 }
 

@@ -25,12 +25,12 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
 use tool_headers::ToolHeaders;
 
-/// One server behind the gateway: a name, and the replicas that answer for it. Cheap to clone; clones are the same
-/// upstream.
+/// One server behind the gateway: a name, and the replicas that answer for it. Cheap to clone;
+/// clones are the same upstream.
 ///
-/// Each request goes to the next living replica in turn, whoever sent it and whatever it asked before: in a stateless
-/// protocol any replica can answer. A replica that fails is skipped for a while, longer each time, and then tried with
-/// one request; a probe may find it alive sooner.
+/// Each request goes to the next living replica in turn, whoever sent it and whatever it asked
+/// before: in a stateless protocol any replica can answer. A replica that fails is skipped for a
+/// while, longer each time, and then tried with one request; a probe may find it alive sooner.
 #[derive(Clone)]
 pub struct Upstream {
     shared: Arc<Shared>,
@@ -71,10 +71,13 @@ impl Upstream {
             tools: ToolHeaders::default(),
             changed: Arc::default(),
         };
-        Ok(Self { shared: Arc::new(shared) })
+        Ok(Self {
+            shared: Arc::new(shared),
+        })
     }
 
-    /// All requests travel on one channel, as they do on stdio: progress tokens of different clients must differ there.
+    /// All requests travel on one channel, as they do on stdio: progress tokens of different
+    /// clients must differ there.
     #[must_use]
     pub fn shared_channel(self) -> Self {
         self.with(|shared| shared.shared_channel = true)
@@ -86,13 +89,15 @@ impl Upstream {
         self.with(|shared| shared.probe = probe)
     }
 
-    /// Somebody starts replicas again when they die: a call that finds none waits so long for one to come.
+    /// Somebody starts replicas again when they die: a call that finds none waits so long for one
+    /// to come.
     #[must_use]
     pub fn restarts_within(self, limit: Duration) -> Self {
         self.with(|shared| shared.restart = limit)
     }
 
-    /// How long a call that finds no replica waits for one that is being started ([`Replica::starting`]). 30 s unless set.
+    /// How long a call that finds no replica waits for one that is being started
+    /// ([`Replica::starting`]). 30 s unless set.
     #[must_use]
     pub fn starts_within(self, limit: Duration) -> Self {
         self.with(|shared| shared.start = limit)
@@ -109,7 +114,11 @@ impl Upstream {
     /// Adds a replica. It takes no requests before [`Replica::up`].
     pub fn replica(&self, label: &str) -> Replica {
         let slot = Arc::new(Slot::new(label, &self.shared.name));
-        self.shared.slots.write().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&slot));
+        self.shared
+            .slots
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(Arc::clone(&slot));
         Replica::of(slot, Arc::clone(&self.shared.changed))
     }
 
@@ -133,11 +142,19 @@ impl Upstream {
     }
 
     fn slots(&self) -> Vec<Arc<Slot>> {
-        self.shared.slots.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.shared
+            .slots
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     fn count(&self) -> usize {
-        self.shared.slots.read().unwrap_or_else(PoisonError::into_inner).len()
+        self.shared
+            .slots
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .len()
     }
 
     /// Whether a call may need to be sent once more.
@@ -147,8 +164,18 @@ impl Upstream {
 
     /// How long a call that finds no replica waits for one. Zero when there is nothing to wait for.
     fn wait_limit(&self) -> Duration {
-        let starting = self.shared.slots.read().unwrap_or_else(PoisonError::into_inner).iter().any(|s| s.is_starting());
-        if starting { self.shared.restart.max(self.shared.start) } else { self.shared.restart }
+        let starting = self
+            .shared
+            .slots
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .iter()
+            .any(|s| s.is_starting());
+        if starting {
+            self.shared.restart.max(self.shared.start)
+        } else {
+            self.shared.restart
+        }
     }
 
     /// The next replica for a call. If there is none, one that is started meanwhile.
@@ -172,19 +199,29 @@ impl Upstream {
         }
     }
 
-    /// The next replica in turn that lives and that the call has not been to; failing that, the dead one that was due
-    /// first, so that an upstream whose replicas all seem dead is still tried once per call.
+    /// The next replica in turn that lives and that the call has not been to; failing that, the
+    /// dead one that was due first, so that an upstream whose replicas all seem dead is still tried
+    /// once per call.
     fn pick(&self, tried: &mut Tried) -> Option<(Arc<Slot>, SharedService)> {
-        let slots = self.shared.slots.read().unwrap_or_else(PoisonError::into_inner);
+        let slots = self
+            .shared
+            .slots
+            .read()
+            .unwrap_or_else(PoisonError::into_inner);
         let start = self.shared.next.fetch_add(1, Ordering::Relaxed);
         let now = Instant::now();
-        let in_turn = (0..slots.len()).map(|offset| &slots[start.wrapping_add(offset) % slots.len()]);
+        let in_turn =
+            (0..slots.len()).map(|offset| &slots[start.wrapping_add(offset) % slots.len()]);
         let untried = in_turn.filter(|slot| !tried.contains(slot));
-        let living = untried.clone().find_map(|slot| Some((slot, slot.take(now)?)));
+        let living = untried
+            .clone()
+            .find_map(|slot| Some((slot, slot.take(now)?)));
         let (slot, service) = match living {
             Some(living) => living,
             None => {
-                let last_hope = untried.filter(|_| !tried.dead).min_by_key(|slot| slot.due())?;
+                let last_hope = untried
+                    .filter(|_| !tried.dead)
+                    .min_by_key(|slot| slot.due())?;
                 (last_hope, last_hope.service()?)
             }
         };
@@ -193,7 +230,8 @@ impl Upstream {
     }
 }
 
-/// The replicas that one call has been to, each as it was then: one that was started again is another.
+/// The replicas that one call has been to, each as it was then: one that was started again is
+/// another.
 #[derive(Default)]
 struct Tried {
     slots: Vec<(Arc<Slot>, u64)>,
@@ -214,12 +252,17 @@ impl Tried {
     }
 
     fn contains(&self, slot: &Arc<Slot>) -> bool {
-        self.slots.iter().any(|(tried, starts)| Arc::ptr_eq(tried, slot) && *starts == slot.starts())
+        self.slots
+            .iter()
+            .any(|(tried, starts)| Arc::ptr_eq(tried, slot) && *starts == slot.starts())
     }
 }
 
 impl fmt::Debug for Upstream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Upstream").field("name", &self.shared.name).field("replicas", &self.status()).finish()
+        f.debug_struct("Upstream")
+            .field("name", &self.shared.name)
+            .field("replicas", &self.status())
+            .finish()
     }
 }

@@ -1,7 +1,7 @@
 //! Names of upstreams, and the names of tools and prompts that begin with one.
 //!
-//! Not `serverInfo.name`: that is not unique (`server/tools#tool-names`). Letters, digits, `-` and `_` are what tool
-//! names may hold and what model providers accept in them; a dot is not.
+//! Not `serverInfo.name`: that is not unique (`server/tools#tool-names`). Letters, digits, `-` and
+//! `_` are what tool names may hold and what model providers accept in them; a dot is not.
 
 use std::fmt;
 
@@ -28,11 +28,18 @@ impl fmt::Display for InvalidName {
 
 impl std::error::Error for InvalidName {}
 
-/// With these rules the first separator in a prefixed name is the one that was put there, whatever the rest is.
+/// With these rules the first separator in a prefixed name is the one that was put there, whatever
+/// the rest is.
 pub(super) fn check(name: &str) -> Result<(), InvalidName> {
-    let allowed = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_');
+    let allowed = name
+        .bytes()
+        .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_');
     let separable = !name.contains(SEPARATOR) && !name.starts_with('_') && !name.ends_with('_');
-    if allowed && separable && (1..=MAX_NAME).contains(&name.len()) { Ok(()) } else { Err(InvalidName(name.into())) }
+    if allowed && separable && (1..=MAX_NAME).contains(&name.len()) {
+        Ok(())
+    } else {
+        Err(InvalidName(name.into()))
+    }
 }
 
 /// `upstream__name`
@@ -55,7 +62,17 @@ mod tests {
         for good in ["a", "weather", "my-files_2", "A1", &"x".repeat(MAX_NAME)] {
             assert_eq!(check(good), Ok(()), "{good}");
         }
-        for bad in ["", "a__b", "a_", "_a", "a.b", "a b", "\u{e9}", "a/b", &"x".repeat(MAX_NAME + 1)] {
+        for bad in [
+            "",
+            "a__b",
+            "a_",
+            "_a",
+            "a.b",
+            "a b",
+            "\u{e9}",
+            "a/b",
+            &"x".repeat(MAX_NAME + 1),
+        ] {
             let error = check(bad).unwrap_err().to_string();
             assert!(error.contains(&format!("{bad:?}")), "{error}");
         }

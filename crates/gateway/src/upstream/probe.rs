@@ -4,7 +4,9 @@ use super::{Slot, Upstream};
 use crate::relay::{Begun, begin};
 use carryall_proto::inbound::SUPPORTED_VERSIONS;
 use carryall_proto::{Call, CallError, Meta, Outcome, ParamsWriter};
-use carryall_types::{ClientCapabilities, Implementation, JsonObject, Method, ProtocolVersion, RequestId};
+use carryall_types::{
+    ClientCapabilities, Implementation, JsonObject, Method, ProtocolVersion, RequestId,
+};
 use futures_util::future::join_all;
 use std::time::Duration;
 use tokio::time::{sleep, timeout};
@@ -20,14 +22,19 @@ pub struct Probe {
 
 impl Default for Probe {
     fn default() -> Self {
-        Self { every: Duration::from_secs(2), within: Duration::from_secs(2) }
+        Self {
+            every: Duration::from_secs(2),
+            within: Duration::from_secs(2),
+        }
     }
 }
 
 impl Upstream {
     /// Probes the replicas for as long as it is polled.
     pub(crate) async fn watch(&self) {
-        let Some(probe) = self.shared.probe else { return std::future::pending().await };
+        let Some(probe) = self.shared.probe else {
+            return std::future::pending().await;
+        };
         loop {
             sleep(probe.every).await;
             let slots = self.slots();
@@ -35,25 +42,31 @@ impl Upstream {
         }
     }
 
-    /// Asks each replica once whether it lives: its label, and what it answered to `server/discover`.
+    /// Asks each replica once whether it lives: its label, and what it answered to
+    /// `server/discover`.
     pub async fn check(&self, within: Duration) -> Vec<(Box<str>, Result<Outcome, CallError>)> {
         let slots = self.slots();
-        let checks = slots.iter().map(|slot| async move { (slot.label().into(), self.check_one(slot, within).await) });
+        let checks = slots
+            .iter()
+            .map(|slot| async move { (slot.label().into(), self.check_one(slot, within).await) });
         join_all(checks).await
     }
 
     async fn check_one(&self, slot: &Slot, within: Duration) -> Result<Outcome, CallError> {
-        let service = slot.service().ok_or_else(|| CallError::unreachable("it is not running"))?;
-        let call = discover(self.shared.ids.next()).ok_or_else(|| CallError::Refused("no request".into()))?;
+        let service = slot
+            .service()
+            .ok_or_else(|| CallError::unreachable("it is not running"))?;
+        let call = discover(self.shared.ids.next())
+            .ok_or_else(|| CallError::Refused("no request".into()))?;
         let asked = timeout(within, async { begin(service.answer(call).await?).await });
         match asked.await.unwrap_or(Err(CallError::Timeout(within))) {
             Ok(Begun::Once(response)) => {
                 slot.succeeded();
                 Ok(response.outcome)
             }
-            Ok(Begun::Stream(..)) => {
-                Err(CallError::Malformed("notifications before the answer to server/discover".into()))
-            }
+            Ok(Begun::Stream(..)) => Err(CallError::Malformed(
+                "notifications before the answer to server/discover".into(),
+            )),
             Err(error) => {
                 slot.failed_check(&error);
                 Err(error)
@@ -62,8 +75,12 @@ impl Upstream {
     }
 
     async fn probe_one(&self, slot: &Slot, within: Duration) {
-        let Some(service) = slot.service() else { return };
-        let Some(call) = discover(self.shared.ids.next()) else { return };
+        let Some(service) = slot.service() else {
+            return;
+        };
+        let Some(call) = discover(self.shared.ids.next()) else {
+            return;
+        };
         match timeout(within, service.answer(call)).await {
             // An error is an answer too: somebody is there.
             Ok(Ok(_)) => slot.succeeded(),
@@ -74,10 +91,25 @@ impl Upstream {
 }
 
 fn discover(id: i64) -> Option<Call> {
-    let version = SUPPORTED_VERSIONS.last().copied().unwrap_or(ProtocolVersion::LATEST);
+    let version = SUPPORTED_VERSIONS
+        .last()
+        .copied()
+        .unwrap_or(ProtocolVersion::LATEST);
     let gateway = Implementation::new("carryall-gateway", env!("CARGO_PKG_VERSION"));
-    let meta = Meta::new(version, ClientCapabilities::default(), Some(gateway), None, None, &JsonObject::new());
+    let meta = Meta::new(
+        version,
+        ClientCapabilities::default(),
+        Some(gateway),
+        None,
+        None,
+        &JsonObject::new(),
+    );
     let mut params = ParamsWriter::new();
     params.put("_meta", meta.raw()).ok()?;
-    Some(Call::new(RequestId::Number(id), Method::ServerDiscover, params.finish(), meta))
+    Some(Call::new(
+        RequestId::Number(id),
+        Method::ServerDiscover,
+        params.finish(),
+        meta,
+    ))
 }

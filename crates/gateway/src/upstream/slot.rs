@@ -31,7 +31,11 @@ const SILENT_PROBES: u32 = 2;
 
 impl Slot {
     pub(super) fn new(label: &str, upstream: &str) -> Self {
-        Self { label: label.into(), upstream: upstream.into(), state: Mutex::default() }
+        Self {
+            label: label.into(),
+            upstream: upstream.into(),
+            state: Mutex::default(),
+        }
     }
 
     pub(crate) fn upstream(&self) -> &str {
@@ -73,7 +77,8 @@ impl Slot {
         }
     }
 
-    /// A request got no answer. What the upstream said may be in the error, so it is cleaned for the log.
+    /// A request got no answer. What the upstream said may be in the error, so it is cleaned for
+    /// the log.
     pub(crate) fn failed(&self, error: &CallError) {
         let text = error.to_string();
         let (upstream, replica, error_text) = (&*self.upstream, &*self.label, Printable(&text));
@@ -105,7 +110,11 @@ impl Slot {
     pub(super) fn status(&self) -> ReplicaStatus {
         let state = self.lock();
         let alive = state.service.is_some() && state.health.is_alive();
-        ReplicaStatus { label: self.label.clone(), alive, answered: state.answered }
+        ReplicaStatus {
+            label: self.label.clone(),
+            alive,
+            answered: state.answered,
+        }
     }
 
     pub(super) fn is_starting(&self) -> bool {
@@ -119,7 +128,12 @@ impl Slot {
     fn set(&self, service: Option<SharedService>, starting: bool) {
         let mut state = self.lock();
         let starts = state.starts + u64::from(service.is_some());
-        *state = State { service, starts, starting, ..State::default() };
+        *state = State {
+            service,
+            starts,
+            starting,
+            ..State::default()
+        };
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -134,7 +148,8 @@ pub struct ReplicaStatus {
     pub label: Box<str>,
     /// Whether requests go there.
     pub alive: bool,
-    /// Whether it has answered anything since it came up. A replica that nobody has called yet counts as alive.
+    /// Whether it has answered anything since it came up. A replica that nobody has called yet
+    /// counts as alive.
     pub answered: bool,
 }
 
@@ -156,8 +171,9 @@ impl Replica {
         self.changed.notify_waiters();
     }
 
-    /// The replica is being started: until [`up`](Self::up) or [`down`](Self::down) calls that find no other one wait for
-    /// it, within [`Upstream::starts_within`](super::Upstream::starts_within).
+    /// The replica is being started: until [`up`](Self::up) or [`down`](Self::down) calls that find
+    /// no other one wait for it, within
+    /// [`Upstream::starts_within`](super::Upstream::starts_within).
     pub fn starting(&self) {
         self.slot.set(None, true);
     }

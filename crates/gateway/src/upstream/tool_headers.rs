@@ -1,16 +1,20 @@
-//! `Mcp-Param-*` for calls that arrive without them (`basic/transports/streamable-http#custom-headers-from-tool-parameters`).
+//! `Mcp-Param-*` for calls that arrive without them
+//! (`basic/transports/streamable-http#custom-headers-from-tool-parameters`).
 //!
-//! Whoever turns a call into HTTP mirrors the annotated arguments. A client of this revision on HTTP does so itself, and
-//! its headers pass as they stand: the server compares them with the body, and repairing a mismatch here would defeat
-//! that. A client of an earlier revision, or one on another transport, sends none, so they are derived from the tool's
-//! schema. Schemas are taken from the lists that pass through. Where none has, the server refuses the call before
-//! executing it (`-32020`); then the tools are listed, and the call is sent once more.
+//! Whoever turns a call into HTTP mirrors the annotated arguments. A client of this revision on
+//! HTTP does so itself, and its headers pass as they stand: the server compares them with the body,
+//! and repairing a mismatch here would defeat that. A client of an earlier revision, or one on
+//! another transport, sends none, so they are derived from the tool's schema. Schemas are taken
+//! from the lists that pass through. Where none has, the server refuses the call before executing
+//! it (`-32020`); then the tools are listed, and the call is sent once more.
 
 use super::Upstream;
 use crate::relay::{Begun, begin};
 use crate::walk::{Onward, Walk};
 use carryall_proto::headers::{MCP_METHOD, MCP_PARAM_PREFIX, ParamHeaderProblem, ParamHeaders};
-use carryall_proto::{Call, CallError, Outcome, Params, ParamsWriter, Printable, Reply, Response, SharedService};
+use carryall_proto::{
+    Call, CallError, Outcome, Params, ParamsWriter, Printable, Reply, Response, SharedService,
+};
 use carryall_types::{JsonObject, Method, RawJson, RequestId, code};
 use http::HeaderMap;
 use serde::Deserialize;
@@ -20,8 +24,8 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 use tokio::time::{Instant, timeout};
 
-/// The definitions of the tools with annotations that are kept of one upstream, in bytes. Calls of further tools pass as
-/// they came.
+/// The definitions of the tools with annotations that are kept of one upstream, in bytes. Calls of
+/// further tools pass as they came.
 const MAX_BYTES: usize = 4 * 1024 * 1024;
 /// Pages of one list that are read.
 const MAX_PAGES: usize = 100;
@@ -32,7 +36,8 @@ const LIST_TIMEOUT: Duration = Duration::from_secs(10);
 /// A server that refuses whatever is sent has its tools listed no more often than this.
 const MIN_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Which tools of an upstream mirror arguments. Most servers have none, and then a call costs one look at a flag.
+/// Which tools of an upstream mirror arguments. Most servers have none, and then a call costs one
+/// look at a flag.
 #[derive(Default)]
 pub(super) struct ToolHeaders {
     any: AtomicBool,
@@ -45,7 +50,8 @@ pub(super) struct ToolHeaders {
 
 #[derive(Default)]
 struct Known {
-    /// With the length of the definition that each was read from, of which it keeps at most as much.
+    /// With the length of the definition that each was read from, of which it keeps at most as
+    /// much.
     tools: HashMap<Box<str>, (Arc<ParamHeaders>, usize)>,
     bytes: usize,
 }
@@ -64,11 +70,14 @@ impl Known {
 
 /// Whether the headers of whoever makes this call are the gateway's to make.
 pub(super) fn is_ours_to_mirror(call: &Call) -> bool {
-    call.headers.as_ref().is_none_or(|headers| !headers.contains_key(&MCP_METHOD))
+    call.headers
+        .as_ref()
+        .is_none_or(|headers| !headers.contains_key(&MCP_METHOD))
 }
 
-/// A page of tools without those whose annotations break the rules, if there are any. Whoever mirrors arguments leaves such
-/// tools out and says why (`basic/transports/streamable-http#schema-extension`).
+/// A page of tools without those whose annotations break the rules, if there are any. Whoever
+/// mirrors arguments leaves such tools out and says why
+/// (`basic/transports/streamable-http#schema-extension`).
 pub(super) fn without_invalid(upstream: &str, result: &RawJson) -> Option<RawJson> {
     if !mentions_headers(result) {
         return None;
@@ -92,8 +101,19 @@ pub(super) fn without_invalid(upstream: &str, result: &RawJson) -> Option<RawJso
     }
     let tools = RawJson::from_value(&tools).ok()?;
     let invalid = Printable(&invalid).clipped(MAX_SHOWN).to_string();
-    tracing::warn!(upstream, count, invalid, "tools with invalid x-mcp-header annotations are left out of the list");
-    Some(Params::parse(result.clone()).ok()?.with("tools", &tools).raw().clone())
+    tracing::warn!(
+        upstream,
+        count,
+        invalid,
+        "tools with invalid x-mcp-header annotations are left out of the list"
+    );
+    Some(
+        Params::parse(result.clone())
+            .ok()?
+            .with("tools", &tools)
+            .raw()
+            .clone(),
+    )
 }
 
 /// The name of a tool whose annotations break a rule, and which one.
@@ -115,13 +135,28 @@ impl ToolHeaders {
         if !self.any.load(Ordering::Relaxed) {
             return Ok(());
         }
-        let Some(name) = call.params.string("name") else { return Ok(()) };
-        let known = self.known.read().unwrap_or_else(PoisonError::into_inner).tools.get(&*name).cloned();
-        let Some((annotated, _)) = known else { return Ok(()) };
+        let Some(name) = call.params.string("name") else {
+            return Ok(());
+        };
+        let known = self
+            .known
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .tools
+            .get(&*name)
+            .cloned();
+        let Some((annotated, _)) = known else {
+            return Ok(());
+        };
         drop(name);
-        let arguments: JsonObject =
-            call.params.get("arguments").and_then(|arguments| arguments.decode().ok()).unwrap_or_default();
-        let mirrored = annotated.mirror(&arguments).map_err(|error| CallError::Refused(error.to_string()))?;
+        let arguments: JsonObject = call
+            .params
+            .get("arguments")
+            .and_then(|arguments| arguments.decode().ok())
+            .unwrap_or_default();
+        let mirrored = annotated
+            .mirror(&arguments)
+            .map_err(|error| CallError::Refused(error.to_string()))?;
         call.headers.get_or_insert_default().extend(mirrored);
         Ok(())
     }
@@ -132,7 +167,9 @@ impl ToolHeaders {
         if !self.any.load(Ordering::Relaxed) && !mentions_headers(result) {
             return;
         }
-        let Some(tools) = Tools::of(result) else { return };
+        let Some(tools) = Tools::of(result) else {
+            return;
+        };
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
         for (name, headers, length) in tools.annotations() {
             known.set(name, headers, length);
@@ -146,9 +183,13 @@ impl ToolHeaders {
 }
 
 impl Upstream {
-    /// What to send instead of a call that was refused because of its headers, if anything. `sent` is the call as it was
-    /// sent, without what belongs to the hop.
-    pub(super) async fn with_fresh_headers(&self, sent: &Call, service: &SharedService) -> Option<Call> {
+    /// What to send instead of a call that was refused because of its headers, if anything. `sent`
+    /// is the call as it was sent, without what belongs to the hop.
+    pub(super) async fn with_fresh_headers(
+        &self,
+        sent: &Call,
+        service: &SharedService,
+    ) -> Option<Call> {
         let tools = &self.shared.tools;
         let seen = tools.refreshes();
         {
@@ -175,8 +216,14 @@ impl Upstream {
             let (mut cursor, mut walk) = (None, Walk::new(MAX_PAGES));
             loop {
                 let page = page_call(call, self.shared.ids.next(), cursor.as_ref());
-                let Ok(reply) = service.answer(page).await else { return };
-                let Ok(Begun::Once(Response { outcome: Outcome::Result(result), .. })) = begin(reply).await else {
+                let Ok(reply) = service.answer(page).await else {
+                    return;
+                };
+                let Ok(Begun::Once(Response {
+                    outcome: Outcome::Result(result),
+                    ..
+                })) = begin(reply).await
+                else {
                     return;
                 };
                 self.shared.tools.learn(&result);
@@ -185,7 +232,11 @@ impl Upstream {
                     Onward::Done => return,
                     Onward::Stopped(limit) => {
                         let name = self.name();
-                        tracing::warn!(upstream = name, limit, "list of tools is longer than is read for headers");
+                        tracing::warn!(
+                            upstream = name,
+                            limit,
+                            "list of tools is longer than is read for headers"
+                        );
                         return;
                     }
                 }
@@ -207,7 +258,12 @@ fn page_call(call: &Call, number: i64, cursor: Option<&String>) -> Call {
         // A string can always be written.
         let _ = params.put("cursor", cursor);
     }
-    let mut page = Call::new(RequestId::Number(number), Method::ToolsList, params.finish(), call.meta.clone());
+    let mut page = Call::new(
+        RequestId::Number(number),
+        Method::ToolsList,
+        params.finish(),
+        call.meta.clone(),
+    );
     page.principal.clone_from(&call.principal);
     page.source = call.source;
     page
@@ -218,14 +274,19 @@ pub(super) fn is_header_mismatch(reply: &Reply) -> bool {
 }
 
 fn remove_params(headers: &mut HeaderMap) {
-    let mirrored: Vec<_> = headers.keys().filter(|name| name.as_str().starts_with(MCP_PARAM_PREFIX)).cloned().collect();
+    let mirrored: Vec<_> = headers
+        .keys()
+        .filter(|name| name.as_str().starts_with(MCP_PARAM_PREFIX))
+        .cloned()
+        .collect();
     for name in mirrored {
         headers.remove(name);
     }
 }
 
 fn mentions_headers(result: &RawJson) -> bool {
-    // An annotation written with escapes would be missed here; the refusal of the call then brings it to light.
+    // An annotation written with escapes would be missed here; the refusal of the call then brings
+    // it to light.
     result.as_str().contains("x-mcp-header")
 }
 
@@ -247,7 +308,8 @@ impl Tools {
         result.decode().ok()
     }
 
-    /// Each tool's name, its headers if it has any that are valid, and the length of its definition.
+    /// Each tool's name, its headers if it has any that are valid, and the length of its
+    /// definition.
     fn annotations(self) -> impl Iterator<Item = (String, Option<ParamHeaders>, usize)> {
         self.tools.into_iter().filter_map(|tool| {
             let length = tool.as_bytes().len();
@@ -269,7 +331,8 @@ mod tests {
 
     fn page(names: std::ops::Range<usize>, padding: usize) -> RawJson {
         let tool = |number: usize| {
-            let property = json!({"type": "string", "x-mcp-header": "A", "description": "x".repeat(padding)});
+            let property =
+                json!({"type": "string", "x-mcp-header": "A", "description": "x".repeat(padding)});
             json!({"name": format!("t{number}"), "inputSchema": {"type": "object", "properties": {"a": property}}})
         };
         RawJson::from(&json!({"tools": names.map(tool).collect::<Vec<_>>()}))
@@ -283,7 +346,9 @@ mod tests {
         assert_eq!(kept(&tools), 3);
         tools.learn(&page(0..10, 1024 * 1024));
         assert_eq!(kept(&tools), 3, "the same ones again");
-        let plain: Vec<_> = (0..10).map(|number| json!({"name": format!("t{number}"), "inputSchema": {}})).collect();
+        let plain: Vec<_> = (0..10)
+            .map(|number| json!({"name": format!("t{number}"), "inputSchema": {}}))
+            .collect();
         tools.learn(&RawJson::from(&json!({ "tools": plain })));
         assert_eq!((kept(&tools), tools.known.read().unwrap().bytes), (0, 0));
         assert!(!tools.any.load(Ordering::Relaxed));

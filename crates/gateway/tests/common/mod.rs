@@ -3,7 +3,8 @@
 
 use carryall_gateway::{Gateway, Upstream};
 use carryall_proto::{
-    BoxFuture, Call, CallError, Message, MessageStream, Notification, Reply, Response, SharedService,
+    BoxFuture, Call, CallError, Message, MessageStream, Notification, Reply, Response,
+    SharedService,
 };
 use carryall_types::{ErrorObject, Implementation, RawJson, RequestId};
 use serde_json::{Value, json};
@@ -22,12 +23,19 @@ pub(crate) struct Fake {
 }
 
 impl Fake {
-    pub(crate) fn new(answer: impl Fn(Call) -> BoxFuture<Result<Reply, CallError>> + Send + Sync + 'static) -> Self {
-        Self { answer: Arc::new(answer), seen: Arc::default() }
+    pub(crate) fn new(
+        answer: impl Fn(Call) -> BoxFuture<Result<Reply, CallError>> + Send + Sync + 'static,
+    ) -> Self {
+        Self {
+            answer: Arc::new(answer),
+            seen: Arc::default(),
+        }
     }
 
     /// Answers at once.
-    pub(crate) fn at_once(answer: impl Fn(&Call) -> Result<Reply, CallError> + Send + Sync + 'static) -> Self {
+    pub(crate) fn at_once(
+        answer: impl Fn(&Call) -> Result<Reply, CallError> + Send + Sync + 'static,
+    ) -> Self {
         Self::new(move |call| {
             let reply = answer(&call);
             Box::pin(async move { reply })
@@ -50,11 +58,24 @@ impl Fake {
 
     /// The params of the last call.
     pub(crate) fn last_params(&self) -> Value {
-        self.seen.lock().unwrap().last().expect("a call").params.raw().decode().unwrap()
+        self.seen
+            .lock()
+            .unwrap()
+            .last()
+            .expect("a call")
+            .params
+            .raw()
+            .decode()
+            .unwrap()
     }
 
     pub(crate) fn ids(&self) -> Vec<RequestId> {
-        self.seen.lock().unwrap().iter().map(|call| call.id.clone()).collect()
+        self.seen
+            .lock()
+            .unwrap()
+            .iter()
+            .map(|call| call.id.clone())
+            .collect()
     }
 }
 
@@ -82,11 +103,17 @@ pub(crate) fn result(call: &Call, value: Value) -> Reply {
 }
 
 pub(crate) fn error(call: &Call, code: i64, message: &str) -> Reply {
-    Reply::Once(Response::error(call.id.clone(), ErrorObject::new(code, message)))
+    Reply::Once(Response::error(
+        call.id.clone(),
+        ErrorObject::new(code, message),
+    ))
 }
 
 pub(crate) fn said(call: &Call, text: &str) -> Reply {
-    result(call, json!({"resultType": "complete", "content": [{"type": "text", "text": text}]}))
+    result(
+        call,
+        json!({"resultType": "complete", "content": [{"type": "text", "text": text}]}),
+    )
 }
 
 pub(crate) fn dead() -> CallError {
@@ -94,9 +121,17 @@ pub(crate) fn dead() -> CallError {
 }
 
 /// A stream that the test feeds.
-pub(crate) fn channel() -> (mpsc::UnboundedSender<Result<Message, CallError>>, MessageStream) {
+pub(crate) fn channel() -> (
+    mpsc::UnboundedSender<Result<Message, CallError>>,
+    MessageStream,
+) {
     let (sender, mut receiver) = mpsc::unbounded_channel();
-    (sender, Box::pin(futures_util::stream::poll_fn(move |cx| receiver.poll_recv(cx))))
+    (
+        sender,
+        Box::pin(futures_util::stream::poll_fn(move |cx| {
+            receiver.poll_recv(cx)
+        })),
+    )
 }
 
 /// A stream of these messages.
@@ -113,14 +148,21 @@ pub(crate) fn response(call: &Call, value: Value) -> Message {
 }
 
 pub(crate) fn upstream(name: &str, replicas: &[&Fake]) -> Upstream {
-    replicas.iter().enumerate().fold(Upstream::new(name).unwrap(), |upstream, (number, fake)| {
-        upstream.with_replica(&format!("{name}-{number}"), fake.service())
-    })
+    replicas
+        .iter()
+        .enumerate()
+        .fold(Upstream::new(name).unwrap(), |upstream, (number, fake)| {
+            upstream.with_replica(&format!("{name}-{number}"), fake.service())
+        })
 }
 
 pub(crate) fn gateway(upstreams: impl IntoIterator<Item = Upstream>) -> Gateway {
     let builder = Gateway::builder(Implementation::new("edge", "1"));
-    upstreams.into_iter().fold(builder, |builder, upstream| builder.upstream(upstream)).build().unwrap()
+    upstreams
+        .into_iter()
+        .fold(builder, |builder, upstream| builder.upstream(upstream))
+        .build()
+        .unwrap()
 }
 
 /// A gateway in front of one server with these replicas.

@@ -24,8 +24,9 @@ const MIN_SWEEP: Duration = Duration::from_millis(20);
 /// Opens sessions.
 pub(crate) type Open = Arc<dyn Fn(Who, Arc<Parked>) -> BoxFuture<Opened> + Send + Sync>;
 
-/// A legacy server. Which callers share a session is decided by [`SessionScope`](super::SessionScope); callers with
-/// different capabilities never do, because a session declares its capabilities once and for all.
+/// A legacy server. Which callers share a session is decided by
+/// [`SessionScope`](super::SessionScope); callers with different capabilities never do, because a
+/// session declares its capabilities once and for all.
 #[derive(Clone)]
 pub(crate) struct Adapter {
     inner: Arc<Inner>,
@@ -42,7 +43,15 @@ struct Inner {
 impl Adapter {
     pub(crate) fn new(options: Options, open: Open) -> Self {
         let (parked, pool) = (Parked::new(&options), Pool::new(&options));
-        Self { inner: Arc::new(Inner { options, parked, open, pool, watched: AtomicBool::new(false) }) }
+        Self {
+            inner: Arc::new(Inner {
+                options,
+                parked,
+                open,
+                pool,
+                watched: AtomicBool::new(false),
+            }),
+        }
     }
 
     pub(crate) async fn call(&self, call: Call) -> Result<Reply, CallError> {
@@ -58,14 +67,23 @@ impl Adapter {
             }
             _ => Purpose::Call,
         };
-        let session = self.session(&call, purpose).await.map_err(WireError::into_call_error)?;
+        let session = self
+            .session(&call, purpose)
+            .await
+            .map_err(WireError::into_call_error)?;
         match on_session(&session, call.clone()).await {
-            // The server has done nothing, so that asking it again in a new session does not do it twice.
+            // The server has done nothing, so that asking it again in a new session does not do it
+            // twice.
             Err(WireError::SessionEnded) => {
                 tracing::debug!("the server has ended the session; a new one is opened");
                 session.lose(CallError::broken("the server has ended the session"));
-                let session = self.session(&call, purpose).await.map_err(WireError::into_call_error)?;
-                on_session(&session, call).await.map_err(WireError::into_call_error)
+                let session = self
+                    .session(&call, purpose)
+                    .await
+                    .map_err(WireError::into_call_error)?;
+                on_session(&session, call)
+                    .await
+                    .map_err(WireError::into_call_error)
             }
             answered => answered.map_err(WireError::into_call_error),
         }
@@ -77,14 +95,17 @@ impl Adapter {
         join_all(sessions.iter().map(|session| session.end())).await;
     }
 
-    /// Opens a session as `call` would need it, if there is none, without making the call. It is nobody's yet.
+    /// Opens a session as `call` would need it, if there is none, without making the call. It is
+    /// nobody's yet.
     pub(crate) async fn prepare(&self, call: &Call) -> Opened {
         self.session(call, Purpose::Handshake).await
     }
 
     async fn session(&self, call: &Call, purpose: Purpose) -> Opened {
         let inner = &self.inner;
-        let place = inner.pool.place(call, purpose, |declared| inner.open(call, declared))?;
+        let place = inner
+            .pool
+            .place(call, purpose, |declared| inner.open(call, declared))?;
         if !inner.watched.swap(true, Ordering::Relaxed) {
             tokio::spawn(end_idle(Arc::downgrade(inner)));
         }
@@ -93,8 +114,8 @@ impl Adapter {
 }
 
 impl Inner {
-    /// Opens a session in a task of its own: whoever waits for it shares what comes of it, and it is opened even if the
-    /// first of them goes away. Bounded by the handshake timeout.
+    /// Opens a session in a task of its own: whoever waits for it shares what comes of it, and it
+    /// is opened even if the first of them goes away. Bounded by the handshake timeout.
     fn open(&self, call: &Call, declared: Noticeable) -> watch::Receiver<Option<Opened>> {
         let info: Option<Implementation> = call.meta.client_info();
         let who = Who {
@@ -113,7 +134,9 @@ impl Inner {
 
 async fn end_idle(inner: Weak<Inner>) {
     loop {
-        let Some(idle) = inner.upgrade().map(|inner| inner.options.idle) else { return };
+        let Some(idle) = inner.upgrade().map(|inner| inner.options.idle) else {
+            return;
+        };
         sleep(idle / 4 + MIN_SWEEP).await;
         let Some(inner) = inner.upgrade() else { return };
         inner.pool.sweep();
@@ -122,7 +145,10 @@ async fn end_idle(inner: Weak<Inner>) {
 
 async fn on_session(session: &Arc<Session>, call: Call) -> Result<Reply, WireError> {
     match call.method {
-        Method::ServerDiscover => Ok(Reply::Once(Response::result(call.id.clone(), session.discovered()))),
+        Method::ServerDiscover => Ok(Reply::Once(Response::result(
+            call.id.clone(),
+            session.discovered(),
+        ))),
         Method::SubscriptionsListen => Ok(listen::open(session, &call).await?),
         _ => Ok(Running::start(session, call).await?.reply().await?),
     }
@@ -130,6 +156,8 @@ async fn on_session(session: &Arc<Session>, call: Call) -> Result<Reply, WireErr
 
 impl fmt::Debug for Adapter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Adapter").field("options", &self.inner.options).finish_non_exhaustive()
+        f.debug_struct("Adapter")
+            .field("options", &self.inner.options)
+            .finish_non_exhaustive()
     }
 }

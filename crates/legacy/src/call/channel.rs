@@ -15,7 +15,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
-/// How many bytes may wait to be written, unless they are one message; calls wait before they add to that.
+/// How many bytes may wait to be written, unless they are one message; calls wait before they add
+/// to that.
 const MAX_UNWRITTEN: u32 = 1024 * 1024;
 /// A message counts as at least so many bytes.
 const MIN_COST: u32 = 1024;
@@ -37,7 +38,10 @@ pub(crate) struct LineReader<R> {
 impl<R: AsyncRead + Unpin> LineReader<R> {
     /// Lines of up to `max_message` bytes.
     pub(crate) fn new(reader: R, max_message: usize) -> Self {
-        Self { reader, decoder: LineDecoder::new(max_message) }
+        Self {
+            reader,
+            decoder: LineDecoder::new(max_message),
+        }
     }
 
     /// The next line; `None` at the end. Cancel safe.
@@ -86,15 +90,23 @@ struct Unwritten {
 }
 
 impl ChannelWire {
-    /// Reads and writes until either end is closed. `released` is set when the session ends while the channel is fine.
-    pub(crate) fn open<R, W>(lines: LineReader<R>, writer: W, released: Arc<AtomicBool>) -> Arc<Self>
+    /// Reads and writes until either end is closed. `released` is set when the session ends while
+    /// the channel is fine.
+    pub(crate) fn open<R, W>(
+        lines: LineReader<R>,
+        writer: W,
+        released: Arc<AtomicBool>,
+    ) -> Arc<Self>
     where
         R: AsyncRead + Unpin + Send + 'static,
         W: AsyncWrite + Send + 'static,
     {
         let mailbox = Mailbox::in_order();
         let (queue, waiting) = mpsc::unbounded_channel();
-        let out = Out { queue, room: Arc::new(Semaphore::new(MAX_UNWRITTEN as usize)) };
+        let out = Out {
+            queue,
+            room: Arc::new(Semaphore::new(MAX_UNWRITTEN as usize)),
+        };
         let room = Arc::clone(&out.room);
         tokio::spawn(read(lines, Arc::clone(&mailbox)));
         let writing = write(writer, waiting, Arc::clone(&mailbox));
@@ -103,7 +115,11 @@ impl ChannelWire {
             // Nobody is to wait for room any more.
             room.close();
         });
-        Arc::new(Self { mailbox, out, released })
+        Arc::new(Self {
+            mailbox,
+            out,
+            released,
+        })
     }
 
     pub(crate) fn lost(&self) -> Option<CallError> {
@@ -112,10 +128,23 @@ impl ChannelWire {
 }
 
 async fn put(mailbox: &Mailbox, out: &Out, text: Bytes) -> Result<(), WireError> {
-    let closed = || WireError::Call(mailbox.lost().unwrap_or_else(|| CallError::broken("the channel is closed")));
-    let cost = u32::try_from(text.len()).unwrap_or(u32::MAX).clamp(MIN_COST, MAX_UNWRITTEN);
-    let room = Arc::clone(&out.room).acquire_many_owned(cost).await.map_err(|_| closed())?;
-    out.queue.send(Unwritten { text, room }).map_err(|_| closed())
+    let closed = || {
+        WireError::Call(
+            mailbox
+                .lost()
+                .unwrap_or_else(|| CallError::broken("the channel is closed")),
+        )
+    };
+    let cost = u32::try_from(text.len())
+        .unwrap_or(u32::MAX)
+        .clamp(MIN_COST, MAX_UNWRITTEN);
+    let room = Arc::clone(&out.room)
+        .acquire_many_owned(cost)
+        .await
+        .map_err(|_| closed())?;
+    out.queue
+        .send(Unwritten { text, room })
+        .map_err(|_| closed())
 }
 
 async fn read<R: AsyncRead + Unpin>(mut lines: LineReader<R>, mailbox: Arc<Mailbox>) {
@@ -133,7 +162,11 @@ async fn read<R: AsyncRead + Unpin>(mut lines: LineReader<R>, mailbox: Arc<Mailb
     mailbox.lose(error);
 }
 
-async fn write<W: AsyncWrite>(writer: W, mut waiting: mpsc::UnboundedReceiver<Unwritten>, mailbox: Arc<Mailbox>) {
+async fn write<W: AsyncWrite>(
+    writer: W,
+    mut waiting: mpsc::UnboundedReceiver<Unwritten>,
+    mailbox: Arc<Mailbox>,
+) {
     let mut writer = pin!(writer);
     let mut out = BytesMut::new();
     while let Some(Unwritten { text, mut room }) = waiting.recv().await {
@@ -157,7 +190,9 @@ async fn write<W: AsyncWrite>(writer: W, mut waiting: mpsc::UnboundedReceiver<Un
 
 impl fmt::Debug for ChannelWire {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ChannelWire").field("lost", &self.lost()).finish_non_exhaustive()
+        f.debug_struct("ChannelWire")
+            .field("lost", &self.lost())
+            .finish_non_exhaustive()
     }
 }
 
@@ -191,7 +226,8 @@ impl Wire for ChannelWire {
     fn negotiated(&self, _: ProtocolVersion) {}
 
     fn end(&self) -> BoxFuture<()> {
-        // Closing the channel is how a session ends here, and that is up to whoever has the process.
+        // Closing the channel is how a session ends here, and that is up to whoever has the
+        // process.
         if self.lost().is_none() {
             self.released.store(true, Ordering::Relaxed);
         }
@@ -216,12 +252,17 @@ mod tests {
             wire.send(Unanswered::Notification(Notification::new("n", params)))
         };
         let mut sending: Vec<_> = (0..8).map(|_| send()).collect();
-        let sent = sending.iter_mut().filter_map(|one| one.now_or_never()).count();
+        let sent = sending
+            .iter_mut()
+            .filter_map(|one| one.now_or_never())
+            .count();
         assert_eq!(sent, 2, "1 MiB is full");
         // They are sent when the server reads, and fail when it has gone.
         drop(far);
         let ends = futures_util::future::join_all(sending.into_iter().skip(2));
-        let ends = tokio::time::timeout(std::time::Duration::from_secs(30), ends).await.expect("they wait for ever");
+        let ends = tokio::time::timeout(std::time::Duration::from_secs(30), ends)
+            .await
+            .expect("they wait for ever");
         assert!(ends.iter().all(Result::is_err), "{ends:?}");
     }
 
@@ -229,13 +270,22 @@ mod tests {
     async fn a_message_larger_than_the_room_is_sent_alone() {
         let ((near, far), (_unused, input)) = (duplex(64), duplex(64));
         let wire = ChannelWire::open(LineReader::new(input, 1024), near, Arc::default());
-        let params = carryall_types::RawJson::from(&serde_json::json!({"text": "x".repeat(3 << 20)}));
-        let send = || wire.send(Unanswered::Notification(Notification::new("n", params.clone())));
+        let params =
+            carryall_types::RawJson::from(&serde_json::json!({"text": "x".repeat(3 << 20)}));
+        let send = || {
+            wire.send(Unanswered::Notification(Notification::new(
+                "n",
+                params.clone(),
+            )))
+        };
         let mut lines = LineReader::new(far, 4 << 20);
         let both = async { (send().await, send().await) };
         let read = async { [lines.next().await.unwrap(), lines.next().await.unwrap()] };
         let (sent, read) = tokio::join!(both, read);
         assert!(sent.0.is_ok() && sent.1.is_ok());
-        assert!(read.iter().all(|line| matches!(line, Some(Line::Message(text)) if text.len() > 3 << 20)));
+        assert!(
+            read.iter()
+                .all(|line| matches!(line, Some(Line::Message(text)) if text.len() > 3 << 20))
+        );
     }
 }

@@ -1,4 +1,5 @@
-//! Which server is of which era, remembered (`basic/versioning#backward-compatibility-with-initialization-based-versions`).
+//! Which server is of which era, remembered
+//! (`basic/versioning#backward-compatibility-with-initialization-based-versions`).
 
 use carryall_proto::EraDecision;
 use carryall_types::ProtocolVersion;
@@ -34,10 +35,12 @@ pub enum Era {
     Legacy,
 }
 
-/// What has been found out about servers, by origin or command. Cheap to clone; clones share what they know.
+/// What has been found out about servers, by origin or command. Cheap to clone; clones share what
+/// they know.
 ///
-/// A decision that proves wrong is forgotten and found out again, and any is after seven days, so a memory may be old, lost
-/// or somebody else's. An era that the caller demands ([`Era::Modern`], [`Era::Legacy`]) is neither looked up nor kept here.
+/// A decision that proves wrong is forgotten and found out again, and any is after seven days, so a
+/// memory may be old, lost or somebody else's. An era that the caller demands ([`Era::Modern`],
+/// [`Era::Legacy`]) is neither looked up nor kept here.
 #[derive(Clone, Default)]
 pub struct EraMemory {
     shared: Arc<Shared>,
@@ -72,7 +75,9 @@ impl Entry {
 
 /// In seconds since 1970.
 fn now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_secs())
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |now| now.as_secs())
 }
 
 impl EraMemory {
@@ -82,11 +87,17 @@ impl EraMemory {
         Self::default()
     }
 
-    /// A memory in a file, for later runs too. It is read on first use and written when something new is found out;
-    /// folders are made as needed. A file that cannot be read or written costs nothing but the memory.
+    /// A memory in a file, for later runs too. It is read on first use and written when something
+    /// new is found out; folders are made as needed. A file that cannot be read or written costs
+    /// nothing but the memory.
     #[must_use]
     pub fn file(path: impl Into<PathBuf>) -> Self {
-        Self { shared: Arc::new(Shared { file: Some(path.into()), known: Mutex::default() }) }
+        Self {
+            shared: Arc::new(Shared {
+                file: Some(path.into()),
+                known: Mutex::default(),
+            }),
+        }
     }
 
     /// What is known about a server.
@@ -94,12 +105,18 @@ impl EraMemory {
         let key = key.to_owned();
         self.work(move |shared| {
             let mut known = shared.lock();
-            let entry = known.get_or_insert_with(|| shared.read()).servers.get(&key)?;
+            let entry = known
+                .get_or_insert_with(|| shared.read())
+                .servers
+                .get(&key)?;
             if !entry.is_fresh(now()) {
                 return None;
             }
             let why = format!("{REMEMBERED}{}", entry.why);
-            Some(EraDecision { version: entry.version, why: why.into() })
+            Some(EraDecision {
+                version: entry.version,
+                why: why.into(),
+            })
         })
         .await
         .flatten()
@@ -108,7 +125,15 @@ impl EraMemory {
     /// Keeps what was found out.
     pub(crate) async fn remember(&self, key: &str, decision: &EraDecision) {
         let why = decision.why.trim_start_matches(REMEMBERED).to_owned();
-        self.change(key, Some(Entry { version: decision.version, why, since: now() })).await;
+        self.change(
+            key,
+            Some(Entry {
+                version: decision.version,
+                why,
+                since: now(),
+            }),
+        )
+        .await;
     }
 
     /// Forgets what has proved wrong.
@@ -122,21 +147,29 @@ impl EraMemory {
             let mut known = shared.lock();
             let current = known.get_or_insert_with(|| shared.read());
             let same = |old: &Entry| {
-                entry
-                    .as_ref()
-                    .is_some_and(|new| new.version == old.version && new.why == old.why && old.is_fresh(new.since))
+                entry.as_ref().is_some_and(|new| {
+                    new.version == old.version && new.why == old.why && old.is_fresh(new.since)
+                })
             };
             if current.servers.get(&key).map_or(entry.is_none(), same) {
                 return;
             }
             // Other processes may have written meanwhile, and what they found out is as good.
-            let mut fresh = if shared.file.is_some() { shared.read() } else { std::mem::take(current) };
+            let mut fresh = if shared.file.is_some() {
+                shared.read()
+            } else {
+                std::mem::take(current)
+            };
             match entry {
                 Some(entry) => fresh.servers.insert(key, entry),
                 None => fresh.servers.remove(&key),
             };
             while fresh.servers.len() > MAX_SERVERS {
-                let oldest = fresh.servers.iter().min_by_key(|(_, entry)| entry.since).map(|(key, _)| key.clone());
+                let oldest = fresh
+                    .servers
+                    .iter()
+                    .min_by_key(|(_, entry)| entry.since)
+                    .map(|(key, _)| key.clone());
                 fresh.servers.remove(&oldest.unwrap_or_default());
             }
             shared.write(&fresh);
@@ -146,12 +179,17 @@ impl EraMemory {
     }
 
     /// Files are small, but their disk may be slow.
-    async fn work<T: Send + 'static>(&self, work: impl FnOnce(&Shared) -> T + Send + 'static) -> Option<T> {
+    async fn work<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Shared) -> T + Send + 'static,
+    ) -> Option<T> {
         let shared = Arc::clone(&self.shared);
         if shared.file.is_none() {
             return Some(work(&shared));
         }
-        tokio::task::spawn_blocking(move || work(&shared)).await.ok()
+        tokio::task::spawn_blocking(move || work(&shared))
+            .await
+            .ok()
     }
 }
 
@@ -161,10 +199,13 @@ impl Shared {
     }
 
     fn read(&self) -> Known {
-        let Some(path) = &self.file else { return Known::default() };
+        let Some(path) = &self.file else {
+            return Known::default();
+        };
         match read(path) {
             Ok(known) => known,
-            // What somebody else has written there is worth a word; a folder that is not there or not ours is not.
+            // What somebody else has written there is worth a word; a folder that is not there or
+            // not ours is not.
             Err(error) if error.kind() != io::ErrorKind::InvalidData => Known::default(),
             Err(error) => {
                 tracing::warn!(path = %path.display(), %error, "the memory of server eras is not readable and is begun anew");
@@ -184,9 +225,13 @@ impl Shared {
 fn read(path: &Path) -> io::Result<Known> {
     let length = std::fs::metadata(path)?.len();
     if length > MAX_FILE {
-        return Err(io::Error::new(io::ErrorKind::InvalidData, format!("{length} bytes, over {MAX_FILE}")));
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidData,
+            format!("{length} bytes, over {MAX_FILE}"),
+        ));
     }
-    serde_json::from_slice(&std::fs::read(path)?).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
+    serde_json::from_slice(&std::fs::read(path)?)
+        .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
 }
 
 /// Readers see the old file or the new one, never half of one.
@@ -210,6 +255,8 @@ fn write(path: &Path, known: &Known) -> io::Result<()> {
 
 impl fmt::Debug for EraMemory {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("EraMemory").field("file", &self.shared.file).finish_non_exhaustive()
+        f.debug_struct("EraMemory")
+            .field("file", &self.shared.file)
+            .finish_non_exhaustive()
     }
 }

@@ -40,7 +40,8 @@ pub(crate) enum Addressee<'a> {
     Call(&'a Routed),
     /// Several callers' calls could have caused it.
     Ambiguous {
-        /// Some of these are calls that nobody waits for, which may stay so for as long as the session lasts.
+        /// Some of these are calls that nobody waits for, which may stay so for as long as the
+        /// session lasts.
         abandoned: bool,
     },
     /// No call can take it.
@@ -52,18 +53,31 @@ impl Flight {
     ///
     /// # Errors
     /// [`CallError::Busy`] when there are too many, or too many of its caller.
-    pub(crate) fn enter(&mut self, id: i64, events: mpsc::Sender<Queued>, call: &Call) -> Result<(), CallError> {
+    pub(crate) fn enter(
+        &mut self,
+        id: i64,
+        events: mpsc::Sender<Queued>,
+        call: &Call,
+    ) -> Result<(), CallError> {
         let caller = CallerId::of(call);
         if self.calls.len() >= MAX_CALLS {
-            return Err(CallError::Busy(format!("{MAX_CALLS} calls wait for answers in this session")));
+            return Err(CallError::Busy(format!(
+                "{MAX_CALLS} calls wait for answers in this session"
+            )));
         }
         // There cannot be so many of one caller where there are not so many at all.
         let share_is_used_up = || {
-            let own = self.calls.values().filter(|routed| routed.caller.shares_quota_with(&caller));
+            let own = self
+                .calls
+                .values()
+                .filter(|routed| routed.caller.shares_quota_with(&caller));
             own.count() >= MAX_CALLS_PER_CALLER
         };
-        if self.calls.len() >= MAX_CALLS_PER_CALLER && !caller.is_in_process() && share_is_used_up() {
-            let why = format!("{MAX_CALLS_PER_CALLER} calls of this caller wait for answers in this session");
+        if self.calls.len() >= MAX_CALLS_PER_CALLER && !caller.is_in_process() && share_is_used_up()
+        {
+            let why = format!(
+                "{MAX_CALLS_PER_CALLER} calls of this caller wait for answers in this session"
+            );
             return Err(CallError::Busy(why));
         }
         let routed = Routed {
@@ -103,35 +117,56 @@ impl Flight {
         self.calls.get(&id)
     }
 
-    /// Which call a question belongs to that names none. Where several callers' calls could have caused it, that cannot
-    /// be known: a stranger would read the question, and its answer would count as the caller's. Among calls of one
-    /// caller the latest that can take it gets it.
+    /// Which call a question belongs to that names none. Where several callers' calls could have
+    /// caused it, that cannot be known: a stranger would read the question, and its answer would
+    /// count as the caller's. Among calls of one caller the latest that can take it gets it.
     pub(crate) fn addressee(&self, question: &InputRequest) -> Addressee<'_> {
-        let Some((id, taker)) = self.calls.iter().rev().find(|(_, routed)| routed.takes(question)) else {
+        let Some((id, taker)) = self
+            .calls
+            .iter()
+            .rev()
+            .find(|(_, routed)| routed.takes(question))
+        else {
             return Addressee::Nobody;
         };
-        let certain = self.calls.iter().all(|(other, routed)| other == id || routed.caller.is_certainly(&taker.caller));
+        let certain = self
+            .calls
+            .iter()
+            .all(|(other, routed)| other == id || routed.caller.is_certainly(&taker.caller));
         let abandoned = !self.abandoned.are_certainly_of(&taker.caller);
-        if certain && !abandoned { Addressee::Call(taker) } else { Addressee::Ambiguous { abandoned } }
+        if certain && !abandoned {
+            Addressee::Call(taker)
+        } else {
+            Addressee::Ambiguous { abandoned }
+        }
     }
 
-    /// The calls that get a log message which names none: those that asked for it, where all that the server could be
-    /// logging about is certainly of one caller. `listening` are the callers of the session's subscriptions.
+    /// The calls that get a log message which names none: those that asked for it, where all that
+    /// the server could be logging about is certainly of one caller. `listening` are the callers of
+    /// the session's subscriptions.
     pub(crate) fn loggers<'a>(
         &'a self,
         message: &'a Notification,
         listening: &[CallerId],
     ) -> impl Iterator<Item = &'a Routed> {
-        let mut callers = self.calls.values().map(|routed| &routed.caller).chain(listening);
+        let mut callers = self
+            .calls
+            .values()
+            .map(|routed| &routed.caller)
+            .chain(listening);
         let certain = callers.next().is_some_and(|first| {
-            callers.all(|caller| caller.is_certainly(first)) && self.abandoned.are_certainly_of(first)
+            callers.all(|caller| caller.is_certainly(first))
+                && self.abandoned.are_certainly_of(first)
         });
-        self.calls.values().filter(move |routed| certain && routed.wants(message))
+        self.calls
+            .values()
+            .filter(move |routed| certain && routed.wants(message))
     }
 }
 
 impl Routed {
-    /// Hands something to the call. It is given back when there is no room for it, for the call or within `budget`.
+    /// Hands something to the call. It is given back when there is no room for it, for the call or
+    /// within `budget`.
     pub(crate) fn offer(&self, event: Event, budget: &Budget) -> Result<(), Event> {
         // A single one fits, whatever its size.
         let bytes = event.size().min(budget.share().bytes);
@@ -142,14 +177,23 @@ impl Routed {
                 return Err(event);
             }
         };
-        self.events.try_send(Queued { event, _room: room }).map_err(|unsent| unsent.into_inner().event)
+        self.events
+            .try_send(Queued { event, _room: room })
+            .map_err(|unsent| unsent.into_inner().event)
     }
 
     /// Whether the call asked for a log message of this level.
     pub(crate) fn wants(&self, message: &Notification) -> bool {
-        let level = message.params.clone().and_then(|params| Params::parse(params).ok());
-        let level = level.and_then(|params| params.get("level")).and_then(|level| level.decode::<LoggingLevel>().ok());
-        self.level.zip(level).is_some_and(|(least, level)| level >= least)
+        let level = message
+            .params
+            .clone()
+            .and_then(|params| Params::parse(params).ok());
+        let level = level
+            .and_then(|params| params.get("level"))
+            .and_then(|level| level.decode::<LoggingLevel>().ok());
+        self.level
+            .zip(level)
+            .is_some_and(|(least, level)| level >= least)
     }
 
     /// Whether its caller can be asked this.
@@ -179,9 +223,14 @@ mod tests {
         let (first, second) = (call(1), call(2));
         let mut enter = |id: usize, call: &Call| flight.enter(id as i64, events.clone(), call);
         (0..MAX_CALLS_PER_CALLER).for_each(|id| enter(id, &first).unwrap());
-        assert!(matches!(enter(MAX_CALLS, &first), Err(CallError::Busy(why)) if why.contains("this caller")));
+        assert!(
+            matches!(enter(MAX_CALLS, &first), Err(CallError::Busy(why)) if why.contains("this caller"))
+        );
         (MAX_CALLS_PER_CALLER..MAX_CALLS).for_each(|id| enter(id, &second).unwrap());
-        assert!(matches!(enter(MAX_CALLS, &call(3)), Err(CallError::Busy(_))));
+        assert!(matches!(
+            enter(MAX_CALLS, &call(3)),
+            Err(CallError::Busy(_))
+        ));
         flight.leave(0, true);
         assert!(flight.enter(0, events.clone(), &call(3)).is_ok());
     }
@@ -198,10 +247,17 @@ mod tests {
         }
         let offer = |id: i64, bytes: usize| {
             let params = carryall_types::RawJson::from(&json!({"text": "x".repeat(bytes)}));
-            flight.get(id).unwrap().offer(Event::Notification(Notification::new("n", params)), &budget).is_ok()
+            flight
+                .get(id)
+                .unwrap()
+                .offer(Event::Notification(Notification::new("n", params)), &budget)
+                .is_ok()
         };
         assert!(offer(1, 9000), "a single one fits, whatever its size");
-        assert!(!offer(1, 1) && !offer(2, 1), "that was the share of this caller");
+        assert!(
+            !offer(1, 1) && !offer(2, 1),
+            "that was the share of this caller"
+        );
         assert!(offer(3, 1), "others have their own");
         drop(receivers[0].try_recv().unwrap());
         assert!(offer(2, 900) && offer(1, 900) && !offer(2, 900));

@@ -1,9 +1,9 @@
 //! The legacy side of a server that is called in the modern era, for the calls of legacy clients.
 //!
-//! Servers that speak both eras do not offer the same in both: some ask their questions in the old one alone, and what they
-//! keep in a session exists there alone. A legacy client in front of such a server loses nothing if the whole way speaks
-//! its era. `server/discover` does not tell whether there is a legacy side, as most servers name their modern versions only;
-//! the handshake does.
+//! Servers that speak both eras do not offer the same in both: some ask their questions in the old
+//! one alone, and what they keep in a session exists there alone. A legacy client in front of such
+//! a server loses nothing if the whole way speaks its era. `server/discover` does not tell whether
+//! there is a legacy side, as most servers name their modern versions only; the handshake does.
 
 use super::adapter::Adapter;
 use super::era::Era;
@@ -29,8 +29,8 @@ enum Known {
     Nothing,
     /// A session has been opened.
     Exists,
-    /// The server has refused the handshake. It is not asked again: a server that learns an old revision is a rarity, and
-    /// is found out by the next process here.
+    /// The server has refused the handshake. It is not asked again: a server that learns an old
+    /// revision is a rarity, and is found out by the next process here.
     Missing,
     NotBefore(Instant),
 }
@@ -45,12 +45,19 @@ pub(crate) enum Answered {
 impl LegacySide {
     pub(crate) fn new(adapter: Adapter, options: &Options) -> Self {
         let enabled = options.match_client_era && options.era == Era::Auto;
-        Self { adapter, enabled, known: Mutex::new(Known::Nothing) }
+        Self {
+            adapter,
+            enabled,
+            known: Mutex::new(Known::Nothing),
+        }
     }
 
     /// Answers `call` if it came from a legacy client and the server has a legacy side.
     pub(crate) async fn call(&self, call: Call) -> Answered {
-        if !self.enabled || call.extensions.get::<FromLegacyClient>().is_none() || !self.exists(&call).await {
+        if !self.enabled
+            || call.extensions.get::<FromLegacyClient>().is_none()
+            || !self.exists(&call).await
+        {
             return Answered::NotHere(call);
         }
         Answered::Here(self.adapter.call(call).await)
@@ -72,10 +79,17 @@ impl LegacySide {
         let found = match self.adapter.prepare(call).await {
             Ok(_) => Known::Exists,
             Err(WireError::Refused(_) | WireError::Status { .. }) => Known::Missing,
-            Err(WireError::Call(CallError::Malformed(_) | CallError::NotMcp { .. })) => Known::Missing,
-            Err(WireError::SessionEnded | WireError::Call(_)) => Known::NotBefore(Instant::now() + AGAIN),
+            Err(WireError::Call(CallError::Malformed(_) | CallError::NotMcp { .. })) => {
+                Known::Missing
+            }
+            Err(WireError::SessionEnded | WireError::Call(_)) => {
+                Known::NotBefore(Instant::now() + AGAIN)
+            }
         };
-        tracing::debug!(exists = matches!(found, Known::Exists), "the legacy side of a modern server");
+        tracing::debug!(
+            exists = matches!(found, Known::Exists),
+            "the legacy side of a modern server"
+        );
         *self.known() = found;
         matches!(found, Known::Exists)
     }

@@ -9,10 +9,12 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
-/// How long a call waits for the level to be set before it is sent. Log messages are not worth more.
+/// How long a call waits for the level to be set before it is sent. Log messages are not worth
+/// more.
 const WAIT: Duration = Duration::from_secs(1);
 
-/// The level of a session, and the attempt to set it. There is one attempt at a time, and nobody holds a lock meanwhile.
+/// The level of a session, and the attempt to set it. There is one attempt at a time, and nobody
+/// holds a lock meanwhile.
 #[derive(Default)]
 pub(crate) struct Level(Mutex<State>);
 
@@ -34,21 +36,25 @@ impl Level {
 }
 
 impl Session {
-    /// Has the server log at least from `level` on. Waits for it for a second at most, and not at all where the server has
-    /// let others wait that long.
+    /// Has the server log at least from `level` on. Waits for it for a second at most, and not at
+    /// all where the server has let others wait that long.
     pub(crate) async fn ensure_level(self: &Arc<Self>, level: LoggingLevel) {
         if self.capabilities().logging.is_none() {
             return;
         }
         let deadline = Instant::now() + WAIT;
-        // One attempt of another call's may be under way, which does not ask for as much; then one of this call's own.
+        // One attempt of another call's may be under way, which does not ask for as much; then one
+        // of this call's own.
         for _ in 0..2 {
             let mut attempt = {
                 let mut state = self.level.state();
                 if state.is_useless || state.set.is_some_and(|set| set <= level) || state.is_slow {
                     return;
                 }
-                state.attempt.get_or_insert_with(|| self.attempt(level)).clone()
+                state
+                    .attempt
+                    .get_or_insert_with(|| self.attempt(level))
+                    .clone()
             };
             if timeout_at(deadline, attempt.changed()).await.is_err() {
                 let mut state = self.level.state();
@@ -64,7 +70,9 @@ impl Session {
         let session = Arc::clone(self);
         tokio::spawn(async move {
             let started = Instant::now();
-            let answered = session.ask("logging/setLevel", &json!({"level": level})).await;
+            let answered = session
+                .ask("logging/setLevel", &json!({"level": level}))
+                .await;
             let mut state = session.level.state();
             (state.attempt, state.is_slow) = (None, false);
             match answered {
@@ -120,27 +128,39 @@ mod tests {
                 let response = match answer {
                     Answer::Broken => return Err(carryall_proto::CallError::broken("reset").into()),
                     Answer::AfterAsking => {
-                        let own =
-                            Request { id: "q1".into(), method: "roots/list".into(), params: RawJson::EMPTY_OBJECT };
+                        let own = Request {
+                            id: "q1".into(),
+                            method: "roots/list".into(),
+                            params: RawJson::EMPTY_OBJECT,
+                        };
                         let response = Response::result(request.id, RawJson::EMPTY_OBJECT);
-                        let incomings = [Ok(Incoming::Request(own)), Ok(Incoming::Response(response))];
+                        let incomings =
+                            [Ok(Incoming::Request(own)), Ok(Incoming::Response(response))];
                         let incomings: Incomings = Box::pin(futures_util::stream::iter(incomings));
                         return Ok(incomings);
                     }
                     Answer::Never => std::future::pending().await,
-                    Answer::Error => Response::error(request.id, ErrorObject::method_not_found("logging/setLevel")),
+                    Answer::Error => Response::error(
+                        request.id,
+                        ErrorObject::method_not_found("logging/setLevel"),
+                    ),
                     Answer::After(delay) => {
                         tokio::time::sleep(delay).await;
                         Response::result(request.id, RawJson::EMPTY_OBJECT)
                     }
                 };
-                let incomings: Incomings = Box::pin(futures_util::stream::iter([Ok(Incoming::Response(response))]));
+                let incomings: Incomings = Box::pin(futures_util::stream::iter([Ok(
+                    Incoming::Response(response),
+                )]));
                 Ok(incomings)
             })
         }
 
         fn send(&self, message: Unanswered) -> BoxFuture<Result<(), WireError>> {
-            self.sent.lock().unwrap().push(String::from_utf8(message.encode().to_vec()).unwrap());
+            self.sent
+                .lock()
+                .unwrap()
+                .push(String::from_utf8(message.encode().to_vec()).unwrap());
             Box::pin(std::future::ready(Ok(())))
         }
 
@@ -162,11 +182,25 @@ mod tests {
         (session, asked)
     }
 
-    async fn telling_session(answer: Answer) -> (Arc<Session>, Arc<AtomicUsize>, Arc<Mutex<Vec<String>>>) {
+    async fn telling_session(
+        answer: Answer,
+    ) -> (Arc<Session>, Arc<AtomicUsize>, Arc<Mutex<Vec<String>>>) {
         let (asked, sent, options) = (Arc::default(), Arc::default(), Options::default());
-        let wire = Arc::new(Fake { answer, asked: Arc::clone(&asked), sent: Arc::clone(&sent) });
-        let result = RawJson::from(&json!({"protocolVersion": "2025-11-25", "capabilities": {"logging": {}}}));
-        (Session::established(wire, &options, &result, &Parked::new(&options)).await.unwrap(), asked, sent)
+        let wire = Arc::new(Fake {
+            answer,
+            asked: Arc::clone(&asked),
+            sent: Arc::clone(&sent),
+        });
+        let result = RawJson::from(
+            &json!({"protocolVersion": "2025-11-25", "capabilities": {"logging": {}}}),
+        );
+        (
+            Session::established(wire, &options, &result, &Parked::new(&options))
+                .await
+                .unwrap(),
+            asked,
+            sent,
+        )
     }
 
     async fn waited(session: &Arc<Session>, level: LoggingLevel) -> Duration {
@@ -178,8 +212,12 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_server_that_does_not_answer_is_waited_for_once_and_briefly() {
         let (session, asked) = session(Answer::Never).await;
-        let both =
-            || async { tokio::join!(waited(&session, LoggingLevel::Debug), waited(&session, LoggingLevel::Error)) };
+        let both = || async {
+            tokio::join!(
+                waited(&session, LoggingLevel::Debug),
+                waited(&session, LoggingLevel::Error)
+            )
+        };
         assert_eq!(both().await, (WAIT, WAIT), "both at a time");
         assert_eq!(both().await, (Duration::ZERO, Duration::ZERO));
         tokio::time::sleep(HOUSEKEEPING).await;
@@ -192,13 +230,21 @@ mod tests {
         let (session, _, sent) = telling_session(Answer::AfterAsking).await;
         session.ensure_level(LoggingLevel::Error).await;
         let sent = sent.lock().unwrap().clone();
-        assert!(sent.iter().any(|text| text.contains(r#""id":"q1""#) && text.contains("-32600")), "{sent:?}");
+        assert!(
+            sent.iter()
+                .any(|text| text.contains(r#""id":"q1""#) && text.contains("-32600")),
+            "{sent:?}"
+        );
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_server_that_refuses_is_not_asked_again() {
         let (session, asked) = session(Answer::Error).await;
-        for level in [LoggingLevel::Error, LoggingLevel::Debug, LoggingLevel::Error] {
+        for level in [
+            LoggingLevel::Error,
+            LoggingLevel::Debug,
+            LoggingLevel::Error,
+        ] {
             assert_eq!(waited(&session, level).await, Duration::ZERO);
         }
         assert_eq!(asked.load(Ordering::Relaxed), 1);
@@ -221,7 +267,11 @@ mod tests {
         assert!(gone.await.is_err());
         assert_eq!(waited(&session, LoggingLevel::Error).await, delay / 2);
         assert_eq!(waited(&session, LoggingLevel::Error).await, Duration::ZERO);
-        assert_eq!(waited(&session, LoggingLevel::Debug).await, delay, "more than is set");
+        assert_eq!(
+            waited(&session, LoggingLevel::Debug).await,
+            delay,
+            "more than is set"
+        );
         assert_eq!(asked.load(Ordering::Relaxed), 2);
     }
 }

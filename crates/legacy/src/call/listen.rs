@@ -4,7 +4,9 @@ use super::session::Session;
 use crate::generate;
 use carryall_proto::budget::Reservation;
 use carryall_proto::listen::{Change, acknowledged, honoured, matches};
-use carryall_proto::{Call, CallError, Caller, CallerId, Message, Notification, Outcome, Params, Reply};
+use carryall_proto::{
+    Call, CallError, Caller, CallerId, Message, Notification, Outcome, Params, Reply,
+};
 use carryall_types::{ErrorObject, SubscriptionFilter, notification};
 use serde_json::json;
 use std::collections::HashMap;
@@ -12,7 +14,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::mpsc;
 
-/// How many changes may wait for a listener. One that is further behind has missed some, and has to listen anew.
+/// How many changes may wait for a listener. One that is further behind has missed some, and has to
+/// listen anew.
 const MAX_CHANGES: usize = 256;
 /// How many resources one listener may subscribe to.
 const MAX_RESOURCES: usize = 1000;
@@ -65,14 +68,21 @@ impl Listeners {
     /// Who listens.
     pub(crate) fn callers(&self) -> Vec<CallerId> {
         let all = self.lock();
-        all.iter().filter(|listener| !listener.changes.is_closed()).map(|listener| listener.caller.clone()).collect()
+        all.iter()
+            .filter(|listener| !listener.changes.is_closed())
+            .map(|listener| listener.caller.clone())
+            .collect()
     }
 
     fn add(&self, filter: SubscriptionFilter, caller: CallerId) -> mpsc::Receiver<Change> {
         let (changes, receiver) = mpsc::channel(MAX_CHANGES);
         let mut all = self.lock();
         all.retain(|listener| !listener.changes.is_closed());
-        all.push(Listener { filter, changes, caller });
+        all.push(Listener {
+            filter,
+            changes,
+            caller,
+        });
         receiver
     }
 
@@ -81,7 +91,9 @@ impl Listeners {
     }
 
     fn counts(&self) -> MutexGuard<'_, HashMap<String, usize>> {
-        self.subscribed.lock().unwrap_or_else(PoisonError::into_inner)
+        self.subscribed
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -103,12 +115,19 @@ fn change_of(notification: &Notification) -> Option<Change> {
 
 /// Opens a stream of changes.
 pub(crate) async fn open(session: &Arc<Session>, call: &Call) -> Result<Reply, CallError> {
-    let wanted = call.params.get("notifications").map_or(Ok(SubscriptionFilter::default()), |wanted| wanted.decode());
+    let wanted = call
+        .params
+        .get("notifications")
+        .map_or(Ok(SubscriptionFilter::default()), |wanted| wanted.decode());
     let wanted = match wanted {
         Ok(wanted) => wanted,
         Err(error) => {
-            let error = ErrorObject::invalid_params(format!("Invalid params: notifications: {error}"));
-            return Ok(Reply::Once(carryall_proto::Response::error(call.id.clone(), error)));
+            let error =
+                ErrorObject::invalid_params(format!("Invalid params: notifications: {error}"));
+            return Ok(Reply::Once(carryall_proto::Response::error(
+                call.id.clone(),
+                error,
+            )));
         }
     };
     let mut filter = honoured(&wanted, session.capabilities(), MAX_RESOURCES);
@@ -116,13 +135,29 @@ pub(crate) async fn open(session: &Arc<Session>, call: &Call) -> Result<Reply, C
         uris.retain(|uri| uri.len() <= MAX_URI_BYTES);
         uris
     });
-    let bytes = OVERHEAD + uris.iter().flatten().map(|uri| uri.len() + OVERHEAD).sum::<usize>();
-    let room = session.parked.quotas.subscriptions.reserve(&Caller::accountable(call), bytes).map_err(|exceeded| {
-        tracing::debug!(bytes, %exceeded, "a subscription was refused");
-        CallError::Busy(format!("no further subscription with this server: {exceeded}; end others first"))
-    })?;
+    let bytes = OVERHEAD
+        + uris
+            .iter()
+            .flatten()
+            .map(|uri| uri.len() + OVERHEAD)
+            .sum::<usize>();
+    let room = session
+        .parked
+        .quotas
+        .subscriptions
+        .reserve(&Caller::accountable(call), bytes)
+        .map_err(|exceeded| {
+            tracing::debug!(bytes, %exceeded, "a subscription was refused");
+            CallError::Busy(format!(
+                "no further subscription with this server: {exceeded}; end others first"
+            ))
+        })?;
     session.hear();
-    let mut subscribed = Subscribed { session: Arc::clone(session), uris: Vec::new(), _room: room };
+    let mut subscribed = Subscribed {
+        session: Arc::clone(session),
+        uris: Vec::new(),
+        _room: room,
+    };
     if let Some(uris) = uris {
         for uri in uris {
             // A server that did not answer once is not waited for again and again.
@@ -136,11 +171,16 @@ pub(crate) async fn open(session: &Arc<Session>, call: &Call) -> Result<Reply, C
     let id = call.id.clone();
     Ok(Reply::Stream(generate::stream(move |out| async move {
         let subscribed = subscribed;
-        out.emit(Ok(Message::Notification(acknowledged(&id, &filter)))).await;
+        out.emit(Ok(Message::Notification(acknowledged(&id, &filter))))
+            .await;
         while let Some(change) = changes.recv().await {
-            out.emit(Ok(Message::Notification(change.notification(&id)))).await;
+            out.emit(Ok(Message::Notification(change.notification(&id))))
+                .await;
         }
-        let lost = subscribed.session.lost().unwrap_or_else(|| CallError::broken("the stream of changes has ended"));
+        let lost = subscribed
+            .session
+            .lost()
+            .unwrap_or_else(|| CallError::broken("the stream of changes has ended"));
         out.emit(Err(lost)).await;
     })))
 }
@@ -165,7 +205,11 @@ impl Subscribed {
         if !first {
             return true;
         }
-        match self.session.ask("resources/subscribe", &json!({"uri": uri})).await {
+        match self
+            .session
+            .ask("resources/subscribe", &json!({"uri": uri}))
+            .await
+        {
             Ok(Outcome::Result(_)) => true,
             refused => {
                 tracing::debug!(uri = %carryall_proto::Printable(&uri), refused = ?carryall_proto::PrintableFmt(&refused), "the server does not tell of this resource");
@@ -180,19 +224,32 @@ impl Subscribed {
 /// Whether nobody wants the resource any more.
 fn release(session: &Session, uri: &str) -> bool {
     let mut counts = session.listeners.counts();
-    let Some(count) = counts.get_mut(uri) else { return false };
+    let Some(count) = counts.get_mut(uri) else {
+        return false;
+    };
     *count -= 1;
     *count == 0 && counts.remove(uri).is_some()
 }
 
 impl Drop for Subscribed {
     fn drop(&mut self) {
-        let unwanted: Vec<String> = self.uris.drain(..).filter(|uri| release(&self.session, uri)).collect();
-        let (Ok(runtime), None) = (tokio::runtime::Handle::try_current(), self.session.lost()) else { return };
+        let unwanted: Vec<String> = self
+            .uris
+            .drain(..)
+            .filter(|uri| release(&self.session, uri))
+            .collect();
+        let (Ok(runtime), None) = (tokio::runtime::Handle::try_current(), self.session.lost())
+        else {
+            return;
+        };
         let session = Arc::clone(&self.session);
         runtime.spawn(async move {
             for uri in unwanted {
-                if session.ask("resources/unsubscribe", &json!({"uri": uri})).await.is_err() {
+                if session
+                    .ask("resources/unsubscribe", &json!({"uri": uri}))
+                    .await
+                    .is_err()
+                {
                     return;
                 }
             }

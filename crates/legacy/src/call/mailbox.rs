@@ -1,4 +1,5 @@
-//! Where messages of a shared way wait for whoever they are for: a channel of lines, or the one stream of HTTP+SSE.
+//! Where messages of a shared way wait for whoever they are for: a channel of lines, or the one
+//! stream of HTTP+SSE.
 
 use super::unattributed::Unattributed;
 use super::wire::{Incomings, Sink};
@@ -38,10 +39,17 @@ impl Mailbox {
         Arc::default()
     }
 
-    /// For a way whose messages are sent one after the other. [`sent`](Self::sent) has to be called.
+    /// For a way whose messages are sent one after the other. [`sent`](Self::sent) has to be
+    /// called.
     pub(crate) fn in_order() -> Arc<Self> {
-        let state = State { unattributed: Some(Unattributed::default()), ..State::default() };
-        Arc::new(Self { state: Mutex::new(state), sink: OnceLock::new() })
+        let state = State {
+            unattributed: Some(Unattributed::default()),
+            ..State::default()
+        };
+        Arc::new(Self {
+            state: Mutex::new(state),
+            sink: OnceLock::new(),
+        })
     }
 
     /// A message that gets no response was sent.
@@ -59,8 +67,14 @@ impl Mailbox {
         }
         let (response, receiver) = oneshot::channel();
         let number = state.unattributed.as_mut().map_or(0, Unattributed::request);
-        state.waiting.insert(id.clone(), Waiter { response, number });
-        Ok(Expected { mailbox: Arc::clone(self), id, receiver })
+        state
+            .waiting
+            .insert(id.clone(), Waiter { response, number });
+        Ok(Expected {
+            mailbox: Arc::clone(self),
+            id,
+            receiver,
+        })
     }
 
     /// Where what belongs to no request goes from now on.
@@ -79,7 +93,9 @@ impl Mailbox {
             Err(malformed) => {
                 // An array with too many messages, or that is no JSON, answers all the same.
                 let ids = response_ids(text);
-                ids.into_iter().for_each(|id| self.fail(id, CallError::Malformed(malformed.error.message.clone())));
+                ids.into_iter().for_each(|id| {
+                    self.fail(id, CallError::Malformed(malformed.error.message.clone()))
+                });
                 return tracing::debug!(error = %Printable(&malformed.error.message), "not a message");
             }
         };
@@ -96,18 +112,30 @@ impl Mailbox {
                 }
                 Ok(Incoming::ErrorWithoutId(error)) => {
                     {
-                        let State { waiting, unattributed, .. } = &mut *self.lock();
-                        unattributed.iter_mut().for_each(|known| known.error(&error, waiting.keys()));
+                        let State {
+                            waiting,
+                            unattributed,
+                            ..
+                        } = &mut *self.lock();
+                        unattributed
+                            .iter_mut()
+                            .for_each(|known| known.error(&error, waiting.keys()));
                     }
                     self.attribute();
                     self.pass_on(Incoming::ErrorWithoutId(error));
                 }
                 Ok(other) => self.pass_on(other),
-                Err(Malformed { id: Some(id), error, is_response: true }) => {
+                Err(Malformed {
+                    id: Some(id),
+                    error,
+                    is_response: true,
+                }) => {
                     self.fail(id, CallError::Malformed(error.message));
                 }
                 // Many a server prints something at its start that is no message.
-                Err(malformed) => tracing::debug!(error = %Printable(&malformed.error.message), "not a message"),
+                Err(malformed) => {
+                    tracing::debug!(error = %Printable(&malformed.error.message), "not a message")
+                }
             }
         }
     }
@@ -124,7 +152,9 @@ impl Mailbox {
     /// A message was longer than is accepted, and was skipped.
     pub(crate) fn too_long(&self, line: &LineTooLong) {
         match &line.id {
-            Some(id) if line.is_response => self.fail(id.clone(), CallError::TooLarge(line.max_line)),
+            Some(id) if line.is_response => {
+                self.fail(id.clone(), CallError::TooLarge(line.max_line))
+            }
             _ => tracing::warn!(error = %line, "a message was skipped"),
         }
     }
@@ -134,7 +164,10 @@ impl Mailbox {
         let id = own_id(id);
         match self.answered(&id) {
             Some(waiting) => _ = waiting.send(Err(error)),
-            None => self.pass_on(Incoming::Response(Response::error(id, ErrorObject::internal()))),
+            None => self.pass_on(Incoming::Response(Response::error(
+                id,
+                ErrorObject::internal(),
+            ))),
         }
         self.attribute();
     }
@@ -153,12 +186,18 @@ impl Mailbox {
     fn attribute(&self) {
         loop {
             let mut state = self.lock();
-            let found = state.unattributed.as_mut().map(Unattributed::attributed).unwrap_or_default();
+            let found = state
+                .unattributed
+                .as_mut()
+                .map(Unattributed::attributed)
+                .unwrap_or_default();
             if found.is_empty() {
                 return;
             }
             for (id, error) in found {
-                let Some(waiting) = state.waiting.remove(&id) else { continue };
+                let Some(waiting) = state.waiting.remove(&id) else {
+                    continue;
+                };
                 let _ = waiting.response.send(Ok(Incoming::ErrorWithoutId(error)));
             }
         }
@@ -214,7 +253,9 @@ impl Expected {
 impl Drop for Expected {
     fn drop(&mut self) {
         let mut state = self.mailbox.lock();
-        if let (Some(_), Some(unattributed)) = (state.waiting.remove(&self.id), &mut state.unattributed) {
+        if let (Some(_), Some(unattributed)) =
+            (state.waiting.remove(&self.id), &mut state.unattributed)
+        {
             unattributed.abandoned(&self.id);
         }
     }

@@ -1,7 +1,8 @@
 //! Servers of earlier revisions, called as if they were of this one.
 //!
-//! [`Http`] and [`Stdio`] are services on the seam. Each finds out on first use of which era its server is, and from then
-//! on is either a plain transport of this revision, or an adapter that shakes hands and translates.
+//! [`Http`] and [`Stdio`] are services on the seam. Each finds out on first use of which era its
+//! server is, and from then on is either a plain transport of this revision, or an adapter that
+//! shakes hands and translates.
 
 mod adapter;
 mod channel;

@@ -8,33 +8,36 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Answers a question of a server. `None` for questions that have no handler; the caller of the call that the server was
-/// working on is asked those. An error is sent to the server.
-pub type Answers = Arc<dyn Fn(InputRequest) -> Option<BoxFuture<Result<RawJson, ErrorObject>>> + Send + Sync>;
+/// Answers a question of a server. `None` for questions that have no handler; the caller of the
+/// call that the server was working on is asked those. An error is sent to the server.
+pub type Answers =
+    Arc<dyn Fn(InputRequest) -> Option<BoxFuture<Result<RawJson, ErrorObject>>> + Send + Sync>;
 
 /// Which callers share a session with a server of an earlier revision.
 ///
-/// Such a server keeps state per session: a login, a working directory, subscriptions, the level of its log messages.
-/// Whoever shares a session shares that state. On stdio a session is a process.
+/// Such a server keeps state per session: a login, a working directory, subscriptions, the level of
+/// its log messages. Whoever shares a session shares that state. On stdio a session is a process.
 ///
-/// Whatever is chosen here, a session is shared only by callers with the same elicitation, sampling and roots
-/// capabilities, because a session declares them once. In text (`FromStr`, `Display`) the values are `per-principal`,
-/// `per-client`, `per-call` and `shared`.
+/// Whatever is chosen here, a session is shared only by callers with the same elicitation, sampling
+/// and roots capabilities, because a session declares them once. In text (`FromStr`, `Display`) the
+/// values are `per-principal`, `per-client`, `per-call` and `shared`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum SessionScope {
-    /// Each principal has sessions of its own. They are never shared between two principals, nor between a principal and
-    /// callers without one. Callers without a principal share sessions, which is fit for servers without session state
-    /// only: where callers are not authenticated and the server keeps state, choose another.
+    /// Each principal has sessions of its own. They are never shared between two principals, nor
+    /// between a principal and callers without one. Callers without a principal share sessions,
+    /// which is fit for servers without session state only: where callers are not authenticated and
+    /// the server keeps state, choose another.
     #[default]
     Principal,
     /// Each client has sessions of its own: a principal, else a legacy session, else a connection
-    /// ([`Caller::of`](carryall_proto::Caller::of)). Where nothing is known of a client, each of its calls has one. Clients
-    /// of 2026-07-28 that use several connections have several sessions, and an intermediary that pools its connections
-    /// makes several users one client.
+    /// ([`Caller::of`](carryall_proto::Caller::of)). Where nothing is known of a client, each of
+    /// its calls has one. Clients of 2026-07-28 that use several connections have several sessions,
+    /// and an intermediary that pools its connections makes several users one client.
     Client,
-    /// Each call has a session of its own, on stdio a process, that ends with the call. The rounds of a call stay on its
-    /// session. Subscriptions, which no call can log in for, share sessions of their own.
+    /// Each call has a session of its own, on stdio a process, that ends with the call. The rounds
+    /// of a call stay on its session. Subscriptions, which no call can log in for, share sessions
+    /// of their own.
     Call,
     /// All callers share sessions. Only for servers without session state.
     Shared,
@@ -78,7 +81,10 @@ impl FromStr for SessionScope {
     type Err = UnknownSessionScope;
 
     fn from_str(text: &str) -> Result<Self, UnknownSessionScope> {
-        Self::ALL.into_iter().find(|scope| scope.as_str() == text).ok_or(UnknownSessionScope)
+        Self::ALL
+            .into_iter()
+            .find(|scope| scope.as_str() == text)
+            .ok_or(UnknownSessionScope)
     }
 }
 
@@ -141,20 +147,21 @@ impl Options {
         self
     }
 
-    /// How long a server on stdio may leave the probe unanswered before it is looked at what it does instead. 1 s unless
-    /// set.
+    /// How long a server on stdio may leave the probe unanswered before it is looked at what it
+    /// does instead. 1 s unless set.
     ///
-    /// A legacy server that ignores the probe connects after about twice as long, one that ignores everything before the
-    /// handshake after about four times as long (ten times where the system does not tell whether a pipe has been read). A
-    /// server that is still starting is waited for, up to [`handshake_timeout`](Self::handshake_timeout).
+    /// A legacy server that ignores the probe connects after about twice as long, one that ignores
+    /// everything before the handshake after about four times as long (ten times where the system
+    /// does not tell whether a pipe has been read). A server that is still starting is waited for,
+    /// up to [`handshake_timeout`](Self::handshake_timeout).
     #[must_use]
     pub fn silence(mut self, silence: Duration) -> Self {
         self.silence = silence;
         self
     }
 
-    /// How long a server may take to start and to answer `initialize`. 60 s unless set, because a server on stdio may be
-    /// downloaded first.
+    /// How long a server may take to start and to answer `initialize`. 60 s unless set, because a
+    /// server on stdio may be downloaded first.
     #[must_use]
     pub fn handshake_timeout(mut self, timeout: Duration) -> Self {
         self.handshake_timeout = timeout;
@@ -175,25 +182,30 @@ impl Options {
         self
     }
 
-    /// What to declare when hands are shaken before there is a call: the `clientInfo` and the capabilities that most
-    /// calls will bring. On stdio a call with other capabilities needs another process. No capabilities unless set.
+    /// What to declare when hands are shaken before there is a call: the `clientInfo` and the
+    /// capabilities that most calls will bring. On stdio a call with other capabilities needs
+    /// another process. No capabilities unless set.
     #[must_use]
-    pub fn declares(mut self, client_info: Implementation, capabilities: ClientCapabilities) -> Self {
+    pub fn declares(
+        mut self,
+        client_info: Implementation,
+        capabilities: ClientCapabilities,
+    ) -> Self {
         self.client_info = client_info;
         self.capabilities = capabilities;
         self
     }
 
-    /// How many calls may wait for their callers to come back with an answer: 256 unless set, a quarter of that for one
-    /// caller. A question beyond that is refused, and its call fails.
+    /// How many calls may wait for their callers to come back with an answer: 256 unless set, a
+    /// quarter of that for one caller. A question beyond that is refused, and its call fails.
     #[must_use]
     pub fn max_parked(mut self, max: usize) -> Self {
         self.max_parked = max;
         self
     }
 
-    /// The size of these calls and their questions together, in bytes: 64 MiB unless set, a quarter of that for one
-    /// caller.
+    /// The size of these calls and their questions together, in bytes: 64 MiB unless set, a quarter
+    /// of that for one caller.
     #[must_use]
     pub fn max_parked_bytes(mut self, bytes: usize) -> Self {
         self.max_parked_bytes = bytes;
@@ -207,40 +219,46 @@ impl Options {
         self
     }
 
-    /// How many sessions there may be with one server at a time. 32 unless set; on stdio, where each is a process, 8.
+    /// How many sessions there may be with one server at a time. 32 unless set; on stdio, where
+    /// each is a process, 8.
     ///
-    /// When all are there, one that nobody uses makes room; when all are in use, a call that needs another is refused with
-    /// [`CallError::Busy`](carryall_proto::CallError::Busy). The last place is for a caller that has no session yet, and
-    /// one place is for the callers without capabilities.
+    /// When all are there, one that nobody uses makes room; when all are in use, a call that needs
+    /// another is refused with [`CallError::Busy`](carryall_proto::CallError::Busy). The last place
+    /// is for a caller that has no session yet, and one place is for the callers without
+    /// capabilities.
     #[must_use]
     pub fn max_sessions(mut self, max: usize) -> Self {
         self.max_sessions = Some(max.max(1));
         self
     }
 
-    /// How many of these sessions one caller may have opened ([`Caller::accountable`](carryall_proto::Caller::accountable)).
-    /// Half of [`max_sessions`](Self::max_sessions) unless set.
+    /// How many of these sessions one caller may have opened
+    /// ([`Caller::accountable`](carryall_proto::Caller::accountable)). Half of
+    /// [`max_sessions`](Self::max_sessions) unless set.
     #[must_use]
     pub fn max_sessions_per_caller(mut self, max: usize) -> Self {
         self.max_sessions_per_caller = Some(max.max(1));
         self
     }
 
-    /// How long a session may be unused before it is ended. 10 minutes unless set. The one used last is kept.
+    /// How long a session may be unused before it is ended. 10 minutes unless set. The one used
+    /// last is kept.
     #[must_use]
     pub fn idle(mut self, limit: Duration) -> Self {
         self.idle = limit;
         self
     }
 
-    /// Whether the calls of legacy clients, which [`serve`](crate::serve) has made for them, go to the legacy side of a
-    /// server that speaks both eras. `false` unless set; of no effect where the [era](Self::era) is given.
+    /// Whether the calls of legacy clients, which [`serve`](crate::serve) has made for them, go to
+    /// the legacy side of a server that speaks both eras. `false` unless set; of no effect where
+    /// the [era](Self::era) is given.
     ///
-    /// Some servers offer in the old era alone what clients of that era can do, elicitation for one. Whether the server has
-    /// a legacy side is found out with the first such call, by opening a session; if it has none, the call goes the modern
-    /// way. It costs those sessions, beside the modern way; on stdio, where a process speaks one era, it costs processes.
-    /// And it costs what sessions cost: a call that asks its user something continues where it began, so it is not for
-    /// one of several replicas of the same server.
+    /// Some servers offer in the old era alone what clients of that era can do, elicitation for
+    /// one. Whether the server has a legacy side is found out with the first such call, by opening
+    /// a session; if it has none, the call goes the modern way. It costs those sessions, beside the
+    /// modern way; on stdio, where a process speaks one era, it costs processes. And it costs what
+    /// sessions cost: a call that asks its user something continues where it began, so it is not
+    /// for one of several replicas of the same server.
     #[must_use]
     pub fn match_client_era(mut self, match_era: bool) -> Self {
         self.match_client_era = match_era;
@@ -278,6 +296,10 @@ mod tests {
             assert_eq!(scope.to_string().parse(), Ok(scope));
         }
         assert_eq!("client".parse::<SessionScope>(), Err(UnknownSessionScope));
-        assert!(UnknownSessionScope.to_string().contains(SessionScope::default().as_str()));
+        assert!(
+            UnknownSessionScope
+                .to_string()
+                .contains(SessionScope::default().as_str())
+        );
     }
 }

@@ -1,7 +1,8 @@
 //! Calls that wait for an answer to a question which their caller was handed.
 //!
-//! A legacy server asks in the middle of a call and keeps the call; a client of this revision gets the question as the
-//! result of one round and comes back with the answer in the next. In between the call is parked here.
+//! A legacy server asks in the middle of a call and keeps the call; a client of this revision gets
+//! the question as the result of one round and comes back with the answer in the next. In between
+//! the call is parked here.
 
 use super::options::Options;
 use super::quotas::Quotas;
@@ -10,7 +11,8 @@ use super::wire::Unanswered;
 use carryall_proto::budget::{Amount, Budget, Reservation};
 use carryall_proto::{Call, CallError, Caller, CallerId, Outcome, Reply, Response};
 use carryall_types::{
-    ErrorObject, InputRequest, InputRequests, InputRequiredResult, JsonObject, RawJson, RequestId, code,
+    ErrorObject, InputRequest, InputRequests, InputRequiredResult, JsonObject, RawJson, RequestId,
+    code,
 };
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -66,10 +68,17 @@ impl Parked {
         })
     }
 
-    /// Parks a call, and gives the result with which its caller is asked. A call that cannot be parked is given up: its
-    /// server is told that nobody answers.
-    pub(crate) fn park(&self, running: Running, id: RequestId, question: InputRequest) -> Result<RawJson, ErrorObject> {
-        let parked = self.reserve(&running, &question).and_then(|room| Ok((room, state()?)));
+    /// Parks a call, and gives the result with which its caller is asked. A call that cannot be
+    /// parked is given up: its server is told that nobody answers.
+    pub(crate) fn park(
+        &self,
+        running: Running,
+        id: RequestId,
+        question: InputRequest,
+    ) -> Result<RawJson, ErrorObject> {
+        let parked = self
+            .reserve(&running, &question)
+            .and_then(|room| Ok((room, state()?)));
         let (room, state) = match parked {
             Ok(parked) => parked,
             Err(error) => {
@@ -82,23 +91,45 @@ impl Parked {
             let (this, limit, state) = (self.this.clone(), self.limit, state.clone());
             let expiry = runtime.spawn(async move {
                 tokio::time::sleep(limit).await;
-                if let Some(expired) = this.upgrade().and_then(|parked| parked.lock().remove(&state)) {
+                if let Some(expired) = this
+                    .upgrade()
+                    .and_then(|parked| parked.lock().remove(&state))
+                {
                     tracing::debug!("a question was not answered in time; its call is given up");
-                    let error = ErrorObject::new(code::INTERNAL_ERROR, "the question was not answered in time");
-                    expired.running.session.reply(Response::error(expired.id.clone(), error));
+                    let error = ErrorObject::new(
+                        code::INTERNAL_ERROR,
+                        "the question was not answered in time",
+                    );
+                    expired
+                        .running
+                        .session
+                        .reply(Response::error(expired.id.clone(), error));
                 }
             });
             AbortOnDrop(expiry.abort_handle())
         });
-        self.lock().insert(state, Waiting { running, id, question, _room: room, _expiry: expiry });
+        self.lock().insert(
+            state,
+            Waiting {
+                running,
+                id,
+                question,
+                _room: room,
+                _expiry: expiry,
+            },
+        );
         Ok(result)
     }
 
     /// Room for a call and its question. None that waits is given up for another.
-    fn reserve(&self, running: &Running, question: &InputRequest) -> Result<Reservation, ErrorObject> {
+    fn reserve(
+        &self,
+        running: &Running,
+        question: &InputRequest,
+    ) -> Result<Reservation, ErrorObject> {
         let call = running.call();
-        let bytes =
-            call.params.raw().as_bytes().len() + RawJson::from_value(question).map_or(0, |it| it.as_bytes().len());
+        let bytes = call.params.raw().as_bytes().len()
+            + RawJson::from_value(question).map_or(0, |it| it.as_bytes().len());
         self.budget.reserve(&Caller::accountable(call), bytes).map_err(|exceeded| {
             tracing::warn!(bytes, %exceeded, "a question of a server was refused: too many wait for their answers");
             let why = format!(
@@ -117,33 +148,60 @@ impl Parked {
 
     /// Goes on with a parked call.
     pub(crate) async fn go_on(&self, state: &str, call: Call) -> Result<Reply, CallError> {
-        let invalid = |why: &str| Ok(Reply::Once(Response::error(call.id.clone(), ErrorObject::invalid_params(why))));
+        let invalid = |why: &str| {
+            Ok(Reply::Once(Response::error(
+                call.id.clone(),
+                ErrorObject::invalid_params(why),
+            )))
+        };
         let unknown = "requestState is not known any more: the question was answered, or not in time. Call again";
-        let answers = call.params.get("inputResponses").map_or(Ok(JsonObject::new()), |answers| answers.decode());
-        let Ok(mut answers) = answers else { return invalid("Invalid params: inputResponses is not an object") };
+        let answers = call
+            .params
+            .get("inputResponses")
+            .map_or(Ok(JsonObject::new()), |answers| answers.decode());
+        let Ok(mut answers) = answers else {
+            return invalid("Invalid params: inputResponses is not an object");
+        };
         let taken = {
-            // Under one lock: what stays here must not be away for a moment, in which its time might be over.
+            // Under one lock: what stays here must not be away for a moment, in which its time
+            // might be over.
             let mut waiting = self.lock();
             let caller = CallerId::of(&call);
             // Somebody else's, or for something else, looks as if it were not there.
-            let found = waiting
-                .get(state)
-                .filter(|one| CallerId::of(one.running.call()).has_principal_of(&caller) && one.running.is_of(&call));
-            let Some(found) = found else { return invalid(unknown) };
+            let found = waiting.get(state).filter(|one| {
+                CallerId::of(one.running.call()).has_principal_of(&caller)
+                    && one.running.is_of(&call)
+            });
+            let Some(found) = found else {
+                return invalid(unknown);
+            };
             match answers.remove(KEY) {
                 Some(answer) => waiting.remove(state).map(|waiting| (waiting, answer)),
                 None => {
-                    // A missing answer is asked for again (`basic/patterns/mrtr#server-requirements-basic-workflow`).
+                    // A missing answer is asked for again
+                    // (`basic/patterns/mrtr#server-requirements-basic-workflow`).
                     let result = asking(state, &found.question);
                     return Ok(Reply::Once(Response::result(call.id.clone(), result)));
                 }
             }
         };
-        let Some((waiting, answer)) = taken else { return invalid(unknown) };
-        let Waiting { mut running, id, .. } = waiting;
-        let answer = Response { id, outcome: Outcome::Result(RawJson::from(&answer)) };
+        let Some((waiting, answer)) = taken else {
+            return invalid(unknown);
+        };
+        let Waiting {
+            mut running, id, ..
+        } = waiting;
+        let answer = Response {
+            id,
+            outcome: Outcome::Result(RawJson::from(&answer)),
+        };
         running.go_on(call);
-        if let Err(error) = running.session.wire.send(Unanswered::Response(answer)).await {
+        if let Err(error) = running
+            .session
+            .wire
+            .send(Unanswered::Response(answer))
+            .await
+        {
             return Err(error.into_call_error());
         }
         running.reply().await
@@ -166,7 +224,9 @@ fn state() -> Result<String, ErrorObject> {
 
 fn asking(state: &str, question: &InputRequest) -> RawJson {
     let requests = InputRequests::new().with(KEY, question.clone());
-    let result = InputRequiredResult::new().with_input_requests(requests).with_request_state(state);
+    let result = InputRequiredResult::new()
+        .with_input_requests(requests)
+        .with_request_state(state);
     let mut object = match serde_json::to_value(&result) {
         Ok(serde_json::Value::Object(object)) => object,
         _ => JsonObject::new(),

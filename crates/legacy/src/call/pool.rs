@@ -90,15 +90,18 @@ impl Pool {
         Self {
             scope: options.session_scope,
             max,
-            max_per_caller: options.max_sessions_per_caller.unwrap_or(max / 2).clamp(1, max),
+            max_per_caller: options
+                .max_sessions_per_caller
+                .unwrap_or(max / 2)
+                .clamp(1, max),
             idle: options.idle,
             entries: Mutex::default(),
             numbers: AtomicU64::new(0),
         }
     }
 
-    /// Finds the session for a call, or opens one with `open` where there is none. If there are as many as may be, one that
-    /// is not in use makes room.
+    /// Finds the session for a call, or opens one with `open` where there is none. If there are as
+    /// many as may be, one that is not in use makes room.
     ///
     /// # Errors
     /// [`CallError::Busy`] when none can make room.
@@ -119,18 +122,24 @@ impl Pool {
                 .or_else(|| find(&entries, &scope, Noticeable::NONE))
                 .or_else(|| find_unclaimed(&entries, declared))
                 .or_else(|| find_unclaimed(&entries, Noticeable::NONE)),
-            Purpose::Call => find(&entries, &scope, declared).or_else(|| find_unclaimed(&entries, declared)),
-            // Every session with the same capabilities was told the same.
-            Purpose::Handshake => {
-                entries.iter().rposition(|entry| entry.declared == declared && entry.opened().is_some())
+            Purpose::Call => {
+                find(&entries, &scope, declared).or_else(|| find_unclaimed(&entries, declared))
             }
+            // Every session with the same capabilities was told the same.
+            Purpose::Handshake => entries
+                .iter()
+                .rposition(|entry| entry.declared == declared && entry.opened().is_some()),
         };
         let caller = CallerId::of(call);
         let owner = Caller::accountable(call);
         let mut entry = match found {
             Some(at) => entries.remove(at),
             None => {
-                let declared = if purpose == Purpose::Subscription { Noticeable::NONE } else { declared };
+                let declared = if purpose == Purpose::Subscription {
+                    Noticeable::NONE
+                } else {
+                    declared
+                };
                 self.make_room(&mut entries, &owner, caller.is_in_process(), declared)?;
                 PoolEntry {
                     number: self.numbers.fetch_add(1, Ordering::Relaxed),
@@ -149,21 +158,30 @@ impl Pool {
             }
         }
         entry.used = Instant::now();
-        let place = entry.opened().map(|opened| Place { number: entry.number, opened: opened.clone(), of_call });
+        let place = entry.opened().map(|opened| Place {
+            number: entry.number,
+            opened: opened.clone(),
+            of_call,
+        });
         entries.push(entry);
         place.ok_or_else(|| CallError::broken("the session belongs to another call"))
     }
 
-    /// Waits until a session is open. From then on it is in use for as long as what is returned is held.
+    /// Waits until a session is open. From then on it is in use for as long as what is returned is
+    /// held.
     pub(crate) async fn wait(&self, mut place: Place) -> Opened {
         let opened = match place.opened.wait_for(Option::is_some).await {
             Ok(opened) => opened.clone(),
             Err(_) => None,
         };
-        let session = opened.unwrap_or_else(|| Err(CallError::broken("a session was not opened").into()))?;
+        let session =
+            opened.unwrap_or_else(|| Err(CallError::broken("a session was not opened").into()))?;
         if place.of_call {
             let mut entries = self.entries();
-            if let Some(entry) = entries.iter_mut().find(|entry| entry.number == place.number) {
+            if let Some(entry) = entries
+                .iter_mut()
+                .find(|entry| entry.number == place.number)
+            {
                 entry.session = Held::OfCall(Arc::downgrade(&session));
             }
         }
@@ -204,9 +222,15 @@ impl Pool {
 
     fn scope_of(&self, call: &Call, purpose: Purpose) -> Scope {
         match self.scope {
-            SessionScope::Principal => Scope::Caller(call.principal.as_deref().map_or(Caller::Anonymous, Caller::from)),
+            SessionScope::Principal => Scope::Caller(
+                call.principal
+                    .as_deref()
+                    .map_or(Caller::Anonymous, Caller::from),
+            ),
             // Nobody can tell that it is the client of another call.
-            SessionScope::Client if call.principal.is_none() && call.source == CallSource::UNKNOWN => {
+            SessionScope::Client
+                if call.principal.is_none() && call.source == CallSource::UNKNOWN =>
+            {
                 self.scope_of_call(purpose)
             }
             SessionScope::Client => Scope::Caller(Caller::of(call)),
@@ -223,7 +247,8 @@ impl Pool {
         in_process: bool,
         declared: Noticeable,
     ) -> Result<(), CallError> {
-        let of_owner = |entries: &[PoolEntry]| entries.iter().filter(|entry| entry.owner == *owner).count();
+        let of_owner =
+            |entries: &[PoolEntry]| entries.iter().filter(|entry| entry.owner == *owner).count();
         // Whoever calls in process shares with nobody.
         while !in_process && of_owner(entries) >= self.max_per_caller {
             if !evict(entries, declared, |entry| entry.owner == *owner) {
@@ -237,14 +262,20 @@ impl Pool {
             let has_some = !in_process && of_owner(entries) > 0;
             let plain = declared.is_none() || entries.iter().any(|entry| entry.declared.is_none());
             // The last place is for callers that have none, and for those without capabilities.
-            let usable = if self.max > 1 && (has_some || !plain) { self.max - 1 } else { self.max };
+            let usable = if self.max > 1 && (has_some || !plain) {
+                self.max - 1
+            } else {
+                self.max
+            };
             if entries.len() < usable {
                 return Ok(());
             }
             if !evict(entries, declared, |_| true) {
                 let count = entries.len();
                 let max = self.max;
-                return Err(busy(format!("{count} sessions with this server are in use, of {max} that there may be")));
+                return Err(busy(format!(
+                    "{count} sessions with this server are in use, of {max} that there may be"
+                )));
             }
         }
     }
@@ -261,27 +292,43 @@ fn busy(why: String) -> CallError {
 
 /// The latest session of this scope that declared just this.
 fn find(entries: &[PoolEntry], scope: &Scope, declared: Noticeable) -> Option<usize> {
-    entries
-        .iter()
-        .rposition(|entry| entry.scope.as_ref() == Some(scope) && entry.declared == declared && !entry.is_retired())
+    entries.iter().rposition(|entry| {
+        entry.scope.as_ref() == Some(scope) && entry.declared == declared && !entry.is_retired()
+    })
 }
 
 /// A session that declared just this and in which nobody did anything yet.
 fn find_unclaimed(entries: &[PoolEntry], declared: Noticeable) -> Option<usize> {
-    entries.iter().rposition(|entry| entry.scope.is_none() && entry.declared == declared)
+    entries
+        .iter()
+        .rposition(|entry| entry.scope.is_none() && entry.declared == declared)
 }
 
-/// Ends an idle session: one of the owner with the most, there the one that was used least recently. The only one
-/// without capabilities goes last.
-fn evict(entries: &mut Vec<PoolEntry>, wanted: Noticeable, may: impl Fn(&PoolEntry) -> bool) -> bool {
+/// Ends an idle session: one of the owner with the most, there the one that was used least
+/// recently. The only one without capabilities goes last.
+fn evict(
+    entries: &mut Vec<PoolEntry>,
+    wanted: Noticeable,
+    may: impl Fn(&PoolEntry) -> bool,
+) -> bool {
     let mut owners: HashMap<&Caller, usize> = HashMap::new();
-    entries.iter().for_each(|entry| *owners.entry(&entry.owner).or_default() += 1);
-    let plain = entries.iter().filter(|entry| entry.declared.is_none()).count();
-    let victim =
-        (0..entries.len()).filter(|at| may(&entries[*at]) && entries[*at].usage() == Usage::Idle).min_by_key(|at| {
+    entries
+        .iter()
+        .for_each(|entry| *owners.entry(&entry.owner).or_default() += 1);
+    let plain = entries
+        .iter()
+        .filter(|entry| entry.declared.is_none())
+        .count();
+    let victim = (0..entries.len())
+        .filter(|at| may(&entries[*at]) && entries[*at].usage() == Usage::Idle)
+        .min_by_key(|at| {
             let entry = &entries[*at];
             let is_only_plain = plain == 1 && entry.declared.is_none() && !wanted.is_none();
-            (is_only_plain, Reverse(owners.get(&entry.owner).copied().unwrap_or_default()), *at)
+            (
+                is_only_plain,
+                Reverse(owners.get(&entry.owner).copied().unwrap_or_default()),
+                *at,
+            )
         });
     victim.map(|at| entries.remove(at)).is_some()
 }
@@ -304,7 +351,9 @@ impl PoolEntry {
 
     fn is_retired(&self) -> bool {
         match &self.session {
-            Held::Kept(opened) => matches!(&*opened.borrow(), Some(Ok(session)) if session.is_retired()),
+            Held::Kept(opened) => {
+                matches!(&*opened.borrow(), Some(Ok(session)) if session.is_retired())
+            }
             Held::OfCall(_) => false,
         }
     }

@@ -3,7 +3,8 @@
 use carryall_proto::budget::{Amount, Budget};
 
 const MIB: usize = 1024 * 1024;
-/// What has come for calls and was not taken by their callers yet: progress, log messages, questions.
+/// What has come for calls and was not taken by their callers yet: progress, log messages,
+/// questions.
 const EVENTS: (Amount, Amount) = (Amount::new(65_536, 64 * MIB), Amount::new(32_768, 16 * MIB));
 /// Subscriptions, and the URIs of the resources that they are for.
 const SUBSCRIPTIONS: (Amount, Amount) = (Amount::new(4096, 64 * MIB), Amount::new(2048, 16 * MIB));
@@ -17,6 +18,9 @@ pub(crate) struct Quotas {
 impl Default for Quotas {
     fn default() -> Self {
         let budget = |(total, share)| Budget::new(total, share);
-        Self { events: budget(EVENTS), subscriptions: budget(SUBSCRIPTIONS) }
+        Self {
+            events: budget(EVENTS),
+            subscriptions: budget(SUBSCRIPTIONS),
+        }
     }
 }

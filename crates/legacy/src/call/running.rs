@@ -13,8 +13,8 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
 
-/// How long the response of a call that asked for log messages waits for those that its server sends on another stream,
-/// which nothing orders against the response.
+/// How long the response of a call that asked for log messages waits for those that its server
+/// sends on another stream, which nothing orders against the response.
 const LOGS_AFTER: Duration = Duration::from_millis(50);
 
 /// A call in work. Dropping it before its end cancels it.
@@ -69,7 +69,11 @@ impl Running {
         }
         let as_task = session.task_tools.is_required(session, &call).await;
         let id = session.next_id();
-        let token = call.meta.progress_token.is_some().then(|| format!("t-{id}"));
+        let token = call
+            .meta
+            .progress_token
+            .is_some()
+            .then(|| format!("t-{id}"));
         let mut request = translate::request(&call, id, token.as_deref());
         if as_task {
             request.params = task::augmented(&request.params);
@@ -91,7 +95,8 @@ impl Running {
             answered: false,
         };
         let mut sending = session.wire.request(request);
-        // A server may ask on another stream before it begins to answer on this one, and wait for what it asked.
+        // A server may ask on another stream before it begins to answer on this one, and wait for
+        // what it asked.
         let sent = tokio::select! {
             biased;
             Some(queued) = running.events.recv() => {
@@ -126,8 +131,14 @@ impl Running {
 
     /// Whether `call` can be another round of this one: it asks for the same.
     pub(crate) fn is_of(&self, call: &Call) -> bool {
-        let arguments = |call: &Call| call.params.get("arguments").and_then(|it| it.decode::<JsonValue>().ok());
-        self.call.method == call.method && self.call.name() == call.name() && arguments(&self.call) == arguments(call)
+        let arguments = |call: &Call| {
+            call.params
+                .get("arguments")
+                .and_then(|it| it.decode::<JsonValue>().ok())
+        };
+        self.call.method == call.method
+            && self.call.name() == call.name()
+            && arguments(&self.call) == arguments(call)
     }
 
     /// Goes on with the next round of the same call.
@@ -165,8 +176,11 @@ impl Running {
                 Some(queued) = self.events.recv() => return Ok(queued.event.into()),
                 incoming = self.incomings.next() => incoming,
             };
-            let lost =
-                || self.session.lost().unwrap_or_else(|| CallError::broken("the answer ended without a response"));
+            let lost = || {
+                self.session
+                    .lost()
+                    .unwrap_or_else(|| CallError::broken("the answer ended without a response"))
+            };
             let incoming = match incoming {
                 Some(Ok(incoming)) => incoming,
                 Some(Err(error)) => {
@@ -189,18 +203,25 @@ impl Running {
                     }
                     self.last = Some((outcome, Instant::now() + LOGS_AFTER));
                 }
-                Incoming::ErrorWithoutId(error) => return Ok(Next::Done(self.outcome(Outcome::Error(error)))),
+                Incoming::ErrorWithoutId(error) => {
+                    return Ok(Next::Done(self.outcome(Outcome::Error(error))));
+                }
                 Incoming::Notification(notification) => {
-                    if let Some(notification) = self.session.own_notification(self.id, notification) {
+                    if let Some(notification) = self.session.own_notification(self.id, notification)
+                    {
                         return Ok(Next::Notification(notification));
                     }
                 }
                 Incoming::Request(request) => {
-                    if let Some(Event::Question(request, question)) = self.session.own_request(self.id, request) {
+                    if let Some(Event::Question(request, question)) =
+                        self.session.own_request(self.id, request)
+                    {
                         return Ok(Next::Question(request, question));
                     }
                 }
-                Incoming::Response(response) => tracing::debug!(id = %response.id, "a response to another request"),
+                Incoming::Response(response) => {
+                    tracing::debug!(id = %response.id, "a response to another request")
+                }
             }
         }
     }
@@ -217,10 +238,15 @@ impl Running {
         self.last.take().map(|(outcome, _)| Next::Done(outcome))
     }
 
-    /// Whether the response says that the result is to come from a task, which is followed from here on.
+    /// Whether the response says that the result is to come from a task, which is followed from
+    /// here on.
     fn became_task(&mut self, outcome: &Outcome) -> bool {
-        let (AsTask::Asked, Outcome::Result(result)) = (&self.task, outcome) else { return false };
-        let Some(created) = task::created(result) else { return false };
+        let (AsTask::Asked, Outcome::Result(result)) = (&self.task, outcome) else {
+            return false;
+        };
+        let Some(created) = task::created(result) else {
+            return false;
+        };
         self.task = AsTask::Created(created.task_id.clone());
         self.incomings = task::follow(Arc::clone(&self.session), self.id, created);
         true
@@ -229,7 +255,9 @@ impl Running {
     fn outcome(&mut self, outcome: Outcome) -> Outcome {
         (self.done, self.answered) = (true, true);
         match outcome {
-            Outcome::Result(result) => Outcome::Result(translate::result(&self.call.method, &result)),
+            Outcome::Result(result) => {
+                Outcome::Result(translate::result(&self.call.method, &result))
+            }
             Outcome::Error(error) => match translate::pages_required(&self.call, &error) {
                 Some(result) => Outcome::Result(result),
                 None => Outcome::Error(translate::error(&self.call, error)),
@@ -247,7 +275,9 @@ impl Running {
             out.emit(Ok(Message::Notification(first))).await;
             loop {
                 match self.next().await {
-                    Ok(Next::Notification(notification)) => out.emit(Ok(Message::Notification(notification))).await,
+                    Ok(Next::Notification(notification)) => {
+                        out.emit(Ok(Message::Notification(notification))).await
+                    }
                     Ok(next) => return out.emit(Ok(Message::Response(self.response(next)))).await,
                     Err(error) => return out.emit(Err(error)).await,
                 }
@@ -309,7 +339,9 @@ mod tests {
     impl Wire for Fake {
         fn request(&self, request: Request) -> BoxFuture<Result<Incomings, WireError>> {
             let response = Response::result(request.id, RawJson::EMPTY_OBJECT);
-            let incomings: Incomings = Box::pin(futures_util::stream::iter([Ok(Incoming::Response(response))]));
+            let incomings: Incomings = Box::pin(futures_util::stream::iter([Ok(
+                Incoming::Response(response),
+            )]));
             Box::pin(std::future::ready(Ok(incomings)))
         }
 
@@ -335,9 +367,13 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn log_messages_of_another_stream_may_come_shortly_after_the_response() {
         let (wire, options) = (Arc::new(Fake::default()), Options::default());
-        let result = RawJson::from(&json!({"protocolVersion": "2025-11-25", "capabilities": {"logging": {}}}));
+        let result = RawJson::from(
+            &json!({"protocolVersion": "2025-11-25", "capabilities": {"logging": {}}}),
+        );
         let parked = Parked::new(&options);
-        let session = Session::established(Arc::clone(&wire) as _, &options, &result, &parked).await.unwrap();
+        let session = Session::established(Arc::clone(&wire) as _, &options, &result, &parked)
+            .await
+            .unwrap();
         session.hear();
         let quiet = testkit::call("tools/call", json!({"name": "x"}));
         let mut call = quiet.clone();

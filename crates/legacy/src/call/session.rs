@@ -1,4 +1,5 @@
-//! One session with a legacy server: its handshake, what comes without being asked for, and where that belongs.
+//! One session with a legacy server: its handshake, what comes without being asked for, and where
+//! that belongs.
 
 use super::flight::{Addressee, Flight};
 use super::level::Level;
@@ -11,10 +12,12 @@ use super::wire::{Unanswered, Wire, WireError};
 use crate::message::{Incoming, Request};
 use crate::revision::REVISIONS;
 use carryall_proto::budget::{Amount, Budget, Reservation};
-use carryall_proto::{Call, CallError, Caller, Notification, Outcome, Params, Printable, Response, key};
+use carryall_proto::{
+    Call, CallError, Caller, Notification, Outcome, Params, Printable, Response, key,
+};
 use carryall_types::{
-    ClientCapabilities, ErrorObject, Implementation, InputRequest, JsonObject, JsonValue, ProgressToken,
-    ProtocolVersion, RawJson, RequestId, ServerCapabilities, code, notification,
+    ClientCapabilities, ErrorObject, Implementation, InputRequest, JsonObject, JsonValue,
+    ProgressToken, ProtocolVersion, RawJson, RequestId, ServerCapabilities, code, notification,
 };
 use futures_util::StreamExt as _;
 use serde_json::json;
@@ -30,11 +33,14 @@ use tokio::time::timeout;
 pub(crate) const HOUSEKEEPING: Duration = Duration::from_secs(10);
 /// How long the end of a session waits for what is still to be said.
 const GOODBYE: Duration = Duration::from_secs(2);
-/// How many notifications of one call may wait for their reader; more are dropped, as they are by any slow reader.
+/// How many notifications of one call may wait for their reader; more are dropped, as they are by
+/// any slow reader.
 const MAX_EVENTS: usize = 256;
-/// How many messages that nobody waits for may be on their way to the server, and how many bytes; more are dropped.
+/// How many messages that nobody waits for may be on their way to the server, and how many bytes;
+/// more are dropped.
 const MAX_OUTGOING: Amount = Amount::new(1024, 1024 * 1024);
-/// How many questions of the server handlers of this client may be working on, and their size; more are refused.
+/// How many questions of the server handlers of this client may be working on, and their size; more
+/// are refused.
 const MAX_ANSWERING: Amount = Amount::new(256, 16 * 1024 * 1024);
 /// How much of a method's name is logged.
 const MAX_SHOWN: usize = 100;
@@ -63,11 +69,13 @@ pub(crate) struct Session {
     heard: AtomicBool,
     /// No further calls are to be made in it.
     retired: AtomicBool,
-    /// A question that might have crossed from one caller to another was refused, and that was logged.
+    /// A question that might have crossed from one caller to another was refused, and that was
+    /// logged.
     warned: AtomicBool,
     /// Cancellations and answers on their way.
     outgoing: Mutex<JoinSet<()>>,
-    /// What of them, and of the questions that are being answered, is held. Nobody's in particular: the server causes it.
+    /// What of them, and of the questions that are being answered, is held. Nobody's in particular:
+    /// the server causes it.
     outgoing_budget: Budget,
     answering_budget: Budget,
 }
@@ -111,7 +119,11 @@ pub(crate) fn initialize(id: RequestId, who: &Who) -> Request {
         "capabilities": translate::capabilities(&who.capabilities),
         "clientInfo": who.info,
     });
-    Request { id, method: "initialize".into(), params: RawJson::from(&params) }
+    Request {
+        id,
+        method: "initialize".into(),
+        params: RawJson::from(&params),
+    }
 }
 
 impl Session {
@@ -125,7 +137,8 @@ impl Session {
         let limit = options.handshake_timeout;
         let request = initialize(RequestId::from(0), who);
         let answered = timeout(limit, respond(&*wire, request)).await;
-        let answered = answered.map_err(|_| CallError::broken(format!("no answer to initialize within {limit:?}")))?;
+        let answered = answered
+            .map_err(|_| CallError::broken(format!("no answer to initialize within {limit:?}")))?;
         match answered? {
             Outcome::Result(result) => {
                 let session = Self::established(wire, options, &result, parked).await?;
@@ -150,11 +163,21 @@ impl Session {
         parked: &Arc<Parked>,
     ) -> Result<Arc<Self>, WireError> {
         let malformed = |why: String| WireError::Call(CallError::Malformed(why));
-        let mut initialized: JsonObject =
-            result.decode().map_err(|error| malformed(format!("the answer to initialize: {error}")))?;
-        let version = initialized.get("protocolVersion").and_then(JsonValue::as_str).unwrap_or_default();
-        let Some(version) = version.parse().ok().filter(|version| REVISIONS.contains(version)) else {
-            let why = format!("the server wants to speak revision {version:?}, which has no handshake or is not known");
+        let mut initialized: JsonObject = result
+            .decode()
+            .map_err(|error| malformed(format!("the answer to initialize: {error}")))?;
+        let version = initialized
+            .get("protocolVersion")
+            .and_then(JsonValue::as_str)
+            .unwrap_or_default();
+        let Some(version) = version
+            .parse()
+            .ok()
+            .filter(|version| REVISIONS.contains(version))
+        else {
+            let why = format!(
+                "the server wants to speak revision {version:?}, which has no handshake or is not known"
+            );
             return Err(malformed(why));
         };
         let capabilities = translate::readable_capabilities(&mut initialized);
@@ -182,9 +205,19 @@ impl Session {
         if session.wire.is_shared() {
             session.hear();
         }
-        let initialized = Notification { method: "notifications/initialized".into(), params: None };
-        let (sent, limit) = (session.wire.send(Unanswered::Notification(initialized)), options.handshake_timeout);
-        let slow = |_| CallError::broken(format!("the server did not take notifications/initialized within {limit:?}"));
+        let initialized = Notification {
+            method: "notifications/initialized".into(),
+            params: None,
+        };
+        let (sent, limit) = (
+            session.wire.send(Unanswered::Notification(initialized)),
+            options.handshake_timeout,
+        );
+        let slow = |_| {
+            CallError::broken(format!(
+                "the server did not take notifications/initialized within {limit:?}"
+            ))
+        };
         timeout(limit, sent).await.map_err(slow)??;
         Ok(session)
     }
@@ -197,10 +230,13 @@ impl Session {
         &self.capabilities
     }
 
-    /// Whether the server runs tools as tasks of 2025-11-25 (`basic/utilities/tasks#server-capabilities`).
+    /// Whether the server runs tools as tasks of 2025-11-25
+    /// (`basic/utilities/tasks#server-capabilities`).
     pub(crate) fn runs_tools_as_tasks(&self) -> bool {
         let capabilities = self.initialized.get("capabilities");
-        capabilities.and_then(|all| all.pointer("/tasks/requests/tools/call")).is_some_and(JsonValue::is_object)
+        capabilities
+            .and_then(|all| all.pointer("/tasks/requests/tools/call"))
+            .is_some_and(JsonValue::is_object)
     }
 
     pub(crate) fn discovered(&self) -> RawJson {
@@ -238,7 +274,9 @@ impl Session {
             Ok(Incoming::Notification(notification)) => self.notification(notification),
             Ok(Incoming::Request(request)) => self.request(request),
             Ok(Incoming::Response(response)) => self.answered_late(&response.id),
-            Ok(Incoming::ErrorWithoutId(error)) => tracing::warn!(%error, "the server could not read a message"),
+            Ok(Incoming::ErrorWithoutId(error)) => {
+                tracing::warn!(%error, "the server could not read a message")
+            }
             Err(error) if self.wire.is_shared() => self.lose(error),
             // Without such a stream nothing is heard of changes any more.
             Err(error) => {
@@ -251,9 +289,15 @@ impl Session {
     /// Asks the server something that is no call of anybody's.
     pub(crate) async fn ask(&self, method: &str, params: &JsonValue) -> Result<Outcome, WireError> {
         let id = RequestId::from(self.next_id());
-        let request = Request { id, method: method.to_owned(), params: RawJson::from(params) };
+        let request = Request {
+            id,
+            method: method.to_owned(),
+            params: RawJson::from(params),
+        };
         let limit = || CallError::broken(format!("no answer to {method} within {HOUSEKEEPING:?}"));
-        timeout(HOUSEKEEPING, respond(&*self.wire, request)).await.map_err(|_| limit())?
+        timeout(HOUSEKEEPING, respond(&*self.wire, request))
+            .await
+            .map_err(|_| limit())?
     }
 
     /// Takes a call in; what comes for it before its response is received from now on.
@@ -292,9 +336,13 @@ impl Session {
 
     /// Sends what nobody waits for.
     fn send_later(&self, message: Unanswered) {
-        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else {
+            return;
+        };
         let (wire, bytes) = (Arc::clone(&self.wire), message.size());
-        self.in_background(&runtime, bytes, async move { _ = timeout(HOUSEKEEPING, wire.send(message)).await });
+        self.in_background(&runtime, bytes, async move {
+            _ = timeout(HOUSEKEEPING, wire.send(message)).await
+        });
     }
 
     /// Runs what nobody waits for but the end of the session.
@@ -308,7 +356,10 @@ impl Session {
         // Those that are done make room for this one.
         while outgoing.try_join_next().is_some() {}
         // A single one fits, whatever its size.
-        let Ok(room) = self.outgoing_budget.reserve(&Caller::Anonymous, bytes.min(MAX_OUTGOING.bytes)) else {
+        let Ok(room) = self
+            .outgoing_budget
+            .reserve(&Caller::Anonymous, bytes.min(MAX_OUTGOING.bytes))
+        else {
             return tracing::debug!(
                 bytes,
                 "the server asks or is told more than it reads; a message to it was dropped"
@@ -322,9 +373,12 @@ impl Session {
     }
 
     /// Tells the server that nobody waits for the task of a call any more (2025-11-25
-    /// `basic/utilities/tasks#cancelling-tasks`). Once it says that it has stopped, nothing can come of that call.
+    /// `basic/utilities/tasks#cancelling-tasks`). Once it says that it has stopped, nothing can
+    /// come of that call.
     pub(crate) fn cancel_task(self: &Arc<Self>, id: i64, task_id: &str) {
-        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else {
+            return;
+        };
         let (this, params) = (Arc::clone(self), json!({"taskId": task_id}));
         let told = async move {
             if let Ok(Outcome::Result(_)) = this.ask("tasks/cancel", &params).await {
@@ -334,22 +388,32 @@ impl Session {
         self.in_background(&runtime, task_id.len(), told);
     }
 
-    /// Ends the session once the server knows which calls nobody waits for any more. Bounded in time.
+    /// Ends the session once the server knows which calls nobody waits for any more. Bounded in
+    /// time.
     pub(crate) async fn end(&self) {
         self.lose(CallError::broken("the client is shut down"));
-        let outgoing = std::mem::take(&mut *self.outgoing.lock().unwrap_or_else(PoisonError::into_inner));
+        let outgoing =
+            std::mem::take(&mut *self.outgoing.lock().unwrap_or_else(PoisonError::into_inner));
         let _ = timeout(GOODBYE, outgoing.join_all()).await;
         self.wire.end().await;
     }
 
     /// A notification that came with the call `id`, as that call's caller gets it.
-    pub(crate) fn own_notification(&self, id: i64, notification: Notification) -> Option<Notification> {
+    pub(crate) fn own_notification(
+        &self,
+        id: i64,
+        notification: Notification,
+    ) -> Option<Notification> {
         match &*notification.method {
             notification::PROGRESS => {
                 let token = self.flight().get(id)?.token.clone()?;
                 with_token(notification, &token)
             }
-            notification::MESSAGE => self.flight().get(id)?.wants(&notification).then_some(notification),
+            notification::MESSAGE => self
+                .flight()
+                .get(id)?
+                .wants(&notification)
+                .then_some(notification),
             _ => {
                 self.listeners.tell(&notification);
                 None
@@ -361,30 +425,45 @@ impl Session {
     fn notification(&self, notification: Notification) {
         match &*notification.method {
             notification::PROGRESS => {
-                let Some(id) = token_of(&notification).and_then(|token| token.strip_prefix("t-")?.parse().ok()) else {
+                let Some(id) = token_of(&notification)
+                    .and_then(|token| token.strip_prefix("t-")?.parse().ok())
+                else {
                     return tracing::debug!("progress of no call");
                 };
                 let flight = self.flight();
                 let Some(routed) = flight.get(id) else { return };
-                let translated = routed.token.as_ref().and_then(|token| with_token(notification, token));
+                let translated = routed
+                    .token
+                    .as_ref()
+                    .and_then(|token| with_token(notification, token));
                 if let Some(notification) = translated {
-                    let _ = routed.offer(Event::Notification(notification), &self.parked.quotas.events);
+                    let _ = routed.offer(
+                        Event::Notification(notification),
+                        &self.parked.quotas.events,
+                    );
                 }
             }
             notification::MESSAGE => {
                 let listening = self.listeners.callers();
                 for routed in self.flight().loggers(&notification, &listening) {
-                    let _ = routed.offer(Event::Notification(notification.clone()), &self.parked.quotas.events);
+                    let _ = routed.offer(
+                        Event::Notification(notification.clone()),
+                        &self.parked.quotas.events,
+                    );
                 }
             }
             _ => self.listeners.tell(&notification),
         }
     }
 
-    /// A request of the server's that came with the call `id`. What its caller has to answer is returned.
+    /// A request of the server's that came with the call `id`. What its caller has to answer is
+    /// returned.
     pub(crate) fn own_request(self: &Arc<Self>, id: i64, request: Request) -> Option<Event> {
         let question = self.answered(&request)?;
-        let takes = self.flight().get(id).is_some_and(|routed| routed.takes(&question));
+        let takes = self
+            .flight()
+            .get(id)
+            .is_some_and(|routed| routed.takes(&question));
         if takes {
             return Some(Event::Question(request, Box::new(question)));
         }
@@ -394,7 +473,9 @@ impl Session {
 
     /// A request of the server's that came with no call.
     fn request(self: &Arc<Self>, request: Request) {
-        let Some(question) = self.answered(&request) else { return };
+        let Some(question) = self.answered(&request) else {
+            return;
+        };
         let flight = self.flight();
         let (routed, abandoned) = match flight.addressee(&question) {
             Addressee::Call(routed) => (Some(routed), None),
@@ -409,7 +490,9 @@ impl Session {
         drop(flight);
         match (untaken, abandoned) {
             (Some(Event::Question(request, _)), None) => self.refuse(&request),
-            (Some(Event::Question(request, _)), Some(abandoned)) => self.refuse_ambiguous(&request, abandoned),
+            (Some(Event::Question(request, _)), Some(abandoned)) => {
+                self.refuse_ambiguous(&request, abandoned)
+            }
             _ => {}
         }
     }
@@ -434,7 +517,10 @@ impl Session {
             "{method} is not possible: calls of several callers are in flight in this session, and the request does not say \
              which of them it belongs to"
         );
-        self.reply(Response::error(request.id.clone(), ErrorObject::new(code::INVALID_REQUEST, why)));
+        self.reply(Response::error(
+            request.id.clone(),
+            ErrorObject::new(code::INVALID_REQUEST, why),
+        ));
     }
 
     /// Answers what can be answered here; gives back a question that cannot.
@@ -456,13 +542,21 @@ impl Session {
                 return None;
             }
         };
-        let Some(answer) = self.options.answers.as_ref().and_then(|answers| answers(question.clone())) else {
+        let Some(answer) = self
+            .options
+            .answers
+            .as_ref()
+            .and_then(|answers| answers(question.clone()))
+        else {
             return Some(question);
         };
         let bytes = (2 * size_of_request(request)).min(MAX_ANSWERING.bytes);
         let Ok(room) = self.answering_budget.reserve(&Caller::Anonymous, bytes) else {
             let why = "too many questions of this server wait for their answers already";
-            self.reply(Response::error(id, ErrorObject::new(code::INTERNAL_ERROR, why)));
+            self.reply(Response::error(
+                id,
+                ErrorObject::new(code::INTERNAL_ERROR, why),
+            ));
             return None;
         };
         let wire = Arc::clone(&self.wire);
@@ -481,8 +575,13 @@ impl Session {
 
     pub(crate) fn refuse(self: &Arc<Self>, request: &Request) {
         let method = Printable(&request.method).clipped(MAX_SHOWN);
-        let why = format!("{method} is not possible: this client does not support it, or no call is in work");
-        self.reply(Response::error(request.id.clone(), ErrorObject::new(code::METHOD_NOT_FOUND, why)));
+        let why = format!(
+            "{method} is not possible: this client does not support it, or no call is in work"
+        );
+        self.reply(Response::error(
+            request.id.clone(),
+            ErrorObject::new(code::METHOD_NOT_FOUND, why),
+        ));
     }
 
     /// Nothing comes from this session any more.
@@ -506,7 +605,10 @@ impl Drop for Session {
 
 impl fmt::Debug for Session {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Session").field("version", &self.version).field("wire", &self.wire).finish_non_exhaustive()
+        f.debug_struct("Session")
+            .field("version", &self.version)
+            .field("wire", &self.wire)
+            .finish_non_exhaustive()
     }
 }
 
@@ -523,7 +625,9 @@ pub(crate) async fn respond(wire: &dyn Wire, request: Request) -> Result<Outcome
                 let response = match &*request.method {
                     "ping" => Response::result(request.id, RawJson::EMPTY_OBJECT),
                     method => {
-                        let why = format!("{method} is not possible: it comes with a request that no caller has made");
+                        let why = format!(
+                            "{method} is not possible: it comes with a request that no caller has made"
+                        );
                         Response::error(request.id, ErrorObject::new(code::INVALID_REQUEST, why))
                     }
                 };
@@ -539,13 +643,18 @@ pub(crate) async fn respond(wire: &dyn Wire, request: Request) -> Result<Outcome
 
 fn token_of(notification: &Notification) -> Option<String> {
     let params = Params::parse(notification.params.clone()?).ok()?;
-    params.string(key::PROGRESS_TOKEN).map(std::borrow::Cow::into_owned)
+    params
+        .string(key::PROGRESS_TOKEN)
+        .map(std::borrow::Cow::into_owned)
 }
 
 fn with_token(notification: Notification, token: &ProgressToken) -> Option<Notification> {
     let params = Params::parse(notification.params?).ok()?;
     let params = params.with(key::PROGRESS_TOKEN, &RawJson::from_value(token).ok()?);
-    Some(Notification { method: notification.method, params: Some(params.raw().clone()) })
+    Some(Notification {
+        method: notification.method,
+        params: Some(params.raw().clone()),
+    })
 }
 
 #[cfg(test)]

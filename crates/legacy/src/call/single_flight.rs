@@ -7,9 +7,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// At most one piece of work at a time, whose result goes to all who ask for it meanwhile.
 ///
-/// A handshake may take longer than the request that caused it may: were it part of that request, a server that starts
-/// slowly would be started again and again and never be ready. It runs in a task of its own, so it has to be bounded by
-/// itself. Callers that give up leave nothing behind.
+/// A handshake may take longer than the request that caused it may: were it part of that request, a
+/// server that starts slowly would be started again and again and never be ready. It runs in a task
+/// of its own, so it has to be bounded by itself. Callers that give up leave nothing behind.
 pub(crate) struct SingleFlight<T, E> {
     current: Arc<Mutex<Option<Work<T, E>>>>,
 }
@@ -18,7 +18,9 @@ type Work<T, E> = Shared<BoxFuture<Result<T, E>>>;
 
 impl<T, E> Default for SingleFlight<T, E> {
     fn default() -> Self {
-        Self { current: Arc::default() }
+        Self {
+            current: Arc::default(),
+        }
     }
 }
 
@@ -27,7 +29,8 @@ where
     T: Clone + Send + Sync + 'static,
     E: Clone + Send + Sync + From<CallError> + 'static,
 {
-    /// Waits for the work at hand; without any, begins `work`. Dropping the future does not stop the work.
+    /// Waits for the work at hand; without any, begins `work`. Dropping the future does not stop
+    /// the work.
     pub(crate) fn run<W>(&self, work: W) -> impl Future<Output = Result<T, E>> + Send + use<T, E, W>
     where
         W: Future<Output = Result<T, E>> + Send + 'static,
@@ -43,7 +46,8 @@ where
                 let _landed = landed;
                 work.await
             });
-            task.await.unwrap_or_else(|error| Err(CallError::broken(error).into()))
+            task.await
+                .unwrap_or_else(|error| Err(CallError::broken(error).into()))
         });
         let flight = flight.shared();
         *current = Some(flight.clone());
@@ -75,7 +79,10 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn work_goes_on_when_nobody_waits_and_is_done_once_for_all_who_do() {
-        let (flight, begun) = (SingleFlight::<u32, CallError>::default(), Arc::new(AtomicU32::new(0)));
+        let (flight, begun) = (
+            SingleFlight::<u32, CallError>::default(),
+            Arc::new(AtomicU32::new(0)),
+        );
         let work = || {
             let begun = Arc::clone(&begun);
             async move {
@@ -84,11 +91,17 @@ mod tests {
             }
         };
         for _ in 0..3 {
-            timeout(Duration::from_secs(5), flight.run(work())).await.unwrap_err();
+            timeout(Duration::from_secs(5), flight.run(work()))
+                .await
+                .unwrap_err();
         }
         let (one, other) = tokio::join!(flight.run(work()), flight.run(work()));
         assert_eq!((one.unwrap(), other.unwrap()), (0, 0));
-        assert_eq!(flight.run(work()).await.unwrap(), 1, "the next one begins anew");
+        assert_eq!(
+            flight.run(work()).await.unwrap(),
+            1,
+            "the next one begins anew"
+        );
     }
 
     #[tokio::test]

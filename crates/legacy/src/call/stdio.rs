@@ -11,7 +11,9 @@ use super::options::Options;
 use super::session::{Session, Who};
 use super::single_flight::SingleFlight;
 use super::wire::WireError;
-use carryall_proto::{BoxFuture, Call, CallError, EraDecision, Meta, Params, PrintableFmt, Reply, wire};
+use carryall_proto::{
+    BoxFuture, Call, CallError, EraDecision, Meta, Params, PrintableFmt, Reply, wire,
+};
 use carryall_transport::lines::{Channel, ChannelOptions};
 use carryall_transport::stdio::ServerCommand;
 use carryall_types::{JsonObject, Method, ProtocolVersion, RawJson, RequestId};
@@ -31,22 +33,26 @@ const MAX_PROCESSES: usize = 8;
 /// How long a process may take to end, in multiples of the time that it has to do so by itself.
 const ENDING: u32 = 3;
 
-/// Calls an MCP server of any revision that runs as a child process. Cheap to clone; clones share the process.
+/// Calls an MCP server of any revision that runs as a child process. Cheap to clone; clones share
+/// the process.
 ///
-/// The process is started by [`spawn`](Self::spawn), or with [`new`](Self::new) by the first call, and then it is found
-/// out which era the server is of. It is started again by the next call after it has exited; in between attempts there is
-/// a growing pause. Calls in flight when it exits fail with [`CallError::Broken`] and are not sent again, because whether
-/// they were executed is unknown.
+/// The process is started by [`spawn`](Self::spawn), or with [`new`](Self::new) by the first call,
+/// and then it is found out which era the server is of. It is started again by the next call after
+/// it has exited; in between attempts there is a growing pause. Calls in flight when it exits fail
+/// with [`CallError::Broken`] and are not sent again, because whether they were executed is
+/// unknown.
 ///
-/// Starting takes as long as it takes, up to [`Options::handshake_timeout`]: a call that gives up meanwhile does not end
-/// it, and the next one finds the server ready.
+/// Starting takes as long as it takes, up to [`Options::handshake_timeout`]: a call that gives up
+/// meanwhile does not end it, and the next one finds the server ready.
 ///
-/// A server of an earlier revision hears once and for all what its client can do, and keeps state per process. Which calls
-/// share a process is decided by [`SessionScope`](super::SessionScope); calls that declare other capabilities never do. At
-/// most eight processes run at a time, unless [`Options::max_sessions`] says otherwise.
+/// A server of an earlier revision hears once and for all what its client can do, and keeps state
+/// per process. Which calls share a process is decided by [`SessionScope`](super::SessionScope);
+/// calls that declare other capabilities never do. At most eight processes run at a time, unless
+/// [`Options::max_sessions`] says otherwise.
 ///
-/// When the last clone is dropped, or [`shutdown`](Self::shutdown) is called, the processes find their standard input
-/// closed, get time to exit, then `SIGTERM` and finally `SIGKILL`, together with whatever they have started.
+/// When the last clone is dropped, or [`shutdown`](Self::shutdown) is called, the processes find
+/// their standard input closed, get time to exit, then `SIGTERM` and finally `SIGKILL`, together
+/// with whatever they have started.
 #[derive(Clone)]
 pub struct Stdio {
     handle: Arc<Handle>,
@@ -85,7 +91,10 @@ impl Stdio {
         let max_sessions = options.max_sessions.unwrap_or(MAX_PROCESSES);
         let options = options.max_sessions(max_sessions);
         let processes = Arc::new(Processes::new(command));
-        let adapter = Adapter::new(options.clone(), opener(None, &processes, &options, Arc::default()));
+        let adapter = Adapter::new(
+            options.clone(),
+            opener(None, &processes, &options, Arc::default()),
+        );
         let shared = Shared {
             processes,
             legacy_side: LegacySide::new(adapter, &options),
@@ -95,13 +104,16 @@ impl Stdio {
             decision: Mutex::default(),
             deciding: SingleFlight::default(),
         };
-        Self { handle: Arc::new(Handle(Arc::new(shared))) }
+        Self {
+            handle: Arc::new(Handle(Arc::new(shared))),
+        }
     }
 
     /// Starts the server and finds out what it is.
     ///
     /// # Errors
-    /// When the program cannot be started, exits, speaks no common revision, or is not an MCP server at all.
+    /// When the program cannot be started, exits, speaks no common revision, or is not an MCP
+    /// server at all.
     pub async fn spawn(command: ServerCommand, options: Options) -> Result<Self, CallError> {
         let stdio = Self::new(command, options);
         stdio.handle.0.way().await?;
@@ -120,7 +132,8 @@ impl Stdio {
         let way = lock(&shared.way).take();
         if let Some(Way::Modern(channel)) = &way {
             // A server that does not read any more must not keep us here.
-            let _ = tokio::time::timeout(shared.processes.command().grace_time(), channel.close()).await;
+            let _ = tokio::time::timeout(shared.processes.command().grace_time(), channel.close())
+                .await;
             channel.fail(CallError::broken("the server is shut down"));
         }
         shared.processes.stop();
@@ -171,20 +184,28 @@ impl Shared {
         if self.options.era == Era::Modern {
             let Ends { reader, writer, .. } = self.processes.start().await?;
             self.keep(ProtocolVersion::LATEST, "the era was given".into());
-            return Ok(Way::Modern(Channel::open(reader, writer, self.channel_options())));
+            return Ok(Way::Modern(Channel::open(
+                reader,
+                writer,
+                self.channel_options(),
+            )));
         }
         let mut known = lock(&self.decision).clone();
         if known.is_none() {
             known = memory.recall(&self.key).await;
         }
-        // What is remembered as modern is probed nevertheless: that is the first thing to send in any case.
-        let known = known.filter(|known| self.options.era == Era::Auto && !known.version.is_modern());
+        // What is remembered as modern is probed nevertheless: that is the first thing to send in
+        // any case.
+        let known =
+            known.filter(|known| self.options.era == Era::Auto && !known.version.is_modern());
         let first = match (self.options.era, &known) {
             (Era::Legacy, _) => First::OnlyHandshake,
             (_, Some(_)) => First::Handshake,
             _ => First::Probe,
         };
-        let mut attempt = self.attempt(first, known.as_ref().map(|known| known.why.to_string())).await;
+        let mut attempt = self
+            .attempt(first, known.as_ref().map(|known| known.why.to_string()))
+            .await;
         if known.is_some() && attempt.is_err() {
             tracing::debug!("what was remembered of the server does not hold");
             memory.forget(&self.key).await;
@@ -194,7 +215,12 @@ impl Shared {
             }
         }
         if let Err(Failed::Closed { probed: true, .. }) = attempt {
-            attempt = self.attempt(First::Handshake, Some("it exited when it was asked server/discover".into())).await;
+            attempt = self
+                .attempt(
+                    First::Handshake,
+                    Some("it exited when it was asked server/discover".into()),
+                )
+                .await;
         }
         if let Err(Failed::Modern { why }) = attempt {
             tracing::debug!(%why, "a modern server was sent initialize; its process is replaced");
@@ -202,13 +228,17 @@ impl Shared {
         }
         let way = attempt.map_err(|failed| match failed {
             Failed::Other(error) | Failed::Refused(error) => error,
-            Failed::Modern { why } => CallError::unreachable(format!("the server is modern and refuses to be: {why}")),
+            Failed::Modern { why } => {
+                CallError::unreachable(format!("the server is modern and refuses to be: {why}"))
+            }
             Failed::Closed { status, .. } => {
                 let program = self.processes.command().program();
                 CallError::unreachable(format!("{program:?} exited before the handshake: {status}"))
             }
         })?;
-        let decision = lock(&self.decision).clone().filter(|_| self.options.era == Era::Auto);
+        let decision = lock(&self.decision)
+            .clone()
+            .filter(|_| self.options.era == Era::Auto);
         if let Some(decision) = decision {
             memory.remember(&self.key, &decision).await;
         }
@@ -217,12 +247,30 @@ impl Shared {
 
     /// Starts a process and finds out what it is.
     async fn attempt(&self, first: First, known: Option<String>) -> Result<Way, Failed> {
-        let Ends { reader, mut writer, exit, released } = self.processes.start().await?;
+        let Ends {
+            reader,
+            mut writer,
+            exit,
+            released,
+        } = self.processes.start().await?;
         let mut lines = LineReader::new(reader, self.options.max_message);
-        let who = Who { capabilities: self.options.capabilities.clone(), info: self.options.client_info.clone() };
-        let Options { silence, handshake_timeout: limit, .. } = self.options;
+        let who = Who {
+            capabilities: self.options.capabilities.clone(),
+            info: self.options.client_info.clone(),
+        };
+        let Options {
+            silence,
+            handshake_timeout: limit,
+            ..
+        } = self.options;
         let unread = writer.unread();
-        let ask = Ask { who: &who, first, silence, limit, unread: &unread };
+        let ask = Ask {
+            who: &who,
+            first,
+            silence,
+            limit,
+            unread: &unread,
+        };
         let found = match detect(&mut lines, &mut writer, ask).await {
             Ok(found) => found,
             Err(failed) => {
@@ -232,7 +280,9 @@ impl Shared {
                 }
                 // The next process may want what this one has: a port, a lock, a file.
                 drop((lines, writer));
-                let status = exit.shown(self.processes.command().grace_time() * ENDING).await;
+                let status = exit
+                    .shown(self.processes.command().grace_time() * ENDING)
+                    .await;
                 tracing::debug!(%status, failed = ?PrintableFmt(&failed), "a process is given up before the handshake");
                 return Err(match failed {
                     Failed::Closed { probed, .. } => Failed::Closed { probed, status },
@@ -245,7 +295,11 @@ impl Shared {
                 self.keep(ProtocolVersion::LATEST, known.map_or(why, Into::into));
                 let (unread, reader) = lines.into_parts();
                 let reader = Cursor::new(unread).chain(reader);
-                Ok(Way::Modern(Channel::open(reader, writer, self.channel_options())))
+                Ok(Way::Modern(Channel::open(
+                    reader,
+                    writer,
+                    self.channel_options(),
+                )))
             }
             Found::Legacy { initialized, why } => {
                 let why = if first == First::OnlyHandshake {
@@ -254,10 +308,21 @@ impl Shared {
                     known.map_or(why, Into::into)
                 };
                 let outdated = Arc::new(AtomicBool::new(false));
-                let shaken = Shaken { wire: ChannelWire::open(lines, writer, released), initialized };
-                let open = opener(Some(shaken), &self.processes, &self.options, Arc::clone(&outdated));
+                let shaken = Shaken {
+                    wire: ChannelWire::open(lines, writer, released),
+                    initialized,
+                };
+                let open = opener(
+                    Some(shaken),
+                    &self.processes,
+                    &self.options,
+                    Arc::clone(&outdated),
+                );
                 let adapter = Adapter::new(self.options.clone(), open);
-                let session = adapter.prepare(&greeting(&who)?).await.map_err(WireError::into_call_error)?;
+                let session = adapter
+                    .prepare(&greeting(&who)?)
+                    .await
+                    .map_err(WireError::into_call_error)?;
                 self.keep(session.version(), why);
                 Ok(Way::Legacy { adapter, outdated })
             }
@@ -297,20 +362,38 @@ impl Shared {
     }
 }
 
-/// Opens sessions: the first one with the process that is there, if there is one, each other one with a process of its
-/// own.
-fn opener(shaken: Option<Shaken>, processes: &Arc<Processes>, options: &Options, outdated: Arc<AtomicBool>) -> Open {
+/// Opens sessions: the first one with the process that is there, if there is one, each other one
+/// with a process of its own.
+fn opener(
+    shaken: Option<Shaken>,
+    processes: &Arc<Processes>,
+    options: &Options,
+    outdated: Arc<AtomicBool>,
+) -> Open {
     let first = Mutex::new(shaken);
     let (processes, options) = (Arc::clone(processes), options.clone());
     Arc::new(move |who, parked| {
         let shaken = lock(&first).take();
-        let (processes, options, outdated) = (Arc::clone(&processes), options.clone(), Arc::clone(&outdated));
+        let (processes, options, outdated) = (
+            Arc::clone(&processes),
+            options.clone(),
+            Arc::clone(&outdated),
+        );
         Box::pin(async move {
             if let Some(Shaken { wire, initialized }) = shaken {
                 return Session::established(wire, &options, &initialized, &parked).await;
             }
-            let Ends { reader, writer, exit, released } = processes.start().await?;
-            let wire = ChannelWire::open(LineReader::new(reader, options.max_message), writer, released);
+            let Ends {
+                reader,
+                writer,
+                exit,
+                released,
+            } = processes.start().await?;
+            let wire = ChannelWire::open(
+                LineReader::new(reader, options.max_message),
+                writer,
+                released,
+            );
             let opened = Session::open(wire, &options, &who, &parked).await;
             match &opened {
                 Err(WireError::Refused(error)) if wire::is_modern(error.code) => {
@@ -347,20 +430,34 @@ impl Way {
 /// A call like those to come, to open a session that one of them may use.
 fn greeting(who: &Who) -> Result<Call, CallError> {
     let (capabilities, info) = (who.capabilities.clone(), Some(who.info.clone()));
-    let meta = Meta::new(ProtocolVersion::LATEST, capabilities, info, None, None, &JsonObject::new());
-    let params = Params::parse(RawJson::EMPTY_OBJECT).map_err(|error| CallError::Refused(error.to_string()))?;
+    let meta = Meta::new(
+        ProtocolVersion::LATEST,
+        capabilities,
+        info,
+        None,
+        None,
+        &JsonObject::new(),
+    );
+    let params = Params::parse(RawJson::EMPTY_OBJECT)
+        .map_err(|error| CallError::Refused(error.to_string()))?;
     let params = params.with("_meta", meta.raw());
-    Ok(Call::new(RequestId::from(0), Method::ServerDiscover, params, meta))
+    Ok(Call::new(
+        RequestId::from(0),
+        Method::ServerDiscover,
+        params,
+        meta,
+    ))
 }
 
-/// The program, and a sum of the whole command line: arguments often hold secrets, which do not belong into a file.
+/// The program, and a sum of the whole command line: arguments often hold secrets, which do not
+/// belong into a file.
 fn key_of(command: &ServerCommand) -> String {
     let shown = command.command_line();
     let program = shown.split(' ').next().unwrap_or_default();
     // FNV-1a: the same in each build, as the hashes of the standard library need not be.
-    let sum = shown
-        .bytes()
-        .fold(0xcbf2_9ce4_8422_2325_u64, |sum, byte| (sum ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3));
+    let sum = shown.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |sum, byte| {
+        (sum ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    });
     format!("stdio {program} {sum:016x}")
 }
 
@@ -371,7 +468,10 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl fmt::Debug for Stdio {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let command = self.handle.0.processes.command();
-        f.debug_struct("Stdio").field("command", command).field("decision", &self.decision()).finish_non_exhaustive()
+        f.debug_struct("Stdio")
+            .field("command", command)
+            .field("decision", &self.decision())
+            .finish_non_exhaustive()
     }
 }
 

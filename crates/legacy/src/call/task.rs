@@ -1,11 +1,12 @@
 //! Tools of 2025-11-25 servers that must run as tasks (2025-11-25 `basic/utilities/tasks`).
 //!
-//! Such a tool refuses a plain call. The adapter makes the call as a task, and waits for its result as its caller waits for
-//! that of any call: whether the caller knows tasks, which are others in this revision, has no part in it. Progress and
-//! questions reach the caller on the way; dropping the call cancels the task.
+//! Such a tool refuses a plain call. The adapter makes the call as a task, and waits for its result
+//! as its caller waits for that of any call: whether the caller knows tasks, which are others in
+//! this revision, has no part in it. Progress and questions reach the caller on the way; dropping
+//! the call cancels the task.
 //!
-//! Which tools these are is in the server's list of tools, which is asked for once in a session, and again when it has
-//! changed, if the server declares such tasks at all.
+//! Which tools these are is in the server's list of tools, which is asked for once in a session,
+//! and again when it has changed, if the server declares such tasks at all.
 
 use super::session::{Session, respond};
 use super::single_flight::SingleFlight;
@@ -22,10 +23,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::time::{sleep, timeout};
 
-/// How long the server is to keep a task, in milliseconds: it ends one that nobody asks for in that time. A day, because a
-/// call may last as long as its caller waits.
+/// How long the server is to keep a task, in milliseconds: it ends one that nobody asks for in that
+/// time. A day, because a call may last as long as its caller waits.
 const TTL_MS: u64 = 24 * 60 * 60 * 1000;
-/// How often a server is asked after a task that does not say how often, and how often at most and at least.
+/// How often a server is asked after a task that does not say how often, and how often at most and
+/// at least.
 const POLL: Duration = Duration::from_secs(1);
 const MIN_POLL: Duration = Duration::from_millis(50);
 const MAX_POLL: Duration = Duration::from_secs(10);
@@ -56,7 +58,9 @@ impl TaskTools {
         if call.method != Method::ToolsCall || !session.runs_tools_as_tasks() {
             return false;
         }
-        let Some(name) = call.name() else { return false };
+        let Some(name) = call.name() else {
+            return false;
+        };
         match self.names(session).await {
             Ok(names) => names.contains(&name),
             Err(error) => {
@@ -68,17 +72,26 @@ impl TaskTools {
 
     async fn names(&self, session: &Arc<Session>) -> Result<Arc<HashSet<String>>, WireError> {
         let changes = session.listeners.tools_changed();
-        if let Some(known) = self.known().as_ref().filter(|known| known.changes == changes) {
+        if let Some(known) = self
+            .known()
+            .as_ref()
+            .filter(|known| known.changes == changes)
+        {
             return Ok(Arc::clone(&known.names));
         }
         // What holds on to the session must not outlive it by more than this.
         let listed = Arc::clone(session);
         let listing = self.listing.run(async move {
             let listed = timeout(LISTING, required(&listed)).await;
-            listed.unwrap_or_else(|_| Err(CallError::Timeout(LISTING).into())).map(Arc::new)
+            listed
+                .unwrap_or_else(|_| Err(CallError::Timeout(LISTING).into()))
+                .map(Arc::new)
         });
         let names = listing.await?;
-        *self.known() = Some(Known { changes, names: Arc::clone(&names) });
+        *self.known() = Some(Known {
+            changes,
+            names: Arc::clone(&names),
+        });
         Ok(names)
     }
 
@@ -100,21 +113,35 @@ async fn required(session: &Session) -> Result<HashSet<String>, WireError> {
     let mut params = json!({});
     for _ in 0..MAX_PAGES {
         let id = RequestId::from(session.next_id());
-        let request = Request { id, method: "tools/list".into(), params: RawJson::from(&params) };
+        let request = Request {
+            id,
+            method: "tools/list".into(),
+            params: RawJson::from(&params),
+        };
         let page: Page = match respond(&*session.wire, request).await? {
-            Outcome::Result(page) => page.decode().map_err(|error| malformed("tools/list", &error))?,
+            Outcome::Result(page) => page
+                .decode()
+                .map_err(|error| malformed("tools/list", &error))?,
             Outcome::Error(error) => return Err(WireError::Refused(error)),
         };
         for tool in &page.tools {
-            let is_required = tool.pointer("/execution/taskSupport").is_some_and(|support| support == "required");
-            if let Some(name) = tool.get("name").and_then(JsonValue::as_str).filter(|_| is_required)
+            let is_required = tool
+                .pointer("/execution/taskSupport")
+                .is_some_and(|support| support == "required");
+            if let Some(name) = tool
+                .get("name")
+                .and_then(JsonValue::as_str)
+                .filter(|_| is_required)
                 && names.len() < MAX_NAMES
             {
                 names.insert(name.to_owned());
             }
         }
         match page.next {
-            Some(next) if !next.is_empty() && params.get("cursor").is_none_or(|cursor| *cursor != *next) => {
+            Some(next)
+                if !next.is_empty()
+                    && params.get("cursor").is_none_or(|cursor| *cursor != *next) =>
+            {
                 params = json!({"cursor": next});
             }
             _ => break,
@@ -130,7 +157,10 @@ fn malformed(method: &str, error: &dyn std::fmt::Display) -> WireError {
 /// The parameters of a call that is to become a task.
 pub(super) fn augmented(params: &RawJson) -> RawJson {
     match Params::parse(params.clone()) {
-        Ok(params) => params.with("task", &RawJson::from(&json!({"ttl": TTL_MS}))).raw().clone(),
+        Ok(params) => params
+            .with("task", &RawJson::from(&json!({"ttl": TTL_MS})))
+            .raw()
+            .clone(),
         Err(_) => params.clone(),
     }
 }
@@ -147,7 +177,9 @@ pub(super) struct Status {
 
 impl Status {
     fn pause(&self) -> Duration {
-        let asked = self.poll_interval.and_then(|ms| Duration::try_from_secs_f64(ms / 1000.0).ok());
+        let asked = self
+            .poll_interval
+            .and_then(|ms| Duration::try_from_secs_f64(ms / 1000.0).ok());
         asked.unwrap_or(POLL).clamp(MIN_POLL, MAX_POLL)
     }
 }
@@ -161,12 +193,15 @@ pub(super) fn created(result: &RawJson) -> Option<Status> {
     result.decode::<Created>().ok().map(|created| created.task)
 }
 
-/// What comes for the call `id` from here on: what the server says about its task, and in the end the task's result as the
-/// response.
+/// What comes for the call `id` from here on: what the server says about its task, and in the end
+/// the task's result as the response.
 pub(super) fn follow(session: Arc<Session>, id: i64, task: Status) -> Incomings {
     generate::stream(move |out| async move {
         let end = match result(&session, task, &out).await {
-            Ok(outcome) => Ok(Incoming::Response(Response { id: RequestId::from(id), outcome })),
+            Ok(outcome) => Ok(Incoming::Response(Response {
+                id: RequestId::from(id),
+                outcome,
+            })),
             Err(error) => Err(error.into_call_error()),
         };
         out.emit(end).await;
@@ -179,13 +214,17 @@ async fn result(
     out: &Emitter<Result<Incoming, CallError>>,
 ) -> Result<Outcome, WireError> {
     let params = json!({"taskId": task.task_id});
-    // The result of a task that waits for input is asked for at once: its questions may come on that answer's stream
-    // (`#input-required-status`).
+    // The result of a task that waits for input is asked for at once: its questions may come on
+    // that answer's stream (`#input-required-status`).
     while task.status == "working" {
         sleep(task.pause()).await;
         let asked = timeout(STATUS, ask(session, "tasks/get", &params, out)).await;
         match asked.map_err(|_| CallError::Timeout(STATUS))?? {
-            Outcome::Result(status) => task = status.decode().map_err(|error| malformed("tasks/get", &error))?,
+            Outcome::Result(status) => {
+                task = status
+                    .decode()
+                    .map_err(|error| malformed("tasks/get", &error))?
+            }
             error => return Ok(error),
         }
     }
@@ -200,11 +239,17 @@ async fn ask(
     out: &Emitter<Result<Incoming, CallError>>,
 ) -> Result<Outcome, WireError> {
     let id = RequestId::from(session.next_id());
-    let request = Request { id: id.clone(), method: method.to_owned(), params: RawJson::from(params) };
+    let request = Request {
+        id: id.clone(),
+        method: method.to_owned(),
+        params: RawJson::from(params),
+    };
     let mut incomings = session.wire.request(request).await?;
     while let Some(incoming) = incomings.next().await {
         match incoming? {
-            Incoming::Response(response) if response.id == id => return Ok(without_task(response.outcome)),
+            Incoming::Response(response) if response.id == id => {
+                return Ok(without_task(response.outcome));
+            }
             Incoming::ErrorWithoutId(error) => return Ok(Outcome::Error(error)),
             other => out.emit(Ok(other)).await,
         }
@@ -215,11 +260,25 @@ async fn ask(
 /// A result without the task that it came from, which means nothing to the caller.
 fn without_task(outcome: Outcome) -> Outcome {
     const RELATED: &str = "io.modelcontextprotocol/related-task";
-    let Outcome::Result(result) = &outcome else { return outcome };
-    let Ok(members) = Params::parse(result.clone()) else { return outcome };
-    let Some(mut meta) = members.get("_meta").and_then(|meta| meta.decode::<JsonObject>().ok()) else { return outcome };
+    let Outcome::Result(result) = &outcome else {
+        return outcome;
+    };
+    let Ok(members) = Params::parse(result.clone()) else {
+        return outcome;
+    };
+    let Some(mut meta) = members
+        .get("_meta")
+        .and_then(|meta| meta.decode::<JsonObject>().ok())
+    else {
+        return outcome;
+    };
     if meta.remove(RELATED).is_none() {
         return outcome;
     }
-    Outcome::Result(members.with("_meta", &RawJson::from(&JsonValue::Object(meta))).raw().clone())
+    Outcome::Result(
+        members
+            .with("_meta", &RawJson::from(&JsonValue::Object(meta)))
+            .raw()
+            .clone(),
+    )
 }

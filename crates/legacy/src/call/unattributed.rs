@@ -1,9 +1,11 @@
 //! Errors of a server that name no request, on a channel that several requests share.
 //!
-//! JSON-RPC has such errors for messages whose id could not be read. The request that was meant gets no other response, so
-//! it would wait until its caller gives up. Which one it was follows where only one is left that it can have been: at once
-//! where one request waits, and by elimination as others are answered. Where a message without an id may have been meant, or
-//! one that nobody waits for any more, nothing follows; failing all requests would lose more than the one.
+//! JSON-RPC has such errors for messages whose id could not be read. The request that was meant
+//! gets no other response, so it would wait until its caller gives up. Which one it was follows
+//! where only one is left that it can have been: at once where one request waits, and by
+//! elimination as others are answered. Where a message without an id may have been meant, or one
+//! that nobody waits for any more, nothing follows; failing all requests would lose more than the
+//! one.
 
 use carryall_types::{ErrorObject, RequestId, code};
 use std::collections::HashSet;
@@ -13,7 +15,8 @@ const MAX_ERRORS: usize = 16;
 /// With more requests than this, none is looked for.
 const MAX_CANDIDATES: usize = 64;
 
-/// What is known about the errors of one channel. The server reads messages in the order in which they were sent.
+/// What is known about the errors of one channel. The server reads messages in the order in which
+/// they were sent.
 #[derive(Debug, Default)]
 pub(crate) struct Unattributed {
     /// Counts the messages sent.
@@ -42,18 +45,25 @@ impl Unattributed {
     pub(crate) fn abandoned(&mut self, id: &RequestId) {
         self.other();
         // It may have been the one.
-        self.errors.retain(|(_, candidates)| !candidates.contains(id));
+        self.errors
+            .retain(|(_, candidates)| !candidates.contains(id));
     }
 
     /// The request with this number was answered.
     pub(crate) fn answered(&mut self, id: &RequestId, number: u64) {
         self.read = self.read.max(number);
-        self.errors.iter_mut().for_each(|(_, candidates)| _ = candidates.remove(id));
+        self.errors
+            .iter_mut()
+            .for_each(|(_, candidates)| _ = candidates.remove(id));
         self.errors.retain(|(_, candidates)| !candidates.is_empty());
     }
 
     /// An error without an id has come while these requests wait.
-    pub(crate) fn error<'a>(&mut self, error: &ErrorObject, waiting: impl ExactSizeIterator<Item = &'a RequestId>) {
+    pub(crate) fn error<'a>(
+        &mut self,
+        error: &ErrorObject,
+        waiting: impl ExactSizeIterator<Item = &'a RequestId>,
+    ) {
         // Who does not know a method has read the message; it is a notification then.
         let may_be_other = self.last_other > self.read || error.code == code::METHOD_NOT_FOUND;
         if may_be_other || waiting.len() > MAX_CANDIDATES || self.errors.len() == MAX_ERRORS {
@@ -68,7 +78,10 @@ impl Unattributed {
     /// The requests whose error is known by now: as many errors can only be about so many requests.
     pub(crate) fn attributed(&mut self) -> Vec<(RequestId, ErrorObject)> {
         let certain = self.errors.iter().position(|(_, candidates)| {
-            let about_these = self.errors.iter().filter(|(_, others)| others.is_subset(candidates));
+            let about_these = self
+                .errors
+                .iter()
+                .filter(|(_, others)| others.is_subset(candidates));
             about_these.count() >= candidates.len()
         });
         let Some(at) = certain else { return Vec::new() };
@@ -77,7 +90,10 @@ impl Unattributed {
             others.retain(|id| !candidates.contains(id));
         }
         self.errors.retain(|(_, others)| !others.is_empty());
-        candidates.into_iter().map(|id| (id, error.clone())).collect()
+        candidates
+            .into_iter()
+            .map(|id| (id, error.clone()))
+            .collect()
     }
 }
 
@@ -126,14 +142,23 @@ mod tests {
         errors.request();
         errors.other();
         errors.error(&unreadable(), ids(&[1]).iter());
-        assert!(found(&mut errors).is_empty(), "the notification may be meant");
+        assert!(
+            found(&mut errors).is_empty(),
+            "the notification may be meant"
+        );
         let next = errors.request();
         errors.answered(&2.into(), next);
-        errors.error(&ErrorObject::method_not_found("notifications/x"), ids(&[1]).iter());
+        errors.error(
+            &ErrorObject::method_not_found("notifications/x"),
+            ids(&[1]).iter(),
+        );
         assert!(found(&mut errors).is_empty(), "what was read is no request");
         errors.error(&unreadable(), ids(&[1, 3]).iter());
         errors.abandoned(&3.into());
-        assert!(found(&mut errors).is_empty(), "the abandoned one may be meant");
+        assert!(
+            found(&mut errors).is_empty(),
+            "the abandoned one may be meant"
+        );
         errors.error(&unreadable(), ids(&[1]).iter());
         assert!(found(&mut errors).is_empty(), "and still be");
         let last = errors.request();
@@ -146,11 +171,17 @@ mod tests {
     fn what_is_kept_is_bounded() {
         let mut errors = Unattributed::default();
         for _ in 0..2 * MAX_ERRORS {
-            errors.error(&unreadable(), ids(&(0..MAX_CANDIDATES as i64).collect::<Vec<_>>()).iter());
+            errors.error(
+                &unreadable(),
+                ids(&(0..MAX_CANDIDATES as i64).collect::<Vec<_>>()).iter(),
+            );
         }
         assert_eq!(errors.errors.len(), MAX_ERRORS);
         let mut errors = Unattributed::default();
-        errors.error(&unreadable(), ids(&(0..=MAX_CANDIDATES as i64).collect::<Vec<_>>()).iter());
+        errors.error(
+            &unreadable(),
+            ids(&(0..=MAX_CANDIDATES as i64).collect::<Vec<_>>()).iter(),
+        );
         assert!(errors.errors.is_empty());
     }
 }

@@ -1,4 +1,5 @@
-//! What carries the messages of one session to its server and back: a channel of lines, Streamable HTTP, HTTP+SSE.
+//! What carries the messages of one session to its server and back: a channel of lines, Streamable
+//! HTTP, HTTP+SSE.
 
 use crate::message::{Incoming, Request};
 use bytes::Bytes;
@@ -15,31 +16,34 @@ pub(crate) type Incomings = Pin<Box<dyn Stream<Item = Result<Incoming, CallError
 /// Takes what comes on behalf of no request. It must not wait.
 pub(crate) type Sink = Arc<dyn Fn(Result<Incoming, CallError>) + Send + Sync>;
 
-/// The way of one session. Each session has a wire of its own; it is shared by all calls of the session.
+/// The way of one session. Each session has a wire of its own; it is shared by all calls of the
+/// session.
 pub(crate) trait Wire: fmt::Debug + Send + Sync + 'static {
-    /// Sends a request and gives what comes back on its behalf. The stream ends after its response. On HTTP that is
-    /// everything on the response of the POST; on a channel nothing but the response, because all else cannot be told
-    /// apart there and comes by [`hear`](Self::hear). Dropping the future or the stream stops waiting and
-    /// tells nobody: cancelling is up to the caller.
+    /// Sends a request and gives what comes back on its behalf. The stream ends after its response.
+    /// On HTTP that is everything on the response of the POST; on a channel nothing but the
+    /// response, because all else cannot be told apart there and comes by [`hear`](Self::hear).
+    /// Dropping the future or the stream stops waiting and tells nobody: cancelling is up to the
+    /// caller.
     fn request(&self, request: Request) -> BoxFuture<Result<Incomings, WireError>>;
 
     /// Sends what is not answered.
     fn send(&self, message: Unanswered) -> BoxFuture<Result<(), WireError>>;
 
-    /// Hands to `sink`, in their order and before any response that came after them, the messages that come on behalf of no
-    /// request. On HTTP they come on the GET stream, which is opened by this, and opened again after it broke, for as long
-    /// as this wire is there. An error is the last thing to come; it says that there is no such stream, or not any more.
-    /// Called once.
+    /// Hands to `sink`, in their order and before any response that came after them, the messages
+    /// that come on behalf of no request. On HTTP they come on the GET stream, which is opened by
+    /// this, and opened again after it broke, for as long as this wire is there. An error is the
+    /// last thing to come; it says that there is no such stream, or not any more. Called once.
     fn hear(&self, sink: Sink);
 
-    /// Whether everything comes on one way that all calls share, so that nobody can tell which call it belongs to.
+    /// Whether everything comes on one way that all calls share, so that nobody can tell which call
+    /// it belongs to.
     fn is_shared(&self) -> bool;
 
     /// The handshake is over: from now on requests say so, where the revision wants that.
     fn negotiated(&self, version: ProtocolVersion);
 
-    /// Ends the session on the server, as far as the binding has a way to say so (DELETE, closing standard input).
-    /// Bounded in time.
+    /// Ends the session on the server, as far as the binding has a way to say so (DELETE, closing
+    /// standard input). Bounded in time.
     fn end(&self) -> BoxFuture<()>;
 }
 
@@ -55,7 +59,10 @@ impl Unanswered {
     /// About how many bytes it has.
     pub(crate) fn size(&self) -> usize {
         match self {
-            Self::Notification(notification) => notification.params.as_ref().map_or(0, |it| it.as_bytes().len()),
+            Self::Notification(notification) => notification
+                .params
+                .as_ref()
+                .map_or(0, |it| it.as_bytes().len()),
             Self::Response(Response { id, outcome }) => {
                 let id = match id {
                     RequestId::String(id) => id.len(),
@@ -81,10 +88,14 @@ impl Unanswered {
 /// Why nothing came back.
 #[derive(Clone, Debug)]
 pub(crate) enum WireError {
-    /// The server does not know the session any more (404). It has done nothing; a new session may ask again.
+    /// The server does not know the session any more (404). It has done nothing; a new session may
+    /// ask again.
     SessionEnded,
     /// HTTP: an answer that is no JSON-RPC message. The text is the beginning of its body.
-    Status { status: http::StatusCode, text: String },
+    Status {
+        status: http::StatusCode,
+        text: String,
+    },
     /// `initialize` was answered with an error.
     Refused(ErrorObject),
     /// Everything else.
@@ -96,7 +107,10 @@ impl WireError {
     pub(crate) fn into_call_error(self) -> CallError {
         match self {
             Self::SessionEnded => CallError::broken("the server has ended the session"),
-            Self::Status { status, text } => CallError::NotMcp { status: status.as_u16(), body: text },
+            Self::Status { status, text } => CallError::NotMcp {
+                status: status.as_u16(),
+                body: text,
+            },
             Self::Refused(error) => CallError::HandshakeRefused(error),
             Self::Call(error) => error,
         }

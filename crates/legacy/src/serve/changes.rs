@@ -6,7 +6,8 @@ use crate::generate::{self, Emitter};
 use carryall_proto::budget::{Budget, BudgetExceeded, Reservation};
 use carryall_proto::{CallError, Caller, Message, MessageStream, Notification, Reply, key};
 use carryall_types::{
-    ErrorObject, JsonObject, JsonValue, LoggingLevel, Method, RawJson, RequestId, SubscriptionFilter, code,
+    ErrorObject, JsonObject, JsonValue, LoggingLevel, Method, RawJson, RequestId,
+    SubscriptionFilter, code,
 };
 use futures_core::Stream;
 use futures_util::{FutureExt as _, StreamExt as _};
@@ -35,7 +36,8 @@ pub(crate) enum Change {
 
 /// The longest URI that can be subscribed to, in bytes.
 pub(crate) const MAX_URI_BYTES: usize = 8 * 1024;
-/// How many bytes the URIs of one session may have together, as JSON. All of them go to a replica that asks.
+/// How many bytes the URIs of one session may have together, as JSON. All of them go to a replica
+/// that asks.
 pub(crate) const MAX_SESSION_BYTES: usize = 512 * 1024;
 /// What a subscription costs besides its URI, in bytes.
 const OVERHEAD: usize = 256;
@@ -69,9 +71,15 @@ impl fmt::Display for NotSubscribed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::UriTooLong => write!(f, "the uri is longer than {MAX_URI_BYTES} bytes"),
-            Self::TooMany(limit) => write!(f, "this session has {limit} subscriptions already; unsubscribe from some"),
+            Self::TooMany(limit) => write!(
+                f,
+                "this session has {limit} subscriptions already; unsubscribe from some"
+            ),
             Self::TooManyBytes => {
-                write!(f, "the subscribed URIs of this session have more than {MAX_SESSION_BYTES} bytes together")
+                write!(
+                    f,
+                    "the subscribed URIs of this session have more than {MAX_SESSION_BYTES} bytes together"
+                )
             }
             Self::Exceeded(exceeded) => write!(f, "too many subscriptions: {exceeded}"),
         }
@@ -89,7 +97,12 @@ impl NotSubscribed {
 
 impl Subscriptions {
     pub(crate) fn new(limit: usize, budget: Budget, caller: Caller) -> Self {
-        Self { limit, budget, caller, uris: watch::Sender::default() }
+        Self {
+            limit,
+            budget,
+            caller,
+            uris: watch::Sender::default(),
+        }
     }
 
     /// Subscribes to a resource, unless that is so already.
@@ -108,7 +121,9 @@ impl Subscriptions {
             } else if uris.bytes + size > MAX_SESSION_BYTES {
                 Err(NotSubscribed::TooManyBytes)
             } else {
-                self.budget.reserve(&self.caller, size + OVERHEAD).map_err(NotSubscribed::Exceeded)
+                self.budget
+                    .reserve(&self.caller, size + OVERHEAD)
+                    .map_err(NotSubscribed::Exceeded)
             };
             match reserved {
                 Ok(reservation) => {
@@ -142,7 +157,9 @@ impl Subscriptions {
 
     /// Gives up all of them, and returns what was reserved for them.
     pub(crate) fn take(&self) -> Vec<Reservation> {
-        std::mem::take(&mut self.uris.send_replace(Uris::default()).all).into_values().collect()
+        std::mem::take(&mut self.uris.send_replace(Uris::default()).all)
+            .into_values()
+            .collect()
     }
 }
 
@@ -150,14 +167,18 @@ fn json_size(uri: &str) -> usize {
     serde_json::to_vec(uri).map_or(usize::MAX, |text| text.len())
 }
 
-/// The notifications of one subscription of the service, renewed when what the client wants changes, and when the service
-/// ends it.
+/// The notifications of one subscription of the service, renewed when what the client wants
+/// changes, and when the service ends it.
 pub(crate) fn stream(
     conversation: Arc<Conversation>,
     origin: Origin,
 ) -> Pin<Box<dyn Stream<Item = Notification> + Send>> {
     generate::stream(move |out| async move {
-        let listening = Listening { conversation: &conversation, origin: &origin, out: &out };
+        let listening = Listening {
+            conversation: &conversation,
+            origin: &origin,
+            out: &out,
+        };
         let mut failures = 0;
         loop {
             match listening.until_ended().await {
@@ -191,12 +212,16 @@ struct Listening<'a> {
 impl Listening<'_> {
     async fn until_ended(&self) -> Ended {
         let mut wanted = self.conversation.subscriptions.uris.subscribe();
-        let Some(lists) = self.lists().await else { return Ended::Silent };
+        let Some(lists) = self.lists().await else {
+            return Ended::Silent;
+        };
         let mut current: Option<MessageStream> = None;
         loop {
             let uris: Vec<String> = wanted.borrow_and_update().all.keys().cloned().collect();
-            let filter =
-                SubscriptionFilter { resource_subscriptions: (!uris.is_empty()).then_some(uris), ..lists.clone() };
+            let filter = SubscriptionFilter {
+                resource_subscriptions: (!uris.is_empty()).then_some(uris),
+                ..lists.clone()
+            };
             if filter == SubscriptionFilter::default() {
                 // There is nothing to hear of until somebody subscribes to something.
                 if wanted.changed().await.is_err() {
@@ -204,7 +229,8 @@ impl Listening<'_> {
                 }
                 continue;
             }
-            // The new subscription is there before the old one goes, so that no change falls between the two.
+            // The new subscription is there before the old one goes, so that no change falls
+            // between the two.
             let next = match self.open(&filter).await {
                 Ok(Some(next)) => next,
                 Ok(None) => return Ended::Unsupported,
@@ -214,11 +240,15 @@ impl Listening<'_> {
                 }
             };
             if let Some(mut old) = current.replace(next) {
-                while let Some(Some(Ok(Message::Notification(notification)))) = old.next().now_or_never() {
+                while let Some(Some(Ok(Message::Notification(notification)))) =
+                    old.next().now_or_never()
+                {
                     self.tell(notification).await;
                 }
             }
-            let Some(messages) = &mut current else { return Ended::Silent };
+            let Some(messages) = &mut current else {
+                return Ended::Silent;
+            };
             loop {
                 tokio::select! {
                     message = messages.next() => match message {
@@ -236,13 +266,24 @@ impl Listening<'_> {
 
     /// The lists whose changes the service tells of.
     async fn lists(&self) -> Option<SubscriptionFilter> {
-        let Conversation { service, negotiated, .. } = &**self.conversation;
-        let capabilities = negotiated::discover(service, negotiated, self.origin).await.ok()?.capabilities;
+        let Conversation {
+            service,
+            negotiated,
+            ..
+        } = &**self.conversation;
+        let capabilities = negotiated::discover(service, negotiated, self.origin)
+            .await
+            .ok()?
+            .capabilities;
         let tells = |changes: Option<Option<bool>>| changes.flatten().filter(|tells| *tells);
         Some(SubscriptionFilter {
             tools_list_changed: tells(capabilities.tools.map(|tools| tools.list_changed)),
             prompts_list_changed: tells(capabilities.prompts.map(|prompts| prompts.list_changed)),
-            resources_list_changed: tells(capabilities.resources.map(|resources| resources.list_changed)),
+            resources_list_changed: tells(
+                capabilities
+                    .resources
+                    .map(|resources| resources.list_changed),
+            ),
             ..SubscriptionFilter::default()
         })
     }
@@ -250,7 +291,11 @@ impl Listening<'_> {
     /// Opens a subscription and waits for its acknowledgement; `None` when the service has none.
     async fn open(&self, filter: &SubscriptionFilter) -> Result<Option<MessageStream>, CallError> {
         let params = RawJson::from(&serde_json::json!({"notifications": filter}));
-        let Conversation { service, negotiated, .. } = &**self.conversation;
+        let Conversation {
+            service,
+            negotiated,
+            ..
+        } = &**self.conversation;
         let meta = negotiated.meta(None, None, &JsonObject::new());
         let id = RequestId::String("changes".into());
         let call = negotiated::call(id, Method::SubscriptionsListen, params, meta, self.origin);
@@ -273,7 +318,11 @@ impl Listening<'_> {
 
 /// The notification without the id of a subscription that its reader knows nothing of.
 fn without_subscription(mut notification: Notification) -> Notification {
-    let Some(mut params) = notification.params.as_ref().and_then(|params| params.decode::<JsonObject>().ok()) else {
+    let Some(mut params) = notification
+        .params
+        .as_ref()
+        .and_then(|params| params.decode::<JsonObject>().ok())
+    else {
         return notification;
     };
     if let Some(JsonValue::Object(meta)) = params.get_mut("_meta") {
@@ -296,7 +345,10 @@ mod tests {
     }
 
     fn subscriptions(limit: usize) -> Subscriptions {
-        let budget = Budget::new(Amount::new(1_000, 10_000_000), Amount::new(1_000, 10_000_000));
+        let budget = Budget::new(
+            Amount::new(1_000, 10_000_000),
+            Amount::new(1_000, 10_000_000),
+        );
         Subscriptions::new(limit, budget, address(1))
     }
 
@@ -306,7 +358,10 @@ mod tests {
         for uri in ["a:", "b:", "a:"] {
             assert_eq!(subscriptions.add(uri.into()), Ok(()));
         }
-        assert_eq!(subscriptions.add("c:".into()), Err(NotSubscribed::TooMany(2)));
+        assert_eq!(
+            subscriptions.add("c:".into()),
+            Err(NotSubscribed::TooMany(2))
+        );
         subscriptions.remove("a:");
         subscriptions.remove("never there");
         assert_eq!(subscriptions.add("c:".into()), Ok(()));
@@ -316,13 +371,24 @@ mod tests {
     #[test]
     fn a_uri_has_a_length_and_all_of_a_session_have_one_together() {
         let subscriptions = subscriptions(1_000);
-        assert_eq!(subscriptions.add("x".repeat(MAX_URI_BYTES + 1)), Err(NotSubscribed::UriTooLong));
+        assert_eq!(
+            subscriptions.add("x".repeat(MAX_URI_BYTES + 1)),
+            Err(NotSubscribed::UriTooLong)
+        );
         let uri = |n: usize| format!("{n:04}{}", "x".repeat(MAX_URI_BYTES - 4));
-        let fit = (0..1_000).take_while(|n| subscriptions.add(uri(*n)).is_ok()).count();
+        let fit = (0..1_000)
+            .take_while(|n| subscriptions.add(uri(*n)).is_ok())
+            .count();
         assert_eq!(fit, MAX_SESSION_BYTES / (MAX_URI_BYTES + 2));
-        assert_eq!(subscriptions.add(uri(fit)), Err(NotSubscribed::TooManyBytes));
+        assert_eq!(
+            subscriptions.add(uri(fit)),
+            Err(NotSubscribed::TooManyBytes)
+        );
         // Each of these is six bytes in JSON.
-        assert_eq!(subscriptions.add("\u{1}".repeat(MAX_URI_BYTES)), Err(NotSubscribed::TooManyBytes));
+        assert_eq!(
+            subscriptions.add("\u{1}".repeat(MAX_URI_BYTES)),
+            Err(NotSubscribed::TooManyBytes)
+        );
         subscriptions.remove(&uri(0));
         assert_eq!(subscriptions.add(uri(fit)), Ok(()));
     }
@@ -335,23 +401,42 @@ mod tests {
         assert_eq!(first.add("a:".into()), Ok(()));
         assert_eq!(second.add("a:".into()), Ok(()));
         let full = Err(NotSubscribed::Exceeded(BudgetExceeded::Caller));
-        assert_eq!(second.add("b:".into()), full, "sessions of one caller share what it has");
+        assert_eq!(
+            second.add("b:".into()),
+            full,
+            "sessions of one caller share what it has"
+        );
         assert_eq!(other.add("b:".into()), Ok(()));
         drop(first);
         assert_eq!(second.add("b:".into()), Ok(()));
         let held = second.take();
-        assert_eq!(second.add("c:".into()), full, "what was taken out is still held");
+        assert_eq!(
+            second.add("c:".into()),
+            full,
+            "what was taken out is still held"
+        );
         drop(held);
         assert_eq!(second.add("c:".into()), Ok(()));
     }
 
     #[test]
     fn the_subscription_id_goes_and_the_rest_stays() {
-        let with = |params: &str| Notification::new("notifications/x", RawJson::parse(params.to_owned()).unwrap());
+        let with = |params: &str| {
+            Notification::new(
+                "notifications/x",
+                RawJson::parse(params.to_owned()).unwrap(),
+            )
+        };
         let id = r#"{"uri":"a:","_meta":{"io.modelcontextprotocol/subscriptionId":"changes"}}"#;
-        assert_eq!(without_subscription(with(id)).params.unwrap().as_str(), r#"{"uri":"a:"}"#);
+        assert_eq!(
+            without_subscription(with(id)).params.unwrap().as_str(),
+            r#"{"uri":"a:"}"#
+        );
         let other = r#"{"_meta":{"io.modelcontextprotocol/subscriptionId":1,"x/y":2}}"#;
-        assert_eq!(without_subscription(with(other)).params.unwrap().as_str(), r#"{"_meta":{"x/y":2}}"#);
+        assert_eq!(
+            without_subscription(with(other)).params.unwrap().as_str(),
+            r#"{"_meta":{"x/y":2}}"#
+        );
         let only = r#"{"_meta":{"io.modelcontextprotocol/subscriptionId":1}}"#;
         assert_eq!(without_subscription(with(only)).params, None);
     }

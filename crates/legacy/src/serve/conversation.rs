@@ -12,7 +12,9 @@ use super::translate::errors;
 use crate::generate;
 use crate::message::Request;
 use bytes::Bytes;
-use carryall_proto::{CallSource, Caller, Notification, Outcome, Principal, Response, SharedService};
+use carryall_proto::{
+    CallSource, Caller, Notification, Outcome, Principal, Response, SharedService,
+};
 use carryall_types::{ErrorObject, LoggingLevel, Method, RawJson, RequestId, code};
 use futures_core::Stream;
 use futures_util::StreamExt as _;
@@ -42,8 +44,8 @@ impl Outgoing {
     }
 }
 
-/// All that goes to the client for one request; the response comes last. It ends without one if the client cancelled the
-/// request. Dropping it cancels the call.
+/// All that goes to the client for one request; the response comes last. It ends without one if the
+/// client cancelled the request. Dropping it cancels the call.
 pub(crate) type Exchange = Pin<Box<dyn Stream<Item = Outgoing> + Send>>;
 
 /// Where a request came from.
@@ -73,7 +75,12 @@ pub(crate) struct ServerContext {
 impl ServerContext {
     pub(crate) fn new(service: SharedService, options: Options) -> Self {
         let quotas = Arc::new(Quotas::new(&options));
-        Self { service, options: Arc::new(options), quotas, shutdown: Shutdown::default() }
+        Self {
+            service,
+            options: Arc::new(options),
+            quotas,
+            shutdown: Shutdown::default(),
+        }
     }
 }
 
@@ -97,7 +104,8 @@ pub(crate) struct Conversation {
 #[derive(Default)]
 struct InFlight {
     requests: HashMap<RequestId, Entry>,
-    /// How many there have been. A client may use an id again as soon as its request is answered or cancelled.
+    /// How many there have been. A client may use an id again as soon as its request is answered or
+    /// cancelled.
     admitted: u64,
 }
 
@@ -118,9 +126,18 @@ impl Conversation {
     }
 
     pub(crate) fn new(server: &ServerContext, negotiated: Negotiated, caller: Caller) -> Arc<Self> {
-        let ServerContext { service, options, quotas, shutdown } = server.clone();
+        let ServerContext {
+            service,
+            options,
+            quotas,
+            shutdown,
+        } = server.clone();
         Arc::new(Self {
-            subscriptions: Subscriptions::new(options.max_subscriptions, quotas.subscriptions.clone(), caller.clone()),
+            subscriptions: Subscriptions::new(
+                options.max_subscriptions,
+                quotas.subscriptions.clone(),
+                caller.clone(),
+            ),
             service,
             options,
             negotiated,
@@ -148,7 +165,11 @@ impl Conversation {
             let outcome = this.outcome(&request, origin, &out).await;
             // The id is free again once its client can know.
             drop(place);
-            out.emit(Outgoing::Response(Response { id: request.id, outcome })).await;
+            out.emit(Outgoing::Response(Response {
+                id: request.id,
+                outcome,
+            }))
+            .await;
         });
         Box::pin(Abortable::new(exchange, registration))
     }
@@ -171,8 +192,12 @@ impl Conversation {
             )),
             "logging/setLevel" => done(self.set_level(request)),
             "resources/subscribe" => done(self.subscribe(request, &origin).await),
-            "resources/unsubscribe" => done(uri_of(request).map(|uri| self.apply(Change::Unsubscribed(uri)))),
-            method if tasks::owns(method) => tasks::answer(self, request, out).await.unwrap_or_else(Outcome::Error),
+            "resources/unsubscribe" => {
+                done(uri_of(request).map(|uri| self.apply(Change::Unsubscribed(uri))))
+            }
+            method if tasks::owns(method) => tasks::answer(self, request, out)
+                .await
+                .unwrap_or_else(Outcome::Error),
             _ if tasks::is_wanted(self, request) => match tasks::begin(self, request, origin) {
                 Ok(begun) => Outcome::Result(begun),
                 Err(error) => Outcome::Error(error),
@@ -183,7 +208,15 @@ impl Conversation {
             }
             _ => {
                 let method = Method::from(request.method.as_str());
-                match forward::run(Forward { conversation: self, request, method, origin: &origin, out }).await {
+                match forward::run(Forward {
+                    conversation: self,
+                    request,
+                    method,
+                    origin: &origin,
+                    out,
+                })
+                .await
+                {
                     Ok(result) => Outcome::Result(result),
                     Err(error) => Outcome::Error(errors::for_client(request, error)),
                 }
@@ -202,7 +235,10 @@ impl Conversation {
             tracing::debug!(method = %carryall_proto::Printable(&notification.method), "notification of a legacy client");
             return true;
         }
-        let Some(Ok(Cancelled { request_id })) = notification.params.as_ref().map(RawJson::decode) else { return true };
+        let Some(Ok(Cancelled { request_id })) = notification.params.as_ref().map(RawJson::decode)
+        else {
+            return true;
+        };
         match self.in_work().requests.remove(&request_id) {
             Some(Entry { abort, .. }) => {
                 tracing::debug!(id = %request_id, "cancelled by the client");
@@ -213,21 +249,30 @@ impl Conversation {
         }
     }
 
-    /// Takes the answer to a question in. `false` when it was not asked here, or nobody waits for it any more.
+    /// Takes the answer to a question in. `false` when it was not asked here, or nobody waits for
+    /// it any more.
     pub(crate) fn response(&self, response: Response) -> bool {
         self.questions.answer(response)
     }
 
     /// What changes, for as long as somebody listens, until the server shuts down.
-    pub(crate) fn changes(self: &Arc<Self>, origin: Origin) -> Pin<Box<dyn Stream<Item = Notification> + Send>> {
-        Box::pin(changes::stream(Arc::clone(self), origin).take_until(Box::pin(self.shutdown.begun())))
+    pub(crate) fn changes(
+        self: &Arc<Self>,
+        origin: Origin,
+    ) -> Pin<Box<dyn Stream<Item = Notification> + Send>> {
+        Box::pin(
+            changes::stream(Arc::clone(self), origin).take_until(Box::pin(self.shutdown.begun())),
+        )
     }
 
     /// Applies a change of what the client wants to hear.
     pub(crate) fn apply(&self, change: Change) {
         match change {
             Change::LogLevel(level) => {
-                *self.log_level.lock().unwrap_or_else(PoisonError::into_inner) = Some(level);
+                *self
+                    .log_level
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner) = Some(level);
             }
             Change::Subscribed(uri) => {
                 if let Err(error) = self.subscriptions.add(uri) {
@@ -239,7 +284,10 @@ impl Conversation {
     }
 
     pub(crate) fn log_level(&self) -> Option<LoggingLevel> {
-        *self.log_level.lock().unwrap_or_else(PoisonError::into_inner)
+        *self
+            .log_level
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     fn set_level(&self, request: &Request) -> Result<(), ErrorObject> {
@@ -255,25 +303,44 @@ impl Conversation {
     async fn subscribe(&self, request: &Request, origin: &Origin) -> Result<(), ErrorObject> {
         let uri = uri_of(request)?;
         let found = negotiated::discover(&self.service, &self.negotiated, origin).await?;
-        if found.capabilities.resources.and_then(|resources| resources.subscribe) != Some(true) {
+        if found
+            .capabilities
+            .resources
+            .and_then(|resources| resources.subscribe)
+            != Some(true)
+        {
             return Err(ErrorObject::method_not_found(&request.method));
         }
-        self.subscriptions.add(uri).map_err(|refused| refused.to_error())
+        self.subscriptions
+            .add(uri)
+            .map_err(|refused| refused.to_error())
     }
 
     fn enter(self: &Arc<Self>, id: &RequestId, abort: AbortHandle) -> Result<InWork, ErrorObject> {
-        let refuse = |why: String| Err(ErrorObject::new(code::INVALID_REQUEST, format!("Invalid request: {why}")));
+        let refuse = |why: String| {
+            Err(ErrorObject::new(
+                code::INVALID_REQUEST,
+                format!("Invalid request: {why}"),
+            ))
+        };
         let mut in_work = self.in_work();
         if in_work.requests.contains_key(id) {
             return refuse(format!("a request with the id {id} is in work already"));
         }
         if in_work.requests.len() >= self.options.max_in_work {
-            return refuse(format!("{} requests are in work already", in_work.requests.len()));
+            return refuse(format!(
+                "{} requests are in work already",
+                in_work.requests.len()
+            ));
         }
         in_work.admitted += 1;
         let number = in_work.admitted;
         in_work.requests.insert(id.clone(), Entry { number, abort });
-        Ok(InWork { conversation: Arc::clone(self), id: id.clone(), number })
+        Ok(InWork {
+            conversation: Arc::clone(self),
+            id: id.clone(),
+            number,
+        })
     }
 
     fn in_work(&self) -> MutexGuard<'_, InFlight> {
@@ -292,7 +359,11 @@ impl Drop for InWork {
     fn drop(&mut self) {
         let mut in_work = self.conversation.in_work();
         // A cancelled exchange may be dropped later than its id is used again.
-        if in_work.requests.get(&self.id).is_some_and(|entry| entry.number == self.number) {
+        if in_work
+            .requests
+            .get(&self.id)
+            .is_some_and(|entry| entry.number == self.number)
+        {
             in_work.requests.remove(&self.id);
         }
     }
@@ -308,10 +379,18 @@ fn uri_of(request: &Request) -> Result<String, ErrorObject> {
         uri: String,
     }
     let Params { uri } = decode(request)?;
-    if uri.is_empty() { Err(ErrorObject::invalid_params("Invalid params: the uri is empty")) } else { Ok(uri) }
+    if uri.is_empty() {
+        Err(ErrorObject::invalid_params(
+            "Invalid params: the uri is empty",
+        ))
+    } else {
+        Ok(uri)
+    }
 }
 
 fn decode<T: serde::de::DeserializeOwned>(request: &Request) -> Result<T, ErrorObject> {
     let method = &request.method;
-    request.params.decode().map_err(|error| ErrorObject::invalid_params(format!("Invalid params of {method}: {error}")))
+    request.params.decode().map_err(|error| {
+        ErrorObject::invalid_params(format!("Invalid params of {method}: {error}"))
+    })
 }

@@ -9,7 +9,8 @@ use carryall_proto::backoff::Backoff;
 use carryall_proto::deprecated::Feature;
 use carryall_proto::{CallError, Message, Notification, Outcome, Params, Reply, key};
 use carryall_types::{
-    ErrorObject, InputRequest, InputRequests, JsonObject, JsonValue, Method, ProgressToken, RawJson, code,
+    ErrorObject, InputRequest, InputRequests, JsonObject, JsonValue, Method, ProgressToken,
+    RawJson, code,
 };
 use futures_util::StreamExt as _;
 use serde::Deserialize;
@@ -44,17 +45,28 @@ struct Interim {
     request_state: Option<RawJson>,
 }
 
-/// Calls the service until its result is complete, asking the client what it wants to know on the way.
+/// Calls the service until its result is complete, asking the client what it wants to know on the
+/// way.
 pub(crate) async fn run(forward: Forward<'_>) -> Result<RawJson, ErrorObject> {
-    let Forward { conversation, request, origin, .. } = &forward;
+    let Forward {
+        conversation,
+        request,
+        origin,
+        ..
+    } = &forward;
     let (params, token, extra) = taken_apart(&request.params)?;
     let mut round: Option<(RawJson, Option<RawJson>)> = None;
     let mut pages = Pages::default();
     let mut negotiated = Cow::Borrowed(&conversation.negotiated);
     for rounds in 0..=conversation.options.max_rounds {
         let meta = negotiated.meta(conversation.log_level(), token.clone(), &extra);
-        let mut call =
-            super::negotiated::call(request.id.clone(), forward.method.clone(), params.clone(), meta, origin)?;
+        let mut call = super::negotiated::call(
+            request.id.clone(),
+            forward.method.clone(),
+            params.clone(),
+            meta,
+            origin,
+        )?;
         if let Some((responses, state)) = &round {
             call.params = call.params.with("inputResponses", responses);
             if let Some(state) = state {
@@ -64,7 +76,9 @@ pub(crate) async fn run(forward: Forward<'_>) -> Result<RawJson, ErrorObject> {
         let result = match forward.one_round(call).await? {
             Outcome::Result(result) => result,
             // The tool only runs as a task. The client does not know such tasks, but it can wait.
-            Outcome::Error(error) if long::needs_task(&error) && matches!(negotiated, Cow::Borrowed(_)) => {
+            Outcome::Error(error)
+                if long::needs_task(&error) && matches!(negotiated, Cow::Borrowed(_)) =>
+            {
                 negotiated = Cow::Owned(long::with_tasks(&negotiated));
                 continue;
             }
@@ -81,7 +95,12 @@ pub(crate) async fn run(forward: Forward<'_>) -> Result<RawJson, ErrorObject> {
             for finished in pages.finished.drain(..) {
                 forward.out.emit(Outgoing::Notification(finished)).await;
             }
-            return results::for_client(&conversation.negotiated, &conversation.options, &forward.method, &result);
+            return results::for_client(
+                &conversation.negotiated,
+                &conversation.options,
+                &forward.method,
+                &result,
+            );
         }
         for finished in pages.finished.drain(..) {
             forward.out.emit(Outgoing::Notification(finished)).await;
@@ -89,12 +108,16 @@ pub(crate) async fn run(forward: Forward<'_>) -> Result<RawJson, ErrorObject> {
         let asked = interim.input_requests.unwrap_or_default();
         if asked.is_empty() {
             let random = u64::try_from(rounds).unwrap_or_default();
-            tokio::time::sleep(STATE_ONLY.delay(u32::try_from(rounds).unwrap_or(u32::MAX), random)).await;
+            tokio::time::sleep(STATE_ONLY.delay(u32::try_from(rounds).unwrap_or(u32::MAX), random))
+                .await;
         }
         round = Some((forward.ask(asked, &mut pages).await?, interim.request_state));
     }
     let limit = conversation.options.max_rounds;
-    Err(ErrorObject::new(code::INTERNAL_ERROR, format!("The server asked for input more than {limit} times")))
+    Err(ErrorObject::new(
+        code::INTERNAL_ERROR,
+        format!("The server asked for input more than {limit} times"),
+    ))
 }
 
 /// Pages that a user was sent to (2025-11-25 `client/elicitation#url-mode-elicitation-requests`).
@@ -106,7 +129,10 @@ pub(super) struct Pages {
 
 impl Forward<'_> {
     /// One call; what it says before its response goes to the client.
-    pub(super) async fn one_round(&self, call: carryall_proto::Call) -> Result<Outcome, ErrorObject> {
+    pub(super) async fn one_round(
+        &self,
+        call: carryall_proto::Call,
+    ) -> Result<Outcome, ErrorObject> {
         let lost = |error: CallError| {
             tracing::error!(%error, "no answer from the service");
             ErrorObject::internal()
@@ -117,7 +143,9 @@ impl Forward<'_> {
         };
         while let Some(message) = messages.next().await {
             match message.map_err(lost)? {
-                Message::Notification(notification) => self.out.emit(Outgoing::Notification(notification)).await,
+                Message::Notification(notification) => {
+                    self.out.emit(Outgoing::Notification(notification)).await
+                }
                 Message::Response(response) => return Ok(response.outcome),
             }
         }
@@ -125,15 +153,25 @@ impl Forward<'_> {
         Err(ErrorObject::internal())
     }
 
-    /// Asks all that a round wants to know at once, and waits for all answers: the `inputResponses` of the next round.
-    pub(super) async fn ask(&self, asked: InputRequests, pages: &mut Pages) -> Result<RawJson, ErrorObject> {
+    /// Asks all that a round wants to know at once, and waits for all answers: the `inputResponses`
+    /// of the next round.
+    pub(super) async fn ask(
+        &self,
+        asked: InputRequests,
+        pages: &mut Pages,
+    ) -> Result<RawJson, ErrorObject> {
         let mut open = Vec::new();
         for (key, question) in asked {
             notice_deprecated(&question);
-            let (params, page) = questions::params(self.conversation.negotiated.version, &question)?;
+            let (params, page) =
+                questions::params(self.conversation.negotiated.version, &question)?;
             let opened = self.conversation.questions.open(question.method(), params);
-            let (request, waiting) = opened
-                .ok_or_else(|| ErrorObject::new(code::INTERNAL_ERROR, "Too many questions to this client are open"))?;
+            let (request, waiting) = opened.ok_or_else(|| {
+                ErrorObject::new(
+                    code::INTERNAL_ERROR,
+                    "Too many questions to this client are open",
+                )
+            })?;
             self.out.emit(Outgoing::Request(request)).await;
             open.push((key, question.method(), waiting, page));
         }
@@ -158,12 +196,19 @@ impl Forward<'_> {
             match answer {
                 Some(Outcome::Result(answer)) => {
                     let answer: JsonValue = answer.decode().map_err(|_| ErrorObject::internal())?;
-                    let accepted = answer.get("action").is_some_and(|action| action == "accept");
-                    pages.finished.extend(page.filter(|_| accepted).map(questions::page_finished));
+                    let accepted = answer
+                        .get("action")
+                        .is_some_and(|action| action == "accept");
+                    pages
+                        .finished
+                        .extend(page.filter(|_| accepted).map(questions::page_finished));
                     responses.insert(key, answer);
                 }
                 Some(Outcome::Error(error)) => {
-                    let why = format!("The client did not answer {method}: {} ({})", error.message, error.code);
+                    let why = format!(
+                        "The client did not answer {method}: {} ({})",
+                        error.message, error.code
+                    );
                     return Err(ErrorObject::new(code::INTERNAL_ERROR, why));
                 }
                 None => return Err(ErrorObject::internal()),
@@ -191,19 +236,30 @@ fn notice_deprecated(question: &InputRequest) {
     }
 }
 
-/// Parameters without what this revision gives another meaning, the progress token, and what else was in `_meta`.
-fn taken_apart(params: &RawJson) -> Result<(RawJson, Option<ProgressToken>, JsonObject), ErrorObject> {
-    let invalid = |error: &dyn std::fmt::Display| ErrorObject::invalid_params(format!("Invalid params: {error}"));
+/// Parameters without what this revision gives another meaning, the progress token, and what else
+/// was in `_meta`.
+fn taken_apart(
+    params: &RawJson,
+) -> Result<(RawJson, Option<ProgressToken>, JsonObject), ErrorObject> {
+    let invalid = |error: &dyn std::fmt::Display| {
+        ErrorObject::invalid_params(format!("Invalid params: {error}"))
+    };
     let parsed = Params::parse(params.clone()).map_err(|error| invalid(&error))?;
     let mut extra: JsonObject = match parsed.get("_meta") {
         Some(meta) => meta.decode().map_err(|error| invalid(&error))?,
         None => JsonObject::new(),
     };
-    let token = extra.remove(key::PROGRESS_TOKEN).map(serde_json::from_value).transpose();
+    let token = extra
+        .remove(key::PROGRESS_TOKEN)
+        .map(serde_json::from_value)
+        .transpose();
     let token = token.map_err(|error| invalid(&error))?;
     extra.retain(|name, _| !name.starts_with("io.modelcontextprotocol/"));
     let mut text = params.clone();
-    if ROUND_MEMBERS.iter().any(|member| parsed.get_str(member).is_some()) {
+    if ROUND_MEMBERS
+        .iter()
+        .any(|member| parsed.get_str(member).is_some())
+    {
         let mut object: JsonObject = params.decode().map_err(|error| invalid(&error))?;
         object.retain(|name, _| !ROUND_MEMBERS.contains(&name.as_str()));
         text = RawJson::from(&JsonValue::Object(object));

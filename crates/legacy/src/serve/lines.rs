@@ -1,4 +1,5 @@
-//! Legacy clients on stdio and sockets: one channel, one conversation, beside the calls of this revision.
+//! Legacy clients on stdio and sockets: one channel, one conversation, beside the calls of this
+//! revision.
 
 use super::conversation::{Conversation, Exchange, Origin, Outgoing, ServerContext};
 use super::negotiated::Negotiated;
@@ -9,7 +10,8 @@ use crate::revision::Revision as _;
 use bytes::{BufMut as _, Bytes, BytesMut};
 use carryall_proto::inbound::names_version;
 use carryall_proto::{
-    BoxFuture, Call, CallError, CallSource, ClientId, Notification, Outcome, Printable, Reply, Response, SharedService,
+    BoxFuture, Call, CallError, CallSource, ClientId, Notification, Outcome, Printable, Reply,
+    Response, SharedService,
 };
 use carryall_transport::lines::{Alternate, Alternates};
 use carryall_types::{ErrorObject, RawJson, RequestId, code};
@@ -29,9 +31,9 @@ const MAX_EARLY_BYTES: usize = 4 * 1024 * 1024;
 /// What a server on stdio or a socket speaks with legacy clients; for
 /// [`StdioServer::alternates`](carryall_transport::stdio::StdioServer::alternates) and its like.
 ///
-/// A channel belongs to the conversation that `initialize` opens on it, and calls of this revision are answered on it as
-/// before, so that both may come. Until then only `ping` is answered in the old way; the refusal of everything else names the
-/// versions of this revision.
+/// A channel belongs to the conversation that `initialize` opens on it, and calls of this revision
+/// are answered on it as before, so that both may come. Until then only `ping` is answered in the
+/// old way; the refusal of everything else names the versions of this revision.
 pub fn lines<S>(service: S, options: Options) -> Alternates
 where
     S: Service<Call, Response = Reply> + Clone + Send + Sync + 'static,
@@ -76,7 +78,9 @@ impl Channel {
     fn new(server: ServerContext, mut source: CallSource) -> Self {
         source.client = source.client.or_else(|| {
             let mut random = [0; 16];
-            getrandom::fill(&mut random).ok().map(|()| ClientId::Legacy(u128::from_ne_bytes(random)))
+            getrandom::fill(&mut random)
+                .ok()
+                .map(|()| ClientId::Legacy(u128::from_ne_bytes(random)))
         });
         Self {
             server,
@@ -90,12 +94,14 @@ impl Channel {
         }
     }
 
-    /// Begins a conversation (2025-11-25 `basic/lifecycle#initialization`). A client that says `initialize` again begins
-    /// anew: what it had in work is cancelled.
+    /// Begins a conversation (2025-11-25 `basic/lifecycle#initialization`). A client that says
+    /// `initialize` again begins anew: what it had in work is cancelled.
     fn open(&mut self, request: Request) {
         let (server, origin) = (self.server.clone(), self.origin());
         let params = request.params;
-        let answer = async move { Conversation::initialize(&server.service, &server.options, &params, &origin).await };
+        let answer = async move {
+            Conversation::initialize(&server.service, &server.options, &params, &origin).await
+        };
         let before = match std::mem::replace(&mut self.state, State::Silent) {
             State::Open(conversation) => Some(conversation),
             State::Silent | State::Opening(_) => None,
@@ -111,31 +117,47 @@ impl Channel {
     }
 
     fn opened(&mut self, opened: Result<(Negotiated, RawJson), ErrorObject>) {
-        let State::Opening(Opening { id, early, before, .. }) = std::mem::replace(&mut self.state, State::Silent)
+        let State::Opening(Opening {
+            id, early, before, ..
+        }) = std::mem::replace(&mut self.state, State::Silent)
         else {
             return;
         };
         match opened {
             Ok((negotiated, result)) => {
-                tracing::debug!(version = negotiated.version.as_str(), "a legacy client has initialized its channel");
-                self.put(&Outgoing::Response(Response { id, outcome: Outcome::Result(result) }));
-                let conversation = Conversation::new(&self.server, negotiated, self.origin().caller());
+                tracing::debug!(
+                    version = negotiated.version.as_str(),
+                    "a legacy client has initialized its channel"
+                );
+                self.put(&Outgoing::Response(Response {
+                    id,
+                    outcome: Outcome::Result(result),
+                }));
+                let conversation =
+                    Conversation::new(&self.server, negotiated, self.origin().caller());
                 // They are those of the conversation before.
                 self.changes = None;
                 self.state = State::Open(Arc::clone(&conversation));
-                early.into_iter().for_each(|parsed| self.parsed(&conversation, parsed));
+                early
+                    .into_iter()
+                    .for_each(|parsed| self.parsed(&conversation, parsed));
             }
             Err(error) => {
                 self.put(&Outgoing::Response(Response::error(id, error)));
                 let Some(conversation) = before else { return };
                 self.state = State::Open(Arc::clone(&conversation));
-                early.into_iter().for_each(|parsed| self.parsed(&conversation, parsed));
+                early
+                    .into_iter()
+                    .for_each(|parsed| self.parsed(&conversation, parsed));
             }
         }
     }
 
     fn origin(&self) -> Origin {
-        Origin { source: self.source, ..Origin::default() }
+        Origin {
+            source: self.source,
+            ..Origin::default()
+        }
     }
 
     fn parsed(&mut self, conversation: &Arc<Conversation>, parsed: Parsed) {
@@ -158,7 +180,9 @@ impl Channel {
                 let mut batch = Batch::default();
                 for item in items {
                     match item {
-                        Ok(incoming) => batch.exchanges.extend(self.incoming(conversation, incoming)),
+                        Ok(incoming) => batch
+                            .exchanges
+                            .extend(self.incoming(conversation, incoming)),
                         Err(malformed) => batch.answers.push(malformed.encode().into_bytes()),
                     }
                 }
@@ -170,11 +194,18 @@ impl Channel {
     }
 
     /// Takes one message in; a request gives its exchange.
-    fn incoming(&mut self, conversation: &Arc<Conversation>, incoming: Incoming) -> Option<Exchange> {
+    fn incoming(
+        &mut self,
+        conversation: &Arc<Conversation>,
+        incoming: Incoming,
+    ) -> Option<Exchange> {
         match incoming {
             Incoming::Request(request) => return Some(conversation.answer(request, self.origin())),
             Incoming::Notification(notification) => {
-                if notification.method == "notifications/initialized" && self.changes.is_none() && !self.closed {
+                if notification.method == "notifications/initialized"
+                    && self.changes.is_none()
+                    && !self.closed
+                {
                     self.changes = Some(conversation.changes(self.origin()));
                 }
                 conversation.notification(&notification);
@@ -208,18 +239,25 @@ impl Alternate for Channel {
             return false;
         }
         let parsed = parse(line);
-        let is_initialize =
-            matches!(&parsed, Ok(Parsed::One(Incoming::Request(request))) if request.method == "initialize");
+        let is_initialize = matches!(&parsed, Ok(Parsed::One(Incoming::Request(request))) if request.method == "initialize");
         match (&mut self.state, parsed) {
-            (State::Silent | State::Open(_), Ok(Parsed::One(Incoming::Request(request)))) if is_initialize => {
+            (State::Silent | State::Open(_), Ok(Parsed::One(Incoming::Request(request))))
+                if is_initialize =>
+            {
                 self.open(request);
             }
-            (State::Silent, Ok(Parsed::One(Incoming::Request(request)))) if request.method == "ping" => {
-                self.put(&Outgoing::Response(Response::result(request.id, RawJson::EMPTY_OBJECT)));
+            (State::Silent, Ok(Parsed::One(Incoming::Request(request))))
+                if request.method == "ping" =>
+            {
+                self.put(&Outgoing::Response(Response::result(
+                    request.id,
+                    RawJson::EMPTY_OBJECT,
+                )));
             }
             (State::Silent, _) => return false,
             (State::Opening(opening), Ok(parsed))
-                if opening.early.len() < MAX_EARLY && opening.early_bytes + line.len() <= MAX_EARLY_BYTES =>
+                if opening.early.len() < MAX_EARLY
+                    && opening.early_bytes + line.len() <= MAX_EARLY_BYTES =>
             {
                 opening.early_bytes += line.len();
                 opening.early.push_back(parsed);
@@ -286,7 +324,8 @@ enum Work {
     Batch(Batch),
 }
 
-/// The requests of one array. Their answers come as one array as well; what comes before them comes by itself.
+/// The requests of one array. Their answers come as one array as well; what comes before them comes
+/// by itself.
 #[derive(Default)]
 struct Batch {
     exchanges: Vec<Exchange>,
@@ -298,9 +337,10 @@ impl futures_core::Stream for Work {
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
         match &mut *self {
-            Self::One(exchange) => {
-                exchange.as_mut().poll_next(cx).map(|message| message.map(|message| message.encode()))
-            }
+            Self::One(exchange) => exchange
+                .as_mut()
+                .poll_next(cx)
+                .map(|message| message.map(|message| message.encode())),
             Self::Batch(batch) => batch.poll_next(cx),
         }
     }
@@ -313,7 +353,9 @@ impl Batch {
             match exchange.as_mut().poll_next(cx) {
                 Poll::Pending => at += 1,
                 Poll::Ready(None) => drop(self.exchanges.swap_remove(at)),
-                Poll::Ready(Some(message @ Outgoing::Response(_))) => self.answers.push(message.encode()),
+                Poll::Ready(Some(message @ Outgoing::Response(_))) => {
+                    self.answers.push(message.encode())
+                }
                 Poll::Ready(Some(message)) => return Poll::Ready(Some(message.encode())),
             }
         }
@@ -343,10 +385,15 @@ mod tests {
     #[test]
     fn what_comes_before_initialize_is_answered_is_bounded_in_bytes() {
         let silent = SharedService::from_fn(|_| Box::pin(std::future::pending()));
-        let mut channel = Channel::new(ServerContext::new(silent, Options::default()), CallSource::default());
+        let mut channel = Channel::new(
+            ServerContext::new(silent, Options::default()),
+            CallSource::default(),
+        );
         let line = |method: &str, padding: usize| {
             let padding = "x".repeat(padding);
-            Bytes::from(format!(r#"{{"jsonrpc":"2.0","id":1,"method":"{method}","params":{{"x":"{padding}"}}}}"#))
+            Bytes::from(format!(
+                r#"{{"jsonrpc":"2.0","id":1,"method":"{method}","params":{{"x":"{padding}"}}}}"#
+            ))
         };
         let mut refused = |line: Bytes| {
             assert!(channel.take(&line));

@@ -1,4 +1,5 @@
-//! Tools that only run as tasks of this revision, for clients that do not know such tasks: the request waits for the end.
+//! Tools that only run as tasks of this revision, for clients that do not know such tasks: the
+//! request waits for the end.
 
 use super::conversation::{Conversation, Origin};
 use super::forward::{Forward, Pages};
@@ -6,8 +7,8 @@ use super::negotiated::{self, Negotiated};
 use carryall_proto::task::TaskState;
 use carryall_proto::{Call, Outcome};
 use carryall_types::{
-    ErrorObject, InputRequests, JsonObject, JsonValue, Method, RawJson, RequestId, TASKS_EXTENSION, Task, TaskStatus,
-    code, task_method,
+    ErrorObject, InputRequests, JsonObject, JsonValue, Method, RawJson, RequestId, TASKS_EXTENSION,
+    Task, TaskStatus, code, task_method,
 };
 use serde::Deserialize;
 use serde_json::json;
@@ -41,17 +42,31 @@ pub(super) fn needs_task(error: &ErrorObject) -> bool {
 /// What was negotiated, for a client that lets us wait for its tasks.
 pub(super) fn with_tasks(negotiated: &Negotiated) -> Negotiated {
     let mut able = negotiated.clone();
-    able.capabilities = able.capabilities.with_extension(TASKS_EXTENSION, JsonObject::new());
+    able.capabilities = able
+        .capabilities
+        .with_extension(TASKS_EXTENSION, JsonObject::new());
     able
 }
 
-/// Waits for the result of the task that a call has become, asking the client what the task wants to know.
-pub(super) async fn drive(forward: &Forward<'_>, created: &RawJson, pages: &mut Pages) -> Result<RawJson, ErrorObject> {
+/// Waits for the result of the task that a call has become, asking the client what the task wants
+/// to know.
+pub(super) async fn drive(
+    forward: &Forward<'_>,
+    created: &RawJson,
+    pages: &mut Pages,
+) -> Result<RawJson, ErrorObject> {
     let task: Task = created.decode().map_err(|_| ErrorObject::internal())?;
-    let mut waiting = Waiting { calls: Calls::new(forward), id: task.task_id, ended: false };
+    let mut waiting = Waiting {
+        calls: Calls::new(forward),
+        id: task.task_id,
+        ended: false,
+    };
     let mut answered = HashSet::new();
     loop {
-        let text = waiting.calls.call(forward, task_method::GET, json!({"taskId": waiting.id})).await?;
+        let text = waiting
+            .calls
+            .call(forward, task_method::GET, json!({"taskId": waiting.id}))
+            .await?;
         let news: TaskState = text.decode().map_err(|_| ErrorObject::internal())?;
         match news.status {
             TaskStatus::Working | TaskStatus::InputRequired => {
@@ -63,10 +78,16 @@ pub(super) async fn drive(forward: &Forward<'_>, created: &RawJson, pages: &mut 
                     continue;
                 }
                 answered.extend(new.iter().map(|(key, _)| key.to_owned()));
-                let answers: JsonValue =
-                    forward.ask(new, pages).await?.decode().map_err(|_| ErrorObject::internal())?;
+                let answers: JsonValue = forward
+                    .ask(new, pages)
+                    .await?
+                    .decode()
+                    .map_err(|_| ErrorObject::internal())?;
                 let params = json!({"taskId": waiting.id, "inputResponses": answers});
-                waiting.calls.call(forward, task_method::UPDATE, params).await?;
+                waiting
+                    .calls
+                    .call(forward, task_method::UPDATE, params)
+                    .await?;
             }
             TaskStatus::Completed => {
                 waiting.ended = true;
@@ -78,7 +99,10 @@ pub(super) async fn drive(forward: &Forward<'_>, created: &RawJson, pages: &mut 
             }
             TaskStatus::Cancelled => {
                 waiting.ended = true;
-                return Err(ErrorObject::new(code::INTERNAL_ERROR, "The call was cancelled"));
+                return Err(ErrorObject::new(
+                    code::INTERNAL_ERROR,
+                    "The call was cancelled",
+                ));
             }
         }
     }
@@ -100,13 +124,32 @@ impl Calls {
         }
     }
 
-    fn make(&self, forward: &Forward<'_>, method: &str, params: &JsonValue) -> Result<Call, ErrorObject> {
+    fn make(
+        &self,
+        forward: &Forward<'_>,
+        method: &str,
+        params: &JsonValue,
+    ) -> Result<Call, ErrorObject> {
         let meta = self.negotiated.meta(None, None, &JsonObject::new());
-        negotiated::call(forward.request.id.clone(), Method::from(method), RawJson::from(params), meta, forward.origin)
+        negotiated::call(
+            forward.request.id.clone(),
+            Method::from(method),
+            RawJson::from(params),
+            meta,
+            forward.origin,
+        )
     }
 
-    async fn call(&self, forward: &Forward<'_>, method: &str, params: JsonValue) -> Result<RawJson, ErrorObject> {
-        match forward.one_round(self.make(forward, method, &params)?).await? {
+    async fn call(
+        &self,
+        forward: &Forward<'_>,
+        method: &str,
+        params: JsonValue,
+    ) -> Result<RawJson, ErrorObject> {
+        match forward
+            .one_round(self.make(forward, method, &params)?)
+            .await?
+        {
             Outcome::Result(result) => Ok(result),
             Outcome::Error(error) => Err(error),
         }
@@ -122,14 +165,18 @@ struct Waiting {
 
 impl Drop for Waiting {
     fn drop(&mut self) {
-        let Ok(executor) = tokio::runtime::Handle::try_current() else { return };
+        let Ok(executor) = tokio::runtime::Handle::try_current() else {
+            return;
+        };
         if self.ended {
             return;
         }
         let meta = self.calls.negotiated.meta(None, None, &JsonObject::new());
         let params = RawJson::from(&json!({"taskId": self.id}));
         let (id, method) = (RequestId::from(0), Method::from(task_method::CANCEL));
-        let Ok(call) = negotiated::call(id, method, params, meta, &self.calls.origin) else { return };
+        let Ok(call) = negotiated::call(id, method, params, meta, &self.calls.origin) else {
+            return;
+        };
         let cancelled = self.calls.conversation.service.answer(call);
         drop(executor.spawn(cancelled));
     }

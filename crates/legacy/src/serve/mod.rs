@@ -1,8 +1,8 @@
 //! Clients of earlier revisions, calling any service on the seam.
 //!
-//! [`LegacyEndpoint`] stands behind the door of an HTTP endpoint, [`lines`] on the channels of a server on stdio or a
-//! socket. Both turn what their client says into calls and the replies into what it expects; the service behind them sees
-//! modern clients.
+//! [`LegacyEndpoint`] stands behind the door of an HTTP endpoint, [`lines`] on the channels of a
+//! server on stdio or a socket. Both turn what their client says into calls and the replies into
+//! what it expects; the service behind them sees modern clients.
 
 mod changes;
 mod conversation;
@@ -19,7 +19,8 @@ mod tasks;
 mod translate;
 
 pub use http::{
-    EventText, Here, LegacyEndpoint, Local, Meeting, Note, Recalled, Siblings, Stored, StreamControl, What,
+    EventText, Here, LegacyEndpoint, Local, Meeting, Note, Recalled, Siblings, Stored,
+    StreamControl, What,
 };
 pub use lines::lines;
 pub use options::Options;

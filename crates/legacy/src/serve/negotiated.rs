@@ -7,16 +7,21 @@ use crate::FromLegacyClient;
 use crate::revision::{Revision as _, negotiate};
 use carryall_proto::{Call, Meta, Outcome, Params, Reply, SharedService, key};
 use carryall_types::{
-    ClientCapabilities, DiscoverResult, ErrorObject, Implementation, JsonObject, JsonValue, Method, ProtocolVersion,
-    RawJson, RequestId, code,
+    ClientCapabilities, DiscoverResult, ErrorObject, Implementation, JsonObject, JsonValue, Method,
+    ProtocolVersion, RawJson, RequestId, code,
 };
 use futures_util::StreamExt as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// What `initialize` has settled for all that comes after it. It travels sealed in the session's id, so it is kept small.
+/// What `initialize` has settled for all that comes after it. It travels sealed in the session's
+/// id, so it is kept small.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Negotiated {
-    #[serde(rename = "v", serialize_with = "write_version", deserialize_with = "read_version")]
+    #[serde(
+        rename = "v",
+        serialize_with = "write_version",
+        deserialize_with = "read_version"
+    )]
     pub(crate) version: ProtocolVersion,
     #[serde(rename = "i")]
     pub(crate) client_info: Implementation,
@@ -25,12 +30,17 @@ pub(crate) struct Negotiated {
     pub(crate) capabilities: ClientCapabilities,
 }
 
-fn write_version<S: Serializer>(version: &ProtocolVersion, serializer: S) -> Result<S::Ok, S::Error> {
+fn write_version<S: Serializer>(
+    version: &ProtocolVersion,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(version.as_str())
 }
 
 fn read_version<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ProtocolVersion, D::Error> {
-    String::deserialize(deserializer)?.parse().map_err(|_| serde::de::Error::custom("no version"))
+    String::deserialize(deserializer)?
+        .parse()
+        .map_err(|_| serde::de::Error::custom("no version"))
 }
 
 #[derive(Deserialize)]
@@ -52,27 +62,35 @@ struct InitializeResult {
     instructions: Option<String>,
 }
 
-/// Answers `initialize`: the version to speak, what the client can do, and what the service says of itself
-/// (2025-11-25 `basic/lifecycle#initialization`).
+/// Answers `initialize`: the version to speak, what the client can do, and what the service says of
+/// itself (2025-11-25 `basic/lifecycle#initialization`).
 pub(crate) async fn initialize(
     service: &SharedService,
     options: &Options,
     params: &RawJson,
     origin: &Origin,
 ) -> Result<(Negotiated, RawJson), ErrorObject> {
-    let params: InitializeParams = params
-        .decode()
-        .map_err(|error| ErrorObject::invalid_params(format!("Invalid params of initialize: {error}")))?;
+    let params: InitializeParams = params.decode().map_err(|error| {
+        ErrorObject::invalid_params(format!("Invalid params of initialize: {error}"))
+    })?;
     let version = negotiate(&params.protocol_version);
     let capabilities = capabilities::of_client(version, &params.capabilities);
-    let negotiated = Negotiated { version, client_info: params.client_info, capabilities };
+    let negotiated = Negotiated {
+        version,
+        client_info: params.client_info,
+        capabilities,
+    };
     let mut found = discover(service, &negotiated, origin).await?;
-    let server_info = found.meta.as_mut().and_then(|meta| meta.remove(key::SERVER_INFO));
+    let server_info = found
+        .meta
+        .as_mut()
+        .and_then(|meta| meta.remove(key::SERVER_INFO));
     let result = InitializeResult {
         protocol_version: version.as_str(),
         capabilities: capabilities::of_server(version, &found.capabilities, options.tasks),
         // A service need not say what it is, a server of these revisions must.
-        server_info: server_info.unwrap_or_else(|| serde_json::json!({"name": "unnamed", "version": "0"})),
+        server_info: server_info
+            .unwrap_or_else(|| serde_json::json!({"name": "unnamed", "version": "0"})),
         instructions: found.instructions,
     };
     let result = RawJson::from_value(&result).map_err(|_| ErrorObject::internal())?;
@@ -86,12 +104,20 @@ pub(crate) async fn discover(
     origin: &Origin,
 ) -> Result<DiscoverResult, ErrorObject> {
     let meta = negotiated.meta(None, None, &JsonObject::new());
-    let call = call(RequestId::from(0), Method::ServerDiscover, RawJson::EMPTY_OBJECT, meta, origin)?;
+    let call = call(
+        RequestId::from(0),
+        Method::ServerDiscover,
+        RawJson::EMPTY_OBJECT,
+        meta,
+        origin,
+    )?;
     let outcome = match service.answer(call).await {
         Ok(Reply::Once(response)) => Some(response.outcome),
         Ok(Reply::Stream(mut messages)) => loop {
             match messages.next().await {
-                Some(Ok(carryall_proto::Message::Response(response))) => break Some(response.outcome),
+                Some(Ok(carryall_proto::Message::Response(response))) => {
+                    break Some(response.outcome);
+                }
                 Some(Ok(carryall_proto::Message::Notification(_))) => {}
                 Some(Err(_)) | None => break None,
             }
@@ -120,7 +146,14 @@ impl Negotiated {
         extra: &JsonObject,
     ) -> Meta {
         let info = Some(self.client_info.clone());
-        Meta::new(ProtocolVersion::LATEST, self.capabilities.clone(), info, log_level, progress_token, extra)
+        Meta::new(
+            ProtocolVersion::LATEST,
+            self.capabilities.clone(),
+            info,
+            log_level,
+            progress_token,
+            extra,
+        )
     }
 
     pub(crate) fn has_tasks(&self, options: &Options) -> bool {
@@ -136,13 +169,18 @@ pub(crate) fn call(
     meta: Meta,
     origin: &Origin,
 ) -> Result<Call, ErrorObject> {
-    let invalid = |error: carryall_proto::ParamsError| ErrorObject::invalid_params(format!("Invalid params: {error}"));
-    let params = Params::parse(params).map_err(invalid)?.with("_meta", meta.raw());
+    let invalid = |error: carryall_proto::ParamsError| {
+        ErrorObject::invalid_params(format!("Invalid params: {error}"))
+    };
+    let params = Params::parse(params)
+        .map_err(invalid)?
+        .with("_meta", meta.raw());
     let mut call = Call::new(id, method, params, meta);
     call.principal.clone_from(&origin.principal);
     call.extensions = origin.extensions.clone();
     call.extensions.insert(FromLegacyClient);
     call.source = origin.source;
-    // The headers stay behind: they do not mirror this call, and nobody must take them for its mirror.
+    // The headers stay behind: they do not mirror this call, and nobody must take them for its
+    // mirror.
     Ok(call)
 }

@@ -77,24 +77,26 @@ impl Default for Options {
 }
 
 impl Options {
-    /// The keys under which session ids are sealed. Replicas share one keyring; unless set, a random one is used that
-    /// nobody else has, and sessions end with the process.
+    /// The keys under which session ids are sealed. Replicas share one keyring; unless set, a
+    /// random one is used that nobody else has, and sessions end with the process.
     #[must_use]
     pub fn keyring(mut self, keyring: Keyring) -> Self {
         self.keyring = Some(keyring);
         self
     }
 
-    /// The name of the server, which is bound to its session ids: of two servers with one keyring neither accepts those of
-    /// the other. Replicas of a server have the same name. None unless set, and then all servers without a name that share
-    /// a keyring accept each other's session ids.
+    /// The name of the server, which is bound to its session ids: of two servers with one keyring
+    /// neither accepts those of the other. Replicas of a server have the same name. None unless
+    /// set, and then all servers without a name that share a keyring accept each other's session
+    /// ids.
     #[must_use]
     pub fn server_name(mut self, name: impl Into<String>) -> Self {
         self.server_name = name.into();
         self
     }
 
-    /// Where replicas meet for what a sealed id cannot carry. Unless set, there is one process only.
+    /// Where replicas meet for what a sealed id cannot carry. Unless set, there is one process
+    /// only.
     #[must_use]
     pub fn meeting(mut self, meeting: Arc<dyn Meeting>) -> Self {
         self.meeting = meeting;
@@ -108,16 +110,16 @@ impl Options {
         self
     }
 
-    /// How many sessions a process remembers; the one used least recently is forgotten, and comes back from its token
-    /// without its log level and subscriptions. 10,000 unless set.
+    /// How many sessions a process remembers; the one used least recently is forgotten, and comes
+    /// back from its token without its log level and subscriptions. 10,000 unless set.
     #[must_use]
     pub fn max_sessions(mut self, sessions: usize) -> Self {
         self.max_sessions = sessions;
         self
     }
 
-    /// How many of them may belong to one principal. 1,000 unless set. Unauthenticated callers have their
-    /// [share](Self::caller_share).
+    /// How many of them may belong to one principal. 1,000 unless set. Unauthenticated callers have
+    /// their [share](Self::caller_share).
     #[must_use]
     pub fn max_sessions_of_one(mut self, sessions: usize) -> Self {
         self.max_sessions_of_one = sessions;
@@ -131,50 +133,55 @@ impl Options {
         self
     }
 
-    /// How many resources one session may subscribe to. 1,000 unless set, of at most 8 KiB each and 512 KiB together.
+    /// How many resources one session may subscribe to. 1,000 unless set, of at most 8 KiB each and
+    /// 512 KiB together.
     #[must_use]
     pub fn max_subscriptions(mut self, resources: usize) -> Self {
         self.max_subscriptions = resources;
         self
     }
 
-    /// How many resources all sessions together may subscribe to, and how many bytes their URIs may have together. 100,000
-    /// and 64 MiB unless set.
+    /// How many resources all sessions together may subscribe to, and how many bytes their URIs may
+    /// have together. 100,000 and 64 MiB unless set.
     #[must_use]
     pub fn max_all_subscriptions(mut self, resources: usize, bytes: usize) -> Self {
         self.max_all_subscriptions = Amount::new(resources, bytes);
         self
     }
 
-    /// How many tasks of 2025-11-25 a process holds, ended ones included, and how many bytes of arguments, notifications
-    /// and results. 4,096 and 128 MiB unless set. A task is refused beyond that, and one whose result does not fit fails.
+    /// How many tasks of 2025-11-25 a process holds, ended ones included, and how many bytes of
+    /// arguments, notifications and results. 4,096 and 128 MiB unless set. A task is refused beyond
+    /// that, and one whose result does not fit fails.
     #[must_use]
     pub fn max_tasks(mut self, tasks: usize, bytes: usize) -> Self {
         self.max_tasks = Amount::new(tasks, bytes);
         self
     }
 
-    /// How long a task is kept at most, from its creation on, whatever `ttl` its client asks for. 1 h unless set.
+    /// How long a task is kept at most, from its creation on, whatever `ttl` its client asks for. 1
+    /// h unless set.
     #[must_use]
     pub fn max_task_ttl(mut self, ttl: Duration) -> Self {
         self.max_task_ttl = ttl;
         self
     }
 
-    /// How many messages about sessions a process sends to the other replicas within a minute, and how many bytes of them. A
-    /// store that replicas share keeps each for that long. 65,536 and 256 MiB unless set; beyond that, a client's answer
-    /// to a question that was asked elsewhere is refused with 503.
+    /// How many messages about sessions a process sends to the other replicas within a minute, and
+    /// how many bytes of them. A store that replicas share keeps each for that long. 65,536 and 256
+    /// MiB unless set; beyond that, a client's answer to a question that was asked elsewhere is
+    /// refused with 503.
     #[must_use]
     pub fn max_published(mut self, messages: usize, bytes: usize) -> Self {
         self.max_published = Amount::new(messages, bytes);
         self
     }
 
-    /// Sets what part of each total one caller may hold: with 4, the default, a quarter of the sessions, tasks,
-    /// subscriptions, event streams and their bytes. 1 means that there are no shares.
+    /// Sets what part of each total one caller may hold: with 4, the default, a quarter of the
+    /// sessions, tasks, subscriptions, event streams and their bytes. 1 means that there are no
+    /// shares.
     ///
-    /// A caller is a principal, or else a network address. Where all clients come through one proxy and there are no
-    /// principals, they are one caller.
+    /// A caller is a principal, or else a network address. Where all clients come through one proxy
+    /// and there are no principals, they are one caller.
     #[must_use]
     pub fn caller_share(mut self, divisor: usize) -> Self {
         self.caller_share = divisor.max(1);
@@ -195,15 +202,16 @@ impl Options {
         self
     }
 
-    /// How many events of one stream are kept for a client that comes back, and how many bytes of them. 256 and 1 MiB
-    /// unless set.
+    /// How many events of one stream are kept for a client that comes back, and how many bytes of
+    /// them. 256 and 1 MiB unless set.
     #[must_use]
     pub fn max_events(mut self, events: usize, bytes: usize) -> Self {
         (self.max_events, self.max_event_bytes) = (events, bytes);
         self
     }
 
-    /// For how many streams events are kept, and how many bytes of them all together. 10,000 and 64 MiB unless set.
+    /// For how many streams events are kept, and how many bytes of them all together. 10,000 and 64
+    /// MiB unless set.
     #[must_use]
     pub fn max_streams(mut self, streams: usize, bytes: usize) -> Self {
         (self.max_streams, self.max_all_event_bytes) = (streams, bytes);
@@ -224,14 +232,16 @@ impl Options {
         self
     }
 
-    /// After which time a client shall come back to a stream that was closed to be polled. 1 s unless set.
+    /// After which time a client shall come back to a stream that was closed to be polled. 1 s
+    /// unless set.
     #[must_use]
     pub fn retry(mut self, delay: Duration) -> Self {
         self.retry = delay;
         self
     }
 
-    /// How long a call may be silent before its response begins, as an event stream. 5 s unless set.
+    /// How long a call may be silent before its response begins, as an event stream. 5 s unless
+    /// set.
     #[must_use]
     pub fn sse_after(mut self, delay: Duration) -> Self {
         self.sse_after = delay;
@@ -245,14 +255,16 @@ impl Options {
         self
     }
 
-    /// Whether the transport of 2024-11-05 is served as well, at `/sse` and `/messages`. Off unless set; it is deprecated.
+    /// Whether the transport of 2024-11-05 is served as well, at `/sse` and `/messages`. Off unless
+    /// set; it is deprecated.
     #[must_use]
     pub fn http_sse_2024(mut self, yes: bool) -> Self {
         self.http_sse_2024 = yes;
         self
     }
 
-    /// Whether clients of 2025-11-25 may run tools as tasks. On unless set. A task lives in the process that began it.
+    /// Whether clients of 2025-11-25 may run tools as tasks. On unless set. A task lives in the
+    /// process that began it.
     #[must_use]
     pub fn tasks(mut self, yes: bool) -> Self {
         self.tasks = yes;

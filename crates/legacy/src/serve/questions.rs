@@ -20,7 +20,8 @@ const MAX_OPEN: usize = 1024;
 pub(crate) struct Questions(Arc<Mutex<HashMap<String, oneshot::Sender<Outcome>>>>);
 
 impl Questions {
-    /// Makes a question of it: what to send, and where the answer will be. `None` when too many are open.
+    /// Makes a question of it: what to send, and where the answer will be. `None` when too many are
+    /// open.
     pub(crate) fn open(&self, method: &str, params: RawJson) -> Option<(Request, Question)> {
         // Ids of several replicas never meet, so an answer finds its question wherever it arrives.
         let mut random = [0; 8];
@@ -32,8 +33,19 @@ impl Questions {
             return None;
         }
         open.insert(id.clone(), sender);
-        let request = Request { id: RequestId::String(id.as_str().into()), method: method.to_owned(), params };
-        Some((request, Question { id, answer, questions: self.clone() }))
+        let request = Request {
+            id: RequestId::String(id.as_str().into()),
+            method: method.to_owned(),
+            params,
+        };
+        Some((
+            request,
+            Question {
+                id,
+                answer,
+                questions: self.clone(),
+            },
+        ))
     }
 
     /// Whether this could be the id of a question, of this replica or of another one.
@@ -43,7 +55,9 @@ impl Questions {
 
     /// Hands an answer to who asked. `false` when nobody here did, or does any more.
     pub(crate) fn answer(&self, response: Response) -> bool {
-        let RequestId::String(id) = &response.id else { return false };
+        let RequestId::String(id) = &response.id else {
+            return false;
+        };
         let waiting = self.lock().remove(&**id);
         waiting.is_some_and(|waiting| waiting.send(response.outcome).is_ok())
     }
@@ -94,7 +108,10 @@ mod tests {
         let answer = Response::result(request.id.clone(), RawJson::EMPTY_OBJECT);
         assert!(questions.answer(answer.clone()));
         assert!(!questions.answer(answer));
-        assert_eq!(question.answer().await, Some(Outcome::Result(RawJson::EMPTY_OBJECT)));
+        assert_eq!(
+            question.answer().await,
+            Some(Outcome::Result(RawJson::EMPTY_OBJECT))
+        );
     }
 
     #[test]
@@ -104,16 +121,27 @@ mod tests {
         drop(question);
         assert!(!questions.answer(Response::result(request.id, RawJson::EMPTY_OBJECT)));
         assert!(!questions.answer(Response::result(1.into(), RawJson::EMPTY_OBJECT)));
-        assert!(!Questions::is_id(&1.into()) && !Questions::is_id(&RequestId::String("q-1".into())));
+        assert!(
+            !Questions::is_id(&1.into()) && !Questions::is_id(&RequestId::String("q-1".into()))
+        );
     }
 
     #[test]
     fn open_questions_are_bounded() {
         let questions = Questions::default();
-        let open: Vec<_> =
-            (0..MAX_OPEN).map(|_| questions.open("roots/list", RawJson::EMPTY_OBJECT).unwrap()).collect();
-        assert!(questions.open("roots/list", RawJson::EMPTY_OBJECT).is_none());
+        let open: Vec<_> = (0..MAX_OPEN)
+            .map(|_| questions.open("roots/list", RawJson::EMPTY_OBJECT).unwrap())
+            .collect();
+        assert!(
+            questions
+                .open("roots/list", RawJson::EMPTY_OBJECT)
+                .is_none()
+        );
         drop(open);
-        assert!(questions.open("roots/list", RawJson::EMPTY_OBJECT).is_some());
+        assert!(
+            questions
+                .open("roots/list", RawJson::EMPTY_OBJECT)
+                .is_some()
+        );
     }
 }

@@ -23,7 +23,8 @@ pub(crate) struct Quotas {
     pub(crate) channels: Budget,
     /// Messages for streams of HTTP+SSE that are busy.
     pub(crate) waiting: Budget,
-    /// Ended sessions that are kept in a store for replicas that come later, until their tokens expire.
+    /// Ended sessions that are kept in a store for replicas that come later, until their tokens
+    /// expire.
     pub(crate) ended: Budget,
     /// What was told to other replicas in the last minute.
     pub(crate) published: Budget,

@@ -1,7 +1,8 @@
-//! The experimental tasks of 2025-11-25 (`basic/utilities/tasks`): a tool call that goes on after its request was answered.
+//! The experimental tasks of 2025-11-25 (`basic/utilities/tasks`): a tool call that goes on after
+//! its request was answered.
 //!
-//! A task lives in the process that began it, and belongs to its session. What it has to ask waits until its client comes
-//! for the result.
+//! A task lives in the process that began it, and belongs to its session. What it has to ask waits
+//! until its client comes for the result.
 
 use super::conversation::{Conversation, Origin, Outgoing};
 use super::forward::{self, Forward};
@@ -73,12 +74,16 @@ enum Ended {
 pub(crate) fn is_wanted(conversation: &Conversation, request: &Request) -> bool {
     request.method == "tools/call"
         && conversation.negotiated.has_tasks(&conversation.options)
-        && Params::parse(request.params.clone()).is_ok_and(|params| params.get_str("task").is_some())
+        && Params::parse(request.params.clone())
+            .is_ok_and(|params| params.get_str("task").is_some())
 }
 
 /// Whether a method is one of tasks.
 pub(crate) fn owns(method: &str) -> bool {
-    matches!(method, "tasks/get" | "tasks/result" | "tasks/list" | "tasks/cancel")
+    matches!(
+        method,
+        "tasks/get" | "tasks/result" | "tasks/list" | "tasks/cancel"
+    )
 }
 
 /// Begins a task and answers at once.
@@ -95,16 +100,30 @@ pub(crate) fn begin(
     struct TaskParams {
         ttl: Option<u64>,
     }
-    let invalid = |error: serde_json::Error| ErrorObject::invalid_params(format!("Invalid params: task: {error}"));
+    let invalid = |error: serde_json::Error| {
+        ErrorObject::invalid_params(format!("Invalid params: task: {error}"))
+    };
     let wanted: Wanted = request.params.decode().map_err(invalid)?;
-    let ttl = wanted.task.ttl.map_or(TTL, Duration::from_millis).min(conversation.options.max_task_ttl);
+    let ttl = wanted
+        .task
+        .ttl
+        .map_or(TTL, Duration::from_millis)
+        .min(conversation.options.max_task_ttl);
     let mut params: JsonObject = request.params.decode().map_err(invalid)?;
     params.remove("task");
-    let request = Request { params: RawJson::from(&JsonValue::Object(params)), ..request.clone() };
+    let request = Request {
+        params: RawJson::from(&JsonValue::Object(params)),
+        ..request.clone()
+    };
     let arguments = request.params.as_bytes().len();
-    let reservation =
-        conversation.quotas.tasks.reserve(&conversation.caller, arguments + OVERHEAD).map_err(|exceeded| {
-            let why = format!("No further task can be held: {exceeded}. Tasks are held until their ttl is over");
+    let reservation = conversation
+        .quotas
+        .tasks
+        .reserve(&conversation.caller, arguments + OVERHEAD)
+        .map_err(|exceeded| {
+            let why = format!(
+                "No further task can be held: {exceeded}. Tasks are held until their ttl is over"
+            );
             ErrorObject::new(code::INTERNAL_ERROR, why)
         })?;
     let mut random = [0; 16];
@@ -129,7 +148,10 @@ pub(crate) fn begin(
         changed: Notify::new(),
     });
     let number = conversation.tasks.add(&task)?;
-    let running = Abortable::new(run(Arc::clone(conversation), Arc::clone(&task), request, origin), registration);
+    let running = Abortable::new(
+        run(Arc::clone(conversation), Arc::clone(&task), request, origin),
+        registration,
+    );
     let keeping = Arc::downgrade(conversation);
     tokio::spawn(async move {
         let _ = tokio::time::timeout(ttl, running).await;
@@ -160,7 +182,8 @@ async fn run(conversation: Arc<Conversation>, task: Arc<Task>, request: Request,
             Ok(result) => Outcome::Result(result),
             Err(error) => Outcome::Error(super::translate::errors::for_client(&request, error)),
         };
-        out.emit(Outgoing::Response(carryall_proto::Response { id, outcome })).await;
+        out.emit(Outgoing::Response(carryall_proto::Response { id, outcome }))
+            .await;
     });
     while let Some(message) = messages.next().await {
         let is_open = |question: &Request| questions.is_open(&question.id);
@@ -189,16 +212,25 @@ pub(crate) async fn answer(
     struct Named {
         task_id: String,
     }
-    let invalid = |error: serde_json::Error| ErrorObject::invalid_params(format!("Invalid params: {error}"));
+    let invalid =
+        |error: serde_json::Error| ErrorObject::invalid_params(format!("Invalid params: {error}"));
     let Named { task_id } = request.params.decode().map_err(invalid)?;
-    let task = conversation.tasks.lock().values().find(|task| task.id == task_id).cloned();
-    let task = task.ok_or_else(|| ErrorObject::invalid_params(format!("Unknown task: {task_id}")))?;
+    let task = conversation
+        .tasks
+        .lock()
+        .values()
+        .find(|task| task.id == task_id)
+        .cloned();
+    let task =
+        task.ok_or_else(|| ErrorObject::invalid_params(format!("Unknown task: {task_id}")))?;
     match request.method.as_str() {
         "tasks/cancel" => {
             {
                 let mut state = task.lock();
                 if state.outcome.is_some() {
-                    return Err(ErrorObject::invalid_params(format!("Task {task_id} has ended already")));
+                    return Err(ErrorObject::invalid_params(format!(
+                        "Task {task_id} has ended already"
+                    )));
                 }
                 state.updated = SystemTime::now();
                 state.end(Ended::Cancelled);
@@ -217,9 +249,12 @@ fn list(conversation: &Arc<Conversation>, request: &Request) -> Result<RawJson, 
     struct Paged {
         cursor: Option<String>,
     }
-    let invalid = || ErrorObject::invalid_params("Invalid params: the cursor is none of this server's");
+    let invalid =
+        || ErrorObject::invalid_params("Invalid params: the cursor is none of this server's");
     let Paged { cursor } = request.params.decode().map_err(|_| invalid())?;
-    let from: u64 = cursor.map_or(Ok(0), |cursor| cursor.parse()).map_err(|_| invalid())?;
+    let from: u64 = cursor
+        .map_or(Ok(0), |cursor| cursor.parse())
+        .map_err(|_| invalid())?;
     let mut page: Vec<(u64, Arc<Task>)> = conversation
         .tasks
         .lock()
@@ -227,8 +262,15 @@ fn list(conversation: &Arc<Conversation>, request: &Request) -> Result<RawJson, 
         .take(PAGE + 1)
         .map(|(number, task)| (*number, Arc::clone(task)))
         .collect();
-    let next = if page.len() > PAGE { page.pop().map(|(number, _)| number.to_string()) } else { None };
-    let shown: Vec<JsonValue> = page.iter().map(|(_, task)| task.shown(conversation)).collect();
+    let next = if page.len() > PAGE {
+        page.pop().map(|(number, _)| number.to_string())
+    } else {
+        None
+    };
+    let shown: Vec<JsonValue> = page
+        .iter()
+        .map(|(_, task)| task.shown(conversation))
+        .collect();
     let mut result = json!({"tasks": shown});
     if let Some(next) = next {
         result["nextCursor"] = next.into();
@@ -240,7 +282,8 @@ impl Tasks {
     fn add(&self, task: &Arc<Task>) -> Result<u64, ErrorObject> {
         let mut all = self.lock();
         if all.len() >= MAX_TASKS {
-            let why = format!("This session has {MAX_TASKS} tasks already, which end with their ttl");
+            let why =
+                format!("This session has {MAX_TASKS} tasks already, which end with their ttl");
             return Err(ErrorObject::new(code::INTERNAL_ERROR, why));
         }
         let number = all.last_key_value().map_or(0, |(last, _)| last + 1);
@@ -254,8 +297,13 @@ impl Tasks {
 }
 
 impl State {
-    /// Takes in what the call says. `Err` when the task has ended by it before the call has, because there is no room.
-    fn take(&mut self, message: Outgoing, is_open: impl Fn(&Request) -> bool) -> Result<(), BudgetExceeded> {
+    /// Takes in what the call says. `Err` when the task has ended by it before the call has,
+    /// because there is no room.
+    fn take(
+        &mut self,
+        message: Outgoing,
+        is_open: impl Fn(&Request) -> bool,
+    ) -> Result<(), BudgetExceeded> {
         if self.outcome.is_some() {
             return Ok(());
         }
@@ -277,7 +325,10 @@ impl State {
                 self.asked += 1;
                 self.account().inspect_err(|exceeded| {
                     let why = format!("The question of the tool cannot be held: {exceeded}");
-                    self.end(Ended::Settled(Outcome::Error(ErrorObject::new(code::INTERNAL_ERROR, why))));
+                    self.end(Ended::Settled(Outcome::Error(ErrorObject::new(
+                        code::INTERNAL_ERROR,
+                        why,
+                    ))));
                 })
             }
             Outgoing::Response(response) => {
@@ -306,11 +357,16 @@ impl State {
             let why = match &self.outcome {
                 Some(Ended::Settled(Outcome::Result(result))) => {
                     let bytes = result.as_bytes().len();
-                    format!("The result of {bytes} bytes cannot be held: {exceeded}. Call the tool without a task")
+                    format!(
+                        "The result of {bytes} bytes cannot be held: {exceeded}. Call the tool without a task"
+                    )
                 }
                 _ => format!("The error of the task cannot be held: {exceeded}"),
             };
-            self.outcome = Some(Ended::Settled(Outcome::Error(ErrorObject::new(code::INTERNAL_ERROR, why))));
+            self.outcome = Some(Ended::Settled(Outcome::Error(ErrorObject::new(
+                code::INTERNAL_ERROR,
+                why,
+            ))));
             if self.account().is_err() {
                 // The reservation stays what it was, which is more than this takes.
                 break;
@@ -320,10 +376,18 @@ impl State {
 
     /// Adjusts the reservation to what is held.
     fn account(&mut self) -> Result<(), BudgetExceeded> {
-        let size = |params: &Option<RawJson>| params.as_ref().map_or(0, |params| params.as_bytes().len());
-        let waiting: usize = self.waiting.iter().map(|it| it.method.len() + size(&it.params) + ITEM_OVERHEAD).sum();
-        let questions: usize =
-            self.questions.iter().map(|(_, question)| question.params.as_bytes().len() + ITEM_OVERHEAD).sum();
+        let size =
+            |params: &Option<RawJson>| params.as_ref().map_or(0, |params| params.as_bytes().len());
+        let waiting: usize = self
+            .waiting
+            .iter()
+            .map(|it| it.method.len() + size(&it.params) + ITEM_OVERHEAD)
+            .sum();
+        let questions: usize = self
+            .questions
+            .iter()
+            .map(|(_, question)| question.params.as_bytes().len() + ITEM_OVERHEAD)
+            .sum();
         let outcome = match &self.outcome {
             Some(Ended::Settled(Outcome::Result(result))) => result.as_bytes().len(),
             Some(Ended::Settled(Outcome::Error(error))) => {
@@ -331,11 +395,13 @@ impl State {
             }
             Some(Ended::Cancelled) | None => 0,
         };
-        self.reservation.resize(OVERHEAD + self.arguments + waiting + questions + outcome)
+        self.reservation
+            .resize(OVERHEAD + self.arguments + waiting + questions + outcome)
     }
 }
 
-/// The same text in a buffer of its own. What came as part of a larger message would keep all of that alive.
+/// The same text in a buffer of its own. What came as part of a larger message would keep all of
+/// that alive.
 fn own(text: &RawJson) -> RawJson {
     RawJson::from_trusted(Bytes::copy_from_slice(text.as_bytes()))
 }
@@ -348,7 +414,8 @@ impl Task {
     /// The `Task` of the schema.
     fn shown(&self, conversation: &Conversation) -> JsonValue {
         let state = self.lock();
-        let is_open = |(_, question): &(usize, Request)| conversation.questions.is_open(&question.id);
+        let is_open =
+            |(_, question): &(usize, Request)| conversation.questions.is_open(&question.id);
         let status = match &state.outcome {
             Some(Ended::Cancelled) => "cancelled",
             Some(Ended::Settled(Outcome::Error(_))) => "failed",
@@ -389,8 +456,12 @@ impl Task {
                         let _ = state.account();
                     }
                     notification.or_else(|| {
-                        let mut open = state.questions.iter().filter(|(number, _)| *number >= asked);
-                        let found = open.find(|(_, question)| conversation.questions.is_open(&question.id));
+                        let mut open = state
+                            .questions
+                            .iter()
+                            .filter(|(number, _)| *number >= asked);
+                        let found =
+                            open.find(|(_, question)| conversation.questions.is_open(&question.id));
                         found.map(|(number, question)| {
                             asked = number + 1;
                             Outgoing::Request(question.clone())
@@ -401,13 +472,14 @@ impl Task {
                 out.emit(self.related(next)).await;
             }
             let ended = match &self.lock().outcome {
-                Some(Ended::Settled(Outcome::Result(result))) => {
-                    Some(Outcome::Result(with_related(result, &self.id).unwrap_or_else(|| result.clone())))
-                }
+                Some(Ended::Settled(Outcome::Result(result))) => Some(Outcome::Result(
+                    with_related(result, &self.id).unwrap_or_else(|| result.clone()),
+                )),
                 Some(Ended::Settled(error)) => Some(error.clone()),
-                Some(Ended::Cancelled) => {
-                    Some(Outcome::Error(ErrorObject::new(code::INTERNAL_ERROR, "The task was cancelled")))
-                }
+                Some(Ended::Cancelled) => Some(Outcome::Error(ErrorObject::new(
+                    code::INTERNAL_ERROR,
+                    "The task was cancelled",
+                ))),
                 None => None,
             };
             if let Some(ended) = ended {
@@ -447,6 +519,7 @@ fn is_error(result: &RawJson) -> bool {
 fn with_related(object: &RawJson, id: &str) -> Option<RawJson> {
     let mut object: JsonObject = object.decode().ok()?;
     let meta = object.entry("_meta").or_insert_with(|| json!({}));
-    meta.as_object_mut()?.insert(RELATED.to_owned(), json!({"taskId": id}));
+    meta.as_object_mut()?
+        .insert(RELATED.to_owned(), json!({"taskId": id}));
     Some(RawJson::from(&JsonValue::Object(object)))
 }

@@ -44,12 +44,17 @@ impl Fake {
     /// A server that does something at its start and then handles lines by these `case`s first.
     pub fn new(start: &str, cases: &str) -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
-        let unique = format!("carryall-call-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+        let unique = format!(
+            "carryall-call-{}-{}",
+            std::process::id(),
+            COUNT.fetch_add(1, Ordering::Relaxed)
+        );
         let folder = std::env::temp_dir().join(unique);
         std::fs::create_dir_all(&folder).expect("a folder for the test");
         let read = "while IFS= read -r line; do\nprintf '%s\\n' \"$line\" >>\"$log\"\nid=${line#*'\"id\":'}; id=${id%%[,\\}]*}\n\
                     token=${line#*'\"progressToken\":'}; token=${token%%[,\\}]*}\ncase $line in\n";
-        let script = format!("{HEAD}{start}\n{read}{cases}\n{REST}\nesac\ndone\nprintf 'ended\\n' >>$log\n");
+        let script =
+            format!("{HEAD}{start}\n{read}{cases}\n{REST}\nesac\ndone\nprintf 'ended\\n' >>$log\n");
         Self { folder, script }
     }
 
@@ -60,11 +65,14 @@ impl Fake {
 
     pub fn command(&self) -> ServerCommand {
         let shell = ServerCommand::new("/bin/sh").args(["-c", &self.script, "fake"]);
-        shell.arg(self.folder.join("log").into_os_string()).grace(Duration::from_millis(500))
+        shell
+            .arg(self.folder.join("log").into_os_string())
+            .grace(Duration::from_millis(500))
     }
 
     pub async fn spawn(&self, options: Options) -> Result<Stdio, CallError> {
-        let spawned = tokio::time::timeout(testkit::PATIENCE, Stdio::spawn(self.command(), options));
+        let spawned =
+            tokio::time::timeout(testkit::PATIENCE, Stdio::spawn(self.command(), options));
         spawned.await.expect("a decision in time")
     }
 
@@ -85,7 +93,10 @@ impl Fake {
 
     /// The messages that the server has read so far.
     pub fn messages(&self) -> Vec<Value> {
-        self.lines().iter().filter_map(|line| serde_json::from_str(line).ok()).collect()
+        self.lines()
+            .iter()
+            .filter_map(|line| serde_json::from_str(line).ok())
+            .collect()
     }
 
     /// `started` for each start, then the methods that came, and `ended` where standard input did.
@@ -112,7 +123,12 @@ impl Fake {
     pub async fn told_times(&self, tool: &str, times: usize) {
         for _ in 0..1000 {
             let calls = self.messages();
-            if calls.iter().filter(|message| message["params"]["name"] == tool).count() >= times {
+            if calls
+                .iter()
+                .filter(|message| message["params"]["name"] == tool)
+                .count()
+                >= times
+            {
                 return;
             }
             tokio::time::sleep(Duration::from_millis(10)).await;
@@ -133,7 +149,9 @@ impl Drop for Fake {
 
 /// Options for tests that should not wait long.
 pub fn quick() -> Options {
-    Options::default().silence(Duration::from_millis(300)).handshake_timeout(Duration::from_secs(5))
+    Options::default()
+        .silence(Duration::from_millis(300))
+        .handshake_timeout(Duration::from_secs(5))
 }
 
 pub fn tool(name: &str) -> Call {
@@ -142,20 +160,31 @@ pub fn tool(name: &str) -> Call {
 
 /// A call with these members in `_meta`.
 pub fn tool_with(meta: Value) -> Call {
-    testkit::call("tools/call", json!({"name": "x", "_meta": testkit::meta_with(&meta)}))
+    testkit::call(
+        "tools/call",
+        json!({"name": "x", "_meta": testkit::meta_with(&meta)}),
+    )
 }
 
 /// A call of a legacy client, by its session and the last number of its address.
 pub fn from(session: u128, mut call: Call) -> Call {
     let last = u8::try_from(session).expect("a small number");
-    call.source = CallSource::new(Some(ClientId::Legacy(session)), Some([10, 0, 0, last].into()));
+    call.source = CallSource::new(
+        Some(ClientId::Legacy(session)),
+        Some([10, 0, 0, last].into()),
+    );
     call
 }
 
 /// A call of a principal.
 pub fn by(subject: &str, mut call: Call) -> Call {
     let (issuer, subject) = ("https://issuer.test".into(), subject.into());
-    call.principal = Some(Arc::new(Principal { issuer, subject, client: None, scopes: Vec::new() }));
+    call.principal = Some(Arc::new(Principal {
+        issuer,
+        subject,
+        client: None,
+        scopes: Vec::new(),
+    }));
     call
 }
 
@@ -169,12 +198,17 @@ pub fn declaring(name: &str, capabilities: &Value) -> Call {
 
 /// A call of the tool `name` whose caller can be asked anything.
 pub fn able(name: &str) -> Call {
-    declaring(name, &json!({"elicitation": {}, "roots": {}, "sampling": {}}))
+    declaring(
+        name,
+        &json!({"elicitation": {}, "roots": {}, "sampling": {}}),
+    )
 }
 
 pub async fn call(way: &Stdio, call: Call) -> Result<Reply, CallError> {
     let reply = way.clone().call(call);
-    tokio::time::timeout(testkit::PATIENCE, reply).await.expect("a reply in time")
+    tokio::time::timeout(testkit::PATIENCE, reply)
+        .await
+        .expect("a reply in time")
 }
 
 /// No tool is called before the handshake of its process is over.

@@ -8,7 +8,9 @@ pub(crate) fn text(message: &Value) -> &Value {
     &message["result"]["content"][0]["text"]
 }
 
-pub(crate) async fn a_question_asked_at_one_replica_is_answered_at_another([a, b, c]: &[Replica; 3]) {
+pub(crate) async fn a_question_asked_at_one_replica_is_answered_at_another(
+    [a, b, c]: &[Replica; 3],
+) {
     let client = Client::open(a.address, "2025-11-25").await;
     let mut stream = client.at(b).stream(&tool(1, "greet")).await;
     let question = stream.message().await.json();
@@ -23,7 +25,8 @@ pub(crate) async fn a_request_is_cancelled_wherever_the_client_says_so([a, b]: &
     let client = Client::open(a.address, "2025-11-25").await;
     let mut stream = client.stream(&tool(1, "wait")).await;
     stream.message().await;
-    let cancelled = json!({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": 1}});
+    let cancelled =
+        json!({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": 1}});
     assert_eq!(client.at(b).post(&cancelled.to_string()).await.status, 202);
     assert_eq!(stream.rest().await, [json!(null); 0]);
 }
@@ -39,7 +42,10 @@ pub(crate) async fn a_stream_is_gone_on_with_at_any_replica([a, b, c]: &[Replica
     let mut resumed = client.at(c).get(progress.id.as_deref()).await;
     a.seen.go.notify_one();
     let rest = resumed.rest().await;
-    assert_eq!((text(rest.last().unwrap()), rest.len()), (&json!("waited"), 2));
+    assert_eq!(
+        (text(rest.last().unwrap()), rest.len()),
+        (&json!("waited"), 2)
+    );
     assert_eq!(a.seen.finished.load(SeqCst), 1);
 }
 

@@ -1,5 +1,10 @@
 //! A real server on real sockets, and a legacy client that sends exactly the bytes it is given.
-#![allow(dead_code, unreachable_pub, deprecated, reason = "each test binary uses its own part")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    deprecated,
+    reason = "each test binary uses its own part"
+)]
 
 pub mod meeting;
 
@@ -9,7 +14,8 @@ use carryall_proto::{Call, CallSource, Principal, Response, SharedService};
 use carryall_server::{Ctx, Resource, Server, Tool, ToolError};
 use carryall_transport::http::{Endpoint, HttpServer};
 use carryall_types::{
-    ElicitRequestFormParams, ElicitResult, InputRequest, InputRequests, InputRequiredResult, LoggingLevel, RawJson,
+    ElicitRequestFormParams, ElicitResult, InputRequest, InputRequests, InputRequiredResult,
+    LoggingLevel, RawJson,
 };
 use http::Request;
 use serde_json::{Value, json};
@@ -45,8 +51,10 @@ impl Drop for OnDrop {
 }
 
 fn question() -> InputRequiredResult {
-    let schema = json!({"type": "object", "properties": {"name": {"type": "string"}}, "required": ["name"]});
-    let form = ElicitRequestFormParams::new("Who are you?", serde_json::from_value(schema).unwrap());
+    let schema =
+        json!({"type": "object", "properties": {"name": {"type": "string"}}, "required": ["name"]});
+    let form =
+        ElicitRequestFormParams::new("Who are you?", serde_json::from_value(schema).unwrap());
     let requests: InputRequests = [("who", InputRequest::from(form))].into_iter().collect();
     InputRequiredResult::new().with_input_requests(requests)
 }
@@ -56,13 +64,19 @@ pub fn server(seen: &Arc<Seen>) -> Server {
     Server::new("wire", "1")
         .with_logging()
         .tool(Tool::without_arguments("hello", async |ctx: Ctx| {
-            format!("hello {}", ctx.principal().map_or("nobody", |principal| &principal.subject))
+            format!(
+                "hello {}",
+                ctx.principal()
+                    .map_or("nobody", |principal| &principal.subject)
+            )
         }))
         .tool(Tool::without_arguments("slow", async |_| {
             tokio::time::sleep(Duration::from_millis(300)).await;
             "slow"
         }))
-        .tool(Tool::without_arguments("large", async |_| "x".repeat(300_000)))
+        .tool(Tool::without_arguments("large", async |_| {
+            "x".repeat(300_000)
+        }))
         .tool(Tool::without_arguments("large_when_told", move |_: Ctx| {
             let seen = Arc::clone(&large);
             async move {
@@ -70,11 +84,14 @@ pub fn server(seen: &Arc<Seen>) -> Server {
                 "x".repeat(300_000)
             }
         }))
-        .tool(Tool::without_arguments("panic", async |ctx: Ctx| -> String {
-            // With this the response begins, as a stream.
-            ctx.progress(1.0, None, None).await;
-            panic!("secret detail")
-        }))
+        .tool(Tool::without_arguments(
+            "panic",
+            async |ctx: Ctx| -> String {
+                // With this the response begins, as a stream.
+                ctx.progress(1.0, None, None).await;
+                panic!("secret detail")
+            },
+        ))
         .tool(Tool::without_arguments("log", async |ctx: Ctx| {
             ctx.log(LoggingLevel::Info, None, "heard").await;
             "logged"
@@ -100,7 +117,12 @@ pub fn server(seen: &Arc<Seen>) -> Server {
         }))
         .tool(Tool::without_arguments("flood", async |ctx: Ctx| {
             for n in 0..1000 {
-                ctx.log(LoggingLevel::Error, None, json!({"n": n, "x": "x".repeat(100)})).await;
+                ctx.log(
+                    LoggingLevel::Error,
+                    None,
+                    json!({"n": n, "x": "x".repeat(100)}),
+                )
+                .await;
             }
             "flooded"
         }))
@@ -111,14 +133,21 @@ pub fn server(seen: &Arc<Seen>) -> Server {
             tokio::time::sleep(Duration::from_millis(50)).await;
             "polled"
         }))
-        .tool(Tool::without_arguments("greet", async |ctx: Ctx| {
-            match ctx.input_responses()?.get_as::<ElicitResult>("who") {
-                Some(answer) => {
-                    let content = answer?.content.unwrap_or_default();
-                    Ok(format!("hello {}", content.get("name").map(ToString::to_string).unwrap_or_default()))
-                }
-                None => Err(ToolError::input_required(question())),
+        .tool(Tool::without_arguments("greet", async |ctx: Ctx| match ctx
+            .input_responses()?
+            .get_as::<ElicitResult>("who")
+        {
+            Some(answer) => {
+                let content = answer?.content.unwrap_or_default();
+                Ok(format!(
+                    "hello {}",
+                    content
+                        .get("name")
+                        .map(ToString::to_string)
+                        .unwrap_or_default()
+                ))
             }
+            None => Err(ToolError::input_required(question())),
         }))
         .resource(Resource::new("x:first", "first", async |_, _| "text"))
         .build()
@@ -155,13 +184,22 @@ impl Replica {
         let address = http.local_addr().unwrap();
         let service = with_source(server.clone());
         let endpoint = LegacyEndpoint::new(service.clone(), options);
-        let door = Endpoint::new(service).alternate(Arc::new(endpoint.clone())).path("/mcp");
+        let door = Endpoint::new(service)
+            .alternate(Arc::new(endpoint.clone()))
+            .path("/mcp");
         let (stop, stopped) = oneshot::channel();
         let running = tokio::spawn(async move {
             let stopped = async { drop(stopped.await) };
             http.run_http(WithUser(door), stopped).await.unwrap();
         });
-        Self { address, server, seen, endpoint, stop: Some(stop), running }
+        Self {
+            address,
+            server,
+            seen,
+            endpoint,
+            stop: Some(stop),
+            running,
+        }
     }
 
     /// Ends it, with all its connections and all that is in work.
@@ -205,7 +243,11 @@ where
     }
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        if let Some(user) = request.headers().get("x-user").and_then(|user| user.to_str().ok()) {
+        if let Some(user) = request
+            .headers()
+            .get("x-user")
+            .and_then(|user| user.to_str().ok())
+        {
             let principal = Principal {
                 issuer: "https://issuer.example".into(),
                 subject: user.into(),
@@ -214,25 +256,35 @@ where
             };
             request.extensions_mut().insert(Arc::new(principal));
         }
-        let address = request.headers().get("x-address").and_then(|address| address.to_str().ok());
+        let address = request
+            .headers()
+            .get("x-address")
+            .and_then(|address| address.to_str().ok());
         if let Some(address) = address.map(|address| address.parse().unwrap()) {
-            request.extensions_mut().insert(CallSource::new(None, Some(address)));
+            request
+                .extensions_mut()
+                .insert(CallSource::new(None, Some(address)));
         }
         self.0.call(request)
     }
 }
 
-pub const POST_HEADERS: &str = "Content-Type: application/json\r\nAccept: application/json, text/event-stream\r\n";
+pub const POST_HEADERS: &str =
+    "Content-Type: application/json\r\nAccept: application/json, text/event-stream\r\n";
 
 /// An HTTP/1.1 request as text.
 pub fn http(method: &str, path: &str, headers: &str, body: &str) -> String {
-    format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\n{headers}Content-Length: {}\r\n\r\n{body}", body.len())
+    format!(
+        "{method} {path} HTTP/1.1\r\nHost: localhost\r\n{headers}Content-Length: {}\r\n\r\n{body}",
+        body.len()
+    )
 }
 
 pub fn initialize(version: &str) -> String {
     let capabilities = json!({"elicitation": {}, "sampling": {}, "roots": {}});
     let client = json!({"name": "old", "version": "1"});
-    let params = json!({"protocolVersion": version, "capabilities": capabilities, "clientInfo": client});
+    let params =
+        json!({"protocolVersion": version, "capabilities": capabilities, "clientInfo": client});
     request(0, "initialize", params)
 }
 
@@ -241,7 +293,11 @@ pub fn request(id: impl Into<Value>, method: &str, params: Value) -> String {
 }
 
 pub fn tool(id: impl Into<Value>, name: &str) -> String {
-    request(id, "tools/call", json!({"name": name, "arguments": {}, "_meta": {"progressToken": "p"}}))
+    request(
+        id,
+        "tools/call",
+        json!({"name": name, "arguments": {}, "_meta": {"progressToken": "p"}}),
+    )
 }
 
 /// A client with a session.
@@ -260,28 +316,59 @@ impl Client {
     }
 
     pub async fn open_as(address: SocketAddr, version: &str, headers: &str) -> Self {
-        let answer =
-            send(address, &http("POST", "/mcp", &format!("{POST_HEADERS}{headers}"), &initialize(version))).await;
+        let answer = send(
+            address,
+            &http(
+                "POST",
+                "/mcp",
+                &format!("{POST_HEADERS}{headers}"),
+                &initialize(version),
+            ),
+        )
+        .await;
         assert_eq!(answer.status, 200, "{answer:?}");
-        let id = answer.header("mcp-session-id").expect("a session id").to_owned();
-        let version = answer.json()["result"]["protocolVersion"].as_str().unwrap().to_owned();
-        let client = Self { address, id, version, headers: headers.to_owned() };
-        let initialized = json!({"jsonrpc": "2.0", "method": "notifications/initialized"}).to_string();
+        let id = answer
+            .header("mcp-session-id")
+            .expect("a session id")
+            .to_owned();
+        let version = answer.json()["result"]["protocolVersion"]
+            .as_str()
+            .unwrap()
+            .to_owned();
+        let client = Self {
+            address,
+            id,
+            version,
+            headers: headers.to_owned(),
+        };
+        let initialized =
+            json!({"jsonrpc": "2.0", "method": "notifications/initialized"}).to_string();
         assert_eq!(client.post(&initialized).await.status, 202);
         client
     }
 
     /// The same client, whose next request goes to another replica.
     pub fn at(&self, replica: &Replica) -> Self {
-        Self { address: replica.address, ..self.clone() }
+        Self {
+            address: replica.address,
+            ..self.clone()
+        }
     }
 
     fn head(&self) -> String {
-        format!("Mcp-Session-Id: {}\r\nMCP-Protocol-Version: {}\r\n{}", self.id, self.version, self.headers)
+        format!(
+            "Mcp-Session-Id: {}\r\nMCP-Protocol-Version: {}\r\n{}",
+            self.id, self.version, self.headers
+        )
     }
 
     pub fn posting(&self, body: &str) -> String {
-        http("POST", "/mcp", &format!("{POST_HEADERS}{}", self.head()), body)
+        http(
+            "POST",
+            "/mcp",
+            &format!("{POST_HEADERS}{}", self.head()),
+            body,
+        )
     }
 
     pub async fn post(&self, body: &str) -> Answer {
@@ -295,7 +382,12 @@ impl Client {
 
     pub fn getting(&self, last: Option<&str>) -> String {
         let last = last.map_or_else(String::new, |last| format!("Last-Event-ID: {last}\r\n"));
-        http("GET", "/mcp", &format!("Accept: text/event-stream\r\n{}{last}", self.head()), "")
+        http(
+            "GET",
+            "/mcp",
+            &format!("Accept: text/event-stream\r\n{}{last}", self.head()),
+            "",
+        )
     }
 
     pub async fn get(&self, last: Option<&str>) -> Events {
@@ -303,7 +395,9 @@ impl Client {
     }
 
     pub async fn delete(&self) -> u16 {
-        send(self.address, &http("DELETE", "/mcp", &self.head(), "")).await.status
+        send(self.address, &http("DELETE", "/mcp", &self.head(), ""))
+            .await
+            .status
     }
 
     /// The text that a tool returns.
@@ -314,13 +408,21 @@ impl Client {
     }
 
     pub async fn log_level(&self, level: &str) {
-        let set = self.post(&request("level", "logging/setLevel", json!({"level": level}))).await;
+        let set = self
+            .post(&request(
+                "level",
+                "logging/setLevel",
+                json!({"level": level}),
+            ))
+            .await;
         assert_eq!(set.json()["result"], json!({}), "{set:?}");
     }
 
     pub async fn answer(&self, question: &Value, name: &str) -> u16 {
         let result = json!({"action": "accept", "content": {"name": name}});
-        self.post(&json!({"jsonrpc": "2.0", "id": question["id"], "result": result}).to_string()).await.status
+        self.post(&json!({"jsonrpc": "2.0", "id": question["id"], "result": result}).to_string())
+            .await
+            .status
     }
 }
 
@@ -350,7 +452,11 @@ pub async fn send(address: SocketAddr, request: &str) -> Answer {
     let mut events = Events::open(address, request).await;
     while events.read().await {}
     let body = String::from_utf8(events.raw.concat()).unwrap();
-    Answer { status: events.status, head: events.head, body }
+    Answer {
+        status: events.status,
+        head: events.head,
+        body,
+    }
 }
 
 /// One event as it came.
@@ -393,12 +499,18 @@ impl Events {
             if let Some(end) = received.windows(4).position(|four| four == b"\r\n\r\n") {
                 break end;
             }
-            assert!(fill(&mut stream, &mut received).await, "closed after {:?}", String::from_utf8_lossy(&received));
+            assert!(
+                fill(&mut stream, &mut received).await,
+                "closed after {:?}",
+                String::from_utf8_lossy(&received)
+            );
         };
         let head = String::from_utf8(received[..end].to_vec()).unwrap();
         received.drain(..end + 4);
         let lower = head.to_ascii_lowercase();
-        let length = lower.lines().find_map(|line| line.strip_prefix("content-length: ")?.trim().parse().ok());
+        let length = lower
+            .lines()
+            .find_map(|line| line.strip_prefix("content-length: ")?.trim().parse().ok());
         Self {
             status: head[9..12].parse().unwrap(),
             chunked: lower.contains("transfer-encoding: chunked"),
@@ -415,7 +527,11 @@ impl Events {
     }
 
     pub fn header(&self, name: &str) -> Option<String> {
-        let answer = Answer { status: self.status, head: self.head.clone(), body: String::new() };
+        let answer = Answer {
+            status: self.status,
+            head: self.head.clone(),
+            body: String::new(),
+        };
         answer.header(name).map(str::to_owned)
     }
 
@@ -440,8 +556,11 @@ impl Events {
             }
             let line = self.received.windows(2).position(|two| two == b"\r\n");
             let chunk = line.and_then(|line| {
-                let size =
-                    usize::from_str_radix(std::str::from_utf8(&self.received[..line]).unwrap().trim(), 16).unwrap();
+                let size = usize::from_str_radix(
+                    std::str::from_utf8(&self.received[..line]).unwrap().trim(),
+                    16,
+                )
+                .unwrap();
                 (self.received.len() >= line + 4 + size).then_some((line + 2, size))
             });
             match chunk {
@@ -512,7 +631,9 @@ impl Events {
 
     /// Whether nothing comes for a while.
     pub async fn is_quiet(&mut self) -> bool {
-        tokio::time::timeout(Duration::from_millis(200), self.next()).await.is_err()
+        tokio::time::timeout(Duration::from_millis(200), self.next())
+            .await
+            .is_err()
     }
 }
 
@@ -529,7 +650,9 @@ async fn fill(stream: &mut TcpStream, received: &mut Vec<u8>) -> bool {
 
 /// Fails a test that hangs.
 pub async fn within<F: Future>(future: F) -> F::Output {
-    tokio::time::timeout(Duration::from_secs(20), future).await.expect("it hangs")
+    tokio::time::timeout(Duration::from_secs(20), future)
+        .await
+        .expect("it hangs")
 }
 
 /// Waits until something is so.

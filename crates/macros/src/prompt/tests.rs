@@ -17,7 +17,10 @@ fn parameters_are_declared_and_parsed() {
         ) -> String { code }
     };
     let (tokens, _) = items(expand(quote!(title = "Review", scope = "code"), function));
-    assert!(contains(&tokens, &quote!(fn review() -> ::carryall::server::Prompt)));
+    assert!(contains(
+        &tokens,
+        &quote!(fn review() -> ::carryall::server::Prompt)
+    ));
     let declared = quote! {
         .argument("code", "The code", true).argument("level", "", false).argument("lang", "", false).argument("twice", "", false)
         .argument("lines", "", false).description("Reviews code.").title("Review").requires_scope("code")
@@ -55,8 +58,14 @@ fn a_prompt_without_arguments_cannot_fail() {
             }
         ),
     ));
-    assert!(contains(&tokens, &quote!(async move { hello::call() })), "{tokens}");
-    assert!(contains(&tokens, &r#"::carryall::server::Prompt::new("hi","#));
+    assert!(
+        contains(&tokens, &quote!(async move { hello::call() })),
+        "{tokens}"
+    );
+    assert!(contains(
+        &tokens,
+        &r#"::carryall::server::Prompt::new("hi","#
+    ));
 }
 
 #[test]

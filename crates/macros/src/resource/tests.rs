@@ -4,7 +4,13 @@ use quote::quote;
 
 #[test]
 fn a_literal_uri_is_a_resource() {
-    let settings = quote!("config://app", name = "config", mime = "application/json", ttl = HOUR, public);
+    let settings = quote!(
+        "config://app",
+        name = "config",
+        mime = "application/json",
+        ttl = HOUR,
+        public
+    );
     let (tokens, _) = items(expand(
         settings,
         quote! {
@@ -12,13 +18,28 @@ fn a_literal_uri_is_a_resource() {
             fn app(State(config): State<Config>) -> String { config.to_string() }
         },
     ));
-    assert!(contains(&tokens, &quote!(fn app() -> ::carryall::server::Resource)));
-    assert!(contains(&tokens, &r#"::carryall::server::Resource::new("config://app", "config","#), "{tokens}");
+    assert!(contains(
+        &tokens,
+        &quote!(fn app() -> ::carryall::server::Resource)
+    ));
     assert!(
-        contains(&tokens, &quote!(.description("The configuration.").mime("application/json").ttl(HOUR).public())),
+        contains(
+            &tokens,
+            &r#"::carryall::server::Resource::new("config://app", "config","#
+        ),
         "{tokens}"
     );
-    assert!(contains(&tokens, &quote!(app::call(::carryall::server::FromCtx::from_ctx(&__ctx)?))));
+    assert!(
+        contains(
+            &tokens,
+            &quote!(.description("The configuration.").mime("application/json").ttl(HOUR).public())
+        ),
+        "{tokens}"
+    );
+    assert!(contains(
+        &tokens,
+        &quote!(app::call(::carryall::server::FromCtx::from_ctx(&__ctx)?))
+    ));
 }
 
 #[test]
@@ -30,7 +51,10 @@ fn a_uri_with_variables_is_a_template() {
     );
     let (tokens, _) = items(expand(quote!("file://{type}/{+path}"), function));
     assert!(
-        contains(&tokens, &r#"::carryall::server::Resource::template("file://{type}/{+path}", "file","#),
+        contains(
+            &tokens,
+            &r#"::carryall::server::Resource::template("file://{type}/{+path}", "file","#
+        ),
         "{tokens}"
     );
     let call = quote! {
@@ -104,7 +128,11 @@ fn uris_that_are_not_templates_are_refused() {
             (quote!("x://{}"), f.clone(), "is not supported"),
             (quote!(), f.clone(), "starts with its URI"),
             (quote!(name = "x"), f.clone(), "starts with its URI"),
-            (quote!("x://a", mine = "text/plain"), f.clone(), "#[resource] has no setting `mine`"),
+            (
+                quote!("x://a", mine = "text/plain"),
+                f.clone(),
+                "#[resource] has no setting `mine`",
+            ),
             (quote!("x://a", public = true), f, "`public` takes no value"),
         ],
     );

@@ -14,13 +14,18 @@ fn a_function_becomes_one_that_makes_a_tool_and_keeps_its_name_and_visibility() 
         pub(crate) async fn add(a: i64, mut b: i64) -> i64 { b += a; b }
     };
     let (tokens, items) = items(expand(quote!(), function));
-    let Item::Fn(item) = &items[0] else { panic!("{tokens}") };
+    let Item::Fn(item) = &items[0] else {
+        panic!("{tokens}")
+    };
     assert_eq!(item.sig.ident, "add");
     assert!(matches!(item.vis, Visibility::Restricted(_)));
     assert!(contains(&quote!(#item), &quote!(#[doc = r" Adds."])));
     assert_eq!(items.len(), 3);
     for item in &items {
-        assert!(contains(&quote!(#item), &quote!(#[cfg(feature = "math")])), "{tokens}");
+        assert!(
+            contains(&quote!(#item), &quote!(#[cfg(feature = "math")])),
+            "{tokens}"
+        );
     }
     let call = quote!(
         #[tracing::instrument]
@@ -30,9 +35,18 @@ fn a_function_becomes_one_that_makes_a_tool_and_keeps_its_name_and_visibility() 
         }
     );
     assert!(contains(&tokens, &call), "{tokens}");
-    assert!(contains(&tokens, &quote!(fn add() -> ::carryall::server::Tool)));
-    assert!(contains(&tokens, &quote!(add::call(__arguments.a, __arguments.b).await)));
-    assert!(contains(&tokens, &quote!("add", |__ctx: ::carryall::server::Ctx, __arguments: __Arguments| async move)));
+    assert!(contains(
+        &tokens,
+        &quote!(fn add() -> ::carryall::server::Tool)
+    ));
+    assert!(contains(
+        &tokens,
+        &quote!(add::call(__arguments.a, __arguments.b).await)
+    ));
+    assert!(contains(
+        &tokens,
+        &quote!("add", |__ctx: ::carryall::server::Ctx, __arguments: __Arguments| async move)
+    ));
     assert!(contains(&tokens, &quote!(.description("Adds."))));
 }
 
@@ -69,8 +83,14 @@ fn parameters_become_fields() {
             d
         }
     );
-    assert!(contains(&tokens, &call), "nothing of the macro's is left: {tokens}");
-    assert!(!contains(&tokens, &quote!(.await)), "a plain fn is not awaited");
+    assert!(
+        contains(&tokens, &call),
+        "nothing of the macro's is left: {tokens}"
+    );
+    assert!(
+        !contains(&tokens, &quote!(.await)),
+        "a plain fn is not awaited"
+    );
 }
 
 #[test]
@@ -79,11 +99,30 @@ fn a_second_name_keeps_the_schema_open() {
     let with = |settings, attribute: proc_macro2::TokenStream| {
         items(expand(settings, quote!(fn f(#attribute a: i64, b: u8) {}))).0
     };
-    assert!(contains(&with(quote!(), quote!(#[serde(deserialize_with = "x::y", alias = "A")])), &open));
-    let closed = with(quote!(additional_arguments = false), quote!(#[serde(alias = "A")]));
-    assert!(!contains(&closed, &open) && contains(&closed, &quote!(.additional_arguments(false))), "{closed}");
-    for other in [quote!(), quote!(#[serde(default)]), quote!(#[schemars(range(min = 1))])] {
-        assert!(!contains(&with(quote!(), other), &quote!(additional_arguments)));
+    assert!(contains(
+        &with(
+            quote!(),
+            quote!(#[serde(deserialize_with = "x::y", alias = "A")])
+        ),
+        &open
+    ));
+    let closed = with(
+        quote!(additional_arguments = false),
+        quote!(#[serde(alias = "A")]),
+    );
+    assert!(
+        !contains(&closed, &open) && contains(&closed, &quote!(.additional_arguments(false))),
+        "{closed}"
+    );
+    for other in [
+        quote!(),
+        quote!(#[serde(default)]),
+        quote!(#[schemars(range(min = 1))]),
+    ] {
+        assert!(!contains(
+            &with(quote!(), other),
+            &quote!(additional_arguments)
+        ));
     }
 }
 
@@ -129,9 +168,10 @@ fn a_tool_without_arguments_says_so() {
     ));
     assert!(contains(
         &tokens,
-        &quote!(::carryall::server::Tool::without_arguments("now", |__ctx: ::carryall::server::Ctx| async move {
-            now::call(&__ctx)
-        }))
+        &quote!(::carryall::server::Tool::without_arguments(
+            "now",
+            |__ctx: ::carryall::server::Ctx| async move { now::call(&__ctx) }
+        ))
     ));
     assert!(!contains(&tokens, &quote!(struct __Arguments)));
 }
@@ -165,7 +205,10 @@ fn settings_become_setters() {
         .additional_arguments(true)
     };
     assert!(contains(&tokens, &setters), "{tokens}");
-    assert!(contains(&tokens, &r#"::<__Arguments, _, _, _>("files.delete","#), "{tokens}");
+    assert!(
+        contains(&tokens, &r#"::<__Arguments, _, _, _>("files.delete","#),
+        "{tokens}"
+    );
     assert!(!contains(&tokens, &quote!(.description("Not this."))));
 }
 
@@ -181,5 +224,11 @@ fn documentation_keeps_its_lines() {
             fn f() {}
         },
     ));
-    assert!(contains(&tokens, &quote!(.description("First line\nsecond line.\n\n    indented"))), "{tokens}");
+    assert!(
+        contains(
+            &tokens,
+            &quote!(.description("First line\nsecond line.\n\n    indented"))
+        ),
+        "{tokens}"
+    );
 }

@@ -1,4 +1,5 @@
-//! The envelope of a message that cannot be decoded as a whole, because it is too long to be kept or is no JSON.
+//! The envelope of a message that cannot be decoded as a whole, because it is too long to be kept
+//! or is no JSON.
 
 use carryall_types::RequestId;
 
@@ -7,10 +8,12 @@ const MAX_TOKEN: usize = 256;
 /// The most responses of one array whose ids are read.
 const MAX_BATCH: usize = 4096;
 
-/// Reads `id`, and what kind of message it belongs to, from text that arrives in pieces. Keeps a few bytes only, and of an
-/// array (a batch, as revision 2025-03-26 has them) the ids of its responses until they are [taken](Self::take_responses).
+/// Reads `id`, and what kind of message it belongs to, from text that arrives in pieces. Keeps a
+/// few bytes only, and of an array (a batch, as revision 2025-03-26 has them) the ids of its
+/// responses until they are [taken](Self::take_responses).
 ///
-/// It does not validate: whoever asks already knows that the message cannot be used, and wants to know whose it was.
+/// It does not validate: whoever asks already knows that the message cannot be used, and wants to
+/// know whose it was.
 #[derive(Debug, Default)]
 pub(super) struct EnvelopeScan {
     depth: usize,
@@ -88,7 +91,10 @@ impl EnvelopeScan {
 
     /// Notes the response at hand, if it is one of an array.
     fn list(&mut self) {
-        let is_new = self.is_batch && !self.is_listed && self.is_response() && self.responses_seen < MAX_BATCH;
+        let is_new = self.is_batch
+            && !self.is_listed
+            && self.is_response()
+            && self.responses_seen < MAX_BATCH;
         if let (true, Some(id)) = (is_new, &self.id) {
             self.responses.push(id.clone());
             self.responses_seen += 1;
@@ -105,7 +111,9 @@ impl EnvelopeScan {
         let end = memchr::memchr2(b'"', b'\\', bytes).unwrap_or(bytes.len());
         let (inside, rest) = bytes.split_at(end);
         self.keep(inside);
-        let Some((&byte, rest)) = rest.split_first() else { return rest };
+        let Some((&byte, rest)) = rest.split_first() else {
+            return rest;
+        };
         self.keep(&[byte]);
         if byte == b'\\' {
             self.escaped = true;
@@ -157,9 +165,11 @@ impl EnvelopeScan {
 
     fn keep(&mut self, bytes: &[u8]) {
         if self.is_in_message() {
-            // One byte more than is ever read, so that a longer token is not taken for its beginning.
+            // One byte more than is ever read, so that a longer token is not taken for its
+            // beginning.
             let room = (MAX_TOKEN + 1).saturating_sub(self.token.len());
-            self.token.extend_from_slice(&bytes[..bytes.len().min(room)]);
+            self.token
+                .extend_from_slice(&bytes[..bytes.len().min(room)]);
         }
     }
 
@@ -175,7 +185,9 @@ impl EnvelopeScan {
             return;
         }
         if self.in_value && self.is_id && self.token.len() <= MAX_TOKEN {
-            self.id = std::str::from_utf8(&self.token).ok().and_then(crate::inbound::read_loose_id);
+            self.id = std::str::from_utf8(&self.token)
+                .ok()
+                .and_then(crate::inbound::read_loose_id);
             self.list();
         }
         self.in_value = false;
@@ -190,36 +202,60 @@ mod tests {
 
     fn scanned(text: &str, cut: usize) -> (Option<RequestId>, bool) {
         let mut scan = EnvelopeScan::default();
-        text.as_bytes().chunks(cut).for_each(|piece| scan.push(piece));
+        text.as_bytes()
+            .chunks(cut)
+            .for_each(|piece| scan.push(piece));
         (scan.id().cloned(), scan.is_response())
     }
 
     #[test]
     fn the_id_of_a_response_is_found_wherever_it_stands_and_wherever_the_text_is_cut() {
         let responses = [
-            (r#"{"jsonrpc":"2.0","id":7,"result":{"id":8,"a":[{"id":9}],"x":"\"id\":1,\"method\":"}}"#, 7.into()),
-            (r#" {"result" : [1,2,{"method":"x"}] , "id" : "a\"b" }"#, "a\"b".into()),
+            (
+                r#"{"jsonrpc":"2.0","id":7,"result":{"id":8,"a":[{"id":9}],"x":"\"id\":1,\"method\":"}}"#,
+                7.into(),
+            ),
+            (
+                r#" {"result" : [1,2,{"method":"x"}] , "id" : "a\"b" }"#,
+                "a\"b".into(),
+            ),
             (r#"{"error":{"code":"x"},"id":7.0}"#, 7.into()),
             (r#"{"id":-1,"result":"#, (-1).into()),
             (r#"{"id":3,"result":"\ud83d"#, 3.into()),
         ];
         for (text, id) in responses {
             for cut in 1..text.len() {
-                assert_eq!(scanned(text, cut), (Some(RequestId::clone(&id)), true), "{text} by {cut}");
+                assert_eq!(
+                    scanned(text, cut),
+                    (Some(RequestId::clone(&id)), true),
+                    "{text} by {cut}"
+                );
             }
         }
     }
 
     #[test]
     fn requests_are_no_responses_and_what_has_no_id_has_none() {
-        assert_eq!(scanned(r#"{"id":7,"method":"x","params":{"result":1}}"#, 3), (Some(7.into()), false));
+        assert_eq!(
+            scanned(r#"{"id":7,"method":"x","params":{"result":1}}"#, 3),
+            (Some(7.into()), false)
+        );
         let long = format!(r#"{{"id":"{}","result":1}}"#, "x".repeat(MAX_TOKEN));
-        let without =
-            [r#"{"id":null,"result":1}"#, r#"{"id":{"id":1},"result":1}"#, r#"{"result":{"id":1}}"#, long.as_str()];
+        let without = [
+            r#"{"id":null,"result":1}"#,
+            r#"{"id":{"id":1},"result":1}"#,
+            r#"{"result":{"id":1}}"#,
+            long.as_str(),
+        ];
         for text in without {
             assert_eq!(scanned(text, 2), (None, true), "{text}");
         }
-        for other in [r#"["id",1,"result"]"#, r#""id":1,"result":1"#, "no message", ""] {
+        for other in [
+            r#"["id",1,"result"]"#,
+            r#""id":1,"result":1"#,
+            "no message",
+            "",
+        ] {
             assert_eq!(scanned(other, 2).0, None, "{other}");
         }
     }
@@ -235,7 +271,11 @@ mod tests {
                 scan.push(piece);
                 ids.append(&mut scan.take_responses());
             }
-            assert_eq!(ids, [1.into(), "a".into(), 4.into(), RequestId::from(5)], "by {cut}");
+            assert_eq!(
+                ids,
+                [1.into(), "a".into(), 4.into(), RequestId::from(5)],
+                "by {cut}"
+            );
             assert!(scan.is_batch() && scan.has_responses() && !scan.is_complete());
         }
         let mut scan = EnvelopeScan::default();

@@ -52,16 +52,29 @@ pub enum ProblemKind {
 
 impl fmt::Display for ParamHeaderProblem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let at = if self.at.is_empty() { "the schema's root" } else { &self.at };
+        let at = if self.at.is_empty() {
+            "the schema's root"
+        } else {
+            &self.at
+        };
         match self.kind {
             ProblemKind::NotAString => write!(f, "x-mcp-header at {at} is not a string"),
             ProblemKind::Empty => write!(f, "x-mcp-header at {at} is empty"),
             ProblemKind::NotAToken => write!(f, "x-mcp-header at {at} is not an HTTP token"),
-            ProblemKind::Repeated => write!(f, "x-mcp-header at {at} repeats the name of another parameter"),
+            ProblemKind::Repeated => write!(
+                f,
+                "x-mcp-header at {at} repeats the name of another parameter"
+            ),
             ProblemKind::NotPrimitive => {
-                write!(f, "x-mcp-header at {at} is on a parameter that is not an integer, string or boolean")
+                write!(
+                    f,
+                    "x-mcp-header at {at} is on a parameter that is not an integer, string or boolean"
+                )
             }
-            ProblemKind::NotReachable => write!(f, "x-mcp-header at {at} cannot be reached through properties alone"),
+            ProblemKind::NotReachable => write!(
+                f,
+                "x-mcp-header at {at} cannot be reached through properties alone"
+            ),
             ProblemKind::TooDeep => write!(f, "the schema nests too deep at {at}"),
         }
     }
@@ -71,7 +84,11 @@ impl std::error::Error for ParamHeaderProblem {}
 
 /// Every annotation of `schema`, in the order of the schema.
 pub(super) fn find(schema: &JsonObject) -> Result<Vec<Annotated>, ParamHeaderProblem> {
-    let mut search = Search { found: Vec::new(), names: HashSet::new(), pointer: Vec::new() };
+    let mut search = Search {
+        found: Vec::new(),
+        names: HashSet::new(),
+        pointer: Vec::new(),
+    };
     search.schema(schema, Some(&mut Vec::new()))?;
     Ok(search.found)
 }
@@ -103,14 +120,17 @@ impl<'a> Search<'a> {
             match keyword.as_str() {
                 ANNOTATION => self.annotation(schema, value, path.as_deref().map(Vec::as_slice))?,
                 "properties" => self.properties(value, path.as_deref_mut())?,
-                // Maps from arbitrary names to schemas: a member called x-mcp-header is no annotation.
-                "patternProperties" | "$defs" | "definitions" | "dependentSchemas" | "dependencies" => {
+                // Maps from arbitrary names to schemas: a member called x-mcp-header is no
+                // annotation.
+                "patternProperties" | "$defs" | "definitions" | "dependentSchemas"
+                | "dependencies" => {
                     self.named(keyword, value)?;
                 }
                 // Data that may look like anything.
-                "default" | "const" | "enum" | "examples" | "example" | "required" | "dependentRequired"
-                | "$vocabulary" => {}
-                // Schemas, lists of schemas, and keywords nobody here knows, which may hold schemas for a $ref.
+                "default" | "const" | "enum" | "examples" | "example" | "required"
+                | "dependentRequired" | "$vocabulary" => {}
+                // Schemas, lists of schemas, and keywords nobody here knows, which may hold schemas
+                // for a $ref.
                 _ => self.anywhere(Step::Key(keyword), value)?,
             }
         }
@@ -122,10 +142,14 @@ impl<'a> Search<'a> {
         value: &'a JsonValue,
         mut path: Option<&mut Vec<&'a str>>,
     ) -> Result<(), ParamHeaderProblem> {
-        let JsonValue::Object(properties) = value else { return Ok(()) };
+        let JsonValue::Object(properties) = value else {
+            return Ok(());
+        };
         self.pointer.push(Step::Key("properties"));
         for (name, schema) in properties {
-            let JsonValue::Object(schema) = schema else { continue };
+            let JsonValue::Object(schema) = schema else {
+                continue;
+            };
             self.pointer.push(Step::Key(name));
             match path.as_deref_mut() {
                 Some(path) => {
@@ -142,7 +166,9 @@ impl<'a> Search<'a> {
     }
 
     fn named(&mut self, keyword: &'a str, value: &'a JsonValue) -> Result<(), ParamHeaderProblem> {
-        let JsonValue::Object(schemas) = value else { return Ok(()) };
+        let JsonValue::Object(schemas) = value else {
+            return Ok(());
+        };
         self.pointer.push(Step::Key(keyword));
         for (name, schema) in schemas {
             self.anywhere(Step::Key(name), schema)?;
@@ -176,13 +202,18 @@ impl<'a> Search<'a> {
         value: &JsonValue,
         path: Option<&[&str]>,
     ) -> Result<(), ParamHeaderProblem> {
-        let path = path.filter(|path| !path.is_empty()).ok_or_else(|| self.problem(ProblemKind::NotReachable))?;
-        let name = value.as_str().ok_or_else(|| self.problem(ProblemKind::NotAString))?;
+        let path = path
+            .filter(|path| !path.is_empty())
+            .ok_or_else(|| self.problem(ProblemKind::NotReachable))?;
+        let name = value
+            .as_str()
+            .ok_or_else(|| self.problem(ProblemKind::NotAString))?;
         if name.is_empty() {
             return Err(self.problem(ProblemKind::Empty));
         }
         let header = format!("{MCP_PARAM_PREFIX}{name}");
-        let header = HeaderName::from_bytes(header.as_bytes()).map_err(|_| self.problem(ProblemKind::NotAToken))?;
+        let header = HeaderName::from_bytes(header.as_bytes())
+            .map_err(|_| self.problem(ProblemKind::NotAToken))?;
         if !is_primitive(schema) {
             return Err(self.problem(ProblemKind::NotPrimitive));
         }
@@ -190,7 +221,11 @@ impl<'a> Search<'a> {
             return Err(self.problem(ProblemKind::Repeated));
         }
         let path = path.iter().map(|&key| key.into()).collect();
-        self.found.push(Annotated { header, shown: format!("Mcp-Param-{name}").into(), path });
+        self.found.push(Annotated {
+            header,
+            shown: format!("Mcp-Param-{name}").into(),
+            path,
+        });
         Ok(())
     }
 
@@ -213,14 +248,24 @@ fn is_primitive(schema: &JsonObject) -> bool {
         (Some(JsonValue::String(name)), ..) => is_primitive_name(name),
         (Some(JsonValue::Array(names)), ..) => {
             let mut others = names.iter().filter(|name| name.as_str() != Some("null"));
-            others.next().and_then(JsonValue::as_str).is_some_and(is_primitive_name) && others.next().is_none()
+            others
+                .next()
+                .and_then(JsonValue::as_str)
+                .is_some_and(is_primitive_name)
+                && others.next().is_none()
         }
         (Some(_), ..) => false,
         // No type is stated, but the values are enumerated.
         (None, Some(value), _) => primitive_type(value).is_some(),
         (None, None, Some(JsonValue::Array(values))) => {
-            let mut types = values.iter().filter(|value| !value.is_null()).map(primitive_type);
-            types.next().flatten().is_some_and(|first| types.all(|other| other == Some(first)))
+            let mut types = values
+                .iter()
+                .filter(|value| !value.is_null())
+                .map(primitive_type);
+            types
+                .next()
+                .flatten()
+                .is_some_and(|first| types.all(|other| other == Some(first)))
         }
         _ => false,
     }
@@ -246,7 +291,12 @@ mod tests {
 
     fn search(schema: JsonValue) -> Result<Vec<String>, ProblemKind> {
         find(schema.as_object().unwrap())
-            .map(|found| found.iter().map(|one| format!("{}={}", one.shown, one.path.join("/"))).collect())
+            .map(|found| {
+                found
+                    .iter()
+                    .map(|one| format!("{}={}", one.shown, one.path.join("/")))
+                    .collect()
+            })
             .map_err(|problem| problem.kind)
     }
 
@@ -262,21 +312,37 @@ mod tests {
             "where": {"type": "object", "properties": {"zone": {"type": "integer", "x-mcp-header": "Zone"}}},
             "plain": {"type": "number"},
         }}));
-        assert_eq!(found.unwrap(), ["Mcp-Param-Region=region", "Mcp-Param-Zone=where/zone"]);
+        assert_eq!(
+            found.unwrap(),
+            ["Mcp-Param-Region=region", "Mcp-Param-Zone=where/zone"]
+        );
     }
 
     // spec: http-headers-13, http-headers-14, http-headers-15
     #[test]
     fn names_are_non_empty_tokens() {
-        assert_eq!(on(json!({"type": "string", "x-mcp-header": ""})), Err(ProblemKind::Empty));
+        assert_eq!(
+            on(json!({"type": "string", "x-mcp-header": ""})),
+            Err(ProblemKind::Empty)
+        );
         for name in ["a b", "a\r\nb", "a:b", "ä", "a\u{0}", "a/b", "a\tb", "(a)"] {
-            assert_eq!(on(json!({"type": "string", "x-mcp-header": name})), Err(ProblemKind::NotAToken), "{name:?}");
+            assert_eq!(
+                on(json!({"type": "string", "x-mcp-header": name})),
+                Err(ProblemKind::NotAToken),
+                "{name:?}"
+            );
         }
         for name in ["a", "A-b_c", "!#$%&'*+-.^_`|~0"] {
-            assert!(on(json!({"type": "string", "x-mcp-header": name})).is_ok(), "{name:?}");
+            assert!(
+                on(json!({"type": "string", "x-mcp-header": name})).is_ok(),
+                "{name:?}"
+            );
         }
         for value in [json!(1), json!(null), json!(["a"]), json!({}), json!(true)] {
-            assert_eq!(on(json!({"type": "string", "x-mcp-header": value})), Err(ProblemKind::NotAString));
+            assert_eq!(
+                on(json!({"type": "string", "x-mcp-header": value})),
+                Err(ProblemKind::NotAString)
+            );
         }
     }
 
@@ -330,7 +396,11 @@ mod tests {
         ] {
             let mut schema = schema;
             schema["x-mcp-header"] = json!("P");
-            assert_eq!(on(schema.clone()), Err(ProblemKind::NotPrimitive), "{schema}");
+            assert_eq!(
+                on(schema.clone()),
+                Err(ProblemKind::NotPrimitive),
+                "{schema}"
+            );
         }
     }
 
@@ -358,16 +428,38 @@ mod tests {
                 let mut root = json!({"type": "object", "properties": {}});
                 root[keyword] = schema.clone();
                 assert_eq!(search(root), Err(ProblemKind::NotReachable), "{keyword}");
-                assert_eq!(on(json!({keyword: schema})), Err(ProblemKind::NotReachable), "{keyword} in a property");
+                assert_eq!(
+                    on(json!({keyword: schema})),
+                    Err(ProblemKind::NotReachable),
+                    "{keyword} in a property"
+                );
             }
         }
         for keyword in ["oneOf", "anyOf", "allOf", "prefixItems", "items"] {
-            assert_eq!(search(json!({keyword: [{}, inner]})), Err(ProblemKind::NotReachable), "{keyword}");
+            assert_eq!(
+                search(json!({keyword: [{}, inner]})),
+                Err(ProblemKind::NotReachable),
+                "{keyword}"
+            );
         }
-        for keyword in ["$defs", "definitions", "patternProperties", "dependentSchemas", "dependencies"] {
-            assert_eq!(search(json!({keyword: {"d": leaf}})), Err(ProblemKind::NotReachable), "{keyword}");
+        for keyword in [
+            "$defs",
+            "definitions",
+            "patternProperties",
+            "dependentSchemas",
+            "dependencies",
+        ] {
+            assert_eq!(
+                search(json!({keyword: {"d": leaf}})),
+                Err(ProblemKind::NotReachable),
+                "{keyword}"
+            );
         }
-        assert_eq!(search(json!({"type": "string", "x-mcp-header": "X"})), Err(ProblemKind::NotReachable), "root");
+        assert_eq!(
+            search(json!({"type": "string", "x-mcp-header": "X"})),
+            Err(ProblemKind::NotReachable),
+            "root"
+        );
     }
 
     #[test]
@@ -385,14 +477,18 @@ mod tests {
         );
         // A property of that name can itself be annotated.
         assert_eq!(
-            search(json!({"properties": {"x-mcp-header": {"type": "string", "x-mcp-header": "Odd"}}})).unwrap(),
+            search(
+                json!({"properties": {"x-mcp-header": {"type": "string", "x-mcp-header": "Odd"}}})
+            )
+            .unwrap(),
             ["Mcp-Param-Odd=x-mcp-header"]
         );
     }
 
     #[test]
     fn the_problem_says_where() {
-        let schema = json!({"properties": {"a/b": {"items": {"type": "string", "x-mcp-header": "X"}}}});
+        let schema =
+            json!({"properties": {"a/b": {"items": {"type": "string", "x-mcp-header": "X"}}}});
         let problem = find(schema.as_object().unwrap()).unwrap_err();
         assert_eq!(problem.at, "/properties/a~1b/items");
         assert!(problem.to_string().contains(&problem.at));

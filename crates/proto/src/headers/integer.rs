@@ -18,18 +18,22 @@ pub(super) fn of_number(number: &Number) -> Option<i64> {
         None => {
             let float = number.as_f64()?;
             // Beyond the safe range the cast would be lossy; inside it is exact.
-            (float.fract() == 0.0 && float.abs() <= MAX_SAFE_INTEGER as f64).then_some(float as i64)?
+            (float.fract() == 0.0 && float.abs() <= MAX_SAFE_INTEGER as f64)
+                .then_some(float as i64)?
         }
     };
     safe(integer)
 }
 
-/// The safe integer that `text` denotes: `42`, `-7`, but also `42.0` and `4.2e1`, exactly and without rounding.
+/// The safe integer that `text` denotes: `42`, `-7`, but also `42.0` and `4.2e1`, exactly and
+/// without rounding.
 pub(super) fn of_text(text: &str) -> Option<i64> {
     if text.len() > MAX_TEXT {
         return None;
     }
-    let (negative, unsigned) = text.strip_prefix('-').map_or((false, text), |rest| (true, rest));
+    let (negative, unsigned) = text
+        .strip_prefix('-')
+        .map_or((false, text), |rest| (true, rest));
     let (mantissa, exponent) = match unsigned.split_once(['e', 'E']) {
         Some((mantissa, exponent)) => (mantissa, exponent_of(exponent)?),
         None => (unsigned, 0),
@@ -53,7 +57,8 @@ fn shifted(whole: &str, fraction: &str, exponent: i32) -> Option<i64> {
         return Some(0);
     }
     let trailing_zeros = all.len() - all.trim_end_matches('0').len();
-    let power = exponent - i32::try_from(fraction.len()).ok()? + i32::try_from(trailing_zeros).ok()?;
+    let power =
+        exponent - i32::try_from(fraction.len()).ok()? + i32::try_from(trailing_zeros).ok()?;
     let power = u32::try_from(power).ok()?;
     if significant.len() + power as usize > MAX_DIGITS {
         return None;
@@ -66,7 +71,10 @@ fn exponent_of(text: &str) -> Option<i32> {
         Some(rest) => (true, rest),
         None => (false, text.strip_prefix('+').unwrap_or(text)),
     };
-    let value: i32 = digits(unsigned).filter(|text| text.len() <= 4)?.parse().ok()?;
+    let value: i32 = digits(unsigned)
+        .filter(|text| text.len() <= 4)?
+        .parse()
+        .ok()?;
     Some(if negative { -value } else { value })
 }
 
@@ -75,7 +83,9 @@ fn digits(text: &str) -> Option<&str> {
 }
 
 fn safe(integer: i64) -> Option<i64> {
-    (-MAX_SAFE_INTEGER..=MAX_SAFE_INTEGER).contains(&integer).then_some(integer)
+    (-MAX_SAFE_INTEGER..=MAX_SAFE_INTEGER)
+        .contains(&integer)
+        .then_some(integer)
 }
 
 #[cfg(test)]
@@ -96,9 +106,10 @@ mod tests {
 
     #[test]
     fn what_is_not_an_integer_is_none() {
-        for text in
-            ["", "-", "+1", "042", "4.5", ".5", "5.", "1e", "1e-1", "0x10", "1_0", " 1", "NaN", "1e99999", "1e400", "١"]
-        {
+        for text in [
+            "", "-", "+1", "042", "4.5", ".5", "5.", "1e", "1e-1", "0x10", "1_0", " 1", "NaN",
+            "1e99999", "1e400", "١",
+        ] {
             assert_eq!(of_text(text), None, "{text}");
         }
     }
@@ -108,11 +119,19 @@ mod tests {
     fn the_safe_range_ends_at_two_to_the_53() {
         assert_eq!(of_text("9007199254740991"), Some(MAX_SAFE_INTEGER));
         assert_eq!(of_text("-9007199254740991.0"), Some(-MAX_SAFE_INTEGER));
-        for text in ["9007199254740992", "-9007199254740992", "9007199254740991.3", "9007199254740990.9999"] {
+        for text in [
+            "9007199254740992",
+            "-9007199254740992",
+            "9007199254740991.3",
+            "9007199254740990.9999",
+        ] {
             assert_eq!(of_text(text), None, "{text}");
         }
         let number = |text: &str| serde_json::from_str::<Number>(text).unwrap();
-        assert_eq!(of_number(&number("9007199254740991")), Some(MAX_SAFE_INTEGER));
+        assert_eq!(
+            of_number(&number("9007199254740991")),
+            Some(MAX_SAFE_INTEGER)
+        );
         assert_eq!(of_number(&number("1e2")), Some(100));
         for text in ["9007199254740992", "18446744073709551615", "1e300", "0.5"] {
             assert_eq!(of_number(&number(text)), None, "{text}");

@@ -9,8 +9,8 @@ const VERSION: &str = "MCP-Protocol-Version";
 const METHOD: &str = "Mcp-Method";
 const NAME: &str = "Mcp-Name";
 
-/// What the standard headers of one request say. Absent headers are `None`; whether that is an error depends on the
-/// method and the era.
+/// What the standard headers of one request say. Absent headers are `None`; whether that is an
+/// error depends on the method and the era.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mirrored<'a> {
     /// `MCP-Protocol-Version`.
@@ -24,8 +24,8 @@ pub struct Mirrored<'a> {
 /// Reads the standard headers without looking at a body, as a router does.
 ///
 /// # Errors
-/// When one of them occurs twice or is malformed. Two equal values are an error too: what sits behind may pick either
-/// and nothing is gained by guessing that all would pick the same.
+/// When one of them occurs twice or is malformed. Two equal values are an error too: what sits
+/// behind may pick either and nothing is gained by guessing that all would pick the same.
 pub fn standard(headers: &HeaderMap) -> Result<Mirrored<'_>, HeaderMismatch> {
     raw_standard(headers)?.read()
 }
@@ -64,16 +64,20 @@ impl<'a> Raw<'a> {
         Ok(Mirrored {
             version: self.version.map(|raw| plain(raw, VERSION)).transpose()?,
             method: self.method.map(|raw| plain(raw, METHOD)).transpose()?,
-            name: self.name.map(|raw| decode_value(raw.as_bytes()).map_err(malformed)).transpose()?,
+            name: self
+                .name
+                .map(|raw| decode_value(raw.as_bytes()).map_err(malformed))
+                .transpose()?,
         })
     }
 }
 
-/// Holds the standard headers against the body (`basic/transports/streamable-http#server-validation`).
+/// Holds the standard headers against the body
+/// (`basic/transports/streamable-http#server-validation`).
 ///
-/// `body_version` is `None` when the body has no version to compare with; the header is required all the same.
-/// `name` is the body member that `Mcp-Name` mirrors, for methods that have one; for the others the header is ignored
-/// unless it is malformed.
+/// `body_version` is `None` when the body has no version to compare with; the header is required
+/// all the same. `name` is the body member that `Mcp-Name` mirrors, for methods that have one; for
+/// the others the header is ignored unless it is malformed.
 ///
 /// # Errors
 /// When a header is missing, doubled, malformed or differs from the body.
@@ -91,20 +95,31 @@ pub fn check_standard(
     if body_version.is_some_and(|version| is_text_of(raw.version, version))
         && is_text_of(raw.method, method)
         && name.map_or(raw.name.is_none(), |name| {
-            let stands_for_itself = !name.starts_with("=?") && name.trim_ascii().len() == name.len();
+            let stands_for_itself =
+                !name.starts_with("=?") && name.trim_ascii().len() == name.len();
             stands_for_itself && is_text_of(raw.name, name)
         })
     {
         return Ok(());
     }
     let says = raw.read()?;
-    let version = says.version.ok_or_else(|| HeaderMismatch::missing(VERSION))?;
+    let version = says
+        .version
+        .ok_or_else(|| HeaderMismatch::missing(VERSION))?;
     if let Some(body_version) = body_version {
         same(VERSION, version, body_version)?;
     }
-    same(METHOD, says.method.ok_or_else(|| HeaderMismatch::missing(METHOD))?, method)?;
+    same(
+        METHOD,
+        says.method.ok_or_else(|| HeaderMismatch::missing(METHOD))?,
+        method,
+    )?;
     if let Some(name) = name {
-        same(NAME, &says.name.ok_or_else(|| HeaderMismatch::missing(NAME))?, name)?;
+        same(
+            NAME,
+            &says.name.ok_or_else(|| HeaderMismatch::missing(NAME))?,
+            name,
+        )?;
     }
     Ok(())
 }
@@ -128,7 +143,11 @@ fn plain<'a>(raw: &'a HeaderValue, shown: &str) -> Result<&'a str, HeaderMismatc
 }
 
 fn same(header: &str, value: &str, body: &str) -> Result<(), HeaderMismatch> {
-    if value == body { Ok(()) } else { Err(HeaderMismatch::differs(header, value, body)) }
+    if value == body {
+        Ok(())
+    } else {
+        Err(HeaderMismatch::differs(header, value, body))
+    }
 }
 
 #[cfg(test)]
@@ -144,7 +163,11 @@ mod tests {
     }
 
     fn call(version: &str, method: &str, name: &str) -> HeaderMap {
-        headers(&[("mcp-protocol-version", version), ("mcp-method", method), ("mcp-name", name)])
+        headers(&[
+            ("mcp-protocol-version", version),
+            ("mcp-method", method),
+            ("mcp-name", name),
+        ])
     }
 
     fn check(headers: &HeaderMap) -> Result<(), HeaderMismatch> {
@@ -155,9 +178,17 @@ mod tests {
     #[test]
     fn agreeing_headers_pass_with_or_without_white_space() {
         assert_eq!(check(&call("2026-07-28", "tools/call", "add")), Ok(()));
-        assert_eq!(check(&call(" 2026-07-28\t", "\ttools/call", "  add ")), Ok(()));
         assert_eq!(
-            check_standard(&call("2026-07-28", "tools/list", "x"), Some("2026-07-28"), "tools/list", None),
+            check(&call(" 2026-07-28\t", "\ttools/call", "  add ")),
+            Ok(())
+        );
+        assert_eq!(
+            check_standard(
+                &call("2026-07-28", "tools/list", "x"),
+                Some("2026-07-28"),
+                "tools/list",
+                None
+            ),
             Ok(())
         );
     }
@@ -183,7 +214,10 @@ mod tests {
             let mut map = call("2026-07-28", "tools/call", "add");
             map.remove(gone);
             let message = check(&map).unwrap_err().message().to_lowercase();
-            assert!(message.contains(gone) && message.contains("missing"), "{message}");
+            assert!(
+                message.contains(gone) && message.contains("missing"),
+                "{message}"
+            );
         }
     }
 
@@ -193,7 +227,10 @@ mod tests {
             let mut map = call("2026-07-28", "tools/list", "add");
             let value = map[twice].clone();
             map.append(twice, value);
-            assert!(check_standard(&map, Some("2026-07-28"), "tools/list", None).is_err(), "{twice}");
+            assert!(
+                check_standard(&map, Some("2026-07-28"), "tools/list", None).is_err(),
+                "{twice}"
+            );
             assert!(standard(&map).is_err(), "{twice}");
         }
     }
@@ -203,17 +240,37 @@ mod tests {
     fn names_are_decoded_before_they_are_compared() {
         let map = call("2026-07-28", "tools/call", "=?base64?6L+95Yqg?=");
         assert_eq!(standard(&map).unwrap().name.as_deref(), Some("追加"));
-        assert_eq!(check_standard(&map, Some("2026-07-28"), "tools/call", Some("追加")), Ok(()));
-        assert!(check_standard(&map, Some("2026-07-28"), "tools/call", Some("=?base64?6L+95Yqg?=")).is_err());
-        assert!(check(&call("2026-07-28", "tools/call", "=?base64?YWRk=?=")).is_err(), "bad padding");
+        assert_eq!(
+            check_standard(&map, Some("2026-07-28"), "tools/call", Some("追加")),
+            Ok(())
+        );
+        assert!(
+            check_standard(
+                &map,
+                Some("2026-07-28"),
+                "tools/call",
+                Some("=?base64?6L+95Yqg?=")
+            )
+            .is_err()
+        );
+        assert!(
+            check(&call("2026-07-28", "tools/call", "=?base64?YWRk=?=")).is_err(),
+            "bad padding"
+        );
     }
 
     #[test]
     fn a_task_id_is_compared_like_any_name() {
         let map = call("2026-07-28", "tasks/get", "t-1");
-        assert_eq!(check_standard(&map, Some("2026-07-28"), "tasks/get", Some("t-1")), Ok(()));
         assert_eq!(
-            check_standard(&map, Some("2026-07-28"), "tasks/get", Some("t-2")).unwrap_err().to_error().code,
+            check_standard(&map, Some("2026-07-28"), "tasks/get", Some("t-1")),
+            Ok(())
+        );
+        assert_eq!(
+            check_standard(&map, Some("2026-07-28"), "tasks/get", Some("t-2"))
+                .unwrap_err()
+                .to_error()
+                .code,
             -32020
         );
     }
@@ -224,14 +281,20 @@ mod tests {
         map.insert("mcp-name", HeaderValue::from_bytes(b"caf\xc3\xa9").unwrap());
         assert!(check_standard(&map, Some("2026-07-28"), "tools/list", None).is_err());
         map.insert("mcp-name", HeaderValue::from_static("x"));
-        map.insert("mcp-method", HeaderValue::from_bytes(b"tools/list\xff").unwrap());
+        map.insert(
+            "mcp-method",
+            HeaderValue::from_bytes(b"tools/list\xff").unwrap(),
+        );
         assert!(check_standard(&map, Some("2026-07-28"), "tools/list", None).is_err());
     }
 
     #[test]
     fn without_a_body_version_the_header_is_still_required() {
         let mut map = call("2099-01-01", "tools/call", "add");
-        assert_eq!(check_standard(&map, None, "tools/call", Some("add")), Ok(()));
+        assert_eq!(
+            check_standard(&map, None, "tools/call", Some("add")),
+            Ok(())
+        );
         map.remove("mcp-protocol-version");
         assert!(check_standard(&map, None, "tools/call", Some("add")).is_err());
     }

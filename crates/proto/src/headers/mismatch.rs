@@ -7,8 +7,8 @@ use std::fmt;
 /// How much of a value an error message repeats.
 const SHOWN: usize = 64;
 
-/// A mirrored header is missing, doubled, malformed, or says something else than the body: `-32020`, HTTP status 400
-/// (`basic/transports/streamable-http#server-validation`).
+/// A mirrored header is missing, doubled, malformed, or says something else than the body:
+/// `-32020`, HTTP status 400 (`basic/transports/streamable-http#server-validation`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HeaderMismatch {
     message: Box<str>,
@@ -28,11 +28,17 @@ impl HeaderMismatch {
     }
 
     pub(super) fn differs(header: &str, value: &str, body: &str) -> Self {
-        Self::new(format_args!("{header} header says {}, the body says {}", Clipped(value), Clipped(body)))
+        Self::new(format_args!(
+            "{header} header says {}, the body says {}",
+            Clipped(value),
+            Clipped(body)
+        ))
     }
 
     pub(super) fn unexpected(header: &str) -> Self {
-        Self::new(format_args!("{header} header is present, but the body has no value for it"))
+        Self::new(format_args!(
+            "{header} header is present, but the body has no value for it"
+        ))
     }
 
     pub(super) fn cannot_mirror(header: &str, why: &str) -> Self {
@@ -40,7 +46,9 @@ impl HeaderMismatch {
     }
 
     fn new(detail: fmt::Arguments<'_>) -> Self {
-        Self { message: format!("Header mismatch: {detail}").into() }
+        Self {
+            message: format!("Header mismatch: {detail}").into(),
+        }
     }
 
     /// What is wrong with which header.
@@ -70,7 +78,8 @@ impl From<HeaderMismatch> for ErrorObject {
     }
 }
 
-/// Text in quotes, escaped and cut, so that a message neither grows with its input nor carries control characters.
+/// Text in quotes, escaped and cut, so that a message neither grows with its input nor carries
+/// control characters.
 struct Clipped<'a>(&'a str);
 
 impl fmt::Display for Clipped<'_> {
@@ -96,7 +105,10 @@ mod tests {
     fn the_error_has_the_code_and_names_both_sides() {
         let error = HeaderMismatch::differs("Mcp-Name", "foo", "bar").to_error();
         assert_eq!(error.code, -32020);
-        assert_eq!(error.message, "Header mismatch: Mcp-Name header says 'foo', the body says 'bar'");
+        assert_eq!(
+            error.message,
+            "Header mismatch: Mcp-Name header says 'foo', the body says 'bar'"
+        );
     }
 
     #[test]

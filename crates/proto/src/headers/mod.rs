@@ -1,5 +1,5 @@
-//! The header side of Streamable HTTP: names, value encoding, and the checks that hold headers against the body
-//! (`basic/transports/streamable-http#request-metadata`).
+//! The header side of Streamable HTTP: names, value encoding, and the checks that hold headers
+//! against the body (`basic/transports/streamable-http#request-metadata`).
 
 mod annotation;
 mod integer;
@@ -12,6 +12,8 @@ mod value;
 pub use annotation::{ParamHeaderProblem, ProblemKind};
 pub use integer::MAX_SAFE_INTEGER;
 pub use mismatch::HeaderMismatch;
-pub use names::{CORS_REQUEST_HEADERS, MCP_METHOD, MCP_NAME, MCP_PARAM_PREFIX, MCP_PROTOCOL_VERSION};
+pub use names::{
+    CORS_REQUEST_HEADERS, MCP_METHOD, MCP_NAME, MCP_PARAM_PREFIX, MCP_PROTOCOL_VERSION,
+};
 pub use param::{NotMirrored, ParamHeaders};
 pub use value::{BadValue, decode_value, encode_value};

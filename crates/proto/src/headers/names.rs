@@ -13,10 +13,16 @@ pub const MCP_PARAM_PREFIX: &str = "mcp-param-";
 
 /// The request headers a browser client sends, for `Access-Control-Allow-Headers`.
 ///
-/// `Mcp-Param-*` headers are not in this list: CORS has no prefix wildcard, so a server that annotates parameters
-/// adds their names (or, without credentials, answers `*`).
-pub const CORS_REQUEST_HEADERS: &[&str] =
-    &["accept", "authorization", "content-type", "mcp-protocol-version", "mcp-method", "mcp-name"];
+/// `Mcp-Param-*` headers are not in this list: CORS has no prefix wildcard, so a server that
+/// annotates parameters adds their names (or, without credentials, answers `*`).
+pub const CORS_REQUEST_HEADERS: &[&str] = &[
+    "accept",
+    "authorization",
+    "content-type",
+    "mcp-protocol-version",
+    "mcp-method",
+    "mcp-name",
+];
 
 #[cfg(test)]
 mod tests {
@@ -32,7 +38,10 @@ mod tests {
     // spec: http-headers-40
     #[test]
     fn names_are_found_in_any_case() {
-        assert_eq!(HeaderName::from_bytes(b"MCP-PROTOCOL-version").unwrap(), MCP_PROTOCOL_VERSION);
+        assert_eq!(
+            HeaderName::from_bytes(b"MCP-PROTOCOL-version").unwrap(),
+            MCP_PROTOCOL_VERSION
+        );
         assert_eq!(HeaderName::from_bytes(b"Mcp-METHOD").unwrap(), MCP_METHOD);
         assert_eq!(HeaderName::from_bytes(b"mcp-Name").unwrap(), MCP_NAME);
     }

@@ -25,7 +25,11 @@ pub struct NotMirrored {
 
 impl fmt::Display for NotMirrored {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the argument for {} cannot be mirrored: {}", self.header, self.why)
+        write!(
+            f,
+            "the argument for {} cannot be mirrored: {}",
+            self.header, self.why
+        )
     }
 }
 
@@ -35,9 +39,12 @@ impl ParamHeaders {
     /// Collects the annotations of a whole input schema.
     ///
     /// # Errors
-    /// When one annotation breaks a rule: a client then leaves the tool out, a server refuses to register it.
+    /// When one annotation breaks a rule: a client then leaves the tool out, a server refuses to
+    /// register it.
     pub fn compile(input_schema: &JsonObject) -> Result<Self, ParamHeaderProblem> {
-        annotation::find(input_schema).map(|found| Self { annotated: found.into() })
+        annotation::find(input_schema).map(|found| Self {
+            annotated: found.into(),
+        })
     }
 
     /// Whether the tool mirrors nothing, which is the usual case.
@@ -55,13 +62,22 @@ impl ParamHeaders {
     ///
     /// # Errors
     /// When an argument is no integer, string or boolean, or an integer beyond the safe range.
-    pub fn mirror(&self, arguments: &JsonObject) -> Result<Vec<(HeaderName, HeaderValue)>, NotMirrored> {
+    pub fn mirror(
+        &self,
+        arguments: &JsonObject,
+    ) -> Result<Vec<(HeaderName, HeaderValue)>, NotMirrored> {
         let mut headers = Vec::with_capacity(self.annotated.len());
         for one in &self.annotated {
-            let Some(value) = at(arguments, &one.path) else { continue };
-            let fail = |why| NotMirrored { header: one.shown.clone(), why };
+            let Some(value) = at(arguments, &one.path) else {
+                continue;
+            };
+            let fail = |why| NotMirrored {
+                header: one.shown.clone(),
+                why,
+            };
             let text = Mirrorable::of(value).map_err(fail)?.into_text();
-            let header = HeaderValue::from_str(&encode_value(&text)).map_err(|_| fail("it has no header form"))?;
+            let header = HeaderValue::from_str(&encode_value(&text))
+                .map_err(|_| fail("it has no header form"))?;
             headers.push((one.header.clone(), header));
         }
         Ok(headers)
@@ -69,17 +85,24 @@ impl ParamHeaders {
 
     /// Holds the headers of a request against its arguments.
     ///
-    /// A header without an argument is refused as well. The text only says that servers do not expect it, but a
-    /// router that believes a value the tool never sees is exactly what the comparison is there to prevent.
+    /// A header without an argument is refused as well. The text only says that servers do not
+    /// expect it, but a router that believes a value the tool never sees is exactly what the
+    /// comparison is there to prevent.
     ///
     /// # Errors
     /// When a header is missing, doubled, malformed, left over, or says something else.
     pub fn check(&self, headers: &HeaderMap, arguments: &JsonObject) -> Result<(), HeaderMismatch> {
-        self.annotated.iter().try_for_each(|one| check_one(one, headers, arguments))
+        self.annotated
+            .iter()
+            .try_for_each(|one| check_one(one, headers, arguments))
     }
 }
 
-fn check_one(one: &Annotated, headers: &HeaderMap, arguments: &JsonObject) -> Result<(), HeaderMismatch> {
+fn check_one(
+    one: &Annotated,
+    headers: &HeaderMap,
+    arguments: &JsonObject,
+) -> Result<(), HeaderMismatch> {
     let header = &*one.shown;
     let raw = single(headers, &one.header, header)?;
     let (raw, value) = match (raw, at(arguments, &one.path)) {
@@ -88,20 +111,27 @@ fn check_one(one: &Annotated, headers: &HeaderMap, arguments: &JsonObject) -> Re
         (Some(_), None) => return Err(HeaderMismatch::unexpected(header)),
         (Some(raw), Some(value)) => (raw, value),
     };
-    let says = decode_value(raw.as_bytes()).map_err(|why| HeaderMismatch::malformed(header, why))?;
+    let says =
+        decode_value(raw.as_bytes()).map_err(|why| HeaderMismatch::malformed(header, why))?;
     let body = Mirrorable::of(value).map_err(|why| HeaderMismatch::cannot_mirror(header, why))?;
     let equal = match body {
         Mirrorable::Text(text) => says == text,
         Mirrorable::Integer(number) => integer::of_text(&says) == Some(number),
         Mirrorable::Boolean(truth) => says == if truth { "true" } else { "false" },
     };
-    if equal { Ok(()) } else { Err(HeaderMismatch::differs(header, &says, &body.into_text())) }
+    if equal {
+        Ok(())
+    } else {
+        Err(HeaderMismatch::differs(header, &says, &body.into_text()))
+    }
 }
 
 /// The value at the exact path, if it is there and not `null`.
 fn at<'a>(arguments: &'a JsonObject, path: &[Box<str>]) -> Option<&'a JsonValue> {
     let (last, parents) = path.split_last()?;
-    let holder = parents.iter().try_fold(arguments, |object, key| object.get(&**key)?.as_object())?;
+    let holder = parents
+        .iter()
+        .try_fold(arguments, |object, key| object.get(&**key)?.as_object())?;
     holder.get(&**last).filter(|value| !value.is_null())
 }
 
@@ -160,13 +190,21 @@ mod tests {
     fn with(pairs: &[(&'static str, &str)]) -> HeaderMap {
         map(pairs
             .iter()
-            .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_str(value).unwrap()))
+            .map(|(name, value)| {
+                (
+                    HeaderName::from_static(name),
+                    HeaderValue::from_str(value).unwrap(),
+                )
+            })
             .collect())
     }
 
     fn mirrored(arguments: JsonValue) -> Vec<(String, String)> {
         let pairs = tool().mirror(&object(arguments)).unwrap();
-        pairs.iter().map(|(name, value)| (name.to_string(), value.to_str().unwrap().to_owned())).collect()
+        pairs
+            .iter()
+            .map(|(name, value)| (name.to_string(), value.to_str().unwrap().to_owned()))
+            .collect()
     }
 
     fn pair(name: &str, value: &str) -> (String, String) {
@@ -178,13 +216,20 @@ mod tests {
     fn each_type_has_its_text() {
         assert_eq!(
             mirrored(json!({"s": "us-west1", "n": {"i": -7}, "b": true})),
-            [pair("mcp-param-s", "us-west1"), pair("mcp-param-i", "-7"), pair("mcp-param-b", "true")]
+            [
+                pair("mcp-param-s", "us-west1"),
+                pair("mcp-param-i", "-7"),
+                pair("mcp-param-b", "true")
+            ]
         );
         assert_eq!(
             mirrored(json!({"n": {"i": 42.0}, "b": false})),
             [pair("mcp-param-i", "42"), pair("mcp-param-b", "false")]
         );
-        assert_eq!(mirrored(json!({"s": "世"})), [pair("mcp-param-s", "=?base64?5LiW?=")]);
+        assert_eq!(
+            mirrored(json!({"s": "世"})),
+            [pair("mcp-param-s", "=?base64?5LiW?=")]
+        );
     }
 
     // spec: http-headers-21, http-headers-37
@@ -208,13 +253,19 @@ mod tests {
             assert!(tool().mirror(&object(bad.clone())).is_err(), "{bad}");
         }
         let huge = object(json!({"n": {"i": 9_007_199_254_740_992_i64}}));
-        assert!(tool().check(&with(&[("mcp-param-i", "9007199254740992")]), &huge).is_err());
+        assert!(
+            tool()
+                .check(&with(&[("mcp-param-i", "9007199254740992")]), &huge)
+                .is_err()
+        );
     }
 
     // spec: http-headers-35, http-headers-39
     #[test]
     fn a_value_without_its_header_is_refused() {
-        let error = tool().check(&HeaderMap::new(), &object(json!({"s": "x"}))).unwrap_err();
+        let error = tool()
+            .check(&HeaderMap::new(), &object(json!({"s": "x"})))
+            .unwrap_err();
         assert_eq!(error.to_error().code, -32020);
         assert!(error.message().contains("Mcp-Param-S"));
     }
@@ -225,7 +276,11 @@ mod tests {
         for arguments in [json!({}), json!({"s": null, "b": null, "n": null})] {
             let arguments = object(arguments);
             assert_eq!(tool().check(&HeaderMap::new(), &arguments), Ok(()));
-            assert!(tool().check(&with(&[("mcp-param-s", "admin")]), &arguments).is_err());
+            assert!(
+                tool()
+                    .check(&with(&[("mcp-param-s", "admin")]), &arguments)
+                    .is_err()
+            );
         }
     }
 
@@ -234,7 +289,10 @@ mod tests {
     fn values_are_decoded_then_compared_by_type() {
         let arguments = object(json!({"s": "世", "n": {"i": 42}, "b": true}));
         let check = |s: &str, i: &str, b: &str| {
-            tool().check(&with(&[("mcp-param-s", s), ("mcp-param-i", i), ("mcp-param-b", b)]), &arguments)
+            tool().check(
+                &with(&[("mcp-param-s", s), ("mcp-param-i", i), ("mcp-param-b", b)]),
+                &arguments,
+            )
         };
         assert_eq!(check("=?base64?5LiW?=", "42", "true"), Ok(()));
         assert_eq!(check(" =?base64?5LiW?= ", " 42.0 ", "true\t"), Ok(()));
@@ -258,7 +316,10 @@ mod tests {
     #[test]
     fn recognised_headers_with_bad_characters_or_twice_are_refused_and_others_ignored() {
         let arguments = object(json!({"s": "x"}));
-        let mut headers = with(&[("mcp-param-s", "x"), ("mcp-param-unknown", "=?base64?!!!?=")]);
+        let mut headers = with(&[
+            ("mcp-param-s", "x"),
+            ("mcp-param-unknown", "=?base64?!!!?="),
+        ]);
         assert_eq!(tool().check(&headers, &arguments), Ok(()));
         headers.append("mcp-param-s", HeaderValue::from_static("x"));
         assert!(tool().check(&headers, &arguments).is_err());

@@ -1,4 +1,5 @@
-//! The Base64 sentinel of `Mcp-Name` and `Mcp-Param-*` (`basic/transports/streamable-http#value-encoding`).
+//! The Base64 sentinel of `Mcp-Name` and `Mcp-Param-*`
+//! (`basic/transports/streamable-http#value-encoding`).
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -31,31 +32,36 @@ impl fmt::Display for BadValue {
 
 impl std::error::Error for BadValue {}
 
-/// The header value that carries `value`: itself where a field can hold it unambiguously, else the sentinel form.
+/// The header value that carries `value`: itself where a field can hold it unambiguously, else the
+/// sentinel form.
 #[must_use]
 pub fn encode_value(value: &str) -> Cow<'_, str> {
     if is_plain(value) {
         return Cow::Borrowed(value);
     }
-    let mut encoded = String::with_capacity(PREFIX.len() + value.len().div_ceil(3) * 4 + SUFFIX.len());
+    let mut encoded =
+        String::with_capacity(PREFIX.len() + value.len().div_ceil(3) * 4 + SUFFIX.len());
     encoded.push_str(PREFIX);
     STANDARD.encode_string(value, &mut encoded);
     encoded.push_str(SUFFIX);
     Cow::Owned(encoded)
 }
 
-/// The text that a header value carries. Optional white space around it does not count, and half a sentinel is
-/// literal text.
+/// The text that a header value carries. Optional white space around it does not count, and half a
+/// sentinel is literal text.
 ///
 /// # Errors
-/// When the value has characters no field value may have, or stands between sentinels without being Base64 of UTF-8.
+/// When the value has characters no field value may have, or stands between sentinels without being
+/// Base64 of UTF-8.
 pub fn decode_value(raw: &[u8]) -> Result<Cow<'_, str>, BadValue> {
     let text = visible(raw)?;
     let Some(encoded) = between_sentinels(text) else {
         return Ok(Cow::Borrowed(text));
     };
     let bytes = STANDARD.decode(encoded).map_err(|_| BadValue::Base64)?;
-    String::from_utf8(bytes).map(Cow::Owned).map_err(|_| BadValue::Utf8)
+    String::from_utf8(bytes)
+        .map(Cow::Owned)
+        .map_err(|_| BadValue::Utf8)
 }
 
 /// A field value without its surrounding white space, if all of it is printable ASCII.
@@ -71,7 +77,8 @@ fn is_plain(value: &str) -> bool {
     let bytes = value.as_bytes();
     bytes.iter().all(|&byte| is_field_byte(byte))
         && trim_ows(bytes).len() == bytes.len()
-        // Prefix and suffix may overlap here, as in `=?base64?=`: encoding a little too much is never ambiguous.
+        // Prefix and suffix may overlap here, as in `=?base64?=`: encoding a little too much is
+        // never ambiguous.
         && !(value.starts_with(PREFIX) && value.ends_with(SUFFIX))
 }
 
@@ -118,7 +125,9 @@ mod tests {
     fn empty_and_inner_white_space_travel_plain() {
         for value in ["", "a b", "a\tb", "~!\"#"] {
             assert!(matches!(encode_value(value), Cow::Borrowed(same) if same == value));
-            assert!(matches!(decode_value(value.as_bytes()), Ok(Cow::Borrowed(same)) if same == value));
+            assert!(
+                matches!(decode_value(value.as_bytes()), Ok(Cow::Borrowed(same)) if same == value)
+            );
         }
     }
 
@@ -134,8 +143,14 @@ mod tests {
     // spec: http-headers-27, http-headers-edge-07
     #[test]
     fn half_sentinels_and_other_cases_are_literal() {
-        for value in ["=?base64?SGk=", "SGk=?=", "=?BASE64?SGk=?=", "=?Base64?SGk=?=", "x=?base64?SGk=?=", "=?base64?="]
-        {
+        for value in [
+            "=?base64?SGk=",
+            "SGk=?=",
+            "=?BASE64?SGk=?=",
+            "=?Base64?SGk=?=",
+            "x=?base64?SGk=?=",
+            "=?base64?=",
+        ] {
             assert_eq!(decode_value(value.as_bytes()).unwrap(), value);
         }
     }
@@ -150,7 +165,11 @@ mod tests {
             "=?base64?_-8=?=",
             "=?base64? SGk=?=",
         ] {
-            assert_eq!(decode_value(value.as_bytes()), Err(BadValue::Base64), "{value}");
+            assert_eq!(
+                decode_value(value.as_bytes()),
+                Err(BadValue::Base64),
+                "{value}"
+            );
         }
         assert_eq!(decode_value(b"=?base64?//8=?="), Err(BadValue::Utf8));
     }
@@ -158,7 +177,14 @@ mod tests {
     // spec: http-headers-34
     #[test]
     fn control_and_non_ascii_bytes_are_refused() {
-        for raw in [&b"a\x00b"[..], b"a\nb", b"a\rb", b"a\x7fb", "ä".as_bytes(), b"\xff"] {
+        for raw in [
+            &b"a\x00b"[..],
+            b"a\nb",
+            b"a\rb",
+            b"a\x7fb",
+            "ä".as_bytes(),
+            b"\xff",
+        ] {
             assert_eq!(decode_value(raw), Err(BadValue::Character));
         }
     }

@@ -7,13 +7,15 @@ use serde::Deserialize;
 /// How much is kept of text that stands where an error object should be.
 const SHOWN: usize = 300;
 
-/// Reads the id of a response. `7.0` is `7`: JSON has one kind of number, and some languages write it so.
+/// Reads the id of a response. `7.0` is `7`: JSON has one kind of number, and some languages write
+/// it so.
 pub(crate) fn read_loose_id(token: &str) -> Option<RequestId> {
     super::read_id(token).or_else(|| integer(token.parse().ok()?).map(RequestId::Number))
 }
 
-/// Reads an error object. One with faults is an error nevertheless, so it is never refused: what has another type than
-/// it should is put in words, and the code of an error without a usable one is `-32603`.
+/// Reads an error object. One with faults is an error nevertheless, so it is never refused: what
+/// has another type than it should is put in words, and the code of an error without a usable one
+/// is `-32603`.
 #[must_use]
 pub fn read_error(error: &str) -> ErrorObject {
     let whole = error;
@@ -31,10 +33,18 @@ pub fn read_error(error: &str) -> ErrorObject {
         #[serde(default)]
         data: Option<RawJson>,
     }
-    let Ok(Loose { code, message, data }) = serde_json::from_str(error) else {
+    let Ok(Loose {
+        code,
+        message,
+        data,
+    }) = serde_json::from_str(error)
+    else {
         return ErrorObject::new(
             code::INTERNAL_ERROR,
-            format!("malformed error object: {}", Printable(whole).clipped(SHOWN)),
+            format!(
+                "malformed error object: {}",
+                Printable(whole).clipped(SHOWN)
+            ),
         );
     };
     let mut text = match &message {
@@ -49,9 +59,16 @@ pub fn read_error(error: &str) -> ErrorObject {
     };
     if number.is_none() {
         let shown = code.to_string();
-        text.push_str(&format!(" (its code, {}, is not an integer)", Printable(&shown).clipped(SHOWN)));
+        text.push_str(&format!(
+            " (its code, {}, is not an integer)",
+            Printable(&shown).clipped(SHOWN)
+        ));
     }
-    ErrorObject { code: number.unwrap_or(code::INTERNAL_ERROR), message: text, data }
+    ErrorObject {
+        code: number.unwrap_or(code::INTERNAL_ERROR),
+        message: text,
+        data,
+    }
 }
 
 fn integer(number: f64) -> Option<i64> {
@@ -70,22 +87,51 @@ mod tests {
             let error = read_error(text);
             (error.code, error.message)
         };
-        assert_eq!(read(r#"{"code":-32601,"message":"no"}"#), (-32601, "no".into()));
-        assert_eq!(read(r#"{"code":"-32601","message":"no"}"#), (-32601, "no".into()));
-        assert_eq!(read(r#"{"code":-32601.0,"message":"no"}"#), (-32601, "no".into()));
+        assert_eq!(
+            read(r#"{"code":-32601,"message":"no"}"#),
+            (-32601, "no".into())
+        );
+        assert_eq!(
+            read(r#"{"code":"-32601","message":"no"}"#),
+            (-32601, "no".into())
+        );
+        assert_eq!(
+            read(r#"{"code":-32601.0,"message":"no"}"#),
+            (-32601, "no".into())
+        );
         assert_eq!(
             read(r#"{"code":"E_GONE","message":"no"}"#),
-            (-32603, r#"no (its code, "E_GONE", is not an integer)"#.into())
+            (
+                -32603,
+                r#"no (its code, "E_GONE", is not an integer)"#.into()
+            )
         );
-        assert_eq!(read(r#"{"code":1}"#), (1, "an error without a message".into()));
-        assert_eq!(read(r#"{"code":1,"message":{"a":1}}"#), (1, r#"{"a":1}"#.into()));
+        assert_eq!(
+            read(r#"{"code":1}"#),
+            (1, "an error without a message".into())
+        );
+        assert_eq!(
+            read(r#"{"code":1,"message":{"a":1}}"#),
+            (1, r#"{"a":1}"#.into())
+        );
         for text in [r#""boom""#, "[1]", "7", r#"[1,"x"]"#] {
             let (code, message) = read(text);
             assert_eq!(code, -32603);
             assert!(message.contains(text), "{message}");
         }
-        assert!(read_error(&format!("\"{}\"", "x".repeat(10_000))).message.len() < 1000);
-        assert_eq!(read_error(r#"{"code":"x","data":[1]}"#).data.unwrap().as_str(), "[1]");
+        assert!(
+            read_error(&format!("\"{}\"", "x".repeat(10_000)))
+                .message
+                .len()
+                < 1000
+        );
+        assert_eq!(
+            read_error(r#"{"code":"x","data":[1]}"#)
+                .data
+                .unwrap()
+                .as_str(),
+            "[1]"
+        );
     }
 
     #[test]

@@ -1,14 +1,15 @@
 //! A strict JSON scanner that finds where values begin and end without building them.
 //!
-//! `serde_json` would need one pass for each level at which raw text is kept (envelope, params, arguments). This
-//! scanner checks the whole text once and hands out ranges. It accepts exactly what `serde_json` accepts, except that
-//! nesting is bounded by [`MAX_DEPTH`]; a property test holds the two against each other.
+//! `serde_json` would need one pass for each level at which raw text is kept (envelope, params,
+//! arguments). This scanner checks the whole text once and hands out ranges. It accepts exactly
+//! what `serde_json` accepts, except that nesting is bounded by [`MAX_DEPTH`]; a property test
+//! holds the two against each other.
 
 use std::fmt;
 use std::ops::Range;
 
-/// How deep arrays and objects may nest. Deeper text is a syntax error, so that no later recursive pass over it can
-/// exhaust the stack.
+/// How deep arrays and objects may nest. Deeper text is a syntax error, so that no later recursive
+/// pass over it can exhaust the stack.
 pub const MAX_DEPTH: usize = 127;
 
 /// Where and why text is not JSON.
@@ -60,7 +61,12 @@ impl<'a> Scanner<'a> {
     /// Starts at the first byte. The text is UTF-8 by its type, so the scanner looks at ASCII only.
     #[must_use]
     pub fn new(text: &'a str) -> Self {
-        Self { text: text.as_bytes(), at: 0, depth: 0, escaped: false }
+        Self {
+            text: text.as_bytes(),
+            at: 0,
+            depth: 0,
+            escaped: false,
+        }
     }
 
     /// Skips one value and returns where it stands.
@@ -174,7 +180,8 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// Whether the string that was skipped last has escapes in it, so that its text is not its value.
+    /// Whether the string that was skipped last has escapes in it, so that its text is not its
+    /// value.
     #[must_use]
     pub fn had_escapes(&self) -> bool {
         self.escaped
@@ -214,7 +221,11 @@ impl<'a> Scanner<'a> {
     /// When something else follows.
     pub fn end(&mut self) -> Scan<()> {
         self.skip_space();
-        if self.at == self.text.len() { Ok(()) } else { self.fail("the end of the text") }
+        if self.at == self.text.len() {
+            Ok(())
+        } else {
+            self.fail("the end of the text")
+        }
     }
 
     /// Offset of the next byte.
@@ -297,7 +308,10 @@ impl<'a> Scanner<'a> {
     }
 
     fn skip_digits(&mut self) -> Scan<()> {
-        let digits = self.text[self.at..].iter().take_while(|byte| byte.is_ascii_digit()).count();
+        let digits = self.text[self.at..]
+            .iter()
+            .take_while(|byte| byte.is_ascii_digit())
+            .count();
         if digits == 0 {
             return self.fail("a digit");
         }
@@ -306,7 +320,11 @@ impl<'a> Scanner<'a> {
     }
 
     fn skip_bool(&mut self) -> Scan<()> {
-        if self.peek() == Some(b't') { self.literal(b"true") } else { self.literal(b"false") }
+        if self.peek() == Some(b't') {
+            self.literal(b"true")
+        } else {
+            self.literal(b"false")
+        }
     }
 
     fn literal(&mut self, word: &'static [u8]) -> Scan<()> {
@@ -335,7 +353,10 @@ impl<'a> Scanner<'a> {
     }
 
     fn fail<T>(&self, expected: &'static str) -> Scan<T> {
-        Err(SyntaxError { at: self.at, expected })
+        Err(SyntaxError {
+            at: self.at,
+            expected,
+        })
     }
 }
 
@@ -346,8 +367,8 @@ pub struct Members {
 }
 
 impl Members {
-    /// Moves to the next member: the range of its key between the quotes, or `None` behind the last one. The caller
-    /// then consumes the value.
+    /// Moves to the next member: the range of its key between the quotes, or `None` behind the last
+    /// one. The caller then consumes the value.
     ///
     /// # Errors
     /// When the text is not an object's.
@@ -381,10 +402,12 @@ impl Items {
     }
 }
 
-/// How many leading bytes of a string need no attention: no quote, no backslash, no control character.
+/// How many leading bytes of a string need no attention: no quote, no backslash, no control
+/// character.
 ///
-/// Most strings are over after a few bytes, so the beginning is looked at word by word. Beyond it whole blocks are tested
-/// at once, in a form that the compiler turns into vector instructions; large arguments are bound by this loop.
+/// Most strings are over after a few bytes, so the beginning is looked at word by word. Beyond it
+/// whole blocks are tested at once, in a form that the compiler turns into vector instructions;
+/// large arguments are bound by this loop.
 #[inline]
 pub(super) fn plain_prefix(text: &[u8]) -> usize {
     const SHORT: usize = 64;
@@ -414,7 +437,11 @@ fn plain_blocks(text: &[u8]) -> usize {
 #[inline(always)]
 fn count_plain_blocks(text: &[u8]) -> usize {
     const BLOCK: usize = 64;
-    let plain = |block: &&[u8]| !block.iter().fold(false, |found, &byte| found | needs_attention(byte));
+    let plain = |block: &&[u8]| {
+        !block
+            .iter()
+            .fold(false, |found, &byte| found | needs_attention(byte))
+    };
     text.chunks_exact(BLOCK).take_while(plain).count() * BLOCK
 }
 
@@ -426,8 +453,9 @@ fn plain_prefix_by_words(text: &[u8]) -> usize {
     let mut at = 0;
     while let Some(word) = text.get(at..).and_then(<[u8]>::first_chunk::<8>) {
         let word = u64::from_le_bytes(*word);
-        // Per byte, the highest bit is set when the byte is below 0x20, a quote or a backslash. A byte may be reported
-        // because of the one before it, never passed over; the first one reported is right.
+        // Per byte, the highest bit is set when the byte is below 0x20, a quote or a backslash. A
+        // byte may be reported because of the one before it, never passed over; the first one
+        // reported is right.
         let control = word.wrapping_sub(ONES * 0x20);
         let quote = (word ^ (ONES * u64::from(b'"'))).wrapping_sub(ONES);
         let backslash = (word ^ (ONES * u64::from(b'\\'))).wrapping_sub(ONES);
@@ -437,7 +465,10 @@ fn plain_prefix_by_words(text: &[u8]) -> usize {
         }
         at += 8;
     }
-    at + text[at..].iter().take_while(|&&byte| !needs_attention(byte)).count()
+    at + text[at..]
+        .iter()
+        .take_while(|&&byte| !needs_attention(byte))
+        .count()
 }
 
 #[inline]

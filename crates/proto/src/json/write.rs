@@ -1,7 +1,7 @@
 //! A `serde` serialiser to JSON text whose strings are tested for escapes a block at a time.
 //!
-//! `serde_json` looks at each byte of each string; a result that carries 100 KiB of text spends most of its time
-//! there. The output is the same to the letter, which a property test shows.
+//! `serde_json` looks at each byte of each string; a result that carries 100 KiB of text spends
+//! most of its time there. The output is the same to the letter, which a property test shows.
 
 use super::scan::plain_prefix;
 use serde::ser::{self, Serialize};
@@ -37,7 +37,9 @@ pub fn write_str(out: &mut Vec<u8>, text: &str) {
     loop {
         let (plain, odd) = rest.split_at(plain_prefix(rest));
         out.extend_from_slice(plain);
-        let Some((&byte, tail)) = odd.split_first() else { break };
+        let Some((&byte, tail)) = odd.split_first() else {
+            break;
+        };
         match byte {
             b'"' | b'\\' => out.extend_from_slice(&[b'\\', byte]),
             b'\n' => out.extend_from_slice(b"\\n"),
@@ -101,7 +103,12 @@ impl<'a> Writer<'a> {
 
     fn open(&mut self, bracket: u8, close: &'static [u8]) -> Compound<'_> {
         self.out.push(bracket);
-        Compound { out: self.out, first: true, close, raw: false }
+        Compound {
+            out: self.out,
+            first: true,
+            close,
+            raw: false,
+        }
     }
 
     fn open_variant(&mut self, variant: &str, bracket: u8, close: &'static [u8]) -> Compound<'_> {
@@ -133,7 +140,11 @@ impl Compound<'_> {
         write_value(self.out, value)
     }
 
-    fn member<T: Serialize + ?Sized>(&mut self, key: &'static str, value: &T) -> Result<(), WriteError> {
+    fn member<T: Serialize + ?Sized>(
+        &mut self,
+        key: &'static str,
+        value: &T,
+    ) -> Result<(), WriteError> {
         if self.raw {
             let text = to_vec(value)?;
             let text: String = serde_json::from_slice(&text).map_err(ser::Error::custom)?;
@@ -176,7 +187,8 @@ impl<'a> ser::Serializer for &'a mut Writer<'_> {
     integers!(serialize_u8 u8, serialize_u16 u16, serialize_u32 u32, serialize_u64 u64, serialize_u128 u128);
 
     fn serialize_bool(self, value: bool) -> Result<(), WriteError> {
-        self.out.extend_from_slice(if value { b"true" } else { b"false" });
+        self.out
+            .extend_from_slice(if value { b"true" } else { b"false" });
         Ok(())
     }
 
@@ -220,11 +232,20 @@ impl<'a> ser::Serializer for &'a mut Writer<'_> {
         self.serialize_unit()
     }
 
-    fn serialize_unit_variant(self, _: &'static str, _: u32, variant: &'static str) -> Result<(), WriteError> {
+    fn serialize_unit_variant(
+        self,
+        _: &'static str,
+        _: u32,
+        variant: &'static str,
+    ) -> Result<(), WriteError> {
         self.serialize_str(variant)
     }
 
-    fn serialize_newtype_struct<T: Serialize + ?Sized>(self, _: &'static str, value: &T) -> Result<(), WriteError> {
+    fn serialize_newtype_struct<T: Serialize + ?Sized>(
+        self,
+        _: &'static str,
+        value: &T,
+    ) -> Result<(), WriteError> {
         value.serialize(self)
     }
 
@@ -268,7 +289,12 @@ impl<'a> ser::Serializer for &'a mut Writer<'_> {
 
     fn serialize_struct(self, name: &'static str, _: usize) -> Result<Compound<'a>, WriteError> {
         if name == RAW_VALUE {
-            return Ok(Compound { out: self.out, first: true, close: b"", raw: true });
+            return Ok(Compound {
+                out: self.out,
+                first: true,
+                close: b"",
+                raw: true,
+            });
         }
         Ok(self.open(b'{', b"}"))
     }
@@ -350,7 +376,10 @@ mod tests {
     use std::collections::BTreeMap;
 
     fn same_as_serde_json<T: Serialize>(value: &T) {
-        assert_eq!(String::from_utf8(to_vec(value).unwrap()).unwrap(), serde_json::to_string(value).unwrap());
+        assert_eq!(
+            String::from_utf8(to_vec(value).unwrap()).unwrap(),
+            serde_json::to_string(value).unwrap()
+        );
     }
 
     #[derive(serde::Serialize)]
@@ -367,12 +396,22 @@ mod tests {
             Shape::Unit,
             Shape::New(3),
             Shape::Tuple(-7, 1e300),
-            Shape::Struct { a: Some('"'), b: [true, false] },
+            Shape::Struct {
+                a: Some('"'),
+                b: [true, false],
+            },
         ]);
         same_as_serde_json(&BTreeMap::from([(1, "one"), (-2, "two")]));
         same_as_serde_json(&json!({"a": [null, 1.5, {"b": "\u{7f}\u{2028}"}], "": {}}));
-        same_as_serde_json(&(u64::MAX, i64::MIN, f64::NAN, 0.1f32, "\0\u{1f}\u{8}\u{c}\r\n\t/\\\""));
-        let raw: Box<serde_json::value::RawValue> = serde_json::from_str(r#"{ "kept" : "as\u0020is" }"#).unwrap();
+        same_as_serde_json(&(
+            u64::MAX,
+            i64::MIN,
+            f64::NAN,
+            0.1f32,
+            "\0\u{1f}\u{8}\u{c}\r\n\t/\\\"",
+        ));
+        let raw: Box<serde_json::value::RawValue> =
+            serde_json::from_str(r#"{ "kept" : "as\u0020is" }"#).unwrap();
         same_as_serde_json(&json!([1]).as_array());
         assert_eq!(to_vec(&[raw]).unwrap(), br#"[{ "kept" : "as\u0020is" }]"#);
     }

@@ -32,9 +32,18 @@ fn only_what_is_supported_is_honoured() {
     let left = |supported: JsonValue| json_of(&honoured(&all, &capabilities(supported), 9));
     assert_eq!(json_of(&honoured(&all, &everything(), 9)), json_of(&all));
     assert_eq!(left(json!({})), json!({}));
-    assert_eq!(left(json!({"tools": {}, "prompts": {"listChanged": false}, "resources": {}})), json!({}));
-    assert_eq!(left(json!({"resources": {"subscribe": true}})), json!({"resourceSubscriptions": ["a:b"]}));
-    assert_eq!(left(json!({"resources": {"listChanged": true}})), json!({"resourcesListChanged": true}));
+    assert_eq!(
+        left(json!({"tools": {}, "prompts": {"listChanged": false}, "resources": {}})),
+        json!({})
+    );
+    assert_eq!(
+        left(json!({"resources": {"subscribe": true}})),
+        json!({"resourceSubscriptions": ["a:b"]})
+    );
+    assert_eq!(
+        left(json!({"resources": {"listChanged": true}})),
+        json!({"resourcesListChanged": true})
+    );
     let none = filter(json!({"toolsListChanged": false}));
     assert_eq!(json_of(&honoured(&none, &everything(), 9)), json!({}));
 }
@@ -42,16 +51,34 @@ fn only_what_is_supported_is_honoured() {
 #[test]
 fn resource_subscriptions_are_distinct_and_bounded() {
     let many = filter(json!({"resourceSubscriptions": ["a:1", "a:1", "a:2", "a:3"]}));
-    assert_eq!(json_of(&honoured(&many, &everything(), 2)), json!({"resourceSubscriptions": ["a:1", "a:2"]}));
+    assert_eq!(
+        json_of(&honoured(&many, &everything(), 2)),
+        json!({"resourceSubscriptions": ["a:1", "a:2"]})
+    );
 }
 
 // spec: subscriptions-01
 #[test]
 fn only_what_was_asked_for_matches() {
-    let changes = [Change::Tools, Change::Prompts, Change::Resources, updated("file:///a")];
-    for (index, asked) in ["toolsListChanged", "promptsListChanged", "resourcesListChanged"].into_iter().enumerate() {
+    let changes = [
+        Change::Tools,
+        Change::Prompts,
+        Change::Resources,
+        updated("file:///a"),
+    ];
+    for (index, asked) in [
+        "toolsListChanged",
+        "promptsListChanged",
+        "resourcesListChanged",
+    ]
+    .into_iter()
+    .enumerate()
+    {
         let filter = filter(json!({ asked: true }));
-        let matching: Vec<_> = changes.iter().map(|change| matches(&filter, change)).collect();
+        let matching: Vec<_> = changes
+            .iter()
+            .map(|change| matches(&filter, change))
+            .collect();
         assert_eq!(matching.iter().filter(|&&yes| yes).count(), 1);
         assert!(matching[index]);
     }
@@ -88,15 +115,27 @@ fn a_subscription_covers_what_lies_below_its_resource() {
 // spec: meta-20, subscriptions-06
 #[test]
 fn every_message_carries_the_id_of_the_listen_request_with_its_type() {
-    for (id, json_id) in [(RequestId::from(7), json!(7)), (RequestId::from("7"), json!("7"))] {
+    for (id, json_id) in [
+        (RequestId::from(7), json!(7)),
+        (RequestId::from("7"), json!("7")),
+    ] {
         let meta = json!({"io.modelcontextprotocol/subscriptionId": json_id});
         let ack = acknowledged(&id, &filter(json!({"toolsListChanged": true})));
         assert_eq!(ack.method, "notifications/subscriptions/acknowledged");
-        assert_eq!(json_of(&ack.params), json!({"_meta": meta, "notifications": {"toolsListChanged": true}}));
+        assert_eq!(
+            json_of(&ack.params),
+            json!({"_meta": meta, "notifications": {"toolsListChanged": true}})
+        );
         let change = updated("a:b").notification(&id);
         assert_eq!(change.method, "notifications/resources/updated");
-        assert_eq!(json_of(&change.params), json!({"_meta": meta, "uri": "a:b"}));
-        assert_eq!(json_of(&Change::Tools.notification(&id).params), json!({"_meta": meta}));
+        assert_eq!(
+            json_of(&change.params),
+            json!({"_meta": meta, "uri": "a:b"})
+        );
+        assert_eq!(
+            json_of(&Change::Tools.notification(&id).params),
+            json!({"_meta": meta})
+        );
     }
 }
 
@@ -104,7 +143,9 @@ fn every_message_carries_the_id_of_the_listen_request_with_its_type() {
 #[test]
 fn the_closing_result_is_complete_and_names_the_subscription() {
     let response = closing_response(&RequestId::from("s"));
-    let crate::Outcome::Result(result) = &response.outcome else { panic!("an error") };
+    let crate::Outcome::Result(result) = &response.outcome else {
+        panic!("an error")
+    };
     assert_eq!(response.id, RequestId::from("s"));
     assert_eq!(
         json_of(result),
@@ -114,8 +155,10 @@ fn the_closing_result_is_complete_and_names_the_subscription() {
 
 #[test]
 fn repeated_changes_are_told_once_in_order() {
-    let mut pending =
-        PendingChanges::new(filter(json!({"toolsListChanged": true, "resourceSubscriptions": ["a:"]})), 10);
+    let mut pending = PendingChanges::new(
+        filter(json!({"toolsListChanged": true, "resourceSubscriptions": ["a:"]})),
+        10,
+    );
     assert!(pending.insert(&Change::Tools));
     assert!(!pending.insert(&Change::Tools));
     assert!(!pending.insert(&Change::Prompts), "not asked for");
@@ -127,8 +170,10 @@ fn repeated_changes_are_told_once_in_order() {
 
 #[test]
 fn a_slow_listener_is_told_of_the_subscribed_resource_instead() {
-    let mut pending =
-        PendingChanges::new(filter(json!({"toolsListChanged": true, "resourceSubscriptions": ["a:/x", "a:/y"]})), 6);
+    let mut pending = PendingChanges::new(
+        filter(json!({"toolsListChanged": true, "resourceSubscriptions": ["a:/x", "a:/y"]})),
+        6,
+    );
     assert!(pending.insert(&Change::Tools));
     for index in 0..100 {
         pending.insert(&updated(&format!("a:/x/{index}")));
@@ -136,7 +181,11 @@ fn a_slow_listener_is_told_of_the_subscribed_resource_instead() {
     }
     assert!(pending.len() <= 6);
     let told: Vec<_> = std::iter::from_fn(|| pending.pop()).collect();
-    assert!(told.contains(&Change::Tools) && told.contains(&updated("a:/x")) && told.contains(&updated("a:/y")));
+    assert!(
+        told.contains(&Change::Tools)
+            && told.contains(&updated("a:/x"))
+            && told.contains(&updated("a:/y"))
+    );
 }
 
 proptest! {

@@ -6,8 +6,9 @@ use std::collections::BTreeMap;
 /// Beyond this many, the oldest are no longer told apart.
 const MAX_KEPT: usize = 1024;
 
-/// The requests of one channel that nobody waits for any more and that were not answered. Cancelling is a request that a
-/// server may not have read yet, or may ignore, so each counts until its answer arrives or the channel ends.
+/// The requests of one channel that nobody waits for any more and that were not answered.
+/// Cancelling is a request that a server may not have read yet, or may ignore, so each counts until
+/// its answer arrives or the channel ends.
 #[derive(Debug, Default)]
 pub struct Abandoned {
     requests: BTreeMap<i64, CallerId>,
@@ -31,7 +32,9 @@ impl Abandoned {
         if self.requests.len() <= MAX_KEPT {
             return;
         }
-        let Some((_, oldest)) = self.requests.pop_first() else { return };
+        let Some((_, oldest)) = self.requests.pop_first() else {
+            return;
+        };
         self.older = match std::mem::take(&mut self.older) {
             Older::None => Older::Of(oldest),
             Older::Of(caller) if caller.is_certainly(&oldest) => Older::Of(caller),
@@ -58,7 +61,11 @@ impl Abandoned {
             Older::Of(older) => older.is_certainly(caller),
             Older::Mixed => false,
         };
-        older && self.requests.values().all(|abandoned| abandoned.is_certainly(caller))
+        older
+            && self
+                .requests
+                .values()
+                .all(|abandoned| abandoned.is_certainly(caller))
     }
 
     /// Forgets all of them: the channel is gone.
@@ -74,7 +81,14 @@ pub(super) mod tests {
     use carryall_types::{Method, ProtocolVersion, RawJson, RequestId};
 
     pub(in crate::mux) fn caller(client: u128) -> CallerId {
-        let meta = Meta::new(ProtocolVersion::LATEST, Default::default(), None, None, None, &Default::default());
+        let meta = Meta::new(
+            ProtocolVersion::LATEST,
+            Default::default(),
+            None,
+            None,
+            None,
+            &Default::default(),
+        );
         let params = Params::parse(RawJson::EMPTY_OBJECT).unwrap();
         let mut call = Call::new(RequestId::from(1), Method::ToolsList, params, meta);
         call.source = CallSource::new(Some(ClientId::Legacy(client)), None);

@@ -7,7 +7,8 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::fmt;
 
-/// The requests in flight on one channel, each with a value: whatever must be dropped to stop its work.
+/// The requests in flight on one channel, each with a value: whatever must be dropped to stop its
+/// work.
 #[derive(Debug)]
 pub struct InFlight<T> {
     requests: HashMap<RequestId, Request<T>>,
@@ -22,7 +23,8 @@ struct Request<T> {
     value: T,
 }
 
-/// One admission. A client may use the id of a cancelled request again; the ticket still tells the two apart.
+/// One admission. A client may use the id of a cancelled request again; the ticket still tells the
+/// two apart.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Ticket {
     id: RequestId,
@@ -83,7 +85,11 @@ impl<T> InFlight<T> {
     /// Nothing in flight, and never more than `limit`.
     #[must_use]
     pub fn new(limit: usize) -> Self {
-        Self { requests: HashMap::new(), limit, next_serial: 0 }
+        Self {
+            requests: HashMap::new(),
+            limit,
+            next_serial: 0,
+        }
     }
 
     /// Takes a request in. `listen` says that it is a `subscriptions/listen`.
@@ -92,20 +98,29 @@ impl<T> InFlight<T> {
     /// When its id is taken or there are too many; `value` is dropped.
     pub fn admit(&mut self, id: RequestId, listen: bool, value: T) -> Result<Ticket, Refused> {
         let full = self.is_full();
-        let Entry::Vacant(place) = self.requests.entry(id.clone()) else { return Err(Refused::Duplicate) };
+        let Entry::Vacant(place) = self.requests.entry(id.clone()) else {
+            return Err(Refused::Duplicate);
+        };
         if full {
             return Err(Refused::Full);
         }
         let serial = self.next_serial;
         self.next_serial += 1;
-        place.insert(Request { serial, listen, value });
+        place.insert(Request {
+            serial,
+            listen,
+            value,
+        });
         Ok(Ticket { id, serial })
     }
 
-    /// Whether a notification for the request may still be written: it was neither answered nor cancelled.
+    /// Whether a notification for the request may still be written: it was neither answered nor
+    /// cancelled.
     #[must_use]
     pub fn may_send(&self, ticket: &Ticket) -> bool {
-        self.requests.get(&ticket.id).is_some_and(|request| request.serial == ticket.serial)
+        self.requests
+            .get(&ticket.id)
+            .is_some_and(|request| request.serial == ticket.serial)
     }
 
     /// The value of a request that is in flight.
@@ -121,34 +136,54 @@ impl<T> InFlight<T> {
         if !self.may_send(ticket) {
             return None;
         }
-        self.requests.remove(&ticket.id).map(|request| request.value)
+        self.requests
+            .remove(&ticket.id)
+            .map(|request| request.value)
     }
 
-    /// The client cancelled: drop what is returned, nothing more is sent. Unknown and finished requests are `None`,
-    /// which is no error (`basic/patterns/cancellation#behavior-requirements`).
+    /// The client cancelled: drop what is returned, nothing more is sent. Unknown and finished
+    /// requests are `None`, which is no error
+    /// (`basic/patterns/cancellation#behavior-requirements`).
     pub fn cancel(&mut self, id: &RequestId) -> Option<T> {
         self.requests.remove(id).map(|request| request.value)
     }
 
     /// The server ends one listen. `None` if it is over, or no listen.
     pub fn tear_down(&mut self, ticket: &Ticket) -> Option<TornDown<T>> {
-        let listens = self.requests.get(&ticket.id).is_some_and(|request| request.listen);
-        let value = if listens { self.complete(ticket)? } else { return None };
+        let listens = self
+            .requests
+            .get(&ticket.id)
+            .is_some_and(|request| request.listen);
+        let value = if listens {
+            self.complete(ticket)?
+        } else {
+            return None;
+        };
         Some(torn_down(&ticket.id, value))
     }
 
-    /// The server ends every listen, oldest first, for example to shut down. Other requests stay in flight.
+    /// The server ends every listen, oldest first, for example to shut down. Other requests stay in
+    /// flight.
     pub fn tear_down_all(&mut self) -> Vec<TornDown<T>> {
         let listens = self.requests.iter().filter(|(_, request)| request.listen);
-        let mut tickets: Vec<_> =
-            listens.map(|(id, request)| Ticket { id: id.clone(), serial: request.serial }).collect();
+        let mut tickets: Vec<_> = listens
+            .map(|(id, request)| Ticket {
+                id: id.clone(),
+                serial: request.serial,
+            })
+            .collect();
         tickets.sort_unstable_by_key(|ticket| ticket.serial);
-        tickets.iter().filter_map(|ticket| self.tear_down(ticket)).collect()
+        tickets
+            .iter()
+            .filter_map(|ticket| self.tear_down(ticket))
+            .collect()
     }
 
     /// The channel is gone: drop everything that is returned.
     pub fn drain(&mut self) -> impl Iterator<Item = (RequestId, T)> + '_ {
-        self.requests.drain().map(|(id, request)| (id, request.value))
+        self.requests
+            .drain()
+            .map(|(id, request)| (id, request.value))
     }
 
     /// How many requests are in flight.
@@ -173,7 +208,11 @@ impl<T> InFlight<T> {
 fn torn_down<T>(id: &RequestId, value: T) -> TornDown<T> {
     let params = json!({"requestId": id, "reason": "The server ends this subscription"});
     let cancelled = Notification::new("notifications/cancelled", RawJson::from(&params));
-    TornDown { value, cancelled, response: listen::closing_response(id) }
+    TornDown {
+        value,
+        cancelled,
+        response: listen::closing_response(id),
+    }
 }
 
 #[cfg(test)]
@@ -216,7 +255,10 @@ mod tests {
         let mut flying = InFlight::new(1);
         let ticket = flying.admit(id(1), false, "first").unwrap();
         let refused = flying.admit(id(1), false, "second").unwrap_err();
-        assert_eq!((refused, refused.to_error().code), (Refused::Duplicate, -32600));
+        assert_eq!(
+            (refused, refused.to_error().code),
+            (Refused::Duplicate, -32600)
+        );
         assert_eq!(flying.complete(&ticket), Some("first"));
     }
 
@@ -226,7 +268,11 @@ mod tests {
         let old = flying.admit(id(1), false, "old").unwrap();
         flying.cancel(&id(1));
         let new = flying.admit(id(1), false, "new").unwrap();
-        assert!(!flying.may_send(&old) && flying.complete(&old).is_none() && flying.get_mut(&old).is_none());
+        assert!(
+            !flying.may_send(&old)
+                && flying.complete(&old).is_none()
+                && flying.get_mut(&old).is_none()
+        );
         assert_eq!(flying.complete(&new), Some("new"));
     }
 
@@ -251,11 +297,23 @@ mod tests {
         flying.admit(id(0), true, "third").unwrap();
         assert!(flying.tear_down(&call).is_none());
         let ended = flying.tear_down_all();
-        assert_eq!(ended.iter().map(|one| one.value).collect::<Vec<_>>(), ["second", "third"]);
+        assert_eq!(
+            ended.iter().map(|one| one.value).collect::<Vec<_>>(),
+            ["second", "third"]
+        );
         assert_eq!(ended[0].cancelled.method, "notifications/cancelled");
-        let params: serde_json::Value = ended[0].cancelled.params.as_ref().unwrap().decode().unwrap();
+        let params: serde_json::Value = ended[0]
+            .cancelled
+            .params
+            .as_ref()
+            .unwrap()
+            .decode()
+            .unwrap();
         assert_eq!(params["requestId"], "b");
-        assert_eq!(ended[0].response, listen::closing_response(&RequestId::from("b")));
+        assert_eq!(
+            ended[0].response,
+            listen::closing_response(&RequestId::from("b"))
+        );
         assert!(flying.may_send(&call) && flying.len() == 1);
         assert!(flying.tear_down_all().is_empty());
     }

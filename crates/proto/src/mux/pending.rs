@@ -6,9 +6,11 @@ use carryall_types::{ProgressToken, RequestId};
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 
-/// The requests that wait for a response on one channel, each with a value: whatever takes its messages.
+/// The requests that wait for a response on one channel, each with a value: whatever takes its
+/// messages.
 ///
-/// Ids are counted up and never used twice, so that a late response cannot be taken for another one's.
+/// Ids are counted up and never used twice, so that a late response cannot be taken for another
+/// one's.
 #[derive(Debug)]
 pub struct Pending<T> {
     /// In the order in which they were sent.
@@ -93,8 +95,9 @@ pub enum Delivery<'a, T> {
 }
 
 impl<T> Pending<T> {
-    /// Nothing waiting, and never more than `limit`, of one caller never more than `limit_per_caller`. A caller in process
-    /// shares the channel with nobody else, and may have all of it.
+    /// Nothing waiting, and never more than `limit`, of one caller never more than
+    /// `limit_per_caller`. A caller in process shares the channel with nobody else, and may have
+    /// all of it.
     #[must_use]
     pub fn new(limit: usize, limit_per_caller: usize) -> Self {
         Self {
@@ -133,13 +136,27 @@ impl<T> Pending<T> {
             self.tokens.insert(token.clone(), id);
         }
         self.next_id += 1;
-        let Start { listen, logs, caller, .. } = start;
-        self.requests.insert(id, Request { listen, logs, token, caller, value });
+        let Start {
+            listen,
+            logs,
+            caller,
+            ..
+        } = start;
+        self.requests.insert(
+            id,
+            Request {
+                listen,
+                logs,
+                token,
+                caller,
+                value,
+            },
+        );
         Ok(RequestId::Number(id))
     }
 
-    /// A response came: the request that it answers, which is thereby over. `None` for responses to nothing, which are
-    /// counted and ignored, among them those that crossed a cancellation.
+    /// A response came: the request that it answers, which is thereby over. `None` for responses to
+    /// nothing, which are counted and ignored, among them those that crossed a cancellation.
     pub fn response(&mut self, id: &RequestId) -> Option<T> {
         let request = self.remove(id);
         if request.is_none() {
@@ -154,7 +171,8 @@ impl<T> Pending<T> {
         request.map(|request| request.value)
     }
 
-    /// The caller gave up: `Some` if the request was still waiting, and only then is `notifications/cancelled` sent.
+    /// The caller gave up: `Some` if the request was still waiting, and only then is
+    /// `notifications/cancelled` sent.
     pub fn cancel(&mut self, id: &RequestId) -> Option<T> {
         let request = self.remove(id)?;
         // A listen does no work that could be logged, unless it asked for logs.
@@ -166,12 +184,13 @@ impl<T> Pending<T> {
 
     /// A notification came.
     ///
-    /// Progress goes to the request with the token, and what carries a subscription id to that listen. A log message
-    /// names no request. Where all requests that the server may be working on are certainly of one caller, it goes to each
-    /// of them that asked for logs, because each might be the one and none must miss it; otherwise it might be about
-    /// somebody else's request and goes nowhere. Requests that were cancelled and not answered count, since the server
-    /// may still be working on them; listens count if they asked for logs. `notifications/cancelled` ends a listen and
-    /// means nothing for other requests.
+    /// Progress goes to the request with the token, and what carries a subscription id to that
+    /// listen. A log message names no request. Where all requests that the server may be working on
+    /// are certainly of one caller, it goes to each of them that asked for logs, because each might
+    /// be the one and none must miss it; otherwise it might be about somebody else's request and
+    /// goes nowhere. Requests that were cancelled and not answered count, since the server may
+    /// still be working on them; listens count if they asked for logs. `notifications/cancelled`
+    /// ends a listen and means nothing for other requests.
     pub fn signal(&mut self, signal: &Signal) -> Delivery<'_, T> {
         let id = match signal {
             Signal::Progress(token) => self.tokens.get(token).copied(),
@@ -181,9 +200,12 @@ impl<T> Pending<T> {
             Signal::Other => None,
         };
         match id {
-            Some(id) => {
-                self.requests.get_mut(&id).map_or(Delivery::Ignored, |request| Delivery::To(&mut request.value))
-            }
+            Some(id) => self
+                .requests
+                .get_mut(&id)
+                .map_or(Delivery::Ignored, |request| {
+                    Delivery::To(&mut request.value)
+                }),
             None => {
                 self.unknown += 1;
                 Delivery::Ignored
@@ -191,12 +213,14 @@ impl<T> Pending<T> {
         }
     }
 
-    /// The channel is gone: everything that still waited, in the order in which it was sent, and whether it is a listen
-    /// (which has to be sent again on the next channel).
+    /// The channel is gone: everything that still waited, in the order in which it was sent, and
+    /// whether it is a listen (which has to be sent again on the next channel).
     pub fn drain(&mut self) -> impl Iterator<Item = (RequestId, bool, T)> + use<T> {
         self.tokens.clear();
         self.abandoned.clear();
-        std::mem::take(&mut self.requests).into_iter().map(|(id, request)| (id.into(), request.listen, request.value))
+        std::mem::take(&mut self.requests)
+            .into_iter()
+            .map(|(id, request)| (id.into(), request.listen, request.value))
     }
 
     /// How many requests wait.
@@ -234,18 +258,28 @@ impl<T> Pending<T> {
         Delivery::Ignored
     }
 
-    /// One that has not reached its share cannot be found without counting only where there are as many as that.
+    /// One that has not reached its share cannot be found without counting only where there are as
+    /// many as that.
     fn has_used_its_share(&self, caller: &CallerId) -> bool {
         !caller.is_in_process()
             && self.requests.len() >= self.limit_per_caller
-            && self.requests.values().filter(|request| request.caller.shares_quota_with(caller)).count()
+            && self
+                .requests
+                .values()
+                .filter(|request| request.caller.shares_quota_with(caller))
+                .count()
                 >= self.limit_per_caller
     }
 
     /// Whether all that could be logged is certainly of one caller.
     fn are_of_one_caller(&self) -> bool {
-        let mut working = self.requests.values().filter(|request| !request.listen || request.logs);
-        let Some(first) = working.next() else { return false };
+        let mut working = self
+            .requests
+            .values()
+            .filter(|request| !request.listen || request.logs);
+        let Some(first) = working.next() else {
+            return false;
+        };
         working.all(|request| request.caller.is_certainly(&first.caller))
             && self.abandoned.are_certainly_of(&first.caller)
     }
@@ -294,13 +328,36 @@ mod tests {
     use crate::mux::abandoned::tests::caller;
     use proptest::prelude::*;
 
-    const CALL: Start = Start { listen: false, logs: false, token: Token::None, caller: CallerId::IN_PROCESS };
-    const LISTEN: Start = Start { listen: true, logs: false, token: Token::None, caller: CallerId::IN_PROCESS };
-    const LOGGED: Start = Start { listen: false, logs: true, token: Token::None, caller: CallerId::IN_PROCESS };
-    const TRACKED: Start = Start { listen: false, logs: false, token: Token::Id, caller: CallerId::IN_PROCESS };
+    const CALL: Start = Start {
+        listen: false,
+        logs: false,
+        token: Token::None,
+        caller: CallerId::IN_PROCESS,
+    };
+    const LISTEN: Start = Start {
+        listen: true,
+        logs: false,
+        token: Token::None,
+        caller: CallerId::IN_PROCESS,
+    };
+    const LOGGED: Start = Start {
+        listen: false,
+        logs: true,
+        token: Token::None,
+        caller: CallerId::IN_PROCESS,
+    };
+    const TRACKED: Start = Start {
+        listen: false,
+        logs: false,
+        token: Token::Id,
+        caller: CallerId::IN_PROCESS,
+    };
 
     fn cancelled(id: &RequestId) -> Signal {
-        Signal::Cancelled { id: id.clone(), reason: None }
+        Signal::Cancelled {
+            id: id.clone(),
+            reason: None,
+        }
     }
 
     // spec: base-jsonrpc-03, base-jsonrpc-04, base-jsonrpc-05
@@ -309,7 +366,10 @@ mod tests {
         let mut pending = Pending::new(9, 9);
         let first = pending.start(CALL, "a").unwrap();
         let second = pending.start(CALL, "b").unwrap();
-        assert_eq!((pending.response(&second), pending.response(&first)), (Some("b"), Some("a")));
+        assert_eq!(
+            (pending.response(&second), pending.response(&first)),
+            (Some("b"), Some("a"))
+        );
         let third = pending.start(CALL, "c").unwrap();
         assert!(third != first && third != second);
     }
@@ -322,7 +382,10 @@ mod tests {
         assert_eq!(pending.cancel(&id), Some("a"));
         assert_eq!(pending.cancel(&id), None, "nothing to cancel any more");
         assert_eq!(pending.response(&id), None);
-        assert_eq!(pending.signal(&Signal::Progress(1.into())), Delivery::Ignored);
+        assert_eq!(
+            pending.signal(&Signal::Progress(1.into())),
+            Delivery::Ignored
+        );
         assert_eq!(pending.response(&RequestId::from("1")), None);
         assert_eq!((pending.late(), pending.unknown()), (1, 2));
     }
@@ -331,15 +394,33 @@ mod tests {
     #[test]
     fn progress_goes_to_the_request_with_the_token_which_is_unique() {
         let mut pending = Pending::new(9, 9);
-        let given = Start { token: Token::Given("t".into()), ..CALL };
+        let given = Start {
+            token: Token::Given("t".into()),
+            ..CALL
+        };
         let id = pending.start(given.clone(), "a").unwrap();
         pending.start(TRACKED, "b").unwrap();
-        assert_eq!(pending.start(given.clone(), "c"), Err(NotStarted::TokenInUse));
-        assert_eq!(pending.signal(&Signal::Progress("t".into())), Delivery::To(&mut "a"));
-        assert_eq!(pending.signal(&Signal::Progress(2.into())), Delivery::To(&mut "b"));
-        assert_eq!(pending.signal(&Signal::Progress("2".into())), Delivery::Ignored);
+        assert_eq!(
+            pending.start(given.clone(), "c"),
+            Err(NotStarted::TokenInUse)
+        );
+        assert_eq!(
+            pending.signal(&Signal::Progress("t".into())),
+            Delivery::To(&mut "a")
+        );
+        assert_eq!(
+            pending.signal(&Signal::Progress(2.into())),
+            Delivery::To(&mut "b")
+        );
+        assert_eq!(
+            pending.signal(&Signal::Progress("2".into())),
+            Delivery::Ignored
+        );
         pending.response(&id);
-        assert_eq!(pending.signal(&Signal::Progress("t".into())), Delivery::Ignored);
+        assert_eq!(
+            pending.signal(&Signal::Progress("t".into())),
+            Delivery::Ignored
+        );
         assert!(pending.start(given, "d").is_ok(), "free again");
     }
 
@@ -350,10 +431,19 @@ mod tests {
         let call = pending.start(CALL, "call").unwrap();
         let first = pending.start(LISTEN, "first").unwrap();
         let second = pending.start(LISTEN, "second").unwrap();
-        assert_eq!(pending.signal(&Signal::Subscription(second)), Delivery::To(&mut "second"));
-        assert_eq!(pending.signal(&Signal::Subscription(first)), Delivery::To(&mut "first"));
+        assert_eq!(
+            pending.signal(&Signal::Subscription(second)),
+            Delivery::To(&mut "second")
+        );
+        assert_eq!(
+            pending.signal(&Signal::Subscription(first)),
+            Delivery::To(&mut "first")
+        );
         for nobody in [call, RequestId::from("2"), RequestId::from(99)] {
-            assert_eq!(pending.signal(&Signal::Subscription(nobody)), Delivery::Ignored);
+            assert_eq!(
+                pending.signal(&Signal::Subscription(nobody)),
+                Delivery::Ignored
+            );
         }
     }
 
@@ -363,11 +453,18 @@ mod tests {
         let call = pending.start(CALL, "call").unwrap();
         let one = pending.start(LISTEN, "one").unwrap();
         let two = pending.start(LISTEN, "two").unwrap();
-        assert_eq!(pending.signal(&cancelled(&one)), Delivery::Ended(one.clone(), "one"));
+        assert_eq!(
+            pending.signal(&cancelled(&one)),
+            Delivery::Ended(one.clone(), "one")
+        );
         assert_eq!(pending.response(&one), None);
         assert_eq!(pending.response(&two), Some("two"));
         assert_eq!(pending.signal(&cancelled(&two)), Delivery::Ignored);
-        assert_eq!(pending.signal(&cancelled(&call)), Delivery::Ignored, "a server cancels listens only");
+        assert_eq!(
+            pending.signal(&cancelled(&call)),
+            Delivery::Ignored,
+            "a server cancels listens only"
+        );
         assert_eq!(pending.response(&call), Some("call"));
     }
 
@@ -380,35 +477,75 @@ mod tests {
         let one = pending.start(LOGGED, "one").unwrap();
         assert_eq!(pending.signal(&Signal::Log), Delivery::To(&mut "one"));
         pending.start(LOGGED, "two").unwrap();
-        assert_eq!(pending.signal(&Signal::Log), Delivery::ToAll(vec![&mut "one", &mut "two"]));
+        assert_eq!(
+            pending.signal(&Signal::Log),
+            Delivery::ToAll(vec![&mut "one", &mut "two"])
+        );
         pending.response(&one);
         assert_eq!(pending.signal(&Signal::Log), Delivery::To(&mut "two"));
     }
 
     fn logged(client: u128) -> Start {
-        Start { caller: caller(client), ..LOGGED }
+        Start {
+            caller: caller(client),
+            ..LOGGED
+        }
     }
 
     #[test]
     fn log_messages_that_may_be_about_a_strangers_request_go_nowhere() {
         let mut pending = Pending::new(9, 9);
         pending.start(logged(1), "a").unwrap();
-        pending.start(Start { caller: caller(2), ..LISTEN }, "listen").unwrap();
-        assert_eq!(pending.signal(&Signal::Log), Delivery::To(&mut "a"), "nothing else is worked on");
-        let quiet = pending.start(Start { caller: caller(2), ..CALL }, "b").unwrap();
-        assert_eq!(pending.signal(&Signal::Log), Delivery::Ignored, "it may be about a request that wants no logs");
+        pending
+            .start(
+                Start {
+                    caller: caller(2),
+                    ..LISTEN
+                },
+                "listen",
+            )
+            .unwrap();
+        assert_eq!(
+            pending.signal(&Signal::Log),
+            Delivery::To(&mut "a"),
+            "nothing else is worked on"
+        );
+        let quiet = pending
+            .start(
+                Start {
+                    caller: caller(2),
+                    ..CALL
+                },
+                "b",
+            )
+            .unwrap();
+        assert_eq!(
+            pending.signal(&Signal::Log),
+            Delivery::Ignored,
+            "it may be about a request that wants no logs"
+        );
         pending.cancel(&quiet);
-        assert_eq!(pending.signal(&Signal::Log), Delivery::Ignored, "the server may not have stopped");
+        assert_eq!(
+            pending.signal(&Signal::Log),
+            Delivery::Ignored,
+            "the server may not have stopped"
+        );
         pending.response(&quiet);
         assert_eq!(pending.signal(&Signal::Log), Delivery::To(&mut "a"));
         pending.start(logged(1), "a again").unwrap();
-        assert_eq!(pending.signal(&Signal::Log), Delivery::ToAll(vec![&mut "a", &mut "a again"]));
+        assert_eq!(
+            pending.signal(&Signal::Log),
+            Delivery::ToAll(vec![&mut "a", &mut "a again"])
+        );
     }
 
     #[test]
     fn one_caller_cannot_use_up_what_all_share() {
         let mut pending = Pending::new(5, 2);
-        let of = |client| Start { caller: caller(client), ..CALL };
+        let of = |client| Start {
+            caller: caller(client),
+            ..CALL
+        };
         pending.start(of(3), ()).unwrap();
         let first = pending.start(of(1), ()).unwrap();
         pending.start(of(1), ()).unwrap();
@@ -428,7 +565,10 @@ mod tests {
         let lost: Vec<_> = pending.drain().collect();
         assert_eq!(lost, [(call, false, "call"), (listen, true, "listen")]);
         assert!(pending.is_empty());
-        assert_eq!(pending.signal(&Signal::Progress(1.into())), Delivery::Ignored);
+        assert_eq!(
+            pending.signal(&Signal::Progress(1.into())),
+            Delivery::Ignored
+        );
     }
 
     #[test]

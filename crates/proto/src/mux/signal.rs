@@ -8,7 +8,8 @@ use serde::Deserialize;
 pub enum Signal {
     /// `notifications/progress` for the request with this token.
     Progress(ProgressToken),
-    /// `notifications/cancelled` for this request. From a client it cancels; from a server it ends a listen.
+    /// `notifications/cancelled` for this request. From a client it cancels; from a server it ends
+    /// a listen.
     Cancelled {
         /// The request.
         id: RequestId,
@@ -24,8 +25,8 @@ pub enum Signal {
 }
 
 impl Signal {
-    /// Reads the members that matter. Malformed parameters make it [`Other`](Self::Other), because broken
-    /// notifications are ignored (`basic/patterns/cancellation#error-handling`).
+    /// Reads the members that matter. Malformed parameters make it [`Other`](Self::Other), because
+    /// broken notifications are ignored (`basic/patterns/cancellation#error-handling`).
     #[must_use]
     pub fn of(method: &str, params: Option<&RawJson>) -> Self {
         #[derive(Deserialize)]
@@ -53,12 +54,22 @@ impl Signal {
         let signal = match (method, params) {
             ("notifications/message", _) => return Self::Log,
             (_, None) => return Self::Other,
-            ("notifications/progress", Some(params)) => params.decode().map(|of: OfProgress| Self::Progress(of.token)),
-            ("notifications/cancelled", Some(params)) => params.decode().map(|of: OfCancelled| Self::Cancelled {
-                id: of.id,
-                reason: of.reason.as_ref().and_then(serde_json::Value::as_str).map(Into::into),
-            }),
-            (_, Some(params)) => params.decode().map(|of: OfSubscription| Self::Subscription(of.meta.id)),
+            ("notifications/progress", Some(params)) => params
+                .decode()
+                .map(|of: OfProgress| Self::Progress(of.token)),
+            ("notifications/cancelled", Some(params)) => {
+                params.decode().map(|of: OfCancelled| Self::Cancelled {
+                    id: of.id,
+                    reason: of
+                        .reason
+                        .as_ref()
+                        .and_then(serde_json::Value::as_str)
+                        .map(Into::into),
+                })
+            }
+            (_, Some(params)) => params
+                .decode()
+                .map(|of: OfSubscription| Self::Subscription(of.meta.id)),
         };
         signal.unwrap_or(Self::Other)
     }
@@ -74,16 +85,33 @@ mod tests {
 
     #[test]
     fn each_kind_is_read_by_its_own_member() {
-        assert_eq!(of("notifications/progress", r#"{"progressToken":"t","progress":1}"#), Signal::Progress("t".into()));
         assert_eq!(
-            of("notifications/cancelled", r#"{"requestId":3,"reason":"bored"}"#),
-            Signal::Cancelled { id: 3.into(), reason: Some("bored".into()) }
+            of(
+                "notifications/progress",
+                r#"{"progressToken":"t","progress":1}"#
+            ),
+            Signal::Progress("t".into())
         );
-        assert_eq!(of("notifications/message", r#"{"level":"info","data":1}"#), Signal::Log);
+        assert_eq!(
+            of(
+                "notifications/cancelled",
+                r#"{"requestId":3,"reason":"bored"}"#
+            ),
+            Signal::Cancelled {
+                id: 3.into(),
+                reason: Some("bored".into())
+            }
+        );
+        assert_eq!(
+            of("notifications/message", r#"{"level":"info","data":1}"#),
+            Signal::Log
+        );
         let meta = r#"{"_meta":{"io.modelcontextprotocol/subscriptionId":"3"}}"#;
-        for method in
-            ["notifications/tools/list_changed", "notifications/subscriptions/acknowledged", "notifications/tasks"]
-        {
+        for method in [
+            "notifications/tools/list_changed",
+            "notifications/subscriptions/acknowledged",
+            "notifications/tasks",
+        ] {
             assert_eq!(of(method, meta), Signal::Subscription("3".into()));
         }
     }
@@ -91,15 +119,31 @@ mod tests {
     // spec: cancellation-19
     #[test]
     fn malformed_notifications_concern_nobody() {
-        for params in ["{}", "[]", "null", r#"{"requestId":null}"#, r#"{"requestId":1.5}"#, r#"{"requestId":{}}"#] {
+        for params in [
+            "{}",
+            "[]",
+            "null",
+            r#"{"requestId":null}"#,
+            r#"{"requestId":1.5}"#,
+            r#"{"requestId":{}}"#,
+        ] {
             assert_eq!(of("notifications/cancelled", params), Signal::Other);
         }
         assert_eq!(Signal::of("notifications/cancelled", None), Signal::Other);
         assert_eq!(
             of("notifications/cancelled", r#"{"requestId":1,"reason":5}"#),
-            Signal::Cancelled { id: 1.into(), reason: None }
+            Signal::Cancelled {
+                id: 1.into(),
+                reason: None
+            }
         );
-        assert_eq!(of("notifications/progress", r#"{"progressToken":true}"#), Signal::Other);
-        assert_eq!(of("notifications/tools/list_changed", r#"{"_meta":{}}"#), Signal::Other);
+        assert_eq!(
+            of("notifications/progress", r#"{"progressToken":true}"#),
+            Signal::Other
+        );
+        assert_eq!(
+            of("notifications/tools/list_changed", r#"{"_meta":{}}"#),
+            Signal::Other
+        );
     }
 }

@@ -129,14 +129,21 @@ impl Object {
     pub(super) fn find(&self, key: &str, hint: usize) -> Option<usize> {
         let (before, after) = self.members.split_at(hint.min(self.members.len()));
         let is_it = |member: &Member| *member.name == *key;
-        after.iter().position(is_it).map(|index| index + before.len()).or_else(|| before.iter().position(is_it))
+        after
+            .iter()
+            .position(is_it)
+            .map(|index| index + before.len())
+            .or_else(|| before.iter().position(is_it))
     }
 
     fn require(&mut self, name: &str) -> Option<()> {
         let index = match self.find(name, 0) {
             Some(index) => index,
             None => {
-                self.members.push(Member { name: name.into(), plan: None });
+                self.members.push(Member {
+                    name: name.into(),
+                    plan: None,
+                });
                 self.members.len() - 1
             }
         };
@@ -151,7 +158,12 @@ impl Object {
 /// The plan for `schema`, if it holds nothing but what plans know.
 pub(crate) fn compile(schema: &JsonObject) -> Option<Plan> {
     let definitions = schema.get("$defs").and_then(JsonValue::as_object);
-    Compiler { definitions, plans: 0, references: 0 }.object(schema)
+    Compiler {
+        definitions,
+        plans: 0,
+        references: 0,
+    }
+    .object(schema)
 }
 
 struct Compiler<'a> {
@@ -180,7 +192,11 @@ impl<'a> Compiler<'a> {
             literals: None,
             strings: Strings::default(),
             integers: Integers::default(),
-            object: Object { members: Vec::new(), required: 0, extra: Extra::Allowed },
+            object: Object {
+                members: Vec::new(),
+                required: 0,
+                extra: Extra::Allowed,
+            },
             items: Plan::Anything,
         };
         let mut target = None;
@@ -192,10 +208,17 @@ impl<'a> Compiler<'a> {
             }
         }
         // After the loop, since it may come before `properties`.
-        for name in schema.get("required").and_then(JsonValue::as_array).into_iter().flatten() {
+        for name in schema
+            .get("required")
+            .and_then(JsonValue::as_array)
+            .into_iter()
+            .flatten()
+        {
             rules.object.require(name.as_str()?)?;
         }
-        let is_empty = schema.keys().all(|keyword| keyword == "$ref" || is_annotation(keyword));
+        let is_empty = schema
+            .keys()
+            .all(|keyword| keyword == "$ref" || is_annotation(keyword));
         match target {
             Some(plan) => is_empty.then_some(plan),
             None if is_empty => Some(Plan::Anything),
@@ -228,7 +251,10 @@ impl<'a> Compiler<'a> {
                 }
                 for (name, schema) in properties {
                     let plan = Some(self.schema(schema)?);
-                    rules.object.members.push(Member { name: name.as_str().into(), plan });
+                    rules.object.members.push(Member {
+                        name: name.as_str().into(),
+                        plan,
+                    });
                 }
             }
             "required" => {
@@ -239,12 +265,14 @@ impl<'a> Compiler<'a> {
         Some(())
     }
 
-    /// A definition of the root, as generators of schemas write it. An `$id` or anchor in between is not an annotation
-    /// and keeps the schema from being plain, so that the pointer can only mean the root's.
+    /// A definition of the root, as generators of schemas write it. An `$id` or anchor in between
+    /// is not an annotation and keeps the schema from being plain, so that the pointer can only
+    /// mean the root's.
     fn reference(&mut self, value: &'a JsonValue) -> Option<Plan> {
         let name = value.as_str()?.strip_prefix("#/$defs/")?;
-        let is_plain =
-            name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-' || byte == b'.');
+        let is_plain = name.bytes().all(|byte| {
+            byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-' || byte == b'.'
+        });
         if !is_plain || self.references == MAX_REFERENCES {
             return None;
         }
@@ -277,9 +305,9 @@ fn is_annotation(keyword: &str) -> bool {
 fn types(value: &JsonValue) -> Option<Types> {
     match value {
         JsonValue::String(name) => Types::named(name),
-        JsonValue::Array(names) => {
-            names.iter().try_fold(Types(0), |types, name| Some(Types(types.0 | Types::named(name.as_str()?)?.0)))
-        }
+        JsonValue::Array(names) => names.iter().try_fold(Types(0), |types, name| {
+            Some(Types(types.0 | Types::named(name.as_str()?)?.0))
+        }),
         _ => None,
     }
 }

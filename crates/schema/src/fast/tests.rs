@@ -3,7 +3,9 @@ use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 
 fn verdict(schema: &Value, text: &str) -> Verdict {
-    compile(schema.as_object().unwrap()).expect("a plain schema").check(text)
+    compile(schema.as_object().unwrap())
+        .expect("a plain schema")
+        .check(text)
 }
 
 #[test]
@@ -72,7 +74,9 @@ fn anything_beyond_the_plain_keywords_has_no_plan() {
 #[test]
 fn many_members_are_left_to_the_library() {
     let named = |count: usize| -> Value {
-        let properties: Map<_, _> = (0..count).map(|n| (format!("p{n}"), json!({"type": "integer"}))).collect();
+        let properties: Map<_, _> = (0..count)
+            .map(|n| (format!("p{n}"), json!({"type": "integer"})))
+            .collect();
         json!({"type": "object", "properties": properties, "required": [format!("p{}", count - 1)]})
     };
     assert_eq!(verdict(&named(64), r#"{"p63":1}"#), Verdict::Valid);
@@ -91,11 +95,19 @@ fn leaf() -> impl Strategy<Value = Value> {
         Just(json!({"type": ["null", "integer"]})),
         Just(json!({"type": "number"})),
         Just(json!({"type": "integer", "format": "int64"})),
-        bounds.clone().prop_map(|(low, size)| json!({"type": "integer", "minimum": low, "maximum": low + size})),
-        bounds.clone().prop_map(|(low, size)| json!({"exclusiveMinimum": low, "exclusiveMaximum": low + size + 2})),
+        bounds.clone().prop_map(
+            |(low, size)| json!({"type": "integer", "minimum": low, "maximum": low + size})
+        ),
+        bounds.clone().prop_map(
+            |(low, size)| json!({"exclusiveMinimum": low, "exclusiveMaximum": low + size + 2})
+        ),
         bounds
-            .prop_map(|(_, size)| json!({"type": "string", "minLength": size - 1, "maxLength": size + 1}))
-            .prop_filter("lengths are not negative", |schema| schema["minLength"].as_i64() >= Some(0)),
+            .prop_map(
+                |(_, size)| json!({"type": "string", "minLength": size - 1, "maxLength": size + 1})
+            )
+            .prop_filter("lengths are not negative", |schema| schema["minLength"]
+                .as_i64()
+                >= Some(0)),
         Just(json!({"enum": ["a", "é", 1, null]})),
         Just(json!({"const": "ab"})),
         Just(json!({"const": 0})),
@@ -108,11 +120,16 @@ fn schema() -> impl Strategy<Value = Value> {
         let name = || prop::sample::select(NAMES.to_vec());
         let properties = prop::collection::btree_map(name(), inner.clone(), 0..4);
         let required = prop::collection::btree_set(name(), 0..2);
-        let extra = prop_oneof![Just(None), Just(Some(json!(false))), inner.clone().prop_map(Some)];
+        let extra = prop_oneof![
+            Just(None),
+            Just(Some(json!(false))),
+            inner.clone().prop_map(Some)
+        ];
         prop_oneof![
             inner.prop_map(|items| json!({"type": "array", "items": items})),
             (properties, required, extra).prop_map(|(properties, required, extra)| {
-                let mut schema = json!({"type": "object", "properties": properties, "required": required});
+                let mut schema =
+                    json!({"type": "object", "properties": properties, "required": required});
                 if let Some(extra) = extra {
                     schema["additionalProperties"] = extra;
                 }
@@ -145,16 +162,21 @@ fn text() -> impl Strategy<Value = String> {
         r#""abcd""#,
         "123456789012345678901234567890",
     ]);
-    leaf.prop_map(str::to_owned).prop_recursive(3, 24, 4, |inner| {
-        let key = prop::sample::select(vec!["a", "b", "ab", "", r"\u0061", "c"]);
-        prop_oneof![
-            prop::collection::vec(inner.clone(), 0..3).prop_map(|items| format!("[{}]", items.join(" , "))),
-            prop::collection::vec((key, inner), 0..4).prop_map(|members| {
-                let members: Vec<_> = members.into_iter().map(|(key, value)| format!("\"{key}\":{value}")).collect();
-                format!("{{{}}}", members.join(","))
-            })
-        ]
-    })
+    leaf.prop_map(str::to_owned)
+        .prop_recursive(3, 24, 4, |inner| {
+            let key = prop::sample::select(vec!["a", "b", "ab", "", r"\u0061", "c"]);
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..3)
+                    .prop_map(|items| format!("[{}]", items.join(" , "))),
+                prop::collection::vec((key, inner), 0..4).prop_map(|members| {
+                    let members: Vec<_> = members
+                        .into_iter()
+                        .map(|(key, value)| format!("\"{key}\":{value}"))
+                        .collect();
+                    format!("{{{}}}", members.join(","))
+                })
+            ]
+        })
 }
 
 proptest! {

@@ -19,7 +19,10 @@ impl<'a> Walk<'a> {
         self.ids.insert(std::ptr::from_ref(object), id);
         let alone = self.dialect.is_classic() && object.contains_key("$ref");
         let resource = self.resource(object, id, outer, alone)?;
-        let mut node = Node { weight: 1, ..Node::default() };
+        let mut node = Node {
+            weight: 1,
+            ..Node::default()
+        };
         self.spend(2)?;
         for (keyword, value) in object {
             self.spend(keyword.len() + 4)?;
@@ -31,12 +34,20 @@ impl<'a> Walk<'a> {
             return Err(SchemaProblem::TooLarge("more than 256 regular expressions"));
         }
         // What stands beside such a `$ref` is never evaluated, though references may lead there.
-        self.nodes[id as usize] = if alone { Node { weight: 1, ..Node::default() } } else { node };
+        self.nodes[id as usize] = if alone {
+            Node {
+                weight: 1,
+                ..Node::default()
+            }
+        } else {
+            node
+        };
         Ok(())
     }
 
-    /// Reads a keyword that holds subschemas. Keywords of all dialects are read in each: the library does so with some
-    /// of them, and counting one too many never hides what an evaluation costs.
+    /// Reads a keyword that holds subschemas. Keywords of all dialects are read in each: the
+    /// library does so with some of them, and counting one too many never hides what an evaluation
+    /// costs.
     fn applicator(
         &mut self,
         keyword: &str,
@@ -50,20 +61,35 @@ impl<'a> Walk<'a> {
             ("allOf" | "anyOf" | "oneOf", JsonValue::Array(schemas)) => {
                 node.same.extend(self.list(schemas, depth, resource)?);
             }
-            ("not" | "if" | "then" | "else", _) => node.same.push(self.add(value, inner, resource)?),
+            ("not" | "if" | "then" | "else", _) => {
+                node.same.push(self.add(value, inner, resource)?)
+            }
             ("dependentSchemas" | "dependencies", JsonValue::Object(schemas)) => {
-                node.same.extend(self.map(schemas, depth, resource)?.into_iter().map(|(_, id)| id));
+                node.same.extend(
+                    self.map(schemas, depth, resource)?
+                        .into_iter()
+                        .map(|(_, id)| id),
+                );
             }
             ("properties", JsonValue::Object(schemas)) => {
-                node.named =
-                    self.map(schemas, depth, resource)?.into_iter().map(|(name, id)| (name.into(), id)).collect();
+                node.named = self
+                    .map(schemas, depth, resource)?
+                    .into_iter()
+                    .map(|(name, id)| (name.into(), id))
+                    .collect();
             }
             ("patternProperties", JsonValue::Object(schemas)) => {
                 self.patterns += schemas.len();
                 node.pattern = true;
-                node.members.extend(self.map(schemas, depth, resource)?.into_iter().map(|(_, id)| id));
+                node.members.extend(
+                    self.map(schemas, depth, resource)?
+                        .into_iter()
+                        .map(|(_, id)| id),
+                );
             }
-            ("additionalProperties", _) => node.additional = Some(self.add(value, inner, resource)?),
+            ("additionalProperties", _) => {
+                node.additional = Some(self.add(value, inner, resource)?)
+            }
             ("unevaluatedProperties", _) => {
                 node.twice = true;
                 node.members.push(self.add(value, inner, resource)?);
@@ -75,9 +101,12 @@ impl<'a> Walk<'a> {
                 node.twice = true;
                 node.items.push(self.add(value, inner, resource)?);
             }
-            ("items" | "contains" | "additionalItems", _) => node.items.push(self.add(value, inner, resource)?),
+            ("items" | "contains" | "additionalItems", _) => {
+                node.items.push(self.add(value, inner, resource)?)
+            }
             ("propertyNames", _) => {
-                // Keys are strings: what applies to them goes no deeper, so it counts as one more pattern.
+                // Keys are strings: what applies to them goes no deeper, so it counts as one more
+                // pattern.
                 node.pattern = true;
                 node.members.push(self.add(value, inner, resource)?);
             }
@@ -111,14 +140,26 @@ impl<'a> Walk<'a> {
             }
             ("$ref", JsonValue::String(uri)) => {
                 self.data(value, depth)?;
-                self.references.push(Reference { from, resource, uri, dynamic: false });
+                self.references.push(Reference {
+                    from,
+                    resource,
+                    uri,
+                    dynamic: false,
+                });
             }
             (keyword, JsonValue::String(uri)) if Some(keyword) == self.dialect.dynamic_ref() => {
                 self.data(value, depth)?;
                 if keyword == "$recursiveRef" && uri != "#" {
-                    return Err(SchemaProblem::Invalid(format!("$recursiveRef is {uri:?} and not \"#\"")));
+                    return Err(SchemaProblem::Invalid(format!(
+                        "$recursiveRef is {uri:?} and not \"#\""
+                    )));
                 }
-                self.references.push(Reference { from, resource, uri, dynamic: true });
+                self.references.push(Reference {
+                    from,
+                    resource,
+                    uri,
+                    dynamic: true,
+                });
             }
             ("pattern", JsonValue::String(_)) => {
                 self.data(value, depth)?;
@@ -126,14 +167,23 @@ impl<'a> Walk<'a> {
                 node.pattern = true;
             }
             ("uniqueItems" | "contentMediaType" | "contentEncoding", _) => {
-                self.pending.push(Pending::Data { value, depth: depth + 1 });
+                self.pending.push(Pending::Data {
+                    value,
+                    depth: depth + 1,
+                });
                 node.pattern = true;
             }
             ("enum" | "required", JsonValue::Array(list)) => {
                 node.weight += list.len() as u64 / 8;
-                self.pending.push(Pending::Data { value, depth: depth + 1 });
+                self.pending.push(Pending::Data {
+                    value,
+                    depth: depth + 1,
+                });
             }
-            _ => self.pending.push(Pending::Data { value, depth: depth + 1 }),
+            _ => self.pending.push(Pending::Data {
+                value,
+                depth: depth + 1,
+            }),
         }
         Ok(())
     }
@@ -158,10 +208,16 @@ impl<'a> Walk<'a> {
                 let why = format!("{uri:?} identifies a schema below a keyword that is not known");
                 return Err(SchemaProblem::Invalid(why));
             } else if self.resources.len() == MAX_RESOURCES {
-                return Err(SchemaProblem::TooLarge("more than 256 embedded schemas with a URI"));
+                return Err(SchemaProblem::TooLarge(
+                    "more than 256 embedded schemas with a URI",
+                ));
             } else {
                 resource = Some(self.resources.len());
-                self.resources.push(Resource { id: Some(uri), root: object, outer });
+                self.resources.push(Resource {
+                    id: Some(uri),
+                    root: object,
+                    outer,
+                });
             }
         }
         if let Some(name) = text("$anchor") {

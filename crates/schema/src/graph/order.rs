@@ -1,4 +1,5 @@
-//! Orders subschemas so that those applied in place come later, and bounds what one value in one place can cost.
+//! Orders subschemas so that those applied in place come later, and bounds what one value in one
+//! place can cost.
 
 use super::{Node, NodeId};
 use crate::{MAX_DEPTH, SchemaProblem};
@@ -17,7 +18,8 @@ struct Done {
 /// Sets each node's rank.
 ///
 /// # Errors
-/// When schemas apply each other in a circle, in chains longer than [`MAX_DEPTH`], or in too many ways.
+/// When schemas apply each other in a circle, in chains longer than [`MAX_DEPTH`], or in too many
+/// ways.
 pub(super) fn rank(nodes: &mut [Node]) -> Result<(), SchemaProblem> {
     let mut done: Vec<Option<Done>> = vec![None; nodes.len()];
     let mut open = vec![false; nodes.len()];
@@ -54,14 +56,19 @@ fn visit(
         return Ok(());
     }
     if open[target] {
-        return Err(SchemaProblem::Invalid("a subschema refers back to itself without reaching into the value".into()));
+        return Err(SchemaProblem::Invalid(
+            "a subschema refers back to itself without reaching into the value".into(),
+        ));
     }
     stack.push((target, 0));
     Ok(())
 }
 
 fn sum(node: &Node, done: &[Option<Done>]) -> Result<Done, SchemaProblem> {
-    let mut total = Done { chain: 0, evaluations: 0 };
+    let mut total = Done {
+        chain: 0,
+        evaluations: 0,
+    };
     for target in &node.same {
         if let Some(below) = done[*target as usize] {
             total.chain = total.chain.max(below.chain);
@@ -69,12 +76,17 @@ fn sum(node: &Node, done: &[Option<Done>]) -> Result<Done, SchemaProblem> {
         }
     }
     let times = if node.twice { 2 } else { 1 };
-    total = Done { chain: total.chain + 1, evaluations: total.evaluations.saturating_mul(times).saturating_add(1) };
+    total = Done {
+        chain: total.chain + 1,
+        evaluations: total.evaluations.saturating_mul(times).saturating_add(1),
+    };
     if total.chain > MAX_DEPTH {
         return Err(SchemaProblem::TooDeep);
     }
     if total.evaluations > MAX_IN_PLACE {
-        return Err(SchemaProblem::TooLarge("its references multiply to more than 10,000 evaluations of one value"));
+        return Err(SchemaProblem::TooLarge(
+            "its references multiply to more than 10,000 evaluations of one value",
+        ));
     }
     Ok(total)
 }

@@ -1,7 +1,8 @@
 //! Follows `$ref`, `$dynamicRef` and `$recursiveRef` inside the schema.
 //!
-//! The library resolves references exactly and refuses what is missing; here they are resolved to learn what an
-//! evaluation may cost, so several targets are taken where one cannot be told, and a missing one is left to it.
+//! The library resolves references exactly and refuses what is missing; here they are resolved to
+//! learn what an evaluation may cost, so several targets are taken where one cannot be told, and a
+//! missing one is left to it.
 
 use super::NodeId;
 use super::walk::{Reference, Walk};
@@ -43,21 +44,36 @@ fn targets(walk: &mut Walk<'_>, reference: &Reference<'_>) -> Result<Vec<NodeId>
     Ok(found)
 }
 
-/// The resources that `document` may name. Without a document it is the one around the reference, or one further out:
-/// on the way of some references the library passes over identifiers. Otherwise it is one whose identifier ends in the
-/// same segment, because base URIs only ever change what comes before it.
-fn resources(walk: &Walk<'_>, reference: &Reference<'_>, document: &str) -> Result<Vec<usize>, SchemaProblem> {
+/// The resources that `document` may name. Without a document it is the one around the reference,
+/// or one further out: on the way of some references the library passes over identifiers. Otherwise
+/// it is one whose identifier ends in the same segment, because base URIs only ever change what
+/// comes before it.
+fn resources(
+    walk: &Walk<'_>,
+    reference: &Reference<'_>,
+    document: &str,
+) -> Result<Vec<usize>, SchemaProblem> {
     if document.is_empty() {
         return Ok(match reference.resource {
-            Some(inner) => std::iter::successors(Some(inner), |&at| walk.resources[at].outer).collect(),
+            Some(inner) => {
+                std::iter::successors(Some(inner), |&at| walk.resources[at].outer).collect()
+            }
             None => (0..walk.resources.len()).collect(),
         });
     }
     let wanted = last_segment(document);
     let found: Vec<_> = (0..walk.resources.len())
-        .filter(|&index| walk.resources[index].id.is_some_and(|id| last_segment(id) == wanted))
+        .filter(|&index| {
+            walk.resources[index]
+                .id
+                .is_some_and(|id| last_segment(id) == wanted)
+        })
         .collect();
-    if found.is_empty() { Err(SchemaProblem::ExternalRef(reference.uri.to_owned())) } else { Ok(found) }
+    if found.is_empty() {
+        Err(SchemaProblem::ExternalRef(reference.uri.to_owned()))
+    } else {
+        Ok(found)
+    }
 }
 
 fn last_segment(uri: &str) -> &str {
@@ -66,7 +82,9 @@ fn last_segment(uri: &str) -> &str {
 }
 
 fn point<'a>(root: &'a JsonObject, pointer: &str) -> Option<&'a JsonValue> {
-    let mut segments = pointer.split('/').map(|segment| segment.replace("~1", "/").replace("~0", "~"));
+    let mut segments = pointer
+        .split('/')
+        .map(|segment| segment.replace("~1", "/").replace("~0", "~"));
     let first = root.get(&segments.next()?)?;
     segments.try_fold(first, |value, segment| match value {
         JsonValue::Object(members) => members.get(&segment),

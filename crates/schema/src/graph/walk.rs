@@ -6,8 +6,8 @@ use crate::{MAX_BYTES, MAX_DEPTH, MAX_SUBSCHEMAS, SchemaProblem};
 use carryall_types::{JsonObject, JsonValue};
 use std::collections::HashMap;
 
-/// The resource that a subschema belongs to. `None` for what only a reference leads to: under which URI that stands
-/// depends on keywords that nobody knows.
+/// The resource that a subschema belongs to. `None` for what only a reference leads to: under which
+/// URI that stands depends on keywords that nobody knows.
 pub(super) type Within = Option<usize>;
 
 /// What is known of a schema while it is read.
@@ -46,19 +46,35 @@ pub(super) struct Reference<'a> {
 
 /// What is still to be read.
 pub(super) enum Pending<'a> {
-    Schema { value: &'a JsonValue, id: NodeId, depth: usize, resource: Within },
-    Data { value: &'a JsonValue, depth: usize },
+    Schema {
+        value: &'a JsonValue,
+        id: NodeId,
+        depth: usize,
+        resource: Within,
+    },
+    Data {
+        value: &'a JsonValue,
+        depth: usize,
+    },
 }
 
 impl<'a> Walk<'a> {
-    pub(super) fn new(root: &'a JsonObject, dialect: Dialect, accepted: Accepted) -> Result<Self, SchemaProblem> {
+    pub(super) fn new(
+        root: &'a JsonObject,
+        dialect: Dialect,
+        accepted: Accepted,
+    ) -> Result<Self, SchemaProblem> {
         let mut walk = Self {
             dialect,
             accepted,
             nodes: vec![Node::default()],
             ids: HashMap::new(),
             pending: Vec::new(),
-            resources: vec![Resource { id: None, root, outer: None }],
+            resources: vec![Resource {
+                id: None,
+                root,
+                outer: None,
+            }],
             anchors: HashMap::new(),
             dynamic: HashMap::new(),
             references: Vec::new(),
@@ -70,8 +86,8 @@ impl<'a> Walk<'a> {
         Ok(walk)
     }
 
-    /// The subschema that `value` is, read now if it was not before (a reference may lead into a keyword that nobody
-    /// knows).
+    /// The subschema that `value` is, read now if it was not before (a reference may lead into a
+    /// keyword that nobody knows).
     pub(super) fn node(&mut self, value: &'a JsonValue) -> Result<NodeId, SchemaProblem> {
         if let JsonValue::Object(object) = value
             && let Some(id) = self.ids.get(&std::ptr::from_ref(object))
@@ -84,7 +100,10 @@ impl<'a> Walk<'a> {
     }
 
     pub(super) fn root(&self, resource: usize) -> NodeId {
-        self.ids.get(&std::ptr::from_ref(self.resources[resource].root)).copied().unwrap_or(0)
+        self.ids
+            .get(&std::ptr::from_ref(self.resources[resource].root))
+            .copied()
+            .unwrap_or(0)
     }
 
     pub(super) fn link(&mut self, from: NodeId, to: NodeId) {
@@ -101,10 +120,17 @@ impl<'a> Walk<'a> {
     fn run(&mut self) -> Result<(), SchemaProblem> {
         while let Some(pending) = self.pending.pop() {
             match pending {
-                Pending::Schema { value: JsonValue::Object(object), id, depth, resource } => {
+                Pending::Schema {
+                    value: JsonValue::Object(object),
+                    id,
+                    depth,
+                    resource,
+                } => {
                     self.object(object, id, depth, resource)?;
                 }
-                Pending::Schema { value, depth, .. } | Pending::Data { value, depth } => self.data(value, depth)?,
+                Pending::Schema { value, depth, .. } | Pending::Data { value, depth } => {
+                    self.data(value, depth)?
+                }
             }
         }
         Ok(())
@@ -125,7 +151,12 @@ impl<'a> Walk<'a> {
         }
         let id = self.nodes.len() as NodeId;
         self.nodes.push(Node::default());
-        self.pending.push(Pending::Schema { value, id, depth, resource });
+        self.pending.push(Pending::Schema {
+            value,
+            id,
+            depth,
+            resource,
+        });
         Ok(id)
     }
 
@@ -135,7 +166,10 @@ impl<'a> Walk<'a> {
         depth: usize,
         resource: Within,
     ) -> Result<Vec<NodeId>, SchemaProblem> {
-        schemas.iter().map(|schema| self.add(schema, depth + 1, resource)).collect()
+        schemas
+            .iter()
+            .map(|schema| self.add(schema, depth + 1, resource))
+            .collect()
     }
 
     pub(super) fn map(
@@ -154,7 +188,8 @@ impl<'a> Walk<'a> {
     }
 
     pub(super) fn data(&mut self, value: &'a JsonValue, depth: usize) -> Result<(), SchemaProblem> {
-        // Data is part of what later passes recurse into: it shares the bound of the schemas around it.
+        // Data is part of what later passes recurse into: it shares the bound of the schemas around
+        // it.
         if depth > 2 * MAX_DEPTH {
             return Err(SchemaProblem::TooDeep);
         }
@@ -164,14 +199,20 @@ impl<'a> Walk<'a> {
             JsonValue::String(text) => self.spend(text.len() + 2),
             JsonValue::Array(items) => {
                 self.spend(2 + items.len())?;
-                self.pending.extend(items.iter().map(|value| Pending::Data { value, depth: depth + 1 }));
+                self.pending.extend(items.iter().map(|value| Pending::Data {
+                    value,
+                    depth: depth + 1,
+                }));
                 Ok(())
             }
             JsonValue::Object(members) => {
                 self.spend(2)?;
                 for (name, value) in members {
                     self.spend(name.len() + 4)?;
-                    self.pending.push(Pending::Data { value, depth: depth + 1 });
+                    self.pending.push(Pending::Data {
+                        value,
+                        depth: depth + 1,
+                    });
                 }
                 Ok(())
             }
@@ -180,6 +221,10 @@ impl<'a> Walk<'a> {
 
     pub(super) fn spend(&mut self, bytes: usize) -> Result<(), SchemaProblem> {
         self.bytes += bytes;
-        if self.bytes > MAX_BYTES { Err(SchemaProblem::TooLarge("more than 256 KiB")) } else { Ok(()) }
+        if self.bytes > MAX_BYTES {
+            Err(SchemaProblem::TooLarge("more than 256 KiB"))
+        } else {
+            Ok(())
+        }
     }
 }

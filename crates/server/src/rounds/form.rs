@@ -1,4 +1,5 @@
-//! From a type to a form: the schema of a struct, within what forms may hold (`client/elicitation#requested-schema`).
+//! From a type to a form: the schema of a struct, within what forms may hold
+//! (`client/elicitation#requested-schema`).
 
 use crate::schema_of;
 use carryall_types::{JsonObject, JsonValue, PrimitiveSchemaDefinition, RequestedSchema};
@@ -66,7 +67,12 @@ impl std::error::Error for FormError {}
 pub fn form_of<T: JsonSchema>() -> Result<RequestedSchema, FormError> {
     let schema = schema_of::<T>();
     let nothing = JsonObject::new();
-    let object = |name: &str| schema.get(name).and_then(JsonValue::as_object).unwrap_or(&nothing);
+    let object = |name: &str| {
+        schema
+            .get(name)
+            .and_then(JsonValue::as_object)
+            .unwrap_or(&nothing)
+    };
     if schema.get("type").and_then(JsonValue::as_str) != Some("object") {
         return Err(FormError(format!(
             "{} is not a struct with named fields, so no form asks for it",
@@ -82,9 +88,16 @@ pub fn form_of<T: JsonSchema>() -> Result<RequestedSchema, FormError> {
         .collect();
     let mut form = RequestedSchema::new();
     for (name, field) in object("properties") {
-        let field = Fields { definitions: object("$defs") }
-            .field(field)
-            .map_err(|why| FormError(format!("no form asks for {}: field {name:?} {why}", T::schema_name())))?;
+        let field = Fields {
+            definitions: object("$defs"),
+        }
+        .field(field)
+        .map_err(|why| {
+            FormError(format!(
+                "no form asks for {}: field {name:?} {why}",
+                T::schema_name()
+            ))
+        })?;
         form = form.field(name, field);
         if required.contains(&name.as_str()) {
             form = form.required();
@@ -111,7 +124,11 @@ impl Fields<'_> {
             match type_of(&schema) {
                 Some("string") => {
                     field.extend(kept(&schema, &TEXT));
-                    let is_known = |format: &JsonValue| format.as_str().is_some_and(|format| FORMATS.contains(&format));
+                    let is_known = |format: &JsonValue| {
+                        format
+                            .as_str()
+                            .is_some_and(|format| FORMATS.contains(&format))
+                    };
                     field.retain(|name, value| name != "format" || is_known(value));
                 }
                 Some("number" | "integer") => field.extend(kept(&schema, &NUMBER)),
@@ -122,7 +139,10 @@ impl Fields<'_> {
                 }
                 _ => return Err("is not a text, a number, a boolean or a choice".into()),
             }
-            field.insert("type".into(), schema.get("type").cloned().unwrap_or_default());
+            field.insert(
+                "type".into(),
+                schema.get("type").cloned().unwrap_or_default(),
+            );
         }
         PrimitiveSchemaDefinition::deserialize(JsonValue::Object(field))
             .map_err(|error| format!("is no field: {error}"))
@@ -139,15 +159,23 @@ impl Fields<'_> {
         })
     }
 
-    /// The schema with references followed and `null` taken away. What stands beside a reference counts more.
+    /// The schema with references followed and `null` taken away. What stands beside a reference
+    /// counts more.
     fn resolved(&self, schema: &JsonValue) -> Result<JsonObject, String> {
         let mut schema = schema.as_object().cloned().ok_or("may be anything")?;
         for _ in 0..MAX_STEPS {
             without_null(&mut schema);
-            let Some(reference) = schema.shift_remove("$ref") else { return Ok(schema) };
-            let name = reference.as_str().and_then(|reference| reference.strip_prefix("#/$defs/")).unwrap_or_default();
+            let Some(reference) = schema.shift_remove("$ref") else {
+                return Ok(schema);
+            };
+            let name = reference
+                .as_str()
+                .and_then(|reference| reference.strip_prefix("#/$defs/"))
+                .unwrap_or_default();
             let target = self.definitions.get(name).and_then(JsonValue::as_object);
-            for (keyword, value) in target.ok_or_else(|| format!("refers to {reference}, which is not there"))? {
+            for (keyword, value) in
+                target.ok_or_else(|| format!("refers to {reference}, which is not there"))?
+            {
                 schema.entry(keyword).or_insert_with(|| value.clone());
             }
         }
@@ -169,7 +197,9 @@ fn without_null(schema: &mut JsonObject) {
     }
     let is_null = |schema: &JsonValue| schema.get("type").is_some_and(|kind| kind == "null");
     let rest = match schema.get("anyOf") {
-        Some(JsonValue::Array(branches)) => branches.iter().filter(|branch| !is_null(branch)).collect(),
+        Some(JsonValue::Array(branches)) => {
+            branches.iter().filter(|branch| !is_null(branch)).collect()
+        }
         _ => Vec::new(),
     };
     if let [JsonValue::Object(only)] = rest.as_slice() {
@@ -188,7 +218,13 @@ impl Choices {
     /// The keyword and its value: `enum` unless there are titles.
     fn written(self, titled: &'static str) -> (&'static str, JsonValue) {
         if self.0.iter().all(|(_, title)| title.is_none()) {
-            return ("enum", self.0.into_iter().map(|(value, _)| JsonValue::from(value)).collect());
+            return (
+                "enum",
+                self.0
+                    .into_iter()
+                    .map(|(value, _)| JsonValue::from(value))
+                    .collect(),
+            );
         }
         let option = |(value, title): (String, Option<String>)| {
             let title = title.unwrap_or_else(|| value.clone());
@@ -201,18 +237,28 @@ impl Choices {
 /// An enum without data: `enum`, or `oneOf` where variants have more to say.
 fn choices(schema: &JsonObject) -> Option<Choices> {
     let texts = |values: &JsonValue| -> Option<Vec<(String, Option<String>)>> {
-        values.as_array()?.iter().map(|value| Some((value.as_str()?.to_owned(), None))).collect()
+        values
+            .as_array()?
+            .iter()
+            .map(|value| Some((value.as_str()?.to_owned(), None)))
+            .collect()
     };
     if let Some(values) = schema.get("enum") {
         return texts(values).map(Choices);
     }
     let mut choices = Vec::new();
     for variant in schema.get("oneOf")?.as_array()? {
-        let said = |name: &str| variant.get(name).and_then(JsonValue::as_str).map(str::to_owned);
+        let said = |name: &str| {
+            variant
+                .get(name)
+                .and_then(JsonValue::as_str)
+                .map(str::to_owned)
+        };
         match (variant.get("const"), variant.get("enum")) {
-            (Some(value), _) => {
-                choices.push((value.as_str()?.to_owned(), said("title").or_else(|| said("description"))))
-            }
+            (Some(value), _) => choices.push((
+                value.as_str()?.to_owned(),
+                said("title").or_else(|| said("description")),
+            )),
             (None, Some(values)) => choices.extend(texts(values)?),
             (None, None) => return None,
         }
@@ -226,5 +272,9 @@ fn type_of(schema: &JsonObject) -> Option<&str> {
 
 fn kept(schema: &JsonObject, keywords: &[&str]) -> JsonObject {
     let keep = |(keyword, _): &(&String, &JsonValue)| keywords.contains(&keyword.as_str());
-    schema.iter().filter(keep).map(|(keyword, value)| (keyword.clone(), value.clone())).collect()
+    schema
+        .iter()
+        .filter(keep)
+        .map(|(keyword, value)| (keyword.clone(), value.clone()))
+        .collect()
 }

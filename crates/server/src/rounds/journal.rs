@@ -55,7 +55,11 @@ pub(crate) struct Opened<'a>(&'a Journal);
 impl Journal {
     /// What is known of a call from its beginning on.
     pub(crate) fn known(record: Record) -> Self {
-        Self(Mutex::new(Some(Pages { record, given: JsonObject::new(), met: HashMap::new() })))
+        Self(Mutex::new(Some(Pages {
+            record,
+            given: JsonObject::new(),
+            met: HashMap::new(),
+        })))
     }
 
     /// Reads what the request brings, unless that has been done.
@@ -75,7 +79,11 @@ impl Journal {
                 Some(token) => sealer.open(call, &token)?,
                 None => Record::default(),
             };
-            *pages = Some(Pages { record, given: responses()?.0, met: HashMap::new() });
+            *pages = Some(Pages {
+                record,
+                given: responses()?.0,
+                met: HashMap::new(),
+            });
         }
         drop(pages);
         Ok(Opened(self))
@@ -113,11 +121,15 @@ impl Pages {
         let key = format!("ask-{:016x}", fingerprint(&content));
         let times = self.met.entry(key.clone()).or_default();
         *times += 1;
-        if *times == 1 { key } else { format!("{key}-{times}") }
+        if *times == 1 {
+            key
+        } else {
+            format!("{key}-{times}")
+        }
     }
 
-    /// The answer to a question, from an earlier round or from this one. Only what is asked for gets into the record: the
-    /// client may send whatever it likes.
+    /// The answer to a question, from an earlier round or from this one. Only what is asked for
+    /// gets into the record: the client may send whatever it likes.
     pub(crate) fn answer(&mut self, key: &str) -> Option<&JsonValue> {
         if !self.record.answers.contains_key(key)
             && let Some(answer) = self.given.shift_remove(key)
@@ -145,8 +157,10 @@ impl Pages {
     }
 }
 
-/// FNV-1a: the same on every replica, whatever it was built with. Nothing depends on it being hard to meet: whoever
-/// answers one question may answer the other.
+/// FNV-1a: the same on every replica, whatever it was built with. Nothing depends on it being hard
+/// to meet: whoever answers one question may answer the other.
 fn fingerprint(text: &[u8]) -> u64 {
-    text.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
+    text.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
+    })
 }

@@ -3,9 +3,9 @@
 use super::form::form_of;
 use crate::output::Failure;
 use carryall_types::{
-    CreateMessageRequestParams, CreateMessageResult, ElicitAction, ElicitRequestFormParams, ElicitRequestParams,
-    ElicitRequestURLParams, ElicitResult, ErrorObject, InputRequest, JsonObject, JsonValue, ListRootsRequestParams,
-    ListRootsResult, RequestedSchema, Root,
+    CreateMessageRequestParams, CreateMessageResult, ElicitAction, ElicitRequestFormParams,
+    ElicitRequestParams, ElicitRequestURLParams, ElicitResult, ErrorObject, InputRequest,
+    JsonObject, JsonValue, ListRootsRequestParams, ListRootsResult, RequestedSchema, Root,
 };
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
@@ -53,8 +53,12 @@ impl Answers {
 
     /// The next answer, as `read` makes it; `-32602` says which one does not fit, and why.
     fn next<T>(&mut self, read: impl FnOnce(JsonValue) -> Result<T, String>) -> Result<T, Failure> {
-        let (key, answer) = self.0.next().ok_or_else(|| Failure::protocol(ErrorObject::internal()))?;
-        read(answer).map_err(|why| Failure::invalid_params(format!("inputResponses[{key:?}]: {why}")))
+        let (key, answer) = self
+            .0
+            .next()
+            .ok_or_else(|| Failure::protocol(ErrorObject::internal()))?;
+        read(answer)
+            .map_err(|why| Failure::invalid_params(format!("inputResponses[{key:?}]: {why}")))
     }
 }
 
@@ -64,10 +68,11 @@ mod sealed {
 
 /// Something to ask the client: see [`Ctx::ask`](crate::Ctx::ask).
 ///
-/// [`Form<T>`] asks the user for a `T`, [`ElicitRequestFormParams`] for what a form made by hand says.
-/// [`ElicitRequestURLParams`] sends the user to a page; that it is accepted means that the user has gone there, not that
-/// anything has been done. [`CreateMessageRequestParams`] asks the model and [`ListRootsRequestParams`] asks for the
-/// client's roots (both deprecated by SEP-2577). A tuple asks all of its members in one round.
+/// [`Form<T>`] asks the user for a `T`, [`ElicitRequestFormParams`] for what a form made by hand
+/// says. [`ElicitRequestURLParams`] sends the user to a page; that it is accepted means that the
+/// user has gone there, not that anything has been done. [`CreateMessageRequestParams`] asks the
+/// model and [`ListRootsRequestParams`] asks for the client's roots (both deprecated by SEP-2577).
+/// A tuple asks all of its members in one round.
 pub trait Question: sealed::Sealed + Send {
     /// What comes back.
     type Answer;
@@ -81,8 +86,9 @@ pub trait Question: sealed::Sealed + Send {
     fn read(self, answers: &mut Answers) -> Result<Self::Answer, Failure>;
 }
 
-/// A question to the user whose answer is a `T`: a struct of texts, numbers, booleans and choices, as forms can have them
-/// (`client/elicitation#requested-schema`). See [`form_of`](crate::form_of) for what becomes of its fields.
+/// A question to the user whose answer is a `T`: a struct of texts, numbers, booleans and choices,
+/// as forms can have them (`client/elicitation#requested-schema`). See [`form_of`](crate::form_of)
+/// for what becomes of its fields.
 pub struct Form<T> {
     message: String,
     answer: PhantomData<fn() -> T>,
@@ -91,13 +97,18 @@ pub struct Form<T> {
 impl<T: DeserializeOwned + JsonSchema> Form<T> {
     /// Asks with this message. Passwords, keys and payment data must not be asked for in forms.
     pub fn new(message: impl Into<String>) -> Self {
-        Self { message: message.into(), answer: PhantomData }
+        Self {
+            message: message.into(),
+            answer: PhantomData,
+        }
     }
 }
 
 impl<T> std::fmt::Debug for Form<T> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Form").field("message", &self.message).finish()
+        f.debug_struct("Form")
+            .field("message", &self.message)
+            .finish()
     }
 }
 
@@ -112,7 +123,9 @@ impl<T: DeserializeOwned + JsonSchema> Question for Form<T> {
 
     fn read(self, answers: &mut Answers) -> Result<Self::Answer, Failure> {
         let schema = form_of::<T>()?;
-        answers.next(|answer| filled_in(answer, schema)?.map(|content| decode(JsonValue::Object(content))))
+        answers.next(|answer| {
+            filled_in(answer, schema)?.map(|content| decode(JsonValue::Object(content)))
+        })
     }
 }
 
@@ -125,7 +138,10 @@ fn filled_in(answer: JsonValue, schema: RequestedSchema) -> Result<Elicited<Json
     elicited(answer, &ElicitRequestFormParams::new("", schema).into())
 }
 
-fn elicited(answer: JsonValue, question: &ElicitRequestParams) -> Result<Elicited<JsonObject>, String> {
+fn elicited(
+    answer: JsonValue,
+    question: &ElicitRequestParams,
+) -> Result<Elicited<JsonObject>, String> {
     let answer: ElicitResult = decode(answer)?;
     Ok(match answer.action {
         ElicitAction::Accept => {
@@ -145,7 +161,9 @@ pub(crate) fn check_answer(request: &InputRequest, answer: &JsonValue) -> Result
     match request {
         InputRequest::Elicit(question) => elicited(answer.clone(), question).map(drop),
         InputRequest::CreateMessage(_) => decode::<CreateMessageResult>(answer.clone()).map(drop),
-        InputRequest::ListRoots(_) => decode::<ListRootsResult>(answer.clone())?.check().map_err(|why| why.to_string()),
+        InputRequest::ListRoots(_) => decode::<ListRootsResult>(answer.clone())?
+            .check()
+            .map_err(|why| why.to_string()),
     }
 }
 
@@ -173,9 +191,19 @@ macro_rules! one_request {
     };
 }
 
-one_request!(ElicitRequestFormParams, Elicited<JsonObject>, |form, answer| filled_in(answer, form.requested_schema));
-one_request!(ElicitRequestURLParams, Elicited<()>, |url, answer| elicited(answer, &url.into())?.map(|_| Ok(())));
-one_request!(CreateMessageRequestParams, CreateMessageResult, |_, answer| decode(answer));
+one_request!(
+    ElicitRequestFormParams,
+    Elicited<JsonObject>,
+    |form, answer| filled_in(answer, form.requested_schema)
+);
+one_request!(ElicitRequestURLParams, Elicited<()>, |url, answer| {
+    elicited(answer, &url.into())?.map(|_| Ok(()))
+});
+one_request!(
+    CreateMessageRequestParams,
+    CreateMessageResult,
+    |_, answer| decode(answer)
+);
 one_request!(ListRootsRequestParams, Vec<Root>, |_, answer| {
     let roots: ListRootsResult = decode(answer)?;
     roots.check()?;

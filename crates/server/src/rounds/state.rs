@@ -1,5 +1,5 @@
-//! `requestState`: the journal of a call, sealed so that only the same request of the same caller brings it back, and only
-//! for a while (`basic/patterns/mrtr#server-requirements-basic-workflow`).
+//! `requestState`: the journal of a call, sealed so that only the same request of the same caller
+//! brings it back, and only for a while (`basic/patterns/mrtr#server-requirements-basic-workflow`).
 
 use super::journal::Record;
 use crate::clock;
@@ -20,8 +20,9 @@ pub(crate) const OF_THE_ROUND: [&str; 3] = ["_meta", "inputResponses", "requestS
 
 /// The keys of the server, and how long what they seal is good for.
 ///
-/// The name of the server is authenticated with everything that is sealed, so that of two servers with the same keyring
-/// neither accepts what the other has sealed. Replicas of one server have one name.
+/// The name of the server is authenticated with everything that is sealed, so that of two servers
+/// with the same keyring neither accepts what the other has sealed. Replicas of one server have one
+/// name.
 #[derive(Debug)]
 pub(crate) struct Sealer {
     keys: Keys,
@@ -31,7 +32,11 @@ pub(crate) struct Sealer {
 
 impl Sealer {
     pub(crate) fn new(keys: Keys, server: String, lifetime: Duration) -> Self {
-        Self { keys, server, lifetime }
+        Self {
+            keys,
+            server,
+            lifetime,
+        }
     }
 
     /// The name of the server.
@@ -56,13 +61,35 @@ impl Sealer {
     }
 
     /// A cursor that is of use to this caller alone. `None` when it cannot be made.
-    pub(crate) fn seal_cursor(&self, cursor: &Cursor, caller: Option<&Principal>) -> Option<String> {
-        cursor.seal(&*self.keys.now()?, &self.binding_to(caller), self.until(), random::bytes().ok()?).ok()
+    pub(crate) fn seal_cursor(
+        &self,
+        cursor: &Cursor,
+        caller: Option<&Principal>,
+    ) -> Option<String> {
+        cursor
+            .seal(
+                &*self.keys.now()?,
+                &self.binding_to(caller),
+                self.until(),
+                random::bytes().ok()?,
+            )
+            .ok()
     }
 
     /// Opens what [`seal_cursor`](Self::seal_cursor) has made for this caller.
-    pub(crate) fn open_cursor(&self, list: &str, caller: Option<&Principal>, text: &str) -> Result<Cursor, BadCursor> {
-        Cursor::open(list, &*self.keys.now().ok_or(BadCursor)?, &self.binding_to(caller), seconds(), text)
+    pub(crate) fn open_cursor(
+        &self,
+        list: &str,
+        caller: Option<&Principal>,
+        text: &str,
+    ) -> Result<Cursor, BadCursor> {
+        Cursor::open(
+            list,
+            &*self.keys.now().ok_or(BadCursor)?,
+            &self.binding_to(caller),
+            seconds(),
+            text,
+        )
     }
 
     /// The record as the client may see it.
@@ -71,7 +98,13 @@ impl Sealer {
     /// When it has become too large for a token.
     pub(crate) fn seal(&self, call: &Call, record: &Record) -> Result<String, Failure> {
         let record = serde_json::to_vec(record)?;
-        Ok(self.keyring()?.seal(PURPOSE, &self.binding(call)?, self.until(), random::bytes()?, &record)?)
+        Ok(self.keyring()?.seal(
+            PURPOSE,
+            &self.binding(call)?,
+            self.until(),
+            random::bytes()?,
+            &record,
+        )?)
     }
 
     /// When what is sealed now ends, in seconds since the epoch.
@@ -84,13 +117,17 @@ impl Sealer {
     /// # Errors
     /// `-32602`, the same for whatever is wrong with it.
     pub(crate) fn open(&self, call: &Call, token: &str) -> Result<Record, Failure> {
-        let opened = self.keyring()?.open(PURPOSE, &self.binding(call)?, seconds(), token);
-        let record = opened.ok().and_then(|record| serde_json::from_slice(&record).ok());
+        let opened = self
+            .keyring()?
+            .open(PURPOSE, &self.binding(call)?, seconds(), token);
+        let record = opened
+            .ok()
+            .and_then(|record| serde_json::from_slice(&record).ok());
         record.ok_or_else(|| Failure::invalid_params("Invalid requestState: ask again without it"))
     }
 
-    /// Which server this is, whose request and what it asks for, such that no two different ones look the same. It is
-    /// authenticated with the token, which does not carry it.
+    /// Which server this is, whose request and what it asks for, such that no two different ones
+    /// look the same. It is authenticated with the token, which does not carry it.
     fn binding(&self, call: &Call) -> Result<Vec<u8>, Failure> {
         let caller = call.principal.as_deref().map(identity);
         let mut params: JsonObject = call.params.raw().decode()?;
@@ -98,7 +135,12 @@ impl Sealer {
         let mut params = JsonValue::Object(params);
         // Whoever passes a request on may write its members in another order.
         params.sort_all_objects();
-        Ok(serde_json::to_vec(&(&self.server, caller, call.method.as_str(), params))?)
+        Ok(serde_json::to_vec(&(
+            &self.server,
+            caller,
+            call.method.as_str(),
+            params,
+        ))?)
     }
 }
 

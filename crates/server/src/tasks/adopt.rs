@@ -43,7 +43,10 @@ impl Wish {
                 return Poll::Ready(Ok(()));
             }
             if state.refusals != before {
-                return Poll::Ready(Err(state.refused.clone().unwrap_or_else(ErrorObject::internal)));
+                return Poll::Ready(Err(state
+                    .refused
+                    .clone()
+                    .unwrap_or_else(ErrorObject::internal)));
             }
             state.wished = true;
             state.wishers.push(cx.waker().clone());
@@ -99,19 +102,38 @@ impl Trigger {
 }
 
 /// A tool's handler with what may make a task of its call.
-pub(crate) fn as_task(engine: &Arc<Engine>, ctx: &Ctx, entry: &Arc<ToolEntry>, handler: Handler) -> Handler {
+pub(crate) fn as_task(
+    engine: &Arc<Engine>,
+    ctx: &Ctx,
+    entry: &Arc<ToolEntry>,
+    handler: Handler,
+) -> Handler {
     let declared = is_declared(ctx.client_capabilities());
     match entry.tool.task {
         TaskSupport::Always if !declared => {
             let missing = ToolError::protocol(missing_capabilities(&[required()]));
             Box::pin(std::future::ready(Err(missing)))
         }
-        TaskSupport::Always | TaskSupport::WhenPossible if declared => {
-            Box::pin(begun_as_task(Arc::clone(engine), ctx.clone(), Arc::clone(entry), handler))
+        TaskSupport::Always | TaskSupport::WhenPossible if declared => Box::pin(begun_as_task(
+            Arc::clone(engine),
+            ctx.clone(),
+            Arc::clone(entry),
+            handler,
+        )),
+        TaskSupport::After(time) if declared => {
+            watched(engine, ctx, entry, handler, Trigger::Time(timer(time)))
         }
-        TaskSupport::After(time) if declared => watched(engine, ctx, entry, handler, Trigger::Time(timer(time))),
-        TaskSupport::OnDemand => watched(engine, ctx, entry, handler, Trigger::Wish(ctx.may_become_task())),
-        TaskSupport::Never | TaskSupport::Always | TaskSupport::WhenPossible | TaskSupport::After(_) => handler,
+        TaskSupport::OnDemand => watched(
+            engine,
+            ctx,
+            entry,
+            handler,
+            Trigger::Wish(ctx.may_become_task()),
+        ),
+        TaskSupport::Never
+        | TaskSupport::Always
+        | TaskSupport::WhenPossible
+        | TaskSupport::After(_) => handler,
     }
 }
 
@@ -150,8 +172,9 @@ fn watched(
                     // One that tries again and again does so beside others.
                     tokio::task::yield_now().await;
                 }
-                // The handler has done part of its work. Whether a call becomes a task is the server's choice alone
-                // (`tasks#task-creation`), so it goes on as a plain call, for as long as one may take.
+                // The handler has done part of its work. Whether a call becomes a task is the
+                // server's choice alone (`tasks#task-creation`), so it goes on as a plain call, for
+                // as long as one may take.
                 _ => {
                     note_plain(&entry, &refused.error);
                     trigger = Trigger::Never;
@@ -161,7 +184,8 @@ fn watched(
     })
 }
 
-/// Runs a handler as a task from the beginning; as a plain call if the tool may do so and there can be no task.
+/// Runs a handler as a task from the beginning; as a plain call if the tool may do so and there can
+/// be no task.
 async fn begun_as_task(
     engine: Arc<Engine>,
     ctx: Ctx,
@@ -210,12 +234,13 @@ impl Ctx {
         self.task().is_some()
     }
 
-    /// Goes on as a task: the client is answered with it, and what follows is done in the background. Does nothing in a call
-    /// that is a task already. The tool has to be one that may become a task
-    /// ([`TaskSupport::OnDemand`](crate::TaskSupport::OnDemand)).
+    /// Goes on as a task: the client is answered with it, and what follows is done in the
+    /// background. Does nothing in a call that is a task already. The tool has to be one that may
+    /// become a task ([`TaskSupport::OnDemand`](crate::TaskSupport::OnDemand)).
     ///
-    /// Questions that decide whether there is anything to do belong before it: they are asked in the rounds of the call
-    /// (`tasks#task-creation`). Those behind it are asked by the task. Not cancel safe: the wish stays.
+    /// Questions that decide whether there is anything to do belong before it: they are asked in
+    /// the rounds of the call (`tasks#task-creation`). Those behind it are asked by the task. Not
+    /// cancel safe: the wish stays.
     ///
     /// ```
     /// use carryall_server::{Ctx, Elicited, Form, Server, TaskSupport, Tool, ToolError};
@@ -239,16 +264,18 @@ impl Ctx {
     /// ```
     ///
     /// # Errors
-    /// `-32021` when the client takes no tasks; `-32603` when the tool is not one that may become a task, or there can be
-    /// no further task at the moment. A handler that does not return this error goes on as a plain call, within its time,
-    /// and may try again.
+    /// `-32021` when the client takes no tasks; `-32603` when the tool is not one that may become a
+    /// task, or there can be no further task at the moment. A handler that does not return this
+    /// error goes on as a plain call, within its time, and may try again.
     pub async fn become_task(&self) -> Result<(), Failure> {
         if self.is_task() {
             return Ok(());
         }
         self.require(&required())?;
         let Some(wish) = self.wish() else {
-            tracing::error!("a handler wants to become a task, and its tool does not say TaskSupport::OnDemand");
+            tracing::error!(
+                "a handler wants to become a task, and its tool does not say TaskSupport::OnDemand"
+            );
             return Err(Failure::protocol(carryall_types::ErrorObject::internal()));
         };
         wish.granted(self).await.map_err(Failure::protocol)

@@ -16,7 +16,9 @@ use carryall_proto::budget::{Amount, Budget, BudgetExceeded};
 use carryall_proto::task::log_id;
 use carryall_proto::{BoxFuture, Call, Caller, Principal, Response};
 use carryall_store::{Row, Store, StoreError};
-use carryall_types::{ErrorObject, JsonObject, RawJson, Task, TaskParams, UpdateTaskParams, code, task_method};
+use carryall_types::{
+    ErrorObject, JsonObject, RawJson, Task, TaskParams, UpdateTaskParams, code, task_method,
+};
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
@@ -40,7 +42,8 @@ pub(crate) struct Engine {
     store: Arc<dyn Store>,
     /// What the tasks that this process has written keep in the store.
     pub(super) kept: Ledger,
-    /// The tasks that this process works on, by caller. Those that it took over from others are not in it.
+    /// The tasks that this process works on, by caller. Those that it took over from others are not
+    /// in it.
     running: Budget,
     core: OnceLock<Weak<Core>>,
     /// The tasks that this process works on.
@@ -52,9 +55,21 @@ impl Engine {
     pub(crate) fn new(settings: Tasks, store: Arc<dyn Store>, server: String) -> Self {
         let kept = Ledger::new(settings.limits.0, settings.limits.1);
         let any = Amount::new(usize::MAX, usize::MAX);
-        let running = Budget::new(any, Amount::new(settings.max_running_per_caller, usize::MAX));
+        let running = Budget::new(
+            any,
+            Amount::new(settings.max_running_per_caller, usize::MAX),
+        );
         let (runs, core, keeping) = (Mutex::default(), OnceLock::new(), OnceLock::new());
-        Self { settings, server, store, kept, running, core, runs, keeping }
+        Self {
+            settings,
+            server,
+            store,
+            kept,
+            running,
+            core,
+            runs,
+            keeping,
+        }
     }
 
     /// Whether this is a task of this server.
@@ -70,17 +85,24 @@ impl Engine {
         self.core.get()?.upgrade()
     }
 
-    /// Begins to listen to the store and to look after abandoned tasks, as soon as there is an executor to do it on.
+    /// Begins to listen to the store and to look after abandoned tasks, as soon as there is an
+    /// executor to do it on.
     pub(crate) fn start(self: &Arc<Self>, core: &Arc<Core>) {
         if self.keeping.get().is_some() {
             return;
         }
-        let Ok(executor) = tokio::runtime::Handle::try_current() else { return };
+        let Ok(executor) = tokio::runtime::Handle::try_current() else {
+            return;
+        };
         self.core.get_or_init(|| Arc::downgrade(core));
         let changes = self.store().changes(KIND);
         self.keeping.get_or_init(|| {
             let tick = self.settings.lease / 3;
-            Background(vec![executor.spawn(keeping::keep(Arc::downgrade(self), changes, tick))])
+            Background(vec![executor.spawn(keeping::keep(
+                Arc::downgrade(self),
+                changes,
+                tick,
+            ))])
         });
     }
 
@@ -91,7 +113,10 @@ impl Engine {
         call: &Call,
     ) -> Result<BoxFuture<Result<RawJson, ErrorObject>>, ErrorObject> {
         let method = call.method.as_str();
-        if !matches!(method, task_method::GET | task_method::UPDATE | task_method::CANCEL) {
+        if !matches!(
+            method,
+            task_method::GET | task_method::UPDATE | task_method::CANCEL
+        ) {
             return Err(refusal::method_not_found(method));
         }
         if !is_declared(call.meta.client_capabilities()) {
@@ -111,7 +136,9 @@ impl Engine {
             task_method::UPDATE => {
                 let params: UpdateTaskParams = params.decode().map_err(refusal::invalid_params)?;
                 Box::pin(async move {
-                    engine.update(&params, caller.as_deref(), &accountable).await?;
+                    engine
+                        .update(&params, caller.as_deref(), &accountable)
+                        .await?;
                     acknowledged(&core)
                 })
             }
@@ -126,7 +153,11 @@ impl Engine {
     }
 
     /// The task, if the caller may know of it. To strangers there is no such task.
-    async fn owned(&self, id: &str, caller: Option<&Principal>) -> Result<(Row, Record), ErrorObject> {
+    async fn owned(
+        &self,
+        id: &str,
+        caller: Option<&Principal>,
+    ) -> Result<(Row, Record), ErrorObject> {
         if id.len() > MAX_ID_BYTES {
             return Err(refusal::unknown("task", id));
         }
@@ -149,17 +180,20 @@ impl Engine {
             if record.status.is_terminal() {
                 return false;
             }
-            record.answer(&params.input_responses).unwrap_or_else(|why| {
-                wrong = Some(why);
-                false
-            })
+            record
+                .answer(&params.input_responses)
+                .unwrap_or_else(|why| {
+                    wrong = Some(why);
+                    false
+                })
         };
-        self.change_soon(&params.task_id, Some(accountable), answered).await?;
+        self.change_soon(&params.task_id, Some(accountable), answered)
+            .await?;
         wrong.map_or(Ok(()), |why| Err(refusal::invalid_params(why)))
     }
 
-    /// Ends a task, unless it has ended (`tasks#task-cancellation`). Whoever works on it learns that there is nothing more to
-    /// do.
+    /// Ends a task, unless it has ended (`tasks#task-cancellation`). Whoever works on it learns
+    /// that there is nothing more to do.
     async fn cancel(&self, id: &str, caller: Option<&Principal>) -> Result<(), ErrorObject> {
         self.owned(id, caller).await?;
         let cancelled = |record: &mut Record| {
@@ -182,18 +216,21 @@ impl Engine {
             match self.change(id, accountable, &mut change).await {
                 Ok(_) => break,
                 Err(NotChanged::TooLarge) => return Err(refusal::task_too_large()),
-                Err(NotChanged::Store(error)) if tried == TRIES => return Err(unavailable(&error).into()),
+                Err(NotChanged::Store(error)) if tried == TRIES => {
+                    return Err(unavailable(&error).into());
+                }
                 Err(NotChanged::Store(_)) => tokio::time::sleep(PAUSE * tried).await,
             }
         }
         Ok(())
     }
 
-    /// Atomically updates a task, retrying on version conflict. `change` says whether there is anything to write; it may run
-    /// more than once. Returns the task and the version of its row as they are now, if it was changed.
+    /// Atomically updates a task, retrying on version conflict. `change` says whether there is
+    /// anything to write; it may run more than once. Returns the task and the version of its row as
+    /// they are now, if it was changed.
     ///
-    /// What the task keeps is accounted to `accountable`, unless it is accounted to somebody already. Without one the
-    /// change is not refused for its size.
+    /// What the task keeps is accounted to `accountable`, unless it is accounted to somebody
+    /// already. Without one the change is not refused for its size.
     pub(super) async fn change(
         &self,
         id: &str,
@@ -201,14 +238,21 @@ impl Engine {
         mut change: impl FnMut(&mut Record) -> bool,
     ) -> Result<Option<(Record, u64)>, NotChanged> {
         for _ in 0..CONFLICTS {
-            let Some(row) = self.store().get(KIND, id, now()).await? else { return Ok(None) };
-            let Some(mut record) = Record::read(&row) else { return Ok(None) };
+            let Some(row) = self.store().get(KIND, id, now()).await? else {
+                return Ok(None);
+            };
+            let Some(mut record) = Record::read(&row) else {
+                return Ok(None);
+            };
             if !change(&mut record) {
                 return Ok(None);
             }
             let row = record.to_replace(row);
             match accountable {
-                Some(caller) => self.kept.hold(caller, id, row.value.len(), row.expires_at, now())?,
+                Some(caller) => {
+                    self.kept
+                        .hold(caller, id, row.value.len(), row.expires_at, now())?
+                }
                 None => self.kept.resize(id, row.value.len()),
             }
             let version = row.version;
@@ -216,7 +260,10 @@ impl Engine {
                 return Ok(Some((record, version)));
             }
         }
-        Err(StoreError::new(format!("{CONFLICTS} others have changed the row in between")).into())
+        Err(StoreError::new(format!(
+            "{CONFLICTS} others have changed the row in between"
+        ))
+        .into())
     }
 
     /// Makes a task of a call whose handler is at work. It is in the store when this returns.
@@ -237,15 +284,24 @@ impl Engine {
                 Ok(task)
             }
             Err((error, may_be_stored)) => {
-                // What may be in the store is worked on when its lease has ended, if it can be resumed.
+                // What may be in the store is worked on when its lease has ended, if it can be
+                // resumed.
                 let may_go_on = !(may_be_stored && entry.tool.resumable);
-                Err(NotAdopted { error, handler, may_go_on })
+                Err(NotAdopted {
+                    error,
+                    handler,
+                    may_go_on,
+                })
             }
         }
     }
 
     /// Creates a task for a call. The error says whether it may be in the store nevertheless.
-    async fn create(self: &Arc<Self>, ctx: &Ctx, entry: &ToolEntry) -> Result<(Task, Run), (Failure, bool)> {
+    async fn create(
+        self: &Arc<Self>,
+        ctx: &Ctx,
+        entry: &ToolEntry,
+    ) -> Result<(Task, Run), (Failure, bool)> {
         let refused = |error: ErrorObject| (Failure::protocol(error), false);
         if self.runs().len() >= self.settings.max_running {
             let message = "The server is at its limit of running tasks; try again later";
@@ -253,7 +309,8 @@ impl Engine {
         }
         let caller = Caller::accountable(ctx.call());
         let Ok(place) = self.running.reserve(&caller, 0) else {
-            let message = "This caller is at its limit of running tasks; try again when some have ended";
+            let message =
+                "This caller is at its limit of running tasks; try again when some have ended";
             return Err(refused(ErrorObject::new(code::INTERNAL_ERROR, message)));
         };
         // Unguessable (`tasks#security-considerations`).
@@ -261,7 +318,9 @@ impl Engine {
         let journal = ctx.journal().map_err(|failure| (failure, false))?.to_keep();
         let record = Record::new(ctx, entry, &self.settings, journal, now());
         let row = record.to_row(id.clone());
-        let held = self.kept.hold(&caller, &id, row.value.len(), row.expires_at, now());
+        let held = self
+            .kept
+            .hold(&caller, &id, row.value.len(), row.expires_at, now());
         held.map_err(|exceeded| refused(refusal::too_many_tasks(exceeded)))?;
         // One that was inserted though the store said it failed has this id, which nobody else has.
         if let Err(error) = patiently(|| self.store().insert(row.clone(), now())).await {
@@ -284,7 +343,10 @@ impl Engine {
     /// This process does not work on the task any more.
     pub(super) fn end(&self, run: &Arc<Run>) {
         let mut runs = self.runs();
-        if runs.get(run.id()).is_some_and(|there| Arc::ptr_eq(there, run)) {
+        if runs
+            .get(run.id())
+            .is_some_and(|there| Arc::ptr_eq(there, run))
+        {
             runs.remove(run.id());
         }
     }
@@ -294,7 +356,12 @@ impl Engine {
     }
 
     /// Which of these tasks the caller may listen to.
-    pub(crate) async fn listenable(&self, ids: &[String], caller: Option<&Principal>, limit: usize) -> Vec<String> {
+    pub(crate) async fn listenable(
+        &self,
+        ids: &[String],
+        caller: Option<&Principal>,
+        limit: usize,
+    ) -> Vec<String> {
         let mut listenable: Vec<String> = Vec::new();
         for id in ids.iter().take(limit) {
             if !listenable.contains(id) && self.owned(id, caller).await.is_ok() {
@@ -305,13 +372,19 @@ impl Engine {
     }
 
     /// Tells listeners how these tasks stand; `again` even if they were told the same before.
-    pub(crate) async fn tell(&self, core: &Core, ids: impl IntoIterator<Item = String>, again: bool) {
+    pub(crate) async fn tell(
+        &self,
+        core: &Core,
+        ids: impl IntoIterator<Item = String>,
+        again: bool,
+    ) {
         for id in ids {
             match self.store().get(KIND, &id, now()).await {
                 Ok(row) => {
                     let record = row.as_ref().and_then(Record::read);
                     if let Some(record) = record {
-                        core.hub.publish_task(record.change(&id, &core.stamp), again);
+                        core.hub
+                            .publish_task(record.change(&id, &core.stamp), again);
                     }
                 }
                 Err(error) => {
@@ -325,7 +398,9 @@ impl Engine {
 impl fmt::Debug for Engine {
     /// Without the ids of tasks.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Engine").field("settings", &self.settings).finish_non_exhaustive()
+        f.debug_struct("Engine")
+            .field("settings", &self.settings)
+            .finish_non_exhaustive()
     }
 }
 
@@ -339,7 +414,11 @@ pub(super) enum NotChanged {
 
 impl From<StoreError> for NotChanged {
     fn from(error: StoreError) -> Self {
-        if error.is_full() { Self::TooLarge } else { Self::Store(error) }
+        if error.is_full() {
+            Self::TooLarge
+        } else {
+            Self::Store(error)
+        }
     }
 }
 
@@ -351,7 +430,9 @@ impl From<BudgetExceeded> for NotChanged {
 
 /// The answer to what has no result (`tasks#task-update-requests`).
 fn acknowledged(core: &Core) -> Result<RawJson, ErrorObject> {
-    core.stamp.result("complete", &JsonObject::new(), None).map_err(|_| ErrorObject::internal())
+    core.stamp
+        .result("complete", &JsonObject::new(), None)
+        .map_err(|_| ErrorObject::internal())
 }
 
 /// A handler whose call has not become a task.
@@ -375,15 +456,19 @@ impl From<NotStored> for ErrorObject {
     fn from(why: NotStored) -> Self {
         match why {
             NotStored::Full => refusal::too_many_tasks(BudgetExceeded::Total),
-            NotStored::Unavailable => {
-                Self::new(code::INTERNAL_ERROR, "Tasks are not available at the moment; try again")
-            }
+            NotStored::Unavailable => Self::new(
+                code::INTERNAL_ERROR,
+                "Tasks are not available at the moment; try again",
+            ),
         }
     }
 }
 
 fn unavailable(error: &StoreError) -> NotStored {
-    tracing::error!(error = error as &dyn std::error::Error, "task store unavailable");
+    tracing::error!(
+        error = error as &dyn std::error::Error,
+        "task store unavailable"
+    );
     NotStored::Unavailable
 }
 

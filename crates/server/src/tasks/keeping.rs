@@ -1,4 +1,5 @@
-//! What goes on behind all tasks: news from the store to those who wait, and a look at what nobody works on any more.
+//! What goes on behind all tasks: news from the store to those who wait, and a look at what nobody
+//! works on any more.
 
 use super::Engine;
 use super::Run;
@@ -25,7 +26,9 @@ pub(super) async fn keep(engine: Weak<Engine>, mut changes: Changes, tick: Durat
             changed = poll_fn(|cx| changes.as_mut().poll_next(cx)) => changed,
             _ = tick.tick() => None,
         };
-        let Some(engine) = engine.upgrade() else { return };
+        let Some(engine) = engine.upgrade() else {
+            return;
+        };
         match changed {
             Some(changed) => engine.heard(changed).await,
             None => engine.look_after().await,
@@ -71,13 +74,26 @@ impl Engine {
         Ok(())
     }
 
-    async fn take_over_one(self: &Arc<Self>, row: Row, mut record: Record) -> Result<(), carryall_store::StoreError> {
-        let Some(core) = self.core() else { return Ok(()) };
+    async fn take_over_one(
+        self: &Arc<Self>,
+        row: Row,
+        mut record: Record,
+    ) -> Result<(), carryall_store::StoreError> {
+        let Some(core) = self.core() else {
+            return Ok(());
+        };
         let id = row.key.clone();
         if !record.resumable || record.lease.number >= self.settings.max_attempts {
-            let why = if record.resumable { "so many times that it is given up" } else { "and it cannot be resumed" };
+            let why = if record.resumable {
+                "so many times that it is given up"
+            } else {
+                "and it cannot be resumed"
+            };
             let message = format!("The process that worked on the task has gone, {why}");
-            record.settle(Outcome::Error(ErrorObject::new(code::INTERNAL_ERROR, message)));
+            record.settle(Outcome::Error(ErrorObject::new(
+                code::INTERNAL_ERROR,
+                message,
+            )));
             let row = record.to_replace(row);
             let size = row.value.len();
             if self.store().replace(row).await? {
@@ -90,7 +106,13 @@ impl Engine {
         }
         let catalogue = core.catalogue.load_full();
         // Another replica may have the tool, while the fleet is being renewed.
-        let Some(entry) = catalogue.tools.get(&record.tool, record.owner.as_ref()).cloned() else { return Ok(()) };
+        let Some(entry) = catalogue
+            .tools
+            .get(&record.tool, record.owner.as_ref())
+            .cloned()
+        else {
+            return Ok(());
+        };
         let call = match record.to_call() {
             Ok(call) => call,
             Err(error) => {
@@ -98,13 +120,19 @@ impl Engine {
                 return Ok(());
             }
         };
-        record.lease = Lease { number: record.lease.number + 1 };
+        record.lease = Lease {
+            number: record.lease.number + 1,
+        };
         record.lease_ends = Some(now().saturating_add(millis(self.settings.lease)));
         let row = record.to_replace(row);
         if !self.store().replace(row.clone()).await? {
             return Ok(());
         }
-        tracing::info!(task = log_id(&id), lease = record.lease.number, "taking over a task");
+        tracing::info!(
+            task = log_id(&id),
+            lease = record.lease.number,
+            "taking over a task"
+        );
         let mut run = Run::new(Arc::clone(self), &row, record.lease.number);
         if let Some(owner) = &record.owner {
             // It was accepted once, so it is not refused now; what it is yet to keep counts.

@@ -13,7 +13,8 @@ use carryall_proto::task::log_id;
 use carryall_proto::{Call, Meta, Outcome, Params, Principal};
 use carryall_store::Row;
 use carryall_types::{
-    ErrorObject, InputRequests, InputResponses, JsonObject, JsonValue, Method, RawJson, RequestId, Task, TaskStatus,
+    ErrorObject, InputRequests, InputResponses, JsonObject, JsonValue, Method, RawJson, RequestId,
+    Task, TaskStatus,
 };
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -48,7 +49,8 @@ pub(super) struct Record {
     pub(super) outcome: Option<Settled>,
     pub(super) resumable: bool,
     pub(super) lease: Lease,
-    /// When the lease ends. It stands in the row and not in its value, so that a renewal does not write the value again.
+    /// When the lease ends. It stands in the row and not in its value, so that a renewal does not
+    /// write the value again.
     #[serde(skip)]
     pub(super) lease_ends: Option<u64>,
 }
@@ -75,7 +77,13 @@ fn clipped(mut message: String) -> String {
 
 impl Record {
     /// The task that `entry` makes of the call of `ctx`.
-    pub(super) fn new(ctx: &Ctx, entry: &ToolEntry, settings: &Tasks, journal: Journal, now: u64) -> Self {
+    pub(super) fn new(
+        ctx: &Ctx,
+        entry: &ToolEntry,
+        settings: &Tasks,
+        journal: Journal,
+        now: u64,
+    ) -> Self {
         let call = ctx.call();
         let mut params: JsonObject = call.params.raw().decode().unwrap_or_default();
         params.retain(|name, _| !OF_THE_ROUND.contains(&name.as_str()));
@@ -104,7 +112,10 @@ impl Record {
         let read = serde_json::from_slice(&row.value);
         let task = || log_id(&row.key);
         let read = read.map_err(|error| tracing::error!(error = %carryall_proto::PrintableFmt(&error), task = task(), "task record is not readable")).ok();
-        read.map(|record: Self| Self { lease_ends: row.due_at, ..record })
+        read.map(|record: Self| Self {
+            lease_ends: row.due_at,
+            ..record
+        })
     }
 
     /// The row of this record, to be inserted under `key`.
@@ -112,12 +123,22 @@ impl Record {
         let value = Bytes::from(serde_json::to_vec(self).unwrap_or_default());
         let expires_at = self.ttl_ms.map(|ttl| self.created_at.saturating_add(ttl));
         let due_at = self.lease_ends.filter(|_| !self.status.is_terminal());
-        Row { kind: KIND, key, version: 1, value, expires_at, due_at }
+        Row {
+            kind: KIND,
+            key,
+            version: 1,
+            value,
+            expires_at,
+            due_at,
+        }
     }
 
     /// The row that replaces `row`.
     pub(super) fn to_replace(&self, row: Row) -> Row {
-        Row { version: row.version + 1, ..self.to_row(row.key) }
+        Row {
+            version: row.version + 1,
+            ..self.to_row(row.key)
+        }
     }
 
     /// Something that clients can see has changed.
@@ -153,7 +174,8 @@ impl Record {
         self.forget_call();
     }
 
-    /// A task that has ended is kept for what it has come to. Nobody asks any more what it came from.
+    /// A task that has ended is kept for what it has come to. Nobody asks any more what it came
+    /// from.
     fn forget_call(&mut self) {
         self.params = JsonObject::new();
         self.meta = RawJson::EMPTY_OBJECT;
@@ -169,7 +191,10 @@ impl Record {
 
     /// Puts questions that have no answer yet.
     pub(super) fn ask(&mut self, questions: &InputRequests) {
-        for (key, question) in questions.iter().filter(|(key, _)| self.journal.answer(key).is_none()) {
+        for (key, question) in questions
+            .iter()
+            .filter(|(key, _)| self.journal.answer(key).is_none())
+        {
             self.questions.insert(key, question.clone());
         }
         self.look_for_questions();
@@ -180,22 +205,34 @@ impl Record {
     /// # Errors
     /// Which answer does not fit its question, and why.
     pub(super) fn answer(&mut self, answers: &InputResponses) -> Result<bool, String> {
-        let fitting = answers.0.iter().filter_map(|(key, answer)| Some((key, self.questions.get(key)?, answer)));
+        let fitting = answers
+            .0
+            .iter()
+            .filter_map(|(key, answer)| Some((key, self.questions.get(key)?, answer)));
         let mut taken = Vec::new();
         for (key, question, answer) in fitting {
-            check_answer(question, answer).map_err(|why| format!("inputResponses[{key:?}]: {why}"))?;
+            check_answer(question, answer)
+                .map_err(|why| format!("inputResponses[{key:?}]: {why}"))?;
             taken.push((key.clone(), answer.clone()));
         }
         let questions = std::mem::take(&mut self.questions).into_iter();
-        self.questions = questions.filter(|(key, _)| !taken.iter().any(|(taken, _)| taken == key)).collect();
+        self.questions = questions
+            .filter(|(key, _)| !taken.iter().any(|(taken, _)| taken == key))
+            .collect();
         let some = !taken.is_empty();
-        taken.into_iter().for_each(|(key, answer)| self.journal.answered(key, answer));
+        taken
+            .into_iter()
+            .for_each(|(key, answer)| self.journal.answered(key, answer));
         self.look_for_questions();
         Ok(some)
     }
 
     fn look_for_questions(&mut self) {
-        self.status = if self.questions.is_empty() { TaskStatus::Working } else { TaskStatus::InputRequired };
+        self.status = if self.questions.is_empty() {
+            TaskStatus::Working
+        } else {
+            TaskStatus::InputRequired
+        };
         self.touch();
     }
 
@@ -237,17 +274,22 @@ impl Record {
 
     /// What listeners are told.
     pub(super) fn change(&self, id: &str, stamp: &Stamp) -> TaskChange {
-        TaskChange { id: id.into(), task: self.detailed(id, stamp) }
+        TaskChange {
+            id: id.into(),
+            task: self.detailed(id, stamp),
+        }
     }
 
-    /// The call that the task came from, so that another replica can go on with it. What layers and headers have said about
-    /// it is not there any more.
+    /// The call that the task came from, so that another replica can go on with it. What layers and
+    /// headers have said about it is not there any more.
     ///
     /// # Errors
     /// When the record does not hold a call.
     pub(super) fn to_call(&self) -> Result<Call, String> {
         let params = RawJson::from(&JsonValue::Object(self.params.clone()));
-        let params = Params::parse(params).map_err(|error| error.to_string())?.with("_meta", &self.meta);
+        let params = Params::parse(params)
+            .map_err(|error| error.to_string())?
+            .with("_meta", &self.meta);
         let meta = Meta::parse(self.meta.clone()).map_err(|error| error.to_string())?;
         let mut call = Call::new(RequestId::from(0), Method::ToolsCall, params, meta);
         call.principal = self.owner.clone().map(Arc::new);

@@ -29,7 +29,8 @@ const MESSAGE_INTERVAL: Duration = Duration::from_millis(250);
 /// How long a worker waits for a store that fails, at first and at most.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
 
-/// A worker's hold on its task. All that it writes is written only while its lease has the number it was given.
+/// A worker's hold on its task. All that it writes is written only while its lease has the number
+/// it was given.
 pub(crate) struct Run {
     engine: Arc<Engine>,
     id: String,
@@ -38,7 +39,8 @@ pub(crate) struct Run {
     seen: AtomicU64,
     /// When the task ends, done or not.
     expires_at: Option<u64>,
-    /// Whom what the task keeps is accounted to. Unknown for a task that was taken over and has no principal.
+    /// Whom what the task keeps is accounted to. Unknown for a task that was taken over and has no
+    /// principal.
     caller: Option<Caller>,
     _place: Option<Reservation>,
     /// The row may be another one than before.
@@ -55,7 +57,8 @@ struct Said {
 
 /// Why a worker cannot write.
 enum Stopped {
-    /// The task is not this worker's any more: it was cancelled, has ended, or somebody else took it over.
+    /// The task is not this worker's any more: it was cancelled, has ended, or somebody else took
+    /// it over.
     Lost,
     /// What it would write is more than the task may keep.
     TooLarge,
@@ -124,7 +127,12 @@ impl Run {
         mut handler: BoxFuture<Result<ToolOutput, ToolError>>,
     ) -> Option<Outcome> {
         let outcome = poll_fn(|cx| {
-            let polled = guarded(|| handler.as_mut().poll(cx).map(|output| settle::tool(ctx, entry, output)));
+            let polled = guarded(|| {
+                handler
+                    .as_mut()
+                    .poll(cx)
+                    .map(|output| settle::tool(ctx, entry, output))
+            });
             polled.unwrap_or_else(|error| Poll::Ready(Outcome::Error(error)))
         });
         tokio::select! {
@@ -164,7 +172,9 @@ impl Run {
         loop {
             let seen = self.seen.load(Ordering::Relaxed);
             let store = self.engine.store();
-            let renewed = self.stubbornly(|| store.reschedule(KIND, &self.id, seen, Some(self.lease_end()))).await;
+            let renewed = self
+                .stubbornly(|| store.reschedule(KIND, &self.id, seen, Some(self.lease_end())))
+                .await;
             if renewed {
                 self.seen.store(seen + 1, Ordering::Relaxed);
                 return Ok(());
@@ -180,8 +190,13 @@ impl Run {
 
     /// The task as it is, if it is this worker's.
     async fn look(&self) -> Result<Record, Stopped> {
-        let row = self.stubbornly(|| self.engine.store().get(KIND, &self.id, now())).await.ok_or(Stopped::Lost)?;
-        let record = Record::read(&row).filter(|record| self.holds(record)).ok_or(Stopped::Lost)?;
+        let row = self
+            .stubbornly(|| self.engine.store().get(KIND, &self.id, now()))
+            .await
+            .ok_or(Stopped::Lost)?;
+        let record = Record::read(&row)
+            .filter(|record| self.holds(record))
+            .ok_or(Stopped::Lost)?;
         self.seen.store(row.version, Ordering::Relaxed);
         Ok(record)
     }
@@ -190,9 +205,13 @@ impl Run {
         record.lease.number == self.lease && !record.status.is_terminal()
     }
 
-    /// Writes, however long the store takes; with it goes what there is to say, and the lease is renewed.
-    /// What the task keeps then is accounted to `caller`.
-    async fn write(&self, caller: Option<&Caller>, mut change: impl FnMut(&mut Record)) -> Result<Record, Stopped> {
+    /// Writes, however long the store takes; with it goes what there is to say, and the lease is
+    /// renewed. What the task keeps then is accounted to `caller`.
+    async fn write(
+        &self,
+        caller: Option<&Caller>,
+        mut change: impl FnMut(&mut Record),
+    ) -> Result<Record, Stopped> {
         let message = {
             let mut said = self.said();
             said.written = Some(Instant::now());
@@ -246,31 +265,51 @@ impl Run {
     /// Writes the end of the task. Whoever comes first has the last word.
     async fn settle(&self, outcome: Outcome) {
         let task = log_id(&self.id);
-        let mut settled = self.write(self.caller.as_ref(), |record| record.settle(outcome.clone())).await;
+        let mut settled = self
+            .write(self.caller.as_ref(), |record| {
+                record.settle(outcome.clone())
+            })
+            .await;
         if matches!(settled, Err(Stopped::TooLarge)) {
-            tracing::warn!(task, "the result of a task is larger than what its caller, or the server, may keep");
+            tracing::warn!(
+                task,
+                "the result of a task is larger than what its caller, or the server, may keep"
+            );
             let error = || Outcome::Error(refusal::task_too_large());
             settled = self.write(None, |record| record.settle(error())).await;
         }
         match settled {
             Ok(_) => {}
-            Err(Stopped::Lost) => tracing::info!(task, "a task was ended or taken over before its worker was done"),
-            Err(Stopped::TooLarge) => tracing::error!(task, "the end of a task cannot be written: its store is full"),
+            Err(Stopped::Lost) => tracing::info!(
+                task,
+                "a task was ended or taken over before its worker was done"
+            ),
+            Err(Stopped::TooLarge) => tracing::error!(
+                task,
+                "the end of a task cannot be written: its store is full"
+            ),
         }
     }
 
     /// Puts questions, and waits for all of their answers (`tasks#task-update-requests`).
     pub(crate) async fn ask(&self, questions: &InputRequests) -> Result<JsonObject, Failure> {
-        let mut record = self.write(self.caller.as_ref(), |record| record.ask(questions)).await?;
+        let mut record = self
+            .write(self.caller.as_ref(), |record| record.ask(questions))
+            .await?;
         loop {
-            let answers = questions.iter().map(|(key, _)| Some((key.to_owned(), record.journal.answer(key)?.clone())));
+            let answers = questions
+                .iter()
+                .map(|(key, _)| Some((key.to_owned(), record.journal.answer(key)?.clone())));
             if let Some(answers) = answers.collect() {
                 return Ok(answers);
             }
             let mut changed = pin!(self.changed.notified());
             changed.as_mut().enable();
             record = self.look().await?;
-            if questions.iter().all(|(key, _)| record.journal.answer(key).is_some()) {
+            if questions
+                .iter()
+                .all(|(key, _)| record.journal.answer(key).is_some())
+            {
                 continue;
             }
             // A change whose news got lost is found all the same.
@@ -281,7 +320,10 @@ impl Run {
 
     /// Records the outcome of a step.
     pub(crate) async fn record(&self, key: &str, outcome: &JsonValue) -> Result<(), Failure> {
-        self.write(self.caller.as_ref(), |record| record.journal.done(key, outcome.clone())).await?;
+        self.write(self.caller.as_ref(), |record| {
+            record.journal.done(key, outcome.clone())
+        })
+        .await?;
         Ok(())
     }
 
@@ -290,7 +332,8 @@ impl Run {
         let soon = {
             let mut said = self.said();
             said.message = Some(message);
-            said.written.is_some_and(|at| at.elapsed() < MESSAGE_INTERVAL)
+            said.written
+                .is_some_and(|at| at.elapsed() < MESSAGE_INTERVAL)
         };
         if !soon {
             let _ = self.write(None, |_| {}).await;
@@ -305,7 +348,10 @@ impl Run {
 impl fmt::Debug for Run {
     /// Without the id of the task.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Run").field("task", &log_id(&self.id)).field("lease", &self.lease).finish_non_exhaustive()
+        f.debug_struct("Run")
+            .field("task", &log_id(&self.id))
+            .field("lease", &self.lease)
+            .finish_non_exhaustive()
     }
 }
 

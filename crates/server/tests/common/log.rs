@@ -36,6 +36,12 @@ impl tracing::Subscriber for Log {
 impl Log {
     /// The lines that hold `text`.
     pub(crate) fn lines(&self, text: &str) -> Vec<String> {
-        self.0.lock().unwrap().iter().filter(|line| line.contains(text)).cloned().collect()
+        self.0
+            .lock()
+            .unwrap()
+            .iter()
+            .filter(|line| line.contains(text))
+            .cloned()
+            .collect()
     }
 }

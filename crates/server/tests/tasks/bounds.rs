@@ -15,7 +15,11 @@ use tokio::time::sleep;
 async fn a_task_ends_with_its_time() {
     let (world, store) = (World::default(), Memory::new());
     let brief = settings().ttl(Some(Duration::from_millis(200)));
-    let server = builder(&world).store(store.clone()).tasks(brief).build().unwrap();
+    let server = builder(&world)
+        .store(store.clone())
+        .tasks(brief)
+        .build()
+        .unwrap();
     let id = created(&server, "waits").await;
     for _ in 0..500 {
         if world.seen().contains(&"dropped".to_owned()) {
@@ -24,21 +28,34 @@ async fn a_task_ends_with_its_time() {
         sleep(Duration::from_millis(10)).await;
     }
     assert_eq!(get(&server, &id).await.code(), -32602);
-    assert_eq!(store.expire(u64::MAX / 2, 10).await.unwrap(), 1, "what is left of it is removed with what has ended");
+    assert_eq!(
+        store.expire(u64::MAX / 2, 10).await.unwrap(),
+        1,
+        "what is left of it is removed with what has ended"
+    );
     assert_eq!(world.seen(), ["begun", "dropped"]);
 }
 
 #[tokio::test]
 async fn a_flood_of_tasks_is_refused() {
     let (world, store) = (World::default(), Memory::new());
-    let server = builder(&world).store(store.clone()).tasks(settings().max_running(3)).build().unwrap();
+    let server = builder(&world)
+        .store(store.clone())
+        .tasks(settings().max_running(3))
+        .build()
+        .unwrap();
     let one = created(&server, "waits").await;
     for _ in 1..3 {
         created(&server, "waits").await;
     }
     let refused = answer(&server, tool("waits")).await;
     assert_eq!(refused.code(), -32603);
-    assert!(refused.error()["message"].as_str().unwrap().contains("limit of running tasks"));
+    assert!(
+        refused.error()["message"]
+            .as_str()
+            .unwrap()
+            .contains("limit of running tasks")
+    );
     assert_eq!(store.len(), 3);
     cancel(&server, &one).await;
     for _ in 0..500 {
@@ -55,17 +72,37 @@ async fn ten_thousand_answers_to_what_was_not_asked_leave_nothing_behind() {
     let (_, store, server) = alone();
     let id = created(&server, "asks").await;
     until(&server, &id, |task| task["status"] == "input_required").await;
-    let size = async || store.get("task", &id, 0).await.unwrap().unwrap().value.len();
+    let size = async || {
+        store
+            .get("task", &id, 0)
+            .await
+            .unwrap()
+            .unwrap()
+            .value
+            .len()
+    };
     let before = size().await;
-    let answers: serde_json::Map<String, Value> = (0..10_000).map(|n| (format!("k{n}"), accept("x"))).collect();
-    assert!(update(&server, &id, Value::Object(answers)).await.result().is_object());
+    let answers: serde_json::Map<String, Value> = (0..10_000)
+        .map(|n| (format!("k{n}"), accept("x")))
+        .collect();
+    assert!(
+        update(&server, &id, Value::Object(answers))
+            .await
+            .result()
+            .is_object()
+    );
     assert!(size().await <= before + 16);
 }
 
 #[test]
 fn replicas_need_a_store_that_they_share() {
     let key = carryall_proto::seal::Keyring::new(carryall_proto::seal::Key::new(1, [1; 32]));
-    let problem = builder(&World::default()).keyring(key).replicated().build().unwrap_err().to_string();
+    let problem = builder(&World::default())
+        .keyring(key)
+        .replicated()
+        .build()
+        .unwrap_err()
+        .to_string();
     assert!(problem.contains("ServerBuilder::store"), "{problem}");
 }
 
@@ -79,8 +116,14 @@ async fn a_tool_that_may_be_a_task_needs_a_server_that_has_tasks() {
         })
         .unwrap_err()
         .to_string();
-    assert!(problem.contains("later") && problem.contains("ServerBuilder::tasks"), "{problem}");
-    let server = Server::new("plain", "1").tasks(Tasks::default()).build().unwrap();
+    assert!(
+        problem.contains("later") && problem.contains("ServerBuilder::tasks"),
+        "{problem}"
+    );
+    let server = Server::new("plain", "1")
+        .tasks(Tasks::default())
+        .build()
+        .unwrap();
     server
         .change(|catalogue| {
             catalogue.tool(later());
@@ -93,21 +136,34 @@ const MIB: usize = 1 << 20;
 
 /// A call that brings so many bytes, from a network address that ends with `host`.
 fn large(host: u8, name: &str, bytes: usize) -> Call {
-    let arguments = if bytes == 0 { json!({}) } else { json!({"text": "x".repeat(bytes)}) };
-    let mut call = call("tools/call", with(json!({"name": name, "arguments": arguments})));
+    let arguments = if bytes == 0 {
+        json!({})
+    } else {
+        json!({"text": "x".repeat(bytes)})
+    };
+    let mut call = call(
+        "tools/call",
+        with(json!({"name": name, "arguments": arguments})),
+    );
     call.source = CallSource::new(None, Some([10, 0, 0, host].into()));
     call
 }
 
 fn id_of(created: &Answered) -> String {
-    created.result()["taskId"].as_str().unwrap_or_else(|| panic!("no task: {created:?}")).to_owned()
+    created.result()["taskId"]
+        .as_str()
+        .unwrap_or_else(|| panic!("no task: {created:?}"))
+        .to_owned()
 }
 
-/// `keeps` waits with its argument, `returns` gives it back at once, twice, and `counts` says how long it is.
+/// `keeps` waits with its argument, `returns` gives it back at once, twice, and `counts` says how
+/// long it is.
 fn with_large_tools(world: &World) -> carryall_server::ServerBuilder {
     let schema = || {
         let schema = json!({"type": "object", "properties": {"text": {"type": "string"}}});
-        let Value::Object(schema) = schema else { unreachable!() };
+        let Value::Object(schema) = schema else {
+            unreachable!()
+        };
         schema
     };
     let waits = async |ctx: carryall_server::Ctx, _: carryall_types::JsonObject| {
@@ -121,7 +177,11 @@ fn with_large_tools(world: &World) -> carryall_server::ServerBuilder {
         arguments["text"].as_str().unwrap_or_default().len()
     };
     builder(world)
-        .tool(Tool::dynamic("keeps", schema(), waits).as_task(TaskSupport::Always).resumable())
+        .tool(
+            Tool::dynamic("keeps", schema(), waits)
+                .as_task(TaskSupport::Always)
+                .resumable(),
+        )
         .tool(Tool::dynamic("returns", schema(), returns).as_task(TaskSupport::Always))
         .tool(Tool::dynamic("counts", schema(), counts).as_task(TaskSupport::Always))
 }
@@ -129,7 +189,11 @@ fn with_large_tools(world: &World) -> carryall_server::ServerBuilder {
 #[tokio::test]
 async fn a_task_that_has_ended_does_not_keep_what_it_was_called_with() {
     let store = Memory::new();
-    let server = with_large_tools(&World::default()).store(store.clone()).tasks(settings()).build().unwrap();
+    let server = with_large_tools(&World::default())
+        .store(store.clone())
+        .tasks(settings())
+        .build()
+        .unwrap();
     let mut ids = Vec::new();
     for _ in 0..20 {
         ids.push(id_of(&answer(&server, large(1, "keeps", MIB)).await));
@@ -139,22 +203,43 @@ async fn a_task_that_has_ended_does_not_keep_what_it_was_called_with() {
         cancel(&server, id).await;
         assert_eq!(get(&server, id).await.result()["status"], "cancelled");
     }
-    assert!(store.bytes() < 64 * 1024, "twenty cancelled tasks keep {} bytes", store.bytes());
+    assert!(
+        store.bytes() < 64 * 1024,
+        "twenty cancelled tasks keep {} bytes",
+        store.bytes()
+    );
     assert_eq!(store.len(), 20);
     let done = id_of(&answer(&server, large(1, "counts", MIB)).await);
-    assert_eq!(ended(&server, &done).await["result"]["content"][0]["text"], MIB.to_string());
-    assert!(store.bytes() < 64 * 1024, "a completed one is no different: {}", store.bytes());
+    assert_eq!(
+        ended(&server, &done).await["result"]["content"][0]["text"],
+        MIB.to_string()
+    );
+    assert!(
+        store.bytes() < 64 * 1024,
+        "a completed one is no different: {}",
+        store.bytes()
+    );
 }
 
 #[tokio::test]
 async fn one_caller_does_not_take_the_places_of_all() {
     let tasks = settings().max_running(10).max_running_per_caller(2);
-    let server = with_large_tools(&World::default()).store(Memory::new()).tasks(tasks).build().unwrap();
+    let server = with_large_tools(&World::default())
+        .store(Memory::new())
+        .tasks(tasks)
+        .build()
+        .unwrap();
     let one = id_of(&answer(&server, large(1, "keeps", 1)).await);
     id_of(&answer(&server, large(1, "keeps", 1)).await);
     let refused = answer(&server, large(1, "keeps", 1)).await;
     assert_eq!(refused.code(), -32603);
-    assert!(refused.error()["message"].as_str().unwrap().contains("This caller"), "{refused:?}");
+    assert!(
+        refused.error()["message"]
+            .as_str()
+            .unwrap()
+            .contains("This caller"),
+        "{refused:?}"
+    );
     id_of(&answer(&server, large(2, "keeps", 1)).await);
     cancel(&server, &one).await;
     for _ in 0..500 {
@@ -169,18 +254,34 @@ async fn one_caller_does_not_take_the_places_of_all() {
 #[tokio::test]
 async fn ended_tasks_count_until_they_expire() {
     let limits = (Amount::new(4, 100 * MIB), Amount::new(3, 100 * MIB));
-    let brief = settings().ttl(Some(Duration::from_millis(1_500))).limits(limits.0, limits.1);
+    let brief = settings()
+        .ttl(Some(Duration::from_millis(1_500)))
+        .limits(limits.0, limits.1);
     let store = Memory::new();
-    let server = with_large_tools(&World::default()).store(store.clone()).tasks(brief).build().unwrap();
+    let server = with_large_tools(&World::default())
+        .store(store.clone())
+        .tasks(brief)
+        .build()
+        .unwrap();
     for _ in 0..3 {
         let id = id_of(&answer(&server, large(1, "keeps", 1)).await);
         cancel(&server, &id).await;
     }
     let refused = answer(&server, large(1, "keeps", 1)).await;
     assert_eq!(refused.code(), -32603);
-    assert!(refused.error()["message"].as_str().unwrap().contains("expired"), "{refused:?}");
+    assert!(
+        refused.error()["message"]
+            .as_str()
+            .unwrap()
+            .contains("expired"),
+        "{refused:?}"
+    );
     id_of(&answer(&server, large(2, "keeps", 1)).await);
-    assert_eq!(answer(&server, large(3, "keeps", 1)).await.code(), -32603, "all together");
+    assert_eq!(
+        answer(&server, large(3, "keeps", 1)).await.code(),
+        -32603,
+        "all together"
+    );
     assert_eq!(store.len(), 4, "what is refused is not kept");
     for _ in 0..1_000 {
         if answer(&server, large(1, "keeps", 1)).await.response["result"].is_object() {
@@ -196,14 +297,29 @@ async fn what_a_task_keeps_is_bounded_in_bytes_from_its_call_to_its_result() {
     let limits = (Amount::new(100, 4 * MIB), Amount::new(100, 2 * MIB));
     let store = Memory::new();
     let tasks = settings().limits(limits.0, limits.1);
-    let server = with_large_tools(&World::default()).store(store.clone()).tasks(tasks).build().unwrap();
-    assert_eq!(answer(&server, large(1, "keeps", 2 * MIB)).await.code(), -32603, "arguments");
+    let server = with_large_tools(&World::default())
+        .store(store.clone())
+        .tasks(tasks)
+        .build()
+        .unwrap();
+    assert_eq!(
+        answer(&server, large(1, "keeps", 2 * MIB)).await.code(),
+        -32603,
+        "arguments"
+    );
     assert_eq!(store.len(), 0);
 
     let id = id_of(&answer(&server, large(1, "returns", MIB + MIB / 2)).await);
     let task = ended(&server, &id).await;
     assert_eq!(task["status"], "failed", "a result of 3 MiB");
-    assert!(task["error"]["message"].as_str().unwrap().contains("may keep"), "{}", task["error"]);
+    assert!(
+        task["error"]["message"]
+            .as_str()
+            .unwrap()
+            .contains("may keep"),
+        "{}",
+        task["error"]
+    );
     assert!(store.bytes() < 64 * 1024, "{}", store.bytes());
 
     let asks = id_of(&answer(&server, large(1, "asks", 0)).await);
@@ -211,18 +327,37 @@ async fn what_a_task_keeps_is_bounded_in_bytes_from_its_call_to_its_result() {
     let key = keys(&task).remove(0);
     let refused = update(&server, &asks, json!({&key: accept(&"x".repeat(2 * MIB))})).await;
     assert_eq!(refused.code(), -32603, "answers: {refused:?}");
-    assert_eq!(keys(get(&server, &asks).await.result()), std::slice::from_ref(&key), "it is still asked");
-    assert!(update(&server, &asks, json!({&key: accept("x")})).await.result().is_object());
+    assert_eq!(
+        keys(get(&server, &asks).await.result()),
+        std::slice::from_ref(&key),
+        "it is still asked"
+    );
+    assert!(
+        update(&server, &asks, json!({&key: accept("x")}))
+            .await
+            .result()
+            .is_object()
+    );
 }
 
 #[tokio::test]
 async fn a_full_store_refuses_new_tasks_and_keeps_those_it_has() {
     let store = Memory::with_max_bytes(3 * MIB);
-    let server = with_large_tools(&World::default()).store(store.clone()).tasks(settings()).build().unwrap();
+    let server = with_large_tools(&World::default())
+        .store(store.clone())
+        .tasks(settings())
+        .build()
+        .unwrap();
     let kept = id_of(&answer(&server, large(1, "keeps", 2 * MIB)).await);
     let refused = answer(&server, large(2, "keeps", MIB)).await;
     assert_eq!(refused.code(), -32603);
-    assert!(refused.error()["message"].as_str().unwrap().contains("try again later"), "{refused:?}");
+    assert!(
+        refused.error()["message"]
+            .as_str()
+            .unwrap()
+            .contains("try again later"),
+        "{refused:?}"
+    );
     assert_eq!(get(&server, &kept).await.result()["status"], "working");
     cancel(&server, &kept).await;
     id_of(&answer(&server, large(2, "keeps", MIB)).await);
@@ -236,7 +371,11 @@ async fn a_renewed_lease_does_not_write_the_task_again() {
     let store = Memory::new();
     // Long enough that nobody takes the task over on a busy machine.
     let tasks = Tasks::new().lease(Duration::from_secs(3));
-    let server = with_large_tools(&World::default()).store(store.clone()).tasks(tasks).build().unwrap();
+    let server = with_large_tools(&World::default())
+        .store(store.clone())
+        .tasks(tasks)
+        .build()
+        .unwrap();
     let id = id_of(&answer(&server, large(1, "keeps", MIB / 8)).await);
     let row = async || store.get("task", &id, 0).await.unwrap().unwrap();
     let first = row().await;
@@ -244,7 +383,11 @@ async fn a_renewed_lease_does_not_write_the_task_again() {
         let now = row().await;
         if now.version >= first.version + 2 {
             assert!(now.due_at > first.due_at, "the lease was renewed");
-            assert_eq!(now.value.as_ptr(), first.value.as_ptr(), "and its value was not copied");
+            assert_eq!(
+                now.value.as_ptr(),
+                first.value.as_ptr(),
+                "and its value was not copied"
+            );
             // An answer in between must not bring back the end of an older lease.
             cancel(&server, &id).await;
             assert_eq!(row().await.due_at, None);
@@ -260,7 +403,11 @@ async fn a_task_of_another_server_in_the_same_store_is_not_known() {
     let (world, store) = (World::default(), Memory::new());
     let server = server(&world, &store);
     let id = created(&server, "waits").await;
-    let other = Server::new("other", "1").store(store.clone()).tasks(settings()).build().unwrap();
+    let other = Server::new("other", "1")
+        .store(store.clone())
+        .tasks(settings())
+        .build()
+        .unwrap();
     assert_eq!(get(&other, &id).await.code(), -32602);
     assert_eq!(get(&server, &id).await.result()["status"], "working");
 }

@@ -14,9 +14,15 @@ async fn the_extension_is_advertised_by_servers_that_have_tasks() {
     let (_, _, server) = alone();
     let capabilities = |answered: Answered| answered.result()["capabilities"].clone();
     let discovered = capabilities(answer(&server, call("server/discover", json!({}))).await);
-    assert_eq!(discovered["extensions"]["io.modelcontextprotocol/tasks"], json!({}));
+    assert_eq!(
+        discovered["extensions"]["io.modelcontextprotocol/tasks"],
+        json!({})
+    );
     assert!(discovered.get("tasks").is_none());
-    let without = Server::new("plain", "1").tool(Tool::without_arguments("a", async |_| "a")).build().unwrap();
+    let without = Server::new("plain", "1")
+        .tool(Tool::without_arguments("a", async |_| "a"))
+        .build()
+        .unwrap();
     let discovered = capabilities(answer(&without, call("server/discover", json!({}))).await);
     assert!(discovered.get("extensions").is_none());
     let unknown = answer(&without, call("tasks/get", with(json!({"taskId": "t"})))).await;
@@ -32,7 +38,11 @@ async fn a_task_is_there_when_its_creation_is_answered_and_has_the_result_of_the
     assert_eq!(made["status"], "working");
     assert_eq!(made["ttlMs"], 3_600_000);
     assert_eq!(made["pollIntervalMs"], 1000);
-    assert!(made.get("result").is_none() && made.get("inputRequests").is_none() && made.get("requestState").is_none());
+    assert!(
+        made.get("result").is_none()
+            && made.get("inputRequests").is_none()
+            && made.get("requestState").is_none()
+    );
     assert_eq!(made["createdAt"], made["lastUpdatedAt"]);
     let id = made["taskId"].as_str().unwrap();
     assert!(id.len() >= 32, "{id}");
@@ -41,8 +51,14 @@ async fn a_task_is_there_when_its_creation_is_answered_and_has_the_result_of_the
     assert_eq!(task["status"], "completed");
     assert_eq!(task["resultType"], "complete");
     assert_eq!(task["result"]["content"][0]["text"], "later");
-    assert_eq!(task["result"]["resultType"], "complete", "no result but the creation is of type task");
-    assert_ne!(answer(&server, tool("always")).await.result()["taskId"], *id);
+    assert_eq!(
+        task["result"]["resultType"], "complete",
+        "no result but the creation is of type task"
+    );
+    assert_ne!(
+        answer(&server, tool("always")).await.result()["taskId"],
+        *id
+    );
 }
 
 // spec: ext-tasks-03, ext-tasks-06, ext-tasks-34, ext-tasks-39, ext-tasks-46, ext-tasks-47
@@ -55,21 +71,48 @@ async fn a_client_that_takes_no_tasks_gets_none() {
     let refused = answer(&server, plainly("always")).await;
     assert_eq!(refused.code(), -32021);
     let required = &refused.error()["data"]["requiredCapabilities"];
-    assert_eq!(*required, json!({"extensions": {"io.modelcontextprotocol/tasks": {}}}));
+    assert_eq!(
+        *required,
+        json!({"extensions": {"io.modelcontextprotocol/tasks": {}}})
+    );
     // Who declares the tasks of the revision before does not declare these.
-    let capabilities = json!({"tasks": {"requests": {"tools": {"call": {}}}, "list": {}, "cancel": {}}});
+    let capabilities =
+        json!({"tasks": {"requests": {"tools": {"call": {}}}, "list": {}, "cancel": {}}});
     let before = meta_with(&json!({"io.modelcontextprotocol/clientCapabilities": capabilities}));
-    let params = json!({"name": "possible", "arguments": {}, "task": {"ttl": 1000}, "_meta": before});
-    assert_eq!(answer(&server, call("tools/call", params)).await.text(), "later");
+    let params =
+        json!({"name": "possible", "arguments": {}, "task": {"ttl": 1000}, "_meta": before});
+    assert_eq!(
+        answer(&server, call("tools/call", params)).await.text(),
+        "later"
+    );
     for method in ["tasks/get", "tasks/update", "tasks/cancel"] {
-        let refused = answer(&server, call(method, json!({"taskId": "t", "inputResponses": {}}))).await;
+        let refused = answer(
+            &server,
+            call(method, json!({"taskId": "t", "inputResponses": {}})),
+        )
+        .await;
         assert_eq!(refused.code(), -32021, "{method}");
         assert!(refused.error()["data"]["requiredCapabilities"]["extensions"].is_object());
     }
     let listen = json!({"notifications": {"taskIds": ["t"]}});
-    assert_eq!(answer(&server, call("subscriptions/listen", listen)).await.code(), -32021);
-    assert_eq!(answer(&server, call("tasks/list", with(json!({})))).await.code(), -32601);
-    assert_eq!(answer(&server, call("tasks/result", with(json!({"taskId": "t"})))).await.code(), -32601);
+    assert_eq!(
+        answer(&server, call("subscriptions/listen", listen))
+            .await
+            .code(),
+        -32021
+    );
+    assert_eq!(
+        answer(&server, call("tasks/list", with(json!({}))))
+            .await
+            .code(),
+        -32601
+    );
+    assert_eq!(
+        answer(&server, call("tasks/result", with(json!({"taskId": "t"}))))
+            .await
+            .code(),
+        -32601
+    );
 }
 
 #[tokio::test]
@@ -78,8 +121,15 @@ async fn what_is_quick_is_no_task_and_what_takes_longer_goes_on_as_one() {
     assert_eq!(answer(&server, tool("quick")).await.text(), "at once");
     assert_eq!(answer(&server, tool("plain")).await.text(), "at once");
     let id = created(&server, "soon").await;
-    assert_eq!(ended(&server, &id).await["result"]["content"][0]["text"], "in the end");
-    assert_eq!(world.seen(), ["begun", "ended"], "nothing was started again");
+    assert_eq!(
+        ended(&server, &id).await["result"]["content"][0]["text"],
+        "in the end"
+    );
+    assert_eq!(
+        world.seen(),
+        ["begun", "ended"],
+        "nothing was started again"
+    );
 }
 
 // spec: ext-tasks-12
@@ -98,11 +148,23 @@ async fn rounds_come_first_and_then_the_task() {
     assert_eq!(made.result()["resultType"], "task");
     assert!(made.result().get("requestState").is_none());
     let id = made.result()["taskId"].as_str().unwrap();
-    assert_eq!(ended(&server, id).await["result"]["content"][0]["text"], "Ada");
-    assert_eq!(world.seen(), ["asked", "a task now"], "the handler goes on where it was");
-    let without = meta_with(&json!({"io.modelcontextprotocol/clientCapabilities": {"elicitation": {"form": {}}}}));
+    assert_eq!(
+        ended(&server, id).await["result"]["content"][0]["text"],
+        "Ada"
+    );
+    assert_eq!(
+        world.seen(),
+        ["asked", "a task now"],
+        "the handler goes on where it was"
+    );
+    let without = meta_with(
+        &json!({"io.modelcontextprotocol/clientCapabilities": {"elicitation": {"form": {}}}}),
+    );
     let round = json!({"name": "demands", "arguments": {}, "inputResponses": {&key: accept("Ada")}, "_meta": without});
-    assert_eq!(answer(&server, call("tools/call", round)).await.code(), -32021);
+    assert_eq!(
+        answer(&server, call("tools/call", round)).await.code(),
+        -32021
+    );
 }
 
 // spec: ext-tasks-09, ext-tasks-41
@@ -127,31 +189,79 @@ async fn a_task_asks_by_itself_and_each_question_has_a_key_of_its_own() {
     let task = until(&server, &id, |task| task["status"] == "input_required").await;
     let first = keys(&task);
     assert_eq!(first.len(), 1);
-    assert_eq!(task["inputRequests"][&first[0]]["method"], "elicitation/create");
+    assert_eq!(
+        task["inputRequests"][&first[0]]["method"],
+        "elicitation/create"
+    );
 
-    let wrong = update(&server, &id, json!({&first[0]: {"action": "accept", "content": {"name": 7}}})).await;
+    let wrong = update(
+        &server,
+        &id,
+        json!({&first[0]: {"action": "accept", "content": {"name": 7}}}),
+    )
+    .await;
     assert_eq!(wrong.code(), -32602);
-    assert!(wrong.error()["message"].as_str().unwrap().contains(&first[0]));
+    assert!(
+        wrong.error()["message"]
+            .as_str()
+            .unwrap()
+            .contains(&first[0])
+    );
     let ignored = update(&server, &id, json!({"never-asked": accept("x")})).await;
     assert_eq!(ignored.result()["resultType"], "complete");
     assert_eq!(keys(&get(&server, &id).await.result().clone()), first);
 
     let acknowledged = update(&server, &id, json!({&first[0]: accept("a")})).await;
     let acknowledged = acknowledged.result().as_object().unwrap();
-    assert!(acknowledged.keys().all(|key| key == "resultType" || key == "_meta"), "{acknowledged:?}");
-    let task =
-        until(&server, &id, |task| task["inputRequests"].as_object().is_some_and(|asked| asked.len() == 2)).await;
+    assert!(
+        acknowledged
+            .keys()
+            .all(|key| key == "resultType" || key == "_meta"),
+        "{acknowledged:?}"
+    );
+    let task = until(&server, &id, |task| {
+        task["inputRequests"]
+            .as_object()
+            .is_some_and(|asked| asked.len() == 2)
+    })
+    .await;
     let second = keys(&task);
-    assert!(!second.contains(&first[0]), "the same question is another one the second time");
+    assert!(
+        !second.contains(&first[0]),
+        "the same question is another one the second time"
+    );
 
-    // One of two: the other one is still asked. The one that was answered is not asked again, whatever comes for it.
-    update(&server, &id, json!({&second[1]: accept("c"), &first[0]: accept("late")})).await;
+    // One of two: the other one is still asked. The one that was answered is not asked again,
+    // whatever comes for it.
+    update(
+        &server,
+        &id,
+        json!({&second[1]: accept("c"), &first[0]: accept("late")}),
+    )
+    .await;
     let task = get(&server, &id).await.result().clone();
-    assert_eq!((task["status"].as_str(), keys(&task)), (Some("input_required"), vec![second[0].clone()]));
-    update(&server, &id, json!({&second[0]: accept("b"), &second[1]: accept("late")})).await;
-    assert_eq!(ended(&server, &id).await["result"]["content"][0]["text"], "ordered a b c");
+    assert_eq!(
+        (task["status"].as_str(), keys(&task)),
+        (Some("input_required"), vec![second[0].clone()])
+    );
+    update(
+        &server,
+        &id,
+        json!({&second[0]: accept("b"), &second[1]: accept("late")}),
+    )
+    .await;
+    assert_eq!(
+        ended(&server, &id).await["result"]["content"][0]["text"],
+        "ordered a b c"
+    );
     assert_eq!(world.seen(), ["ordered"]);
-    assert!(update(&server, &id, json!({&second[0]: accept("b")})).await.result().is_object(), "too late is no error");
+    assert!(
+        update(&server, &id, json!({&second[0]: accept("b")}))
+            .await
+            .result()
+            .is_object(),
+        "too late is no error"
+    );
 }
 
 #[tokio::test]
@@ -159,9 +269,19 @@ async fn a_question_that_the_client_cannot_answer_fails_the_task() {
     let (_, _, server) = alone();
     let extensions = json!({"extensions": {"io.modelcontextprotocol/tasks": {}}});
     let meta = meta_with(&json!({"io.modelcontextprotocol/clientCapabilities": extensions}));
-    let made = answer(&server, call("tools/call", json!({"name": "asks", "arguments": {}, "_meta": meta}))).await;
+    let made = answer(
+        &server,
+        call(
+            "tools/call",
+            json!({"name": "asks", "arguments": {}, "_meta": meta}),
+        ),
+    )
+    .await;
     let task = ended(&server, made.result()["taskId"].as_str().unwrap()).await;
-    assert_eq!((task["status"].as_str(), task["error"]["code"].as_i64()), (Some("failed"), Some(-32021)));
+    assert_eq!(
+        (task["status"].as_str(), task["error"]["code"].as_i64()),
+        (Some("failed"), Some(-32021))
+    );
 }
 
 // spec: ext-tasks-10, ext-tasks-30
@@ -171,7 +291,11 @@ async fn a_cancelled_task_stays_cancelled_and_its_handler_is_dropped() {
     let id = created(&server, "waits").await;
     for _ in 0..2 {
         let acknowledged = cancel(&server, &id).await;
-        assert_eq!(acknowledged.result()["resultType"], "complete", "twice is as good as once");
+        assert_eq!(
+            acknowledged.result()["resultType"],
+            "complete",
+            "twice is as good as once"
+        );
     }
     assert_eq!(get(&server, &id).await.result()["status"], "cancelled");
     for _ in 0..500 {
@@ -188,17 +312,33 @@ async fn a_cancelled_task_stays_cancelled_and_its_handler_is_dropped() {
     let done = created(&server, "always").await;
     ended(&server, &done).await;
     assert!(cancel(&server, &done).await.result().is_object());
-    assert_eq!(get(&server, &done).await.result()["status"], "completed", "what has ended is not cancelled");
+    assert_eq!(
+        get(&server, &done).await.result()["status"],
+        "completed",
+        "what has ended is not cancelled"
+    );
 }
 
 // spec: ext-tasks-35
 #[tokio::test]
 async fn how_far_it_has_come_is_its_status_message() {
     let (world, _, server) = alone();
-    let asked = meta_with(&json!({"progressToken": "p", "io.modelcontextprotocol/clientCapabilities":
-        {"extensions": {"io.modelcontextprotocol/tasks": {}}}}));
-    let made = answer(&server, call("tools/call", json!({"name": "reports", "arguments": {}, "_meta": asked}))).await;
-    assert!(made.notifications.is_empty(), "no progress notifications from tasks");
+    let asked = meta_with(
+        &json!({"progressToken": "p", "io.modelcontextprotocol/clientCapabilities":
+        {"extensions": {"io.modelcontextprotocol/tasks": {}}}}),
+    );
+    let made = answer(
+        &server,
+        call(
+            "tools/call",
+            json!({"name": "reports", "arguments": {}, "_meta": asked}),
+        ),
+    )
+    .await;
+    assert!(
+        made.notifications.is_empty(),
+        "no progress notifications from tasks"
+    );
     let id = made.result()["taskId"].as_str().unwrap();
     until(&server, id, |task| task["statusMessage"] == "1 of 2").await;
     // The second report came too soon to be written by itself; it goes along with the next renewal.
@@ -212,8 +352,16 @@ async fn how_far_it_has_come_is_its_status_message() {
 #[tokio::test]
 async fn a_task_belongs_to_whoever_made_it() {
     let (_, _, server) = alone();
-    let made =
-        answer(&server, call_as("ada", &[], "tools/call", with(json!({"name": "waits", "arguments": {}})))).await;
+    let made = answer(
+        &server,
+        call_as(
+            "ada",
+            &[],
+            "tools/call",
+            with(json!({"name": "waits", "arguments": {}})),
+        ),
+    )
+    .await;
     let id = made.result()["taskId"].as_str().unwrap();
     let theirs = |subject: Option<&str>, method: &str, id: &str| {
         let params = with(json!({"taskId": id, "inputResponses": {}}));
@@ -225,24 +373,51 @@ async fn a_task_belongs_to_whoever_made_it() {
     for method in ["tasks/get", "tasks/update", "tasks/cancel"] {
         for stranger in [Some("bob"), None] {
             let stolen = answer(&server, theirs(stranger, method, id)).await;
-            let guessed = answer(&server, theirs(stranger, method, &id.replace(|_| true, "0"))).await;
+            let guessed = answer(
+                &server,
+                theirs(stranger, method, &id.replace(|_| true, "0")),
+            )
+            .await;
             assert_eq!(stolen.code(), -32602);
             let message = |answered: &Answered| {
-                answered.error()["message"].as_str().unwrap().split(':').next().map(str::to_owned)
+                answered.error()["message"]
+                    .as_str()
+                    .unwrap()
+                    .split(':')
+                    .next()
+                    .map(str::to_owned)
             };
-            assert_eq!(message(&stolen), message(&guessed), "a stranger cannot tell that there is such a task");
+            assert_eq!(
+                message(&stolen),
+                message(&guessed),
+                "a stranger cannot tell that there is such a task"
+            );
         }
     }
-    assert_eq!(answer(&server, theirs(Some("ada"), "tasks/get", id)).await.result()["status"], "working");
+    assert_eq!(
+        answer(&server, theirs(Some("ada"), "tasks/get", id))
+            .await
+            .result()["status"],
+        "working"
+    );
     let listen = |subject: &str| {
-        call_as(subject, &[], "subscriptions/listen", with(json!({"notifications": {"taskIds": [id, "guessed"]}})))
+        call_as(
+            subject,
+            &[],
+            "subscriptions/listen",
+            with(json!({"notifications": {"taskIds": [id, "guessed"]}})),
+        )
     };
     let mut hers = stream(&server, listen("ada")).await;
     let (_, acknowledged) = next_notification(&mut hers).await;
     assert_eq!(acknowledged["notifications"]["taskIds"], json!([id]));
     let mut his = stream(&server, listen("bob")).await;
     let (_, acknowledged) = next_notification(&mut his).await;
-    assert_eq!(acknowledged["notifications"]["taskIds"], json!([]), "nor by listening");
+    assert_eq!(
+        acknowledged["notifications"]["taskIds"],
+        json!([]),
+        "nor by listening"
+    );
 }
 
 async fn told(listening: &mut MessageStream) -> Value {
@@ -264,8 +439,14 @@ async fn listeners_are_told_how_a_task_stands_on_whichever_replica_they_listen()
     assert_eq!(method, "notifications/subscriptions/acknowledged");
     assert_eq!(acknowledged["notifications"], json!({"taskIds": [id]}));
     let task = told(&mut listening).await;
-    assert_eq!((task["taskId"].as_str(), task["status"].as_str()), (Some(&*id), Some("input_required")));
-    assert!(task.get("resultType").is_none() && task["_meta"]["io.modelcontextprotocol/subscriptionId"] == 1);
+    assert_eq!(
+        (task["taskId"].as_str(), task["status"].as_str()),
+        (Some(&*id), Some("input_required"))
+    );
+    assert!(
+        task.get("resultType").is_none()
+            && task["_meta"]["io.modelcontextprotocol/subscriptionId"] == 1
+    );
     // Renewals are no news.
     sleep(LEASE * 2).await;
     carryall_testkit::assert_idle(&mut listening);

@@ -53,7 +53,11 @@ async fn a_call_that_has_begun_goes_on_as_a_plain_one() {
     let world = World::default();
     let server = full(&world).await;
     assert_eq!(answer(&server, tool("soon")).await.text(), "in the end");
-    assert_eq!(world.seen(), ["begun", "begun", "ended"], "it is neither dropped nor started again");
+    assert_eq!(
+        world.seen(),
+        ["begun", "begun", "ended"],
+        "it is neither dropped nor started again"
+    );
 }
 
 // spec: ext-tasks-02
@@ -61,7 +65,10 @@ async fn a_call_that_has_begun_goes_on_as_a_plain_one() {
 async fn a_call_that_may_be_a_task_is_a_plain_one_and_one_that_must_be_is_refused() {
     let server = full(&World::default()).await;
     let answered = answer(&server, tool("possible")).await;
-    assert_eq!((answered.text(), &answered.result()["resultType"]), ("later", &json!("complete")));
+    assert_eq!(
+        (answered.text(), &answered.result()["resultType"]),
+        ("later", &json!("complete"))
+    );
     assert_eq!(answer(&server, tool("always")).await.code(), -32603);
 }
 
@@ -75,10 +82,19 @@ async fn a_call_that_goes_on_as_a_plain_one_has_the_time_of_one() {
 #[tokio::test]
 async fn a_handler_that_wants_a_task_is_told_that_there_is_none() {
     let server = full(&World::default()).await;
-    assert_eq!(answer(&server, tool("undecided")).await.text(), "a plain call, then");
+    assert_eq!(
+        answer(&server, tool("undecided")).await.text(),
+        "a plain call, then"
+    );
     let refused = answer(&server, tool("demanding")).await;
     assert_eq!(refused.code(), -32603);
-    assert!(refused.error()["message"].as_str().unwrap().contains("limit of running tasks"), "{refused:?}");
+    assert!(
+        refused.error()["message"]
+            .as_str()
+            .unwrap()
+            .contains("limit of running tasks"),
+        "{refused:?}"
+    );
 }
 
 #[tokio::test]
@@ -102,6 +118,10 @@ async fn without_a_store_a_call_goes_on_unless_what_it_does_could_be_done_again(
     store.failing.store(TRIES, Ordering::SeqCst);
     assert_eq!(answer(&server, tool("once")).await.text(), "in the end");
     store.failing.store(TRIES, Ordering::SeqCst);
-    assert_eq!(answer(&server, tool("again")).await.code(), -32603, "its task may be there, and is resumed then");
+    assert_eq!(
+        answer(&server, tool("again")).await.code(),
+        -32603,
+        "its task may be there, and is resumed then"
+    );
     assert_eq!(world.seen(), ["begun", "begun"]);
 }

@@ -18,7 +18,11 @@ fn kill(replica: tokio::runtime::Runtime) {
 
 /// Runs `first` on an executor of its own, and ends that in the middle of what it has begun.
 fn on_a_replica_that_dies<T: Send + 'static>(first: impl Future<Output = T> + Send + 'static) -> T {
-    let replica = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let replica = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .unwrap();
     let value = std::thread::scope(|scope| scope.spawn(|| replica.block_on(first)).join().unwrap());
     kill(replica);
     value
@@ -36,18 +40,37 @@ async fn another_replica_resumes_where_the_first_one_died() {
             let task = until(&server, &id, |task| task["status"] == "input_required").await;
             let key = keys(&task).remove(0);
             update(&server, &id, json!({&key: accept("a")})).await;
-            until(&server, &id, |task| task["inputRequests"].as_object().is_some_and(|asked| asked.len() == 2)).await;
+            until(&server, &id, |task| {
+                task["inputRequests"]
+                    .as_object()
+                    .is_some_and(|asked| asked.len() == 2)
+            })
+            .await;
             (id, server)
         }
     };
-    let (id, dead) = tokio::task::spawn_blocking(|| on_a_replica_that_dies(dying)).await.unwrap();
+    let (id, dead) = tokio::task::spawn_blocking(|| on_a_replica_that_dies(dying))
+        .await
+        .unwrap();
     let heir = server(&world, &store);
     let task = until(&heir, &id, |task| task["status"] == "input_required").await;
     let asked = keys(&task);
     assert_eq!(asked.len(), 2, "nothing that was answered is asked again");
-    update(&heir, &id, json!({&asked[0]: accept("b"), &asked[1]: accept("c")})).await;
-    assert_eq!(ended(&heir, &id).await["result"]["content"][0]["text"], "ordered a b c");
-    assert_eq!(world.seen(), ["ordered"], "what was recorded is not done again");
+    update(
+        &heir,
+        &id,
+        json!({&asked[0]: accept("b"), &asked[1]: accept("c")}),
+    )
+    .await;
+    assert_eq!(
+        ended(&heir, &id).await["result"]["content"][0]["text"],
+        "ordered a b c"
+    );
+    assert_eq!(
+        world.seen(),
+        ["ordered"],
+        "what was recorded is not done again"
+    );
     drop(dead);
 }
 
@@ -61,11 +84,19 @@ async fn what_cannot_be_resumed_fails_honestly() {
             (created(&server, "waits").await, server)
         }
     };
-    let (id, dead) = tokio::task::spawn_blocking(|| on_a_replica_that_dies(dying)).await.unwrap();
+    let (id, dead) = tokio::task::spawn_blocking(|| on_a_replica_that_dies(dying))
+        .await
+        .unwrap();
     let heir = server(&world, &store);
     let task = ended(&heir, &id).await;
     assert_eq!(task["status"], "failed");
-    assert!(task["error"]["message"].as_str().unwrap().contains("cannot be resumed"), "{task}");
+    assert!(
+        task["error"]["message"]
+            .as_str()
+            .unwrap()
+            .contains("cannot be resumed"),
+        "{task}"
+    );
     drop(dead);
 }
 
@@ -81,16 +112,27 @@ pub(crate) struct Unreliable {
 
 impl Unreliable {
     fn takes(counter: &AtomicUsize) -> bool {
-        counter.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok()
+        counter
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| {
+                left.checked_sub(1)
+            })
+            .is_ok()
     }
 
-    fn write<'a, T: Send + 'a>(&'a self, write: BoxFuture<'a, StoreResult<T>>) -> BoxFuture<'a, StoreResult<T>> {
+    fn write<'a, T: Send + 'a>(
+        &'a self,
+        write: BoxFuture<'a, StoreResult<T>>,
+    ) -> BoxFuture<'a, StoreResult<T>> {
         Box::pin(async move {
             if Self::takes(&self.failing) {
                 return Err(StoreError::new("out of reach"));
             }
             let written = write.await;
-            if Self::takes(&self.lost_answers) { Err(StoreError::new("the answer got lost")) } else { written }
+            if Self::takes(&self.lost_answers) {
+                Err(StoreError::new("the answer got lost"))
+            } else {
+                written
+            }
         })
     }
 }
@@ -100,7 +142,12 @@ impl Store for Unreliable {
         self.write(Box::pin(async move { self.rows.insert(row, now).await }))
     }
 
-    fn get<'a>(&'a self, kind: &'static str, key: &'a str, now: u64) -> BoxFuture<'a, StoreResult<Option<Row>>> {
+    fn get<'a>(
+        &'a self,
+        kind: &'static str,
+        key: &'a str,
+        now: u64,
+    ) -> BoxFuture<'a, StoreResult<Option<Row>>> {
         Box::pin(async move {
             if Self::takes(&self.failing) {
                 return Err(StoreError::new("out of reach"));
@@ -123,11 +170,21 @@ impl Store for Unreliable {
         self.write(self.rows.reschedule(kind, key, version, due_at))
     }
 
-    fn remove<'a>(&'a self, kind: &'static str, key: &'a str, version: u64) -> BoxFuture<'a, StoreResult<bool>> {
+    fn remove<'a>(
+        &'a self,
+        kind: &'static str,
+        key: &'a str,
+        version: u64,
+    ) -> BoxFuture<'a, StoreResult<bool>> {
         self.write(self.rows.remove(kind, key, version))
     }
 
-    fn due(&self, kind: &'static str, now: u64, limit: usize) -> BoxFuture<'_, StoreResult<Vec<Row>>> {
+    fn due(
+        &self,
+        kind: &'static str,
+        now: u64,
+        limit: usize,
+    ) -> BoxFuture<'_, StoreResult<Vec<Row>>> {
         self.rows.due(kind, now, limit)
     }
 
@@ -149,8 +206,11 @@ async fn a_store_that_fails_for_a_moment_costs_time_and_nothing_else() {
     let world = World::default();
     for (lost_answers, failing) in [(1, 0), (2, 0), (0, 1), (0, 2), (1, 1)] {
         let store = Unreliable::default();
-        let server =
-            builder(&world).store(store.clone()).tasks(Tasks::new().lease(Duration::from_secs(10))).build().unwrap();
+        let server = builder(&world)
+            .store(store.clone())
+            .tasks(Tasks::new().lease(Duration::from_secs(10)))
+            .build()
+            .unwrap();
         store.lost_answers.store(lost_answers, Ordering::SeqCst);
         store.failing.store(failing, Ordering::SeqCst);
         let id = created(&server, "waits").await;
@@ -158,7 +218,10 @@ async fn a_store_that_fails_for_a_moment_costs_time_and_nothing_else() {
         store.failing.store(failing + 1, Ordering::SeqCst);
         world.go.notify_one();
         let task = ended(&server, &id).await;
-        assert_eq!(task["result"]["content"][0]["text"], "done", "{lost_answers} {failing}");
+        assert_eq!(
+            task["result"]["content"][0]["text"], "done",
+            "{lost_answers} {failing}"
+        );
     }
 }
 
@@ -181,7 +244,12 @@ async fn take_away(store: &Memory, id: &str) {
         let mut record: Value = serde_json::from_slice(&row.value).unwrap();
         record["lease"] = json!({"number": record["lease"]["number"].as_u64().unwrap() + 1, "until": u64::MAX / 2});
         let value = Bytes::from(record.to_string());
-        let row = Row { version: row.version + 1, value, due_at: None, ..row };
+        let row = Row {
+            version: row.version + 1,
+            value,
+            due_at: None,
+            ..row
+        };
         if store.replace(row).await.unwrap() {
             return;
         }
@@ -197,7 +265,11 @@ async fn a_worker_whose_lease_was_taken_over_writes_nothing_more() {
     // Done at the same moment: whoever holds the lease has the say.
     world.go.notify_one();
     sleep(LEASE * 2).await;
-    assert_eq!(get(&server, &id).await.result()["status"], "working", "the result is not its to write");
+    assert_eq!(
+        get(&server, &id).await.result()["status"],
+        "working",
+        "the result is not its to write"
+    );
 }
 
 #[tokio::test]
@@ -233,35 +305,67 @@ async fn a_task_that_workers_die_of_is_given_up() {
     for attempt in 0..3 {
         let (theirs, store, known) = (world.clone(), store.clone(), id.clone());
         let dying = async move {
-            let server = builder(&theirs).store(store.clone()).tasks(settings().max_attempts(3)).build().unwrap();
-            let id = if attempt == 0 { created(&server, "resumes").await } else { known };
+            let server = builder(&theirs)
+                .store(store.clone())
+                .tasks(settings().max_attempts(3))
+                .build()
+                .unwrap();
+            let id = if attempt == 0 {
+                created(&server, "resumes").await
+            } else {
+                known
+            };
             for _ in 0..1000 {
-                if theirs.seen().iter().filter(|effect| *effect == "begun").count() > attempt {
+                if theirs
+                    .seen()
+                    .iter()
+                    .filter(|effect| *effect == "begun")
+                    .count()
+                    > attempt
+                {
                     return (id, server);
                 }
                 sleep(Duration::from_millis(10)).await;
             }
             panic!("nobody takes it over");
         };
-        let (made, server) = tokio::task::spawn_blocking(|| on_a_replica_that_dies(dying)).await.unwrap();
+        let (made, server) = tokio::task::spawn_blocking(|| on_a_replica_that_dies(dying))
+            .await
+            .unwrap();
         id = made;
         dead.push(server);
     }
-    let heir = builder(&world).store(store.clone()).tasks(settings().max_attempts(3)).build().unwrap();
+    let heir = builder(&world)
+        .store(store.clone())
+        .tasks(settings().max_attempts(3))
+        .build()
+        .unwrap();
     let task = ended(&heir, &id).await;
     assert_eq!(task["status"], "failed");
-    assert!(task["error"]["message"].as_str().unwrap().contains("given up"), "{task}");
+    assert!(
+        task["error"]["message"]
+            .as_str()
+            .unwrap()
+            .contains("given up"),
+        "{task}"
+    );
 }
 
-/// Whoever has the id of a task can read it, so the id does not stand where operators and their tools can read it.
+/// Whoever has the id of a task can read it, so the id does not stand where operators and their
+/// tools can read it.
 #[tokio::test]
 async fn no_line_of_the_log_holds_the_id_of_a_task() {
     let log = crate::log::Log::default();
     let _guard = tracing::subscriber::set_default(log.clone());
     let (world, store) = (World::default(), Unreliable::default());
-    let server = builder(&world).store(store.clone()).tasks(settings()).build().unwrap();
+    let server = builder(&world)
+        .store(store.clone())
+        .tasks(settings())
+        .build()
+        .unwrap();
     let id = created(&server, "resumes").await;
-    // On a busy machine somebody else may meet the failure, or renew the lease in between: so it is done until it shows.
+    // On a busy machine somebody else may meet the failure, or renew the lease in between: so it is
+    // done until it shows.
     for _ in 0..1_000 {
         if !log.lines("task store unavailable").is_empty() {
             break;
@@ -281,7 +385,11 @@ async fn no_line_of_the_log_holds_the_id_of_a_task() {
         assert!(!log.lines(text).is_empty(), "{text:?} is not logged");
     }
     cancel(&server, &id).await;
-    assert!(log.lines("task-").len() >= 2, "the lines name the task by its digest: {:?}", log.lines("task"));
+    assert!(
+        log.lines("task-").len() >= 2,
+        "the lines name the task by its digest: {:?}",
+        log.lines("task")
+    );
     assert_eq!(log.lines(&id), [""; 0]);
 }
 
@@ -289,7 +397,11 @@ async fn no_line_of_the_log_holds_the_id_of_a_task() {
 async fn abandon(store: &Memory, id: &str) {
     for _ in 0..100 {
         let row = store.get("task", id, 0).await.unwrap().unwrap();
-        if store.reschedule("task", id, row.version, Some(1)).await.unwrap() {
+        if store
+            .reschedule("task", id, row.version, Some(1))
+            .await
+            .unwrap()
+        {
             return;
         }
     }

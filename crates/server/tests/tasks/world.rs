@@ -1,7 +1,9 @@
 //! The tools, the servers and the client that the tests of tasks have in common.
 
 use carryall_proto::Call;
-use carryall_server::{Ctx, Elicited, Failure, Form, Server, ServerBuilder, TaskSupport, Tasks, Tool, ToolError};
+use carryall_server::{
+    Ctx, Elicited, Failure, Form, Server, ServerBuilder, TaskSupport, Tasks, Tool, ToolError,
+};
 use carryall_store::Memory;
 use carryall_testkit::{Answered, answer, call, meta_with};
 use schemars::JsonSchema;
@@ -127,7 +129,11 @@ pub(crate) fn settings() -> Tasks {
 }
 
 pub(crate) fn server(world: &World, store: &Memory) -> Server {
-    builder(world).store(store.clone()).tasks(settings()).build().unwrap()
+    builder(world)
+        .store(store.clone())
+        .tasks(settings())
+        .build()
+        .unwrap()
 }
 
 /// Everything on a server of its own.
@@ -164,7 +170,14 @@ pub(crate) async fn get(server: &Server, id: &str) -> Answered {
 }
 
 pub(crate) async fn update(server: &Server, id: &str, answers: Value) -> Answered {
-    answer(server, call("tasks/update", with(json!({"taskId": id, "inputResponses": answers})))).await
+    answer(
+        server,
+        call(
+            "tasks/update",
+            with(json!({"taskId": id, "inputResponses": answers})),
+        ),
+    )
+    .await
 }
 
 pub(crate) async fn cancel(server: &Server, id: &str) -> Answered {
@@ -184,7 +197,10 @@ pub(crate) async fn until(server: &Server, id: &str, wanted: impl Fn(&Value) -> 
 }
 
 pub(crate) async fn ended(server: &Server, id: &str) -> Value {
-    until(server, id, |task| ["completed", "failed", "cancelled"].contains(&task["status"].as_str().unwrap())).await
+    until(server, id, |task| {
+        ["completed", "failed", "cancelled"].contains(&task["status"].as_str().unwrap())
+    })
+    .await
 }
 
 pub(crate) fn accept(name: &str) -> Value {
@@ -192,5 +208,10 @@ pub(crate) fn accept(name: &str) -> Value {
 }
 
 pub(crate) fn keys(task: &Value) -> Vec<String> {
-    task["inputRequests"].as_object().unwrap().keys().cloned().collect()
+    task["inputRequests"]
+        .as_object()
+        .unwrap()
+        .keys()
+        .cloned()
+        .collect()
 }

@@ -1,4 +1,5 @@
-//! A PostgreSQL server of the test's own: a folder that goes with it, a free port of the loopback, gone at the end.
+//! A PostgreSQL server of the test's own: a folder that goes with it, a free port of the loopback,
+//! gone at the end.
 
 use std::fs::File;
 use std::io::Write as _;
@@ -26,28 +27,57 @@ impl Server {
     pub(crate) fn start() -> Option<Self> {
         let Some(programs) = programs() else {
             // Past the test runner, which keeps to itself what a test that passes prints.
-            let _ = writeln!(std::io::stderr(), "not run: PostgreSQL (`initdb`, `postgres`) is not on this machine");
+            let _ = writeln!(
+                std::io::stderr(),
+                "not run: PostgreSQL (`initdb`, `postgres`) is not on this machine"
+            );
             return None;
         };
         static COUNT: AtomicU32 = AtomicU32::new(0);
-        let name = format!("carryall-pg-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+        let name = format!(
+            "carryall-pg-{}-{}",
+            std::process::id(),
+            COUNT.fetch_add(1, Ordering::Relaxed)
+        );
         let folder = std::env::temp_dir().join(name);
         std::fs::create_dir_all(&folder).unwrap();
-        let mut server = Self { folder, programs, user: None, port: 0, child: None };
+        let mut server = Self {
+            folder,
+            programs,
+            user: None,
+            port: 0,
+            child: None,
+        };
         if id(&["-u"]) == Some(0) {
-            let user =
-                ["postgres", "nobody"].into_iter().find_map(|name| Some((id(&["-u", name])?, id(&["-g", name])?)));
+            let user = ["postgres", "nobody"]
+                .into_iter()
+                .find_map(|name| Some((id(&["-u", name])?, id(&["-g", name])?)));
             let (user, group) = user.expect("a user that is not root");
             std::os::unix::fs::chown(&server.folder, Some(user), Some(group)).unwrap();
             server.user = Some((user, group));
         }
         let mut make = server.command("initdb");
-        make.args(["--username=carryall", "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync", "-D"]);
+        make.args([
+            "--username=carryall",
+            "--auth=trust",
+            "--encoding=UTF8",
+            "--locale=C",
+            "--no-sync",
+            "-D",
+        ]);
         let made = make.arg(server.folder.join("data")).output().unwrap();
-        assert!(made.status.success(), "initdb: {}", String::from_utf8_lossy(&made.stderr));
+        assert!(
+            made.status.success(),
+            "initdb: {}",
+            String::from_utf8_lossy(&made.stderr)
+        );
         // Somebody else may take the port before the server does.
         for _ in 0..5 {
-            server.port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+            server.port = TcpListener::bind("127.0.0.1:0")
+                .unwrap()
+                .local_addr()
+                .unwrap()
+                .port();
             if server.run() {
                 return Some(server);
             }
@@ -56,15 +86,22 @@ impl Server {
     }
 
     pub(crate) fn url(&self) -> String {
-        format!("postgres://carryall@127.0.0.1:{}/postgres?sslmode=disable", self.port)
+        format!(
+            "postgres://carryall@127.0.0.1:{}/postgres?sslmode=disable",
+            self.port
+        )
     }
 
     /// Ends it at once, as a crash does.
     pub(crate) fn stop(&mut self) {
-        let Some(mut child) = self.child.take() else { return };
-        // An immediate shutdown. The server takes its processes and its shared memory with it, which it could not if it was
-        // killed.
-        let _ = Command::new("kill").args(["-s", "QUIT", &child.id().to_string()]).status();
+        let Some(mut child) = self.child.take() else {
+            return;
+        };
+        // An immediate shutdown. The server takes its processes and its shared memory with it,
+        // which it could not if it was killed.
+        let _ = Command::new("kill")
+            .args(["-s", "QUIT", &child.id().to_string()])
+            .status();
         let end = Instant::now() + STOP;
         while Instant::now() < end && matches!(child.try_wait(), Ok(None)) {
             std::thread::sleep(Duration::from_millis(20));
@@ -77,16 +114,36 @@ impl Server {
     pub(crate) fn start_again(&mut self) {
         let end = Instant::now() + START;
         while !self.run() {
-            assert!(Instant::now() < end, "the server does not start again: {}", self.log());
+            assert!(
+                Instant::now() < end,
+                "the server does not start again: {}",
+                self.log()
+            );
         }
     }
 
     /// Whether it was started and can be connected to.
     fn run(&mut self) -> bool {
-        let log = File::options().create(true).append(true).open(self.folder.join("log")).unwrap();
+        let log = File::options()
+            .create(true)
+            .append(true)
+            .open(self.folder.join("log"))
+            .unwrap();
         let mut run = self.command("postgres");
-        run.arg("-D").arg(self.folder.join("data")).args(["-h", "127.0.0.1", "-p", &self.port.to_string()]);
-        run.args(["-c", "unix_socket_directories=", "-c", "fsync=off", "-c", "max_connections=200"]);
+        run.arg("-D").arg(self.folder.join("data")).args([
+            "-h",
+            "127.0.0.1",
+            "-p",
+            &self.port.to_string(),
+        ]);
+        run.args([
+            "-c",
+            "unix_socket_directories=",
+            "-c",
+            "fsync=off",
+            "-c",
+            "max_connections=200",
+        ]);
         run.stdout(log.try_clone().unwrap()).stderr(log);
         self.child = Some(run.spawn().unwrap());
         let end = Instant::now() + START;
@@ -107,7 +164,10 @@ impl Server {
     fn command(&self, program: &str) -> Command {
         let mut command = Command::new(self.programs.join(program));
         // A folder that the other user may be in.
-        command.current_dir(&self.folder).stdin(Stdio::null()).env("LC_ALL", "C");
+        command
+            .current_dir(&self.folder)
+            .stdin(Stdio::null())
+            .env("LC_ALL", "C");
         if let Some((user, group)) = self.user {
             command.uid(user).gid(group);
         }
@@ -126,15 +186,21 @@ impl Drop for Server {
     }
 }
 
-/// Where `initdb` and `postgres` are: in the path, or where Debian puts them, the newest version first.
+/// Where `initdb` and `postgres` are: in the path, or where Debian puts them, the newest version
+/// first.
 fn programs() -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let mut folders: Vec<PathBuf> = std::env::split_paths(&path).collect();
-    let versions = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
+    let versions = std::fs::read_dir("/usr/lib/postgresql")
+        .into_iter()
+        .flatten()
+        .flatten();
     let mut versions: Vec<PathBuf> = versions.map(|version| version.path().join("bin")).collect();
     versions.sort();
     folders.extend(versions.into_iter().rev());
-    folders.into_iter().find(|folder| has(folder, "initdb") && has(folder, "postgres"))
+    folders
+        .into_iter()
+        .find(|folder| has(folder, "initdb") && has(folder, "postgres"))
 }
 
 fn has(folder: &Path, program: &str) -> bool {

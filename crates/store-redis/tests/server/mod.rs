@@ -1,4 +1,5 @@
-//! A Redis or Valkey server of the test's own: a folder that goes with it, a free port of the loopback, gone at the end.
+//! A Redis or Valkey server of the test's own: a folder that goes with it, a free port of the
+//! loopback, gone at the end.
 
 use std::fs::File;
 use std::io::Write as _;
@@ -22,24 +23,46 @@ impl Server {
     /// One of each program that is on this machine. If there is none, a word on the error stream.
     pub(crate) fn start_all() -> Vec<Self> {
         let path = std::env::var_os("PATH").unwrap_or_default();
-        let there = |program: &&str| std::env::split_paths(&path).any(|folder| folder.join(program).is_file());
-        let servers: Vec<Self> = PROGRAMS.into_iter().filter(there).map(Self::start).collect();
+        let there = |program: &&str| {
+            std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
+        };
+        let servers: Vec<Self> = PROGRAMS
+            .into_iter()
+            .filter(there)
+            .map(Self::start)
+            .collect();
         if servers.is_empty() {
             // Past the test runner, which keeps to itself what a test that passes prints.
-            let _ = writeln!(std::io::stderr(), "not run: neither of {PROGRAMS:?} is on this machine");
+            let _ = writeln!(
+                std::io::stderr(),
+                "not run: neither of {PROGRAMS:?} is on this machine"
+            );
         }
         servers
     }
 
     fn start(program: &'static str) -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
-        let name = format!("carryall-redis-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+        let name = format!(
+            "carryall-redis-{}-{}",
+            std::process::id(),
+            COUNT.fetch_add(1, Ordering::Relaxed)
+        );
         let folder = std::env::temp_dir().join(name);
         std::fs::create_dir_all(&folder).unwrap();
-        let mut server = Self { folder, program, port: 0, child: None };
+        let mut server = Self {
+            folder,
+            program,
+            port: 0,
+            child: None,
+        };
         // Somebody else may take the port before the server does.
         for _ in 0..5 {
-            server.port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+            server.port = TcpListener::bind("127.0.0.1:0")
+                .unwrap()
+                .local_addr()
+                .unwrap()
+                .port();
             if server.run() {
                 return server;
             }
@@ -63,23 +86,50 @@ impl Server {
     pub(crate) fn start_again(&mut self) {
         let end = Instant::now() + START;
         while !self.run() {
-            assert!(Instant::now() < end, "{} does not start again: {}", self.program, self.log());
+            assert!(
+                Instant::now() < end,
+                "{} does not start again: {}",
+                self.program,
+                self.log()
+            );
         }
     }
 
     /// Sends it a signal: `STOP` and it answers nobody, `CONT` and it goes on.
     pub(crate) fn signal(&self, name: &str) {
         let id = self.child.as_ref().unwrap().id().to_string();
-        assert!(Command::new("kill").args(["-s", name, &id]).status().unwrap().success());
+        assert!(
+            Command::new("kill")
+                .args(["-s", name, &id])
+                .status()
+                .unwrap()
+                .success()
+        );
     }
 
     /// Whether it was started and can be connected to.
     fn run(&mut self) -> bool {
-        let log = File::options().create(true).append(true).open(self.folder.join("log")).unwrap();
+        let log = File::options()
+            .create(true)
+            .append(true)
+            .open(self.folder.join("log"))
+            .unwrap();
         let mut run = Command::new(self.program);
-        run.args(["--port", &self.port.to_string(), "--bind", "127.0.0.1", "--daemonize", "no", "--save", ""]);
-        run.args(["--appendonly", "yes", "--appendfsync", "always", "--dir"]).arg(&self.folder);
-        run.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
+        run.args([
+            "--port",
+            &self.port.to_string(),
+            "--bind",
+            "127.0.0.1",
+            "--daemonize",
+            "no",
+            "--save",
+            "",
+        ]);
+        run.args(["--appendonly", "yes", "--appendfsync", "always", "--dir"])
+            .arg(&self.folder);
+        run.stdin(Stdio::null())
+            .stdout(log.try_clone().unwrap())
+            .stderr(log);
         self.child = Some(run.spawn().unwrap());
         let end = Instant::now() + START;
         while Instant::now() < end {

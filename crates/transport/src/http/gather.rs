@@ -2,7 +2,8 @@
 
 use bytes::{Buf, Bytes, BytesMut};
 
-/// The most that is reserved on the sender's word; beyond that the buffer grows with what really arrives.
+/// The most that is reserved on the sender's word; beyond that the buffer grows with what really
+/// arrives.
 const TRUSTED_LENGTH: u64 = 256 * 1024;
 
 #[derive(Debug, Default)]
@@ -37,6 +38,10 @@ impl Gather {
     }
 
     pub(super) fn take(&mut self) -> Bytes {
-        if self.more.is_empty() { std::mem::take(&mut self.first) } else { std::mem::take(&mut self.more).freeze() }
+        if self.more.is_empty() {
+            std::mem::take(&mut self.first)
+        } else {
+            std::mem::take(&mut self.more).freeze()
+        }
     }
 }

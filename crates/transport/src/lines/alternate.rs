@@ -8,7 +8,8 @@ use std::task::{Context, Poll};
 
 /// What else is spoken on one channel.
 ///
-/// It is offered each line that is no request of this revision: what the door refuses, and notifications.
+/// It is offered each line that is no request of this revision: what the door refuses, and
+/// notifications.
 pub trait Alternate: Send {
     /// Takes a line, or leaves it (`false`) to be refused or ignored as if there were no alternate.
     fn take(&mut self, line: &Bytes) -> bool;
@@ -16,8 +17,8 @@ pub trait Alternate: Send {
     /// The next message to write, without its newline. Pending while there is none.
     fn poll_message(&mut self, cx: &mut Context<'_>) -> Poll<Bytes>;
 
-    /// Nothing more comes: the client has closed its end, or the server stops. What only ends with the channel, such as a
-    /// stream of changes, ends now.
+    /// Nothing more comes: the client has closed its end, or the server stops. What only ends with
+    /// the channel, such as a stream of changes, ends now.
     fn close(&mut self);
 
     /// Whether nothing is in work, so that after [`close`](Self::close) the channel need not wait.
@@ -29,7 +30,8 @@ pub trait Alternate: Send {
 pub struct Alternates(Arc<dyn Fn(CallSource) -> Box<dyn Alternate> + Send + Sync>);
 
 impl Alternates {
-    /// With `make` for each channel that is opened. Its argument is the source of the channel's calls.
+    /// With `make` for each channel that is opened. Its argument is the source of the channel's
+    /// calls.
     pub fn new(make: impl Fn(CallSource) -> Box<dyn Alternate> + Send + Sync + 'static) -> Self {
         Self(Arc::new(make))
     }

@@ -1,7 +1,7 @@
 //! The calling end: many calls on one channel.
 //!
-//! A call writes its own line, and one task per channel reads answers and hands them to the calls that wait. Nothing
-//! here connects or reconnects; a channel that is lost stays lost.
+//! A call writes its own line, and one task per channel reads answers and hands them to the calls
+//! that wait. Nothing here connects or reconnects; a channel that is lost stays lost.
 
 mod slot;
 
@@ -30,22 +30,30 @@ const READ: usize = 16 * 1024;
 pub struct ChannelOptions {
     /// The longest message accepted, in bytes. 16 MiB unless set.
     pub max_message: usize,
-    /// How many calls may wait for answers; more are refused with [`CallError::Busy`]. 4,096 unless set.
+    /// How many calls may wait for answers; more are refused with [`CallError::Busy`]. 4,096 unless
+    /// set.
     pub max_waiting: usize,
-    /// How many of these may be of one caller ([`Caller::accountable`](carryall_proto::Caller::accountable)). Unless set
-    /// half of `max_waiting`, and for calls made in process all of it.
+    /// How many of these may be of one caller
+    /// ([`Caller::accountable`](carryall_proto::Caller::accountable)). Unless set half of
+    /// `max_waiting`, and for calls made in process all of it.
     pub max_waiting_per_caller: Option<usize>,
 }
 
 impl Default for ChannelOptions {
     fn default() -> Self {
-        Self { max_message: 16 * 1024 * 1024, max_waiting: 4096, max_waiting_per_caller: None }
+        Self {
+            max_message: 16 * 1024 * 1024,
+            max_waiting: 4096,
+            max_waiting_per_caller: None,
+        }
     }
 }
 
 impl ChannelOptions {
     fn max_waiting_per_caller(&self) -> usize {
-        self.max_waiting_per_caller.unwrap_or(self.max_waiting / 2).max(1)
+        self.max_waiting_per_caller
+            .unwrap_or(self.max_waiting / 2)
+            .max(1)
     }
 }
 
@@ -75,12 +83,15 @@ struct State {
 
 impl fmt::Debug for Channel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Channel").field("lost", &self.shared.lock().lost).finish_non_exhaustive()
+        f.debug_struct("Channel")
+            .field("lost", &self.shared.lock().lost)
+            .finish_non_exhaustive()
     }
 }
 
 impl Channel {
-    /// Calls a server that reads lines from `writer` and writes lines to `reader`. Spawns the task that reads.
+    /// Calls a server that reads lines from `writer` and writes lines to `reader`. Spawns the task
+    /// that reads.
     pub fn open<R, W>(reader: R, writer: W, options: ChannelOptions) -> Self
     where
         R: AsyncRead + Send + 'static,
@@ -96,22 +107,27 @@ impl Channel {
             tokens: 0,
             room: Arc::clone(&room),
         };
-        let shared = Arc::new(Shared { state: Mutex::new(state), room });
+        let shared = Arc::new(Shared {
+            state: Mutex::new(state),
+            room,
+        });
         tokio::spawn(read(Arc::clone(&shared), reader, options.max_message));
         Self { shared }
     }
 
-    /// Sends a call and waits for the first thing that comes back. Dropping the future, or the reply's stream, sends
-    /// `notifications/cancelled`.
+    /// Sends a call and waits for the first thing that comes back. Dropping the future, or the
+    /// reply's stream, sends `notifications/cancelled`.
     ///
     /// # Errors
-    /// [`CallError::Unreachable`] when the channel was lost before, [`CallError::Broken`] when it is lost meanwhile,
-    /// [`CallError::Busy`] when as many calls wait as may.
+    /// [`CallError::Unreachable`] when the channel was lost before, [`CallError::Broken`] when it
+    /// is lost meanwhile, [`CallError::Busy`] when as many calls wait as may.
     pub async fn call(&self, call: Call) -> Result<Reply, CallError> {
         self.room().await;
         let slot = Arc::new(Slot::new(&call));
         let id = self.shared.lock().start(call, Arc::clone(&slot))?;
-        Waiting::new(Arc::clone(&self.shared), id, slot).first().await
+        Waiting::new(Arc::clone(&self.shared), id, slot)
+            .first()
+            .await
     }
 
     /// Why the channel is lost, if it is.
@@ -120,7 +136,8 @@ impl Channel {
         self.shared.lock().lost.clone()
     }
 
-    /// Closes the way to the server, once everything written so far is out. A server on stdio exits then.
+    /// Closes the way to the server, once everything written so far is out. A server on stdio exits
+    /// then.
     pub async fn close(&self) {
         poll_fn(|cx| {
             let mut state = self.shared.lock();
@@ -146,7 +163,9 @@ impl Channel {
     }
 
     async fn room(&self) {
-        self.shared.until(|state| (state.out.len() < HIGH_WATER).then_some(())).await;
+        self.shared
+            .until(|state| (state.out.len() < HIGH_WATER).then_some(()))
+            .await;
     }
 }
 
@@ -175,18 +194,26 @@ impl State {
     /// Registers a call under an id of this channel and writes it.
     fn start(&mut self, mut call: Call, slot: Arc<Slot>) -> Result<RequestId, CallError> {
         if let Some(lost) = &self.lost {
-            return Err(CallError::unreachable(format!("the channel is closed: {lost}")));
+            return Err(CallError::unreachable(format!(
+                "the channel is closed: {lost}"
+            )));
         }
         let mut start = Start {
             listen: call.method == Method::SubscriptionsListen,
             logs: call.meta.log_level.is_some(),
-            token: call.meta.progress_token.clone().map_or(Token::None, Token::Given),
+            token: call
+                .meta
+                .progress_token
+                .clone()
+                .map_or(Token::None, Token::Given),
             caller: CallerId::of(&call),
         };
-        let taken = |pending: &mut Pending<_>, start: &Start| pending.start(start.clone(), Arc::clone(&slot));
+        let taken = |pending: &mut Pending<_>, start: &Start| {
+            pending.start(start.clone(), Arc::clone(&slot))
+        };
         let id = match taken(&mut self.pending, &start) {
-            // Callers that know nothing of each other may choose the same token; it has to be unique here
-            // (`basic/patterns/progress#progress-flow`).
+            // Callers that know nothing of each other may choose the same token; it has to be
+            // unique here (`basic/patterns/progress#progress-flow`).
             Err(carryall_proto::mux::NotStarted::TokenInUse) => {
                 self.tokens += 1;
                 let token = ProgressToken::from(format!("carryall-{}", self.tokens));
@@ -209,13 +236,19 @@ impl State {
             return;
         }
         let params = serde_json::json!({"requestId": id, "reason": "The caller no longer waits"});
-        self.send(&Notification::new("notifications/cancelled", RawJson::from(&params)).encode().into_bytes());
+        self.send(
+            &Notification::new("notifications/cancelled", RawJson::from(&params))
+                .encode()
+                .into_bytes(),
+        );
     }
 
     /// Writes as much as goes out now. The reading task does the rest.
     fn send(&mut self, text: &[u8]) {
         encode_line(text, &mut self.out);
-        let Some(waker) = self.reader.clone() else { return };
+        let Some(waker) = self.reader.clone() else {
+            return;
+        };
         let _ = self.pump(&mut Context::from_waker(&waker));
     }
 
@@ -230,7 +263,9 @@ impl State {
     }
 
     fn pump_all(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let Some(writer) = &mut self.writer else { return Poll::Ready(()) };
+        let Some(writer) = &mut self.writer else {
+            return Poll::Ready(());
+        };
         while !self.out.is_empty() {
             match writer.as_mut().poll_write(cx, &self.out) {
                 Poll::Ready(Ok(count)) if count > 0 => self.out.advance(count),
@@ -279,10 +314,14 @@ impl State {
                 slot.finish(Ok(response));
             }
             Ok(Answer::Notification(notification)) => self.notification(notification),
-            Ok(Answer::ErrorWithoutId(error)) => tracing::warn!(%error, "the server could not read a message"),
+            Ok(Answer::ErrorWithoutId(error)) => {
+                tracing::warn!(%error, "the server could not read a message")
+            }
             Err(why) => {
                 tracing::warn!(why = %Printable(&why), "a line that is no MCP message");
-                response_ids(line).into_iter().for_each(|id| self.fail_call(id, CallError::Malformed(why.clone())));
+                response_ids(line)
+                    .into_iter()
+                    .for_each(|id| self.fail_call(id, CallError::Malformed(why.clone())));
             }
         }
     }
@@ -307,7 +346,9 @@ impl State {
         let mut overrun = None;
         match self.pending.signal(&signal) {
             Delivery::To(slot) => overrun = slot.offer(notification).then(|| Arc::clone(slot)),
-            Delivery::ToAll(slots) => slots.into_iter().for_each(|slot| _ = slot.offer(notification.clone())),
+            Delivery::ToAll(slots) => slots
+                .into_iter()
+                .for_each(|slot| _ = slot.offer(notification.clone())),
             Delivery::Ended(id, slot) => slot.finish(Ok(listen::closing_response(&id))),
             Delivery::Ignored => {
                 tracing::debug!(method = %carryall_proto::Printable(&notification.method), "a notification for nobody")
@@ -316,7 +357,9 @@ impl State {
         // A subscriber that does not keep up has missed changes, and must know.
         if let (Some(slot), Signal::Subscription(id)) = (overrun, &signal) {
             self.cancel(id);
-            slot.finish(Err(CallError::broken("the subscriber did not keep up with its notifications")));
+            slot.finish(Err(CallError::broken(
+                "the subscriber did not keep up with its notifications",
+            )));
         }
     }
 }
@@ -335,7 +378,8 @@ fn with_token(call: &Call, token: &ProgressToken) -> carryall_proto::Params {
     if let Ok(token) = serde_json::to_value(token) {
         meta.insert(key::PROGRESS_TOKEN.to_owned(), token);
     }
-    call.params.with("_meta", &RawJson::from(&serde_json::Value::Object(meta)))
+    call.params
+        .with("_meta", &RawJson::from(&serde_json::Value::Object(meta)))
 }
 
 /// Reads until the channel is lost.
@@ -351,7 +395,11 @@ async fn read<R: AsyncRead>(shared: Arc<Shared>, reader: R, max_message: usize) 
                 return Poll::Ready(lost.clone());
             }
             // Set before writing is tried: a call that comes later relies on it to be woken for.
-            if !state.reader.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+            if !state
+                .reader
+                .as_ref()
+                .is_some_and(|waker| waker.will_wake(cx.waker()))
+            {
                 state.reader = Some(cx.waker().clone());
             }
             let _ = state.pump(cx);
@@ -384,7 +432,9 @@ struct LoseOnDrop(Arc<Shared>);
 
 impl Drop for LoseOnDrop {
     fn drop(&mut self) {
-        self.0.lock().lose(CallError::broken("the channel is no longer read"));
+        self.0
+            .lock()
+            .lose(CallError::broken("the channel is no longer read"));
     }
 }
 

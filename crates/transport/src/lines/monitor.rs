@@ -1,7 +1,7 @@
 //! The limits on a channel that nobody uses, or whose client does not read.
 //!
-//! A timer per message would cost more than a small call. Instead the channel keeps counters, and they are compared now
-//! and then.
+//! A timer per message would cost more than a small call. Instead the channel keeps counters, and
+//! they are compared now and then.
 
 use super::server::LineOptions;
 use std::pin::Pin;
@@ -14,8 +14,8 @@ const TICK: Duration = Duration::from_secs(5);
 const MIN_TICK: Duration = Duration::from_millis(5);
 /// The first message of a channel has to come within this time, if there is an idle timeout.
 const FIRST_MESSAGE: Duration = Duration::from_secs(30);
-/// What a client that keeps the buffer full has to take within the write timeout, in bytes. A byte now and then would
-/// hold the calls of the channel for ever.
+/// What a client that keeps the buffer full has to take within the write timeout, in bytes. A byte
+/// now and then would hold the calls of the channel for ever.
 const LEAST: u64 = 16 * 1024;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,7 +40,10 @@ pub(super) struct Monitor {
 impl Monitor {
     /// `None` when nothing is limited.
     pub(super) fn new(options: &LineOptions) -> Option<Self> {
-        let shortest = [options.idle_timeout, options.write_timeout].into_iter().flatten().min()?;
+        let shortest = [options.idle_timeout, options.write_timeout]
+            .into_iter()
+            .flatten()
+            .min()?;
         let tick = (shortest / 2).clamp(MIN_TICK, TICK);
         Some(Self {
             timer: Box::pin(sleep(tick)),
@@ -54,8 +57,8 @@ impl Monitor {
         })
     }
 
-    /// Compares the counters when it is time to: `lines` that came, `written` bytes, whether the channel has nothing to do
-    /// and whether output is `waiting`.
+    /// Compares the counters when it is time to: `lines` that came, `written` bytes, whether the
+    /// channel has nothing to do and whether output is `waiting`.
     pub(super) fn poll(
         &mut self,
         cx: &mut Context<'_>,
@@ -76,18 +79,35 @@ impl Monitor {
 
     fn look(&mut self, lines: u64, idle: bool, written: u64, waiting: bool) -> Verdict {
         let quiet = idle && !waiting && std::mem::replace(&mut self.lines, lines) == lines;
-        self.idle_for = if quiet { self.idle_for + self.tick } else { Duration::ZERO };
+        self.idle_for = if quiet {
+            self.idle_for + self.tick
+        } else {
+            Duration::ZERO
+        };
         if !waiting || written - self.taken >= LEAST {
             self.taken = written;
             self.unread_for = Duration::ZERO;
         } else {
             self.unread_for += self.tick;
         }
-        if self.write_timeout.is_some_and(|limit| self.unread_for >= limit) {
+        if self
+            .write_timeout
+            .is_some_and(|limit| self.unread_for >= limit)
+        {
             return Verdict::Unread;
         }
-        let limit = self.idle_timeout.map(|limit| if lines == 0 { limit.min(FIRST_MESSAGE) } else { limit });
-        if limit.is_some_and(|limit| self.idle_for >= limit) { Verdict::Idle } else { Verdict::Keep }
+        let limit = self.idle_timeout.map(|limit| {
+            if lines == 0 {
+                limit.min(FIRST_MESSAGE)
+            } else {
+                limit
+            }
+        });
+        if limit.is_some_and(|limit| self.idle_for >= limit) {
+            Verdict::Idle
+        } else {
+            Verdict::Keep
+        }
     }
 }
 
@@ -107,13 +127,22 @@ mod tests {
     #[tokio::test]
     async fn a_channel_without_messages_is_idle_and_sooner_before_the_first() {
         let ticks = |monitor: &mut Monitor, lines| {
-            (1..100).find(|_| monitor.look(lines, true, 0, false) == Verdict::Idle).unwrap_or(100)
+            (1..100)
+                .find(|_| monitor.look(lines, true, 0, false) == Verdict::Idle)
+                .unwrap_or(100)
         };
         assert_eq!(ticks(&mut monitor(), 0), 6);
-        assert_eq!(ticks(&mut monitor(), 1), 21, "the first look sees a message");
+        assert_eq!(
+            ticks(&mut monitor(), 1),
+            21,
+            "the first look sees a message"
+        );
         let mut used = monitor();
         assert!((1..100).all(|lines| used.look(lines, true, 0, false) == Verdict::Keep));
-        assert!((1..100).all(|_| used.look(99, false, 0, false) == Verdict::Keep), "a call is in flight");
+        assert!(
+            (1..100).all(|_| used.look(99, false, 0, false) == Verdict::Keep),
+            "a call is in flight"
+        );
     }
 
     #[tokio::test]
@@ -126,6 +155,9 @@ mod tests {
         assert_eq!(until(1), Some(6));
         assert_eq!(until(LEAST / 5), None);
         let mut reading = monitor();
-        assert!((1..100).all(|_| reading.look(1, false, 0, false) == Verdict::Keep), "nothing waits");
+        assert!(
+            (1..100).all(|_| reading.look(1, false, 0, false) == Verdict::Keep),
+            "nothing waits"
+        );
     }
 }

@@ -28,7 +28,10 @@ pub(super) enum Event {
 
 impl Running {
     pub(super) fn calling(ticket: Ticket, future: BoxFuture<Result<Reply, CallError>>) -> Self {
-        Self { ticket, step: Step::Calling(future) }
+        Self {
+            ticket,
+            step: Step::Calling(future),
+        }
     }
 
     pub(super) fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Option<Event>> {
@@ -42,7 +45,8 @@ impl Running {
                     Ok(Reply::Once(response)) => Event::Message(Message::Response(response)),
                     Err(error) => Event::Failed(error),
                 },
-                Step::Streaming(stream) => match std::task::ready!(guard::poll_message(stream, cx)) {
+                Step::Streaming(stream) => match std::task::ready!(guard::poll_message(stream, cx))
+                {
                     Some(Ok(message)) => Event::Message(message),
                     Some(Err(error)) => Event::Failed(error),
                     None => Event::Failed(CallError::broken("the reply ended without a response")),

@@ -10,7 +10,8 @@ use carryall_proto::frame::{LineDecoder, encode_line};
 use carryall_proto::inbound::{Inbound, accept_frame_like};
 use carryall_proto::mux::{InFlight, Signal, Ticket};
 use carryall_proto::{
-    Call, CallError, CallSource, Encoded, Message, Notification, Outcome, Reply, Response, SharedService, encode_error,
+    Call, CallError, CallSource, Encoded, Message, Notification, Outcome, Reply, Response,
+    SharedService, encode_error,
 };
 use carryall_types::{ErrorObject, Method, code};
 use futures_core::Stream as _;
@@ -25,7 +26,8 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite};
 use tokio::time::{Instant, Sleep};
 use tower_service::Service;
 
-/// Beyond this much unwritten output nothing more is read or worked on until the client has taken some of it.
+/// Beyond this much unwritten output nothing more is read or worked on until the client has taken
+/// some of it.
 const HIGH_WATER: usize = 1024 * 1024;
 /// How many messages of calls in work are taken before input is looked at again.
 const BURST: usize = 64;
@@ -44,17 +46,18 @@ pub struct LineOptions {
     pub max_in_flight: usize,
     /// How long calls may go on after the client has closed its end. 500 ms unless set.
     pub grace: Duration,
-    /// How long the client, once it has closed its end, may take nothing of what is left for it. 10 s unless set.
+    /// How long the client, once it has closed its end, may take nothing of what is left for it. 10
+    /// s unless set.
     pub stalled: Duration,
-    /// How long the channel may be open without a call and without a message, and at most 30 s of that before the first
-    /// message. 10 min for TCP, no bound unless set.
+    /// How long the channel may be open without a call and without a message, and at most 30 s of
+    /// that before the first message. 10 min for TCP, no bound unless set.
     pub idle_timeout: Option<Duration>,
-    /// How long the client may leave waiting output unread: it has to take at least 16 KiB in this time. Beyond it the
-    /// channel fails, which cancels its calls. 30 s for sockets, no bound unless set: a process on standard streams serves
-    /// nobody but the client that started it.
+    /// How long the client may leave waiting output unread: it has to take at least 16 KiB in this
+    /// time. Beyond it the channel fails, which cancels its calls. 30 s for sockets, no bound
+    /// unless set: a process on standard streams serves nobody but the client that started it.
     pub write_timeout: Option<Duration>,
-    /// Hang up on a client whose first line is no JSON object, as that of a web page that was talked into sending a
-    /// request here. On for TCP, else off unless set.
+    /// Hang up on a client whose first line is no JSON object, as that of a web page that was
+    /// talked into sending a request here. On for TCP, else off unless set.
     pub hang_up_on_strangers: bool,
 }
 
@@ -72,12 +75,17 @@ impl Default for LineOptions {
     }
 }
 
-/// Serves calls that come as lines on `reader`, and writes answers as lines to `writer`, until the client closes its
-/// end. Dropping the future cancels the calls in work.
+/// Serves calls that come as lines on `reader`, and writes answers as lines to `writer`, until the
+/// client closes its end. Dropping the future cancels the calls in work.
 ///
 /// # Errors
 /// When reading or writing fails. A client that has gone away is no error.
-pub async fn serve_lines<R, W, S>(reader: R, writer: W, service: S, options: LineOptions) -> io::Result<()>
+pub async fn serve_lines<R, W, S>(
+    reader: R,
+    writer: W,
+    service: S,
+    options: LineOptions,
+) -> io::Result<()>
 where
     R: AsyncRead,
     W: AsyncWrite,
@@ -88,8 +96,8 @@ where
     serve_lines_until(reader, writer, service, options, pending()).await
 }
 
-/// As [`serve_lines`], until `shutdown` completes. Then subscriptions are closed with their result, and other calls
-/// have the grace time to finish.
+/// As [`serve_lines`], until `shutdown` completes. Then subscriptions are closed with their result,
+/// and other calls have the grace time to finish.
 ///
 /// # Errors
 /// When reading or writing fails. A client that has gone away is no error.
@@ -129,7 +137,16 @@ where
     S::Error: Into<CallError>,
     S::Future: Send,
 {
-    serve_channel(reader, writer, SharedService::new(service), options, alternates, new_source(None), shutdown).await
+    serve_channel(
+        reader,
+        writer,
+        SharedService::new(service),
+        options,
+        alternates,
+        new_source(None),
+        shutdown,
+    )
+    .await
 }
 
 /// As [`serve_lines_with`], for a channel whose calls come from `source`.
@@ -174,7 +191,10 @@ pub(crate) async fn serve_channel<R: AsyncRead, W: AsyncWrite>(
 
 fn is_departure(error: &io::Error) -> bool {
     use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset};
-    matches!(error.kind(), BrokenPipe | ConnectionReset | ConnectionAborted)
+    matches!(
+        error.kind(),
+        BrokenPipe | ConnectionReset | ConnectionAborted
+    )
 }
 
 struct Lines {
@@ -213,7 +233,9 @@ impl Lines {
         loop {
             let mut progress = false;
             while self.out.len() < HIGH_WATER {
-                let Some(line) = self.decoder.next() else { break };
+                let Some(line) = self.decoder.next() else {
+                    break;
+                };
                 progress = true;
                 match line {
                     Ok(line) => self.line(line, cx),
@@ -224,13 +246,18 @@ impl Lines {
             let is_full = self.out.len() >= HIGH_WATER;
             let mut burst = 0;
             while self.out.len() < HIGH_WATER && burst < BURST {
-                let Poll::Ready(Some((ticket, event))) = Pin::new(&mut self.running).poll_next(cx) else { break };
+                let Poll::Ready(Some((ticket, event))) = Pin::new(&mut self.running).poll_next(cx)
+                else {
+                    break;
+                };
                 burst += 1;
                 self.event(&ticket, event);
             }
             progress |= burst > 0;
             while self.out.len() < HIGH_WATER {
-                let Some(Poll::Ready(message)) = self.alternate.as_mut().map(|other| other.poll_message(cx)) else {
+                let Some(Poll::Ready(message)) =
+                    self.alternate.as_mut().map(|other| other.poll_message(cx))
+                else {
                     break;
                 };
                 encode_line(&message, &mut self.out);
@@ -248,7 +275,10 @@ impl Lines {
                     }
                     Verdict::Idle => {}
                     Verdict::Unread => {
-                        return Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client does not read")));
+                        return Poll::Ready(Err(io::Error::new(
+                            io::ErrorKind::TimedOut,
+                            "the client does not read",
+                        )));
                     }
                 }
             }
@@ -258,7 +288,8 @@ impl Lines {
                     return Poll::Ready(Ok(()));
                 }
                 if fired {
-                    // Calls have had their time. What is answered is written for as long as the client takes of it.
+                    // Calls have had their time. What is answered is written for as long as the
+                    // client takes of it.
                     self.running.clear();
                     self.in_flight.drain().for_each(drop);
                     self.alternate = None;
@@ -295,7 +326,11 @@ impl Lines {
         }
     }
 
-    fn poll_read<R: AsyncRead>(&mut self, cx: &mut Context<'_>, mut reader: Pin<&mut R>) -> io::Result<Poll<usize>> {
+    fn poll_read<R: AsyncRead>(
+        &mut self,
+        cx: &mut Context<'_>,
+        mut reader: Pin<&mut R>,
+    ) -> io::Result<Poll<usize>> {
         let buffer = self.decoder.buffer();
         if buffer.capacity() - buffer.len() < READ {
             buffer.reserve(READ);
@@ -307,7 +342,11 @@ impl Lines {
         }
     }
 
-    fn poll_write<W: AsyncWrite>(&mut self, cx: &mut Context<'_>, mut writer: Pin<&mut W>) -> io::Result<Poll<()>> {
+    fn poll_write<W: AsyncWrite>(
+        &mut self,
+        cx: &mut Context<'_>,
+        mut writer: Pin<&mut W>,
+    ) -> io::Result<Poll<()>> {
         while !self.out.is_empty() {
             match writer.as_mut().poll_write(cx, &self.out) {
                 Poll::Ready(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),
@@ -342,7 +381,8 @@ impl Lines {
         std::mem::replace(&mut self.decoder, LineDecoder::new(self.options.max_line))
     }
 
-    /// Nothing more comes, or is wanted. Subscriptions would go on for ever, so they end now (`#shutdown`).
+    /// Nothing more comes, or is wanted. Subscriptions would go on for ever, so they end now
+    /// (`#shutdown`).
     fn close(&mut self) {
         self.decoder = LineDecoder::new(self.options.max_line);
         for ended in self.in_flight.tear_down_all() {
@@ -358,13 +398,15 @@ impl Lines {
     }
 
     fn line(&mut self, line: Bytes, cx: &mut Context<'_>) {
-        let stranger =
-            self.lines == 0 && self.options.hang_up_on_strangers && line.trim_ascii_start().first() != Some(&b'{');
+        let stranger = self.lines == 0
+            && self.options.hang_up_on_strangers
+            && line.trim_ascii_start().first() != Some(&b'{');
         let again = self.alternate.is_some().then(|| line.clone());
         match known::admit(|known| accept_frame_like(line, known)) {
             Ok(Inbound::Call(call)) => self.call(call, cx),
             Ok(Inbound::Notification(notification)) => {
-                // A cancellation may be meant for either; ids of requests in work are told apart by whoever has them.
+                // A cancellation may be meant for either; ids of requests in work are told apart by
+                // whoever has them.
                 self.offer(again);
                 self.notification(&notification);
             }
@@ -382,7 +424,10 @@ impl Lines {
 
     /// Whether the other protocol on this channel takes the line.
     fn offer(&mut self, line: Option<Bytes>) -> bool {
-        self.alternate.as_mut().zip(line).is_some_and(|(other, line)| other.take(&line))
+        self.alternate
+            .as_mut()
+            .zip(line)
+            .is_some_and(|(other, line)| other.take(&line))
     }
 
     fn refuse_line(&mut self, why: &str) {
@@ -421,7 +466,8 @@ impl Lines {
                 }
             }
             Event::Message(Message::Response(response)) => {
-                // A listen that the server ends is cancelled too on this binding (`basic/patterns/cancellation`).
+                // A listen that the server ends is cancelled too on this binding
+                // (`basic/patterns/cancellation`).
                 if matches!(response.outcome, Outcome::Result(_))
                     && let Some(ended) = self.in_flight.tear_down(ticket)
                 {
@@ -436,7 +482,9 @@ impl Lines {
                 if let Some(ended) = self.in_flight.tear_down(ticket) {
                     self.write(&ended.cancelled.encode());
                 } else if self.in_flight.complete(ticket).is_some() {
-                    self.write(&Response::error(ticket.id().clone(), ErrorObject::internal()).encode());
+                    self.write(
+                        &Response::error(ticket.id().clone(), ErrorObject::internal()).encode(),
+                    );
                 }
             }
         }
@@ -445,11 +493,15 @@ impl Lines {
     fn notification(&mut self, notification: &Notification) {
         match Signal::of(&notification.method, notification.params.as_ref()) {
             Signal::Cancelled { id, reason } => {
-                let Some(stop) = self.in_flight.cancel(&id) else { return };
+                let Some(stop) = self.in_flight.cancel(&id) else {
+                    return;
+                };
                 tracing::debug!(%id, reason = %carryall_proto::Printable(reason.as_deref().unwrap_or("none given")), "cancelled by the client");
                 stop.iter().for_each(AbortHandle::abort);
             }
-            _ => tracing::debug!(method = %carryall_proto::Printable(&notification.method), "notification ignored"),
+            _ => {
+                tracing::debug!(method = %carryall_proto::Printable(&notification.method), "notification ignored")
+            }
         }
     }
 

@@ -13,8 +13,9 @@ use tower_service::Service;
 
 const CONNECT: Duration = Duration::from_secs(10);
 
-/// Calls an MCP server on a Unix or TCP socket. Cheap to clone; clones share the connection, which is opened by the
-/// first call and again by the next one after it was lost. Calls in flight then fail with [`CallError::Broken`].
+/// Calls an MCP server on a Unix or TCP socket. Cheap to clone; clones share the connection, which
+/// is opened by the first call and again by the next one after it was lost. Calls in flight then
+/// fail with [`CallError::Broken`].
 #[derive(Clone)]
 pub struct LineClient {
     shared: Arc<Shared>,
@@ -46,18 +47,31 @@ impl LineClient {
     }
 
     fn new(address: Address, options: ChannelOptions) -> Self {
-        Self { shared: Arc::new(Shared { way: Reconnecting::new(Socket { address, options }) }) }
+        Self {
+            shared: Arc::new(Shared {
+                way: Reconnecting::new(Socket { address, options }),
+            }),
+        }
     }
 }
 
 impl Connect for Socket {
     async fn connect(&self) -> Result<Channel, CallError> {
-        let failed = |error: io::Error| CallError::unreachable(format!("{}: {error}", self.address));
-        let late = || io::Error::new(io::ErrorKind::TimedOut, format!("no connection within {CONNECT:?}"));
+        let failed =
+            |error: io::Error| CallError::unreachable(format!("{}: {error}", self.address));
+        let late = || {
+            io::Error::new(
+                io::ErrorKind::TimedOut,
+                format!("no connection within {CONNECT:?}"),
+            )
+        };
         match &self.address {
             Address::Unix(path) => {
                 let stream = tokio::time::timeout(CONNECT, UnixStream::connect(path)).await;
-                let (reader, writer) = stream.map_err(|_| failed(late()))?.map_err(failed)?.into_split();
+                let (reader, writer) = stream
+                    .map_err(|_| failed(late()))?
+                    .map_err(failed)?
+                    .into_split();
                 Ok(Channel::open(reader, writer, self.options))
             }
             Address::Tcp(address) => {

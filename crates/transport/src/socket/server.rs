@@ -29,7 +29,8 @@ const DRAIN: Duration = Duration::from_secs(10);
 const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a TCP connection may be open without a call.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(10 * 60);
-/// When the system asks whether the other end of a quiet TCP connection is still there, how often, and how many times.
+/// When the system asks whether the other end of a quiet TCP connection is still there, how often,
+/// and how many times.
 const KEEP_ALIVE: (Duration, Duration, u32) = (Duration::from_secs(60), Duration::from_secs(15), 4);
 
 /// A server on a Unix or TCP socket, with the framing of stdio.
@@ -45,7 +46,10 @@ pub struct SocketServer {
 
 #[derive(Debug)]
 enum Listener {
-    Unix { listener: UnixListener, _file: SocketFile },
+    Unix {
+        listener: UnixListener,
+        _file: SocketFile,
+    },
     Tcp(TcpListener),
 }
 
@@ -60,8 +64,8 @@ impl Drop for SocketFile {
 }
 
 impl SocketServer {
-    /// Listens on a Unix socket that only the own user may connect to. What a server that has died left at `path` is
-    /// replaced; a socket that somebody serves, or any other file, is not.
+    /// Listens on a Unix socket that only the own user may connect to. What a server that has died
+    /// left at `path` is replaced; a socket that somebody serves, or any other file, is not.
     ///
     /// # Errors
     /// When `path` is taken, or cannot be used for a socket.
@@ -69,18 +73,29 @@ impl SocketServer {
         let path = path.as_ref();
         remove_stale(path)?;
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-        let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+        let socket =
+            rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
         rustix::net::bind(&socket, &SocketAddrUnix::new(path)?)?;
         let file = SocketFile(path.to_owned());
         // Nobody can connect before `listen`, so there is no moment at which others could.
         rustix::fs::chmod(path, Mode::RUSR | Mode::WUSR)?;
         rustix::net::listen(&socket, BACKLOG)?;
         let listener = UnixListener::from_std(std::os::unix::net::UnixListener::from(socket))?;
-        let options = LineOptions { write_timeout: Some(WRITE_TIMEOUT), ..LineOptions::default() };
-        Ok(Self::new(Listener::Unix { listener, _file: file }, options))
+        let options = LineOptions {
+            write_timeout: Some(WRITE_TIMEOUT),
+            ..LineOptions::default()
+        };
+        Ok(Self::new(
+            Listener::Unix {
+                listener,
+                _file: file,
+            },
+            options,
+        ))
     }
 
-    /// Listens on a TCP socket. Anybody who can connect can call: there is no authorization on this binding.
+    /// Listens on a TCP socket. Anybody who can connect can call: there is no authorization on this
+    /// binding.
     ///
     /// # Errors
     /// When the address cannot be resolved or bound.
@@ -96,10 +111,18 @@ impl SocketServer {
     }
 
     fn new(listener: Listener, options: LineOptions) -> Self {
-        Self { listener, options, alternates: None, max_connections: 1024, per_address: None, drain: DRAIN }
+        Self {
+            listener,
+            options,
+            alternates: None,
+            max_connections: 1024,
+            per_address: None,
+            drain: DRAIN,
+        }
     }
 
-    /// Other bounds for each connection. They replace those of the binding, such as the idle timeout over TCP.
+    /// Other bounds for each connection. They replace those of the binding, such as the idle
+    /// timeout over TCP.
     #[must_use]
     pub fn options(mut self, options: LineOptions) -> Self {
         self.options = options;
@@ -120,23 +143,25 @@ impl SocketServer {
         self
     }
 
-    /// How long a connection may stay open without a call; `None` for as long as it likes. 10 min for TCP, no bound for a
-    /// Unix socket unless set.
+    /// How long a connection may stay open without a call; `None` for as long as it likes. 10 min
+    /// for TCP, no bound for a Unix socket unless set.
     #[must_use]
     pub fn idle_timeout(mut self, limit: Option<Duration>) -> Self {
         self.options.idle_timeout = limit;
         self
     }
 
-    /// How many of the connections may come from one address over TCP, or from one /64 network of IPv6 addresses; further
-    /// ones are closed at once. A quarter of [`max_connections`](Self::max_connections) unless set.
+    /// How many of the connections may come from one address over TCP, or from one /64 network of
+    /// IPv6 addresses; further ones are closed at once. A quarter of
+    /// [`max_connections`](Self::max_connections) unless set.
     #[must_use]
     pub fn max_connections_per_address(mut self, max: u32) -> Self {
         self.per_address = Some(max.max(1));
         self
     }
 
-    /// How long connections may take to end after the shutdown began, before they are cut off. 10 s unless set.
+    /// How long connections may take to end after the shutdown began, before they are cut off. 10 s
+    /// unless set.
     #[must_use]
     pub fn drain_timeout(mut self, limit: Duration) -> Self {
         self.drain = limit;
@@ -162,8 +187,9 @@ impl SocketServer {
         self.run_until(service, pending()).await;
     }
 
-    /// Serves until `shutdown` completes. Then nothing new is accepted, subscriptions are closed, and other calls have
-    /// the grace time to finish. What is left after the drain time is cut off. Dropping the future cuts off everything.
+    /// Serves until `shutdown` completes. Then nothing new is accepted, subscriptions are closed,
+    /// and other calls have the grace time to finish. What is left after the drain time is cut off.
+    /// Dropping the future cuts off everything.
     pub async fn run_until<S>(self, service: S, shutdown: impl Future<Output = ()>)
     where
         S: Service<Call, Response = Reply> + Clone + Send + Sync + 'static,
@@ -197,10 +223,17 @@ impl SocketServer {
                     continue;
                 }
             };
-            let share = match address.map(|address| addresses.reserve(&Caller::from(address), 0)).transpose() {
+            let share = match address
+                .map(|address| addresses.reserve(&Caller::from(address), 0))
+                .transpose()
+            {
                 Ok(share) => share,
                 Err(_) => {
-                    tracing::debug!(?address, share, "connection refused: the address has its share of connections");
+                    tracing::debug!(
+                        ?address,
+                        share,
+                        "connection refused: the address has its share of connections"
+                    );
                     continue;
                 }
             };
@@ -209,8 +242,16 @@ impl SocketServer {
             connections.spawn(async move {
                 let _held = (slot, share);
                 let stopped = async move { _ = stop.wait_for(|stop| *stop).await };
-                if let Err(error) =
-                    serve_channel(reader, writer, service, options, alternates.as_ref(), source, stopped).await
+                if let Err(error) = serve_channel(
+                    reader,
+                    writer,
+                    service,
+                    options,
+                    alternates.as_ref(),
+                    source,
+                    stopped,
+                )
+                .await
                 {
                     tracing::debug!(%error, "connection ended");
                 }
@@ -218,14 +259,23 @@ impl SocketServer {
         }
         stop.send_replace(true);
         drop(self.listener);
-        if timeout(self.drain, async { while connections.join_next().await.is_some() {} }).await.is_err() {
+        if timeout(self.drain, async {
+            while connections.join_next().await.is_some() {}
+        })
+        .await
+        .is_err()
+        {
             tracing::warn!("cutting off connections that outlast the drain time");
             connections.shutdown().await;
         }
     }
 }
 
-type Accepted = (Box<dyn AsyncRead + Send + Unpin>, Box<dyn AsyncWrite + Send + Unpin>, Option<IpAddr>);
+type Accepted = (
+    Box<dyn AsyncRead + Send + Unpin>,
+    Box<dyn AsyncWrite + Send + Unpin>,
+    Option<IpAddr>,
+);
 
 impl Listener {
     async fn accept(&self) -> io::Result<Accepted> {
@@ -252,12 +302,22 @@ impl Listener {
 
 /// Removes a socket on which nobody listens any more.
 fn remove_stale(path: &Path) -> io::Result<()> {
-    let Ok(metadata) = std::fs::symlink_metadata(path) else { return Ok(()) };
+    let Ok(metadata) = std::fs::symlink_metadata(path) else {
+        return Ok(());
+    };
     if !metadata.file_type().is_socket() {
-        return Err(io::Error::new(io::ErrorKind::AlreadyExists, format!("{} is not a socket", path.display())));
+        return Err(io::Error::new(
+            io::ErrorKind::AlreadyExists,
+            format!("{} is not a socket", path.display()),
+        ));
     }
     match std::os::unix::net::UnixStream::connect(path) {
-        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => std::fs::remove_file(path),
-        _ => Err(io::Error::new(io::ErrorKind::AddrInUse, format!("{} is in use", path.display()))),
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+            std::fs::remove_file(path)
+        }
+        _ => Err(io::Error::new(
+            io::ErrorKind::AddrInUse,
+            format!("{} is in use", path.display()),
+        )),
     }
 }

@@ -13,7 +13,8 @@ use tokio::io::{AsyncRead, AsyncReadExt as _};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use tokio::time::timeout;
 
-/// What a child inherits of the environment: what programs need to run at all, and none of the secrets.
+/// What a child inherits of the environment: what programs need to run at all, and none of the
+/// secrets.
 const INHERITED: [&str; 17] = [
     "PATH",
     "HOME",
@@ -43,8 +44,8 @@ pub(super) type OnStderr = Arc<dyn Fn(&str) + Send + Sync>;
 
 /// How to start a server that speaks MCP on its standard streams.
 ///
-/// The child inherits of the environment what programs need to run (`PATH`, `HOME`, locale, temporary and XDG
-/// directories) and nothing else; give it the rest with [`env`](Self::env).
+/// The child inherits of the environment what programs need to run (`PATH`, `HOME`, locale,
+/// temporary and XDG directories) and nothing else; give it the rest with [`env`](Self::env).
 #[derive(Clone)]
 pub struct ServerCommand {
     program: OsString,
@@ -111,8 +112,8 @@ impl ServerCommand {
         self.grace
     }
 
-    /// What to do with the lines it writes to standard error. They are logs, not errors. Unless set they go to
-    /// `tracing`.
+    /// What to do with the lines it writes to standard error. They are logs, not errors. Unless set
+    /// they go to `tracing`.
     #[must_use]
     pub fn on_stderr(mut self, take: impl Fn(&str) + Send + Sync + 'static) -> Self {
         self.on_stderr = Arc::new(take);
@@ -125,21 +126,27 @@ impl ServerCommand {
         self.program.to_string_lossy()
     }
 
-    /// The program and its arguments, to tell commands apart. Not for messages, files or logs: arguments often hold secrets.
+    /// The program and its arguments, to tell commands apart. Not for messages, files or logs:
+    /// arguments often hold secrets.
     #[must_use]
     pub fn command_line(&self) -> String {
         let words = std::iter::once(&self.program).chain(&self.args);
-        words.map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ")
+        words
+            .map(|word| word.to_string_lossy())
+            .collect::<Vec<_>>()
+            .join(" ")
     }
 
-    /// Starts the server, for whoever speaks another protocol with it than [`StdioClient`](super::StdioClient) does.
-    /// Needs a runtime.
+    /// Starts the server, for whoever speaks another protocol with it than
+    /// [`StdioClient`](super::StdioClient) does. Needs a runtime.
     ///
     /// # Errors
     /// When the program cannot be started.
     pub fn spawn(&self) -> std::io::Result<Spawned> {
         let mut command = Command::new(&self.program);
-        let inherited = INHERITED.iter().filter_map(|name| Some((name, std::env::var_os(name)?)));
+        let inherited = INHERITED
+            .iter()
+            .filter_map(|name| Some((name, std::env::var_os(name)?)));
         command
             .args(&self.args)
             .env_clear()
@@ -148,7 +155,8 @@ impl ServerCommand {
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
-            // A group of its own: what the child starts can be ended with it, and a Ctrl-C at the terminal is ours.
+            // A group of its own: what the child starts can be ended with it, and a Ctrl-C at the
+            // terminal is ours.
             .process_group(0)
             .kill_on_drop(true);
         if let Some(dir) = &self.dir {
@@ -161,15 +169,29 @@ impl ServerCommand {
         if let Some(stderr) = child.stderr.take() {
             tokio::spawn(forward(stderr, Arc::clone(&self.on_stderr)));
         }
-        let group = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
-        Ok(Spawned { stdin, stdout, process: Process { group: Group(group), child, grace: self.grace } })
+        let group = child
+            .id()
+            .and_then(|id| i32::try_from(id).ok())
+            .and_then(Pid::from_raw);
+        Ok(Spawned {
+            stdin,
+            stdout,
+            process: Process {
+                group: Group(group),
+                child,
+                grace: self.grace,
+            },
+        })
     }
 }
 
 impl fmt::Debug for ServerCommand {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Arguments and environment of servers often hold secrets.
-        f.debug_struct("ServerCommand").field("program", &self.program).field("dir", &self.dir).finish_non_exhaustive()
+        f.debug_struct("ServerCommand")
+            .field("program", &self.program)
+            .field("dir", &self.dir)
+            .finish_non_exhaustive()
     }
 }
 
@@ -212,9 +234,10 @@ impl Drop for Group {
 }
 
 impl Process {
-    /// Waits for the process to exit, or for `stop`, after which it gets the grace time, `SIGTERM`, the grace time
-    /// again, and `SIGKILL` (`basic/transports/stdio#shutdown`). Its standard input must be closed by then. Whatever it
-    /// left behind in its group is ended too. It is reaped in any case.
+    /// Waits for the process to exit, or for `stop`, after which it gets the grace time, `SIGTERM`,
+    /// the grace time again, and `SIGKILL` (`basic/transports/stdio#shutdown`). Its standard input
+    /// must be closed by then. Whatever it left behind in its group is ended too. It is reaped in
+    /// any case.
     pub async fn supervise(mut self, stop: impl Future<Output = ()>) -> Option<ExitStatus> {
         let by_itself = tokio::select! {
             status = self.child.wait() => Some(status),

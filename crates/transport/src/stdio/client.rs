@@ -14,12 +14,14 @@ use tower_service::Service;
 
 /// Calls an MCP server that runs as a child process. Cheap to clone; clones share the process.
 ///
-/// The process is started by [`spawn`](Self::spawn), and started again by the next call after it has exited; in between
-/// attempts there is a growing pause. Calls in flight when it exits fail with [`CallError::Broken`] and are not sent
-/// again, because whether they were executed is unknown.
+/// The process is started by [`spawn`](Self::spawn), and started again by the next call after it
+/// has exited; in between attempts there is a growing pause. Calls in flight when it exits fail
+/// with [`CallError::Broken`] and are not sent again, because whether they were executed is
+/// unknown.
 ///
-/// When the last clone is dropped, or [`shutdown`](Self::shutdown) is called, the process finds its standard input
-/// closed, gets time to exit, then `SIGTERM` and finally `SIGKILL`, together with whatever it has started.
+/// When the last clone is dropped, or [`shutdown`](Self::shutdown) is called, the process finds its
+/// standard input closed, gets time to exit, then `SIGTERM` and finally `SIGKILL`, together with
+/// whatever it has started.
 #[derive(Clone)]
 pub struct StdioClient {
     shared: Arc<Shared>,
@@ -50,9 +52,21 @@ impl StdioClient {
     ///
     /// # Errors
     /// When the program cannot be started.
-    pub async fn spawn_with(command: ServerCommand, options: ChannelOptions) -> Result<Self, CallError> {
-        let processes = Processes { command, options, stop: watch::Sender::new(false), supervisor: Mutex::default() };
-        let client = Self { shared: Arc::new(Shared { way: Reconnecting::new(processes) }) };
+    pub async fn spawn_with(
+        command: ServerCommand,
+        options: ChannelOptions,
+    ) -> Result<Self, CallError> {
+        let processes = Processes {
+            command,
+            options,
+            stop: watch::Sender::new(false),
+            supervisor: Mutex::default(),
+        };
+        let client = Self {
+            shared: Arc::new(Shared {
+                way: Reconnecting::new(processes),
+            }),
+        };
         client.shared.way.open().await?;
         Ok(client)
     }
@@ -67,7 +81,11 @@ impl StdioClient {
             let _ = tokio::time::timeout(processes.command.grace_time(), channel.close()).await;
             channel.fail(CallError::broken("the server is shut down"));
         }
-        let supervisor = processes.supervisor.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let supervisor = processes
+            .supervisor
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
         supervisor?.await.ok().flatten()
     }
 }
@@ -77,10 +95,16 @@ impl Connect for Processes {
         if *self.stop.borrow() {
             return Err(CallError::Refused("the server is shut down".into()));
         }
-        let Spawned { stdin, stdout, process } = self
-            .command
-            .spawn()
-            .map_err(|error| CallError::unreachable(format!("cannot start {:?}: {error}", self.command.program())))?;
+        let Spawned {
+            stdin,
+            stdout,
+            process,
+        } = self.command.spawn().map_err(|error| {
+            CallError::unreachable(format!(
+                "cannot start {:?}: {error}",
+                self.command.program()
+            ))
+        })?;
         let channel = Channel::open(stdout, stdin, self.options);
         let (mut stop, lost) = (self.stop.subscribe(), channel.clone());
         let supervisor = tokio::spawn(async move {
@@ -92,11 +116,18 @@ impl Connect for Processes {
                 }
             };
             let status = process.supervise(stopped).await;
-            let status_shown = status.map_or("its status is unknown".to_owned(), |status| status.to_string());
-            lost.fail(CallError::broken(format!("the server process has exited: {status_shown}")));
+            let status_shown = status.map_or("its status is unknown".to_owned(), |status| {
+                status.to_string()
+            });
+            lost.fail(CallError::broken(format!(
+                "the server process has exited: {status_shown}"
+            )));
             status
         });
-        *self.supervisor.lock().unwrap_or_else(PoisonError::into_inner) = Some(supervisor);
+        *self
+            .supervisor
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = Some(supervisor);
         Ok(channel)
     }
 }
@@ -112,7 +143,9 @@ impl Drop for Shared {
 
 impl fmt::Debug for StdioClient {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("StdioClient").field("command", &self.shared.way.connect().command).finish_non_exhaustive()
+        f.debug_struct("StdioClient")
+            .field("command", &self.shared.way.connect().command)
+            .finish_non_exhaustive()
     }
 }
 

@@ -27,15 +27,17 @@ pub(super) enum Output {
     File(tokio::fs::File),
 }
 
-/// Takes both streams. From now on the process's own standard input is empty, and what it prints goes to standard
-/// error: "the server MUST NOT write anything to its stdout that is not a valid MCP message".
+/// Takes both streams. From now on the process's own standard input is empty, and what it prints
+/// goes to standard error: "the server MUST NOT write anything to its stdout that is not a valid
+/// MCP message".
 pub(super) fn take() -> io::Result<(Input, Output)> {
     let input = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdin(), 3)?;
     let output = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdout(), 3)?;
     let null = rustix::fs::open("/dev/null", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
     rustix::stdio::dup2_stdin(&null)?;
     rustix::stdio::dup2_stdout(rustix::stdio::stderr())?;
-    // Half a line printed before is in a buffer of the library and must not wait there for the wrong descriptor.
+    // Half a line printed before is in a buffer of the library and must not wait there for the
+    // wrong descriptor.
     io::stdout().flush()?;
     Ok((Input::new(input)?, Output::new(output)?))
 }
@@ -71,7 +73,11 @@ impl Output {
 }
 
 impl AsyncRead for Input {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Pipe(pipe) => Pin::new(pipe).poll_read(cx, buf),
             Self::Socket(socket) => Pin::new(socket).poll_read(cx, buf),
@@ -81,7 +87,11 @@ impl AsyncRead for Input {
 }
 
 impl AsyncWrite for Output {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
         match self.get_mut() {
             Self::Pipe(pipe) => Pin::new(pipe).poll_write(cx, buf),
             Self::Socket(socket) => Pin::new(socket).poll_write(cx, buf),

@@ -9,9 +9,10 @@ use tower_service::Service;
 
 /// This process's standard streams as the channel of an MCP server.
 ///
-/// Taking them changes the whole process: its own standard input becomes empty and whatever it prints goes to standard
-/// error, so that a stray `println!` in some dependency cannot corrupt the channel. The fewer threads the runtime has,
-/// the faster a channel with one client is: a current-thread runtime needs no wake-up between reading and answering.
+/// Taking them changes the whole process: its own standard input becomes empty and whatever it
+/// prints goes to standard error, so that a stray `println!` in some dependency cannot corrupt the
+/// channel. The fewer threads the runtime has, the faster a channel with one client is: a
+/// current-thread runtime needs no wake-up between reading and answering.
 #[derive(Debug)]
 pub struct StdioServer {
     input: Input,
@@ -27,7 +28,12 @@ impl StdioServer {
     /// When they are closed, or of a kind that cannot be read or written.
     pub fn take() -> io::Result<Self> {
         let (input, output) = own::take()?;
-        Ok(Self { input, output, options: LineOptions::default(), alternates: None })
+        Ok(Self {
+            input,
+            output,
+            options: LineOptions::default(),
+            alternates: None,
+        })
     }
 
     /// Other bounds than the default ones.
@@ -61,13 +67,25 @@ impl StdioServer {
     ///
     /// # Errors
     /// When reading or writing fails.
-    pub async fn run_until<S>(self, service: S, shutdown: impl Future<Output = ()>) -> io::Result<()>
+    pub async fn run_until<S>(
+        self,
+        service: S,
+        shutdown: impl Future<Output = ()>,
+    ) -> io::Result<()>
     where
         S: Service<Call, Response = Reply> + Clone + Send + Sync + 'static,
         S::Error: Into<CallError>,
         S::Future: Send,
     {
-        serve_lines_with(self.input, self.output, service, self.options, self.alternates.as_ref(), shutdown).await
+        serve_lines_with(
+            self.input,
+            self.output,
+            service,
+            self.options,
+            self.alternates.as_ref(),
+            shutdown,
+        )
+        .await
     }
 }
 

@@ -1,5 +1,9 @@
 //! Small services, and a client that sends exactly the bytes it is given.
-#![allow(dead_code, unreachable_pub, reason = "each test binary uses its own part")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    reason = "each test binary uses its own part"
+)]
 
 use carryall_proto::inbound::{Inbound, accept_frame};
 use carryall_proto::{BoxFuture, Call, CallError, Message, Notification, Reply, Response};
@@ -57,7 +61,10 @@ pub fn progress(token: &str, n: u32) -> Message {
 }
 
 fn done(id: RequestId, text: &str) -> Response {
-    Response::result(id, json(format!(r#"{{"resultType":"complete","text":"{text}"}}"#)))
+    Response::result(
+        id,
+        json(format!(r#"{{"resultType":"complete","text":"{text}"}}"#)),
+    )
 }
 
 async fn answer(call: Call, seen: Arc<Seen>) -> Result<Reply, CallError> {
@@ -65,22 +72,41 @@ async fn answer(call: Call, seen: Arc<Seen>) -> Result<Reply, CallError> {
     let guard = OnDrop(seen);
     let name = call.name().unwrap_or_default();
     let id = call.id.clone();
-    let token = call.params.get("_meta").and_then(|meta| meta.decode::<serde_json::Value>().ok());
-    let token = token.and_then(|meta| meta.get("progressToken").map(ToString::to_string)).unwrap_or("0".into());
+    let token = call
+        .params
+        .get("_meta")
+        .and_then(|meta| meta.decode::<serde_json::Value>().ok());
+    let token = token
+        .and_then(|meta| meta.get("progressToken").map(ToString::to_string))
+        .unwrap_or("0".into());
     match name.as_str() {
         "params" => Ok(Response::result(id, call.params.raw().clone()).into()),
         "who" => {
-            let subject = call.principal.as_ref().map_or("nobody", |principal| principal.subject.as_str());
+            let subject = call
+                .principal
+                .as_ref()
+                .map_or("nobody", |principal| principal.subject.as_str());
             Ok(done(id, subject).into())
         }
         "header" => {
             let headers = call.headers.as_ref();
-            let value = headers.and_then(|headers| headers.get("mcp-param-x")).and_then(|value| value.to_str().ok());
+            let value = headers
+                .and_then(|headers| headers.get("mcp-param-x"))
+                .and_then(|value| value.to_str().ok());
             Ok(done(id, value.unwrap_or("none")).into())
         }
         "authorization" => {
-            let value = call.headers.as_ref().and_then(|headers| headers.get("authorization"));
-            Ok(done(id, value.and_then(|value| value.to_str().ok()).unwrap_or("none")).into())
+            let value = call
+                .headers
+                .as_ref()
+                .and_then(|headers| headers.get("authorization"));
+            Ok(done(
+                id,
+                value
+                    .and_then(|value| value.to_str().ok())
+                    .unwrap_or("none"),
+            )
+            .into())
         }
         "slow" => {
             tokio::time::sleep(Duration::from_millis(300)).await;
@@ -91,12 +117,18 @@ async fn answer(call: Call, seen: Arc<Seen>) -> Result<Reply, CallError> {
             std::future::pending().await
         }
         "stream" => {
-            let items =
-                vec![Ok(progress(&token, 1)), Ok(progress(&token, 2)), Ok(Message::Response(done(id, "streamed")))];
+            let items = vec![
+                Ok(progress(&token, 1)),
+                Ok(progress(&token, 2)),
+                Ok(Message::Response(done(id, "streamed"))),
+            ];
             Ok(Reply::Stream(Box::pin(futures_util::stream::iter(items))))
         }
         "after-response" => {
-            let items = vec![Ok(Message::Response(done(id, "last"))), Ok(progress(&token, 9))];
+            let items = vec![
+                Ok(Message::Response(done(id, "last"))),
+                Ok(progress(&token, 9)),
+            ];
             Ok(Reply::Stream(Box::pin(futures_util::stream::iter(items))))
         }
         "listen" => {
@@ -105,20 +137,28 @@ async fn answer(call: Call, seen: Arc<Seen>) -> Result<Reply, CallError> {
                 let _ = &guard;
                 Poll::<Option<Result<Message, CallError>>>::Pending
             });
-            Ok(Reply::Stream(Box::pin(futures_util::StreamExt::chain(first, rest))))
+            Ok(Reply::Stream(Box::pin(futures_util::StreamExt::chain(
+                first, rest,
+            ))))
         }
-        "truncated" => Ok(Reply::Stream(Box::pin(futures_util::stream::iter([Ok(progress(&token, 1))])))),
+        "truncated" => Ok(Reply::Stream(Box::pin(futures_util::stream::iter([Ok(
+            progress(&token, 1),
+        )])))),
         "fail" => Err(CallError::Refused("secret detail".into())),
         "panic" => panic!("secret detail"),
         "pretty" => Ok(Response::result(id, json("{\n  \"resultType\": \"complete\"\r\n}")).into()),
         "pretty-stream" => {
             let response = Response::result(id, json("{\n  \"resultType\": \"complete\"\r\n}"));
-            Ok(Reply::Stream(Box::pin(futures_util::stream::iter([Ok(Message::Response(response))]))))
+            Ok(Reply::Stream(Box::pin(futures_util::stream::iter([Ok(
+                Message::Response(response),
+            )]))))
         }
         "large" => Ok(done(id, &"x".repeat(300_000)).into()),
         "large-stream" => {
             let response = done(id, &"x".repeat(300_000));
-            Ok(Reply::Stream(Box::pin(futures_util::stream::iter([Ok(Message::Response(response))]))))
+            Ok(Reply::Stream(Box::pin(futures_util::stream::iter([Ok(
+                Message::Response(response),
+            )]))))
         }
         "unknown" => Ok(Response::error(id, ErrorObject::method_not_found("unknown")).into()),
         other => Ok(done(id, other).into()),
@@ -141,7 +181,9 @@ impl Service<Call> for Tools {
 
 /// A `tools/call` as JSON.
 pub fn tool_call(id: &str, name: &str) -> String {
-    format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"tools/call","params":{{"name":"{name}",{META}}}}}"#)
+    format!(
+        r#"{{"jsonrpc":"2.0","id":{id},"method":"tools/call","params":{{"name":"{name}",{META}}}}}"#
+    )
 }
 
 /// A `tools/call` on the seam.
@@ -165,12 +207,23 @@ pub const HEADERS: &str = "Content-Type: application/json\r\nAccept: application
 
 /// An HTTP/1.1 request as text.
 pub fn http(method: &str, headers: &str, body: &str) -> String {
-    let host = if headers.lines().any(|line| line.starts_with("Host:")) { "" } else { "Host: localhost\r\n" };
-    format!("{method} /mcp HTTP/1.1\r\n{host}{headers}Content-Length: {}\r\n\r\n{body}", body.len())
+    let host = if headers.lines().any(|line| line.starts_with("Host:")) {
+        ""
+    } else {
+        "Host: localhost\r\n"
+    };
+    format!(
+        "{method} /mcp HTTP/1.1\r\n{host}{headers}Content-Length: {}\r\n\r\n{body}",
+        body.len()
+    )
 }
 
 pub fn post_tool(name: &str) -> String {
-    http("POST", &format!("{HEADERS}Mcp-Name: {name}\r\n"), &tool_call("1", name))
+    http(
+        "POST",
+        &format!("{HEADERS}Mcp-Name: {name}\r\n"),
+        &tool_call("1", name),
+    )
 }
 
 /// A response that was read to its end.
@@ -197,7 +250,9 @@ impl Answer {
     pub fn events(&self) -> Vec<serde_json::Value> {
         let mut decoder = carryall_proto::sse::SseDecoder::new(1 << 20);
         decoder.push(self.body.as_bytes());
-        decoder.map(|event| serde_json::from_slice(&event.unwrap().data).unwrap()).collect()
+        decoder
+            .map(|event| serde_json::from_slice(&event.unwrap().data).unwrap())
+            .collect()
     }
 }
 
@@ -217,7 +272,11 @@ pub async fn read_answer(stream: &mut TcpStream) -> Answer {
         }
         let mut buffer = [0; 16 * 1024];
         let count = stream.read(&mut buffer).await.unwrap();
-        assert!(count > 0, "closed after {:?}", String::from_utf8_lossy(&seen));
+        assert!(
+            count > 0,
+            "closed after {:?}",
+            String::from_utf8_lossy(&seen)
+        );
         seen.extend_from_slice(&buffer[..count]);
     }
 }
@@ -226,13 +285,19 @@ fn parse(seen: &[u8]) -> Option<Answer> {
     let end = seen.windows(4).position(|four| four == b"\r\n\r\n")?;
     let head = String::from_utf8(seen[..end].to_vec()).unwrap();
     let status = head[9..12].parse().unwrap();
-    let mut answer = Answer { status, head, body: String::new() };
+    let mut answer = Answer {
+        status,
+        head,
+        body: String::new(),
+    };
     let rest = &seen[end + 4..];
     if answer.header("transfer-encoding") == Some("chunked") {
         answer.body = unchunk(rest)?;
         return Some(answer);
     }
-    let length = answer.header("content-length").map_or(0, |length| length.parse().unwrap());
+    let length = answer
+        .header("content-length")
+        .map_or(0, |length| length.parse().unwrap());
     answer.body = String::from_utf8(rest.get(..length)?.to_vec()).unwrap();
     Some(answer)
 }
@@ -242,7 +307,8 @@ fn unchunk(mut rest: &[u8]) -> Option<String> {
     let mut body = Vec::new();
     loop {
         let line = rest.windows(2).position(|two| two == b"\r\n")?;
-        let size = usize::from_str_radix(std::str::from_utf8(&rest[..line]).unwrap().trim(), 16).unwrap();
+        let size =
+            usize::from_str_radix(std::str::from_utf8(&rest[..line]).unwrap().trim(), 16).unwrap();
         rest = &rest[line + 2..];
         body.extend_from_slice(rest.get(..size)?);
         rest = rest.get(size + 2..)?;
@@ -254,7 +320,9 @@ fn unchunk(mut rest: &[u8]) -> Option<String> {
 
 /// Fails a test that hangs.
 pub async fn within<F: Future>(future: F) -> F::Output {
-    tokio::time::timeout(Duration::from_secs(20), future).await.expect("it hangs")
+    tokio::time::timeout(Duration::from_secs(20), future)
+        .await
+        .expect("it hangs")
 }
 
 /// Waits until something is so.
@@ -285,7 +353,10 @@ impl Log {
     }
 
     pub fn having(&self, text: &str) -> Vec<String> {
-        self.events().into_iter().filter(|event| event.contains(text)).collect()
+        self.events()
+            .into_iter()
+            .filter(|event| event.contains(text))
+            .collect()
     }
 }
 

@@ -1,9 +1,10 @@
 //! Putting a form together, field by field.
 
 use super::{
-    BooleanSchema, EnumOption, NumberSchema, NumberType, ObjectType, PrimitiveSchemaDefinition as Field,
-    RequestedSchema, StringSchema, TitledItems, TitledMultiSelectEnumSchema, TitledSingleSelectEnumSchema,
-    UntitledItems, UntitledMultiSelectEnumSchema, UntitledSingleSelectEnumSchema,
+    BooleanSchema, EnumOption, NumberSchema, NumberType, ObjectType,
+    PrimitiveSchemaDefinition as Field, RequestedSchema, StringSchema, TitledItems,
+    TitledMultiSelectEnumSchema, TitledSingleSelectEnumSchema, UntitledItems,
+    UntitledMultiSelectEnumSchema, UntitledSingleSelectEnumSchema,
 };
 use crate::JsonObject;
 
@@ -54,25 +55,47 @@ impl RequestedSchema {
 
     /// Adds a text field.
     #[must_use]
-    pub fn string(self, name: impl Into<String>, f: impl FnOnce(StringSchema) -> StringSchema) -> Self {
+    pub fn string(
+        self,
+        name: impl Into<String>,
+        f: impl FnOnce(StringSchema) -> StringSchema,
+    ) -> Self {
         self.field(name, Field::String(f(StringSchema::new())))
     }
 
     /// Adds a number field.
     #[must_use]
-    pub fn number(self, name: impl Into<String>, f: impl FnOnce(NumberSchema) -> NumberSchema) -> Self {
-        self.field(name, Field::Number(f(NumberSchema::new(NumberType::Number))))
+    pub fn number(
+        self,
+        name: impl Into<String>,
+        f: impl FnOnce(NumberSchema) -> NumberSchema,
+    ) -> Self {
+        self.field(
+            name,
+            Field::Number(f(NumberSchema::new(NumberType::Number))),
+        )
     }
 
     /// Adds a field for a whole number.
     #[must_use]
-    pub fn integer(self, name: impl Into<String>, f: impl FnOnce(NumberSchema) -> NumberSchema) -> Self {
-        self.field(name, Field::Number(f(NumberSchema::new(NumberType::Integer))))
+    pub fn integer(
+        self,
+        name: impl Into<String>,
+        f: impl FnOnce(NumberSchema) -> NumberSchema,
+    ) -> Self {
+        self.field(
+            name,
+            Field::Number(f(NumberSchema::new(NumberType::Integer))),
+        )
     }
 
     /// Adds a yes-or-no field.
     #[must_use]
-    pub fn boolean(self, name: impl Into<String>, f: impl FnOnce(BooleanSchema) -> BooleanSchema) -> Self {
+    pub fn boolean(
+        self,
+        name: impl Into<String>,
+        f: impl FnOnce(BooleanSchema) -> BooleanSchema,
+    ) -> Self {
         self.field(name, Field::Boolean(f(BooleanSchema::new())))
     }
 
@@ -129,6 +152,11 @@ fn texts<O: IntoIterator<Item: Into<String>>>(options: O) -> Vec<String> {
     options.into_iter().map(Into::into).collect()
 }
 
-fn titled<O: IntoIterator<Item = (V, T)>, V: Into<String>, T: Into<String>>(options: O) -> Vec<EnumOption> {
-    options.into_iter().map(|(value, title)| EnumOption::new(value, title)).collect()
+fn titled<O: IntoIterator<Item = (V, T)>, V: Into<String>, T: Into<String>>(
+    options: O,
+) -> Vec<EnumOption> {
+    options
+        .into_iter()
+        .map(|(value, title)| EnumOption::new(value, title))
+        .collect()
 }

@@ -1,8 +1,8 @@
 //! Whether an answer fits the form (`client/elicitation#form-mode-security`), and the form itself.
 
 use super::{
-    BooleanSchema, EnumOption, NumberSchema, NumberType, PrimitiveSchemaDefinition as Field, RequestedSchema,
-    StringSchema,
+    BooleanSchema, EnumOption, NumberSchema, NumberType, PrimitiveSchemaDefinition as Field,
+    RequestedSchema, StringSchema,
 };
 use crate::{JsonObject, JsonValue};
 use std::collections::HashSet;
@@ -11,7 +11,10 @@ impl RequestedSchema {
     /// The schema of the field `name`.
     #[must_use]
     pub fn property(&self, name: &str) -> Option<&Field> {
-        self.properties.iter().find(|(other, _)| other == name).map(|(_, field)| field)
+        self.properties
+            .iter()
+            .find(|(other, _)| other == name)
+            .map(|(_, field)| field)
     }
 
     /// Whether the field `name` must be filled in.
@@ -22,13 +25,19 @@ impl RequestedSchema {
 
     /// Checks what a user filled in: required fields, types, ranges, formats and choices.
     ///
-    /// A member that no field asks for is let pass if it could be a field at all: a text, a number, yes or no,
-    /// or a list of texts (schema `ElicitResult`).
+    /// A member that no field asks for is let pass if it could be a field at all: a text, a number,
+    /// yes or no, or a list of texts (schema `ElicitResult`).
     ///
     /// # Errors
-    /// Which field is wrong and why. The value is not repeated, as the sentence may end up in a log.
+    /// Which field is wrong and why. The value is not repeated, as the sentence may end up in a
+    /// log.
     pub fn check(&self, content: &JsonObject) -> Result<(), String> {
-        if let Some(name) = self.required.iter().flatten().find(|name| !content.contains_key(*name)) {
+        if let Some(name) = self
+            .required
+            .iter()
+            .flatten()
+            .find(|name| !content.contains_key(*name))
+        {
             return Err(format!("{name:?} is required"));
         }
         for (name, value) in content {
@@ -41,17 +50,24 @@ impl RequestedSchema {
         Ok(())
     }
 
-    /// Checks the form: the fields it requires exist, each choice offers something, no limits exclude each
-    /// other, and every default is a value that would be accepted.
+    /// Checks the form: the fields it requires exist, each choice offers something, no limits
+    /// exclude each other, and every default is a value that would be accepted.
     ///
     /// # Errors
     /// Which field is wrong and why.
     pub fn validate(&self) -> Result<(), String> {
-        if let Some(name) = self.required.iter().flatten().find(|name| self.property(name).is_none()) {
+        if let Some(name) = self
+            .required
+            .iter()
+            .flatten()
+            .find(|name| self.property(name).is_none())
+        {
             return Err(format!("{name:?} is required but is not a field"));
         }
         for (name, field) in &self.properties {
-            field.validate().map_err(|problem| format!("{name:?} {problem}"))?;
+            field
+                .validate()
+                .map_err(|problem| format!("{name:?} {problem}"))?;
         }
         Ok(())
     }
@@ -126,10 +142,16 @@ impl Field {
     #[must_use]
     pub fn options(&self) -> Vec<(&str, &str)> {
         fn untitled(options: &[String]) -> Vec<(&str, &str)> {
-            options.iter().map(|option| (option.as_str(), option.as_str())).collect()
+            options
+                .iter()
+                .map(|option| (option.as_str(), option.as_str()))
+                .collect()
         }
         fn titled(options: &[EnumOption]) -> Vec<(&str, &str)> {
-            options.iter().map(|option| (option.value.as_str(), option.title.as_str())).collect()
+            options
+                .iter()
+                .map(|option| (option.value.as_str(), option.title.as_str()))
+                .collect()
         }
         match self {
             Self::String(_) | Self::Number(_) | Self::Boolean(_) => Vec::new(),
@@ -158,7 +180,10 @@ impl Field {
         match self {
             Self::String(schema) => check_string(schema, value),
             Self::Number(schema) => check_number(schema, value),
-            Self::Boolean(_) => value.as_bool().map(drop).ok_or_else(|| "must be true or false".to_owned()),
+            Self::Boolean(_) => value
+                .as_bool()
+                .map(drop)
+                .ok_or_else(|| "must be true or false".to_owned()),
             Self::UntitledSingleSelect(_) | Self::TitledSingleSelect(_) | Self::LegacyTitled(_) => {
                 check_choice(&self.options(), value)
             }
@@ -182,12 +207,17 @@ impl Field {
         if contradicts {
             return Err("has a lower limit above its upper limit".to_owned());
         }
-        let is_choice = !matches!(self, Self::String(_) | Self::Number(_) | Self::Boolean(BooleanSchema { .. }));
+        let is_choice = !matches!(
+            self,
+            Self::String(_) | Self::Number(_) | Self::Boolean(BooleanSchema { .. })
+        );
         if is_choice && self.options().is_empty() {
             return Err("offers no choice".to_owned());
         }
         match self.default_value() {
-            Some(default) => self.check(&default).map_err(|problem| format!("has a default that {problem}")),
+            Some(default) => self
+                .check(&default)
+                .map_err(|problem| format!("has a default that {problem}")),
             None => Ok(()),
         }
     }
@@ -208,7 +238,11 @@ fn check_primitive(value: &JsonValue) -> Result<(), String> {
         JsonValue::Array(items) => items.iter().all(JsonValue::is_string),
         JsonValue::Null | JsonValue::Object(_) => false,
     };
-    if fits { Ok(()) } else { Err("is neither text, number, true or false, nor a list of texts".to_owned()) }
+    if fits {
+        Ok(())
+    } else {
+        Err("is neither text, number, true or false, nor a list of texts".to_owned())
+    }
 }
 
 fn check_string(schema: &StringSchema, value: &JsonValue) -> Result<(), String> {

@@ -1,7 +1,7 @@
 //! The four text formats of a form, checked as far as a typing error goes.
 //!
-//! Whether a mailbox or a page exists is for the server to find out; here it is enough that the text could be
-//! what the format says.
+//! Whether a mailbox or a page exists is for the server to find out; here it is enough that the
+//! text could be what the format says.
 
 use super::StringFormat;
 
@@ -33,28 +33,41 @@ fn is_email(text: &str) -> bool {
     let Some((local, domain)) = text.rsplit_once('@') else {
         return false;
     };
-    let plain = |part: &str| !part.chars().any(|c| c.is_whitespace() || c.is_control() || c == '@');
+    let plain = |part: &str| {
+        !part
+            .chars()
+            .any(|c| c.is_whitespace() || c.is_control() || c == '@')
+    };
     let dotted = |part: &str| !part.is_empty() && part.split('.').all(|label| !label.is_empty());
     plain(local) && plain(domain) && dotted(local) && dotted(domain)
 }
 
-/// A scheme, a colon and something after it, all of it made of characters that a URI may have (RFC 3986, 2).
+/// A scheme, a colon and something after it, all of it made of characters that a URI may have (RFC
+/// 3986, 2).
 fn is_uri(text: &str) -> bool {
     let Some((scheme, rest)) = text.split_once(':') else {
         return false;
     };
     let mut bytes = scheme.bytes();
-    bytes.next().is_some_and(|first| first.is_ascii_alphabetic())
+    bytes
+        .next()
+        .is_some_and(|first| first.is_ascii_alphabetic())
         && bytes.all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.'))
         && !rest.is_empty()
         && rest.bytes().all(|byte| {
-            byte.is_ascii_graphic() && !matches!(byte, b'"' | b'<' | b'>' | b'\\' | b'^' | b'`' | b'{' | b'|' | b'}')
+            byte.is_ascii_graphic()
+                && !matches!(
+                    byte,
+                    b'"' | b'<' | b'>' | b'\\' | b'^' | b'`' | b'{' | b'|' | b'}'
+                )
         })
         && escapes_are_whole(rest)
 }
 
 fn escapes_are_whole(text: &str) -> bool {
-    text.split('%').skip(1).all(|after| after.len() >= 2 && after.bytes().take(2).all(|byte| byte.is_ascii_hexdigit()))
+    text.split('%')
+        .skip(1)
+        .all(|after| after.len() >= 2 && after.bytes().take(2).all(|byte| byte.is_ascii_hexdigit()))
 }
 
 /// `full-date` of RFC 3339.
@@ -62,7 +75,8 @@ fn is_date(text: &str) -> bool {
     let [year, month, day] = text.split('-').collect::<Vec<_>>()[..] else {
         return false;
     };
-    let (Some(year), Some(month), Some(day)) = (digits(year, 4), digits(month, 2), digits(day, 2)) else {
+    let (Some(year), Some(month), Some(day)) = (digits(year, 4), digits(month, 2), digits(day, 2))
+    else {
         return false;
     };
     let days = match month {
@@ -114,5 +128,6 @@ fn is_offset(text: &str) -> bool {
 
 /// A number of exactly `count` digits.
 fn digits(text: &str, count: usize) -> Option<u32> {
-    (text.len() == count && text.bytes().all(|byte| byte.is_ascii_digit())).then(|| text.parse().ok())?
+    (text.len() == count && text.bytes().all(|byte| byte.is_ascii_digit()))
+        .then(|| text.parse().ok())?
 }

@@ -78,7 +78,11 @@ impl Serialize for PrimitiveSchemaDefinition {
     }
 }
 
-fn tagged<M: SerializeMap>(map: &mut M, kind: &str, schema: &impl WriteMembers) -> Result<(), M::Error> {
+fn tagged<M: SerializeMap>(
+    map: &mut M,
+    kind: &str,
+    schema: &impl WriteMembers,
+) -> Result<(), M::Error> {
     map.serialize_entry("type", kind)?;
     schema.write_members(map)
 }
@@ -94,13 +98,19 @@ impl<'de> Deserialize<'de> for PrimitiveSchemaDefinition {
             Some("string") => members(schema).map(Self::String),
             Some("number" | "integer") => members(schema).map(Self::Number),
             Some("boolean") => members(schema).map(Self::Boolean),
-            Some("array") if schema.get("items").is_some_and(|items| items.get("anyOf").is_some()) => {
+            Some("array")
+                if schema
+                    .get("items")
+                    .is_some_and(|items| items.get("anyOf").is_some()) =>
+            {
                 members(schema).map(Self::TitledMultiSelect)
             }
             Some("array") => members(schema).map(Self::UntitledMultiSelect),
             // Nested objects and everything else are left out of form mode on purpose.
             _ => {
-                return Err(D::Error::custom("a form field is a string, number, integer, boolean or enum"));
+                return Err(D::Error::custom(
+                    "a form field is a string, number, integer, boolean or enum",
+                ));
             }
         };
         decoded.map_err(D::Error::custom)
@@ -301,8 +311,8 @@ object! {
 }
 
 object! {
-    /// One of several texts, with titles in a parallel array. Still read; [`TitledSingleSelectEnumSchema`]
-    /// replaces it.
+    /// One of several texts, with titles in a parallel array. Still read;
+    /// [`TitledSingleSelectEnumSchema`] replaces it.
     pub struct LegacyTitledEnumSchema {
         required {
             /// The texts to choose from.
@@ -339,7 +349,11 @@ pub struct UntitledItems {
 
 impl From<Vec<String>> for UntitledItems {
     fn from(options: Vec<String>) -> Self {
-        Self { string_type: StringType::String, options, extra: JsonObject::new() }
+        Self {
+            string_type: StringType::String,
+            options,
+            extra: JsonObject::new(),
+        }
     }
 }
 

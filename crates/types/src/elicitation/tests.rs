@@ -13,9 +13,19 @@ fn schema(properties: Value) -> RequestedSchema {
     let written = serde_json::to_value(&schema).unwrap();
     assert_eq!(written, wire);
     // Comparing objects ignores order, but the order of the fields is the order on the screen.
-    let names = |schema: &Value| schema["properties"].as_object().unwrap().keys().cloned().collect::<Vec<_>>();
+    let names = |schema: &Value| {
+        schema["properties"]
+            .as_object()
+            .unwrap()
+            .keys()
+            .cloned()
+            .collect::<Vec<_>>()
+    };
     assert_eq!(names(&written), names(&wire));
-    assert_eq!(serde_json::from_str::<RequestedSchema>(&wire.to_string()).unwrap(), schema);
+    assert_eq!(
+        serde_json::from_str::<RequestedSchema>(&wire.to_string()).unwrap(),
+        schema
+    );
     schema
 }
 
@@ -24,7 +34,9 @@ fn content(wire: Value) -> JsonObject {
 }
 
 fn accepts(field: &Value, value: &Value) -> bool {
-    schema(json!({ "f": field })).check(&content(json!({ "f": value }))).is_ok()
+    schema(json!({ "f": field }))
+        .check(&content(json!({ "f": value })))
+        .is_ok()
 }
 
 // spec: elicitation-11, elicitation-12
@@ -33,7 +45,8 @@ fn a_request_without_mode_is_a_form_and_stays_without() {
     let schema = json!({"type": "object", "properties": {}});
     let bare = params(json!({"message": "m", "requestedSchema": schema}));
     assert!(matches!(&bare, ElicitRequestParams::Form(form) if form.mode.is_none()));
-    let spelt_out = params(json!({"mode": "form", "message": "m", "requestedSchema": schema, "later": 1}));
+    let spelt_out =
+        params(json!({"mode": "form", "message": "m", "requestedSchema": schema, "later": 1}));
     assert!(matches!(&spelt_out, ElicitRequestParams::Form(form) if form.mode.is_some()));
 }
 
@@ -51,7 +64,10 @@ fn a_request_needs_a_message_and_what_its_mode_asks_for() {
         json!({"mode": "voice", "message": "m", "url": "https://example.com/"}),
         json!({"mode": null, "message": "m", "requestedSchema": {"type": "object", "properties": {}}}),
     ] {
-        assert!(serde_json::from_value::<ElicitRequestParams>(wire.clone()).is_err(), "{wire}");
+        assert!(
+            serde_json::from_value::<ElicitRequestParams>(wire.clone()).is_err(),
+            "{wire}"
+        );
     }
 }
 
@@ -77,7 +93,12 @@ fn the_url_of_a_request_is_a_plain_web_address() {
 #[test]
 fn the_host_to_show_is_known_and_suspicious_ones_are_pointed_out() {
     let url = |url: &str| ElicitRequestURLParams::new("m", url);
-    assert_eq!(url("https://Login.Example.com:8443/a@b.example").host().as_deref(), Some("login.example.com"));
+    assert_eq!(
+        url("https://Login.Example.com:8443/a@b.example")
+            .host()
+            .as_deref(),
+        Some("login.example.com")
+    );
     assert_eq!(url("https://bank.example@evil.example/").host(), None);
     assert!(url("https://example.com/").warnings().is_empty());
     assert!(url("http://127.0.0.1:3000/").warnings().is_empty());
@@ -134,9 +155,15 @@ fn nested_and_unknown_fields_do_not_decode() {
         json!("string"),
     ] {
         let wire = json!({"type": "object", "properties": {"f": field}});
-        assert!(serde_json::from_value::<RequestedSchema>(wire.clone()).is_err(), "{wire}");
+        assert!(
+            serde_json::from_value::<RequestedSchema>(wire.clone()).is_err(),
+            "{wire}"
+        );
     }
-    assert!(serde_json::from_value::<RequestedSchema>(json!({"type": "array", "properties": {}})).is_err());
+    assert!(
+        serde_json::from_value::<RequestedSchema>(json!({"type": "array", "properties": {}}))
+            .is_err()
+    );
     let twice = r#"{"type":"object","properties":{"a":{"type":"boolean"},"a":{"type":"string"}}}"#;
     assert!(serde_json::from_str::<RequestedSchema>(twice).is_err());
 }
@@ -148,7 +175,10 @@ fn a_value_of_another_type_is_refused() {
         (json!({"type": "string"}), json!("1")),
         (json!({"type": "number"}), json!(1.5)),
         (json!({"type": "boolean"}), json!(true)),
-        (json!({"type": "array", "items": {"type": "string", "enum": ["1"]}}), json!(["1"])),
+        (
+            json!({"type": "array", "items": {"type": "string", "enum": ["1"]}}),
+            json!(["1"]),
+        ),
     ];
     for (index, (field, own)) in fields.iter().enumerate() {
         assert!(accepts(field, own), "{field} {own}");
@@ -170,8 +200,7 @@ fn limits_and_choices_hold() {
     let one = json!({"type": "string", "enum": ["a", "b"]});
     let titled = json!({"type": "string", "oneOf": [{"const": "a", "title": "A"}]});
     let legacy = json!({"type": "string", "enum": ["a"], "enumNames": ["A"]});
-    let some =
-        json!({"type": "array", "minItems": 1, "maxItems": 2, "items": {"anyOf": [{"const": "a", "title": "A"}]}});
+    let some = json!({"type": "array", "minItems": 1, "maxItems": 2, "items": {"anyOf": [{"const": "a", "title": "A"}]}});
     for (field, value, ok) in [
         (&text, json!("\u{e9}\u{e9}\u{e9}"), true),
         (&text, json!("a"), false),
@@ -205,21 +234,43 @@ fn formats_catch_what_cannot_be_meant() {
         (
             "email",
             &["a@b.example", "a.b+c@b.example"][..],
-            &["a", "@b", "a@", "a b@c.example", "a@b@c", "a@b..c", "a.@b.c"][..],
+            &[
+                "a",
+                "@b",
+                "a@",
+                "a b@c.example",
+                "a@b@c",
+                "a@b..c",
+                "a.@b.c",
+            ][..],
         ),
         (
             "uri",
             &["https://a.example/%20", "urn:a:b"],
-            &["a", "1a:b", ":b", "a:", "a:b c", "a:%2", "a:%zz", "a:<b>", "a:\u{e9}"],
+            &[
+                "a", "1a:b", ":b", "a:", "a:b c", "a:%2", "a:%zz", "a:<b>", "a:\u{e9}",
+            ],
         ),
         (
             "date",
             &["2026-07-28", "2024-02-29"],
-            &["2026-7-28", "2026-02-29", "2026-13-01", "2026-04-31", "2026-01-00", "2026-07-28T", "+026-07-28"],
+            &[
+                "2026-7-28",
+                "2026-02-29",
+                "2026-13-01",
+                "2026-04-31",
+                "2026-01-00",
+                "2026-07-28T",
+                "+026-07-28",
+            ],
         ),
         (
             "date-time",
-            &["2026-07-28T09:30:00Z", "2026-07-28t09:30:00.123+02:00", "2016-12-31T23:59:60z"],
+            &[
+                "2026-07-28T09:30:00Z",
+                "2026-07-28t09:30:00.123+02:00",
+                "2016-12-31T23:59:60z",
+            ],
             &[
                 "2026-07-28",
                 "2026-07-28T09:30:00",
@@ -245,11 +296,25 @@ fn formats_catch_what_cannot_be_meant() {
 // spec: elicitation-38, elicitation-39
 #[test]
 fn required_fields_must_be_there_and_unknown_members_must_be_flat() {
-    let schema = RequestedSchema::new().string("a", |field| field).required().string("b", |field| field);
-    assert_eq!(schema.check(&content(json!({"a": "x", "c": ["y"], "d": 1}))), Ok(()));
-    assert_eq!(schema.check(&content(json!({"b": "x"}))), Err("\"a\" is required".into()));
+    let schema = RequestedSchema::new()
+        .string("a", |field| field)
+        .required()
+        .string("b", |field| field);
+    assert_eq!(
+        schema.check(&content(json!({"a": "x", "c": ["y"], "d": 1}))),
+        Ok(())
+    );
+    assert_eq!(
+        schema.check(&content(json!({"b": "x"}))),
+        Err("\"a\" is required".into())
+    );
     for value in [json!(null), json!({"x": 1}), json!([1])] {
-        assert!(schema.check(&content(json!({"a": "x", "c": value}))).is_err(), "{value}");
+        assert!(
+            schema
+                .check(&content(json!({"a": "x", "c": value})))
+                .is_err(),
+            "{value}"
+        );
     }
 }
 
@@ -261,17 +326,27 @@ fn defaults_fill_in_what_was_left_out() {
         .integer("n", |field| field.with_default(3))
         .boolean("b", |field| field.with_default(true))
         .select_titled("o", [("a", "A")], |field| field.with_default("a"))
-        .multi_select("m", ["a", "b"], |field| field.with_default(vec!["b".to_owned()]))
+        .multi_select("m", ["a", "b"], |field| {
+            field.with_default(vec!["b".to_owned()])
+        })
         .string("none", |field| field);
-    assert_eq!(Value::from(schema.defaults()), json!({"s": "d", "n": 3, "b": true, "o": "a", "m": ["b"]}));
+    assert_eq!(
+        Value::from(schema.defaults()),
+        json!({"s": "d", "n": 3, "b": true, "o": "a", "m": ["b"]})
+    );
     let filled = schema.with_defaults(content(json!({"s": "x", "b": false})));
-    assert_eq!(Value::from(filled), json!({"s": "x", "b": false, "n": 3, "o": "a", "m": ["b"]}));
+    assert_eq!(
+        Value::from(filled),
+        json!({"s": "x", "b": false, "n": 3, "o": "a", "m": ["b"]})
+    );
 }
 
 #[test]
 fn the_builder_writes_the_schema_it_says() {
     let schema = RequestedSchema::new()
-        .string("email", |field| field.with_title("E-mail").with_format(StringFormat::Email))
+        .string("email", |field| {
+            field.with_title("E-mail").with_format(StringFormat::Email)
+        })
         .required()
         .number("rate", |field| field.with_minimum(0).with_maximum(0.5))
         .multi_select_titled("tags", [("a", "A")], |field| field.with_max_items(1_u64))
@@ -300,7 +375,9 @@ fn a_form_that_cannot_be_filled_in_is_found_out() {
     nowhere.required = Some(vec!["x".into()]);
     for schema in [
         nowhere,
-        RequestedSchema::new().string("f", |field| field.with_min_length(2_u64).with_max_length(1_u64)),
+        RequestedSchema::new().string("f", |field| {
+            field.with_min_length(2_u64).with_max_length(1_u64)
+        }),
         RequestedSchema::new().number("f", |field| field.with_minimum(2).with_maximum(1)),
         RequestedSchema::new().integer("f", |field| field.with_default(0.5)),
         RequestedSchema::new().select("f", Vec::<String>::new(), |field| field),
@@ -321,16 +398,30 @@ fn a_result_has_one_of_three_actions_and_content_only_for_an_accepted_form() {
     let filled = ElicitResult::accept(content(json!({"a": "x"})));
     assert_eq!(filled.check(&form), Ok(()));
     assert!(filled.check(&url).is_err());
-    assert!(ElicitResult::accept(content(json!({"a": 1}))).check(&form).is_err());
-    assert!(ElicitResult::new(ElicitAction::Accept).check(&form).is_err());
+    assert!(
+        ElicitResult::accept(content(json!({"a": 1})))
+            .check(&form)
+            .is_err()
+    );
+    assert!(
+        ElicitResult::new(ElicitAction::Accept)
+            .check(&form)
+            .is_err()
+    );
     assert_eq!(ElicitResult::new(ElicitAction::Accept).check(&url), Ok(()));
     for (result, wire) in [
         (ElicitResult::decline(), json!({"action": "decline"})),
         (ElicitResult::cancel(), json!({"action": "cancel"})),
-        (filled.clone(), json!({"action": "accept", "content": {"a": "x"}})),
+        (
+            filled.clone(),
+            json!({"action": "accept", "content": {"a": "x"}}),
+        ),
     ] {
         assert_eq!(serde_json::to_value(&result).unwrap(), wire);
-        assert_eq!(serde_json::from_value::<ElicitResult>(wire).unwrap(), result);
+        assert_eq!(
+            serde_json::from_value::<ElicitResult>(wire).unwrap(),
+            result
+        );
     }
     for result in [ElicitResult::decline(), ElicitResult::cancel()] {
         assert_eq!((result.check(&form), result.check(&url)), (Ok(()), Ok(())));

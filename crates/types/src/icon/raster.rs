@@ -1,7 +1,7 @@
 //! Size and number of frames, read from the headers of PNG, JPEG and WebP.
 //!
-//! Every step takes at least one byte and `get` takes the place of indexing, so that any input ends in a header
-//! or in `None`, in time proportional to its length.
+//! Every step takes at least one byte and `get` takes the place of indexing, so that any input ends
+//! in a header or in `None`, in time proportional to its length.
 
 /// The first eight bytes of every PNG.
 pub(super) const PNG_SIGNATURE: &[u8] = b"\x89PNG\r\n\x1a\n";
@@ -17,7 +17,8 @@ pub(super) struct Header {
 
 /// PNG: `IHDR` first; `acTL` and `fcTL` make it an animation.
 ///
-/// A decoder may believe the count in `acTL` or the frames it finds, so the larger of the two counts.
+/// A decoder may believe the count in `acTL` or the frames it finds, so the larger of the two
+/// counts.
 pub(super) fn png(bytes: &[u8]) -> Option<Header> {
     let mut rest = bytes.strip_prefix(PNG_SIGNATURE)?;
     let mut size = None;
@@ -27,13 +28,20 @@ pub(super) fn png(bytes: &[u8]) -> Option<Header> {
         let kind = rest.get(4..8)?;
         let data = rest.get(8..8_usize.checked_add(length)?)?;
         match kind {
-            b"IHDR" if size.is_none() && length == 13 => size = Some((be32(data, 0)?, be32(data, 4)?)),
+            b"IHDR" if size.is_none() && length == 13 => {
+                size = Some((be32(data, 0)?, be32(data, 4)?))
+            }
             // Nothing else may come first, and there is one of it.
             b"IHDR" => return None,
             _ if size.is_none() => return None,
             b"acTL" => announced = announced.max(be32(data, 0)?),
             b"fcTL" => found = found.saturating_add(1),
-            b"IEND" => return size.map(|size| Header { size, frames: announced.max(found).max(1) }),
+            b"IEND" => {
+                return size.map(|size| Header {
+                    size,
+                    frames: announced.max(found).max(1),
+                });
+            }
             _ => {}
         }
         // Length, type and checksum are four bytes each.
@@ -81,13 +89,17 @@ pub(super) fn webp(bytes: &[u8]) -> Option<Header> {
     if !bytes.starts_with(b"RIFF") || bytes.get(8..12)? != b"WEBP" {
         return None;
     }
-    let mut header = Header { size: (0, 0), frames: 0 };
+    let mut header = Header {
+        size: (0, 0),
+        frames: 0,
+    };
     webp_chunks(bytes.get(12..)?, &mut header, false)?;
     header.frames = header.frames.max(1);
     (header.size != (0, 0)).then_some(header)
 }
 
-/// Walks chunks; those inside of an animation frame are images only, so that there is one level of nesting.
+/// Walks chunks; those inside of an animation frame are images only, so that there is one level of
+/// nesting.
 fn webp_chunks(mut rest: &[u8], header: &mut Header, in_frame: bool) -> Option<()> {
     while rest.len() >= 8 {
         let length = usize::try_from(le32(rest, 4)?).ok()?;
@@ -95,10 +107,22 @@ fn webp_chunks(mut rest: &[u8], header: &mut Header, in_frame: bool) -> Option<(
         match rest.get(..4)? {
             b"VP8 " => grow(header, vp8_size(data)?),
             b"VP8L" => grow(header, vp8l_size(data)?),
-            b"VP8X" if !in_frame => grow(header, (le24(data, 4)?.checked_add(1)?, le24(data, 7)?.checked_add(1)?)),
+            b"VP8X" if !in_frame => grow(
+                header,
+                (
+                    le24(data, 4)?.checked_add(1)?,
+                    le24(data, 7)?.checked_add(1)?,
+                ),
+            ),
             b"ANMF" if !in_frame => {
                 header.frames = header.frames.saturating_add(1);
-                grow(header, (le24(data, 6)?.checked_add(1)?, le24(data, 9)?.checked_add(1)?));
+                grow(
+                    header,
+                    (
+                        le24(data, 6)?.checked_add(1)?,
+                        le24(data, 9)?.checked_add(1)?,
+                    ),
+                );
                 webp_chunks(data.get(16..)?, header, true)?;
             }
             _ => {}
@@ -119,7 +143,10 @@ fn vp8_size(data: &[u8]) -> Option<(u32, u32)> {
     if data.get(3..6)? != [0x9d, 0x01, 0x2a] {
         return None;
     }
-    Some((u32::from(le16(data, 6)? & 0x3fff), u32::from(le16(data, 8)? & 0x3fff)))
+    Some((
+        u32::from(le16(data, 6)? & 0x3fff),
+        u32::from(le16(data, 8)? & 0x3fff),
+    ))
 }
 
 /// A lossless bitstream: a signature byte, then width and height less one, 14 bits each.

@@ -1,11 +1,12 @@
 //! Whether an SVG does nothing but draw.
 //!
-//! A list of what is allowed, not of what is known to be bad: elements that draw, attributes without event
-//! handlers, references within the file. The reader is stricter than XML and than HTML, so that a text which
-//! passes means the same to a parser of either kind. Whatever is unusual is refused.
+//! A list of what is allowed, not of what is known to be bad: elements that draw, attributes
+//! without event handlers, references within the file. The reader is stricter than XML and than
+//! HTML, so that a text which passes means the same to a parser of either kind. Whatever is unusual
+//! is refused.
 
-/// Elements that draw or describe. Left out on purpose: scripts, foreign content, links, images, animation, and
-/// what lets a small file ask for a lot of work (filters, masks, patterns, markers).
+/// Elements that draw or describe. Left out on purpose: scripts, foreign content, links, images,
+/// animation, and what lets a small file ask for a lot of work (filters, masks, patterns, markers).
 const ELEMENTS: &[&str] = &[
     "svg",
     "g",
@@ -30,14 +31,17 @@ const ELEMENTS: &[&str] = &[
     "style",
 ];
 
-/// Bounds on what a renderer has to do. References can multiply each other; 32 of them cannot multiply to much.
+/// Bounds on what a renderer has to do. References can multiply each other; 32 of them cannot
+/// multiply to much.
 const MAX_ELEMENTS: usize = 4096;
 const MAX_DEPTH: usize = 64;
 const MAX_REFERENCES: usize = 32;
 
 /// Whether the first element is `svg`.
 pub(super) fn looks_like_svg(bytes: &[u8]) -> bool {
-    let Ok(text) = std::str::from_utf8(bytes) else { return false };
+    let Ok(text) = std::str::from_utf8(bytes) else {
+        return false;
+    };
     let mut rest = text.trim_start_matches('\u{feff}').trim_start();
     loop {
         let end = if rest.starts_with("<!--") {
@@ -47,26 +51,40 @@ pub(super) fn looks_like_svg(bytes: &[u8]) -> bool {
         } else {
             break;
         };
-        let Some(at) = rest.find(end) else { return false };
+        let Some(at) = rest.find(end) else {
+            return false;
+        };
         rest = rest[at + end.len()..].trim_start();
     }
-    rest.strip_prefix("<svg").is_some_and(|rest| rest.starts_with([' ', '\t', '\r', '\n', '>', '/']))
+    rest.strip_prefix("<svg")
+        .is_some_and(|rest| rest.starts_with([' ', '\t', '\r', '\n', '>', '/']))
 }
 
 /// Checks the whole file.
 pub(super) fn check(bytes: &[u8]) -> Result<(), String> {
     let text = std::str::from_utf8(bytes).map_err(|_| "not UTF-8".to_owned())?;
-    if text.chars().any(|c| c.is_control() && !matches!(c, '\t' | '\r' | '\n')) {
+    if text
+        .chars()
+        .any(|c| c.is_control() && !matches!(c, '\t' | '\r' | '\n'))
+    {
         return Err("a control character".to_owned());
     }
     let text = text.trim_start_matches('\u{feff}').trim_start();
-    Reader { rest: skip_declaration(text)?, ..Reader::default() }.run()
+    Reader {
+        rest: skip_declaration(text)?,
+        ..Reader::default()
+    }
+    .run()
 }
 
 /// Skips `<?xml ...?>`. An encoding other than UTF-8 would give the bytes another meaning.
 fn skip_declaration(text: &str) -> Result<&str, String> {
-    let Some(after) = text.strip_prefix("<?xml ") else { return Ok(text) };
-    let (declaration, rest) = after.split_once("?>").ok_or("an XML declaration without end")?;
+    let Some(after) = text.strip_prefix("<?xml ") else {
+        return Ok(text);
+    };
+    let (declaration, rest) = after
+        .split_once("?>")
+        .ok_or("an XML declaration without end")?;
     let declaration = declaration.to_ascii_lowercase();
     if declaration.contains("encoding") && !declaration.contains("utf-8") {
         return Err("an encoding other than UTF-8".to_owned());
@@ -117,7 +135,11 @@ impl<'s> Reader<'s> {
     fn comment(&mut self, after: &'s str) -> Result<(), String> {
         let (body, rest) = after.split_once("-->").ok_or("a comment without end")?;
         // HTML ends a comment at each of these, XML does not.
-        if body.starts_with('>') || body.starts_with("->") || body.contains("--") || body.ends_with('-') {
+        if body.starts_with('>')
+            || body.starts_with("->")
+            || body.contains("--")
+            || body.ends_with('-')
+        {
             return Err("a comment that parsers read differently".to_owned());
         }
         // In HTML there are no comments within a style sheet, just text.
@@ -139,7 +161,9 @@ impl<'s> Reader<'s> {
 
     fn start_tag(&mut self) -> Result<(), String> {
         let after = &self.rest[1..];
-        let end = after.find(|c: char| c.is_ascii_whitespace() || matches!(c, '>' | '/')).ok_or("a tag without end")?;
+        let end = after
+            .find(|c: char| c.is_ascii_whitespace() || matches!(c, '>' | '/'))
+            .ok_or("a tag without end")?;
         let name = &after[..end];
         if !ELEMENTS.contains(&name) {
             return Err(format!("an element {:?}", shortened(name)));
@@ -170,7 +194,9 @@ impl<'s> Reader<'s> {
     /// Reads `name="value"` until the tag ends.
     fn attributes(&mut self) -> Result<(), String> {
         loop {
-            let trimmed = self.rest.trim_start_matches(|c: char| c.is_ascii_whitespace());
+            let trimmed = self
+                .rest
+                .trim_start_matches(|c: char| c.is_ascii_whitespace());
             if trimmed.starts_with(['>', '/']) {
                 self.rest = trimmed;
                 return Ok(());
@@ -179,12 +205,19 @@ impl<'s> Reader<'s> {
             if trimmed.len() == self.rest.len() {
                 return Err("a malformed tag".to_owned());
             }
-            let (name, after) = trimmed.split_once('=').ok_or("an attribute without a value")?;
+            let (name, after) = trimmed
+                .split_once('=')
+                .ok_or("an attribute without a value")?;
             let name = name.trim_end_matches(|c: char| c.is_ascii_whitespace());
             let after = after.trim_start_matches(|c: char| c.is_ascii_whitespace());
-            let quote =
-                after.chars().next().filter(|c| matches!(c, '"' | '\'')).ok_or("an attribute without quotes")?;
-            let (value, rest) = after[1..].split_once(quote).ok_or("an attribute without end")?;
+            let quote = after
+                .chars()
+                .next()
+                .filter(|c| matches!(c, '"' | '\''))
+                .ok_or("an attribute without quotes")?;
+            let (value, rest) = after[1..]
+                .split_once(quote)
+                .ok_or("an attribute without end")?;
             self.references += check_attribute(name, value)?;
             self.check_references()?;
             self.rest = rest;
@@ -192,7 +225,11 @@ impl<'s> Reader<'s> {
     }
 
     fn check_references(&self) -> Result<(), String> {
-        if self.references > MAX_REFERENCES { Err("too many references".to_owned()) } else { Ok(()) }
+        if self.references > MAX_REFERENCES {
+            Err("too many references".to_owned())
+        } else {
+            Ok(())
+        }
     }
 }
 
@@ -210,7 +247,11 @@ fn check_attribute(name: &str, value: &str) -> Result<usize, String> {
     if lower == "xmlns" || lower.starts_with("xmlns:") {
         // Names alone: nothing is fetched from them. The default one decides what the elements are.
         let is_svg = value == "http://www.w3.org/2000/svg";
-        return if is_svg || lower != "xmlns" { Ok(0) } else { Err("a foreign namespace".to_owned()) };
+        return if is_svg || lower != "xmlns" {
+            Ok(0)
+        } else {
+            Err("a foreign namespace".to_owned())
+        };
     }
     if value.contains('<') {
         return Err("markup in an attribute".to_owned());
@@ -227,18 +268,33 @@ fn check_css(css: &str) -> Result<usize, String> {
     let css = css.to_ascii_lowercase();
     // Both of them can spell any of the words below.
     let predefined = ["amp;", "lt;", "gt;", "quot;", "apos;"];
-    let spelt_out = css.split('&').skip(1).all(|after| predefined.iter().any(|name| after.starts_with(name)));
+    let spelt_out = css
+        .split('&')
+        .skip(1)
+        .all(|after| predefined.iter().any(|name| after.starts_with(name)));
     if css.contains('\\') || !spelt_out {
         return Err("an escape in a style".to_owned());
     }
-    let forbidden =
-        ["@import", "@font-face", "//", "javascript:", "data:", "expression(", "image-set(", "image(", "src("];
+    let forbidden = [
+        "@import",
+        "@font-face",
+        "//",
+        "javascript:",
+        "data:",
+        "expression(",
+        "image-set(",
+        "image(",
+        "src(",
+    ];
     if let Some(word) = forbidden.into_iter().find(|word| css.contains(word)) {
         return Err(format!("{word:?} in a style"));
     }
     let mut references = 0;
     for after in css.split("url(").skip(1) {
-        if !after.trim_start_matches([' ', '\t', '\r', '\n', '"', '\'']).starts_with('#') {
+        if !after
+            .trim_start_matches([' ', '\t', '\r', '\n', '"', '\''])
+            .starts_with('#')
+        {
             return Err("a reference to the outside".to_owned());
         }
         references += 1;

@@ -8,7 +8,10 @@ fn icon(src: &str) -> Icon {
 }
 
 fn with_svg() -> IconPolicy {
-    IconPolicy { allow_svg: true, ..IconPolicy::default() }
+    IconPolicy {
+        allow_svg: true,
+        ..IconPolicy::default()
+    }
 }
 
 fn png_chunk(kind: &[u8; 4], data: &[u8]) -> Vec<u8> {
@@ -17,16 +20,36 @@ fn png_chunk(kind: &[u8; 4], data: &[u8]) -> Vec<u8> {
 }
 
 fn png(width: u32, height: u32, between: &[Vec<u8>]) -> Vec<u8> {
-    let header = [&width.to_be_bytes()[..], &height.to_be_bytes()[..], &[8, 6, 0, 0, 0]].concat();
-    let parts = [&[raster::PNG_SIGNATURE.to_vec(), png_chunk(b"IHDR", &header)], between].concat();
-    [parts.concat(), png_chunk(b"IDAT", &[1, 2, 3]), png_chunk(b"IEND", &[])].concat()
+    let header = [
+        &width.to_be_bytes()[..],
+        &height.to_be_bytes()[..],
+        &[8, 6, 0, 0, 0],
+    ]
+    .concat();
+    let parts = [
+        &[raster::PNG_SIGNATURE.to_vec(), png_chunk(b"IHDR", &header)],
+        between,
+    ]
+    .concat();
+    [
+        parts.concat(),
+        png_chunk(b"IDAT", &[1, 2, 3]),
+        png_chunk(b"IEND", &[]),
+    ]
+    .concat()
 }
 
 fn jpeg(width: u16, height: u16) -> Vec<u8> {
     let [(a, b), (c, d)] = [height, width].map(|n| (n.to_be_bytes()[0], n.to_be_bytes()[1]));
     let app0 = [0xff, 0xe0, 0, 4, 1, 2];
     let sof = [0xff, 0xff, 0xc0, 0, 11, 8, a, b, c, d, 1, 1, 0x11, 0];
-    [&[0xff, 0xd8][..], &app0, &sof, &[0xff, 0xda, 0, 2, 9, 9, 0xff, 0xd9]].concat()
+    [
+        &[0xff, 0xd8][..],
+        &app0,
+        &sof,
+        &[0xff, 0xda, 0, 2, 9, 9, 0xff, 0xd9],
+    ]
+    .concat()
 }
 
 fn riff(kind: &[u8; 4], data: &[u8]) -> Vec<u8> {
@@ -40,11 +63,26 @@ fn webp(chunks: &[Vec<u8>]) -> Vec<u8> {
 }
 
 fn vp8l(width: u32, height: u32) -> Vec<u8> {
-    riff(b"VP8L", &[&[0x2f][..], &((width - 1) | ((height - 1) << 14)).to_le_bytes()].concat())
+    riff(
+        b"VP8L",
+        &[
+            &[0x2f][..],
+            &((width - 1) | ((height - 1) << 14)).to_le_bytes(),
+        ]
+        .concat(),
+    )
 }
 
 fn vp8(width: u16, height: u16) -> Vec<u8> {
-    riff(b"VP8 ", &[&[0, 0, 0, 0x9d, 0x01, 0x2a][..], &width.to_le_bytes(), &height.to_le_bytes()].concat())
+    riff(
+        b"VP8 ",
+        &[
+            &[0, 0, 0, 0x9d, 0x01, 0x2a][..],
+            &width.to_le_bytes(),
+            &height.to_le_bytes(),
+        ]
+        .concat(),
+    )
 }
 
 fn vp8x(width: u32, height: u32) -> Vec<u8> {
@@ -54,20 +92,34 @@ fn vp8x(width: u32, height: u32) -> Vec<u8> {
 
 fn frame(width: u32, height: u32, image: &[u8]) -> Vec<u8> {
     let [w, h] = [width - 1, height - 1].map(u32::to_le_bytes);
-    riff(b"ANMF", &[&[0; 6][..], &w[..3], &h[..3], &[0; 4], image].concat())
+    riff(
+        b"ANMF",
+        &[&[0; 6][..], &w[..3], &h[..3], &[0; 4], image].concat(),
+    )
 }
 
 fn size(policy: &IconPolicy, bytes: &[u8]) -> Result<(Option<(u32, u32)>, u32), IconProblem> {
-    policy.check_bytes(None, bytes).map(|facts| (facts.size, facts.frames))
+    policy
+        .check_bytes(None, bytes)
+        .map(|facts| (facts.size, facts.frames))
 }
 
 // spec: icons-04
 #[test]
 fn only_https_and_data_addresses_pass() {
     let policy = IconPolicy::default();
-    assert_eq!(policy.check(&icon("https://mcp.example.com/icon.png"), SERVER), Ok(()));
-    assert_eq!(policy.check(&icon("HTTPS://MCP.example.com:443/icon.png"), SERVER), Ok(()));
-    assert_eq!(policy.check(&icon("data:image/png;base64,AAAA"), SERVER), Ok(()));
+    assert_eq!(
+        policy.check(&icon("https://mcp.example.com/icon.png"), SERVER),
+        Ok(())
+    );
+    assert_eq!(
+        policy.check(&icon("HTTPS://MCP.example.com:443/icon.png"), SERVER),
+        Ok(())
+    );
+    assert_eq!(
+        policy.check(&icon("data:image/png;base64,AAAA"), SERVER),
+        Ok(())
+    );
     for src in [
         "javascript:alert(1)",
         "file:///etc/passwd",
@@ -79,7 +131,11 @@ fn only_https_and_data_addresses_pass() {
         "icon.png",
         "",
     ] {
-        assert_eq!(policy.check(&icon(src), SERVER), Err(IconProblem::Scheme), "{src}");
+        assert_eq!(
+            policy.check(&icon(src), SERVER),
+            Err(IconProblem::Scheme),
+            "{src}"
+        );
     }
 }
 
@@ -94,15 +150,33 @@ fn an_icon_shares_the_origin_of_its_server_or_of_a_trusted_one() {
         "https://mcp.example.com:8443/icon.png",
         "https://mcp.example.com.evil.example/icon.png",
     ] {
-        assert_eq!(policy.check(&icon(src), SERVER), Err(IconProblem::Origin), "{src}");
+        assert_eq!(
+            policy.check(&icon(src), SERVER),
+            Err(IconProblem::Origin),
+            "{src}"
+        );
     }
-    for src in ["https://mcp.example.com@evil.example/", "https://evil.example\\@mcp.example.com/"] {
-        assert!(matches!(policy.check(&icon(src), SERVER), Err(IconProblem::Address(_))), "{src}");
+    for src in [
+        "https://mcp.example.com@evil.example/",
+        "https://evil.example\\@mcp.example.com/",
+    ] {
+        assert!(
+            matches!(
+                policy.check(&icon(src), SERVER),
+                Err(IconProblem::Address(_))
+            ),
+            "{src}"
+        );
     }
     let cdn = icon("https://cdn.example.com/icon.png");
     assert_eq!(policy.check(&cdn, None), Err(IconProblem::Origin));
-    assert_eq!(policy.check(&cdn, Some("http://cdn.example.com/")), Err(IconProblem::Origin));
-    policy.trusted_origins.push("https://cdn.example.com".to_owned());
+    assert_eq!(
+        policy.check(&cdn, Some("http://cdn.example.com/")),
+        Err(IconProblem::Origin)
+    );
+    policy
+        .trusted_origins
+        .push("https://cdn.example.com".to_owned());
     assert_eq!(policy.check(&cdn, None), Ok(()));
 }
 
@@ -110,7 +184,10 @@ fn an_icon_shares_the_origin_of_its_server_or_of_a_trusted_one() {
 #[test]
 fn redirects_stay_on_https_and_on_the_origin() {
     let from = "https://mcp.example.com/icon.png";
-    assert!(redirect_allowed(from, "https://mcp.example.com/v2/icon.png"));
+    assert!(redirect_allowed(
+        from,
+        "https://mcp.example.com/v2/icon.png"
+    ));
     for to in [
         "http://mcp.example.com/icon.png",
         "https://evil.example/icon.png",
@@ -127,12 +204,27 @@ fn redirects_stay_on_https_and_on_the_origin() {
 #[test]
 fn a_fetch_sends_accept_and_nothing_else() {
     let policy = IconPolicy::default();
-    let plan = policy.plan(&icon("https://mcp.example.com/icon.png"), SERVER).unwrap().unwrap();
-    assert_eq!(plan.headers, [("accept", "image/png, image/jpeg, image/webp")]);
+    let plan = policy
+        .plan(&icon("https://mcp.example.com/icon.png"), SERVER)
+        .unwrap()
+        .unwrap();
+    assert_eq!(
+        plan.headers,
+        [("accept", "image/png, image/jpeg, image/webp")]
+    );
     let next = plan.redirect("https://mcp.example.com/b.png").unwrap();
-    assert_eq!((next.headers, next.url.as_str()), (plan.headers.clone(), "https://mcp.example.com/b.png"));
-    assert_eq!(plan.redirect("https://evil.example/"), Err(IconProblem::Origin));
-    assert_eq!(policy.plan(&icon("data:image/png;base64,AAAA"), SERVER), Ok(None));
+    assert_eq!(
+        (next.headers, next.url.as_str()),
+        (plan.headers.clone(), "https://mcp.example.com/b.png")
+    );
+    assert_eq!(
+        plan.redirect("https://evil.example/"),
+        Err(IconProblem::Origin)
+    );
+    assert_eq!(
+        policy.plan(&icon("data:image/png;base64,AAAA"), SERVER),
+        Ok(None)
+    );
     assert!(policy.plan(&icon("https://evil.example/"), SERVER).is_err());
 }
 
@@ -140,19 +232,40 @@ fn a_fetch_sends_accept_and_nothing_else() {
 #[test]
 fn png_jpeg_webp_and_svg_are_supported() {
     let policy = with_svg();
-    assert_eq!(policy.check_bytes(Some("image/png"), &png(48, 32, &[])).unwrap().size, Some((48, 32)));
+    assert_eq!(
+        policy
+            .check_bytes(Some("image/png"), &png(48, 32, &[]))
+            .unwrap()
+            .size,
+        Some((48, 32))
+    );
     for mime in ["image/jpeg", "image/jpg", "IMAGE/JPEG; q=1"] {
-        assert_eq!(policy.check_bytes(Some(mime), &jpeg(48, 32)).unwrap().size, Some((48, 32)), "{mime}");
+        assert_eq!(
+            policy.check_bytes(Some(mime), &jpeg(48, 32)).unwrap().size,
+            Some((48, 32)),
+            "{mime}"
+        );
     }
-    for bytes in [webp(&[vp8(48, 32)]), webp(&[vp8l(48, 32)]), webp(&[vp8x(48, 32), vp8(48, 32)])] {
-        assert_eq!(policy.check_bytes(Some("image/webp"), &bytes).unwrap().size, Some((48, 32)));
+    for bytes in [
+        webp(&[vp8(48, 32)]),
+        webp(&[vp8l(48, 32)]),
+        webp(&[vp8x(48, 32), vp8(48, 32)]),
+    ] {
+        assert_eq!(
+            policy.check_bytes(Some("image/webp"), &bytes).unwrap().size,
+            Some((48, 32))
+        );
     }
     let svg = br##"<?xml version="1.0" encoding="UTF-8"?><!-- drawn --><svg xmlns="http://www.w3.org/2000/svg"
         viewBox='0 0 24 24'><defs><linearGradient id="g"><stop offset="0" stop-color="red"/></linearGradient></defs>
         <style>.a { fill: url(#g) }</style><path class="a" d="M0 0h24v24z"/><use xlink:href="#g" /></svg>"##;
     assert_eq!(
         policy.check_bytes(Some("image/svg+xml"), svg),
-        Ok(IconFacts { kind: IconKind::Svg, size: None, frames: 1 })
+        Ok(IconFacts {
+            kind: IconKind::Svg,
+            size: None,
+            frames: 1
+        })
     );
 }
 
@@ -162,39 +275,88 @@ fn the_bytes_decide_and_the_declared_type_must_agree() {
     let policy = IconPolicy::default();
     assert_eq!(
         policy.check_bytes(Some("image/jpeg"), &png(1, 1, &[])),
-        Err(IconProblem::Mismatch { declared: IconKind::Jpeg, found: IconKind::Png })
+        Err(IconProblem::Mismatch {
+            declared: IconKind::Jpeg,
+            found: IconKind::Png
+        })
     );
-    assert_eq!(policy.check_bytes(None, &png(1, 1, &[])).unwrap().kind, IconKind::Png);
-    for unknown in
-        [&b"GIF89a\x01\0\x01\0"[..], b"BM\0\0", b"<html><svg></svg></html>", b"%PDF-1.7", b"", b"RIFF\0\0\0\0WAVE"]
-    {
-        assert_eq!(policy.check_bytes(None, unknown), Err(IconProblem::UnknownKind), "{unknown:?}");
-        assert_eq!(policy.check_bytes(Some("image/png"), unknown), Err(IconProblem::UnknownKind), "{unknown:?}");
+    assert_eq!(
+        policy.check_bytes(None, &png(1, 1, &[])).unwrap().kind,
+        IconKind::Png
+    );
+    for unknown in [
+        &b"GIF89a\x01\0\x01\0"[..],
+        b"BM\0\0",
+        b"<html><svg></svg></html>",
+        b"%PDF-1.7",
+        b"",
+        b"RIFF\0\0\0\0WAVE",
+    ] {
+        assert_eq!(
+            policy.check_bytes(None, unknown),
+            Err(IconProblem::UnknownKind),
+            "{unknown:?}"
+        );
+        assert_eq!(
+            policy.check_bytes(Some("image/png"), unknown),
+            Err(IconProblem::UnknownKind),
+            "{unknown:?}"
+        );
     }
     for mime in ["image/gif", "text/html", "image/x-icon", "image/png2", ""] {
         let refused = Err(IconProblem::MimeType(mime.to_owned()));
-        assert_eq!(policy.check_bytes(Some(mime), &png(1, 1, &[])).map(drop), refused, "{mime}");
-        assert_eq!(policy.check(&icon("https://mcp.example.com/i").with_mime_type(mime), SERVER), refused, "{mime}");
+        assert_eq!(
+            policy.check_bytes(Some(mime), &png(1, 1, &[])).map(drop),
+            refused,
+            "{mime}"
+        );
+        assert_eq!(
+            policy.check(
+                &icon("https://mcp.example.com/i").with_mime_type(mime),
+                SERVER
+            ),
+            refused,
+            "{mime}"
+        );
     }
 }
 
 #[test]
 fn a_generic_content_type_gives_way_to_the_one_of_the_icon() {
     let named = icon("https://mcp.example.com/i").with_mime_type("image/png");
-    for generic in [None, Some(""), Some("application/octet-stream"), Some("Application/Octet-Stream; x=y")] {
+    for generic in [
+        None,
+        Some(""),
+        Some("application/octet-stream"),
+        Some("Application/Octet-Stream; x=y"),
+    ] {
         assert_eq!(declared_mime(generic, &named), Some("image/png"));
     }
     assert_eq!(declared_mime(Some("text/html"), &named), Some("text/html"));
-    assert_eq!(declared_mime(None, &icon("https://mcp.example.com/i")), None);
+    assert_eq!(
+        declared_mime(None, &icon("https://mcp.example.com/i")),
+        None
+    );
 }
 
 // spec: icons-06, icons-07
 #[test]
 fn bytes_pixels_and_frames_are_bounded() {
-    let policy = IconPolicy { max_bytes: 400, max_side: 64, max_frames: 2, ..IconPolicy::default() };
-    assert_eq!(policy.check_bytes(None, &vec![0; 401]), Err(IconProblem::TooManyBytes));
+    let policy = IconPolicy {
+        max_bytes: 400,
+        max_side: 64,
+        max_frames: 2,
+        ..IconPolicy::default()
+    };
+    assert_eq!(
+        policy.check_bytes(None, &vec![0; 401]),
+        Err(IconProblem::TooManyBytes)
+    );
     let long = format!("data:image/png;base64,{}", "A".repeat(540));
-    assert_eq!(policy.check(&icon(&long), None), Err(IconProblem::TooManyBytes));
+    assert_eq!(
+        policy.check(&icon(&long), None),
+        Err(IconProblem::TooManyBytes)
+    );
     for (bytes, side) in [
         (png(65, 1, &[]), (65, 1)),
         (png(1, u32::MAX, &[]), (1, u32::MAX)),
@@ -205,26 +367,46 @@ fn bytes_pixels_and_frames_are_bounded() {
         (webp(&[vp8x(1, 1), frame(1, 1, &vp8l(9000, 2))]), (9000, 2)),
         (webp(&[vp8x(1 << 24, 1)]), (1 << 24, 1)),
     ] {
-        assert_eq!(policy.check_bytes(None, &bytes), Err(IconProblem::TooLarge { size: side }));
+        assert_eq!(
+            policy.check_bytes(None, &bytes),
+            Err(IconProblem::TooLarge { size: side })
+        );
     }
     let fctl = png_chunk(b"fcTL", &[0; 26]);
     let actl = |frames: u32| png_chunk(b"acTL", &[frames.to_be_bytes(), [0; 4]].concat());
-    assert_eq!(size(&policy, &png(1, 1, &[actl(2), fctl.clone(), fctl.clone()])), Ok((Some((1, 1)), 2)));
-    assert_eq!(size(&policy, &png(1, 1, &[actl(u32::MAX)])), Err(IconProblem::TooManyFrames(u32::MAX)));
     assert_eq!(
-        size(&policy, &png(1, 1, &[actl(1), fctl.clone(), fctl.clone(), fctl])),
+        size(&policy, &png(1, 1, &[actl(2), fctl.clone(), fctl.clone()])),
+        Ok((Some((1, 1)), 2))
+    );
+    assert_eq!(
+        size(&policy, &png(1, 1, &[actl(u32::MAX)])),
+        Err(IconProblem::TooManyFrames(u32::MAX))
+    );
+    assert_eq!(
+        size(
+            &policy,
+            &png(1, 1, &[actl(1), fctl.clone(), fctl.clone(), fctl])
+        ),
         Err(IconProblem::TooManyFrames(3))
     );
     let frames = |count| webp(&[vec![vp8x(8, 8)], vec![frame(8, 8, &vp8l(8, 8)); count]].concat());
     assert_eq!(size(&policy, &frames(2)), Ok((Some((8, 8)), 2)));
-    assert_eq!(size(&policy, &frames(3)), Err(IconProblem::TooManyFrames(3)));
+    assert_eq!(
+        size(&policy, &frames(3)),
+        Err(IconProblem::TooManyFrames(3))
+    );
 }
 
 // spec: icons-03
 #[test]
 fn a_header_that_does_not_add_up_is_refused() {
     let policy = IconPolicy::default();
-    let late_header = [raster::PNG_SIGNATURE.to_vec(), png_chunk(b"IDAT", &[]), png_chunk(b"IEND", &[])].concat();
+    let late_header = [
+        raster::PNG_SIGNATURE.to_vec(),
+        png_chunk(b"IDAT", &[]),
+        png_chunk(b"IEND", &[]),
+    ]
+    .concat();
     for bytes in [
         png(0, 1, &[]),
         png(1, 1, &[png_chunk(b"IHDR", &[0; 13])]),
@@ -238,11 +420,19 @@ fn a_header_that_does_not_add_up_is_refused() {
         webp(&[riff(b"VP8 ", &[0; 10])]),
         webp(&[vp8x(1, 1), riff(b"ANMF", &[0; 3])]),
     ] {
-        assert_eq!(policy.check_bytes(None, &bytes), Err(IconProblem::Malformed), "{bytes:?}");
+        assert_eq!(
+            policy.check_bytes(None, &bytes),
+            Err(IconProblem::Malformed),
+            "{bytes:?}"
+        );
     }
     let whole = png(8, 8, &[]);
     for cut in 8..whole.len() - 12 {
-        assert_eq!(policy.check_bytes(None, &whole[..cut]), Err(IconProblem::Malformed), "{cut}");
+        assert_eq!(
+            policy.check_bytes(None, &whole[..cut]),
+            Err(IconProblem::Malformed),
+            "{cut}"
+        );
     }
 }
 
@@ -250,9 +440,18 @@ fn a_header_that_does_not_add_up_is_refused() {
 #[test]
 fn svg_is_refused_unless_allowed() {
     let policy = IconPolicy::default();
-    assert_eq!(policy.check_bytes(None, b"<svg/>"), Err(IconProblem::SvgNotAllowed));
-    assert_eq!(policy.check_bytes(Some("image/svg+xml"), b"<svg/>"), Err(IconProblem::SvgNotAllowed));
-    assert_eq!(policy.check(&icon("data:image/svg+xml;base64,PHN2Zy8+"), None), Err(IconProblem::SvgNotAllowed));
+    assert_eq!(
+        policy.check_bytes(None, b"<svg/>"),
+        Err(IconProblem::SvgNotAllowed)
+    );
+    assert_eq!(
+        policy.check_bytes(Some("image/svg+xml"), b"<svg/>"),
+        Err(IconProblem::SvgNotAllowed)
+    );
+    assert_eq!(
+        policy.check(&icon("data:image/svg+xml;base64,PHN2Zy8+"), None),
+        Err(IconProblem::SvgNotAllowed)
+    );
     assert!(with_svg().check_bytes(None, b"<svg/>").is_ok());
 }
 
@@ -299,12 +498,24 @@ fn an_allowed_svg_only_draws() {
     ] {
         let svg = format!("<svg>{inside}</svg>");
         let checked = policy.check_bytes(None, svg.as_bytes());
-        assert!(matches!(checked, Err(IconProblem::UnsafeSvg(_))), "{inside}: {checked:?}");
+        assert!(
+            matches!(checked, Err(IconProblem::UnsafeSvg(_))),
+            "{inside}: {checked:?}"
+        );
     }
-    for whole in
-        ["<!DOCTYPE svg><svg/>", "<?xml version='1.0' encoding='utf-7'?><svg/>", "<svg/><svg/>", "<svg></svg>text"]
-    {
-        assert!(matches!(policy.check_bytes(None, whole.as_bytes()), Err(IconProblem::UnsafeSvg(_))), "{whole}");
+    for whole in [
+        "<!DOCTYPE svg><svg/>",
+        "<?xml version='1.0' encoding='utf-7'?><svg/>",
+        "<svg/><svg/>",
+        "<svg></svg>text",
+    ] {
+        assert!(
+            matches!(
+                policy.check_bytes(None, whole.as_bytes()),
+                Err(IconProblem::UnsafeSvg(_))
+            ),
+            "{whole}"
+        );
     }
 }
 
@@ -313,16 +524,30 @@ fn an_allowed_svg_only_draws() {
 fn an_svg_cannot_multiply_itself() {
     let policy = with_svg();
     let svg = |inside: String| format!("<svg>{inside}</svg>");
-    assert!(policy.check_bytes(None, svg("<use href='#a'/>".repeat(32)).as_bytes()).is_ok());
-    for bomb in ["<use href='#a'/>".repeat(33), "<g>".repeat(64) + &"</g>".repeat(64), "<g/>".repeat(4096)] {
-        assert!(matches!(policy.check_bytes(None, svg(bomb).as_bytes()), Err(IconProblem::UnsafeSvg(_))));
+    assert!(
+        policy
+            .check_bytes(None, svg("<use href='#a'/>".repeat(32)).as_bytes())
+            .is_ok()
+    );
+    for bomb in [
+        "<use href='#a'/>".repeat(33),
+        "<g>".repeat(64) + &"</g>".repeat(64),
+        "<g/>".repeat(4096),
+    ] {
+        assert!(matches!(
+            policy.check_bytes(None, svg(bomb).as_bytes()),
+            Err(IconProblem::UnsafeSvg(_))
+        ));
     }
 }
 
 #[test]
 fn an_svg_with_entities_of_its_own_is_not_even_recognised() {
     let svg = b"<!DOCTYPE svg [<!ENTITY a 'b'>]><svg>&a;</svg>";
-    assert_eq!(with_svg().check_bytes(None, svg), Err(IconProblem::UnknownKind));
+    assert_eq!(
+        with_svg().check_bytes(None, svg),
+        Err(IconProblem::UnknownKind)
+    );
 }
 
 #[test]
@@ -330,15 +555,31 @@ fn a_data_icon_is_decoded_and_checked() {
     let policy = IconPolicy::default();
     let bytes = png(16, 16, &[]);
     let encoded = STANDARD.encode(&bytes);
-    let (facts, decoded) = policy.decode_data(&icon(&format!("DATA:image/png;base64,{encoded}"))).unwrap();
+    let (facts, decoded) = policy
+        .decode_data(&icon(&format!("DATA:image/png;base64,{encoded}")))
+        .unwrap();
     assert_eq!((facts.size, decoded), (Some((16, 16)), bytes));
     let untyped = icon(&format!("data:;base64,{encoded}"));
     assert!(policy.decode_data(&untyped).is_ok());
-    assert!(matches!(policy.decode_data(&untyped.with_mime_type("image/webp")), Err(IconProblem::Mismatch { .. })));
+    assert!(matches!(
+        policy.decode_data(&untyped.with_mime_type("image/webp")),
+        Err(IconProblem::Mismatch { .. })
+    ));
     let lies = icon(&format!("data:image/png;base64,{encoded}")).with_mime_type("image/jpeg");
-    assert!(matches!(policy.check(&lies, None), Err(IconProblem::Mismatch { .. })));
-    for src in ["data:image/png,abc", "data:image/png;base64", "data:", "data:image/png;base64,!!!!"] {
-        assert!(matches!(policy.decode_data(&icon(src)), Err(IconProblem::Address(_))), "{src}");
+    assert!(matches!(
+        policy.check(&lies, None),
+        Err(IconProblem::Mismatch { .. })
+    ));
+    for src in [
+        "data:image/png,abc",
+        "data:image/png;base64",
+        "data:",
+        "data:image/png;base64,!!!!",
+    ] {
+        assert!(
+            matches!(policy.decode_data(&icon(src)), Err(IconProblem::Address(_))),
+            "{src}"
+        );
     }
 }
 
@@ -393,5 +634,7 @@ proptest! {
 fn strip_comments(svg: &str) -> String {
     let mut parts = svg.split("<!--");
     let first = parts.next().unwrap_or_default().to_owned();
-    parts.fold(first, |text, part| text + part.split_once("-->").map_or("", |(_, rest)| rest))
+    parts.fold(first, |text, part| {
+        text + part.split_once("-->").map_or("", |(_, rest)| rest)
+    })
 }

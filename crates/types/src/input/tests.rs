@@ -2,13 +2,18 @@
 
 use super::*;
 use crate::{
-    ElicitAction, ElicitRequestFormParams, ElicitRequestURLParams, ElicitResult, ListRootsResult, RequestedSchema,
-    ToolChoice, ToolChoiceMode,
+    ElicitAction, ElicitRequestFormParams, ElicitRequestURLParams, ElicitResult, ListRootsResult,
+    RequestedSchema, ToolChoice, ToolChoiceMode,
 };
 use serde_json::json;
 
 fn form() -> ElicitRequestFormParams {
-    ElicitRequestFormParams::new("Who?", RequestedSchema::new().string("name", |field| field).required())
+    ElicitRequestFormParams::new(
+        "Who?",
+        RequestedSchema::new()
+            .string("name", |field| field)
+            .required(),
+    )
 }
 
 fn url() -> ElicitRequestURLParams {
@@ -37,8 +42,16 @@ fn three_methods_can_be_asked_for_and_no_other() {
     let mut wire = wire;
     wire["m"]["params"] = json!({});
     assert_eq!(
-        requests.iter().map(|(key, request)| (key, request.method())).collect::<Vec<_>>(),
-        [("z", "elicitation/create"), ("a", "sampling/createMessage"), ("m", "roots/list"), ("n", "roots/list"),]
+        requests
+            .iter()
+            .map(|(key, request)| (key, request.method()))
+            .collect::<Vec<_>>(),
+        [
+            ("z", "elicitation/create"),
+            ("a", "sampling/createMessage"),
+            ("m", "roots/list"),
+            ("n", "roots/list"),
+        ]
     );
     assert_eq!(serde_json::to_string(&requests).unwrap(), wire.to_string());
     for bad in [
@@ -47,13 +60,17 @@ fn three_methods_can_be_asked_for_and_no_other() {
         json!({"method": "sampling/createMessage", "params": {}}),
         json!({"params": {}}),
     ] {
-        assert!(serde_json::from_value::<InputRequest>(bad.clone()).is_err(), "{bad}");
+        assert!(
+            serde_json::from_value::<InputRequest>(bad.clone()).is_err(),
+            "{bad}"
+        );
     }
 }
 
 #[test]
 fn params_may_come_before_the_method() {
-    let request: InputRequest = serde_json::from_str(r#"{"params":{"_meta":{"k":1}},"method":"roots/list"}"#).unwrap();
+    let request: InputRequest =
+        serde_json::from_str(r#"{"params":{"_meta":{"k":1}},"method":"roots/list"}"#).unwrap();
     assert!(matches!(request, InputRequest::ListRoots(params) if params.meta.is_some()));
 }
 
@@ -61,33 +78,67 @@ fn params_may_come_before_the_method() {
 #[test]
 fn keys_are_unique() {
     let twice = r#"{"a":{"method":"roots/list"},"a":{"method":"roots/list"}}"#;
-    let problem = serde_json::from_str::<InputRequests>(twice).unwrap_err().to_string();
+    let problem = serde_json::from_str::<InputRequests>(twice)
+        .unwrap_err()
+        .to_string();
     assert!(problem.contains("duplicate key"), "{problem}");
-    let mut requests = InputRequests::new().with("a", ListRootsRequestParams::new()).with("b", url());
+    let mut requests = InputRequests::new()
+        .with("a", ListRootsRequestParams::new())
+        .with("b", url());
     let before = requests.insert("a", form());
     assert!(matches!(before, Some(InputRequest::ListRoots(_))));
-    assert_eq!(requests.iter().map(|(key, _)| key).collect::<Vec<_>>(), ["a", "b"]);
+    assert_eq!(
+        requests.iter().map(|(key, _)| key).collect::<Vec<_>>(),
+        ["a", "b"]
+    );
 }
 
 // spec: mrtr-17, elicitation-09, sampling-04, sampling-06
 #[test]
 fn a_request_is_for_clients_that_declared_what_it_uses() {
     let tools = InputRequest::from(sample().with_tools(Vec::new()));
-    let choice = InputRequest::from(sample().with_tool_choice(ToolChoice::new(ToolChoiceMode::None)));
+    let choice =
+        InputRequest::from(sample().with_tool_choice(ToolChoice::new(ToolChoiceMode::None)));
     let context = InputRequest::from(sample().with_include_context(IncludeContext::AllServers));
     let plain = InputRequest::from(sample().with_include_context(IncludeContext::None));
     let roots = InputRequest::from(ListRootsRequestParams::new());
     for (request, needs, not_enough) in [
-        (InputRequest::from(form()), json!({"elicitation": {}}), json!({"elicitation": {"url": {}}})),
-        (InputRequest::from(url()), json!({"elicitation": {"url": {}}}), json!({"elicitation": {}})),
-        (tools, json!({"sampling": {"tools": {}}}), json!({"sampling": {"context": {}}})),
-        (choice, json!({"sampling": {"tools": {}}}), json!({"sampling": {}})),
-        (context, json!({"sampling": {"context": {}}}), json!({"sampling": {"tools": {}}})),
+        (
+            InputRequest::from(form()),
+            json!({"elicitation": {}}),
+            json!({"elicitation": {"url": {}}}),
+        ),
+        (
+            InputRequest::from(url()),
+            json!({"elicitation": {"url": {}}}),
+            json!({"elicitation": {}}),
+        ),
+        (
+            tools,
+            json!({"sampling": {"tools": {}}}),
+            json!({"sampling": {"context": {}}}),
+        ),
+        (
+            choice,
+            json!({"sampling": {"tools": {}}}),
+            json!({"sampling": {}}),
+        ),
+        (
+            context,
+            json!({"sampling": {"context": {}}}),
+            json!({"sampling": {"tools": {}}}),
+        ),
         (plain, json!({"sampling": {}}), json!({"roots": {}})),
         (roots, json!({"roots": {}}), json!({})),
     ] {
-        assert!(request.is_supported_by(&capabilities(needs.clone())), "{request:?} {needs}");
-        assert!(!request.is_supported_by(&capabilities(not_enough.clone())), "{request:?} {not_enough}");
+        assert!(
+            request.is_supported_by(&capabilities(needs.clone())),
+            "{request:?} {needs}"
+        );
+        assert!(
+            !request.is_supported_by(&capabilities(not_enough.clone())),
+            "{request:?} {not_enough}"
+        );
     }
 }
 
@@ -102,7 +153,9 @@ fn the_capabilities_of_all_requests_add_up() {
     let result = InputRequiredResult::new().with_input_requests(requests);
     assert_eq!(
         result.required_capabilities(),
-        capabilities(json!({"elicitation": {"form": {}, "url": {}}, "sampling": {"tools": {}}, "roots": {}}))
+        capabilities(
+            json!({"elicitation": {"form": {}, "url": {}}, "sampling": {"tools": {}}, "roots": {}})
+        )
     );
 }
 
@@ -110,8 +163,16 @@ fn the_capabilities_of_all_requests_add_up() {
 #[test]
 fn a_result_asks_for_something_or_carries_state() {
     assert!(InputRequiredResult::new().check().is_err());
-    assert_eq!(InputRequiredResult::new().with_request_state("s").check(), Ok(()));
-    assert_eq!(InputRequiredResult::new().with_input_requests(InputRequests::new().with("a", form())).check(), Ok(()));
+    assert_eq!(
+        InputRequiredResult::new().with_request_state("s").check(),
+        Ok(())
+    );
+    assert_eq!(
+        InputRequiredResult::new()
+            .with_input_requests(InputRequests::new().with("a", form()))
+            .check(),
+        Ok(())
+    );
 }
 
 // spec: mrtr-22
@@ -137,8 +198,23 @@ fn answers_are_read_as_what_was_asked_and_others_are_left_alone() {
         "unexpected": 7,
     }))
     .unwrap();
-    assert_eq!(responses.get_as::<ElicitResult>("who").unwrap().unwrap().action, ElicitAction::Accept);
-    assert_eq!(responses.get_as::<ListRootsResult>("roots").unwrap().unwrap().roots.len(), 1);
+    assert_eq!(
+        responses
+            .get_as::<ElicitResult>("who")
+            .unwrap()
+            .unwrap()
+            .action,
+        ElicitAction::Accept
+    );
+    assert_eq!(
+        responses
+            .get_as::<ListRootsResult>("roots")
+            .unwrap()
+            .unwrap()
+            .roots
+            .len(),
+        1
+    );
     assert!(responses.get_as::<ElicitResult>("bad").unwrap().is_err());
     assert!(responses.get_as::<ElicitResult>("roots").unwrap().is_err());
     assert!(responses.get_as::<ElicitResult>("absent").is_none());
@@ -147,7 +223,10 @@ fn answers_are_read_as_what_was_asked_and_others_are_left_alone() {
 
 #[test]
 fn missing_answers_are_named_in_the_order_of_the_questions() {
-    let requests = InputRequests::new().with("c", form()).with("a", form()).with("b", form());
+    let requests = InputRequests::new()
+        .with("c", form())
+        .with("a", form())
+        .with("b", form());
     let mut responses = InputResponses::new();
     responses.insert("a", &ElicitResult::decline()).unwrap();
     assert_eq!(responses.missing(&requests).collect::<Vec<_>>(), ["c", "b"]);

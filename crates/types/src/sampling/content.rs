@@ -30,7 +30,12 @@ impl SamplingMessage {
     )]
     #[must_use]
     pub fn new(role: Role, content: impl Into<SamplingMessageContent>) -> Self {
-        Self { role, content: content.into(), meta: None, extra: JsonObject::new() }
+        Self {
+            role,
+            content: content.into(),
+            meta: None,
+            extra: JsonObject::new(),
+        }
     }
 
     /// The same message with `_meta`.
@@ -41,7 +46,8 @@ impl SamplingMessage {
     }
 }
 
-/// The content of a message: one block, or an array of them. Which of the two it was survives a round trip.
+/// The content of a message: one block, or an array of them. Which of the two it was survives a
+/// round trip.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(untagged)]
 // One block is the rule, and a box around it would be in the way of whoever matches on it.
@@ -97,9 +103,11 @@ impl From<Vec<SamplingMessageContentBlock>> for SamplingMessageContent {
 impl<'de> Deserialize<'de> for SamplingMessageContent {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let decoded = match JsonValue::deserialize(deserializer)? {
-            JsonValue::Array(blocks) => {
-                blocks.into_iter().map(serde_json::from_value).collect::<Result<_, _>>().map(Self::Many)
-            }
+            JsonValue::Array(blocks) => blocks
+                .into_iter()
+                .map(serde_json::from_value)
+                .collect::<Result<_, _>>()
+                .map(Self::Many),
             block => serde_json::from_value(block).map(Self::One),
         };
         decoded.map_err(D::Error::custom)
@@ -109,7 +117,8 @@ impl<'de> Deserialize<'de> for SamplingMessageContent {
 tagged! {
     /// One block of a message, told apart by its `type`.
     ///
-    /// Deprecated by SEP-2577; earliest removal: the first revision released on or after 2027-07-28.
+    /// Deprecated by SEP-2577; earliest removal: the first revision released on or after
+    /// 2027-07-28.
     pub enum SamplingMessageContentBlock {
         /// Text.
         Text(TextContent) = "text",
@@ -150,7 +159,8 @@ impl From<String> for SamplingMessageContentBlock {
 object! {
     /// The assistant calls a tool.
     ///
-    /// Deprecated by SEP-2577; earliest removal: the first revision released on or after 2027-07-28.
+    /// Deprecated by SEP-2577; earliest removal: the first revision released on or after
+    /// 2027-07-28.
     pub struct ToolUseContent {
         required {
             /// What the result of the call will refer to.
@@ -161,7 +171,8 @@ object! {
             input: JsonObject = "input",
         }
         optional {
-            /// The `_meta` member. Keep it when the block is sent again, so that the provider may cache.
+            /// The `_meta` member. Keep it when the block is sent again, so that the provider may
+            /// cache.
             meta / with_meta: JsonObject = "_meta",
         }
         skip { "type" }
@@ -172,7 +183,8 @@ object! {
 object! {
     /// What came of a tool call.
     ///
-    /// Deprecated by SEP-2577; earliest removal: the first revision released on or after 2027-07-28.
+    /// Deprecated by SEP-2577; earliest removal: the first revision released on or after
+    /// 2027-07-28.
     pub struct ToolResultContent {
         required {
             /// The id of the call.
@@ -183,11 +195,13 @@ object! {
         optional {
             /// Whether the tool failed; absent means it did not.
             is_error / with_is_error: bool = "isError",
-            /// The `_meta` member. Keep it when the block is sent again, so that the provider may cache.
+            /// The `_meta` member. Keep it when the block is sent again, so that the provider may
+            /// cache.
             meta / with_meta: JsonObject = "_meta",
         }
         nullable {
-            /// The result as any JSON value, `null` included, in the shape of the tool's output schema.
+            /// The result as any JSON value, `null` included, in the shape of the tool's output
+            /// schema.
             structured_content / with_structured_content: JsonValue = "structuredContent",
         }
         skip { "type" }

@@ -14,13 +14,25 @@ pub struct ModelPreferences {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hints: Option<Vec<ModelHint>>,
     /// How much low cost matters, from 0 to 1.
-    #[serde(default, skip_serializing_if = "Option::is_none", serialize_with = "plain")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        serialize_with = "plain"
+    )]
     pub cost_priority: Option<f64>,
     /// How much low latency matters, from 0 to 1.
-    #[serde(default, skip_serializing_if = "Option::is_none", serialize_with = "plain")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        serialize_with = "plain"
+    )]
     pub speed_priority: Option<f64>,
     /// How much capability matters, from 0 to 1.
-    #[serde(default, skip_serializing_if = "Option::is_none", serialize_with = "plain")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        serialize_with = "plain"
+    )]
     pub intelligence_priority: Option<f64>,
     /// Members that this revision does not name.
     #[serde(flatten)]
@@ -40,7 +52,10 @@ impl ModelPreferences {
     /// The same preferences with one more hint, less wanted than those before it.
     #[must_use]
     pub fn with_hint(mut self, name: impl Into<String>) -> Self {
-        let hint = ModelHint { name: Some(name.into()), extra: JsonObject::new() };
+        let hint = ModelHint {
+            name: Some(name.into()),
+            extra: JsonObject::new(),
+        };
         self.hints.get_or_insert_default().push(hint);
         self
     }
@@ -66,16 +81,19 @@ impl ModelPreferences {
         self
     }
 
-    /// Of the models that a client has, the one that the hints ask for: the first hint that matches any model
-    /// wins over every later hint, whatever the order of `models`
-    /// (`client/sampling#model-hints`). Among several matches for that hint the earliest of `models` wins, so
-    /// list them by the priorities first. `None` when no hint matches.
+    /// Of the models that a client has, the one that the hints ask for: the first hint that matches
+    /// any model wins over every later hint, whatever the order of `models`
+    /// (`client/sampling#model-hints`). Among several matches for that hint the earliest of
+    /// `models` wins, so list them by the priorities first. `None` when no hint matches.
     pub fn pick<'m, I>(&self, models: I) -> Option<&'m str>
     where
         I: IntoIterator<Item = &'m str, IntoIter: Clone>,
     {
         let models = models.into_iter();
-        self.hints.iter().flatten().find_map(|hint| models.clone().find(|model| hint.matches(model)))
+        self.hints
+            .iter()
+            .flatten()
+            .find_map(|hint| models.clone().find(|model| hint.matches(model)))
     }
 
     /// Checks that every priority is between 0 and 1.
@@ -119,12 +137,18 @@ impl ModelHint {
     )]
     #[must_use]
     pub fn new(name: impl Into<String>) -> Self {
-        Self { name: Some(name.into()), extra: JsonObject::new() }
+        Self {
+            name: Some(name.into()),
+            extra: JsonObject::new(),
+        }
     }
 
-    /// Whether `model` contains the hinted name. An absent or empty name says nothing and matches nothing.
+    /// Whether `model` contains the hinted name. An absent or empty name says nothing and matches
+    /// nothing.
     #[must_use]
     pub fn matches(&self, model: &str) -> bool {
-        self.name.as_deref().is_some_and(|name| !name.is_empty() && model.contains(name))
+        self.name
+            .as_deref()
+            .is_some_and(|name| !name.is_empty() && model.contains(name))
     }
 }

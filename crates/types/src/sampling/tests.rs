@@ -3,7 +3,9 @@
 use super::*;
 use serde_json::{Value, json};
 
-fn round_trip<T: Serialize + serde::de::DeserializeOwned + PartialEq + fmt::Debug>(wire: Value) -> T {
+fn round_trip<T: Serialize + serde::de::DeserializeOwned + PartialEq + fmt::Debug>(
+    wire: Value,
+) -> T {
     let value: T = serde_json::from_value(wire.clone()).unwrap();
     assert_eq!(serde_json::to_value(&value).unwrap(), wire);
     assert_eq!(serde_json::from_str::<T>(&wire.to_string()).unwrap(), value);
@@ -87,7 +89,10 @@ fn a_message_needs_a_role_and_content() {
         json!({"role": "user", "content": {"type": "text"}}),
         json!({"role": "user", "content": {"type": 1, "text": "hi"}}),
     ] {
-        assert!(serde_json::from_value::<SamplingMessage>(wire.clone()).is_err(), "{wire}");
+        assert!(
+            serde_json::from_value::<SamplingMessage>(wire.clone()).is_err(),
+            "{wire}"
+        );
     }
     assert!(serde_json::from_value::<CreateMessageRequestParams>(json!({"messages": []})).is_err());
 }
@@ -103,11 +108,17 @@ fn blocks_of_every_type_keep_their_meta_and_unknown_members() {
         {"type": "tool_result", "toolUseId": "1", "content": [], "isError": true, "_meta": {"cache": "y"}, "structuredContent": null},
         {"type": "video", "frames": [1, 2]},
     ]);
-    let result: CreateMessageResult =
-        round_trip(json!({"role": "assistant", "content": blocks, "model": "m", "_meta": {"r": 1}}));
-    let SamplingMessageContentBlock::ToolResult(tool_result) = &result.content.blocks()[4] else { panic!() };
+    let result: CreateMessageResult = round_trip(
+        json!({"role": "assistant", "content": blocks, "model": "m", "_meta": {"r": 1}}),
+    );
+    let SamplingMessageContentBlock::ToolResult(tool_result) = &result.content.blocks()[4] else {
+        panic!()
+    };
     assert_eq!(tool_result.structured_content, Some(Value::Null));
-    assert!(matches!(&result.content.blocks()[5], SamplingMessageContentBlock::Unknown(_)));
+    assert!(matches!(
+        &result.content.blocks()[5],
+        SamplingMessageContentBlock::Unknown(_)
+    ));
     assert_eq!(
         serde_json::to_value(result.into_message()).unwrap(),
         json!({"role": "assistant", "content": blocks, "_meta": {"r": 1}})
@@ -130,10 +141,19 @@ fn a_stop_reason_is_an_open_string() {
 // spec: sampling-07, sampling-19
 #[test]
 fn a_message_with_a_tool_result_holds_nothing_else() {
-    let ok = params(json!([assistant(json!([text(), call("a")])), user(answer("a"))]));
+    let ok = params(json!([
+        assistant(json!([text(), call("a")])),
+        user(answer("a"))
+    ]));
     assert_eq!(ok.validate(), Ok(()));
-    let mixed = params(json!([assistant(call("a")), user(json!([text(), answer("a")]))]));
-    assert_eq!(mixed.validate(), Err("message 1: tool results are mixed with other content".into()));
+    let mixed = params(json!([
+        assistant(call("a")),
+        user(json!([text(), answer("a")]))
+    ]));
+    assert_eq!(
+        mixed.validate(),
+        Err("message 1: tool results are mixed with other content".into())
+    );
 }
 
 // spec: sampling-08, sampling-19
@@ -141,7 +161,10 @@ fn a_message_with_a_tool_result_holds_nothing_else() {
 fn every_tool_use_is_answered_by_the_next_message() {
     let calls = assistant(json!([call("a"), call("b")]));
     let both = user(json!([answer("b"), answer("a")]));
-    assert_eq!(params(json!([user(text()), calls, both, assistant(text())])).validate(), Ok(()));
+    assert_eq!(
+        params(json!([user(text()), calls, both, assistant(text())])).validate(),
+        Ok(())
+    );
     for messages in [
         json!([calls, user(answer("a")), assistant(text())]),
         json!([calls, user(answer("a"))]),
@@ -162,7 +185,10 @@ fn every_tool_use_is_answered_by_the_next_message() {
 fn a_tool_result_refers_to_a_tool_use() {
     for messages in [
         json!([user(answer("a"))]),
-        json!([assistant(call("a")), user(json!([answer("a"), answer("x")]))]),
+        json!([
+            assistant(call("a")),
+            user(json!([answer("a"), answer("x")]))
+        ]),
         json!([assistant(call("a")), user(answer("a")), user(answer("a"))]),
     ] {
         let problem = params(messages).validate().unwrap_err();
@@ -173,11 +199,21 @@ fn a_tool_result_refers_to_a_tool_use() {
 // spec: sampling-14, sampling-15
 #[test]
 fn the_first_hint_that_matches_wins_and_is_a_substring() {
-    let models = ["claude-3-haiku-20240307", "gpt-4o", "claude-3-5-sonnet-20241022"];
+    let models = [
+        "claude-3-haiku-20240307",
+        "gpt-4o",
+        "claude-3-5-sonnet-20241022",
+    ];
     let pick = |preferences: ModelPreferences| preferences.pick(models).map(str::to_owned);
     let new = ModelPreferences::new;
-    assert_eq!(pick(new().with_hint("sonnet").with_hint("claude")).as_deref(), Some(models[2]));
-    assert_eq!(pick(new().with_hint("gemini").with_hint("claude")).as_deref(), Some(models[0]));
+    assert_eq!(
+        pick(new().with_hint("sonnet").with_hint("claude")).as_deref(),
+        Some(models[2])
+    );
+    assert_eq!(
+        pick(new().with_hint("gemini").with_hint("claude")).as_deref(),
+        Some(models[0])
+    );
     assert_eq!(pick(new().with_hint("gemini")), None);
     assert_eq!(pick(new().with_hint("")), None);
     assert_eq!(pick(new().with_cost_priority(1.0)), None);
@@ -186,9 +222,16 @@ fn the_first_hint_that_matches_wins_and_is_a_substring() {
 
 #[test]
 fn priorities_lie_between_zero_and_one() {
-    for (priority, ok) in [(0.0, true), (1.0, true), (1.1, false), (-0.1, false), (f64::NAN, false)] {
+    for (priority, ok) in [
+        (0.0, true),
+        (1.0, true),
+        (1.1, false),
+        (-0.1, false),
+        (f64::NAN, false),
+    ] {
         let preferences = ModelPreferences::new().with_speed_priority(priority);
-        let request = CreateMessageRequestParams::new(Vec::new(), 1).with_model_preferences(preferences);
+        let request =
+            CreateMessageRequestParams::new(Vec::new(), 1).with_model_preferences(preferences);
         assert_eq!(request.validate().is_ok(), ok, "{priority}");
     }
 }

@@ -23,9 +23,16 @@ async fn main() -> Result<(), BoxError> {
         .build();
     let add = ToolBuilder::new("add")
         .description("Adds two whole numbers")
-        .handler(|input: Add| async move { Ok(CallToolResult::json(serde_json::json!({"sum": input.a + input.b}))) })
+        .handler(|input: Add| async move {
+            Ok(CallToolResult::json(
+                serde_json::json!({"sum": input.a + input.b}),
+            ))
+        })
         .build();
-    let router = McpRouter::new().server_info("interop-tower-mcp", "1.0.0").tool(echo).tool(add);
+    let router = McpRouter::new()
+        .server_info("interop-tower-mcp", "1.0.0")
+        .tool(echo)
+        .tool(add);
     let words: Vec<String> = std::env::args().skip(1).collect();
     match words.first().map(String::as_str) {
         Some("http") => {

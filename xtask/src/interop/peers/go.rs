@@ -18,7 +18,11 @@ pub(super) fn peer(dir: &Path, wanted: bool, no_build: bool) -> Peer {
         packages: PACKAGE.to_owned(),
         eras: vec![Era::Modern, Era::Legacy],
         both: true,
-        programs: if wanted { programs(&place, no_build) } else { unwanted() },
+        programs: if wanted {
+            programs(&place, no_build)
+        } else {
+            unwanted()
+        },
         toolchain: if wanted { version() } else { unwanted() },
     }
 }
@@ -30,13 +34,22 @@ fn programs(place: &Path, no_build: bool) -> Outcome<Programs> {
     if !no_build {
         std::fs::create_dir_all(place).map_err(|e| format!("{}: {e}", place.display()))?;
         let mut command = Command::new("go");
-        command.current_dir(ours("go")).args(["build", "-mod=readonly", "-o"]).arg(place);
+        command
+            .current_dir(ours("go"))
+            .args(["build", "-mod=readonly", "-o"])
+            .arg(place);
         process::run(command.args(["./server", "./client"]))?;
     }
-    Ok(Programs { server: words([&place.join("server")]), client: words([&place.join("client")]) })
+    Ok(Programs {
+        server: words([&place.join("server")]),
+        client: words([&place.join("client")]),
+    })
 }
 
 fn version() -> Outcome<(String, String)> {
     let said = process::output(Command::new("go").args(["env", "GOVERSION"]))?;
-    Ok(("Go".to_owned(), said.trim().trim_start_matches("go").to_owned()))
+    Ok((
+        "Go".to_owned(),
+        said.trim().trim_start_matches("go").to_owned(),
+    ))
 }

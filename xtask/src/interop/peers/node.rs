@@ -65,22 +65,37 @@ impl Node {
 
     /// The command line of context7, a server on the TypeScript SDK v2 that is slow to start.
     pub(in crate::interop) fn context7(&self) -> Vec<String> {
-        let package = npm::package(&self.modules, CONTEXT7.rsplit_once('@').map_or(CONTEXT7, |(name, _)| name));
+        let package = npm::package(
+            &self.modules,
+            CONTEXT7.rsplit_once('@').map_or(CONTEXT7, |(name, _)| name),
+        );
         words([&self.program, &package.join("dist/index.js")])
     }
 
     /// Name and version of a real server.
     pub(in crate::interop) fn version_of(name: &str) -> &'static str {
-        MORE.into_iter().find(|package| package.contains(name)).unwrap_or_default()
+        MORE.into_iter()
+            .find(|package| package.contains(name))
+            .unwrap_or_default()
     }
 }
 
 pub(super) fn install(dir: &Path) -> Outcome<Node> {
     let modules = modules(dir);
-    let packages: Vec<&str> = [INSPECTOR].iter().chain(V2.packages).chain(V1.packages).chain(&MORE).copied().collect();
+    let packages: Vec<&str> = [INSPECTOR]
+        .iter()
+        .chain(V2.packages)
+        .chain(V1.packages)
+        .chain(&MORE)
+        .copied()
+        .collect();
     let program = npm::install(&modules, &packages)?;
     let version = process::output(Command::new(&program).arg("--version"))?;
-    Ok(Node { program, version: version.trim().trim_start_matches('v').to_owned(), modules })
+    Ok(Node {
+        program,
+        version: version.trim().trim_start_matches('v').to_owned(),
+        modules,
+    })
 }
 
 /// Where npm installs.
@@ -90,20 +105,33 @@ fn modules(dir: &Path) -> PathBuf {
 
 /// The command line of the Inspector.
 pub(in crate::interop) fn inspector(dir: &Path, node: &Node) -> Vec<String> {
-    let name = INSPECTOR.rsplit_once('@').map_or(INSPECTOR, |(name, _)| name);
-    words([&node.program, &npm::package(&modules(dir), name).join("clients/launcher/build/index.js")])
+    let name = INSPECTOR
+        .rsplit_once('@')
+        .map_or(INSPECTOR, |(name, _)| name);
+    words([
+        &node.program,
+        &npm::package(&modules(dir), name).join("clients/launcher/build/index.js"),
+    ])
 }
 
 pub(super) fn peer(generation: &Generation, dir: &Path, node: &Outcome<Node>) -> Peer {
     let node = node.as_ref().map_err(Clone::clone);
-    let packages = generation.packages.iter().map(|name| name.trim_start_matches("@modelcontextprotocol/"));
+    let packages = generation
+        .packages
+        .iter()
+        .map(|name| name.trim_start_matches("@modelcontextprotocol/"));
     Peer {
         part: generation.part,
         name: generation.name,
-        packages: packages.map(|name| name.replace('@', " ")).collect::<Vec<_>>().join(", "),
+        packages: packages
+            .map(|name| name.replace('@', " "))
+            .collect::<Vec<_>>()
+            .join(", "),
         eras: generation.eras.to_vec(),
         both: generation.eras.len() > 1,
-        programs: node.clone().and_then(|node| programs(generation.suffix, dir, node)),
+        programs: node
+            .clone()
+            .and_then(|node| programs(generation.suffix, dir, node)),
         toolchain: node.map(|node| ("Node".to_owned(), node.version.clone())),
     }
 }
@@ -118,7 +146,14 @@ fn programs(suffix: &str, dir: &Path, node: &Node) -> Outcome<Programs> {
     };
     place("tour.mjs".to_owned())?;
     place("checks.mjs".to_owned())?;
-    let program =
-        |what: &str| -> Outcome<Vec<String>> { Ok(words([&node.program, &place(format!("{what}-{suffix}.mjs"))?])) };
-    Ok(Programs { server: program("server")?, client: program("client")? })
+    let program = |what: &str| -> Outcome<Vec<String>> {
+        Ok(words([
+            &node.program,
+            &place(format!("{what}-{suffix}.mjs"))?,
+        ]))
+    };
+    Ok(Programs {
+        server: program("server")?,
+        client: program("client")?,
+    })
 }

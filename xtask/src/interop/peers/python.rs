@@ -1,4 +1,5 @@
-//! What comes from PyPI: both generations of the Python SDK, each in an environment of its own, and real servers.
+//! What comes from PyPI: both generations of the Python SDK, each in an environment of its own, and
+//! real servers.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -25,28 +26,50 @@ pub(super) const V2: Generation = Generation {
     eras: &[Era::Modern, Era::Legacy],
 };
 
-pub(super) const V1: Generation =
-    Generation { part: "python-v1", name: "Python SDK v1", suffix: "v1", package: "mcp==1.30.0", eras: &[Era::Legacy] };
+pub(super) const V1: Generation = Generation {
+    part: "python-v1",
+    name: "Python SDK v1",
+    suffix: "v1",
+    package: "mcp==1.30.0",
+    eras: &[Era::Legacy],
+};
 
 /// Real servers.
-pub(in crate::interop) const REAL: [&str; 3] =
-    ["mcp-server-time==2026.10.19", "mcp-server-fetch==2026.10.24", "mcp-server-git==2026.10.19"];
+pub(in crate::interop) const REAL: [&str; 3] = [
+    "mcp-server-time==2026.10.19",
+    "mcp-server-fetch==2026.10.24",
+    "mcp-server-git==2026.10.19",
+];
 
 pub(super) fn peer(generation: &Generation, dir: &Path, wanted: bool) -> Peer {
     let suffix = generation.suffix;
     let place = dir.join(format!("python-{suffix}"));
-    let python = if wanted { installed(&place, &[generation.package]) } else { unwanted() };
-    let program =
-        |python: &Path, what: &str| words([python, Path::new("-B"), &ours("py").join(format!("{what}_{suffix}.py"))]);
+    let python = if wanted {
+        installed(&place, &[generation.package])
+    } else {
+        unwanted()
+    };
+    let program = |python: &Path, what: &str| {
+        words([
+            python,
+            Path::new("-B"),
+            &ours("py").join(format!("{what}_{suffix}.py")),
+        ])
+    };
     Peer {
         part: generation.part,
         name: generation.name,
         packages: generation.package.replace("==", " "),
         eras: generation.eras.to_vec(),
         both: generation.eras.len() > 1,
-        toolchain: python.as_ref().map_err(Clone::clone).and_then(|python| version(python)),
-        programs: python
-            .map(|python| Programs { server: program(&python, "server"), client: program(&python, "client") }),
+        toolchain: python
+            .as_ref()
+            .map_err(Clone::clone)
+            .and_then(|python| version(python)),
+        programs: python.map(|python| Programs {
+            server: program(&python, "server"),
+            client: program(&python, "client"),
+        }),
     }
 }
 
@@ -62,15 +85,23 @@ pub(in crate::interop) fn installed(place: &Path, packages: &[&str]) -> Outcome<
     let python = place.join("bin/python");
     let has = |package: &str| {
         let name = package.split("==").next().unwrap_or(package);
-        let ask = format!("import importlib.metadata as m; print('{name}==' + m.version('{name}'))");
-        process::output(Command::new(&python).args(["-c", &ask])).is_ok_and(|found| found.trim() == package)
+        let ask =
+            format!("import importlib.metadata as m; print('{name}==' + m.version('{name}'))");
+        process::output(Command::new(&python).args(["-c", &ask]))
+            .is_ok_and(|found| found.trim() == package)
     };
     if !packages.iter().all(|package| has(package)) {
         if !process::exists("python3") {
             return Err("python3 is not installed".to_owned());
         }
         process::run(Command::new("python3").args(["-m", "venv"]).arg(place))?;
-        let pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check"];
+        let pip = [
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            "--disable-pip-version-check",
+        ];
         process::run(Command::new(&python).args(pip).args(packages))?;
     }
     Ok(python)
@@ -78,5 +109,8 @@ pub(in crate::interop) fn installed(place: &Path, packages: &[&str]) -> Outcome<
 
 fn version(python: &Path) -> Outcome<(String, String)> {
     let said = process::output(Command::new(python).arg("--version"))?;
-    Ok(("Python".to_owned(), said.trim().trim_start_matches("Python ").to_owned()))
+    Ok((
+        "Python".to_owned(),
+        said.trim().trim_start_matches("Python ").to_owned(),
+    ))
 }

@@ -17,7 +17,11 @@ pub(super) fn peer(dir: &Path, wanted: bool, no_build: bool) -> Peer {
         packages: PACKAGE.to_owned(),
         eras: vec![Era::Modern, Era::Legacy],
         both: true,
-        programs: if wanted { programs(&dir.join("rust"), no_build) } else { unwanted() },
+        programs: if wanted {
+            programs(&dir.join("rust"), no_build)
+        } else {
+            unwanted()
+        },
         toolchain: if wanted { version() } else { unwanted() },
     }
 }
@@ -25,14 +29,27 @@ pub(super) fn peer(dir: &Path, wanted: bool, no_build: bool) -> Peer {
 fn programs(target: &Path, no_build: bool) -> Outcome<Programs> {
     if !no_build {
         let mut command = process::cargo();
-        command.args(["build", "--quiet", "--locked", "--manifest-path"]).arg(ours("rust/Cargo.toml"));
-        process::run(command.arg("--target-dir").arg(target).env_remove("CARGO_TARGET_DIR"))?;
+        command
+            .args(["build", "--quiet", "--locked", "--manifest-path"])
+            .arg(ours("rust/Cargo.toml"));
+        process::run(
+            command
+                .arg("--target-dir")
+                .arg(target)
+                .env_remove("CARGO_TARGET_DIR"),
+        )?;
     }
     let program = |name: &str| words([&target.join("debug").join(name)]);
-    Ok(Programs { server: program("rmcp-server"), client: program("rmcp-client") })
+    Ok(Programs {
+        server: program("rmcp-server"),
+        client: program("rmcp-client"),
+    })
 }
 
 fn version() -> Outcome<(String, String)> {
     let said = process::output(Command::new("rustc").arg("--version"))?;
-    Ok(("rustc".to_owned(), said.split_whitespace().nth(1).unwrap_or(&said).to_owned()))
+    Ok((
+        "rustc".to_owned(),
+        said.split_whitespace().nth(1).unwrap_or(&said).to_owned(),
+    ))
 }

@@ -41,7 +41,10 @@ fn answer(mut stream: TcpStream) -> std::io::Result<()> {
         head.push(byte[0]);
     }
     let (status, body) = if head.starts_with(b"GET /page.html ") {
-        ("200 OK", format!("<html><head><title>A page</title></head><body><p>{WORDS}</p></body></html>"))
+        (
+            "200 OK",
+            format!("<html><head><title>A page</title></head><body><p>{WORDS}</p></body></html>"),
+        )
     } else {
         ("404 Not Found", String::new())
     };

@@ -13,7 +13,8 @@ pub(super) struct Check {
     pub(super) command: &'static str,
     pub(super) words: &'static [&'static str],
     pub(super) success: bool,
-    /// A command that is run first, and one that is run last and judged in the place of the check's own.
+    /// A command that is run first, and one that is run last and judged in the place of the check's
+    /// own.
     pub(super) before: Option<(&'static str, &'static [&'static str])>,
     pub(super) after: Option<(&'static str, &'static [&'static str])>,
     /// Whether it can be checked on this way.
@@ -41,13 +42,41 @@ pub(super) struct Case<'a> {
 type Judge = fn(&Found, &Case<'_>) -> Outcome<String>;
 
 /// A check of a command that must succeed.
-const fn good(what: &'static str, command: &'static str, words: &'static [&'static str], judge: Judge) -> Check {
-    Check { what, command, words, success: true, before: None, after: None, where_: |_| true, judge }
+const fn good(
+    what: &'static str,
+    command: &'static str,
+    words: &'static [&'static str],
+    judge: Judge,
+) -> Check {
+    Check {
+        what,
+        command,
+        words,
+        success: true,
+        before: None,
+        after: None,
+        where_: |_| true,
+        judge,
+    }
 }
 
 /// A check of a command that must fail.
-const fn bad(what: &'static str, command: &'static str, words: &'static [&'static str], judge: Judge) -> Check {
-    Check { what, command, words, success: false, before: None, after: None, where_: |_| true, judge }
+const fn bad(
+    what: &'static str,
+    command: &'static str,
+    words: &'static [&'static str],
+    judge: Judge,
+) -> Check {
+    Check {
+        what,
+        command,
+        words,
+        success: false,
+        before: None,
+        after: None,
+        where_: |_| true,
+        judge,
+    }
 }
 
 const TOOLS: [&str; 12] = [
@@ -64,41 +93,109 @@ const TOOLS: [&str; 12] = [
     "surprise",
     "whoami",
 ];
-const LEVELS: [&str; 8] = ["debug", "info", "notice", "warning", "error", "critical", "alert", "emergency"];
+const LEVELS: [&str; 8] = [
+    "debug",
+    "info",
+    "notice",
+    "warning",
+    "error",
+    "critical",
+    "alert",
+    "emergency",
+];
 const NAPS: (&str, &[&str]) = ("read", &["demo://naps"]);
 
 pub(super) const CHECKS: [Check; 23] = [
     good("discover", "discover", &[], discovered),
-    good("tools", "tools", &[], |found, _| names(&found.value["tools"], &TOOLS)),
+    good("tools", "tools", &[], |found, _| {
+        names(&found.value["tools"], &TOOLS)
+    }),
     good("tools, one in detail", "tools", &["add"], |found, _| {
-        same(&found.value["tools"][0]["outputSchema"]["properties"]["sum"]["type"], "integer")
+        same(
+            &found.value["tools"][0]["outputSchema"]["properties"]["sum"]["type"],
+            "integer",
+        )
     }),
-    good("call", "call", &["echo", "text=grüß \"dich\""], |found, _| text(found, "grüß \"dich\"")),
-    good("call, structured output", "call", &["add", "a=2", "b=40"], |found, _| {
-        same(&found.value["structuredContent"], json!({"sum": 42}))
-    }),
-    good("call, progress", "call", &["--verbose", "countdown", "pause_ms=50"], progress),
-    good("call, log messages", "call", &["--log-level", "notice", "chatter"], logged),
-    bad("call, tool's own error", "call", &["fail", "reason=on purpose"], |found, _| {
-        same(&found.value["isError"], true)
-    }),
+    good(
+        "call",
+        "call",
+        &["echo", "text=grüß \"dich\""],
+        |found, _| text(found, "grüß \"dich\""),
+    ),
+    good(
+        "call, structured output",
+        "call",
+        &["add", "a=2", "b=40"],
+        |found, _| same(&found.value["structuredContent"], json!({"sum": 42})),
+    ),
+    good(
+        "call, progress",
+        "call",
+        &["--verbose", "countdown", "pause_ms=50"],
+        progress,
+    ),
+    good(
+        "call, log messages",
+        "call",
+        &["--log-level", "notice", "chatter"],
+        logged,
+    ),
+    bad(
+        "call, tool's own error",
+        "call",
+        &["fail", "reason=on purpose"],
+        |found, _| same(&found.value["isError"], true),
+    ),
     good(
         "call, elicitation",
         "call",
-        &["--answer", "date=2026-08-01", "--answer", "guests=4", "book_table", "restaurant=Noma"],
+        &[
+            "--answer",
+            "date=2026-08-01",
+            "--answer",
+            "guests=4",
+            "book_table",
+            "restaurant=Noma",
+        ],
         |found, _| text(found, "A table for 4 at Noma on 2026-08-01, inside."),
     ),
-    good("call, elicitation declined", "call", &["--decline", "book_table", "restaurant=Noma"], |found, _| {
-        let said = found.value["content"][0]["text"].as_str().unwrap_or_default().to_lowercase();
-        if said.starts_with("nothing was booked: decline") { Ok(said) } else { Err(found.value.to_string()) }
-    }),
-    good("call, sampling", "call", &["--say", "It is a colour.", "ask_model", "question=What is red?"], |found, _| {
-        text(found, "The model says: It is a colour.")
-    }),
+    good(
+        "call, elicitation declined",
+        "call",
+        &["--decline", "book_table", "restaurant=Noma"],
+        |found, _| {
+            let said = found.value["content"][0]["text"]
+                .as_str()
+                .unwrap_or_default()
+                .to_lowercase();
+            if said.starts_with("nothing was booked: decline") {
+                Ok(said)
+            } else {
+                Err(found.value.to_string())
+            }
+        },
+    ),
+    good(
+        "call, sampling",
+        "call",
+        &[
+            "--say",
+            "It is a colour.",
+            "ask_model",
+            "question=What is red?",
+        ],
+        |found, _| text(found, "The model says: It is a colour."),
+    ),
     good(
         "call, roots",
         "call",
-        &["--root", "file:///home/ada/one", "--root", "file:///home/ada/two", "show_roots"],
+        &[
+            "--root",
+            "file:///home/ada/one",
+            "--root",
+            "file:///home/ada/two",
+            "show_roots",
+        ],
         |found, _| text(found, "file:///home/ada/one, file:///home/ada/two"),
     ),
     Check {
@@ -112,33 +209,97 @@ pub(super) const CHECKS: [Check; 23] = [
         where_: |way| way != Way::Stdio,
         judge: cancelled,
     },
-    good("prompts", "prompts", &[], |found, _| names(&found.value["prompts"], &["explain_demo", "greet"])),
-    good("prompt", "prompt", &["greet", "name=Ada", "tone=formal"], |found, _| {
-        let said = found.value["messages"][0]["content"]["text"].as_str().unwrap_or_default();
-        if said.contains("formal greeting to Ada") { Ok(said.to_owned()) } else { Err(found.value.to_string()) }
+    good("prompts", "prompts", &[], |found, _| {
+        names(&found.value["prompts"], &["explain_demo", "greet"])
     }),
-    bad("prompt, unknown prompt", "prompt", &["no_such_prompt"], nothing),
-    good("resources", "resources", &[], |found, _| names(&found.value["resources"], &["naps", "notice"])),
+    good(
+        "prompt",
+        "prompt",
+        &["greet", "name=Ada", "tone=formal"],
+        |found, _| {
+            let said = found.value["messages"][0]["content"]["text"]
+                .as_str()
+                .unwrap_or_default();
+            if said.contains("formal greeting to Ada") {
+                Ok(said.to_owned())
+            } else {
+                Err(found.value.to_string())
+            }
+        },
+    ),
+    bad(
+        "prompt, unknown prompt",
+        "prompt",
+        &["no_such_prompt"],
+        nothing,
+    ),
+    good("resources", "resources", &[], |found, _| {
+        names(&found.value["resources"], &["naps", "notice"])
+    }),
     good("templates", "templates", &[], |found, _| {
-        same(&found.value["resourceTemplates"][0]["uriTemplate"], "demo://capitals/{country}")
+        same(
+            &found.value["resourceTemplates"][0]["uriTemplate"],
+            "demo://capitals/{country}",
+        )
     }),
-    good("read", "read", &["demo://capitals/norway"], |found, _| same(&found.value["contents"][0]["text"], "Oslo")),
-    bad("read, unknown resource", "read", &["demo://no-such-thing"], nothing),
-    good("complete", "complete", &["greet", "language=F"], |found, _| {
-        same(&found.value["completion"]["values"], json!(["Finnish", "French"]))
+    good("read", "read", &["demo://capitals/norway"], |found, _| {
+        same(&found.value["contents"][0]["text"], "Oslo")
     }),
+    bad(
+        "read, unknown resource",
+        "read",
+        &["demo://no-such-thing"],
+        nothing,
+    ),
+    good(
+        "complete",
+        "complete",
+        &["greet", "language=F"],
+        |found, _| {
+            same(
+                &found.value["completion"]["values"],
+                json!(["Finnish", "French"]),
+            )
+        },
+    ),
     good(
         "listen, list changed",
         "listen",
-        &["--timeout", "10s", "--for", "10s", "--tools", "--count", "2"],
-        |found, _| listened(found, json!({"toolsListChanged": true}), "notifications/tools/list_changed"),
+        &[
+            "--timeout",
+            "10s",
+            "--for",
+            "10s",
+            "--tools",
+            "--count",
+            "2",
+        ],
+        |found, _| {
+            listened(
+                found,
+                json!({"toolsListChanged": true}),
+                "notifications/tools/list_changed",
+            )
+        },
     ),
     good(
         "listen, resource updated",
         "listen",
-        &["--timeout", "10s", "--for", "10s", "demo://notice", "--count", "2"],
+        &[
+            "--timeout",
+            "10s",
+            "--for",
+            "10s",
+            "demo://notice",
+            "--count",
+            "2",
+        ],
         |found, _| {
-            listened(found, json!({"resourceSubscriptions": ["demo://notice"]}), "notifications/resources/updated")
+            listened(
+                found,
+                json!({"resourceSubscriptions": ["demo://notice"]}),
+                "notifications/resources/updated",
+            )
         },
     ),
 ];
@@ -150,29 +311,48 @@ fn text(found: &Found, wanted: &str) -> Outcome<String> {
 /// A list has exactly these entries, in any order.
 fn names(list: &Value, wanted: &[&str]) -> Outcome<String> {
     let list = list.as_array().ok_or("there is no list")?;
-    let mut found: Vec<&str> = list.iter().filter_map(|entry| entry["name"].as_str()).collect();
+    let mut found: Vec<&str> = list
+        .iter()
+        .filter_map(|entry| entry["name"].as_str())
+        .collect();
     found.sort_unstable();
-    if found == wanted { Ok(found.join(", ")) } else { Err(format!("found {found:?}")) }
+    if found == wanted {
+        Ok(found.join(", "))
+    } else {
+        Err(format!("found {found:?}"))
+    }
 }
 
 /// Nothing came of it but an error.
 fn nothing(found: &Found, _: &Case<'_>) -> Outcome<String> {
-    same(&found.value, Value::Null).map(|_| crate::interop::clients::last_line(&found.stderr).to_owned())
+    same(&found.value, Value::Null)
+        .map(|_| crate::interop::clients::last_line(&found.stderr).to_owned())
 }
 
 fn discovered(found: &Found, case: &Case<'_>) -> Outcome<String> {
     let meta = &found.value["_meta"];
-    same(&meta["io.modelcontextprotocol/serverInfo"]["name"], case.peer.server_name())?;
+    same(
+        &meta["io.modelcontextprotocol/serverInfo"]["name"],
+        case.peer.server_name(),
+    )?;
     same(&found.value["instructions"], "A server of the interop run.")?;
     // `up` speaks the new era whatever is behind it.
     let modern = case.era == Era::Modern || case.through_up;
     let era = &meta["carryall/era"];
-    if era["modern"] == json!(modern) { Ok(era.to_string()) } else { Err(format!("the era is {era}")) }
+    if era["modern"] == json!(modern) {
+        Ok(era.to_string())
+    } else {
+        Err(format!("the era is {era}"))
+    }
 }
 
 fn progress(found: &Found, _: &Case<'_>) -> Outcome<String> {
     text(found, "Counted down from 10.")?;
-    let told = found.stderr.lines().filter(|line| line.contains("[progress]")).count();
+    let told = found
+        .stderr
+        .lines()
+        .filter(|line| line.contains("[progress]"))
+        .count();
     let ended = found.stderr.contains("lift-off");
     if told == 11 && ended {
         Ok(format!("{told} notifications"))
@@ -183,24 +363,41 @@ fn progress(found: &Found, _: &Case<'_>) -> Outcome<String> {
 
 fn logged(found: &Found, _: &Case<'_>) -> Outcome<String> {
     text(found, "Said everything there is to say.")?;
-    let heard = |level: &&&str| found.stderr.contains(&format!("this is a message of level {level}"));
+    let heard = |level: &&&str| {
+        found
+            .stderr
+            .contains(&format!("this is a message of level {level}"))
+    };
     let heard: Vec<&str> = LEVELS.iter().filter(heard).copied().collect();
-    if heard == LEVELS[2..] { Ok(heard.join(", ")) } else { Err(format!("messages of {heard:?}")) }
+    if heard == LEVELS[2..] {
+        Ok(heard.join(", "))
+    } else {
+        Err(format!("messages of {heard:?}"))
+    }
 }
 
 fn cancelled(found: &Found, case: &Case<'_>) -> Outcome<String> {
     let count = |value: &Value| {
         let text = value["contents"][0]["text"].as_str().unwrap_or_default();
-        text.split(' ').next().and_then(|word| word.parse::<u64>().ok())
+        text.split(' ')
+            .next()
+            .and_then(|word| word.parse::<u64>().ok())
     };
     match (count(&case.before), count(&found.value)) {
-        (Some(before), Some(after)) if after == before + 1 => Ok(format!("{after} naps were broken off")),
-        counts => Err(format!("naps that were broken off, before and after: {counts:?}")),
+        (Some(before), Some(after)) if after == before + 1 => {
+            Ok(format!("{after} naps were broken off"))
+        }
+        counts => Err(format!(
+            "naps that were broken off, before and after: {counts:?}"
+        )),
     }
 }
 
 fn listened(found: &Found, filter: Value, method: &str) -> Outcome<String> {
-    same(&found.value[0]["method"], "notifications/subscriptions/acknowledged")?;
+    same(
+        &found.value[0]["method"],
+        "notifications/subscriptions/acknowledged",
+    )?;
     same(&found.value[0]["params"]["notifications"], filter)?;
     same(&found.value[1]["method"], method)?;
     same(&found.value[2]["method"], method)

@@ -16,7 +16,9 @@ fn asks() -> Value {
 pub(super) fn stolen_question(arena: &Arena) -> Outcome<Verdict> {
     let target = Target::edge(arena, "stolen-question", &[])?;
     let (victim, thief) = (Client::new(target.port, 1), Client::new(target.port, 2));
-    let asked = thread::spawn(move || victim.modern(&Modern::tool("delete_files", json!({})).capabilities(asks())));
+    let asked = thread::spawn(move || {
+        victim.modern(&Modern::tool("delete_files", json!({})).capabilities(asks()))
+    });
     thread::sleep(ASKS_AFTER / 3);
     let stolen = thief.modern(&Modern::tool("slow", json!({})).capabilities(asks()))?;
     let asked = asked.join().map_err(|_| "a client panicked")??;
@@ -24,9 +26,16 @@ pub(super) fn stolen_question(arena: &Arena) -> Outcome<Verdict> {
     let seen = format!(
         "the caller got {}; the other got {}",
         short(asked.response()),
-        if crossed { "the caller's question".to_owned() } else { short(stolen.response()) }
+        if crossed {
+            "the caller's question".to_owned()
+        } else {
+            short(stolen.response())
+        }
     );
-    Ok(Verdict::new(!crossed && stolen.text().contains("slow is done"), seen))
+    Ok(Verdict::new(
+        !crossed && stolen.text().contains("slow is done"),
+        seen,
+    ))
 }
 
 /// What the guard must not break.
@@ -36,16 +45,28 @@ pub(super) fn answered_question(arena: &Arena) -> Outcome<Verdict> {
     let asked = client.modern(&Modern::tool("delete_files", json!({})).capabilities(asks()))?;
     let result = &asked.response()["result"];
     let Some(state) = result["requestState"].as_str() else {
-        return Ok(Verdict::new(false, format!("not asked: {}", short(asked.response()))));
+        return Ok(Verdict::new(
+            false,
+            format!("not asked: {}", short(asked.response())),
+        ));
     };
     let keys = result["inputRequests"].as_object().into_iter().flatten();
-    let answers: serde_json::Map<String, Value> =
-        keys.map(|(key, _)| (key.clone(), json!({"action": "accept", "content": {"sure": true}}))).collect();
+    let answers: serde_json::Map<String, Value> = keys
+        .map(|(key, _)| {
+            (
+                key.clone(),
+                json!({"action": "accept", "content": {"sure": true}}),
+            )
+        })
+        .collect();
     let mut again = Modern::tool("delete_files", json!({})).capabilities(asks());
     again.params["requestState"] = state.into();
     again.params["inputResponses"] = answers.into();
     let done = client.modern(&again)?;
-    Ok(Verdict::new(done.text().contains("deleted"), short(done.response())))
+    Ok(Verdict::new(
+        done.text().contains("deleted"),
+        short(done.response()),
+    ))
 }
 
 /// Two legacy clients, one upstream that remembers who has logged in.
@@ -55,7 +76,10 @@ pub(super) fn shared_login(arena: &Arena) -> Outcome<Verdict> {
     let sessions = (one.handshake(json!({}))?, other.handshake(json!({}))?);
     let call = |client: &Client, session: &str, tool: &str, arguments: Value| {
         let params = json!({"name": tool, "arguments": arguments});
-        client.legacy(Some(session), &json!({"jsonrpc": "2.0", "id": 7, "method": "tools/call", "params": params}))
+        client.legacy(
+            Some(session),
+            &json!({"jsonrpc": "2.0", "id": 7, "method": "tools/call", "params": params}),
+        )
     };
     call(&one, &sessions.0, "login", json!({"user": "alice"}))?;
     let own = call(&one, &sessions.0, "whoami", json!({}))?.text();
@@ -63,7 +87,11 @@ pub(super) fn shared_login(arena: &Arena) -> Outcome<Verdict> {
     let holds = own.contains("alice") && foreign.contains("nobody");
     Ok(Verdict::new(
         holds,
-        format!("its own login seen: {}, by another: {}", own.contains("alice"), foreign.contains("alice")),
+        format!(
+            "its own login seen: {}, by another: {}",
+            own.contains("alice"),
+            foreign.contains("alice")
+        ),
     ))
 }
 
@@ -82,10 +110,17 @@ pub(super) fn overheard_log(arena: &Arena) -> Outcome<Verdict> {
     let own = listener.modern(&Modern::tool("chatty", json!({"user": "bob"})).meta(level))?;
     let crossed = overheard.text().contains("secret of alice");
     let arrived = own.text().contains("secret of bob");
-    Ok(Verdict::new(!crossed && arrived, format!("another's message: {crossed}, its own: {arrived}")))
+    Ok(Verdict::new(
+        !crossed && arrived,
+        format!("another's message: {crossed}, its own: {arrived}"),
+    ))
 }
 
 fn short(value: &Value) -> String {
-    let text = value.get("result").or_else(|| value.get("error")).unwrap_or(value).to_string();
+    let text = value
+        .get("result")
+        .or_else(|| value.get("error"))
+        .unwrap_or(value)
+        .to_string();
     text.chars().take(90).collect()
 }

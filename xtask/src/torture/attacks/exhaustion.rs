@@ -25,29 +25,42 @@ pub(super) fn odd_listens(arena: &Arena) -> Outcome<Verdict> {
     let (attacker, other) = (Client::new(target.port, 2), Client::new(target.port, 1));
     let mut held = Vec::new();
     for number in 0..8 {
-        let listen = Modern::new("subscriptions/listen", json!({"notifications": {"toolsListChanged": true}}));
+        let listen = Modern::new(
+            "subscriptions/listen",
+            json!({"notifications": {"toolsListChanged": true}}),
+        );
         let odd = json!({"experimental": {format!("odd-{number}"): {}}, "elicitation": {"form": {}}, "sampling": {}});
         held.push(attacker.open_modern(&listen.capabilities(odd))?);
         thread::sleep(Duration::from_millis(150));
     }
     let answer = other.call("whoami", json!({}))?;
-    let asking = Modern::tool("whoami", json!({})).capabilities(json!({"elicitation": {"form": {}}}));
+    let asking =
+        Modern::tool("whoami", json!({})).capabilities(json!({"elicitation": {"form": {}}}));
     let asking = other.modern(&asking)?;
-    let (plain, asking) = (answer.text().contains("nobody"), asking.text().contains("nobody"));
+    let (plain, asking) = (
+        answer.text().contains("nobody"),
+        asking.text().contains("nobody"),
+    );
     drop(held);
-    Ok(Verdict::new(plain && asking, format!("plain call answered: {plain}, one that can be asked: {asking}")))
+    Ok(Verdict::new(
+        plain && asking,
+        format!("plain call answered: {plain}, one that can be asked: {asking}"),
+    ))
 }
 
 fn bake(arguments: Value, meta: Value) -> Modern<'static> {
     let capabilities = json!({"extensions": {TASKS: {}}, "elicitation": {"form": {}}});
-    Modern::tool("bake", arguments).capabilities(capabilities).meta(meta)
+    Modern::tool("bake", arguments)
+        .capabilities(capabilities)
+        .meta(meta)
 }
 
 /// Tasks outlive their requests, so that no connection has to be held.
 pub(super) fn task_flood(arena: &Arena) -> Outcome<Verdict> {
     let target = Target::demo(arena, "task-flood")?;
     let attacker = Client::new(target.port, 2);
-    // A task waits for the answer to its question. A call without room for a task is answered with the question at once.
+    // A task waits for the answer to its question. A call without room for a task is answered with
+    // the question at once.
     let bake = || bake(json!({"loaves": 1, "pause_ms": 0}), json!({}));
     let mut made = 0;
     for _ in 0..1_100 {
@@ -56,7 +69,10 @@ pub(super) fn task_flood(arena: &Arena) -> Outcome<Verdict> {
     }
     let other = Client::new(target.port, 1).modern(&bake())?;
     let task = other.response()["result"]["taskId"].is_string();
-    Ok(Verdict::new(task && made > 0, format!("{made} tasks for one caller, then one for another: {task}")))
+    Ok(Verdict::new(
+        task && made > 0,
+        format!("{made} tasks for one caller, then one for another: {task}"),
+    ))
 }
 
 /// A cancelled task is kept until its end of life, what it was called with need not be.
@@ -68,15 +84,26 @@ pub(super) fn cancelled_tasks(arena: &Arena) -> Outcome<Verdict> {
     let mut made = 0;
     let (padding, short) = ("x".repeat(3_500_000), json!({"loaves": 1, "pause_ms": 100}));
     for _ in 0..90 {
-        let answer = client.modern(&bake(short.clone(), json!({"com.example/padding": padding})))?;
-        let Some(id) = answer.response()["result"]["taskId"].as_str() else { continue };
+        let answer = client.modern(&bake(
+            short.clone(),
+            json!({"com.example/padding": padding}),
+        ))?;
+        let Some(id) = answer.response()["result"]["taskId"].as_str() else {
+            continue;
+        };
         made += 1;
         let cancel = Modern::new("tasks/cancel", json!({"taskId": id}));
         let cancel = cancel.capabilities(json!({"extensions": {TASKS: {}}}));
-        client.modern(&Modern { name: Some(id), ..cancel })?;
+        client.modern(&Modern {
+            name: Some(id),
+            ..cancel
+        })?;
     }
     let verdict = grown(&target, before, 100)?;
-    Ok(Verdict::new(verdict.holds && made > 0, format!("{}, {made} were tasks", verdict.seen)))
+    Ok(Verdict::new(
+        verdict.holds && made > 0,
+        format!("{}, {made} were tasks", verdict.seen),
+    ))
 }
 
 /// Results of legacy tasks are kept for as long as the client likes.
@@ -88,8 +115,10 @@ pub(super) fn legacy_task_results(arena: &Arena) -> Outcome<Verdict> {
     let session = client.handshake(json!({}))?;
     for id in 0..24 {
         let params = json!({"name": "big", "arguments": {"mib": 15}, "task": {"ttl": 86_400_000}});
-        client
-            .legacy(Some(&session), &json!({"jsonrpc": "2.0", "id": id, "method": "tools/call", "params": params}))?;
+        client.legacy(
+            Some(&session),
+            &json!({"jsonrpc": "2.0", "id": id, "method": "tools/call", "params": params}),
+        )?;
     }
     let started = Instant::now();
     while started.elapsed() < 2 * ARRIVED && target.memory()?.saturating_sub(before) < 128 + 32 {
@@ -107,12 +136,16 @@ pub(super) fn huge_subscriptions(arena: &Arena) -> Outcome<Verdict> {
     let mut taken = 0;
     for id in 0..120 {
         let params = json!({"uri": format!("demo://{id}/{}", "x".repeat(3_500_000))});
-        let message = json!({"jsonrpc": "2.0", "id": id, "method": "resources/subscribe", "params": params});
+        let message =
+            json!({"jsonrpc": "2.0", "id": id, "method": "resources/subscribe", "params": params});
         let answer = client.legacy(Some(&session), &message)?;
         taken += usize::from(answer.response().get("result").is_some());
     }
     let verdict = grown(&target, before, 64)?;
-    Ok(Verdict::new(verdict.holds, format!("{}, {taken} taken", verdict.seen)))
+    Ok(Verdict::new(
+        verdict.holds,
+        format!("{}, {taken} taken", verdict.seen),
+    ))
 }
 
 /// Handlers must not be held by streams that are open but never read.
@@ -131,7 +164,10 @@ pub(super) fn unread_streams(arena: &Arena) -> Outcome<Verdict> {
     let started = Instant::now();
     let (mut refused, mut freed) = (0, None);
     while started.elapsed() < UNREAD {
-        if other.call("whoami", json!({})).is_ok_and(|answer| answer.text().contains("replica")) {
+        if other
+            .call("whoami", json!({}))
+            .is_ok_and(|answer| answer.text().contains("replica"))
+        {
             freed.get_or_insert_with(|| started.elapsed().as_secs());
             // The first of them may come before the streams have taken everything.
             if started.elapsed() > FILLED {
@@ -145,7 +181,10 @@ pub(super) fn unread_streams(arena: &Arena) -> Outcome<Verdict> {
     drop(held);
     let seen = match freed {
         Some(after) => format!("{refused} calls of another refused; answered after {after} s"),
-        None => format!("{refused} calls of another refused; never answered in {} s", UNREAD.as_secs()),
+        None => format!(
+            "{refused} calls of another refused; never answered in {} s",
+            UNREAD.as_secs()
+        ),
     };
     Ok(Verdict::new(freed.is_some(), seen))
 }
@@ -171,10 +210,14 @@ pub(super) fn unread_answers(arena: &Arena) -> Outcome<Verdict> {
     let verdict = grown(&target, before, 64)?;
     drop(connection);
     let after = started.elapsed().as_secs();
-    Ok(Verdict::new(verdict.holds, format!("{pinned} MiB at most; {} after {after} s", verdict.seen)))
+    Ok(Verdict::new(
+        verdict.holds,
+        format!("{pinned} MiB at most; {} after {after} s", verdict.seen),
+    ))
 }
 
-/// Opens streams until there are so many, or the server ends the connection, which is an answer too.
+/// Opens streams until there are so many, or the server ends the connection, which is an answer
+/// too.
 fn flood(connection: &mut Unread, request: &Modern<'_>, streams: usize) {
     let headers = [
         ("content-type", "application/json"),
@@ -199,7 +242,10 @@ fn grown(target: &Target, before: u64, bound: u64) -> Outcome<Verdict> {
         if grown < bound || started.elapsed() > SETTLE {
             // It still has to answer.
             let alive = read(Client::new(target.port, 3).open("GET", &[], "")?)?.status != 0;
-            return Ok(Verdict::new(grown < bound && alive, format!("{grown} MiB more")));
+            return Ok(Verdict::new(
+                grown < bound && alive,
+                format!("{grown} MiB more"),
+            ));
         }
         thread::sleep(Duration::from_millis(200));
     }

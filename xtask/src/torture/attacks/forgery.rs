@@ -12,22 +12,39 @@ use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
-const FORGED: &str = "x\n2026-01-01T00:00:00Z  INFO all is well\u{1b}[2J\u{1b}]0;owned\u{7}\u{202e}";
+const FORGED: &str =
+    "x\n2026-01-01T00:00:00Z  INFO all is well\u{1b}[2J\u{1b}]0;owned\u{7}\u{202e}";
 /// Long enough for what we say and a clipped piece of what others say in each of a few fields.
 const LONGEST_LINE: usize = 8 * 1024;
 
-/// Clients, a legacy server over stdio and a server over HTTP put line breaks and escape sequences wherever they can.
+/// Clients, a legacy server over stdio and a server over HTTP put line breaks and escape sequences
+/// wherever they can.
 pub(super) fn forged_log(arena: &Arena) -> Outcome<Verdict> {
     let listener = TcpListener::bind("127.0.0.1:0").map_err(|error| error.to_string())?;
-    let port = listener.local_addr().map_err(|error| error.to_string())?.port();
+    let port = listener
+        .local_addr()
+        .map_err(|error| error.to_string())?
+        .port();
     thread::spawn(move || failing_server(&listener));
-    let (stdio, http) = (upstream_command()?, format!("web=http://127.0.0.1:{port}/mcp"));
+    let (stdio, http) = (
+        upstream_command()?,
+        format!("web=http://127.0.0.1:{port}/mcp"),
+    );
     let level = "warn,carryall=trace";
-    let target = Target::start(arena, "forged-log", &["up", "--stdio", &stdio, "--http", &http, "-v"], level)?;
+    let target = Target::start(
+        arena,
+        "forged-log",
+        &["up", "--stdio", &stdio, "--http", &http, "-v"],
+        level,
+    )?;
     let client = Client::new(target.port, 1);
     // The upstream needs a moment to be found; its answers do not matter here.
     for _ in 0..20 {
-        if client.call("bad__forge_log", json!({}))?.text().contains("forged") {
+        if client
+            .call("bad__forge_log", json!({}))?
+            .text()
+            .contains("forged")
+        {
             break;
         }
         thread::sleep(Duration::from_millis(250));
@@ -36,17 +53,30 @@ pub(super) fn forged_log(arena: &Arena) -> Outcome<Verdict> {
     let long = FORGED.repeat(20_000);
     for text in [FORGED, long.as_str()] {
         // What is refused before it was read to its end is an answer too.
-        let _ = client.modern(&Modern { name: None, ..Modern::tool(text, json!({})) });
+        let _ = client.modern(&Modern {
+            name: None,
+            ..Modern::tool(text, json!({}))
+        });
         let _ = client.call("bad__whoami", json!({text: text}));
         let _ = client.modern(&Modern::new("resources/read", json!({"uri": text})));
         let _ = client.modern(&Modern::new("tools/list", json!({"cursor": text})));
         for session in [None, Some(&*session)] {
-            let _ =
-                client.legacy(session, &json!({"jsonrpc": "2.0", "id": text, "method": text, "params": {"a": text}}));
-            let _ = client.legacy(session, &json!({"jsonrpc": "2.0", "method": text, "params": {"requestId": text}}));
-            let _ =
-                client.legacy(session, &json!({"jsonrpc": "2.0", "id": text, "error": {"code": 1, "message": text}}));
-            let _ = client.legacy(session, &json!({"jsonrpc": "2.0", "id": text, "result": {}}));
+            let _ = client.legacy(
+                session,
+                &json!({"jsonrpc": "2.0", "id": text, "method": text, "params": {"a": text}}),
+            );
+            let _ = client.legacy(
+                session,
+                &json!({"jsonrpc": "2.0", "method": text, "params": {"requestId": text}}),
+            );
+            let _ = client.legacy(
+                session,
+                &json!({"jsonrpc": "2.0", "id": text, "error": {"code": 1, "message": text}}),
+            );
+            let _ = client.legacy(
+                session,
+                &json!({"jsonrpc": "2.0", "id": text, "result": {}}),
+            );
         }
     }
     client.call("web__anything", json!({}))?;
@@ -56,12 +86,18 @@ pub(super) fn forged_log(arena: &Arena) -> Outcome<Verdict> {
     let longest = log.lines().map(str::len).max().unwrap_or_default();
     let odd = |c: char| c != '\n' && (c.is_control() || matches!(c, '\u{202a}'..='\u{202e}'));
     let unprintable = log.chars().filter(|c| odd(*c)).count();
-    let forged = log.lines().filter(|line| line.starts_with("2026-01-01T00:00:00Z")).count();
+    let forged = log
+        .lines()
+        .filter(|line| line.starts_with("2026-01-01T00:00:00Z"))
+        .count();
     let seen = format!(
         "{} lines, longest {longest} bytes, {unprintable} control characters, {forged} forged",
         log.lines().count()
     );
-    Ok(Verdict::new(longest <= LONGEST_LINE && unprintable == 0 && forged == 0 && !log.is_empty(), seen))
+    Ok(Verdict::new(
+        longest <= LONGEST_LINE && unprintable == 0 && forged == 0 && !log.is_empty(),
+        seen,
+    ))
 }
 
 /// Answers everything with a status and a body that want to be on a terminal.
@@ -71,7 +107,8 @@ fn failing_server(listener: &TcpListener) {
         let _ = stream.set_read_timeout(Some(Duration::from_secs(1)));
         let _ = stream.read(&mut [0; 16 * 1024]);
         let body = FORGED.repeat(1_000);
-        let head = "HTTP/1.1 500 Oh no\r\nContent-Type: text/plain\r\nConnection: close\r\nContent-Length";
+        let head =
+            "HTTP/1.1 500 Oh no\r\nContent-Type: text/plain\r\nConnection: close\r\nContent-Length";
         let _ = write!(stream, "{head}: {}\r\n\r\n{body}", body.len());
     }
 }
@@ -79,10 +116,18 @@ fn failing_server(listener: &TcpListener) {
 /// A tool whose description takes a table layout hours.
 pub(super) fn endless_description(arena: &Arena) -> Outcome<Verdict> {
     let listener = TcpListener::bind("127.0.0.1:0").map_err(|error| error.to_string())?;
-    let port = listener.local_addr().map_err(|error| error.to_string())?.port();
+    let port = listener
+        .local_addr()
+        .map_err(|error| error.to_string())?
+        .port();
     thread::spawn(move || describing_server(&listener));
     let mut command = Command::new(&arena.binary);
-    command.args(["tools", &format!("http://127.0.0.1:{port}/mcp"), "--format", "human"]);
+    command.args([
+        "tools",
+        &format!("http://127.0.0.1:{port}/mcp"),
+        "--format",
+        "human",
+    ]);
     let started = Instant::now();
     let mut group = Group::spawn(quiet(&mut command))?;
     if group.wait(Duration::from_secs(5)).is_none() {
@@ -100,7 +145,9 @@ fn describing_server(listener: &TcpListener) {
     for stream in listener.incoming().take(100) {
         let Ok(mut stream) = stream else { return };
         let _ = stream.set_read_timeout(Some(Duration::from_secs(2)));
-        let Some((_, request)) = read_request(&stream) else { continue };
+        let Some((_, request)) = read_request(&stream) else {
+            continue;
+        };
         let mut result = json!({"resultType": "complete", "ttlMs": 0, "cacheScope": "private"});
         if request["method"] == "server/discover" {
             result["supportedVersions"] = json!(["2026-07-28"]);
@@ -109,7 +156,8 @@ fn describing_server(listener: &TcpListener) {
         } else {
             let words = "word ".repeat(80_000);
             let schema = json!({"type": "object"});
-            result["tools"] = json!([{"name": "wordy", "description": words, "inputSchema": schema}]);
+            result["tools"] =
+                json!([{"name": "wordy", "description": words, "inputSchema": schema}]);
         }
         let text = json!({"jsonrpc": "2.0", "id": request["id"], "result": result}).to_string();
         let head = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close\r\nContent-Length";

@@ -15,19 +15,25 @@ use std::time::Duration;
 /// A legacy client keeps its GET stream open for as long as the server is there.
 pub(super) fn open_stream(arena: &Arena) -> Outcome<Verdict> {
     let mut times = Vec::new();
-    for (name, target) in
-        [("demo", Target::demo(arena, "open-stream-demo")?), ("up", Target::edge(arena, "open-stream-up", &[])?)]
-    {
+    for (name, target) in [
+        ("demo", Target::demo(arena, "open-stream-demo")?),
+        ("up", Target::edge(arena, "open-stream-up", &[])?),
+    ] {
         let client = Client::new(target.port, 1);
         let session = client.handshake(json!({}))?;
-        let headers =
-            [("Accept", "text/event-stream"), ("Mcp-Session-Id", &*session), ("MCP-Protocol-Version", "2025-11-25")];
+        let headers = [
+            ("Accept", "text/event-stream"),
+            ("Mcp-Session-Id", &*session),
+            ("MCP-Protocol-Version", "2025-11-25"),
+        ];
         let stream = client.open("GET", &headers, "")?;
         thread::sleep(Duration::from_millis(300));
         times.push((name, target.end(Duration::from_secs(30))));
         drop(stream);
     }
-    let holds = times.iter().all(|(_, time)| time.is_some_and(|time| time < Duration::from_secs(5)));
+    let holds = times
+        .iter()
+        .all(|(_, time)| time.is_some_and(|time| time < Duration::from_secs(5)));
     let shown = times.iter().map(|(name, time)| match time {
         Some(time) => format!("{name} after {:.1} s", time.as_secs_f64()),
         None => format!("{name} never"),
@@ -38,7 +44,10 @@ pub(super) fn open_stream(arena: &Arena) -> Outcome<Verdict> {
 /// A legacy server over HTTP whose stream ends at once, each time, with `retry: 0`.
 pub(super) fn retry_now(arena: &Arena) -> Outcome<Verdict> {
     let listener = TcpListener::bind("127.0.0.1:0").map_err(|error| error.to_string())?;
-    let port = listener.local_addr().map_err(|error| error.to_string())?.port();
+    let port = listener
+        .local_addr()
+        .map_err(|error| error.to_string())?
+        .port();
     let streams = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&streams);
     thread::spawn(move || {
@@ -51,8 +60,12 @@ pub(super) fn retry_now(arena: &Arena) -> Outcome<Verdict> {
     let url = format!("http://127.0.0.1:{port}/mcp");
     let target = Target::start(arena, "retry-now", &["up", "--http", &url], "warn")?;
     let client = Client::new(target.port, 1);
-    // A listener has the edge wait on the upstream's own stream; a call has it resume the stream of that call.
-    let listen = Modern::new("subscriptions/listen", json!({"notifications": {"toolsListChanged": true}}));
+    // A listener has the edge wait on the upstream's own stream; a call has it resume the stream of
+    // that call.
+    let listen = Modern::new(
+        "subscriptions/listen",
+        json!({"notifications": {"toolsListChanged": true}}),
+    );
     let held = [
         client.open_modern(&listen.capabilities(json!({"elicitation": {"form": {}}})))?,
         client.open_modern(&Modern::tool("anything", json!({})))?,
@@ -62,12 +75,17 @@ pub(super) fn retry_now(arena: &Arena) -> Outcome<Verdict> {
     thread::sleep(Duration::from_secs(5));
     let after = streams.load(Ordering::Relaxed) - before;
     drop(held);
-    Ok(Verdict::new(before > 0 && after <= 40, format!("{after} streams in 5 s, {before} in the second before")))
+    Ok(Verdict::new(
+        before > 0 && after <= 40,
+        format!("{after} streams in 5 s, {before} in the second before"),
+    ))
 }
 
 fn legacy_server(mut out: TcpStream, streams: &AtomicUsize) {
     let _ = out.set_read_timeout(Some(Duration::from_secs(5)));
-    let Some((method, request)) = read_request(&out) else { return };
+    let Some((method, request)) = read_request(&out) else {
+        return;
+    };
     let start = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n";
     let ended = format!("{start}id: 1\nretry: 0\ndata:\n\n");
     if method == "GET" {
@@ -81,7 +99,10 @@ fn legacy_server(mut out: TcpStream, streams: &AtomicUsize) {
                 "protocolVersion": "2025-11-25", "capabilities": {"tools": {"listChanged": true}},
                 "serverInfo": {"name": "hasty", "version": "1"},
             });
-            ("200 OK", json!({"jsonrpc": "2.0", "id": request["id"], "result": result}).to_string())
+            (
+                "200 OK",
+                json!({"jsonrpc": "2.0", "id": request["id"], "result": result}).to_string(),
+            )
         }
         Some("notifications/initialized") => ("202 Accepted", String::new()),
         Some("tools/call") => {
@@ -91,5 +112,9 @@ fn legacy_server(mut out: TcpStream, streams: &AtomicUsize) {
         _ => ("400 Bad Request", "not here".to_owned()),
     };
     let headers = "Content-Type: application/json\r\nMcp-Session-Id: one\r\nConnection: close\r\nContent-Length";
-    let _ = write!(out, "HTTP/1.1 {status}\r\n{headers}: {}\r\n\r\n{text}", text.len());
+    let _ = write!(
+        out,
+        "HTTP/1.1 {status}\r\n{headers}: {}\r\n\r\n{text}",
+        text.len()
+    );
 }

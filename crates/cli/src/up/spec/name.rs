@@ -1,27 +1,48 @@
 //! Names of servers that were not given one.
 
-/// The first part of the host that says something, or the port on a machine that has no name of its own.
+/// The first part of the host that says something, or the port on a machine that has no name of its
+/// own.
 pub(super) fn from_url(url: &str) -> String {
     let parsed = url::Url::parse(url).ok();
     let host = parsed.as_ref().and_then(url::Url::host);
     let name = match host {
         Some(url::Host::Domain(domain)) if domain != "localhost" => {
-            let part = domain.split('.').find(|part| !["www", "mcp", "api"].contains(part));
+            let part = domain
+                .split('.')
+                .find(|part| !["www", "mcp", "api"].contains(part));
             part.unwrap_or(domain).to_owned()
         }
-        _ => format!("port-{}", parsed.as_ref().and_then(url::Url::port_or_known_default).unwrap_or_default()),
+        _ => format!(
+            "port-{}",
+            parsed
+                .as_ref()
+                .and_then(url::Url::port_or_known_default)
+                .unwrap_or_default()
+        ),
     };
     from_text(&name)
 }
 
-/// The first word that says something: not the program that runs all kinds of servers, not its flags.
+/// The first word that says something: not the program that runs all kinds of servers, not its
+/// flags.
 pub(super) fn from_command(words: &[String]) -> String {
-    const RUNNERS: [&str; 14] =
-        ["npx", "uvx", "node", "python", "python3", "uv", "run", "deno", "bun", "bunx", "npm", "exec", "docker", "env"];
+    const RUNNERS: [&str; 14] = [
+        "npx", "uvx", "node", "python", "python3", "uv", "run", "deno", "bun", "bunx", "npm",
+        "exec", "docker", "env",
+    ];
     let file = |word: &String| word.rsplit('/').next().unwrap_or_default().to_owned();
-    let says_something = |word: &String| !word.starts_with('-') && !RUNNERS.contains(&word.as_str());
-    let word = words.iter().map(file).find(says_something).or_else(|| words.first().map(file)).unwrap_or_default();
-    let stem = word.split(['@', '.']).find(|part| !part.is_empty()).unwrap_or_default();
+    let says_something =
+        |word: &String| !word.starts_with('-') && !RUNNERS.contains(&word.as_str());
+    let word = words
+        .iter()
+        .map(file)
+        .find(says_something)
+        .or_else(|| words.first().map(file))
+        .unwrap_or_default();
+    let stem = word
+        .split(['@', '.'])
+        .find(|part| !part.is_empty())
+        .unwrap_or_default();
     from_text(stem)
 }
 
@@ -29,13 +50,21 @@ pub(super) fn from_command(words: &[String]) -> String {
 pub(super) fn from_text(text: &str) -> String {
     let mut name = String::new();
     for c in text.chars().take(30) {
-        let c = if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' };
+        let c = if c.is_ascii_alphanumeric() {
+            c.to_ascii_lowercase()
+        } else {
+            '-'
+        };
         if c != '-' || !name.ends_with('-') {
             name.push(c);
         }
     }
     let name = name.trim_matches('-');
-    if name.is_empty() { "server".into() } else { name.into() }
+    if name.is_empty() {
+        "server".into()
+    } else {
+        name.into()
+    }
 }
 
 #[cfg(test)]
@@ -60,7 +89,11 @@ mod tests {
             ("node", "node"),
             ("uvx ++", "server"),
         ] {
-            assert_eq!(from_command(&words::split(command).unwrap()), name, "{command}");
+            assert_eq!(
+                from_command(&words::split(command).unwrap()),
+                name,
+                "{command}"
+            );
         }
     }
 }

@@ -34,14 +34,20 @@ struct Shared {
 
 impl HttpSse {
     /// Opens the stream and waits for the address (2024-11-05 `basic/transports#http-with-sse`).
-    pub(super) async fn open(client: HttpClient, limit: Duration) -> Result<Arc<dyn Wire>, CallError> {
+    pub(super) async fn open(
+        client: HttpClient,
+        limit: Duration,
+    ) -> Result<Arc<dyn Wire>, CallError> {
         let opening = async {
             let mut request = Request::new(Bytes::new());
             *request.method_mut() = Method::GET;
             *request.uri_mut() = path(client.path())?;
-            request.headers_mut().insert(ACCEPT, HeaderValue::from_static("text/event-stream"));
+            request
+                .headers_mut()
+                .insert(ACCEPT, HeaderValue::from_static("text/event-stream"));
             let response = client.send(request).await?;
-            if !response.status().is_success() || !is_type(response.headers(), "text/event-stream") {
+            if !response.status().is_success() || !is_type(response.headers(), "text/event-stream")
+            {
                 let status = response.status().as_u16();
                 let (_, body) = refusal(response).await;
                 return Err(CallError::NotMcp { status, body });
@@ -52,7 +58,11 @@ impl HttpSse {
                     Some(Ok((Some(kind), data))) if kind == "endpoint" => break data,
                     Some(Ok(_)) => {}
                     Some(Err(error)) => return Err(error),
-                    None => return Err(CallError::broken("the stream ended before it named an address")),
+                    None => {
+                        return Err(CallError::broken(
+                            "the stream ended before it named an address",
+                        ));
+                    }
                 }
             };
             let address = String::from_utf8_lossy(&address).trim().to_owned();
@@ -60,16 +70,25 @@ impl HttpSse {
             Ok((events, uri))
         };
         let opened = timeout(limit, opening).await;
-        let (mut events, uri) = opened.map_err(|_| CallError::broken("the stream names no address in time"))??;
+        let (mut events, uri) =
+            opened.map_err(|_| CallError::broken("the stream names no address in time"))??;
         if Feature::HttpSse.is_first_use() {
-            tracing::warn!("{} has nothing newer: {}", client.url(), Feature::HttpSse.notice());
+            tracing::warn!(
+                "{} has nothing newer: {}",
+                client.url(),
+                Feature::HttpSse.notice()
+            );
         }
         let mailbox = Mailbox::new();
         let taking = Arc::clone(&mailbox);
         let reader = tokio::spawn(async move {
             let end = loop {
                 match events.next_event().await {
-                    Some(Ok((kind, data))) if kind.as_deref().is_none_or(|kind| kind == "message") => taking.put(&data),
+                    Some(Ok((kind, data)))
+                        if kind.as_deref().is_none_or(|kind| kind == "message") =>
+                    {
+                        taking.put(&data)
+                    }
                     Some(Ok(_)) => {}
                     Some(Err(error)) => break error,
                     None => break CallError::broken("the server ended the stream"),
@@ -77,14 +96,26 @@ impl HttpSse {
             };
             taking.lose(end);
         });
-        let shared = Shared { client, uri, mailbox, reader: reader.abort_handle() };
-        Ok(Arc::new(Self { shared: Arc::new(shared) }))
+        let shared = Shared {
+            client,
+            uri,
+            mailbox,
+            reader: reader.abort_handle(),
+        };
+        Ok(Arc::new(Self {
+            shared: Arc::new(shared),
+        }))
     }
 }
 
-/// The address, if it lies on the origin of the stream: nobody gets to direct our messages, and credentials, elsewhere.
+/// The address, if it lies on the origin of the stream: nobody gets to direct our messages, and
+/// credentials, elsewhere.
 fn resolve(client: &HttpClient, address: &str) -> Result<Uri, CallError> {
-    let elsewhere = || CallError::Refused(format!("the server wants messages posted to {address:?}, another origin"));
+    let elsewhere = || {
+        CallError::Refused(format!(
+            "the server wants messages posted to {address:?}, another origin"
+        ))
+    };
     if let Some(path_on_origin) = client.path_on_origin(address) {
         return path(&path_on_origin);
     }
@@ -92,12 +123,18 @@ fn resolve(client: &HttpClient, address: &str) -> Result<Uri, CallError> {
         return Err(elsewhere());
     }
     // Relative to the path of the stream.
-    let folder = client.path().split('?').next().and_then(|path| path.rfind('/').map(|at| &path[..=at])).unwrap_or("/");
+    let folder = client
+        .path()
+        .split('?')
+        .next()
+        .and_then(|path| path.rfind('/').map(|at| &path[..=at]))
+        .unwrap_or("/");
     path(&format!("{folder}{address}"))
 }
 
 fn path(text: &str) -> Result<Uri, CallError> {
-    text.parse().map_err(|_| CallError::Refused(format!("{text:?} is no path that a request can carry")))
+    text.parse()
+        .map_err(|_| CallError::Refused(format!("{text:?} is no path that a request can carry")))
 }
 
 impl Shared {
@@ -108,7 +145,9 @@ impl Shared {
         let mut request = Request::new(text);
         *request.method_mut() = Method::POST;
         *request.uri_mut() = self.uri.clone();
-        request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        request
+            .headers_mut()
+            .insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         let response = self.client.send(request).await?;
         let status = response.status();
         if status.is_success() {
@@ -128,7 +167,9 @@ impl Drop for Shared {
 
 impl fmt::Debug for HttpSse {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("HttpSse").field("client", &self.shared.client).finish_non_exhaustive()
+        f.debug_struct("HttpSse")
+            .field("client", &self.shared.client)
+            .finish_non_exhaustive()
     }
 }
 
@@ -174,8 +215,16 @@ mod tests {
         assert_eq!(resolved("/messages?s=1").unwrap(), "/messages?s=1");
         assert_eq!(resolved("messages?s=1").unwrap(), "/a/messages?s=1");
         assert_eq!(resolved("http://example.com:8080/m").unwrap(), "/m");
-        for elsewhere in ["http://evil.com/m", "//evil.com/m", "https://example.com:8080/m", "http://example.com/m"] {
-            assert!(matches!(resolved(elsewhere), Err(CallError::Refused(_))), "{elsewhere}");
+        for elsewhere in [
+            "http://evil.com/m",
+            "//evil.com/m",
+            "https://example.com:8080/m",
+            "http://example.com/m",
+        ] {
+            assert!(
+                matches!(resolved(elsewhere), Err(CallError::Refused(_))),
+                "{elsewhere}"
+            );
         }
     }
 }

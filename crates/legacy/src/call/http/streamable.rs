@@ -1,5 +1,5 @@
-//! Streamable HTTP as 2025-03-26 to 2025-11-25 have it: sessions, streams that can be taken up again, and one for what
-//! belongs to no request.
+//! Streamable HTTP as 2025-03-26 to 2025-11-25 have it: sessions, streams that can be taken up
+//! again, and one for what belongs to no request.
 
 use super::bodies::{is_type, messages, refusal};
 use crate::call::wire::{Incomings, Sink, Unanswered, Wire, WireError};
@@ -34,7 +34,8 @@ const RETRY: Duration = Duration::from_secs(1);
 const MAX_RETRY: Duration = Duration::from_secs(60);
 /// The shortest pause, whatever a server asks for.
 const MIN_RETRY: Duration = Duration::from_millis(100);
-/// A stream that ends sooner than this has ended at once: the pause before the next one doubles each time.
+/// A stream that ends sooner than this has ended at once: the pause before the next one doubles
+/// each time.
 const AT_ONCE: Duration = Duration::from_secs(1);
 /// The longest pause because of streams that end at once.
 const MAX_PAUSE: Duration = Duration::from_secs(10);
@@ -65,13 +66,20 @@ struct State {
 
 impl Streamable {
     pub(super) fn new(client: HttpClient) -> Arc<Self> {
-        Arc::new(Self { shared: Arc::new(Shared { client, state: Mutex::default() }) })
+        Arc::new(Self {
+            shared: Arc::new(Shared {
+                client,
+                state: Mutex::default(),
+            }),
+        })
     }
 }
 
 impl fmt::Debug for Streamable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Streamable").field("client", &self.shared.client).finish_non_exhaustive()
+        f.debug_struct("Streamable")
+            .field("client", &self.shared.client)
+            .finish_non_exhaustive()
     }
 }
 
@@ -91,7 +99,9 @@ impl Wire for Streamable {
     fn request(&self, request: Message) -> BoxFuture<Result<Incomings, WireError>> {
         let shared = Arc::clone(&self.shared);
         Box::pin(async move {
-            let response = shared.send(Method::POST, request.encode().into_bytes(), None).await?;
+            let response = shared
+                .send(Method::POST, request.encode().into_bytes(), None)
+                .await?;
             shared.answers(request.id, response).await
         })
     }
@@ -110,7 +120,9 @@ impl Wire for Streamable {
             let mut last = None;
             let mut attempts = 0;
             loop {
-                let Some(shared) = shared.upgrade() else { return };
+                let Some(shared) = shared.upgrade() else {
+                    return;
+                };
                 let opened = shared.send(Method::GET, Bytes::new(), last.as_ref()).await;
                 let opened = match opened {
                     Ok(response) => shared.accepted(response).await,
@@ -123,7 +135,9 @@ impl Wire for Streamable {
                         let since = Instant::now();
                         let mut events = Events::new(response.into_body(), max);
                         while let Some(Ok(incomings)) = events.next().await {
-                            incomings.into_iter().for_each(|incoming| sink(Ok(incoming)));
+                            incomings
+                                .into_iter()
+                                .for_each(|incoming| sink(Ok(incoming)));
                         }
                         last = events.last_id().or(last);
                         if since.elapsed() >= HELD_WELL {
@@ -135,7 +149,9 @@ impl Wire for Streamable {
                         return sink(Err(CallError::broken("the session has ended")));
                     }
                     Err(WireError::Status { status, .. }) if status.is_client_error() => {
-                        return sink(Err(CallError::broken("the server has no stream of changes")));
+                        return sink(Err(CallError::broken(
+                            "the server has no stream of changes",
+                        )));
                     }
                     Err(_) => {}
                 }
@@ -168,7 +184,8 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// One exchange, with the headers that belong to the session. Events are taken up again after `last`.
+    /// One exchange, with the headers that belong to the session. Events are taken up again after
+    /// `last`.
     async fn send(
         &self,
         method: Method,
@@ -176,12 +193,18 @@ impl Shared {
         last: Option<&HeaderValue>,
     ) -> Result<Response<RawBody>, CallError> {
         let mut request = Request::new(body);
-        *request.uri_mut() =
-            self.client.path().parse().map_err(|_| CallError::Refused("the endpoint has no path".into()))?;
+        *request.uri_mut() = self
+            .client
+            .path()
+            .parse()
+            .map_err(|_| CallError::Refused("the endpoint has no path".into()))?;
         let headers = request.headers_mut();
         if method == Method::POST {
             headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-            headers.insert(ACCEPT, HeaderValue::from_static("application/json, text/event-stream"));
+            headers.insert(
+                ACCEPT,
+                HeaderValue::from_static("application/json, text/event-stream"),
+            );
         } else {
             headers.insert(ACCEPT, HeaderValue::from_static("text/event-stream"));
         }
@@ -190,8 +213,14 @@ impl Shared {
             if let Some(session) = &state.session {
                 headers.insert(MCP_SESSION_ID, session.clone());
             }
-            if let Some(version) = state.version.filter(|version| version.names_version_in_header()) {
-                headers.insert(&MCP_PROTOCOL_VERSION, HeaderValue::from_static(version.as_str()));
+            if let Some(version) = state
+                .version
+                .filter(|version| version.names_version_in_header())
+            {
+                headers.insert(
+                    &MCP_PROTOCOL_VERSION,
+                    HeaderValue::from_static(version.as_str()),
+                );
             }
         }
         if let Some(last) = last {
@@ -215,20 +244,25 @@ impl Shared {
     }
 
     /// What comes back for the request `id`.
-    async fn answers(self: Arc<Self>, id: RequestId, response: Response<RawBody>) -> Result<Incomings, WireError> {
+    async fn answers(
+        self: Arc<Self>,
+        id: RequestId,
+        response: Response<RawBody>,
+    ) -> Result<Incomings, WireError> {
         let status = response.status();
         if !status.is_success() {
             if status == StatusCode::NOT_FOUND && self.state().session.is_some() {
                 return Err(WireError::SessionEnded);
             }
             let (body, text) = refusal(response).await;
-            // A refusal may well be an answer (2025-11-25 `basic/transports#sending-messages-to-the-server`), but one to
-            // `initialize` leaves the question open whether this is the right transport.
+            // A refusal may well be an answer (2025-11-25
+            // `basic/transports#sending-messages-to-the-server`), but one to `initialize` leaves
+            // the question open whether this is the right transport.
             let known = self.state().version.is_some();
             let answers = messages(&body).ok().filter(|_| known).unwrap_or_default();
-            let answer = answers
-                .into_iter()
-                .find(|answer| matches!(answer, Incoming::Response(_) | Incoming::ErrorWithoutId(_)));
+            let answer = answers.into_iter().find(|answer| {
+                matches!(answer, Incoming::Response(_) | Incoming::ErrorWithoutId(_))
+            });
             return match answer {
                 Some(answer) => Ok(one(with_id(answer, &id))),
                 None => Err(WireError::Status { status, text }),
@@ -247,10 +281,15 @@ impl Shared {
         }
         let text = response.into_body().collect(max).await?;
         let incomings = messages(&text)?;
-        Ok(Box::pin(futures_util::stream::iter(incomings.into_iter().map(move |incoming| Ok(with_id(incoming, &id))))))
+        Ok(Box::pin(futures_util::stream::iter(
+            incomings
+                .into_iter()
+                .map(move |incoming| Ok(with_id(incoming, &id))),
+        )))
     }
 
-    /// The messages of a stream, taken up again as often as it breaks before its response and the server has said how.
+    /// The messages of a stream, taken up again as often as it breaks before its response and the
+    /// server has said how.
     fn stream(self: Arc<Self>, id: RequestId, mut events: Events) -> Incomings {
         generate::stream(move |out| async move {
             let mut last = None;
@@ -272,11 +311,15 @@ impl Shared {
                         }
                         Some(Err(error @ CallError::Broken(_))) => break error,
                         Some(Err(error)) => return out.emit(Err(error)).await,
-                        None => break CallError::broken("the event stream ended without a response"),
+                        None => {
+                            break CallError::broken("the event stream ended without a response");
+                        }
                     }
                 };
                 last = events.last_id().or(last);
-                let Some(after) = &last else { return out.emit(Err(broken)).await };
+                let Some(after) = &last else {
+                    return out.emit(Err(broken)).await;
+                };
                 if attempts == MAX_ATTEMPTS {
                     return out.emit(Err(broken)).await;
                 }
@@ -311,8 +354,9 @@ struct Pauses {
 }
 
 impl Pauses {
-    /// The pause after a stream that was open for so long: what the server has asked for, within bounds, and longer each
-    /// time that a stream ends at once, so that no server can have us reconnect in a loop.
+    /// The pause after a stream that was open for so long: what the server has asked for, within
+    /// bounds, and longer each time that a stream ends at once, so that no server can have us
+    /// reconnect in a loop.
     fn after(&mut self, open: Duration, asked: Option<Duration>) -> Duration {
         let asked = asked.unwrap_or(RETRY).clamp(MIN_RETRY, MAX_RETRY);
         if open >= AT_ONCE {
@@ -353,11 +397,19 @@ pub(super) struct Events {
 
 impl Events {
     pub(super) fn new(body: RawBody, max: usize) -> Self {
-        Self { body: Some(body), decoder: SseDecoder::new(max), max, last: None, retry: None }
+        Self {
+            body: Some(body),
+            decoder: SseDecoder::new(max),
+            max,
+            last: None,
+            retry: None,
+        }
     }
 
     /// The next event that is not `message`, or the messages of the next that is.
-    pub(super) async fn next_event(&mut self) -> Option<Result<(Option<String>, Bytes), CallError>> {
+    pub(super) async fn next_event(
+        &mut self,
+    ) -> Option<Result<(Option<String>, Bytes), CallError>> {
         loop {
             match self.decoder.next() {
                 Some(Ok(event)) => {
@@ -403,7 +455,11 @@ impl Events {
     }
 
     fn note_id(&mut self) {
-        if let Some(id) = self.decoder.last_event_id().and_then(|id| HeaderValue::from_str(id).ok()) {
+        if let Some(id) = self
+            .decoder
+            .last_event_id()
+            .and_then(|id| HeaderValue::from_str(id).ok())
+        {
             self.last = Some(id);
         }
     }
@@ -413,7 +469,10 @@ impl Events {
     }
 
     fn retry(&self) -> Option<Duration> {
-        self.decoder.retry_ms().map(Duration::from_millis).or(self.retry)
+        self.decoder
+            .retry_ms()
+            .map(Duration::from_millis)
+            .or(self.retry)
     }
 }
 
@@ -424,9 +483,18 @@ mod tests {
     #[test]
     fn a_server_that_wants_no_pause_gets_longer_and_longer_ones() {
         let (mut pauses, zero) = (Pauses::default(), Some(Duration::ZERO));
-        let given: Vec<_> = (0..9).map(|_| pauses.after(Duration::ZERO, zero).as_millis()).collect();
-        assert_eq!(given, [100, 200, 400, 800, 1600, 3200, 6400, 10_000, 10_000]);
-        assert_eq!(pauses.after(AT_ONCE, zero), MIN_RETRY, "a stream that lasted is no reason to wait");
+        let given: Vec<_> = (0..9)
+            .map(|_| pauses.after(Duration::ZERO, zero).as_millis())
+            .collect();
+        assert_eq!(
+            given,
+            [100, 200, 400, 800, 1600, 3200, 6400, 10_000, 10_000]
+        );
+        assert_eq!(
+            pauses.after(AT_ONCE, zero),
+            MIN_RETRY,
+            "a stream that lasted is no reason to wait"
+        );
         for _ in 0..100 {
             assert!(pauses.after(Duration::ZERO, zero) <= MAX_PAUSE);
         }
@@ -436,10 +504,16 @@ mod tests {
     fn a_pause_that_the_server_asks_for_is_kept_within_bounds() {
         let asked = |asked| Pauses::default().after(AT_ONCE, asked);
         assert_eq!(asked(None), RETRY);
-        assert_eq!(asked(Some(Duration::from_millis(1500))), Duration::from_millis(1500));
+        assert_eq!(
+            asked(Some(Duration::from_millis(1500))),
+            Duration::from_millis(1500)
+        );
         assert_eq!(asked(Some(Duration::from_millis(u64::MAX))), MAX_RETRY);
         let mut pauses = Pauses::default();
         let long = Duration::from_secs(30);
-        assert_eq!([0; 3].map(|_| pauses.after(Duration::ZERO, Some(long))), [long; 3]);
+        assert_eq!(
+            [0; 3].map(|_| pauses.after(Duration::ZERO, Some(long))),
+            [long; 3]
+        );
     }
 }

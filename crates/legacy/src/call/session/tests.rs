@@ -22,10 +22,14 @@ impl Wire for Deaf {
     }
 
     fn send(&self, message: Unanswered) -> BoxFuture<Result<(), WireError>> {
-        if matches!(&message, Unanswered::Notification(sent) if sent.method == "notifications/initialized") {
+        if matches!(&message, Unanswered::Notification(sent) if sent.method == "notifications/initialized")
+        {
             return Box::pin(std::future::ready(Ok(())));
         }
-        self.unread.lock().unwrap().push(String::from_utf8(message.encode().to_vec()).unwrap());
+        self.unread
+            .lock()
+            .unwrap()
+            .push(String::from_utf8(message.encode().to_vec()).unwrap());
         Box::pin(std::future::pending())
     }
 
@@ -48,11 +52,20 @@ async fn session(options: Options) -> (Arc<Session>, Arc<Deaf>) {
     let wire = Arc::<Deaf>::default();
     let result = RawJson::from(&json!({"protocolVersion": "2025-11-25", "capabilities": {}}));
     let shared: Arc<dyn Wire> = Arc::clone(&wire) as _;
-    (Session::established(shared, &options, &result, &Parked::new(&options)).await.unwrap(), wire)
+    (
+        Session::established(shared, &options, &result, &Parked::new(&options))
+            .await
+            .unwrap(),
+        wire,
+    )
 }
 
 fn asks(wire: &Deaf, id: String, method: &str, params: &JsonValue) {
-    let request = Request { id: RequestId::String(id.into()), method: method.into(), params: RawJson::from(params) };
+    let request = Request {
+        id: RequestId::String(id.into()),
+        method: method.into(),
+        params: RawJson::from(params),
+    };
     wire.sink.get().unwrap()(Ok(Incoming::Request(request)));
 }
 
@@ -60,12 +73,24 @@ fn asks(wire: &Deaf, id: String, method: &str, params: &JsonValue) {
 async fn answers_to_a_server_that_reads_nothing_are_bounded_in_number_and_bytes() {
     let (session, wire) = session(Options::default()).await;
     for n in 0..500 {
-        asks(&wire, format!("{n}-{}", "x".repeat(10_000)), "ping", &json!({}));
+        asks(
+            &wire,
+            format!("{n}-{}", "x".repeat(10_000)),
+            "ping",
+            &json!({}),
+        );
     }
     let used = session.outgoing_budget.used();
-    assert!(used.items > 90 && used.items < 110, "1 MiB of them: {used:?}");
+    assert!(
+        used.items > 90 && used.items < 110,
+        "1 MiB of them: {used:?}"
+    );
     tokio::time::sleep(2 * HOUSEKEEPING).await;
-    assert_eq!(session.outgoing_budget.used(), Amount::default(), "given up");
+    assert_eq!(
+        session.outgoing_budget.used(),
+        Amount::default(),
+        "given up"
+    );
     for n in 0..5000 {
         asks(&wire, n.to_string(), "ping", &json!({}));
     }
@@ -76,7 +101,11 @@ async fn answers_to_a_server_that_reads_nothing_are_bounded_in_number_and_bytes(
     asks(&wire, "long".into(), &"m".repeat(1_000_000), &json!({}));
     tokio::time::sleep(HOUSEKEEPING / 2).await;
     let unread = wire.unread.lock().unwrap().clone();
-    assert!(unread.len() == 1 && unread[0].len() < 1000, "{}", unread[0].len());
+    assert!(
+        unread.len() == 1 && unread[0].len() < 1000,
+        "{}",
+        unread[0].len()
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -90,5 +119,12 @@ async fn questions_that_handlers_work_on_are_bounded() {
     assert_eq!(session.answering_budget.used().items, MAX_ANSWERING.items);
     tokio::time::sleep(HOUSEKEEPING / 2).await;
     let unread = wire.unread.lock().unwrap().clone();
-    assert_eq!(unread.iter().filter(|text| text.contains("too many questions")).count(), 5, "{unread:?}");
+    assert_eq!(
+        unread
+            .iter()
+            .filter(|text| text.contains("too many questions"))
+            .count(),
+        5,
+        "{unread:?}"
+    );
 }

@@ -1,18 +1,20 @@
 //! Finding out the era of a server on a channel, before the channel is anybody's
 //! (`basic/transports/stdio#backward-compatibility`).
 //!
-//! The server is asked `server/discover`. What only a modern server says decides for modern; every other answer decides
-//! for the handshake. Silence alone decides nothing: a server that is still starting is silent too, and `initialize` must
-//! not be sent to one that may yet turn out to be modern, because some servers speak for good what was spoken first. So a
-//! silent server is sent a `ping` as well, and what becomes of that tells the two apart:
+//! The server is asked `server/discover`. What only a modern server says decides for modern; every
+//! other answer decides for the handshake. Silence alone decides nothing: a server that is still
+//! starting is silent too, and `initialize` must not be sent to one that may yet turn out to be
+//! modern, because some servers speak for good what was spoken first. So a silent server is sent a
+//! `ping` as well, and what becomes of that tells the two apart:
 //!
 //! - It answers the ping and not the probe: it is up and ignores the probe. It gets `initialize`.
 //! - It has read both (the pipe is empty) and answers neither for a while: so does this one.
 //! - It has not read them: it is starting, and has until the end of the start timeout.
-//! - It exits: it was about to, and only its blocked read of standard input had kept it. It is started anew.
+//! - It exits: it was about to, and only its blocked read of standard input had kept it. It is
+//!   started anew.
 //!
-//! A process that was sent `initialize` is never spoken to in the modern way: if it turns out to be modern after all, it is
-//! ended, and started anew. No tool is ever called to find out.
+//! A process that was sent `initialize` is never spoken to in the modern way: if it turns out to be
+//! modern after all, it is ended, and started anew. No tool is ever called to find out.
 
 use crate::call::channel::{Line, LineReader};
 use crate::call::session::{Who, initialize};
@@ -22,7 +24,8 @@ use bytes::{Bytes, BytesMut};
 use carryall_proto::frame::{LineTooLong, encode_line};
 use carryall_proto::{Call, CallError, Meta, Outcome, Params, Printable, Response, wire};
 use carryall_types::{
-    DiscoverResult, ErrorObject, JsonObject, JsonValue, Method, ProtocolVersion, RawJson, RequestId, code,
+    DiscoverResult, ErrorObject, JsonObject, JsonValue, Method, ProtocolVersion, RawJson,
+    RequestId, code,
 };
 use std::borrow::Cow;
 use std::io;
@@ -30,17 +33,19 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
-/// Far from the ids that calls get, so that an answer that comes too late is nobody's. Numbers, because some old servers
-/// read nothing else.
+/// Far from the ids that calls get, so that an answer that comes too late is nobody's. Numbers,
+/// because some old servers read nothing else.
 const PROBE: i64 = 2_000_000_000;
 const PING: i64 = 1_999_999_999;
 const INITIALIZE: i64 = 2_000_000_001;
 
-/// In multiples of [`Ask::silence`]: how long a server that has read the probe and the ping may answer neither.
+/// In multiples of [`Ask::silence`]: how long a server that has read the probe and the ping may
+/// answer neither.
 const READ_AND_SILENT: u32 = 3;
 /// The same where the system does not tell whether it has read them.
 const SILENT: u32 = 10;
-/// How often in the time of `silence` it is looked at what a silent server does, and the shortest pause between.
+/// How often in the time of `silence` it is looked at what a silent server does, and the shortest
+/// pause between.
 const LOOKS: u32 = 4;
 const MIN_LOOK: Duration = Duration::from_millis(10);
 
@@ -53,7 +58,8 @@ pub(super) enum First {
     Handshake,
     /// `initialize`: the server is to be spoken to in this way, whatever it says.
     OnlyHandshake,
-    /// `server/discover`: the server is known to be modern, and whatever it answers says that it is ready.
+    /// `server/discover`: the server is known to be modern, and whatever it answers says that it is
+    /// ready.
     OnlyProbe,
 }
 
@@ -85,7 +91,8 @@ pub(super) enum Found {
 /// Why nothing was found out.
 #[derive(Debug)]
 pub(super) enum Failed {
-    /// The server closed the channel. `probed`: after the probe had been sent. `status`: how its process ended.
+    /// The server closed the channel. `probed`: after the probe had been sent. `status`: how its
+    /// process ended.
     Closed {
         probed: bool,
         status: String,
@@ -106,7 +113,11 @@ impl From<CallError> for Failed {
 }
 
 /// Asks until it is clear what the server is.
-pub(super) async fn detect<R, W>(lines: &mut LineReader<R>, writer: &mut W, ask: Ask<'_>) -> Result<Found, Failed>
+pub(super) async fn detect<R, W>(
+    lines: &mut LineReader<R>,
+    writer: &mut W,
+    ask: Ask<'_>,
+) -> Result<Found, Failed>
 where
     R: AsyncRead + Unpin,
     W: AsyncWrite + Unpin,
@@ -142,7 +153,9 @@ where
                 continue;
             }
             Ok(Ok(None)) => return Err(asking.closed()),
-            Ok(Err(error)) if error.kind() == io::ErrorKind::BrokenPipe => return Err(asking.closed()),
+            Ok(Err(error)) if error.kind() == io::ErrorKind::BrokenPipe => {
+                return Err(asking.closed());
+            }
             Ok(Err(error)) => return Err(CallError::unreachable(error).into()),
             Err(_) => return Err(asking.given_up().into()),
         };
@@ -186,7 +199,10 @@ enum Handshake {
 impl<W: AsyncWrite + Unpin> Asking<'_, W> {
     /// Whether the probe is unanswered, and the handshake is what there is besides.
     fn is_kept_waiting(&self) -> bool {
-        let unanswered = matches!((&self.probe, &self.handshake), (Probe::Sent, Handshake::NotSent));
+        let unanswered = matches!(
+            (&self.probe, &self.handshake),
+            (Probe::Sent, Handshake::NotSent)
+        );
         unanswered && self.ask.first == First::Probe
     }
 
@@ -251,9 +267,13 @@ impl<W: AsyncWrite + Unpin> Asking<'_, W> {
         let of_handshake = matches!(&self.handshake, Handshake::Sent(_, id) if *id == response.id);
         match response.outcome {
             _ if response.id == RequestId::from(PROBE) && self.ask.first == First::OnlyProbe => {
-                Ok(Some(Found::Modern { why: "it answered server/discover".into() }))
+                Ok(Some(Found::Modern {
+                    why: "it answered server/discover".into(),
+                }))
             }
-            Outcome::Error(error) if response.id == RequestId::from(PING) && wire::is_modern(error.code) => {
+            Outcome::Error(error)
+                if response.id == RequestId::from(PING) && wire::is_modern(error.code) =>
+            {
                 let why = format!("it answered ping with error {}", error.code);
                 self.modern_error(&error, why.into()).await
             }
@@ -261,10 +281,14 @@ impl<W: AsyncWrite + Unpin> Asking<'_, W> {
                 self.ping = Ping::Answered(Instant::now());
                 Ok(None)
             }
-            outcome if response.id == RequestId::from(PROBE) && matches!(self.probe, Probe::Sent) => match outcome {
-                Outcome::Result(result) => self.discovered(&result).await,
-                Outcome::Error(error) => self.probe_refused(&error).await,
-            },
+            outcome
+                if response.id == RequestId::from(PROBE) && matches!(self.probe, Probe::Sent) =>
+            {
+                match outcome {
+                    Outcome::Result(result) => self.discovered(&result).await,
+                    Outcome::Error(error) => self.probe_refused(&error).await,
+                }
+            }
             Outcome::Result(initialized) if of_handshake => {
                 let why = match std::mem::replace(&mut self.probe, Probe::NotSent) {
                     Probe::NotModern(why) => why,
@@ -283,11 +307,17 @@ impl<W: AsyncWrite + Unpin> Asking<'_, W> {
 
     async fn discovered(&mut self, result: &RawJson) -> Result<Option<Found>, Failed> {
         // What a modern server leaves out against the specification does not make it an old one.
-        let versions = result.decode::<DiscoverResult>().map(|found| found.supported_versions).unwrap_or_default();
+        let versions = result
+            .decode::<DiscoverResult>()
+            .map(|found| found.supported_versions)
+            .unwrap_or_default();
         if versions.is_empty() {
-            return self.not_modern("it answered server/discover with something else".into()).await;
+            return self
+                .not_modern("it answered server/discover with something else".into())
+                .await;
         }
-        self.supports(&versions, "it answered server/discover".into()).await
+        self.supports(&versions, "it answered server/discover".into())
+            .await
     }
 
     async fn probe_refused(&mut self, error: &ErrorObject) -> Result<Option<Found>, Failed> {
@@ -298,15 +328,23 @@ impl<W: AsyncWrite + Unpin> Asking<'_, W> {
         self.modern_error(error, why.into()).await
     }
 
-    /// An error that only a modern server gives. It may name the versions that the server does support.
-    async fn modern_error(&mut self, error: &ErrorObject, why: Cow<'static, str>) -> Result<Option<Found>, Failed> {
+    /// An error that only a modern server gives. It may name the versions that the server does
+    /// support.
+    async fn modern_error(
+        &mut self,
+        error: &ErrorObject,
+        why: Cow<'static, str>,
+    ) -> Result<Option<Found>, Failed> {
         match supported(error) {
-            Some(versions) if error.code == code::UNSUPPORTED_PROTOCOL_VERSION => self.supports(&versions, why).await,
+            Some(versions) if error.code == code::UNSUPPORTED_PROTOCOL_VERSION => {
+                self.supports(&versions, why).await
+            }
             _ => self.modern(why).map(Some),
         }
     }
 
-    /// The server is modern. A process that was sent `initialize` may speak the handshake's revision for good.
+    /// The server is modern. A process that was sent `initialize` may speak the handshake's
+    /// revision for good.
     fn modern(&self, why: Cow<'static, str>) -> Result<Found, Failed> {
         match self.handshake {
             Handshake::NotSent => Ok(Found::Modern { why }),
@@ -314,18 +352,37 @@ impl<W: AsyncWrite + Unpin> Asking<'_, W> {
         }
     }
 
-    /// The server names its versions: the modern one, or a legacy one if it has no other, or it is none for us.
-    async fn supports(&mut self, versions: &[String], why: Cow<'static, str>) -> Result<Option<Found>, Failed> {
-        if versions.iter().any(|version| version == ProtocolVersion::LATEST.as_str()) {
+    /// The server names its versions: the modern one, or a legacy one if it has no other, or it is
+    /// none for us.
+    async fn supports(
+        &mut self,
+        versions: &[String],
+        why: Cow<'static, str>,
+    ) -> Result<Option<Found>, Failed> {
+        if versions
+            .iter()
+            .any(|version| version == ProtocolVersion::LATEST.as_str())
+        {
             return self.modern(why).map(Some);
         }
-        let legacy = REVISIONS.iter().any(|known| versions.iter().any(|version| version == known.as_str()));
+        let legacy = REVISIONS
+            .iter()
+            .any(|known| versions.iter().any(|version| version == known.as_str()));
         if legacy && !matches!(self.handshake, Handshake::Refused(_)) {
-            return self.not_modern(format!("it supports {} only", versions.join(", ")).into()).await;
+            return self
+                .not_modern(format!("it supports {} only", versions.join(", ")).into())
+                .await;
         }
-        let known: Vec<_> = ProtocolVersion::ALL.iter().rev().map(|version| version.as_str()).collect();
+        let known: Vec<_> = ProtocolVersion::ALL
+            .iter()
+            .rev()
+            .map(|version| version.as_str())
+            .collect();
         let (theirs, ours) = (versions.join(", "), known.join(", "));
-        Err(CallError::Refused(format!("no common revision: the server supports {theirs}, this client {ours}")).into())
+        Err(CallError::Refused(format!(
+            "no common revision: the server supports {theirs}, this client {ours}"
+        ))
+        .into())
     }
 
     /// The probe has been answered, and not as a modern server does.
@@ -339,14 +396,14 @@ impl<W: AsyncWrite + Unpin> Asking<'_, W> {
         Ok(None)
     }
 
-    /// Old servers that cannot read the id of a message say so without one. Before there was anything else to read, that
-    /// was the probe.
+    /// Old servers that cannot read the id of a message say so without one. Before there was
+    /// anything else to read, that was the probe.
     async fn error_without_id(&mut self, error: &ErrorObject) -> Result<Option<Found>, Failed> {
         tracing::debug!(error = %Printable(&error.message), "the server could not read a message");
         match (&self.probe, &self.handshake) {
-            (Probe::Sent, _) if self.ask.first == First::OnlyProbe => {
-                Ok(Some(Found::Modern { why: "it answered server/discover".into() }))
-            }
+            (Probe::Sent, _) if self.ask.first == First::OnlyProbe => Ok(Some(Found::Modern {
+                why: "it answered server/discover".into(),
+            })),
             (Probe::Sent, Handshake::NotSent) => self.probe_refused(error).await,
             _ => Ok(None),
         }
@@ -358,7 +415,9 @@ impl<W: AsyncWrite + Unpin> Asking<'_, W> {
             Handshake::NotSent | Handshake::Refused(_) => REVISIONS[0],
         };
         let versions = supported(&error).unwrap_or_default();
-        let modern = versions.iter().any(|version| version == ProtocolVersion::LATEST.as_str());
+        let modern = versions
+            .iter()
+            .any(|version| version == ProtocolVersion::LATEST.as_str());
         let may_be_modern = self.ask.first != First::OnlyHandshake;
         if may_be_modern && (wire::is_modern(error.code) || modern) {
             let why = format!("it refused initialize with error {}", error.code);
@@ -369,9 +428,11 @@ impl<W: AsyncWrite + Unpin> Asking<'_, W> {
                 self.modern_error(&error, why.into()).await
             };
         }
-        // 2025-11-25 `basic/lifecycle#error-handling`: the server may name what it supports instead of choosing.
-        let older =
-            REVISIONS.iter().find(|known| **known < sent && versions.iter().any(|version| version == known.as_str()));
+        // 2025-11-25 `basic/lifecycle#error-handling`: the server may name what it supports instead
+        // of choosing.
+        let older = REVISIONS.iter().find(|known| {
+            **known < sent && versions.iter().any(|version| version == known.as_str())
+        });
         if let Some(older) = older {
             self.initialize(*older).await?;
             return Ok(None);
@@ -391,12 +452,21 @@ impl<W: AsyncWrite + Unpin> Asking<'_, W> {
         self.send(Method::ServerDiscover, PROBE).await
     }
 
-    /// Sends a request of this revision. The ping is one too, although it has gone with this revision: servers of both eras
-    /// take a request that does not name a version for the beginning of the old one.
+    /// Sends a request of this revision. The ping is one too, although it has gone with this
+    /// revision: servers of both eras take a request that does not name a version for the beginning
+    /// of the old one.
     async fn send(&mut self, method: Method, id: i64) -> Result<(), Failed> {
         let Who { capabilities, info } = self.ask.who.clone();
-        let meta = Meta::new(ProtocolVersion::LATEST, capabilities, Some(info), None, None, &JsonObject::new());
-        let params = Params::parse(RawJson::EMPTY_OBJECT).map_err(|error| CallError::Refused(error.to_string()))?;
+        let meta = Meta::new(
+            ProtocolVersion::LATEST,
+            capabilities,
+            Some(info),
+            None,
+            None,
+            &JsonObject::new(),
+        );
+        let params = Params::parse(RawJson::EMPTY_OBJECT)
+            .map_err(|error| CallError::Refused(error.to_string()))?;
         let params = params.with("_meta", meta.raw());
         let call = Call::new(RequestId::from(id), method, params, meta);
         self.write(call.encode().into_bytes()).await
@@ -404,17 +474,24 @@ impl<W: AsyncWrite + Unpin> Asking<'_, W> {
 
     async fn initialize(&mut self, version: ProtocolVersion) -> Result<(), Failed> {
         // Another id for each: answers must not be mixed up.
-        let at = REVISIONS.iter().position(|known| *known == version).unwrap_or_default();
+        let at = REVISIONS
+            .iter()
+            .position(|known| *known == version)
+            .unwrap_or_default();
         let id = RequestId::from(INITIALIZE + i64::try_from(at).unwrap_or_default());
         let mut request = initialize(id.clone(), self.ask.who);
-        if let (Ok(params), Ok(name)) = (Params::parse(request.params.clone()), RawJson::from_value(version.as_str())) {
+        if let (Ok(params), Ok(name)) = (
+            Params::parse(request.params.clone()),
+            RawJson::from_value(version.as_str()),
+        ) {
             request.params = params.with("protocolVersion", &name).raw().clone();
         }
         self.handshake = Handshake::Sent(version, id);
         self.write(request.encode().into_bytes()).await
     }
 
-    /// Before the handshake a server may do nothing but ping (2025-11-25 `basic/lifecycle#initialization`).
+    /// Before the handshake a server may do nothing but ping (2025-11-25
+    /// `basic/lifecycle#initialization`).
     async fn answer(&mut self, request: Request) -> Result<(), Failed> {
         let response = match request.method.as_str() {
             "ping" => Response::result(request.id, RawJson::EMPTY_OBJECT),
@@ -429,7 +506,12 @@ impl<W: AsyncWrite + Unpin> Asking<'_, W> {
     async fn write(&mut self, text: Bytes) -> Result<(), Failed> {
         let mut line = BytesMut::with_capacity(text.len() + 1);
         encode_line(&text, &mut line);
-        let written = async { self.writer.write_all(&line).await.and(self.writer.flush().await) };
+        let written = async {
+            self.writer
+                .write_all(&line)
+                .await
+                .and(self.writer.flush().await)
+        };
         match written.await {
             // It has exited, or will; what it said before is still to be read.
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
@@ -438,20 +520,30 @@ impl<W: AsyncWrite + Unpin> Asking<'_, W> {
     }
 
     fn closed(&self) -> Failed {
-        Failed::Closed { probed: !matches!(self.probe, Probe::NotSent), status: String::new() }
+        Failed::Closed {
+            probed: !matches!(self.probe, Probe::NotSent),
+            status: String::new(),
+        }
     }
 
     /// A message was longer than is accepted. If it was an answer to us there will be no other.
     fn too_long(&self, line: &LineTooLong) -> Result<(), Failed> {
         tracing::warn!(error = %line, "a message was skipped");
-        let is_ours = matches!(line.id, Some(RequestId::Number(id)) if id >= PING) && line.is_response;
-        if is_ours { Err(CallError::TooLarge(line.max_line).into()) } else { Ok(()) }
+        let is_ours =
+            matches!(line.id, Some(RequestId::Number(id)) if id >= PING) && line.is_response;
+        if is_ours {
+            Err(CallError::TooLarge(line.max_line).into())
+        } else {
+            Ok(())
+        }
     }
 
     fn given_up(&self) -> CallError {
         let limit = self.ask.limit;
         let asked = match (&self.probe, &self.handshake) {
-            (Probe::Sent, Handshake::NotSent) if (self.ask.unread)().is_some_and(|bytes| bytes > 0) => {
+            (Probe::Sent, Handshake::NotSent)
+                if (self.ask.unread)().is_some_and(|bytes| bytes > 0) =>
+            {
                 return CallError::unreachable(format!(
                     "the server has not read its standard input within {limit:?}: is it still starting, or not an MCP \
                      server?"
@@ -467,7 +559,9 @@ impl<W: AsyncWrite + Unpin> Asking<'_, W> {
             }
             _ => "initialize",
         };
-        CallError::unreachable(format!("no answer to {asked} within {limit:?}: is this an MCP server?"))
+        CallError::unreachable(format!(
+            "no answer to {asked} within {limit:?}: is this an MCP server?"
+        ))
     }
 }
 
@@ -478,6 +572,10 @@ fn refused(error: &ErrorObject) -> CallError {
 /// The versions that an error names (`data.supported`).
 fn supported(error: &ErrorObject) -> Option<Vec<String>> {
     let data: JsonValue = error.data.as_ref()?.decode().ok()?;
-    let names = data.get("supported")?.as_array()?.iter().filter_map(JsonValue::as_str);
+    let names = data
+        .get("supported")?
+        .as_array()?
+        .iter()
+        .filter_map(JsonValue::as_str);
     Some(names.map(str::to_owned).collect()).filter(|names: &Vec<String>| !names.is_empty())
 }

@@ -36,12 +36,14 @@ struct State {
     supervisors: Vec<JoinHandle<Option<ExitStatus>>>,
 }
 
-/// The two ends of a process. When either is dropped the process finds its standard input closed and is ended.
+/// The two ends of a process. When either is dropped the process finds its standard input closed
+/// and is ended.
 pub(super) struct Ends {
     pub(super) reader: Reader,
     pub(super) writer: Writer,
     pub(super) exit: Exit,
-    /// To be set before a process is let go that nobody needs any more: its end is no failure then, however soon it comes.
+    /// To be set before a process is let go that nobody needs any more: its end is no failure then,
+    /// however soon it comes.
     pub(super) released: Arc<AtomicBool>,
 }
 
@@ -51,7 +53,11 @@ pub(super) struct Exit(watch::Receiver<Option<String>>);
 
 impl Processes {
     pub(super) fn new(command: ServerCommand) -> Self {
-        Self { command, stop: watch::Sender::new(false), state: Arc::default() }
+        Self {
+            command,
+            stop: watch::Sender::new(false),
+            state: Arc::default(),
+        }
     }
 
     pub(super) fn command(&self) -> &ServerCommand {
@@ -67,9 +73,16 @@ impl Processes {
             _ = stop.wait_for(|stop| *stop) => return Err(CallError::Refused("the server is shut down".into())),
             () = async { if let Some(time) = not_before { sleep_until(time).await } } => {}
         }
-        let Spawned { stdin, stdout, process } = self.command.spawn().map_err(|error| {
+        let Spawned {
+            stdin,
+            stdout,
+            process,
+        } = self.command.spawn().map_err(|error| {
             lock(&self.state).note(false);
-            CallError::unreachable(format!("cannot start {:?}: {error}", self.command.program()))
+            CallError::unreachable(format!(
+                "cannot start {:?}: {error}",
+                self.command.program()
+            ))
         })?;
         let (reading, no_reader) = oneshot::channel();
         let (writing, no_writer) = oneshot::channel();
@@ -77,14 +90,29 @@ impl Processes {
         let stdin = Arc::new(Mutex::new(Some(stdin)));
         let released = Arc::new(AtomicBool::new(false));
         let (stdin_of, released_of) = (Arc::clone(&stdin), Arc::clone(&released));
-        let supervisor = Supervisor { stop, no_reader, no_writer, stdin: stdin_of, told, released: released_of };
+        let supervisor = Supervisor {
+            stop,
+            no_reader,
+            no_writer,
+            stdin: stdin_of,
+            told,
+            released: released_of,
+        };
         let supervisor = tokio::spawn(supervisor.run(process, Arc::clone(&self.state)));
         let mut state = lock(&self.state);
-        state.supervisors.retain(|supervisor| !supervisor.is_finished());
+        state
+            .supervisors
+            .retain(|supervisor| !supervisor.is_finished());
         state.supervisors.push(supervisor);
         Ok(Ends {
-            reader: Reader { stdout, _reading: reading },
-            writer: Writer { stdin, _writing: writing },
+            reader: Reader {
+                stdout,
+                _reading: reading,
+            },
+            writer: Writer {
+                stdin,
+                _writing: writing,
+            },
             exit: Exit(exit),
             released,
         })
@@ -117,12 +145,20 @@ struct Supervisor {
 
 impl Supervisor {
     async fn run(self, process: Process, state: Arc<Mutex<State>>) -> Option<ExitStatus> {
-        let Self { mut stop, no_reader, no_writer, stdin, told, released } = self;
+        let Self {
+            mut stop,
+            no_reader,
+            no_writer,
+            stdin,
+            told,
+            released,
+        } = self;
         let started = Instant::now();
         let stopped = async move {
             tokio::select! {
                 _ = stop.wait_for(|stop| *stop) => {}
-                // A server whose output nobody reads, or that is told nothing more, cannot be talked to.
+                // A server whose output nobody reads, or that is told nothing more, cannot be
+                // talked to.
                 _ = no_reader => {}
                 _ = no_writer => {}
             }
@@ -130,7 +166,9 @@ impl Supervisor {
         };
         let status = process.supervise(stopped).await;
         lock(&state).note(started.elapsed() >= FINE_AFTER || released.load(Ordering::Relaxed));
-        let shown = status.map_or("its status is unknown".to_owned(), |status| status.to_string());
+        let shown = status.map_or("its status is unknown".to_owned(), |status| {
+            status.to_string()
+        });
         tracing::debug!(status = %shown, "the server process has exited");
         told.send_replace(Some(shown));
         status
@@ -141,7 +179,10 @@ impl Exit {
     /// For people: how it ended, if it does within `limit`.
     pub(super) async fn shown(mut self, limit: Duration) -> String {
         let ended = timeout(limit, self.0.wait_for(Option::is_some)).await;
-        let status = ended.ok().and_then(Result::ok).and_then(|status| status.clone());
+        let status = ended
+            .ok()
+            .and_then(Result::ok)
+            .and_then(|status| status.clone());
         status.unwrap_or_else(|| "it closed its standard output".to_owned())
     }
 }
@@ -178,14 +219,18 @@ pub(super) struct Writer {
 }
 
 impl AsyncRead for Reader {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         Pin::new(&mut self.get_mut().stdout).poll_read(cx, buf)
     }
 }
 
 impl Writer {
-    /// Tells how many bytes the process has not read yet of what was written, where the system says that of a pipe's
-    /// writing end.
+    /// Tells how many bytes the process has not read yet of what was written, where the system says
+    /// that of a pipe's writing end.
     pub(super) fn unread(&self) -> impl Fn() -> Option<u64> + Send + Sync + use<> {
         let stdin = Arc::clone(&self.stdin);
         move || {
@@ -195,7 +240,10 @@ impl Writer {
         }
     }
 
-    fn with<T>(&self, act: impl FnOnce(Pin<&mut ChildStdin>) -> Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+    fn with<T>(
+        &self,
+        act: impl FnOnce(Pin<&mut ChildStdin>) -> Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
         match &mut *lock(&self.stdin) {
             Some(stdin) => act(Pin::new(stdin)),
             None => Poll::Ready(Err(io::ErrorKind::BrokenPipe.into())),
@@ -204,7 +252,11 @@ impl Writer {
 }
 
 impl AsyncWrite for Writer {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
         self.with(|stdin| stdin.poll_write(cx, buf))
     }
 

@@ -1,23 +1,25 @@
 //! The names of ended sessions, so that their tokens do not bring them back.
 //!
-//! A token is good until it expires, so the end of its session has to be remembered until then, however many sessions end.
-//! The names go into Bloom filters, one for each span of expiry times: no ended session is ever forgotten before its token
-//! has expired, and the memory is bounded. The price is that a live session may be taken for an ended one; its client is
-//! told to begin a new one then. Sessions in the table of this process are not looked up here, so that can only happen to a
-//! session which this process has never seen or has forgotten, and it takes hundreds of thousands of ended sessions for it to
-//! become likely.
+//! A token is good until it expires, so the end of its session has to be remembered until then,
+//! however many sessions end. The names go into Bloom filters, one for each span of expiry times:
+//! no ended session is ever forgotten before its token has expired, and the memory is bounded. The
+//! price is that a live session may be taken for an ended one; its client is told to begin a new
+//! one then. Sessions in the table of this process are not looked up here, so that can only happen
+//! to a session which this process has never seen or has forgotten, and it takes hundreds of
+//! thousands of ended sessions for it to become likely.
 
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher as _, RandomState};
 
-/// The bits of one filter: 256 KiB. With 100,000 names, one in 1,100 other names is found as well; with 300,000, one in 28.
+/// The bits of one filter: 256 KiB. With 100,000 names, one in 1,100 other names is found as well;
+/// with 300,000, one in 28.
 const BITS: u64 = 1 << 21;
 /// How many of them stand for one name.
 const HASHES: u64 = 4;
 /// How many spans of time the lifetime of a session is divided into.
 const SPANS: u64 = 16;
-/// How many filters there are. Expiry times after those of the last one share it; only tokens of replicas with a longer
-/// lifetime have them.
+/// How many filters there are. Expiry times after those of the last one share it; only tokens of
+/// replicas with a longer lifetime have them.
 const MAX_FILTERS: usize = 32;
 
 /// The names of sessions that have ended, until their tokens expire.
@@ -38,7 +40,10 @@ struct Filter {
 
 impl Filter {
     fn new() -> Self {
-        Self { bits: vec![0; (BITS / 64) as usize].into(), is_shared: false }
+        Self {
+            bits: vec![0; (BITS / 64) as usize].into(),
+            is_shared: false,
+        }
     }
 
     fn set(&mut self, bit: u64) {
@@ -54,13 +59,21 @@ impl EndedSessions {
     /// For sessions that last for so many seconds.
     pub(super) fn new(lifetime: u64) -> Self {
         let hashers = [RandomState::new(), RandomState::new()];
-        Self { hashers, span: lifetime.div_ceil(SPANS).max(1), filters: BTreeMap::new() }
+        Self {
+            hashers,
+            span: lifetime.div_ceil(SPANS).max(1),
+            filters: BTreeMap::new(),
+        }
     }
 
     /// Remembers a name until `expires_at`. Times are in seconds since the epoch.
     pub(super) fn insert(&mut self, name: &str, expires_at: u64, now: u64) {
         let first = now / self.span;
-        while let Some(oldest) = self.filters.first_entry().filter(|oldest| *oldest.key() < first) {
+        while let Some(oldest) = self
+            .filters
+            .first_entry()
+            .filter(|oldest| *oldest.key() < first)
+        {
             oldest.remove();
         }
         if expires_at <= now {
@@ -89,13 +102,18 @@ impl EndedSessions {
     /// Whether a session whose token expires at that time has ended, as far as is known.
     pub(super) fn contains(&self, name: &str, expires_at: u64) -> bool {
         let own = expires_at / self.span;
-        let mut filters = self.filters.range(own..).filter(|(span, filter)| **span == own || filter.is_shared);
+        let mut filters = self
+            .filters
+            .range(own..)
+            .filter(|(span, filter)| **span == own || filter.is_shared);
         filters.any(|(_, filter)| filter.has(self.bits(name)))
     }
 
     /// Whether a session has ended whose expiry time is not known.
     pub(super) fn contains_any(&self, name: &str) -> bool {
-        self.filters.values().any(|filter| filter.has(self.bits(name)))
+        self.filters
+            .values()
+            .any(|filter| filter.has(self.bits(name)))
     }
 
     fn bits(&self, name: &str) -> impl Iterator<Item = u64> + use<> {
@@ -145,7 +163,9 @@ mod tests {
         for n in 0..100_000 {
             ended.insert(&name(n), NOW + LIFETIME, NOW);
         }
-        let mistaken = (100_000..200_000).filter(|n| ended.contains(&name(*n), NOW + LIFETIME)).count();
+        let mistaken = (100_000..200_000)
+            .filter(|n| ended.contains(&name(*n), NOW + LIFETIME))
+            .count();
         assert!(mistaken < 1_000, "{mistaken} of 100,000");
         let other_span = NOW + LIFETIME / 2;
         assert!(

@@ -7,8 +7,8 @@ use super::super::questions::Questions;
 use super::super::quotas::share_of;
 use super::events::Limits;
 use super::heads::{
-    HttpResponse, LAST_EVENT_ID, MCP_SESSION_ID, Named, accepts, answered, empty, json, named_version, refused,
-    refused_request,
+    HttpResponse, LAST_EVENT_ID, MCP_SESSION_ID, Named, accepts, answered, empty, json,
+    named_version, refused, refused_request,
 };
 use super::meeting::{EventText, Here, Meeting, Note, Recalled, Replica, What};
 use super::running::Reader;
@@ -22,8 +22,8 @@ use crate::revision::Revision as _;
 use bytes::Bytes;
 use carryall_proto::budget::{Amount, BudgetExceeded, Reservation};
 use carryall_proto::{
-    BoxFuture, Call, CallError, CallSource, Caller, ClientId, Notification, Outcome, Principal, Printable, Reply,
-    Response, SharedService, encode_error,
+    BoxFuture, Call, CallError, CallSource, Caller, ClientId, Notification, Outcome, Principal,
+    Printable, Reply, Response, SharedService, encode_error,
 };
 use carryall_transport::http::server::Alternate;
 use carryall_types::ErrorObject;
@@ -37,12 +37,14 @@ use std::time::{Duration, SystemTime};
 use tokio::time::Instant;
 use tower_service::Service;
 
-/// How long what was told to other replicas counts. A store that replicas share keeps it for so long.
+/// How long what was told to other replicas counts. A store that replicas share keeps it for so
+/// long.
 const PUBLISHED_KEPT: Duration = Duration::from_secs(60);
 /// What a message to other replicas takes besides its text, in bytes.
 const PUBLISHED_OVERHEAD: usize = 256;
 
-/// Serves clients of earlier revisions behind the door of an [`Endpoint`](carryall_transport::http::Endpoint):
+/// Serves clients of earlier revisions behind the door of an
+/// [`Endpoint`](carryall_transport::http::Endpoint):
 /// `Endpoint::new(service.clone()).alternate(Arc::new(LegacyEndpoint::new(service, options)))`.
 ///
 /// Cheap to clone; clones share their sessions.
@@ -76,7 +78,10 @@ impl LegacyEndpoint {
         options.tasks &= options.meeting.is_alone();
         let limits = limits(&options);
         let keys = SessionKeys {
-            keyring: options.keyring.clone().unwrap_or_else(Options::random_keyring),
+            keyring: options
+                .keyring
+                .clone()
+                .unwrap_or_else(Options::random_keyring),
             server: options.server_name.as_str().into(),
         };
         let meeting = Arc::clone(&options.meeting);
@@ -108,7 +113,9 @@ impl LegacyEndpoint {
 
 impl fmt::Debug for LegacyEndpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("LegacyEndpoint").field("meeting", &self.shared.meeting).finish_non_exhaustive()
+        f.debug_struct("LegacyEndpoint")
+            .field("meeting", &self.shared.meeting)
+            .finish_non_exhaustive()
     }
 }
 
@@ -127,7 +134,9 @@ impl Alternate for LegacyEndpoint {
     fn answer(&self, request: Request<Bytes>) -> BoxFuture<HttpResponse> {
         let shared = Arc::clone(&self.shared);
         Box::pin(async move {
-            let answered = AssertUnwindSafe(shared.answer(request)).catch_unwind().await;
+            let answered = AssertUnwindSafe(shared.answer(request))
+                .catch_unwind()
+                .await;
             answered.unwrap_or_else(|_| {
                 tracing::error!("a request of a legacy client panicked");
                 let mut failed = json(encode_error(None, &ErrorObject::internal()).into_bytes());
@@ -142,12 +151,14 @@ impl Alternate for LegacyEndpoint {
     }
 }
 
-/// Whether a body alone is of these revisions: it opens a session, answers a question, or is an array. Anything else
-/// without a version is for the modern door, which says what is missing.
+/// Whether a body alone is of these revisions: it opens a session, answers a question, or is an
+/// array. Anything else without a version is for the modern door, which says what is missing.
 fn is_legacy(body: &Bytes) -> bool {
     match parse(body) {
         Ok(Parsed::One(Incoming::Request(request))) => request.method == "initialize",
-        Ok(Parsed::One(Incoming::Response(_) | Incoming::ErrorWithoutId(_)) | Parsed::Batch(_)) => true,
+        Ok(Parsed::One(Incoming::Response(_) | Incoming::ErrorWithoutId(_)) | Parsed::Batch(_)) => {
+            true
+        }
         Ok(Parsed::One(Incoming::Notification(_))) | Err(_) => false,
     }
 }
@@ -161,14 +172,23 @@ pub(super) struct RequestHead {
 
 impl RequestHead {
     pub(super) fn new(headers: HeaderMap, extensions: http::Extensions) -> Self {
-        Self { principal: Principal::from_extensions(&extensions), headers, extensions }
+        Self {
+            principal: Principal::from_extensions(&extensions),
+            headers,
+            extensions,
+        }
     }
 
-    /// Where the request came from. With a session it is the client; the connections under it change.
+    /// Where the request came from. With a session it is the client; the connections under it
+    /// change.
     pub(super) fn origin(&self, client: Option<ClientId>) -> Origin {
         let mut source = self.source();
         source.client = client.or(source.client);
-        Origin { principal: self.principal.clone(), extensions: self.extensions.clone(), source }
+        Origin {
+            principal: self.principal.clone(),
+            extensions: self.extensions.clone(),
+            source,
+        }
     }
 
     /// Whose quotas the request counts against.
@@ -177,7 +197,10 @@ impl RequestHead {
     }
 
     fn source(&self) -> CallSource {
-        self.extensions.get::<CallSource>().copied().unwrap_or_default()
+        self.extensions
+            .get::<CallSource>()
+            .copied()
+            .unwrap_or_default()
     }
 }
 
@@ -189,19 +212,27 @@ impl Shared {
         }
         let head = RequestHead::new(parts.headers, parts.extensions);
         if self.options.http_sse_2024 && Channels::own(parts.uri.path()) {
-            return self.answer_2024(&parts.method, &parts.uri, head, body).await;
+            return self
+                .answer_2024(&parts.method, &parts.uri, head, body)
+                .await;
         }
         match parts.method {
             Method::POST => self.post(head, &body).await,
             Method::GET => self.get(head).await,
             Method::DELETE => self.delete(&head).await,
-            other => refused(StatusCode::METHOD_NOT_ALLOWED, format!("{other} is not supported here")),
+            other => refused(
+                StatusCode::METHOD_NOT_ALLOWED,
+                format!("{other} is not supported here"),
+            ),
         }
     }
 
     async fn post(self: Arc<Self>, head: RequestHead, body: &Bytes) -> HttpResponse {
         if !accepts(&head.headers, &["application/json", "text/event-stream"]) {
-            return refused(StatusCode::NOT_ACCEPTABLE, "Accept must list application/json and text/event-stream");
+            return refused(
+                StatusCode::NOT_ACCEPTABLE,
+                "Accept must list application/json and text/event-stream",
+            );
         }
         let parsed = match parse(body) {
             Ok(Parsed::One(Incoming::Request(request))) if request.method == "initialize" => {
@@ -215,10 +246,15 @@ impl Shared {
             Err(refusal) => return refusal,
         };
         match parsed {
-            Parsed::One(Incoming::Request(request)) => self.run(session, vec![request], None, &head).await,
+            Parsed::One(Incoming::Request(request)) => {
+                self.run(session, vec![request], None, &head).await
+            }
             Parsed::One(other) => match self.take(&session, other).await {
                 Ok(()) => empty(StatusCode::ACCEPTED),
-                Err(exceeded) => refused(StatusCode::SERVICE_UNAVAILABLE, format!("Try again later: {exceeded}")),
+                Err(exceeded) => refused(
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    format!("Try again later: {exceeded}"),
+                ),
             },
             Parsed::Batch(items) => self.batch(session, items, &head).await,
         }
@@ -227,19 +263,31 @@ impl Shared {
     /// Opens a session (2025-11-25 `basic/transports#session-management`).
     async fn initialize(&self, request: &Message, head: &RequestHead) -> HttpResponse {
         let origin = head.origin(None);
-        let opened = Conversation::initialize(&self.server.service, &self.options, &request.params, &origin).await;
+        let opened = Conversation::initialize(
+            &self.server.service,
+            &self.options,
+            &request.params,
+            &origin,
+        )
+        .await;
         let (negotiated, result) = match opened {
             Ok(opened) => opened,
             Err(error) => return answered(&Response::error(request.id.clone(), error)),
         };
         let principal = head.principal.as_deref();
         let expires_at = now() + self.options.session_ttl.as_secs();
-        let Some((token, negotiated)) = token::seal(&self.keys, principal, negotiated, expires_at) else {
+        let Some((token, negotiated)) = token::seal(&self.keys, principal, negotiated, expires_at)
+        else {
             let why = "The capabilities of this client are too large for a session id";
             return refused_request(StatusCode::BAD_REQUEST, Some(&request.id), why);
         };
-        let (Some(name), Ok(value)) = (token::name_of(&token), HeaderValue::try_from(&token)) else {
-            return json(Response::error(request.id.clone(), ErrorObject::internal()).encode().into_bytes());
+        let (Some(name), Ok(value)) = (token::name_of(&token), HeaderValue::try_from(&token))
+        else {
+            return json(
+                Response::error(request.id.clone(), ErrorObject::internal())
+                    .encode()
+                    .into_bytes(),
+            );
         };
         let version = negotiated.version;
         let conversation = Conversation::new(&self.server, negotiated, head.caller());
@@ -249,15 +297,24 @@ impl Shared {
         if self.sessions.insert(session).is_err() {
             return busy();
         }
-        tracing::debug!(version = version.as_str(), "a legacy client has opened a session");
-        let mut response =
-            json(Response { id: request.id.clone(), outcome: Outcome::Result(result) }.encode().into_bytes());
+        tracing::debug!(
+            version = version.as_str(),
+            "a legacy client has opened a session"
+        );
+        let mut response = json(
+            Response {
+                id: request.id.clone(),
+                outcome: Outcome::Result(result),
+            }
+            .encode()
+            .into_bytes(),
+        );
         response.headers_mut().insert(&MCP_SESSION_ID, value);
         response
     }
 
-    /// The session that a request belongs to. Why an id is not good is nobody's business: expired, ended, somebody else's
-    /// and made up all look the same.
+    /// The session that a request belongs to. Why an id is not good is nobody's business: expired,
+    /// ended, somebody else's and made up all look the same.
     pub(super) async fn enter(&self, head: &RequestHead) -> Result<Arc<Session>, HttpResponse> {
         let mut ids = head.headers.get_all(&MCP_SESSION_ID).iter();
         let (Some(id), None) = (ids.next(), ids.next()) else {
@@ -265,19 +322,26 @@ impl Shared {
             return Err(refused(StatusCode::BAD_REQUEST, why));
         };
         let principal = head.principal.as_deref();
-        let opened = id.to_str().ok().and_then(|id| token::open(&self.keys, principal, now(), id));
+        let opened = id
+            .to_str()
+            .ok()
+            .and_then(|id| token::open(&self.keys, principal, now(), id));
         let opened = opened.ok_or_else(unknown_session)?;
         let session = match self.sessions.find(&opened.name, opened.expires_at) {
             Found::Known(session) => session,
             Found::Ended => return Err(unknown_session()),
             Found::Unknown => {
                 let version = opened.negotiated.version;
-                let conversation = Conversation::new(&self.server, opened.negotiated, head.caller());
+                let conversation =
+                    Conversation::new(&self.server, opened.negotiated, head.caller());
                 let session = Session::new(opened.name, version, conversation, opened.expires_at);
                 self.sessions.insert(session).map_err(|TooMany| busy())?
             }
         };
-        session.recalled.get_or_init(|| self.recall_session(&session)).await;
+        session
+            .recalled
+            .get_or_init(|| self.recall_session(&session))
+            .await;
         if session.is_ended() {
             return Err(unknown_session());
         }
@@ -287,7 +351,9 @@ impl Shared {
             _ if !session.version.names_version_in_header() => Ok(session),
             _ => {
                 let negotiated = session.version.as_str();
-                let why = format!("MCP-Protocol-Version does not say {negotiated}, which this session has negotiated");
+                let why = format!(
+                    "MCP-Protocol-Version does not say {negotiated}, which this session has negotiated"
+                );
                 Err(refused(StatusCode::BAD_REQUEST, why))
             }
         }
@@ -295,23 +361,33 @@ impl Shared {
 
     /// Asks other replicas about a session that is new here.
     async fn recall_session(&self, session: &Arc<Session>) {
-        let Some(recalled) = self.meeting.recall(&session.name).await else { return };
+        let Some(recalled) = self.meeting.recall(&session.name).await else {
+            return;
+        };
         if recalled.ended {
             self.sessions.end(&session.name, session.expires_at);
             session.end();
             return;
         }
         let level = recalled.log_level.map(Change::LogLevel);
-        for change in level.into_iter().chain(recalled.subscribed.into_iter().map(Change::Subscribed)) {
+        for change in level
+            .into_iter()
+            .chain(recalled.subscribed.into_iter().map(Change::Subscribed))
+        {
             session.apply(change);
         }
     }
 
     /// A message that is answered by nothing: a notification, or the client's answer to a question.
-    pub(super) async fn take(&self, session: &Session, message: Incoming) -> Result<(), BudgetExceeded> {
+    pub(super) async fn take(
+        &self,
+        session: &Session,
+        message: Incoming,
+    ) -> Result<(), BudgetExceeded> {
         let what = match message {
             Incoming::Response(response) => {
-                // No replica has asked anything that this could be an answer to, unless it has such an id.
+                // No replica has asked anything that this could be an answer to, unless it has such
+                // an id.
                 let is_ours = Questions::is_id(&response.id);
                 let text = response.encode().into_bytes();
                 (!session.conversation.response(response) && is_ours)
@@ -319,7 +395,9 @@ impl Shared {
             }
             Incoming::Notification(notification) => {
                 let here = session.conversation.notification(&notification);
-                let elsewhere = notification.params.filter(|_| !here && notification.method == CANCELLED);
+                let elsewhere = notification
+                    .params
+                    .filter(|_| !here && notification.method == CANCELLED);
                 elsewhere.map(What::Cancelled)
             }
             Incoming::ErrorWithoutId(error) => {
@@ -330,7 +408,10 @@ impl Shared {
             Incoming::Request(_) => None,
         };
         match what {
-            Some(what) => self.publish(&session.name, &session.conversation.caller, what).await,
+            Some(what) => {
+                self.publish(&session.name, &session.conversation.caller, what)
+                    .await
+            }
             None => Ok(()),
         }
     }
@@ -339,31 +420,53 @@ impl Shared {
     ///
     /// # Errors
     /// When the client has told them too much lately, or all clients have.
-    pub(super) async fn publish(&self, session: &Arc<str>, caller: &Caller, what: What) -> Result<(), BudgetExceeded> {
+    pub(super) async fn publish(
+        &self,
+        session: &Arc<str>,
+        caller: &Caller,
+        what: What,
+    ) -> Result<(), BudgetExceeded> {
         if self.meeting.is_alone() {
             return Ok(());
         }
         let bytes = match &what {
-            What::Answer(text) | What::Cancelled(text) | What::Posted(text) => text.as_bytes().len(),
+            What::Answer(text) | What::Cancelled(text) | What::Posted(text) => {
+                text.as_bytes().len()
+            }
             What::Subscribed(uri) | What::Unsubscribed(uri) => uri.len(),
             What::LogLevel(_) | What::Listening | What::Ended { .. } => 0,
         };
         self.count_published(caller, bytes)?;
-        self.meeting.publish(Note { session: Arc::clone(session), what }).await;
+        self.meeting
+            .publish(Note {
+                session: Arc::clone(session),
+                what,
+            })
+            .await;
         Ok(())
     }
 
     /// Counts what other replicas get for as long as a store keeps it.
     fn count_published(&self, caller: &Caller, bytes: usize) -> Result<(), BudgetExceeded> {
-        let mut published = self.published.lock().unwrap_or_else(PoisonError::into_inner);
-        while published.pop_front_if(|(at, _)| at.elapsed() >= PUBLISHED_KEPT).is_some() {}
-        let reservation = self.server.quotas.published.reserve(caller, bytes + PUBLISHED_OVERHEAD)?;
+        let mut published = self
+            .published
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        while published
+            .pop_front_if(|(at, _)| at.elapsed() >= PUBLISHED_KEPT)
+            .is_some()
+        {}
+        let reservation = self
+            .server
+            .quotas
+            .published
+            .reserve(caller, bytes + PUBLISHED_OVERHEAD)?;
         published.push_back((Instant::now(), reservation));
         Ok(())
     }
 
-    /// Whether the end of this session may be stored until its token has expired on every replica: a client that opens and ends sessions all
-    /// day long does not fill the store.
+    /// Whether the end of this session may be stored until its token has expired on every replica:
+    /// a client that opens and ends sessions all day long does not fill the store.
     fn may_store_end(&self, session: &Session) -> bool {
         if self.meeting.is_alone() {
             return true;
@@ -373,7 +476,12 @@ impl Shared {
         while let Some(oldest) = ended.first_entry().filter(|oldest| *oldest.key() <= now) {
             oldest.remove();
         }
-        match self.server.quotas.ended.reserve(&session.conversation.caller, 0) {
+        match self
+            .server
+            .quotas
+            .ended
+            .reserve(&session.conversation.caller, 0)
+        {
             Ok(reservation) => {
                 let until = session.expires_at.saturating_add(MAX_SKEW.as_secs());
                 ended.entry(until).or_default().push(reservation);
@@ -387,27 +495,40 @@ impl Shared {
     }
 
     async fn get(self: Arc<Self>, head: RequestHead) -> HttpResponse {
-        if !head.headers.contains_key(&MCP_SESSION_ID) && !matches!(named_version(&head.headers), Named::Legacy(_)) {
-            // Whoever this is, it has no session (`basic/transports/streamable-http#earlier-streamable-http-revisions`).
+        if !head.headers.contains_key(&MCP_SESSION_ID)
+            && !matches!(named_version(&head.headers), Named::Legacy(_))
+        {
+            // Whoever this is, it has no session
+            // (`basic/transports/streamable-http#earlier-streamable-http-revisions`).
             return not_allowed(&Method::GET);
         }
         if !accepts(&head.headers, &["text/event-stream"]) {
-            return refused(StatusCode::NOT_ACCEPTABLE, "Accept must list text/event-stream");
+            return refused(
+                StatusCode::NOT_ACCEPTABLE,
+                "Accept must list text/event-stream",
+            );
         }
         let session = match self.enter(&head).await {
             Ok(session) => session,
             Err(refusal) => return refusal,
         };
         let origin = head.origin(Some(session.client()));
-        let Some(last) = head.headers.get(&LAST_EVENT_ID) else { return self.listen(session, origin).await };
+        let Some(last) = head.headers.get(&LAST_EVENT_ID) else {
+            return self.listen(session, origin).await;
+        };
         match last.to_str() {
             Ok(last) => self.resume(session, last, origin).await,
-            Err(_) => refused(StatusCode::BAD_REQUEST, "Last-Event-ID is none of this server's"),
+            Err(_) => refused(
+                StatusCode::BAD_REQUEST,
+                "Last-Event-ID is none of this server's",
+            ),
         }
     }
 
     async fn delete(&self, head: &RequestHead) -> HttpResponse {
-        if !head.headers.contains_key(&MCP_SESSION_ID) && !matches!(named_version(&head.headers), Named::Legacy(_)) {
+        if !head.headers.contains_key(&MCP_SESSION_ID)
+            && !matches!(named_version(&head.headers), Named::Legacy(_))
+        {
             return not_allowed(&Method::DELETE);
         }
         let session = match self.enter(head).await {
@@ -416,7 +537,12 @@ impl Shared {
         };
         self.sessions.end(&session.name, session.expires_at);
         session.end();
-        let note = Note { session: Arc::clone(&session.name), what: What::Ended { until: session.expires_at } };
+        let note = Note {
+            session: Arc::clone(&session.name),
+            what: What::Ended {
+                until: session.expires_at,
+            },
+        };
         if self.may_store_end(&session) {
             self.meeting.publish(note).await;
         } else {
@@ -431,22 +557,30 @@ pub(super) const CANCELLED: &str = "notifications/cancelled";
 
 impl Replica for Shared {
     fn hear(&self, note: Note) {
-        let Note { session: name, what } = note;
+        let Note {
+            session: name,
+            what,
+        } = note;
         if let What::Ended { until } = what {
             return self.sessions.end(&name, until);
         }
         if let What::Posted(message) = what {
             return self.channels.hear(&name, message);
         }
-        let Some(session) = self.sessions.peek(&name) else { return };
+        let Some(session) = self.sessions.peek(&name) else {
+            return;
+        };
         match what {
             What::Answer(message) => {
-                if let Ok(Parsed::One(Incoming::Response(response))) = parse(&message.into_bytes()) {
+                if let Ok(Parsed::One(Incoming::Response(response))) = parse(&message.into_bytes())
+                {
                     session.conversation.response(response);
                 }
             }
             What::Cancelled(params) => {
-                session.conversation.notification(&Notification::new(CANCELLED, params));
+                session
+                    .conversation
+                    .notification(&Notification::new(CANCELLED, params));
             }
             What::LogLevel(level) => session.apply(Change::LogLevel(level)),
             What::Subscribed(uri) => session.apply(Change::Subscribed(uri)),
@@ -459,7 +593,10 @@ impl Replica for Shared {
     fn recall(&self, session: &str) -> Option<Recalled> {
         match self.sessions.find_named(session) {
             Found::Known(session) => session.recalled.initialized().then(|| session.known()),
-            Found::Ended => Some(Recalled { ended: true, ..Recalled::default() }),
+            Found::Ended => Some(Recalled {
+                ended: true,
+                ..Recalled::default()
+            }),
             Found::Unknown => None,
         }
     }
@@ -473,7 +610,9 @@ impl Replica for Shared {
         Some(Box::pin(reader.take_while(move |text| {
             let counted = self.count_published(&usage.caller, text.len());
             std::future::ready(
-                counted.inspect_err(|exceeded| tracing::debug!(%exceeded, "a stream is cut short")).is_ok(),
+                counted
+                    .inspect_err(|exceeded| tracing::debug!(%exceeded, "a stream is cut short"))
+                    .is_ok(),
             )
         })))
     }
@@ -486,15 +625,22 @@ fn bad_request(text: Bytes) -> HttpResponse {
 }
 
 pub(super) fn unknown_session() -> HttpResponse {
-    refused(StatusCode::NOT_FOUND, "There is no such session: send initialize to begin a new one")
+    refused(
+        StatusCode::NOT_FOUND,
+        "There is no such session: send initialize to begin a new one",
+    )
 }
 
 pub(super) fn busy() -> HttpResponse {
-    refused(StatusCode::SERVICE_UNAVAILABLE, "Too much is in work here: try again soon")
+    refused(
+        StatusCode::SERVICE_UNAVAILABLE,
+        "Too much is in work here: try again soon",
+    )
 }
 
 fn not_allowed(method: &Method) -> HttpResponse {
-    let why = format!("{method} needs an Mcp-Session-Id; without a session, POST one JSON-RPC message");
+    let why =
+        format!("{method} needs an Mcp-Session-Id; without a session, POST one JSON-RPC message");
     refused(StatusCode::METHOD_NOT_ALLOWED, why)
 }
 
@@ -507,7 +653,10 @@ pub(super) fn limits(options: &Options) -> Limits {
         kept: options.events_kept,
         grace: options.grace,
         retry: options.retry,
-        share: share_of(Amount::new(options.max_streams, options.max_all_event_bytes), options.caller_share),
+        share: share_of(
+            Amount::new(options.max_streams, options.max_all_event_bytes),
+            options.caller_share,
+        ),
     }
 }
 
@@ -518,7 +667,9 @@ pub(super) fn now() -> u64 {
 
 /// Milliseconds since the epoch.
 pub(super) fn now_millis() -> u64 {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO);
+    let since = SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or(Duration::ZERO);
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 

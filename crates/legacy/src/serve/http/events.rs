@@ -1,8 +1,9 @@
-//! Event streams that outlive their connection: what a stream has sent is kept for a while, so that a client whose
-//! connection broke, or was closed on purpose, goes on where it was (2025-11-25 `basic/transports#resumability-and-redelivery`).
+//! Event streams that outlive their connection: what a stream has sent is kept for a while, so that
+//! a client whose connection broke, or was closed on purpose, goes on where it was (2025-11-25
+//! `basic/transports#resumability-and-redelivery`).
 //!
-//! A stream is written by one task and read by one response body at a time. The writer waits when the reader is behind, or
-//! away; it gives up when nobody has read for the grace time.
+//! A stream is written by one task and read by one response body at a time. The writer waits when
+//! the reader is behind, or away; it gives up when nobody has read for the grace time.
 
 use super::super::conversation::Outgoing;
 use super::store::Store;
@@ -52,8 +53,8 @@ pub(super) struct EventStream {
     pub(super) id: Arc<str>,
     /// Whose it is.
     pub(super) session: Arc<str>,
-    /// Whether it begins with an id and no data, and may be closed to be polled: from 2025-11-25 on. Clients of earlier
-    /// revisions take the empty event for a broken message.
+    /// Whether it begins with an id and no data, and may be closed to be polled: from 2025-11-25
+    /// on. Clients of earlier revisions take the empty event for a broken message.
     polls: bool,
     state: Mutex<State>,
     /// The reader took something, came or went.
@@ -125,8 +126,8 @@ impl EventStream {
         self.usage.get()
     }
 
-    /// Adds a message, evicting what was read already where it would be too much. Returns by how much the stream grew
-    /// (or shrank).
+    /// Adds a message, evicting what was read already where it would be too much. Returns by how
+    /// much the stream grew (or shrank).
     pub(super) fn append(&self, message: &Outgoing) -> isize {
         let mut state = self.lock();
         if state.complete {
@@ -140,7 +141,10 @@ impl EventStream {
         put_id(&mut text, &self.id, number);
         sse::encode_event(&json, &mut text);
         state.bytes += text.len();
-        state.events.push_back(Event { number, text: text.freeze() });
+        state.events.push_back(Event {
+            number,
+            text: text.freeze(),
+        });
         while state.events.len() > self.limits.events || state.bytes > self.limits.bytes {
             if !state.evict() {
                 break;
@@ -165,7 +169,8 @@ impl EventStream {
         state.wake();
     }
 
-    /// As [`complete`](Self::complete), and whoever reads gets no more either: the session has ended.
+    /// As [`complete`](Self::complete), and whoever reads gets no more either: the session has
+    /// ended.
     pub(super) fn close(&self) {
         let mut state = self.lock();
         state.complete = true;
@@ -193,9 +198,16 @@ impl EventStream {
             let moved = self.moved.notified();
             {
                 let state = self.lock();
-                let unread = state.events.iter().rev().take_while(|event| event.number > state.read);
-                let (count, bytes) = unread.fold((0, 0), |(count, bytes), event| (count + 1, bytes + event.text.len()));
-                let fits = count < self.limits.events && bytes < self.limits.bytes && !store.is_full(self);
+                let unread = state
+                    .events
+                    .iter()
+                    .rev()
+                    .take_while(|event| event.number > state.read);
+                let (count, bytes) = unread.fold((0, 0), |(count, bytes), event| {
+                    (count + 1, bytes + event.text.len())
+                });
+                let fits =
+                    count < self.limits.events && bytes < self.limits.bytes && !store.is_full(self);
                 if count == 0 || fits || state.complete {
                     return;
                 }
@@ -237,17 +249,26 @@ impl EventStream {
         if let Some(after) = after {
             state.read = after.min(state.last);
             // The number is the client's: it may be any.
-            if state.events.front().is_some_and(|oldest| oldest.number - 1 > after) {
+            if state
+                .events
+                .front()
+                .is_some_and(|oldest| oldest.number - 1 > after)
+            {
                 tracing::warn!(stream = %self.id, "a client comes back for events that are not kept any more");
             }
         }
-        let cursor = Cursor { stream: Arc::clone(self), reader: state.reader, opening: self.polls && after.is_none() };
+        let cursor = Cursor {
+            stream: Arc::clone(self),
+            reader: state.reader,
+            opening: self.polls && after.is_none(),
+        };
         drop(state);
         self.moved.notify_waiters();
         cursor
     }
 
-    /// Closes the stream to be polled, once its reader has got what there is. Returns when that is done.
+    /// Closes the stream to be polled, once its reader has got what there is. Returns when that is
+    /// done.
     pub(super) async fn pause(&self) {
         {
             let mut state = self.lock();
@@ -291,7 +312,9 @@ impl State {
     /// Forgets the oldest event if it was read.
     fn evict(&mut self) -> bool {
         let read = self.read;
-        let Some(event) = self.events.pop_front_if(|event| event.number <= read) else { return false };
+        let Some(event) = self.events.pop_front_if(|event| event.number <= read) else {
+            return false;
+        };
         self.bytes -= event.text.len();
         true
     }
@@ -330,7 +353,9 @@ impl Cursor {
         for event in state.events.range(skip..) {
             if text.is_empty() && single.is_none() && event.text.len() >= CHUNK_BYTES {
                 single = Some(event.text.clone());
-            } else if single.is_some() || (!text.is_empty() && text.len() + event.text.len() > CHUNK_BYTES) {
+            } else if single.is_some()
+                || (!text.is_empty() && text.len() + event.text.len() > CHUNK_BYTES)
+            {
                 break;
             } else {
                 text.put_slice(&event.text);
@@ -386,7 +411,9 @@ impl Drop for Cursor {
 
 impl fmt::Debug for EventStream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("EventStream").field("id", &self.id).finish_non_exhaustive()
+        f.debug_struct("EventStream")
+            .field("id", &self.id)
+            .finish_non_exhaustive()
     }
 }
 

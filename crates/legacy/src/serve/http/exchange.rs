@@ -31,9 +31,15 @@ impl Shared {
         head: &RequestHead,
     ) -> HttpResponse {
         let options = &self.options;
-        let one = if batch.is_none() { requests.first().map(|request| request.id.clone()) } else { None };
+        let one = if batch.is_none() {
+            requests.first().map(|request| request.id.clone())
+        } else {
+            None
+        };
         let polls = session.version.has_polling();
-        let events = self.store.stream(Name::Answers(one.as_ref()), &session.name, polls);
+        let events = self
+            .store
+            .stream(Name::Answers(one.as_ref()), &session.name, polls);
         let control = StreamControl::new(&events);
         let exchanges = requests.into_iter().map(|request| {
             let mut origin = head.origin(Some(session.client()));
@@ -45,12 +51,25 @@ impl Shared {
         let exchange: Exchange = match (batch, exchanges.pop()) {
             (None, Some(only)) => only,
             (refused, last) => {
-                let refused = stream::iter(refused.unwrap_or_default().into_iter().map(Outgoing::Response));
+                let refused = stream::iter(
+                    refused
+                        .unwrap_or_default()
+                        .into_iter()
+                        .map(Outgoing::Response),
+                );
                 Box::pin(refused.chain(stream::select_all(exchanges.into_iter().chain(last))))
             }
         };
-        let starting = Starting::new(exchange, options.grace, &self.server.quotas.detached, &session);
-        match starting.begin(!is_batch, options.sse_after, &session, &events).await {
+        let starting = Starting::new(
+            exchange,
+            options.grace,
+            &self.server.quotas.detached,
+            &session,
+        );
+        match starting
+            .begin(!is_batch, options.sse_after, &session, &events)
+            .await
+        {
             Beginning::Ended => unknown_session(),
             Beginning::Complete(responses) if is_batch => json(array(&responses)),
             Beginning::Complete(responses) => match responses.first() {
@@ -69,18 +88,32 @@ impl Shared {
                     return busy();
                 }
                 let reader = Reader::new(events.read(None), options.keep_alive);
-                write(Arc::clone(&self.store), session, events, one, stream::iter(first).chain(rest));
+                write(
+                    Arc::clone(&self.store),
+                    session,
+                    events,
+                    one,
+                    stream::iter(first).chain(rest),
+                );
                 event_stream(reader)
             }
         }
     }
 
-    /// One request's exchange. What it changes about the session is told to other replicas before the client knows.
-    fn exchange(self: &Arc<Self>, session: &Arc<Session>, request: Request, origin: Origin) -> Exchange {
+    /// One request's exchange. What it changes about the session is told to other replicas before
+    /// the client knows.
+    fn exchange(
+        self: &Arc<Self>,
+        session: &Arc<Session>,
+        request: Request,
+        origin: Origin,
+    ) -> Exchange {
         let change = change_of(&request);
         let id = request.id.clone();
         let exchange = guarded(session.conversation.answer(request, origin), id);
-        let Some(change) = change else { return exchange };
+        let Some(change) = change else {
+            return exchange;
+        };
         let (shared, session) = (Arc::clone(self), Arc::clone(session));
         Box::pin(exchange.then(move |item| {
             let done = matches!(&item, Outgoing::Response(Response { outcome: Outcome::Result(_), .. }));
@@ -101,7 +134,8 @@ impl Shared {
         }))
     }
 
-    /// Several messages in one array (2025-03-26 `basic/transports#sending-messages-to-the-server`).
+    /// Several messages in one array (2025-03-26
+    /// `basic/transports#sending-messages-to-the-server`).
     pub(super) async fn batch(
         self: Arc<Self>,
         session: Arc<Session>,
@@ -109,8 +143,10 @@ impl Shared {
         head: &RequestHead,
     ) -> HttpResponse {
         if !session.version.has_batches() {
-            let why =
-                format!("Batches exist in 2025-03-26 alone, and this session speaks {}", session.version.as_str());
+            let why = format!(
+                "Batches exist in 2025-03-26 alone, and this session speaks {}",
+                session.version.as_str()
+            );
             return refused(StatusCode::BAD_REQUEST, why);
         }
         let mut requests = Vec::new();
@@ -119,16 +155,31 @@ impl Shared {
         for item in items {
             match item {
                 Ok(Incoming::Request(request)) if request.method == "initialize" => {
-                    refuse(request.id, ErrorObject::new(code::INVALID_REQUEST, "initialize cannot come in a batch"));
+                    refuse(
+                        request.id,
+                        ErrorObject::new(
+                            code::INVALID_REQUEST,
+                            "initialize cannot come in a batch",
+                        ),
+                    );
                 }
                 Ok(Incoming::Request(request)) => requests.push(request),
                 Ok(other) => {
                     if let Err(exceeded) = self.take(&session, other).await {
-                        return refused(StatusCode::SERVICE_UNAVAILABLE, format!("Try again later: {exceeded}"));
+                        return refused(
+                            StatusCode::SERVICE_UNAVAILABLE,
+                            format!("Try again later: {exceeded}"),
+                        );
                     }
                 }
-                Err(Malformed { id: Some(id), error, .. }) => refuse(id, error),
-                Err(Malformed { id: None, error, .. }) => return refused(StatusCode::BAD_REQUEST, error.message),
+                Err(Malformed {
+                    id: Some(id),
+                    error,
+                    ..
+                }) => refuse(id, error),
+                Err(Malformed {
+                    id: None, error, ..
+                }) => return refused(StatusCode::BAD_REQUEST, error.message),
             }
         }
         if requests.is_empty() && refused_items.is_empty() {
@@ -137,12 +188,22 @@ impl Shared {
         self.run(session, requests, Some(refused_items), head).await
     }
 
-    /// The stream of changes (2025-11-25 `basic/transports#listening-for-messages-from-the-server`).
-    pub(super) async fn listen(self: Arc<Self>, session: Arc<Session>, origin: Origin) -> HttpResponse {
+    /// The stream of changes (2025-11-25
+    /// `basic/transports#listening-for-messages-from-the-server`).
+    pub(super) async fn listen(
+        self: Arc<Self>,
+        session: Arc<Session>,
+        origin: Origin,
+    ) -> HttpResponse {
         if self.server.shutdown.has_begun() {
-            return refused(StatusCode::SERVICE_UNAVAILABLE, "The server is shutting down");
+            return refused(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "The server is shutting down",
+            );
         }
-        let events = self.store.stream(Name::Changes, &session.name, session.version.has_polling());
+        let events = self
+            .store
+            .stream(Name::Changes, &session.name, session.version.has_polling());
         if !self.store.keep(&events, &session.conversation.caller) {
             return busy();
         }
@@ -150,26 +211,44 @@ impl Shared {
         let (shared, listening) = (Arc::clone(&self), Arc::clone(&session));
         tokio::spawn(async move {
             let caller = &listening.conversation.caller;
-            if let Err(exceeded) = shared.publish(&listening.name, caller, What::Listening).await {
+            if let Err(exceeded) = shared
+                .publish(&listening.name, caller, What::Listening)
+                .await
+            {
                 tracing::debug!(%exceeded, "other replicas do not learn of a new stream");
             }
         });
         let reader = Reader::new(events.read(None), self.options.keep_alive);
-        let changes = session.conversation.changes(origin).map(Outgoing::Notification);
+        let changes = session
+            .conversation
+            .changes(origin)
+            .map(Outgoing::Notification);
         let left = Duration::from_secs(session.expires_at.saturating_sub(now()));
         let changes = changes.take_until(Box::pin(tokio::time::sleep(left)));
         write(Arc::clone(&self.store), session, events, None, changes);
         event_stream(reader)
     }
 
-    /// Goes on with a stream (2025-11-25 `basic/transports#resumability-and-redelivery`): one of this replica, or one that
-    /// another replica holds. If the stream is lost, so is the request, and its client gets to know.
-    pub(super) async fn resume(self: Arc<Self>, session: Arc<Session>, last: &str, origin: Origin) -> HttpResponse {
+    /// Goes on with a stream (2025-11-25 `basic/transports#resumability-and-redelivery`): one of
+    /// this replica, or one that another replica holds. If the stream is lost, so is the request,
+    /// and its client gets to know.
+    pub(super) async fn resume(
+        self: Arc<Self>,
+        session: Arc<Session>,
+        last: &str,
+        origin: Origin,
+    ) -> HttpResponse {
         let Some(id) = event_id(last) else {
-            return refused(StatusCode::BAD_REQUEST, "Last-Event-ID is none of this server's");
+            return refused(
+                StatusCode::BAD_REQUEST,
+                "Last-Event-ID is none of this server's",
+            );
         };
         if let Some(events) = self.store.find(id.stream, &session.name) {
-            return event_stream(Reader::new(events.read(Some(id.number)), self.options.keep_alive));
+            return event_stream(Reader::new(
+                events.read(Some(id.number)),
+                self.options.keep_alive,
+            ));
         }
         if let Some(events) = self.meeting.events(&session.name, last).await {
             // The replica that has the stream goes on; this one need not wait for it.
@@ -178,7 +257,9 @@ impl Shared {
         match id.kind {
             // What was missed is lost, what comes from now on is not.
             Kind::Changes => self.listen(session, origin).await,
-            Kind::Answers(Some(request)) => event_stream(stream::iter([lost(id.stream, id.number, request)])),
+            Kind::Answers(Some(request)) => {
+                event_stream(stream::iter([lost(id.stream, id.number, request)]))
+            }
             Kind::Answers(None) => refused(
                 StatusCode::BAD_REQUEST,
                 "The stream of this event is not kept any more: send the requests again",
@@ -229,7 +310,11 @@ fn change_of(request: &Request) -> Option<Change> {
     }
     let uri = || request.params.decode().ok().map(|Resource { uri }| uri);
     match request.method.as_str() {
-        "logging/setLevel" => request.params.decode().ok().map(|Level { level }| Change::LogLevel(level)),
+        "logging/setLevel" => request
+            .params
+            .decode()
+            .ok()
+            .map(|Level { level }| Change::LogLevel(level)),
         "resources/subscribe" => uri().map(Change::Subscribed),
         "resources/unsubscribe" => uri().map(Change::Unsubscribed),
         _ => None,

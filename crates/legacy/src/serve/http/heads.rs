@@ -24,16 +24,25 @@ pub(super) fn refused(status: StatusCode, why: impl Into<String>) -> HttpRespons
 }
 
 /// As [`refused`], for a request whose id is known.
-pub(super) fn refused_request(status: StatusCode, id: Option<&RequestId>, why: impl Into<String>) -> HttpResponse {
+pub(super) fn refused_request(
+    status: StatusCode,
+    id: Option<&RequestId>,
+    why: impl Into<String>,
+) -> HttpResponse {
     let error = ErrorObject::new(code::INVALID_REQUEST, why.into());
     let mut response = json(encode_error(id, &error).into_bytes());
     *response.status_mut() = status;
     match status {
         StatusCode::METHOD_NOT_ALLOWED => {
-            response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, POST, DELETE, OPTIONS"));
+            response.headers_mut().insert(
+                ALLOW,
+                HeaderValue::from_static("GET, POST, DELETE, OPTIONS"),
+            );
         }
         StatusCode::SERVICE_UNAVAILABLE => {
-            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+            response
+                .headers_mut()
+                .insert(RETRY_AFTER, HeaderValue::from_static("1"));
         }
         _ => {}
     }
@@ -46,8 +55,8 @@ pub(super) fn json(text: Bytes) -> HttpResponse {
     response
 }
 
-/// The response to one request. Errors are 200 on this binding, but for those about access, whose status is what clients
-/// act upon.
+/// The response to one request. Errors are 200 on this binding, but for those about access, whose
+/// status is what clients act upon.
 pub(super) fn answered(answer: &Response) -> HttpResponse {
     let mut response = json(answer.encode().into_bytes());
     if let Outcome::Error(error) = &answer.outcome
@@ -68,7 +77,10 @@ pub(super) fn event_stream(text: impl Stream<Item = Bytes> + Send + 'static) -> 
     let mut response = HttpResponse::new(ReplyBody::stream(text));
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, EVENTS);
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache, no-transform"));
+    headers.insert(
+        CACHE_CONTROL,
+        HeaderValue::from_static("no-cache, no-transform"),
+    );
     // Without it a proxy may hold events back until its buffer is full.
     headers.insert(&X_ACCEL_BUFFERING, HeaderValue::from_static("no"));
     response
@@ -76,15 +88,25 @@ pub(super) fn event_stream(text: impl Stream<Item = Bytes> + Send + 'static) -> 
 
 /// Whether the client takes each of these types. One that says nothing takes everything.
 pub(super) fn accepts(headers: &HeaderMap, wanted: &[&str]) -> bool {
-    let values: Vec<_> = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok()).collect();
-    let offered =
-        || values.iter().flat_map(|value| value.split(',')).map(|item| item.split(';').next().unwrap_or(item).trim());
+    let values: Vec<_> = headers
+        .get_all(ACCEPT)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .collect();
+    let offered = || {
+        values
+            .iter()
+            .flat_map(|value| value.split(','))
+            .map(|item| item.split(';').next().unwrap_or(item).trim())
+    };
     let takes = |wanted: &str| {
         let group = wanted.split('/').next().unwrap_or_default();
         offered().any(|offered| {
             offered == "*/*"
                 || offered.eq_ignore_ascii_case(wanted)
-                || offered.strip_suffix("/*").is_some_and(|offered| offered.eq_ignore_ascii_case(group))
+                || offered
+                    .strip_suffix("/*")
+                    .is_some_and(|offered| offered.eq_ignore_ascii_case(group))
         })
     };
     values.is_empty() || wanted.iter().all(|wanted| takes(wanted))
@@ -100,7 +122,10 @@ pub(super) enum Named {
 }
 
 pub(super) fn named_version(headers: &HeaderMap) -> Named {
-    match headers.get(&MCP_PROTOCOL_VERSION).map(|value| value.to_str().ok().and_then(|text| text.parse().ok())) {
+    match headers
+        .get(&MCP_PROTOCOL_VERSION)
+        .map(|value| value.to_str().ok().and_then(|text| text.parse().ok()))
+    {
         None => Named::Nothing,
         Some(None) => Named::Unknown,
         Some(Some(version)) if ProtocolVersion::is_modern(version) => Named::Modern,

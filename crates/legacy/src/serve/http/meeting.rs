@@ -1,7 +1,8 @@
 //! Where replicas meet: the little that a session needs besides its token.
 //!
-//! A client without affinity sends each message to another replica. Its requests are answered wherever they arrive, but
-//! an answer to a question belongs where the question was asked, and what is set for the session holds everywhere.
+//! A client without affinity sends each message to another replica. Its requests are answered
+//! wherever they arrive, but an answer to a question belongs where the question was asked, and what
+//! is set for the session holds everywhere.
 
 use super::super::changes::MAX_SESSION_BYTES;
 use bytes::Bytes;
@@ -21,7 +22,8 @@ const MAX_SUBSCRIBED: usize = 10_000;
 /// Something that happened to a session here and matters at other replicas.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Note {
-    /// The name of the session among replicas. It is not the token: nobody can open a session with it.
+    /// The name of the session among replicas. It is not the token: nobody can open a session with
+    /// it.
     pub session: Arc<str>,
     /// What happened.
     pub what: What,
@@ -33,7 +35,8 @@ pub struct Note {
 pub enum What {
     /// The client answered a question that was not asked here: its JSON-RPC response.
     Answer(RawJson),
-    /// The client gave up a request that is not in work here: the `params` of `notifications/cancelled`.
+    /// The client gave up a request that is not in work here: the `params` of
+    /// `notifications/cancelled`.
     Cancelled(RawJson),
     /// `logging/setLevel`.
     LogLevel(LoggingLevel),
@@ -41,7 +44,8 @@ pub enum What {
     Subscribed(String),
     /// `resources/unsubscribe`.
     Unsubscribed(String),
-    /// The client listens for changes on a new stream, so that an older one elsewhere has no reader any more.
+    /// The client listens for changes on a new stream, so that an older one elsewhere has no reader
+    /// any more.
     Listening,
     /// A message for the stream of HTTP+SSE (2024-11-05) that is open elsewhere.
     Posted(RawJson),
@@ -83,11 +87,12 @@ pub(super) fn random_name() -> String {
 /// The text of an event stream.
 pub type EventText = Pin<Box<dyn Stream<Item = Bytes> + Send>>;
 
-/// How the replicas of one server tell each other what happened. The default, [`Local`], is for a single process;
-/// [`Siblings`](super::Siblings) talk over HTTP, and those with [`Stored`](super::Stored) through a store that they share.
+/// How the replicas of one server tell each other what happened. The default, [`Local`], is for a
+/// single process; [`Siblings`](super::Siblings) talk over HTTP, and those with
+/// [`Stored`](super::Stored) through a store that they share.
 ///
-/// Everything here is bounded in time by whoever implements it, and fails quietly: a client's request never fails because
-/// another replica did not hear of it.
+/// Everything here is bounded in time by whoever implements it, and fails quietly: a client's
+/// request never fails because another replica did not hear of it.
 pub trait Meeting: fmt::Debug + Send + Sync {
     /// Called once, with the replica that takes part through this.
     fn join(&self, _here: Here) {}
@@ -95,7 +100,8 @@ pub trait Meeting: fmt::Debug + Send + Sync {
     /// Tells all others.
     fn publish(&self, note: Note) -> BoxFuture<()>;
 
-    /// Tells all others that are there now. What the note says need not be kept for those that come later.
+    /// Tells all others that are there now. What the note says need not be kept for those that come
+    /// later.
     fn publish_now(&self, note: Note) -> BoxFuture<()> {
         self.publish(note)
     }
@@ -162,8 +168,8 @@ impl Here {
         Self(replica)
     }
 
-    /// Applies what happened elsewhere as if it had happened here. About sessions that have never been here there is
-    /// nothing to do: they are [recalled](Meeting::recall) when they come.
+    /// Applies what happened elsewhere as if it had happened here. About sessions that have never
+    /// been here there is nothing to do: they are [recalled](Meeting::recall) when they come.
     pub fn hear(&self, note: Note) {
         if let Some(replica) = self.0.upgrade() {
             replica.hear(note);
@@ -195,7 +201,9 @@ mod tests {
 
     #[test]
     fn a_note_survives_the_way_to_another_replica() {
-        let answer = RawJson::from_trusted(Bytes::from_static(br#"{"jsonrpc":"2.0","id":"q-1","result":{"a": 1}}"#));
+        let answer = RawJson::from_trusted(Bytes::from_static(
+            br#"{"jsonrpc":"2.0","id":"q-1","result":{"a": 1}}"#,
+        ));
         for what in [
             What::Answer(answer.clone()),
             What::Cancelled(answer.clone()),
@@ -206,7 +214,10 @@ mod tests {
             What::Posted(answer),
             What::Ended { until: 7 },
         ] {
-            let note = Note { session: "s".into(), what };
+            let note = Note {
+                session: "s".into(),
+                what,
+            };
             let text = serde_json::to_string(&note).unwrap();
             assert_eq!(serde_json::from_str::<Note>(&text).unwrap(), note, "{text}");
         }
@@ -222,6 +233,9 @@ mod tests {
         for n in 0..1_000 {
             recalled.subscribe(&format!("{n:08}{}", "x".repeat(8184)));
         }
-        assert_eq!(recalled.subscribed.len(), 2 + (MAX_SESSION_BYTES - 2) / 8192);
+        assert_eq!(
+            recalled.subscribed.len(),
+            2 + (MAX_SESSION_BYTES - 2) / 8192
+        );
     }
 }

@@ -1,5 +1,5 @@
-//! The HTTP binding for legacy clients: Streamable HTTP with sessions (2025-03-26 to 2025-11-25), and HTTP+SSE
-//! (2024-11-05).
+//! The HTTP binding for legacy clients: Streamable HTTP with sessions (2025-03-26 to 2025-11-25),
+//! and HTTP+SSE (2024-11-05).
 
 mod control;
 mod ended;

@@ -27,8 +27,9 @@ pub(super) enum Beginning {
     Ended,
 }
 
-/// An exchange whose response has not begun. When its client goes away it still goes on for the grace time: in these
-/// revisions a lost connection does not cancel a request (2025-11-25 `basic/transports#sending-messages-to-the-server`).
+/// An exchange whose response has not begun. When its client goes away it still goes on for the
+/// grace time: in these revisions a lost connection does not cancel a request (2025-11-25
+/// `basic/transports#sending-messages-to-the-server`).
 pub(super) struct Starting {
     exchange: Option<Exchange>,
     grace: Duration,
@@ -37,12 +38,22 @@ pub(super) struct Starting {
 }
 
 impl Starting {
-    pub(super) fn new(exchange: Exchange, grace: Duration, detached: &Budget, session: &Arc<Session>) -> Self {
-        Self { exchange: Some(exchange), grace, detached: detached.clone(), session: Arc::clone(session) }
+    pub(super) fn new(
+        exchange: Exchange,
+        grace: Duration,
+        detached: &Budget,
+        session: &Arc<Session>,
+    ) -> Self {
+        Self {
+            exchange: Some(exchange),
+            grace,
+            detached: detached.clone(),
+            session: Arc::clone(session),
+        }
     }
 
-    /// Waits for what decides how the response looks: all of it, something before it, `silence`, or a pause. `one` says
-    /// that the first response is the last.
+    /// Waits for what decides how the response looks: all of it, something before it, `silence`, or
+    /// a pause. `one` says that the first response is the last.
     pub(super) async fn begin(
         mut self,
         one: bool,
@@ -83,7 +94,11 @@ impl Starting {
         match self.exchange.take() {
             None => Beginning::Complete(responses),
             Some(exchange) => {
-                let first = responses.into_iter().map(Outgoing::Response).chain(rest).collect();
+                let first = responses
+                    .into_iter()
+                    .map(Outgoing::Response)
+                    .chain(rest)
+                    .collect();
                 Beginning::Stream(first, exchange)
             }
         }
@@ -92,23 +107,34 @@ impl Starting {
 
 impl Drop for Starting {
     fn drop(&mut self) {
-        let Some(exchange) = self.exchange.take() else { return };
-        let Ok(runtime) = Handle::try_current() else { return };
+        let Some(exchange) = self.exchange.take() else {
+            return;
+        };
+        let Ok(runtime) = Handle::try_current() else {
+            return;
+        };
         match self.detached.reserve(&self.session.conversation.caller, 0) {
-            Ok(reservation) => drop(runtime.spawn(finish_unheard(exchange, self.grace, reservation))),
-            Err(exceeded) => tracing::debug!(%exceeded, "a request whose client is gone is given up at once"),
+            Ok(reservation) => {
+                drop(runtime.spawn(finish_unheard(exchange, self.grace, reservation)))
+            }
+            Err(exceeded) => {
+                tracing::debug!(%exceeded, "a request whose client is gone is given up at once")
+            }
         }
     }
 }
 
 async fn finish_unheard(exchange: Exchange, grace: Duration, _held: Reservation) {
-    if timeout(grace, exchange.for_each(|_| std::future::ready(()))).await.is_err() {
+    if timeout(grace, exchange.for_each(|_| std::future::ready(())))
+        .await
+        .is_err()
+    {
         tracing::debug!("a request whose client is gone was given up");
     }
 }
 
-/// Writes an exchange to its stream, in a task of its own, until it is complete, or nobody has read it for the grace time,
-/// or its session has ended.
+/// Writes an exchange to its stream, in a task of its own, until it is complete, or nobody has read
+/// it for the grace time, or its session has ended.
 pub(super) fn write(
     store: Arc<Store>,
     session: Arc<Session>,
@@ -116,11 +142,19 @@ pub(super) fn write(
     request: Option<RequestId>,
     items: impl Stream<Item = Outgoing> + Send + 'static,
 ) {
-    let writing = Writing { store, stream, request };
+    let writing = Writing {
+        store,
+        stream,
+        request,
+    };
     tokio::spawn(async move {
         // Held as long as there is something to write: a session with work is not forgotten.
         let _session = session;
-        let Writing { store, stream, request } = &writing;
+        let Writing {
+            store,
+            stream,
+            request,
+        } = &writing;
         let all = async {
             let mut items = std::pin::pin!(items);
             while let Some(item) = items.next().await {
@@ -135,13 +169,20 @@ pub(super) fn write(
         };
         if let (true, Some(id)) = (abandoned, request) {
             tracing::debug!(%id, "nobody came back for the answer to a request");
-            let error = ErrorObject::new(code::INTERNAL_ERROR, "Given up: nobody read the stream of this request");
-            store.append(stream, &Outgoing::Response(Response::error(id.clone(), error)));
+            let error = ErrorObject::new(
+                code::INTERNAL_ERROR,
+                "Given up: nobody read the stream of this request",
+            );
+            store.append(
+                stream,
+                &Outgoing::Response(Response::error(id.clone(), error)),
+            );
         }
     });
 }
 
-/// A stream whose writer is at work; when the writer ends, for whatever reason, readers get to know.
+/// A stream whose writer is at work; when the writer ends, for whatever reason, readers get to
+/// know.
 struct Writing {
     store: Arc<Store>,
     stream: Arc<EventStream>,
@@ -154,7 +195,10 @@ impl Drop for Writing {
             && let Some(id) = &self.request
         {
             let error = ErrorObject::internal();
-            self.store.append(&self.stream, &Outgoing::Response(Response::error(id.clone(), error)));
+            self.store.append(
+                &self.stream,
+                &Outgoing::Response(Response::error(id.clone(), error)),
+            );
         }
         self.store.finish(&self.stream);
     }
@@ -169,7 +213,11 @@ pub(super) struct Reader {
 
 impl Reader {
     pub(super) fn new(cursor: Cursor, keep_alive: Duration) -> Self {
-        Self { cursor, keep_alive, timer: None }
+        Self {
+            cursor,
+            keep_alive,
+            timer: None,
+        }
     }
 }
 
@@ -190,7 +238,11 @@ impl Stream for Reader {
 }
 
 /// A comment when the silence has lasted for `interval`.
-pub(super) fn keep_alive(timer: &mut Option<Pin<Box<Sleep>>>, interval: Duration, cx: &mut Context<'_>) -> Poll<Bytes> {
+pub(super) fn keep_alive(
+    timer: &mut Option<Pin<Box<Sleep>>>,
+    interval: Duration,
+    cx: &mut Context<'_>,
+) -> Poll<Bytes> {
     let timer = timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(interval)));
     if timer.as_mut().poll(cx).is_ready() {
         timer.as_mut().reset(Instant::now() + interval);

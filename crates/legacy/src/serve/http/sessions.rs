@@ -88,20 +88,25 @@ impl Session {
         let _ = self.ended.subscribe().wait_for(|ended| *ended).await;
     }
 
-    /// Takes a stream in. `Err` when too many are open; else the streams that must make room for it.
+    /// Takes a stream in. `Err` when too many are open; else the streams that must make room for
+    /// it.
     pub(super) fn add(&self, stream: &Arc<EventStream>) -> Result<Vec<Arc<EventStream>>, TooMany> {
         let mut streams = lock(&self.streams);
         let mut gone = Vec::new();
         while streams.all.len() >= MAX_STREAMS {
-            let finished = streams.all.iter().position(|stream| stream.is_complete()).ok_or(TooMany)?;
+            let finished = streams
+                .all
+                .iter()
+                .position(|stream| stream.is_complete())
+                .ok_or(TooMany)?;
             gone.extend(streams.all.remove(finished));
         }
         streams.all.push_back(Arc::clone(stream));
         Ok(gone)
     }
 
-    /// Makes `stream` the one that carries changes. The one before it ends: a message goes to one stream only
-    /// (2025-11-25 `basic/transports#multiple-connections`).
+    /// Makes `stream` the one that carries changes. The one before it ends: a message goes to one
+    /// stream only (2025-11-25 `basic/transports#multiple-connections`).
     pub(super) fn listen(&self, stream: Option<Arc<EventStream>>) {
         let before = std::mem::replace(&mut lock(&self.streams).changes, stream);
         if let Some(before) = before {
@@ -140,7 +145,8 @@ pub(super) struct SessionLimits {
     pub(super) idle: Duration,
     /// How long a session lasts.
     pub(super) ttl: Duration,
-    /// What a session has subscribed to is stored elsewhere too, and stays there when this process forgets the session.
+    /// What a session has subscribed to is stored elsewhere too, and stays there when this process
+    /// forgets the session.
     pub(super) is_stored: bool,
 }
 
@@ -179,7 +185,13 @@ impl Sessions {
             stored: HashMap::new(),
             swept_at: Instant::now(),
         };
-        Self { limits: SessionLimits { all: limits.all.max(1), ..limits }, table: Mutex::new(table) }
+        Self {
+            limits: SessionLimits {
+                all: limits.all.max(1),
+                ..limits
+            },
+            table: Mutex::new(table),
+        }
     }
 
     /// Looks up the session of a token that expires at that time, and counts that as a use.
@@ -204,7 +216,10 @@ impl Sessions {
 
     /// Looks a session up that another replica speaks of.
     pub(super) fn peek(&self, name: &str) -> Option<Arc<Session>> {
-        lock(&self.table).entries.get(name).map(|entry| Arc::clone(&entry.session))
+        lock(&self.table)
+            .entries
+            .get(name)
+            .map(|entry| Arc::clone(&entry.session))
     }
 
     /// Takes a session in, unless one of that name came first; returns the one that is there then.
@@ -219,8 +234,14 @@ impl Sessions {
             Caller::Principal { .. } => self.limits.of_principal,
             _ => self.limits.of_caller,
         };
-        if table.owned.get(caller).is_some_and(|owned| *owned >= limit.max(1)) {
-            table.forget_one(&self.limits, |entry| entry.session.conversation.caller == *caller)?;
+        if table
+            .owned
+            .get(caller)
+            .is_some_and(|owned| *owned >= limit.max(1))
+        {
+            table.forget_one(&self.limits, |entry| {
+                entry.session.conversation.caller == *caller
+            })?;
         }
         if table.entries.len() >= self.limits.all {
             table.forget_one(&self.limits, |_| true)?;
@@ -229,15 +250,19 @@ impl Sessions {
         table.clock += 1;
         let turn = table.clock;
         table.order.insert(turn, Arc::clone(&session.name));
-        let entry = Entry { session: Arc::clone(&session), turn, used_at: Instant::now() };
+        let entry = Entry {
+            session: Arc::clone(&session),
+            turn,
+            used_at: Instant::now(),
+        };
         table.entries.insert(Arc::clone(&session.name), entry);
         // What it subscribes to again is counted again.
         table.stored.remove(&session.name);
         Ok(session)
     }
 
-    /// Ends a session for good, whether it has been here or not. Its token expires at `expires_at`, in seconds since the
-    /// epoch.
+    /// Ends a session for good, whether it has been here or not. Its token expires at `expires_at`,
+    /// in seconds since the epoch.
     pub(super) fn end(&self, name: &Arc<str>, expires_at: u64) {
         let mut table = lock(&self.table);
         let session = table.remove(name);
@@ -280,11 +305,20 @@ impl Table {
         Some(entry.session)
     }
 
-    /// Forgets the one that was used least recently, among those that `may_go` and have nothing in work.
-    fn forget_one(&mut self, limits: &SessionLimits, may_go: impl Fn(&Entry) -> bool) -> Result<(), TooMany> {
+    /// Forgets the one that was used least recently, among those that `may_go` and have nothing in
+    /// work.
+    fn forget_one(
+        &mut self,
+        limits: &SessionLimits,
+        may_go: impl Fn(&Entry) -> bool,
+    ) -> Result<(), TooMany> {
         let mut names = self.order.values();
         let name = names
-            .find(|name| self.entries.get(*name).is_some_and(|entry| entry.rests() && may_go(entry)))
+            .find(|name| {
+                self.entries
+                    .get(*name)
+                    .is_some_and(|entry| entry.rests() && may_go(entry))
+            })
             .cloned()
             .ok_or(TooMany)?;
         self.forget(limits, &name);
@@ -292,11 +326,14 @@ impl Table {
     }
 
     fn forget(&mut self, limits: &SessionLimits, name: &Arc<str>) {
-        let Some(session) = self.remove(name) else { return };
+        let Some(session) = self.remove(name) else {
+            return;
+        };
         if limits.is_stored {
             let held = session.conversation.subscriptions.take();
             if !held.is_empty() {
-                self.stored.insert(Arc::clone(name), (session.expires_at, held));
+                self.stored
+                    .insert(Arc::clone(name), (session.expires_at, held));
             }
         }
     }
@@ -305,9 +342,15 @@ impl Table {
     fn sweep(&mut self, limits: &SessionLimits) {
         let now = Instant::now();
         let old = |entry: &Entry| now.duration_since(entry.used_at) >= limits.idle;
-        let names =
-            self.order.values().map_while(|name| self.entries.get_key_value(name).filter(|(_, entry)| old(entry)));
-        let names: Vec<_> = names.filter(|(_, entry)| entry.rests()).map(|(name, _)| Arc::clone(name)).collect();
+        let names = self.order.values().map_while(|name| {
+            self.entries
+                .get_key_value(name)
+                .filter(|(_, entry)| old(entry))
+        });
+        let names: Vec<_> = names
+            .filter(|(_, entry)| entry.rests())
+            .map(|(name, _)| Arc::clone(name))
+            .collect();
         for name in names {
             self.forget(limits, &name);
         }

@@ -1,7 +1,8 @@
 //! Replicas that talk to each other over HTTP, each at the endpoint of the other.
 //!
-//! A message is a POST with a header `Carryall-Sibling`: a token of the shared keyring, bound to the body, good for half a
-//! minute. The body is not encrypted; between machines that do not trust their network the URLs should be `https`.
+//! A message is a POST with a header `Carryall-Sibling`: a token of the shared keyring, bound to
+//! the body, good for half a minute. The body is not encrypted; between machines that do not trust
+//! their network the URLs should be `https`.
 
 use super::heads::{HttpResponse, empty, event_stream, json, refused};
 use super::meeting::{EventText, Here, Meeting, Note, Recalled, random_name};
@@ -32,12 +33,13 @@ const REST: Duration = Duration::from_secs(5);
 /// The most that is known about one session.
 const MAX_RECALLED: usize = 1024 * 1024;
 
-/// The other replicas of this server, by their URLs. A list may have the URL of the replica itself in it, so that all
-/// replicas can have the same; it is found out and left alone.
+/// The other replicas of this server, by their URLs. A list may have the URL of the replica itself
+/// in it, so that all replicas can have the same; it is found out and left alone.
 ///
-/// Each replica must answer at its URL as it does for clients: it must know the name in it as a host, and no layer before
-/// the endpoint may want credentials. Where that cannot be, give the same
-/// [`LegacyEndpoint`](super::LegacyEndpoint) a second, internal [`Endpoint`](carryall_transport::http::Endpoint).
+/// Each replica must answer at its URL as it does for clients: it must know the name in it as a
+/// host, and no layer before the endpoint may want credentials. Where that cannot be, give the same
+/// [`LegacyEndpoint`](super::LegacyEndpoint) a second, internal
+/// [`Endpoint`](carryall_transport::http::Endpoint).
 #[derive(Clone)]
 pub struct Siblings {
     shared: Arc<Shared>,
@@ -78,41 +80,76 @@ impl Siblings {
     ///
     /// # Errors
     /// When one of them is not the URL of an HTTP endpoint.
-    pub fn new<'a>(urls: impl IntoIterator<Item = &'a str>, keyring: Keyring) -> Result<Self, InvalidTarget> {
+    pub fn new<'a>(
+        urls: impl IntoIterator<Item = &'a str>,
+        keyring: Keyring,
+    ) -> Result<Self, InvalidTarget> {
         let other = |url| {
-            let client = HttpClient::builder(url)?.connect_timeout(PATIENCE).keep_idle(8, REST).build()?;
-            Ok(Arc::new(Other { client, is_self: AtomicBool::new(false), resting: Mutex::default() }))
+            let client = HttpClient::builder(url)?
+                .connect_timeout(PATIENCE)
+                .keep_idle(8, REST)
+                .build()?;
+            Ok(Arc::new(Other {
+                client,
+                is_self: AtomicBool::new(false),
+                resting: Mutex::default(),
+            }))
         };
-        let others = urls.into_iter().map(other).collect::<Result<_, InvalidTarget>>()?;
+        let others = urls
+            .into_iter()
+            .map(other)
+            .collect::<Result<_, InvalidTarget>>()?;
         let own = random_name();
-        Ok(Self { shared: Arc::new(Shared { own, keyring, others, here: OnceLock::new() }) })
+        Ok(Self {
+            shared: Arc::new(Shared {
+                own,
+                keyring,
+                others,
+                here: OnceLock::new(),
+            }),
+        })
     }
 }
 
 impl Shared {
     fn others(&self) -> impl Iterator<Item = Arc<Other>> {
-        self.others.iter().filter(|other| !other.is_self.load(Relaxed)).map(Arc::clone)
+        self.others
+            .iter()
+            .filter(|other| !other.is_self.load(Relaxed))
+            .map(Arc::clone)
     }
 
     fn request(&self, other: &Other, say: Say) -> Option<Request<Bytes>> {
-        let body = serde_json::to_vec(&Message { from: self.own.clone(), say }).ok()?;
+        let body = serde_json::to_vec(&Message {
+            from: self.own.clone(),
+            say,
+        })
+        .ok()?;
         let mut nonce = [0; NONCE_BYTES];
         getrandom::fill(&mut nonce).ok()?;
         let expires_at = super::endpoint::now() + MESSAGE_LIFE;
-        let token = self.keyring.seal(PURPOSE, &body, expires_at, nonce, b"").ok()?;
+        let token = self
+            .keyring
+            .seal(PURPOSE, &body, expires_at, nonce, b"")
+            .ok()?;
         let mut request = Request::new(Bytes::from(body));
         *request.method_mut() = Method::POST;
         *request.uri_mut() = other.client.path().parse().ok()?;
         let headers = request.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        headers.insert(ACCEPT, HeaderValue::from_static("application/json, text/event-stream"));
+        headers.insert(
+            ACCEPT,
+            HeaderValue::from_static("application/json, text/event-stream"),
+        );
         headers.insert(&CARRYALL_SIBLING, HeaderValue::try_from(token).ok()?);
         Some(request)
     }
 
     fn open(&self, headers: &HeaderMap, body: &Bytes) -> Option<Message> {
         let token = headers.get(&CARRYALL_SIBLING)?.to_str().ok()?;
-        self.keyring.open(PURPOSE, body, super::endpoint::now(), token).ok()?;
+        self.keyring
+            .open(PURPOSE, body, super::endpoint::now(), token)
+            .ok()?;
         serde_json::from_slice(body).ok()
     }
 
@@ -126,13 +163,18 @@ impl Shared {
             return empty(StatusCode::MISDIRECTED_REQUEST);
         }
         let nothing = || empty(StatusCode::NOT_FOUND);
-        let Some(here) = self.here.get() else { return nothing() };
+        let Some(here) = self.here.get() else {
+            return nothing();
+        };
         match message.say {
             Say::Note(note) => {
                 here.hear(note);
                 empty(StatusCode::NO_CONTENT)
             }
-            Say::Recall(session) => match here.recall(&session).and_then(|known| serde_json::to_vec(&known).ok()) {
+            Say::Recall(session) => match here
+                .recall(&session)
+                .and_then(|known| serde_json::to_vec(&known).ok())
+            {
                 Some(known) => json(known.into()),
                 None => nothing(),
             },
@@ -145,7 +187,8 @@ impl Shared {
 }
 
 impl Other {
-    /// Asks, and waits for the head of the answer. `None` when there is nothing there, or no answer.
+    /// Asks, and waits for the head of the answer. `None` when there is nothing there, or no
+    /// answer.
     async fn ask(&self, request: Request<Bytes>) -> Option<Response<RawBody>> {
         let why = match timeout(PATIENCE, self.client.send(request)).await {
             Ok(Ok(response)) => {
@@ -186,7 +229,9 @@ impl Other {
 impl Meeting for Siblings {
     fn join(&self, here: Here) {
         if self.shared.here.set(here).is_err() {
-            tracing::error!("the same Siblings were given to two endpoints: only the first one hears of others");
+            tracing::error!(
+                "the same Siblings were given to two endpoints: only the first one hears of others"
+            );
         }
     }
 
@@ -214,11 +259,21 @@ impl Meeting for Siblings {
             let ask = |other: Arc<Other>| {
                 let request = shared.request(&other, Say::Recall(session.clone()));
                 async move {
-                    let known = other.ask(request?).await?.into_body().collect(MAX_RECALLED).await.ok()?;
+                    let known = other
+                        .ask(request?)
+                        .await?
+                        .into_body()
+                        .collect(MAX_RECALLED)
+                        .await
+                        .ok()?;
                     serde_json::from_slice(&known).ok()
                 }
             };
-            let mut answers: FuturesUnordered<_> = shared.others().filter(|other| !other.rests()).map(ask).collect();
+            let mut answers: FuturesUnordered<_> = shared
+                .others()
+                .filter(|other| !other.rests())
+                .map(ask)
+                .collect();
             while let Some(answer) = answers.next().await {
                 if answer.is_some() {
                     return answer;
@@ -229,17 +284,30 @@ impl Meeting for Siblings {
     }
 
     fn events(&self, session: &str, last: &str) -> BoxFuture<Option<EventText>> {
-        let (shared, session, last) = (Arc::clone(&self.shared), session.to_owned(), last.to_owned());
+        let (shared, session, last) = (
+            Arc::clone(&self.shared),
+            session.to_owned(),
+            last.to_owned(),
+        );
         Box::pin(async move {
             let ask = |other: Arc<Other>| {
-                let say = Say::Events { session: session.clone(), last: last.clone() };
+                let say = Say::Events {
+                    session: session.clone(),
+                    last: last.clone(),
+                };
                 let request = shared.request(&other, say);
                 async move { other.ask(request?).await }
             };
-            let mut answers: FuturesUnordered<_> = shared.others().filter(|other| !other.rests()).map(ask).collect();
+            let mut answers: FuturesUnordered<_> = shared
+                .others()
+                .filter(|other| !other.rests())
+                .map(ask)
+                .collect();
             while let Some(answer) = answers.next().await {
                 if let Some(answer) = answer {
-                    let pieces = answer.into_body().scan((), |(), piece| future::ready(piece.ok()));
+                    let pieces = answer
+                        .into_body()
+                        .scan((), |(), piece| future::ready(piece.ok()));
                     return Some(Box::pin(pieces) as EventText);
                 }
             }

@@ -1,5 +1,6 @@
-//! HTTP+SSE of 2024-11-05 (`basic/transports#http-with-sse`), deprecated since 2025-03-26 and served only on request: one
-//! stream for everything to the client, and a place to POST everything to the server.
+//! HTTP+SSE of 2024-11-05 (`basic/transports#http-with-sse`), deprecated since 2025-03-26 and
+//! served only on request: one stream for everything to the client, and a place to POST everything
+//! to the server.
 //!
 //! All of a conversation lives in the body of its stream, and ends with it.
 
@@ -68,11 +69,16 @@ enum NotTaken {
 
 impl Inbox {
     fn send(&self, text: Bytes) -> Result<(), NotTaken> {
-        let held = self.budget.reserve(&self.caller, text.len()).map_err(|_| NotTaken::Busy)?;
-        self.messages.try_send(Waiting { text, _held: held }).map_err(|error| match error {
-            TrySendError::Full(_) => NotTaken::Busy,
-            TrySendError::Closed(_) => NotTaken::Gone,
-        })
+        let held = self
+            .budget
+            .reserve(&self.caller, text.len())
+            .map_err(|_| NotTaken::Busy)?;
+        self.messages
+            .try_send(Waiting { text, _held: held })
+            .map_err(|error| match error {
+                TrySendError::Full(_) => NotTaken::Busy,
+                TrySendError::Closed(_) => NotTaken::Gone,
+            })
     }
 }
 
@@ -109,28 +115,52 @@ impl Shared {
     ) -> HttpResponse {
         match uri.path() {
             STREAM if *method == Method::GET => self.open_2024(head),
-            MESSAGES if *method == Method::POST => self.post_2024(uri.query().unwrap_or_default(), &head, body).await,
-            _ => refused(StatusCode::METHOD_NOT_ALLOWED, "GET the stream, POST the messages"),
+            MESSAGES if *method == Method::POST => {
+                self.post_2024(uri.query().unwrap_or_default(), &head, body)
+                    .await
+            }
+            _ => refused(
+                StatusCode::METHOD_NOT_ALLOWED,
+                "GET the stream, POST the messages",
+            ),
         }
     }
 
     fn open_2024(self: Arc<Self>, head: RequestHead) -> HttpResponse {
         if !accepts(&head.headers, &["text/event-stream"]) {
-            return refused(StatusCode::NOT_ACCEPTABLE, "Accept must list text/event-stream");
+            return refused(
+                StatusCode::NOT_ACCEPTABLE,
+                "Accept must list text/event-stream",
+            );
         }
         if Feature::HttpSse.is_first_use() {
-            tracing::warn!("a client has opened a stream of HTTP+SSE: {}", Feature::HttpSse.notice());
+            tracing::warn!(
+                "a client has opened a stream of HTTP+SSE: {}",
+                Feature::HttpSse.notice()
+            );
         }
         if self.server.shutdown.has_begun() {
-            return refused(StatusCode::SERVICE_UNAVAILABLE, "The server is shutting down");
+            return refused(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "The server is shutting down",
+            );
         }
         let caller = head.caller();
-        let Ok(held) = self.server.quotas.channels.reserve(&caller, 0) else { return busy() };
+        let Ok(held) = self.server.quotas.channels.reserve(&caller, 0) else {
+            return busy();
+        };
         let expires_at = now() + self.options.session_ttl.as_secs();
         let token = token::seal_stream(&self.keys, head.principal.as_deref(), expires_at);
-        let Some((name, token)) = token.and_then(|token| Some((token::name_of(&token)?, token))) else { return busy() };
+        let Some((name, token)) = token.and_then(|token| Some((token::name_of(&token)?, token)))
+        else {
+            return busy();
+        };
         let (sender, messages) = channel(MAX_WAITING);
-        let inbox = Inbox { messages: sender, caller, budget: self.server.quotas.waiting.clone() };
+        let inbox = Inbox {
+            messages: sender,
+            caller,
+            budget: self.server.quotas.waiting.clone(),
+        };
         self.channels.lock().insert(Arc::clone(&name), inbox);
         let endpoint = format!("event: endpoint\ndata: {MESSAGES}?session={token}\n\n");
         let closing = Some(Box::pin(self.server.shutdown.begun()) as BoxFuture<()>);
@@ -151,8 +181,15 @@ impl Shared {
 
     /// Takes a message in, for a stream here or at another replica.
     async fn post_2024(&self, query: &str, head: &RequestHead, body: Bytes) -> HttpResponse {
-        let unknown = || refused(StatusCode::NOT_FOUND, "There is no such stream: GET /sse opens a new one");
-        let token = query.split('&').find_map(|pair| pair.strip_prefix("session="));
+        let unknown = || {
+            refused(
+                StatusCode::NOT_FOUND,
+                "There is no such stream: GET /sse opens a new one",
+            )
+        };
+        let token = query
+            .split('&')
+            .find_map(|pair| pair.strip_prefix("session="));
         let principal = head.principal.as_deref();
         let name = token.and_then(|token| token::open_stream(&self.keys, principal, now(), token));
         let Some(name) = name else { return unknown() };
@@ -170,8 +207,13 @@ impl Shared {
             return unknown();
         }
         // Whoever has the stream hears it; whether anybody does, nobody here can know.
-        let Ok(message) = RawJson::parse(body) else { return unknown() };
-        match self.publish(&name, &head.caller(), What::Posted(message)).await {
+        let Ok(message) = RawJson::parse(body) else {
+            return unknown();
+        };
+        match self
+            .publish(&name, &head.caller(), What::Posted(message))
+            .await
+        {
             Ok(()) => empty(StatusCode::ACCEPTED),
             Err(_) => busy(),
         }
@@ -186,7 +228,11 @@ enum Step {
     /// With the conversation before, which goes on if this one does not come about.
     Opening(RequestId, BoxFuture<Opened>, Option<Box<Step>>),
     /// With whether messages may come in arrays, and what changes.
-    Open(Arc<Conversation>, bool, Pin<Box<dyn Stream<Item = Notification> + Send>>),
+    Open(
+        Arc<Conversation>,
+        bool,
+        Pin<Box<dyn Stream<Item = Notification> + Send>>,
+    ),
 }
 
 /// One stream, and the conversation that lives on it.
@@ -232,21 +278,30 @@ impl Channel {
     fn incoming(&mut self, incoming: Incoming) {
         match (&self.step, incoming) {
             // A client that says it again begins anew.
-            (Step::Fresh | Step::Open(..), Incoming::Request(request)) if request.method == "initialize" => {
+            (Step::Fresh | Step::Open(..), Incoming::Request(request))
+                if request.method == "initialize" =>
+            {
                 self.in_work = SelectAll::new();
                 self.open(request);
             }
-            (Step::Open(conversation, ..), Incoming::Request(request)) if self.in_work.len() < MAX_IN_WORK => {
+            (Step::Open(conversation, ..), Incoming::Request(request))
+                if self.in_work.len() < MAX_IN_WORK =>
+            {
                 let id = request.id.clone();
                 let exchange = conversation.answer(request, self.origin());
                 self.in_work.push(guarded(exchange, id));
             }
             (Step::Open(..), Incoming::Request(request)) => {
-                let why = format!("Invalid request: {MAX_IN_WORK} requests of this stream are in work");
+                let why =
+                    format!("Invalid request: {MAX_IN_WORK} requests of this stream are in work");
                 self.refuse(request.id, ErrorObject::new(code::INVALID_REQUEST, why));
             }
             (_, Incoming::Request(request)) if request.method == "ping" => {
-                self.say(&Response::result(request.id, RawJson::EMPTY_OBJECT).encode().into_bytes());
+                self.say(
+                    &Response::result(request.id, RawJson::EMPTY_OBJECT)
+                        .encode()
+                        .into_bytes(),
+                );
             }
             (_, Incoming::Request(request)) => {
                 let why = "Invalid request: the first request has to be initialize";
@@ -262,7 +317,9 @@ impl Channel {
                     tracing::debug!("an answer that nobody waits for");
                 }
             }
-            (_, other) => tracing::debug!(other = ?carryall_proto::PrintableFmt(&other), "before initialize"),
+            (_, other) => {
+                tracing::debug!(other = ?carryall_proto::PrintableFmt(&other), "before initialize")
+            }
         }
     }
 
@@ -270,8 +327,12 @@ impl Channel {
         let (shared, origin) = (Arc::clone(&self.shared), self.origin());
         let Request { id, params, .. } = request;
         let opening = async move {
-            let opened = Conversation::initialize(&shared.server.service, &shared.options, &params, &origin);
-            AssertUnwindSafe(opened).catch_unwind().await.unwrap_or_else(|_| Err(ErrorObject::internal()))
+            let opened =
+                Conversation::initialize(&shared.server.service, &shared.options, &params, &origin);
+            AssertUnwindSafe(opened)
+                .catch_unwind()
+                .await
+                .unwrap_or_else(|_| Err(ErrorObject::internal()))
         };
         let before = match std::mem::replace(&mut self.step, Step::Fresh) {
             open @ Step::Open(..) => Some(Box::new(open)),
@@ -281,17 +342,22 @@ impl Channel {
     }
 
     fn opened(&mut self, opened: Opened) {
-        let Step::Opening(id, _, before) = std::mem::replace(&mut self.step, Step::Fresh) else { return };
+        let Step::Opening(id, _, before) = std::mem::replace(&mut self.step, Step::Fresh) else {
+            return;
+        };
         let opened = opened.and_then(|(negotiated, result)| {
             let negotiated = token::shortened(negotiated).ok_or_else(|| {
-                ErrorObject::invalid_params("Invalid params: the capabilities of this client are too large")
+                ErrorObject::invalid_params(
+                    "Invalid params: the capabilities of this client are too large",
+                )
             })?;
             Ok((negotiated, result))
         });
         match opened {
             Ok((negotiated, result)) => {
                 let batches = negotiated.version.has_batches();
-                let conversation = Conversation::new(&self.shared.server, negotiated, self.head.caller());
+                let conversation =
+                    Conversation::new(&self.shared.server, negotiated, self.head.caller());
                 let changes = conversation.changes(self.origin()).fuse();
                 self.step = Step::Open(conversation, batches, Box::pin(changes));
                 self.say(&Response::result(id, result).encode().into_bytes());
@@ -355,7 +421,11 @@ impl Stream for Channel {
                 Poll::Ready(None) => return Poll::Ready(None),
                 Poll::Pending => {}
             }
-            if this.closing.as_mut().is_some_and(|closing| closing.as_mut().poll(cx).is_ready()) {
+            if this
+                .closing
+                .as_mut()
+                .is_some_and(|closing| closing.as_mut().poll(cx).is_ready())
+            {
                 this.closing = None;
             }
             if this.closing.is_none() && this.in_work.is_empty() {
@@ -383,12 +453,23 @@ mod tests {
         let budget = Budget::new(Amount::new(1_000, 1_000), Amount::new(1_000, 100));
         let inbox = |last: u8| {
             let (messages, receiver) = channel(MAX_WAITING);
-            (Inbox { messages, caller: Caller::Address([10, 0, 0, last].into()), budget: budget.clone() }, receiver)
+            (
+                Inbox {
+                    messages,
+                    caller: Caller::Address([10, 0, 0, last].into()),
+                    budget: budget.clone(),
+                },
+                receiver,
+            )
         };
         let ((first, mut taking), (second, _kept), (other, gone)) = (inbox(1), inbox(1), inbox(2));
         let text = |bytes: usize| Bytes::from(vec![b' '; bytes]);
         assert_eq!(first.send(text(60)), Ok(()));
-        assert_eq!(second.send(text(60)), Err(NotTaken::Busy), "streams of one caller share what it has");
+        assert_eq!(
+            second.send(text(60)),
+            Err(NotTaken::Busy),
+            "streams of one caller share what it has"
+        );
         assert_eq!(other.send(text(60)), Ok(()));
         drop(taking.try_recv().unwrap());
         assert_eq!(second.send(text(60)), Ok(()));

@@ -16,7 +16,8 @@ use tokio::time::Instant;
 /// A longer request id does not go into event ids.
 const MAX_SUBJECT_BYTES: usize = 64;
 
-/// How long to wait at least before it is looked again whether a stream has been kept for long enough.
+/// How long to wait at least before it is looked again whether a stream has been kept for long
+/// enough.
 const MIN_SWEEP: Duration = Duration::from_secs(1);
 
 /// All streams, bounded in number, bytes and time, in total and for each caller.
@@ -40,11 +41,20 @@ struct Table {
 
 impl Store {
     pub(super) fn new(limits: Limits) -> Self {
-        Self { limits, table: Mutex::default(), bytes: AtomicUsize::new(0) }
+        Self {
+            limits,
+            table: Mutex::default(),
+            bytes: AtomicUsize::new(0),
+        }
     }
 
     /// A stream that is not in the table yet.
-    pub(super) fn stream(&self, name: Name<'_>, session: &Arc<str>, polls: bool) -> Arc<EventStream> {
+    pub(super) fn stream(
+        &self,
+        name: Name<'_>,
+        session: &Arc<str>,
+        polls: bool,
+    ) -> Arc<EventStream> {
         EventStream::new(name.stream_id(), Arc::clone(session), polls, self.limits)
     }
 
@@ -52,7 +62,9 @@ impl Store {
     pub(super) fn keep(&self, stream: &Arc<EventStream>, caller: &Caller) -> bool {
         let mut table = self.sweep();
         let usage = table.callers.get(caller).cloned();
-        let own = usage.as_ref().map_or(0, |usage| usage.streams.load(Relaxed));
+        let own = usage
+            .as_ref()
+            .map_or(0, |usage| usage.streams.load(Relaxed));
         if own >= self.limits.share.items && !self.forget_oldest(&mut table, usage.as_ref(), None) {
             return false;
         }
@@ -64,23 +76,33 @@ impl Store {
         }
         let usage = usage.unwrap_or_else(|| {
             let (streams, bytes) = Default::default();
-            let usage = Arc::new(Usage { caller: caller.clone(), streams, bytes });
+            let usage = Arc::new(Usage {
+                caller: caller.clone(),
+                streams,
+                bytes,
+            });
             table.callers.insert(caller.clone(), Arc::clone(&usage));
             usage
         });
         usage.streams.fetch_add(1, Relaxed);
         stream.set_usage(usage);
-        table.streams.insert(Arc::clone(&stream.id), Arc::clone(stream));
+        table
+            .streams
+            .insert(Arc::clone(&stream.id), Arc::clone(stream));
         true
     }
 
     pub(super) fn find(&self, id: &str, session: &str) -> Option<Arc<EventStream>> {
         let table = self.sweep();
-        table.streams.get(id).filter(|stream| *stream.session == *session).cloned()
+        table
+            .streams
+            .get(id)
+            .filter(|stream| *stream.session == *session)
+            .cloned()
     }
 
-    /// Adds a message to a kept stream. What is only kept to be read again makes room: the oldest of the same caller
-    /// first, and that of others only when all of them together hold too much.
+    /// Adds a message to a kept stream. What is only kept to be read again makes room: the oldest
+    /// of the same caller first, and that of others only when all of them together hold too much.
     pub(super) fn append(&self, stream: &EventStream, message: &Outgoing) {
         self.count(stream, stream.append(message));
         if self.is_full(stream) {
@@ -98,16 +120,20 @@ impl Store {
     }
 
     fn is_share_full(&self, stream: &EventStream) -> bool {
-        stream.usage().is_some_and(|usage| usage.bytes.load(Relaxed) > self.limits.share.bytes)
+        stream
+            .usage()
+            .is_some_and(|usage| usage.bytes.load(Relaxed) > self.limits.share.bytes)
     }
 
     /// Forgets finished streams, but not this one, until there is room or there are no more.
     fn make_room(&self, stream: &EventStream) {
         let mut table = self.sweep();
-        while self.is_full(stream) && self.forget_oldest(&mut table, stream.usage(), Some(&stream.id)) {}
-        while self.bytes.load(Relaxed) > self.limits.all_bytes && self.forget_oldest(&mut table, None, Some(&stream.id))
-        {
-        }
+        while self.is_full(stream)
+            && self.forget_oldest(&mut table, stream.usage(), Some(&stream.id))
+        {}
+        while self.bytes.load(Relaxed) > self.limits.all_bytes
+            && self.forget_oldest(&mut table, None, Some(&stream.id))
+        {}
     }
 
     fn count(&self, stream: &EventStream, grown: isize) {
@@ -116,7 +142,10 @@ impl Store {
             Err(_) => counter.fetch_sub(grown.unsigned_abs(), Relaxed),
         };
         add(&self.bytes);
-        stream.usage().into_iter().for_each(|usage| _ = add(&usage.bytes));
+        stream
+            .usage()
+            .into_iter()
+            .for_each(|usage| _ = add(&usage.bytes));
     }
 
     /// Nothing comes on this stream any more; it can be read again for a while.
@@ -129,7 +158,9 @@ impl Store {
         if !table.streams.contains_key(&stream.id) {
             return;
         }
-        table.finished.push_back((Instant::now(), Arc::clone(&stream.id)));
+        table
+            .finished
+            .push_back((Instant::now(), Arc::clone(&stream.id)));
         if let Ok(executor) = Handle::try_current()
             && !std::mem::replace(&mut table.has_sweeper, true)
         {
@@ -147,7 +178,11 @@ impl Store {
     fn sweep(&self) -> MutexGuard<'_, Table> {
         let mut table = self.lock();
         let now = Instant::now();
-        while table.finished.front().is_some_and(|(at, _)| now.duration_since(*at) >= self.limits.kept) {
+        while table
+            .finished
+            .front()
+            .is_some_and(|(at, _)| now.duration_since(*at) >= self.limits.kept)
+        {
             if let Some((_, id)) = table.finished.pop_front() {
                 self.remove(&mut table, &id);
             }
@@ -155,20 +190,33 @@ impl Store {
         table
     }
 
-    /// Forgets the finished stream that is the oldest one, of this caller if one is given. `except` stays.
-    fn forget_oldest(&self, table: &mut Table, of: Option<&Arc<Usage>>, except: Option<&str>) -> bool {
+    /// Forgets the finished stream that is the oldest one, of this caller if one is given. `except`
+    /// stays.
+    fn forget_oldest(
+        &self,
+        table: &mut Table,
+        of: Option<&Arc<Usage>>,
+        except: Option<&str>,
+    ) -> bool {
         let may_go = |id: &Arc<str>| {
             let usage = table.streams.get(id).and_then(|stream| stream.usage());
-            except != Some(&**id) && of.is_none_or(|of| usage.is_some_and(|usage| Arc::ptr_eq(usage, of)))
+            except != Some(&**id)
+                && of.is_none_or(|of| usage.is_some_and(|usage| Arc::ptr_eq(usage, of)))
         };
-        let Some(at) = table.finished.iter().position(|(_, id)| may_go(id)) else { return false };
-        let Some((_, id)) = table.finished.remove(at) else { return false };
+        let Some(at) = table.finished.iter().position(|(_, id)| may_go(id)) else {
+            return false;
+        };
+        let Some((_, id)) = table.finished.remove(at) else {
+            return false;
+        };
         self.remove(table, &id);
         true
     }
 
     fn remove(&self, table: &mut Table, id: &str) {
-        let Some(stream) = table.streams.remove(id) else { return };
+        let Some(stream) = table.streams.remove(id) else {
+            return;
+        };
         stream.close();
         let taken = stream.take();
         self.count(&stream, -taken.cast_signed());
@@ -196,7 +244,9 @@ async fn sweep_until_empty(store: Weak<Store>) {
             let Some(store) = store.upgrade() else { return };
             let mut table = store.sweep();
             match table.finished.front() {
-                Some((finished_at, _)) => (*finished_at + store.limits.kept).duration_since(Instant::now()),
+                Some((finished_at, _)) => {
+                    (*finished_at + store.limits.kept).duration_since(Instant::now())
+                }
                 None => {
                     table.has_sweeper = false;
                     return;
@@ -217,7 +267,8 @@ pub(super) enum Name<'a> {
 }
 
 impl Name<'_> {
-    /// A new id. The request is in it so that a replica that does not have the stream can still say that the answer is lost.
+    /// A new id. The request is in it so that a replica that does not have the stream can still say
+    /// that the answer is lost.
     fn stream_id(self) -> Arc<str> {
         let mut random = [0; 8];
         // Ids are unique per session, and a session's own streams are all that it can reach.
@@ -256,13 +307,16 @@ pub(super) fn event_id(text: &str) -> Option<EventId<'_>> {
     let number = number.parse().ok()?;
     let kind = match stream.split_at_checked(1)? {
         ("s", _) => Kind::Changes,
-        ("r", rest) => Kind::Answers(
-            rest.split_once('.')
-                .and_then(|(_, request)| serde_json::from_slice(&URL_SAFE_NO_PAD.decode(request).ok()?).ok()),
-        ),
+        ("r", rest) => Kind::Answers(rest.split_once('.').and_then(|(_, request)| {
+            serde_json::from_slice(&URL_SAFE_NO_PAD.decode(request).ok()?).ok()
+        })),
         _ => return None,
     };
-    Some(EventId { stream, number, kind })
+    Some(EventId {
+        stream,
+        number,
+        kind,
+    })
 }
 
 #[cfg(test)]

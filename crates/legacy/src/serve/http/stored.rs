@@ -1,8 +1,8 @@
 //! Replicas that meet in a store they share, instead of calling each other.
 //!
-//! What one tells the others is a row that lasts a minute, and what is known of a session is a row that lasts as long as a
-//! session may. A stream that is gone on with elsewhere is handed over piece by piece, each piece a row that its reader
-//! removes.
+//! What one tells the others is a row that lasts a minute, and what is known of a session is a row
+//! that lasts as long as a session may. A stream that is gone on with elsewhere is handed over
+//! piece by piece, each piece a row that its reader removes.
 
 use super::endpoint::now_millis as now;
 use super::meeting::{EventText, Here, Meeting, Note, Recalled, What, random_name};
@@ -20,7 +20,8 @@ use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-/// The kinds of rows: what replicas tell each other, what is known of sessions, and pieces of streams.
+/// The kinds of rows: what replicas tell each other, what is known of sessions, and pieces of
+/// streams.
 const TOLD: &str = "session-told";
 const KNOWN: &str = "session-known";
 const PIECES: &str = "session-pieces";
@@ -28,21 +29,24 @@ const PIECES: &str = "session-pieces";
 const TOLD_KEPT: u64 = 60_000;
 /// How long it is kept what is known of a session, unless its end is known.
 const KNOWN_KEPT: u64 = 24 * 60 * 60 * 1000;
-/// How far the clocks of two replicas may differ without an ended session coming back to life: its end is stored this much
-/// longer than its token is good for.
+/// How far the clocks of two replicas may differ without an ended session coming back to life: its
+/// end is stored this much longer than its token is good for.
 pub(super) const MAX_SKEW: Duration = Duration::from_secs(10 * 60);
 /// How long a store, and the replica that holds a stream, may take.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// How often a reader looks for a piece whose news got lost, and a writer for whether there is a reader.
+/// How often a reader looks for a piece whose news got lost, and a writer for whether there is a
+/// reader.
 const LOOK: Duration = Duration::from_secs(1);
 /// How many pieces may be unread, and for how many looks.
 const UNREAD: (u64, u32) = (64, 30);
-/// How many of those that were told last are looked through after news got lost, and how many are remembered.
+/// How many of those that were told last are looked through after news got lost, and how many are
+/// remembered.
 const LOST: usize = 1_000;
 const HEARD: usize = 10_000;
 const SWEEP: Duration = Duration::from_secs(10);
 
-/// The other replicas, wherever they are: all that have the same store. They need not know of each other.
+/// The other replicas, wherever they are: all that have the same store. They need not know of each
+/// other.
 #[derive(Clone)]
 pub struct Stored(Arc<Shared>);
 
@@ -102,7 +106,9 @@ impl Shared {
         if self.background.get().is_some() {
             return;
         }
-        let Ok(executor) = tokio::runtime::Handle::try_current() else { return };
+        let Ok(executor) = tokio::runtime::Handle::try_current() else {
+            return;
+        };
         self.background.get_or_init(|| {
             let (told, pieces) = (self.store.changes(TOLD), self.store.changes(PIECES));
             let shared = || Arc::downgrade(self);
@@ -116,10 +122,20 @@ impl Shared {
 
     async fn tell(&self, say: Say) -> StoreResult<()> {
         let now = now();
-        let message = Message { from: self.own.clone(), say };
+        let message = Message {
+            from: self.own.clone(),
+            say,
+        };
         let value = Bytes::from(serde_json::to_vec(&message).unwrap_or_default());
         let (expires_at, due_at) = (Some(now + TOLD_KEPT), Some(now));
-        let row = Row { kind: TOLD, key: random_name(), version: 1, value, expires_at, due_at };
+        let row = Row {
+            kind: TOLD,
+            key: random_name(),
+            version: 1,
+            value,
+            expires_at,
+            due_at,
+        };
         self.store.insert(row, now).await.map(drop)
     }
 
@@ -128,8 +144,10 @@ impl Shared {
         loop {
             let now = now();
             let row = self.store.get(KNOWN, &note.session, now).await?;
-            let mut known: Recalled =
-                row.as_ref().and_then(|row| serde_json::from_slice(&row.value).ok()).unwrap_or_default();
+            let mut known: Recalled = row
+                .as_ref()
+                .and_then(|row| serde_json::from_slice(&row.value).ok())
+                .unwrap_or_default();
             let mut expires_at = now + KNOWN_KEPT;
             match &note.what {
                 What::LogLevel(level) => known.log_level = Some(*level),
@@ -137,13 +155,27 @@ impl Shared {
                 What::Unsubscribed(uri) => known.subscribed.retain(|known| known != uri),
                 What::Ended { until } => {
                     known.ended = true;
-                    expires_at = until.saturating_add(MAX_SKEW.as_secs()).saturating_mul(1000);
+                    expires_at = until
+                        .saturating_add(MAX_SKEW.as_secs())
+                        .saturating_mul(1000);
                 }
-                What::Answer(_) | What::Cancelled(_) | What::Listening | What::Posted(_) => return Ok(()),
+                What::Answer(_) | What::Cancelled(_) | What::Listening | What::Posted(_) => {
+                    return Ok(());
+                }
             }
             let value = Bytes::from(serde_json::to_vec(&known).unwrap_or_default());
-            let (key, version) = (note.session.to_string(), row.as_ref().map_or(1, |row| row.version + 1));
-            let next = Row { kind: KNOWN, key, version, value, expires_at: Some(expires_at), due_at: None };
+            let (key, version) = (
+                note.session.to_string(),
+                row.as_ref().map_or(1, |row| row.version + 1),
+            );
+            let next = Row {
+                kind: KNOWN,
+                key,
+                version,
+                value,
+                expires_at: Some(expires_at),
+                due_at: None,
+            };
             let written = match row {
                 Some(_) => self.store.replace(next).await?,
                 None => self.store.insert(next, now).await?,
@@ -178,13 +210,25 @@ impl Shared {
     }
 
     fn act(self: &Arc<Self>, row: &Row) {
-        let Ok(message) = serde_json::from_slice::<Message>(&row.value) else { return };
-        let Some(here) = self.here.get().filter(|_| message.from != self.own) else { return };
+        let Ok(message) = serde_json::from_slice::<Message>(&row.value) else {
+            return;
+        };
+        let Some(here) = self.here.get().filter(|_| message.from != self.own) else {
+            return;
+        };
         match message.say {
             Say::Note(note) => here.hear(note),
-            Say::Events { session, last, reading } => {
+            Say::Events {
+                session,
+                last,
+                reading,
+            } => {
                 if let Some(events) = here.events(&session, &last) {
-                    drop(tokio::spawn(hand_over(Arc::clone(&self.store), events, reading)));
+                    drop(tokio::spawn(hand_over(
+                        Arc::clone(&self.store),
+                        events,
+                        reading,
+                    )));
                 }
             }
         }
@@ -195,10 +239,16 @@ impl Shared {
 async fn hear(shared: Weak<Shared>, mut changes: carryall_store::Changes) {
     let mut heard = HashSet::new();
     while let Some(changed) = poll_fn(|cx| changes.as_mut().poll_next(cx)).await {
-        let Some(shared) = shared.upgrade() else { return };
+        let Some(shared) = shared.upgrade() else {
+            return;
+        };
         let rows = match changed {
             Changed::Row(key) if heard.contains(&key) => continue,
-            Changed::Row(key) => shared.store.get(TOLD, &key, now()).await.map(|row| row.into_iter().collect()),
+            Changed::Row(key) => shared
+                .store
+                .get(TOLD, &key, now())
+                .await
+                .map(|row| row.into_iter().collect()),
             Changed::Some => shared.store.due(TOLD, now(), LOST).await,
         };
         for row in rows.unwrap_or_default() {
@@ -214,13 +264,21 @@ async fn hear(shared: Weak<Shared>, mut changes: carryall_store::Changes) {
 
 async fn hear_pieces(shared: Weak<Shared>, mut changes: carryall_store::Changes) {
     while let Some(changed) = poll_fn(|cx| changes.as_mut().poll_next(cx)).await {
-        let Some(shared) = shared.upgrade() else { return };
+        let Some(shared) = shared.upgrade() else {
+            return;
+        };
         match changed {
             Changed::Row(key) => {
-                let reader = key.split(' ').next().and_then(|reading| shared.readers().get(reading).cloned());
+                let reader = key
+                    .split(' ')
+                    .next()
+                    .and_then(|reading| shared.readers().get(reading).cloned());
                 reader.iter().for_each(|reader| reader.notify_one());
             }
-            Changed::Some => shared.readers().values().for_each(|reader| reader.notify_one()),
+            Changed::Some => shared
+                .readers()
+                .values()
+                .for_each(|reader| reader.notify_one()),
         }
     }
 }
@@ -228,7 +286,9 @@ async fn hear_pieces(shared: Weak<Shared>, mut changes: carryall_store::Changes)
 async fn sweep(shared: Weak<Shared>) {
     loop {
         tokio::time::sleep(SWEEP).await;
-        let Some(shared) = shared.upgrade() else { return };
+        let Some(shared) = shared.upgrade() else {
+            return;
+        };
         if let Err(error) = shared.store.expire(now(), LOST).await {
             tracing::debug!(%error, "cannot remove what has ended");
         }
@@ -240,23 +300,40 @@ fn piece(reading: &str, number: u64, text: Option<&Bytes>) -> Row {
     let mut value = vec![u8::from(text.is_some())];
     value.extend_from_slice(text.map_or(&[], |text| text));
     let (key, expires_at) = (piece_name(reading, number), Some(now() + TOLD_KEPT));
-    Row { kind: PIECES, key, version: 1, value: value.into(), expires_at, due_at: None }
+    Row {
+        kind: PIECES,
+        key,
+        version: 1,
+        value: value.into(),
+        expires_at,
+        due_at: None,
+    }
 }
 
 fn piece_name(reading: &str, number: u64) -> String {
     format!("{reading} {number}")
 }
 
-/// Hands a stream over, as long as somebody reads it. The first piece is empty, and says that the stream is here.
+/// Hands a stream over, as long as somebody reads it. The first piece is empty, and says that the
+/// stream is here.
 async fn hand_over(store: Arc<dyn Store>, mut events: EventText, reading: String) {
-    if store.insert(piece(&reading, 0, Some(&Bytes::new())), now()).await.is_err() {
+    if store
+        .insert(piece(&reading, 0, Some(&Bytes::new())), now())
+        .await
+        .is_err()
+    {
         return;
     }
     for number in 1_u64.. {
         let text = events.next().await;
         if let Some(oldest) = number.checked_sub(UNREAD.0) {
             let mut looks = 0;
-            while !matches!(store.get(PIECES, &piece_name(&reading, oldest), now()).await, Ok(None)) {
+            while !matches!(
+                store
+                    .get(PIECES, &piece_name(&reading, oldest), now())
+                    .await,
+                Ok(None)
+            ) {
                 looks += 1;
                 if looks > UNREAD.1 {
                     tracing::debug!("nobody reads a stream that was handed over");
@@ -265,7 +342,12 @@ async fn hand_over(store: Arc<dyn Store>, mut events: EventText, reading: String
                 tokio::time::sleep(LOOK).await;
             }
         }
-        if store.insert(piece(&reading, number, text.as_ref()), now()).await.is_err() || text.is_none() {
+        if store
+            .insert(piece(&reading, number, text.as_ref()), now())
+            .await
+            .is_err()
+            || text.is_none()
+        {
             return;
         }
     }
@@ -283,7 +365,12 @@ impl Reader {
     fn new(shared: Arc<Shared>) -> Self {
         let (reading, more) = (random_name(), Arc::new(Notify::new()));
         shared.readers().insert(reading.clone(), Arc::clone(&more));
-        Self { shared, reading, next: 0, more }
+        Self {
+            shared,
+            reading,
+            next: 0,
+            more,
+        }
     }
 
     /// The next piece, however long it takes. `None` at the end.
@@ -294,7 +381,11 @@ impl Reader {
                 self.next += 1;
                 drop(self.shared.store.remove(PIECES, &name, row.version).await);
                 let text = row.value.slice(1.min(row.value.len())..);
-                return row.value.first().is_some_and(|first| *first == 1).then_some(text);
+                return row
+                    .value
+                    .first()
+                    .is_some_and(|first| *first == 1)
+                    .then_some(text);
             }
             // News that got lost are made up for.
             drop(timeout(LOOK, self.more.notified()).await);
@@ -326,7 +417,10 @@ impl Meeting for Stored {
         let (shared, session) = (Arc::clone(&self.0), session.to_owned());
         shared.start();
         Box::pin(async move {
-            let row = timeout(PATIENCE, shared.store.get(KNOWN, &session, now())).await.ok()?.ok()??;
+            let row = timeout(PATIENCE, shared.store.get(KNOWN, &session, now()))
+                .await
+                .ok()?
+                .ok()??;
             serde_json::from_slice(&row.value).ok()
         })
     }
@@ -335,12 +429,22 @@ impl Meeting for Stored {
         let shared = Arc::clone(&self.0);
         shared.start();
         let mut reader = Reader::new(Arc::clone(&shared));
-        let (session, last, reading) = (session.to_owned(), last.to_owned(), reader.reading.clone());
+        let (session, last, reading) =
+            (session.to_owned(), last.to_owned(), reader.reading.clone());
         Box::pin(async move {
-            shared.tell(Say::Events { session, last, reading }).await.ok()?;
+            shared
+                .tell(Say::Events {
+                    session,
+                    last,
+                    reading,
+                })
+                .await
+                .ok()?;
             // The first piece says that somebody has the stream.
             timeout(PATIENCE, reader.next()).await.ok()??;
-            let pieces = stream::unfold(reader, async |mut reader| reader.next().await.map(|text| (text, reader)));
+            let pieces = stream::unfold(reader, async |mut reader| {
+                reader.next().await.map(|text| (text, reader))
+            });
             Some(Box::pin(pieces) as EventText)
         })
     }
@@ -348,6 +452,8 @@ impl Meeting for Stored {
 
 impl fmt::Debug for Stored {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Stored").field("store", &self.0.store).finish_non_exhaustive()
+        f.debug_struct("Stored")
+            .field("store", &self.0.store)
+            .finish_non_exhaustive()
     }
 }

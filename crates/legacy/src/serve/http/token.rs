@@ -1,4 +1,5 @@
-//! The id of a session is the session: what `initialize` negotiated, sealed, bound to its principal, with an end.
+//! The id of a session is the session: what `initialize` negotiated, sealed, bound to its
+//! principal, with an end.
 
 use super::super::negotiated::Negotiated;
 use base64::Engine as _;
@@ -12,7 +13,8 @@ use std::sync::Arc;
 const MAX_ID_BYTES: usize = 4096;
 /// What stands in a token before its random part.
 const PREFIX_BYTES: usize = 3;
-/// So much of the token's beginning is the session's name among replicas: the number of the key and 23 random bytes.
+/// So much of the token's beginning is the session's name among replicas: the number of the key and
+/// 23 random bytes.
 const NAME_BYTES: usize = 36;
 /// The most of a client's name and version that is kept when the token would be too long.
 const MAX_NAME_CHARS: usize = 128;
@@ -49,14 +51,23 @@ pub(super) struct SessionKeys {
 }
 
 impl SessionKeys {
-    /// Whose a session is: of which server, and of which issuer, subject and client. Not the scopes, which grow while a
-    /// session lives.
+    /// Whose a session is: of which server, and of which issuer, subject and client. Not the
+    /// scopes, which grow while a session lives.
     fn binding(&self, principal: Option<&Principal>) -> Vec<u8> {
         let of_principal = principal.into_iter().flat_map(|principal| {
-            [&*principal.issuer, &*principal.subject].into_iter().chain(principal.client.as_deref())
+            [&*principal.issuer, &*principal.subject]
+                .into_iter()
+                .chain(principal.client.as_deref())
         });
         let parts = std::iter::once(&*self.server).chain(of_principal);
-        parts.flat_map(|part| (part.len() as u64).to_be_bytes().into_iter().chain(part.bytes())).collect()
+        parts
+            .flat_map(|part| {
+                (part.len() as u64)
+                    .to_be_bytes()
+                    .into_iter()
+                    .chain(part.bytes())
+            })
+            .collect()
     }
 }
 
@@ -76,15 +87,19 @@ struct Content {
     n: Negotiated,
 }
 
-/// Makes the id of a new session, and what is left of `negotiated` in it: a session is the same on the replica that made it
-/// as on those that only have its id, and keeps no more than fits into that.
+/// Makes the id of a new session, and what is left of `negotiated` in it: a session is the same on
+/// the replica that made it as on those that only have its id, and keeps no more than fits into
+/// that.
 pub(super) fn seal(
     keys: &SessionKeys,
     principal: Option<&Principal>,
     negotiated: Negotiated,
     expires_at: u64,
 ) -> Option<(String, Negotiated)> {
-    let mut content = Content { x: expires_at, n: negotiated };
+    let mut content = Content {
+        x: expires_at,
+        n: negotiated,
+    };
     for shorten in SHORTER {
         shorten(&mut content.n);
         let text = serde_json::to_vec(&content).ok()?;
@@ -100,7 +115,8 @@ pub(super) fn seal(
     None
 }
 
-/// What a client says of itself, as far as it would fit into a session id. `None` when even the least of it does not.
+/// What a client says of itself, as far as it would fit into a session id. `None` when even the
+/// least of it does not.
 pub(super) fn shortened(mut negotiated: Negotiated) -> Option<Negotiated> {
     for shorten in SHORTER {
         shorten(&mut negotiated);
@@ -112,17 +128,41 @@ pub(super) fn shortened(mut negotiated: Negotiated) -> Option<Negotiated> {
 }
 
 /// Opens the id of a session at `now` (seconds since the epoch).
-pub(super) fn open(keys: &SessionKeys, principal: Option<&Principal>, now: u64, token: &str) -> Option<Opened> {
+pub(super) fn open(
+    keys: &SessionKeys,
+    principal: Option<&Principal>,
+    now: u64,
+    token: &str,
+) -> Option<Opened> {
     if token.len() > MAX_ID_BYTES {
         return None;
     }
-    let text = keys.keyring.open(Purpose::Session.name(), &keys.binding(principal), now, token).ok()?;
-    let Content { x: expires_at, n: negotiated } = serde_json::from_slice(&text).ok()?;
-    Some(Opened { name: name_of(token)?, negotiated, expires_at })
+    let text = keys
+        .keyring
+        .open(
+            Purpose::Session.name(),
+            &keys.binding(principal),
+            now,
+            token,
+        )
+        .ok()?;
+    let Content {
+        x: expires_at,
+        n: negotiated,
+    } = serde_json::from_slice(&text).ok()?;
+    Some(Opened {
+        name: name_of(token)?,
+        negotiated,
+        expires_at,
+    })
 }
 
 /// Makes the token of a stream of HTTP+SSE: a name, bound to its principal.
-pub(super) fn seal_stream(keys: &SessionKeys, principal: Option<&Principal>, expires_at: u64) -> Option<String> {
+pub(super) fn seal_stream(
+    keys: &SessionKeys,
+    principal: Option<&Principal>,
+    expires_at: u64,
+) -> Option<String> {
     seal_text(keys, Purpose::Stream2024, principal, expires_at, b"")
 }
 
@@ -133,7 +173,14 @@ pub(super) fn open_stream(
     now: u64,
     token: &str,
 ) -> Option<Arc<str>> {
-    keys.keyring.open(Purpose::Stream2024.name(), &keys.binding(principal), now, token).ok()?;
+    keys.keyring
+        .open(
+            Purpose::Stream2024.name(),
+            &keys.binding(principal),
+            now,
+            token,
+        )
+        .ok()?;
     name_of(token)
 }
 
@@ -146,19 +193,32 @@ fn seal_text(
 ) -> Option<String> {
     let mut nonce = [0; NONCE_BYTES];
     getrandom::fill(&mut nonce).ok()?;
-    keys.keyring.seal(purpose.name(), &keys.binding(principal), expires_at, nonce, text).ok()
+    keys.keyring
+        .seal(
+            purpose.name(),
+            &keys.binding(principal),
+            expires_at,
+            nonce,
+            text,
+        )
+        .ok()
 }
 
 /// The name of the session whose token this is.
 pub(super) fn name_of(token: &str) -> Option<Arc<str>> {
-    token.get(PREFIX_BYTES..PREFIX_BYTES + NAME_BYTES).map(Arc::from)
+    token
+        .get(PREFIX_BYTES..PREFIX_BYTES + NAME_BYTES)
+        .map(Arc::from)
 }
 
 /// The client of a session, by the random part of its name.
 pub(super) fn client_of(name: &str) -> ClientId {
     let bytes = URL_SAFE_NO_PAD.decode(name).unwrap_or_default();
     // The key's number comes first, in four bytes.
-    let random = bytes.get(4..20).and_then(|random| random.try_into().ok()).unwrap_or_default();
+    let random = bytes
+        .get(4..20)
+        .and_then(|random| random.try_into().ok())
+        .unwrap_or_default();
     ClientId::Legacy(u128::from_be_bytes(random))
 }
 
@@ -167,7 +227,10 @@ fn without_looks(negotiated: &mut Negotiated) {
     let info = &mut negotiated.client_info;
     (info.title, info.description, info.icons, info.website_url) = Default::default();
     info.extra = Default::default();
-    (negotiated.capabilities.experimental, negotiated.capabilities.extra) = Default::default();
+    (
+        negotiated.capabilities.experimental,
+        negotiated.capabilities.extra,
+    ) = Default::default();
 }
 
 /// Extensions came with this revision; a client of an earlier one hardly has any.
@@ -176,7 +239,10 @@ fn without_extras(negotiated: &mut Negotiated) {
 }
 
 fn with_short_names(negotiated: &mut Negotiated) {
-    for text in [&mut negotiated.client_info.name, &mut negotiated.client_info.version] {
+    for text in [
+        &mut negotiated.client_info.name,
+        &mut negotiated.client_info.version,
+    ] {
         if let Some((end, _)) = text.char_indices().nth(MAX_NAME_CHARS) {
             text.truncate(end);
         }
@@ -195,7 +261,10 @@ mod tests {
     }
 
     fn keys(secret: u8, server: &str) -> SessionKeys {
-        SessionKeys { keyring: Keyring::new(Key::new(1, [secret; 32])), server: server.into() }
+        SessionKeys {
+            keyring: Keyring::new(Key::new(1, [secret; 32])),
+            server: server.into(),
+        }
     }
 
     fn principal(subject: &str, client: Option<&str>) -> Principal {
@@ -226,7 +295,10 @@ mod tests {
     }
 
     fn named(name: &str) -> Negotiated {
-        Negotiated { client_info: Implementation::new(name, "1"), ..negotiated() }
+        Negotiated {
+            client_info: Implementation::new(name, "1"),
+            ..negotiated()
+        }
     }
 
     #[test]
@@ -239,23 +311,44 @@ mod tests {
         assert!(opened.negotiated.capabilities.elicitation.is_some());
         assert_eq!(opened.expires_at, 100);
         assert_eq!(Some(&*opened.name), id.get(3..39));
-        assert_ne!(Some(opened.name), name_of(&seal(&ring(), None, &negotiated(), 100).unwrap()), "names are random");
+        assert_ne!(
+            Some(opened.name),
+            name_of(&seal(&ring(), None, &negotiated(), 100).unwrap()),
+            "names are random"
+        );
     }
 
     #[test]
     fn an_id_is_good_for_its_principal_its_time_and_its_keyring_alone() {
-        let (alice, bob) = (principal("alice", Some("app")), principal("bob", Some("app")));
+        let (alice, bob) = (
+            principal("alice", Some("app")),
+            principal("bob", Some("app")),
+        );
         let id = seal(&ring(), Some(&alice), &negotiated(), 100).unwrap();
         assert!(open(&ring(), Some(&alice), 99, &id).is_some());
-        let more_scopes = Principal { scopes: vec!["admin".into()], ..alice.clone() };
+        let more_scopes = Principal {
+            scopes: vec!["admin".into()],
+            ..alice.clone()
+        };
         assert!(open(&ring(), Some(&more_scopes), 99, &id).is_some());
-        for other in [None, Some(&bob), Some(&principal("alice", None)), Some(&principal("alice", Some("other")))] {
+        for other in [
+            None,
+            Some(&bob),
+            Some(&principal("alice", None)),
+            Some(&principal("alice", Some("other"))),
+        ] {
             assert!(open(&ring(), other, 99, &id).is_none(), "{other:?}");
         }
         assert!(open(&ring(), Some(&alice), 100, &id).is_none(), "expired");
-        assert!(open(&keys(2, "notes"), Some(&alice), 99, &id).is_none(), "another key");
+        assert!(
+            open(&keys(2, "notes"), Some(&alice), 99, &id).is_none(),
+            "another key"
+        );
         let anonymous = seal(&ring(), None, &negotiated(), 100).unwrap();
-        assert!(open(&ring(), Some(&alice), 99, &anonymous).is_none(), "a session of nobody is not alice's");
+        assert!(
+            open(&ring(), Some(&alice), 99, &anonymous).is_none(),
+            "a session of nobody is not alice's"
+        );
     }
 
     #[test]
@@ -264,8 +357,14 @@ mod tests {
         let stream = seal_stream(&keys(1, "notes"), None, 100).unwrap();
         assert!(open(&keys(1, "notes"), None, 99, &session).is_some());
         for other in ["mail", ""] {
-            assert!(open(&keys(1, other), None, 99, &session).is_none(), "{other:?}");
-            assert!(open_stream(&keys(1, other), None, 99, &stream).is_none(), "{other:?}");
+            assert!(
+                open(&keys(1, other), None, 99, &session).is_none(),
+                "{other:?}"
+            );
+            assert!(
+                open_stream(&keys(1, other), None, 99, &stream).is_none(),
+                "{other:?}"
+            );
         }
     }
 
@@ -285,7 +384,10 @@ mod tests {
         let [first, second] = ids.each_ref().map(|id| client_of(&name_of(id).unwrap()));
         assert_ne!(first, second);
         assert_ne!(first, ClientId::Legacy(0));
-        assert_eq!(first, client_of(&open(&ring(), None, 99, &ids[0]).unwrap().name));
+        assert_eq!(
+            first,
+            client_of(&open(&ring(), None, 99, &ids[0]).unwrap().name)
+        );
     }
 
     #[test]
@@ -293,16 +395,33 @@ mod tests {
         let id = seal_stream(&ring(), None, 100).unwrap();
         assert!(open_stream(&ring(), None, 99, &id).is_some());
         assert!(open(&ring(), None, 99, &id).is_none());
-        assert!(open_stream(&ring(), None, 99, &seal(&ring(), None, &negotiated(), 100).unwrap()).is_none());
+        assert!(
+            open_stream(
+                &ring(),
+                None,
+                99,
+                &seal(&ring(), None, &negotiated(), 100).unwrap()
+            )
+            .is_none()
+        );
     }
 
     #[test]
     fn parts_of_a_principal_do_not_run_into_each_other() {
-        let split = |issuer: &str, subject: &str| Principal { issuer: issuer.into(), ..principal(subject, None) };
+        let split = |issuer: &str, subject: &str| Principal {
+            issuer: issuer.into(),
+            ..principal(subject, None)
+        };
         let binding = |principal: Option<&Principal>| ring().binding(principal);
-        assert_ne!(binding(Some(&split("a", "bc"))), binding(Some(&split("ab", "c"))));
+        assert_ne!(
+            binding(Some(&split("a", "bc"))),
+            binding(Some(&split("ab", "c")))
+        );
         assert_ne!(binding(Some(&principal("", None))), binding(None));
-        assert_ne!(keys(1, "a").binding(Some(&split("b", "c"))), keys(1, "ab").binding(Some(&split("", "c"))));
+        assert_ne!(
+            keys(1, "a").binding(Some(&split("b", "c"))),
+            keys(1, "ab").binding(Some(&split("", "c")))
+        );
     }
 
     #[test]
@@ -316,7 +435,10 @@ mod tests {
         let id = seal(&ring(), None, &named(&"\u{e9}".repeat(5000)), 100).unwrap();
         assert!(id.len() <= MAX_ID_BYTES);
         let opened = open(&ring(), None, 0, &id).unwrap();
-        assert_eq!(opened.negotiated.client_info.name, "\u{e9}".repeat(MAX_NAME_CHARS));
+        assert_eq!(
+            opened.negotiated.client_info.name,
+            "\u{e9}".repeat(MAX_NAME_CHARS)
+        );
         assert!(opened.negotiated.capabilities.elicitation.is_some());
 
         let mut hopeless = negotiated();

@@ -2,13 +2,13 @@
 
 use crate::revision::Revision as _;
 use carryall_types::{
-    ClientCapabilities, ElicitationCapability, JsonObject, JsonValue, ProtocolVersion, SamplingCapability,
-    ServerCapabilities,
+    ClientCapabilities, ElicitationCapability, JsonObject, JsonValue, ProtocolVersion,
+    SamplingCapability, ServerCapabilities,
 };
 use serde_json::json;
 
-/// What a client of `version` has declared, as it would declare it today. What its revision did not have, it cannot have
-/// meant; what is not named here, it has for itself.
+/// What a client of `version` has declared, as it would declare it today. What its revision did not
+/// have, it cannot have meant; what is not named here, it has for itself.
 pub(crate) fn of_client(version: ProtocolVersion, declared: &JsonObject) -> ClientCapabilities {
     let object = |name: &str| declared.get(name).and_then(JsonValue::as_object);
     let has = |of: &JsonObject, name: &str| of.get(name).is_some_and(JsonValue::is_object);
@@ -17,25 +17,33 @@ pub(crate) fn of_client(version: ProtocolVersion, declared: &JsonObject) -> Clie
     capabilities.roots = object("roots").map(|_| JsonObject::new());
     capabilities.sampling = object("sampling").map(|sampling| {
         let mut today = SamplingCapability::new();
-        // Before 2025-11-25 every client that samples took `includeContext`, which has its own capability since.
+        // Before 2025-11-25 every client that samples took `includeContext`, which has its own
+        // capability since.
         let context = has(sampling, "context") || !version.has_sampling_tools();
         today.context = context.then(JsonObject::new);
-        today.tools = (version.has_sampling_tools() && has(sampling, "tools")).then(JsonObject::new);
+        today.tools =
+            (version.has_sampling_tools() && has(sampling, "tools")).then(JsonObject::new);
         today
     });
-    capabilities.elicitation = object("elicitation").filter(|_| version.has_elicitation()).map(|elicitation| {
-        let url = version.has_url_elicitation() && has(elicitation, "url");
-        let form = !version.has_url_elicitation() || has(elicitation, "form") || !url;
-        let mut today = ElicitationCapability::new();
-        today.form = form.then(JsonObject::new);
-        today.url = url.then(JsonObject::new);
-        today
-    });
+    capabilities.elicitation = object("elicitation")
+        .filter(|_| version.has_elicitation())
+        .map(|elicitation| {
+            let url = version.has_url_elicitation() && has(elicitation, "url");
+            let form = !version.has_url_elicitation() || has(elicitation, "form") || !url;
+            let mut today = ElicitationCapability::new();
+            today.form = form.then(JsonObject::new);
+            today.url = url.then(JsonObject::new);
+            today
+        });
     capabilities
 }
 
 /// What a service can do, as a server of `version` declares it.
-pub(crate) fn of_server(version: ProtocolVersion, today: &ServerCapabilities, tasks: bool) -> JsonObject {
+pub(crate) fn of_server(
+    version: ProtocolVersion,
+    today: &ServerCapabilities,
+    tasks: bool,
+) -> JsonObject {
     let mut declared = match serde_json::to_value(today) {
         Ok(JsonValue::Object(declared)) => declared,
         _ => JsonObject::new(),
@@ -57,7 +65,9 @@ mod tests {
     use ProtocolVersion as V;
 
     fn client(version: V, declared: JsonValue) -> JsonValue {
-        let JsonValue::Object(declared) = declared else { panic!() };
+        let JsonValue::Object(declared) = declared else {
+            panic!()
+        };
         serde_json::to_value(of_client(version, &declared)).unwrap()
     }
 
@@ -66,7 +76,10 @@ mod tests {
     fn a_mode_is_declared_only_by_clients_that_know_it() {
         let both = json!({"elicitation": {"form": {}, "url": {}}});
         assert_eq!(client(V::V2025_11_25, both.clone()), both);
-        assert_eq!(client(V::V2025_11_25, json!({"elicitation": {"url": {}}})), json!({"elicitation": {"url": {}}}));
+        assert_eq!(
+            client(V::V2025_11_25, json!({"elicitation": {"url": {}}})),
+            json!({"elicitation": {"url": {}}})
+        );
         let form = json!({"elicitation": {"form": {}}});
         assert_eq!(client(V::V2025_11_25, json!({"elicitation": {}})), form);
         assert_eq!(client(V::V2025_06_18, both.clone()), form);
@@ -77,8 +90,14 @@ mod tests {
     #[test]
     fn sampling_and_roots_keep_what_their_revision_had() {
         let declared = json!({"sampling": {"tools": {}}, "roots": {"listChanged": true}, "tasks": {"list": {}}});
-        assert_eq!(client(V::V2025_11_25, declared.clone()), json!({"sampling": {"tools": {}}, "roots": {}}));
-        assert_eq!(client(V::V2024_11_05, declared), json!({"sampling": {"context": {}}, "roots": {}}));
+        assert_eq!(
+            client(V::V2025_11_25, declared.clone()),
+            json!({"sampling": {"tools": {}}, "roots": {}})
+        );
+        assert_eq!(
+            client(V::V2024_11_05, declared),
+            json!({"sampling": {"context": {}}, "roots": {}})
+        );
     }
 
     #[test]
@@ -88,7 +107,10 @@ mod tests {
         }))
         .unwrap();
         let declared = |version, tasks| JsonValue::Object(of_server(version, &today, tasks));
-        assert_eq!(declared(V::V2024_11_05, true), json!({"tools": {"listChanged": true}, "logging": {}}));
+        assert_eq!(
+            declared(V::V2024_11_05, true),
+            json!({"tools": {"listChanged": true}, "logging": {}})
+        );
         assert_eq!(
             declared(V::V2025_06_18, true),
             json!({"tools": {"listChanged": true}, "completions": {}, "logging": {}})

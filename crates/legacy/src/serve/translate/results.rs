@@ -5,7 +5,8 @@ use crate::serve::options::Options;
 use carryall_types::{ErrorObject, JsonObject, JsonValue, Method, ProtocolVersion, RawJson};
 use serde_json::json;
 
-/// Members that results have in this revision alone (`basic/index#result-responses`, `server/utilities/caching`).
+/// Members that results have in this revision alone (`basic/index#result-responses`,
+/// `server/utilities/caching`).
 const OF_TODAY: [&str; 3] = ["resultType", "ttlMs", "cacheScope"];
 
 /// A complete result without what its client would not understand.
@@ -30,8 +31,11 @@ pub(crate) fn for_client(
             }
         }),
         Method::ToolsCall => {
-            // Structured content is an object in these revisions; anything else is in the text as well.
-            let _ = result.get("structuredContent").is_some_and(|content| !content.is_object())
+            // Structured content is an object in these revisions; anything else is in the text as
+            // well.
+            let _ = result
+                .get("structuredContent")
+                .is_some_and(|content| !content.is_object())
                 && result.remove("structuredContent").is_some();
             each(&mut result, "content", |block| carry(version, block));
         }
@@ -46,38 +50,59 @@ pub(crate) fn for_client(
 }
 
 fn each(result: &mut JsonObject, list: &str, change: impl Fn(&mut JsonObject)) {
-    let Some(JsonValue::Array(items)) = result.get_mut(list) else { return };
-    items.iter_mut().filter_map(JsonValue::as_object_mut).for_each(change);
+    let Some(JsonValue::Array(items)) = result.get_mut(list) else {
+        return;
+    };
+    items
+        .iter_mut()
+        .filter_map(JsonValue::as_object_mut)
+        .for_each(change);
 }
 
 /// What this revision reserves in `_meta` means nothing to an old client.
 fn without_reserved_meta(result: &mut JsonObject) {
-    let Some(JsonValue::Object(meta)) = result.get_mut("_meta") else { return };
+    let Some(JsonValue::Object(meta)) = result.get_mut("_meta") else {
+        return;
+    };
     meta.retain(|name, _| !name.starts_with("io.modelcontextprotocol/"));
     if meta.is_empty() {
         result.remove("_meta");
     }
 }
 
-/// Output schemas describe objects in these revisions (2025-11-25 `server/tools#output-schema`), and strict clients refuse
-/// the whole list because of one that does not.
+/// Output schemas describe objects in these revisions (2025-11-25 `server/tools#output-schema`),
+/// and strict clients refuse the whole list because of one that does not.
 fn drop_other_than_objects(tool: &mut JsonObject) {
-    if tool.get("outputSchema").is_some_and(|schema| schema.get("type").is_none_or(|kind| kind != "object")) {
+    if tool
+        .get("outputSchema")
+        .is_some_and(|schema| schema.get("type").is_none_or(|kind| kind != "object"))
+    {
         tool.remove("outputSchema");
     }
 }
 
 /// A content block that the revision does not know becomes text that says what was there.
 fn carry(version: ProtocolVersion, block: &mut JsonObject) {
-    let text = |name: &str| block.get(name).and_then(JsonValue::as_str).unwrap_or_default().to_owned();
+    let text = |name: &str| {
+        block
+            .get(name)
+            .and_then(JsonValue::as_str)
+            .unwrap_or_default()
+            .to_owned()
+    };
     let instead = match text("type").as_str() {
-        "audio" if version < ProtocolVersion::V2025_03_26 => format!("[audio, {}]", text("mimeType")),
+        "audio" if version < ProtocolVersion::V2025_03_26 => {
+            format!("[audio, {}]", text("mimeType"))
+        }
         "resource_link" if version < ProtocolVersion::V2025_06_18 => {
             format!("[resource {}: {}]", text("name"), text("uri"))
         }
         _ => return,
     };
-    *block = JsonObject::from_iter([("type".to_owned(), "text".into()), ("text".to_owned(), instead.into())]);
+    *block = JsonObject::from_iter([
+        ("type".to_owned(), "text".into()),
+        ("text".to_owned(), instead.into()),
+    ]);
 }
 
 #[cfg(test)]
@@ -93,7 +118,10 @@ mod tests {
             capabilities: ClientCapabilities::new(),
         };
         let options = Options::default().tasks(tasks);
-        for_client(&negotiated, &options, &method, &RawJson::from(&result)).unwrap().decode().unwrap()
+        for_client(&negotiated, &options, &method, &RawJson::from(&result))
+            .unwrap()
+            .decode()
+            .unwrap()
     }
 
     #[test]
@@ -103,9 +131,16 @@ mod tests {
             "_meta": {"io.modelcontextprotocol/serverInfo": {"name": "s"}, "a.b/c": 1},
         });
         let wanted = json!({"prompts": [], "nextCursor": "c", "_meta": {"a.b/c": 1}});
-        assert_eq!(translated(V::V2025_11_25, true, Method::PromptsList, result), wanted);
-        let only = json!({"resultType": "complete", "_meta": {"io.modelcontextprotocol/serverInfo": {}}});
-        assert_eq!(translated(V::V2025_11_25, true, Method::PromptsList, only), json!({}));
+        assert_eq!(
+            translated(V::V2025_11_25, true, Method::PromptsList, result),
+            wanted
+        );
+        let only =
+            json!({"resultType": "complete", "_meta": {"io.modelcontextprotocol/serverInfo": {}}});
+        assert_eq!(
+            translated(V::V2025_11_25, true, Method::PromptsList, only),
+            json!({})
+        );
     }
 
     #[test]
@@ -115,15 +150,23 @@ mod tests {
             {"type": "resource_link", "uri": "a:b", "name": "b"},
             {"type": "text", "text": "x"},
         ]});
-        let of = |version| translated(version, false, Method::ToolsCall, content.clone())["content"].clone();
+        let of = |version| {
+            translated(version, false, Method::ToolsCall, content.clone())["content"].clone()
+        };
         assert_eq!(of(V::V2025_06_18), content["content"]);
         assert_eq!(of(V::V2025_03_26)[0]["type"], "audio");
-        assert_eq!(of(V::V2025_03_26)[1], json!({"type": "text", "text": "[resource b: a:b]"}));
-        assert_eq!(of(V::V2024_11_05)[0], json!({"type": "text", "text": "[audio, audio/wav]"}));
-        let prompt =
-            json!({"messages": [{"role": "user", "content": {"type": "resource_link", "uri": "a:b", "name": "b"}}]});
         assert_eq!(
-            translated(V::V2025_03_26, false, Method::PromptsGet, prompt)["messages"][0]["content"]["type"],
+            of(V::V2025_03_26)[1],
+            json!({"type": "text", "text": "[resource b: a:b]"})
+        );
+        assert_eq!(
+            of(V::V2024_11_05)[0],
+            json!({"type": "text", "text": "[audio, audio/wav]"})
+        );
+        let prompt = json!({"messages": [{"role": "user", "content": {"type": "resource_link", "uri": "a:b", "name": "b"}}]});
+        assert_eq!(
+            translated(V::V2025_03_26, false, Method::PromptsGet, prompt)["messages"][0]["content"]
+                ["type"],
             "text"
         );
     }
@@ -131,14 +174,30 @@ mod tests {
     #[test]
     fn structured_content_and_its_schema_are_objects_or_nothing() {
         let result = json!({"content": [], "structuredContent": [1]});
-        assert_eq!(translated(V::V2025_11_25, true, Method::ToolsCall, result), json!({"content": []}));
+        assert_eq!(
+            translated(V::V2025_11_25, true, Method::ToolsCall, result),
+            json!({"content": []})
+        );
         let result = json!({"content": [], "structuredContent": {"a": 1}});
-        assert_eq!(translated(V::V2025_11_25, true, Method::ToolsCall, result.clone()), result);
+        assert_eq!(
+            translated(V::V2025_11_25, true, Method::ToolsCall, result.clone()),
+            result
+        );
         let tools = json!({"tools": [{"name": "a", "outputSchema": {"type": "array"}}, {"name": "b", "outputSchema": {"type": "object"}}]});
         let listed = translated(V::V2025_06_18, true, Method::ToolsList, tools.clone());
-        assert_eq!(listed, json!({"tools": [{"name": "a"}, {"name": "b", "outputSchema": {"type": "object"}}]}));
+        assert_eq!(
+            listed,
+            json!({"tools": [{"name": "a"}, {"name": "b", "outputSchema": {"type": "object"}}]})
+        );
         let with_tasks = translated(V::V2025_11_25, true, Method::ToolsList, tools.clone());
-        assert_eq!(with_tasks["tools"][0]["execution"], json!({"taskSupport": "optional"}));
-        assert!(translated(V::V2025_11_25, false, Method::ToolsList, tools)["tools"][0].get("execution").is_none());
+        assert_eq!(
+            with_tasks["tools"][0]["execution"],
+            json!({"taskSupport": "optional"})
+        );
+        assert!(
+            translated(V::V2025_11_25, false, Method::ToolsList, tools)["tools"][0]
+                .get("execution")
+                .is_none()
+        );
     }
 }

@@ -185,10 +185,26 @@ fn attributes_that_do_not_fit_are_told_why() {
     all_fail(
         expand,
         &[
-            (quote!(nmae = "x"), f.clone(), "#[tool] has no setting `nmae`; it knows `name`"),
-            (quote!(title), f.clone(), "`title` needs a value: `title = ..`"),
-            (quote!(read_only, read_only = false), f.clone(), "`read_only` is set twice"),
-            (quote!(name = "delete file"), f.clone(), "1 to 128 characters"),
+            (
+                quote!(nmae = "x"),
+                f.clone(),
+                "#[tool] has no setting `nmae`; it knows `name`",
+            ),
+            (
+                quote!(title),
+                f.clone(),
+                "`title` needs a value: `title = ..`",
+            ),
+            (
+                quote!(read_only, read_only = false),
+                f.clone(),
+                "`read_only` is set twice",
+            ),
+            (
+                quote!(name = "delete file"),
+                f.clone(),
+                "1 to 128 characters",
+            ),
             (quote!(name = ""), f.clone(), "1 to 128 characters"),
             (quote!("name"), f, "expected a setting"),
         ],

@@ -28,9 +28,15 @@ pub(super) async fn answer(
         return error_answer(shared, id, head, body).await;
     }
     match media_type(&head.headers) {
-        Media::Events => Ok(Reply::Stream(Box::pin(EventStream::new(body, id, shared.max_response)))),
+        Media::Events => Ok(Reply::Stream(Box::pin(EventStream::new(
+            body,
+            id,
+            shared.max_response,
+        )))),
         // A length over the limit is enough to know; nothing of it need be read.
-        Media::Json if body.to_come() > shared.max_response as u64 => Err(CallError::TooLarge(shared.max_response)),
+        Media::Json if body.to_come() > shared.max_response as u64 => {
+            Err(CallError::TooLarge(shared.max_response))
+        }
         Media::Json => {
             let text = match collect(&mut body, shared.max_response).await? {
                 Collected::All(text) => text,
@@ -40,13 +46,16 @@ pub(super) async fn answer(
                 Answer::Response(response) if response.id == id => Ok(Reply::Once(response)),
                 Answer::Response(response) => Err(other_id(&id, &response.id)),
                 Answer::ErrorWithoutId(error) => Ok(Reply::Once(Response::error(id, error))),
-                Answer::Notification(_) => Err(CallError::Malformed("a notification instead of a response".into())),
+                Answer::Notification(_) => Err(CallError::Malformed(
+                    "a notification instead of a response".into(),
+                )),
             }
         }
         Media::Other => match collect(&mut body, MAX_ERROR_BODY).await? {
-            Collected::All(text) if text.is_empty() => {
-                Err(CallError::Malformed(format!("HTTP {} and no response to a request", head.status.as_u16())))
-            }
+            Collected::All(text) if text.is_empty() => Err(CallError::Malformed(format!(
+                "HTTP {} and no response to a request",
+                head.status.as_u16()
+            ))),
             Collected::All(text) | Collected::Cut(text) => Err(not_mcp(head.status, &text)),
         },
     }
@@ -56,57 +65,105 @@ pub(super) fn other_id(ours: &RequestId, theirs: &RequestId) -> CallError {
     CallError::Malformed(format!("a response to request {theirs} instead of {ours}"))
 }
 
-async fn error_answer(shared: &Shared, id: RequestId, head: &Parts, mut body: Receiving) -> Result<Reply, CallError> {
+async fn error_answer(
+    shared: &Shared,
+    id: RequestId,
+    head: &Parts,
+    mut body: Receiving,
+) -> Result<Reply, CallError> {
     let status = head.status;
     if status.is_redirection() {
-        let location = head.headers.get(LOCATION).and_then(|value| value.to_str().ok()).unwrap_or("nowhere");
-        let body = format!("a redirect to {location}; it is not followed, use that URL if you trust it");
-        return Err(CallError::NotMcp { status: status.as_u16(), body });
+        let location = head
+            .headers
+            .get(LOCATION)
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or("nowhere");
+        let body =
+            format!("a redirect to {location}; it is not followed, use that URL if you trust it");
+        return Err(CallError::NotMcp {
+            status: status.as_u16(),
+            body,
+        });
     }
     let (Collected::All(text) | Collected::Cut(text)) = collect(&mut body, MAX_ERROR_BODY).await?;
     let answer = accept_answer(&text);
-    // The sizes that a server accepts are its own business (`#request-metadata`): say which it was, whoever says so.
+    // The sizes that a server accepts are its own business (`#request-metadata`): say which it was,
+    // whoever says so.
     if let StatusCode::PAYLOAD_TOO_LARGE | StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE = status {
-        let what = if status == StatusCode::PAYLOAD_TOO_LARGE { "request" } else { "set of request headers" };
+        let what = if status == StatusCode::PAYLOAD_TOO_LARGE {
+            "request"
+        } else {
+            "set of request headers"
+        };
         let why = match answer {
-            Ok(Answer::ErrorWithoutId(error) | Answer::Response(Response { outcome: Outcome::Error(error), .. })) => {
-                error.message
-            }
+            Ok(
+                Answer::ErrorWithoutId(error)
+                | Answer::Response(Response {
+                    outcome: Outcome::Error(error),
+                    ..
+                }),
+            ) => error.message,
             _ => shown(&text),
         };
         let body = format!("the server does not accept a {what} of this size: {why}");
-        return Err(CallError::NotMcp { status: status.as_u16(), body: body.trim_end_matches([':', ' ']).into() });
+        return Err(CallError::NotMcp {
+            status: status.as_u16(),
+            body: body.trim_end_matches([':', ' ']).into(),
+        });
     }
     if let StatusCode::FORBIDDEN | StatusCode::MISDIRECTED_REQUEST = status {
         let why = match &answer {
-            Ok(Answer::ErrorWithoutId(error) | Answer::Response(Response { outcome: Outcome::Error(error), .. })) => {
-                clipped(&error.message)
-            }
+            Ok(
+                Answer::ErrorWithoutId(error)
+                | Answer::Response(Response {
+                    outcome: Outcome::Error(error),
+                    ..
+                }),
+            ) => clipped(&error.message),
             _ => shown(&text),
         };
         if is_about_host(&why) {
             let host = &shared.target.authority;
-            let body = format!("the server refuses the host name {host:?}, whatever the credentials: {why}");
-            return Err(CallError::NotMcp { status: status.as_u16(), body });
+            let body = format!(
+                "the server refuses the host name {host:?}, whatever the credentials: {why}"
+            );
+            return Err(CallError::NotMcp {
+                status: status.as_u16(),
+                body,
+            });
         }
     }
     match answer {
-        // Whoever is in front of the server, or the server before it looks at the request. Its words are for people; what
-        // is to be done follows from the status, which no JSON-RPC error has.
-        Ok(Answer::ErrorWithoutId(error) | Answer::Response(Response { outcome: Outcome::Error(error), .. }))
-            if matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) && !wire::is_modern(error.code) =>
+        // Whoever is in front of the server, or the server before it looks at the request. Its
+        // words are for people; what is to be done follows from the status, which no JSON-RPC error
+        // has.
+        Ok(
+            Answer::ErrorWithoutId(error)
+            | Answer::Response(Response {
+                outcome: Outcome::Error(error),
+                ..
+            }),
+        ) if matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN)
+            && !wire::is_modern(error.code) =>
         {
             Err(not_mcp(status, error.message.as_bytes()))
         }
-        Ok(Answer::ErrorWithoutId(error) | Answer::Response(Response { outcome: Outcome::Error(error), .. })) => {
-            Ok(Reply::Once(Response::error(id, error)))
-        }
+        Ok(
+            Answer::ErrorWithoutId(error)
+            | Answer::Response(Response {
+                outcome: Outcome::Error(error),
+                ..
+            }),
+        ) => Ok(Reply::Once(Response::error(id, error))),
         _ => Err(not_mcp(status, &text)),
     }
 }
 
 fn not_mcp(status: StatusCode, text: &[u8]) -> CallError {
-    CallError::NotMcp { status: status.as_u16(), body: shown(text) }
+    CallError::NotMcp {
+        status: status.as_u16(),
+        body: shown(text),
+    }
 }
 
 fn shown(text: &[u8]) -> String {
@@ -117,11 +174,13 @@ fn clipped(text: &str) -> String {
     text.trim().chars().take(SHOWN).collect()
 }
 
-/// Whether a refusal is the defence against DNS rebinding, in the words that servers use for it. There is no code for it,
-/// and taken for missing credentials it sends its reader the wrong way.
+/// Whether a refusal is the defence against DNS rebinding, in the words that servers use for it.
+/// There is no code for it, and taken for missing credentials it sends its reader the wrong way.
 fn is_about_host(text: &str) -> bool {
     let text = text.to_ascii_lowercase();
-    ["host header", "invalid host", "this host"].iter().any(|words| text.contains(words))
+    ["host header", "invalid host", "this host"]
+        .iter()
+        .any(|words| text.contains(words))
 }
 
 enum Collected {
@@ -155,8 +214,14 @@ enum Media {
 }
 
 fn media_type(headers: &HeaderMap) -> Media {
-    let value = headers.get(CONTENT_TYPE).map_or(&b""[..], |value| value.as_bytes());
-    let essence = value.split(|&byte| byte == b';').next().unwrap_or_default().trim_ascii();
+    let value = headers
+        .get(CONTENT_TYPE)
+        .map_or(&b""[..], |value| value.as_bytes());
+    let essence = value
+        .split(|&byte| byte == b';')
+        .next()
+        .unwrap_or_default()
+        .trim_ascii();
     if essence.eq_ignore_ascii_case(b"application/json") {
         Media::Json
     } else if essence.eq_ignore_ascii_case(b"text/event-stream") {

@@ -50,8 +50,9 @@ impl HttpClientBuilder {
     /// # Errors
     /// When the token has characters that no header can carry.
     pub fn bearer(self, token: &str) -> Result<Self, InvalidTarget> {
-        let mut value = HeaderValue::try_from(format!("Bearer {token}"))
-            .map_err(|_| InvalidTarget("the token has characters that a header cannot carry".into()))?;
+        let mut value = HeaderValue::try_from(format!("Bearer {token}")).map_err(|_| {
+            InvalidTarget("the token has characters that a header cannot carry".into())
+        })?;
         value.set_sensitive(true);
         Ok(self.header(http::header::AUTHORIZATION, value))
     }
@@ -78,7 +79,8 @@ impl HttpClientBuilder {
         self
     }
 
-    /// Speaks HTTP/2 without asking, for servers known to understand it. Over TLS the two sides agree by themselves.
+    /// Speaks HTTP/2 without asking, for servers known to understand it. Over TLS the two sides
+    /// agree by themselves.
     #[must_use]
     pub fn http2_prior_knowledge(mut self) -> Self {
         self.http2 = true;
@@ -103,7 +105,11 @@ impl HttpClientBuilder {
             timeout: self.connect_timeout,
             http2: self.http2,
             #[cfg(feature = "tls")]
-            tls: self.target.tls.then(|| super::tls::connector(&self.extra_roots)).transpose()?,
+            tls: self
+                .target
+                .tls
+                .then(|| super::tls::connector(&self.extra_roots))
+                .transpose()?,
         };
         let headers = base_headers(&self.target, self.headers)?;
         let shared = Shared {
@@ -113,6 +119,8 @@ impl HttpClientBuilder {
             headers: RwLock::new(headers),
             max_response: self.max_response,
         };
-        Ok(HttpClient { shared: Arc::new(shared) })
+        Ok(HttpClient {
+            shared: Arc::new(shared),
+        })
     }
 }

@@ -16,8 +16,9 @@ const MAX_HEAD: usize = 64 * 1024;
 /// Large answers are read in pieces of this size at most.
 const MAX_BUFFER: usize = 256 * 1024;
 
-/// What the connection accepts of one HTTP/2 stream that its caller does not read, and of all of them together. Calls of
-/// many callers share a connection: as many streams as servers usually allow may be left unread, and the others go on.
+/// What the connection accepts of one HTTP/2 stream that its caller does not read, and of all of
+/// them together. Calls of many callers share a connection: as many streams as servers usually
+/// allow may be left unread, and the others go on.
 const STREAM_WINDOW: u32 = 256 * 1024;
 const CONNECTION_WINDOW: u32 = 256 * STREAM_WINDOW;
 
@@ -31,7 +32,9 @@ pub(super) struct Connector {
 
 impl fmt::Debug for Connector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Connector").field("timeout", &self.timeout).finish_non_exhaustive()
+        f.debug_struct("Connector")
+            .field("timeout", &self.timeout)
+            .finish_non_exhaustive()
     }
 }
 
@@ -45,20 +48,30 @@ impl Connector {
     pub(super) async fn connect(&self, target: &Target) -> Result<Connected, CallError> {
         match tokio::time::timeout(self.timeout, self.connect_unbounded(target)).await {
             Ok(connected) => connected,
-            Err(_) => {
-                Err(CallError::unreachable(format!("{}: no connection within {:?}", target.authority, self.timeout)))
-            }
+            Err(_) => Err(CallError::unreachable(format!(
+                "{}: no connection within {:?}",
+                target.authority, self.timeout
+            ))),
         }
     }
 
     async fn connect_unbounded(&self, target: &Target) -> Result<Connected, CallError> {
-        let failed = |error: io::Error| CallError::unreachable(Failed { authority: target.authority.clone(), error });
-        let stream = TcpStream::connect((&*target.host, target.port)).await.map_err(failed)?;
+        let failed = |error: io::Error| {
+            CallError::unreachable(Failed {
+                authority: target.authority.clone(),
+                error,
+            })
+        };
+        let stream = TcpStream::connect((&*target.host, target.port))
+            .await
+            .map_err(failed)?;
         // A request is written whole; waiting to fill a packet would only delay it.
         stream.set_nodelay(true).map_err(failed)?;
         #[cfg(feature = "tls")]
         if let Some(connector) = &self.tls {
-            let stream = super::tls::handshake(connector, target, stream).await.map_err(failed)?;
+            let stream = super::tls::handshake(connector, target, stream)
+                .await
+                .map_err(failed)?;
             let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
             return handshake(Stream::Tls(Box::new(stream)), http2).await;
         }
@@ -134,13 +147,21 @@ macro_rules! each {
 }
 
 impl AsyncRead for Stream {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         each!(self, stream => Pin::new(stream).poll_read(cx, buf))
     }
 }
 
 impl AsyncWrite for Stream {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
         each!(self, stream => Pin::new(stream).poll_write(cx, buf))
     }
 

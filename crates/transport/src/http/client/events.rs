@@ -15,8 +15,8 @@ use std::time::Duration;
 /// How long the end of a stream may take after its response, for its connection to be used again.
 const DRAIN: Duration = Duration::from_secs(1);
 
-/// After so many bytes others get their turn, whatever else there is to read: a server that sends comments for ever
-/// must not keep its caller from looking at the clock.
+/// After so many bytes others get their turn, whatever else there is to read: a server that sends
+/// comments for ever must not keep its caller from looking at the clock.
 const PAUSE_AFTER: usize = 64 * 1024;
 
 /// The messages of one response stream. Dropping it closes the stream, which cancels the request.
@@ -32,29 +32,47 @@ pub(super) struct EventStream {
 
 impl EventStream {
     pub(super) fn new(body: Receiving, id: RequestId, max: usize) -> Self {
-        Self { id, decoder: SseDecoder::new(max), max, unpaused: 0, body: Some(body) }
+        Self {
+            id,
+            decoder: SseDecoder::new(max),
+            max,
+            unpaused: 0,
+            body: Some(body),
+        }
     }
 
     /// What an event says; `None` for events that say nothing.
     fn message(&self, event: &Event) -> Result<Option<Message>, CallError> {
-        // Other types, and events without text, were how earlier revisions primed a stream for resuming.
+        // Other types, and events without text, were how earlier revisions primed a stream for
+        // resuming.
         if event.data.is_empty() || event.event.as_deref().is_some_and(|kind| kind != "message") {
             return Ok(None);
         }
         match accept_answer(&event.data).map_err(CallError::Malformed)? {
             Answer::Notification(notification) => Ok(Some(Message::Notification(notification))),
-            Answer::Response(response) if response.id == self.id => Ok(Some(Message::Response(response))),
+            Answer::Response(response) if response.id == self.id => {
+                Ok(Some(Message::Response(response)))
+            }
             Answer::Response(response) => Err(other_id(&self.id, &response.id)),
-            Answer::ErrorWithoutId(error) => Ok(Some(Message::Response(Response::error(self.id.clone(), error)))),
+            Answer::ErrorWithoutId(error) => Ok(Some(Message::Response(Response::error(
+                self.id.clone(),
+                error,
+            )))),
         }
     }
 
-    /// Reads on to the end of the response, so that its connection can be kept. Nearly always it came along with the
-    /// last event.
+    /// Reads on to the end of the response, so that its connection can be kept. Nearly always it
+    /// came along with the last event.
     fn finish(&mut self, cx: &mut Context<'_>) {
-        let Some(mut body) = self.body.take() else { return };
+        let Some(mut body) = self.body.take() else {
+            return;
+        };
         if body.poll_data(cx).is_pending() {
-            tokio::spawn(async move { tokio::time::timeout(DRAIN, poll_fn(|cx| body.poll_data(cx))).await.is_ok() });
+            tokio::spawn(async move {
+                tokio::time::timeout(DRAIN, poll_fn(|cx| body.poll_data(cx)))
+                    .await
+                    .is_ok()
+            });
         }
     }
 }
@@ -65,7 +83,9 @@ impl Stream for EventStream {
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = &mut *self;
         loop {
-            let Some(body) = &mut this.body else { return Poll::Ready(None) };
+            let Some(body) = &mut this.body else {
+                return Poll::Ready(None);
+            };
             if this.unpaused > PAUSE_AFTER {
                 this.unpaused = 0;
                 cx.waker().wake_by_ref();

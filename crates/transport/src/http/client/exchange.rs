@@ -22,8 +22,9 @@ pub(super) async fn exchange(shared: Arc<Shared>, call: Call) -> Result<Reply, C
         let (link, response) = send(&shared, request).await?;
         if let Some(next) = redirect(&shared, &response).filter(|_| redirects < MAX_REDIRECTS) {
             redirects += 1;
-            uri =
-                next.parse().map_err(|_| CallError::Malformed(format!("a redirect to {next:?}, which is no path")))?;
+            uri = next.parse().map_err(|_| {
+                CallError::Malformed(format!("a redirect to {next:?}, which is no path"))
+            })?;
             continue;
         }
         check_encoding(&response)?;
@@ -36,7 +37,11 @@ pub(super) async fn exchange(shared: Arc<Shared>, call: Call) -> Result<Reply, C
 /// Requests ask for `identity`, and nothing else can be read.
 pub(super) fn check_encoding(response: &Response<Incoming>) -> Result<(), CallError> {
     for value in response.headers().get_all(CONTENT_ENCODING) {
-        if !value.as_bytes().trim_ascii().eq_ignore_ascii_case(b"identity") {
+        if !value
+            .as_bytes()
+            .trim_ascii()
+            .eq_ignore_ascii_case(b"identity")
+        {
             let coding = String::from_utf8_lossy(value.as_bytes());
             return Err(CallError::Malformed(format!(
                 "the response has Content-Encoding \"{}\" although the request accepts `identity` alone; see whether a \
@@ -51,19 +56,30 @@ pub(super) fn check_encoding(response: &Response<Incoming>) -> Result<(), CallEr
 
 /// 307 and 308 keep method and body. Others turn a POST into a GET, which is not what was asked.
 fn redirect(shared: &Shared, response: &Response<Incoming>) -> Option<Box<str>> {
-    if !matches!(response.status(), StatusCode::TEMPORARY_REDIRECT | StatusCode::PERMANENT_REDIRECT) {
+    if !matches!(
+        response.status(),
+        StatusCode::TEMPORARY_REDIRECT | StatusCode::PERMANENT_REDIRECT
+    ) {
         return None;
     }
-    shared.target.follow(response.headers().get(LOCATION)?.to_str().ok()?)
+    shared
+        .target
+        .follow(response.headers().get(LOCATION)?.to_str().ok()?)
 }
 
-/// Sends on a kept connection if there is one. If that was closed before anything went out, the next one is tried, and
-/// a new one at last.
-pub(super) async fn send(shared: &Shared, mut request: Request<Text>) -> Result<(Link, Response<Incoming>), CallError> {
+/// Sends on a kept connection if there is one. If that was closed before anything went out, the
+/// next one is tried, and a new one at last.
+pub(super) async fn send(
+    shared: &Shared,
+    mut request: Request<Text>,
+) -> Result<(Link, Response<Incoming>), CallError> {
     while let Some(mut connection) = shared.pool.take() {
         match connection.send(request).await {
             Ok(response) => return Ok((Link::Http1(connection), response)),
-            Err(NoResponse { unsent: Some(unsent), .. }) => request = unsent,
+            Err(NoResponse {
+                unsent: Some(unsent),
+                ..
+            }) => request = unsent,
             Err(NoResponse { error, .. }) => return Err(CallError::broken(error)),
         }
     }
@@ -71,14 +87,18 @@ pub(super) async fn send(shared: &Shared, mut request: Request<Text>) -> Result<
         for_http2(&shared.target, &mut request);
         match send_http2(connection, request).await {
             Ok(answered) => return Ok(answered),
-            Err(NoResponse { unsent: Some(unsent), .. }) => request = unsent,
+            Err(NoResponse {
+                unsent: Some(unsent),
+                ..
+            }) => request = unsent,
             Err(NoResponse { error, .. }) => return Err(CallError::broken(error)),
         }
     }
     let sent = match shared.connector.connect(&shared.target).await? {
-        Connected::Http1(mut connection) => {
-            connection.send(request).await.map(|response| (Link::Http1(connection), response))
-        }
+        Connected::Http1(mut connection) => connection
+            .send(request)
+            .await
+            .map(|response| (Link::Http1(connection), response)),
         Connected::Http2(connection) => {
             shared.pool.put_http2(connection.clone());
             for_http2(&shared.target, &mut request);
@@ -91,6 +111,12 @@ pub(super) async fn send(shared: &Shared, mut request: Request<Text>) -> Result<
     })
 }
 
-async fn send_http2(mut connection: Http2, request: Request<Text>) -> Result<(Link, Response<Incoming>), NoResponse> {
-    connection.send(request).await.map(|response| (Link::Http2, response))
+async fn send_http2(
+    mut connection: Http2,
+    request: Request<Text>,
+) -> Result<(Link, Response<Incoming>), NoResponse> {
+    connection
+        .send(request)
+        .await
+        .map(|response| (Link::Http2, response))
 }

@@ -1,9 +1,10 @@
 //! A connection in use.
 //!
-//! An HTTP/1.1 connection serves one call at a time, so that call drives it: what is written and read happens in the
-//! caller's own task, and no other has to be woken for it. Nobody drives an idle connection; what happened to it in the
-//! meantime is found out when the next request is sent on it: the connection looks for the end of its input before it
-//! writes anything, so that the request comes back unsent.
+//! An HTTP/1.1 connection serves one call at a time, so that call drives it: what is written and
+//! read happens in the caller's own task, and no other has to be woken for it. Nobody drives an
+//! idle connection; what happened to it in the meantime is found out when the next request is sent
+//! on it: the connection looks for the end of its input before it writes anything, so that the
+//! request comes back unsent.
 
 use super::connect::Stream;
 use super::pool::Pool;
@@ -47,13 +48,22 @@ pub(super) struct NoResponse {
 
 impl From<hyper::client::conn::TrySendError<Request<Text>>> for NoResponse {
     fn from(mut failed: hyper::client::conn::TrySendError<Request<Text>>) -> Self {
-        Self { unsent: failed.take_message(), error: failed.into_error() }
+        Self {
+            unsent: failed.take_message(),
+            error: failed.into_error(),
+        }
     }
 }
 
 impl Http1 {
-    pub(super) fn new(sender: http1::SendRequest<Text>, connection: http1::Connection<TokioIo<Stream>, Text>) -> Self {
-        Self { sender, connection: Some(connection) }
+    pub(super) fn new(
+        sender: http1::SendRequest<Text>,
+        connection: http1::Connection<TokioIo<Stream>, Text>,
+    ) -> Self {
+        Self {
+            sender,
+            connection: Some(connection),
+        }
     }
 
     fn drive(&mut self, cx: &mut Context<'_>) {
@@ -67,8 +77,8 @@ impl Http1 {
         }
     }
 
-    /// Whether the connection can take a request right now. After a complete exchange it can, unless the server has
-    /// closed it.
+    /// Whether the connection can take a request right now. After a complete exchange it can,
+    /// unless the server has closed it.
     pub(super) fn poll_usable(&mut self, cx: &mut Context<'_>) -> bool {
         self.drive(cx);
         self.connection.is_some() && matches!(self.sender.poll_ready(cx), Poll::Ready(Ok(())))
@@ -79,7 +89,10 @@ impl Http1 {
         self.connection.is_some() && self.sender.is_ready()
     }
 
-    pub(super) async fn send(&mut self, request: Request<Text>) -> Result<Response<Incoming>, NoResponse> {
+    pub(super) async fn send(
+        &mut self,
+        request: Request<Text>,
+    ) -> Result<Response<Incoming>, NoResponse> {
         let mut response = pin!(self.sender.try_send_request(request));
         let (connection, mut done) = (&mut self.connection, false);
         poll_fn(|cx| {
@@ -103,8 +116,14 @@ impl Http2 {
         !self.sender.is_closed()
     }
 
-    pub(super) async fn send(&mut self, request: Request<Text>) -> Result<Response<Incoming>, NoResponse> {
-        self.sender.try_send_request(request).await.map_err(NoResponse::from)
+    pub(super) async fn send(
+        &mut self,
+        request: Request<Text>,
+    ) -> Result<Response<Incoming>, NoResponse> {
+        self.sender
+            .try_send_request(request)
+            .await
+            .map_err(NoResponse::from)
     }
 }
 
@@ -117,7 +136,11 @@ pub(super) struct Receiving {
 
 impl Receiving {
     pub(super) fn new(link: Link, body: Incoming, shared: Arc<super::Shared>) -> Self {
-        Self { link: Some(link), body, pool: shared }
+        Self {
+            link: Some(link),
+            body,
+            pool: shared,
+        }
     }
 
     /// Bytes that the head of the response announced and that have not come yet.
@@ -155,8 +178,8 @@ impl Receiving {
     }
 
     fn give_back(&mut self) {
-        // Nobody is to be woken for an idle connection, least of all the task that is done with it, which would be by
-        // the next request that it sends on this connection itself.
+        // Nobody is to be woken for an idle connection, least of all the task that is done with it,
+        // which would be by the next request that it sends on this connection itself.
         let mut nobody = Context::from_waker(Waker::noop());
         if let Some(Link::Http1(mut connection)) = self.link.take()
             && connection.poll_usable(&mut nobody)

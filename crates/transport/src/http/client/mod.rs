@@ -30,14 +30,16 @@ use tower_service::Service;
 
 /// Calls one MCP endpoint over HTTP. Cheap to clone; clones share their connections.
 ///
-/// Each call is one POST. Dropping the future of a call, or the reply's stream, closes the response, which is how a
-/// request is cancelled on this binding. There is no timeout on answers here: whoever calls knows how long to wait.
+/// Each call is one POST. Dropping the future of a call, or the reply's stream, closes the
+/// response, which is how a request is cancelled on this binding. There is no timeout on answers
+/// here: whoever calls knows how long to wait.
 ///
-/// Of `call.headers` those that belong to the call are sent: `Mcp-Param-*` and trace context. All others, above all
-/// somebody's credentials, are for one hop only and stay behind; what this hop needs is set on the client.
+/// Of `call.headers` those that belong to the call are sent: `Mcp-Param-*` and trace context. All
+/// others, above all somebody's credentials, are for one hop only and stay behind; what this hop
+/// needs is set on the client.
 ///
-/// A request is sent once. The exception is a kept connection that turns out to be closed before any of the request
-/// went out: that request goes out on a new one.
+/// A request is sent once. The exception is a kept connection that turns out to be closed before
+/// any of the request went out: that request goes out on a new one.
 #[derive(Clone)]
 pub struct HttpClient {
     shared: Arc<Shared>,
@@ -76,7 +78,11 @@ impl HttpClient {
 
     /// Sets `Authorization` for the calls from now on; `None` takes it away.
     pub fn set_authorization(&self, value: Option<HeaderValue>) {
-        let mut headers = self.shared.headers.write().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut headers = self
+            .shared
+            .headers
+            .write()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
         match value {
             Some(mut value) => {
                 value.set_sensitive(true);
@@ -89,7 +95,9 @@ impl HttpClient {
 
 impl fmt::Debug for HttpClient {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("HttpClient").field("url", &self.url()).finish_non_exhaustive()
+        f.debug_struct("HttpClient")
+            .field("url", &self.url())
+            .finish_non_exhaustive()
     }
 }
 

@@ -23,7 +23,12 @@ struct Idle {
 
 impl Pool {
     pub(super) fn new(max: usize, timeout: Duration) -> Self {
-        Self { idle: Mutex::default(), http2: Mutex::default(), max, timeout }
+        Self {
+            idle: Mutex::default(),
+            http2: Mutex::default(),
+            max,
+            timeout,
+        }
     }
 
     /// A kept connection that could take a request when it was put here.
@@ -68,9 +73,12 @@ impl Pool {
 async fn sweep(shared: std::sync::Weak<Shared>, timeout: Duration) {
     loop {
         tokio::time::sleep(timeout).await;
-        let Some(shared) = shared.upgrade() else { return };
+        let Some(shared) = shared.upgrade() else {
+            return;
+        };
         let mut idle = shared.pool.lock();
-        idle.connections.retain(|(since, _)| since.elapsed() < timeout);
+        idle.connections
+            .retain(|(since, _)| since.elapsed() < timeout);
         if idle.connections.is_empty() {
             idle.swept = false;
             return;

@@ -1,5 +1,5 @@
-//! HTTP exchanges of the caller's own making, for bindings of other revisions: the same connections and credentials,
-//! another protocol on them.
+//! HTTP exchanges of the caller's own making, for bindings of other revisions: the same connections
+//! and credentials, another protocol on them.
 
 use super::HttpClient;
 use super::exchange::{check_encoding, send};
@@ -17,17 +17,21 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 impl HttpClient {
-    /// Sends a request to the origin of the endpoint and gives the response once its head is there. What is the same on
-    /// all requests of this client (host, user agent, credentials) is added; method, path and the other headers are the
-    /// caller's. Redirects are not followed. Dropping the future or the body closes the exchange.
+    /// Sends a request to the origin of the endpoint and gives the response once its head is there.
+    /// What is the same on all requests of this client (host, user agent, credentials) is added;
+    /// method, path and the other headers are the caller's. Redirects are not followed. Dropping
+    /// the future or the body closes the exchange.
     ///
     /// # Errors
-    /// [`CallError::Unreachable`] when nothing was sent, [`CallError::Broken`] when the connection was lost after that.
+    /// [`CallError::Unreachable`] when nothing was sent, [`CallError::Broken`] when the connection
+    /// was lost after that.
     pub async fn send(&self, request: Request<Bytes>) -> Result<Response<RawBody>, CallError> {
         let request: Request<Text> = raw_request(&self.shared, request)?;
         let (link, response) = send(&self.shared, request).await?;
         check_encoding(&response)?;
-        Ok(response.map(|body| RawBody { body: Receiving::new(link, body, Arc::clone(&self.shared)) }))
+        Ok(response.map(|body| RawBody {
+            body: Receiving::new(link, body, Arc::clone(&self.shared)),
+        }))
     }
 
     /// Path and query of the endpoint.
@@ -49,7 +53,8 @@ impl HttpClient {
     }
 }
 
-/// The body of a response. Read to its end, its connection is kept for the next request; dropped before, it is closed.
+/// The body of a response. Read to its end, its connection is kept for the next request; dropped
+/// before, it is closed.
 pub struct RawBody {
     body: Receiving,
 }
@@ -58,7 +63,8 @@ impl RawBody {
     /// All of it.
     ///
     /// # Errors
-    /// [`CallError::TooLarge`] when it is longer than `max` bytes, [`CallError::Broken`] when the connection was lost.
+    /// [`CallError::TooLarge`] when it is longer than `max` bytes, [`CallError::Broken`] when the
+    /// connection was lost.
     pub async fn collect(mut self, max: usize) -> Result<Bytes, CallError> {
         let mut gathered = Gather::default();
         poll_fn(|cx| {
@@ -82,7 +88,9 @@ impl Stream for RawBody {
     type Item = Result<Bytes, CallError>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        self.body.poll_data(cx).map(|data| data.map(|data| data.map_err(CallError::broken)))
+        self.body
+            .poll_data(cx)
+            .map(|data| data.map(|data| data.map_err(CallError::broken)))
     }
 }
 

@@ -34,16 +34,27 @@ impl Target {
     pub(super) fn parse(url: &str) -> Result<Self, InvalidTarget> {
         let invalid = |why: &str| InvalidTarget(format!("{url:?} {why}"));
         // A fragment is the business of whoever wrote the URL; it is never sent.
-        let uri: Uri = url.split('#').next().unwrap_or_default().parse().map_err(|_| invalid("is not a URL"))?;
+        let uri: Uri = url
+            .split('#')
+            .next()
+            .unwrap_or_default()
+            .parse()
+            .map_err(|_| invalid("is not a URL"))?;
         let tls = match uri.scheme_str() {
             Some("http") => false,
             Some("https") if cfg!(feature = "tls") => true,
-            Some("https") => return Err(invalid("needs HTTPS, which this build leaves out (feature `tls`)")),
+            Some("https") => {
+                return Err(invalid(
+                    "needs HTTPS, which this build leaves out (feature `tls`)",
+                ));
+            }
             _ => return Err(invalid("does not begin with http:// or https://")),
         };
         let authority = uri.authority().ok_or_else(|| invalid("has no host"))?;
         if authority.as_str().contains('@') {
-            return Err(invalid("has credentials in it; set them as a header instead"));
+            return Err(invalid(
+                "has credentials in it; set them as a header instead",
+            ));
         }
         let host = authority.host();
         if host.is_empty() {
@@ -51,7 +62,11 @@ impl Target {
         }
         let own_port = if tls { 443 } else { 80 };
         let port = authority.port_u16().unwrap_or(own_port);
-        let shown = if port == own_port { host.to_owned() } else { format!("{host}:{port}") };
+        let shown = if port == own_port {
+            host.to_owned()
+        } else {
+            format!("{host}:{port}")
+        };
         let path = uri.path_and_query().map_or("/", |path| path.as_str());
         Ok(Self {
             tls,
@@ -59,7 +74,9 @@ impl Target {
             port,
             authority: shown.into(),
             path: path.into(),
-            uri: path.parse().map_err(|_| invalid("has no path that a request can carry"))?,
+            uri: path
+                .parse()
+                .map_err(|_| invalid("has no path that a request can carry"))?,
         })
     }
 
@@ -91,7 +108,10 @@ mod tests {
     #[test]
     fn a_url_is_taken_apart() {
         let target = Target::parse("http://[::1]:8080/mcp?x=1#frag").unwrap();
-        assert_eq!((&*target.host, target.port, &*target.authority), ("::1", 8080, "[::1]:8080"));
+        assert_eq!(
+            (&*target.host, target.port, &*target.authority),
+            ("::1", 8080, "[::1]:8080")
+        );
         assert_eq!((&*target.path, target.tls), ("/mcp?x=1", false));
         let target = Target::parse("http://example.com:80").unwrap();
         assert_eq!((&*target.authority, &*target.path), ("example.com", "/"));
@@ -100,9 +120,16 @@ mod tests {
 
     #[test]
     fn what_is_no_endpoint_is_refused_with_the_reason() {
-        for url in
-            ["", "localhost:8080", "ftp://x/", "http://", "http:///mcp", "http://user:pw@x/", "http://a b/", "/mcp"]
-        {
+        for url in [
+            "",
+            "localhost:8080",
+            "ftp://x/",
+            "http://",
+            "http:///mcp",
+            "http://user:pw@x/",
+            "http://a b/",
+            "/mcp",
+        ] {
             let error = Target::parse(url).unwrap_err();
             assert!(error.to_string().contains(url), "{error}");
         }
@@ -112,7 +139,10 @@ mod tests {
     fn redirects_are_followed_within_the_origin_alone() {
         let target = Target::parse("http://example.com:8080/mcp").unwrap();
         assert_eq!(target.follow("/mcp/").as_deref(), Some("/mcp/"));
-        assert_eq!(target.follow("http://EXAMPLE.com:8080/new?x#y").as_deref(), Some("/new?x"));
+        assert_eq!(
+            target.follow("http://EXAMPLE.com:8080/new?x#y").as_deref(),
+            Some("/new?x")
+        );
         for elsewhere in [
             "http://example.com/mcp",
             "https://example.com:8080/mcp",

@@ -13,7 +13,8 @@ use tokio_rustls::rustls::pki_types::pem::PemObject as _;
 use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
 
 pub(super) fn connector(extra_roots_pem: &[u8]) -> Result<TlsConnector, InvalidTarget> {
-    let failed = |what: &str, error: &dyn std::fmt::Display| InvalidTarget(format!("{what}: {error}"));
+    let failed =
+        |what: &str, error: &dyn std::fmt::Display| InvalidTarget(format!("{what}: {error}"));
     let roots: Vec<_> = CertificateDer::pem_slice_iter(extra_roots_pem)
         .collect::<Result<_, _>>()
         .map_err(|error| failed("the extra roots are no certificates", &error))?;

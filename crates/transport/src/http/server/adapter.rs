@@ -12,8 +12,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
 use tower_service::Service;
 
-/// Puts the source of a connection into the extensions of its requests, for services that hold the endpoint somewhere
-/// inside.
+/// Puts the source of a connection into the extensions of its requests, for services that hold the
+/// endpoint somewhere inside.
 #[derive(Clone, Debug)]
 pub(super) struct WithSource<S> {
     pub(super) service: S,
@@ -47,7 +47,10 @@ pub(super) struct Adapter<S> {
 
 impl<S> Adapter<S> {
     pub(super) fn new(service: S, activity: &Arc<Activity>) -> Self {
-        Self { service: RefCell::new(service), activity: Arc::clone(activity) }
+        Self {
+            service: RefCell::new(service),
+            activity: Arc::clone(activity),
+        }
     }
 }
 
@@ -65,9 +68,16 @@ where
         let mut service = self.service.borrow_mut();
         // Nearly always the service is ready, and then the request has to move once less.
         let step = match service.poll_ready(&mut Context::from_waker(Waker::noop())) {
-            Poll::Ready(Ok(())) => Step::Answering { future: service.call(request) },
-            Poll::Ready(Err(error)) => Step::Failed { error: Some(error.into()) },
-            Poll::Pending => Step::Ready { service: service.clone(), request: Some(request) },
+            Poll::Ready(Ok(())) => Step::Answering {
+                future: service.call(request),
+            },
+            Poll::Ready(Err(error)) => Step::Failed {
+                error: Some(error.into()),
+            },
+            Poll::Pending => Step::Ready {
+                service: service.clone(),
+                request: Some(request),
+            },
         };
         Counting { step, busy }
     }
@@ -87,7 +97,9 @@ where
     type Future = MultiplexedFuture<S>;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
-        MultiplexedFuture { counting: self.0.call(request) }
+        MultiplexedFuture {
+            counting: self.0.call(request),
+        }
     }
 }
 
@@ -107,7 +119,10 @@ where
     type Output = Result<Response<Chunked<Counted<B>>>, BoxError>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        self.project().counting.poll(cx).map_ok(|response| response.map(Chunked::new))
+        self.project()
+            .counting
+            .poll(cx)
+            .map_ok(|response| response.map(Chunked::new))
     }
 }
 
@@ -142,11 +157,15 @@ where
             let future = match this.step.as_mut().project() {
                 StepProjection::Ready { service, request } => {
                     ready!(service.poll_ready(cx)).map_err(Into::into)?;
-                    let Some(request) = request.take() else { panic!("polled after completion") };
+                    let Some(request) = request.take() else {
+                        panic!("polled after completion")
+                    };
                     service.call(request)
                 }
                 StepProjection::Failed { error } => {
-                    let Some(error) = error.take() else { panic!("polled after completion") };
+                    let Some(error) = error.take() else {
+                        panic!("polled after completion")
+                    };
                     return Poll::Ready(Err(error));
                 }
                 StepProjection::Answering { future } => {
@@ -173,7 +192,10 @@ impl<B: Body> Body for Counted<B> {
     type Data = B::Data;
     type Error = B::Error;
 
-    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
         self.project().body.poll_frame(cx)
     }
 

@@ -76,13 +76,30 @@ where
     pub(super) fn new(shared: &Arc<Shared>, source: CallSource, request: http::Request<B>) -> Self {
         let options = &shared.options;
         let (mut parts, body) = request.into_parts();
-        let source = parts.extensions.get::<CallSource>().copied().unwrap_or(source);
+        let source = parts
+            .extensions
+            .get::<CallSource>()
+            .copied()
+            .unwrap_or(source);
         let settled = |response, origin| {
             let step = Step::Settled(Box::new(response));
-            Self { body: None, shared: Arc::clone(shared), origin, source, step }
+            Self {
+                body: None,
+                shared: Arc::clone(shared),
+                origin,
+                source,
+                step,
+            }
         };
-        let owned = shared.alternate.as_deref().is_some_and(|alternate| alternate.owns(parts.uri.path()));
-        if let Some(path) = options.path.as_deref().filter(|path| *path != parts.uri.path() && !owned) {
+        let owned = shared
+            .alternate
+            .as_deref()
+            .is_some_and(|alternate| alternate.owns(parts.uri.path()));
+        if let Some(path) = options
+            .path
+            .as_deref()
+            .filter(|path| *path != parts.uri.path() && !owned)
+        {
             return settled(not_found(parts.uri.path(), path), None);
         }
         let heads = door::Heads::of(&parts.headers);
@@ -91,23 +108,60 @@ where
             Err(refusal) => return settled(refusal.response(), None),
         };
         if parts.method == Method::OPTIONS {
-            return settled(cors::preflight(&parts.headers, origin, shared.alternate.is_some()), None);
+            return settled(
+                cors::preflight(&parts.headers, origin, shared.alternate.is_some()),
+                None,
+            );
         }
-        if let Some(alternate) = shared.alternate.as_deref().filter(|_| parts.method != Method::POST) {
+        if let Some(alternate) = shared
+            .alternate
+            .as_deref()
+            .filter(|_| parts.method != Method::POST)
+        {
             name_source(&mut parts.extensions, source);
             let answering = alternate.answer(Request::from_parts(parts, Bytes::new()));
-            return Self { body: None, shared: Arc::clone(shared), origin, source, step: Step::Elsewhere(answering) };
+            return Self {
+                body: None,
+                shared: Arc::clone(shared),
+                origin,
+                source,
+                step: Step::Elsewhere(answering),
+            };
         }
         if let Err(refusal) = door::admit_message(options, &parts, &heads, &body.size_hint()) {
             return settled(refusal.response(), origin);
         }
         let collector = Collector::new(options);
-        let alternate = shared.alternate.as_ref().filter(|_| owned || !heads.is_modern());
-        let Parts { headers, extensions, uri, .. } = parts;
-        let undecided =
-            alternate.map(|alternate| Box::new(Undecided { alternate: Arc::clone(alternate), uri, decided: owned }));
-        let reading = Reading { headers, extensions, collector, undecided };
-        Self { body: Some(body), shared: Arc::clone(shared), origin, source, step: Step::Reading(reading) }
+        let alternate = shared
+            .alternate
+            .as_ref()
+            .filter(|_| owned || !heads.is_modern());
+        let Parts {
+            headers,
+            extensions,
+            uri,
+            ..
+        } = parts;
+        let undecided = alternate.map(|alternate| {
+            Box::new(Undecided {
+                alternate: Arc::clone(alternate),
+                uri,
+                decided: owned,
+            })
+        });
+        let reading = Reading {
+            headers,
+            extensions,
+            collector,
+            undecided,
+        };
+        Self {
+            body: Some(body),
+            shared: Arc::clone(shared),
+            origin,
+            source,
+            step: Step::Reading(reading),
+        }
     }
 }
 
@@ -124,7 +178,12 @@ where
             match this.step {
                 Step::Reading(reading) => {
                     let read = match this.body.as_mut().as_pin_mut() {
-                        Some(body) => ready!(reading.collector.poll(body, cx, &this.shared.bodies, *this.source)),
+                        Some(body) => ready!(reading.collector.poll(
+                            body,
+                            cx,
+                            &this.shared.bodies,
+                            *this.source
+                        )),
                         None => Ok(Bytes::new()),
                     };
                     this.body.set(None);
@@ -138,7 +197,9 @@ where
                 }
                 Step::Calling(calling) => {
                     let answered = ready!(calling.poll(&this.shared.options, cx));
-                    let Step::Calling(calling) = std::mem::replace(this.step, Step::Done) else { continue };
+                    let Step::Calling(calling) = std::mem::replace(this.step, Step::Done) else {
+                        continue;
+                    };
                     break calling.respond(&this.shared.options, answered);
                 }
                 Step::Elsewhere(answering) => {
@@ -168,7 +229,11 @@ impl Reading {
         let headers = std::mem::take(&mut self.headers);
         let mut extensions = std::mem::take(&mut self.extensions);
         if let Some(undecided) = self.undecided.take()
-            && let Undecided { alternate, uri, decided } = *undecided
+            && let Undecided {
+                alternate,
+                uri,
+                decided,
+            } = *undecided
             && (decided || (!names_version(&text) && alternate.takes(&headers, &text)))
         {
             name_source(&mut extensions, source);
@@ -186,9 +251,14 @@ impl Reading {
                 call.extensions = extensions;
                 let id = call.id.clone();
                 let future = shared.service.answer(call);
-                Step::Calling(Calling { id, future, sse_after: None })
+                Step::Calling(Calling {
+                    id,
+                    future,
+                    sse_after: None,
+                })
             }
-            // This binding defines no notifications from clients: closing the stream cancels (`#sending-messages`).
+            // This binding defines no notifications from clients: closing the stream cancels
+            // (`#sending-messages`).
             Ok(Inbound::Notification(notification)) => {
                 tracing::debug!(method = %carryall_proto::Printable(&notification.method), "notification over HTTP ignored");
                 let mut response = HttpResponse::new(ReplyBody::empty());
@@ -209,19 +279,33 @@ fn name_source(extensions: &mut http::Extensions, source: CallSource) {
 
 impl Calling {
     /// `None` when the call has been silent for too long.
-    fn poll(&mut self, options: &Options, cx: &mut Context<'_>) -> Poll<Option<Result<Reply, CallError>>> {
+    fn poll(
+        &mut self,
+        options: &Options,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Reply, CallError>>> {
         if let Poll::Ready(reply) = guard::poll_call(&mut self.future, cx) {
             return Poll::Ready(Some(reply));
         }
         let delay = options.sse_after;
-        self.sse_after.get_or_insert_with(|| Box::pin(tokio::time::sleep(delay))).as_mut().poll(cx).map(|()| None)
+        self.sse_after
+            .get_or_insert_with(|| Box::pin(tokio::time::sleep(delay)))
+            .as_mut()
+            .poll(cx)
+            .map(|()| None)
     }
 
-    fn respond(self, options: &Options, answered: Option<Result<Reply, CallError>>) -> HttpResponse {
+    fn respond(
+        self,
+        options: &Options,
+        answered: Option<Result<Reply, CallError>>,
+    ) -> HttpResponse {
         let keep_alive = options.keep_alive;
         match answered {
             Some(Ok(Reply::Once(response))) => once(&response),
-            Some(Ok(Reply::Stream(stream))) => event_stream(Events::streaming(stream, self.id, keep_alive)),
+            Some(Ok(Reply::Stream(stream))) => {
+                event_stream(Events::streaming(stream, self.id, keep_alive))
+            }
             Some(Err(error)) => once(&failed(self.id, &error)),
             None => event_stream(Events::waiting(self.future, self.id, keep_alive)),
         }

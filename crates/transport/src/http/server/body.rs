@@ -34,7 +34,8 @@ impl ReplyBody {
         Self(Kind::Pieces([text.into(), Bytes::new(), Bytes::new()]))
     }
 
-    /// A body that comes in pieces, for an [`Alternate`](super::Alternate). It is dropped when the client is gone.
+    /// A body that comes in pieces, for an [`Alternate`](super::Alternate). It is dropped when the
+    /// client is gone.
     pub fn stream(pieces: impl Stream<Item = Bytes> + Send + 'static) -> Self {
         Self(Kind::Stream(Box::pin(pieces)))
     }
@@ -66,7 +67,10 @@ impl Body for ReplyBody {
     type Data = Bytes;
     type Error = Infallible;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         let next = match &mut self.0 {
             Kind::Pieces(pieces) => take_piece(pieces),
             Kind::Events(events) => std::task::ready!(events.poll(cx)),
@@ -85,14 +89,19 @@ impl Body for ReplyBody {
 
     fn size_hint(&self) -> SizeHint {
         match &self.0 {
-            Kind::Pieces(pieces) => SizeHint::with_exact(pieces.iter().map(|piece| piece.len() as u64).sum()),
+            Kind::Pieces(pieces) => {
+                SizeHint::with_exact(pieces.iter().map(|piece| piece.len() as u64).sum())
+            }
             Kind::Events(_) | Kind::Stream(_) => SizeHint::default(),
         }
     }
 }
 
 fn take_piece(pieces: &mut [Bytes; 3]) -> Option<Bytes> {
-    pieces.iter_mut().find(|piece| !piece.is_empty()).map(std::mem::take)
+    pieces
+        .iter_mut()
+        .find(|piece| !piece.is_empty())
+        .map(std::mem::take)
 }
 
 /// The events of one call.
@@ -114,7 +123,11 @@ enum Source {
 }
 
 impl Events {
-    pub(super) fn waiting(future: BoxFuture<Result<Reply, CallError>>, id: RequestId, keep_alive: Duration) -> Self {
+    pub(super) fn waiting(
+        future: BoxFuture<Result<Reply, CallError>>,
+        id: RequestId,
+        keep_alive: Duration,
+    ) -> Self {
         Self::new(Source::Waiting(future), id, keep_alive)
     }
 
@@ -123,7 +136,14 @@ impl Events {
     }
 
     fn new(source: Source, id: RequestId, keep_alive: Duration) -> Self {
-        Self { id, source, pieces: None, keep_alive, timer: None, last_event: None }
+        Self {
+            id,
+            source,
+            pieces: None,
+            keep_alive,
+            timer: None,
+            last_event: None,
+        }
     }
 
     fn is_done(&self) -> bool {
@@ -148,7 +168,8 @@ impl Events {
                 Source::Streaming(stream) => match guard::poll_message(stream, cx) {
                     Poll::Pending => return self.poll_keep_alive(cx),
                     Poll::Ready(Some(Ok(message))) => message,
-                    // The client sees a stream without a response, and takes the call for lost. That is what it is.
+                    // The client sees a stream without a response, and takes the call for lost.
+                    // That is what it is.
                     Poll::Ready(Some(Err(error))) => {
                         tracing::error!(id = %self.id, %error, "the reply broke off");
                         self.source = Source::Done;
@@ -168,7 +189,8 @@ impl Events {
 
     /// The first buffer of the event; the others wait in `pieces`.
     fn event(&mut self, message: &Message) -> Bytes {
-        // The response is the last message (`#receiving-messages`); nothing of the call runs on behind it.
+        // The response is the last message (`#receiving-messages`); nothing of the call runs on
+        // behind it.
         if matches!(message, Message::Response(_)) {
             self.source = Source::Done;
         }
@@ -196,9 +218,12 @@ impl Events {
 
     fn poll_keep_alive(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
         let interval = self.keep_alive;
-        let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(interval)));
+        let timer = self
+            .timer
+            .get_or_insert_with(|| Box::pin(tokio::time::sleep(interval)));
         while timer.as_mut().poll(cx).is_ready() {
-            // Moving the timer at each event would cost more than looking at the clock when it fires.
+            // Moving the timer at each event would cost more than looking at the clock when it
+            // fires.
             match self.last_event.take() {
                 Some(last) => timer.as_mut().reset(last + interval),
                 None => {

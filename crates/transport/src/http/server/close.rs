@@ -15,19 +15,25 @@ impl fmt::Debug for CloseHooks {
 }
 
 impl Endpoint {
-    /// Has `hook` called by [`close`](Self::close): it ends what the service would otherwise go on with for as long as its
-    /// clients stay, such as subscriptions. It may be called more than once.
+    /// Has `hook` called by [`close`](Self::close): it ends what the service would otherwise go on
+    /// with for as long as its clients stay, such as subscriptions. It may be called more than
+    /// once.
     #[must_use]
     pub fn on_close(mut self, hook: impl Fn() + Send + Sync + 'static) -> Self {
-        Arc::make_mut(&mut self.shared).on_close.0.push(Arc::new(hook));
+        Arc::make_mut(&mut self.shared)
+            .on_close
+            .0
+            .push(Arc::new(hook));
         self
     }
 
-    /// Ends the streams that have no end of their own, so that a graceful shutdown does not wait for their clients:
-    /// subscriptions, as far as an [`on_close`](Self::on_close) hook ends them, and the streams of the
-    /// [alternate](Self::alternate). Other calls go on. For all clones of the endpoint, and for good.
+    /// Ends the streams that have no end of their own, so that a graceful shutdown does not wait
+    /// for their clients: subscriptions, as far as an [`on_close`](Self::on_close) hook ends them,
+    /// and the streams of the [alternate](Self::alternate). Other calls go on. For all clones of
+    /// the endpoint, and for good.
     ///
-    /// [`HttpServer::run_endpoint`](super::HttpServer::run_endpoint) does this when its shutdown begins.
+    /// [`HttpServer::run_endpoint`](super::HttpServer::run_endpoint) does this when its shutdown
+    /// begins.
     pub fn close(&self) {
         self.shared.on_close.0.iter().for_each(|hook| hook());
         if let Some(alternate) = &self.shared.alternate {
@@ -35,7 +41,8 @@ impl Endpoint {
         }
     }
 
-    /// Waits for `signal`, then [closes](Self::close) the endpoint. For the graceful shutdown of another HTTP server:
+    /// Waits for `signal`, then [closes](Self::close) the endpoint. For the graceful shutdown of
+    /// another HTTP server:
     ///
     /// ```
     /// # use carryall_transport::http::Endpoint;

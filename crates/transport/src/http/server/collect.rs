@@ -63,13 +63,17 @@ impl Collector {
                     }
                     // Only a body that keeps us waiting costs a timer.
                     let timeout = self.timeout;
-                    let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(timeout)));
+                    let timer = self
+                        .timer
+                        .get_or_insert_with(|| Box::pin(tokio::time::sleep(timeout)));
                     ready!(timer.as_mut().poll(cx));
                     let why = format!("The body took longer than {timeout:?}");
                     return Poll::Ready(Err(Refusal::new(StatusCode::REQUEST_TIMEOUT, why)));
                 }
             };
-            let Ok(data) = frame.into_data() else { continue };
+            let Ok(data) = frame.into_data() else {
+                continue;
+            };
             if self.gathered.len() + data.remaining() > self.max {
                 return Poll::Ready(Err(too_large(self.max)));
             }
@@ -87,12 +91,18 @@ impl Collector {
             Some(held) if held.bytes() == bytes => return Ok(()),
             Some(held) => held.resize(bytes),
             None => {
-                let caller = source.address.map(Caller::from).or(source.client.map(Caller::Client));
-                budget.reserve(&caller.unwrap_or(Caller::Anonymous), bytes).map(|held| self.held = Some(Box::new(held)))
+                let caller = source
+                    .address
+                    .map(Caller::from)
+                    .or(source.client.map(Caller::Client));
+                budget
+                    .reserve(&caller.unwrap_or(Caller::Anonymous), bytes)
+                    .map(|held| self.held = Some(Box::new(held)))
             }
         };
         counted.map_err(|exceeded| {
-            let why = format!("Too many large bodies are on their way: {exceeded}. Try again later");
+            let why =
+                format!("Too many large bodies are on their way: {exceeded}. Try again later");
             Refusal::new(StatusCode::SERVICE_UNAVAILABLE, why)
         })
     }

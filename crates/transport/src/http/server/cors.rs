@@ -1,15 +1,17 @@
-//! What browsers ask before they call, and need to see in an answer. A preflight carries no credentials, so no layer
-//! may answer it 401; here it is settled by the origin alone.
+//! What browsers ask before they call, and need to see in an answer. A preflight carries no
+//! credentials, so no layer may answer it 401; here it is settled by the origin alone.
 
 use super::ReplyBody;
 use carryall_proto::headers::{CORS_REQUEST_HEADERS, MCP_PARAM_PREFIX};
 use http::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
-    ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_HEADERS, ALLOW, VARY,
+    ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_HEADERS, ALLOW,
+    VARY,
 };
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
 
-/// Headers of earlier revisions that dual-era clients still send; they are ignored, but must not fail a preflight.
+/// Headers of earlier revisions that dual-era clients still send; they are ignored, but must not
+/// fail a preflight.
 const IGNORED: [&str; 2] = ["mcp-session-id", "last-event-id"];
 /// What a page may see of an answer; the id of a session is for clients of earlier revisions.
 const EXPOSED: &str = "www-authenticate, retry-after, mcp-session-id, mcp-protocol-version";
@@ -17,8 +19,16 @@ const EXPOSED: &str = "www-authenticate, retry-after, mcp-session-id, mcp-protoc
 const MAX_REQUESTED: usize = 64;
 
 /// Answers `OPTIONS`.
-pub(super) fn preflight(request: &HeaderMap, origin: Option<HeaderValue>, alternate: bool) -> Response<ReplyBody> {
-    let methods = HeaderValue::from_static(if alternate { "GET, POST, DELETE, OPTIONS" } else { "POST, OPTIONS" });
+pub(super) fn preflight(
+    request: &HeaderMap,
+    origin: Option<HeaderValue>,
+    alternate: bool,
+) -> Response<ReplyBody> {
+    let methods = HeaderValue::from_static(if alternate {
+        "GET, POST, DELETE, OPTIONS"
+    } else {
+        "POST, OPTIONS"
+    });
     let mut response = Response::new(ReplyBody::empty());
     *response.status_mut() = StatusCode::NO_CONTENT;
     let headers = response.headers_mut();
@@ -37,11 +47,15 @@ pub(super) fn preflight(request: &HeaderMap, origin: Option<HeaderValue>, altern
 /// Lets the page of `origin` read a response.
 pub(super) fn name_origin(headers: &mut HeaderMap, origin: HeaderValue) {
     headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
-    headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static(EXPOSED));
+    headers.insert(
+        ACCESS_CONTROL_EXPOSE_HEADERS,
+        HeaderValue::from_static(EXPOSED),
+    );
     headers.insert(VARY, HeaderValue::from_static("origin"));
 }
 
-/// CORS has no wildcard for prefixes, so the `Mcp-Param-*` names that the page is about to send are repeated.
+/// CORS has no wildcard for prefixes, so the `Mcp-Param-*` names that the page is about to send are
+/// repeated.
 fn allowed_headers(request: &HeaderMap) -> String {
     let mut allowed = CORS_REQUEST_HEADERS.join(", ");
     let mut add = |name: &str| {
@@ -50,10 +64,16 @@ fn allowed_headers(request: &HeaderMap) -> String {
     };
     IGNORED.into_iter().for_each(&mut add);
     let requested = request.get_all(ACCESS_CONTROL_REQUEST_HEADERS);
-    let requested = requested.iter().filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(','));
+    let requested = requested
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','));
     requested
         .map(|name| name.trim().to_ascii_lowercase())
-        .filter(|name| name.starts_with(MCP_PARAM_PREFIX) && http::HeaderName::from_bytes(name.as_bytes()).is_ok())
+        .filter(|name| {
+            name.starts_with(MCP_PARAM_PREFIX)
+                && http::HeaderName::from_bytes(name.as_bytes()).is_ok()
+        })
         .take(MAX_REQUESTED)
         .for_each(|name| add(&name));
     allowed

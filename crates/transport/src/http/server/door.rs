@@ -26,16 +26,20 @@ impl HostPolicy {
         Self::default()
     }
 
-    /// Every name. A page whose name an attacker points at this server then looks like one of the server's own, so
-    /// pages are accepted only from origins that are allowed by name, or from loopback.
+    /// Every name. A page whose name an attacker points at this server then looks like one of the
+    /// server's own, so pages are accepted only from origins that are allowed by name, or from
+    /// loopback.
     #[must_use]
     pub fn any() -> Self {
-        Self { any: true, names: Vec::new() }
+        Self {
+            any: true,
+            names: Vec::new(),
+        }
     }
 
-    /// One more name, such as `mcp.example.com`, on any port unless it names one. `*.example.com` stands for all names
-    /// below `example.com`, and `*` for every name, as [`any`](Self::any). Names are compared as they come in `Host`: a
-    /// scheme or a path is not part of them.
+    /// One more name, such as `mcp.example.com`, on any port unless it names one. `*.example.com`
+    /// stands for all names below `example.com`, and `*` for every name, as [`any`](Self::any).
+    /// Names are compared as they come in `Host`: a scheme or a path is not part of them.
     #[must_use]
     pub fn allow(mut self, host: &str) -> Self {
         self.any |= host == "*";
@@ -52,7 +56,11 @@ impl HostPolicy {
             return false;
         }
         let name = name_of(host);
-        is_loopback(name) || self.names.iter().any(|known| is_name(known, host) || is_name(known, name))
+        is_loopback(name)
+            || self
+                .names
+                .iter()
+                .any(|known| is_name(known, host) || is_name(known, name))
     }
 }
 
@@ -73,23 +81,35 @@ impl OriginPolicy {
     /// Every page. Only for servers where each call is authorized.
     #[must_use]
     pub fn any() -> Self {
-        Self { any: true, origins: Vec::new() }
+        Self {
+            any: true,
+            origins: Vec::new(),
+        }
     }
 
-    /// Pages of one more origin, such as `https://app.example.com` or `https://app.example.com:8443`.
-    /// `https://*.example.com` stands for all names below `example.com`, and `*` for every page, as [`any`](Self::any).
+    /// Pages of one more origin, such as `https://app.example.com` or
+    /// `https://app.example.com:8443`. `https://*.example.com` stands for all names below
+    /// `example.com`, and `*` for every page, as [`any`](Self::any).
     #[must_use]
     pub fn allow(mut self, origin: &str) -> Self {
         self.any |= origin == "*";
-        self.origins.push(origin.trim_end_matches('/').to_ascii_lowercase().into());
+        self.origins
+            .push(origin.trim_end_matches('/').to_ascii_lowercase().into());
         self
     }
 
     fn admits(&self, origin: &str, host: Option<&str>) -> bool {
-        if self.any || self.origins.iter().any(|allowed| is_origin(allowed, origin)) {
+        if self.any
+            || self
+                .origins
+                .iter()
+                .any(|allowed| is_origin(allowed, origin))
+        {
             return true;
         }
-        let Some((scheme, authority)) = origin.split_once("://") else { return false };
+        let Some((scheme, authority)) = origin.split_once("://") else {
+            return false;
+        };
         if !matches!(scheme, "http" | "https") || !authority.bytes().all(is_authority_byte) {
             return false;
         }
@@ -105,7 +125,9 @@ fn is_name(known: &str, name: &str) -> bool {
             .len()
             .checked_sub(suffix.len())
             .filter(|at| *at > 0 && name.is_char_boundary(*at))
-            .is_some_and(|at| name[at..].eq_ignore_ascii_case(suffix) && name[..at].bytes().all(is_authority_byte)),
+            .is_some_and(|at| {
+                name[at..].eq_ignore_ascii_case(suffix) && name[..at].bytes().all(is_authority_byte)
+            }),
         _ => known.eq_ignore_ascii_case(name),
     }
 }
@@ -114,7 +136,8 @@ fn is_origin(known: &str, origin: &str) -> bool {
     if known.eq_ignore_ascii_case(origin) {
         return true;
     }
-    let (Some((scheme, name)), Some((its_scheme, authority))) = (known.split_once("://"), origin.split_once("://"))
+    let (Some((scheme, name)), Some((its_scheme, authority))) =
+        (known.split_once("://"), origin.split_once("://"))
     else {
         return false;
     };
@@ -124,7 +147,8 @@ fn is_origin(known: &str, origin: &str) -> bool {
         && is_name(name, authority)
 }
 
-/// What the door looks at. One pass over the few headers of a request is cheaper than a look-up for each.
+/// What the door looks at. One pass over the few headers of a request is cheaper than a look-up for
+/// each.
 #[derive(Default)]
 pub(super) struct Heads<'a> {
     host: Once<'a>,
@@ -171,12 +195,19 @@ impl<'a> Heads<'a> {
         heads
     }
 
-    /// Whether the head alone says that a POST is of this era: it names a version, and not one with a handshake. What names
-    /// an unknown version is of this era too, and learns there which ones are known (`basic/versioning`).
+    /// Whether the head alone says that a POST is of this era: it names a version, and not one with
+    /// a handshake. What names an unknown version is of this era too, and learns there which ones
+    /// are known (`basic/versioning`).
     pub(super) fn is_modern(&self) -> bool {
-        let Once::Single(version) = self.version else { return false };
+        let Once::Single(version) = self.version else {
+            return false;
+        };
         let version = version.to_str().ok();
-        version.is_some_and(|version| version.parse::<ProtocolVersion>().map_or(true, ProtocolVersion::is_modern))
+        version.is_some_and(|version| {
+            version
+                .parse::<ProtocolVersion>()
+                .map_or(true, ProtocolVersion::is_modern)
+        })
     }
 }
 
@@ -206,13 +237,27 @@ pub(super) fn admit_caller(
 ) -> Result<Option<HeaderValue>, Refusal> {
     let forbidden = |why: String| Err(Refusal::new(StatusCode::FORBIDDEN, why));
     let Ok(host) = host(parts, heads) else {
-        return Err(Refusal::new(StatusCode::BAD_REQUEST, "Exactly one Host header is required"));
+        return Err(Refusal::new(
+            StatusCode::BAD_REQUEST,
+            "Exactly one Host header is required",
+        ));
     };
-    let hosts = options.hosts.as_ref().unwrap_or(const { &HostPolicy { any: false, names: Vec::new() } });
+    let hosts = options.hosts.as_ref().unwrap_or(
+        const {
+            &HostPolicy {
+                any: false,
+                names: Vec::new(),
+            }
+        },
+    );
     let known = host.is_some_and(|host| hosts.knows(host));
     if !known && !hosts.any {
         let host = host.unwrap_or_default();
-        log.refused("Host", host, "allow it with `--allow-host` or `Endpoint::allow_host`");
+        log.refused(
+            "Host",
+            host,
+            "allow it with `--allow-host` or `Endpoint::allow_host`",
+        );
         return forbidden(format!(
             "The Host header \"{}\" is not a name of this server; credentials do not matter here. Whoever runs the server \
              can allow the name with `--allow-host` or `Endpoint::allow_host`",
@@ -222,14 +267,20 @@ pub(super) fn admit_caller(
     let Ok(origin) = heads.origin.get() else {
         return forbidden("More than one Origin header".into());
     };
-    let Some(origin) = origin else { return Ok(None) };
+    let Some(origin) = origin else {
+        return Ok(None);
+    };
     // A name that was not checked proves nothing about the page that used it.
     let own_host = host.filter(|_| known);
     match origin.to_str() {
         Ok(text) if options.origins.admits(text, own_host) => Ok(Some(origin.clone())),
         _ => {
             let origin = String::from_utf8_lossy(origin.as_bytes());
-            log.refused("Origin", &origin, "allow its pages with `--allow-origin` or `Endpoint::allow_origin`");
+            log.refused(
+                "Origin",
+                &origin,
+                "allow its pages with `--allow-origin` or `Endpoint::allow_origin`",
+            );
             forbidden(format!(
                 "Pages of the origin in the Origin header, \"{}\", may not call this server; credentials do not matter \
                  here. Whoever runs the server can allow them with `--allow-origin` or `Endpoint::allow_origin`",
@@ -249,15 +300,23 @@ pub(super) fn admit_message(
     if parts.method != Method::POST {
         return Err(method_not_allowed(&parts.method));
     }
-    let is_json =
-        || parts.headers.get(CONTENT_TYPE).is_some_and(|value| is_type(value.as_bytes(), b"application/json"));
+    let is_json = || {
+        parts
+            .headers
+            .get(CONTENT_TYPE)
+            .is_some_and(|value| is_type(value.as_bytes(), b"application/json"))
+    };
     if !heads.content_type.is("application/json") && !is_json() {
-        return Err(Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "Content-Type must be application/json"));
+        return Err(Refusal::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "Content-Type must be application/json",
+        ));
     }
     if !matches!(heads.encoding, Once::Missing) && !is_identity(&parts.headers) {
         return Err(encoded());
     }
-    if !heads.accept.is("application/json, text/event-stream") && !accepts_an_answer(&parts.headers) {
+    if !heads.accept.is("application/json, text/event-stream") && !accepts_an_answer(&parts.headers)
+    {
         let why = "Accept must list application/json and text/event-stream";
         return Err(Refusal::new(StatusCode::NOT_ACCEPTABLE, why));
     }
@@ -268,7 +327,10 @@ pub(super) fn admit_message(
 }
 
 pub(super) fn too_large(max: usize) -> Refusal {
-    Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, format!("The body is larger than {max} bytes"))
+    Refusal::new(
+        StatusCode::PAYLOAD_TOO_LARGE,
+        format!("The body is larger than {max} bytes"),
+    )
 }
 
 /// The authority that the client believes it talks to: HTTP/2 has it in the URI, HTTP/1 in `Host`.
@@ -281,15 +343,22 @@ fn host<'a>(parts: &'a Parts, heads: &Heads<'a>) -> Result<Option<&'a str>, ()> 
     }
 }
 
-/// A client lists both types; one that can read at least one of them is served (`#sending-messages`).
+/// A client lists both types; one that can read at least one of them is served
+/// (`#sending-messages`).
 fn accepts_an_answer(headers: &HeaderMap) -> bool {
     let mut any = false;
     for value in headers.get_all(ACCEPT) {
         for item in value.as_bytes().split(|&byte| byte == b',') {
             any = true;
-            if [&b"application/json"[..], b"text/event-stream", b"*/*", b"application/*", b"text/*"]
-                .iter()
-                .any(|wanted| is_type(item, wanted))
+            if [
+                &b"application/json"[..],
+                b"text/event-stream",
+                b"*/*",
+                b"application/*",
+                b"text/*",
+            ]
+            .iter()
+            .any(|wanted| is_type(item, wanted))
             {
                 return true;
             }
@@ -304,7 +373,10 @@ fn is_identity(headers: &HeaderMap) -> bool {
     values
         .iter()
         .flat_map(|value| value.as_bytes().split(|&byte| byte == b','))
-        .all(|coding| matches!(coding.trim_ascii(), b"") || coding.trim_ascii().eq_ignore_ascii_case(b"identity"))
+        .all(|coding| {
+            matches!(coding.trim_ascii(), b"")
+                || coding.trim_ascii().eq_ignore_ascii_case(b"identity")
+        })
 }
 
 /// Whether a media type, parameters aside, is `wanted`.
@@ -316,12 +388,16 @@ fn is_type(value: &[u8], wanted: &[u8]) -> bool {
 /// A host without its port.
 fn name_of(host: &str) -> &str {
     let after_bracket = host.rfind(']').map_or(0, |at| at + 1);
-    host[after_bracket..].find(':').map_or(host, |colon| &host[..after_bracket + colon])
+    host[after_bracket..]
+        .find(':')
+        .map_or(host, |colon| &host[..after_bracket + colon])
 }
 
 /// The two spellings that nearly everybody uses, with a port or without.
 fn is_plain_loopback(host: &str) -> bool {
-    let rest = host.strip_prefix("127.0.0.1").or_else(|| host.strip_prefix("localhost"));
+    let rest = host
+        .strip_prefix("127.0.0.1")
+        .or_else(|| host.strip_prefix("localhost"));
     rest.is_some_and(|rest| rest.is_empty() || rest.strip_prefix(':').is_some_and(is_port))
 }
 
@@ -331,11 +407,16 @@ fn is_port(text: &str) -> bool {
 
 fn is_loopback(name: &str) -> bool {
     name.eq_ignore_ascii_case("localhost")
-        || name.parse::<Ipv4Addr>().is_ok_and(|address| address.is_loopback())
+        || name
+            .parse::<Ipv4Addr>()
+            .is_ok_and(|address| address.is_loopback())
         || name
             .strip_prefix('[')
             .and_then(|name| name.strip_suffix(']'))
-            .is_some_and(|name| name.parse::<Ipv6Addr>().is_ok_and(|address| address.is_loopback()))
+            .is_some_and(|name| {
+                name.parse::<Ipv6Addr>()
+                    .is_ok_and(|address| address.is_loopback())
+            })
 }
 
 fn is_authority_byte(byte: u8) -> bool {
@@ -359,7 +440,15 @@ mod tests {
         for name in ["localhost", "LOCALHOST", "127.0.0.1", "127.8.8.8", "[::1]"] {
             assert!(is_loopback(name), "{name}");
         }
-        for name in ["localhost.evil.com", "127.0.0.1.evil.com", "evil.com", "", "[::2]", "0.0.0.0", "localhost."] {
+        for name in [
+            "localhost.evil.com",
+            "127.0.0.1.evil.com",
+            "evil.com",
+            "",
+            "[::2]",
+            "0.0.0.0",
+            "localhost.",
+        ] {
             assert!(!is_loopback(name), "{name}");
         }
     }
@@ -407,8 +496,16 @@ mod tests {
 
     #[test]
     fn a_host_is_loopback_or_named() {
-        let policy = HostPolicy::loopback().allow("MCP.example.com").allow("a.example:81");
-        for host in ["mcp.example.com", "mcp.EXAMPLE.com:99", "a.example:81", "localhost:1", "[::1]:1"] {
+        let policy = HostPolicy::loopback()
+            .allow("MCP.example.com")
+            .allow("a.example:81");
+        for host in [
+            "mcp.example.com",
+            "mcp.EXAMPLE.com:99",
+            "a.example:81",
+            "localhost:1",
+            "[::1]:1",
+        ] {
             assert!(policy.knows(host), "{host}");
         }
         let below = HostPolicy::loopback().allow("*.Example.com");
@@ -424,7 +521,14 @@ mod tests {
             assert_eq!(below.knows(host), known, "{host}");
         }
         assert!(HostPolicy::loopback().allow("*").any);
-        for host in ["a.example", "a.example:82", "evil.com", "mcp.example.com.evil.com", "localhost:1@evil.com", ""] {
+        for host in [
+            "a.example",
+            "a.example:82",
+            "evil.com",
+            "mcp.example.com.evil.com",
+            "localhost:1@evil.com",
+            "",
+        ] {
             assert!(!policy.knows(host), "{host}");
         }
     }

@@ -30,7 +30,8 @@ const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
 /// How long to wait for more of the first bytes before looking again, at first and at most.
 const FIRST_LOOK: Duration = Duration::from_millis(10);
 const LAST_LOOK: Duration = Duration::from_secs(2);
-/// How often an HTTP/2 client is asked whether it is still there, and how long it may take to answer.
+/// How often an HTTP/2 client is asked whether it is still there, and how long it may take to
+/// answer.
 const PING_INTERVAL: Duration = Duration::from_secs(30);
 const PING_TIMEOUT: Duration = Duration::from_secs(20);
 /// Streams that the client has reset before they were looked at: further ones end the connection.
@@ -89,7 +90,9 @@ where
     let patience = Patience::new(limits.head, limits.idle, limits.stalled);
     let (phase, seen) = watch::channel(Phase::Open);
     let slots = Arc::new(Semaphore::new(limits.connections as usize));
-    let share = limits.per_address.unwrap_or(limits.connections.div_ceil(4) * 3) as usize;
+    let share = limits
+        .per_address
+        .unwrap_or(limits.connections.div_ceil(4) * 3) as usize;
     let addresses = Budget::new(Amount::new(usize::MAX, 0), Amount::new(share, 0));
     let mut shutdown = pin!(shutdown);
     loop {
@@ -109,22 +112,34 @@ where
             source: new_source(Some(address.ip())),
         };
         let handle = handle.clone();
-        tokio::spawn(until_closed(move || handle(stream, connection), seen.clone(), (slot, share)));
+        tokio::spawn(until_closed(
+            move || handle(stream, connection),
+            seen.clone(),
+            (slot, share),
+        ));
     }
     drop(listener);
     phase.send_replace(Phase::Draining);
-    if timeout(limits.drain, slots.acquire_many(limits.connections)).await.is_err() {
+    if timeout(limits.drain, slots.acquire_many(limits.connections))
+        .await
+        .is_err()
+    {
         tracing::warn!("cutting off calls that outlast the drain time");
         phase.send_replace(Phase::Closed);
         // They only have to be dropped now.
-        let _ = timeout(Duration::from_secs(1), slots.acquire_many(limits.connections)).await;
+        let _ = timeout(
+            Duration::from_secs(1),
+            slots.acquire_many(limits.connections),
+        )
+        .await;
     }
     Ok(())
 }
 
 /// Serves a connection until it ends, or the server cuts it off.
 ///
-/// The future is made in here: as an argument it would have a second place in the connection's task.
+/// The future is made in here: as an argument it would have a second place in the connection's
+/// task.
 async fn until_closed<F: Future<Output = ()>>(
     serve: impl FnOnce() -> F,
     mut phase: watch::Receiver<Phase>,
@@ -138,8 +153,8 @@ async fn until_closed<F: Future<Output = ()>>(
         if served.as_mut().poll(cx).is_ready() {
             return Poll::Ready(());
         }
-        // This is polled for each request; the other has to be once, to set its waker, and when a look at an atomic shows
-        // that there is something to hear.
+        // This is polled for each request; the other has to be once, to set its waker, and when a
+        // look at an atomic shows that there is something to hear.
         if (!armed || seen.has_changed().unwrap_or(true)) && closed.as_mut().poll(cx).is_ready() {
             return Poll::Ready(());
         }
@@ -149,13 +164,20 @@ async fn until_closed<F: Future<Output = ()>>(
     .await;
 }
 
-/// The next connection, once there is room for it. Running out of descriptors passes; it must not end the server.
-async fn accept(listener: &TcpListener, slots: &Arc<Semaphore>) -> (TcpStream, SocketAddr, OwnedSemaphorePermit) {
+/// The next connection, once there is room for it. Running out of descriptors passes; it must not
+/// end the server.
+async fn accept(
+    listener: &TcpListener,
+    slots: &Arc<Semaphore>,
+) -> (TcpStream, SocketAddr, OwnedSemaphorePermit) {
     loop {
-        let Ok(slot) = Arc::clone(slots).acquire_owned().await else { continue };
+        let Ok(slot) = Arc::clone(slots).acquire_owned().await else {
+            continue;
+        };
         match listener.accept().await {
             Ok((stream, address)) => {
-                // An answer whose last piece is a second write would wait for a delayed acknowledgement.
+                // An answer whose last piece is a second write would wait for a delayed
+                // acknowledgement.
                 let _ = stream.set_nodelay(true);
                 return (stream, address, slot);
             }
@@ -170,7 +192,10 @@ async fn accept(listener: &TcpListener, slots: &Arc<Semaphore>) -> (TcpStream, S
 
 fn is_of_one_connection(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
-    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
+    matches!(
+        error.kind(),
+        ConnectionAborted | ConnectionRefused | ConnectionReset
+    )
 }
 
 /// Looks at the first bytes without taking them. `None` when none came in time.
@@ -182,8 +207,8 @@ pub(super) async fn speaks_http2(stream: &TcpStream, limit: Duration) -> Option<
                 0 => return None,
                 3 => return Some(start == *b"PRI"),
                 count if start[..count] != b"PRI"[..count] => return Some(false),
-                // `peek` returns what it has seen before at once. Whoever sends a single byte on each of ten thousand
-                // connections must not keep the server looking.
+                // `peek` returns what it has seen before at once. Whoever sends a single byte on
+                // each of ten thousand connections must not keep the server looking.
                 _ => sleep(pause).await,
             }
             pause = (pause * 2).min(LAST_LOOK);
@@ -231,9 +256,18 @@ where
     B::Error: Into<BoxError>,
 {
     let mut http1 = hyper::server::conn::http1::Builder::new();
-    http1.max_buf_size(MAX_HEAD).max_header_size(MAX_HEAD).header_read_timeout(None);
+    http1
+        .max_buf_size(MAX_HEAD)
+        .max_header_size(MAX_HEAD)
+        .header_read_timeout(None);
     let mut connected = pin!(http1.serve_connection(io, service));
-    watched(connected.as_mut(), |served| served.graceful_shutdown(), connection, activity).await
+    watched(
+        connected.as_mut(),
+        |served| served.graceful_shutdown(),
+        connection,
+        activity,
+    )
+    .await
 }
 
 async fn serve_http2<I, S, B>(
@@ -252,17 +286,25 @@ where
     B::Error: Into<BoxError>,
 {
     connection.patience = connection.patience.multiplexed();
-    let connected = hyper::server::conn::http2::Builder::new(StreamExecutor { stalled: connection.stalled })
-        .timer(TokioTimer::new())
-        .keep_alive_interval(PING_INTERVAL)
-        .keep_alive_timeout(PING_TIMEOUT)
-        .max_concurrent_streams(MAX_STREAMS)
-        .max_pending_accept_reset_streams(MAX_RESET_STREAMS)
-        .max_send_buf_size(SEND_BUFFER)
-        .max_header_list_size(MAX_HEAD as u32)
-        .serve_connection(io, Multiplexed(service));
+    let connected = hyper::server::conn::http2::Builder::new(StreamExecutor {
+        stalled: connection.stalled,
+    })
+    .timer(TokioTimer::new())
+    .keep_alive_interval(PING_INTERVAL)
+    .keep_alive_timeout(PING_TIMEOUT)
+    .max_concurrent_streams(MAX_STREAMS)
+    .max_pending_accept_reset_streams(MAX_RESET_STREAMS)
+    .max_send_buf_size(SEND_BUFFER)
+    .max_header_list_size(MAX_HEAD as u32)
+    .serve_connection(io, Multiplexed(service));
     let mut connected = pin!(connected);
-    watched(connected.as_mut(), |served| served.graceful_shutdown(), connection, activity).await
+    watched(
+        connected.as_mut(),
+        |served| served.graceful_shutdown(),
+        connection,
+        activity,
+    )
+    .await
 }
 
 /// Drives a connection, and ends it when the server drains or the watchdog says so.
@@ -283,13 +325,17 @@ where
     let mut draining = false;
     let mut armed = false;
     loop {
-        // The connection is polled for each request, and the other two seldom have anything to say. They are polled
-        // when their wakers have to be set, or when a look at an atomic shows that they have fired.
+        // The connection is polled for each request, and the other two seldom have anything to say.
+        // They are polled when their wakers have to be set, or when a look at an atomic shows that
+        // they have fired.
         let event = poll_fn(|cx| {
             if let Poll::Ready(ended) = connected.as_mut().poll(cx) {
                 return Poll::Ready(Event::Ended(ended));
             }
-            if !draining && (!armed || phase.has_changed().unwrap_or(true)) && drain.as_mut().poll(cx).is_ready() {
+            if !draining
+                && (!armed || phase.has_changed().unwrap_or(true))
+                && drain.as_mut().poll(cx).is_ready()
+            {
                 return Poll::Ready(Event::Drain);
             }
             if (!armed || tick.is_elapsed()) && tick.as_mut().poll(cx).is_ready() {

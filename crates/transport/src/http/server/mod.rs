@@ -1,4 +1,5 @@
-//! The server side: [`Endpoint`], a `Service<http::Request>`, and [`HttpServer`], which listens for it.
+//! The server side: [`Endpoint`], a `Service<http::Request>`, and [`HttpServer`], which listens for
+//! it.
 
 mod adapter;
 mod alternate;
@@ -34,14 +35,15 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 use tower_service::Service;
 
-/// The MCP endpoint as a service over HTTP requests. It nests in axum (`Router::route_service`), runs under hyper, and
-/// is cheap to clone.
+/// The MCP endpoint as a service over HTTP requests. It nests in axum (`Router::route_service`),
+/// runs under hyper, and is cheap to clone.
 ///
-/// The call's future lives in the response future, and after that in the response body: dropping either, which is what
-/// an HTTP server does when its client is gone, cancels the call.
+/// The call's future lives in the response future, and after that in the response body: dropping
+/// either, which is what an HTTP server does when its client is gone, cancels the call.
 ///
-/// Safe by default: only loopback names are accepted as `Host`, only loopback and same-host pages as `Origin`, and
-/// bodies are bounded. A service behind a public name says so with [`allow_host`](Self::allow_host).
+/// Safe by default: only loopback names are accepted as `Host`, only loopback and same-host pages
+/// as `Origin`, and bodies are bounded. A service behind a public name says so with
+/// [`allow_host`](Self::allow_host).
 #[derive(Clone, Debug)]
 pub struct Endpoint {
     shared: Arc<Shared>,
@@ -96,10 +98,14 @@ impl Endpoint {
             refusals: Arc::default(),
             bodies: body_budget(512 * 1024 * 1024),
         };
-        Self { shared: Arc::new(shared), source: CallSource::UNKNOWN }
+        Self {
+            shared: Arc::new(shared),
+            source: CallSource::UNKNOWN,
+        }
     }
 
-    /// The largest request body, in bytes; larger ones are answered 413 without being read. 4 MiB unless set.
+    /// The largest request body, in bytes; larger ones are answered 413 without being read. 4 MiB
+    /// unless set.
     #[must_use]
     pub fn max_body(self, bytes: usize) -> Self {
         self.with(|options| options.max_body = bytes)
@@ -111,16 +117,17 @@ impl Endpoint {
         self.with(|options| options.body_timeout = limit)
     }
 
-    /// How many bytes of unfinished request bodies are held for all clients together, of which one address may use half;
-    /// what does not fit is answered 503. Bodies below 64 KiB are not counted. 512 MiB unless set.
+    /// How many bytes of unfinished request bodies are held for all clients together, of which one
+    /// address may use half; what does not fit is answered 503. Bodies below 64 KiB are not
+    /// counted. 512 MiB unless set.
     #[must_use]
     pub fn max_pending_bodies(mut self, bytes: usize) -> Self {
         Arc::make_mut(&mut self.shared).bodies = body_budget(bytes);
         self
     }
 
-    /// How long a call may stay silent before its response begins, as an event stream, so that nothing on the way takes
-    /// the connection for dead. 5 s unless set.
+    /// How long a call may stay silent before its response begins, as an event stream, so that
+    /// nothing on the way takes the connection for dead. 5 s unless set.
     #[must_use]
     pub fn sse_after(self, delay: Duration) -> Self {
         self.with(|options| options.sse_after = delay)
@@ -150,35 +157,40 @@ impl Endpoint {
         self.with(|options| options.hosts = Some(policy))
     }
 
-    /// One more name under which this server is called, besides loopback; see [`HostPolicy::allow`]. Can be repeated. A
-    /// server behind a proxy needs the names that the proxy passes on in `Host`.
+    /// One more name under which this server is called, besides loopback; see
+    /// [`HostPolicy::allow`]. Can be repeated. A server behind a proxy needs the names that the
+    /// proxy passes on in `Host`.
     #[must_use]
     pub fn allow_host(self, host: &str) -> Self {
-        self.with(|options| options.hosts = Some(options.hosts.take().unwrap_or_default().allow(host)))
+        self.with(|options| {
+            options.hosts = Some(options.hosts.take().unwrap_or_default().allow(host))
+        })
     }
 
-    /// Answers under this path alone, 404 elsewhere. Unless set, the path is the business of whoever routes here.
+    /// Answers under this path alone, 404 elsewhere. Unless set, the path is the business of
+    /// whoever routes here.
     #[must_use]
     pub fn path(self, path: &str) -> Self {
         self.with(|options| options.path = Some(path.into()))
     }
 
-    /// Lets another protocol answer what is not of this revision, behind the same door: path, host, origin and the bounds
-    /// on bodies are checked for both.
+    /// Lets another protocol answer what is not of this revision, behind the same door: path, host,
+    /// origin and the bounds on bodies are checked for both.
     #[must_use]
     pub fn alternate(mut self, alternate: Arc<dyn Alternate>) -> Self {
         Arc::make_mut(&mut self.shared).alternate = Some(alternate);
         self
     }
 
-    /// The endpoint for the requests of one connection: their calls get `source`, unless the request has a
-    /// [`CallSource`] in its extensions.
+    /// The endpoint for the requests of one connection: their calls get `source`, unless the
+    /// request has a [`CallSource`] in its extensions.
     ///
-    /// [`HttpServer`] does this for each connection that it accepts. It is needed by those who accept connections
-    /// themselves and have one clone of the endpoint per connection. An endpoint that is nested in a router learns the
-    /// source from the extensions: `HttpServer` puts it there for services other than an endpoint, and under another
-    /// listener a layer can, for example from axum's `ConnectInfo`. A layer that trusts a proxy in front replaces the
-    /// address in the same way.
+    /// [`HttpServer`] does this for each connection that it accepts. It is needed by those who
+    /// accept connections themselves and have one clone of the endpoint per connection. An endpoint
+    /// that is nested in a router learns the source from the extensions: `HttpServer` puts it there
+    /// for services other than an endpoint, and under another listener a layer can, for example
+    /// from axum's `ConnectInfo`. A layer that trusts a proxy in front replaces the address in the
+    /// same way.
     #[must_use]
     pub fn for_connection(mut self, source: CallSource) -> Self {
         self.source = source;
@@ -200,7 +212,10 @@ impl Endpoint {
 }
 
 fn body_budget(bytes: usize) -> Budget {
-    Budget::new(Amount::new(usize::MAX, bytes), Amount::new(usize::MAX, bytes / 2))
+    Budget::new(
+        Amount::new(usize::MAX, bytes),
+        Amount::new(usize::MAX, bytes / 2),
+    )
 }
 
 impl<B> Service<http::Request<B>> for Endpoint

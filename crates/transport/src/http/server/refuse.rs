@@ -19,7 +19,11 @@ pub(super) struct Refusal {
 
 impl Refusal {
     pub(super) fn new(status: StatusCode, why: impl Into<String>) -> Self {
-        Self { status, why: why.into(), header: None }
+        Self {
+            status,
+            why: why.into(),
+            header: None,
+        }
     }
 
     /// A JSON-RPC error without id, which the specification allows for each of these
@@ -41,21 +45,31 @@ impl Refusal {
 pub(super) fn method_not_allowed(method: &Method) -> Refusal {
     let why = format!("{method} is not supported here: POST one JSON-RPC message");
     let header = Some((ALLOW, HeaderValue::from_static("POST, OPTIONS")));
-    Refusal { header, ..Refusal::new(StatusCode::METHOD_NOT_ALLOWED, why) }
+    Refusal {
+        header,
+        ..Refusal::new(StatusCode::METHOD_NOT_ALLOWED, why)
+    }
 }
 
-/// Nothing is decoded here, and a body that is taken for what it is not would be answered as something else (RFC 9110,
-/// section 15.5.16).
+/// Nothing is decoded here, and a body that is taken for what it is not would be answered as
+/// something else (RFC 9110, section 15.5.16).
 pub(super) fn encoded() -> Refusal {
     let why = "Content-Encoding is not supported: send the body as it is";
     let header = Some((ACCEPT_ENCODING, HeaderValue::from_static("identity")));
-    Refusal { header, ..Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, why) }
+    Refusal {
+        header,
+        ..Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, why)
+    }
 }
 
 pub(super) fn not_found(path: &str, endpoint: &str) -> Response<ReplyBody> {
-    let text = format!("There is nothing at {path}. The MCP endpoint of this server is {endpoint}\n");
+    let text =
+        format!("There is nothing at {path}. The MCP endpoint of this server is {endpoint}\n");
     let mut response = Response::new(ReplyBody::once(text.into_bytes().into()));
     *response.status_mut() = StatusCode::NOT_FOUND;
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    response.headers_mut().insert(
+        CONTENT_TYPE,
+        HeaderValue::from_static("text/plain; charset=utf-8"),
+    );
     response
 }

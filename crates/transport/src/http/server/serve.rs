@@ -35,10 +35,14 @@ pub struct HttpServer {
     tls: Option<tokio_rustls::TlsAcceptor>,
 }
 
-/// Listens with a long queue. With the usual 128 places a burst of connections overflows it, and whoever is turned away
-/// tries again only after a second.
+/// Listens with a long queue. With the usual 128 places a burst of connections overflows it, and
+/// whoever is turned away tries again only after a second.
 fn listen(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    let socket = if address.is_ipv4() {
+        TcpSocket::new_v4()
+    } else {
+        TcpSocket::new_v6()
+    }?;
     // On Windows this would let others take the port over.
     #[cfg(not(windows))]
     socket.set_reuseaddr(true)?;
@@ -48,7 +52,10 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
 
 impl fmt::Debug for HttpServer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("HttpServer").field("listener", &self.listener).field("path", &self.path).finish_non_exhaustive()
+        f.debug_struct("HttpServer")
+            .field("listener", &self.listener)
+            .field("path", &self.path)
+            .finish_non_exhaustive()
     }
 }
 
@@ -66,7 +73,12 @@ impl HttpServer {
                 Err(error) => failed = Some(error),
             }
         }
-        Err(failed.unwrap_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "the address resolves to nothing")))
+        Err(failed.unwrap_or_else(|| {
+            io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "the address resolves to nothing",
+            )
+        }))
     }
 
     /// Serves a socket that already listens.
@@ -103,21 +115,23 @@ impl HttpServer {
         self
     }
 
-    /// How many of the connections may come from one address, or from one /64 network of IPv6 addresses; further ones are
-    /// closed at once. Three quarters of [`max_connections`](Self::max_connections) unless set: a proxy in front has one
-    /// address for all of its clients, and still one host does not lock out all others.
+    /// How many of the connections may come from one address, or from one /64 network of IPv6
+    /// addresses; further ones are closed at once. Three quarters of
+    /// [`max_connections`](Self::max_connections) unless set: a proxy in front has one address for
+    /// all of its clients, and still one host does not lock out all others.
     #[must_use]
     pub fn max_connections_per_address(mut self, max: u32) -> Self {
         self.limits.per_address = Some(max.max(1));
         self
     }
 
-    /// How long a connection may take over the head of a request, and how long it may leave what is written unread. 10 s
-    /// and 30 s unless set. A client with a full buffer has to take at least 16 KiB within `stalled`. Enforcement is coarse:
-    /// a connection may exceed the limits by up to 50 %.
+    /// How long a connection may take over the head of a request, and how long it may leave what is
+    /// written unread. 10 s and 30 s unless set. A client with a full buffer has to take at least
+    /// 16 KiB within `stalled`. Enforcement is coarse: a connection may exceed the limits by up to
+    /// 50 %.
     ///
-    /// Over HTTP/2 `stalled` also applies to each stream: one whose flow-control window stays closed is reset, which
-    /// cancels its call, while the other streams of the connection go on.
+    /// Over HTTP/2 `stalled` also applies to each stream: one whose flow-control window stays
+    /// closed is reset, which cancels its call, while the other streams of the connection go on.
     #[must_use]
     pub fn connection_timeouts(mut self, head: Duration, stalled: Duration) -> Self {
         self.limits.head = head;
@@ -162,12 +176,16 @@ impl HttpServer {
         self.run_until(service, pending()).await
     }
 
-    /// Serves MCP calls until `shutdown` completes. Then nothing new is accepted, calls under way finish within the
-    /// drain time, and what is left after that is cut off.
+    /// Serves MCP calls until `shutdown` completes. Then nothing new is accepted, calls under way
+    /// finish within the drain time, and what is left after that is cut off.
     ///
     /// # Errors
     /// When the socket fails for good.
-    pub async fn run_until<S>(self, service: S, shutdown: impl Future<Output = ()>) -> io::Result<()>
+    pub async fn run_until<S>(
+        self,
+        service: S,
+        shutdown: impl Future<Output = ()>,
+    ) -> io::Result<()>
     where
         S: Service<Call, Response = Reply> + Clone + Send + Sync + 'static,
         S::Error: Into<CallError>,
@@ -178,31 +196,51 @@ impl HttpServer {
 
     /// As [`run_until`](Self::run_until), with an endpoint that has options of its own.
     ///
-    /// Unless the endpoint says what its hosts are, a server on loopback answers to loopback names alone, and one on
-    /// any other address to every name.
+    /// Unless the endpoint says what its hosts are, a server on loopback answers to loopback names
+    /// alone, and one on any other address to every name.
     ///
-    /// When the shutdown begins, the endpoint is [closed](Endpoint::close) before its connections are drained.
+    /// When the shutdown begins, the endpoint is [closed](Endpoint::close) before its connections
+    /// are drained.
     ///
     /// # Errors
     /// When the socket fails for good.
-    pub async fn run_endpoint(self, endpoint: Endpoint, shutdown: impl Future<Output = ()>) -> io::Result<()> {
+    pub async fn run_endpoint(
+        self,
+        endpoint: Endpoint,
+        shutdown: impl Future<Output = ()>,
+    ) -> io::Result<()> {
         let local = self.local_addr()?.ip().is_loopback();
         let path = self.path.clone();
         let endpoint = endpoint.with(|options| {
             options.path.get_or_insert_with(|| path.into());
-            options.hosts.get_or_insert_with(|| if local { HostPolicy::loopback() } else { HostPolicy::any() });
+            options.hosts.get_or_insert_with(|| {
+                if local {
+                    HostPolicy::loopback()
+                } else {
+                    HostPolicy::any()
+                }
+            });
         });
         let shutdown = endpoint.close_on(shutdown);
-        self.run_connections(move |source| endpoint.clone().for_connection(source), shutdown).await
+        self.run_connections(
+            move |source| endpoint.clone().for_connection(source),
+            shutdown,
+        )
+        .await
     }
 
-    /// Serves any HTTP service, such as an endpoint behind an authorization layer. `path` is up to that service, and so is
-    /// ending streams when the shutdown begins: see [`Endpoint::close_on`]. Requests have the [`CallSource`] of their
-    /// connection in their extensions, where an endpoint finds it.
+    /// Serves any HTTP service, such as an endpoint behind an authorization layer. `path` is up to
+    /// that service, and so is ending streams when the shutdown begins: see [`Endpoint::close_on`].
+    /// Requests have the [`CallSource`] of their connection in their extensions, where an endpoint
+    /// finds it.
     ///
     /// # Errors
     /// When the socket fails for good.
-    pub async fn run_http<S, B>(self, service: S, shutdown: impl Future<Output = ()>) -> io::Result<()>
+    pub async fn run_http<S, B>(
+        self,
+        service: S,
+        shutdown: impl Future<Output = ()>,
+    ) -> io::Result<()>
     where
         S: Service<http::Request<Incoming>, Response = http::Response<B>> + Clone + Send + 'static,
         S::Error: Into<BoxError>,
@@ -211,7 +249,14 @@ impl HttpServer {
         B::Data: Send,
         B::Error: Into<BoxError>,
     {
-        self.run_connections(move |source| WithSource { service: service.clone(), source }, shutdown).await
+        self.run_connections(
+            move |source| WithSource {
+                service: service.clone(),
+                source,
+            },
+            shutdown,
+        )
+        .await
     }
 
     /// Serves each connection with the service that `service` makes for it.
@@ -228,13 +273,17 @@ impl HttpServer {
         B::Data: Send,
         B::Error: Into<BoxError>,
     {
-        let Self { listener, limits, .. } = self;
+        let Self {
+            listener, limits, ..
+        } = self;
         #[cfg(feature = "tls")]
         if let Some(acceptor) = self.tls {
             return accept_until(listener, limits, shutdown, move |stream, connection| {
                 let (acceptor, service) = (acceptor.clone(), service(connection.source));
                 async move {
-                    if let Some((stream, http2)) = super::tls::handshake(&acceptor, stream, limits.head).await {
+                    if let Some((stream, http2)) =
+                        super::tls::handshake(&acceptor, stream, limits.head).await
+                    {
                         serve(stream, http2, service, connection).await;
                     }
                 }

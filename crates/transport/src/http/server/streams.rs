@@ -1,9 +1,10 @@
-//! The streams of an HTTP/2 connection: each has a flow-control window of its own, so that the connection may be in
-//! good order while nobody reads one of them.
+//! The streams of an HTTP/2 connection: each has a flow-control window of its own, so that the
+//! connection may be in good order while nobody reads one of them.
 //!
-//! A body is not polled while its stream waits for the window. Whatever it holds, such as the rest of a response and a
-//! handler with its permit and its timeout, would be held for as long as the client likes. So the task of a stream that
-//! waits for too long is ended, which drops the body and resets the stream.
+//! A body is not polled while its stream waits for the window. Whatever it holds, such as the rest
+//! of a response and a handler with its permit and its timeout, would be held for as long as the
+//! client likes. So the task of a stream that waits for too long is ended, which drops the body and
+//! resets the stream.
 
 use bytes::{Buf, Bytes};
 use http_body::{Body, Frame, SizeHint};
@@ -14,11 +15,12 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::time::{Instant, Sleep, sleep};
 
-/// The most that a stream hands to the connection at once. What was handed over is out of reach of a reset until the
-/// window lets it out.
+/// The most that a stream hands to the connection at once. What was handed over is out of reach of
+/// a reset until the window lets it out.
 const CHUNK: usize = 16 * 1024;
-/// Bodies above this size end with a chunk of one byte, which waits until there is a window for all that precedes it.
-/// Without it the last chunk would be buffered by the connection after the stream's task has ended.
+/// Bodies above this size end with a chunk of one byte, which waits until there is a window for all
+/// that precedes it. Without it the last chunk would be buffered by the connection after the
+/// stream's task has ended.
 const HOLD_BACK_ABOVE: usize = 1024;
 /// What the connection buffers for a stream that has a window while its socket does not take it.
 pub(super) const SEND_BUFFER: usize = 32 * 1024;
@@ -45,7 +47,8 @@ fn note(flow: Flow) {
     let _ = FLOW.try_with(|cell| cell.set(flow));
 }
 
-/// Spawns the tasks of streams, and ends those that wait for their window for longer than `stalled`.
+/// Spawns the tasks of streams, and ends those that wait for their window for longer than
+/// `stalled`.
 #[derive(Clone, Debug)]
 pub(super) struct StreamExecutor {
     pub(super) stalled: Duration,
@@ -56,7 +59,11 @@ where
     F: Future<Output = ()> + Send + 'static,
 {
     fn execute(&self, stream: F) {
-        tokio::spawn(StreamTask { stream, stalled: self.stalled, blocked: None });
+        tokio::spawn(StreamTask {
+            stream,
+            stalled: self.stalled,
+            blocked: None,
+        });
     }
 }
 
@@ -75,8 +82,9 @@ impl<F: Future<Output = ()>> Future for StreamTask<F> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = self.project();
-        let (polled, flow) =
-            FLOW.sync_scope(Cell::new(Flow::Untouched), || (this.stream.poll(cx), FLOW.with(Cell::get)));
+        let (polled, flow) = FLOW.sync_scope(Cell::new(Flow::Untouched), || {
+            (this.stream.poll(cx), FLOW.with(Cell::get))
+        });
         if polled.is_ready() {
             return Poll::Ready(());
         }
@@ -87,7 +95,9 @@ impl<F: Future<Output = ()>> Future for StreamTask<F> {
             (Flow::Blocked, Some(timer)) => timer.as_mut().reset(Instant::now() + *this.stalled),
             (Flow::Blocked, None) => *this.blocked = Some(Box::pin(sleep(*this.stalled))),
         }
-        let Some(timer) = this.blocked else { return Poll::Pending };
+        let Some(timer) = this.blocked else {
+            return Poll::Pending;
+        };
         ready!(timer.as_mut().poll(cx));
         tracing::debug!(stalled = ?this.stalled, "a stream that nobody reads was reset");
         Poll::Ready(())
@@ -113,7 +123,10 @@ impl<B: Body> Body for Chunked<B> {
     type Data = Bytes;
     type Error = B::Error;
 
-    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
         let mut this = self.project();
         note(Flow::Idle);
         if this.rest.is_none() {
@@ -126,7 +139,9 @@ impl<B: Body> Body for Chunked<B> {
                 None => return Poll::Ready(None),
             }
         }
-        let Some(rest) = this.rest.as_mut() else { return Poll::Ready(None) };
+        let Some(rest) = this.rest.as_mut() else {
+            return Poll::Ready(None);
+        };
         note(Flow::Blocked);
         let left = rest.remaining();
         let ends = left > HOLD_BACK_ABOVE && left <= CHUNK;
@@ -178,7 +193,12 @@ mod tests {
             }
             Poll::Pending
         });
-        StreamTask { stream, stalled: STALLED, blocked: None }.await;
+        StreamTask {
+            stream,
+            stalled: STALLED,
+            blocked: None,
+        }
+        .await;
         started.elapsed()
     }
 
@@ -201,7 +221,12 @@ mod tests {
             sleep(STALLED * 10).await;
         };
         let started = Instant::now();
-        StreamTask { stream: quiet, stalled: STALLED, blocked: None }.await;
+        StreamTask {
+            stream: quiet,
+            stalled: STALLED,
+            blocked: None,
+        }
+        .await;
         assert!(started.elapsed() >= STALLED * 10);
     }
 }

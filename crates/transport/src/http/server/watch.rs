@@ -1,7 +1,7 @@
 //! What a connection is doing, so that one that hangs can be closed.
 //!
-//! A timer per read or request would cost more than the rest of a small call. Instead each connection keeps a few
-//! flags, and looks at them now and then.
+//! A timer per read or request would cost more than the rest of a small call. Instead each
+//! connection keeps a few flags, and looks at them now and then.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -16,8 +16,9 @@ const TICK: Duration = Duration::from_secs(5);
 /// The shortest.
 const MIN_TICK: Duration = Duration::from_millis(5);
 
-/// What a client that keeps the connection's buffer full has to take within the limit, in bytes: one that reads slowly
-/// is not one that has stopped, but a byte now and then would hold a response, and the handler behind it, for ever.
+/// What a client that keeps the connection's buffer full has to take within the limit, in bytes:
+/// one that reads slowly is not one that has stopped, but a byte now and then would hold a
+/// response, and the handler behind it, for ever.
 const LEAST: u64 = 16 * 1024;
 
 /// The flags of one connection.
@@ -43,7 +44,8 @@ impl Activity {
 
     /// Counts a request until the guard is dropped.
     pub(super) fn begin(self: &Arc<Self>) -> Busy {
-        self.begun.store(self.begun.load(Relaxed).wrapping_add(1), Relaxed);
+        self.begun
+            .store(self.begun.load(Relaxed).wrapping_add(1), Relaxed);
         self.in_head.store(false, Relaxed);
         Busy(Arc::clone(self))
     }
@@ -67,20 +69,32 @@ pub(super) struct Patience {
     head: u32,
     idle: u32,
     stalled: u32,
-    /// Over HTTP/2, bytes outside of requests are no head on its way: pings, window updates and acknowledgements.
+    /// Over HTTP/2, bytes outside of requests are no head on its way: pings, window updates and
+    /// acknowledgements.
     multiplexed: bool,
 }
 
 impl Patience {
     pub(super) fn new(head: Duration, idle: Duration, stalled: Duration) -> Self {
         let tick = (head.min(idle).min(stalled) / 2).clamp(MIN_TICK, TICK);
-        let ticks = |limit: Duration| (limit.as_millis().div_ceil(tick.as_millis())).clamp(1, u32::MAX.into()) as u32;
-        Self { tick, head: ticks(head), idle: ticks(idle), stalled: ticks(stalled), multiplexed: false }
+        let ticks = |limit: Duration| {
+            (limit.as_millis().div_ceil(tick.as_millis())).clamp(1, u32::MAX.into()) as u32
+        };
+        Self {
+            tick,
+            head: ticks(head),
+            idle: ticks(idle),
+            stalled: ticks(stalled),
+            multiplexed: false,
+        }
     }
 
     /// The same for a connection that carries many requests at once.
     pub(super) fn multiplexed(self) -> Self {
-        Self { multiplexed: true, ..self }
+        Self {
+            multiplexed: true,
+            ..self
+        }
     }
 }
 
@@ -114,7 +128,12 @@ pub(super) struct Watchdog {
 
 impl Watchdog {
     pub(super) fn new(patience: Patience) -> Self {
-        Self { patience, state: State::Busy, progress: (0, 0), ticks: 0 }
+        Self {
+            patience,
+            state: State::Busy,
+            progress: (0, 0),
+            ticks: 0,
+        }
     }
 
     pub(super) fn tick(&mut self, activity: &Activity) -> Verdict {
@@ -136,7 +155,11 @@ impl Watchdog {
             State::Head if self.ticks >= self.patience.head => Verdict::Close,
             State::Stalled if self.ticks >= self.patience.stalled => Verdict::Close,
             // One that was asked to end and does not is closed.
-            State::Idle if self.ticks >= self.patience.idle.saturating_add(self.patience.stalled) => Verdict::Close,
+            State::Idle
+                if self.ticks >= self.patience.idle.saturating_add(self.patience.stalled) =>
+            {
+                Verdict::Close
+            }
             State::Idle if self.ticks >= self.patience.idle => Verdict::Retire,
             _ => Verdict::Keep,
         }
@@ -152,7 +175,10 @@ pub(super) struct Watched<I> {
 
 impl<I> Watched<I> {
     pub(super) fn new(io: I, activity: &Arc<Activity>) -> Self {
-        Self { io, activity: Arc::clone(activity) }
+        Self {
+            io,
+            activity: Arc::clone(activity),
+        }
     }
 
     fn noted<T>(&self, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
@@ -166,14 +192,20 @@ impl<I> Watched<I> {
     fn wrote(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         if let Poll::Ready(Ok(count)) = &written {
             let before = self.activity.written.load(Relaxed);
-            self.activity.written.store(before.wrapping_add(*count as u64), Relaxed);
+            self.activity
+                .written
+                .store(before.wrapping_add(*count as u64), Relaxed);
         }
         self.noted(written)
     }
 }
 
 impl<I: AsyncRead + Unpin> AsyncRead for Watched<I> {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
         let read = Pin::new(&mut self.io).poll_read(cx, buf);
         if buf.filled().len() > before && !self.activity.is_busy() {
@@ -184,7 +216,11 @@ impl<I: AsyncRead + Unpin> AsyncRead for Watched<I> {
 }
 
 impl<I: AsyncWrite + Unpin> AsyncWrite for Watched<I> {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.io).poll_write(cx, buf);
         self.wrote(written)
     }
@@ -218,7 +254,13 @@ impl<I: AsyncWrite + Unpin> AsyncWrite for Watched<I> {
 mod tests {
     use super::*;
 
-    const PATIENCE: Patience = Patience { tick: TICK, head: 2, idle: 4, stalled: 3, multiplexed: false };
+    const PATIENCE: Patience = Patience {
+        tick: TICK,
+        head: 2,
+        idle: 4,
+        stalled: 3,
+        multiplexed: false,
+    };
 
     fn ticks_until_verdict(activity: &Activity) -> (u32, Verdict) {
         let mut dog = Watchdog::new(PATIENCE);
@@ -236,7 +278,11 @@ mod tests {
         assert_eq!(ticks_until_verdict(&activity), (3, Verdict::Close));
         drop(activity.begin());
         activity.in_head.store(true, Relaxed);
-        assert_eq!(ticks_until_verdict(&activity), (3, Verdict::Close), "also on a later request");
+        assert_eq!(
+            ticks_until_verdict(&activity),
+            (3, Verdict::Close),
+            "also on a later request"
+        );
     }
 
     #[test]
@@ -293,7 +339,11 @@ mod tests {
     impl Pipe {
         fn full(activity: &Arc<Activity>, size: usize) -> Self {
             let (reader, writer) = tokio::io::duplex(size);
-            let mut pipe = Self { reader, watched: Watched::new(writer, activity), size };
+            let mut pipe = Self {
+                reader,
+                watched: Watched::new(writer, activity),
+                size,
+            };
             pipe.write();
             pipe
         }
@@ -301,13 +351,28 @@ mod tests {
         fn write(&mut self) {
             let mut cx = Context::from_waker(std::task::Waker::noop());
             let bytes = vec![0; self.size];
-            assert!(Pin::new(&mut self.watched).poll_write(&mut cx, &bytes).is_ready());
-            assert!(Pin::new(&mut self.watched).poll_write(&mut cx, &bytes).is_pending());
+            assert!(
+                Pin::new(&mut self.watched)
+                    .poll_write(&mut cx, &bytes)
+                    .is_ready()
+            );
+            assert!(
+                Pin::new(&mut self.watched)
+                    .poll_write(&mut cx, &bytes)
+                    .is_pending()
+            );
         }
 
         fn read_and_write(&mut self) {
-            let (mut bytes, mut cx) = (vec![0; self.size], Context::from_waker(std::task::Waker::noop()));
-            assert!(Pin::new(&mut self.reader).poll_read(&mut cx, &mut ReadBuf::new(&mut bytes)).is_ready());
+            let (mut bytes, mut cx) = (
+                vec![0; self.size],
+                Context::from_waker(std::task::Waker::noop()),
+            );
+            assert!(
+                Pin::new(&mut self.reader)
+                    .poll_read(&mut cx, &mut ReadBuf::new(&mut bytes))
+                    .is_ready()
+            );
             self.write();
         }
     }
@@ -319,8 +384,14 @@ mod tests {
         activity.in_head.store(true, Relaxed);
         let mut dog = Watchdog::new(PATIENCE.multiplexed());
         let verdicts: Vec<_> = (0..9).map(|_| dog.tick(&activity)).collect();
-        assert_eq!(verdicts[..4], [Verdict::Keep, Verdict::Keep, Verdict::Keep, Verdict::Keep]);
-        assert_eq!(verdicts[4..7], [Verdict::Retire, Verdict::Retire, Verdict::Retire]);
+        assert_eq!(
+            verdicts[..4],
+            [Verdict::Keep, Verdict::Keep, Verdict::Keep, Verdict::Keep]
+        );
+        assert_eq!(
+            verdicts[4..7],
+            [Verdict::Retire, Verdict::Retire, Verdict::Retire]
+        );
         assert_eq!(verdicts[7], Verdict::Close, "it did not end by itself");
     }
 

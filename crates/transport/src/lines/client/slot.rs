@@ -44,7 +44,11 @@ pub(super) enum Offer {
 impl Slot {
     pub(super) fn new(call: &Call) -> Self {
         let listen = call.method == Method::SubscriptionsListen;
-        Self { id: call.id.clone(), listen, state: Mutex::default() }
+        Self {
+            id: call.id.clone(),
+            listen,
+            state: Mutex::default(),
+        }
     }
 
     pub(super) fn translate_token(&self, token: Option<ProgressToken>) {
@@ -55,7 +59,9 @@ impl Slot {
     pub(super) fn offer(&self, notification: Notification) -> bool {
         let mut state = self.lock();
         let bytes = state.bytes + size_of(&notification);
-        if state.notifications.len() >= MAX_WAITING || (state.bytes > 0 && bytes > MAX_WAITING_BYTES) {
+        if state.notifications.len() >= MAX_WAITING
+            || (state.bytes > 0 && bytes > MAX_WAITING_BYTES)
+        {
             tracing::warn!(id = %self.id, method = %carryall_proto::Printable(&notification.method), "notification dropped: nobody takes them");
             return true;
         }
@@ -89,20 +95,31 @@ impl Slot {
         }
         if let Some(outcome) = state.outcome.take() {
             drop(state);
-            return Poll::Ready(Offer::Finished(outcome.map(|response| self.translate_response(response))));
+            return Poll::Ready(Offer::Finished(
+                outcome.map(|response| self.translate_response(response)),
+            ));
         }
-        if !state.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+        if !state
+            .waker
+            .as_ref()
+            .is_some_and(|waker| waker.will_wake(cx.waker()))
+        {
             state.waker = Some(cx.waker().clone());
         }
         Poll::Pending
     }
 
-    fn translate(&self, mut notification: Notification, token: Option<ProgressToken>) -> Notification {
+    fn translate(
+        &self,
+        mut notification: Notification,
+        token: Option<ProgressToken>,
+    ) -> Notification {
         if self.listen {
             notification.params = notification.params.map(|params| self.with_own_id(&params));
         } else if let (Some(token), Some(params)) = (token, &notification.params)
             && notification.method == "notifications/progress"
-            && let (Ok(params), Ok(token)) = (Params::parse(params.clone()), RawJson::from_value(&token))
+            && let (Ok(params), Ok(token)) =
+                (Params::parse(params.clone()), RawJson::from_value(&token))
         {
             notification.params = Some(params.with(key::PROGRESS_TOKEN, &token).raw().clone());
         }
@@ -121,13 +138,22 @@ impl Slot {
 
     /// A subscription is named after the listen's id, so where that is translated the name is too.
     fn with_own_id(&self, object: &RawJson) -> RawJson {
-        let Ok(object) = Params::parse(object.clone()) else { return object.clone() };
-        let meta = object.get("_meta").and_then(|meta| meta.decode::<JsonObject>().ok());
-        let (Some(mut meta), Ok(id)) = (meta, serde_json::to_value(&self.id)) else { return object.raw().clone() };
+        let Ok(object) = Params::parse(object.clone()) else {
+            return object.clone();
+        };
+        let meta = object
+            .get("_meta")
+            .and_then(|meta| meta.decode::<JsonObject>().ok());
+        let (Some(mut meta), Ok(id)) = (meta, serde_json::to_value(&self.id)) else {
+            return object.raw().clone();
+        };
         if let Some(name) = meta.get_mut(key::SUBSCRIPTION_ID) {
             *name = id;
         }
-        object.with("_meta", &RawJson::from(&serde_json::Value::Object(meta))).raw().clone()
+        object
+            .with("_meta", &RawJson::from(&serde_json::Value::Object(meta)))
+            .raw()
+            .clone()
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -136,7 +162,11 @@ impl Slot {
 }
 
 fn size_of(notification: &Notification) -> usize {
-    notification.method.len() + notification.params.as_ref().map_or(0, |params| params.as_bytes().len())
+    notification.method.len()
+        + notification
+            .params
+            .as_ref()
+            .map_or(0, |params| params.as_bytes().len())
 }
 
 impl State {
@@ -160,7 +190,10 @@ impl Waiting {
     }
 
     pub(super) fn into_stream(self, first: Notification) -> Messages {
-        Messages { waiting: Some(self), first: Some(first) }
+        Messages {
+            waiting: Some(self),
+            first: Some(first),
+        }
     }
 }
 
@@ -177,7 +210,9 @@ impl Stream for Messages {
         if let Some(first) = self.first.take() {
             return Poll::Ready(Some(Ok(Message::Notification(first))));
         }
-        let Some(waiting) = &self.waiting else { return Poll::Ready(None) };
+        let Some(waiting) = &self.waiting else {
+            return Poll::Ready(None);
+        };
         let offer = std::task::ready!(waiting.slot.poll(cx));
         Poll::Ready(Some(match offer {
             Offer::Notification(notification) => Ok(Message::Notification(notification)),

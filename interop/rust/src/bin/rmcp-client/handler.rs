@@ -2,9 +2,10 @@
 
 use super::NOTICE;
 use rmcp::model::{
-    ClientCapabilities, ClientConfig, CreateMessageRequestParams, CreateMessageResult, ElicitRequestParams,
-    ElicitResult, ElicitationAction, Implementation, ListRootsResult, LoggingMessageNotificationParam,
-    ProgressNotificationParam, ResourceUpdatedNotificationParam, Root, SamplingMessage,
+    ClientCapabilities, ClientConfig, CreateMessageRequestParams, CreateMessageResult,
+    ElicitRequestParams, ElicitResult, ElicitationAction, Implementation, ListRootsResult,
+    LoggingMessageNotificationParam, ProgressNotificationParam, ResourceUpdatedNotificationParam,
+    Root, SamplingMessage,
 };
 use rmcp::service::{NotificationContext, RequestContext};
 use rmcp::{ClientHandler, ErrorData, RoleClient};
@@ -35,7 +36,11 @@ impl Handler {
 
 impl ClientHandler for Handler {
     fn get_info(&self) -> ClientConfig {
-        let offers = ClientCapabilities::builder().enable_elicitation().enable_sampling().enable_roots().build();
+        let offers = ClientCapabilities::builder()
+            .enable_elicitation()
+            .enable_sampling()
+            .enable_roots()
+            .build();
         ClientConfig::new(offers, Implementation::new("interop-rmcp", "1.0.0"))
     }
 
@@ -45,11 +50,16 @@ impl ClientHandler for Handler {
         _: RequestContext<RoleClient>,
     ) -> Result<ElicitResult, ErrorData> {
         match request {
-            ElicitRequestParams::FormElicitationParams { message, .. } if message.contains("expect you") => {
+            ElicitRequestParams::FormElicitationParams { message, .. }
+                if message.contains("expect you") =>
+            {
                 let content = json!({"date": "2026-08-01", "guests": 4});
                 Ok(ElicitResult::new(ElicitationAction::Accept).with_content(content))
             }
-            other => Err(ErrorData::invalid_params(format!("unexpected: {other:?}"), None)),
+            other => Err(ErrorData::invalid_params(
+                format!("unexpected: {other:?}"),
+                None,
+            )),
         }
     }
 
@@ -58,21 +68,38 @@ impl ClientHandler for Handler {
         request: CreateMessageRequestParams,
         _: RequestContext<RoleClient>,
     ) -> Result<CreateMessageResult, ErrorData> {
-        let asked = request.messages.first().and_then(|message| message.content.first());
-        let asked = asked.and_then(|block| block.as_text()).map(|text| text.text.as_str()).unwrap_or_default();
+        let asked = request
+            .messages
+            .first()
+            .and_then(|message| message.content.first());
+        let asked = asked
+            .and_then(|block| block.as_text())
+            .map(|text| text.text.as_str())
+            .unwrap_or_default();
         let said = SamplingMessage::assistant_text(format!("I heard: {asked}"));
         Ok(CreateMessageResult::new(said, "interop-model".into()))
     }
 
-    async fn list_roots(&self, _: RequestContext<RoleClient>) -> Result<ListRootsResult, ErrorData> {
+    async fn list_roots(
+        &self,
+        _: RequestContext<RoleClient>,
+    ) -> Result<ListRootsResult, ErrorData> {
         Ok(ListRootsResult::new(ROOTS.map(Root::new).to_vec()))
     }
 
-    async fn on_progress(&self, note: ProgressNotificationParam, _: NotificationContext<RoleClient>) {
+    async fn on_progress(
+        &self,
+        note: ProgressNotificationParam,
+        _: NotificationContext<RoleClient>,
+    ) {
         self.heard(|heard| heard.progress.push(note));
     }
 
-    async fn on_logging_message(&self, note: LoggingMessageNotificationParam, _: NotificationContext<RoleClient>) {
+    async fn on_logging_message(
+        &self,
+        note: LoggingMessageNotificationParam,
+        _: NotificationContext<RoleClient>,
+    ) {
         self.heard(|heard| heard.messages.push(note));
     }
 
@@ -80,7 +107,11 @@ impl ClientHandler for Handler {
         self.heard(|heard| heard.tools = true);
     }
 
-    async fn on_resource_updated(&self, note: ResourceUpdatedNotificationParam, _: NotificationContext<RoleClient>) {
+    async fn on_resource_updated(
+        &self,
+        note: ResourceUpdatedNotificationParam,
+        _: NotificationContext<RoleClient>,
+    ) {
         self.heard(|heard| heard.notice |= note.uri == NOTICE);
     }
 }

@@ -1,4 +1,5 @@
-//! rmcp's client; the tour is in ../../../../README.md. usage: rmcp-client ERA http URL | ERA stdio COMMAND [ARG...]
+//! rmcp's client; the tour is in ../../../../README.md. usage: rmcp-client ERA http URL | ERA stdio
+//! COMMAND [ARG...]
 //!
 //! Prints one line of JSON for each check.
 
@@ -43,18 +44,30 @@ async fn connect(words: &[&str]) -> Result<Client, Failure> {
         // It asks `server/discover` first and falls back to the old handshake: it must not have to.
         Some(&"modern") => {
             let preferred_versions = vec![ProtocolVersion::V_2026_07_28];
-            (true, ClientLifecycleMode::Auto { preferred_versions, legacy_version: None })
+            (
+                true,
+                ClientLifecycleMode::Auto {
+                    preferred_versions,
+                    legacy_version: None,
+                },
+            )
         }
         Some(&"legacy") => (false, ClientLifecycleMode::Initialize),
         _ => return Err("usage: rmcp-client ERA http URL | ERA stdio COMMAND [ARG...]".into()),
     };
     let handler = Handler::default();
     let service = match words[1..] {
-        ["http", url] => handler.serve_with_lifecycle(StreamableHttpClientTransport::from_uri(url), mode).await?,
+        ["http", url] => {
+            handler
+                .serve_with_lifecycle(StreamableHttpClientTransport::from_uri(url), mode)
+                .await?
+        }
         ["stdio", command, ref args @ ..] => {
             let mut process = tokio::process::Command::new(command);
             process.args(args);
-            handler.serve_with_lifecycle(TokioChildProcess::new(process)?, mode).await?
+            handler
+                .serve_with_lifecycle(TokioChildProcess::new(process)?, mode)
+                .await?
         }
         _ => return Err("usage: rmcp-client ERA http URL | ERA stdio COMMAND [ARG...]".into()),
     };

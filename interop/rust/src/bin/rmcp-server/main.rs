@@ -1,4 +1,5 @@
-//! A server on rmcp, for both eras; the tour is in ../../../../README.md. usage: rmcp-server http PORT | stdio
+//! A server on rmcp, for both eras; the tour is in ../../../../README.md. usage: rmcp-server http
+//! PORT | stdio
 
 // Roots, sampling, logging and the subscriptions of the old era are what this is about.
 #![allow(deprecated)]
@@ -8,17 +9,21 @@ mod tools;
 use rmcp::handler::server::prompt::PromptContext;
 use rmcp::handler::server::wrapper::Parameters;
 use rmcp::model::{
-    CompleteRequestParams, CompleteResult, CompletionInfo, GetPromptRequestParams, GetPromptResponse, Implementation,
-    ListPromptsResult, ListResourceTemplatesResult, ListResourcesResult, LoggingLevel, PaginatedRequestParams,
-    PromptMessage, ReadResourceRequestParams, ReadResourceResponse, ReadResourceResult, Resource, ResourceContents,
-    ResourceTemplate, ResourceUpdatedNotificationParam, Role, ServerCapabilities, ServerConfig, SetLevelRequestParams,
-    SubscribeRequestParams, SubscriptionFilter, UnsubscribeRequestParams,
+    CompleteRequestParams, CompleteResult, CompletionInfo, GetPromptRequestParams,
+    GetPromptResponse, Implementation, ListPromptsResult, ListResourceTemplatesResult,
+    ListResourcesResult, LoggingLevel, PaginatedRequestParams, PromptMessage,
+    ReadResourceRequestParams, ReadResourceResponse, ReadResourceResult, Resource,
+    ResourceContents, ResourceTemplate, ResourceUpdatedNotificationParam, Role, ServerCapabilities,
+    ServerConfig, SetLevelRequestParams, SubscribeRequestParams, SubscriptionFilter,
+    UnsubscribeRequestParams,
 };
 use rmcp::service::{NotificationContext, RequestContext, SubscriptionContext};
 use rmcp::transport::stdio;
 use rmcp::transport::streamable_http_server::session::local::LocalSessionManager;
 use rmcp::transport::streamable_http_server::{StreamableHttpServerConfig, StreamableHttpService};
-use rmcp::{ErrorData, Peer, RoleServer, ServerHandler, ServiceExt, prompt, prompt_router, tool_handler};
+use rmcp::{
+    ErrorData, Peer, RoleServer, ServerHandler, ServiceExt, prompt, prompt_router, tool_handler,
+};
 use serde::Deserialize;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -27,8 +32,12 @@ const NOTICE: &str = "demo://notice";
 const NAPS: &str = "demo://naps";
 const CAPITAL: &str = "demo://capitals/";
 const LANGUAGES: [&str; 5] = ["Danish", "English", "Finnish", "French", "German"];
-const CAPITALS: [(&str, &str); 4] =
-    [("denmark", "Copenhagen"), ("finland", "Helsinki"), ("france", "Paris"), ("norway", "Oslo")];
+const CAPITALS: [(&str, &str); 4] = [
+    ("denmark", "Copenhagen"),
+    ("finland", "Helsinki"),
+    ("france", "Paris"),
+    ("norway", "Oslo"),
+];
 const AGAIN: Duration = Duration::from_millis(300);
 
 /// What all connections of a process share.
@@ -60,7 +69,10 @@ struct Greet {
 impl Tour {
     #[prompt(description = "Has the model write a greeting")]
     async fn greet(&self, Parameters(args): Parameters<Greet>) -> Vec<PromptMessage> {
-        let (tone, language) = (args.tone.as_deref().unwrap_or("friendly"), args.language.as_deref());
+        let (tone, language) = (
+            args.tone.as_deref().unwrap_or("friendly"),
+            args.language.as_deref(),
+        );
         let language = language.unwrap_or("English");
         let text = format!("Write a {tone} greeting to {}, in {language}.", args.name);
         vec![PromptMessage::new_text(Role::User, text)]
@@ -68,11 +80,15 @@ impl Tour {
 
     #[prompt(description = "Explains this server")]
     async fn explain_demo(&self) -> Vec<PromptMessage> {
-        vec![PromptMessage::new_text(Role::User, "Which of these tools should I try first?")]
+        vec![PromptMessage::new_text(
+            Role::User,
+            "Which of these tools should I try first?",
+        )]
     }
 }
 
-// Not with `prompt_handler`: it would put its own list of prompts, which has no pages, in the place of ours.
+// Not with `prompt_handler`: it would put its own list of prompts, which has no pages, in the place
+// of ours.
 #[tool_handler]
 impl ServerHandler for Tour {
     fn get_info(&self) -> ServerConfig {
@@ -90,7 +106,10 @@ impl ServerHandler for Tour {
             .with_instructions("A server of the interop run.")
     }
 
-    fn accepted_subscription_filter(&self, requested: &SubscriptionFilter) -> Option<SubscriptionFilter> {
+    fn accepted_subscription_filter(
+        &self,
+        requested: &SubscriptionFilter,
+    ) -> Option<SubscriptionFilter> {
         Some(requested.supported_by(&self.get_info().capabilities))
     }
 
@@ -102,11 +121,21 @@ impl ServerHandler for Tour {
                 () = tokio::time::sleep(AGAIN) => {}
             }
             let wanted = context.accepted();
-            if wanted.tools_list_changed == Some(true) && context.sink().notify_tool_list_changed().await.is_err() {
+            if wanted.tools_list_changed == Some(true)
+                && context.sink().notify_tool_list_changed().await.is_err()
+            {
                 return Ok(());
             }
-            if wanted.resource_subscriptions.iter().flatten().any(|uri| uri == NOTICE)
-                && context.sink().notify_resource_updated(NOTICE).await.is_err()
+            if wanted
+                .resource_subscriptions
+                .iter()
+                .flatten()
+                .any(|uri| uri == NOTICE)
+                && context
+                    .sink()
+                    .notify_resource_updated(NOTICE)
+                    .await
+                    .is_err()
             {
                 return Ok(());
             }
@@ -119,17 +148,29 @@ impl ServerHandler for Tour {
         tokio::spawn(async move { while tell(&peer, &subscribed).await {} });
     }
 
-    async fn set_level(&self, request: SetLevelRequestParams, _: RequestContext<RoleServer>) -> Result<(), ErrorData> {
+    async fn set_level(
+        &self,
+        request: SetLevelRequestParams,
+        _: RequestContext<RoleServer>,
+    ) -> Result<(), ErrorData> {
         set(&self.level, Some(request.level));
         Ok(())
     }
 
-    async fn subscribe(&self, request: SubscribeRequestParams, _: RequestContext<RoleServer>) -> Result<(), ErrorData> {
+    async fn subscribe(
+        &self,
+        request: SubscribeRequestParams,
+        _: RequestContext<RoleServer>,
+    ) -> Result<(), ErrorData> {
         set(&self.subscribed, request.uri == NOTICE);
         Ok(())
     }
 
-    async fn unsubscribe(&self, _: UnsubscribeRequestParams, _: RequestContext<RoleServer>) -> Result<(), ErrorData> {
+    async fn unsubscribe(
+        &self,
+        _: UnsubscribeRequestParams,
+        _: RequestContext<RoleServer>,
+    ) -> Result<(), ErrorData> {
         set(&self.subscribed, false);
         Ok(())
     }
@@ -145,9 +186,13 @@ impl ServerHandler for Tour {
             _ => Vec::new(),
         };
         let typed = request.argument.value.to_lowercase();
-        let fits = words.into_iter().filter(|word| word.to_lowercase().starts_with(&typed));
+        let fits = words
+            .into_iter()
+            .filter(|word| word.to_lowercase().starts_with(&typed));
         let found = CompletionInfo::new(fits.map(str::to_owned).collect());
-        Ok(CompleteResult::new(found.map_err(|why| ErrorData::internal_error(why, None))?))
+        Ok(CompleteResult::new(
+            found.map_err(|why| ErrorData::internal_error(why, None))?,
+        ))
     }
 
     async fn get_prompt(
@@ -166,9 +211,13 @@ impl ServerHandler for Tour {
         _: RequestContext<RoleServer>,
     ) -> Result<ListPromptsResult, ErrorData> {
         let all = Self::prompt_router().list_all();
-        let at = request.and_then(|params| params.cursor).map_or(Ok(0), |cursor| cursor.parse::<usize>());
-        let at = at.map_err(|_| ErrorData::invalid_params("that is not one of our cursors", None))?;
-        let mut page = ListPromptsResult::with_all_items(all.iter().skip(at).take(1).cloned().collect());
+        let at = request
+            .and_then(|params| params.cursor)
+            .map_or(Ok(0), |cursor| cursor.parse::<usize>());
+        let at =
+            at.map_err(|_| ErrorData::invalid_params("that is not one of our cursors", None))?;
+        let mut page =
+            ListPromptsResult::with_all_items(all.iter().skip(at).take(1).cloned().collect());
         page.next_cursor = (at + 1 < all.len()).then(|| (at + 1).to_string());
         Ok(page)
     }
@@ -197,13 +246,21 @@ impl ServerHandler for Tour {
         _: RequestContext<RoleServer>,
     ) -> Result<ReadResourceResponse, ErrorData> {
         let country = request.uri.strip_prefix(CAPITAL);
-        let capital = CAPITALS.iter().find(|(name, _)| Some(*name) == country).map(|(_, capital)| *capital);
+        let capital = CAPITALS
+            .iter()
+            .find(|(name, _)| Some(*name) == country)
+            .map(|(_, capital)| *capital);
         let shared = self.shared.lock().expect("no panic while it is held");
         let text = match (request.uri.as_str(), capital) {
             (NOTICE, _) => shared.notice.clone(),
             (NAPS, _) => format!("{} naps were broken off.", shared.broken_off),
             (_, Some(capital)) => capital.to_owned(),
-            _ => return Err(ErrorData::resource_not_found("there is no such resource", None)),
+            _ => {
+                return Err(ErrorData::resource_not_found(
+                    "there is no such resource",
+                    None,
+                ));
+            }
         };
         Ok(ReadResourceResult::new(vec![ResourceContents::text(text, request.uri)]).into())
     }
@@ -212,23 +269,35 @@ impl ServerHandler for Tour {
 async fn tell(peer: &Peer<RoleServer>, subscribed: &Mutex<bool>) -> bool {
     tokio::time::sleep(AGAIN).await;
     let wanted = *subscribed.lock().expect("no panic while it is held");
-    let told = !wanted || peer.notify_resource_updated(ResourceUpdatedNotificationParam::new(NOTICE)).await.is_ok();
+    let told = !wanted
+        || peer
+            .notify_resource_updated(ResourceUpdatedNotificationParam::new(NOTICE))
+            .await
+            .is_ok();
     told && peer.notify_tool_list_changed().await.is_ok()
 }
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let words: Vec<String> = std::env::args().skip(1).collect();
-    let shared = Arc::new(Mutex::new(Shared { notice: "Nothing to announce.".into(), broken_off: 0 }));
-    let tour = move || Tour { shared: shared.clone(), level: Arc::default(), subscribed: Arc::default() };
+    let shared = Arc::new(Mutex::new(Shared {
+        notice: "Nothing to announce.".into(),
+        broken_off: 0,
+    }));
+    let tour = move || Tour {
+        shared: shared.clone(),
+        level: Arc::default(),
+        subscribed: Arc::default(),
+    };
     match words.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["http", port] => {
             // Its defaults: it answers with an event stream.
-            let service: StreamableHttpService<Tour, LocalSessionManager> = StreamableHttpService::new(
-                move || Ok(tour()),
-                Default::default(),
-                StreamableHttpServerConfig::default(),
-            );
+            let service: StreamableHttpService<Tour, LocalSessionManager> =
+                StreamableHttpService::new(
+                    move || Ok(tour()),
+                    Default::default(),
+                    StreamableHttpServerConfig::default(),
+                );
             let listener = tokio::net::TcpListener::bind(("127.0.0.1", port.parse()?)).await?;
             axum::serve(listener, axum::Router::new().nest_service("/mcp", service)).await?;
         }

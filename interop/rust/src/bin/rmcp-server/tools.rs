@@ -4,10 +4,12 @@ use super::{NOTICE, Tour};
 use rmcp::handler::server::tool::InputResponses;
 use rmcp::handler::server::wrapper::{Json, Parameters};
 use rmcp::model::{
-    CallToolResponse, CallToolResult, ContentBlock, CreateMessageRequest, CreateMessageRequestParams,
-    CreateMessageResult, ElicitRequest, ElicitRequestParams, ElicitResult, ElicitationAction, ElicitationSchema,
-    InputRequest, InputRequests, InputRequiredResult, ListRootsRequest, ListRootsResult, LoggingLevel,
-    LoggingMessageNotificationParam, ProgressNotificationParam, ProtocolVersion, RequestMetaObject, SamplingMessage,
+    CallToolResponse, CallToolResult, ContentBlock, CreateMessageRequest,
+    CreateMessageRequestParams, CreateMessageResult, ElicitRequest, ElicitRequestParams,
+    ElicitResult, ElicitationAction, ElicitationSchema, InputRequest, InputRequests,
+    InputRequiredResult, ListRootsRequest, ListRootsResult, LoggingLevel,
+    LoggingMessageNotificationParam, ProgressNotificationParam, ProtocolVersion, RequestMetaObject,
+    SamplingMessage,
 };
 use rmcp::service::RequestContext;
 use rmcp::{ErrorData, Peer, RoleServer, tool, tool_router};
@@ -97,7 +99,9 @@ impl Tour {
 
     #[tool(description = "Adds two whole numbers")]
     fn add(&self, Parameters(args): Parameters<Add>) -> Json<Sum> {
-        Json(Sum { sum: args.a + args.b })
+        Json(Sum {
+            sum: args.a + args.b,
+        })
     }
 
     #[tool(description = "Fails")]
@@ -106,7 +110,9 @@ impl Tour {
         if args.kind.as_deref() == Some("protocol") {
             return Err(ErrorData::invalid_params(reason, None));
         }
-        Ok(CallToolResult::error(vec![ContentBlock::text(format!("This tool failed: {reason}"))]))
+        Ok(CallToolResult::error(vec![ContentBlock::text(format!(
+            "This tool failed: {reason}"
+        ))]))
     }
 
     #[tool(description = "Counts down and reports its progress")]
@@ -118,8 +124,14 @@ impl Tour {
     ) -> String {
         for done in 0..=10_u8 {
             if let Some(token) = meta.get_progress_token() {
-                let message = if done == 10 { "lift-off".to_owned() } else { format!("{} to go", 10 - done) };
-                let note = ProgressNotificationParam::new(token, done.into()).with_total(10.0).with_message(message);
+                let message = if done == 10 {
+                    "lift-off".to_owned()
+                } else {
+                    format!("{} to go", 10 - done)
+                };
+                let note = ProgressNotificationParam::new(token, done.into())
+                    .with_total(10.0)
+                    .with_message(message);
                 let _ = client.notify_progress(note).await;
             }
             tokio::time::sleep(Duration::from_millis(args.pause_ms.unwrap_or(20))).await;
@@ -129,18 +141,29 @@ impl Tour {
 
     #[tool(description = "Sends a log message of every level")]
     async fn chatter(&self, meta: RequestMetaObject, client: Peer<RoleServer>) -> String {
-        let least = meta.log_level().or(*self.level.lock().expect("no panic while it is held"));
-        let least = LEVELS.iter().position(|level| Some(*level) == least).unwrap_or(LEVELS.len());
+        let least = meta
+            .log_level()
+            .or(*self.level.lock().expect("no panic while it is held"));
+        let least = LEVELS
+            .iter()
+            .position(|level| Some(*level) == least)
+            .unwrap_or(LEVELS.len());
         for level in LEVELS.into_iter().skip(least) {
             let name = json!(level).as_str().unwrap_or_default().to_owned();
             let data = json!(format!("this is a message of level {name}"));
-            let _ = client.notify_logging_message(LoggingMessageNotificationParam::new(level, data)).await;
+            let _ = client
+                .notify_logging_message(LoggingMessageNotificationParam::new(level, data))
+                .await;
         }
         "Said everything there is to say.".into()
     }
 
     #[tool(description = "Says nothing for a while")]
-    async fn nap(&self, Parameters(args): Parameters<Nap>, context: RequestContext<RoleServer>) -> String {
+    async fn nap(
+        &self,
+        Parameters(args): Parameters<Nap>,
+        context: RequestContext<RoleServer>,
+    ) -> String {
         tokio::select! {
             () = tokio::time::sleep(Duration::from_secs_f64(args.seconds)) => {}
             () = context.ct.cancelled() => {
@@ -157,23 +180,38 @@ impl Tour {
         InputResponses(given): InputResponses,
         context: RequestContext<RoleServer>,
     ) -> Answered {
-        let schema = ElicitationSchema::builder().required_string("date").required_integer("guests", 1, 12).build();
+        let schema = ElicitationSchema::builder()
+            .required_string("date")
+            .required_integer("guests", 1, 12)
+            .build();
         let form = ElicitRequestParams::FormElicitationParams {
             meta: None,
-            message: format!("When and for how many shall {} expect you?", args.restaurant),
+            message: format!(
+                "When and for how many shall {} expect you?",
+                args.restaurant
+            ),
             requested_schema: schema.map_err(|why| ErrorData::internal_error(why, None))?,
         };
-        let answer: ElicitResult =
-            match ask(given, InputRequest::Elicitation(ElicitRequest::new(form)), &context).await? {
-                Ok(answer) => answer,
-                Err(question) => return Ok(question),
-            };
+        let answer: ElicitResult = match ask(
+            given,
+            InputRequest::Elicitation(ElicitRequest::new(form)),
+            &context,
+        )
+        .await?
+        {
+            Ok(answer) => answer,
+            Err(question) => return Ok(question),
+        };
         if answer.action != ElicitationAction::Accept {
             return Ok(says(format!("Nothing was booked: {:?}.", answer.action)).into());
         }
         let content = answer.content.unwrap_or_default();
         let date = content["date"].as_str().unwrap_or_default();
-        Ok(says(format!("A table for {} at {} on {date}, inside.", content["guests"], args.restaurant)).into())
+        Ok(says(format!(
+            "A table for {} at {} on {date}, inside.",
+            content["guests"], args.restaurant
+        ))
+        .into())
     }
 
     #[tool(description = "Asks the model of the client")]
@@ -183,18 +221,31 @@ impl Tour {
         InputResponses(given): InputResponses,
         context: RequestContext<RoleServer>,
     ) -> Answered {
-        let params = CreateMessageRequestParams::new(vec![SamplingMessage::user_text(args.question)], 100);
+        let params =
+            CreateMessageRequestParams::new(vec![SamplingMessage::user_text(args.question)], 100);
         let question = InputRequest::CreateMessage(CreateMessageRequest::new(params));
         let answer: CreateMessageResult = match ask(given, question, &context).await? {
             Ok(answer) => answer,
             Err(question) => return Ok(question),
         };
-        let said = answer.message.content.first().and_then(|block| block.as_text());
-        Ok(says(format!("The model says: {}", said.map(|text| text.text.as_str()).unwrap_or_default())).into())
+        let said = answer
+            .message
+            .content
+            .first()
+            .and_then(|block| block.as_text());
+        Ok(says(format!(
+            "The model says: {}",
+            said.map(|text| text.text.as_str()).unwrap_or_default()
+        ))
+        .into())
     }
 
     #[tool(description = "Asks where the client works")]
-    async fn show_roots(&self, InputResponses(given): InputResponses, context: RequestContext<RoleServer>) -> Answered {
+    async fn show_roots(
+        &self,
+        InputResponses(given): InputResponses,
+        context: RequestContext<RoleServer>,
+    ) -> Answered {
         let question = InputRequest::ListRoots(ListRootsRequest::default());
         let answer: ListRootsResult = match ask(given, question, &context).await? {
             Ok(answer) => answer,
@@ -211,7 +262,10 @@ impl Tour {
 
     #[tool(description = "Changes the notice")]
     fn post_notice(&self, Parameters(args): Parameters<Text>) -> String {
-        self.shared.lock().expect("no panic while it is held").notice = args.text;
+        self.shared
+            .lock()
+            .expect("no panic while it is held")
+            .notice = args.text;
         format!("Posted at {NOTICE}.")
     }
 }
@@ -222,23 +276,35 @@ async fn ask<A: DeserializeOwned>(
     question: InputRequest,
     context: &RequestContext<RoleServer>,
 ) -> Result<Result<A, CallToolResponse>, ErrorData> {
-    let modern = context.protocol_version().is_some_and(|version| version >= ProtocolVersion::V_2026_07_28);
+    let modern = context
+        .protocol_version()
+        .is_some_and(|version| version >= ProtocolVersion::V_2026_07_28);
     let answer = match given.and_then(|mut given| given.remove(KEY)) {
         Some(answer) => answer,
         None if modern => {
             let requests = InputRequests::from([(KEY.to_owned(), question)]);
-            return Ok(Err(InputRequiredResult::from_input_requests(requests).into()));
+            return Ok(Err(
+                InputRequiredResult::from_input_requests(requests).into()
+            ));
         }
         None => asked(question, &context.peer).await?,
     };
-    serde_json::from_value(answer).map(Ok).map_err(|why| ErrorData::invalid_params(why.to_string(), None))
+    serde_json::from_value(answer)
+        .map(Ok)
+        .map_err(|why| ErrorData::invalid_params(why.to_string(), None))
 }
 
 /// Asks a client of the old era.
 async fn asked(question: InputRequest, client: &Peer<RoleServer>) -> Result<Value, ErrorData> {
     let answer = match question {
-        InputRequest::Elicitation(request) => client.create_elicitation(request.params).await.map(|found| json!(found)),
-        InputRequest::CreateMessage(request) => client.create_message(request.params).await.map(|found| json!(found)),
+        InputRequest::Elicitation(request) => client
+            .create_elicitation(request.params)
+            .await
+            .map(|found| json!(found)),
+        InputRequest::CreateMessage(request) => client
+            .create_message(request.params)
+            .await
+            .map(|found| json!(found)),
         _ => client.list_roots().await.map(|found| json!(found)),
     };
     answer.map_err(|why| ErrorData::internal_error(why.to_string(), None))

@@ -34,7 +34,12 @@ impl Bench {
         let store = Arc::new(Store::new(limits(&Options::default())));
         let session = session("a");
         let stream = store.stream(Name::Answers(Some(&1.into())), &session.name, true);
-        Self { session, store, stream, places: Budget::new(Amount::new(2, 0), Amount::new(1, 0)) }
+        Self {
+            session,
+            store,
+            stream,
+            places: Budget::new(Amount::new(2, 0), Amount::new(1, 0)),
+        }
     }
 
     async fn begin(&self, exchange: Exchange, one: bool) -> Beginning {
@@ -66,12 +71,19 @@ fn endless(dropped: &Arc<AtomicUsize>) -> Exchange {
 #[tokio::test(start_paused = true)]
 async fn the_first_thing_said_decides_what_the_response_is() {
     let bench = Bench::new();
-    assert!(matches!(bench.begin(items(vec![answer(1)]), true).await, Beginning::Complete(all) if all.len() == 1));
-    assert!(matches!(bench.begin(items(vec![]), true).await, Beginning::Complete(all) if all.is_empty()));
+    assert!(
+        matches!(bench.begin(items(vec![answer(1)]), true).await, Beginning::Complete(all) if all.len() == 1)
+    );
+    assert!(
+        matches!(bench.begin(items(vec![]), true).await, Beginning::Complete(all) if all.is_empty())
+    );
     assert!(
         matches!(bench.begin(items(vec![answer(1), answer(2)]), false).await, Beginning::Complete(all) if all.len() == 2)
     );
-    let Beginning::Stream(first, rest) = bench.begin(items(vec![answer(1), note(), answer(2)]), false).await else {
+    let Beginning::Stream(first, rest) = bench
+        .begin(items(vec![answer(1), note(), answer(2)]), false)
+        .await
+    else {
         panic!()
     };
     assert_eq!(first, [answer(1), note()]);
@@ -109,7 +121,12 @@ async fn an_exchange_whose_client_is_gone_goes_on_for_the_grace_time_if_there_is
     let bench = Bench::new();
     let dropped = Arc::default();
     for _ in 0..2 {
-        drop(Starting::new(endless(&dropped), GRACE, &bench.places, &bench.session));
+        drop(Starting::new(
+            endless(&dropped),
+            GRACE,
+            &bench.places,
+            &bench.session,
+        ));
     }
     tokio::task::yield_now().await;
     assert_eq!(dropped.load(SeqCst), 1, "one caller has one place");
@@ -124,14 +141,32 @@ async fn an_exchange_whose_client_is_gone_goes_on_for_the_grace_time_if_there_is
 #[tokio::test(start_paused = true)]
 async fn a_panic_costs_one_request() {
     let bench = Bench::new();
-    let panics = || Box::pin(stream::poll_fn(|_| -> Poll<Option<Outgoing>> { panic!("secret detail") }));
-    let Beginning::Complete(answers) = bench.begin(guarded(panics(), 7.into()), true).await else { panic!() };
-    assert_eq!(answers, [Response::error(7.into(), ErrorObject::internal())]);
+    let panics = || {
+        Box::pin(stream::poll_fn(|_| -> Poll<Option<Outgoing>> {
+            panic!("secret detail")
+        }))
+    };
+    let Beginning::Complete(answers) = bench.begin(guarded(panics(), 7.into()), true).await else {
+        panic!()
+    };
+    assert_eq!(
+        answers,
+        [Response::error(7.into(), ErrorObject::internal())]
+    );
     // Behind the guard too: a reader never waits for a writer that is gone.
     assert!(bench.store.keep(&bench.stream, &Caller::Anonymous));
     let mut reader = Reader::new(bench.stream.read(Some(0)), SILENCE);
-    write(Arc::clone(&bench.store), Arc::clone(&bench.session), Arc::clone(&bench.stream), Some(1.into()), panics());
+    write(
+        Arc::clone(&bench.store),
+        Arc::clone(&bench.session),
+        Arc::clone(&bench.stream),
+        Some(1.into()),
+        panics(),
+    );
     let text = reader.next().await.unwrap();
-    assert!(String::from_utf8_lossy(&text).contains(r#""id":1,"error":{"code":-32603"#), "{text:?}");
+    assert!(
+        String::from_utf8_lossy(&text).contains(r#""id":1,"error":{"code":-32603"#),
+        "{text:?}"
+    );
     assert_eq!(reader.next().await, None);
 }

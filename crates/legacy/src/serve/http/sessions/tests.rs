@@ -45,7 +45,14 @@ const IDLE: Duration = Duration::from_secs(60);
 const TTL: Duration = Duration::from_secs(24 * 60 * 60);
 
 fn limits_of(all: usize, of_one: usize) -> SessionLimits {
-    SessionLimits { all, of_principal: of_one, of_caller: of_one, idle: IDLE, ttl: TTL, is_stored: false }
+    SessionLimits {
+        all,
+        of_principal: of_one,
+        of_caller: of_one,
+        idle: IDLE,
+        ttl: TTL,
+        is_stored: false,
+    }
 }
 
 fn sessions(all: usize, of_one: usize) -> Sessions {
@@ -54,7 +61,11 @@ fn sessions(all: usize, of_one: usize) -> Sessions {
 
 /// The caller of the number, 0 being nobody in particular.
 fn caller(number: u8) -> Caller {
-    if number == 0 { Caller::Anonymous } else { Caller::Address([10, 0, 0, number].into()) }
+    if number == 0 {
+        Caller::Anonymous
+    } else {
+        Caller::Address([10, 0, 0, number].into())
+    }
 }
 
 fn put(sessions: &Sessions, name: &str, owner: u8) -> bool {
@@ -70,7 +81,10 @@ fn end(sessions: &Sessions, name: &str) {
 }
 
 fn there(sessions: &Sessions, names: &[&str]) -> Vec<bool> {
-    names.iter().map(|name| sessions.peek(name).is_some()).collect()
+    names
+        .iter()
+        .map(|name| sessions.peek(name).is_some())
+        .collect()
 }
 
 #[tokio::test(start_paused = true)]
@@ -87,8 +101,12 @@ async fn the_session_that_was_used_least_recently_makes_room() {
 async fn a_session_with_something_in_work_is_not_forgotten() {
     let sessions = sessions(2, 10);
     assert!(put(&sessions, "a", 0) && put(&sessions, "b", 0));
-    let Found::Known(a) = find(&sessions, "a") else { panic!() };
-    let Found::Known(b) = find(&sessions, "b") else { panic!() };
+    let Found::Known(a) = find(&sessions, "a") else {
+        panic!()
+    };
+    let Found::Known(b) = find(&sessions, "b") else {
+        panic!()
+    };
     assert_eq!(sessions.insert(session("c")).err(), Some(TooMany));
     drop(b);
     assert!(put(&sessions, "c", 0));
@@ -104,10 +122,17 @@ async fn one_caller_cannot_push_the_others_out() {
         assert!(put(&sessions, name, 2));
     }
     let names = ["anonymous", "alice", "b1", "b2", "b3", "b4"];
-    assert_eq!(there(&sessions, &names), [true, true, false, false, true, true]);
+    assert_eq!(
+        there(&sessions, &names),
+        [true, true, false, false, true, true]
+    );
     end(&sessions, "b3");
     assert!(put(&sessions, "b5", 2));
-    assert_eq!(there(&sessions, &["b4", "b5"]), [true, true], "an ended session does not count");
+    assert_eq!(
+        there(&sessions, &["b4", "b5"]),
+        [true, true],
+        "an ended session does not count"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -116,12 +141,17 @@ async fn what_was_not_used_for_long_is_forgotten() {
     for name in ["idle", "used", "busy"] {
         assert!(put(&sessions, name, 0));
     }
-    let Found::Known(busy) = find(&sessions, "busy") else { panic!() };
+    let Found::Known(busy) = find(&sessions, "busy") else {
+        panic!()
+    };
     advance(IDLE / 2).await;
     assert!(matches!(find(&sessions, "used"), Found::Known(_)));
     advance(IDLE / 2).await;
     assert!(put(&sessions, "new", 0));
-    assert_eq!(there(&sessions, &["idle", "used", "busy", "new"]), [false, true, true, true]);
+    assert_eq!(
+        there(&sessions, &["idle", "used", "busy", "new"]),
+        [false, true, true, true]
+    );
     drop(busy);
 }
 
@@ -131,13 +161,21 @@ async fn an_ended_session_does_not_come_back_and_its_streams_end() {
     let options = Options::default();
     let store = Arc::new(Store::new(limits(&options)));
     let session = sessions.insert(session("a")).ok().unwrap();
-    let streams: Vec<_> = (0..2).map(|_| store.stream(Name::Changes, &session.name, false)).collect();
+    let streams: Vec<_> = (0..2)
+        .map(|_| store.stream(Name::Changes, &session.name, false))
+        .collect();
     session.add(&streams[0]).unwrap();
     session.listen(Some(Arc::clone(&streams[1])));
     for stream in &streams {
         assert!(store.keep(stream, &Caller::Anonymous));
         let writer = futures_util::stream::pending();
-        running::write(Arc::clone(&store), Arc::clone(&session), Arc::clone(stream), None, writer);
+        running::write(
+            Arc::clone(&store),
+            Arc::clone(&session),
+            Arc::clone(stream),
+            None,
+            writer,
+        );
     }
     tokio::task::yield_now().await;
     end(&sessions, &session.name);
@@ -157,23 +195,29 @@ async fn an_ended_session_does_not_come_back_and_its_streams_end() {
 async fn a_session_has_one_stream_of_changes_and_a_bounded_number_of_others() {
     let store = Store::new(limits(&Options::default()));
     let session = session("a");
-    let (old, new) =
-        (store.stream(Name::Changes, &session.name, false), store.stream(Name::Changes, &session.name, false));
+    let (old, new) = (
+        store.stream(Name::Changes, &session.name, false),
+        store.stream(Name::Changes, &session.name, false),
+    );
     session.listen(Some(Arc::clone(&old)));
     session.listen(Some(Arc::clone(&new)));
     assert!(old.is_complete() && !new.is_complete());
     session.listen(None);
     assert!(new.is_complete(), "it is elsewhere now");
 
-    let streams: Vec<_> =
-        (0..MAX_STREAMS + 1).map(|_| store.stream(Name::Answers(None), &session.name, false)).collect();
+    let streams: Vec<_> = (0..MAX_STREAMS + 1)
+        .map(|_| store.stream(Name::Answers(None), &session.name, false))
+        .collect();
     for stream in &streams[..MAX_STREAMS] {
         assert!(session.add(stream).unwrap().is_empty());
     }
     assert_eq!(session.add(&streams[MAX_STREAMS]).err(), Some(TooMany));
     streams[7].complete();
     let gone = session.add(&streams[MAX_STREAMS]).unwrap();
-    assert_eq!(gone.iter().map(|stream| &stream.id).collect::<Vec<_>>(), [&streams[7].id]);
+    assert_eq!(
+        gone.iter().map(|stream| &stream.id).collect::<Vec<_>>(),
+        [&streams[7].id]
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -185,13 +229,19 @@ async fn an_ended_session_stays_ended_whatever_strangers_end() {
         end(&sessions, &format!("stranger {n}"));
     }
     assert!(matches!(find(&sessions, "victim"), Found::Ended));
-    assert!(matches!(sessions.find_named("victim"), Found::Ended), "other replicas are told so too");
+    assert!(
+        matches!(sessions.find_named("victim"), Found::Ended),
+        "other replicas are told so too"
+    );
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_a_forgotten_session_has_stored_elsewhere_still_counts() {
     let stored = |is_stored| {
-        let sessions = Sessions::new(SessionLimits { is_stored, ..limits_of(1, 10) });
+        let sessions = Sessions::new(SessionLimits {
+            is_stored,
+            ..limits_of(1, 10)
+        });
         let (first, second) = (session("a"), session("b"));
         let quotas = Arc::clone(&first.conversation.quotas);
         first.conversation.subscriptions.add("x:".into()).unwrap();

@@ -21,11 +21,17 @@ const LIMITS: Limits = Limits {
 };
 
 fn said(n: usize) -> Outgoing {
-    Outgoing::Notification(Notification::new("n", RawJson::from(&serde_json::json!({ "n": n }))))
+    Outgoing::Notification(Notification::new(
+        "n",
+        RawJson::from(&serde_json::json!({ "n": n })),
+    ))
 }
 
 fn large(bytes: usize) -> Outgoing {
-    Outgoing::Notification(Notification::new("n", RawJson::from(&serde_json::json!({ "x": "x".repeat(bytes) }))))
+    Outgoing::Notification(Notification::new(
+        "n",
+        RawJson::from(&serde_json::json!({ "x": "x".repeat(bytes) })),
+    ))
 }
 
 struct Bench {
@@ -35,11 +41,17 @@ struct Bench {
 
 impl Bench {
     fn new() -> Self {
-        Self { store: Arc::new(Store::new(LIMITS)), session: "alice".into() }
+        Self {
+            store: Arc::new(Store::new(LIMITS)),
+            session: "alice".into(),
+        }
     }
 
     fn with_shares(share: Amount) -> Self {
-        Self { store: Arc::new(Store::new(Limits { share, ..LIMITS })), session: "alice".into() }
+        Self {
+            store: Arc::new(Store::new(Limits { share, ..LIMITS })),
+            session: "alice".into(),
+        }
     }
 
     fn stream(&self, polls: bool) -> Arc<EventStream> {
@@ -50,7 +62,9 @@ impl Bench {
 
     fn stream_of(&self, caller: u8) -> Option<Arc<EventStream>> {
         let stream = self.store.stream(Name::Changes, &self.session, false);
-        self.store.keep(&stream, &Caller::Address([10, 0, 0, caller].into())).then_some(stream)
+        self.store
+            .keep(&stream, &Caller::Address([10, 0, 0, caller].into()))
+            .then_some(stream)
     }
 
     fn has(&self, stream: &EventStream) -> bool {
@@ -69,12 +83,18 @@ fn reader(stream: &Arc<EventStream>, after: Option<u64>) -> Reader {
 /// What a reader has right now.
 fn now(reader: &mut Reader) -> Option<String> {
     let text = reader.next().now_or_never()?;
-    Some(text.map_or_else(|| "end".into(), |text| String::from_utf8(text.to_vec()).unwrap()))
+    Some(text.map_or_else(
+        || "end".into(),
+        |text| String::from_utf8(text.to_vec()).unwrap(),
+    ))
 }
 
 /// The numbers of the events in a text.
 fn numbers(text: &str) -> Vec<u64> {
-    text.lines().filter_map(|line| line.strip_prefix("id: ")).map(|id| event_id(id).unwrap().number).collect()
+    text.lines()
+        .filter_map(|line| line.strip_prefix("id: "))
+        .map(|id| event_id(id).unwrap().number)
+        .collect()
 }
 
 #[tokio::test(start_paused = true)]
@@ -82,10 +102,16 @@ async fn a_stream_begins_with_an_id_and_goes_on_after_any_of_them() {
     let bench = Bench::new();
     let stream = bench.stream(true);
     let mut first = reader(&stream, None);
-    assert_eq!(now(&mut first).unwrap(), format!("id: {}-0\ndata: \n\n", stream.id));
+    assert_eq!(
+        now(&mut first).unwrap(),
+        format!("id: {}-0\ndata: \n\n", stream.id)
+    );
     bench.say(&stream, 1..=2);
     let text = now(&mut first).unwrap();
-    assert_eq!(text.lines().nth(1), Some(r#"data: {"jsonrpc":"2.0","method":"n","params":{"n":1}}"#));
+    assert_eq!(
+        text.lines().nth(1),
+        Some(r#"data: {"jsonrpc":"2.0","method":"n","params":{"n":1}}"#)
+    );
     assert_eq!(numbers(&text), [1, 2]);
     assert_eq!(now(&mut first), None);
     drop(first);
@@ -118,7 +144,10 @@ async fn the_newest_reader_is_the_only_one() {
     drop(old);
     assert_eq!(numbers(&now(&mut new).unwrap()), [1]);
     advance(GRACE * 2).await;
-    assert!(stream.abandoned().now_or_never().is_none(), "the old reader's end is not the end");
+    assert!(
+        stream.abandoned().now_or_never().is_none(),
+        "the old reader's end is not the end"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -131,7 +160,11 @@ async fn the_writer_waits_for_a_reader_that_is_behind_and_nothing_unread_is_lost
     assert_eq!(numbers(&now(&mut first).unwrap()), [1, 2, 3, 4]);
     assert!(stream.room(&bench.store).now_or_never().is_some());
     bench.say(&stream, 5..=6);
-    assert_eq!(numbers(&now(&mut reader(&stream, Some(0))).unwrap()), [3, 4, 5, 6], "what was read makes room");
+    assert_eq!(
+        numbers(&now(&mut reader(&stream, Some(0))).unwrap()),
+        [3, 4, 5, 6],
+        "what was read makes room"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -158,7 +191,10 @@ async fn a_stream_is_given_up_when_nobody_reads_it_for_the_grace_time() {
     assert!(stream.abandoned().now_or_never().is_none());
     let back = reader(&stream, Some(0));
     advance(GRACE * 3).await;
-    assert!(stream.abandoned().now_or_never().is_none(), "somebody reads");
+    assert!(
+        stream.abandoned().now_or_never().is_none(),
+        "somebody reads"
+    );
     drop(back);
     let start = Instant::now();
     stream.abandoned().await;
@@ -208,7 +244,10 @@ async fn a_stream_is_its_sessions_alone_and_gone_after_a_while() {
     assert!(bench.store.find(&stream.id, "alice").is_some());
     assert!(bench.store.find(&stream.id, "bob").is_none());
     advance(LIMITS.kept * 2).await;
-    assert!(bench.store.find(&stream.id, "alice").is_some(), "it is open");
+    assert!(
+        bench.store.find(&stream.id, "alice").is_some(),
+        "it is open"
+    );
     bench.say(&stream, 1..=1);
     bench.store.finish(&stream);
     advance(LIMITS.kept - Duration::from_secs(1)).await;
@@ -223,13 +262,17 @@ async fn the_oldest_finished_stream_makes_room_for_a_new_one() {
     let bench = Bench::new();
     let streams: Vec<_> = (0..LIMITS.streams).map(|_| bench.stream(false)).collect();
     assert!(
-        !bench.store.keep(&bench.store.stream(Name::Changes, &bench.session, false), &Caller::Anonymous),
+        !bench.store.keep(
+            &bench.store.stream(Name::Changes, &bench.session, false),
+            &Caller::Anonymous
+        ),
         "all are open"
     );
     bench.store.finish(&streams[1]);
     bench.store.finish(&streams[0]);
     let new = bench.stream(false);
-    let there = [&streams[0], &streams[1], &streams[2], &new].map(|it| bench.store.find(&it.id, "alice").is_some());
+    let there = [&streams[0], &streams[1], &streams[2], &new]
+        .map(|it| bench.store.find(&it.id, "alice").is_some());
     assert_eq!(there, [true, false, true, true]);
 }
 
@@ -247,7 +290,10 @@ async fn bytes_are_bounded_and_what_can_only_be_read_again_goes_first() {
     assert!(!bench.store.is_full(&busy));
     bench.store.append(&other, &large(3000));
     assert!(bench.store.is_full(&busy), "nothing of this was read");
-    assert!(busy.room(&bench.store).now_or_never().is_none(), "so nobody may add to what waits already");
+    assert!(
+        busy.room(&bench.store).now_or_never().is_none(),
+        "so nobody may add to what waits already"
+    );
     let mut reader = reader(&other, None);
     assert!(now(&mut reader).is_some());
     bench.store.append(&other, &said(1));
@@ -279,11 +325,17 @@ async fn a_caller_with_its_share_of_bytes_makes_room_by_its_own_streams() {
     bench.store.finish(&old);
     let new = bench.stream_of(2).unwrap();
     bench.store.append(&new, &large(3000));
-    assert_eq!([&other, &old, &new].map(|stream| bench.has(stream)), [true, false, true]);
+    assert_eq!(
+        [&other, &old, &new].map(|stream| bench.has(stream)),
+        [true, false, true]
+    );
     let mut unread = reader(&new, None);
     bench.store.append(&new, &large(3000));
     assert!(bench.store.is_full(&new), "both are unread");
-    assert!(new.room(&bench.store).now_or_never().is_none(), "so this caller waits");
+    assert!(
+        new.room(&bench.store).now_or_never().is_none(),
+        "so this caller waits"
+    );
     assert!(!bench.store.is_full(&other), "and nobody else");
     assert!(now(&mut unread).is_some());
 }
@@ -295,7 +347,10 @@ async fn a_caller_with_its_share_of_streams_is_refused_and_others_are_not() {
     assert!(bench.stream_of(1).is_none());
     assert!(bench.stream_of(2).is_some());
     bench.store.finish(&first);
-    assert!(bench.stream_of(1).is_some(), "what is only kept to be read again makes room");
+    assert!(
+        bench.stream_of(1).is_some(),
+        "what is only kept to be read again makes room"
+    );
     assert!(!bench.has(&first));
 }
 
@@ -318,7 +373,10 @@ async fn any_number_may_be_gone_on_after() {
     for number in [u64::MAX, u64::MAX - 1, 3] {
         assert_eq!(now(&mut reader(&stream, Some(number))), None, "{number}");
     }
-    assert_eq!(numbers(&now(&mut reader(&stream, Some(0))).unwrap()), [1, 2]);
+    assert_eq!(
+        numbers(&now(&mut reader(&stream, Some(0))).unwrap()),
+        [1, 2]
+    );
 }
 
 #[test]
@@ -328,11 +386,28 @@ fn an_event_id_names_stream_number_and_request() {
         let text = format!("{stream}-12");
         assert!(text.bytes().all(|byte| byte.is_ascii_graphic()));
         let id = event_id(&text).unwrap();
-        assert_eq!(id, EventId { stream: &stream, number: 12, kind: Kind::Answers(Some(request)) });
+        assert_eq!(
+            id,
+            EventId {
+                stream: &stream,
+                number: 12,
+                kind: Kind::Answers(Some(request))
+            }
+        );
     }
     let long = RequestId::String("x".repeat(100).into());
-    assert_eq!(event_id(&format!("{}-1", Name::Answers(Some(&long)).stream_id())).unwrap().kind, Kind::Answers(None));
-    assert_eq!(event_id(&format!("{}-1", Name::Changes.stream_id())).unwrap().kind, Kind::Changes);
+    assert_eq!(
+        event_id(&format!("{}-1", Name::Answers(Some(&long)).stream_id()))
+            .unwrap()
+            .kind,
+        Kind::Answers(None)
+    );
+    assert_eq!(
+        event_id(&format!("{}-1", Name::Changes.stream_id()))
+            .unwrap()
+            .kind,
+        Kind::Changes
+    );
     for bad in ["", "7", "s-", "x00-1", "r00-x", "-1"] {
         assert_eq!(event_id(bad), None, "{bad}");
     }

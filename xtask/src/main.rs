@@ -6,6 +6,7 @@
 // Printing tables is what these commands are for.
 #![allow(clippy::print_stdout)]
 
+mod api;
 mod args;
 mod balanced;
 mod bench;
@@ -46,6 +47,8 @@ usage: cargo xtask <command> [options]
   torture [--only A,B] [--no-build] [--binary FILE]
         attacks on the running binary: callers that cross, memory that stays, streams nobody reads, forged logs
   tidy  the house rules that no other tool checks
+  api [--write]
+        whether the public API is what docs/api says; --write updates the lists
   without-legacy
         whether the workspace compiles without the crate for earlier revisions and the file that joins it";
 
@@ -54,6 +57,7 @@ fn main() -> ExitCode {
     let command = words.next().unwrap_or_default();
     let args = Args::new(words);
     let done = match command.as_str() {
+        "api" => api::run(args),
         "requirements" => requirements::run(args),
         "conformance" => conformance::run(args),
         "balanced" => balanced::run(args),

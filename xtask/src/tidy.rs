@@ -1,8 +1,11 @@
 //! `cargo xtask tidy`: the house rules that no other tool checks.
 
+mod cycles;
 mod edges;
 mod lines;
 mod logs;
+mod modules;
+mod names;
 mod words;
 
 use crate::args::Args;
@@ -19,14 +22,19 @@ pub(crate) fn run(args: Args) -> Outcome {
         words::check(&source.path, &source.text, &mut problems);
         edges::check(&source.path, &source.text, &mut problems);
     }
+    let crates = modules::parse(&sources)?;
+    for (root, krate) in &crates {
+        cycles::check(root, krate, &mut problems);
+    }
+    names::check(&crates, &mut problems);
     if problems.is_empty() {
-        println!("tidy: {} files, nothing to say", sources.len());
+        println!("tidy: {} files, no problems", sources.len());
         return Ok(());
     }
     for problem in &problems {
         eprintln!("{problem}");
     }
-    Err(format!("{} breaches of the house rules", problems.len()))
+    Err(format!("{} problems", problems.len()))
 }
 
 /// Whether this byte can be part of an identifier.

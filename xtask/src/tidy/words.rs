@@ -1,5 +1,6 @@
-//! *Session*, *resume* and *peer* belong to the old era: outside `crates/legacy` no identifier has
-//! them (GLOSSARY).
+//! Words that code and documentation do without: *session*, *resume* and *peer* in identifiers
+//! outside `crates/legacy` (they belong to earlier revisions, GLOSSARY), and private words for
+//! things that have a standard name.
 
 use super::{code_of, is_word};
 
@@ -18,7 +19,28 @@ const GIVEN: [&str; 8] = [
     "session_scope",
 ];
 
+/// Pictures in place of a term, and the term.
+const RETIRED: [(&str, &str); 16] = [
+    ("door", "request validation"),
+    ("ear", "listener"),
+    ("ears", "listeners"),
+    ("goodbyes", "pending cancellations"),
+    ("granter", "owner"),
+    ("hear", "receive"),
+    ("heard", "received"),
+    ("hears", "receives"),
+    ("hush", "suspend"),
+    ("news", "changes"),
+    ("passage", "call guard"),
+    ("patience", "timeout"),
+    ("patiently", "with retries"),
+    ("seam", "interface"),
+    ("stubbornly", "until it succeeds"),
+    ("wish", "request"),
+];
+
 pub(super) fn check(path: &str, text: &str, problems: &mut Vec<String>) {
+    retired(path, text, problems);
     let ours = path.starts_with("crates/") && path.contains("/src/") && path.ends_with(".rs");
     if !ours || path.starts_with("crates/legacy/") {
         return;
@@ -34,6 +56,27 @@ pub(super) fn check(path: &str, text: &str, problems: &mut Vec<String>) {
                     "{path}:{}: `{name}`: `{word}` is a word of the old era",
                     index + 1
                 ));
+            }
+        }
+    }
+}
+
+/// Finds retired words in identifiers, comments, strings and pages alike.
+fn retired(path: &str, text: &str, problems: &mut Vec<String>) {
+    let prose = path.ends_with(".rs") || path.ends_with(".md");
+    // This file names them, and the change log says what was renamed.
+    if !prose || matches!(path, "xtask/src/tidy/words.rs" | "CHANGELOG.md") {
+        return;
+    }
+    for (index, line) in text.lines().enumerate() {
+        for name in line.split(|c: char| !c.is_ascii_alphabetic() && c != '_') {
+            for part in parts(name) {
+                if let Some((word, term)) = RETIRED.iter().find(|(word, _)| *word == part) {
+                    problems.push(format!(
+                        "{path}:{}: `{word}` is a private word; write `{term}`",
+                        index + 1
+                    ));
+                }
             }
         }
     }
@@ -93,6 +136,21 @@ mod tests {
         );
         assert_eq!(found("crates/legacy/src/a.rs", "struct PeerId;"), 0);
         assert_eq!(found("conformance/src/a.rs", "struct PeerId;"), 0);
+    }
+
+    #[test]
+    fn retired_words_are_found_in_code_and_prose() {
+        for text in [
+            "struct DoorKeeper;",
+            "// waits with patience\n",
+            "let tell_ear = 1;",
+            "\"a seam\"",
+        ] {
+            assert_eq!(found("crates/legacy/src/a.rs", text), 1, "{text}");
+            assert_eq!(found("docs/a.md", text), 1, "{text}");
+        }
+        assert_eq!(found("docs/a.md", "early, learn, newsletter, indoors"), 0);
+        assert_eq!(found("data.json", "door"), 0);
     }
 
     #[test]

@@ -3,16 +3,16 @@
 use bytes::{Bytes, BytesMut};
 use carryall_proto::cursor::{Cursor, MAX_CURSOR_BYTES};
 use carryall_proto::frame::{LineDecoder, encode_line, one_line};
-use carryall_proto::headers::{ParamHeaders, decode_value, encode_value, ladder};
-use carryall_proto::seal::{Key, Keyring};
+use carryall_proto::headers::{ParamHeaders, decode_value, encode_value, standard};
+use carryall_proto::seal::{Keyring, SealingKey};
 use carryall_proto::sse::{SseDecoder, encode_event};
-use carryall_proto::{inbound, trace};
+use carryall_proto::{decode, trace};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::{Map, Value, json};
 
 /// Any frame is either taken or refused, never a panic; what is no JSON is refused.
 pub fn message(data: &[u8]) {
-    let accepted = inbound::accept_frame(Bytes::copy_from_slice(data));
+    let accepted = decode::decode_frame(Bytes::copy_from_slice(data));
     if serde_json::from_slice::<&serde_json::value::RawValue>(data).is_err() {
         assert!(accepted.is_err(), "text that is not JSON was taken");
     }
@@ -37,9 +37,9 @@ pub fn headers(data: &[u8]) {
         }
     }
     let text = String::from_utf8_lossy(second);
-    if ladder::check_standard(&map, Some("2026-07-28"), "tools/call", Some(&text)).is_ok() {
+    if standard::check_standard(&map, Some("2026-07-28"), "tools/call", Some(&text)).is_ok() {
         assert_eq!(
-            ladder::standard(&map).expect("checked").name.as_deref(),
+            standard::standard(&map).expect("checked").name.as_deref(),
             Some(&*text)
         );
     }
@@ -111,7 +111,7 @@ pub fn frame(data: &[u8]) {
 /// Only what was encoded decodes, and a token that nobody sealed opens nowhere.
 pub fn cursor(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
-    let ring = Keyring::new(Key::new(1, [9; 32]));
+    let ring = Keyring::new(SealingKey::new(1, [9; 32]));
     if let Ok(cursor) = Cursor::decode("tools/list", &text) {
         assert_eq!(cursor.encode().as_deref(), Ok(&*text));
     }

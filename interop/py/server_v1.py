@@ -4,7 +4,7 @@ import asyncio
 
 import mcp.types as types
 from mcp.server.fastmcp import Context, FastMCP
-from mcp.server.fastmcp.exceptions import ToolError
+from mcp.server.fastmcp.exceptions import HandlerError
 from mcp.server.lowlevel import NotificationOptions
 from mcp.server.lowlevel import server as lowlevel
 from mcp.server.session import ServerSession
@@ -22,7 +22,7 @@ def refuse(code, message):
     return McpError(types.ErrorData(code=code, message=message))
 
 
-tour.tour(server, Context, refuse, ToolError)
+tour.tour(server, Context, refuse, HandlerError)
 
 
 @server.tool(structured_output=False)

@@ -9,7 +9,7 @@ from mcp.server import MCPServer
 from mcp.server.elicitation import ElicitationResult
 from mcp.server.lowlevel import NotificationOptions
 from mcp.server.mcpserver import Context, Elicit, ListRoots, Resolve, Sample
-from mcp.server.mcpserver.exceptions import ToolError
+from mcp.server.mcpserver.exceptions import HandlerError
 from mcp.server.subscriptions import InMemorySubscriptionBus
 from mcp.shared.subscriptions import ResourceUpdated, ToolsListChanged
 
@@ -22,7 +22,7 @@ server = MCPServer(
 # What only the layer below offers: log levels and subscriptions of the old era, and a list in pages.
 low = server._lowlevel_server
 listeners = tour.Listeners(low, NotificationOptions(tools_changed=True))
-tour.tour(server, Context, MCPError, ToolError)
+tour.tour(server, Context, MCPError, HandlerError)
 
 
 @server.tool(structured_output=False)

@@ -79,7 +79,7 @@ async def beside(*work):
             task.cancel()
 
 
-def tour(server, Context, ProtocolError, ToolError):
+def tour(server, Context, ProtocolError, HandlerError):
     """All that both generations of the SDK register in the same way."""
 
     @server.tool(structured_output=False)
@@ -102,7 +102,7 @@ def tour(server, Context, ProtocolError, ToolError):
         """Fails"""
         if kind == "protocol":
             raise ProtocolError(-32602, reason)
-        raise ToolError(f"This tool failed: {reason}")
+        raise HandlerError(f"This tool failed: {reason}")
 
     @server.tool(structured_output=False)
     async def countdown(ctx: Context, pause_ms: int = 20) -> str:

@@ -9,7 +9,7 @@ mod news;
 mod rounds;
 mod tasks;
 
-use crate::ledger;
+use crate::operation_log;
 use crate::random::Random;
 use carryall::client::ClientError;
 use carryall::proto::CallError;
@@ -29,7 +29,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What the clients have seen, all together.
 #[derive(Debug, Default, Serialize)]
-pub(crate) struct Seen {
+pub(crate) struct ClientObservations {
     round_calls: AtomicU64,
     handles: AtomicU64,
     handle_changes: AtomicU64,
@@ -46,7 +46,7 @@ pub(crate) struct Seen {
     wrong: Mutex<Vec<String>>,
 }
 
-impl Seen {
+impl ClientObservations {
     fn wrong(&self, what: impl Into<String>) {
         let mut wrong = self.wrong.lock().unwrap_or_else(PoisonError::into_inner);
         if wrong.len() < 100 {
@@ -63,18 +63,18 @@ fn count(counter: &AtomicU64) {
 #[derive(Clone)]
 pub(crate) struct Driver {
     client: Client,
-    seen: Arc<Seen>,
+    seen: Arc<ClientObservations>,
     until: Instant,
     random: Random,
     name: String,
 }
 
 pub(crate) async fn run(url: &str, seconds: u64, seed: u64, ledger: &str) -> Result<()> {
-    let seen: Arc<Seen> = Arc::default();
+    let seen: Arc<ClientObservations> = Arc::default();
     let until = Instant::now() + Duration::from_secs(seconds);
     let mut random = Random::new(seed);
     let mut running = JoinSet::new();
-    let watched = Arc::new(news::Watched::default());
+    let watched = Arc::new(news::ObservedChanges::default());
     for number in 0..EACH {
         let mut driver = |kind: &str| {
             let name = format!("{kind}{number}");
@@ -101,7 +101,7 @@ pub(crate) async fn run(url: &str, seconds: u64, seed: u64, ledger: &str) -> Res
         ended?;
     }
     watched.judge(&seen);
-    for (line, times) in ledger::counts(ledger)? {
+    for (line, times) in operation_log::counts(ledger)? {
         if line.starts_with("spent ") && times > 1 {
             seen.wrong(format!("{line} {times} times"));
         }

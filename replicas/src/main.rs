@@ -6,7 +6,7 @@
 //! have seen as JSON.
 
 mod drive;
-mod ledger;
+mod operation_log;
 mod random;
 mod serve;
 

@@ -1,11 +1,11 @@
 //! One replica: a tool for each kind of state.
 
-use crate::ledger::Ledger;
+use crate::operation_log::OperationLog;
 use carryall::server::{
-    Handle, HandleError, Handled, Resource, ServerBuilder, TaskSupport, Tasks, Tool,
+    Handle, HandleError, HandleState, Resource, ServerBuilder, TaskSupport, Tasks, Tool,
     keyring_from_file,
 };
-use carryall::{Ctx, Elicited, Form, Result, Server, ToolError, serve};
+use carryall::{Ctx, ElicitOutcome, Form, HandlerError, Result, Server, serve};
 use carryall_store_postgres::Postgres;
 use carryall_store_redis::Redis;
 use schemars::JsonSchema;
@@ -23,7 +23,7 @@ pub(crate) async fn run(listen: &str, store: &str, keyring: &str, ledger: &str) 
     let builder = Server::new("replicas", env!("CARGO_PKG_VERSION"))
         .keyring(keyring_from_file(keyring)?)
         .replicated()
-        .state(Ledger::open(ledger)?)
+        .state(OperationLog::open(ledger)?)
         .shared_state(Arc::clone(&itself))
         .tasks(
             Tasks::new()
@@ -74,23 +74,23 @@ struct Id {
 }
 
 /// Two questions, one after the other, with something in between that is remembered.
-async fn rounds(ctx: Ctx, args: Id) -> Result<String, ToolError> {
-    let Elicited::Accepted(first) = ctx
+async fn rounds(ctx: Ctx, args: Id) -> Result<String, HandlerError> {
+    let ElicitOutcome::Accepted(first) = ctx
         .ask(Form::<Named>::new(format!("First of {}?", args.id)))
         .await?
     else {
-        return Err(ToolError::new("declined"));
+        return Err(HandlerError::new("declined"));
     };
     let kept: String = ctx
         .once("kept", async || {
-            Ok::<_, ToolError>(format!("kept {}", first.name))
+            Ok::<_, HandlerError>(format!("kept {}", first.name))
         })
         .await?;
-    let Elicited::Accepted(second) = ctx
+    let ElicitOutcome::Accepted(second) = ctx
         .ask(Form::<Named>::new(format!("Second of {}?", args.id)))
         .await?
     else {
-        return Err(ToolError::new("declined"));
+        return Err(HandlerError::new("declined"));
     };
     Ok(format!("{} {kept} {} {}", args.id, first.name, second.name))
 }
@@ -100,7 +100,7 @@ struct Bag {
     items: Vec<String>,
 }
 
-impl Handled for Bag {
+impl HandleState for Bag {
     const KIND: &'static str = "bag";
 }
 
@@ -111,7 +111,7 @@ struct Mint {
     item: String,
 }
 
-async fn mint(ctx: Ctx, args: Mint) -> Result<String, ToolError> {
+async fn mint(ctx: Ctx, args: Mint) -> Result<String, HandlerError> {
     let mut new = ctx.handle(Bag {
         items: vec![args.item],
     });
@@ -133,7 +133,7 @@ struct Add {
 }
 
 /// Adds what is not there yet: a client that has lost the answer may well ask again.
-async fn add(ctx: Ctx, args: Add) -> Result<String, ToolError> {
+async fn add(ctx: Ctx, args: Add) -> Result<String, HandlerError> {
     let all = ctx.change_handle(&args.bag, |bag| {
         if !bag.items.contains(&args.item) {
             bag.items.push(args.item.clone());
@@ -148,12 +148,12 @@ struct Bagged {
     bag: Handle<Bag>,
 }
 
-async fn look(ctx: Ctx, args: Bagged) -> Result<String, ToolError> {
+async fn look(ctx: Ctx, args: Bagged) -> Result<String, HandlerError> {
     Ok(ctx.open_handle(&args.bag).await?.items.join(" "))
 }
 
 /// Uses a handle up, and says so in the ledger.
-async fn spend(ctx: Ctx, args: Bagged) -> Result<String, ToolError> {
+async fn spend(ctx: Ctx, args: Bagged) -> Result<String, HandlerError> {
     match ctx.open_handle(&args.bag).await {
         Ok(bag) => {
             let item = bag.items.join(" ");
@@ -173,23 +173,23 @@ struct Work {
 }
 
 /// Long work in steps, with a question inside.
-async fn work(ctx: Ctx, args: Work) -> Result<String, ToolError> {
+async fn work(ctx: Ctx, args: Work) -> Result<String, HandlerError> {
     let mut done = Vec::new();
     for step in 0..args.steps {
         let key = format!("step-{step}");
         let outcome: String = ctx
             .once(&key, async || {
                 sleep(Duration::from_millis(150)).await;
-                Ok::<_, ToolError>(format!("{}.{step}", args.id))
+                Ok::<_, HandlerError>(format!("{}.{step}", args.id))
             })
             .await?;
         done.push(outcome);
         if args.ask && step == args.steps / 2 {
-            let Elicited::Accepted(named) = ctx
+            let ElicitOutcome::Accepted(named) = ctx
                 .ask(Form::<Named>::new(format!("Who wants {}?", args.id)))
                 .await?
             else {
-                return Err(ToolError::new("declined"));
+                return Err(HandlerError::new("declined"));
             };
             done.push(named.name);
         }
@@ -198,11 +198,12 @@ async fn work(ctx: Ctx, args: Work) -> Result<String, ToolError> {
 }
 
 /// Changes a part of the resource, and says so to all listeners.
-async fn bump(ctx: Ctx, args: Id) -> Result<String, ToolError> {
-    let itself: Arc<OnceLock<Server>> = ctx.state().ok_or_else(|| ToolError::new("no server"))?;
+async fn bump(ctx: Ctx, args: Id) -> Result<String, HandlerError> {
+    let itself: Arc<OnceLock<Server>> =
+        ctx.state().ok_or_else(|| HandlerError::new("no server"))?;
     let server = itself
         .get()
-        .ok_or_else(|| ToolError::new("still being built"))?;
+        .ok_or_else(|| HandlerError::new("still being built"))?;
     note(&ctx, "bumped", &args.id)?;
     // Below the resource that everybody listens to, so that each change can be told from the
     // others.
@@ -210,7 +211,7 @@ async fn bump(ctx: Ctx, args: Id) -> Result<String, ToolError> {
     Ok(args.id)
 }
 
-fn note(ctx: &Ctx, what: &str, id: &str) -> Result<(), ToolError> {
-    let ledger: Arc<Ledger> = ctx.state().ok_or_else(|| ToolError::new("no ledger"))?;
+fn note(ctx: &Ctx, what: &str, id: &str) -> Result<(), HandlerError> {
+    let ledger: Arc<OperationLog> = ctx.state().ok_or_else(|| HandlerError::new("no ledger"))?;
     Ok(ledger.note(what, id)?)
 }

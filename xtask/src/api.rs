@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::Command;
 
 use crate::args::Args;
-use crate::{Outcome, files};
+use crate::{CommandResult, files};
 
 /// The crates that others depend on.
 const CRATES: [&str; 14] = [
@@ -31,7 +31,7 @@ const CRATES: [&str; 14] = [
 /// The release of Rust whose rustdoc JSON format the `public-api` dependency reads.
 const RUST: &str = "rustc 1.95.";
 
-pub(crate) fn run(mut args: Args) -> Outcome {
+pub(crate) fn run(mut args: Args) -> CommandResult {
     let write = args.flag("--write");
     args.done()?;
     let version = crate::process::output(Command::new("rustc").arg("--version"))?;
@@ -70,7 +70,7 @@ pub(crate) fn run(mut args: Args) -> Outcome {
 }
 
 /// Builds the JSON documentation of a crate with all its features and returns its path.
-fn rustdoc_json(root: &Path, package: &str) -> Outcome<std::path::PathBuf> {
+fn rustdoc_json(root: &Path, package: &str) -> CommandResult<std::path::PathBuf> {
     let mut rustdoc = crate::process::cargo();
     rustdoc
         .args(["rustdoc", "--quiet", "--locked", "--lib", "--all-features"])
@@ -89,7 +89,7 @@ fn rustdoc_json(root: &Path, package: &str) -> Outcome<std::path::PathBuf> {
 
 /// A rustdoc that takes unstable options on the stable toolchain. The compiler does not get the
 /// variable that allows them: build scripts look at it, and would build everything anew.
-fn wrapper() -> Outcome<std::path::PathBuf> {
+fn wrapper() -> CommandResult<std::path::PathBuf> {
     use std::os::unix::fs::PermissionsExt as _;
     let path = files::target_dir().join("api-rustdoc.sh");
     let script = "#!/bin/sh\nRUSTC_BOOTSTRAP=1 exec rustdoc \"$@\"\n";
@@ -103,7 +103,7 @@ fn wrapper() -> Outcome<std::path::PathBuf> {
     Ok(path)
 }
 
-fn list(json: &Path) -> Outcome<String> {
+fn list(json: &Path) -> CommandResult<String> {
     let api = public_api::Builder::from_rustdoc_json(json)
         .omit_blanket_impls(true)
         .omit_auto_trait_impls(true)

@@ -1,6 +1,6 @@
 //! Command-line words: `--flag`, `--option value`, `--option=value`.
 
-use crate::Outcome;
+use crate::CommandResult;
 
 /// The words after the command; each accessor takes out what it knows, [`Args::done`] refuses the
 /// rest.
@@ -26,7 +26,7 @@ impl Args {
         self.0.len() != before
     }
 
-    pub(crate) fn option(&mut self, name: &str) -> Outcome<Option<String>> {
+    pub(crate) fn option(&mut self, name: &str) -> CommandResult<Option<String>> {
         let Some(at) = self.0.iter().position(|word| word == name) else {
             return Ok(None);
         };
@@ -38,7 +38,7 @@ impl Args {
     }
 
     /// Every value of a repeatable option; commas separate values too.
-    pub(crate) fn list(&mut self, name: &str) -> Outcome<Vec<String>> {
+    pub(crate) fn list(&mut self, name: &str) -> CommandResult<Vec<String>> {
         let mut values = Vec::new();
         while let Some(value) = self.option(name)? {
             values.extend(
@@ -52,7 +52,7 @@ impl Args {
         Ok(values)
     }
 
-    pub(crate) fn done(self) -> Outcome {
+    pub(crate) fn done(self) -> CommandResult {
         match self.0.first() {
             None => Ok(()),
             Some(word) => Err(format!(

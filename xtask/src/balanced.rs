@@ -13,8 +13,8 @@ use serde::Deserialize;
 use std::collections::BTreeMap;
 
 use crate::args::Args;
-use crate::process::{Group, exists, log_to};
-use crate::{Outcome, files, net, npm, process};
+use crate::process::{ProcessGroup, exists, log_to};
+use crate::{CommandResult, files, net, npm, process};
 
 const TYPESCRIPT: &str = "@modelcontextprotocol/sdk@1.32.2";
 const PYTHON: &str = "mcp==1.30.0";
@@ -27,7 +27,7 @@ const AWAY: Duration = Duration::from_secs(3);
 /// For one client to do all its rounds.
 const LIMIT: Duration = Duration::from_secs(300);
 
-pub(crate) fn run(mut args: Args) -> Outcome {
+pub(crate) fn run(mut args: Args) -> CommandResult {
     let rounds = match args.option("--rounds")? {
         Some(rounds) => rounds
             .parse()
@@ -42,13 +42,13 @@ pub(crate) fn run(mut args: Args) -> Outcome {
         process::run(process::cargo().args(["build", "--locked", "-p", "carryall-cli"]))?;
     }
     let clients = [typescript(&place)?, python(&place)?];
-    let mut cluster = Cluster::start(&place)?;
+    let mut cluster = BalancedReplicas::start(&place)?;
     let mut running = Vec::new();
     for (name, mut command) in clients {
         let log = place.join(format!("{name}.log"));
         command.args([cluster.url.as_str(), &rounds.to_string()]);
         log_to(&mut command, &log)?;
-        running.push((name, Group::spawn(&mut command)?, log));
+        running.push((name, ProcessGroup::spawn(&mut command)?, log));
     }
     std::thread::sleep(KILLED_AFTER);
     cluster.kill(VICTIM);
@@ -63,7 +63,7 @@ pub(crate) fn run(mut args: Args) -> Outcome {
             problems.push(format!("{name} did not come to its end: {}", tail(&said)));
             continue;
         }
-        let seen: Seen =
+        let seen: BalancedObservations =
             serde_json::from_str(last).map_err(|error| format!("{name} said {last:?}: {error}"))?;
         println!("{name}: {seen}");
         problems.extend(
@@ -81,7 +81,7 @@ pub(crate) fn run(mut args: Args) -> Outcome {
 
 /// What a client has seen.
 #[derive(Deserialize)]
-struct Seen {
+struct BalancedObservations {
     calls: u32,
     notifications: u32,
     elicitations: u32,
@@ -93,7 +93,7 @@ struct Seen {
     replicas: BTreeMap<String, u32>,
 }
 
-impl Seen {
+impl BalancedObservations {
     fn problems(&self, rounds: u32) -> Vec<String> {
         let mut problems = self.wrong.clone();
         if self.calls != 3 * rounds || self.elicitations < rounds || self.notifications < rounds {
@@ -115,7 +115,7 @@ impl Seen {
     }
 }
 
-impl std::fmt::Display for Seen {
+impl std::fmt::Display for BalancedObservations {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self {
             calls,
@@ -136,11 +136,11 @@ impl std::fmt::Display for Seen {
 }
 
 /// The replicas and the balancer.
-struct Cluster {
+struct BalancedReplicas {
     place: PathBuf,
     ports: Vec<u16>,
-    replicas: Vec<Option<Group>>,
-    _nginx: Group,
+    replicas: Vec<Option<ProcessGroup>>,
+    _nginx: ProcessGroup,
     url: String,
 }
 
@@ -149,12 +149,12 @@ struct Cluster {
 pub(crate) struct Balanced {
     pub(crate) ports: Vec<u16>,
     pub(crate) url: String,
-    pub(crate) nginx: Group,
+    pub(crate) nginx: ProcessGroup,
 }
 
 impl Balanced {
     /// Looks for what has to be installed, before anything else takes its time.
-    pub(crate) fn is_possible() -> Outcome {
+    pub(crate) fn is_possible() -> CommandResult {
         if exists("nginx") {
             Ok(())
         } else {
@@ -162,12 +162,12 @@ impl Balanced {
         }
     }
 
-    pub(crate) fn prepare(place: &Path, replicas: usize) -> Outcome<Self> {
+    pub(crate) fn prepare(place: &Path, replicas: usize) -> CommandResult<Self> {
         // A secret of a test is no secret.
         files::write(&place.join("keyring"), &format!("1 {}\n", "5a".repeat(32)))?;
         let ports = (0..replicas)
             .map(|_| net::free_port())
-            .collect::<Outcome<Vec<u16>>>()?;
+            .collect::<CommandResult<Vec<u16>>>()?;
         let port = net::free_port()?;
         let (config, log) = (place.join("nginx.conf"), place.join("nginx.log"));
         files::write(&config, &nginx(place, port, &ports))?;
@@ -178,7 +178,7 @@ impl Balanced {
             .arg("-c")
             .arg(&config);
         log_to(&mut command, &log)?;
-        let mut nginx = Group::spawn(&mut command)?;
+        let mut nginx = ProcessGroup::spawn(&mut command)?;
         net::listens(&mut nginx, port, &log)?;
         Ok(Self {
             ports,
@@ -188,8 +188,8 @@ impl Balanced {
     }
 }
 
-impl Cluster {
-    fn start(place: &Path) -> Outcome<Self> {
+impl BalancedReplicas {
+    fn start(place: &Path) -> CommandResult<Self> {
         let Balanced { ports, url, nginx } = Balanced::prepare(place, REPLICAS)?;
         let replicas = (0..REPLICAS).map(|_| None).collect();
         let mut cluster = Self {
@@ -205,7 +205,7 @@ impl Cluster {
         Ok(cluster)
     }
 
-    fn start_replica(&mut self, replica: usize) -> Outcome {
+    fn start_replica(&mut self, replica: usize) -> CommandResult {
         let port = self.ports[replica];
         let mut command = Command::new(files::target_dir().join("debug/carryall"));
         command.args([
@@ -221,7 +221,7 @@ impl Cluster {
         }
         let log = self.place.join(format!("replica-{}.log", replica + 1));
         log_to(&mut command, &log)?;
-        let mut group = Group::spawn(&mut command)?;
+        let mut group = ProcessGroup::spawn(&mut command)?;
         net::listens(&mut group, port, &log)?;
         self.replicas[replica] = Some(group);
         Ok(())
@@ -255,7 +255,7 @@ fn nginx(place: &Path, port: u16, ports: &[u16]) -> String {
     )
 }
 
-fn typescript(place: &Path) -> Outcome<(&'static str, Command)> {
+fn typescript(place: &Path) -> CommandResult<(&'static str, Command)> {
     let modules = place.join("npm");
     let node = npm::install(&modules, &[TYPESCRIPT, "zod@4.2.0"])?;
     // A module looks for its packages above the place where it lies, so it has to lie beside them.
@@ -266,7 +266,7 @@ fn typescript(place: &Path) -> Outcome<(&'static str, Command)> {
     Ok(("typescript", command))
 }
 
-fn python(place: &Path) -> Outcome<(&'static str, Command)> {
+fn python(place: &Path) -> CommandResult<(&'static str, Command)> {
     let venv = place.join("venv");
     let python = venv.join("bin/python");
     let ask = "import importlib.metadata as m; print('mcp==' + m.version('mcp'))";

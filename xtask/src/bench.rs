@@ -12,12 +12,12 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use crate::args::Args;
-use crate::{Outcome, files, process};
-use measure::{Plan, Results};
+use crate::{CommandResult, files, process};
+use measure::{MeasurementPlan, Results};
 
 const PARTS: [&str; 5] = ["http", "startup", "memory", "stdio", "client"];
 
-pub(crate) fn run(mut args: Args) -> Outcome {
+pub(crate) fn run(mut args: Args) -> CommandResult {
     let quick = args.flag("--quick");
     let no_build = args.flag("--no-build");
     let only = args.list("--only")?;
@@ -41,7 +41,7 @@ pub(crate) fn run(mut args: Args) -> Outcome {
     if !no_build {
         build(servers.iter().any(|s| s == "carryall"))?;
     }
-    let plan = Plan::new(quick, servers);
+    let plan = MeasurementPlan::new(quick, servers);
     let wants = |part: &str| only.is_empty() || only.iter().any(|p| p == part);
     let mut results = Results::default();
     if wants("startup") {
@@ -73,7 +73,7 @@ const BEGIN: &str = "<!-- measured -->";
 const END: &str = "<!-- end of measured -->";
 
 /// Puts the tables between the two marks of `bench/README.md`.
-fn record(text: &str) -> Outcome {
+fn record(text: &str) -> CommandResult {
     let path = files::root().join("bench/README.md");
     let readme = files::read(&path)?;
     let parts = readme
@@ -87,7 +87,7 @@ fn record(text: &str) -> Outcome {
 }
 
 /// What cargo does not bring: the load generator, the pinning, the scripts' interpreter.
-fn need_tools() -> Outcome {
+fn need_tools() -> CommandResult {
     let tools = [
         ("wrk", "wrk"),
         ("taskset", "util-linux"),
@@ -111,7 +111,7 @@ fn need_tools() -> Outcome {
     Ok(())
 }
 
-fn build(carryall: bool) -> Outcome {
+fn build(carryall: bool) -> CommandResult {
     let mut crates = vec![
         "peers/raw",
         "peers/rmcp-http",

@@ -13,13 +13,13 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::args::Args;
-use crate::process::Group;
-use crate::{Outcome, files, net, process, table};
-use judge::Verdict;
+use crate::process::ProcessGroup;
+use crate::{CommandResult, files, net, process, table};
+use judge::CheckVerdict;
 use left::Left;
-use suite::{REVISIONS, Scenario, Side, Suite};
+use suite::{REVISIONS, Suite, SuiteScenario, TestedSide};
 
-pub(crate) fn run(mut args: Args) -> Outcome {
+pub(crate) fn run(mut args: Args) -> CommandResult {
     let (server, client) = (args.flag("--server"), args.flag("--client"));
     let revision = args.option("--revision")?;
     let scenario = args.option("--scenario")?;
@@ -32,14 +32,14 @@ pub(crate) fn run(mut args: Args) -> Outcome {
     for known in REVISIONS {
         every.extend(suite.list(known)?);
     }
-    let wanted: Vec<&Scenario> = every
+    let wanted: Vec<&SuiteScenario> = every
         .iter()
         .filter(|s| {
             revision
                 .as_deref()
                 .is_none_or(|revision| s.revision == revision)
         })
-        .filter(|s| server == client || (s.side == Side::Server) == server)
+        .filter(|s| server == client || (s.side == TestedSide::Server) == server)
         .filter(|s| scenario.as_deref().is_none_or(|name| s.name == name))
         .collect();
     if wanted.is_empty() {
@@ -53,9 +53,9 @@ pub(crate) fn run(mut args: Args) -> Outcome {
         std::fs::remove_dir_all(&out).map_err(|e| format!("{}: {e}", out.display()))?;
     }
     let one = scenario.as_deref();
-    let has = |side: Side| wanted.iter().any(|s| s.side == side);
-    if (has(Side::Server) && server_url.is_none())
-        || (has(Side::Client) && client_command.is_none())
+    let has = |side: TestedSide| wanted.iter().any(|s| s.side == side);
+    if (has(TestedSide::Server) && server_url.is_none())
+        || (has(TestedSide::Client) && client_command.is_none())
     {
         process::run(process::cargo().args([
             "build",
@@ -66,30 +66,30 @@ pub(crate) fn run(mut args: Args) -> Outcome {
         ]))?;
     }
     // One server for all revisions, on one URL: it has to find out by itself who speaks which.
-    let (_running, url) = match (has(Side::Server), server_url) {
+    let (_running, url) = match (has(TestedSide::Server), server_url) {
         (true, None) => start_server(&out).map(|(group, url)| (Some(group), url))?,
         (_, url) => (None, url.unwrap_or_default()),
     };
     let command =
         client_command.unwrap_or_else(|| binary("everything-client").display().to_string());
     for revision in REVISIONS {
-        let of = |side: Side| {
+        let of = |side: TestedSide| {
             wanted
                 .iter()
                 .any(|s| s.side == side && s.revision == revision)
         };
         let dir = out.join(revision);
-        if of(Side::Server) {
+        if of(TestedSide::Server) {
             suite.server(revision, &url, one, &dir.join("server"))?;
         }
-        if of(Side::Client) {
+        if of(TestedSide::Client) {
             suite.client(revision, &command, one, &dir.join("client"))?;
         }
     }
     judge_all(&wanted, &every, &out)
 }
 
-fn judge_all(wanted: &[&Scenario], every: &[Scenario], out: &Path) -> Outcome {
+fn judge_all(wanted: &[&SuiteScenario], every: &[SuiteScenario], out: &Path) -> CommandResult {
     let left = Left::load(&files::root().join("spec/conformance-left.txt"))?;
     let mut problems = left.unknown(every);
     let (mut rows, mut passed) = (Vec::new(), BTreeMap::<_, (usize, usize)>::new());
@@ -102,10 +102,10 @@ fn judge_all(wanted: &[&Scenario], every: &[Scenario], out: &Path) -> Outcome {
         *all += 1;
         let is_left = left.has(scenario);
         let mark = match (&verdict, is_left) {
-            (Verdict::Pass(_), false) => "pass",
-            (Verdict::Pass(_), true) => "PASS, but left",
-            (Verdict::Fail(_), true) => "left",
-            (Verdict::Fail(_), false) => "FAIL",
+            (CheckVerdict::Pass(_), false) => "pass",
+            (CheckVerdict::Pass(_), true) => "PASS, but left",
+            (CheckVerdict::Fail(_), true) => "left",
+            (CheckVerdict::Fail(_), false) => "FAIL",
         };
         match (verdict.passed(), is_left) {
             (true, true) => problems.push(format!(
@@ -157,7 +157,7 @@ fn cut(text: &str) -> String {
 }
 
 /// The everything server on a free port of the loopback, and its URL.
-fn start_server(out: &Path) -> Outcome<(Group, String)> {
+fn start_server(out: &Path) -> CommandResult<(ProcessGroup, String)> {
     let port = net::free_port()?;
     let address = format!("127.0.0.1:{port}");
     std::fs::create_dir_all(out).map_err(|e| format!("{}: {e}", out.display()))?;
@@ -165,7 +165,7 @@ fn start_server(out: &Path) -> Outcome<(Group, String)> {
     let mut command = Command::new(binary("everything-server"));
     command.args(["--listen", &address]);
     process::log_to(&mut command, &log)?;
-    let mut group = Group::spawn(&mut command)?;
+    let mut group = ProcessGroup::spawn(&mut command)?;
     net::listens(&mut group, port, &log)?;
     Ok((group, format!("http://{address}/mcp")))
 }
@@ -174,6 +174,6 @@ fn binary(name: &str) -> PathBuf {
     files::target_dir().join("debug").join(name)
 }
 
-fn names(scenarios: &[Scenario]) -> String {
+fn names(scenarios: &[SuiteScenario]) -> String {
     scenarios.iter().map(|s| format!("  {s}\n")).collect()
 }

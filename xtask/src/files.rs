@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::Outcome;
+use crate::CommandResult;
 
 /// The root of the checkout.
 pub(crate) fn root() -> PathBuf {
@@ -27,14 +27,14 @@ pub(crate) struct Source {
 
 /// Every text file of the checkout, committed or not, in the order of their names. Build output and
 /// hidden folders other than `.ci`, `.cargo` and `.github` are left out.
-pub(crate) fn sources(root: &Path) -> Outcome<Vec<Source>> {
+pub(crate) fn sources(root: &Path) -> CommandResult<Vec<Source>> {
     let mut found = Vec::new();
     walk(root, root, &mut found)?;
     found.sort_by(|a, b| a.path.cmp(&b.path));
     Ok(found)
 }
 
-fn walk(root: &Path, dir: &Path, found: &mut Vec<Source>) -> Outcome {
+fn walk(root: &Path, dir: &Path, found: &mut Vec<Source>) -> CommandResult {
     let entries = fs::read_dir(dir).map_err(|e| format!("{}: {e}", dir.display()))?;
     for entry in entries {
         let entry = entry.map_err(|e| format!("{}: {e}", dir.display()))?;
@@ -63,11 +63,11 @@ fn walk(root: &Path, dir: &Path, found: &mut Vec<Source>) -> Outcome {
     Ok(())
 }
 
-pub(crate) fn read(path: &Path) -> Outcome<String> {
+pub(crate) fn read(path: &Path) -> CommandResult<String> {
     fs::read_to_string(path).map_err(|e| format!("{}: {e}", path.display()))
 }
 
-pub(crate) fn write(path: &Path, text: &str) -> Outcome {
+pub(crate) fn write(path: &Path, text: &str) -> CommandResult {
     if let Some(dir) = path.parent() {
         fs::create_dir_all(dir).map_err(|e| format!("{}: {e}", dir.display()))?;
     }

@@ -14,29 +14,29 @@ mod revisions;
 mod servers;
 mod shortfalls;
 mod together;
-mod ways;
+mod transports;
 
 use std::path::Path;
 use std::time::Instant;
 
 use crate::args::Args;
-use crate::{Outcome, files, process};
+use crate::{CommandResult, files, process};
 use peers::{INSPECTOR, Peer};
-use record::Record;
-use ways::{Era, Ways};
+use record::InteropRecord;
+use transports::{ProtocolEra, Ways};
 
 /// The parts of `--only` that are no SDKs.
 const INSPECTORS: &str = "inspector";
 const SERVERS: &str = "servers";
 const FRAMEWORKS: &str = "frameworks";
 
-pub(crate) fn run(mut args: Args) -> Outcome {
+pub(crate) fn run(mut args: Args) -> CommandResult {
     let only = args.list("--only")?;
     let no_build = args.flag("--no-build");
     let era = args.option("--era")?;
     args.done()?;
     let era = era
-        .map(|word| Era::named(&word).ok_or(format!("there is no era `{word}`")))
+        .map(|word| ProtocolEra::named(&word).ok_or(format!("there is no era `{word}`")))
         .transpose()?;
     let parts: Vec<&str> = [INSPECTORS, SERVERS, FRAMEWORKS]
         .into_iter()
@@ -64,13 +64,13 @@ pub(crate) fn run(mut args: Args) -> Outcome {
     let whole = only.is_empty() && era.is_none();
     let started = Instant::now();
     let ways = Ways::new(&dir)?;
-    let mut record = Record::default();
+    let mut record = InteropRecord::default();
     if wants(INSPECTORS) {
         inspector::check(&ways, &dir, &node, &mut record);
     }
     let wanted = || every.iter().filter(|peer| wants(peer.part));
     wanted().for_each(|peer| clients::check(&ways, peer, &mut record));
-    if wants("go") && era != Some(Era::Modern) {
+    if wants("go") && era != Some(ProtocolEra::Modern) {
         revisions::check(&ways, &every, &mut record);
     }
     wanted().for_each(|peer| servers::check(&ways, peer, &mut record));
@@ -106,7 +106,7 @@ pub(crate) fn run(mut args: Args) -> Outcome {
     }
 }
 
-fn write(path: &Path, record: &Record, versions: &[(String, String)]) -> Outcome {
+fn write(path: &Path, record: &InteropRecord, versions: &[(String, String)]) -> CommandResult {
     files::write(path, &record.document(versions))?;
     println!("written to {}", path.display());
     Ok(())

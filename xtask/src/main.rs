@@ -83,4 +83,4 @@ fn main() -> ExitCode {
 }
 
 /// What a command comes to: nothing, or a message for people.
-type Outcome<T = ()> = Result<T, String>;
+type CommandResult<T = ()> = Result<T, String>;

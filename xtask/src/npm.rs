@@ -4,14 +4,14 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::{Outcome, files, process};
+use crate::{CommandResult, files, process};
 
 /// What comes from npm needs this major version of Node.
 pub(crate) const NODE: u32 = 22;
 
 /// Installs these packages (`name@version`) and a Node that can run them into `dir`, unless they
 /// are there. Returns the Node.
-pub(crate) fn install(dir: &Path, packages: &[&str]) -> Outcome<PathBuf> {
+pub(crate) fn install(dir: &Path, packages: &[&str]) -> CommandResult<PathBuf> {
     if packages.iter().any(|package| !is_installed(dir, package)) {
         if !process::exists("npm") {
             return Err("npm is not installed".to_owned());

@@ -7,13 +7,13 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::Outcome;
+use crate::CommandResult;
 
 /// A child in a process group of its own; the whole group is gone when this is dropped.
-pub(crate) struct Group(Child);
+pub(crate) struct ProcessGroup(Child);
 
-impl Group {
-    pub(crate) fn spawn(command: &mut Command) -> Outcome<Self> {
+impl ProcessGroup {
+    pub(crate) fn spawn(command: &mut Command) -> CommandResult<Self> {
         let shown = show(command);
         let child = command
             .process_group(0)
@@ -70,7 +70,7 @@ impl Group {
     }
 }
 
-impl Drop for Group {
+impl Drop for ProcessGroup {
     fn drop(&mut self) {
         // Grandchildren may still be there when the child itself has ended, so the group is always
         // told.
@@ -85,7 +85,7 @@ impl Drop for Group {
 }
 
 /// Runs a command to its end with its output shown; an error when it fails.
-pub(crate) fn run(command: &mut Command) -> Outcome {
+pub(crate) fn run(command: &mut Command) -> CommandResult {
     let shown = show(command);
     let status = command
         .stdin(Stdio::null())
@@ -99,7 +99,7 @@ pub(crate) fn run(command: &mut Command) -> Outcome {
 }
 
 /// Runs a command to its end and returns its standard output.
-pub(crate) fn output(command: &mut Command) -> Outcome<String> {
+pub(crate) fn output(command: &mut Command) -> CommandResult<String> {
     let shown = show(command);
     let done = command
         .stdin(Stdio::null())
@@ -117,7 +117,7 @@ pub(crate) fn output(command: &mut Command) -> Outcome<String> {
 }
 
 /// Both output streams of `command` go to this file.
-pub(crate) fn log_to(command: &mut Command, path: &Path) -> Outcome {
+pub(crate) fn log_to(command: &mut Command, path: &Path) -> CommandResult {
     let fail = |e: std::io::Error| format!("{}: {e}", path.display());
     let file = File::create(path).map_err(fail)?;
     let other = file.try_clone().map_err(fail)?;

@@ -9,8 +9,8 @@ mod services;
 
 use crate::args::Args;
 use crate::balanced::Balanced;
-use crate::process::{Group, log_to};
-use crate::{Outcome, files, net, process};
+use crate::process::{ProcessGroup, log_to};
+use crate::{CommandResult, files, net, process};
 use serde_json::Value;
 use services::Service;
 use std::path::{Path, PathBuf};
@@ -28,7 +28,7 @@ const STANDS_STILL: (u32, Duration) = (4, Duration::from_millis(4_500));
 /// What the clients get beyond their time to come to an end.
 const GRACE: Duration = Duration::from_secs(180);
 
-pub(crate) fn run(mut args: Args) -> Outcome {
+pub(crate) fn run(mut args: Args) -> CommandResult {
     let number = |value: Option<String>, default: u64| match value {
         Some(value) => value.parse().map_err(|_| format!("{value}: not a number")),
         None => Ok(default),
@@ -47,7 +47,7 @@ pub(crate) fn run(mut args: Args) -> Outcome {
     let mut problems = Vec::new();
     for store in stores.split(',') {
         let place = files::target_dir().join("replicas").join(store);
-        let report = Cluster::start(&place, store)?.ordeal(seconds, seed)?;
+        let report = DatabaseCluster::start(&place, store)?.ordeal(seconds, seed)?;
         println!("| {store} | {seconds} s, seed {seed} | {} |", report.row());
         problems.extend(
             report
@@ -64,14 +64,14 @@ pub(crate) fn run(mut args: Args) -> Outcome {
 }
 
 /// What one ordeal has come to.
-struct Report {
+struct OrdealReport {
     killed: u32,
     stopped: u32,
     restarted: u32,
     seen: Value,
 }
 
-impl Report {
+impl OrdealReport {
     fn row(&self) -> String {
         let Self {
             killed,
@@ -101,17 +101,17 @@ impl Report {
     }
 }
 
-struct Cluster {
+struct DatabaseCluster {
     place: PathBuf,
     service: Service,
     ports: Vec<u16>,
-    replicas: Vec<Option<Group>>,
-    _nginx: Group,
+    replicas: Vec<Option<ProcessGroup>>,
+    _nginx: ProcessGroup,
     url: String,
 }
 
-impl Cluster {
-    fn start(place: &Path, store: &str) -> Outcome<Self> {
+impl DatabaseCluster {
+    fn start(place: &Path, store: &str) -> CommandResult<Self> {
         if place.exists() {
             std::fs::remove_dir_all(place)
                 .map_err(|error| format!("{}: {error}", place.display()))?;
@@ -134,7 +134,7 @@ impl Cluster {
         Ok(cluster)
     }
 
-    fn start_replica(&mut self, replica: usize) -> Outcome {
+    fn start_replica(&mut self, replica: usize) -> CommandResult {
         let port = self.ports[replica];
         let log = self.place.join(format!("replica-{}.log", replica + 1));
         // A database that is just coming up may turn a replica away.
@@ -153,7 +153,7 @@ impl Cluster {
                 .arg("--ledger")
                 .arg(self.place.join("ledger"));
             log_to(&mut command, &log)?;
-            let mut group = Group::spawn(&mut command)?;
+            let mut group = ProcessGroup::spawn(&mut command)?;
             match net::listens(&mut group, port, &log) {
                 Ok(()) => {
                     self.replicas[replica] = Some(group);
@@ -167,7 +167,7 @@ impl Cluster {
     }
 
     /// Lets the clients work while everything falls over, and asks them what they have seen.
-    fn ordeal(mut self, seconds: u64, seed: u64) -> Outcome<Report> {
+    fn ordeal(mut self, seconds: u64, seed: u64) -> CommandResult<OrdealReport> {
         let log = self.place.join("drive.log");
         let mut command = program();
         command.args([
@@ -180,7 +180,7 @@ impl Cluster {
         ]);
         command.arg("--ledger").arg(self.place.join("ledger"));
         log_to(&mut command, &log)?;
-        let mut clients = Group::spawn(&mut command)?;
+        let mut clients = ProcessGroup::spawn(&mut command)?;
         let (begun, length) = (Instant::now(), Duration::from_secs(seconds));
         let (mut turns, mut killed, mut stopped, mut restarted, mut random) = (0, 0, 0, 0, seed);
         let mut next = |below: u64| {
@@ -221,7 +221,7 @@ impl Cluster {
         }
         let seen = serde_json::from_str(last)
             .map_err(|error| format!("the clients said {last:?}: {error}"))?;
-        Ok(Report {
+        Ok(OrdealReport {
             killed,
             stopped,
             restarted,

@@ -11,40 +11,40 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Deserialize;
 
 use crate::args::Args;
-use crate::{Outcome, files, table};
+use crate::{CommandResult, files, table};
 use gate::Gate;
-use scan::{Claim, Scan};
+use scan::{Claim, TestScan};
 
 /// One row of `spec/requirements.json`.
 #[derive(Deserialize)]
-struct Rule {
+struct Requirement {
     id: String,
     area: String,
     side: String,
-    level: Level,
+    level: RequirementLevel,
     text: String,
     source: String,
 }
 
 #[derive(Deserialize, Clone, Copy, PartialEq, Eq)]
 #[serde(rename_all = "UPPERCASE")]
-enum Level {
+enum RequirementLevel {
     Must,
     Should,
     May,
 }
 
-pub(crate) fn run(mut args: Args) -> Outcome {
+pub(crate) fn run(mut args: Args) -> CommandResult {
     let areas = args.list("--area")?;
     let missing = args.flag("--missing");
     let required = args.list("--require")?;
     args.done()?;
 
     let root = files::root();
-    let rules: Vec<Rule> =
+    let rules: Vec<Requirement> =
         serde_json::from_str(&files::read(&root.join("spec/requirements.json"))?)
             .map_err(|e| format!("spec/requirements.json: {e}"))?;
-    let mut scan = Scan::default();
+    let mut scan = TestScan::default();
     for source in files::sources(&root)? {
         if source.path.ends_with(".rs") {
             scan.read(&source.path, &source.text);
@@ -79,7 +79,12 @@ pub(crate) fn run(mut args: Args) -> Outcome {
 }
 
 /// Area, proven/total by level, and whether the area is gated.
-fn coverage(rules: &[Rule], scan: &Scan, gate: &Gate, shown: &dyn Fn(&str) -> bool) -> String {
+fn coverage(
+    rules: &[Requirement],
+    scan: &TestScan,
+    gate: &Gate,
+    shown: &dyn Fn(&str) -> bool,
+) -> String {
     let mut order: Vec<&str> = Vec::new();
     let mut counts: BTreeMap<&str, [(usize, usize); 3]> = BTreeMap::new();
     for rule in rules.iter().filter(|r| shown(&r.area)) {
@@ -120,13 +125,13 @@ fn row(area: &str, levels: [(usize, usize); 3], note: &str) -> Vec<String> {
     cells
 }
 
-fn list_missing(rules: &[Rule], scan: &Scan, gate: &Gate, shown: &dyn Fn(&str) -> bool) {
+fn list_missing(rules: &[Requirement], scan: &TestScan, gate: &Gate, shown: &dyn Fn(&str) -> bool) {
     println!();
     for rule in rules
         .iter()
-        .filter(|r| r.level != Level::May && shown(&r.area) && !scan.proves(&r.id))
+        .filter(|r| r.level != RequirementLevel::May && shown(&r.area) && !scan.proves(&r.id))
     {
-        let level = if rule.level == Level::Must {
+        let level = if rule.level == RequirementLevel::Must {
             "MUST"
         } else {
             "SHOULD"
@@ -142,8 +147,13 @@ fn list_missing(rules: &[Rule], scan: &Scan, gate: &Gate, shown: &dyn Fn(&str) -
     }
 }
 
-fn problems(rules: &[Rule], scan: &Scan, gate: &Gate, shown: &dyn Fn(&str) -> bool) -> Vec<String> {
-    let ids: BTreeMap<&str, &Rule> = rules.iter().map(|r| (r.id.as_str(), r)).collect();
+fn problems(
+    rules: &[Requirement],
+    scan: &TestScan,
+    gate: &Gate,
+    shown: &dyn Fn(&str) -> bool,
+) -> Vec<String> {
+    let ids: BTreeMap<&str, &Requirement> = rules.iter().map(|r| (r.id.as_str(), r)).collect();
     let mut problems = scan.errors.clone();
     for Claim { id, at } in &scan.claims {
         if !ids.contains_key(id.as_str()) {
@@ -151,7 +161,8 @@ fn problems(rules: &[Rule], scan: &Scan, gate: &Gate, shown: &dyn Fn(&str) -> bo
         }
     }
     for rule in rules {
-        let wanted = rule.level != Level::May && gate.holds(&rule.area) && shown(&rule.area);
+        let wanted =
+            rule.level != RequirementLevel::May && gate.holds(&rule.area) && shown(&rule.area);
         if wanted && !scan.proves(&rule.id) && gate.exception(&rule.id).is_none() {
             problems.push(format!("{}: no test proves it: {}", rule.id, rule.text));
         }
@@ -163,11 +174,11 @@ fn problems(rules: &[Rule], scan: &Scan, gate: &Gate, shown: &dyn Fn(&str) -> bo
 
 #[cfg(test)]
 mod tests {
-    use super::{Gate, Level, Rule, Scan, coverage, problems};
+    use super::{Gate, Requirement, RequirementLevel, TestScan, coverage, problems};
 
-    fn rule(id: &str, level: Level) -> Rule {
+    fn rule(id: &str, level: RequirementLevel) -> Requirement {
         let area = id.rsplit_once('-').map_or(id, |(area, _)| area).to_owned();
-        Rule {
+        Requirement {
             id: id.into(),
             area,
             side: "both".into(),
@@ -177,8 +188,8 @@ mod tests {
         }
     }
 
-    fn scan(ids: &str) -> Scan {
-        let mut scan = Scan::default();
+    fn scan(ids: &str) -> TestScan {
+        let mut scan = TestScan::default();
         scan.read(
             "t.rs",
             &format!("// {}: {ids}\n#[test]\nfn t() {{}}\n", "spec"),
@@ -186,12 +197,12 @@ mod tests {
         scan
     }
 
-    fn rules() -> Vec<Rule> {
+    fn rules() -> Vec<Requirement> {
         vec![
-            rule("tools-01", Level::Must),
-            rule("tools-02", Level::Should),
-            rule("tools-03", Level::May),
-            rule("otel-01", Level::Must),
+            rule("tools-01", RequirementLevel::Must),
+            rule("tools-02", RequirementLevel::Should),
+            rule("tools-03", RequirementLevel::May),
+            rule("otel-01", RequirementLevel::Must),
         ]
     }
 

@@ -9,9 +9,9 @@ mod names;
 mod words;
 
 use crate::args::Args;
-use crate::{Outcome, files};
+use crate::{CommandResult, files};
 
-pub(crate) fn run(args: Args) -> Outcome {
+pub(crate) fn run(args: Args) -> CommandResult {
     args.done()?;
     let root = files::root();
     let sources = files::sources(&root)?;

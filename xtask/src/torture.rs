@@ -11,7 +11,7 @@ mod target;
 mod upstream;
 
 use crate::args::Args;
-use crate::{Outcome, files, process, table};
+use crate::{CommandResult, files, process, table};
 use std::path::PathBuf;
 use std::time::Instant;
 
@@ -22,14 +22,14 @@ struct Arena {
 }
 
 /// What an attack has come to.
-struct Verdict {
+struct AttackOutcome {
     /// What was measured, for people.
     seen: String,
     /// Whether it stays within the bound.
     holds: bool,
 }
 
-impl Verdict {
+impl AttackOutcome {
     fn new(holds: bool, seen: impl Into<String>) -> Self {
         Self {
             holds,
@@ -38,7 +38,7 @@ impl Verdict {
     }
 }
 
-pub(crate) fn run(mut args: Args) -> Outcome {
+pub(crate) fn run(mut args: Args) -> CommandResult {
     // The attacks on the edge need an upstream that misbehaves; it is this program.
     if args.flag("--upstream") {
         args.done()?;
@@ -70,7 +70,7 @@ pub(crate) fn run(mut args: Args) -> Outcome {
     let (mut rows, mut failed) = (Vec::new(), 0);
     for attack in attacks::ALL.iter().filter(|attack| wanted(attack.name)) {
         let started = Instant::now();
-        let verdict = (attack.run)(&arena).unwrap_or_else(|error| Verdict::new(false, error));
+        let verdict = (attack.run)(&arena).unwrap_or_else(|error| AttackOutcome::new(false, error));
         let word = if verdict.holds { "holds" } else { "FAILS" };
         failed += usize::from(!verdict.holds);
         println!(

@@ -6,13 +6,13 @@ use std::path::Path;
 use std::process::Command;
 
 use crate::args::Args;
-use crate::{Outcome, files, process};
+use crate::{CommandResult, files, process};
 
 const CRATE: &str = "carryall-legacy";
 const JOINT: &str = "crates/carryall/src/eras.rs";
 const INSTEAD: &str = "xtask/without-legacy/eras.rs";
 
-pub(crate) fn run(args: Args) -> Outcome {
+pub(crate) fn run(args: Args) -> CommandResult {
     args.done()?;
     let root = files::root();
     let place = files::target_dir().join("without-legacy");
@@ -80,7 +80,7 @@ fn without(text: &str) -> String {
     kept.collect::<Vec<_>>().join("\n") + "\n"
 }
 
-fn copy(from: &Path, to: &Path) -> Outcome {
+fn copy(from: &Path, to: &Path) -> CommandResult {
     let fail = |error: std::io::Error| format!("{}: {error}", to.display());
     if let Some(folder) = to.parent() {
         std::fs::create_dir_all(folder).map_err(fail)?;

@@ -7,7 +7,7 @@ use carryall_proto::seal::Keyring;
 use carryall_proto::{BoxFuture, Call, CallError, EraDecision, Reply};
 use carryall_transport::HttpClient;
 use carryall_transport::http::{Endpoint, InvalidTarget};
-use carryall_transport::lines::Alternates;
+use carryall_transport::lines::FallbackChannels;
 use carryall_transport::stdio::{ServerCommand, StdioClient};
 use std::future::IntoFuture;
 use std::path::PathBuf;
@@ -25,9 +25,9 @@ pub mod legacy {
 
         /// Nobody to meet.
         #[derive(Clone, Debug)]
-        pub struct Siblings;
+        pub struct HttpBus;
 
-        impl Siblings {
+        impl HttpBus {
             /// None.
             pub fn new<'a>(
                 _: impl IntoIterator<Item = &'a str>,
@@ -108,9 +108,9 @@ impl std::str::FromStr for SessionScope {
 
 /// Nothing to remember.
 #[derive(Clone, Debug, Default)]
-pub struct EraMemory;
+pub struct EraCache;
 
-impl EraMemory {
+impl EraCache {
     /// Nothing.
     pub fn new() -> Self {
         Self
@@ -142,12 +142,12 @@ macro_rules! options {
 options!(LegacyOptions {
     keyring: Keyring,
     server_name: impl Into<String>,
-    meeting: Arc<legacy::serve::Siblings>,
+    meeting: Arc<legacy::serve::HttpBus>,
     http_sse_2024: bool
 });
-options!(WayOptions {
+options!(DualEraOptions {
     era: Era,
-    memory: EraMemory,
+    memory: EraCache,
     silence: Duration,
     handshake_timeout: Duration,
     session_scope: SessionScope,
@@ -183,12 +183,12 @@ macro_rules! way {
     };
 }
 
-way!(HttpWay(HttpClient));
-way!(StdioWay(StdioClient));
+way!(DualEraHttp(HttpClient));
+way!(DualEraStdio(StdioClient));
 
-impl HttpWay {
+impl DualEraHttp {
     /// As it is.
-    pub fn new(client: HttpClient, _: WayOptions) -> Self {
+    pub fn new(client: HttpClient, _: DualEraOptions) -> Self {
         Self(client)
     }
 
@@ -196,9 +196,9 @@ impl HttpWay {
     pub async fn shutdown(&self) {}
 }
 
-impl StdioWay {
+impl DualEraStdio {
     /// Starts it.
-    pub async fn spawn(command: ServerCommand, _: WayOptions) -> Result<Self, CallError> {
+    pub async fn spawn(command: ServerCommand, _: DualEraOptions) -> Result<Self, CallError> {
         StdioClient::spawn(command).await.map(Self)
     }
 
@@ -227,18 +227,18 @@ where
 }
 
 /// Nothing else is spoken.
-pub fn alternates<S>(_: S, _: LegacyOptions) -> Alternates
+pub fn alternates<S>(_: S, _: LegacyOptions) -> FallbackChannels
 where
     S: Service<Call, Response = Reply> + Clone + Send + Sync + 'static,
     S::Error: Into<CallError>,
     S::Future: Send,
 {
-    Alternates::new(|_| Box::new(Silence))
+    FallbackChannels::new(|_| Box::new(Silence))
 }
 
 struct Silence;
 
-impl carryall_transport::lines::Alternate for Silence {
+impl carryall_transport::lines::FallbackChannel for Silence {
     fn take(&mut self, _: &bytes::Bytes) -> bool {
         false
     }
@@ -255,7 +255,7 @@ impl carryall_transport::lines::Alternate for Silence {
 }
 
 /// As they are.
-pub fn answering(way: WayOptions, _: &ClientBuilder) -> WayOptions {
+pub fn answering(way: DualEraOptions, _: &ClientBuilder) -> DualEraOptions {
     way
 }
 

@@ -11,7 +11,7 @@ use carryall::proto::seal::NONCE_BYTES;
 use carryall::server::{Resource, TaskSupport, Tasks, Tool};
 use carryall::store::{Memory, Store};
 use carryall::types::{ElicitRequestFormParams, ElicitResult, JsonObject, SubscriptionFilter};
-use carryall::{Client, Ctx, Elicited, Form, Keyring, Result, Server, ToolError};
+use carryall::{Client, Ctx, ElicitOutcome, Form, Keyring, Result, Server, HandlerError};
 use std::hint::black_box;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -114,10 +114,10 @@ fn restaurant() -> Result<Server> {
                 place.restaurant
             )))
             .await?;
-        let Elicited::Accepted(booking) = asked else {
+        let ElicitOutcome::Accepted(booking) = asked else {
             return Ok("no table".to_owned());
         };
-        Ok::<_, ToolError>(format!(
+        Ok::<_, HandlerError>(format!(
             "A table for {} at {} on {}.",
             booking.guests, place.restaurant, booking.date
         ))
@@ -174,8 +174,8 @@ async fn rounds_at(url: &str) -> Result<()> {
 async fn rounds() -> Result<()> {
     let asks = async |ctx: Ctx| {
         let answer = ctx.ask(Form::<Confirm>::new("Really?")).await?;
-        Ok::<_, ToolError>(
-            if matches!(answer, Elicited::Accepted(Confirm { sure: true })) {
+        Ok::<_, HandlerError>(
+            if matches!(answer, ElicitOutcome::Accepted(Confirm { sure: true })) {
                 "yes"
             } else {
                 "no"

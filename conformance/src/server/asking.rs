@@ -8,7 +8,7 @@ use carryall::types::{
     ElicitRequestFormParams, JsonObject, LegacyTitledEnumSchema, LoggingLevel,
     PrimitiveSchemaDefinition, RequestedSchema, StringFormat,
 };
-use carryall::{Ctx, ToolError, tool};
+use carryall::{Ctx, HandlerError, tool};
 use serde_json::json;
 use std::time::Duration;
 use tokio::time::sleep;
@@ -56,7 +56,7 @@ async fn test_sampling(
     ctx: Ctx,
     /// What to ask the model
     prompt: String,
-) -> Result<String, ToolError> {
+) -> Result<String, HandlerError> {
     let said = ctx.ask(rounds::prompt(&prompt, 100)).await?;
     Ok(format!("LLM response: {}", said.content.text()))
 }
@@ -67,7 +67,7 @@ async fn test_elicitation(
     ctx: Ctx,
     /// What to show to the user
     message: String,
-) -> Result<String, ToolError> {
+) -> Result<String, HandlerError> {
     let schema = RequestedSchema::new()
         .string("username", |field| {
             field.with_description("User's response")
@@ -82,7 +82,7 @@ async fn test_elicitation(
     asked(&ctx, ElicitRequestFormParams::new(message, schema)).await
 }
 
-async fn asks_with_defaults(ctx: Ctx) -> Result<String, ToolError> {
+async fn asks_with_defaults(ctx: Ctx) -> Result<String, HandlerError> {
     let schema = RequestedSchema::new()
         .string("name", |field| field.with_default("John Doe"))
         .integer("age", |field| field.with_default(30.0))
@@ -98,7 +98,7 @@ async fn asks_with_defaults(ctx: Ctx) -> Result<String, ToolError> {
     .await
 }
 
-async fn asks_to_choose(ctx: Ctx) -> Result<String, ToolError> {
+async fn asks_to_choose(ctx: Ctx) -> Result<String, HandlerError> {
     let options = ["option1", "option2", "option3"];
     let old = LegacyTitledEnumSchema::new(["opt1", "opt2", "opt3"].map(str::to_owned).to_vec())
         .with_enum_names(
@@ -132,7 +132,7 @@ async fn asks_to_choose(ctx: Ctx) -> Result<String, ToolError> {
 }
 
 /// What the user has filled in, in the words of the suite.
-async fn asked(ctx: &Ctx, form: ElicitRequestFormParams) -> Result<String, ToolError> {
+async fn asked(ctx: &Ctx, form: ElicitRequestFormParams) -> Result<String, HandlerError> {
     let content: JsonObject = given(ctx.ask(form).await?)?;
     Ok(format!(
         "Elicitation completed: action=accept, content={}",

@@ -1,7 +1,7 @@
 //! Tools that change what the server offers, so that its listeners hear of it.
 
 use carryall::server::{Prompt, ServerBuilder, Tool};
-use carryall::{Ctx, Server, ToolError};
+use carryall::{Ctx, HandlerError, Server};
 use std::sync::{Arc, OnceLock};
 
 const TOOL: &str = "test_tool_that_comes_and_goes";
@@ -19,7 +19,7 @@ pub(crate) fn add(builder: ServerBuilder) -> ServerBuilder {
         )
 }
 
-async fn change_tools(ctx: Ctx) -> Result<&'static str, ToolError> {
+async fn change_tools(ctx: Ctx) -> Result<&'static str, HandlerError> {
     let removed = server(&ctx)?.change(|catalogue| {
         let removed = catalogue.remove_tool(TOOL);
         if !removed {
@@ -37,7 +37,7 @@ async fn change_tools(ctx: Ctx) -> Result<&'static str, ToolError> {
     })
 }
 
-async fn change_prompts(ctx: Ctx) -> Result<&'static str, ToolError> {
+async fn change_prompts(ctx: Ctx) -> Result<&'static str, HandlerError> {
     let removed = server(&ctx)?.change(|catalogue| {
         let removed = catalogue.remove_prompt(PROMPT);
         if !removed {
@@ -54,9 +54,9 @@ async fn change_prompts(ctx: Ctx) -> Result<&'static str, ToolError> {
     })
 }
 
-fn server(ctx: &Ctx) -> Result<Server, ToolError> {
+fn server(ctx: &Ctx) -> Result<Server, HandlerError> {
     let itself: Option<Arc<OnceLock<Server>>> = ctx.state();
     itself
         .and_then(|itself| itself.get().cloned())
-        .ok_or_else(|| ToolError::new("the server is still being built"))
+        .ok_or_else(|| HandlerError::new("the server is still being built"))
 }

@@ -2,7 +2,7 @@
 
 use crate::media;
 use carryall::Ctx;
-use carryall::server::{Failure, Resource, ServerBuilder, Variables};
+use carryall::server::{Failure, Resource, ServerBuilder, UriVariables};
 use serde_json::json;
 
 const TEMPLATE: &str = "test://template/{id}/data";
@@ -34,19 +34,19 @@ pub(crate) fn add(builder: ServerBuilder) -> ServerBuilder {
         })
 }
 
-async fn text(_: Ctx, _: Variables) -> &'static str {
+async fn text(_: Ctx, _: UriVariables) -> &'static str {
     "This is the content of the static text resource."
 }
 
-async fn watched(_: Ctx, _: Variables) -> &'static str {
+async fn watched(_: Ctx, _: UriVariables) -> &'static str {
     "This is the content of the watched resource."
 }
 
-async fn binary(_: Ctx, _: Variables) -> Vec<u8> {
+async fn binary(_: Ctx, _: UriVariables) -> Vec<u8> {
     media::PNG.to_vec()
 }
 
-async fn by_id(_: Ctx, variables: Variables) -> Result<String, Failure> {
+async fn by_id(_: Ctx, variables: UriVariables) -> Result<String, Failure> {
     let id: String = variables.get("id")?;
     Ok(json!({"id": id, "templateTest": true, "data": format!("Data for ID: {id}")}).to_string())
 }

@@ -9,7 +9,7 @@ use carryall::types::{
     CreateMessageRequestParams, ElicitRequestFormParams, ListRootsRequestParams, RequestedSchema,
     Role, Root, SamplingMessage,
 };
-use carryall::{Ctx, Elicited, Form, ToolError};
+use carryall::{Ctx, ElicitOutcome, Form, HandlerError};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -55,7 +55,7 @@ struct Context {
     context: String,
 }
 
-async fn elicitation(ctx: Ctx) -> Result<String, ToolError> {
+async fn elicitation(ctx: Ctx) -> Result<String, HandlerError> {
     let Named { name } = given(
         ctx.ask_as("user_name", Form::new("What is your name?"))
             .await?,
@@ -63,7 +63,7 @@ async fn elicitation(ctx: Ctx) -> Result<String, ToolError> {
     Ok(format!("Hello, {name}!"))
 }
 
-async fn sampling(ctx: Ctx) -> Result<String, ToolError> {
+async fn sampling(ctx: Ctx) -> Result<String, HandlerError> {
     Ok(ctx
         .ask(prompt("What is the capital of France?", 100))
         .await?
@@ -71,14 +71,14 @@ async fn sampling(ctx: Ctx) -> Result<String, ToolError> {
         .text())
 }
 
-async fn list_roots(ctx: Ctx) -> Result<String, ToolError> {
+async fn list_roots(ctx: Ctx) -> Result<String, HandlerError> {
     Ok(format!(
         "Roots: {}",
         uris(&ctx.ask(ListRootsRequestParams::default()).await?).join(", ")
     ))
 }
 
-async fn confirmed(ctx: Ctx) -> Result<&'static str, ToolError> {
+async fn confirmed(ctx: Ctx) -> Result<&'static str, HandlerError> {
     let Confirmation { ok } = given(ctx.ask(Form::new("Please confirm")).await?)?;
     Ok(if ok {
         "state-ok"
@@ -87,7 +87,7 @@ async fn confirmed(ctx: Ctx) -> Result<&'static str, ToolError> {
     })
 }
 
-async fn multiple_inputs(ctx: Ctx) -> Result<String, ToolError> {
+async fn multiple_inputs(ctx: Ctx) -> Result<String, HandlerError> {
     let name = Form::<Named>::new("What is your name?");
     let greeting = prompt("Generate a greeting", 50);
     let (name, greeting, roots) = ctx
@@ -101,7 +101,7 @@ async fn multiple_inputs(ctx: Ctx) -> Result<String, ToolError> {
     ))
 }
 
-async fn multi_round(ctx: Ctx) -> Result<String, ToolError> {
+async fn multi_round(ctx: Ctx) -> Result<String, HandlerError> {
     let Named { name } = given(
         ctx.ask_as("step1", Form::new("Step 1: What is your name?"))
             .await?,
@@ -119,7 +119,7 @@ async fn multi_round(ctx: Ctx) -> Result<String, ToolError> {
     ))
 }
 
-async fn capabilities(ctx: Ctx) -> Result<String, ToolError> {
+async fn capabilities(ctx: Ctx) -> Result<String, HandlerError> {
     let able = ctx.client_capabilities();
     let mut answered = 0;
     if able.supports_elicitation_form() {
@@ -141,7 +141,7 @@ async fn capabilities(ctx: Ctx) -> Result<String, ToolError> {
     Ok(format!("The client answered {answered} questions"))
 }
 
-async fn streaming_elicitation(ctx: Ctx) -> Result<String, ToolError> {
+async fn streaming_elicitation(ctx: Ctx) -> Result<String, HandlerError> {
     ctx.progress(1.0, Some(2.0), Some("Asking")).await;
     elicitation(ctx).await
 }
@@ -156,10 +156,10 @@ async fn asking_prompt(ctx: Ctx, _: PromptArguments) -> Result<String, Failure> 
     }
 }
 
-pub(crate) fn given<T>(answer: Elicited<T>) -> Result<T, ToolError> {
+pub(crate) fn given<T>(answer: ElicitOutcome<T>) -> Result<T, HandlerError> {
     answer
         .accepted()
-        .ok_or_else(|| ToolError::new("The user did not answer"))
+        .ok_or_else(|| HandlerError::new("The user did not answer"))
 }
 
 pub(crate) fn prompt(text: &str, max_tokens: u64) -> CreateMessageRequestParams {

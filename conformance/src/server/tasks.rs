@@ -3,7 +3,7 @@
 use crate::rounds::given;
 use carryall::server::{ServerBuilder, TaskSupport, Tasks, Tool};
 use carryall::types::{ElicitRequestFormParams, ErrorObject, RequestedSchema, code};
-use carryall::{Ctx, ToolError, tool};
+use carryall::{Ctx, HandlerError, tool};
 use std::time::Duration;
 use tokio::time::sleep;
 
@@ -66,13 +66,13 @@ async fn slow_compute(
     format!("Computed {label} in {seconds} s")
 }
 
-async fn fails(_: Ctx) -> Result<&'static str, ToolError> {
+async fn fails(_: Ctx) -> Result<&'static str, HandlerError> {
     sleep(Duration::from_secs(1)).await;
-    Err(ToolError::new("The job failed, as it always does"))
+    Err(HandlerError::new("The job failed, as it always does"))
 }
 
-async fn breaks(_: Ctx) -> Result<&'static str, ToolError> {
-    Err(ToolError::protocol(ErrorObject::new(
+async fn breaks(_: Ctx) -> Result<&'static str, HandlerError> {
+    Err(HandlerError::protocol(ErrorObject::new(
         code::INTERNAL_ERROR,
         "The job broke the protocol",
     )))
@@ -84,7 +84,7 @@ async fn confirm_delete(
     ctx: Ctx,
     /// The file in question
     filename: String,
-) -> Result<String, ToolError> {
+) -> Result<String, HandlerError> {
     let schema = RequestedSchema::new()
         .boolean("confirm", |field| field.with_description("Really?"))
         .required();
@@ -103,7 +103,7 @@ async fn confirm_delete(
     )
 }
 
-async fn asks_two_things(ctx: Ctx) -> Result<String, ToolError> {
+async fn asks_two_things(ctx: Ctx) -> Result<String, HandlerError> {
     let schema = |name: &str| RequestedSchema::new().string(name, |field| field);
     let name = ElicitRequestFormParams::new("What is your name?", schema("name"));
     let colour = ElicitRequestFormParams::new("Which colour do you like?", schema("colour"));
@@ -111,7 +111,7 @@ async fn asks_two_things(ctx: Ctx) -> Result<String, ToolError> {
     Ok(format!("Got {:?} and {:?}", given(name)?, given(colour)?))
 }
 
-async fn asks_then_works(ctx: Ctx) -> Result<String, ToolError> {
+async fn asks_then_works(ctx: Ctx) -> Result<String, HandlerError> {
     let schema = RequestedSchema::new()
         .string("name", |field| field.with_description("Your name"))
         .required();

@@ -3,7 +3,7 @@
 
 use crate::server;
 use carryall::Client;
-use carryall::client::{ClientBuilder, ClientError, InputRequired, Step, text_of};
+use carryall::client::{ClientBuilder, ClientError, InputRequired, RoundOutcome, text_of};
 use carryall::types::{
     CallToolResult, ClientCapabilities, ElicitRequestFormParams, ElicitResult,
     ElicitationCapability, InputResponses, JsonObject, JsonValue, LoggingLevel, SamplingCapability,
@@ -29,9 +29,9 @@ fn answers(answers: JsonValue) -> InputResponses {
     serde_json::from_value(answers).unwrap()
 }
 
-fn asking(step: Step<CallToolResult>) -> Box<InputRequired<CallToolResult>> {
+fn asking(step: RoundOutcome<CallToolResult>) -> Box<InputRequired<CallToolResult>> {
     match step {
-        Step::InputRequired(asking) => asking,
+        RoundOutcome::InputRequired(asking) => asking,
         other => panic!("nothing was asked: {other:?}"),
     }
 }
@@ -65,7 +65,7 @@ async fn what_has_been_answered_is_not_asked_again() {
         roots: {"roots": [{"uri": "file:///a"}, {"uri": "file:///b"}]},
     }));
     match second.answer(rest).once().await.unwrap() {
-        Step::Done(result) => assert_eq!(text_of(&result), "Good day, Alice has 2 roots"),
+        RoundOutcome::Done(result) => assert_eq!(text_of(&result), "Good day, Alice has 2 roots"),
         other => panic!("asked again: {other:?}"),
     }
 }
@@ -204,7 +204,7 @@ async fn a_client_that_takes_tasks_gets_the_results_of_calls_whatever_becomes_of
             .code(),
         Some(-32603)
     );
-    let Step::Task(task) = client
+    let RoundOutcome::Task(task) = client
         .call("slow_compute", json!({"seconds": 60}))
         .once()
         .await

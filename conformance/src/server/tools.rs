@@ -7,7 +7,7 @@ use carryall::types::{
     ClientCapabilities, ContentBlock, JsonObject, LoggingLevel, ResourceContents,
     SamplingCapability,
 };
-use carryall::{Ctx, ToolError};
+use carryall::{Ctx, HandlerError};
 use serde_json::json;
 use std::time::Duration;
 use tokio::time::sleep;
@@ -97,8 +97,8 @@ async fn mixed(_: Ctx) -> ToolOutput {
     ])
 }
 
-async fn fails(_: Ctx) -> Result<(), ToolError> {
-    Err(ToolError::new(
+async fn fails(_: Ctx) -> Result<(), HandlerError> {
+    Err(HandlerError::new(
         "This tool intentionally returns an error for testing",
     ))
 }

@@ -6,7 +6,7 @@ use carryall_legacy::{call, serve};
 use carryall_proto::{BoxFuture, Call, CallError, Reply, SharedService};
 use carryall_transport::HttpClient;
 use carryall_transport::http::Endpoint;
-use carryall_transport::lines::Alternates;
+use carryall_transport::lines::FallbackChannels;
 #[cfg(unix)]
 use carryall_transport::stdio::ServerCommand;
 use std::future::IntoFuture;
@@ -17,9 +17,9 @@ use tower_service::Service;
 /// The revisions of MCP with a handshake: serving their clients, calling their servers.
 pub use carryall_legacy as legacy;
 #[cfg(unix)]
-pub use carryall_legacy::call::Stdio as StdioWay;
+pub use carryall_legacy::call::Stdio as DualEraStdio;
 pub use carryall_legacy::call::{
-    Era, EraMemory, Http as HttpWay, Options as WayOptions, SessionScope,
+    Era, EraCache, Http as DualEraHttp, Options as DualEraOptions, SessionScope,
 };
 pub use carryall_legacy::serve::Options as LegacyOptions;
 
@@ -28,7 +28,7 @@ pub(crate) fn meeting_in(
     options: LegacyOptions,
     store: Arc<dyn carryall_store::Store>,
 ) -> LegacyOptions {
-    options.meeting(Arc::new(serve::Stored::new(store)))
+    options.meeting(Arc::new(serve::StoreBus::new(store)))
 }
 
 /// An HTTP endpoint that serves clients of every revision with any service, such as a gateway.
@@ -50,7 +50,7 @@ where
 
 /// What else is spoken on the channels of a server on stdio or a socket, so that it serves clients
 /// of every revision.
-pub fn alternates<S>(service: S, legacy: LegacyOptions) -> Alternates
+pub fn alternates<S>(service: S, legacy: LegacyOptions) -> FallbackChannels
 where
     S: Service<Call, Response = Reply> + Clone + Send + Sync + 'static,
     S::Error: Into<CallError>,
@@ -77,7 +77,7 @@ pub fn connect(target: impl Into<Target>) -> Connect {
     Connect {
         target: target.into(),
         client: Client::builder(),
-        way: WayOptions::default(),
+        way: DualEraOptions::default(),
     }
 }
 
@@ -124,7 +124,7 @@ impl From<ServerCommand> for Target {
 pub struct Connect {
     target: Target,
     client: ClientBuilder,
-    way: WayOptions,
+    way: DualEraOptions,
 }
 
 impl Connect {
@@ -149,15 +149,15 @@ impl Connect {
     }
 
     /// Where to remember which server is of which era.
-    pub fn memory(mut self, memory: EraMemory) -> Self {
+    pub fn memory(mut self, memory: EraCache) -> Self {
         self.way = self.way.memory(memory);
         self
     }
 
     /// How long a server on stdio may be silent about what it is before it is asked in the old way
     /// too.
-    pub fn silence(mut self, silence: Duration) -> Self {
-        self.way = self.way.silence(silence);
+    pub fn probe_timeout(mut self, silence: Duration) -> Self {
+        self.way = self.way.probe_timeout(silence);
         self
     }
 
@@ -176,7 +176,7 @@ impl Connect {
             Target::Http(http) => over_http(client, http, way),
             #[cfg(unix)]
             Target::Process(command) => {
-                let way = StdioWay::spawn(command, way).await?;
+                let way = DualEraStdio::spawn(command, way).await?;
                 let told = way.clone();
                 client
                     .era_from(move || told.decision())
@@ -198,9 +198,9 @@ impl IntoFuture for Connect {
 
 /// Has questions of legacy servers answered by the handlers of `client`, as questions of modern
 /// ones are, and its capabilities declared to them.
-pub fn answering(way: WayOptions, client: &ClientBuilder) -> WayOptions {
-    let answers = client.input_answers();
-    let way = way.declares(answers.info().clone(), answers.capabilities().clone());
+pub fn answering(way: DualEraOptions, client: &ClientBuilder) -> DualEraOptions {
+    let answers = client.input_responder();
+    let way = way.client_identity(answers.info().clone(), answers.capabilities().clone());
     let answers: call::Answers = Arc::new(move |question| answers.answer(question));
     way.answers(answers)
 }
@@ -208,10 +208,10 @@ pub fn answering(way: WayOptions, client: &ClientBuilder) -> WayOptions {
 fn over_http(
     client: ClientBuilder,
     http: HttpClient,
-    way: WayOptions,
+    way: DualEraOptions,
 ) -> Result<Client, ClientError> {
     let url = http.url();
-    let way = HttpWay::new(http, way);
+    let way = DualEraHttp::new(http, way);
     let told = way.clone();
     let service = SharedService::new_boxed(way);
     client

@@ -71,13 +71,13 @@ pub use carryall_client::Client;
 pub use carryall_macros::{prompt, resource, tool};
 pub use carryall_proto::seal::Keyring;
 pub use carryall_server::{
-    Ctx, Elicited, Form, Handle, Handled, Json, Server, State, TaskSupport, ToolError,
+    Ctx, ElicitOutcome, Form, Handle, HandleState, HandlerError, Json, Server, State, TaskSupport,
 };
 #[cfg(unix)]
-pub use eras::StdioWay;
+pub use eras::DualEraStdio;
 pub use eras::{
-    Connect, Era, EraMemory, HttpWay, LegacyOptions, SessionScope, Target, WayOptions, alternates,
-    answering, connect, legacy, service_endpoint,
+    Connect, DualEraHttp, DualEraOptions, Era, EraCache, LegacyOptions, SessionScope, Target,
+    alternates, answering, connect, legacy, service_endpoint,
 };
 pub use serve::{endpoint, endpoint_with, serve, serve_stdio};
 

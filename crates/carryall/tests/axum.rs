@@ -1,8 +1,8 @@
 //! The endpoint in an axum application: replicas that share a store, and a graceful shutdown.
 
 use axum::Router;
-use carryall::proto::seal::{Key, Keyring};
-use carryall::server::{Resource, Tool, ToolError};
+use carryall::proto::seal::{Keyring, SealingKey};
+use carryall::server::{HandlerError, Resource, Tool};
 use carryall::store::{BoxFuture, Changes, Memory, Row, Store, StoreResult};
 use carryall::types::{ElicitRequestFormParams, RequestedSchema};
 use carryall::{Ctx, Server};
@@ -82,7 +82,7 @@ impl Store for Shared {
     }
 }
 
-async fn greet(ctx: Ctx) -> Result<String, ToolError> {
+async fn greet(ctx: Ctx) -> Result<String, HandlerError> {
     let form = ElicitRequestFormParams::new(
         "Your name?",
         RequestedSchema::new()
@@ -112,7 +112,7 @@ impl Replica {
         let server = Server::new(name, "1")
             .tool(Tool::without_arguments("greet", greet))
             .resource(Resource::new("x:a", "a", async |_, _| "text"))
-            .keyring(Keyring::new(Key::new(1, [7; 32])))
+            .keyring(Keyring::new(SealingKey::new(1, [7; 32])))
             .store(store.clone())
             .replicated();
         let endpoint =

@@ -1,6 +1,6 @@
 //! What the macros make of functions, seen from a client.
 
-use carryall::server::{Failure, FromCtx, Prompt, ToolError};
+use carryall::server::{Failure, FromCtx, HandlerError, Prompt};
 use carryall::types::Icon;
 use carryall::{Ctx, Json, Server, State, prompt, resource, tool};
 use carryall_testkit::{answer, call, call_as};
@@ -59,9 +59,9 @@ fn convert(
     #[arg(default)] r#type: u8,
     State(accounts): State<Accounts>,
     _ctx: &Ctx,
-) -> Result<Json<Amount>, ToolError> {
+) -> Result<Json<Amount>, HandlerError> {
     if let Some(note) = note {
-        return Err(ToolError::new(format!(
+        return Err(HandlerError::new(format!(
             "{note}, {type}, {}",
             accounts.currency
         )));
@@ -163,7 +163,7 @@ async fn listed(method: &str, list: &str, key: &str, name: &str) -> Value {
         .unwrap_or_else(|| panic!("{name} is not listed"))
 }
 
-async fn call_tool(name: &str, arguments: Value) -> carryall_testkit::Answered {
+async fn call_tool(name: &str, arguments: Value) -> carryall_testkit::TestReply {
     answer(
         &server(),
         call("tools/call", json!({"name": name, "arguments": arguments})),
@@ -324,7 +324,7 @@ async fn prompts_declare_and_parse_their_arguments() {
         )
         .await
     };
-    let text = |answered: &carryall_testkit::Answered| {
+    let text = |answered: &carryall_testkit::TestReply| {
         answered.result()["messages"][0]["content"]["text"].clone()
     };
     assert_eq!(text(&get(json!({"code": "x"})).await), "x None en CHF");

@@ -7,7 +7,7 @@ use carryall::gateway::{Gateway, Upstream};
 use carryall::proto::{Message, MessageStream, Reply, SharedService};
 use carryall::transport::stdio::ServerCommand;
 use carryall::types::Implementation;
-use carryall::{StdioWay, WayOptions};
+use carryall::{DualEraOptions, DualEraStdio};
 use carryall_testkit::{answer, call, call_with_id, next};
 use serde_json::json;
 use std::time::Duration;
@@ -64,9 +64,9 @@ async fn servers_that_start_slowly_join_the_list_and_are_started_once() {
         let command = shell
             .arg(log(name).into_os_string())
             .grace(Duration::from_millis(500));
-        let way = StdioWay::new(
+        let way = DualEraStdio::new(
             command,
-            WayOptions::default().silence(Duration::from_millis(100)),
+            DualEraOptions::default().probe_timeout(Duration::from_millis(100)),
         );
         let upstream = Upstream::new(name).unwrap().probe(None).shared_channel();
         upstreams.push(upstream.with_replica(name, SharedService::new_boxed(way.clone())));

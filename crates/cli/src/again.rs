@@ -2,13 +2,13 @@
 
 use crate::connect::ServerOptions;
 use crate::era::EraOption;
-use crate::target::{Chosen, Target};
+use crate::target::{ResolvedTarget, Target};
 use crate::{text, words};
 
 /// How to name a server, with the options to reach it, on another command line. What may be a
 /// secret (the values of headers and variables, the arguments of a command) is left out, as `...`.
 #[derive(Clone, Debug)]
-pub(crate) struct Again {
+pub(crate) struct FollowUpCommand {
     /// TARGET as it was typed, or nothing where a command stands at the end.
     target: Option<String>,
     options: Vec<String>,
@@ -16,8 +16,8 @@ pub(crate) struct Again {
     command: Option<String>,
 }
 
-impl Again {
-    pub(crate) fn new(chosen: &Chosen, options: &ServerOptions) -> Self {
+impl FollowUpCommand {
+    pub(crate) fn new(chosen: &ResolvedTarget, options: &ServerOptions) -> Self {
         let mut given = Vec::new();
         let mut add = |option: &str, value: &str| {
             given.push(format!("{option} {}", words::quoted(&text::line(value))))
@@ -84,14 +84,14 @@ impl Again {
 
 /// What brings answers to a task later.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Later<'a> {
-    pub(crate) again: &'a Again,
+pub(crate) struct TaskFollowUp<'a> {
+    pub(crate) again: &'a FollowUpCommand,
     /// `wait` or `update`.
     pub(crate) action: &'static str,
     pub(crate) id: &'a str,
 }
 
-impl Later<'_> {
+impl TaskFollowUp<'_> {
     pub(crate) fn with(self, more: &str) -> String {
         self.again.task(self.action, self.id, more)
     }

@@ -1,15 +1,15 @@
 //! Answers to what servers ask for: from `--answer`, `--decline`, `--say` and `--root`, or from the
 //! person at the terminal.
 
-use crate::again::Later;
+use crate::again::TaskFollowUp;
 use crate::args;
-use crate::ask::Person;
-use crate::busy::Busy;
+use crate::ask::Prompter;
+use crate::busy::Spinner;
 use crate::connect::Server;
 use crate::fail::{Exit, Fail};
 use crate::near;
 use crate::render;
-use crate::screen::{Format, Screen};
+use crate::screen::{Format, Output};
 use crate::text;
 use carryall::types::{
     ElicitRequestFormParams, ElicitRequestParams, ElicitResult, InputRequest, InputRequests,
@@ -41,9 +41,9 @@ type Used = Arc<Mutex<BTreeSet<String>>>;
 impl Answers {
     /// Who may be asked. Whoever gives answers on the command line, or none at all, does not want
     /// to be.
-    pub(crate) fn person(&self, screen: Screen) -> Option<Person> {
+    pub(crate) fn person(&self, screen: Output) -> Option<Prompter> {
         let settled = !self.answers.is_empty() || self.decline || self.no_ask;
-        if settled { None } else { Person::at(screen) }
+        if settled { None } else { Prompter::at(screen) }
     }
 
     /// Finds what no question could make sense of, before the server is asked for anything.
@@ -59,7 +59,7 @@ impl Answers {
     }
 
     /// Answers that no question has asked for, although the command has worked.
-    pub(crate) fn warn_of_unused(&self, screen: Screen) {
+    pub(crate) fn warn_of_unused(&self, screen: Output) {
         for word in self.unused() {
             screen.warn(&format!("nothing has asked for --answer {}", clipped(word)));
         }
@@ -78,22 +78,22 @@ impl Answers {
 }
 
 /// What asks.
-pub(crate) struct Asking<'a> {
+pub(crate) struct PendingInput<'a> {
     /// The tool, the task, the prompt or the resource.
     pub(crate) what: &'a str,
     pub(crate) requests: &'a InputRequests,
     /// What programs are shown when there is no answer.
     pub(crate) result: JsonValue,
     /// The command that brings answers later, where there is one.
-    pub(crate) later: Option<Later<'a>>,
+    pub(crate) later: Option<TaskFollowUp<'a>>,
 }
 
-impl Asking<'_> {
+impl PendingInput<'_> {
     /// Answers to everything that is asked.
     pub(crate) async fn all(
         &self,
         server: &Server,
-        busy: &Busy,
+        busy: &Spinner,
         answers: &Answers,
     ) -> Result<InputResponses, Fail> {
         let mut responses = InputResponses::new();
@@ -111,7 +111,7 @@ impl Asking<'_> {
     pub(crate) async fn some(
         &self,
         server: &Server,
-        busy: &Busy,
+        busy: &Spinner,
         answers: &Answers,
     ) -> Result<InputResponses, Fail> {
         let mut responses = InputResponses::new();
@@ -133,7 +133,7 @@ impl Asking<'_> {
         key: &str,
         request: &InputRequest,
         server: &Server,
-        busy: &Busy,
+        busy: &Spinner,
         answers: &Answers,
     ) -> Result<JsonValue, Missing> {
         // What was not given was not declared, so the client has refused it before; and if not,

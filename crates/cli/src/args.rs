@@ -27,7 +27,7 @@ enum Word {
     Whole(JsonObject),
 }
 
-/// The arguments that `words` mean for a tool with this schema. Later words win over earlier ones.
+/// The arguments that `words` mean for a tool with this schema. TaskFollowUp words win over earlier ones.
 pub(crate) fn for_schema(words: &[String], schema: &JsonObject) -> Result<JsonObject, Fail> {
     let mut arguments = JsonObject::new();
     for word in words {

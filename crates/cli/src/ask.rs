@@ -8,7 +8,7 @@ mod form;
 mod page;
 mod terminal;
 
-pub(crate) use terminal::{Person, TerminalModes};
+pub(crate) use terminal::{Prompter, TerminalModes};
 
 use crate::text;
 use carryall::types::{ElicitRequestParams, ElicitResult};
@@ -46,14 +46,14 @@ enum Tone {
 
 /// Why there is no answer.
 #[derive(Debug)]
-enum Trouble {
+enum PromptError {
     /// The terminal fails, or the person has pressed Ctrl-C.
     Terminal(io::Error),
     /// Nobody could answer this.
     Question(String),
 }
 
-impl From<io::Error> for Trouble {
+impl From<io::Error> for PromptError {
     fn from(error: io::Error) -> Self {
         Self::Terminal(error)
     }
@@ -64,7 +64,7 @@ fn put(
     source: &mut dyn Source,
     who: &str,
     question: &ElicitRequestParams,
-) -> Result<ElicitResult, Trouble> {
+) -> Result<ElicitResult, PromptError> {
     source.tell(&[]);
     source.tell(&[(Tone::Strong, &text::line(who)), (Tone::Plain, " asks:")]);
     source.tell(&[
@@ -78,7 +78,7 @@ fn put(
         ElicitRequestParams::Form(form) => form::ask(source, &form.requested_schema)?,
         ElicitRequestParams::Url(page) => page::ask(source, page)?,
     };
-    answer.check(question).map_err(Trouble::Question)?;
+    answer.check(question).map_err(PromptError::Question)?;
     Ok(answer)
 }
 

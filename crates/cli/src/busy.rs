@@ -1,6 +1,6 @@
 //! A spinner or progress bar on standard error, for answers that take their time.
 
-use crate::screen::{self, Screen};
+use crate::screen::{self, Output};
 use crate::text;
 use carryall::client::ProgressUpdate;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -17,8 +17,8 @@ const LENGTH: u64 = 10_000;
 
 /// Shows that something is going on. Clones show the same.
 #[derive(Clone)]
-pub(crate) struct Busy {
-    screen: Screen,
+pub(crate) struct Spinner {
+    screen: Output,
     label: String,
     bar: Option<ProgressBar>,
     seen: Arc<Mutex<Seen>>,
@@ -33,9 +33,9 @@ struct Seen {
     hushed: bool,
 }
 
-impl Busy {
+impl Spinner {
     /// Nothing is shown yet, unless with `--verbose`.
-    pub(crate) fn new(screen: Screen, label: &str) -> Self {
+    pub(crate) fn new(screen: Output, label: &str) -> Self {
         if screen.verbose {
             screen.note(label);
         }
@@ -56,7 +56,7 @@ impl Busy {
     /// Waits for the answer, visibly if it takes long. Nothing of that is left, even if the waiting
     /// is broken off.
     pub(crate) async fn during<F: Future>(&self, answer: F) -> F::Output {
-        let _clearing = Clearing(self);
+        let _clearing = LineEraser(self);
         let mut answer = std::pin::pin!(answer);
         let early = tokio::time::timeout(PATIENCE, &mut answer).await;
         match early {
@@ -69,10 +69,10 @@ impl Busy {
     }
 
     /// Nothing is drawn until what this returns is dropped: a person is asked something.
-    pub(crate) fn hush(&self) -> Hush<'_> {
+    pub(crate) fn hush(&self) -> SpinnerSuspended<'_> {
         self.seen().hushed = true;
         self.clear();
-        Hush(self)
+        SpinnerSuspended(self)
     }
 
     /// Shows how far the server says it has come.
@@ -148,18 +148,18 @@ impl Busy {
 }
 
 /// Takes the bar away in the end.
-struct Clearing<'a>(&'a Busy);
+struct LineEraser<'a>(&'a Spinner);
 
-impl Drop for Clearing<'_> {
+impl Drop for LineEraser<'_> {
     fn drop(&mut self) {
         self.0.clear();
     }
 }
 
 /// As long as this lives, nothing is drawn.
-pub(crate) struct Hush<'a>(&'a Busy);
+pub(crate) struct SpinnerSuspended<'a>(&'a Spinner);
 
-impl Drop for Hush<'_> {
+impl Drop for SpinnerSuspended<'_> {
     fn drop(&mut self) {
         let due = {
             let mut seen = self.0.seen();

@@ -5,7 +5,7 @@ use crate::demo::Demo;
 use crate::fail::Fail;
 use crate::inspector;
 use crate::near;
-use crate::screen::ScreenOptions;
+use crate::screen::OutputOptions;
 use crate::up::Up;
 use clap::{CommandFactory as _, Parser, Subcommand};
 use std::ffi::OsString;
@@ -71,7 +71,7 @@ pub(crate) enum Command {
 
 impl Command {
     /// How this command prints.
-    fn screen(&self) -> ScreenOptions {
+    fn screen(&self) -> OutputOptions {
         match self {
             Self::Discover(command) => command.server.screen,
             Self::Tools(command) => command.server.screen,
@@ -86,7 +86,7 @@ impl Command {
             Self::Listen(command) => command.server.screen,
             Self::Trust(command) => command.screen,
             Self::Cache(command) => command.screen(),
-            Self::Up(_) | Self::Demo(_) | Self::Completions(_) => ScreenOptions::default(),
+            Self::Up(_) | Self::Demo(_) | Self::Completions(_) => OutputOptions::default(),
         }
     }
 }
@@ -94,7 +94,7 @@ impl Command {
 /// A command line, understood.
 pub(crate) struct Invocation {
     pub(crate) command: Command,
-    pub(crate) screen: ScreenOptions,
+    pub(crate) screen: OutputOptions,
 }
 
 /// Parses the command line of this process; ends the process when there is nothing to run.
@@ -121,7 +121,7 @@ fn refuse(words: &[OsString], error: &clap::Error) -> ! {
         && let Some(ContextValue::String(wrong)) = error.get(ContextKind::InvalidSubcommand)
     {
         let fail = no_such_command(words, wrong);
-        crate::screen::Screen::new(ScreenOptions::default()).fail(&fail);
+        crate::screen::Output::new(OutputOptions::default()).fail(&fail);
         std::process::exit(fail.exit as i32)
     }
     error.exit()

@@ -1,29 +1,29 @@
 //! From TARGET to a client.
 
-use crate::again::Again;
+use crate::again::FollowUpCommand;
 use crate::answers::Answers;
-use crate::ask::Person;
-use crate::busy::Busy;
+use crate::ask::Prompter;
+use crate::busy::Spinner;
 use crate::duration;
 use crate::era::{EraOption, memory};
-use crate::fail::{Exit, Fail, Reach};
+use crate::fail::{Exit, Fail, TargetKind};
 use crate::follow;
-use crate::inputs::Inputs;
+use crate::inputs::ClientFeatures;
 use crate::mcp_json::ConfigPaths;
 use crate::notes;
-use crate::screen::{Screen, ScreenOptions};
+use crate::screen::{Output, OutputOptions};
 use crate::stop;
-use crate::target::{self, Chosen, Process, Target};
+use crate::target::{self, Process, ResolvedTarget, Target};
 use crate::text;
-use carryall::client::{CallOptions, ClientBuilder, ClientError, Listing, Page, TaskHandle};
+use carryall::client::{CallOptions, ClientBuilder, ClientError, ListPage, Listing, TaskHandle};
 use carryall::proto::{CallError, SharedService};
 use carryall::transport::http::HttpClient;
-use carryall::transport::socket::LineClient;
+use carryall::transport::socket::SocketClient;
 use carryall::transport::stdio::ServerCommand;
 use carryall::types::{
     ClientCapabilities, ElicitationCapability, JsonObject, JsonValue, LoggingLevel,
 };
-use carryall::{Client, HttpWay, StdioWay, WayOptions};
+use carryall::{Client, DualEraHttp, DualEraOptions, DualEraStdio};
 use http::{HeaderName, HeaderValue};
 use std::collections::VecDeque;
 use std::path::PathBuf;
@@ -70,9 +70,9 @@ pub(crate) struct ServerOptions {
           value_parser = ["off", "debug", "info", "notice", "warning", "error", "critical", "alert", "emergency"])]
     pub(crate) log_level: String,
     #[command(flatten)]
-    pub(crate) inputs: Inputs,
+    pub(crate) inputs: ClientFeatures,
     #[command(flatten)]
-    pub(crate) screen: ScreenOptions,
+    pub(crate) screen: OutputOptions,
 }
 
 impl ServerOptions {
@@ -82,9 +82,9 @@ impl ServerOptions {
         target: Option<String>,
         rest: Vec<String>,
         command: Vec<String>,
-    ) -> Result<(Chosen, Vec<String>), Fail> {
+    ) -> Result<(ResolvedTarget, Vec<String>), Fail> {
         let paths = ConfigPaths::of_process(self.config.clone());
-        target::split(target, rest, command, &paths, Screen::new(self.screen))
+        target::split(target, rest, command, &paths, Output::new(self.screen))
     }
 }
 
@@ -93,16 +93,16 @@ pub(crate) struct Server {
     pub(crate) client: Client,
     /// The server in a few words, for messages.
     pub(crate) place: String,
-    pub(crate) screen: Screen,
-    pub(crate) reach: Reach,
+    pub(crate) screen: Output,
+    pub(crate) reach: TargetKind,
     /// How to name it on another command line.
-    pub(crate) again: Again,
+    pub(crate) again: FollowUpCommand,
     /// Whether it is still there when this command has ended.
     pub(crate) lasts: bool,
     /// What it may ask of the client itself.
-    pub(crate) inputs: Inputs,
+    pub(crate) inputs: ClientFeatures,
     /// Who may be asked what nobody has answered on the command line.
-    pub(crate) person: Option<Person>,
+    pub(crate) person: Option<Prompter>,
     options: CallOptions,
     /// How long a whole list may take, whatever its pages.
     list_limit: Duration,
@@ -113,7 +113,7 @@ pub(crate) struct Server {
 /// Does `work` with the server that `target` is, and leaves nothing of it running. Ctrl-C ends it
 /// with `interrupted`.
 pub(crate) async fn with(
-    target: Chosen,
+    target: ResolvedTarget,
     options: &ServerOptions,
     interrupted: Exit,
     work: impl AsyncFnOnce(&Server) -> Result<Exit, Fail>,
@@ -124,14 +124,14 @@ pub(crate) async fn with(
 /// As [`with`], for work in which the server may ask something: questions without `answers` go to
 /// the person who is there.
 pub(crate) async fn answering(
-    target: Chosen,
+    target: ResolvedTarget,
     options: &ServerOptions,
     answers: &Answers,
     interrupted: Exit,
     work: impl AsyncFnOnce(&Server) -> Result<Exit, Fail>,
 ) -> Result<Exit, Fail> {
     answers.check()?;
-    let screen = Screen::new(options.screen);
+    let screen = Output::new(options.screen);
     let ended = serving(target, options, answers.person(screen), interrupted, work).await;
     if ended.is_ok() {
         answers.warn_of_unused(screen);
@@ -140,17 +140,20 @@ pub(crate) async fn answering(
 }
 
 async fn serving(
-    chosen: Chosen,
+    chosen: ResolvedTarget,
     options: &ServerOptions,
-    person: Option<Person>,
+    person: Option<Prompter>,
     interrupted: Exit,
     work: impl AsyncFnOnce(&Server) -> Result<Exit, Fail>,
 ) -> Result<Exit, Fail> {
-    let screen = Screen::new(options.screen);
+    let screen = Output::new(options.screen);
     notes::install(screen);
     let mut signals = stop::watch();
     let reach = chosen.target.reach();
-    let (place, again) = (chosen.target.shown(), Again::new(&chosen, options));
+    let (place, again) = (
+        chosen.target.shown(),
+        FollowUpCommand::new(&chosen, options),
+    );
     let (client, way) = tokio::select! {
         opened = open(chosen.target, options, person, screen) => opened?,
         () = signals.next() => return Ok(Exit::Interrupted),
@@ -196,7 +199,7 @@ impl Server {
 
     /// What every request gets whose answer may take its time, with the log messages that were
     /// asked for.
-    pub(crate) fn patient_options(&self, busy: &Busy) -> CallOptions {
+    pub(crate) fn patient_options(&self, busy: &Spinner) -> CallOptions {
         let busy = busy.clone();
         self.options()
             .reset_on_progress()
@@ -204,12 +207,12 @@ impl Server {
     }
 
     /// Shows that something is going on.
-    pub(crate) fn busy(&self, label: &str) -> Busy {
-        Busy::new(self.screen, label)
+    pub(crate) fn busy(&self, label: &str) -> Spinner {
+        Spinner::new(self.screen, label)
     }
 
     /// A whole list.
-    pub(crate) async fn list<P: Page>(
+    pub(crate) async fn list<P: ListPage>(
         &self,
         listing: Listing<P>,
         what: &str,
@@ -257,25 +260,25 @@ impl Server {
 
 /// What has to be ended when the work is done.
 enum Way {
-    Http(HttpWay),
+    Http(DualEraHttp),
     Socket,
     Child(ChildServer),
 }
 
 /// A server that was started here.
 struct ChildServer {
-    client: StdioWay,
+    client: DualEraStdio,
     last_words: Arc<Mutex<VecDeque<String>>>,
 }
 
 impl ChildServer {
-    fn explain(&self, fail: Fail, screen: Screen) -> Fail {
+    fn explain(&self, fail: Fail, screen: Output) -> Fail {
         explain(fail, &self.last_words, screen)
     }
 }
 
 /// Adds what a server wrote to standard error, where the reason usually stands.
-fn explain(mut fail: Fail, last_words: &Mutex<VecDeque<String>>, screen: Screen) -> Fail {
+fn explain(mut fail: Fail, last_words: &Mutex<VecDeque<String>>, screen: Output) -> Fail {
     let words = last_words.lock().unwrap_or_else(PoisonError::into_inner);
     if matches!(fail.exit, Exit::Unreachable | Exit::Timeout)
         && !screen.verbose
@@ -299,8 +302,8 @@ fn explain(mut fail: Fail, last_words: &Mutex<VecDeque<String>>, screen: Screen)
 async fn open(
     target: Target,
     options: &ServerOptions,
-    person: Option<Person>,
-    screen: Screen,
+    person: Option<Prompter>,
+    screen: Output,
 ) -> Result<(Client, Way), Fail> {
     let (place, reach) = (target.shown(), target.reach());
     if !options.headers.is_empty() && !matches!(target, Target::Http { .. }) {
@@ -311,7 +314,7 @@ async fn open(
     if !options.env.is_empty() && !matches!(target, Target::Stdio(_)) {
         return Err(Fail::usage("--env is for servers that are started here"));
     }
-    let way = WayOptions::default()
+    let way = DualEraOptions::default()
         .era(options.era.into())
         .memory(memory());
     let way = way.handshake_timeout(options.timeout);
@@ -319,7 +322,7 @@ async fn open(
     let way = carryall::answering(way, &builder);
     let (builder, way) = match target {
         Target::Http { url, headers } => {
-            let way = HttpWay::new(http_client(&url, &headers, options)?, way);
+            let way = DualEraHttp::new(http_client(&url, &headers, options)?, way);
             let told = way.clone();
             let builder = builder.era_from(move || told.decision());
             (
@@ -329,9 +332,9 @@ async fn open(
                 Way::Http(way),
             )
         }
-        Target::Unix(path) => (builder.service(LineClient::unix(path)), Way::Socket),
+        Target::Unix(path) => (builder.service(SocketClient::unix(path)), Way::Socket),
         Target::Stdio(process) => {
-            let busy = Busy::new(screen, &format!("starting {place}"));
+            let busy = Spinner::new(screen, &format!("starting {place}"));
             let child = busy.during(start(process, way, options, screen)).await?;
             let told = child.client.clone();
             let builder = builder.era_from(move || told.decision());
@@ -348,7 +351,7 @@ async fn open(
     Ok((client, way))
 }
 
-fn builder(options: &ServerOptions, person: Option<Person>) -> Result<ClientBuilder, Fail> {
+fn builder(options: &ServerOptions, person: Option<Prompter>) -> Result<ClientBuilder, Fail> {
     // Forms can be filled in with --answer; what is asked for without it is shown. Pages are opened
     // by people.
     let mut elicitation = ElicitationCapability::new().with_form(JsonObject::new());
@@ -410,9 +413,9 @@ fn http_client(
 
 async fn start(
     process: Process,
-    way: WayOptions,
+    way: DualEraOptions,
     options: &ServerOptions,
-    screen: Screen,
+    screen: Output,
 ) -> Result<ChildServer, Fail> {
     let last_words = Arc::new(Mutex::new(VecDeque::new()));
     let words = Arc::clone(&last_words);
@@ -450,10 +453,10 @@ async fn start(
         words.push_back(line.to_owned());
     });
     let shown = format!("`{}`", command.program());
-    match StdioWay::spawn(command, way).await {
+    match DualEraStdio::spawn(command, way).await {
         Ok(client) => Ok(ChildServer { client, last_words }),
         Err(error) => Err(explain(
-            Fail::of(&shown, Reach::Child, &error.into()),
+            Fail::of(&shown, TargetKind::Child, &error.into()),
             &last_words,
             screen,
         )),
@@ -487,7 +490,7 @@ fn meta(options: &ServerOptions) -> Result<JsonObject, Fail> {
 }
 
 /// What every request gets: `--meta`, and log messages to standard error.
-fn call_options(options: &ServerOptions, screen: Screen) -> Result<CallOptions, Fail> {
+fn call_options(options: &ServerOptions, screen: Output) -> Result<CallOptions, Fail> {
     let mut call = CallOptions::new();
     for (key, value) in meta(options)? {
         call = call.meta(key, value);

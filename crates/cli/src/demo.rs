@@ -49,7 +49,7 @@ pub(crate) struct Demo {
     /// Print one line of JSON with the URL to standard output, and stop when standard input ends:
     /// for supervisors
     #[arg(long, value_name = "FORMAT", value_enum)]
-    announce: Option<Announce>,
+    announce: Option<AnnounceFormat>,
     /// Share what can change with other replicas through this file; supervised replicas share one
     /// without it
     #[arg(long, value_name = "FILE")]
@@ -68,7 +68,7 @@ pub(crate) struct Demo {
 
 /// How the address is announced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-enum Announce {
+enum AnnounceFormat {
     /// `{"listening":"http://127.0.0.1:PORT/mcp"}`
     Json,
 }
@@ -84,7 +84,7 @@ pub(crate) struct Shared {
 pub(crate) async fn run(demo: Demo) -> Result<Exit, Fail> {
     let board = match (&demo.board, demo.announce) {
         (Some(file), _) => Board::shared(file.clone()),
-        (None, Some(Announce::Json)) => Board::of_siblings(),
+        (None, Some(AnnounceFormat::Json)) => Board::of_siblings(),
         (None, None) => Board::alone(),
     };
     let files = match &demo.files {
@@ -155,11 +155,11 @@ async fn serve_http(demo: &Demo, server: Server) -> Result<(), Fail> {
 
 /// Says where the server listens, and gives what ends it.
 fn announce(
-    how: Option<Announce>,
+    how: Option<AnnounceFormat>,
     url: &str,
 ) -> Result<std::pin::Pin<Box<dyn Future<Output = ()> + Send>>, Fail> {
     match how {
-        Some(Announce::Json) => {
+        Some(AnnounceFormat::Json) => {
             // Whoever reads the line may send signals from then on.
             stop::heed_interrupts();
             let line = serde_json::json!({ "listening": url });

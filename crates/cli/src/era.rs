@@ -1,6 +1,6 @@
 //! Which era of the protocol to speak, and what is remembered about servers.
 
-use carryall::{Era, EraMemory};
+use carryall::{Era, EraCache};
 use std::path::PathBuf;
 
 /// `--era`
@@ -28,8 +28,8 @@ impl From<EraOption> for Era {
 /// What earlier runs have found out, in the user's cache folder if there is one. It saves a
 /// question to servers that take it badly; an entry is dropped when it proves wrong, and after a
 /// week.
-pub(crate) fn memory() -> EraMemory {
-    cache_file().map_or_else(EraMemory::new, EraMemory::file)
+pub(crate) fn memory() -> EraCache {
+    cache_file().map_or_else(EraCache::new, EraCache::file)
 }
 
 /// The file of what is remembered.

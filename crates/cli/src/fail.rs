@@ -73,7 +73,7 @@ impl Fail {
 
     /// What went wrong with a request to the server that `place` names and that is reached like
     /// this.
-    pub(crate) fn of(place: &str, reach: Reach, error: &ClientError) -> Self {
+    pub(crate) fn of(place: &str, reach: TargetKind, error: &ClientError) -> Self {
         let mut fail = Self::new(
             exit_of(error),
             format!(
@@ -109,33 +109,33 @@ fn exit_of(error: &ClientError) -> Exit {
 
 /// How a server is reached, on which depends what can be done about a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Reach {
+pub(crate) enum TargetKind {
     Http,
     /// A process that is started here.
     Child,
     Socket,
 }
 
-fn hint_for(reach: Reach, error: &ClientError) -> Option<String> {
+fn hint_for(reach: TargetKind, error: &ClientError) -> Option<String> {
     let hint = match error {
         ClientError::Call(CallError::Unreachable(cause)) => {
             let cause = cause.to_string();
             match reach {
-                Reach::Child if cause.starts_with("cannot start") => {
+                TargetKind::Child if cause.starts_with("cannot start") => {
                     "check that the command exists and runs by itself; what it needs of the environment is given with --env"
                 }
-                Reach::Child => {
+                TargetKind::Child => {
                     "check that the command is an MCP server on its standard streams (some want an argument like `stdio` \
                      for that), and give it more time with --timeout if it is slow to start"
                 }
-                Reach::Socket => "check that a server listens on this socket",
-                Reach::Http if cause.contains("ertificate") => {
+                TargetKind::Socket => "check that a server listens on this socket",
+                TargetKind::Http if cause.contains("ertificate") => {
                     "the server's certificate is not trusted by this machine"
                 }
-                Reach::Http => "check that the server runs and that host and port are right",
+                TargetKind::Http => "check that the server runs and that host and port are right",
             }
         }
-        ClientError::Call(CallError::Broken(_)) if reach == Reach::Child => {
+        ClientError::Call(CallError::Broken(_)) if reach == TargetKind::Child => {
             "whether the request was carried out is unknown; --verbose shows what the server wrote to standard error"
         }
         ClientError::Call(CallError::Broken(_)) => "whether the request was carried out is unknown",
@@ -262,7 +262,11 @@ mod tests {
             (ClientError::Request("x".into()), Exit::Usage),
         ];
         for (error, exit) in cases {
-            assert_eq!(Fail::of("here", Reach::Http, &error).exit, exit, "{error}");
+            assert_eq!(
+                Fail::of("here", TargetKind::Http, &error).exit,
+                exit,
+                "{error}"
+            );
         }
     }
 
@@ -270,13 +274,16 @@ mod tests {
     fn hints_are_about_the_way_the_server_is_reached() {
         let unreachable = ClientError::Call(CallError::unreachable("no"));
         let hint = |reach| hint_for(reach, &unreachable).unwrap();
-        assert!(hint(Reach::Http).contains("port") && hint(Reach::Socket).contains("socket"));
         assert!(
-            hint(Reach::Child).contains("standard streams") && !hint(Reach::Child).contains("port")
+            hint(TargetKind::Http).contains("port") && hint(TargetKind::Socket).contains("socket")
+        );
+        assert!(
+            hint(TargetKind::Child).contains("standard streams")
+                && !hint(TargetKind::Child).contains("port")
         );
         let broken = ClientError::Call(CallError::broken("no"));
         assert!(
-            !hint_for(Reach::Http, &broken)
+            !hint_for(TargetKind::Http, &broken)
                 .unwrap()
                 .contains("standard error")
         );
@@ -286,7 +293,7 @@ mod tests {
     fn what_was_refused_is_what_the_hint_is_about() {
         let hint = |status, body: &str| {
             hint_for(
-                Reach::Http,
+                TargetKind::Http,
                 &ClientError::Call(CallError::NotMcp {
                     status,
                     body: body.into(),

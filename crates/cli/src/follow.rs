@@ -1,19 +1,19 @@
 //! A task, followed to its end (`tasks#task-polling`).
 
-use crate::again::Later;
-use crate::answers::{Answers, Asking};
-use crate::busy::Busy;
+use crate::again::TaskFollowUp;
+use crate::answers::{Answers, PendingInput};
+use crate::busy::Spinner;
 use crate::connect::Server;
 use crate::fail::{Exit, Fail};
 use crate::text;
-use carryall::client::{Answer, ClientError, TaskHandle};
+use carryall::client::{ClientError, FromResult, TaskHandle};
 use carryall::types::{InputRequests, Task, TaskStatus};
 use std::collections::HashSet;
 
 /// Follows the task that a call has become. If the call is broken off, so is the task.
-pub(crate) async fn call<A: Answer>(
+pub(crate) async fn call<A: FromResult>(
     server: &Server,
-    busy: &Busy,
+    busy: &Spinner,
     what: &str,
     task: &TaskHandle,
     answers: &Answers,
@@ -39,9 +39,9 @@ pub(crate) async fn call<A: Answer>(
 }
 
 /// Follows a task to its result, with answers to what it asks.
-pub(crate) async fn to_its_end<A: Answer>(
+pub(crate) async fn to_its_end<A: FromResult>(
     server: &Server,
-    busy: &Busy,
+    busy: &Spinner,
     what: &str,
     task: &TaskHandle,
     answers: &Answers,
@@ -84,13 +84,13 @@ fn left_behind(server: &Server, id: &str, fail: Fail) -> Fail {
 /// Answers whatever a task asks until it has ended: each question once, however often it is told.
 async fn asked_for(
     server: &Server,
-    busy: &Busy,
+    busy: &Spinner,
     what: &str,
     task: &TaskHandle,
     answers: &Answers,
 ) -> Result<(), Fail> {
     let failed = |error: ClientError| failed(server, &error);
-    let (mut news, mut answered) = (task.news(), HashSet::new());
+    let (mut news, mut answered) = (task.watch(), HashSet::new());
     loop {
         let mut now = news.next().await.map_err(failed)?;
         busy.status(&status(&now.task));
@@ -108,12 +108,12 @@ async fn asked_for(
         answered.extend(requests.iter().map(|(key, _)| key.to_owned()));
         now.input_requests = Some(requests.clone());
         let result = serde_json::to_value(&now).unwrap_or_default();
-        let later = Some(Later {
+        let later = Some(TaskFollowUp {
             again: &server.again,
             action: "wait",
             id: task.id(),
         });
-        let responses = Asking {
+        let responses = PendingInput {
             what,
             requests: &requests,
             result,
@@ -123,7 +123,7 @@ async fn asked_for(
         .await?;
         task.update(responses).await.map_err(failed)?;
         // The answers may have been all that it waited for, which is news of this side.
-        news = task.news();
+        news = task.watch();
     }
 }
 

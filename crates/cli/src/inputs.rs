@@ -18,7 +18,7 @@ const MODEL: &str = "carryall --say";
 
 /// Options of every command that talks to a server.
 #[derive(Clone, Debug, Default, clap::Args)]
-pub(crate) struct Inputs {
+pub(crate) struct ClientFeatures {
     /// A directory to name when the server asks for roots, or a URI (repeatable)
     #[arg(long = "root", value_name = "DIR")]
     roots: Vec<String>,
@@ -27,7 +27,7 @@ pub(crate) struct Inputs {
     say: Option<String>,
 }
 
-impl Inputs {
+impl ClientFeatures {
     /// The roots, if there are any to tell.
     pub(crate) fn roots(&self) -> Result<Option<ListRootsResult>, Fail> {
         if self.roots.is_empty() {
@@ -85,7 +85,7 @@ mod tests {
 
     #[test]
     fn directories_become_uris_and_uris_stay() {
-        let inputs = Inputs {
+        let inputs = ClientFeatures {
             roots: vec!["/".into(), "file:///home/ada/a%20b".into()],
             say: None,
         };
@@ -97,7 +97,7 @@ mod tests {
 
     #[test]
     fn a_directory_that_is_not_there_is_refused() {
-        let inputs = Inputs {
+        let inputs = ClientFeatures {
             roots: vec!["/no/such/directory".into()],
             say: None,
         };

@@ -7,7 +7,7 @@ use crate::cli::Command;
 use crate::commands::{call, discover, prompt, prompts, read, resources, templates, tools};
 use crate::connect::ServerOptions;
 use crate::fail::Fail;
-use crate::screen::{Screen, ScreenOptions};
+use crate::screen::{Output, OutputOptions};
 use clap::Parser;
 use std::ffi::OsString;
 
@@ -88,8 +88,8 @@ pub(crate) fn parse(words: Vec<OsString>) -> Command {
     }
 }
 
-fn refuse(screen: ScreenOptions, fail: &Fail) -> ! {
-    Screen::new(screen).fail(fail);
+fn refuse(screen: OutputOptions, fail: &Fail) -> ! {
+    Output::new(screen).fail(fail);
     std::process::exit(fail.exit as i32)
 }
 

@@ -33,7 +33,7 @@ mod words;
 
 use cli::Command;
 use fail::{Exit, Fail};
-use screen::Screen;
+use screen::Output;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
@@ -41,7 +41,7 @@ fn main() -> ExitCode {
     match run(invocation.command) {
         Ok(exit) => exit.into(),
         Err(fail) => {
-            Screen::new(invocation.screen).fail(&fail);
+            Output::new(invocation.screen).fail(&fail);
             fail.exit.into()
         }
     }

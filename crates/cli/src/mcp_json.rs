@@ -12,9 +12,9 @@ pub(crate) use format::{ServerConfig, Servers, parse};
 
 use crate::fail::Fail;
 use crate::near;
-use crate::screen::Screen;
+use crate::screen::Output;
 use crate::target::Target;
-use crate::trust::{self, Approvals};
+use crate::trust::{self, ApprovalStore};
 use std::collections::BTreeMap;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
@@ -37,7 +37,7 @@ pub(crate) struct ConfigPaths {
     /// Those of the working directory.
     pub(crate) project: Vec<PathBuf>,
     /// Which project files have been approved.
-    pub(crate) approvals: Approvals,
+    pub(crate) approvals: ApprovalStore,
     pub(crate) variables: Variables,
 }
 
@@ -60,8 +60,9 @@ impl ConfigPaths {
         let project = project_files(&variables.workspace, &user);
         let state_home =
             absolute(env, "XDG_STATE_HOME").or_else(|| Some(home?.join(".local/state")));
-        let approvals =
-            Approvals::file(state_home.map(|directory| directory.join("carryall/approved.json")));
+        let approvals = ApprovalStore::file(
+            state_home.map(|directory| directory.join("carryall/approved.json")),
+        );
         Self {
             config,
             user,
@@ -173,7 +174,7 @@ pub(crate) fn configured(file: &Path) -> Result<ConfigFile, Fail> {
 /// # Errors
 /// A name that no file has, an entry that makes no sense, and a project file that nobody has
 /// approved.
-pub(crate) fn find(name: &str, paths: &ConfigPaths, screen: Screen) -> Result<Target, Fail> {
+pub(crate) fn find(name: &str, paths: &ConfigPaths, screen: Output) -> Result<Target, Fail> {
     if let Some(config) = &paths.config {
         let file = configured(config)?;
         return match file.target(name, &paths.variables) {

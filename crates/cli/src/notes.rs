@@ -1,6 +1,6 @@
 //! What the libraries report while they work: warnings for people, details with `--verbose`.
 
-use crate::screen::Screen;
+use crate::screen::Output;
 use crate::text;
 use std::fmt::{self, Write as _};
 use std::sync::{Mutex, PoisonError};
@@ -13,7 +13,7 @@ use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
 static DROPPED: Mutex<Vec<(String, String)>> = Mutex::new(Vec::new());
 
 /// From now on reports go to standard error.
-pub(crate) fn install(screen: Screen) {
+pub(crate) fn install(screen: Output) {
     let subscriber = tracing_subscriber::registry().with(Notes { screen });
     // Fails when a command has installed another one, which then goes on.
     let _ = tracing::subscriber::set_global_default(subscriber);
@@ -28,7 +28,7 @@ pub(crate) fn dropped() -> Vec<(String, String)> {
 }
 
 struct Notes {
-    screen: Screen,
+    screen: Output,
 }
 
 impl<S: Subscriber> Layer<S> for Notes {

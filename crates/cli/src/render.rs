@@ -1,6 +1,6 @@
 //! Results for people. Everything that comes from a server is cleaned on its way.
 
-use crate::screen::{FAINT, NAME, Screen};
+use crate::screen::{FAINT, NAME, Output};
 use crate::text;
 use carryall::types::{ContentBlock, JsonValue, ResourceContents, Role};
 use comfy_table::{Attribute, Cell, Color, ContentArrangement, Table, presets};
@@ -16,7 +16,7 @@ const MAX_ROWS: usize = 5_000;
 /// A table without lines: the first column stands out. Cells are cleaned and clipped, each on one
 /// line unless it wraps; rows beyond 5,000 are only counted.
 pub(crate) fn table<const N: usize>(
-    screen: &Screen,
+    screen: &Output,
     headers: [&str; N],
     rows: impl IntoIterator<Item = [String; N]>,
 ) -> String {
@@ -83,7 +83,7 @@ fn finished(mut table: Table) -> String {
 /// What is known of something: titles in bold, and what belongs to them. Line breaks of the
 /// server's stay; values are clipped.
 pub(crate) fn facts<'a>(
-    screen: &Screen,
+    screen: &Output,
     facts: impl IntoIterator<Item = (&'a str, String)>,
 ) -> String {
     let mut table = empty(screen.colors());
@@ -106,7 +106,7 @@ pub(crate) fn facts<'a>(
 }
 
 /// Content blocks, one below the other.
-pub(crate) fn content(screen: &Screen, blocks: &[ContentBlock]) -> String {
+pub(crate) fn content(screen: &Output, blocks: &[ContentBlock]) -> String {
     blocks
         .iter()
         .map(|one| block(screen, one))
@@ -114,7 +114,7 @@ pub(crate) fn content(screen: &Screen, blocks: &[ContentBlock]) -> String {
         .join("\n")
 }
 
-fn block(screen: &Screen, block: &ContentBlock) -> String {
+fn block(screen: &Output, block: &ContentBlock) -> String {
     match block {
         ContentBlock::Text(text) => text::clean(&text.text).into_owned(),
         ContentBlock::Image(image) => blob(screen, "image", &image.mime_type, &image.data),
@@ -157,7 +157,7 @@ fn block(screen: &Screen, block: &ContentBlock) -> String {
 }
 
 /// What a resource holds.
-pub(crate) fn contents(screen: &Screen, contents: &ResourceContents) -> String {
+pub(crate) fn contents(screen: &Output, contents: &ResourceContents) -> String {
     match contents {
         ResourceContents::Text(text) => text::clean(&text.text).into_owned(),
         ResourceContents::Blob(blob_contents) => blob(
@@ -173,7 +173,7 @@ pub(crate) fn contents(screen: &Screen, contents: &ResourceContents) -> String {
 }
 
 /// Base64 is nothing to look at: its kind and size are.
-fn blob(screen: &Screen, what: &str, mime_type: &str, base64: &str) -> String {
+fn blob(screen: &Output, what: &str, mime_type: &str, base64: &str) -> String {
     let padding = base64
         .bytes()
         .rev()
@@ -214,11 +214,11 @@ pub(crate) fn role(role: Role) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::screen::ScreenOptions;
+    use crate::screen::OutputOptions;
     use carryall::types::ImageContent;
 
-    fn screen() -> Screen {
-        Screen::new(ScreenOptions::default())
+    fn screen() -> Output {
+        Output::new(OutputOptions::default())
     }
 
     #[test]

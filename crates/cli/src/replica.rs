@@ -3,7 +3,7 @@
 use crate::fail::{Exit, Fail};
 use carryall::Keyring;
 use carryall::LegacyOptions;
-use carryall::legacy::serve::Siblings;
+use carryall::legacy::serve::HttpBus;
 use carryall::server::{KeyringError, keyring_from_env, keyring_from_file};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -51,7 +51,7 @@ impl ReplicaOptions {
             return Ok(options);
         };
         if !self.siblings.is_empty() {
-            let siblings = Siblings::new(self.siblings.iter().map(String::as_str), keyring.clone());
+            let siblings = HttpBus::new(self.siblings.iter().map(String::as_str), keyring.clone());
             let siblings =
                 siblings.map_err(|error| Fail::new(Exit::Usage, format!("--sibling: {error}")))?;
             options = options.meeting(Arc::new(siblings));

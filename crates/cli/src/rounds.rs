@@ -1,12 +1,12 @@
 //! From a request to its result: what the server asks for on the way (`basic/patterns/mrtr`), and
 //! the task that the request may become (Tasks extension).
 
-use crate::answers::{Answers, Asking};
-use crate::busy::Busy;
+use crate::answers::{Answers, PendingInput};
+use crate::busy::Spinner;
 use crate::connect::Server;
 use crate::fail::{Exit, Fail};
 use crate::follow;
-use carryall::client::{Answer, Request, Step, TaskHandle};
+use carryall::client::{FromResult, Request, RoundOutcome, TaskHandle};
 use serde_json::json;
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use std::time::Duration;
 const MAX_ROUNDS: u32 = 10;
 
 /// How far a request has come.
-pub(crate) enum Ended<A: Answer> {
+pub(crate) enum Ended<A: FromResult> {
     /// The result is there.
     Done(A::Output),
     /// The server works on it.
@@ -22,9 +22,9 @@ pub(crate) enum Ended<A: Answer> {
 }
 
 /// Asks until the result is there, whatever comes on the way.
-pub(crate) async fn complete<A: Answer>(
+pub(crate) async fn complete<A: FromResult>(
     server: &Server,
-    busy: &Busy,
+    busy: &Spinner,
     what: &str,
     request: Request<A>,
     answers: &Answers,
@@ -36,9 +36,9 @@ pub(crate) async fn complete<A: Answer>(
 }
 
 /// Asks until the result is there, or a task that leads to it.
-pub(crate) async fn answered<A: Answer>(
+pub(crate) async fn answered<A: FromResult>(
     server: &Server,
-    busy: &Busy,
+    busy: &Spinner,
     what: &str,
     mut request: Request<A>,
     answers: &Answers,
@@ -49,9 +49,9 @@ pub(crate) async fn answered<A: Answer>(
             .await
             .map_err(|error| server.failed(&error))?
         {
-            Step::Done(output) => return Ok(Ended::Done(output)),
-            Step::Task(task) => return Ok(Ended::Task(task)),
-            Step::InputRequired(asked) => asked,
+            RoundOutcome::Done(output) => return Ok(Ended::Done(output)),
+            RoundOutcome::Task(task) => return Ok(Ended::Task(task)),
+            RoundOutcome::InputRequired(asked) => asked,
         };
         let requests = asked.requests();
         if requests.is_empty() {
@@ -59,7 +59,7 @@ pub(crate) async fn answered<A: Answer>(
             tokio::time::sleep(Duration::from_millis(25) * round).await;
         }
         let result = json!({"resultType": "input_required", "inputRequests": requests});
-        let responses = Asking {
+        let responses = PendingInput {
             what,
             requests,
             result,

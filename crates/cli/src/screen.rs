@@ -33,7 +33,7 @@ pub(crate) enum Color {
 /// Options of all commands that print something.
 #[derive(Clone, Copy, Debug, Default, clap::Args)]
 #[command(next_help_heading = "Output options")]
-pub(crate) struct ScreenOptions {
+pub(crate) struct OutputOptions {
     /// How to print the result: human on a terminal, json otherwise
     #[arg(long, value_enum)]
     format: Option<Format>,
@@ -47,7 +47,7 @@ pub(crate) struct ScreenOptions {
 
 /// The two output streams.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Screen {
+pub(crate) struct Output {
     pub(crate) format: Format,
     pub(crate) verbose: bool,
     /// Whether standard error is a terminal: a person may be reading along.
@@ -65,8 +65,8 @@ const ERROR: Style = AnsiColor::Red.on_default().bold();
 pub(crate) const WARNING: Style = AnsiColor::Yellow.on_default().bold();
 const HINT: Style = AnsiColor::Green.on_default();
 
-impl Screen {
-    pub(crate) fn new(options: ScreenOptions) -> Self {
+impl Output {
+    pub(crate) fn new(options: OutputOptions) -> Self {
         let (out, err) = (
             std::io::stdout().is_terminal(),
             std::io::stderr().is_terminal(),

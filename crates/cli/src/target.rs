@@ -1,8 +1,8 @@
 //! TARGET: which server a command talks to.
 
-use crate::fail::{Fail, Reach};
+use crate::fail::{Fail, TargetKind};
 use crate::mcp_json::{self, ConfigPaths};
-use crate::screen::Screen;
+use crate::screen::Output;
 use crate::words;
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -25,7 +25,7 @@ pub(crate) enum Target {
 
 /// A target, and the word that chose it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Chosen {
+pub(crate) struct ResolvedTarget {
     pub(crate) target: Target,
     /// TARGET as it was typed; nothing where a command after `--` stands for it.
     pub(crate) typed: Option<String>,
@@ -64,7 +64,7 @@ impl Target {
     }
 
     /// Whatever TARGET may be.
-    pub(crate) fn parse(text: &str, paths: &ConfigPaths, screen: Screen) -> Result<Self, Fail> {
+    pub(crate) fn parse(text: &str, paths: &ConfigPaths, screen: Output) -> Result<Self, Fail> {
         if let Some(line) = text.strip_prefix("stdio:") {
             let words = words::split(line).map_err(|why| Fail::usage(format!("TARGET: {why}")))?;
             return Process::from_words(words).map(Self::Stdio).ok_or_else(|| {
@@ -92,11 +92,11 @@ impl Target {
         }
     }
 
-    pub(crate) fn reach(&self) -> Reach {
+    pub(crate) fn reach(&self) -> TargetKind {
         match self {
-            Self::Http { .. } => Reach::Http,
-            Self::Stdio(_) => Reach::Child,
-            Self::Unix(_) => Reach::Socket,
+            Self::Http { .. } => TargetKind::Http,
+            Self::Stdio(_) => TargetKind::Child,
+            Self::Unix(_) => TargetKind::Socket,
         }
     }
 
@@ -179,15 +179,15 @@ pub(crate) fn split(
     rest: Vec<String>,
     command: Vec<String>,
     paths: &ConfigPaths,
-    screen: Screen,
-) -> Result<(Chosen, Vec<String>), Fail> {
+    screen: Output,
+) -> Result<(ResolvedTarget, Vec<String>), Fail> {
     if command.is_empty() {
         let Some(target) = target else {
             return Err(Fail::usage("no TARGET was given").hint(
                 "a TARGET is a URL, a name from an mcp.json, unix:PATH, stdio:'COMMAND', or a command after `--`",
             ));
         };
-        let chosen = Chosen {
+        let chosen = ResolvedTarget {
             target: Target::parse(&target, paths, screen)?,
             typed: Some(target),
         };
@@ -196,7 +196,7 @@ pub(crate) fn split(
     let target_word = target.filter(|target| target != "stdio:");
     let words = target_word.into_iter().chain(rest).collect();
     Ok((
-        Chosen {
+        ResolvedTarget {
             target: Target::command(command)?,
             typed: None,
         },
@@ -208,14 +208,14 @@ pub(crate) fn split(
 mod tests {
     use super::*;
     use crate::fail::Exit;
-    use crate::screen::ScreenOptions;
+    use crate::screen::OutputOptions;
 
     fn parse(text: &str) -> Result<Target, Fail> {
         Target::parse(text, &ConfigPaths::none(), screen())
     }
 
-    fn screen() -> Screen {
-        Screen::new(ScreenOptions::default())
+    fn screen() -> Output {
+        Output::new(OutputOptions::default())
     }
 
     fn http(url: &str) -> Target {

@@ -6,7 +6,7 @@
 
 use crate::fail::{Exit, Fail};
 use crate::mcp_json::{ConfigFile, ServerConfig};
-use crate::screen::{self, Screen, TITLE};
+use crate::screen::{self, Output, TITLE};
 use crate::{text, words};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
@@ -25,13 +25,13 @@ const MAX_SUMMARY: usize = 8 * 1024;
 
 /// The project files that the user has approved.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Approvals {
+pub(crate) struct ApprovalStore {
     /// `None` where the user has no directory for state: then nothing is remembered.
     path: Option<PathBuf>,
 }
 
 #[derive(Debug, Default, Deserialize, Serialize)]
-struct Approved {
+struct ApprovalFile {
     /// By canonical path.
     files: BTreeMap<String, Approval>,
 }
@@ -46,13 +46,13 @@ struct Approval {
 /// Whether a file may be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Trust {
-    Approved,
+    ApprovalFile,
     /// Another content of this file was approved.
     Changed,
     Unknown,
 }
 
-impl Approvals {
+impl ApprovalStore {
     pub(crate) fn file(path: Option<PathBuf>) -> Self {
         Self { path }
     }
@@ -60,7 +60,7 @@ impl Approvals {
     /// Whether this content of this file has been approved.
     pub(crate) fn check(&self, file: &ConfigFile) -> Trust {
         match self.read().files.get(&key(&file.path)) {
-            Some(approval) if approval.sha256 == digest(&file.text) => Trust::Approved,
+            Some(approval) if approval.sha256 == digest(&file.text) => Trust::ApprovalFile,
             Some(_) => Trust::Changed,
             None => Trust::Unknown,
         }
@@ -106,8 +106,8 @@ impl Approvals {
     }
 
     /// What has been approved: nothing if that cannot be read, which only means to be asked again.
-    fn read(&self) -> Approved {
-        let read = |path: &Path| -> io::Result<Approved> {
+    fn read(&self) -> ApprovalFile {
+        let read = |path: &Path| -> io::Result<ApprovalFile> {
             let mut bytes = Vec::new();
             std::fs::File::open(path)?
                 .take(MAX_FILE)
@@ -121,7 +121,7 @@ impl Approvals {
     }
 
     /// Replaces the file as a whole: readers see the old one or the new one.
-    fn write(&self, approved: &Approved) -> io::Result<()> {
+    fn write(&self, approved: &ApprovalFile) -> io::Result<()> {
         let no_place =
             || io::Error::new(io::ErrorKind::NotFound, "this user has no home directory");
         let path = self.path.as_deref().ok_or_else(no_place)?;
@@ -187,11 +187,11 @@ pub(crate) fn summary(file: &ConfigFile, first: Option<&str>) -> Vec<String> {
 pub(crate) fn require(
     file: &ConfigFile,
     name: &str,
-    approvals: &Approvals,
-    screen: Screen,
+    approvals: &ApprovalStore,
+    screen: Output,
 ) -> Result<(), Fail> {
     let trust = approvals.check(file);
-    if trust == Trust::Approved {
+    if trust == Trust::ApprovalFile {
         return Ok(());
     }
     let shown = file.path.display().to_string();

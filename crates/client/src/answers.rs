@@ -8,15 +8,15 @@ use carryall_types::{
 };
 
 /// Answers questions with the handlers of one client; see
-/// [`ClientBuilder::input_answers`](crate::ClientBuilder::input_answers).
+/// [`ClientBuilder::input_responder`](crate::ClientBuilder::input_responder).
 #[derive(Clone, Debug)]
-pub struct InputAnswers {
+pub struct InputResponder {
     handlers: Handlers,
     capabilities: ClientCapabilities,
     info: Implementation,
 }
 
-impl InputAnswers {
+impl InputResponder {
     pub(crate) fn new(
         handlers: Handlers,
         mut capabilities: ClientCapabilities,

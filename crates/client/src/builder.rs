@@ -1,10 +1,10 @@
 //! Setting up a client.
 
 use crate::ClientError;
-use crate::answers::InputAnswers;
+use crate::answers::InputResponder;
 use crate::cache::ResponseCache;
 use crate::client::{Client, Inner};
-use crate::config::Config;
+use crate::config::ClientConfig;
 use crate::handlers::{IntoInput, handler};
 use crate::options::is_extension_id;
 use crate::template::MetaTemplate;
@@ -31,7 +31,7 @@ pub struct ClientBuilder {
     server: Option<Arc<str>>,
     context: Arc<str>,
     cache: Option<ResponseCache>,
-    config: Config,
+    config: ClientConfig,
     wrong: Option<String>,
 }
 
@@ -47,7 +47,7 @@ impl ClientBuilder {
             server: None,
             context: "".into(),
             cache: Some(ResponseCache::default()),
-            config: Config::default(),
+            config: ClientConfig::default(),
             wrong: None,
         }
     }
@@ -306,8 +306,8 @@ impl ClientBuilder {
     /// The handlers set so far, for an adapter on the way to the server that has to answer
     /// questions by itself.
     #[must_use]
-    pub fn input_answers(&self) -> InputAnswers {
-        InputAnswers::new(
+    pub fn input_responder(&self) -> InputResponder {
+        InputResponder::new(
             self.config.handlers.clone(),
             self.config.capabilities.clone(),
             self.info.clone(),

@@ -2,8 +2,8 @@
 
 use crate::builder::ClientBuilder;
 use crate::cache::{CacheView, ResponseCache};
-use crate::config::Config;
-use crate::listen::Listen;
+use crate::config::ClientConfig;
+use crate::listen::ListenRequest;
 use crate::options::MetaOptions;
 use crate::pages::Listing;
 use crate::params::{object_members, put_arguments, write};
@@ -57,7 +57,7 @@ pub(crate) struct Inner {
     pub(crate) current: AtomicUsize,
     pub(crate) tools: ToolIndex,
     pub(crate) cache: Option<ResponseCache>,
-    pub(crate) config: Config,
+    pub(crate) config: ClientConfig,
 }
 
 impl Client {
@@ -247,8 +247,8 @@ impl Client {
     /// # Ok(())
     /// # }
     /// ```
-    pub fn listen(&self, filter: impl Into<SubscriptionFilter>) -> Listen {
-        Listen::new(self, filter.into())
+    pub fn listen(&self, filter: impl Into<SubscriptionFilter>) -> ListenRequest {
+        ListenRequest::new(self, filter.into())
     }
 
     /// The cache of this client, if it has one.
@@ -257,7 +257,7 @@ impl Client {
         self.inner.cache.as_ref()
     }
 
-    pub(crate) fn page<P: crate::pages::Page>(&self, cursor: Option<&str>) -> Request<P> {
+    pub(crate) fn page<P: crate::pages::ListPage>(&self, cursor: Option<&str>) -> Request<P> {
         self.page_as(P::METHOD, cursor)
     }
 

@@ -16,7 +16,7 @@ pub(crate) type EraOf = Arc<dyn Fn() -> Option<EraDecision> + Send + Sync>;
 
 /// Settings of a client. See [`ClientBuilder`](crate::ClientBuilder) for what they mean.
 #[derive(Clone)]
-pub(crate) struct Config {
+pub(crate) struct ClientConfig {
     pub(crate) timeout: Duration,
     pub(crate) max_timeout: Duration,
     pub(crate) max_rounds: usize,
@@ -37,7 +37,7 @@ pub(crate) struct Config {
     pub(crate) era: Option<EraOf>,
 }
 
-impl Default for Config {
+impl Default for ClientConfig {
     fn default() -> Self {
         Self {
             timeout: Duration::from_secs(60),
@@ -59,9 +59,9 @@ impl Default for Config {
     }
 }
 
-impl fmt::Debug for Config {
+impl fmt::Debug for ClientConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Config")
+        f.debug_struct("ClientConfig")
             .field("timeout", &self.timeout)
             .field("max_timeout", &self.max_timeout)
             .field("max_rounds", &self.max_rounds)

@@ -1,7 +1,7 @@
 //! One wire request and its answer, within its time.
 
 use crate::ClientError;
-use crate::notices::Notices;
+use crate::notices::NotificationDispatcher;
 use carryall_proto::{BoxFuture, CallError, Message, MessageStream, Outcome, Reply, Response};
 use carryall_types::{RawJson, RequestId};
 use futures_util::StreamExt;
@@ -25,7 +25,7 @@ pub(crate) async fn exchange(
     answer: BoxFuture<Result<Reply, CallError>>,
     id: &RequestId,
     limits: Limits,
-    notices: &mut Notices<'_>,
+    notices: &mut NotificationDispatcher<'_>,
 ) -> Result<RawJson, ClientError> {
     let started = Instant::now();
     let idle = limits.idle.min(limits.total);
@@ -60,7 +60,7 @@ async fn follow(
     started: Instant,
     limits: Limits,
     mut alarm: Pin<&mut Sleep>,
-    notices: &mut Notices<'_>,
+    notices: &mut NotificationDispatcher<'_>,
 ) -> Result<Response, ClientError> {
     loop {
         let message = tokio::select! {

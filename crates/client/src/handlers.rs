@@ -1,7 +1,7 @@
 //! Who provides the inputs that servers ask for.
 
 use crate::ClientError;
-use carryall_proto::deprecated::Feature;
+use carryall_proto::deprecated::DeprecatedFeature;
 use carryall_proto::{BoxError, BoxFuture};
 use carryall_types::{
     ClientCapabilities, CreateMessageRequestParams, CreateMessageResult, ElicitRequestFormParams,
@@ -107,7 +107,7 @@ impl Handlers {
             }
             InputRequest::CreateMessage(params) => {
                 let handler = known(self.sample.as_ref(), "sampling")?;
-                notice(Feature::Sampling);
+                notice(DeprecatedFeature::Sampling);
                 params.validate().map_err(|why| {
                     failed(key, format!("the conversation is malformed: {why}").into())
                 })?;
@@ -118,7 +118,7 @@ impl Handlers {
             }
             InputRequest::ListRoots(_) => {
                 let handler = known(self.roots.as_ref(), "roots")?;
-                notice(Feature::Roots);
+                notice(DeprecatedFeature::Roots);
                 let roots = handler(()).await.map_err(|cause| failed(key, cause))?;
                 roots.check().map_err(|why| failed(key, why.into()))?;
                 encode(key, &roots)
@@ -148,7 +148,7 @@ impl Handlers {
 }
 
 /// Tells whoever runs the client, once, that the server relies on what may go (`deprecated`).
-fn notice(feature: Feature) {
+fn notice(feature: DeprecatedFeature) {
     if feature.is_first_use() {
         tracing::warn!("the server asks for input: {}", feature.notice());
     }

@@ -14,7 +14,7 @@
 //! Every request stands for itself and is a future: it is sent when it is awaited and cancelled
 //! when it is dropped. What servers ask for on the way (forms, samples, roots) is provided by
 //! handlers, or by hand with [`Request::once`]. Answers are kept for as long as the server allows,
-//! and dropped when a [`Listener`] hears of a change.
+//! and dropped when a [`ChangeStream`] hears of a change.
 //!
 //! | To | use |
 //! |---|---|
@@ -54,19 +54,19 @@ mod value;
 mod warnings;
 mod wire;
 
-pub use answers::InputAnswers;
+pub use answers::InputResponder;
 pub use builder::ClientBuilder;
 pub use cache::ResponseCache;
 pub use carryall_proto::listen::Change;
 pub use client::Client;
 pub use error::ClientError;
 pub use handlers::IntoInput;
-pub use listen::{Listen, Listener, Watch};
+pub use listen::{BackgroundListener, ChangeStream, ListenRequest};
 pub use notices::{LogMessage, ProgressUpdate};
 pub use options::CallOptions;
-pub use pages::{Listing, Page};
-pub use request::{Answer, InputRequired, Request, Step, Typed};
+pub use pages::{ListPage, Listing};
+pub use request::{FromResult, InputRequired, Request, RoundOutcome, ToolValue};
 pub use stream::{CallEvent, CallStream};
-pub use tasks::{TaskHandle, TaskNews};
+pub use tasks::{TaskHandle, TaskWatch};
 pub use value::text_of;
 pub use warnings::ResponseWarning;

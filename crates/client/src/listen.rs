@@ -19,7 +19,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::time::{Instant, Sleep};
-pub use watch::Watch;
+pub use watch::BackgroundListener;
 
 /// Changes that may wait to be read before several of one kind become one.
 const MAX_PENDING: usize = 1024;
@@ -31,7 +31,7 @@ const HELD_WELL: Duration = Duration::from_secs(10);
 /// A subscription to be opened.
 #[must_use = "a subscription is opened when it is awaited"]
 #[derive(Debug)]
-pub struct Listen {
+pub struct ListenRequest {
     client: Client,
     filter: SubscriptionFilter,
     settings: Settings,
@@ -45,7 +45,7 @@ struct Settings {
     timeout: Duration,
 }
 
-impl Listen {
+impl ListenRequest {
     pub(crate) fn new(client: &Client, filter: SubscriptionFilter) -> Self {
         let settings = Settings {
             backoff: Backoff::new(Duration::from_millis(500), Duration::from_secs(30)),
@@ -87,8 +87,8 @@ impl Listen {
     }
 }
 
-impl IntoFuture for Listen {
-    type Output = Result<Listener, ClientError>;
+impl IntoFuture for ListenRequest {
+    type Output = Result<ChangeStream, ClientError>;
     type IntoFuture = BoxFuture<Self::Output>;
 
     fn into_future(self) -> Self::IntoFuture {
@@ -99,7 +99,7 @@ impl IntoFuture for Listen {
                 settings,
             } = self;
             let opened = open(client.clone(), filter.clone(), settings.timeout).await?;
-            let mut listener = Listener {
+            let mut listener = ChangeStream {
                 pending: PendingChanges::new(filter.clone(), MAX_PENDING),
                 client,
                 filter,
@@ -124,7 +124,7 @@ impl IntoFuture for Listen {
 /// order, or with an error when it gives up. Dropping it cancels the subscription.
 ///
 /// A change that is reported while an equal one waits to be read is not reported twice.
-pub struct Listener {
+pub struct ChangeStream {
     client: Client,
     filter: SubscriptionFilter,
     acknowledged: SubscriptionFilter,
@@ -146,7 +146,7 @@ enum State {
     Ended,
 }
 
-impl Listener {
+impl ChangeStream {
     /// What the server has agreed to send.
     #[must_use]
     pub fn acknowledged(&self) -> &SubscriptionFilter {
@@ -169,8 +169,8 @@ impl Listener {
     pub fn spawn(
         mut self,
         mut on_change: impl FnMut(Result<Change, ClientError>) + Send + 'static,
-    ) -> Watch {
-        Watch::new(async move {
+    ) -> BackgroundListener {
+        BackgroundListener::new(async move {
             while let Some(change) = self.next().await {
                 on_change(change);
             }
@@ -342,7 +342,7 @@ impl Listener {
     }
 }
 
-impl Stream for Listener {
+impl Stream for ChangeStream {
     type Item = Result<Change, ClientError>;
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
@@ -359,14 +359,14 @@ impl Stream for Listener {
     }
 }
 
-impl fmt::Debug for Listener {
+impl fmt::Debug for ChangeStream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = match self.state {
             State::Open { .. } => "open",
             State::Waiting(_) | State::Opening(_) => "opening again",
             State::Ended => "ended",
         };
-        f.debug_struct("Listener")
+        f.debug_struct("ChangeStream")
             .field("filter", &self.filter)
             .field("state", &state)
             .finish_non_exhaustive()

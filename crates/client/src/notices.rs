@@ -2,7 +2,7 @@
 
 use crate::options::CallOptions;
 use carryall_proto::Notification;
-use carryall_proto::deprecated::Feature;
+use carryall_proto::deprecated::DeprecatedFeature;
 use carryall_proto::progress::Progress;
 use carryall_types::{LoggingLevel, ProgressToken, RawJson};
 use serde::Deserialize;
@@ -88,7 +88,7 @@ const PROGRESS_INTERVAL: Duration = Duration::from_millis(10);
 const LOGS_PER_SECOND: u32 = 200;
 
 /// Hands the notifications of one wire request to its callbacks.
-pub(crate) struct Notices<'a> {
+pub(crate) struct NotificationDispatcher<'a> {
     options: &'a CallOptions,
     token: Option<i64>,
     progress: Progress,
@@ -116,7 +116,7 @@ struct LogParams {
     data: RawJson,
 }
 
-impl<'a> Notices<'a> {
+impl<'a> NotificationDispatcher<'a> {
     pub(crate) fn new(options: &'a CallOptions, token: Option<i64>) -> Self {
         Self {
             options,
@@ -190,10 +190,10 @@ impl<'a> Notices<'a> {
             (self.second, self.logs) = (now.as_secs(), 0);
         }
         self.logs += 1;
-        if Feature::Logging.is_first_use() {
+        if DeprecatedFeature::Logging.is_first_use() {
             tracing::warn!(
                 "the server logs to this client: {}",
-                Feature::Logging.notice()
+                DeprecatedFeature::Logging.notice()
             );
         }
         if self.logs <= LOGS_PER_SECOND {

@@ -3,7 +3,7 @@
 use crate::ClientError;
 use crate::client::Client;
 use crate::options::CallOptions;
-use crate::request::{Answer, Request};
+use crate::request::{FromResult, Request};
 use crate::warnings::{ResponseWarning, Warnings, printable};
 use carryall_proto::BoxFuture;
 use carryall_types::{
@@ -19,7 +19,7 @@ use std::time::Duration;
 const MAX_ITEMS: usize = 1_000_000;
 
 /// One page of a list.
-pub trait Page: Answer<Output = Self> {
+pub trait ListPage: FromResult<Output = Self> {
     /// What is listed.
     type Item: Send + 'static;
     /// The method that lists it.
@@ -42,7 +42,7 @@ pub trait Page: Answer<Output = Self> {
 
 macro_rules! pages {
     ($($page:ty => $item:ty, $key:ident, $method:ident, $field:ident $(, $finish:item)?;)*) => {$(
-        impl Page for $page {
+        impl ListPage for $page {
             type Item = $item;
             const METHOD: Method = Method::$method;
             fn key(item: &$item) -> &str {
@@ -69,7 +69,7 @@ pages! {
 /// A page, and how long its text is in bytes.
 struct Measured<P>(PhantomData<fn() -> P>);
 
-impl<P: Page> Answer for Measured<P> {
+impl<P: ListPage> FromResult for Measured<P> {
     type Output = (P, usize);
     fn read(
         client: &Client,
@@ -94,7 +94,7 @@ pub struct Listing<P> {
     page: PhantomData<fn() -> P>,
 }
 
-impl<P: Page> Listing<P> {
+impl<P: ListPage> Listing<P> {
     pub(crate) fn new(client: &Client) -> Self {
         Self {
             client: client.clone(),
@@ -195,7 +195,7 @@ impl<P: Page> Listing<P> {
     }
 }
 
-impl<P: Page> IntoFuture for Listing<P> {
+impl<P: ListPage> IntoFuture for Listing<P> {
     type Output = Result<Vec<P::Item>, ClientError>;
     type IntoFuture = BoxFuture<Self::Output>;
 

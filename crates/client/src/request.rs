@@ -3,12 +3,12 @@
 use crate::client::Client;
 use crate::notices::{LogMessage, ProgressUpdate};
 use crate::options::CallOptions;
-use crate::rounds::Interim;
+use crate::rounds::InterimResult;
 use crate::run::Answered;
 use crate::stream::CallStream;
 use crate::tasks::TaskHandle;
 use crate::warnings::{ResponseWarning, Warnings};
-use crate::wire::{Ask, RoundAnswer};
+use crate::wire::{RequestSpec, RoundAnswer};
 use crate::{ClientError, salvage, value};
 use carryall_proto::{BoxFuture, ParamsWriter};
 use carryall_types::{
@@ -22,7 +22,7 @@ use std::marker::PhantomData;
 use std::time::Duration;
 
 /// A result, decoded by the method that asked for it.
-pub trait Answer: Send + 'static {
+pub trait FromResult: Send + 'static {
     /// What comes out.
     type Output: Send;
 
@@ -38,7 +38,7 @@ pub trait Answer: Send + 'static {
 }
 
 /// Reads a result and reports the warnings about it.
-pub(crate) fn read<A: Answer>(
+pub(crate) fn read<A: FromResult>(
     client: &Client,
     method: &Method,
     result: &RawJson,
@@ -53,7 +53,7 @@ pub(crate) fn read<A: Answer>(
 
 macro_rules! answers {
     ($($result:ty),*) => {$(
-        impl Answer for $result {
+        impl FromResult for $result {
             type Output = Self;
             fn read(
                 _: &Client,
@@ -79,7 +79,7 @@ answers!(
     CompleteResult
 );
 
-impl Answer for ListToolsResult {
+impl FromResult for ListToolsResult {
     type Output = Self;
     fn read(
         client: &Client,
@@ -95,7 +95,7 @@ impl Answer for ListToolsResult {
 }
 
 /// The text of the result, for methods of extensions.
-impl Answer for RawJson {
+impl FromResult for RawJson {
     type Output = Self;
     fn read(
         _: &Client,
@@ -110,9 +110,9 @@ impl Answer for RawJson {
 
 /// The value that a tool returned; see [`Request::typed`].
 #[derive(Debug)]
-pub struct Typed<T>(PhantomData<fn() -> T>);
+pub struct ToolValue<T>(PhantomData<fn() -> T>);
 
-impl<T: DeserializeOwned + Send + 'static> Answer for Typed<T> {
+impl<T: DeserializeOwned + Send + 'static> FromResult for ToolValue<T> {
     type Output = T;
     fn read(
         _: &Client,
@@ -134,7 +134,7 @@ impl<T: DeserializeOwned + Send + 'static> Answer for Typed<T> {
 #[derive(Debug)]
 pub struct Request<A> {
     client: Client,
-    ask: Result<Ask, ClientError>,
+    ask: Result<RequestSpec, ClientError>,
     round: Option<RoundAnswer>,
     options: CallOptions,
     answer: PhantomData<fn() -> A>,
@@ -146,7 +146,7 @@ impl<A> Request<A> {
         method: Method,
         params: Result<ParamsWriter, ClientError>,
     ) -> Self {
-        let ask = params.map(|params| Ask::new(method, params));
+        let ask = params.map(|params| RequestSpec::new(method, params));
         Self {
             client: client.clone(),
             ask,
@@ -243,7 +243,7 @@ impl Request<CallToolResult> {
     /// Asks for the value of the tool's result instead of the result: `structuredContent` as `T`,
     /// else the text as JSON, or as it stands if `T` is a string. A tool that failed is
     /// [`ClientError::Tool`].
-    pub fn typed<T: DeserializeOwned + Send + 'static>(self) -> Request<Typed<T>> {
+    pub fn typed<T: DeserializeOwned + Send + 'static>(self) -> Request<ToolValue<T>> {
         let Self {
             client,
             ask,
@@ -261,7 +261,7 @@ impl Request<CallToolResult> {
     }
 }
 
-impl<A: Answer> Request<A> {
+impl<A: FromResult> Request<A> {
     /// Sends one request and stops at its answer, even if that asks for input or promises a result:
     /// for hosts that put questions to people in their own time, or keep the names of tasks. The
     /// capabilities have to be declared with
@@ -270,7 +270,7 @@ impl<A: Answer> Request<A> {
     ///
     /// # Errors
     /// As for awaiting the request.
-    pub async fn once(self) -> Result<Step<A>, ClientError> {
+    pub async fn once(self) -> Result<RoundOutcome<A>, ClientError> {
         let Self {
             client,
             ask,
@@ -284,15 +284,15 @@ impl<A: Answer> Request<A> {
             .await?
         {
             Answered::Complete { result, cached } => {
-                read::<A>(&client, &ask.method, &result, cached, &options).map(Step::Done)
+                read::<A>(&client, &ask.method, &result, cached, &options).map(RoundOutcome::Done)
             }
-            Answered::Task(task) => Ok(Step::Task(Box::new(client.taken(
+            Answered::Task(task) => Ok(RoundOutcome::Task(Box::new(client.taken(
                 *task,
                 &options,
                 ask.reached,
             )))),
             Answered::InputRequired(interim) => {
-                let Interim { requests, state } = client.by_hand(interim)?;
+                let InterimResult { requests, state } = client.by_hand(interim)?;
                 let again = Self {
                     client,
                     ask: Ok(ask),
@@ -300,7 +300,7 @@ impl<A: Answer> Request<A> {
                     options,
                     answer: PhantomData,
                 };
-                Ok(Step::InputRequired(Box::new(InputRequired {
+                Ok(RoundOutcome::InputRequired(Box::new(InputRequired {
                     requests,
                     state,
                     again,
@@ -319,7 +319,7 @@ impl<A: Answer> Request<A> {
     }
 }
 
-impl<A: Answer> IntoFuture for Request<A> {
+impl<A: FromResult> IntoFuture for Request<A> {
     type Output = Result<A::Output, ClientError>;
     type IntoFuture = BoxFuture<Self::Output>;
 
@@ -341,7 +341,7 @@ impl<A: Answer> IntoFuture for Request<A> {
 
 /// How far one request has come.
 #[derive(Debug)]
-pub enum Step<A: Answer> {
+pub enum RoundOutcome<A: FromResult> {
     /// The result is complete.
     Done(A::Output),
     /// The server needs input before it can go on.
@@ -360,7 +360,7 @@ pub struct InputRequired<A> {
     again: Request<A>,
 }
 
-impl<A: Answer> InputRequired<A> {
+impl<A: FromResult> InputRequired<A> {
     /// The inputs asked for, in the server's order. None at all means: ask again with what it has
     /// given back.
     #[must_use]

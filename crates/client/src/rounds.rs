@@ -4,8 +4,8 @@ use crate::ClientError;
 use crate::client::Client;
 use crate::options::CallOptions;
 use crate::run::Answered;
-use crate::tasks::{Driving, TaskHandle};
-use crate::wire::{Ask, RoundAnswer};
+use crate::tasks::{CancelOnDrop, TaskHandle};
+use crate::wire::{RequestSpec, RoundAnswer};
 use carryall_proto::backoff::Backoff;
 use carryall_proto::json::{self, Scanner};
 use carryall_types::{
@@ -26,14 +26,14 @@ const STATE_ONLY_BACKOFF: Backoff = Backoff::new(Duration::from_millis(25), Dura
 #[derive(Debug)]
 pub(crate) enum Kind {
     Complete(RawJson),
-    InputRequired(Interim),
+    InputRequired(InterimResult),
     /// The promise of a result (Tasks extension).
     Task(Box<Task>),
 }
 
 /// An `InputRequiredResult`.
 #[derive(Debug)]
-pub(crate) struct Interim {
+pub(crate) struct InterimResult {
     pub(crate) requests: InputRequests,
     /// The JSON string as it came. Nothing ever looks into it
     /// (`basic/patterns/mrtr#client-requirements-basic-workflow`).
@@ -79,7 +79,7 @@ impl Kind {
         if is_complete {
             Ok(Self::Complete(result))
         } else {
-            Interim::read(method, &result).map(Self::InputRequired)
+            InterimResult::read(method, &result).map(Self::InputRequired)
         }
     }
 }
@@ -110,7 +110,7 @@ fn result_type(result: &RawJson) -> Result<Option<Cow<'_, str>>, String> {
     Ok(None)
 }
 
-impl Interim {
+impl InterimResult {
     fn read(method: &Method, result: &RawJson) -> Result<Self, ClientError> {
         #[derive(Deserialize)]
         #[serde(rename_all = "camelCase")]
@@ -155,7 +155,7 @@ impl Client {
     /// well whether the result came from the cache.
     pub(crate) async fn answer(
         &self,
-        ask: &mut Ask,
+        ask: &mut RequestSpec,
         mut round: Option<RoundAnswer>,
         options: &CallOptions,
     ) -> Result<(RawJson, bool), ClientError> {
@@ -167,7 +167,7 @@ impl Client {
                 Answered::InputRequired(interim) => interim,
                 Answered::Task(task) => {
                     let handle = self.taken(*task, options, ask.reached);
-                    let result = Driving::new(handle).result().await?;
+                    let result = CancelOnDrop::new(handle).result().await?;
                     self.check_output(ask, &result, options)?;
                     return Ok((result, false));
                 }
@@ -193,7 +193,7 @@ impl Client {
 
     /// Has the handlers provide what one round asks for, one after the other: a person is asked one
     /// thing at a time.
-    async fn provide(&self, interim: Interim) -> Result<RoundAnswer, ClientError> {
+    async fn provide(&self, interim: InterimResult) -> Result<RoundAnswer, ClientError> {
         if interim.requests.is_empty() {
             return Ok(RoundAnswer {
                 responses: None,
@@ -252,7 +252,7 @@ impl Client {
     }
 
     /// What one round asks for, for answering by hand.
-    pub(crate) fn by_hand(&self, interim: Interim) -> Result<Interim, ClientError> {
+    pub(crate) fn by_hand(&self, interim: InterimResult) -> Result<InterimResult, ClientError> {
         self.check_declared(&interim.requests)?;
         Ok(interim)
     }

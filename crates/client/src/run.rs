@@ -2,12 +2,12 @@
 
 use crate::client::{Client, Inner};
 use crate::exchange::{Limits, exchange};
-use crate::notices::Notices;
+use crate::notices::NotificationDispatcher;
 use crate::options::CallOptions;
-use crate::rounds::{Interim, Kind};
+use crate::rounds::{InterimResult, Kind};
 use crate::template::MetaTemplate;
 use crate::warnings::{ResponseWarning, Warnings, printable};
-use crate::wire::{Ask, RoundAnswer};
+use crate::wire::{RequestSpec, RoundAnswer};
 use crate::{ClientError, random};
 use carryall_proto::{Call, CallError};
 use carryall_types::{
@@ -21,7 +21,7 @@ use std::sync::atomic::Ordering;
 #[derive(Debug)]
 pub(crate) enum Answered {
     Complete { result: RawJson, cached: bool },
-    InputRequired(Interim),
+    InputRequired(InterimResult),
     Task(Box<Task>),
 }
 
@@ -29,7 +29,7 @@ impl Client {
     /// One answer to what is asked, be it a request for input.
     pub(crate) async fn answer_once(
         &self,
-        ask: &mut Ask,
+        ask: &mut RequestSpec,
         round: Option<&RoundAnswer>,
         options: &CallOptions,
     ) -> Result<Answered, ClientError> {
@@ -76,7 +76,7 @@ impl Client {
     /// Sends until there is an answer, or no use in trying.
     async fn send(
         &self,
-        ask: &mut Ask,
+        ask: &mut RequestSpec,
         round: Option<&RoundAnswer>,
         options: &CallOptions,
     ) -> Result<RawJson, ClientError> {
@@ -124,7 +124,7 @@ impl Client {
     /// One wire request under an id of its own.
     async fn attempt(
         &self,
-        ask: &mut Ask,
+        ask: &mut RequestSpec,
         round: Option<&RoundAnswer>,
         options: &CallOptions,
     ) -> Result<RawJson, ClientError> {
@@ -146,7 +146,7 @@ impl Client {
         let id = RequestId::Number(id);
         let mut call = Call::new(id.clone(), ask.method.clone(), params, meta);
         call.headers = headers;
-        let mut notices = Notices::new(options, token);
+        let mut notices = NotificationDispatcher::new(options, token);
         let answer = exchange(
             inner.service.answer(call),
             &id,
@@ -160,7 +160,7 @@ impl Client {
 
     /// Whether a request without an answer may go out again. What was not sent may; what may have
     /// been executed may only if executing it twice is harmless.
-    fn may_repeat(&self, ask: &Ask, cause: &CallError, options: &CallOptions) -> bool {
+    fn may_repeat(&self, ask: &RequestSpec, cause: &CallError, options: &CallOptions) -> bool {
         match cause {
             CallError::Unreachable(_) | CallError::Busy(_) => true,
             CallError::Broken(_) => match ask.method {
@@ -184,7 +184,7 @@ impl Client {
     /// warning, unless the client was told to refuse it.
     pub(crate) fn check_output(
         &self,
-        ask: &Ask,
+        ask: &RequestSpec,
         result: &RawJson,
         options: &CallOptions,
     ) -> Result<(), ClientError> {
@@ -251,7 +251,7 @@ impl Client {
 
     fn cache_for(
         &self,
-        ask: &Ask,
+        ask: &RequestSpec,
         round: Option<&RoundAnswer>,
     ) -> Option<(crate::cache::CacheView, carryall_proto::fresh::CacheKey)> {
         // What a round brings in is not part of the key (`server/utilities/caching#cache-key`).

@@ -2,7 +2,7 @@
 
 use crate::ClientError;
 use crate::notices::{LogMessage, ProgressUpdate};
-use crate::request::{Answer, Request};
+use crate::request::{FromResult, Request};
 use carryall_proto::BoxFuture;
 use futures_core::Stream;
 use std::collections::VecDeque;
@@ -39,13 +39,13 @@ enum Notice {
 ///
 /// Nothing happens unless it is polled. Who does not read for long loses the oldest notices, never
 /// the result.
-pub struct CallStream<A: Answer> {
+pub struct CallStream<A: FromResult> {
     unread: Unread,
     answer: Option<BoxFuture<Result<A::Output, ClientError>>>,
     done: Option<Result<A::Output, ClientError>>,
 }
 
-impl<A: Answer> CallStream<A> {
+impl<A: FromResult> CallStream<A> {
     pub(crate) fn new(request: Request<A>) -> Self {
         let unread = Unread::default();
         let (progress, logs) = (unread.clone(), unread.clone());
@@ -91,9 +91,9 @@ fn push(unread: &Unread, notice: Notice) {
 }
 
 // Nothing in it is ever pinned in place: the future has its own allocation.
-impl<A: Answer> Unpin for CallStream<A> {}
+impl<A: FromResult> Unpin for CallStream<A> {}
 
-impl<A: Answer> Stream for CallStream<A> {
+impl<A: FromResult> Stream for CallStream<A> {
     type Item = CallEvent<A::Output>;
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
@@ -115,7 +115,7 @@ impl<A: Answer> Stream for CallStream<A> {
     }
 }
 
-impl<A: Answer> fmt::Debug for CallStream<A> {
+impl<A: FromResult> fmt::Debug for CallStream<A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("CallStream")
             .field("done", &self.answer.is_none())

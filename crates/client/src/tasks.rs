@@ -7,10 +7,10 @@
 
 use crate::ClientError;
 use crate::client::Client;
-use crate::listen::Listener;
+use crate::listen::ChangeStream;
 use crate::notices::TaskProgress;
 use crate::options::CallOptions;
-use crate::request::{Answer, read as read_result};
+use crate::request::{FromResult, read as read_result};
 use crate::rounds::Kind;
 use carryall_proto::listen::Change;
 use carryall_proto::task::TaskState;
@@ -123,11 +123,11 @@ impl TaskHandle {
         self.wait_for::<CallToolResult>().await
     }
 
-    /// As [`wait`](Self::wait), with the result as an `A`, for example [`Typed<T>`](crate::Typed).
+    /// As [`wait`](Self::wait), with the result as an `A`, for example [`ToolValue<T>`](crate::ToolValue).
     ///
     /// # Errors
     /// As for [`wait`](Self::wait), and when the result is not an `A`.
-    pub async fn wait_for<A: Answer>(&self) -> Result<A::Output, ClientError> {
+    pub async fn wait_for<A: FromResult>(&self) -> Result<A::Output, ClientError> {
         read_result::<A>(
             &self.client,
             &Method::ToolsCall,
@@ -140,8 +140,8 @@ impl TaskHandle {
     /// News of the task, for hosts that answer its questions by hand. The first is how it stands
     /// now.
     #[must_use]
-    pub fn news(&self) -> TaskNews {
-        TaskNews {
+    pub fn watch(&self) -> TaskWatch {
+        TaskWatch {
             handle: self.clone(),
             watching: Watching::NotYet,
             last: None,
@@ -149,7 +149,7 @@ impl TaskHandle {
     }
 
     pub(crate) async fn result(&self) -> Result<RawJson, ClientError> {
-        let (mut news, mut provided) = (self.news(), HashSet::new());
+        let (mut news, mut provided) = (self.watch(), HashSet::new());
         loop {
             let (method, text) = news.next_text().await?;
             self.tell(&method, &text)?;
@@ -309,14 +309,14 @@ impl fmt::Debug for TaskHandle {
 /// News of a task as they come. Asks as often as the server says, or listens, where the server
 /// offers that.
 #[derive(Debug)]
-pub struct TaskNews {
+pub struct TaskWatch {
     handle: TaskHandle,
     watching: Watching,
     /// What was said last, unless it is out of date for a reason of this side.
     last: Option<RawJson>,
 }
 
-impl TaskNews {
+impl TaskWatch {
     /// How the task stands, at once the first time and then as soon as that has changed. After the
     /// end nothing changes any more. Dropping the future loses nothing.
     ///
@@ -369,7 +369,7 @@ impl TaskNews {
 #[derive(Debug)]
 enum Watching {
     NotYet,
-    Listening(Box<Listener>),
+    Listening(Box<ChangeStream>),
     /// The server does not tell.
     InVain,
 }
@@ -392,9 +392,9 @@ impl Watching {
 
 /// A call that is being driven through its task. If nobody waits for its result any more, nobody
 /// wants the task either.
-pub(crate) struct Driving(Option<TaskHandle>);
+pub(crate) struct CancelOnDrop(Option<TaskHandle>);
 
-impl Driving {
+impl CancelOnDrop {
     pub(crate) fn new(handle: TaskHandle) -> Self {
         Self(Some(handle))
     }
@@ -412,7 +412,7 @@ impl Driving {
     }
 }
 
-impl Drop for Driving {
+impl Drop for CancelOnDrop {
     fn drop(&mut self) {
         if let (Some(handle), Ok(executor)) = (self.0.take(), tokio::runtime::Handle::try_current())
         {

@@ -6,17 +6,17 @@ use carryall_types::{JsonObject, Method, RawJson};
 /// What is asked for: the same in each round and each attempt. Only `_meta` and the round members
 /// differ.
 #[derive(Debug)]
-pub(crate) struct Ask {
+pub(crate) struct RequestSpec {
     pub(crate) method: Method,
     /// The result is wanted as text, whatever its type.
     pub(crate) raw: bool,
     /// The last progress that the server told.
     pub(crate) reached: f64,
-    params: AskParams,
+    params: SpecParams,
 }
 
 #[derive(Debug)]
-enum AskParams {
+enum SpecParams {
     /// Not sent yet: still open for more members.
     Open(ParamsWriter),
     /// As first sent, `_meta` included, without round members.
@@ -31,13 +31,13 @@ pub(crate) struct RoundAnswer {
     pub(crate) state: Option<RawJson>,
 }
 
-impl Ask {
+impl RequestSpec {
     pub(crate) fn new(method: Method, params: ParamsWriter) -> Self {
         Self {
             method,
             raw: false,
             reached: 0.0,
-            params: AskParams::Open(params),
+            params: SpecParams::Open(params),
         }
     }
 
@@ -45,14 +45,14 @@ impl Ask {
     /// nothing of one round gets into another.
     pub(crate) fn params(&mut self, meta: &RawJson, round: Option<&RoundAnswer>) -> Params {
         let mut params = match &mut self.params {
-            AskParams::Open(writer) => {
+            SpecParams::Open(writer) => {
                 let mut writer = std::mem::take(writer);
                 writer.put_raw("_meta", meta);
                 writer.finish()
             }
-            AskParams::Sent(params) => params.with("_meta", meta),
+            SpecParams::Sent(params) => params.with("_meta", meta),
         };
-        self.params = AskParams::Sent(params.clone());
+        self.params = SpecParams::Sent(params.clone());
         if let Some(round) = round {
             if let Some(responses) = &round.responses {
                 params = params.with("inputResponses", responses);
@@ -67,16 +67,16 @@ impl Ask {
     /// The parameters as last sent.
     pub(crate) fn sent(&self) -> Option<&Params> {
         match &self.params {
-            AskParams::Open(_) => None,
-            AskParams::Sent(params) => Some(params),
+            SpecParams::Open(_) => None,
+            SpecParams::Sent(params) => Some(params),
         }
     }
 
     /// The parameters as an object, for the cache key.
     pub(crate) fn object(&self) -> JsonObject {
         match &self.params {
-            AskParams::Open(writer) => writer.clone().finish().raw().decode(),
-            AskParams::Sent(params) => params.raw().decode(),
+            SpecParams::Open(writer) => writer.clone().finish().raw().decode(),
+            SpecParams::Sent(params) => params.raw().decode(),
         }
         .unwrap_or_default()
     }

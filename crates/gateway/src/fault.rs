@@ -32,7 +32,7 @@ pub mod code {
 
 /// Why a call has no answer from upstream.
 #[derive(Clone, Debug)]
-pub(crate) enum Fault {
+pub(crate) enum GatewayError {
     /// Nothing that could have executed the request was reached.
     Unreachable { upstream: Box<str>, replicas: usize },
     /// What came instead of an answer.
@@ -48,7 +48,7 @@ pub(crate) enum Fault {
     CallerBusy(u32),
 }
 
-impl Fault {
+impl GatewayError {
     pub(crate) fn to_error(&self) -> ErrorObject {
         match self {
             Self::Unreachable { upstream, replicas } => {
@@ -86,7 +86,7 @@ impl Fault {
 
 fn failed(upstream: &str, error: &CallError) -> ErrorObject {
     match error {
-        CallError::Unreachable(_) => Fault::Unreachable {
+        CallError::Unreachable(_) => GatewayError::Unreachable {
             upstream: upstream.into(),
             replicas: 1,
         }
@@ -161,7 +161,7 @@ mod tests {
     use super::*;
     use carryall_proto::wire;
 
-    fn all() -> Vec<Fault> {
+    fn all() -> Vec<GatewayError> {
         let errors = [
             CallError::unreachable("10.1.2.3:80: connection refused"),
             CallError::broken("10.1.2.3:80: reset"),
@@ -185,18 +185,18 @@ mod tests {
             CallError::HandshakeRefused(ErrorObject::new(-32603, "10.1.2.3")),
             CallError::from(carryall_proto::BoxError::from("10.1.2.3")),
         ];
-        let failed = errors.into_iter().map(|error| Fault::Failed {
+        let failed = errors.into_iter().map(|error| GatewayError::Failed {
             upstream: "demo".into(),
             error,
         });
         let own = [
-            Fault::Unreachable {
+            GatewayError::Unreachable {
                 upstream: "demo".into(),
                 replicas: 2,
             },
-            Fault::Timeout(Duration::from_secs(1)),
-            Fault::Busy,
-            Fault::CallerBusy(3),
+            GatewayError::Timeout(Duration::from_secs(1)),
+            GatewayError::Busy,
+            GatewayError::CallerBusy(3),
         ];
         failed.chain(own).collect()
     }

@@ -1,9 +1,9 @@
 //! The gateway: calls in, calls out.
 
-use crate::fault::Fault;
+use crate::fault::GatewayError;
 use crate::federation::Federation;
 use crate::hop::without_credentials;
-use crate::limits::{Answering, Limits};
+use crate::limits::{GatewayFuture, Limits};
 use crate::listen::{Listening, Part, listen};
 use crate::upstream::Upstream;
 use carryall_proto::{Call, CallError, Printable, Reply, Response};
@@ -94,7 +94,7 @@ impl Shared {
             (Method::SubscriptionsListen, _) => self.listen(call).await,
             (_, None) => match self.upstreams.first() {
                 Some(only) => only.exchange(call).await.map_err(|fault| fault.to_error()),
-                None => Err(Fault::Unreachable {
+                None => Err(GatewayError::Unreachable {
                     upstream: "(none)".into(),
                     replicas: 0,
                 }
@@ -133,20 +133,20 @@ impl Shared {
 impl Service<Call> for Gateway {
     type Response = Reply;
     type Error = CallError;
-    type Future = Answering;
+    type Future = GatewayFuture;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), CallError>> {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, call: Call) -> Answering {
+    fn call(&mut self, call: Call) -> GatewayFuture {
         let shared = Arc::clone(&self.shared);
         match self.shared.limits.admit(&call) {
             Ok(guard) => guard.bound(Box::pin(async move { shared.answer(call).await })),
             Err(fault) => {
-                let of_one_caller = matches!(fault, Fault::CallerBusy(_));
+                let of_one_caller = matches!(fault, GatewayError::CallerBusy(_));
                 tracing::warn!(method = %Printable(call.method.as_str()), of_one_caller, "too many calls in flight");
-                Answering::done(Response::error(call.id.clone(), fault.to_error()))
+                GatewayFuture::done(Response::error(call.id.clone(), fault.to_error()))
             }
         }
     }
@@ -214,17 +214,17 @@ impl GatewayBuilder {
     ///
     /// # Errors
     /// When there is no upstream, or two have the same name.
-    pub fn build(self) -> Result<Gateway, BuildError> {
+    pub fn build(self) -> Result<Gateway, GatewayBuildError> {
         let Self { upstreams, options } = self;
         if upstreams.is_empty() {
-            return Err(BuildError::NoUpstream);
+            return Err(GatewayBuildError::NoUpstream);
         }
         let mut names = HashSet::new();
         if let Some(twice) = upstreams
             .iter()
             .find(|upstream| !names.insert(upstream.name()))
         {
-            return Err(BuildError::NameTaken(twice.name().into()));
+            return Err(GatewayBuildError::NameTaken(twice.name().into()));
         }
         let federation = (upstreams.len() > 1).then(|| {
             Federation::new(
@@ -255,14 +255,14 @@ impl GatewayBuilder {
 
 /// Why there is no gateway.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum BuildError {
+pub enum GatewayBuildError {
     /// There is nothing to stand in front of.
     NoUpstream,
     /// Two upstreams have this name.
     NameTaken(Box<str>),
 }
 
-impl fmt::Display for BuildError {
+impl fmt::Display for GatewayBuildError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NoUpstream => f.write_str("a gateway needs at least one upstream"),
@@ -274,4 +274,4 @@ impl fmt::Display for BuildError {
     }
 }
 
-impl std::error::Error for BuildError {}
+impl std::error::Error for GatewayBuildError {}

@@ -13,15 +13,15 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 /// Request ids and progress tokens that were never used before.
 #[derive(Debug)]
-pub(crate) struct Ids(AtomicI64);
+pub(crate) struct IdCounter(AtomicI64);
 
-impl Default for Ids {
+impl Default for IdCounter {
     fn default() -> Self {
         Self(AtomicI64::new(1))
     }
 }
 
-impl Ids {
+impl IdCounter {
     pub(crate) fn next(&self) -> i64 {
         self.0.fetch_add(1, Ordering::Relaxed)
     }
@@ -29,7 +29,7 @@ impl Ids {
 
 /// The way back from upstream numbers to the client's own.
 #[derive(Clone, Debug)]
-pub(crate) struct Hop {
+pub(crate) struct IdMapping {
     id: RequestId,
     listen: bool,
     /// The client's progress token, where the upstream was given another one.
@@ -39,7 +39,7 @@ pub(crate) struct Hop {
     log_level: Option<LoggingLevel>,
 }
 
-impl Hop {
+impl IdMapping {
     /// Makes `call` one of the gateway's own. `shared_channel` says that requests of several
     /// clients share one channel upstream, so that their progress tokens must differ.
     pub(crate) fn up(mut call: Call, number: i64, shared_channel: bool) -> (Call, Self) {

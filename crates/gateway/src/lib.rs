@@ -31,6 +31,6 @@ mod upstream;
 mod walk;
 
 pub use fault::code;
-pub use gateway::{BuildError, Gateway, GatewayBuilder};
-pub use limits::Answering;
-pub use upstream::{InvalidName, Probe, Replica, ReplicaStatus, SEPARATOR, Upstream};
+pub use gateway::{Gateway, GatewayBuildError, GatewayBuilder};
+pub use limits::GatewayFuture;
+pub use upstream::{InvalidName, ProbeConfig, ReplicaHandle, ReplicaStatus, SEPARATOR, Upstream};

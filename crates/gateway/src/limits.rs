@@ -6,8 +6,8 @@
 //! depend on the client: where nobody polls the handle, such as the body of a response on an HTTP/2
 //! stream without window, [`Limits::reap`] drops the upstream's part.
 
-use crate::fault::Fault;
-use crate::share::{Counted, Shares};
+use crate::fault::GatewayError;
+use crate::share::{CallerQuota, QuotaCounters};
 use carryall_proto::{
     BoxFuture, Call, CallError, Message, MessageStream, Outcome, Printable, Reply, Response,
 };
@@ -34,14 +34,14 @@ pub(crate) struct Limits {
     next_shard: AtomicUsize,
     count: AtomicUsize,
     max: usize,
-    shares: Shares,
+    shares: CallerQuota,
     timeout: Duration,
 }
 
 struct Entry {
     /// `None` for subscriptions, which last until either side ends them.
     deadline: Option<Instant>,
-    counted: Counted,
+    counted: QuotaCounters,
     work: Work,
 }
 
@@ -61,17 +61,17 @@ impl Limits {
             next_shard: AtomicUsize::new(0),
             count: AtomicUsize::new(0),
             max,
-            shares: Shares::new(max_per_caller),
+            shares: CallerQuota::new(max_per_caller),
             timeout,
         }
     }
 
     /// A place for one more call, if there is room for all callers together and for this one.
-    pub(crate) fn admit(self: &Arc<Self>, call: &Call) -> Result<CallGuard, Fault> {
+    pub(crate) fn admit(self: &Arc<Self>, call: &Call) -> Result<CallGuard, GatewayError> {
         let counted = self
             .shares
             .add(call)
-            .ok_or_else(|| Fault::CallerBusy(self.shares.max()))?;
+            .ok_or_else(|| GatewayError::CallerBusy(self.shares.max()))?;
         let has_room = |count| (count < self.max).then_some(count + 1);
         if self
             .count
@@ -79,7 +79,7 @@ impl Limits {
             .is_err()
         {
             self.shares.remove(counted);
-            return Err(Fault::Busy);
+            return Err(GatewayError::Busy);
         }
         let (id, method) = (call.id.clone(), call.method.clone());
         let name = if tracing::enabled!(tracing::Level::DEBUG) {
@@ -114,7 +114,7 @@ impl Limits {
             let now = Instant::now();
             let mut expired = 0;
             for shard in &self.shards {
-                let ended: Vec<(Counted, Work)> = lock(shard)
+                let ended: Vec<(QuotaCounters, Work)> = lock(shard)
                     .iter_mut()
                     .filter_map(|(_, entry)| entry.expire(now))
                     .collect();
@@ -129,7 +129,7 @@ impl Limits {
         }
     }
 
-    fn release(&self, counted: Counted) {
+    fn release(&self, counted: QuotaCounters) {
         self.count.fetch_sub(1, Ordering::Relaxed);
         self.shares.remove(counted);
     }
@@ -137,7 +137,7 @@ impl Limits {
 
 impl Entry {
     /// What does not count any more and is to be dropped.
-    fn expire(&mut self, now: Instant) -> Option<(Counted, Work)> {
+    fn expire(&mut self, now: Instant) -> Option<(QuotaCounters, Work)> {
         let is_due = self.deadline.is_some_and(|deadline| deadline <= now)
             && !matches!(self.work, Work::Expired);
         is_due.then(|| {
@@ -172,9 +172,9 @@ impl Drop for CallGuard {
 
 impl CallGuard {
     /// The future of the reply: `answer` within the call's bounds, and its stream as well.
-    pub(crate) fn bound(self, answer: BoxFuture<Reply>) -> Answering {
+    pub(crate) fn bound(self, answer: BoxFuture<Reply>) -> GatewayFuture {
         self.put(Work::Future(answer));
-        Answering {
+        GatewayFuture {
             guard: Some(self),
             refusal: None,
             sleep: None,
@@ -217,7 +217,7 @@ impl CallGuard {
     fn too_late(&self) -> Response {
         Response::error(
             self.id.clone(),
-            Fault::Timeout(self.limits.timeout).to_error(),
+            GatewayError::Timeout(self.limits.timeout).to_error(),
         )
     }
 
@@ -250,7 +250,7 @@ impl CallGuard {
 
 pin_project_lite::pin_project! {
     /// The future of a reply through the gateway. Dropping it cancels upstream.
-    pub struct Answering {
+    pub struct GatewayFuture {
         guard: Option<CallGuard>,
         // For a call that was refused admission.
         refusal: Option<Response>,
@@ -261,7 +261,7 @@ pin_project_lite::pin_project! {
     }
 }
 
-impl Answering {
+impl GatewayFuture {
     /// A call that is answered without being sent anywhere.
     pub(crate) fn done(response: Response) -> Self {
         Self {
@@ -279,7 +279,7 @@ impl Answering {
     }
 }
 
-impl Future for Answering {
+impl Future for GatewayFuture {
     type Output = Result<Reply, CallError>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {

@@ -4,9 +4,9 @@
 mod feed;
 mod joined;
 
-pub(crate) use joined::Joined;
+pub(crate) use joined::LateListChanges;
 
-use crate::fault::Fault;
+use crate::fault::GatewayError;
 use crate::upstream::Upstream;
 use carryall_proto::listen::{closing_response, subscription_meta};
 use carryall_proto::{Call, Message, MessageStream, Notification, Outcome, Params, Reply};
@@ -14,7 +14,7 @@ use carryall_types::{
     ErrorObject, JsonObject, JsonValue, RawJson, RequestId,
     SubscriptionsAcknowledgedNotificationParams, notification,
 };
-use feed::Feed;
+use feed::UpstreamFeed;
 use futures_core::Stream;
 use futures_util::StreamExt as _;
 use futures_util::future::join_all;
@@ -36,7 +36,7 @@ pub(crate) struct Listening<'a> {
     /// without it.
     pub(crate) patience: Duration,
     /// What joins the lists later than they were answered.
-    pub(crate) joined: Option<&'a Joined>,
+    pub(crate) joined: Option<&'a LateListChanges>,
 }
 
 /// The part of a subscription that one upstream is asked for.
@@ -94,7 +94,7 @@ pub(crate) async fn listen(
                     Opened::Fails(_) | Opened::Late(_) => None,
                     Opened::Refuses(_) => return None,
                 };
-                let feed = Feed::new(
+                let feed = UpstreamFeed::new(
                     upstream.clone(),
                     call,
                     Arc::clone(&filter),
@@ -126,7 +126,7 @@ async fn open(upstream: &Upstream, call: Call, patience: Duration) -> Opened {
     let reply = match timeout(patience, upstream.exchange(call)).await {
         Ok(Ok(reply)) => reply,
         Ok(Err(fault)) => return Opened::Fails(fault.to_error()),
-        Err(_) => return Opened::Late(Fault::Timeout(patience).to_error()),
+        Err(_) => return Opened::Late(GatewayError::Timeout(patience).to_error()),
     };
     let mut stream = match reply {
         Reply::Stream(stream) => stream,

@@ -1,8 +1,8 @@
 //! A reply on its way down.
 
-use crate::fault::Fault;
-use crate::hop::Hop;
-use crate::upstream::Slot;
+use crate::fault::GatewayError;
+use crate::hop::IdMapping;
+use crate::upstream::ReplicaSlot;
 use carryall_proto::{CallError, Message, MessageStream, Reply, Response};
 use futures_core::Stream;
 use futures_util::StreamExt as _;
@@ -14,19 +14,19 @@ use std::task::{Context, Poll, ready};
 const MAX_DROPPED: u32 = 64;
 
 /// A reply of which the first message has come.
-pub(crate) enum Begun {
+pub(crate) enum StartedReply {
     Once(Response),
     Stream(Message, MessageStream),
 }
 
 /// Waits for the first message. Until then nothing has been passed on, so that a reply that breaks
 /// before it can still be asked for elsewhere.
-pub(crate) async fn begin(reply: Reply) -> Result<Begun, CallError> {
+pub(crate) async fn begin(reply: Reply) -> Result<StartedReply, CallError> {
     match reply {
-        Reply::Once(response) => Ok(Begun::Once(response)),
+        Reply::Once(response) => Ok(StartedReply::Once(response)),
         Reply::Stream(mut stream) => match stream.next().await {
-            Some(Ok(Message::Response(response))) => Ok(Begun::Once(response)),
-            Some(Ok(first)) => Ok(Begun::Stream(first, stream)),
+            Some(Ok(Message::Response(response))) => Ok(StartedReply::Once(response)),
+            Some(Ok(first)) => Ok(StartedReply::Stream(first, stream)),
             Some(Err(error)) => Err(error),
             None => Err(ended()),
         },
@@ -37,9 +37,9 @@ fn ended() -> CallError {
     CallError::broken("the reply ended without a response")
 }
 
-impl Begun {
+impl StartedReply {
     /// The reply as the client sees it.
-    pub(crate) fn down(self, hop: Hop, slot: Arc<Slot>) -> Reply {
+    pub(crate) fn down(self, hop: IdMapping, slot: Arc<ReplicaSlot>) -> Reply {
         match self {
             Self::Once(response) => Reply::Once(hop.response(response)),
             Self::Stream(first, rest) => Reply::Stream(Box::pin(Relay {
@@ -58,8 +58,8 @@ impl Begun {
 struct Relay {
     first: Option<Message>,
     rest: MessageStream,
-    hop: Hop,
-    slot: Arc<Slot>,
+    hop: IdMapping,
+    slot: Arc<ReplicaSlot>,
     done: bool,
 }
 
@@ -67,7 +67,7 @@ impl Relay {
     /// A client that is told what happened can do more than one whose stream just ends.
     fn broke(&self, error: CallError) -> Response {
         self.slot.failed(&error);
-        let fault = Fault::Failed {
+        let fault = GatewayError::Failed {
             upstream: self.slot.upstream().into(),
             error,
         };

@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 const ROW: usize = 4096;
 
 /// Counts the calls of each caller.
-pub(crate) struct Shares {
+pub(crate) struct CallerQuota {
     rows: Box<[[AtomicU32; ROW]; 2]>,
     /// Random, so that nobody can choose whom to meet.
     hash: RandomState,
@@ -23,9 +23,9 @@ pub(crate) struct Shares {
 
 /// Where a call is counted. To be given back once.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Counted([u16; 2]);
+pub(crate) struct QuotaCounters([u16; 2]);
 
-impl Shares {
+impl CallerQuota {
     /// At most `max` calls of each caller.
     pub(crate) fn new(max: usize) -> Self {
         let row = || std::array::from_fn(|_| AtomicU32::new(0));
@@ -38,12 +38,12 @@ impl Shares {
     }
 
     /// Counts one more call of whoever makes `call`; `None` if it has as many as it may.
-    pub(crate) fn add(&self, call: &Call) -> Option<Counted> {
+    pub(crate) fn add(&self, call: &Call) -> Option<QuotaCounters> {
         let mut hasher = self.hash.build_hasher();
         CallerId::of(call).hash_quota(&mut hasher);
         let hash = hasher.finish();
         let place = |bits: u64| (bits % ROW as u64) as u16;
-        let counted = Counted([place(hash), place(hash >> 32)]);
+        let counted = QuotaCounters([place(hash), place(hash >> 32)]);
         let before = self
             .counters(counted)
             .map(|counter| counter.fetch_add(1, Ordering::Relaxed));
@@ -55,7 +55,7 @@ impl Shares {
     }
 
     /// Takes back what [`add`](Self::add) has counted.
-    pub(crate) fn remove(&self, counted: Counted) {
+    pub(crate) fn remove(&self, counted: QuotaCounters) {
         for counter in self.counters(counted) {
             counter.fetch_sub(1, Ordering::Relaxed);
         }
@@ -66,7 +66,7 @@ impl Shares {
         self.max
     }
 
-    fn counters(&self, Counted([one, other]): Counted) -> [&AtomicU32; 2] {
+    fn counters(&self, QuotaCounters([one, other]): QuotaCounters) -> [&AtomicU32; 2] {
         let [first, second] = &*self.rows;
         [&first[usize::from(one)], &second[usize::from(other)]]
     }
@@ -88,7 +88,7 @@ mod tests {
 
     #[test]
     fn every_caller_has_its_own_share_and_gets_it_back() {
-        let shares = Shares::new(100);
+        let shares = CallerQuota::new(100);
         let mut counted = Vec::new();
         for caller in 0..50 {
             counted
@@ -120,7 +120,7 @@ mod tests {
 
     #[test]
     fn who_meets_others_in_one_place_still_has_its_share() {
-        let shares = Shares::new(1);
+        let shares = CallerQuota::new(1);
         let one = shares.add(&from([10, 0, 0, 1])).unwrap();
         shares.remove(one);
         shares.counters(one)[0].store(1000, Ordering::Relaxed);

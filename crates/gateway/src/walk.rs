@@ -9,7 +9,7 @@ use std::collections::HashSet;
 const MAX_BYTES: usize = 32 * 1024 * 1024;
 
 /// How far a walk has come. How long it may take is for its caller to say.
-pub(crate) struct Walk {
+pub(crate) struct PageBudget {
     seen: HashSet<String>,
     pages: usize,
     max_pages: usize,
@@ -19,7 +19,7 @@ pub(crate) struct Walk {
 
 /// Where a walk goes on after a page.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Onward {
+pub(crate) enum NextPage {
     /// At this cursor.
     To(String),
     /// That was the last page, or leads back to one that was read.
@@ -28,7 +28,7 @@ pub(crate) enum Onward {
     Stopped(&'static str),
 }
 
-impl Walk {
+impl PageBudget {
     pub(crate) fn new(max_pages: usize) -> Self {
         Self {
             seen: HashSet::new(),
@@ -45,17 +45,17 @@ impl Walk {
         self.pages = 0;
     }
 
-    pub(crate) fn onward(&mut self, page: &RawJson) -> Onward {
+    pub(crate) fn onward(&mut self, page: &RawJson) -> NextPage {
         self.pages += 1;
         self.bytes = self.bytes.saturating_add(page.as_bytes().len());
         let next = Params::parse(page.clone())
             .ok()
             .and_then(|page| page.get("nextCursor")?.decode::<String>().ok());
         match next.filter(|next| self.seen.insert(next.clone())) {
-            None => Onward::Done,
-            Some(_) if self.bytes > self.max_bytes => Onward::Stopped("bytes"),
-            Some(_) if self.pages >= self.max_pages => Onward::Stopped("pages"),
-            Some(next) => Onward::To(next),
+            None => NextPage::Done,
+            Some(_) if self.bytes > self.max_bytes => NextPage::Stopped("bytes"),
+            Some(_) if self.pages >= self.max_pages => NextPage::Stopped("pages"),
+            Some(next) => NextPage::To(next),
         }
     }
 }
@@ -71,35 +71,45 @@ mod tests {
 
     #[test]
     fn a_walk_ends_with_its_pages_or_at_a_limit() {
-        let mut walk = Walk::new(3);
-        assert_eq!(walk.onward(&page(&json!("a"), 0)), Onward::To("a".into()));
-        assert_eq!(walk.onward(&page(&json!("b"), 0)), Onward::To("b".into()));
-        assert_eq!(walk.onward(&page(&json!("c"), 0)), Onward::Stopped("pages"));
+        let mut walk = PageBudget::new(3);
+        assert_eq!(walk.onward(&page(&json!("a"), 0)), NextPage::To("a".into()));
+        assert_eq!(walk.onward(&page(&json!("b"), 0)), NextPage::To("b".into()));
+        assert_eq!(
+            walk.onward(&page(&json!("c"), 0)),
+            NextPage::Stopped("pages")
+        );
         walk.next_list();
         assert_eq!(
             walk.onward(&page(&json!("a"), 0)),
-            Onward::To("a".into()),
+            NextPage::To("a".into()),
             "of the other list"
         );
-        assert_eq!(walk.onward(&page(&json!("a"), 0)), Onward::Done, "a circle");
-        assert_eq!(walk.onward(&page(&json!(null), 0)), Onward::Done);
+        assert_eq!(
+            walk.onward(&page(&json!("a"), 0)),
+            NextPage::Done,
+            "a circle"
+        );
+        assert_eq!(walk.onward(&page(&json!(null), 0)), NextPage::Done);
     }
 
     #[test]
     fn the_limit_of_bytes_holds_for_all_lists_together() {
-        let mut walk = Walk {
+        let mut walk = PageBudget {
             max_bytes: 1000,
-            ..Walk::new(100)
+            ..PageBudget::new(100)
         };
-        assert_eq!(walk.onward(&page(&json!("a"), 900)), Onward::To("a".into()));
+        assert_eq!(
+            walk.onward(&page(&json!("a"), 900)),
+            NextPage::To("a".into())
+        );
         walk.next_list();
         assert_eq!(
             walk.onward(&page(&json!("a"), 200)),
-            Onward::Stopped("bytes")
+            NextPage::Stopped("bytes")
         );
         assert_eq!(
             walk.onward(&page(&json!(null), 100)),
-            Onward::Done,
+            NextPage::Done,
             "all there is has been read"
         );
     }

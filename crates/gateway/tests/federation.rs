@@ -4,7 +4,7 @@ mod common;
 
 use carryall_gateway::{Gateway, code};
 use carryall_proto::{Call, CallError, Reply};
-use carryall_testkit::{Answered, answer, call, meta_with};
+use carryall_testkit::{TestReply, answer, call, meta_with};
 use common::*;
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -96,7 +96,7 @@ fn names(pages: &[Value], member: &str) -> Vec<String> {
         .collect()
 }
 
-async fn call_tool(gateway: &Gateway, name: &str) -> Answered {
+async fn call_tool(gateway: &Gateway, name: &str) -> TestReply {
     answer(
         gateway,
         call("tools/call", json!({"name": name, "arguments": {"x": 1}})),
@@ -522,7 +522,7 @@ fn resources(uris: &'static [&'static str], template: &'static str) -> Fake {
     })
 }
 
-async fn read(gateway: &Gateway, uri: &str) -> Answered {
+async fn read(gateway: &Gateway, uri: &str) -> TestReply {
     answer(gateway, call("resources/read", json!({"uri": uri}))).await
 }
 

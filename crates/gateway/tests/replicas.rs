@@ -2,7 +2,7 @@
 
 mod common;
 
-use carryall_gateway::{Gateway, Probe, Upstream, code};
+use carryall_gateway::{Gateway, ProbeConfig, Upstream, code};
 use carryall_proto::CallError;
 use carryall_testkit::{answer, call};
 use common::*;
@@ -111,7 +111,7 @@ async fn a_dead_replica_is_skipped_and_comes_back() {
 #[tokio::test(start_paused = true)]
 async fn probes_find_the_dead_and_the_living_without_a_request() {
     let (a, alive) = switched("a");
-    let probe = Probe {
+    let probe = ProbeConfig {
         every: Duration::from_secs(1),
         within: Duration::from_secs(1),
     };
@@ -135,7 +135,7 @@ async fn probes_find_the_dead_and_the_living_without_a_request() {
 async fn a_replica_that_hangs_is_skipped_after_two_silent_probes() {
     let hangs = Fake::new(|_| Box::pin(std::future::pending()));
     let b = Fake::saying("b");
-    let probe = Probe {
+    let probe = ProbeConfig {
         every: Duration::from_secs(1),
         within: Duration::from_secs(1),
     };
@@ -276,7 +276,7 @@ async fn a_restarted_replica_is_used_where_it_is_now() {
 async fn a_call_waits_for_replicas_that_are_started_again_but_not_for_ever() {
     let upstream = Upstream::new("demo")
         .unwrap()
-        .restarts_within(Duration::from_secs(3));
+        .restart_timeout(Duration::from_secs(3));
     let replica = upstream.replica("demo-1");
     replica.up(Fake::at_once(|_| Err(dead())).service());
     let gateway = gateway([upstream]);
@@ -302,7 +302,7 @@ async fn a_call_waits_for_replicas_that_are_started_again_but_not_for_ever() {
 async fn a_replica_that_dies_again_and_again_costs_one_wait_only() {
     let upstream = Upstream::new("demo")
         .unwrap()
-        .restarts_within(Duration::from_secs(3));
+        .restart_timeout(Duration::from_secs(3));
     let replica = upstream.replica("demo-1");
     let gateway = gateway([upstream]);
     let crashing = tokio::spawn(async move {
@@ -328,7 +328,7 @@ async fn a_replica_that_dies_again_and_again_costs_one_wait_only() {
 async fn a_call_that_may_have_been_executed_does_not_wait_for_a_restart() {
     let upstream = Upstream::new("demo")
         .unwrap()
-        .restarts_within(Duration::from_secs(3));
+        .restart_timeout(Duration::from_secs(3));
     let broken = Fake::at_once(|_| Err(CallError::broken("reset")));
     let gateway = gateway([upstream.with_replica("demo-1", broken.service())]);
     let start = tokio::time::Instant::now();
@@ -379,7 +379,7 @@ async fn a_stream_that_has_begun_is_not_repeated() {
 async fn a_call_waits_while_a_replica_is_starting_and_no_longer() {
     let upstream = Upstream::new("demo")
         .unwrap()
-        .starts_within(Duration::from_secs(8));
+        .start_timeout(Duration::from_secs(8));
     let replica = upstream.replica("one");
     let gateway = gateway([upstream.clone()]);
     let start = tokio::time::Instant::now();

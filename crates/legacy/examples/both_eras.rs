@@ -2,7 +2,7 @@
 #![allow(deprecated, reason = "logging is one of the things that are called")]
 
 use carryall_legacy::serve::{Options, lines};
-use carryall_server::{Ctx, Resource, Server, Tool, ToolError};
+use carryall_server::{Ctx, HandlerError, Resource, Server, Tool};
 use carryall_transport::StdioServer;
 use carryall_types::{
     ElicitRequestFormParams, InputRequest, InputRequests, InputRequiredResult, LoggingLevel,
@@ -13,10 +13,10 @@ use std::error::Error;
 
 const NOTE: &str = "demo://note";
 
-async fn name(ctx: Ctx) -> Result<String, ToolError> {
+async fn name(ctx: Ctx) -> Result<String, HandlerError> {
     match ctx.input_responses()?.get_as::<Value>("name") {
         Some(answer) => Ok(answer
-            .map_err(|error| ToolError::new(error.to_string()))?
+            .map_err(|error| HandlerError::new(error.to_string()))?
             .to_string()),
         None => {
             let form = ElicitRequestFormParams::new(
@@ -24,7 +24,7 @@ async fn name(ctx: Ctx) -> Result<String, ToolError> {
                 RequestedSchema::new().string("name", |field| field),
             );
             let asked = InputRequests::new().with("name", InputRequest::from(form));
-            Err(ToolError::input_required(
+            Err(HandlerError::input_required(
                 InputRequiredResult::new()
                     .with_input_requests(asked)
                     .with_request_state("kept"),

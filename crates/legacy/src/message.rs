@@ -2,8 +2,8 @@
 //! messages in one array.
 
 use bytes::Bytes;
+use carryall_proto::decode::read_error;
 use carryall_proto::frame::response_id;
-use carryall_proto::inbound::read_error;
 use carryall_proto::{Encoded, Notification, Outcome, Response};
 use carryall_types::{ErrorObject, RawJson, RequestId, code, replace_lone_surrogates};
 use serde::Deserialize;
@@ -32,7 +32,7 @@ pub(crate) struct Request {
 
 /// What one line, body or event holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Parsed {
+pub(crate) enum ParsedBody {
     One(Incoming),
     /// An array. Each message stands or falls by itself.
     Batch(Vec<Result<Incoming, Malformed>>),
@@ -73,7 +73,7 @@ impl Malformed {
 
 /// Reads one message or an array of them. Half of a surrogate pair becomes U+FFFD, because what is
 /// passed on has to be text that everybody can read.
-pub(crate) fn parse(text: &Bytes) -> Result<Parsed, Malformed> {
+pub(crate) fn parse(text: &Bytes) -> Result<ParsedBody, Malformed> {
     let raw = RawJson::parse(text.clone()).map_err(|error| {
         Malformed::new(
             None,
@@ -87,7 +87,7 @@ pub(crate) fn parse(text: &Bytes) -> Result<Parsed, Malformed> {
         None => raw,
     };
     if !raw.as_str().trim_ascii_start().starts_with('[') {
-        return incoming(&raw).map(Parsed::One);
+        return incoming(&raw).map(ParsedBody::One);
     }
     let items: Vec<RawJson> = raw.decode().map_err(|error| {
         Malformed::new(
@@ -102,7 +102,7 @@ pub(crate) fn parse(text: &Bytes) -> Result<Parsed, Malformed> {
         count if count > MAX_BATCH => refuse(format!(
             "Invalid request: {count} messages in one batch, over {MAX_BATCH}"
         )),
-        _ => Ok(Parsed::Batch(items.iter().map(incoming).collect())),
+        _ => Ok(ParsedBody::Batch(items.iter().map(incoming).collect())),
     }
 }
 
@@ -214,7 +214,7 @@ mod tests {
 
     fn one(text: &'static str) -> Incoming {
         match parse(&Bytes::from_static(text.as_bytes())) {
-            Ok(Parsed::One(incoming)) => incoming,
+            Ok(ParsedBody::One(incoming)) => incoming,
             other => panic!("{other:?}"),
         }
     }
@@ -333,7 +333,7 @@ mod tests {
         let text = Bytes::from_static(
             br#"[{"jsonrpc":"2.0","method":"x"},7,{"jsonrpc":"2.0","id":1,"method":"y"}]"#,
         );
-        let Ok(Parsed::Batch(items)) = parse(&text) else {
+        let Ok(ParsedBody::Batch(items)) = parse(&text) else {
             panic!()
         };
         assert!(matches!(
@@ -369,6 +369,9 @@ mod tests {
             params: RawJson::from(&serde_json::json!({"a": 1})),
         };
         let text = request.encode().into_bytes();
-        assert_eq!(parse(&text), Ok(Parsed::One(Incoming::Request(request))));
+        assert_eq!(
+            parse(&text),
+            Ok(ParsedBody::One(Incoming::Request(request)))
+        );
     }
 }

@@ -15,7 +15,7 @@ pub(crate) trait Revision {
     /// Whether several messages may come in one array: 2025-03-26 only.
     fn has_batches(self) -> bool;
     /// Whether requests after the handshake name the version in a header (`MCP-Protocol-Version`).
-    fn names_version_in_header(self) -> bool;
+    fn sends_version_header(self) -> bool;
     /// Whether servers may ask the user by form.
     fn has_elicitation(self) -> bool;
     /// Whether servers may ask by URL, and announce that it is done
@@ -38,7 +38,7 @@ impl Revision for ProtocolVersion {
         self == Self::V2025_03_26
     }
 
-    fn names_version_in_header(self) -> bool {
+    fn sends_version_header(self) -> bool {
         self >= Self::V2025_06_18
     }
 

@@ -41,7 +41,7 @@ fn asking(method: &str, params: &str, cancelled: &str) -> Fake {
 /// Says whose a call is.
 type Made = fn(Call) -> Call;
 
-fn start(way: &Stdio, call: Call) -> JoinHandle<testkit::Answered> {
+fn start(way: &Stdio, call: Call) -> JoinHandle<testkit::TestReply> {
     let way = way.clone();
     tokio::spawn(async move { testkit::answer(&way, call).await })
 }
@@ -55,11 +55,11 @@ async fn answer_of(fake: &Fake) -> Value {
         .await
 }
 
-fn is_asked(answered: &testkit::Answered) -> bool {
+fn is_asked(answered: &testkit::TestReply) -> bool {
     answered.result()["resultType"] == "input_required"
 }
 
-fn accept(asked: &testkit::Answered, name: &str) -> Call {
+fn accept(asked: &testkit::TestReply, name: &str) -> Call {
     let result = asked.result();
     let key = result["inputRequests"]
         .as_object()
@@ -179,7 +179,7 @@ async fn log_messages_do_not_cross_between_callers() {
         let meta = testkit::meta_with(&json!({LOG_LEVEL: "debug"}));
         testkit::call("tools/call", json!({"name": "log", "_meta": meta}))
     };
-    let count = |answered: testkit::Answered| answered.params_of("notifications/message").len();
+    let count = |answered: testkit::TestReply| answered.params_of("notifications/message").len();
     assert_eq!(count(testkit::answer(&way, from(1, logged())).await), 1);
     let his = start(&way, from(2, tool("slow")));
     told_tool(&fake, "slow").await;
@@ -246,7 +246,7 @@ async fn questions_of_a_stranger_do_not_cancel_a_call_that_waits_for_its_answer(
 #[tokio::test]
 async fn parked_calls_are_bounded_by_their_size() {
     let fake = asking("elicitation/create", FORM, ":");
-    let way = fake.spawn(quick().max_parked_bytes(8000)).await.unwrap();
+    let way = fake.spawn(quick().max_suspended_bytes(8000)).await.unwrap();
     assert!(is_asked(&testkit::answer(&way, from(1, able("ask"))).await));
     let mut large = able("ask");
     let arguments = json!({"text": "x".repeat(2000)});

@@ -150,7 +150,7 @@ async fn log_messages_come_to_calls_that_ask_for_them() {
         ),
     );
     let way = fake.start().await;
-    let levels = |answered: testkit::Answered| {
+    let levels = |answered: testkit::TestReply| {
         answered
             .params_of("notifications/message")
             .iter()

@@ -1,7 +1,7 @@
 //! Calling servers over HTTP whose era has to be found out first: fake servers, which write down
 //! what they were sent.
 
-use carryall_legacy::call::{Era, EraMemory, Http, Options};
+use carryall_legacy::call::{Era, EraCache, Http, Options};
 use carryall_legacy::serve::LegacyEndpoint;
 use carryall_proto::{Call, CallError, Message, Outcome, Reply};
 use carryall_server::{Ctx, Server, Tool};
@@ -513,7 +513,7 @@ async fn a_discovery_is_its_own_probe() {
 // spec: versioning-10, versioning-11
 #[tokio::test]
 async fn what_was_found_out_is_kept_and_found_out_anew_when_it_proves_wrong() {
-    let memory = EraMemory::new();
+    let memory = EraCache::new();
     let fake = Fake::start(|heard| {
         if heard.is("server/discover") {
             error(heard, 400, -32000)
@@ -570,7 +570,7 @@ async fn what_was_found_out_is_kept_and_found_out_anew_when_it_proves_wrong() {
 // spec: versioning-10
 #[tokio::test]
 async fn an_era_that_was_demanded_is_not_remembered() {
-    let memory = EraMemory::new();
+    let memory = EraCache::new();
     let fake = Fake::start(|heard| match heard.body["method"].as_str() {
         Some("server/discover") => result(
             heard,
@@ -609,7 +609,7 @@ async fn a_server_that_was_remembered_as_modern_and_is_not_heals_with_the_first_
         let remembered = |since: u64| {
             let entry = json!({"version": "2026-07-28", "why": "it answered server/discover", "since": since});
             std::fs::write(&file, json!({"servers": {&fake.url: entry}}).to_string()).unwrap();
-            fake.way(Options::default().memory(EraMemory::file(&file)))
+            fake.way(Options::default().memory(EraCache::file(&file)))
         };
         let now = std::time::SystemTime::now()
             .duration_since(std::time::UNIX_EPOCH)

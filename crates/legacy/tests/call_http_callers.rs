@@ -290,12 +290,12 @@ fn questions() -> [(&'static str, Value); 3] {
     ]
 }
 
-fn start(way: &Http, call: Call) -> JoinHandle<testkit::Answered> {
+fn start(way: &Http, call: Call) -> JoinHandle<testkit::TestReply> {
     let way = way.clone();
     tokio::spawn(async move { testkit::answer(&way, call).await })
 }
 
-fn is_asked(answered: &testkit::Answered) -> bool {
+fn is_asked(answered: &testkit::TestReply) -> bool {
     answered.result()["resultType"] == "input_required"
 }
 
@@ -426,7 +426,7 @@ async fn log_messages_that_name_no_call_do_not_cross() {
         server.told(|message| message["id"] == "p2").await;
         server.answer("slow");
         server.answer("later");
-        let data = |answered: testkit::Answered| {
+        let data = |answered: testkit::TestReply| {
             answered
                 .params_of("notifications/message")
                 .iter()

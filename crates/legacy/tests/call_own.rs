@@ -6,7 +6,7 @@ mod call_common;
 
 use call_common::quick;
 use carryall_legacy::call::{Era, Stdio};
-use carryall_testkit::{self as testkit, Answered};
+use carryall_testkit::{self as testkit, TestReply};
 use carryall_transport::stdio::ServerCommand;
 use serde_json::{Value, json};
 
@@ -41,7 +41,7 @@ fn call(method: &str, mut params: Value) -> carryall_proto::Call {
 }
 
 /// What may differ: how long a result stays fresh, and who made it.
-fn shown(answered: &Answered) -> Value {
+fn shown(answered: &TestReply) -> Value {
     let mut response = answered.response.clone();
     if let Some(result) = response["result"].as_object_mut() {
         for name in ["ttlMs", "cacheScope", "_meta"] {

@@ -44,7 +44,7 @@ fn able(params: Value) -> Call {
 }
 
 /// The key of the one question and the state to bring back.
-fn asked(answered: &testkit::Answered) -> (String, String) {
+fn asked(answered: &testkit::TestReply) -> (String, String) {
     let result = answered.result();
     assert_eq!(result["resultType"], "input_required", "{result}");
     let questions = result["inputRequests"].as_object().unwrap();
@@ -55,7 +55,7 @@ fn asked(answered: &testkit::Answered) -> (String, String) {
     )
 }
 
-fn retry(answered: &testkit::Answered, answer: &Value) -> Value {
+fn retry(answered: &testkit::TestReply, answer: &Value) -> Value {
     let (key, state) = asked(answered);
     json!({"inputResponses": {key: answer}, "requestState": state})
 }
@@ -236,7 +236,7 @@ async fn questions_one_after_the_other_are_rounds_one_after_the_other() {
 async fn calls_are_parked_for_a_bounded_time_and_in_a_bounded_number() {
     let fake = asking("elicitation/create", FORM);
     let way = fake
-        .spawn(quick().parked_for(Duration::from_millis(200)))
+        .spawn(quick().suspension_timeout(Duration::from_millis(200)))
         .await
         .unwrap();
     let first = testkit::answer(&way, able(json!({}))).await;
@@ -252,7 +252,7 @@ async fn calls_are_parked_for_a_bounded_time_and_in_a_bounded_number() {
     way.shutdown().await;
 
     let fake = asking("elicitation/create", FORM);
-    let way = fake.spawn(quick().max_parked(1)).await.unwrap();
+    let way = fake.spawn(quick().max_suspended_calls(1)).await.unwrap();
     asked(&testkit::answer(&way, able(json!({}))).await);
     let refused = testkit::answer(&way, able(json!({}))).await;
     assert_eq!(refused.code(), -32603);

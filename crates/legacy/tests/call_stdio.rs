@@ -5,7 +5,7 @@
 mod call_common;
 
 use call_common::*;
-use carryall_legacy::call::{Era, EraMemory, Stdio};
+use carryall_legacy::call::{Era, EraCache, Stdio};
 use carryall_proto::CallError;
 use carryall_testkit as testkit;
 use carryall_transport::stdio::ServerCommand;
@@ -107,7 +107,7 @@ async fn a_server_that_ignores_everything_before_the_handshake_gets_it_once_it_h
         r#"*'"method":"server/discover"'*|*'"method":"ping"'*) ;;"#,
     );
     let way = fake
-        .spawn(quick().silence(Duration::from_millis(100)))
+        .spawn(quick().probe_timeout(Duration::from_millis(100)))
         .await
         .unwrap();
     assert!(!way.decision().unwrap().version.is_modern());
@@ -179,13 +179,13 @@ async fn servers_that_are_slow_to_start_are_waited_for() {
     // Long enough for every other reason to give up waiting.
     let (slow, silence) = ("sleep 2", Duration::from_millis(100));
     let fake = Fake::new(slow, "");
-    let way = fake.spawn(quick().silence(silence)).await.unwrap();
+    let way = fake.spawn(quick().probe_timeout(silence)).await.unwrap();
     assert!(!way.decision().unwrap().version.is_modern());
     assert_in_order(&fake.methods());
     way.shutdown().await;
 
     let fake = Fake::new(slow, PINNED);
-    let way = fake.spawn(quick().silence(silence)).await.unwrap();
+    let way = fake.spawn(quick().probe_timeout(silence)).await.unwrap();
     assert!(way.decision().unwrap().version.is_modern());
     assert_eq!(testkit::answer(&way, tool("a")).await.text(), "modern");
     let methods = fake.methods();
@@ -202,7 +202,7 @@ async fn servers_that_are_slow_to_start_are_waited_for() {
 async fn a_server_that_does_not_read_its_input_is_given_up_and_the_error_says_so() {
     let fake = Fake::new("sleep 30", "");
     let options = quick()
-        .silence(Duration::from_millis(20))
+        .probe_timeout(Duration::from_millis(20))
         .handshake_timeout(Duration::from_millis(700));
     let error = fake.spawn(options).await.unwrap_err();
     assert!(
@@ -223,8 +223,8 @@ async fn a_server_that_turns_out_to_be_modern_after_initialize_is_started_anew()
     let fake = Fake::new(start, &format!("{late}\n{PINNED}"));
     let file = fake.path("eras.json");
     let options = quick()
-        .silence(Duration::from_millis(100))
-        .memory(EraMemory::file(&file));
+        .probe_timeout(Duration::from_millis(100))
+        .memory(EraCache::file(&file));
     let way = fake.spawn(options).await.unwrap();
     assert!(way.decision().unwrap().version.is_modern());
     assert_eq!(testkit::answer(&way, tool("a")).await.text(), "modern");
@@ -259,7 +259,7 @@ async fn a_process_that_was_sent_initialize_is_never_spoken_to_in_the_modern_way
         let start = r#"[ "$(grep -c started "$log")" -gt 1 ] && seen=1"#;
         let fake = Fake::new(start, &format!("{discover}\n{initialize}"));
         let way = fake
-            .spawn(quick().silence(Duration::from_millis(100)))
+            .spawn(quick().probe_timeout(Duration::from_millis(100)))
             .await
             .unwrap();
         assert!(way.decision().unwrap().version.is_modern(), "{refusal}");
@@ -413,7 +413,7 @@ async fn what_was_found_out_is_remembered_for_later_runs() {
     let silent = Fake::new("", r#"*'"method":"server/discover"'*) ;;"#);
     let file = silent.path("deep/eras.json");
     silent
-        .spawn(quick().memory(EraMemory::file(&file)))
+        .spawn(quick().memory(EraCache::file(&file)))
         .await
         .unwrap()
         .shutdown()
@@ -423,8 +423,8 @@ async fn what_was_found_out_is_remembered_for_later_runs() {
     let way = silent
         .spawn(
             quick()
-                .silence(Duration::from_secs(60))
-                .memory(EraMemory::file(&file)),
+                .probe_timeout(Duration::from_secs(60))
+                .memory(EraCache::file(&file)),
         )
         .await
         .unwrap();
@@ -454,7 +454,7 @@ async fn a_memory_that_proves_wrong_is_probed_again() {
     let initialize = r#"*'"method":"initialize"'*) if [ "$new" ]; then fail -32022 no; else hello 2025-11-25; fi ;;"#;
     let fake = Fake::new(update, &format!("{discover}\n{initialize}"));
     let file = fake.path("eras.json");
-    fake.spawn(quick().memory(EraMemory::file(&file)))
+    fake.spawn(quick().memory(EraCache::file(&file)))
         .await
         .unwrap()
         .shutdown()
@@ -462,7 +462,7 @@ async fn a_memory_that_proves_wrong_is_probed_again() {
     std::fs::write(fake.path("log.modern"), "").unwrap();
     for _ in 0..2 {
         let way = fake
-            .spawn(quick().memory(EraMemory::file(&file)))
+            .spawn(quick().memory(EraCache::file(&file)))
             .await
             .unwrap();
         assert!(way.decision().unwrap().version.is_modern());
@@ -489,14 +489,14 @@ async fn a_server_that_does_not_answer_initialize_any_more_as_it_did_is_probed_a
             &format!("{discover}\n{initialize}"),
         );
         let file = fake.path("eras.json");
-        fake.spawn(quick().memory(EraMemory::file(&file)))
+        fake.spawn(quick().memory(EraCache::file(&file)))
             .await
             .unwrap()
             .shutdown()
             .await;
         std::fs::write(fake.path("log.modern"), "").unwrap();
         let way = fake
-            .spawn(quick().memory(EraMemory::file(&file)))
+            .spawn(quick().memory(EraCache::file(&file)))
             .await
             .unwrap();
         assert!(way.decision().unwrap().version.is_modern(), "{change}");
@@ -584,7 +584,7 @@ async fn a_memory_that_cannot_be_read_is_begun_anew() {
     let file = fake.path("eras.json");
     std::fs::write(&file, "{half of a fi").unwrap();
     let way = fake
-        .spawn(quick().memory(EraMemory::file(&file)))
+        .spawn(quick().memory(EraCache::file(&file)))
         .await
         .unwrap();
     assert_eq!(testkit::answer(&way, tool("a")).await.text(), "done");
@@ -652,7 +652,7 @@ async fn a_server_that_never_answers_is_given_up() {
     let fake = Fake::new("", "*) ;;");
     let start = Instant::now();
     let options = quick()
-        .silence(Duration::from_millis(50))
+        .probe_timeout(Duration::from_millis(50))
         .handshake_timeout(Duration::from_millis(1500));
     let error = fake.spawn(options).await.unwrap_err();
     assert!(

@@ -2,7 +2,7 @@
 
 mod serve_http_common;
 
-use carryall_legacy::serve::Siblings;
+use carryall_legacy::serve::HttpBus;
 use serde_json::{Value, json};
 use serve_http_common::*;
 use std::net::SocketAddr;
@@ -268,7 +268,7 @@ async fn messages_find_their_stream_from_any_replica() {
     let urls =
         [&one, &two].map(|listener| format!("http://{}/mcp", listener.local_addr().unwrap()));
     let [a, b] = [one, two].map(|listener| {
-        let siblings = Siblings::new(urls.iter().map(String::as_str), keyring()).unwrap();
+        let siblings = HttpBus::new(urls.iter().map(String::as_str), keyring()).unwrap();
         Replica::start_on(
             listener,
             options().http_sse_2024(true).meeting(Arc::new(siblings)),

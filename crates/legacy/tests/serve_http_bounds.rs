@@ -3,7 +3,7 @@
 
 mod serve_http_common;
 
-use carryall_legacy::serve::{Options, Stored};
+use carryall_legacy::serve::{Options, StoreBus};
 use carryall_store::{Memory, Store as _};
 use serde_json::{Value, json};
 use serve_http_common::*;
@@ -188,7 +188,7 @@ async fn a_uri_that_is_too_long_is_not_subscribed_to() {
 
 #[tokio::test]
 async fn one_caller_cannot_use_up_the_subscriptions_of_all() {
-    let server = Replica::start(options().max_all_subscriptions(8, 1_000_000)).await;
+    let server = Replica::start(options().max_total_subscriptions(8, 1_000_000)).await;
     let subscribe = |n: usize| request(1, "resources/subscribe", json!({"uri": format!("x:{n}")}));
     for n in 0..3 {
         let bob = Client::open_as(server.address, VERSION, BOB).await;
@@ -284,7 +284,7 @@ async fn arguments_that_are_null_are_none() {
 #[tokio::test]
 async fn what_is_told_to_other_replicas_is_bounded_for_each_caller() {
     let store = Memory::new();
-    let meeting = Arc::new(Stored::new(Arc::new(store.clone())));
+    let meeting = Arc::new(StoreBus::new(Arc::new(store.clone())));
     let server = Replica::start(options().meeting(meeting).max_published(100, 40_000)).await;
     let answer = |id: &str| {
         json!({"jsonrpc": "2.0", "id": id, "result": {"x": "x".repeat(8_000)}}).to_string()
@@ -338,7 +338,7 @@ async fn one_caller_cannot_use_up_the_streams_of_http_sse() {
 async fn streams_that_are_handed_over_to_other_replicas_are_bounded_too() {
     let store = Memory::new();
     let start = async || {
-        let meeting = Arc::new(Stored::new(Arc::new(store.clone())));
+        let meeting = Arc::new(StoreBus::new(Arc::new(store.clone())));
         let bounded = options()
             .meeting(meeting)
             .max_published(1_000, 200_000)

@@ -185,7 +185,7 @@ async fn a_call_that_waits_for_its_client_is_given_up_and_one_that_works_is_fini
 async fn no_new_streams_are_opened_while_the_server_shuts_down() {
     let server = Replica::start(options().http_sse_2024(true)).await;
     let client = Client::open(server.address, VERSION).await;
-    carryall_transport::http::server::Alternate::close(&server.endpoint);
+    carryall_transport::http::server::FallbackProtocol::close(&server.endpoint);
     assert_eq!(client.get(None).await.status, 503);
     let sse = http("GET", "/sse", "Accept: text/event-stream\r\n", "");
     assert_ne!(send(server.address, &sse).await.status, 200);

@@ -2,8 +2,8 @@
 
 mod serve_http_common;
 
-use carryall_legacy::serve::{Options, Siblings};
-use carryall_proto::seal::{Key, Keyring};
+use carryall_legacy::serve::{HttpBus, Options};
+use carryall_proto::seal::{Keyring, SealingKey};
 use serde_json::{Value, json};
 use serve_http_common::meeting::text;
 use serve_http_common::*;
@@ -19,7 +19,7 @@ fn urls(replicas: &[std::net::SocketAddr]) -> Vec<String> {
 }
 
 fn meeting_at(urls: &[String]) -> Options {
-    let siblings = Siblings::new(urls.iter().map(String::as_str), keyring()).unwrap();
+    let siblings = HttpBus::new(urls.iter().map(String::as_str), keyring()).unwrap();
     options().meeting(Arc::new(siblings))
 }
 
@@ -51,7 +51,8 @@ async fn a_session_is_served_by_every_process_with_the_keyring() {
     for replica in [&b, &a, &b] {
         assert_eq!(client.at(replica).call("hello").await, "hello alice");
     }
-    let stranger = Replica::start(options().keyring(Keyring::new(Key::new(1, [8; 32])))).await;
+    let stranger =
+        Replica::start(options().keyring(Keyring::new(SealingKey::new(1, [8; 32])))).await;
     assert_eq!(
         client.at(&stranger).post(&tool(1, "hello")).await.status,
         404
@@ -245,7 +246,7 @@ async fn what_only_looks_like_a_sibling_is_refused() {
         ring.seal(purpose, body.as_bytes(), until, [9; 24], b"")
             .unwrap()
     };
-    let stranger = Keyring::new(Key::new(1, [8; 32]));
+    let stranger = Keyring::new(SealingKey::new(1, [8; 32]));
     for (what, token) in [
         ("nothing", String::new()),
         ("a session", client.id.clone()),
@@ -309,6 +310,6 @@ async fn five_hundred_calls_go_round_three_replicas_and_none_is_lost() {
 
 #[test]
 fn a_sibling_is_named_by_its_url() {
-    let error = Siblings::new(["http://localhost:1/mcp", "localhost:2"], keyring()).unwrap_err();
+    let error = HttpBus::new(["http://localhost:1/mcp", "localhost:2"], keyring()).unwrap_err();
     assert!(error.to_string().contains("localhost:2"), "{error}");
 }

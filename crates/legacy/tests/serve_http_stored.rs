@@ -2,7 +2,7 @@
 
 mod serve_http_common;
 
-use carryall_legacy::serve::{Options, Stored};
+use carryall_legacy::serve::{Options, StoreBus};
 use carryall_store::{Memory, Store as _};
 use serde_json::json;
 use serve_http_common::*;
@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 fn meeting_in(store: &Memory) -> Options {
-    options().meeting(Arc::new(Stored::new(Arc::new(store.clone()))))
+    options().meeting(Arc::new(StoreBus::new(Arc::new(store.clone()))))
 }
 
 async fn replicas<const N: usize>(store: &Memory) -> [Replica; N] {

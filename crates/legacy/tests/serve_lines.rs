@@ -3,7 +3,7 @@
 #![allow(deprecated, reason = "sampling, roots and logging are what is tested")]
 
 use carryall_legacy::serve::{Options, lines};
-use carryall_server::{Ctx, Resource, Server, TaskSupport, Tasks, Tool, ToolError};
+use carryall_server::{Ctx, HandlerError, Resource, Server, TaskSupport, Tasks, Tool};
 use carryall_transport::lines::{LineOptions, serve_lines_with};
 use carryall_types::{
     CreateMessageRequestParams, CreateMessageResult, ElicitRequestFormParams,
@@ -31,15 +31,15 @@ impl Drop for OnDrop {
     }
 }
 
-fn ask(ctx: &Ctx, question: impl Into<InputRequest>) -> Result<Value, ToolError> {
+fn ask(ctx: &Ctx, question: impl Into<InputRequest>) -> Result<Value, HandlerError> {
     match ctx.input_responses()?.get_as::<Value>("q") {
-        Some(answer) => answer.map_err(|error| ToolError::new(error.to_string())),
+        Some(answer) => answer.map_err(|error| HandlerError::new(error.to_string())),
         None => {
             let requests = InputRequests::new().with("q", question.into());
             let asked = InputRequiredResult::new()
                 .with_input_requests(requests)
                 .with_request_state("kept");
-            Err(ToolError::input_required(asked))
+            Err(HandlerError::input_required(asked))
         }
     }
 }
@@ -53,7 +53,7 @@ fn form() -> ElicitRequestFormParams {
     )
 }
 
-async fn named(ctx: &Ctx) -> Result<String, ToolError> {
+async fn named(ctx: &Ctx) -> Result<String, HandlerError> {
     let answer = ctx.ask(form()).await?.accepted().unwrap_or_default();
     Ok(answer["name"].as_str().unwrap_or_default().to_owned())
 }
@@ -68,7 +68,7 @@ fn server(dropped: &Arc<AtomicUsize>) -> Server {
             named(&ctx).await
         })))
         .tool(always(Tool::without_arguments("fails", async |_| {
-            Err::<(), _>(ToolError::new("no"))
+            Err::<(), _>(HandlerError::new("no"))
         })))
         .tool(always(Tool::without_arguments("hangs", move |_| {
             let guard = OnDrop(Arc::clone(&in_task));
@@ -81,7 +81,7 @@ fn server(dropped: &Arc<AtomicUsize>) -> Server {
             Tool::without_arguments("demands", async |ctx: Ctx| {
                 let first = named(&ctx).await?;
                 ctx.become_task().await?;
-                Ok::<_, ToolError>(format!("{first} {}", named(&ctx).await?))
+                Ok::<_, HandlerError>(format!("{first} {}", named(&ctx).await?))
             })
             .as_task(TaskSupport::OnDemand),
         )
@@ -95,16 +95,16 @@ fn server(dropped: &Arc<AtomicUsize>) -> Server {
         }))
         .tool(Tool::without_arguments(
             "name",
-            async |ctx: Ctx| -> Result<String, ToolError> {
+            async |ctx: Ctx| -> Result<String, HandlerError> {
                 let answer: ElicitResult = serde_json::from_value(ask(&ctx, form())?)
-                    .map_err(|e| ToolError::new(e.to_string()))?;
+                    .map_err(|e| HandlerError::new(e.to_string()))?;
                 assert_eq!(ctx.request_state()?.as_deref(), Some("kept"));
                 Ok(format!("{:?} {:?}", answer.action, answer.content))
             },
         ))
         .tool(Tool::without_arguments(
             "page",
-            async |ctx: Ctx| -> Result<String, ToolError> {
+            async |ctx: Ctx| -> Result<String, HandlerError> {
                 let answer = ask(
                     &ctx,
                     ElicitRequestURLParams::new("Sign", "https://example.com/sign"),
@@ -114,12 +114,12 @@ fn server(dropped: &Arc<AtomicUsize>) -> Server {
         ))
         .tool(Tool::without_arguments(
             "model",
-            async |ctx: Ctx| -> Result<String, ToolError> {
+            async |ctx: Ctx| -> Result<String, HandlerError> {
                 let said =
                     SamplingMessage::new(Role::User, SamplingMessageContentBlock::text("hi"));
                 let answer = ask(&ctx, CreateMessageRequestParams::new(vec![said], 10))?;
                 let _: CreateMessageResult = serde_json::from_value(answer.clone())
-                    .map_err(|error| ToolError::new(error.to_string()))?;
+                    .map_err(|error| HandlerError::new(error.to_string()))?;
                 Ok(answer["content"]["text"]
                     .as_str()
                     .unwrap_or_default()
@@ -128,10 +128,10 @@ fn server(dropped: &Arc<AtomicUsize>) -> Server {
         ))
         .tool(Tool::without_arguments(
             "roots",
-            async |ctx: Ctx| -> Result<String, ToolError> {
+            async |ctx: Ctx| -> Result<String, HandlerError> {
                 let answer = ask(&ctx, ListRootsRequestParams::new())?;
                 let roots: ListRootsResult =
-                    serde_json::from_value(answer).map_err(|e| ToolError::new(e.to_string()))?;
+                    serde_json::from_value(answer).map_err(|e| HandlerError::new(e.to_string()))?;
                 Ok(roots.roots.len().to_string())
             },
         ))
@@ -678,7 +678,7 @@ async fn batches_are_of_one_revision() {
 
 #[tokio::test]
 async fn what_is_in_work_and_subscribed_to_is_bounded() {
-    let mut client = Client::connect(Options::default().max_in_work(2).max_subscriptions(1));
+    let mut client = Client::connect(Options::default().max_in_flight(2).max_subscriptions(1));
     client.initialize("2025-11-25", json!({})).await;
     client.send(call(1, "hang")).await;
     client.send(call(2, "hang")).await;

@@ -60,7 +60,7 @@ pub(crate) fn documentation(attributes: &[Attribute]) -> Option<String> {
 
 /// `.description(..)`, unless it is set by hand or there is nothing to say.
 pub(crate) fn description(
-    settings: &crate::settings::Settings,
+    settings: &crate::settings::AttributeArgs,
     attributes: &[Attribute],
 ) -> TokenStream {
     match documentation(attributes) {

@@ -1,7 +1,7 @@
 //! What all expansions have in common.
 
 use crate::function::Function;
-use crate::parameter::{Argument, Kind};
+use crate::parameter::{Argument, ParameterKind};
 use proc_macro2::{Span, TokenStream};
 use quote::quote;
 use syn::Ident;
@@ -51,19 +51,19 @@ pub(crate) fn call(
         .parameters
         .iter()
         .map(|parameter| match &parameter.kind {
-            Kind::Context { by_reference: true } => quote!(&__ctx),
-            Kind::Context {
+            ParameterKind::Context { by_reference: true } => quote!(&__ctx),
+            ParameterKind::Context {
                 by_reference: false,
             } => quote!(::core::clone::Clone::clone(&__ctx)),
-            Kind::Extracted => quote!(::carryall::server::FromCtx::from_ctx(&__ctx)?),
-            Kind::Argument(it) => argument(it),
+            ParameterKind::Extracted => quote!(::carryall::server::FromCtx::from_ctx(&__ctx)?),
+            ParameterKind::Argument(it) => argument(it),
         });
     let wait = function.is_async.then(|| quote!(.await));
     let call = quote!(#ident::call(#(#values),*) #wait);
     let extracts = function
         .parameters
         .iter()
-        .any(|parameter| matches!(parameter.kind, Kind::Extracted));
+        .any(|parameter| matches!(parameter.kind, ParameterKind::Extracted));
     if fallible || extracts {
         quote!(::core::result::Result::Ok::<_, #error>(#call))
     } else {

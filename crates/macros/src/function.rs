@@ -1,7 +1,7 @@
 //! The function that an attribute stands on.
 
 use crate::attributes::Attributes;
-use crate::parameter::{Argument, Kind, Parameter};
+use crate::parameter::{Argument, Parameter, ParameterKind};
 use crate::settings::call_site;
 use proc_macro2::{Span, TokenStream};
 use quote::quote;
@@ -76,7 +76,7 @@ impl Function {
         self.parameters
             .iter()
             .filter_map(|parameter| match &parameter.kind {
-                Kind::Argument(argument) => Some(&**argument),
+                ParameterKind::Argument(argument) => Some(&**argument),
                 _ => None,
             })
     }

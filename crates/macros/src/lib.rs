@@ -35,7 +35,7 @@ use proc_macro::TokenStream;
 ///     on: Option<String>,
 ///     State(rates): State<Rates>,
 ///     ctx: Ctx,
-/// ) -> Result<Json<Amount>, ToolError> { ... }
+/// ) -> Result<Json<Amount>, HandlerError> { ... }
 /// ```
 ///
 /// # On the function
@@ -90,7 +90,7 @@ pub fn tool(settings: TokenStream, function: TokenStream) -> TokenStream {
 /// ) -> String { ... }
 /// ```
 ///
-/// Settings: `name`, `title`, `description`, `icon`, `scope`, and `additional_arguments`, with
+/// AttributeArgs: `name`, `title`, `description`, `icon`, `scope`, and `additional_arguments`, with
 /// which arguments that are no parameters are ignored instead of refused.
 #[proc_macro_attribute]
 pub fn prompt(settings: TokenStream, function: TokenStream) -> TokenStream {
@@ -109,7 +109,7 @@ pub fn prompt(settings: TokenStream, function: TokenStream) -> TokenStream {
 /// async fn note(id: u64, State(notes): State<Notes>) -> Result<String, Failure> { ... }
 /// ```
 ///
-/// Settings after the URI: `name`, `title`, `description`, `mime`, `icon`, `scope`, `ttl = expr` (a
+/// AttributeArgs after the URI: `name`, `title`, `description`, `mime`, `icon`, `scope`, `ttl = expr` (a
 /// `Duration`) and `public`.
 #[proc_macro_attribute]
 pub fn resource(settings: TokenStream, function: TokenStream) -> TokenStream {

@@ -1,6 +1,6 @@
 //! The parameters of a function: which are arguments, and what is said about them.
 
-use crate::settings::{Settings, literal};
+use crate::settings::{AttributeArgs, literal};
 use proc_macro2::TokenStream;
 use quote::quote;
 use syn::{
@@ -10,13 +10,13 @@ use syn::{
 
 /// A parameter.
 pub(crate) struct Parameter {
-    pub(crate) kind: Kind,
+    pub(crate) kind: ParameterKind,
     /// As it stands in the function that is left, without the attributes meant for the macro.
     pub(crate) declaration: TokenStream,
 }
 
 /// Where a parameter's value comes from.
-pub(crate) enum Kind {
+pub(crate) enum ParameterKind {
     /// The context, by value or by reference.
     Context { by_reference: bool },
     /// `FromCtx`.
@@ -75,8 +75,8 @@ impl Parameter {
                 .map(|()| kind)?,
             None if attributes.extract => attributes
                 .only_lints("a parameter with #[extract]")
-                .map(|()| Kind::Extracted)?,
-            None => Kind::Argument(Box::new(attributes.argument(&typed.pat, &typed.ty)?)),
+                .map(|()| ParameterKind::Extracted)?,
+            None => ParameterKind::Argument(Box::new(attributes.argument(&typed.pat, &typed.ty)?)),
         };
         Ok(Self {
             kind,
@@ -86,21 +86,21 @@ impl Parameter {
 }
 
 /// What the type alone says: contexts and state are never arguments.
-fn source(ty: &Type) -> Option<Kind> {
+fn source(ty: &Type) -> Option<ParameterKind> {
     let is_named = |ty: &Type, name: &str| matches!(ty, Type::Path(path) if path.path.segments.last().is_some_and(|last| last.ident == name));
     match ty {
         Type::Reference(reference)
             if reference.mutability.is_none() && is_named(&reference.elem, "Ctx") =>
         {
-            Some(Kind::Context { by_reference: true })
+            Some(ParameterKind::Context { by_reference: true })
         }
-        ty if is_named(ty, "Ctx") => Some(Kind::Context {
+        ty if is_named(ty, "Ctx") => Some(ParameterKind::Context {
             by_reference: false,
         }),
         Type::Path(path) => {
             let last = path.path.segments.last()?;
             (last.ident == "State" && matches!(last.arguments, PathArguments::AngleBracketed(_)))
-                .then_some(Kind::Extracted)
+                .then_some(ParameterKind::Extracted)
         }
         _ => None,
     }
@@ -160,7 +160,7 @@ impl ParameterAttributes {
                 "say what about the argument: `default`, `rename = \"..\"` or `header = \"..\"`",
             ));
         }
-        let settings: Settings = attribute.parse_args()?;
+        let settings: AttributeArgs = attribute.parse_args()?;
         settings.check("#[arg]", &["default", "rename", "header"], &[])?;
         if let Some(setting) = settings.get("default") {
             self.default = Some(

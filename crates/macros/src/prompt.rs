@@ -3,7 +3,7 @@
 use crate::attributes::{description, documentation};
 use crate::expand;
 use crate::function::Function;
-use crate::settings::{Settings, Value, public_name};
+use crate::settings::{AttributeArgs, Value, public_name};
 use proc_macro2::TokenStream;
 use quote::{quote, quote_spanned};
 use syn::Result;
@@ -21,7 +21,7 @@ const SETTERS: [(&str, &str, Value); 5] = [
 
 pub(crate) fn expand(settings: TokenStream, function: TokenStream) -> Result<TokenStream> {
     let function = Function::parse("#[prompt]", function)?;
-    let settings: Settings = syn::parse2(settings)?;
+    let settings: AttributeArgs = syn::parse2(settings)?;
     settings.check(
         "#[prompt]",
         &[

@@ -3,7 +3,7 @@
 use crate::attributes::description;
 use crate::expand;
 use crate::function::Function;
-use crate::settings::{Settings, Value, public_name};
+use crate::settings::{AttributeArgs, Value, public_name};
 use proc_macro2::TokenStream;
 use quote::{quote, quote_spanned};
 use syn::ext::IdentExt;
@@ -24,12 +24,12 @@ const SETTERS: [(&str, &str, Value); 7] = [
 ];
 
 /// `"uri", key = value, ..`
-struct Located {
+struct ResourceArgs {
     uri: LitStr,
-    settings: Settings,
+    settings: AttributeArgs,
 }
 
-impl Parse for Located {
+impl Parse for ResourceArgs {
     fn parse(input: ParseStream<'_>) -> Result<Self> {
         if !input.peek(LitStr) {
             return Err(
@@ -49,7 +49,7 @@ impl Parse for Located {
 
 pub(crate) fn expand(settings: TokenStream, function: TokenStream) -> Result<TokenStream> {
     let function = Function::parse("#[resource]", function)?;
-    let Located { uri, settings } = syn::parse2(settings)?;
+    let ResourceArgs { uri, settings } = syn::parse2(settings)?;
     let known: Vec<_> = std::iter::once("name")
         .chain(SETTERS.iter().map(|(key, ..)| *key))
         .collect();
@@ -72,7 +72,7 @@ pub(crate) fn expand(settings: TokenStream, function: TokenStream) -> Result<Tok
         quote_spanned!(at=> ::carryall::server::Resource::template)
     };
     let body = quote! {
-        #new(#uri, #name, |__ctx: ::carryall::server::Ctx, __variables: ::carryall::server::Variables| async move { #call })
+        #new(#uri, #name, |__ctx: ::carryall::server::Ctx, __variables: ::carryall::server::UriVariables| async move { #call })
             #texts #setters
     };
     Ok(expand::items(&function, "Resource", &body))

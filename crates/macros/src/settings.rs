@@ -9,15 +9,15 @@ use syn::punctuated::Punctuated;
 use syn::{Error, Expr, ExprLit, Ident, Lit, LitStr, Result, Token};
 
 /// All settings of one attribute.
-pub(crate) struct Settings(Vec<Setting>);
+pub(crate) struct AttributeArgs(Vec<AttributeArg>);
 
 /// One setting; without a value it is a flag that is set.
-pub(crate) struct Setting {
+pub(crate) struct AttributeArg {
     pub(crate) key: Ident,
     value: Option<Expr>,
 }
 
-impl Parse for Setting {
+impl Parse for AttributeArg {
     fn parse(input: ParseStream<'_>) -> Result<Self> {
         let key = Ident::parse_any(input).map_err(|error| {
             Error::new(error.span(), "expected a setting: `key` or `key = value`")
@@ -31,17 +31,17 @@ impl Parse for Setting {
     }
 }
 
-impl Parse for Settings {
+impl Parse for AttributeArgs {
     fn parse(input: ParseStream<'_>) -> Result<Self> {
         Ok(Self(
-            Punctuated::<Setting, Token![,]>::parse_terminated(input)?
+            Punctuated::<AttributeArg, Token![,]>::parse_terminated(input)?
                 .into_iter()
                 .collect(),
         ))
     }
 }
 
-impl Settings {
+impl AttributeArgs {
     /// Checks that only `known` keys occur, each once unless it is in `repeatable`.
     pub(crate) fn check(&self, attribute: &str, known: &[&str], repeatable: &[&str]) -> Result<()> {
         for (index, setting) in self.0.iter().enumerate() {
@@ -65,7 +65,7 @@ impl Settings {
         Ok(())
     }
 
-    pub(crate) fn get(&self, key: &str) -> Option<&Setting> {
+    pub(crate) fn get(&self, key: &str) -> Option<&AttributeArg> {
         self.0.iter().find(|setting| setting.key == key)
     }
 
@@ -112,7 +112,7 @@ pub(crate) enum Value {
     None,
 }
 
-impl Setting {
+impl AttributeArg {
     /// The value of a setting that makes no sense without one.
     pub(crate) fn needed(&self) -> Result<&Expr> {
         let key = &self.key;
@@ -147,7 +147,7 @@ impl Setting {
 }
 
 /// The name that clients see: the one that is set, or the function's.
-pub(crate) fn public_name(settings: &Settings, function: &Ident) -> Result<TokenStream> {
+pub(crate) fn public_name(settings: &AttributeArgs, function: &Ident) -> Result<TokenStream> {
     match settings.get("name") {
         Some(setting) => setting.needed().map(|name| quote!(#name)),
         None => {

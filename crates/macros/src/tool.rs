@@ -4,7 +4,7 @@ use crate::attributes::description;
 use crate::expand;
 use crate::function::Function;
 use crate::parameter::{Argument, Default};
-use crate::settings::{Settings, Value, public_name};
+use crate::settings::{AttributeArgs, Value, public_name};
 use proc_macro2::TokenStream;
 use quote::{format_ident, quote, quote_spanned};
 use syn::{Error, Result};
@@ -27,7 +27,7 @@ const SETTERS: [(&str, &str, Value); 10] = [
 
 pub(crate) fn expand(settings: TokenStream, function: TokenStream) -> Result<TokenStream> {
     let function = Function::parse("#[tool]", function)?;
-    let settings: Settings = syn::parse2(settings)?;
+    let settings: AttributeArgs = syn::parse2(settings)?;
     let known: Vec<_> = std::iter::once("name")
         .chain(SETTERS.iter().map(|(key, ..)| *key))
         .collect();
@@ -41,7 +41,7 @@ pub(crate) fn expand(settings: TokenStream, function: TokenStream) -> Result<Tok
     let has_alias = function.arguments().any(Argument::has_alias);
     let open = (has_alias && settings.get("additional_arguments").is_none())
         .then(|| quote!(.additional_arguments(true)));
-    let error = quote!(::carryall::server::ToolError);
+    let error = quote!(::carryall::server::HandlerError);
     let call = expand::call(&function, &error, false, |argument| {
         let ident = &argument.ident;
         quote!(__arguments.#ident)
@@ -104,7 +104,7 @@ fn arguments(function: &Function) -> TokenStream {
 
 /// Names that every client can deal with (`server/tools#tool-names`); one that is not a literal is
 /// checked when the server is built.
-fn check_name(settings: &Settings) -> Result<()> {
+fn check_name(settings: &AttributeArgs) -> Result<()> {
     let Some(name) = settings.get("name").and_then(|setting| setting.literal()) else {
         return Ok(());
     };

@@ -47,17 +47,17 @@ impl Amount {
 /// caller that has used up its share is refused while others are not.
 #[derive(Clone)]
 pub struct Budget {
-    shared: Arc<Shared>,
+    shared: Arc<BudgetState>,
 }
 
-struct Shared {
+struct BudgetState {
     total: Amount,
     per_caller: Amount,
-    used: Mutex<Used>,
+    used: Mutex<BudgetUsage>,
 }
 
 #[derive(Default)]
-struct Used {
+struct BudgetUsage {
     total: Amount,
     /// Callers that hold nothing have no entry.
     callers: HashMap<Caller, Amount>,
@@ -88,7 +88,7 @@ impl Budget {
     #[must_use]
     pub fn new(total: Amount, per_caller: Amount) -> Self {
         Self {
-            shared: Arc::new(Shared {
+            shared: Arc::new(BudgetState {
                 total,
                 per_caller,
                 used: Mutex::default(),
@@ -134,7 +134,7 @@ impl Budget {
     }
 }
 
-impl Shared {
+impl BudgetState {
     fn take(&self, caller: &Caller, amount: Amount) -> Result<(), BudgetExceeded> {
         let mut used = self.used();
         let total = used.total.plus(amount);
@@ -166,14 +166,14 @@ impl Shared {
         }
     }
 
-    fn used(&self) -> MutexGuard<'_, Used> {
+    fn used(&self) -> MutexGuard<'_, BudgetUsage> {
         self.used.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// Room for one item in a [`Budget`], until it is dropped.
 pub struct Reservation {
-    shared: Arc<Shared>,
+    shared: Arc<BudgetState>,
     caller: Caller,
     held: Amount,
 }

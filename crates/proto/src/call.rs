@@ -159,17 +159,17 @@ const FEW_MEMBERS: usize = 16;
 #[derive(Clone)]
 pub struct Params {
     raw: RawJson,
-    members: Vec<Member>,
+    members: Vec<ParamMember>,
 }
 
 /// Where one member of `params` stands.
 #[derive(Clone, Debug)]
-pub(crate) struct Member {
+pub(crate) struct ParamMember {
     key: Range<usize>,
     value: Range<usize>,
 }
 
-impl Member {
+impl ParamMember {
     /// A member whose name and value stand at these places.
     pub(crate) fn at(key: Range<usize>, value: Range<usize>) -> Self {
         Self { key, value }
@@ -232,7 +232,10 @@ impl Params {
     }
 
     /// Joins text with the members that a scan of it has found.
-    pub(crate) fn from_members(raw: RawJson, members: Vec<Member>) -> Result<Self, ParamsError> {
+    pub(crate) fn from_members(
+        raw: RawJson,
+        members: Vec<ParamMember>,
+    ) -> Result<Self, ParamsError> {
         let text = raw.as_str();
         if members
             .iter()
@@ -247,7 +250,7 @@ impl Params {
     }
 
     /// Joins text with the members that its writer has put there.
-    pub(crate) fn from_written(raw: RawJson, members: Vec<Member>) -> Self {
+    pub(crate) fn from_written(raw: RawJson, members: Vec<ParamMember>) -> Self {
         Self { raw, members }
     }
 
@@ -296,7 +299,7 @@ impl Params {
     /// unless it is written with escapes.
     #[must_use]
     pub fn string(&self, name: &str) -> Option<Cow<'_, str>> {
-        crate::inbound::string_value(self.get_str(name)?)
+        crate::decode::string_value(self.get_str(name)?)
     }
 
     /// One member, sharing the buffer of the whole.
@@ -352,8 +355,8 @@ impl fmt::Debug for Params {
 
 /// Two members with one name. A handful is compared each with each; a stranger may send hundreds of
 /// thousands, which must not take the square of that.
-fn name_given_twice<'a>(text: &'a str, members: &[Member]) -> Option<&'a str> {
-    let name = |member: &Member| &text[member.key.clone()];
+fn name_given_twice<'a>(text: &'a str, members: &[ParamMember]) -> Option<&'a str> {
+    let name = |member: &ParamMember| &text[member.key.clone()];
     if members.len() <= FEW_MEMBERS {
         let twice = |at: &usize| {
             members[..*at]
@@ -371,7 +374,7 @@ fn name_given_twice<'a>(text: &'a str, members: &[Member]) -> Option<&'a str> {
 }
 
 /// Reads the members of the object that comes next.
-pub(crate) fn scan_members(scanner: &mut Scanner<'_>) -> Result<Vec<Member>, SyntaxError> {
+pub(crate) fn scan_members(scanner: &mut Scanner<'_>) -> Result<Vec<ParamMember>, SyntaxError> {
     scan_members_with(scanner, |_, scanner| scanner.skip_value())
 }
 
@@ -379,12 +382,12 @@ pub(crate) fn scan_members(scanner: &mut Scanner<'_>) -> Result<Vec<Member>, Syn
 pub(crate) fn scan_members_with<'a>(
     scanner: &mut Scanner<'a>,
     mut value: impl FnMut(Range<usize>, &mut Scanner<'a>) -> Result<Range<usize>, SyntaxError>,
-) -> Result<Vec<Member>, SyntaxError> {
+) -> Result<Vec<ParamMember>, SyntaxError> {
     let mut object = scanner.object()?;
     let mut members = Vec::with_capacity(4);
     while let Some(key) = object.next_key(scanner)? {
         let value = value(key.clone(), scanner)?;
-        members.push(Member { key, value });
+        members.push(ParamMember { key, value });
     }
     Ok(members)
 }

@@ -151,7 +151,7 @@ impl CallerId {
 
     /// Whether two calls have the same principal, or both none.
     #[must_use]
-    pub fn has_principal_of(&self, other: &Self) -> bool {
+    pub fn has_same_principal(&self, other: &Self) -> bool {
         match (&self.principal, &other.principal) {
             (Some(one), Some(other)) => same_principal(one, other),
             (one, other) => one.is_none() && other.is_none(),
@@ -166,7 +166,7 @@ impl CallerId {
     /// which nothing is known. It does not hold for unauthenticated calls on one network
     /// connection: an intermediary may pool its connections among many users.
     #[must_use]
-    pub fn is_certainly(&self, other: &Self) -> bool {
+    pub fn is_provably_same(&self, other: &Self) -> bool {
         match (&self.principal, &other.principal) {
             (Some(one), Some(other)) => same_principal(one, other),
             (None, None) => {
@@ -331,7 +331,7 @@ mod tests {
         ];
         for (one, other) in certain {
             assert!(
-                one.is_certainly(&other) && other.is_certainly(&one),
+                one.is_provably_same(&other) && other.is_provably_same(&one),
                 "{one:?} {other:?}"
             );
         }
@@ -347,7 +347,7 @@ mod tests {
         ];
         for (one, other) in uncertain {
             assert!(
-                !one.is_certainly(&other) && !other.is_certainly(&one),
+                !one.is_provably_same(&other) && !other.is_provably_same(&one),
                 "{one:?} {other:?}"
             );
         }

@@ -4,7 +4,7 @@
 //! page number, so that inserting or removing other items moves nothing, and no state, so that any
 //! replica continues where another stopped.
 
-use crate::seal::{Keyring, NONCE_BYTES, TooLarge};
+use crate::seal::{Keyring, NONCE_BYTES, TokenTooLarge};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use carryall_types::ErrorObject;
@@ -28,18 +28,18 @@ pub struct Cursor {
 
 /// The cursor was not made here, or not for this list: `-32602`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct BadCursor;
+pub struct InvalidCursor;
 
-impl fmt::Display for BadCursor {
+impl fmt::Display for InvalidCursor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Invalid cursor")
     }
 }
 
-impl std::error::Error for BadCursor {}
+impl std::error::Error for InvalidCursor {}
 
-impl From<BadCursor> for ErrorObject {
-    fn from(bad: BadCursor) -> Self {
+impl From<InvalidCursor> for ErrorObject {
+    fn from(bad: InvalidCursor) -> Self {
         Self::invalid_params(bad.to_string())
     }
 }
@@ -59,7 +59,7 @@ impl Cursor {
     ///
     /// # Errors
     /// When the item's key is too long for a cursor.
-    pub fn encode(&self) -> Result<String, TooLarge> {
+    pub fn encode(&self) -> Result<String, TokenTooLarge> {
         let mut raw = Vec::with_capacity(1 + self.after.len() + CHECK_BYTES);
         raw.push(VERSION);
         raw.extend_from_slice(self.after.as_bytes());
@@ -71,20 +71,20 @@ impl Cursor {
     ///
     /// # Errors
     /// When it is anything but what [`encode`](Self::encode) returned for the same list.
-    pub fn decode(list: &str, text: &str) -> Result<Self, BadCursor> {
+    pub fn decode(list: &str, text: &str) -> Result<Self, InvalidCursor> {
         if text.len() > MAX_CURSOR_BYTES {
-            return Err(BadCursor);
+            return Err(InvalidCursor);
         }
-        let raw = URL_SAFE_NO_PAD.decode(text).map_err(|_| BadCursor)?;
-        let (body, check) = raw.split_last_chunk::<CHECK_BYTES>().ok_or(BadCursor)?;
+        let raw = URL_SAFE_NO_PAD.decode(text).map_err(|_| InvalidCursor)?;
+        let (body, check) = raw.split_last_chunk::<CHECK_BYTES>().ok_or(InvalidCursor)?;
         let Some((&VERSION, after)) = body.split_first() else {
-            return Err(BadCursor);
+            return Err(InvalidCursor);
         };
-        let cursor = Self::new(list, std::str::from_utf8(after).map_err(|_| BadCursor)?);
+        let cursor = Self::new(list, std::str::from_utf8(after).map_err(|_| InvalidCursor)?);
         if cursor.checksum() == *check {
             Ok(cursor)
         } else {
-            Err(BadCursor)
+            Err(InvalidCursor)
         }
     }
 
@@ -99,7 +99,7 @@ impl Cursor {
         binding: &[u8],
         expires_at: u64,
         nonce: [u8; NONCE_BYTES],
-    ) -> Result<String, TooLarge> {
+    ) -> Result<String, TokenTooLarge> {
         bounded(keyring.seal(
             PURPOSE,
             &bound(&self.list, binding),
@@ -119,16 +119,16 @@ impl Cursor {
         binding: &[u8],
         now: u64,
         text: &str,
-    ) -> Result<Self, BadCursor> {
+    ) -> Result<Self, InvalidCursor> {
         if text.len() > MAX_CURSOR_BYTES {
-            return Err(BadCursor);
+            return Err(InvalidCursor);
         }
         let after = keyring
             .open(PURPOSE, &bound(list, binding), now, text)
-            .map_err(|_| BadCursor)?;
+            .map_err(|_| InvalidCursor)?;
         String::from_utf8(after)
             .map(|after| Self::new(list, after))
-            .map_err(|_| BadCursor)
+            .map_err(|_| InvalidCursor)
     }
 
     /// FNV-1a over list and key, folded. It also ties the cursor to its list.
@@ -149,9 +149,9 @@ fn bound(list: &str, binding: &[u8]) -> Vec<u8> {
     [list.as_bytes(), b"\0", binding].concat()
 }
 
-fn bounded(text: String) -> Result<String, TooLarge> {
+fn bounded(text: String) -> Result<String, TokenTooLarge> {
     if text.len() > MAX_CURSOR_BYTES {
-        Err(TooLarge)
+        Err(TokenTooLarge)
     } else {
         Ok(text)
     }
@@ -160,7 +160,7 @@ fn bounded(text: String) -> Result<String, TooLarge> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::seal::Key;
+    use crate::seal::SealingKey;
     use proptest::prelude::*;
 
     fn cursor() -> Cursor {
@@ -202,14 +202,14 @@ mod tests {
         }
         assert_eq!(
             Cursor::decode("prompts/list", &good),
-            Err(BadCursor),
+            Err(InvalidCursor),
             "another list"
         );
     }
 
     #[test]
     fn a_sealed_cursor_is_for_one_list_and_one_principal() {
-        let ring = Keyring::new(Key::new(1, [3; 32]));
+        let ring = Keyring::new(SealingKey::new(1, [3; 32]));
         let text = cursor()
             .seal(&ring, b"alice", 10, [0; NONCE_BYTES])
             .unwrap();
@@ -219,17 +219,17 @@ mod tests {
         );
         assert_eq!(
             Cursor::open("tools/list", &ring, b"bob", 9, &text),
-            Err(BadCursor)
+            Err(InvalidCursor)
         );
         assert_eq!(
             Cursor::open("prompts/list", &ring, b"alice", 9, &text),
-            Err(BadCursor)
+            Err(InvalidCursor)
         );
         assert_eq!(
             Cursor::open("tools/list", &ring, b"alice", 10, &text),
-            Err(BadCursor)
+            Err(InvalidCursor)
         );
-        assert_eq!(Cursor::decode("tools/list", &text), Err(BadCursor));
+        assert_eq!(Cursor::decode("tools/list", &text), Err(InvalidCursor));
         assert_eq!(
             Cursor::open(
                 "tools/list",
@@ -238,7 +238,7 @@ mod tests {
                 9,
                 &cursor().encode().unwrap()
             ),
-            Err(BadCursor)
+            Err(InvalidCursor)
         );
     }
 
@@ -248,7 +248,7 @@ mod tests {
         assert!(long.encode().is_err());
         assert!(
             long.seal(
-                &Keyring::new(Key::new(1, [3; 32])),
+                &Keyring::new(SealingKey::new(1, [3; 32])),
                 b"",
                 1,
                 [0; NONCE_BYTES]

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 
 /// A deprecated feature.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Feature {
+pub enum DeprecatedFeature {
     /// `roots/list`.
     Roots,
     /// `sampling/createMessage`.
@@ -18,7 +18,7 @@ pub enum Feature {
 
 static NOTICED: AtomicU8 = AtomicU8::new(0);
 
-impl Feature {
+impl DeprecatedFeature {
     /// What to tell whoever runs the program.
     #[must_use]
     pub const fn notice(self) -> &'static str {
@@ -55,16 +55,16 @@ impl Feature {
 
 #[cfg(test)]
 mod tests {
-    use super::Feature;
+    use super::DeprecatedFeature;
 
     // spec: lifecycle-02
     #[test]
     fn each_feature_is_noticed_once_and_by_itself() {
         for feature in [
-            Feature::Roots,
-            Feature::Sampling,
-            Feature::Logging,
-            Feature::HttpSse,
+            DeprecatedFeature::Roots,
+            DeprecatedFeature::Sampling,
+            DeprecatedFeature::Logging,
+            DeprecatedFeature::HttpSse,
         ] {
             assert!(feature.is_first_use(), "{feature:?}");
             assert!(!feature.is_first_use(), "{feature:?}");

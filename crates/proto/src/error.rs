@@ -81,19 +81,31 @@ impl fmt::Display for CallError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unreachable(cause) => {
-                write!(f, "cannot reach the server: {}", PrintableFmt(Chain(cause)))
+                write!(
+                    f,
+                    "cannot reach the server: {}",
+                    PrintableFmt(ErrorChain(cause))
+                )
             }
             Self::Broken(cause) => write!(
                 f,
                 "the connection broke before the answer: {}",
-                PrintableFmt(Chain(cause))
+                PrintableFmt(ErrorChain(cause))
             ),
             Self::Timeout(limit) => write!(f, "no answer within {limit:?}"),
             Self::NotMcp { status: 401, body } => {
-                write!(f, "HTTP 401, the server wants credentials{}", Details(body))
+                write!(
+                    f,
+                    "HTTP 401, the server wants credentials{}",
+                    BodyDetails(body)
+                )
             }
             Self::NotMcp { status: 403, body } => {
-                write!(f, "HTTP 403, the server refuses access{}", Details(body))
+                write!(
+                    f,
+                    "HTTP 403, the server refuses access{}",
+                    BodyDetails(body)
+                )
             }
             Self::NotMcp { status, body } if body.is_empty() => {
                 write!(
@@ -116,7 +128,7 @@ impl fmt::Display for CallError {
                 )
             }
             Self::Busy(why) => write!(f, "not sent, try again later: {}", shown(why)),
-            Self::Layer(cause) => write!(f, "{}", PrintableFmt(Chain(cause))),
+            Self::Layer(cause) => write!(f, "{}", PrintableFmt(ErrorChain(cause))),
         }
     }
 }
@@ -139,9 +151,9 @@ impl From<BoxError> for CallError {
 }
 
 /// What else the server said, if anything.
-struct Details<'a>(&'a str);
+struct BodyDetails<'a>(&'a str);
 
-impl fmt::Display for Details<'_> {
+impl fmt::Display for BodyDetails<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.0.is_empty() {
             Ok(())
@@ -153,9 +165,9 @@ impl fmt::Display for Details<'_> {
 
 /// An error with its causes on one line; the outermost alone ("error sending request") tells nobody
 /// anything.
-struct Chain<'a>(&'a BoxError);
+struct ErrorChain<'a>(&'a BoxError);
 
-impl fmt::Display for Chain<'_> {
+impl fmt::Display for ErrorChain<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut shown = self.0.to_string();
         f.write_str(&shown)?;

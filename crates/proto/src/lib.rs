@@ -8,11 +8,11 @@
 pub mod backoff;
 pub mod budget;
 pub mod cursor;
+pub mod decode;
 pub mod deprecated;
 pub mod frame;
 pub mod fresh;
 pub mod headers;
-pub mod inbound;
 pub mod json;
 pub mod listen;
 pub mod mux;
@@ -27,20 +27,20 @@ pub mod wire;
 
 mod call;
 mod caller;
+mod encode;
 mod era;
 mod error;
 mod meta;
-mod outbound;
 mod params_writer;
 mod reply;
 
 pub use call::{Call, CallParts, Params, ParamsError, Principal};
 pub use caller::{CallSource, Caller, CallerId, ClientId};
 pub use carryall_types::{Clipped, Printable, PrintableFmt, is_printable};
+pub use encode::{Encoded, encode_error};
 pub use era::EraDecision;
 pub use error::{BoxError, CallError};
 pub use meta::{Meta, MetaError, key};
-pub use outbound::{Encoded, encode_error};
 pub use params_writer::ParamsWriter;
 pub use reply::{Message, MessageStream, Notification, Outcome, Reply, Response};
 pub use service::{BoxFuture, SharedService};

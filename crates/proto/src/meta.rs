@@ -1,6 +1,6 @@
 //! The `_meta` of a request (`basic/index#_meta`).
 
-use crate::inbound::{string_value, unescaped};
+use crate::decode::{string_value, unescaped};
 use crate::json::{Scanner, SyntaxError, ValueKind};
 use carryall_types::{
     ClientCapabilities, Implementation, JsonObject, LoggingLevel, ProgressToken, ProtocolVersion,
@@ -137,11 +137,11 @@ impl Meta {
     }
 
     /// The same on a buffer of its own, worth keeping to recognise the same text in later requests
-    /// by; see [`accept_http_like`](crate::inbound::accept_http_like). `None` where that is not
+    /// by; see [`decode_http_cached`](crate::decode::decode_http_cached). `None` where that is not
     /// worth it: a progress token differs from request to request, and nobody wants to compare long
     /// texts.
     #[must_use]
-    pub fn to_recognise(&self) -> Option<Self> {
+    pub fn to_cache_key(&self) -> Option<Self> {
         const LONGEST: usize = 2048;
         let worth_it = self.progress_token.is_none() && self.raw.as_bytes().len() <= LONGEST;
         let raw = || RawJson::from_trusted(bytes::Bytes::copy_from_slice(self.raw.as_bytes()));
@@ -180,13 +180,13 @@ impl Meta {
 
 /// What a scan has found of `_meta`.
 #[derive(Debug)]
-pub(crate) enum Found<'a> {
+pub(crate) enum ScannedMeta<'a> {
     Text(MetaText<'a>),
     /// The same text as this one has, which was read before.
     Known(&'a Meta),
 }
 
-impl<'a> Found<'a> {
+impl<'a> ScannedMeta<'a> {
     /// Looks at the object that comes next in `text`. Most clients write the same in each of their
     /// requests, and to compare is quicker than to read. It says the same, too: nothing is taken
     /// from an earlier request but what this text means.
@@ -197,7 +197,7 @@ impl<'a> Found<'a> {
     ) -> Result<Self, SyntaxError> {
         // A whole object is one wherever it stands: what follows it cannot be part of it.
         if let Some(known) = known
-            && scanner.skip_known(known.raw.as_bytes())
+            && scanner.skip_text(known.raw.as_bytes())
         {
             return Ok(Self::Known(known));
         }

@@ -1,7 +1,7 @@
 //! Writing `params` member by member.
 
 use crate::Params;
-use crate::call::Member;
+use crate::call::ParamMember;
 use crate::json::{self, WriteError};
 use carryall_types::RawJson;
 use serde::Serialize;
@@ -11,7 +11,7 @@ use serde::Serialize;
 #[derive(Clone, Debug)]
 pub struct ParamsWriter {
     text: Vec<u8>,
-    members: Vec<Member>,
+    members: Vec<ParamMember>,
 }
 
 impl Default for ParamsWriter {
@@ -67,7 +67,7 @@ impl ParamsWriter {
     /// Takes back the member added last.
     pub fn remove_last(&mut self) {
         if self.members.pop().is_some() {
-            let end = self.members.last().map_or(1, Member::end);
+            let end = self.members.last().map_or(1, ParamMember::end);
             self.text.truncate(end);
         }
     }
@@ -114,7 +114,8 @@ impl ParamsWriter {
             self.text.truncate(before);
             return Err(error);
         }
-        self.members.push(Member::at(key, start..self.text.len()));
+        self.members
+            .push(ParamMember::at(key, start..self.text.len()));
         Ok(())
     }
 }

@@ -24,12 +24,12 @@ const TAG_BYTES: usize = 16;
 
 /// A secret key and the number under which replicas know it.
 #[derive(Clone)]
-pub struct Key {
+pub struct SealingKey {
     id: u32,
     cipher: XChaCha20Poly1305,
 }
 
-impl Key {
+impl SealingKey {
     /// A key from 32 secret, evenly distributed bytes.
     #[must_use]
     pub fn new(id: u32, secret: [u8; 32]) -> Self {
@@ -40,9 +40,9 @@ impl Key {
     }
 }
 
-impl fmt::Debug for Key {
+impl fmt::Debug for SealingKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Key({})", self.id)
+        write!(f, "SealingKey({})", self.id)
     }
 }
 
@@ -52,15 +52,15 @@ impl fmt::Debug for Key {
 /// old one when the last token under it has expired.
 #[derive(Clone, Debug)]
 pub struct Keyring {
-    sealing: Key,
-    opening: Vec<Key>,
+    sealing: SealingKey,
+    opening: Vec<SealingKey>,
 }
 
 /// The payload is too large for a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TooLarge;
+pub struct TokenTooLarge;
 
-impl fmt::Display for TooLarge {
+impl fmt::Display for TokenTooLarge {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
@@ -69,25 +69,25 @@ impl fmt::Display for TooLarge {
     }
 }
 
-impl std::error::Error for TooLarge {}
+impl std::error::Error for TokenTooLarge {}
 
 /// The token was not opened. Why is nobody's business: tampered, expired, made for something or
 /// somebody else, or by an unknown key all look the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct NotOpened;
+pub struct OpenError;
 
-impl fmt::Display for NotOpened {
+impl fmt::Display for OpenError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("the token is not valid here")
     }
 }
 
-impl std::error::Error for NotOpened {}
+impl std::error::Error for OpenError {}
 
 impl Keyring {
     /// A ring with one key, which seals and opens.
     #[must_use]
-    pub fn new(sealing: Key) -> Self {
+    pub fn new(sealing: SealingKey) -> Self {
         Self {
             sealing,
             opening: Vec::new(),
@@ -96,7 +96,7 @@ impl Keyring {
 
     /// The same ring, which also opens what `key` has sealed.
     #[must_use]
-    pub fn with_opening(mut self, key: Key) -> Self {
+    pub fn with_opening(mut self, key: SealingKey) -> Self {
         self.opening.push(key);
         self
     }
@@ -114,10 +114,10 @@ impl Keyring {
         expires_at: u64,
         nonce: [u8; NONCE_BYTES],
         plaintext: &[u8],
-    ) -> Result<String, TooLarge> {
+    ) -> Result<String, TokenTooLarge> {
         let length = KEY_ID_BYTES + NONCE_BYTES + EXPIRY_BYTES + plaintext.len() + TAG_BYTES;
         if VERSION.len() + length.div_ceil(3) * 4 > MAX_TOKEN_BYTES {
-            return Err(TooLarge);
+            return Err(TokenTooLarge);
         }
         let mut inner = Vec::with_capacity(EXPIRY_BYTES + plaintext.len());
         inner.extend_from_slice(&expires_at.to_be_bytes());
@@ -133,7 +133,7 @@ impl Keyring {
                     aad: &aad,
                 },
             )
-            .map_err(|_| TooLarge)?;
+            .map_err(|_| TokenTooLarge)?;
         let mut raw = Vec::with_capacity(length);
         raw.extend_from_slice(&key.id.to_be_bytes());
         raw.extend_from_slice(&nonce);
@@ -146,21 +146,21 @@ impl Keyring {
     /// Opens a token at `now` (seconds since the epoch).
     ///
     /// # Errors
-    /// [`NotOpened`], whatever is wrong with it.
+    /// [`OpenError`], whatever is wrong with it.
     pub fn open(
         &self,
         purpose: &str,
         binding: &[u8],
         now: u64,
         token: &str,
-    ) -> Result<Vec<u8>, NotOpened> {
+    ) -> Result<Vec<u8>, OpenError> {
         if token.len() > MAX_TOKEN_BYTES {
-            return Err(NotOpened);
+            return Err(OpenError);
         }
-        let encoded = token.strip_prefix(VERSION).ok_or(NotOpened)?;
-        let raw = URL_SAFE_NO_PAD.decode(encoded).map_err(|_| NotOpened)?;
-        let (id, rest) = raw.split_first_chunk::<KEY_ID_BYTES>().ok_or(NotOpened)?;
-        let (nonce, sealed) = rest.split_first_chunk::<NONCE_BYTES>().ok_or(NotOpened)?;
+        let encoded = token.strip_prefix(VERSION).ok_or(OpenError)?;
+        let raw = URL_SAFE_NO_PAD.decode(encoded).map_err(|_| OpenError)?;
+        let (id, rest) = raw.split_first_chunk::<KEY_ID_BYTES>().ok_or(OpenError)?;
+        let (nonce, sealed) = rest.split_first_chunk::<NONCE_BYTES>().ok_or(OpenError)?;
         let id = u32::from_be_bytes(*id);
         let aad = associated(id, purpose, binding);
         let inner = self
@@ -176,16 +176,16 @@ impl Keyring {
                     )
                     .ok()
             })
-            .ok_or(NotOpened)?;
-        let (expiry, plaintext) = inner.split_first_chunk::<EXPIRY_BYTES>().ok_or(NotOpened)?;
+            .ok_or(OpenError)?;
+        let (expiry, plaintext) = inner.split_first_chunk::<EXPIRY_BYTES>().ok_or(OpenError)?;
         if now >= u64::from_be_bytes(*expiry) {
-            return Err(NotOpened);
+            return Err(OpenError);
         }
         Ok(plaintext.to_vec())
     }
 
     /// Usually one key; two operators may have picked the same number.
-    fn keys(&self, id: u32) -> impl Iterator<Item = &Key> {
+    fn keys(&self, id: u32) -> impl Iterator<Item = &SealingKey> {
         std::iter::once(&self.sealing)
             .chain(&self.opening)
             .filter(move |key| key.id == id)
@@ -209,7 +209,7 @@ impl FromStr for Keyring {
                     .split_once(char::is_whitespace)
                     .ok_or(InvalidKeyring::Line(at))?;
                 let id = id.parse().map_err(|_| InvalidKeyring::Line(at))?;
-                Ok(Key::new(
+                Ok(SealingKey::new(
                     id,
                     secret_of(secret.trim()).ok_or(InvalidKeyring::Line(at))?,
                 ))
@@ -281,7 +281,7 @@ mod tests {
     const NONCE: [u8; NONCE_BYTES] = [7; NONCE_BYTES];
 
     fn ring(id: u32, secret: u8) -> Keyring {
-        Keyring::new(Key::new(id, [secret; 32]))
+        Keyring::new(SealingKey::new(id, [secret; 32]))
     }
 
     fn token() -> String {
@@ -316,7 +316,7 @@ mod tests {
         ] {
             assert_eq!(
                 ring(1, 1).open(purpose, binding, 0, &token()),
-                Err(NotOpened)
+                Err(OpenError)
             );
         }
     }
@@ -332,7 +332,7 @@ mod tests {
         for now in [100, 101, u64::MAX] {
             assert_eq!(
                 ring(1, 1).open("state", b"alice|tools/call", now, &token()),
-                Err(NotOpened)
+                Err(OpenError)
             );
         }
     }
@@ -355,25 +355,25 @@ mod tests {
         ] {
             assert_eq!(
                 ring(1, 1).open("state", b"alice|tools/call", 0, bad),
-                Err(NotOpened),
+                Err(OpenError),
                 "{bad}"
             );
         }
         assert_eq!(
             ring(1, 2).open("state", b"alice|tools/call", 0, &good),
-            Err(NotOpened),
+            Err(OpenError),
             "other secret"
         );
         assert_eq!(
             ring(2, 1).open("state", b"alice|tools/call", 0, &good),
-            Err(NotOpened),
+            Err(OpenError),
             "other number"
         );
     }
 
     #[test]
     fn keys_rotate() {
-        let rotated = ring(2, 2).with_opening(Key::new(1, [1; 32]));
+        let rotated = ring(2, 2).with_opening(SealingKey::new(1, [1; 32]));
         assert!(
             rotated
                 .open("state", b"alice|tools/call", 0, &token())
@@ -381,7 +381,7 @@ mod tests {
         );
         let new = rotated.seal("state", b"", 1, NONCE, b"x").unwrap();
         assert!(ring(2, 2).open("state", b"", 0, &new).is_ok());
-        assert_eq!(ring(1, 1).open("state", b"", 0, &new), Err(NotOpened));
+        assert_eq!(ring(1, 1).open("state", b"", 0, &new), Err(OpenError));
     }
 
     #[test]
@@ -434,11 +434,11 @@ mod tests {
         );
         assert_eq!(
             ring(1, 1).seal("p", b"", 1, NONCE, &vec![0; largest + 3]),
-            Err(TooLarge)
+            Err(TokenTooLarge)
         );
         assert_eq!(
             format!("{:?}", ring(9, 200)),
-            "Keyring { sealing: Key(9), opening: [] }"
+            "Keyring { sealing: SealingKey(9), opening: [] }"
         );
     }
 

@@ -52,7 +52,7 @@ pub fn encode_event(json: &[u8], out: &mut BytesMut) {
 
 /// One event of a stream.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Event {
+pub struct SseEvent {
     /// The event's type, if the sender named one.
     pub event: Option<Box<str>>,
     /// The text, lines joined by line feeds. Not checked to be UTF-8: whoever parses it does.
@@ -95,14 +95,14 @@ pub struct SseDecoder {
     after_return: bool,
     failed: bool,
     event: Option<Box<str>>,
-    data: Data,
+    data: EventData,
     id: Option<Arc<str>>,
     retry_ms: Option<u64>,
 }
 
 /// The `data` lines so far: nearly always a single one, which is not copied.
 #[derive(Debug, Default)]
-enum Data {
+enum EventData {
     #[default]
     None,
     One(Bytes),
@@ -122,7 +122,7 @@ impl SseDecoder {
             after_return: false,
             failed: false,
             event: None,
-            data: Data::None,
+            data: EventData::None,
             id: None,
             retry_ms: None,
         }
@@ -203,26 +203,26 @@ impl SseDecoder {
 
     fn data(&mut self, line: Bytes) {
         self.data = match std::mem::take(&mut self.data) {
-            Data::None => Data::One(line),
-            Data::One(first) => {
+            EventData::None => EventData::One(line),
+            EventData::One(first) => {
                 let mut all = BytesMut::with_capacity((first.len() + line.len() + 1) * 2);
                 all.extend_from_slice(&first);
-                Data::Many(joined(all, &line))
+                EventData::Many(joined(all, &line))
             }
-            Data::Many(all) => Data::Many(joined(all, &line)),
+            EventData::Many(all) => EventData::Many(joined(all, &line)),
         };
     }
 
     /// An empty line: the event, if it had data.
-    fn dispatch(&mut self) -> Option<Event> {
+    fn dispatch(&mut self) -> Option<SseEvent> {
         self.event_bytes = 0;
         let event = self.event.take();
         let data = match std::mem::take(&mut self.data) {
-            Data::None => return None,
-            Data::One(line) => line,
-            Data::Many(all) => all.freeze(),
+            EventData::None => return None,
+            EventData::One(line) => line,
+            EventData::Many(all) => all.freeze(),
         };
-        Some(Event {
+        Some(SseEvent {
             event,
             data,
             id: self.id.clone(),
@@ -243,7 +243,7 @@ impl SseDecoder {
         self.failed = true;
         self.input = BytesMut::new();
         self.scanned = 0;
-        self.data = Data::None;
+        self.data = EventData::None;
         SseError {
             max_event_bytes: self.max_event_bytes,
         }
@@ -251,7 +251,7 @@ impl SseDecoder {
 }
 
 impl Iterator for SseDecoder {
-    type Item = Result<Event, SseError>;
+    type Item = Result<SseEvent, SseError>;
 
     fn next(&mut self) -> Option<Self::Item> {
         if self.failed || (self.at_start && !self.skip_mark()) {
@@ -292,7 +292,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn decode(stream: &[u8]) -> Vec<Event> {
+    fn decode(stream: &[u8]) -> Vec<SseEvent> {
         let mut decoder = SseDecoder::new(1 << 20);
         decoder.push(stream);
         decoder.by_ref().map(Result::unwrap).collect()
@@ -363,7 +363,7 @@ mod tests {
         );
         assert_eq!(
             events[0],
-            Event {
+            SseEvent {
                 event: Some("message".into()),
                 data: " two spaces".into(),
                 id: Some("7".into())
@@ -371,7 +371,7 @@ mod tests {
         );
         assert_eq!(
             events[1],
-            Event {
+            SseEvent {
                 event: None,
                 data: Bytes::new(),
                 id: Some("7".into())

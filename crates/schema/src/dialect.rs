@@ -16,14 +16,14 @@ pub(crate) enum Dialect {
 
 /// Which dialects may be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Accepted {
+pub(crate) enum AcceptedDialects {
     /// 2020-12.
     Current,
     /// All of them.
     Published,
 }
 
-impl Accepted {
+impl AcceptedDialects {
     /// The dialect that `schema` declares; without a declaration it is 2020-12.
     pub(crate) fn dialect_of(self, schema: &JsonObject) -> Result<Dialect, SchemaProblem> {
         match schema.get("$schema") {

@@ -1,6 +1,6 @@
 //! Checks plain schemas on the JSON text itself, in the one pass that finds where values end.
 //!
-//! A [`Plan`] may say only that a value matches, or that it is not sure; then the library decides.
+//! A [`CheckPlan`] may say only that a value matches, or that it is not sure; then the library decides.
 //! It is not sure about anything that does not match, so that errors have one author, and about
 //! anything rare: escapes in keys, repeated keys, numbers that are not plain 64-bit integers where
 //! their value matters.
@@ -9,14 +9,14 @@ mod plan;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use plan::{Plan, compile};
+pub(crate) use plan::{CheckPlan, compile};
 
 use carryall_proto::json::{Scanner, SyntaxError, ValueKind};
 use plan::{Extra, Integers, Literals, Object, Strings, Types};
 
 /// What a plan can say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Verdict {
+pub(crate) enum PlanVerdict {
     /// The value matches the schema.
     Valid,
     /// The library has to decide.
@@ -34,34 +34,34 @@ impl From<SyntaxError> for Unsure {
 
 type Check = Result<(), Unsure>;
 
-impl Plan {
+impl CheckPlan {
     /// Checks one JSON value.
-    pub(crate) fn check(&self, text: &str) -> Verdict {
-        let mut reader = Reader {
+    pub(crate) fn check(&self, text: &str) -> PlanVerdict {
+        let mut reader = PlanReader {
             text,
             scanner: Scanner::new(text),
         };
         match reader.value(self).and_then(|()| Ok(reader.scanner.end()?)) {
-            Ok(()) => Verdict::Valid,
-            Err(Unsure) => Verdict::Unsure,
+            Ok(()) => PlanVerdict::Valid,
+            Err(Unsure) => PlanVerdict::Unsure,
         }
     }
 }
 
-struct Reader<'t> {
+struct PlanReader<'t> {
     text: &'t str,
     scanner: Scanner<'t>,
 }
 
-impl Reader<'_> {
-    fn value(&mut self, plan: &Plan) -> Check {
+impl PlanReader<'_> {
+    fn value(&mut self, plan: &CheckPlan) -> Check {
         let plan = match plan {
-            Plan::Anything => {
+            CheckPlan::Anything => {
                 self.scanner.skip_value()?;
                 return Ok(());
             }
-            Plan::Nothing => return Err(Unsure),
-            Plan::Rules(rules) => rules,
+            CheckPlan::Nothing => return Err(Unsure),
+            CheckPlan::Rules(rules) => rules,
         };
         match self.scanner.kind()? {
             ValueKind::Object => {
@@ -126,7 +126,7 @@ impl Reader<'_> {
         }
     }
 
-    fn array(&mut self, plan: &Plan) -> Check {
+    fn array(&mut self, plan: &CheckPlan) -> Check {
         let mut items = self.scanner.array()?;
         while items.next_item(&mut self.scanner)? {
             self.value(plan)?;

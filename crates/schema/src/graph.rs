@@ -10,7 +10,7 @@ mod refs;
 mod walk;
 
 use crate::SchemaProblem;
-use crate::dialect::{Accepted, Dialect};
+use crate::dialect::{AcceptedDialects, Dialect};
 use carryall_types::JsonObject;
 use std::collections::HashMap;
 
@@ -58,9 +58,9 @@ impl Graph {
     pub(crate) fn build(
         schema: &JsonObject,
         dialect: Dialect,
-        accepted: Accepted,
+        accepted: AcceptedDialects,
     ) -> Result<Self, SchemaProblem> {
-        let mut found = walk::Walk::new(schema, dialect, accepted)?;
+        let mut found = walk::SchemaWalk::new(schema, dialect, accepted)?;
         refs::resolve(&mut found)?;
         let mut nodes = found.into_nodes();
         order::rank(&mut nodes)?;

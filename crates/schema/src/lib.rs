@@ -28,14 +28,14 @@ pub use violations::Violations;
 
 use carryall_types::{JsonObject, JsonValue, RawJson};
 use cost::Cost;
-use dialect::Accepted;
-use fast::{Plan, Verdict};
+use dialect::AcceptedDialects;
+use fast::{CheckPlan, PlanVerdict};
 use graph::Graph;
 use jsonschema::error::ValidationErrorKind;
 use jsonschema::{PatternOptions, Validator};
 use std::fmt;
 use std::sync::Arc;
-use violations::Context;
+use violations::ErrorContext;
 
 /// The dialect that schemas are written in.
 pub const DIALECT: &str = "https://json-schema.org/draft/2020-12/schema";
@@ -55,7 +55,7 @@ const MAX_PATTERN_BYTES: usize = 256 * 1024;
 pub struct Schema(Arc<Compiled>);
 
 struct Compiled {
-    plan: Option<Plan>,
+    plan: Option<CheckPlan>,
     /// `None` accepts everything.
     full: Option<Full>,
     /// Whether the members of the root are the arguments of a tool.
@@ -77,7 +77,7 @@ impl Schema {
     /// When the dialect is not supported, a bound is exceeded, the schema is not valid for its
     /// dialect, or a reference leads out of it.
     pub fn compile(schema: &JsonObject) -> Result<Self, SchemaProblem> {
-        Self::compile_as(schema, Accepted::Current, false)
+        Self::compile_as(schema, AcceptedDialects::Current, false)
     }
 
     /// Compiles `schema` in the dialect it declares: 2020-12, 2019-09, draft 7, draft 6 or draft 4;
@@ -87,12 +87,12 @@ impl Schema {
     /// # Errors
     /// As [`compile`](Self::compile).
     pub fn compile_published(schema: &JsonObject) -> Result<Self, SchemaProblem> {
-        Self::compile_as(schema, Accepted::Published, false)
+        Self::compile_as(schema, AcceptedDialects::Published, false)
     }
 
     fn compile_as(
         schema: &JsonObject,
-        accepted: Accepted,
+        accepted: AcceptedDialects,
         are_arguments: bool,
     ) -> Result<Self, SchemaProblem> {
         let dialect = accepted.dialect_of(schema)?;
@@ -135,14 +135,14 @@ impl Schema {
         if schema.get("type").and_then(JsonValue::as_str) != Some("object") {
             return Err(SchemaProblem::NotAnObject);
         }
-        Self::compile_as(schema, Accepted::Current, true)
+        Self::compile_as(schema, AcceptedDialects::Current, true)
     }
 
     /// The schema that any value matches.
     #[must_use]
     pub fn accept_everything() -> Self {
         Self(Arc::new(Compiled {
-            plan: Some(Plan::anything()),
+            plan: Some(CheckPlan::anything()),
             full: None,
             are_arguments: false,
         }))
@@ -177,7 +177,7 @@ impl Schema {
         }
         Err(match cost {
             Cost::Small => {
-                let context = Context {
+                let context = ErrorContext {
                     value: &value,
                     schema,
                     are_arguments: self.0.are_arguments,
@@ -195,7 +195,7 @@ impl Schema {
         self.0
             .plan
             .as_ref()
-            .is_some_and(|plan| plan.check(text.as_str()) == Verdict::Valid)
+            .is_some_and(|plan| plan.check(text.as_str()) == PlanVerdict::Valid)
     }
 }
 

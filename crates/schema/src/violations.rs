@@ -42,7 +42,7 @@ impl Violations {
     }
 
     pub(crate) fn collect<'a>(
-        context: &Context<'_>,
+        context: &ErrorContext<'_>,
         errors: impl Iterator<Item = ValidationError<'a>>,
     ) -> Self {
         let mut messages = Vec::new();
@@ -94,7 +94,7 @@ impl fmt::Display for Violations {
 impl std::error::Error for Violations {}
 
 /// What words an error needs besides the error itself.
-pub(crate) struct Context<'a> {
+pub(crate) struct ErrorContext<'a> {
     /// The value that is checked.
     pub(crate) value: &'a JsonValue,
     pub(crate) schema: &'a JsonValue,
@@ -102,7 +102,7 @@ pub(crate) struct Context<'a> {
     pub(crate) are_arguments: bool,
 }
 
-impl Context<'_> {
+impl ErrorContext<'_> {
     /// Adds the messages for `error`.
     fn explain(&self, error: &ValidationError<'_>, messages: &mut Vec<String>) {
         match error.kind() {

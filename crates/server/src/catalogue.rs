@@ -8,13 +8,13 @@
 use crate::completion::{CompletionKey, Handler as CompletionHandler};
 use crate::prompt::{Prompt, PromptEntry};
 use crate::refusal::concise;
-use crate::render::{Cache, Stamp};
-use crate::resource::{Kind, Resource, ResourceEntry};
+use crate::render::{Cache, ResultWriter};
+use crate::resource::{Resource, ResourceEntry, ResourceKind};
 use crate::rounds::Sealer;
 use crate::tasks::TaskSupport;
 use crate::tool::Tool;
 use crate::tool_entry::ToolEntry;
-use crate::uri::Variables;
+use crate::uri::UriVariables;
 use carryall_proto::Principal;
 use carryall_proto::cursor::Cursor;
 use carryall_types::{CacheScope, ErrorObject, Method, RawJson};
@@ -146,7 +146,13 @@ impl<T: Listed> List<T> {
     }
 
     /// Renders the first page ahead, where it is the same for everybody.
-    fn prepare(&mut self, method: &Method, member: &str, settings: ListSettings, stamp: &Stamp) {
+    fn prepare(
+        &mut self,
+        method: &Method,
+        member: &str,
+        settings: ListSettings,
+        stamp: &ResultWriter,
+    ) {
         self.first_page = None;
         if !self.entries.values().any(|entry| entry.is_restricted()) {
             self.first_page = self
@@ -165,7 +171,7 @@ impl<T: Listed> List<T> {
         cursor: Option<&str>,
         caller: Option<&Principal>,
         settings: ListSettings,
-        (stamp, sealer): (&Stamp, Option<&Sealer>),
+        (stamp, sealer): (&ResultWriter, Option<&Sealer>),
     ) -> Result<RawJson, ErrorObject> {
         let restricted = self.entries.values().any(|entry| entry.is_restricted());
         let sealer = sealer.filter(|_| restricted);
@@ -234,7 +240,7 @@ impl Catalogue {
     }
 
     pub(crate) fn add_resource(&mut self, resource: Resource) -> Result<bool, String> {
-        let is_template = matches!(resource.kind, Kind::Template(_));
+        let is_template = matches!(resource.kind, ResourceKind::Template(_));
         let entry = ResourceEntry::new(resource)?;
         if is_template {
             self.templates.insert(entry)
@@ -246,11 +252,11 @@ impl Catalogue {
     /// What stands for `uri`, whoever may know of it: the resource itself, else the first template
     /// that matches. It is the same one for every caller, so that no template leads around the rule
     /// of a resource.
-    pub(crate) fn resource_at(&self, uri: &str) -> Option<(Arc<ResourceEntry>, Variables)> {
+    pub(crate) fn resource_at(&self, uri: &str) -> Option<(Arc<ResourceEntry>, UriVariables)> {
         let exact = self
             .resources
             .find(uri)
-            .map(|entry| (Arc::clone(entry), Variables::default()));
+            .map(|entry| (Arc::clone(entry), UriVariables::default()));
         exact.or_else(|| {
             self.templates.iter().find_map(|entry| {
                 let variables = entry.template.as_ref()?.matches(uri)?;
@@ -275,7 +281,7 @@ impl Catalogue {
     }
 
     /// Renders what can be rendered ahead. To be called after the last change.
-    pub(crate) fn prepare(&mut self, settings: ListSettings, stamp: &Stamp) {
+    pub(crate) fn prepare(&mut self, settings: ListSettings, stamp: &ResultWriter) {
         self.tools
             .prepare(&Method::ToolsList, "tools", settings, stamp);
         self.prompts

@@ -13,7 +13,7 @@ const MAX_VALUES: usize = 100;
 
 /// What the user has typed, and what is already settled.
 #[derive(Clone, Debug, Default)]
-pub struct Typed {
+pub struct CompletionQuery {
     /// The beginning of the value.
     pub value: String,
     /// Arguments or variables that are settled.
@@ -21,17 +21,17 @@ pub struct Typed {
 }
 
 pub(crate) type Handler =
-    Arc<dyn Fn(Ctx, Typed) -> BoxFuture<Result<Suggestions, Failure>> + Send + Sync>;
+    Arc<dyn Fn(Ctx, CompletionQuery) -> BoxFuture<Result<Suggestions, Failure>> + Send + Sync>;
 
 /// Which argument of what a completion is for.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct CompletionKey {
-    pub(crate) of: Of,
+    pub(crate) of: CompletionTarget,
     pub(crate) argument: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Of {
+pub(crate) enum CompletionTarget {
     Prompt(String),
     Template(String),
 }
@@ -102,7 +102,7 @@ impl<T: IntoSuggestions, E: Into<Failure>> IntoSuggestions for Result<T, E> {
 
 pub(crate) fn handler<F, Fut, R>(handler: F) -> Handler
 where
-    F: Fn(Ctx, Typed) -> Fut + Send + Sync + 'static,
+    F: Fn(Ctx, CompletionQuery) -> Fut + Send + Sync + 'static,
     Fut: Future<Output = R> + Send + 'static,
     R: IntoSuggestions + 'static,
 {
@@ -128,13 +128,13 @@ pub fn matching<'a>(candidates: impl IntoIterator<Item = &'a str>, typed: &str) 
     prefixes.into_iter().chain(others).collect()
 }
 
-pub(crate) fn typed(params: &CompleteRequestParams) -> Typed {
+pub(crate) fn typed(params: &CompleteRequestParams) -> CompletionQuery {
     let settled = params
         .context
         .as_ref()
         .and_then(|context| context.arguments.clone())
         .unwrap_or_default();
-    Typed {
+    CompletionQuery {
         value: params.argument.value.clone(),
         settled: settled.into_iter().collect(),
     }

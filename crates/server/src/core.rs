@@ -2,16 +2,16 @@
 
 use crate::catalogue::{Catalogue, List, ListSettings, Listed};
 use crate::ledger::Ledger;
-use crate::listen::Hub;
+use crate::listen::Subscriptions;
 use crate::rate::RateLimit;
-use crate::render::{Cache, ResultText, Stamp};
+use crate::render::{Cache, ResultBuffer, ResultWriter};
 use crate::rounds::Sealer;
 use crate::shared::Shared;
-use crate::tasks::Engine;
+use crate::tasks::TaskEngine;
 use arc_swap::ArcSwap;
 use carryall_proto::Call;
 use carryall_proto::budget::Amount;
-use carryall_proto::inbound::SUPPORTED_VERSIONS;
+use carryall_proto::decode::SUPPORTED_VERSIONS;
 use carryall_proto::listen::Change;
 use carryall_types::{
     JsonObject, PromptsCapability, RawJson, ResourcesCapability, ServerCapabilities,
@@ -24,16 +24,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 pub(crate) struct Core {
-    pub(crate) stamp: Arc<Stamp>,
+    pub(crate) stamp: Arc<ResultWriter>,
     pub(crate) settings: Settings,
     pub(crate) states: HashMap<TypeId, Arc<dyn Any + Send + Sync>>,
     pub(crate) catalogue: ArcSwap<Catalogue>,
     pub(crate) features: ArcSwap<Features>,
     pub(crate) discover: ArcSwap<RawJson>,
-    pub(crate) hub: Arc<Hub>,
+    pub(crate) hub: Arc<Subscriptions>,
     pub(crate) sealer: Sealer,
     pub(crate) shared: Shared,
-    pub(crate) tasks: Option<Arc<Engine>>,
+    pub(crate) tasks: Option<Arc<TaskEngine>>,
     /// What handles keep in the store.
     pub(crate) kept: Ledger,
     /// Calls of handlers that are running now.
@@ -75,17 +75,17 @@ pub(crate) struct Features {
 
 impl Core {
     pub(crate) fn new(
-        stamp: Stamp,
+        stamp: ResultWriter,
         settings: Settings,
         states: HashMap<TypeId, Arc<dyn Any + Send + Sync>>,
         mut catalogue: Catalogue,
         features: Features,
-        (sealer, shared, tasks): (Sealer, Shared, Option<Arc<Engine>>),
+        (sealer, shared, tasks): (Sealer, Shared, Option<Arc<TaskEngine>>),
     ) -> Self {
         catalogue.prepare(settings.lists, &stamp);
         let stamp = Arc::new(stamp);
         let core = Self {
-            hub: Arc::new(Hub::new(
+            hub: Arc::new(Subscriptions::new(
                 Arc::clone(&stamp),
                 settings.max_listeners,
                 settings.max_listeners_per_caller,
@@ -227,7 +227,7 @@ impl Core {
             .collect();
         let versions = serde_json::to_vec(&versions).unwrap_or_default();
         let capabilities = serde_json::to_vec(&self.capabilities(features)).unwrap_or_default();
-        let mut out = ResultText::start("complete", 512);
+        let mut out = ResultBuffer::start("complete", 512);
         out.raw_member("supportedVersions", &versions);
         out.raw_member("capabilities", &capabilities);
         if let Some(instructions) = &self.settings.instructions {
@@ -267,19 +267,19 @@ impl Core {
     }
 
     /// Takes one of the places for running handlers, or finds that there is none.
-    pub(crate) fn enter(self: &Arc<Self>) -> Option<Place> {
+    pub(crate) fn enter(self: &Arc<Self>) -> Option<Permit> {
         if self.running.fetch_add(1, Ordering::Relaxed) >= self.settings.max_running {
             self.running.fetch_sub(1, Ordering::Relaxed);
             return None;
         }
-        Some(Place(Arc::clone(self)))
+        Some(Permit(Arc::clone(self)))
     }
 }
 
 /// A place among the running handlers, given back when dropped.
-pub(crate) struct Place(Arc<Core>);
+pub(crate) struct Permit(Arc<Core>);
 
-impl Drop for Place {
+impl Drop for Permit {
     fn drop(&mut self) {
         self.0.running.fetch_sub(1, Ordering::Relaxed);
     }

@@ -5,8 +5,8 @@ use crate::outbox::Outbox;
 use crate::output::Failure;
 use crate::refusal::concise;
 use crate::rounds::{Journal, Opened, Record};
-use crate::tasks::{Run, Wish};
-use carryall_proto::deprecated::Feature;
+use crate::tasks::{Run, TaskRequest};
+use carryall_proto::deprecated::DeprecatedFeature;
 use carryall_proto::progress::Progress;
 use carryall_proto::{Call, Meta, Notification, Principal};
 use carryall_types::{
@@ -40,7 +40,7 @@ struct Inner {
     /// Set when the call runs as a task.
     task: OnceLock<Arc<Run>>,
     /// Set when its handler may make a task of it.
-    wish: OnceLock<Arc<Wish>>,
+    wish: OnceLock<Arc<TaskRequest>>,
 }
 
 struct Speech {
@@ -87,11 +87,11 @@ impl Ctx {
         self.0.task.get_or_init(|| task);
     }
 
-    pub(crate) fn wish(&self) -> Option<&Arc<Wish>> {
+    pub(crate) fn wish(&self) -> Option<&Arc<TaskRequest>> {
         self.0.wish.get()
     }
 
-    pub(crate) fn may_become_task(&self) -> Arc<Wish> {
+    pub(crate) fn may_become_task(&self) -> Arc<TaskRequest> {
         Arc::clone(self.0.wish.get_or_init(Arc::default))
     }
 
@@ -269,10 +269,10 @@ impl Ctx {
                 return;
             }
         }
-        if Feature::Logging.is_first_use() {
+        if DeprecatedFeature::Logging.is_first_use() {
             tracing::warn!(
                 "a handler logs to the client: {}",
-                Feature::Logging.notice()
+                DeprecatedFeature::Logging.notice()
             );
         }
         let data = data.into();

@@ -1,8 +1,8 @@
 //! A call to what answers it.
 
-use crate::completion::{self, CompletionKey, Of};
+use crate::completion::{self, CompletionKey, CompletionTarget};
 use crate::content;
-use crate::core::{Core, Place};
+use crate::core::{Core, Permit};
 use crate::ctx::{Ctx, missing_capabilities};
 use crate::output::{Failure, Refusal};
 use crate::prompt::PromptArguments;
@@ -29,7 +29,7 @@ use tower_service::Service;
 /// The longest URI that can be subscribed to. A longer one is left out of the acknowledgement.
 const MAX_SUBSCRIBED_URI_BYTES: usize = 8 * 1024;
 
-/// Answers one call.
+/// RoundAnswers one call.
 pub(crate) fn answer(core: &Arc<Core>, call: Call) -> ServerFuture {
     let id = call.id.clone();
     let begun = guarded(|| begin(core, call)).unwrap_or_else(Err);
@@ -190,7 +190,7 @@ fn call_tool(core: &Arc<Core>, call: Call) -> Result<ServerFuture, ErrorObject> 
     if entry.tool.layers.is_empty() {
         return Ok(run_tool(core, entry, place, call, arguments));
     }
-    let task = ToolTask {
+    let task = ToolService {
         core: Arc::clone(core),
         entry: Arc::clone(&entry),
         place: Arc::new(place),
@@ -207,13 +207,13 @@ fn call_tool(core: &Arc<Core>, call: Call) -> Result<ServerFuture, ErrorObject> 
 
 /// One call of one tool; a service, so that layers can be put around it.
 #[derive(Clone)]
-struct ToolTask {
+struct ToolService {
     core: Arc<Core>,
     entry: Arc<ToolEntry>,
-    place: Arc<Place>,
+    place: Arc<Permit>,
 }
 
-impl ToolTask {
+impl ToolService {
     fn run(self, call: Call, arguments: RawJson) -> ServerFuture {
         match Arc::try_unwrap(self.place) {
             Ok(place) => run_tool(&self.core, self.entry, place, call, arguments),
@@ -229,7 +229,7 @@ impl ToolTask {
 fn run_tool(
     core: &Arc<Core>,
     entry: Arc<ToolEntry>,
-    place: Place,
+    place: Permit,
     call: Call,
     arguments: RawJson,
 ) -> ServerFuture {
@@ -263,7 +263,7 @@ fn run_tool(
     ServerFuture::running(Running::new(Work::Tool(handler, entry), ctx, place, limit))
 }
 
-impl Service<Call> for ToolTask {
+impl Service<Call> for ToolService {
     type Response = Reply;
     type Error = Infallible;
     type Future = ServerFuture;
@@ -355,7 +355,7 @@ fn complete(core: &Arc<Core>, call: Call) -> Result<ServerFuture, ErrorObject> {
                 .get(&prompt.name, caller)
                 .ok_or_else(unknown)?;
             (
-                Of::Prompt(prompt.name.clone()),
+                CompletionTarget::Prompt(prompt.name.clone()),
                 entry.has_argument(argument),
             )
         }
@@ -366,7 +366,7 @@ fn complete(core: &Arc<Core>, call: Call) -> Result<ServerFuture, ErrorObject> {
                 .get(&resource.uri, caller)
                 .or(catalogue.resources.get(&resource.uri, caller));
             (
-                Of::Template(resource.uri.clone()),
+                CompletionTarget::Template(resource.uri.clone()),
                 known.ok_or_else(unknown)?.has_variable(argument),
             )
         }

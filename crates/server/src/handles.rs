@@ -38,18 +38,18 @@ const CONFLICTS: usize = 1_000;
 /// State that handles may stand for.
 ///
 /// ```
-/// use carryall_server::{Ctx, Handle, Handled, ToolError};
+/// use carryall_server::{Ctx, Handle, HandleState, HandlerError};
 ///
 /// #[derive(Default, serde::Serialize, serde::Deserialize)]
 /// struct Basket {
 ///     items: Vec<String>,
 /// }
 ///
-/// impl Handled for Basket {
+/// impl HandleState for Basket {
 ///     const KIND: &'static str = "basket";
 /// }
 ///
-/// async fn create_basket(ctx: Ctx) -> Result<String, ToolError> {
+/// async fn create_basket(ctx: Ctx) -> Result<String, HandlerError> {
 ///     let basket = ctx.handle(Basket::default()).store().await?;
 ///     Ok(format!("Created {basket}. It lasts for a day without use."))
 /// }
@@ -61,7 +61,7 @@ const CONFLICTS: usize = 1_000;
 ///     item: String,
 /// }
 ///
-/// async fn add_item(ctx: Ctx, args: Addition) -> Result<String, ToolError> {
+/// async fn add_item(ctx: Ctx, args: Addition) -> Result<String, HandlerError> {
 ///     let count = ctx
 ///         .change_handle(&args.basket, |basket| {
 ///             basket.items.push(args.item.clone());
@@ -71,7 +71,7 @@ const CONFLICTS: usize = 1_000;
 ///     Ok(format!("{count} items"))
 /// }
 /// ```
-pub trait Handled: Serialize + DeserializeOwned + Send + Sync {
+pub trait HandleState: Serialize + DeserializeOwned + Send + Sync {
     /// What the state is, in one lower-case word. Handles begin with it, and none is taken for one
     /// of another kind.
     const KIND: &'static str;
@@ -217,7 +217,7 @@ impl From<BudgetExceeded> for HandleError {
 
 /// What a row says.
 #[derive(Serialize, Deserialize)]
-struct Kept {
+struct StoredRecord {
     /// The name of the server that it was minted by.
     server: String,
     /// Whose it is.
@@ -229,7 +229,7 @@ struct Kept {
 
 /// What a sealed handle says.
 #[derive(Serialize, Deserialize)]
-struct Carried {
+struct SealedPayload {
     /// Which one it is and when it ends, if it may be used only once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     once: Option<(String, u64)>,
@@ -245,9 +245,9 @@ pub struct NewHandle<'a, T> {
     once: bool,
 }
 
-impl<T: Handled> NewHandle<'_, T> {
+impl<T: HandleState> NewHandle<'_, T> {
     /// Until when it is good: a sealed handle from now, a stored one from its last change;
-    /// [`Handled::LIFETIME`] unless set.
+    /// [`HandleState::LIFETIME`] unless set.
     pub fn expires_in(mut self, lifetime: Duration) -> Self {
         self.lifetime = lifetime;
         self
@@ -276,7 +276,7 @@ impl<T: Handled> NewHandle<'_, T> {
         let text = format!("{}_{}", T::KIND, random::name().map_err(StoreError::new)?);
         let lifetime_ms = millis(lifetime);
         let server = ctx.core().sealer.server().to_owned();
-        let kept = Kept {
+        let kept = StoredRecord {
             server,
             owner: owner(ctx.call()),
             once,
@@ -332,7 +332,7 @@ impl<T: Handled> NewHandle<'_, T> {
             .then(|| random::name().map(|name| (name, until)))
             .transpose()
             .map_err(StoreError::new)?;
-        let carried = serde_json::to_vec(&Carried {
+        let carried = serde_json::to_vec(&SealedPayload {
             once,
             value: json(&value)?,
         })
@@ -363,12 +363,12 @@ impl<T> fmt::Debug for NewHandle<'_, T> {
 /// Stored state as it was read, to be changed and [saved](Self::save).
 pub struct Stored<T> {
     value: T,
-    kept: Kept,
+    kept: StoredRecord,
     row: Row,
     ctx: Ctx,
 }
 
-impl<T: Handled> Stored<T> {
+impl<T: HandleState> Stored<T> {
     /// Writes the state, and begins its lifetime anew.
     ///
     /// # Errors
@@ -445,7 +445,7 @@ impl<T: fmt::Debug> fmt::Debug for Stored<T> {
 impl Ctx {
     /// Mints a handle for `value`, for the caller of this call: finish with
     /// [`store`](NewHandle::store) or [`seal`](NewHandle::seal).
-    pub fn handle<T: Handled>(&self, value: T) -> NewHandle<'_, T> {
+    pub fn handle<T: HandleState>(&self, value: T) -> NewHandle<'_, T> {
         NewHandle {
             ctx: self,
             value,
@@ -458,7 +458,7 @@ impl Ctx {
     ///
     /// # Errors
     /// [`HandleError::Unknown`], whatever is wrong with the handle.
-    pub async fn open_handle<T: Handled>(&self, handle: &Handle<T>) -> Result<T, HandleError> {
+    pub async fn open_handle<T: HandleState>(&self, handle: &Handle<T>) -> Result<T, HandleError> {
         let token = handle
             .0
             .strip_prefix(T::KIND)
@@ -481,7 +481,7 @@ impl Ctx {
     /// # Errors
     /// [`HandleError::Unknown`], whatever is wrong with the handle. One for a single use cannot be
     /// changed.
-    pub async fn load_handle<T: Handled>(
+    pub async fn load_handle<T: HandleState>(
         &self,
         handle: &Handle<T>,
     ) -> Result<Stored<T>, HandleError> {
@@ -498,7 +498,7 @@ impl Ctx {
     ///
     /// # Errors
     /// [`HandleError::Unknown`], whatever is wrong with the handle.
-    pub async fn change_handle<T: Handled, R>(
+    pub async fn change_handle<T: HandleState, R>(
         &self,
         handle: &Handle<T>,
         mut change: impl FnMut(&mut T) -> R + Send,
@@ -515,11 +515,14 @@ impl Ctx {
         Err(HandleError::Conflict { kind: T::KIND })
     }
 
-    /// Removes the state behind a stored handle. Of many who do so one is told that it was there.
+    /// Removes the state behind a stored handle. CompletionTarget many who do so one is told that it was there.
     ///
     /// # Errors
     /// [`HandleError::Unknown`], whatever is wrong with the handle.
-    pub async fn remove_handle<T: Handled>(&self, handle: &Handle<T>) -> Result<T, HandleError> {
+    pub async fn remove_handle<T: HandleState>(
+        &self,
+        handle: &Handle<T>,
+    ) -> Result<T, HandleError> {
         for _ in 0..CONFLICTS {
             match self.find(handle).await?.remove().await {
                 Err(HandleError::Conflict { .. }) => {}
@@ -529,7 +532,7 @@ impl Ctx {
         Err(HandleError::Conflict { kind: T::KIND })
     }
 
-    async fn find<T: Handled>(&self, handle: &Handle<T>) -> Result<Stored<T>, HandleError> {
+    async fn find<T: HandleState>(&self, handle: &Handle<T>) -> Result<Stored<T>, HandleError> {
         let unknown = || HandleError::Unknown { kind: T::KIND };
         let id = handle
             .0
@@ -543,7 +546,7 @@ impl Ctx {
             .get(STORED, &handle.0, now())
             .await?
             .ok_or_else(unknown)?;
-        let kept: Kept = serde_json::from_slice(&row.value).map_err(StoreError::new)?;
+        let kept: StoredRecord = serde_json::from_slice(&row.value).map_err(StoreError::new)?;
         if kept.owner != owner(self.call()) || kept.server != self.core().sealer.server() {
             return Err(unknown());
         }
@@ -560,7 +563,7 @@ impl Ctx {
         })
     }
 
-    async fn open_sealed<T: Handled>(&self, token: &str) -> Result<T, HandleError> {
+    async fn open_sealed<T: HandleState>(&self, token: &str) -> Result<T, HandleError> {
         let unknown = || HandleError::Unknown { kind: T::KIND };
         let keyring = self
             .core()
@@ -571,7 +574,7 @@ impl Ctx {
         let opened = keyring
             .open(PURPOSE, &binding::<T>(self), now() / 1000, token)
             .map_err(|_| unknown())?;
-        let carried: Carried = serde_json::from_slice(&opened).map_err(|_| unknown())?;
+        let carried: SealedPayload = serde_json::from_slice(&opened).map_err(|_| unknown())?;
         let value = carried.value.decode().map_err(|_| unknown())?;
         if let Some((id, until)) = carried.once {
             // The mark has to be there as long as any replica opens the token. One whose clock is
@@ -600,7 +603,7 @@ impl Ctx {
 /// The server's store, if all replicas see what is in it.
 fn shared_store(ctx: &Ctx) -> Result<&Arc<dyn Store>, HandleError> {
     let core = ctx.core();
-    if core.shared.is_torn() {
+    if core.shared.lacks_shared_store() {
         return Err(
             StoreError::new("the server has replicas and a store that they do not share").into(),
         );
@@ -614,7 +617,7 @@ fn owner(call: &Call) -> RawJson {
     RawJson::from_trusted(whose(call.principal.as_deref()).into())
 }
 
-fn binding<T: Handled>(ctx: &Ctx) -> Vec<u8> {
+fn binding<T: HandleState>(ctx: &Ctx) -> Vec<u8> {
     serde_json::to_vec(&(ctx.core().sealer.server(), T::KIND, owner(ctx.call())))
         .unwrap_or_default()
 }

@@ -1,7 +1,7 @@
 //! Where the keys that seal state come from.
 
 use crate::random;
-use carryall_proto::seal::{InvalidKeyring, Key, Keyring};
+use carryall_proto::seal::{InvalidKeyring, Keyring, SealingKey};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::{fmt, io};
@@ -75,7 +75,7 @@ impl Keys {
             Self::Ephemeral(made) => match made.get() {
                 Some(keyring) => Some(Arc::clone(keyring)),
                 None => {
-                    let keyring = Arc::new(Keyring::new(Key::new(0, random::bytes().ok()?)));
+                    let keyring = Arc::new(Keyring::new(SealingKey::new(0, random::bytes().ok()?)));
                     Some(Arc::clone(made.get_or_init(|| keyring)))
                 }
             },

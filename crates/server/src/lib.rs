@@ -24,7 +24,7 @@
 //! | To | use |
 //! |---|---|
 //! | offer something | [`Tool`], [`Prompt`], [`Resource`], [`FileRoot`]; [`ServerBuilder::complete_prompt`] |
-//! | return something, or fail | [`Json`], [`ToolOutput`], [`ToolError`]; [`Contents`], [`Failure`] |
+//! | return something, or fail | [`Json`], [`ToolOutput`], [`HandlerError`]; [`Contents`], [`Failure`] |
 //! | ask the user, the model or the client, in the middle of a call | [`Ctx::ask`], [`Form`], [`Ctx::once`] |
 //! | remember something between calls | [`Ctx::handle`], [`Handle`], [`ServerBuilder::store`] |
 //! | work for longer than a call should take | [`Tool::as_task`], [`Ctx::become_task`], [`ServerBuilder::tasks`] |
@@ -63,20 +63,20 @@ mod tool;
 mod tool_entry;
 mod uri;
 
-pub use completion::{IntoSuggestions, Suggestions, Typed, matching};
+pub use completion::{CompletionQuery, IntoSuggestions, Suggestions, matching};
 pub use ctx::{Ctx, FromCtx, State};
-pub use handles::{Handle, HandleError, Handled, NewHandle, Stored};
+pub use handles::{Handle, HandleError, HandleState, NewHandle, Stored};
 pub use keys::{KeyringError, keyring_from_env, keyring_from_file};
-pub use output::{Failure, IntoToolOutput, Json, ToolError, ToolOutput};
+pub use output::{Failure, HandlerError, IntoToolOutput, Json, ToolOutput};
 pub use prompt::{IntoPrompt, IntoPromptResult, Prompt, PromptArguments};
 pub use render::Cache;
 pub use resource::{Contents, IntoContents, IntoResource, Resource};
-pub use rounds::{Elicited, Form, FormError, Question, form_of};
+pub use rounds::{ElicitOutcome, Form, FormError, Question, form_of};
 pub use running::ServerFuture;
 pub use server::{BuildError, CatalogueChange, Server, ServerBuilder};
 pub use tasks::{TaskSupport, Tasks};
 pub use tool::{IntoTool, Tool};
-pub use uri::{FileRoot, Variables};
+pub use uri::{FileRoot, UriVariables};
 
 use carryall_types::JsonObject;
 
@@ -95,7 +95,7 @@ pub fn schema_of<T: schemars::JsonSchema>() -> JsonObject {
 
 /// The schema of a tool's arguments: that of the type, which also refuses what the type does not
 /// have, unless something in it is about further members already.
-fn arguments_of<T: schemars::JsonSchema>() -> JsonObject {
+fn arguments_schema<T: schemars::JsonSchema>() -> JsonObject {
     /// What decides about members beside `properties`, or brings properties of its own, which
     /// `additionalProperties` would not know.
     const ABOUT_MEMBERS: [&str; 14] = [
@@ -209,29 +209,29 @@ mod tests {
 
     #[test]
     fn arguments_are_closed_unless_their_type_says_something_else() {
-        use super::arguments_of;
+        use super::arguments_schema;
         use std::collections::HashMap;
         let closed = Some(&serde_json::json!(false));
-        let schema = arguments_of::<Numbers>();
+        let schema = arguments_schema::<Numbers>();
         assert_eq!(schema.get("additionalProperties"), closed);
         assert_eq!(
-            arguments_of::<Flat<Inner>>().get("additionalProperties"),
+            arguments_schema::<Flat<Inner>>().get("additionalProperties"),
             closed
         );
-        let nested = arguments_of::<Nested>();
+        let nested = arguments_schema::<Nested>();
         assert_eq!(nested.get("additionalProperties"), closed);
         assert!(
             nested["$defs"]["Inner"]
                 .get("additionalProperties")
                 .is_none()
         );
-        assert_eq!(arguments_of::<Open>()["additionalProperties"], true);
+        assert_eq!(arguments_schema::<Open>()["additionalProperties"], true);
         for open in [
-            arguments_of::<Flat<HashMap<String, String>>>(),
-            arguments_of::<Flat<Kind>>(),
-            arguments_of::<HashMap<String, i64>>(),
-            arguments_of::<carryall_types::JsonObject>(),
-            arguments_of::<Kind>(),
+            arguments_schema::<Flat<HashMap<String, String>>>(),
+            arguments_schema::<Flat<Kind>>(),
+            arguments_schema::<HashMap<String, i64>>(),
+            arguments_schema::<carryall_types::JsonObject>(),
+            arguments_schema::<Kind>(),
         ] {
             assert_ne!(open.get("additionalProperties"), closed, "{open:?}");
         }

@@ -39,7 +39,7 @@ impl ServerBuilder {
     /// With `true` it reads `The tool failed (reference 2f6c...)` instead, and the reference stands
     /// in the log beside the error with its causes. So it does for prompts, resources and
     /// completions, whose errors are never told. What a handler says deliberately, with
-    /// [`ToolError::new`](crate::ToolError::new) for example, is told in any case.
+    /// [`HandlerError::new`](crate::HandlerError::new) for example, is told in any case.
     pub fn mask_errors(mut self, mask: bool) -> Self {
         self.settings.mask_errors = mask;
         self

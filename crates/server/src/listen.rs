@@ -1,7 +1,7 @@
 //! `subscriptions/listen`: change events to whoever listens (`basic/patterns/subscriptions`).
 
 use crate::refusal;
-use crate::render::Stamp;
+use crate::render::ResultWriter;
 use carryall_proto::budget::{Amount, Budget, BudgetExceeded, Reservation};
 use carryall_proto::listen::{
     Change, PendingChanges, TaskChange, acknowledged, closing_response, subscription_meta,
@@ -27,12 +27,12 @@ const PER_ENTRY: usize = 64;
 
 /// All listeners of one server. When the server is gone, its subscriptions end in good order.
 #[derive(Debug)]
-pub(crate) struct Hub {
+pub(crate) struct Subscriptions {
     listeners: Mutex<Listeners>,
     budget: Budget,
     limit: usize,
     hasher: RandomState,
-    stamp: Arc<Stamp>,
+    stamp: Arc<ResultWriter>,
 }
 
 #[derive(Debug, Default)]
@@ -66,9 +66,9 @@ struct State {
     waker: Option<Waker>,
 }
 
-impl Hub {
+impl Subscriptions {
     /// At most `limit` subscriptions, and `per_caller` for each caller.
-    pub(crate) fn new(stamp: Arc<Stamp>, limit: usize, per_caller: usize) -> Self {
+    pub(crate) fn new(stamp: Arc<ResultWriter>, limit: usize, per_caller: usize) -> Self {
         let total = Amount::new(limit, MAX_BYTES);
         let budget = Budget::new(total, Amount::new(per_caller, MAX_BYTES_PER_CALLER));
         Self {
@@ -225,7 +225,7 @@ fn size(id: &RequestId, filter: &SubscriptionFilter) -> usize {
     OVERHEAD + id + named.map(|name| PER_ENTRY + 2 * name.len()).sum::<usize>()
 }
 
-impl Drop for Hub {
+impl Drop for Subscriptions {
     fn drop(&mut self) {
         self.close();
     }
@@ -260,8 +260,8 @@ impl Listener {
 struct Subscription {
     id: RequestId,
     number: u64,
-    hub: Weak<Hub>,
-    stamp: Arc<Stamp>,
+    hub: Weak<Subscriptions>,
+    stamp: Arc<ResultWriter>,
     listener: Arc<Listener>,
     ack: Option<Box<Message>>,
     ended: bool,

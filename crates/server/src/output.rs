@@ -1,8 +1,8 @@
 //! What handlers return, and how it becomes a result.
 //!
 //! A tool has two ways to fail, and they cannot be mixed up. Its own failure (`Err` from `?`,
-//! [`ToolError::new`]) is a result with `isError: true`, which the model sees and can act on. A
-//! protocol error ([`ToolError::protocol`]) is a JSON-RPC error, for requests that no change of
+//! [`HandlerError::new`]) is a result with `isError: true`, which the model sees and can act on. A
+//! protocol error ([`HandlerError::protocol`]) is a JSON-RPC error, for requests that no change of
 //! arguments would save (`server/tools#error-handling`).
 
 use crate::handles::HandleError;
@@ -50,7 +50,7 @@ impl ToolOutput {
     ///
     /// # Errors
     /// When `value` cannot be written as JSON.
-    pub fn structured<T: Serialize + ?Sized>(value: &T) -> Result<Self, ToolError> {
+    pub fn structured<T: Serialize + ?Sized>(value: &T) -> Result<Self, HandlerError> {
         let text = json::to_vec(value)?;
         let structured = RawJson::from_trusted(text.into());
         Ok(Self {
@@ -71,9 +71,9 @@ impl ToolOutput {
 /// Why a tool call has no regular output. Any `std::error::Error` becomes one with `?`, as the
 /// tool's own failure: the model reads its message, unless the server
 /// [masks](crate::ServerBuilder::mask_errors) them, and the log has it with its causes. What a tool
-/// says deliberately, with [`ToolError::new`] for example, is logged at `debug`.
+/// says deliberately, with [`HandlerError::new`] for example, is logged at `debug`.
 #[derive(Debug)]
-pub struct ToolError(pub(crate) Refusal);
+pub struct HandlerError(pub(crate) Refusal);
 
 /// Why a prompt, resource or completion handler has no result. Any `std::error::Error` becomes one
 /// with `?`: the client sees `-32603`, the log sees the cause.
@@ -96,7 +96,7 @@ pub(crate) enum Refusal {
     Task(Box<Task>),
 }
 
-impl ToolError {
+impl HandlerError {
     /// The tool failed for the reason that `message` tells the model.
     pub fn new(message: impl Into<String>) -> Self {
         Self(Refusal::Tool(Box::new(ToolOutput::text(message).failed())))
@@ -147,7 +147,7 @@ impl Failure {
     }
 }
 
-impl<E: std::error::Error + Send + Sync + 'static> From<E> for ToolError {
+impl<E: std::error::Error + Send + Sync + 'static> From<E> for HandlerError {
     fn from(error: E) -> Self {
         // What is wrong with a handle is said to the model, so that it creates a new one.
         match (&error as &dyn Any).downcast_ref::<HandleError>() {
@@ -167,13 +167,13 @@ impl<E: std::error::Error + Send + Sync + 'static> From<E> for Failure {
     }
 }
 
-impl From<Failure> for ToolError {
+impl From<Failure> for HandlerError {
     fn from(failure: Failure) -> Self {
         Self(failure.0)
     }
 }
 
-impl fmt::Display for ToolError {
+impl fmt::Display for HandlerError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
     }
@@ -215,7 +215,7 @@ pub trait IntoToolOutput {
     ///
     /// # Errors
     /// When the tool failed, or the value cannot be written.
-    fn into_output(self) -> Result<ToolOutput, ToolError>;
+    fn into_output(self) -> Result<ToolOutput, HandlerError>;
 
     /// The schema of the structured content, when there is always one.
     #[must_use]
@@ -225,13 +225,13 @@ pub trait IntoToolOutput {
 }
 
 impl IntoToolOutput for ToolOutput {
-    fn into_output(self) -> Result<ToolOutput, ToolError> {
+    fn into_output(self) -> Result<ToolOutput, HandlerError> {
         Ok(self)
     }
 }
 
 impl IntoToolOutput for CallToolResult {
-    fn into_output(self) -> Result<ToolOutput, ToolError> {
+    fn into_output(self) -> Result<ToolOutput, HandlerError> {
         Ok(ToolOutput {
             content: self.content,
             structured: self.structured_content.as_ref().map(RawJson::from),
@@ -241,8 +241,8 @@ impl IntoToolOutput for CallToolResult {
     }
 }
 
-impl<T: IntoToolOutput, E: Into<ToolError>> IntoToolOutput for Result<T, E> {
-    fn into_output(self) -> Result<ToolOutput, ToolError> {
+impl<T: IntoToolOutput, E: Into<HandlerError>> IntoToolOutput for Result<T, E> {
+    fn into_output(self) -> Result<ToolOutput, HandlerError> {
         self.map_err(Into::into)?.into_output()
     }
 
@@ -252,7 +252,7 @@ impl<T: IntoToolOutput, E: Into<ToolError>> IntoToolOutput for Result<T, E> {
 }
 
 impl<T: Serialize + JsonSchema> IntoToolOutput for Json<T> {
-    fn into_output(self) -> Result<ToolOutput, ToolError> {
+    fn into_output(self) -> Result<ToolOutput, HandlerError> {
         ToolOutput::structured(&self.0)
     }
 
@@ -262,19 +262,19 @@ impl<T: Serialize + JsonSchema> IntoToolOutput for Json<T> {
 }
 
 impl IntoToolOutput for () {
-    fn into_output(self) -> Result<ToolOutput, ToolError> {
+    fn into_output(self) -> Result<ToolOutput, HandlerError> {
         Ok(ToolOutput::default())
     }
 }
 
 impl IntoToolOutput for ContentBlock {
-    fn into_output(self) -> Result<ToolOutput, ToolError> {
+    fn into_output(self) -> Result<ToolOutput, HandlerError> {
         Ok(ToolOutput::content([self]))
     }
 }
 
 impl IntoToolOutput for Vec<ContentBlock> {
-    fn into_output(self) -> Result<ToolOutput, ToolError> {
+    fn into_output(self) -> Result<ToolOutput, HandlerError> {
         Ok(ToolOutput::content(self))
     }
 }
@@ -282,7 +282,7 @@ impl IntoToolOutput for Vec<ContentBlock> {
 macro_rules! as_text {
     ($($type:ty),*) => {$(
         impl IntoToolOutput for $type {
-            fn into_output(self) -> Result<ToolOutput, ToolError> {
+            fn into_output(self) -> Result<ToolOutput, HandlerError> {
                 Ok(ToolOutput::text(self.to_string()))
             }
         }
@@ -308,7 +308,7 @@ as_text!(
 );
 
 impl IntoToolOutput for String {
-    fn into_output(self) -> Result<ToolOutput, ToolError> {
+    fn into_output(self) -> Result<ToolOutput, HandlerError> {
         Ok(ToolOutput::text(self))
     }
 }

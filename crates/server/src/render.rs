@@ -10,7 +10,7 @@ use crate::output::ToolOutput;
 
 /// What a server puts on all of its results.
 #[derive(Debug)]
-pub(crate) struct Stamp {
+pub(crate) struct ResultWriter {
     /// `"io.modelcontextprotocol/serverInfo":{...}` with name and version, or nothing when the
     /// author turned it off.
     server_info: Vec<u8>,
@@ -38,7 +38,7 @@ impl Default for Cache {
     }
 }
 
-impl Stamp {
+impl ResultWriter {
     pub(crate) fn new(identity: Option<Implementation>) -> Self {
         let brief = identity
             .as_ref()
@@ -64,7 +64,7 @@ impl Stamp {
             .as_ref()
             .map_or(0, |value| value.as_bytes().len());
         let mut out =
-            ResultText::start("complete", text + structured + 192 + self.server_info.len());
+            ResultBuffer::start("complete", text + structured + 192 + self.server_info.len());
         match output.content.as_slice() {
             [ContentBlock::Text(block)] if is_bare(block) => out.text_content(&block.text),
             content => out.member("content", &content)?,
@@ -85,7 +85,7 @@ impl Stamp {
         value: &T,
         meta: Option<&JsonObject>,
     ) -> Result<RawJson, json::WriteError> {
-        let mut out = ResultText::start(result_type, 256 + self.server_info.len());
+        let mut out = ResultBuffer::start(result_type, 256 + self.server_info.len());
         out.splice(value)?;
         Ok(out.finish(meta, self))
     }
@@ -98,7 +98,7 @@ impl Stamp {
         next_cursor: Option<&str>,
         cache: Cache,
     ) -> RawJson {
-        let mut out = ResultText::start("complete", 1024);
+        let mut out = ResultBuffer::start("complete", 1024);
         out.key(member);
         out.0.push(b'[');
         for (i, item) in items.enumerate() {
@@ -132,9 +132,9 @@ fn size_hint(block: &ContentBlock) -> usize {
 }
 
 /// A result object being written.
-pub(crate) struct ResultText(Vec<u8>);
+pub(crate) struct ResultBuffer(Vec<u8>);
 
-impl ResultText {
+impl ResultBuffer {
     pub(crate) fn start(result_type: &str, capacity: usize) -> Self {
         let mut out = Vec::with_capacity(capacity);
         out.extend_from_slice(b"{\"resultType\":");
@@ -191,7 +191,7 @@ impl ResultText {
     }
 
     /// Ends the result of `server/discover`, with all that there is to say of the server.
-    pub(crate) fn finish_discover(mut self, stamp: &Stamp) -> RawJson {
+    pub(crate) fn finish_discover(mut self, stamp: &ResultWriter) -> RawJson {
         if let Some(info) = stamp
             .identity
             .as_ref()
@@ -203,7 +203,7 @@ impl ResultText {
         self.close()
     }
 
-    pub(crate) fn finish(mut self, meta: Option<&JsonObject>, stamp: &Stamp) -> RawJson {
+    pub(crate) fn finish(mut self, meta: Option<&JsonObject>, stamp: &ResultWriter) -> RawJson {
         match meta {
             Some(meta) if !meta.is_empty() => {
                 let mut meta = meta.clone();

@@ -4,7 +4,7 @@ use crate::access::Access;
 use crate::ctx::Ctx;
 use crate::output::Failure;
 use crate::render::Cache;
-use crate::uri::{UriTemplate, Variables, is_uri};
+use crate::uri::{UriTemplate, UriVariables, is_uri};
 use carryall_proto::{BoxFuture, Principal};
 use carryall_types::{
     Annotations, BlobResourceContents, CacheScope, Icon, RawJson, Resource as Definition,
@@ -19,20 +19,20 @@ use std::time::Duration;
 /// from a function.
 #[derive(Clone)]
 pub struct Resource {
-    pub(crate) kind: Kind,
+    pub(crate) kind: ResourceKind,
     pub(crate) handler: Handler,
     pub(crate) access: Access,
     pub(crate) cache: Cache,
 }
 
 #[derive(Clone)]
-pub(crate) enum Kind {
+pub(crate) enum ResourceKind {
     One(Definition),
     Template(ResourceTemplate),
 }
 
 pub(crate) type Handler =
-    Arc<dyn Fn(Ctx, Variables) -> BoxFuture<Result<Contents, Failure>> + Send + Sync>;
+    Arc<dyn Fn(Ctx, UriVariables) -> BoxFuture<Result<Contents, Failure>> + Send + Sync>;
 
 /// Anything that [`ServerBuilder::resource`](crate::ServerBuilder::resource) takes.
 pub trait IntoResource {
@@ -56,8 +56,8 @@ impl<F: FnOnce() -> Resource> IntoResource for F {
 macro_rules! on_definition {
     ($self:ident, $definition:ident => $change:expr) => {
         match &mut $self.kind {
-            Kind::One($definition) => $change,
-            Kind::Template($definition) => $change,
+            ResourceKind::One($definition) => $change,
+            ResourceKind::Template($definition) => $change,
         }
     };
 }
@@ -66,17 +66,17 @@ impl Resource {
     /// The resource at `uri`.
     pub fn new<F, Fut, R>(uri: impl Into<String>, name: impl Into<String>, handler: F) -> Self
     where
-        F: Fn(Ctx, Variables) -> Fut + Send + Sync + 'static,
+        F: Fn(Ctx, UriVariables) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = R> + Send + 'static,
         R: IntoContents + 'static,
     {
-        Self::from_kind(Kind::One(Definition::new(uri, name)), handler)
+        Self::from_kind(ResourceKind::One(Definition::new(uri, name)), handler)
     }
 
     /// All resources whose URI matches a template: `{name}` stands for one path segment, `{+name}`
     /// for the rest.
     ///
-    /// Variables arrive percent-decoded, so that even `{name}` may hold a `/` or a `..`. A handler
+    /// UriVariables arrive percent-decoded, so that even `{name}` may hold a `/` or a `..`. A handler
     /// that opens files leaves it to [`FileRoot`](crate::FileRoot) to find out which one is meant.
     pub fn template<F, Fut, R>(
         uri_template: impl Into<String>,
@@ -84,19 +84,19 @@ impl Resource {
         handler: F,
     ) -> Self
     where
-        F: Fn(Ctx, Variables) -> Fut + Send + Sync + 'static,
+        F: Fn(Ctx, UriVariables) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = R> + Send + 'static,
         R: IntoContents + 'static,
     {
         Self::from_kind(
-            Kind::Template(ResourceTemplate::new(uri_template, name)),
+            ResourceKind::Template(ResourceTemplate::new(uri_template, name)),
             handler,
         )
     }
 
-    fn from_kind<F, Fut, R>(kind: Kind, handler: F) -> Self
+    fn from_kind<F, Fut, R>(kind: ResourceKind, handler: F) -> Self
     where
-        F: Fn(Ctx, Variables) -> Fut + Send + Sync + 'static,
+        F: Fn(Ctx, UriVariables) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = R> + Send + 'static,
         R: IntoContents + 'static,
     {
@@ -183,8 +183,8 @@ impl Resource {
 impl fmt::Debug for Resource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let uri = match &self.kind {
-            Kind::One(definition) => &definition.uri,
-            Kind::Template(definition) => &definition.uri_template,
+            ResourceKind::One(definition) => &definition.uri,
+            ResourceKind::Template(definition) => &definition.uri_template,
         };
         f.debug_struct("Resource")
             .field("uri", uri)
@@ -286,7 +286,7 @@ impl ResourceEntry {
 
     pub(crate) fn new(resource: Resource) -> Result<Self, String> {
         let (key, mime_type, template, json) = match &resource.kind {
-            Kind::One(definition) => {
+            ResourceKind::One(definition) => {
                 if !is_uri(&definition.uri) {
                     return Err(format!(
                         "resource {:?}: not a URI (RFC 3986)",
@@ -301,7 +301,7 @@ impl ResourceEntry {
                     json,
                 )
             }
-            Kind::Template(definition) => {
+            ResourceKind::Template(definition) => {
                 let template = UriTemplate::parse(&definition.uri_template).map_err(|why| {
                     format!("resource template {:?}: {why}", definition.uri_template)
                 })?;

@@ -13,10 +13,10 @@ mod state;
 
 pub use form::{FormError, form_of};
 pub(crate) use journal::{Journal, Opened, Record};
-use question::Answers;
+use question::RoundAnswers;
 pub(crate) use question::check_answer;
-pub use question::{Elicited, Form, Question};
-pub(crate) use state::{OF_THE_ROUND, Sealer, whose};
+pub use question::{ElicitOutcome, Form, Question};
+pub(crate) use state::{ROUND_FIELDS, Sealer, whose};
 
 use crate::ctx::Ctx;
 use crate::output::Failure;
@@ -39,13 +39,13 @@ impl Ctx {
     /// what it is about has changed in between, it is asked anew. For a question whose wording may
     /// change, there is [`Ctx::ask_as`].
     ///
-    /// Answers to what is not asked are ignored, and missing ones asked for again
+    /// RoundAnswers to what is not asked are ignored, and missing ones asked for again
     /// (`basic/patterns/mrtr#error-handling`). What earlier rounds have brought counts for the same
     /// request of the same caller, and not for ever
     /// ([`ServerBuilder::round_lifetime`](crate::ServerBuilder::round_lifetime)).
     ///
     /// ```
-    /// use carryall_server::{Ctx, Elicited, Form, ToolError};
+    /// use carryall_server::{Ctx, ElicitOutcome, Form, HandlerError};
     ///
     /// #[derive(serde::Deserialize, schemars::JsonSchema)]
     /// struct Confirm {
@@ -54,10 +54,10 @@ impl Ctx {
     ///     sure: bool,
     /// }
     ///
-    /// async fn delete(ctx: Ctx) -> Result<&'static str, ToolError> {
+    /// async fn delete(ctx: Ctx) -> Result<&'static str, HandlerError> {
     ///     match ctx.ask(Form::<Confirm>::new("Delete all of it?")).await? {
-    ///         Elicited::Accepted(confirm) if confirm.sure => Ok("deleted"),
-    ///         Elicited::Accepted(_) | Elicited::Declined | Elicited::Cancelled => Ok("nothing was deleted"),
+    ///         ElicitOutcome::Accepted(confirm) if confirm.sure => Ok("deleted"),
+    ///         ElicitOutcome::Accepted(_) | ElicitOutcome::Declined | ElicitOutcome::Cancelled => Ok("nothing was deleted"),
     ///     }
     /// }
     /// ```
@@ -157,6 +157,6 @@ impl Ctx {
                 .filter_map(|key| journal.answer(&key).cloned().map(|answer| (key, answer)))
                 .collect()
         });
-        question.read(&mut Answers::new(given))
+        question.read(&mut RoundAnswers::new(given))
     }
 }

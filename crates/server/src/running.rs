@@ -4,9 +4,9 @@
 //! becomes a stream that goes on polling the same future. No task is spawned and no channel is
 //! opened either way; dropping the reply drops the handler.
 
-use crate::core::Place;
+use crate::core::Permit;
 use crate::ctx::Ctx;
-use crate::output::{Failure, ToolError, ToolOutput};
+use crate::output::{Failure, HandlerError, ToolOutput};
 use crate::settle;
 use crate::tool_entry::ToolEntry;
 use carryall_proto::{BoxFuture, CallError, Message, Outcome, Reply, Response};
@@ -23,7 +23,7 @@ use tokio::time::Sleep;
 
 /// What a handler does, by what becomes of its outcome.
 pub(crate) enum Work {
-    Tool(BoxFuture<Result<ToolOutput, ToolError>>, Arc<ToolEntry>),
+    Tool(BoxFuture<Result<ToolOutput, HandlerError>>, Arc<ToolEntry>),
     /// A prompt, a resource or a completion, which renders its own result.
     Other(BoxFuture<Result<RawJson, Failure>>),
 }
@@ -33,14 +33,14 @@ pub(crate) struct Running {
     ctx: Ctx,
     id: RequestId,
     /// Given back as soon as the handler has ended, however long the client takes to read.
-    place: Option<Place>,
+    place: Option<Permit>,
     limit: Option<Duration>,
     timer: Option<Pin<Box<Sleep>>>,
     finished: Option<Outcome>,
 }
 
 impl Running {
-    pub(crate) fn new(work: Work, ctx: Ctx, place: Place, limit: Option<Duration>) -> Self {
+    pub(crate) fn new(work: Work, ctx: Ctx, place: Permit, limit: Option<Duration>) -> Self {
         let id = ctx.request_id().clone();
         Self {
             work,
@@ -169,19 +169,19 @@ impl Future for ServerFuture {
                     }
                     Poll::Ready(outcome) => {
                         running.finished = Some(outcome);
-                        Poll::Ready(Ok(Reply::Stream(Box::pin(RunningStream(Some(Box::new(
+                        Poll::Ready(Ok(Reply::Stream(Box::pin(HandlerStream(Some(Box::new(
                             running,
                         )))))))
                     }
                     Poll::Pending if !running.ctx.outbox().is_empty() => Poll::Ready(Ok(
-                        Reply::Stream(Box::pin(RunningStream(Some(Box::new(running))))),
+                        Reply::Stream(Box::pin(HandlerStream(Some(Box::new(running))))),
                     )),
                     Poll::Pending => {
                         running.ctx.outbox().register(cx);
                         // Another task may have queued something between the test and the
                         // registration.
                         if !running.ctx.outbox().is_empty() {
-                            return Poll::Ready(Ok(Reply::Stream(Box::pin(RunningStream(Some(
+                            return Poll::Ready(Ok(Reply::Stream(Box::pin(HandlerStream(Some(
                                 Box::new(running),
                             ))))));
                         }
@@ -214,9 +214,9 @@ impl std::fmt::Debug for ServerFuture {
 }
 
 /// The messages of a handler that has begun to speak.
-struct RunningStream(Option<Box<Running>>);
+struct HandlerStream(Option<Box<Running>>);
 
-impl Stream for RunningStream {
+impl Stream for HandlerStream {
     type Item = Result<Message, CallError>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {

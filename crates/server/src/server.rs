@@ -1,19 +1,19 @@
 //! The server, and how to build and change one.
 
 use crate::catalogue::{Catalogue, ListSettings};
-use crate::completion::{self, CompletionKey, IntoSuggestions, Of, Typed};
+use crate::completion::{self, CompletionKey, CompletionQuery, CompletionTarget, IntoSuggestions};
 use crate::core::{Core, Features, Settings};
 use crate::ctx::Ctx;
 use crate::dispatch;
 use crate::keys::Keys;
 use crate::prompt::IntoPrompt;
 use crate::rate::RateLimit;
-use crate::render::{Cache, Stamp};
+use crate::render::{Cache, ResultWriter};
 use crate::resource::IntoResource;
 use crate::rounds::Sealer;
 use crate::running::{OnTheSeam, ServerFuture};
 use crate::shared::Shared;
-use crate::tasks::{Engine, TaskSupport, Tasks};
+use crate::tasks::{TaskEngine, TaskSupport, Tasks};
 use crate::tool::IntoTool;
 use carryall_proto::budget::Amount;
 use carryall_proto::listen::Change;
@@ -120,7 +120,7 @@ impl Server {
     #[must_use]
     pub fn shared_store(&self) -> Option<Arc<dyn Store>> {
         let shared = &self.core.shared;
-        (shared.is_replicated() && !shared.is_torn()).then(|| Arc::clone(shared.store()))
+        (shared.is_replicated() && !shared.lacks_shared_store()).then(|| Arc::clone(shared.store()))
     }
 
     /// Ends all subscriptions with their closing result, and takes no new ones. Calls go on being
@@ -325,11 +325,15 @@ impl ServerBuilder {
         handler: F,
     ) -> Self
     where
-        F: Fn(Ctx, Typed) -> Fut + Send + Sync + 'static,
+        F: Fn(Ctx, CompletionQuery) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = R> + Send + 'static,
         R: IntoSuggestions + 'static,
     {
-        self.complete(Of::Prompt(prompt.into()), argument.into(), handler)
+        self.complete(
+            CompletionTarget::Prompt(prompt.into()),
+            argument.into(),
+            handler,
+        )
     }
 
     /// Completes a variable of a resource template.
@@ -340,16 +344,20 @@ impl ServerBuilder {
         handler: F,
     ) -> Self
     where
-        F: Fn(Ctx, Typed) -> Fut + Send + Sync + 'static,
+        F: Fn(Ctx, CompletionQuery) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = R> + Send + 'static,
         R: IntoSuggestions + 'static,
     {
-        self.complete(Of::Template(uri_template.into()), variable.into(), handler)
+        self.complete(
+            CompletionTarget::Template(uri_template.into()),
+            variable.into(),
+            handler,
+        )
     }
 
-    fn complete<F, Fut, R>(mut self, of: Of, argument: String, handler: F) -> Self
+    fn complete<F, Fut, R>(mut self, of: CompletionTarget, argument: String, handler: F) -> Self
     where
-        F: Fn(Ctx, Typed) -> Fut + Send + Sync + 'static,
+        F: Fn(Ctx, CompletionQuery) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = R> + Send + 'static,
         R: IntoSuggestions + 'static,
     {
@@ -583,7 +591,7 @@ impl ServerBuilder {
             self.tasks = Some(Tasks::default());
         }
         let shared = Shared::new(self.store, self.replicated);
-        if shared.is_torn() && self.tasks.is_some() {
+        if shared.lacks_shared_store() && self.tasks.is_some() {
             let why = "the server has replicas and keeps its tasks to itself: the others would not know them";
             self.problems.push(format!("{why} (ServerBuilder::store)"));
         }
@@ -598,13 +606,17 @@ impl ServerBuilder {
         }
         let info = self.show_info.then(|| self.info.clone());
         let name = self.info.name;
-        let tasks = self
-            .tasks
-            .map(|tasks| Arc::new(Engine::new(tasks, Arc::clone(shared.store()), name.clone())));
+        let tasks = self.tasks.map(|tasks| {
+            Arc::new(TaskEngine::new(
+                tasks,
+                Arc::clone(shared.store()),
+                name.clone(),
+            ))
+        });
         let sealer = Sealer::new(self.keys, name, self.round_lifetime);
         let parts = (sealer, shared, tasks);
         let core = Core::new(
-            Stamp::new(info),
+            ResultWriter::new(info),
             self.settings,
             self.states,
             self.catalogue,

@@ -2,10 +2,10 @@
 
 use crate::core::Core;
 use crate::ctx::{Ctx, missing_capabilities};
-use crate::output::{Failure, Refusal, ToolError, ToolOutput, text_of};
+use crate::output::{Failure, HandlerError, Refusal, ToolOutput, text_of};
 use crate::random;
 use crate::tool_entry::ToolEntry;
-use carryall_proto::deprecated::Feature;
+use carryall_proto::deprecated::DeprecatedFeature;
 use carryall_proto::{Outcome, Printable};
 use carryall_types::{
     ErrorObject, InputRequest, InputRequests, InputRequiredResult, RawJson, code,
@@ -18,15 +18,19 @@ use std::time::Duration;
 const MAX_CAUSES: usize = 16;
 
 /// A tool's output, held against its output schema.
-pub(crate) fn tool(ctx: &Ctx, entry: &ToolEntry, output: Result<ToolOutput, ToolError>) -> Outcome {
-    match output.and_then(|output| entry.conforming(output)) {
+pub(crate) fn tool(
+    ctx: &Ctx,
+    entry: &ToolEntry,
+    output: Result<ToolOutput, HandlerError>,
+) -> Outcome {
+    match output.and_then(|output| entry.validate_output(output)) {
         Ok(output) => {
             if output.is_error {
                 said(ctx, || text_of(&output).to_owned());
             }
             rendered(ctx.core().stamp.tool_output(&output))
         }
-        Err(ToolError(refusal)) => refused(ctx, refusal),
+        Err(HandlerError(refusal)) => refused(ctx, refusal),
     }
 }
 
@@ -203,8 +207,8 @@ fn input_required(ctx: &Ctx, mut result: InputRequiredResult) -> Outcome {
 fn notice_deprecated(request: &InputRequest) {
     let feature = match request {
         InputRequest::Elicit(_) => return,
-        InputRequest::CreateMessage(_) => Feature::Sampling,
-        InputRequest::ListRoots(_) => Feature::Roots,
+        InputRequest::CreateMessage(_) => DeprecatedFeature::Sampling,
+        InputRequest::ListRoots(_) => DeprecatedFeature::Roots,
     };
     if feature.is_first_use() {
         tracing::warn!("a handler asks the client for input: {}", feature.notice());

@@ -87,7 +87,7 @@ impl Shared {
     }
 
     /// Whether other replicas do not see what this one writes.
-    pub(crate) fn is_torn(&self) -> bool {
+    pub(crate) fn lacks_shared_store(&self) -> bool {
         self.replicated && !self.store.is_shared()
     }
 
@@ -172,7 +172,7 @@ impl Shared {
             }
         };
         let known = self.news().wrote(name, version);
-        // Of what it was before nothing is known: others may have changed it.
+        // CompletionTarget what it was before nothing is known: others may have changed it.
         Ok(known.is_none_or(|known| known + 1 != version))
     }
 

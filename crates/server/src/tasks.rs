@@ -13,8 +13,8 @@ mod keeping;
 mod record;
 mod run;
 
-pub(crate) use adopt::{Wish, as_task};
-pub(crate) use engine::{Engine, respond};
+pub(crate) use adopt::{TaskRequest, as_task};
+pub(crate) use engine::{TaskEngine, respond};
 pub(crate) use run::Run;
 
 use crate::clock;

@@ -2,7 +2,7 @@
 
 use crate::access::Access;
 use crate::ctx::Ctx;
-use crate::output::{IntoToolOutput, ToolError, ToolOutput};
+use crate::output::{HandlerError, IntoToolOutput, ToolOutput};
 use crate::rate::RateLimit;
 use crate::tasks::TaskSupport;
 use carryall_proto::{BoxFuture, Call, Principal, Reply, SharedService};
@@ -39,14 +39,14 @@ pub struct Tool {
     pub(crate) rate: Option<Arc<RateLimit>>,
     pub(crate) task: TaskSupport,
     pub(crate) resumable: bool,
-    pub(crate) layers: Vec<LayerFn>,
+    pub(crate) layers: Vec<ErasedLayer>,
     /// Why it cannot be added, if that was found before.
     pub(crate) problem: Option<String>,
 }
 
 pub(crate) type Handler =
-    Arc<dyn Fn(Ctx, RawJson) -> BoxFuture<Result<ToolOutput, ToolError>> + Send + Sync>;
-pub(crate) type LayerFn = Arc<dyn Fn(SharedService) -> SharedService + Send + Sync>;
+    Arc<dyn Fn(Ctx, RawJson) -> BoxFuture<Result<ToolOutput, HandlerError>> + Send + Sync>;
+pub(crate) type ErasedLayer = Arc<dyn Fn(SharedService) -> SharedService + Send + Sync>;
 
 /// Anything that [`ServerBuilder::tool`](crate::ServerBuilder::tool) takes.
 pub trait IntoTool {
@@ -87,19 +87,20 @@ impl Tool {
         Fut: Future<Output = R> + Send + 'static,
         R: IntoToolOutput + 'static,
     {
-        let handler: Handler = Arc::new(move |ctx, arguments| match arguments.decode::<A>() {
-            Ok(arguments) => {
-                let output = handler(ctx, arguments);
-                Box::pin(async move { output.await.into_output() })
-            }
-            // The schema has admitted them, so the type asks for more than its schema says.
-            Err(error) => {
-                Box::pin(async move { Err(ToolError::new(format!("Invalid arguments: {error}"))) })
-            }
-        });
+        let handler: Handler =
+            Arc::new(move |ctx, arguments| match arguments.decode::<A>() {
+                Ok(arguments) => {
+                    let output = handler(ctx, arguments);
+                    Box::pin(async move { output.await.into_output() })
+                }
+                // The schema has admitted them, so the type asks for more than its schema says.
+                Err(error) => Box::pin(async move {
+                    Err(HandlerError::new(format!("Invalid arguments: {error}")))
+                }),
+            });
         Self::from_parts(
             name,
-            crate::arguments_of::<A>(),
+            crate::arguments_schema::<A>(),
             R::output_schema(),
             handler,
         )

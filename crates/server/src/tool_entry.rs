@@ -1,7 +1,7 @@
 //! Tools in the catalogue: definitions checked once, results checked always.
 
 use crate::content;
-use crate::output::{Refusal, ToolError, ToolOutput};
+use crate::output::{HandlerError, Refusal, ToolOutput};
 use crate::tool::Tool;
 use carryall_proto::headers::ParamHeaders;
 use carryall_schema::Schema;
@@ -59,14 +59,14 @@ impl ToolEntry {
 
     /// Holds an output against what clients have been promised: sound content, and the output
     /// schema (`server/tools#output-schema`).
-    pub(crate) fn conforming(&self, output: ToolOutput) -> Result<ToolOutput, ToolError> {
+    pub(crate) fn validate_output(&self, output: ToolOutput) -> Result<ToolOutput, HandlerError> {
         if let Err(why) = content::check(&output.content) {
             tracing::error!(
                 tool = self.tool.name(),
                 why,
                 "a tool's content is malformed"
             );
-            return Err(ToolError(Refusal::Protocol(ErrorObject::internal())));
+            return Err(HandlerError(Refusal::Protocol(ErrorObject::internal())));
         }
         let Some(schema) = self.output.as_ref().filter(|_| !output.is_error) else {
             return Ok(output);
@@ -81,7 +81,7 @@ impl ToolEntry {
             Ok(()) => Ok(output),
             Err(why) => {
                 tracing::error!(tool = self.tool.name(), %why, "a tool's result breaks its output schema");
-                Err(ToolError(Refusal::Protocol(ErrorObject::internal())))
+                Err(HandlerError(Refusal::Protocol(ErrorObject::internal())))
             }
         }
     }

@@ -30,10 +30,10 @@ pub(crate) fn is_uri(text: &str) -> bool {
 /// A URI template of RFC 6570, of the two kinds that can be matched without doubt: `{name}` for one
 /// path segment and `{+name}` for the rest, slashes included.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct UriTemplate(Vec<Piece>);
+pub(crate) struct UriTemplate(Vec<TemplatePart>);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Piece {
+enum TemplatePart {
     Literal(String),
     Segment(String),
     Rest(String),
@@ -45,8 +45,9 @@ impl UriTemplate {
         let mut rest = template;
         while let Some(open) = rest.find('{') {
             if open > 0 {
-                pieces.push(Piece::Literal(rest[..open].to_owned()));
-            } else if !pieces.is_empty() && !matches!(pieces.last(), Some(Piece::Literal(_))) {
+                pieces.push(TemplatePart::Literal(rest[..open].to_owned()));
+            } else if !pieces.is_empty() && !matches!(pieces.last(), Some(TemplatePart::Literal(_)))
+            {
                 return Err("two variables need text between them".into());
             }
             let close = rest
@@ -54,10 +55,11 @@ impl UriTemplate {
                 .filter(|&close| close > open)
                 .ok_or("a '{' is not closed")?;
             let expression = &rest[open + 1..close];
-            let (name, piece): (&str, fn(String) -> Piece) = match expression.strip_prefix('+') {
-                Some(name) => (name, Piece::Rest),
-                None => (expression, Piece::Segment),
-            };
+            let (name, piece): (&str, fn(String) -> TemplatePart) =
+                match expression.strip_prefix('+') {
+                    Some(name) => (name, TemplatePart::Rest),
+                    None => (expression, TemplatePart::Segment),
+                };
             if name.is_empty() || !name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') {
                 return Err(format!(
                     "{{{expression}}} is not supported; use {{name}} or {{+name}}"
@@ -70,7 +72,7 @@ impl UriTemplate {
             return Err("a '}' has no '{'".into());
         }
         if !rest.is_empty() {
-            pieces.push(Piece::Literal(rest.to_owned()));
+            pieces.push(TemplatePart::Literal(rest.to_owned()));
         }
         let template = Self(pieces);
         let mut names: Vec<&str> = template.variables().collect();
@@ -83,30 +85,30 @@ impl UriTemplate {
 
     pub(crate) fn variables(&self) -> impl Iterator<Item = &str> {
         self.0.iter().filter_map(|piece| match piece {
-            Piece::Literal(_) => None,
-            Piece::Segment(name) | Piece::Rest(name) => Some(name.as_str()),
+            TemplatePart::Literal(_) => None,
+            TemplatePart::Segment(name) | TemplatePart::Rest(name) => Some(name.as_str()),
         })
     }
 
     /// The values of the variables, percent-decoded, when `uri` is an expansion of the template.
-    pub(crate) fn matches(&self, uri: &str) -> Option<Variables> {
+    pub(crate) fn matches(&self, uri: &str) -> Option<UriVariables> {
         let mut values = HashMap::new();
         let mut rest = uri;
         let mut pieces = self.0.iter().peekable();
         while let Some(piece) = pieces.next() {
             let (name, whole) = match piece {
-                Piece::Literal(literal) => {
+                TemplatePart::Literal(literal) => {
                     rest = rest.strip_prefix(literal.as_str())?;
                     continue;
                 }
-                Piece::Segment(name) => (name, false),
-                Piece::Rest(name) => (name, true),
+                TemplatePart::Segment(name) => (name, false),
+                TemplatePart::Rest(name) => (name, true),
             };
             let end = match pieces.peek() {
                 // The last occurrence for the rest, the first for a segment: both are the only
                 // unambiguous choice.
-                Some(Piece::Literal(next)) if whole => rest.rfind(next.as_str())?,
-                Some(Piece::Literal(next)) => rest.find(next.as_str())?,
+                Some(TemplatePart::Literal(next)) if whole => rest.rfind(next.as_str())?,
+                Some(TemplatePart::Literal(next)) => rest.find(next.as_str())?,
                 _ => rest.len(),
             };
             let value = &rest[..end];
@@ -116,7 +118,7 @@ impl UriTemplate {
             values.insert(name.clone(), percent_decode(value)?);
             rest = &rest[end..];
         }
-        rest.is_empty().then_some(Variables(values))
+        rest.is_empty().then_some(UriVariables(values))
     }
 }
 
@@ -139,9 +141,9 @@ fn percent_decode(text: &str) -> Option<String> {
 
 /// The variables of a template, with the values that a URI gives them.
 #[derive(Clone, Debug, Default)]
-pub struct Variables(HashMap<String, String>);
+pub struct UriVariables(HashMap<String, String>);
 
-impl Variables {
+impl UriVariables {
     /// One variable as text.
     #[must_use]
     pub fn text(&self, name: &str) -> Option<&str> {

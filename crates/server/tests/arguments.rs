@@ -1,11 +1,11 @@
 //! Arguments as clients write them: misspelt names, values outside of the choices, integers with a
 //! fraction.
 
-use carryall_proto::seal::{Key, Keyring};
+use carryall_proto::seal::{Keyring, SealingKey};
 use carryall_server::{
-    Ctx, Elicited, Form, Json, Prompt, PromptArguments, Server, Tool, ToolError,
+    Ctx, ElicitOutcome, Form, HandlerError, Json, Prompt, PromptArguments, Server, Tool,
 };
-use carryall_testkit::{Answered, answer, call, meta_with};
+use carryall_testkit::{TestReply, answer, call, meta_with};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -79,15 +79,15 @@ async fn create(_: Ctx, note: Note) -> String {
 
 fn server() -> Server {
     Server::new("arguments", "1")
-        .keyring(Keyring::new(Key::new(1, [1; 32])))
+        .keyring(Keyring::new(SealingKey::new(1, [1; 32])))
         .tool(Tool::new("create_note", create))
         .tool(Tool::new("open", create).additional_arguments(true))
         .tool(Tool::new("numbers", async |_: Ctx, numbers: Numbers| {
             Json(numbers)
         }))
         .tool(Tool::without_arguments("book", async |ctx: Ctx| {
-            Ok::<_, ToolError>(match ctx.ask(Form::<Seats>::new("How many?")).await? {
-                Elicited::Accepted(seats) => format!("{} in row {:?}", seats.count, seats.row),
+            Ok::<_, HandlerError>(match ctx.ask(Form::<Seats>::new("How many?")).await? {
+                ElicitOutcome::Accepted(seats) => format!("{} in row {:?}", seats.count, seats.row),
                 _ => "none".into(),
             })
         }))
@@ -108,7 +108,7 @@ fn server() -> Server {
         .unwrap()
 }
 
-async fn tool(name: &str, arguments: &str) -> Answered {
+async fn tool(name: &str, arguments: &str) -> TestReply {
     // As text, so that numbers stay as they are written.
     let mut call = call("tools/call", json!({"name": name}));
     call.params = call.params.with(
@@ -260,7 +260,7 @@ async fn an_unknown_argument_of_a_prompt_is_refused_unless_the_prompt_takes_all(
     );
     let long = get("review", json!({"code": "x", "y".repeat(10_000): "1"})).await;
     assert!(long.error()["message"].as_str().unwrap().len() < 200);
-    let text = |answered: &Answered| answered.result()["messages"][0]["content"]["text"].clone();
+    let text = |answered: &TestReply| answered.result()["messages"][0]["content"]["text"].clone();
     assert_eq!(
         text(&get("review", json!({"code": "x", "strictness": "1"})).await),
         "Some(\"1\")"

@@ -3,11 +3,11 @@
 #![allow(deprecated)]
 
 use carryall_proto::Call;
-use carryall_proto::seal::{Key, Keyring};
+use carryall_proto::seal::{Keyring, SealingKey};
 use carryall_server::{
-    Ctx, Elicited, Failure, Form, Prompt, Resource, Server, ServerBuilder, Tool, ToolError,
+    Ctx, ElicitOutcome, Failure, Form, HandlerError, Prompt, Resource, Server, ServerBuilder, Tool,
 };
-use carryall_testkit::{Answered, answer, call, call_as, meta_with};
+use carryall_testkit::{TestReply, answer, call, call_as, meta_with};
 use carryall_types::{
     CreateMessageRequestParams, ElicitRequestURLParams, ListRootsRequestParams, Role,
     SamplingMessage,
@@ -36,7 +36,7 @@ struct Files {
 }
 
 fn keyring(id: u32) -> Keyring {
-    Keyring::new(Key::new(id, [id as u8; 32]))
+    Keyring::new(SealingKey::new(id, [id as u8; 32]))
 }
 
 /// How often the effect behind `once` has happened, on all replicas together.
@@ -54,18 +54,20 @@ fn builder_named(name: &str, effects: &Effects) -> ServerBuilder {
             let asked = ctx
                 .ask(Form::<Confirm>::new(format!("Delete {}?", args.folder)))
                 .await?;
-            Ok::<_, ToolError>(match asked {
-                Elicited::Accepted(Confirm { sure: true }) => format!("{} is gone", args.folder),
-                Elicited::Accepted(_) => "not sure".into(),
-                Elicited::Declined => "declined".into(),
-                Elicited::Cancelled => "cancelled".into(),
+            Ok::<_, HandlerError>(match asked {
+                ElicitOutcome::Accepted(Confirm { sure: true }) => {
+                    format!("{} is gone", args.folder)
+                }
+                ElicitOutcome::Accepted(_) => "not sure".into(),
+                ElicitOutcome::Declined => "declined".into(),
+                ElicitOutcome::Cancelled => "cancelled".into(),
             })
         }))
         .tool(Tool::new("other", async |ctx: Ctx, args: Files| {
             let asked = ctx
                 .ask(Form::<Confirm>::new(format!("Delete {}?", args.folder)))
                 .await?;
-            Ok::<_, ToolError>(format!("other {}", asked.accepted().is_some()))
+            Ok::<_, HandlerError>(format!("other {}", asked.accepted().is_some()))
         }))
         .tool(Tool::without_arguments("twice", async |ctx: Ctx| {
             let effects: Arc<Effects> = ctx.state().unwrap();
@@ -76,10 +78,11 @@ fn builder_named(name: &str, effects: &Effects) -> ServerBuilder {
                 .await?;
             let name = ctx.ask(Form::<Named>::new("What is your name?")).await?;
             let again = ctx.ask(Form::<Named>::new("What is your name?")).await?;
-            let (Elicited::Accepted(name), Elicited::Accepted(again)) = (name, again) else {
+            let (ElicitOutcome::Accepted(name), ElicitOutcome::Accepted(again)) = (name, again)
+            else {
                 return Ok("no name".into());
             };
-            Ok::<_, ToolError>(format!("{number}: {} {}", name.name, again.name))
+            Ok::<_, HandlerError>(format!("{number}: {} {}", name.name, again.name))
         }))
         .tool(Tool::without_arguments("everything", async |ctx: Ctx| {
             let words =
@@ -92,8 +95,9 @@ fn builder_named(name: &str, effects: &Effects) -> ServerBuilder {
                     ListRootsRequestParams::default(),
                 );
                 let (name, page, said, roots) = ctx.ask(questions).await?;
-                let (Elicited::Accepted(name), Elicited::Accepted(())) = (name, page) else {
-                    return Err(ToolError::new("somebody said no"));
+                let (ElicitOutcome::Accepted(name), ElicitOutcome::Accepted(())) = (name, page)
+                else {
+                    return Err(HandlerError::new("somebody said no"));
                 };
                 (name, (), said, roots)
             };
@@ -111,7 +115,7 @@ fn builder_named(name: &str, effects: &Effects) -> ServerBuilder {
                     Form::<Named>::new(format!("{:?}", std::time::Instant::now())),
                 )
                 .await?;
-            Ok::<_, ToolError>(asked.accepted().map(|named| named.name).unwrap_or_default())
+            Ok::<_, HandlerError>(asked.accepted().map(|named| named.name).unwrap_or_default())
         }))
         .tool(Tool::without_arguments("moving", async |ctx: Ctx| {
             let asked = ctx
@@ -120,7 +124,7 @@ fn builder_named(name: &str, effects: &Effects) -> ServerBuilder {
                     std::time::Instant::now()
                 )))
                 .await?;
-            Ok::<_, ToolError>(asked.accepted().map(|named| named.name).unwrap_or_default())
+            Ok::<_, HandlerError>(asked.accepted().map(|named| named.name).unwrap_or_default())
         }))
         .prompt(Prompt::new("greet", async |ctx: Ctx, _| {
             let asked = ctx.ask(Form::<Named>::new("Who?")).await?;
@@ -161,7 +165,7 @@ fn accept(content: Value) -> Value {
 }
 
 /// The state and the keys of a round that asks.
-fn asked(answered: &Answered) -> (String, Vec<String>) {
+fn asked(answered: &TestReply) -> (String, Vec<String>) {
     let result = answered.result();
     assert_eq!(result["resultType"], "input_required", "{result}");
     let keys = result["inputRequests"]
@@ -174,7 +178,7 @@ fn asked(answered: &Answered) -> (String, Vec<String>) {
 }
 
 /// The next round, with the same answer to everything that was asked.
-fn next(mut params: Value, before: &Answered, reply: &Value) -> Value {
+fn next(mut params: Value, before: &TestReply, reply: &Value) -> Value {
     let (state, keys) = asked(before);
     params["requestState"] = state.into();
     params["inputResponses"] = keys
@@ -185,7 +189,7 @@ fn next(mut params: Value, before: &Answered, reply: &Value) -> Value {
     params
 }
 
-async fn tool(server: &Server, params: Value) -> Answered {
+async fn tool(server: &Server, params: Value) -> TestReply {
     answer(server, call("tools/call", params)).await
 }
 
@@ -453,7 +457,7 @@ async fn the_state_is_good_for_the_same_request_of_the_same_caller_alone() {
     };
     assert_eq!(refusal["code"], -32602);
     let refused =
-        |answered: Answered| assert_eq!(*answered.error(), refusal, "all refusals are the same");
+        |answered: TestReply| assert_eq!(*answered.error(), refusal, "all refusals are the same");
     refused(ask("bob", second.clone()).await);
     refused(answer(&replica(), call("tools/call", second.clone())).await);
     for (member, value) in [
@@ -516,7 +520,7 @@ async fn a_state_ends_and_so_does_a_key() {
             .build()
             .unwrap()
     };
-    let rotated = keyring(2).with_opening(Key::new(1, [1; 32]));
+    let rotated = keyring(2).with_opening(SealingKey::new(1, [1; 32]));
     assert_eq!(
         tool(&with(rotated), second.clone()).await.text(),
         "logs is gone",

@@ -1,7 +1,7 @@
 //! Cache hints on everything that can be cached, and on nothing else.
 
 use carryall_server::{Ctx, Failure, Prompt, Resource, Server, Tool};
-use carryall_testkit::{Answered, answer, call, call_as};
+use carryall_testkit::{TestReply, answer, call, call_as};
 use carryall_types::InputRequiredResult;
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -40,7 +40,7 @@ fn builder() -> carryall_server::ServerBuilder {
         .complete_prompt("p", "a", async |_: Ctx, _| vec!["v"])
 }
 
-fn hints(answered: &Answered) -> (Option<&Value>, Option<&Value>) {
+fn hints(answered: &TestReply) -> (Option<&Value>, Option<&Value>) {
     (
         answered.result().get("ttlMs"),
         answered.result().get("cacheScope"),

@@ -1,7 +1,9 @@
 //! Completion of prompt arguments and template variables.
 
-use carryall_server::{Ctx, Failure, Prompt, Resource, Server, Suggestions, Typed, matching};
-use carryall_testkit::{Answered, answer, call, call_as};
+use carryall_server::{
+    CompletionQuery, Ctx, Failure, Prompt, Resource, Server, Suggestions, matching,
+};
+use carryall_testkit::{TestReply, answer, call, call_as};
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -24,13 +26,21 @@ fn builder() -> carryall_server::ServerBuilder {
         )
         .resource(Resource::template("x://{city}", "city", async |_, _| ""))
         .resource(Resource::new("x:one", "one", async |_, _| ""))
-        .complete_prompt("code", "language", async |_: Ctx, typed: Typed| {
-            matching(["rust", "python", "cython", "pycharm"], &typed.value)
-        })
+        .complete_prompt(
+            "code",
+            "language",
+            async |_: Ctx, typed: CompletionQuery| {
+                matching(["rust", "python", "cython", "pycharm"], &typed.value)
+            },
+        )
         .complete_prompt(
             "code",
             "framework",
-            async |_: Ctx, typed: Typed| match typed.settled.get("language").map(String::as_str) {
+            async |_: Ctx, typed: CompletionQuery| match typed
+                .settled
+                .get("language")
+                .map(String::as_str)
+            {
                 Some("python") => vec!["flask"],
                 _ => vec!["axum"],
             },
@@ -42,12 +52,16 @@ fn builder() -> carryall_server::ServerBuilder {
             Suggestions::from_iter(["a"]).total(7)
         })
         .complete_prompt("hidden", "a", async |_: Ctx, _| vec!["secret"])
-        .complete_template("x://{city}", "city", async |_: Ctx, typed: Typed| {
-            if typed.value == "!" {
-                std::fs::read_to_string("/nowhere/secret-name")?;
-            }
-            Ok::<_, Failure>(vec!["Bern"])
-        })
+        .complete_template(
+            "x://{city}",
+            "city",
+            async |_: Ctx, typed: CompletionQuery| {
+                if typed.value == "!" {
+                    std::fs::read_to_string("/nowhere/secret-name")?;
+                }
+                Ok::<_, Failure>(vec!["Bern"])
+            },
+        )
 }
 
 fn params(reference: Value, argument: &str, value: &str) -> Value {
@@ -62,7 +76,7 @@ fn template(uri: &str) -> Value {
     json!({"type": "ref/resource", "uri": uri})
 }
 
-async fn complete(params: Value) -> Answered {
+async fn complete(params: Value) -> TestReply {
     answer(
         &builder().build().unwrap(),
         call("completion/complete", params),
@@ -70,7 +84,7 @@ async fn complete(params: Value) -> Answered {
     .await
 }
 
-fn completion(answered: &Answered) -> &Value {
+fn completion(answered: &TestReply) -> &Value {
     &answered.result()["completion"]
 }
 

@@ -11,7 +11,7 @@ fn everything() -> Server {
         .tool(Tool::without_arguments("tool", async |_| "ok"))
         .tool(Tool::without_arguments("ask", async |_| {
             let state = InputRequiredResult::new().with_request_state("s");
-            Err::<(), _>(carryall_server::ToolError::input_required(state))
+            Err::<(), _>(carryall_server::HandlerError::input_required(state))
         }))
         .prompt(Prompt::new("prompt", async |_, _| "hello").argument("a", "", false))
         .resource(Resource::new("x:r", "resource", async |_, _| "text"))

@@ -1,6 +1,6 @@
 //! Errors: whose fault, which code, how many words, and what stays inside.
 
-use carryall_server::{Ctx, Failure, Prompt, Resource, Server, Tool, ToolError, ToolOutput};
+use carryall_server::{Ctx, Failure, HandlerError, Prompt, Resource, Server, Tool, ToolOutput};
 use carryall_testkit::{answer, call};
 use carryall_types::{ContentBlock, ErrorObject, JsonObject, RawJson};
 use serde_json::{Value, json};
@@ -21,7 +21,7 @@ fn failing() -> Server {
             code_schema(),
             async |_, arguments: JsonObject| {
                 let error = ErrorObject::new(arguments["code"].as_i64().unwrap(), "as it is");
-                Err::<(), _>(ToolError::protocol(
+                Err::<(), _>(HandlerError::protocol(
                     error.with_data(RawJson::from(&json!({"nested": [1]}))),
                 ))
             },
@@ -207,7 +207,7 @@ async fn nothing_a_tool_returns_can_pass_for_protocol() {
             hostile
         }))
         .tool(Tool::without_arguments("error", move |_: Ctx| async move {
-            Err::<(), _>(ToolError::new(hostile))
+            Err::<(), _>(HandlerError::new(hostile))
         }))
         .tool(Tool::without_arguments(
             "structured",

@@ -1,10 +1,10 @@
 //! What handlers fail with: in the log with all its causes, and to models and clients as the author
 //! chooses.
 
-use carryall_server::{Ctx, ToolError, ToolOutput};
+use carryall_server::{Ctx, HandlerError, ToolOutput};
 use carryall_server::{
-    Failure, Handle, HandleError, Handled, Prompt, Resource, Server, ServerBuilder, TaskSupport,
-    Tool,
+    Failure, Handle, HandleError, HandleState, Prompt, Resource, Server, ServerBuilder,
+    TaskSupport, Tool,
 };
 use carryall_testkit::{answer, call, call_over_http, meta_with};
 use serde_json::{Value, json};
@@ -49,30 +49,30 @@ fn fails<T>() -> Result<T, Outer> {
 #[derive(serde::Serialize, serde::Deserialize)]
 struct Basket;
 
-impl Handled for Basket {
+impl HandleState for Basket {
     const KIND: &'static str = "basket";
 }
 
 fn failing() -> ServerBuilder {
     Server::new("failing", "1")
         .tool(Tool::without_arguments("fails", async |_| {
-            Ok::<String, ToolError>(fails()?)
+            Ok::<String, HandlerError>(fails()?)
         }))
         .tool(Tool::without_arguments("says", async |_| {
-            Err::<(), _>(ToolError::new("not on Sundays"))
+            Err::<(), _>(HandlerError::new("not on Sundays"))
         }))
         .tool(Tool::without_arguments("shows", async |_| {
             ToolOutput::text("not on Mondays").failed()
         }))
         .tool(
-            Tool::without_arguments("later", async |_| Ok::<String, ToolError>(fails()?))
+            Tool::without_arguments("later", async |_| Ok::<String, HandlerError>(fails()?))
                 .as_task(TaskSupport::Always),
         )
         .tool(Tool::without_arguments("opens", async |ctx: Ctx| {
             let made_up: Handle<Basket> = serde_json::from_value(json!("basket_made_up"))?;
             let opened: Result<Basket, HandleError> = ctx.open_handle(&made_up).await;
             opened?;
-            Ok::<_, ToolError>(())
+            Ok::<_, HandlerError>(())
         }))
         .tool(
             Tool::without_arguments("slow", async |_| std::future::pending::<()>().await)

@@ -1,10 +1,12 @@
 //! Handles: state between calls, on whichever replica, for whoever it was minted.
 
 use carryall_proto::budget::Amount;
-use carryall_proto::seal::{Key, Keyring};
-use carryall_server::{Ctx, Handle, HandleError, Handled, Server, ServerBuilder, Tool, ToolError};
+use carryall_proto::seal::{Keyring, SealingKey};
+use carryall_server::{
+    Ctx, Handle, HandleError, HandleState, HandlerError, Server, ServerBuilder, Tool,
+};
 use carryall_store::{Memory, Store};
-use carryall_testkit::{Answered, answer, call, call_as};
+use carryall_testkit::{TestReply, answer, call, call_as};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -15,7 +17,7 @@ struct Basket {
     items: Vec<String>,
 }
 
-impl Handled for Basket {
+impl HandleState for Basket {
     const KIND: &'static str = "basket";
 }
 
@@ -25,7 +27,7 @@ struct Cart {
     items: Vec<String>,
 }
 
-impl Handled for Cart {
+impl HandleState for Cart {
     const KIND: &'static str = "cart";
 }
 
@@ -55,7 +57,7 @@ struct OfCart {
     handle: Handle<Cart>,
 }
 
-async fn mint(ctx: Ctx, args: Minting) -> Result<String, ToolError> {
+async fn mint(ctx: Ctx, args: Minting) -> Result<String, HandlerError> {
     let basket = Basket {
         items: vec!["x".repeat(args.size)],
     };
@@ -84,22 +86,22 @@ fn server(store: &Memory) -> Server {
 
 fn builder(name: &str, store: &Memory) -> ServerBuilder {
     let open = async |ctx: Ctx, args: OfBasket| {
-        Ok::<_, ToolError>(items(&ctx.open_handle(&args.handle).await?))
+        Ok::<_, HandlerError>(items(&ctx.open_handle(&args.handle).await?))
     };
     Server::new(name, "1")
         .store(store.clone())
-        .keyring(Keyring::new(Key::new(1, [1; 32])))
+        .keyring(Keyring::new(SealingKey::new(1, [1; 32])))
         .tool(Tool::new("mint", mint))
         .tool(Tool::new("open", open))
         .tool(Tool::new("open_cart", async |ctx: Ctx, args: OfCart| {
-            Ok::<_, ToolError>(ctx.open_handle(&args.handle).await?.items.join(" "))
+            Ok::<_, HandlerError>(ctx.open_handle(&args.handle).await?.items.join(" "))
         }))
         .tool(Tool::new("add", async |ctx: Ctx, args: Adding| {
             let count = ctx.change_handle(&args.basket, |basket| {
                 basket.items.push(args.item.clone());
                 basket.items.len()
             });
-            Ok::<_, ToolError>(count.await?.to_string())
+            Ok::<_, HandlerError>(count.await?.to_string())
         }))
         .tool(Tool::new("race", async |ctx: Ctx, args: OfBasket| {
             let (mut one, mut two) = (
@@ -113,14 +115,14 @@ fn builder(name: &str, store: &Memory) -> ServerBuilder {
                 two.save().await,
                 Err(HandleError::Conflict { .. })
             ));
-            Ok::<_, ToolError>(items(&*ctx.load_handle(&args.handle).await?))
+            Ok::<_, HandlerError>(items(&*ctx.load_handle(&args.handle).await?))
         }))
         .tool(Tool::new("remove", async |ctx: Ctx, args: OfBasket| {
-            Ok::<_, ToolError>(items(&ctx.remove_handle(&args.handle).await?))
+            Ok::<_, HandlerError>(items(&ctx.remove_handle(&args.handle).await?))
         }))
 }
 
-async fn by(server: &Server, subject: &str, name: &str, arguments: Value) -> Answered {
+async fn by(server: &Server, subject: &str, name: &str, arguments: Value) -> TestReply {
     answer(
         server,
         call_as(
@@ -133,7 +135,7 @@ async fn by(server: &Server, subject: &str, name: &str, arguments: Value) -> Ans
     .await
 }
 
-async fn tool(server: &Server, name: &str, arguments: Value) -> Answered {
+async fn tool(server: &Server, name: &str, arguments: Value) -> TestReply {
     answer(
         server,
         call("tools/call", json!({"name": name, "arguments": arguments})),
@@ -148,7 +150,7 @@ async fn minted(server: &Server, arguments: Value) -> String {
 }
 
 /// The one thing that is ever said of a handle that is no good.
-fn is_unknown(answered: &Answered) {
+fn is_unknown(answered: &TestReply) {
     assert_eq!(answered.result()["isError"], true, "{answered:?}");
     assert_eq!(
         answered.text(),
@@ -374,7 +376,7 @@ async fn state_that_is_too_large_to_seal_says_so_and_can_be_stored() {
 #[tokio::test]
 async fn replicas_without_a_shared_store_mint_nothing_that_the_others_would_not_know() {
     let server = Server::new("handles", "1")
-        .keyring(Keyring::new(Key::new(1, [1; 32])))
+        .keyring(Keyring::new(SealingKey::new(1, [1; 32])))
         .replicated()
         .tool(Tool::new("mint", mint))
         .build()

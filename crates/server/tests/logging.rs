@@ -2,7 +2,9 @@
 #![allow(deprecated)]
 
 use carryall_server::{Ctx, Server, ServerBuilder, Tool};
-use carryall_testkit::{Answered, answer, assert_idle, call, meta_with, next_notification, stream};
+use carryall_testkit::{
+    TestReply, answer, assert_idle, call, meta_with, next_notification, stream,
+};
 use carryall_types::LoggingLevel;
 use serde_json::{Value, json};
 
@@ -37,7 +39,7 @@ fn builder() -> ServerBuilder {
         }))
 }
 
-async fn called(server: &Server, name: &str, level: &str) -> Answered {
+async fn called(server: &Server, name: &str, level: &str) -> TestReply {
     let meta = match level {
         "" => carryall_testkit::meta(),
         level => meta_with(&json!({"io.modelcontextprotocol/logLevel": level})),
@@ -126,8 +128,7 @@ async fn an_unknown_level_is_invalid_params() {
             "tools/call",
             json!({"name": "all", "_meta": meta}),
         );
-        let refused =
-            carryall_proto::inbound::accept_frame(request.to_string().into()).unwrap_err();
+        let refused = carryall_proto::decode::decode_frame(request.to_string().into()).unwrap_err();
         assert_eq!(refused.error.code, -32602, "{level}");
     }
 }

@@ -1,6 +1,6 @@
 //! Pagination: pages, cursors, and what is no cursor.
 
-use carryall_proto::seal::{Key, Keyring};
+use carryall_proto::seal::{Keyring, SealingKey};
 use carryall_server::{Prompt, Resource, Server, Tool};
 use carryall_testkit::{answer, call, call_as};
 use carryall_types::JsonValue;
@@ -189,7 +189,7 @@ async fn second_page(
     server: &Server,
     subject: &str,
     cursor: Option<&str>,
-) -> (carryall_testkit::Answered, String) {
+) -> (carryall_testkit::TestReply, String) {
     let list = |params: Value| call_as(subject, &["hidden"], "tools/list", params);
     let first = answer(server, list(json!({}))).await;
     let own = first.result()["nextCursor"].as_str().unwrap().to_owned();
@@ -201,7 +201,7 @@ async fn second_page(
 
 #[tokio::test]
 async fn where_callers_see_different_lists_a_cursor_is_of_use_to_its_caller_alone() {
-    let keyring = |id: u8| Keyring::new(Key::new(u32::from(id), [id; 32]));
+    let keyring = |id: u8| Keyring::new(SealingKey::new(u32::from(id), [id; 32]));
     let replica = |id: u8| {
         let tools = ["a", "secret", "z"].map(|name| tool(name.to_owned()).requires_scope("hidden"));
         let builder = Server::new("pages", "1").page_size(1).keyring(keyring(id));

@@ -1,7 +1,7 @@
 //! Prompts: lists, arguments, content, failures.
 
 use carryall_server::{Ctx, Failure, Prompt, PromptArguments, Server};
-use carryall_testkit::{Answered, answer, call, call_as};
+use carryall_testkit::{TestReply, answer, call, call_as};
 use carryall_types::{
     AudioContent, BlobResourceContents, ContentBlock, GetPromptResult, ImageContent, PromptMessage,
     Role, TextResourceContents,
@@ -61,7 +61,7 @@ fn server() -> Server {
         .unwrap()
 }
 
-async fn get(name: &str, arguments: Value) -> Answered {
+async fn get(name: &str, arguments: Value) -> TestReply {
     answer(
         &server(),
         call("prompts/get", json!({"name": name, "arguments": arguments})),
@@ -69,7 +69,7 @@ async fn get(name: &str, arguments: Value) -> Answered {
     .await
 }
 
-fn content(answered: &Answered) -> &Value {
+fn content(answered: &TestReply) -> &Value {
     &answered.result()["messages"][0]["content"]
 }
 
@@ -174,7 +174,7 @@ async fn images_and_recordings_are_base64_with_a_mime_type_or_do_not_leave() {
 // spec: prompts-07, prompts-08
 #[tokio::test]
 async fn an_embedded_resource_has_a_uri_a_mime_type_and_its_content() {
-    let resource = |answered: &Answered| content(answered)["resource"].clone();
+    let resource = |answered: &TestReply| content(answered)["resource"].clone();
     let text = get("text", json!({})).await;
     assert_eq!(
         resource(&text),

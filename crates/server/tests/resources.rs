@@ -1,7 +1,7 @@
 //! Resources and templates: lists, reading, access, failures.
 
-use carryall_server::{Ctx, Failure, FileRoot, Resource, Server, Variables};
-use carryall_testkit::{Answered, answer, call, call_as, next_notification, stream};
+use carryall_server::{Ctx, Failure, FileRoot, Resource, Server, UriVariables};
+use carryall_testkit::{TestReply, answer, call, call_as, next_notification, stream};
 use carryall_types::{BlobResourceContents, ResourceContents, TextResourceContents};
 use serde_json::{Value, json};
 
@@ -38,7 +38,7 @@ fn server() -> Server {
         .resource(Resource::template(
             "file:///{+path}",
             "files",
-            async |_: Ctx, variables: Variables| {
+            async |_: Ctx, variables: UriVariables| {
                 let path: String = variables.get("path")?;
                 if path == "gone" {
                     return Err(Failure::resource_not_found("file:///gone"));
@@ -50,7 +50,7 @@ fn server() -> Server {
             Resource::template(
                 "log://{day}/entry",
                 "log",
-                async |_: Ctx, variables: Variables| {
+                async |_: Ctx, variables: UriVariables| {
                     variables.get::<u32>("day").map(|day| day.to_string())
                 },
             )
@@ -60,11 +60,11 @@ fn server() -> Server {
         .unwrap()
 }
 
-async fn read(uri: &str) -> Answered {
+async fn read(uri: &str) -> TestReply {
     answer(&server(), call("resources/read", json!({"uri": uri}))).await
 }
 
-fn contents(answered: &Answered) -> &Value {
+fn contents(answered: &TestReply) -> &Value {
     &answered.result()["contents"]
 }
 
@@ -72,7 +72,7 @@ fn contents(answered: &Answered) -> &Value {
 #[tokio::test]
 async fn resources_and_templates_are_listed_in_order_for_who_asks() {
     let server = server();
-    let uris = |answered: &Answered| -> Vec<String> {
+    let uris = |answered: &TestReply| -> Vec<String> {
         answered.result()["resources"]
             .as_array()
             .unwrap()
@@ -259,7 +259,7 @@ async fn files_are_served_from_below_their_root_alone() {
     let files = Resource::template(
         "file:///{+path}",
         "files",
-        move |_: Ctx, variables: Variables| {
+        move |_: Ctx, variables: UriVariables| {
             let root = root.clone();
             async move {
                 Ok::<_, Failure>(std::fs::read_to_string(

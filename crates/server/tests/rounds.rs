@@ -1,8 +1,8 @@
 //! Rounds: what a server may ask of a client, when, and in what form (`basic/patterns/mrtr`).
 #![allow(deprecated)]
 
-use carryall_server::{Ctx, Failure, Prompt, Resource, Server, Tool, ToolError};
-use carryall_testkit::{Answered, answer, call, call_with_id, meta_with};
+use carryall_server::{Ctx, Failure, HandlerError, Prompt, Resource, Server, Tool};
+use carryall_testkit::{TestReply, answer, call, call_with_id, meta_with};
 use carryall_types::{
     ClientCapabilities, CreateMessageRequestParams, ElicitRequestFormParams,
     ElicitRequestURLParams, InputRequest, InputRequests, InputRequiredResult, JsonObject,
@@ -70,14 +70,14 @@ fn server() -> Server {
             "ask",
             schema,
             async |_, arguments: JsonObject| {
-                Err::<(), _>(ToolError::input_required(questions(
+                Err::<(), _>(HandlerError::input_required(questions(
                     arguments["of"].as_str().unwrap_or_default(),
                 )))
             },
         ))
         .tool(Tool::without_arguments("greet", async |ctx: Ctx| {
             let Some(state) = ctx.request_state()? else {
-                return Err(ToolError::input_required(questions("both")));
+                return Err(HandlerError::input_required(questions("both")));
             };
             match ctx
                 .input_responses()?
@@ -93,13 +93,13 @@ fn server() -> Server {
                             .unwrap_or_default()
                     ))
                 }
-                None => Err(ToolError::input_required(questions("both"))),
+                None => Err(HandlerError::input_required(questions("both"))),
             }
         }))
         .tool(Tool::without_arguments("needs", async |ctx: Ctx| {
             let sampling = json!({"sampling": {"tools": {}}, "roots": {}});
             ctx.require(&serde_json::from_value::<ClientCapabilities>(sampling).unwrap())?;
-            Ok::<_, ToolError>("has it all")
+            Ok::<_, HandlerError>("has it all")
         }))
         .prompt(
             Prompt::new("ask", async |_, _| {
@@ -117,7 +117,12 @@ fn server() -> Server {
         .unwrap()
 }
 
-async fn with_capabilities(server: &Server, name: &str, of: &str, capabilities: Value) -> Answered {
+async fn with_capabilities(
+    server: &Server,
+    name: &str,
+    of: &str,
+    capabilities: Value,
+) -> TestReply {
     let meta = meta_with(&json!({"io.modelcontextprotocol/clientCapabilities": capabilities}));
     answer(
         server,

@@ -1,7 +1,7 @@
 //! Schemas of tools: which are taken, what they decide, and the headers that they mirror.
 
 use carryall_server::{Ctx, Json, Server, Tool, ToolOutput};
-use carryall_testkit::{Answered, answer, call, call_over_http};
+use carryall_testkit::{TestReply, answer, call, call_over_http};
 use carryall_types::JsonObject;
 use serde_json::{Value, json};
 
@@ -33,7 +33,7 @@ fn returning(schema: Value, value: Value) -> Tool {
     .output_schema(object(schema))
 }
 
-async fn called(server: &Server, arguments: Value) -> Answered {
+async fn called(server: &Server, arguments: Value) -> TestReply {
     answer(
         server,
         call("tools/call", json!({"name": "t", "arguments": arguments})),

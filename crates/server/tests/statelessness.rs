@@ -1,7 +1,7 @@
 //! Any replica answers any request, whatever it was asked before.
 #![allow(deprecated)]
 
-use carryall_server::{Ctx, Json, Prompt, Resource, Server, Tool, ToolError, Variables};
+use carryall_server::{Ctx, HandlerError, Json, Prompt, Resource, Server, Tool, UriVariables};
 use carryall_testkit::{answer, call_as, call_with_id, meta_with};
 use carryall_types::{InputRequiredResult, LoggingLevel};
 use serde_json::{Value, json};
@@ -27,26 +27,28 @@ fn replica() -> Server {
         }))
         .tool(Tool::without_arguments("ask", async |ctx: Ctx| {
             match ctx.request_state()? {
-                None => Err(ToolError::input_required(
+                None => Err(HandlerError::input_required(
                     InputRequiredResult::new().with_request_state("s"),
                 )),
                 Some(state) => Ok(state),
             }
         }))
         .tool(Tool::without_arguments("fail", async |_| {
-            Err::<(), _>(ToolError::new("no"))
+            Err::<(), _>(HandlerError::new("no"))
         }))
         .tool(Tool::without_arguments("scoped", async |_| "scoped").requires_scope("admin"))
         .prompt(Prompt::new("p", async |_, _| "hello").argument("a", "", true))
         .resource(Resource::template(
             "x:{v}",
             "t",
-            async |_: Ctx, variables: Variables| variables.text("v").unwrap_or_default().to_owned(),
+            async |_: Ctx, variables: UriVariables| {
+                variables.text("v").unwrap_or_default().to_owned()
+            },
         ))
         .complete_template(
             "x:{v}",
             "v",
-            async |_: Ctx, typed: carryall_server::Typed| vec![typed.value],
+            async |_: Ctx, typed: carryall_server::CompletionQuery| vec![typed.value],
         )
         .build()
         .unwrap()

@@ -1,6 +1,6 @@
 //! Tools: lists, calls, schemas, failures.
 
-use carryall_server::{Ctx, Json, Server, Tool, ToolError, ToolOutput};
+use carryall_server::{Ctx, HandlerError, Json, Server, Tool, ToolOutput};
 use carryall_testkit::{answer, call, call_as, call_with_id, meta_with};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -31,7 +31,7 @@ fn server() -> Server {
             .description("Adds"),
         )
         .tool(Tool::without_arguments("fail", async |_| {
-            Err::<(), _>(ToolError::new("the disk is full"))
+            Err::<(), _>(HandlerError::new("the disk is full"))
         }))
         .tool(Tool::without_arguments("panic", async |_| -> String {
             panic!("boom")
@@ -263,7 +263,7 @@ async fn a_tool_for_some_callers_does_not_exist_for_others() {
         .tool(Tool::without_arguments("secret", async |_| "s").requires_scope("admin"))
         .build()
         .unwrap();
-    let names = |answered: carryall_testkit::Answered| {
+    let names = |answered: carryall_testkit::TestReply| {
         assert_eq!(answered.result()["cacheScope"], json!("private"));
         answered.result()["tools"].as_array().unwrap().len()
     };

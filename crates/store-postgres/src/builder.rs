@@ -1,9 +1,9 @@
 //! How a store is set up.
 
-use crate::ear::Ear;
+use crate::change_listener::ChangeListener;
 use crate::sql::Sql;
 use crate::{Inner, Postgres, schema, within};
-use carryall_store::{Listeners, StoreError, StoreResult};
+use carryall_store::{ChangeListeners, StoreError, StoreResult};
 use sqlx::Connection as _;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use std::fmt;
@@ -47,7 +47,7 @@ impl PostgresBuilder {
 
     /// How long an operation may take, a wait for a connection included, before it fails. 10 s
     /// unless set.
-    pub fn patience(mut self, patience: Duration) -> Self {
+    pub fn timeout(mut self, patience: Duration) -> Self {
         self.patience = patience;
         self
     }
@@ -86,8 +86,8 @@ impl PostgresBuilder {
         within(patience, schema::migrate(&pool, &schema)).await??;
         let channel = format!("carryall.{schema}");
         let sql = Sql::new(&schema, &channel);
-        let listeners = Listeners::new();
-        let ear = Ear {
+        let listeners = ChangeListeners::new();
+        let ear = ChangeListener {
             options,
             channel,
             listeners: listeners.clone(),

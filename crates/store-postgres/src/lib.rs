@@ -27,13 +27,13 @@
 //! [`Changed::Some`](carryall_store::Changed::Some).
 
 mod builder;
-mod ear;
+mod change_listener;
 mod schema;
 mod sql;
 
 pub use builder::PostgresBuilder;
 
-use carryall_store::{BoxFuture, Changes, Listeners, Row, Store, StoreError, StoreResult};
+use carryall_store::{BoxFuture, ChangeListeners, Changes, Row, Store, StoreError, StoreResult};
 use sql::{Sql, most, number, time};
 use sqlx::{AssertSqlSafe, PgPool};
 use std::fmt;
@@ -48,7 +48,7 @@ pub struct Postgres(Arc<Inner>);
 struct Inner {
     pool: PgPool,
     sql: Sql,
-    listeners: Listeners,
+    listeners: ChangeListeners,
     patience: Duration,
     schema: String,
     /// The task that hears of changes.

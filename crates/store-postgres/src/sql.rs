@@ -107,11 +107,11 @@ pub(crate) fn bind(query: Query, row: Row) -> sqlx::Result<Query> {
 }
 
 /// A row as it is selected, without its kind.
-pub(crate) type Found = (String, i64, Vec<u8>, Option<i64>, Option<i64>);
+pub(crate) type SelectedRow = (String, i64, Vec<u8>, Option<i64>, Option<i64>);
 
 pub(crate) fn read(
     kind: &'static str,
-    (key, version, value, expires_at, due_at): Found,
+    (key, version, value, expires_at, due_at): SelectedRow,
 ) -> sqlx::Result<Row> {
     let version = u64::try_from(version).map_err(|error| sqlx::Error::Decode(error.into()))?;
     let (expires_at, due_at) = (expires_at.map(from_time), due_at.map(from_time));

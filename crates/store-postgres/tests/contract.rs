@@ -198,7 +198,7 @@ async fn what_is_not_for_us_is_refused(server: &Server) {
         .unwrap();
     assert!(refused("later").await.contains("version 99"));
     let nobody =
-        Postgres::builder("postgres://carryall@127.0.0.1:1/x").patience(Duration::from_millis(500));
+        Postgres::builder("postgres://carryall@127.0.0.1:1/x").timeout(Duration::from_millis(500));
     nobody.connect().await.expect_err("nobody is there");
     let shown = format!("{:?}", Postgres::builder("postgres://user:secret@host/x"));
     assert!(!shown.contains("secret"), "{shown}");
@@ -210,7 +210,7 @@ async fn a_server_that_goes_and_comes_back_costs_errors_and_nothing_else() {
         return;
     };
     let store = Postgres::builder(server.url())
-        .patience(Duration::from_secs(3))
+        .timeout(Duration::from_secs(3))
         .connect()
         .await
         .unwrap();

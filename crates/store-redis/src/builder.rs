@@ -1,9 +1,9 @@
 //! How a store is set up.
 
-use crate::ear::Ear;
-use crate::link::{Link, within};
+use crate::change_subscriber::ChangeSubscriber;
+use crate::connection::{RedisConnection, within};
 use crate::{Inner, Names, Redis};
-use carryall_store::{Listeners, StoreError, StoreResult};
+use carryall_store::{ChangeListeners, StoreError, StoreResult};
 use redis::Client;
 use std::fmt;
 use std::sync::Arc;
@@ -35,7 +35,7 @@ impl RedisBuilder {
 
     /// How long an operation may take, a wait for a connection included, before it fails. 10 s
     /// unless set.
-    pub fn patience(mut self, patience: Duration) -> Self {
+    pub fn timeout(mut self, patience: Duration) -> Self {
         self.patience = patience;
         self
     }
@@ -52,9 +52,9 @@ impl RedisBuilder {
         } = self;
         let client = Client::open(url).map_err(StoreError::new)?;
         let names = Names::new(prefix);
-        let link = Link::new(client.clone(), patience)?;
-        let listeners = Listeners::new();
-        let ear = Ear {
+        let link = RedisConnection::new(client.clone(), patience)?;
+        let listeners = ChangeListeners::new();
+        let ear = ChangeSubscriber {
             client,
             channel: names.channel.clone(),
             listeners: listeners.clone(),

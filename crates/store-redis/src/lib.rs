@@ -24,15 +24,15 @@
 //! lost, it is made anew, and all listeners hear [`Changed::Some`](carryall_store::Changed::Some).
 
 mod builder;
-mod ear;
-mod link;
+mod change_subscriber;
+mod connection;
 mod scripts;
 
 pub use builder::RedisBuilder;
 
-use carryall_store::{BoxFuture, Changes, Listeners, Row, Store, StoreResult};
-use link::Link;
-use scripts::Found;
+use carryall_store::{BoxFuture, ChangeListeners, Changes, Row, Store, StoreResult};
+use connection::RedisConnection;
+use scripts::FetchedRow;
 use std::fmt;
 use std::sync::Arc;
 use tokio::task::AbortHandle;
@@ -43,9 +43,9 @@ use tokio::task::AbortHandle;
 pub struct Redis(Arc<Inner>);
 
 struct Inner {
-    link: Link,
+    link: RedisConnection,
     names: Names,
-    listeners: Listeners,
+    listeners: ChangeListeners,
     /// The task that hears of changes.
     ear: AbortHandle,
 }
@@ -223,7 +223,7 @@ impl Store for Redis {
             call.arg(self.0.names.row(&name(kind, "")))
                 .arg(now)
                 .arg(scripts::most(limit));
-            let found: Vec<(String, Found)> = self.0.link.run(&call).await?;
+            let found: Vec<(String, FetchedRow)> = self.0.link.run(&call).await?;
             let rows = found
                 .into_iter()
                 .map(|(key, found)| scripts::read(kind, key, found));

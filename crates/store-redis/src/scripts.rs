@@ -13,7 +13,7 @@ use std::sync::LazyLock;
 pub(crate) const FIELDS: [&str; 4] = ["version", "value", "expires_at", "due_at"];
 
 /// A row as it is read, each field missing when there is none.
-pub(crate) type Found = (Option<u64>, Option<Vec<u8>>, Option<String>, Option<String>);
+pub(crate) type FetchedRow = (Option<u64>, Option<Vec<u8>>, Option<String>, Option<String>);
 
 /// KEYS: row, due, ends. ARGV: channel, name, key, version, value, expires_at, due_at, now.
 pub(crate) static INSERT: LazyLock<Script> = LazyLock::new(|| {
@@ -104,7 +104,7 @@ fn from_time(text: Option<String>) -> StoreResult<Option<u64>> {
 }
 
 /// `None` when there is no row.
-pub(crate) fn read(kind: &'static str, key: String, found: Found) -> StoreResult<Option<Row>> {
+pub(crate) fn read(kind: &'static str, key: String, found: FetchedRow) -> StoreResult<Option<Row>> {
     let (Some(version), Some(value), expires_at, due_at) = found else {
         return Ok(None);
     };

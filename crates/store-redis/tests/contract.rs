@@ -190,7 +190,7 @@ async fn odd_rows_come_back_and_are_told(one: &Redis, two: &Redis) {
 #[tokio::test]
 async fn what_cannot_be_reached_is_refused_and_no_secret_is_shown() {
     let nobody = Redis::builder("redis://127.0.0.1:1/")
-        .patience(Duration::from_secs(2))
+        .timeout(Duration::from_secs(2))
         .connect()
         .await;
     nobody.expect_err("nobody is there");
@@ -205,7 +205,7 @@ async fn what_cannot_be_reached_is_refused_and_no_secret_is_shown() {
 async fn a_server_that_goes_and_comes_back_costs_errors_and_nothing_else() {
     for mut server in Server::start_all() {
         let store = Redis::builder(server.url())
-            .patience(Duration::from_secs(3))
+            .timeout(Duration::from_secs(3))
             .connect()
             .await
             .unwrap();
@@ -248,7 +248,7 @@ async fn a_server_that_goes_and_comes_back_costs_errors_and_nothing_else() {
 async fn a_server_that_does_not_answer_costs_no_more_than_patience() {
     for server in Server::start_all() {
         let store = Redis::builder(server.url())
-            .patience(Duration::from_millis(500))
+            .timeout(Duration::from_millis(500))
             .connect()
             .await
             .unwrap();

@@ -1,6 +1,6 @@
 //! The connection: how it is set up, how a write becomes a transaction, and the table of changes.
 
-use carryall_store::{Listeners, StoreError, StoreResult};
+use carryall_store::{ChangeListeners, StoreError, StoreResult};
 use rusqlite::{
     Connection, OpenFlags, OptionalExtension, Params, Transaction, TransactionBehavior,
 };
@@ -177,7 +177,7 @@ impl Database {
     }
 
     /// Tells what has changed after `from`. Returns the number of the last change told of.
-    pub(crate) fn tell(&self, from: i64, listeners: &Listeners) -> rusqlite::Result<i64> {
+    pub(crate) fn notify(&self, from: i64, listeners: &ChangeListeners) -> rusqlite::Result<i64> {
         let text = "SELECT seq, kind, key FROM changes WHERE seq > ?1 ORDER BY seq LIMIT ?2";
         let mut statement = self.connection.prepare_cached(text)?;
         let mut told = from;
@@ -188,9 +188,9 @@ impl Database {
                 let seq: i64 = row.get(0)?;
                 if seq != told + 1 {
                     // Numbers have no gaps, so what was in between has been cut off.
-                    listeners.tell_lost();
+                    listeners.notify_lagged();
                 }
-                listeners.tell(row.get_ref(1)?.as_str()?, row.get_ref(2)?.as_str()?);
+                listeners.notify(row.get_ref(1)?.as_str()?, row.get_ref(2)?.as_str()?);
                 told = seq;
             }
             if told - before < AT_ONCE {

@@ -28,7 +28,7 @@ mod database;
 mod rows;
 mod worker;
 
-use carryall_store::{BoxFuture, Changes, Listeners, Row, Store, StoreError, StoreResult};
+use carryall_store::{BoxFuture, ChangeListeners, Changes, Row, Store, StoreError, StoreResult};
 use database::Database;
 use rusqlite::Connection;
 use std::fmt;
@@ -50,7 +50,7 @@ struct Inner {
     jobs: Sender<Job>,
     /// Places in the queue.
     room: Arc<Semaphore>,
-    listeners: Listeners,
+    listeners: ChangeListeners,
     /// Looks where the changes are at this moment, beside the thread. Files only: nobody else
     /// writes to memory.
     now: Option<Mutex<Connection>>,
@@ -80,7 +80,7 @@ impl Sqlite {
     }
 
     fn start(database: Database, now: Option<Connection>) -> StoreResult<Self> {
-        let listeners = Listeners::new();
+        let listeners = ChangeListeners::new();
         let jobs = worker::start(database, listeners.clone()).map_err(StoreError::new)?;
         let room = Arc::new(Semaphore::new(QUEUE));
         Ok(Self(Arc::new(Inner {
@@ -190,7 +190,7 @@ impl Store for Sqlite {
             None => None,
             Some(Ok(last)) => Some(last),
             Some(Err(_)) => {
-                self.0.listeners.tell_lost();
+                self.0.listeners.notify_lagged();
                 None
             }
         };

@@ -1,7 +1,7 @@
 //! The thread that owns the connection.
 
 use crate::database::Database;
-use carryall_store::Listeners;
+use carryall_store::ChangeListeners;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
@@ -17,7 +17,10 @@ pub(crate) enum Job {
 }
 
 /// Starts the thread. It ends when all senders are gone, and with it the connection is closed.
-pub(crate) fn start(database: Database, listeners: Listeners) -> std::io::Result<Sender<Job>> {
+pub(crate) fn start(
+    database: Database,
+    listeners: ChangeListeners,
+) -> std::io::Result<Sender<Job>> {
     // Bounded by whoever sends: see `QUEUE`.
     let (jobs, received) = channel();
     let worker = Worker {
@@ -34,7 +37,7 @@ pub(crate) fn start(database: Database, listeners: Listeners) -> std::io::Result
 
 struct Worker {
     database: Database,
-    listeners: Listeners,
+    listeners: ChangeListeners,
     /// Up to which change the listeners were told. `None` while nobody listens.
     told: Option<i64>,
     looked: Instant,
@@ -69,7 +72,7 @@ impl Worker {
         // new one.
         let from = self.told.map_or(from, |told| told.min(from));
         self.told = Some(from);
-        self.tell(from);
+        self.notify(from);
     }
 
     fn look(&mut self) {
@@ -78,16 +81,16 @@ impl Worker {
         if self.listeners.is_empty() {
             self.told = None;
         } else if self.database.has_changed().unwrap_or(true) {
-            self.tell(told);
+            self.notify(told);
         }
     }
 
     /// When reading fails, the listeners hear that something may have been lost, and the next look
     /// begins where this did.
-    fn tell(&mut self, from: i64) {
-        match self.database.tell(from, &self.listeners) {
+    fn notify(&mut self, from: i64) {
+        match self.database.notify(from, &self.listeners) {
             Ok(told) => self.told = Some(told),
-            Err(_) => self.listeners.tell_lost(),
+            Err(_) => self.listeners.notify_lagged(),
         }
     }
 }

@@ -17,6 +17,6 @@ mod listeners;
 mod memory;
 mod row;
 
-pub use listeners::Listeners;
+pub use listeners::ChangeListeners;
 pub use memory::Memory;
 pub use row::{BoxFuture, Changed, Changes, Row, Store, StoreError, StoreResult};

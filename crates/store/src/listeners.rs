@@ -14,24 +14,24 @@ const PENDING: usize = 1024;
 /// The listeners of one store in this process. Clones are the same listeners.
 ///
 /// A backend hands out [`listen`](Self::listen) as its `changes`, and says what it hears of with
-/// [`tell`](Self::tell).
+/// [`notify`](Self::notify).
 #[derive(Clone, Debug, Default)]
-pub struct Listeners(Arc<Mutex<Vec<Listener>>>);
+pub struct ChangeListeners(Arc<Mutex<Vec<RegisteredListener>>>);
 
 #[derive(Debug)]
-struct Listener {
+struct RegisteredListener {
     kind: &'static str,
     /// Gone when the listener was dropped.
-    pending: Weak<Mutex<Pending>>,
+    pending: Weak<Mutex<QueuedChanges>>,
 }
 
 #[derive(Debug, Default)]
-struct Pending {
+struct QueuedChanges {
     queue: VecDeque<Changed>,
     waker: Option<Waker>,
 }
 
-impl Listeners {
+impl ChangeListeners {
     /// No listeners yet.
     #[must_use]
     pub fn new() -> Self {
@@ -41,10 +41,10 @@ impl Listeners {
     /// One more, who is told of rows of this kind until it is dropped. The stream does not end.
     #[must_use]
     pub fn listen(&self, kind: &'static str) -> Changes {
-        let pending = Arc::new(Mutex::new(Pending::default()));
+        let pending = Arc::new(Mutex::new(QueuedChanges::default()));
         let mut listeners = lock(&self.0);
-        listeners.retain(Listener::is_there);
-        listeners.push(Listener {
+        listeners.retain(RegisteredListener::is_there);
+        listeners.push(RegisteredListener {
             kind,
             pending: Arc::downgrade(&pending),
         });
@@ -52,19 +52,19 @@ impl Listeners {
     }
 
     /// Tells those who listen to this kind that the row of this key has changed.
-    pub fn tell(&self, kind: &str, key: &str) {
+    pub fn notify(&self, kind: &str, key: &str) {
         self.note(|of| of == kind, || Changed::Row(key.to_owned()));
     }
 
     /// Tells all of them that something was lost: [`Changed::Some`].
-    pub fn tell_lost(&self) {
+    pub fn notify_lagged(&self) {
         self.note(|_| true, || Changed::Some);
     }
 
     /// Whether nobody listens.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        !lock(&self.0).iter().any(Listener::is_there)
+        !lock(&self.0).iter().any(RegisteredListener::is_there)
     }
 
     fn note(&self, to: impl Fn(&str) -> bool, changed: impl Fn() -> Changed) {
@@ -85,13 +85,13 @@ impl Listeners {
     }
 }
 
-impl Listener {
+impl RegisteredListener {
     fn is_there(&self) -> bool {
         self.pending.strong_count() > 0
     }
 }
 
-impl Pending {
+impl QueuedChanges {
     fn note(&mut self, changed: Changed) {
         if changed == Changed::Some || self.queue.len() >= PENDING {
             self.queue.clear();
@@ -102,7 +102,7 @@ impl Pending {
     }
 }
 
-struct Listening(Arc<Mutex<Pending>>);
+struct Listening(Arc<Mutex<QueuedChanges>>);
 
 impl Stream for Listening {
     type Item = Changed;
@@ -125,7 +125,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Listeners, PENDING};
+    use super::{ChangeListeners, PENDING};
     use crate::{Changed, Changes};
     use std::task::{Context, Poll, Waker};
 
@@ -140,10 +140,10 @@ mod tests {
 
     #[test]
     fn a_listener_hears_of_its_kind_and_of_each_row_once() {
-        let listeners = Listeners::new();
+        let listeners = ChangeListeners::new();
         let mut changes = listeners.listen("a");
         for (kind, key) in [("a", "1"), ("b", "2"), ("a", "3"), ("a", "1")] {
-            listeners.tell(kind, key);
+            listeners.notify(kind, key);
         }
         assert_eq!(
             heard(&mut changes),
@@ -153,25 +153,25 @@ mod tests {
 
     #[test]
     fn too_many_changes_become_one_that_says_so_and_then_it_goes_on() {
-        let listeners = Listeners::new();
+        let listeners = ChangeListeners::new();
         let mut changes = listeners.listen("a");
-        (0..PENDING + 2).for_each(|key| listeners.tell("a", &key.to_string()));
+        (0..PENDING + 2).for_each(|key| listeners.notify("a", &key.to_string()));
         assert_eq!(heard(&mut changes), [Changed::Some]);
-        listeners.tell("a", "1");
-        listeners.tell_lost();
-        listeners.tell("a", "2");
+        listeners.notify("a", "1");
+        listeners.notify_lagged();
+        listeners.notify("a", "2");
         assert_eq!(
             heard(&mut changes),
             [Changed::Some],
             "what was lost covers what comes with it"
         );
-        listeners.tell("a", "3");
+        listeners.notify("a", "3");
         assert_eq!(heard(&mut changes), [Changed::Row("3".into())]);
     }
 
     #[test]
     fn who_has_left_is_forgotten() {
-        let listeners = Listeners::new();
+        let listeners = ChangeListeners::new();
         assert!(listeners.is_empty());
         let changes = listeners.listen("a");
         assert!(!listeners.is_empty());

@@ -1,6 +1,6 @@
 //! The store of one process.
 
-use crate::{BoxFuture, Changes, Listeners, Row, Store, StoreError, StoreResult};
+use crate::{BoxFuture, ChangeListeners, Changes, Row, Store, StoreError, StoreResult};
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -18,7 +18,7 @@ const ROW_OVERHEAD: usize = 256;
 pub struct Memory {
     rows: Arc<Mutex<Rows>>,
     max_bytes: usize,
-    listeners: Listeners,
+    listeners: ChangeListeners,
 }
 
 impl Default for Memory {
@@ -27,11 +27,11 @@ impl Default for Memory {
     }
 }
 
-type Key = (&'static str, String);
+type RowKey = (&'static str, String);
 
 #[derive(Debug, Default)]
 struct Rows {
-    rows: HashMap<Key, Row>,
+    rows: HashMap<RowKey, Row>,
     /// What all of them take.
     bytes: usize,
     /// By kind and time, so that nobody has to look at all rows.
@@ -53,7 +53,7 @@ impl Memory {
         Self {
             rows: Arc::default(),
             max_bytes,
-            listeners: Listeners::new(),
+            listeners: ChangeListeners::new(),
         }
     }
 
@@ -82,14 +82,14 @@ impl Memory {
     /// Applies a change at once, and then notifies the listeners of the rows that have changed.
     fn write<'a, T: Send + 'a>(
         &self,
-        change: impl FnOnce(&mut Rows) -> StoreResult<(T, Vec<Key>)>,
+        change: impl FnOnce(&mut Rows) -> StoreResult<(T, Vec<RowKey>)>,
     ) -> BoxFuture<'a, StoreResult<T>> {
         let mut rows = self.lock();
         let done = change(&mut rows);
         drop(rows);
         Box::pin(std::future::ready(done.map(|(value, changed)| {
             for (kind, key) in &changed {
-                self.listeners.tell(kind, key);
+                self.listeners.notify(kind, key);
             }
             value
         })))
@@ -123,7 +123,7 @@ impl Rows {
         Ok(())
     }
 
-    fn take(&mut self, key: &Key) -> Option<Row> {
+    fn take(&mut self, key: &RowKey) -> Option<Row> {
         let row = self.rows.remove(key)?;
         self.bytes -= size(&row);
         if let Some(at) = row.due_at {
@@ -255,7 +255,7 @@ impl Store for Memory {
                 .iter()
                 .take_while(|(at, ..)| *at <= now)
                 .take(limit);
-            let keys: Vec<Key> = ended.map(|(_, kind, key)| (*kind, key.clone())).collect();
+            let keys: Vec<RowKey> = ended.map(|(_, kind, key)| (*kind, key.clone())).collect();
             for key in &keys {
                 rows.take(key);
             }

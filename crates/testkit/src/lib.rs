@@ -3,7 +3,7 @@
 //! Calls are made from JSON text and pass the same door as on the wire; replies are collected to
 //! their end within a bound.
 
-use carryall_proto::inbound::{Inbound, accept_frame, accept_http};
+use carryall_proto::decode::{ClientMessage, decode_frame, decode_http};
 use carryall_proto::{Call, Message, MessageStream, Notification, Outcome, Principal, Reply};
 use http::{HeaderMap, HeaderName};
 use serde_json::{Value, json};
@@ -64,8 +64,8 @@ pub fn call(method: &str, params: Value) -> Call {
 /// When the door refuses it.
 #[must_use]
 pub fn call_with_id(id: &Value, method: &str, params: Value) -> Call {
-    match accept_frame(request(id, method, params).to_string().into()) {
-        Ok(Inbound::Call(call)) => call,
+    match decode_frame(request(id, method, params).to_string().into()) {
+        Ok(ClientMessage::Call(call)) => call,
         other => panic!("not a call: {other:?}"),
     }
 }
@@ -107,22 +107,22 @@ pub fn call_over_http(headers: &[(&str, &str)], method: &str, params: Value) -> 
         let name: HeaderName = name.parse().expect("a header name");
         map.append(name, value.parse().expect("a header value"));
     }
-    match accept_http(map, request.to_string().into()) {
-        Ok(Inbound::Call(call)) => call,
+    match decode_http(map, request.to_string().into()) {
+        Ok(ClientMessage::Call(call)) => call,
         other => panic!("not a call: {other:?}"),
     }
 }
 
 /// Everything that came back for one call.
 #[derive(Clone, Debug)]
-pub struct Answered {
+pub struct TestReply {
     /// What came before the response.
     pub notifications: Vec<Notification>,
     /// The response as JSON.
     pub response: Value,
 }
 
-impl Answered {
+impl TestReply {
     /// The result.
     ///
     /// # Panics
@@ -187,7 +187,7 @@ pub fn params(notification: &Notification) -> Value {
 ///
 /// # Panics
 /// When the service fails, the stream breaks, or nothing comes within [`PATIENCE`].
-pub async fn answer<S>(service: &S, call: Call) -> Answered
+pub async fn answer<S>(service: &S, call: Call) -> TestReply
 where
     S: Service<Call, Response = Reply> + Clone,
     S::Error: std::fmt::Debug,
@@ -207,7 +207,7 @@ where
 ///
 /// # Panics
 /// When the stream breaks, or nothing comes within [`PATIENCE`].
-pub async fn collect(reply: Reply) -> Answered {
+pub async fn collect(reply: Reply) -> TestReply {
     let mut notifications = Vec::new();
     let mut stream = match reply {
         Reply::Once(response) => return answered(notifications, &Message::Response(response)),
@@ -279,7 +279,7 @@ pub async fn next(stream: &mut MessageStream) -> Message {
         .expect("the stream broke")
 }
 
-fn answered(notifications: Vec<Notification>, response: &Message) -> Answered {
+fn answered(notifications: Vec<Notification>, response: &Message) -> TestReply {
     if let Message::Response(response) = response {
         debug_assert!(matches!(
             response.outcome,
@@ -287,7 +287,7 @@ fn answered(notifications: Vec<Notification>, response: &Message) -> Answered {
         ));
     }
     let text = response.encode().into_bytes();
-    Answered {
+    TestReply {
         notifications,
         response: serde_json::from_slice(&text).expect("a response is JSON"),
     }

@@ -1,11 +1,11 @@
 //! The `_meta` that requests have in common, to recognise it by
-//! (`proto::inbound::accept_http_like`).
+//! (`proto::decode::decode_http_cached`).
 //!
 //! Each thread remembers one. Shared, it would cost every request an atomic that all threads write
 //! to.
 
 use carryall_proto::Meta;
-use carryall_proto::inbound::{Inbound, Rejection};
+use carryall_proto::decode::{ClientMessage, Rejection};
 use std::cell::RefCell;
 
 /// Of so many requests that bring another text, one replaces what is known: clients that take turns
@@ -25,11 +25,11 @@ thread_local! {
 /// Admits a message with what most messages on this thread bring. That is good for nothing but
 /// speed: it says what its text says, and a message gets it only by having the same text.
 pub(crate) fn admit(
-    accept: impl FnOnce(Option<&Meta>) -> Result<Inbound, Rejection>,
-) -> Result<Inbound, Rejection> {
+    accept: impl FnOnce(Option<&Meta>) -> Result<ClientMessage, Rejection>,
+) -> Result<ClientMessage, Rejection> {
     KNOWN.with_borrow_mut(|known| {
         let admitted = accept(known.meta.as_ref())?;
-        if let Inbound::Call(call) = &admitted {
+        if let ClientMessage::Call(call) = &admitted {
             known.learn(&call.meta);
         }
         Ok(admitted)
@@ -46,7 +46,7 @@ impl Known {
             return;
         }
         if self.misses.is_multiple_of(REPLACED_BY_ONE_OF)
-            && let Some(meta) = meta.to_recognise()
+            && let Some(meta) = meta.to_cache_key()
         {
             self.meta = Some(meta);
         }

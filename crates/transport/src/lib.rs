@@ -21,6 +21,6 @@ mod reconnect;
 pub use http::{Endpoint, HttpClient, HttpServer};
 pub use memory::Loopback;
 #[cfg(unix)]
-pub use socket::{LineClient, SocketServer};
+pub use socket::{SocketClient, SocketServer};
 #[cfg(unix)]
 pub use stdio::{ServerCommand, StdioClient, StdioServer, serve_stdio};

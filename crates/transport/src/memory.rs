@@ -1,7 +1,7 @@
 //! In-memory: a service needs no transport to be called in the same process, so all there is to add
 //! is the wire form.
 
-use carryall_proto::inbound::{Answer, Inbound, accept_answer, accept_frame};
+use carryall_proto::decode::{ClientMessage, ServerMessage, decode_frame, decode_server_message};
 use carryall_proto::{BoxFuture, Call, CallError, Message, Reply, SharedService};
 use futures_util::stream::poll_fn;
 use std::task::{Context, Poll};
@@ -68,14 +68,16 @@ impl Service<Call> for Loopback {
 fn resend(call: Call) -> Result<Result<Call, Reply>, CallError> {
     let text = call.encode().into_bytes();
     let parts = call.into_parts();
-    match accept_frame(text) {
-        Ok(Inbound::Call(mut read)) => {
+    match decode_frame(text) {
+        Ok(ClientMessage::Call(mut read)) => {
             (read.principal, read.extensions, read.headers) =
                 (parts.principal, parts.extensions, parts.headers);
             read.source = parts.source;
             Ok(Ok(read))
         }
-        Ok(Inbound::Notification(_)) => Err(CallError::Refused("a call without an id".into())),
+        Ok(ClientMessage::Notification(_)) => {
+            Err(CallError::Refused("a call without an id".into()))
+        }
         Err(rejection) => Ok(Err(carryall_proto::Response::error(
             parts.id,
             rejection.error,
@@ -85,10 +87,10 @@ fn resend(call: Call) -> Result<Result<Call, Reply>, CallError> {
 }
 
 fn rewrite(message: &Message) -> Result<Message, CallError> {
-    match accept_answer(&message.encode().into_bytes()).map_err(CallError::Malformed)? {
-        Answer::Response(response) => Ok(Message::Response(response)),
-        Answer::Notification(notification) => Ok(Message::Notification(notification)),
-        Answer::ErrorWithoutId(error) => Err(CallError::Malformed(format!(
+    match decode_server_message(&message.encode().into_bytes()).map_err(CallError::Malformed)? {
+        ServerMessage::Response(response) => Ok(Message::Response(response)),
+        ServerMessage::Notification(notification) => Ok(Message::Notification(notification)),
+        ServerMessage::ErrorWithoutId(error) => Err(CallError::Malformed(format!(
             "an error without an id: {error}"
         ))),
     }

@@ -5,7 +5,7 @@ mod common;
 use bytes::Bytes;
 use carryall_proto::BoxFuture;
 use carryall_transport::http::{self as binding, Endpoint, ReplyBody};
-use carryall_transport::lines::{Alternate, Alternates, LineOptions, serve_lines_with};
+use carryall_transport::lines::{FallbackChannel, FallbackChannels, LineOptions, serve_lines_with};
 use common::{HEADERS, META, Tools, http, post_tool, send, serve, tool_call, within};
 use http::{HeaderMap, Request, Response};
 use std::collections::VecDeque;
@@ -20,7 +20,7 @@ struct Other {
     offered: Mutex<Vec<String>>,
 }
 
-impl binding::Alternate for Other {
+impl binding::FallbackProtocol for Other {
     fn owns(&self, path: &str) -> bool {
         path == "/other"
     }
@@ -187,7 +187,7 @@ struct Loud {
     waker: Option<Waker>,
 }
 
-impl Alternate for Loud {
+impl FallbackChannel for Loud {
     fn take(&mut self, line: &Bytes) -> bool {
         let line = String::from_utf8_lossy(line).into_owned();
         if !line.contains("loud") {
@@ -220,7 +220,7 @@ async fn two_protocols_share_a_channel() {
     let (reader, writer) = tokio::io::split(far);
     let closed = Arc::new(Mutex::new(false));
     let told = Arc::clone(&closed);
-    let alternates = Alternates::new(move |_| {
+    let alternates = FallbackChannels::new(move |_| {
         Box::new(Loud {
             closed: Arc::clone(&told),
             ..Loud::default()

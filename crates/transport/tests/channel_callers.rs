@@ -2,7 +2,7 @@
 
 mod common;
 
-use carryall_proto::inbound::{Inbound, accept_frame};
+use carryall_proto::decode::{ClientMessage, decode_frame};
 use carryall_proto::{Call, CallError, CallSource, ClientId, Message, Reply};
 use carryall_transport::lines::{Channel, ChannelOptions};
 use common::{call, eventually, within};
@@ -75,8 +75,8 @@ fn logged(name: &str) -> Call {
     let params = json!({"name": name, "_meta": meta});
     let text =
         json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}).to_string();
-    match accept_frame(text.into()) {
-        Ok(Inbound::Call(call)) => call,
+    match decode_frame(text.into()) {
+        Ok(ClientMessage::Call(call)) => call,
         other => panic!("{other:?}"),
     }
 }

@@ -1,7 +1,7 @@
 //! Answers with faults on a channel that many calls share: each costs its own call, at once, and
 //! nothing else.
 
-use carryall_proto::inbound::{Inbound, accept_frame};
+use carryall_proto::decode::{ClientMessage, decode_frame};
 use carryall_proto::{Call, CallError, Outcome, Reply};
 use carryall_transport::lines::{Channel, ChannelOptions};
 use std::time::Duration;
@@ -35,8 +35,8 @@ fn request() -> Call {
     let text = format!(
         r#"{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{{"name":"x","_meta":{meta}}}}}"#
     );
-    match accept_frame(text.into()) {
-        Ok(Inbound::Call(call)) => call,
+    match decode_frame(text.into()) {
+        Ok(ClientMessage::Call(call)) => call,
         other => panic!("{other:?}"),
     }
 }

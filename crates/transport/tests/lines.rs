@@ -6,7 +6,7 @@ use carryall_proto::{CallError, Message, Outcome, Reply};
 use carryall_transport::lines::{
     Channel, ChannelOptions, LineOptions, serve_lines, serve_lines_until,
 };
-use carryall_transport::{LineClient, Loopback, SocketServer};
+use carryall_transport::{Loopback, SocketClient, SocketServer};
 use common::{META, Seen, Tools, call, eventually, tool_call, within};
 use futures_util::StreamExt as _;
 use serde_json::{Value, json};
@@ -363,8 +363,8 @@ async fn dropping_a_call_cancels_it_once() {
 #[tokio::test]
 async fn a_subscription_is_known_to_its_caller_by_the_callers_id() {
     let (channel, mut server) = channel();
-    let carryall_proto::inbound::Inbound::Call(call) =
-        carryall_proto::inbound::accept_frame(listen("\"mine\"").into()).unwrap()
+    let carryall_proto::decode::ClientMessage::Call(call) =
+        carryall_proto::decode::decode_frame(listen("\"mine\"").into()).unwrap()
     else {
         panic!()
     };
@@ -408,8 +408,8 @@ async fn a_progress_token_used_twice_is_translated() {
     let with_token = |name: &str| {
         let text =
             tool_call("1", name).replace("\"_meta\":{", "\"_meta\":{\"progressToken\":\"t\",");
-        match carryall_proto::inbound::accept_frame(text.into()) {
-            Ok(carryall_proto::inbound::Inbound::Call(call)) => call,
+        match carryall_proto::decode::decode_frame(text.into()) {
+            Ok(carryall_proto::decode::ClientMessage::Call(call)) => call,
             other => panic!("{other:?}"),
         }
     };
@@ -476,8 +476,8 @@ async fn a_lost_channel_breaks_the_calls_on_it() {
 #[tokio::test]
 async fn a_subscriber_that_falls_behind_is_told() {
     let (channel, mut server) = channel();
-    let carryall_proto::inbound::Inbound::Call(call) =
-        carryall_proto::inbound::accept_frame(listen("1").into()).unwrap()
+    let carryall_proto::decode::ClientMessage::Call(call) =
+        carryall_proto::decode::decode_frame(listen("1").into()).unwrap()
     else {
         panic!()
     };
@@ -520,7 +520,7 @@ async fn the_same_lines_work_over_a_unix_socket() {
         "somebody serves it"
     );
     let served = tokio::spawn(server.run_until(Tools::default(), async { _ = stopped.await }));
-    let mut client = LineClient::unix(&path);
+    let mut client = SocketClient::unix(&path);
     assert_eq!(
         outcome(within(client.call(call("1", "a"))).await.unwrap())["text"],
         "a"
@@ -626,7 +626,7 @@ async fn the_same_lines_work_over_tcp_and_web_pages_are_hung_up_on() {
     let address = server.local_addr().unwrap();
     let seen = Arc::new(Seen::default());
     tokio::spawn(server.run(Tools(Arc::clone(&seen))));
-    let mut client = LineClient::tcp(address.to_string());
+    let mut client = SocketClient::tcp(address.to_string());
     let large = outcome(within(client.call(call("1", "large"))).await.unwrap());
     assert_eq!(large["text"].as_str().unwrap().len(), 300_000);
     assert_eq!(seen.started(), 1);

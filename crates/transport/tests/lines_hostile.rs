@@ -151,8 +151,8 @@ async fn notifications_that_nobody_takes_are_bounded_in_bytes() {
     });
     let mut asked = call("1", "a");
     let with_token = tool_call("1", "a").replace(r#""_meta":{"#, r#""_meta":{"progressToken":7,"#);
-    if let Ok(carryall_proto::inbound::Inbound::Call(call)) =
-        carryall_proto::inbound::accept_frame(with_token.into())
+    if let Ok(carryall_proto::decode::ClientMessage::Call(call)) =
+        carryall_proto::decode::decode_frame(with_token.into())
     {
         asked = call;
     }

@@ -4,8 +4,8 @@ mod common;
 
 use bytes::Bytes;
 use carryall_proto::{BoxFuture, Call, CallError, CallSource, ClientId, Reply, Response};
-use carryall_transport::http::{Alternate, Endpoint, HttpServer, ReplyBody};
-use carryall_transport::lines::{Alternates, LineOptions, serve_lines_with};
+use carryall_transport::http::{Endpoint, FallbackProtocol, HttpServer, ReplyBody};
+use carryall_transport::lines::{FallbackChannels, LineOptions, serve_lines_with};
 use carryall_transport::{Loopback, SocketServer};
 use common::{call, http, json, post_tool, read_answer, send, tool_call, within};
 use std::future::pending;
@@ -56,7 +56,7 @@ impl Service<Call> for Sources {
 #[derive(Debug)]
 struct Other(Sources);
 
-impl Alternate for Other {
+impl FallbackProtocol for Other {
     fn takes(&self, _: &http::HeaderMap, _: &Bytes) -> bool {
         true
     }
@@ -251,7 +251,7 @@ async fn a_channel_of_lines_is_one_connection() {
 /// Takes nothing.
 struct Silent;
 
-impl carryall_transport::lines::Alternate for Silent {
+impl carryall_transport::lines::FallbackChannel for Silent {
     fn take(&mut self, _: &Bytes) -> bool {
         false
     }
@@ -268,7 +268,7 @@ impl carryall_transport::lines::Alternate for Silent {
 async fn another_protocol_on_a_channel_is_told_the_channels_source() {
     let (sources, made) = (Sources::default(), Sources::default());
     let told = made.clone();
-    let alternates = Alternates::new(move |source| {
+    let alternates = FallbackChannels::new(move |source| {
         told.0.lock().unwrap().push(source);
         Box::new(Silent)
     });

@@ -7,7 +7,7 @@
 #![allow(clippy::print_stdout)]
 
 use carryall::store::Memory;
-use carryall::{Client, Ctx, Handle, Handled, Result, Server, ToolError, tool};
+use carryall::{Client, Ctx, Handle, HandleState, HandlerError, Result, Server, tool};
 use carryall_examples::{keyring, round_robin};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -18,7 +18,7 @@ struct Basket {
     items: Vec<String>,
 }
 
-impl Handled for Basket {
+impl HandleState for Basket {
     const KIND: &'static str = "basket";
 }
 
@@ -27,14 +27,14 @@ struct Receipt {
     items: Vec<String>,
 }
 
-impl Handled for Receipt {
+impl HandleState for Receipt {
     const KIND: &'static str = "receipt";
     const LIFETIME: Duration = Duration::from_secs(60 * 60);
 }
 
 /// Creates a basket and returns its handle. Baskets expire after a day without use.
 #[tool]
-async fn create_basket(ctx: Ctx) -> Result<String, ToolError> {
+async fn create_basket(ctx: Ctx) -> Result<String, HandlerError> {
     Ok(ctx.handle(Basket::default()).store().await?.to_string())
 }
 
@@ -46,7 +46,7 @@ async fn add_item(
     basket: Handle<Basket>,
     /// What to add
     item: String,
-) -> Result<String, ToolError> {
+) -> Result<String, HandlerError> {
     let count = ctx.change_handle(&basket, |basket| {
         basket.items.push(item.clone());
         basket.items.len()
@@ -60,7 +60,7 @@ async fn check_out(
     ctx: Ctx,
     /// From `create_basket`
     basket: Handle<Basket>,
-) -> Result<String, ToolError> {
+) -> Result<String, HandlerError> {
     let items = ctx.remove_handle(&basket).await?.items;
     Ok(ctx
         .handle(Receipt { items })
@@ -75,7 +75,7 @@ async fn redeem(
     ctx: Ctx,
     /// From `check_out`
     receipt: Handle<Receipt>,
-) -> Result<String, ToolError> {
+) -> Result<String, HandlerError> {
     Ok(ctx.open_handle(&receipt).await?.items.join(", "))
 }
 

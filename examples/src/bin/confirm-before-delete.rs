@@ -8,7 +8,7 @@
 #![allow(clippy::print_stdout)]
 
 use carryall::types::{ElicitRequestFormParams, ElicitResult, JsonObject};
-use carryall::{Client, Ctx, Elicited, Form, Result, Server, State, ToolError, tool};
+use carryall::{Client, Ctx, ElicitOutcome, Form, HandlerError, Result, Server, State, tool};
 use carryall_examples::{keyring, round_robin};
 use serde_json::json;
 use std::sync::Arc;
@@ -41,19 +41,19 @@ async fn delete(
     snapshots: State<Snapshots>,
     /// Which folder
     folder: String,
-) -> Result<String, ToolError> {
+) -> Result<String, HandlerError> {
     let snapshot: u32 = ctx
-        .once("snapshot", async || Ok::<_, ToolError>(snapshots.take()))
+        .once("snapshot", async || Ok::<_, HandlerError>(snapshots.take()))
         .await?;
     match ctx
         .ask(Form::<Confirm>::new(format!("Delete {folder}?")))
         .await?
     {
-        Elicited::Accepted(Confirm { sure: true, reason }) => Ok(format!(
+        ElicitOutcome::Accepted(Confirm { sure: true, reason }) => Ok(format!(
             "{folder} is gone (snapshot {snapshot}, {})",
             reason.unwrap_or_else(|| "no reason".into())
         )),
-        Elicited::Accepted(_) | Elicited::Declined | Elicited::Cancelled => {
+        ElicitOutcome::Accepted(_) | ElicitOutcome::Declined | ElicitOutcome::Cancelled => {
             Ok(format!("{folder} is still there"))
         }
     }

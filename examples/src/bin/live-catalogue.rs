@@ -10,7 +10,7 @@ use carryall::client::Change;
 use carryall::server::Resource;
 use carryall::store::Memory;
 use carryall::types::{ResourceContents, SubscriptionFilter};
-use carryall::{Client, Ctx, Result, Server, State, ToolError, tool};
+use carryall::{Client, Ctx, HandlerError, Result, Server, State, tool};
 use carryall_examples::{keyring, round_robin};
 use serde_json::json;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -39,11 +39,11 @@ async fn set_price(
     server: State<OnceLock<Server>>,
     /// In cents
     cents: u32,
-) -> Result<&'static str, ToolError> {
+) -> Result<&'static str, HandlerError> {
     price.set(cents);
     server
         .get()
-        .ok_or_else(|| ToolError::new("the server is still being built"))?
+        .ok_or_else(|| HandlerError::new("the server is still being built"))?
         .resource_updated(PRICE);
     Ok("changed")
 }

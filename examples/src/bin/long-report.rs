@@ -7,11 +7,11 @@
 // Printing is what an example is for.
 #![allow(clippy::print_stdout)]
 
-use carryall::client::{Step, Typed};
+use carryall::client::{RoundOutcome, ToolValue};
 use carryall::server::{Tasks, Tool};
 use carryall::store::Memory;
 use carryall::types::{ElicitRequestFormParams, ElicitResult, JsonObject};
-use carryall::{Client, Ctx, Elicited, Form, Result, Server, TaskSupport, ToolError};
+use carryall::{Client, Ctx, ElicitOutcome, Form, HandlerError, Result, Server, TaskSupport};
 use carryall_examples::{keyring, round_robin};
 use serde_json::json;
 use std::time::Duration;
@@ -30,8 +30,8 @@ struct Format {
 
 /// Each chapter is recorded when it is written: if this process dies, another one goes on after the
 /// last one.
-async fn report(ctx: Ctx, order: Order) -> Result<String, ToolError> {
-    let Elicited::Accepted(format) = ctx
+async fn report(ctx: Ctx, order: Order) -> Result<String, HandlerError> {
+    let ElicitOutcome::Accepted(format) = ctx
         .ask(Form::<Format>::new("How many pages shall it have?"))
         .await?
     else {
@@ -42,7 +42,7 @@ async fn report(ctx: Ctx, order: Order) -> Result<String, ToolError> {
         let chapter: String = ctx
             .once(&format!("chapter-{number}"), async || {
                 tokio::time::sleep(Duration::from_millis(100)).await;
-                Ok::<_, ToolError>(format!("chapter {number}"))
+                Ok::<_, HandlerError>(format!("chapter {number}"))
             })
             .await?;
         ctx.progress(
@@ -113,7 +113,7 @@ async fn main() -> Result<()> {
     println!("{said}");
     assert_eq!(said, expected("whales"));
 
-    let Step::Task(task) = client()?
+    let RoundOutcome::Task(task) = client()?
         .call("report", json!({"subject": "ships"}))
         .once()
         .await?
@@ -126,7 +126,7 @@ async fn main() -> Result<()> {
         "a client has ended, and another one comes back for {} characters of a name",
         kept.len()
     );
-    let said = client()?.task(kept).wait_for::<Typed<String>>().await?;
+    let said = client()?.task(kept).wait_for::<ToolValue<String>>().await?;
     println!("{said}");
     assert_eq!(said, expected("ships"));
     Ok(())

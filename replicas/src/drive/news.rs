@@ -3,7 +3,7 @@
 //! A change is to reach every listener that was connected when it was made and stayed so. Which
 //! ones did is judged at the end, when it is known how long each connection has held.
 
-use super::{Driver, Seen, count};
+use super::{ClientObservations, Driver, count};
 use crate::serve::COUNTER;
 use carryall::client::Change;
 use carryall::types::SubscriptionFilter;
@@ -17,7 +17,7 @@ const SOON: Duration = Duration::from_secs(6);
 
 /// All that has happened.
 #[derive(Debug, Default)]
-pub(super) struct Watched(Mutex<Happened>);
+pub(super) struct ObservedChanges(Mutex<Happened>);
 
 #[derive(Debug, Default)]
 struct Happened {
@@ -56,13 +56,13 @@ impl Connection {
     }
 }
 
-impl Watched {
+impl ObservedChanges {
     fn note(&self, note: impl FnOnce(&mut Happened)) {
         note(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
     /// Looks for changes that a listener was not told of.
-    pub(super) fn judge(&self, seen: &Seen) {
+    pub(super) fn judge(&self, seen: &ClientObservations) {
         let happened = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         for connection in &happened.connections {
             for change in happened
@@ -83,7 +83,7 @@ impl Watched {
 }
 
 /// Changes the resource now and then.
-pub(super) async fn bump(mut driver: Driver, watched: std::sync::Arc<Watched>) {
+pub(super) async fn bump(mut driver: Driver, watched: std::sync::Arc<ObservedChanges>) {
     for number in 0.. {
         if !driver.goes_on() {
             return;
@@ -112,7 +112,7 @@ pub(super) async fn bump(mut driver: Driver, watched: std::sync::Arc<Watched>) {
 }
 
 /// Listens for as long as the connection holds, and then again.
-pub(super) async fn listen(driver: Driver, watched: std::sync::Arc<Watched>) {
+pub(super) async fn listen(driver: Driver, watched: std::sync::Arc<ObservedChanges>) {
     // The last changes get their time.
     let end = driver.until + SOON + Duration::from_secs(1);
     while Instant::now() < end {

@@ -1,7 +1,7 @@
 //! Tasks with questions inside, watched to their end and beyond.
 
 use super::{Driver, count};
-use carryall::client::{ClientError, Step, TaskHandle, Typed};
+use carryall::client::{ClientError, RoundOutcome, TaskHandle, ToolValue};
 use serde_json::json;
 
 pub(super) async fn run(mut driver: Driver) {
@@ -20,7 +20,7 @@ pub(super) async fn run(mut driver: Driver) {
             })
             .await;
         let handle = match created {
-            Some(Step::Task(handle)) => *handle,
+            Some(RoundOutcome::Task(handle)) => *handle,
             Some(other) => {
                 driver.seen.wrong(format!("{id}: not a task: {other:?}"));
                 continue;
@@ -28,7 +28,7 @@ pub(super) async fn run(mut driver: Driver) {
             None => continue,
         };
         let result = driver
-            .insist(&id, || handle.wait_for::<Typed<String>>())
+            .insist(&id, || handle.wait_for::<ToolValue<String>>())
             .await;
         let Some(result) = result else { continue };
         let mut expected = Vec::new();

@@ -7,17 +7,17 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::program;
-use crate::{Outcome, files, process};
+use crate::{CommandResult, files, process};
 
 /// How much is measured.
-pub(super) struct Plan {
+pub(super) struct MeasurementPlan {
     pub(super) servers: Vec<String>,
     pub(super) quick: bool,
     pub(super) runs: u32,
     pub(super) secs: u32,
 }
 
-impl Plan {
+impl MeasurementPlan {
     pub(super) fn new(quick: bool, servers: Vec<String>) -> Self {
         let (runs, secs) = if quick { (1, 2) } else { (3, 6) };
         Self {
@@ -33,9 +33,9 @@ impl Plan {
 pub(super) struct Results {
     pub(super) http: Vec<Load>,
     pub(super) startup: Vec<Startup>,
-    pub(super) memory: Vec<Memory>,
-    pub(super) stdio: Vec<Calls>,
-    pub(super) client: Vec<Calls>,
+    pub(super) memory: Vec<MemoryFigures>,
+    pub(super) stdio: Vec<ClientFigures>,
+    pub(super) client: Vec<ClientFigures>,
 }
 
 /// One load of `bench/load.py`.
@@ -61,9 +61,9 @@ pub(super) struct Startup {
     pub(super) rss_mib: f64,
 }
 
-/// Memory with `n` idle connections (`conns`) or `n` open listens (`listen`).
+/// MemoryFigures with `n` idle connections (`conns`) or `n` open listens (`listen`).
 #[derive(Deserialize)]
-pub(super) struct Memory {
+pub(super) struct MemoryFigures {
     pub(super) name: String,
     pub(super) kind: String,
     pub(super) n: u32,
@@ -73,7 +73,7 @@ pub(super) struct Memory {
 }
 
 /// What a client program printed at its end.
-pub(super) struct Calls {
+pub(super) struct ClientFigures {
     pub(super) name: String,
     pub(super) case: String,
     pub(super) per_second: f64,
@@ -84,7 +84,7 @@ pub(super) struct Calls {
 pub(super) const CASES: [&str; 4] = ["echo100", "echo100k", "list", "discover"];
 pub(super) const CONNECTIONS: [u32; 3] = [1, 32, 256];
 
-pub(super) fn http(plan: &Plan, results: &mut Results) -> Outcome {
+pub(super) fn http(plan: &MeasurementPlan, results: &mut Results) -> CommandResult {
     let out = fresh("http.jsonl")?;
     let (secs, retries) = (plan.secs.to_string(), if plan.quick { "0" } else { "3" });
     for run in 1..=plan.runs {
@@ -132,7 +132,7 @@ pub(super) fn http(plan: &Plan, results: &mut Results) -> Outcome {
     Ok(())
 }
 
-pub(super) fn startup(plan: &Plan, results: &mut Results) -> Outcome {
+pub(super) fn startup(plan: &MeasurementPlan, results: &mut Results) -> CommandResult {
     let out = fresh("startup.jsonl")?;
     let times = if plan.quick { "5" } else { "15" };
     for server in &plan.servers {
@@ -142,7 +142,7 @@ pub(super) fn startup(plan: &Plan, results: &mut Results) -> Outcome {
     Ok(())
 }
 
-pub(super) fn memory(plan: &Plan, results: &mut Results) -> Outcome {
+pub(super) fn memory(plan: &MeasurementPlan, results: &mut Results) -> CommandResult {
     let out = fresh("memory.jsonl")?;
     for server in &plan.servers {
         script(
@@ -159,7 +159,7 @@ pub(super) fn memory(plan: &Plan, results: &mut Results) -> Outcome {
 }
 
 /// One bare blocking client drives each stdio server, one call after the other.
-pub(super) fn stdio(plan: &Plan, results: &mut Results) -> Outcome {
+pub(super) fn stdio(plan: &MeasurementPlan, results: &mut Results) -> CommandResult {
     let client = program("peers/raw", "raw-stdio-client");
     let secs = plan.secs.to_string();
     for _ in 0..plan.runs {
@@ -191,7 +191,7 @@ pub(super) fn stdio(plan: &Plan, results: &mut Results) -> Outcome {
 }
 
 /// Each client calls the fastest bare server there is, over HTTP; then a bare server over stdio.
-pub(super) fn client(plan: &Plan, results: &mut Results) -> Outcome {
+pub(super) fn client(plan: &MeasurementPlan, results: &mut Results) -> CommandResult {
     let secs = plan.secs.to_string();
     let has = |name: &str| plan.servers.iter().any(|s| s == name);
     for _ in 0..plan.runs {
@@ -272,7 +272,7 @@ struct Started {
 }
 
 impl Started {
-    fn new(name: &str) -> Outcome<Self> {
+    fn new(name: &str) -> CommandResult<Self> {
         script("server.sh", &["start", name])?;
         let url = process::output(command_of("server.sh").args(["url", name]))?;
         Ok(Self {
@@ -290,7 +290,7 @@ impl Drop for Started {
     }
 }
 
-fn script(name: &str, args: &[&str]) -> Outcome {
+fn script(name: &str, args: &[&str]) -> CommandResult {
     // Their rows are progress here; the tables come from the JSON lines.
     let said = process::output(command_of(name).args(args))?;
     eprint!("{said}");
@@ -308,7 +308,7 @@ fn pinned(core: u32) -> Command {
 }
 
 /// Runs a client and reads the line `NAME key=value ...` that it prints at its end.
-fn calls(name: &str, case: &str, command: &mut Command) -> Outcome<Calls> {
+fn calls(name: &str, case: &str, command: &mut Command) -> CommandResult<ClientFigures> {
     let said = process::output(command)?;
     let line = said
         .lines()
@@ -325,7 +325,7 @@ fn calls(name: &str, case: &str, command: &mut Command) -> Outcome<Calls> {
             .ok_or_else(|| format!("{name}, {case}: no {key} in: {said}"))
     };
     let (per_second, p50_us, p99_us) = (value("calls/s")?, value("p50_us")?, value("p99_us")?);
-    Ok(Calls {
+    Ok(ClientFigures {
         name: name.to_owned(),
         case: case.to_owned(),
         per_second,
@@ -335,13 +335,13 @@ fn calls(name: &str, case: &str, command: &mut Command) -> Outcome<Calls> {
 }
 
 /// An empty file for the JSON lines of one part.
-fn fresh(name: &str) -> Outcome<PathBuf> {
+fn fresh(name: &str) -> CommandResult<PathBuf> {
     let path = files::root().join("target/bench").join(name);
     files::write(&path, "")?;
     Ok(path)
 }
 
-fn rows<T: DeserializeOwned>(path: &std::path::Path) -> Outcome<Vec<T>> {
+fn rows<T: DeserializeOwned>(path: &std::path::Path) -> CommandResult<Vec<T>> {
     let text = files::read(path)?;
     text.lines()
         .map(|line| serde_json::from_str(line).map_err(|e| format!("{}: {e}", path.display())))

@@ -1,14 +1,14 @@
 //! Turns the figures into Markdown: tables of medians, the ratios, and the bar that carryall has to
 //! clear.
 
-use super::measure::{CASES, CONNECTIONS, Calls, Load, Plan, Results};
+use super::measure::{CASES, CONNECTIONS, ClientFigures, Load, MeasurementPlan, Results};
 use crate::table;
 
 const OURS: &str = "carryall";
 const LIMIT: &str = "raw-typed";
 const RMCP: &str = "rmcp-best";
 
-pub(super) fn render(plan: &Plan, results: &Results) -> String {
+pub(super) fn render(plan: &MeasurementPlan, results: &Results) -> String {
     let mut out = String::from("# Measured\n\n");
     out.push_str(&format!(
         "Written by `cargo xtask bench{}`: {} run(s) of {} s per cell, server on core 0, load on core 1, medians.\n\
@@ -56,7 +56,7 @@ fn machine() -> String {
     )
 }
 
-fn http(plan: &Plan, results: &Results) -> Option<String> {
+fn http(plan: &MeasurementPlan, results: &Results) -> Option<String> {
     let mut rows = Vec::new();
     for case in CASES {
         for conc in CONNECTIONS {
@@ -105,7 +105,7 @@ fn http(plan: &Plan, results: &Results) -> Option<String> {
     (!rows.is_empty()).then(|| table::render(&header, &rows))
 }
 
-fn start_and_memory(plan: &Plan, results: &Results) -> Option<String> {
+fn start_and_memory(plan: &MeasurementPlan, results: &Results) -> Option<String> {
     let mut rows = Vec::new();
     for server in &plan.servers {
         let start = results.startup.iter().find(|s| s.name == *server);
@@ -157,7 +157,7 @@ fn start_and_memory(plan: &Plan, results: &Results) -> Option<String> {
     (!rows.is_empty()).then(|| table::render(&header, &rows))
 }
 
-fn calls(plan: &Plan, all: &[Calls]) -> Option<String> {
+fn calls(plan: &MeasurementPlan, all: &[ClientFigures]) -> Option<String> {
     let mut cases: Vec<&str> = Vec::new();
     for call in all {
         if !cases.contains(&call.case.as_str()) {
@@ -174,7 +174,7 @@ fn calls(plan: &Plan, all: &[Calls]) -> Option<String> {
             let Some(mine) = calls_rate(all, name, case) else {
                 continue;
             };
-            let get = |f: fn(&Calls) -> f64| median(of(all, name, case).map(f));
+            let get = |f: fn(&ClientFigures) -> f64| median(of(all, name, case).map(f));
             rows.push(vec![
                 case.to_owned(),
                 (*name).to_owned(),
@@ -354,11 +354,15 @@ fn rate(results: &Results, server: &str, case: &str, conc: u32) -> Option<f64> {
     (!loads.is_empty()).then(|| median(loads.iter().map(|l| l.rps)))
 }
 
-fn of<'a>(all: &'a [Calls], name: &str, case: &str) -> impl Iterator<Item = &'a Calls> {
+fn of<'a>(
+    all: &'a [ClientFigures],
+    name: &str,
+    case: &str,
+) -> impl Iterator<Item = &'a ClientFigures> {
     all.iter().filter(move |c| c.name == name && c.case == case)
 }
 
-fn calls_rate(all: &[Calls], name: &str, case: &str) -> Option<f64> {
+fn calls_rate(all: &[ClientFigures], name: &str, case: &str) -> Option<f64> {
     let mut found = of(all, name, case).peekable();
     found.peek()?;
     Some(median(found.map(|c| c.per_second)))

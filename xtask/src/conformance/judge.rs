@@ -4,11 +4,11 @@ use std::path::Path;
 
 use serde::Deserialize;
 
-use super::suite::{Scenario, Side};
+use super::suite::{SuiteScenario, TestedSide};
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Check {
+struct SuiteCheck {
     id: String,
     status: String,
     #[serde(default)]
@@ -19,12 +19,12 @@ struct Check {
 
 /// Each with the words for the table.
 #[derive(Debug)]
-pub(super) enum Verdict {
+pub(super) enum CheckVerdict {
     Pass(String),
     Fail(String),
 }
 
-impl Verdict {
+impl CheckVerdict {
     pub(super) fn passed(&self) -> bool {
         matches!(self, Self::Pass(_))
     }
@@ -37,12 +37,12 @@ impl Verdict {
 }
 
 /// Finds the results of a scenario below `out/REVISION/server` or `.../client` and judges them.
-pub(super) fn read(scenario: &Scenario, out: &Path) -> Verdict {
+pub(super) fn read(scenario: &SuiteScenario, out: &Path) -> CheckVerdict {
     let side = out.join(scenario.revision).join(scenario.side.word());
     let (folder, stem) = match (scenario.side, scenario.name.rsplit_once('/')) {
-        (Side::Server, _) => (side, format!("server-{}", scenario.name)),
-        (Side::Client, Some((folder, stem))) => (side.join(folder), stem.to_owned()),
-        (Side::Client, None) => (side, scenario.name.clone()),
+        (TestedSide::Server, _) => (side, format!("server-{}", scenario.name)),
+        (TestedSide::Client, Some((folder, stem))) => (side.join(folder), stem.to_owned()),
+        (TestedSide::Client, None) => (side, scenario.name.clone()),
     };
     let entries = std::fs::read_dir(&folder)
         .map(|dir| dir.flatten().collect::<Vec<_>>())
@@ -53,7 +53,7 @@ pub(super) fn read(scenario: &Scenario, out: &Path) -> Verdict {
     let text = found.and_then(|e| std::fs::read_to_string(e.path().join("checks.json")).ok());
     match text {
         Some(text) => judge(&text),
-        None => Verdict::Fail("the suite wrote no results; see suite.log".to_owned()),
+        None => CheckVerdict::Fail("the suite wrote no results; see suite.log".to_owned()),
     }
 }
 
@@ -70,14 +70,14 @@ fn without_time(folder: &str) -> Option<&str> {
 }
 
 /// No failure, no warning, and at least one thing that was really checked.
-fn judge(text: &str) -> Verdict {
-    let checks: Vec<Check> = match serde_json::from_str(text) {
+fn judge(text: &str) -> CheckVerdict {
+    let checks: Vec<SuiteCheck> = match serde_json::from_str(text) {
         Ok(checks) => checks,
-        Err(error) => return Verdict::Fail(format!("checks.json: {error}")),
+        Err(error) => return CheckVerdict::Fail(format!("checks.json: {error}")),
     };
     let count = |status: &str| checks.iter().filter(|c| c.status == status).count();
     let (good, skipped) = (count("SUCCESS"), count("SKIPPED"));
-    let bad: Vec<&Check> = checks
+    let bad: Vec<&SuiteCheck> = checks
         .iter()
         .filter(|c| !matches!(c.status.as_str(), "SUCCESS" | "SKIPPED" | "INFO"))
         .collect();
@@ -91,7 +91,7 @@ fn judge(text: &str) -> Verdict {
             .error_message
             .clone()
             .unwrap_or_else(|| first.name.clone());
-        return Verdict::Fail(format!(
+        return CheckVerdict::Fail(format!(
             "{} {}: {}{more}",
             first.status,
             first.id,
@@ -99,14 +99,14 @@ fn judge(text: &str) -> Verdict {
         ));
     }
     if good == 0 {
-        return Verdict::Fail(format!("nothing was checked ({skipped} skipped)"));
+        return CheckVerdict::Fail(format!("nothing was checked ({skipped} skipped)"));
     }
     let skipped = if skipped == 0 {
         String::new()
     } else {
         format!(", {skipped} skipped")
     };
-    Verdict::Pass(format!("{good} good{skipped}"))
+    CheckVerdict::Pass(format!("{good} good{skipped}"))
 }
 
 fn one_line(text: &str) -> String {

@@ -3,13 +3,13 @@
 
 use std::path::Path;
 
-use super::suite::Scenario;
-use crate::{Outcome, files};
+use super::suite::SuiteScenario;
+use crate::{CommandResult, files};
 
 pub(super) struct Left(Vec<String>);
 
 impl Left {
-    pub(super) fn load(path: &Path) -> Outcome<Self> {
+    pub(super) fn load(path: &Path) -> CommandResult<Self> {
         Ok(Self::parse(&files::read(path)?))
     }
 
@@ -21,13 +21,13 @@ impl Left {
         Self(files::entries(text).into_iter().map(entry).collect())
     }
 
-    pub(super) fn has(&self, scenario: &Scenario) -> bool {
+    pub(super) fn has(&self, scenario: &SuiteScenario) -> bool {
         let name = scenario.to_string();
         self.0.contains(&name)
     }
 
     /// Entries that no scenario bears, or that are there twice.
-    pub(super) fn unknown(&self, scenarios: &[Scenario]) -> Vec<String> {
+    pub(super) fn unknown(&self, scenarios: &[SuiteScenario]) -> Vec<String> {
         let mut problems = Vec::new();
         for (at, entry) in self.0.iter().enumerate() {
             if !scenarios.iter().any(|s| s.to_string() == *entry) {
@@ -47,14 +47,14 @@ impl Left {
 
 #[cfg(test)]
 mod tests {
-    use super::super::suite::{Scenario, Side};
+    use super::super::suite::{SuiteScenario, TestedSide};
     use super::Left;
 
     #[test]
     fn entries_name_the_side_and_the_scenario() {
-        let scenarios = [Scenario {
+        let scenarios = [SuiteScenario {
             revision: "2026-07-28",
-            side: Side::Client,
+            side: TestedSide::Client,
             name: "auth/x".into(),
             group: "scored".into(),
         }];

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use crate::process::Group;
-use crate::{Outcome, files, npm, process};
+use crate::process::ProcessGroup;
+use crate::{CommandResult, files, npm, process};
 
 const PACKAGE: &str = "@modelcontextprotocol/conformance";
 const VERSION: &str = "0.2.0-alpha.12";
@@ -30,12 +30,12 @@ Server.prototype._listen2 = function (address, port, type, ...rest) {
 ";
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Side {
+pub(super) enum TestedSide {
     Server,
     Client,
 }
 
-impl Side {
+impl TestedSide {
     pub(super) fn word(self) -> &'static str {
         match self {
             Self::Server => "server",
@@ -46,15 +46,15 @@ impl Side {
 
 /// One scenario as the suite lists it.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Scenario {
+pub(super) struct SuiteScenario {
     pub(super) revision: &'static str,
-    pub(super) side: Side,
+    pub(super) side: TestedSide,
     pub(super) name: String,
     /// `scored`, or why the suite runs it without a score.
     pub(super) group: String,
 }
 
-impl fmt::Display for Scenario {
+impl fmt::Display for SuiteScenario {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {} {}", self.revision, self.side.word(), self.name)
     }
@@ -67,7 +67,7 @@ pub(super) struct Suite {
 
 impl Suite {
     /// Installs the suite and a Node that can run it into `dir`, unless they are there.
-    pub(super) fn install(dir: &Path) -> Outcome<Self> {
+    pub(super) fn install(dir: &Path) -> CommandResult<Self> {
         files::write(&dir.join("pin.cjs"), PIN)?;
         // The suite needs `fs.globSync`, which came with Node 22.
         let node = npm::install(dir, &[&format!("{PACKAGE}@{VERSION}")])?;
@@ -78,7 +78,7 @@ impl Suite {
     }
 
     /// Every scenario that the suite runs for the revision, the unscored ones too.
-    pub(super) fn list(&self, revision: &'static str) -> Outcome<Vec<Scenario>> {
+    pub(super) fn list(&self, revision: &'static str) -> CommandResult<Vec<SuiteScenario>> {
         let text = process::output(self.command().args([
             "list",
             "--server",
@@ -87,8 +87,8 @@ impl Suite {
             revision,
         ]))?;
         let found = parse_list(revision, &text);
-        if found.iter().any(|s| s.side == Side::Server)
-            && found.iter().any(|s| s.side == Side::Client)
+        if found.iter().any(|s| s.side == TestedSide::Server)
+            && found.iter().any(|s| s.side == TestedSide::Client)
         {
             return Ok(found);
         }
@@ -103,7 +103,7 @@ impl Suite {
         url: &str,
         scenario: Option<&str>,
         out: &Path,
-    ) -> Outcome {
+    ) -> CommandResult {
         let mut command = self.command();
         command.args(["server", "--url", url]);
         self.finish(revision, command, scenario, out)
@@ -115,7 +115,7 @@ impl Suite {
         client: &str,
         scenario: Option<&str>,
         out: &Path,
-    ) -> Outcome {
+    ) -> CommandResult {
         let mut command = self.command();
         command.args(["client", "--command", client, "--timeout", "60000"]);
         self.finish(revision, command, scenario, out)
@@ -129,7 +129,7 @@ impl Suite {
         mut command: Command,
         scenario: Option<&str>,
         out: &Path,
-    ) -> Outcome {
+    ) -> CommandResult {
         match scenario {
             Some(name) => {
                 // Extensions are on no revision's timeline: without the force the suite would skip
@@ -141,7 +141,7 @@ impl Suite {
         std::fs::create_dir_all(out).map_err(|e| format!("{}: {e}", out.display()))?;
         command.arg("-o").arg(out);
         process::log_to(&mut command, &out.join("suite.log"))?;
-        let mut group = Group::spawn(&mut command)?;
+        let mut group = ProcessGroup::spawn(&mut command)?;
         match group.wait(LIMIT) {
             Some(_) => Ok(()),
             None => Err(format!(
@@ -165,21 +165,21 @@ impl Suite {
 
 /// Reads `list --requirements`: names under `Server scenarios`, `Client scenarios`, and under the
 /// reason for which the rest is not scored, there with the side behind the name.
-fn parse_list(revision: &'static str, text: &str) -> Vec<Scenario> {
-    let mut found: Vec<Scenario> = Vec::new();
+fn parse_list(revision: &'static str, text: &str) -> Vec<SuiteScenario> {
+    let mut found: Vec<SuiteScenario> = Vec::new();
     let (mut side, mut group) = (None, "scored".to_owned());
     for line in text.lines().map(str::trim) {
         if let Some(entry) = line.strip_prefix("- ") {
             let (name, said) = match entry.split_once(' ') {
-                Some((name, "[server]")) => (name, Some(Side::Server)),
-                Some((name, "[client]")) => (name, Some(Side::Client)),
+                Some((name, "[server]")) => (name, Some(TestedSide::Server)),
+                Some((name, "[client]")) => (name, Some(TestedSide::Client)),
                 _ => (entry, None),
             };
             let Some(side) = said.or(side) else {
                 continue;
             };
             if !found.iter().any(|s| s.side == side && s.name == name) {
-                found.push(Scenario {
+                found.push(SuiteScenario {
                     revision,
                     side,
                     name: name.to_owned(),
@@ -187,9 +187,9 @@ fn parse_list(revision: &'static str, text: &str) -> Vec<Scenario> {
                 });
             }
         } else if line.starts_with("Server scenarios") {
-            (side, group) = (Some(Side::Server), "scored".to_owned());
+            (side, group) = (Some(TestedSide::Server), "scored".to_owned());
         } else if line.starts_with("Client scenarios") {
-            (side, group) = (Some(Side::Client), "scored".to_owned());
+            (side, group) = (Some(TestedSide::Client), "scored".to_owned());
         } else if let Some((reason, _)) = line.strip_suffix("):").and_then(|l| l.split_once(" (")) {
             (side, group) = (None, reason.to_owned());
         }
@@ -199,23 +199,23 @@ fn parse_list(revision: &'static str, text: &str) -> Vec<Scenario> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Side, parse_list};
+    use super::{TestedSide, parse_list};
 
     #[test]
     fn the_list_is_read_with_sides_and_groups() {
         let text = "Required for X (3 scenarios, frozen):\n\nServer scenarios (test against a server):\n  - tools-list\n\n\
                     Client scenarios (test against a client):\n  - tools_call\n  - auth/basic\n\n\
                     Run and reported, but never scored:\n  extension (2):\n    - auth/dpop [client]\n    - tasks-x [server]\n";
-        let found: Vec<(Side, String, String)> = parse_list("X", text)
+        let found: Vec<(TestedSide, String, String)> = parse_list("X", text)
             .into_iter()
             .map(|s| (s.side, s.name, s.group))
             .collect();
         let expected = [
-            (Side::Server, "tools-list", "scored"),
-            (Side::Client, "tools_call", "scored"),
-            (Side::Client, "auth/basic", "scored"),
-            (Side::Client, "auth/dpop", "extension"),
-            (Side::Server, "tasks-x", "extension"),
+            (TestedSide::Server, "tools-list", "scored"),
+            (TestedSide::Client, "tools_call", "scored"),
+            (TestedSide::Client, "auth/basic", "scored"),
+            (TestedSide::Client, "auth/dpop", "extension"),
+            (TestedSide::Server, "tasks-x", "extension"),
         ];
         assert_eq!(
             found,

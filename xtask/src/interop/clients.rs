@@ -3,10 +3,10 @@
 use serde::Deserialize;
 
 use super::peers::Peer;
-use super::record::{Record, Result};
-use super::shortfalls::{self, Side};
-use super::ways::{Era, Target, Way, Ways, with};
-use crate::Outcome;
+use super::record::{InteropRecord, Result};
+use super::shortfalls::{self, PeerSide};
+use super::transports::{ClientTarget, ProtocolEra, Transport, Ways, with};
+use crate::CommandResult;
 
 /// What every client checks, in its order.
 pub(super) const CHECKS: [&str; 22] = [
@@ -38,27 +38,27 @@ const PING: &str = "ping";
 const FLOATS: &str = "call, floats for integers";
 const PAGES: &str = "pagination";
 
-fn is_there(part: &str, what: &str, era: Era, way: Way) -> bool {
+fn is_there(part: &str, what: &str, era: ProtocolEra, way: Transport) -> bool {
     match what {
-        PING => era == Era::Legacy,
+        PING => era == ProtocolEra::Legacy,
         FLOATS => !part.starts_with("typescript"),
-        PAGES => way != Way::HttpUp,
+        PAGES => way != Transport::HttpUp,
         _ => true,
     }
 }
 
 /// One line of a client.
 #[derive(Deserialize)]
-pub(super) struct Line {
+pub(super) struct ClientLine {
     check: String,
     ok: bool,
     says: String,
 }
 
-pub(super) fn check(ways: &Ways, peer: &Peer, record: &mut Record) {
+pub(super) fn check(ways: &Ways, peer: &Peer, record: &mut InteropRecord) {
     for era in peer.eras.iter().copied() {
         let who = format!("{}'s client calls carryall, {} era", peer.name, era.word());
-        for way in Way::ALL {
+        for way in Transport::ALL {
             let checks = || {
                 CHECKS
                     .into_iter()
@@ -80,7 +80,7 @@ pub(super) fn check(ways: &Ways, peer: &Peer, record: &mut Record) {
                     &who,
                     what,
                     way,
-                    shortfalls::of(Side::Client, peer.part, era, way, what, result),
+                    shortfalls::of(PeerSide::Client, peer.part, era, way, what, result),
                 );
             }
             let ends = if trouble.is_empty() {
@@ -94,7 +94,7 @@ pub(super) fn check(ways: &Ways, peer: &Peer, record: &mut Record) {
 }
 
 /// What the client said of one check.
-pub(super) fn result(lines: &[Line], trouble: &str, what: &str) -> Result {
+pub(super) fn result(lines: &[ClientLine], trouble: &str, what: &str) -> Result {
     match lines.iter().find(|line| line.check == what) {
         Some(line) if line.ok => Result::Pass(line.says.clone()),
         Some(line) => Result::Fail(line.says.clone()),
@@ -108,13 +108,13 @@ pub(super) fn lines(
     part: &str,
     client: &[String],
     era: &str,
-    way: Way,
-) -> Outcome<(Vec<Line>, String)> {
+    way: Transport,
+) -> CommandResult<(Vec<ClientLine>, String)> {
     let (target, running) = ways.to_demo(way)?;
     let client = with(client, &[era]);
     let words = match target {
-        Target::Url(url) => with(&client, &["http", &url]),
-        Target::Command(command) => {
+        ClientTarget::Url(url) => with(&client, &["http", &url]),
+        ClientTarget::Command(command) => {
             let command: Vec<&str> = command.iter().map(String::as_str).collect();
             with(&with(&client, &["stdio"]), &command)
         }

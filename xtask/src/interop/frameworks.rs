@@ -9,10 +9,10 @@ use serde_json::Value;
 
 use super::clients::last_line;
 use super::peers::{Node, installed};
-use super::record::{Record, Result};
-use super::servers::{Found, ask, same};
-use super::ways::{Target, Way, Ways, with};
-use crate::{Outcome, files, npm, process};
+use super::record::{InteropRecord, Result};
+use super::servers::{CommandOutput, ask, same};
+use super::transports::{ClientTarget, Transport, Ways, with};
+use crate::{CommandResult, files, npm, process};
 
 const FASTMCP: &str = "fastmcp==4.1.2";
 const MCP_GO: &str = "mcp-go@1.2.1";
@@ -25,36 +25,36 @@ struct Framework {
     name: &'static str,
     package: &'static str,
     /// Goes on with `http PORT` or `stdio`.
-    server: Outcome<Vec<String>>,
+    server: CommandResult<Vec<String>>,
     http: bool,
     /// Whether its server asks the user, which in these frameworks only works with a handshake.
     asks: bool,
 }
 
 /// A command of `carryall`, and what it must print.
-struct Check {
+struct FrameworkCheck {
     what: &'static str,
     words: &'static [&'static str],
-    judge: fn(&Found) -> Outcome<String>,
+    judge: fn(&CommandOutput) -> CommandResult<String>,
 }
 
-const CHECKS: [Check; 4] = [
-    Check {
+const CHECKS: [FrameworkCheck; 4] = [
+    FrameworkCheck {
         what: "discover",
         words: &["discover"],
         judge: era,
     },
-    Check {
+    FrameworkCheck {
         what: "tools",
         words: &["tools"],
         judge: tools,
     },
-    Check {
+    FrameworkCheck {
         what: "call",
         words: &["call", "echo", "text=grüß dich"],
         judge: |found| says(found, "grüß dich"),
     },
-    Check {
+    FrameworkCheck {
         what: "call, structured",
         words: &["call", "add", "a=2", "b=40"],
         judge: |found| says(found, "42"),
@@ -62,7 +62,7 @@ const CHECKS: [Check; 4] = [
 ];
 
 /// Asking works in the era with the handshake alone.
-const ASKING: Check = Check {
+const ASKING: FrameworkCheck = FrameworkCheck {
     what: "call, elicitation",
     words: &[
         "call",
@@ -79,9 +79,9 @@ const ASKING: Check = Check {
 pub(super) fn check(
     ways: &Ways,
     dir: &Path,
-    node: &Outcome<Node>,
+    node: &CommandResult<Node>,
     no_build: bool,
-    record: &mut Record,
+    record: &mut InteropRecord,
 ) {
     let fastmcp = installed(&dir.join("fastmcp"), &[FASTMCP]);
     let frameworks = [
@@ -123,15 +123,20 @@ pub(super) fn check(
     claude_code(ways, dir, node, record);
 }
 
-fn serve(ways: &Ways, framework: &Framework, record: &mut Record) {
+fn serve(ways: &Ways, framework: &Framework, record: &mut InteropRecord) {
     let who = format!(
         "carryall calls a server on {} ({})",
         framework.name, framework.package
     );
-    let of_http = |way: &Way| framework.http || !matches!(way, Way::Http | Way::HttpUp);
-    for way in Way::ALL.into_iter().chain(Way::SLOW).filter(of_http) {
+    let of_http =
+        |way: &Transport| framework.http || !matches!(way, Transport::Http | Transport::HttpUp);
+    for way in Transport::ALL
+        .into_iter()
+        .chain(Transport::SLOW)
+        .filter(of_http)
+    {
         // The endpoint has to be told which era to take for what only one of them has.
-        let sets: [(&str, &[Check]); 2] = [
+        let sets: [(&str, &[FrameworkCheck]); 2] = [
             ("auto", &CHECKS),
             ("legacy", if framework.asks { &[ASKING] } else { &[] }),
         ];
@@ -180,7 +185,7 @@ fn serve(ways: &Ways, framework: &Framework, record: &mut Record) {
     }
 }
 
-fn era(found: &Found) -> Outcome<String> {
+fn era(found: &CommandOutput) -> CommandResult<String> {
     let era = &found.value["_meta"]["carryall/era"];
     if era["version"].is_string() {
         Ok(era.to_string())
@@ -189,7 +194,7 @@ fn era(found: &Found) -> Outcome<String> {
     }
 }
 
-fn tools(found: &Found) -> Outcome<String> {
+fn tools(found: &CommandOutput) -> CommandResult<String> {
     let tools = found.value["tools"].as_array().ok_or("there is no list")?;
     match tools.iter().any(|tool| tool["name"] == "echo") {
         true => Ok(format!("{} tools", tools.len())),
@@ -197,7 +202,7 @@ fn tools(found: &Found) -> Outcome<String> {
     }
 }
 
-fn says(found: &Found, wanted: &str) -> Outcome<String> {
+fn says(found: &CommandOutput, wanted: &str) -> CommandResult<String> {
     let text = found.value.to_string();
     if text.contains(wanted) {
         Ok(wanted.to_owned())
@@ -207,9 +212,9 @@ fn says(found: &Found, wanted: &str) -> Outcome<String> {
 }
 
 /// Its client against the demo, whose tools it calls by the way that it takes by itself.
-fn fastmcp_client(ways: &Ways, python: &Outcome<PathBuf>, record: &mut Record) {
+fn fastmcp_client(ways: &Ways, python: &CommandResult<PathBuf>, record: &mut InteropRecord) {
     let who = format!("FastMCP's client calls carryall ({FASTMCP})");
-    for way in Way::ALL {
+    for way in Transport::ALL {
         let result = match python {
             Err(why) => Result::NotRun(why.clone()),
             Ok(python) => called(ways, python, way).map_or_else(Result::Fail, Result::Pass),
@@ -218,12 +223,12 @@ fn fastmcp_client(ways: &Ways, python: &Outcome<PathBuf>, record: &mut Record) {
     }
 }
 
-fn called(ways: &Ways, python: &Path, way: Way) -> Outcome<String> {
+fn called(ways: &Ways, python: &Path, way: Transport) -> CommandResult<String> {
     let (target, running) = ways.to_demo(way)?;
     let client = script(python, "fastmcp_client.py");
     let words = match &target {
-        Target::Url(url) => with(&client, &["http", url]),
-        Target::Command(command) => with(&client, &["stdio"])
+        ClientTarget::Url(url) => with(&client, &["http", url]),
+        ClientTarget::Command(command) => with(&client, &["stdio"])
             .into_iter()
             .chain(command.iter().cloned())
             .collect(),
@@ -243,14 +248,14 @@ fn called(ways: &Ways, python: &Path, way: Way) -> Outcome<String> {
 }
 
 /// `claude mcp list` connects to each server that is configured, and says whether that worked.
-fn claude_code(ways: &Ways, dir: &Path, node: &Outcome<Node>, record: &mut Record) {
+fn claude_code(ways: &Ways, dir: &Path, node: &CommandResult<Node>, record: &mut InteropRecord) {
     let who = format!("Claude Code's mcp list meets carryall ({CLAUDE_CODE})");
     let place = dir.join("claude-code");
     let program = node.as_ref().map_err(Clone::clone).and_then(|_| {
         npm::install(&place, &[CLAUDE_CODE])?;
         Ok(place.join("node_modules/.bin/claude"))
     });
-    for way in Way::ALL {
+    for way in Transport::ALL {
         let result = match &program {
             Err(why) => Result::NotRun(why.clone()),
             Ok(program) => listed(ways, program, way).map_or_else(Result::Fail, Result::Pass),
@@ -259,7 +264,7 @@ fn claude_code(ways: &Ways, dir: &Path, node: &Outcome<Node>, record: &mut Recor
     }
 }
 
-fn listed(ways: &Ways, program: &Path, way: Way) -> Outcome<String> {
+fn listed(ways: &Ways, program: &Path, way: Transport) -> CommandResult<String> {
     let (target, running) = ways.to_demo(way)?;
     let claude = [program.display().to_string()];
     let _ = ways.run(
@@ -268,8 +273,8 @@ fn listed(ways: &Ways, program: &Path, way: Way) -> Outcome<String> {
     );
     let add = with(&claude, &["mcp", "add", "--scope", "user"]);
     let add = match &target {
-        Target::Url(url) => with(&add, &["--transport", "http", "carryall", url]),
-        Target::Command(command) => with(&add, &["carryall", "--"])
+        ClientTarget::Url(url) => with(&add, &["--transport", "http", "carryall", url]),
+        ClientTarget::Command(command) => with(&add, &["carryall", "--"])
             .into_iter()
             .chain(command.iter().cloned())
             .collect(),
@@ -305,7 +310,7 @@ fn ours(what: &str) -> PathBuf {
     files::root().join("interop/frameworks").join(what)
 }
 
-fn mcp_go(dir: &Path, no_build: bool) -> Outcome<Vec<String>> {
+fn mcp_go(dir: &Path, no_build: bool) -> CommandResult<Vec<String>> {
     let program = dir.join("mcp-go/server");
     if !process::exists("go") {
         return Err("go is not installed".to_owned());
@@ -321,7 +326,7 @@ fn mcp_go(dir: &Path, no_build: bool) -> Outcome<Vec<String>> {
     Ok(vec![program.display().to_string()])
 }
 
-fn tower_mcp(dir: &Path, no_build: bool) -> Outcome<Vec<String>> {
+fn tower_mcp(dir: &Path, no_build: bool) -> CommandResult<Vec<String>> {
     let target = dir.join("tower-mcp");
     if !no_build {
         let mut command = process::cargo();
@@ -340,7 +345,7 @@ fn tower_mcp(dir: &Path, no_build: bool) -> Outcome<Vec<String>> {
     ])
 }
 
-fn java(dir: &Path, no_build: bool) -> Outcome<Vec<String>> {
+fn java(dir: &Path, no_build: bool) -> CommandResult<Vec<String>> {
     if let Some(missing) = ["java", "javac", "mvn"]
         .into_iter()
         .find(|program| !process::exists(program))

@@ -3,33 +3,33 @@
 use std::path::Path;
 
 use super::peers::{Node, inspector};
-use super::record::{Record, Result};
+use super::record::{InteropRecord, Result};
 use super::servers::first;
-use super::ways::{Target, Way, Ways, with};
-use crate::Outcome;
+use super::transports::{ClientTarget, Transport, Ways, with};
+use crate::CommandResult;
 
 /// A method with its arguments, where to look in the result, and how the text found there begins.
-struct Check {
+struct InspectorCheck {
     what: &'static str,
     words: &'static [&'static str],
     pointer: &'static str,
     begins: &'static str,
 }
 
-const CHECKS: [Check; 7] = [
-    Check {
+const CHECKS: [InspectorCheck; 7] = [
+    InspectorCheck {
         what: "tools/list",
         words: &["--method", "tools/list"],
         pointer: "/tools/0/name",
         begins: "add",
     },
-    Check {
+    InspectorCheck {
         what: "tools/call whoami",
         words: &["--method", "tools/call", "--tool-name", "whoami"],
         pointer: "/content/0/text",
         begins: "replica ",
     },
-    Check {
+    InspectorCheck {
         what: "tools/call add, structured output",
         words: &[
             "--method",
@@ -43,13 +43,13 @@ const CHECKS: [Check; 7] = [
         pointer: "/structuredContent/sum",
         begins: "42",
     },
-    Check {
+    InspectorCheck {
         what: "resources/list",
         words: &["--method", "resources/list"],
         pointer: "/resources/0/uri",
         begins: "demo://",
     },
-    Check {
+    InspectorCheck {
         what: "resources/read",
         words: &[
             "--method",
@@ -60,13 +60,13 @@ const CHECKS: [Check; 7] = [
         pointer: "/contents/0/text",
         begins: "Oslo",
     },
-    Check {
+    InspectorCheck {
         what: "prompts/list",
         words: &["--method", "prompts/list"],
         pointer: "/prompts/0/name",
         begins: "explain_demo",
     },
-    Check {
+    InspectorCheck {
         what: "prompts/get",
         words: &[
             "--method",
@@ -84,11 +84,16 @@ const CHECKS: [Check; 7] = [
 /// What it takes for `--protocol-era`.
 const ERAS: [&str; 3] = ["legacy", "auto", "modern"];
 
-pub(super) fn check(ways: &Ways, dir: &Path, node: &Outcome<Node>, record: &mut Record) {
+pub(super) fn check(
+    ways: &Ways,
+    dir: &Path,
+    node: &CommandResult<Node>,
+    record: &mut InteropRecord,
+) {
     for era in ERAS {
         let who = format!("The Inspector's --cli calls carryall, era {era}");
-        for way in Way::ALL {
-            let all = |record: &mut Record, result: &Result| {
+        for way in Transport::ALL {
+            let all = |record: &mut InteropRecord, result: &Result| {
                 CHECKS
                     .iter()
                     .for_each(|check| record.add(&who, check.what, way, result.clone()));
@@ -126,13 +131,13 @@ fn judged(
     ways: &Ways,
     start: &[String],
     era: &str,
-    check: &Check,
-    target: &Target,
-) -> Outcome<String> {
+    check: &InspectorCheck,
+    target: &ClientTarget,
+) -> CommandResult<String> {
     let target = match target {
-        Target::Url(url) => vec!["--server-url", url, "--transport", "http"],
+        ClientTarget::Url(url) => vec!["--server-url", url, "--transport", "http"],
         // A command goes first; what it does not end with are options of the Inspector.
-        Target::Command(command) => command.iter().map(String::as_str).collect(),
+        ClientTarget::Command(command) => command.iter().map(String::as_str).collect(),
     };
     let start = with(&with(start, &["--cli"]), &target);
     let words = with(

@@ -7,8 +7,8 @@ mod rust;
 
 use std::path::{Path, PathBuf};
 
-use super::ways::Era;
-use crate::{Outcome, files};
+use super::transports::ProtocolEra;
+use crate::{CommandResult, files};
 
 pub(super) use node::{INSPECTOR, Node, inspector};
 pub(super) use python::{REAL as PYTHON_SERVERS, installed, real as python_servers};
@@ -20,12 +20,12 @@ pub(super) struct Peer {
     pub(super) name: &'static str,
     pub(super) packages: String,
     /// The eras that it speaks, on both sides and over both transports, and whether it speaks both.
-    pub(super) eras: Vec<Era>,
+    pub(super) eras: Vec<ProtocolEra>,
     pub(super) both: bool,
     /// The programs, or why they cannot run.
-    pub(super) programs: Outcome<Programs>,
+    pub(super) programs: CommandResult<Programs>,
     /// What runs them, with its version.
-    pub(super) toolchain: Outcome<(String, String)>,
+    pub(super) toolchain: CommandResult<(String, String)>,
 }
 
 impl Peer {
@@ -54,7 +54,7 @@ pub(super) const PARTS: [&str; 6] = [
 /// Installs and builds what is wanted. Who is not wanted is there too, as not asked for.
 pub(super) fn all(
     dir: &Path,
-    node: &Outcome<Node>,
+    node: &CommandResult<Node>,
     no_build: bool,
     wants: impl Fn(&str) -> bool,
 ) -> Vec<Peer> {
@@ -70,7 +70,7 @@ pub(super) fn all(
 }
 
 /// The Node that runs what comes from npm, and all of that.
-pub(super) fn node(dir: &Path, wants: impl Fn(&str) -> bool) -> Outcome<Node> {
+pub(super) fn node(dir: &Path, wants: impl Fn(&str) -> bool) -> CommandResult<Node> {
     if [
         "inspector",
         "typescript-v2",
@@ -88,7 +88,7 @@ pub(super) fn node(dir: &Path, wants: impl Fn(&str) -> bool) -> Outcome<Node> {
 }
 
 /// Why something that nobody asked for is not there.
-pub(super) fn unwanted<T>() -> Outcome<T> {
+pub(super) fn unwanted<T>() -> CommandResult<T> {
     Err("not asked for".to_owned())
 }
 

@@ -9,45 +9,45 @@ use std::process::Command;
 use serde_json::{Value, json};
 
 use super::peers::{self, Node};
-use super::record::{Record, Result};
-use super::servers::{Found, ask};
-use super::ways::{Target, Way, Ways, with};
-use crate::{Outcome, process};
-use page::Page;
+use super::record::{InteropRecord, Result};
+use super::servers::{CommandOutput, ask};
+use super::transports::{ClientTarget, Transport, Ways, with};
+use crate::{CommandResult, process};
+use page::StaticPage;
 
 /// A command, and what it must print.
-struct Check {
+struct CommandCheck {
     what: &'static str,
     words: Vec<String>,
-    judge: Judge,
+    judge: OutputCheck,
 }
 
 /// Says what it found in the output, or what is wrong with it.
-type Judge = Box<dyn Fn(&Found) -> Outcome<String>>;
+type OutputCheck = Box<dyn Fn(&CommandOutput) -> CommandResult<String>>;
 
 struct Server {
     name: &'static str,
     package: String,
     /// How it is started, or why it cannot be.
-    command: Outcome<Vec<String>>,
+    command: CommandResult<Vec<String>>,
     /// How it is served over HTTP, if it can be: the word that makes it, and the path of its
     /// endpoint.
     http: Option<(&'static str, &'static str)>,
     /// Whether it is served on its standard streams too.
     stdio: bool,
-    checks: Vec<Check>,
+    checks: Vec<CommandCheck>,
 }
 
 /// Which era it is of is found out, and why is told.
-fn discovers() -> Check {
-    let judge = |found: &Found| {
+fn discovers() -> CommandCheck {
+    let judge = |found: &CommandOutput| {
         let era = &found.value["_meta"]["carryall/era"];
         let why = era["why"]
             .as_str()
             .ok_or_else(|| format!("no era in {}", found.value))?;
         Ok(format!("{}: {why}", texts(&era["version"])))
     };
-    Check {
+    CommandCheck {
         what: "discover",
         words: vec!["discover".to_owned()],
         judge: Box::new(judge),
@@ -55,8 +55,8 @@ fn discovers() -> Check {
 }
 
 /// The tools are there, however many they are, and this one is among them.
-fn lists(tool: &'static str) -> Check {
-    let judge = move |found: &Found| {
+fn lists(tool: &'static str) -> CommandCheck {
+    let judge = move |found: &CommandOutput| {
         let tools = found.value["tools"].as_array().ok_or("there is no list")?;
         if tools.iter().any(|found| found["name"] == tool) {
             Ok(format!("{} tools", tools.len()))
@@ -64,7 +64,7 @@ fn lists(tool: &'static str) -> Check {
             Err(format!("no {tool}: {}", found.value))
         }
     };
-    Check {
+    CommandCheck {
         what: "tools",
         words: vec!["tools".to_owned()],
         judge: Box::new(judge),
@@ -72,9 +72,9 @@ fn lists(tool: &'static str) -> Check {
 }
 
 /// What is printed has this in it somewhere.
-fn says(what: &'static str, words: &[&str], wanted: impl Into<String>) -> Check {
+fn says(what: &'static str, words: &[&str], wanted: impl Into<String>) -> CommandCheck {
     let wanted = wanted.into();
-    let judge = move |found: &Found| {
+    let judge = move |found: &CommandOutput| {
         let text = texts(&found.value);
         if text.contains(&wanted) {
             Ok(wanted.clone())
@@ -82,7 +82,7 @@ fn says(what: &'static str, words: &[&str], wanted: impl Into<String>) -> Check 
             Err(format!("no {wanted:?} in {text:?}"))
         }
     };
-    Check {
+    CommandCheck {
         what,
         words: words.iter().map(|&word| word.to_owned()).collect(),
         judge: Box::new(judge),
@@ -99,8 +99,13 @@ fn texts(value: &Value) -> String {
     }
 }
 
-pub(super) fn check(ways: &Ways, dir: &Path, node: &Outcome<Node>, record: &mut Record) {
-    let page = Page::serve();
+pub(super) fn check(
+    ways: &Ways,
+    dir: &Path,
+    node: &CommandResult<Node>,
+    record: &mut InteropRecord,
+) {
+    let page = StaticPage::serve();
     let files = dir.join("real");
     let made = prepare(&files);
     let python = peers::python_servers(dir);
@@ -115,11 +120,11 @@ pub(super) fn check(ways: &Ways, dir: &Path, node: &Outcome<Node>, record: &mut 
     }
 }
 
-fn run(ways: &Ways, server: &Server, record: &mut Record) {
+fn run(ways: &Ways, server: &Server, record: &mut InteropRecord) {
     let who = format!("carryall calls {} ({})", server.name, server.package);
     let discovers = discovers();
     // Where each start takes seconds, it is enough to know that the server is met.
-    let checks = |way: Way| {
+    let checks = |way: Transport| {
         let own = if way.is_slow() {
             &server.checks[..1]
         } else {
@@ -127,13 +132,16 @@ fn run(ways: &Ways, server: &Server, record: &mut Record) {
         };
         std::iter::once(&discovers).chain(own)
     };
-    let over_http = server.http.iter().flat_map(|_| [Way::Http, Way::HttpUp]);
-    let over_stdio = [Way::Stdio, Way::StdioUp]
+    let over_http = server
+        .http
+        .iter()
+        .flat_map(|_| [Transport::Http, Transport::HttpUp]);
+    let over_stdio = [Transport::Stdio, Transport::StdioUp]
         .into_iter()
-        .chain(Way::SLOW)
+        .chain(Transport::SLOW)
         .filter(|_| server.stdio);
     for way in over_http.chain(over_stdio) {
-        let all = |record: &mut Record, result: &Result| {
+        let all = |record: &mut InteropRecord, result: &Result| {
             checks(way).for_each(|check| record.add(&who, check.what, way, result.clone()));
         };
         let command = match &server.command {
@@ -144,7 +152,9 @@ fn run(ways: &Ways, server: &Server, record: &mut Record) {
             }
         };
         let reached = match (server.http, way) {
-            (Some((word, path)), Way::Http | Way::HttpUp) => ways.to_port(command, word, path, way),
+            (Some((word, path)), Transport::Http | Transport::HttpUp) => {
+                ways.to_port(command, word, path, way)
+            }
             _ => ways.to_command(command, way),
         };
         let (target, running) = match reached {
@@ -168,12 +178,17 @@ fn run(ways: &Ways, server: &Server, record: &mut Record) {
     }
 }
 
-fn judged(ways: &Ways, server: &Server, check: &Check, target: &Target) -> Outcome<String> {
+fn judged(
+    ways: &Ways,
+    server: &Server,
+    check: &CommandCheck,
+    target: &ClientTarget,
+) -> CommandResult<String> {
     let words: Vec<&str> = check.words.iter().map(String::as_str).collect();
     (check.judge)(&ask(ways, server.name, &words, target, true)?)
 }
 
-fn from_npm(node: &Outcome<&Node>, files: &Path) -> Vec<Server> {
+fn from_npm(node: &CommandResult<&Node>, files: &Path) -> Vec<Server> {
     let start = |name: &str, more: &[&Path]| {
         let mut words = node.clone()?.server(name);
         words.extend(more.iter().map(|path| path.display().to_string()));
@@ -280,7 +295,7 @@ fn from_npm(node: &Outcome<&Node>, files: &Path) -> Vec<Server> {
 }
 
 /// It has something of everything, as its name says.
-fn everything() -> Vec<Check> {
+fn everything() -> Vec<CommandCheck> {
     vec![
         lists("echo"),
         says(
@@ -350,7 +365,11 @@ fn everything() -> Vec<Check> {
     ]
 }
 
-fn from_pypi(programs: &Outcome<PathBuf>, files: &Path, page: &Outcome<Page>) -> Vec<Server> {
+fn from_pypi(
+    programs: &CommandResult<PathBuf>,
+    files: &Path,
+    page: &CommandResult<StaticPage>,
+) -> Vec<Server> {
     let start = |name: &str| Ok(vec![programs.clone()?.join(name).display().to_string()]);
     let package = |name: &str| {
         peers::PYTHON_SERVERS
@@ -360,7 +379,9 @@ fn from_pypi(programs: &Outcome<PathBuf>, files: &Path, page: &Outcome<Page>) ->
     let package = |name: &str| package(name).unwrap_or_default().replace("==", "@");
     let repository = files.join("repository");
     let at = format!("repo_path={}", repository.display());
-    let url = page.as_ref().map_or_else(|_| String::new(), Page::url);
+    let url = page
+        .as_ref()
+        .map_or_else(|_| String::new(), StaticPage::url);
     vec![
         Server {
             name: "mcp-server-time",
@@ -393,7 +414,7 @@ fn from_pypi(programs: &Outcome<PathBuf>, files: &Path, page: &Outcome<Page>) ->
             package: package("mcp-server-fetch"),
             // The page is on the loopback, which it does not go to unless it is told to.
             command: page.as_ref().map_err(Clone::clone).and_then(|_| {
-                let command: Outcome<Vec<String>> = start("mcp-server-fetch");
+                let command: CommandResult<Vec<String>> = start("mcp-server-fetch");
                 Ok(with(&command?, &["--allow-private-ips"]))
             }),
             http: None,
@@ -427,7 +448,7 @@ fn from_pypi(programs: &Outcome<PathBuf>, files: &Path, page: &Outcome<Page>) ->
 const MESSAGE: &str = "The first of its kind";
 
 /// A folder with a note, and a repository with one commit.
-fn prepare(files: &Path) -> Outcome {
+fn prepare(files: &Path) -> CommandResult {
     let fail = |e: std::io::Error| format!("{}: {e}", files.display());
     if files.exists() {
         fs::remove_dir_all(files).map_err(fail)?;

@@ -1,6 +1,6 @@
 //! What was checked and what came of it.
 
-use super::ways::Way;
+use super::transports::Transport;
 use crate::table;
 
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -14,20 +14,20 @@ pub(super) enum Result {
 }
 
 /// Whether a result is of one kind.
-type Kind = fn(&Result) -> bool;
+type ResultShape = fn(&Result) -> bool;
 
-struct Row {
+struct InteropRow {
     who: String,
     what: String,
-    way: Way,
+    way: Transport,
     result: Result,
 }
 
 #[derive(Default)]
-pub(super) struct Record(Vec<Row>);
+pub(super) struct InteropRecord(Vec<InteropRow>);
 
-impl Record {
-    pub(super) fn add(&mut self, who: &str, what: &str, way: Way, result: Result) {
+impl InteropRecord {
+    pub(super) fn add(&mut self, who: &str, what: &str, way: Transport, result: Result) {
         if let Result::Fail(why) = &result {
             eprintln!(
                 "FAIL: {who}, {what}, {} {}: {why}",
@@ -35,7 +35,7 @@ impl Record {
                 way.path()
             );
         }
-        self.0.push(Row {
+        self.0.push(InteropRow {
             who: who.to_owned(),
             what: what.to_owned(),
             way,
@@ -99,7 +99,7 @@ impl Record {
         for who in distinct(self.0.iter().map(|row| row.who.as_str())) {
             text.push_str(&format!("\n## {who}\n\n{}", self.section(who)));
         }
-        let kinds: [(&str, Kind); 3] = [
+        let kinds: [(&str, ResultShape); 3] = [
             ("What failed", |result| matches!(result, Result::Fail(_))),
             ("What the software of others lacks", |result| {
                 matches!(result, Result::Theirs(_))
@@ -144,10 +144,10 @@ impl Record {
     /// One row for each check, one column for each way on which it was made.
     fn section(&self, who: &str) -> String {
         let rows = || self.0.iter().filter(|row| row.who == who);
-        let ways: Vec<Way> = Way::ALL
+        let ways: Vec<Transport> = Transport::ALL
             .into_iter()
-            .chain(Way::SLOW)
-            .chain([Way::Both])
+            .chain(Transport::SLOW)
+            .chain([Transport::Both])
             .filter(|way| rows().any(|row| row.way == *way))
             .collect();
         let titles: Vec<String> = ways
@@ -157,7 +157,7 @@ impl Record {
         let mut header = vec!["check"];
         header.extend(titles.iter().map(String::as_str));
         let cells = |what: &str| -> Vec<String> {
-            let result = |way: &Way| {
+            let result = |way: &Transport| {
                 rows()
                     .find(|row| row.what == what && row.way == *way)
                     .map_or("", word)
@@ -175,7 +175,7 @@ impl Record {
     }
 }
 
-fn word(row: &Row) -> &'static str {
+fn word(row: &InteropRow) -> &'static str {
     match row.result {
         Result::Pass(_) => "pass",
         Result::Fail(_) => "FAIL",
@@ -185,7 +185,7 @@ fn word(row: &Row) -> &'static str {
 }
 
 /// Passed, failed, failed for what others lack, not run.
-fn counts<'a>(rows: impl Iterator<Item = &'a Row>) -> [usize; 4] {
+fn counts<'a>(rows: impl Iterator<Item = &'a InteropRow>) -> [usize; 4] {
     let mut counts = [0; 4];
     for row in rows {
         counts[match row.result {
@@ -200,7 +200,7 @@ fn counts<'a>(rows: impl Iterator<Item = &'a Row>) -> [usize; 4] {
 
 /// One line. What was not run is told once for each section, and what others lack once for all
 /// ways.
-fn problem(row: &Row) -> String {
+fn problem(row: &InteropRow) -> String {
     let (transport, path) = (row.way.transport(), row.way.path());
     match &row.result {
         Result::Fail(why) | Result::Pass(why) => {
@@ -279,24 +279,34 @@ const NOTES: &str = "
 
 #[cfg(test)]
 mod tests {
-    use super::{Record, Result};
-    use crate::interop::ways::Way;
+    use super::{InteropRecord, Result};
+    use crate::interop::transports::Transport;
 
     #[test]
     fn what_was_not_run_is_never_counted_as_passed() {
-        let mut record = Record::default();
-        record.add("X", "list", Way::Http, Result::Pass("3 tools".into()));
+        let mut record = InteropRecord::default();
+        record.add("X", "list", Transport::Http, Result::Pass("3 tools".into()));
         record.add(
             "X",
             "list",
-            Way::Stdio,
+            Transport::Stdio,
             Result::NotRun("npm is not installed".into()),
         );
-        record.add("X", "read", Way::Http, Result::Theirs("it cannot".into()));
+        record.add(
+            "X",
+            "read",
+            Transport::Http,
+            Result::Theirs("it cannot".into()),
+        );
         let sum =
             "1 checks pass, 0 fail, 1 fail for what the software of others lacks, 1 were not run";
         assert_eq!((record.failures(), record.sum().as_str()), (0, sum));
-        record.add("X", "call", Way::Http, Result::Fail("a | b\nc".into()));
+        record.add(
+            "X",
+            "call",
+            Transport::Http,
+            Result::Fail("a | b\nc".into()),
+        );
         assert_eq!(record.failures(), 1);
         let text = record.document(&[("x".into(), "1".into())]);
         assert!(

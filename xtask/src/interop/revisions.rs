@@ -3,8 +3,8 @@
 
 use super::clients::{CHECKS, lines, result};
 use super::peers::Peer;
-use super::record::{Record, Result};
-use super::ways::{Way, Ways};
+use super::record::{InteropRecord, Result};
+use super::transports::{Transport, Ways};
 
 /// The SDK whose client is used.
 const PART: &str = "go";
@@ -26,13 +26,13 @@ const REVISIONS: [(&str, &[&str]); 3] = [
     ),
 ];
 
-pub(super) fn check(ways: &Ways, every: &[Peer], record: &mut Record) {
+pub(super) fn check(ways: &Ways, every: &[Peer], record: &mut InteropRecord) {
     let Some(peer) = every.iter().find(|peer| peer.part == PART) else {
         return;
     };
     for (revision, later) in REVISIONS {
         let who = format!("{}'s client calls carryall, revision {revision}", peer.name);
-        for way in [Way::Http, Way::Stdio] {
+        for way in [Transport::Http, Transport::Stdio] {
             let checks = || CHECKS.into_iter().filter(|what| !later.contains(what));
             let found = peer
                 .programs

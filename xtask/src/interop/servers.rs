@@ -6,20 +6,20 @@ use serde_json::Value;
 
 use super::clients::last_line;
 use super::peers::Peer;
-use super::record::{Record, Result};
-use super::shortfalls::{self, Side};
-use super::ways::{Ended, Era, Target, Way, Ways};
-use crate::Outcome;
-use checks::{CHECKS, Check};
+use super::record::{InteropRecord, Result};
+use super::shortfalls::{self, PeerSide};
+use super::transports::{ClientTarget, ProgramOutcome, ProtocolEra, Transport, Ways};
+use crate::CommandResult;
+use checks::{CHECKS, ServerCheck};
 
 /// What a command printed.
-pub(super) struct Found {
+pub(super) struct CommandOutput {
     /// Its one value; of several (`listen` prints one for each event) a list.
     pub(super) value: Value,
     pub(super) stderr: String,
 }
 
-pub(super) fn check(ways: &Ways, peer: &Peer, record: &mut Record) {
+pub(super) fn check(ways: &Ways, peer: &Peer, record: &mut InteropRecord) {
     for era in peer.eras.iter().copied() {
         let who = format!(
             "carryall calls a server on the {}, {} era",
@@ -32,7 +32,7 @@ pub(super) fn check(ways: &Ways, peer: &Peer, record: &mut Record) {
                     .iter()
                     .filter(|check| (check.where_)(way) && (!way.is_slow() || check.is_basic()))
             };
-            let all = |record: &mut Record, result: &Result| {
+            let all = |record: &mut InteropRecord, result: &Result| {
                 checks().for_each(|check| record.add(&who, check.what, way, result.clone()));
             };
             let programs = match &peer.programs {
@@ -52,7 +52,8 @@ pub(super) fn check(ways: &Ways, peer: &Peer, record: &mut Record) {
             for check in checks() {
                 let result = judged(ways, peer, (era, way), check, &target)
                     .map_or_else(Result::Fail, Result::Pass);
-                let result = shortfalls::of(Side::Server, peer.part, era, way, check.what, result);
+                let result =
+                    shortfalls::of(PeerSide::Server, peer.part, era, way, check.what, result);
                 record.add(&who, check.what, way, result);
             }
             if way.path() != "direct" {
@@ -67,21 +68,21 @@ pub(super) fn check(ways: &Ways, peer: &Peer, record: &mut Record) {
 
 /// `up` finds out which era a server is of, and prefers the new one: a server of both is called in
 /// the old era directly.
-fn ways_of(peer: &Peer, era: Era) -> Vec<Way> {
-    let ways = Way::ALL.into_iter().chain(Way::SLOW);
-    ways.filter(|way| way.path() == "direct" || !peer.both || era == Era::Modern)
+fn ways_of(peer: &Peer, era: ProtocolEra) -> Vec<Transport> {
+    let ways = Transport::ALL.into_iter().chain(Transport::SLOW);
+    ways.filter(|way| way.path() == "direct" || !peer.both || era == ProtocolEra::Modern)
         .collect()
 }
 
 fn judged(
     ways: &Ways,
     peer: &Peer,
-    (era, way): (Era, Way),
-    check: &Check,
-    target: &Target,
-) -> Outcome<String> {
+    (era, way): (ProtocolEra, Transport),
+    check: &ServerCheck,
+    target: &ClientTarget,
+) -> CommandResult<String> {
     // Which era a server is of that knows only one must be found out.
-    let era_option = if peer.both && era == Era::Legacy {
+    let era_option = if peer.both && era == ProtocolEra::Legacy {
         "legacy"
     } else {
         "auto"
@@ -117,9 +118,9 @@ pub(super) fn ask(
     ways: &Ways,
     name: &str,
     words: &[&str],
-    target: &Target,
+    target: &ClientTarget,
     success: bool,
-) -> Outcome<Found> {
+) -> CommandResult<CommandOutput> {
     let ended = ways.run(name, &ways.ours(&at(words, target)))?;
     let said = last_line(&ended.stderr).to_owned();
     match ended.success {
@@ -127,7 +128,7 @@ pub(super) fn ask(
         Some(found) if found != success => return Err(format!("success: {found}; {said}")),
         Some(_) => {}
     }
-    Ok(Found {
+    Ok(CommandOutput {
         value: value(&ended)?,
         stderr: ended.stderr,
     })
@@ -135,14 +136,14 @@ pub(super) fn ask(
 
 /// The words of a command with the server that it is for: before the words that are not options, or
 /// at the end.
-fn at<'a>(words: &[&'a str], target: &'a Target) -> Vec<&'a str> {
+fn at<'a>(words: &[&'a str], target: &'a ClientTarget) -> Vec<&'a str> {
     let mut all = vec![words[0]];
     match target {
-        Target::Url(url) => {
+        ClientTarget::Url(url) => {
             all.push(url);
             all.extend(&words[1..]);
         }
-        Target::Command(command) => {
+        ClientTarget::Command(command) => {
             all.extend(&words[1..]);
             all.push("--");
             all.extend(command.iter().map(String::as_str));
@@ -151,7 +152,7 @@ fn at<'a>(words: &[&'a str], target: &'a Target) -> Vec<&'a str> {
     all
 }
 
-fn value(ended: &Ended) -> Outcome<Value> {
+fn value(ended: &ProgramOutcome) -> CommandResult<Value> {
     let values = serde_json::Deserializer::from_str(&ended.stdout).into_iter::<Value>();
     let mut found = values
         .collect::<std::result::Result<Vec<Value>, _>>()
@@ -163,7 +164,7 @@ fn value(ended: &Ended) -> Outcome<Value> {
     })
 }
 
-pub(super) fn same(found: &Value, wanted: impl Into<Value>) -> Outcome<String> {
+pub(super) fn same(found: &Value, wanted: impl Into<Value>) -> CommandResult<String> {
     let wanted = wanted.into();
     if *found == wanted {
         Ok(found.to_string())
@@ -173,7 +174,7 @@ pub(super) fn same(found: &Value, wanted: impl Into<Value>) -> Outcome<String> {
 }
 
 /// The one value that a command printed which succeeded.
-pub(super) fn first(ended: &Ended) -> Outcome<Value> {
+pub(super) fn first(ended: &ProgramOutcome) -> CommandResult<Value> {
     if ended.success != Some(true) {
         return Err(format!(
             "success: {:?}; {}",

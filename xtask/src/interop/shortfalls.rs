@@ -3,45 +3,52 @@
 //! passed.
 
 use super::record::Result;
-use super::ways::{Era, Way};
+use super::transports::{ProtocolEra, Transport};
 
 /// On which side the software of others is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Side {
+pub(super) enum PeerSide {
     Client,
     Server,
 }
 
 struct Shortfall {
-    side: Side,
+    side: PeerSide,
     part: &'static str,
-    eras: &'static [Era],
-    ways: &'static [Way],
+    eras: &'static [ProtocolEra],
+    ways: &'static [Transport],
     what: &'static str,
     why: &'static str,
 }
 
 const SHORTFALLS: [Shortfall; 2] = [
     Shortfall {
-        side: Side::Server,
+        side: PeerSide::Server,
         part: "go",
-        eras: &[Era::Modern],
-        ways: &[Way::Http, Way::HttpUp],
+        eras: &[ProtocolEra::Modern],
+        ways: &[Transport::Http, Transport::HttpUp],
         what: "call, cancelled after its time",
         why: "its handler without sessions goes on with a call whose connection is closed",
     },
     Shortfall {
-        side: Side::Server,
+        side: PeerSide::Server,
         part: "python-v1",
-        eras: &[Era::Legacy],
-        ways: &Way::ALL,
+        eras: &[ProtocolEra::Legacy],
+        ways: &Transport::ALL,
         what: "listen, resource updated",
         why: "its servers always declare that nobody can subscribe, so that nobody does",
     },
 ];
 
 /// A failure that is not ours is shown as what it is.
-pub(super) fn of(side: Side, part: &str, era: Era, way: Way, what: &str, result: Result) -> Result {
+pub(super) fn of(
+    side: PeerSide,
+    part: &str,
+    era: ProtocolEra,
+    way: Transport,
+    what: &str,
+    result: Result,
+) -> Result {
     let Result::Fail(found) = result else {
         return result;
     };

@@ -3,26 +3,26 @@
 use serde_json::{Value, json};
 
 use super::peers::Peer;
-use super::record::{Record, Result};
+use super::record::{InteropRecord, Result};
 use super::servers::{first, same};
-use super::ways::{Target, Way, Ways};
-use crate::Outcome;
+use super::transports::{ClientTarget, Transport, Ways};
+use crate::CommandResult;
 
 const WHO: &str = "carryall calls the servers on all SDKs behind one up";
 /// How many tools each server has.
 const TOOLS: usize = 12;
 /// Asks the endpoint, and says what it found or what is wrong with it.
-type Judge = fn(&Ways, &[Peer], &str) -> Outcome<String>;
+type EndpointCheck = fn(&Ways, &[Peer], &str) -> CommandResult<String>;
 
-const CHECKS: [(&str, Judge); 4] = [
+const CHECKS: [(&str, EndpointCheck); 4] = [
     ("tools of all", tools),
     ("call each", call),
     ("prompt of each", prompt),
     ("discover", discover),
 ];
 
-pub(super) fn check(ways: &Ways, every: &[Peer], record: &mut Record) {
-    let way = Way::Both;
+pub(super) fn check(ways: &Ways, every: &[Peer], record: &mut InteropRecord) {
+    let way = Transport::Both;
     let mut servers = Vec::new();
     for peer in every {
         match &peer.programs {
@@ -44,7 +44,9 @@ pub(super) fn check(ways: &Ways, every: &[Peer], record: &mut Record) {
             return;
         }
     };
-    let Target::Url(url) = target else { return };
+    let ClientTarget::Url(url) = target else {
+        return;
+    };
     for (what, judge) in CHECKS {
         record.add(
             WHO,
@@ -59,7 +61,7 @@ pub(super) fn check(ways: &Ways, every: &[Peer], record: &mut Record) {
     record.add(WHO, "up ends in good order", way, ends);
 }
 
-fn tools(ways: &Ways, every: &[Peer], url: &str) -> Outcome<String> {
+fn tools(ways: &Ways, every: &[Peer], url: &str) -> CommandResult<String> {
     let found = ask(ways, &["tools", url])?;
     let tools = found["tools"].as_array().ok_or("there is no list")?;
     let mut names: Vec<&str> = tools
@@ -83,7 +85,7 @@ fn tools(ways: &Ways, every: &[Peer], url: &str) -> Outcome<String> {
     }
 }
 
-fn call(ways: &Ways, every: &[Peer], url: &str) -> Outcome<String> {
+fn call(ways: &Ways, every: &[Peer], url: &str) -> CommandResult<String> {
     for peer in every {
         let found = ask(
             ways,
@@ -100,7 +102,7 @@ fn call(ways: &Ways, every: &[Peer], url: &str) -> Outcome<String> {
     Ok("each answers, none under the name of another".to_owned())
 }
 
-fn prompt(ways: &Ways, every: &[Peer], url: &str) -> Outcome<String> {
+fn prompt(ways: &Ways, every: &[Peer], url: &str) -> CommandResult<String> {
     for peer in every {
         let found = ask(
             ways,
@@ -114,7 +116,7 @@ fn prompt(ways: &Ways, every: &[Peer], url: &str) -> Outcome<String> {
     Ok("each answers".to_owned())
 }
 
-fn discover(ways: &Ways, every: &[Peer], url: &str) -> Outcome<String> {
+fn discover(ways: &Ways, every: &[Peer], url: &str) -> CommandResult<String> {
     let found = ask(ways, &["discover", url])?;
     let told = found["instructions"].as_str().unwrap_or_default();
     match every
@@ -132,6 +134,6 @@ fn discover(ways: &Ways, every: &[Peer], url: &str) -> Outcome<String> {
     }
 }
 
-fn ask(ways: &Ways, words: &[&str]) -> Outcome<Value> {
+fn ask(ways: &Ways, words: &[&str]) -> CommandResult<Value> {
     first(&ways.run(&format!("together-{}", words[0]), &ways.ours(words))?)
 }

@@ -1,7 +1,7 @@
 //! Databases of our own: started in a folder on a free port, and ended with the run.
 
-use crate::process::{Group, exists, log_to};
-use crate::{Outcome, net, process};
+use crate::process::{ProcessGroup, exists, log_to};
+use crate::{CommandResult, net, process};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -11,27 +11,27 @@ pub(super) struct Service {
     place: PathBuf,
     /// What Postgres keeps; gone with the run.
     data: PathBuf,
-    kind: Kind,
+    kind: ServiceKind,
     port: u16,
     url: String,
-    running: Option<Group>,
+    running: Option<ProcessGroup>,
 }
 
 #[derive(Clone, Copy)]
-enum Kind {
+enum ServiceKind {
     Postgres,
     Redis,
 }
 
 impl Service {
-    pub(super) fn start(store: &str, place: &Path) -> Outcome<Self> {
+    pub(super) fn start(store: &str, place: &Path) -> CommandResult<Self> {
         let port = net::free_port()?;
         let (kind, url) = match store {
             "postgres" => (
-                Kind::Postgres,
+                ServiceKind::Postgres,
                 format!("postgres://carryall@127.0.0.1:{port}/postgres"),
             ),
-            "redis" => (Kind::Redis, format!("redis://127.0.0.1:{port}/")),
+            "redis" => (ServiceKind::Redis, format!("redis://127.0.0.1:{port}/")),
             other => return Err(format!("--store {other}: postgres or redis")),
         };
         // The user that Postgres runs as may not get to where we are.
@@ -44,7 +44,7 @@ impl Service {
             url,
             running: None,
         };
-        if matches!(kind, Kind::Postgres) {
+        if matches!(kind, ServiceKind::Postgres) {
             create(&service.data)?;
         }
         service.run()?;
@@ -56,7 +56,7 @@ impl Service {
     }
 
     /// Ends it in good order, so that it keeps what it has acknowledged, and starts it again.
-    pub(super) fn restart(&mut self) -> Outcome {
+    pub(super) fn restart(&mut self) -> CommandResult {
         if let Some(mut running) = self.running.take() {
             running.signal("INT");
             if running.wait(Duration::from_secs(30)).is_none() {
@@ -66,10 +66,10 @@ impl Service {
         self.run()
     }
 
-    fn run(&mut self) -> Outcome {
+    fn run(&mut self) -> CommandResult {
         let port = self.port.to_string();
         let mut command = match self.kind {
-            Kind::Postgres => {
+            ServiceKind::Postgres => {
                 let mut command = as_postgres(&postgres("postgres")?);
                 command
                     .arg("-D")
@@ -77,7 +77,7 @@ impl Service {
                     .args(["-h", "127.0.0.1", "-p", &port, "-k", ""]);
                 command
             }
-            Kind::Redis => {
+            ServiceKind::Redis => {
                 let name = ["valkey-server", "redis-server"]
                     .into_iter()
                     .find(|name| exists(name));
@@ -101,7 +101,7 @@ impl Service {
         };
         let log = self.place.join("database.log");
         log_to(&mut command, &log)?;
-        let mut group = Group::spawn(&mut command)?;
+        let mut group = ProcessGroup::spawn(&mut command)?;
         net::listens(&mut group, self.port, &log)?;
         self.running = Some(group);
         Ok(())
@@ -119,7 +119,7 @@ impl Drop for Service {
 
 /// A new database folder. Postgres does not run as root, so it belongs to the user that Debian
 /// makes for it.
-fn create(data: &Path) -> Outcome {
+fn create(data: &Path) -> CommandResult {
     std::fs::create_dir_all(data).map_err(|error| format!("{}: {error}", data.display()))?;
     if is_root()? {
         process::run(Command::new("chown").arg("postgres:").arg(data))?;
@@ -133,7 +133,7 @@ fn create(data: &Path) -> Outcome {
 }
 
 /// Debian keeps the programs of each version in a folder of its own.
-fn postgres(program: &str) -> Outcome<PathBuf> {
+fn postgres(program: &str) -> CommandResult<PathBuf> {
     if exists(program) {
         return Ok(program.into());
     }
@@ -167,6 +167,6 @@ fn as_postgres(program: &Path) -> Command {
     command
 }
 
-fn is_root() -> Outcome<bool> {
+fn is_root() -> CommandResult<bool> {
     process::output(Command::new("id").arg("-u")).map(|id| id.trim() == "0")
 }

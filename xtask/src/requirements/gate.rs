@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use crate::{Outcome, files, process};
+use crate::{CommandResult, files, process};
 
 const AREAS: &str = "spec/gate.txt";
 const EXCEPTIONS: &str = "spec/exceptions.txt";
@@ -23,7 +23,7 @@ struct Before {
 
 impl Gate {
     /// Reads the lists; `areas`, if any are named, stand in for those of the file.
-    pub(super) fn load(root: &Path, areas: Vec<String>) -> Outcome<Self> {
+    pub(super) fn load(root: &Path, areas: Vec<String>) -> CommandResult<Self> {
         let (areas_text, exceptions_text) = (
             files::read(&root.join(AREAS))?,
             files::read(&root.join(EXCEPTIONS))?,

@@ -11,7 +11,7 @@ pub(super) struct Claim {
 
 /// What a number of source files say.
 #[derive(Default)]
-pub(super) struct Scan {
+pub(super) struct TestScan {
     pub(super) claims: Vec<Claim>,
     pub(super) errors: Vec<String>,
     ids: BTreeSet<String>,
@@ -19,7 +19,7 @@ pub(super) struct Scan {
 
 const MARK: &str = "// spec:";
 
-impl Scan {
+impl TestScan {
     pub(super) fn proves(&self, id: &str) -> bool {
         self.ids.contains(id)
     }
@@ -159,15 +159,15 @@ fn is_fn(line: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::Scan;
+    use super::TestScan;
 
     /// Lines of a file; `!` stands for the mark, which a scan of this very file must not see.
-    fn scan(lines: &[&str]) -> Scan {
+    fn scan(lines: &[&str]) -> TestScan {
         let text: Vec<String> = lines
             .iter()
             .map(|l| l.replacen('!', super::MARK, 1))
             .collect();
-        let mut scan = Scan::default();
+        let mut scan = TestScan::default();
         scan.read("a.rs", &text.join("\n"));
         scan
     }

@@ -1,6 +1,6 @@
 //! The modules of each crate, parsed once for the checks that look at more than one line.
 
-use crate::Outcome;
+use crate::CommandResult;
 use crate::files::Source;
 use std::collections::BTreeMap;
 
@@ -26,7 +26,7 @@ pub(super) struct Crate {
 ///
 /// Files that hold tests alone (`tests.rs` and `tests/`) are left out, as are the programs in
 /// `src/bin`, each of which is a crate by itself.
-pub(super) fn parse(sources: &[Source]) -> Outcome<BTreeMap<String, Crate>> {
+pub(super) fn parse(sources: &[Source]) -> CommandResult<BTreeMap<String, Crate>> {
     let mut crates: BTreeMap<String, Crate> = BTreeMap::new();
     for source in sources {
         let Some((root, below)) = split(&source.path) else {

@@ -5,15 +5,15 @@ mod exhaustion;
 mod forgery;
 mod shutdown;
 
-use super::{Arena, Verdict};
-use crate::Outcome;
+use super::{Arena, AttackOutcome};
+use crate::CommandResult;
 
 /// One attack.
 pub(super) struct Attack {
     pub(super) name: &'static str,
     /// What must hold.
     pub(super) bound: &'static str,
-    pub(super) run: fn(&Arena) -> Outcome<Verdict>,
+    pub(super) run: fn(&Arena) -> CommandResult<AttackOutcome>,
 }
 
 pub(super) const ALL: &[Attack] = &[

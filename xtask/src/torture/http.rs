@@ -1,7 +1,7 @@
 //! A minimal HTTP/1.1 client: what goes out is exactly what an attack wants, from the loopback
 //! address it wants.
 
-use crate::Outcome;
+use crate::CommandResult;
 use serde_json::{Value, json};
 use socket2::{Domain, Socket, Type};
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
@@ -13,20 +13,20 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A client at one address of the loopback.
 #[derive(Clone, Copy)]
-pub(super) struct Client {
+pub(super) struct TortureClient {
     port: u16,
     address: Ipv4Addr,
 }
 
 /// An answer, read to its end.
-pub(super) struct Answer {
+pub(super) struct HttpAnswer {
     pub(super) status: u16,
     pub(super) headers: Vec<(String, String)>,
     /// The JSON-RPC messages in it.
     pub(super) messages: Vec<Value>,
 }
 
-impl Client {
+impl TortureClient {
     /// A client at 127.0.0.`host`.
     pub(super) fn new(port: u16, host: u8) -> Self {
         Self {
@@ -35,7 +35,7 @@ impl Client {
         }
     }
 
-    pub(super) fn connect(&self) -> Outcome<TcpStream> {
+    pub(super) fn connect(&self) -> CommandResult<TcpStream> {
         let fail = |error: std::io::Error| format!("cannot connect: {error}");
         let socket = Socket::new(Domain::IPV4, Type::STREAM, None).map_err(fail)?;
         socket
@@ -56,7 +56,7 @@ impl Client {
         method: &str,
         headers: &[(&str, &str)],
         body: &str,
-    ) -> Outcome<TcpStream> {
+    ) -> CommandResult<TcpStream> {
         let mut stream = self.connect()?;
         let mut text = format!(
             "{method} /mcp HTTP/1.1\r\nHost: 127.0.0.1:{}\r\nConnection: close\r\n",
@@ -74,7 +74,7 @@ impl Client {
     }
 
     /// A request of revision 2026-07-28, not read yet.
-    pub(super) fn open_modern(&self, request: &Modern<'_>) -> Outcome<TcpStream> {
+    pub(super) fn open_modern(&self, request: &Modern<'_>) -> CommandResult<TcpStream> {
         let body = request.body();
         let mut headers = vec![
             ("Content-Type", "application/json"),
@@ -89,17 +89,21 @@ impl Client {
     }
 
     /// The answer to a request of revision 2026-07-28.
-    pub(super) fn modern(&self, request: &Modern<'_>) -> Outcome<Answer> {
+    pub(super) fn modern(&self, request: &Modern<'_>) -> CommandResult<HttpAnswer> {
         read(self.open_modern(request)?)
     }
 
     /// The answer to a tool call of revision 2026-07-28.
-    pub(super) fn call(&self, tool: &str, arguments: Value) -> Outcome<Answer> {
+    pub(super) fn call(&self, tool: &str, arguments: Value) -> CommandResult<HttpAnswer> {
         self.modern(&Modern::tool(tool, arguments))
     }
 
     /// A message of a legacy client.
-    pub(super) fn legacy(&self, session: Option<&str>, message: &Value) -> Outcome<Answer> {
+    pub(super) fn legacy(
+        &self,
+        session: Option<&str>,
+        message: &Value,
+    ) -> CommandResult<HttpAnswer> {
         let mut headers = vec![
             ("Content-Type", "application/json"),
             ("Accept", "application/json, text/event-stream"),
@@ -114,7 +118,7 @@ impl Client {
     }
 
     /// Begins a legacy session, and gives its id.
-    pub(super) fn handshake(&self, capabilities: Value) -> Outcome<String> {
+    pub(super) fn handshake(&self, capabilities: Value) -> CommandResult<String> {
         let params = json!({
             "protocolVersion": "2025-11-25", "capabilities": capabilities,
             "clientInfo": {"name": "torture", "version": "1"},
@@ -186,7 +190,7 @@ impl<'a> Modern<'a> {
     }
 }
 
-impl Answer {
+impl HttpAnswer {
     pub(super) fn header(&self, name: &str) -> Option<String> {
         self.headers
             .iter()
@@ -210,7 +214,7 @@ impl Answer {
 }
 
 /// Reads an answer to its end: JSON, an event stream, or nothing.
-pub(super) fn read(stream: TcpStream) -> Outcome<Answer> {
+pub(super) fn read(stream: TcpStream) -> CommandResult<HttpAnswer> {
     let fail = |error: std::io::Error| format!("no answer: {error}");
     let mut reader = BufReader::new(stream);
     let (mut status, mut headers, mut line) = (0, Vec::new(), String::new());
@@ -240,7 +244,7 @@ pub(super) fn read(stream: TcpStream) -> Outcome<Answer> {
     let messages = lines
         .filter(|line| line.starts_with('{'))
         .filter_map(|line| serde_json::from_str(line).ok());
-    Ok(Answer {
+    Ok(HttpAnswer {
         status,
         headers,
         messages: messages.collect(),

@@ -1,7 +1,7 @@
 //! Enough of HTTP/2 (RFC 9113) to open streams whose answers are never read: the window is zero.
 
-use super::http::Client;
-use crate::Outcome;
+use super::http::TortureClient;
+use crate::CommandResult;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 
@@ -17,14 +17,14 @@ const END_HEADERS: u8 = 4;
 const INITIAL_WINDOW_SIZE: u16 = 4;
 
 /// A connection whose streams may never send a byte of a body.
-pub(super) struct Unread {
+pub(super) struct UnreadConnection {
     stream: TcpStream,
     next: u32,
     port: u16,
 }
 
-impl Unread {
-    pub(super) fn connect(client: &Client, port: u16) -> Outcome<Self> {
+impl UnreadConnection {
+    pub(super) fn connect(client: &TortureClient, port: u16) -> CommandResult<Self> {
         let mut stream = client.connect()?;
         let mut settings = INITIAL_WINDOW_SIZE.to_be_bytes().to_vec();
         settings.extend(0_u32.to_be_bytes());
@@ -47,7 +47,7 @@ impl Unread {
     }
 
     /// Sends a POST of this JSON on a stream of its own.
-    pub(super) fn post(&mut self, headers: &[(&str, &str)], body: &str) -> Outcome {
+    pub(super) fn post(&mut self, headers: &[(&str, &str)], body: &str) -> CommandResult {
         let id = self.next;
         self.next += 2;
         let mut block = Vec::new();

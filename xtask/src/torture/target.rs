@@ -1,27 +1,27 @@
 //! A program under attack, and what it costs.
 
 use super::Arena;
-use crate::process::{Group, log_to};
-use crate::{Outcome, files, net};
+use crate::process::{ProcessGroup, log_to};
+use crate::{CommandResult, files, net};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// A `carryall` process that listens on a port of its own.
-pub(super) struct Target {
-    group: Group,
+pub(super) struct TortureTarget {
+    group: ProcessGroup,
     pub(super) port: u16,
     pub(super) log: PathBuf,
 }
 
-impl Target {
+impl TortureTarget {
     /// `carryall demo`.
-    pub(super) fn demo(arena: &Arena, name: &str) -> Outcome<Self> {
+    pub(super) fn demo(arena: &Arena, name: &str) -> CommandResult<Self> {
         Self::start(arena, name, &["demo"], "warn")
     }
 
     /// `carryall up` in front of the misbehaving server, over stdio.
-    pub(super) fn edge(arena: &Arena, name: &str, more: &[&str]) -> Outcome<Self> {
+    pub(super) fn edge(arena: &Arena, name: &str, more: &[&str]) -> CommandResult<Self> {
         let command = upstream_command()?;
         let words: Vec<&str> = ["up", "--stdio", &command]
             .into_iter()
@@ -31,7 +31,12 @@ impl Target {
     }
 
     /// `carryall WORDS --listen ADDRESS`, logging at `level`.
-    pub(super) fn start(arena: &Arena, name: &str, words: &[&str], level: &str) -> Outcome<Self> {
+    pub(super) fn start(
+        arena: &Arena,
+        name: &str,
+        words: &[&str],
+        level: &str,
+    ) -> CommandResult<Self> {
         let port = net::free_port()?;
         let log = arena.logs.join(format!("{name}.log"));
         let mut command = Command::new(&arena.binary);
@@ -49,13 +54,13 @@ impl Target {
         // What is measured is what the process holds, not what glibc keeps of it for reuse.
         command.env("MALLOC_MMAP_THRESHOLD_", "131072");
         log_to(&mut command, &log)?;
-        let mut group = Group::spawn(&mut command)?;
+        let mut group = ProcessGroup::spawn(&mut command)?;
         net::listens(&mut group, port, &log)?;
         Ok(Self { group, port, log })
     }
 
     /// The resident memory of the process, in MiB.
-    pub(super) fn memory(&self) -> Outcome<u64> {
+    pub(super) fn memory(&self) -> CommandResult<u64> {
         let status = files::read(&PathBuf::from(format!("/proc/{}/status", self.group.id())))?;
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
         let kib = line
@@ -74,7 +79,7 @@ impl Target {
 }
 
 /// The command line of the misbehaving server, as `--stdio` takes it.
-pub(super) fn upstream_command() -> Outcome<String> {
+pub(super) fn upstream_command() -> CommandResult<String> {
     let program =
         std::env::current_exe().map_err(|error| format!("the path of this program: {error}"))?;
     Ok(format!("bad={} torture --upstream", program.display()))

@@ -1,7 +1,7 @@
 //! A legacy server on standard input and output that does what the attacks need, and breaks rules
 //! where they say so.
 
-use crate::Outcome;
+use crate::CommandResult;
 use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::io::{BufRead as _, Write as _};
@@ -19,7 +19,7 @@ struct State {
 }
 
 /// Serves until its input ends.
-pub(super) fn serve() -> Outcome {
+pub(super) fn serve() -> CommandResult {
     let state = Arc::new(State::default());
     for line in std::io::stdin().lock().lines() {
         let Ok(line) = line else { break };

@@ -1,6 +1,6 @@
 //! A form, field by field.
 
-use super::{Source, Tone, Trouble, short};
+use super::{PromptError, Source, Tone, short};
 use crate::text;
 use carryall::types::{
     ElicitResult, JsonObject, JsonValue, NumberSchema, NumberType,
@@ -16,9 +16,9 @@ const NONE: &str = "(leave it out)";
 pub(super) fn ask(
     source: &mut dyn Source,
     form: &RequestedSchema,
-) -> Result<ElicitResult, Trouble> {
+) -> Result<ElicitResult, PromptError> {
     if let Some(name) = hopeless(form) {
-        return Err(Trouble::Question(format!(
+        return Err(PromptError::Question(format!(
             "its form requires {:?}, which it gives no way to fill in",
             short(name)
         )));

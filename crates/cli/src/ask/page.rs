@@ -1,6 +1,6 @@
 //! A page that the server wants to be opened (`client/elicitation#safe-url-handling`).
 
-use super::{Source, Tone, Trouble};
+use super::{PromptError, Source, Tone};
 use carryall::types::{ElicitRequestURLParams, ElicitResult};
 
 /// Shows the whole address, its host above all, and opens it if that is wanted. Nothing is fetched
@@ -8,9 +8,9 @@ use carryall::types::{ElicitRequestURLParams, ElicitResult};
 pub(super) fn ask(
     source: &mut dyn Source,
     page: &ElicitRequestURLParams,
-) -> Result<ElicitResult, Trouble> {
+) -> Result<ElicitResult, PromptError> {
     // Nobody is shown what is not a web address, or what parsers understand differently.
-    page.check().map_err(Trouble::Question)?;
+    page.check().map_err(PromptError::Question)?;
     let host = page.host().unwrap_or_default();
     let (before, named, after) = around_host(&page.url, &host);
     source.tell(&[

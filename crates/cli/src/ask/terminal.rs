@@ -1,8 +1,8 @@
 //! The person at the terminal.
 
-use super::{Source, Tone, Trouble, put};
+use super::{PromptError, Source, Tone, put};
 use crate::fail::{Exit, Fail};
-use crate::screen::{self, FAINT, Format, Screen, TITLE, WARNING};
+use crate::screen::{self, FAINT, Format, Output, TITLE, WARNING};
 use crate::text;
 use carryall::types::{ElicitRequestParams, ElicitResult};
 use dialoguer::console::Term;
@@ -13,12 +13,12 @@ use tokio::sync::oneshot;
 
 /// Somebody who can be asked.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Person(Screen);
+pub(crate) struct Prompter(Output);
 
-impl Person {
+impl Prompter {
     /// Somebody is there when standard input and standard error are a terminal that can do more
     /// than print, and results are made for people.
-    pub(crate) fn at(screen: Screen) -> Option<Self> {
+    pub(crate) fn at(screen: Output) -> Option<Self> {
         let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
         let there = screen.watched && !dumb && std::io::stdin().is_terminal();
         (there && screen.format == Format::Human).then_some(Self(screen))
@@ -35,7 +35,7 @@ impl Person {
         };
         let server = who.clone();
         let (tell, told) = oneshot::channel();
-        let mut restoring = Restoring::new();
+        let mut restoring = RestoreOnDrop::new();
         // A thread of its own: reading from a terminal cannot be cancelled, and must not hold up
         // the end of the runtime.
         let asking = move || drop(tell.send(put(&mut Terminal::new(self.0), &who, &question)));
@@ -43,13 +43,15 @@ impl Person {
             .spawn(asking)
             .map_err(|error| local(&error))?;
         let answer = told.await.map_err(|error| local(&error))?;
-        restoring.finished = !matches!(&answer, Err(Trouble::Terminal(_)));
+        restoring.finished = !matches!(&answer, Err(PromptError::Terminal(_)));
         answer.map_err(|trouble| match trouble {
-            Trouble::Terminal(error) if error.kind() == io::ErrorKind::Interrupted => {
+            PromptError::Terminal(error) if error.kind() == io::ErrorKind::Interrupted => {
                 Fail::new(Exit::Interrupted, "")
             }
-            Trouble::Terminal(error) => local(&error),
-            Trouble::Question(why) => Fail::new(Exit::Refused, format!("{server} asks, but {why}")),
+            PromptError::Terminal(error) => local(&error),
+            PromptError::Question(why) => {
+                Fail::new(Exit::Refused, format!("{server} asks, but {why}"))
+            }
         })
     }
 }
@@ -101,12 +103,12 @@ impl TerminalModes {
 }
 
 /// Leaves the terminal as it was.
-struct Restoring {
+struct RestoreOnDrop {
     modes: TerminalModes,
     finished: bool,
 }
 
-impl Restoring {
+impl RestoreOnDrop {
     fn new() -> Self {
         Self {
             modes: TerminalModes::now(),
@@ -115,7 +117,7 @@ impl Restoring {
     }
 }
 
-impl Drop for Restoring {
+impl Drop for RestoreOnDrop {
     fn drop(&mut self) {
         self.modes.restore();
         if !self.finished {
@@ -125,13 +127,13 @@ impl Drop for Restoring {
 }
 
 struct Terminal {
-    screen: Screen,
+    screen: Output,
     term: Term,
     theme: Box<dyn Theme>,
 }
 
 impl Terminal {
-    fn new(screen: Screen) -> Self {
+    fn new(screen: Output) -> Self {
         let theme: Box<dyn Theme> = if screen.colors_err() {
             Box::new(ColorfulTheme::default())
         } else {

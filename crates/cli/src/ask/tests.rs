@@ -278,7 +278,7 @@ fn it_can_be_declined_and_cancelled_at_either_end() {
 fn ctrl_c_ends_it_without_an_answer() {
     let ended = put(&mut Script::of([Enter, Break]), "h", &booking());
     assert!(
-        matches!(ended, Err(Trouble::Terminal(error)) if error.kind() == io::ErrorKind::Interrupted)
+        matches!(ended, Err(PromptError::Terminal(error)) if error.kind() == io::ErrorKind::Interrupted)
     );
 }
 
@@ -292,7 +292,7 @@ fn a_form_that_nobody_can_fill_in_is_not_asked() {
     for schema in [missing, empty] {
         let ended = put(&mut Script::of([]), "h", &form(schema));
         assert!(
-            matches!(&ended, Err(Trouble::Question(why)) if why.contains("requires")),
+            matches!(&ended, Err(PromptError::Question(why)) if why.contains("requires")),
             "{ended:?}"
         );
     }
@@ -385,7 +385,10 @@ fn addresses_that_mislead_are_warned_of_or_not_shown_at_all() {
     ] {
         let mut script = Script::of([]);
         assert!(
-            matches!(put(&mut script, "h", &page(url)), Err(Trouble::Question(_))),
+            matches!(
+                put(&mut script, "h", &page(url)),
+                Err(PromptError::Question(_))
+            ),
             "{url}"
         );
         assert!(

@@ -3,7 +3,7 @@
 use crate::era;
 use crate::fail::{Exit, Fail};
 use crate::render;
-use crate::screen::{Format, Screen, ScreenOptions};
+use crate::screen::{Format, Output, OutputOptions};
 use serde_json::{Value, json};
 use std::io;
 use std::path::Path;
@@ -26,24 +26,24 @@ enum Action {
     /// Show the servers whose era is remembered
     Show {
         #[command(flatten)]
-        screen: ScreenOptions,
+        screen: OutputOptions,
     },
     /// Forget all of them
     Clear {
         #[command(flatten)]
-        screen: ScreenOptions,
+        screen: OutputOptions,
     },
 }
 
 impl Cache {
     /// How this command prints.
-    pub(crate) fn screen(&self) -> ScreenOptions {
+    pub(crate) fn screen(&self) -> OutputOptions {
         let (Action::Show { screen } | Action::Clear { screen }) = &self.action;
         *screen
     }
 
     pub(crate) fn run(&self) -> Result<Exit, Fail> {
-        let screen = Screen::new(self.screen());
+        let screen = Output::new(self.screen());
         let Some(file) = era::cache_file() else {
             return Err(Fail::new(
                 Exit::Local,
@@ -57,7 +57,7 @@ impl Cache {
     }
 }
 
-fn show(file: &Path, screen: Screen) -> Result<Exit, Fail> {
+fn show(file: &Path, screen: Output) -> Result<Exit, Fail> {
     let known: Value = match std::fs::read(file) {
         Ok(text) => serde_json::from_slice(&text).unwrap_or_default(),
         Err(error) if is_absent(&error) => Value::Null,
@@ -90,7 +90,7 @@ fn show(file: &Path, screen: Screen) -> Result<Exit, Fail> {
     Ok(Exit::Ok)
 }
 
-fn clear(file: &Path, screen: Screen) -> Result<Exit, Fail> {
+fn clear(file: &Path, screen: Output) -> Result<Exit, Fail> {
     match std::fs::remove_file(file) {
         Ok(()) => screen.note(&format!(
             "{} is removed: eras are found out anew.",

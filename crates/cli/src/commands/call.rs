@@ -9,7 +9,7 @@ use crate::follow;
 use crate::near;
 use crate::render;
 use crate::rounds::{self, Ended};
-use crate::screen::{Format, Screen};
+use crate::screen::{Format, Output};
 use crate::text;
 use carryall::types::{CallToolResult, ContentBlock, JsonObject, JsonValue, Task, Tool};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -77,8 +77,10 @@ impl Call {
                     self.send(server, &name, arguments).await?
                 };
                 match called {
-                    Called::Result(result) => finish(server, &format!("the tool {name}"), &result),
-                    Called::Task(task) => begun(server, &task),
+                    CallOutcome::Result(result) => {
+                        finish(server, &format!("the tool {name}"), &result)
+                    }
+                    CallOutcome::Task(task) => begun(server, &task),
                 }
             },
         )
@@ -87,11 +89,11 @@ impl Call {
 
     /// Sent at once: there is nothing to convert and nothing to mirror into headers, so that the
     /// definition is needed only when the server objects.
-    async fn without_arguments(&self, server: &Server, name: &str) -> Result<Called, Fail> {
+    async fn without_arguments(&self, server: &Server, name: &str) -> Result<CallOutcome, Fail> {
         let answered = self.send(server, name, JsonObject::new()).await;
         let objected = match &answered {
-            Ok(Called::Result(result)) => result.failed(),
-            Ok(Called::Task(_)) => false,
+            Ok(CallOutcome::Result(result)) => result.failed(),
+            Ok(CallOutcome::Task(_)) => false,
             Err(fail) => fail.exit == Exit::Refused,
         };
         if objected {
@@ -110,7 +112,7 @@ impl Call {
         server: &Server,
         name: &str,
         arguments: JsonObject,
-    ) -> Result<Called, Fail> {
+    ) -> Result<CallOutcome, Fail> {
         let busy = server.busy(&format!("calling {name}"));
         let request = server
             .client
@@ -126,7 +128,7 @@ impl Call {
                     &self.answers,
                 ))
                 .await?;
-            return Ok(Called::Result(result));
+            return Ok(CallOutcome::Result(result));
         }
         let task = Arc::new(Mutex::new(None));
         let keeper = Arc::clone(&task);
@@ -143,7 +145,7 @@ impl Call {
             ))
             .await?
         {
-            Ended::Done(result) => Ok(Called::Result(result)),
+            Ended::Done(result) => Ok(CallOutcome::Result(result)),
             Ended::Task(handle) => {
                 let begun = task.lock().unwrap_or_else(PoisonError::into_inner).take();
                 let untold = || {
@@ -152,14 +154,14 @@ impl Call {
                         format!("the task {} says nothing of itself", handle.id()),
                     )
                 };
-                begun.map(Called::Task).ok_or_else(untold)
+                begun.map(CallOutcome::Task).ok_or_else(untold)
             }
         }
     }
 }
 
 /// What a call has come to.
-enum Called {
+enum CallOutcome {
     Result(CallToolResult),
     /// A task that nobody waits for.
     Task(Task),
@@ -283,7 +285,7 @@ fn check(server: &Server, tool: &Tool, arguments: &JsonObject) -> Result<(), Fai
     )))
 }
 
-fn print(screen: &Screen, result: &CallToolResult) -> Result<(), Fail> {
+fn print(screen: &Output, result: &CallToolResult) -> Result<(), Fail> {
     match screen.format {
         Format::Json => screen.json(result),
         Format::Human => screen.print(&shown(screen, result)),
@@ -291,7 +293,7 @@ fn print(screen: &Screen, result: &CallToolResult) -> Result<(), Fail> {
 }
 
 /// A result for people.
-pub(super) fn shown(screen: &Screen, result: &CallToolResult) -> String {
+pub(super) fn shown(screen: &Output, result: &CallToolResult) -> String {
     let Some(structured) = &result.structured_content else {
         return render::content(screen, &result.content);
     };
@@ -356,7 +358,7 @@ fn says(block: &ContentBlock, value: &JsonValue) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::screen::ScreenOptions;
+    use crate::screen::OutputOptions;
     use serde_json::json;
 
     fn printed(texts: &[&str], structured: JsonValue) -> String {
@@ -367,7 +369,7 @@ mod tests {
                 .collect::<Vec<_>>(),
         );
         result.structured_content = Some(structured);
-        shown(&Screen::new(ScreenOptions::default()), &result)
+        shown(&Output::new(OutputOptions::default()), &result)
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use super::discover::capabilities;
 use crate::connect::Server;
-use crate::fail::{Fail, Reach};
+use crate::fail::{Fail, TargetKind};
 use crate::notes;
 use carryall::client::ClientError;
 use carryall::types::ServerCapabilities;
@@ -22,9 +22,11 @@ pub(super) async fn explain(server: &Server, what: &str, offered: fn(&ServerCapa
         }
         Ok(_) => {
             let more = match server.reach {
-                Reach::Http => "; it may show more to callers with credentials (--header)",
-                Reach::Child => "; it may show more with credentials in its environment (--env)",
-                Reach::Socket => "",
+                TargetKind::Http => "; it may show more to callers with credentials (--header)",
+                TargetKind::Child => {
+                    "; it may show more with credentials in its environment (--env)"
+                }
+                TargetKind::Socket => "",
             };
             format!("the server offers {what}, but its list is empty{more}")
         }

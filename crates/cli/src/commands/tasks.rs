@@ -2,13 +2,13 @@
 //! extension).
 
 use super::{call, first, no_more};
-use crate::again::Later;
-use crate::answers::{self, Answers, Asking};
+use crate::again::TaskFollowUp;
+use crate::answers::{self, Answers, PendingInput};
 use crate::connect::{self, Server, ServerOptions};
 use crate::fail::{Exit, Fail};
 use crate::follow::{self, failed};
 use crate::render;
-use crate::screen::{Format, ScreenOptions, TITLE};
+use crate::screen::{Format, OutputOptions, TITLE};
 use crate::text;
 use carryall::types::{CallToolResult, DetailedTask, JsonValue};
 
@@ -89,7 +89,7 @@ struct Which {
 
 impl Tasks {
     /// How this command prints.
-    pub(crate) fn screen(&self) -> ScreenOptions {
+    pub(crate) fn screen(&self) -> OutputOptions {
         let (Action::Get { which }
         | Action::Wait { which, .. }
         | Action::Update { which, .. }
@@ -174,13 +174,13 @@ async fn update(server: &Server, id: &str, answers: &Answers) -> Result<Exit, Fa
         let result = serde_json::to_value(&now).unwrap_or_default();
         let (what, later) = (
             format!("task {id}"),
-            Some(Later {
+            Some(TaskFollowUp {
                 again: &server.again,
                 action: "update",
                 id,
             }),
         );
-        let asking = Asking {
+        let asking = PendingInput {
             what: &what,
             requests: &requests,
             result,

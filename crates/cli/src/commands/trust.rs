@@ -2,7 +2,7 @@
 
 use crate::fail::{Exit, Fail};
 use crate::mcp_json::{ConfigFile, ConfigPaths};
-use crate::screen::{Format, Screen, ScreenOptions};
+use crate::screen::{Format, Output, OutputOptions};
 use crate::text;
 use crate::trust;
 use std::io;
@@ -33,12 +33,12 @@ pub(crate) struct Trust {
     #[arg(long, conflicts_with_all = ["revoke", "files"])]
     list: bool,
     #[command(flatten)]
-    pub(crate) screen: ScreenOptions,
+    pub(crate) screen: OutputOptions,
 }
 
 impl Trust {
     pub(crate) fn run(self) -> Result<Exit, Fail> {
-        let screen = Screen::new(self.screen);
+        let screen = Output::new(self.screen);
         let paths = ConfigPaths::of_process(None);
         if self.list {
             let approved = paths.approvals.paths();

@@ -102,7 +102,7 @@ impl Board {
         Ok(())
     }
 
-    /// Called when the server ends in good order. The supervisor ends all replicas together, so
+    /// CallOutcome when the server ends in good order. The supervisor ends all replicas together, so
     /// nobody needs the file.
     pub(super) fn leave(&self) {
         if let (Place::Siblings(directory), Some(file)) = (&self.place, self.file()) {

@@ -2,7 +2,9 @@
 
 use super::resources;
 use carryall::Ctx;
-use carryall::server::{Failure, Prompt, PromptArguments, ServerBuilder, Typed, matching};
+use carryall::server::{
+    CompletionQuery, Failure, Prompt, PromptArguments, ServerBuilder, matching,
+};
 use carryall::types::{ContentBlock, GetPromptResult, PromptMessage, ResourceContents};
 
 const LANGUAGES: [&str; 8] = [
@@ -34,10 +36,14 @@ pub(super) fn add(builder: ServerBuilder) -> ServerBuilder {
                 .title("Explain this server")
                 .description("A conversation with a resource in it"),
         )
-        .complete_prompt("greet", "language", async |_: Ctx, typed: Typed| {
-            matching(LANGUAGES, &typed.value)
+        .complete_prompt(
+            "greet",
+            "language",
+            async |_: Ctx, typed: CompletionQuery| matching(LANGUAGES, &typed.value),
+        )
+        .complete_prompt("greet", "tone", async |_: Ctx, typed: CompletionQuery| {
+            tones(&typed)
         })
-        .complete_prompt("greet", "tone", async |_: Ctx, typed: Typed| tones(&typed))
 }
 
 fn greet(arguments: &PromptArguments) -> Result<PromptMessage, Failure> {
@@ -50,7 +56,7 @@ fn greet(arguments: &PromptArguments) -> Result<PromptMessage, Failure> {
 }
 
 /// Nobody is terse in Italian: what is settled already narrows the suggestions down.
-fn tones(typed: &Typed) -> carryall::server::Suggestions {
+fn tones(typed: &CompletionQuery) -> carryall::server::Suggestions {
     let italian = typed
         .settled
         .get("language")

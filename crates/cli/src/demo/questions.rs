@@ -7,9 +7,9 @@
 // Sampling and roots are part of the tour for as long as they are part of the protocol.
 #![allow(deprecated)]
 
-use carryall::server::{Elicited, Form, ServerBuilder, Tool, ToolOutput};
+use carryall::server::{ElicitOutcome, Form, ServerBuilder, Tool, ToolOutput};
 use carryall::types::{CreateMessageRequestParams, ListRootsRequestParams, Role, SamplingMessage};
-use carryall::{Ctx, ToolError};
+use carryall::{Ctx, HandlerError};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -39,7 +39,7 @@ pub(super) fn add(builder: ServerBuilder) -> ServerBuilder {
 }
 
 #[derive(Deserialize, JsonSchema)]
-struct Booking {
+struct BookTableArgs {
     /// Which restaurant
     restaurant: String,
 }
@@ -68,16 +68,19 @@ enum Seat {
     Outside,
 }
 
-async fn book_table(ctx: Ctx, Booking { restaurant }: Booking) -> Result<ToolOutput, ToolError> {
+async fn book_table(
+    ctx: Ctx,
+    BookTableArgs { restaurant }: BookTableArgs,
+) -> Result<ToolOutput, HandlerError> {
     let question = Form::<Details>::new(format!(
         "When and for how many shall {restaurant} expect you?"
     ));
     let details = match ctx.ask_as("details", question).await? {
-        Elicited::Accepted(details) => details,
-        Elicited::Declined => {
+        ElicitOutcome::Accepted(details) => details,
+        ElicitOutcome::Declined => {
             return Ok(ToolOutput::text("Nothing was booked: the user declined."));
         }
-        Elicited::Cancelled => {
+        ElicitOutcome::Cancelled => {
             return Ok(ToolOutput::text("Nothing was booked: the user cancelled."));
         }
     };
@@ -102,7 +105,7 @@ struct Question {
     question: String,
 }
 
-async fn ask_model(ctx: Ctx, args: Question) -> Result<ToolOutput, ToolError> {
+async fn ask_model(ctx: Ctx, args: Question) -> Result<ToolOutput, HandlerError> {
     let asked = SamplingMessage::new(Role::User, args.question);
     let said = ctx
         .ask(CreateMessageRequestParams::new(vec![asked], MAX_TOKENS))
@@ -113,7 +116,7 @@ async fn ask_model(ctx: Ctx, args: Question) -> Result<ToolOutput, ToolError> {
     )))
 }
 
-async fn show_roots(ctx: Ctx) -> Result<ToolOutput, ToolError> {
+async fn show_roots(ctx: Ctx) -> Result<ToolOutput, HandlerError> {
     let roots = ctx.ask(ListRootsRequestParams::new()).await?;
     let uris: Vec<&str> = roots.iter().map(|root| root.uri.as_str()).collect();
     Ok(ToolOutput::text(if uris.is_empty() {

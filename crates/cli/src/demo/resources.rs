@@ -5,7 +5,7 @@ use super::media;
 use super::tools::shared;
 use carryall::Ctx;
 use carryall::server::{
-    Contents, Failure, FileRoot, Resource, ServerBuilder, Typed, Variables, matching,
+    CompletionQuery, Contents, Failure, FileRoot, Resource, ServerBuilder, UriVariables, matching,
 };
 use carryall::types::{Annotations, Role};
 use std::time::Duration;
@@ -43,20 +43,22 @@ const COUNTRIES: [(&str, &str); 8] = [
 pub(super) fn add(builder: ServerBuilder, files: Option<FileRoot>) -> ServerBuilder {
     let builder = builder
         .resource(
-            Resource::new(README, "readme", async |_: Ctx, _: Variables| README_TEXT)
-                .title("About this demo")
-                .description("What there is to try")
-                .mime("text/markdown")
-                .annotations(
-                    Annotations::new()
-                        .with_audience(vec![Role::User, Role::Assistant])
-                        .with_priority(0.8),
-                )
-                .ttl(Duration::from_secs(3600))
-                .public(),
+            Resource::new(README, "readme", async |_: Ctx, _: UriVariables| {
+                README_TEXT
+            })
+            .title("About this demo")
+            .description("What there is to try")
+            .mime("text/markdown")
+            .annotations(
+                Annotations::new()
+                    .with_audience(vec![Role::User, Role::Assistant])
+                    .with_priority(0.8),
+            )
+            .ttl(Duration::from_secs(3600))
+            .public(),
         )
         .resource(
-            Resource::new("demo://logo", "logo", async |_: Ctx, _: Variables| {
+            Resource::new("demo://logo", "logo", async |_: Ctx, _: UriVariables| {
                 media::LOGO.to_vec()
             })
             .title("The logo")
@@ -67,7 +69,7 @@ pub(super) fn add(builder: ServerBuilder, files: Option<FileRoot>) -> ServerBuil
             .public(),
         )
         .resource(
-            Resource::new(NOTICE, "notice", async |ctx: Ctx, _: Variables| {
+            Resource::new(NOTICE, "notice", async |ctx: Ctx, _: UriVariables| {
                 Ok::<_, Failure>(shared(&ctx)?.board.now().notice)
             })
             .title("The notice board")
@@ -75,7 +77,7 @@ pub(super) fn add(builder: ServerBuilder, files: Option<FileRoot>) -> ServerBuil
             .mime("text/plain"),
         )
         .resource(
-            Resource::new(NAPS, "naps", async |ctx: Ctx, _: Variables| {
+            Resource::new(NAPS, "naps", async |ctx: Ctx, _: UriVariables| {
                 Ok::<_, Failure>(format!(
                     "{} naps were broken off.",
                     shared(&ctx)?.board.now().broken_off
@@ -86,25 +88,31 @@ pub(super) fn add(builder: ServerBuilder, files: Option<FileRoot>) -> ServerBuil
             .mime("text/plain"),
         )
         .resource(
-            Resource::template(CAPITALS, "capital", async |_: Ctx, variables: Variables| {
-                capital(&variables)
-            })
+            Resource::template(
+                CAPITALS,
+                "capital",
+                async |_: Ctx, variables: UriVariables| capital(&variables),
+            )
             .title("Capitals")
             .description("The capital of a country")
             .mime("text/plain")
             .ttl(Duration::from_secs(3600))
             .public(),
         )
-        .complete_template(CAPITALS, "country", async |_: Ctx, typed: Typed| {
-            matching(COUNTRIES.map(|(country, _)| country), &typed.value)
-        });
+        .complete_template(
+            CAPITALS,
+            "country",
+            async |_: Ctx, typed: CompletionQuery| {
+                matching(COUNTRIES.map(|(country, _)| country), &typed.value)
+            },
+        );
     match files {
         Some(root) => builder.resource(directory(root)),
         None => builder,
     }
 }
 
-fn capital(variables: &Variables) -> Result<&'static str, Failure> {
+fn capital(variables: &UriVariables) -> Result<&'static str, Failure> {
     let country = variables.text("country").unwrap_or_default();
     let found = COUNTRIES
         .iter()
@@ -118,7 +126,7 @@ fn directory(root: FileRoot) -> Resource {
     Resource::template(
         "file:///{+path}",
         "file",
-        move |_: Ctx, variables: Variables| {
+        move |_: Ctx, variables: UriVariables| {
             let root = root.clone();
             async move { read_file(&root, variables.text("path").unwrap_or_default()).await }
         },

@@ -7,7 +7,7 @@ use carryall::types::{
     Annotations, AudioContent, ContentBlock, ErrorObject, ImageContent, ResourceContents,
     ResourceLink, Role, TextContent,
 };
-use carryall::{Ctx, Json, ToolError};
+use carryall::{Ctx, HandlerError, Json};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -105,10 +105,10 @@ struct Sum {
     sum: i64,
 }
 
-fn sum(a: i64, b: i64) -> Result<Json<Sum>, ToolError> {
+fn sum(a: i64, b: i64) -> Result<Json<Sum>, HandlerError> {
     let sum = a
         .checked_add(b)
-        .ok_or_else(|| ToolError::new("the sum is larger than 64 bits can hold"))?;
+        .ok_or_else(|| HandlerError::new("the sum is larger than 64 bits can hold"))?;
     Ok(Json(Sum { sum }))
 }
 
@@ -218,10 +218,13 @@ enum FailureKind {
     Protocol,
 }
 
-fn fail(args: &Failing) -> Result<ToolOutput, ToolError> {
+fn fail(args: &Failing) -> Result<ToolOutput, HandlerError> {
     match args.kind {
-        FailureKind::Tool => Err(ToolError::new(format!("This tool failed: {}", args.reason))),
-        FailureKind::Protocol => Err(ToolError::protocol(ErrorObject::invalid_params(
+        FailureKind::Tool => Err(HandlerError::new(format!(
+            "This tool failed: {}",
+            args.reason
+        ))),
+        FailureKind::Protocol => Err(HandlerError::protocol(ErrorObject::invalid_params(
             args.reason.clone(),
         ))),
     }
@@ -256,7 +259,7 @@ struct Surprise {
     show: bool,
 }
 
-async fn surprise(ctx: Ctx, args: Surprise) -> Result<&'static str, ToolError> {
+async fn surprise(ctx: Ctx, args: Surprise) -> Result<&'static str, HandlerError> {
     shared(&ctx)?
         .board
         .write(|notes| notes.surprise = args.show)?;
@@ -282,7 +285,7 @@ struct Notice {
     text: String,
 }
 
-async fn post_notice(ctx: Ctx, args: Notice) -> Result<&'static str, ToolError> {
+async fn post_notice(ctx: Ctx, args: Notice) -> Result<&'static str, HandlerError> {
     shared(&ctx)?
         .board
         .write(|notes| notes.notice = args.text)?;

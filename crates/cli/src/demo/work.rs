@@ -2,9 +2,9 @@
 
 use super::Shared;
 use super::tools::shared;
-use carryall::server::{Elicited, Failure, Form, ServerBuilder, State, TaskSupport, Tool};
+use carryall::server::{ElicitOutcome, Failure, Form, ServerBuilder, State, TaskSupport, Tool};
 use carryall::types::LoggingLevel;
-use carryall::{Ctx, ToolError};
+use carryall::{Ctx, HandlerError};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -81,7 +81,7 @@ enum Seeds {
     Sesame,
 }
 
-async fn bake(ctx: Ctx, Bake { loaves, pause_ms }: Bake) -> Result<String, ToolError> {
+async fn bake(ctx: Ctx, Bake { loaves, pause_ms }: Bake) -> Result<String, HandlerError> {
     let work = async |done: u16, doing: &str| {
         for loaf in 1..=loaves {
             let message = format!("{doing} loaf {loaf} of {loaves}");
@@ -97,11 +97,11 @@ async fn bake(ctx: Ctx, Bake { loaves, pause_ms }: Bake) -> Result<String, ToolE
     // Neither the next round nor whoever takes the task over kneads again.
     let knead = async || {
         work(0, "kneading").await;
-        Ok::<(), ToolError>(())
+        Ok::<(), HandlerError>(())
     };
     ctx.once("dough", knead).await?;
     let question = Form::<Crust>::new("The dough has risen. How shall the crust be?");
-    let Elicited::Accepted(crust) = ctx.ask_as("crust", question).await? else {
+    let ElicitOutcome::Accepted(crust) = ctx.ask_as("crust", question).await? else {
         return Ok("Nothing was baked: the dough is in the fridge.".to_owned());
     };
     work(loaves, "baking").await;

@@ -13,14 +13,14 @@ pub(crate) struct Variables {
 
 /// How a file writes its variables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Syntax {
+pub(super) enum VariableSyntax {
     /// `${VAR}`, `${env:VAR}`, `${VAR:-default}`, `${workspaceFolder}` and `${userHome}`.
     Dollar,
-    /// opencode's `{env:VAR}`, besides those of [`Syntax::Dollar`].
+    /// opencode's `{env:VAR}`, besides those of [`VariableSyntax::Dollar`].
     Brace,
 }
 
-impl Syntax {
+impl VariableSyntax {
     /// The next variable: where it begins, the expression in it, and where it ends.
     fn next(self, text: &str) -> Option<Result<(usize, &str, usize), String>> {
         let dollar = text.find("${").map(|at| (at, at + 2));
@@ -70,7 +70,7 @@ impl Variables {
     ///
     /// # Errors
     /// A variable that is not set and has no default.
-    pub(super) fn expand(&self, text: &str, syntax: Syntax) -> Result<String, String> {
+    pub(super) fn expand(&self, text: &str, syntax: VariableSyntax) -> Result<String, String> {
         let mut out = String::with_capacity(text.len());
         let mut rest = text;
         while let Some(found) = syntax.next(rest) {
@@ -88,7 +88,7 @@ impl Variables {
     /// # Errors
     /// A variable that is not set and has no default.
     pub(crate) fn expand_text(&self, text: &str) -> Result<String, String> {
-        self.expand(text, Syntax::Dollar)
+        self.expand(text, VariableSyntax::Dollar)
     }
 
     fn value(&self, expression: &str) -> Result<String, String> {
@@ -126,14 +126,16 @@ mod tests {
 
     #[test]
     fn defaults_stand_in_for_variables_that_are_not_set() {
-        let expanded = variables().expand("a-${NOPE:-dflt}-${TOKEN:-x}$", Syntax::Dollar);
+        let expanded = variables().expand("a-${NOPE:-dflt}-${TOKEN:-x}$", VariableSyntax::Dollar);
         assert_eq!(expanded.unwrap(), "a-dflt-t0p$");
     }
 
     #[test]
     fn values_are_not_expanded_again() {
         assert_eq!(
-            variables().expand("${TRICK}", Syntax::Dollar).unwrap(),
+            variables()
+                .expand("${TRICK}", VariableSyntax::Dollar)
+                .unwrap(),
             "${TOKEN}"
         );
     }
@@ -142,13 +144,13 @@ mod tests {
     fn only_one_syntax_knows_bare_braces() {
         assert_eq!(
             variables()
-                .expand("{env:TOKEN}/${env:TOKEN}", Syntax::Brace)
+                .expand("{env:TOKEN}/${env:TOKEN}", VariableSyntax::Brace)
                 .unwrap(),
             "t0p/t0p"
         );
         assert_eq!(
             variables()
-                .expand("{env:TOKEN}/${env:TOKEN}", Syntax::Dollar)
+                .expand("{env:TOKEN}/${env:TOKEN}", VariableSyntax::Dollar)
                 .unwrap(),
             "{env:TOKEN}/t0p"
         );
@@ -157,9 +159,13 @@ mod tests {
     #[test]
     fn references_are_listed_without_their_values() {
         assert_eq!(
-            Syntax::Dollar.references("Bearer ${env:A} ${B:-x}"),
+            VariableSyntax::Dollar.references("Bearer ${env:A} ${B:-x}"),
             ["A", "B"]
         );
-        assert!(Syntax::Dollar.references("plain {env:A}").is_empty());
+        assert!(
+            VariableSyntax::Dollar
+                .references("plain {env:A}")
+                .is_empty()
+        );
     }
 }

@@ -7,7 +7,7 @@
 //! | `context_servers` | Zed |
 //! | `mcp` | opencode |
 
-use super::expand::{Syntax, Variables};
+use super::expand::{VariableSyntax, Variables};
 use crate::jsonc;
 use crate::target::{Process, Target};
 use serde::Deserialize;
@@ -25,7 +25,7 @@ pub(crate) struct ServerConfig {
     pub(crate) endpoint: Endpoint,
     /// Whether the file switches it off (`disabled`, `enabled`).
     pub(crate) disabled: bool,
-    syntax: Syntax,
+    syntax: VariableSyntax,
 }
 
 /// How a configured server is reached.
@@ -168,17 +168,17 @@ pub(crate) fn parse(text: &str) -> Result<Servers, String> {
         .chain(file.servers)
         .chain(file.context_servers)
     {
-        add(name, &value, Syntax::Dollar);
+        add(name, &value, VariableSyntax::Dollar);
     }
     for (name, value) in file.mcp {
         match value {
             // VS Code's settings: {"mcp": {"servers": {...}, "inputs": [...]}}
             Value::Object(nested) if name == "servers" && nested.values().all(Value::is_object) => {
                 for (name, value) in nested {
-                    add(name, &value, Syntax::Dollar);
+                    add(name, &value, VariableSyntax::Dollar);
                 }
             }
-            Value::Object(_) => add(name, &value, Syntax::Brace),
+            Value::Object(_) => add(name, &value, VariableSyntax::Brace),
             _ => {}
         }
     }
@@ -240,7 +240,7 @@ impl Scalar {
     }
 }
 
-fn entry(name: &str, value: &Value, syntax: Syntax) -> Result<ServerConfig, String> {
+fn entry(name: &str, value: &Value, syntax: VariableSyntax) -> Result<ServerConfig, String> {
     let entry = Entry::deserialize(value).map_err(|error| match error.to_string() {
         why if why.contains("untagged enum Command") => {
             "its `command` is neither a string, nor a list of strings, nor an object with a `path`"

@@ -1,6 +1,6 @@
 use super::*;
 use crate::fail::Exit;
-use crate::screen::ScreenOptions;
+use crate::screen::OutputOptions;
 use crate::target::Process;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -33,8 +33,8 @@ impl Drop for Dir {
     }
 }
 
-fn screen() -> Screen {
-    Screen::new(ScreenOptions::default())
+fn screen() -> Output {
+    Output::new(OutputOptions::default())
 }
 
 /// Files of the user.
@@ -231,7 +231,7 @@ fn a_project_file_is_used_only_after_its_approval() {
         "p.json",
         r#"{"mcpServers": {"x": {"command": "run-me", "env": {"K": "${TOKEN}"}}}}"#,
     );
-    let approvals = Approvals::file(Some(dir.0.join("state/approved.json")));
+    let approvals = ApprovalStore::file(Some(dir.0.join("state/approved.json")));
     let paths = ConfigPaths {
         project: vec![project.clone()],
         approvals: approvals.clone(),

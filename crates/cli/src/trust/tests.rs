@@ -23,8 +23,8 @@ impl Dir {
         ConfigFile::read(&path).unwrap()
     }
 
-    fn approvals(&self) -> Approvals {
-        Approvals::file(Some(self.0.join("state/carryall/approved.json")))
+    fn approvals(&self) -> ApprovalStore {
+        ApprovalStore::file(Some(self.0.join("state/carryall/approved.json")))
     }
 }
 
@@ -41,7 +41,7 @@ fn an_approval_is_of_one_path_and_one_content() {
     let approvals = dir.approvals();
     assert_eq!(approvals.check(&file), Trust::Unknown);
     approvals.approve(&file).unwrap();
-    assert_eq!(approvals.check(&file), Trust::Approved);
+    assert_eq!(approvals.check(&file), Trust::ApprovalFile);
     assert_eq!(
         approvals.check(&copy),
         Trust::Unknown,
@@ -64,7 +64,7 @@ fn another_path_to_the_same_file_is_the_same_file() {
             .join("a.json"),
     )
     .unwrap();
-    assert_eq!(dir.approvals().check(&detour), Trust::Approved);
+    assert_eq!(dir.approvals().check(&detour), Trust::ApprovalFile);
 }
 
 #[cfg(unix)]
@@ -94,9 +94,9 @@ fn what_cannot_be_read_approves_nothing() {
     std::fs::write(dir.0.join("state/carryall/approved.json"), "nonsense").unwrap();
     assert_eq!(dir.approvals().check(&file), Trust::Unknown);
     dir.approvals().approve(&file).unwrap();
-    assert_eq!(dir.approvals().check(&file), Trust::Approved);
-    assert!(Approvals::default().approve(&file).is_err());
-    assert_eq!(Approvals::default().check(&file), Trust::Unknown);
+    assert_eq!(dir.approvals().check(&file), Trust::ApprovalFile);
+    assert!(ApprovalStore::default().approve(&file).is_err());
+    assert_eq!(ApprovalStore::default().check(&file), Trust::Unknown);
 }
 
 #[test]

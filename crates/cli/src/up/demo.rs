@@ -5,7 +5,7 @@
 
 use crate::fail::{Exit, Fail};
 use crate::replica::KEYRING;
-use carryall::gateway::{Replica, Upstream};
+use carryall::gateway::{ReplicaHandle, Upstream};
 use carryall::proto::SharedService;
 use carryall::proto::backoff::Backoff;
 use carryall::transport::http::HttpClient;
@@ -56,7 +56,7 @@ pub(super) async fn start(
     let internal = |error: &dyn std::fmt::Display| Fail::new(Exit::Local, error.to_string());
     let upstream = Upstream::new("demo")
         .map_err(|error| internal(&error))?
-        .restarts_within(RESTARTED);
+        .restart_timeout(RESTARTED);
     let keyring = new_keyring().map_err(|error| internal(&error))?;
     let mut first = Vec::new();
     for number in 1..=count {
@@ -98,7 +98,7 @@ struct Place {
     label: String,
     /// What all replicas seal with, as text.
     keyring: String,
-    replica: Replica,
+    replica: ReplicaHandle,
     stop: watch::Receiver<bool>,
 }
 

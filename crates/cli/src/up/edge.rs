@@ -1,7 +1,7 @@
 //! The endpoint itself: where it listens, how it ends, and what it logs.
 
 use super::asked;
-use super::front::Front;
+use super::front::EdgeService;
 use crate::allow::AllowOptions;
 use crate::fail::{Exit, Fail};
 use carryall::gateway::Gateway;
@@ -110,7 +110,7 @@ pub(super) async fn serve(
         service_endpoint(gateway.clone(), legacy).path(ENDPOINT),
         local,
     );
-    let front = Front {
+    let front = EdgeService {
         endpoint,
         gateway: gateway.clone(),
         stopping: stopping.clone(),

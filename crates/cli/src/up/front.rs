@@ -18,14 +18,14 @@ use tower_service::Service;
 /// `Origin` say: an orchestrator asks by address, and they tell nothing but whether to send
 /// requests here.
 #[derive(Clone)]
-pub(super) struct Front {
+pub(super) struct EdgeService {
     pub(super) endpoint: Endpoint,
     pub(super) gateway: Gateway,
     /// How often this process was asked to stop.
     pub(super) stopping: watch::Receiver<u32>,
 }
 
-impl Front {
+impl EdgeService {
     fn probe(&self, path: &str) -> Option<Response<ReplyBody>> {
         match path {
             "/health" => Some(plain(StatusCode::OK, "ok\n")),
@@ -76,7 +76,7 @@ fn endpoint_uri(uri: &Uri) -> Option<Uri> {
     Uri::from_parts(parts).ok()
 }
 
-impl<B> Service<Request<B>> for Front
+impl<B> Service<Request<B>> for EdgeService
 where
     B: Body,
     B::Error: Display,
@@ -123,7 +123,7 @@ mod tests {
             .upstream(upstream.clone());
         let gateway = gateway.build().unwrap();
         let (stop, stopping) = watch::channel(0);
-        let front = Front {
+        let front = EdgeService {
             endpoint: Endpoint::new(gateway.clone()),
             gateway,
             stopping,

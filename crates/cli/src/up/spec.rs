@@ -61,7 +61,7 @@ impl std::fmt::Debug for HeaderOption {
 
 /// A server under its name, with all its replicas.
 #[derive(Clone, Debug)]
-pub(super) struct NamedUpstream {
+pub(super) struct ResolvedUpstream {
     pub(super) name: String,
     pub(super) replicas: Replicas,
     pub(super) era: Era,
@@ -232,7 +232,7 @@ pub(super) fn configured(file: &Path, variables: &Variables) -> Result<Vec<Upstr
             Target::Stdio(process) => Endpoint::Command(process),
             Target::Unix(_) => return Err(invalid("Unix sockets are not supported here".into())),
         };
-        let own = OwnKeys::of(&config.text, name).map_err(invalid)?;
+        let own = ExtraKeys::of(&config.text, name).map_err(invalid)?;
         specs.push(UpstreamSpec {
             name: Some(name::from_text(name)),
             endpoint,
@@ -250,12 +250,12 @@ pub(super) fn configured(file: &Path, variables: &Variables) -> Result<Vec<Upstr
 
 /// What only this program reads of an entry.
 #[derive(Default)]
-struct OwnKeys {
+struct ExtraKeys {
     era: Option<Era>,
     sharing: Option<SessionScope>,
 }
 
-impl OwnKeys {
+impl ExtraKeys {
     fn of(text: &str, name: &str) -> Result<Self, String> {
         #[derive(Deserialize, Default)]
         struct Entry {
@@ -312,8 +312,8 @@ pub(super) fn resolve(
     specs: Vec<UpstreamSpec>,
     options: ServerOptions,
     variables: &Variables,
-) -> Result<Vec<NamedUpstream>, Fail> {
-    let mut all: Vec<NamedUpstream> = Vec::new();
+) -> Result<Vec<ResolvedUpstream>, Fail> {
+    let mut all: Vec<ResolvedUpstream> = Vec::new();
     for UpstreamSpec {
         name,
         endpoint,
@@ -327,7 +327,7 @@ pub(super) fn resolve(
         let (replicas, derived) = match endpoint {
             Endpoint::Url { url, headers } => {
                 // The same name again is another replica of the same server.
-                if let Some(NamedUpstream {
+                if let Some(ResolvedUpstream {
                     replicas: Replicas::Urls(urls),
                     ..
                 }) = known
@@ -353,7 +353,7 @@ pub(super) fn resolve(
         }
         let name = name.unwrap_or_else(|| free_name(&all, &derived));
         let (era, sharing) = (era.unwrap_or_default(), sharing.unwrap_or_default());
-        all.push(NamedUpstream {
+        all.push(ResolvedUpstream {
             name,
             replicas,
             era,
@@ -376,16 +376,16 @@ pub(super) fn resolve(
     Ok(all)
 }
 
-fn known_name(all: &[NamedUpstream], name: Option<&str>) -> bool {
+fn known_name(all: &[ResolvedUpstream], name: Option<&str>) -> bool {
     name.is_some_and(|name| all.iter().any(|known| known.name == name))
 }
 
 /// Applies an option to the server it names, or to all.
 fn each(
-    all: &mut [NamedUpstream],
+    all: &mut [ResolvedUpstream],
     option: &str,
     name: Option<&str>,
-    mut apply: impl FnMut(&mut NamedUpstream),
+    mut apply: impl FnMut(&mut ResolvedUpstream),
 ) -> Result<(), Fail> {
     if name.is_some() && !known_name(all, name) {
         return Err(no_such_server(all, option, name.unwrap_or_default()));
@@ -399,13 +399,13 @@ fn each(
 /// A header is for one server: sent to all of them, a secret would be told to servers that it does
 /// not concern.
 fn add_header(
-    all: &mut [NamedUpstream],
+    all: &mut [ResolvedUpstream],
     name: Option<&str>,
     option: &HeaderOption,
     variables: &Variables,
 ) -> Result<(), Fail> {
     let fail = |why: String| Fail::usage(format!("--header {}: {why}", option.header));
-    let remote = |upstream: &NamedUpstream| matches!(upstream.replicas, Replicas::Urls(_));
+    let remote = |upstream: &ResolvedUpstream| matches!(upstream.replicas, Replicas::Urls(_));
     let name = match name {
         Some(name) if !known_name(all, Some(name)) => {
             return Err(no_such_server(all, "--header", name));
@@ -456,17 +456,17 @@ fn add_header(
     }
 }
 
-fn no_such_server(all: &[NamedUpstream], option: &str, name: &str) -> Fail {
+fn no_such_server(all: &[ResolvedUpstream], option: &str, name: &str) -> Fail {
     Fail::usage(format!("{option}: there is no server called {name:?}")).hint(names(all))
 }
 
-fn names(all: &[NamedUpstream]) -> String {
+fn names(all: &[ResolvedUpstream]) -> String {
     let names: Vec<&str> = all.iter().map(|upstream| &*upstream.name).collect();
     format!("the names are: {}", names.join(", "))
 }
 
 /// The name, with a number behind it if it is taken.
-fn free_name(all: &[NamedUpstream], name: &str) -> String {
+fn free_name(all: &[ResolvedUpstream], name: &str) -> String {
     let numbered = (2..).map(|number| format!("{name}-{number}"));
     let free = |name: &String| !known_name(all, Some(name));
     std::iter::once(name.to_owned())

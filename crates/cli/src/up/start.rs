@@ -5,16 +5,16 @@
 //! reported.
 
 use super::report::{self, Watched};
-use super::spec::{NamedUpstream, Replicas};
+use super::spec::{Replicas, ResolvedUpstream};
 use crate::era::memory;
 use crate::fail::Fail;
 use crate::target::Process;
-use carryall::gateway::{Probe, Replica, Upstream};
+use carryall::gateway::{ProbeConfig, ReplicaHandle, Upstream};
 use carryall::proto::backoff::Backoff;
 use carryall::proto::{CallError, Printable, SharedService};
 use carryall::transport::http::HttpClient;
 use carryall::transport::stdio::ServerCommand;
-use carryall::{HttpWay, SessionScope, StdioWay, WayOptions};
+use carryall::{DualEraHttp, DualEraOptions, DualEraStdio, SessionScope};
 use futures_util::future::join_all;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -22,12 +22,12 @@ use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
 /// Servers that are somebody else's are asked less often whether they live.
-const HTTP_PROBE: Probe = Probe {
+const HTTP_PROBE: ProbeConfig = ProbeConfig {
     every: Duration::from_secs(10),
     within: Duration::from_secs(5),
 };
 /// A child that has exited is started again by the next request, and be it this one.
-const STDIO_PROBE: Probe = Probe {
+const STDIO_PROBE: ProbeConfig = ProbeConfig {
     every: Duration::from_secs(2),
     within: Duration::from_secs(10),
 };
@@ -75,10 +75,10 @@ impl Running {
 ///
 /// # Errors
 /// When a URL or a name is not valid.
-pub(super) fn start(all: Vec<NamedUpstream>) -> Result<Running, Fail> {
+pub(super) fn start(all: Vec<ResolvedUpstream>) -> Result<Running, Fail> {
     let mut running = Running::none();
     let several = all.len() > 1;
-    for NamedUpstream {
+    for ResolvedUpstream {
         name,
         replicas,
         era,
@@ -90,7 +90,7 @@ pub(super) fn start(all: Vec<NamedUpstream>) -> Result<Running, Fail> {
         let upstream = Upstream::new(&name).map_err(|error| invalid(&error))?;
         // A session, and an answer in the middle of a call, belongs to one replica.
         let single = !matches!(&replicas, Replicas::Urls(urls) if urls.len() > 1);
-        let options = WayOptions::default()
+        let options = DualEraOptions::default()
             .memory(memory())
             .era(era)
             .session_scope(sharing)
@@ -105,7 +105,7 @@ pub(super) fn start(all: Vec<NamedUpstream>) -> Result<Running, Fail> {
                         .iter()
                         .cloned()
                         .fold(http, |http, (name, value)| http.header(name, value));
-                    let way = HttpWay::new(
+                    let way = DualEraHttp::new(
                         http.build().map_err(|error| invalid(&error))?,
                         options.clone(),
                     );
@@ -182,9 +182,9 @@ fn without_query(url: &str) -> String {
 struct Child {
     name: String,
     command: ServerCommand,
-    options: WayOptions,
+    options: DualEraOptions,
     sharing: SessionScope,
-    replica: Replica,
+    replica: ReplicaHandle,
 }
 
 impl Child {
@@ -195,7 +195,7 @@ impl Child {
         loop {
             self.replica.starting();
             let spawned = tokio::select! {
-                spawned = StdioWay::spawn(self.command.clone(), self.options.clone()) => spawned,
+                spawned = DualEraStdio::spawn(self.command.clone(), self.options.clone()) => spawned,
                 _ = stop.wait_for(|stop| *stop) => return,
             };
             match spawned {

@@ -4,7 +4,7 @@ use crate::ClientError;
 use crate::client::Client;
 use crate::notices::decode;
 use crate::options::MetaOptions;
-use crate::wire::Ask;
+use crate::wire::RequestSpec;
 use carryall_proto::listen::TaskChange;
 use carryall_proto::{
     Call, CallError, Message, MessageStream, Notification, Outcome, ParamsWriter, Reply, Response,
@@ -40,7 +40,7 @@ pub(super) async fn open(
     params
         .put("notifications", &filter)
         .map_err(|error| ClientError::Request(error.to_string()))?;
-    let mut ask = Ask::new(Method::SubscriptionsListen, params);
+    let mut ask = RequestSpec::new(Method::SubscriptionsListen, params);
     let opening = async {
         match attempt(&client, &mut ask).await {
             Err(ClientError::Server(refusal))
@@ -57,7 +57,7 @@ pub(super) async fn open(
         .map_err(|_| CallError::Timeout(timeout))?
 }
 
-async fn attempt(client: &Client, ask: &mut Ask) -> Result<Opened, ClientError> {
+async fn attempt(client: &Client, ask: &mut RequestSpec) -> Result<Opened, ClientError> {
     let inner = &*client.inner;
     let id = RequestId::Number(inner.next_id());
     let meta = inner

@@ -3,9 +3,9 @@
 /// A listener in a task of its own. Dropping it ends the task and cancels the subscription.
 #[derive(Debug)]
 #[must_use = "dropping it ends the subscription"]
-pub struct Watch(tokio::task::JoinHandle<()>);
+pub struct BackgroundListener(tokio::task::JoinHandle<()>);
 
-impl Watch {
+impl BackgroundListener {
     pub(super) fn new(listening: impl Future<Output = ()> + Send + 'static) -> Self {
         Self(tokio::spawn(listening))
     }
@@ -17,7 +17,7 @@ impl Watch {
     }
 }
 
-impl Drop for Watch {
+impl Drop for BackgroundListener {
     fn drop(&mut self) {
         self.0.abort();
     }

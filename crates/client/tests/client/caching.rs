@@ -110,7 +110,7 @@ async fn the_result_of_a_round_is_not_cached_and_neither_is_the_question() {
         if round {
             contents(seen.n, fresh(10_000, "public"))
         } else {
-            Does::Answer(
+            Does::FromResult(
                 json!({"resultType": "input_required", "requestState": "s", "ttlMs": 10_000, "cacheScope": "public"}),
             )
         }

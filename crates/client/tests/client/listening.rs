@@ -1,7 +1,7 @@
 //! Subscriptions, from the client's side.
 
 use crate::support::{Does, Log, Says, Seen, done, refuse, refuse_with, serving};
-use carryall_client::{Change, Client, ClientError, Listener};
+use carryall_client::{Change, ChangeStream, Client, ClientError};
 use carryall_proto::{CallError, key};
 use carryall_types::{ErrorObject, RequestId, SubscriptionFilter};
 use serde_json::json;
@@ -37,7 +37,7 @@ fn forever() -> Says {
 }
 
 /// The next change; a listener that has none to tell within a minute fails the test.
-async fn next(listener: &mut Listener) -> Option<Result<Change, ClientError>> {
+async fn next(listener: &mut ChangeStream) -> Option<Result<Change, ClientError>> {
     tokio::time::timeout(Duration::from_secs(60), listener.next())
         .await
         .expect("the listener tells nothing")

@@ -269,7 +269,7 @@ fn weather(seen: &Seen) -> Does {
         _ => {
             let mut result = text("warm");
             result["structuredContent"] = json!({"celsius": "warm"});
-            Does::Answer(complete(result))
+            Does::FromResult(complete(result))
         }
     }
 }

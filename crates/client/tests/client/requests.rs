@@ -261,7 +261,7 @@ async fn an_unsupported_version_is_answered_with_one_that_both_speak() {
         if seen.n == 0 {
             refuse_with(-32022, supported.clone())
         } else {
-            Does::Answer(text("5"))
+            Does::FromResult(text("5"))
         }
     });
     let five: i64 = client.call("t", json!({"a": 1})).typed().await.unwrap();
@@ -298,7 +298,7 @@ async fn a_server_that_refuses_the_version_it_offers_is_asked_twice_at_most() {
 // spec: versioning-04
 #[tokio::test]
 async fn no_request_comes_before_the_first_one() {
-    let (client, log) = serving(|_| Does::Answer(text("x")));
+    let (client, log) = serving(|_| Does::FromResult(text("x")));
     client.call("t", ()).await.unwrap();
     assert_eq!(log.methods(), ["tools/call"]);
 }
@@ -326,7 +326,7 @@ async fn what_happened_here_is_told_from_what_the_server_said() {
 async fn what_was_not_sent_is_sent_again_a_few_times() {
     let (client, log) = serving(|seen| match seen.n {
         0 | 1 => Does::Fail(CallError::unreachable("refused")),
-        _ => Does::Answer(text("5")),
+        _ => Does::FromResult(text("5")),
     });
     assert_eq!(client.call("t", ()).typed::<i64>().await.unwrap(), 5);
     assert_eq!(log.len(), 3);

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 #[tokio::test]
 async fn a_result_without_a_type_is_complete() {
     let (client, _) =
-        serving(|_| Does::Answer(json!({"content": [{"type": "text", "text": "5"}]})));
+        serving(|_| Does::FromResult(json!({"content": [{"type": "text", "text": "5"}]})));
     assert_eq!(client.call("t", ()).typed::<i64>().await.unwrap(), 5);
 }
 
@@ -20,7 +20,7 @@ async fn a_result_without_a_type_is_complete() {
 async fn an_unknown_result_type_is_an_invalid_response() {
     for kind in [json!("task"), json!("COMPLETE"), json!(""), json!(7)] {
         let (client, _) =
-            serving(move |_| Does::Answer(json!({"content": [], "resultType": kind})));
+            serving(move |_| Does::FromResult(json!({"content": [], "resultType": kind})));
         let error = client.call("t", ()).await.unwrap_err();
         assert!(
             matches!(&error, ClientError::Protocol { why, .. } if why.contains("resultType")),
@@ -33,7 +33,7 @@ async fn an_unknown_result_type_is_an_invalid_response() {
 #[tokio::test]
 async fn only_the_three_methods_may_require_input() {
     let (client, log) =
-        serving(|_| Does::Answer(json!({"resultType": "input_required", "requestState": "s"})));
+        serving(|_| Does::FromResult(json!({"resultType": "input_required", "requestState": "s"})));
     for error in [
         client.list_tools().await.unwrap_err(),
         client.discover().await.unwrap_err(),
@@ -51,7 +51,7 @@ async fn only_the_three_methods_may_require_input() {
 #[tokio::test]
 async fn a_declared_extension_may_add_a_result_type_for_those_who_ask_for_text() {
     let task =
-        |_: &crate::support::Seen| Does::Answer(json!({"content": [], "resultType": "task"}));
+        |_: &crate::support::Seen| Does::FromResult(json!({"content": [], "resultType": "task"}));
     let (client, _) = serving_with(
         |builder| {
             builder

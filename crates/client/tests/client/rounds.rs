@@ -1,7 +1,7 @@
 //! Multi round-trip requests, from the client's side.
 
 use crate::support::{Does, Seen, done, serving, serving_with, text};
-use carryall_client::{ClientBuilder, ClientError, Step};
+use carryall_client::{ClientBuilder, ClientError, RoundOutcome};
 use carryall_types::{
     ClientCapabilities, CreateMessageResult, ElicitAction, ElicitResult, ElicitationCapability,
     InputResponses, JsonObject, JsonValue, Root, SamplingMessageContent,
@@ -33,11 +33,11 @@ fn wants(requests: JsonValue, state: Option<&str>) -> Does {
     if let Some(state) = state {
         result["requestState"] = state.into();
     }
-    Does::Answer(result)
+    Does::FromResult(result)
 }
 
 fn again(state: &str) -> Does {
-    Does::Answer(json!({"resultType": "input_required", "requestState": state}))
+    Does::FromResult(json!({"resultType": "input_required", "requestState": state}))
 }
 
 fn named(name: &str) -> ElicitResult {
@@ -56,7 +56,7 @@ async fn a_round_brings_the_inputs_and_the_state_under_a_new_id() {
     for ask in ["tools/call", "prompts/get", "resources/read"] {
         let (client, log) = serving_with(answering, |seen| match (seen.n, seen.method.as_str()) {
             (0, _) => wants(json!({"who": form("name?")}), Some(STATE)),
-            (_, "tools/call") => Does::Answer(text("ok")),
+            (_, "tools/call") => Does::FromResult(text("ok")),
             (_, "prompts/get") => done(json!({"messages": []})),
             _ => done(json!({"contents": [], "ttlMs": 0, "cacheScope": "private"})),
         });
@@ -87,7 +87,7 @@ async fn without_a_state_none_is_sent_and_rounds_do_not_leak_into_each_other() {
     let (client, log) = serving_with(answering, |seen| match seen.n {
         0 => wants(json!({"a": form("1")}), Some("s1")),
         1 => wants(json!({"b": form("2")}), None),
-        _ => Does::Answer(text("ok")),
+        _ => Does::FromResult(text("ok")),
     });
     client.call("t", ()).await.unwrap();
     let seen = log.all();
@@ -138,7 +138,7 @@ async fn a_round_with_nothing_but_state_goes_out_at_once_then_with_pauses() {
         if seen.n < 4 {
             again(&seen.n.to_string())
         } else {
-            Does::Answer(text("ok"))
+            Does::FromResult(text("ok"))
         }
     });
     let started = Instant::now();
@@ -157,7 +157,7 @@ async fn a_round_with_nothing_but_state_goes_out_at_once_then_with_pauses() {
         if seen.n == 0 {
             again("s")
         } else {
-            Does::Answer(text("ok"))
+            Does::FromResult(text("ok"))
         }
     });
     let started = Instant::now();
@@ -192,7 +192,7 @@ async fn parallel_calls_are_never_mixed_up() {
                     seen.params["inputResponses"][&name]["content"]["name"],
                     name.as_str()
                 );
-                Does::Answer(text(&name))
+                Does::FromResult(text(&name))
             }
         }
     };
@@ -252,7 +252,7 @@ async fn capabilities_follow_the_handlers() {
         ),
     ];
     for (setup, declared) in cases {
-        let (client, log) = serving_with(setup, |_| Does::Answer(text("x")));
+        let (client, log) = serving_with(setup, |_| Does::FromResult(text("x")));
         client.call("t", ()).await.unwrap();
         client.call("t", ()).await.unwrap();
         for seen in log.all() {
@@ -324,7 +324,7 @@ async fn all_kinds_of_input_are_provided_in_one_round() {
         if seen.n == 0 {
             wants(requests.clone(), None)
         } else {
-            Does::Answer(text("ok"))
+            Does::FromResult(text("ok"))
         }
     });
     client.call("t", ()).await.unwrap();
@@ -349,7 +349,7 @@ async fn an_elicitation_without_a_mode_is_a_form() {
         if seen.n == 0 {
             wants(json!({"a": request}), None)
         } else {
-            Does::Answer(text("ok"))
+            Does::FromResult(text("ok"))
         }
     });
     client.call("t", ()).await.unwrap();
@@ -368,7 +368,7 @@ async fn declining_and_cancelling_are_answers_without_content() {
                 if seen.n == 0 {
                     wants(json!({"a": form("1")}), None)
                 } else {
-                    Does::Answer(text("ok"))
+                    Does::FromResult(text("ok"))
                 }
             },
         );
@@ -462,7 +462,7 @@ async fn malformed_requests_for_input_are_invalid_responses() {
         json!({"resultType": "input_required", "inputRequests": {"a": {"method": "elicitation/create"}}}),
         json!({"resultType": "input_required", "inputRequests": many}),
     ] {
-        let (client, log) = serving_with(answering, move |_| Does::Answer(bad.clone()));
+        let (client, log) = serving_with(answering, move |_| Does::FromResult(bad.clone()));
         assert!(matches!(
             client.call("t", ()).await,
             Err(ClientError::Protocol { .. })
@@ -479,10 +479,10 @@ async fn rounds_can_be_answered_by_hand() {
         |seen| match seen.n {
             0 => wants(json!({"who": form("name?")}), Some("s")),
             1 => again("t"),
-            _ => Does::Answer(text("5")),
+            _ => Does::FromResult(text("5")),
         },
     );
-    let Step::InputRequired(first) = client
+    let RoundOutcome::InputRequired(first) = client
         .call("t", json!({"k": 1}))
         .typed::<i64>()
         .once()
@@ -501,11 +501,12 @@ async fn rounds_can_be_answered_by_hand() {
     );
     let mut responses = InputResponses::new();
     responses.insert("who", &named("Ann")).unwrap();
-    let Step::InputRequired(second) = first.answer(responses).once().await.unwrap() else {
+    let RoundOutcome::InputRequired(second) = first.answer(responses).once().await.unwrap() else {
         panic!("not asked again")
     };
     assert!(second.requests().is_empty());
-    let Step::Done(five) = second.answer(InputResponses::new()).once().await.unwrap() else {
+    let RoundOutcome::Done(five) = second.answer(InputResponses::new()).once().await.unwrap()
+    else {
         panic!("asked once more")
     };
     assert_eq!(five, 5);

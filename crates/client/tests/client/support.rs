@@ -42,7 +42,7 @@ impl Seen {
 
 /// What the server does about a call.
 pub(crate) enum Does {
-    Answer(JsonValue),
+    FromResult(JsonValue),
     Refuse(ErrorObject),
     Fail(CallError),
     /// These, in order.
@@ -64,7 +64,7 @@ pub(crate) enum Says {
 
 /// A complete result.
 pub(crate) fn done(members: JsonValue) -> Does {
-    Does::Answer(complete(members))
+    Does::FromResult(complete(members))
 }
 
 pub(crate) fn complete(mut members: JsonValue) -> JsonValue {
@@ -184,7 +184,7 @@ impl tower_service::Service<Call> for Server {
         Box::pin(async move {
             let id = seen.id.clone();
             match does {
-                Does::Answer(result) => {
+                Does::FromResult(result) => {
                     unanswered.answered();
                     Ok(Response::result(id, RawJson::from(&result)).into())
                 }

@@ -1,7 +1,7 @@
 //! Calls that become tasks, from the client's side.
 
 use crate::support::{Does, Log, Says, Seen, complete, serving_with, text};
-use carryall_client::{Client, ClientBuilder, ClientError, Step, Typed};
+use carryall_client::{Client, ClientBuilder, ClientError, RoundOutcome, ToolValue};
 use carryall_types::{ElicitResult, InputResponses, JsonObject, JsonValue, TaskStatus};
 use serde_json::json;
 use std::sync::{Arc, Mutex};
@@ -21,7 +21,7 @@ fn task(status: &str, members: JsonValue) -> JsonValue {
 fn created() -> Does {
     let mut task = task("working", json!({}));
     task["resultType"] = "task".into();
-    Does::Answer(task)
+    Does::FromResult(task)
 }
 
 fn done() -> JsonValue {
@@ -46,10 +46,10 @@ fn going_through(
         |builder| setup(builder.tasks()),
         move |seen| match seen.method.as_str() {
             "tools/call" => created(),
-            "tasks/get" => Does::Answer(complete(
+            "tasks/get" => Does::FromResult(complete(
                 states.lock().unwrap().next().expect("asked after the end"),
             )),
-            "tasks/update" | "tasks/cancel" => Does::Answer(complete(json!({}))),
+            "tasks/update" | "tasks/cancel" => Does::FromResult(complete(json!({}))),
             "subscriptions/listen" => crate::support::refuse(-32601),
             other => panic!("{other}"),
         },
@@ -111,7 +111,7 @@ async fn progress_of(
                 }
                 Does::Say(says)
             }
-            "tasks/get" => Does::Answer(complete(
+            "tasks/get" => Does::FromResult(complete(
                 states.lock().unwrap().next().expect("asked after the end"),
             )),
             _ => crate::support::refuse(-32601),
@@ -287,7 +287,7 @@ async fn a_call_that_is_dropped_cancels_its_task_and_a_handle_does_not() {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     assert_eq!(count(&log, "tasks/cancel"), 1);
-    let Step::Task(handle) = client.call("t", ()).once().await.unwrap() else {
+    let RoundOutcome::Task(handle) = client.call("t", ()).once().await.unwrap() else {
         panic!("no task")
     };
     drop(tokio::time::timeout(Duration::from_millis(100), handle.wait()).await);
@@ -303,12 +303,12 @@ async fn a_task_is_taken_up_again_by_its_name() {
         |builder| builder,
         vec![task("working", json!({})), done(), asking(), done()],
     );
-    let Step::Task(handle) = client.call("t", ()).once().await.unwrap() else {
+    let RoundOutcome::Task(handle) = client.call("t", ()).once().await.unwrap() else {
         panic!("no task")
     };
     let kept = handle.id().to_owned();
     let handle = client.task(kept);
-    assert_eq!(handle.wait_for::<Typed<i64>>().await.unwrap(), 42);
+    assert_eq!(handle.wait_for::<ToolValue<i64>>().await.unwrap(), 42);
     assert_eq!(
         handle.get().await.unwrap().task.status,
         TaskStatus::InputRequired
@@ -328,7 +328,7 @@ async fn news_are_told_when_something_has_changed() {
         done(),
     ];
     let (client, _) = going_through(|builder| builder, states);
-    let mut news = client.task("t1").news();
+    let mut news = client.task("t1").watch();
     let mut seen = Vec::new();
     while !seen
         .last()
@@ -350,7 +350,7 @@ async fn news_are_told_when_something_has_changed() {
 async fn who_is_told_need_not_ask() {
     let (client, log) = serving_with(ClientBuilder::tasks, |seen| match seen.method.as_str() {
         "tools/call" => created(),
-        "tasks/get" => Does::Answer(complete(task("working", json!({"pollIntervalMs": 1000})))),
+        "tasks/get" => Does::FromResult(complete(task("working", json!({"pollIntervalMs": 1000})))),
         "subscriptions/listen" => Does::Say(vec![
             Says::Note(
                 "notifications/subscriptions/acknowledged",
@@ -374,8 +374,8 @@ async fn where_listening_breaks_off_asking_goes_on() {
         match seen.method.as_str() {
             "tools/call" => created(),
             "tasks/get" => match asked.fetch_add(1, std::sync::atomic::Ordering::SeqCst) {
-                0..3 => Does::Answer(complete(task("working", json!({})))),
-                _ => Does::Answer(complete(done())),
+                0..3 => Does::FromResult(complete(task("working", json!({})))),
+                _ => Does::FromResult(complete(done())),
             },
             "subscriptions/listen" => Does::Say(vec![
                 Says::Note(

@@ -150,7 +150,7 @@ async fn dropping_the_future_cancels() {
 // spec: progress-02, progress-03
 #[tokio::test]
 async fn progress_is_asked_for_under_tokens_of_its_own() {
-    let (client, log) = serving(|_| Does::Answer(text("x")));
+    let (client, log) = serving(|_| Does::FromResult(text("x")));
     let calls = (0..20).map(|_| client.call("t", ()).on_progress(|_| {}));
     futures_util::future::join_all(calls.map(IntoFuture::into_future)).await;
     let mut tokens: Vec<i64> = log

@@ -29,7 +29,7 @@ fn sql(seen: &Seen) -> Does {
     if seen.method == "tools/list" {
         list(json!([region()]))
     } else {
-        Does::Answer(text("ok"))
+        Does::FromResult(text("ok"))
     }
 }
 
@@ -102,7 +102,7 @@ async fn without_headers_annotations_are_ignored() {
         if seen.method == "tools/list" {
             list(json!([bad]))
         } else {
-            Does::Answer(text("ok"))
+            Does::FromResult(text("ok"))
         }
     });
     assert_eq!(client.list_tools().await.unwrap().len(), 1);
@@ -173,7 +173,7 @@ async fn the_most_recent_definition_counts() {
         match seen.method.as_str() {
             "tools/list" => list(json!([tool])),
             _ if seen.header("mcp-param-zone").is_none() => refuse(-32020),
-            _ => Does::Answer(text("ok")),
+            _ => Does::FromResult(text("ok")),
         }
     });
     client.list_tools().await.unwrap();

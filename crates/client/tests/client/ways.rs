@@ -60,7 +60,7 @@ async fn over_http_headers_go_out_and_mismatches_are_mended() {
             _ if seen.header("mcp-param-r").is_none() => refuse(-32020),
             _ => {
                 assert_eq!(seen.header("mcp-name"), Some("=?base64?c3FsIOS4lg==?="));
-                Does::Answer(text(seen.header("mcp-param-r").unwrap()))
+                Does::FromResult(text(seen.header("mcp-param-r").unwrap()))
             }
         }
     };
@@ -84,7 +84,7 @@ async fn over_http_a_version_is_found() {
             -32022,
             json!({"supported": ["2026-07-28"], "requested": "2026-07-28"}),
         ),
-        _ => Does::Answer(text("x")),
+        _ => Does::FromResult(text("x")),
     };
     over_http(behaviour, |url| async move {
         Client::http(&url).unwrap().call("t", ()).await.unwrap();

@@ -3,10 +3,10 @@
 use super::Federation;
 use super::extensions::relayed;
 use super::fan_out::{Part, first_error, merged_hint};
-use super::faults::Faults;
+use super::faults::MalformedParts;
 use crate::upstream::SEPARATOR;
 use carryall_proto::Call;
-use carryall_proto::inbound::SUPPORTED_VERSIONS;
+use carryall_proto::decode::SUPPORTED_VERSIONS;
 use carryall_types::{
     DiscoverResult, ErrorObject, JsonValue, PromptsCapability, RawJson, ResourcesCapability,
     ServerCapabilities, ToolsCapability,
@@ -27,7 +27,7 @@ impl Federation {
         let mut any = false;
         for (part, upstream) in parts.iter().zip(&self.upstreams) {
             let Part::Result(result) = part else { continue };
-            let mut faults = Faults::default();
+            let mut faults = MalformedParts::default();
             let found = abilities(result, &mut faults);
             faults.report(upstream.name(), &call.method);
             let Some(found) = found else { continue };
@@ -75,7 +75,7 @@ struct Abilities {
 /// Reads a result of `server/discover`; `None` if it is no such result. What is malformed counts as
 /// not said: a server that declares one capability in a form that is not known can still be used
 /// for the others.
-fn abilities(result: &RawJson, faults: &mut Faults) -> Option<Abilities> {
+fn abilities(result: &RawJson, faults: &mut MalformedParts) -> Option<Abilities> {
     if let Ok(DiscoverResult {
         capabilities,
         instructions,

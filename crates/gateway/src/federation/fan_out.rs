@@ -1,7 +1,7 @@
 //! Asking several upstreams for one answer.
 
 use super::Federation;
-use crate::fault::Fault;
+use crate::fault::GatewayError;
 use crate::upstream::Upstream;
 use carryall_proto::fresh::{CacheHint, may_cache};
 use carryall_proto::{BoxFuture, Call, Message, Outcome, Printable, Reply, key};
@@ -45,7 +45,7 @@ impl Federation {
             }
         });
         let Ok(outcome) = timeout(self.patience, &mut part).await else {
-            let error = Fault::Timeout(self.patience).to_error();
+            let error = GatewayError::Timeout(self.patience).to_error();
             tracing::warn!(upstream = upstream.name(), %method, within = ?self.patience, "upstream left out: no answer yet");
             self.late.add(upstream.name(), &method, part);
             return Part::Late(error);

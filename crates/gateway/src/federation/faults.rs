@@ -9,12 +9,12 @@ const MAX_SHOWN: usize = 200;
 
 /// The faults of one answer. However many there are, they are one line of the log.
 #[derive(Debug, Default)]
-pub(super) struct Faults {
+pub(super) struct MalformedParts {
     first: Option<String>,
     count: usize,
 }
 
-impl Faults {
+impl MalformedParts {
     pub(super) fn add(&mut self, part: impl fmt::Display, why: impl fmt::Display) {
         self.count += 1;
         self.first.get_or_insert_with(|| {
@@ -37,7 +37,7 @@ mod tests {
 
     #[test]
     fn any_number_of_faults_takes_the_space_of_one() {
-        let mut faults = Faults::default();
+        let mut faults = MalformedParts::default();
         for number in 0..10_000 {
             faults.add(format_args!("entry {number}"), "x\u{1b}\n".repeat(1000));
         }

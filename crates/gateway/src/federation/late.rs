@@ -4,7 +4,7 @@
 //! Such a part is left out of the answer and followed to its end. When it is there, the lists have
 //! changed as far as clients are concerned, and those that listen are told so.
 
-use crate::listen::Joined;
+use crate::listen::LateListChanges;
 use carryall_proto::{BoxFuture, Outcome};
 use carryall_types::Method;
 use futures_util::StreamExt as _;
@@ -29,7 +29,7 @@ pub(super) struct Late {
     followed: AtomicBool,
     state: Mutex<State>,
     added: Notify,
-    joined: Joined,
+    joined: LateListChanges,
 }
 
 #[derive(Default)]
@@ -55,7 +55,7 @@ impl Late {
     }
 
     /// What has joined, for listeners.
-    pub(super) fn joined(&self) -> &Joined {
+    pub(super) fn joined(&self) -> &LateListChanges {
         &self.joined
     }
 

@@ -3,7 +3,7 @@
 
 use super::Federation;
 use super::fan_out::{Part, first_error, merged_hint};
-use super::faults::Faults;
+use super::faults::MalformedParts;
 use super::resource_index::Kind;
 use crate::cursor::MergedCursor;
 use crate::upstream::{Upstream, prefixed};
@@ -114,7 +114,7 @@ impl Federation {
             .get(member(method))
             .ok_or("the list is missing from the result")?;
         let items: Option<Vec<RawJson>> = items.decode().map_err(|_| "the list is not an array")?;
-        let mut faults = Faults::default();
+        let mut faults = MalformedParts::default();
         let items = items.unwrap_or_else(|| {
             faults.add(member(method), "null instead of a list");
             Vec::new()
@@ -152,7 +152,7 @@ impl Federation {
         upstream: &Upstream,
         items: Vec<RawJson>,
         uris: &mut HashSet<String>,
-        faults: &mut Faults,
+        faults: &mut MalformedParts,
     ) -> Vec<RawJson> {
         let position = self.position(upstream);
         let mut index = 0..;
@@ -177,7 +177,7 @@ impl Federation {
 
 /// The tools or prompts under their names in the federation. Everything else about them stays as it
 /// stands.
-fn renamed(upstream: &Upstream, items: Vec<RawJson>, faults: &mut Faults) -> Vec<RawJson> {
+fn renamed(upstream: &Upstream, items: Vec<RawJson>, faults: &mut MalformedParts) -> Vec<RawJson> {
     let rename = |(at, item)| match text_member(item, "name") {
         Ok((item, name)) => {
             let name = prefixed(upstream.name(), &name);

@@ -4,7 +4,7 @@ use super::Federation;
 use super::fan_out::Part;
 use super::resource_index::{Kind, Listing};
 use crate::upstream::Upstream;
-use crate::walk::{Onward, Walk};
+use crate::walk::{NextPage, PageBudget};
 use carryall_proto::{Call, Params, ParamsWriter};
 use carryall_types::{ErrorObject, Method, RawJson};
 use futures_util::future::join_all;
@@ -23,8 +23,9 @@ impl Federation {
         let fetches = self.resources.due().into_iter().map(|at| async move {
             let upstream = &self.upstreams[at];
             let listed = tokio::time::timeout(self.patience, self.listing(upstream, call)).await;
-            let listed = listed
-                .unwrap_or_else(|_| Err(crate::fault::Fault::Timeout(self.patience).to_error()));
+            let listed = listed.unwrap_or_else(|_| {
+                Err(crate::fault::GatewayError::Timeout(self.patience).to_error())
+            });
             self.resources.set(at, listed);
         });
         join_all(fetches).await;
@@ -33,7 +34,7 @@ impl Federation {
     /// All that one upstream lists.
     async fn listing(&self, upstream: &Upstream, call: &Call) -> Result<Listing, ErrorObject> {
         let mut listing = Listing::default();
-        let mut walk = Walk::new(MAX_PAGES);
+        let mut walk = PageBudget::new(MAX_PAGES);
         for (kind, list) in [
             (Kind::Resource, Method::ResourcesList),
             (Kind::Template, Method::ResourcesTemplatesList),
@@ -52,9 +53,9 @@ impl Federation {
                     .iter()
                     .for_each(|uri| listing.add(kind, uri));
                 match walk.onward(&result) {
-                    Onward::To(next) if !listing.is_full() => cursor = Some(next),
-                    Onward::To(_) | Onward::Done => break,
-                    Onward::Stopped(limit) => {
+                    NextPage::To(next) if !listing.is_full() => cursor = Some(next),
+                    NextPage::To(_) | NextPage::Done => break,
+                    NextPage::Stopped(limit) => {
                         let name = upstream.name();
                         tracing::warn!(upstream = name, method = %list, limit, "list is longer than is read of it");
                         break;

@@ -20,7 +20,7 @@ const BACKOFF: Backoff = Backoff::new(Duration::from_millis(500), Duration::from
 /// A subscription that has lasted this long is no failed attempt.
 const LASTED: Duration = Duration::from_secs(5);
 
-pub(super) struct Feed {
+pub(super) struct UpstreamFeed {
     upstream: Upstream,
     call: Call,
     requested: SubscriptionFilter,
@@ -35,7 +35,7 @@ pub(super) struct Feed {
     missed: VecDeque<Notification>,
 }
 
-impl Feed {
+impl UpstreamFeed {
     pub(super) fn new(
         upstream: Upstream,
         call: Call,

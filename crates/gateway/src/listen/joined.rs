@@ -14,7 +14,7 @@ use tokio::time::Instant;
 
 /// How often each list has got a part that was missing. Cheap to clone; clones are the same.
 #[derive(Clone)]
-pub(crate) struct Joined(Arc<watch::Sender<Counts>>);
+pub(crate) struct LateListChanges(Arc<watch::Sender<Counts>>);
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Counts {
@@ -28,13 +28,13 @@ struct Counts {
 /// joined in between.
 const RECENT: Duration = Duration::from_secs(60);
 
-impl Default for Joined {
+impl Default for LateListChanges {
     fn default() -> Self {
         Self(Arc::new(watch::Sender::new(Counts::default())))
     }
 }
 
-impl Joined {
+impl LateListChanges {
     /// An upstream that was left out of the answer to `method` has an answer now.
     pub(crate) fn tell(&self, method: &Method) {
         self.0.send_modify(|counts| {

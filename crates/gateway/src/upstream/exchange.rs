@@ -1,10 +1,10 @@
 //! One call to an upstream: which replica, and what if it fails.
 
 use super::tool_headers::{is_header_mismatch, is_ours_to_mirror, without_invalid};
-use super::{Slot, Tried, Upstream};
-use crate::fault::Fault;
-use crate::hop::{Hop, is_repeatable};
-use crate::relay::{Begun, begin};
+use super::{Attempts, ReplicaSlot, Upstream};
+use crate::fault::GatewayError;
+use crate::hop::{IdMapping, is_repeatable};
+use crate::relay::{StartedReply, begin};
 use carryall_proto::{Call, CallError, Message, Outcome, Reply, Response, SharedService};
 use carryall_types::Method;
 use futures_util::StreamExt as _;
@@ -17,7 +17,7 @@ impl Upstream {
     /// Sends a call to the next replica, and to further ones while it is known not to have been
     /// executed or may be executed twice. Dropping the future, or the reply, cancels the call
     /// upstream.
-    pub(crate) async fn exchange(&self, mut call: Call) -> Result<Reply, Fault> {
+    pub(crate) async fn exchange(&self, mut call: Call) -> Result<Reply, GatewayError> {
         let is_ours = !self.shared.shared_channel && is_ours_to_mirror(&call);
         let mirrors = is_ours && call.method == Method::ToolsCall;
         if mirrors {
@@ -27,7 +27,7 @@ impl Upstream {
                 .map_err(|error| self.failed(error))?;
         }
         let (method, mut call) = (call.method.clone(), Some(call));
-        let mut tried = Tried::default();
+        let mut tried = Attempts::default();
         let mut last = None;
         while tried.count() < MAX_ATTEMPTS {
             let Some((slot, service)) = self.pick_or_wait(&mut tried).await else {
@@ -95,15 +95,17 @@ impl Upstream {
     async fn attempt(
         &self,
         call: Call,
-        slot: &Arc<Slot>,
+        slot: &Arc<ReplicaSlot>,
         service: &SharedService,
     ) -> Result<Reply, CallError> {
         let number = self.shared.ids.next();
         let (call, hop) = match call.method {
-            Method::SubscriptionsListen => Hop::up_listen(call, number, self.shared.shared_channel),
-            _ => Hop::up(call, number, self.shared.shared_channel),
+            Method::SubscriptionsListen => {
+                IdMapping::up_listen(call, number, self.shared.shared_channel)
+            }
+            _ => IdMapping::up(call, number, self.shared.shared_channel),
         };
-        let begun: Result<Begun, CallError> =
+        let begun: Result<StartedReply, CallError> =
             async { begin(service.answer(call).await?).await }.await;
         match begun {
             Ok(begun) => {
@@ -117,15 +119,15 @@ impl Upstream {
         }
     }
 
-    fn unreachable(&self) -> Fault {
-        Fault::Unreachable {
+    fn unreachable(&self) -> GatewayError {
+        GatewayError::Unreachable {
             upstream: self.shared.name.clone(),
             replicas: self.count(),
         }
     }
 
-    fn failed(&self, error: CallError) -> Fault {
-        Fault::Failed {
+    fn failed(&self, error: CallError) -> GatewayError {
+        GatewayError::Failed {
             upstream: self.shared.name.clone(),
             error,
         }

@@ -1,8 +1,8 @@
 //! Asking replicas whether they live.
 
-use super::{Slot, Upstream};
-use crate::relay::{Begun, begin};
-use carryall_proto::inbound::SUPPORTED_VERSIONS;
+use super::{ReplicaSlot, Upstream};
+use crate::relay::{StartedReply, begin};
+use carryall_proto::decode::SUPPORTED_VERSIONS;
 use carryall_proto::{Call, CallError, Meta, Outcome, ParamsWriter};
 use carryall_types::{
     ClientCapabilities, Implementation, JsonObject, Method, ProtocolVersion, RequestId,
@@ -13,14 +13,14 @@ use tokio::time::{sleep, timeout};
 
 /// How replicas are probed: with `server/discover`, which every server answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Probe {
+pub struct ProbeConfig {
     /// The time between two probes of a replica.
     pub every: Duration,
     /// How long an answer may take.
     pub within: Duration,
 }
 
-impl Default for Probe {
+impl Default for ProbeConfig {
     fn default() -> Self {
         Self {
             every: Duration::from_secs(2),
@@ -52,7 +52,7 @@ impl Upstream {
         join_all(checks).await
     }
 
-    async fn check_one(&self, slot: &Slot, within: Duration) -> Result<Outcome, CallError> {
+    async fn check_one(&self, slot: &ReplicaSlot, within: Duration) -> Result<Outcome, CallError> {
         let service = slot
             .service()
             .ok_or_else(|| CallError::unreachable("it is not running"))?;
@@ -60,11 +60,11 @@ impl Upstream {
             .ok_or_else(|| CallError::Refused("no request".into()))?;
         let asked = timeout(within, async { begin(service.answer(call).await?).await });
         match asked.await.unwrap_or(Err(CallError::Timeout(within))) {
-            Ok(Begun::Once(response)) => {
+            Ok(StartedReply::Once(response)) => {
                 slot.succeeded();
                 Ok(response.outcome)
             }
-            Ok(Begun::Stream(..)) => Err(CallError::Malformed(
+            Ok(StartedReply::Stream(..)) => Err(CallError::Malformed(
                 "notifications before the answer to server/discover".into(),
             )),
             Err(error) => {
@@ -74,7 +74,7 @@ impl Upstream {
         }
     }
 
-    async fn probe_one(&self, slot: &Slot, within: Duration) {
+    async fn probe_one(&self, slot: &ReplicaSlot, within: Duration) {
         let Some(service) = slot.service() else {
             return;
         };

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-pub(crate) struct Slot {
+pub(crate) struct ReplicaSlot {
     label: Box<str>,
     upstream: Box<str>,
     state: Mutex<State>,
@@ -29,7 +29,7 @@ struct State {
 /// Silent probes in a row that mean that a replica hangs; a single one may be due to load.
 const SILENT_PROBES: u32 = 2;
 
-impl Slot {
+impl ReplicaSlot {
     pub(super) fn new(label: &str, upstream: &str) -> Self {
         Self {
             label: label.into(),
@@ -155,13 +155,13 @@ pub struct ReplicaStatus {
 
 /// The handle with which whoever runs a replica says where it is. Cheap to clone.
 #[derive(Clone)]
-pub struct Replica {
-    slot: Arc<Slot>,
+pub struct ReplicaHandle {
+    slot: Arc<ReplicaSlot>,
     changed: Arc<Notify>,
 }
 
-impl Replica {
-    pub(super) fn of(slot: Arc<Slot>, changed: Arc<Notify>) -> Self {
+impl ReplicaHandle {
+    pub(super) fn of(slot: Arc<ReplicaSlot>, changed: Arc<Notify>) -> Self {
         Self { slot, changed }
     }
 
@@ -173,7 +173,7 @@ impl Replica {
 
     /// The replica is being started: until [`up`](Self::up) or [`down`](Self::down) calls that find
     /// no other one wait for it, within
-    /// [`Upstream::starts_within`](super::Upstream::starts_within).
+    /// [`Upstream::start_timeout`](super::Upstream::start_timeout).
     pub fn starting(&self) {
         self.slot.set(None, true);
     }
@@ -185,8 +185,10 @@ impl Replica {
     }
 }
 
-impl fmt::Debug for Replica {
+impl fmt::Debug for ReplicaHandle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Replica").field(&self.slot.status()).finish()
+        f.debug_tuple("ReplicaHandle")
+            .field(&self.slot.status())
+            .finish()
     }
 }

@@ -9,8 +9,8 @@
 //! it (`-32020`); then the tools are listed, and the call is sent once more.
 
 use super::Upstream;
-use crate::relay::{Begun, begin};
-use crate::walk::{Onward, Walk};
+use crate::relay::{StartedReply, begin};
+use crate::walk::{NextPage, PageBudget};
 use carryall_proto::headers::{MCP_METHOD, MCP_PARAM_PREFIX, ParamHeaderProblem, ParamHeaders};
 use carryall_proto::{
     Call, CallError, Outcome, Params, ParamsWriter, Printable, Reply, Response, SharedService,
@@ -213,13 +213,13 @@ impl Upstream {
     /// Lists the tools in the name of whoever makes `call`, at the replica that has refused it.
     async fn list_tools(&self, call: &Call, service: &SharedService) {
         let pages = async {
-            let (mut cursor, mut walk) = (None, Walk::new(MAX_PAGES));
+            let (mut cursor, mut walk) = (None, PageBudget::new(MAX_PAGES));
             loop {
                 let page = page_call(call, self.shared.ids.next(), cursor.as_ref());
                 let Ok(reply) = service.answer(page).await else {
                     return;
                 };
-                let Ok(Begun::Once(Response {
+                let Ok(StartedReply::Once(Response {
                     outcome: Outcome::Result(result),
                     ..
                 })) = begin(reply).await
@@ -228,9 +228,9 @@ impl Upstream {
                 };
                 self.shared.tools.learn(&result);
                 match walk.onward(&result) {
-                    Onward::To(next) => cursor = Some(next),
-                    Onward::Done => return,
-                    Onward::Stopped(limit) => {
+                    NextPage::To(next) => cursor = Some(next),
+                    NextPage::Done => return,
+                    NextPage::Stopped(limit) => {
                         let name = self.name();
                         tracing::warn!(
                             upstream = name,

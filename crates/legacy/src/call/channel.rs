@@ -1,7 +1,7 @@
 //! A session on a channel of lines: stdio and its like.
 
-use super::mailbox::Mailbox;
-use super::wire::{Incomings, Sink, Unanswered, Wire, WireError};
+use super::mailbox::PendingResponses;
+use super::wire::{IncomingStream, MessageSink, OneWayMessage, SessionError, SessionTransport};
 use crate::message::Request;
 use bytes::{Bytes, BytesMut};
 use carryall_proto::frame::{LineDecoder, LineTooLong, encode_line};
@@ -67,8 +67,8 @@ impl<R: AsyncRead + Unpin> LineReader<R> {
 }
 
 /// Both directions of a channel.
-pub(crate) struct ChannelWire {
-    mailbox: Arc<Mailbox>,
+pub(crate) struct LineTransport {
+    mailbox: Arc<PendingResponses>,
     /// Written by a task of its own, so that giving up a call never leaves half a line behind.
     out: Out,
     /// Set when the session ends from this side.
@@ -78,18 +78,18 @@ pub(crate) struct ChannelWire {
 /// What waits to be written.
 #[derive(Clone)]
 struct Out {
-    queue: mpsc::UnboundedSender<Unwritten>,
+    queue: mpsc::UnboundedSender<QueuedLine>,
     /// In bytes.
     room: Arc<Semaphore>,
 }
 
-struct Unwritten {
+struct QueuedLine {
     text: Bytes,
     /// Given back once it is written.
     room: OwnedSemaphorePermit,
 }
 
-impl ChannelWire {
+impl LineTransport {
     /// Reads and writes until either end is closed. `released` is set when the session ends while
     /// the channel is fine.
     pub(crate) fn open<R, W>(
@@ -101,7 +101,7 @@ impl ChannelWire {
         R: AsyncRead + Unpin + Send + 'static,
         W: AsyncWrite + Send + 'static,
     {
-        let mailbox = Mailbox::in_order();
+        let mailbox = PendingResponses::in_order();
         let (queue, waiting) = mpsc::unbounded_channel();
         let out = Out {
             queue,
@@ -127,9 +127,9 @@ impl ChannelWire {
     }
 }
 
-async fn put(mailbox: &Mailbox, out: &Out, text: Bytes) -> Result<(), WireError> {
+async fn put(mailbox: &PendingResponses, out: &Out, text: Bytes) -> Result<(), SessionError> {
     let closed = || {
-        WireError::Call(
+        SessionError::Call(
             mailbox
                 .lost()
                 .unwrap_or_else(|| CallError::broken("the channel is closed")),
@@ -143,11 +143,11 @@ async fn put(mailbox: &Mailbox, out: &Out, text: Bytes) -> Result<(), WireError>
         .await
         .map_err(|_| closed())?;
     out.queue
-        .send(Unwritten { text, room })
+        .send(QueuedLine { text, room })
         .map_err(|_| closed())
 }
 
-async fn read<R: AsyncRead + Unpin>(mut lines: LineReader<R>, mailbox: Arc<Mailbox>) {
+async fn read<R: AsyncRead + Unpin>(mut lines: LineReader<R>, mailbox: Arc<PendingResponses>) {
     let error = loop {
         match lines.next().await {
             Ok(Some(Line::Message(line))) => mailbox.put(&line),
@@ -164,12 +164,12 @@ async fn read<R: AsyncRead + Unpin>(mut lines: LineReader<R>, mailbox: Arc<Mailb
 
 async fn write<W: AsyncWrite>(
     writer: W,
-    mut waiting: mpsc::UnboundedReceiver<Unwritten>,
-    mailbox: Arc<Mailbox>,
+    mut waiting: mpsc::UnboundedReceiver<QueuedLine>,
+    mailbox: Arc<PendingResponses>,
 ) {
     let mut writer = pin!(writer);
     let mut out = BytesMut::new();
-    while let Some(Unwritten { text, mut room }) = waiting.recv().await {
+    while let Some(QueuedLine { text, mut room }) = waiting.recv().await {
         encode_line(&text, &mut out);
         while let Ok(next) = waiting.try_recv() {
             encode_line(&next.text, &mut out);
@@ -188,20 +188,20 @@ async fn write<W: AsyncWrite>(
     }
 }
 
-impl fmt::Debug for ChannelWire {
+impl fmt::Debug for LineTransport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ChannelWire")
+        f.debug_struct("LineTransport")
             .field("lost", &self.lost())
             .finish_non_exhaustive()
     }
 }
 
-impl Wire for ChannelWire {
+impl SessionTransport for LineTransport {
     fn is_shared(&self) -> bool {
         true
     }
 
-    fn request(&self, request: Request) -> BoxFuture<Result<Incomings, WireError>> {
+    fn request(&self, request: Request) -> BoxFuture<Result<IncomingStream, SessionError>> {
         let (mailbox, out) = (Arc::clone(&self.mailbox), self.out.clone());
         Box::pin(async move {
             let expected = mailbox.expect(request.id.clone())?;
@@ -210,7 +210,7 @@ impl Wire for ChannelWire {
         })
     }
 
-    fn send(&self, message: Unanswered) -> BoxFuture<Result<(), WireError>> {
+    fn send(&self, message: OneWayMessage) -> BoxFuture<Result<(), SessionError>> {
         let (mailbox, out) = (Arc::clone(&self.mailbox), self.out.clone());
         Box::pin(async move {
             put(&mailbox, &out, message.encode()).await?;
@@ -219,7 +219,7 @@ impl Wire for ChannelWire {
         })
     }
 
-    fn hear(&self, sink: Sink) {
+    fn hear(&self, sink: MessageSink) {
         self.mailbox.hear(sink);
     }
 
@@ -245,11 +245,11 @@ mod tests {
     #[tokio::test]
     async fn what_waits_to_be_written_is_bounded_in_bytes() {
         let ((near, far), (_unused, input)) = (duplex(64), duplex(64));
-        let wire = ChannelWire::open(LineReader::new(input, 1024), near, Arc::default());
+        let wire = LineTransport::open(LineReader::new(input, 1024), near, Arc::default());
         let send = || {
             let text = "x".repeat(400 * 1024);
             let params = carryall_types::RawJson::from(&serde_json::json!({"text": text}));
-            wire.send(Unanswered::Notification(Notification::new("n", params)))
+            wire.send(OneWayMessage::Notification(Notification::new("n", params)))
         };
         let mut sending: Vec<_> = (0..8).map(|_| send()).collect();
         let sent = sending
@@ -269,11 +269,11 @@ mod tests {
     #[tokio::test]
     async fn a_message_larger_than_the_room_is_sent_alone() {
         let ((near, far), (_unused, input)) = (duplex(64), duplex(64));
-        let wire = ChannelWire::open(LineReader::new(input, 1024), near, Arc::default());
+        let wire = LineTransport::open(LineReader::new(input, 1024), near, Arc::default());
         let params =
             carryall_types::RawJson::from(&serde_json::json!({"text": "x".repeat(3 << 20)}));
         let send = || {
-            wire.send(Unanswered::Notification(Notification::new(
+            wire.send(OneWayMessage::Notification(Notification::new(
                 "n",
                 params.clone(),
             )))

@@ -42,7 +42,7 @@ pub enum Era {
 /// memory may be old, lost or somebody else's. An era that the caller demands ([`Era::Modern`],
 /// [`Era::Legacy`]) is neither looked up nor kept here.
 #[derive(Clone, Default)]
-pub struct EraMemory {
+pub struct EraCache {
     shared: Arc<Shared>,
 }
 
@@ -80,7 +80,7 @@ fn now() -> u64 {
         .map_or(0, |now| now.as_secs())
 }
 
-impl EraMemory {
+impl EraCache {
     /// A memory of this process.
     #[must_use]
     pub fn new() -> Self {
@@ -253,9 +253,9 @@ fn write(path: &Path, known: &Known) -> io::Result<()> {
     written
 }
 
-impl fmt::Debug for EraMemory {
+impl fmt::Debug for EraCache {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("EraMemory")
+        f.debug_struct("EraCache")
             .field("file", &self.shared.file)
             .finish_non_exhaustive()
     }

@@ -1,6 +1,6 @@
 //! The calls in flight on one session, and to which of them a message belongs that does not say so.
 
-use super::session::{Event, Queued};
+use super::session::{Event, QueuedEvent};
 use carryall_proto::budget::Budget;
 use carryall_proto::mux::Abandoned;
 use carryall_proto::{Call, CallError, CallerId, Notification, Params};
@@ -15,16 +15,16 @@ const MAX_CALLS_PER_CALLER: usize = MAX_CALLS / 2;
 
 /// The calls that the server works on, as far as is known here.
 #[derive(Debug, Default)]
-pub(crate) struct Flight {
-    calls: BTreeMap<i64, Routed>,
+pub(crate) struct CallRouter {
+    calls: BTreeMap<i64, CallRoute>,
     /// Calls that nobody waits for any more. The server may not have stopped working on them.
     abandoned: Abandoned,
 }
 
 /// A call in flight: where what comes for it goes.
 #[derive(Debug)]
-pub(crate) struct Routed {
-    events: mpsc::Sender<Queued>,
+pub(crate) struct CallRoute {
+    events: mpsc::Sender<QueuedEvent>,
     pub(crate) token: Option<ProgressToken>,
     level: Option<LoggingLevel>,
     caller: CallerId,
@@ -33,11 +33,11 @@ pub(crate) struct Routed {
     rounds: bool,
 }
 
-/// Who is asked what a request of the server's asks that names no call.
+/// ClientIdentity is asked what a request of the server's asks that names no call.
 #[derive(Debug)]
-pub(crate) enum Addressee<'a> {
+pub(crate) enum QuestionTarget<'a> {
     /// The caller of this call: it can be nobody else.
-    Call(&'a Routed),
+    Call(&'a CallRoute),
     /// Several callers' calls could have caused it.
     Ambiguous {
         /// Some of these are calls that nobody waits for, which may stay so for as long as the
@@ -48,7 +48,7 @@ pub(crate) enum Addressee<'a> {
     Nobody,
 }
 
-impl Flight {
+impl CallRouter {
     /// Takes a call in.
     ///
     /// # Errors
@@ -56,7 +56,7 @@ impl Flight {
     pub(crate) fn enter(
         &mut self,
         id: i64,
-        events: mpsc::Sender<Queued>,
+        events: mpsc::Sender<QueuedEvent>,
         call: &Call,
     ) -> Result<(), CallError> {
         let caller = CallerId::of(call);
@@ -80,7 +80,7 @@ impl Flight {
             );
             return Err(CallError::Busy(why));
         }
-        let routed = Routed {
+        let routed = CallRoute {
             events,
             token: call.meta.progress_token.clone(),
             level: call.meta.log_level,
@@ -113,31 +113,31 @@ impl Flight {
         self.abandoned.answered(id)
     }
 
-    pub(crate) fn get(&self, id: i64) -> Option<&Routed> {
+    pub(crate) fn get(&self, id: i64) -> Option<&CallRoute> {
         self.calls.get(&id)
     }
 
     /// Which call a question belongs to that names none. Where several callers' calls could have
     /// caused it, that cannot be known: a stranger would read the question, and its answer would
     /// count as the caller's. Among calls of one caller the latest that can take it gets it.
-    pub(crate) fn addressee(&self, question: &InputRequest) -> Addressee<'_> {
+    pub(crate) fn addressee(&self, question: &InputRequest) -> QuestionTarget<'_> {
         let Some((id, taker)) = self
             .calls
             .iter()
             .rev()
             .find(|(_, routed)| routed.takes(question))
         else {
-            return Addressee::Nobody;
+            return QuestionTarget::Nobody;
         };
         let certain = self
             .calls
             .iter()
-            .all(|(other, routed)| other == id || routed.caller.is_certainly(&taker.caller));
-        let abandoned = !self.abandoned.are_certainly_of(&taker.caller);
+            .all(|(other, routed)| other == id || routed.caller.is_provably_same(&taker.caller));
+        let abandoned = !self.abandoned.are_provably_of(&taker.caller);
         if certain && !abandoned {
-            Addressee::Call(taker)
+            QuestionTarget::Call(taker)
         } else {
-            Addressee::Ambiguous { abandoned }
+            QuestionTarget::Ambiguous { abandoned }
         }
     }
 
@@ -148,15 +148,15 @@ impl Flight {
         &'a self,
         message: &'a Notification,
         listening: &[CallerId],
-    ) -> impl Iterator<Item = &'a Routed> {
+    ) -> impl Iterator<Item = &'a CallRoute> {
         let mut callers = self
             .calls
             .values()
             .map(|routed| &routed.caller)
             .chain(listening);
         let certain = callers.next().is_some_and(|first| {
-            callers.all(|caller| caller.is_certainly(first))
-                && self.abandoned.are_certainly_of(first)
+            callers.all(|caller| caller.is_provably_same(first))
+                && self.abandoned.are_provably_of(first)
         });
         self.calls
             .values()
@@ -164,7 +164,7 @@ impl Flight {
     }
 }
 
-impl Routed {
+impl CallRoute {
     /// Hands something to the call. It is given back when there is no room for it, for the call or
     /// within `budget`.
     pub(crate) fn offer(&self, event: Event, budget: &Budget) -> Result<(), Event> {
@@ -178,7 +178,7 @@ impl Routed {
             }
         };
         self.events
-            .try_send(Queued { event, _room: room })
+            .try_send(QueuedEvent { event, _room: room })
             .map_err(|unsent| unsent.into_inner().event)
     }
 
@@ -219,7 +219,7 @@ mod tests {
     #[test]
     fn one_caller_leaves_room_for_others() {
         let (events, _receiver) = mpsc::channel(1);
-        let mut flight = Flight::default();
+        let mut flight = CallRouter::default();
         let (first, second) = (call(1), call(2));
         let mut enter = |id: usize, call: &Call| flight.enter(id as i64, events.clone(), call);
         (0..MAX_CALLS_PER_CALLER).for_each(|id| enter(id, &first).unwrap());
@@ -238,7 +238,7 @@ mod tests {
     #[test]
     fn what_waits_for_a_caller_is_bounded_in_bytes() {
         let budget = Budget::new(Amount::new(100, 4000), Amount::new(100, 2000));
-        let mut flight = Flight::default();
+        let mut flight = CallRouter::default();
         let mut receivers = Vec::new();
         for (id, session) in [(1, 1), (2, 1), (3, 2)] {
             let (events, receiver) = mpsc::channel(100);
@@ -266,7 +266,7 @@ mod tests {
     #[test]
     fn calls_in_process_share_with_nobody() {
         let (events, _receiver) = mpsc::channel(1);
-        let mut flight = Flight::default();
+        let mut flight = CallRouter::default();
         let own = testkit::call("tools/call", json!({"name": "x"}));
         (0..MAX_CALLS as i64).for_each(|id| flight.enter(id, events.clone(), &own).unwrap());
         assert!(flight.enter(-1, events, &own).is_err());

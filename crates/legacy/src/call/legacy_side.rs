@@ -5,10 +5,10 @@
 //! a server loses nothing if the whole way speaks its era. `server/discover` does not tell whether
 //! there is a legacy side, as most servers name their modern versions only; the handshake does.
 
-use super::adapter::Adapter;
+use super::adapter::LegacyAdapter;
 use super::era::Era;
 use super::options::Options;
-use super::wire::WireError;
+use super::wire::SessionError;
 use crate::FromLegacyClient;
 use carryall_proto::{Call, CallError, Reply};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -19,7 +19,7 @@ use tokio::time::Instant;
 const AGAIN: Duration = Duration::from_secs(60);
 
 pub(crate) struct LegacySide {
-    adapter: Adapter,
+    adapter: LegacyAdapter,
     enabled: bool,
     known: Mutex<Known>,
 }
@@ -35,7 +35,7 @@ enum Known {
     NotBefore(Instant),
 }
 
-/// Who answers a call.
+/// ClientIdentity answers a call.
 pub(crate) enum Answered {
     Here(Result<Reply, CallError>),
     /// The modern side.
@@ -43,7 +43,7 @@ pub(crate) enum Answered {
 }
 
 impl LegacySide {
-    pub(crate) fn new(adapter: Adapter, options: &Options) -> Self {
+    pub(crate) fn new(adapter: LegacyAdapter, options: &Options) -> Self {
         let enabled = options.match_client_era && options.era == Era::Auto;
         Self {
             adapter,
@@ -63,7 +63,7 @@ impl LegacySide {
         Answered::Here(self.adapter.call(call).await)
     }
 
-    /// Ends the sessions, if there are any.
+    /// ProcessPipes the sessions, if there are any.
     pub(crate) async fn end(&self) {
         self.adapter.end().await;
     }
@@ -78,11 +78,11 @@ impl LegacySide {
         }
         let found = match self.adapter.prepare(call).await {
             Ok(_) => Known::Exists,
-            Err(WireError::Refused(_) | WireError::Status { .. }) => Known::Missing,
-            Err(WireError::Call(CallError::Malformed(_) | CallError::NotMcp { .. })) => {
+            Err(SessionError::Refused(_) | SessionError::Status { .. }) => Known::Missing,
+            Err(SessionError::Call(CallError::Malformed(_) | CallError::NotMcp { .. })) => {
                 Known::Missing
             }
-            Err(WireError::SessionEnded | WireError::Call(_)) => {
+            Err(SessionError::SessionEnded | SessionError::Call(_)) => {
                 Known::NotBefore(Instant::now() + AGAIN)
             }
         };

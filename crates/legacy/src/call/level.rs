@@ -1,6 +1,6 @@
 //! The level from which on the server of a session logs.
 
-use super::session::{HOUSEKEEPING, Session};
+use super::session::{HOUSEKEEPING, LegacySession};
 use carryall_proto::Outcome;
 use carryall_types::LoggingLevel;
 use serde_json::json;
@@ -16,7 +16,7 @@ const WAIT: Duration = Duration::from_secs(1);
 /// The level of a session, and the attempt to set it. There is one attempt at a time, and nobody
 /// holds a lock meanwhile.
 #[derive(Default)]
-pub(crate) struct Level(Mutex<State>);
+pub(crate) struct SessionLogLevel(Mutex<State>);
 
 #[derive(Default)]
 struct State {
@@ -29,13 +29,13 @@ struct State {
     is_useless: bool,
 }
 
-impl Level {
+impl SessionLogLevel {
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Session {
+impl LegacySession {
     /// Has the server log at least from `level` on. Waits for it for a second at most, and not at
     /// all where the server has let others wait that long.
     pub(crate) async fn ensure_level(self: &Arc<Self>, level: LoggingLevel) {
@@ -94,8 +94,10 @@ impl Session {
 mod tests {
     use super::*;
     use crate::call::options::Options;
-    use crate::call::parked::Parked;
-    use crate::call::wire::{Incomings, Sink, Unanswered, Wire, WireError};
+    use crate::call::parked::SuspendedCalls;
+    use crate::call::wire::{
+        IncomingStream, MessageSink, OneWayMessage, SessionError, SessionTransport,
+    };
     use crate::message::{Incoming, Request};
     use carryall_proto::{BoxFuture, Response};
     use carryall_types::{ErrorObject, ProtocolVersion, RawJson};
@@ -120,8 +122,8 @@ mod tests {
         sent: Arc<Mutex<Vec<String>>>,
     }
 
-    impl Wire for Fake {
-        fn request(&self, request: Request) -> BoxFuture<Result<Incomings, WireError>> {
+    impl SessionTransport for Fake {
+        fn request(&self, request: Request) -> BoxFuture<Result<IncomingStream, SessionError>> {
             self.asked.fetch_add(1, Ordering::Relaxed);
             let answer = self.answer;
             Box::pin(async move {
@@ -136,7 +138,8 @@ mod tests {
                         let response = Response::result(request.id, RawJson::EMPTY_OBJECT);
                         let incomings =
                             [Ok(Incoming::Request(own)), Ok(Incoming::Response(response))];
-                        let incomings: Incomings = Box::pin(futures_util::stream::iter(incomings));
+                        let incomings: IncomingStream =
+                            Box::pin(futures_util::stream::iter(incomings));
                         return Ok(incomings);
                     }
                     Answer::Never => std::future::pending().await,
@@ -149,14 +152,14 @@ mod tests {
                         Response::result(request.id, RawJson::EMPTY_OBJECT)
                     }
                 };
-                let incomings: Incomings = Box::pin(futures_util::stream::iter([Ok(
+                let incomings: IncomingStream = Box::pin(futures_util::stream::iter([Ok(
                     Incoming::Response(response),
                 )]));
                 Ok(incomings)
             })
         }
 
-        fn send(&self, message: Unanswered) -> BoxFuture<Result<(), WireError>> {
+        fn send(&self, message: OneWayMessage) -> BoxFuture<Result<(), SessionError>> {
             self.sent
                 .lock()
                 .unwrap()
@@ -164,7 +167,7 @@ mod tests {
             Box::pin(std::future::ready(Ok(())))
         }
 
-        fn hear(&self, _: Sink) {}
+        fn hear(&self, _: MessageSink) {}
 
         fn is_shared(&self) -> bool {
             true
@@ -177,14 +180,18 @@ mod tests {
         }
     }
 
-    async fn session(answer: Answer) -> (Arc<Session>, Arc<AtomicUsize>) {
+    async fn session(answer: Answer) -> (Arc<LegacySession>, Arc<AtomicUsize>) {
         let (session, asked, _) = telling_session(answer).await;
         (session, asked)
     }
 
     async fn telling_session(
         answer: Answer,
-    ) -> (Arc<Session>, Arc<AtomicUsize>, Arc<Mutex<Vec<String>>>) {
+    ) -> (
+        Arc<LegacySession>,
+        Arc<AtomicUsize>,
+        Arc<Mutex<Vec<String>>>,
+    ) {
         let (asked, sent, options) = (Arc::default(), Arc::default(), Options::default());
         let wire = Arc::new(Fake {
             answer,
@@ -195,7 +202,7 @@ mod tests {
             &json!({"protocolVersion": "2025-11-25", "capabilities": {"logging": {}}}),
         );
         (
-            Session::established(wire, &options, &result, &Parked::new(&options))
+            LegacySession::established(wire, &options, &result, &SuspendedCalls::new(&options))
                 .await
                 .unwrap(),
             asked,
@@ -203,7 +210,7 @@ mod tests {
         )
     }
 
-    async fn waited(session: &Arc<Session>, level: LoggingLevel) -> Duration {
+    async fn waited(session: &Arc<LegacySession>, level: LoggingLevel) -> Duration {
         let start = Instant::now();
         session.ensure_level(level).await;
         start.elapsed()

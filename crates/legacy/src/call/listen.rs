@@ -1,6 +1,6 @@
 //! `subscriptions/listen` on a legacy session.
 
-use super::session::Session;
+use super::session::LegacySession;
 use crate::generate;
 use carryall_proto::budget::Reservation;
 use carryall_proto::listen::{Change, acknowledged, honoured, matches};
@@ -24,23 +24,23 @@ const MAX_URI_BYTES: usize = 8 * 1024;
 /// What a listener and each of its resources count as besides the bytes of their URIs.
 const OVERHEAD: usize = 256;
 
-/// Who listens to a session, and what its server was asked to tell.
+/// ClientIdentity listens to a session, and what its server was asked to tell.
 #[derive(Default)]
-pub(crate) struct Listeners {
-    all: Mutex<Vec<Listener>>,
+pub(crate) struct SessionSubscriptions {
+    all: Mutex<Vec<SubscriptionEntry>>,
     /// How many listeners want each resource.
     subscribed: Mutex<HashMap<String, usize>>,
     /// How often the list of tools has changed.
     tools: AtomicU64,
 }
 
-struct Listener {
+struct SubscriptionEntry {
     filter: SubscriptionFilter,
     changes: mpsc::Sender<Change>,
     caller: CallerId,
 }
 
-impl Listeners {
+impl SessionSubscriptions {
     /// Hands a change on to whom it concerns.
     pub(crate) fn tell(&self, notification: &Notification) {
         let Some(change) = change_of(notification) else {
@@ -60,12 +60,12 @@ impl Listeners {
         self.tools.load(Ordering::Relaxed)
     }
 
-    /// Ends all streams.
+    /// ProcessPipes all streams.
     pub(crate) fn close(&self) {
         self.lock().clear();
     }
 
-    /// Who listens.
+    /// ClientIdentity listens.
     pub(crate) fn callers(&self) -> Vec<CallerId> {
         let all = self.lock();
         all.iter()
@@ -78,7 +78,7 @@ impl Listeners {
         let (changes, receiver) = mpsc::channel(MAX_CHANGES);
         let mut all = self.lock();
         all.retain(|listener| !listener.changes.is_closed());
-        all.push(Listener {
+        all.push(SubscriptionEntry {
             filter,
             changes,
             caller,
@@ -86,7 +86,7 @@ impl Listeners {
         receiver
     }
 
-    fn lock(&self) -> MutexGuard<'_, Vec<Listener>> {
+    fn lock(&self) -> MutexGuard<'_, Vec<SubscriptionEntry>> {
         self.all.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -114,7 +114,7 @@ fn change_of(notification: &Notification) -> Option<Change> {
 }
 
 /// Opens a stream of changes.
-pub(crate) async fn open(session: &Arc<Session>, call: &Call) -> Result<Reply, CallError> {
+pub(crate) async fn open(session: &Arc<LegacySession>, call: &Call) -> Result<Reply, CallError> {
     let wanted = call
         .params
         .get("notifications")
@@ -153,7 +153,7 @@ pub(crate) async fn open(session: &Arc<Session>, call: &Call) -> Result<Reply, C
             ))
         })?;
     session.hear();
-    let mut subscribed = Subscribed {
+    let mut subscribed = ResourceSubscriptions {
         session: Arc::clone(session),
         uris: Vec::new(),
         _room: room,
@@ -186,13 +186,13 @@ pub(crate) async fn open(session: &Arc<Session>, call: &Call) -> Result<Reply, C
 }
 
 /// The resources that one listener has the server tell of.
-struct Subscribed {
-    session: Arc<Session>,
+struct ResourceSubscriptions {
+    session: Arc<LegacySession>,
     uris: Vec<String>,
     _room: Reservation,
 }
 
-impl Subscribed {
+impl ResourceSubscriptions {
     /// Subscribes to a resource. `false` if the server has not answered.
     async fn add(&mut self, uri: String) -> bool {
         let first = {
@@ -222,7 +222,7 @@ impl Subscribed {
 }
 
 /// Whether nobody wants the resource any more.
-fn release(session: &Session, uri: &str) -> bool {
+fn release(session: &LegacySession, uri: &str) -> bool {
     let mut counts = session.listeners.counts();
     let Some(count) = counts.get_mut(uri) else {
         return false;
@@ -231,7 +231,7 @@ fn release(session: &Session, uri: &str) -> bool {
     *count == 0 && counts.remove(uri).is_some()
 }
 
-impl Drop for Subscribed {
+impl Drop for ResourceSubscriptions {
     fn drop(&mut self) {
         let unwanted: Vec<String> = self
             .uris

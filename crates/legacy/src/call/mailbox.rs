@@ -1,9 +1,9 @@
 //! Where messages of a shared way wait for whoever they are for: a channel of lines, or the one
 //! stream of HTTP+SSE.
 
-use super::unattributed::Unattributed;
-use super::wire::{Incomings, Sink};
-use crate::message::{Incoming, Malformed, Parsed, parse};
+use super::unattributed::UnattributedErrors;
+use super::wire::{IncomingStream, MessageSink};
+use crate::message::{Incoming, Malformed, ParsedBody, parse};
 use bytes::Bytes;
 use carryall_proto::frame::{LineTooLong, response_ids};
 use carryall_proto::{CallError, Printable, Response};
@@ -14,26 +14,26 @@ use tokio::sync::oneshot;
 
 /// Shared by the way's reader and by those who wait.
 #[derive(Default)]
-pub(crate) struct Mailbox {
+pub(crate) struct PendingResponses {
     state: Mutex<State>,
-    sink: OnceLock<Sink>,
+    sink: OnceLock<MessageSink>,
 }
 
 #[derive(Default)]
 struct State {
-    waiting: HashMap<RequestId, Waiter>,
+    waiting: HashMap<RequestId, ResponseWaiter>,
     lost: Option<CallError>,
     /// Where the server reads messages in the order in which they are sent.
-    unattributed: Option<Unattributed>,
+    unattributed: Option<UnattributedErrors>,
 }
 
-struct Waiter {
+struct ResponseWaiter {
     response: oneshot::Sender<Result<Incoming, CallError>>,
     /// Which of the messages sent it is.
     number: u64,
 }
 
-impl Mailbox {
+impl PendingResponses {
     /// For a way whose messages may be sent at the same time.
     pub(crate) fn new() -> Arc<Self> {
         Arc::default()
@@ -43,7 +43,7 @@ impl Mailbox {
     /// called.
     pub(crate) fn in_order() -> Arc<Self> {
         let state = State {
-            unattributed: Some(Unattributed::default()),
+            unattributed: Some(UnattributedErrors::default()),
             ..State::default()
         };
         Arc::new(Self {
@@ -60,17 +60,20 @@ impl Mailbox {
     }
 
     /// Waits for the response to `id`, from now on; send the request after this.
-    pub(crate) fn expect(self: &Arc<Self>, id: RequestId) -> Result<Expected, CallError> {
+    pub(crate) fn expect(self: &Arc<Self>, id: RequestId) -> Result<ExpectedResponse, CallError> {
         let mut state = self.lock();
         if let Some(lost) = &state.lost {
             return Err(lost.clone());
         }
         let (response, receiver) = oneshot::channel();
-        let number = state.unattributed.as_mut().map_or(0, Unattributed::request);
+        let number = state
+            .unattributed
+            .as_mut()
+            .map_or(0, UnattributedErrors::request);
         state
             .waiting
-            .insert(id.clone(), Waiter { response, number });
-        Ok(Expected {
+            .insert(id.clone(), ResponseWaiter { response, number });
+        Ok(ExpectedResponse {
             mailbox: Arc::clone(self),
             id,
             receiver,
@@ -78,7 +81,7 @@ impl Mailbox {
     }
 
     /// Where what belongs to no request goes from now on.
-    pub(crate) fn hear(&self, sink: Sink) {
+    pub(crate) fn hear(&self, sink: MessageSink) {
         if let Some(lost) = self.lost() {
             sink(Err(lost));
         }
@@ -88,8 +91,8 @@ impl Mailbox {
     /// Takes one line or event in.
     pub(crate) fn put(&self, text: &Bytes) {
         let items = match parse(text) {
-            Ok(Parsed::One(incoming)) => vec![Ok(incoming)],
-            Ok(Parsed::Batch(items)) => items,
+            Ok(ParsedBody::One(incoming)) => vec![Ok(incoming)],
+            Ok(ParsedBody::Batch(items)) => items,
             Err(malformed) => {
                 // An array with too many messages, or that is no JSON, answers all the same.
                 let ids = response_ids(text);
@@ -175,7 +178,7 @@ impl Mailbox {
     /// Takes out who waits for the response to `id`, which has come.
     fn answered(&self, id: &RequestId) -> Option<oneshot::Sender<Result<Incoming, CallError>>> {
         let mut state = self.lock();
-        let Waiter { response, number } = state.waiting.remove(id)?;
+        let ResponseWaiter { response, number } = state.waiting.remove(id)?;
         if let Some(unattributed) = &mut state.unattributed {
             unattributed.answered(id, number);
         }
@@ -189,7 +192,7 @@ impl Mailbox {
             let found = state
                 .unattributed
                 .as_mut()
-                .map(Unattributed::attributed)
+                .map(UnattributedErrors::attributed)
                 .unwrap_or_default();
             if found.is_empty() {
                 return;
@@ -234,15 +237,15 @@ fn own_id(id: RequestId) -> RequestId {
 }
 
 /// A response to come. Dropping it stops waiting.
-pub(crate) struct Expected {
-    mailbox: Arc<Mailbox>,
+pub(crate) struct ExpectedResponse {
+    mailbox: Arc<PendingResponses>,
     id: RequestId,
     receiver: oneshot::Receiver<Result<Incoming, CallError>>,
 }
 
-impl Expected {
+impl ExpectedResponse {
     /// The response, as a stream of one message.
-    pub(crate) fn into_stream(mut self) -> Incomings {
+    pub(crate) fn into_stream(mut self) -> IncomingStream {
         Box::pin(futures_util::stream::once(async move {
             let closed = || Err(CallError::broken("the way to the server is closed"));
             (&mut self.receiver).await.unwrap_or_else(|_| closed())
@@ -250,7 +253,7 @@ impl Expected {
     }
 }
 
-impl Drop for Expected {
+impl Drop for ExpectedResponse {
     fn drop(&mut self) {
         let mut state = self.mailbox.lock();
         if let (Some(_), Some(unattributed)) =

@@ -1,6 +1,6 @@
 //! How legacy servers are called, and the bounds of it.
 
-use super::era::{Era, EraMemory};
+use super::era::{Era, EraCache};
 use carryall_proto::BoxFuture;
 use carryall_types::{ClientCapabilities, ErrorObject, Implementation, InputRequest, RawJson};
 use std::fmt;
@@ -95,13 +95,13 @@ pub struct Options {
     pub(crate) era: Era,
     pub(crate) silence: Duration,
     pub(crate) handshake_timeout: Duration,
-    pub(crate) memory: EraMemory,
+    pub(crate) memory: EraCache,
     pub(crate) answers: Option<Answers>,
     pub(crate) client_info: Implementation,
     pub(crate) capabilities: ClientCapabilities,
-    pub(crate) max_parked: usize,
-    pub(crate) parked_for: Duration,
-    pub(crate) max_parked_bytes: usize,
+    pub(crate) max_suspended_calls: usize,
+    pub(crate) suspension_timeout: Duration,
+    pub(crate) max_suspended_bytes: usize,
     pub(crate) max_sessions: Option<usize>,
     pub(crate) max_sessions_per_caller: Option<usize>,
     pub(crate) idle: Duration,
@@ -116,13 +116,13 @@ impl Default for Options {
             era: Era::Auto,
             silence: Duration::from_secs(1),
             handshake_timeout: Duration::from_secs(60),
-            memory: EraMemory::new(),
+            memory: EraCache::new(),
             answers: None,
             client_info: Implementation::new("carryall", env!("CARGO_PKG_VERSION")),
             capabilities: ClientCapabilities::new(),
-            max_parked: 256,
-            parked_for: Duration::from_secs(10 * 60),
-            max_parked_bytes: 64 * 1024 * 1024,
+            max_suspended_calls: 256,
+            suspension_timeout: Duration::from_secs(10 * 60),
+            max_suspended_bytes: 64 * 1024 * 1024,
             max_sessions: None,
             max_sessions_per_caller: None,
             idle: Duration::from_secs(10 * 60),
@@ -155,7 +155,7 @@ impl Options {
     /// does not tell whether a pipe has been read). A server that is still starting is waited for,
     /// up to [`handshake_timeout`](Self::handshake_timeout).
     #[must_use]
-    pub fn silence(mut self, silence: Duration) -> Self {
+    pub fn probe_timeout(mut self, silence: Duration) -> Self {
         self.silence = silence;
         self
     }
@@ -170,12 +170,12 @@ impl Options {
 
     /// Where to remember which server is of which era. In this process only unless set.
     #[must_use]
-    pub fn memory(mut self, memory: EraMemory) -> Self {
+    pub fn memory(mut self, memory: EraCache) -> Self {
         self.memory = memory;
         self
     }
 
-    /// Who answers what servers ask. Unless set the callers do, in rounds (`basic/patterns/mrtr`).
+    /// ClientIdentity answers what servers ask. Unless set the callers do, in rounds (`basic/patterns/mrtr`).
     #[must_use]
     pub fn answers(mut self, answers: Answers) -> Self {
         self.answers = Some(answers);
@@ -186,7 +186,7 @@ impl Options {
     /// capabilities that most calls will bring. On stdio a call with other capabilities needs
     /// another process. No capabilities unless set.
     #[must_use]
-    pub fn declares(
+    pub fn client_identity(
         mut self,
         client_info: Implementation,
         capabilities: ClientCapabilities,
@@ -199,23 +199,23 @@ impl Options {
     /// How many calls may wait for their callers to come back with an answer: 256 unless set, a
     /// quarter of that for one caller. A question beyond that is refused, and its call fails.
     #[must_use]
-    pub fn max_parked(mut self, max: usize) -> Self {
-        self.max_parked = max;
+    pub fn max_suspended_calls(mut self, max: usize) -> Self {
+        self.max_suspended_calls = max;
         self
     }
 
     /// The size of these calls and their questions together, in bytes: 64 MiB unless set, a quarter
     /// of that for one caller.
     #[must_use]
-    pub fn max_parked_bytes(mut self, bytes: usize) -> Self {
-        self.max_parked_bytes = bytes;
+    pub fn max_suspended_bytes(mut self, bytes: usize) -> Self {
+        self.max_suspended_bytes = bytes;
         self
     }
 
     /// How long such a call waits before it is cancelled. 10 minutes unless set.
     #[must_use]
-    pub fn parked_for(mut self, limit: Duration) -> Self {
-        self.parked_for = limit;
+    pub fn suspension_timeout(mut self, limit: Duration) -> Self {
+        self.suspension_timeout = limit;
         self
     }
 

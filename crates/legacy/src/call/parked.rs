@@ -5,9 +5,9 @@
 //! the call is parked here.
 
 use super::options::Options;
-use super::quotas::Quotas;
-use super::running::Running;
-use super::wire::Unanswered;
+use super::quotas::SessionBudgets;
+use super::running::LegacyCall;
+use super::wire::OneWayMessage;
 use carryall_proto::budget::{Amount, Budget, Reservation};
 use carryall_proto::{Call, CallError, Caller, CallerId, Outcome, Reply, Response};
 use carryall_types::{
@@ -27,10 +27,10 @@ const PREFIX: &str = "parked-";
 const SHARE: usize = 4;
 
 /// The parked calls of one server.
-pub(crate) struct Parked {
+pub(crate) struct SuspendedCalls {
     budget: Budget,
     /// What the sessions with this server account for besides.
-    pub(crate) quotas: Quotas,
+    pub(crate) quotas: SessionBudgets,
     limit: Duration,
     /// By the state that their callers bring back.
     waiting: Mutex<HashMap<String, Waiting>>,
@@ -38,7 +38,7 @@ pub(crate) struct Parked {
 }
 
 struct Waiting {
-    running: Running,
+    running: LegacyCall,
     /// The id of the server's request.
     id: RequestId,
     question: InputRequest,
@@ -54,15 +54,15 @@ impl Drop for AbortOnDrop {
     }
 }
 
-impl Parked {
+impl SuspendedCalls {
     pub(crate) fn new(options: &Options) -> Arc<Self> {
-        let total = Amount::new(options.max_parked, options.max_parked_bytes);
+        let total = Amount::new(options.max_suspended_calls, options.max_suspended_bytes);
         // A share is worth at least one call, whatever its size.
         let share = Amount::new(total.items.div_ceil(SHARE), total.bytes.div_ceil(SHARE));
         Arc::new_cyclic(|this| Self {
             budget: Budget::new(total, share),
-            quotas: Quotas::default(),
-            limit: options.parked_for,
+            quotas: SessionBudgets::default(),
+            limit: options.suspension_timeout,
             waiting: Mutex::default(),
             this: this.clone(),
         })
@@ -72,7 +72,7 @@ impl Parked {
     /// parked is given up: its server is told that nobody answers.
     pub(crate) fn park(
         &self,
-        running: Running,
+        running: LegacyCall,
         id: RequestId,
         question: InputRequest,
     ) -> Result<RawJson, ErrorObject> {
@@ -124,7 +124,7 @@ impl Parked {
     /// Room for a call and its question. None that waits is given up for another.
     fn reserve(
         &self,
-        running: &Running,
+        running: &LegacyCall,
         question: &InputRequest,
     ) -> Result<Reservation, ErrorObject> {
         let call = running.call();
@@ -169,7 +169,7 @@ impl Parked {
             let caller = CallerId::of(&call);
             // Somebody else's, or for something else, looks as if it were not there.
             let found = waiting.get(state).filter(|one| {
-                CallerId::of(one.running.call()).has_principal_of(&caller)
+                CallerId::of(one.running.call()).has_same_principal(&caller)
                     && one.running.is_of(&call)
             });
             let Some(found) = found else {
@@ -199,7 +199,7 @@ impl Parked {
         if let Err(error) = running
             .session
             .wire
-            .send(Unanswered::Response(answer))
+            .send(OneWayMessage::Response(answer))
             .await
         {
             return Err(error.into_call_error());

@@ -1,9 +1,9 @@
 //! The sessions with one server: which callers share which, and how many there may be.
 
 use super::options::{Options, SessionScope};
-use super::session::Session;
-use super::translate::Noticeable;
-use super::wire::WireError;
+use super::session::LegacySession;
+use super::translate::VisibleCapabilities;
+use super::wire::SessionError;
 use carryall_proto::{Call, CallError, CallSource, Caller, CallerId};
 use std::cmp::Reverse;
 use std::collections::HashMap;
@@ -17,7 +17,7 @@ use tokio::time::Instant;
 const MAX_SESSIONS: usize = 32;
 
 /// What came of opening a session.
-pub(crate) type Opened = Result<Arc<Session>, WireError>;
+pub(crate) type Opened = Result<Arc<LegacySession>, SessionError>;
 
 /// Those who share a session.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -32,7 +32,7 @@ enum Scope {
 
 /// What a session is wanted for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Purpose {
+pub(crate) enum SessionPurpose {
     /// To know what the handshake says. That alone makes a session nobody's.
     Handshake,
     Call,
@@ -40,7 +40,7 @@ pub(crate) enum Purpose {
 }
 
 /// The sessions with one server.
-pub(crate) struct Pool {
+pub(crate) struct SessionPool {
     scope: SessionScope,
     max: usize,
     max_per_caller: usize,
@@ -54,22 +54,22 @@ struct PoolEntry {
     number: u64,
     /// `None` until a call is made in the session or a subscription opened.
     scope: Option<Scope>,
-    declared: Noticeable,
-    /// Who it counts against.
+    declared: VisibleCapabilities,
+    /// ClientIdentity it counts against.
     owner: Caller,
-    session: Held,
+    session: PooledSession,
     used: Instant,
 }
 
-enum Held {
+enum PooledSession {
     /// Kept, also while nobody uses it. Empty until it is open.
     Kept(watch::Receiver<Option<Opened>>),
-    /// Ends with the call that uses it.
-    OfCall(Weak<Session>),
+    /// ProcessPipes with the call that uses it.
+    OfCall(Weak<LegacySession>),
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Usage {
+enum EntryUsage {
     /// Somebody opens it, or something is in flight in it.
     Active,
     Idle,
@@ -84,7 +84,7 @@ pub(crate) struct Place {
     of_call: bool,
 }
 
-impl Pool {
+impl SessionPool {
     pub(crate) fn new(options: &Options) -> Self {
         let max = options.max_sessions.unwrap_or(MAX_SESSIONS);
         Self {
@@ -108,25 +108,25 @@ impl Pool {
     pub(crate) fn place(
         &self,
         call: &Call,
-        purpose: Purpose,
-        open: impl FnOnce(Noticeable) -> watch::Receiver<Option<Opened>>,
+        purpose: SessionPurpose,
+        open: impl FnOnce(VisibleCapabilities) -> watch::Receiver<Option<Opened>>,
     ) -> Result<Place, CallError> {
         let scope = self.scope_of(call, purpose);
-        let of_call = matches!(scope, Scope::Call(_)) && purpose == Purpose::Call;
-        let declared = Noticeable::of(call.meta.client_capabilities());
+        let of_call = matches!(scope, Scope::Call(_)) && purpose == SessionPurpose::Call;
+        let declared = VisibleCapabilities::of(call.meta.client_capabilities());
         let mut entries = self.entries();
-        entries.retain(|entry| entry.usage() != Usage::Over);
+        entries.retain(|entry| entry.usage() != EntryUsage::Over);
         let found = match purpose {
-            Purpose::Subscription => find(&entries, &scope, declared)
+            SessionPurpose::Subscription => find(&entries, &scope, declared)
                 // A subscription needs no capabilities.
-                .or_else(|| find(&entries, &scope, Noticeable::NONE))
+                .or_else(|| find(&entries, &scope, VisibleCapabilities::NONE))
                 .or_else(|| find_unclaimed(&entries, declared))
-                .or_else(|| find_unclaimed(&entries, Noticeable::NONE)),
-            Purpose::Call => {
+                .or_else(|| find_unclaimed(&entries, VisibleCapabilities::NONE)),
+            SessionPurpose::Call => {
                 find(&entries, &scope, declared).or_else(|| find_unclaimed(&entries, declared))
             }
             // Every session with the same capabilities was told the same.
-            Purpose::Handshake => entries
+            SessionPurpose::Handshake => entries
                 .iter()
                 .rposition(|entry| entry.declared == declared && entry.opened().is_some()),
         };
@@ -135,8 +135,8 @@ impl Pool {
         let mut entry = match found {
             Some(at) => entries.remove(at),
             None => {
-                let declared = if purpose == Purpose::Subscription {
-                    Noticeable::NONE
+                let declared = if purpose == SessionPurpose::Subscription {
+                    VisibleCapabilities::NONE
                 } else {
                     declared
                 };
@@ -146,14 +146,14 @@ impl Pool {
                     scope: None,
                     declared,
                     owner: owner.clone(),
-                    session: Held::Kept(open(declared)),
+                    session: PooledSession::Kept(open(declared)),
                     used: Instant::now(),
                 }
             }
         };
-        if purpose != Purpose::Handshake {
+        if purpose != SessionPurpose::Handshake {
             entry.scope.get_or_insert(scope);
-            if entry.usage() == Usage::Idle {
+            if entry.usage() == EntryUsage::Idle {
                 entry.owner = owner;
             }
         }
@@ -182,45 +182,45 @@ impl Pool {
                 .iter_mut()
                 .find(|entry| entry.number == place.number)
             {
-                entry.session = Held::OfCall(Arc::downgrade(&session));
+                entry.session = PooledSession::OfCall(Arc::downgrade(&session));
             }
         }
         Ok(session)
     }
 
-    /// Ends what nobody has used for long, but for what was used last.
+    /// ProcessPipes what nobody has used for long, but for what was used last.
     pub(crate) fn sweep(&self) {
         let mut entries = self.entries();
         let mut left = entries.len();
         entries.retain_mut(|entry| {
             left -= 1;
             match entry.usage() {
-                Usage::Active => {
+                EntryUsage::Active => {
                     entry.used = Instant::now();
                     true
                 }
                 // Its call has gone away before it was open.
-                Usage::Idle if matches!(entry.scope, Some(Scope::Call(_))) => false,
-                Usage::Idle => left == 0 || entry.used.elapsed() < self.idle,
-                Usage::Over => false,
+                EntryUsage::Idle if matches!(entry.scope, Some(Scope::Call(_))) => false,
+                EntryUsage::Idle => left == 0 || entry.used.elapsed() < self.idle,
+                EntryUsage::Over => false,
             }
         });
     }
 
     /// Takes all sessions out.
-    pub(crate) fn drain(&self) -> Vec<Arc<Session>> {
+    pub(crate) fn drain(&self) -> Vec<Arc<LegacySession>> {
         let entries = std::mem::take(&mut *self.entries());
         entries.iter().filter_map(PoolEntry::session).collect()
     }
 
-    fn scope_of_call(&self, purpose: Purpose) -> Scope {
+    fn scope_of_call(&self, purpose: SessionPurpose) -> Scope {
         match purpose {
-            Purpose::Subscription => Scope::Subscriptions,
+            SessionPurpose::Subscription => Scope::Subscriptions,
             _ => Scope::Call(self.numbers.fetch_add(1, Ordering::Relaxed)),
         }
     }
 
-    fn scope_of(&self, call: &Call, purpose: Purpose) -> Scope {
+    fn scope_of(&self, call: &Call, purpose: SessionPurpose) -> Scope {
         match self.scope {
             SessionScope::Principal => Scope::Caller(
                 call.principal
@@ -245,7 +245,7 @@ impl Pool {
         entries: &mut Vec<PoolEntry>,
         owner: &Caller,
         in_process: bool,
-        declared: Noticeable,
+        declared: VisibleCapabilities,
     ) -> Result<(), CallError> {
         let of_owner =
             |entries: &[PoolEntry]| entries.iter().filter(|entry| entry.owner == *owner).count();
@@ -291,24 +291,24 @@ fn busy(why: String) -> CallError {
 }
 
 /// The latest session of this scope that declared just this.
-fn find(entries: &[PoolEntry], scope: &Scope, declared: Noticeable) -> Option<usize> {
+fn find(entries: &[PoolEntry], scope: &Scope, declared: VisibleCapabilities) -> Option<usize> {
     entries.iter().rposition(|entry| {
         entry.scope.as_ref() == Some(scope) && entry.declared == declared && !entry.is_retired()
     })
 }
 
 /// A session that declared just this and in which nobody did anything yet.
-fn find_unclaimed(entries: &[PoolEntry], declared: Noticeable) -> Option<usize> {
+fn find_unclaimed(entries: &[PoolEntry], declared: VisibleCapabilities) -> Option<usize> {
     entries
         .iter()
         .rposition(|entry| entry.scope.is_none() && entry.declared == declared)
 }
 
-/// Ends an idle session: one of the owner with the most, there the one that was used least
+/// ProcessPipes an idle session: one of the owner with the most, there the one that was used least
 /// recently. The only one without capabilities goes last.
 fn evict(
     entries: &mut Vec<PoolEntry>,
-    wanted: Noticeable,
+    wanted: VisibleCapabilities,
     may: impl Fn(&PoolEntry) -> bool,
 ) -> bool {
     let mut owners: HashMap<&Caller, usize> = HashMap::new();
@@ -320,7 +320,7 @@ fn evict(
         .filter(|entry| entry.declared.is_none())
         .count();
     let victim = (0..entries.len())
-        .filter(|at| may(&entries[*at]) && entries[*at].usage() == Usage::Idle)
+        .filter(|at| may(&entries[*at]) && entries[*at].usage() == EntryUsage::Idle)
         .min_by_key(|at| {
             let entry = &entries[*at];
             let is_only_plain = plain == 1 && entry.declared.is_none() && !wanted.is_none();
@@ -334,45 +334,45 @@ fn evict(
 }
 
 impl PoolEntry {
-    fn session(&self) -> Option<Arc<Session>> {
+    fn session(&self) -> Option<Arc<LegacySession>> {
         match &self.session {
-            Held::Kept(opened) => opened.borrow().as_ref()?.as_ref().ok().cloned(),
-            Held::OfCall(session) => session.upgrade(),
+            PooledSession::Kept(opened) => opened.borrow().as_ref()?.as_ref().ok().cloned(),
+            PooledSession::OfCall(session) => session.upgrade(),
         }
     }
 
     /// Where a session waits that others than one call may use.
     fn opened(&self) -> Option<&watch::Receiver<Option<Opened>>> {
         match &self.session {
-            Held::Kept(opened) if !self.is_retired() => Some(opened),
+            PooledSession::Kept(opened) if !self.is_retired() => Some(opened),
             _ => None,
         }
     }
 
     fn is_retired(&self) -> bool {
         match &self.session {
-            Held::Kept(opened) => {
+            PooledSession::Kept(opened) => {
                 matches!(&*opened.borrow(), Some(Ok(session)) if session.is_retired())
             }
-            Held::OfCall(_) => false,
+            PooledSession::OfCall(_) => false,
         }
     }
 
-    fn usage(&self) -> Usage {
+    fn usage(&self) -> EntryUsage {
         match &self.session {
-            Held::Kept(opened) => match &*opened.borrow() {
+            PooledSession::Kept(opened) => match &*opened.borrow() {
                 // Whoever opens it is gone without having said what came of it.
-                None if opened.has_changed().is_err() => Usage::Over,
-                None => Usage::Active,
-                Some(Err(_)) => Usage::Over,
-                Some(Ok(session)) if session.lost().is_some() => Usage::Over,
+                None if opened.has_changed().is_err() => EntryUsage::Over,
+                None => EntryUsage::Active,
+                Some(Err(_)) => EntryUsage::Over,
+                Some(Ok(session)) if session.lost().is_some() => EntryUsage::Over,
                 // Whoever uses it holds it.
-                Some(Ok(session)) if Arc::strong_count(session) > 1 => Usage::Active,
-                Some(Ok(session)) if session.is_retired() => Usage::Over,
-                Some(Ok(_)) => Usage::Idle,
+                Some(Ok(session)) if Arc::strong_count(session) > 1 => EntryUsage::Active,
+                Some(Ok(session)) if session.is_retired() => EntryUsage::Over,
+                Some(Ok(_)) => EntryUsage::Idle,
             },
-            Held::OfCall(session) if session.strong_count() == 0 => Usage::Over,
-            Held::OfCall(_) => Usage::Active,
+            PooledSession::OfCall(session) if session.strong_count() == 0 => EntryUsage::Over,
+            PooledSession::OfCall(_) => EntryUsage::Active,
         }
     }
 }

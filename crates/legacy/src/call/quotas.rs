@@ -10,12 +10,12 @@ const EVENTS: (Amount, Amount) = (Amount::new(65_536, 64 * MIB), Amount::new(32_
 const SUBSCRIPTIONS: (Amount, Amount) = (Amount::new(4096, 64 * MIB), Amount::new(2048, 16 * MIB));
 
 /// The budgets of all sessions with one server, in total and for each caller.
-pub(crate) struct Quotas {
+pub(crate) struct SessionBudgets {
     pub(crate) events: Budget,
     pub(crate) subscriptions: Budget,
 }
 
-impl Default for Quotas {
+impl Default for SessionBudgets {
     fn default() -> Self {
         let budget = |(total, share)| Budget::new(total, share);
         Self {

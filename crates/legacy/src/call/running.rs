@@ -1,7 +1,7 @@
 //! One call in work on a legacy server, through all its rounds.
 
-use super::session::{Event, Queued, Session};
-use super::wire::{Incomings, WireError};
+use super::session::{Event, LegacySession, QueuedEvent};
+use super::wire::{IncomingStream, SessionError};
 use super::{task, translate};
 use crate::generate;
 use crate::message::{Incoming, Request};
@@ -18,17 +18,17 @@ use tokio::time::{Instant, timeout_at};
 const LOGS_AFTER: Duration = Duration::from_millis(50);
 
 /// A call in work. Dropping it before its end cancels it.
-pub(crate) struct Running {
-    pub(crate) session: Arc<Session>,
+pub(crate) struct LegacyCall {
+    pub(crate) session: Arc<LegacySession>,
     id: i64,
     call: Call,
     /// The request, for as long as the server has not begun to answer it.
-    sending: Option<BoxFuture<Result<Incomings, WireError>>>,
-    incomings: Incomings,
+    sending: Option<BoxFuture<Result<IncomingStream, SessionError>>>,
+    incomings: IncomingStream,
     /// What came for the call before the server began to answer it.
-    early: Option<Queued>,
-    events: mpsc::Receiver<Queued>,
-    task: AsTask,
+    early: Option<QueuedEvent>,
+    events: mpsc::Receiver<QueuedEvent>,
+    task: LegacyTask,
     /// The response, which waits until then for log messages on another stream.
     last: Option<(Outcome, Instant)>,
     /// Nothing more comes, so that there is nothing to cancel.
@@ -47,7 +47,7 @@ impl From<Event> for Next {
 }
 
 /// Whether the call runs as a task of 2025-11-25.
-enum AsTask {
+enum LegacyTask {
     No,
     Asked,
     /// Under this id.
@@ -61,9 +61,12 @@ pub(crate) enum Next {
     Done(Outcome),
 }
 
-impl Running {
+impl LegacyCall {
     /// Sends the request.
-    pub(crate) async fn start(session: &Arc<Session>, call: Call) -> Result<Self, WireError> {
+    pub(crate) async fn start(
+        session: &Arc<LegacySession>,
+        call: Call,
+    ) -> Result<Self, SessionError> {
         if let Some(level) = call.meta.log_level {
             session.ensure_level(level).await;
         }
@@ -80,7 +83,7 @@ impl Running {
         }
         let events = session.enter(id, &call)?;
         // From here on dropping this cancels; before the request has gone out that does no harm.
-        let nothing: Incomings = Box::pin(futures_util::stream::empty());
+        let nothing: IncomingStream = Box::pin(futures_util::stream::empty());
         let mut running = Self {
             session: Arc::clone(session),
             id,
@@ -89,7 +92,11 @@ impl Running {
             incomings: nothing,
             early: None,
             events,
-            task: if as_task { AsTask::Asked } else { AsTask::No },
+            task: if as_task {
+                LegacyTask::Asked
+            } else {
+                LegacyTask::No
+            },
             last: None,
             done: false,
             answered: false,
@@ -119,9 +126,9 @@ impl Running {
     }
 
     /// The request was not sent, or what became of it is unknown.
-    fn failed(&mut self, error: &WireError) {
+    fn failed(&mut self, error: &SessionError) {
         self.done = true;
-        self.answered = !matches!(error, WireError::Call(error) if !error.is_unsent());
+        self.answered = !matches!(error, SessionError::Call(error) if !error.is_unsent());
     }
 
     /// The call as its caller made it last.
@@ -241,13 +248,13 @@ impl Running {
     /// Whether the response says that the result is to come from a task, which is followed from
     /// here on.
     fn became_task(&mut self, outcome: &Outcome) -> bool {
-        let (AsTask::Asked, Outcome::Result(result)) = (&self.task, outcome) else {
+        let (LegacyTask::Asked, Outcome::Result(result)) = (&self.task, outcome) else {
             return false;
         };
         let Some(created) = task::created(result) else {
             return false;
         };
-        self.task = AsTask::Created(created.task_id.clone());
+        self.task = LegacyTask::Created(created.task_id.clone());
         self.incomings = task::follow(Arc::clone(&self.session), self.id, created);
         true
     }
@@ -302,15 +309,15 @@ impl Running {
     }
 }
 
-impl Drop for Running {
+impl Drop for LegacyCall {
     fn drop(&mut self) {
         self.session.leave(self.id, self.answered);
         if self.done || self.session.lost().is_some() {
             return;
         }
         match &self.task {
-            AsTask::Created(task_id) => self.session.cancel_task(self.id, task_id),
-            AsTask::No | AsTask::Asked => self.session.cancel(self.id),
+            LegacyTask::Created(task_id) => self.session.cancel_task(self.id, task_id),
+            LegacyTask::No | LegacyTask::Asked => self.session.cancel(self.id),
         }
     }
 }
@@ -319,8 +326,8 @@ impl Drop for Running {
 mod tests {
     use super::*;
     use crate::call::options::Options;
-    use crate::call::parked::Parked;
-    use crate::call::wire::{Sink, Unanswered, Wire};
+    use crate::call::parked::SuspendedCalls;
+    use crate::call::wire::{MessageSink, OneWayMessage, SessionTransport};
     use carryall_testkit as testkit;
     use carryall_types::{ProtocolVersion, RawJson};
     use serde_json::json;
@@ -328,7 +335,7 @@ mod tests {
 
     /// Answers every request at once. What it says otherwise comes on a stream of its own.
     #[derive(Default)]
-    struct Fake(OnceLock<Sink>);
+    struct Fake(OnceLock<MessageSink>);
 
     impl std::fmt::Debug for Fake {
         fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -336,20 +343,20 @@ mod tests {
         }
     }
 
-    impl Wire for Fake {
-        fn request(&self, request: Request) -> BoxFuture<Result<Incomings, WireError>> {
+    impl SessionTransport for Fake {
+        fn request(&self, request: Request) -> BoxFuture<Result<IncomingStream, SessionError>> {
             let response = Response::result(request.id, RawJson::EMPTY_OBJECT);
-            let incomings: Incomings = Box::pin(futures_util::stream::iter([Ok(
+            let incomings: IncomingStream = Box::pin(futures_util::stream::iter([Ok(
                 Incoming::Response(response),
             )]));
             Box::pin(std::future::ready(Ok(incomings)))
         }
 
-        fn send(&self, _: Unanswered) -> BoxFuture<Result<(), WireError>> {
+        fn send(&self, _: OneWayMessage) -> BoxFuture<Result<(), SessionError>> {
             Box::pin(std::future::ready(Ok(())))
         }
 
-        fn hear(&self, sink: Sink) {
+        fn hear(&self, sink: MessageSink) {
             let _ = self.0.set(sink);
         }
 
@@ -370,15 +377,16 @@ mod tests {
         let result = RawJson::from(
             &json!({"protocolVersion": "2025-11-25", "capabilities": {"logging": {}}}),
         );
-        let parked = Parked::new(&options);
-        let session = Session::established(Arc::clone(&wire) as _, &options, &result, &parked)
-            .await
-            .unwrap();
+        let parked = SuspendedCalls::new(&options);
+        let session =
+            LegacySession::established(Arc::clone(&wire) as _, &options, &result, &parked)
+                .await
+                .unwrap();
         session.hear();
         let quiet = testkit::call("tools/call", json!({"name": "x"}));
         let mut call = quiet.clone();
         call.meta.log_level = Some(carryall_types::LoggingLevel::Debug);
-        let mut running = Running::start(&session, call).await.unwrap();
+        let mut running = LegacyCall::start(&session, call).await.unwrap();
         let late = tokio::spawn(async move {
             tokio::time::sleep(LOGS_AFTER / 2).await;
             let params = json!({"level": "error", "data": "late"});
@@ -391,9 +399,9 @@ mod tests {
         assert!(matches!(running.next().await, Ok(Next::Done(_))));
         assert!(begun.elapsed() <= LOGS_AFTER);
 
-        // Who asked for none does not wait for any.
+        // ClientIdentity asked for none does not wait for any.
         let begun = Instant::now();
-        let mut running = Running::start(&session, quiet).await.unwrap();
+        let mut running = LegacyCall::start(&session, quiet).await.unwrap();
         assert!(matches!(running.next().await, Ok(Next::Done(_))));
         assert_eq!(begun.elapsed(), Duration::ZERO);
     }

@@ -1,14 +1,14 @@
 //! One session with a legacy server: its handshake, what comes without being asked for, and where
 //! that belongs.
 
-use super::flight::{Addressee, Flight};
-use super::level::Level;
-use super::listen::Listeners;
+use super::flight::{CallRouter, QuestionTarget};
+use super::level::SessionLogLevel;
+use super::listen::SessionSubscriptions;
 use super::options::Options;
-use super::parked::Parked;
-use super::task::TaskTools;
+use super::parked::SuspendedCalls;
+use super::task::TaskOnlyTools;
 use super::translate;
-use super::wire::{Unanswered, Wire, WireError};
+use super::wire::{OneWayMessage, SessionError, SessionTransport};
 use crate::message::{Incoming, Request};
 use crate::revision::REVISIONS;
 use carryall_proto::budget::{Amount, Budget, Reservation};
@@ -45,26 +45,26 @@ const MAX_ANSWERING: Amount = Amount::new(256, 16 * 1024 * 1024);
 /// How much of a method's name is logged.
 const MAX_SHOWN: usize = 100;
 
-/// Who a session is for.
+/// ClientIdentity a session is for.
 #[derive(Clone, Debug)]
-pub(crate) struct Who {
+pub(crate) struct ClientIdentity {
     pub(crate) capabilities: ClientCapabilities,
     pub(crate) info: Implementation,
 }
 
 /// A session after its handshake.
-pub(crate) struct Session {
-    pub(crate) wire: Arc<dyn Wire>,
+pub(crate) struct LegacySession {
+    pub(crate) wire: Arc<dyn SessionTransport>,
     pub(crate) options: Options,
-    pub(crate) parked: Arc<Parked>,
+    pub(crate) parked: Arc<SuspendedCalls>,
     version: ProtocolVersion,
     initialized: JsonObject,
     capabilities: ServerCapabilities,
     ids: AtomicI64,
-    flight: Mutex<Flight>,
-    pub(crate) level: Level,
-    pub(crate) listeners: Listeners,
-    pub(crate) task_tools: TaskTools,
+    flight: Mutex<CallRouter>,
+    pub(crate) level: SessionLogLevel,
+    pub(crate) listeners: SessionSubscriptions,
+    pub(crate) task_tools: TaskOnlyTools,
     lost: OnceLock<CallError>,
     heard: AtomicBool,
     /// No further calls are to be made in it.
@@ -90,7 +90,7 @@ pub(crate) enum Event {
 
 /// What waits for its call.
 #[derive(Debug)]
-pub(crate) struct Queued {
+pub(crate) struct QueuedEvent {
     pub(crate) event: Event,
     pub(crate) _room: Reservation,
 }
@@ -113,7 +113,7 @@ fn size_of_request(request: &Request) -> usize {
 }
 
 /// The first request of every session.
-pub(crate) fn initialize(id: RequestId, who: &Who) -> Request {
+pub(crate) fn initialize(id: RequestId, who: &ClientIdentity) -> Request {
     let params = json!({
         "protocolVersion": REVISIONS[0].as_str(),
         "capabilities": translate::capabilities(&who.capabilities),
@@ -126,14 +126,14 @@ pub(crate) fn initialize(id: RequestId, who: &Who) -> Request {
     }
 }
 
-impl Session {
+impl LegacySession {
     /// Shakes hands (2025-11-25 `basic/lifecycle#initialization`).
     pub(crate) async fn open(
-        wire: Arc<dyn Wire>,
+        wire: Arc<dyn SessionTransport>,
         options: &Options,
-        who: &Who,
-        parked: &Arc<Parked>,
-    ) -> Result<Arc<Self>, WireError> {
+        who: &ClientIdentity,
+        parked: &Arc<SuspendedCalls>,
+    ) -> Result<Arc<Self>, SessionError> {
         let limit = options.handshake_timeout;
         let request = initialize(RequestId::from(0), who);
         let answered = timeout(limit, respond(&*wire, request)).await;
@@ -151,18 +151,18 @@ impl Session {
                 }
                 Ok(session)
             }
-            Outcome::Error(error) => Err(WireError::Refused(error)),
+            Outcome::Error(error) => Err(SessionError::Refused(error)),
         }
     }
 
     /// The session whose `initialize` was answered with `result`.
     pub(crate) async fn established(
-        wire: Arc<dyn Wire>,
+        wire: Arc<dyn SessionTransport>,
         options: &Options,
         result: &RawJson,
-        parked: &Arc<Parked>,
-    ) -> Result<Arc<Self>, WireError> {
-        let malformed = |why: String| WireError::Call(CallError::Malformed(why));
+        parked: &Arc<SuspendedCalls>,
+    ) -> Result<Arc<Self>, SessionError> {
+        let malformed = |why: String| SessionError::Call(CallError::Malformed(why));
         let mut initialized: JsonObject = result
             .decode()
             .map_err(|error| malformed(format!("the answer to initialize: {error}")))?;
@@ -190,9 +190,9 @@ impl Session {
             capabilities,
             ids: AtomicI64::new(1),
             flight: Mutex::default(),
-            level: Level::default(),
-            listeners: Listeners::default(),
-            task_tools: TaskTools::default(),
+            level: SessionLogLevel::default(),
+            listeners: SessionSubscriptions::default(),
+            task_tools: TaskOnlyTools::default(),
             lost: OnceLock::new(),
             heard: AtomicBool::new(false),
             retired: AtomicBool::new(false),
@@ -210,7 +210,7 @@ impl Session {
             params: None,
         };
         let (sent, limit) = (
-            session.wire.send(Unanswered::Notification(initialized)),
+            session.wire.send(OneWayMessage::Notification(initialized)),
             options.handshake_timeout,
         );
         let slow = |_| {
@@ -287,7 +287,11 @@ impl Session {
     }
 
     /// Asks the server something that is no call of anybody's.
-    pub(crate) async fn ask(&self, method: &str, params: &JsonValue) -> Result<Outcome, WireError> {
+    pub(crate) async fn ask(
+        &self,
+        method: &str,
+        params: &JsonValue,
+    ) -> Result<Outcome, SessionError> {
         let id = RequestId::from(self.next_id());
         let request = Request {
             id,
@@ -301,7 +305,11 @@ impl Session {
     }
 
     /// Takes a call in; what comes for it before its response is received from now on.
-    pub(crate) fn enter(&self, id: i64, call: &Call) -> Result<mpsc::Receiver<Queued>, CallError> {
+    pub(crate) fn enter(
+        &self,
+        id: i64,
+        call: &Call,
+    ) -> Result<mpsc::Receiver<QueuedEvent>, CallError> {
         let (events, receiver) = mpsc::channel(MAX_EVENTS);
         self.flight().enter(id, events, call)?;
         Ok(receiver)
@@ -326,16 +334,16 @@ impl Session {
     pub(crate) fn cancel(&self, id: i64) {
         let params = json!({"requestId": id, "reason": "The caller no longer waits"});
         let cancelled = Notification::new(notification::CANCELLED, RawJson::from(&params));
-        self.send_later(Unanswered::Notification(cancelled));
+        self.send_later(OneWayMessage::Notification(cancelled));
     }
 
     /// Answers a request of the server's.
     pub(crate) fn reply(&self, response: Response) {
-        self.send_later(Unanswered::Response(response));
+        self.send_later(OneWayMessage::Response(response));
     }
 
     /// Sends what nobody waits for.
-    fn send_later(&self, message: Unanswered) {
+    fn send_later(&self, message: OneWayMessage) {
         let Ok(runtime) = tokio::runtime::Handle::try_current() else {
             return;
         };
@@ -388,7 +396,7 @@ impl Session {
         self.in_background(&runtime, task_id.len(), told);
     }
 
-    /// Ends the session once the server knows which calls nobody waits for any more. Bounded in
+    /// ProcessPipes the session once the server knows which calls nobody waits for any more. Bounded in
     /// time.
     pub(crate) async fn end(&self) {
         self.lose(CallError::broken("the client is shut down"));
@@ -478,9 +486,9 @@ impl Session {
         };
         let flight = self.flight();
         let (routed, abandoned) = match flight.addressee(&question) {
-            Addressee::Call(routed) => (Some(routed), None),
-            Addressee::Ambiguous { abandoned } => (None, Some(abandoned)),
-            Addressee::Nobody => (None, None),
+            QuestionTarget::Call(routed) => (Some(routed), None),
+            QuestionTarget::Ambiguous { abandoned } => (None, Some(abandoned)),
+            QuestionTarget::Nobody => (None, None),
         };
         let event = Event::Question(request, Box::new(question));
         let untaken = match routed {
@@ -566,7 +574,7 @@ impl Session {
                 Ok(answer) => Response::result(id, answer),
                 Err(error) => Response::error(id, error),
             };
-            if let Err(error) = wire.send(Unanswered::Response(response)).await {
+            if let Err(error) = wire.send(OneWayMessage::Response(response)).await {
                 tracing::debug!(error = ?carryall_proto::PrintableFmt(&error), "an answer did not reach the server");
             }
         });
@@ -590,12 +598,12 @@ impl Session {
         self.listeners.close();
     }
 
-    fn flight(&self) -> MutexGuard<'_, Flight> {
+    fn flight(&self) -> MutexGuard<'_, CallRouter> {
         self.flight.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Drop for Session {
+impl Drop for LegacySession {
     fn drop(&mut self) {
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
             runtime.spawn(self.wire.end());
@@ -603,9 +611,9 @@ impl Drop for Session {
     }
 }
 
-impl fmt::Debug for Session {
+impl fmt::Debug for LegacySession {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Session")
+        f.debug_struct("LegacySession")
             .field("version", &self.version)
             .field("wire", &self.wire)
             .finish_non_exhaustive()
@@ -613,7 +621,10 @@ impl fmt::Debug for Session {
 }
 
 /// Sends a request and waits for its response alone.
-pub(crate) async fn respond(wire: &dyn Wire, request: Request) -> Result<Outcome, WireError> {
+pub(crate) async fn respond(
+    wire: &dyn SessionTransport,
+    request: Request,
+) -> Result<Outcome, SessionError> {
     let id = request.id.clone();
     let mut incomings = wire.request(request).await?;
     while let Some(incoming) = incomings.next().await {
@@ -631,7 +642,7 @@ pub(crate) async fn respond(wire: &dyn Wire, request: Request) -> Result<Outcome
                         Response::error(request.id, ErrorObject::new(code::INVALID_REQUEST, why))
                     }
                 };
-                wire.send(Unanswered::Response(response)).await?;
+                wire.send(OneWayMessage::Response(response)).await?;
             }
             other => {
                 tracing::debug!(other = ?carryall_proto::PrintableFmt(&other), "beside a request of the session's own")

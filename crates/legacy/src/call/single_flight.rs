@@ -39,7 +39,7 @@ where
         if let Some(flight) = &*current {
             return flight.clone();
         }
-        let landed = Landed(Arc::clone(&self.current));
+        let landed = ClearOnDrop(Arc::clone(&self.current));
         // Spawned by the first poll, without the lock.
         let flight: BoxFuture<_> = Box::pin(async move {
             let task = tokio::spawn(async move {
@@ -56,9 +56,9 @@ where
 }
 
 /// Makes room for the next piece of work, however this one ends.
-struct Landed<T, E>(Arc<Mutex<Option<Work<T, E>>>>);
+struct ClearOnDrop<T, E>(Arc<Mutex<Option<Work<T, E>>>>);
 
-impl<T, E> Drop for Landed<T, E> {
+impl<T, E> Drop for ClearOnDrop<T, E> {
     fn drop(&mut self) {
         let flight = lock(&self.0).take();
         // Outside of the lock.

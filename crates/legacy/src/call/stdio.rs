@@ -3,14 +3,14 @@
 mod detect;
 mod processes;
 
-use super::adapter::{Adapter, Open};
-use super::channel::{ChannelWire, LineReader};
+use super::adapter::{LegacyAdapter, Open};
+use super::channel::{LineReader, LineTransport};
 use super::era::Era;
 use super::legacy_side::{Answered, LegacySide};
 use super::options::Options;
-use super::session::{Session, Who};
+use super::session::{ClientIdentity, LegacySession};
 use super::single_flight::SingleFlight;
-use super::wire::WireError;
+use super::wire::SessionError;
 use carryall_proto::{
     BoxFuture, Call, CallError, EraDecision, Meta, Params, PrintableFmt, Reply, wire,
 };
@@ -18,7 +18,7 @@ use carryall_transport::lines::{Channel, ChannelOptions};
 use carryall_transport::stdio::ServerCommand;
 use carryall_types::{JsonObject, Method, ProtocolVersion, RawJson, RequestId};
 use detect::{Ask, Failed, First, Found, detect};
-use processes::{Ends, Processes};
+use processes::{ProcessPipes, ProcessSupervisor};
 use std::fmt;
 use std::io::Cursor;
 use std::process::ExitStatus;
@@ -58,11 +58,11 @@ pub struct Stdio {
     handle: Arc<Handle>,
 }
 
-/// Held by clones alone, so that the processes end with the last of them.
+/// PooledSession by clones alone, so that the processes end with the last of them.
 struct Handle(Arc<Shared>);
 
 struct Shared {
-    processes: Arc<Processes>,
+    processes: Arc<ProcessSupervisor>,
     options: Options,
     /// What the memory knows the server by.
     key: String,
@@ -77,7 +77,7 @@ struct Shared {
 enum Way {
     Modern(Channel),
     Legacy {
-        adapter: Adapter,
+        adapter: LegacyAdapter,
         /// A new process has refused the handshake as only a modern server does.
         outdated: Arc<AtomicBool>,
     },
@@ -90,8 +90,8 @@ impl Stdio {
         let key = key_of(&command);
         let max_sessions = options.max_sessions.unwrap_or(MAX_PROCESSES);
         let options = options.max_sessions(max_sessions);
-        let processes = Arc::new(Processes::new(command));
-        let adapter = Adapter::new(
+        let processes = Arc::new(ProcessSupervisor::new(command));
+        let adapter = LegacyAdapter::new(
             options.clone(),
             opener(None, &processes, &options, Arc::default()),
         );
@@ -126,7 +126,7 @@ impl Stdio {
         lock(&self.handle.0.decision).clone()
     }
 
-    /// Ends the server, and waits until it is gone. Calls from now on are refused.
+    /// ProcessPipes the server, and waits until it is gone. Calls from now on are refused.
     pub async fn shutdown(&self) -> Option<ExitStatus> {
         let shared = &self.handle.0;
         let way = lock(&shared.way).take();
@@ -182,7 +182,7 @@ impl Shared {
     async fn decide(&self) -> Result<Way, CallError> {
         let memory = &self.options.memory;
         if self.options.era == Era::Modern {
-            let Ends { reader, writer, .. } = self.processes.start().await?;
+            let ProcessPipes { reader, writer, .. } = self.processes.start().await?;
             self.keep(ProtocolVersion::LATEST, "the era was given".into());
             return Ok(Way::Modern(Channel::open(
                 reader,
@@ -247,14 +247,14 @@ impl Shared {
 
     /// Starts a process and finds out what it is.
     async fn attempt(&self, first: First, known: Option<String>) -> Result<Way, Failed> {
-        let Ends {
+        let ProcessPipes {
             reader,
             mut writer,
             exit,
             released,
         } = self.processes.start().await?;
         let mut lines = LineReader::new(reader, self.options.max_message);
-        let who = Who {
+        let who = ClientIdentity {
             capabilities: self.options.capabilities.clone(),
             info: self.options.client_info.clone(),
         };
@@ -308,8 +308,8 @@ impl Shared {
                     known.map_or(why, Into::into)
                 };
                 let outdated = Arc::new(AtomicBool::new(false));
-                let shaken = Shaken {
-                    wire: ChannelWire::open(lines, writer, released),
+                let shaken = NegotiatedChannel {
+                    wire: LineTransport::open(lines, writer, released),
                     initialized,
                 };
                 let open = opener(
@@ -318,11 +318,11 @@ impl Shared {
                     &self.options,
                     Arc::clone(&outdated),
                 );
-                let adapter = Adapter::new(self.options.clone(), open);
+                let adapter = LegacyAdapter::new(self.options.clone(), open);
                 let session = adapter
                     .prepare(&greeting(&who)?)
                     .await
-                    .map_err(WireError::into_call_error)?;
+                    .map_err(SessionError::into_call_error)?;
                 self.keep(session.version(), why);
                 Ok(Way::Legacy { adapter, outdated })
             }
@@ -365,8 +365,8 @@ impl Shared {
 /// Opens sessions: the first one with the process that is there, if there is one, each other one
 /// with a process of its own.
 fn opener(
-    shaken: Option<Shaken>,
-    processes: &Arc<Processes>,
+    shaken: Option<NegotiatedChannel>,
+    processes: &Arc<ProcessSupervisor>,
     options: &Options,
     outdated: Arc<AtomicBool>,
 ) -> Open {
@@ -380,28 +380,28 @@ fn opener(
             Arc::clone(&outdated),
         );
         Box::pin(async move {
-            if let Some(Shaken { wire, initialized }) = shaken {
-                return Session::established(wire, &options, &initialized, &parked).await;
+            if let Some(NegotiatedChannel { wire, initialized }) = shaken {
+                return LegacySession::established(wire, &options, &initialized, &parked).await;
             }
-            let Ends {
+            let ProcessPipes {
                 reader,
                 writer,
                 exit,
                 released,
             } = processes.start().await?;
-            let wire = ChannelWire::open(
+            let wire = LineTransport::open(
                 LineReader::new(reader, options.max_message),
                 writer,
                 released,
             );
-            let opened = Session::open(wire, &options, &who, &parked).await;
+            let opened = LegacySession::open(wire, &options, &who, &parked).await;
             match &opened {
-                Err(WireError::Refused(error)) if wire::is_modern(error.code) => {
+                Err(SessionError::Refused(error)) if wire::is_modern(error.code) => {
                     outdated.store(true, Ordering::Relaxed);
                     opened
                 }
                 // No call was sent yet.
-                Err(WireError::Call(error @ CallError::Broken(_))) => {
+                Err(SessionError::Call(error @ CallError::Broken(_))) => {
                     let status = exit.shown(processes.command().grace_time()).await;
                     Err(CallError::unreachable(format!("no handshake: {error}: {status}")).into())
                 }
@@ -412,8 +412,8 @@ fn opener(
 }
 
 /// A channel on which hands were shaken; the last word is ours to say.
-struct Shaken {
-    wire: Arc<ChannelWire>,
+struct NegotiatedChannel {
+    wire: Arc<LineTransport>,
     initialized: RawJson,
 }
 
@@ -428,7 +428,7 @@ impl Way {
 }
 
 /// A call like those to come, to open a session that one of them may use.
-fn greeting(who: &Who) -> Result<Call, CallError> {
+fn greeting(who: &ClientIdentity) -> Result<Call, CallError> {
     let (capabilities, info) = (who.capabilities.clone(), Some(who.info.clone()));
     let meta = Meta::new(
         ProtocolVersion::LATEST,

@@ -8,9 +8,9 @@
 //! Which tools these are is in the server's list of tools, which is asked for once in a session,
 //! and again when it has changed, if the server declares such tasks at all.
 
-use super::session::{Session, respond};
+use super::session::{LegacySession, respond};
 use super::single_flight::SingleFlight;
-use super::wire::{Incomings, WireError};
+use super::wire::{IncomingStream, SessionError};
 use crate::generate::{self, Emitter};
 use crate::message::{Incoming, Request};
 use carryall_proto::{Call, CallError, Outcome, Params, Response};
@@ -41,9 +41,9 @@ const MAX_NAMES: usize = 4096;
 
 /// The tools of a session that must run as tasks.
 #[derive(Default)]
-pub(crate) struct TaskTools {
+pub(crate) struct TaskOnlyTools {
     known: Mutex<Option<Known>>,
-    listing: SingleFlight<Arc<HashSet<String>>, WireError>,
+    listing: SingleFlight<Arc<HashSet<String>>, SessionError>,
 }
 
 struct Known {
@@ -52,9 +52,9 @@ struct Known {
     names: Arc<HashSet<String>>,
 }
 
-impl TaskTools {
+impl TaskOnlyTools {
     /// Whether `call` has to be made as a task. A server that does not say gets a plain call.
-    pub(crate) async fn is_required(&self, session: &Arc<Session>, call: &Call) -> bool {
+    pub(crate) async fn is_required(&self, session: &Arc<LegacySession>, call: &Call) -> bool {
         if call.method != Method::ToolsCall || !session.runs_tools_as_tasks() {
             return false;
         }
@@ -70,7 +70,10 @@ impl TaskTools {
         }
     }
 
-    async fn names(&self, session: &Arc<Session>) -> Result<Arc<HashSet<String>>, WireError> {
+    async fn names(
+        &self,
+        session: &Arc<LegacySession>,
+    ) -> Result<Arc<HashSet<String>>, SessionError> {
         let changes = session.listeners.tools_changed();
         if let Some(known) = self
             .known()
@@ -108,7 +111,7 @@ struct Page {
 }
 
 /// Asks for the list of tools, and picks those that must run as tasks.
-async fn required(session: &Session) -> Result<HashSet<String>, WireError> {
+async fn required(session: &LegacySession) -> Result<HashSet<String>, SessionError> {
     let mut names = HashSet::new();
     let mut params = json!({});
     for _ in 0..MAX_PAGES {
@@ -122,7 +125,7 @@ async fn required(session: &Session) -> Result<HashSet<String>, WireError> {
             Outcome::Result(page) => page
                 .decode()
                 .map_err(|error| malformed("tools/list", &error))?,
-            Outcome::Error(error) => return Err(WireError::Refused(error)),
+            Outcome::Error(error) => return Err(SessionError::Refused(error)),
         };
         for tool in &page.tools {
             let is_required = tool
@@ -150,7 +153,7 @@ async fn required(session: &Session) -> Result<HashSet<String>, WireError> {
     Ok(names)
 }
 
-fn malformed(method: &str, error: &dyn std::fmt::Display) -> WireError {
+fn malformed(method: &str, error: &dyn std::fmt::Display) -> SessionError {
     CallError::Malformed(format!("the answer to {method}: {error}")).into()
 }
 
@@ -195,7 +198,7 @@ pub(super) fn created(result: &RawJson) -> Option<Status> {
 
 /// What comes for the call `id` from here on: what the server says about its task, and in the end
 /// the task's result as the response.
-pub(super) fn follow(session: Arc<Session>, id: i64, task: Status) -> Incomings {
+pub(super) fn follow(session: Arc<LegacySession>, id: i64, task: Status) -> IncomingStream {
     generate::stream(move |out| async move {
         let end = match result(&session, task, &out).await {
             Ok(outcome) => Ok(Incoming::Response(Response {
@@ -209,10 +212,10 @@ pub(super) fn follow(session: Arc<Session>, id: i64, task: Status) -> Incomings 
 }
 
 async fn result(
-    session: &Session,
+    session: &LegacySession,
     mut task: Status,
     out: &Emitter<Result<Incoming, CallError>>,
-) -> Result<Outcome, WireError> {
+) -> Result<Outcome, SessionError> {
     let params = json!({"taskId": task.task_id});
     // The result of a task that waits for input is asked for at once: its questions may come on
     // that answer's stream (`#input-required-status`).
@@ -233,11 +236,11 @@ async fn result(
 
 /// Sends a request about the task. What else comes on its stream is the call's.
 async fn ask(
-    session: &Session,
+    session: &LegacySession,
     method: &str,
     params: &JsonValue,
     out: &Emitter<Result<Incoming, CallError>>,
-) -> Result<Outcome, WireError> {
+) -> Result<Outcome, SessionError> {
     let id = RequestId::from(session.next_id());
     let request = Request {
         id: id.clone(),

@@ -45,7 +45,7 @@ pub(crate) fn request(call: &Call, id: i64, token: Option<&str>) -> Request {
 /// What a server can notice of its client's capabilities: what it may ask. Callers that differ in
 /// more share a session.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub(crate) struct Noticeable {
+pub(crate) struct VisibleCapabilities {
     form: bool,
     url: bool,
     sampling: bool,
@@ -54,7 +54,7 @@ pub(crate) struct Noticeable {
     roots: bool,
 }
 
-impl Noticeable {
+impl VisibleCapabilities {
     /// No capabilities.
     pub(crate) const NONE: Self = Self {
         form: false,
@@ -125,7 +125,7 @@ impl Noticeable {
 /// know. What nobody can notice is left out: that roots change is never told, and extensions are of
 /// this revision.
 pub(crate) fn capabilities(today: &ClientCapabilities) -> JsonValue {
-    let mut declared = Noticeable::of(today).declared();
+    let mut declared = VisibleCapabilities::of(today).declared();
     if let (Some(experimental), Some(declared)) = (&today.experimental, declared.as_object_mut()) {
         declared.insert(
             "experimental".into(),

@@ -18,7 +18,7 @@ const MAX_CANDIDATES: usize = 64;
 /// What is known about the errors of one channel. The server reads messages in the order in which
 /// they were sent.
 #[derive(Debug, Default)]
-pub(crate) struct Unattributed {
+pub(crate) struct UnattributedErrors {
     /// Counts the messages sent.
     sent: u64,
     /// The last one that had no id, or that nobody waits for any more.
@@ -28,7 +28,7 @@ pub(crate) struct Unattributed {
     errors: Vec<(ErrorObject, HashSet<RequestId>)>,
 }
 
-impl Unattributed {
+impl UnattributedErrors {
     /// Counts a request; returns its number for [`answered`](Self::answered).
     pub(crate) fn request(&mut self) -> u64 {
         self.sent += 1;
@@ -64,7 +64,7 @@ impl Unattributed {
         error: &ErrorObject,
         waiting: impl ExactSizeIterator<Item = &'a RequestId>,
     ) {
-        // Who does not know a method has read the message; it is a notification then.
+        // ClientIdentity does not know a method has read the message; it is a notification then.
         let may_be_other = self.last_other > self.read || error.code == code::METHOD_NOT_FOUND;
         if may_be_other || waiting.len() > MAX_CANDIDATES || self.errors.len() == MAX_ERRORS {
             return;
@@ -109,7 +109,7 @@ mod tests {
         ids.iter().copied().map(RequestId::from).collect()
     }
 
-    fn found(errors: &mut Unattributed) -> Vec<RequestId> {
+    fn found(errors: &mut UnattributedErrors) -> Vec<RequestId> {
         let mut found: Vec<_> = errors.attributed().into_iter().map(|(id, _)| id).collect();
         found.sort_by_key(ToString::to_string);
         found
@@ -117,7 +117,7 @@ mod tests {
 
     #[test]
     fn an_error_is_about_the_only_request_that_it_can_be_about() {
-        let mut errors = Unattributed::default();
+        let mut errors = UnattributedErrors::default();
         let first = errors.request();
         errors.error(&unreadable(), ids(&[1]).iter());
         assert_eq!(found(&mut errors), ids(&[1]));
@@ -138,7 +138,7 @@ mod tests {
 
     #[test]
     fn nothing_follows_where_another_message_may_be_meant() {
-        let mut errors = Unattributed::default();
+        let mut errors = UnattributedErrors::default();
         errors.request();
         errors.other();
         errors.error(&unreadable(), ids(&[1]).iter());
@@ -169,7 +169,7 @@ mod tests {
 
     #[test]
     fn what_is_kept_is_bounded() {
-        let mut errors = Unattributed::default();
+        let mut errors = UnattributedErrors::default();
         for _ in 0..2 * MAX_ERRORS {
             errors.error(
                 &unreadable(),
@@ -177,7 +177,7 @@ mod tests {
             );
         }
         assert_eq!(errors.errors.len(), MAX_ERRORS);
-        let mut errors = Unattributed::default();
+        let mut errors = UnattributedErrors::default();
         errors.error(
             &unreadable(),
             ids(&(0..=MAX_CANDIDATES as i64).collect::<Vec<_>>()).iter(),

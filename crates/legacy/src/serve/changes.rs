@@ -1,6 +1,6 @@
 //! What a client wants to hear about, and the one subscription of the service that tells it.
 
-use super::conversation::{Conversation, Origin};
+use super::conversation::{ClientSession, RequestContext};
 use super::negotiated;
 use crate::generate::{self, Emitter};
 use carryall_proto::budget::{Budget, BudgetExceeded, Reservation};
@@ -59,7 +59,7 @@ struct Uris {
 
 /// Why a resource cannot be subscribed to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum NotSubscribed {
+pub(crate) enum SubscribeError {
     UriTooLong,
     /// The session has so many.
     TooMany(usize),
@@ -67,7 +67,7 @@ pub(crate) enum NotSubscribed {
     Exceeded(BudgetExceeded),
 }
 
-impl fmt::Display for NotSubscribed {
+impl fmt::Display for SubscribeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::UriTooLong => write!(f, "the uri is longer than {MAX_URI_BYTES} bytes"),
@@ -86,7 +86,7 @@ impl fmt::Display for NotSubscribed {
     }
 }
 
-impl NotSubscribed {
+impl SubscribeError {
     pub(crate) fn to_error(self) -> ErrorObject {
         match self {
             Self::UriTooLong => ErrorObject::invalid_params(format!("Invalid params: {self}")),
@@ -106,9 +106,9 @@ impl Subscriptions {
     }
 
     /// Subscribes to a resource, unless that is so already.
-    pub(crate) fn add(&self, uri: String) -> Result<(), NotSubscribed> {
+    pub(crate) fn add(&self, uri: String) -> Result<(), SubscribeError> {
         if uri.len() > MAX_URI_BYTES {
-            return Err(NotSubscribed::UriTooLong);
+            return Err(SubscribeError::UriTooLong);
         }
         let mut added = Ok(());
         self.uris.send_if_modified(|uris| {
@@ -117,13 +117,13 @@ impl Subscriptions {
                 return false;
             }
             let reserved = if uris.all.len() >= self.limit {
-                Err(NotSubscribed::TooMany(self.limit))
+                Err(SubscribeError::TooMany(self.limit))
             } else if uris.bytes + size > MAX_SESSION_BYTES {
-                Err(NotSubscribed::TooManyBytes)
+                Err(SubscribeError::TooManyBytes)
             } else {
                 self.budget
                     .reserve(&self.caller, size + OVERHEAD)
-                    .map_err(NotSubscribed::Exceeded)
+                    .map_err(SubscribeError::Exceeded)
             };
             match reserved {
                 Ok(reservation) => {
@@ -170,11 +170,11 @@ fn json_size(uri: &str) -> usize {
 /// The notifications of one subscription of the service, renewed when what the client wants
 /// changes, and when the service ends it.
 pub(crate) fn stream(
-    conversation: Arc<Conversation>,
-    origin: Origin,
+    conversation: Arc<ClientSession>,
+    origin: RequestContext,
 ) -> Pin<Box<dyn Stream<Item = Notification> + Send>> {
     generate::stream(move |out| async move {
-        let listening = Listening {
+        let listening = ChangeSubscription {
             conversation: &conversation,
             origin: &origin,
             out: &out,
@@ -203,13 +203,13 @@ enum Ended {
     Silent,
 }
 
-struct Listening<'a> {
-    conversation: &'a Arc<Conversation>,
-    origin: &'a Origin,
+struct ChangeSubscription<'a> {
+    conversation: &'a Arc<ClientSession>,
+    origin: &'a RequestContext,
     out: &'a Emitter<Notification>,
 }
 
-impl Listening<'_> {
+impl ChangeSubscription<'_> {
     async fn until_ended(&self) -> Ended {
         let mut wanted = self.conversation.subscriptions.uris.subscribe();
         let Some(lists) = self.lists().await else {
@@ -266,7 +266,7 @@ impl Listening<'_> {
 
     /// The lists whose changes the service tells of.
     async fn lists(&self) -> Option<SubscriptionFilter> {
-        let Conversation {
+        let ClientSession {
             service,
             negotiated,
             ..
@@ -291,7 +291,7 @@ impl Listening<'_> {
     /// Opens a subscription and waits for its acknowledgement; `None` when the service has none.
     async fn open(&self, filter: &SubscriptionFilter) -> Result<Option<MessageStream>, CallError> {
         let params = RawJson::from(&serde_json::json!({"notifications": filter}));
-        let Conversation {
+        let ClientSession {
             service,
             negotiated,
             ..
@@ -360,7 +360,7 @@ mod tests {
         }
         assert_eq!(
             subscriptions.add("c:".into()),
-            Err(NotSubscribed::TooMany(2))
+            Err(SubscribeError::TooMany(2))
         );
         subscriptions.remove("a:");
         subscriptions.remove("never there");
@@ -373,7 +373,7 @@ mod tests {
         let subscriptions = subscriptions(1_000);
         assert_eq!(
             subscriptions.add("x".repeat(MAX_URI_BYTES + 1)),
-            Err(NotSubscribed::UriTooLong)
+            Err(SubscribeError::UriTooLong)
         );
         let uri = |n: usize| format!("{n:04}{}", "x".repeat(MAX_URI_BYTES - 4));
         let fit = (0..1_000)
@@ -382,12 +382,12 @@ mod tests {
         assert_eq!(fit, MAX_SESSION_BYTES / (MAX_URI_BYTES + 2));
         assert_eq!(
             subscriptions.add(uri(fit)),
-            Err(NotSubscribed::TooManyBytes)
+            Err(SubscribeError::TooManyBytes)
         );
         // Each of these is six bytes in JSON.
         assert_eq!(
             subscriptions.add("\u{1}".repeat(MAX_URI_BYTES)),
-            Err(NotSubscribed::TooManyBytes)
+            Err(SubscribeError::TooManyBytes)
         );
         subscriptions.remove(&uri(0));
         assert_eq!(subscriptions.add(uri(fit)), Ok(()));
@@ -400,7 +400,7 @@ mod tests {
         let (first, second, other) = (of(1), of(1), of(2));
         assert_eq!(first.add("a:".into()), Ok(()));
         assert_eq!(second.add("a:".into()), Ok(()));
-        let full = Err(NotSubscribed::Exceeded(BudgetExceeded::Caller));
+        let full = Err(SubscribeError::Exceeded(BudgetExceeded::Caller));
         assert_eq!(
             second.add("b:".into()),
             full,

@@ -4,10 +4,10 @@ use super::changes::{self, Change, Subscriptions};
 use super::forward::{self, Forward};
 use super::negotiated::{self, Negotiated};
 use super::options::Options;
-use super::questions::Questions;
-use super::quotas::Quotas;
+use super::questions::ServerRequests;
+use super::quotas::ServerQuotas;
 use super::shutdown::Shutdown;
-use super::tasks::{self, Tasks};
+use super::tasks::{self, SessionTasks};
 use super::translate::errors;
 use crate::generate;
 use crate::message::Request;
@@ -50,13 +50,13 @@ pub(crate) type Exchange = Pin<Box<dyn Stream<Item = Outgoing> + Send>>;
 
 /// Where a request came from.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Origin {
+pub(crate) struct RequestContext {
     pub(crate) principal: Option<Arc<Principal>>,
     pub(crate) extensions: http::Extensions,
     pub(crate) source: CallSource,
 }
 
-impl Origin {
+impl RequestContext {
     /// Whose quotas the request counts against.
     pub(crate) fn caller(&self) -> Caller {
         Caller::accountable_for(self.principal.as_deref(), self.source)
@@ -68,13 +68,13 @@ impl Origin {
 pub(crate) struct ServerContext {
     pub(crate) service: SharedService,
     pub(crate) options: Arc<Options>,
-    pub(crate) quotas: Arc<Quotas>,
+    pub(crate) quotas: Arc<ServerQuotas>,
     pub(crate) shutdown: Shutdown,
 }
 
 impl ServerContext {
     pub(crate) fn new(service: SharedService, options: Options) -> Self {
-        let quotas = Arc::new(Quotas::new(&options));
+        let quotas = Arc::new(ServerQuotas::new(&options));
         Self {
             service,
             options: Arc::new(options),
@@ -85,24 +85,24 @@ impl ServerContext {
 }
 
 /// One client, for as long as this process knows it.
-pub(crate) struct Conversation {
+pub(crate) struct ClientSession {
     pub(crate) service: SharedService,
     pub(crate) options: Arc<Options>,
     pub(crate) negotiated: Negotiated,
-    pub(crate) questions: Questions,
+    pub(crate) questions: ServerRequests,
     pub(crate) subscriptions: Subscriptions,
-    pub(crate) tasks: Tasks,
-    pub(crate) quotas: Arc<Quotas>,
+    pub(crate) tasks: SessionTasks,
+    pub(crate) quotas: Arc<ServerQuotas>,
     pub(crate) shutdown: Shutdown,
     /// Whose quotas count what is held for it.
     pub(crate) caller: Caller,
     log_level: Mutex<Option<LoggingLevel>>,
-    in_work: Mutex<InFlight>,
+    in_work: Mutex<RequestTable>,
 }
 
 /// The requests in flight.
 #[derive(Default)]
-struct InFlight {
+struct RequestTable {
     requests: HashMap<RequestId, Entry>,
     /// How many there have been. A client may use an id again as soon as its request is answered or
     /// cancelled.
@@ -114,13 +114,13 @@ struct Entry {
     abort: AbortHandle,
 }
 
-impl Conversation {
+impl ClientSession {
     /// Answers `initialize`.
     pub(crate) async fn initialize(
         service: &SharedService,
         options: &Options,
         params: &RawJson,
-        origin: &Origin,
+        origin: &RequestContext,
     ) -> Result<(Negotiated, RawJson), ErrorObject> {
         negotiated::initialize(service, options, params, origin).await
     }
@@ -141,8 +141,8 @@ impl Conversation {
             service,
             options,
             negotiated,
-            questions: Questions::default(),
-            tasks: Tasks::default(),
+            questions: ServerRequests::default(),
+            tasks: SessionTasks::default(),
             quotas,
             shutdown,
             caller,
@@ -152,7 +152,7 @@ impl Conversation {
     }
 
     /// Answers one request.
-    pub(crate) fn answer(self: &Arc<Self>, request: Request, origin: Origin) -> Exchange {
+    pub(crate) fn answer(self: &Arc<Self>, request: Request, origin: RequestContext) -> Exchange {
         let (abort, registration) = AbortHandle::new_pair();
         let id = request.id.clone();
         let place = match self.enter(&id, abort) {
@@ -177,7 +177,7 @@ impl Conversation {
     async fn outcome(
         self: &Arc<Self>,
         request: &Request,
-        origin: Origin,
+        origin: RequestContext,
         out: &generate::Emitter<Outgoing>,
     ) -> Outcome {
         let done = |result: Result<(), ErrorObject>| match result {
@@ -258,7 +258,7 @@ impl Conversation {
     /// What changes, for as long as somebody listens, until the server shuts down.
     pub(crate) fn changes(
         self: &Arc<Self>,
-        origin: Origin,
+        origin: RequestContext,
     ) -> Pin<Box<dyn Stream<Item = Notification> + Send>> {
         Box::pin(
             changes::stream(Arc::clone(self), origin).take_until(Box::pin(self.shutdown.begun())),
@@ -300,7 +300,11 @@ impl Conversation {
         Ok(())
     }
 
-    async fn subscribe(&self, request: &Request, origin: &Origin) -> Result<(), ErrorObject> {
+    async fn subscribe(
+        &self,
+        request: &Request,
+        origin: &RequestContext,
+    ) -> Result<(), ErrorObject> {
         let uri = uri_of(request)?;
         let found = negotiated::discover(&self.service, &self.negotiated, origin).await?;
         if found
@@ -316,7 +320,11 @@ impl Conversation {
             .map_err(|refused| refused.to_error())
     }
 
-    fn enter(self: &Arc<Self>, id: &RequestId, abort: AbortHandle) -> Result<InWork, ErrorObject> {
+    fn enter(
+        self: &Arc<Self>,
+        id: &RequestId,
+        abort: AbortHandle,
+    ) -> Result<InFlightGuard, ErrorObject> {
         let refuse = |why: String| {
             Err(ErrorObject::new(
                 code::INVALID_REQUEST,
@@ -327,7 +335,7 @@ impl Conversation {
         if in_work.requests.contains_key(id) {
             return refuse(format!("a request with the id {id} is in work already"));
         }
-        if in_work.requests.len() >= self.options.max_in_work {
+        if in_work.requests.len() >= self.options.max_in_flight {
             return refuse(format!(
                 "{} requests are in work already",
                 in_work.requests.len()
@@ -336,26 +344,26 @@ impl Conversation {
         in_work.admitted += 1;
         let number = in_work.admitted;
         in_work.requests.insert(id.clone(), Entry { number, abort });
-        Ok(InWork {
+        Ok(InFlightGuard {
             conversation: Arc::clone(self),
             id: id.clone(),
             number,
         })
     }
 
-    fn in_work(&self) -> MutexGuard<'_, InFlight> {
+    fn in_work(&self) -> MutexGuard<'_, RequestTable> {
         self.in_work.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// A request in work. It is not any more when this is dropped.
-struct InWork {
-    conversation: Arc<Conversation>,
+struct InFlightGuard {
+    conversation: Arc<ClientSession>,
     id: RequestId,
     number: u64,
 }
 
-impl Drop for InWork {
+impl Drop for InFlightGuard {
     fn drop(&mut self) {
         let mut in_work = self.conversation.in_work();
         // A cancelled exchange may be dropped later than its id is used again.

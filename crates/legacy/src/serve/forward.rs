@@ -1,12 +1,12 @@
 //! A request of a legacy client as calls of this revision: one for each round.
 
-use super::conversation::{Conversation, Origin, Outgoing};
+use super::conversation::{ClientSession, Outgoing, RequestContext};
 use super::long;
 use super::translate::{questions, results};
 use crate::generate::Emitter;
 use crate::message::Request;
 use carryall_proto::backoff::Backoff;
-use carryall_proto::deprecated::Feature;
+use carryall_proto::deprecated::DeprecatedFeature;
 use carryall_proto::{CallError, Message, Notification, Outcome, Params, Reply, key};
 use carryall_types::{
     ErrorObject, InputRequest, InputRequests, JsonObject, JsonValue, Method, ProgressToken,
@@ -26,17 +26,17 @@ const ROUND_MEMBERS: [&str; 2] = ["inputResponses", "requestState"];
 
 /// One request, and whose it is.
 pub(crate) struct Forward<'a> {
-    pub(crate) conversation: &'a Arc<Conversation>,
+    pub(crate) conversation: &'a Arc<ClientSession>,
     pub(crate) request: &'a Request,
     pub(crate) method: Method,
-    pub(crate) origin: &'a Origin,
+    pub(crate) origin: &'a RequestContext,
     pub(crate) out: &'a Emitter<Outgoing>,
 }
 
 /// An `InputRequiredResult`, or the little of any other result that tells it apart.
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Interim {
+struct RoundResult {
     #[serde(default)]
     result_type: Option<String>,
     #[serde(default)]
@@ -56,7 +56,7 @@ pub(crate) async fn run(forward: Forward<'_>) -> Result<RawJson, ErrorObject> {
     } = &forward;
     let (params, token, extra) = taken_apart(&request.params)?;
     let mut round: Option<(RawJson, Option<RawJson>)> = None;
-    let mut pages = Pages::default();
+    let mut pages = UrlElicitations::default();
     let mut negotiated = Cow::Borrowed(&conversation.negotiated);
     for rounds in 0..=conversation.options.max_rounds {
         let meta = negotiated.meta(conversation.log_level(), token.clone(), &extra);
@@ -84,9 +84,9 @@ pub(crate) async fn run(forward: Forward<'_>) -> Result<RawJson, ErrorObject> {
             }
             Outcome::Error(error) => return Err(error),
         };
-        let mut interim: Interim = result.decode().map_err(|_| ErrorObject::internal())?;
+        let mut interim: RoundResult = result.decode().map_err(|_| ErrorObject::internal())?;
         let result = if interim.result_type.as_deref() == Some("task") {
-            interim = Interim::default();
+            interim = RoundResult::default();
             long::drive(&forward, &result, &mut pages).await?
         } else {
             result
@@ -120,9 +120,9 @@ pub(crate) async fn run(forward: Forward<'_>) -> Result<RawJson, ErrorObject> {
     ))
 }
 
-/// Pages that a user was sent to (2025-11-25 `client/elicitation#url-mode-elicitation-requests`).
+/// UrlElicitations that a user was sent to (2025-11-25 `client/elicitation#url-mode-elicitation-requests`).
 #[derive(Default)]
-pub(super) struct Pages {
+pub(super) struct UrlElicitations {
     /// What to say when the service goes on: that the interaction out of band is complete.
     finished: Vec<Notification>,
 }
@@ -158,7 +158,7 @@ impl Forward<'_> {
     pub(super) async fn ask(
         &self,
         asked: InputRequests,
-        pages: &mut Pages,
+        pages: &mut UrlElicitations,
     ) -> Result<RawJson, ErrorObject> {
         let mut open = Vec::new();
         for (key, question) in asked {
@@ -228,8 +228,8 @@ impl Forward<'_> {
 fn notice_deprecated(question: &InputRequest) {
     let feature = match question {
         InputRequest::Elicit(_) => return,
-        InputRequest::CreateMessage(_) => Feature::Sampling,
-        InputRequest::ListRoots(_) => Feature::Roots,
+        InputRequest::CreateMessage(_) => DeprecatedFeature::Sampling,
+        InputRequest::ListRoots(_) => DeprecatedFeature::Roots,
     };
     if feature.is_first_use() {
         tracing::warn!("a legacy client is asked for input: {}", feature.notice());

@@ -1,19 +1,19 @@
 //! Legacy clients on stdio and sockets: one channel, one conversation, beside the calls of this
 //! revision.
 
-use super::conversation::{Conversation, Exchange, Origin, Outgoing, ServerContext};
+use super::conversation::{ClientSession, Exchange, Outgoing, RequestContext, ServerContext};
 use super::negotiated::Negotiated;
 use super::options::Options;
 use crate::generate::Generated;
-use crate::message::{Incoming, Malformed, Parsed, Request, parse};
+use crate::message::{Incoming, Malformed, ParsedBody, Request, parse};
 use crate::revision::Revision as _;
 use bytes::{BufMut as _, Bytes, BytesMut};
-use carryall_proto::inbound::names_version;
+use carryall_proto::decode::names_protocol_version;
 use carryall_proto::{
     BoxFuture, Call, CallError, CallSource, ClientId, Notification, Outcome, Printable, Reply,
     Response, SharedService,
 };
-use carryall_transport::lines::{Alternate, Alternates};
+use carryall_transport::lines::{FallbackChannel, FallbackChannels};
 use carryall_types::{ErrorObject, RawJson, RequestId, code};
 use futures_core::Stream as _;
 use futures_util::stream::SelectAll;
@@ -34,14 +34,14 @@ const MAX_EARLY_BYTES: usize = 4 * 1024 * 1024;
 /// A channel belongs to the conversation that `initialize` opens on it, and calls of this revision
 /// are answered on it as before, so that both may come. Until then only `ping` is answered in the
 /// old way; the refusal of everything else names the versions of this revision.
-pub fn lines<S>(service: S, options: Options) -> Alternates
+pub fn lines<S>(service: S, options: Options) -> FallbackChannels
 where
     S: Service<Call, Response = Reply> + Clone + Send + Sync + 'static,
     S::Error: Into<CallError>,
     S::Future: Send,
 {
     let server = ServerContext::new(SharedService::new(service), options);
-    Alternates::new(move |source| Box::new(Channel::new(server.clone(), source)))
+    FallbackChannels::new(move |source| Box::new(Channel::new(server.clone(), source)))
 }
 
 struct Channel {
@@ -61,17 +61,17 @@ enum State {
     /// Nobody has said `initialize`.
     Silent,
     Opening(Opening),
-    Open(Arc<Conversation>),
+    Open(Arc<ClientSession>),
 }
 
 struct Opening {
     id: RequestId,
     answer: BoxFuture<Result<(Negotiated, RawJson), ErrorObject>>,
     /// What came before the answer.
-    early: VecDeque<Parsed>,
+    early: VecDeque<ParsedBody>,
     early_bytes: usize,
     /// The conversation before, which goes on if this one does not come about.
-    before: Option<Arc<Conversation>>,
+    before: Option<Arc<ClientSession>>,
 }
 
 impl Channel {
@@ -100,7 +100,7 @@ impl Channel {
         let (server, origin) = (self.server.clone(), self.origin());
         let params = request.params;
         let answer = async move {
-            Conversation::initialize(&server.service, &server.options, &params, &origin).await
+            ClientSession::initialize(&server.service, &server.options, &params, &origin).await
         };
         let before = match std::mem::replace(&mut self.state, State::Silent) {
             State::Open(conversation) => Some(conversation),
@@ -134,7 +134,7 @@ impl Channel {
                     outcome: Outcome::Result(result),
                 }));
                 let conversation =
-                    Conversation::new(&self.server, negotiated, self.origin().caller());
+                    ClientSession::new(&self.server, negotiated, self.origin().caller());
                 // They are those of the conversation before.
                 self.changes = None;
                 self.state = State::Open(Arc::clone(&conversation));
@@ -153,21 +153,21 @@ impl Channel {
         }
     }
 
-    fn origin(&self) -> Origin {
-        Origin {
+    fn origin(&self) -> RequestContext {
+        RequestContext {
             source: self.source,
-            ..Origin::default()
+            ..RequestContext::default()
         }
     }
 
-    fn parsed(&mut self, conversation: &Arc<Conversation>, parsed: Parsed) {
+    fn parsed(&mut self, conversation: &Arc<ClientSession>, parsed: ParsedBody) {
         match parsed {
-            Parsed::One(incoming) => {
+            ParsedBody::One(incoming) => {
                 if let Some(exchange) = self.incoming(conversation, incoming) {
                     self.running.push(Work::One(exchange));
                 }
             }
-            Parsed::Batch(_) if !conversation.negotiated.version.has_batches() => {
+            ParsedBody::Batch(_) if !conversation.negotiated.version.has_batches() => {
                 let version = conversation.negotiated.version.as_str();
                 let why = format!("Invalid request: there are no batches in {version}");
                 self.refuse(&Malformed {
@@ -176,7 +176,7 @@ impl Channel {
                     is_response: false,
                 });
             }
-            Parsed::Batch(items) => {
+            ParsedBody::Batch(items) => {
                 let mut batch = Batch::default();
                 for item in items {
                     match item {
@@ -196,7 +196,7 @@ impl Channel {
     /// Takes one message in; a request gives its exchange.
     fn incoming(
         &mut self,
-        conversation: &Arc<Conversation>,
+        conversation: &Arc<ClientSession>,
         incoming: Incoming,
     ) -> Option<Exchange> {
         match incoming {
@@ -232,21 +232,21 @@ impl Channel {
     }
 }
 
-impl Alternate for Channel {
+impl FallbackChannel for Channel {
     fn take(&mut self, line: &Bytes) -> bool {
         // What names a version is of this revision, and its refusal too.
-        if names_version(line) {
+        if names_protocol_version(line) {
             return false;
         }
         let parsed = parse(line);
-        let is_initialize = matches!(&parsed, Ok(Parsed::One(Incoming::Request(request))) if request.method == "initialize");
+        let is_initialize = matches!(&parsed, Ok(ParsedBody::One(Incoming::Request(request))) if request.method == "initialize");
         match (&mut self.state, parsed) {
-            (State::Silent | State::Open(_), Ok(Parsed::One(Incoming::Request(request))))
+            (State::Silent | State::Open(_), Ok(ParsedBody::One(Incoming::Request(request))))
                 if is_initialize =>
             {
                 self.open(request);
             }
-            (State::Silent, Ok(Parsed::One(Incoming::Request(request))))
+            (State::Silent, Ok(ParsedBody::One(Incoming::Request(request))))
                 if request.method == "ping" =>
             {
                 self.put(&Outgoing::Response(Response::result(

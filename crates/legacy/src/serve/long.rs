@@ -1,8 +1,8 @@
 //! Tools that only run as tasks of this revision, for clients that do not know such tasks: the
 //! request waits for the end.
 
-use super::conversation::{Conversation, Origin};
-use super::forward::{Forward, Pages};
+use super::conversation::{ClientSession, RequestContext};
+use super::forward::{Forward, UrlElicitations};
 use super::negotiated::{self, Negotiated};
 use carryall_proto::task::TaskState;
 use carryall_proto::{Call, Outcome};
@@ -53,7 +53,7 @@ pub(super) fn with_tasks(negotiated: &Negotiated) -> Negotiated {
 pub(super) async fn drive(
     forward: &Forward<'_>,
     created: &RawJson,
-    pages: &mut Pages,
+    pages: &mut UrlElicitations,
 ) -> Result<RawJson, ErrorObject> {
     let task: Task = created.decode().map_err(|_| ErrorObject::internal())?;
     let mut waiting = Waiting {
@@ -110,9 +110,9 @@ pub(super) async fn drive(
 
 /// How the service is asked after a task.
 struct Calls {
-    conversation: Arc<Conversation>,
+    conversation: Arc<ClientSession>,
     negotiated: Negotiated,
-    origin: Origin,
+    origin: RequestContext,
 }
 
 impl Calls {

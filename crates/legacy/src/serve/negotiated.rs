@@ -1,6 +1,6 @@
 //! What `initialize` has settled.
 
-use super::conversation::Origin;
+use super::conversation::RequestContext;
 use super::options::Options;
 use super::translate::capabilities;
 use crate::FromLegacyClient;
@@ -68,7 +68,7 @@ pub(crate) async fn initialize(
     service: &SharedService,
     options: &Options,
     params: &RawJson,
-    origin: &Origin,
+    origin: &RequestContext,
 ) -> Result<(Negotiated, RawJson), ErrorObject> {
     let params: InitializeParams = params.decode().map_err(|error| {
         ErrorObject::invalid_params(format!("Invalid params of initialize: {error}"))
@@ -101,7 +101,7 @@ pub(crate) async fn initialize(
 pub(crate) async fn discover(
     service: &SharedService,
     negotiated: &Negotiated,
-    origin: &Origin,
+    origin: &RequestContext,
 ) -> Result<DiscoverResult, ErrorObject> {
     let meta = negotiated.meta(None, None, &JsonObject::new());
     let call = call(
@@ -167,7 +167,7 @@ pub(crate) fn call(
     method: Method,
     params: RawJson,
     meta: Meta,
-    origin: &Origin,
+    origin: &RequestContext,
 ) -> Result<Call, ErrorObject> {
     let invalid = |error: carryall_proto::ParamsError| {
         ErrorObject::invalid_params(format!("Invalid params: {error}"))

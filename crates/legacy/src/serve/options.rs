@@ -1,8 +1,8 @@
 //! How legacy clients are served, and within which bounds.
 
-use super::http::{Local, Meeting};
+use super::http::{Local, SessionBus};
 use carryall_proto::budget::Amount;
-use carryall_proto::seal::{Key, Keyring};
+use carryall_proto::seal::{Keyring, SealingKey};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,14 +12,14 @@ use std::time::Duration;
 pub struct Options {
     pub(crate) keyring: Option<Keyring>,
     pub(crate) server_name: String,
-    pub(crate) meeting: Arc<dyn Meeting>,
+    pub(crate) meeting: Arc<dyn SessionBus>,
     pub(crate) session_ttl: Duration,
     pub(crate) session_idle: Duration,
     pub(crate) max_sessions: usize,
-    pub(crate) max_sessions_of_one: usize,
-    pub(crate) max_in_work: usize,
+    pub(crate) max_sessions_per_principal: usize,
+    pub(crate) max_in_flight: usize,
     pub(crate) max_subscriptions: usize,
-    pub(crate) max_all_subscriptions: Amount,
+    pub(crate) max_total_subscriptions: Amount,
     pub(crate) max_tasks: Amount,
     pub(crate) max_task_ttl: Duration,
     pub(crate) max_published: Amount,
@@ -32,7 +32,7 @@ pub struct Options {
     pub(crate) max_event_bytes: usize,
     pub(crate) max_streams: usize,
     pub(crate) max_all_event_bytes: usize,
-    pub(crate) events_kept: Duration,
+    pub(crate) event_retention: Duration,
     pub(crate) grace: Duration,
     pub(crate) retry: Duration,
     pub(crate) sse_after: Duration,
@@ -50,10 +50,10 @@ impl Default for Options {
             session_ttl: Duration::from_secs(24 * 60 * 60),
             session_idle: Duration::from_secs(60 * 60),
             max_sessions: 10_000,
-            max_sessions_of_one: 1_000,
-            max_in_work: 256,
+            max_sessions_per_principal: 1_000,
+            max_in_flight: 256,
             max_subscriptions: 1_000,
-            max_all_subscriptions: Amount::new(100_000, 64 * 1024 * 1024),
+            max_total_subscriptions: Amount::new(100_000, 64 * 1024 * 1024),
             max_tasks: Amount::new(4_096, 128 * 1024 * 1024),
             max_task_ttl: Duration::from_secs(60 * 60),
             max_published: Amount::new(65_536, 256 * 1024 * 1024),
@@ -65,7 +65,7 @@ impl Default for Options {
             max_event_bytes: 1024 * 1024,
             max_streams: 10_000,
             max_all_event_bytes: 64 * 1024 * 1024,
-            events_kept: Duration::from_secs(300),
+            event_retention: Duration::from_secs(300),
             grace: Duration::from_secs(60),
             retry: Duration::from_secs(1),
             sse_after: Duration::from_secs(5),
@@ -98,7 +98,7 @@ impl Options {
     /// Where replicas meet for what a sealed id cannot carry. Unless set, there is one process
     /// only.
     #[must_use]
-    pub fn meeting(mut self, meeting: Arc<dyn Meeting>) -> Self {
+    pub fn meeting(mut self, meeting: Arc<dyn SessionBus>) -> Self {
         self.meeting = meeting;
         self
     }
@@ -121,15 +121,15 @@ impl Options {
     /// How many of them may belong to one principal. 1,000 unless set. Unauthenticated callers have
     /// their [share](Self::caller_share).
     #[must_use]
-    pub fn max_sessions_of_one(mut self, sessions: usize) -> Self {
-        self.max_sessions_of_one = sessions;
+    pub fn max_sessions_per_principal(mut self, sessions: usize) -> Self {
+        self.max_sessions_per_principal = sessions;
         self
     }
 
     /// How many requests of one session may be in work. 256 unless set.
     #[must_use]
-    pub fn max_in_work(mut self, requests: usize) -> Self {
-        self.max_in_work = requests;
+    pub fn max_in_flight(mut self, requests: usize) -> Self {
+        self.max_in_flight = requests;
         self
     }
 
@@ -144,8 +144,8 @@ impl Options {
     /// How many resources all sessions together may subscribe to, and how many bytes their URIs may
     /// have together. 100,000 and 64 MiB unless set.
     #[must_use]
-    pub fn max_all_subscriptions(mut self, resources: usize, bytes: usize) -> Self {
-        self.max_all_subscriptions = Amount::new(resources, bytes);
+    pub fn max_total_subscriptions(mut self, resources: usize, bytes: usize) -> Self {
+        self.max_total_subscriptions = Amount::new(resources, bytes);
         self
     }
 
@@ -220,8 +220,8 @@ impl Options {
 
     /// How long events are kept after the end of their stream. 5 min unless set.
     #[must_use]
-    pub fn events_kept(mut self, time: Duration) -> Self {
-        self.events_kept = time;
+    pub fn event_retention(mut self, time: Duration) -> Self {
+        self.event_retention = time;
         self
     }
 
@@ -276,7 +276,7 @@ impl Options {
         let mut secret = [0; 32];
         // Without randomness there is no secret, and nothing here is safe to go on with.
         getrandom::fill(&mut secret).expect("the system has no random bytes");
-        Keyring::new(Key::new(0, secret))
+        Keyring::new(SealingKey::new(0, secret))
     }
 }
 

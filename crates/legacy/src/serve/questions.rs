@@ -1,4 +1,4 @@
-//! Questions that wait for their client's answer.
+//! ServerRequests that wait for their client's answer.
 
 use crate::message::Request;
 use carryall_proto::{Outcome, Response};
@@ -17,12 +17,16 @@ const MAX_OPEN: usize = 1024;
 
 /// The open questions of one client.
 #[derive(Clone, Default)]
-pub(crate) struct Questions(Arc<Mutex<HashMap<String, oneshot::Sender<Outcome>>>>);
+pub(crate) struct ServerRequests(Arc<Mutex<HashMap<String, oneshot::Sender<Outcome>>>>);
 
-impl Questions {
+impl ServerRequests {
     /// Makes a question of it: what to send, and where the answer will be. `None` when too many are
     /// open.
-    pub(crate) fn open(&self, method: &str, params: RawJson) -> Option<(Request, Question)> {
+    pub(crate) fn open(
+        &self,
+        method: &str,
+        params: RawJson,
+    ) -> Option<(Request, PendingServerRequest)> {
         // Ids of several replicas never meet, so an answer finds its question wherever it arrives.
         let mut random = [0; 8];
         getrandom::fill(&mut random).ok()?;
@@ -40,7 +44,7 @@ impl Questions {
         };
         Some((
             request,
-            Question {
+            PendingServerRequest {
                 id,
                 answer,
                 questions: self.clone(),
@@ -73,13 +77,13 @@ impl Questions {
 }
 
 /// A question on its way. Dropping it withdraws it.
-pub(crate) struct Question {
+pub(crate) struct PendingServerRequest {
     id: String,
     answer: oneshot::Receiver<Outcome>,
-    questions: Questions,
+    questions: ServerRequests,
 }
 
-impl Question {
+impl PendingServerRequest {
     pub(crate) fn id(&self) -> &str {
         &self.id
     }
@@ -90,7 +94,7 @@ impl Question {
     }
 }
 
-impl Drop for Question {
+impl Drop for PendingServerRequest {
     fn drop(&mut self) {
         self.questions.lock().remove(&self.id);
     }
@@ -102,9 +106,9 @@ mod tests {
 
     #[tokio::test]
     async fn an_answer_finds_its_question_once() {
-        let questions = Questions::default();
+        let questions = ServerRequests::default();
         let (request, mut question) = questions.open("roots/list", RawJson::EMPTY_OBJECT).unwrap();
-        assert!(Questions::is_id(&request.id));
+        assert!(ServerRequests::is_id(&request.id));
         let answer = Response::result(request.id.clone(), RawJson::EMPTY_OBJECT);
         assert!(questions.answer(answer.clone()));
         assert!(!questions.answer(answer));
@@ -116,19 +120,20 @@ mod tests {
 
     #[test]
     fn a_question_that_nobody_waits_for_is_no_question() {
-        let questions = Questions::default();
+        let questions = ServerRequests::default();
         let (request, question) = questions.open("roots/list", RawJson::EMPTY_OBJECT).unwrap();
         drop(question);
         assert!(!questions.answer(Response::result(request.id, RawJson::EMPTY_OBJECT)));
         assert!(!questions.answer(Response::result(1.into(), RawJson::EMPTY_OBJECT)));
         assert!(
-            !Questions::is_id(&1.into()) && !Questions::is_id(&RequestId::String("q-1".into()))
+            !ServerRequests::is_id(&1.into())
+                && !ServerRequests::is_id(&RequestId::String("q-1".into()))
         );
     }
 
     #[test]
     fn open_questions_are_bounded() {
-        let questions = Questions::default();
+        let questions = ServerRequests::default();
         let open: Vec<_> = (0..MAX_OPEN)
             .map(|_| questions.open("roots/list", RawJson::EMPTY_OBJECT).unwrap())
             .collect();

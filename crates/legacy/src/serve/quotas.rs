@@ -12,7 +12,7 @@ const MAX_WAITING: Amount = Amount::new(65_536, 64 * 1024 * 1024);
 
 /// The budgets of one endpoint, or of all channels of a server.
 #[derive(Debug)]
-pub(crate) struct Quotas {
+pub(crate) struct ServerQuotas {
     /// Tasks: their arguments while they run, then their results.
     pub(crate) tasks: Budget,
     /// URIs that clients have subscribed to.
@@ -30,12 +30,12 @@ pub(crate) struct Quotas {
     pub(crate) published: Budget,
 }
 
-impl Quotas {
+impl ServerQuotas {
     pub(crate) fn new(options: &Options) -> Self {
         let budget = |total: Amount| Budget::new(total, share_of(total, options.caller_share));
         Self {
             tasks: budget(options.max_tasks),
-            subscriptions: budget(options.max_all_subscriptions),
+            subscriptions: budget(options.max_total_subscriptions),
             detached: budget(Amount::new(MAX_DETACHED, usize::MAX)),
             channels: budget(Amount::new(MAX_CHANNELS, usize::MAX)),
             waiting: budget(MAX_WAITING),

@@ -4,7 +4,7 @@
 //! A task lives in the process that began it, and belongs to its session. What it has to ask waits
 //! until its client comes for the result.
 
-use super::conversation::{Conversation, Origin, Outgoing};
+use super::conversation::{ClientSession, Outgoing, RequestContext};
 use super::forward::{self, Forward};
 use crate::generate::{self, Emitter};
 use crate::message::Request;
@@ -23,7 +23,7 @@ use tokio::sync::Notify;
 
 /// How many tasks a session may have, finished ones included.
 const MAX_TASKS: usize = 256;
-/// Tasks on one page of their list.
+/// SessionTasks on one page of their list.
 const PAGE: usize = 50;
 /// How many notifications of a task wait for their client; older ones give way.
 const MAX_WAITING: usize = 256;
@@ -39,7 +39,7 @@ const RELATED: &str = "io.modelcontextprotocol/related-task";
 
 /// The tasks of one session, in the order in which they began.
 #[derive(Default)]
-pub(crate) struct Tasks(Mutex<BTreeMap<u64, Arc<Task>>>);
+pub(crate) struct SessionTasks(Mutex<BTreeMap<u64, Arc<Task>>>);
 
 struct Task {
     id: String,
@@ -71,7 +71,7 @@ enum Ended {
 }
 
 /// Whether a request wants to become a task.
-pub(crate) fn is_wanted(conversation: &Conversation, request: &Request) -> bool {
+pub(crate) fn is_wanted(conversation: &ClientSession, request: &Request) -> bool {
     request.method == "tools/call"
         && conversation.negotiated.has_tasks(&conversation.options)
         && Params::parse(request.params.clone())
@@ -88,9 +88,9 @@ pub(crate) fn owns(method: &str) -> bool {
 
 /// Begins a task and answers at once.
 pub(crate) fn begin(
-    conversation: &Arc<Conversation>,
+    conversation: &Arc<ClientSession>,
     request: &Request,
-    origin: Origin,
+    origin: RequestContext,
 ) -> Result<RawJson, ErrorObject> {
     #[derive(Deserialize)]
     struct Wanted {
@@ -122,7 +122,7 @@ pub(crate) fn begin(
         .reserve(&conversation.caller, arguments + OVERHEAD)
         .map_err(|exceeded| {
             let why = format!(
-                "No further task can be held: {exceeded}. Tasks are held until their ttl is over"
+                "No further task can be held: {exceeded}. SessionTasks are held until their ttl is over"
             );
             ErrorObject::new(code::INTERNAL_ERROR, why)
         })?;
@@ -167,7 +167,12 @@ pub(crate) fn begin(
 }
 
 /// Carries the call out, with nobody there to hear it.
-async fn run(conversation: Arc<Conversation>, task: Arc<Task>, request: Request, origin: Origin) {
+async fn run(
+    conversation: Arc<ClientSession>,
+    task: Arc<Task>,
+    request: Request,
+    origin: RequestContext,
+) {
     let questions = conversation.questions.clone();
     let mut messages = generate::stream(|out: Emitter<Outgoing>| async move {
         let id = request.id.clone();
@@ -197,7 +202,7 @@ async fn run(conversation: Arc<Conversation>, task: Arc<Task>, request: Request,
 
 /// Answers `tasks/*`.
 pub(crate) async fn answer(
-    conversation: &Arc<Conversation>,
+    conversation: &Arc<ClientSession>,
     request: &Request,
     out: &Emitter<Outgoing>,
 ) -> Result<Outcome, ErrorObject> {
@@ -244,7 +249,7 @@ pub(crate) async fn answer(
     }
 }
 
-fn list(conversation: &Arc<Conversation>, request: &Request) -> Result<RawJson, ErrorObject> {
+fn list(conversation: &Arc<ClientSession>, request: &Request) -> Result<RawJson, ErrorObject> {
     #[derive(Deserialize)]
     struct Paged {
         cursor: Option<String>,
@@ -278,7 +283,7 @@ fn list(conversation: &Arc<Conversation>, request: &Request) -> Result<RawJson, 
     Ok(RawJson::from(&result))
 }
 
-impl Tasks {
+impl SessionTasks {
     fn add(&self, task: &Arc<Task>) -> Result<u64, ErrorObject> {
         let mut all = self.lock();
         if all.len() >= MAX_TASKS {
@@ -412,7 +417,7 @@ impl Task {
     }
 
     /// The `Task` of the schema.
-    fn shown(&self, conversation: &Conversation) -> JsonValue {
+    fn shown(&self, conversation: &ClientSession) -> JsonValue {
         let state = self.lock();
         let is_open =
             |(_, question): &(usize, Request)| conversation.questions.is_open(&question.id);
@@ -440,7 +445,7 @@ impl Task {
     }
 
     /// Tells the client what it has missed, asks it what has to be asked, and waits for the end.
-    async fn result(&self, conversation: &Conversation, out: &Emitter<Outgoing>) -> Outcome {
+    async fn result(&self, conversation: &ClientSession, out: &Emitter<Outgoing>) -> Outcome {
         let mut asked = 0;
         loop {
             let changed = self.changed.notified();

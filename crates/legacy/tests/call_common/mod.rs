@@ -150,7 +150,7 @@ impl Drop for Fake {
 /// Options for tests that should not wait long.
 pub fn quick() -> Options {
     Options::default()
-        .silence(Duration::from_millis(300))
+        .probe_timeout(Duration::from_millis(300))
         .handshake_timeout(Duration::from_secs(5))
 }
 

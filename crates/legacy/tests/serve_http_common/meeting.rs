@@ -17,7 +17,7 @@ pub(crate) async fn a_question_asked_at_one_replica_is_answered_at_another(
     assert_eq!(question["method"], "elicitation/create");
     assert_eq!(client.at(c).answer(&question, "Ada").await, 202);
     assert_eq!(text(&stream.message().await.json()), "hello \"Ada\"");
-    // Answered once more, anywhere, it says nothing to anybody.
+    // TestReply once more, anywhere, it says nothing to anybody.
     assert_eq!(client.answer(&question, "Eve").await, 202);
 }
 

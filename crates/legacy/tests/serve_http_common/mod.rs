@@ -9,9 +9,9 @@
 pub mod meeting;
 
 use carryall_legacy::serve::{LegacyEndpoint, Options, StreamControl};
-use carryall_proto::seal::{Key, Keyring};
+use carryall_proto::seal::{Keyring, SealingKey};
 use carryall_proto::{Call, CallSource, Principal, Response, SharedService};
-use carryall_server::{Ctx, Resource, Server, Tool, ToolError};
+use carryall_server::{Ctx, HandlerError, Resource, Server, Tool};
 use carryall_transport::http::{Endpoint, HttpServer};
 use carryall_types::{
     ElicitRequestFormParams, ElicitResult, InputRequest, InputRequests, InputRequiredResult,
@@ -147,7 +147,7 @@ pub fn server(seen: &Arc<Seen>) -> Server {
                         .unwrap_or_default()
                 ))
             }
-            None => Err(ToolError::input_required(question())),
+            None => Err(HandlerError::input_required(question())),
         }))
         .resource(Resource::new("x:first", "first", async |_, _| "text"))
         .build()
@@ -155,7 +155,7 @@ pub fn server(seen: &Arc<Seen>) -> Server {
 }
 
 pub fn keyring() -> Keyring {
-    Keyring::new(Key::new(1, [7; 32]))
+    Keyring::new(SealingKey::new(1, [7; 32]))
 }
 
 pub fn options() -> Options {

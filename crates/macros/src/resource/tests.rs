@@ -45,7 +45,7 @@ fn a_literal_uri_is_a_resource() {
 #[test]
 fn a_uri_with_variables_is_a_template() {
     let function = quote!(
-        async fn file(path: String, r#type: Kind, ctx: &Ctx) -> Vec<u8> {
+        async fn file(path: String, r#type: ParameterKind, ctx: &Ctx) -> Vec<u8> {
             read(path)
         }
     );
@@ -60,7 +60,7 @@ fn a_uri_with_variables_is_a_template() {
     let call = quote! {
         ::core::result::Result::Ok::<_, ::carryall::server::Failure>(file::call(
             __variables.get::<String>("path")?,
-            __variables.get::<Kind>("type")?,
+            __variables.get::<ParameterKind>("type")?,
             &__ctx
         ).await)
     };

@@ -144,7 +144,7 @@ fn contexts_state_and_extracted_values_are_no_arguments() {
         "{tokens}"
     );
     let call = quote! {
-        ::core::result::Result::Ok::<_, ::carryall::server::ToolError>(f::call(
+        ::core::result::Result::Ok::<_, ::carryall::server::HandlerError>(f::call(
             ::core::clone::Clone::clone(&__ctx),
             ::carryall::server::FromCtx::from_ctx(&__ctx)?,
             &__ctx,

@@ -84,7 +84,7 @@ impl std::error::Error for ParamHeaderProblem {}
 
 /// Every annotation of `schema`, in the order of the schema.
 pub(super) fn find(schema: &JsonObject) -> Result<Vec<Annotated>, ParamHeaderProblem> {
-    let mut search = Search {
+    let mut search = AnnotationSearch {
         found: Vec::new(),
         names: HashSet::new(),
         pointer: Vec::new(),
@@ -93,20 +93,20 @@ pub(super) fn find(schema: &JsonObject) -> Result<Vec<Annotated>, ParamHeaderPro
     Ok(search.found)
 }
 
-struct Search<'a> {
+struct AnnotationSearch<'a> {
     found: Vec<Annotated>,
     names: HashSet<HeaderName>,
     /// The way from the root to here, for messages and for the depth.
-    pointer: Vec<Step<'a>>,
+    pointer: Vec<PathStep<'a>>,
 }
 
 #[derive(Clone, Copy)]
-enum Step<'a> {
+enum PathStep<'a> {
     Key(&'a str),
     Index(usize),
 }
 
-impl<'a> Search<'a> {
+impl<'a> AnnotationSearch<'a> {
     /// `path` is the way to the value in the arguments while it leads through `properties` alone.
     fn schema(
         &mut self,
@@ -131,7 +131,7 @@ impl<'a> Search<'a> {
                 | "dependentRequired" | "$vocabulary" => {}
                 // Schemas, lists of schemas, and keywords nobody here knows, which may hold schemas
                 // for a $ref.
-                _ => self.anywhere(Step::Key(keyword), value)?,
+                _ => self.anywhere(PathStep::Key(keyword), value)?,
             }
         }
         Ok(())
@@ -145,12 +145,12 @@ impl<'a> Search<'a> {
         let JsonValue::Object(properties) = value else {
             return Ok(());
         };
-        self.pointer.push(Step::Key("properties"));
+        self.pointer.push(PathStep::Key("properties"));
         for (name, schema) in properties {
             let JsonValue::Object(schema) = schema else {
                 continue;
             };
-            self.pointer.push(Step::Key(name));
+            self.pointer.push(PathStep::Key(name));
             match path.as_deref_mut() {
                 Some(path) => {
                     path.push(name);
@@ -169,16 +169,20 @@ impl<'a> Search<'a> {
         let JsonValue::Object(schemas) = value else {
             return Ok(());
         };
-        self.pointer.push(Step::Key(keyword));
+        self.pointer.push(PathStep::Key(keyword));
         for (name, schema) in schemas {
-            self.anywhere(Step::Key(name), schema)?;
+            self.anywhere(PathStep::Key(name), schema)?;
         }
         self.pointer.pop();
         Ok(())
     }
 
     /// A place from which an annotation cannot be reached.
-    fn anywhere(&mut self, step: Step<'a>, value: &'a JsonValue) -> Result<(), ParamHeaderProblem> {
+    fn anywhere(
+        &mut self,
+        step: PathStep<'a>,
+        value: &'a JsonValue,
+    ) -> Result<(), ParamHeaderProblem> {
         self.pointer.push(step);
         match value {
             JsonValue::Object(schema) => self.schema(schema, None)?,
@@ -187,7 +191,7 @@ impl<'a> Search<'a> {
                     return Err(self.problem(ProblemKind::TooDeep));
                 }
                 for (index, item) in items.iter().enumerate() {
-                    self.anywhere(Step::Index(index), item)?;
+                    self.anywhere(PathStep::Index(index), item)?;
                 }
             }
             _ => {}
@@ -234,8 +238,8 @@ impl<'a> Search<'a> {
         for step in &self.pointer {
             at.push('/');
             match step {
-                Step::Key(key) => at.push_str(&key.replace('~', "~0").replace('/', "~1")),
-                Step::Index(index) => at.push_str(&index.to_string()),
+                PathStep::Key(key) => at.push_str(&key.replace('~', "~0").replace('/', "~1")),
+                PathStep::Index(index) => at.push_str(&index.to_string()),
             }
         }
         ParamHeaderProblem { at, kind }

@@ -1,6 +1,6 @@
 //! The error of every header check.
 
-use super::BadValue;
+use super::HeaderDecodeError;
 use carryall_types::{ErrorObject, code};
 use std::fmt;
 
@@ -23,15 +23,15 @@ impl HeaderMismatch {
         Self::new(format_args!("{header} header occurs more than once"))
     }
 
-    pub(super) fn malformed(header: &str, why: BadValue) -> Self {
+    pub(super) fn malformed(header: &str, why: HeaderDecodeError) -> Self {
         Self::new(format_args!("{header} header value {why}"))
     }
 
     pub(super) fn differs(header: &str, value: &str, body: &str) -> Self {
         Self::new(format_args!(
             "{header} header says {}, the body says {}",
-            Clipped(value),
-            Clipped(body)
+            Quoted(value),
+            Quoted(body)
         ))
     }
 
@@ -80,9 +80,9 @@ impl From<HeaderMismatch> for ErrorObject {
 
 /// Text in quotes, escaped and cut, so that a message neither grows with its input nor carries
 /// control characters.
-struct Clipped<'a>(&'a str);
+struct Quoted<'a>(&'a str);
 
-impl fmt::Display for Clipped<'_> {
+impl fmt::Display for Quoted<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut rest = self.0.chars();
         f.write_str("'")?;

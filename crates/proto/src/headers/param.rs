@@ -1,7 +1,7 @@
 //! `Mcp-Param-*`: mirroring arguments on the client, checking them on the server.
 
 use super::annotation::{self, Annotated, ParamHeaderProblem};
-use super::ladder::single;
+use super::standard::single;
 use super::{HeaderMismatch, decode_value, encode_value, integer};
 use carryall_types::{JsonObject, JsonValue};
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -16,14 +16,14 @@ pub struct ParamHeaders {
 
 /// An argument that its header cannot carry.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NotMirrored {
+pub struct MirrorError {
     /// The header, as the schema writes it.
     pub header: Box<str>,
     /// What is wrong with the argument.
     pub why: &'static str,
 }
 
-impl fmt::Display for NotMirrored {
+impl fmt::Display for MirrorError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
@@ -33,7 +33,7 @@ impl fmt::Display for NotMirrored {
     }
 }
 
-impl std::error::Error for NotMirrored {}
+impl std::error::Error for MirrorError {}
 
 impl ParamHeaders {
     /// Collects the annotations of a whole input schema.
@@ -65,13 +65,13 @@ impl ParamHeaders {
     pub fn mirror(
         &self,
         arguments: &JsonObject,
-    ) -> Result<Vec<(HeaderName, HeaderValue)>, NotMirrored> {
+    ) -> Result<Vec<(HeaderName, HeaderValue)>, MirrorError> {
         let mut headers = Vec::with_capacity(self.annotated.len());
         for one in &self.annotated {
             let Some(value) = at(arguments, &one.path) else {
                 continue;
             };
-            let fail = |why| NotMirrored {
+            let fail = |why| MirrorError {
                 header: one.shown.clone(),
                 why,
             };

@@ -11,7 +11,7 @@ const SUFFIX: &str = "?=";
 
 /// A header value that does not stand for any text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum BadValue {
+pub enum HeaderDecodeError {
     /// A byte that is neither visible ASCII, space nor tab.
     Character,
     /// Wrong alphabet, padding or trailing bits between the sentinels.
@@ -20,7 +20,7 @@ pub enum BadValue {
     Utf8,
 }
 
-impl fmt::Display for BadValue {
+impl fmt::Display for HeaderDecodeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Character => "contains characters outside visible ASCII, space and tab",
@@ -30,7 +30,7 @@ impl fmt::Display for BadValue {
     }
 }
 
-impl std::error::Error for BadValue {}
+impl std::error::Error for HeaderDecodeError {}
 
 /// The header value that carries `value`: itself where a field can hold it unambiguously, else the
 /// sentinel form.
@@ -53,24 +53,26 @@ pub fn encode_value(value: &str) -> Cow<'_, str> {
 /// # Errors
 /// When the value has characters no field value may have, or stands between sentinels without being
 /// Base64 of UTF-8.
-pub fn decode_value(raw: &[u8]) -> Result<Cow<'_, str>, BadValue> {
+pub fn decode_value(raw: &[u8]) -> Result<Cow<'_, str>, HeaderDecodeError> {
     let text = visible(raw)?;
     let Some(encoded) = between_sentinels(text) else {
         return Ok(Cow::Borrowed(text));
     };
-    let bytes = STANDARD.decode(encoded).map_err(|_| BadValue::Base64)?;
+    let bytes = STANDARD
+        .decode(encoded)
+        .map_err(|_| HeaderDecodeError::Base64)?;
     String::from_utf8(bytes)
         .map(Cow::Owned)
-        .map_err(|_| BadValue::Utf8)
+        .map_err(|_| HeaderDecodeError::Utf8)
 }
 
 /// A field value without its surrounding white space, if all of it is printable ASCII.
-pub(super) fn visible(raw: &[u8]) -> Result<&str, BadValue> {
+pub(super) fn visible(raw: &[u8]) -> Result<&str, HeaderDecodeError> {
     let trimmed = trim_ows(raw);
     if !trimmed.iter().all(|&byte| is_field_byte(byte)) {
-        return Err(BadValue::Character);
+        return Err(HeaderDecodeError::Character);
     }
-    std::str::from_utf8(trimmed).map_err(|_| BadValue::Character)
+    std::str::from_utf8(trimmed).map_err(|_| HeaderDecodeError::Character)
 }
 
 fn is_plain(value: &str) -> bool {
@@ -167,11 +169,14 @@ mod tests {
         ] {
             assert_eq!(
                 decode_value(value.as_bytes()),
-                Err(BadValue::Base64),
+                Err(HeaderDecodeError::Base64),
                 "{value}"
             );
         }
-        assert_eq!(decode_value(b"=?base64?//8=?="), Err(BadValue::Utf8));
+        assert_eq!(
+            decode_value(b"=?base64?//8=?="),
+            Err(HeaderDecodeError::Utf8)
+        );
     }
 
     // spec: http-headers-34
@@ -185,7 +190,7 @@ mod tests {
             "ä".as_bytes(),
             b"\xff",
         ] {
-            assert_eq!(decode_value(raw), Err(BadValue::Character));
+            assert_eq!(decode_value(raw), Err(HeaderDecodeError::Character));
         }
     }
 

@@ -55,7 +55,7 @@ pub struct Scanner<'a> {
     escaped: bool,
 }
 
-type Scan<T> = Result<T, SyntaxError>;
+type ScanResult<T> = Result<T, SyntaxError>;
 
 impl<'a> Scanner<'a> {
     /// Starts at the first byte. The text is UTF-8 by its type, so the scanner looks at ASCII only.
@@ -73,7 +73,7 @@ impl<'a> Scanner<'a> {
     ///
     /// # Errors
     /// When the text there is not a JSON value.
-    pub fn skip_value(&mut self) -> Scan<Range<usize>> {
+    pub fn skip_value(&mut self) -> ScanResult<Range<usize>> {
         self.skip_space();
         let start = self.at;
         match self.kind()? {
@@ -100,7 +100,7 @@ impl<'a> Scanner<'a> {
     }
 
     /// Skips `value`, well-formed text that ends with what closes it, if it comes next.
-    pub(crate) fn skip_known(&mut self, value: &[u8]) -> bool {
+    pub(crate) fn skip_text(&mut self, value: &[u8]) -> bool {
         self.skip_space();
         let comes = self.text[self.at..].starts_with(value);
         if comes {
@@ -110,8 +110,8 @@ impl<'a> Scanner<'a> {
     }
 
     /// Skips `member`, well-formed text of a name and its value, if the object begins with it.
-    pub(crate) fn skip_first_member(&mut self, members: &mut Members, member: &[u8]) -> bool {
-        let comes = members.first && self.skip_known(member);
+    pub(crate) fn skip_first_member(&mut self, members: &mut ObjectMembers, member: &[u8]) -> bool {
+        let comes = members.first && self.skip_text(member);
         members.first &= !comes;
         comes
     }
@@ -120,7 +120,7 @@ impl<'a> Scanner<'a> {
     ///
     /// # Errors
     /// When no JSON value begins here.
-    pub fn kind(&mut self) -> Scan<ValueKind> {
+    pub fn kind(&mut self) -> ScanResult<ValueKind> {
         self.skip_space();
         match self.peek() {
             Some(b'{') => Ok(ValueKind::Object),
@@ -133,29 +133,29 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// Enters an object; see [`Members::next_key`].
+    /// Enters an object; see [`ObjectMembers::next_key`].
     ///
     /// # Errors
     /// When the next value is not an object, or nests too deep.
-    pub fn object(&mut self) -> Scan<Members> {
+    pub fn object(&mut self) -> ScanResult<ObjectMembers> {
         self.enter(b'{', "an object")?;
-        Ok(Members { first: true })
+        Ok(ObjectMembers { first: true })
     }
 
-    /// Enters an array; see [`Items::next_item`].
+    /// Enters an array; see [`ArrayItems::next_item`].
     ///
     /// # Errors
     /// When the next value is not an array, or nests too deep.
-    pub fn array(&mut self) -> Scan<Items> {
+    pub fn array(&mut self) -> ScanResult<ArrayItems> {
         self.enter(b'[', "an array")?;
-        Ok(Items { first: true })
+        Ok(ArrayItems { first: true })
     }
 
     /// Skips a string and returns the range between its quotes, escapes untouched.
     ///
     /// # Errors
     /// When no well-formed string begins here.
-    pub fn skip_string(&mut self) -> Scan<Range<usize>> {
+    pub fn skip_string(&mut self) -> ScanResult<Range<usize>> {
         self.skip_space();
         if self.peek() != Some(b'"') {
             return self.fail("a string");
@@ -191,7 +191,7 @@ impl<'a> Scanner<'a> {
     ///
     /// # Errors
     /// When the number is malformed.
-    pub fn skip_number(&mut self) -> Scan<()> {
+    pub fn skip_number(&mut self) -> ScanResult<()> {
         self.skip_space();
         if self.peek() == Some(b'-') {
             self.at += 1;
@@ -219,7 +219,7 @@ impl<'a> Scanner<'a> {
     ///
     /// # Errors
     /// When something else follows.
-    pub fn end(&mut self) -> Scan<()> {
+    pub fn end(&mut self) -> ScanResult<()> {
         self.skip_space();
         if self.at == self.text.len() {
             Ok(())
@@ -234,7 +234,7 @@ impl<'a> Scanner<'a> {
         self.at
     }
 
-    fn enter(&mut self, open: u8, expected: &'static str) -> Scan<()> {
+    fn enter(&mut self, open: u8, expected: &'static str) -> ScanResult<()> {
         self.skip_space();
         if self.peek() != Some(open) {
             return self.fail(expected);
@@ -248,7 +248,12 @@ impl<'a> Scanner<'a> {
     }
 
     /// After an element: `true` if another follows, `false` if `close` ended the container.
-    fn separator(&mut self, first: &mut bool, close: u8, expected: &'static str) -> Scan<bool> {
+    fn separator(
+        &mut self,
+        first: &mut bool,
+        close: u8,
+        expected: &'static str,
+    ) -> ScanResult<bool> {
         self.skip_space();
         let was_first = std::mem::replace(first, false);
         match self.peek() {
@@ -266,7 +271,7 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    fn skip_escape(&mut self) -> Scan<()> {
+    fn skip_escape(&mut self) -> ScanResult<()> {
         self.at += 1;
         match self.peek() {
             Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => {
@@ -295,7 +300,7 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    fn hex4(&mut self) -> Scan<u16> {
+    fn hex4(&mut self) -> ScanResult<u16> {
         let mut unit = 0;
         for _ in 0..4 {
             let Some(digit) = self.peek().and_then(|byte| char::from(byte).to_digit(16)) else {
@@ -307,7 +312,7 @@ impl<'a> Scanner<'a> {
         Ok(unit)
     }
 
-    fn skip_digits(&mut self) -> Scan<()> {
+    fn skip_digits(&mut self) -> ScanResult<()> {
         let digits = self.text[self.at..]
             .iter()
             .take_while(|byte| byte.is_ascii_digit())
@@ -319,7 +324,7 @@ impl<'a> Scanner<'a> {
         Ok(())
     }
 
-    fn skip_bool(&mut self) -> Scan<()> {
+    fn skip_bool(&mut self) -> ScanResult<()> {
         if self.peek() == Some(b't') {
             self.literal(b"true")
         } else {
@@ -327,7 +332,7 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    fn literal(&mut self, word: &'static [u8]) -> Scan<()> {
+    fn literal(&mut self, word: &'static [u8]) -> ScanResult<()> {
         if self.text[self.at..].starts_with(word) {
             self.at += word.len();
             Ok(())
@@ -352,7 +357,7 @@ impl<'a> Scanner<'a> {
         self.text.get(self.at).copied()
     }
 
-    fn fail<T>(&self, expected: &'static str) -> Scan<T> {
+    fn fail<T>(&self, expected: &'static str) -> ScanResult<T> {
         Err(SyntaxError {
             at: self.at,
             expected,
@@ -362,17 +367,17 @@ impl<'a> Scanner<'a> {
 
 /// The members of an object that a [`Scanner`] is inside of.
 #[derive(Debug)]
-pub struct Members {
+pub struct ObjectMembers {
     first: bool,
 }
 
-impl Members {
+impl ObjectMembers {
     /// Moves to the next member: the range of its key between the quotes, or `None` behind the last
     /// one. The caller then consumes the value.
     ///
     /// # Errors
     /// When the text is not an object's.
-    pub fn next_key(&mut self, scanner: &mut Scanner<'_>) -> Scan<Option<Range<usize>>> {
+    pub fn next_key(&mut self, scanner: &mut Scanner<'_>) -> ScanResult<Option<Range<usize>>> {
         if !scanner.separator(&mut self.first, b'}', "a comma or the end of the object")? {
             return Ok(None);
         }
@@ -388,16 +393,16 @@ impl Members {
 
 /// The items of an array that a [`Scanner`] is inside of.
 #[derive(Debug)]
-pub struct Items {
+pub struct ArrayItems {
     first: bool,
 }
 
-impl Items {
+impl ArrayItems {
     /// Moves to the next item, which the caller then consumes; `false` behind the last one.
     ///
     /// # Errors
     /// When the text is not an array's.
-    pub fn next_item(&mut self, scanner: &mut Scanner<'_>) -> Scan<bool> {
+    pub fn next_item(&mut self, scanner: &mut Scanner<'_>) -> ScanResult<bool> {
         scanner.separator(&mut self.first, b']', "a comma or the end of the array")
     }
 }

@@ -25,7 +25,7 @@ pub fn to_vec<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>, WriteError> {
 /// # Errors
 /// As [`to_vec`].
 pub fn write_value<T: Serialize + ?Sized>(out: &mut Vec<u8>, value: &T) -> Result<(), WriteError> {
-    value.serialize(&mut Writer { out })
+    value.serialize(&mut JsonWriter { out })
 }
 
 /// Appends `text` as a JSON string, quotes included.
@@ -77,11 +77,11 @@ impl ser::Error for WriteError {
 
 /// The serialiser.
 #[derive(Debug)]
-pub(super) struct Writer<'a> {
+pub(super) struct JsonWriter<'a> {
     out: &'a mut Vec<u8>,
 }
 
-impl<'a> Writer<'a> {
+impl<'a> JsonWriter<'a> {
     /// Writes to the end of `out`.
     pub(super) fn new(out: &'a mut Vec<u8>) -> Self {
         Self { out }
@@ -172,7 +172,7 @@ macro_rules! integers {
     )*};
 }
 
-impl<'a> ser::Serializer for &'a mut Writer<'_> {
+impl<'a> ser::Serializer for &'a mut JsonWriter<'_> {
     type Ok = ();
     type Error = WriteError;
     type SerializeSeq = Compound<'a>;
@@ -355,7 +355,7 @@ impl ser::SerializeMap for Compound<'_> {
 
     fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> Result<(), WriteError> {
         self.comma();
-        Writer::new(self.out).key(key)
+        JsonWriter::new(self.out).key(key)
     }
 
     fn serialize_value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), WriteError> {

@@ -37,7 +37,7 @@ impl Abandoned {
         };
         self.older = match std::mem::take(&mut self.older) {
             Older::None => Older::Of(oldest),
-            Older::Of(caller) if caller.is_certainly(&oldest) => Older::Of(caller),
+            Older::Of(caller) if caller.is_provably_same(&oldest) => Older::Of(caller),
             Older::Of(_) | Older::Mixed => Older::Mixed,
         };
     }
@@ -55,17 +55,17 @@ impl Abandoned {
 
     /// Whether all of them were certainly made by `caller`.
     #[must_use]
-    pub fn are_certainly_of(&self, caller: &CallerId) -> bool {
+    pub fn are_provably_of(&self, caller: &CallerId) -> bool {
         let older = match &self.older {
             Older::None => true,
-            Older::Of(older) => older.is_certainly(caller),
+            Older::Of(older) => older.is_provably_same(caller),
             Older::Mixed => false,
         };
         older
             && self
                 .requests
                 .values()
-                .all(|abandoned| abandoned.is_certainly(caller))
+                .all(|abandoned| abandoned.is_provably_same(caller))
     }
 
     /// Forgets all of them: the channel is gone.
@@ -100,11 +100,11 @@ pub(super) mod tests {
         let mut abandoned = Abandoned::default();
         abandoned.insert(1, caller(1));
         abandoned.insert(2, caller(2));
-        assert!(!abandoned.are_certainly_of(&caller(1)));
+        assert!(!abandoned.are_provably_of(&caller(1)));
         assert!(abandoned.answered(2) && !abandoned.answered(2));
-        assert!(abandoned.are_certainly_of(&caller(1)) && !abandoned.are_certainly_of(&caller(2)));
+        assert!(abandoned.are_provably_of(&caller(1)) && !abandoned.are_provably_of(&caller(2)));
         assert!(abandoned.answered(1) && abandoned.is_empty());
-        assert!(abandoned.are_certainly_of(&caller(2)));
+        assert!(abandoned.are_provably_of(&caller(2)));
     }
 
     #[test]
@@ -114,9 +114,9 @@ pub(super) mod tests {
         (0..count).for_each(|id| abandoned.insert(id, caller(1)));
         (0..count).for_each(|id| _ = abandoned.answered(id));
         assert!(abandoned.requests.is_empty() && !abandoned.is_empty());
-        assert!(abandoned.are_certainly_of(&caller(1)) && !abandoned.are_certainly_of(&caller(2)));
+        assert!(abandoned.are_provably_of(&caller(1)) && !abandoned.are_provably_of(&caller(2)));
         (0..count).for_each(|id| abandoned.insert(id, caller(2)));
         (0..count).for_each(|id| _ = abandoned.answered(id));
-        assert!(!abandoned.are_certainly_of(&caller(1)) && !abandoned.are_certainly_of(&caller(2)));
+        assert!(!abandoned.are_provably_of(&caller(1)) && !abandoned.are_provably_of(&caller(2)));
     }
 }

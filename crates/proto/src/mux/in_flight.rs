@@ -10,7 +10,7 @@ use std::fmt;
 /// The requests in flight on one channel, each with a value: whatever must be dropped to stop its
 /// work.
 #[derive(Debug)]
-pub struct InFlight<T> {
+pub struct InFlightRequests<T> {
     requests: HashMap<RequestId, Request<T>>,
     limit: usize,
     next_serial: u64,
@@ -41,14 +41,14 @@ impl Ticket {
 
 /// Why a request was not admitted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Refused {
+pub enum AdmitError {
     /// A request with this id is still in flight. That one is not affected.
     Duplicate,
     /// As many requests as allowed are in flight.
     Full,
 }
 
-impl Refused {
+impl AdmitError {
     /// The error to answer with.
     #[must_use]
     pub fn to_error(self) -> ErrorObject {
@@ -59,7 +59,7 @@ impl Refused {
     }
 }
 
-impl fmt::Display for Refused {
+impl fmt::Display for AdmitError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Duplicate => "A request with this id is still in flight",
@@ -68,11 +68,11 @@ impl fmt::Display for Refused {
     }
 }
 
-impl std::error::Error for Refused {}
+impl std::error::Error for AdmitError {}
 
 /// A listen that the server ends: send both messages, in this order (the client accepts any).
 #[derive(Debug)]
-pub struct TornDown<T> {
+pub struct EndedSubscription<T> {
     /// What the listen was admitted with.
     pub value: T,
     /// `notifications/cancelled` for it (`basic/patterns/cancellation`).
@@ -81,7 +81,7 @@ pub struct TornDown<T> {
     pub response: Response,
 }
 
-impl<T> InFlight<T> {
+impl<T> InFlightRequests<T> {
     /// Nothing in flight, and never more than `limit`.
     #[must_use]
     pub fn new(limit: usize) -> Self {
@@ -96,13 +96,13 @@ impl<T> InFlight<T> {
     ///
     /// # Errors
     /// When its id is taken or there are too many; `value` is dropped.
-    pub fn admit(&mut self, id: RequestId, listen: bool, value: T) -> Result<Ticket, Refused> {
+    pub fn admit(&mut self, id: RequestId, listen: bool, value: T) -> Result<Ticket, AdmitError> {
         let full = self.is_full();
         let Entry::Vacant(place) = self.requests.entry(id.clone()) else {
-            return Err(Refused::Duplicate);
+            return Err(AdmitError::Duplicate);
         };
         if full {
-            return Err(Refused::Full);
+            return Err(AdmitError::Full);
         }
         let serial = self.next_serial;
         self.next_serial += 1;
@@ -149,7 +149,7 @@ impl<T> InFlight<T> {
     }
 
     /// The server ends one listen. `None` if it is over, or no listen.
-    pub fn tear_down(&mut self, ticket: &Ticket) -> Option<TornDown<T>> {
+    pub fn end_subscription(&mut self, ticket: &Ticket) -> Option<EndedSubscription<T>> {
         let listens = self
             .requests
             .get(&ticket.id)
@@ -164,7 +164,7 @@ impl<T> InFlight<T> {
 
     /// The server ends every listen, oldest first, for example to shut down. Other requests stay in
     /// flight.
-    pub fn tear_down_all(&mut self) -> Vec<TornDown<T>> {
+    pub fn end_all_subscriptions(&mut self) -> Vec<EndedSubscription<T>> {
         let listens = self.requests.iter().filter(|(_, request)| request.listen);
         let mut tickets: Vec<_> = listens
             .map(|(id, request)| Ticket {
@@ -175,7 +175,7 @@ impl<T> InFlight<T> {
         tickets.sort_unstable_by_key(|ticket| ticket.serial);
         tickets
             .iter()
-            .filter_map(|ticket| self.tear_down(ticket))
+            .filter_map(|ticket| self.end_subscription(ticket))
             .collect()
     }
 
@@ -205,10 +205,10 @@ impl<T> InFlight<T> {
     }
 }
 
-fn torn_down<T>(id: &RequestId, value: T) -> TornDown<T> {
+fn torn_down<T>(id: &RequestId, value: T) -> EndedSubscription<T> {
     let params = json!({"requestId": id, "reason": "The server ends this subscription"});
     let cancelled = Notification::new("notifications/cancelled", RawJson::from(&params));
-    TornDown {
+    EndedSubscription {
         value,
         cancelled,
         response: listen::closing_response(id),
@@ -228,7 +228,7 @@ mod tests {
     // spec: cancellation-13, stdio-11, stdio-12
     #[test]
     fn a_cancelled_request_is_dropped_and_never_heard_of_again() {
-        let mut flying = InFlight::new(9);
+        let mut flying = InFlightRequests::new(9);
         let work = Rc::new(());
         let ticket = flying.admit(id(1), false, Rc::clone(&work)).unwrap();
         assert!(flying.may_send(&ticket));
@@ -241,7 +241,7 @@ mod tests {
     // spec: cancellation-14, cancellation-16, cancellation-19
     #[test]
     fn cancelling_what_is_unknown_or_finished_does_nothing() {
-        let mut flying = InFlight::new(9);
+        let mut flying = InFlightRequests::new(9);
         let ticket = flying.admit(id(1), false, "a").unwrap();
         let other = flying.admit(RequestId::from("1"), false, "b").unwrap();
         assert_eq!(flying.complete(&ticket), Some("a"));
@@ -252,19 +252,19 @@ mod tests {
 
     #[test]
     fn a_second_request_with_the_id_is_refused_and_the_first_goes_on() {
-        let mut flying = InFlight::new(1);
+        let mut flying = InFlightRequests::new(1);
         let ticket = flying.admit(id(1), false, "first").unwrap();
         let refused = flying.admit(id(1), false, "second").unwrap_err();
         assert_eq!(
             (refused, refused.to_error().code),
-            (Refused::Duplicate, -32600)
+            (AdmitError::Duplicate, -32600)
         );
         assert_eq!(flying.complete(&ticket), Some("first"));
     }
 
     #[test]
     fn an_id_used_again_after_cancellation_is_another_request() {
-        let mut flying = InFlight::new(9);
+        let mut flying = InFlightRequests::new(9);
         let old = flying.admit(id(1), false, "old").unwrap();
         flying.cancel(&id(1));
         let new = flying.admit(id(1), false, "new").unwrap();
@@ -278,12 +278,15 @@ mod tests {
 
     #[test]
     fn the_number_in_flight_is_bounded() {
-        let mut flying = InFlight::new(2);
+        let mut flying = InFlightRequests::new(2);
         let first = flying.admit(id(1), false, ()).unwrap();
         flying.admit(id(2), true, ()).unwrap();
         assert!(flying.is_full());
         let refused = flying.admit(id(3), false, ()).unwrap_err();
-        assert_eq!((refused, refused.to_error().code), (Refused::Full, -32603));
+        assert_eq!(
+            (refused, refused.to_error().code),
+            (AdmitError::Full, -32603)
+        );
         flying.complete(&first);
         assert!(flying.admit(id(3), false, ()).is_ok());
     }
@@ -291,12 +294,12 @@ mod tests {
     // spec: cancellation-02, cancellation-03, cancellation-12, subscriptions-09
     #[test]
     fn only_listens_are_torn_down_with_both_messages() {
-        let mut flying = InFlight::new(9);
+        let mut flying = InFlightRequests::new(9);
         let call = flying.admit(id(1), false, "call").unwrap();
         flying.admit(RequestId::from("b"), true, "second").unwrap();
         flying.admit(id(0), true, "third").unwrap();
-        assert!(flying.tear_down(&call).is_none());
-        let ended = flying.tear_down_all();
+        assert!(flying.end_subscription(&call).is_none());
+        let ended = flying.end_all_subscriptions();
         assert_eq!(
             ended.iter().map(|one| one.value).collect::<Vec<_>>(),
             ["second", "third"]
@@ -315,12 +318,12 @@ mod tests {
             listen::closing_response(&RequestId::from("b"))
         );
         assert!(flying.may_send(&call) && flying.len() == 1);
-        assert!(flying.tear_down_all().is_empty());
+        assert!(flying.end_all_subscriptions().is_empty());
     }
 
     #[test]
     fn a_lost_channel_drops_everything() {
-        let mut flying = InFlight::new(9);
+        let mut flying = InFlightRequests::new(9);
         let ticket = flying.admit(id(1), false, ()).unwrap();
         flying.admit(id(2), true, ()).unwrap();
         assert_eq!(flying.drain().count(), 2);
@@ -330,7 +333,7 @@ mod tests {
     proptest! {
         #[test]
         fn each_admission_ends_once_whatever_happens(steps in proptest::collection::vec((0u8..4, 0i64..4), 0..60)) {
-            let mut flying = InFlight::new(3);
+            let mut flying = InFlightRequests::new(3);
             let mut tickets = Vec::new();
             let (mut admitted, mut ended) = (0, 0);
             for (step, number) in steps {

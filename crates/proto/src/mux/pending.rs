@@ -1,6 +1,6 @@
 //! The client's end: which requests wait for their response.
 
-use super::{Abandoned, Signal};
+use super::{Abandoned, NotificationTarget};
 use crate::CallerId;
 use carryall_types::{ProgressToken, RequestId};
 use std::collections::{BTreeMap, HashMap};
@@ -60,7 +60,7 @@ pub enum Token {
 
 /// Why a request was not started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum NotStarted {
+pub enum StartError {
     /// As many requests as allowed are waiting.
     Full,
     /// As many requests of this caller as allowed are waiting.
@@ -69,7 +69,7 @@ pub enum NotStarted {
     TokenInUse,
 }
 
-impl fmt::Display for NotStarted {
+impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Full => "too many requests are waiting for a response",
@@ -79,7 +79,7 @@ impl fmt::Display for NotStarted {
     }
 }
 
-impl std::error::Error for NotStarted {}
+impl std::error::Error for StartError {}
 
 /// Where a notification goes.
 #[derive(Debug, PartialEq, Eq)]
@@ -116,12 +116,12 @@ impl<T> Pending<T> {
     ///
     /// # Errors
     /// When there are too many, or its progress token is taken; `value` is dropped.
-    pub fn start(&mut self, start: Start, value: T) -> Result<RequestId, NotStarted> {
+    pub fn start(&mut self, start: Start, value: T) -> Result<RequestId, StartError> {
         if self.requests.len() >= self.limit {
-            return Err(NotStarted::Full);
+            return Err(StartError::Full);
         }
         if self.has_used_its_share(&start.caller) {
-            return Err(NotStarted::CallerFull);
+            return Err(StartError::CallerFull);
         }
         let id = self.next_id;
         let token = match start.token {
@@ -131,7 +131,7 @@ impl<T> Pending<T> {
         };
         if let Some(token) = &token {
             if self.tokens.contains_key(token) {
-                return Err(NotStarted::TokenInUse);
+                return Err(StartError::TokenInUse);
             }
             self.tokens.insert(token.clone(), id);
         }
@@ -191,13 +191,13 @@ impl<T> Pending<T> {
     /// goes nowhere. Requests that were cancelled and not answered count, since the server may
     /// still be working on them; listens count if they asked for logs. `notifications/cancelled`
     /// ends a listen and means nothing for other requests.
-    pub fn signal(&mut self, signal: &Signal) -> Delivery<'_, T> {
+    pub fn signal(&mut self, signal: &NotificationTarget) -> Delivery<'_, T> {
         let id = match signal {
-            Signal::Progress(token) => self.tokens.get(token).copied(),
-            Signal::Subscription(id) => number(id).filter(|id| self.listens(*id)),
-            Signal::Cancelled { id, .. } => return self.ended(id),
-            Signal::Log => return self.log(),
-            Signal::Other => None,
+            NotificationTarget::Progress(token) => self.tokens.get(token).copied(),
+            NotificationTarget::Subscription(id) => number(id).filter(|id| self.listens(*id)),
+            NotificationTarget::Cancelled { id, .. } => return self.ended(id),
+            NotificationTarget::Log => return self.log(),
+            NotificationTarget::Other => None,
         };
         match id {
             Some(id) => self
@@ -280,8 +280,8 @@ impl<T> Pending<T> {
         let Some(first) = working.next() else {
             return false;
         };
-        working.all(|request| request.caller.is_certainly(&first.caller))
-            && self.abandoned.are_certainly_of(&first.caller)
+        working.all(|request| request.caller.is_provably_same(&first.caller))
+            && self.abandoned.are_provably_of(&first.caller)
     }
 
     fn log(&mut self) -> Delivery<'_, T> {
@@ -353,8 +353,8 @@ mod tests {
         caller: CallerId::IN_PROCESS,
     };
 
-    fn cancelled(id: &RequestId) -> Signal {
-        Signal::Cancelled {
+    fn cancelled(id: &RequestId) -> NotificationTarget {
+        NotificationTarget::Cancelled {
             id: id.clone(),
             reason: None,
         }
@@ -383,7 +383,7 @@ mod tests {
         assert_eq!(pending.cancel(&id), None, "nothing to cancel any more");
         assert_eq!(pending.response(&id), None);
         assert_eq!(
-            pending.signal(&Signal::Progress(1.into())),
+            pending.signal(&NotificationTarget::Progress(1.into())),
             Delivery::Ignored
         );
         assert_eq!(pending.response(&RequestId::from("1")), None);
@@ -402,23 +402,23 @@ mod tests {
         pending.start(TRACKED, "b").unwrap();
         assert_eq!(
             pending.start(given.clone(), "c"),
-            Err(NotStarted::TokenInUse)
+            Err(StartError::TokenInUse)
         );
         assert_eq!(
-            pending.signal(&Signal::Progress("t".into())),
+            pending.signal(&NotificationTarget::Progress("t".into())),
             Delivery::To(&mut "a")
         );
         assert_eq!(
-            pending.signal(&Signal::Progress(2.into())),
+            pending.signal(&NotificationTarget::Progress(2.into())),
             Delivery::To(&mut "b")
         );
         assert_eq!(
-            pending.signal(&Signal::Progress("2".into())),
+            pending.signal(&NotificationTarget::Progress("2".into())),
             Delivery::Ignored
         );
         pending.response(&id);
         assert_eq!(
-            pending.signal(&Signal::Progress("t".into())),
+            pending.signal(&NotificationTarget::Progress("t".into())),
             Delivery::Ignored
         );
         assert!(pending.start(given, "d").is_ok(), "free again");
@@ -432,16 +432,16 @@ mod tests {
         let first = pending.start(LISTEN, "first").unwrap();
         let second = pending.start(LISTEN, "second").unwrap();
         assert_eq!(
-            pending.signal(&Signal::Subscription(second)),
+            pending.signal(&NotificationTarget::Subscription(second)),
             Delivery::To(&mut "second")
         );
         assert_eq!(
-            pending.signal(&Signal::Subscription(first)),
+            pending.signal(&NotificationTarget::Subscription(first)),
             Delivery::To(&mut "first")
         );
         for nobody in [call, RequestId::from("2"), RequestId::from(99)] {
             assert_eq!(
-                pending.signal(&Signal::Subscription(nobody)),
+                pending.signal(&NotificationTarget::Subscription(nobody)),
                 Delivery::Ignored
             );
         }
@@ -473,16 +473,22 @@ mod tests {
         let mut pending = Pending::new(9, 9);
         pending.start(CALL, "quiet").unwrap();
         pending.start(LISTEN, "listen").unwrap();
-        assert_eq!(pending.signal(&Signal::Log), Delivery::Ignored);
+        assert_eq!(pending.signal(&NotificationTarget::Log), Delivery::Ignored);
         let one = pending.start(LOGGED, "one").unwrap();
-        assert_eq!(pending.signal(&Signal::Log), Delivery::To(&mut "one"));
+        assert_eq!(
+            pending.signal(&NotificationTarget::Log),
+            Delivery::To(&mut "one")
+        );
         pending.start(LOGGED, "two").unwrap();
         assert_eq!(
-            pending.signal(&Signal::Log),
+            pending.signal(&NotificationTarget::Log),
             Delivery::ToAll(vec![&mut "one", &mut "two"])
         );
         pending.response(&one);
-        assert_eq!(pending.signal(&Signal::Log), Delivery::To(&mut "two"));
+        assert_eq!(
+            pending.signal(&NotificationTarget::Log),
+            Delivery::To(&mut "two")
+        );
     }
 
     fn logged(client: u128) -> Start {
@@ -506,7 +512,7 @@ mod tests {
             )
             .unwrap();
         assert_eq!(
-            pending.signal(&Signal::Log),
+            pending.signal(&NotificationTarget::Log),
             Delivery::To(&mut "a"),
             "nothing else is worked on"
         );
@@ -520,21 +526,24 @@ mod tests {
             )
             .unwrap();
         assert_eq!(
-            pending.signal(&Signal::Log),
+            pending.signal(&NotificationTarget::Log),
             Delivery::Ignored,
             "it may be about a request that wants no logs"
         );
         pending.cancel(&quiet);
         assert_eq!(
-            pending.signal(&Signal::Log),
+            pending.signal(&NotificationTarget::Log),
             Delivery::Ignored,
             "the server may not have stopped"
         );
         pending.response(&quiet);
-        assert_eq!(pending.signal(&Signal::Log), Delivery::To(&mut "a"));
+        assert_eq!(
+            pending.signal(&NotificationTarget::Log),
+            Delivery::To(&mut "a")
+        );
         pending.start(logged(1), "a again").unwrap();
         assert_eq!(
-            pending.signal(&Signal::Log),
+            pending.signal(&NotificationTarget::Log),
             Delivery::ToAll(vec![&mut "a", &mut "a again"])
         );
     }
@@ -549,12 +558,12 @@ mod tests {
         pending.start(of(3), ()).unwrap();
         let first = pending.start(of(1), ()).unwrap();
         pending.start(of(1), ()).unwrap();
-        assert_eq!(pending.start(of(1), ()), Err(NotStarted::CallerFull));
+        assert_eq!(pending.start(of(1), ()), Err(StartError::CallerFull));
         assert!(pending.start(of(2), ()).is_ok());
         pending.response(&first);
         assert!(pending.start(of(1), ()).is_ok());
         assert!(pending.start(of(2), ()).is_ok());
-        assert_eq!(pending.start(of(4), ()), Err(NotStarted::Full));
+        assert_eq!(pending.start(of(4), ()), Err(StartError::Full));
     }
 
     #[test]
@@ -566,7 +575,7 @@ mod tests {
         assert_eq!(lost, [(call, false, "call"), (listen, true, "listen")]);
         assert!(pending.is_empty());
         assert_eq!(
-            pending.signal(&Signal::Progress(1.into())),
+            pending.signal(&NotificationTarget::Progress(1.into())),
             Delivery::Ignored
         );
     }
@@ -575,7 +584,7 @@ mod tests {
     fn the_number_waiting_is_bounded() {
         let mut pending = Pending::new(1, 1);
         let id = pending.start(CALL, ()).unwrap();
-        assert_eq!(pending.start(CALL, ()), Err(NotStarted::Full));
+        assert_eq!(pending.start(CALL, ()), Err(StartError::Full));
         pending.response(&id);
         assert!(pending.start(CALL, ()).is_ok());
     }

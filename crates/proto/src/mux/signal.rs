@@ -5,7 +5,7 @@ use serde::Deserialize;
 
 /// A notification on a shared channel, by what tells whom it concerns.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Signal {
+pub enum NotificationTarget {
     /// `notifications/progress` for the request with this token.
     Progress(ProgressToken),
     /// `notifications/cancelled` for this request. From a client it cancels; from a server it ends
@@ -24,7 +24,7 @@ pub enum Signal {
     Other,
 }
 
-impl Signal {
+impl NotificationTarget {
     /// Reads the members that matter. Malformed parameters make it [`Other`](Self::Other), because
     /// broken notifications are ignored (`basic/patterns/cancellation#error-handling`).
     #[must_use]
@@ -79,8 +79,8 @@ impl Signal {
 mod tests {
     use super::*;
 
-    fn of(method: &str, params: &str) -> Signal {
-        Signal::of(method, Some(&RawJson::parse(params.to_owned()).unwrap()))
+    fn of(method: &str, params: &str) -> NotificationTarget {
+        NotificationTarget::of(method, Some(&RawJson::parse(params.to_owned()).unwrap()))
     }
 
     #[test]
@@ -90,21 +90,21 @@ mod tests {
                 "notifications/progress",
                 r#"{"progressToken":"t","progress":1}"#
             ),
-            Signal::Progress("t".into())
+            NotificationTarget::Progress("t".into())
         );
         assert_eq!(
             of(
                 "notifications/cancelled",
                 r#"{"requestId":3,"reason":"bored"}"#
             ),
-            Signal::Cancelled {
+            NotificationTarget::Cancelled {
                 id: 3.into(),
                 reason: Some("bored".into())
             }
         );
         assert_eq!(
             of("notifications/message", r#"{"level":"info","data":1}"#),
-            Signal::Log
+            NotificationTarget::Log
         );
         let meta = r#"{"_meta":{"io.modelcontextprotocol/subscriptionId":"3"}}"#;
         for method in [
@@ -112,7 +112,10 @@ mod tests {
             "notifications/subscriptions/acknowledged",
             "notifications/tasks",
         ] {
-            assert_eq!(of(method, meta), Signal::Subscription("3".into()));
+            assert_eq!(
+                of(method, meta),
+                NotificationTarget::Subscription("3".into())
+            );
         }
     }
 
@@ -127,23 +130,29 @@ mod tests {
             r#"{"requestId":1.5}"#,
             r#"{"requestId":{}}"#,
         ] {
-            assert_eq!(of("notifications/cancelled", params), Signal::Other);
+            assert_eq!(
+                of("notifications/cancelled", params),
+                NotificationTarget::Other
+            );
         }
-        assert_eq!(Signal::of("notifications/cancelled", None), Signal::Other);
+        assert_eq!(
+            NotificationTarget::of("notifications/cancelled", None),
+            NotificationTarget::Other
+        );
         assert_eq!(
             of("notifications/cancelled", r#"{"requestId":1,"reason":5}"#),
-            Signal::Cancelled {
+            NotificationTarget::Cancelled {
                 id: 1.into(),
                 reason: None
             }
         );
         assert_eq!(
             of("notifications/progress", r#"{"progressToken":true}"#),
-            Signal::Other
+            NotificationTarget::Other
         );
         assert_eq!(
             of("notifications/tools/list_changed", r#"{"_meta":{}}"#),
-            Signal::Other
+            NotificationTarget::Other
         );
     }
 }

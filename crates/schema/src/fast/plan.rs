@@ -1,4 +1,4 @@
-//! From a plain schema to a [`Plan`].
+//! From a plain schema to a [`CheckPlan`].
 
 use carryall_types::{JsonObject, JsonValue};
 
@@ -11,13 +11,13 @@ const MAX_REFERENCES: usize = 16;
 
 /// How to check a value.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Plan {
+pub(crate) enum CheckPlan {
     Anything,
     Nothing,
     Rules(Box<Rules>),
 }
 
-impl Plan {
+impl CheckPlan {
     /// The plan that every value matches.
     pub(crate) fn anything() -> Self {
         Self::Anything
@@ -33,7 +33,7 @@ pub(crate) struct Rules {
     pub(super) strings: Strings,
     pub(super) integers: Integers,
     pub(super) object: Object,
-    pub(super) items: Plan,
+    pub(super) items: CheckPlan,
 }
 
 /// A set of types.
@@ -104,31 +104,31 @@ impl Integers {
 
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Object {
-    pub(super) members: Vec<Member>,
+    pub(super) members: Vec<PlannedMember>,
     /// A bit for each of `members`.
     pub(super) required: u64,
     pub(super) extra: Extra,
 }
 
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Member {
+pub(super) struct PlannedMember {
     name: Box<str>,
     /// `None` for a required member that `properties` does not name.
-    pub(super) plan: Option<Plan>,
+    pub(super) plan: Option<CheckPlan>,
 }
 
 /// What `additionalProperties` says.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Extra {
     Allowed,
-    Checked(Plan),
+    Checked(CheckPlan),
 }
 
 impl Object {
     /// Where the member is, looking from `hint` on and then from the start.
     pub(super) fn find(&self, key: &str, hint: usize) -> Option<usize> {
         let (before, after) = self.members.split_at(hint.min(self.members.len()));
-        let is_it = |member: &Member| *member.name == *key;
+        let is_it = |member: &PlannedMember| *member.name == *key;
         after
             .iter()
             .position(is_it)
@@ -140,7 +140,7 @@ impl Object {
         let index = match self.find(name, 0) {
             Some(index) => index,
             None => {
-                self.members.push(Member {
+                self.members.push(PlannedMember {
                     name: name.into(),
                     plan: None,
                 });
@@ -156,7 +156,7 @@ impl Object {
 }
 
 /// The plan for `schema`, if it holds nothing but what plans know.
-pub(crate) fn compile(schema: &JsonObject) -> Option<Plan> {
+pub(crate) fn compile(schema: &JsonObject) -> Option<CheckPlan> {
     let definitions = schema.get("$defs").and_then(JsonValue::as_object);
     Compiler {
         definitions,
@@ -173,16 +173,16 @@ struct Compiler<'a> {
 }
 
 impl<'a> Compiler<'a> {
-    fn schema(&mut self, schema: &'a JsonValue) -> Option<Plan> {
+    fn schema(&mut self, schema: &'a JsonValue) -> Option<CheckPlan> {
         match schema {
-            JsonValue::Bool(true) => Some(Plan::Anything),
-            JsonValue::Bool(false) => Some(Plan::Nothing),
+            JsonValue::Bool(true) => Some(CheckPlan::Anything),
+            JsonValue::Bool(false) => Some(CheckPlan::Nothing),
             JsonValue::Object(schema) => self.object(schema),
             _ => None,
         }
     }
 
-    fn object(&mut self, schema: &'a JsonObject) -> Option<Plan> {
+    fn object(&mut self, schema: &'a JsonObject) -> Option<CheckPlan> {
         self.plans += 1;
         if self.plans > MAX_PLANS {
             return None;
@@ -197,7 +197,7 @@ impl<'a> Compiler<'a> {
                 required: 0,
                 extra: Extra::Allowed,
             },
-            items: Plan::Anything,
+            items: CheckPlan::Anything,
         };
         let mut target = None;
         for (keyword, value) in schema {
@@ -221,8 +221,8 @@ impl<'a> Compiler<'a> {
             .all(|keyword| keyword == "$ref" || is_annotation(keyword));
         match target {
             Some(plan) => is_empty.then_some(plan),
-            None if is_empty => Some(Plan::Anything),
-            None => Some(Plan::Rules(Box::new(rules))),
+            None if is_empty => Some(CheckPlan::Anything),
+            None => Some(CheckPlan::Rules(Box::new(rules))),
         }
     }
 
@@ -240,7 +240,7 @@ impl<'a> Compiler<'a> {
             "items" => rules.items = self.schema(value)?,
             "additionalProperties" => {
                 rules.object.extra = match self.schema(value)? {
-                    Plan::Anything => Extra::Allowed,
+                    CheckPlan::Anything => Extra::Allowed,
                     plan => Extra::Checked(plan),
                 }
             }
@@ -251,7 +251,7 @@ impl<'a> Compiler<'a> {
                 }
                 for (name, schema) in properties {
                     let plan = Some(self.schema(schema)?);
-                    rules.object.members.push(Member {
+                    rules.object.members.push(PlannedMember {
                         name: name.as_str().into(),
                         plan,
                     });
@@ -268,7 +268,7 @@ impl<'a> Compiler<'a> {
     /// A definition of the root, as generators of schemas write it. An `$id` or anchor in between
     /// is not an annotation and keeps the schema from being plain, so that the pointer can only
     /// mean the root's.
-    fn reference(&mut self, value: &'a JsonValue) -> Option<Plan> {
+    fn reference(&mut self, value: &'a JsonValue) -> Option<CheckPlan> {
         let name = value.as_str()?.strip_prefix("#/$defs/")?;
         let is_plain = name.bytes().all(|byte| {
             byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-' || byte == b'.'

@@ -1,8 +1,8 @@
-use super::{Verdict, compile};
+use super::{PlanVerdict, compile};
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 
-fn verdict(schema: &Value, text: &str) -> Verdict {
+fn verdict(schema: &Value, text: &str) -> PlanVerdict {
     compile(schema.as_object().unwrap())
         .expect("a plain schema")
         .check(text)
@@ -28,7 +28,7 @@ fn plain_values_are_decided_on_the_text() {
         r#" { "extra" : null , "tags" : [ "a\n" , "" ] , "age" : 149 , "name" : "x" , "kind" : 7 , "ratio" : -1.5 } "#,
         r#"{"name":"x","extra":0,"kind":null,"ratio":null,"more":1.5e3}"#,
     ] {
-        assert_eq!(verdict(&schema, text), Verdict::Valid, "{text}");
+        assert_eq!(verdict(&schema, text), PlanVerdict::Valid, "{text}");
     }
     for text in [
         r#"{"name":"x"}"#,
@@ -49,7 +49,7 @@ fn plain_values_are_decided_on_the_text() {
         r#"{"name":"x","extra":1} 2"#,
         "[]",
     ] {
-        assert_eq!(verdict(&schema, text), Verdict::Unsure, "{text}");
+        assert_eq!(verdict(&schema, text), PlanVerdict::Unsure, "{text}");
     }
 }
 
@@ -79,8 +79,8 @@ fn many_members_are_left_to_the_library() {
             .collect();
         json!({"type": "object", "properties": properties, "required": [format!("p{}", count - 1)]})
     };
-    assert_eq!(verdict(&named(64), r#"{"p63":1}"#), Verdict::Valid);
-    assert_eq!(verdict(&named(64), r#"{"p62":1}"#), Verdict::Unsure);
+    assert_eq!(verdict(&named(64), r#"{"p63":1}"#), PlanVerdict::Valid);
+    assert_eq!(verdict(&named(64), r#"{"p62":1}"#), PlanVerdict::Unsure);
     assert_eq!(compile(named(65).as_object().unwrap()), None);
 }
 
@@ -190,7 +190,7 @@ proptest! {
         let validator = &library.0.full.as_ref().unwrap().validator;
         for text in texts {
             let by_library = serde_json::from_str::<Value>(&text).is_ok_and(|value| validator.is_valid(&value));
-            let by_text = plan.check(&text) == Verdict::Valid;
+            let by_text = plan.check(&text) == PlanVerdict::Valid;
             prop_assert!(by_library || !by_text, "{schema} accepts {text}");
             // The other way round holds too, the rare forms aside.
             let rare = ["\\", "-0", ".", "e1", "9223372036854775808", "123456789012345678901234567890"];

@@ -1,6 +1,6 @@
 //! Reads one subschema, keyword by keyword.
 
-use super::walk::{Pending, Reference, Resource, Walk, Within};
+use super::walk::{Reference, SchemaResource, SchemaWalk, UnreadSchema, Within};
 use super::{Node, NodeId};
 use crate::{MAX_PATTERNS, SchemaProblem};
 use carryall_types::{JsonObject, JsonValue};
@@ -8,7 +8,7 @@ use carryall_types::{JsonObject, JsonValue};
 /// How many embedded schemas may have a URI of their own.
 const MAX_RESOURCES: usize = 256;
 
-impl<'a> Walk<'a> {
+impl<'a> SchemaWalk<'a> {
     pub(super) fn object(
         &mut self,
         object: &'a JsonObject,
@@ -167,7 +167,7 @@ impl<'a> Walk<'a> {
                 node.pattern = true;
             }
             ("uniqueItems" | "contentMediaType" | "contentEncoding", _) => {
-                self.pending.push(Pending::Data {
+                self.pending.push(UnreadSchema::Data {
                     value,
                     depth: depth + 1,
                 });
@@ -175,12 +175,12 @@ impl<'a> Walk<'a> {
             }
             ("enum" | "required", JsonValue::Array(list)) => {
                 node.weight += list.len() as u64 / 8;
-                self.pending.push(Pending::Data {
+                self.pending.push(UnreadSchema::Data {
                     value,
                     depth: depth + 1,
                 });
             }
-            _ => self.pending.push(Pending::Data {
+            _ => self.pending.push(UnreadSchema::Data {
                 value,
                 depth: depth + 1,
             }),
@@ -213,7 +213,7 @@ impl<'a> Walk<'a> {
                 ));
             } else {
                 resource = Some(self.resources.len());
-                self.resources.push(Resource {
+                self.resources.push(SchemaResource {
                     id: Some(uri),
                     root: object,
                     outer,

@@ -5,12 +5,12 @@
 //! missing one is left to it.
 
 use super::NodeId;
-use super::walk::{Reference, Walk};
+use super::walk::{Reference, SchemaWalk};
 use crate::SchemaProblem;
 use carryall_types::{JsonObject, JsonValue};
 
 /// Links every reference to its targets.
-pub(super) fn resolve(walk: &mut Walk<'_>) -> Result<(), SchemaProblem> {
+pub(super) fn resolve(walk: &mut SchemaWalk<'_>) -> Result<(), SchemaProblem> {
     // Following one may bring more to light.
     while let Some(reference) = walk.references.pop() {
         for target in targets(walk, &reference)? {
@@ -20,7 +20,10 @@ pub(super) fn resolve(walk: &mut Walk<'_>) -> Result<(), SchemaProblem> {
     Ok(())
 }
 
-fn targets(walk: &mut Walk<'_>, reference: &Reference<'_>) -> Result<Vec<NodeId>, SchemaProblem> {
+fn targets(
+    walk: &mut SchemaWalk<'_>,
+    reference: &Reference<'_>,
+) -> Result<Vec<NodeId>, SchemaProblem> {
     let (document, fragment) = reference.uri.split_once('#').unwrap_or((reference.uri, ""));
     let fragment = decode(fragment);
     let mut found = Vec::new();
@@ -49,7 +52,7 @@ fn targets(walk: &mut Walk<'_>, reference: &Reference<'_>) -> Result<Vec<NodeId>
 /// it is one whose identifier ends in the same segment, because base URIs only ever change what
 /// comes before it.
 fn resources(
-    walk: &Walk<'_>,
+    walk: &SchemaWalk<'_>,
     reference: &Reference<'_>,
     document: &str,
 ) -> Result<Vec<usize>, SchemaProblem> {

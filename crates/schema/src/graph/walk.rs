@@ -1,7 +1,7 @@
 //! Finds every subschema and counts what is bounded.
 
 use super::{Node, NodeId};
-use crate::dialect::{Accepted, Dialect};
+use crate::dialect::{AcceptedDialects, Dialect};
 use crate::{MAX_BYTES, MAX_DEPTH, MAX_SUBSCHEMAS, SchemaProblem};
 use carryall_types::{JsonObject, JsonValue};
 use std::collections::HashMap;
@@ -11,15 +11,15 @@ use std::collections::HashMap;
 pub(super) type Within = Option<usize>;
 
 /// What is known of a schema while it is read.
-pub(super) struct Walk<'a> {
+pub(super) struct SchemaWalk<'a> {
     pub(super) dialect: Dialect,
-    pub(super) accepted: Accepted,
+    pub(super) accepted: AcceptedDialects,
     pub(super) nodes: Vec<Node>,
     /// Subschemas by the address of their object, which does not move while the schema is borrowed.
     pub(super) ids: HashMap<*const JsonObject, NodeId>,
-    pub(super) pending: Vec<Pending<'a>>,
+    pub(super) pending: Vec<UnreadSchema<'a>>,
     /// Schema resources: the root, and every subschema with an identifier.
-    pub(super) resources: Vec<Resource<'a>>,
+    pub(super) resources: Vec<SchemaResource<'a>>,
     /// `$anchor` and `$dynamicAnchor`, or an identifier that is a fragment, each in its resource.
     pub(super) anchors: HashMap<(usize, &'a str), NodeId>,
     /// `$dynamicAnchor` wherever it is. `$recursiveAnchor` is one without a name.
@@ -29,7 +29,7 @@ pub(super) struct Walk<'a> {
     pub(super) patterns: usize,
 }
 
-pub(super) struct Resource<'a> {
+pub(super) struct SchemaResource<'a> {
     pub(super) id: Option<&'a str>,
     pub(super) root: &'a JsonObject,
     /// The resource around it.
@@ -45,7 +45,7 @@ pub(super) struct Reference<'a> {
 }
 
 /// What is still to be read.
-pub(super) enum Pending<'a> {
+pub(super) enum UnreadSchema<'a> {
     Schema {
         value: &'a JsonValue,
         id: NodeId,
@@ -58,11 +58,11 @@ pub(super) enum Pending<'a> {
     },
 }
 
-impl<'a> Walk<'a> {
+impl<'a> SchemaWalk<'a> {
     pub(super) fn new(
         root: &'a JsonObject,
         dialect: Dialect,
-        accepted: Accepted,
+        accepted: AcceptedDialects,
     ) -> Result<Self, SchemaProblem> {
         let mut walk = Self {
             dialect,
@@ -70,7 +70,7 @@ impl<'a> Walk<'a> {
             nodes: vec![Node::default()],
             ids: HashMap::new(),
             pending: Vec::new(),
-            resources: vec![Resource {
+            resources: vec![SchemaResource {
                 id: None,
                 root,
                 outer: None,
@@ -120,7 +120,7 @@ impl<'a> Walk<'a> {
     fn run(&mut self) -> Result<(), SchemaProblem> {
         while let Some(pending) = self.pending.pop() {
             match pending {
-                Pending::Schema {
+                UnreadSchema::Schema {
                     value: JsonValue::Object(object),
                     id,
                     depth,
@@ -128,7 +128,7 @@ impl<'a> Walk<'a> {
                 } => {
                     self.object(object, id, depth, resource)?;
                 }
-                Pending::Schema { value, depth, .. } | Pending::Data { value, depth } => {
+                UnreadSchema::Schema { value, depth, .. } | UnreadSchema::Data { value, depth } => {
                     self.data(value, depth)?
                 }
             }
@@ -151,7 +151,7 @@ impl<'a> Walk<'a> {
         }
         let id = self.nodes.len() as NodeId;
         self.nodes.push(Node::default());
-        self.pending.push(Pending::Schema {
+        self.pending.push(UnreadSchema::Schema {
             value,
             id,
             depth,
@@ -199,17 +199,18 @@ impl<'a> Walk<'a> {
             JsonValue::String(text) => self.spend(text.len() + 2),
             JsonValue::Array(items) => {
                 self.spend(2 + items.len())?;
-                self.pending.extend(items.iter().map(|value| Pending::Data {
-                    value,
-                    depth: depth + 1,
-                }));
+                self.pending
+                    .extend(items.iter().map(|value| UnreadSchema::Data {
+                        value,
+                        depth: depth + 1,
+                    }));
                 Ok(())
             }
             JsonValue::Object(members) => {
                 self.spend(2)?;
                 for (name, value) in members {
                     self.spend(name.len() + 4)?;
-                    self.pending.push(Pending::Data {
+                    self.pending.push(UnreadSchema::Data {
                         value,
                         depth: depth + 1,
                     });

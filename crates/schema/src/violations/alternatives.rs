@@ -1,6 +1,6 @@
 //! What is wrong with a value that matches no branch of an `anyOf` or `oneOf`.
 
-use super::{Context, at, none_of, shown};
+use super::{ErrorContext, at, none_of, shown};
 use carryall_types::JsonValue;
 use jsonschema::ValidationError;
 use jsonschema::error::{TypeKind, ValidationErrorKind};
@@ -13,7 +13,7 @@ type Branch = Vec<ValidationError<'static>>;
 /// How many branches are told when it cannot be known which one was meant.
 const MAX_BRANCHES: usize = 3;
 
-impl Context<'_> {
+impl ErrorContext<'_> {
     pub(super) fn explain_alternatives(
         &self,
         error: &ValidationError<'_>,

@@ -11,7 +11,7 @@ use std::sync::{Mutex, PoisonError};
 /// What travels from round to round.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Record {
-    /// Answers by the key of their question.
+    /// RoundAnswers by the key of their question.
     #[serde(rename = "a", default, skip_serializing_if = "JsonObject::is_empty")]
     answers: JsonObject,
     /// Outcomes by the key of their step.

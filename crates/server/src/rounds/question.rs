@@ -14,7 +14,7 @@ use std::marker::PhantomData;
 /// What the user did with a question (`client/elicitation#response-actions`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use = "the user may have said no"]
-pub enum Elicited<T> {
+pub enum ElicitOutcome<T> {
     /// The user agreed; for a form, with these values.
     Accepted(T),
     /// The user said no.
@@ -23,7 +23,7 @@ pub enum Elicited<T> {
     Cancelled,
 }
 
-impl<T> Elicited<T> {
+impl<T> ElicitOutcome<T> {
     /// The values, if the user agreed.
     #[must_use]
     pub fn accepted(self) -> Option<T> {
@@ -33,20 +33,20 @@ impl<T> Elicited<T> {
         }
     }
 
-    fn map<U>(self, map: impl FnOnce(T) -> Result<U, String>) -> Result<Elicited<U>, String> {
+    fn map<U>(self, map: impl FnOnce(T) -> Result<U, String>) -> Result<ElicitOutcome<U>, String> {
         Ok(match self {
-            Self::Accepted(value) => Elicited::Accepted(map(value)?),
-            Self::Declined => Elicited::Declined,
-            Self::Cancelled => Elicited::Cancelled,
+            Self::Accepted(value) => ElicitOutcome::Accepted(map(value)?),
+            Self::Declined => ElicitOutcome::Declined,
+            Self::Cancelled => ElicitOutcome::Cancelled,
         })
     }
 }
 
 /// The answers to the requests of one question, in their order.
 #[derive(Debug)]
-pub struct Answers(std::vec::IntoIter<(String, JsonValue)>);
+pub struct RoundAnswers(std::vec::IntoIter<(String, JsonValue)>);
 
-impl Answers {
+impl RoundAnswers {
     pub(super) fn new(given: Vec<(String, JsonValue)>) -> Self {
         Self(given.into_iter())
     }
@@ -83,7 +83,7 @@ pub trait Question: sealed::Sealed + Send {
 
     /// Reads the answers, in the order of the requests.
     #[doc(hidden)]
-    fn read(self, answers: &mut Answers) -> Result<Self::Answer, Failure>;
+    fn read(self, answers: &mut RoundAnswers) -> Result<Self::Answer, Failure>;
 }
 
 /// A question to the user whose answer is a `T`: a struct of texts, numbers, booleans and choices,
@@ -115,13 +115,13 @@ impl<T> std::fmt::Debug for Form<T> {
 impl<T> sealed::Sealed for Form<T> {}
 
 impl<T: DeserializeOwned + JsonSchema> Question for Form<T> {
-    type Answer = Elicited<T>;
+    type Answer = ElicitOutcome<T>;
 
     fn requests(&self) -> Result<Vec<InputRequest>, Failure> {
         Ok(vec![form(&self.message, form_of::<T>()?)])
     }
 
-    fn read(self, answers: &mut Answers) -> Result<Self::Answer, Failure> {
+    fn read(self, answers: &mut RoundAnswers) -> Result<Self::Answer, Failure> {
         let schema = form_of::<T>()?;
         answers.next(|answer| {
             filled_in(answer, schema)?.map(|content| decode(JsonValue::Object(content)))
@@ -134,22 +134,25 @@ fn form(message: &str, schema: RequestedSchema) -> InputRequest {
 }
 
 /// What the user has filled in, checked against the form that asked for it.
-fn filled_in(answer: JsonValue, schema: RequestedSchema) -> Result<Elicited<JsonObject>, String> {
+fn filled_in(
+    answer: JsonValue,
+    schema: RequestedSchema,
+) -> Result<ElicitOutcome<JsonObject>, String> {
     elicited(answer, &ElicitRequestFormParams::new("", schema).into())
 }
 
 fn elicited(
     answer: JsonValue,
     question: &ElicitRequestParams,
-) -> Result<Elicited<JsonObject>, String> {
+) -> Result<ElicitOutcome<JsonObject>, String> {
     let answer: ElicitResult = decode(answer)?;
     Ok(match answer.action {
         ElicitAction::Accept => {
             answer.check(question)?;
-            Elicited::Accepted(answer.content.unwrap_or_default())
+            ElicitOutcome::Accepted(answer.content.unwrap_or_default())
         }
-        ElicitAction::Decline => Elicited::Declined,
-        ElicitAction::Cancel => Elicited::Cancelled,
+        ElicitAction::Decline => ElicitOutcome::Declined,
+        ElicitAction::Cancel => ElicitOutcome::Cancelled,
     })
 }
 
@@ -183,7 +186,7 @@ macro_rules! one_request {
                 Ok(vec![self.clone().into()])
             }
 
-            fn read(self, answers: &mut Answers) -> Result<Self::Answer, Failure> {
+            fn read(self, answers: &mut RoundAnswers) -> Result<Self::Answer, Failure> {
                 let read: fn(Self, JsonValue) -> Result<$answer, String> = $read;
                 answers.next(|answer| read(self, answer))
             }
@@ -193,10 +196,10 @@ macro_rules! one_request {
 
 one_request!(
     ElicitRequestFormParams,
-    Elicited<JsonObject>,
+    ElicitOutcome<JsonObject>,
     |form, answer| filled_in(answer, form.requested_schema)
 );
-one_request!(ElicitRequestURLParams, Elicited<()>, |url, answer| {
+one_request!(ElicitRequestURLParams, ElicitOutcome<()>, |url, answer| {
     elicited(answer, &url.into())?.map(|_| Ok(()))
 });
 one_request!(
@@ -225,7 +228,7 @@ macro_rules! together {
                 Ok(requests)
             }
 
-            fn read(self, answers: &mut Answers) -> Result<Self::Answer, Failure> {
+            fn read(self, answers: &mut RoundAnswers) -> Result<Self::Answer, Failure> {
                 #[allow(non_snake_case)]
                 let ($($question,)+) = self;
                 Ok(($($question.read(answers)?,)+))

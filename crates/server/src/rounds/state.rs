@@ -6,7 +6,7 @@ use crate::clock;
 use crate::keys::Keys;
 use crate::output::Failure;
 use crate::random;
-use carryall_proto::cursor::{BadCursor, Cursor};
+use carryall_proto::cursor::{Cursor, InvalidCursor};
 use carryall_proto::seal::Keyring;
 use carryall_proto::{Call, Principal};
 use carryall_types::{ErrorObject, JsonObject, JsonValue};
@@ -16,7 +16,7 @@ use std::time::Duration;
 const PURPOSE: &str = "request-state";
 
 /// Members of `params` that differ between the rounds of one request.
-pub(crate) const OF_THE_ROUND: [&str; 3] = ["_meta", "inputResponses", "requestState"];
+pub(crate) const ROUND_FIELDS: [&str; 3] = ["_meta", "inputResponses", "requestState"];
 
 /// The keys of the server, and how long what they seal is good for.
 ///
@@ -82,10 +82,10 @@ impl Sealer {
         list: &str,
         caller: Option<&Principal>,
         text: &str,
-    ) -> Result<Cursor, BadCursor> {
+    ) -> Result<Cursor, InvalidCursor> {
         Cursor::open(
             list,
-            &*self.keys.now().ok_or(BadCursor)?,
+            &*self.keys.now().ok_or(InvalidCursor)?,
             &self.binding_to(caller),
             seconds(),
             text,
@@ -131,7 +131,7 @@ impl Sealer {
     fn binding(&self, call: &Call) -> Result<Vec<u8>, Failure> {
         let caller = call.principal.as_deref().map(identity);
         let mut params: JsonObject = call.params.raw().decode()?;
-        params.retain(|name, _| !OF_THE_ROUND.contains(&name.as_str()));
+        params.retain(|name, _| !ROUND_FIELDS.contains(&name.as_str()));
         let mut params = JsonValue::Object(params);
         // Whoever passes a request on may write its members in another order.
         params.sort_all_objects();

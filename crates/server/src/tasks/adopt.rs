@@ -1,9 +1,9 @@
 //! From a call to a task: the handler's future changes hands, and goes on where it is.
 
-use super::engine::NotAdopted;
-use super::{Engine, TaskSupport, is_declared, required};
+use super::engine::NotPromoted;
+use super::{TaskEngine, TaskSupport, is_declared, required};
 use crate::ctx::{Ctx, missing_capabilities};
-use crate::output::{Failure, Refusal, ToolError, ToolOutput};
+use crate::output::{Failure, HandlerError, Refusal, ToolOutput};
 use crate::tool_entry::ToolEntry;
 use carryall_proto::BoxFuture;
 use carryall_types::ErrorObject;
@@ -15,11 +15,11 @@ use std::time::Duration;
 use tokio::time::Sleep;
 
 /// A handler at work.
-pub(super) type Handler = BoxFuture<Result<ToolOutput, ToolError>>;
+pub(super) type Handler = BoxFuture<Result<ToolOutput, HandlerError>>;
 
 /// A handler's wish to go on as a task.
 #[derive(Debug, Default)]
-pub(crate) struct Wish(Mutex<State>);
+pub(crate) struct TaskRequest(Mutex<State>);
 
 #[derive(Debug, Default)]
 struct State {
@@ -33,7 +33,7 @@ struct State {
     wishers: Vec<Waker>,
 }
 
-impl Wish {
+impl TaskRequest {
     /// Ends when the call of `ctx` has become a task, or cannot become one.
     async fn granted(&self, ctx: &Ctx) -> Result<(), ErrorObject> {
         let before = self.lock().refusals;
@@ -88,7 +88,7 @@ enum Trigger {
     /// Nothing does any more: it cannot become one.
     Never,
     Time(Pin<Box<Sleep>>),
-    Wish(Arc<Wish>),
+    TaskRequest(Arc<TaskRequest>),
 }
 
 impl Trigger {
@@ -96,14 +96,14 @@ impl Trigger {
         match self {
             Self::Never => false,
             Self::Time(timer) => timer.as_mut().poll(cx).is_ready(),
-            Self::Wish(wish) => wish.is_wished(cx),
+            Self::TaskRequest(wish) => wish.is_wished(cx),
         }
     }
 }
 
 /// A tool's handler with what may make a task of its call.
 pub(crate) fn as_task(
-    engine: &Arc<Engine>,
+    engine: &Arc<TaskEngine>,
     ctx: &Ctx,
     entry: &Arc<ToolEntry>,
     handler: Handler,
@@ -111,7 +111,7 @@ pub(crate) fn as_task(
     let declared = is_declared(ctx.client_capabilities());
     match entry.tool.task {
         TaskSupport::Always if !declared => {
-            let missing = ToolError::protocol(missing_capabilities(&[required()]));
+            let missing = HandlerError::protocol(missing_capabilities(&[required()]));
             Box::pin(std::future::ready(Err(missing)))
         }
         TaskSupport::Always | TaskSupport::WhenPossible if declared => Box::pin(begun_as_task(
@@ -128,7 +128,7 @@ pub(crate) fn as_task(
             ctx,
             entry,
             handler,
-            Trigger::Wish(ctx.may_become_task()),
+            Trigger::TaskRequest(ctx.may_become_task()),
         ),
         TaskSupport::Never
         | TaskSupport::Always
@@ -142,7 +142,7 @@ fn timer(time: Duration) -> Pin<Box<Sleep>> {
 }
 
 fn watched(
-    engine: &Arc<Engine>,
+    engine: &Arc<TaskEngine>,
     ctx: &Ctx,
     entry: &Arc<ToolEntry>,
     mut handler: Handler,
@@ -162,12 +162,12 @@ fn watched(
             let refused = match engine.adopt(&ctx, &entry, handler).await {
                 Ok(task) => return Err(answered_with(task)),
                 Err(refused) if refused.may_go_on => refused,
-                Err(NotAdopted { error, .. }) => return Err(error.into()),
+                Err(NotPromoted { error, .. }) => return Err(error.into()),
             };
             handler = refused.handler;
             match trigger {
                 // What to do without a task is for the handler to say.
-                Trigger::Wish(ref wish) => {
+                Trigger::TaskRequest(ref wish) => {
                     wish.refuse(to_error(refused.error));
                     // One that tries again and again does so beside others.
                     tokio::task::yield_now().await;
@@ -187,23 +187,23 @@ fn watched(
 /// Runs a handler as a task from the beginning; as a plain call if the tool may do so and there can
 /// be no task.
 async fn begun_as_task(
-    engine: Arc<Engine>,
+    engine: Arc<TaskEngine>,
     ctx: Ctx,
     entry: Arc<ToolEntry>,
     handler: Handler,
-) -> Result<ToolOutput, ToolError> {
+) -> Result<ToolOutput, HandlerError> {
     match engine.adopt(&ctx, &entry, handler).await {
         Ok(task) => Err(answered_with(task)),
         Err(refused) if refused.may_go_on && entry.tool.task == TaskSupport::WhenPossible => {
             note_plain(&entry, &refused.error);
             refused.handler.await
         }
-        Err(NotAdopted { error, .. }) => Err(error.into()),
+        Err(NotPromoted { error, .. }) => Err(error.into()),
     }
 }
 
-fn answered_with(task: carryall_types::Task) -> ToolError {
-    ToolError(Refusal::Task(Box::new(task)))
+fn answered_with(task: carryall_types::Task) -> HandlerError {
+    HandlerError(Refusal::Task(Box::new(task)))
 }
 
 fn to_error(failure: Failure) -> ErrorObject {
@@ -243,7 +243,7 @@ impl Ctx {
     /// cancel safe: the wish stays.
     ///
     /// ```
-    /// use carryall_server::{Ctx, Elicited, Form, Server, TaskSupport, Tool, ToolError};
+    /// use carryall_server::{Ctx, ElicitOutcome, Form, Server, TaskSupport, Tool, HandlerError};
     ///
     /// #[derive(serde::Deserialize, schemars::JsonSchema)]
     /// struct Scope {
@@ -251,8 +251,8 @@ impl Ctx {
     ///     years: u32,
     /// }
     ///
-    /// async fn report(ctx: Ctx) -> Result<String, ToolError> {
-    ///     let Elicited::Accepted(scope) = ctx.ask(Form::<Scope>::new("What shall it cover?")).await? else {
+    /// async fn report(ctx: Ctx) -> Result<String, HandlerError> {
+    ///     let ElicitOutcome::Accepted(scope) = ctx.ask(Form::<Scope>::new("What shall it cover?")).await? else {
     ///         return Ok("no report then".into());
     ///     };
     ///     ctx.become_task().await?;

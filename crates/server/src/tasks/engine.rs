@@ -35,7 +35,7 @@ const CONFLICTS: u32 = 1_000;
 const MAX_ID_BYTES: usize = 128;
 
 /// The tasks of a server.
-pub(crate) struct Engine {
+pub(crate) struct TaskEngine {
     pub(super) settings: Tasks,
     /// The name of the server.
     server: String,
@@ -51,7 +51,7 @@ pub(crate) struct Engine {
     keeping: OnceLock<Background>,
 }
 
-impl Engine {
+impl TaskEngine {
     pub(crate) fn new(settings: Tasks, store: Arc<dyn Store>, server: String) -> Self {
         let kept = Ledger::new(settings.limits.0, settings.limits.1);
         let any = Amount::new(usize::MAX, usize::MAX);
@@ -106,7 +106,7 @@ impl Engine {
         });
     }
 
-    /// Answers one of the extension's methods; `None` if it is not one of them.
+    /// RoundAnswers one of the extension's methods; `None` if it is not one of them.
     pub(crate) fn answer(
         self: &Arc<Self>,
         core: &Arc<Core>,
@@ -161,7 +161,7 @@ impl Engine {
         if id.len() > MAX_ID_BYTES {
             return Err(refusal::unknown("task", id));
         }
-        let found = patiently(|| self.store().get(KIND, id, now())).await?;
+        let found = retry_briefly(|| self.store().get(KIND, id, now())).await?;
         let found = found.and_then(|row| Record::read(&row).map(|record| (row, record)));
         let found = found.filter(|(_, record)| record.belongs_to(caller) && self.owns(record));
         found.ok_or_else(|| refusal::unknown("task", id))
@@ -275,7 +275,7 @@ impl Engine {
         ctx: &Ctx,
         entry: &Arc<ToolEntry>,
         handler: Handler,
-    ) -> Result<Task, NotAdopted> {
+    ) -> Result<Task, NotPromoted> {
         match self.create(ctx, entry).await {
             Ok((task, run)) => {
                 let run = self.begin(run);
@@ -287,7 +287,7 @@ impl Engine {
                 // What may be in the store is worked on when its lease has ended, if it can be
                 // resumed.
                 let may_go_on = !(may_be_stored && entry.tool.resumable);
-                Err(NotAdopted {
+                Err(NotPromoted {
                     error,
                     handler,
                     may_go_on,
@@ -323,7 +323,7 @@ impl Engine {
             .hold(&caller, &id, row.value.len(), row.expires_at, now());
         held.map_err(|exceeded| refused(refusal::too_many_tasks(exceeded)))?;
         // One that was inserted though the store said it failed has this id, which nobody else has.
-        if let Err(error) = patiently(|| self.store().insert(row.clone(), now())).await {
+        if let Err(error) = retry_briefly(|| self.store().insert(row.clone(), now())).await {
             self.kept.release(&id);
             let may_be_stored = !matches!(error, NotStored::Full);
             return Err((Failure::protocol(error.into()), may_be_stored));
@@ -395,10 +395,10 @@ impl Engine {
     }
 }
 
-impl fmt::Debug for Engine {
+impl fmt::Debug for TaskEngine {
     /// Without the ids of tasks.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Engine")
+        f.debug_struct("TaskEngine")
             .field("settings", &self.settings)
             .finish_non_exhaustive()
     }
@@ -436,7 +436,7 @@ fn acknowledged(core: &Core) -> Result<RawJson, ErrorObject> {
 }
 
 /// A handler whose call has not become a task.
-pub(super) struct NotAdopted {
+pub(super) struct NotPromoted {
     /// Why not.
     pub(super) error: Failure,
     pub(super) handler: Handler,
@@ -473,7 +473,7 @@ fn unavailable(error: &StoreError) -> NotStored {
 }
 
 /// Tries for a moment what a store may do later.
-async fn patiently<'a, T>(
+async fn retry_briefly<'a, T>(
     mut attempt: impl FnMut() -> carryall_store::BoxFuture<'a, Result<T, StoreError>>,
 ) -> Result<T, NotStored> {
     let mut tried = 1;

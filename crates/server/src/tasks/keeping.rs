@@ -1,8 +1,8 @@
 //! What goes on behind all tasks: news from the store to those who wait, and a look at what nobody
 //! works on any more.
 
-use super::Engine;
 use super::Run;
+use super::TaskEngine;
 use super::record::{KIND, Lease, Record};
 use crate::clock::{millis, now};
 use crate::ctx::Ctx;
@@ -18,7 +18,7 @@ use std::time::Duration;
 const AT_ONCE: usize = 64;
 
 /// Runs as long as the server is there.
-pub(super) async fn keep(engine: Weak<Engine>, mut changes: Changes, tick: Duration) {
+pub(super) async fn keep(engine: Weak<TaskEngine>, mut changes: Changes, tick: Duration) {
     let mut tick = tokio::time::interval(tick);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
@@ -36,7 +36,7 @@ pub(super) async fn keep(engine: Weak<Engine>, mut changes: Changes, tick: Durat
     }
 }
 
-impl Engine {
+impl TaskEngine {
     async fn heard(&self, changed: Changed) {
         let Some(core) = self.core() else { return };
         match changed {
@@ -145,7 +145,9 @@ impl Engine {
         match handler {
             Ok(handler) => drop(tokio::spawn(run.work(ctx, entry, handler))),
             Err(error) => {
-                let failed = Box::pin(std::future::ready(Err(crate::ToolError::protocol(error))));
+                let failed = Box::pin(std::future::ready(Err(crate::HandlerError::protocol(
+                    error,
+                ))));
                 drop(tokio::spawn(run.work(ctx, entry, failed)));
             }
         }

@@ -3,8 +3,8 @@
 use super::Tasks;
 use crate::clock::{millis, now};
 use crate::ctx::Ctx;
-use crate::render::{ResultText, Stamp};
-use crate::rounds::{OF_THE_ROUND, Record as Journal, check_answer, whose};
+use crate::render::{ResultBuffer, ResultWriter};
+use crate::rounds::{ROUND_FIELDS, Record as Journal, check_answer, whose};
 use crate::tool_entry::ToolEntry;
 use bytes::Bytes;
 
@@ -46,7 +46,7 @@ pub(super) struct Record {
     pub(super) questions: InputRequests,
     /// What answers and steps have brought.
     pub(super) journal: Journal,
-    pub(super) outcome: Option<Settled>,
+    pub(super) outcome: Option<TaskOutcome>,
     pub(super) resumable: bool,
     pub(super) lease: Lease,
     /// When the lease ends. It stands in the row and not in its value, so that a renewal does not
@@ -64,7 +64,7 @@ pub(super) struct Lease {
 /// How a task has ended.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum Settled {
+pub(super) enum TaskOutcome {
     Result(RawJson),
     Error(ErrorObject),
 }
@@ -86,7 +86,7 @@ impl Record {
     ) -> Self {
         let call = ctx.call();
         let mut params: JsonObject = call.params.raw().decode().unwrap_or_default();
-        params.retain(|name, _| !OF_THE_ROUND.contains(&name.as_str()));
+        params.retain(|name, _| !ROUND_FIELDS.contains(&name.as_str()));
         Self {
             owner: call.principal.as_deref().cloned(),
             server: ctx.core().sealer.server().to_owned(),
@@ -158,10 +158,10 @@ impl Record {
 
     pub(super) fn settle(&mut self, outcome: Outcome) {
         let (status, settled) = match outcome {
-            Outcome::Result(result) => (TaskStatus::Completed, Settled::Result(result)),
+            Outcome::Result(result) => (TaskStatus::Completed, TaskOutcome::Result(result)),
             Outcome::Error(error) => {
                 self.message = Some(clipped(error.message.clone()));
-                (TaskStatus::Failed, Settled::Error(error))
+                (TaskStatus::Failed, TaskOutcome::Error(error))
             }
         };
         self.status = status;
@@ -251,8 +251,8 @@ impl Record {
     }
 
     /// All that `tasks/get` answers (`tasks#task-polling`).
-    pub(super) fn detailed(&self, id: &str, stamp: &Stamp) -> RawJson {
-        let mut out = ResultText::start("complete", 512);
+    pub(super) fn detailed(&self, id: &str, stamp: &ResultWriter) -> RawJson {
+        let mut out = ResultBuffer::start("complete", 512);
         if out.splice(&self.task(id)).is_err() {
             tracing::error!(task = log_id(id), "a task cannot be written as JSON");
         }
@@ -265,15 +265,15 @@ impl Record {
             put("inputRequests", serde_json::to_vec(&self.questions));
         }
         match &self.outcome {
-            Some(Settled::Result(result)) => put("result", Ok(result.as_bytes().to_vec())),
-            Some(Settled::Error(error)) => put("error", serde_json::to_vec(error)),
+            Some(TaskOutcome::Result(result)) => put("result", Ok(result.as_bytes().to_vec())),
+            Some(TaskOutcome::Error(error)) => put("error", serde_json::to_vec(error)),
             None => {}
         }
         out.finish(None, stamp)
     }
 
     /// What listeners are told.
-    pub(super) fn change(&self, id: &str, stamp: &Stamp) -> TaskChange {
+    pub(super) fn change(&self, id: &str, stamp: &ResultWriter) -> TaskChange {
         TaskChange {
             id: id.into(),
             task: self.detailed(id, stamp),

@@ -1,11 +1,11 @@
 //! One worker at one task.
 
-use super::Engine;
+use super::TaskEngine;
 use super::engine::NotChanged;
 use super::record::{KIND, Record};
 use crate::clock::{millis, now};
 use crate::ctx::Ctx;
-use crate::output::{Failure, ToolError, ToolOutput};
+use crate::output::{Failure, HandlerError, ToolOutput};
 use crate::refusal;
 use crate::running::guarded;
 use crate::settle;
@@ -32,7 +32,7 @@ const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_
 /// A worker's hold on its task. All that it writes is written only while its lease has the number
 /// it was given.
 pub(crate) struct Run {
-    engine: Arc<Engine>,
+    engine: Arc<TaskEngine>,
     id: String,
     lease: u32,
     /// The version of the row that this worker has seen last.
@@ -76,7 +76,7 @@ impl From<Stopped> for Failure {
 
 impl Run {
     /// A worker at the task of this row, with this lease.
-    pub(super) fn new(engine: Arc<Engine>, row: &Row, lease: u32) -> Self {
+    pub(super) fn new(engine: Arc<TaskEngine>, row: &Row, lease: u32) -> Self {
         Self {
             engine,
             id: row.key.clone(),
@@ -109,7 +109,7 @@ impl Run {
         self: Arc<Self>,
         ctx: Ctx,
         entry: Arc<ToolEntry>,
-        handler: BoxFuture<Result<ToolOutput, ToolError>>,
+        handler: BoxFuture<Result<ToolOutput, HandlerError>>,
     ) -> impl Future<Output = ()> + Send {
         let working = Working(Arc::clone(&self));
         async move {
@@ -124,7 +124,7 @@ impl Run {
         &self,
         ctx: &Ctx,
         entry: &ToolEntry,
-        mut handler: BoxFuture<Result<ToolOutput, ToolError>>,
+        mut handler: BoxFuture<Result<ToolOutput, HandlerError>>,
     ) -> Option<Outcome> {
         let outcome = poll_fn(|cx| {
             let polled = guarded(|| {
@@ -173,7 +173,7 @@ impl Run {
             let seen = self.seen.load(Ordering::Relaxed);
             let store = self.engine.store();
             let renewed = self
-                .stubbornly(|| store.reschedule(KIND, &self.id, seen, Some(self.lease_end())))
+                .retry_until_ok(|| store.reschedule(KIND, &self.id, seen, Some(self.lease_end())))
                 .await;
             if renewed {
                 self.seen.store(seen + 1, Ordering::Relaxed);
@@ -191,7 +191,7 @@ impl Run {
     /// The task as it is, if it is this worker's.
     async fn look(&self) -> Result<Record, Stopped> {
         let row = self
-            .stubbornly(|| self.engine.store().get(KIND, &self.id, now()))
+            .retry_until_ok(|| self.engine.store().get(KIND, &self.id, now()))
             .await
             .ok_or(Stopped::Lost)?;
         let record = Record::read(&row)
@@ -243,7 +243,7 @@ impl Run {
     }
 
     /// Reads, however long the store takes.
-    async fn stubbornly<'a, T>(
+    async fn retry_until_ok<'a, T>(
         &'a self,
         attempt: impl Fn() -> carryall_store::BoxFuture<'a, carryall_store::StoreResult<T>>,
     ) -> T {

@@ -5,7 +5,7 @@ use carryall_proto::budget::Amount;
 use carryall_proto::{Call, CallSource};
 use carryall_server::{Server, TaskSupport, Tasks, Tool};
 use carryall_store::{Memory, Store};
-use carryall_testkit::{Answered, answer, call};
+use carryall_testkit::{TestReply, answer, call};
 use serde_json::{Value, json};
 use std::time::Duration;
 use tokio::time::sleep;
@@ -96,7 +96,7 @@ async fn ten_thousand_answers_to_what_was_not_asked_leave_nothing_behind() {
 
 #[test]
 fn replicas_need_a_store_that_they_share() {
-    let key = carryall_proto::seal::Keyring::new(carryall_proto::seal::Key::new(1, [1; 32]));
+    let key = carryall_proto::seal::Keyring::new(carryall_proto::seal::SealingKey::new(1, [1; 32]));
     let problem = builder(&World::default())
         .keyring(key)
         .replicated()
@@ -149,7 +149,7 @@ fn large(host: u8, name: &str, bytes: usize) -> Call {
     call
 }
 
-fn id_of(created: &Answered) -> String {
+fn id_of(created: &TestReply) -> String {
     created.result()["taskId"]
         .as_str()
         .unwrap_or_else(|| panic!("no task: {created:?}"))

@@ -3,7 +3,7 @@
 use crate::world::*;
 use carryall_proto::MessageStream;
 use carryall_server::{Server, Tool};
-use carryall_testkit::{Answered, answer, call, call_as, meta_with, next_notification, stream};
+use carryall_testkit::{TestReply, answer, call, call_as, meta_with, next_notification, stream};
 use serde_json::{Value, json};
 use std::time::Duration;
 use tokio::time::sleep;
@@ -12,7 +12,7 @@ use tokio::time::sleep;
 #[tokio::test]
 async fn the_extension_is_advertised_by_servers_that_have_tasks() {
     let (_, _, server) = alone();
-    let capabilities = |answered: Answered| answered.result()["capabilities"].clone();
+    let capabilities = |answered: TestReply| answered.result()["capabilities"].clone();
     let discovered = capabilities(answer(&server, call("server/discover", json!({}))).await);
     assert_eq!(
         discovered["extensions"]["io.modelcontextprotocol/tasks"],
@@ -379,7 +379,7 @@ async fn a_task_belongs_to_whoever_made_it() {
             )
             .await;
             assert_eq!(stolen.code(), -32602);
-            let message = |answered: &Answered| {
+            let message = |answered: &TestReply| {
                 answered.error()["message"]
                     .as_str()
                     .unwrap()

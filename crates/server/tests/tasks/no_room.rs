@@ -2,7 +2,7 @@
 
 use crate::replicas::Unreliable;
 use crate::world::*;
-use carryall_server::{Ctx, Server, TaskSupport, Tool, ToolError};
+use carryall_server::{Ctx, HandlerError, Server, TaskSupport, Tool};
 use carryall_store::Memory;
 use carryall_testkit::answer;
 use serde_json::json;
@@ -21,7 +21,7 @@ async fn full(world: &World) -> Server {
         while ctx.become_task().await.is_err() {
             refused += 1;
             if refused == 2 {
-                return Ok::<_, ToolError>("a plain call, then".to_owned());
+                return Ok::<_, HandlerError>("a plain call, then".to_owned());
             }
         }
         Ok("a task".to_owned())
@@ -31,7 +31,7 @@ async fn full(world: &World) -> Server {
         .tool(
             Tool::without_arguments("demanding", async |ctx: Ctx| {
                 ctx.become_task().await?;
-                Ok::<_, ToolError>("a task")
+                Ok::<_, HandlerError>("a task")
             })
             .as_task(TaskSupport::OnDemand),
         )

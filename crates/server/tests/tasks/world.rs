@@ -2,10 +2,11 @@
 
 use carryall_proto::Call;
 use carryall_server::{
-    Ctx, Elicited, Failure, Form, Server, ServerBuilder, TaskSupport, Tasks, Tool, ToolError,
+    Ctx, ElicitOutcome, Failure, Form, HandlerError, Server, ServerBuilder, TaskSupport, Tasks,
+    Tool,
 };
 use carryall_store::Memory;
-use carryall_testkit::{Answered, answer, call, meta_with};
+use carryall_testkit::{TestReply, answer, call, meta_with};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -66,9 +67,16 @@ pub(crate) fn builder(world: &World) -> ServerBuilder {
         .state(world.clone())
         .tool(Tool::without_arguments("plain", async |_| "at once"))
         .tool(Tool::without_arguments("always", async |_| "later").as_task(TaskSupport::Always))
-        .tool(Tool::without_arguments("possible", async |_| "later").as_task(TaskSupport::WhenPossible))
+        .tool(
+            Tool::without_arguments("possible", async |_| "later")
+                .as_task(TaskSupport::WhenPossible),
+        )
         .tool(Tool::without_arguments("waits", waits).as_task(TaskSupport::Always))
-        .tool(Tool::without_arguments("resumes", waits).as_task(TaskSupport::Always).resumable())
+        .tool(
+            Tool::without_arguments("resumes", waits)
+                .as_task(TaskSupport::Always)
+                .resumable(),
+        )
         .tool(
             Tool::without_arguments("soon", async |ctx: Ctx| {
                 world_of(&ctx, "begun");
@@ -78,35 +86,51 @@ pub(crate) fn builder(world: &World) -> ServerBuilder {
             })
             .as_task(TaskSupport::After(Duration::from_millis(40))),
         )
-        .tool(Tool::without_arguments("quick", async |_| "at once").as_task(TaskSupport::After(Duration::from_secs(5))))
+        .tool(
+            Tool::without_arguments("quick", async |_| "at once")
+                .as_task(TaskSupport::After(Duration::from_secs(5))),
+        )
         .tool(
             Tool::without_arguments("demands", async |ctx: Ctx| {
                 let named = ctx.ask(Form::<Named>::new("Who?")).await?;
                 world_of(&ctx, "asked");
                 ctx.become_task().await?;
                 world_of(&ctx, "a task now");
-                Ok::<_, ToolError>(named.accepted().map(|named| named.name).unwrap_or_default())
+                Ok::<_, HandlerError>(named.accepted().map(|named| named.name).unwrap_or_default())
             })
             .as_task(TaskSupport::OnDemand),
         )
         .tool(
             Tool::without_arguments("asks", async |ctx: Ctx| {
-                let order: String =
-                    ctx.once("order", async || Ok::<_, Failure>(world_of(&ctx, "ordered").to_owned())).await?;
+                let order: String = ctx
+                    .once("order", async || {
+                        Ok::<_, Failure>(world_of(&ctx, "ordered").to_owned())
+                    })
+                    .await?;
                 let one = ctx.ask(Form::<Named>::new("One?")).await?;
-                let two = ctx.ask((Form::<Named>::new("One?"), Form::<Named>::new("Two?"))).await?;
-                let (Elicited::Accepted(one), (Elicited::Accepted(again), Elicited::Accepted(two))) = (one, two) else {
+                let two = ctx
+                    .ask((Form::<Named>::new("One?"), Form::<Named>::new("Two?")))
+                    .await?;
+                let (
+                    ElicitOutcome::Accepted(one),
+                    (ElicitOutcome::Accepted(again), ElicitOutcome::Accepted(two)),
+                ) = (one, two)
+                else {
                     return Ok("no".to_owned());
                 };
-                Ok::<_, ToolError>(format!("{order} {} {} {}", one.name, again.name, two.name))
+                Ok::<_, HandlerError>(format!("{order} {} {} {}", one.name, again.name, two.name))
             })
             .as_task(TaskSupport::Always)
             .resumable(),
         )
         .tool(
-            Tool::without_arguments("fails", async |_| Err::<(), _>(ToolError::new("no"))).as_task(TaskSupport::Always),
+            Tool::without_arguments("fails", async |_| Err::<(), _>(HandlerError::new("no")))
+                .as_task(TaskSupport::Always),
         )
-        .tool(Tool::without_arguments("panics", async |_| -> String { panic!("oh") }).as_task(TaskSupport::Always))
+        .tool(
+            Tool::without_arguments("panics", async |_| -> String { panic!("oh") })
+                .as_task(TaskSupport::Always),
+        )
         .tool(
             Tool::without_arguments("reports", async |ctx: Ctx| {
                 ctx.progress(1.0, Some(2.0), None).await;
@@ -165,11 +189,11 @@ pub(crate) async fn created(server: &Server, name: &str) -> String {
     created.result()["taskId"].as_str().unwrap().to_owned()
 }
 
-pub(crate) async fn get(server: &Server, id: &str) -> Answered {
+pub(crate) async fn get(server: &Server, id: &str) -> TestReply {
     answer(server, call("tasks/get", with(json!({"taskId": id})))).await
 }
 
-pub(crate) async fn update(server: &Server, id: &str, answers: Value) -> Answered {
+pub(crate) async fn update(server: &Server, id: &str, answers: Value) -> TestReply {
     answer(
         server,
         call(
@@ -180,7 +204,7 @@ pub(crate) async fn update(server: &Server, id: &str, answers: Value) -> Answere
     .await
 }
 
-pub(crate) async fn cancel(server: &Server, id: &str) -> Answered {
+pub(crate) async fn cancel(server: &Server, id: &str) -> TestReply {
     answer(server, call("tasks/cancel", with(json!({"taskId": id})))).await
 }
 

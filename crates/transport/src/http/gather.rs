@@ -7,12 +7,12 @@ use bytes::{Buf, Bytes, BytesMut};
 const TRUSTED_LENGTH: u64 = 256 * 1024;
 
 #[derive(Debug, Default)]
-pub(super) struct Gather {
+pub(super) struct BodyBuffer {
     first: Bytes,
     more: BytesMut,
 }
 
-impl Gather {
+impl BodyBuffer {
     /// Adds a piece, after which at least `to_come` bytes are announced.
     pub(super) fn add(&mut self, mut data: impl Buf, to_come: u64) {
         if self.len() == 0 {

@@ -10,7 +10,7 @@ use std::task::{Context, Poll};
 ///
 /// It is offered each line that is no request of this revision: what the door refuses, and
 /// notifications.
-pub trait Alternate: Send {
+pub trait FallbackChannel: Send {
     /// Takes a line, or leaves it (`false`) to be refused or ignored as if there were no alternate.
     fn take(&mut self, line: &Bytes) -> bool;
 
@@ -25,24 +25,26 @@ pub trait Alternate: Send {
     fn is_idle(&self) -> bool;
 }
 
-/// Makes an [`Alternate`] for each channel.
+/// Makes an [`FallbackChannel`] for each channel.
 #[derive(Clone)]
-pub struct Alternates(Arc<dyn Fn(CallSource) -> Box<dyn Alternate> + Send + Sync>);
+pub struct FallbackChannels(Arc<dyn Fn(CallSource) -> Box<dyn FallbackChannel> + Send + Sync>);
 
-impl Alternates {
+impl FallbackChannels {
     /// With `make` for each channel that is opened. Its argument is the source of the channel's
     /// calls.
-    pub fn new(make: impl Fn(CallSource) -> Box<dyn Alternate> + Send + Sync + 'static) -> Self {
+    pub fn new(
+        make: impl Fn(CallSource) -> Box<dyn FallbackChannel> + Send + Sync + 'static,
+    ) -> Self {
         Self(Arc::new(make))
     }
 
-    pub(crate) fn make(&self, source: CallSource) -> Box<dyn Alternate> {
+    pub(crate) fn make(&self, source: CallSource) -> Box<dyn FallbackChannel> {
         (self.0)(source)
     }
 }
 
-impl fmt::Debug for Alternates {
+impl fmt::Debug for FallbackChannels {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Alternates")
+        f.write_str("FallbackChannels")
     }
 }

@@ -6,9 +6,9 @@
 mod slot;
 
 use bytes::{Buf as _, Bytes, BytesMut};
+use carryall_proto::decode::{ServerMessage, decode_server_message};
 use carryall_proto::frame::{LineDecoder, LineTooLong, encode_line, response_ids};
-use carryall_proto::inbound::{Answer, accept_answer};
-use carryall_proto::mux::{Delivery, Pending, Signal, Start, Token};
+use carryall_proto::mux::{Delivery, NotificationTarget, Pending, Start, Token};
 use carryall_proto::{Call, CallError, CallerId, Notification, Printable, Reply, key, listen};
 use carryall_types::{JsonObject, Method, ProgressToken, RawJson, RequestId};
 use slot::{Offer, Slot, Waiting};
@@ -36,7 +36,7 @@ pub struct ChannelOptions {
     /// How many of these may be of one caller
     /// ([`Caller::accountable`](carryall_proto::Caller::accountable)). Unless set half of
     /// `max_waiting`, and for calls made in process all of it.
-    pub max_waiting_per_caller: Option<usize>,
+    pub max_in_flight_per_caller: Option<usize>,
 }
 
 impl Default for ChannelOptions {
@@ -44,14 +44,14 @@ impl Default for ChannelOptions {
         Self {
             max_message: 16 * 1024 * 1024,
             max_waiting: 4096,
-            max_waiting_per_caller: None,
+            max_in_flight_per_caller: None,
         }
     }
 }
 
 impl ChannelOptions {
-    fn max_waiting_per_caller(&self) -> usize {
-        self.max_waiting_per_caller
+    fn max_in_flight_per_caller(&self) -> usize {
+        self.max_in_flight_per_caller
             .unwrap_or(self.max_waiting / 2)
             .max(1)
     }
@@ -99,7 +99,7 @@ impl Channel {
     {
         let room = Arc::new(Notify::new());
         let state = State {
-            pending: Pending::new(options.max_waiting, options.max_waiting_per_caller()),
+            pending: Pending::new(options.max_waiting, options.max_in_flight_per_caller()),
             writer: Some(Box::pin(writer)),
             out: BytesMut::new(),
             reader: None,
@@ -214,7 +214,7 @@ impl State {
         let id = match taken(&mut self.pending, &start) {
             // Callers that know nothing of each other may choose the same token; it has to be
             // unique here (`basic/patterns/progress#progress-flow`).
-            Err(carryall_proto::mux::NotStarted::TokenInUse) => {
+            Err(carryall_proto::mux::StartError::TokenInUse) => {
                 self.tokens += 1;
                 let token = ProgressToken::from(format!("carryall-{}", self.tokens));
                 call.params = with_token(&call, &token);
@@ -306,15 +306,15 @@ impl State {
     }
 
     fn line(&mut self, line: &Bytes) {
-        match accept_answer(line) {
-            Ok(Answer::Response(response)) => {
+        match decode_server_message(line) {
+            Ok(ServerMessage::Response(response)) => {
                 let Some(slot) = self.pending.response(&own_id(&response.id)) else {
                     return tracing::debug!(id = %response.id, "a response that nobody waits for");
                 };
                 slot.finish(Ok(response));
             }
-            Ok(Answer::Notification(notification)) => self.notification(notification),
-            Ok(Answer::ErrorWithoutId(error)) => {
+            Ok(ServerMessage::Notification(notification)) => self.notification(notification),
+            Ok(ServerMessage::ErrorWithoutId(error)) => {
                 tracing::warn!(%error, "the server could not read a message")
             }
             Err(why) => {
@@ -342,7 +342,7 @@ impl State {
     }
 
     fn notification(&mut self, notification: Notification) {
-        let signal = Signal::of(&notification.method, notification.params.as_ref());
+        let signal = NotificationTarget::of(&notification.method, notification.params.as_ref());
         let mut overrun = None;
         match self.pending.signal(&signal) {
             Delivery::To(slot) => overrun = slot.offer(notification).then(|| Arc::clone(slot)),
@@ -355,7 +355,7 @@ impl State {
             }
         }
         // A subscriber that does not keep up has missed changes, and must know.
-        if let (Some(slot), Signal::Subscription(id)) = (overrun, &signal) {
+        if let (Some(slot), NotificationTarget::Subscription(id)) = (overrun, &signal) {
             self.cancel(id);
             slot.finish(Err(CallError::broken(
                 "the subscriber did not keep up with its notifications",

@@ -1,14 +1,14 @@
 //! The serving end. One future reads, answers and writes: no task and no channel per request.
 
-use super::alternate::{Alternate, Alternates};
+use super::alternate::{FallbackChannel, FallbackChannels};
 use super::monitor::{Monitor, Verdict};
 use super::running::{Event, Running};
 use crate::connection::new_source;
 use crate::known;
 use bytes::{Buf as _, Bytes, BytesMut};
+use carryall_proto::decode::{ClientMessage, decode_frame_cached};
 use carryall_proto::frame::{LineDecoder, encode_line};
-use carryall_proto::inbound::{Inbound, accept_frame_like};
-use carryall_proto::mux::{InFlight, Signal, Ticket};
+use carryall_proto::mux::{InFlightRequests, NotificationTarget, Ticket};
 use carryall_proto::{
     Call, CallError, CallSource, Encoded, Message, Notification, Outcome, Reply, Response,
     SharedService, encode_error,
@@ -58,7 +58,7 @@ pub struct LineOptions {
     pub write_timeout: Option<Duration>,
     /// Hang up on a client whose first line is no JSON object, as that of a web page that was
     /// talked into sending a request here. On for TCP, else off unless set.
-    pub hang_up_on_strangers: bool,
+    pub close_on_non_json: bool,
 }
 
 impl Default for LineOptions {
@@ -70,7 +70,7 @@ impl Default for LineOptions {
             stalled: Duration::from_secs(10),
             idle_timeout: None,
             write_timeout: None,
-            hang_up_on_strangers: false,
+            close_on_non_json: false,
         }
     }
 }
@@ -127,7 +127,7 @@ pub async fn serve_lines_with<R, W, S>(
     writer: W,
     service: S,
     options: LineOptions,
-    alternates: Option<&Alternates>,
+    alternates: Option<&FallbackChannels>,
     shutdown: impl Future<Output = ()>,
 ) -> io::Result<()>
 where
@@ -155,7 +155,7 @@ pub(crate) async fn serve_channel<R: AsyncRead, W: AsyncWrite>(
     writer: W,
     service: SharedService,
     options: LineOptions,
-    alternates: Option<&Alternates>,
+    alternates: Option<&FallbackChannels>,
     source: CallSource,
     shutdown: impl Future<Output = ()>,
 ) -> io::Result<()> {
@@ -166,7 +166,7 @@ pub(crate) async fn serve_channel<R: AsyncRead, W: AsyncWrite>(
         alternate: alternates.map(|alternates| alternates.make(source)),
         options,
         decoder: LineDecoder::new(options.max_line),
-        in_flight: InFlight::new(options.max_in_flight),
+        in_flight: InFlightRequests::new(options.max_in_flight),
         running: SelectAll::new(),
         out: BytesMut::new(),
         flushed: true,
@@ -200,11 +200,11 @@ fn is_departure(error: &io::Error) -> bool {
 struct Lines {
     service: SharedService,
     source: CallSource,
-    alternate: Option<Box<dyn Alternate>>,
+    alternate: Option<Box<dyn FallbackChannel>>,
     options: LineOptions,
     decoder: LineDecoder,
     /// What stops a call; `None` while it is polled for the first time.
-    in_flight: InFlight<Option<AbortHandle>>,
+    in_flight: InFlightRequests<Option<AbortHandle>>,
     running: SelectAll<Abortable<Running>>,
     out: BytesMut,
     flushed: bool,
@@ -385,7 +385,7 @@ impl Lines {
     /// (`#shutdown`).
     fn close(&mut self) {
         self.decoder = LineDecoder::new(self.options.max_line);
-        for ended in self.in_flight.tear_down_all() {
+        for ended in self.in_flight.end_all_subscriptions() {
             ended.value.iter().for_each(AbortHandle::abort);
             self.write(&ended.cancelled.encode());
             self.write(&ended.response.encode());
@@ -399,12 +399,12 @@ impl Lines {
 
     fn line(&mut self, line: Bytes, cx: &mut Context<'_>) {
         let stranger = self.lines == 0
-            && self.options.hang_up_on_strangers
+            && self.options.close_on_non_json
             && line.trim_ascii_start().first() != Some(&b'{');
         let again = self.alternate.is_some().then(|| line.clone());
-        match known::admit(|known| accept_frame_like(line, known)) {
-            Ok(Inbound::Call(call)) => self.call(call, cx),
-            Ok(Inbound::Notification(notification)) => {
+        match known::admit(|known| decode_frame_cached(line, known)) {
+            Ok(ClientMessage::Call(call)) => self.call(call, cx),
+            Ok(ClientMessage::Notification(notification)) => {
                 // A cancellation may be meant for either; ids of requests in work are told apart by
                 // whoever has them.
                 self.offer(again);
@@ -469,7 +469,7 @@ impl Lines {
                 // A listen that the server ends is cancelled too on this binding
                 // (`basic/patterns/cancellation`).
                 if matches!(response.outcome, Outcome::Result(_))
-                    && let Some(ended) = self.in_flight.tear_down(ticket)
+                    && let Some(ended) = self.in_flight.end_subscription(ticket)
                 {
                     self.write(&ended.cancelled.encode());
                     self.write(&response.encode());
@@ -479,7 +479,7 @@ impl Lines {
             }
             Event::Failed(error) => {
                 tracing::error!(id = %ticket.id(), %error, "no answer from the service");
-                if let Some(ended) = self.in_flight.tear_down(ticket) {
+                if let Some(ended) = self.in_flight.end_subscription(ticket) {
                     self.write(&ended.cancelled.encode());
                 } else if self.in_flight.complete(ticket).is_some() {
                     self.write(
@@ -491,8 +491,8 @@ impl Lines {
     }
 
     fn notification(&mut self, notification: &Notification) {
-        match Signal::of(&notification.method, notification.params.as_ref()) {
-            Signal::Cancelled { id, reason } => {
+        match NotificationTarget::of(&notification.method, notification.params.as_ref()) {
+            NotificationTarget::Cancelled { id, reason } => {
                 let Some(stop) = self.in_flight.cancel(&id) else {
                     return;
                 };

@@ -17,7 +17,7 @@ const CONNECT: Duration = Duration::from_secs(10);
 /// is opened by the first call and again by the next one after it was lost. Calls in flight then
 /// fail with [`CallError::Broken`].
 #[derive(Clone)]
-pub struct LineClient {
+pub struct SocketClient {
     shared: Arc<Shared>,
 }
 
@@ -35,7 +35,7 @@ enum Address {
     Tcp(String),
 }
 
-impl LineClient {
+impl SocketClient {
     /// A client for the Unix socket at `path`.
     pub fn unix(path: impl Into<PathBuf>) -> Self {
         Self::new(Address::Unix(path.into()), ChannelOptions::default())
@@ -102,13 +102,13 @@ impl fmt::Display for Address {
     }
 }
 
-impl fmt::Debug for LineClient {
+impl fmt::Debug for SocketClient {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "LineClient({})", self.shared.way.connect().address)
+        write!(f, "SocketClient({})", self.shared.way.connect().address)
     }
 }
 
-impl Service<Call> for LineClient {
+impl Service<Call> for SocketClient {
     type Response = Reply;
     type Error = CallError;
     type Future = BoxFuture<Result<Reply, CallError>>;

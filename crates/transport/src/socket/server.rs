@@ -1,7 +1,7 @@
 //! Serving on a socket.
 
 use crate::connection::new_source;
-use crate::lines::{Alternates, LineOptions, serve_channel};
+use crate::lines::{FallbackChannels, LineOptions, serve_channel};
 use carryall_proto::budget::{Amount, Budget};
 use carryall_proto::{Call, CallError, Caller, Reply, SharedService};
 use rustix::fs::Mode;
@@ -38,7 +38,7 @@ const KEEP_ALIVE: (Duration, Duration, u32) = (Duration::from_secs(60), Duration
 pub struct SocketServer {
     listener: Listener,
     options: LineOptions,
-    alternates: Option<Alternates>,
+    alternates: Option<FallbackChannels>,
     max_connections: u32,
     per_address: Option<u32>,
     drain: Duration,
@@ -102,7 +102,7 @@ impl SocketServer {
     pub async fn bind_tcp(address: impl ToSocketAddrs) -> io::Result<Self> {
         let listener = TcpListener::bind(address).await?;
         let options = LineOptions {
-            hang_up_on_strangers: true,
+            close_on_non_json: true,
             idle_timeout: Some(IDLE_TIMEOUT),
             write_timeout: Some(WRITE_TIMEOUT),
             ..LineOptions::default()
@@ -131,7 +131,7 @@ impl SocketServer {
 
     /// Another protocol on the same channels.
     #[must_use]
-    pub fn alternates(mut self, alternates: Alternates) -> Self {
+    pub fn alternates(mut self, alternates: FallbackChannels) -> Self {
         self.alternates = Some(alternates);
         self
     }

@@ -142,7 +142,7 @@ impl ServerCommand {
     ///
     /// # Errors
     /// When the program cannot be started.
-    pub fn spawn(&self) -> std::io::Result<Spawned> {
+    pub fn spawn(&self) -> std::io::Result<SpawnedServer> {
         let mut command = Command::new(&self.program);
         let inherited = INHERITED
             .iter()
@@ -173,10 +173,10 @@ impl ServerCommand {
             .id()
             .and_then(|id| i32::try_from(id).ok())
             .and_then(Pid::from_raw);
-        Ok(Spawned {
+        Ok(SpawnedServer {
             stdin,
             stdout,
-            process: Process {
+            process: ServerProcess {
                 group: Group(group),
                 child,
                 grace: self.grace,
@@ -197,18 +197,18 @@ impl fmt::Debug for ServerCommand {
 
 /// A running server and the two ends to talk to it.
 #[derive(Debug)]
-pub struct Spawned {
+pub struct SpawnedServer {
     /// Where it reads.
     pub stdin: ChildStdin,
     /// Where it writes.
     pub stdout: ChildStdout,
     /// The process itself.
-    pub process: Process,
+    pub process: ServerProcess,
 }
 
 /// A process and its group. Dropping it kills them; [`supervise`](Self::supervise) is kinder.
 #[derive(Debug)]
-pub struct Process {
+pub struct ServerProcess {
     group: Group,
     child: Child,
     grace: Duration,
@@ -233,7 +233,7 @@ impl Drop for Group {
     }
 }
 
-impl Process {
+impl ServerProcess {
     /// Waits for the process to exit, or for `stop`, after which it gets the grace time, `SIGTERM`,
     /// the grace time again, and `SIGKILL` (`basic/transports/stdio#shutdown`). Its standard input
     /// must be closed by then. Whatever it left behind in its group is ended too. It is reaped in

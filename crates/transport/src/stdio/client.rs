@@ -1,6 +1,6 @@
 //! Calling a server that is a child process.
 
-use super::child::{ServerCommand, Spawned};
+use super::child::{ServerCommand, SpawnedServer};
 use crate::lines::{Channel, ChannelOptions};
 use crate::reconnect::{Connect, Reconnecting};
 use carryall_proto::{BoxFuture, Call, CallError, Reply};
@@ -95,7 +95,7 @@ impl Connect for Processes {
         if *self.stop.borrow() {
             return Err(CallError::Refused("the server is shut down".into()));
         }
-        let Spawned {
+        let SpawnedServer {
             stdin,
             stdout,
             process,

@@ -1,7 +1,7 @@
 //! Serving on one's own standard streams.
 
 use super::own::{self, Input, Output};
-use crate::lines::{Alternates, LineOptions, serve_lines_with};
+use crate::lines::{FallbackChannels, LineOptions, serve_lines_with};
 use carryall_proto::{Call, CallError, Reply};
 use std::future::pending;
 use std::io;
@@ -18,7 +18,7 @@ pub struct StdioServer {
     input: Input,
     output: Output,
     options: LineOptions,
-    alternates: Option<Alternates>,
+    alternates: Option<FallbackChannels>,
 }
 
 impl StdioServer {
@@ -45,7 +45,7 @@ impl StdioServer {
 
     /// Another protocol on the same channel.
     #[must_use]
-    pub fn alternates(mut self, alternates: Alternates) -> Self {
+    pub fn alternates(mut self, alternates: FallbackChannels) -> Self {
         self.alternates = Some(alternates);
         self
     }

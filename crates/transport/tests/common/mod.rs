@@ -5,7 +5,7 @@
     reason = "each test binary uses its own part"
 )]
 
-use carryall_proto::inbound::{Inbound, accept_frame};
+use carryall_proto::decode::{ClientMessage, decode_frame};
 use carryall_proto::{BoxFuture, Call, CallError, Message, Notification, Reply, Response};
 use carryall_transport::http::{Endpoint, HttpServer};
 use carryall_types::{ErrorObject, RawJson, RequestId};
@@ -188,8 +188,8 @@ pub fn tool_call(id: &str, name: &str) -> String {
 
 /// A `tools/call` on the seam.
 pub fn call(id: &str, name: &str) -> Call {
-    match accept_frame(tool_call(id, name).into()) {
-        Ok(Inbound::Call(call)) => call,
+    match decode_frame(tool_call(id, name).into()) {
+        Ok(ClientMessage::Call(call)) => call,
         other => panic!("{other:?}"),
     }
 }

@@ -4,8 +4,8 @@ use std::path::Path;
 use std::process::Command;
 
 use super::{Peer, Programs, ours, unwanted, words};
-use crate::interop::ways::Era;
-use crate::{Outcome, process};
+use crate::interop::transports::ProtocolEra;
+use crate::{CommandResult, process};
 
 /// As pinned in `interop/go/go.mod`.
 const PACKAGE: &str = "go-sdk 1.8.0";
@@ -16,7 +16,7 @@ pub(super) fn peer(dir: &Path, wanted: bool, no_build: bool) -> Peer {
         part: "go",
         name: "Go SDK",
         packages: PACKAGE.to_owned(),
-        eras: vec![Era::Modern, Era::Legacy],
+        eras: vec![ProtocolEra::Modern, ProtocolEra::Legacy],
         both: true,
         programs: if wanted {
             programs(&place, no_build)
@@ -27,7 +27,7 @@ pub(super) fn peer(dir: &Path, wanted: bool, no_build: bool) -> Peer {
     }
 }
 
-fn programs(place: &Path, no_build: bool) -> Outcome<Programs> {
+fn programs(place: &Path, no_build: bool) -> CommandResult<Programs> {
     if !process::exists("go") {
         return Err("go is not installed".to_owned());
     }
@@ -46,7 +46,7 @@ fn programs(place: &Path, no_build: bool) -> Outcome<Programs> {
     })
 }
 
-fn version() -> Outcome<(String, String)> {
+fn version() -> CommandResult<(String, String)> {
     let said = process::output(Command::new("go").args(["env", "GOVERSION"]))?;
     Ok((
         "Go".to_owned(),

@@ -4,22 +4,22 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::{Peer, Programs, ours, words};
-use crate::interop::ways::Era;
-use crate::{Outcome, files, npm, process};
+use crate::interop::transports::ProtocolEra;
+use crate::{CommandResult, files, npm, process};
 
 pub(in crate::interop) const INSPECTOR: &str = "@modelcontextprotocol/inspector@2.12.0";
 
 /// One generation of the SDK.
-pub(super) struct Generation {
+pub(super) struct NodeSdk {
     part: &'static str,
     name: &'static str,
     /// How the names of its programs end.
     suffix: &'static str,
     packages: &'static [&'static str],
-    eras: &'static [Era],
+    eras: &'static [ProtocolEra],
 }
 
-pub(super) const V2: Generation = Generation {
+pub(super) const V2: NodeSdk = NodeSdk {
     part: "typescript-v2",
     name: "TypeScript SDK v2",
     suffix: "v2",
@@ -28,15 +28,15 @@ pub(super) const V2: Generation = Generation {
         "@modelcontextprotocol/client@2.4.0",
         "@modelcontextprotocol/node@2.1.2",
     ],
-    eras: &[Era::Modern, Era::Legacy],
+    eras: &[ProtocolEra::Modern, ProtocolEra::Legacy],
 };
 
-pub(super) const V1: Generation = Generation {
+pub(super) const V1: NodeSdk = NodeSdk {
     part: "typescript-v1",
     name: "TypeScript SDK v1",
     suffix: "v1",
     packages: &["@modelcontextprotocol/sdk@1.32.2"],
-    eras: &[Era::Legacy],
+    eras: &[ProtocolEra::Legacy],
 };
 
 /// What both generations and the servers need besides.
@@ -80,7 +80,7 @@ impl Node {
     }
 }
 
-pub(super) fn install(dir: &Path) -> Outcome<Node> {
+pub(super) fn install(dir: &Path) -> CommandResult<Node> {
     let modules = modules(dir);
     let packages: Vec<&str> = [INSPECTOR]
         .iter()
@@ -114,7 +114,7 @@ pub(in crate::interop) fn inspector(dir: &Path, node: &Node) -> Vec<String> {
     ])
 }
 
-pub(super) fn peer(generation: &Generation, dir: &Path, node: &Outcome<Node>) -> Peer {
+pub(super) fn peer(generation: &NodeSdk, dir: &Path, node: &CommandResult<Node>) -> Peer {
     let node = node.as_ref().map_err(Clone::clone);
     let packages = generation
         .packages
@@ -136,17 +136,17 @@ pub(super) fn peer(generation: &Generation, dir: &Path, node: &Outcome<Node>) ->
     }
 }
 
-fn programs(suffix: &str, dir: &Path, node: &Node) -> Outcome<Programs> {
+fn programs(suffix: &str, dir: &Path, node: &Node) -> CommandResult<Programs> {
     // A module looks for its packages above the place where it lies, so it has to lie beside them.
     let beside = modules(dir).join("programs");
-    let place = |name: String| -> Outcome<PathBuf> {
+    let place = |name: String| -> CommandResult<PathBuf> {
         let copy = beside.join(&name);
         files::write(&copy, &files::read(&ours("ts").join(name))?)?;
         Ok(copy)
     };
     place("tour.mjs".to_owned())?;
     place("checks.mjs".to_owned())?;
-    let program = |what: &str| -> Outcome<Vec<String>> {
+    let program = |what: &str| -> CommandResult<Vec<String>> {
         Ok(words([
             &node.program,
             &place(format!("{what}-{suffix}.mjs"))?,

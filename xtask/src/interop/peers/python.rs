@@ -5,33 +5,33 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::{Peer, Programs, ours, unwanted, words};
-use crate::interop::ways::Era;
-use crate::{Outcome, process};
+use crate::interop::transports::ProtocolEra;
+use crate::{CommandResult, process};
 
 /// One generation of the SDK.
-pub(super) struct Generation {
+pub(super) struct PythonSdk {
     part: &'static str,
     name: &'static str,
     /// How the names of its programs end.
     suffix: &'static str,
     package: &'static str,
-    eras: &'static [Era],
+    eras: &'static [ProtocolEra],
 }
 
-pub(super) const V2: Generation = Generation {
+pub(super) const V2: PythonSdk = PythonSdk {
     part: "python-v2",
     name: "Python SDK v2",
     suffix: "v2",
     package: "mcp==2.3.0",
-    eras: &[Era::Modern, Era::Legacy],
+    eras: &[ProtocolEra::Modern, ProtocolEra::Legacy],
 };
 
-pub(super) const V1: Generation = Generation {
+pub(super) const V1: PythonSdk = PythonSdk {
     part: "python-v1",
     name: "Python SDK v1",
     suffix: "v1",
     package: "mcp==1.30.0",
-    eras: &[Era::Legacy],
+    eras: &[ProtocolEra::Legacy],
 };
 
 /// Real servers.
@@ -41,7 +41,7 @@ pub(in crate::interop) const REAL: [&str; 3] = [
     "mcp-server-git==2026.10.19",
 ];
 
-pub(super) fn peer(generation: &Generation, dir: &Path, wanted: bool) -> Peer {
+pub(super) fn peer(generation: &PythonSdk, dir: &Path, wanted: bool) -> Peer {
     let suffix = generation.suffix;
     let place = dir.join(format!("python-{suffix}"));
     let python = if wanted {
@@ -74,14 +74,14 @@ pub(super) fn peer(generation: &Generation, dir: &Path, wanted: bool) -> Peer {
 }
 
 /// The folder with the programs of the real servers.
-pub(in crate::interop) fn real(dir: &Path) -> Outcome<PathBuf> {
+pub(in crate::interop) fn real(dir: &Path) -> CommandResult<PathBuf> {
     let place = dir.join("python-servers");
     installed(&place, &REAL)?;
     Ok(place.join("bin"))
 }
 
 /// The Python of an environment in which these packages (`name==version`) are installed.
-pub(in crate::interop) fn installed(place: &Path, packages: &[&str]) -> Outcome<PathBuf> {
+pub(in crate::interop) fn installed(place: &Path, packages: &[&str]) -> CommandResult<PathBuf> {
     let python = place.join("bin/python");
     let has = |package: &str| {
         let name = package.split("==").next().unwrap_or(package);
@@ -107,7 +107,7 @@ pub(in crate::interop) fn installed(place: &Path, packages: &[&str]) -> Outcome<
     Ok(python)
 }
 
-fn version(python: &Path) -> Outcome<(String, String)> {
+fn version(python: &Path) -> CommandResult<(String, String)> {
     let said = process::output(Command::new(python).arg("--version"))?;
     Ok((
         "Python".to_owned(),

@@ -4,8 +4,8 @@ use std::path::Path;
 use std::process::Command;
 
 use super::{Peer, Programs, ours, unwanted, words};
-use crate::interop::ways::Era;
-use crate::{Outcome, process};
+use crate::interop::transports::ProtocolEra;
+use crate::{CommandResult, process};
 
 /// As pinned in `interop/rust/Cargo.toml`.
 const PACKAGE: &str = "rmcp 3.9.0";
@@ -15,7 +15,7 @@ pub(super) fn peer(dir: &Path, wanted: bool, no_build: bool) -> Peer {
         part: "rmcp",
         name: "Rust SDK",
         packages: PACKAGE.to_owned(),
-        eras: vec![Era::Modern, Era::Legacy],
+        eras: vec![ProtocolEra::Modern, ProtocolEra::Legacy],
         both: true,
         programs: if wanted {
             programs(&dir.join("rust"), no_build)
@@ -26,7 +26,7 @@ pub(super) fn peer(dir: &Path, wanted: bool, no_build: bool) -> Peer {
     }
 }
 
-fn programs(target: &Path, no_build: bool) -> Outcome<Programs> {
+fn programs(target: &Path, no_build: bool) -> CommandResult<Programs> {
     if !no_build {
         let mut command = process::cargo();
         command
@@ -46,7 +46,7 @@ fn programs(target: &Path, no_build: bool) -> Outcome<Programs> {
     })
 }
 
-fn version() -> Outcome<(String, String)> {
+fn version() -> CommandResult<(String, String)> {
     let said = process::output(Command::new("rustc").arg("--version"))?;
     Ok((
         "rustc".to_owned(),

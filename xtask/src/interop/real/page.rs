@@ -5,16 +5,16 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::thread;
 use std::time::Duration;
 
-use crate::Outcome;
+use crate::CommandResult;
 
 /// What stands on the page.
 pub(super) const WORDS: &str = "Nobody but the interop run reads this page.";
 
 /// Is served for as long as the process lives.
-pub(super) struct Page(SocketAddr);
+pub(super) struct StaticPage(SocketAddr);
 
-impl Page {
-    pub(super) fn serve() -> Outcome<Self> {
+impl StaticPage {
+    pub(super) fn serve() -> CommandResult<Self> {
         let fail = |e: std::io::Error| format!("no page can be served: {e}");
         let listener = TcpListener::bind("127.0.0.1:0").map_err(fail)?;
         let address = listener.local_addr().map_err(fail)?;

@@ -2,13 +2,13 @@
 
 use serde_json::{Value, json};
 
-use super::{Found, same};
-use crate::Outcome;
+use super::{CommandOutput, same};
+use crate::CommandResult;
 use crate::interop::peers::Peer;
-use crate::interop::ways::{Era, Way};
+use crate::interop::transports::{ProtocolEra, Transport};
 
 /// One command, how it must end, and what it must print.
-pub(super) struct Check {
+pub(super) struct ServerCheck {
     pub(super) what: &'static str,
     pub(super) command: &'static str,
     pub(super) words: &'static [&'static str],
@@ -18,12 +18,12 @@ pub(super) struct Check {
     pub(super) before: Option<(&'static str, &'static [&'static str])>,
     pub(super) after: Option<(&'static str, &'static [&'static str])>,
     /// Whether it can be checked on this way.
-    pub(super) where_: fn(Way) -> bool,
+    pub(super) where_: fn(Transport) -> bool,
     /// Says what was found, or what is wrong with it.
-    pub(super) judge: fn(&Found, &Case<'_>) -> Outcome<String>,
+    pub(super) judge: fn(&CommandOutput, &Case<'_>) -> CommandResult<String>,
 }
 
-impl Check {
+impl ServerCheck {
     /// Whether it is among the few that are made where each start of the server takes seconds.
     pub(super) fn is_basic(&self) -> bool {
         ["discover", "tools", "call", "call, elicitation"].contains(&self.what)
@@ -33,22 +33,22 @@ impl Check {
 /// What is being checked.
 pub(super) struct Case<'a> {
     pub(super) peer: &'a Peer,
-    pub(super) era: Era,
+    pub(super) era: ProtocolEra,
     pub(super) through_up: bool,
     /// What the command printed that was run first.
     pub(super) before: Value,
 }
 
-type Judge = fn(&Found, &Case<'_>) -> Outcome<String>;
+type JsonCheck = fn(&CommandOutput, &Case<'_>) -> CommandResult<String>;
 
 /// A check of a command that must succeed.
 const fn good(
     what: &'static str,
     command: &'static str,
     words: &'static [&'static str],
-    judge: Judge,
-) -> Check {
-    Check {
+    judge: JsonCheck,
+) -> ServerCheck {
+    ServerCheck {
         what,
         command,
         words,
@@ -65,9 +65,9 @@ const fn bad(
     what: &'static str,
     command: &'static str,
     words: &'static [&'static str],
-    judge: Judge,
-) -> Check {
-    Check {
+    judge: JsonCheck,
+) -> ServerCheck {
+    ServerCheck {
         what,
         command,
         words,
@@ -105,7 +105,7 @@ const LEVELS: [&str; 8] = [
 ];
 const NAPS: (&str, &[&str]) = ("read", &["demo://naps"]);
 
-pub(super) const CHECKS: [Check; 23] = [
+pub(super) const CHECKS: [ServerCheck; 23] = [
     good("discover", "discover", &[], discovered),
     good("tools", "tools", &[], |found, _| {
         names(&found.value["tools"], &TOOLS)
@@ -198,7 +198,7 @@ pub(super) const CHECKS: [Check; 23] = [
         ],
         |found, _| text(found, "file:///home/ada/one, file:///home/ada/two"),
     ),
-    Check {
+    ServerCheck {
         what: "call, cancelled after its time",
         command: "call",
         words: &["--timeout", "500ms", "nap", "seconds=30"],
@@ -206,7 +206,7 @@ pub(super) const CHECKS: [Check; 23] = [
         before: Some(NAPS),
         after: Some(NAPS),
         // A server that was started for the call ends with it, and tells nobody.
-        where_: |way| way != Way::Stdio,
+        where_: |way| way != Transport::Stdio,
         judge: cancelled,
     },
     good("prompts", "prompts", &[], |found, _| {
@@ -304,12 +304,12 @@ pub(super) const CHECKS: [Check; 23] = [
     ),
 ];
 
-fn text(found: &Found, wanted: &str) -> Outcome<String> {
+fn text(found: &CommandOutput, wanted: &str) -> CommandResult<String> {
     same(&found.value["content"][0]["text"], wanted)
 }
 
 /// A list has exactly these entries, in any order.
-fn names(list: &Value, wanted: &[&str]) -> Outcome<String> {
+fn names(list: &Value, wanted: &[&str]) -> CommandResult<String> {
     let list = list.as_array().ok_or("there is no list")?;
     let mut found: Vec<&str> = list
         .iter()
@@ -324,12 +324,12 @@ fn names(list: &Value, wanted: &[&str]) -> Outcome<String> {
 }
 
 /// Nothing came of it but an error.
-fn nothing(found: &Found, _: &Case<'_>) -> Outcome<String> {
+fn nothing(found: &CommandOutput, _: &Case<'_>) -> CommandResult<String> {
     same(&found.value, Value::Null)
         .map(|_| crate::interop::clients::last_line(&found.stderr).to_owned())
 }
 
-fn discovered(found: &Found, case: &Case<'_>) -> Outcome<String> {
+fn discovered(found: &CommandOutput, case: &Case<'_>) -> CommandResult<String> {
     let meta = &found.value["_meta"];
     same(
         &meta["io.modelcontextprotocol/serverInfo"]["name"],
@@ -337,7 +337,7 @@ fn discovered(found: &Found, case: &Case<'_>) -> Outcome<String> {
     )?;
     same(&found.value["instructions"], "A server of the interop run.")?;
     // `up` speaks the new era whatever is behind it.
-    let modern = case.era == Era::Modern || case.through_up;
+    let modern = case.era == ProtocolEra::Modern || case.through_up;
     let era = &meta["carryall/era"];
     if era["modern"] == json!(modern) {
         Ok(era.to_string())
@@ -346,7 +346,7 @@ fn discovered(found: &Found, case: &Case<'_>) -> Outcome<String> {
     }
 }
 
-fn progress(found: &Found, _: &Case<'_>) -> Outcome<String> {
+fn progress(found: &CommandOutput, _: &Case<'_>) -> CommandResult<String> {
     text(found, "Counted down from 10.")?;
     let told = found
         .stderr
@@ -361,7 +361,7 @@ fn progress(found: &Found, _: &Case<'_>) -> Outcome<String> {
     }
 }
 
-fn logged(found: &Found, _: &Case<'_>) -> Outcome<String> {
+fn logged(found: &CommandOutput, _: &Case<'_>) -> CommandResult<String> {
     text(found, "Said everything there is to say.")?;
     let heard = |level: &&&str| {
         found
@@ -376,7 +376,7 @@ fn logged(found: &Found, _: &Case<'_>) -> Outcome<String> {
     }
 }
 
-fn cancelled(found: &Found, case: &Case<'_>) -> Outcome<String> {
+fn cancelled(found: &CommandOutput, case: &Case<'_>) -> CommandResult<String> {
     let count = |value: &Value| {
         let text = value["contents"][0]["text"].as_str().unwrap_or_default();
         text.split(' ')
@@ -393,7 +393,7 @@ fn cancelled(found: &Found, case: &Case<'_>) -> Outcome<String> {
     }
 }
 
-fn listened(found: &Found, filter: Value, method: &str) -> Outcome<String> {
+fn listened(found: &CommandOutput, filter: Value, method: &str) -> CommandResult<String> {
     same(
         &found.value[0]["method"],
         "notifications/subscriptions/acknowledged",

@@ -1,10 +1,10 @@
 //! What is one caller's must not reach another.
 
-use super::super::http::{Client, Modern};
-use super::super::target::Target;
+use super::super::http::{Modern, TortureClient};
+use super::super::target::TortureTarget;
 use super::super::upstream::ASKS_AFTER;
-use super::super::{Arena, Verdict};
-use crate::Outcome;
+use super::super::{Arena, AttackOutcome};
+use crate::CommandResult;
 use serde_json::{Value, json};
 use std::thread;
 
@@ -13,9 +13,12 @@ fn asks() -> Value {
 }
 
 /// While a call that asks is in flight, somebody else has a later one that could take the question.
-pub(super) fn stolen_question(arena: &Arena) -> Outcome<Verdict> {
-    let target = Target::edge(arena, "stolen-question", &[])?;
-    let (victim, thief) = (Client::new(target.port, 1), Client::new(target.port, 2));
+pub(super) fn stolen_question(arena: &Arena) -> CommandResult<AttackOutcome> {
+    let target = TortureTarget::edge(arena, "stolen-question", &[])?;
+    let (victim, thief) = (
+        TortureClient::new(target.port, 1),
+        TortureClient::new(target.port, 2),
+    );
     let asked = thread::spawn(move || {
         victim.modern(&Modern::tool("delete_files", json!({})).capabilities(asks()))
     });
@@ -32,20 +35,20 @@ pub(super) fn stolen_question(arena: &Arena) -> Outcome<Verdict> {
             short(stolen.response())
         }
     );
-    Ok(Verdict::new(
+    Ok(AttackOutcome::new(
         !crossed && stolen.text().contains("slow is done"),
         seen,
     ))
 }
 
 /// What the guard must not break.
-pub(super) fn answered_question(arena: &Arena) -> Outcome<Verdict> {
-    let target = Target::edge(arena, "answered-question", &[])?;
-    let client = Client::new(target.port, 1);
+pub(super) fn answered_question(arena: &Arena) -> CommandResult<AttackOutcome> {
+    let target = TortureTarget::edge(arena, "answered-question", &[])?;
+    let client = TortureClient::new(target.port, 1);
     let asked = client.modern(&Modern::tool("delete_files", json!({})).capabilities(asks()))?;
     let result = &asked.response()["result"];
     let Some(state) = result["requestState"].as_str() else {
-        return Ok(Verdict::new(
+        return Ok(AttackOutcome::new(
             false,
             format!("not asked: {}", short(asked.response())),
         ));
@@ -63,18 +66,21 @@ pub(super) fn answered_question(arena: &Arena) -> Outcome<Verdict> {
     again.params["requestState"] = state.into();
     again.params["inputResponses"] = answers.into();
     let done = client.modern(&again)?;
-    Ok(Verdict::new(
+    Ok(AttackOutcome::new(
         done.text().contains("deleted"),
         short(done.response()),
     ))
 }
 
 /// Two legacy clients, one upstream that remembers who has logged in.
-pub(super) fn shared_login(arena: &Arena) -> Outcome<Verdict> {
-    let target = Target::edge(arena, "shared-login", &["--sessions", "per-client"])?;
-    let (one, other) = (Client::new(target.port, 1), Client::new(target.port, 1));
+pub(super) fn shared_login(arena: &Arena) -> CommandResult<AttackOutcome> {
+    let target = TortureTarget::edge(arena, "shared-login", &["--sessions", "per-client"])?;
+    let (one, other) = (
+        TortureClient::new(target.port, 1),
+        TortureClient::new(target.port, 1),
+    );
     let sessions = (one.handshake(json!({}))?, other.handshake(json!({}))?);
-    let call = |client: &Client, session: &str, tool: &str, arguments: Value| {
+    let call = |client: &TortureClient, session: &str, tool: &str, arguments: Value| {
         let params = json!({"name": tool, "arguments": arguments});
         client.legacy(
             Some(session),
@@ -85,7 +91,7 @@ pub(super) fn shared_login(arena: &Arena) -> Outcome<Verdict> {
     let own = call(&one, &sessions.0, "whoami", json!({}))?.text();
     let foreign = call(&other, &sessions.1, "whoami", json!({}))?.text();
     let holds = own.contains("alice") && foreign.contains("nobody");
-    Ok(Verdict::new(
+    Ok(AttackOutcome::new(
         holds,
         format!(
             "its own login seen: {}, by another: {}",
@@ -96,9 +102,12 @@ pub(super) fn shared_login(arena: &Arena) -> Outcome<Verdict> {
 }
 
 /// One caller wants log messages, and another's call causes one.
-pub(super) fn overheard_log(arena: &Arena) -> Outcome<Verdict> {
-    let target = Target::edge(arena, "overheard-log", &[])?;
-    let (victim, listener) = (Client::new(target.port, 1), Client::new(target.port, 2));
+pub(super) fn overheard_log(arena: &Arena) -> CommandResult<AttackOutcome> {
+    let target = TortureTarget::edge(arena, "overheard-log", &[])?;
+    let (victim, listener) = (
+        TortureClient::new(target.port, 1),
+        TortureClient::new(target.port, 2),
+    );
     let chatty = thread::spawn(move || {
         thread::sleep(ASKS_AFTER / 3);
         victim.call("chatty", json!({"user": "alice"}))
@@ -110,7 +119,7 @@ pub(super) fn overheard_log(arena: &Arena) -> Outcome<Verdict> {
     let own = listener.modern(&Modern::tool("chatty", json!({"user": "bob"})).meta(level))?;
     let crossed = overheard.text().contains("secret of alice");
     let arrived = own.text().contains("secret of bob");
-    Ok(Verdict::new(
+    Ok(AttackOutcome::new(
         !crossed && arrived,
         format!("another's message: {crossed}, its own: {arrived}"),
     ))

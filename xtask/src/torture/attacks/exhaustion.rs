@@ -1,10 +1,10 @@
 //! What all share must not be used up by one.
 
-use super::super::http::{Client, Modern, read};
-use super::super::http2::Unread;
-use super::super::target::Target;
-use super::super::{Arena, Verdict};
-use crate::Outcome;
+use super::super::http::{Modern, TortureClient, read};
+use super::super::http2::UnreadConnection;
+use super::super::target::TortureTarget;
+use super::super::{Arena, AttackOutcome};
+use crate::CommandResult;
 use serde_json::{Value, json};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -20,9 +20,12 @@ const ARRIVED: Duration = Duration::from_secs(30);
 const TASKS: &str = "io.modelcontextprotocol/tasks";
 
 /// Processes of a stdio upstream go by what the server can notice; nobody may take them all.
-pub(super) fn odd_listens(arena: &Arena) -> Outcome<Verdict> {
-    let target = Target::edge(arena, "odd-listens", &[])?;
-    let (attacker, other) = (Client::new(target.port, 2), Client::new(target.port, 1));
+pub(super) fn odd_listens(arena: &Arena) -> CommandResult<AttackOutcome> {
+    let target = TortureTarget::edge(arena, "odd-listens", &[])?;
+    let (attacker, other) = (
+        TortureClient::new(target.port, 2),
+        TortureClient::new(target.port, 1),
+    );
     let mut held = Vec::new();
     for number in 0..8 {
         let listen = Modern::new(
@@ -42,7 +45,7 @@ pub(super) fn odd_listens(arena: &Arena) -> Outcome<Verdict> {
         asking.text().contains("nobody"),
     );
     drop(held);
-    Ok(Verdict::new(
+    Ok(AttackOutcome::new(
         plain && asking,
         format!("plain call answered: {plain}, one that can be asked: {asking}"),
     ))
@@ -56,9 +59,9 @@ fn bake(arguments: Value, meta: Value) -> Modern<'static> {
 }
 
 /// Tasks outlive their requests, so that no connection has to be held.
-pub(super) fn task_flood(arena: &Arena) -> Outcome<Verdict> {
-    let target = Target::demo(arena, "task-flood")?;
-    let attacker = Client::new(target.port, 2);
+pub(super) fn task_flood(arena: &Arena) -> CommandResult<AttackOutcome> {
+    let target = TortureTarget::demo(arena, "task-flood")?;
+    let attacker = TortureClient::new(target.port, 2);
     // A task waits for the answer to its question. A call without room for a task is answered with
     // the question at once.
     let bake = || bake(json!({"loaves": 1, "pause_ms": 0}), json!({}));
@@ -67,18 +70,18 @@ pub(super) fn task_flood(arena: &Arena) -> Outcome<Verdict> {
         let answer = attacker.modern(&bake())?;
         made += usize::from(answer.response()["result"]["taskId"].is_string());
     }
-    let other = Client::new(target.port, 1).modern(&bake())?;
+    let other = TortureClient::new(target.port, 1).modern(&bake())?;
     let task = other.response()["result"]["taskId"].is_string();
-    Ok(Verdict::new(
+    Ok(AttackOutcome::new(
         task && made > 0,
         format!("{made} tasks for one caller, then one for another: {task}"),
     ))
 }
 
 /// A cancelled task is kept until its end of life, what it was called with need not be.
-pub(super) fn cancelled_tasks(arena: &Arena) -> Outcome<Verdict> {
-    let target = Target::demo(arena, "cancelled-tasks")?;
-    let client = Client::new(target.port, 1);
+pub(super) fn cancelled_tasks(arena: &Arena) -> CommandResult<AttackOutcome> {
+    let target = TortureTarget::demo(arena, "cancelled-tasks")?;
+    let client = TortureClient::new(target.port, 1);
     client.call("whoami", json!({}))?;
     let before = target.memory()?;
     let mut made = 0;
@@ -100,16 +103,16 @@ pub(super) fn cancelled_tasks(arena: &Arena) -> Outcome<Verdict> {
         })?;
     }
     let verdict = grown(&target, before, 100)?;
-    Ok(Verdict::new(
+    Ok(AttackOutcome::new(
         verdict.holds && made > 0,
         format!("{}, {made} were tasks", verdict.seen),
     ))
 }
 
 /// Results of legacy tasks are kept for as long as the client likes.
-pub(super) fn legacy_task_results(arena: &Arena) -> Outcome<Verdict> {
-    let target = Target::edge(arena, "legacy-task-results", &[])?;
-    let client = Client::new(target.port, 1);
+pub(super) fn legacy_task_results(arena: &Arena) -> CommandResult<AttackOutcome> {
+    let target = TortureTarget::edge(arena, "legacy-task-results", &[])?;
+    let client = TortureClient::new(target.port, 1);
     client.call("whoami", json!({}))?;
     let before = target.memory()?;
     let session = client.handshake(json!({}))?;
@@ -128,9 +131,9 @@ pub(super) fn legacy_task_results(arena: &Arena) -> Outcome<Verdict> {
 }
 
 /// A subscription is kept with its session, and its URI with it.
-pub(super) fn huge_subscriptions(arena: &Arena) -> Outcome<Verdict> {
-    let target = Target::demo(arena, "huge-subscriptions")?;
-    let client = Client::new(target.port, 1);
+pub(super) fn huge_subscriptions(arena: &Arena) -> CommandResult<AttackOutcome> {
+    let target = TortureTarget::demo(arena, "huge-subscriptions")?;
+    let client = TortureClient::new(target.port, 1);
     let session = client.handshake(json!({}))?;
     let before = target.memory()?;
     let mut taken = 0;
@@ -142,25 +145,25 @@ pub(super) fn huge_subscriptions(arena: &Arena) -> Outcome<Verdict> {
         taken += usize::from(answer.response().get("result").is_some());
     }
     let verdict = grown(&target, before, 64)?;
-    Ok(Verdict::new(
+    Ok(AttackOutcome::new(
         verdict.holds,
         format!("{}, {taken} taken", verdict.seen),
     ))
 }
 
 /// Handlers must not be held by streams that are open but never read.
-pub(super) fn unread_streams(arena: &Arena) -> Outcome<Verdict> {
-    let target = Target::demo(arena, "unread-streams")?;
-    let attacker = Client::new(target.port, 2);
+pub(super) fn unread_streams(arena: &Arena) -> CommandResult<AttackOutcome> {
+    let target = TortureTarget::demo(arena, "unread-streams")?;
+    let attacker = TortureClient::new(target.port, 2);
     let progress = json!({"progressToken": "p"});
     let request = Modern::tool("countdown", json!({"from": 1000, "pause_ms": 100})).meta(progress);
     let mut held = Vec::new();
     for _ in 0..40 {
-        let mut connection = Unread::connect(&attacker, target.port)?;
+        let mut connection = UnreadConnection::connect(&attacker, target.port)?;
         flood(&mut connection, &request, 256);
         held.push(connection);
     }
-    let other = Client::new(target.port, 1);
+    let other = TortureClient::new(target.port, 1);
     let started = Instant::now();
     let (mut refused, mut freed) = (0, None);
     while started.elapsed() < UNREAD {
@@ -186,17 +189,17 @@ pub(super) fn unread_streams(arena: &Arena) -> Outcome<Verdict> {
             UNREAD.as_secs()
         ),
     };
-    Ok(Verdict::new(freed.is_some(), seen))
+    Ok(AttackOutcome::new(freed.is_some(), seen))
 }
 
 /// Answers that are ready but never read must not be kept.
-pub(super) fn unread_answers(arena: &Arena) -> Outcome<Verdict> {
-    let target = Target::edge(arena, "unread-answers", &[])?;
-    let client = Client::new(target.port, 1);
+pub(super) fn unread_answers(arena: &Arena) -> CommandResult<AttackOutcome> {
+    let target = TortureTarget::edge(arena, "unread-answers", &[])?;
+    let client = TortureClient::new(target.port, 1);
     client.call("whoami", json!({}))?;
     let before = target.memory()?;
     let request = Modern::tool("big", json!({"mib": 2}));
-    let mut connection = Unread::connect(&client, target.port)?;
+    let mut connection = UnreadConnection::connect(&client, target.port)?;
     flood(&mut connection, &request, 256);
     let started = Instant::now();
     let mut pinned = 0;
@@ -210,7 +213,7 @@ pub(super) fn unread_answers(arena: &Arena) -> Outcome<Verdict> {
     let verdict = grown(&target, before, 64)?;
     drop(connection);
     let after = started.elapsed().as_secs();
-    Ok(Verdict::new(
+    Ok(AttackOutcome::new(
         verdict.holds,
         format!("{pinned} MiB at most; {} after {after} s", verdict.seen),
     ))
@@ -218,7 +221,7 @@ pub(super) fn unread_answers(arena: &Arena) -> Outcome<Verdict> {
 
 /// Opens streams until there are so many, or the server ends the connection, which is an answer
 /// too.
-fn flood(connection: &mut Unread, request: &Modern<'_>, streams: usize) {
+fn flood(connection: &mut UnreadConnection, request: &Modern<'_>, streams: usize) {
     let headers = [
         ("content-type", "application/json"),
         ("accept", "application/json, text/event-stream"),
@@ -235,14 +238,14 @@ fn flood(connection: &mut Unread, request: &Modern<'_>, streams: usize) {
 }
 
 /// By how much the process has grown, once it had time to give memory back.
-fn grown(target: &Target, before: u64, bound: u64) -> Outcome<Verdict> {
+fn grown(target: &TortureTarget, before: u64, bound: u64) -> CommandResult<AttackOutcome> {
     let started = Instant::now();
     loop {
         let grown = target.memory()?.saturating_sub(before);
         if grown < bound || started.elapsed() > SETTLE {
             // It still has to answer.
-            let alive = read(Client::new(target.port, 3).open("GET", &[], "")?)?.status != 0;
-            return Ok(Verdict::new(
+            let alive = read(TortureClient::new(target.port, 3).open("GET", &[], "")?)?.status != 0;
+            return Ok(AttackOutcome::new(
                 grown < bound && alive,
                 format!("{grown} MiB more"),
             ));

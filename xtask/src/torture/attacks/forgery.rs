@@ -1,10 +1,10 @@
 //! What others say must not pass for ours, nor keep a terminal busy.
 
-use super::super::http::{Client, Modern, read_request};
-use super::super::target::{Target, quiet, upstream_command};
-use super::super::{Arena, Verdict};
-use crate::Outcome;
-use crate::process::Group;
+use super::super::http::{Modern, TortureClient, read_request};
+use super::super::target::{TortureTarget, quiet, upstream_command};
+use super::super::{Arena, AttackOutcome};
+use crate::CommandResult;
+use crate::process::ProcessGroup;
 use serde_json::json;
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
@@ -19,7 +19,7 @@ const LONGEST_LINE: usize = 8 * 1024;
 
 /// Clients, a legacy server over stdio and a server over HTTP put line breaks and escape sequences
 /// wherever they can.
-pub(super) fn forged_log(arena: &Arena) -> Outcome<Verdict> {
+pub(super) fn forged_log(arena: &Arena) -> CommandResult<AttackOutcome> {
     let listener = TcpListener::bind("127.0.0.1:0").map_err(|error| error.to_string())?;
     let port = listener
         .local_addr()
@@ -31,13 +31,13 @@ pub(super) fn forged_log(arena: &Arena) -> Outcome<Verdict> {
         format!("web=http://127.0.0.1:{port}/mcp"),
     );
     let level = "warn,carryall=trace";
-    let target = Target::start(
+    let target = TortureTarget::start(
         arena,
         "forged-log",
         &["up", "--stdio", &stdio, "--http", &http, "-v"],
         level,
     )?;
-    let client = Client::new(target.port, 1);
+    let client = TortureClient::new(target.port, 1);
     // The upstream needs a moment to be found; its answers do not matter here.
     for _ in 0..20 {
         if client
@@ -94,7 +94,7 @@ pub(super) fn forged_log(arena: &Arena) -> Outcome<Verdict> {
         "{} lines, longest {longest} bytes, {unprintable} control characters, {forged} forged",
         log.lines().count()
     );
-    Ok(Verdict::new(
+    Ok(AttackOutcome::new(
         longest <= LONGEST_LINE && unprintable == 0 && forged == 0 && !log.is_empty(),
         seen,
     ))
@@ -114,7 +114,7 @@ fn failing_server(listener: &TcpListener) {
 }
 
 /// A tool whose description takes a table layout hours.
-pub(super) fn endless_description(arena: &Arena) -> Outcome<Verdict> {
+pub(super) fn endless_description(arena: &Arena) -> CommandResult<AttackOutcome> {
     let listener = TcpListener::bind("127.0.0.1:0").map_err(|error| error.to_string())?;
     let port = listener
         .local_addr()
@@ -129,7 +129,7 @@ pub(super) fn endless_description(arena: &Arena) -> Outcome<Verdict> {
         "human",
     ]);
     let started = Instant::now();
-    let mut group = Group::spawn(quiet(&mut command))?;
+    let mut group = ProcessGroup::spawn(quiet(&mut command))?;
     if group.wait(Duration::from_secs(5)).is_none() {
         group.signal("INT");
     }
@@ -138,7 +138,7 @@ pub(super) fn endless_description(arena: &Arena) -> Outcome<Verdict> {
         Some(_) => format!("ended after {:.1} s", started.elapsed().as_secs_f64()),
         None => "neither ended nor obeyed Ctrl-C".to_owned(),
     };
-    Ok(Verdict::new(ended.is_some(), seen))
+    Ok(AttackOutcome::new(ended.is_some(), seen))
 }
 
 fn describing_server(listener: &TcpListener) {

@@ -1,9 +1,9 @@
 //! Streams that stay open, and streams that never do.
 
-use super::super::http::{Client, Modern, read_request};
-use super::super::target::Target;
-use super::super::{Arena, Verdict};
-use crate::Outcome;
+use super::super::http::{Modern, TortureClient, read_request};
+use super::super::target::TortureTarget;
+use super::super::{Arena, AttackOutcome};
+use crate::CommandResult;
 use serde_json::json;
 use std::io::Write as _;
 use std::net::{TcpListener, TcpStream};
@@ -13,13 +13,13 @@ use std::thread;
 use std::time::Duration;
 
 /// A legacy client keeps its GET stream open for as long as the server is there.
-pub(super) fn open_stream(arena: &Arena) -> Outcome<Verdict> {
+pub(super) fn open_stream(arena: &Arena) -> CommandResult<AttackOutcome> {
     let mut times = Vec::new();
     for (name, target) in [
-        ("demo", Target::demo(arena, "open-stream-demo")?),
-        ("up", Target::edge(arena, "open-stream-up", &[])?),
+        ("demo", TortureTarget::demo(arena, "open-stream-demo")?),
+        ("up", TortureTarget::edge(arena, "open-stream-up", &[])?),
     ] {
-        let client = Client::new(target.port, 1);
+        let client = TortureClient::new(target.port, 1);
         let session = client.handshake(json!({}))?;
         let headers = [
             ("Accept", "text/event-stream"),
@@ -38,11 +38,14 @@ pub(super) fn open_stream(arena: &Arena) -> Outcome<Verdict> {
         Some(time) => format!("{name} after {:.1} s", time.as_secs_f64()),
         None => format!("{name} never"),
     });
-    Ok(Verdict::new(holds, shown.collect::<Vec<_>>().join(", ")))
+    Ok(AttackOutcome::new(
+        holds,
+        shown.collect::<Vec<_>>().join(", "),
+    ))
 }
 
 /// A legacy server over HTTP whose stream ends at once, each time, with `retry: 0`.
-pub(super) fn retry_now(arena: &Arena) -> Outcome<Verdict> {
+pub(super) fn retry_now(arena: &Arena) -> CommandResult<AttackOutcome> {
     let listener = TcpListener::bind("127.0.0.1:0").map_err(|error| error.to_string())?;
     let port = listener
         .local_addr()
@@ -58,8 +61,8 @@ pub(super) fn retry_now(arena: &Arena) -> Outcome<Verdict> {
         }
     });
     let url = format!("http://127.0.0.1:{port}/mcp");
-    let target = Target::start(arena, "retry-now", &["up", "--http", &url], "warn")?;
-    let client = Client::new(target.port, 1);
+    let target = TortureTarget::start(arena, "retry-now", &["up", "--http", &url], "warn")?;
+    let client = TortureClient::new(target.port, 1);
     // A listener has the edge wait on the upstream's own stream; a call has it resume the stream of
     // that call.
     let listen = Modern::new(
@@ -75,7 +78,7 @@ pub(super) fn retry_now(arena: &Arena) -> Outcome<Verdict> {
     thread::sleep(Duration::from_secs(5));
     let after = streams.load(Ordering::Relaxed) - before;
     drop(held);
-    Ok(Verdict::new(
+    Ok(AttackOutcome::new(
         before > 0 && after <= 40,
         format!("{after} streams in 5 s, {before} in the second before"),
     ))

@@ -12,7 +12,7 @@ fn variables(env: &[(&str, &str)]) -> Variables {
     }
 }
 
-fn resolved(specs: &[&str], options: ServerOptions) -> Result<Vec<NamedUpstream>, Fail> {
+fn resolved(specs: &[&str], options: ServerOptions) -> Result<Vec<ResolvedUpstream>, Fail> {
     let parse = |text: &&str| {
         if text.contains("://") {
             http(text).unwrap()
@@ -27,7 +27,7 @@ fn resolved(specs: &[&str], options: ServerOptions) -> Result<Vec<NamedUpstream>
     )
 }
 
-fn headers(upstream: &NamedUpstream) -> Vec<String> {
+fn headers(upstream: &ResolvedUpstream) -> Vec<String> {
     let Replicas::Urls(urls) = &upstream.replicas else {
         panic!("it is a command")
     };
@@ -90,7 +90,7 @@ fn one_name_for_several_urls_means_replicas_and_no_name_never_does() {
         "http://127.0.0.1:3/",
         "http://127.0.0.1:3/x",
     ];
-    let count = |upstream: &NamedUpstream| match &upstream.replicas {
+    let count = |upstream: &ResolvedUpstream| match &upstream.replicas {
         Replicas::Urls(urls) => urls.len(),
         Replicas::Command(_) => 0,
     };

@@ -1,6 +1,6 @@
 //! What HTTP responses of legacy servers hold.
 
-use crate::message::{Incoming, Parsed, parse};
+use crate::message::{Incoming, ParsedBody, parse};
 use bytes::Bytes;
 use carryall_proto::CallError;
 use carryall_transport::http::RawBody;
@@ -29,8 +29,8 @@ pub(super) fn is_type(headers: &HeaderMap, wanted: &str) -> bool {
 pub(super) fn messages(text: &Bytes) -> Result<Vec<Incoming>, CallError> {
     let malformed = |why: String| CallError::Malformed(why);
     match parse(text).map_err(|error| malformed(error.error.message))? {
-        Parsed::One(incoming) => Ok(vec![incoming]),
-        Parsed::Batch(items) => items
+        ParsedBody::One(incoming) => Ok(vec![incoming]),
+        ParsedBody::Batch(items) => items
             .into_iter()
             .map(|item| item.map_err(|error| malformed(error.error.message)))
             .collect(),

@@ -2,11 +2,13 @@
 
 use super::bodies::{is_type, refusal};
 use super::streamable::Events;
-use crate::call::mailbox::Mailbox;
-use crate::call::wire::{Incomings, Sink, Unanswered, Wire, WireError};
+use crate::call::mailbox::PendingResponses;
+use crate::call::wire::{
+    IncomingStream, MessageSink, OneWayMessage, SessionError, SessionTransport,
+};
 use crate::message::Request as Message;
 use bytes::Bytes;
-use carryall_proto::deprecated::Feature;
+use carryall_proto::deprecated::DeprecatedFeature;
 use carryall_proto::{BoxFuture, CallError};
 use carryall_transport::HttpClient;
 use carryall_types::ProtocolVersion;
@@ -28,7 +30,7 @@ struct Shared {
     client: HttpClient,
     /// Where to post.
     uri: Uri,
-    mailbox: Arc<Mailbox>,
+    mailbox: Arc<PendingResponses>,
     reader: AbortHandle,
 }
 
@@ -37,7 +39,7 @@ impl HttpSse {
     pub(super) async fn open(
         client: HttpClient,
         limit: Duration,
-    ) -> Result<Arc<dyn Wire>, CallError> {
+    ) -> Result<Arc<dyn SessionTransport>, CallError> {
         let opening = async {
             let mut request = Request::new(Bytes::new());
             *request.method_mut() = Method::GET;
@@ -72,14 +74,14 @@ impl HttpSse {
         let opened = timeout(limit, opening).await;
         let (mut events, uri) =
             opened.map_err(|_| CallError::broken("the stream names no address in time"))??;
-        if Feature::HttpSse.is_first_use() {
+        if DeprecatedFeature::HttpSse.is_first_use() {
             tracing::warn!(
                 "{} has nothing newer: {}",
                 client.url(),
-                Feature::HttpSse.notice()
+                DeprecatedFeature::HttpSse.notice()
             );
         }
-        let mailbox = Mailbox::new();
+        let mailbox = PendingResponses::new();
         let taking = Arc::clone(&mailbox);
         let reader = tokio::spawn(async move {
             let end = loop {
@@ -138,7 +140,7 @@ fn path(text: &str) -> Result<Uri, CallError> {
 }
 
 impl Shared {
-    async fn post(&self, text: Bytes) -> Result<(), WireError> {
+    async fn post(&self, text: Bytes) -> Result<(), SessionError> {
         if let Some(lost) = self.mailbox.lost() {
             return Err(lost.into());
         }
@@ -154,7 +156,7 @@ impl Shared {
             return Ok(());
         }
         let (_, text) = refusal(response).await;
-        Err(WireError::Status { status, text })
+        Err(SessionError::Status { status, text })
     }
 }
 
@@ -173,12 +175,12 @@ impl fmt::Debug for HttpSse {
     }
 }
 
-impl Wire for HttpSse {
+impl SessionTransport for HttpSse {
     fn is_shared(&self) -> bool {
         true
     }
 
-    fn request(&self, request: Message) -> BoxFuture<Result<Incomings, WireError>> {
+    fn request(&self, request: Message) -> BoxFuture<Result<IncomingStream, SessionError>> {
         let shared = Arc::clone(&self.shared);
         Box::pin(async move {
             let expected = shared.mailbox.expect(request.id.clone())?;
@@ -187,12 +189,12 @@ impl Wire for HttpSse {
         })
     }
 
-    fn send(&self, message: Unanswered) -> BoxFuture<Result<(), WireError>> {
+    fn send(&self, message: OneWayMessage) -> BoxFuture<Result<(), SessionError>> {
         let shared = Arc::clone(&self.shared);
         Box::pin(async move { shared.post(message.encode()).await })
     }
 
-    fn hear(&self, sink: Sink) {
+    fn hear(&self, sink: MessageSink) {
         self.shared.mailbox.hear(sink);
     }
 

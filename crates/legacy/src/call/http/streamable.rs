@@ -2,7 +2,9 @@
 //! again, and one for what belongs to no request.
 
 use super::bodies::{is_type, messages, refusal};
-use crate::call::wire::{Incomings, Sink, Unanswered, Wire, WireError};
+use crate::call::wire::{
+    IncomingStream, MessageSink, OneWayMessage, SessionError, SessionTransport,
+};
 use crate::generate;
 use crate::message::{Incoming, Request as Message};
 use crate::revision::Revision as _;
@@ -91,12 +93,12 @@ impl Drop for Shared {
     }
 }
 
-impl Wire for Streamable {
+impl SessionTransport for Streamable {
     fn is_shared(&self) -> bool {
         false
     }
 
-    fn request(&self, request: Message) -> BoxFuture<Result<Incomings, WireError>> {
+    fn request(&self, request: Message) -> BoxFuture<Result<IncomingStream, SessionError>> {
         let shared = Arc::clone(&self.shared);
         Box::pin(async move {
             let response = shared
@@ -106,7 +108,7 @@ impl Wire for Streamable {
         })
     }
 
-    fn send(&self, message: Unanswered) -> BoxFuture<Result<(), WireError>> {
+    fn send(&self, message: OneWayMessage) -> BoxFuture<Result<(), SessionError>> {
         let shared = Arc::clone(&self.shared);
         Box::pin(async move {
             let response = shared.send(Method::POST, message.encode(), None).await?;
@@ -114,7 +116,7 @@ impl Wire for Streamable {
         })
     }
 
-    fn hear(&self, sink: Sink) {
+    fn hear(&self, sink: MessageSink) {
         let shared = Arc::downgrade(&self.shared);
         let changes = tokio::spawn(async move {
             let mut last = None;
@@ -145,10 +147,10 @@ impl Wire for Streamable {
                         }
                     }
                     // The server has no such stream, or no such session.
-                    Err(WireError::SessionEnded) | Ok(_) => {
+                    Err(SessionError::SessionEnded) | Ok(_) => {
                         return sink(Err(CallError::broken("the session has ended")));
                     }
-                    Err(WireError::Status { status, .. }) if status.is_client_error() => {
+                    Err(SessionError::Status { status, .. }) if status.is_client_error() => {
                         return sink(Err(CallError::broken(
                             "the server has no stream of changes",
                         )));
@@ -215,7 +217,7 @@ impl Shared {
             }
             if let Some(version) = state
                 .version
-                .filter(|version| version.names_version_in_header())
+                .filter(|version| version.sends_version_header())
             {
                 headers.insert(
                     &MCP_PROTOCOL_VERSION,
@@ -231,16 +233,19 @@ impl Shared {
     }
 
     /// A response that is no refusal.
-    async fn accepted(&self, response: Response<RawBody>) -> Result<Response<RawBody>, WireError> {
+    async fn accepted(
+        &self,
+        response: Response<RawBody>,
+    ) -> Result<Response<RawBody>, SessionError> {
         let status = response.status();
         if status.is_success() {
             return Ok(response);
         }
         if status == StatusCode::NOT_FOUND && self.state().session.is_some() {
-            return Err(WireError::SessionEnded);
+            return Err(SessionError::SessionEnded);
         }
         let (_, text) = refusal(response).await;
-        Err(WireError::Status { status, text })
+        Err(SessionError::Status { status, text })
     }
 
     /// What comes back for the request `id`.
@@ -248,11 +253,11 @@ impl Shared {
         self: Arc<Self>,
         id: RequestId,
         response: Response<RawBody>,
-    ) -> Result<Incomings, WireError> {
+    ) -> Result<IncomingStream, SessionError> {
         let status = response.status();
         if !status.is_success() {
             if status == StatusCode::NOT_FOUND && self.state().session.is_some() {
-                return Err(WireError::SessionEnded);
+                return Err(SessionError::SessionEnded);
             }
             let (body, text) = refusal(response).await;
             // A refusal may well be an answer (2025-11-25
@@ -265,7 +270,7 @@ impl Shared {
             });
             return match answer {
                 Some(answer) => Ok(one(with_id(answer, &id))),
-                None => Err(WireError::Status { status, text }),
+                None => Err(SessionError::Status { status, text }),
             };
         }
         if let Some(session) = response.headers().get(MCP_SESSION_ID) {
@@ -277,7 +282,7 @@ impl Shared {
         }
         if !is_type(response.headers(), "application/json") {
             let (_, text) = refusal(response).await;
-            return Err(WireError::Status { status, text });
+            return Err(SessionError::Status { status, text });
         }
         let text = response.into_body().collect(max).await?;
         let incomings = messages(&text)?;
@@ -290,11 +295,11 @@ impl Shared {
 
     /// The messages of a stream, taken up again as often as it breaks before its response and the
     /// server has said how.
-    fn stream(self: Arc<Self>, id: RequestId, mut events: Events) -> Incomings {
+    fn stream(self: Arc<Self>, id: RequestId, mut events: Events) -> IncomingStream {
         generate::stream(move |out| async move {
             let mut last = None;
             let mut attempts = 0;
-            let mut pauses = Pauses::default();
+            let mut pauses = ReconnectDelays::default();
             let mut since = Instant::now();
             loop {
                 let broken = loop {
@@ -337,8 +342,8 @@ impl Shared {
                         events.retry = retry;
                     }
                     // Unreachable for the moment, like the stream itself was.
-                    Err(WireError::Call(_)) => {}
-                    Err(WireError::Status { status, .. }) if status.is_server_error() => {}
+                    Err(SessionError::Call(_)) => {}
+                    Err(SessionError::Status { status, .. }) if status.is_server_error() => {}
                     _ => return out.emit(Err(broken)).await,
                 }
             }
@@ -348,12 +353,12 @@ impl Shared {
 
 /// The pauses before a stream is taken up again.
 #[derive(Debug, Default)]
-struct Pauses {
+struct ReconnectDelays {
     /// How many streams in a row have ended at once.
     at_once: u32,
 }
 
-impl Pauses {
+impl ReconnectDelays {
     /// The pause after a stream that was open for so long: what the server has asked for, within
     /// bounds, and longer each time that a stream ends at once, so that no server can have us
     /// reconnect in a loop.
@@ -382,7 +387,7 @@ fn with_id(incoming: Incoming, id: &RequestId) -> Incoming {
     }
 }
 
-fn one(incoming: Incoming) -> Incomings {
+fn one(incoming: Incoming) -> IncomingStream {
     Box::pin(futures_util::stream::iter([Ok(incoming)]))
 }
 
@@ -482,7 +487,7 @@ mod tests {
 
     #[test]
     fn a_server_that_wants_no_pause_gets_longer_and_longer_ones() {
-        let (mut pauses, zero) = (Pauses::default(), Some(Duration::ZERO));
+        let (mut pauses, zero) = (ReconnectDelays::default(), Some(Duration::ZERO));
         let given: Vec<_> = (0..9)
             .map(|_| pauses.after(Duration::ZERO, zero).as_millis())
             .collect();
@@ -502,14 +507,14 @@ mod tests {
 
     #[test]
     fn a_pause_that_the_server_asks_for_is_kept_within_bounds() {
-        let asked = |asked| Pauses::default().after(AT_ONCE, asked);
+        let asked = |asked| ReconnectDelays::default().after(AT_ONCE, asked);
         assert_eq!(asked(None), RETRY);
         assert_eq!(
             asked(Some(Duration::from_millis(1500))),
             Duration::from_millis(1500)
         );
         assert_eq!(asked(Some(Duration::from_millis(u64::MAX))), MAX_RETRY);
-        let mut pauses = Pauses::default();
+        let mut pauses = ReconnectDelays::default();
         let long = Duration::from_secs(30);
         assert_eq!(
             [0; 3].map(|_| pauses.after(Duration::ZERO, Some(long))),

@@ -1,11 +1,11 @@
 use super::*;
-use crate::call::wire::{Incomings, Sink};
+use crate::call::wire::{IncomingStream, MessageSink};
 use carryall_proto::BoxFuture;
 
 /// A server that says what it is told to, and reads nothing after the handshake.
 #[derive(Default)]
 struct Deaf {
-    sink: OnceLock<Sink>,
+    sink: OnceLock<MessageSink>,
     /// What was meant for it after the handshake.
     unread: Arc<Mutex<Vec<String>>>,
 }
@@ -16,13 +16,13 @@ impl fmt::Debug for Deaf {
     }
 }
 
-impl Wire for Deaf {
-    fn request(&self, _: Request) -> BoxFuture<Result<Incomings, WireError>> {
+impl SessionTransport for Deaf {
+    fn request(&self, _: Request) -> BoxFuture<Result<IncomingStream, SessionError>> {
         Box::pin(std::future::pending())
     }
 
-    fn send(&self, message: Unanswered) -> BoxFuture<Result<(), WireError>> {
-        if matches!(&message, Unanswered::Notification(sent) if sent.method == "notifications/initialized")
+    fn send(&self, message: OneWayMessage) -> BoxFuture<Result<(), SessionError>> {
+        if matches!(&message, OneWayMessage::Notification(sent) if sent.method == "notifications/initialized")
         {
             return Box::pin(std::future::ready(Ok(())));
         }
@@ -33,7 +33,7 @@ impl Wire for Deaf {
         Box::pin(std::future::pending())
     }
 
-    fn hear(&self, sink: Sink) {
+    fn hear(&self, sink: MessageSink) {
         self.sink.set(sink).ok();
     }
 
@@ -48,12 +48,12 @@ impl Wire for Deaf {
     }
 }
 
-async fn session(options: Options) -> (Arc<Session>, Arc<Deaf>) {
+async fn session(options: Options) -> (Arc<LegacySession>, Arc<Deaf>) {
     let wire = Arc::<Deaf>::default();
     let result = RawJson::from(&json!({"protocolVersion": "2025-11-25", "capabilities": {}}));
-    let shared: Arc<dyn Wire> = Arc::clone(&wire) as _;
+    let shared: Arc<dyn SessionTransport> = Arc::clone(&wire) as _;
     (
-        Session::established(shared, &options, &result, &Parked::new(&options))
+        LegacySession::established(shared, &options, &result, &SuspendedCalls::new(&options))
             .await
             .unwrap(),
         wire,

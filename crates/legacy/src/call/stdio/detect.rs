@@ -17,8 +17,8 @@
 //! modern after all, it is ended, and started anew. No tool is ever called to find out.
 
 use crate::call::channel::{Line, LineReader};
-use crate::call::session::{Who, initialize};
-use crate::message::{Incoming, Parsed, Request, parse};
+use crate::call::session::{ClientIdentity, initialize};
+use crate::message::{Incoming, ParsedBody, Request, parse};
 use crate::revision::REVISIONS;
 use bytes::{Bytes, BytesMut};
 use carryall_proto::frame::{LineTooLong, encode_line};
@@ -39,12 +39,12 @@ const PROBE: i64 = 2_000_000_000;
 const PING: i64 = 1_999_999_999;
 const INITIALIZE: i64 = 2_000_000_001;
 
-/// In multiples of [`Ask::silence`]: how long a server that has read the probe and the ping may
+/// In multiples of [`Ask::probe_timeout`]: how long a server that has read the probe and the ping may
 /// answer neither.
 const READ_AND_SILENT: u32 = 3;
 /// The same where the system does not tell whether it has read them.
 const SILENT: u32 = 10;
-/// How often in the time of `silence` it is looked at what a silent server does, and the shortest
+/// How often in the time of `probe_timeout` it is looked at what a silent server does, and the shortest
 /// pause between.
 const LOOKS: u32 = 4;
 const MIN_LOOK: Duration = Duration::from_millis(10);
@@ -65,7 +65,7 @@ pub(super) enum First {
 
 /// How the server is to be asked.
 pub(super) struct Ask<'a> {
-    pub(super) who: &'a Who,
+    pub(super) who: &'a ClientIdentity,
     pub(super) first: First,
     /// How long the server may leave the probe unanswered before it is sent a `ping` too.
     pub(super) silence: Duration,
@@ -123,7 +123,7 @@ where
     W: AsyncWrite + Unpin,
 {
     let start = Instant::now();
-    let mut asking = Asking {
+    let mut asking = Detector {
         ask: &ask,
         start,
         writer,
@@ -165,7 +165,7 @@ where
     }
 }
 
-struct Asking<'a, W> {
+struct Detector<'a, W> {
     ask: &'a Ask<'a>,
     start: Instant,
     writer: &'a mut W,
@@ -196,7 +196,7 @@ enum Handshake {
     Refused(ErrorObject),
 }
 
-impl<W: AsyncWrite + Unpin> Asking<'_, W> {
+impl<W: AsyncWrite + Unpin> Detector<'_, W> {
     /// Whether the probe is unanswered, and the handshake is what there is besides.
     fn is_kept_waiting(&self) -> bool {
         let unanswered = matches!(
@@ -234,8 +234,8 @@ impl<W: AsyncWrite + Unpin> Asking<'_, W> {
 
     async fn line(&mut self, line: &Bytes) -> Result<Option<Found>, Failed> {
         let messages = match parse(line) {
-            Ok(Parsed::One(message)) => vec![Ok(message)],
-            Ok(Parsed::Batch(messages)) => messages,
+            Ok(ParsedBody::One(message)) => vec![Ok(message)],
+            Ok(ParsedBody::Batch(messages)) => messages,
             Err(malformed) => vec![Err(malformed)],
         };
         for message in messages {
@@ -456,7 +456,7 @@ impl<W: AsyncWrite + Unpin> Asking<'_, W> {
     /// revision: servers of both eras take a request that does not name a version for the beginning
     /// of the old one.
     async fn send(&mut self, method: Method, id: i64) -> Result<(), Failed> {
-        let Who { capabilities, info } = self.ask.who.clone();
+        let ClientIdentity { capabilities, info } = self.ask.who.clone();
         let meta = Meta::new(
             ProtocolVersion::LATEST,
             capabilities,

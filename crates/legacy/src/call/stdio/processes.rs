@@ -2,7 +2,7 @@
 
 use carryall_proto::CallError;
 use carryall_proto::backoff::Backoff;
-use carryall_transport::stdio::{Process, ServerCommand, Spawned};
+use carryall_transport::stdio::{ServerCommand, ServerProcess, SpawnedServer};
 use std::hash::{BuildHasher as _, RandomState};
 use std::io;
 use std::pin::Pin;
@@ -23,7 +23,7 @@ const BACKOFF: Backoff = Backoff::new(Duration::from_millis(100), Duration::from
 const FINE_AFTER: Duration = Duration::from_secs(5);
 
 /// Starts processes, and sees to it that none is left behind.
-pub(super) struct Processes {
+pub(super) struct ProcessSupervisor {
     command: ServerCommand,
     stop: watch::Sender<bool>,
     state: Arc<Mutex<State>>,
@@ -38,7 +38,7 @@ struct State {
 
 /// The two ends of a process. When either is dropped the process finds its standard input closed
 /// and is ended.
-pub(super) struct Ends {
+pub(super) struct ProcessPipes {
     pub(super) reader: Reader,
     pub(super) writer: Writer,
     pub(super) exit: Exit,
@@ -51,7 +51,7 @@ pub(super) struct Ends {
 #[derive(Clone)]
 pub(super) struct Exit(watch::Receiver<Option<String>>);
 
-impl Processes {
+impl ProcessSupervisor {
     pub(super) fn new(command: ServerCommand) -> Self {
         Self {
             command,
@@ -65,7 +65,7 @@ impl Processes {
     }
 
     /// Starts a process, after a pause if others have failed.
-    pub(super) async fn start(&self) -> Result<Ends, CallError> {
+    pub(super) async fn start(&self) -> Result<ProcessPipes, CallError> {
         let mut stop = self.stop.subscribe();
         let not_before = lock(&self.state).not_before;
         tokio::select! {
@@ -73,7 +73,7 @@ impl Processes {
             _ = stop.wait_for(|stop| *stop) => return Err(CallError::Refused("the server is shut down".into())),
             () = async { if let Some(time) = not_before { sleep_until(time).await } } => {}
         }
-        let Spawned {
+        let SpawnedServer {
             stdin,
             stdout,
             process,
@@ -104,7 +104,7 @@ impl Processes {
             .supervisors
             .retain(|supervisor| !supervisor.is_finished());
         state.supervisors.push(supervisor);
-        Ok(Ends {
+        Ok(ProcessPipes {
             reader: Reader {
                 stdout,
                 _reading: reading,
@@ -118,7 +118,7 @@ impl Processes {
         })
     }
 
-    /// Ends them all and starts no more.
+    /// ProcessPipes them all and starts no more.
     pub(super) fn stop(&self) {
         self.stop.send_replace(true);
     }
@@ -144,7 +144,7 @@ struct Supervisor {
 }
 
 impl Supervisor {
-    async fn run(self, process: Process, state: Arc<Mutex<State>>) -> Option<ExitStatus> {
+    async fn run(self, process: ServerProcess, state: Arc<Mutex<State>>) -> Option<ExitStatus> {
         let Self {
             mut stop,
             no_reader,

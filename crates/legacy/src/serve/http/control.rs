@@ -1,6 +1,6 @@
 //! What a handler can do about the stream on which its client waits.
 
-use super::events::EventStream;
+use super::events::ResumableStream;
 use std::sync::Arc;
 
 /// The response stream of a legacy client's call, in the extensions of that call.
@@ -18,11 +18,11 @@ use std::sync::Arc;
 /// ```
 #[derive(Clone, Debug)]
 pub struct StreamControl {
-    stream: Arc<EventStream>,
+    stream: Arc<ResumableStream>,
 }
 
 impl StreamControl {
-    pub(super) fn new(stream: &Arc<EventStream>) -> Self {
+    pub(super) fn new(stream: &Arc<ResumableStream>) -> Self {
         Self {
             stream: Arc::clone(stream),
         }

@@ -1,23 +1,23 @@
 //! The endpoint for legacy clients: who asks, in which session, for what.
 
 use super::super::changes::Change;
-use super::super::conversation::{Conversation, Origin, ServerContext};
+use super::super::conversation::{ClientSession, RequestContext, ServerContext};
 use super::super::options::Options;
-use super::super::questions::Questions;
+use super::super::questions::ServerRequests;
 use super::super::quotas::share_of;
-use super::events::Limits;
+use super::events::StreamLimits;
 use super::heads::{
     HttpResponse, LAST_EVENT_ID, MCP_SESSION_ID, Named, accepts, answered, empty, json,
     named_version, refused, refused_request,
 };
-use super::meeting::{EventText, Here, Meeting, Note, Recalled, Replica, What};
+use super::meeting::{BusReceiver, EventText, Here, Note, SessionBus, SessionSnapshot, What};
 use super::running::Reader;
 use super::sessions::{Found, Session, SessionLimits, Sessions, TooMany};
-use super::sse2024::Channels;
+use super::sse2024::SseChannels;
 use super::store::{Store, event_id};
 use super::stored::MAX_SKEW;
 use super::token::{self, SessionKeys};
-use crate::message::{Incoming, Parsed, Request as Message, parse};
+use crate::message::{Incoming, ParsedBody, Request as Message, parse};
 use crate::revision::Revision as _;
 use bytes::Bytes;
 use carryall_proto::budget::{Amount, BudgetExceeded, Reservation};
@@ -25,7 +25,7 @@ use carryall_proto::{
     BoxFuture, Call, CallError, CallSource, Caller, ClientId, Notification, Outcome, Principal,
     Printable, Reply, Response, SharedService, encode_error,
 };
-use carryall_transport::http::server::Alternate;
+use carryall_transport::http::server::FallbackProtocol;
 use carryall_types::ErrorObject;
 use futures_util::{FutureExt as _, StreamExt as _};
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
@@ -59,8 +59,8 @@ pub(super) struct Shared {
     pub(super) keys: SessionKeys,
     pub(super) sessions: Sessions,
     pub(super) store: Arc<Store>,
-    pub(super) meeting: Arc<dyn Meeting>,
-    pub(super) channels: Channels,
+    pub(super) meeting: Arc<dyn SessionBus>,
+    pub(super) channels: SseChannels,
     published: Mutex<VecDeque<(Instant, Reservation)>>,
     /// Ended sessions that are stored, by when they are stored no longer.
     ended: Mutex<BTreeMap<u64, Vec<Reservation>>>,
@@ -87,7 +87,7 @@ impl LegacyEndpoint {
         let meeting = Arc::clone(&options.meeting);
         let session_limits = SessionLimits {
             all: options.max_sessions,
-            of_principal: options.max_sessions_of_one,
+            of_principal: options.max_sessions_per_principal,
             of_caller: share_of(Amount::new(options.max_sessions, 0), options.caller_share).items,
             idle: options.session_idle,
             ttl: options.session_ttl,
@@ -96,7 +96,7 @@ impl LegacyEndpoint {
         let server = ServerContext::new(SharedService::new(service), options);
         let shared = Arc::new(Shared {
             sessions: Sessions::new(session_limits),
-            channels: Channels::default(),
+            channels: SseChannels::default(),
             options: Arc::clone(&server.options),
             server,
             keys,
@@ -105,7 +105,7 @@ impl LegacyEndpoint {
             published: Mutex::default(),
             ended: Mutex::default(),
         });
-        let here: Weak<dyn Replica> = Arc::<Shared>::downgrade(&shared);
+        let here: Weak<dyn BusReceiver> = Arc::<Shared>::downgrade(&shared);
         shared.meeting.join(Here::new(here));
         Self { shared }
     }
@@ -119,9 +119,9 @@ impl fmt::Debug for LegacyEndpoint {
     }
 }
 
-impl Alternate for LegacyEndpoint {
+impl FallbackProtocol for LegacyEndpoint {
     fn owns(&self, path: &str) -> bool {
-        self.shared.options.http_sse_2024 && Channels::own(path)
+        self.shared.options.http_sse_2024 && SseChannels::own(path)
     }
 
     fn takes(&self, headers: &HeaderMap, body: &Bytes) -> bool {
@@ -155,11 +155,12 @@ impl Alternate for LegacyEndpoint {
 /// array. Anything else without a version is for the modern door, which says what is missing.
 fn is_legacy(body: &Bytes) -> bool {
     match parse(body) {
-        Ok(Parsed::One(Incoming::Request(request))) => request.method == "initialize",
-        Ok(Parsed::One(Incoming::Response(_) | Incoming::ErrorWithoutId(_)) | Parsed::Batch(_)) => {
-            true
-        }
-        Ok(Parsed::One(Incoming::Notification(_))) | Err(_) => false,
+        Ok(ParsedBody::One(Incoming::Request(request))) => request.method == "initialize",
+        Ok(
+            ParsedBody::One(Incoming::Response(_) | Incoming::ErrorWithoutId(_))
+            | ParsedBody::Batch(_),
+        ) => true,
+        Ok(ParsedBody::One(Incoming::Notification(_))) | Err(_) => false,
     }
 }
 
@@ -181,10 +182,10 @@ impl RequestHead {
 
     /// Where the request came from. With a session it is the client; the connections under it
     /// change.
-    pub(super) fn origin(&self, client: Option<ClientId>) -> Origin {
+    pub(super) fn origin(&self, client: Option<ClientId>) -> RequestContext {
         let mut source = self.source();
         source.client = client.or(source.client);
-        Origin {
+        RequestContext {
             principal: self.principal.clone(),
             extensions: self.extensions.clone(),
             source,
@@ -211,7 +212,7 @@ impl Shared {
             return self.meeting.answer(Request::from_parts(parts, body)).await;
         }
         let head = RequestHead::new(parts.headers, parts.extensions);
-        if self.options.http_sse_2024 && Channels::own(parts.uri.path()) {
+        if self.options.http_sse_2024 && SseChannels::own(parts.uri.path()) {
             return self
                 .answer_2024(&parts.method, &parts.uri, head, body)
                 .await;
@@ -235,7 +236,7 @@ impl Shared {
             );
         }
         let parsed = match parse(body) {
-            Ok(Parsed::One(Incoming::Request(request))) if request.method == "initialize" => {
+            Ok(ParsedBody::One(Incoming::Request(request))) if request.method == "initialize" => {
                 return self.initialize(&request, &head).await;
             }
             Ok(parsed) => parsed,
@@ -246,24 +247,24 @@ impl Shared {
             Err(refusal) => return refusal,
         };
         match parsed {
-            Parsed::One(Incoming::Request(request)) => {
+            ParsedBody::One(Incoming::Request(request)) => {
                 self.run(session, vec![request], None, &head).await
             }
-            Parsed::One(other) => match self.take(&session, other).await {
+            ParsedBody::One(other) => match self.take(&session, other).await {
                 Ok(()) => empty(StatusCode::ACCEPTED),
                 Err(exceeded) => refused(
                     StatusCode::SERVICE_UNAVAILABLE,
                     format!("Try again later: {exceeded}"),
                 ),
             },
-            Parsed::Batch(items) => self.batch(session, items, &head).await,
+            ParsedBody::Batch(items) => self.batch(session, items, &head).await,
         }
     }
 
     /// Opens a session (2025-11-25 `basic/transports#session-management`).
     async fn initialize(&self, request: &Message, head: &RequestHead) -> HttpResponse {
         let origin = head.origin(None);
-        let opened = Conversation::initialize(
+        let opened = ClientSession::initialize(
             &self.server.service,
             &self.options,
             &request.params,
@@ -290,7 +291,7 @@ impl Shared {
             );
         };
         let version = negotiated.version;
-        let conversation = Conversation::new(&self.server, negotiated, head.caller());
+        let conversation = ClientSession::new(&self.server, negotiated, head.caller());
         let session = Session::new(name, version, conversation, expires_at);
         // Nobody else can know about it.
         session.recalled.set(()).ok();
@@ -333,7 +334,7 @@ impl Shared {
             Found::Unknown => {
                 let version = opened.negotiated.version;
                 let conversation =
-                    Conversation::new(&self.server, opened.negotiated, head.caller());
+                    ClientSession::new(&self.server, opened.negotiated, head.caller());
                 let session = Session::new(opened.name, version, conversation, opened.expires_at);
                 self.sessions.insert(session).map_err(|TooMany| busy())?
             }
@@ -348,7 +349,7 @@ impl Shared {
         match named_version(&head.headers) {
             Named::Legacy(version) if version == session.version => Ok(session),
             Named::Nothing => Ok(session),
-            _ if !session.version.names_version_in_header() => Ok(session),
+            _ if !session.version.sends_version_header() => Ok(session),
             _ => {
                 let negotiated = session.version.as_str();
                 let why = format!(
@@ -388,7 +389,7 @@ impl Shared {
             Incoming::Response(response) => {
                 // No replica has asked anything that this could be an answer to, unless it has such
                 // an id.
-                let is_ours = Questions::is_id(&response.id);
+                let is_ours = ServerRequests::is_id(&response.id);
                 let text = response.encode().into_bytes();
                 (!session.conversation.response(response) && is_ours)
                     .then(|| What::Answer(carryall_types::RawJson::from_trusted(text)))
@@ -555,7 +556,7 @@ impl Shared {
 
 pub(super) const CANCELLED: &str = "notifications/cancelled";
 
-impl Replica for Shared {
+impl BusReceiver for Shared {
     fn hear(&self, note: Note) {
         let Note {
             session: name,
@@ -572,7 +573,8 @@ impl Replica for Shared {
         };
         match what {
             What::Answer(message) => {
-                if let Ok(Parsed::One(Incoming::Response(response))) = parse(&message.into_bytes())
+                if let Ok(ParsedBody::One(Incoming::Response(response))) =
+                    parse(&message.into_bytes())
                 {
                     session.conversation.response(response);
                 }
@@ -590,12 +592,12 @@ impl Replica for Shared {
         }
     }
 
-    fn recall(&self, session: &str) -> Option<Recalled> {
+    fn recall(&self, session: &str) -> Option<SessionSnapshot> {
         match self.sessions.find_named(session) {
             Found::Known(session) => session.recalled.initialized().then(|| session.known()),
-            Found::Ended => Some(Recalled {
+            Found::Ended => Some(SessionSnapshot {
                 ended: true,
-                ..Recalled::default()
+                ..SessionSnapshot::default()
             }),
             Found::Unknown => None,
         }
@@ -644,13 +646,13 @@ fn not_allowed(method: &Method) -> HttpResponse {
     refused(StatusCode::METHOD_NOT_ALLOWED, why)
 }
 
-pub(super) fn limits(options: &Options) -> Limits {
-    Limits {
+pub(super) fn limits(options: &Options) -> StreamLimits {
+    StreamLimits {
         events: options.max_events,
         bytes: options.max_event_bytes,
         streams: options.max_streams,
         all_bytes: options.max_all_event_bytes,
-        kept: options.events_kept,
+        kept: options.event_retention,
         grace: options.grace,
         retry: options.retry,
         share: share_of(

@@ -25,7 +25,7 @@ const CHUNK_BYTES: usize = 64 * 1024;
 
 /// How much is kept, and for how long. The numbers are in `docs/deployment-limits.md`.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Limits {
+pub(super) struct StreamLimits {
     /// Events of one stream.
     pub(super) events: usize,
     /// Bytes of one stream.
@@ -48,7 +48,7 @@ pub(super) struct Limits {
 pub(super) type Subject = Option<RequestId>;
 
 /// One stream.
-pub(super) struct EventStream {
+pub(super) struct ResumableStream {
     /// How it is called in event ids.
     pub(super) id: Arc<str>,
     /// Whose it is.
@@ -61,14 +61,14 @@ pub(super) struct EventStream {
     moved: Notify,
     /// A pause was asked for or has begun.
     paused: Notify,
-    limits: Limits,
+    limits: StreamLimits,
     /// What the streams of its caller hold together, once it is kept.
-    usage: OnceLock<Arc<Usage>>,
+    usage: OnceLock<Arc<CallerUsage>>,
 }
 
 /// What the streams of one caller hold together.
 #[derive(Debug)]
-pub(super) struct Usage {
+pub(super) struct CallerUsage {
     pub(super) caller: Caller,
     pub(super) streams: AtomicUsize,
     pub(super) bytes: AtomicUsize,
@@ -103,8 +103,13 @@ pub(super) enum Read {
     End,
 }
 
-impl EventStream {
-    pub(super) fn new(id: Arc<str>, session: Arc<str>, polls: bool, limits: Limits) -> Arc<Self> {
+impl ResumableStream {
+    pub(super) fn new(
+        id: Arc<str>,
+        session: Arc<str>,
+        polls: bool,
+        limits: StreamLimits,
+    ) -> Arc<Self> {
         Arc::new(Self {
             id,
             session,
@@ -118,11 +123,11 @@ impl EventStream {
     }
 
     /// Whose share it counts against. Only the first time has an effect.
-    pub(super) fn set_usage(&self, usage: Arc<Usage>) {
+    pub(super) fn set_usage(&self, usage: Arc<CallerUsage>) {
         self.usage.get_or_init(|| usage);
     }
 
-    pub(super) fn usage(&self) -> Option<&Arc<Usage>> {
+    pub(super) fn usage(&self) -> Option<&Arc<CallerUsage>> {
         self.usage.get()
     }
 
@@ -240,7 +245,7 @@ impl EventStream {
     }
 
     /// A reader from after event `after` on. It takes the place of the one before.
-    pub(super) fn read(self: &Arc<Self>, after: Option<u64>) -> Cursor {
+    pub(super) fn read(self: &Arc<Self>, after: Option<u64>) -> StreamCursor {
         let mut state = self.lock();
         state.reader += 1;
         state.attached = true;
@@ -257,7 +262,7 @@ impl EventStream {
                 tracing::warn!(stream = %self.id, "a client comes back for events that are not kept any more");
             }
         }
-        let cursor = Cursor {
+        let cursor = StreamCursor {
             stream: Arc::clone(self),
             reader: state.reader,
             opening: self.polls && after.is_none(),
@@ -327,14 +332,14 @@ impl State {
 }
 
 /// The place of one reader in a stream. Dropping it means that its connection is gone.
-pub(super) struct Cursor {
-    stream: Arc<EventStream>,
+pub(super) struct StreamCursor {
+    stream: Arc<ResumableStream>,
     reader: u64,
     /// The event without data has yet to be sent.
     opening: bool,
 }
 
-impl Cursor {
+impl StreamCursor {
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Read> {
         let stream = &self.stream;
         let mut state = stream.lock();
@@ -396,7 +401,7 @@ impl State {
     }
 }
 
-impl Drop for Cursor {
+impl Drop for StreamCursor {
     fn drop(&mut self) {
         let mut state = self.stream.lock();
         if state.reader != self.reader {
@@ -409,9 +414,9 @@ impl Drop for Cursor {
     }
 }
 
-impl fmt::Debug for EventStream {
+impl fmt::Debug for ResumableStream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("EventStream")
+        f.debug_struct("ResumableStream")
             .field("id", &self.id)
             .finish_non_exhaustive()
     }

@@ -1,12 +1,12 @@
 //! Requests in work, and the streams that carry their answers.
 
 use super::super::changes::Change;
-use super::super::conversation::{Exchange, Origin, Outgoing};
+use super::super::conversation::{Exchange, Outgoing, RequestContext};
 use super::control::StreamControl;
 use super::endpoint::{RequestHead, Shared, busy, now, unknown_session};
 use super::heads::{HttpResponse, answered, event_stream, json, refused, refused_request};
 use super::meeting::What;
-use super::running::{Beginning, Reader, Starting, write};
+use super::running::{Reader, ResponseStart, UnansweredExchange, write};
 use super::sessions::Session;
 use super::store::{Kind, Name, event_id};
 use crate::message::{Incoming, Malformed, Request};
@@ -60,7 +60,7 @@ impl Shared {
                 Box::pin(refused.chain(stream::select_all(exchanges.into_iter().chain(last))))
             }
         };
-        let starting = Starting::new(
+        let starting = UnansweredExchange::new(
             exchange,
             options.grace,
             &self.server.quotas.detached,
@@ -70,14 +70,14 @@ impl Shared {
             .begin(!is_batch, options.sse_after, &session, &events)
             .await
         {
-            Beginning::Ended => unknown_session(),
-            Beginning::Complete(responses) if is_batch => json(array(&responses)),
-            Beginning::Complete(responses) => match responses.first() {
+            ResponseStart::Ended => unknown_session(),
+            ResponseStart::Complete(responses) if is_batch => json(array(&responses)),
+            ResponseStart::Complete(responses) => match responses.first() {
                 Some(response) => answered(response),
                 // The client has cancelled the request, and expects nothing.
                 None => event_stream(stream::empty()),
             },
-            Beginning::Stream(first, rest) => {
+            ResponseStart::Stream(first, rest) => {
                 let room = session.add(&events);
                 let Ok(gone) = room else {
                     let why = "Too many streams of this session are open";
@@ -106,7 +106,7 @@ impl Shared {
         self: &Arc<Self>,
         session: &Arc<Session>,
         request: Request,
-        origin: Origin,
+        origin: RequestContext,
     ) -> Exchange {
         let change = change_of(&request);
         let id = request.id.clone();
@@ -193,7 +193,7 @@ impl Shared {
     pub(super) async fn listen(
         self: Arc<Self>,
         session: Arc<Session>,
-        origin: Origin,
+        origin: RequestContext,
     ) -> HttpResponse {
         if self.server.shutdown.has_begun() {
             return refused(
@@ -236,7 +236,7 @@ impl Shared {
         self: Arc<Self>,
         session: Arc<Session>,
         last: &str,
-        origin: Origin,
+        origin: RequestContext,
     ) -> HttpResponse {
         let Some(id) = event_id(last) else {
             return refused(

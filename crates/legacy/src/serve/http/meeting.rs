@@ -58,7 +58,7 @@ pub enum What {
 
 /// What a replica knows about a session and its token does not say.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Recalled {
+pub struct SessionSnapshot {
     /// The client has ended it.
     pub ended: bool,
     /// The level of the log messages that it wants.
@@ -67,7 +67,7 @@ pub struct Recalled {
     pub subscribed: Vec<String>,
 }
 
-impl Recalled {
+impl SessionSnapshot {
     pub(super) fn subscribe(&mut self, uri: &str) {
         let bytes: usize = self.subscribed.iter().map(|known| known.len()).sum();
         let fits = self.subscribed.len() < MAX_SUBSCRIBED && bytes + uri.len() <= MAX_SESSION_BYTES;
@@ -88,12 +88,12 @@ pub(super) fn random_name() -> String {
 pub type EventText = Pin<Box<dyn Stream<Item = Bytes> + Send>>;
 
 /// How the replicas of one server tell each other what happened. The default, [`Local`], is for a
-/// single process; [`Siblings`](super::Siblings) talk over HTTP, and those with
-/// [`Stored`](super::Stored) through a store that they share.
+/// single process; [`HttpBus`](super::HttpBus) talk over HTTP, and those with
+/// [`StoreBus`](super::StoreBus) through a store that they share.
 ///
 /// Everything here is bounded in time by whoever implements it, and fails quietly: a client's
 /// request never fails because another replica did not hear of it.
-pub trait Meeting: fmt::Debug + Send + Sync {
+pub trait SessionBus: fmt::Debug + Send + Sync {
     /// Called once, with the replica that takes part through this.
     fn join(&self, _here: Here) {}
 
@@ -107,7 +107,7 @@ pub trait Meeting: fmt::Debug + Send + Sync {
     }
 
     /// Asks the others about a session that has not been here yet.
-    fn recall(&self, session: &str) -> BoxFuture<Option<Recalled>>;
+    fn recall(&self, session: &str) -> BoxFuture<Option<SessionSnapshot>>;
 
     /// Asks the others for the stream that the event `last` belongs to, from there on.
     fn events(&self, session: &str, last: &str) -> BoxFuture<Option<EventText>>;
@@ -134,7 +134,7 @@ pub trait Meeting: fmt::Debug + Send + Sync {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Local;
 
-impl Meeting for Local {
+impl SessionBus for Local {
     fn is_alone(&self) -> bool {
         true
     }
@@ -143,7 +143,7 @@ impl Meeting for Local {
         Box::pin(std::future::ready(()))
     }
 
-    fn recall(&self, _: &str) -> BoxFuture<Option<Recalled>> {
+    fn recall(&self, _: &str) -> BoxFuture<Option<SessionSnapshot>> {
         Box::pin(std::future::ready(None))
     }
 
@@ -152,24 +152,24 @@ impl Meeting for Local {
     }
 }
 
-/// This replica, as its [`Meeting`] sees it.
+/// This replica, as its [`SessionBus`] sees it.
 #[derive(Clone)]
-pub struct Here(Weak<dyn Replica>);
+pub struct Here(Weak<dyn BusReceiver>);
 
 /// What a replica does for the others.
-pub(super) trait Replica: Send + Sync {
+pub(super) trait BusReceiver: Send + Sync {
     fn hear(&self, note: Note);
-    fn recall(&self, session: &str) -> Option<Recalled>;
+    fn recall(&self, session: &str) -> Option<SessionSnapshot>;
     fn events(self: Arc<Self>, session: &str, last: &str) -> Option<EventText>;
 }
 
 impl Here {
-    pub(super) fn new(replica: Weak<dyn Replica>) -> Self {
+    pub(super) fn new(replica: Weak<dyn BusReceiver>) -> Self {
         Self(replica)
     }
 
     /// Applies what happened elsewhere as if it had happened here. About sessions that have never
-    /// been here there is nothing to do: they are [recalled](Meeting::recall) when they come.
+    /// been here there is nothing to do: they are [recalled](SessionBus::recall) when they come.
     pub fn hear(&self, note: Note) {
         if let Some(replica) = self.0.upgrade() {
             replica.hear(note);
@@ -178,7 +178,7 @@ impl Here {
 
     /// What this replica knows about a session, if it has been here.
     #[must_use]
-    pub fn recall(&self, session: &str) -> Option<Recalled> {
+    pub fn recall(&self, session: &str) -> Option<SessionSnapshot> {
         self.0.upgrade()?.recall(session)
     }
 
@@ -225,7 +225,7 @@ mod tests {
 
     #[test]
     fn what_is_recalled_of_a_session_is_bounded_in_bytes() {
-        let mut recalled = Recalled::default();
+        let mut recalled = SessionSnapshot::default();
         for uri in ["a", "a", "b"] {
             recalled.subscribe(uri);
         }

@@ -1,7 +1,7 @@
 //! One exchange on its way to a response: one message if that is all, else a stream of events.
 
 use super::super::conversation::{Exchange, Outgoing};
-use super::events::{Cursor, EventStream, Read};
+use super::events::{Read, ResumableStream, StreamCursor};
 use super::sessions::Session;
 use super::store::Store;
 use bytes::Bytes;
@@ -18,7 +18,7 @@ use tokio::runtime::Handle;
 use tokio::time::{Instant, Sleep, timeout};
 
 /// What an exchange begins with.
-pub(super) enum Beginning {
+pub(super) enum ResponseStart {
     /// It is all there: the response, or those of a batch.
     Complete(Vec<Response>),
     /// There is more to come after these.
@@ -30,14 +30,14 @@ pub(super) enum Beginning {
 /// An exchange whose response has not begun. When its client goes away it still goes on for the
 /// grace time: in these revisions a lost connection does not cancel a request (2025-11-25
 /// `basic/transports#sending-messages-to-the-server`).
-pub(super) struct Starting {
+pub(super) struct UnansweredExchange {
     exchange: Option<Exchange>,
     grace: Duration,
     detached: Budget,
     session: Arc<Session>,
 }
 
-impl Starting {
+impl UnansweredExchange {
     pub(super) fn new(
         exchange: Exchange,
         grace: Duration,
@@ -52,15 +52,15 @@ impl Starting {
         }
     }
 
-    /// Waits for what decides how the response looks: all of it, something before it, `silence`, or
+    /// Waits for what decides how the response looks: all of it, something before it, `probe_timeout`, or
     /// a pause. `one` says that the first response is the last.
     pub(super) async fn begin(
         mut self,
         one: bool,
         silence: Duration,
         session: &Session,
-        stream: &EventStream,
-    ) -> Beginning {
+        stream: &ResumableStream,
+    ) -> ResponseStart {
         let mut responses = Vec::new();
         let mut rest = Vec::new();
         let silence = tokio::time::sleep(silence);
@@ -72,7 +72,7 @@ impl Starting {
                 next = exchange.next() => next,
                 () = &mut ended => {
                     self.exchange = None;
-                    return Beginning::Ended;
+                    return ResponseStart::Ended;
                 }
                 () = &mut paused => break,
                 () = &mut silence => break,
@@ -92,20 +92,20 @@ impl Starting {
             }
         }
         match self.exchange.take() {
-            None => Beginning::Complete(responses),
+            None => ResponseStart::Complete(responses),
             Some(exchange) => {
                 let first = responses
                     .into_iter()
                     .map(Outgoing::Response)
                     .chain(rest)
                     .collect();
-                Beginning::Stream(first, exchange)
+                ResponseStart::Stream(first, exchange)
             }
         }
     }
 }
 
-impl Drop for Starting {
+impl Drop for UnansweredExchange {
     fn drop(&mut self) {
         let Some(exchange) = self.exchange.take() else {
             return;
@@ -138,7 +138,7 @@ async fn finish_unheard(exchange: Exchange, grace: Duration, _held: Reservation)
 pub(super) fn write(
     store: Arc<Store>,
     session: Arc<Session>,
-    stream: Arc<EventStream>,
+    stream: Arc<ResumableStream>,
     request: Option<RequestId>,
     items: impl Stream<Item = Outgoing> + Send + 'static,
 ) {
@@ -185,7 +185,7 @@ pub(super) fn write(
 /// know.
 struct Writing {
     store: Arc<Store>,
-    stream: Arc<EventStream>,
+    stream: Arc<ResumableStream>,
     request: Option<RequestId>,
 }
 
@@ -206,13 +206,13 @@ impl Drop for Writing {
 
 /// The body of a response: what its cursor finds, and a comment where that is nothing for too long.
 pub(super) struct Reader {
-    cursor: Cursor,
+    cursor: StreamCursor,
     keep_alive: Duration,
     timer: Option<Pin<Box<Sleep>>>,
 }
 
 impl Reader {
-    pub(super) fn new(cursor: Cursor, keep_alive: Duration) -> Self {
+    pub(super) fn new(cursor: StreamCursor, keep_alive: Duration) -> Self {
         Self {
             cursor,
             keep_alive,

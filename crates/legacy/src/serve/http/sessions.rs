@@ -1,11 +1,11 @@
 //! The sessions that this process knows. Forgetting one loses little: its token brings it back.
 
 use super::super::changes::Change;
-use super::super::conversation::Conversation;
+use super::super::conversation::ClientSession;
 use super::ended::EndedSessions;
 use super::endpoint::now;
-use super::events::EventStream;
-use super::meeting::Recalled;
+use super::events::ResumableStream;
+use super::meeting::SessionSnapshot;
 use carryall_proto::budget::Reservation;
 use carryall_proto::{Caller, ClientId};
 use carryall_types::ProtocolVersion;
@@ -25,7 +25,7 @@ pub(super) struct Session {
     /// Its name among replicas.
     pub(super) name: Arc<str>,
     pub(super) version: ProtocolVersion,
-    pub(super) conversation: Arc<Conversation>,
+    pub(super) conversation: Arc<ClientSession>,
     /// Seconds since the epoch.
     pub(super) expires_at: u64,
     /// Set once other replicas were asked about it.
@@ -37,15 +37,15 @@ pub(super) struct Session {
 #[derive(Default)]
 struct Streams {
     /// The oldest first.
-    all: VecDeque<Arc<EventStream>>,
-    changes: Option<Arc<EventStream>>,
+    all: VecDeque<Arc<ResumableStream>>,
+    changes: Option<Arc<ResumableStream>>,
 }
 
 impl Session {
     pub(super) fn new(
         name: Arc<str>,
         version: ProtocolVersion,
-        conversation: Arc<Conversation>,
+        conversation: Arc<ClientSession>,
         expires_at: u64,
     ) -> Arc<Self> {
         Arc::new(Self {
@@ -70,8 +70,8 @@ impl Session {
     }
 
     /// What a replica has to know that has not seen the session.
-    pub(super) fn known(&self) -> Recalled {
-        Recalled {
+    pub(super) fn known(&self) -> SessionSnapshot {
+        SessionSnapshot {
             ended: self.is_ended(),
             log_level: self.conversation.log_level(),
             subscribed: self.conversation.subscriptions.list(),
@@ -90,7 +90,10 @@ impl Session {
 
     /// Takes a stream in. `Err` when too many are open; else the streams that must make room for
     /// it.
-    pub(super) fn add(&self, stream: &Arc<EventStream>) -> Result<Vec<Arc<EventStream>>, TooMany> {
+    pub(super) fn add(
+        &self,
+        stream: &Arc<ResumableStream>,
+    ) -> Result<Vec<Arc<ResumableStream>>, TooMany> {
         let mut streams = lock(&self.streams);
         let mut gone = Vec::new();
         while streams.all.len() >= MAX_STREAMS {
@@ -107,7 +110,7 @@ impl Session {
 
     /// Makes `stream` the one that carries changes. The one before it ends: a message goes to one
     /// stream only (2025-11-25 `basic/transports#multiple-connections`).
-    pub(super) fn listen(&self, stream: Option<Arc<EventStream>>) {
+    pub(super) fn listen(&self, stream: Option<Arc<ResumableStream>>) {
         let before = std::mem::replace(&mut lock(&self.streams).changes, stream);
         if let Some(before) = before {
             before.close();

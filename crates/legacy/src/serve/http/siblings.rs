@@ -5,7 +5,7 @@
 //! their network the URLs should be `https`.
 
 use super::heads::{HttpResponse, empty, event_stream, json, refused};
-use super::meeting::{EventText, Here, Meeting, Note, Recalled, random_name};
+use super::meeting::{EventText, Here, Note, SessionBus, SessionSnapshot, random_name};
 use bytes::Bytes;
 use carryall_proto::BoxFuture;
 use carryall_proto::seal::{Keyring, NONCE_BYTES};
@@ -41,7 +41,7 @@ const MAX_RECALLED: usize = 1024 * 1024;
 /// [`LegacyEndpoint`](super::LegacyEndpoint) a second, internal
 /// [`Endpoint`](carryall_transport::http::Endpoint).
 #[derive(Clone)]
-pub struct Siblings {
+pub struct HttpBus {
     shared: Arc<Shared>,
 }
 
@@ -75,7 +75,7 @@ enum Say {
     Events { session: String, last: String },
 }
 
-impl Siblings {
+impl HttpBus {
     /// The replicas at `urls`, which all have `keyring`.
     ///
     /// # Errors
@@ -226,11 +226,11 @@ impl Other {
     }
 }
 
-impl Meeting for Siblings {
+impl SessionBus for HttpBus {
     fn join(&self, here: Here) {
         if self.shared.here.set(here).is_err() {
             tracing::error!(
-                "the same Siblings were given to two endpoints: only the first one hears of others"
+                "the same HttpBus were given to two endpoints: only the first one hears of others"
             );
         }
     }
@@ -253,7 +253,7 @@ impl Meeting for Siblings {
         })
     }
 
-    fn recall(&self, session: &str) -> BoxFuture<Option<Recalled>> {
+    fn recall(&self, session: &str) -> BoxFuture<Option<SessionSnapshot>> {
         let (shared, session) = (Arc::clone(&self.shared), session.to_owned());
         Box::pin(async move {
             let ask = |other: Arc<Other>| {
@@ -325,7 +325,7 @@ impl Meeting for Siblings {
     }
 }
 
-impl fmt::Debug for Siblings {
+impl fmt::Debug for HttpBus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let urls = self.shared.others.iter().map(|other| other.client.url());
         f.debug_list().entries(urls).finish()

@@ -4,7 +4,7 @@
 //!
 //! All of a conversation lives in the body of its stream, and ends with it.
 
-use super::super::conversation::{Conversation, Exchange, Origin, Outgoing};
+use super::super::conversation::{ClientSession, Exchange, Outgoing, RequestContext};
 use super::super::negotiated::Negotiated;
 use super::endpoint::{CANCELLED, RequestHead, Shared, busy, now};
 use super::exchange::guarded;
@@ -12,11 +12,11 @@ use super::heads::{HttpResponse, accepts, empty, event_stream, refused};
 use super::meeting::What;
 use super::running::keep_alive;
 use super::token;
-use crate::message::{Incoming, Parsed, Request, parse};
+use crate::message::{Incoming, ParsedBody, Request, parse};
 use crate::revision::Revision as _;
 use bytes::{BufMut as _, Bytes, BytesMut};
 use carryall_proto::budget::{Budget, Reservation};
-use carryall_proto::deprecated::Feature;
+use carryall_proto::deprecated::DeprecatedFeature;
 use carryall_proto::{BoxFuture, Caller, Notification, Response, sse};
 use carryall_types::{ErrorObject, RawJson, RequestId, code};
 use futures_core::Stream;
@@ -42,7 +42,7 @@ const MESSAGES: &str = "/messages";
 
 /// The open streams of this process, by name.
 #[derive(Default)]
-pub(super) struct Channels {
+pub(super) struct SseChannels {
     table: Mutex<HashMap<Arc<str>, Inbox>>,
 }
 
@@ -62,27 +62,27 @@ struct Waiting {
 
 /// Why a message cannot be taken in.
 #[derive(Debug, PartialEq, Eq)]
-enum NotTaken {
+enum InboxError {
     Busy,
     Gone,
 }
 
 impl Inbox {
-    fn send(&self, text: Bytes) -> Result<(), NotTaken> {
+    fn send(&self, text: Bytes) -> Result<(), InboxError> {
         let held = self
             .budget
             .reserve(&self.caller, text.len())
-            .map_err(|_| NotTaken::Busy)?;
+            .map_err(|_| InboxError::Busy)?;
         self.messages
             .try_send(Waiting { text, _held: held })
             .map_err(|error| match error {
-                TrySendError::Full(_) => NotTaken::Busy,
-                TrySendError::Closed(_) => NotTaken::Gone,
+                TrySendError::Full(_) => InboxError::Busy,
+                TrySendError::Closed(_) => InboxError::Gone,
             })
     }
 }
 
-impl Channels {
+impl SseChannels {
     pub(super) fn own(path: &str) -> bool {
         path == STREAM || path == MESSAGES
     }
@@ -133,10 +133,10 @@ impl Shared {
                 "Accept must list text/event-stream",
             );
         }
-        if Feature::HttpSse.is_first_use() {
+        if DeprecatedFeature::HttpSse.is_first_use() {
             tracing::warn!(
                 "a client has opened a stream of HTTP+SSE: {}",
-                Feature::HttpSse.notice()
+                DeprecatedFeature::HttpSse.notice()
             );
         }
         if self.server.shutdown.has_begun() {
@@ -199,8 +199,8 @@ impl Shared {
         if let Some(channel) = self.channels.find(&name) {
             return match channel.send(body) {
                 Ok(()) => empty(StatusCode::ACCEPTED),
-                Err(NotTaken::Busy) => busy(),
-                Err(NotTaken::Gone) => unknown(),
+                Err(InboxError::Busy) => busy(),
+                Err(InboxError::Gone) => unknown(),
             };
         }
         if self.meeting.is_alone() {
@@ -229,7 +229,7 @@ enum Step {
     Opening(RequestId, BoxFuture<Opened>, Option<Box<Step>>),
     /// With whether messages may come in arrays, and what changes.
     Open(
-        Arc<Conversation>,
+        Arc<ClientSession>,
         bool,
         Pin<Box<dyn Stream<Item = Notification> + Send>>,
     ),
@@ -257,8 +257,8 @@ impl Unpin for Channel {}
 impl Channel {
     fn hear(&mut self, text: &Bytes) {
         match parse(text) {
-            Ok(Parsed::One(incoming)) => self.incoming(incoming),
-            Ok(Parsed::Batch(items)) => {
+            Ok(ParsedBody::One(incoming)) => self.incoming(incoming),
+            Ok(ParsedBody::Batch(items)) => {
                 if !matches!(self.step, Step::Open(_, true, _)) {
                     let why = "Invalid request: there are no batches in this revision";
                     let error = ErrorObject::new(code::INVALID_REQUEST, why);
@@ -327,8 +327,12 @@ impl Channel {
         let (shared, origin) = (Arc::clone(&self.shared), self.origin());
         let Request { id, params, .. } = request;
         let opening = async move {
-            let opened =
-                Conversation::initialize(&shared.server.service, &shared.options, &params, &origin);
+            let opened = ClientSession::initialize(
+                &shared.server.service,
+                &shared.options,
+                &params,
+                &origin,
+            );
             AssertUnwindSafe(opened)
                 .catch_unwind()
                 .await
@@ -357,7 +361,7 @@ impl Channel {
             Ok((negotiated, result)) => {
                 let batches = negotiated.version.has_batches();
                 let conversation =
-                    Conversation::new(&self.shared.server, negotiated, self.head.caller());
+                    ClientSession::new(&self.shared.server, negotiated, self.head.caller());
                 let changes = conversation.changes(self.origin()).fuse();
                 self.step = Step::Open(conversation, batches, Box::pin(changes));
                 self.say(&Response::result(id, result).encode().into_bytes());
@@ -370,7 +374,7 @@ impl Channel {
     }
 
     /// The stream is the client.
-    fn origin(&self) -> Origin {
+    fn origin(&self) -> RequestContext {
         self.head.origin(Some(token::client_of(&self.name)))
     }
 
@@ -467,7 +471,7 @@ mod tests {
         assert_eq!(first.send(text(60)), Ok(()));
         assert_eq!(
             second.send(text(60)),
-            Err(NotTaken::Busy),
+            Err(InboxError::Busy),
             "streams of one caller share what it has"
         );
         assert_eq!(other.send(text(60)), Ok(()));
@@ -476,8 +480,8 @@ mod tests {
         for _ in 0..MAX_WAITING {
             assert_eq!(first.send(Bytes::new()), Ok(()));
         }
-        assert_eq!(first.send(Bytes::new()), Err(NotTaken::Busy));
+        assert_eq!(first.send(Bytes::new()), Err(InboxError::Busy));
         drop(gone);
-        assert_eq!(other.send(Bytes::new()), Err(NotTaken::Gone));
+        assert_eq!(other.send(Bytes::new()), Err(InboxError::Gone));
     }
 }

@@ -1,7 +1,7 @@
 //! The streams of this process that are open, or can still be read again.
 
 use super::super::conversation::Outgoing;
-use super::events::{EventStream, Limits, Subject, Usage};
+use super::events::{CallerUsage, ResumableStream, StreamLimits, Subject};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use carryall_proto::Caller;
@@ -23,24 +23,24 @@ const MIN_SWEEP: Duration = Duration::from_secs(1);
 /// All streams, bounded in number, bytes and time, in total and for each caller.
 #[derive(Debug)]
 pub(super) struct Store {
-    limits: Limits,
+    limits: StreamLimits,
     table: Mutex<Table>,
     bytes: AtomicUsize,
 }
 
 #[derive(Debug, Default)]
 struct Table {
-    streams: HashMap<Arc<str>, Arc<EventStream>>,
+    streams: HashMap<Arc<str>, Arc<ResumableStream>>,
     /// In the order in which they finished.
     finished: VecDeque<(Instant, Arc<str>)>,
     /// What each caller holds; those with no stream have no entry.
-    callers: HashMap<Caller, Arc<Usage>>,
+    callers: HashMap<Caller, Arc<CallerUsage>>,
     /// There is a task that forgets what has been kept for long enough.
     has_sweeper: bool,
 }
 
 impl Store {
-    pub(super) fn new(limits: Limits) -> Self {
+    pub(super) fn new(limits: StreamLimits) -> Self {
         Self {
             limits,
             table: Mutex::default(),
@@ -54,12 +54,12 @@ impl Store {
         name: Name<'_>,
         session: &Arc<str>,
         polls: bool,
-    ) -> Arc<EventStream> {
-        EventStream::new(name.stream_id(), Arc::clone(session), polls, self.limits)
+    ) -> Arc<ResumableStream> {
+        ResumableStream::new(name.stream_id(), Arc::clone(session), polls, self.limits)
     }
 
     /// Keeps a stream from now on, for this caller. `false` when there are too many.
-    pub(super) fn keep(&self, stream: &Arc<EventStream>, caller: &Caller) -> bool {
+    pub(super) fn keep(&self, stream: &Arc<ResumableStream>, caller: &Caller) -> bool {
         let mut table = self.sweep();
         let usage = table.callers.get(caller).cloned();
         let own = usage
@@ -76,7 +76,7 @@ impl Store {
         }
         let usage = usage.unwrap_or_else(|| {
             let (streams, bytes) = Default::default();
-            let usage = Arc::new(Usage {
+            let usage = Arc::new(CallerUsage {
                 caller: caller.clone(),
                 streams,
                 bytes,
@@ -92,7 +92,7 @@ impl Store {
         true
     }
 
-    pub(super) fn find(&self, id: &str, session: &str) -> Option<Arc<EventStream>> {
+    pub(super) fn find(&self, id: &str, session: &str) -> Option<Arc<ResumableStream>> {
         let table = self.sweep();
         table
             .streams
@@ -103,7 +103,7 @@ impl Store {
 
     /// Adds a message to a kept stream. What is only kept to be read again makes room: the oldest
     /// of the same caller first, and that of others only when all of them together hold too much.
-    pub(super) fn append(&self, stream: &EventStream, message: &Outgoing) {
+    pub(super) fn append(&self, stream: &ResumableStream, message: &Outgoing) {
         self.count(stream, stream.append(message));
         if self.is_full(stream) {
             self.make_room(stream);
@@ -115,18 +115,18 @@ impl Store {
     }
 
     /// Whether there is no room for more on this stream.
-    pub(super) fn is_full(&self, stream: &EventStream) -> bool {
+    pub(super) fn is_full(&self, stream: &ResumableStream) -> bool {
         self.bytes.load(Relaxed) > self.limits.all_bytes || self.is_share_full(stream)
     }
 
-    fn is_share_full(&self, stream: &EventStream) -> bool {
+    fn is_share_full(&self, stream: &ResumableStream) -> bool {
         stream
             .usage()
             .is_some_and(|usage| usage.bytes.load(Relaxed) > self.limits.share.bytes)
     }
 
     /// Forgets finished streams, but not this one, until there is room or there are no more.
-    fn make_room(&self, stream: &EventStream) {
+    fn make_room(&self, stream: &ResumableStream) {
         let mut table = self.sweep();
         while self.is_full(stream)
             && self.forget_oldest(&mut table, stream.usage(), Some(&stream.id))
@@ -136,7 +136,7 @@ impl Store {
         {}
     }
 
-    fn count(&self, stream: &EventStream, grown: isize) {
+    fn count(&self, stream: &ResumableStream, grown: isize) {
         let add = |counter: &AtomicUsize| match usize::try_from(grown) {
             Ok(grown) => counter.fetch_add(grown, Relaxed),
             Err(_) => counter.fetch_sub(grown.unsigned_abs(), Relaxed),
@@ -149,7 +149,7 @@ impl Store {
     }
 
     /// Nothing comes on this stream any more; it can be read again for a while.
-    pub(super) fn finish(self: &Arc<Self>, stream: &EventStream) {
+    pub(super) fn finish(self: &Arc<Self>, stream: &ResumableStream) {
         stream.complete();
         if self.is_full(stream) {
             self.make_room(stream);
@@ -169,7 +169,7 @@ impl Store {
     }
 
     /// Drops a stream, whatever is on it.
-    pub(super) fn forget(&self, stream: &EventStream) {
+    pub(super) fn forget(&self, stream: &ResumableStream) {
         let mut table = self.lock();
         self.remove(&mut table, &stream.id);
     }
@@ -195,7 +195,7 @@ impl Store {
     fn forget_oldest(
         &self,
         table: &mut Table,
-        of: Option<&Arc<Usage>>,
+        of: Option<&Arc<CallerUsage>>,
         except: Option<&str>,
     ) -> bool {
         let may_go = |id: &Arc<str>| {

@@ -5,7 +5,7 @@
 //! piece by piece, each piece a row that its reader removes.
 
 use super::endpoint::now_millis as now;
-use super::meeting::{EventText, Here, Meeting, Note, Recalled, What, random_name};
+use super::meeting::{EventText, Here, Note, SessionBus, SessionSnapshot, What, random_name};
 use bytes::Bytes;
 use carryall_proto::BoxFuture;
 use carryall_store::{Changed, Row, Store, StoreResult};
@@ -48,7 +48,7 @@ const SWEEP: Duration = Duration::from_secs(10);
 /// The other replicas, wherever they are: all that have the same store. They need not know of each
 /// other.
 #[derive(Clone)]
-pub struct Stored(Arc<Shared>);
+pub struct StoreBus(Arc<Shared>);
 
 struct Shared {
     /// Tells this replica from the others.
@@ -86,7 +86,7 @@ enum Say {
     },
 }
 
-impl Stored {
+impl StoreBus {
     /// The replicas that have this store.
     #[must_use]
     pub fn new(store: Arc<dyn Store>) -> Self {
@@ -144,7 +144,7 @@ impl Shared {
         loop {
             let now = now();
             let row = self.store.get(KNOWN, &note.session, now).await?;
-            let mut known: Recalled = row
+            let mut known: SessionSnapshot = row
                 .as_ref()
                 .and_then(|row| serde_json::from_slice(&row.value).ok())
                 .unwrap_or_default();
@@ -399,7 +399,7 @@ impl Drop for Reader {
     }
 }
 
-impl Meeting for Stored {
+impl SessionBus for StoreBus {
     fn join(&self, here: Here) {
         self.0.here.get_or_init(|| here);
         self.0.start();
@@ -413,7 +413,7 @@ impl Meeting for Stored {
         self.0.publish(note, false)
     }
 
-    fn recall(&self, session: &str) -> BoxFuture<Option<Recalled>> {
+    fn recall(&self, session: &str) -> BoxFuture<Option<SessionSnapshot>> {
         let (shared, session) = (Arc::clone(&self.0), session.to_owned());
         shared.start();
         Box::pin(async move {
@@ -450,9 +450,9 @@ impl Meeting for Stored {
     }
 }
 
-impl fmt::Debug for Stored {
+impl fmt::Debug for StoreBus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Stored")
+        f.debug_struct("StoreBus")
             .field("store", &self.0.store)
             .finish_non_exhaustive()
     }

@@ -27,14 +27,14 @@ const SHORTER: [fn(&mut Negotiated); 4] = [|_| {}, without_looks, without_extras
 
 /// What a token was made for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Purpose {
+pub(super) enum TokenPurpose {
     /// `Mcp-Session-Id`.
     Session,
     /// The stream of HTTP+SSE.
     Stream2024,
 }
 
-impl Purpose {
+impl TokenPurpose {
     fn name(self) -> &'static str {
         match self {
             Self::Session => "session",
@@ -107,7 +107,7 @@ pub(super) fn seal(
         if text.len() > MAX_ID_BYTES {
             continue;
         }
-        let token = seal_text(keys, Purpose::Session, principal, expires_at, &text)?;
+        let token = seal_text(keys, TokenPurpose::Session, principal, expires_at, &text)?;
         if token.len() <= MAX_ID_BYTES {
             return Some((token, content.n));
         }
@@ -140,7 +140,7 @@ pub(super) fn open(
     let text = keys
         .keyring
         .open(
-            Purpose::Session.name(),
+            TokenPurpose::Session.name(),
             &keys.binding(principal),
             now,
             token,
@@ -163,7 +163,7 @@ pub(super) fn seal_stream(
     principal: Option<&Principal>,
     expires_at: u64,
 ) -> Option<String> {
-    seal_text(keys, Purpose::Stream2024, principal, expires_at, b"")
+    seal_text(keys, TokenPurpose::Stream2024, principal, expires_at, b"")
 }
 
 /// The name of the stream whose token this is.
@@ -175,7 +175,7 @@ pub(super) fn open_stream(
 ) -> Option<Arc<str>> {
     keys.keyring
         .open(
-            Purpose::Stream2024.name(),
+            TokenPurpose::Stream2024.name(),
             &keys.binding(principal),
             now,
             token,
@@ -186,7 +186,7 @@ pub(super) fn open_stream(
 
 fn seal_text(
     keys: &SessionKeys,
-    purpose: Purpose,
+    purpose: TokenPurpose,
     principal: Option<&Principal>,
     expires_at: u64,
     text: &[u8],
@@ -252,7 +252,7 @@ fn with_short_names(negotiated: &mut Negotiated) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use carryall_proto::seal::Key;
+    use carryall_proto::seal::SealingKey;
     use carryall_types::{Implementation, ProtocolVersion};
     use serde_json::json;
 
@@ -262,7 +262,7 @@ mod tests {
 
     fn keys(secret: u8, server: &str) -> SessionKeys {
         SessionKeys {
-            keyring: Keyring::new(Key::new(1, [secret; 32])),
+            keyring: Keyring::new(SealingKey::new(1, [secret; 32])),
             server: server.into(),
         }
     }

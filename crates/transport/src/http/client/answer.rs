@@ -3,9 +3,9 @@
 use super::Shared;
 use super::events::EventStream;
 use super::link::Receiving;
-use crate::http::gather::Gather;
+use crate::http::gather::BodyBuffer;
 use bytes::{Buf as _, Bytes};
-use carryall_proto::inbound::{Answer, accept_answer};
+use carryall_proto::decode::{ServerMessage, decode_server_message};
 use carryall_proto::{CallError, Outcome, Reply, Response, wire};
 use carryall_types::RequestId;
 use http::header::{CONTENT_TYPE, LOCATION};
@@ -42,11 +42,11 @@ pub(super) async fn answer(
                 Collected::All(text) => text,
                 Collected::Cut(_) => return Err(CallError::TooLarge(shared.max_response)),
             };
-            match accept_answer(&text).map_err(CallError::Malformed)? {
-                Answer::Response(response) if response.id == id => Ok(Reply::Once(response)),
-                Answer::Response(response) => Err(other_id(&id, &response.id)),
-                Answer::ErrorWithoutId(error) => Ok(Reply::Once(Response::error(id, error))),
-                Answer::Notification(_) => Err(CallError::Malformed(
+            match decode_server_message(&text).map_err(CallError::Malformed)? {
+                ServerMessage::Response(response) if response.id == id => Ok(Reply::Once(response)),
+                ServerMessage::Response(response) => Err(other_id(&id, &response.id)),
+                ServerMessage::ErrorWithoutId(error) => Ok(Reply::Once(Response::error(id, error))),
+                ServerMessage::Notification(_) => Err(CallError::Malformed(
                     "a notification instead of a response".into(),
                 )),
             }
@@ -86,7 +86,7 @@ async fn error_answer(
         });
     }
     let (Collected::All(text) | Collected::Cut(text)) = collect(&mut body, MAX_ERROR_BODY).await?;
-    let answer = accept_answer(&text);
+    let answer = decode_server_message(&text);
     // The sizes that a server accepts are its own business (`#request-metadata`): say which it was,
     // whoever says so.
     if let StatusCode::PAYLOAD_TOO_LARGE | StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE = status {
@@ -97,8 +97,8 @@ async fn error_answer(
         };
         let why = match answer {
             Ok(
-                Answer::ErrorWithoutId(error)
-                | Answer::Response(Response {
+                ServerMessage::ErrorWithoutId(error)
+                | ServerMessage::Response(Response {
                     outcome: Outcome::Error(error),
                     ..
                 }),
@@ -114,8 +114,8 @@ async fn error_answer(
     if let StatusCode::FORBIDDEN | StatusCode::MISDIRECTED_REQUEST = status {
         let why = match &answer {
             Ok(
-                Answer::ErrorWithoutId(error)
-                | Answer::Response(Response {
+                ServerMessage::ErrorWithoutId(error)
+                | ServerMessage::Response(Response {
                     outcome: Outcome::Error(error),
                     ..
                 }),
@@ -138,8 +138,8 @@ async fn error_answer(
         // words are for people; what is to be done follows from the status, which no JSON-RPC error
         // has.
         Ok(
-            Answer::ErrorWithoutId(error)
-            | Answer::Response(Response {
+            ServerMessage::ErrorWithoutId(error)
+            | ServerMessage::Response(Response {
                 outcome: Outcome::Error(error),
                 ..
             }),
@@ -149,8 +149,8 @@ async fn error_answer(
             Err(not_mcp(status, error.message.as_bytes()))
         }
         Ok(
-            Answer::ErrorWithoutId(error)
-            | Answer::Response(Response {
+            ServerMessage::ErrorWithoutId(error)
+            | ServerMessage::Response(Response {
                 outcome: Outcome::Error(error),
                 ..
             }),
@@ -190,7 +190,7 @@ enum Collected {
 }
 
 async fn collect(body: &mut Receiving, max: usize) -> Result<Collected, CallError> {
-    let mut gathered = Gather::default();
+    let mut gathered = BodyBuffer::default();
     poll_fn(|cx| {
         loop {
             let data = match std::task::ready!(body.poll_data(cx)) {

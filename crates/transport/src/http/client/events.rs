@@ -2,8 +2,8 @@
 
 use super::answer::other_id;
 use super::link::Receiving;
-use carryall_proto::inbound::{Answer, accept_answer};
-use carryall_proto::sse::{Event, SseDecoder};
+use carryall_proto::decode::{ServerMessage, decode_server_message};
+use carryall_proto::sse::{SseDecoder, SseEvent};
 use carryall_proto::{CallError, Message, Response};
 use carryall_types::RequestId;
 use futures_core::Stream;
@@ -42,19 +42,21 @@ impl EventStream {
     }
 
     /// What an event says; `None` for events that say nothing.
-    fn message(&self, event: &Event) -> Result<Option<Message>, CallError> {
+    fn message(&self, event: &SseEvent) -> Result<Option<Message>, CallError> {
         // Other types, and events without text, were how earlier revisions primed a stream for
         // resuming.
         if event.data.is_empty() || event.event.as_deref().is_some_and(|kind| kind != "message") {
             return Ok(None);
         }
-        match accept_answer(&event.data).map_err(CallError::Malformed)? {
-            Answer::Notification(notification) => Ok(Some(Message::Notification(notification))),
-            Answer::Response(response) if response.id == self.id => {
+        match decode_server_message(&event.data).map_err(CallError::Malformed)? {
+            ServerMessage::Notification(notification) => {
+                Ok(Some(Message::Notification(notification)))
+            }
+            ServerMessage::Response(response) if response.id == self.id => {
                 Ok(Some(Message::Response(response)))
             }
-            Answer::Response(response) => Err(other_id(&self.id, &response.id)),
-            Answer::ErrorWithoutId(error) => Ok(Some(Message::Response(Response::error(
+            ServerMessage::Response(response) => Err(other_id(&self.id, &response.id)),
+            ServerMessage::ErrorWithoutId(error) => Ok(Some(Message::Response(Response::error(
                 self.id.clone(),
                 error,
             )))),

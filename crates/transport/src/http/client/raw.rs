@@ -5,7 +5,7 @@ use super::HttpClient;
 use super::exchange::{check_encoding, send};
 use super::link::Receiving;
 use super::request::{Text, raw_request};
-use crate::http::gather::Gather;
+use crate::http::gather::BodyBuffer;
 use bytes::Bytes;
 use carryall_proto::CallError;
 use futures_core::Stream;
@@ -66,7 +66,7 @@ impl RawBody {
     /// [`CallError::TooLarge`] when it is longer than `max` bytes, [`CallError::Broken`] when the
     /// connection was lost.
     pub async fn collect(mut self, max: usize) -> Result<Bytes, CallError> {
-        let mut gathered = Gather::default();
+        let mut gathered = BodyBuffer::default();
         poll_fn(|cx| {
             loop {
                 match ready!(self.body.poll_data(cx)) {

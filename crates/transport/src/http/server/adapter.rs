@@ -68,7 +68,7 @@ where
         let mut service = self.service.borrow_mut();
         // Nearly always the service is ready, and then the request has to move once less.
         let step = match service.poll_ready(&mut Context::from_waker(Waker::noop())) {
-            Poll::Ready(Ok(())) => Step::Answering {
+            Poll::Ready(Ok(())) => Step::EndpointFuture {
                 future: service.call(request),
             },
             Poll::Ready(Err(error)) => Step::Failed {
@@ -140,7 +140,7 @@ pin_project_lite::pin_project! {
         /// The service has to be waited for.
         Ready { service: S, request: Option<Request<Incoming>> },
         Failed { error: Option<BoxError> },
-        Answering { #[pin] future: F },
+        EndpointFuture { #[pin] future: F },
     }
 }
 
@@ -168,13 +168,13 @@ where
                     };
                     return Poll::Ready(Err(error));
                 }
-                StepProjection::Answering { future } => {
+                StepProjection::EndpointFuture { future } => {
                     let response = ready!(future.poll(cx)).map_err(Into::into)?;
                     let busy = this.busy.take();
                     return Poll::Ready(Ok(response.map(|body| Counted { body, _busy: busy })));
                 }
             };
-            this.step.set(Step::Answering { future });
+            this.step.set(Step::EndpointFuture { future });
         }
     }
 }

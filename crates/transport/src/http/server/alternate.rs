@@ -8,7 +8,7 @@ use std::fmt;
 
 /// What answers requests that are not of this revision. The host, the origin and the size of the
 /// body have been checked; on POST the media type too.
-pub trait Alternate: fmt::Debug + Send + Sync {
+pub trait FallbackProtocol: fmt::Debug + Send + Sync {
     /// Whether this path belongs to it, besides that of the endpoint. GET, DELETE and undecided
     /// POSTs on the endpoint's path come to it without being asked.
     fn owns(&self, _path: &str) -> bool {

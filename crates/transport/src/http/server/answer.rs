@@ -1,12 +1,14 @@
 //! One request on its way to a response. All of it is this one future: no task, no channel.
 
 use super::body::Events;
-use super::collect::Collector;
+use super::collect::BodyReader;
 use super::refuse::{JSON, not_found};
-use super::{Alternate, Options, ReplyBody, Shared, cors, door};
+use super::{FallbackProtocol, Options, ReplyBody, Shared, cors, door};
 use crate::{guard, known};
 use bytes::Bytes;
-use carryall_proto::inbound::{Inbound, Rejection, accept_http_like, names_version};
+use carryall_proto::decode::{
+    ClientMessage, Rejection, decode_http_cached, names_protocol_version,
+};
 use carryall_proto::{BoxFuture, CallError, CallSource, Outcome, Principal, Reply, Response, wire};
 use carryall_types::{ErrorObject, RequestId};
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
@@ -26,7 +28,7 @@ const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering
 
 pin_project_lite::pin_project! {
     /// The future of a response. Dropping it cancels the call.
-    pub struct Answering<B> {
+    pub struct EndpointFuture<B> {
         #[pin]
         body: Option<B>,
         shared: Arc<Shared>,
@@ -49,13 +51,13 @@ enum Step {
 struct Reading {
     headers: HeaderMap,
     extensions: http::Extensions,
-    collector: Collector,
+    collector: BodyReader,
     /// The other protocol behind this door, if the body may be for it.
     undecided: Option<Box<Undecided>>,
 }
 
 struct Undecided {
-    alternate: Arc<dyn Alternate>,
+    alternate: Arc<dyn FallbackProtocol>,
     uri: Uri,
     /// The path is its own, whatever the body says.
     decided: bool,
@@ -68,7 +70,7 @@ struct Calling {
     sse_after: Option<Pin<Box<Sleep>>>,
 }
 
-impl<B> Answering<B>
+impl<B> EndpointFuture<B>
 where
     B: Body,
     B::Error: Display,
@@ -102,7 +104,7 @@ where
         {
             return settled(not_found(parts.uri.path(), path), None);
         }
-        let heads = door::Heads::of(&parts.headers);
+        let heads = door::CheckedHeaders::of(&parts.headers);
         let origin = match door::admit_caller(options, &parts, &heads, &shared.refusals) {
             Ok(origin) => origin,
             Err(refusal) => return settled(refusal.response(), None),
@@ -131,7 +133,7 @@ where
         if let Err(refusal) = door::admit_message(options, &parts, &heads, &body.size_hint()) {
             return settled(refusal.response(), origin);
         }
-        let collector = Collector::new(options);
+        let collector = BodyReader::new(options);
         let alternate = shared
             .alternate
             .as_ref()
@@ -165,7 +167,7 @@ where
     }
 }
 
-impl<B> Future for Answering<B>
+impl<B> Future for EndpointFuture<B>
 where
     B: Body,
     B::Error: Display,
@@ -234,7 +236,7 @@ impl Reading {
                 uri,
                 decided,
             } = *undecided
-            && (decided || (!names_version(&text) && alternate.takes(&headers, &text)))
+            && (decided || (!names_protocol_version(&text) && alternate.takes(&headers, &text)))
         {
             name_source(&mut extensions, source);
             let mut request = Request::new(text);
@@ -244,8 +246,8 @@ impl Reading {
             *request.extensions_mut() = extensions;
             return Step::Elsewhere(alternate.answer(request));
         }
-        match known::admit(|known| accept_http_like(headers, text, known)) {
-            Ok(Inbound::Call(mut call)) => {
+        match known::admit(|known| decode_http_cached(headers, text, known)) {
+            Ok(ClientMessage::Call(mut call)) => {
                 call.principal = Principal::from_extensions(&extensions);
                 call.source = source;
                 call.extensions = extensions;
@@ -259,7 +261,7 @@ impl Reading {
             }
             // This binding defines no notifications from clients: closing the stream cancels
             // (`#sending-messages`).
-            Ok(Inbound::Notification(notification)) => {
+            Ok(ClientMessage::Notification(notification)) => {
                 tracing::debug!(method = %carryall_proto::Printable(&notification.method), "notification over HTTP ignored");
                 let mut response = HttpResponse::new(ReplyBody::empty());
                 *response.status_mut() = StatusCode::ACCEPTED;

@@ -29,12 +29,12 @@ enum Kind {
 }
 
 impl ReplyBody {
-    /// A body that is there at once, for an [`Alternate`](super::Alternate).
+    /// A body that is there at once, for an [`FallbackProtocol`](super::FallbackProtocol).
     pub fn full(text: impl Into<Bytes>) -> Self {
         Self(Kind::Pieces([text.into(), Bytes::new(), Bytes::new()]))
     }
 
-    /// A body that comes in pieces, for an [`Alternate`](super::Alternate). It is dropped when the
+    /// A body that comes in pieces, for an [`FallbackProtocol`](super::FallbackProtocol). It is dropped when the
     /// client is gone.
     pub fn stream(pieces: impl Stream<Item = Bytes> + Send + 'static) -> Self {
         Self(Kind::Stream(Box::pin(pieces)))

@@ -3,7 +3,7 @@
 use super::Options;
 use super::door::too_large;
 use super::refuse::Refusal;
-use crate::http::gather::Gather;
+use crate::http::gather::BodyBuffer;
 use bytes::{Buf as _, Bytes};
 use carryall_proto::budget::{Budget, Reservation};
 use carryall_proto::{CallSource, Caller};
@@ -18,22 +18,22 @@ use tokio::time::Sleep;
 /// Bodies up to this size are not counted while they are on their way.
 const UNCOUNTED: usize = 64 * 1024;
 
-pub(super) struct Collector {
+pub(super) struct BodyReader {
     max: usize,
     timeout: Duration,
     timer: Option<Pin<Box<Sleep>>>,
-    gathered: Gather,
+    gathered: BodyBuffer,
     /// Room for what a client keeps us waiting with.
     held: Option<Box<Reservation>>,
 }
 
-impl Collector {
+impl BodyReader {
     pub(super) fn new(options: &Options) -> Self {
         Self {
             max: options.max_body,
             timeout: options.body_timeout,
             timer: None,
-            gathered: Gather::default(),
+            gathered: BodyBuffer::default(),
             held: None,
         }
     }

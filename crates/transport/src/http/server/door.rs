@@ -150,7 +150,7 @@ fn is_origin(known: &str, origin: &str) -> bool {
 /// What the door looks at. One pass over the few headers of a request is cheaper than a look-up for
 /// each.
 #[derive(Default)]
-pub(super) struct Heads<'a> {
+pub(super) struct CheckedHeaders<'a> {
     host: Once<'a>,
     origin: Once<'a>,
     content_type: Once<'a>,
@@ -168,7 +168,7 @@ enum Once<'a> {
     Repeated,
 }
 
-impl<'a> Heads<'a> {
+impl<'a> CheckedHeaders<'a> {
     pub(super) fn of(headers: &'a HeaderMap) -> Self {
         let mut heads = Self::default();
         for (name, value) in headers {
@@ -232,7 +232,7 @@ const SHOWN: usize = 200;
 pub(super) fn admit_caller(
     options: &Options,
     parts: &Parts,
-    heads: &Heads<'_>,
+    heads: &CheckedHeaders<'_>,
     log: &RefusalLog,
 ) -> Result<Option<HeaderValue>, Refusal> {
     let forbidden = |why: String| Err(Refusal::new(StatusCode::FORBIDDEN, why));
@@ -294,7 +294,7 @@ pub(super) fn admit_caller(
 pub(super) fn admit_message(
     options: &Options,
     parts: &Parts,
-    heads: &Heads<'_>,
+    heads: &CheckedHeaders<'_>,
     body: &http_body::SizeHint,
 ) -> Result<(), Refusal> {
     if parts.method != Method::POST {
@@ -334,7 +334,7 @@ pub(super) fn too_large(max: usize) -> Refusal {
 }
 
 /// The authority that the client believes it talks to: HTTP/2 has it in the URI, HTTP/1 in `Host`.
-fn host<'a>(parts: &'a Parts, heads: &Heads<'a>) -> Result<Option<&'a str>, ()> {
+fn host<'a>(parts: &'a Parts, heads: &CheckedHeaders<'a>) -> Result<Option<&'a str>, ()> {
     let header = heads.host.get()?;
     match (parts.uri.authority(), header) {
         (Some(authority), _) => Ok(Some(authority.as_str())),

@@ -1,5 +1,5 @@
 use super::*;
-use crate::serve::{Options, Stored};
+use crate::serve::{Options, StoreBus};
 use carryall_store::{Memory, Store as _};
 use carryall_types::RawJson;
 use serde_json::json;
@@ -66,7 +66,7 @@ async fn open_and_end(endpoint: &LegacyEndpoint, subject: &str) -> Arc<str> {
 #[tokio::test]
 async fn a_client_that_opens_and_ends_sessions_all_day_does_not_fill_the_store() {
     let store = Memory::new();
-    let mut options = Options::default().meeting(Arc::new(Stored::new(Arc::new(store.clone()))));
+    let mut options = Options::default().meeting(Arc::new(StoreBus::new(Arc::new(store.clone()))));
     options.max_stored_ends = 8;
     let endpoint = endpoint(options);
     let is_stored = async |name: Arc<str>| {

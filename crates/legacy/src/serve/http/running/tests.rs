@@ -25,7 +25,7 @@ fn answer(id: i64) -> Outgoing {
 struct Bench {
     session: Arc<Session>,
     store: Arc<Store>,
-    stream: Arc<EventStream>,
+    stream: Arc<ResumableStream>,
     places: Budget,
 }
 
@@ -42,8 +42,8 @@ impl Bench {
         }
     }
 
-    async fn begin(&self, exchange: Exchange, one: bool) -> Beginning {
-        Starting::new(exchange, GRACE, &self.places, &self.session)
+    async fn begin(&self, exchange: Exchange, one: bool) -> ResponseStart {
+        UnansweredExchange::new(exchange, GRACE, &self.places, &self.session)
             .begin(one, SILENCE, &self.session, &self.stream)
             .await
     }
@@ -72,15 +72,15 @@ fn endless(dropped: &Arc<AtomicUsize>) -> Exchange {
 async fn the_first_thing_said_decides_what_the_response_is() {
     let bench = Bench::new();
     assert!(
-        matches!(bench.begin(items(vec![answer(1)]), true).await, Beginning::Complete(all) if all.len() == 1)
+        matches!(bench.begin(items(vec![answer(1)]), true).await, ResponseStart::Complete(all) if all.len() == 1)
     );
     assert!(
-        matches!(bench.begin(items(vec![]), true).await, Beginning::Complete(all) if all.is_empty())
+        matches!(bench.begin(items(vec![]), true).await, ResponseStart::Complete(all) if all.is_empty())
     );
     assert!(
-        matches!(bench.begin(items(vec![answer(1), answer(2)]), false).await, Beginning::Complete(all) if all.len() == 2)
+        matches!(bench.begin(items(vec![answer(1), answer(2)]), false).await, ResponseStart::Complete(all) if all.len() == 2)
     );
-    let Beginning::Stream(first, rest) = bench
+    let ResponseStart::Stream(first, rest) = bench
         .begin(items(vec![answer(1), note(), answer(2)]), false)
         .await
     else {
@@ -96,7 +96,7 @@ async fn silence_and_a_pause_begin_a_stream_and_the_end_of_the_session_ends_it()
     let dropped = Arc::default();
     let start = Instant::now();
     let begun = bench.begin(endless(&dropped), true).await;
-    assert!(matches!(&begun, Beginning::Stream(first, _) if first.is_empty()));
+    assert!(matches!(&begun, ResponseStart::Stream(first, _) if first.is_empty()));
     assert_eq!(start.elapsed().as_secs(), SILENCE.as_secs());
     drop(begun);
     let pausing = tokio::spawn({
@@ -104,7 +104,7 @@ async fn silence_and_a_pause_begin_a_stream_and_the_end_of_the_session_ends_it()
         async move { stream.pause().await }
     });
     let begun = bench.begin(endless(&dropped), true).await;
-    assert!(matches!(begun, Beginning::Stream(..)));
+    assert!(matches!(begun, ResponseStart::Stream(..)));
     assert_eq!(start.elapsed().as_secs(), SILENCE.as_secs(), "at once");
     pausing.abort();
     let other = Bench::new();
@@ -112,7 +112,7 @@ async fn silence_and_a_pause_begin_a_stream_and_the_end_of_the_session_ends_it()
         tokio::task::yield_now().await;
         other.session.end();
     });
-    assert!(matches!(begun, Beginning::Ended));
+    assert!(matches!(begun, ResponseStart::Ended));
     assert_eq!(dropped.load(SeqCst), 2);
 }
 
@@ -121,7 +121,7 @@ async fn an_exchange_whose_client_is_gone_goes_on_for_the_grace_time_if_there_is
     let bench = Bench::new();
     let dropped = Arc::default();
     for _ in 0..2 {
-        drop(Starting::new(
+        drop(UnansweredExchange::new(
             endless(&dropped),
             GRACE,
             &bench.places,
@@ -146,7 +146,8 @@ async fn a_panic_costs_one_request() {
             panic!("secret detail")
         }))
     };
-    let Beginning::Complete(answers) = bench.begin(guarded(panics(), 7.into()), true).await else {
+    let ResponseStart::Complete(answers) = bench.begin(guarded(panics(), 7.into()), true).await
+    else {
         panic!()
     };
     assert_eq!(

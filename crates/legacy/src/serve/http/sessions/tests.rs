@@ -36,7 +36,7 @@ fn session_of(name: &str, caller: Caller) -> Arc<Session> {
         "c": {},
     }));
     let server = ServerContext::new(SharedService::new_boxed(Nobody), Options::default());
-    let conversation = Conversation::new(&server, negotiated.unwrap(), caller);
+    let conversation = ClientSession::new(&server, negotiated.unwrap(), caller);
     Session::new(name.into(), ProtocolVersion::V2025_11_25, conversation, 100)
 }
 

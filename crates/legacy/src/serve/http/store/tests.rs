@@ -9,7 +9,7 @@ use tokio::time::advance;
 
 const GRACE: Duration = Duration::from_secs(60);
 
-const LIMITS: Limits = Limits {
+const LIMITS: StreamLimits = StreamLimits {
     events: 4,
     bytes: 4096,
     streams: 3,
@@ -49,34 +49,34 @@ impl Bench {
 
     fn with_shares(share: Amount) -> Self {
         Self {
-            store: Arc::new(Store::new(Limits { share, ..LIMITS })),
+            store: Arc::new(Store::new(StreamLimits { share, ..LIMITS })),
             session: "alice".into(),
         }
     }
 
-    fn stream(&self, polls: bool) -> Arc<EventStream> {
+    fn stream(&self, polls: bool) -> Arc<ResumableStream> {
         let stream = self.store.stream(Name::Changes, &self.session, polls);
         assert!(self.store.keep(&stream, &Caller::Anonymous));
         stream
     }
 
-    fn stream_of(&self, caller: u8) -> Option<Arc<EventStream>> {
+    fn stream_of(&self, caller: u8) -> Option<Arc<ResumableStream>> {
         let stream = self.store.stream(Name::Changes, &self.session, false);
         self.store
             .keep(&stream, &Caller::Address([10, 0, 0, caller].into()))
             .then_some(stream)
     }
 
-    fn has(&self, stream: &EventStream) -> bool {
+    fn has(&self, stream: &ResumableStream) -> bool {
         self.store.find(&stream.id, "alice").is_some()
     }
 
-    fn say(&self, stream: &EventStream, numbers: std::ops::RangeInclusive<usize>) {
+    fn say(&self, stream: &ResumableStream, numbers: std::ops::RangeInclusive<usize>) {
         numbers.for_each(|n| self.store.append(stream, &said(n)));
     }
 }
 
-fn reader(stream: &Arc<EventStream>, after: Option<u64>) -> Reader {
+fn reader(stream: &Arc<ResumableStream>, after: Option<u64>) -> Reader {
     Reader::new(stream.read(after), Duration::from_secs(15))
 }
 

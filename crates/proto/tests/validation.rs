@@ -1,8 +1,8 @@
 //! The door: what passes, what does not, and what it is told.
 
 use bytes::Bytes;
-use carryall_proto::inbound::{
-    Answer, Inbound, Rejection, accept_answer, accept_frame, accept_http,
+use carryall_proto::decode::{
+    ClientMessage, Rejection, ServerMessage, decode_frame, decode_http, decode_server_message,
 };
 use carryall_proto::{Call, Outcome};
 use carryall_types::{
@@ -30,23 +30,23 @@ fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
     headers
 }
 
-fn post(pairs: &[(&'static str, &str)], body: &Value) -> Result<Inbound, Rejection> {
-    accept_http(headers(pairs), Bytes::from(body.to_string()))
+fn post(pairs: &[(&'static str, &str)], body: &Value) -> Result<ClientMessage, Rejection> {
+    decode_http(headers(pairs), Bytes::from(body.to_string()))
 }
 
-fn frame(body: &Value) -> Result<Inbound, Rejection> {
-    accept_frame(Bytes::from(body.to_string()))
+fn frame(body: &Value) -> Result<ClientMessage, Rejection> {
+    decode_frame(Bytes::from(body.to_string()))
 }
 
-fn call(inbound: Result<Inbound, Rejection>) -> Call {
-    match inbound.unwrap() {
-        Inbound::Call(call) => call,
-        Inbound::Notification(other) => panic!("a notification: {other:?}"),
+fn call(decode: Result<ClientMessage, Rejection>) -> Call {
+    match decode.unwrap() {
+        ClientMessage::Call(call) => call,
+        ClientMessage::Notification(other) => panic!("a notification: {other:?}"),
     }
 }
 
-fn code(inbound: Result<Inbound, Rejection>) -> (u16, i64) {
-    let rejection = inbound.unwrap_err();
+fn code(decode: Result<ClientMessage, Rejection>) -> (u16, i64) {
+    let rejection = decode.unwrap_err();
     (rejection.status.as_u16(), rejection.error.code)
 }
 
@@ -62,7 +62,7 @@ fn text_that_is_not_json_is_a_parse_error_without_an_id() {
         b"{\"id\":1,}",
         b"\xef\xbb\xbf{}",
     ] {
-        let rejection = accept_frame(Bytes::copy_from_slice(text)).unwrap_err();
+        let rejection = decode_frame(Bytes::copy_from_slice(text)).unwrap_err();
         assert_eq!(
             (
                 rejection.status.as_u16(),
@@ -74,7 +74,7 @@ fn text_that_is_not_json_is_a_parse_error_without_an_id() {
         );
     }
     let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
-    assert_eq!(code(accept_frame(deep.into())), (400, -32700));
+    assert_eq!(code(decode_frame(deep.into())), (400, -32700));
 }
 
 // spec: base-jsonrpc-02, http-send-04
@@ -152,10 +152,10 @@ fn malformed_envelopes_are_refused_under_the_id_they_bring() {
     }
     let twice =
         r#"{"jsonrpc":"2.0","id":1,"method":"tools/list","method":"tools/call","params":{}}"#;
-    assert_eq!(code(accept_frame(twice.into())), (400, -32600));
+    assert_eq!(code(decode_frame(twice.into())), (400, -32600));
     let twice =
         r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"a","name":"b"}}"#;
-    assert_eq!(code(accept_frame(twice.into())), (400, -32602));
+    assert_eq!(code(decode_frame(twice.into())), (400, -32602));
 }
 
 // spec: base-jsonrpc-28
@@ -164,10 +164,10 @@ fn a_message_without_an_id_is_a_notification() {
     let body =
         json!({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": 3}});
     match frame(&body).unwrap() {
-        Inbound::Notification(notification) => {
+        ClientMessage::Notification(notification) => {
             assert_eq!(notification.method, "notifications/cancelled")
         }
-        Inbound::Call(call) => panic!("a call: {call:?}"),
+        ClientMessage::Call(call) => panic!("a call: {call:?}"),
     }
 }
 
@@ -366,7 +366,7 @@ fn names_are_decoded_before_they_are_compared() {
                 http::HeaderValue::from_bytes(value.as_bytes()).unwrap(),
             );
         }
-        accept_http(headers, Bytes::from(body.to_string()))
+        decode_http(headers, Bytes::from(body.to_string()))
     };
     assert_eq!(
         call(with("=?base64?eDovL8Op?=")).method,
@@ -408,14 +408,14 @@ fn a_name_written_with_escapes_is_still_the_same_name() {
     ];
     let body = r#"{"jsonrpc":"2.0","id":1,"method":"tools\/call","params":{"n\u0061me":"\u0065cho","_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{}}}}"#;
     assert_eq!(
-        call(accept_http(headers(&pairs), body.into()))
+        call(decode_http(headers(&pairs), body.into()))
             .name()
             .as_deref(),
         Some("echo")
     );
     let other = body.replace(r"\u0065cho", "evil");
     assert_eq!(
-        code(accept_http(headers(&pairs), other.into())),
+        code(decode_http(headers(&pairs), other.into())),
         (400, -32020)
     );
 }
@@ -424,7 +424,9 @@ fn a_name_written_with_escapes_is_still_the_same_name() {
 fn half_a_surrogate_pair_does_not_cost_the_answer() {
     let text =
         r#"{"jsonrpc":"2.0","id":1,"result":{"content":[{"type":"text","text":"ab\ud83d"}]}}"#;
-    let Ok(Answer::Response(response)) = accept_answer(&Bytes::from_static(text.as_bytes())) else {
+    let Ok(ServerMessage::Response(response)) =
+        decode_server_message(&Bytes::from_static(text.as_bytes()))
+    else {
         panic!()
     };
     let Outcome::Result(result) = response.outcome else {
@@ -435,7 +437,8 @@ fn half_a_surrogate_pair_does_not_cost_the_answer() {
         r#"{"content":[{"type":"text","text":"ab\ufffd"}]}"#
     );
     let error = r#"{"jsonrpc":"2.0","id":1,"error":{"code":-1.0,"message":"\udc00"}}"#;
-    let Ok(Answer::Response(response)) = accept_answer(&Bytes::from_static(error.as_bytes()))
+    let Ok(ServerMessage::Response(response)) =
+        decode_server_message(&Bytes::from_static(error.as_bytes()))
     else {
         panic!()
     };
@@ -444,7 +447,7 @@ fn half_a_surrogate_pair_does_not_cost_the_answer() {
         Outcome::Error(ErrorObject::new(-1, "\u{fffd}"))
     );
     assert!(
-        accept_answer(&Bytes::from_static(
+        decode_server_message(&Bytes::from_static(
             br#"{"jsonrpc":"2.0","id":1,"result":"\ud83"}"#
         ))
         .is_err()
@@ -453,9 +456,9 @@ fn half_a_surrogate_pair_does_not_cost_the_answer() {
 
 #[test]
 fn an_answer_is_read_strictly() {
-    let read = |value: Value| accept_answer(&Bytes::from(value.to_string()));
+    let read = |value: Value| decode_server_message(&Bytes::from(value.to_string()));
     match read(json!({"jsonrpc": "2.0", "id": "a", "result": {"x": 1}})).unwrap() {
-        Answer::Response(response) => {
+        ServerMessage::Response(response) => {
             assert_eq!(response.id, RequestId::from("a"));
             assert!(
                 matches!(response.outcome, Outcome::Result(raw) if raw.as_str() == r#"{"x":1}"#)
@@ -465,11 +468,11 @@ fn an_answer_is_read_strictly() {
     }
     assert!(matches!(
         read(json!({"jsonrpc": "2.0", "method": "notifications/x"})),
-        Ok(Answer::Notification(_))
+        Ok(ServerMessage::Notification(_))
     ));
     assert!(matches!(
         read(json!({"jsonrpc": "2.0", "error": {"code": -32700, "message": "m"}})),
-        Ok(Answer::ErrorWithoutId(_))
+        Ok(ServerMessage::ErrorWithoutId(_))
     ));
     for bad in [
         json!({"jsonrpc": "2.0", "id": 1}),
@@ -485,8 +488,9 @@ fn an_answer_is_read_strictly() {
 
 #[test]
 fn an_answer_with_faults_that_leave_no_doubt_is_taken() {
-    let read = |value: Value| match accept_answer(&Bytes::from(value.to_string())).unwrap() {
-        Answer::Response(response) => response,
+    let read = |value: Value| match decode_server_message(&Bytes::from(value.to_string())).unwrap()
+    {
+        ServerMessage::Response(response) => response,
         other => panic!("{other:?}"),
     };
     for error in [
@@ -507,18 +511,18 @@ fn an_answer_with_faults_that_leave_no_doubt_is_taken() {
 // spec: statelessness-01
 #[test]
 fn a_text_that_is_recognised_means_what_it_says_and_nothing_else() {
-    use carryall_proto::inbound::accept_frame_like;
+    use carryall_proto::decode::decode_frame_cached;
     let body = |meta: &str| {
         Bytes::from(format!(
             r#"{{"jsonrpc":"2.0","id":1,"method":"tools/list","params":{{"_meta":{meta},"x":1}}}}"#
         ))
     };
     let plain = r#"{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{"elicitation":{}}}"#;
-    let known = call(accept_frame(body(plain))).meta.to_recognise().unwrap();
+    let known = call(decode_frame(body(plain))).meta.to_cache_key().unwrap();
     // The same text, with other text around it.
     for meta in [plain, &format!(" {plain}"), &format!("{plain} ")] {
-        let recognised = call(accept_frame_like(body(meta), Some(&known)));
-        let read = call(accept_frame(body(meta)));
+        let recognised = call(decode_frame_cached(body(meta), Some(&known)));
+        let read = call(decode_frame(body(meta)));
         assert_eq!(
             format!("{:?}", recognised.meta),
             format!("{:?}", read.meta),
@@ -533,10 +537,10 @@ fn a_text_that_is_recognised_means_what_it_says_and_nothing_else() {
         plain.strip_suffix('}').unwrap()
     );
     for meta in [other.as_str(), more.as_str()] {
-        let read = call(accept_frame_like(body(meta), Some(&known)));
+        let read = call(decode_frame_cached(body(meta), Some(&known)));
         assert_eq!(
             format!("{:?}", read.meta),
-            format!("{:?}", call(accept_frame(body(meta))).meta),
+            format!("{:?}", call(decode_frame(body(meta))).meta),
             "{meta}"
         );
     }
@@ -544,20 +548,26 @@ fn a_text_that_is_recognised_means_what_it_says_and_nothing_else() {
     let broken = Bytes::from(format!(
         r#"{{"jsonrpc":"2.0","id":1,"method":"x","params":{{"_meta":{plain}x}}}}"#
     ));
-    assert_eq!(code(accept_frame_like(broken, Some(&known))), (400, -32700));
+    assert_eq!(
+        code(decode_frame_cached(broken, Some(&known))),
+        (400, -32700)
+    );
     let twice = Bytes::from(format!(
         r#"{{"jsonrpc":"2.0","id":1,"method":"x","params":{{"_meta":{plain},"_meta":{{}}}}}}"#
     ));
-    assert_eq!(code(accept_frame_like(twice, Some(&known))), (400, -32602));
+    assert_eq!(
+        code(decode_frame_cached(twice, Some(&known))),
+        (400, -32602)
+    );
     // A progress token is each request's own.
     let token = plain.replace(
         "{\"io.modelcontextprotocol/p",
         "{\"progressToken\":1,\"io.modelcontextprotocol/p",
     );
     assert!(
-        call(accept_frame(body(&token)))
+        call(decode_frame(body(&token)))
             .meta
-            .to_recognise()
+            .to_cache_key()
             .is_none()
     );
 }

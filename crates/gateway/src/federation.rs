@@ -11,7 +11,7 @@ mod resource_index;
 mod route;
 mod subscribe;
 
-use crate::listen::Joined;
+use crate::listen::LateListChanges;
 use crate::upstream::Upstream;
 use carryall_proto::{Call, Reply, Response};
 use carryall_types::{ErrorObject, Implementation, Method};
@@ -70,7 +70,7 @@ impl Federation {
     }
 
     /// What has joined the lists that was missing, for listeners.
-    pub(crate) fn joined(&self) -> &Joined {
+    pub(crate) fn joined(&self) -> &LateListChanges {
         self.late.joined()
     }
 

@@ -19,8 +19,8 @@ mod watch;
 #[cfg(feature = "tls")]
 mod tls;
 
-pub use alternate::Alternate;
-pub use answer::Answering;
+pub use alternate::FallbackProtocol;
+pub use answer::EndpointFuture;
 pub use body::ReplyBody;
 pub use door::{HostPolicy, OriginPolicy};
 pub use serve::HttpServer;
@@ -54,7 +54,7 @@ pub struct Endpoint {
 #[derive(Clone, Debug)]
 struct Shared {
     service: SharedService,
-    alternate: Option<Arc<dyn Alternate>>,
+    alternate: Option<Arc<dyn FallbackProtocol>>,
     options: Options,
     on_close: close::CloseHooks,
     refusals: Arc<RefusalLog>,
@@ -177,7 +177,7 @@ impl Endpoint {
     /// Lets another protocol answer what is not of this revision, behind the same door: path, host,
     /// origin and the bounds on bodies are checked for both.
     #[must_use]
-    pub fn alternate(mut self, alternate: Arc<dyn Alternate>) -> Self {
+    pub fn alternate(mut self, alternate: Arc<dyn FallbackProtocol>) -> Self {
         Arc::make_mut(&mut self.shared).alternate = Some(alternate);
         self
     }
@@ -202,12 +202,12 @@ impl Endpoint {
         self
     }
 
-    fn answer<B>(&self, request: http::Request<B>) -> Answering<B>
+    fn answer<B>(&self, request: http::Request<B>) -> EndpointFuture<B>
     where
         B: Body,
         B::Error: std::fmt::Display,
     {
-        Answering::new(&self.shared, self.source, request)
+        EndpointFuture::new(&self.shared, self.source, request)
     }
 }
 
@@ -225,7 +225,7 @@ where
 {
     type Response = http::Response<ReplyBody>;
     type Error = Infallible;
-    type Future = Answering<B>;
+    type Future = EndpointFuture<B>;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         Poll::Ready(Ok(()))

@@ -8,8 +8,8 @@ use std::process::Command;
 use std::rc::Rc;
 use std::time::Duration;
 
-use crate::process::Group;
-use crate::{Outcome, files, net, process};
+use crate::process::ProcessGroup;
+use crate::{CommandResult, files, net, process};
 
 /// No program takes longer.
 const LIMIT: Duration = Duration::from_secs(90);
@@ -20,12 +20,12 @@ const END: Duration = Duration::from_secs(10);
 
 /// One era of the protocol.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Era {
+pub(super) enum ProtocolEra {
     Modern,
     Legacy,
 }
 
-impl Era {
+impl ProtocolEra {
     pub(super) fn named(word: &str) -> Option<Self> {
         [Self::Modern, Self::Legacy]
             .into_iter()
@@ -43,7 +43,7 @@ impl Era {
 
 /// One way to a server.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Way {
+pub(super) enum Transport {
     Http,
     HttpUp,
     Stdio,
@@ -55,7 +55,7 @@ pub(super) enum Way {
     Both,
 }
 
-impl Way {
+impl Transport {
     /// Those to one server.
     pub(super) const ALL: [Self; 4] = [Self::Http, Self::HttpUp, Self::Stdio, Self::StdioUp];
     /// Those to one server that is slow to start.
@@ -85,17 +85,17 @@ impl Way {
 }
 
 /// Where a client is to go.
-pub(super) enum Target {
+pub(super) enum ClientTarget {
     Url(String),
     Command(Vec<String>),
 }
 
 /// Servers that run for as long as this is not dropped. Those in front come first.
-pub(super) struct Running(Vec<(String, Group)>);
+pub(super) struct RunningServers(Vec<(String, ProcessGroup)>);
 
-impl Running {
+impl RunningServers {
     /// Ends `carryall up`; an error when it did not end in good order.
-    pub(super) fn end(self) -> Outcome {
+    pub(super) fn end(self) -> CommandResult {
         let mut failed = Vec::new();
         for (name, group) in self.0 {
             if !group.end(END) && name == "up" {
@@ -114,7 +114,7 @@ impl Running {
 }
 
 /// What a program came to.
-pub(super) struct Ended {
+pub(super) struct ProgramOutcome {
     /// `None` when it was ended by us, being too slow.
     pub(super) success: Option<bool>,
     pub(super) stdout: String,
@@ -132,7 +132,7 @@ pub(super) struct Ways {
 }
 
 impl Ways {
-    pub(super) fn new(dir: &Path) -> Outcome<Self> {
+    pub(super) fn new(dir: &Path) -> CommandResult<Self> {
         let logs = dir.join("logs");
         if logs.exists() {
             fs::remove_dir_all(&logs).map_err(|e| format!("{}: {e}", logs.display()))?;
@@ -171,12 +171,17 @@ impl Ways {
     }
 
     /// The way to a server that others wrote: its command goes on with `http PORT` or `stdio`.
-    pub(super) fn to_theirs(&self, server: &[String], way: Way) -> Outcome<(Target, Running)> {
+    pub(super) fn to_theirs(
+        &self,
+        server: &[String],
+        way: Transport,
+    ) -> CommandResult<(ClientTarget, RunningServers)> {
         match way {
-            Way::Stdio | Way::StdioUp | Way::SlowStdio | Way::SlowStdioUp => {
-                self.to_command(&with(server, &["stdio"]), way)
-            }
-            Way::Http | Way::HttpUp | Way::Both => {
+            Transport::Stdio
+            | Transport::StdioUp
+            | Transport::SlowStdio
+            | Transport::SlowStdioUp => self.to_command(&with(server, &["stdio"]), way),
+            Transport::Http | Transport::HttpUp | Transport::Both => {
                 let port = net::free_port()?;
                 let running =
                     self.serve("server", &with(server, &["http", &port.to_string()]), port)?;
@@ -187,7 +192,10 @@ impl Ways {
 
     /// The way to several servers that others wrote, under these names: every other one over stdio,
     /// the rest over HTTP.
-    pub(super) fn to_all(&self, servers: &[(&str, &[String])]) -> Outcome<(Target, Running)> {
+    pub(super) fn to_all(
+        &self,
+        servers: &[(&str, &[String])],
+    ) -> CommandResult<(ClientTarget, RunningServers)> {
         let mut args = Vec::new();
         let mut behind = Vec::new();
         for (at, (name, server)) in servers.iter().enumerate() {
@@ -222,8 +230,8 @@ impl Ways {
         command: &[String],
         word: &str,
         path: &str,
-        way: Way,
-    ) -> Outcome<(Target, Running)> {
+        way: Transport,
+    ) -> CommandResult<(ClientTarget, RunningServers)> {
         let port = net::free_port()?;
         let env = ["/usr/bin/env".to_owned(), format!("PORT={port}")];
         let all: Vec<String> = env
@@ -238,28 +246,35 @@ impl Ways {
 
     /// The way to a server that is started with just this command and speaks on its standard
     /// streams.
-    pub(super) fn to_command(&self, command: &[String], way: Way) -> Outcome<(Target, Running)> {
+    pub(super) fn to_command(
+        &self,
+        command: &[String],
+        way: Transport,
+    ) -> CommandResult<(ClientTarget, RunningServers)> {
         let command = if way.is_slow() {
             slow(command)
         } else {
             command.to_vec()
         };
         match way {
-            Way::StdioUp | Way::SlowStdioUp => self.up(&["--stdio", &as_one_word(&command)]),
-            _ => Ok((Target::Command(command), Running(Vec::new()))),
+            Transport::StdioUp | Transport::SlowStdioUp => {
+                self.up(&["--stdio", &as_one_word(&command)])
+            }
+            _ => Ok((ClientTarget::Command(command), RunningServers(Vec::new()))),
         }
     }
 
     /// The way to our demo. `carryall up` without more is in front of two replicas of it. The
     /// others make pages.
-    pub(super) fn to_demo(&self, way: Way) -> Outcome<(Target, Running)> {
+    pub(super) fn to_demo(&self, way: Transport) -> CommandResult<(ClientTarget, RunningServers)> {
         let stdio = self.ours(&["demo", "--page-size", "5", "--stdio"]);
         match way {
-            Way::Stdio | Way::StdioUp | Way::SlowStdio | Way::SlowStdioUp => {
-                self.to_command(&stdio, way)
-            }
-            Way::HttpUp | Way::Both => self.up(&[]),
-            Way::Http => {
+            Transport::Stdio
+            | Transport::StdioUp
+            | Transport::SlowStdio
+            | Transport::SlowStdioUp => self.to_command(&stdio, way),
+            Transport::HttpUp | Transport::Both => self.up(&[]),
+            Transport::Http => {
                 let port = net::free_port()?;
                 let listen = format!("127.0.0.1:{port}");
                 let command = self.ours(&["demo", "--page-size", "5", "--listen", &listen]);
@@ -273,35 +288,40 @@ impl Ways {
         &self,
         port: u16,
         path: &str,
-        running: (String, Group),
-        way: Way,
-    ) -> Outcome<(Target, Running)> {
+        running: (String, ProcessGroup),
+        way: Transport,
+    ) -> CommandResult<(ClientTarget, RunningServers)> {
         let url = format!("http://127.0.0.1:{port}{path}");
-        if way == Way::Http {
-            return Ok((Target::Url(url), Running(vec![running])));
+        if way == Transport::Http {
+            return Ok((ClientTarget::Url(url), RunningServers(vec![running])));
         }
         let (target, mut in_front) = self.up(&["--http", &url])?;
         in_front.0.push(running);
         Ok((target, in_front))
     }
 
-    fn up(&self, args: &[&str]) -> Outcome<(Target, Running)> {
+    fn up(&self, args: &[&str]) -> CommandResult<(ClientTarget, RunningServers)> {
         let port = net::free_port()?;
         let listen = format!("127.0.0.1:{port}");
         let mut command = with(&self.ours(&["up", "--listen", &listen]), args);
         command.extend(self.up.iter().cloned());
         let running = self.serve("up", &command, port)?;
         Ok((
-            Target::Url(format!("http://{listen}/mcp")),
-            Running(vec![running]),
+            ClientTarget::Url(format!("http://{listen}/mcp")),
+            RunningServers(vec![running]),
         ))
     }
 
-    fn serve(&self, name: &str, words: &[String], port: u16) -> Outcome<(String, Group)> {
+    fn serve(
+        &self,
+        name: &str,
+        words: &[String],
+        port: u16,
+    ) -> CommandResult<(String, ProcessGroup)> {
         let log = self.log(name);
         let mut command = self.command(words)?;
         process::log_to(&mut command, &log)?;
-        let mut group = Group::spawn(&mut command)?;
+        let mut group = ProcessGroup::spawn(&mut command)?;
         net::listens(&mut group, port, &log)?;
         Ok((name.to_owned(), group))
     }
@@ -312,7 +332,7 @@ impl Ways {
     }
 
     /// Runs a program to its end and says what it came to.
-    pub(super) fn run(&self, name: &str, words: &[String]) -> Outcome<Ended> {
+    pub(super) fn run(&self, name: &str, words: &[String]) -> CommandResult<ProgramOutcome> {
         let (out, err) = (
             self.log(&format!("{name}.out")),
             self.log(&format!("{name}.err")),
@@ -320,19 +340,19 @@ impl Ways {
         let mut command = self.command(words)?;
         process::log_to(&mut command, &err)?;
         command.stdout(fs::File::create(&out).map_err(|e| format!("{}: {e}", out.display()))?);
-        let mut group = Group::spawn(&mut command)?;
+        let mut group = ProcessGroup::spawn(&mut command)?;
         let success = group.wait(LIMIT);
         drop(group);
         let read = |path| fs::read(path).map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
         let fail = |e: std::io::Error| format!("{}: {e}", out.display());
-        Ok(Ended {
+        Ok(ProgramOutcome {
             success,
             stdout: read(&out).map_err(fail)?,
             stderr: read(&err).map_err(fail)?,
         })
     }
 
-    fn command(&self, words: &[String]) -> Outcome<Command> {
+    fn command(&self, words: &[String]) -> CommandResult<Command> {
         let (program, args) = words.split_first().ok_or("no program")?;
         let mut command = Command::new(program);
         // Nothing of what the user has configured counts here, and everything is on the loopback.

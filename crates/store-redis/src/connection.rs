@@ -6,7 +6,7 @@ use redis::{Client, Cmd, FromRedisValue, RedisResult, ScriptInvocation};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-pub(crate) struct Link {
+pub(crate) struct RedisConnection {
     client: Client,
     patience: Duration,
     /// Connects by itself, again too when the server ends the connection. With it how many there
@@ -14,7 +14,7 @@ pub(crate) struct Link {
     connection: Mutex<(u64, ConnectionManager)>,
 }
 
-impl Link {
+impl RedisConnection {
     /// Connects with the first operation.
     pub(crate) fn new(client: Client, patience: Duration) -> StoreResult<Self> {
         let connection = lazy(&client, patience).map_err(StoreError::new)?;

@@ -9,10 +9,10 @@ pub use lenient::read_error;
 
 pub(crate) use lenient::read_loose_id;
 
-use crate::call::{Member, scan_members_with};
-use crate::headers::ladder;
+use crate::call::{ParamMember, scan_members_with};
+use crate::headers::standard;
 use crate::json::{Scanner, SyntaxError, ValueKind};
-use crate::meta::Found;
+use crate::meta::ScannedMeta;
 use crate::{Call, Meta, MetaError, Outcome, Params, Response};
 use bytes::Bytes;
 use carryall_types::{
@@ -28,11 +28,11 @@ pub const SUPPORTED_VERSIONS: &[ProtocolVersion] = &[ProtocolVersion::V2026_07_2
 
 /// The value of `jsonrpc`, and how most messages begin.
 const VERSION: &str = "\"2.0\"";
-const FIRST_MEMBER: &[u8] = b"\"jsonrpc\":\"2.0\"";
+const JSONRPC_MEMBER: &[u8] = b"\"jsonrpc\":\"2.0\"";
 
 /// What a client may send (`basic/transports/index#messages`).
 #[derive(Debug)]
-pub enum Inbound {
+pub enum ClientMessage {
     /// A request.
     Call(Call),
     /// A notification. It is never answered.
@@ -72,22 +72,22 @@ impl Rejection {
 ///
 /// # Errors
 /// The JSON-RPC error and HTTP status that the specification names for what is wrong.
-pub fn accept_http(headers: HeaderMap, body: Bytes) -> Result<Inbound, Rejection> {
-    accept_http_like(headers, body, None)
+pub fn decode_http(headers: HeaderMap, body: Bytes) -> Result<ClientMessage, Rejection> {
+    decode_http_cached(headers, body, None)
 }
 
-/// As [`accept_http`], quicker if the `_meta` of the request is the same text as that of `known`
-/// ([`Meta::to_recognise`]). What comes out is the same in any case.
+/// As [`decode_http`], quicker if the `_meta` of the request is the same text as that of `known`
+/// ([`Meta::to_cache_key`]). What comes out is the same in any case.
 ///
 /// # Errors
-/// As for [`accept_http`].
-pub fn accept_http_like(
+/// As for [`decode_http`].
+pub fn decode_http_cached(
     headers: HeaderMap,
     body: Bytes,
     known: Option<&Meta>,
-) -> Result<Inbound, Rejection> {
+) -> Result<ClientMessage, Rejection> {
     let mut admitted = accept(&body, Some(&headers), known)?;
-    if let Inbound::Call(call) = &mut admitted {
+    if let ClientMessage::Call(call) = &mut admitted {
         call.headers = Some(headers);
     }
     Ok(admitted)
@@ -97,15 +97,15 @@ pub fn accept_http_like(
 ///
 /// # Errors
 /// The JSON-RPC error that the specification names for what is wrong.
-pub fn accept_frame(frame: Bytes) -> Result<Inbound, Rejection> {
+pub fn decode_frame(frame: Bytes) -> Result<ClientMessage, Rejection> {
     accept(&frame, None, None)
 }
 
-/// As [`accept_frame`], quicker if the `_meta` of the request is the same text as that of `known`.
+/// As [`decode_frame`], quicker if the `_meta` of the request is the same text as that of `known`.
 ///
 /// # Errors
-/// As for [`accept_frame`].
-pub fn accept_frame_like(frame: Bytes, known: Option<&Meta>) -> Result<Inbound, Rejection> {
+/// As for [`decode_frame`].
+pub fn decode_frame_cached(frame: Bytes, known: Option<&Meta>) -> Result<ClientMessage, Rejection> {
     accept(&frame, None, known)
 }
 
@@ -113,7 +113,7 @@ pub fn accept_frame_like(frame: Bytes, known: Option<&Meta>) -> Result<Inbound, 
 /// that is of this era
 /// (`basic/versioning#backward-compatibility-with-initialization-based-versions`).
 #[must_use]
-pub fn names_version(text: &Bytes) -> bool {
+pub fn names_protocol_version(text: &Bytes) -> bool {
     let Ok(Envelope {
         params: Some(params),
         ..
@@ -131,12 +131,12 @@ fn accept(
     text: &Bytes,
     headers: Option<&HeaderMap>,
     known: Option<&Meta>,
-) -> Result<Inbound, Rejection> {
+) -> Result<ClientMessage, Rejection> {
     let envelope = Envelope::read(text, known)?;
     let raw = |range| part(text, range);
     let Some(id) = envelope.id else {
         let params = envelope.params.map(|params| raw(params.range));
-        return Ok(Inbound::Notification(crate::Notification {
+        return Ok(ClientMessage::Notification(crate::Notification {
             method: envelope.method.into_owned().into(),
             params,
         }));
@@ -181,7 +181,7 @@ fn accept(
             .and_then(|member| params.get_str(member))
             .and_then(string_value);
         if let Err(mismatch) =
-            ladder::check_standard(headers, version, method.as_str(), name.as_deref())
+            standard::check_standard(headers, version, method.as_str(), name.as_deref())
         {
             return refuse(mismatch.to_error());
         }
@@ -199,7 +199,7 @@ fn accept(
             status: StatusCode::NOT_FOUND,
         });
     }
-    Ok(Inbound::Call(Call::new(id, method, params, meta)))
+    Ok(ClientMessage::Call(Call::new(id, method, params, meta)))
 }
 
 /// `-32022` for `requested` (`basic/versioning#protocol-version-negotiation`).
@@ -259,13 +259,13 @@ fn initialize_removed() -> ErrorObject {
 /// A description of what is wrong with it. Requests are refused: servers never send any. On a
 /// channel that many requests share, [`frame::response_id`](crate::frame::response_id) tells which
 /// of them the message answers.
-pub fn accept_answer(text: &Bytes) -> Result<Answer, String> {
+pub fn decode_server_message(text: &Bytes) -> Result<ServerMessage, String> {
     let str = std::str::from_utf8(text).map_err(|_| "not UTF-8".to_owned())?;
     let mut scanner = Scanner::new(str);
     let mut seen = ServerMembers::default();
     if let Err(error) = seen.scan(&mut scanner, str).and_then(|()| scanner.end()) {
         return match replace_lone_surrogates(str) {
-            Some(repaired) => accept_answer(&repaired.into()),
+            Some(repaired) => decode_server_message(&repaired.into()),
             None => Err(format!("not a JSON-RPC message: {error}")),
         };
     }
@@ -283,7 +283,7 @@ pub fn accept_answer(text: &Bytes) -> Result<Answer, String> {
         }
         let method = string_value(&str[method]).ok_or("the method is not a string")?;
         let params = seen.params.map(raw);
-        return Ok(Answer::Notification(crate::Notification {
+        return Ok(ServerMessage::Notification(crate::Notification {
             method: method.into_owned().into(),
             params,
         }));
@@ -299,15 +299,15 @@ pub fn accept_answer(text: &Bytes) -> Result<Answer, String> {
         _ => return Err("a response needs exactly one of \"result\" and \"error\"".into()),
     };
     match (id, outcome) {
-        (Some(id), outcome) => Ok(Answer::Response(Response { id, outcome })),
-        (None, Outcome::Error(error)) => Ok(Answer::ErrorWithoutId(error)),
+        (Some(id), outcome) => Ok(ServerMessage::Response(Response { id, outcome })),
+        (None, Outcome::Error(error)) => Ok(ServerMessage::ErrorWithoutId(error)),
         (None, Outcome::Result(_)) => Err("a result without an id".into()),
     }
 }
 
 /// What a server may send.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Answer {
+pub enum ServerMessage {
     /// The answer to a request.
     Response(Response),
     /// A notification.
@@ -355,9 +355,9 @@ struct Envelope<'a> {
 
 struct ParamsText<'a> {
     range: Range<usize>,
-    members: Vec<Member>,
+    members: Vec<ParamMember>,
     /// What is known of `_meta`, found on the way, and where it stands.
-    meta: Option<(Found<'a>, Range<usize>)>,
+    meta: Option<(ScannedMeta<'a>, Range<usize>)>,
 }
 
 impl<'a> ParamsText<'a> {
@@ -375,7 +375,7 @@ impl<'a> ParamsText<'a> {
                     return scanner.skip_value();
                 }
                 let start = scanner.position();
-                let found = Found::scan(scanner, text, known)?;
+                let found = ScannedMeta::scan(scanner, text, known)?;
                 meta = Some((found, start..scanner.position()));
                 Ok(start..scanner.position())
             })?;
@@ -442,7 +442,7 @@ impl<'a> ClientMembers<'a> {
         known: Option<&'a Meta>,
     ) -> Result<(), SyntaxError> {
         let mut members = scanner.object()?;
-        if scanner.skip_first_member(&mut members, FIRST_MEMBER) {
+        if scanner.skip_first_member(&mut members, JSONRPC_MEMBER) {
             // It needs no reading where it stands as everybody writes it.
             self.jsonrpc = Some(scanner.position() - VERSION.len()..scanner.position());
         }

@@ -4,14 +4,14 @@ mod bodies;
 mod sse2024;
 mod streamable;
 
-use super::adapter::Adapter;
+use super::adapter::LegacyAdapter;
 use super::era::{Era, REMEMBERED};
 use super::legacy_side::{Answered, LegacySide};
 use super::options::Options;
-use super::parked::Parked;
-use super::session::{Session, Who};
+use super::parked::SuspendedCalls;
+use super::session::{ClientIdentity, LegacySession};
 use super::single_flight::SingleFlight;
-use super::wire::{Wire, WireError};
+use super::wire::{SessionError, SessionTransport};
 use carryall_proto::{
     BoxFuture, Call, CallError, EraDecision, Message, Outcome, Params, ParamsWriter, Reply, wire,
 };
@@ -47,7 +47,7 @@ pub struct Http {
 struct Shared {
     client: HttpClient,
     options: Options,
-    adapter: Adapter,
+    adapter: LegacyAdapter,
     decision: Mutex<Option<EraDecision>>,
     deciding: SingleFlight<EraDecision, CallError>,
     /// For the calls of legacy clients, when the server is called in the modern era.
@@ -59,12 +59,13 @@ impl Http {
     #[must_use]
     pub fn new(client: HttpClient, options: Options) -> Self {
         let (http, how) = (client.clone(), options.clone());
-        let open =
-            move |who: Who, parked: Arc<Parked>| -> BoxFuture<Result<Arc<Session>, WireError>> {
-                let (http, how) = (http.clone(), how.clone());
-                Box::pin(async move { open(http, &how, &who, &parked).await })
-            };
-        let adapter = Adapter::new(options.clone(), Arc::new(open));
+        let open = move |who: ClientIdentity,
+                         parked: Arc<SuspendedCalls>|
+              -> BoxFuture<Result<Arc<LegacySession>, SessionError>> {
+            let (http, how) = (http.clone(), how.clone());
+            Box::pin(async move { open(http, &how, &who, &parked).await })
+        };
+        let adapter = LegacyAdapter::new(options.clone(), Arc::new(open));
         let shared = Shared {
             client,
             legacy_side: LegacySide::new(adapter.clone(), &options),
@@ -84,7 +85,7 @@ impl Http {
         self.shared.decision()
     }
 
-    /// Ends the sessions, if there are any.
+    /// ProcessPipes the sessions, if there are any.
     pub async fn shutdown(&self) {
         self.shared.adapter.end().await;
     }
@@ -267,9 +268,9 @@ impl Shared {
             }
             Evidence::Legacy { why } => match self.shake_hands(call, why.clone()).await {
                 Ok(decision) => Ok(decision),
-                Err(WireError::Call(error)) => Err(error),
+                Err(SessionError::Call(error)) => Err(error),
                 // The server's own status, where it was that which did not make sense.
-                Err(WireError::Status { status, text }) => {
+                Err(SessionError::Status { status, text }) => {
                     let said = if text.is_empty() {
                         "nothing"
                     } else {
@@ -281,7 +282,7 @@ impl Shared {
                         body,
                     })
                 }
-                Err(WireError::Refused(error)) => Err(CallError::Malformed(format!(
+                Err(SessionError::Refused(error)) => Err(CallError::Malformed(format!(
                     "it speaks no revision that this client knows: {why}, and initialize with {} ({})",
                     error.code, error.message
                 ))),
@@ -294,7 +295,7 @@ impl Shared {
     }
 
     /// Opens the session for `call`, which shows that the server is a legacy one.
-    async fn shake_hands(&self, call: &Call, why: String) -> Result<EraDecision, WireError> {
+    async fn shake_hands(&self, call: &Call, why: String) -> Result<EraDecision, SessionError> {
         let session = self.adapter.prepare(call).await?;
         let decision = EraDecision {
             version: session.version(),
@@ -451,19 +452,19 @@ pub(super) fn is_discovery(result: &RawJson) -> bool {
 async fn open(
     client: HttpClient,
     options: &Options,
-    who: &Who,
-    parked: &Arc<Parked>,
-) -> Result<Arc<Session>, WireError> {
-    let streamable: Arc<dyn Wire> = streamable::Streamable::new(client.clone());
-    let (status, text) = match Session::open(streamable, options, who, parked).await {
-        Err(WireError::Status { status, text }) => (status, text),
+    who: &ClientIdentity,
+    parked: &Arc<SuspendedCalls>,
+) -> Result<Arc<LegacySession>, SessionError> {
+    let streamable: Arc<dyn SessionTransport> = streamable::Streamable::new(client.clone());
+    let (status, text) = match LegacySession::open(streamable, options, who, parked).await {
+        Err(SessionError::Status { status, text }) => (status, text),
         opened => return opened,
     };
     if !matches!(
         status,
         StatusCode::BAD_REQUEST | StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED
     ) {
-        return Err(WireError::Status { status, text });
+        return Err(SessionError::Status { status, text });
     }
     let sse = match sse2024::HttpSse::open(client, options.handshake_timeout).await {
         Ok(sse) => sse,
@@ -474,8 +475,8 @@ async fn open(
                 error => error.to_string(),
             };
             let text = format!("{text}; GET for HTTP+SSE: {tried}");
-            return Err(WireError::Status { status, text });
+            return Err(SessionError::Status { status, text });
         }
     };
-    Session::open(sse, options, who, parked).await
+    LegacySession::open(sse, options, who, parked).await
 }

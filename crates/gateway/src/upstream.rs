@@ -9,12 +9,12 @@ mod tool_headers;
 
 pub use name::{InvalidName, SEPARATOR};
 pub(crate) use name::{prefixed, split};
-pub use probe::Probe;
-pub use slot::{Replica, ReplicaStatus};
+pub use probe::ProbeConfig;
+pub use slot::{ReplicaHandle, ReplicaStatus};
 
-pub(crate) use slot::Slot;
+pub(crate) use slot::ReplicaSlot;
 
-use crate::hop::Ids;
+use crate::hop::IdCounter;
 use carryall_proto::SharedService;
 use std::fmt;
 use std::pin::pin;
@@ -39,14 +39,14 @@ pub struct Upstream {
 struct Shared {
     name: Box<str>,
     shared_channel: bool,
-    probe: Option<Probe>,
+    probe: Option<ProbeConfig>,
     /// For how long a call waits for replicas that are all gone.
     restart: Duration,
     /// For how long it waits while one is being started.
     start: Duration,
-    slots: RwLock<Vec<Arc<Slot>>>,
+    slots: RwLock<Vec<Arc<ReplicaSlot>>>,
     next: AtomicUsize,
-    ids: Ids,
+    ids: IdCounter,
     tools: ToolHeaders,
     /// A replica has come up.
     changed: Arc<Notify>,
@@ -62,12 +62,12 @@ impl Upstream {
         let shared = Shared {
             name: name.into(),
             shared_channel: false,
-            probe: Some(Probe::default()),
+            probe: Some(ProbeConfig::default()),
             restart: Duration::ZERO,
             start: Duration::from_secs(30),
             slots: RwLock::default(),
             next: AtomicUsize::new(0),
-            ids: Ids::default(),
+            ids: IdCounter::default(),
             tools: ToolHeaders::default(),
             changed: Arc::default(),
         };
@@ -85,21 +85,21 @@ impl Upstream {
 
     /// How replicas are probed; `None` leaves it to requests to find out.
     #[must_use]
-    pub fn probe(self, probe: Option<Probe>) -> Self {
+    pub fn probe(self, probe: Option<ProbeConfig>) -> Self {
         self.with(|shared| shared.probe = probe)
     }
 
     /// Somebody starts replicas again when they die: a call that finds none waits so long for one
     /// to come.
     #[must_use]
-    pub fn restarts_within(self, limit: Duration) -> Self {
+    pub fn restart_timeout(self, limit: Duration) -> Self {
         self.with(|shared| shared.restart = limit)
     }
 
     /// How long a call that finds no replica waits for one that is being started
-    /// ([`Replica::starting`]). 30 s unless set.
+    /// ([`ReplicaHandle::starting`]). 30 s unless set.
     #[must_use]
-    pub fn starts_within(self, limit: Duration) -> Self {
+    pub fn start_timeout(self, limit: Duration) -> Self {
         self.with(|shared| shared.start = limit)
     }
 
@@ -111,15 +111,15 @@ impl Upstream {
         self
     }
 
-    /// Adds a replica. It takes no requests before [`Replica::up`].
-    pub fn replica(&self, label: &str) -> Replica {
-        let slot = Arc::new(Slot::new(label, &self.shared.name));
+    /// Adds a replica. It takes no requests before [`ReplicaHandle::up`].
+    pub fn replica(&self, label: &str) -> ReplicaHandle {
+        let slot = Arc::new(ReplicaSlot::new(label, &self.shared.name));
         self.shared
             .slots
             .write()
             .unwrap_or_else(PoisonError::into_inner)
             .push(Arc::clone(&slot));
-        Replica::of(slot, Arc::clone(&self.shared.changed))
+        ReplicaHandle::of(slot, Arc::clone(&self.shared.changed))
     }
 
     /// Adds a replica that takes requests at once.
@@ -141,7 +141,7 @@ impl Upstream {
         self.slots().iter().map(|slot| slot.status()).collect()
     }
 
-    fn slots(&self) -> Vec<Arc<Slot>> {
+    fn slots(&self) -> Vec<Arc<ReplicaSlot>> {
         self.shared
             .slots
             .read()
@@ -158,7 +158,7 @@ impl Upstream {
     }
 
     /// Whether a call may need to be sent once more.
-    fn may_try_again(&self, tried: &Tried) -> bool {
+    fn may_try_again(&self, tried: &Attempts) -> bool {
         self.count() > tried.count() || !self.wait_limit().is_zero()
     }
 
@@ -179,7 +179,10 @@ impl Upstream {
     }
 
     /// The next replica for a call. If there is none, one that is started meanwhile.
-    async fn pick_or_wait(&self, tried: &mut Tried) -> Option<(Arc<Slot>, SharedService)> {
+    async fn pick_or_wait(
+        &self,
+        tried: &mut Attempts,
+    ) -> Option<(Arc<ReplicaSlot>, SharedService)> {
         loop {
             if let Some(picked) = self.pick(tried) {
                 return Some(picked);
@@ -202,7 +205,7 @@ impl Upstream {
     /// The next replica in turn that lives and that the call has not been to; failing that, the
     /// dead one that was due first, so that an upstream whose replicas all seem dead is still tried
     /// once per call.
-    fn pick(&self, tried: &mut Tried) -> Option<(Arc<Slot>, SharedService)> {
+    fn pick(&self, tried: &mut Attempts) -> Option<(Arc<ReplicaSlot>, SharedService)> {
         let slots = self
             .shared
             .slots
@@ -233,16 +236,16 @@ impl Upstream {
 /// The replicas that one call has been to, each as it was then: one that was started again is
 /// another.
 #[derive(Default)]
-struct Tried {
-    slots: Vec<(Arc<Slot>, u64)>,
+struct Attempts {
+    slots: Vec<(Arc<ReplicaSlot>, u64)>,
     /// One of them was thought dead.
     dead: bool,
     /// When the call began to wait for replicas to be started.
     waiting_since: Option<Instant>,
 }
 
-impl Tried {
-    fn add(&mut self, slot: &Arc<Slot>) {
+impl Attempts {
+    fn add(&mut self, slot: &Arc<ReplicaSlot>) {
         self.dead |= !slot.is_alive();
         self.slots.push((Arc::clone(slot), slot.starts()));
     }
@@ -251,7 +254,7 @@ impl Tried {
         self.slots.len()
     }
 
-    fn contains(&self, slot: &Arc<Slot>) -> bool {
+    fn contains(&self, slot: &Arc<ReplicaSlot>) -> bool {
         self.slots
             .iter()
             .any(|(tried, starts)| Arc::ptr_eq(tried, slot) && *starts == slot.starts())

@@ -1,6 +1,6 @@
 //! The connection that hears of changes, for all listeners of a store.
 
-use carryall_store::Listeners;
+use carryall_store::ChangeListeners;
 use sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions};
 use std::time::Duration;
 
@@ -10,14 +10,14 @@ const QUIET: Duration = Duration::from_secs(20);
 /// The first wait before another try, and the longest.
 const WAITS: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
 
-pub(crate) struct Ear {
+pub(crate) struct ChangeListener {
     pub(crate) options: PgConnectOptions,
     pub(crate) channel: String,
-    pub(crate) listeners: Listeners,
+    pub(crate) listeners: ChangeListeners,
     pub(crate) patience: Duration,
 }
 
-impl Ear {
+impl ChangeListener {
     /// A connection that listens. It is not one of the store's pool: one that has gone silent would
     /// keep its place there.
     pub(crate) async fn open(&self) -> sqlx::Result<PgListener> {
@@ -43,7 +43,7 @@ impl Ear {
             listener = self.open_again().await;
             // Not before: what happens from now on is heard, and what happened until now is found
             // by looking.
-            self.listeners.tell_lost();
+            self.listeners.notify_lagged();
         }
     }
 
@@ -52,8 +52,8 @@ impl Ear {
         loop {
             match tokio::time::timeout(QUIET, listener.try_recv()).await {
                 Ok(Ok(Some(notification))) => match parse(notification.payload()) {
-                    Some((kind, key)) => self.listeners.tell(kind, key),
-                    None => self.listeners.tell_lost(),
+                    Some((kind, key)) => self.listeners.notify(kind, key),
+                    None => self.listeners.notify_lagged(),
                 },
                 Ok(Ok(None) | Err(_)) => return,
                 Err(_) => {

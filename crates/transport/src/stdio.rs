@@ -5,6 +5,6 @@ mod client;
 mod own;
 mod server;
 
-pub use child::{Process, ServerCommand, Spawned};
+pub use child::{ServerCommand, ServerProcess, SpawnedServer};
 pub use client::StdioClient;
 pub use server::{StdioServer, serve_stdio};

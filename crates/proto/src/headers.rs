@@ -3,10 +3,10 @@
 
 mod annotation;
 mod integer;
-pub mod ladder;
 mod mismatch;
 mod names;
 mod param;
+pub mod standard;
 mod value;
 
 pub use annotation::{ParamHeaderProblem, ProblemKind};
@@ -15,5 +15,5 @@ pub use mismatch::HeaderMismatch;
 pub use names::{
     CORS_REQUEST_HEADERS, MCP_METHOD, MCP_NAME, MCP_PARAM_PREFIX, MCP_PROTOCOL_VERSION,
 };
-pub use param::{NotMirrored, ParamHeaders};
-pub use value::{BadValue, decode_value, encode_value};
+pub use param::{MirrorError, ParamHeaders};
+pub use value::{HeaderDecodeError, decode_value, encode_value};

@@ -7,7 +7,7 @@ mod monitor;
 mod running;
 mod server;
 
-pub use alternate::{Alternate, Alternates};
+pub use alternate::{FallbackChannel, FallbackChannels};
 pub use client::{Channel, ChannelOptions};
 #[cfg(unix)]
 pub(crate) use server::serve_channel;

@@ -7,5 +7,5 @@
 mod client;
 mod server;
 
-pub use client::LineClient;
+pub use client::SocketClient;
 pub use server::SocketServer;

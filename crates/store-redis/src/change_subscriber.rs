@@ -1,7 +1,7 @@
 //! The connection that hears of changes, for all listeners of a store.
 
 use crate::parts;
-use carryall_store::Listeners;
+use carryall_store::ChangeListeners;
 use futures_util::StreamExt as _;
 use redis::aio::PubSub;
 use redis::{Client, RedisResult};
@@ -13,14 +13,14 @@ const QUIET: Duration = Duration::from_secs(20);
 /// The first wait before another try, and the longest.
 const WAITS: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
 
-pub(crate) struct Ear {
+pub(crate) struct ChangeSubscriber {
     pub(crate) client: Client,
     pub(crate) channel: String,
-    pub(crate) listeners: Listeners,
+    pub(crate) listeners: ChangeListeners,
     pub(crate) patience: Duration,
 }
 
-impl Ear {
+impl ChangeSubscriber {
     /// A connection that has subscribed.
     pub(crate) async fn open(&self) -> RedisResult<PubSub> {
         let mut subscribed = self.client.get_async_pubsub().await?;
@@ -35,7 +35,7 @@ impl Ear {
             subscribed = self.open_again().await;
             // Not before: what happens from now on is heard, and what happened until now is found
             // by looking.
-            self.listeners.tell_lost();
+            self.listeners.notify_lagged();
         }
     }
 
@@ -48,8 +48,8 @@ impl Ear {
                     .ok()
                     .and_then(parts)
                 {
-                    Some((kind, key)) => self.listeners.tell(kind, key),
-                    None => self.listeners.tell_lost(),
+                    Some((kind, key)) => self.listeners.notify(kind, key),
+                    None => self.listeners.notify_lagged(),
                 },
                 Ok(None) => return,
                 Err(_) => {

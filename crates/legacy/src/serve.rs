@@ -19,7 +19,7 @@ mod tasks;
 mod translate;
 
 pub use http::{
-    EventText, Here, LegacyEndpoint, Local, Meeting, Note, Recalled, Siblings, Stored,
+    EventText, Here, HttpBus, LegacyEndpoint, Local, Note, SessionBus, SessionSnapshot, StoreBus,
     StreamControl, What,
 };
 pub use lines::lines;

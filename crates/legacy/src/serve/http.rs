@@ -18,6 +18,6 @@ mod token;
 
 pub use control::StreamControl;
 pub use endpoint::LegacyEndpoint;
-pub use meeting::{EventText, Here, Local, Meeting, Note, Recalled, What};
-pub use siblings::Siblings;
-pub use stored::Stored;
+pub use meeting::{EventText, Here, Local, Note, SessionBus, SessionSnapshot, What};
+pub use siblings::HttpBus;
+pub use stored::StoreBus;

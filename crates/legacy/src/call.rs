@@ -27,7 +27,7 @@ mod translate;
 mod unattributed;
 mod wire;
 
-pub use era::{Era, EraMemory};
+pub use era::{Era, EraCache};
 pub use http::Http;
 pub use options::{Answers, Options, SessionScope, UnknownSessionScope};
 #[cfg(unix)]

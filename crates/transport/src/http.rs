@@ -6,4 +6,4 @@ pub mod server;
 mod gather;
 
 pub use client::{HttpClient, HttpClientBuilder, InvalidTarget, RawBody};
-pub use server::{Alternate, Endpoint, HostPolicy, HttpServer, OriginPolicy, ReplyBody};
+pub use server::{Endpoint, FallbackProtocol, HostPolicy, HttpServer, OriginPolicy, ReplyBody};

@@ -3,5 +3,5 @@
 mod scan;
 mod write;
 
-pub use scan::{Items, MAX_DEPTH, Members, Scanner, SyntaxError, ValueKind};
+pub use scan::{ArrayItems, MAX_DEPTH, ObjectMembers, Scanner, SyntaxError, ValueKind};
 pub use write::{WriteError, to_vec, write_str, write_value};

@@ -9,6 +9,6 @@ mod pending;
 mod signal;
 
 pub use abandoned::Abandoned;
-pub use in_flight::{InFlight, Refused, Ticket, TornDown};
-pub use pending::{Delivery, NotStarted, Pending, Start, Token};
-pub use signal::Signal;
+pub use in_flight::{AdmitError, EndedSubscription, InFlightRequests, Ticket};
+pub use pending::{Delivery, Pending, Start, StartError, Token};
+pub use signal::NotificationTarget;

@@ -12,7 +12,7 @@ const NAME: &str = "Mcp-Name";
 /// What the standard headers of one request say. Absent headers are `None`; whether that is an
 /// error depends on the method and the era.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Mirrored<'a> {
+pub struct StandardHeaders<'a> {
     /// `MCP-Protocol-Version`.
     pub version: Option<&'a str>,
     /// `Mcp-Method`.
@@ -26,7 +26,7 @@ pub struct Mirrored<'a> {
 /// # Errors
 /// When one of them occurs twice or is malformed. Two equal values are an error too: what sits
 /// behind may pick either and nothing is gained by guessing that all would pick the same.
-pub fn standard(headers: &HeaderMap) -> Result<Mirrored<'_>, HeaderMismatch> {
+pub fn standard(headers: &HeaderMap) -> Result<StandardHeaders<'_>, HeaderMismatch> {
     raw_standard(headers)?.read()
 }
 
@@ -59,9 +59,9 @@ fn raw_standard(headers: &HeaderMap) -> Result<Raw<'_>, HeaderMismatch> {
 }
 
 impl<'a> Raw<'a> {
-    fn read(self) -> Result<Mirrored<'a>, HeaderMismatch> {
+    fn read(self) -> Result<StandardHeaders<'a>, HeaderMismatch> {
         let malformed = |why| HeaderMismatch::malformed(NAME, why);
-        Ok(Mirrored {
+        Ok(StandardHeaders {
             version: self.version.map(|raw| plain(raw, VERSION)).transpose()?,
             method: self.method.map(|raw| plain(raw, METHOD)).transpose()?,
             name: self

@@ -7,9 +7,9 @@ use std::path::Path;
 
 /// Lines of `WHAT ID`, each written in one piece.
 #[derive(Debug)]
-pub(crate) struct Ledger(File);
+pub(crate) struct OperationLog(File);
 
-impl Ledger {
+impl OperationLog {
     pub(crate) fn open(path: impl AsRef<Path>) -> io::Result<Self> {
         OpenOptions::new()
             .create(true)

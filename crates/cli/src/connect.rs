@@ -319,7 +319,7 @@ async fn open(
         .memory(memory());
     let way = way.handshake_timeout(options.timeout);
     let builder = builder(options, person)?;
-    let way = carryall::answering(way, &builder);
+    let way = carryall::with_input_handlers(way, &builder);
     let (builder, way) = match target {
         Target::Http { url, headers } => {
             let way = DualEraHttp::new(http_client(&url, &headers, options)?, way);

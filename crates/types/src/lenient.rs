@@ -11,9 +11,8 @@
 //!   strings write when they cut a text in the middle of an emoji. It decodes to U+FFFD, as in
 //!   every lossy decoder.
 
-use crate::JsonValue;
 use serde::de::DeserializeOwned;
-use serde_json::Number;
+use serde_json::{Number, Value as JsonValue};
 use serde_json::error::Category;
 use std::borrow::Cow;
 

@@ -12,8 +12,8 @@
 //!   every lossy decoder.
 
 use serde::de::DeserializeOwned;
-use serde_json::{Number, Value as JsonValue};
 use serde_json::error::Category;
+use serde_json::{Number, Value as JsonValue};
 use std::borrow::Cow;
 
 /// The longest integer that is written out. `u128` has 39 digits.

@@ -13,13 +13,12 @@ use crate::operation_log;
 use crate::random::Random;
 use carryall::client::ClientError;
 use carryall::proto::CallError;
-use carryall::proto::sync::Mutex;
 use carryall::transport::http::HttpClient;
 use carryall::types::{ElicitRequestFormParams, ElicitResult, JsonObject, code};
 use carryall::{Client, Result};
 use serde::Serialize;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 
@@ -49,7 +48,7 @@ pub(crate) struct ClientObservations {
 
 impl ClientObservations {
     fn wrong(&self, what: impl Into<String>) {
-        let mut wrong = self.wrong.lock();
+        let mut wrong = self.wrong.lock().unwrap_or_else(PoisonError::into_inner);
         if wrong.len() < 100 {
             wrong.push(what.into());
         }

@@ -6,9 +6,9 @@
 use super::{ClientObservations, Driver, count};
 use crate::serve::COUNTER;
 use carryall::client::Change;
-use carryall::proto::sync::Mutex;
 use carryall::types::SubscriptionFilter;
 use serde_json::json;
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// How long a change may take to reach a listener. A replica may stand still, and a store be away,
@@ -58,12 +58,12 @@ impl Connection {
 
 impl ObservedChanges {
     fn note(&self, note: impl FnOnce(&mut Happened)) {
-        note(&mut self.0.lock());
+        note(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
     /// Looks for changes that a listener was not told of.
     pub(super) fn judge(&self, seen: &ClientObservations) {
-        let happened = self.0.lock();
+        let happened = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         for connection in &happened.connections {
             for change in happened
                 .changes

@@ -11,16 +11,17 @@ use crate::tasks::TaskEngine;
 use arc_swap::ArcSwap;
 use carryall_proto::Call;
 use carryall_proto::budget::Amount;
-use carryall_proto::decode::SUPPORTED_VERSIONS;
 use carryall_proto::listen::Change;
+use carryall_proto::sync::Mutex;
+use carryall_proto::validate::SUPPORTED_VERSIONS;
 use carryall_types::{
     JsonObject, PromptsCapability, RawJson, ResourcesCapability, ServerCapabilities,
     ToolsCapability,
 };
 use std::any::{Any, TypeId};
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 pub(crate) struct Core {
@@ -113,7 +114,7 @@ impl Core {
         &self,
         change: impl FnOnce(&mut Catalogue) -> Result<T, String>,
     ) -> Result<T, String> {
-        let guard = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let guard = self.changing.lock();
         let before = self.catalogue.load_full();
         let mut catalogue = Catalogue::clone(&before);
         let value = change(&mut catalogue)?;
@@ -245,13 +246,13 @@ impl Core {
     /// whom in a way that is understood here.
     pub(crate) fn notice_unused_authorization(&self, call: &Call) {
         let has_credentials = || {
-            call.headers
+            call.headers()
                 .as_ref()
                 .is_some_and(|headers| headers.contains_key(http::header::AUTHORIZATION))
         };
         let warned = self.warned_of_authorization.load(Ordering::Relaxed);
         if warned
-            || call.principal.is_some()
+            || call.principal().is_some()
             || !has_credentials()
             || !self.catalogue.load().is_restricted()
         {

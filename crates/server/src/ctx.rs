@@ -8,6 +8,7 @@ use crate::rounds::{Journal, Opened, Record};
 use crate::tasks::{Run, TaskRequest};
 use carryall_proto::deprecated::DeprecatedFeature;
 use carryall_proto::progress::Progress;
+use carryall_proto::sync::Mutex;
 use carryall_proto::{Call, Meta, Notification, Principal};
 use carryall_types::{
     ClientCapabilities, ErrorObject, InputResponses, JsonObject, JsonValue, LoggingLevel, RawJson,
@@ -17,7 +18,7 @@ use serde::Serialize;
 use std::any::{Any, TypeId};
 use std::fmt;
 use std::ops::Deref;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 /// The least time between two progress notifications of one call; those in between are dropped
@@ -110,37 +111,37 @@ impl Ctx {
     /// The id of the request.
     #[must_use]
     pub fn request_id(&self) -> &RequestId {
-        &self.0.call.id
+        self.0.call.id()
     }
 
     /// The request's `_meta`.
     #[must_use]
     pub fn meta(&self) -> &Meta {
-        &self.0.call.meta
+        self.0.call.meta()
     }
 
     /// What the client can do, for this request alone.
     #[must_use]
     pub fn client_capabilities(&self) -> &ClientCapabilities {
-        self.0.call.meta.client_capabilities()
+        self.0.call.meta().client_capabilities()
     }
 
     /// The authenticated caller, when the server has an authorization layer.
     #[must_use]
     pub fn principal(&self) -> Option<&Principal> {
-        self.0.call.principal.as_deref()
+        self.0.call.principal()
     }
 
     /// The HTTP headers of the request, on that binding.
     #[must_use]
     pub fn headers(&self) -> Option<&http::HeaderMap> {
-        self.0.call.headers.as_ref()
+        self.0.call.headers()
     }
 
     /// What layers in front of the server have left for handlers.
     #[must_use]
     pub fn extensions(&self) -> &http::Extensions {
-        &self.0.call.extensions
+        self.0.call.extensions()
     }
 
     /// The state of type `T` that was given to
@@ -159,7 +160,7 @@ impl Ctx {
     /// # Errors
     /// `-32602` when they are not an object.
     pub fn input_responses(&self) -> Result<InputResponses, Failure> {
-        match self.0.call.params.get("inputResponses") {
+        match self.0.call.params().get("inputResponses") {
             None => Ok(InputResponses::default()),
             Some(raw) => raw.decode().map_err(|error| {
                 Failure::invalid_params(format!("Malformed inputResponses: {}", concise(error)))
@@ -172,7 +173,7 @@ impl Ctx {
     /// # Errors
     /// `-32602` when it is not a string.
     pub fn request_state(&self) -> Result<Option<String>, Failure> {
-        match self.0.call.params.get("requestState") {
+        match self.0.call.params().get("requestState") {
             None => Ok(None),
             Some(raw) => raw.decode().map_err(|error| {
                 Failure::invalid_params(format!("Malformed requestState: {}", concise(error)))
@@ -207,12 +208,12 @@ impl Ctx {
     /// Waits while the client is too slow. Cancel safe. In a task it becomes the status message,
     /// which everybody sees who asks how the task stands.
     pub async fn progress(&self, progress: f64, total: Option<f64>, message: Option<&str>) {
-        let token = &self.0.call.meta.progress_token;
+        let token = &self.0.call.meta().progress_token();
         if token.is_none() && self.task().is_none() {
             return;
         }
         {
-            let mut speech = self.0.speech.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut speech = self.0.speech.lock();
             let now = speech.since.get_or_insert_with(Instant::now).elapsed();
             if !speech.progress.admit(now, progress, total) {
                 return;
@@ -255,15 +256,15 @@ impl Ctx {
         let wanted = self
             .0
             .call
-            .meta
-            .log_level
+            .meta()
+            .log_level()
             .as_ref()
             .is_some_and(|least| level >= *least);
         if !wanted || !self.0.core.features.load().logging {
             return;
         }
         {
-            let mut speech = self.0.speech.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut speech = self.0.speech.lock();
             speech.logged += 1;
             if speech.logged > LOG_LIMIT {
                 return;

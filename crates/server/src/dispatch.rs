@@ -31,18 +31,21 @@ const MAX_SUBSCRIBED_URI_BYTES: usize = 8 * 1024;
 
 /// RoundAnswers one call.
 pub(crate) fn answer(core: &Arc<Core>, call: Call) -> ServerFuture {
-    let id = call.id.clone();
+    let id = call.id().clone();
     let begun = guarded(|| begin(core, call)).unwrap_or_else(Err);
     begun.unwrap_or_else(|error| ServerFuture::ready(Response::error(id, error)))
 }
 
 fn begin(core: &Arc<Core>, call: Call) -> Result<ServerFuture, ErrorObject> {
-    if call.method == Method::ServerDiscover {
-        return Ok(done(call.id.clone(), RawJson::clone(&core.discover.load())));
+    if *call.method() == Method::ServerDiscover {
+        return Ok(done(
+            call.id().clone(),
+            RawJson::clone(&core.discover.load()),
+        ));
     }
     core.start();
     let features = **core.features.load();
-    let offered = match call.method {
+    let offered = match call.method() {
         Method::ServerDiscover | Method::SubscriptionsListen => true,
         Method::ToolsList | Method::ToolsCall => features.tools,
         Method::PromptsList | Method::PromptsGet => features.prompts,
@@ -53,9 +56,9 @@ fn begin(core: &Arc<Core>, call: Call) -> Result<ServerFuture, ErrorObject> {
         Method::Other(_) => core.tasks.is_some(),
     };
     if !offered {
-        return Err(refusal::method_not_found(call.method.as_str()));
+        return Err(refusal::method_not_found(call.method().as_str()));
     }
-    match call.method {
+    match call.method() {
         Method::ToolsCall => call_tool(core, call),
         Method::ToolsList
         | Method::PromptsList
@@ -75,29 +78,29 @@ fn done(id: RequestId, result: RawJson) -> ServerFuture {
 
 fn list(core: &Arc<Core>, call: Call) -> Result<ServerFuture, ErrorObject> {
     let cursor: Option<String> = optional(&call, "cursor")?;
-    let (cursor, caller) = (cursor.as_deref(), call.principal.as_deref());
+    let (cursor, caller) = (cursor.as_deref(), call.principal());
     let sealer = Some(&core.sealer).filter(|sealer| !sealer.keys().is_ephemeral());
     let (settings, stamp) = (core.settings.lists, (&*core.stamp, sealer));
     core.notice_unused_authorization(&call);
     let catalogue = core.catalogue.load();
-    let page = match call.method {
+    let page = match call.method() {
         Method::ToolsList => {
             catalogue
                 .tools
-                .page(&call.method, "tools", cursor, caller, settings, stamp)
+                .page(call.method(), "tools", cursor, caller, settings, stamp)
         }
         Method::PromptsList => {
             catalogue
                 .prompts
-                .page(&call.method, "prompts", cursor, caller, settings, stamp)
+                .page(call.method(), "prompts", cursor, caller, settings, stamp)
         }
         Method::ResourcesList => {
             catalogue
                 .resources
-                .page(&call.method, "resources", cursor, caller, settings, stamp)
+                .page(call.method(), "resources", cursor, caller, settings, stamp)
         }
         _ => catalogue.templates.page(
-            &call.method,
+            call.method(),
             "resourceTemplates",
             cursor,
             caller,
@@ -105,17 +108,17 @@ fn list(core: &Arc<Core>, call: Call) -> Result<ServerFuture, ErrorObject> {
             stamp,
         ),
     }?;
-    Ok(done(call.id.clone(), page))
+    Ok(done(call.id().clone(), page))
 }
 
 fn of_tasks(core: &Arc<Core>, call: Call) -> Result<ServerFuture, ErrorObject> {
-    let unknown = || refusal::method_not_found(call.method.as_str());
+    let unknown = || refusal::method_not_found(call.method().as_str());
     let outcome = core
         .tasks
         .as_ref()
         .ok_or_else(unknown)?
         .answer(core, &call)?;
-    let id = call.id.clone();
+    let id = call.id().clone();
     Ok(ServerFuture::layered(
         Box::pin(async move { Ok(tasks::respond(&call, outcome.await).into()) }),
         id,
@@ -133,8 +136,7 @@ fn listen(core: &Arc<Core>, call: Call) -> Result<ServerFuture, ErrorObject> {
     if let Some(uris) = &mut filter.resource_subscriptions {
         let catalogue = core.catalogue.load();
         uris.retain(|uri| {
-            uri.len() <= MAX_SUBSCRIBED_URI_BYTES
-                && catalogue.may_know(uri, call.principal.as_deref())
+            uri.len() <= MAX_SUBSCRIBED_URI_BYTES && catalogue.may_know(uri, call.principal())
         });
     }
     let Some(tasks) = core
@@ -144,18 +146,16 @@ fn listen(core: &Arc<Core>, call: Call) -> Result<ServerFuture, ErrorObject> {
     else {
         return Ok(ServerFuture::ready(core.hub.open(&call, filter)));
     };
-    if !tasks::is_declared(call.meta.client_capabilities()) {
+    if !tasks::is_declared(call.meta().client_capabilities()) {
         return Err(missing_capabilities(&[tasks::required()]));
     }
-    let (core, tasks, id) = (Arc::clone(core), Arc::clone(tasks), call.id.clone());
+    let (core, tasks, id) = (Arc::clone(core), Arc::clone(tasks), call.id().clone());
     let opened = async move {
         let (wanted, limit) = (
             params.notifications.tasks(),
             core.settings.max_resource_subscriptions,
         );
-        let ids = tasks
-            .listenable(wanted, call.principal.as_deref(), limit)
-            .await;
+        let ids = tasks.listenable(wanted, call.principal(), limit).await;
         filter.task_ids = Some(ids.clone());
         let reply = core.hub.open(&call, filter);
         // What has changed since the client last asked.
@@ -174,12 +174,12 @@ fn call_tool(core: &Arc<Core>, call: Call) -> Result<ServerFuture, ErrorObject> 
     };
     let entry = catalogue
         .tools
-        .get(&name, call.principal.as_deref())
+        .get(&name, call.principal())
         .ok_or_else(unknown)?;
     let entry = Arc::clone(entry);
     drop(catalogue);
     let arguments = arguments(&call)?;
-    if let (Some(headers), false) = (&call.headers, entry.headers.is_empty()) {
+    if let (Some(headers), false) = (call.headers(), entry.headers.is_empty()) {
         let values = arguments.decode().map_err(refusal::invalid_params)?;
         entry
             .headers
@@ -195,7 +195,7 @@ fn call_tool(core: &Arc<Core>, call: Call) -> Result<ServerFuture, ErrorObject> 
         entry: Arc::clone(&entry),
         place: Arc::new(place),
     };
-    let id = call.id.clone();
+    let id = call.id().clone();
     let innermost = SharedService::new(task);
     let service = entry
         .tool
@@ -220,7 +220,7 @@ impl ToolService {
             // A layer kept a clone and calls it again: that is one more running handler.
             Err(_) => match self.core.enter() {
                 Some(place) => run_tool(&self.core, self.entry, place, call, arguments),
-                None => ServerFuture::ready(Response::error(call.id.clone(), busy())),
+                None => ServerFuture::ready(Response::error(call.id().clone(), busy())),
             },
         }
     }
@@ -236,7 +236,7 @@ fn run_tool(
     let refused = |message: String| {
         let outcome = settle::tool_failed(core, message);
         ServerFuture::ready(Response {
-            id: call.id.clone(),
+            id: call.id().clone(),
             outcome,
         })
     };
@@ -273,7 +273,7 @@ impl Service<Call> for ToolService {
     }
 
     fn call(&mut self, call: Call) -> ServerFuture {
-        let id = call.id.clone();
+        let id = call.id().clone();
         match arguments(&call) {
             Ok(arguments) => self.clone().run(call, arguments),
             Err(error) => ServerFuture::ready(Response::error(id, error)),
@@ -291,7 +291,7 @@ fn get_prompt(core: &Arc<Core>, call: Call) -> Result<ServerFuture, ErrorObject>
     let entry = Arc::clone(
         catalogue
             .prompts
-            .get(&name, call.principal.as_deref())
+            .get(&name, call.principal())
             .ok_or_else(unknown)?,
     );
     let arguments = PromptArguments::parse(given_arguments(&call)).map_err(as_error)?;
@@ -323,7 +323,7 @@ fn read_resource(core: &Arc<Core>, call: Call) -> Result<ServerFuture, ErrorObje
         return Err(not_found());
     }
     let catalogue = core.catalogue.load();
-    let caller = call.principal.as_deref();
+    let caller = call.principal();
     let found = catalogue
         .resource_at(&uri)
         .filter(|(entry, _)| entry.resource.access.allows(caller));
@@ -344,7 +344,7 @@ fn read_resource(core: &Arc<Core>, call: Call) -> Result<ServerFuture, ErrorObje
 
 fn complete(core: &Arc<Core>, call: Call) -> Result<ServerFuture, ErrorObject> {
     let params: CompleteRequestParams = decode(&call)?;
-    let caller = call.principal.as_deref();
+    let caller = call.principal();
     let catalogue = core.catalogue.load();
     let argument = &params.argument.name;
     let (of, declared) = match &params.reference {
@@ -438,13 +438,13 @@ fn arguments(call: &Call) -> Result<RawJson, ErrorObject> {
 }
 
 pub(crate) fn given_arguments(call: &Call) -> Option<RawJson> {
-    call.params
+    call.params()
         .get("arguments")
         .filter(|arguments| arguments.as_str() != "null")
 }
 
 fn string_param(call: &Call, name: &str) -> Result<String, ErrorObject> {
-    match (call.params.string(name), call.params.get_str(name)) {
+    match (call.params().string(name), call.params().get_str(name)) {
         (Some(text), _) => Ok(text.into_owned()),
         (None, None) => Err(ErrorObject::invalid_params(format!(
             "Invalid params: {name:?} is missing"
@@ -456,7 +456,7 @@ fn string_param(call: &Call, name: &str) -> Result<String, ErrorObject> {
 }
 
 fn optional<T: DeserializeOwned>(call: &Call, name: &str) -> Result<Option<T>, ErrorObject> {
-    let Some(text) = call.params.get_str(name) else {
+    let Some(text) = call.params().get_str(name) else {
         return Ok(None);
     };
     carryall_types::decode_text(text)
@@ -464,5 +464,8 @@ fn optional<T: DeserializeOwned>(call: &Call, name: &str) -> Result<Option<T>, E
 }
 
 fn decode<T: DeserializeOwned>(call: &Call) -> Result<T, ErrorObject> {
-    call.params.raw().decode().map_err(refusal::invalid_params)
+    call.params()
+        .raw()
+        .decode()
+        .map_err(refusal::invalid_params)
 }

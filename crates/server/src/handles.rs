@@ -614,7 +614,7 @@ fn shared_store(ctx: &Ctx) -> Result<&Arc<dyn Store>, HandleError> {
 
 /// Who may use a handle.
 fn owner(call: &Call) -> RawJson {
-    RawJson::from_trusted(whose(call.principal.as_deref()).into())
+    RawJson::from_trusted(whose(call.principal()).into())
 }
 
 fn binding<T: HandleState>(ctx: &Ctx) -> Vec<u8> {

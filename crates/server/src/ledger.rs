@@ -2,8 +2,9 @@
 
 use carryall_proto::Caller;
 use carryall_proto::budget::{Amount, Budget, BudgetExceeded, Reservation};
+use carryall_proto::sync::Mutex;
 use std::collections::{BTreeSet, HashMap};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::MutexGuard;
 
 /// What a kept row takes besides its value: its key, its place in the indexes of the store, and its
 /// entry here.
@@ -104,7 +105,7 @@ impl Ledger {
     }
 
     fn entries(&self) -> MutexGuard<'_, Entries> {
-        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+        self.entries.lock()
     }
 }
 

@@ -6,13 +6,14 @@ use carryall_proto::budget::{Amount, Budget, BudgetExceeded, Reservation};
 use carryall_proto::listen::{
     Change, PendingChanges, TaskChange, acknowledged, closing_response, subscription_meta,
 };
+use carryall_proto::sync::Mutex;
 use carryall_proto::{Call, CallError, Caller, Message, MessageStream, Principal, Reply, Response};
 use carryall_types::{JsonObject, RequestId, SubscriptionFilter};
 use futures_core::Stream;
 use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher as _, RandomState};
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, MutexGuard, Weak};
 use std::task::{Context, Poll, Waker};
 
 /// How many changes may wait for one slow listener before they are merged.
@@ -82,7 +83,7 @@ impl Subscriptions {
 
     /// Opens a subscription with the filter that the server has agreed to.
     pub(crate) fn open(self: &Arc<Self>, call: &Call, filter: SubscriptionFilter) -> Reply {
-        let (id, principal) = (call.id.clone(), call.principal.clone());
+        let (id, principal) = (call.id().clone(), call.shared_principal());
         let ack = acknowledged(&id, &filter);
         let mut listeners = self.lock();
         if listeners.closed {
@@ -177,10 +178,7 @@ impl Subscriptions {
     pub(crate) fn resources_listened_to(&self) -> HashSet<String> {
         let listeners: Vec<_> = self.lock().open.values().cloned().collect();
         let uris = |listener: &Arc<Listener>| {
-            let state = listener
-                .state
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner);
+            let state = listener.state.lock();
             state.pending.filter().resource_uris().to_vec()
         };
         listeners.iter().flat_map(uris).collect()
@@ -207,9 +205,7 @@ impl Subscriptions {
     }
 
     fn lock(&self) -> MutexGuard<'_, Listeners> {
-        self.listeners
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        self.listeners.lock()
     }
 }
 
@@ -233,17 +229,11 @@ impl Drop for Subscriptions {
 
 impl Listener {
     fn tasks(&self) -> Vec<String> {
-        self.state
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .pending
-            .filter()
-            .tasks()
-            .to_vec()
+        self.state.lock().pending.filter().tasks().to_vec()
     }
 
     fn update(&self, change: impl FnOnce(&mut State) -> bool) {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state.lock();
         let waker = if change(&mut state) {
             state.waker.take()
         } else {
@@ -277,11 +267,7 @@ impl Stream for Subscription {
         if let Some(ack) = self.ack.take() {
             return Poll::Ready(Some(Ok(*ack)));
         }
-        let mut state = self
-            .listener
-            .state
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.listener.state.lock();
         if let Some(change) = state.pending.pop() {
             return Poll::Ready(Some(Ok(Message::Notification(
                 change.notification(&self.id),

@@ -149,7 +149,7 @@ impl Service<Call> for Server {
         match &self.layered {
             None => dispatch::answer(&self.core, call),
             Some(service) => {
-                let id = call.id.clone();
+                let id = call.id().clone();
                 ServerFuture::layered(service.answer(call), id)
             }
         }

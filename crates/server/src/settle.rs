@@ -129,8 +129,8 @@ fn said(ctx: &Ctx, text: impl FnOnce() -> String) {
 /// The method of the call, and what it names.
 fn of(ctx: &Ctx) -> (&str, String) {
     (
-        ctx.call().method.as_str(),
-        ctx.call().log_name().unwrap_or_default(),
+        ctx.call().method().as_str(),
+        ctx.call().log_name().unwrap_or_default().into_owned(),
     )
 }
 
@@ -176,8 +176,8 @@ pub(crate) fn may_ask(ctx: &Ctx, requests: &InputRequests) -> Result<(), ErrorOb
 /// Asks the client, within what it has declared
 /// (`basic/patterns/mrtr#server-requirements-basic-workflow`).
 fn input_required(ctx: &Ctx, mut result: InputRequiredResult) -> Outcome {
-    if !ctx.call().method.allows_rounds() {
-        tracing::error!(method = %ctx.call().method, "this method cannot ask the client");
+    if !ctx.call().method().allows_rounds() {
+        tracing::error!(method = %ctx.call().method(), "this method cannot ask the client");
         return Outcome::Error(ErrorObject::internal());
     }
     // Nothing to bring is nothing to ask: the client would come back at once, again and again.

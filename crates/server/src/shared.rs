@@ -10,10 +10,11 @@ use crate::clock::now;
 use crate::core::Core;
 use bytes::Bytes;
 use carryall_proto::listen::Change;
+use carryall_proto::sync::Mutex;
 use carryall_store::{Changed, Changes, Memory, Row, Store, StoreError};
 use std::collections::{HashMap, VecDeque};
 use std::future::poll_fn;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::sync::{Arc, MutexGuard, OnceLock, Weak};
 use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
@@ -132,7 +133,7 @@ impl Shared {
     }
 
     fn news(&self) -> MutexGuard<'_, News> {
-        self.news.lock().unwrap_or_else(PoisonError::into_inner)
+        self.news.lock()
     }
 
     /// Writes one piece of news. Returns whether others have changed the same in the meantime.

@@ -3,10 +3,10 @@
 use super::state::Sealer;
 use crate::output::Failure;
 use carryall_proto::Call;
+use carryall_proto::sync::Mutex;
 use carryall_types::{InputRequest, InputResponses, JsonObject, JsonValue};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
 
 /// What travels from round to round.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -73,7 +73,7 @@ impl Journal {
         responses: impl FnOnce() -> Result<InputResponses, Failure>,
         state: impl FnOnce() -> Result<Option<String>, Failure>,
     ) -> Result<Opened<'_>, Failure> {
-        let mut pages = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut pages = self.0.lock();
         if pages.is_none() {
             let record = match state()? {
                 Some(token) => sealer.open(call, &token)?,
@@ -97,7 +97,7 @@ impl Opened<'_> {
     }
 
     pub(crate) fn with<T>(&self, look: impl FnOnce(&mut Pages) -> T) -> T {
-        let mut pages = self.0.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut pages = self.0.0.lock();
         look(pages.get_or_insert_default())
     }
 }

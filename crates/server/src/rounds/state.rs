@@ -129,8 +129,8 @@ impl Sealer {
     /// Which server this is, whose request and what it asks for, such that no two different ones
     /// look the same. It is authenticated with the token, which does not carry it.
     fn binding(&self, call: &Call) -> Result<Vec<u8>, Failure> {
-        let caller = call.principal.as_deref().map(identity);
-        let mut params: JsonObject = call.params.raw().decode()?;
+        let caller = call.principal().map(identity);
+        let mut params: JsonObject = call.params().raw().decode()?;
         params.retain(|name, _| !ROUND_FIELDS.contains(&name.as_str()));
         let mut params = JsonValue::Object(params);
         // Whoever passes a request on may write its members in another order.
@@ -138,7 +138,7 @@ impl Sealer {
         Ok(serde_json::to_vec(&(
             &self.server,
             caller,
-            call.method.as_str(),
+            call.method().as_str(),
             params,
         ))?)
     }

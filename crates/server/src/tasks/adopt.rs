@@ -6,10 +6,11 @@ use crate::ctx::{Ctx, missing_capabilities};
 use crate::output::{Failure, HandlerError, Refusal, ToolOutput};
 use crate::tool_entry::ToolEntry;
 use carryall_proto::BoxFuture;
+use carryall_proto::sync::Mutex;
 use carryall_types::ErrorObject;
 use std::future::poll_fn;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, MutexGuard};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 use tokio::time::Sleep;
@@ -79,7 +80,7 @@ impl TaskRequest {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 }
 

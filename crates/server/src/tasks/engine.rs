@@ -13,6 +13,7 @@ use crate::refusal;
 use crate::shared::Background;
 use crate::tool_entry::ToolEntry;
 use carryall_proto::budget::{Amount, Budget, BudgetExceeded};
+use carryall_proto::sync::Mutex;
 use carryall_proto::task::log_id;
 use carryall_proto::{BoxFuture, Call, Caller, Principal, Response};
 use carryall_store::{Row, Store, StoreError};
@@ -21,7 +22,7 @@ use carryall_types::{
 };
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::sync::{Arc, MutexGuard, OnceLock, Weak};
 use std::time::Duration;
 
 /// How often a request tries a store that fails before its client is told.
@@ -112,19 +113,19 @@ impl TaskEngine {
         core: &Arc<Core>,
         call: &Call,
     ) -> Result<BoxFuture<Result<RawJson, ErrorObject>>, ErrorObject> {
-        let method = call.method.as_str();
+        let method = call.method().as_str();
         if !matches!(
             method,
             task_method::GET | task_method::UPDATE | task_method::CANCEL
         ) {
             return Err(refusal::method_not_found(method));
         }
-        if !is_declared(call.meta.client_capabilities()) {
+        if !is_declared(call.meta().client_capabilities()) {
             return Err(missing_capabilities(&[required()]));
         }
-        let (engine, core, caller) = (Arc::clone(self), Arc::clone(core), call.principal.clone());
+        let (engine, core, caller) = (Arc::clone(self), Arc::clone(core), call.shared_principal());
         let accountable = Caller::accountable(call);
-        let params = call.params.raw();
+        let params = call.params().raw();
         Ok(match method {
             task_method::GET => {
                 let TaskParams { task_id } = params.decode().map_err(refusal::invalid_params)?;
@@ -352,7 +353,7 @@ impl TaskEngine {
     }
 
     pub(super) fn runs(&self) -> MutexGuard<'_, HashMap<String, Arc<Run>>> {
-        self.runs.lock().unwrap_or_else(PoisonError::into_inner)
+        self.runs.lock()
     }
 
     /// Which of these tasks the caller may listen to.
@@ -497,7 +498,7 @@ async fn retry_briefly<'a, T>(
 /// The reply to one of the extension's methods.
 pub(crate) fn respond(call: &Call, outcome: Result<RawJson, ErrorObject>) -> Response {
     match outcome {
-        Ok(result) => Response::result(call.id.clone(), result),
-        Err(error) => Response::error(call.id.clone(), error),
+        Ok(result) => Response::result(call.id().clone(), result),
+        Err(error) => Response::error(call.id().clone(), error),
     }
 }

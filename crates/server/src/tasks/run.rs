@@ -11,6 +11,7 @@ use crate::running::guarded;
 use crate::settle;
 use crate::tool_entry::ToolEntry;
 use carryall_proto::budget::Reservation;
+use carryall_proto::sync::Mutex;
 use carryall_proto::task::log_id;
 use carryall_proto::{BoxFuture, Caller, Outcome};
 use carryall_store::Row;
@@ -18,8 +19,8 @@ use carryall_types::{ErrorObject, InputRequests, JsonObject, JsonValue};
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::pin::pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
 use std::time::{Duration, Instant};
 use tokio::sync::Notify;
@@ -341,7 +342,7 @@ impl Run {
     }
 
     fn said(&self) -> std::sync::MutexGuard<'_, Said> {
-        self.said.lock().unwrap_or_else(PoisonError::into_inner)
+        self.said.lock()
     }
 }
 

@@ -4,11 +4,10 @@ use carryall::proto::is_printable;
 use carryall::transport::http::{HttpClient, HttpServer};
 use carryall::transport::lines::{LineOptions, serve_lines_with};
 use carryall::{Client, LegacyOptions, Server, legacy_channels, service_endpoint};
+use carryall_testkit::LogCollector;
 use serde_json::{Value, json};
-use std::fmt::Write as _;
 use std::future::pending;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -24,56 +23,20 @@ fn hostile(length: usize) -> String {
     FORGED.to_owned() + &"\u{1b}\u{202e}".repeat(length / 4)
 }
 
-/// Collects the events that this project logs on this thread.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<String>>>);
-
-struct Fields(String);
-
-impl tracing::field::Visit for Fields {
-    fn record_str(&mut self, field: &tracing::field::Field, value: &str) {
-        write!(self.0, "{}={value} ", field.name()).unwrap();
+/// Checks that everything logged so far is short and printable, and that some event contains each of
+/// `expected`.
+fn check(log: &LogCollector, expected: &[&str]) {
+    let events = log.take();
+    for event in &events {
+        let start: String = event.chars().take(600).collect();
+        assert!(event.len() <= LONGEST, "{} bytes: {start}", event.len());
+        assert!(event.chars().all(is_printable), "{start:?}");
     }
-
-    fn record_debug(&mut self, field: &tracing::field::Field, value: &dyn std::fmt::Debug) {
-        write!(self.0, "{}={value:?} ", field.name()).unwrap();
-    }
-}
-
-impl tracing::Subscriber for Log {
-    fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
-        metadata.target().starts_with("carryall")
-    }
-    fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
-        tracing::span::Id::from_u64(1)
-    }
-    fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
-    fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
-    fn event(&self, event: &tracing::Event<'_>) {
-        let mut fields = Fields(format!("{} ", event.metadata().target()));
-        event.record(&mut fields);
-        self.0.lock().unwrap().push(fields.0);
-    }
-    fn enter(&self, _: &tracing::span::Id) {}
-    fn exit(&self, _: &tracing::span::Id) {}
-}
-
-impl Log {
-    /// Everything logged so far is short and printable, and among it is something with each of
-    /// `expected`.
-    fn check(&self, expected: &[&str]) {
-        let events = std::mem::take(&mut *self.0.lock().unwrap());
-        for event in &events {
-            let start: String = event.chars().take(600).collect();
-            assert!(event.len() <= LONGEST, "{} bytes: {start}", event.len());
-            assert!(event.chars().all(is_printable), "{start:?}");
-        }
-        for text in expected {
-            assert!(
-                events.iter().any(|event| event.contains(text)),
-                "no event has {text:?}: {events:#?}"
-            );
-        }
+    for text in expected {
+        assert!(
+            events.iter().any(|event| event.contains(text)),
+            "no event has {text:?}: {events:#?}"
+        );
     }
 }
 
@@ -140,8 +103,7 @@ async fn post(address: SocketAddr, headers: &str, body: &str) -> String {
 
 #[tokio::test]
 async fn clients_over_http_cannot_forge_the_log() {
-    let log = Log::default();
-    let _guard = tracing::subscriber::set_default(log.clone());
+    let (log, _guard) = LogCollector::start();
     let listener = HttpServer::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let server = Server::new("s", "1").build().unwrap();
@@ -178,13 +140,12 @@ async fn clients_over_http_cannot_forge_the_log() {
         }
     }
     post(address, "Origin: https://evil.example/\u{9b}31m\r\n", "{}").await;
-    log.check(&["could not read a message", "forged"]);
+    check(&log, &["could not read a message", "forged"]);
 }
 
 #[tokio::test]
 async fn clients_on_lines_cannot_forge_the_log() {
-    let log = Log::default();
-    let _guard = tracing::subscriber::set_default(log.clone());
+    let (log, _guard) = LogCollector::start();
     for legacy in [false, true] {
         let server = Server::new("s", "1").build().unwrap();
         let (near, far) = tokio::io::duplex(64 * 1024);
@@ -225,12 +186,15 @@ async fn clients_on_lines_cannot_forge_the_log() {
         within(served).await.unwrap().unwrap();
         assert!(within(answers).await.unwrap().unwrap() > 0);
     }
-    log.check(&[
-        "could not read a message",
-        "notification ignored",
-        "notification of a legacy client",
-        "forged",
-    ]);
+    check(
+        &log,
+        &[
+            "could not read a message",
+            "notification ignored",
+            "notification of a legacy client",
+            "forged",
+        ],
+    );
 }
 
 /// Answers each request with `answer`, in which `$ID` stands for its id.
@@ -266,8 +230,7 @@ async fn saying(status: &'static str, kind: &'static str, answer: String) -> Cli
 
 #[tokio::test]
 async fn servers_over_http_cannot_forge_the_log() {
-    let log = Log::default();
-    let _guard = tracing::subscriber::set_default(log.clone());
+    let (log, _guard) = LogCollector::start();
     for text in [hostile(300_000), hostile(100)] {
         let error =
             json!({"jsonrpc": "2.0", "id": null, "error": {"code": -32603, "message": text}})
@@ -320,15 +283,14 @@ async fn servers_over_http_cannot_forge_the_log() {
             }
         }
     }
-    log.check(&["malformed notification ignored", "forged"]);
+    check(&log, &["malformed notification ignored", "forged"]);
 }
 
 #[cfg(unix)]
 #[tokio::test]
 async fn processes_cannot_forge_the_log() {
     use carryall::transport::ServerCommand;
-    let log = Log::default();
-    let _guard = tracing::subscriber::set_default(log.clone());
+    let (log, _guard) = LogCollector::start();
     let escaped = |value: Value| value.to_string();
     let text = hostile(20_000);
     let lines = [
@@ -351,5 +313,5 @@ async fn processes_cannot_forge_the_log() {
         tracing::info!(target: "carryall_test", %error, "what a program would log of it");
     }
     std::fs::remove_file(file).unwrap();
-    log.check(&["carryall::stderr", "forged"]);
+    check(&log, &["carryall::stderr", "forged"]);
 }

@@ -6,15 +6,10 @@ use carryall_server::{
     Failure, Handle, HandleError, HandleState, Prompt, Resource, Server, ServerBuilder,
     TaskSupport, Tool,
 };
-use carryall_testkit::{answer, call, call_over_http, meta_with};
+use carryall_testkit::{LogCollector, answer, call, call_over_http, meta_with};
 use serde_json::{Value, json};
 use std::fmt;
 use std::time::Duration;
-
-#[path = "common/log.rs"]
-mod log;
-
-use log::Log;
 
 #[derive(Debug)]
 struct Outer(Inner);
@@ -91,9 +86,8 @@ fn failing() -> ServerBuilder {
         })
 }
 
-async fn logged(builder: ServerBuilder, calls: &[(&str, Value)]) -> (Log, Vec<Value>) {
-    let log = Log::default();
-    let _guard = tracing::subscriber::set_default(log.clone());
+async fn logged(builder: ServerBuilder, calls: &[(&str, Value)]) -> (LogCollector, Vec<Value>) {
+    let (log, _guard) = LogCollector::start();
     let server = builder.build().unwrap();
     let mut answers = Vec::new();
     for (method, params) in calls {
@@ -118,7 +112,7 @@ const CHAIN: &str = r"cannot save\nERROR forged \u{1b}[31m: swordfish is taken";
 #[tokio::test]
 async fn an_unexpected_error_is_logged_with_its_causes_on_one_line() {
     let (log, answers) = logged(failing(), &[("tools/call", json!({"name": "fails"}))]).await;
-    let lines = log.lines("handler failed");
+    let lines = log.containing("handler failed");
     assert_eq!(lines.len(), 1, "{lines:?}");
     assert!(
         lines[0].starts_with("WARN") && lines[0].contains(CHAIN),
@@ -140,7 +134,7 @@ async fn an_unexpected_error_is_logged_with_its_causes_on_one_line() {
 #[tokio::test]
 async fn prompts_resources_and_completions_are_logged_as_tools_are() {
     let (log, answers) = logged(failing(), &all_others()).await;
-    let lines = log.lines("handler failed");
+    let lines = log.containing("handler failed");
     assert_eq!(lines.len(), 3, "{lines:?}");
     assert!(
         lines
@@ -174,7 +168,7 @@ async fn masked_errors_are_told_by_a_reference_that_stands_in_the_log() {
             .1
             .trim_end_matches(')');
         assert_eq!(reference.len(), 12, "{text}");
-        let lines = log.lines(reference);
+        let lines = log.containing(reference);
         assert!(lines.len() == 1 && lines[0].contains(CHAIN), "{lines:?}");
         references.insert(reference.to_owned());
     }
@@ -193,19 +187,18 @@ async fn what_a_handler_says_deliberately_is_never_masked_and_logged_for_debuggi
     for (answer, text) in answers.iter().zip(texts) {
         assert_eq!(answer["result"]["content"][0]["text"], text);
         assert_eq!(answer["result"]["isError"], true);
-        let lines = log.lines(text);
+        let lines = log.containing(text);
         assert!(
             lines.len() == 1 && lines[0].starts_with("DEBUG"),
             "{lines:?}"
         );
     }
-    assert_eq!(log.lines("handler failed"), [""; 0]);
+    assert_eq!(log.containing("handler failed"), [""; 0]);
 }
 
 #[tokio::test]
 async fn a_task_that_fails_is_logged_and_masked_and_its_id_is_not_logged() {
-    let log = Log::default();
-    let _guard = tracing::subscriber::set_default(log.clone());
+    let (log, _guard) = LogCollector::start();
     let server = failing().mask_errors(true).build().unwrap();
     let able = meta_with(&json!({"io.modelcontextprotocol/clientCapabilities":
         {"extensions": {"io.modelcontextprotocol/tasks": {}}}}));
@@ -227,9 +220,9 @@ async fn a_task_that_fails_is_logged_and_masked_and_its_id_is_not_logged() {
                 .unwrap()
                 .to_owned();
             assert!(text.starts_with("The tool failed (reference "), "{text}");
-            assert_eq!(log.lines("handler failed").len(), 1);
+            assert_eq!(log.containing("handler failed").len(), 1);
             assert_eq!(
-                log.lines(&id),
+                log.containing(&id),
                 [""; 0],
                 "whoever has the id can read the task"
             );
@@ -243,15 +236,17 @@ async fn a_task_that_fails_is_logged_and_masked_and_its_id_is_not_logged() {
 #[tokio::test]
 async fn a_handler_that_takes_too_long_is_logged() {
     let (log, _) = logged(failing(), &[("tools/call", json!({"name": "slow"}))]).await;
-    assert_eq!(log.lines("handler timed out").len(), 1);
+    assert_eq!(log.containing("handler timed out").len(), 1);
 }
 
 #[tokio::test]
 async fn credentials_that_lead_to_no_principal_are_warned_of_once() {
-    let log = Log::default();
-    let _guard = tracing::subscriber::set_default(log.clone());
+    let (log, _guard) = LogCollector::start();
     let server = failing().build().unwrap();
-    let warned = || log.lines("Authorization header and no principal").len();
+    let warned = || {
+        log.containing("Authorization header and no principal")
+            .len()
+    };
     answer(&server, call("tools/call", json!({"name": "admin"}))).await;
     assert_eq!(warned(), 0, "nobody has tried to say who they are");
     for _ in 0..2 {
@@ -263,7 +258,7 @@ async fn credentials_that_lead_to_no_principal_are_warned_of_once() {
         assert_eq!(answer(&server, with_token).await.code(), -32602);
         assert_eq!(warned(), 1);
     }
-    assert_eq!(log.lines("t0ken"), [""; 0]);
+    assert_eq!(log.containing("t0ken"), [""; 0]);
     let open = Server::new("open", "1")
         .tool(Tool::without_arguments("a", async |_| "ok"))
         .build()

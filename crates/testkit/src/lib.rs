@@ -3,6 +3,10 @@
 //! Calls are made from JSON text and pass the same door as on the wire; replies are collected to
 //! their end within a bound.
 
+mod log;
+
+pub use log::LogCollector;
+
 use carryall_proto::decode::{ClientMessage, decode_frame, decode_http};
 use carryall_proto::{Call, Message, MessageStream, Notification, Outcome, Principal, Reply};
 use http::{HeaderMap, HeaderName};

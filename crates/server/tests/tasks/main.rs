@@ -2,8 +2,6 @@
 
 mod bounds;
 mod calls;
-#[path = "../common/log.rs"]
-mod log;
 mod no_room;
 mod replicas;
 mod world;

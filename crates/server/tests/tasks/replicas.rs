@@ -4,7 +4,7 @@ use crate::world::*;
 use bytes::Bytes;
 use carryall_server::Tasks;
 use carryall_store::{BoxFuture, Changes, Memory, Row, Store, StoreError, StoreResult};
-use carryall_testkit::{answer, call};
+use carryall_testkit::{LogCollector, answer, call};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -355,8 +355,7 @@ async fn a_task_that_workers_die_of_is_given_up() {
 /// tools can read it.
 #[tokio::test]
 async fn no_line_of_the_log_holds_the_id_of_a_task() {
-    let log = crate::log::Log::default();
-    let _guard = tracing::subscriber::set_default(log.clone());
+    let (log, _guard) = LogCollector::start();
     let (world, store) = (World::default(), Unreliable::default());
     let server = builder(&world)
         .store(store.clone())
@@ -367,7 +366,7 @@ async fn no_line_of_the_log_holds_the_id_of_a_task() {
     // On a busy machine somebody else may meet the failure, or renew the lease in between: so it is
     // done until it shows.
     for _ in 0..1_000 {
-        if !log.lines("task store unavailable").is_empty() {
+        if !log.containing("task store unavailable").is_empty() {
             break;
         }
         store.failing.store(1, Ordering::SeqCst);
@@ -375,22 +374,22 @@ async fn no_line_of_the_log_holds_the_id_of_a_task() {
     }
     store.failing.store(0, Ordering::SeqCst);
     for _ in 0..1_000 {
-        if !log.lines("taking over a task").is_empty() {
+        if !log.containing("taking over a task").is_empty() {
             break;
         }
         abandon(&store.rows, &id).await;
         sleep(Duration::from_millis(10)).await;
     }
     for text in ["task store unavailable", "taking over a task"] {
-        assert!(!log.lines(text).is_empty(), "{text:?} is not logged");
+        assert!(!log.containing(text).is_empty(), "{text:?} is not logged");
     }
     cancel(&server, &id).await;
     assert!(
-        log.lines("task-").len() >= 2,
+        log.containing("task-").len() >= 2,
         "the lines name the task by its digest: {:?}",
-        log.lines("task")
+        log.containing("task")
     );
-    assert_eq!(log.lines(&id), [""; 0]);
+    assert_eq!(log.containing(&id), [""; 0]);
 }
 
 /// Leaves a task as a worker does that has died: its lease has ended.

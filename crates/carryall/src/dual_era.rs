@@ -26,7 +26,7 @@ where
     S::Future: Send,
 {
     let fallback = serve::LegacyEndpoint::new(service.clone(), options);
-    Endpoint::new(service).alternate(Arc::new(fallback))
+    Endpoint::new(service).fallback(Arc::new(fallback))
 }
 
 /// Returns what a server on stdio or a socket needs to serve clients of earlier revisions too; see

@@ -121,7 +121,7 @@ where
     let server = server.try_into().map_err(Into::into)?;
     let stdio = StdioServer::take()?;
     #[cfg(feature = "legacy")]
-    let stdio = stdio.alternates(dual_era::legacy_channels(
+    let stdio = stdio.fallback(dual_era::legacy_channels(
         server.clone(),
         dual_era::options_of(&server),
     ));

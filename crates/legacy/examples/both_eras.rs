@@ -60,7 +60,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         }
     });
     StdioServer::take()?
-        .alternates(lines(server.clone(), Options::default().tasks(false)))
+        .fallback(lines(server.clone(), Options::default().tasks(false)))
         .run(server)
         .await?;
     Ok(())

@@ -801,7 +801,7 @@ async fn legacy_only() -> String {
         .build()
         .unwrap();
     let endpoint =
-        Endpoint::new(Locked).alternate(Arc::new(LegacyEndpoint::new(server, Default::default())));
+        Endpoint::new(Locked).fallback(Arc::new(LegacyEndpoint::new(server, Default::default())));
     let listener = HttpServer::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/mcp", listener.local_addr().unwrap());
     tokio::spawn(listener.run_endpoint(endpoint, std::future::pending()));

@@ -48,7 +48,7 @@ async fn pinned(options: Options) -> usize {
     let http = HttpServer::bind("127.0.0.1:0").await.unwrap();
     let address = http.local_addr().unwrap();
     let legacy = carryall_legacy::serve::LegacyEndpoint::new(huge(), options);
-    let endpoint = Endpoint::new(huge()).alternate(Arc::new(legacy));
+    let endpoint = Endpoint::new(huge()).fallback(Arc::new(legacy));
     let serving = tokio::spawn(http.run_endpoint(endpoint, std::future::pending()));
     let before = resident();
     let client = Client::open(address, "2025-11-25").await;

@@ -46,7 +46,7 @@ impl Running {
         );
         let ending = server.clone();
         let endpoint = Endpoint::new(server.clone())
-            .alternate(Arc::new(legacy))
+            .fallback(Arc::new(legacy))
             .on_close(move || ending.close_subscriptions());
         let (stop, stopped) = oneshot::channel();
         let serving = tokio::spawn(http.run_endpoint(endpoint, async { drop(stopped.await) }));

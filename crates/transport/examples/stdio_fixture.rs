@@ -1,5 +1,8 @@
-//! A server on standard streams for the tests: it also prints where a server must not.
-#![allow(clippy::print_stdout, reason = "stray prints are what it is for")]
+//! A server on standard streams, for the tests. It also prints to standard output.
+#![allow(
+    clippy::print_stdout,
+    reason = "the tests check that stray prints are harmless"
+)]
 
 use carryall_proto::{BoxFuture, Call, CallError, Reply, Response};
 use carryall_transport::StdioServer;

@@ -1,8 +1,8 @@
-//! The bindings that carry MCP: Streamable HTTP, stdio, sockets and in-memory.
+//! The transports of MCP: Streamable HTTP, stdio, sockets and in-memory.
 //!
-//! Each server side takes any service on the seam
-//! (`tower_service::Service<Call, Response = Reply>`) and each client side is one. Nothing here
-//! knows what a tool is.
+//! The server side of each takes any `Call` service
+//! (`tower_service::Service<Call, Response = Reply>`), and the client side is one. This crate knows
+//! messages and connections, and nothing of tools, prompts or resources.
 
 pub mod http;
 pub mod lines;
@@ -12,9 +12,9 @@ pub mod socket;
 #[cfg(unix)]
 pub mod stdio;
 
-mod connection;
-mod guard;
-mod known;
+mod catch_panic;
+mod connection_source;
+mod internal_error;
 #[cfg(unix)]
 mod reconnect;
 

@@ -1,55 +1,54 @@
-//! A channel that is opened when it is needed, and again when it was lost.
+//! Opens a channel with the first call, and again after it has failed.
 
 use crate::lines::Channel;
 use carryall_proto::backoff::Backoff;
 use carryall_proto::sync::Mutex;
 use carryall_proto::{Call, CallError, Reply};
 use std::hash::{BuildHasher as _, RandomState};
-use std::sync::MutexGuard;
 use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
 
-/// Between attempts, so that a server that cannot start is not started in a loop.
+/// Pause between attempts, so that a server that cannot start is not started in a tight loop.
 const BACKOFF: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(10));
-/// A channel that lived this long was fine; its end does not count as a failure.
-const FINE_AFTER: Duration = Duration::from_secs(5);
+/// The end of a channel that was open for this long does not count as a failure.
+const STABLE_AFTER: Duration = Duration::from_secs(5);
 
-/// What opens channels.
-pub(crate) trait Connect: Send + Sync + 'static {
-    /// Opens one. Errors are [`CallError::Unreachable`].
-    fn connect(&self) -> impl Future<Output = Result<Channel, CallError>> + Send;
+/// Opens channels.
+pub(crate) trait OpenChannel: Send + Sync + 'static {
+    /// Opens a channel. Errors are [`CallError::Unreachable`].
+    fn open(&self) -> impl Future<Output = Result<Channel, CallError>> + Send;
 }
 
 /// The current channel of a client.
-pub(crate) struct Reconnecting<C> {
-    connect: C,
+pub(crate) struct Reconnecting<O> {
+    opener: O,
     current: Mutex<Option<Channel>>,
-    /// Held while a channel is opened, so that only one is.
-    opening: tokio::sync::Mutex<Attempts>,
+    /// Locked while a channel is opened, so that only one is.
+    attempts: tokio::sync::Mutex<OpenAttempts>,
 }
 
 #[derive(Default)]
-struct Attempts {
+struct OpenAttempts {
     failures: u32,
     opened: Option<Instant>,
     not_before: Option<Instant>,
 }
 
-impl<C: Connect> Reconnecting<C> {
-    pub(crate) fn new(connect: C) -> Self {
+impl<O: OpenChannel> Reconnecting<O> {
+    pub(crate) fn new(opener: O) -> Self {
         Self {
-            connect,
+            opener,
             current: Mutex::default(),
-            opening: tokio::sync::Mutex::default(),
+            attempts: tokio::sync::Mutex::default(),
         }
     }
 
-    pub(crate) fn connect(&self) -> &C {
-        &self.connect
+    pub(crate) fn opener(&self) -> &O {
+        &self.opener
     }
 
-    /// Calls on the current channel. A call that was lost with its channel is not sent again: what
-    /// it did is unknown.
+    /// Calls on the current channel. A call whose channel fails is not sent again, because it may
+    /// have been executed.
     pub(crate) async fn call(&self, call: Call) -> Result<Reply, CallError> {
         let channel = match self.current() {
             Some(channel) => channel,
@@ -58,46 +57,44 @@ impl<C: Connect> Reconnecting<C> {
         channel.call(call).await
     }
 
-    /// The channel, if it is there and alive.
+    /// Returns the channel, if it is open.
     pub(crate) fn current(&self) -> Option<Channel> {
-        self.lock().take_if(|channel| channel.lost().is_some());
-        self.lock().clone()
+        let mut current = self.current.lock();
+        current.take_if(|channel| channel.failure().is_some());
+        current.clone()
     }
 
+    /// Returns the channel, opening it if necessary.
     pub(crate) async fn open(&self) -> Result<Channel, CallError> {
-        let mut attempts = self.opening.lock().await;
+        let mut attempts = self.attempts.lock().await;
         if let Some(channel) = self.current() {
             return Ok(channel);
         }
         if let Some(opened) = attempts.opened.take() {
-            attempts.note(opened.elapsed() >= FINE_AFTER);
+            attempts.record(opened.elapsed() >= STABLE_AFTER);
         }
         if let Some(time) = attempts.not_before {
             sleep_until(time).await;
         }
-        let opened = self.connect.connect().await;
+        let opened = self.opener.open().await;
         match &opened {
             Ok(channel) => {
                 attempts.opened = Some(Instant::now());
-                *self.lock() = Some(channel.clone());
+                *self.current.lock() = Some(channel.clone());
             }
-            Err(_) => attempts.note(false),
+            Err(_) => attempts.record(false),
         }
         opened
     }
-
-    fn lock(&self) -> MutexGuard<'_, Option<Channel>> {
-        self.current.lock()
-    }
 }
 
-impl Attempts {
-    fn note(&mut self, fine: bool) {
-        if fine {
+impl OpenAttempts {
+    fn record(&mut self, success: bool) {
+        if success {
             (self.failures, self.not_before) = (0, None);
             return;
         }
-        // The first restart is immediate; a server that fails again has to wait.
+        // The first retry is immediate; only repeated failures cause a pause.
         self.not_before = self.failures.checked_sub(1).map(|repeated| {
             let random = RandomState::new().hash_one(repeated);
             Instant::now() + BACKOFF.delay(repeated, random)

@@ -1,4 +1,4 @@
-//! What callers who share one channel may see and use up of each other.
+//! Isolation of callers that share one channel.
 
 mod common;
 
@@ -61,7 +61,7 @@ fn channel(options: ChannelOptions) -> (Channel, Server) {
     )
 }
 
-/// A call of the client with this legacy session.
+/// Makes it a call of the client with this legacy session.
 fn of(session: u128, mut call: Call) -> Call {
     call.set_source(CallSource::new(Some(ClientId::Legacy(session)), None));
     call
@@ -95,7 +95,7 @@ async fn texts(reply: Reply) -> Vec<Value> {
 }
 
 #[tokio::test]
-async fn log_messages_do_not_cross_between_callers_of_one_channel() {
+async fn log_messages_are_not_delivered_to_other_callers() {
     let (channel, mut server) = channel(ChannelOptions::default());
     let start = |call: Call| {
         let channel = channel.clone();
@@ -125,9 +125,9 @@ async fn log_messages_do_not_cross_between_callers_of_one_channel() {
 }
 
 #[tokio::test]
-async fn a_caller_that_waits_for_many_answers_leaves_room_for_others() {
+async fn one_caller_cannot_take_all_calls_in_flight() {
     let mut options = ChannelOptions::default();
-    options.max_waiting = 5;
+    options.max_in_flight = 5;
     let (channel, mut server) = channel(options);
     let start = |call: Call| {
         let channel = channel.clone();

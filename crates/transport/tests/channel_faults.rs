@@ -1,5 +1,5 @@
-//! Answers with faults on a channel that many calls share: each costs its own call, at once, and
-//! nothing else.
+//! Faulty responses on a channel that many calls share: each fails its own call, at once, and no
+//! other.
 
 use carryall_proto::decode::{ClientMessage, decode_frame};
 use carryall_proto::{Call, CallError, Outcome, Reply};
@@ -9,8 +9,8 @@ use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 
 const MAX: usize = 1000;
 
-/// A channel to a server that answers each line with what `answer` makes of its id; the call's id
-/// is its number.
+/// Opens a channel to a server that answers the nth line with `answer(n)`, where n is the id of the
+/// call.
 fn served(answer: impl Fn(u64) -> String + Send + 'static) -> Channel {
     let (near, far) = tokio::io::duplex(64 * 1024);
     tokio::spawn(async move {
@@ -49,12 +49,12 @@ async fn call(channel: &Channel) -> Result<Reply, CallError> {
 }
 
 #[tokio::test]
-async fn an_answer_over_the_limit_fails_its_call_and_no_other() {
+async fn a_response_over_the_limit_fails_only_its_call() {
     let long = "x".repeat(10 * MAX);
     let channel = served(move |id| match id {
         1 => format!("{{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{{\"x\":\"{long}\"}}}}\n"),
         2 => format!("{{\"result\":{{\"x\":\"{long}\"}},\"jsonrpc\":\"2.0\",\"id\":2}}\n"),
-        // The end of this line never comes.
+        // This line never ends.
         4 => format!("{{\"jsonrpc\":\"2.0\",\"id\":4,\"result\":{{\"x\":\"{long}"),
         _ => format!("{{\"jsonrpc\":\"2.0\",\"id\":{id},\"result\":{{}}}}\n"),
     });
@@ -68,7 +68,7 @@ async fn an_answer_over_the_limit_fails_its_call_and_no_other() {
 }
 
 #[tokio::test]
-async fn a_malformed_answer_fails_its_call_and_says_what_is_wrong() {
+async fn a_malformed_response_fails_its_call_with_the_reason() {
     let faults = [
         (
             r#"{"jsonrpc":"2.0","id":ID,"result":{},"error":{"code":1,"message":"m"}}"#,
@@ -95,7 +95,7 @@ async fn a_malformed_answer_fails_its_call_and_says_what_is_wrong() {
 }
 
 #[tokio::test]
-async fn an_answer_that_leaves_no_doubt_is_taken() {
+async fn harmless_faults_are_tolerated() {
     let channel = served(|id| match id {
         1 => "{\"jsonrpc\":\"2.0\",\"id\":\"1\",\"result\":{}}\n".into(),
         2 => "{\"jsonrpc\":\"2.0\",\"id\":2.0,\"result\":{},\"error\":null}\n".into(),
@@ -116,7 +116,7 @@ async fn an_answer_that_leaves_no_doubt_is_taken() {
 }
 
 #[tokio::test]
-async fn what_is_no_answer_fails_no_call() {
+async fn lines_that_are_not_responses_fail_no_call() {
     let channel = served(|id| {
         let long = "x".repeat(2 * MAX);
         let request = format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"x","result":1}}"#);

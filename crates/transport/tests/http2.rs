@@ -16,7 +16,7 @@ async fn serve(stalled: Duration) -> (SocketAddr, Arc<Seen>) {
     let address = server.local_addr().unwrap();
     let seen = Arc::new(Seen::default());
     let endpoint = Endpoint::new(Tools(Arc::clone(&seen))).keep_alive(Duration::from_millis(50));
-    // The socket is always read: what stalls are the streams.
+    // The socket is always read; only the streams stall.
     tokio::spawn(
         server
             .connection_timeouts(Duration::from_secs(20), stalled)
@@ -25,7 +25,7 @@ async fn serve(stalled: Duration) -> (SocketAddr, Arc<Seen>) {
     (address, seen)
 }
 
-/// A client whose streams have a window of so many bytes, until it says that it has read them.
+/// Connects with a flow-control window of `window` bytes per stream.
 async fn connect(address: SocketAddr, window: u32) -> SendRequest<bytes::Bytes> {
     let stream = TcpStream::connect(address).await.unwrap();
     let mut builder = h2::client::Builder::new();
@@ -49,7 +49,7 @@ fn ask(sender: &mut SendRequest<bytes::Bytes>, name: &str) -> ResponseFuture {
     response
 }
 
-/// Reads a response, window by window. The error is the reason of a reset.
+/// Reads a whole response. The error is the reason of a reset.
 async fn read(response: ResponseFuture) -> Result<Vec<u8>, h2::Reason> {
     let mut body = within(response).await.unwrap().into_body();
     let mut read = Vec::new();
@@ -61,7 +61,7 @@ async fn read(response: ResponseFuture) -> Result<Vec<u8>, h2::Reason> {
     Ok(read)
 }
 
-/// Reads nothing more than what the window lets through until the stream ends.
+/// Reads only what the initial window allows, until the stream ends.
 async fn starve(response: ResponseFuture) -> Option<h2::Reason> {
     let mut body = within(response).await.unwrap().into_body();
     while let Some(chunk) = within(body.data()).await {
@@ -73,7 +73,7 @@ async fn starve(response: ResponseFuture) -> Option<h2::Reason> {
 }
 
 #[tokio::test]
-async fn a_stream_that_nobody_reads_is_reset_and_its_call_cancelled() {
+async fn a_stream_that_is_not_read_is_reset_and_its_call_cancelled() {
     let (address, seen) = serve(Duration::from_millis(200)).await;
     for window in [0, 1] {
         let mut sender = connect(address, window).await;
@@ -94,7 +94,7 @@ async fn a_stream_that_nobody_reads_is_reset_and_its_call_cancelled() {
 }
 
 #[tokio::test]
-async fn the_rest_of_a_response_goes_with_its_stream() {
+async fn a_reset_drops_the_rest_of_the_response() {
     let (address, _) = serve(Duration::from_millis(200)).await;
     for (name, window) in [
         ("large", 0),
@@ -112,8 +112,8 @@ async fn the_rest_of_a_response_goes_with_its_stream() {
 }
 
 #[tokio::test]
-async fn so_does_a_body_in_one_piece() {
-    // A chunk that was given to the connection stays there, whatever becomes of the stream.
+async fn a_reset_drops_a_body_in_one_piece() {
+    // A chunk that was handed to the connection stays there when the stream is reset.
     let server = HttpServer::bind("127.0.0.1:0").await.unwrap();
     let address = server.local_addr().unwrap();
     let gone = Arc::new(());
@@ -150,7 +150,7 @@ async fn so_does_a_body_in_one_piece() {
     }
 }
 
-/// Bytes of which one can see whether they are still held.
+/// Data that tells when it is dropped.
 struct Owned {
     bytes: Vec<u8>,
     _kept: Arc<()>,
@@ -163,7 +163,7 @@ impl AsRef<[u8]> for Owned {
 }
 
 #[tokio::test]
-async fn streams_that_are_read_go_on_beside_one_that_is_not() {
+async fn streams_that_are_read_continue_beside_one_that_is_not() {
     let (address, _) = serve(Duration::from_secs(3)).await;
     let mut sender = connect(address, 20_000).await;
     let starved = tokio::spawn(starve(ask(&mut sender, "large")));
@@ -180,7 +180,7 @@ async fn streams_that_are_read_go_on_beside_one_that_is_not() {
     assert_eq!(within(starved).await.unwrap(), Some(h2::Reason::CANCEL));
     assert!(
         read(ask(&mut sender, "hello")).await.is_ok(),
-        "the connection goes on"
+        "the connection stays usable"
     );
 }
 

@@ -1,4 +1,4 @@
-//! The HTTP client against our server, and against servers made by hand.
+//! The HTTP client, with our server and with canned responses.
 
 mod common;
 
@@ -36,7 +36,7 @@ fn text(reply: Reply) -> String {
         .to_owned()
 }
 
-/// Answers each connection's first request with fixed bytes, and keeps the requests.
+/// Answers the first request of each connection with fixed bytes, and records the requests.
 async fn canned(answers: Vec<String>) -> (SocketAddr, Arc<Mutex<Vec<String>>>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -73,7 +73,7 @@ async fn from(answer: String) -> Result<Reply, CallError> {
 
 // spec: http-send-09
 #[tokio::test]
-async fn both_kinds_of_answer_are_understood() {
+async fn json_and_event_stream_responses_are_read() {
     let address = serve(Endpoint::new(Tools::default())).await;
     let client = client(address);
     assert_eq!(
@@ -193,7 +193,7 @@ async fn authorization_can_change() {
 
 // spec: http-receive-08
 #[tokio::test]
-async fn comments_and_priming_events_say_nothing() {
+async fn comments_and_priming_events_are_ignored() {
     let body = format!(
         ": hello\n\n:\n\nid: 1\ndata:\n\nevent: endpoint\ndata: /x\n\nevent: message\ndata: {DONE}\n\n"
     );
@@ -211,7 +211,7 @@ async fn comments_and_priming_events_say_nothing() {
 }
 
 #[tokio::test]
-async fn a_stream_that_breaks_off_is_broken_not_finished() {
+async fn a_stream_that_ends_early_is_an_error() {
     for body in [
         "",
         "data: {\"jsonrpc\":\"2.0\",\"method\":\"notifications/x\"}\n\n",
@@ -233,7 +233,7 @@ async fn a_stream_that_breaks_off_is_broken_not_finished() {
 
 // spec: base-jsonrpc-02, http-receive-03
 #[tokio::test]
-async fn messages_that_break_the_protocol_are_refused() {
+async fn messages_that_violate_the_protocol_are_errors() {
     let other = DONE.replace("\"id\":1", "\"id\":2");
     let string = DONE.replace("\"id\":1", "\"id\":\"1\"");
     let request = r#"{"jsonrpc":"2.0","id":1,"method":"sampling/createMessage","params":{}}"#;
@@ -275,7 +275,7 @@ async fn messages_that_break_the_protocol_are_refused() {
 
 // spec: base-jsonrpc-25, http-headers-47
 #[tokio::test]
-async fn an_error_status_with_a_json_rpc_error_is_an_answer() {
+async fn an_error_status_with_a_json_rpc_error_is_a_response() {
     for (status, body) in [
         (
             "400 Bad Request",
@@ -302,7 +302,7 @@ async fn an_error_status_with_a_json_rpc_error_is_an_answer() {
 }
 
 #[tokio::test]
-async fn a_refusal_of_access_is_told_by_its_status_whatever_its_body_is() {
+async fn denied_access_is_reported_by_status_whatever_the_body() {
     let error = r#"{"jsonrpc":"2.0","id":null,"error":{"code":-32001,"message":"no token"}}"#;
     for (status, code) in [("401 Unauthorized", 401), ("403 Forbidden", 403)] {
         for (media, body) in [("application/json", error), ("text/plain", "no token")] {
@@ -317,7 +317,7 @@ async fn a_refusal_of_access_is_told_by_its_status_whatever_its_body_is() {
 }
 
 #[tokio::test]
-async fn what_is_not_mcp_is_shown() {
+async fn a_body_that_is_not_mcp_is_shown() {
     let page = format!("<html>{}", "x".repeat(1000));
     for (status, code) in [
         ("200 OK", 200),
@@ -336,7 +336,7 @@ async fn what_is_not_mcp_is_shown() {
 
 // spec: http-headers-edge-04
 #[tokio::test]
-async fn sizes_that_the_server_refuses_are_named() {
+async fn size_limits_of_the_server_are_reported() {
     let error = r#"{"jsonrpc":"2.0","error":{"code":-32600,"message":"at most 5"}}"#;
     for (status, body, says) in [
         (
@@ -392,7 +392,7 @@ async fn redirects_are_followed_within_the_origin_only() {
 }
 
 #[tokio::test]
-async fn answers_are_bounded() {
+async fn responses_are_bounded() {
     let address = serve(Endpoint::new(Tools::default())).await;
     let client = HttpClient::builder(&format!("http://{address}/mcp"))
         .unwrap()
@@ -416,7 +416,7 @@ async fn answers_are_bounded() {
 }
 
 #[tokio::test]
-async fn a_server_that_is_not_there_is_named_with_the_cause() {
+async fn an_unreachable_server_is_named_with_the_cause() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     drop(listener);
@@ -459,7 +459,7 @@ async fn dropping_a_call_or_its_stream_cancels_it() {
 }
 
 #[tokio::test]
-async fn connections_are_kept_after_either_kind_of_answer() {
+async fn connections_are_kept_after_either_kind_of_response() {
     let accepted = Arc::new(AtomicUsize::new(0));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -481,7 +481,7 @@ async fn connections_are_kept_after_either_kind_of_answer() {
             panic!()
         };
         assert_eq!(within(stream.collect::<Vec<_>>()).await.len(), 3);
-        // The last chunk may come in a packet of its own.
+        // The last chunk may arrive in a separate packet.
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     assert_eq!(accepted.load(Ordering::SeqCst), 1);
@@ -510,7 +510,7 @@ async fn a_kept_connection_that_was_closed_is_replaced() {
 }
 
 #[tokio::test]
-async fn kept_connections_that_all_died_cost_no_call() {
+async fn no_call_fails_when_all_kept_connections_were_closed() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (arrived, closed) = (
@@ -534,7 +534,7 @@ async fn kept_connections_that_all_died_cost_no_call() {
                 stream.write_all(keep.as_bytes()).await.unwrap();
                 if n < 4 {
                     closing.wait_for(|closing| *closing).await.unwrap();
-                    // Some servers say why they close; nobody has asked.
+                    // Some servers send a response before they close an idle connection.
                     if n % 2 == 0 {
                         stream
                             .write_all(
@@ -562,12 +562,12 @@ async fn kept_connections_that_all_died_cost_no_call() {
     assert_eq!(
         text(ask(&client, call("1", "a")).await.unwrap()),
         "ok",
-        "a fifth connection serves it"
+        "a fifth connection is opened"
     );
 }
 
 #[tokio::test]
-async fn a_request_that_went_out_is_not_sent_again() {
+async fn a_request_that_was_sent_is_not_sent_again() {
     let (address, requests) = canned(vec![
         String::new(),
         answer("200 OK", "application/json", DONE),
@@ -579,7 +579,7 @@ async fn a_request_that_went_out_is_not_sent_again() {
 }
 
 #[tokio::test]
-async fn http2_works_both_ways() {
+async fn http2_works_with_prior_knowledge_on_both_sides() {
     let seen = Arc::new(Seen::default());
     let address = serve(Endpoint::new(Tools(Arc::clone(&seen)))).await;
     let client = HttpClient::builder(&format!("http://{address}/mcp"))
@@ -609,7 +609,7 @@ async fn http2_works_both_ways() {
 }
 
 #[tokio::test]
-async fn a_server_that_never_accepts_runs_into_the_connect_timeout() {
+async fn connecting_to_a_server_that_never_accepts_times_out() {
     let server = HttpServer::bind("127.0.0.1:0").await.unwrap();
     let address = server.local_addr().unwrap();
     drop(server);
@@ -622,7 +622,7 @@ async fn a_server_that_never_accepts_runs_into_the_connect_timeout() {
 }
 
 #[tokio::test]
-async fn a_response_in_a_coding_is_a_clear_error() {
+async fn a_compressed_response_is_an_error() {
     for (status, coding) in [
         ("200 OK", "gzip"),
         ("200 OK", "identity, br"),
@@ -644,7 +644,7 @@ async fn a_response_in_a_coding_is_a_clear_error() {
     let plain = answer("200 OK", "application/json", DONE)
         .replace("Connection:", "Content-Encoding: Identity\r\nConnection:");
     assert_eq!(text(from(plain).await.unwrap()), "ok");
-    // Requests of other revisions are the same in this.
+    // Raw requests are checked in the same way.
     let encoded = answer("200 OK", "application/json", DONE)
         .replace("Connection:", "Content-Encoding: gzip\r\nConnection:");
     let (address, _) = canned(vec![encoded]).await;
@@ -659,12 +659,12 @@ async fn a_response_in_a_coding_is_a_clear_error() {
 }
 
 #[tokio::test]
-async fn a_refused_host_name_is_not_taken_for_missing_credentials() {
+async fn a_rejected_host_name_is_not_reported_as_missing_credentials() {
     let address = serve(
         Endpoint::new(Tools::default()).hosts(carryall_transport::http::HostPolicy::loopback()),
     )
     .await;
-    // The name that this client uses, as a proxy in front of the server would pass it on.
+    // A proxy in front of the server passes on the name that the client uses.
     let proxied = proxy_with_host(address, "mcp.example.com").await;
     let failed = ask(&client(proxied), call("1", "a")).await.unwrap_err();
     let CallError::NotMcp { status: 403, body } = &failed else {
@@ -679,7 +679,7 @@ async fn a_refused_host_name_is_not_taken_for_missing_credentials() {
     ] {
         assert!(body.contains(part), "{part}: {body}");
     }
-    // What others say in the same situation.
+    // What other servers answer in this case.
     for (status, said) in [
         ("421 Misdirected Request", "Invalid Host header"),
         ("403 Forbidden", "Forbidden: Host header is not allowed"),
@@ -690,7 +690,7 @@ async fn a_refused_host_name_is_not_taken_for_missing_credentials() {
     ] {
         let failed = from(answer(status, "text/plain", said)).await.unwrap_err();
         assert!(
-            failed.to_string().contains("refuses the host name"),
+            failed.to_string().contains("rejects the host name"),
             "{said}: {failed}"
         );
     }
@@ -704,7 +704,7 @@ async fn a_refused_host_name_is_not_taken_for_missing_credentials() {
     assert!(!failed.to_string().contains("host name"), "{failed}");
 }
 
-/// Passes one request on with another `Host`.
+/// Forwards one connection, with another `Host`.
 async fn proxy_with_host(to: SocketAddr, host: &'static str) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -722,7 +722,7 @@ async fn proxy_with_host(to: SocketAddr, host: &'static str) -> SocketAddr {
 }
 
 #[tokio::test]
-async fn replies_that_nobody_reads_do_not_block_others_on_their_http2_connection() {
+async fn unread_replies_do_not_block_others_on_an_http2_connection() {
     let address = serve(Endpoint::new(Tools::default())).await;
     let client = HttpClient::builder(&format!("http://{address}/mcp"))
         .unwrap()
@@ -736,7 +736,7 @@ async fn replies_that_nobody_reads_do_not_block_others_on_their_http2_connection
         assert!(matches!(reply, Reply::Stream(_)));
         unread.push(reply);
     }
-    // What they hold has arrived before the next answer, or is on its way.
+    // By then their data has arrived, or is blocked by the windows.
     for _ in 0..20 {
         assert_eq!(
             text(ask(&client, call("\"x\"", "large")).await.unwrap()).len(),
@@ -748,6 +748,6 @@ async fn replies_that_nobody_reads_do_not_block_others_on_their_http2_connection
     };
     assert!(
         within(first.next()).await.unwrap().is_ok(),
-        "and they are still there"
+        "unread replies are still delivered"
     );
 }

@@ -1,4 +1,4 @@
-//! Input that is meant to hurt: too large, too slow, too many.
+//! Hostile input over HTTP: too large, too slow, too much at once.
 
 mod common;
 
@@ -9,14 +9,14 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 #[tokio::test]
-async fn a_body_of_100_mib_is_refused_unread() {
+async fn a_body_of_100_mib_is_rejected_unread() {
     let address = serve(Endpoint::new(Tools::default())).await;
     let mut stream = TcpStream::connect(address).await.unwrap();
     let head = format!(
         "POST /mcp HTTP/1.1\r\nHost: localhost\r\n{HEADERS}Content-Length: 104857600\r\n\r\n"
     );
     stream.write_all(head.as_bytes()).await.unwrap();
-    // Not a byte of the body is needed for the answer.
+    // The server answers without the body.
     let answer = within(read_answer(&mut stream)).await;
     assert_eq!(answer.status, 413);
     assert!(
@@ -45,7 +45,7 @@ async fn a_chunked_body_without_end_is_cut_off() {
 }
 
 #[tokio::test]
-async fn a_header_of_1_mib_is_refused() {
+async fn a_header_of_1_mib_is_rejected() {
     let address = serve(Endpoint::new(Tools::default())).await;
     let mut stream = TcpStream::connect(address).await.unwrap();
     let head = format!(
@@ -99,7 +99,7 @@ async fn a_body_that_stalls_gets_408() {
 }
 
 #[tokio::test]
-async fn hundreds_of_half_open_connections_leave_others_answered() {
+async fn hundreds_of_incomplete_requests_do_not_block_others() {
     let address = serve(Endpoint::new(Tools::default())).await;
     let mut open = Vec::new();
     for i in 0..500 {
@@ -122,7 +122,7 @@ async fn hundreds_of_half_open_connections_leave_others_answered() {
 }
 
 #[tokio::test]
-async fn the_number_of_connections_is_bounded_and_room_is_given_again() {
+async fn the_number_of_connections_is_bounded() {
     let server = HttpServer::bind("127.0.0.1:0")
         .await
         .unwrap()
@@ -144,7 +144,7 @@ async fn the_number_of_connections_is_bounded_and_room_is_given_again() {
 }
 
 #[tokio::test]
-async fn connections_that_hang_are_closed_and_working_ones_are_not() {
+async fn connections_that_hang_are_closed_and_others_are_not() {
     let server = HttpServer::bind("127.0.0.1:0").await.unwrap();
     let server = server.connection_timeouts(Duration::from_millis(100), Duration::from_millis(100));
     let address = server.local_addr().unwrap();
@@ -173,7 +173,7 @@ async fn connections_that_hang_are_closed_and_working_ones_are_not() {
     assert_eq!(
         within(later.read(&mut [0; 9])).await.unwrap_or(0),
         0,
-        "half a head on a kept connection"
+        "an incomplete head on a kept connection"
     );
     let mut buffer = [0; 4096];
     assert!(within(listening.read(&mut buffer)).await.unwrap() > 0);
@@ -190,7 +190,7 @@ async fn a_client_that_stops_reading_is_closed() {
     let stream = TcpStream::connect(address).await.unwrap();
     let (_reader, mut writer) = stream.into_split();
     let requests = post_tool("large").repeat(200);
-    // 60 MB of answers that nobody takes: writing fails once the server has given up.
+    // The client reads none of 60 MB of responses. Writing fails once the server has closed.
     let written = within(async {
         writer.write_all(requests.as_bytes()).await?;
         loop {
@@ -204,7 +204,7 @@ async fn a_client_that_stops_reading_is_closed() {
 }
 
 #[tokio::test]
-async fn bodies_on_their_way_are_bounded_in_bytes_together() {
+async fn incomplete_bodies_are_bounded_in_bytes_together() {
     let address = serve(Endpoint::new(Tools::default()).max_pending_bodies(1_000_000)).await;
     let body = tool_call("1", &"x".repeat(300_000));
     let head = format!(
@@ -217,7 +217,7 @@ async fn bodies_on_their_way_are_bounded_in_bytes_together() {
         stream.write_all(&body.as_bytes()[..240_000]).await.unwrap();
         stream
     };
-    // Two are within the half that one address may use. Whichever comes third is refused, at once.
+    // Two fit in the half that one address may use. Whichever arrives third is rejected at once.
     let mut held = vec![begin().await, begin().await, begin().await];
     let refused = within(async {
         let (first, rest) = held.split_at_mut(1);

@@ -1,12 +1,12 @@
-//! The HTTP endpoint, on the wire.
+//! The HTTP server on the wire.
 
 mod common;
 
 use carryall_proto::Principal;
+use carryall_testkit::LogCollector;
 use carryall_transport::http::{Endpoint, HttpServer, OriginPolicy};
 use common::{
-    HEADERS, Log, Seen, Tools, eventually, http, post_tool, read_answer, send, serve, tool_call,
-    within,
+    HEADERS, Seen, Tools, eventually, http, post_tool, read_answer, send, serve, tool_call, within,
 };
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,7 +29,7 @@ async fn a_call_is_answered_with_one_json_object() {
 }
 
 #[tokio::test]
-async fn a_large_answer_and_a_large_request_arrive_whole() {
+async fn large_requests_and_responses_arrive_whole() {
     let address = serve(Endpoint::new(Tools::default())).await;
     let answer = send(address, &post_tool("large")).await;
     assert_eq!(
@@ -58,7 +58,7 @@ async fn a_large_answer_and_a_large_request_arrive_whole() {
 
 // spec: http-receive-01, http-receive-04, http-receive-06, http-send-08
 #[tokio::test]
-async fn notifications_make_it_an_event_stream_that_ends_with_the_response() {
+async fn a_reply_with_notifications_is_an_event_stream_that_ends_with_the_response() {
     let address = serve(Endpoint::new(Tools::default())).await;
     let answer = send(address, &post_tool("stream")).await;
     assert_eq!(
@@ -81,7 +81,7 @@ async fn notifications_make_it_an_event_stream_that_ends_with_the_response() {
 
 // spec: http-receive-04, progress-11
 #[tokio::test]
-async fn nothing_follows_the_response() {
+async fn nothing_is_sent_after_the_response() {
     let address = serve(Endpoint::new(Tools::default())).await;
     let events = send(address, &post_tool("after-response")).await.events();
     assert_eq!(events.len(), 1);
@@ -89,7 +89,7 @@ async fn nothing_follows_the_response() {
 }
 
 #[tokio::test]
-async fn line_breaks_in_a_result_do_not_break_an_event() {
+async fn line_breaks_in_a_result_are_not_sent_in_an_event() {
     let address = serve(Endpoint::new(Tools::default())).await;
     let events = send(address, &post_tool("pretty-stream")).await.events();
     assert_eq!(events[0]["result"]["resultType"], "complete");
@@ -97,7 +97,7 @@ async fn line_breaks_in_a_result_do_not_break_an_event() {
 
 // spec: http-receive-07
 #[tokio::test]
-async fn a_silent_call_turns_into_a_stream_with_comments() {
+async fn a_silent_call_becomes_a_stream_with_comments() {
     let endpoint = Endpoint::new(Tools::default())
         .sse_after(Duration::from_millis(30))
         .keep_alive(Duration::from_millis(50));
@@ -118,8 +118,8 @@ async fn a_call_that_is_faster_than_the_delay_is_plain_json() {
 
 // spec: http-receive-10, http-receive-11, cancellation-04, cancellation-13
 #[tokio::test]
-async fn a_client_that_leaves_cancels_its_call() {
-    // While the head is awaited, while the body is silent, and in the middle of a stream.
+async fn a_client_that_disconnects_cancels_its_call() {
+    // Before the head of the response, before its first event, and in the middle of a stream.
     for (tool, delay) in [("hang", 5000), ("hang", 1), ("listen", 5000)] {
         let seen = Arc::new(Seen::default());
         let endpoint =
@@ -146,7 +146,7 @@ async fn with_headers(
 
 // spec: http-security-02, http-security-03, http-security-04
 #[tokio::test]
-async fn pages_from_elsewhere_are_refused() {
+async fn pages_of_other_origins_are_rejected() {
     let address = serve(Endpoint::new(Tools::default())).await;
     for origin in [
         "http://evil.example",
@@ -185,9 +185,9 @@ async fn pages_from_elsewhere_are_refused() {
 
 // spec: http-security-02
 #[tokio::test]
-async fn a_name_that_was_rebound_to_us_is_refused() {
+async fn a_rebound_name_is_rejected() {
     let address = serve(Endpoint::new(Tools::default()).allow_host("mcp.example")).await;
-    // After DNS rebinding a page's own origin and the host are the same.
+    // After DNS rebinding, the page's origin and the host are the same.
     let rebound = "Host: evil.example\r\nOrigin: http://evil.example\r\n";
     for headers in [
         rebound,
@@ -220,7 +220,7 @@ async fn a_name_that_was_rebound_to_us_is_refused() {
 }
 
 #[tokio::test]
-async fn without_known_hosts_only_named_origins_pass() {
+async fn with_any_host_only_origins_allowed_by_name_pass() {
     let endpoint = Endpoint::new(Tools::default())
         .hosts(carryall_transport::http::HostPolicy::any())
         .allow_origin("https://app.example");
@@ -325,7 +325,7 @@ async fn session_headers_of_earlier_revisions_are_ignored() {
 }
 
 #[tokio::test]
-async fn other_media_types_are_refused() {
+async fn other_media_types_are_rejected() {
     let address = serve(Endpoint::new(Tools::default())).await;
     let post = async |types: &str| {
         let headers = format!(
@@ -358,7 +358,7 @@ async fn other_media_types_are_refused() {
 
 // spec: http-send-04, http-send-05, base-jsonrpc-04, base-jsonrpc-14
 #[tokio::test]
-async fn batches_responses_and_null_ids_are_refused() {
+async fn batches_responses_and_null_ids_are_rejected() {
     let address = serve(Endpoint::new(Tools::default())).await;
     let one = tool_call("1", "a");
     for (body, code) in [
@@ -398,7 +398,7 @@ async fn a_notification_is_accepted_without_a_body() {
 
 // spec: http-send-07
 #[tokio::test]
-async fn a_broken_notification_is_refused_without_an_id() {
+async fn a_malformed_notification_is_rejected_without_an_id() {
     let address = serve(Endpoint::new(Tools::default())).await;
     let body = r#"{"jsonrpc":"1.0","method":"notifications/cancelled"}"#;
     let answer = send(
@@ -412,7 +412,7 @@ async fn a_broken_notification_is_refused_without_an_id() {
 
 // spec: http-headers-05
 #[tokio::test]
-async fn an_unknown_method_is_not_found_on_both_levels() {
+async fn an_unknown_method_is_not_found_in_status_and_error() {
     let address = serve(Endpoint::new(Tools::default())).await;
     let answer = send(address, &post_tool("unknown")).await;
     assert_eq!(
@@ -424,7 +424,7 @@ async fn an_unknown_method_is_not_found_on_both_levels() {
 
 // spec: http-headers-03, http-headers-07, http-headers-36, http-headers-41, http-headers-43
 #[tokio::test]
-async fn two_values_or_a_wrong_one_of_a_mirrored_header_are_a_mismatch() {
+async fn a_repeated_or_wrong_mirrored_header_is_a_mismatch() {
     let address = serve(Endpoint::new(Tools::default())).await;
     for headers in [
         format!("{HEADERS}Mcp-Method: tools/list\r\nMcp-Name: a\r\n"),
@@ -445,7 +445,7 @@ async fn two_values_or_a_wrong_one_of_a_mirrored_header_are_a_mismatch() {
 }
 
 #[tokio::test]
-async fn elsewhere_there_is_nothing_and_the_answer_says_where_to_go() {
+async fn other_paths_are_not_found_and_the_response_names_the_endpoint() {
     let address = serve(Endpoint::new(Tools::default())).await;
     let answer = send(address, "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
     assert_eq!(answer.status, 404);
@@ -453,7 +453,7 @@ async fn elsewhere_there_is_nothing_and_the_answer_says_where_to_go() {
 }
 
 #[tokio::test]
-async fn a_failing_or_panicking_service_costs_one_call_and_leaks_nothing() {
+async fn a_failing_or_panicking_service_fails_one_call_and_leaks_nothing() {
     let address = serve(Endpoint::new(Tools::default())).await;
     for tool in ["fail", "panic"] {
         let answer = send(address, &post_tool(tool)).await;
@@ -493,7 +493,7 @@ async fn the_principal_reaches_the_service() {
     assert!(std::str::from_utf8(&body).unwrap().contains("alice"));
 }
 
-/// The layer that an author writes: it knows who calls, and says so as is natural in axum.
+/// Authentication as axum middleware: inserts the principal into the extensions.
 #[tokio::test]
 async fn a_principal_that_middleware_of_axum_inserts_reaches_the_service() {
     async fn authorize(
@@ -555,7 +555,7 @@ async fn connections_are_kept_and_pipelined() {
 }
 
 #[tokio::test]
-async fn shutdown_finishes_what_is_under_way_and_cuts_off_what_does_not_end() {
+async fn shutdown_finishes_calls_in_flight_and_cancels_what_does_not_end() {
     let seen = Arc::new(Seen::default());
     let server = HttpServer::bind("127.0.0.1:0")
         .await
@@ -576,14 +576,14 @@ async fn shutdown_finishes_what_is_under_way_and_cuts_off_what_does_not_end() {
     assert_eq!(seen.dropped(), 2);
     assert!(
         TcpStream::connect(address).await.is_err(),
-        "nobody listens any more"
+        "the listener is closed"
     );
     drop(idle);
 }
 
 #[tokio::test]
-async fn a_refused_name_is_named_to_its_client_and_logged_with_the_remedy() {
-    let (log, _guard) = Log::start();
+async fn a_rejected_name_is_reported_to_the_client_and_logged_with_the_remedy() {
+    let (log, _guard) = LogCollector::start();
     let address = serve(Endpoint::new(Tools::default()).allow_host("mcp.example")).await;
     let refused = with_headers(address, "POST", "Host: other.example:81\r\n").await;
     let message = refused.json()["error"]["message"]
@@ -600,8 +600,8 @@ async fn a_refused_name_is_named_to_its_client_and_logged_with_the_remedy() {
     ] {
         assert!(message.contains(part), "{part}: {message}");
     }
-    let [event] = &log.having("other.example:81")[..] else {
-        panic!("{:?}", log.events())
+    let [event] = &log.containing("other.example:81")[..] else {
+        panic!("{:?}", log.lines())
     };
     assert!(
         event.starts_with("WARN") && event.contains("--allow-host"),
@@ -611,8 +611,8 @@ async fn a_refused_name_is_named_to_its_client_and_logged_with_the_remedy() {
         with_headers(address, "POST", "Host: evil.example\r\n").await;
     }
     assert!(
-        log.having("evil.example").is_empty(),
-        "a flood is no flood of events"
+        log.containing("evil.example").is_empty(),
+        "events are rate-limited"
     );
 
     let address = serve(Endpoint::new(Tools::default())).await;
@@ -634,8 +634,8 @@ async fn a_refused_name_is_named_to_its_client_and_logged_with_the_remedy() {
         assert!(message.contains(part), "{part}: {message}");
     }
     assert!(message.len() < 600, "{}", message.len());
-    let [event] = &log.having("Origin")[..] else {
-        panic!("{:?}", log.events())
+    let [event] = &log.containing("Origin")[..] else {
+        panic!("{:?}", log.lines())
     };
     assert!(
         event.contains("--allow-origin") && event.len() < 1000,
@@ -645,7 +645,7 @@ async fn a_refused_name_is_named_to_its_client_and_logged_with_the_remedy() {
 }
 
 #[tokio::test]
-async fn a_body_in_a_coding_is_refused_and_says_what_is_understood() {
+async fn a_compressed_body_is_rejected_with_the_supported_coding() {
     let address = serve(Endpoint::new(Tools::default())).await;
     for coding in [
         "gzip",
@@ -678,7 +678,7 @@ async fn a_body_in_a_coding_is_refused_and_says_what_is_understood() {
 }
 
 #[tokio::test]
-async fn one_address_has_a_share_of_the_connections() {
+async fn connections_of_one_address_are_bounded() {
     let server = HttpServer::bind("127.0.0.1:0")
         .await
         .unwrap()
@@ -703,12 +703,12 @@ async fn one_address_has_a_share_of_the_connections() {
     assert_eq!(
         within(read_answer(&mut open[0])).await.status,
         200,
-        "those that are open stay open"
+        "open connections stay open"
     );
 }
 
 #[tokio::test]
-async fn a_server_with_all_slots_taken_can_be_stopped() {
+async fn a_server_at_its_connection_limit_can_be_stopped() {
     let server = HttpServer::bind("127.0.0.1:0")
         .await
         .unwrap()

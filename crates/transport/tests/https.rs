@@ -1,4 +1,4 @@
-//! HTTPS on both sides. Needs the feature `tls`.
+//! HTTPS on both sides, with the feature `tls`.
 #![cfg(feature = "tls")]
 
 mod common;
@@ -10,7 +10,7 @@ use rcgen::{CertificateParams, ExtendedKeyUsagePurpose, IsCa, KeyPair};
 use std::net::SocketAddr;
 use tower_service::Service as _;
 
-/// A certificate for `localhost` and its key, as PEM.
+/// Makes a certificate for `localhost` and its key, as PEM.
 fn certificate() -> (Vec<u8>, Vec<u8>) {
     let mut params = CertificateParams::new(["localhost".into(), "127.0.0.1".into()]).unwrap();
     params.is_ca = IsCa::ExplicitNoCa;
@@ -39,7 +39,7 @@ async fn ask(client: &HttpClient, call: Call) -> Result<Reply, CallError> {
 }
 
 #[tokio::test]
-async fn calls_go_over_tls_to_a_server_that_is_trusted() {
+async fn calls_are_sent_over_tls_to_a_trusted_server() {
     let (cert, key) = certificate();
     let address = serve(&cert, &key).await;
     let url = format!("https://localhost:{}/mcp", address.port());
@@ -59,7 +59,7 @@ async fn calls_go_over_tls_to_a_server_that_is_trusted() {
 }
 
 #[tokio::test]
-async fn a_server_that_is_not_trusted_gets_no_request() {
+async fn an_untrusted_server_gets_no_request() {
     let (cert, key) = certificate();
     let address = serve(&cert, &key).await;
     let client = HttpClient::new(&format!("https://localhost:{}/mcp", address.port())).unwrap();
@@ -71,7 +71,7 @@ async fn a_server_that_is_not_trusted_gets_no_request() {
 }
 
 #[tokio::test]
-async fn keys_that_are_none_are_refused() {
+async fn invalid_keys_are_rejected() {
     let (cert, key) = certificate();
     let bind = async || HttpServer::bind("127.0.0.1:0").await.unwrap();
     assert!(bind().await.tls(b"", &key).is_err());

@@ -1,8 +1,9 @@
-//! The engine of stdio and sockets, over memory and sockets.
+//! Channels of lines, over memory and sockets.
 
 mod common;
 
 use carryall_proto::{CallError, Message, Outcome, Reply};
+use carryall_testkit::LogCollector;
 use carryall_transport::lines::{
     Channel, ChannelOptions, LineOptions, serve_lines, serve_lines_until,
 };
@@ -95,7 +96,7 @@ async fn each_message_is_a_line() {
 }
 
 #[tokio::test]
-async fn a_slow_call_does_not_hold_up_others() {
+async fn a_slow_call_does_not_block_others() {
     let mut wire = open(Tools::default(), LineOptions::default());
     wire.send(&format!(
         "{}\n{}",
@@ -126,7 +127,7 @@ async fn after_a_cancellation_nothing_more_is_sent() {
 }
 
 #[tokio::test]
-async fn an_id_in_use_is_refused_and_the_first_goes_on() {
+async fn an_id_in_use_is_rejected_and_the_first_call_goes_on() {
     let mut wire = open(Tools::default(), LineOptions::default());
     wire.send(&tool_call("1", "slow")).await;
     wire.send(&tool_call("1", "a")).await;
@@ -135,7 +136,7 @@ async fn an_id_in_use_is_refused_and_the_first_goes_on() {
 }
 
 #[tokio::test]
-async fn the_number_in_flight_is_bounded() {
+async fn the_number_of_calls_in_flight_is_bounded() {
     let mut options = LineOptions::default();
     options.max_in_flight = 2;
     let mut wire = open(Tools::default(), options);
@@ -153,7 +154,7 @@ async fn the_number_in_flight_is_bounded() {
 }
 
 #[tokio::test]
-async fn a_line_that_is_too_long_or_not_json_costs_only_itself() {
+async fn a_line_that_is_too_long_or_not_json_affects_no_other() {
     let mut options = LineOptions::default();
     options.max_line = 1000;
     let mut wire = open(Tools::default(), options);
@@ -177,7 +178,7 @@ async fn a_line_that_is_too_long_or_not_json_costs_only_itself() {
 
 // spec: stdio-14
 #[tokio::test]
-async fn it_ends_when_its_input_ends() {
+async fn the_channel_ends_with_its_input() {
     let mut options = LineOptions::default();
     options.grace = Duration::from_millis(50);
     let seen = Arc::new(Seen::default());
@@ -188,10 +189,10 @@ async fn it_ends_when_its_input_ends() {
 }
 
 #[tokio::test]
-async fn what_is_under_way_when_the_input_ends_is_still_answered() {
+async fn calls_in_flight_at_the_end_of_the_input_are_answered() {
     let mut wire = open(Tools::default(), LineOptions::default());
     wire.send(&tool_call("1", "slow")).await;
-    // The last line may lack its line feed.
+    // The last line may lack its newline.
     wire.writer
         .as_mut()
         .unwrap()
@@ -209,7 +210,7 @@ async fn what_is_under_way_when_the_input_ends_is_still_answered() {
 
 // spec: cancellation-02, subscriptions-09
 #[tokio::test]
-async fn a_shutdown_closes_subscriptions_with_both_messages() {
+async fn a_shutdown_ends_subscriptions_with_both_messages() {
     let (near, far) = tokio::io::duplex(64 * 1024);
     let (reader, writer) = tokio::io::split(far);
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
@@ -245,7 +246,7 @@ async fn a_shutdown_closes_subscriptions_with_both_messages() {
     within(served).await.unwrap().unwrap();
 }
 
-/// Acknowledges, reports a change, and then stays silent.
+/// Acknowledges a subscription, reports a change, and then stays silent.
 #[derive(Clone)]
 struct Subscribing;
 
@@ -270,7 +271,7 @@ impl tower_service::Service<carryall_proto::Call> for Subscribing {
     }
 }
 
-/// A client's channel and the server's end of it.
+/// Opens a channel whose server is this test.
 fn channel() -> (Channel, Wire) {
     let (near, far) = tokio::io::duplex(64 * 1024);
     let (reader, writer) = tokio::io::split(near);
@@ -299,7 +300,7 @@ fn outcome(reply: Reply) -> Value {
 
 // spec: base-jsonrpc-05, stdio-07
 #[tokio::test]
-async fn calls_with_the_same_id_do_not_meet_on_a_channel() {
+async fn calls_with_the_same_id_get_different_ids_on_a_channel() {
     let (channel, mut server) = channel();
     let answer = async {
         let (first, second) = (server.next().await, server.next().await);
@@ -341,7 +342,7 @@ async fn dropping_a_call_cancels_it_once() {
         (&json!("notifications/cancelled"), &id)
     );
     assert!(cancelled.get("id").is_none());
-    // A response that crossed it is ignored, and a call that has its answer is not cancelled.
+    // A response that crosses the cancellation is ignored, and an answered call is not cancelled.
     server
         .send(&json!({"jsonrpc": "2.0", "id": id, "result": {}}).to_string())
         .await;
@@ -361,7 +362,7 @@ async fn dropping_a_call_cancels_it_once() {
 
 // spec: stdio-08, subscriptions-07
 #[tokio::test]
-async fn a_subscription_is_known_to_its_caller_by_the_callers_id() {
+async fn a_subscription_has_the_callers_id() {
     let (channel, mut server) = channel();
     let carryall_proto::decode::ClientMessage::Call(call) =
         carryall_proto::decode::decode_frame(listen("\"mine\"").into()).unwrap()
@@ -386,7 +387,7 @@ async fn a_subscription_is_known_to_its_caller_by_the_callers_id() {
         ack.params.unwrap().decode::<Value>().unwrap()["_meta"][id_key],
         "mine"
     );
-    // Either message ends it; what comes second is ignored.
+    // Either message ends the subscription; the second is ignored.
     server.send(&cancel(&id.to_string())).await;
     server
         .send(&json!({"jsonrpc": "2.0", "id": id, "result": {}}).to_string())
@@ -403,7 +404,7 @@ async fn a_subscription_is_known_to_its_caller_by_the_callers_id() {
 
 // spec: progress-03
 #[tokio::test]
-async fn a_progress_token_used_twice_is_translated() {
+async fn a_progress_token_in_use_is_replaced() {
     let (channel, mut server) = channel();
     let with_token = |name: &str| {
         let text =
@@ -443,7 +444,7 @@ async fn a_progress_token_used_twice_is_translated() {
 }
 
 #[tokio::test]
-async fn what_a_server_must_not_send_is_ignored() {
+async fn invalid_messages_of_a_server_are_ignored() {
     let (channel, mut server) = channel();
     let (reply, ()) = tokio::join!(channel.call(call("1", "a")), async {
         let id = server.next().await["id"].clone();
@@ -462,19 +463,19 @@ async fn what_a_server_must_not_send_is_ignored() {
 }
 
 #[tokio::test]
-async fn a_lost_channel_breaks_the_calls_on_it() {
+async fn a_failed_channel_fails_its_calls() {
     let (channel, mut server) = channel();
     let (reply, ()) = tokio::join!(channel.call(call("1", "a")), async {
         server.next().await;
         drop(server);
     });
     assert!(matches!(reply.unwrap_err(), CallError::Broken(_)));
-    assert!(channel.lost().is_some());
+    assert!(channel.failure().is_some());
     assert!(channel.call(call("2", "a")).await.unwrap_err().is_unsent());
 }
 
 #[tokio::test]
-async fn a_subscriber_that_falls_behind_is_told() {
+async fn a_subscriber_that_does_not_keep_up_gets_an_error() {
     let (channel, mut server) = channel();
     let carryall_proto::decode::ClientMessage::Call(call) =
         carryall_proto::decode::decode_frame(listen("1").into()).unwrap()
@@ -507,7 +508,7 @@ fn socket_path(name: &str) -> std::path::PathBuf {
 
 // spec: transport-general-06
 #[tokio::test]
-async fn the_same_lines_work_over_a_unix_socket() {
+async fn the_same_messages_work_over_a_unix_socket() {
     let path = socket_path("unix");
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let server = SocketServer::bind_unix(&path).unwrap();
@@ -517,7 +518,7 @@ async fn the_same_lines_work_over_a_unix_socket() {
     );
     assert!(
         SocketServer::bind_unix(&path).is_err(),
-        "somebody serves it"
+        "the socket is in use"
     );
     let served = tokio::spawn(server.run_until(Tools::default(), async { _ = stopped.await }));
     let mut client = SocketClient::unix(&path);
@@ -529,7 +530,7 @@ async fn the_same_lines_work_over_a_unix_socket() {
     within(served).await.unwrap();
     assert!(!path.exists());
     assert!(within(client.call(call("1", "a"))).await.is_err());
-    // A new server on the same path is found again.
+    // The client connects to a new server on the same path.
     let server = SocketServer::bind_unix(&path).unwrap();
     tokio::spawn(server.run(Tools::default()));
     assert_eq!(
@@ -568,48 +569,19 @@ async fn a_socket_carries_the_same_messages_and_asks_for_the_same_metadata() {
     std::fs::remove_file(path).unwrap();
 }
 
-/// Collects what is logged on this thread.
-#[derive(Clone, Default)]
-struct Log(Arc<std::sync::Mutex<String>>);
-
-impl tracing::field::Visit for Log {
-    fn record_debug(&mut self, field: &tracing::field::Field, value: &dyn std::fmt::Debug) {
-        use std::fmt::Write as _;
-        write!(self.0.lock().unwrap(), "{}={value:?} ", field.name()).unwrap();
-    }
-}
-
-impl tracing::Subscriber for Log {
-    fn enabled(&self, _: &tracing::Metadata<'_>) -> bool {
-        true
-    }
-    fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
-        tracing::span::Id::from_u64(1)
-    }
-    fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
-    fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
-    fn event(&self, event: &tracing::Event<'_>) {
-        event.record(&mut self.clone());
-    }
-    fn enter(&self, _: &tracing::span::Id) {}
-    fn exit(&self, _: &tracing::span::Id) {}
-}
-
 // spec: cancellation-17
 #[tokio::test]
 async fn the_reason_of_a_cancellation_is_logged() {
-    let log = Log::default();
-    let _on_this_thread = tracing::subscriber::set_default(log.clone());
+    let (log, _guard) = LogCollector::start();
     let mut wire = open(Tools::default(), LineOptions::default());
     wire.send(&tool_call("1", "hang")).await;
     wire.send(&cancel("1")).await;
     wire.end().await;
-    let log = log.0.lock().unwrap();
-    assert!(log.contains("bored"), "{log}");
+    assert!(!log.containing("bored").is_empty(), "{:?}", log.lines());
 }
 
 #[tokio::test]
-async fn a_socket_left_behind_is_replaced_and_a_file_is_not() {
+async fn a_stale_socket_is_replaced_and_a_file_is_not() {
     let path = socket_path("stale");
     drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
     assert!(path.exists());
@@ -621,7 +593,7 @@ async fn a_socket_left_behind_is_replaced_and_a_file_is_not() {
 }
 
 #[tokio::test]
-async fn the_same_lines_work_over_tcp_and_web_pages_are_hung_up_on() {
+async fn the_same_messages_work_over_tcp_and_http_requests_are_cut_off() {
     let server = SocketServer::bind_tcp("127.0.0.1:0").await.unwrap();
     let address = server.local_addr().unwrap();
     let seen = Arc::new(Seen::default());
@@ -642,7 +614,7 @@ async fn the_same_lines_work_over_tcp_and_web_pages_are_hung_up_on() {
 }
 
 #[tokio::test]
-async fn loopback_sends_everything_through_the_wire_form() {
+async fn loopback_encodes_and_decodes_each_message() {
     let mut client = Loopback::new(Tools::default());
     assert_eq!(
         outcome(client.call(call("1", "a")).await.unwrap())["text"],

@@ -1,4 +1,4 @@
-//! Clients on lines that stop taking what they have asked for, and servers that say too much.
+//! Clients that stop reading a channel, and servers that send too much on it.
 
 mod common;
 
@@ -20,7 +20,7 @@ fn options(stalled: Duration) -> LineOptions {
     options
 }
 
-/// Calls for so many answers of 300 kB, and the end of input.
+/// Sends `calls` calls with responses of 300 kB, and closes the input.
 async fn ask_and_leave(
     calls: usize,
     stalled: Duration,
@@ -48,8 +48,8 @@ async fn ask_and_leave(
 }
 
 #[tokio::test]
-async fn a_client_that_has_left_and_takes_nothing_is_not_waited_for() {
-    // Less output than makes the server stop reading: it has seen the end of its input.
+async fn a_client_that_closed_its_end_and_does_not_read_is_cut_off() {
+    // The output is below the high-water mark, so the server has seen the end of its input.
     for calls in [1, 3] {
         let (served, _output) = ask_and_leave(calls, Duration::from_millis(50)).await;
         tokio::time::timeout(Duration::from_secs(5), served)
@@ -60,7 +60,7 @@ async fn a_client_that_has_left_and_takes_nothing_is_not_waited_for() {
 }
 
 #[tokio::test]
-async fn a_client_that_has_left_and_reads_slowly_gets_everything() {
+async fn a_client_that_closed_its_end_and_reads_slowly_gets_everything() {
     let (served, mut output) = ask_and_leave(3, Duration::from_secs(5)).await;
     // Longer than the grace time.
     tokio::time::sleep(Duration::from_millis(100)).await;
@@ -71,7 +71,7 @@ async fn a_client_that_has_left_and_reads_slowly_gets_everything() {
 }
 
 #[tokio::test]
-async fn calls_of_a_client_that_reads_nothing_are_not_worked_on() {
+async fn calls_of_a_client_that_does_not_read_are_not_started() {
     let (mut input, server_input) = duplex(1 << 20);
     let (server_output, mut output) = duplex(1024);
     let answered = Arc::new(AtomicUsize::new(0));
@@ -108,7 +108,7 @@ async fn calls_of_a_client_that_reads_nothing_are_not_worked_on() {
         4,
         "1 MiB, and the answer that went beyond it"
     );
-    // Nothing is lost: it goes on where it has stopped.
+    // Nothing is lost: the server continues where it stopped.
     drop(input);
     let mut text = String::new();
     let both = async { tokio::join!(served, output.read_to_string(&mut text)) };
@@ -119,7 +119,7 @@ async fn calls_of_a_client_that_reads_nothing_are_not_worked_on() {
 }
 
 #[tokio::test]
-async fn notifications_that_nobody_takes_are_bounded_in_bytes() {
+async fn undelivered_notifications_are_bounded_in_bytes() {
     let (near, far) = duplex(1 << 20);
     let (reader, writer) = tokio::io::split(near);
     let channel = Channel::open(reader, writer, ChannelOptions::default());
@@ -140,13 +140,13 @@ async fn notifications_that_nobody_takes_are_bounded_in_bytes() {
             .write_all(format!("{answer}\n").as_bytes())
             .await
             .unwrap();
-        // The answer to the next call comes behind all of that.
+        // The response to the next call follows all of that.
         let _ = reader.read(&mut line).await.unwrap();
         writer
             .write_all(format!("{}\n", answer.replace(":1,", ":2,")).as_bytes())
             .await
             .unwrap();
-        // Held open until the client has seen everything.
+        // Keeps the channel open until the client has read everything.
         let _ = reader.read(&mut line).await;
     });
     let mut asked = call("1", "a");
@@ -159,11 +159,11 @@ async fn notifications_that_nobody_takes_are_bounded_in_bytes() {
     let carryall_proto::Reply::Stream(stream) = within(channel.call(asked)).await.unwrap() else {
         panic!("notifications come first")
     };
-    // Nobody takes anything until all has been said and read.
+    // Nobody takes notifications until all were sent and read.
     within(channel.call(call("2", "b"))).await.unwrap();
     let messages: Vec<_> = within(stream.collect()).await;
     assert!(messages.last().unwrap().is_ok(), "the response is not lost");
-    // The first was taken, 16 MiB of further ones were kept, and the response.
+    // The first notification was taken; 16 MiB of others and the response were kept.
     assert_eq!(messages.len(), 5, "messages of 4 MiB were kept");
     drop(channel);
     server.abort();

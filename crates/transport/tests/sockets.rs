@@ -1,4 +1,4 @@
-//! Socket servers whose clients hold on to what they have.
+//! Limits of socket servers.
 #![cfg(unix)]
 
 mod common;
@@ -36,7 +36,7 @@ async fn serve(set: impl FnOnce(SocketServer) -> SocketServer) -> Serving {
     }
 }
 
-/// Sends a call, and waits for its answer.
+/// Sends a call and waits for its response.
 async fn ask(stream: &mut TcpStream, name: &str) -> String {
     stream
         .write_all(format!("{}\n", tool_call("1", name)).as_bytes())
@@ -52,12 +52,12 @@ async fn ask(stream: &mut TcpStream, name: &str) -> String {
 /// Reads until the server closes.
 async fn until_closed(mut stream: TcpStream) {
     let mut rest = Vec::new();
-    // A reset closes too.
+    // A reset counts as closed.
     let _ = within(stream.read_to_end(&mut rest)).await;
 }
 
 #[tokio::test]
-async fn a_server_with_all_slots_taken_can_be_stopped() {
+async fn a_server_at_its_connection_limit_can_be_stopped() {
     let serving = serve(|server| server.max_connections(1)).await;
     let mut client = TcpStream::connect(serving.address).await.unwrap();
     assert!(ask(&mut client, "a").await.contains("result"));
@@ -68,7 +68,7 @@ async fn a_server_with_all_slots_taken_can_be_stopped() {
 }
 
 #[tokio::test]
-async fn connections_that_nobody_uses_are_closed_and_others_are_not() {
+async fn idle_connections_are_closed_and_others_are_not() {
     let serving = serve(|server| server.idle_timeout(Some(Duration::from_millis(100)))).await;
     let silent = TcpStream::connect(serving.address).await.unwrap();
     let mut used = TcpStream::connect(serving.address).await.unwrap();
@@ -86,7 +86,7 @@ async fn connections_that_nobody_uses_are_closed_and_others_are_not() {
 }
 
 #[tokio::test]
-async fn one_address_cannot_take_all_slots() {
+async fn connections_of_one_address_are_bounded() {
     let serving = serve(|server| server.max_connections(8)).await;
     let mut first = TcpStream::connect(serving.address).await.unwrap();
     let mut second = TcpStream::connect(serving.address).await.unwrap();
@@ -95,7 +95,7 @@ async fn one_address_cannot_take_all_slots() {
     until_closed(TcpStream::connect(serving.address).await.unwrap()).await;
     assert!(
         ask(&mut first, "a").await.contains("result"),
-        "those that are open stay open"
+        "open connections stay open"
     );
     drop(second);
     let again = async {
@@ -127,7 +127,7 @@ async fn a_client_that_does_not_read_loses_its_connection_and_its_calls() {
         .await
         .unwrap();
     let flood = async {
-        // More than the buffers of both sockets and of the channel hold.
+        // Exceeds the buffers of both sockets and of the channel.
         for id in 1..200 {
             let call = format!("{}\n", tool_call(&id.to_string(), "large"));
             if client.write_all(call.as_bytes()).await.is_err() {
@@ -144,7 +144,7 @@ async fn a_client_that_does_not_read_loses_its_connection_and_its_calls() {
 }
 
 #[tokio::test]
-async fn what_outlasts_the_drain_time_is_cut_off() {
+async fn connections_that_exceed_the_drain_timeout_are_closed() {
     let serving = serve(|server| {
         let mut options = LineOptions::default();
         options.stalled = Duration::from_secs(600);

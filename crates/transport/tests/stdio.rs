@@ -1,4 +1,4 @@
-//! stdio with real processes: the fixture (`examples/stdio_fixture.rs`), and shells that misbehave.
+//! stdio with real processes: the fixture (`examples/stdio_fixture.rs`) and misbehaving shells.
 
 mod common;
 
@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tower_service::Service as _;
 
-/// Cargo builds examples along with the tests, beside them.
+/// Returns the path of the fixture, which cargo builds along with the tests.
 fn fixture() -> PathBuf {
     let tests = std::env::current_exe().unwrap();
     let path = tests
@@ -42,7 +42,7 @@ async fn ask(client: &StdioClient, call: Call) -> Result<String, CallError> {
 }
 
 fn is_alive(pid: &str) -> bool {
-    // A zombie counts as alive: it was not reaped.
+    // A zombie counts as alive, because it was not reaped.
     PathBuf::from(format!("/proc/{}", pid.trim())).exists()
 }
 
@@ -51,7 +51,7 @@ fn is_running(pid: &str) -> bool {
     !state.is_empty() && !state.contains(") Z ")
 }
 
-/// Where a shell writes process ids.
+/// Returns the file that a shell writes process ids to.
 fn pid_file(name: &str) -> PathBuf {
     std::env::temp_dir().join(format!("carryall-{name}-{}.pid", std::process::id()))
 }
@@ -110,7 +110,7 @@ async fn stray_prints_cannot_corrupt_the_channel() {
 
 // spec: stdio-14
 #[tokio::test]
-async fn a_server_exits_when_its_input_ends() {
+async fn a_server_exits_at_the_end_of_its_input() {
     let mut child = tokio::process::Command::new(fixture())
         .stdin(std::process::Stdio::piped())
         .stdout(std::process::Stdio::piped())
@@ -173,7 +173,7 @@ async fn files_and_sockets_serve_as_standard_streams_too() {
 
 // spec: stdio-04, transport-general-02
 #[tokio::test]
-async fn a_spawned_server_answers_and_its_stderr_is_only_forwarded() {
+async fn a_spawned_server_answers_and_its_stderr_is_forwarded() {
     let lines = Arc::new(Mutex::new(Vec::new()));
     let kept = Arc::clone(&lines);
     let command = ServerCommand::new(fixture())
@@ -203,8 +203,7 @@ async fn a_spawned_server_answers_and_its_stderr_is_only_forwarded() {
 
 #[tokio::test]
 async fn a_server_inherits_no_secrets() {
-    // Cargo sets this for each test, so it stands for any variable that is none of the server's
-    // business.
+    // Cargo sets this variable for each test. It stands for any variable that is not inherited.
     assert!(std::env::var_os("CARGO_MANIFEST_DIR").is_some());
     let client = StdioClient::spawn(ServerCommand::new(fixture()).env("GIVEN", "x"))
         .await
@@ -219,7 +218,7 @@ async fn a_server_inherits_no_secrets() {
 }
 
 #[tokio::test]
-async fn a_program_that_is_not_there_is_named() {
+async fn a_missing_program_is_named() {
     let error = StdioClient::spawn(ServerCommand::new("/does/not/exist"))
         .await
         .unwrap_err();
@@ -231,7 +230,7 @@ async fn a_program_that_is_not_there_is_named() {
 
 // spec: stdio-16
 #[tokio::test]
-async fn a_server_that_exits_is_started_again_and_what_it_worked_on_is_not_repeated() {
+async fn a_server_that_exits_is_restarted_and_its_calls_are_not_repeated() {
     let client = StdioClient::spawn(ServerCommand::new(fixture()))
         .await
         .unwrap();
@@ -255,7 +254,7 @@ async fn a_server_that_exits_is_started_again_and_what_it_worked_on_is_not_repea
 }
 
 #[tokio::test]
-async fn a_server_that_cannot_run_is_not_started_in_a_loop() {
+async fn restarts_of_a_server_that_cannot_run_back_off() {
     let path = pid_file("loop");
     let command = ServerCommand::new("sh")
         .args(["-c", "echo $$ >> \"$PIDS\"; exit 1"])
@@ -281,9 +280,9 @@ async fn a_server_that_cannot_run_is_not_started_in_a_loop() {
 
 // spec: stdio-13
 #[tokio::test]
-async fn shutdown_goes_from_end_of_input_to_sigterm_to_sigkill_and_takes_everybody_along() {
+async fn shutdown_closes_input_then_sends_sigterm_then_sigkill_to_the_group() {
     let path = pid_file("stubborn");
-    // Ignores both the end of its input and SIGTERM, and has a child that does so too.
+    // Ignores the end of its input and SIGTERM, and so does its child.
     let script = "trap '' TERM; sh -c \"trap '' TERM; while :; do sleep 0.1; done\" & echo $$ >> \"$PIDS\"; echo $! >> \"$PIDS\"; \
         while :; do sleep 0.1; done";
     let command = ServerCommand::new("sh")
@@ -297,7 +296,7 @@ async fn shutdown_goes_from_end_of_input_to_sigterm_to_sigkill_and_takes_everybo
     let status = within(client.shutdown()).await.unwrap();
     assert!(
         began.elapsed() >= Duration::from_millis(300),
-        "both grace times were given"
+        "both grace times have passed"
     );
     assert_eq!(
         std::os::unix::process::ExitStatusExt::signal(&status),
@@ -309,7 +308,7 @@ async fn shutdown_goes_from_end_of_input_to_sigterm_to_sigkill_and_takes_everybo
 
 // spec: stdio-13
 #[tokio::test]
-async fn a_server_that_heeds_sigterm_is_not_killed() {
+async fn a_server_that_exits_on_sigterm_is_not_killed() {
     let path = pid_file("polite");
     let script = "trap 'exit 7' TERM; echo $$ >> \"$PIDS\"; while :; do sleep 0.05; done";
     let command = ServerCommand::new("sh")
@@ -322,7 +321,7 @@ async fn a_server_that_heeds_sigterm_is_not_killed() {
 }
 
 #[tokio::test]
-async fn dropping_the_last_client_ends_the_server_and_what_it_started() {
+async fn dropping_the_last_client_ends_the_server_and_its_children() {
     let path = pid_file("dropped");
     let script = "sleep 1000 & echo $$ >> \"$PIDS\"; echo $! >> \"$PIDS\"; cat > /dev/null";
     let command = ServerCommand::new("sh")
@@ -340,7 +339,7 @@ async fn dropping_the_last_client_ends_the_server_and_what_it_started() {
 }
 
 #[tokio::test]
-async fn a_runtime_that_ends_takes_the_server_along() {
+async fn the_server_ends_with_the_runtime() {
     let path = pid_file("runtime");
     let pids = {
         let path = path.clone();
@@ -358,12 +357,12 @@ async fn a_runtime_that_ends_takes_the_server_along() {
         .unwrap()
     };
     for pid in &pids {
-        eventually("it is gone", || !is_running(pid)).await;
+        eventually("the process is gone", || !is_running(pid)).await;
     }
 }
 
 #[tokio::test]
-async fn a_server_that_closes_its_output_is_replaced() {
+async fn a_server_that_closes_its_output_is_restarted() {
     let path = pid_file("closing");
     let script = "echo $$ >> \"$PIDS\"; exec 1>&-; while :; do sleep 0.1; done";
     let command = ServerCommand::new("sh")

@@ -421,7 +421,7 @@ struct NegotiatedChannel {
 impl Way {
     fn is_over(&self) -> bool {
         match self {
-            Self::Modern(channel) => channel.lost().is_some(),
+            Self::Modern(channel) => channel.failure().is_some(),
             // The adapter opens new sessions by itself.
             Self::Legacy { outdated, .. } => outdated.load(Ordering::Relaxed),
         }

@@ -29,7 +29,7 @@ const MAX_EARLY: usize = 100;
 const MAX_EARLY_BYTES: usize = 4 * 1024 * 1024;
 
 /// What a server on stdio or a socket speaks with legacy clients; for
-/// [`StdioServer::alternates`](carryall_transport::stdio::StdioServer::alternates) and its like.
+/// [`StdioServer::fallback`](carryall_transport::stdio::StdioServer::fallback) and its like.
 ///
 /// A channel belongs to the conversation that `initialize` opens on it, and calls of this revision
 /// are answered on it as before, so that both may come. Until then only `ping` is answered in the

@@ -185,7 +185,7 @@ impl Replica {
         let service = with_source(server.clone());
         let endpoint = LegacyEndpoint::new(service.clone(), options);
         let door = Endpoint::new(service)
-            .alternate(Arc::new(endpoint.clone()))
+            .fallback(Arc::new(endpoint.clone()))
             .path("/mcp");
         let (stop, stopped) = oneshot::channel();
         let running = tokio::spawn(async move {

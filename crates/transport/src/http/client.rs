@@ -1,14 +1,34 @@
-//! The client side: [`HttpClient`], a service on the seam that POSTs each call to an endpoint.
+//! The client side of Streamable HTTP: [`HttpClient`], a service that POSTs each call to an
+//! endpoint.
+//!
+//! ```no_run
+//! # async fn example(call: carryall_proto::Call) -> Result<(), Box<dyn std::error::Error>> {
+//! use carryall_transport::http::HttpClient;
+//! use std::time::Duration;
+//! use tower_service::Service;
+//!
+//! let mut client = HttpClient::builder("https://mcp.example.com/mcp")?
+//!     .bearer("secret")?
+//!     .connect_timeout(Duration::from_secs(3))
+//!     .build()?;
+//! let reply = client.call(call).await?;
+//! # Ok(())
+//! # }
+//! ```
 
-mod answer;
 mod builder;
 mod connect;
-mod events;
+mod connection;
+mod error_response;
 mod exchange;
-mod link;
+mod message;
 mod pool;
 mod raw;
 mod request;
+mod response;
+mod response_body;
+mod sse_reply;
+mod stream;
 mod target;
 
 #[cfg(feature = "tls")]
@@ -22,40 +42,40 @@ use carryall_proto::sync::RwLock;
 use carryall_proto::{BoxFuture, Call, CallError, Reply};
 use connect::Connector;
 use http::{HeaderMap, HeaderValue};
-use pool::Pool;
+use pool::ConnectionPool;
 use std::fmt;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use target::Target;
+use target::EndpointUrl;
 use tower_service::Service;
 
 /// Calls one MCP endpoint over HTTP. Cheap to clone; clones share their connections.
 ///
-/// Each call is one POST. Dropping the future of a call, or the reply's stream, closes the
-/// response, which is how a request is cancelled on this binding. There is no timeout on answers
-/// here: whoever calls knows how long to wait.
+/// Each call is one POST. Dropping the future of a call, or the stream of its reply, closes the
+/// response, which cancels the request on this transport. Calls have no timeout here: the caller
+/// knows how long to wait.
 ///
-/// Of `call.headers()` those that belong to the call are sent: `Mcp-Param-*` and trace context. All
-/// others, above all somebody's credentials, are for one hop only and stay behind; what this hop
-/// needs is set on the client.
+/// Of `call.headers()`, only those that belong to the call are sent: `Mcp-Param-*` and trace context.
+/// All others, in particular credentials, are for one hop; those for this hop are set on the
+/// client.
 ///
-/// A request is sent once. The exception is a kept connection that turns out to be closed before
-/// any of the request went out: that request goes out on a new one.
+/// A request is sent once, with one exception: when a kept connection turns out to be closed before
+/// any of the request was sent, the request is sent on another connection.
 #[derive(Clone)]
 pub struct HttpClient {
-    shared: Arc<Shared>,
+    inner: Arc<HttpClientInner>,
 }
 
-struct Shared {
-    target: Target,
+struct HttpClientInner {
+    url: EndpointUrl,
     connector: Connector,
-    pool: Pool,
+    pool: Arc<ConnectionPool>,
     headers: RwLock<HeaderMap>,
     max_response: usize,
 }
 
 impl HttpClient {
-    /// A client with defaults for `url`, for example `http://127.0.0.1:8080/mcp`.
+    /// Makes a client with defaults for `url`, for example `http://127.0.0.1:8080/mcp`.
     ///
     /// # Errors
     /// When `url` is not an HTTP URL.
@@ -63,23 +83,23 @@ impl HttpClient {
         Self::builder(url)?.build()
     }
 
-    /// A client for `url` with options.
+    /// Makes a builder of a client for `url`.
     ///
     /// # Errors
     /// When `url` is not an HTTP URL.
     pub fn builder(url: &str) -> Result<HttpClientBuilder, InvalidTarget> {
-        Target::parse(url).map(HttpClientBuilder::new)
+        EndpointUrl::parse(url).map(HttpClientBuilder::new)
     }
 
-    /// The URL of the endpoint.
+    /// Returns the URL of the endpoint.
     #[must_use]
     pub fn url(&self) -> String {
-        self.shared.target.to_string()
+        self.inner.url.to_string()
     }
 
-    /// Sets `Authorization` for the calls from now on; `None` takes it away.
+    /// Sets `Authorization` for future calls; `None` removes it.
     pub fn set_authorization(&self, value: Option<HeaderValue>) {
-        let mut headers = self.shared.headers.write();
+        let mut headers = self.inner.headers.write();
         match value {
             Some(mut value) => {
                 value.set_sensitive(true);
@@ -108,6 +128,6 @@ impl Service<Call> for HttpClient {
     }
 
     fn call(&mut self, call: Call) -> Self::Future {
-        Box::pin(exchange::exchange(Arc::clone(&self.shared), call))
+        Box::pin(exchange::call(Arc::clone(&self.inner), call))
     }
 }

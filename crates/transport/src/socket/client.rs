@@ -1,7 +1,7 @@
-//! Calling a server on a socket.
+//! The client side of a socket.
 
 use crate::lines::{Channel, ChannelOptions};
-use crate::reconnect::{Connect, Reconnecting};
+use crate::reconnect::{OpenChannel, Reconnecting};
 use carryall_proto::{BoxFuture, Call, CallError, Reply};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -11,89 +11,97 @@ use std::{fmt, io};
 use tokio::net::{TcpStream, UnixStream};
 use tower_service::Service;
 
-const CONNECT: Duration = Duration::from_secs(10);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Calls an MCP server on a Unix or TCP socket. Cheap to clone; clones share the connection, which
-/// is opened by the first call and again by the next one after it was lost. Calls in flight then
-/// fail with [`CallError::Broken`].
+/// Calls an MCP server on a Unix or TCP socket. Cheap to clone; clones share the connection.
+///
+/// The connection is opened by the first call, and again by the next call after it was lost. Calls
+/// in flight then fail with [`CallError::Broken`]. Connecting may take up to 10 s.
 #[derive(Clone)]
 pub struct SocketClient {
-    shared: Arc<Shared>,
+    inner: Arc<SocketClientInner>,
 }
 
-struct Shared {
-    way: Reconnecting<Socket>,
+struct SocketClientInner {
+    channel: Reconnecting<SocketConnector>,
 }
 
-struct Socket {
-    address: Address,
+struct SocketConnector {
+    address: SocketAddress,
     options: ChannelOptions,
 }
 
-enum Address {
+enum SocketAddress {
     Unix(PathBuf),
     Tcp(String),
 }
 
 impl SocketClient {
-    /// A client for the Unix socket at `path`.
+    /// Makes a client for the Unix socket at `path`.
     pub fn unix(path: impl Into<PathBuf>) -> Self {
-        Self::new(Address::Unix(path.into()), ChannelOptions::default())
+        Self::new(SocketAddress::Unix(path.into()))
     }
 
-    /// A client for `address`, a host and a port.
+    /// Makes a client for `address`, a host and a port.
     pub fn tcp(address: impl Into<String>) -> Self {
-        Self::new(Address::Tcp(address.into()), ChannelOptions::default())
+        Self::new(SocketAddress::Tcp(address.into()))
     }
 
-    fn new(address: Address, options: ChannelOptions) -> Self {
+    fn new(address: SocketAddress) -> Self {
+        let connector = SocketConnector {
+            address,
+            options: ChannelOptions::default(),
+        };
         Self {
-            shared: Arc::new(Shared {
-                way: Reconnecting::new(Socket { address, options }),
+            inner: Arc::new(SocketClientInner {
+                channel: Reconnecting::new(connector),
             }),
         }
     }
 }
 
-impl Connect for Socket {
-    async fn connect(&self) -> Result<Channel, CallError> {
-        let failed =
-            |error: io::Error| CallError::unreachable(format!("{}: {error}", self.address));
-        let late = || {
-            io::Error::new(
-                io::ErrorKind::TimedOut,
-                format!("no connection within {CONNECT:?}"),
-            )
-        };
+impl OpenChannel for SocketConnector {
+    async fn open(&self) -> Result<Channel, CallError> {
+        match tokio::time::timeout(CONNECT_TIMEOUT, self.connect()).await {
+            Ok(Ok(channel)) => Ok(channel),
+            Ok(Err(error)) => Err(self.unreachable(&error)),
+            Err(_) => {
+                Err(self.unreachable(&format_args!("no connection within {CONNECT_TIMEOUT:?}")))
+            }
+        }
+    }
+}
+
+impl SocketConnector {
+    async fn connect(&self) -> io::Result<Channel> {
         match &self.address {
-            Address::Unix(path) => {
-                let stream = tokio::time::timeout(CONNECT, UnixStream::connect(path)).await;
-                let (reader, writer) = stream
-                    .map_err(|_| failed(late()))?
-                    .map_err(failed)?
-                    .into_split();
+            SocketAddress::Unix(path) => {
+                let (reader, writer) = UnixStream::connect(path).await?.into_split();
                 Ok(Channel::open(reader, writer, self.options))
             }
-            Address::Tcp(address) => {
-                let stream = tokio::time::timeout(CONNECT, TcpStream::connect(address)).await;
-                let stream = stream.map_err(|_| failed(late()))?.map_err(failed)?;
-                stream.set_nodelay(true).map_err(failed)?;
+            SocketAddress::Tcp(address) => {
+                let stream = TcpStream::connect(address).await?;
+                stream.set_nodelay(true)?;
                 let (reader, writer) = stream.into_split();
                 Ok(Channel::open(reader, writer, self.options))
             }
         }
     }
+
+    fn unreachable(&self, error: &dyn fmt::Display) -> CallError {
+        CallError::unreachable(format!("{}: {error}", self.address))
+    }
 }
 
-impl Drop for Shared {
+impl Drop for SocketClientInner {
     fn drop(&mut self) {
-        if let Some(channel) = self.way.current() {
-            channel.fail(CallError::broken("the client is gone"));
+        if let Some(channel) = self.channel.current() {
+            channel.fail(CallError::broken("the client was dropped"));
         }
     }
 }
 
-impl fmt::Display for Address {
+impl fmt::Display for SocketAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unix(path) => path.display().fmt(f),
@@ -104,7 +112,7 @@ impl fmt::Display for Address {
 
 impl fmt::Debug for SocketClient {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "SocketClient({})", self.shared.way.connect().address)
+        write!(f, "SocketClient({})", self.inner.channel.opener().address)
     }
 }
 
@@ -118,7 +126,7 @@ impl Service<Call> for SocketClient {
     }
 
     fn call(&mut self, call: Call) -> Self::Future {
-        let shared = Arc::clone(&self.shared);
-        Box::pin(async move { shared.way.call(call).await })
+        let inner = Arc::clone(&self.inner);
+        Box::pin(async move { inner.channel.call(call).await })
     }
 }

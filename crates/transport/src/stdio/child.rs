@@ -1,4 +1,4 @@
-//! A server as a child process, and everything that process starts.
+//! A server as a child process, with the processes that it starts.
 
 use rustix::process::{Pid, Signal, kill_process_group};
 use std::borrow::Cow;
@@ -13,8 +13,7 @@ use tokio::io::{AsyncRead, AsyncReadExt as _};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use tokio::time::timeout;
 
-/// What a child inherits of the environment: what programs need to run at all, and none of the
-/// secrets.
+/// The environment variables that a child inherits: what programs need to run, and no secrets.
 const INHERITED: [&str; 17] = [
     "PATH",
     "HOME",
@@ -34,18 +33,18 @@ const INHERITED: [&str; 17] = [
     "XDG_STATE_HOME",
     "XDG_RUNTIME_DIR",
 ];
-/// A longer line of standard error is cut here.
+/// Limit on the length of a line of standard error in bytes; the rest of the line is dropped.
 const MAX_STDERR_LINE: usize = 8 * 1024;
-/// So much of a line is logged, in characters.
+/// Limit on what is logged of a line, in characters.
 const MAX_STDERR_CHARS: usize = 2000;
 
-/// Takes a line that the server wrote to standard error.
+/// Called with each line that the server writes to standard error.
 pub(super) type OnStderr = Arc<dyn Fn(&str) + Send + Sync>;
 
 /// How to start a server that speaks MCP on its standard streams.
 ///
-/// The child inherits of the environment what programs need to run (`PATH`, `HOME`, locale,
-/// temporary and XDG directories) and nothing else; give it the rest with [`env`](Self::env).
+/// Of the environment, the child inherits only what programs need to run (`PATH`, `HOME`, locale,
+/// temporary and XDG directories). Set other variables with [`env`](Self::env).
 #[derive(Clone)]
 pub struct ServerCommand {
     program: OsString,
@@ -57,7 +56,7 @@ pub struct ServerCommand {
 }
 
 impl ServerCommand {
-    /// Starts `program`, looked up in `PATH`.
+    /// Makes a command for `program`, which is looked up in `PATH`.
     pub fn new(program: impl Into<OsString>) -> Self {
         Self {
             program: program.into(),
@@ -71,63 +70,65 @@ impl ServerCommand {
         }
     }
 
-    /// One more argument.
+    /// Adds an argument.
     #[must_use]
     pub fn arg(mut self, arg: impl Into<OsString>) -> Self {
         self.args.push(arg.into());
         self
     }
 
-    /// More arguments.
+    /// Adds arguments.
     #[must_use]
     pub fn args<A: Into<OsString>>(mut self, args: impl IntoIterator<Item = A>) -> Self {
         self.args.extend(args.into_iter().map(Into::into));
         self
     }
 
-    /// A variable of its environment.
+    /// Sets an environment variable of the child.
     #[must_use]
     pub fn env(mut self, name: impl Into<OsString>, value: impl Into<OsString>) -> Self {
         self.env.insert(name.into(), value.into());
         self
     }
 
-    /// Its working directory.
+    /// Sets the working directory of the child. Default: that of this process.
     #[must_use]
     pub fn current_dir(mut self, dir: impl Into<PathBuf>) -> Self {
         self.dir = Some(dir.into());
         self
     }
 
-    /// How long to wait for it to exit by itself, and again after `SIGTERM`. 2 s unless set.
+    /// Sets how long to wait for the child to exit once its standard input is closed, and again
+    /// after `SIGTERM`. Default: 2 s.
     #[must_use]
     pub fn grace(mut self, grace: Duration) -> Self {
         self.grace = grace;
         self
     }
 
-    /// How long it gets to exit by itself.
+    /// Returns the time set with [`grace`](Self::grace).
     #[must_use]
     pub fn grace_time(&self) -> Duration {
         self.grace
     }
 
-    /// What to do with the lines it writes to standard error. They are logs, not errors. Unless set
-    /// they go to `tracing`.
+    /// Sets what is called with each line that the child writes to standard error, which servers
+    /// use for logs. Default: logs the line with `tracing`, at level `INFO`.
     #[must_use]
-    pub fn on_stderr(mut self, take: impl Fn(&str) + Send + Sync + 'static) -> Self {
-        self.on_stderr = Arc::new(take);
+    pub fn on_stderr(mut self, on_line: impl Fn(&str) + Send + Sync + 'static) -> Self {
+        self.on_stderr = Arc::new(on_line);
         self
     }
 
-    /// The program, for messages: its arguments often hold secrets.
+    /// Returns the program, for messages. Arguments are left out, because they often contain
+    /// secrets.
     #[must_use]
     pub fn program(&self) -> Cow<'_, str> {
         self.program.to_string_lossy()
     }
 
-    /// The program and its arguments, to tell commands apart. Not for messages, files or logs:
-    /// arguments often hold secrets.
+    /// Returns the program and its arguments, to tell commands apart. Do not use it in messages,
+    /// files or logs: arguments often contain secrets.
     #[must_use]
     pub fn command_line(&self) -> String {
         let words = std::iter::once(&self.program).chain(&self.args);
@@ -137,11 +138,14 @@ impl ServerCommand {
             .join(" ")
     }
 
-    /// Starts the server, for whoever speaks another protocol with it than
-    /// [`StdioClient`](super::StdioClient) does. Needs a runtime.
+    /// Starts the server, for another protocol than that of [`StdioClient`](super::StdioClient).
+    /// Spawns a task that reads its standard error.
     ///
     /// # Errors
     /// When the program cannot be started.
+    ///
+    /// # Panics
+    /// When called outside of a tokio runtime.
     pub fn spawn(&self) -> std::io::Result<SpawnedServer> {
         let mut command = Command::new(&self.program);
         let inherited = INHERITED
@@ -155,8 +159,8 @@ impl ServerCommand {
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
-            // A group of its own: what the child starts can be ended with it, and a Ctrl-C at the
-            // terminal is ours.
+            // With a process group of its own, what the child starts can be ended with it, and a
+            // Ctrl-C at the terminal does not reach it.
             .process_group(0)
             .kill_on_drop(true);
         if let Some(dir) = &self.dir {
@@ -167,7 +171,7 @@ impl ServerCommand {
         let stdin = child.stdin.take().ok_or_else(missing)?;
         let stdout = child.stdout.take().ok_or_else(missing)?;
         if let Some(stderr) = child.stderr.take() {
-            tokio::spawn(forward(stderr, Arc::clone(&self.on_stderr)));
+            tokio::spawn(read_lines(stderr, Arc::clone(&self.on_stderr)));
         }
         let group = child
             .id()
@@ -177,7 +181,7 @@ impl ServerCommand {
             stdin,
             stdout,
             process: ServerProcess {
-                group: Group(group),
+                group: ProcessGroup(group),
                 child,
                 grace: self.grace,
             },
@@ -187,7 +191,7 @@ impl ServerCommand {
 
 impl fmt::Debug for ServerCommand {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Arguments and environment of servers often hold secrets.
+        // Arguments and environment often contain secrets.
         f.debug_struct("ServerCommand")
             .field("program", &self.program)
             .field("dir", &self.dir)
@@ -195,78 +199,71 @@ impl fmt::Debug for ServerCommand {
     }
 }
 
-/// A running server and the two ends to talk to it.
+/// A running server with its standard streams.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct SpawnedServer {
-    /// Where it reads.
+    /// The standard input of the server.
     pub stdin: ChildStdin,
-    /// Where it writes.
+    /// The standard output of the server.
     pub stdout: ChildStdout,
-    /// The process itself.
+    /// The process.
     pub process: ServerProcess,
 }
 
-/// A process and its group. Dropping it kills them; [`supervise`](Self::supervise) is kinder.
+/// A process and its process group. Dropping it kills both; [`supervise`](Self::supervise) ends
+/// them gracefully.
 #[derive(Debug)]
 pub struct ServerProcess {
-    group: Group,
+    group: ProcessGroup,
     child: Child,
     grace: Duration,
 }
 
-/// Dropped before the child is: the group's id is not free for others until its leader is reaped.
+/// Kills the group when it is dropped. It is dropped before the child, because the id of the group
+/// may be reused once the child is reaped and no process of the group is left.
 #[derive(Debug)]
-struct Group(Option<Pid>);
+struct ProcessGroup(Option<Pid>);
 
-impl Group {
+impl ProcessGroup {
     fn signal(&self, signal: Signal) {
         if let Some(group) = self.0 {
-            // Fails when nobody is left in the group, which is what is wanted.
+            // Fails when the group is empty already.
             let _ = kill_process_group(group, signal);
         }
     }
 }
 
-impl Drop for Group {
+impl Drop for ProcessGroup {
     fn drop(&mut self) {
         self.signal(Signal::KILL);
     }
 }
 
 impl ServerProcess {
-    /// Waits for the process to exit, or for `stop`, after which it gets the grace time, `SIGTERM`,
-    /// the grace time again, and `SIGKILL` (`basic/transports/stdio#shutdown`). Its standard input
-    /// must be closed by then. Whatever it left behind in its group is ended too. It is reaped in
-    /// any case.
+    /// Waits for the process to exit, or for `stop`. After `stop`, whose caller has closed the
+    /// standard input, the process has the grace time to exit, then gets `SIGTERM` and the grace
+    /// time again, and finally `SIGKILL` (`basic/transports/stdio#shutdown`). The rest of its group
+    /// is killed too. Returns the exit status, if it is known.
     pub async fn supervise(mut self, stop: impl Future<Output = ()>) -> Option<ExitStatus> {
-        let by_itself = tokio::select! {
-            status = self.child.wait() => Some(status),
-            () = stop => None,
-        };
-        if let Some(status) = by_itself {
-            return self.bury(status);
+        tokio::select! {
+            status = self.child.wait() => return status.ok(),
+            () = stop => {}
         }
-        for signal in [None, Some(Signal::TERM)] {
-            if let Some(signal) = signal {
-                self.group.signal(signal);
-            }
-            if let Ok(status) = timeout(self.grace, self.child.wait()).await {
-                return self.bury(status);
-            }
+        if let Ok(status) = timeout(self.grace, self.child.wait()).await {
+            return status.ok();
+        }
+        self.group.signal(Signal::TERM);
+        if let Ok(status) = timeout(self.grace, self.child.wait()).await {
+            return status.ok();
         }
         self.group.signal(Signal::KILL);
-        let status = self.child.wait().await;
-        self.bury(status)
-    }
-
-    fn bury(self, status: std::io::Result<ExitStatus>) -> Option<ExitStatus> {
-        // Dropping the group ends what the server has left running.
-        status.ok()
+        self.child.wait().await.ok()
     }
 }
 
-/// Hands on lines until the stream ends.
-async fn forward(stderr: impl AsyncRead, take: OnStderr) {
+/// Calls `on_line` with each line of standard error until that ends.
+async fn read_lines(stderr: impl AsyncRead, on_line: OnStderr) {
     let mut stderr = std::pin::pin!(stderr);
     let mut line = Vec::new();
     let mut buffer = [0; 4096];
@@ -276,7 +273,7 @@ async fn forward(stderr: impl AsyncRead, take: OnStderr) {
         }
         for &byte in &buffer[..count] {
             if byte == b'\n' {
-                take(String::from_utf8_lossy(&line).trim_end());
+                on_line(String::from_utf8_lossy(&line).trim_end());
                 line.clear();
             } else if line.len() < MAX_STDERR_LINE {
                 line.push(byte);
@@ -284,6 +281,6 @@ async fn forward(stderr: impl AsyncRead, take: OnStderr) {
         }
     }
     if !line.is_empty() {
-        take(String::from_utf8_lossy(&line).trim_end());
+        on_line(String::from_utf8_lossy(&line).trim_end());
     }
 }

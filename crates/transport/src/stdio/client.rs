@@ -1,8 +1,8 @@
-//! Calling a server that is a child process.
+//! The client side: calls a server that is a child process.
 
 use super::child::{ServerCommand, SpawnedServer};
 use crate::lines::{Channel, ChannelOptions};
-use crate::reconnect::{Connect, Reconnecting};
+use crate::reconnect::{OpenChannel, Reconnecting};
 use carryall_proto::sync::Mutex;
 use carryall_proto::{BoxFuture, Call, CallError, Reply};
 use std::fmt;
@@ -15,28 +15,27 @@ use tower_service::Service;
 
 /// Calls an MCP server that runs as a child process. Cheap to clone; clones share the process.
 ///
-/// The process is started by [`spawn`](Self::spawn), and started again by the next call after it
-/// has exited; in between attempts there is a growing pause. Calls in flight when it exits fail
-/// with [`CallError::Broken`] and are not sent again, because whether they were executed is
-/// unknown.
+/// The process is started by [`spawn`](Self::spawn), and again by the next call after it has
+/// exited, with a growing pause between attempts. Calls in flight when it exits fail with
+/// [`CallError::Broken`] and are not sent again, because they may have been executed.
 ///
-/// When the last clone is dropped, or [`shutdown`](Self::shutdown) is called, the process finds its
-/// standard input closed, gets time to exit, then `SIGTERM` and finally `SIGKILL`, together with
-/// whatever it has started.
+/// When the last clone is dropped, or [`shutdown`](Self::shutdown) is called, the standard input of
+/// the process is closed. If it does not exit, it gets `SIGTERM` and finally `SIGKILL`, together
+/// with the processes that it has started.
 #[derive(Clone)]
 pub struct StdioClient {
-    shared: Arc<Shared>,
+    inner: Arc<StdioClientInner>,
 }
 
-struct Shared {
-    way: Reconnecting<Processes>,
+struct StdioClientInner {
+    channel: Reconnecting<ProcessStarter>,
 }
 
-struct Processes {
+struct ProcessStarter {
     command: ServerCommand,
     options: ChannelOptions,
     stop: watch::Sender<bool>,
-    /// Of the process that was started last.
+    /// The task that supervises the process started last.
     supervisor: Mutex<Option<JoinHandle<Option<ExitStatus>>>>,
 }
 
@@ -49,7 +48,7 @@ impl StdioClient {
         Self::spawn_with(command, ChannelOptions::default()).await
     }
 
-    /// Starts the server, with bounds of one's own.
+    /// Starts the server, with other limits.
     ///
     /// # Errors
     /// When the program cannot be started.
@@ -57,38 +56,39 @@ impl StdioClient {
         command: ServerCommand,
         options: ChannelOptions,
     ) -> Result<Self, CallError> {
-        let processes = Processes {
+        let starter = ProcessStarter {
             command,
             options,
             stop: watch::Sender::new(false),
             supervisor: Mutex::default(),
         };
         let client = Self {
-            shared: Arc::new(Shared {
-                way: Reconnecting::new(processes),
+            inner: Arc::new(StdioClientInner {
+                channel: Reconnecting::new(starter),
             }),
         };
-        client.shared.way.open().await?;
+        client.inner.channel.open().await?;
         Ok(client)
     }
 
-    /// Ends the server, and waits until it is gone. Calls from now on are refused.
+    /// Ends the server and waits for it. Further calls fail with [`CallError::Refused`]. Returns the
+    /// exit status, if it is known.
     pub async fn shutdown(&self) -> Option<ExitStatus> {
-        let processes = self.shared.way.connect();
-        let channel = self.shared.way.current();
-        processes.stop.send_replace(true);
+        let starter = self.inner.channel.opener();
+        let channel = self.inner.channel.current();
+        starter.stop.send_replace(true);
         if let Some(channel) = channel {
-            // A server that does not read any more must not keep us here.
-            let _ = tokio::time::timeout(processes.command.grace_time(), channel.close()).await;
+            // Bounded, because a server that does not read would block this.
+            let _ = tokio::time::timeout(starter.command.grace_time(), channel.close()).await;
             channel.fail(CallError::broken("the server is shut down"));
         }
-        let supervisor = processes.supervisor.lock().take();
+        let supervisor = starter.supervisor.lock().take();
         supervisor?.await.ok().flatten()
     }
 }
 
-impl Connect for Processes {
-    async fn connect(&self) -> Result<Channel, CallError> {
+impl OpenChannel for ProcessStarter {
+    async fn open(&self) -> Result<Channel, CallError> {
         if *self.stop.borrow() {
             return Err(CallError::Refused("the server is shut down".into()));
         }
@@ -103,21 +103,19 @@ impl Connect for Processes {
             ))
         })?;
         let channel = Channel::open(stdout, stdin, self.options);
-        let (mut stop, lost) = (self.stop.subscribe(), channel.clone());
+        let (mut stop, supervised) = (self.stop.subscribe(), channel.clone());
         let supervisor = tokio::spawn(async move {
-            // A server that closes its output is shutting down, or cannot be talked to any more.
+            // A server that closes its output is shutting down, or cannot answer any more.
             let stopped = async {
                 tokio::select! {
                     _ = stop.wait_for(|stop| *stop) => {}
-                    _ = lost.until_lost() => {}
+                    _ = supervised.until_failed() => {}
                 }
             };
             let status = process.supervise(stopped).await;
-            let status_shown = status.map_or("its status is unknown".to_owned(), |status| {
-                status.to_string()
-            });
-            lost.fail(CallError::broken(format!(
-                "the server process has exited: {status_shown}"
+            let shown = status.map_or("unknown status".to_owned(), |status| status.to_string());
+            supervised.fail(CallError::broken(format!(
+                "the server process has exited: {shown}"
             )));
             status
         });
@@ -126,11 +124,11 @@ impl Connect for Processes {
     }
 }
 
-impl Drop for Shared {
+impl Drop for StdioClientInner {
     fn drop(&mut self) {
-        self.way.connect().stop.send_replace(true);
-        if let Some(channel) = self.way.current() {
-            channel.fail(CallError::broken("the client is gone"));
+        self.channel.opener().stop.send_replace(true);
+        if let Some(channel) = self.channel.current() {
+            channel.fail(CallError::broken("the client was dropped"));
         }
     }
 }
@@ -138,7 +136,7 @@ impl Drop for Shared {
 impl fmt::Debug for StdioClient {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("StdioClient")
-            .field("command", &self.shared.way.connect().command)
+            .field("command", &self.inner.channel.opener().command)
             .finish_non_exhaustive()
     }
 }
@@ -153,7 +151,7 @@ impl Service<Call> for StdioClient {
     }
 
     fn call(&mut self, call: Call) -> Self::Future {
-        let shared = Arc::clone(&self.shared);
-        Box::pin(async move { shared.way.call(call).await })
+        let inner = Arc::clone(&self.inner);
+        Box::pin(async move { inner.channel.call(call).await })
     }
 }

@@ -1,6 +1,6 @@
-//! Serving on one's own standard streams.
+//! Serving on the process's own standard streams.
 
-use super::own::{self, Input, Output};
+use super::standard_streams::{self, StdinStream, StdoutStream};
 use crate::lines::{FallbackChannels, LineOptions, serve_lines_with};
 use carryall_proto::{Call, CallError, Reply};
 use std::future::pending;
@@ -9,44 +9,48 @@ use tower_service::Service;
 
 /// This process's standard streams as the channel of an MCP server.
 ///
-/// Taking them changes the whole process: its own standard input becomes empty and whatever it
-/// prints goes to standard error, so that a stray `println!` in some dependency cannot corrupt the
-/// channel. The fewer threads the runtime has, the faster a channel with one client is: a
-/// current-thread runtime needs no wake-up between reading and answering.
+/// Taking them affects the whole process: its standard input becomes empty and its output goes to
+/// standard error, so that a stray `println!` in some dependency cannot corrupt the channel.
+///
+/// A channel has one client, so it is fastest on a current-thread runtime, which answers a message
+/// without waking another thread.
 #[derive(Debug)]
 pub struct StdioServer {
-    input: Input,
-    output: Output,
+    input: StdinStream,
+    output: StdoutStream,
     options: LineOptions,
-    alternates: Option<FallbackChannels>,
+    fallback: Option<FallbackChannels>,
 }
 
 impl StdioServer {
-    /// Takes the standard streams. Needs a runtime with I/O enabled.
+    /// Takes the standard streams.
     ///
     /// # Errors
     /// When they are closed, or of a kind that cannot be read or written.
+    ///
+    /// # Panics
+    /// When called outside of a tokio runtime with I/O enabled.
     pub fn take() -> io::Result<Self> {
-        let (input, output) = own::take()?;
+        let (input, output) = standard_streams::take()?;
         Ok(Self {
             input,
             output,
             options: LineOptions::default(),
-            alternates: None,
+            fallback: None,
         })
     }
 
-    /// Other bounds than the default ones.
+    /// Sets the limits of the channel. Default: those of [`LineOptions`].
     #[must_use]
     pub fn options(mut self, options: LineOptions) -> Self {
         self.options = options;
         self
     }
 
-    /// Another protocol on the same channel.
+    /// Lets another protocol be spoken on the same channel. Default: none.
     #[must_use]
-    pub fn alternates(mut self, alternates: FallbackChannels) -> Self {
-        self.alternates = Some(alternates);
+    pub fn fallback(mut self, fallback: FallbackChannels) -> Self {
+        self.fallback = Some(fallback);
         self
     }
 
@@ -82,7 +86,7 @@ impl StdioServer {
             self.output,
             service,
             self.options,
-            self.alternates.as_ref(),
+            self.fallback.as_ref(),
             shutdown,
         )
         .await

@@ -1,4 +1,4 @@
-//! Small services, and a client that sends exactly the bytes it is given.
+//! Small services, and a client that sends given bytes.
 #![allow(
     dead_code,
     unreachable_pub,
@@ -20,7 +20,7 @@ use tower_service::Service;
 
 pub const META: &str = r#""_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{}}"#;
 
-/// What happened in the service.
+/// Counts what happened in the service.
 #[derive(Debug, Default)]
 pub struct Seen {
     pub started: AtomicUsize,
@@ -37,7 +37,7 @@ impl Seen {
     }
 }
 
-/// Answers by the name of the tool: see `answer`.
+/// Answers by the name of the tool; see `answer`.
 #[derive(Clone, Debug, Default)]
 pub struct Tools(pub Arc<Seen>);
 
@@ -178,14 +178,14 @@ impl Service<Call> for Tools {
     }
 }
 
-/// A `tools/call` as JSON.
+/// Returns a `tools/call` as JSON.
 pub fn tool_call(id: &str, name: &str) -> String {
     format!(
         r#"{{"jsonrpc":"2.0","id":{id},"method":"tools/call","params":{{"name":"{name}",{META}}}}}"#
     )
 }
 
-/// A `tools/call` on the seam.
+/// Returns a `tools/call`.
 pub fn call(id: &str, name: &str) -> Call {
     match decode_frame(tool_call(id, name).into()) {
         Ok(ClientMessage::Call(call)) => call,
@@ -204,7 +204,7 @@ pub async fn serve(endpoint: Endpoint) -> SocketAddr {
 pub const HEADERS: &str = "Content-Type: application/json\r\nAccept: application/json, text/event-stream\r\n\
     MCP-Protocol-Version: 2026-07-28\r\nMcp-Method: tools/call\r\n";
 
-/// An HTTP/1.1 request as text.
+/// Returns an HTTP/1.1 request as text.
 pub fn http(method: &str, headers: &str, body: &str) -> String {
     let host = if headers.lines().any(|line| line.starts_with("Host:")) {
         ""
@@ -225,7 +225,7 @@ pub fn post_tool(name: &str) -> String {
     )
 }
 
-/// A response that was read to its end.
+/// A complete response.
 #[derive(Debug)]
 pub struct Answer {
     pub status: u16,
@@ -245,7 +245,7 @@ impl Answer {
         serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
     }
 
-    /// The messages of an event stream.
+    /// Returns the messages of an event stream.
     pub fn events(&self) -> Vec<serde_json::Value> {
         let mut decoder = carryall_proto::sse::SseDecoder::new(1 << 20);
         decoder.push(self.body.as_bytes());
@@ -255,7 +255,7 @@ impl Answer {
     }
 }
 
-/// Sends one request on a connection of its own and reads the whole response.
+/// Sends one request on a new connection and reads the response.
 pub async fn send(address: SocketAddr, request: &str) -> Answer {
     let mut stream = TcpStream::connect(address).await.unwrap();
     stream.write_all(request.as_bytes()).await.unwrap();
@@ -301,7 +301,7 @@ fn parse(seen: &[u8]) -> Option<Answer> {
     Some(answer)
 }
 
-/// `None` until the last chunk is there.
+/// Returns `None` while the last chunk is missing.
 fn unchunk(mut rest: &[u8]) -> Option<String> {
     let mut body = Vec::new();
     loop {
@@ -324,7 +324,7 @@ pub async fn within<F: Future>(future: F) -> F::Output {
         .expect("it hangs")
 }
 
-/// Waits until something is so.
+/// Waits until a condition holds.
 pub async fn eventually(what: &str, mut so: impl FnMut() -> bool) {
     for _ in 0..1000 {
         if so() {
@@ -333,60 +333,4 @@ pub async fn eventually(what: &str, mut so: impl FnMut() -> bool) {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     panic!("never: {what}");
-}
-
-/// Collects the events that are logged on this thread, with the fields as text.
-#[derive(Clone, Default)]
-pub struct Log(Arc<std::sync::Mutex<Vec<String>>>);
-
-impl Log {
-    /// Collects from now on, until the guard is dropped.
-    pub fn start() -> (Self, tracing::subscriber::DefaultGuard) {
-        let log = Self::default();
-        let guard = tracing::subscriber::set_default(log.clone());
-        (log, guard)
-    }
-
-    pub fn events(&self) -> Vec<String> {
-        self.0.lock().unwrap().clone()
-    }
-
-    pub fn having(&self, text: &str) -> Vec<String> {
-        self.events()
-            .into_iter()
-            .filter(|event| event.contains(text))
-            .collect()
-    }
-}
-
-struct Fields(String);
-
-impl tracing::field::Visit for Fields {
-    fn record_str(&mut self, field: &tracing::field::Field, value: &str) {
-        // A string that is recorded as it is reaches the log as it is.
-        self.record_debug(field, &format_args!("{value}"));
-    }
-
-    fn record_debug(&mut self, field: &tracing::field::Field, value: &dyn std::fmt::Debug) {
-        use std::fmt::Write as _;
-        write!(self.0, "{}={value:?} ", field.name()).unwrap();
-    }
-}
-
-impl tracing::Subscriber for Log {
-    fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
-        metadata.target().starts_with("carryall")
-    }
-    fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
-        tracing::span::Id::from_u64(1)
-    }
-    fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
-    fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
-    fn event(&self, event: &tracing::Event<'_>) {
-        let mut fields = Fields(format!("{} ", event.metadata().level()));
-        event.record(&mut fields);
-        self.0.lock().unwrap().push(fields.0);
-    }
-    fn enter(&self, _: &tracing::span::Id) {}
-    fn exit(&self, _: &tracing::span::Id) {}
 }

@@ -78,6 +78,7 @@ impl ProcessSupervisor {
             stdin,
             stdout,
             process,
+            ..
         } = self.command.spawn().map_err(|error| {
             lock(&self.state).note(false);
             CallError::unreachable(format!(

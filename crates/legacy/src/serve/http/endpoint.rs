@@ -46,7 +46,7 @@ const PUBLISHED_OVERHEAD: usize = 256;
 
 /// Serves clients of earlier revisions behind the door of an
 /// [`Endpoint`](carryall_transport::http::Endpoint):
-/// `Endpoint::new(service.clone()).alternate(Arc::new(LegacyEndpoint::new(service, options)))`.
+/// `Endpoint::new(service.clone()).fallback(Arc::new(LegacyEndpoint::new(service, options)))`.
 ///
 /// Cheap to clone; clones share their sessions.
 #[derive(Clone)]

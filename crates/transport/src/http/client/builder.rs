@@ -1,10 +1,10 @@
 //! Options of a client.
 
 use super::connect::Connector;
-use super::pool::Pool;
+use super::pool::ConnectionPool;
 use super::request::base_headers;
-use super::target::{InvalidTarget, Target};
-use super::{HttpClient, Shared};
+use super::target::{EndpointUrl, InvalidTarget};
+use super::{HttpClient, HttpClientInner};
 use carryall_proto::sync::RwLock;
 use http::{HeaderName, HeaderValue};
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use std::time::Duration;
 /// Options of an [`HttpClient`].
 #[derive(Debug)]
 pub struct HttpClientBuilder {
-    target: Target,
+    url: EndpointUrl,
     headers: Vec<(HeaderName, HeaderValue)>,
     max_response: usize,
     connect_timeout: Duration,
@@ -25,9 +25,9 @@ pub struct HttpClientBuilder {
 }
 
 impl HttpClientBuilder {
-    pub(super) fn new(target: Target) -> Self {
+    pub(super) fn new(url: EndpointUrl) -> Self {
         Self {
-            target,
+            url,
             headers: Vec::new(),
             max_response: 16 * 1024 * 1024,
             connect_timeout: Duration::from_secs(10),
@@ -39,40 +39,42 @@ impl HttpClientBuilder {
         }
     }
 
-    /// A header for each request. Those that the binding itself defines cannot be set.
+    /// Adds a header to each request. [`build`](Self::build) fails for headers that the transport
+    /// itself sets. Default: none, and a `User-Agent` of this library.
     #[must_use]
     pub fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
         self.headers.push((name, value));
         self
     }
 
-    /// `Authorization: Bearer` with `token` for each request.
+    /// Adds `Authorization: Bearer` with `token` to each request. Default: none.
     ///
     /// # Errors
-    /// When the token has characters that no header can carry.
+    /// When the token contains characters that are not allowed in a header.
     pub fn bearer(self, token: &str) -> Result<Self, InvalidTarget> {
         let mut value = HeaderValue::try_from(format!("Bearer {token}")).map_err(|_| {
-            InvalidTarget("the token has characters that a header cannot carry".into())
+            InvalidTarget("the token contains characters that are not allowed in a header".into())
         })?;
         value.set_sensitive(true);
         Ok(self.header(http::header::AUTHORIZATION, value))
     }
 
-    /// The largest message accepted, in bytes: a JSON body, or one event. 16 MiB unless set.
+    /// Sets the maximum size of a message in bytes: of a JSON body, or of one event. Default:
+    /// 16 MiB.
     #[must_use]
     pub fn max_response(mut self, bytes: usize) -> Self {
         self.max_response = bytes;
         self
     }
 
-    /// How long connecting may take, TLS included. 10 s unless set.
+    /// Sets how long connecting may take, including the TLS handshake. Default: 10 s.
     #[must_use]
     pub fn connect_timeout(mut self, limit: Duration) -> Self {
         self.connect_timeout = limit;
         self
     }
 
-    /// How many connections are kept open between calls, and for how long. 64 and 60 s unless set.
+    /// Sets how many idle connections are kept (default: 64), and for how long (default: 60 s).
     #[must_use]
     pub fn keep_idle(mut self, connections: usize, timeout: Duration) -> Self {
         self.idle_connections = connections;
@@ -80,15 +82,15 @@ impl HttpClientBuilder {
         self
     }
 
-    /// Speaks HTTP/2 without asking, for servers known to understand it. Over TLS the two sides
-    /// agree by themselves.
+    /// Uses HTTP/2 with prior knowledge, for servers known to support it. Default: HTTP/1.1. Over
+    /// TLS the version is negotiated, whatever is set here.
     #[must_use]
     pub fn http2_prior_knowledge(mut self) -> Self {
         self.http2 = true;
         self
     }
 
-    /// Trusts these certificates too, in PEM, beside those of the platform.
+    /// Trusts these certificates, in PEM, in addition to those of the platform. Default: none.
     #[cfg(feature = "tls")]
     #[must_use]
     pub fn extra_roots(mut self, pem: &[u8]) -> Self {
@@ -97,31 +99,33 @@ impl HttpClientBuilder {
         self
     }
 
-    /// The client.
+    /// Makes the client. It connects with the first call.
     ///
     /// # Errors
-    /// When the extra roots are no certificates, or the platform's cannot be used.
+    /// When a header may not be set, the extra roots are not valid certificates, or the platform's
+    /// certificates cannot be loaded.
     pub fn build(self) -> Result<HttpClient, InvalidTarget> {
         let connector = Connector {
             timeout: self.connect_timeout,
             http2: self.http2,
             #[cfg(feature = "tls")]
             tls: self
-                .target
+                .url
                 .tls
                 .then(|| super::tls::connector(&self.extra_roots))
                 .transpose()?,
         };
-        let headers = base_headers(&self.target, self.headers)?;
-        let shared = Shared {
-            target: self.target,
+        let headers = base_headers(&self.url, self.headers)?;
+        let pool = ConnectionPool::new(self.idle_connections, self.idle_timeout);
+        let inner = HttpClientInner {
+            url: self.url,
             connector,
-            pool: Pool::new(self.idle_connections, self.idle_timeout),
+            pool: Arc::new(pool),
             headers: RwLock::new(headers),
             max_response: self.max_response,
         };
         Ok(HttpClient {
-            shared: Arc::new(shared),
+            inner: Arc::new(inner),
         })
     }
 }

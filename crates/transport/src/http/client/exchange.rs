@@ -1,52 +1,53 @@
-//! One call: request out, response in.
+//! Sends a request and receives its response.
 
-use super::Shared;
-use super::answer::answer;
-use super::connect::Connected;
-use super::link::{Http2, Link, NoResponse, Receiving};
-use super::request::{Text, for_http2, request};
+use super::HttpClientInner;
+use super::connect::NewConnection;
+use super::connection::{Http2Connection, SendError};
+use super::request::{RequestBody, into_http2, request};
+use super::response::read_reply;
+use super::response_body::ResponseBody;
 use carryall_proto::{Call, CallError, Printable, Reply};
 use http::header::{CONTENT_ENCODING, LOCATION};
 use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
 use std::sync::Arc;
 
-/// How many redirects within the origin are followed, such as `/mcp` to `/mcp/`.
+/// Limit on redirects that are followed, such as from `/mcp` to `/mcp/`.
 const MAX_REDIRECTS: u32 = 3;
+/// Limit on what is shown of an unsupported coding, in characters.
+const MAX_SHOWN: usize = 60;
 
-pub(super) async fn exchange(shared: Arc<Shared>, call: Call) -> Result<Reply, CallError> {
-    let mut uri = shared.target.uri.clone();
+/// Sends a call, following redirects within the origin.
+pub(super) async fn call(client: Arc<HttpClientInner>, call: Call) -> Result<Reply, CallError> {
+    let mut uri = client.url.uri.clone();
     let mut redirects = 0;
     loop {
-        let request = request(&shared, uri, &call)?;
-        let (link, response) = send(&shared, request).await?;
-        if let Some(next) = redirect(&shared, &response).filter(|_| redirects < MAX_REDIRECTS) {
+        let request = request(&client, uri, &call)?;
+        let response = send(&client, request).await?;
+        if redirects < MAX_REDIRECTS
+            && let Some(path) = redirect(&client, &response)
+        {
             redirects += 1;
-            uri = next.parse().map_err(|_| {
-                CallError::Malformed(format!("a redirect to {next:?}, which is no path"))
+            uri = path.parse().map_err(|_| {
+                CallError::Malformed(format!("a redirect to {path:?}, which is not a valid path"))
             })?;
             continue;
         }
         check_encoding(&response)?;
-        let (head, body) = response.into_parts();
-        let receiving = Receiving::new(link, body, Arc::clone(&shared));
-        return answer(&shared, call.id().clone(), &head, receiving).await;
+        return read_reply(&client, call.id().clone(), response).await;
     }
 }
 
-/// Requests ask for `identity`, and nothing else can be read.
-pub(super) fn check_encoding(response: &Response<Incoming>) -> Result<(), CallError> {
+/// Checks that the body is not compressed: requests ask for `identity`, and nothing else is
+/// decoded.
+pub(super) fn check_encoding<B>(response: &Response<B>) -> Result<(), CallError> {
     for value in response.headers().get_all(CONTENT_ENCODING) {
-        if !value
-            .as_bytes()
-            .trim_ascii()
-            .eq_ignore_ascii_case(b"identity")
-        {
-            let coding = String::from_utf8_lossy(value.as_bytes());
+        let coding = value.as_bytes().trim_ascii();
+        if !coding.eq_ignore_ascii_case(b"identity") {
             return Err(CallError::Malformed(format!(
-                "the response has Content-Encoding \"{}\" although the request accepts `identity` alone; see whether a \
-                 proxy on the way compresses it (HTTP {})",
-                Printable(&coding).clipped(60),
+                "the response has Content-Encoding \"{}\" although the request accepts only \
+                 `identity`; check whether a proxy on the way compresses it (HTTP {})",
+                Printable(&String::from_utf8_lossy(value.as_bytes())).clipped(MAX_SHOWN),
                 response.status().as_u16()
             )));
         }
@@ -54,55 +55,47 @@ pub(super) fn check_encoding(response: &Response<Incoming>) -> Result<(), CallEr
     Ok(())
 }
 
-/// 307 and 308 keep method and body. Others turn a POST into a GET, which is not what was asked.
-fn redirect(shared: &Shared, response: &Response<Incoming>) -> Option<Box<str>> {
-    if !matches!(
-        response.status(),
-        StatusCode::TEMPORARY_REDIRECT | StatusCode::PERMANENT_REDIRECT
-    ) {
+/// Returns the path that a response redirects to. 307 and 308 keep method and body; other redirects
+/// would turn the POST into a GET.
+fn redirect<B>(client: &HttpClientInner, response: &Response<B>) -> Option<Box<str>> {
+    let (StatusCode::TEMPORARY_REDIRECT | StatusCode::PERMANENT_REDIRECT) = response.status()
+    else {
         return None;
-    }
-    shared
-        .target
-        .follow(response.headers().get(LOCATION)?.to_str().ok()?)
+    };
+    let location = response.headers().get(LOCATION)?.to_str().ok()?;
+    client.url.path_on_origin(location)
 }
 
-/// Sends on a kept connection if there is one. If that was closed before anything went out, the
-/// next one is tried, and a new one at last.
+/// Sends a request on a kept connection, or else on a new one. When a kept connection turns out to
+/// be closed before any of the request was sent, the request is sent on the next one.
 pub(super) async fn send(
-    shared: &Shared,
-    mut request: Request<Text>,
-) -> Result<(Link, Response<Incoming>), CallError> {
-    while let Some(mut connection) = shared.pool.take() {
+    client: &HttpClientInner,
+    mut request: Request<RequestBody>,
+) -> Result<Response<ResponseBody>, CallError> {
+    let with_body = |response: Response<Incoming>, connection| {
+        response.map(|body| ResponseBody::new(body, connection, Arc::clone(&client.pool)))
+    };
+    while let Some(mut connection) = client.pool.take() {
         match connection.send(request).await {
-            Ok(response) => return Ok((Link::Http1(connection), response)),
-            Err(NoResponse {
-                unsent: Some(unsent),
-                ..
-            }) => request = unsent,
-            Err(NoResponse { error, .. }) => return Err(CallError::broken(error)),
+            Ok(response) => return Ok(with_body(response, Some(connection))),
+            Err(error) => request = error.into_unsent()?,
         }
     }
-    if let Some(connection) = shared.pool.http2() {
-        for_http2(&shared.target, &mut request);
-        match send_http2(connection, request).await {
-            Ok(answered) => return Ok(answered),
-            Err(NoResponse {
-                unsent: Some(unsent),
-                ..
-            }) => request = unsent,
-            Err(NoResponse { error, .. }) => return Err(CallError::broken(error)),
+    if let Some(connection) = client.pool.http2() {
+        match send_http2(client, connection, request).await {
+            Ok(response) => return Ok(with_body(response, None)),
+            Err(error) => request = error.into_unsent()?,
         }
     }
-    let sent = match shared.connector.connect(&shared.target).await? {
-        Connected::Http1(mut connection) => connection
-            .send(request)
-            .await
-            .map(|response| (Link::Http1(connection), response)),
-        Connected::Http2(connection) => {
-            shared.pool.put_http2(connection.clone());
-            for_http2(&shared.target, &mut request);
-            send_http2(connection, request).await
+    let sent = match client.connector.connect(&client.url).await? {
+        NewConnection::Http1(mut connection) => {
+            let sent = connection.send(request).await;
+            sent.map(|response| with_body(response, Some(connection)))
+        }
+        NewConnection::Http2(connection) => {
+            client.pool.put_http2(connection.clone());
+            let sent = send_http2(client, connection, request).await;
+            sent.map(|response| with_body(response, None))
         }
     };
     sent.map_err(|failed| match failed.unsent {
@@ -112,11 +105,17 @@ pub(super) async fn send(
 }
 
 async fn send_http2(
-    mut connection: Http2,
-    request: Request<Text>,
-) -> Result<(Link, Response<Incoming>), NoResponse> {
-    connection
-        .send(request)
-        .await
-        .map(|response| (Link::Http2, response))
+    client: &HttpClientInner,
+    mut connection: Http2Connection,
+    mut request: Request<RequestBody>,
+) -> Result<Response<Incoming>, SendError> {
+    into_http2(&client.url, &mut request);
+    connection.send(request).await
+}
+
+impl SendError {
+    /// Returns the request if none of it was sent.
+    fn into_unsent(self) -> Result<Request<RequestBody>, CallError> {
+        self.unsent.ok_or_else(|| CallError::broken(self.error))
+    }
 }

@@ -1,89 +1,77 @@
-//! HTTP exchanges of the caller's own making, for bindings of other revisions: the same connections
-//! and credentials, another protocol on them.
+//! HTTP requests of the caller's own making.
 
 use super::HttpClient;
 use super::exchange::{check_encoding, send};
-use super::link::Receiving;
-use super::request::{Text, raw_request};
-use crate::http::gather::BodyBuffer;
+use super::request::raw_request;
+use super::response_body::ResponseBody;
 use bytes::Bytes;
 use carryall_proto::CallError;
 use futures_core::Stream;
 use http::{Request, Response};
 use std::fmt;
-use std::future::poll_fn;
 use std::pin::Pin;
-use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
+/// For transports of other protocols, which share connections and credentials with this one.
 impl HttpClient {
-    /// Sends a request to the origin of the endpoint and gives the response once its head is there.
-    /// What is the same on all requests of this client (host, user agent, credentials) is added;
-    /// method, path and the other headers are the caller's. Redirects are not followed. Dropping
-    /// the future or the body closes the exchange.
+    /// Sends a request to the origin of the endpoint and returns the response once its head has
+    /// arrived. The headers that are the same for all requests of this client (host, user agent,
+    /// credentials) are added, unless the request has them; method and path are the caller's.
+    /// Redirects are not followed. Dropping the future or the body aborts the exchange.
     ///
     /// # Errors
+    /// [`CallError::Refused`] when the URI of the request names an authority,
     /// [`CallError::Unreachable`] when nothing was sent, [`CallError::Broken`] when the connection
-    /// was lost after that.
+    /// was lost after that, [`CallError::Malformed`] when the response is compressed.
     pub async fn send(&self, request: Request<Bytes>) -> Result<Response<RawBody>, CallError> {
-        let request: Request<Text> = raw_request(&self.shared, request)?;
-        let (link, response) = send(&self.shared, request).await?;
+        let request = raw_request(&self.inner, request)?;
+        let response = send(&self.inner, request).await?;
         check_encoding(&response)?;
-        Ok(response.map(|body| RawBody {
-            body: Receiving::new(link, body, Arc::clone(&self.shared)),
-        }))
+        Ok(response.map(|body| RawBody { body }))
     }
 
-    /// Path and query of the endpoint.
+    /// Returns path and query of the endpoint.
     #[must_use]
     pub fn path(&self) -> &str {
-        &self.shared.target.path
+        &self.inner.url.path
     }
 
-    /// Path and query of `location`, a URL or a path, if it lies on the endpoint's origin.
+    /// Returns path and query of `location`, a URL or an absolute path, if it is on the endpoint's
+    /// origin.
     #[must_use]
     pub fn path_on_origin(&self, location: &str) -> Option<Box<str>> {
-        self.shared.target.follow(location)
+        self.inner.url.path_on_origin(location)
     }
 
-    /// The largest message accepted, in bytes.
+    /// Returns the maximum size of a message, in bytes.
     #[must_use]
     pub fn max_response(&self) -> usize {
-        self.shared.max_response
+        self.inner.max_response
     }
 }
 
-/// The body of a response. Read to its end, its connection is kept for the next request; dropped
-/// before, it is closed.
+/// The body of a response, as a stream of chunks. Once it is read to its end, its connection is
+/// kept for the next request; dropping it before closes the connection.
 pub struct RawBody {
-    body: Receiving,
+    body: ResponseBody,
 }
 
 impl RawBody {
-    /// All of it.
+    /// Reads the whole body.
     ///
     /// # Errors
     /// [`CallError::TooLarge`] when it is longer than `max` bytes, [`CallError::Broken`] when the
     /// connection was lost.
     pub async fn collect(mut self, max: usize) -> Result<Bytes, CallError> {
-        let mut gathered = BodyBuffer::default();
-        poll_fn(|cx| {
-            loop {
-                match ready!(self.body.poll_data(cx)) {
-                    None => return Poll::Ready(Ok(gathered.take())),
-                    Some(Err(error)) => return Poll::Ready(Err(CallError::broken(error))),
-                    Some(Ok(data)) if gathered.len() + data.len() > max => {
-                        return Poll::Ready(Err(CallError::TooLarge(max)));
-                    }
-                    Some(Ok(data)) => gathered.add(data, self.body.to_come()),
-                }
-            }
-        })
-        .await
+        let collected = self.body.collect(max).await?;
+        if collected.is_complete {
+            Ok(collected.data)
+        } else {
+            Err(CallError::TooLarge(max))
+        }
     }
 }
 
-/// Its pieces as they come.
 impl Stream for RawBody {
     type Item = Result<Bytes, CallError>;
 

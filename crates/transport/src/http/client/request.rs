@@ -1,7 +1,7 @@
-//! A call as an HTTP request.
+//! Writes a call as an HTTP request.
 
-use super::Shared;
-use super::target::{InvalidTarget, Target};
+use super::HttpClientInner;
+use super::target::{EndpointUrl, InvalidTarget};
 use bytes::Bytes;
 use carryall_proto::headers::{
     MCP_METHOD, MCP_NAME, MCP_PARAM_PREFIX, MCP_PROTOCOL_VERSION, encode_value,
@@ -18,14 +18,14 @@ use std::convert::Infallible;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-/// Trace context belongs to the call, not to the hop.
-const TRACE: [&str; 3] = ["traceparent", "tracestate", "baggage"];
+/// Trace context belongs to the call, so it is passed on.
+const TRACE_HEADERS: [&str; 3] = ["traceparent", "tracestate", "baggage"];
 
-/// The body of a request, which is always there at once.
+/// The body of a request, in one piece.
 #[derive(Debug)]
-pub(super) struct Text(Bytes);
+pub(super) struct RequestBody(Bytes);
 
-impl Body for Text {
+impl Body for RequestBody {
     type Data = Bytes;
     type Error = Infallible;
 
@@ -46,16 +46,16 @@ impl Body for Text {
     }
 }
 
-/// What is the same on each request to a target.
+/// Returns the headers that each request of a client has.
 pub(super) fn base_headers(
-    target: &Target,
+    url: &EndpointUrl,
     own: Vec<(HeaderName, HeaderValue)>,
 ) -> Result<HeaderMap, InvalidTarget> {
     let mut headers = HeaderMap::with_capacity(16);
     for (name, value) in own {
-        if is_ours(&name) {
+        if is_reserved(&name) {
             return Err(InvalidTarget(format!(
-                "the header {name} is not for the caller to set"
+                "the header {name} is set by the transport"
             )));
         }
         headers.append(name, value);
@@ -65,8 +65,8 @@ pub(super) fn base_headers(
         ACCEPT,
         HeaderValue::from_static("application/json, text/event-stream"),
     );
-    // Without it a server may answer in any coding (RFC 9110, section 12.5.3), and nothing is
-    // decoded here.
+    // Without it a server may compress its response (RFC 9110, section 12.5.3), and nothing is
+    // decompressed here.
     headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
     if !headers.contains_key(USER_AGENT) {
         headers.insert(
@@ -74,27 +74,28 @@ pub(super) fn base_headers(
             HeaderValue::from_static(concat!("carryall/", env!("CARGO_PKG_VERSION"))),
         );
     }
-    let host = HeaderValue::try_from(&*target.authority);
+    let host = HeaderValue::try_from(&*url.authority);
     headers.insert(
         HOST,
         host.map_err(|_| {
-            InvalidTarget("the host has characters that a header cannot carry".into())
+            InvalidTarget("the host contains characters that are not allowed in a header".into())
         })?,
     );
-    // What each request fills in itself has its place here already: then the copy that it makes
-    // need not grow.
-    for own in [
+    // Placeholders for the headers that each request sets, so that its copy of the map need not
+    // grow.
+    for placeholder in [
         &MCP_PROTOCOL_VERSION,
         &MCP_METHOD,
         &MCP_NAME,
         &CONTENT_LENGTH,
     ] {
-        headers.insert(own, HeaderValue::from_static(""));
+        headers.insert(placeholder, HeaderValue::from_static(""));
     }
     Ok(headers)
 }
 
-fn is_ours(name: &HeaderName) -> bool {
+/// Returns whether the transport itself sets this header.
+fn is_reserved(name: &HeaderName) -> bool {
     [
         CONTENT_TYPE,
         CONTENT_LENGTH,
@@ -108,15 +109,18 @@ fn is_ours(name: &HeaderName) -> bool {
         || [&MCP_METHOD, &MCP_NAME, &MCP_PROTOCOL_VERSION].contains(&name)
 }
 
-/// The request for `call`, to be sent to `path` over HTTP/1.1; [`for_http2`] changes it for the
-/// other.
-pub(super) fn request(shared: &Shared, uri: Uri, call: &Call) -> Result<Request<Text>, CallError> {
+/// Returns the request for `call` in the form of HTTP/1.1; see [`into_http2`].
+pub(super) fn request(
+    client: &HttpClientInner,
+    uri: Uri,
+    call: &Call,
+) -> Result<Request<RequestBody>, CallError> {
     let text = call.encode().into_bytes();
     let length = HeaderValue::from(text.len());
-    let mut request = Request::new(Text(text));
+    let mut request = Request::new(RequestBody(text));
     *request.method_mut() = Method::POST;
     *request.uri_mut() = uri;
-    let mut headers = shared.headers.read().clone();
+    let mut headers = client.headers.read().clone();
     // Each request mirrors its own body (`basic/transports/streamable-http#request-metadata`).
     headers.insert(
         &MCP_PROTOCOL_VERSION,
@@ -141,12 +145,12 @@ pub(super) fn request(shared: &Shared, uri: Uri, call: &Call) -> Result<Request<
     Ok(request)
 }
 
-/// A request of any kind: what it does not say about itself is what all requests to this target
-/// say.
+/// Adds the base headers to a request of the caller's own making. Its own headers take precedence,
+/// except `Host`.
 pub(super) fn raw_request(
-    shared: &Shared,
+    client: &HttpClientInner,
     request: Request<Bytes>,
-) -> Result<Request<Text>, CallError> {
+) -> Result<Request<RequestBody>, CallError> {
     let (mut parts, body) = request.into_parts();
     if parts.uri.authority().is_some() {
         return Err(CallError::Refused(format!(
@@ -157,9 +161,9 @@ pub(super) fn raw_request(
     let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
     let uri: Uri = path
         .parse()
-        .map_err(|_| CallError::Refused(format!("{path:?} is no path that a request can carry")))?;
+        .map_err(|_| CallError::Refused(format!("{path:?} is not a valid path")))?;
     let own = std::mem::take(&mut parts.headers);
-    let mut headers = shared.headers.read().clone();
+    let mut headers = client.headers.read().clone();
     for placeholder in [&MCP_PROTOCOL_VERSION, &MCP_METHOD, &MCP_NAME] {
         headers.remove(placeholder);
     }
@@ -177,40 +181,42 @@ pub(super) fn raw_request(
     } else {
         headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
     }
-    let mut request = Request::new(Text(body));
+    let mut request = Request::new(RequestBody(body));
     *request.method_mut() = parts.method;
     *request.uri_mut() = uri;
     *request.headers_mut() = headers;
     Ok(request)
 }
 
-/// The value of `Mcp-Name`. It shares the buffer of the parameters where it needs no encoding.
+/// Returns the value of `Mcp-Name`. Where it needs no encoding, it is a range of the parameters.
 fn name(call: &Call) -> Result<Option<HeaderValue>, CallError> {
-    let (Some(name), Some(shared)) = (call.name(), call.name_bytes()) else {
+    let (Some(name), Some(bytes)) = (call.name(), call.name_bytes()) else {
         return Ok(None);
     };
     match encode_value(name) {
-        Cow::Borrowed(_) => HeaderValue::from_maybe_shared(shared)
+        Cow::Borrowed(_) => HeaderValue::from_maybe_shared(bytes)
             .map(Some)
-            .map_err(|_| CallError::Refused("a header cannot carry the name".into())),
+            .map_err(|_| CallError::Refused("the name is not valid in a header".into())),
         Cow::Owned(encoded) => mirrored("name", &encoded).map(Some),
     }
 }
 
+/// Returns the value of a header that mirrors a part of the call.
 fn mirrored(what: &str, value: &str) -> Result<HeaderValue, CallError> {
     HeaderValue::try_from(value)
-        .map_err(|_| CallError::Refused(format!("a header cannot carry the {what} {value:?}")))
+        .map_err(|_| CallError::Refused(format!("the {what} {value:?} is not valid in a header")))
 }
 
+/// Returns whether a header of a call is passed on. Others, such as credentials, are for one hop.
 fn belongs_to_call(name: &HeaderName) -> bool {
-    name.as_str().starts_with(MCP_PARAM_PREFIX) || TRACE.contains(&name.as_str())
+    name.as_str().starts_with(MCP_PARAM_PREFIX) || TRACE_HEADERS.contains(&name.as_str())
 }
 
-/// HTTP/2 names scheme and authority in the URI instead of `Host`.
-pub(super) fn for_http2(target: &Target, request: &mut Request<Text>) {
+/// Moves the authority from `Host` into the URI, where HTTP/2 has it.
+pub(super) fn into_http2(url: &EndpointUrl, request: &mut Request<RequestBody>) {
     let uri = Uri::builder()
-        .scheme(target.scheme())
-        .authority(&*target.authority)
+        .scheme(url.scheme())
+        .authority(&*url.authority)
         .path_and_query(
             request
                 .uri()

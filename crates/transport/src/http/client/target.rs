@@ -1,9 +1,10 @@
-//! Where the endpoint is.
+//! The URL of an endpoint.
 
 use http::Uri;
 use std::fmt;
 
-/// Text that is not the URL of an HTTP endpoint, or options that cannot be used with it.
+/// The error for a URL that is not that of an HTTP endpoint, and for options that cannot be used
+/// with it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InvalidTarget(pub(super) String);
 
@@ -15,25 +16,24 @@ impl fmt::Display for InvalidTarget {
 
 impl std::error::Error for InvalidTarget {}
 
-/// A parsed URL.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Target {
+pub(super) struct EndpointUrl {
     pub(super) tls: bool,
-    /// Name or address, without brackets.
+    /// The name or address, without brackets.
     pub(super) host: Box<str>,
     pub(super) port: u16,
-    /// Host, and the port unless it is the scheme's own, as `Host` and `:authority` have it.
+    /// The host, and the port unless it is the default, as in `Host` and `:authority`.
     pub(super) authority: Box<str>,
-    /// Path and query.
+    /// The path and query.
     pub(super) path: Box<str>,
-    /// The same, as requests carry it.
+    /// The path and query, parsed.
     pub(super) uri: Uri,
 }
 
-impl Target {
+impl EndpointUrl {
     pub(super) fn parse(url: &str) -> Result<Self, InvalidTarget> {
         let invalid = |why: &str| InvalidTarget(format!("{url:?} {why}"));
-        // A fragment is the business of whoever wrote the URL; it is never sent.
+        // A fragment is never sent.
         let uri: Uri = url
             .split('#')
             .next()
@@ -45,7 +45,7 @@ impl Target {
             Some("https") if cfg!(feature = "tls") => true,
             Some("https") => {
                 return Err(invalid(
-                    "needs HTTPS, which this build leaves out (feature `tls`)",
+                    "needs HTTPS, which this build lacks (feature `tls`)",
                 ));
             }
             _ => return Err(invalid("does not begin with http:// or https://")),
@@ -53,16 +53,16 @@ impl Target {
         let authority = uri.authority().ok_or_else(|| invalid("has no host"))?;
         if authority.as_str().contains('@') {
             return Err(invalid(
-                "has credentials in it; set them as a header instead",
+                "contains credentials; set them as a header instead",
             ));
         }
         let host = authority.host();
         if host.is_empty() {
             return Err(invalid("has no host"));
         }
-        let own_port = if tls { 443 } else { 80 };
-        let port = authority.port_u16().unwrap_or(own_port);
-        let shown = if port == own_port {
+        let default_port = if tls { 443 } else { 80 };
+        let port = authority.port_u16().unwrap_or(default_port);
+        let shown = if port == default_port {
             host.to_owned()
         } else {
             format!("{host}:{port}")
@@ -74,9 +74,7 @@ impl Target {
             port,
             authority: shown.into(),
             path: path.into(),
-            uri: path
-                .parse()
-                .map_err(|_| invalid("has no path that a request can carry"))?,
+            uri: path.parse().map_err(|_| invalid("has an invalid path"))?,
         })
     }
 
@@ -84,8 +82,8 @@ impl Target {
         if self.tls { "https" } else { "http" }
     }
 
-    /// Where `location` leads, if it stays on this origin.
-    pub(super) fn follow(&self, location: &str) -> Option<Box<str>> {
+    /// Returns path and query of `location`, a URL or an absolute path, if it is on this origin.
+    pub(super) fn path_on_origin(&self, location: &str) -> Option<Box<str>> {
         if location.starts_with('/') && !location.starts_with("//") {
             return Some(location.split('#').next().unwrap_or_default().into());
         }
@@ -95,7 +93,7 @@ impl Target {
     }
 }
 
-impl fmt::Display for Target {
+impl fmt::Display for EndpointUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}://{}{}", self.scheme(), self.authority, self.path)
     }
@@ -106,20 +104,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_url_is_taken_apart() {
-        let target = Target::parse("http://[::1]:8080/mcp?x=1#frag").unwrap();
+    fn a_url_is_parsed() {
+        let url = EndpointUrl::parse("http://[::1]:8080/mcp?x=1#frag").unwrap();
         assert_eq!(
-            (&*target.host, target.port, &*target.authority),
+            (&*url.host, url.port, &*url.authority),
             ("::1", 8080, "[::1]:8080")
         );
-        assert_eq!((&*target.path, target.tls), ("/mcp?x=1", false));
-        let target = Target::parse("http://example.com:80").unwrap();
-        assert_eq!((&*target.authority, &*target.path), ("example.com", "/"));
-        assert_eq!(target.to_string(), "http://example.com/");
+        assert_eq!((&*url.path, url.tls), ("/mcp?x=1", false));
+        let url = EndpointUrl::parse("http://example.com:80").unwrap();
+        assert_eq!((&*url.authority, &*url.path), ("example.com", "/"));
+        assert_eq!(url.to_string(), "http://example.com/");
     }
 
     #[test]
-    fn what_is_no_endpoint_is_refused_with_the_reason() {
+    fn an_invalid_url_is_rejected_with_the_reason() {
         for url in [
             "",
             "localhost:8080",
@@ -130,20 +128,21 @@ mod tests {
             "http://a b/",
             "/mcp",
         ] {
-            let error = Target::parse(url).unwrap_err();
+            let error = EndpointUrl::parse(url).unwrap_err();
             assert!(error.to_string().contains(url), "{error}");
         }
     }
 
     #[test]
-    fn redirects_are_followed_within_the_origin_alone() {
-        let target = Target::parse("http://example.com:8080/mcp").unwrap();
-        assert_eq!(target.follow("/mcp/").as_deref(), Some("/mcp/"));
+    fn only_locations_on_the_origin_have_a_path() {
+        let url = EndpointUrl::parse("http://example.com:8080/mcp").unwrap();
+        assert_eq!(url.path_on_origin("/mcp/").as_deref(), Some("/mcp/"));
         assert_eq!(
-            target.follow("http://EXAMPLE.com:8080/new?x#y").as_deref(),
+            url.path_on_origin("http://EXAMPLE.com:8080/new?x#y")
+                .as_deref(),
             Some("/new?x")
         );
-        for elsewhere in [
+        for location in [
             "http://example.com/mcp",
             "https://example.com:8080/mcp",
             "//evil.com/",
@@ -151,7 +150,7 @@ mod tests {
             "mcp/",
             "",
         ] {
-            assert_eq!(target.follow(elsewhere), None, "{elsewhere}");
+            assert_eq!(url.path_on_origin(location), None, "{location}");
         }
     }
 }

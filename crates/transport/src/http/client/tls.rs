@@ -1,6 +1,6 @@
-//! TLS by rustls, with the platform's own trust.
+//! TLS with rustls and the certificates that the platform trusts.
 
-use super::target::{InvalidTarget, Target};
+use super::target::{EndpointUrl, InvalidTarget};
 use rustls_platform_verifier::Verifier;
 use std::io;
 use std::sync::Arc;
@@ -17,10 +17,10 @@ pub(super) fn connector(extra_roots_pem: &[u8]) -> Result<TlsConnector, InvalidT
         |what: &str, error: &dyn std::fmt::Display| InvalidTarget(format!("{what}: {error}"));
     let roots: Vec<_> = CertificateDer::pem_slice_iter(extra_roots_pem)
         .collect::<Result<_, _>>()
-        .map_err(|error| failed("the extra roots are no certificates", &error))?;
+        .map_err(|error| failed("the extra roots are not valid certificates", &error))?;
     let provider = Arc::new(aws_lc_rs::default_provider());
     let verifier = Verifier::new_with_extra_roots(roots, Arc::clone(&provider))
-        .map_err(|error| failed("the platform's certificates cannot be used", &error))?;
+        .map_err(|error| failed("the platform's certificates cannot be loaded", &error))?;
     let mut config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(|error| failed("TLS cannot be set up", &error))?
@@ -33,10 +33,10 @@ pub(super) fn connector(extra_roots_pem: &[u8]) -> Result<TlsConnector, InvalidT
 
 pub(super) async fn handshake(
     connector: &TlsConnector,
-    target: &Target,
+    url: &EndpointUrl,
     stream: TcpStream,
 ) -> io::Result<TlsStream<TcpStream>> {
-    let name = ServerName::try_from(target.host.to_string())
+    let name = ServerName::try_from(url.host.to_string())
         .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
     connector.connect(name, stream).await
 }

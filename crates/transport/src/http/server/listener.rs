@@ -1,371 +1,305 @@
-//! From an accepted socket to served requests.
+//! [`HttpServer`]: listens on a socket and serves HTTP connections.
 
-use super::adapter::{Adapter, Multiplexed};
-use super::streams::{MAX_STREAMS, SEND_BUFFER, StreamExecutor};
-use super::watch::{Activity, Patience, Verdict, Watchdog, Watched};
-use crate::connection::new_source;
-use carryall_proto::budget::{Amount, Budget, Reservation};
-use carryall_proto::{BoxError, CallSource, Caller};
-use http::{Request, Response};
+mod accept;
+mod connection;
+mod http2_streams;
+mod hyper_service;
+mod preface;
+mod watchdog;
+mod watched_io;
+
+#[cfg(feature = "tls")]
+mod tls;
+
+use super::{Endpoint, HostPolicy};
+use accept::{ListenerLimits, accept_until};
+use carryall_proto::{BoxError, Call, CallError, CallSource, Reply};
+use connection::serve;
 use http_body::Body;
 use hyper::body::Incoming;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use std::future::poll_fn;
-use std::io;
+use hyper_service::AddSource;
+use std::future::pending;
 use std::net::SocketAddr;
-use std::pin::{Pin, pin};
-use std::sync::Arc;
-use std::task::Poll;
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
-use tokio::time::{sleep, timeout};
+use std::{fmt, io};
+use tokio::net::{TcpListener, TcpSocket, ToSocketAddrs, lookup_host};
 use tower_service::Service;
 
-/// The head of a request, and the buffer for the rest of it, are bounded by this.
-const MAX_HEAD: usize = 64 * 1024;
-/// How long to wait when the process has run out of something that accepting needs.
-const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
-/// How long to wait for more of the first bytes before looking again, at first and at most.
-const FIRST_LOOK: Duration = Duration::from_millis(10);
-const LAST_LOOK: Duration = Duration::from_secs(2);
-/// How often an HTTP/2 client is asked whether it is still there, and how long it may take to
-/// answer.
-const PING_INTERVAL: Duration = Duration::from_secs(30);
-const PING_TIMEOUT: Duration = Duration::from_secs(20);
-/// Streams that the client has reset before they were looked at: further ones end the connection.
-const MAX_RESET_STREAMS: usize = 20;
+/// Length of the queue of connections that wait to be accepted, as far as the system allows. A
+/// burst of connections overflows the usual 128 entries, and the clients that are refused retry
+/// only after a second.
+const BACKLOG: u32 = 4096;
 
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Limits {
-    pub(super) connections: u32,
-    pub(super) per_address: Option<u32>,
-    pub(super) head: Duration,
-    pub(super) idle: Duration,
-    pub(super) stalled: Duration,
-    pub(super) drain: Duration,
+/// An HTTP server: HTTP/1.1, and HTTP/2 with prior knowledge or by ALPN.
+///
+/// ```no_run
+/// # async fn example(service: carryall_proto::SharedService) -> std::io::Result<()> {
+/// use carryall_transport::http::HttpServer;
+///
+/// let server = HttpServer::bind("127.0.0.1:0").await?;
+/// println!("http://{}/mcp", server.local_addr()?);
+/// server.run(service).await
+/// # }
+/// ```
+pub struct HttpServer {
+    listener: TcpListener,
+    path: String,
+    limits: ListenerLimits,
+    #[cfg(feature = "tls")]
+    tls: Option<tokio_rustls::TlsAcceptor>,
 }
 
-impl Default for Limits {
-    fn default() -> Self {
+impl fmt::Debug for HttpServer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HttpServer")
+            .field("listener", &self.listener)
+            .field("path", &self.path)
+            .finish_non_exhaustive()
+    }
+}
+
+impl HttpServer {
+    /// Listens on `address`. A server for the local machine only should bind `127.0.0.1`
+    /// (`basic/transports/streamable-http#security--endpoint`).
+    ///
+    /// # Errors
+    /// When the address cannot be resolved or bound.
+    pub async fn bind(address: impl ToSocketAddrs) -> io::Result<Self> {
+        let mut failed = None;
+        for address in lookup_host(address).await? {
+            match listen(address) {
+                Ok(listener) => return Ok(Self::from_listener(listener)),
+                Err(error) => failed = Some(error),
+            }
+        }
+        Err(failed.unwrap_or_else(|| {
+            io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "the address resolves to nothing",
+            )
+        }))
+    }
+
+    /// Serves a socket that is listening already.
+    #[must_use]
+    pub fn from_listener(listener: TcpListener) -> Self {
         Self {
-            connections: 16 * 1024,
-            per_address: None,
-            head: Duration::from_secs(10),
-            idle: Duration::from_secs(120),
-            stalled: Duration::from_secs(30),
-            drain: Duration::from_secs(10),
+            listener,
+            path: "/mcp".into(),
+            limits: ListenerLimits::default(),
+            #[cfg(feature = "tls")]
+            tls: None,
         }
     }
-}
 
-/// How far the end of the server has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Phase {
-    Open,
-    Draining,
-    Closed,
-}
-
-/// What a connection needs to know about its server.
-pub(super) struct Connection {
-    phase: watch::Receiver<Phase>,
-    patience: Patience,
-    stalled: Duration,
-    /// Where its calls come from.
-    pub(super) source: CallSource,
-}
-
-/// Accepts connections until `shutdown`, then waits for those that are open.
-pub(super) async fn accept_until<F>(
-    listener: TcpListener,
-    limits: Limits,
-    shutdown: impl Future<Output = ()>,
-    handle: impl Fn(TcpStream, Connection) -> F + Clone + Send + 'static,
-) -> io::Result<()>
-where
-    F: Future<Output = ()> + Send + 'static,
-{
-    let patience = Patience::new(limits.head, limits.idle, limits.stalled);
-    let (phase, seen) = watch::channel(Phase::Open);
-    let slots = Arc::new(Semaphore::new(limits.connections as usize));
-    let share = limits
-        .per_address
-        .unwrap_or(limits.connections.div_ceil(4) * 3) as usize;
-    let addresses = Budget::new(Amount::new(usize::MAX, 0), Amount::new(share, 0));
-    let mut shutdown = pin!(shutdown);
-    loop {
-        let (stream, address, slot) = tokio::select! {
-            biased;
-            () = shutdown.as_mut() => break,
-            accepted = accept(&listener, &slots) => accepted,
-        };
-        let Ok(share) = addresses.reserve(&Caller::from(address.ip()), 0) else {
-            tracing::debug!(%address, "connection refused: the address has its share of connections");
-            continue;
-        };
-        let connection = Connection {
-            phase: seen.clone(),
-            patience,
-            stalled: limits.stalled,
-            source: new_source(Some(address.ip())),
-        };
-        let handle = handle.clone();
-        tokio::spawn(until_closed(
-            move || handle(stream, connection),
-            seen.clone(),
-            (slot, share),
-        ));
+    /// Returns the address that the server listens on.
+    ///
+    /// # Errors
+    /// When the operating system does not tell.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.listener.local_addr()
     }
-    drop(listener);
-    phase.send_replace(Phase::Draining);
-    if timeout(limits.drain, slots.acquire_many(limits.connections))
-        .await
-        .is_err()
+
+    /// Sets the path of the endpoint. Default: `/mcp`.
+    #[must_use]
+    pub fn path(mut self, path: impl Into<String>) -> Self {
+        self.path = path.into();
+        self
+    }
+
+    /// Sets the maximum number of open connections, at least 1; further connections wait to be
+    /// accepted. Default: 16,384.
+    #[must_use]
+    pub fn max_connections(mut self, max: u32) -> Self {
+        self.limits.connections = max.max(1);
+        self
+    }
+
+    /// Sets the maximum number of open connections per IPv4 address or IPv6 /64 network, at least
+    /// 1; further connections are closed at once. Default: three quarters of
+    /// [`max_connections`](Self::max_connections), because a reverse proxy has one address for all
+    /// of its clients.
+    #[must_use]
+    pub fn max_connections_per_address(mut self, max: u32) -> Self {
+        self.limits.per_address = Some(max.max(1));
+        self
+    }
+
+    /// Sets how long a connection may take to send the head of a request (default: 10 s), and how
+    /// long it may leave a response unread (default: 30 s). While its buffers are full, a client
+    /// has to read at least 16 KiB within `stalled`. Enforcement is coarse: a connection may exceed
+    /// the limits by up to 50 %.
+    ///
+    /// Over HTTP/2 `stalled` also applies to each stream: a stream whose flow-control window stays
+    /// closed is reset, which cancels its call, while the other streams of the connection go on.
+    #[must_use]
+    pub fn connection_timeouts(mut self, head: Duration, stalled: Duration) -> Self {
+        self.limits.head = head;
+        self.limits.stalled = stalled;
+        self
+    }
+
+    /// Sets how long a connection may stay open without a request. Default: 2 min.
+    #[must_use]
+    pub fn idle_timeout(mut self, limit: Duration) -> Self {
+        self.limits.idle = limit;
+        self
+    }
+
+    /// Sets how long calls may run on after the shutdown has begun. Default: 10 s.
+    #[must_use]
+    pub fn drain_timeout(mut self, limit: Duration) -> Self {
+        self.limits.drain = limit;
+        self
+    }
+
+    /// Serves HTTPS, with HTTP/2 negotiated by ALPN. Default: plain HTTP.
+    ///
+    /// # Errors
+    /// When the certificate chain or the key is not valid PEM, or they do not belong together.
+    #[cfg(feature = "tls")]
+    pub fn tls(mut self, cert_pem: &[u8], key_pem: &[u8]) -> io::Result<Self> {
+        self.tls = Some(tls::acceptor(cert_pem, key_pem)?);
+        Ok(self)
+    }
+
+    /// Serves MCP calls forever.
+    ///
+    /// # Errors
+    /// As [`run_endpoint`](Self::run_endpoint).
+    pub async fn run<S>(self, service: S) -> io::Result<()>
+    where
+        S: Service<Call, Response = Reply> + Clone + Send + Sync + 'static,
+        S::Error: Into<CallError>,
+        S::Future: Send,
     {
-        tracing::warn!("cutting off calls that outlast the drain time");
-        phase.send_replace(Phase::Closed);
-        // They only have to be dropped now.
-        let _ = timeout(
-            Duration::from_secs(1),
-            slots.acquire_many(limits.connections),
+        self.run_until(service, pending()).await
+    }
+
+    /// Serves MCP calls until `shutdown` completes, then drains: no connection is accepted, calls
+    /// in flight may finish within the drain timeout, and the rest is cancelled.
+    ///
+    /// # Errors
+    /// As [`run_endpoint`](Self::run_endpoint).
+    pub async fn run_until<S>(
+        self,
+        service: S,
+        shutdown: impl Future<Output = ()>,
+    ) -> io::Result<()>
+    where
+        S: Service<Call, Response = Reply> + Clone + Send + Sync + 'static,
+        S::Error: Into<CallError>,
+        S::Future: Send,
+    {
+        self.run_endpoint(Endpoint::new(service), shutdown).await
+    }
+
+    /// Serves an endpoint until `shutdown` completes, then drains as
+    /// [`run_until`](Self::run_until) does. The endpoint is [closed](Endpoint::close) before the
+    /// connections are drained.
+    ///
+    /// Unless the endpoint names its hosts, a server on a loopback address answers to loopback
+    /// names only, and a server on another address answers to every name.
+    ///
+    /// # Errors
+    /// When the operating system does not tell the address of the socket.
+    pub async fn run_endpoint(
+        self,
+        endpoint: Endpoint,
+        shutdown: impl Future<Output = ()>,
+    ) -> io::Result<()> {
+        let hosts = if self.local_addr()?.ip().is_loopback() {
+            HostPolicy::loopback()
+        } else {
+            HostPolicy::any()
+        };
+        let endpoint = endpoint.with_defaults(&self.path, hosts);
+        let shutdown = endpoint.close_on(shutdown);
+        self.run_connections(
+            move |source| endpoint.clone().for_connection(source),
+            shutdown,
         )
         .await;
+        Ok(())
     }
-    Ok(())
-}
 
-/// Serves a connection until it ends, or the server cuts it off.
-///
-/// The future is made in here: as an argument it would have a second place in the connection's
-/// task.
-async fn until_closed<F: Future<Output = ()>>(
-    serve: impl FnOnce() -> F,
-    mut phase: watch::Receiver<Phase>,
-    _held: (OwnedSemaphorePermit, Reservation),
-) {
-    let seen = phase.clone();
-    let mut served = pin!(serve());
-    let mut closed = pin!(phase.wait_for(|phase| *phase == Phase::Closed));
-    let mut armed = false;
-    poll_fn(|cx| {
-        if served.as_mut().poll(cx).is_ready() {
-            return Poll::Ready(());
-        }
-        // This is polled for each request; the other has to be once, to set its waker, and when a
-        // look at an atomic shows that there is something to hear.
-        if (!armed || seen.has_changed().unwrap_or(true)) && closed.as_mut().poll(cx).is_ready() {
-            return Poll::Ready(());
-        }
-        armed = true;
-        Poll::Pending
-    })
-    .await;
-}
-
-/// The next connection, once there is room for it. Running out of descriptors passes; it must not
-/// end the server.
-async fn accept(
-    listener: &TcpListener,
-    slots: &Arc<Semaphore>,
-) -> (TcpStream, SocketAddr, OwnedSemaphorePermit) {
-    loop {
-        let Ok(slot) = Arc::clone(slots).acquire_owned().await else {
-            continue;
-        };
-        match listener.accept().await {
-            Ok((stream, address)) => {
-                // An answer whose last piece is a second write would wait for a delayed
-                // acknowledgement.
-                let _ = stream.set_nodelay(true);
-                return (stream, address, slot);
-            }
-            Err(error) if is_of_one_connection(&error) => {}
-            Err(error) => {
-                tracing::warn!(%error, "cannot accept connections");
-                sleep(ACCEPT_BACKOFF).await;
-            }
-        }
+    /// Serves any HTTP service, such as an [`Endpoint`] behind an authorization layer, until
+    /// `shutdown` completes, then drains as [`run_until`](Self::run_until) does.
+    ///
+    /// [`path`](Self::path) has no effect here: routing is up to the service, and so is ending its
+    /// streams when the shutdown begins (see [`Endpoint::close_on`]). The extensions of each
+    /// request contain the [`CallSource`] of its connection, where an endpoint finds it.
+    ///
+    /// # Errors
+    /// None at present.
+    pub async fn run_http<S, B>(
+        self,
+        service: S,
+        shutdown: impl Future<Output = ()>,
+    ) -> io::Result<()>
+    where
+        S: Service<http::Request<Incoming>, Response = http::Response<B>> + Clone + Send + 'static,
+        S::Error: Into<BoxError>,
+        S::Future: Send,
+        B: Body + Send + 'static,
+        B::Data: Send,
+        B::Error: Into<BoxError>,
+    {
+        self.run_connections(
+            move |source| AddSource {
+                service: service.clone(),
+                source,
+            },
+            shutdown,
+        )
+        .await;
+        Ok(())
     }
-}
 
-fn is_of_one_connection(error: &io::Error) -> bool {
-    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
-    matches!(
-        error.kind(),
-        ConnectionAborted | ConnectionRefused | ConnectionReset
-    )
-}
-
-/// Looks at the first bytes without taking them. `None` when none came in time.
-pub(super) async fn speaks_http2(stream: &TcpStream, limit: Duration) -> Option<bool> {
-    let look = async {
-        let (mut start, mut pause) = ([0; 3], FIRST_LOOK);
-        loop {
-            match stream.peek(&mut start).await.ok()? {
-                0 => return None,
-                3 => return Some(start == *b"PRI"),
-                count if start[..count] != b"PRI"[..count] => return Some(false),
-                // `peek` returns what it has seen before at once. Whoever sends a single byte on
-                // each of ten thousand connections must not keep the server looking.
-                _ => sleep(pause).await,
-            }
-            pause = (pause * 2).min(LAST_LOOK);
+    /// Serves each connection with the service that `service` makes for it.
+    async fn run_connections<S, B>(
+        self,
+        service: impl Fn(CallSource) -> S,
+        shutdown: impl Future<Output = ()>,
+    ) where
+        S: Service<http::Request<Incoming>, Response = http::Response<B>> + Clone + Send + 'static,
+        S::Error: Into<BoxError>,
+        S::Future: Send,
+        B: Body + Send + 'static,
+        B::Data: Send,
+        B::Error: Into<BoxError>,
+    {
+        let limits = self.limits;
+        #[cfg(feature = "tls")]
+        if let Some(acceptor) = self.tls {
+            return accept_until(self.listener, limits, shutdown, |stream, context| {
+                let service = service(context.source);
+                let handshake = tls::handshake(acceptor.clone(), stream, limits.head);
+                serve(Box::pin(handshake), service, context)
+            })
+            .await;
         }
-    };
-    timeout(limit, look).await.ok().flatten()
-}
-
-/// Serves the requests of one connection until either side ends it.
-pub(super) async fn serve<I, S, B>(io: I, http2: bool, service: S, connection: Connection)
-where
-    I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
-    S::Error: Into<BoxError>,
-    S::Future: Send,
-    B: Body + Send + 'static,
-    B::Data: Send,
-    B::Error: Into<BoxError>,
-{
-    let activity = Arc::new(Activity::default());
-    let io = TokioIo::new(Watched::new(io, &activity));
-    let service = Adapter::new(service, &activity);
-    let ended = if http2 {
-        // HTTP/2 is the exception; its state is larger and lives on the heap.
-        Box::pin(serve_http2(io, service, connection, &activity)).await
-    } else {
-        serve_http1(io, service, connection, &activity).await
-    };
-    if let Err(error) = ended {
-        tracing::debug!(error = %carryall_proto::PrintableFmt(&error), "connection ended");
-    }
-}
-
-async fn serve_http1<I, S, B>(
-    io: TokioIo<Watched<I>>,
-    service: Adapter<S>,
-    connection: Connection,
-    activity: &Activity,
-) -> hyper::Result<()>
-where
-    I: AsyncRead + AsyncWrite + Unpin + 'static,
-    S: Service<Request<Incoming>, Response = Response<B>> + Clone,
-    S::Error: Into<BoxError>,
-    B: Body + 'static,
-    B::Error: Into<BoxError>,
-{
-    let mut http1 = hyper::server::conn::http1::Builder::new();
-    http1
-        .max_buf_size(MAX_HEAD)
-        .max_header_size(MAX_HEAD)
-        .header_read_timeout(None);
-    let mut connected = pin!(http1.serve_connection(io, service));
-    watched(
-        connected.as_mut(),
-        |served| served.graceful_shutdown(),
-        connection,
-        activity,
-    )
-    .await
-}
-
-async fn serve_http2<I, S, B>(
-    io: TokioIo<Watched<I>>,
-    service: Adapter<S>,
-    mut connection: Connection,
-    activity: &Activity,
-) -> hyper::Result<()>
-where
-    I: AsyncRead + AsyncWrite + Unpin + 'static,
-    S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
-    S::Error: Into<BoxError>,
-    S::Future: Send,
-    B: Body + Send + 'static,
-    B::Data: Send,
-    B::Error: Into<BoxError>,
-{
-    connection.patience = connection.patience.multiplexed();
-    let connected = hyper::server::conn::http2::Builder::new(StreamExecutor {
-        stalled: connection.stalled,
-    })
-    .timer(TokioTimer::new())
-    .keep_alive_interval(PING_INTERVAL)
-    .keep_alive_timeout(PING_TIMEOUT)
-    .max_concurrent_streams(MAX_STREAMS)
-    .max_pending_accept_reset_streams(MAX_RESET_STREAMS)
-    .max_send_buf_size(SEND_BUFFER)
-    .max_header_list_size(MAX_HEAD as u32)
-    .serve_connection(io, Multiplexed(service));
-    let mut connected = pin!(connected);
-    watched(
-        connected.as_mut(),
-        |served| served.graceful_shutdown(),
-        connection,
-        activity,
-    )
-    .await
-}
-
-/// Drives a connection, and ends it when the server drains or the watchdog says so.
-async fn watched<C>(
-    mut connected: Pin<&mut C>,
-    retire: impl Fn(Pin<&mut C>),
-    mut connection: Connection,
-    activity: &Activity,
-) -> hyper::Result<()>
-where
-    C: Future<Output = hyper::Result<()>>,
-{
-    let mut watchdog = Watchdog::new(connection.patience);
-    let every = connection.patience.tick;
-    let mut tick = pin!(sleep(every));
-    let phase = connection.phase.clone();
-    let mut drain = pin!(connection.phase.changed());
-    let mut draining = false;
-    let mut armed = false;
-    loop {
-        // The connection is polled for each request, and the other two seldom have anything to say.
-        // They are polled when their wakers have to be set, or when a look at an atomic shows that
-        // they have fired.
-        let event = poll_fn(|cx| {
-            if let Poll::Ready(ended) = connected.as_mut().poll(cx) {
-                return Poll::Ready(Event::Ended(ended));
-            }
-            if !draining
-                && (!armed || phase.has_changed().unwrap_or(true))
-                && drain.as_mut().poll(cx).is_ready()
-            {
-                return Poll::Ready(Event::Drain);
-            }
-            if (!armed || tick.is_elapsed()) && tick.as_mut().poll(cx).is_ready() {
-                return Poll::Ready(Event::Tick);
-            }
-            armed = true;
-            Poll::Pending
+        accept_until(self.listener, limits, shutdown, |stream, context| {
+            let service = service(context.source);
+            let handshake = async move {
+                let http2 = preface::speaks_http2(&stream, limits.head).await?;
+                Some((stream, http2))
+            };
+            serve(Box::pin(handshake), service, context)
         })
         .await;
-        match event {
-            Event::Ended(ended) => return ended,
-            Event::Drain => {
-                draining = true;
-                retire(connected.as_mut());
-            }
-            Event::Tick => {
-                tick.as_mut().reset(tokio::time::Instant::now() + every);
-                match watchdog.tick(activity) {
-                    Verdict::Keep => {}
-                    Verdict::Retire => retire(connected.as_mut()),
-                    Verdict::Close => return Ok(()),
-                }
-            }
-        }
-        armed = false;
     }
 }
 
-enum Event {
-    Ended(hyper::Result<()>),
-    Drain,
-    Tick,
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() {
+        TcpSocket::new_v4()
+    } else {
+        TcpSocket::new_v6()
+    }?;
+    // On Windows this would let other processes take over the port.
+    #[cfg(not(windows))]
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
 }

@@ -1,13 +1,13 @@
-//! Clients over the transports.
+//! Clients over HTTP and stdio.
 
 use crate::support::{Does, Seen, Server, done, refuse, refuse_with, text};
-use carryall_client::{Client, ClientError};
+use carryall_client::{Client, ClientError, VersionError};
 use carryall_transport::{HttpServer, ServerCommand};
 use carryall_types::SubscriptionFilter;
 use serde_json::json;
 use std::future::Future;
 
-/// Serves what behaves like this while `f` runs, and gives it the URL.
+/// Serves this behaviour over HTTP while `f` runs with the URL.
 async fn over_http<F: Future<Output = ()>>(
     behaviour: impl Fn(&Seen) -> Does + Send + Sync + 'static,
     f: impl FnOnce(String) -> F,
@@ -21,7 +21,7 @@ async fn over_http<F: Future<Output = ()>>(
 }
 
 #[tokio::test]
-async fn a_url_is_all_it_takes() {
+async fn a_client_can_be_made_from_a_url() {
     let add = |seen: &Seen| {
         let numbers = seen.params["arguments"].as_object().unwrap().values();
         done(
@@ -47,10 +47,28 @@ async fn a_url_is_all_it_takes() {
     ));
 }
 
+#[tokio::test]
+async fn headers_of_the_builder_are_sent() {
+    let behaviour = |seen: &Seen| match (seen.header("authorization"), seen.header("x-tenant")) {
+        (Some("Bearer secret"), Some("acme")) => Does::Result(text("ok")),
+        other => panic!("{other:?}"),
+    };
+    over_http(behaviour, |url| async move {
+        let client = Client::builder().bearer("secret").http(&url);
+        let client = client.header("x-tenant", "acme").build().unwrap();
+        client.call("t", ()).await.unwrap();
+    })
+    .await;
+    let invalid = Client::builder().http("http://127.0.0.1/").bearer("a\nb");
+    assert!(matches!(invalid.build(), Err(ClientError::Request(_))));
+    let unused = Client::builder().service(Server::silent()).bearer("secret");
+    assert!(matches!(unused.build(), Err(ClientError::Request(_))));
+}
+
 // spec: http-headers-01, http-headers-02, http-headers-08, http-headers-09, http-headers-10,
 // http-headers-12, http-headers-31, http-headers-32
 #[tokio::test]
-async fn over_http_headers_go_out_and_mismatches_are_mended() {
+async fn over_http_headers_are_sent_and_mismatches_recovered_from() {
     let tool = json!({"name": "sql \u{4e16}", "inputSchema": {"type": "object", "properties": {"r": {"type": "string", "x-mcp-header": "R"}}}});
     let behaviour = move |seen: &Seen| {
         assert_eq!(seen.header("mcp-protocol-version"), Some("2026-07-28"));
@@ -60,7 +78,7 @@ async fn over_http_headers_go_out_and_mismatches_are_mended() {
             _ if seen.header("mcp-param-r").is_none() => refuse(-32020),
             _ => {
                 assert_eq!(seen.header("mcp-name"), Some("=?base64?c3FsIOS4lg==?="));
-                Does::FromResult(text(seen.header("mcp-param-r").unwrap()))
+                Does::Result(text(seen.header("mcp-param-r").unwrap()))
             }
         }
     };
@@ -78,13 +96,13 @@ async fn over_http_headers_go_out_and_mismatches_are_mended() {
 
 // spec: versioning-02
 #[tokio::test]
-async fn over_http_a_version_is_found() {
+async fn over_http_a_version_is_negotiated() {
     let behaviour = |seen: &Seen| match seen.n {
         0 => refuse_with(
             -32022,
             json!({"supported": ["2026-07-28"], "requested": "2026-07-28"}),
         ),
-        _ => Does::FromResult(text("x")),
+        _ => Does::Result(text("x")),
     };
     over_http(behaviour, |url| async move {
         Client::http(&url).unwrap().call("t", ()).await.unwrap();
@@ -93,7 +111,7 @@ async fn over_http_a_version_is_found() {
 }
 
 #[tokio::test]
-async fn over_http_a_subscription_carries_changes() {
+async fn over_http_changes_are_received() {
     use crate::support::Says;
     let behaviour = |seen: &Seen| {
         Does::Say(vec![
@@ -117,8 +135,8 @@ async fn over_http_a_subscription_carries_changes() {
     .await;
 }
 
-/// A server in shell: answers each line, the first of which must be `server/discover`, with what
-/// `case` says.
+/// Returns a server written in shell that answers `server/discover`, which must come first, as the
+/// `case` pattern says.
 fn shell(discover: &str) -> ServerCommand {
     let script = r#"
         n=0
@@ -140,7 +158,7 @@ fn shell(discover: &str) -> ServerCommand {
 
 // spec: versioning-13, stdio-20, statelessness-04
 #[tokio::test]
-async fn over_stdio_the_server_is_asked_what_it_is_before_anything_else() {
+async fn over_stdio_discover_is_sent_first() {
     const MODERN: &str = r#""result":{"resultType":"complete","supportedVersions":["2026-07-28"],"capabilities":{},"ttlMs":0,"cacheScope":"public"}"#;
     let client = Client::stdio(shell(MODERN)).await.unwrap();
     let numbers = futures_util::future::join_all((0..3).map(|_| {
@@ -158,7 +176,7 @@ async fn over_stdio_the_server_is_asked_what_it_is_before_anything_else() {
 
 // spec: stdio-18, stdio-19
 #[tokio::test]
-async fn over_stdio_an_old_server_is_told_by_any_error_that_is_not_modern() {
+async fn over_stdio_any_error_that_is_not_modern_means_an_earlier_revision() {
     for code in [-32601, -32600, -32602, -32000, -32002] {
         let error = Client::stdio(shell(&format!(
             r#""error":{{"code":{code},"message":"no"}}"#
@@ -166,26 +184,26 @@ async fn over_stdio_an_old_server_is_told_by_any_error_that_is_not_modern() {
         .await
         .unwrap_err();
         assert!(
-            matches!(&error, ClientError::NotModern(_)),
+            matches!(&error, ClientError::Version(VersionError::NotModern(_))),
             "{code}: {error}"
         );
         assert!(error.to_string().contains("before 2026-07-28"));
     }
     let silent = ServerCommand::new("sh").args(["-c", "while read -r line; do :; done"]);
-    let patience = std::time::Duration::from_millis(200);
+    let timeout = std::time::Duration::from_millis(200);
     let error = Client::builder()
-        .timeout(patience)
+        .timeout(timeout)
         .stdio(silent)
         .await
         .unwrap_err();
     assert!(
-        matches!(&error, ClientError::NotModern(cause) if cause.is_timeout()),
+        matches!(&error, ClientError::Version(VersionError::NotModern(cause)) if cause.is_timeout()),
         "{error}"
     );
     let unsupported = r#""error":{"code":-32022,"message":"no","data":{"supported":["2099-01-01"],"requested":"2026-07-28"}}"#;
     assert!(matches!(
         Client::stdio(shell(unsupported)).await,
-        Err(ClientError::Versions { .. })
+        Err(ClientError::Version(VersionError::NoneInCommon { .. }))
     ));
     let missing =
         r#""error":{"code":-32021,"message":"no","data":{"requiredCapabilities":{"roots":{}}}}"#;
@@ -196,7 +214,7 @@ async fn over_stdio_an_old_server_is_told_by_any_error_that_is_not_modern() {
 }
 
 #[tokio::test]
-async fn over_stdio_a_server_that_cannot_start_is_an_error_of_the_way() {
+async fn over_stdio_a_server_that_cannot_start_is_a_call_error() {
     let error = Client::stdio(ServerCommand::new("/nonexistent/server"))
         .await
         .unwrap_err();

@@ -1,65 +1,68 @@
-//! The value that a tool's result stands for.
+//! The value of a tool result.
 
+use super::{FromResult, RawResult, salvage};
+use crate::ClientError;
+use crate::error::ResponseError;
+use crate::text::text_of;
 use crate::warnings::Warnings;
-use crate::{ClientError, salvage};
-use carryall_types::{CallToolResult, ContentBlock, JsonValue, Method, RawJson, decode_text};
+use carryall_types::{CallToolResult, JsonValue, Method, RawJson, decode_text};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
+use std::marker::PhantomData;
 
-/// The texts of a result, one below the other: what to show to a model or a person.
-#[must_use]
-pub fn text_of(result: &CallToolResult) -> String {
-    let texts: Vec<&str> = result
-        .content
-        .iter()
-        .filter_map(ContentBlock::as_text)
-        .collect();
-    texts.join("\n")
+/// The value that a tool returned, as `T`; see [`Request::typed`](crate::Request::typed).
+#[derive(Debug)]
+pub struct ToolValue<T>(PhantomData<fn() -> T>);
+
+impl<T: DeserializeOwned + Send + 'static> FromResult for ToolValue<T> {
+    type Output = T;
+
+    fn from_result(result: RawResult<'_>, warnings: &mut Warnings) -> Result<T, ClientError> {
+        decode_value(result.method, result.text, warnings)
+    }
 }
 
-/// What a result holds as `T`, without decoding the rest of it where that is not needed.
-///
-/// `structuredContent` if it is there, else the text: as JSON of type `T`, or as it stands if `T`
-/// is a string. Some servers wrap values that are no objects as `{"result": value}`; that is looked
-/// through.
-pub(crate) fn typed<T: DeserializeOwned>(
+/// Decodes the value of a tool result: `structuredContent` if present, else the text as JSON, else,
+/// if `T` is a string, the text itself. `{"result": value}`, which some SDKs wrap around values that
+/// are not objects, is unwrapped. The rest of the result is decoded only if needed.
+fn decode_value<T: DeserializeOwned>(
     method: &Method,
     result: &RawJson,
     warnings: &mut Warnings,
 ) -> Result<T, ClientError> {
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]
-    struct Output<'a> {
+    struct StructuredFields<'a> {
         #[serde(borrow, default)]
         structured_content: Option<&'a RawValue>,
         #[serde(default)]
         is_error: Option<bool>,
     }
-    let fail = |why| ClientError::Decode {
+    let fail = |reason: String| ResponseError::Decode {
         method: method.clone(),
-        why,
+        reason,
     };
-    let output: Option<Output<'_>> = serde_json::from_slice(result.as_bytes()).ok();
-    if let Some(Output {
+    let fields: Option<StructuredFields<'_>> = serde_json::from_slice(result.as_bytes()).ok();
+    if let Some(StructuredFields {
         structured_content: Some(content),
         is_error: None | Some(false),
-    }) = output
+    }) = fields
     {
-        return structured(content.get()).map_err(fail);
+        return Ok(decode_structured(content.get()).map_err(fail)?);
     }
     let result: CallToolResult = salvage::decode(method, result, warnings)?;
     if result.failed() {
         return Err(ClientError::Tool(Box::new(result)));
     }
-    match &result.structured_content {
-        Some(content) if !content.is_null() => structured(&content.to_string()),
-        _ => unstructured(&text_of(&result)),
-    }
-    .map_err(fail)
+    let value = match &result.structured_content {
+        Some(content) if !content.is_null() => decode_structured(&content.to_string()),
+        _ => decode_unstructured(&text_of(&result)),
+    };
+    Ok(value.map_err(fail)?)
 }
 
-fn structured<T: DeserializeOwned>(content: &str) -> Result<T, String> {
+fn decode_structured<T: DeserializeOwned>(content: &str) -> Result<T, String> {
     #[derive(Deserialize)]
     #[serde(deny_unknown_fields)]
     struct Wrapped<'a> {
@@ -76,9 +79,9 @@ fn structured<T: DeserializeOwned>(content: &str) -> Result<T, String> {
         .ok_or_else(|| error.to_string())
 }
 
-fn unstructured<T: DeserializeOwned>(text: &str) -> Result<T, String> {
+fn decode_unstructured<T: DeserializeOwned>(text: &str) -> Result<T, String> {
     decode_text(text).or_else(|error| {
-        // Not JSON of the type: perhaps the text itself is what was asked for.
+        // The text itself, if `T` is a string.
         serde_json::from_value(JsonValue::from(text))
             .map_err(|_| format!("neither structuredContent nor JSON text: {error}"))
     })
@@ -89,9 +92,9 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    /// `None` for a tool that failed.
+    /// Returns `None` for a failed tool.
     fn read<T: DeserializeOwned>(result: JsonValue) -> Result<Option<T>, String> {
-        match typed(
+        match decode_value(
             &Method::ToolsCall,
             &RawJson::from(&result),
             &mut Warnings::default(),
@@ -103,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn structured_content_comes_first() {
+    fn structured_content_takes_precedence() {
         assert_eq!(
             read(json!({"content": [{"type": "text", "text": "no"}], "structuredContent": 5})),
             Ok(Some(5))
@@ -119,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn integers_may_have_a_fraction_of_nothing() {
+    fn integers_may_have_a_zero_fraction() {
         assert_eq!(
             read(json!({"content": [], "structuredContent": 5.0})),
             Ok(Some(5))
@@ -139,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn text_is_json_or_itself() {
+    fn text_is_decoded_as_json_or_used_as_it_is() {
         assert_eq!(
             read(json!({"content": [{"type": "text", "text": "5"}]})),
             Ok(Some(5))

@@ -1,7 +1,7 @@
-//! One wire request and its answer, within its time.
+//! Waits for the response to one wire request, within its timeouts.
 
+use super::notifications::NotificationDispatcher;
 use crate::ClientError;
-use crate::notices::NotificationDispatcher;
 use carryall_proto::{BoxFuture, CallError, Message, MessageStream, Outcome, Reply, Response};
 use carryall_types::{RawJson, RequestId};
 use futures_util::StreamExt;
@@ -9,42 +9,42 @@ use std::pin::{Pin, pin};
 use std::time::Duration;
 use tokio::time::{Instant, Sleep, sleep_until, timeout_at};
 
-/// How long one wire request may take (`basic/patterns/cancellation#timeouts`).
+/// The timeouts of one wire request (`basic/patterns/cancellation#timeouts`).
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Limits {
-    /// Without an answer, or without progress if that counts.
+pub(crate) struct Timeouts {
+    /// Time without a response or, with `reset_on_progress`, without progress.
     pub(crate) idle: Duration,
-    /// In any case.
+    /// Time for the whole request.
     pub(crate) total: Duration,
     pub(crate) reset_on_progress: bool,
 }
 
-/// Waits for the response. Whenever this returns or is dropped the call is dropped with it, and
-/// that cancels whatever is still going on.
+/// Waits for the response. The reply is dropped when this returns or is dropped, which cancels the
+/// request if it is still running.
 pub(crate) async fn exchange(
-    answer: BoxFuture<Result<Reply, CallError>>,
+    reply: BoxFuture<Result<Reply, CallError>>,
     id: &RequestId,
-    limits: Limits,
-    notices: &mut NotificationDispatcher<'_>,
+    timeouts: Timeouts,
+    notifications: &mut NotificationDispatcher<'_>,
 ) -> Result<RawJson, ClientError> {
     let started = Instant::now();
-    let idle = limits.idle.min(limits.total);
-    // Not a `select!` with an alarm: a server that floods us uses up the task's budget each time,
-    // and then a plain timer never goes off.
-    let reply = match timeout_at(started + idle, answer).await {
+    let idle = timeouts.idle.min(timeouts.total);
+    // `timeout_at` rather than `select!` with a timer: a server that floods us exhausts the task's
+    // coop budget at every poll, and a plain timer would then never fire.
+    let reply = match timeout_at(started + idle, reply).await {
         Ok(reply) => reply?,
         Err(_) => return Err(CallError::Timeout(idle).into()),
     };
     let response = match reply {
         Reply::Once(response) => response,
         Reply::Stream(stream) => {
-            let alarm = pin!(sleep_until(started + idle));
-            follow(stream, started, limits, alarm, notices).await?
+            let timer = pin!(sleep_until(started + idle));
+            read_stream(stream, started, timeouts, timer, notifications).await?
         }
     };
     if response.id != *id {
         return Err(CallError::Malformed(format!(
-            "the answer to request {id} carries id {}",
+            "the response to request {id} has id {}",
             response.id
         ))
         .into());
@@ -55,28 +55,28 @@ pub(crate) async fn exchange(
     }
 }
 
-async fn follow(
+async fn read_stream(
     mut stream: MessageStream,
     started: Instant,
-    limits: Limits,
-    mut alarm: Pin<&mut Sleep>,
-    notices: &mut NotificationDispatcher<'_>,
+    timeouts: Timeouts,
+    mut timer: Pin<&mut Sleep>,
+    notifications: &mut NotificationDispatcher<'_>,
 ) -> Result<Response, ClientError> {
     loop {
         let message = tokio::select! {
-            // The alarm first: a server that never stops talking must not keep it from going off.
+            // The timer first: an endless stream of notifications must not starve it.
             biased;
-            () = alarm.as_mut() => return Err(CallError::Timeout(started.elapsed()).into()),
+            () = timer.as_mut() => return Err(CallError::Timeout(started.elapsed()).into()),
             message = stream.next() => message,
         };
         match message {
             Some(Ok(Message::Response(response))) => return Ok(response),
             Some(Ok(Message::Notification(notification))) => {
-                let progressed = notices.take(&notification, started.elapsed());
-                if progressed && limits.reset_on_progress {
-                    alarm
+                let is_progress = notifications.dispatch(&notification, started.elapsed());
+                if is_progress && timeouts.reset_on_progress {
+                    timer
                         .as_mut()
-                        .reset((Instant::now() + limits.idle).min(started + limits.total));
+                        .reset((Instant::now() + timeouts.idle).min(started + timeouts.total));
                 }
             }
             Some(Err(error)) => return Err(error.into()),

@@ -1,9 +1,9 @@
-//! Results with something malformed in them: the part is left out, the rest is used.
+//! Decodes results that are malformed in part: the malformed part is left out, the rest is used.
 //!
-//! A result is decoded as a whole first, and that is all that happens to a well-formed one. Only
-//! then it is taken apart: an entry that does not decode is tried without its optional members, and
-//! left out if that does not help either. Members that occur twice are never chosen between: two
-//! readers of one message must not read it differently.
+//! A result is first decoded as a whole, which is all that happens to a well-formed one. If that
+//! fails, each entry that does not decode is tried without its optional members, and left out if
+//! that fails too. Objects with duplicate members are never salvaged: two readers could understand
+//! them differently.
 
 use crate::ClientError;
 use crate::warnings::{Warnings, printable};
@@ -17,42 +17,43 @@ use serde::de::{DeserializeOwned, Error as _, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use std::fmt;
 
-/// How many characters of an entry's own name are shown.
+/// The characters shown of an entry's name.
 const MAX_NAME: usize = 80;
 
-/// A result of which parts can be left out.
+/// A result that is usable without some of its parts.
 pub(crate) trait Salvage: DeserializeOwned {
-    /// The list of which single entries can be left out.
-    const ENTRIES: Option<Entries> = None;
-    /// The members without which it is still a result.
+    /// The list whose entries may be left out.
+    const ENTRIES: Option<EntryList> = None;
+    /// The members that may be left out.
     const OPTIONAL: &'static [&'static str] = &["_meta"];
 
-    /// Repairs what is peculiar to this result.
-    fn prepare(_: &Method, _: &mut Members, _: &mut Warnings) {}
+    /// Repairs what is specific to this result.
+    fn repair(_: &Method, _: &mut RawMembers, _: &mut Warnings) {}
 }
 
-/// A list of entries that stand by themselves.
-pub(crate) struct Entries {
-    /// The member that holds the list.
+/// A list of independent entries.
+pub(crate) struct EntryList {
+    /// The member of the result that holds the list.
     member: &'static str,
-    /// A result that has one of these members is one even without the list.
+    /// The list may be missing if the result has one of these members.
     instead: &'static [&'static str],
     /// The member that names an entry.
     name: &'static str,
-    /// The members without which it is still an entry.
+    /// The members of an entry that may be left out.
     optional: &'static [&'static str],
-    decodes: fn(&RawJson) -> Result<(), serde_json::Error>,
+    /// Decodes an entry.
+    try_decode: fn(&RawJson) -> Result<(), serde_json::Error>,
 }
 
-fn decodes<T: DeserializeOwned>(text: &RawJson) -> Result<(), serde_json::Error> {
+fn try_decode<T: DeserializeOwned>(text: &RawJson) -> Result<(), serde_json::Error> {
     text.decode::<T>().map(drop)
 }
 
 macro_rules! lists {
     ($($result:ty: $member:literal of $entry:ty, named $name:literal, with $optional:expr;)*) => {$(
         impl Salvage for $result {
-            const ENTRIES: Option<Entries> = Some(Entries {
-                member: $member, instead: &[], name: $name, optional: &$optional, decodes: decodes::<$entry>,
+            const ENTRIES: Option<EntryList> = Some(EntryList {
+                member: $member, instead: &[], name: $name, optional: &$optional, try_decode: try_decode::<$entry>,
             });
             const OPTIONAL: &'static [&'static str] = &["nextCursor", "description", "_meta"];
         }
@@ -72,7 +73,7 @@ lists! {
 }
 
 impl Salvage for CallToolResult {
-    const ENTRIES: Option<Entries> = Some(Entries {
+    const ENTRIES: Option<EntryList> = Some(EntryList {
         member: "content",
         instead: &["structuredContent", "isError"],
         name: "type",
@@ -85,16 +86,16 @@ impl Salvage for CallToolResult {
             "size",
             "_meta",
         ],
-        decodes: decodes::<ContentBlock>,
+        try_decode: try_decode::<ContentBlock>,
     });
 
-    /// Of a tool that may have failed it must not be said that it succeeded.
-    fn prepare(method: &Method, members: &mut Members, warnings: &mut Warnings) {
-        let odd = members
+    /// Treats an unreadable `isError` as true, so that a failure is never taken for success.
+    fn repair(method: &Method, members: &mut RawMembers, warnings: &mut Warnings) {
+        let invalid = members
             .get("isError")
             .filter(|flag| !matches!(flag.as_str(), "true" | "false" | "null"));
-        if odd.is_some() {
-            warnings.left_out(method, "isError".into(), "not a boolean; taken for true");
+        if invalid.is_some() {
+            warnings.left_out(method, "isError".into(), "not a boolean; treated as true");
             members.set("isError", RawJson::from_trusted("true".into()));
         }
     }
@@ -105,8 +106,8 @@ impl Salvage for CompleteResult {}
 impl Salvage for DiscoverResult {
     const OPTIONAL: &'static [&'static str] = &["instructions", "_meta"];
 
-    /// A capability that cannot be read is one that is not used.
-    fn prepare(method: &Method, members: &mut Members, warnings: &mut Warnings) {
+    /// Removes capabilities that cannot be decoded.
+    fn repair(method: &Method, members: &mut RawMembers, warnings: &mut Warnings) {
         let Some(declared) = members.get("capabilities") else {
             return;
         };
@@ -118,14 +119,14 @@ impl Salvage for DiscoverResult {
             warnings.left_out(
                 method,
                 format!("capabilities.{}", shown(&name)),
-                "not what this capability looks like",
+                "not a valid value of this capability",
             );
         }
         members.set("capabilities", RawJson::from(&declared.into()));
     }
 }
 
-/// Decodes a result, without what is malformed in it if something is.
+/// Decodes a result, leaving out what is malformed in it.
 pub(crate) fn decode<T: Salvage>(
     method: &Method,
     result: &RawJson,
@@ -145,10 +146,10 @@ fn salvage<T: Salvage>(
     warnings: &mut Warnings,
 ) -> Result<T, ClientError> {
     let fail = |error: serde_json::Error| ClientError::decode(method, error);
-    let Ok(mut members) = result.decode::<Members>() else {
+    let Ok(mut members) = result.decode::<RawMembers>() else {
         return Err(fail(error));
     };
-    T::prepare(method, &mut members, warnings);
+    T::repair(method, &mut members, warnings);
     let mut list = None;
     if let Some(entries) = T::ENTRIES {
         list = Some((
@@ -157,11 +158,11 @@ fn salvage<T: Salvage>(
                 .well_formed(method, &members, warnings)
                 .ok_or_else(|| fail(error))?,
         ));
-        // So that the list is not decoded again for each optional member.
+        // Spares decoding the list again for each optional member.
         members.set(entries.member, RawJson::from_trusted("[]".into()));
     }
-    let mut members = members.without_malformed(T::OPTIONAL, decodes::<T>, |name, why| {
-        warnings.left_out(method, name.to_owned(), why);
+    let mut members = members.without_malformed(T::OPTIONAL, try_decode::<T>, |name, reason| {
+        warnings.left_out(method, name.to_owned(), reason);
     });
     if let Some((member, entries)) = list {
         members.set(member, entries);
@@ -169,56 +170,56 @@ fn salvage<T: Salvage>(
     members.decode().map_err(fail)
 }
 
-impl Entries {
-    /// The list without its malformed entries; `None` if there is no list.
+impl EntryList {
+    /// Returns the list without its malformed entries; `None` if there is no list.
     fn well_formed(
         &self,
         method: &Method,
-        result: &Members,
+        result: &RawMembers,
         warnings: &mut Warnings,
     ) -> Option<RawJson> {
         let items: Vec<RawJson> = match result.get(self.member) {
             None if !self.instead.iter().any(|name| result.get(name).is_some()) => return None,
             Some(list) if list.as_str() != "null" => list.decode().ok()?,
             absent => {
-                let why = if absent.is_some() {
+                let reason = if absent.is_some() {
                     "null instead of a list"
                 } else {
                     "missing"
                 };
-                warnings.left_out(method, self.member.to_owned(), why);
+                warnings.left_out(method, self.member.to_owned(), reason);
                 Vec::new()
             }
         };
         let mut kept: Vec<RawJson> = Vec::with_capacity(items.len());
         for (index, item) in items.into_iter().enumerate() {
-            let Err(why) = (self.decodes)(&item) else {
+            let Err(reason) = (self.try_decode)(&item) else {
                 kept.push(item);
                 continue;
             };
             let members = item
-                .decode::<Members>()
-                .unwrap_or_else(|_| Members(Vec::new()));
+                .decode::<RawMembers>()
+                .unwrap_or_else(|_| RawMembers(Vec::new()));
             let part = self.label(index, &members);
             let mut left_out = Vec::new();
-            let rest = members.without_malformed(self.optional, self.decodes, |name, why| {
-                left_out.push((format!("{part}.{name}"), why.to_string()));
+            let rest = members.without_malformed(self.optional, self.try_decode, |name, reason| {
+                left_out.push((format!("{part}.{name}"), reason.to_string()));
             });
             let rest = rest.text();
-            if (self.decodes)(&rest).is_ok() {
+            if (self.try_decode)(&rest).is_ok() {
                 left_out
                     .into_iter()
-                    .for_each(|(part, why)| warnings.left_out(method, part, why));
+                    .for_each(|(part, reason)| warnings.left_out(method, part, reason));
                 kept.push(rest);
             } else {
-                warnings.left_out(method, part, why);
+                warnings.left_out(method, part, reason);
             }
         }
         RawJson::from_value(&kept).ok()
     }
 
-    /// `tools[3] "sum"`.
-    fn label(&self, index: usize, entry: &Members) -> String {
+    /// Returns the description of an entry, such as `tools[3] "sum"`.
+    fn label(&self, index: usize, entry: &RawMembers) -> String {
         let name = entry
             .get(self.name)
             .and_then(|name| name.decode::<String>().ok());
@@ -235,11 +236,11 @@ fn shown(name: &str) -> String {
         .to_string()
 }
 
-/// The members of an object as text, in their order. One that occurs twice does not decode.
+/// The members of an object as text, in order. Decoding fails on duplicate members.
 #[derive(Clone, Debug)]
-pub(crate) struct Members(Vec<(String, RawJson)>);
+pub(crate) struct RawMembers(Vec<(String, RawJson)>);
 
-impl Members {
+impl RawMembers {
     fn get(&self, name: &str) -> Option<&RawJson> {
         self.0
             .iter()
@@ -254,12 +255,12 @@ impl Members {
         }
     }
 
-    /// The same without those of the `optional` members with which it does not decode. Each is
-    /// tried by itself, beside the members that are not optional.
+    /// Removes the `optional` members that keep the object from decoding. Each is tried alone,
+    /// together with the required members.
     fn without_malformed(
         self,
         optional: &[&str],
-        decodes: fn(&RawJson) -> Result<(), serde_json::Error>,
+        try_decode: fn(&RawJson) -> Result<(), serde_json::Error>,
         mut left_out: impl FnMut(&str, serde_json::Error),
     ) -> Self {
         let (candidates, mut kept): (Vec<_>, Vec<_>) = self
@@ -270,11 +271,11 @@ impl Members {
         for (name, value) in candidates {
             let mut trial = kept[..required].to_vec();
             trial.push((name, value));
-            let verdict = decodes(&Self(trial.clone()).text());
+            let decoded = try_decode(&Self(trial.clone()).text());
             if let Some((name, value)) = trial.pop() {
-                match verdict {
+                match decoded {
                     Ok(()) => kept.push((name, value)),
-                    Err(why) => left_out(&name, why),
+                    Err(reason) => left_out(&name, reason),
                 }
             }
         }
@@ -300,15 +301,15 @@ impl Members {
     }
 }
 
-impl<'de> Deserialize<'de> for Members {
+impl<'de> Deserialize<'de> for RawMembers {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct V;
-        impl<'de> Visitor<'de> for V {
-            type Value = Members;
+        struct MembersVisitor;
+        impl<'de> Visitor<'de> for MembersVisitor {
+            type Value = RawMembers;
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("an object")
             }
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members, A::Error> {
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<RawMembers, A::Error> {
                 let mut members: Vec<(String, RawJson)> = Vec::new();
                 let mut seen = std::collections::HashSet::new();
                 while let Some((name, value)) = map.next_entry::<String, RawJson>()? {
@@ -317,9 +318,9 @@ impl<'de> Deserialize<'de> for Members {
                     }
                     members.push((name, value));
                 }
-                Ok(Members(members))
+                Ok(RawMembers(members))
             }
         }
-        deserializer.deserialize_map(V)
+        deserializer.deserialize_map(MembersVisitor)
     }
 }

@@ -1,32 +1,32 @@
-//! The parameters of one request, through all the wire requests that it takes.
+//! The method and parameters of one request, shared by all wire requests that it takes.
 
 use carryall_proto::{Params, ParamsWriter};
 use carryall_types::{JsonObject, Method, RawJson};
 
-/// What is asked for: the same in each round and each attempt. Only `_meta` and the round members
-/// differ.
+/// The method and parameters of a request. Each attempt and each round sends the same members;
+/// only `_meta` and the members of the round differ.
 #[derive(Debug)]
 pub(crate) struct RequestSpec {
     pub(crate) method: Method,
-    /// The result is wanted as text, whatever its type.
+    /// The caller wants the text of the result, whatever its type.
     pub(crate) raw: bool,
-    /// The last progress that the server told.
-    pub(crate) reached: f64,
+    /// The last progress that the server reported.
+    pub(crate) last_progress: f64,
     params: SpecParams,
 }
 
 #[derive(Debug)]
 enum SpecParams {
-    /// Not sent yet: still open for more members.
-    Open(ParamsWriter),
-    /// As first sent, `_meta` included, without round members.
+    /// Not sent yet; takes further members.
+    Unsent(ParamsWriter),
+    /// As last sent: with `_meta`, without the members of a round.
     Sent(Params),
 }
 
-/// What a round brings back to the server (`basic/patterns/mrtr`): text, so that it goes out
-/// exactly as it came.
+/// What a retry returns to the server (`basic/patterns/mrtr`). Kept as text, so that it is sent
+/// exactly as it was received.
 #[derive(Clone, Debug)]
-pub(crate) struct RoundAnswer {
+pub(crate) struct RoundInput {
     pub(crate) responses: Option<RawJson>,
     pub(crate) state: Option<RawJson>,
 }
@@ -36,16 +36,16 @@ impl RequestSpec {
         Self {
             method,
             raw: false,
-            reached: 0.0,
-            params: SpecParams::Open(params),
+            last_progress: 0.0,
+            params: SpecParams::Unsent(params),
         }
     }
 
-    /// The parameters for the next wire request. Each starts from what was asked at first, so that
-    /// nothing of one round gets into another.
-    pub(crate) fn params(&mut self, meta: &RawJson, round: Option<&RoundAnswer>) -> Params {
+    /// Returns the parameters of the next wire request. They start from the original members, so
+    /// that nothing of one round is sent in another.
+    pub(crate) fn params(&mut self, meta: &RawJson, round: Option<&RoundInput>) -> Params {
         let mut params = match &mut self.params {
-            SpecParams::Open(writer) => {
+            SpecParams::Unsent(writer) => {
                 let mut writer = std::mem::take(writer);
                 writer.put_raw("_meta", meta);
                 writer.finish()
@@ -64,18 +64,18 @@ impl RequestSpec {
         params
     }
 
-    /// The parameters as last sent.
-    pub(crate) fn sent(&self) -> Option<&Params> {
+    /// Returns the parameters as last sent, without the members of a round.
+    pub(crate) fn sent_params(&self) -> Option<&Params> {
         match &self.params {
-            SpecParams::Open(_) => None,
+            SpecParams::Unsent(_) => None,
             SpecParams::Sent(params) => Some(params),
         }
     }
 
-    /// The parameters as an object, for the cache key.
-    pub(crate) fn object(&self) -> JsonObject {
+    /// Returns the parameters as an object, for the cache key.
+    pub(crate) fn to_object(&self) -> JsonObject {
         match &self.params {
-            SpecParams::Open(writer) => writer.clone().finish().raw().decode(),
+            SpecParams::Unsent(writer) => writer.clone().finish().raw().decode(),
             SpecParams::Sent(params) => params.raw().decode(),
         }
         .unwrap_or_default()

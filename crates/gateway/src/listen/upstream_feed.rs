@@ -1,6 +1,7 @@
-//! What one upstream tells a subscription, across breaks.
+//! The notifications of one upstream for a subscription, across interruptions.
 
-use super::{Opened, open};
+use super::filter::requested;
+use super::open::{OpenOutcome, open};
 use crate::upstream::Upstream;
 use carryall_proto::backoff::Backoff;
 use carryall_proto::listen::{Change, TaskChange, matches};
@@ -17,21 +18,24 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 const BACKOFF: Backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(30));
-/// A subscription that has lasted this long is no failed attempt.
-const LASTED: Duration = Duration::from_secs(5);
+/// A subscription that lasted this long resets the count of failures.
+const STABLE_AFTER: Duration = Duration::from_secs(5);
 
+/// The subscription at one upstream, which is opened again when it ends.
 pub(super) struct UpstreamFeed {
     upstream: Upstream,
     call: Call,
+    /// What the upstream was asked for.
     requested: SubscriptionFilter,
-    /// What the client was promised.
-    filter: Arc<SubscriptionFilter>,
-    patience: Duration,
+    /// What the client was granted.
+    granted: Arc<SubscriptionFilter>,
+    open_timeout: Duration,
+    /// `None` while the subscription is to be opened.
     stream: Option<MessageStream>,
-    since: Instant,
-    /// Breaks in a row.
-    breaks: u32,
-    /// What may have happened while nobody listened.
+    opened_at: Instant,
+    /// Consecutive failures.
+    failures: u32,
+    /// Changes that may have been missed during an interruption.
     missed: VecDeque<Notification>,
 }
 
@@ -39,25 +43,24 @@ impl UpstreamFeed {
     pub(super) fn new(
         upstream: Upstream,
         call: Call,
-        filter: Arc<SubscriptionFilter>,
-        patience: Duration,
+        granted: Arc<SubscriptionFilter>,
+        open_timeout: Duration,
         stream: Option<MessageStream>,
     ) -> Self {
-        let (breaks, requested) = (u32::from(stream.is_none()), requested(&call));
         Self {
+            requested: requested(&call),
             upstream,
             call,
-            requested,
-            filter,
-            patience,
+            granted,
+            open_timeout,
+            failures: u32::from(stream.is_none()),
             stream,
-            since: Instant::now(),
-            breaks,
+            opened_at: Instant::now(),
             missed: VecDeque::new(),
         }
     }
 
-    /// What the client is to be told. Never ends.
+    /// Returns the notifications for the client. Never ends.
     pub(super) fn into_stream(self) -> impl Stream<Item = Notification> + Send {
         unfold(
             self,
@@ -71,87 +74,89 @@ impl UpstreamFeed {
                 return missed;
             }
             let Some(stream) = &mut self.stream else {
-                self.listen_again().await;
+                self.reopen().await;
                 continue;
             };
             match stream.next().await {
-                Some(Ok(Message::Notification(notification))) if self.is_wanted(&notification) => {
+                Some(Ok(Message::Notification(notification))) if self.is_granted(&notification) => {
                     return notification;
                 }
                 Some(Ok(Message::Notification(_))) => {}
-                // Closed in good order or not: the client's subscription goes on.
-                Some(Ok(Message::Response(_)) | Err(_)) | None => self.broke(),
+                // Closed gracefully or not: the client's subscription goes on.
+                Some(Ok(Message::Response(_)) | Err(_)) | None => self.interrupted(),
             }
         }
     }
 
-    fn broke(&mut self) {
+    fn interrupted(&mut self) {
         tracing::info!(
             upstream = self.upstream.name(),
-            "the subscription ended; listening again"
+            "the subscription ended; opening it again"
         );
         self.stream = None;
-        self.breaks = if self.since.elapsed() >= LASTED {
+        self.failures = if self.opened_at.elapsed() >= STABLE_AFTER {
             0
         } else {
-            self.breaks.saturating_add(1)
+            self.failures.saturating_add(1)
         };
     }
 
-    async fn listen_again(&mut self) {
-        // After the first break another replica may be there at once.
-        if let Some(attempt) = self.breaks.checked_sub(1) {
+    async fn reopen(&mut self) {
+        // No delay after the first failure: another replica may be available.
+        if let Some(attempt) = self.failures.checked_sub(1) {
             sleep(BACKOFF.delay(attempt, crate::random::bits())).await;
         }
-        self.since = Instant::now();
-        match open(&self.upstream, self.call.clone(), self.patience).await {
-            Opened::Listens(_, stream) => {
+        self.opened_at = Instant::now();
+        match open(&self.upstream, self.call.clone(), self.open_timeout).await {
+            OpenOutcome::Acknowledged(_, stream) => {
                 self.stream = Some(stream);
                 self.missed = self.all_changes();
             }
-            Opened::Refuses(error) | Opened::Fails(error) | Opened::Late(error) => {
-                tracing::debug!(upstream = self.upstream.name(), %error, "cannot listen");
-                self.breaks = self.breaks.saturating_add(1);
+            OpenOutcome::Refused(error)
+            | OpenOutcome::Failed(error)
+            | OpenOutcome::TimedOut(error) => {
+                tracing::debug!(upstream = self.upstream.name(), %error, "cannot open the subscription");
+                self.failures = self.failures.saturating_add(1);
             }
         }
     }
 
-    /// Nobody knows what changed in the meantime. To look again is cheap; to miss a change is not.
+    /// Returns notifications of all changes that may have been missed.
     fn all_changes(&self) -> VecDeque<Notification> {
         let lists = [
-            (self.filter.wants_tools(), Change::Tools),
-            (self.filter.wants_prompts(), Change::Prompts),
-            (self.filter.wants_resources(), Change::Resources),
+            (self.granted.wants_tools(), Change::Tools),
+            (self.granted.wants_prompts(), Change::Prompts),
+            (self.granted.wants_resources(), Change::Resources),
         ];
         let lists = lists
             .into_iter()
-            .filter_map(|(wanted, change)| wanted.then_some(change));
+            .filter_map(|(granted, change)| granted.then_some(change));
         let resources = self
-            .filter
+            .granted
             .resource_uris()
             .iter()
             .map(|uri| Change::Resource(uri.as_str().into()));
-        let wanted = lists
+        let changes = lists
             .chain(resources)
             .filter(|change| matches(&self.requested, change));
-        wanted
+        changes
             .map(|change| change.notification(self.call.id()))
             .collect()
     }
 
-    /// The client gets what it asked for and was promised; the upstream may have joined after the
-    /// acknowledgement, or be one that sends more than it should. Of methods that are not known
-    /// here only those pass that the filter names, as extensions do.
-    fn is_wanted(&self, notification: &Notification) -> bool {
+    /// Returns whether the client was granted a notification. The upstream may have been added
+    /// after the acknowledgement, or send more than it was asked for. Methods unknown to the
+    /// gateway pass if the filters name them, as extensions do.
+    fn is_granted(&self, notification: &Notification) -> bool {
         let change = match &*notification.method {
             notification::TOOLS_LIST_CHANGED => Change::Tools,
             notification::PROMPTS_LIST_CHANGED => Change::Prompts,
             notification::RESOURCES_LIST_CHANGED => Change::Resources,
-            notification::RESOURCE_UPDATED => match member_of(notification, "uri") {
+            notification::RESOURCE_UPDATED => match string_param(notification, "uri") {
                 Some(uri) => Change::Resource(uri.into()),
                 None => return false,
             },
-            task_method::CHANGED => match member_of(notification, "taskId") {
+            task_method::CHANGED => match string_param(notification, "taskId") {
                 Some(id) => Change::Task(TaskChange {
                     id: id.into(),
                     task: RawJson::NULL,
@@ -159,27 +164,19 @@ impl UpstreamFeed {
                 None => return false,
             },
             method => {
-                return [&self.requested, &*self.filter]
+                return [&self.requested, &*self.granted]
                     .iter()
                     .all(|filter| filter.extra.contains_key(method));
             }
         };
-        matches(&self.requested, &change) && matches(&self.filter, &change)
+        matches(&self.requested, &change) && matches(&self.granted, &change)
     }
 }
 
-fn member_of(notification: &Notification, member: &str) -> Option<String> {
+fn string_param(notification: &Notification, member: &str) -> Option<String> {
     let params: JsonObject = notification.params.as_ref()?.decode().ok()?;
     params
         .get(member)
         .and_then(JsonValue::as_str)
         .map(str::to_owned)
-}
-
-/// What the client asked for.
-fn requested(call: &Call) -> SubscriptionFilter {
-    call.params()
-        .get("notifications")
-        .and_then(|filter| filter.decode().ok())
-        .unwrap_or_default()
 }

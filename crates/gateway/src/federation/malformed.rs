@@ -1,13 +1,13 @@
-//! What is wrong with an answer that is used nevertheless.
+//! Logs the malformed parts of an answer that is used nevertheless.
 
 use carryall_proto::Printable;
 use carryall_types::Method;
 use std::fmt;
 
-/// How much of the first fault is logged, in characters.
+/// The characters logged of the first malformed part.
 const MAX_SHOWN: usize = 200;
 
-/// The faults of one answer. However many there are, they are one line of the log.
+/// The malformed parts of one answer, which are logged in one line.
 #[derive(Debug, Default)]
 pub(super) struct MalformedParts {
     first: Option<String>,
@@ -15,10 +15,10 @@ pub(super) struct MalformedParts {
 }
 
 impl MalformedParts {
-    pub(super) fn add(&mut self, part: impl fmt::Display, why: impl fmt::Display) {
+    pub(super) fn add(&mut self, part: impl fmt::Display, reason: impl fmt::Display) {
         self.count += 1;
         self.first.get_or_insert_with(|| {
-            Printable(&format!("{part}: {why}"))
+            Printable(&format!("{part}: {reason}"))
                 .clipped(MAX_SHOWN)
                 .to_string()
         });
@@ -26,7 +26,7 @@ impl MalformedParts {
 
     pub(super) fn report(self, upstream: &str, method: &Method) {
         if let Some(first) = self.first {
-            tracing::warn!(upstream, %method, count = self.count, first, "parts of an answer are malformed and left out");
+            tracing::warn!(upstream, %method, count = self.count, first, "malformed parts of an answer left out");
         }
     }
 }
@@ -36,17 +36,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn any_number_of_faults_takes_the_space_of_one() {
-        let mut faults = MalformedParts::default();
+    fn only_the_first_part_is_stored_and_it_is_clipped() {
+        let mut malformed = MalformedParts::default();
         for number in 0..10_000 {
-            faults.add(format_args!("entry {number}"), "x\u{1b}\n".repeat(1000));
+            malformed.add(format_args!("entry {number}"), "x\u{1b}\n".repeat(1000));
         }
-        let first = faults.first.unwrap();
+        let first = malformed.first.unwrap();
         assert!(
             first.starts_with("entry 0: x") && first.len() < 2000,
             "{first}"
         );
         assert!(!first.contains(char::is_control));
-        assert_eq!(faults.count, 10_000);
+        assert_eq!(malformed.count, 10_000);
     }
 }

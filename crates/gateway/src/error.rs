@@ -1,54 +1,64 @@
-//! What a downstream client is told when an upstream gave no answer.
+//! Errors of the gateway, as clients receive them.
 //!
 //! Messages name the upstream as the gateway's configuration does and say what to do. Addresses and
-//! causes are for the log: they would tell strangers what stands behind the gateway.
+//! causes are only logged, so that clients learn nothing about the network behind the gateway.
 
 use carryall_proto::CallError;
 use carryall_types::ErrorObject;
 use std::time::Duration;
 
-/// The error codes of a gateway. They lie outside the ranges that JSON-RPC and MCP keep to
-/// themselves (`basic/index#error-codes`).
+/// The JSON-RPC error codes of a gateway, outside the ranges that JSON-RPC and MCP reserve
+/// (`basic/index#error-codes`).
+///
+/// ```
+/// use carryall_gateway::code;
+///
+/// fn is_safe_to_retry(error_code: i64) -> bool {
+///     matches!(error_code, code::UPSTREAM_UNREACHABLE | code::BUSY)
+/// }
+/// ```
 pub mod code {
     use carryall_proto::wire;
 
     /// No replica of the upstream can be reached. The request was not executed.
     pub const UPSTREAM_UNREACHABLE: i64 = -31010;
-    /// The upstream did not answer in time. Whether it goes on with the request is unknown.
+    /// The upstream did not answer in time. Whether the request was executed is unknown.
     pub const UPSTREAM_TIMEOUT: i64 = -31011;
-    /// The connection broke after the request had left. Whether it was executed is unknown.
+    /// The connection broke after the request was sent. Whether it was executed is unknown.
     pub const UPSTREAM_BROKEN: i64 = -31012;
-    /// The upstream answered with something that is not MCP.
+    /// The upstream's answer is not valid MCP.
     pub const UPSTREAM_INVALID: i64 = -31013;
-    /// The gateway is at its limit, or the caller at its share of it. The request was not executed.
+    /// The gateway, the caller or the upstream has too many requests in flight. The request was not
+    /// executed.
     pub const BUSY: i64 = -31014;
-    /// The upstream wants credentials that the gateway was not given (HTTP 401). The request was
-    /// not executed. Over HTTP the client gets status 401.
+    /// The upstream requires credentials that the gateway does not have (HTTP 401). The request was
+    /// not executed. Over HTTP the client receives status 401.
     pub const UPSTREAM_UNAUTHORIZED: i64 = wire::UPSTREAM_UNAUTHORIZED;
-    /// The upstream refuses access (HTTP 403). The request was not executed. Over HTTP the client
-    /// gets status 403.
+    /// The upstream denies access (HTTP 403). The request was not executed. Over HTTP the client
+    /// receives status 403.
     pub const UPSTREAM_FORBIDDEN: i64 = wire::UPSTREAM_FORBIDDEN;
 }
 
-/// Why a call has no answer from upstream.
+/// Why a call has no response from an upstream.
 #[derive(Clone, Debug)]
 pub(crate) enum GatewayError {
-    /// Nothing that could have executed the request was reached.
+    /// No replica could be reached, so the request was not executed.
     Unreachable { upstream: Box<str>, replicas: usize },
-    /// What came instead of an answer.
+    /// The call to a replica failed.
     Failed {
         upstream: Box<str>,
         error: CallError,
     },
-    /// The gateway's own time limit.
+    /// The gateway's timeout expired.
     Timeout(Duration),
-    /// The gateway's own limit of calls.
+    /// The gateway has as many calls in flight as it allows.
     Busy,
-    /// The gateway's limit of calls for one caller.
+    /// The caller has as many calls in flight as one caller may have.
     CallerBusy(u32),
 }
 
 impl GatewayError {
+    /// Returns the error to send to the client.
     pub(crate) fn to_error(&self) -> ErrorObject {
         match self {
             Self::Unreachable { upstream, replicas } => {
@@ -56,7 +66,7 @@ impl GatewayError {
                     0 | 1 => format!("The server {upstream:?} cannot be reached"),
                     count => format!("None of the {count} replicas of {upstream:?} can be reached"),
                 };
-                let advice = "the request was not executed, so try again; if that does not help, see whether the server runs";
+                let advice = "the request was not executed, so try again; if that does not help, check that the server runs";
                 ErrorObject::new(
                     code::UPSTREAM_UNREACHABLE,
                     format!("{who}: {advice} (the gateway's log says why)"),
@@ -66,17 +76,17 @@ impl GatewayError {
             Self::Timeout(limit) => ErrorObject::new(
                 code::UPSTREAM_TIMEOUT,
                 format!(
-                    "No answer within {limit:?}, the gateway's limit: whether the request was executed is unknown"
+                    "No response within {limit:?}, the gateway's timeout: whether the request was executed is unknown"
                 ),
             ),
             Self::Busy => ErrorObject::new(
                 code::BUSY,
-                "The gateway has as many requests in work as it accepts: the request was not executed, try again later",
+                "The gateway has too many requests in flight: the request was not executed, try again later",
             ),
             Self::CallerBusy(limit) => ErrorObject::new(
                 code::BUSY,
                 format!(
-                    "This caller has {limit} requests and subscriptions open at the gateway, as many as one caller may: the \
+                    "This caller has {limit} requests and subscriptions in flight, as many as the gateway allows: the \
                      request was not executed, try again when some of them have ended"
                 ),
             ),
@@ -94,46 +104,49 @@ fn failed(upstream: &str, error: &CallError) -> ErrorObject {
         CallError::Broken(_) => ErrorObject::new(
             code::UPSTREAM_BROKEN,
             format!(
-                "The connection to {upstream:?} broke before the answer: whether the request was executed is unknown, \
-                 so check before you repeat it"
+                "The connection to {upstream:?} broke before the response: whether the request was executed is \
+                 unknown, so check before repeating it"
             ),
         ),
         CallError::Timeout(limit) => ErrorObject::new(
             code::UPSTREAM_TIMEOUT,
             format!(
-                "{upstream:?} did not answer within {limit:?}: whether the request was executed is unknown"
+                "{upstream:?} did not respond within {limit:?}: whether the request was executed is unknown"
             ),
         ),
         CallError::NotMcp { status: 401, .. } => ErrorObject::new(
             code::UPSTREAM_UNAUTHORIZED,
             format!(
-                "{upstream:?} wants credentials (HTTP 401) and the request was not executed. Credentials of clients are not \
-                 passed on: whoever runs the gateway configures those for {upstream:?}"
+                "{upstream:?} requires credentials (HTTP 401), and the request was not executed. Credentials of \
+                 clients are not passed on: the operator of the gateway configures those for {upstream:?}"
             ),
         ),
         CallError::NotMcp { status: 403, .. } => ErrorObject::new(
             code::UPSTREAM_FORBIDDEN,
             format!(
-                "{upstream:?} refuses access (HTTP 403) and the request was not executed. Whoever runs the gateway finds the \
-                 reason in its log"
+                "{upstream:?} denies access (HTTP 403), and the request was not executed. The gateway's log has the \
+                 reason"
             ),
         ),
         CallError::NotMcp { status, .. } => ErrorObject::new(
             code::UPSTREAM_INVALID,
             format!(
-                "{upstream:?} answered with HTTP {status} instead of MCP: see whether its URL and its version are right (the \
-                 gateway's log has the answer)"
+                "{upstream:?} answered with HTTP {status} instead of MCP: check its URL and version (the gateway's \
+                 log has the response)"
             ),
         ),
         CallError::Malformed(_) => ErrorObject::new(
             code::UPSTREAM_INVALID,
             format!(
-                "{upstream:?} broke the protocol, or speaks a revision that the gateway does not (its log says how)"
+                "{upstream:?} violated the protocol, or speaks a revision that the gateway does not (the gateway's log \
+                 has the details)"
             ),
         ),
         CallError::TooLarge(limit) => ErrorObject::new(
             code::UPSTREAM_INVALID,
-            format!("The answer of {upstream:?} is larger than {limit} bytes, the gateway's limit"),
+            format!(
+                "The response of {upstream:?} is larger than {limit} bytes, the gateway's limit"
+            ),
         ),
         CallError::Refused(why) => ErrorObject::invalid_params(format!(
             "The request cannot be passed on to {upstream:?}: {why}"
@@ -141,15 +154,15 @@ fn failed(upstream: &str, error: &CallError) -> ErrorObject {
         CallError::HandshakeRefused(_) => ErrorObject::new(
             code::UPSTREAM_INVALID,
             format!(
-                "{upstream:?} refuses the handshake of its revision, and the request was not executed (the gateway's log has \
-                 the answer)"
+                "{upstream:?} refused the handshake, and the request was not executed (the gateway's log has the \
+                 response)"
             ),
         ),
         CallError::Busy(_) => ErrorObject::new(
             code::BUSY,
             format!(
-                "{upstream:?} has as many requests or sessions as the gateway allows (the gateway's log says which): the \
-                 request was not executed, try again later"
+                "{upstream:?} has as many requests or sessions in flight as the gateway allows (the gateway's log says \
+                 which): the request was not executed, try again later"
             ),
         ),
         CallError::Layer(_) => ErrorObject::internal(),
@@ -161,7 +174,7 @@ mod tests {
     use super::*;
     use carryall_proto::wire;
 
-    fn all() -> Vec<GatewayError> {
+    fn all_errors() -> Vec<GatewayError> {
         let errors = [
             CallError::unreachable("10.1.2.3:80: connection refused"),
             CallError::broken("10.1.2.3:80: reset"),
@@ -203,25 +216,25 @@ mod tests {
 
     // spec: base-jsonrpc-19, base-jsonrpc-20, base-jsonrpc-26
     #[test]
-    fn the_codes_of_a_gateway_lie_outside_the_reserved_ranges() {
-        for fault in all() {
-            assert!(wire::may_emit(fault.to_error().code), "{fault:?}");
+    fn codes_are_outside_the_reserved_ranges() {
+        for error in all_errors() {
+            assert!(wire::may_emit(error.to_error().code), "{error:?}");
         }
     }
 
     // spec: gateway-derived-10
     #[test]
-    fn no_message_says_where_an_upstream_is() {
-        for fault in all() {
-            let message = fault.to_error().message;
+    fn messages_do_not_reveal_addresses() {
+        for error in all_errors() {
+            let message = error.to_error().message;
             assert!(!message.contains("10.1.2.3"), "{message}");
         }
     }
 
     #[test]
-    fn a_call_that_may_have_been_executed_is_never_called_safe_to_repeat() {
-        for fault in all() {
-            let error = fault.to_error();
+    fn only_calls_that_were_not_executed_are_called_safe_to_retry() {
+        for error in all_errors() {
+            let error = error.to_error();
             let unknown = matches!(error.code, code::UPSTREAM_BROKEN | code::UPSTREAM_TIMEOUT);
             assert_eq!(
                 error.message.contains("unknown"),

@@ -1,4 +1,4 @@
-//! The place of one replica: its service, while it has one, and what is known of its health.
+//! One replica of an upstream: its service, while it is up, and its health.
 
 use super::health::{Health, blames_replica};
 use carryall_proto::sync::Mutex;
@@ -8,27 +8,30 @@ use std::sync::{Arc, MutexGuard};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+/// The consecutive unanswered probes after which a replica counts as hanging; a single one may be
+/// due to load.
+const MAX_UNANSWERED_PROBES: u32 = 2;
+
+/// One replica of an upstream.
 pub(crate) struct ReplicaSlot {
     label: Box<str>,
     upstream: Box<str>,
-    state: Mutex<State>,
+    state: Mutex<ReplicaState>,
 }
 
 #[derive(Default)]
-struct State {
+struct ReplicaState {
     service: Option<SharedService>,
     health: Health,
-    timeouts: u32,
-    /// How often it came up.
+    /// Consecutive unanswered probes.
+    unanswered_probes: u32,
+    /// How often the replica came up.
     starts: u64,
-    /// Somebody is starting it, so that waiting for it makes sense.
+    /// Whether the replica is being started.
     starting: bool,
-    /// It has answered since it came up.
+    /// Whether it has answered since it came up.
     answered: bool,
 }
-
-/// Silent probes in a row that mean that a replica hangs; a single one may be due to load.
-const SILENT_PROBES: u32 = 2;
 
 impl ReplicaSlot {
     pub(super) fn new(label: &str, upstream: &str) -> Self {
@@ -39,6 +42,7 @@ impl ReplicaSlot {
         }
     }
 
+    /// Returns the name of the upstream.
     pub(crate) fn upstream(&self) -> &str {
         &self.upstream
     }
@@ -46,40 +50,40 @@ impl ReplicaSlot {
     pub(super) fn label(&self) -> &str {
         &self.label
     }
-    /// The service, if a request may go there now.
-    pub(super) fn take(&self, now: Instant) -> Option<SharedService> {
+
+    /// Returns the service if a request may be sent to it now.
+    pub(super) fn acquire(&self, now: Instant) -> Option<SharedService> {
         let mut state = self.lock();
         let service = state.service.clone()?;
-        state.health.take(now).then_some(service)
+        state.health.acquire(now).then_some(service)
     }
 
     pub(super) fn service(&self) -> Option<SharedService> {
         self.lock().service.clone()
     }
 
-    /// For choosing among the dead: those without a service come last.
-    pub(super) fn due(&self) -> (bool, Option<Instant>) {
+    /// Orders unhealthy replicas by the end of their backoff; those without a service come last.
+    pub(super) fn retry_order(&self) -> (bool, Option<Instant>) {
         let state = self.lock();
-        (state.service.is_none(), state.health.due())
+        (state.service.is_none(), state.health.retry_at())
     }
 
     pub(super) fn is_alive(&self) -> bool {
-        let state = self.lock();
-        state.service.is_some() && state.health.is_alive()
+        self.lock().is_alive()
     }
 
-    /// A request or probe was answered.
+    /// Records that a request or probe was answered.
     pub(super) fn succeeded(&self) {
         let mut state = self.lock();
-        state.timeouts = 0;
+        state.unanswered_probes = 0;
         state.answered = true;
         if state.health.succeeded() {
-            tracing::info!(upstream = %self.upstream, replica = %self.label, "replica answers again");
+            tracing::info!(upstream = %self.upstream, replica = %self.label, "replica is healthy again");
         }
     }
 
-    /// A request got no answer. What the upstream said may be in the error, so it is cleaned for
-    /// the log.
+    /// Records and logs that a request failed. The error may quote the upstream, so it is printed
+    /// without control characters.
     pub(crate) fn failed(&self, error: &CallError) {
         let text = error.to_string();
         let (upstream, replica, error_text) = (&*self.upstream, &*self.label, Printable(&text));
@@ -88,32 +92,31 @@ impl ReplicaSlot {
         } else if self.lock().health.failed(Instant::now()) {
             tracing::warn!(upstream, replica, error = %error_text, "replica is skipped");
         } else {
-            tracing::debug!(upstream, replica, error = %error_text, "replica is still dead");
+            tracing::debug!(upstream, replica, error = %error_text, "replica is still unhealthy");
         }
     }
 
-    /// A check got no answer, which whoever asked for it reports.
-    pub(super) fn failed_check(&self, error: &CallError) {
+    /// Records that a check failed. The caller of the check reports it.
+    pub(super) fn check_failed(&self, error: &CallError) {
         if blames_replica(error) {
             self.lock().health.failed(Instant::now());
         }
     }
 
-    /// A probe got no answer in time.
-    pub(super) fn silent(&self, error: &CallError) {
+    /// Records that a probe timed out.
+    pub(super) fn probe_timed_out(&self, error: &CallError) {
         let mut state = self.lock();
-        state.timeouts = state.timeouts.saturating_add(1);
-        if state.timeouts >= SILENT_PROBES && state.health.failed(Instant::now()) {
-            tracing::warn!(upstream = %self.upstream, replica = %self.label, %error, "replica hangs and is skipped");
+        state.unanswered_probes = state.unanswered_probes.saturating_add(1);
+        if state.unanswered_probes >= MAX_UNANSWERED_PROBES && state.health.failed(Instant::now()) {
+            tracing::warn!(upstream = %self.upstream, replica = %self.label, %error, "replica does not answer probes and is skipped");
         }
     }
 
     pub(super) fn status(&self) -> ReplicaStatus {
         let state = self.lock();
-        let alive = state.service.is_some() && state.health.is_alive();
         ReplicaStatus {
             label: self.label.clone(),
-            alive,
+            alive: state.is_alive(),
             answered: state.answered,
         }
     }
@@ -122,6 +125,7 @@ impl ReplicaSlot {
         self.lock().starting
     }
 
+    /// Returns how often the replica came up.
     pub(super) fn starts(&self) -> u64 {
         self.lock().starts
     }
@@ -129,32 +133,40 @@ impl ReplicaSlot {
     fn set(&self, service: Option<SharedService>, starting: bool) {
         let mut state = self.lock();
         let starts = state.starts + u64::from(service.is_some());
-        *state = State {
+        *state = ReplicaState {
             service,
             starts,
             starting,
-            ..State::default()
+            ..ReplicaState::default()
         };
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, ReplicaState> {
         self.state.lock()
     }
 }
 
-/// What is known about a replica.
+impl ReplicaState {
+    fn is_alive(&self) -> bool {
+        self.service.is_some() && self.health.is_alive()
+    }
+}
+
+/// The status of a replica.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct ReplicaStatus {
-    /// Its name for people.
+    /// The label given to [`Upstream::replica`](super::Upstream::replica).
     pub label: Box<str>,
-    /// Whether requests go there.
+    /// Whether it is up and healthy. A replica that was never called counts as healthy.
     pub alive: bool,
-    /// Whether it has answered anything since it came up. A replica that nobody has called yet
-    /// counts as alive.
+    /// Whether it has answered a request or probe since it came up.
     pub answered: bool,
 }
 
-/// The handle with which whoever runs a replica says where it is. Cheap to clone.
+/// Reports where a replica is, for whoever runs it. Cheap to clone.
+///
+/// Dropping it leaves the replica as it was last reported.
 #[derive(Clone)]
 pub struct ReplicaHandle {
     slot: Arc<ReplicaSlot>,
@@ -162,24 +174,26 @@ pub struct ReplicaHandle {
 }
 
 impl ReplicaHandle {
-    pub(super) fn of(slot: Arc<ReplicaSlot>, changed: Arc<Notify>) -> Self {
+    pub(super) fn new(slot: Arc<ReplicaSlot>, changed: Arc<Notify>) -> Self {
         Self { slot, changed }
     }
 
-    /// The replica runs, for the first time or again, and this service answers for it.
+    /// Reports that the replica is up, for the first time or again, and sends its requests to
+    /// `service` from now on.
     pub fn up(&self, service: SharedService) {
         self.slot.set(Some(service), false);
         self.changed.notify_waiters();
     }
 
-    /// The replica is being started: until [`up`](Self::up) or [`down`](Self::down) calls that find
-    /// no other one wait for it, within
+    /// Reports that the replica is being started. Until [`up`](Self::up) or [`down`](Self::down),
+    /// calls that find no other replica wait for it, for at most
     /// [`Upstream::start_timeout`](super::Upstream::start_timeout).
     pub fn starting(&self) {
         self.slot.set(None, true);
     }
 
-    /// The replica is gone, or could not be started. No requests go there before [`up`](Self::up).
+    /// Reports that the replica is down or could not be started. It receives no requests before
+    /// [`up`](Self::up).
     pub fn down(&self) {
         self.slot.set(None, false);
         self.changed.notify_waiters();

@@ -1,4 +1,4 @@
-//! Upstreams that take longer to start than an answer waits for them.
+//! Upstreams that answer after the fan-out timeout.
 
 mod common;
 
@@ -12,8 +12,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
 use tower_service::Service as _;
 
-/// A server with one tool that answers nothing before its time, and forgets no request that came
-/// earlier.
+/// A server with one tool that answers all requests once it has started.
 fn starting(tool: &str, takes: Duration) -> Fake {
     let (tool, ready) = (tool.to_owned(), Instant::now() + takes);
     Fake::new(move |call| {
@@ -25,8 +24,8 @@ fn starting(tool: &str, takes: Duration) -> Fake {
     })
 }
 
-/// The same, but for subscriptions, which it takes at once and tells nothing on.
-fn starting_but_listened_to(tool: &str, takes: Duration) -> Fake {
+/// The same, but it acknowledges subscriptions at once, without ever sending changes.
+fn starting_with_subscriptions(tool: &str, takes: Duration) -> Fake {
     let (tool, ready) = (tool.to_owned(), Instant::now() + takes);
     Fake::new(move |call| {
         let tool = tool.clone();
@@ -54,7 +53,7 @@ fn answered(call: &Call, tool: &str) -> Reply {
             let meta = json!({"io.modelcontextprotocol/subscriptionId": call.id()});
             let acknowledged = json!({"_meta": meta, "notifications": {}});
             let first = notification("notifications/subscriptions/acknowledged", acknowledged);
-            // It says nothing more, and does not end.
+            // It sends nothing else and does not end.
             Reply::Stream(Box::pin(
                 futures_util::stream::iter([Ok(first)]).chain(futures_util::stream::pending()),
             ))
@@ -63,7 +62,7 @@ fn answered(call: &Call, tool: &str) -> Reply {
     }
 }
 
-fn watched(gateway: Gateway) -> Gateway {
+fn with_watch(gateway: Gateway) -> Gateway {
     let watching = gateway.clone();
     tokio::spawn(async move { watching.watch().await });
     gateway
@@ -95,8 +94,8 @@ async fn listen(gateway: &Gateway) -> (MessageStream, Value) {
     (stream, promised)
 }
 
-/// Waits as long as it takes, in virtual time.
-async fn told(stream: &mut MessageStream) -> String {
+/// Waits for the next notification and returns its method.
+async fn next_method(stream: &mut MessageStream) -> String {
     match stream.next().await {
         Some(Ok(Message::Notification(notification))) => notification.method.to_string(),
         other => panic!("{other:?}"),
@@ -104,10 +103,10 @@ async fn told(stream: &mut MessageStream) -> String {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_upstream_that_was_left_out_joins_the_lists_and_listeners_are_told() {
+async fn a_late_upstream_is_added_to_lists_and_subscribers_are_notified() {
     let fast = starting("fast", Duration::ZERO);
-    let slow = starting_but_listened_to("slow", Duration::from_secs(20));
-    let gateway = watched(gateway([upstream("a", &[&fast]), upstream("b", &[&slow])]));
+    let slow = starting_with_subscriptions("slow", Duration::from_secs(20));
+    let gateway = with_watch(gateway([upstream("a", &[&fast]), upstream("b", &[&slow])]));
     assert_eq!(tools(&gateway).await, ["a__fast"]);
     let (mut stream, promised) = listen(&gateway).await;
     assert_eq!(
@@ -115,33 +114,39 @@ async fn an_upstream_that_was_left_out_joins_the_lists_and_listeners_are_told() 
         json!({"toolsListChanged": true}),
         "the gateway itself tells"
     );
-    assert_eq!(told(&mut stream).await, "notifications/tools/list_changed");
+    assert_eq!(
+        next_method(&mut stream).await,
+        "notifications/tools/list_changed"
+    );
     assert_eq!(tools(&gateway).await, ["a__fast", "b__slow"]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_listens_after_an_upstream_has_joined_is_told_of_it() {
+async fn a_new_subscription_is_notified_of_recent_late_answers() {
     let fast = starting("fast", Duration::ZERO);
-    let slow = starting_but_listened_to("slow", Duration::from_secs(6));
-    let gateway = watched(gateway([upstream("a", &[&fast]), upstream("b", &[&slow])]));
+    let slow = starting_with_subscriptions("slow", Duration::from_secs(6));
+    let gateway = with_watch(gateway([upstream("a", &[&fast]), upstream("b", &[&slow])]));
     assert_eq!(tools(&gateway).await, ["a__fast"]);
     tokio::time::sleep(Duration::from_secs(5)).await;
     let (mut stream, _) = listen(&gateway).await;
-    assert_eq!(told(&mut stream).await, "notifications/tools/list_changed");
+    assert_eq!(
+        next_method(&mut stream).await,
+        "notifications/tools/list_changed"
+    );
     assert_eq!(tools(&gateway).await, ["a__fast", "b__slow"]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn while_all_upstreams_start_a_client_can_connect_and_is_told_when_they_are_there() {
+async fn a_client_can_connect_while_all_upstreams_start_and_is_notified() {
     let one = starting("one", Duration::from_secs(20));
     let other = starting("other", Duration::from_secs(30));
-    let gateway = watched(gateway([upstream("a", &[&one]), upstream("b", &[&other])]));
+    let gateway = with_watch(gateway([upstream("a", &[&one]), upstream("b", &[&other])]));
     let found = answer(&gateway, call("server/discover", json!({}))).await;
     assert_eq!(
         found.result()["capabilities"]["tools"],
         json!({"listChanged": true})
     );
-    assert_eq!(found.result()["ttlMs"], 0, "it is incomplete");
+    assert_eq!(found.result()["ttlMs"], 0, "an incomplete answer");
     let (mut stream, promised) = listen(&gateway).await;
     assert_eq!(promised, json!({"toolsListChanged": true}));
     assert_eq!(
@@ -150,7 +155,10 @@ async fn while_all_upstreams_start_a_client_can_connect_and_is_told_when_they_ar
     );
     let mut seen = Vec::new();
     for _ in 0..20 {
-        assert_eq!(told(&mut stream).await, "notifications/tools/list_changed");
+        assert_eq!(
+            next_method(&mut stream).await,
+            "notifications/tools/list_changed"
+        );
         seen = tools(&gateway).await;
         if seen.len() == 2 {
             break;
@@ -160,7 +168,7 @@ async fn while_all_upstreams_start_a_client_can_connect_and_is_told_when_they_ar
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_followed_is_bounded_and_given_up_in_the_end() {
+async fn late_answers_are_bounded_in_number_and_time() {
     let fast = starting("fast", Duration::ZERO);
     let (begun, ended) = (std::sync::Arc::new(()), Fake::at_once(|_| Err(dead())));
     let held = std::sync::Arc::clone(&begun);
@@ -171,7 +179,7 @@ async fn what_is_followed_is_bounded_and_given_up_in_the_end() {
             std::future::pending().await
         })
     });
-    let gateway = watched(gateway([
+    let gateway = with_watch(gateway([
         upstream("a", &[&fast]),
         upstream("b", &[&never]),
         upstream("c", &[&ended]),
@@ -179,7 +187,7 @@ async fn what_is_followed_is_bounded_and_given_up_in_the_end() {
     for _ in 0..10 {
         assert_eq!(tools(&gateway).await, ["a__fast"]);
     }
-    // The closure's, the test's, and that of one call; a probe may be under way.
+    // Held by the closure, the test and one call; perhaps by a probe.
     assert!(
         std::sync::Arc::strong_count(&begun) <= 4,
         "{}",

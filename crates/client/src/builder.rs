@@ -43,7 +43,7 @@ use tower_service::Service;
 pub struct ClientBuilder {
     info: Option<Implementation>,
     versions: Vec<ProtocolVersion>,
-    destination: Option<Destination>,
+    source: Option<ServiceSource>,
     http_options: HttpOptions,
     server_id: Option<Arc<str>>,
     mirror_headers: Option<bool>,
@@ -54,8 +54,8 @@ pub struct ClientBuilder {
     invalid: Option<String>,
 }
 
-/// Where requests are sent.
-enum Destination {
+/// The service that requests are sent to, or the URL to make one for.
+enum ServiceSource {
     Url(String),
     Service(SharedService),
 }
@@ -69,7 +69,7 @@ impl Client {
                 env!("CARGO_PKG_VERSION"),
             )),
             versions: vec![ProtocolVersion::LATEST],
-            destination: None,
+            source: None,
             http_options: HttpOptions::default(),
             server_id: None,
             mirror_headers: None,
@@ -108,11 +108,11 @@ impl ClientBuilder {
         S::Error: Into<CallError>,
         S::Future: Send,
     {
-        self.destination(Destination::Service(SharedService::new(service)))
+        self.source(ServiceSource::Service(SharedService::new(service)))
     }
 
-    fn destination(mut self, destination: Destination) -> Self {
-        self.destination = Some(destination);
+    fn source(mut self, source: ServiceSource) -> Self {
+        self.source = Some(source);
         self
     }
 
@@ -357,13 +357,14 @@ impl ClientBuilder {
     /// Builds the client. Nothing is sent.
     ///
     /// # Errors
-    /// [`ClientError::Request`] if no destination is set, or a setting is invalid.
+    /// [`ClientError::Request`] if neither [`http`](Self::http) nor [`service`](Self::service) was
+    /// called, or a setting is invalid.
     pub fn build(self) -> Result<Client, ClientError> {
         static UNNAMED_SERVERS: AtomicU64 = AtomicU64::new(0);
         let Self {
             info,
             versions,
-            destination,
+            source,
             http_options,
             server_id,
             mirror_headers,
@@ -375,19 +376,19 @@ impl ClientBuilder {
         if let Some(reason) = invalid {
             return Err(ClientError::Request(reason));
         }
-        let (service, url) = match destination {
-            Some(Destination::Url(url)) => {
+        let (service, url) = match source {
+            Some(ServiceSource::Url(url)) => {
                 let http = http_options.client(&url)?;
                 let url = http.url();
                 (SharedService::new_boxed(http), Some(url))
             }
-            Some(Destination::Service(_)) if http_options.is_set() => {
+            Some(ServiceSource::Service(_)) if http_options.is_set() => {
                 return Err(ClientError::Request(
                     "HTTP options apply to `http(url)` only; set them on the transport instead"
                         .into(),
                 ));
             }
-            Some(Destination::Service(service)) => (service, None),
+            Some(ServiceSource::Service(service)) => (service, None),
             None => {
                 return Err(ClientError::Request(
                     "no server: call `http`, `stdio` or `service`".into(),

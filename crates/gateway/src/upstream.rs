@@ -161,7 +161,7 @@ impl Upstream {
     }
 
     /// Returns whether the call may be sent again after this attempt.
-    fn may_try_again(&self, attempts: &Attempts) -> bool {
+    fn may_try_again(&self, attempts: &CallAttempts) -> bool {
         self.replica_count() > attempts.count() || !self.wait_limit().is_zero()
     }
 
@@ -178,7 +178,7 @@ impl Upstream {
     /// Picks the next replica for a call; waits for one if there is none.
     async fn pick_or_wait(
         &self,
-        attempts: &mut Attempts,
+        attempts: &mut CallAttempts,
     ) -> Option<(Arc<ReplicaSlot>, SharedService)> {
         loop {
             if let Some(picked) = self.pick(attempts) {
@@ -202,7 +202,7 @@ impl Upstream {
     /// Picks the next healthy replica that the call has not tried. If there is none, picks the
     /// unhealthy one whose backoff ends first, once per call, so that a call is attempted even if
     /// all replicas seem dead.
-    fn pick(&self, attempts: &mut Attempts) -> Option<(Arc<ReplicaSlot>, SharedService)> {
+    fn pick(&self, attempts: &mut CallAttempts) -> Option<(Arc<ReplicaSlot>, SharedService)> {
         let replicas = self.replicas();
         let start = self.inner.next.fetch_add(1, Ordering::Relaxed);
         let now = Instant::now();
@@ -228,7 +228,7 @@ impl Upstream {
 
 /// The replicas that one call was sent to. A replica that was restarted since counts as another.
 #[derive(Default)]
-struct Attempts {
+struct CallAttempts {
     replicas: Vec<(Arc<ReplicaSlot>, u64)>,
     /// Whether one of them was unhealthy.
     tried_unhealthy: bool,
@@ -236,7 +236,7 @@ struct Attempts {
     waiting_since: Option<Instant>,
 }
 
-impl Attempts {
+impl CallAttempts {
     fn add(&mut self, replica: &Arc<ReplicaSlot>) {
         self.tried_unhealthy |= !replica.is_alive();
         self.replicas.push((Arc::clone(replica), replica.starts()));

@@ -1,6 +1,6 @@
 //! Connects clients to servers over HTTP and in child processes.
 
-use super::{ClientBuilder, Destination};
+use super::{ClientBuilder, ServiceSource};
 use crate::ClientError;
 use crate::client::Client;
 #[cfg(unix)]
@@ -38,7 +38,7 @@ impl ClientBuilder {
     /// Sends requests to the endpoint at `url`. [`build`](Self::build) fails if it is not an HTTP
     /// URL.
     pub fn http(self, url: &str) -> Self {
-        self.destination(Destination::Url(url.to_owned()))
+        self.source(ServiceSource::Url(url.to_owned()))
     }
 
     /// Sends `Authorization: Bearer` with `token`; for [`http`](Self::http). None by default.
@@ -72,7 +72,7 @@ impl ClientBuilder {
     /// [`http`](Self::http).
     pub fn http_client(self, client: HttpClient) -> Self {
         let url = client.url();
-        self.destination(Destination::Service(SharedService::new_boxed(client)))
+        self.source(ServiceSource::Service(SharedService::new_boxed(client)))
             .server_id(url)
             .mirror_headers(true)
     }

@@ -1,7 +1,7 @@
 //! Sends a call to replicas until one answers.
 
 use super::tool_headers::{gateway_mirrors, is_header_mismatch, without_invalid_tools};
-use super::{Attempts, ReplicaSlot, Upstream};
+use super::{CallAttempts, ReplicaSlot, Upstream};
 use crate::error::GatewayError;
 use crate::id_mapping::IdMapping;
 use crate::relay::StartedReply;
@@ -27,7 +27,7 @@ impl Upstream {
                 .map_err(|error| self.failed(error))?;
         }
         let mut call = Some(call);
-        let mut attempts = Attempts::default();
+        let mut attempts = CallAttempts::default();
         let mut last_error = None;
         while attempts.count() < MAX_ATTEMPTS {
             let Some((replica, service)) = self.pick_or_wait(&mut attempts).await else {

@@ -112,7 +112,7 @@ async fn a_late_upstream_is_added_to_lists_and_subscribers_are_notified() {
     assert_eq!(
         promised,
         json!({"toolsListChanged": true}),
-        "the gateway itself tells"
+        "announced by the gateway itself"
     );
     assert_eq!(
         next_method(&mut stream).await,

@@ -137,7 +137,7 @@ async fn notifications_that_do_not_belong_to_the_reply_are_dropped() {
                 "notifications/subscriptions/acknowledged",
                 json!({"notifications": {}}),
             ),
-            notification("acme/news", json!({"any": 1})),
+            notification("acme/events", json!({"any": 1})),
             progress(json!("t")),
             progress(json!("other")),
             log("debug"),
@@ -145,7 +145,7 @@ async fn notifications_that_do_not_belong_to_the_reply_are_dropped() {
             log("loud"),
         ];
         messages.extend(std::iter::repeat_n(
-            notification("acme/news", json!({})),
+            notification("acme/events", json!({})),
             200,
         ));
         messages.push(response(call, json!({"done": true})));

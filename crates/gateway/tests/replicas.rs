@@ -394,7 +394,7 @@ async fn a_call_waits_for_a_starting_replica_within_the_start_timeout() {
     assert_eq!(
         (refused.code(), start.elapsed()),
         (code::UPSTREAM_UNREACHABLE, Duration::ZERO),
-        "nobody starts it"
+        "it is not starting"
     );
 
     let asked = async || answer(&gateway, call("tools/call", json!({"name": "x"}))).await;

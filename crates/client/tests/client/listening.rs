@@ -40,7 +40,7 @@ fn forever() -> Says {
 async fn next(listener: &mut ChangeStream) -> Option<Result<Change, ClientError>> {
     tokio::time::timeout(Duration::from_secs(60), listener.next())
         .await
-        .expect("the listener tells nothing")
+        .expect("no change within a minute")
 }
 
 fn listening(parts: impl Fn(&Seen) -> Vec<Says> + Send + Sync + 'static) -> (Client, Log) {

@@ -10,9 +10,9 @@ use std::sync::{Arc, Mutex};
 
 /// Collects warnings as text.
 #[derive(Clone, Default)]
-struct Heard(Arc<Mutex<Vec<String>>>);
+struct CollectedWarnings(Arc<Mutex<Vec<String>>>);
 
-impl Heard {
+impl CollectedWarnings {
     fn options(&self) -> CallOptions {
         let received = self.clone();
         CallOptions::new()
@@ -45,7 +45,7 @@ async fn a_malformed_entry_is_left_out_of_the_list() {
         {"name": "ico\u{1b}n", "inputSchema": schema(), "title": "Kept", "icons": [{"src": 1}], "annotations": "none"},
         {"name": "last", "inputSchema": schema()},
     ]}));
-    let (client, received) = (client_of(page), Heard::default());
+    let (client, received) = (client_of(page), CollectedWarnings::default());
     let tools = client.list_tools().with(received.options()).await.unwrap();
     let names: Vec<_> = tools.iter().map(|tool| tool.name.as_str()).collect();
     assert_eq!(names, ["good", "ico\u{1b}n", "last"]);
@@ -128,7 +128,7 @@ async fn a_malformed_capability_is_left_out_of_the_discovery() {
         "supportedVersions": ["2026-07-28"], "capabilities": {"tools": true, "prompts": {"listChanged": true}},
         "instructions": 5,
     })));
-    let received = Heard::default();
+    let received = CollectedWarnings::default();
     let found = found.discover().with(received.options()).await.unwrap();
     assert!(found.capabilities.tools.is_none() && found.capabilities.prompts.is_some());
     assert_eq!(received.all().len(), 2, "{:?}", received.all());
@@ -152,7 +152,7 @@ async fn a_malformed_capability_is_left_out_of_the_discovery() {
 
 #[tokio::test]
 async fn the_result_of_an_executed_call_is_kept_if_parts_are_malformed() {
-    let received = Heard::default();
+    let received = CollectedWarnings::default();
     let result = json!({"content": [
         {"type": "text", "text": "done"}, {"type": "image", "data": "AAAA"}, {"text": "untyped"},
         {"type": "text", "text": "too", "annotations": 1},
@@ -238,7 +238,7 @@ async fn warnings_are_bounded() {
     let bad: Vec<_> = (0..100)
         .map(|_| json!({"name": long, "title": long, "inputSchema": long}))
         .collect();
-    let received = Heard::default();
+    let received = CollectedWarnings::default();
     let tools = client_of(fresh(json!({"tools": bad})))
         .list_tools()
         .with(received.options())

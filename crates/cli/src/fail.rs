@@ -1,7 +1,7 @@
 //! Why a command ends without a result, and the exit code that says so.
 
 use crate::text;
-use carryall::client::ClientError;
+use carryall::client::{ClientError, InputError, ResponseError, VersionError};
 use carryall::proto::CallError;
 use carryall::types::code;
 use std::fmt;
@@ -97,12 +97,12 @@ fn exit_of(error: &ClientError) -> Exit {
         ClientError::Server(error) if error.code == code::MISSING_REQUIRED_CLIENT_CAPABILITY => {
             Exit::InputRequired
         }
-        ClientError::Unsupported { .. } | ClientError::Input { .. } => Exit::InputRequired,
+        ClientError::Input(_) => Exit::InputRequired,
         ClientError::Call(CallError::Timeout(_)) => Exit::Timeout,
         ClientError::Call(CallError::Unreachable(_) | CallError::Broken(_)) => Exit::Unreachable,
         ClientError::Call(CallError::Refused(_)) | ClientError::Request(_) => Exit::Usage,
         ClientError::Tool(_) => Exit::ToolFailed,
-        ClientError::NotModern(cause) if cause.is_timeout() => Exit::Timeout,
+        ClientError::Version(VersionError::NotModern(cause)) if cause.is_timeout() => Exit::Timeout,
         _ => Exit::Refused,
     }
 }
@@ -172,27 +172,31 @@ fn hint_for(reach: TargetKind, error: &ClientError) -> Option<String> {
         ClientError::Call(CallError::TooLarge(_)) => {
             "ask for less: this command keeps whole answers in memory"
         }
-        ClientError::NotModern(cause) if cause.is_timeout() => {
+        ClientError::Version(VersionError::NotModern(cause)) if cause.is_timeout() => {
             "if the server is only slow to start, give it more time with --timeout"
         }
-        ClientError::NotModern(_) => {
+        ClientError::Version(VersionError::NotModern(_)) => {
             "servers of 2025-11-25 and earlier are spoken to with --era auto or --era legacy"
         }
-        ClientError::Versions { .. } => {
+        ClientError::Version(VersionError::NoneInCommon { .. }) => {
             "this command speaks 2026-07-28, and 2025-11-25 and earlier with --era auto or --era legacy"
         }
         ClientError::Server(error) if error.code == code::METHOD_NOT_FOUND => {
             "`carryall discover` shows what the server offers; with --era modern, servers of earlier revisions answer so too"
         }
-        ClientError::Unsupported { capability } => match capability.as_str() {
-            "elicitation.url" => {
-                "pages are opened at a terminal alone, and without --answer, --decline and --no-ask"
+        ClientError::Input(InputError::Undeclared { capability, .. }) => {
+            match capability.as_str() {
+                "elicitation.url" => {
+                    "pages are opened at a terminal alone, and without --answer, --decline and --no-ask"
+                }
+                "roots" => "roots are given with --root",
+                "sampling" => "the words of a model are given with --say",
+                _ => return None,
             }
-            "roots" => "roots are given with --root",
-            "sampling" => "the words of a model are given with --say",
-            _ => return None,
-        },
-        ClientError::Schema { .. } => "the server breaks its own promise: tell its author",
+        }
+        ClientError::Response(ResponseError::OutputSchema { .. }) => {
+            "the server breaks its own promise: tell its author"
+        }
         _ => return None,
     };
     Some(hint.to_owned())

@@ -52,6 +52,12 @@ pub(crate) async fn answered<A: FromResult>(
             RoundOutcome::Done(output) => return Ok(Ended::Done(output)),
             RoundOutcome::Task(task) => return Ok(Ended::Task(task)),
             RoundOutcome::InputRequired(asked) => asked,
+            _ => {
+                return Err(Fail::new(
+                    Exit::Refused,
+                    format!("{what}: unknown outcome of a round"),
+                ));
+            }
         };
         let requests = asked.requests();
         if requests.is_empty() {

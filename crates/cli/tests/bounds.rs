@@ -79,7 +79,7 @@ fn a_list_without_end_is_given_up() {
         page(&json!([tool]), Some(&next.to_string()))
     });
     let listed = run(&["tools", &server.url]);
-    listed.fails(4, &["do not end", "more than 33554432 bytes"]);
+    listed.fails(4, &["too long", "more than 33554432 bytes"]);
     assert_eq!(listed.stdout, "");
     assert!(server.requests.lock().unwrap().len() <= 9);
 }

@@ -43,7 +43,7 @@ fn a_wrong_command_line_is_2() {
         "--meta",
         "io.modelcontextprotocol/protocolVersion=1",
     ])
-    .fails(2, &["written by the client itself"]);
+    .fails(2, &["set by the client itself"]);
     call(&["whoami", "--header", "nocolon"]).fails(2, &["NAME: VALUE"]);
     call(&["whoami", "--header", "b@d: x"]).fails(2, &["b@d"]);
     call(&["whoami", "--env", "A=1"]).fails(2, &["--env"]);

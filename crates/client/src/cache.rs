@@ -1,67 +1,77 @@
-//! Answers kept for as long as the server allows (`server/utilities/caching`).
+//! Caches responses for as long as the server allows (`server/utilities/caching`).
 
 use carryall_proto::freshness::{Audience, CacheKey, Freshness, Invalidation, may_cache};
 use carryall_proto::sync::Mutex;
-use carryall_types::RawJson;
+use carryall_types::{JsonObject, RawJson};
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, MutexGuard};
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// How much a cache holds, unless told otherwise.
+/// The default bounds of a cache.
 const MAX_ENTRIES: usize = 512;
 const MAX_BYTES: usize = 16 * 1024 * 1024;
 
 /// A response cache. Clones share it, and so may clients: entries are kept apart by server, and
 /// private ones by authorization context.
 ///
-/// It is bounded in entries and in bytes; what was used longest ago goes first. It never fetches
-/// anything by itself: freshness is looked at when an answer is asked for.
+/// Bounded in entries and in bytes of text; the least recently used entry is evicted first. It
+/// starts no background work: freshness is checked when an entry is looked up.
+///
+/// ```
+/// # use carryall_client::{Client, ClientBuilder, ResponseCache};
+/// // Two clients of different servers share at most 4 MiB.
+/// let cache = ResponseCache::new(256, 4 * 1024 * 1024);
+/// let builders: Vec<ClientBuilder> = (0..2)
+///     .map(|_| Client::builder().cache(cache.clone()))
+///     .collect();
+/// ```
 #[derive(Clone)]
 pub struct ResponseCache {
-    store: Arc<Mutex<Store>>,
+    entries: Arc<Mutex<CacheEntries>>,
     origin: Instant,
 }
 
-struct Store {
-    entries: HashMap<(Arc<str>, CacheKey), Entry>,
+struct CacheEntries {
+    by_key: HashMap<(Arc<str>, CacheKey), CacheEntry>,
     bytes: usize,
     max_entries: usize,
     max_bytes: usize,
-    /// Counts uses, so that the entry used longest ago can be told.
+    /// The number of uses so far, which orders entries by their last use.
     uses: u64,
-    /// Counts invalidations: an answer that was asked for before one and arrives after it may be
-    /// stale already.
+    /// The number of invalidations so far. A response requested before an invalidation and received
+    /// after it may be stale and is not cached.
     epoch: u64,
 }
 
-struct Entry {
+struct CacheEntry {
     result: RawJson,
     freshness: Freshness,
-    used: u64,
+    last_use: u64,
 }
 
-/// One client's view of a cache: its server, its authorization context.
+/// The part of a cache that one client sees: its server and its authorization context.
 #[derive(Clone, Debug)]
 pub(crate) struct CacheView {
     pub(crate) cache: ResponseCache,
-    pub(crate) server: Arc<str>,
-    pub(crate) context: Arc<str>,
+    pub(crate) server_id: Arc<str>,
+    pub(crate) auth_context: Arc<str>,
 }
 
 impl Default for ResponseCache {
+    /// A cache of at most 512 responses and 16 MiB of text.
     fn default() -> Self {
         Self::new(MAX_ENTRIES, MAX_BYTES)
     }
 }
 
 impl ResponseCache {
-    /// A cache of at most `max_entries` answers with at most `max_bytes` of text.
+    /// Creates a cache of at most `max_entries` responses with at most `max_bytes` of text.
     #[must_use]
     pub fn new(max_entries: usize, max_bytes: usize) -> Self {
-        let store = Store {
-            entries: HashMap::new(),
+        let entries = CacheEntries {
+            by_key: HashMap::new(),
             bytes: 0,
             max_entries,
             max_bytes,
@@ -69,158 +79,146 @@ impl ResponseCache {
             epoch: 0,
         };
         Self {
-            store: Arc::new(Mutex::new(store)),
+            entries: Arc::new(Mutex::new(entries)),
             origin: Instant::now(),
         }
     }
 
-    /// How many answers are held, stale ones included.
+    /// Returns the number of cached responses, stale ones included.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.lock().entries.len()
+        self.lock().by_key.len()
     }
 
-    /// Whether nothing is held.
+    /// Returns whether the cache is empty.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Forgets everything.
+    /// Removes all responses.
     pub fn clear(&self) {
-        let mut store = self.lock();
-        store.entries.clear();
-        store.bytes = 0;
-        store.epoch += 1;
+        let mut entries = self.lock();
+        entries.by_key.clear();
+        entries.bytes = 0;
+        entries.epoch += 1;
     }
 
     fn now(&self) -> Duration {
         self.origin.elapsed()
     }
 
-    fn lock(&self) -> MutexGuard<'_, Store> {
-        // Every change to the store is complete before anything in it could panic.
-        self.store.lock()
+    fn lock(&self) -> MutexGuard<'_, CacheEntries> {
+        self.entries.lock()
     }
 }
 
 impl CacheView {
-    /// The key under which this client keeps private answers.
-    pub(crate) fn key(&self, method: &str, params: &carryall_types::JsonObject) -> CacheKey {
+    /// Returns the key of private responses to this request.
+    pub(crate) fn key(&self, method: &str, params: &JsonObject) -> CacheKey {
         CacheKey::new(
             method,
             Some(params),
-            Audience::Private((*self.context).into()),
+            Audience::Private((*self.auth_context).into()),
         )
     }
 
-    /// A fresh answer: this context's own, else one for everybody.
+    /// Returns a fresh response: one private to this context, else a public one.
     pub(crate) fn get(&self, key: &CacheKey) -> Option<RawJson> {
         let now = self.cache.now();
-        let mut store = self.cache.lock();
+        let mut entries = self.cache.lock();
         [key.clone(), key.for_audience(Audience::Public)]
             .into_iter()
             .find_map(|key| {
-                store.uses += 1;
-                let used = store.uses;
-                let entry = store.entries.get_mut(&(self.server.clone(), key))?;
+                entries.uses += 1;
+                let use_count = entries.uses;
+                let entry = entries.by_key.get_mut(&(self.server_id.clone(), key))?;
                 if !entry.freshness.is_fresh(now) {
                     return None;
                 }
-                entry.used = used;
+                entry.last_use = use_count;
                 Some(entry.result.clone())
             })
     }
 
-    /// To be taken before asking the server, and given to [`put`](Self::put).
+    /// Returns the current epoch, to be read before the request and passed to [`put`](Self::put).
     pub(crate) fn epoch(&self) -> u64 {
         self.cache.lock().epoch
     }
 
-    /// Keeps an answer that has just been received, if its hints allow and nothing was invalidated
-    /// meanwhile.
+    /// Caches a response, if its hints allow and nothing was invalidated since `epoch`.
     pub(crate) fn put(&self, key: CacheKey, result: &RawJson, epoch: u64) {
         let Some(hint) = may_cache(key.method(), false, result) else {
             return;
         };
-        let (own, public) = (key.clone(), key.for_audience(Audience::Public));
+        let (private, public) = (key.clone(), key.for_audience(Audience::Public));
         let received_at = self.cache.now();
-        let mut store = self.cache.lock();
-        // The new answer stands for the old one, whoever that was for.
-        store.remove(&(self.server.clone(), own.clone()));
-        store.remove(&(self.server.clone(), public.clone()));
-        if hint.ttl_ms == 0 || store.epoch != epoch || result.as_bytes().len() > store.max_bytes {
+        let mut entries = self.cache.lock();
+        // The new response replaces the old one, whatever the audience of either.
+        entries.remove(&(self.server_id.clone(), private.clone()));
+        entries.remove(&(self.server_id.clone(), public.clone()));
+        let bytes = result.as_bytes().len();
+        if hint.ttl_ms == 0 || entries.epoch != epoch || bytes > entries.max_bytes {
             return;
         }
-        store.uses += 1;
-        let freshness = Freshness {
-            received_at,
-            ttl_ms: hint.ttl_ms,
-        };
-        let entry = Entry {
+        entries.uses += 1;
+        let entry = CacheEntry {
             result: result.clone(),
-            freshness,
-            used: store.uses,
+            freshness: Freshness {
+                received_at,
+                ttl_ms: hint.ttl_ms,
+            },
+            last_use: entries.uses,
         };
-        store.bytes += entry.result.as_bytes().len();
-        store.entries.insert(
-            (self.server.clone(), if hint.public { public } else { own }),
-            entry,
-        );
-        store.shrink(received_at);
+        entries.bytes += bytes;
+        let key = if hint.public { public } else { private };
+        entries.by_key.insert((self.server_id.clone(), key), entry);
+        entries.evict(received_at);
     }
 
-    /// Drops what `invalidation` makes stale, whoever it was kept for.
+    /// Removes what `invalidation` makes stale, in all authorization contexts.
     pub(crate) fn invalidate(&self, invalidation: &Invalidation) {
-        self.drop_where(|key| invalidation.hits(key));
+        self.remove_where(|key| invalidation.hits(key));
     }
 
-    /// Drops every page of a list.
-    pub(crate) fn drop_list(&self, method: &str) {
-        self.drop_where(|key| key.method() == method);
+    /// Removes every page of a list.
+    pub(crate) fn remove_list(&self, method: &str) {
+        self.remove_where(|key| key.method() == method);
     }
 
-    fn drop_where(&self, stale: impl Fn(&CacheKey) -> bool) {
-        let mut store = self.cache.lock();
-        store.epoch += 1;
+    fn remove_where(&self, is_stale: impl Fn(&CacheKey) -> bool) {
+        let mut entries = self.cache.lock();
+        entries.epoch += 1;
         let mut freed = 0;
-        store.entries.retain(|(server, key), entry| {
-            let keep = *server != self.server || !stale(key);
+        entries.by_key.retain(|(server, key), entry| {
+            let keep = *server != self.server_id || !is_stale(key);
             if !keep {
                 freed += entry.result.as_bytes().len();
             }
             keep
         });
-        store.bytes -= freed;
+        entries.bytes -= freed;
     }
 }
 
-impl Store {
+impl CacheEntries {
     fn remove(&mut self, key: &(Arc<str>, CacheKey)) {
-        if let Some(entry) = self.entries.remove(key) {
+        if let Some(entry) = self.by_key.remove(key) {
             self.bytes -= entry.result.as_bytes().len();
         }
     }
 
-    /// Makes room: first what is stale, then what was used longest ago.
-    fn shrink(&mut self, now: Duration) {
-        if self.entries.len() <= self.max_entries && self.bytes <= self.max_bytes {
+    /// Evicts until the bounds hold: stale entries first, then the least recently used.
+    fn evict(&mut self, now: Duration) {
+        if self.by_key.len() <= self.max_entries && self.bytes <= self.max_bytes {
             return;
         }
-        self.entries
-            .retain(|_, entry| entry.freshness.is_fresh(now));
-        self.bytes = self
-            .entries
-            .values()
-            .map(|entry| entry.result.as_bytes().len())
-            .sum();
-        while self.entries.len() > self.max_entries || self.bytes > self.max_bytes {
-            let Some(oldest) = self
-                .entries
-                .iter()
-                .min_by_key(|(_, entry)| entry.used)
-                .map(|(key, _)| key.clone())
-            else {
+        self.by_key.retain(|_, entry| entry.freshness.is_fresh(now));
+        let sizes = self.by_key.values();
+        self.bytes = sizes.map(|entry| entry.result.as_bytes().len()).sum();
+        while self.by_key.len() > self.max_entries || self.bytes > self.max_bytes {
+            let oldest = self.by_key.iter().min_by_key(|(_, entry)| entry.last_use);
+            let Some(oldest) = oldest.map(|(key, _)| key.clone()) else {
                 return;
             };
             self.remove(&oldest);
@@ -230,10 +228,10 @@ impl Store {
 
 impl fmt::Debug for ResponseCache {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let store = self.lock();
+        let entries = self.lock();
         f.debug_struct("ResponseCache")
-            .field("entries", &store.entries.len())
-            .field("bytes", &store.bytes)
+            .field("entries", &entries.by_key.len())
+            .field("bytes", &entries.bytes)
             .finish()
     }
 }
@@ -246,81 +244,74 @@ mod tests {
     fn view(cache: &ResponseCache, context: &str) -> CacheView {
         CacheView {
             cache: cache.clone(),
-            server: "s".into(),
-            context: context.into(),
+            server_id: "s".into(),
+            auth_context: context.into(),
         }
     }
 
-    fn answer(scope: &str, ttl: i64, text: &str) -> RawJson {
+    fn response(scope: &str, ttl: i64, text: &str) -> RawJson {
         RawJson::from(
             &json!({"resultType": "complete", "contents": text, "ttlMs": ttl, "cacheScope": scope}),
         )
     }
 
-    fn read(view: &CacheView, uri: &str) -> CacheKey {
+    fn read_key(view: &CacheView, uri: &str) -> CacheKey {
         view.key("resources/read", json!({"uri": uri}).as_object().unwrap())
+    }
+
+    fn put(view: &CacheView, uri: &str, response: &RawJson) {
+        view.put(read_key(view, uri), response, view.epoch());
+    }
+
+    fn has(view: &CacheView, uri: &str) -> bool {
+        view.get(&read_key(view, uri)).is_some()
     }
 
     // spec: caching-17
     #[test]
-    fn private_answers_stay_in_their_context_and_public_ones_do_not() {
+    fn private_responses_stay_in_their_context() {
         let cache = ResponseCache::default();
         let (ann, bob) = (view(&cache, "ann"), view(&cache, "bob"));
-        ann.put(
-            read(&ann, "a"),
-            &answer("private", 1000, "ann's"),
-            ann.epoch(),
-        );
-        ann.put(
-            read(&ann, "b"),
-            &answer("public", 1000, "all's"),
-            ann.epoch(),
-        );
-        assert!(ann.get(&read(&ann, "a")).is_some());
-        assert!(bob.get(&read(&bob, "a")).is_none());
-        assert!(bob.get(&read(&bob, "b")).is_some());
-        let elsewhere = CacheView {
-            server: "t".into(),
+        put(&ann, "a", &response("private", 1000, "ann's"));
+        put(&ann, "b", &response("public", 1000, "everyone's"));
+        assert!(has(&ann, "a"));
+        assert!(!has(&bob, "a"));
+        assert!(has(&bob, "b"));
+        let other_server = CacheView {
+            server_id: "t".into(),
             ..ann.clone()
         };
-        assert!(
-            elsewhere.get(&read(&elsewhere, "b")).is_none(),
-            "another server's answer"
-        );
+        assert!(!has(&other_server, "b"));
     }
 
     #[test]
-    fn an_answer_overtaken_by_an_invalidation_is_not_kept() {
+    fn a_response_overtaken_by_an_invalidation_is_not_cached() {
         let cache = ResponseCache::default();
         let view = view(&cache, "");
-        let asked = view.epoch();
+        let epoch = view.epoch();
         view.invalidate(&Invalidation::of("notifications/resources/updated", Some("a")).unwrap());
-        view.put(read(&view, "a"), &answer("public", 1000, "old"), asked);
+        view.put(
+            read_key(&view, "a"),
+            &response("public", 1000, "old"),
+            epoch,
+        );
         assert!(cache.is_empty());
     }
 
     #[test]
-    fn entries_and_bytes_are_bounded_and_the_least_used_go_first() {
+    fn entries_and_bytes_are_bounded_and_the_least_recently_used_is_evicted() {
         let cache = ResponseCache::new(2, 10_000);
         let view = view(&cache, "");
         for uri in ["a", "b"] {
-            view.put(read(&view, uri), &answer("public", 1000, uri), view.epoch());
+            put(&view, uri, &response("public", 1000, uri));
         }
-        assert!(view.get(&read(&view, "a")).is_some());
-        view.put(read(&view, "c"), &answer("public", 1000, "c"), view.epoch());
-        assert!(view.get(&read(&view, "a")).is_some() && view.get(&read(&view, "b")).is_none());
-        view.put(
-            read(&view, "d"),
-            &answer("public", 1000, &"x".repeat(9_900)),
-            view.epoch(),
-        );
+        assert!(has(&view, "a"));
+        put(&view, "c", &response("public", 1000, "c"));
+        assert!(has(&view, "a") && !has(&view, "b"));
+        put(&view, "d", &response("public", 1000, &"x".repeat(9_900)));
         assert_eq!(cache.len(), 1);
-        view.put(
-            read(&view, "e"),
-            &answer("public", 1000, &"x".repeat(20_000)),
-            view.epoch(),
-        );
-        assert!(view.get(&read(&view, "e")).is_none() && view.get(&read(&view, "d")).is_some());
+        put(&view, "e", &response("public", 1000, &"x".repeat(20_000)));
+        assert!(!has(&view, "e") && has(&view, "d"));
         cache.clear();
         assert_eq!(cache.lock().bytes, 0);
     }

@@ -1,16 +1,13 @@
 //! The client and its methods.
 
-use crate::builder::ClientBuilder;
-use crate::cache::{CacheView, ResponseCache};
-use crate::config::ClientConfig;
+use crate::cache::ResponseCache;
+use crate::core::ScopedCore;
 use crate::listen::ListenRequest;
-use crate::options::MetaOptions;
-use crate::pages::Listing;
+use crate::pages::{ListPage, Listing, page_params};
 use crate::params::{object_members, put_arguments, write};
 use crate::request::Request;
-use crate::template::MetaTemplate;
-use crate::tools::ToolIndex;
-use carryall_proto::{EraDecision, ParamsWriter, SharedService};
+use crate::tasks::handle::TaskHandle;
+use carryall_proto::{EraDecision, ParamsWriter};
 use carryall_types::{
     CallToolResult, ClientCapabilities, CompleteRequestParams, CompleteResult, CompletionArgument,
     CompletionReference, DiscoverResult, GetPromptResult, ListPromptsResult,
@@ -18,16 +15,14 @@ use carryall_types::{
     ReadResourceResult, SubscriptionFilter,
 };
 use serde::Serialize;
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicUsize};
 
 /// A client of one MCP server.
 ///
-/// Clones are cheap and share everything: the way to the server, ids, cache, what is known of
-/// tools. Each request stands for itself; there is no connection to open first and none to close.
+/// Clones are cheap and share the transport, request ids, the cache and what is known about tools.
+/// Requests are independent: there is no connection to open first and none to close.
 ///
 /// ```no_run
 /// # use carryall_client::{Client, ClientError};
@@ -42,83 +37,65 @@ use std::sync::atomic::{AtomicI64, AtomicUsize};
 /// ```
 #[derive(Clone)]
 pub struct Client {
-    pub(crate) inner: Arc<Inner>,
-    context: Arc<str>,
-}
-
-/// What the clones of a client share.
-pub(crate) struct Inner {
-    pub(crate) service: SharedService,
-    /// Tells this server from others in a shared cache.
-    pub(crate) server: Arc<str>,
-    pub(crate) ids: AtomicI64,
-    /// One for each version spoken, the preferred first.
-    pub(crate) templates: Box<[MetaTemplate]>,
-    pub(crate) current: AtomicUsize,
-    pub(crate) tools: ToolIndex,
-    pub(crate) cache: Option<ResponseCache>,
-    pub(crate) config: ClientConfig,
+    core: ScopedCore,
 }
 
 impl Client {
-    /// A client to be set up.
-    pub fn builder() -> ClientBuilder {
-        ClientBuilder::new()
+    pub(crate) fn new(core: ScopedCore) -> Self {
+        Self { core }
     }
 
-    pub(crate) fn from_parts(inner: Inner, context: Arc<str>) -> Self {
-        Self {
-            inner: Arc::new(inner),
-            context,
-        }
-    }
-
-    /// The same client in another authorization context: private answers in the cache are kept
-    /// apart by it (`server/utilities/caching#cache-scope-field`). Use something that tells one
-    /// credential from another, like a digest of the token, never the token itself.
+    /// Returns the same client in another authorization context, which keeps private responses in
+    /// the cache apart (`server/utilities/caching#cache-scope-field`). Pass something that
+    /// distinguishes credentials, such as a digest of the token; never the token itself.
     #[must_use]
     pub fn for_context(&self, context: impl Into<Arc<str>>) -> Self {
-        Self {
-            inner: self.inner.clone(),
-            context: context.into(),
-        }
+        Self::new(self.core.with_context(context.into()))
     }
 
-    /// What the client tells servers that it can do.
+    /// Returns the capabilities that the client declares.
     #[must_use]
     pub fn capabilities(&self) -> &ClientCapabilities {
-        &self.inner.config.capabilities
+        &self.core.config.capabilities
     }
 
-    /// The protocol version that requests are sent in.
+    /// Returns the protocol version that requests are sent with.
     #[must_use]
     pub fn protocol_version(&self) -> &str {
-        self.inner.template().version()
+        self.core.template().version()
     }
 
-    /// Which revision the server is spoken to in, and why, as far as that had to be found out:
-    /// `None` before the first request, and for a client that speaks this revision alone.
+    /// Returns the era of the server and how it was determined. `None` before the first request,
+    /// and for clients of this revision only.
     #[must_use]
     pub fn era(&self) -> Option<EraDecision> {
-        self.inner.config.era.as_ref().and_then(|era| era())
+        self.core.config.era.as_ref().and_then(|source| source())
     }
 
-    /// What the server is and can do (`server/discover`). Not needed before other requests.
+    /// Returns the cache of this client, if it has one.
+    #[must_use]
+    pub fn cache(&self) -> Option<&ResponseCache> {
+        self.core.cache.as_ref()
+    }
+
+    /// Requests the server's name, capabilities and instructions (`server/discover`). Other
+    /// requests do not depend on it.
     pub fn discover(&self) -> Request<DiscoverResult> {
-        Request::new(self, Method::ServerDiscover, Ok(ParamsWriter::new()))
+        Request::new(&self.core, Method::ServerDiscover, Ok(ParamsWriter::new()))
     }
 
-    /// All tools, page by page.
+    /// Requests all tools (`tools/list`).
     pub fn list_tools(&self) -> Listing<ListToolsResult> {
-        Listing::new(self)
+        Listing::new(&self.core)
     }
 
-    /// One page of tools: the first, or the one that a `nextCursor` stands for.
+    /// Requests one page of tools: the first, or that of a `nextCursor`.
     pub fn tools_page(&self, cursor: Option<&str>) -> Request<ListToolsResult> {
         self.page(cursor)
     }
 
-    /// Calls a tool. `arguments` is anything that serialises to a JSON object; `()` means none.
+    /// Calls a tool (`tools/call`). `arguments` must serialise to a JSON object; `()` stands for
+    /// none.
     ///
     /// ```no_run
     /// # use carryall_client::{Client, ClientError};
@@ -136,44 +113,51 @@ impl Client {
             params.put("name", name)?;
             put_arguments(params, &arguments)
         });
-        Request::new(self, Method::ToolsCall, params)
+        Request::new(&self.core, Method::ToolsCall, params)
     }
 
-    /// All prompts, page by page.
+    /// Returns a handle to the task with this id, which an earlier process may have received.
+    /// Nothing is sent.
+    pub fn task(&self, id: impl Into<String>) -> TaskHandle {
+        TaskHandle::new(&self.core, id.into())
+    }
+
+    /// Requests all prompts (`prompts/list`).
     pub fn list_prompts(&self) -> Listing<ListPromptsResult> {
-        Listing::new(self)
+        Listing::new(&self.core)
     }
 
-    /// One page of prompts.
+    /// Requests one page of prompts: the first, or that of a `nextCursor`.
     pub fn prompts_page(&self, cursor: Option<&str>) -> Request<ListPromptsResult> {
         self.page(cursor)
     }
 
-    /// A prompt, filled in. Arguments of prompts are strings; `()` means none.
+    /// Requests the messages of a prompt (`prompts/get`). `arguments` must serialise to a JSON
+    /// object of strings; `()` stands for none.
     pub fn get_prompt<A: Serialize>(&self, name: &str, arguments: A) -> Request<GetPromptResult> {
         let params = write(|params| {
             params.put("name", name)?;
             put_arguments(params, &arguments)
         });
-        Request::new(self, Method::PromptsGet, params)
+        Request::new(&self.core, Method::PromptsGet, params)
     }
 
-    /// All resources, page by page.
+    /// Requests all resources (`resources/list`).
     pub fn list_resources(&self) -> Listing<ListResourcesResult> {
-        Listing::new(self)
+        Listing::new(&self.core)
     }
 
-    /// One page of resources.
+    /// Requests one page of resources: the first, or that of a `nextCursor`.
     pub fn resources_page(&self, cursor: Option<&str>) -> Request<ListResourcesResult> {
         self.page(cursor)
     }
 
-    /// All resource templates, page by page.
+    /// Requests all resource templates (`resources/templates/list`).
     pub fn list_resource_templates(&self) -> Listing<ListResourceTemplatesResult> {
-        Listing::new(self)
+        Listing::new(&self.core)
     }
 
-    /// One page of resource templates.
+    /// Requests one page of resource templates: the first, or that of a `nextCursor`.
     pub fn resource_templates_page(
         &self,
         cursor: Option<&str>,
@@ -181,18 +165,19 @@ impl Client {
         self.page(cursor)
     }
 
-    /// The contents of a resource. [`ClientError::is_not_found`](crate::ClientError::is_not_found)
-    /// tells that there is none.
+    /// Requests the contents of a resource (`resources/read`). If there is none,
+    /// [`ClientError::is_not_found`](crate::ClientError::is_not_found) returns true.
     pub fn read_resource(&self, uri: &str) -> Request<ReadResourceResult> {
         Request::new(
-            self,
+            &self.core,
             Method::ResourcesRead,
             write(|params| params.put("uri", uri)),
         )
     }
 
-    /// Values that complete what was typed for an argument. `resolved` are the arguments known
-    /// already: servers use them to narrow the values down (`server/utilities/completion`).
+    /// Requests completions of an argument value (`completion/complete`). `typed` is what the user
+    /// has typed so far, `resolved` the arguments already known, which narrow the completions down
+    /// (`server/utilities/completion`).
     pub fn complete(
         &self,
         reference: impl Into<CompletionReference>,
@@ -201,7 +186,7 @@ impl Client {
         resolved: &BTreeMap<String, String>,
     ) -> Request<CompleteResult> {
         #[derive(Serialize)]
-        struct Context<'a> {
+        struct ResolvedArguments<'a> {
             arguments: &'a BTreeMap<String, String>,
         }
         let reference: CompletionReference = reference.into();
@@ -209,32 +194,43 @@ impl Client {
             params.put("ref", &reference)?;
             params.put("argument", &CompletionArgument::new(argument, typed))?;
             if resolved.is_empty() {
-                Ok(())
-            } else {
-                params.put(
-                    "context",
-                    &Context {
-                        arguments: resolved,
-                    },
-                )
+                return Ok(());
             }
+            let context = ResolvedArguments {
+                arguments: resolved,
+            };
+            params.put("context", &context)
         });
-        Request::new(self, Method::CompletionComplete, params)
+        Request::new(&self.core, Method::CompletionComplete, params)
     }
 
-    /// As [`complete`](Self::complete), from parameters that are there already.
+    /// Requests completions like [`complete`](Self::complete), with parameters built by the caller.
     pub fn complete_with(&self, params: &CompleteRequestParams) -> Request<CompleteResult> {
-        Request::new(self, Method::CompletionComplete, object_members(params))
+        Request::new(
+            &self.core,
+            Method::CompletionComplete,
+            object_members(params),
+        )
     }
 
-    /// Any method, also one that this client does not know; the result comes as text. `params` is
-    /// anything that serialises to a JSON object, without `_meta`.
+    /// Sends a request of any method, also one unknown to this client. It resolves to the text of
+    /// the result. `params` must serialise to a JSON object; its `_meta`, if any, is ignored.
+    ///
+    /// ```no_run
+    /// # use carryall_client::{Client, ClientError};
+    /// # use serde_json::json;
+    /// # async fn example(client: Client) -> Result<(), ClientError> {
+    /// let text = client.request("com.example/status", json!({"verbose": true})).await?;
+    /// println!("{}", text.as_str());
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn request<P: Serialize>(&self, method: impl Into<Method>, params: P) -> Request<RawJson> {
-        Request::new(self, method.into(), object_members(&params)).raw()
+        Request::new(&self.core, method.into(), object_members(&params)).raw()
     }
 
-    /// Listens for changes. Cached answers that a change makes stale are dropped while the listener
-    /// is polled (`basic/patterns/subscriptions`).
+    /// Listens for changes (`subscriptions/listen`). Cached responses that a change makes stale are
+    /// dropped while the stream is polled (`basic/patterns/subscriptions`).
     ///
     /// ```no_run
     /// # use carryall_client::{Client, ClientError};
@@ -248,70 +244,16 @@ impl Client {
     /// # }
     /// ```
     pub fn listen(&self, filter: impl Into<SubscriptionFilter>) -> ListenRequest {
-        ListenRequest::new(self, filter.into())
+        ListenRequest::new(&self.core, filter.into())
     }
 
-    /// The cache of this client, if it has one.
-    #[must_use]
-    pub fn cache(&self) -> Option<&ResponseCache> {
-        self.inner.cache.as_ref()
-    }
-
-    pub(crate) fn page<P: crate::pages::ListPage>(&self, cursor: Option<&str>) -> Request<P> {
-        self.page_as(P::METHOD, cursor)
-    }
-
-    /// A page that is read as something else than itself.
-    pub(crate) fn page_as<A>(&self, method: Method, cursor: Option<&str>) -> Request<A> {
-        let params = write(|params| match cursor {
-            Some(cursor) => params.put("cursor", cursor),
-            None => Ok(()),
-        });
-        Request::new(self, method, params)
-    }
-
-    pub(crate) fn cache_view(&self) -> Option<CacheView> {
-        let cache = self.inner.cache.clone()?;
-        Some(CacheView {
-            cache,
-            server: self.inner.server.clone(),
-            context: self.context.clone(),
-        })
-    }
-}
-
-impl Inner {
-    /// What a request adds to `_meta`: its own members, and those of the client that it does not
-    /// set itself.
-    pub(crate) fn meta_options<'a>(&self, own: &'a MetaOptions) -> Cow<'a, MetaOptions> {
-        let ambient = self.config.ambient_meta.as_ref().map(|source| source());
-        let Some(ambient) = ambient.filter(|ambient| !ambient.is_empty()) else {
-            return Cow::Borrowed(own);
-        };
-        let mut options = own.clone();
-        for (name, value) in ambient {
-            if options.extra.contains_key(&name) {
-                continue;
-            }
-            match crate::options::check_member(&name, &value) {
-                Ok(()) => {
-                    options.extra.insert(name, value);
-                }
-                Err(wrong) => {
-                    tracing::warn!(wrong = %carryall_proto::PrintableFmt(&wrong), "left out of _meta")
-                }
-            }
-        }
-        Cow::Owned(options)
+    fn page<P: ListPage>(&self, cursor: Option<&str>) -> Request<P> {
+        Request::new(&self.core, P::METHOD, page_params(cursor))
     }
 }
 
 impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Client")
-            .field("server", &self.inner.server)
-            .field("version", &self.protocol_version())
-            .field("config", &self.inner.config)
-            .finish_non_exhaustive()
+        self.core.fmt(f)
     }
 }

@@ -1,6 +1,6 @@
-//! What is set for a whole client.
+//! The settings of a client.
 
-use crate::handlers::Handlers;
+use crate::input::handlers::InputHandlers;
 use carryall_proto::EraDecision;
 use carryall_proto::backoff::Backoff;
 use carryall_types::{ClientCapabilities, JsonObject};
@@ -8,13 +8,13 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Members of `_meta` that are asked for with each request.
+/// Returns members of `_meta` for the next request.
 pub(crate) type AmbientMeta = Arc<dyn Fn() -> JsonObject + Send + Sync>;
 
-/// Asks the way to the server what it has found out.
-pub(crate) type EraOf = Arc<dyn Fn() -> Option<EraDecision> + Send + Sync>;
+/// Returns what the transport knows about the server's era.
+pub(crate) type EraSource = Arc<dyn Fn() -> Option<EraDecision> + Send + Sync>;
 
-/// Settings of a client. See [`ClientBuilder`](crate::ClientBuilder) for what they mean.
+/// The settings of a client; see [`ClientBuilder`](crate::ClientBuilder).
 #[derive(Clone)]
 pub(crate) struct ClientConfig {
     pub(crate) timeout: Duration,
@@ -24,17 +24,17 @@ pub(crate) struct ClientConfig {
     pub(crate) backoff: Backoff,
     pub(crate) max_pages: usize,
     pub(crate) max_list_bytes: usize,
-    /// Whether `tools/call` mirrors arguments into headers: on HTTP.
-    pub(crate) mirrors: bool,
+    /// Whether `tools/call` mirrors arguments into headers.
+    pub(crate) mirror_headers: bool,
     pub(crate) validate_output: bool,
     pub(crate) require_valid_output: bool,
-    /// What is declared: what was set, and what follows from the handlers.
+    /// The capabilities set by the user and, once built, those of the handlers.
     pub(crate) capabilities: ClientCapabilities,
     /// Values of `resultType` that declared extensions add.
     pub(crate) result_types: Vec<Box<str>>,
-    pub(crate) handlers: Handlers,
+    pub(crate) handlers: InputHandlers,
     pub(crate) ambient_meta: Option<AmbientMeta>,
-    pub(crate) era: Option<EraOf>,
+    pub(crate) era: Option<EraSource>,
 }
 
 impl Default for ClientConfig {
@@ -47,12 +47,12 @@ impl Default for ClientConfig {
             backoff: Backoff::new(Duration::from_millis(100), Duration::from_secs(5)),
             max_pages: 1000,
             max_list_bytes: 64 * 1024 * 1024,
-            mirrors: false,
+            mirror_headers: false,
             validate_output: true,
             require_valid_output: false,
             capabilities: ClientCapabilities::default(),
             result_types: Vec::new(),
-            handlers: Handlers::default(),
+            handlers: InputHandlers::default(),
             ambient_meta: None,
             era: None,
         }
@@ -68,7 +68,7 @@ impl fmt::Debug for ClientConfig {
             .field("max_retries", &self.max_retries)
             .field("max_pages", &self.max_pages)
             .field("max_list_bytes", &self.max_list_bytes)
-            .field("mirrors", &self.mirrors)
+            .field("mirror_headers", &self.mirror_headers)
             .field("validate_output", &self.validate_output)
             .field("require_valid_output", &self.require_valid_output)
             .field("handlers", &self.handlers)

@@ -1,5 +1,6 @@
-//! Why a request of the client has no result, by whose fault it is.
+//! Errors of requests, grouped by whose fault they are.
 
+use crate::text::text_of;
 use carryall_proto::{BoxError, CallError};
 use carryall_types::{CallToolResult, ErrorObject, JsonObject, Method, code};
 use std::fmt;
@@ -7,88 +8,134 @@ use std::sync::Arc;
 
 /// Why a request has no result.
 ///
-/// What the server said ([`Server`](Self::Server), [`Tool`](Self::Tool)) is never mixed up with
-/// what happened on this side or on the way (`basic/index#error-codes`).
+/// What the server said ([`Server`](Self::Server), [`Tool`](Self::Tool)) is kept apart from what
+/// happened in the client or on the connection (`basic/index#error-codes`).
+///
+/// ```no_run
+/// # use carryall_client::{Client, ClientError, VersionError};
+/// # async fn example(client: Client) {
+/// match client.read_resource("notes://1").await {
+///     Ok(result) => println!("{} parts", result.contents.len()),
+///     Err(error) if error.is_not_found() => println!("no such note"),
+///     Err(ClientError::Version(VersionError::NotModern(_))) => println!("an older server"),
+///     Err(error) => eprintln!("{error}"),
+/// }
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum ClientError {
     /// The server answered with a JSON-RPC error.
     Server(ErrorObject),
-    /// A tool was executed and failed by its own account (`isError`); only typed calls turn that
-    /// into an error. Its content is meant for the model (`server/tools#error-handling`).
+    /// The tool was executed and reported a failure (`isError`). Only requests for a typed value
+    /// turn this into an error; the content is meant for the model (`server/tools#error-handling`).
     Tool(Box<CallToolResult>),
-    /// There is no answer: unreachable, broken, timed out, not MCP.
-    Call(CallError),
-    /// The server answered with something that this revision does not allow there.
-    Protocol {
-        /// The method that was asked.
-        method: Method,
-        /// What is wrong with the answer.
-        why: String,
-    },
-    /// The result does not have the shape asked for.
-    Decode {
-        /// The method that was asked.
-        method: Method,
-        /// Where it differs.
-        why: String,
-    },
-    /// The structured content of a tool does not match the output schema that the tool has
-    /// declared, or that schema cannot be used; only for clients that refuse such results
-    /// ([`ClientBuilder::require_valid_output`](crate::ClientBuilder::require_valid_output)).
-    Schema {
-        /// The tool.
-        tool: String,
-        /// What differs, or what is wrong with the schema.
-        why: String,
-    },
-    /// The server and this client have no protocol version in common.
-    Versions {
-        /// What this client speaks.
-        ours: Vec<String>,
-        /// What the server says it speaks.
-        theirs: Vec<String>,
-    },
-    /// The server asked for an input that this client has not declared.
-    Unsupported {
-        /// The capability that it would take, for example `elicitation.url`.
-        capability: String,
-    },
-    /// The task that the call had become was cancelled.
+    /// The task that the call became was cancelled.
+    #[non_exhaustive]
     TaskCancelled {
-        /// Its name.
+        /// The id of the task.
         id: String,
-        /// What the server says about it.
+        /// The status message of the task.
         message: Option<String>,
     },
-    /// The server asked for input again and again.
-    Rounds {
-        /// How many rounds were allowed.
-        limit: usize,
-    },
-    /// A handler of this client could not provide an input.
-    Input {
-        /// The key of the request for input.
-        key: String,
-        /// What the handler reported.
-        cause: Arc<BoxError>,
-    },
-    /// The pages of a list do not come to an end.
-    Pages {
-        /// The list that was asked for.
-        method: Method,
-        /// What happened.
-        why: String,
-    },
-    /// The server does not answer `server/discover` as a server of this revision does: it probably
-    /// speaks an earlier one.
-    NotModern(Box<ClientError>),
-    /// The request was not sent, because it makes no sense.
+    /// There is no response: the server is unreachable, the connection broke, the request timed
+    /// out, or the endpoint does not speak MCP.
+    Call(CallError),
+    /// The server's response cannot be used.
+    Response(ResponseError),
+    /// The server asked for input that this client cannot provide.
+    Input(InputError),
+    /// Client and server have no protocol version in common.
+    Version(VersionError),
+    /// The request is invalid and was not sent.
     Request(String),
 }
 
+/// Why a response cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ResponseError {
+    /// The response violates the protocol.
+    #[non_exhaustive]
+    Protocol {
+        /// The method of the request.
+        method: Method,
+        /// The violation.
+        reason: String,
+    },
+    /// The result does not have the type asked for.
+    #[non_exhaustive]
+    Decode {
+        /// The method of the request.
+        method: Method,
+        /// The mismatch.
+        reason: String,
+    },
+    /// The structured content of a tool does not match the output schema that the tool declares, or
+    /// that schema cannot be used. Only for clients that
+    /// [require valid output](crate::ClientBuilder::require_valid_output).
+    #[non_exhaustive]
+    OutputSchema {
+        /// The name of the tool.
+        tool: String,
+        /// The mismatch, or the defect of the schema.
+        reason: String,
+    },
+    /// A list exceeds the limits of this client in pages, items or bytes.
+    #[non_exhaustive]
+    ListTooLong {
+        /// The method that lists.
+        method: Method,
+        /// The limit exceeded.
+        reason: String,
+    },
+    /// The server asked for input too many times.
+    #[non_exhaustive]
+    TooManyRounds {
+        /// The number of rounds allowed.
+        limit: usize,
+    },
+}
+
+/// Why input that a server asked for was not provided.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum InputError {
+    /// The input needs a capability that this client has not declared.
+    #[non_exhaustive]
+    Undeclared {
+        /// The capability, for example `elicitation.url`.
+        capability: String,
+    },
+    /// A handler of this client failed, or returned input that must not be sent.
+    #[non_exhaustive]
+    Handler {
+        /// The key of the input request.
+        key: String,
+        /// The error of the handler.
+        cause: Arc<BoxError>,
+    },
+}
+
+/// Why client and server have no protocol version in common.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum VersionError {
+    /// The two lists of versions have none in common.
+    #[non_exhaustive]
+    NoneInCommon {
+        /// The versions of this client.
+        ours: Vec<String>,
+        /// The versions that the server reported.
+        theirs: Vec<String>,
+    },
+    /// The server does not answer `server/discover` as a server of this revision does; it probably
+    /// speaks an earlier one. Holds the error of `server/discover`.
+    NotModern(Box<ClientError>),
+}
+
 impl ClientError {
-    /// The error that the server answered with, if it did.
+    /// Returns the JSON-RPC error of the server, if that is the cause.
     #[must_use]
     pub fn server(&self) -> Option<&ErrorObject> {
         match self {
@@ -97,15 +144,15 @@ impl ClientError {
         }
     }
 
-    /// The code of the server's error.
+    /// Returns the code of the server's JSON-RPC error, if that is the cause.
     #[must_use]
     pub fn code(&self) -> Option<i64> {
         self.server().map(|error| error.code)
     }
 
-    /// Whether the server does not have the resource. Servers of earlier revisions say so with
-    /// `-32002`, the only code of that range with a meaning (`basic/index#error-codes`); this
-    /// revision says `-32602` with the URI in `data`.
+    /// Returns whether the server does not have the resource. Servers of earlier revisions report
+    /// that with `-32002`, the only code of that range with a meaning (`basic/index#error-codes`);
+    /// this revision uses `-32602` with the URI in `data`.
     #[must_use]
     pub fn is_not_found(&self) -> bool {
         let Self::Server(error) = self else {
@@ -124,25 +171,25 @@ impl ClientError {
         }
     }
 
-    /// Whether the server does not know the method.
+    /// Returns whether the server does not know the method.
     #[must_use]
     pub fn is_method_not_found(&self) -> bool {
         self.code() == Some(code::METHOD_NOT_FOUND)
     }
 
-    /// Whether the server found fault with the parameters.
+    /// Returns whether the server refused the parameters.
     #[must_use]
     pub fn is_invalid_params(&self) -> bool {
         self.code() == Some(code::INVALID_PARAMS)
     }
 
-    /// Whether no answer came within the time allowed.
+    /// Returns whether the request timed out.
     #[must_use]
     pub fn is_timeout(&self) -> bool {
         matches!(self, Self::Call(CallError::Timeout(_)))
     }
 
-    /// Whether the server is known not to have executed the request, so that sending it again is
+    /// Returns whether the request is known not to have been executed, so that sending it again is
     /// safe.
     #[must_use]
     pub fn is_unsent(&self) -> bool {
@@ -153,7 +200,8 @@ impl ClientError {
         }
     }
 
-    /// The capabilities that the server demands with `-32021`, for example `{"sampling": {}}`.
+    /// Returns the capabilities that the server requires with `-32021`, for example
+    /// `{"sampling": {}}`.
     #[must_use]
     pub fn required_capabilities(&self) -> Option<JsonObject> {
         let error = self
@@ -166,18 +214,18 @@ impl ClientError {
         }
     }
 
-    pub(crate) fn protocol(method: &Method, why: impl Into<String>) -> Self {
-        Self::Protocol {
+    pub(crate) fn protocol(method: &Method, reason: impl Into<String>) -> Self {
+        Self::Response(ResponseError::Protocol {
             method: method.clone(),
-            why: why.into(),
-        }
+            reason: reason.into(),
+        })
     }
 
-    pub(crate) fn decode(method: &Method, why: impl fmt::Display) -> Self {
-        Self::Decode {
+    pub(crate) fn decode(method: &Method, reason: impl fmt::Display) -> Self {
+        Self::Response(ResponseError::Decode {
             method: method.clone(),
-            why: why.to_string(),
-        }
+            reason: reason.to_string(),
+        })
     }
 }
 
@@ -185,7 +233,7 @@ impl fmt::Display for ClientError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Server(error) => {
-                write!(f, "the server refused: {error}")?;
+                write!(f, "the server returned an error: {error}")?;
                 match self.required_capabilities() {
                     Some(required) => {
                         let names: Vec<&str> = required.keys().map(String::as_str).collect();
@@ -194,56 +242,74 @@ impl fmt::Display for ClientError {
                     None => Ok(()),
                 }
             }
-            Self::Tool(result) => write!(f, "the tool failed: {}", crate::value::text_of(result)),
+            Self::Tool(result) => write!(f, "the tool failed: {}", text_of(result)),
+            Self::TaskCancelled {
+                id,
+                message: Some(message),
+            } => write!(f, "task {id} was cancelled: {message}"),
+            Self::TaskCancelled { id, message: None } => write!(f, "task {id} was cancelled"),
             Self::Call(error) => error.fmt(f),
-            Self::Protocol { method, why } => {
-                write!(
-                    f,
-                    "the server broke the protocol answering {}: {why}",
-                    method.as_str()
-                )
+            Self::Response(error) => error.fmt(f),
+            Self::Input(error) => error.fmt(f),
+            Self::Version(error) => error.fmt(f),
+            Self::Request(reason) => write!(f, "not sent: {reason}"),
+        }
+    }
+}
+
+impl fmt::Display for ResponseError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Protocol { method, reason } => {
+                write!(f, "invalid response to {}: {reason}", method.as_str())
             }
-            Self::Decode { method, why } => {
-                write!(
-                    f,
-                    "the result of {} is not of the type asked for: {why}",
-                    method.as_str()
-                )
-            }
-            Self::Schema { tool, why } => write!(
+            Self::Decode { method, reason } => write!(
                 f,
-                "the output of tool {tool:?} does not match its outputSchema: {why}; this client was told to refuse such results"
+                "the result of {} does not have the type asked for: {reason}",
+                method.as_str()
             ),
-            Self::Versions { ours, theirs } => write!(
+            Self::OutputSchema { tool, reason } => write!(
+                f,
+                "the output of tool {tool:?} does not match its outputSchema: {reason}; this client requires valid output"
+            ),
+            Self::ListTooLong { method, reason } => {
+                write!(f, "the list of {} is too long: {reason}", method.as_str())
+            }
+            Self::TooManyRounds { limit } => write!(
+                f,
+                "the server asked for input more than {limit} times, the limit of this client"
+            ),
+        }
+    }
+}
+
+impl fmt::Display for InputError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Undeclared { capability } => write!(
+                f,
+                "the server asked for {capability}, which this client has not declared; give the client a handler for it"
+            ),
+            Self::Handler { key, cause } => {
+                write!(f, "the input {key:?} could not be provided: {cause}")
+            }
+        }
+    }
+}
+
+impl fmt::Display for VersionError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoneInCommon { ours, theirs } => write!(
                 f,
                 "no protocol version in common: this client speaks {}, the server {}",
                 list(ours),
                 list(theirs)
             ),
-            Self::Unsupported { capability } => write!(
-                f,
-                "the server asked for {capability}, which this client has not declared; give the client a handler for it"
-            ),
-            Self::TaskCancelled {
-                id,
-                message: Some(message),
-            } => write!(f, "the task {id} was cancelled: {message}"),
-            Self::TaskCancelled { id, message: None } => write!(f, "the task {id} was cancelled"),
-            Self::Rounds { limit } => write!(
-                f,
-                "the server asked for input more than {limit} times, the limit of this client, without coming to a result"
-            ),
-            Self::Input { key, cause } => {
-                write!(f, "the input {key:?} could not be provided: {cause}")
-            }
-            Self::Pages { method, why } => {
-                write!(f, "the pages of {} do not end: {why}", method.as_str())
-            }
             Self::NotModern(cause) => write!(
                 f,
-                "the server probably speaks a revision of MCP before 2026-07-28, which needs a handshake; to server/discover it said: {cause}"
+                "the server probably speaks a revision of MCP before 2026-07-28, which needs a handshake; its answer to server/discover: {cause}"
             ),
-            Self::Request(why) => write!(f, "not sent: {why}"),
         }
     }
 }
@@ -260,9 +326,30 @@ impl std::error::Error for ClientError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Server(error) => Some(error),
-            Self::Input { cause, .. } => Some(&***cause),
-            Self::NotModern(cause) => Some(cause),
+            // `Display` of these is that of the group, so the source is the group's.
+            Self::Input(error) => error.source(),
+            Self::Version(error) => error.source(),
             _ => None,
+        }
+    }
+}
+
+impl std::error::Error for ResponseError {}
+
+impl std::error::Error for InputError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Handler { cause, .. } => Some(&***cause),
+            Self::Undeclared { .. } => None,
+        }
+    }
+}
+
+impl std::error::Error for VersionError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::NotModern(cause) => Some(cause),
+            Self::NoneInCommon { .. } => None,
         }
     }
 }
@@ -270,5 +357,23 @@ impl std::error::Error for ClientError {
 impl From<CallError> for ClientError {
     fn from(error: CallError) -> Self {
         Self::Call(error)
+    }
+}
+
+impl From<ResponseError> for ClientError {
+    fn from(error: ResponseError) -> Self {
+        Self::Response(error)
+    }
+}
+
+impl From<InputError> for ClientError {
+    fn from(error: InputError) -> Self {
+        Self::Input(error)
+    }
+}
+
+impl From<VersionError> for ClientError {
+    fn from(error: VersionError) -> Self {
+        Self::Version(error)
     }
 }

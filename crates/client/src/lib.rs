@@ -1,4 +1,4 @@
-//! Call MCP servers of revision 2026-07-28.
+//! Clients of MCP servers of revision 2026-07-28.
 //!
 //! ```no_run
 //! use carryall_client::Client;
@@ -11,62 +11,63 @@
 //! # }
 //! ```
 //!
-//! Every request stands for itself and is a future: it is sent when it is awaited and cancelled
-//! when it is dropped. What servers ask for on the way (forms, samples, roots) is provided by
-//! handlers, or by hand with [`Request::once`]. Answers are kept for as long as the server allows,
-//! and dropped when a [`ChangeStream`] hears of a change.
+//! Requests are independent of each other. Each is a future: it is sent when it is awaited and
+//! cancelled when it is dropped. The input that servers ask for (forms, samples, roots) is provided
+//! by handlers, or by hand with [`Request::once`]. Responses are cached for as long as the server
+//! allows, and dropped when a [`ChangeStream`] reports a change.
 //!
 //! | To | use |
 //! |---|---|
+//! | connect to a URL with credentials | [`ClientBuilder::bearer`], [`ClientBuilder::header`], [`ClientBuilder::http_client`] |
 //! | call a tool and get a value | [`Client::call`], [`Request::typed`] |
 //! | follow progress | [`Request::on_progress`], [`Request::stream`] |
-//! | hear what is wrong with an answer that is used nevertheless | [`CallOptions::on_warning`], [`ResponseWarning`] |
-//! | answer the server's questions | [`ClientBuilder::on_elicit`], [`Request::once`] |
 //! | list, read, get, complete | [`Client::list_tools`], [`Client::read_resource`], [`Client::get_prompt`], [`Client::complete`] |
-//! | take long work as it comes, or in hand | [`ClientBuilder::tasks`], [`TaskHandle`] |
-//! | hear of changes | [`Client::listen`] |
+//! | answer the server's questions | [`ClientBuilder::on_elicit`], [`Request::once`] |
+//! | run long calls as tasks | [`ClientBuilder::tasks`], [`TaskHandle`] |
+//! | be notified of changes | [`Client::listen`] |
+//! | handle errors | [`ClientError`] |
+//! | learn about malformed responses | [`CallOptions::on_warning`], [`ResponseWarning`] |
 //! | call methods of extensions | [`Client::request`] |
 
-mod answers;
 mod builder;
 mod cache;
+mod call;
 mod client;
 mod config;
-mod connect;
+mod core;
 mod error;
-mod exchange;
-mod handlers;
+mod http_options;
+mod input;
 mod listen;
-mod notices;
+mod meta;
+mod notification;
 mod options;
 mod pages;
 mod params;
 mod random;
 mod request;
-mod rounds;
-mod run;
-mod salvage;
+mod result;
 mod stream;
 mod tasks;
-mod template;
+mod text;
 mod tools;
-mod value;
 mod warnings;
-mod wire;
 
-pub use answers::InputResponder;
 pub use builder::ClientBuilder;
 pub use cache::ResponseCache;
 pub use carryall_proto::listen::Change;
 pub use client::Client;
-pub use error::ClientError;
-pub use handlers::IntoInput;
+pub use error::{ClientError, InputError, ResponseError, VersionError};
+pub use input::handlers::IntoInput;
+pub use input::responder::InputResponder;
 pub use listen::{BackgroundListener, ChangeStream, ListenRequest};
-pub use notices::{LogMessage, ProgressUpdate};
+pub use notification::{LogMessage, ProgressUpdate};
 pub use options::CallOptions;
 pub use pages::{ListPage, Listing};
-pub use request::{FromResult, InputRequired, Request, RoundOutcome, ToolValue};
+pub use request::{InputRequired, Request, RoundOutcome};
+pub use result::{FromResult, ToolValue};
 pub use stream::{CallEvent, CallStream};
-pub use tasks::{TaskHandle, TaskWatch};
-pub use value::text_of;
+pub use tasks::handle::TaskHandle;
+pub use tasks::watch::TaskWatch;
+pub use text::text_of;
 pub use warnings::ResponseWarning;

@@ -1,4 +1,4 @@
-//! Writing the parameters of requests.
+//! Writes the parameters of requests.
 
 use crate::ClientError;
 use carryall_proto::ParamsWriter;
@@ -6,18 +6,20 @@ use carryall_proto::json::WriteError;
 use carryall_types::{JsonObject, JsonValue};
 use serde::Serialize;
 
-/// Parameters as `f` writes them.
+/// Returns the parameters that `f` writes.
 pub(crate) fn write(
     f: impl FnOnce(&mut ParamsWriter) -> Result<(), WriteError>,
 ) -> Result<ParamsWriter, ClientError> {
     let mut params = ParamsWriter::new();
     f(&mut params).map_err(|error| {
-        ClientError::Request(format!("the parameters cannot be written as JSON: {error}"))
+        ClientError::Request(format!(
+            "the parameters cannot be serialised to JSON: {error}"
+        ))
     })?;
     Ok(params)
 }
 
-/// Adds `arguments`, which must be an object; `null` stands for none.
+/// Adds `arguments`, which must serialise to an object or, for none, to `null`.
 pub(crate) fn put_arguments<A: Serialize>(
     params: &mut ParamsWriter,
     arguments: &A,
@@ -33,7 +35,7 @@ pub(crate) fn put_arguments<A: Serialize>(
     }
 }
 
-/// The members of any value that serialises to an object.
+/// Returns the members of a value that serialises to an object, except `_meta`.
 pub(crate) fn object_members<P: Serialize>(params: &P) -> Result<ParamsWriter, ClientError> {
     let value = serde_json::to_value(params)
         .map_err(|error| ClientError::Request(format!("params: {error}")))?;
@@ -48,7 +50,7 @@ pub(crate) fn object_members<P: Serialize>(params: &P) -> Result<ParamsWriter, C
     };
     write(|params| {
         for (name, value) in &members {
-            // The client writes it; members of its own go in by `Request::meta`.
+            // The client writes `_meta`; users add members with `Request::meta`.
             if name != "_meta" {
                 params.put(name, value)?;
             }

@@ -1,165 +1,68 @@
-//! One request, ready to be sent.
+//! Requests, to be configured and awaited.
 
-use crate::client::Client;
-use crate::notices::{LogMessage, ProgressUpdate};
+use crate::ClientError;
+use crate::call::outcome::{InterimResult, RawOutcome};
+use crate::call::spec::{RequestSpec, RoundInput};
+use crate::core::ScopedCore;
+use crate::input::provide::check_declared;
+use crate::notification::{LogMessage, ProgressUpdate};
 use crate::options::CallOptions;
-use crate::rounds::InterimResult;
-use crate::run::Answered;
-use crate::stream::CallStream;
-use crate::tasks::TaskHandle;
-use crate::warnings::{ResponseWarning, Warnings};
-use crate::wire::{RequestSpec, RoundAnswer};
-use crate::{ClientError, salvage, value};
+use crate::result::{FromResult, RawResult, ToolValue};
+use crate::tasks::handle::TaskHandle;
+use crate::warnings::ResponseWarning;
 use carryall_proto::{BoxFuture, ParamsWriter};
 use carryall_types::{
-    CallToolResult, CompleteResult, DiscoverResult, GetPromptResult, InputRequests, InputResponses,
-    JsonValue, ListPromptsResult, ListResourceTemplatesResult, ListResourcesResult,
-    ListToolsResult, LoggingLevel, Method, RawJson, ReadResourceResult, Task,
+    CallToolResult, InputRequests, InputResponses, JsonValue, LoggingLevel, Method, RawJson, Task,
 };
 use serde::de::DeserializeOwned;
 use std::future::IntoFuture;
 use std::marker::PhantomData;
 use std::time::Duration;
 
-/// A result, decoded by the method that asked for it.
-pub trait FromResult: Send + 'static {
-    /// What comes out.
-    type Output: Send;
-
-    /// Reads the text of a complete result.
-    #[doc(hidden)]
-    fn read(
-        client: &Client,
-        method: &Method,
-        result: &RawJson,
-        cached: bool,
-        warnings: &mut Warnings,
-    ) -> Result<Self::Output, ClientError>;
-}
-
-/// Reads a result and reports the warnings about it.
-pub(crate) fn read<A: FromResult>(
-    client: &Client,
-    method: &Method,
-    result: &RawJson,
-    cached: bool,
-    options: &CallOptions,
-) -> Result<A::Output, ClientError> {
-    let mut warnings = Warnings::default();
-    let output = A::read(client, method, result, cached, &mut warnings);
-    warnings.report(method, options, cached);
-    output
-}
-
-macro_rules! answers {
-    ($($result:ty),*) => {$(
-        impl FromResult for $result {
-            type Output = Self;
-            fn read(
-                _: &Client,
-                method: &Method,
-                result: &RawJson,
-                _: bool,
-                warnings: &mut Warnings,
-            ) -> Result<Self, ClientError> {
-                salvage::decode(method, result, warnings)
-            }
-        }
-    )*};
-}
-
-answers!(
-    DiscoverResult,
-    CallToolResult,
-    ListPromptsResult,
-    GetPromptResult,
-    ListResourcesResult,
-    ListResourceTemplatesResult,
-    ReadResourceResult,
-    CompleteResult
-);
-
-impl FromResult for ListToolsResult {
-    type Output = Self;
-    fn read(
-        client: &Client,
-        method: &Method,
-        result: &RawJson,
-        cached: bool,
-        warnings: &mut Warnings,
-    ) -> Result<Self, ClientError> {
-        let mut page: Self = salvage::decode(method, result, warnings)?;
-        client.learn_tools(&mut page, cached);
-        Ok(page)
-    }
-}
-
-/// The text of the result, for methods of extensions.
-impl FromResult for RawJson {
-    type Output = Self;
-    fn read(
-        _: &Client,
-        _: &Method,
-        result: &RawJson,
-        _: bool,
-        _: &mut Warnings,
-    ) -> Result<Self, ClientError> {
-        Ok(result.clone())
-    }
-}
-
-/// The value that a tool returned; see [`Request::typed`].
-#[derive(Debug)]
-pub struct ToolValue<T>(PhantomData<fn() -> T>);
-
-impl<T: DeserializeOwned + Send + 'static> FromResult for ToolValue<T> {
-    type Output = T;
-    fn read(
-        _: &Client,
-        method: &Method,
-        result: &RawJson,
-        _: bool,
-        warnings: &mut Warnings,
-    ) -> Result<T, ClientError> {
-        value::typed(method, result, warnings)
-    }
-}
-
-/// One request. It is sent when it is awaited, and cancelled when its future is dropped.
+/// A request. It is sent when it is awaited, and cancelled when its future is dropped.
 ///
-/// Awaiting it gives the complete result: what the server asks for on the way is provided by the
-/// client's handlers. [`once`](Self::once) stops there instead, and [`stream`](Self::stream) tells
-/// of progress as it comes.
+/// Awaiting it resolves to the complete result; the client's handlers provide the input that the
+/// server asks for. [`once`](Self::once) stops at such a question instead, and
+/// [`stream`](Self::stream) yields progress and log messages as they arrive.
+///
+/// ```no_run
+/// # use carryall_client::{Client, ClientError};
+/// # use std::time::Duration;
+/// # async fn example(client: Client) -> Result<(), ClientError> {
+/// let request = client.call("report", ()).timeout(Duration::from_secs(120));
+/// let text: String = request.typed().await?;
+/// # Ok(())
+/// # }
+/// ```
 #[must_use = "a request is sent when it is awaited"]
 #[derive(Debug)]
-pub struct Request<A> {
-    client: Client,
-    ask: Result<RequestSpec, ClientError>,
-    round: Option<RoundAnswer>,
+pub struct Request<R> {
+    core: ScopedCore,
+    spec: Result<RequestSpec, ClientError>,
+    round: Option<RoundInput>,
     options: CallOptions,
-    answer: PhantomData<fn() -> A>,
+    result: PhantomData<fn() -> R>,
 }
 
-impl<A> Request<A> {
+impl<R> Request<R> {
     pub(crate) fn new(
-        client: &Client,
+        core: &ScopedCore,
         method: Method,
         params: Result<ParamsWriter, ClientError>,
     ) -> Self {
-        let ask = params.map(|params| RequestSpec::new(method, params));
         Self {
-            client: client.clone(),
-            ask,
+            core: core.clone(),
+            spec: params.map(|params| RequestSpec::new(method, params)),
             round: None,
             options: CallOptions::default(),
-            answer: PhantomData,
+            result: PhantomData,
         }
     }
 
-    /// Wants the result as text, whatever its type.
+    /// Accepts results of every declared type, as text.
     pub(crate) fn raw(mut self) -> Self {
-        if let Ok(ask) = &mut self.ask {
-            ask.raw = true;
+        if let Ok(spec) = &mut self.spec {
+            spec.raw = true;
         }
         self
     }
@@ -170,62 +73,62 @@ impl<A> Request<A> {
         self
     }
 
-    fn set(mut self, f: impl FnOnce(CallOptions) -> CallOptions) -> Self {
+    pub(crate) fn map_options(mut self, f: impl FnOnce(CallOptions) -> CallOptions) -> Self {
         self.options = f(self.options);
         self
     }
 
-    /// See [`CallOptions::timeout`].
+    /// Sets the timeout of each wire request; see [`CallOptions::timeout`].
     pub fn timeout(self, timeout: Duration) -> Self {
-        self.set(|options| options.timeout(timeout))
+        self.map_options(|options| options.timeout(timeout))
     }
 
-    /// See [`CallOptions::max_timeout`].
+    /// Sets the maximum time of each wire request; see [`CallOptions::max_timeout`].
     pub fn max_timeout(self, timeout: Duration) -> Self {
-        self.set(|options| options.max_timeout(timeout))
+        self.map_options(|options| options.max_timeout(timeout))
     }
 
-    /// See [`CallOptions::reset_on_progress`].
+    /// Restarts the timeout at each progress notification; see [`CallOptions::reset_on_progress`].
     pub fn reset_on_progress(self) -> Self {
-        self.set(CallOptions::reset_on_progress)
+        self.map_options(CallOptions::reset_on_progress)
     }
 
-    /// See [`CallOptions::no_cache`].
+    /// Sends the request even if a fresh response is cached; see [`CallOptions::no_cache`].
     pub fn no_cache(self) -> Self {
-        self.set(CallOptions::no_cache)
+        self.map_options(CallOptions::no_cache)
     }
 
-    /// See [`CallOptions::retry_idempotent`].
+    /// Retries calls of idempotent tools; see [`CallOptions::retry_idempotent`].
     pub fn retry_idempotent(self) -> Self {
-        self.set(CallOptions::retry_idempotent)
+        self.map_options(CallOptions::retry_idempotent)
     }
 
-    /// See [`CallOptions::max_rounds`].
+    /// Sets how often the server may ask for input; see [`CallOptions::max_rounds`].
     pub fn max_rounds(self, rounds: usize) -> Self {
-        self.set(|options| options.max_rounds(rounds))
+        self.map_options(|options| options.max_rounds(rounds))
     }
 
-    /// See [`CallOptions::meta`].
+    /// Adds a member to `_meta`; see [`CallOptions::meta`].
     pub fn meta(self, name: impl Into<String>, value: impl Into<JsonValue>) -> Self {
-        self.set(|options| options.meta(name, value))
+        self.map_options(|options| options.meta(name, value))
     }
 
-    /// See [`CallOptions::on_progress`].
+    /// Sets the callback for progress; see [`CallOptions::on_progress`].
     pub fn on_progress(self, f: impl Fn(ProgressUpdate) + Send + Sync + 'static) -> Self {
-        self.set(|options| options.on_progress(f))
+        self.map_options(|options| options.on_progress(f))
     }
 
-    /// See [`CallOptions::on_task`].
+    /// Sets the callback for the task that the call becomes; see [`CallOptions::on_task`].
     pub fn on_task(self, f: impl Fn(&Task) + Send + Sync + 'static) -> Self {
-        self.set(|options| options.on_task(f))
+        self.map_options(|options| options.on_task(f))
     }
 
-    /// See [`CallOptions::on_warning`].
+    /// Sets the callback for warnings; see [`CallOptions::on_warning`].
     pub fn on_warning(self, f: impl Fn(&ResponseWarning) + Send + Sync + 'static) -> Self {
-        self.set(|options| options.on_warning(f))
+        self.map_options(|options| options.on_warning(f))
     }
 
-    /// See [`CallOptions::on_log`].
+    /// Sets the callback for log messages; see [`CallOptions::on_log`].
     #[deprecated(
         note = "SEP-2577 deprecates logging over MCP; it may be removed from 2027-07-28 on. Use OpenTelemetry."
     )]
@@ -235,154 +138,175 @@ impl<A> Request<A> {
         level: LoggingLevel,
         f: impl Fn(LogMessage) + Send + Sync + 'static,
     ) -> Self {
-        self.set(|options| options.on_log(level, f))
+        self.map_options(|options| options.on_log(level, f))
+    }
+
+    /// Changes the type that the result is decoded to.
+    fn decode_as<T>(self) -> Request<T> {
+        Request {
+            core: self.core,
+            spec: self.spec,
+            round: self.round,
+            options: self.options,
+            result: PhantomData,
+        }
     }
 }
 
 impl Request<CallToolResult> {
-    /// Asks for the value of the tool's result instead of the result: `structuredContent` as `T`,
-    /// else the text as JSON, or as it stands if `T` is a string. A tool that failed is
-    /// [`ClientError::Tool`].
+    /// Resolves to the value of the result instead of the result: `structuredContent` as `T`, else
+    /// the text as JSON, else, if `T` is a string, the text itself. A failed tool becomes
+    /// [`ClientError::Tool`], a value of another type
+    /// [`ResponseError::Decode`](crate::ResponseError::Decode).
     pub fn typed<T: DeserializeOwned + Send + 'static>(self) -> Request<ToolValue<T>> {
-        let Self {
-            client,
-            ask,
-            round,
-            options,
-            answer: _,
-        } = self;
-        Request {
-            client,
-            ask,
-            round,
-            options,
-            answer: PhantomData,
-        }
+        self.decode_as()
     }
 }
 
-impl<A: FromResult> Request<A> {
-    /// Sends one request and stops at its answer, even if that asks for input or promises a result:
-    /// for hosts that put questions to people in their own time, or keep the names of tasks. The
-    /// capabilities have to be declared with
-    /// [`ClientBuilder::capabilities`](crate::ClientBuilder::capabilities) and
-    /// [`ClientBuilder::tasks`](crate::ClientBuilder::tasks).
+impl<R: FromResult> Request<R> {
+    /// Runs a single round: the outcome may be a question for the user or the handle of a task.
+    ///
+    /// For hosts that ask users in their own time or store task ids. The capabilities must be
+    /// declared with [`ClientBuilder::capabilities`](crate::ClientBuilder::capabilities) and
+    /// [`ClientBuilder::tasks`](crate::ClientBuilder::tasks). Dropping the future cancels the
+    /// request.
+    ///
+    /// ```no_run
+    /// # use carryall_client::{Client, ClientError, RoundOutcome};
+    /// # use carryall_types::InputResponses;
+    /// # async fn example(client: Client, responses: InputResponses) -> Result<(), ClientError> {
+    /// match client.call("delete", ()).once().await? {
+    ///     RoundOutcome::Done(result) => println!("{result:?}"),
+    ///     RoundOutcome::InputRequired(question) => {
+    ///         println!("{:?}", question.requests());
+    ///         println!("{:?}", question.answer(responses).await?);
+    ///     }
+    ///     RoundOutcome::Task(task) => println!("task {}", task.id()),
+    ///     _ => {}
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// As for awaiting the request.
-    pub async fn once(self) -> Result<RoundOutcome<A>, ClientError> {
+    pub async fn once(self) -> Result<RoundOutcome<R>, ClientError> {
         let Self {
-            client,
-            ask,
+            core,
+            spec,
             round,
             options,
-            answer: _,
+            result: _,
         } = self;
-        let mut ask = ask?;
-        match client
-            .answer_once(&mut ask, round.as_ref(), &options)
-            .await?
-        {
-            Answered::Complete { result, cached } => {
-                read::<A>(&client, &ask.method, &result, cached, &options).map(RoundOutcome::Done)
+        let mut spec = spec?;
+        let fetched = core
+            .fetch_checked(&mut spec, round.as_ref(), &options)
+            .await?;
+        match fetched.outcome {
+            RawOutcome::Complete(text) => {
+                let result = RawResult {
+                    core: &core,
+                    method: &spec.method,
+                    text: &text,
+                    cached: fetched.cached,
+                };
+                result.decode::<R>(&options).map(RoundOutcome::Done)
             }
-            Answered::Task(task) => Ok(RoundOutcome::Task(Box::new(client.taken(
+            RawOutcome::Task(task) => Ok(RoundOutcome::Task(Box::new(TaskHandle::created(
+                &core,
                 *task,
                 &options,
-                ask.reached,
+                spec.last_progress,
             )))),
-            Answered::InputRequired(interim) => {
-                let InterimResult { requests, state } = client.by_hand(interim)?;
-                let again = Self {
-                    client,
-                    ask: Ok(ask),
+            RawOutcome::InputRequired(InterimResult { requests, state }) => {
+                check_declared(&core.config.capabilities, &requests)?;
+                let retry = Self {
+                    core,
+                    spec: Ok(spec),
                     round: None,
                     options,
-                    answer: PhantomData,
+                    result: PhantomData,
                 };
                 Ok(RoundOutcome::InputRequired(Box::new(InputRequired {
                     requests,
                     state,
-                    again,
+                    retry,
                 })))
             }
         }
     }
-
-    /// Sends the request; its progress and log messages come as items before its result.
-    pub fn stream(self) -> CallStream<A> {
-        CallStream::new(self)
-    }
-
-    pub(crate) fn map_options(self, f: impl FnOnce(CallOptions) -> CallOptions) -> Self {
-        self.set(f)
-    }
 }
 
-impl<A: FromResult> IntoFuture for Request<A> {
-    type Output = Result<A::Output, ClientError>;
+impl<R: FromResult> IntoFuture for Request<R> {
+    type Output = Result<R::Output, ClientError>;
     type IntoFuture = BoxFuture<Self::Output>;
 
     fn into_future(self) -> Self::IntoFuture {
         Box::pin(async move {
             let Self {
-                client,
-                ask,
+                core,
+                spec,
                 round,
                 options,
-                answer: _,
+                result: _,
             } = self;
-            let mut ask = ask?;
-            let (result, cached) = client.answer(&mut ask, round, &options).await?;
-            read::<A>(&client, &ask.method, &result, cached, &options)
+            let mut spec = spec?;
+            let (text, cached) = core.fetch_complete(&mut spec, round, &options).await?;
+            let result = RawResult {
+                core: &core,
+                method: &spec.method,
+                text: &text,
+                cached,
+            };
+            result.decode::<R>(&options)
         })
     }
 }
 
-/// How far one request has come.
+/// The outcome of one round of a request.
 #[derive(Debug)]
-pub enum RoundOutcome<A: FromResult> {
-    /// The result is complete.
-    Done(A::Output),
-    /// The server needs input before it can go on.
-    InputRequired(Box<InputRequired<A>>),
-    /// The server works on it, and the result comes later (Tasks extension). Only for clients that
-    /// take tasks.
+#[non_exhaustive]
+pub enum RoundOutcome<R: FromResult> {
+    /// The complete result.
+    Done(R::Output),
+    /// The server needs input.
+    InputRequired(Box<InputRequired<R>>),
+    /// The call became a task (Tasks extension). Only for clients with
+    /// [`ClientBuilder::tasks`](crate::ClientBuilder::tasks).
     Task(Box<TaskHandle>),
 }
 
-/// What the server asks for, and the way to answer it. The server keeps nothing meanwhile: an
-/// answer may come minutes later, or never.
+/// The input that a server asks for, and the means to answer. The server keeps no state meanwhile:
+/// the answer may be sent minutes later, or never.
 #[derive(Debug)]
-pub struct InputRequired<A> {
+pub struct InputRequired<R> {
     requests: InputRequests,
     state: Option<RawJson>,
-    again: Request<A>,
+    retry: Request<R>,
 }
 
-impl<A: FromResult> InputRequired<A> {
-    /// The inputs asked for, in the server's order. None at all means: ask again with what it has
-    /// given back.
+impl<R: FromResult> InputRequired<R> {
+    /// Returns the input requests, in the server's order. If there are none, the server only asks
+    /// to repeat the request with its state.
     #[must_use]
     pub fn requests(&self) -> &InputRequests {
         &self.requests
     }
 
-    /// The next round: the same request, with these inputs and the server's state. Each input goes
-    /// under the key of its request.
-    pub fn answer(self, responses: impl Into<InputResponses>) -> Request<A> {
+    /// Returns the request of the next round, with `responses` under the keys of their requests.
+    pub fn answer(self, responses: impl Into<InputResponses>) -> Request<R> {
         let Self {
             requests: _,
             state,
-            mut again,
+            mut retry,
         } = self;
         match RawJson::from_value(&responses.into()) {
             Ok(responses) => {
                 let responses = Some(responses).filter(|responses| responses.as_str() != "{}");
-                again.round = Some(RoundAnswer { responses, state });
+                retry.round = Some(RoundInput { responses, state });
             }
-            Err(error) => again.ask = Err(ClientError::Request(format!("the inputs: {error}"))),
+            Err(error) => retry.spec = Err(ClientError::Request(format!("the inputs: {error}"))),
         }
-        again
+        retry
     }
 }

@@ -1,8 +1,9 @@
-//! A request whose progress is read like a stream.
+//! Requests as streams of their events.
 
 use crate::ClientError;
-use crate::notices::{LogMessage, ProgressUpdate};
-use crate::request::{FromResult, Request};
+use crate::notification::{LogMessage, ProgressUpdate};
+use crate::request::Request;
+use crate::result::FromResult;
 use carryall_proto::BoxFuture;
 use carryall_proto::sync::Mutex;
 use futures_core::Stream;
@@ -13,96 +14,120 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-/// Events that a slow reader may leave unread; older ones are dropped.
+/// The most unread events; the oldest are dropped beyond that.
 const MAX_UNREAD: usize = 256;
 
-/// One thing that happens while a request is answered.
+/// An event of a request.
 #[derive(Debug)]
+#[non_exhaustive]
 pub enum CallEvent<T> {
     /// The server reports progress.
     Progress(ProgressUpdate),
-    /// The server logs something; only with a log level, see
+    /// The server sends a log message; only if a level is set with
     /// [`CallOptions::on_log`](crate::CallOptions::on_log).
     Log(LogMessage),
-    /// The result. Nothing comes after it.
+    /// The result, which is the last event.
     Done(Result<T, ClientError>),
 }
 
-type Unread = Arc<Mutex<VecDeque<Notice>>>;
+type UnreadEvents = Arc<Mutex<VecDeque<UnreadEvent>>>;
 
-enum Notice {
+enum UnreadEvent {
     Progress(ProgressUpdate),
     Log(LogMessage),
 }
 
-/// A request on its way: progress and log messages, then the result. Dropping it cancels the
-/// request.
+/// A request in flight as a stream: progress and log messages, then the result. Dropping it cancels
+/// the request.
 ///
-/// Nothing happens unless it is polled. Who does not read for long loses the oldest notices, never
-/// the result.
-pub struct CallStream<A: FromResult> {
-    unread: Unread,
-    answer: Option<BoxFuture<Result<A::Output, ClientError>>>,
-    done: Option<Result<A::Output, ClientError>>,
+/// The request makes progress only while the stream is polled. A slow reader loses the oldest of
+/// more than 256 unread events, never the result.
+///
+/// ```no_run
+/// # use carryall_client::{CallEvent, Client};
+/// # use futures_util::StreamExt;
+/// # use serde_json::json;
+/// # async fn example(client: Client) {
+/// let mut events = client.call("index", json!({"path": "/srv"})).stream();
+/// while let Some(event) = events.next().await {
+///     match event {
+///         CallEvent::Progress(update) => println!("{:?}", update.fraction()),
+///         CallEvent::Done(result) => println!("{result:?}"),
+///         _ => {}
+///     }
+/// }
+/// # }
+/// ```
+pub struct CallStream<R: FromResult> {
+    unread: UnreadEvents,
+    result: Option<BoxFuture<Result<R::Output, ClientError>>>,
+    done: Option<Result<R::Output, ClientError>>,
 }
 
-impl<A: FromResult> CallStream<A> {
-    pub(crate) fn new(request: Request<A>) -> Self {
-        let unread = Unread::default();
+impl<R: FromResult> Request<R> {
+    /// Turns the request into a stream of its progress and log messages, followed by its result.
+    pub fn stream(self) -> CallStream<R> {
+        CallStream::new(self)
+    }
+}
+
+impl<R: FromResult> CallStream<R> {
+    fn new(request: Request<R>) -> Self {
+        let unread = UnreadEvents::default();
         let (progress, logs) = (unread.clone(), unread.clone());
         let request = request.map_options(|mut options| {
-            // Callbacks that were set before go on being called.
+            // Callbacks set before are still called.
             let (on_progress, on_log) = (options.on_progress.take(), options.on_log.take());
             options.on_progress = Some(Arc::new(move |update: ProgressUpdate| {
                 if let Some(callback) = &on_progress {
                     callback(update.clone());
                 }
-                push(&progress, Notice::Progress(update));
+                push(&progress, UnreadEvent::Progress(update));
             }));
             options.on_log = Some(Arc::new(move |message: LogMessage| {
                 if let Some(callback) = &on_log {
                     callback(message.clone());
                 }
-                push(&logs, Notice::Log(message));
+                push(&logs, UnreadEvent::Log(message));
             }));
             options
         });
         Self {
             unread,
-            answer: Some(request.into_future()),
+            result: Some(request.into_future()),
             done: None,
         }
     }
 
-    fn next_unread(&self) -> Option<CallEvent<A::Output>> {
+    fn next_unread(&self) -> Option<CallEvent<R::Output>> {
         let mut unread = self.unread.lock();
-        unread.pop_front().map(|notice| match notice {
-            Notice::Progress(update) => CallEvent::Progress(update),
-            Notice::Log(message) => CallEvent::Log(message),
+        unread.pop_front().map(|event| match event {
+            UnreadEvent::Progress(update) => CallEvent::Progress(update),
+            UnreadEvent::Log(message) => CallEvent::Log(message),
         })
     }
 }
 
-fn push(unread: &Unread, notice: Notice) {
+fn push(unread: &UnreadEvents, event: UnreadEvent) {
     let mut unread = unread.lock();
     if unread.len() == MAX_UNREAD {
         unread.pop_front();
     }
-    unread.push_back(notice);
+    unread.push_back(event);
 }
 
-// Nothing in it is ever pinned in place: the future has its own allocation.
-impl<A: FromResult> Unpin for CallStream<A> {}
+// Nothing is pinned in place: the future is boxed.
+impl<R: FromResult> Unpin for CallStream<R> {}
 
-impl<A: FromResult> Stream for CallStream<A> {
-    type Item = CallEvent<A::Output>;
+impl<R: FromResult> Stream for CallStream<R> {
+    type Item = CallEvent<R::Output>;
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = self.get_mut();
-        if let Some(answer) = &mut this.answer
-            && let Poll::Ready(result) = answer.as_mut().poll(cx)
+        if let Some(result) = &mut this.result
+            && let Poll::Ready(result) = result.as_mut().poll(cx)
         {
-            this.answer = None;
+            this.result = None;
             this.done = Some(result);
         }
         if let Some(event) = this.next_unread() {
@@ -110,16 +135,16 @@ impl<A: FromResult> Stream for CallStream<A> {
         }
         match this.done.take() {
             Some(result) => Poll::Ready(Some(CallEvent::Done(result))),
-            None if this.answer.is_none() => Poll::Ready(None),
+            None if this.result.is_none() => Poll::Ready(None),
             None => Poll::Pending,
         }
     }
 }
 
-impl<A: FromResult> fmt::Debug for CallStream<A> {
+impl<R: FromResult> fmt::Debug for CallStream<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("CallStream")
-            .field("done", &self.answer.is_none())
+            .field("done", &self.result.is_none())
             .finish_non_exhaustive()
     }
 }

@@ -1,5 +1,5 @@
-//! What the client remembers of the tools it has seen: their headers, output schemas and whether
-//! they may be repeated.
+//! What the client knows about listed tools: headers, output schemas and whether a call may be
+//! repeated.
 
 use crate::ClientError;
 use carryall_proto::Params;
@@ -12,36 +12,36 @@ use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, OnceLock, RwLockWriteGuard};
 
-/// Tools beyond this many are used without what their definition says.
+/// The most tools in the index. Further ones are called without headers and validation.
 const MAX_TOOLS: usize = 10_000;
 
-/// What one definition says.
+/// What the definition of one tool says.
 #[derive(Debug, PartialEq)]
 pub(crate) struct KnownTool {
     headers: ParamHeaders,
     pub(crate) output: Option<OutputSchema>,
-    /// The server says that calling it twice is calling it once.
-    pub(crate) repeatable: bool,
+    /// The server declares the tool idempotent or read-only.
+    pub(crate) is_repeatable: bool,
 }
 
-/// The definitions most recently listed, by name.
+/// The most recently listed definitions, by name.
 #[derive(Debug, Default)]
 pub(crate) struct ToolIndex {
     known: RwLock<HashMap<Box<str>, Arc<KnownTool>>>,
 }
 
 impl ToolIndex {
-    /// Takes over the definitions of one page and removes from it the tools that must not be used
-    /// over HTTP (`basic/transports/streamable-http#schema-extension`): one bad tool does not spoil
-    /// the rest.
+    /// Indexes the tools of one page. With `mirror_headers`, tools whose header annotations are
+    /// invalid are removed from the page
+    /// (`basic/transports/streamable-http#schema-extension`).
     ///
-    /// A page out of the cache is older than what is known: it only adds.
-    pub(crate) fn learn(&self, tools: &mut Vec<Tool>, mirrors: bool, cached: bool) {
+    /// A cached page is older than the index and replaces nothing in it.
+    pub(crate) fn learn(&self, tools: &mut Vec<Tool>, mirror_headers: bool, cached: bool) {
         let mut learnt = Vec::with_capacity(tools.len());
         tools.retain(|tool| {
             let headers = match ParamHeaders::compile(&tool.input_schema) {
                 Ok(headers) => headers,
-                Err(_) if !mirrors => ParamHeaders::default(),
+                Err(_) if !mirror_headers => ParamHeaders::default(),
                 Err(problem) => {
                     tracing::warn!(tool = %carryall_proto::Printable(&tool.name), problem = %carryall_proto::PrintableFmt(&problem), "tool left out: its x-mcp-header annotations are invalid");
                     learnt.push((tool.name.clone(), None));
@@ -53,12 +53,12 @@ impl ToolIndex {
         });
         let mut known = self.write();
         for (name, tool) in learnt {
-            let there = known.get(&*name);
+            let current = known.get(&*name);
             match tool {
                 None => drop(known.remove(&*name)),
-                // What has not changed keeps its compiled schema.
-                Some(tool) if there.is_some_and(|there| cached || **there == tool) => {}
-                Some(tool) if there.is_some() || known.len() < MAX_TOOLS => {
+                // An unchanged definition keeps its compiled schema.
+                Some(tool) if current.is_some_and(|current| cached || **current == tool) => {}
+                Some(tool) if current.is_some() || known.len() < MAX_TOOLS => {
                     known.insert(name.into(), Arc::new(tool));
                 }
                 Some(_) => {}
@@ -66,19 +66,19 @@ impl ToolIndex {
         }
     }
 
-    /// After all pages: forgets the tools that are gone.
-    pub(crate) fn keep_only(&self, tools: &[Tool]) {
+    /// Removes tools that a complete list does not contain.
+    pub(crate) fn retain_listed(&self, tools: &[Tool]) {
         let names: HashSet<&str> = tools.iter().map(|tool| tool.name.as_str()).collect();
         self.write().retain(|name, _| names.contains(&**name));
     }
 
-    /// The tool that the parameters of a `tools/call` name.
-    pub(crate) fn of_call(&self, params: &Params) -> Option<Arc<KnownTool>> {
+    /// Returns the tool that the parameters of a `tools/call` name.
+    pub(crate) fn called_by(&self, params: &Params) -> Option<Arc<KnownTool>> {
         let known = self.known.read();
         if known.is_empty() {
             return None;
         }
-        known.get(&*name_of(params)?).cloned()
+        known.get(&*tool_name(params)?).cloned()
     }
 
     fn write(&self) -> RwLockWriteGuard<'_, HashMap<Box<str>, Arc<KnownTool>>> {
@@ -86,31 +86,25 @@ impl ToolIndex {
     }
 }
 
-/// The tool's name, without a copy unless it is written with escapes.
-pub(crate) fn name_of(params: &Params) -> Option<Cow<'_, str>> {
-    let token = params.get_str("name")?;
-    let inner = token.strip_prefix('"')?.strip_suffix('"')?;
-    if inner.contains('\\') {
-        carryall_types::decode_text(token).ok().map(Cow::Owned)
-    } else {
-        Some(Cow::Borrowed(inner))
-    }
+/// Returns the name in the parameters of a `tools/call`.
+pub(crate) fn tool_name(params: &Params) -> Option<Cow<'_, str>> {
+    params.string("name")
 }
 
 impl KnownTool {
     fn new(tool: &Tool, headers: ParamHeaders) -> Self {
-        let hints = tool.annotations.as_ref();
-        let repeatable = hints.is_some_and(|hints| {
-            hints.idempotent_hint == Some(true) || hints.read_only_hint == Some(true)
+        let annotations = tool.annotations.as_ref();
+        let is_repeatable = annotations.is_some_and(|annotations| {
+            annotations.idempotent_hint == Some(true) || annotations.read_only_hint == Some(true)
         });
         Self {
             headers,
             output: tool.output_schema.clone().map(OutputSchema::new),
-            repeatable,
+            is_repeatable,
         }
     }
 
-    /// The `Mcp-Param-*` headers for a call with these parameters.
+    /// Returns the `Mcp-Param-*` headers of a call with these parameters.
     pub(crate) fn mirror(&self, params: &Params) -> Result<Option<HeaderMap>, ClientError> {
         if self.headers.is_empty() {
             return Ok(None);
@@ -130,8 +124,7 @@ impl KnownTool {
     }
 }
 
-/// What a tool says of its structured content; compiled when it is first needed, since most tools
-/// that are listed are never called.
+/// The output schema of a tool. Compiled on first use, since most listed tools are never called.
 #[derive(Debug)]
 pub(crate) struct OutputSchema {
     schema: JsonObject,
@@ -152,9 +145,11 @@ impl OutputSchema {
         }
     }
 
-    /// Why the content does not match, or why nobody can say. Servers in the field declare older
-    /// dialects too, and generators write patterns with look-around, which take more than linear
-    /// time: such a schema leaves the content unchecked, since its server is not to blame.
+    /// Checks structured content. An `Err` says why it does not match, or why the schema cannot be
+    /// used.
+    ///
+    /// A schema with an unsupported pattern accepts everything: generators of older dialects emit
+    /// look-around, which needs more than linear time, and the server is not to blame for that.
     pub(crate) fn check(&self, content: &RawJson) -> Result<(), String> {
         let schema = self
             .compiled
@@ -162,7 +157,7 @@ impl OutputSchema {
         let schema = match schema {
             Ok(schema) => schema,
             Err(problem @ SchemaProblem::UnsupportedPattern(_)) => {
-                tracing::warn!(problem = %carryall_proto::PrintableFmt(&problem), "structured content goes unchecked");
+                tracing::warn!(problem = %carryall_proto::PrintableFmt(&problem), "structured content not validated");
                 return Ok(());
             }
             Err(problem) => return Err(format!("the schema cannot be used: {problem}")),

@@ -1,51 +1,58 @@
-//! What is wrong with an answer that can be used nevertheless.
+//! Warnings about responses that are malformed in part and were used nevertheless.
 
-use crate::options::CallOptions;
 use carryall_proto::Printable;
 use carryall_types::Method;
 use std::fmt;
+use std::sync::Arc;
 
-/// So many warnings are given about one answer; the others are counted.
+/// The warnings reported for one response; further ones are counted.
 const MAX_WARNINGS: usize = 8;
-/// How many characters of a reason are kept: it may quote the server.
+/// The characters kept of a reason, which may quote the server.
 const MAX_REASON: usize = 300;
 
-/// Something in a server's answer that is not as the specification wants it, and that did not keep
-/// the client from using the rest: see [`CallOptions::on_warning`]. Its text shows nothing of the
-/// server's that a terminal would obey.
+/// A callback for warnings.
+pub(crate) type OnWarning = Arc<dyn Fn(&ResponseWarning) + Send + Sync>;
+
+/// A defect of a response that did not keep the client from using the rest; see
+/// [`CallOptions::on_warning`](crate::CallOptions::on_warning). Its text contains no terminal
+/// control characters.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ResponseWarning {
-    /// A malformed part was left out: an entry of a list, a block of content, or an optional member
-    /// of one.
+    /// A malformed part was left out: an entry of a list, a content block, or an optional member of
+    /// one.
+    #[non_exhaustive]
     LeftOut {
-        /// The method that was asked.
+        /// The method of the request.
         method: Method,
-        /// Which part, for example `tools[3] "sum"`.
+        /// The part, for example `tools[3] "sum"`.
         part: String,
-        /// What is wrong with it.
-        why: String,
+        /// The defect.
+        reason: String,
     },
-    /// The structured content of a tool does not match the output schema that the tool declares, or
-    /// that schema cannot be used. The result was kept: the call has been executed.
+    /// The structured content of a tool does not match its output schema, or the schema cannot be
+    /// used. The result was kept, because the call has been executed.
+    #[non_exhaustive]
     OutputSchema {
-        /// The tool.
+        /// The name of the tool.
         tool: String,
-        /// What differs, or what is wrong with the schema.
-        why: String,
+        /// The mismatch, or the defect of the schema.
+        reason: String,
     },
-    /// The pages of a list go round in a circle. The list was ended where it began again.
-    Circle {
-        /// The list that was asked for.
+    /// The pages of a list form a loop. The list was ended where it starts again.
+    #[non_exhaustive]
+    PageLoop {
+        /// The method that lists.
         method: Method,
-        /// The cursor that came a second time.
+        /// The cursor that was received twice.
         cursor: String,
     },
-    /// There is more to warn of in this answer, eight warnings having been given.
-    More {
-        /// The method that was asked.
+    /// Further warnings about the response were suppressed after the first eight.
+    #[non_exhaustive]
+    Suppressed {
+        /// The method of the request.
         method: Method,
-        /// How many more.
+        /// The number of suppressed warnings.
         count: usize,
     },
 }
@@ -53,78 +60,82 @@ pub enum ResponseWarning {
 impl fmt::Display for ResponseWarning {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::LeftOut { method, part, why } => {
+            Self::LeftOut {
+                method,
+                part,
+                reason,
+            } => {
                 write!(
                     f,
-                    "the answer to {} has a malformed part, which was left out: {part}: {why}",
+                    "malformed part of the {} response left out: {part}: {reason}",
                     method.as_str()
                 )
             }
-            Self::OutputSchema { tool, why } => {
+            Self::OutputSchema { tool, reason } => {
                 write!(
                     f,
-                    "the output of tool \"{tool}\" does not match its outputSchema: {why}"
+                    "the output of tool \"{tool}\" does not match its outputSchema: {reason}"
                 )
             }
-            Self::Circle { method, cursor } => {
+            Self::PageLoop { method, cursor } => {
                 write!(
                     f,
-                    "the pages of {} go round in a circle: the cursor \"{cursor}\" came twice",
+                    "the pages of {} form a loop: cursor \"{cursor}\" was received twice",
                     method.as_str()
                 )
             }
-            Self::More { method, count } => write!(
+            Self::Suppressed { method, count } => write!(
                 f,
-                "{count} more warnings about the answer to {}",
+                "{count} more warnings about the {} response",
                 method.as_str()
             ),
         }
     }
 }
 
-/// The warnings about one answer.
+/// Collects the warnings about one response.
 #[derive(Debug, Default)]
 pub struct Warnings {
-    given: Vec<ResponseWarning>,
-    more: usize,
+    first: Vec<ResponseWarning>,
+    suppressed: usize,
 }
 
 impl Warnings {
     pub(crate) fn add(&mut self, warning: ResponseWarning) {
-        if self.given.len() < MAX_WARNINGS {
-            self.given.push(warning)
+        if self.first.len() < MAX_WARNINGS {
+            self.first.push(warning)
         } else {
-            self.more += 1
+            self.suppressed += 1
         }
     }
 
-    pub(crate) fn left_out(&mut self, method: &Method, part: String, why: impl fmt::Display) {
+    pub(crate) fn left_out(&mut self, method: &Method, part: String, reason: impl fmt::Display) {
         self.add(ResponseWarning::LeftOut {
             method: method.clone(),
             part,
-            why: printable(&why.to_string()),
+            reason: printable(&reason.to_string()),
         });
     }
 
-    /// Logs them and hands them to the callback. An answer out of the cache was logged when it
-    /// came.
-    pub(crate) fn report(self, method: &Method, options: &CallOptions, cached: bool) {
-        let more = (self.more > 0).then(|| ResponseWarning::More {
+    /// Logs the warnings and passes them to the callback. Those about a cached response were logged
+    /// when it was received.
+    pub(crate) fn report(self, method: &Method, callback: Option<&OnWarning>, cached: bool) {
+        let suppressed = (self.suppressed > 0).then(|| ResponseWarning::Suppressed {
             method: method.clone(),
-            count: self.more,
+            count: self.suppressed,
         });
-        for warning in self.given.into_iter().chain(more) {
+        for warning in self.first.into_iter().chain(suppressed) {
             if !cached {
                 tracing::warn!("{warning}");
             }
-            if let Some(callback) = &options.on_warning {
+            if let Some(callback) = callback {
                 callback(&warning);
             }
         }
     }
 }
 
-/// A server's text, cut and without anything that a terminal would obey.
+/// Returns text of the server without control characters, clipped to `MAX_REASON`.
 pub(crate) fn printable(text: &str) -> String {
     Printable(text).clipped(MAX_REASON).to_string()
 }

@@ -1,27 +1,28 @@
-//! Cursors of merged lists: for each upstream that has more, its own cursor
+//! Cursors of merged lists: the cursors of all upstreams with further pages
 //! (`server/utilities/pagination`).
 //!
-//! Any gateway with the same upstreams continues where another stopped. Nothing in a cursor is
-//! trusted: names must be known, and what an upstream's part is worth the upstream decides.
+//! Any gateway with the same upstreams can continue a list. Cursors are not trusted: the names in
+//! them must be known, and each upstream checks its own part.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use carryall_types::{ErrorObject, Method};
 
-/// Longer cursors are not read. Room for a few dozen upstreams with cursors of ordinary length.
+/// The longest cursor accepted: room for a few dozen upstreams with cursors of ordinary length.
 const MAX_BYTES: usize = 64 * 1024;
 
-/// Where each upstream goes on, in the order of upstreams.
+/// The cursors of the upstreams, in the order of the upstreams.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct MergedCursor {
-    /// An earlier page was private, so that all are: pages of one list have the same scope
+    /// Whether an earlier page was private. All pages of a list have the same scope
     /// (`server/utilities/caching#interaction-with-pagination`).
     pub(crate) private: bool,
+    /// Names of upstreams and their cursors.
     pub(crate) parts: Vec<(String, String)>,
 }
 
 impl MergedCursor {
-    /// The cursor as text; `None` when no upstream has more.
+    /// Encodes the cursor; `None` if no upstream has further pages.
     pub(crate) fn encode(&self, list: &Method) -> Option<String> {
         if self.parts.is_empty() {
             return None;
@@ -30,30 +31,33 @@ impl MergedCursor {
         Some(URL_SAFE_NO_PAD.encode(text))
     }
 
-    /// Reads what [`encode`](Self::encode) returned for the same list. `is_known` says which
-    /// upstreams there are.
+    /// Decodes a cursor that [`encode`](Self::encode) returned for the same list. `is_known` returns
+    /// whether there is an upstream of that name.
     pub(crate) fn decode(
         list: &Method,
         text: &str,
         is_known: impl Fn(&str) -> bool,
     ) -> Result<Self, ErrorObject> {
-        let bad =
-            || ErrorObject::invalid_params("Invalid cursor: begin the list anew, without one");
+        let invalid = || {
+            ErrorObject::invalid_params(
+                "Invalid cursor: list again from the start, without a cursor",
+            )
+        };
         if text.len() > MAX_BYTES {
-            return Err(bad());
+            return Err(invalid());
         }
-        let text = URL_SAFE_NO_PAD.decode(text).map_err(|_| bad())?;
-        let (of, private, parts): (String, bool, Vec<(String, String)>) =
-            serde_json::from_slice(&text).map_err(|_| bad())?;
+        let text = URL_SAFE_NO_PAD.decode(text).map_err(|_| invalid())?;
+        let (encoded_list, private, parts): (String, bool, Vec<(String, String)>) =
+            serde_json::from_slice(&text).map_err(|_| invalid())?;
         let distinct = parts
             .iter()
             .enumerate()
             .all(|(at, (name, _))| parts[..at].iter().all(|(other, _)| other != name));
         let known = parts.iter().all(|(name, _)| is_known(name));
-        if of == list.as_str() && !parts.is_empty() && distinct && known {
+        if encoded_list == list.as_str() && !parts.is_empty() && distinct && known {
             Ok(Self { private, parts })
         } else {
-            Err(bad())
+            Err(invalid())
         }
     }
 }
@@ -69,7 +73,7 @@ mod tests {
 
     // spec: pagination-05
     #[test]
-    fn what_was_not_made_here_is_invalid() {
+    fn cursors_of_other_origin_are_invalid() {
         let cursor = |parts: &[(&str, &str)]| {
             let parts = parts
                 .iter()
@@ -93,7 +97,7 @@ mod tests {
         let long = "A".repeat(MAX_BYTES + 1);
         let twice = cursor(&[("a", "1"), ("a", "2")]);
         let unknown = cursor(&[("weather", "1")]);
-        for bad in [
+        for invalid in [
             "",
             "x",
             "not a cursor",
@@ -103,7 +107,7 @@ mod tests {
             &twice,
             &unknown,
         ] {
-            assert_eq!(decode(bad).unwrap_err().code, -32602, "{bad}");
+            assert_eq!(decode(invalid).unwrap_err().code, -32602, "{invalid}");
         }
         assert_eq!(MergedCursor::default().encode(&Method::ToolsList), None);
     }
@@ -111,7 +115,7 @@ mod tests {
     proptest! {
         // spec: gateway-derived-06
         #[test]
-        fn every_upstream_gets_its_own_cursor_back(
+        fn every_upstream_receives_its_own_cursor(
             cursors in proptest::collection::vec("\\PC{0,40}", 1..9),
             private: bool,
         ) {
@@ -121,7 +125,7 @@ mod tests {
         }
 
         #[test]
-        fn no_text_makes_it_panic(text in "\\PC{0,60}|[A-Za-z0-9_-]{0,60}") {
+        fn decoding_never_panics(text in "\\PC{0,60}|[A-Za-z0-9_-]{0,60}") {
             let _ = decode(&text);
         }
     }

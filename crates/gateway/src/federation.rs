@@ -3,9 +3,9 @@
 mod discover;
 mod extensions;
 mod fan_out;
-mod faults;
-mod late;
+mod late_answers;
 mod lists;
+mod malformed;
 mod refresh;
 mod resource_index;
 mod route;
@@ -15,35 +15,35 @@ use crate::listen::LateListChanges;
 use crate::upstream::Upstream;
 use carryall_proto::{Call, Reply, Response};
 use carryall_types::{ErrorObject, Implementation, Method};
-use late::Late;
+use late_answers::LateAnswers;
 use resource_index::ResourceIndex;
 use std::time::Duration;
 
-/// The upstreams as one server.
+/// Several upstreams as one server.
 pub(crate) struct Federation {
     upstreams: Vec<Upstream>,
     info: Implementation,
-    /// For each upstream's part of an answer.
-    patience: Duration,
+    /// How long each upstream may take for its part of an answer.
+    timeout: Duration,
     resources: ResourceIndex,
-    late: Late,
+    late_answers: LateAnswers,
 }
 
 impl Federation {
-    pub(crate) fn new(upstreams: Vec<Upstream>, info: Implementation, patience: Duration) -> Self {
+    pub(crate) fn new(upstreams: Vec<Upstream>, info: Implementation, timeout: Duration) -> Self {
         let resources = ResourceIndex::new(upstreams.len());
         Self {
             upstreams,
             info,
-            patience,
+            timeout,
             resources,
-            late: Late::default(),
+            late_answers: LateAnswers::default(),
         }
     }
 
-    /// Answers any call but `subscriptions/listen`.
+    /// Answers any call except `subscriptions/listen`.
     pub(crate) async fn answer(&self, mut call: Call) -> Result<Reply, ErrorObject> {
-        extensions::limit(&mut call);
+        extensions::remove_unroutable(&mut call);
         let id = call.id().clone();
         let result = match call.method() {
             Method::ServerDiscover => self.discover(&call).await,
@@ -54,8 +54,7 @@ impl Federation {
             Method::ToolsCall | Method::PromptsGet => return self.by_name(call).await,
             Method::ResourcesRead => return self.read(call).await,
             Method::CompletionComplete => return self.complete(call).await,
-            // Which of several upstreams an extension's method is for, nothing says. None is
-            // advertised.
+            // Nothing says which upstream an extension's method is for, so none is advertised.
             Method::SubscriptionsListen | Method::Other(_) => {
                 return Err(ErrorObject::method_not_found(call.method().as_str()));
             }
@@ -63,15 +62,14 @@ impl Federation {
         result.map(|result| Reply::Once(Response::result(id, result)))
     }
 
-    /// Follows upstreams that were left out of an answer until they have one. For as long as it is
-    /// polled; never completes.
-    pub(crate) async fn follow_late(&self) {
-        self.late.follow().await;
+    /// Awaits the answers of upstreams that were left out. Never completes.
+    pub(crate) async fn follow_late_answers(&self) {
+        self.late_answers.follow().await;
     }
 
-    /// What has joined the lists that was missing, for listeners.
-    pub(crate) fn joined(&self) -> &LateListChanges {
-        self.late.joined()
+    /// Returns the list changes caused by late answers.
+    pub(crate) fn late_changes(&self) -> &LateListChanges {
+        self.late_answers.changes()
     }
 
     fn upstream(&self, name: &str) -> Option<&Upstream> {

@@ -1,14 +1,14 @@
-//! The gateway: calls in, calls out.
+//! The gateway and its builder.
 
-use crate::fault::GatewayError;
+use crate::error::GatewayError;
 use crate::federation::Federation;
-use crate::hop::without_credentials;
-use crate::limits::{GatewayFuture, Limits};
-use crate::listen::{Listening, Part, listen};
+use crate::limits::{CallLimits, GatewayFuture};
+use crate::listen::{SubscriptionPart, SubscriptionPlan, listen};
 use crate::upstream::Upstream;
 use carryall_proto::{Call, CallError, Printable, Reply, Response};
 use carryall_types::{ErrorObject, Implementation, Method};
 use futures_util::future::{join, join_all};
+use http::header::{AUTHORIZATION, COOKIE, PROXY_AUTHORIZATION};
 use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
@@ -17,26 +17,28 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tower_service::Service;
 
-/// One endpoint in front of one or more [`Upstream`]s. A service on the seam, cheap to clone.
+/// One endpoint in front of one or more [`Upstream`]s: a service from [`Call`] to [`Reply`]. Cheap
+/// to clone.
 ///
-/// It always answers: what goes wrong upstream becomes a JSON-RPC error that says whether the
-/// request may be repeated. Dropping the future, or the reply, cancels upstream.
+/// It never fails: an error of an upstream becomes a JSON-RPC error that says whether the request
+/// may be repeated (see [`code`](crate::code)). Dropping the future or the reply cancels the call
+/// upstream.
 #[derive(Clone)]
 pub struct Gateway {
-    shared: Arc<Shared>,
+    inner: Arc<GatewayInner>,
 }
 
-struct Shared {
+struct GatewayInner {
     upstreams: Vec<Upstream>,
-    /// `None` with a single upstream, for which everything passes as it stands.
+    /// `None` with a single upstream, to which calls pass unchanged.
     federation: Option<Federation>,
-    limits: Arc<Limits>,
-    options: Options,
+    limits: Arc<CallLimits>,
+    options: GatewayOptions,
     closing: watch::Sender<bool>,
 }
 
 #[derive(Clone, Debug)]
-struct Options {
+struct GatewayOptions {
     info: Implementation,
     call_timeout: Duration,
     fan_out_timeout: Duration,
@@ -45,10 +47,11 @@ struct Options {
 }
 
 impl Gateway {
-    /// A gateway that calls itself `info` where it answers on its own behalf.
+    /// Returns a builder. `info` is the name and version of the gateway in the answers of its own,
+    /// such as merged lists.
     #[must_use]
     pub fn builder(info: Implementation) -> GatewayBuilder {
-        let options = Options {
+        let options = GatewayOptions {
             info,
             call_timeout: Duration::from_secs(600),
             fan_out_timeout: Duration::from_secs(5),
@@ -61,39 +64,41 @@ impl Gateway {
         }
     }
 
-    /// The upstreams, in order.
+    /// Returns the upstreams, in order.
     #[must_use]
     pub fn upstreams(&self) -> &[Upstream] {
-        &self.shared.upstreams
+        &self.inner.upstreams
     }
 
-    /// Probes the replicas of all upstreams, ends calls at their deadline whose replies nobody
-    /// reads, and follows upstreams that were too slow for an answer, so that listeners are told
-    /// when they have joined. For as long as it is polled; it never completes.
+    /// Runs the background work of the gateway until it is dropped; it never completes.
+    ///
+    /// Probes replicas, ends calls at their deadline whose replies are not read, and waits for
+    /// upstreams that were left out of a merged answer, so that subscribers are notified when they
+    /// have answered. Poll it once per gateway, for as long as the gateway serves.
     pub async fn watch(&self) {
-        let probing = join_all(self.shared.upstreams.iter().map(Upstream::watch));
-        let background = join(probing, self.shared.limits.reap());
-        match &self.shared.federation {
-            Some(federation) => drop(join(background, federation.follow_late()).await),
+        let probing = join_all(self.inner.upstreams.iter().map(Upstream::watch));
+        let background = join(probing, self.inner.limits.reap());
+        match &self.inner.federation {
+            Some(federation) => drop(join(background, federation.follow_late_answers()).await),
             None => drop(background.await),
         }
     }
 
-    /// Ends all subscriptions in good order (`basic/patterns/subscriptions#graceful-closure`), and
-    /// each that is opened from now on. The first step of a shutdown.
+    /// Closes all subscriptions gracefully (`basic/patterns/subscriptions#graceful-closure`), and
+    /// every later one as soon as it is opened. The first step of a shutdown.
     pub fn close_subscriptions(&self) {
-        self.shared.closing.send_replace(true);
+        self.inner.closing.send_replace(true);
     }
 }
 
-impl Shared {
+impl GatewayInner {
     async fn answer(&self, mut call: Call) -> Reply {
-        without_credentials(&mut call);
+        remove_credentials(&mut call);
         let id = call.id().clone();
-        let answered = match (call.method(), &self.federation) {
+        let answer = match (call.method(), &self.federation) {
             (Method::SubscriptionsListen, _) => self.listen(call).await,
             (_, None) => match self.upstreams.first() {
-                Some(only) => only.exchange(call).await.map_err(|fault| fault.to_error()),
+                Some(only) => only.exchange(call).await.map_err(|error| error.to_error()),
                 None => Err(GatewayError::Unreachable {
                     upstream: "(none)".into(),
                     replicas: 0,
@@ -102,31 +107,37 @@ impl Shared {
             },
             (_, Some(federation)) => federation.answer(call).await,
         };
-        answered.unwrap_or_else(|error| Reply::Once(Response::error(id, error)))
+        answer.unwrap_or_else(|error| Reply::Once(Response::error(id, error)))
     }
 
     async fn listen(&self, call: Call) -> Result<Reply, ErrorObject> {
         let (parts, failure) = match &self.federation {
             Some(federation) => federation.split_subscription(call.clone()).await?,
-            None => (
-                self.upstreams
-                    .iter()
-                    .map(|upstream| Part {
-                        upstream,
-                        call: call.clone(),
-                    })
-                    .collect(),
-                None,
-            ),
+            None => {
+                let parts = self.upstreams.iter().map(|upstream| SubscriptionPart {
+                    upstream,
+                    call: call.clone(),
+                });
+                (parts.collect(), None)
+            }
         };
-        let joined = self.federation.as_ref().map(Federation::joined);
-        let listening = Listening {
+        let plan = SubscriptionPlan {
             parts,
             failure,
-            patience: self.options.fan_out_timeout,
-            joined,
+            open_timeout: self.options.fan_out_timeout,
+            late_changes: self.federation.as_ref().map(Federation::late_changes),
         };
-        listen(listening, self.closing.subscribe(), call).await
+        listen(plan, self.closing.subscribe(), call).await
+    }
+}
+
+/// Removes the client's credentials: a token must not be passed on to another server
+/// (`basic/authorization/index#token-handling`).
+fn remove_credentials(call: &mut Call) {
+    if let Some(headers) = call.headers_mut() {
+        for name in [AUTHORIZATION, COOKIE, PROXY_AUTHORIZATION] {
+            headers.remove(name);
+        }
     }
 }
 
@@ -140,13 +151,13 @@ impl Service<Call> for Gateway {
     }
 
     fn call(&mut self, call: Call) -> GatewayFuture {
-        let shared = Arc::clone(&self.shared);
-        match self.shared.limits.admit(&call) {
-            Ok(guard) => guard.bound(Box::pin(async move { shared.answer(call).await })),
-            Err(fault) => {
-                let of_one_caller = matches!(fault, GatewayError::CallerBusy(_));
-                tracing::warn!(method = %Printable(call.method().as_str()), of_one_caller, "too many calls in flight");
-                GatewayFuture::done(Response::error(call.id().clone(), fault.to_error()))
+        let inner = Arc::clone(&self.inner);
+        match self.inner.limits.admit(&call) {
+            Ok(guard) => guard.run(Box::pin(async move { inner.answer(call).await })),
+            Err(error) => {
+                let per_caller = matches!(error, GatewayError::CallerBusy(_));
+                tracing::warn!(method = %Printable(call.method().as_str()), per_caller, "too many calls in flight");
+                GatewayFuture::ready(Response::error(call.id().clone(), error.to_error()))
             }
         }
     }
@@ -155,76 +166,77 @@ impl Service<Call> for Gateway {
 impl fmt::Debug for Gateway {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Gateway")
-            .field("upstreams", &self.shared.upstreams)
+            .field("upstreams", &self.inner.upstreams)
             .finish_non_exhaustive()
     }
 }
 
-/// Options of a [`Gateway`].
+/// Configures and builds a [`Gateway`].
 #[derive(Debug)]
 pub struct GatewayBuilder {
     upstreams: Vec<Upstream>,
-    options: Options,
+    options: GatewayOptions,
 }
 
 impl GatewayBuilder {
-    /// One more server behind the gateway.
+    /// Adds an upstream.
     #[must_use]
     pub fn upstream(mut self, upstream: Upstream) -> Self {
         self.upstreams.push(upstream);
         self
     }
 
-    /// How long a call may take as a whole, subscriptions excepted. 10 min unless set. A call whose
-    /// reply nobody reads ends up to 1 s later than that, and only while [`Gateway::watch`] is
-    /// driven.
+    /// Sets how long a call may take, streamed reply included; subscriptions are not limited.
+    /// Default: 10 min. A call whose reply is not read ends up to 1 s later, and only while
+    /// [`Gateway::watch`] is polled.
     #[must_use]
-    pub fn call_timeout(mut self, limit: Duration) -> Self {
-        self.options.call_timeout = limit;
+    pub fn call_timeout(mut self, timeout: Duration) -> Self {
+        self.options.call_timeout = timeout;
         self
     }
 
-    /// How long each upstream may take where several are asked for one answer; who takes longer is
-    /// left out of it, and joins later (see [`Gateway::watch`]). 5 s unless set.
+    /// Sets how long each upstream may take where several contribute to one answer. Default: 5 s. A
+    /// slower one is left out, and its answer awaited in the background (see [`Gateway::watch`]).
     #[must_use]
-    pub fn fan_out_timeout(mut self, limit: Duration) -> Self {
-        self.options.fan_out_timeout = limit;
+    pub fn fan_out_timeout(mut self, timeout: Duration) -> Self {
+        self.options.fan_out_timeout = timeout;
         self
     }
 
-    /// How many calls may be in flight, open subscriptions included. 16,384 unless set.
+    /// Sets how many calls may be in flight, open subscriptions included. Default: 16,384. Further
+    /// calls are refused with [`code::BUSY`](crate::code::BUSY).
     #[must_use]
     pub fn max_calls(mut self, max: usize) -> Self {
         self.options.max_calls = max;
         self
     }
 
-    /// How many of the [calls in flight](Self::max_calls) may be of one caller: of one principal,
-    /// else of one network address (an IPv6 address stands for its /64 network), else of one
-    /// connection. Three quarters of them unless set, since all clients without principals behind a
-    /// proxy have its address; where clients come directly, a smaller share is fairer. Further
-    /// calls of that caller are refused with [`code::BUSY`](crate::code::BUSY).
+    /// Sets how many of the [calls in flight](Self::max_calls) may belong to one caller: one
+    /// principal, else one network address (for IPv6 one /64 network), else one connection.
+    /// Default: three quarters, because behind a proxy all clients without a principal share its
+    /// address; choose less where clients connect directly. Further calls of that caller are
+    /// refused with [`code::BUSY`](crate::code::BUSY).
     #[must_use]
     pub fn max_calls_per_caller(mut self, max: usize) -> Self {
         self.options.max_calls_per_caller = Some(max);
         self
     }
 
-    /// The gateway.
+    /// Builds the gateway.
     ///
     /// # Errors
-    /// When there is no upstream, or two have the same name.
+    /// If there is no upstream, or two have the same name.
     pub fn build(self) -> Result<Gateway, GatewayBuildError> {
         let Self { upstreams, options } = self;
         if upstreams.is_empty() {
             return Err(GatewayBuildError::NoUpstream);
         }
         let mut names = HashSet::new();
-        if let Some(twice) = upstreams
+        if let Some(duplicate) = upstreams
             .iter()
             .find(|upstream| !names.insert(upstream.name()))
         {
-            return Err(GatewayBuildError::NameTaken(twice.name().into()));
+            return Err(GatewayBuildError::DuplicateName(duplicate.name().into()));
         }
         let federation = (upstreams.len() > 1).then(|| {
             Federation::new(
@@ -233,43 +245,38 @@ impl GatewayBuilder {
                 options.fan_out_timeout,
             )
         });
-        let per_caller = options
+        let max_per_caller = options
             .max_calls_per_caller
             .unwrap_or(options.max_calls.saturating_mul(3).div_ceil(4));
-        let shared = Shared {
+        let limits = CallLimits::new(options.max_calls, max_per_caller, options.call_timeout);
+        let inner = GatewayInner {
             upstreams,
             federation,
-            limits: Arc::new(Limits::new(
-                options.max_calls,
-                per_caller,
-                options.call_timeout,
-            )),
+            limits: Arc::new(limits),
             options,
             closing: watch::Sender::new(false),
         };
         Ok(Gateway {
-            shared: Arc::new(shared),
+            inner: Arc::new(inner),
         })
     }
 }
 
-/// Why there is no gateway.
+/// Why a gateway cannot be built.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum GatewayBuildError {
-    /// There is nothing to stand in front of.
+    /// There is no upstream.
     NoUpstream,
     /// Two upstreams have this name.
-    NameTaken(Box<str>),
+    DuplicateName(Box<str>),
 }
 
 impl fmt::Display for GatewayBuildError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NoUpstream => f.write_str("a gateway needs at least one upstream"),
-            Self::NameTaken(name) => write!(
-                f,
-                "two upstreams are called {name:?}: give one of them another name"
-            ),
+            Self::DuplicateName(name) => write!(f, "duplicate upstream name {name:?}"),
         }
     }
 }

@@ -1,13 +1,12 @@
-//! The bounds that hold for every call through the gateway, how many and for how long, and its line
-//! in the log.
+//! Limits the calls in flight, in number and time, and logs each of them.
 //!
-//! The upstream's future, and after that its stream, is kept in a table and taken out while it is
-//! polled. What the client holds is a handle to the table. So the deadline of a call does not
-//! depend on the client: where nobody polls the handle, such as the body of a response on an HTTP/2
-//! stream without window, [`Limits::reap`] drops the upstream's part.
+//! The upstream's future, and later its stream, is kept in a table and taken out while it is
+//! polled; the client only holds a handle to the table. So the deadline of a call does not depend
+//! on the client polling it: if the client does not, such as the body of a response on an HTTP/2
+//! stream without flow-control window, [`CallLimits::reap`] drops the upstream's part.
 
-use crate::fault::GatewayError;
-use crate::share::{CallerQuota, QuotaCounters};
+use crate::caller_quota::{CallerQuota, QuotaCounters};
+use crate::error::GatewayError;
 use carryall_proto::sync::Mutex;
 use carryall_proto::{
     BoxFuture, Call, CallError, Message, MessageStream, Outcome, Printable, Reply, Response,
@@ -24,63 +23,64 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::time::{Instant, Sleep, sleep, sleep_until};
 
-/// How often deadlines of calls that nobody polls are looked at. Those calls may outlast their
+/// The interval at which the deadlines of unpolled calls are checked. Such a call may exceed its
 /// deadline by this much.
 const REAP_INTERVAL: Duration = Duration::from_secs(1);
-/// The table is split, so that connections on different threads seldom wait for each other.
+/// The shards of the table, so that connections on different threads rarely contend.
 const SHARDS: usize = 16;
 
-/// The calls in flight.
-pub(crate) struct Limits {
-    shards: [Mutex<Slab<Entry>>; SHARDS],
+/// The limits of calls in flight, and the table of these calls.
+pub(crate) struct CallLimits {
+    shards: [Mutex<Slab<CallEntry>>; SHARDS],
     next_shard: AtomicUsize,
     count: AtomicUsize,
     max: usize,
-    shares: CallerQuota,
+    quota: CallerQuota,
     timeout: Duration,
 }
 
-struct Entry {
+struct CallEntry {
     /// `None` for subscriptions, which last until either side ends them.
     deadline: Option<Instant>,
-    counted: QuotaCounters,
-    work: Work,
+    counters: QuotaCounters,
+    work: UpstreamWork,
 }
 
-enum Work {
-    /// There is none yet, or it is being polled.
+/// The upstream's part of a call.
+enum UpstreamWork {
+    /// Not there yet, or taken out to be polled.
     Absent,
     Future(BoxFuture<Reply>),
     Stream(MessageStream),
-    /// The deadline has passed. The entry does not count any more.
+    /// Dropped at the deadline; the call is not counted any more.
     Expired,
 }
 
-impl Limits {
+impl CallLimits {
     pub(crate) fn new(max: usize, max_per_caller: usize, timeout: Duration) -> Self {
         Self {
             shards: std::array::from_fn(|_| Mutex::default()),
             next_shard: AtomicUsize::new(0),
             count: AtomicUsize::new(0),
             max,
-            shares: CallerQuota::new(max_per_caller),
+            quota: CallerQuota::new(max_per_caller),
             timeout,
         }
     }
 
-    /// A place for one more call, if there is room for all callers together and for this one.
+    /// Admits a call, if the limits of all callers together and of its caller allow.
     pub(crate) fn admit(self: &Arc<Self>, call: &Call) -> Result<CallGuard, GatewayError> {
-        let counted = self
-            .shares
-            .add(call)
-            .ok_or_else(|| GatewayError::CallerBusy(self.shares.max()))?;
+        let counters = self
+            .quota
+            .acquire(call)
+            .ok_or_else(|| GatewayError::CallerBusy(self.quota.max()))?;
         let has_room = |count| (count < self.max).then_some(count + 1);
         if self
             .count
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, has_room)
             .is_err()
         {
-            self.shares.remove(counted);
+            self.quota.release(counters);
             return Err(GatewayError::Busy);
         }
         let (id, method) = (call.id().clone(), call.method().clone());
@@ -92,10 +92,10 @@ impl Limits {
         let started = Instant::now();
         let deadline = (method != Method::SubscriptionsListen).then(|| started + self.timeout);
         let shard = self.next_shard.fetch_add(1, Ordering::Relaxed) % SHARDS;
-        let key = lock(&self.shards[shard]).insert(Entry {
+        let key = lock(&self.shards[shard]).insert(CallEntry {
             deadline,
-            counted,
-            work: Work::Absent,
+            counters,
+            work: UpstreamWork::Absent,
         });
         Ok(CallGuard {
             limits: Arc::clone(self),
@@ -109,51 +109,54 @@ impl Limits {
         })
     }
 
-    /// Ends calls whose deadline has passed while nobody polled them. Never completes.
+    /// Ends unpolled calls at their deadline. Never completes.
     pub(crate) async fn reap(&self) {
         loop {
             sleep(REAP_INTERVAL).await;
             let now = Instant::now();
             let mut expired = 0;
             for shard in &self.shards {
-                let ended: Vec<(QuotaCounters, Work)> = lock(shard)
+                let ended: Vec<(QuotaCounters, UpstreamWork)> = lock(shard)
                     .iter_mut()
                     .filter_map(|(_, entry)| entry.expire(now))
                     .collect();
-                ended.iter().for_each(|(counted, _)| self.release(*counted));
+                for (counters, _) in &ended {
+                    self.release(*counters);
+                }
                 expired += ended.len();
-                // Dropping cancels upstream, which runs code of others: not under the lock.
+                // Dropping runs code of other crates, so not under the lock.
                 drop(ended);
             }
             if expired > 0 {
-                tracing::debug!(expired, "ended calls whose replies nobody read");
+                tracing::debug!(expired, "ended calls whose replies were not read");
             }
         }
     }
 
-    fn release(&self, counted: QuotaCounters) {
+    fn release(&self, counters: QuotaCounters) {
         self.count.fetch_sub(1, Ordering::Relaxed);
-        self.shares.remove(counted);
+        self.quota.release(counters);
     }
 }
 
-impl Entry {
-    /// What does not count any more and is to be dropped.
-    fn expire(&mut self, now: Instant) -> Option<(QuotaCounters, Work)> {
+impl CallEntry {
+    /// Expires the entry if its deadline has passed. Returns the counters to release and the work to
+    /// drop.
+    fn expire(&mut self, now: Instant) -> Option<(QuotaCounters, UpstreamWork)> {
         let is_due = self.deadline.is_some_and(|deadline| deadline <= now)
-            && !matches!(self.work, Work::Expired);
+            && !matches!(self.work, UpstreamWork::Expired);
         is_due.then(|| {
             (
-                self.counted,
-                std::mem::replace(&mut self.work, Work::Expired),
+                self.counters,
+                std::mem::replace(&mut self.work, UpstreamWork::Expired),
             )
         })
     }
 }
 
-/// One call within its bounds. Dropping it drops what is in work upstream.
+/// A call in flight. Dropping it cancels the call upstream.
 pub(crate) struct CallGuard {
-    limits: Arc<Limits>,
+    limits: Arc<CallLimits>,
     shard: usize,
     key: usize,
     id: RequestId,
@@ -166,16 +169,16 @@ pub(crate) struct CallGuard {
 impl Drop for CallGuard {
     fn drop(&mut self) {
         let entry = self.shard().try_remove(self.key);
-        if let Some(entry) = entry.filter(|entry| !matches!(entry.work, Work::Expired)) {
-            self.limits.release(entry.counted);
+        if let Some(entry) = entry.filter(|entry| !matches!(entry.work, UpstreamWork::Expired)) {
+            self.limits.release(entry.counters);
         }
     }
 }
 
 impl CallGuard {
-    /// The future of the reply: `answer` within the call's bounds, and its stream as well.
-    pub(crate) fn bound(self, answer: BoxFuture<Reply>) -> GatewayFuture {
-        self.put(Work::Future(answer));
+    /// Returns a future that runs `reply`, and later its stream, within the limits.
+    pub(crate) fn run(self, reply: BoxFuture<Reply>) -> GatewayFuture {
+        self.put(UpstreamWork::Future(reply));
         GatewayFuture {
             guard: Some(self),
             refusal: None,
@@ -183,24 +186,25 @@ impl CallGuard {
         }
     }
 
-    /// Takes the work out to poll it; `None` when the deadline has passed.
-    fn take(&self) -> Option<Work> {
+    /// Takes the work out of the table to poll it; `None` if the deadline has passed.
+    fn take(&self) -> Option<UpstreamWork> {
         let mut shard = self.shard();
         let work = &mut shard.get_mut(self.key)?.work;
-        match std::mem::replace(work, Work::Absent) {
-            Work::Expired => {
-                *work = Work::Expired;
+        match std::mem::replace(work, UpstreamWork::Absent) {
+            UpstreamWork::Expired => {
+                *work = UpstreamWork::Expired;
                 None
             }
             work => Some(work),
         }
     }
 
-    /// Puts the work back, unless the deadline has passed meanwhile, which the result says.
-    fn put(&self, work: Work) -> bool {
+    /// Returns the work to the table. If the deadline has passed meanwhile, drops it and returns
+    /// false.
+    fn put(&self, work: UpstreamWork) -> bool {
         let mut shard = self.shard();
         match shard.get_mut(self.key) {
-            Some(entry) if !matches!(entry.work, Work::Expired) => {
+            Some(entry) if !matches!(entry.work, UpstreamWork::Expired) => {
                 entry.work = work;
                 true
             }
@@ -212,11 +216,12 @@ impl CallGuard {
         }
     }
 
-    fn shard(&self) -> MutexGuard<'_, Slab<Entry>> {
+    fn shard(&self) -> MutexGuard<'_, Slab<CallEntry>> {
         lock(&self.limits.shards[self.shard])
     }
 
-    fn too_late(&self) -> Response {
+    /// Returns the response to a call that exceeded its deadline.
+    fn timed_out(&self) -> Response {
         Response::error(
             self.id.clone(),
             GatewayError::Timeout(self.limits.timeout).to_error(),
@@ -251,21 +256,21 @@ impl CallGuard {
 }
 
 pin_project_lite::pin_project! {
-    /// The future of a reply through the gateway. Dropping it cancels upstream.
+    /// The future of a reply of a [`Gateway`](crate::Gateway). Dropping it cancels the call
+    /// upstream.
     pub struct GatewayFuture {
         guard: Option<CallGuard>,
-        // For a call that was refused admission.
+        // The response to a call that was not admitted.
         refusal: Option<Response>,
-        // Made when the call turns out not to be immediate. A client that polls gets its error on
-        // time by this.
+        // Created when the call is first pending. Wakes a client that polls at the deadline.
         #[pin]
         sleep: Option<Sleep>,
     }
 }
 
 impl GatewayFuture {
-    /// A call that is answered without being sent anywhere.
-    pub(crate) fn done(response: Response) -> Self {
+    /// Returns a future that is ready with a response.
+    pub(crate) fn ready(response: Response) -> Self {
         Self {
             guard: None,
             refusal: Some(response),
@@ -290,33 +295,33 @@ impl Future for GatewayFuture {
             let refusal = this.refusal.take().expect("polled after completion");
             return Poll::Ready(Ok(Reply::Once(refusal)));
         };
-        let Some(Work::Future(mut future)) = guard.take() else {
-            let late = guard.too_late();
-            return Self::finish(this.guard, late);
+        let Some(UpstreamWork::Future(mut future)) = guard.take() else {
+            let response = guard.timed_out();
+            return Self::finish(this.guard, response);
         };
         match future.as_mut().poll(cx) {
             Poll::Ready(Reply::Once(response)) => Self::finish(this.guard, response),
             Poll::Ready(Reply::Stream(stream)) => {
-                guard.put(Work::Stream(stream));
-                Poll::Ready(Ok(Reply::Stream(Box::pin(Messages {
+                guard.put(UpstreamWork::Stream(stream));
+                Poll::Ready(Ok(Reply::Stream(Box::pin(LimitedStream {
                     guard: this.guard.take(),
                     sleep: None,
                 }))))
             }
             Poll::Pending => {
-                if guard.put(Work::Future(future)) {
+                if guard.put(UpstreamWork::Future(future)) {
                     ready!(guard.poll_deadline(this.sleep, cx));
                 }
-                let late = guard.too_late();
-                Self::finish(this.guard, late)
+                let response = guard.timed_out();
+                Self::finish(this.guard, response)
             }
         }
     }
 }
 
 pin_project_lite::pin_project! {
-    /// The messages of a reply through the gateway.
-    struct Messages {
+    /// The messages of a streamed reply.
+    struct LimitedStream {
         // `None` after the response.
         guard: Option<CallGuard>,
         #[pin]
@@ -324,7 +329,7 @@ pin_project_lite::pin_project! {
     }
 }
 
-impl Stream for Messages {
+impl Stream for LimitedStream {
     type Item = Result<Message, CallError>;
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
@@ -333,10 +338,10 @@ impl Stream for Messages {
             return Poll::Ready(None);
         };
         let response = match guard.take() {
-            Some(Work::Stream(mut stream)) => match stream.poll_next_unpin(cx) {
+            Some(UpstreamWork::Stream(mut stream)) => match stream.poll_next_unpin(cx) {
                 Poll::Ready(Some(Ok(Message::Response(response)))) => response,
                 Poll::Ready(Some(Ok(notification))) => {
-                    guard.put(Work::Stream(stream));
+                    guard.put(UpstreamWork::Stream(stream));
                     return Poll::Ready(Some(Ok(notification)));
                 }
                 Poll::Ready(broken) => {
@@ -344,13 +349,13 @@ impl Stream for Messages {
                     return Poll::Ready(broken);
                 }
                 Poll::Pending => {
-                    if guard.put(Work::Stream(stream)) {
+                    if guard.put(UpstreamWork::Stream(stream)) {
                         ready!(guard.poll_deadline(this.sleep, cx));
                     }
-                    guard.too_late()
+                    guard.timed_out()
                 }
             },
-            _ => guard.too_late(),
+            _ => guard.timed_out(),
         };
         guard.log(&response.outcome);
         *this.guard = None;

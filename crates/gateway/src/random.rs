@@ -1,8 +1,9 @@
-//! Random bits for jitter. Nothing secret depends on them.
+//! Random bits for jitter; not for secrets.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 
-/// Evenly distributed bits: each hasher of the standard library starts from keys of its own.
+/// Returns evenly distributed bits. The standard library seeds each `RandomState` differently,
+/// which saves a dependency.
 pub(crate) fn bits() -> u64 {
     RandomState::new().build_hasher().finish()
 }

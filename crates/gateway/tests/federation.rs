@@ -9,7 +9,7 @@ use common::*;
 use serde_json::{Value, json};
 use std::time::Duration;
 
-/// A server with these tools on pages of `size`.
+/// A server with these tools in pages of `size`.
 fn tools(names: &'static [&'static str], size: usize) -> Fake {
     Fake::at_once(move |call| {
         Ok(match call.method().as_str() {
@@ -106,7 +106,7 @@ async fn call_tool(gateway: &Gateway, name: &str) -> TestReply {
 
 // spec: tools-15, tools-16, gateway-derived-06
 #[tokio::test]
-async fn all_pages_of_all_upstreams_are_there_each_name_once() {
+async fn merged_pages_have_the_items_of_all_upstreams_once() {
     let (a, b) = (
         tools(&["one", "same", "three", "four", "five"], 2),
         tools(&["same"], 10),
@@ -127,7 +127,7 @@ async fn all_pages_of_all_upstreams_are_there_each_name_once() {
     assert_eq!(
         (a.count(), b.count()),
         (3, 1),
-        "nobody is asked for what is not there"
+        "no requests for missing pages"
     );
     assert_eq!(call_tool(&gateway, "b__same").await.text(), "called same");
     assert_eq!(b.last_params()["arguments"], json!({"x": 1}));
@@ -135,7 +135,7 @@ async fn all_pages_of_all_upstreams_are_there_each_name_once() {
 
 // spec: tools-15
 #[tokio::test]
-async fn names_with_the_separator_in_them_resolve() {
+async fn names_that_contain_the_separator_resolve() {
     let (a, b) = (tools(&["x__y", "__init__"], 10), tools(&["a__x__y"], 10));
     let gateway = two(&a, &b);
     for (name, text) in [
@@ -149,7 +149,7 @@ async fn names_with_the_separator_in_them_resolve() {
 
 // spec: tools-22
 #[tokio::test]
-async fn an_unknown_name_is_invalid_params_and_nobody_is_asked() {
+async fn an_unknown_name_is_invalid_params_and_not_sent_upstream() {
     let (a, b) = (tools(&["x"], 10), tools(&["x"], 10));
     let gateway = two(&a, &b);
     for name in ["x", "c__x", "", "a_x"] {
@@ -193,7 +193,7 @@ async fn a_dead_or_stalled_upstream_is_left_out_and_the_list_is_stale_at_once() 
 }
 
 #[tokio::test]
-async fn a_result_that_is_no_list_costs_only_its_upstream() {
+async fn a_malformed_list_leaves_out_only_its_upstream() {
     for odd in [
         json!({"tools": 5}),
         json!({}),
@@ -208,7 +208,7 @@ async fn a_result_that_is_no_list_costs_only_its_upstream() {
 }
 
 #[tokio::test]
-async fn when_nobody_answers_the_list_is_an_error() {
+async fn a_list_without_any_answer_is_an_error() {
     let answered = answer(&two(&broken(), &broken()), call("tools/list", json!({}))).await;
     assert_eq!(answered.code(), code::UPSTREAM_UNREACHABLE);
     let none = Fake::at_once(|call| Ok(error(call, -32601, "Method not found")));
@@ -222,7 +222,7 @@ async fn when_nobody_answers_the_list_is_an_error() {
 
 // spec: gateway-derived-07, caching-01, caching-09
 #[tokio::test]
-async fn a_merged_list_is_as_fresh_as_its_stalest_part_and_private_if_any_is() {
+async fn a_merged_list_has_the_shortest_ttl_and_is_private_if_any_part_is() {
     let with = |ttl: Value, scope: &'static str| {
         Fake::at_once(move |call| {
             Ok(result(
@@ -285,7 +285,7 @@ async fn an_empty_cursor_of_an_upstream_is_a_cursor() {
 
 // spec: pagination-05
 #[tokio::test]
-async fn a_cursor_that_was_not_made_here_is_invalid_params() {
+async fn a_cursor_of_other_origin_is_invalid_params() {
     let (a, b) = (tools(&["x", "y"], 1), tools(&["x"], 1));
     let gateway = two(&a, &b);
     let first = answer(&gateway, call("tools/list", json!({}))).await;
@@ -318,7 +318,7 @@ fn gateway_without_a(b: &Fake) -> Gateway {
 }
 
 #[tokio::test]
-async fn an_upstream_that_forgot_its_cursor_makes_the_client_begin_anew() {
+async fn a_cursor_refused_upstream_is_invalid_params() {
     let forgetful = Fake::at_once(|call| {
         Ok(match call.params().get("cursor") {
             None => result(
@@ -338,7 +338,7 @@ async fn an_upstream_that_forgot_its_cursor_makes_the_client_begin_anew() {
 }
 
 #[tokio::test]
-async fn an_upstream_that_goes_in_circles_ends() {
+async fn a_cursor_that_returns_itself_ends_the_list() {
     let circle = Fake::at_once(|call| {
         Ok(result(
             call,
@@ -350,7 +350,7 @@ async fn an_upstream_that_goes_in_circles_ends() {
 }
 
 #[tokio::test]
-async fn what_a_list_says_about_an_item_stays_as_it_stands() {
+async fn other_members_of_items_stay_unchanged() {
     const ITEM: &str = r#"{"title":"T","name":"x","inputSchema":{"type":"object","properties":{"r":{"type":"string","x-mcp-header":"Region"}}},"n":1.50}"#;
     let fake = Fake::at_once(|call| {
         let text = format!(r#"{{"resultType":"complete","tools":[{ITEM}]}}"#);
@@ -377,7 +377,7 @@ async fn what_a_list_says_about_an_item_stays_as_it_stands() {
 
 // spec: gateway-derived-01, gateway-derived-02
 #[tokio::test]
-async fn discovery_joins_what_all_can_do_and_says_who_it_is() {
+async fn discovery_merges_capabilities_and_names_the_gateway() {
     let server = |capabilities: Value, instructions: Value| {
         Fake::at_once(move |call| {
             let mut found = json!({"resultType": "complete", "supportedVersions": ["2026-07-28", "2099-01-01"],
@@ -435,7 +435,7 @@ async fn discovery_joins_what_all_can_do_and_says_who_it_is() {
 
 // spec: gateway-derived-01, gateway-derived-02
 #[tokio::test]
-async fn an_upstream_hears_of_no_extension_whose_answers_would_lead_nowhere() {
+async fn extensions_that_cannot_be_routed_are_not_sent_upstream() {
     let (a, b) = (tools(&["x"], 1), tools(&["x"], 1));
     let gateway = two(&a, &b);
     let capabilities = |extensions: Value| {
@@ -469,9 +469,9 @@ fn a_meta(call: &Call) -> Value {
 
 // spec: http-headers-edge-11
 #[tokio::test]
-async fn the_body_says_where_a_call_goes_and_headers_say_nothing() {
+async fn calls_are_routed_by_the_body_not_by_headers() {
     let (a, b) = (tools(&["x"], 1), tools(&["x"], 1));
-    let mut asked = call("tools/call", json!({"name": "a__x"}));
+    let mut routed = call("tools/call", json!({"name": "a__x"}));
     let mut headers = http::HeaderMap::new();
     for (name, value) in [
         ("mcp-name", "b__x"),
@@ -480,8 +480,8 @@ async fn the_body_says_where_a_call_goes_and_headers_say_nothing() {
     ] {
         headers.insert(name, http::HeaderValue::from_static(value));
     }
-    *asked.headers_mut() = Some(headers);
-    assert_eq!(answer(&two(&a, &b), asked).await.text(), "called x");
+    *routed.headers_mut() = Some(headers);
+    assert_eq!(answer(&two(&a, &b), routed).await.text(), "called x");
     assert_eq!((a.count(), b.count()), (1, 0));
 }
 
@@ -536,7 +536,7 @@ fn reads(fake: &Fake) -> usize {
 }
 
 #[tokio::test]
-async fn a_resource_is_read_where_it_is_listed_and_nowhere_else() {
+async fn a_resource_is_read_only_from_the_upstream_that_lists_it() {
     let (a, b) = (
         resources(&["a:1", "x:moved"], "a:{x}"),
         resources(&["b:1"], "b:{x}"),
@@ -563,7 +563,7 @@ async fn a_resource_is_read_where_it_is_listed_and_nowhere_else() {
     assert_eq!((reads(&a), reads(&b)), (0, 3));
 }
 
-/// Answers every read with its own name, and lists nothing but what it is given.
+/// A server that answers every read and lists only what it is given.
 fn greedy(lists: Value) -> Fake {
     Fake::at_once(move |call| {
         Ok(match call.method().as_str() {
@@ -582,7 +582,7 @@ fn greedy(lists: Value) -> Fake {
 }
 
 #[tokio::test]
-async fn an_upstream_that_answers_for_every_uri_gets_none_that_it_does_not_list() {
+async fn an_upstream_receives_only_uris_that_it_lists() {
     for lists in [
         json!({"resources": [], "templates": []}),
         json!({"resources": [{"uri": "g:1"}], "templates": [{"uriTemplate": "{+uri}"}, {"uriTemplate": "{s}:{+rest}"}]}),
@@ -621,7 +621,7 @@ async fn an_upstream_that_answers_for_every_uri_gets_none_that_it_does_not_list(
 }
 
 #[tokio::test]
-async fn a_scheme_that_one_upstream_alone_lists_is_its_own() {
+async fn a_scheme_that_only_one_upstream_uses_is_its_own() {
     let (greedy, b) = (
         greedy(json!({"resources": [{"uri": "g:1"}], "templates": []})),
         resources(&["b:1"], "b:{x}"),
@@ -633,7 +633,7 @@ async fn a_scheme_that_one_upstream_alone_lists_is_its_own() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_resource_that_appears_later_is_found_and_made_up_ones_do_not_list_again_each_time() {
+async fn a_new_resource_is_found_and_unknown_uris_do_not_list_each_time() {
     let there = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
     let seen = there.clone();
     let a = Fake::at_once(move |call| {
@@ -671,7 +671,7 @@ async fn a_resource_that_appears_later_is_found_and_made_up_ones_do_not_list_aga
 }
 
 #[tokio::test]
-async fn all_pages_of_an_upstream_are_looked_through_and_one_that_goes_in_circles_ends() {
+async fn all_pages_of_an_upstream_are_searched_and_loops_end() {
     const MANY: [&str; 5] = ["a:1", "a:2", "a:3", "a:4", "x:5"];
     let a = Fake::at_once(|call| {
         Ok(match call.method().as_str() {
@@ -706,7 +706,7 @@ async fn all_pages_of_an_upstream_are_looked_through_and_one_that_goes_in_circle
     assert!(circle.count() <= 4, "{}", circle.count());
 }
 
-/// Lists pages of 4 MiB without end.
+/// A server with an endless list of 4 MiB pages.
 fn endless() -> Fake {
     let (page, padding) = (std::sync::atomic::AtomicUsize::new(0), "x".repeat(4 << 20));
     Fake::at_once(move |call| {
@@ -731,7 +731,7 @@ fn endless() -> Fake {
 }
 
 #[tokio::test]
-async fn resources_are_looked_for_in_a_bounded_number_of_bytes_and_what_was_found_is_used() {
+async fn the_search_for_resources_is_bounded_in_bytes() {
     let endless = endless();
     let gateway = two(&endless, &resources(&["b:1"], "b:{x}"));
     assert_eq!(read(&gateway, "b:other").await.code(), -32602);
@@ -747,7 +747,7 @@ async fn resources_are_looked_for_in_a_bounded_number_of_bytes_and_what_was_foun
 }
 
 #[tokio::test(start_paused = true)]
-async fn resources_are_looked_for_within_the_fan_out_time_however_many_pages_there_are() {
+async fn the_search_for_resources_is_bounded_by_the_fan_out_timeout() {
     let slow = Fake::new(|call| {
         Box::pin(async move {
             tokio::time::sleep(Duration::from_secs(1)).await;
@@ -768,7 +768,7 @@ async fn resources_are_looked_for_within_the_fan_out_time_however_many_pages_the
 }
 
 #[tokio::test]
-async fn a_uri_that_two_upstreams_list_is_there_once_and_the_first_ones() {
+async fn a_uri_listed_by_two_upstreams_belongs_to_the_first() {
     let (a, b) = (
         resources(&["a:1", "same"], "t:{x}"),
         resources(&["b:1", "same"], "t:{x}"),
@@ -792,7 +792,7 @@ async fn a_uri_that_two_upstreams_list_is_there_once_and_the_first_ones() {
 }
 
 #[tokio::test]
-async fn a_resource_whose_owner_may_be_dead_is_not_declared_missing() {
+async fn a_resource_whose_owner_may_be_dead_is_not_reported_missing() {
     let a = resources(&["a:1"], "a:{x}");
     assert_eq!(
         read(&two(&a, &broken()), "a:1").await.result()["contents"][0]["text"],
@@ -805,7 +805,7 @@ async fn a_resource_whose_owner_may_be_dead_is_not_declared_missing() {
 }
 
 #[tokio::test]
-async fn a_resource_of_a_dead_upstream_is_not_read_from_another_that_lists_it_too() {
+async fn a_resource_of_a_dead_upstream_is_not_read_from_another() {
     let dead = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
     let seen = dead.clone();
     let first = resources(&["same"], "t:{x}");
@@ -841,7 +841,7 @@ async fn a_resource_of_a_dead_upstream_is_not_read_from_another_that_lists_it_to
 }
 
 #[tokio::test]
-async fn completion_goes_where_its_prompt_or_template_is() {
+async fn completion_is_routed_to_its_prompt_or_template() {
     let (a, b) = (resources(&["a:1"], "a:{x}"), resources(&["b:1"], "b:{x}"));
     let gateway = two(&a, &b);
     let complete = async |reference: Value| {
@@ -877,7 +877,7 @@ async fn completion_goes_where_its_prompt_or_template_is() {
 }
 
 #[tokio::test]
-async fn prompts_are_named_like_tools() {
+async fn prompt_names_are_prefixed_like_tool_names() {
     let fake = Fake::at_once(|call| {
         Ok(match call.method().as_str() {
             "prompts/list" => result(

@@ -15,21 +15,21 @@ use tower_service::Service as _;
 
 type Opened = (Call, UnboundedSender<Result<Message, CallError>>);
 
-/// A server whose subscriptions the test feeds.
+/// A server whose subscriptions are controlled by the test.
 #[derive(Clone)]
-struct Listened {
+struct ControlledServer {
     fake: Fake,
-    /// The call and the way to its stream, for each subscription.
+    /// The call and the sender of each subscription.
     open: Arc<Mutex<Vec<Opened>>>,
 }
 
-impl Listened {
-    /// Honours this much of what is asked.
+impl ControlledServer {
+    /// What it acknowledges.
     fn new(honours: Value) -> Self {
         Self::with_resources(honours, &[])
     }
 
-    /// Lists these resources, too.
+    /// The resources it lists.
     fn with_resources(honours: Value, uris: &'static [&'static str]) -> Self {
         let open: Arc<Mutex<Vec<Opened>>> = Arc::default();
         let kept = Arc::clone(&open);
@@ -59,7 +59,7 @@ impl Listened {
         Self { fake, open }
     }
 
-    /// Tells the subscription that was opened last.
+    /// Sends a notification on the last subscription.
     fn tell(&self, method: &'static str, mut params: Value) {
         let open = self.open.lock().unwrap();
         let (call, sender) = open.last().expect("a subscription");
@@ -67,12 +67,12 @@ impl Listened {
         sender.send(Ok(notification(method, params))).unwrap();
     }
 
-    /// Breaks all subscriptions off.
+    /// Breaks all subscriptions.
     fn break_off(&self) {
         self.open.lock().unwrap().clear();
     }
 
-    /// Ends the last subscription in good order.
+    /// Closes the last subscription gracefully.
     fn close(&self) {
         let (call, sender) = self.open.lock().unwrap().pop().expect("a subscription");
         let closing = json!({"resultType": "complete", "_meta": subscription(&call)});
@@ -96,7 +96,7 @@ async fn listen(gateway: &Gateway, id: Value, filter: Value) -> MessageStream {
     }
 }
 
-async fn told(stream: &mut MessageStream) -> (String, Value) {
+async fn next_message(stream: &mut MessageStream) -> (String, Value) {
     match next(stream).await {
         Message::Notification(notification) => {
             (notification.method.to_string(), params(&notification))
@@ -111,15 +111,15 @@ fn all() -> Value {
 
 // spec: gateway-derived-03, subscriptions-02, subscriptions-06, subscriptions-09
 #[tokio::test]
-async fn everything_on_the_stream_carries_the_clients_own_id_and_the_acknowledgement_is_first() {
+async fn messages_carry_the_clients_id_and_the_acknowledgement_is_first() {
     for id in [json!(1), json!("sub"), json!("1")] {
-        let server = Listened::new(all());
+        let server = ControlledServer::new(all());
         let gateway = one(&[&server.fake]);
         let mut stream = listen(&gateway, id.clone(), all()).await;
         let meta = json!({"io.modelcontextprotocol/subscriptionId": id});
         let acknowledged = json!({"_meta": meta, "notifications": all()});
         assert_eq!(
-            told(&mut stream).await,
+            next_message(&mut stream).await,
             (
                 "notifications/subscriptions/acknowledged".into(),
                 acknowledged
@@ -131,7 +131,7 @@ async fn everything_on_the_stream_carries_the_clients_own_id_and_the_acknowledge
         );
         let updated = json!({"_meta": meta, "uri": "a:1", "acme/x": 1});
         assert_eq!(
-            told(&mut stream).await,
+            next_message(&mut stream).await,
             ("notifications/resources/updated".into(), updated)
         );
         gateway.close_subscriptions();
@@ -148,41 +148,41 @@ async fn everything_on_the_stream_carries_the_clients_own_id_and_the_acknowledge
 }
 
 #[tokio::test]
-async fn the_filter_goes_up_as_it_stands() {
-    let server = Listened::new(json!({"acme/news": ["x"]}));
+async fn the_filter_is_passed_on_unchanged() {
+    let server = ControlledServer::new(json!({"acme/events": ["x"]}));
     let mut stream = listen(
         &one(&[&server.fake]),
         json!(1),
-        json!({"acme/news": ["x"], "toolsListChanged": false}),
+        json!({"acme/events": ["x"], "toolsListChanged": false}),
     )
     .await;
     assert_eq!(
         server.fake.last_params()["notifications"],
-        json!({"acme/news": ["x"], "toolsListChanged": false})
+        json!({"acme/events": ["x"], "toolsListChanged": false})
     );
     assert_eq!(
-        told(&mut stream).await.1["notifications"],
-        json!({"acme/news": ["x"]})
+        next_message(&mut stream).await.1["notifications"],
+        json!({"acme/events": ["x"]})
     );
-    server.tell("acme/news", json!({"about": "x"}));
-    assert_eq!(told(&mut stream).await.0, "acme/news");
+    server.tell("acme/events", json!({"about": "x"}));
+    assert_eq!(next_message(&mut stream).await.0, "acme/events");
 }
 
 // spec: subscriptions-11
 #[tokio::test(start_paused = true)]
-async fn a_subscription_outlives_its_replica_and_no_change_is_missed() {
-    for how in [Listened::break_off, Listened::close] {
-        let (first, second) = (Listened::new(all()), Listened::new(all()));
+async fn a_subscription_survives_its_replica_without_missing_changes() {
+    for how in [ControlledServer::break_off, ControlledServer::close] {
+        let (first, second) = (ControlledServer::new(all()), ControlledServer::new(all()));
         let gateway = one(&[&first.fake, &second.fake]);
         let mut stream = listen(&gateway, json!(1), all()).await;
-        told(&mut stream).await;
+        next_message(&mut stream).await;
         how(&first);
         assert_eq!(
-            told(&mut stream).await.0,
+            next_message(&mut stream).await.0,
             "notifications/tools/list_changed",
             "who knows what happened meanwhile"
         );
-        let (method, updated) = told(&mut stream).await;
+        let (method, updated) = next_message(&mut stream).await;
         assert_eq!(
             (method.as_str(), &updated["uri"]),
             ("notifications/resources/updated", &json!("a:1"))
@@ -193,7 +193,7 @@ async fn a_subscription_outlives_its_replica_and_no_change_is_missed() {
         );
         second.tell("notifications/tools/list_changed", json!({}));
         assert_eq!(
-            told(&mut stream).await.0,
+            next_message(&mut stream).await.0,
             "notifications/tools/list_changed"
         );
         assert_eq!(second.fake.count(), 1);
@@ -201,7 +201,7 @@ async fn a_subscription_outlives_its_replica_and_no_change_is_missed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_server_that_keeps_breaking_off_is_not_hammered() {
+async fn reopening_backs_off() {
     let asked = std::sync::atomic::AtomicU32::new(0);
     let fake = Fake::at_once(move |call| {
         assert!(
@@ -215,14 +215,14 @@ async fn a_server_that_keeps_breaking_off_is_not_hammered() {
         ))]))
     });
     let mut stream = listen(&one(&[&fake]), json!(1), json!({})).await;
-    told(&mut stream).await;
+    next_message(&mut stream).await;
     let _ = tokio::time::timeout(Duration::from_secs(60), stream.next()).await;
     assert!((4..20).contains(&fake.count()), "{}", fake.count());
 }
 
 #[tokio::test]
-async fn giving_up_ends_the_subscriptions_upstream() {
-    let (a, b) = (Listened::new(all()), Listened::new(all()));
+async fn dropping_the_stream_cancels_upstream() {
+    let (a, b) = (ControlledServer::new(all()), ControlledServer::new(all()));
     let gateway = gateway([upstream("a", &[&a.fake]), upstream("b", &[&b.fake])]);
     drop(listen(&gateway, json!(1), all()).await);
     for server in [a, b] {
@@ -232,9 +232,9 @@ async fn giving_up_ends_the_subscriptions_upstream() {
 
 // spec: subscriptions-04
 #[tokio::test]
-async fn several_upstreams_are_one_subscription() {
-    let a = Listened::new(json!({"toolsListChanged": true}));
-    let b = Listened::with_resources(
+async fn several_upstreams_are_merged_into_one_subscription() {
+    let a = ControlledServer::new(json!({"toolsListChanged": true}));
+    let b = ControlledServer::with_resources(
         json!({"toolsListChanged": true, "resourceSubscriptions": ["a:1"]}),
         &["a:1"],
     );
@@ -245,14 +245,17 @@ async fn several_upstreams_are_one_subscription() {
         upstream("c", &[&refuses]),
     ]);
     let mut stream = listen(&gateway, json!("s"), all()).await;
-    let acknowledged = told(&mut stream).await.1;
+    let acknowledged = next_message(&mut stream).await.1;
     assert_eq!(
         acknowledged,
         json!({"_meta": {"io.modelcontextprotocol/subscriptionId": "s"}, "notifications": all()})
     );
     a.tell("notifications/tools/list_changed", json!({}));
     b.tell("notifications/resources/updated", json!({"uri": "a:1"}));
-    let mut methods = [told(&mut stream).await.0, told(&mut stream).await.0];
+    let mut methods = [
+        next_message(&mut stream).await.0,
+        next_message(&mut stream).await.0,
+    ];
     methods.sort();
     assert_eq!(
         methods,
@@ -270,21 +273,21 @@ async fn several_upstreams_are_one_subscription() {
             .filter(|call| call.method().as_str() == "subscriptions/listen")
             .count(),
         1,
-        "who refuses is not asked again"
+        "an upstream that refused is not asked again"
     );
 }
 
 // spec: subscriptions-01
 #[tokio::test]
-async fn what_was_not_promised_is_not_passed_on() {
-    let server = Listened::new(json!({"resourceSubscriptions": ["a:1"]}));
+async fn notifications_that_were_not_granted_are_dropped() {
+    let server = ControlledServer::new(json!({"resourceSubscriptions": ["a:1"]}));
     let mut stream = listen(
         &one(&[&server.fake]),
         json!(1),
         json!({"resourceSubscriptions": ["a:1"]}),
     )
     .await;
-    told(&mut stream).await;
+    next_message(&mut stream).await;
     for method in [
         "notifications/tools/list_changed",
         "notifications/subscriptions/acknowledged",
@@ -296,21 +299,21 @@ async fn what_was_not_promised_is_not_passed_on() {
         "notifications/resources/updated",
         json!({"uri": "a:1/part"}),
     );
-    assert_eq!(told(&mut stream).await.1["uri"], "a:1/part");
+    assert_eq!(next_message(&mut stream).await.1["uri"], "a:1/part");
 }
 
 // spec: subscriptions-01
 #[tokio::test]
-async fn what_an_upstream_promises_without_being_asked_is_not_passed_on() {
-    let promised = json!({"toolsListChanged": true, "resourceSubscriptions": ["a:1"], "taskIds": ["t"], "acme/news": 1});
-    let server = Listened::new(promised);
+async fn notifications_that_were_not_requested_are_dropped() {
+    let promised = json!({"toolsListChanged": true, "resourceSubscriptions": ["a:1"], "taskIds": ["t"], "acme/events": 1});
+    let server = ControlledServer::new(promised);
     let mut stream = listen(
         &one(&[&server.fake]),
         json!(1),
         json!({"resourceSubscriptions": ["a:1"]}),
     )
     .await;
-    told(&mut stream).await;
+    next_message(&mut stream).await;
     for (method, params) in [
         ("notifications/tools/list_changed", json!({})),
         ("notifications/tasks", json!({"taskId": "t"})),
@@ -322,32 +325,35 @@ async fn what_an_upstream_promises_without_being_asked_is_not_passed_on() {
             "notifications/message",
             json!({"level": "error", "data": "x"}),
         ),
-        ("acme/news", json!({})),
+        ("acme/events", json!({})),
         ("acme/other", json!({})),
     ] {
         server.tell(method, params);
     }
     server.tell("notifications/resources/updated", json!({"uri": "a:1"}));
-    assert_eq!(told(&mut stream).await.0, "notifications/resources/updated");
+    assert_eq!(
+        next_message(&mut stream).await.0,
+        "notifications/resources/updated"
+    );
 }
 
 #[tokio::test]
-async fn task_changes_reach_who_listens_for_the_task() {
-    let server = Listened::new(json!({"taskIds": ["t"]}));
+async fn task_changes_are_passed_on_to_their_subscribers() {
+    let server = ControlledServer::new(json!({"taskIds": ["t"]}));
     let mut stream = listen(&one(&[&server.fake]), json!(1), json!({"taskIds": ["t"]})).await;
-    told(&mut stream).await;
+    next_message(&mut stream).await;
     server.tell("notifications/tasks", json!({"taskId": "other"}));
     server.tell(
         "notifications/tasks",
         json!({"taskId": "t", "status": "working"}),
     );
-    assert_eq!(told(&mut stream).await.1["taskId"], "t");
+    assert_eq!(next_message(&mut stream).await.1["taskId"], "t");
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_upstream_that_is_dead_at_first_joins_later() {
-    let a = Listened::new(json!({"toolsListChanged": true}));
-    let late = Listened::new(json!({"toolsListChanged": true}));
+async fn an_upstream_that_is_dead_at_first_is_added_later() {
+    let a = ControlledServer::new(json!({"toolsListChanged": true}));
+    let late = ControlledServer::new(json!({"toolsListChanged": true}));
     let (upstream_a, upstream_b) = (
         upstream("a", &[&a.fake]),
         carryall_gateway::Upstream::new("b").unwrap(),
@@ -355,21 +361,21 @@ async fn an_upstream_that_is_dead_at_first_joins_later() {
     let replica = upstream_b.replica("b");
     let gateway = gateway([upstream_a, upstream_b]);
     let mut stream = listen(&gateway, json!(1), json!({"toolsListChanged": true})).await;
-    told(&mut stream).await;
+    next_message(&mut stream).await;
     replica.up(late.fake.service());
     assert_eq!(
-        told(&mut stream).await.0,
+        next_message(&mut stream).await.0,
         "notifications/tools/list_changed"
     );
     late.tell("notifications/tools/list_changed", json!({}));
     assert_eq!(
-        told(&mut stream).await.0,
+        next_message(&mut stream).await.0,
         "notifications/tools/list_changed"
     );
 }
 
 #[tokio::test]
-async fn when_nobody_can_be_listened_to_the_error_says_why() {
+async fn without_any_acknowledgement_the_error_is_returned() {
     let asked = || {
         call_with_id(
             &json!(1),
@@ -386,8 +392,8 @@ async fn when_nobody_can_be_listened_to_the_error_says_why() {
     assert_eq!(answer(&one(&[&refuses]), asked()).await.code(), -32601);
 }
 
-/// What each subscription with this server asked for.
-fn asked(server: &Listened) -> Vec<Value> {
+/// Returns the filters of all subscriptions at this server.
+fn requested_filters(server: &ControlledServer) -> Vec<Value> {
     let seen = server.fake.seen.lock().unwrap();
     let subscriptions = seen
         .iter()
@@ -403,20 +409,20 @@ fn asked(server: &Listened) -> Vec<Value> {
         .collect()
 }
 
-/// Promises whatever the tests here ask for.
+/// Acknowledges everything that these tests request.
 fn everything() -> Value {
     json!({"toolsListChanged": true, "resourceSubscriptions": ["a:1", "b:1", "b:2", "c:1"], "taskIds": ["t"]})
 }
 
 // spec: subscriptions-01, subscriptions-04
 #[tokio::test]
-async fn the_changes_of_a_resource_are_asked_of_its_owner_and_heard_from_nobody_else() {
-    let a = Listened::with_resources(everything(), &["a:1"]);
-    let b = Listened::with_resources(
+async fn resource_changes_are_requested_from_and_accepted_of_the_owner_only() {
+    let a = ControlledServer::with_resources(everything(), &["a:1"]);
+    let b = ControlledServer::with_resources(
         json!({"resourceSubscriptions": ["b:1", "a:1"]}),
         &["b:1", "b:2"],
     );
-    let c = Listened::with_resources(everything(), &["c:1"]);
+    let c = ControlledServer::with_resources(everything(), &["c:1"]);
     let gateway = gateway([
         upstream("a", &[&a.fake]),
         upstream("b", &[&b.fake]),
@@ -424,7 +430,7 @@ async fn the_changes_of_a_resource_are_asked_of_its_owner_and_heard_from_nobody_
     ]);
     let wanted = json!({"resourceSubscriptions": ["a:1", "b:1", "b:2", "unknown:1", "a:1"], "taskIds": ["t"]});
     let mut stream = listen(&gateway, json!(1), wanted).await;
-    let mut granted = told(&mut stream).await.1["notifications"].clone();
+    let mut granted = next_message(&mut stream).await.1["notifications"].clone();
     granted["resourceSubscriptions"]
         .as_array_mut()
         .unwrap()
@@ -434,28 +440,31 @@ async fn the_changes_of_a_resource_are_asked_of_its_owner_and_heard_from_nobody_
         json!({"resourceSubscriptions": ["a:1", "b:1"]}),
         "what its owner grants, and no task"
     );
-    assert_eq!(asked(&a), [json!({"resourceSubscriptions": ["a:1"]})]);
     assert_eq!(
-        asked(&b),
+        requested_filters(&a),
+        [json!({"resourceSubscriptions": ["a:1"]})]
+    );
+    assert_eq!(
+        requested_filters(&b),
         [json!({"resourceSubscriptions": ["b:1", "b:2"]})]
     );
     assert_eq!(
-        asked(&c),
+        requested_filters(&c),
         [] as [Value; 0],
         "nothing of it is of that one's concern"
     );
     b.tell("notifications/resources/updated", json!({"uri": "a:1"}));
     b.tell("notifications/resources/updated", json!({"uri": "b:1"}));
-    assert_eq!(told(&mut stream).await.1["uri"], "b:1");
+    assert_eq!(next_message(&mut stream).await.1["uri"], "b:1");
     a.tell("notifications/resources/updated", json!({"uri": "b:1"}));
     a.tell("notifications/resources/updated", json!({"uri": "a:1"}));
-    assert_eq!(told(&mut stream).await.1["uri"], "a:1");
+    assert_eq!(next_message(&mut stream).await.1["uri"], "a:1");
 }
 
 #[tokio::test]
-async fn changes_of_lists_are_asked_of_everybody_and_resources_still_of_their_owner() {
-    let a = Listened::with_resources(everything(), &["a:1"]);
-    let b = Listened::with_resources(everything(), &["b:1"]);
+async fn list_changes_are_requested_from_all_upstreams() {
+    let a = ControlledServer::with_resources(everything(), &["a:1"]);
+    let b = ControlledServer::with_resources(everything(), &["b:1"]);
     let gateway = gateway([upstream("a", &[&a.fake]), upstream("b", &[&b.fake])]);
     let extensions = json!({"extensions": {"io.modelcontextprotocol/tasks": {}}});
     let meta = meta_with(&json!({"io.modelcontextprotocol/clientCapabilities": extensions}));
@@ -467,7 +476,7 @@ async fn changes_of_lists_are_asked_of_everybody_and_resources_still_of_their_ow
     else {
         panic!("no stream")
     };
-    assert_eq!(told(&mut stream).await.1["notifications"], all());
+    assert_eq!(next_message(&mut stream).await.1["notifications"], all());
     let seen = a.fake.seen.lock().unwrap().last().unwrap().clone();
     assert!(
         !seen
@@ -476,14 +485,14 @@ async fn changes_of_lists_are_asked_of_everybody_and_resources_still_of_their_ow
             .has_extension("io.modelcontextprotocol/tasks"),
         "it leads nowhere"
     );
-    assert_eq!(asked(&a), [all()]);
-    assert_eq!(asked(&b), [json!({"toolsListChanged": true})]);
+    assert_eq!(requested_filters(&a), [all()]);
+    assert_eq!(requested_filters(&b), [json!({"toolsListChanged": true})]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn after_a_break_an_owner_is_asked_for_its_own_resources_again() {
-    let a = Listened::with_resources(everything(), &["a:1"]);
-    let b = Listened::with_resources(everything(), &["b:1"]);
+async fn after_an_interruption_an_owner_is_asked_for_its_own_resources() {
+    let a = ControlledServer::with_resources(everything(), &["a:1"]);
+    let b = ControlledServer::with_resources(everything(), &["b:1"]);
     let gateway = gateway([upstream("a", &[&a.fake]), upstream("b", &[&b.fake])]);
     let mut stream = listen(
         &gateway,
@@ -491,15 +500,15 @@ async fn after_a_break_an_owner_is_asked_for_its_own_resources_again() {
         json!({"resourceSubscriptions": ["a:1", "b:1"]}),
     )
     .await;
-    told(&mut stream).await;
+    next_message(&mut stream).await;
     b.break_off();
     assert_eq!(
-        told(&mut stream).await.1["uri"],
+        next_message(&mut stream).await.1["uri"],
         "b:1",
         "it may have changed"
     );
     assert_eq!(
-        asked(&b),
+        requested_filters(&b),
         [
             json!({"resourceSubscriptions": ["b:1"]}),
             json!({"resourceSubscriptions": ["b:1"]})
@@ -508,14 +517,17 @@ async fn after_a_break_an_owner_is_asked_for_its_own_resources_again() {
 }
 
 #[tokio::test]
-async fn resources_without_an_owner_are_not_granted_and_an_owner_that_may_be_dead_is_an_error() {
-    let a = Listened::with_resources(everything(), &["a:1"]);
-    let b = Listened::with_resources(everything(), &["b:1"]);
+async fn unowned_resources_are_not_granted_and_a_dead_owner_is_an_error() {
+    let a = ControlledServer::with_resources(everything(), &["a:1"]);
+    let b = ControlledServer::with_resources(everything(), &["b:1"]);
     let both = gateway([upstream("a", &[&a.fake]), upstream("b", &[&b.fake])]);
     let unknown = json!({"resourceSubscriptions": ["unknown:1"]});
     let mut stream = listen(&both, json!(1), unknown.clone()).await;
-    assert_eq!(told(&mut stream).await.1["notifications"], json!({}));
-    assert!(asked(&a).is_empty() && asked(&b).is_empty());
+    assert_eq!(
+        next_message(&mut stream).await.1["notifications"],
+        json!({})
+    );
+    assert!(requested_filters(&a).is_empty() && requested_filters(&b).is_empty());
     let dead = Fake::at_once(|_| Err(dead()));
     let one_dead = gateway([upstream("a", &[&a.fake]), upstream("b", &[&dead])]);
     let asked = call_with_id(
@@ -530,10 +542,10 @@ async fn resources_without_an_owner_are_not_granted_and_an_owner_that_may_be_dea
 }
 
 #[tokio::test]
-async fn an_acknowledgement_holds_nothing_that_was_not_asked_for() {
+async fn the_acknowledgement_contains_only_what_was_requested() {
     let promised = json!({"toolsListChanged": true, "promptsListChanged": false, "taskIds": ["t"],
-        "resourceSubscriptions": ["a:1", "a:2"], "acme/news": 1});
-    let server = Listened::new(promised);
+        "resourceSubscriptions": ["a:1", "a:2"], "acme/events": 1});
+    let server = ControlledServer::new(promised);
     let mut stream = listen(
         &one(&[&server.fake]),
         json!(1),
@@ -541,12 +553,12 @@ async fn an_acknowledgement_holds_nothing_that_was_not_asked_for() {
     )
     .await;
     let granted = json!({"promptsListChanged": false, "resourceSubscriptions": ["a:1"]});
-    assert_eq!(told(&mut stream).await.1["notifications"], granted);
+    assert_eq!(next_message(&mut stream).await.1["notifications"], granted);
 }
 
 #[tokio::test]
-async fn a_filter_that_cannot_be_read_goes_to_nobody_of_several() {
-    let (a, b) = (Listened::new(all()), Listened::new(all()));
+async fn a_malformed_filter_is_not_sent_to_several_upstreams() {
+    let (a, b) = (ControlledServer::new(all()), ControlledServer::new(all()));
     let gateway = gateway([upstream("a", &[&a.fake]), upstream("b", &[&b.fake])]);
     let filter = json!({"toolsListChanged": "yes", "resourceSubscriptions": ["a:1"]});
     let asked_for = call_with_id(
@@ -555,11 +567,11 @@ async fn a_filter_that_cannot_be_read_goes_to_nobody_of_several() {
         json!({"notifications": filter}),
     );
     assert_eq!(answer(&gateway, asked_for).await.code(), -32602);
-    assert!(asked(&a).is_empty() && asked(&b).is_empty());
+    assert!(requested_filters(&a).is_empty() && requested_filters(&b).is_empty());
 }
 
 #[tokio::test]
-async fn what_one_subscription_may_name_is_bounded() {
+async fn the_resources_of_one_subscription_are_bounded() {
     let template = |call: &Call| {
         Ok(match call.method().as_str() {
             "resources/templates/list" => result(
@@ -582,7 +594,7 @@ async fn what_one_subscription_may_name_is_bounded() {
             _ => error(call, -32601, "Method not found"),
         })
     };
-    let (a, b) = (Fake::at_once(template), Listened::new(json!({})));
+    let (a, b) = (Fake::at_once(template), ControlledServer::new(json!({})));
     let gateway = gateway([upstream("a", &[&a]), upstream("b", &[&b.fake])]);
     let mut uris = vec![
         format!("a:{}", "x".repeat(8 * 1024)),
@@ -591,7 +603,7 @@ async fn what_one_subscription_may_name_is_bounded() {
     ];
     uris.extend((0..1_100).map(|number| format!("a:{number}")));
     let mut stream = listen(&gateway, json!(1), json!({"resourceSubscriptions": uris})).await;
-    let granted = told(&mut stream).await.1["notifications"]["resourceSubscriptions"]
+    let granted = next_message(&mut stream).await.1["notifications"]["resourceSubscriptions"]
         .as_array()
         .unwrap()
         .clone();

@@ -1,4 +1,4 @@
-//! Answers of upstreams with something malformed in them: the rest is used.
+//! Answers of upstreams that are malformed in part: the rest is used.
 
 mod common;
 
@@ -7,21 +7,21 @@ use carryall_testkit::{answer, call};
 use common::*;
 use serde_json::{Value, json};
 
-/// Answers `method` like this, and has nothing else.
-fn odd(method: &'static str, value: Value) -> Fake {
+/// A server that answers only `method`.
+fn answering(method: &'static str, value: Value) -> Fake {
     Fake::at_once(move |call| {
         Ok(match call.method().as_str() {
-            asked if asked == method => result(call, value.clone()),
+            called if called == method => result(call, value.clone()),
             _ => error(call, -32601, "Method not found"),
         })
     })
 }
 
-/// `odd` beside one that answers in good order.
+/// A gateway in front of a server with a malformed answer and one with a valid answer.
 fn two(method: &'static str, value: Value, good: Value) -> Gateway {
     gateway([
-        upstream("odd", &[&odd(method, value)]),
-        upstream("good", &[&odd(method, good)]),
+        upstream("odd", &[&answering(method, value)]),
+        upstream("good", &[&answering(method, good)]),
     ])
 }
 
@@ -36,7 +36,7 @@ async fn listed(gateway: &Gateway, method: &str, member: &str, key: &str) -> Vec
 }
 
 #[tokio::test]
-async fn a_list_that_is_null_is_empty_and_its_upstream_is_not_left_out() {
+async fn a_null_list_counts_as_empty() {
     let good = json!({"tools": [{"name": "x"}], "ttlMs": 5, "cacheScope": "public"});
     let gateway = two(
         "tools/list",
@@ -53,7 +53,7 @@ async fn a_list_that_is_null_is_empty_and_its_upstream_is_not_left_out() {
 }
 
 #[tokio::test]
-async fn a_cursor_that_is_none_ends_the_list_and_costs_no_entries() {
+async fn a_malformed_cursor_ends_the_list_and_keeps_its_entries() {
     for cursor in [json!(5), json!({}), json!(true), Value::Null] {
         let tools = json!({"tools": [{"name": "x"}], "nextCursor": cursor});
         let gateway = two("tools/list", tools, json!({"tools": [{"name": "y"}]}));
@@ -67,7 +67,7 @@ async fn a_cursor_that_is_none_ends_the_list_and_costs_no_entries() {
 }
 
 #[tokio::test]
-async fn an_entry_that_cannot_be_addressed_costs_only_itself() {
+async fn an_entry_without_a_name_or_uri_is_left_out() {
     let entries = |key: &str| {
         let named =
             |name: &str| json!({"name": name, "uri": name, "uriTemplate": name, "title": 5});
@@ -95,7 +95,7 @@ async fn an_entry_that_cannot_be_addressed_costs_only_itself() {
 }
 
 #[tokio::test]
-async fn a_capability_that_cannot_be_read_costs_only_itself() {
+async fn a_malformed_capability_is_left_out() {
     let good = json!({"supportedVersions": ["2026-07-28"], "capabilities": {"prompts": {}}});
     for (odd, capabilities, instructions) in [
         (

@@ -1,4 +1,4 @@
-//! With one upstream everything passes as it stands, but for what belongs to a hop.
+//! With one upstream calls and replies pass unchanged, except for ids and credentials.
 
 mod common;
 
@@ -19,7 +19,7 @@ const LIST: &str =
 
 // spec: gateway-derived-07
 #[tokio::test]
-async fn results_errors_and_unknown_methods_pass_to_the_letter() {
+async fn results_errors_and_unknown_methods_pass_unchanged() {
     let fake = Fake::at_once(|call| {
         Ok(match call.method().as_str() {
             "acme/fail" => error(call, -32021, "Missing required client capability"),
@@ -57,7 +57,7 @@ async fn results_errors_and_unknown_methods_pass_to_the_letter() {
 
 // spec: gateway-derived-03
 #[tokio::test]
-async fn two_clients_may_use_the_same_id_and_each_gets_its_own_back() {
+async fn clients_may_use_the_same_id() {
     let fake = Fake::saying("hello");
     let gateway = one(&[&fake]);
     for id in [json!(7), json!(7), json!("7"), json!("")] {
@@ -71,12 +71,12 @@ async fn two_clients_may_use_the_same_id_and_each_gets_its_own_back() {
     let mut ids = fake.ids();
     ids.sort();
     ids.dedup();
-    assert_eq!(ids.len(), 4, "upstream each is another: {ids:?}");
+    assert_eq!(ids.len(), 4, "unique upstream: {ids:?}");
 }
 
 // spec: gateway-derived-11
 #[tokio::test]
-async fn notifications_pass_one_by_one_as_they_come() {
+async fn notifications_are_passed_on_as_they_arrive() {
     let (sender, stream) = channel();
     let stream = std::sync::Mutex::new(Some(stream));
     let fake = Fake::at_once(move |_| Ok(Reply::Stream(stream.lock().unwrap().take().unwrap())));
@@ -137,7 +137,7 @@ async fn notifications_that_do_not_belong_to_the_reply_are_dropped() {
                 "notifications/subscriptions/acknowledged",
                 json!({"notifications": {}}),
             ),
-            notification("acme/news", json!({"any": 1})),
+            notification("acme/events", json!({"any": 1})),
             progress(json!("t")),
             progress(json!("other")),
             log("debug"),
@@ -145,7 +145,7 @@ async fn notifications_that_do_not_belong_to_the_reply_are_dropped() {
             log("loud"),
         ];
         messages.extend(std::iter::repeat_n(
-            notification("acme/news", json!({})),
+            notification("acme/events", json!({})),
             200,
         ));
         messages.push(response(call, json!({"done": true})));
@@ -183,7 +183,7 @@ async fn notifications_that_do_not_belong_to_the_reply_are_dropped() {
 
 // spec: gateway-derived-03
 #[tokio::test]
-async fn on_a_shared_channel_progress_tokens_differ_and_come_back() {
+async fn on_a_shared_channel_progress_tokens_are_mapped() {
     let fake = Fake::at_once(|call| {
         let token = call.meta().progress_token().cloned().unwrap();
         let progress = json!({"progressToken": token, "progress": 0.5});
@@ -211,7 +211,7 @@ async fn on_a_shared_channel_progress_tokens_differ_and_come_back() {
         .iter()
         .map(|call| {
             let meta: Value = call.params().get("_meta").unwrap().decode().unwrap();
-            assert_eq!(meta["acme/x"], 1, "the rest of _meta stays");
+            assert_eq!(meta["acme/x"], 1, "other members of _meta are unchanged");
             assert_eq!(call.meta().raw().decode::<Value>().unwrap(), meta);
             meta["progressToken"].clone()
         })
@@ -224,7 +224,7 @@ async fn on_a_shared_channel_progress_tokens_differ_and_come_back() {
 
 // spec: http-headers-33, gateway-derived-08
 #[tokio::test]
-async fn headers_of_the_call_go_on_and_credentials_stay_behind() {
+async fn headers_are_passed_on_without_credentials() {
     let fake = Fake::saying("hello");
     let mut gateway = one(&[&fake]);
     let mut asked = call("tools/call", json!({"name": "x"}));
@@ -254,7 +254,7 @@ async fn headers_of_the_call_go_on_and_credentials_stay_behind() {
 
 // spec: auth-security-19
 #[tokio::test]
-async fn the_clients_token_never_goes_upstream() {
+async fn tokens_of_clients_are_not_sent_upstream() {
     let fake = Fake::saying("hello");
     let mut gateway = one(&[&fake]);
     let mut asked = call("tools/call", json!({"name": "x"}));
@@ -274,7 +274,7 @@ async fn the_clients_token_never_goes_upstream() {
 
 // spec: gateway-derived-09
 #[tokio::test]
-async fn giving_up_downstream_cancels_upstream() {
+async fn dropping_the_reply_cancels_upstream() {
     struct Notice(std::sync::Arc<std::sync::atomic::AtomicBool>);
     impl Drop for Notice {
         fn drop(&mut self) {
@@ -302,7 +302,7 @@ async fn giving_up_downstream_cancels_upstream() {
 
 // spec: gateway-derived-09, gateway-derived-10
 #[tokio::test]
-async fn an_upstream_that_breaks_off_becomes_an_error_that_says_so() {
+async fn a_broken_upstream_stream_becomes_an_error_response() {
     let fake = Fake::at_once(|_| {
         let progress = notification(
             "notifications/progress",
@@ -328,7 +328,7 @@ async fn an_upstream_that_breaks_off_becomes_an_error_that_says_so() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_call_ends_at_the_limit_whether_it_is_silent_or_not() {
+async fn a_call_ends_at_the_call_timeout_even_while_streaming() {
     let silent = Fake::new(|_| Box::pin(std::future::pending()));
     let (sender, quiet) = channel();
     sender
@@ -354,7 +354,7 @@ async fn a_call_ends_at_the_limit_whether_it_is_silent_or_not() {
 }
 
 #[tokio::test]
-async fn a_refusal_of_access_keeps_its_status_and_nothing_else() {
+async fn http_401_and_403_keep_their_status_and_nothing_else() {
     for (status, code) in [
         (401, code::UPSTREAM_UNAUTHORIZED),
         (403, code::UPSTREAM_FORBIDDEN),
@@ -382,7 +382,7 @@ async fn a_refusal_of_access_keeps_its_status_and_nothing_else() {
     }
 }
 
-/// Polls once.
+/// Polls a future once.
 fn is_pending<T>(future: &mut std::pin::Pin<Box<impl Future<Output = T>>>) -> bool {
     future
         .as_mut()
@@ -391,7 +391,7 @@ fn is_pending<T>(future: &mut std::pin::Pin<Box<impl Future<Output = T>>>) -> bo
 }
 
 #[tokio::test]
-async fn calls_in_work_are_bounded() {
+async fn calls_in_flight_are_bounded() {
     let fake = Fake::new(|_| Box::pin(std::future::pending()));
     let mut gateway = Gateway::builder(Implementation::new("edge", "1"))
         .upstream(upstream("demo", &[&fake]))
@@ -408,7 +408,7 @@ async fn calls_in_work_are_bounded() {
     );
     drop(first);
     let mut next = Box::pin(gateway.call(call("tools/call", json!({"name": "x"}))));
-    assert!(is_pending(&mut next), "there is room again");
+    assert!(is_pending(&mut next), "admitted again");
 }
 
 fn from(address: [u8; 4]) -> Call {
@@ -421,7 +421,7 @@ fn from(address: [u8; 4]) -> Call {
 }
 
 #[tokio::test]
-async fn one_caller_cannot_take_all_places() {
+async fn one_caller_cannot_exhaust_the_limit() {
     let fake = Fake::new(|_| Box::pin(std::future::pending()));
     let builder =
         || Gateway::builder(Implementation::new("edge", "1")).upstream(upstream("demo", &[&fake]));
@@ -444,10 +444,10 @@ async fn one_caller_cannot_take_all_places() {
         let mut rest: Vec<_> = (0..others)
             .map(|_| Box::pin(gateway.call(from([10, 0, 0, 2]))))
             .collect();
-        assert!(rest.iter_mut().all(is_pending), "others have room");
+        assert!(rest.iter_mut().all(is_pending), "others are admitted");
         greedy.pop();
         let mut next = Box::pin(gateway.call(from([10, 0, 0, 1])));
-        assert!(is_pending(&mut next), "there is room again");
+        assert!(is_pending(&mut next), "admitted again");
         assert_eq!(
             answer(&gateway, from([10, 0, 0, 1])).await.code(),
             code::BUSY
@@ -455,7 +455,7 @@ async fn one_caller_cannot_take_all_places() {
     }
 }
 
-/// Says when it is dropped.
+/// Sets a flag when dropped.
 struct Notice(std::sync::Arc<std::sync::atomic::AtomicUsize>);
 
 impl Drop for Notice {
@@ -465,7 +465,7 @@ impl Drop for Notice {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_call_that_nobody_polls_ends_at_its_deadline_and_makes_room() {
+async fn an_unpolled_call_ends_at_its_deadline_and_is_not_counted() {
     let ended = std::sync::Arc::<std::sync::atomic::AtomicUsize>::default();
     let seen = ended.clone();
     let fake = Fake::new(move |call| {
@@ -528,7 +528,7 @@ async fn a_call_that_nobody_polls_ends_at_its_deadline_and_makes_room() {
     );
     assert_eq!(answer(&gateway, asked("silent")).await.code(), code::BUSY);
 
-    // Who reads at last, learns what happened.
+    // A client that reads later receives the error.
     let late = silent.await.unwrap();
     assert!(
         matches!(late, Reply::Once(carryall_proto::Response { outcome: carryall_proto::Outcome::Error(error), .. })

@@ -11,8 +11,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-/// A server over HTTP whose tool `query` mirrors its argument `region` into the header that
-/// `header` numbers.
+/// A server over HTTP whose tool `query` mirrors its argument `region` into the header with number
+/// `header`.
 #[derive(Clone)]
 struct Mirroring {
     fake: Fake,
@@ -43,7 +43,7 @@ impl Mirroring {
             .count()
     }
 
-    /// The headers of the last call.
+    /// Returns the headers of the last call.
     fn last_headers(&self) -> Vec<(String, String)> {
         let seen = self.fake.seen.lock().unwrap();
         let headers = seen.last().unwrap().headers().cloned().unwrap_or_default();
@@ -96,7 +96,7 @@ async fn text(gateway: &Gateway, call: Call) -> String {
 }
 
 #[tokio::test]
-async fn a_call_without_headers_gets_those_that_a_list_has_shown() {
+async fn a_call_without_headers_gets_those_learned_from_a_list() {
     let server = Mirroring::new();
     let gateway = one(&[&server.fake]);
     answer(&gateway, call("tools/list", json!({"cursor": "x"}))).await;
@@ -127,7 +127,7 @@ async fn a_call_without_headers_gets_those_that_a_list_has_shown() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_refused_call_is_sent_once_more_with_the_headers_of_the_current_schema() {
+async fn a_refused_call_is_retried_with_the_headers_of_the_current_schema() {
     let server = Mirroring::new();
     let (gateway, b) = (two_with(&server), "a__query");
     let ask = async |region: &str| {
@@ -167,7 +167,7 @@ fn two_with(server: &Mirroring) -> Gateway {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_server_that_refuses_everything_is_not_listed_again_each_time() {
+async fn a_server_that_refuses_every_call_is_not_listed_each_time() {
     let fake = Fake::at_once(|call| {
         Ok(match call.method().as_str() {
             "tools/list" => list(call, "Region"),
@@ -190,7 +190,7 @@ async fn a_server_that_refuses_everything_is_not_listed_again_each_time() {
 }
 
 #[tokio::test]
-async fn what_a_client_on_http_sends_is_not_repaired() {
+async fn headers_sent_by_the_client_are_not_changed() {
     let server = Mirroring::new();
     let gateway = one(&[&server.fake]);
     answer(&gateway, call("tools/list", json!({"cursor": "x"}))).await;
@@ -212,7 +212,7 @@ async fn what_a_client_on_http_sends_is_not_repaired() {
 }
 
 #[tokio::test]
-async fn an_argument_that_no_header_can_carry_is_refused_with_its_reason() {
+async fn an_argument_that_does_not_fit_into_a_header_is_refused() {
     let server = Mirroring::new();
     let gateway = one(&[&server.fake]);
     answer(&gateway, call("tools/list", json!({"cursor": "x"}))).await;
@@ -234,7 +234,7 @@ async fn an_argument_that_no_header_can_carry_is_refused_with_its_reason() {
 }
 
 #[tokio::test]
-async fn on_a_channel_of_lines_there_are_no_headers() {
+async fn no_headers_are_derived_on_a_shared_channel() {
     let server = Mirroring::new();
     let local = Upstream::new("local")
         .unwrap()
@@ -251,7 +251,7 @@ async fn on_a_channel_of_lines_there_are_no_headers() {
 }
 
 #[tokio::test]
-async fn tools_are_listed_for_their_headers_in_a_bounded_number_of_bytes() {
+async fn listing_tools_for_headers_is_bounded_in_bytes() {
     let (page, padding) = (AtomicUsize::new(0), "x".repeat(4 << 20));
     let fake = Fake::at_once(move |call| {
         Ok(match call.method().as_str() {
@@ -273,7 +273,7 @@ async fn tools_are_listed_for_their_headers_in_a_bounded_number_of_bytes() {
     );
 }
 
-/// Tools of which some have annotations that break a rule.
+/// Returns tools, some with invalid annotations.
 const TOOLS: &str = r#"[{"name":"good","n":1.50,"inputSchema":{"type":"object","properties":{"a":{"type":"string","x-mcp-header":"A"}}}},
     {"name":"number","inputSchema":{"type":"object","properties":{"a":{"type":"number","x-mcp-header":"A"}}}},
     {"name":"twice","inputSchema":{"type":"object","properties":{
@@ -281,7 +281,7 @@ const TOOLS: &str = r#"[{"name":"good","n":1.50,"inputSchema":{"type":"object","
     {"name":"empty","inputSchema":{"type":"object","properties":{"a":{"type":"string","x-mcp-header":""}}}},
     {"name":"plain","description":"no x-mcp-header","inputSchema":{"type":"object"}}]"#;
 
-/// Lists them in one answer, or at the end of a stream.
+/// A server that lists them, in a single response or at the end of a stream.
 fn some_invalid(streams: bool) -> Fake {
     Fake::at_once(move |call| {
         let tools: Value = serde_json::from_str(TOOLS).unwrap();
@@ -311,7 +311,7 @@ async fn listed(gateway: &Gateway, call: Call) -> Vec<String> {
 
 // spec: http-headers-22, http-headers-24
 #[tokio::test]
-async fn tools_whose_headers_nobody_can_make_are_left_out_where_the_headers_are_made_here() {
+async fn tools_with_invalid_annotations_are_left_out_where_the_gateway_derives_headers() {
     for streams in [false, true] {
         let fake = some_invalid(streams);
         let single = one(&[&fake]);

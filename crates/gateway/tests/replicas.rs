@@ -1,4 +1,4 @@
-//! Which replica answers, and what happens when one does not.
+//! Selection of replicas, retries and health.
 
 mod common;
 
@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-/// A replica that a test switches off and on.
+/// A replica that the test can switch off and on.
 fn switched(text: &'static str) -> (Fake, Arc<AtomicBool>) {
     let alive = Arc::new(AtomicBool::new(true));
     let switch = Arc::clone(&alive);
@@ -42,9 +42,9 @@ async fn some(gateway: &Gateway, count: usize) -> Vec<String> {
     texts
 }
 
-// The limit is one of this side: another replica has places of its own, and none is blamed.
+// The limit is the gateway's own for each replica, so another may accept the call.
 #[tokio::test]
-async fn a_call_that_was_not_sent_because_of_a_limit_may_go_to_another_replica() {
+async fn a_call_refused_by_a_limit_is_sent_to_another_replica() {
     let busy =
         || Fake::at_once(|_| Err(CallError::Busy("8 sessions are in use at 10.1.2.3".into())));
     let free = Fake::saying("free");
@@ -69,11 +69,11 @@ async fn a_call_that_was_not_sent_because_of_a_limit_may_go_to_another_replica()
                 .contains("10.1.2.3")
         );
     }
-    assert_eq!(full.count(), 3, "it is asked each time");
+    assert_eq!(full.count(), 3, "it stays healthy");
 }
 
 #[tokio::test]
-async fn requests_go_round_whoever_sends_them() {
+async fn replicas_take_turns_whoever_sends_requests() {
     let (a, b, c) = (Fake::saying("a"), Fake::saying("b"), Fake::saying("c"));
     assert_eq!(
         some(&one(&[&a, &b, &c]), 7).await,
@@ -82,14 +82,18 @@ async fn requests_go_round_whoever_sends_them() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_dead_replica_is_skipped_and_comes_back() {
+async fn a_dead_replica_is_skipped_until_it_recovers() {
     let (a, alive) = switched("a");
     let b = Fake::saying("b");
     let gateway = one(&[&a, &b]);
     assert_eq!(some(&gateway, 2).await, ["a", "b"]);
     alive.store(false, Ordering::SeqCst);
     assert_eq!(some(&gateway, 20).await, vec!["b"; 20], "no call is lost");
-    assert!(a.count() <= 3, "it is not tried each time: {}", a.count());
+    assert!(
+        a.count() <= 3,
+        "skipped after the first failure: {}",
+        a.count()
+    );
     assert_eq!(
         gateway.upstreams()[0]
             .status()
@@ -109,11 +113,11 @@ async fn a_dead_replica_is_skipped_and_comes_back() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn probes_find_the_dead_and_the_living_without_a_request() {
+async fn probes_detect_failure_and_recovery() {
     let (a, alive) = switched("a");
     let probe = ProbeConfig {
-        every: Duration::from_secs(1),
-        within: Duration::from_secs(1),
+        interval: Duration::from_secs(1),
+        timeout: Duration::from_secs(1),
     };
     let gateway = gateway([Upstream::new("demo")
         .unwrap()
@@ -132,12 +136,12 @@ async fn probes_find_the_dead_and_the_living_without_a_request() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_replica_that_hangs_is_skipped_after_two_silent_probes() {
+async fn a_hanging_replica_is_skipped_after_two_unanswered_probes() {
     let hangs = Fake::new(|_| Box::pin(std::future::pending()));
     let b = Fake::saying("b");
     let probe = ProbeConfig {
-        every: Duration::from_secs(1),
-        within: Duration::from_secs(1),
+        interval: Duration::from_secs(1),
+        timeout: Duration::from_secs(1),
     };
     let upstream = Upstream::new("demo").unwrap().probe(Some(probe));
     let gateway = gateway([upstream
@@ -146,14 +150,17 @@ async fn a_replica_that_hangs_is_skipped_after_two_silent_probes() {
     let watching = gateway.clone();
     let watcher = tokio::spawn(async move { watching.watch().await });
     tokio::time::sleep(Duration::from_millis(2500)).await;
-    assert!(gateway.upstreams()[0].status()[0].alive, "once may be load");
+    assert!(
+        gateway.upstreams()[0].status()[0].alive,
+        "a single unanswered probe"
+    );
     tokio::time::sleep(Duration::from_millis(2000)).await;
     assert!(!gateway.upstreams()[0].status()[0].alive);
     watcher.abort();
 }
 
 #[tokio::test]
-async fn what_never_left_is_sent_to_another_replica_whatever_it_is() {
+async fn unsent_requests_of_any_method_are_sent_to_another_replica() {
     for method in ["tools/call", "acme/transfer", "tools/list"] {
         let (gone, b) = (Fake::at_once(|_| Err(dead())), Fake::saying("b"));
         let gateway = one(&[&gone, &b]);
@@ -169,7 +176,7 @@ async fn what_never_left_is_sent_to_another_replica_whatever_it_is() {
 }
 
 #[tokio::test]
-async fn what_may_have_been_executed_is_repeated_only_if_that_is_harmless() {
+async fn requests_that_may_have_been_executed_are_retried_only_if_repeatable() {
     let repeatable = [
         "server/discover",
         "tools/list",
@@ -224,7 +231,7 @@ async fn a_request_is_tried_on_each_replica_once() {
 }
 
 #[tokio::test]
-async fn when_all_are_dead_the_error_says_what_to_do_and_recovery_is_immediate() {
+async fn with_all_replicas_dead_calls_fail_and_recovery_is_immediate() {
     let (a, a_alive) = switched("a");
     let (b, b_alive) = switched("b");
     let gateway = one(&[&a, &b]);
@@ -253,7 +260,7 @@ async fn when_all_are_dead_the_error_says_what_to_do_and_recovery_is_immediate()
 }
 
 #[tokio::test]
-async fn a_restarted_replica_is_used_where_it_is_now() {
+async fn a_restarted_replica_is_used_with_its_new_service() {
     let upstream = Upstream::new("demo").unwrap();
     let replica = upstream.replica("demo-1");
     let gateway = gateway([upstream]);
@@ -273,7 +280,7 @@ async fn a_restarted_replica_is_used_where_it_is_now() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_call_waits_for_replicas_that_are_started_again_but_not_for_ever() {
+async fn a_call_waits_for_a_restart_within_the_restart_timeout() {
     let upstream = Upstream::new("demo")
         .unwrap()
         .restart_timeout(Duration::from_secs(3));
@@ -299,7 +306,7 @@ async fn a_call_waits_for_replicas_that_are_started_again_but_not_for_ever() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_replica_that_dies_again_and_again_costs_one_wait_only() {
+async fn a_crashing_replica_is_waited_for_once_per_call() {
     let upstream = Upstream::new("demo")
         .unwrap()
         .restart_timeout(Duration::from_secs(3));
@@ -342,7 +349,7 @@ async fn a_call_that_may_have_been_executed_does_not_wait_for_a_restart() {
 }
 
 #[tokio::test]
-async fn a_fault_of_the_request_is_not_held_against_the_replica() {
+async fn errors_of_the_request_do_not_affect_the_health_of_the_replica() {
     let refuses =
         Fake::at_once(|_| Err(CallError::Refused("a header cannot carry the name".into())));
     let b = Fake::saying("b");
@@ -358,7 +365,7 @@ async fn a_fault_of_the_request_is_not_held_against_the_replica() {
 }
 
 #[tokio::test]
-async fn a_stream_that_has_begun_is_not_repeated() {
+async fn a_started_stream_is_not_retried() {
     let begun = Fake::at_once(|_| {
         let progress = notification(
             "notifications/progress",
@@ -376,7 +383,7 @@ async fn a_stream_that_has_begun_is_not_repeated() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_call_waits_while_a_replica_is_starting_and_no_longer() {
+async fn a_call_waits_for_a_starting_replica_within_the_start_timeout() {
     let upstream = Upstream::new("demo")
         .unwrap()
         .start_timeout(Duration::from_secs(8));
@@ -387,7 +394,7 @@ async fn a_call_waits_while_a_replica_is_starting_and_no_longer() {
     assert_eq!(
         (refused.code(), start.elapsed()),
         (code::UPSTREAM_UNREACHABLE, Duration::ZERO),
-        "nobody starts it"
+        "it is not starting"
     );
 
     let asked = async || answer(&gateway, call("tools/call", json!({"name": "x"}))).await;
@@ -412,11 +419,11 @@ async fn a_call_waits_while_a_replica_is_starting_and_no_longer() {
 
     replica.starting();
     assert_eq!(asked().await.code(), code::UPSTREAM_UNREACHABLE);
-    assert_eq!(start.elapsed().as_secs(), 15, "it takes too long");
+    assert_eq!(start.elapsed().as_secs(), 15, "timed out");
 }
 
 #[tokio::test]
-async fn a_replica_has_answered_once_it_has() {
+async fn status_reports_whether_a_replica_has_answered() {
     let fake = Fake::saying("hello");
     let upstream = upstream("demo", &[&fake]);
     let gateway = gateway([upstream.clone()]);

@@ -1,7 +1,7 @@
 //! Our client against servers that mean it ill.
 
 use carryall::Client;
-use carryall::client::ClientError;
+use carryall::client::{ClientError, ResponseError};
 use carryall::proto::CallError;
 use carryall::transport::http::HttpClient;
 use serde_json::{Value, json};
@@ -432,7 +432,7 @@ async fn listings_that_never_end_are_ended() {
     .await;
     let failed = server.client().list_tools().await.unwrap_err();
     assert!(
-        matches!(&failed, ClientError::Pages { why, .. } if why.contains("200 pages")),
+        matches!(&failed, ClientError::Response(ResponseError::ListTooLong { reason, .. }) if reason.contains("200 pages")),
         "{failed}"
     );
     assert_eq!(counter.load(Ordering::SeqCst), 200);
@@ -575,7 +575,10 @@ async fn schemas_that_explode_are_not_set_off() {
         // Whether such a result is let through or refused, the client lives and says so soon.
         if let Err(failed) = call(&client).await {
             assert!(
-                matches!(failed, ClientError::Schema { .. }),
+                matches!(
+                    failed,
+                    ClientError::Response(ResponseError::OutputSchema { .. })
+                ),
                 "{shown} {failed}"
             );
         }

@@ -23,13 +23,13 @@ use tokio::time::sleep;
 
 /// Servers that are somebody else's are asked less often whether they live.
 const HTTP_PROBE: ProbeConfig = ProbeConfig {
-    every: Duration::from_secs(10),
-    within: Duration::from_secs(5),
+    interval: Duration::from_secs(10),
+    timeout: Duration::from_secs(5),
 };
 /// A child that has exited is started again by the next request, and be it this one.
 const STDIO_PROBE: ProbeConfig = ProbeConfig {
-    every: Duration::from_secs(2),
-    within: Duration::from_secs(10),
+    interval: Duration::from_secs(2),
+    timeout: Duration::from_secs(10),
 };
 /// Between attempts to start a command that does not start.
 const RESTART: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(60));

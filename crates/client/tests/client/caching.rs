@@ -1,4 +1,4 @@
-//! What is kept of answers, and when it is used.
+//! The response cache: what is stored, for how long, and for whom.
 
 use crate::support::{Does, Log, Says, done, refuse, serving, serving_with};
 use carryall_client::{Client, ResponseCache};
@@ -15,7 +15,7 @@ fn contents(n: usize, hints: JsonValue) -> Does {
     done(result)
 }
 
-/// A client of a server whose reads carry these hints and say which call they answer.
+/// Returns a client of a server whose `resources/read` results carry `hints` and the number of the call.
 fn reading(hints: JsonValue) -> (Client, Log) {
     serving(move |seen| contents(seen.n, hints.clone()))
 }
@@ -30,7 +30,7 @@ async fn read(client: &Client, uri: &str) {
 
 // spec: caching-06, caching-11, caching-12
 #[tokio::test(start_paused = true)]
-async fn an_answer_is_used_for_as_long_as_it_is_fresh_and_no_longer() {
+async fn a_response_is_reused_while_fresh() {
     let (client, log) = reading(fresh(1000, "private"));
     read(&client, "r:").await;
     tokio::time::advance(Duration::from_millis(999)).await;
@@ -38,14 +38,14 @@ async fn an_answer_is_used_for_as_long_as_it_is_fresh_and_no_longer() {
     assert_eq!(log.len(), 1);
     tokio::time::advance(Duration::from_millis(1)).await;
     tokio::time::sleep(Duration::from_secs(100)).await;
-    assert_eq!(log.len(), 1, "fetched without being asked");
+    assert_eq!(log.len(), 1, "fetched without a request");
     read(&client, "r:").await;
     assert_eq!(log.len(), 2);
 }
 
 // spec: caching-05, caching-07, caching-08
 #[tokio::test]
-async fn zero_missing_and_negative_lifetimes_are_stale_at_once() {
+async fn zero_missing_and_negative_ttls_are_stale_immediately() {
     for hints in [
         fresh(0, "public"),
         json!({"ttlMs": -5, "cacheScope": "public"}),
@@ -61,7 +61,7 @@ async fn zero_missing_and_negative_lifetimes_are_stale_at_once() {
 
 // spec: caching-03
 #[tokio::test]
-async fn only_the_same_method_and_parameters_are_served() {
+async fn the_key_is_the_method_and_its_parameters() {
     let page = |seen: &crate::support::Seen| {
         let mut result = json!({"ttlMs": 10_000, "cacheScope": "public", "contents": [], "tools": [], "prompts": [], "resources": []});
         result["resourceTemplates"] = json!([]);
@@ -89,7 +89,7 @@ async fn only_the_same_method_and_parameters_are_served() {
 }
 
 #[tokio::test]
-async fn what_carries_no_hints_is_never_cached() {
+async fn responses_without_hints_are_not_cached() {
     let (client, log) = serving(|_| {
         done(
             json!({"content": [], "messages": [], "completion": {"values": []}, "ttlMs": 10_000, "cacheScope": "public"}),
@@ -104,13 +104,13 @@ async fn what_carries_no_hints_is_never_cached() {
 
 // spec: caching-04
 #[tokio::test]
-async fn the_result_of_a_round_is_not_cached_and_neither_is_the_question() {
+async fn neither_input_requests_nor_the_results_of_rounds_are_cached() {
     let (client, log) = serving(|seen| {
         let round = seen.params.get("requestState").is_some();
         if round {
             contents(seen.n, fresh(10_000, "public"))
         } else {
-            Does::FromResult(
+            Does::Result(
                 json!({"resultType": "input_required", "requestState": "s", "ttlMs": 10_000, "cacheScope": "public"}),
             )
         }
@@ -123,7 +123,7 @@ async fn the_result_of_a_round_is_not_cached_and_neither_is_the_question() {
 
 // spec: caching-17
 #[tokio::test]
-async fn private_answers_are_not_shared_between_authorization_contexts() {
+async fn private_responses_are_not_shared_between_authorization_contexts() {
     for (scope, asked) in [("private", 2), ("public", 1), ("Public", 2), ("", 2)] {
         let cache = ResponseCache::default();
         let (ann, log) = serving_with(
@@ -140,7 +140,7 @@ async fn private_answers_are_not_shared_between_authorization_contexts() {
 }
 
 #[tokio::test]
-async fn servers_in_one_cache_are_told_apart() {
+async fn servers_sharing_a_cache_are_kept_apart() {
     let cache = ResponseCache::default();
     let with = |id: &'static str| {
         let cache = cache.clone();
@@ -157,7 +157,7 @@ async fn servers_in_one_cache_are_told_apart() {
 }
 
 #[tokio::test]
-async fn errors_are_not_cached_and_no_cache_is_a_choice() {
+async fn errors_are_not_cached_and_caching_can_be_disabled() {
     let (client, log) = serving(|seen| {
         if seen.n == 0 {
             refuse(-32603)
@@ -179,7 +179,7 @@ async fn errors_are_not_cached_and_no_cache_is_a_choice() {
 
 // spec: caching-19
 #[tokio::test]
-async fn a_notification_makes_what_it_is_about_stale_at_once() {
+async fn a_change_notification_invalidates_the_responses_it_concerns() {
     for (method, params, kept) in [
         (
             "notifications/tools/list_changed",
@@ -258,7 +258,7 @@ async fn a_notification_makes_what_it_is_about_stale_at_once() {
 
 // spec: caching-20
 #[tokio::test(start_paused = true)]
-async fn pages_expire_one_by_one_and_are_fetched_by_their_cursors() {
+async fn pages_expire_independently_and_are_refetched_by_cursor() {
     let (client, log) = serving(|seen| {
         let (cursor, ttl) = (
             seen.params["cursor"].as_str(),
@@ -286,7 +286,7 @@ async fn pages_expire_one_by_one_and_are_fetched_by_their_cursors() {
 
 // spec: caching-22
 #[tokio::test]
-async fn a_consistent_list_is_fetched_from_the_start() {
+async fn no_cache_fetches_every_page_of_a_list() {
     let (client, log) = serving(|seen| {
         let mut page = json!({"prompts": [], "ttlMs": 10_000, "cacheScope": "public"});
         if seen.params["cursor"].is_null() {
@@ -309,9 +309,9 @@ async fn a_consistent_list_is_fetched_from_the_start() {
 
 // spec: caching-23
 #[tokio::test(start_paused = true)]
-async fn an_invalid_cursor_drops_all_pages_and_starts_again() {
+async fn an_invalid_cursor_drops_all_pages_and_restarts_the_list() {
     let (client, log) = serving(|seen| {
-        // The second generation of cursors has other names.
+        // After the restart the cursors have other names.
         let page = |next: Option<&str>| {
             let mut page = json!({"prompts": [{"name": format!("p{}", seen.n)}], "ttlMs": if next.is_some() { 60_000 } else { 1 }, "cacheScope": "public"});
             if let Some(next) = next {
@@ -336,7 +336,7 @@ async fn an_invalid_cursor_drops_all_pages_and_starts_again() {
         .into_iter()
         .map(|prompt| prompt.name)
         .collect();
-    // The first page came from the cache, its cursor is gone, so everything is fetched.
+    // The first page is cached and its cursor is refused, so all pages are fetched again.
     assert_eq!(names, ["p3", "p4"]);
     assert_eq!(log.len(), 5);
 }

@@ -1,7 +1,7 @@
-//! Subscriptions, from the client's side.
+//! Subscriptions and change streams.
 
 use crate::support::{Does, Log, Says, Seen, done, refuse, refuse_with, serving};
-use carryall_client::{Change, ChangeStream, Client, ClientError};
+use carryall_client::{Change, ChangeStream, Client, ClientError, VersionError};
 use carryall_proto::{CallError, key};
 use carryall_types::{ErrorObject, RequestId, SubscriptionFilter};
 use serde_json::json;
@@ -31,16 +31,16 @@ fn end() -> Says {
     Says::Result(json!({"resultType": "complete"}))
 }
 
-/// Long enough for a listener that has nothing more to say.
+/// Keeps the stream open for the rest of the test.
 fn forever() -> Says {
     Says::Wait(Duration::from_secs(1_000_000))
 }
 
-/// The next change; a listener that has none to tell within a minute fails the test.
+/// Returns the next change; fails the test if there is none within a minute.
 async fn next(listener: &mut ChangeStream) -> Option<Result<Change, ClientError>> {
     tokio::time::timeout(Duration::from_secs(60), listener.next())
         .await
-        .expect("the listener tells nothing")
+        .expect("no change within a minute")
 }
 
 fn listening(parts: impl Fn(&Seen) -> Vec<Says> + Send + Sync + 'static) -> (Client, Log) {
@@ -48,7 +48,7 @@ fn listening(parts: impl Fn(&Seen) -> Vec<Says> + Send + Sync + 'static) -> (Cli
 }
 
 #[tokio::test]
-async fn changes_come_typed_and_the_end_is_the_end() {
+async fn changes_are_typed_and_a_graceful_close_ends_the_stream() {
     let (client, log) = listening(|seen| {
         vec![
             ack(seen),
@@ -89,7 +89,7 @@ async fn changes_come_typed_and_the_end_is_the_end() {
 
 // spec: subscriptions-05
 #[tokio::test]
-async fn what_the_server_does_not_send_is_known_after_opening() {
+async fn missing_reports_what_the_server_did_not_acknowledge() {
     let (client, _) = listening(|_| {
         vec![
             Says::Note(
@@ -109,7 +109,7 @@ async fn what_the_server_does_not_send_is_known_after_opening() {
 
 // spec: subscriptions-07
 #[tokio::test(start_paused = true)]
-async fn notifications_of_other_subscriptions_and_unwanted_ones_are_ignored() {
+async fn notifications_of_other_subscriptions_and_unrequested_ones_are_ignored() {
     let (client, _) = listening(|seen| {
         let other = json!({"_meta": {key::SUBSCRIPTION_ID: "other"}});
         vec![
@@ -136,7 +136,7 @@ async fn notifications_of_other_subscriptions_and_unwanted_ones_are_ignored() {
 
 // spec: subscriptions-08
 #[tokio::test]
-async fn several_subscriptions_live_side_by_side() {
+async fn several_subscriptions_are_independent() {
     let (client, log) = listening(|seen| {
         let change = if seen.params["notifications"]["toolsListChanged"] == true {
             tools_changed()
@@ -161,7 +161,7 @@ async fn several_subscriptions_live_side_by_side() {
 
 // spec: subscriptions-10, subscriptions-11
 #[tokio::test(start_paused = true)]
-async fn a_broken_subscription_is_opened_again_and_what_was_missed_reported_once() {
+async fn a_broken_subscription_is_reopened_and_everything_reported_as_changed_once() {
     let (client, log) = listening(|seen| match seen.n {
         0 => vec![ack(seen), tools_changed(), Says::Break],
         1 => vec![
@@ -191,7 +191,7 @@ async fn a_broken_subscription_is_opened_again_and_what_was_missed_reported_once
 
 // spec: caching-13
 #[tokio::test(start_paused = true)]
-async fn opening_again_waits_longer_each_time_and_gives_up_in_the_end() {
+async fn reopening_backs_off_and_gives_up_after_max_failures() {
     let (client, log) = serving(|seen| {
         if seen.n == 0 {
             Does::Say(vec![ack(seen), Says::Break])
@@ -211,7 +211,7 @@ async fn opening_again_waits_longer_each_time_and_gives_up_in_the_end() {
         matches!(error, ClientError::Call(CallError::Unreachable(_))),
         "{error}"
     );
-    // 1, 2, 4, 8, 8 seconds, each at least by half.
+    // Delays of 1, 2, 4, 8 and 8 s, each reduced by up to half.
     let waited = started.elapsed();
     assert!(
         waited >= Duration::from_millis(11_500) && waited <= Duration::from_secs(24),
@@ -222,7 +222,7 @@ async fn opening_again_waits_longer_each_time_and_gives_up_in_the_end() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_graceful_end_is_final_unless_asked_otherwise() {
+async fn a_graceful_close_is_final_unless_reopen_after_close_is_set() {
     for way in [
         end(),
         Says::Note("notifications/cancelled", json!({"requestId": 1})),
@@ -250,7 +250,7 @@ async fn a_graceful_end_is_final_unless_asked_otherwise() {
 
 // spec: cancellation-19
 #[tokio::test(start_paused = true)]
-async fn a_cancellation_of_something_else_ends_nothing() {
+async fn a_cancellation_of_another_request_is_ignored() {
     let (client, _) = listening(|seen| {
         vec![
             ack(seen),
@@ -266,7 +266,7 @@ async fn a_cancellation_of_something_else_ends_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn equal_changes_that_wait_are_told_once() {
+async fn equal_unread_changes_are_reported_once() {
     let (client, _) = listening(|seen| {
         let burst = (0..10_000).map(|_| tools_changed());
         [ack(seen)]
@@ -276,17 +276,17 @@ async fn equal_changes_that_wait_are_told_once() {
             .collect()
     });
     let mut listener = client.listen(everything()).await.unwrap();
-    let mut told = 0;
+    let mut reported = 0;
     while let Some(change) = next(&mut listener).await {
         assert_eq!(change.unwrap(), Change::Tools);
-        told += 1;
+        reported += 1;
     }
-    // Some, since others get their turn between batches.
-    assert!((1..=50).contains(&told), "{told}");
+    // A stream yields between batches, so there may be a few.
+    assert!((1..=50).contains(&reported), "{reported}");
 }
 
 #[tokio::test(start_paused = true)]
-async fn opening_fails_with_a_reason() {
+async fn errors_of_opening_are_returned() {
     let (client, log) = serving(|seen| match seen.n {
         0 => refuse(-32601),
         1 => Does::Hang,
@@ -312,7 +312,7 @@ async fn opening_fails_with_a_reason() {
     assert_eq!(log.cancelled(), 1);
     assert!(matches!(
         client.listen(everything()).await.unwrap_err(),
-        ClientError::Versions { .. }
+        ClientError::Version(VersionError::NoneInCommon { .. })
     ));
     assert_eq!(
         client.listen(everything()).await.unwrap_err().code(),
@@ -325,7 +325,7 @@ async fn opening_fails_with_a_reason() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn dropping_a_listener_cancels_and_so_does_dropping_its_task() {
+async fn dropping_a_change_stream_or_a_background_listener_cancels() {
     let (client, log) = listening(|seen| vec![ack(seen), tools_changed(), forever()]);
     drop(client.listen(everything()).await.unwrap());
     assert_eq!(log.cancelled(), 1);
@@ -344,7 +344,7 @@ async fn dropping_a_listener_cancels_and_so_does_dropping_its_task() {
 }
 
 #[tokio::test]
-async fn a_watch_ends_with_its_subscription() {
+async fn a_background_listener_ends_with_its_subscription() {
     let (client, _) = listening(|seen| vec![ack(seen), end()]);
     client
         .listen(everything())
@@ -356,7 +356,7 @@ async fn a_watch_ends_with_its_subscription() {
 }
 
 #[tokio::test]
-async fn other_requests_go_on_beside_a_listener() {
+async fn other_requests_are_answered_while_a_subscription_is_open() {
     let (client, _) = serving(|seen| match seen.method.as_str() {
         "subscriptions/listen" => Does::Say(vec![ack(seen), forever()]),
         _ => done(json!({"content": []})),

@@ -1,4 +1,4 @@
-//! The client against servers made by hand, each of which does one thing right or wrong.
+//! Tests of the client against fake servers.
 
 mod caching;
 mod listening;
@@ -12,4 +12,4 @@ mod tasks;
 mod timeouts;
 mod tools;
 #[cfg(unix)]
-mod ways;
+mod transports;

@@ -1,21 +1,22 @@
-//! Answers with something malformed in them: the part is left out with a warning, and the rest is
-//! used.
+//! Responses that are malformed in part: the part is left out with a warning, the rest is used.
 
 use crate::support::{Does, Seen, complete, done, serving, serving_with, text};
-use carryall_client::{CallOptions, Client, ClientBuilder, ClientError, ResponseWarning};
+use carryall_client::{
+    CallOptions, Client, ClientBuilder, ClientError, ResponseError, ResponseWarning,
+};
 use carryall_types::{ContentBlock, JsonValue};
 use serde_json::json;
 use std::sync::{Arc, Mutex};
 
-/// The warnings given, as text.
+/// Collects warnings as text.
 #[derive(Clone, Default)]
-struct Heard(Arc<Mutex<Vec<String>>>);
+struct CollectedWarnings(Arc<Mutex<Vec<String>>>);
 
-impl Heard {
+impl CollectedWarnings {
     fn options(&self) -> CallOptions {
-        let heard = self.clone();
+        let received = self.clone();
         CallOptions::new()
-            .on_warning(move |warning| heard.0.lock().unwrap().push(warning.to_string()))
+            .on_warning(move |warning| received.0.lock().unwrap().push(warning.to_string()))
     }
 
     fn all(&self) -> Vec<String> {
@@ -23,7 +24,7 @@ impl Heard {
     }
 }
 
-fn answering(answer: JsonValue) -> Client {
+fn client_of(answer: JsonValue) -> Client {
     serving(move |_| done(answer.clone())).0
 }
 
@@ -34,7 +35,7 @@ fn fresh(mut members: JsonValue) -> JsonValue {
 }
 
 #[tokio::test]
-async fn one_malformed_entry_does_not_cost_the_list() {
+async fn a_malformed_entry_is_left_out_of_the_list() {
     let schema = || json!({"type": "object"});
     let page = fresh(json!({"tools": [
         {"name": "good", "inputSchema": schema()},
@@ -44,31 +45,32 @@ async fn one_malformed_entry_does_not_cost_the_list() {
         {"name": "ico\u{1b}n", "inputSchema": schema(), "title": "Kept", "icons": [{"src": 1}], "annotations": "none"},
         {"name": "last", "inputSchema": schema()},
     ]}));
-    let (client, heard) = (answering(page), Heard::default());
-    let tools = client.list_tools().with(heard.options()).await.unwrap();
+    let (client, received) = (client_of(page), CollectedWarnings::default());
+    let tools = client.list_tools().with(received.options()).await.unwrap();
     let names: Vec<_> = tools.iter().map(|tool| tool.name.as_str()).collect();
     assert_eq!(names, ["good", "ico\u{1b}n", "last"]);
     assert_eq!(
         (tools[1].title.as_deref(), &tools[1].icons),
         (Some("Kept"), &None)
     );
-    let heard = heard.all();
-    assert_eq!(heard.len(), 5, "{heard:?}");
-    let about = |n: usize, what: &str| assert!(heard[n].contains(what), "{what} in {}", heard[n]);
+    let received = received.all();
+    assert_eq!(received.len(), 5, "{received:?}");
+    let about =
+        |n: usize, what: &str| assert!(received[n].contains(what), "{what} in {}", received[n]);
     about(0, "tools[1] \"no schema\": missing field `inputSchema`");
     about(1, "tools[2]: ");
     about(2, "tools[3]: ");
     about(3, r#"tools[4] "ico\u{1b}n".icons"#);
     about(4, "annotations");
     assert!(
-        heard.iter().all(|warning| !warning.contains('\u{1b}')),
-        "{heard:?}"
+        received.iter().all(|warning| !warning.contains('\u{1b}')),
+        "{received:?}"
     );
 }
 
 #[tokio::test]
-async fn every_list_loses_its_malformed_entries_alone() {
-    let prompts = answering(fresh(
+async fn every_kind_of_list_leaves_out_only_its_malformed_entries() {
+    let prompts = client_of(fresh(
         json!({"prompts": [{"name": "a"}, {}, {"name": "b", "arguments": [1]}]}),
     ));
     let names: Vec<_> = prompts
@@ -79,18 +81,18 @@ async fn every_list_loses_its_malformed_entries_alone() {
         .map(|prompt| prompt.name)
         .collect();
     assert_eq!(names, ["a", "b"]);
-    let resources = answering(fresh(
+    let resources = client_of(fresh(
         json!({"resources": [{"uri": "x:a", "name": "a", "size": -1}, {"uri": "x:b"}]}),
     ));
     let resources = resources.list_resources().await.unwrap();
     assert_eq!((resources.len(), resources[0].size), (1, None));
-    let templates = answering(fresh(
+    let templates = client_of(fresh(
         json!({"resourceTemplates": [null, {"uriTemplate": "x:{a}", "name": "t"}]}),
     ));
     assert_eq!(templates.list_resource_templates().await.unwrap().len(), 1);
     let contents = fresh(json!({"contents": [{"uri": "x:a", "text": "t"}, {"uri": "x:b"}]}));
     assert_eq!(
-        answering(contents)
+        client_of(contents)
             .read_resource("x:a")
             .await
             .unwrap()
@@ -101,19 +103,18 @@ async fn every_list_loses_its_malformed_entries_alone() {
     let said = json!({"messages": [
         {"role": "user", "content": {"type": "text", "text": "hi"}}, {"role": "robot", "content": {"type": "text", "text": "x"}},
     ], "description": 7});
-    let prompt = answering(said).get_prompt("p", ()).await.unwrap();
+    let prompt = client_of(said).get_prompt("p", ()).await.unwrap();
     assert_eq!((prompt.messages.len(), prompt.description), (1, None));
-    // A list that is no list is still an error, and `null` is what languages write for an empty
-    // one.
+    // A list of another type is still an error; `null` is how some languages write an empty list.
     assert!(
-        answering(fresh(json!({"tools": "none"})))
+        client_of(fresh(json!({"tools": "none"})))
             .list_tools()
             .await
             .is_err()
     );
-    assert!(answering(fresh(json!({}))).list_tools().await.is_err());
+    assert!(client_of(fresh(json!({}))).list_tools().await.is_err());
     assert!(
-        answering(fresh(json!({"tools": null})))
+        client_of(fresh(json!({"tools": null})))
             .list_tools()
             .await
             .unwrap()
@@ -122,18 +123,18 @@ async fn every_list_loses_its_malformed_entries_alone() {
 }
 
 #[tokio::test]
-async fn a_malformed_capability_does_not_cost_the_discovery() {
-    let found = answering(fresh(json!({
+async fn a_malformed_capability_is_left_out_of_the_discovery() {
+    let found = client_of(fresh(json!({
         "supportedVersions": ["2026-07-28"], "capabilities": {"tools": true, "prompts": {"listChanged": true}},
         "instructions": 5,
     })));
-    let heard = Heard::default();
-    let found = found.discover().with(heard.options()).await.unwrap();
+    let received = CollectedWarnings::default();
+    let found = found.discover().with(received.options()).await.unwrap();
     assert!(found.capabilities.tools.is_none() && found.capabilities.prompts.is_some());
-    assert_eq!(heard.all().len(), 2, "{:?}", heard.all());
+    assert_eq!(received.all().len(), 2, "{:?}", received.all());
     let none = fresh(json!({"supportedVersions": ["2026-07-28"], "capabilities": []}));
     assert!(
-        answering(none)
+        client_of(none)
             .discover()
             .await
             .unwrap()
@@ -142,7 +143,7 @@ async fn a_malformed_capability_does_not_cost_the_discovery() {
             .is_none()
     );
     assert!(
-        answering(fresh(json!({"supportedVersions": ["2026-07-28"]})))
+        client_of(fresh(json!({"supportedVersions": ["2026-07-28"]})))
             .discover()
             .await
             .is_err()
@@ -150,27 +151,27 @@ async fn a_malformed_capability_does_not_cost_the_discovery() {
 }
 
 #[tokio::test]
-async fn an_executed_call_keeps_its_result() {
-    let heard = Heard::default();
+async fn the_result_of_an_executed_call_is_kept_if_parts_are_malformed() {
+    let received = CollectedWarnings::default();
     let result = json!({"content": [
         {"type": "text", "text": "done"}, {"type": "image", "data": "AAAA"}, {"text": "untyped"},
         {"type": "text", "text": "too", "annotations": 1},
     ]});
-    let result = answering(result)
+    let result = client_of(result)
         .call("t", ())
-        .with(heard.options())
+        .with(received.options())
         .await
         .unwrap();
     let texts: Vec<_> = result.content.iter().map(ContentBlock::as_text).collect();
     assert_eq!(texts, [Some("done"), Some("too")]);
-    assert_eq!(heard.all().len(), 3, "{:?}", heard.all());
-    // As Go writes an empty list, or not at all.
+    assert_eq!(received.all().len(), 3, "{:?}", received.all());
+    // Go writes an empty list as null or not at all.
     for content in [
         json!({"content": null, "structuredContent": 5}),
         json!({"structuredContent": 5}),
     ] {
         assert!(
-            answering(content.clone())
+            client_of(content.clone())
                 .call("t", ())
                 .await
                 .unwrap()
@@ -178,7 +179,7 @@ async fn an_executed_call_keeps_its_result() {
                 .is_empty()
         );
         assert_eq!(
-            answering(content)
+            client_of(content)
                 .call("t", ())
                 .typed::<i64>()
                 .await
@@ -186,14 +187,14 @@ async fn an_executed_call_keeps_its_result() {
             5
         );
     }
-    // The value is there even if a block of the content is not.
+    // The value is usable even if a content block is not.
     let odd = json!({"content": [7, {"type": "text", "text": "5"}]});
     assert_eq!(
-        answering(odd).call("t", ()).typed::<i64>().await.unwrap(),
+        client_of(odd).call("t", ()).typed::<i64>().await.unwrap(),
         5
     );
-    // What may have failed has not succeeded.
-    let failed = answering(json!({"content": [], "isError": "yes"}));
+    // An unreadable `isError` counts as a failure.
+    let failed = client_of(json!({"content": [], "isError": "yes"}));
     assert!(failed.call("t", ()).await.unwrap().failed());
     assert!(matches!(
         failed.call("t", ()).typed::<i64>().await,
@@ -202,7 +203,7 @@ async fn an_executed_call_keeps_its_result() {
 }
 
 #[tokio::test]
-async fn members_that_occur_twice_are_never_chosen_between() {
+async fn duplicate_members_are_an_error() {
     let twice = |text: &'static str| {
         serving(move |seen: &Seen| {
             let result = carryall_types::RawJson::parse(text).unwrap();
@@ -237,26 +238,30 @@ async fn warnings_are_bounded() {
     let bad: Vec<_> = (0..100)
         .map(|_| json!({"name": long, "title": long, "inputSchema": long}))
         .collect();
-    let heard = Heard::default();
-    let tools = answering(fresh(json!({"tools": bad})))
+    let received = CollectedWarnings::default();
+    let tools = client_of(fresh(json!({"tools": bad})))
         .list_tools()
-        .with(heard.options())
+        .with(received.options())
         .await
         .unwrap();
-    let heard = heard.all();
-    assert!(tools.is_empty() && heard.len() == 9, "{}", heard.len());
+    let received = received.all();
     assert!(
-        heard.iter().all(|warning| warning.len() < 1000) && heard[8].starts_with("92 more"),
+        tools.is_empty() && received.len() == 9,
         "{}",
-        heard[8]
+        received.len()
+    );
+    assert!(
+        received.iter().all(|warning| warning.len() < 1000) && received[8].starts_with("92 more"),
+        "{}",
+        received[8]
     );
 }
 
 #[tokio::test]
-async fn half_an_emoji_does_not_cost_a_value() {
-    // JSON in a text, in which the lone surrogate is an escape of the inner JSON.
+async fn a_lone_surrogate_does_not_prevent_decoding() {
+    // JSON in a text block, with a lone surrogate escaped in the inner JSON.
     let result = json!({"content": [{"type": "text", "text": r#"{"a":"b\ud83d"}"#}]});
-    let value: JsonValue = answering(result).call("t", ()).typed().await.unwrap();
+    let value: JsonValue = client_of(result).call("t", ()).typed().await.unwrap();
     assert_eq!(value, json!({"a": "b\u{fffd}"}));
 }
 
@@ -269,33 +274,33 @@ fn weather(seen: &Seen) -> Does {
         _ => {
             let mut result = text("warm");
             result["structuredContent"] = json!({"celsius": "warm"});
-            Does::FromResult(complete(result))
+            Does::Result(complete(result))
         }
     }
 }
 
 // spec: tools-21
 #[tokio::test]
-async fn output_that_misses_its_schema_is_a_warning_unless_it_is_required() {
+async fn an_output_schema_mismatch_is_a_warning_unless_valid_output_is_required() {
     let (client, _) = serving(weather);
     client.list_tools().await.unwrap();
-    let told: Arc<Mutex<Vec<ResponseWarning>>> = Arc::default();
-    let heard = Arc::clone(&told);
+    let reported: Arc<Mutex<Vec<ResponseWarning>>> = Arc::default();
+    let received = Arc::clone(&reported);
     let result = client
         .call("w", ())
-        .on_warning(move |warning| heard.lock().unwrap().push(warning.clone()))
+        .on_warning(move |warning| received.lock().unwrap().push(warning.clone()))
         .await;
     assert_eq!(
         result.unwrap().structured_content,
         Some(json!({"celsius": "warm"}))
     );
-    let told = told.lock().unwrap().clone();
+    let reported = reported.lock().unwrap().clone();
     assert!(
-        matches!(&told[..], [ResponseWarning::OutputSchema { tool, .. }] if tool == "w"),
-        "{told:?}"
+        matches!(&reported[..], [ResponseWarning::OutputSchema { tool, .. }] if tool == "w"),
+        "{reported:?}"
     );
     assert_eq!(
-        told[0].to_string(),
+        reported[0].to_string(),
         r#"the output of tool "w" does not match its outputSchema: /celsius: "warm" is not of type "number""#
     );
     let typed: JsonValue = client.call("w", ()).typed().await.unwrap();
@@ -306,7 +311,10 @@ async fn output_that_misses_its_schema_is_a_warning_unless_it_is_required() {
         celsius: f64,
     }
     let error = client.call("w", ()).typed::<Weather>().await.unwrap_err();
-    assert!(matches!(error, ClientError::Decode { .. }), "{error}");
+    assert!(
+        matches!(error, ClientError::Response(ResponseError::Decode { .. })),
+        "{error}"
+    );
 
     let (strict, _) = serving_with(
         |builder: ClientBuilder| builder.require_valid_output(true),
@@ -315,7 +323,7 @@ async fn output_that_misses_its_schema_is_a_warning_unless_it_is_required() {
     strict.list_tools().await.unwrap();
     let error = strict.call("w", ()).await.unwrap_err();
     assert!(
-        matches!(&error, ClientError::Schema { tool, .. } if tool == "w"),
+        matches!(&error, ClientError::Response(ResponseError::OutputSchema { tool, .. }) if tool == "w"),
         "{error}"
     );
     assert!(!error.to_string().contains("validate_output"), "{error}");

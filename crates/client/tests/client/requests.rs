@@ -1,7 +1,7 @@
-//! What every request carries, and when one is sent again.
+//! The members of every request, and retries.
 
 use crate::support::{Does, done, refuse, refuse_with, serving, serving_with, text};
-use carryall_client::{Client, ClientError};
+use carryall_client::{Client, ClientError, VersionError};
 use carryall_proto::{CallError, key};
 use carryall_types::{Implementation, JsonObject, PromptReference, RequestId, SubscriptionFilter};
 use serde_json::json;
@@ -9,8 +9,8 @@ use std::collections::{BTreeMap, HashSet};
 use std::future::IntoFuture;
 use std::time::Duration;
 
-/// One request of each method.
-async fn ask_everything(client: &Client) {
+/// Sends one request of each method.
+async fn send_every_method(client: &Client) {
     let none = BTreeMap::new();
     let _ = client.discover().await;
     let _ = client.list_tools().await;
@@ -29,9 +29,9 @@ async fn ask_everything(client: &Client) {
 
 // spec: meta-08, meta-09, meta-12
 #[tokio::test]
-async fn every_request_says_version_capabilities_and_client() {
+async fn every_request_carries_version_capabilities_and_client_info() {
     let (client, log) = serving(|_| refuse(-32601));
-    ask_everything(&client).await;
+    send_every_method(&client).await;
     let seen = log.all();
     let methods: HashSet<&str> = seen.iter().map(|seen| seen.method.as_str()).collect();
     assert_eq!((seen.len(), methods.len()), (11, 11));
@@ -59,7 +59,7 @@ async fn every_request_says_version_capabilities_and_client() {
 }
 
 #[tokio::test]
-async fn a_client_may_keep_its_name_to_itself() {
+async fn client_info_is_optional() {
     let (client, log) = serving_with(
         |builder| builder.info(None::<Implementation>),
         |_| refuse(-32601),
@@ -70,7 +70,7 @@ async fn a_client_may_keep_its_name_to_itself() {
 
 // spec: base-jsonrpc-03, base-jsonrpc-04, base-jsonrpc-05
 #[tokio::test]
-async fn ids_are_integers_and_never_come_twice() {
+async fn ids_are_integers_and_unique() {
     let (client, log) = serving(|_| done(json!({"content": []})));
     let clone = client.clone();
     let calls = (0..50).map(|n| {
@@ -88,20 +88,20 @@ async fn ids_are_integers_and_never_come_twice() {
 
 // spec: base-jsonrpc-02
 #[tokio::test]
-async fn every_request_passes_the_door_of_a_server() {
-    // The loopback writes each call out and admits it as a server does.
+async fn every_request_is_accepted_by_the_servers_validation() {
+    // `Loopback` encodes each call and validates it as a server does.
     let (server, log) = crate::support::Server::logged(|_| refuse(-32601));
     let client = Client::builder()
         .service(carryall_transport::Loopback::new(server))
         .build()
         .unwrap();
-    ask_everything(&client).await;
+    send_every_method(&client).await;
     assert_eq!(log.len(), 11);
 }
 
 // spec: meta-18, meta-19, discover-05
 #[tokio::test]
-async fn what_a_server_calls_itself_changes_nothing() {
+async fn server_info_does_not_change_behaviour() {
     let asked_of = async |info: serde_json::Value| {
         let (client, log) = serving(move |seen| {
             let mut result = json!({"content": [{"type": "text", "text": seen.n.to_string()}]});
@@ -121,7 +121,7 @@ async fn what_a_server_calls_itself_changes_nothing() {
             result["completion"] = json!({"values": []});
             done(result)
         });
-        ask_everything(&client).await;
+        send_every_method(&client).await;
         log.all()
             .into_iter()
             .map(|seen| (seen.id, seen.method, seen.params))
@@ -139,7 +139,7 @@ async fn what_a_server_calls_itself_changes_nothing() {
 }
 
 #[tokio::test]
-async fn parameters_are_those_of_the_schema() {
+async fn parameters_match_the_schema_of_the_specification() {
     let (client, log) = serving(|_| refuse(-32601));
     let resolved = BTreeMap::from([("lang".to_owned(), "py".to_owned())]);
     let _ = client.call("t", json!({"a": [1, "x"]})).await;
@@ -173,7 +173,7 @@ async fn parameters_are_those_of_the_schema() {
 }
 
 #[tokio::test]
-async fn arguments_that_are_no_object_are_never_sent() {
+async fn arguments_that_are_not_an_object_are_not_sent() {
     let (client, log) = serving(|_| done(json!({})));
     for error in [
         client.call("t", 5).await.unwrap_err(),
@@ -194,7 +194,7 @@ async fn arguments_that_are_no_object_are_never_sent() {
 
 // spec: meta-21
 #[tokio::test]
-async fn trace_context_passes_through_and_must_be_well_formed() {
+async fn trace_context_is_sent_and_must_be_well_formed() {
     const PARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
     let ambient = || {
         JsonObject::from_iter([
@@ -255,13 +255,13 @@ fn extension_identifiers_need_a_prefix() {
 
 // spec: versioning-02
 #[tokio::test]
-async fn an_unsupported_version_is_answered_with_one_that_both_speak() {
+async fn an_unsupported_version_is_replaced_by_a_common_one() {
     let supported = json!({"supported": ["2099-01-01", "2026-07-28"], "requested": "2026-07-28"});
     let (client, log) = serving(move |seen| {
         if seen.n == 0 {
             refuse_with(-32022, supported.clone())
         } else {
-            Does::FromResult(text("5"))
+            Does::Result(text("5"))
         }
     });
     let five: i64 = client.call("t", json!({"a": 1})).typed().await.unwrap();
@@ -273,7 +273,7 @@ async fn an_unsupported_version_is_answered_with_one_that_both_speak() {
 
 // spec: versioning-02
 #[tokio::test]
-async fn without_a_version_in_common_the_error_names_both_lists() {
+async fn without_a_common_version_the_error_has_both_lists() {
     let (client, log) = serving(|_| {
         refuse_with(
             -32022,
@@ -282,14 +282,14 @@ async fn without_a_version_in_common_the_error_names_both_lists() {
     });
     let error = client.discover().await.unwrap_err();
     assert!(
-        matches!(&error, ClientError::Versions { ours, theirs } if *ours == ["2026-07-28"] && *theirs == ["2025-11-25"])
+        matches!(&error, ClientError::Version(VersionError::NoneInCommon { ours, theirs, .. }) if *ours == ["2026-07-28"] && *theirs == ["2025-11-25"])
     );
     assert!(error.to_string().contains("2026-07-28") && error.to_string().contains("2025-11-25"));
     assert_eq!(log.len(), 1);
 }
 
 #[tokio::test]
-async fn a_server_that_refuses_the_version_it_offers_is_asked_twice_at_most() {
+async fn version_negotiation_is_attempted_once() {
     let (client, log) = serving(|_| refuse_with(-32022, json!({"supported": ["2026-07-28"]})));
     assert_eq!(client.discover().await.unwrap_err().code(), Some(-32022));
     assert_eq!(log.len(), 2);
@@ -297,15 +297,15 @@ async fn a_server_that_refuses_the_version_it_offers_is_asked_twice_at_most() {
 
 // spec: versioning-04
 #[tokio::test]
-async fn no_request_comes_before_the_first_one() {
-    let (client, log) = serving(|_| Does::FromResult(text("x")));
+async fn no_request_is_sent_before_the_first_call() {
+    let (client, log) = serving(|_| Does::Result(text("x")));
     client.call("t", ()).await.unwrap();
     assert_eq!(log.methods(), ["tools/call"]);
 }
 
 // spec: base-jsonrpc-25
 #[tokio::test]
-async fn what_happened_here_is_told_from_what_the_server_said() {
+async fn client_errors_and_server_errors_are_distinct() {
     let (client, _) = serving_with(
         |builder| builder.timeout(Duration::from_millis(5)).max_retries(0),
         |seen| match seen.n {
@@ -323,10 +323,10 @@ async fn what_happened_here_is_told_from_what_the_server_said() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_was_not_sent_is_sent_again_a_few_times() {
+async fn unsent_requests_are_retried_up_to_the_limit() {
     let (client, log) = serving(|seen| match seen.n {
         0 | 1 => Does::Fail(CallError::unreachable("refused")),
-        _ => Does::FromResult(text("5")),
+        _ => Does::Result(text("5")),
     });
     assert_eq!(client.call("t", ()).typed::<i64>().await.unwrap(), 5);
     assert_eq!(log.len(), 3);
@@ -336,7 +336,7 @@ async fn what_was_not_sent_is_sent_again_a_few_times() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn reads_are_repeated_after_a_break_and_tool_calls_are_not() {
+async fn after_a_broken_connection_reads_are_retried_and_tool_calls_are_not() {
     let (client, log) = serving(|seen| match seen.n {
         0 => Does::Fail(CallError::broken("cut")),
         1 => done(json!({"contents": [], "ttlMs": 0, "cacheScope": "private"})),

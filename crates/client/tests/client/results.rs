@@ -1,7 +1,7 @@
-//! How answers are read.
+//! Decoding of results.
 
 use crate::support::{Does, done, refuse, refuse_with, serving, serving_with, text};
-use carryall_client::{Client, ClientError};
+use carryall_client::{Client, ClientError, ResponseError};
 use carryall_proto::{CallError, Reply, Response};
 use carryall_types::{ErrorObject, JsonObject, PromptReference, RawJson, RequestId};
 use serde_json::json;
@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 #[tokio::test]
 async fn a_result_without_a_type_is_complete() {
     let (client, _) =
-        serving(|_| Does::FromResult(json!({"content": [{"type": "text", "text": "5"}]})));
+        serving(|_| Does::Result(json!({"content": [{"type": "text", "text": "5"}]})));
     assert_eq!(client.call("t", ()).typed::<i64>().await.unwrap(), 5);
 }
 
@@ -20,10 +20,10 @@ async fn a_result_without_a_type_is_complete() {
 async fn an_unknown_result_type_is_an_invalid_response() {
     for kind in [json!("task"), json!("COMPLETE"), json!(""), json!(7)] {
         let (client, _) =
-            serving(move |_| Does::FromResult(json!({"content": [], "resultType": kind})));
+            serving(move |_| Does::Result(json!({"content": [], "resultType": kind})));
         let error = client.call("t", ()).await.unwrap_err();
         assert!(
-            matches!(&error, ClientError::Protocol { why, .. } if why.contains("resultType")),
+            matches!(&error, ClientError::Response(ResponseError::Protocol { reason, .. }) if reason.contains("resultType")),
             "{error}"
         );
     }
@@ -31,9 +31,9 @@ async fn an_unknown_result_type_is_an_invalid_response() {
 
 // spec: base-jsonrpc-12
 #[tokio::test]
-async fn only_the_three_methods_may_require_input() {
+async fn only_three_methods_may_require_input() {
     let (client, log) =
-        serving(|_| Does::FromResult(json!({"resultType": "input_required", "requestState": "s"})));
+        serving(|_| Does::Result(json!({"resultType": "input_required", "requestState": "s"})));
     for error in [
         client.list_tools().await.unwrap_err(),
         client.discover().await.unwrap_err(),
@@ -42,16 +42,22 @@ async fn only_the_three_methods_may_require_input() {
             .await
             .unwrap_err(),
     ] {
-        assert!(matches!(&error, ClientError::Protocol { .. }), "{error}");
+        assert!(
+            matches!(
+                &error,
+                ClientError::Response(ResponseError::Protocol { .. })
+            ),
+            "{error}"
+        );
     }
     assert_eq!(log.len(), 3);
 }
 
 // spec: base-jsonrpc-11
 #[tokio::test]
-async fn a_declared_extension_may_add_a_result_type_for_those_who_ask_for_text() {
+async fn a_declared_extension_may_add_a_result_type_for_raw_requests() {
     let task =
-        |_: &crate::support::Seen| Does::FromResult(json!({"content": [], "resultType": "task"}));
+        |_: &crate::support::Seen| Does::Result(json!({"content": [], "resultType": "task"}));
     let (client, _) = serving_with(
         |builder| {
             builder
@@ -70,7 +76,7 @@ async fn a_declared_extension_may_add_a_result_type_for_those_who_ask_for_text()
     );
     assert!(matches!(
         client.call("t", ()).await,
-        Err(ClientError::Protocol { .. })
+        Err(ClientError::Response(ResponseError::Protocol { .. }))
     ));
     let undeclared = Client::builder()
         .service(crate::support::Server::new(task))
@@ -81,17 +87,17 @@ async fn a_declared_extension_may_add_a_result_type_for_those_who_ask_for_text()
 
 #[tokio::test]
 async fn results_are_decoded_by_method_not_by_shape() {
-    // Each of these would pass for some other result.
+    // Each of these would also decode as another result.
     let (client, _) = serving(|_| {
         done(json!({"contents": [], "tools": [], "ttlMs": 0, "cacheScope": "private"}))
     });
     assert!(matches!(
         client.call("t", ()).await,
-        Err(ClientError::Decode { .. })
+        Err(ClientError::Response(ResponseError::Decode { .. }))
     ));
     assert!(matches!(
         client.get_prompt("p", ()).await,
-        Err(ClientError::Decode { .. })
+        Err(ClientError::Response(ResponseError::Decode { .. }))
     ));
     assert!(
         client
@@ -110,19 +116,19 @@ async fn results_are_decoded_by_method_not_by_shape() {
 }
 
 #[tokio::test]
-async fn a_result_that_is_no_object_is_an_invalid_response() {
+async fn a_result_that_is_not_an_object_is_an_invalid_response() {
     let (client, _) = serving(|seen| {
         Does::Reply(Response::result(seen.id.clone(), RawJson::from(&json!([1]))).into())
     });
     assert!(matches!(
         client.call("t", ()).await,
-        Err(ClientError::Protocol { .. })
+        Err(ClientError::Response(ResponseError::Protocol { .. }))
     ));
 }
 
 // spec: base-jsonrpc-24, resources-12, base-jsonrpc-21
 #[tokio::test]
-async fn the_old_code_for_a_missing_resource_is_understood_and_no_other_of_its_range() {
+async fn the_legacy_code_for_a_missing_resource_is_recognised_and_no_other_of_its_range() {
     for code in -32019..=-32000 {
         let (client, _) = serving(move |_| refuse(code));
         let error = client.read_resource("r:").await.unwrap_err();
@@ -138,7 +144,7 @@ async fn the_old_code_for_a_missing_resource_is_understood_and_no_other_of_its_r
 
 // spec: tools-24, tools-25
 #[tokio::test]
-async fn a_failed_tool_is_a_result_with_text_for_the_model_and_a_refusal_is_an_error() {
+async fn a_tool_failure_is_a_result_and_a_refusal_is_an_error() {
     let (client, _) = serving(|seen| match seen.n {
         0 | 1 => {
             done(json!({"content": [{"type": "text", "text": "no such city"}], "isError": true}))
@@ -155,7 +161,7 @@ async fn a_failed_tool_is_a_result_with_text_for_the_model_and_a_refusal_is_an_e
 }
 
 #[tokio::test]
-async fn a_demand_for_capabilities_names_them() {
+async fn required_capabilities_are_named_in_the_error() {
     let (client, _) = serving(|_| {
         refuse_with(
             -32021,
@@ -173,7 +179,7 @@ async fn a_demand_for_capabilities_names_them() {
 }
 
 #[tokio::test]
-async fn an_answer_to_some_other_request_is_no_answer() {
+async fn a_response_with_another_id_is_an_error() {
     let (client, _) = serving(|_| {
         Does::Reply(Reply::Once(Response::result(
             RequestId::from("x"),
@@ -186,7 +192,7 @@ async fn an_answer_to_some_other_request_is_no_answer() {
 
 // spec: completion-05
 #[tokio::test]
-async fn a_completion_may_be_partial_and_gets_what_is_known_already() {
+async fn a_completion_sends_the_resolved_arguments_and_may_be_partial() {
     let (client, log) = serving(|_| {
         done(json!({"completion": {"values": ["flask"], "total": 300, "hasMore": true}}))
     });
@@ -211,7 +217,7 @@ async fn a_completion_may_be_partial_and_gets_what_is_known_already() {
 }
 
 #[tokio::test]
-async fn the_server_introduces_itself_on_results() {
+async fn server_info_is_read_from_results() {
     let info = json!({"io.modelcontextprotocol/serverInfo": {"name": "s", "version": "1"}});
     let (client, _) = serving(move |_| {
         let result = json!({"supportedVersions": ["2026-07-28"], "capabilities": {}, "ttlMs": 0, "cacheScope": "public", "_meta": info});

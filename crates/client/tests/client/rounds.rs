@@ -1,7 +1,7 @@
-//! Multi round-trip requests, from the client's side.
+//! Multi round-trip requests.
 
 use crate::support::{Does, Seen, done, serving, serving_with, text};
-use carryall_client::{ClientBuilder, ClientError, RoundOutcome};
+use carryall_client::{ClientBuilder, ClientError, InputError, ResponseError, RoundOutcome};
 use carryall_types::{
     ClientCapabilities, CreateMessageResult, ElicitAction, ElicitResult, ElicitationCapability,
     InputResponses, JsonObject, JsonValue, Root, SamplingMessageContent,
@@ -28,38 +28,39 @@ fn sample() -> JsonValue {
     json!({"method": "sampling/createMessage", "params": {"messages": [message], "maxTokens": 10}})
 }
 
-fn wants(requests: JsonValue, state: Option<&str>) -> Does {
+fn input_required(requests: JsonValue, state: Option<&str>) -> Does {
     let mut result = json!({"resultType": "input_required", "inputRequests": requests});
     if let Some(state) = state {
         result["requestState"] = state.into();
     }
-    Does::FromResult(result)
+    Does::Result(result)
 }
 
-fn again(state: &str) -> Does {
-    Does::FromResult(json!({"resultType": "input_required", "requestState": state}))
+fn state_only(state: &str) -> Does {
+    Does::Result(json!({"resultType": "input_required", "requestState": state}))
 }
 
 fn named(name: &str) -> ElicitResult {
     ElicitResult::accept(JsonObject::from_iter([("name".to_owned(), name.into())]))
 }
 
-fn answering(builder: ClientBuilder) -> ClientBuilder {
+fn with_handlers(builder: ClientBuilder) -> ClientBuilder {
     builder.on_elicit(async |_| named("Ann"))
 }
 
 // spec: mrtr-20, mrtr-22, mrtr-24, mrtr-02, tools-08, statelessness-05
 #[tokio::test]
-async fn a_round_brings_the_inputs_and_the_state_under_a_new_id() {
-    // As odd as a state can be: nobody looks into it.
+async fn a_round_sends_the_inputs_and_the_state_under_a_new_id() {
+    // The state is opaque, so it may contain anything.
     const STATE: &str = "\u{0}{\"a\":1}\\ \u{1F600} =";
     for ask in ["tools/call", "prompts/get", "resources/read"] {
-        let (client, log) = serving_with(answering, |seen| match (seen.n, seen.method.as_str()) {
-            (0, _) => wants(json!({"who": form("name?")}), Some(STATE)),
-            (_, "tools/call") => Does::FromResult(text("ok")),
-            (_, "prompts/get") => done(json!({"messages": []})),
-            _ => done(json!({"contents": [], "ttlMs": 0, "cacheScope": "private"})),
-        });
+        let (client, log) =
+            serving_with(with_handlers, |seen| match (seen.n, seen.method.as_str()) {
+                (0, _) => input_required(json!({"who": form("name?")}), Some(STATE)),
+                (_, "tools/call") => Does::Result(text("ok")),
+                (_, "prompts/get") => done(json!({"messages": []})),
+                _ => done(json!({"contents": [], "ttlMs": 0, "cacheScope": "private"})),
+            });
         match ask {
             "tools/call" => drop(client.call("t", json!({"k": 1})).await.unwrap()),
             "prompts/get" => drop(client.get_prompt("t", json!({"k": "1"})).await.unwrap()),
@@ -83,11 +84,11 @@ async fn a_round_brings_the_inputs_and_the_state_under_a_new_id() {
 
 // spec: mrtr-23
 #[tokio::test]
-async fn without_a_state_none_is_sent_and_rounds_do_not_leak_into_each_other() {
-    let (client, log) = serving_with(answering, |seen| match seen.n {
-        0 => wants(json!({"a": form("1")}), Some("s1")),
-        1 => wants(json!({"b": form("2")}), None),
-        _ => Does::FromResult(text("ok")),
+async fn without_a_state_none_is_sent_and_rounds_are_independent() {
+    let (client, log) = serving_with(with_handlers, |seen| match seen.n {
+        0 => input_required(json!({"a": form("1")}), Some("s1")),
+        1 => input_required(json!({"b": form("2")}), None),
+        _ => Does::Result(text("ok")),
     });
     client.call("t", ()).await.unwrap();
     let seen = log.all();
@@ -104,7 +105,7 @@ async fn without_a_state_none_is_sent_and_rounds_do_not_leak_into_each_other() {
 
 // spec: mrtr-03, mrtr-22
 #[tokio::test]
-async fn the_state_goes_back_letter_by_letter() {
+async fn the_state_is_returned_byte_for_byte() {
     for state in [r#""a\u0062\/""#, r#""""#, r#""eyJhIjoxfQ""#] {
         let raw = Arc::new(std::sync::Mutex::new(None));
         let kept = raw.clone();
@@ -133,12 +134,12 @@ async fn the_state_goes_back_letter_by_letter() {
 
 // spec: mrtr-21
 #[tokio::test(start_paused = true)]
-async fn a_round_with_nothing_but_state_goes_out_at_once_then_with_pauses() {
+async fn the_first_state_only_round_is_sent_without_delay_and_further_ones_back_off() {
     let (client, log) = serving(|seen| {
         if seen.n < 4 {
-            again(&seen.n.to_string())
+            state_only(&seen.n.to_string())
         } else {
-            Does::FromResult(text("ok"))
+            Does::Result(text("ok"))
         }
     });
     let started = Instant::now();
@@ -155,9 +156,9 @@ async fn a_round_with_nothing_but_state_goes_out_at_once_then_with_pauses() {
 
     let (client, _) = serving(|seen| {
         if seen.n == 0 {
-            again("s")
+            state_only("s")
         } else {
-            Does::FromResult(text("ok"))
+            Does::Result(text("ok"))
         }
     });
     let started = Instant::now();
@@ -167,32 +168,40 @@ async fn a_round_with_nothing_but_state_goes_out_at_once_then_with_pauses() {
 
 #[tokio::test(start_paused = true)]
 async fn rounds_are_bounded() {
-    let (client, log) = serving_with(answering, |_| wants(json!({"a": form("1")}), None));
+    let (client, log) = serving_with(with_handlers, |_| {
+        input_required(json!({"a": form("1")}), None)
+    });
     let error = client.call("t", ()).max_rounds(3).await.unwrap_err();
-    assert!(matches!(error, ClientError::Rounds { limit: 3 }));
+    assert!(matches!(
+        error,
+        ClientError::Response(ResponseError::TooManyRounds { limit: 3, .. })
+    ));
     assert_eq!(log.len(), 4);
-    let (client, log) = serving(|_| again("s"));
+    let (client, log) = serving(|_| state_only("s"));
     assert!(matches!(
         client.call("t", ()).await,
-        Err(ClientError::Rounds { limit: 8 })
+        Err(ClientError::Response(ResponseError::TooManyRounds {
+            limit: 8,
+            ..
+        }))
     ));
     assert_eq!(log.len(), 9);
 }
 
 // spec: mrtr-25
 #[tokio::test]
-async fn parallel_calls_are_never_mixed_up() {
+async fn parallel_calls_are_independent() {
     let behaviour = |seen: &Seen| {
         let name = seen.params["name"].as_str().unwrap().to_owned();
         match seen.params.get("requestState") {
-            None => wants(json!({name.clone(): form(&name)}), Some(&name)),
+            None => input_required(json!({name.clone(): form(&name)}), Some(&name)),
             Some(state) => {
                 assert_eq!(*state, name.as_str());
                 assert_eq!(
                     seen.params["inputResponses"][&name]["content"]["name"],
                     name.as_str()
                 );
-                Does::FromResult(text(&name))
+                Does::Result(text(&name))
             }
         }
     };
@@ -218,7 +227,7 @@ async fn parallel_calls_are_never_mixed_up() {
 // spec: elicitation-07, elicitation-08, sampling-05, sampling-03, roots-02
 #[tokio::test]
 #[allow(deprecated)]
-async fn capabilities_follow_the_handlers() {
+async fn capabilities_are_declared_for_the_handlers_set() {
     type Setup = fn(ClientBuilder) -> ClientBuilder;
     let cases: [(Setup, JsonValue); 7] = [
         (|builder| builder, json!({})),
@@ -252,7 +261,7 @@ async fn capabilities_follow_the_handlers() {
         ),
     ];
     for (setup, declared) in cases {
-        let (client, log) = serving_with(setup, |_| Does::FromResult(text("x")));
+        let (client, log) = serving_with(setup, |_| Does::Result(text("x")));
         client.call("t", ()).await.unwrap();
         client.call("t", ()).await.unwrap();
         for seen in log.all() {
@@ -275,7 +284,7 @@ fn paris() -> CreateMessageResult {
 // spec: sampling-09
 #[tokio::test]
 #[allow(deprecated)]
-async fn what_was_not_declared_is_refused_before_any_handler_runs() {
+async fn undeclared_input_is_refused_before_any_handler_runs() {
     let asked = Arc::new(AtomicUsize::new(0));
     let count = asked.clone();
     let setup = move |builder: ClientBuilder| {
@@ -296,11 +305,11 @@ async fn what_was_not_declared_is_refused_before_any_handler_runs() {
     ];
     for (request, wanted) in cases {
         let (client, log) = serving_with(setup.clone(), move |_| {
-            wants(json!({"a": form("1"), "b": request}), None)
+            input_required(json!({"a": form("1"), "b": request}), None)
         });
         let error = client.call("t", ()).await.unwrap_err();
         assert!(
-            matches!(&error, ClientError::Unsupported { capability } if capability == wanted),
+            matches!(&error, ClientError::Input(InputError::Undeclared { capability, .. }) if capability == wanted),
             "{error}"
         );
         assert_eq!((log.len(), asked.load(Ordering::SeqCst)), (1, 0));
@@ -311,7 +320,7 @@ async fn what_was_not_declared_is_refused_before_any_handler_runs() {
 #[allow(deprecated)]
 async fn all_kinds_of_input_are_provided_in_one_round() {
     let setup = |builder: ClientBuilder| {
-        answering(builder)
+        with_handlers(builder)
             .on_elicit_url(async |page: carryall_types::ElicitRequestURLParams| {
                 assert_eq!(page.host().as_deref(), Some("example.com"));
                 ElicitResult::new(ElicitAction::Accept)
@@ -322,9 +331,9 @@ async fn all_kinds_of_input_are_provided_in_one_round() {
     let requests = json!({"z": form("1"), "u": url("https://example.com/pay"), "s": sample(), "r": {"method": "roots/list"}});
     let (client, log) = serving_with(setup, move |seen| {
         if seen.n == 0 {
-            wants(requests.clone(), None)
+            input_required(requests.clone(), None)
         } else {
-            Does::FromResult(text("ok"))
+            Does::Result(text("ok"))
         }
     });
     client.call("t", ()).await.unwrap();
@@ -345,11 +354,11 @@ async fn all_kinds_of_input_are_provided_in_one_round() {
 async fn an_elicitation_without_a_mode_is_a_form() {
     let mut request = form("1");
     request["params"].as_object_mut().unwrap().remove("mode");
-    let (client, _) = serving_with(answering, move |seen| {
+    let (client, _) = serving_with(with_handlers, move |seen| {
         if seen.n == 0 {
-            wants(json!({"a": request}), None)
+            input_required(json!({"a": request}), None)
         } else {
-            Does::FromResult(text("ok"))
+            Does::Result(text("ok"))
         }
     });
     client.call("t", ()).await.unwrap();
@@ -357,7 +366,7 @@ async fn an_elicitation_without_a_mode_is_a_form() {
 
 // spec: elicitation-04, elicitation-17
 #[tokio::test]
-async fn declining_and_cancelling_are_answers_without_content() {
+async fn decline_and_cancel_are_sent_without_content() {
     for (answer, action) in [
         (ElicitResult::decline(), "decline"),
         (ElicitResult::cancel(), "cancel"),
@@ -366,9 +375,9 @@ async fn declining_and_cancelling_are_answers_without_content() {
             |builder| builder.on_elicit(move |_| std::future::ready(answer.clone())),
             |seen| {
                 if seen.n == 0 {
-                    wants(json!({"a": form("1")}), None)
+                    input_required(json!({"a": form("1")}), None)
                 } else {
-                    Does::FromResult(text("ok"))
+                    Does::Result(text("ok"))
                 }
             },
         );
@@ -387,11 +396,11 @@ async fn content_that_does_not_match_the_form_is_not_sent() {
         let answer = ElicitResult::accept(bad.as_object().unwrap().clone());
         let (client, log) = serving_with(
             |builder| builder.on_elicit(move |_| std::future::ready(answer.clone())),
-            |_| wants(json!({"who": form("1")}), None),
+            |_| input_required(json!({"who": form("1")}), None),
         );
         let error = client.call("t", ()).await.unwrap_err();
         assert!(
-            matches!(&error, ClientError::Input { key, .. } if key == "who"),
+            matches!(&error, ClientError::Input(InputError::Handler { key, .. }) if key == "who"),
             "{error}"
         );
         assert_eq!(log.len(), 1);
@@ -400,7 +409,7 @@ async fn content_that_does_not_match_the_form_is_not_sent() {
 
 // spec: security-bp-19
 #[tokio::test]
-async fn addresses_that_are_not_plain_web_addresses_never_reach_the_user() {
+async fn only_plain_web_addresses_reach_the_user() {
     let setup = |builder: ClientBuilder| {
         builder.on_elicit_url(async |_| -> ElicitResult {
             unreachable!("the handler was shown the address")
@@ -414,9 +423,13 @@ async fn addresses_that_are_not_plain_web_addresses_never_reach_the_user() {
         "vbscript:x",
         "",
     ] {
-        let (client, _) = serving_with(setup, move |_| wants(json!({"u": url(bad)}), None));
+        let (client, _) =
+            serving_with(setup, move |_| input_required(json!({"u": url(bad)}), None));
         assert!(
-            matches!(client.call("t", ()).await, Err(ClientError::Input { .. })),
+            matches!(
+                client.call("t", ()).await,
+                Err(ClientError::Input(InputError::Handler { .. }))
+            ),
             "{bad}"
         );
     }
@@ -425,14 +438,17 @@ async fn addresses_that_are_not_plain_web_addresses_never_reach_the_user() {
 // spec: roots-03
 #[tokio::test]
 #[allow(deprecated)]
-async fn only_file_uris_leave_as_roots() {
+async fn only_file_uris_are_sent_as_roots() {
     for bad in ["https://example.com/", "file:///a/../b"] {
         let (client, log) = serving_with(
             |builder| builder.roots([Root::new(bad)]),
-            |_| wants(json!({"r": {"method": "roots/list"}}), None),
+            |_| input_required(json!({"r": {"method": "roots/list"}}), None),
         );
         assert!(
-            matches!(client.call("t", ()).await, Err(ClientError::Input { .. })),
+            matches!(
+                client.call("t", ()).await,
+                Err(ClientError::Input(InputError::Handler { .. }))
+            ),
             "{bad}"
         );
         assert_eq!(log.len(), 1);
@@ -440,20 +456,21 @@ async fn only_file_uris_leave_as_roots() {
 }
 
 #[tokio::test]
-async fn a_handler_that_fails_ends_the_call_here() {
+async fn a_failing_handler_fails_the_call() {
     let (client, log) = serving_with(
         |builder| builder.on_elicit(async |_| Err("no terminal")),
-        |_| wants(json!({"a": form("1")}), None),
+        |_| input_required(json!({"a": form("1")}), None),
     );
     let error = client.call("t", ()).await.unwrap_err();
     assert!(
-        matches!(&error, ClientError::Input { .. }) && error.to_string().contains("no terminal")
+        matches!(&error, ClientError::Input(InputError::Handler { .. }))
+            && error.to_string().contains("no terminal")
     );
     assert_eq!(log.len(), 1);
 }
 
 #[tokio::test]
-async fn malformed_requests_for_input_are_invalid_responses() {
+async fn malformed_input_requests_are_invalid_responses() {
     let many: JsonObject = (0..65).map(|n| (n.to_string(), form("x"))).collect();
     for bad in [
         json!({"resultType": "input_required"}),
@@ -462,10 +479,10 @@ async fn malformed_requests_for_input_are_invalid_responses() {
         json!({"resultType": "input_required", "inputRequests": {"a": {"method": "elicitation/create"}}}),
         json!({"resultType": "input_required", "inputRequests": many}),
     ] {
-        let (client, log) = serving_with(answering, move |_| Does::FromResult(bad.clone()));
+        let (client, log) = serving_with(with_handlers, move |_| Does::Result(bad.clone()));
         assert!(matches!(
             client.call("t", ()).await,
-            Err(ClientError::Protocol { .. })
+            Err(ClientError::Response(ResponseError::Protocol { .. }))
         ));
         assert_eq!(log.len(), 1);
     }
@@ -477,9 +494,9 @@ async fn rounds_can_be_answered_by_hand() {
     let (client, log) = serving_with(
         |builder| builder.capabilities(form_only),
         |seen| match seen.n {
-            0 => wants(json!({"who": form("name?")}), Some("s")),
-            1 => again("t"),
-            _ => Does::FromResult(text("5")),
+            0 => input_required(json!({"who": form("name?")}), Some("s")),
+            1 => state_only("t"),
+            _ => Does::Result(text("5")),
         },
     );
     let RoundOutcome::InputRequired(first) = client
@@ -525,15 +542,15 @@ async fn rounds_can_be_answered_by_hand() {
 }
 
 #[tokio::test]
-async fn by_hand_too_only_what_was_declared_may_be_asked() {
-    let (client, _) = serving(|_| wants(json!({"who": form("name?")}), Some("s")));
+async fn undeclared_input_is_refused_when_answering_by_hand() {
+    let (client, _) = serving(|_| input_required(json!({"who": form("name?")}), Some("s")));
     assert!(matches!(
         client.call("t", ()).once().await,
-        Err(ClientError::Unsupported { .. })
+        Err(ClientError::Input(InputError::Undeclared { .. }))
     ));
 }
 
-/// A service from a function.
+/// Makes a service from a function.
 fn tower_service_fn(
     f: impl Fn(carryall_proto::Call) -> carryall_proto::Reply + Clone + Send + Sync + 'static,
 ) -> impl tower_service::Service<

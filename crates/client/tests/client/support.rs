@@ -1,4 +1,4 @@
-//! A server in a closure.
+//! A fake server whose behaviour is a closure.
 
 use carryall_client::{Client, ClientBuilder};
 use carryall_proto::{BoxFuture, Call, CallError, Message, Notification, Reply, Response, key};
@@ -11,14 +11,14 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-/// One call as the server saw it.
+/// A call as the server received it.
 #[derive(Clone, Debug)]
 pub(crate) struct Seen {
-    /// How many calls came before it.
+    /// The number of calls before it.
     pub(crate) n: usize,
     pub(crate) id: RequestId,
     pub(crate) method: String,
-    /// `_meta` included.
+    /// With `_meta`.
     pub(crate) params: JsonValue,
     pub(crate) headers: Option<HeaderMap>,
 }
@@ -32,7 +32,7 @@ impl Seen {
         self.headers.as_ref()?.get(name)?.to_str().ok()
     }
 
-    /// The parameters without `_meta`.
+    /// Returns the parameters without `_meta`.
     pub(crate) fn own_params(&self) -> JsonValue {
         let mut params = self.params.clone();
         params.as_object_mut().unwrap().remove("_meta");
@@ -40,19 +40,19 @@ impl Seen {
     }
 }
 
-/// What the server does about a call.
+/// How the server responds to a call.
 pub(crate) enum Does {
-    FromResult(JsonValue),
+    Result(JsonValue),
     Refuse(ErrorObject),
     Fail(CallError),
-    /// These, in order.
+    /// Streams these parts.
     Say(Vec<Says>),
-    /// Nothing, ever.
+    /// Never responds.
     Hang,
     Reply(Reply),
 }
 
-/// Part of a streamed answer.
+/// A part of a streamed response.
 #[derive(Clone, Debug)]
 pub(crate) enum Says {
     Note(&'static str, JsonValue),
@@ -62,9 +62,9 @@ pub(crate) enum Says {
     Break,
 }
 
-/// A complete result.
+/// Responds with a complete result.
 pub(crate) fn done(members: JsonValue) -> Does {
-    Does::FromResult(complete(members))
+    Does::Result(complete(members))
 }
 
 pub(crate) fn complete(mut members: JsonValue) -> JsonValue {
@@ -114,7 +114,7 @@ impl Server {
     }
 }
 
-/// What a server has seen, and how many of its calls were dropped before they were answered.
+/// The calls that a server received, and how many of them were dropped before they were answered.
 #[derive(Clone, Default)]
 pub(crate) struct Log {
     seen: Arc<Mutex<Vec<Seen>>>,
@@ -139,7 +139,7 @@ impl Log {
     }
 }
 
-/// A client of a server that behaves like this.
+/// Returns a client of a server with this behaviour, and the log of the server.
 pub(crate) fn serving(behaviour: impl Fn(&Seen) -> Does + Send + Sync + 'static) -> (Client, Log) {
     serving_with(|builder| builder, behaviour)
 }
@@ -184,7 +184,7 @@ impl tower_service::Service<Call> for Server {
         Box::pin(async move {
             let id = seen.id.clone();
             match does {
-                Does::FromResult(result) => {
+                Does::Result(result) => {
                     unanswered.answered();
                     Ok(Response::result(id, RawJson::from(&result)).into())
                 }
@@ -217,7 +217,7 @@ fn say(id: RequestId, parts: Vec<Says>, unanswered: Unanswered) -> carryall_prot
         async move {
             match part {
                 Says::Note(method, mut params) => {
-                    // The id of the subscription, unless the test gives one.
+                    // The id of the subscription, unless the test sets one.
                     if params["_meta"][key::SUBSCRIPTION_ID].is_null() {
                         params["_meta"][key::SUBSCRIPTION_ID] = subscription;
                     }
@@ -239,7 +239,7 @@ fn say(id: RequestId, parts: Vec<Says>, unanswered: Unanswered) -> carryall_prot
             }
         }
     });
-    // Dropped before its response, or before it has ended without one, it counts as cancelled.
+    // A stream dropped before its response, or before its end, counts as cancelled.
     let mut unanswered = Some(unanswered);
     let ended = parts.map(Some).chain(stream::once(async { None }));
     Box::pin(ended.filter_map(move |item| {
@@ -252,7 +252,7 @@ fn say(id: RequestId, parts: Vec<Says>, unanswered: Unanswered) -> carryall_prot
     }))
 }
 
-/// Counts itself as cancelled when it is dropped before it was answered.
+/// Counts a call as cancelled when dropped before it was answered.
 struct Unanswered(Option<Arc<AtomicUsize>>);
 
 impl Unanswered {

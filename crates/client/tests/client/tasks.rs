@@ -1,7 +1,7 @@
-//! Calls that become tasks, from the client's side.
+//! Calls that become tasks.
 
 use crate::support::{Does, Log, Says, Seen, complete, serving_with, text};
-use carryall_client::{Client, ClientBuilder, ClientError, RoundOutcome, ToolValue};
+use carryall_client::{Client, ClientBuilder, ClientError, ResponseError, RoundOutcome, ToolValue};
 use carryall_types::{ElicitResult, InputResponses, JsonObject, JsonValue, TaskStatus};
 use serde_json::json;
 use std::sync::{Arc, Mutex};
@@ -21,14 +21,14 @@ fn task(status: &str, members: JsonValue) -> JsonValue {
 fn created() -> Does {
     let mut task = task("working", json!({}));
     task["resultType"] = "task".into();
-    Does::FromResult(task)
+    Does::Result(task)
 }
 
 fn done() -> JsonValue {
     task("completed", json!({"result": text("42")}))
 }
 
-fn asking() -> JsonValue {
+fn input_required() -> JsonValue {
     let schema =
         json!({"type": "object", "properties": {"name": {"type": "string"}}, "required": ["name"]});
     let request = json!({"method": "elicitation/create",
@@ -36,8 +36,9 @@ fn asking() -> JsonValue {
     task("input_required", json!({"inputRequests": {"who": request}}))
 }
 
-/// A server whose task takes one of these states after the other, one for each `tasks/get`.
-fn going_through(
+/// Returns the behaviour of a server whose task advances to the next of these states with each
+/// `tasks/get`.
+fn server_with_states(
     setup: impl FnOnce(ClientBuilder) -> ClientBuilder,
     states: Vec<JsonValue>,
 ) -> (Client, Log) {
@@ -46,10 +47,10 @@ fn going_through(
         |builder| setup(builder.tasks()),
         move |seen| match seen.method.as_str() {
             "tools/call" => created(),
-            "tasks/get" => Does::FromResult(complete(
+            "tasks/get" => Does::Result(complete(
                 states.lock().unwrap().next().expect("asked after the end"),
             )),
-            "tasks/update" | "tasks/cancel" => Does::FromResult(complete(json!({}))),
+            "tasks/update" | "tasks/cancel" => Does::Result(complete(json!({}))),
             "subscriptions/listen" => crate::support::refuse(-32601),
             other => panic!("{other}"),
         },
@@ -68,18 +69,18 @@ async fn a_call_waits_for_the_result_of_its_task() {
         task("working", json!({"statusMessage": "half"})),
         done(),
     ];
-    let (client, log) = going_through(|builder| builder, states);
-    let told: Arc<Mutex<Vec<Option<String>>>> = Arc::default();
-    let heard = Arc::clone(&told);
+    let (client, log) = server_with_states(|builder| builder, states);
+    let reported: Arc<Mutex<Vec<Option<String>>>> = Arc::default();
+    let received = Arc::clone(&reported);
     let answer: i64 = client
         .call("t", ())
-        .on_task(move |task| heard.lock().unwrap().push(task.status_message.clone()))
+        .on_task(move |task| received.lock().unwrap().push(task.status_message.clone()))
         .typed()
         .await
         .unwrap();
     assert_eq!(answer, 42);
     assert_eq!(count(&log, "tasks/get"), 3);
-    assert!(told.lock().unwrap().contains(&Some("half".into())));
+    assert!(reported.lock().unwrap().contains(&Some("half".into())));
     let declared = log.all()[0]
         .meta("io.modelcontextprotocol/clientCapabilities")
         .clone();
@@ -93,7 +94,7 @@ async fn a_call_waits_for_the_result_of_its_task() {
     }
 }
 
-/// The progress of a call that becomes a task, whose messages these are.
+/// Returns the progress reported for a call that becomes a task with these status messages.
 async fn progress_of(
     first: Vec<Says>,
     states: Vec<JsonValue>,
@@ -111,29 +112,29 @@ async fn progress_of(
                 }
                 Does::Say(says)
             }
-            "tasks/get" => Does::FromResult(complete(
+            "tasks/get" => Does::Result(complete(
                 states.lock().unwrap().next().expect("asked after the end"),
             )),
             _ => crate::support::refuse(-32601),
         }
     });
-    let told: Arc<Mutex<Vec<_>>> = Arc::default();
-    let heard = Arc::clone(&told);
+    let reported: Arc<Mutex<Vec<_>>> = Arc::default();
+    let received = Arc::clone(&reported);
     client
         .call("t", ())
         .on_progress(move |update| {
-            heard
+            received
                 .lock()
                 .unwrap()
                 .push((update.progress, update.total, update.message))
         })
         .await
         .unwrap();
-    told.lock().unwrap().clone()
+    reported.lock().unwrap().clone()
 }
 
 #[tokio::test(start_paused = true)]
-async fn progress_goes_on_when_the_call_becomes_a_task() {
+async fn progress_continues_when_the_call_becomes_a_task() {
     let working = |message: &str| task("working", json!({"statusMessage": message}));
     let mut created = task("working", json!({"statusMessage": "queued"}));
     created["resultType"] = "task".into();
@@ -167,29 +168,29 @@ async fn progress_goes_on_when_the_call_becomes_a_task() {
 
 // spec: ext-tasks-05
 #[tokio::test]
-async fn a_client_that_takes_no_tasks_takes_one_for_an_error() {
+async fn a_task_is_an_invalid_response_to_a_client_without_tasks() {
     let (client, _) = serving_with(|builder| builder, |_| created());
     assert!(matches!(
         client.call("t", ()).await,
-        Err(ClientError::Protocol { .. })
+        Err(ClientError::Response(ResponseError::Protocol { .. }))
     ));
-    // And nobody takes one as the answer to anything but a tool call.
+    // A task is an invalid response to any other method.
     let (client, _) = serving_with(ClientBuilder::tasks, |_| created());
     assert!(matches!(
         client.get_prompt("p", ()).await,
-        Err(ClientError::Protocol { .. })
+        Err(ClientError::Response(ResponseError::Protocol { .. }))
     ));
 }
 
 // spec: ext-tasks-13
 #[tokio::test(start_paused = true)]
-async fn the_pace_is_the_servers() {
+async fn the_poll_interval_is_that_of_the_server() {
     let slow = |n: u64| task("working", json!({"pollIntervalMs": n}));
-    let (client, _) = going_through(|builder| builder, vec![slow(3000), slow(5000), done()]);
+    let (client, _) = server_with_states(|builder| builder, vec![slow(3000), slow(5000), done()]);
     let begun = tokio::time::Instant::now();
     client.call("t", ()).await.unwrap();
     assert_eq!(begun.elapsed().as_secs(), 8);
-    let (client, _) = going_through(|builder| builder, vec![slow(0), slow(u64::MAX), done()]);
+    let (client, _) = server_with_states(|builder| builder, vec![slow(0), slow(u64::MAX), done()]);
     let begun = tokio::time::Instant::now();
     client.call("t", ()).await.unwrap();
     assert_eq!(
@@ -201,16 +202,21 @@ async fn the_pace_is_the_servers() {
 
 // spec: ext-tasks-21, ext-tasks-22, ext-tasks-25, ext-tasks-45
 #[tokio::test(start_paused = true)]
-async fn a_question_of_a_task_is_answered_once() {
+async fn an_input_request_of_a_task_is_answered_once() {
     let named = |builder: ClientBuilder| {
         builder.on_elicit(async |_| {
             ElicitResult::accept(JsonObject::from_iter([("name".to_owned(), "Ann".into())]))
         })
     };
-    // The server takes its time to take the answer in.
-    let (client, log) = going_through(
+    // The server processes the input with a delay.
+    let (client, log) = server_with_states(
         named,
-        vec![asking(), asking(), task("working", json!({})), done()],
+        vec![
+            input_required(),
+            input_required(),
+            task("working", json!({})),
+            done(),
+        ],
     );
     client.call("t", ()).await.unwrap();
     let updates: Vec<Seen> = log
@@ -227,12 +233,12 @@ async fn a_question_of_a_task_is_answered_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn how_a_task_ends_is_how_the_call_ends() {
+async fn the_call_ends_as_its_task_does() {
     let failed = task(
         "failed",
         json!({"error": {"code": -32050, "message": "no"}}),
     );
-    let (client, log) = going_through(|builder| builder, vec![failed]);
+    let (client, log) = server_with_states(|builder| builder, vec![failed]);
     assert_eq!(client.call("t", ()).await.unwrap_err().code(), Some(-32050));
     assert_eq!(
         count(&log, "tasks/cancel"),
@@ -240,27 +246,28 @@ async fn how_a_task_ends_is_how_the_call_ends() {
         "what has ended is not cancelled"
     );
     let cancelled = task("cancelled", json!({"statusMessage": "by hand"}));
-    let (client, _) = going_through(|builder| builder, vec![cancelled]);
+    let (client, _) = server_with_states(|builder| builder, vec![cancelled]);
     let error = client.call("t", ()).await.unwrap_err();
     assert!(matches!(error, ClientError::TaskCancelled { .. }));
-    assert_eq!(error.to_string(), "the task t1 was cancelled: by hand");
+    assert_eq!(error.to_string(), "task t1 was cancelled: by hand");
     let tool_failed = task(
         "completed",
         json!({"result": {"content": [], "isError": true}}),
     );
-    let (client, _) = going_through(|builder| builder, vec![tool_failed]);
+    let (client, _) = server_with_states(|builder| builder, vec![tool_failed]);
     assert!(client.call("t", ()).await.unwrap().failed());
     for broken in [
         task("completed", json!({})),
         task("failed", json!({})),
         task("lost", json!({})),
     ] {
-        let (client, _) = going_through(|builder| builder, vec![broken]);
+        let (client, _) = server_with_states(|builder| builder, vec![broken]);
         let error = client.call("t", ()).await.unwrap_err();
         assert!(
             matches!(
                 error,
-                ClientError::Protocol { .. } | ClientError::Decode { .. }
+                ClientError::Response(ResponseError::Protocol { .. })
+                    | ClientError::Response(ResponseError::Decode { .. })
             ),
             "{error:?}"
         );
@@ -269,11 +276,11 @@ async fn how_a_task_ends_is_how_the_call_ends() {
 
 // spec: ext-tasks-29
 #[tokio::test]
-async fn a_call_that_is_dropped_cancels_its_task_and_a_handle_does_not() {
+async fn dropping_a_call_cancels_its_task_and_dropping_a_handle_does_not() {
     let states = std::iter::repeat_with(|| task("working", json!({})))
         .take(1000)
         .collect();
-    let (client, log) = going_through(|builder| builder, states);
+    let (client, log) = server_with_states(|builder| builder, states);
     let waiting = tokio::time::timeout(
         Duration::from_millis(100),
         client.call("t", ()).into_future(),
@@ -298,10 +305,10 @@ async fn a_call_that_is_dropped_cancels_its_task_and_a_handle_does_not() {
 
 // spec: ext-tasks-15
 #[tokio::test(start_paused = true)]
-async fn a_task_is_taken_up_again_by_its_name() {
-    let (client, log) = going_through(
+async fn a_task_can_be_queried_by_its_id() {
+    let (client, log) = server_with_states(
         |builder| builder,
-        vec![task("working", json!({})), done(), asking(), done()],
+        vec![task("working", json!({})), done(), input_required(), done()],
     );
     let RoundOutcome::Task(handle) = client.call("t", ()).once().await.unwrap() else {
         panic!("no task")
@@ -319,22 +326,22 @@ async fn a_task_is_taken_up_again_by_its_name() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn news_are_told_when_something_has_changed() {
+async fn a_watch_yields_a_state_when_it_has_changed() {
     let states = vec![
         task("working", json!({})),
         task("working", json!({})),
-        asking(),
-        asking(),
+        input_required(),
+        input_required(),
         done(),
     ];
-    let (client, _) = going_through(|builder| builder, states);
-    let mut news = client.task("t1").watch();
+    let (client, _) = server_with_states(|builder| builder, states);
+    let mut watch = client.task("t1").watch();
     let mut seen = Vec::new();
     while !seen
         .last()
         .is_some_and(|status: &TaskStatus| status.is_terminal())
     {
-        seen.push(news.next().await.unwrap().task.status);
+        seen.push(watch.next().await.unwrap().task.status);
     }
     assert_eq!(
         seen,
@@ -347,10 +354,10 @@ async fn news_are_told_when_something_has_changed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_is_told_need_not_ask() {
+async fn with_notifications_polling_is_reduced() {
     let (client, log) = serving_with(ClientBuilder::tasks, |seen| match seen.method.as_str() {
         "tools/call" => created(),
-        "tasks/get" => Does::FromResult(complete(task("working", json!({"pollIntervalMs": 1000})))),
+        "tasks/get" => Does::Result(complete(task("working", json!({"pollIntervalMs": 1000})))),
         "subscriptions/listen" => Does::Say(vec![
             Says::Note(
                 "notifications/subscriptions/acknowledged",
@@ -364,18 +371,22 @@ async fn who_is_told_need_not_ask() {
     });
     let answer: i64 = client.call("t", ()).typed().await.unwrap();
     assert_eq!(answer, 42);
-    assert_eq!(count(&log, "tasks/get"), 1, "five polls were spared");
+    assert_eq!(
+        count(&log, "tasks/get"),
+        1,
+        "polling is five times less frequent"
+    );
 }
 
 #[tokio::test(start_paused = true)]
-async fn where_listening_breaks_off_asking_goes_on() {
+async fn polling_continues_when_the_subscription_breaks() {
     let asked = std::sync::atomic::AtomicUsize::new(0);
     let (client, _) = serving_with(ClientBuilder::tasks, move |seen| {
         match seen.method.as_str() {
             "tools/call" => created(),
             "tasks/get" => match asked.fetch_add(1, std::sync::atomic::Ordering::SeqCst) {
-                0..3 => Does::FromResult(complete(task("working", json!({})))),
-                _ => Does::FromResult(complete(done())),
+                0..3 => Does::Result(complete(task("working", json!({})))),
+                _ => Does::Result(complete(done())),
             },
             "subscriptions/listen" => Does::Say(vec![
                 Says::Note(

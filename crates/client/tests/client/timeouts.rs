@@ -1,4 +1,4 @@
-//! Time limits, cancellation, progress and log messages.
+//! Timeouts, cancellation, progress and log messages.
 
 use crate::support::{Does, Says, serving, serving_with, text};
 use carryall_client::{CallEvent, ClientError, LogMessage, ProgressUpdate};
@@ -29,7 +29,7 @@ fn log_message(level: &str) -> Says {
 
 // spec: cancellation-01, cancellation-06, cancellation-07
 #[tokio::test(start_paused = true)]
-async fn a_request_without_an_answer_is_cancelled_after_a_minute() {
+async fn a_request_without_a_response_is_cancelled_after_a_minute() {
     let (client, log) = serving(|_| Does::Hang);
     let started = Instant::now();
     let error = client.call("t", ()).await.unwrap_err();
@@ -40,7 +40,7 @@ async fn a_request_without_an_answer_is_cancelled_after_a_minute() {
 
 // spec: cancellation-08
 #[tokio::test(start_paused = true)]
-async fn limits_can_be_set_for_one_request() {
+async fn timeouts_can_be_set_per_request() {
     let (client, log) =
         serving(|_| Does::Say(vec![Says::Wait(90 * SECOND), Says::Result(text("5"))]));
     let started = Instant::now();
@@ -68,7 +68,7 @@ async fn limits_can_be_set_for_one_request() {
 
 // spec: cancellation-09, cancellation-10
 #[tokio::test(start_paused = true)]
-async fn progress_may_buy_time_up_to_the_maximum() {
+async fn progress_resets_the_timeout_up_to_the_maximum() {
     let behaviour = |seen: &crate::support::Seen| {
         let token = seen.meta(key::PROGRESS_TOKEN).clone();
         let steps =
@@ -116,14 +116,14 @@ async fn progress_may_buy_time_up_to_the_maximum() {
 
 // spec: cancellation-10
 #[tokio::test(start_paused = true)]
-async fn a_server_that_never_stops_talking_is_cut_off() {
+async fn an_endless_stream_of_notifications_times_out() {
     let endless = || {
         futures_util::stream::unfold((), |()| async {
             let note = carryall_proto::Notification::new(
                 "notifications/x",
                 carryall_types::RawJson::EMPTY_OBJECT,
             );
-            // Time passes, but there is always something to read.
+            // Time passes, and there is always a message to read.
             tokio::time::advance(Duration::from_millis(100)).await;
             Some((Ok(carryall_proto::Message::Notification(note)), ()))
         })
@@ -149,8 +149,8 @@ async fn dropping_the_future_cancels() {
 
 // spec: progress-02, progress-03
 #[tokio::test]
-async fn progress_is_asked_for_under_tokens_of_its_own() {
-    let (client, log) = serving(|_| Does::FromResult(text("x")));
+async fn progress_tokens_are_unique() {
+    let (client, log) = serving(|_| Does::Result(text("x")));
     let calls = (0..20).map(|_| client.call("t", ()).on_progress(|_| {}));
     futures_util::future::join_all(calls.map(IntoFuture::into_future)).await;
     let mut tokens: Vec<i64> = log
@@ -165,7 +165,7 @@ async fn progress_is_asked_for_under_tokens_of_its_own() {
 
 // spec: progress-09
 #[tokio::test(start_paused = true)]
-async fn only_progress_of_the_request_itself_is_reported() {
+async fn only_progress_of_the_request_is_reported() {
     let (client, _) = serving(|seen| {
         let token = seen.meta(key::PROGRESS_TOKEN).clone();
         let pause = Says::Wait(Duration::from_millis(100));
@@ -187,19 +187,21 @@ async fn only_progress_of_the_request_itself_is_reported() {
         .on_progress(move |update| kept.lock().unwrap().push(update))
         .await
         .unwrap();
-    let update = |progress| ProgressUpdate {
-        progress,
-        total: Some(10.0),
-        message: Some("m".into()),
-    };
-    assert_eq!(*updates.lock().unwrap(), [update(2.0), update(5.0)]);
-    assert_eq!(update(5.0).fraction(), Some(0.5));
+    let updates: Vec<ProgressUpdate> = std::mem::take(&mut updates.lock().unwrap());
+    let values: Vec<f64> = updates.iter().map(|update| update.progress).collect();
+    assert_eq!(values, [2.0, 5.0]);
+    let last = &updates[1];
+    assert_eq!(
+        (last.total, last.message.as_deref()),
+        (Some(10.0), Some("m"))
+    );
+    assert_eq!(last.fraction(), Some(0.5));
 }
 
 // spec: progress-10, logging-09
 #[tokio::test(start_paused = true)]
 #[allow(deprecated)]
-async fn a_flood_of_notifications_is_thinned_out() {
+async fn excess_notifications_are_dropped() {
     let (client, _) = serving(|seen| {
         let token = seen.meta(key::PROGRESS_TOKEN).clone();
         let flood = (0..5000).flat_map(|n| [progress(&token, f64::from(n)), log_message("error")]);
@@ -222,7 +224,7 @@ async fn a_flood_of_notifications_is_thinned_out() {
 
 #[tokio::test]
 #[allow(deprecated)]
-async fn log_messages_come_only_where_a_level_was_asked_for() {
+async fn log_messages_are_delivered_only_if_a_level_is_set() {
     let (client, log) = serving(|_| {
         Does::Say(vec![
             log_message("info"),
@@ -241,19 +243,18 @@ async fn log_messages_come_only_where_a_level_was_asked_for() {
         })
         .await
         .unwrap();
-    let message = LogMessage {
-        level: LoggingLevel::Warning,
-        logger: Some("db".into()),
-        data: carryall_types::RawJson::from(&json!({"x": 1})),
-    };
-    assert_eq!(*messages.lock().unwrap(), [message]);
+    let messages: Vec<LogMessage> = std::mem::take(&mut messages.lock().unwrap());
+    assert_eq!(messages.len(), 1);
+    assert_eq!(messages[0].level, LoggingLevel::Warning);
+    assert_eq!(messages[0].logger.as_deref(), Some("db"));
+    assert_eq!(messages[0].data.as_str(), r#"{"x":1}"#);
     let seen = log.all();
     assert!(seen[0].meta(key::LOG_LEVEL).is_null());
     assert_eq!(seen[1].meta(key::LOG_LEVEL), "warning");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stream_tells_of_progress_and_then_of_the_result() {
+async fn a_call_stream_yields_progress_and_then_the_result() {
     let (client, log) = serving(|seen| {
         let token = seen.meta(key::PROGRESS_TOKEN).clone();
         Does::Say(vec![
@@ -276,7 +277,7 @@ async fn a_stream_tells_of_progress_and_then_of_the_result() {
 
 // spec: http-receive-09
 #[tokio::test]
-async fn a_stream_that_breaks_or_ends_early_is_an_error_of_the_way() {
+async fn a_stream_that_breaks_or_ends_early_is_a_call_error() {
     for parts in [vec![Says::Break], vec![]] {
         let (client, log) = serving(move |_| Does::Say(parts.clone()));
         let error = client.call("t", ()).await.unwrap_err();
@@ -314,7 +315,7 @@ async fn an_error_may_come_at_the_end_of_a_stream() {
 
 // spec: base-jsonrpc-27, cancellation-19
 #[tokio::test]
-async fn unknown_and_malformed_notifications_are_passed_over() {
+async fn unknown_and_malformed_notifications_are_ignored() {
     let (client, log) = serving(|_| {
         Does::Say(vec![
             Says::Note("notifications/unknown", json!({})),

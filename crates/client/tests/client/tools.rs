@@ -1,7 +1,7 @@
-//! What tool definitions demand of calls and results.
+//! Tool definitions: mirrored headers, output schemas and retries.
 
 use crate::support::{Does, Log, Seen, done, refuse, serving, serving_with, text};
-use carryall_client::{Client, ClientError};
+use carryall_client::{Client, ClientError, ResponseError};
 use carryall_proto::CallError;
 use carryall_types::JsonValue;
 use serde_json::json;
@@ -20,7 +20,7 @@ fn region() -> JsonValue {
     }}})
 }
 
-/// A client over a transport with headers.
+/// Returns a client that mirrors headers.
 fn mirroring(behaviour: impl Fn(&Seen) -> Does + Send + Sync + 'static) -> (Client, Log) {
     serving_with(|builder| builder.mirror_headers(true), behaviour)
 }
@@ -29,14 +29,14 @@ fn sql(seen: &Seen) -> Does {
     if seen.method == "tools/list" {
         list(json!([region()]))
     } else {
-        Does::FromResult(text("ok"))
+        Does::Result(text("ok"))
     }
 }
 
 // spec: http-headers-12, http-headers-21, http-headers-25, http-headers-26, http-headers-31,
 // http-headers-37
 #[tokio::test]
-async fn designated_arguments_are_mirrored() {
+async fn annotated_arguments_are_mirrored() {
     let (client, log) = mirroring(sql);
     client.list_tools().await.unwrap();
     client
@@ -76,7 +76,7 @@ async fn designated_arguments_are_mirrored() {
 }
 
 #[tokio::test]
-async fn an_argument_that_no_header_can_carry_is_not_sent() {
+async fn an_argument_that_does_not_fit_into_a_header_is_not_sent() {
     let (client, log) = mirroring(sql);
     client.list_tools().await.unwrap();
     let error = client
@@ -95,14 +95,14 @@ async fn an_argument_that_no_header_can_carry_is_not_sent() {
 
 // spec: http-headers-24
 #[tokio::test]
-async fn without_headers_annotations_are_ignored() {
+async fn annotations_are_ignored_without_mirrored_headers() {
     let mut bad = region();
     bad["inputSchema"]["properties"]["query"]["x-mcp-header"] = "".into();
     let (client, log) = serving(move |seen| {
         if seen.method == "tools/list" {
             list(json!([bad]))
         } else {
-            Does::FromResult(text("ok"))
+            Does::Result(text("ok"))
         }
     });
     assert_eq!(client.list_tools().await.unwrap().len(), 1);
@@ -112,7 +112,7 @@ async fn without_headers_annotations_are_ignored() {
 
 // spec: http-headers-22, http-headers-23
 #[tokio::test]
-async fn tools_with_invalid_annotations_are_left_out_with_a_warning_and_the_others_stay() {
+async fn only_tools_with_invalid_annotations_are_left_out_with_a_warning() {
     let with = |name: &str, property: JsonValue| json!({"name": name, "inputSchema": {"type": "object", "properties": {"p": property}}});
     let tools = json!([
         with("empty", json!({"type": "string", "x-mcp-header": ""})),
@@ -146,7 +146,7 @@ async fn tools_with_invalid_annotations_are_left_out_with_a_warning_and_the_othe
 
 // spec: http-headers-edge-02, http-headers-32
 #[tokio::test]
-async fn an_unknown_schema_is_fetched_after_a_mismatch_and_the_call_sent_once_more() {
+async fn after_a_header_mismatch_the_tools_are_listed_and_the_call_sent_again() {
     let (client, log) =
         mirroring(
             |seen| match (seen.method.as_str(), seen.header("mcp-param-region")) {
@@ -164,7 +164,7 @@ async fn an_unknown_schema_is_fetched_after_a_mismatch_and_the_call_sent_once_mo
 
 // spec: http-headers-32, http-headers-edge-01
 #[tokio::test]
-async fn the_most_recent_definition_counts() {
+async fn the_most_recent_definition_is_used() {
     let (client, log) = mirroring(|seen| {
         let mut tool = region();
         if seen.n > 0 {
@@ -173,7 +173,7 @@ async fn the_most_recent_definition_counts() {
         match seen.method.as_str() {
             "tools/list" => list(json!([tool])),
             _ if seen.header("mcp-param-zone").is_none() => refuse(-32020),
-            _ => Does::FromResult(text("ok")),
+            _ => Does::Result(text("ok")),
         }
     });
     client.list_tools().await.unwrap();
@@ -200,7 +200,7 @@ async fn the_most_recent_definition_counts() {
 }
 
 #[tokio::test]
-async fn a_mismatch_that_stays_is_reported_after_one_more_try() {
+async fn a_persistent_header_mismatch_is_returned_after_one_retry() {
     let (client, log) = mirroring(|seen| {
         if seen.method == "tools/list" {
             list(json!([]))
@@ -218,11 +218,17 @@ async fn a_mismatch_that_stays_is_reported_after_one_more_try() {
         client.call("sql", ()).await.unwrap_err().code(),
         Some(-32020)
     );
-    assert_eq!(log.len(), 1, "there are no headers to get right");
+    assert_eq!(
+        log.len(),
+        1,
+        "the call is not retried without mirrored headers"
+    );
 }
 
-/// A client that refuses what does not match its schema.
-fn strictly(behaviour: impl Fn(&Seen) -> Does + Send + Sync + 'static) -> (Client, Log) {
+/// Returns a client that requires valid output.
+fn requiring_valid_output(
+    behaviour: impl Fn(&Seen) -> Does + Send + Sync + 'static,
+) -> (Client, Log) {
     serving_with(|builder| builder.require_valid_output(true), behaviour)
 }
 
@@ -238,7 +244,7 @@ fn weather(seen: &Seen, output: JsonValue) -> Does {
 
 // spec: tools-21
 #[tokio::test]
-async fn structured_content_is_held_against_the_output_schema() {
+async fn structured_content_is_validated_against_the_output_schema() {
     let cases = [
         (
             json!({"content": [], "structuredContent": {"celsius": 20.5}}),
@@ -253,7 +259,7 @@ async fn structured_content_is_held_against_the_output_schema() {
         (json!({"content": [], "isError": true}), true),
     ];
     for (output, valid) in cases {
-        let (client, _) = strictly({
+        let (client, _) = requiring_valid_output({
             let output = output.clone();
             move |seen| weather(seen, output.clone())
         });
@@ -266,7 +272,8 @@ async fn structured_content_is_held_against_the_output_schema() {
             Ok(_) => assert!(valid, "{output}"),
             Err(error) => {
                 assert!(
-                    !valid && matches!(&error, ClientError::Schema { tool, .. } if tool == "w"),
+                    !valid
+                        && matches!(&error, ClientError::Response(ResponseError::OutputSchema { tool, .. }) if tool == "w"),
                     "{error}"
                 )
             }
@@ -283,7 +290,7 @@ async fn structured_content_is_held_against_the_output_schema() {
 
 // spec: tools-21, json-schema-06, json-schema-08
 #[tokio::test]
-async fn output_schemas_that_cannot_be_used_are_clear_errors() {
+async fn unusable_output_schemas_are_clear_errors() {
     for (schema, why) in [
         (
             json!({"$schema": "https://example.com/dialect"}),
@@ -295,7 +302,7 @@ async fn output_schemas_that_cannot_be_used_are_clear_errors() {
         ),
         (json!({"type": 12}), "cannot be used"),
     ] {
-        let (client, _) = strictly(move |seen| match seen.method.as_str() {
+        let (client, _) = requiring_valid_output(move |seen| match seen.method.as_str() {
             "tools/list" => list(
                 json!([{"name": "w", "inputSchema": {"type": "object"}, "outputSchema": schema}]),
             ),
@@ -308,14 +315,17 @@ async fn output_schemas_that_cannot_be_used_are_clear_errors() {
         );
         let error = client.call("w", ()).await.unwrap_err();
         assert!(
-            matches!(error, ClientError::Schema { .. }) && error.to_string().contains(why),
+            matches!(
+                error,
+                ClientError::Response(ResponseError::OutputSchema { .. })
+            ) && error.to_string().contains(why),
             "{error}"
         );
     }
 }
 
-async fn held_against(schema: JsonValue, content: JsonValue) -> Result<(), ClientError> {
-    let (client, _) = strictly(move |seen| match seen.method.as_str() {
+async fn validate(schema: JsonValue, content: JsonValue) -> Result<(), ClientError> {
+    let (client, _) = requiring_valid_output(move |seen| match seen.method.as_str() {
         "tools/list" => {
             list(json!([{"name": "w", "inputSchema": {"type": "object"}, "outputSchema": schema}]))
         }
@@ -327,27 +337,39 @@ async fn held_against(schema: JsonValue, content: JsonValue) -> Result<(), Clien
 
 // spec: tools-21, json-schema-01, json-schema-05
 #[tokio::test]
-async fn older_dialects_are_understood_and_none_means_2020_12() {
+async fn older_dialects_are_supported_and_the_default_is_2020_12() {
     let tuple = json!({"items": [{"type": "string"}], "additionalItems": false});
     for dialect in ["draft-04", "draft-06", "draft-07", "draft/2019-09"] {
         let mut schema = tuple.clone();
         schema["$schema"] = format!("http://json-schema.org/{dialect}/schema#").into();
-        held_against(schema.clone(), json!(["a"])).await.unwrap();
-        let error = held_against(schema, json!(["a", 1])).await.unwrap_err();
-        assert!(matches!(error, ClientError::Schema { .. }), "{error}");
+        validate(schema.clone(), json!(["a"])).await.unwrap();
+        let error = validate(schema, json!(["a", 1])).await.unwrap_err();
+        assert!(
+            matches!(
+                error,
+                ClientError::Response(ResponseError::OutputSchema { .. })
+            ),
+            "{error}"
+        );
     }
     let schema = json!({"prefixItems": [{"type": "string"}], "items": false});
-    held_against(schema.clone(), json!(["a"])).await.unwrap();
-    let error = held_against(schema, json!(["a", 1])).await.unwrap_err();
-    assert!(matches!(error, ClientError::Schema { .. }), "{error}");
-    held_against(json!({"type": "null"}), json!(null))
+    validate(schema.clone(), json!(["a"])).await.unwrap();
+    let error = validate(schema, json!(["a", 1])).await.unwrap_err();
+    assert!(
+        matches!(
+            error,
+            ClientError::Response(ResponseError::OutputSchema { .. })
+        ),
+        "{error}"
+    );
+    validate(json!({"type": "null"}), json!(null))
         .await
         .expect("null is content");
 }
 
 // spec: json-schema-13, json-schema-08
 #[tokio::test]
-async fn hostile_schemas_cost_an_error_and_nothing_else() {
+async fn hostile_schemas_are_refused_quickly() {
     let step = json!({"properties": {"a": {"$ref": "#"}}, "required": ["b"]});
     let deep = (0..100).fold(json!({}), |inner, _| json!({"a": inner}));
     for (schema, content, why) in [
@@ -373,19 +395,22 @@ async fn hostile_schemas_cost_an_error_and_nothing_else() {
             "256 KiB",
         ),
     ] {
-        let error = held_against(schema, content).await.unwrap_err();
+        let error = validate(schema, content).await.unwrap_err();
         assert!(
-            matches!(&error, ClientError::Schema { .. }) && error.to_string().contains(why),
+            matches!(
+                &error,
+                ClientError::Response(ResponseError::OutputSchema { .. })
+            ) && error.to_string().contains(why),
             "{why}: {error}"
         );
     }
 }
 
 #[tokio::test]
-async fn a_pattern_that_may_take_for_ever_leaves_the_content_unchecked() {
+async fn unsupported_patterns_skip_validation() {
     let schema = json!({"properties": {"mail": {"pattern": "^(?!\\.)a"}}, "required": ["mail"]});
     assert!(
-        held_against(schema, json!({"mail": "a@b.example"}))
+        validate(schema, json!({"mail": "a@b.example"}))
             .await
             .is_ok()
     );
@@ -407,7 +432,7 @@ async fn schemas_keep_every_keyword() {
 
 // spec: tools-13
 #[tokio::test(start_paused = true)]
-async fn only_a_caller_who_trusts_the_annotations_has_a_call_repeated() {
+async fn tool_calls_are_retried_only_with_retry_idempotent() {
     let behaviour = |seen: &Seen| match seen.method.as_str() {
         "tools/list" => list(json!([
             {"name": "put", "inputSchema": {"type": "object"}, "annotations": {"idempotentHint": true}},

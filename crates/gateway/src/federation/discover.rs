@@ -1,9 +1,9 @@
-//! What several servers can do as one.
+//! Merges the capabilities of all upstreams.
 
 use super::Federation;
-use super::extensions::relayed;
-use super::fan_out::{Part, first_error, merged_hint};
-use super::faults::MalformedParts;
+use super::extensions::retain_routable;
+use super::fan_out::{PartialAnswer, first_error, merged_hint};
+use super::malformed::MalformedParts;
 use crate::upstream::SEPARATOR;
 use carryall_proto::Call;
 use carryall_proto::validate::SUPPORTED_VERSIONS;
@@ -14,32 +14,32 @@ use carryall_types::{
 
 impl Federation {
     pub(super) async fn discover(&self, call: &Call) -> Result<RawJson, ErrorObject> {
-        let parts = self
-            .ask(
-                self.upstreams
-                    .iter()
-                    .map(|upstream| (upstream, call.clone()))
-                    .collect(),
-            )
-            .await;
+        let calls = self.upstreams.iter();
+        let calls = calls.map(|upstream| (upstream, call.clone())).collect();
+        let parts = self.fan_out(calls).await;
         let mut capabilities = ServerCapabilities::default();
         let mut instructions = String::new();
         let mut any = false;
         for (part, upstream) in parts.iter().zip(&self.upstreams) {
-            let Part::Result(result) = part else { continue };
-            let mut faults = MalformedParts::default();
-            let found = abilities(result, &mut faults);
-            faults.report(upstream.name(), call.method());
-            let Some(found) = found else { continue };
+            let PartialAnswer::Result(result) = part else {
+                continue;
+            };
+            let mut malformed = MalformedParts::default();
+            let server = DiscoveredServer::decode(result, &mut malformed);
+            malformed.report(upstream.name(), call.method());
+            let Some(server) = server else { continue };
             any = true;
-            unite(&mut capabilities, found.capabilities);
-            if let Some(text) = found.instructions {
-                introduce(&mut instructions, upstream.name(), &text);
+            merge_capabilities(&mut capabilities, server.capabilities);
+            if let Some(text) = server.instructions {
+                append_instructions(&mut instructions, upstream.name(), &text);
             }
         }
-        // What it offers is not known yet, and a client of an earlier revision asks once: the lists
-        // may have got it later.
-        if parts.iter().any(|part| matches!(part, Part::Late(_))) {
+        // What a late upstream offers is unknown, and a client of an earlier revision asks only
+        // once, so announce list changes for everything.
+        if parts
+            .iter()
+            .any(|part| matches!(part, PartialAnswer::Late(_)))
+        {
             any = true;
             capabilities.tools.get_or_insert_default().list_changed = Some(true);
             capabilities.prompts.get_or_insert_default().list_changed = Some(true);
@@ -48,7 +48,7 @@ impl Federation {
         if !any {
             return Err(first_error(parts, call.method()));
         }
-        let mut result = self.signed(merged_hint(call.method(), &parts));
+        let mut result = self.result_members(merged_hint(call.method(), &parts));
         let versions: Vec<JsonValue> = SUPPORTED_VERSIONS
             .iter()
             .map(|version| version.as_str().into())
@@ -65,62 +65,63 @@ impl Federation {
     }
 }
 
-/// What a server says of itself that is of use to a federation.
+/// The parts of a `server/discover` result that a federation uses.
 #[derive(Default)]
-struct Abilities {
+struct DiscoveredServer {
     capabilities: ServerCapabilities,
     instructions: Option<String>,
 }
 
-/// Reads a result of `server/discover`; `None` if it is no such result. What is malformed counts as
-/// not said: a server that declares one capability in a form that is not known can still be used
-/// for the others.
-fn abilities(result: &RawJson, faults: &mut MalformedParts) -> Option<Abilities> {
-    if let Ok(DiscoverResult {
-        capabilities,
-        instructions,
-        ..
-    }) = result.decode()
-    {
-        return Some(Abilities {
+impl DiscoveredServer {
+    /// Decodes a result of `server/discover`; `None` if it is something else. Malformed parts are
+    /// left out: a server with one malformed capability can still be used for the others.
+    fn decode(result: &RawJson, malformed: &mut MalformedParts) -> Option<Self> {
+        if let Ok(DiscoverResult {
             capabilities,
             instructions,
-        });
-    }
-    let Ok(JsonValue::Object(mut members)) = result.decode::<JsonValue>() else {
-        faults.add("result", "not an object");
-        return None;
-    };
-    let mut found = Abilities::default();
-    match members.remove("capabilities") {
-        Some(JsonValue::Object(mut declared)) => {
-            for name in ServerCapabilities::retain_readable(&mut declared) {
-                faults.add(
-                    format_args!("capabilities.{name}"),
-                    "not what this capability looks like",
-                );
-            }
-            found.capabilities = RawJson::from(&JsonValue::Object(declared))
-                .decode()
-                .unwrap_or_default();
+            ..
+        }) = result.decode()
+        {
+            return Some(Self {
+                capabilities,
+                instructions,
+            });
         }
-        // Without the supported versions either, nothing tells it from any other result.
-        None if !members.contains_key("supportedVersions") => {
-            faults.add("result", "not one of server/discover");
+        let Ok(JsonValue::Object(mut members)) = result.decode::<JsonValue>() else {
+            malformed.add("result", "not an object");
             return None;
+        };
+        let mut server = Self::default();
+        match members.remove("capabilities") {
+            Some(JsonValue::Object(mut declared)) => {
+                for name in ServerCapabilities::retain_readable(&mut declared) {
+                    malformed.add(
+                        format_args!("capabilities.{name}"),
+                        "not a valid value of this capability",
+                    );
+                }
+                server.capabilities = RawJson::from(&JsonValue::Object(declared))
+                    .decode()
+                    .unwrap_or_default();
+            }
+            // Without the supported versions either, it could be any other result.
+            None if !members.contains_key("supportedVersions") => {
+                malformed.add("result", "not one of server/discover");
+                return None;
+            }
+            _ => malformed.add("capabilities", "missing or not an object"),
         }
-        _ => faults.add("capabilities", "missing or not an object"),
+        match members.remove("instructions") {
+            Some(JsonValue::String(text)) => server.instructions = Some(text),
+            None | Some(JsonValue::Null) => {}
+            Some(_) => malformed.add("instructions", "not a string"),
+        }
+        Some(server)
     }
-    match members.remove("instructions") {
-        Some(JsonValue::String(text)) => found.instructions = Some(text),
-        None | Some(JsonValue::Null) => {}
-        Some(_) => faults.add("instructions", "not a string"),
-    }
-    Some(found)
 }
 
-/// What any of them can do, the whole can, as far as it can be routed.
-fn unite(all: &mut ServerCapabilities, one: ServerCapabilities) {
+/// Adds the capabilities of one upstream, as far as the gateway can route them.
+fn merge_capabilities(all: &mut ServerCapabilities, one: ServerCapabilities) {
     let either = |a: Option<bool>, b: Option<bool>| {
         (a == Some(true) || b == Some(true))
             .then_some(true)
@@ -141,7 +142,7 @@ fn unite(all: &mut ServerCapabilities, one: ServerCapabilities) {
         all.subscribe = either(all.subscribe, resources.subscribe);
     }
     if let Some(mut extensions) = one.extensions {
-        relayed(&mut extensions);
+        retain_routable(&mut extensions);
         for (id, settings) in extensions {
             all.extensions
                 .get_or_insert_default()
@@ -154,8 +155,9 @@ fn unite(all: &mut ServerCapabilities, one: ServerCapabilities) {
     all.logging = all.logging.take().or(one.logging);
 }
 
-/// Instructions speak of tools by their own names, so they need a word on the others.
-fn introduce(all: &mut String, upstream: &str, text: &str) {
+/// Appends the instructions of one upstream. They use the upstream's own names of tools, so the
+/// prefix is explained.
+fn append_instructions(all: &mut String, upstream: &str, text: &str) {
     if !all.is_empty() {
         all.push_str("\n\n");
     }

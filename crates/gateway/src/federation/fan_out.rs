@@ -1,7 +1,7 @@
-//! Asking several upstreams for one answer.
+//! Sends one call to several upstreams.
 
 use super::Federation;
-use crate::fault::GatewayError;
+use crate::error::GatewayError;
 use crate::upstream::Upstream;
 use carryall_proto::freshness::{CacheHint, may_cache};
 use carryall_proto::{BoxFuture, Call, Outcome, Printable, Reply, key};
@@ -9,59 +9,59 @@ use carryall_types::{ErrorObject, JsonObject, JsonValue, Method, RawJson, code};
 use futures_util::future::join_all;
 use tokio::time::timeout;
 
-/// What an upstream had to say.
-pub(super) enum Part {
-    /// Its result.
+/// The part of an answer that one upstream contributes.
+pub(super) enum PartialAnswer {
     Result(RawJson),
-    /// It does not have that at all.
-    Nothing,
-    /// It is left out of the answer.
-    LeftOut(ErrorObject),
-    /// It is left out, too, but may come yet: the upstream has not answered in time. Listeners are
-    /// told when it has.
+    /// The upstream does not support the method.
+    Unsupported,
+    /// The upstream failed and is left out.
+    Failed(ErrorObject),
+    /// The upstream has not answered in time and is left out. Subscribers are notified when it has.
     Late(ErrorObject),
 }
 
 impl Federation {
-    /// Asks each of `calls` of its upstream, all at once. A dead upstream, or one that takes too
-    /// long, costs the others nothing but that time.
-    pub(super) async fn ask(&self, calls: Vec<(&Upstream, Call)>) -> Vec<Part> {
-        join_all(
-            calls
-                .into_iter()
-                .map(|(upstream, call)| self.ask_one(upstream, call)),
-        )
-        .await
+    /// Sends each of `calls` to its upstream, all at once. A dead or slow upstream delays the others
+    /// by at most the fan-out timeout.
+    pub(super) async fn fan_out(&self, calls: Vec<(&Upstream, Call)>) -> Vec<PartialAnswer> {
+        let answers = calls
+            .into_iter()
+            .map(|(upstream, call)| self.partial_answer(upstream, call));
+        join_all(answers).await
     }
 
-    async fn ask_one(&self, upstream: &Upstream, call: Call) -> Part {
+    async fn partial_answer(&self, upstream: &Upstream, call: Call) -> PartialAnswer {
         let method = call.method().clone();
-        let asked = upstream.clone();
-        let mut part: BoxFuture<Outcome> = Box::pin(async move {
-            match asked.exchange(call).await {
-                Ok(reply) => outcome(reply).await,
-                Err(fault) => Outcome::Error(fault.to_error()),
+        let called = upstream.clone();
+        let mut answer: BoxFuture<Outcome> = Box::pin(async move {
+            match called.exchange(call).await {
+                Ok(reply) => final_outcome(reply).await,
+                Err(error) => Outcome::Error(error.to_error()),
             }
         });
-        let Ok(outcome) = timeout(self.patience, &mut part).await else {
-            let error = GatewayError::Timeout(self.patience).to_error();
-            tracing::warn!(upstream = upstream.name(), %method, within = ?self.patience, "upstream left out: no answer yet");
-            self.late.add(upstream.name(), &method, part);
-            return Part::Late(error);
+        let Ok(outcome) = timeout(self.timeout, &mut answer).await else {
+            let error = GatewayError::Timeout(self.timeout).to_error();
+            tracing::warn!(upstream = upstream.name(), %method, timeout = ?self.timeout, "upstream left out: no answer yet");
+            self.late_answers.add(upstream.name(), &method, answer);
+            return PartialAnswer::Late(error);
         };
         let error = match outcome {
-            Outcome::Result(result) if is_complete(&result) => return Part::Result(result),
+            Outcome::Result(result) if is_complete(&result) => {
+                return PartialAnswer::Result(result);
+            }
             Outcome::Result(_) => ErrorObject::internal(),
-            Outcome::Error(error) if error.code == code::METHOD_NOT_FOUND => return Part::Nothing,
+            Outcome::Error(error) if error.code == code::METHOD_NOT_FOUND => {
+                return PartialAnswer::Unsupported;
+            }
             Outcome::Error(error) => error,
         };
         let (name, code) = (upstream.name(), error.code);
         tracing::warn!(upstream = name, %method, code, message = %Printable(&error.message), "upstream left out of the answer");
-        Part::LeftOut(error)
+        PartialAnswer::Failed(error)
     }
 
-    /// The members that every result of the federation itself has.
-    pub(super) fn signed(&self, cache: CacheHint) -> JsonObject {
+    /// Returns the members that every merged result has.
+    pub(super) fn result_members(&self, cache: CacheHint) -> JsonObject {
         let info = serde_json::to_value(&self.info).unwrap_or_default();
         let scope = if cache.public { "public" } else { "private" };
         JsonObject::from_iter([
@@ -76,25 +76,25 @@ impl Federation {
     }
 }
 
-/// What all parts together allow (`server/utilities/caching`): the shortest time, and public only
-/// if all of it is. An answer without one of its parts is stale at once, so that it is asked for
-/// again when that upstream is back.
-pub(super) fn merged_hint(method: &Method, parts: &[Part]) -> CacheHint {
+/// Merges the cache hints of all parts (`server/utilities/caching`): the shortest lifetime, and
+/// public only if all are. An incomplete answer is stale at once, so that it is requested again when
+/// the missing upstream is back.
+pub(super) fn merged_hint(method: &Method, parts: &[PartialAnswer]) -> CacheHint {
     let hints = parts.iter().filter_map(|part| match part {
-        Part::Result(result) => {
+        PartialAnswer::Result(result) => {
             Some(may_cache(method.as_str(), false, result).unwrap_or(UNCACHEABLE))
         }
-        Part::LeftOut(_) | Part::Late(_) => Some(CacheHint {
+        PartialAnswer::Failed(_) | PartialAnswer::Late(_) => Some(CacheHint {
             ttl_ms: 0,
             public: true,
         }),
-        Part::Nothing => None,
+        PartialAnswer::Unsupported => None,
     });
-    let shared = |a: CacheHint, b: CacheHint| CacheHint {
+    let merge = |a: CacheHint, b: CacheHint| CacheHint {
         ttl_ms: a.ttl_ms.min(b.ttl_ms),
         public: a.public && b.public,
     };
-    hints.reduce(shared).unwrap_or(UNCACHEABLE)
+    hints.reduce(merge).unwrap_or(UNCACHEABLE)
 }
 
 const UNCACHEABLE: CacheHint = CacheHint {
@@ -102,18 +102,18 @@ const UNCACHEABLE: CacheHint = CacheHint {
     public: false,
 };
 
-/// The error to answer with when no part has a result.
-pub(super) fn first_error(parts: Vec<Part>, method: &Method) -> ErrorObject {
+/// Returns the error to answer with if no part has a result.
+pub(super) fn first_error(parts: Vec<PartialAnswer>, method: &Method) -> ErrorObject {
     let error = parts.into_iter().find_map(|part| match part {
-        Part::LeftOut(error) | Part::Late(error) => Some(error),
-        Part::Result(_) | Part::Nothing => None,
+        PartialAnswer::Failed(error) | PartialAnswer::Late(error) => Some(error),
+        PartialAnswer::Result(_) | PartialAnswer::Unsupported => None,
     });
     error.unwrap_or_else(|| ErrorObject::method_not_found(method.as_str()))
 }
 
-/// The response of a reply. Notifications of a part are of no use to anybody: progress of one would
-/// be taken for that of the whole.
-async fn outcome(reply: Reply) -> Outcome {
+/// Returns the outcome of a reply. Notifications are dropped: the progress of one part would be
+/// taken for that of the whole.
+async fn final_outcome(reply: Reply) -> Outcome {
     match reply.into_response().await {
         Ok(response) => response.outcome,
         Err(_) => Outcome::Error(ErrorObject::internal()),
@@ -122,11 +122,11 @@ async fn outcome(reply: Reply) -> Outcome {
 
 fn is_complete(result: &RawJson) -> bool {
     #[derive(serde::Deserialize)]
-    struct Kind {
+    struct ResultTypeField {
         #[serde(rename = "resultType", default)]
-        kind: Option<String>,
+        result_type: Option<String>,
     }
     result
-        .decode::<Kind>()
-        .is_ok_and(|of| of.kind.is_none_or(|kind| kind == "complete"))
+        .decode::<ResultTypeField>()
+        .is_ok_and(|field| field.result_type.is_none_or(|name| name == "complete"))
 }

@@ -1,108 +1,117 @@
-//! Fetches what the upstreams list, for URIs that nobody is known to claim.
+//! Refreshes the resource index from the lists of the upstreams.
 
 use super::Federation;
-use super::fan_out::Part;
-use super::resource_index::{Kind, Listing};
+use super::fan_out::PartialAnswer;
+use super::resource_index::{EntryKind, ListedResources};
+use crate::error::GatewayError;
+use crate::page_budget::{NextPage, PageBudget};
 use crate::upstream::Upstream;
-use crate::walk::{NextPage, PageBudget};
 use carryall_proto::{Call, Params, ParamsWriter};
 use carryall_types::{ErrorObject, Method, RawJson};
 use futures_util::future::join_all;
 use serde::Deserialize;
+use tokio::time::timeout;
 
-/// Pages of one list that are read. Enough for the largest listing that the index takes at a page
-/// size of 128.
+/// The most pages of one list: enough for the largest list that the index takes at a page size of
+/// 128.
 const MAX_PAGES: usize = 64;
 
 impl Federation {
-    /// Lists the resources of the upstreams whose listings are missing or old, on behalf of the
-    /// caller of `call`. Concurrent callers wait for one refresh. Dropping the future leaves the
-    /// index as it was.
+    /// Lists the resources of the upstreams whose entries are missing or old, on behalf of the
+    /// caller of `call`. Concurrent callers share one refresh. Dropping the future leaves the index
+    /// unchanged.
     pub(super) async fn refresh_resources(&self, call: &Call) {
         let _refreshing = self.resources.refreshing.lock().await;
-        let fetches = self.resources.due().into_iter().map(|at| async move {
-            let upstream = &self.upstreams[at];
-            let listed = tokio::time::timeout(self.patience, self.listing(upstream, call)).await;
-            let listed = listed.unwrap_or_else(|_| {
-                Err(crate::fault::GatewayError::Timeout(self.patience).to_error())
-            });
-            self.resources.set(at, listed);
+        let refreshes = self.resources.due().into_iter().map(|position| async move {
+            let upstream = &self.upstreams[position];
+            let listed = timeout(self.timeout, self.list_resources(upstream, call))
+                .await
+                .unwrap_or_else(|_| Err(GatewayError::Timeout(self.timeout).to_error()));
+            self.resources.set(position, listed);
         });
-        join_all(fetches).await;
+        join_all(refreshes).await;
     }
 
-    /// All that one upstream lists.
-    async fn listing(&self, upstream: &Upstream, call: &Call) -> Result<Listing, ErrorObject> {
-        let mut listing = Listing::default();
-        let mut walk = PageBudget::new(MAX_PAGES);
-        for (kind, list) in [
-            (Kind::Resource, Method::ResourcesList),
-            (Kind::Template, Method::ResourcesTemplatesList),
-        ] {
+    /// Lists the resources and templates of one upstream.
+    async fn list_resources(
+        &self,
+        upstream: &Upstream,
+        call: &Call,
+    ) -> Result<ListedResources, ErrorObject> {
+        let mut listed = ListedResources::default();
+        let mut budget = PageBudget::new(MAX_PAGES);
+        for kind in [EntryKind::Resource, EntryKind::Template] {
+            let list = list_method(kind);
             let mut cursor = None;
-            walk.next_list();
+            budget.start_list();
             loop {
                 let page = page_call(call, list.clone(), cursor.as_ref());
-                let result = match self.ask(vec![(upstream, page)]).await.pop() {
-                    Some(Part::Result(result)) => result,
-                    Some(Part::LeftOut(error) | Part::Late(error)) => return Err(error),
-                    // It has no such list.
-                    Some(Part::Nothing) | None => break,
+                let result = match self.fan_out(vec![(upstream, page)]).await.pop() {
+                    Some(PartialAnswer::Result(result)) => result,
+                    Some(PartialAnswer::Failed(error) | PartialAnswer::Late(error)) => {
+                        return Err(error);
+                    }
+                    Some(PartialAnswer::Unsupported) | None => break,
                 };
-                uris(kind, &result)
-                    .iter()
-                    .for_each(|uri| listing.add(kind, uri));
-                match walk.onward(&result) {
-                    NextPage::To(next) if !listing.is_full() => cursor = Some(next),
-                    NextPage::To(_) | NextPage::Done => break,
-                    NextPage::Stopped(limit) => {
+                for uri in uris(kind, &result) {
+                    listed.add(kind, &uri);
+                }
+                match budget.after(&result) {
+                    NextPage::Cursor(next) if !listed.is_full() => cursor = Some(next),
+                    NextPage::Cursor(_) | NextPage::End => break,
+                    NextPage::LimitReached(limit) => {
                         let name = upstream.name();
-                        tracing::warn!(upstream = name, method = %list, limit, "list is longer than is read of it");
+                        tracing::warn!(upstream = name, method = %list, limit, "the list exceeds a limit; further entries are not indexed");
                         break;
                     }
                 }
             }
         }
-        Ok(listing)
+        Ok(listed)
     }
 }
 
-/// A request for one page in the name of whoever makes `call`.
+fn list_method(kind: EntryKind) -> Method {
+    match kind {
+        EntryKind::Resource => Method::ResourcesList,
+        EntryKind::Template => Method::ResourcesTemplatesList,
+    }
+}
+
+/// Returns a request for one page on behalf of the caller of `call`.
 fn page_call(call: &Call, list: Method, cursor: Option<&String>) -> Call {
     let mut params = ParamsWriter::new();
     if let Some(cursor) = cursor {
-        // A string can always be written.
+        // Serialising a string cannot fail.
         let _ = params.put("cursor", cursor);
     }
     call.derive(call.id().clone(), list, params.finish())
 }
 
-/// The URIs on a page. Entries without one have none to index.
-fn uris(kind: Kind, result: &RawJson) -> Vec<String> {
+/// Returns the URIs or templates on a page. Entries without one are left out.
+fn uris(kind: EntryKind, result: &RawJson) -> Vec<String> {
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]
-    struct Entry {
+    struct UriFields {
         uri: Option<String>,
         uri_template: Option<String>,
     }
     let Ok(members) = Params::parse(result.clone()) else {
         return Vec::new();
     };
-    let list = if kind == Kind::Resource {
-        "resources"
-    } else {
-        "resourceTemplates"
+    let list = match kind {
+        EntryKind::Resource => "resources",
+        EntryKind::Template => "resourceTemplates",
     };
     let entries: Vec<RawJson> = members
         .get(list)
         .and_then(|list| list.decode().ok())
         .unwrap_or_default();
     let uri = |entry: RawJson| {
-        let entry: Entry = entry.decode().ok()?;
-        if kind == Kind::Resource {
-            entry.uri
-        } else {
-            entry.uri_template
+        let fields: UriFields = entry.decode().ok()?;
+        match kind {
+            EntryKind::Resource => fields.uri,
+            EntryKind::Template => fields.uri_template,
         }
     };
     entries.into_iter().filter_map(uri).collect()

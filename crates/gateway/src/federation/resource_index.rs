@@ -1,8 +1,8 @@
 //! Maps resource URIs to the upstreams that list them.
 //!
-//! A URI is only ever sent to an upstream that claims it, by listing the URI itself or a template
-//! that it fits. Offering it to all of them would tell each what the others hold, and an upstream
-//! that answers everything would answer for all.
+//! A URI is only sent to upstreams that claim it, by listing the URI itself or a template that it
+//! matches. Sending it to all would reveal to each what the others have, and an upstream that
+//! answers everything would answer for all.
 
 use carryall_proto::sync::Mutex;
 use carryall_types::ErrorObject;
@@ -11,57 +11,57 @@ use std::sync::MutexGuard;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// Bounds for each upstream, so that a long list of one cannot displace the entries of another.
+/// The bounds for each upstream, so that a long list of one cannot displace entries of another.
 const MAX_URIS: usize = 8 * 1024;
 const MAX_TEMPLATES: usize = 256;
 const MAX_SCHEMES: usize = 64;
 const MAX_BYTES: usize = 1024 * 1024;
-/// Longer URIs and templates are not indexed.
+/// The longest URI or template that is indexed, in bytes.
 const MAX_URI: usize = 2048;
 
-/// A complete listing is not fetched again before this time has passed, whatever URIs callers make
-/// up.
-const FRESH: Duration = Duration::from_secs(10);
-/// The same for an upstream that could not be listed.
-const RETRY: Duration = Duration::from_secs(1);
+/// The least time between two listings of an upstream, whatever URIs callers request.
+const MIN_AGE: Duration = Duration::from_secs(10);
+/// The same after a listing that failed.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
 
-/// Schemes that belong to no particular server, so that listing one such URI claims no other.
+/// Schemes that many servers use, so that listing one such URI claims no other.
 const GENERIC_SCHEMES: [&str; 6] = ["http", "https", "file", "data", "urn", "about"];
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
-    /// A URI as it stands.
+pub(super) enum EntryKind {
+    /// A URI.
     Resource,
-    /// A template (RFC 6570).
+    /// A URI template (RFC 6570).
     Template,
 }
 
-/// What each upstream lists. Upstreams are named by their position in the federation.
+/// The resources that each upstream lists. Upstreams are identified by their position.
 #[derive(Debug)]
 pub(super) struct ResourceIndex {
-    listings: Mutex<Vec<Listing>>,
-    /// Held while lists are fetched, so that concurrent misses fetch them once.
+    upstreams: Mutex<Vec<ListedResources>>,
+    /// Locked while lists are fetched, so that concurrent misses fetch them once.
     pub(super) refreshing: tokio::sync::Mutex<()>,
 }
 
+/// The resources of one upstream.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Listing {
+pub(super) struct ListedResources {
     uris: HashSet<Box<str>>,
     templates: Vec<Box<str>>,
     schemes: HashSet<Box<str>>,
     bytes: usize,
-    status: Status,
+    status: ListingStatus,
 }
 
 #[derive(Clone, Debug, Default)]
-enum Status {
-    /// Nothing, or only the pages that callers happened to list.
+enum ListingStatus {
+    /// Only pages that callers happened to list.
     #[default]
     Partial,
     Complete {
         since: Instant,
     },
-    /// The upstream could not be listed. What was known of it before still holds.
+    /// The last listing failed; earlier entries are kept.
     Failed {
         since: Instant,
         error: ErrorObject,
@@ -71,20 +71,20 @@ enum Status {
 impl ResourceIndex {
     pub(super) fn new(upstreams: usize) -> Self {
         Self {
-            listings: Mutex::new(vec![Listing::default(); upstreams]),
+            upstreams: Mutex::new(vec![ListedResources::default(); upstreams]),
             refreshing: tokio::sync::Mutex::default(),
         }
     }
 
-    /// Adds an entry of a list that a caller asked for.
-    pub(super) fn add(&self, upstream: usize, kind: Kind, uri: &str) {
+    /// Adds an entry that a caller listed.
+    pub(super) fn add(&self, upstream: usize, kind: EntryKind, uri: &str) {
         if let Some(listing) = self.lock().get_mut(upstream) {
             listing.add(kind, uri);
         }
     }
 
-    /// Sets what an upstream lists. After an error its earlier entries stay.
-    pub(super) fn set(&self, upstream: usize, listed: Result<Listing, ErrorObject>) {
+    /// Replaces the entries of an upstream. After an error its earlier entries are kept.
+    pub(super) fn set(&self, upstream: usize, listed: Result<ListedResources, ErrorObject>) {
         let since = Instant::now();
         let mut listings = self.lock();
         let Some(listing) = listings.get_mut(upstream) else {
@@ -92,53 +92,52 @@ impl ResourceIndex {
         };
         match listed {
             Ok(listed) => {
-                *listing = Listing {
-                    status: Status::Complete { since },
+                *listing = ListedResources {
+                    status: ListingStatus::Complete { since },
                     ..listed
                 }
             }
-            Err(error) => listing.status = Status::Failed { since, error },
+            Err(error) => listing.status = ListingStatus::Failed { since, error },
         }
     }
 
-    /// The upstreams whose listings are missing or old enough to be fetched again.
+    /// Returns the upstreams that are to be listed, because their entries are incomplete or old.
     pub(super) fn due(&self) -> Vec<usize> {
-        let is_due = |listing: &Listing| match &listing.status {
-            Status::Partial => true,
-            Status::Complete { since } => since.elapsed() >= FRESH,
-            Status::Failed { since, .. } => since.elapsed() >= RETRY,
+        let is_due = |listing: &ListedResources| match &listing.status {
+            ListingStatus::Partial => true,
+            ListingStatus::Complete { since } => since.elapsed() >= MIN_AGE,
+            ListingStatus::Failed { since, .. } => since.elapsed() >= RETRY_AFTER,
         };
         self.lock()
             .iter()
             .enumerate()
             .filter(|(_, listing)| is_due(listing))
-            .map(|(at, _)| at)
+            .map(|(position, _)| position)
             .collect()
     }
 
-    /// The upstreams that claim `uri`, or list it as a template: the exact entries first, in the
-    /// order of the upstreams, then those whose templates it fits, the most specific template
-    /// first.
+    /// Returns the upstreams that claim `uri`, which may also be a template: first those that list
+    /// it, in order, then those with a matching template, the most specific template first.
     pub(super) fn claims(&self, uri: &str) -> Vec<usize> {
         let listings = self.lock();
         let mut claims: Vec<(usize, Specificity)> = listings
             .iter()
             .enumerate()
-            .filter_map(|(at, listing)| Some((at, listing.claim(uri)?)))
+            .filter_map(|(position, listing)| Some((position, listing.claim(uri)?)))
             .collect();
-        // Stable: among equals the order of the upstreams decides, which is the operator's.
+        // The sort is stable: equal claims keep the configured order.
         claims.sort_by_key(|(_, specificity)| std::cmp::Reverse(*specificity));
-        claims.into_iter().map(|(at, _)| at).collect()
+        claims.into_iter().map(|(position, _)| position).collect()
     }
 
-    /// The upstream whose own scheme the URI has: the only one that lists anything of that scheme.
-    /// `None` while any upstream is not listed, since that one might list it too.
+    /// Returns the upstream that alone lists URIs of the same scheme. `None` while any upstream is
+    /// not completely listed, since it might use the scheme too.
     pub(super) fn owner_of_scheme(&self, uri: &str) -> Option<usize> {
         let scheme = scheme(uri).filter(|scheme| !GENERIC_SCHEMES.contains(&&**scheme))?;
         let listings = self.lock();
         if !listings
             .iter()
-            .all(|listing| matches!(listing.status, Status::Complete { .. }))
+            .all(|listing| matches!(listing.status, ListingStatus::Complete { .. }))
         {
             return None;
         }
@@ -147,45 +146,45 @@ impl ResourceIndex {
             .enumerate()
             .filter(|(_, listing)| listing.schemes.contains(&*scheme));
         match (owners.next(), owners.next()) {
-            (Some((at, _)), None) => Some(at),
+            (Some((position, _)), None) => Some(position),
             _ => None,
         }
     }
 
-    /// Why an upstream could not be listed, if there is one: it may be the one that has what nobody
-    /// else claims.
+    /// Returns the error of an upstream whose listing failed, if any. That upstream may have what no
+    /// other claims.
     pub(super) fn failure(&self) -> Option<ErrorObject> {
         self.lock()
             .iter()
             .find_map(|listing| match &listing.status {
-                Status::Failed { error, .. } => Some(error.clone()),
-                Status::Partial | Status::Complete { .. } => None,
+                ListingStatus::Failed { error, .. } => Some(error.clone()),
+                ListingStatus::Partial | ListingStatus::Complete { .. } => None,
             })
     }
 
-    fn lock(&self) -> MutexGuard<'_, Vec<Listing>> {
-        self.listings.lock()
+    fn lock(&self) -> MutexGuard<'_, Vec<ListedResources>> {
+        self.upstreams.lock()
     }
 }
 
-/// How closely an upstream's entry describes a URI.
+/// How specifically an entry describes a URI.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Specificity {
-    /// By a template with this much literal text before its first expression, and in all.
+    /// A template with this much literal text, in bytes, before its first expression and in all.
     Template(usize, usize),
     Exact,
 }
 
-impl Listing {
-    pub(super) fn add(&mut self, kind: Kind, uri: &str) {
+impl ListedResources {
+    pub(super) fn add(&mut self, kind: EntryKind, uri: &str) {
         if uri.len() > MAX_URI || self.bytes.saturating_add(uri.len()) > MAX_BYTES {
             return;
         }
         let added = match kind {
-            Kind::Resource => self.uris.len() < MAX_URIS && self.uris.insert(uri.into()),
-            Kind::Template if self.templates.len() >= MAX_TEMPLATES => false,
-            Kind::Template if self.templates.iter().any(|known| **known == *uri) => false,
-            Kind::Template => {
+            EntryKind::Resource => self.uris.len() < MAX_URIS && self.uris.insert(uri.into()),
+            EntryKind::Template if self.templates.len() >= MAX_TEMPLATES => false,
+            EntryKind::Template if self.templates.iter().any(|known| **known == *uri) => false,
+            EntryKind::Template => {
                 self.templates.push(uri.into());
                 true
             }
@@ -201,7 +200,7 @@ impl Listing {
         }
     }
 
-    /// Whether nothing more is taken up, so that further pages need not be fetched.
+    /// Returns whether a bound is reached, so that further pages need not be fetched.
     pub(super) fn is_full(&self) -> bool {
         self.bytes >= MAX_BYTES
             || (self.uris.len() >= MAX_URIS && self.templates.len() >= MAX_TEMPLATES)
@@ -213,18 +212,17 @@ impl Listing {
         }
         self.templates
             .iter()
-            .filter_map(|template| fits(template, uri))
+            .filter_map(|template| match_template(template, uri))
             .max()
     }
 }
 
-/// Whether a URI may be an expansion of a template: all literal text occurs in it, in order. What
-/// stands for the expressions is not looked at, because servers differ in what they let expressions
-/// match; the upstream decides.
+/// Returns how specifically a template describes a URI; `None` if the URI cannot be an expansion of
+/// it. All literal text must occur in order. The text of expressions is not checked, because servers
+/// differ in what they allow there.
 ///
-/// A template without a literal scheme, such as `{+uri}`, claims the URIs of everybody and so
-/// claims none here.
-fn fits(template: &str, uri: &str) -> Option<Specificity> {
+/// A template without a literal scheme, such as `{+uri}`, would claim all URIs and so claims none.
+fn match_template(template: &str, uri: &str) -> Option<Specificity> {
     let (prefix, mut rest) = template.split_once('{')?;
     scheme(prefix)?;
     let mut tail = uri.strip_prefix(prefix)?;
@@ -246,7 +244,7 @@ fn fits(template: &str, uri: &str) -> Option<Specificity> {
     }
 }
 
-/// The scheme of a URI in lower case (RFC 3986, section 3.1).
+/// Returns the scheme of a URI in lower case (RFC 3986, section 3.1).
 fn scheme(uri: &str) -> Option<Box<str>> {
     let (scheme, _) = uri.split_once(':')?;
     let valid = scheme.starts_with(|c: char| c.is_ascii_alphabetic())
@@ -260,15 +258,15 @@ fn scheme(uri: &str) -> Option<Box<str>> {
 mod tests {
     use super::*;
 
-    fn listing(entries: &[(Kind, &str)]) -> Listing {
-        let mut listing = Listing::default();
+    fn listing(entries: &[(EntryKind, &str)]) -> ListedResources {
+        let mut listing = ListedResources::default();
         entries
             .iter()
             .for_each(|(kind, uri)| listing.add(*kind, uri));
         listing
     }
 
-    fn index(upstreams: &[&[(Kind, &str)]]) -> ResourceIndex {
+    fn index(upstreams: &[&[(EntryKind, &str)]]) -> ResourceIndex {
         let index = ResourceIndex::new(upstreams.len());
         upstreams
             .iter()
@@ -277,11 +275,11 @@ mod tests {
         index
     }
 
-    const R: Kind = Kind::Resource;
-    const T: Kind = Kind::Template;
+    const R: EntryKind = EntryKind::Resource;
+    const T: EntryKind = EntryKind::Template;
 
     #[tokio::test]
-    async fn an_exact_entry_comes_first_and_then_the_most_specific_template() {
+    async fn exact_entries_precede_templates_and_specific_templates_general_ones() {
         let index = index(&[
             &[(T, "file:///{path}")],
             &[(T, "file:///logs/{day}")],
@@ -300,7 +298,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn of_upstreams_with_equal_claims_the_first_configured_one_comes_first() {
+    async fn equal_claims_keep_the_configured_order() {
         let index = ResourceIndex::new(2);
         index.add(1, R, "a:x");
         index.add(0, R, "a:x");
@@ -308,7 +306,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_template_for_everything_claims_nothing() {
+    async fn a_template_without_a_scheme_claims_nothing() {
         let index = index(&[
             &[(T, "{+uri}"), (T, "{scheme}://{+rest}"), (T, "x{+rest}")],
             &[(R, "b:1")],
@@ -319,7 +317,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_scheme_belongs_to_the_only_upstream_that_lists_it() {
+    async fn a_scheme_belongs_to_the_only_upstream_that_uses_it() {
         let index = index(&[
             &[(R, "Notes:1"), (R, "https://a/1"), (R, "both:1")],
             &[(T, "both:{x}")],
@@ -330,18 +328,18 @@ mod tests {
         assert_eq!(
             index.owner_of_scheme("https://a/2"),
             None,
-            "anybody may list web pages"
+            "a generic scheme"
         );
         index.set(2, Err(ErrorObject::internal()));
         assert_eq!(
             index.owner_of_scheme("notes:other"),
             None,
-            "the one that is not listed may have it as well"
+            "an upstream that is not listed may use it too"
         );
     }
 
     #[tokio::test]
-    async fn one_upstream_cannot_displace_the_entries_of_another() {
+    async fn bounds_apply_to_each_upstream() {
         let index = index(&[&[(R, "a:1")], &[]]);
         for number in 0..MAX_URIS + 10 {
             index.add(1, R, &format!("b:{number}"));
@@ -350,7 +348,7 @@ mod tests {
         index.add(1, R, &format!("d:{}", "x".repeat(MAX_URI)));
         assert_eq!(index.claims("a:1"), [0]);
         let listings = index.lock();
-        let Listing {
+        let ListedResources {
             uris,
             templates,
             schemes,
@@ -365,21 +363,21 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn lists_are_fetched_again_when_they_are_old() {
+    async fn upstreams_are_due_when_their_entries_are_old() {
         let index = ResourceIndex::new(2);
         assert_eq!(index.due(), [0, 1]);
-        index.set(0, Ok(Listing::default()));
+        index.set(0, Ok(ListedResources::default()));
         index.set(1, Err(ErrorObject::internal()));
         assert!(index.due().is_empty());
-        tokio::time::advance(RETRY).await;
+        tokio::time::advance(RETRY_AFTER).await;
         assert_eq!(index.due(), [1]);
-        tokio::time::advance(FRESH).await;
+        tokio::time::advance(MIN_AGE).await;
         assert_eq!(index.due(), [0, 1]);
     }
 
     #[test]
-    fn literal_text_of_a_template_occurs_in_order() {
-        let fits = |template: &str, uri: &str| fits(template, uri).is_some();
+    fn literal_text_of_a_template_must_occur_in_order() {
+        let matches = |template: &str, uri: &str| match_template(template, uri).is_some();
         for (template, uri) in [
             ("a:{x}", "a:"),
             ("a:{x}", "a:1/2"),
@@ -388,7 +386,7 @@ mod tests {
             ("a:x{?q,r}", "a:x"),
             ("a:{x}{y}", "a:1"),
         ] {
-            assert!(fits(template, uri), "{template} {uri}");
+            assert!(matches(template, uri), "{template} {uri}");
         }
         for (template, uri) in [
             ("a:{x}/b/{y}", "a:1/c/2"),
@@ -397,7 +395,7 @@ mod tests {
             ("a:{x", "a:1"),
             ("a:b{x}b", "a:b"),
         ] {
-            assert!(!fits(template, uri), "{template} {uri}");
+            assert!(!matches(template, uri), "{template} {uri}");
         }
     }
 }

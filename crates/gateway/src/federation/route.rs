@@ -1,4 +1,4 @@
-//! Calls that go to one upstream of several.
+//! Routes calls to one of several upstreams.
 
 use super::Federation;
 use crate::upstream::{SEPARATOR, Upstream, split};
@@ -6,11 +6,11 @@ use carryall_proto::{Call, Outcome, Reply};
 use carryall_types::{ErrorObject, JsonObject, JsonValue, Method, RawJson, code};
 
 impl Federation {
-    /// `tools/call` and `prompts/get`: the name says where to, and is all that is rewritten. The
-    /// transport mirrors it into `Mcp-Name` anew
+    /// Routes `tools/call` and `prompts/get` by the prefix of the name, the only member that is
+    /// rewritten. The transport mirrors the new name into `Mcp-Name`
     /// (`basic/transports/streamable-http#request-metadata`).
     pub(super) async fn by_name(&self, mut call: Call) -> Result<Reply, ErrorObject> {
-        let what = if *call.method() == Method::ToolsCall {
+        let kind = if *call.method() == Method::ToolsCall {
             "tool"
         } else {
             "prompt"
@@ -19,22 +19,19 @@ impl Federation {
             .name()
             .map(str::to_owned)
             .ok_or_else(|| ErrorObject::invalid_params("\"name\" must be a string"))?;
-        let (upstream, name) = self.resolve(what, &name)?;
+        let (upstream, name) = self.resolve(kind, &name)?;
         call.set_param("name", &RawJson::from(&JsonValue::from(name)));
-        upstream
-            .exchange(call)
-            .await
-            .map_err(|fault| fault.to_error())
+        exchange(upstream, call).await
     }
 
-    /// `resources/read`: the URI says nothing about where to; lists do.
+    /// Routes `resources/read` by the index of listed resources.
     pub(super) async fn read(&self, call: Call) -> Result<Reply, ErrorObject> {
         let uri = call.name().map(str::to_owned);
         let uri = uri.ok_or_else(|| ErrorObject::invalid_params("\"uri\" must be a string"))?;
         self.by_uri(&uri, call, "Resource not found").await
     }
 
-    /// `completion/complete`: where the prompt or template is.
+    /// Routes `completion/complete` to the upstream of the prompt or template.
     pub(super) async fn complete(&self, mut call: Call) -> Result<Reply, ErrorObject> {
         let reference: Option<JsonObject> = call
             .params()
@@ -53,10 +50,7 @@ impl Federation {
                 let (upstream, name) = self.resolve("prompt", &name)?;
                 reference.insert("name".into(), name.into());
                 call.set_param("ref", &RawJson::from(&JsonValue::Object(reference)));
-                upstream
-                    .exchange(call)
-                    .await
-                    .map_err(|fault| fault.to_error())
+                exchange(upstream, call).await
             }
             (Some("ref/resource"), _, Some(uri)) => {
                 self.by_uri(&uri, call, "Resource template not found").await
@@ -67,27 +61,28 @@ impl Federation {
         }
     }
 
-    fn resolve<'a>(&self, what: &str, name: &'a str) -> Result<(&Upstream, &'a str), ErrorObject> {
-        let found = split(name).and_then(|(upstream, rest)| Some((self.upstream(upstream)?, rest)));
-        found.ok_or_else(|| {
-            let names: Vec<_> = self
+    /// Splits a prefixed name into its upstream and the upstream's own name.
+    fn resolve<'a>(&self, kind: &str, name: &'a str) -> Result<(&Upstream, &'a str), ErrorObject> {
+        let resolved =
+            split(name).and_then(|(upstream, rest)| Some((self.upstream(upstream)?, rest)));
+        resolved.ok_or_else(|| {
+            let prefixes: Vec<_> = self
                 .upstreams
                 .iter()
                 .map(|upstream| format!("{}{SEPARATOR}", upstream.name()))
                 .collect();
             ErrorObject::invalid_params(format!(
-                "Unknown {what}: {name:?} begins with none of {}",
-                names.join(", ")
+                "Unknown {kind}: {name:?} begins with none of {}",
+                prefixes.join(", ")
             ))
         })
     }
 
-    /// Asks the upstreams that claim the URI, the closest claim first, until one has it. All of
-    /// this may be repeated without harm. If nobody claims it, or those who do say that they do not
-    /// have it, the lists are fetched again, unless that was done just now. An upstream that does
-    /// not claim it is never asked.
+    /// Sends a call to the upstreams that claim `uri`, the closest match first, until one knows it;
+    /// such calls only read, so that is safe. If none claims it, or none knows it, the resources
+    /// are listed again, unless that was done recently. Other upstreams never receive the URI.
     async fn by_uri(&self, uri: &str, call: Call, not_found: &str) -> Result<Reply, ErrorObject> {
-        let (mut asked, mut unknown) = (Vec::new(), None);
+        let (mut tried, mut unknown) = (Vec::new(), None);
         for refreshed in [false, true] {
             if refreshed {
                 self.refresh_resources(&call).await;
@@ -96,22 +91,19 @@ impl Federation {
             if claims.is_empty() && refreshed {
                 claims.extend(self.resources.owner_of_scheme(uri));
             }
-            for at in claims {
-                if asked.contains(&at) {
+            for position in claims {
+                if tried.contains(&position) {
                     continue;
                 }
-                asked.push(at);
-                let reply = self.upstreams[at]
-                    .exchange(call.clone())
-                    .await
-                    .map_err(|fault| fault.to_error())?;
-                if !says_unknown(&reply) {
+                tried.push(position);
+                let reply = exchange(&self.upstreams[position], call.clone()).await?;
+                if !is_unknown(&reply) {
                     return Ok(reply);
                 }
                 unknown.get_or_insert(reply);
             }
         }
-        // An upstream that cannot be listed may be the one that has it.
+        // An upstream that could not be listed may have the resource.
         if let Some(error) = self.resources.failure() {
             return Err(error);
         }
@@ -120,7 +112,13 @@ impl Federation {
     }
 }
 
-fn says_unknown(reply: &Reply) -> bool {
+async fn exchange(upstream: &Upstream, call: Call) -> Result<Reply, ErrorObject> {
+    let reply = upstream.exchange(call).await;
+    reply.map_err(|error| error.to_error())
+}
+
+/// Returns whether the upstream does not know the URI.
+fn is_unknown(reply: &Reply) -> bool {
     let Reply::Once(response) = reply else {
         return false;
     };

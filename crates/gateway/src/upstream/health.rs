@@ -1,4 +1,4 @@
-//! Whether a replica is worth trying.
+//! Decides from failures whether a replica receives requests.
 
 use carryall_proto::CallError;
 use carryall_proto::backoff::Backoff;
@@ -7,14 +7,15 @@ use tokio::time::Instant;
 
 const BACKOFF: Backoff = Backoff::new(Duration::from_millis(250), Duration::from_secs(10));
 
-/// What failures in a row mean for a replica.
+/// The health of a replica: a circuit breaker with exponential backoff.
 #[derive(Debug, Default)]
 pub(super) struct Health {
+    /// Consecutive failures.
     failures: u32,
-    /// Not to be tried before.
-    due: Option<Instant>,
-    /// One request is trying it nevertheless.
-    lent: bool,
+    /// When the replica may be tried again; `None` while it is healthy.
+    retry_at: Option<Instant>,
+    /// Whether a request is trying the unhealthy replica.
+    trial: bool,
 }
 
 impl Health {
@@ -22,60 +23,61 @@ impl Health {
         self.failures == 0
     }
 
-    pub(super) fn due(&self) -> Option<Instant> {
-        self.due
+    pub(super) fn retry_at(&self) -> Option<Instant> {
+        self.retry_at
     }
 
-    /// Whether a request may go to the replica now. A dead one whose time has come is lent to one
-    /// request; the next ones wait for what becomes of it.
-    pub(super) fn take(&mut self, now: Instant) -> bool {
-        match self.due {
+    /// Returns whether a request may be sent to the replica now. After its backoff, an unhealthy
+    /// replica is tried with a single request.
+    pub(super) fn acquire(&mut self, now: Instant) -> bool {
+        match self.retry_at {
             None => true,
-            Some(due) if now < due => false,
+            Some(retry_at) if now < retry_at => false,
             Some(_) => {
-                self.put_off(now);
-                self.lent = true;
+                self.back_off(now);
+                self.trial = true;
                 true
             }
         }
     }
 
-    /// Returns whether it was alive before. A hundred calls that fail together are one failure.
+    /// Records a failure. Returns whether the replica was healthy before. Requests that fail
+    /// together count as one failure.
     pub(super) fn failed(&mut self, now: Instant) -> bool {
-        if !std::mem::take(&mut self.lent) && self.due.is_some_and(|due| now < due) {
+        if !std::mem::take(&mut self.trial) && self.retry_at.is_some_and(|at| now < at) {
             return false;
         }
         let was_alive = self.is_alive();
         self.failures = self.failures.saturating_add(1);
-        self.put_off(now);
+        self.back_off(now);
         was_alive
     }
 
-    /// Returns whether it was dead before.
+    /// Records a success. Returns whether the replica was unhealthy before.
     pub(super) fn succeeded(&mut self) -> bool {
-        let was_dead = !self.is_alive();
+        let was_unhealthy = !self.is_alive();
         *self = Self::default();
-        was_dead
+        was_unhealthy
     }
 
-    fn put_off(&mut self, now: Instant) {
-        self.due =
-            Some(now + BACKOFF.delay(self.failures.saturating_sub(1), crate::random::bits()));
+    fn back_off(&mut self, now: Instant) {
+        let attempt = self.failures.saturating_sub(1);
+        self.retry_at = Some(now + BACKOFF.delay(attempt, crate::random::bits()));
     }
 }
 
-/// Whether the error says that the replica, and not the request, is at fault.
+/// Returns whether the replica is to blame for an error, rather than the request.
 pub(super) fn blames_replica(error: &CallError) -> bool {
     match error {
         CallError::Unreachable(_) | CallError::Broken(_) => true,
-        // What a proxy says for a server that is not there.
+        // The answers of a proxy whose server is down.
         CallError::NotMcp { status, .. } => matches!(status, 502..=504),
-        // One slow call says nothing about others; a probe that gets no answer does.
+        // One slow call says nothing about others; an unanswered probe does.
         CallError::Timeout(_) => false,
         CallError::Malformed(_) | CallError::TooLarge(_) | CallError::Layer(_) => false,
-        // It is there, and will refuse each handshake that is like this one.
+        // It is up, and will refuse every such handshake.
         CallError::HandshakeRefused(_) => false,
-        // The limit is one of this side.
+        // A limit of this side.
         CallError::Refused(_) | CallError::Busy(_) => false,
     }
 }
@@ -85,22 +87,22 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn a_dead_replica_is_lent_to_one_request_at_a_time() {
+    async fn an_unhealthy_replica_is_tried_with_one_request_at_a_time() {
         let mut health = Health::default();
         let start = Instant::now();
-        assert!(health.take(start) && health.take(start));
-        assert!(health.failed(start), "it was alive");
-        assert!(!health.failed(start), "not any more");
-        assert!(!health.take(start));
+        assert!(health.acquire(start) && health.acquire(start));
+        assert!(health.failed(start), "healthy before");
+        assert!(!health.failed(start), "unhealthy before");
+        assert!(!health.acquire(start));
         let later = start + Duration::from_secs(1);
-        assert!(health.take(later));
-        assert!(!health.take(later), "one at a time");
+        assert!(health.acquire(later));
+        assert!(!health.acquire(later), "one at a time");
         assert!(health.succeeded());
-        assert!(health.take(later) && health.take(later));
+        assert!(health.acquire(later) && health.acquire(later));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_replica_that_stays_dead_is_tried_ever_less_often() {
+    async fn the_backoff_of_a_replica_grows_up_to_its_maximum() {
         let mut health = Health::default();
         let mut now = Instant::now();
         let mut delays = Vec::new();
@@ -108,9 +110,9 @@ mod tests {
             for _ in 0..100 {
                 health.failed(now);
             }
-            let due = health.due().unwrap();
-            delays.push(due - now);
-            now = due;
+            let retry_at = health.retry_at().unwrap();
+            delays.push(retry_at - now);
+            now = retry_at;
         }
         assert!(delays[0] <= Duration::from_millis(250) && delays[1] <= Duration::from_millis(500));
         assert!(delays[11] >= Duration::from_secs(5) && delays[11] <= Duration::from_secs(10));

@@ -1,17 +1,18 @@
-//! Names of upstreams, and the names of tools and prompts that begin with one.
+//! Names of upstreams, and prefixed names of tools and prompts.
 //!
-//! Not `serverInfo.name`: that is not unique (`server/tools#tool-names`). Letters, digits, `-` and
-//! `_` are what tool names may hold and what model providers accept in them; a dot is not.
+//! The prefix is configured, because `serverInfo.name` is not unique (`server/tools#tool-names`). It
+//! consists of letters, digits, `-` and `_`, which are valid in tool names and accepted by model
+//! providers; some of those refuse dots.
 
 use std::fmt;
 
-/// What stands between the name of an upstream and that of its tool.
+/// Separates the name of an upstream from that of its tool or prompt.
 pub const SEPARATOR: &str = "__";
 
-/// Leaves a tool some of the 128 characters that its name should stay within.
+/// The longest name, in bytes. Tool names should not exceed 128 characters in all.
 const MAX_NAME: usize = 40;
 
-/// The text cannot be the name of an upstream.
+/// The error for a text that cannot name an upstream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InvalidName(Box<str>);
 
@@ -19,8 +20,8 @@ impl fmt::Display for InvalidName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{:?} cannot name an upstream: take 1 to {MAX_NAME} letters, digits, '-' and single '_', and no '_' at \
-             either end",
+            "invalid upstream name {:?}: expected 1 to {MAX_NAME} letters, digits, '-' and single '_', with no '_' \
+             at either end",
             self.0
         )
     }
@@ -28,8 +29,8 @@ impl fmt::Display for InvalidName {
 
 impl std::error::Error for InvalidName {}
 
-/// With these rules the first separator in a prefixed name is the one that was put there, whatever
-/// the rest is.
+/// Checks the name of an upstream. The rules ensure that the first separator in a prefixed name is
+/// the one behind the prefix.
 pub(super) fn check(name: &str) -> Result<(), InvalidName> {
     let allowed = name
         .bytes()
@@ -42,12 +43,12 @@ pub(super) fn check(name: &str) -> Result<(), InvalidName> {
     }
 }
 
-/// `upstream__name`
+/// Returns `upstream__name`.
 pub(crate) fn prefixed(upstream: &str, name: &str) -> String {
     [upstream, SEPARATOR, name].concat()
 }
 
-/// The upstream and its own name for what `prefixed` names.
+/// Splits a prefixed name into the name of the upstream and the rest.
 pub(crate) fn split(prefixed: &str) -> Option<(&str, &str)> {
     prefixed.split_once(SEPARATOR)
 }
@@ -58,11 +59,11 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn what_would_make_a_prefix_ambiguous_is_no_name() {
-        for good in ["a", "weather", "my-files_2", "A1", &"x".repeat(MAX_NAME)] {
-            assert_eq!(check(good), Ok(()), "{good}");
+    fn names_that_would_make_a_prefix_ambiguous_are_refused() {
+        for valid in ["a", "weather", "my-files_2", "A1", &"x".repeat(MAX_NAME)] {
+            assert_eq!(check(valid), Ok(()), "{valid}");
         }
-        for bad in [
+        for invalid in [
             "",
             "a__b",
             "a_",
@@ -73,15 +74,15 @@ mod tests {
             "a/b",
             &"x".repeat(MAX_NAME + 1),
         ] {
-            let error = check(bad).unwrap_err().to_string();
-            assert!(error.contains(&format!("{bad:?}")), "{error}");
+            let error = check(invalid).unwrap_err().to_string();
+            assert!(error.contains(&format!("{invalid:?}")), "{error}");
         }
     }
 
     proptest! {
         // spec: tools-15
         #[test]
-        fn every_prefixed_name_has_one_reading(upstream in "[a-z0-9-]{1,6}(_[a-z0-9]{1,3})?", tool in "[a-z_.-]{0,12}") {
+        fn prefixed_names_are_unambiguous(upstream in "[a-z0-9-]{1,6}(_[a-z0-9]{1,3})?", tool in "[a-z_.-]{0,12}") {
             prop_assume!(check(&upstream).is_ok());
             let name = prefixed(&upstream, &tool);
             prop_assert_eq!(split(&name), Some((&*upstream, &*tool)));

@@ -1,16 +1,16 @@
-//! `Mcp-Param-*` for calls that arrive without them
+//! Derives `Mcp-Param-*` headers for calls that arrive without them
 //! (`basic/transports/streamable-http#custom-headers-from-tool-parameters`).
 //!
-//! Whoever turns a call into HTTP mirrors the annotated arguments. A client of this revision on
-//! HTTP does so itself, and its headers pass as they stand: the server compares them with the body,
-//! and repairing a mismatch here would defeat that. A client of an earlier revision, or one on
-//! another transport, sends none, so they are derived from the tool's schema. Schemas are taken
-//! from the lists that pass through. Where none has, the server refuses the call before executing
-//! it (`-32020`); then the tools are listed, and the call is sent once more.
+//! A client of this revision on HTTP mirrors annotated arguments itself. Its headers are passed on
+//! unchanged: the server compares them with the body, and correcting a mismatch here would defeat
+//! that. A client of an earlier revision, or on another transport, sends none, so they are derived
+//! from the schema of the tool, which is learned from lists that pass through. If none has, the
+//! server refuses the call before executing it (`-32020`); then the tools are listed and the call is
+//! sent once more.
 
 use super::Upstream;
-use crate::relay::{StartedReply, begin};
-use crate::walk::{NextPage, PageBudget};
+use crate::page_budget::{NextPage, PageBudget};
+use crate::relay::StartedReply;
 use carryall_proto::headers::{MCP_METHOD, MCP_PARAM_PREFIX, ParamHeaderProblem, ParamHeaders};
 use carryall_proto::sync::{Mutex, RwLock};
 use carryall_proto::{
@@ -25,39 +25,39 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::time::{Instant, timeout};
 
-/// The definitions of the tools with annotations that are kept of one upstream, in bytes. Calls of
-/// further tools pass as they came.
+/// The bytes of annotated tool definitions kept for one upstream. Calls of further tools are passed
+/// on without headers.
 const MAX_BYTES: usize = 4 * 1024 * 1024;
-/// Pages of one list that are read.
+/// The most pages of one list.
 const MAX_PAGES: usize = 100;
-/// How much is logged about invalid annotations in one list, in characters.
+/// The characters logged about invalid annotations in one list.
 const MAX_SHOWN: usize = 500;
 /// How long listing the tools may take.
 const LIST_TIMEOUT: Duration = Duration::from_secs(10);
-/// A server that refuses whatever is sent has its tools listed no more often than this.
+/// The least time between two listings, for servers that refuse every call.
 const MIN_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Which tools of an upstream mirror arguments. Most servers have none, and then a call costs one
-/// look at a flag.
+/// The tools of an upstream with mirrored arguments. Most servers have none; then a call costs one
+/// atomic load.
 #[derive(Default)]
 pub(super) struct ToolHeaders {
+    /// Whether `known` has any tools.
     any: AtomicBool,
-    known: RwLock<Known>,
-    /// When the tools were last listed for this, held while they are.
-    listing: tokio::sync::Mutex<Option<Instant>>,
-    /// The refreshes so far.
-    listed: Mutex<u64>,
+    known: RwLock<AnnotatedTools>,
+    /// When the tools were last listed; locked while they are being listed.
+    last_refresh: tokio::sync::Mutex<Option<Instant>>,
+    /// The number of completed listings.
+    refreshes: Mutex<u64>,
 }
 
 #[derive(Default)]
-struct Known {
-    /// With the length of the definition that each was read from, of which it keeps at most as
-    /// much.
+struct AnnotatedTools {
+    /// The headers of each tool, and the length of its definition, an upper bound of their size.
     tools: HashMap<Box<str>, (Arc<ParamHeaders>, usize)>,
     bytes: usize,
 }
 
-impl Known {
+impl AnnotatedTools {
     fn set(&mut self, name: String, headers: Option<ParamHeaders>, length: usize) {
         if let Some((_, length)) = self.tools.remove(&*name) {
             self.bytes -= length;
@@ -69,26 +69,23 @@ impl Known {
     }
 }
 
-/// Whether the headers of whoever makes this call are the gateway's to make.
-pub(super) fn is_ours_to_mirror(call: &Call) -> bool {
+/// Returns whether the gateway derives the headers of this call, because its client sent none.
+pub(super) fn gateway_mirrors(call: &Call) -> bool {
     call.headers()
-        .as_ref()
         .is_none_or(|headers| !headers.contains_key(&MCP_METHOD))
 }
 
-/// A page of tools without those whose annotations break the rules, if there are any. Whoever
-/// mirrors arguments leaves such tools out and says why
-/// (`basic/transports/streamable-http#schema-extension`).
-pub(super) fn without_invalid(upstream: &str, result: &RawJson) -> Option<RawJson> {
+/// Returns a page of tools without those whose annotations are invalid, and logs why; `None` if there
+/// are none (`basic/transports/streamable-http#schema-extension`).
+pub(super) fn without_invalid_tools(upstream: &str, result: &RawJson) -> Option<RawJson> {
     if !mentions_headers(result) {
         return None;
     }
-    let mut tools = Tools::of(result)?.tools;
+    let mut tools = ToolPage::parse(result)?.tools;
     let (before, mut invalid) = (tools.len(), String::new());
-    tools.retain(|tool| match problem(tool) {
+    tools.retain(|tool| match annotation_problem(tool) {
         None => true,
         Some((name, problem)) => {
-            // Further ones would not be shown.
             if invalid.len() < MAX_SHOWN {
                 let separator = if invalid.is_empty() { "" } else { "; " };
                 invalid.push_str(&format!("{separator}{name}: {problem}"));
@@ -117,21 +114,21 @@ pub(super) fn without_invalid(upstream: &str, result: &RawJson) -> Option<RawJso
     )
 }
 
-/// The name of a tool whose annotations break a rule, and which one.
-fn problem(tool: &RawJson) -> Option<(String, ParamHeaderProblem)> {
+/// Returns the name of a tool whose annotations are invalid, and why they are.
+fn annotation_problem(tool: &RawJson) -> Option<(String, ParamHeaderProblem)> {
     if !mentions_headers(tool) {
         return None;
     }
-    let Tool { name, input_schema } = tool.decode().ok()?;
+    let ListedTool { name, input_schema } = tool.decode().ok()?;
     let problem = ParamHeaders::compile(&input_schema.unwrap_or_default()).err()?;
     Some((name, problem))
 }
 
 impl ToolHeaders {
-    /// Adds the headers that the call's tool is known to want.
+    /// Adds the headers of the call's tool, if it is known.
     ///
     /// # Errors
-    /// When an argument has no header form.
+    /// If an argument cannot be sent in a header.
     pub(super) fn mirror(&self, call: &mut Call) -> Result<(), CallError> {
         if !self.any.load(Ordering::Relaxed) {
             return Ok(());
@@ -156,81 +153,81 @@ impl ToolHeaders {
         Ok(())
     }
 
-    /// Reads what a page of tools says about headers.
+    /// Learns the headers of the tools on a page.
     pub(super) fn learn(&self, result: &RawJson) {
-        // Nearly all pages say nothing, and those are not parsed.
+        // Most pages have no annotations and are not parsed.
         if !self.any.load(Ordering::Relaxed) && !mentions_headers(result) {
             return;
         }
-        let Some(tools) = Tools::of(result) else {
+        let Some(page) = ToolPage::parse(result) else {
             return;
         };
         let mut known = self.known.write();
-        for (name, headers, length) in tools.annotations() {
+        for (name, headers, length) in page.annotations() {
             known.set(name, headers, length);
         }
         self.any.store(!known.tools.is_empty(), Ordering::Relaxed);
     }
 
-    fn refreshes(&self) -> u64 {
-        *self.listed.lock()
+    fn refresh_count(&self) -> u64 {
+        *self.refreshes.lock()
     }
 }
 
 impl Upstream {
-    /// What to send instead of a call that was refused because of its headers, if anything. `sent`
-    /// is the call as it was sent, without what belongs to the hop.
+    /// Returns the call with the headers of the current tool definitions, to be sent after `sent` was
+    /// refused because of its headers. `None` if these have not changed. `sent` has the client's ids.
     pub(super) async fn with_fresh_headers(
         &self,
         sent: &Call,
         service: &SharedService,
     ) -> Option<Call> {
-        let tools = &self.shared.tools;
-        let seen = tools.refreshes();
+        let tools = &self.inner.tools;
+        let seen = tools.refresh_count();
         {
-            let mut last = tools.listing.lock().await;
+            let mut last = tools.last_refresh.lock().await;
             let recent = last.is_some_and(|last| last.elapsed() < MIN_INTERVAL);
-            if tools.refreshes() == seen && !recent {
+            if tools.refresh_count() == seen && !recent {
                 self.list_tools(sent, service).await;
                 *last = Some(Instant::now());
-                *tools.listed.lock() += 1;
+                *tools.refreshes.lock() += 1;
             }
         }
         let mut again = sent.clone();
         if let Some(headers) = again.headers_mut() {
-            remove_params(headers);
+            remove_param_headers(headers);
         }
         tools.mirror(&mut again).ok()?;
-        // Nothing has changed, so the answer would be the same.
+        // With the same headers the answer would be the same.
         (again.headers() != sent.headers()).then_some(again)
     }
 
-    /// Lists the tools in the name of whoever makes `call`, at the replica that has refused it.
+    /// Lists the tools on behalf of the caller of `call`, at the replica that refused it.
     async fn list_tools(&self, call: &Call, service: &SharedService) {
         let pages = async {
-            let (mut cursor, mut walk) = (None, PageBudget::new(MAX_PAGES));
+            let (mut cursor, mut budget) = (None, PageBudget::new(MAX_PAGES));
             loop {
-                let page = page_call(call, self.shared.ids.next(), cursor.as_ref());
+                let page = page_call(call, self.inner.ids.next(), cursor.as_ref());
                 let Ok(reply) = service.answer(page).await else {
                     return;
                 };
                 let Ok(StartedReply::Once(Response {
                     outcome: Outcome::Result(result),
                     ..
-                })) = begin(reply).await
+                })) = StartedReply::start(reply).await
                 else {
                     return;
                 };
-                self.shared.tools.learn(&result);
-                match walk.onward(&result) {
-                    NextPage::To(next) => cursor = Some(next),
-                    NextPage::Done => return,
-                    NextPage::Stopped(limit) => {
+                self.inner.tools.learn(&result);
+                match budget.after(&result) {
+                    NextPage::Cursor(next) => cursor = Some(next),
+                    NextPage::End => return,
+                    NextPage::LimitReached(limit) => {
                         let name = self.name();
                         tracing::warn!(
                             upstream = name,
                             limit,
-                            "list of tools is longer than is read for headers"
+                            "the list of tools exceeds a limit; headers of further tools are not derived"
                         );
                         return;
                     }
@@ -240,7 +237,7 @@ impl Upstream {
         if timeout(LIST_TIMEOUT, pages).await.is_err() {
             tracing::warn!(
                 upstream = self.name(),
-                "listing the tools to find out which headers a call needs takes too long"
+                "timeout while listing the tools for their header annotations"
             );
         }
     }
@@ -249,7 +246,7 @@ impl Upstream {
 fn page_call(call: &Call, number: i64, cursor: Option<&String>) -> Call {
     let mut params = ParamsWriter::new();
     if let Some(cursor) = cursor {
-        // A string can always be written.
+        // Serialising a string cannot fail.
         let _ = params.put("cursor", cursor);
     }
     call.derive(
@@ -263,7 +260,7 @@ pub(super) fn is_header_mismatch(reply: &Reply) -> bool {
     matches!(reply, Reply::Once(Response { outcome: Outcome::Error(error), .. }) if error.code == code::HEADER_MISMATCH)
 }
 
-fn remove_params(headers: &mut HeaderMap) {
+fn remove_param_headers(headers: &mut HeaderMap) {
     let mirrored: Vec<_> = headers
         .keys()
         .filter(|name| name.as_str().starts_with(MCP_PARAM_PREFIX))
@@ -275,30 +272,29 @@ fn remove_params(headers: &mut HeaderMap) {
 }
 
 fn mentions_headers(result: &RawJson) -> bool {
-    // An annotation written with escapes would be missed here; the refusal of the call then brings
-    // it to light.
+    // Misses an annotation written with escapes; then the call is refused and the tools are listed.
     result.as_str().contains("x-mcp-header")
 }
 
 /// A page of tools.
 #[derive(Deserialize)]
-struct Tools {
+struct ToolPage {
     tools: Vec<RawJson>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Tool {
+struct ListedTool {
     name: String,
     input_schema: Option<JsonObject>,
 }
 
-impl Tools {
-    fn of(result: &RawJson) -> Option<Self> {
+impl ToolPage {
+    fn parse(result: &RawJson) -> Option<Self> {
         result.decode().ok()
     }
 
-    /// Each tool's name, its headers if it has any that are valid, and the length of its
+    /// Returns the name of each tool, its headers if it has valid ones, and the length of its
     /// definition.
     fn annotations(self) -> impl Iterator<Item = (String, Option<ParamHeaders>, usize)> {
         self.tools.into_iter().filter_map(|tool| {
@@ -307,7 +303,7 @@ impl Tools {
                 let name: String = Params::parse(tool).ok()?.get("name")?.decode().ok()?;
                 return Some((name, None, length));
             }
-            let Tool { name, input_schema } = tool.decode().ok()?;
+            let ListedTool { name, input_schema } = tool.decode().ok()?;
             let headers = ParamHeaders::compile(&input_schema.unwrap_or_default()).ok();
             Some((name, headers.filter(|headers| !headers.is_empty()), length))
         })
@@ -329,7 +325,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_known_of_tools_is_bounded_and_what_is_gone_makes_room() {
+    fn known_tools_are_bounded_and_removed_ones_make_room() {
         let tools = ToolHeaders::default();
         tools.learn(&page(0..10, 1024 * 1024));
         let kept = |tools: &ToolHeaders| tools.known.read().tools.len();

@@ -1,4 +1,4 @@
-//! Upstreams made by hand.
+//! Fake upstreams.
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
 use carryall_gateway::{Gateway, Upstream};
@@ -15,7 +15,7 @@ use tower_service::Service;
 
 type Answer = dyn Fn(Call) -> BoxFuture<Result<Reply, CallError>> + Send + Sync;
 
-/// A service that does as a closure says and remembers what it was asked.
+/// A service whose behaviour is a closure and that records its calls.
 #[derive(Clone)]
 pub(crate) struct Fake {
     answer: Arc<Answer>,
@@ -32,7 +32,7 @@ impl Fake {
         }
     }
 
-    /// Answers at once.
+    /// Returns a service that answers immediately.
     pub(crate) fn at_once(
         answer: impl Fn(&Call) -> Result<Reply, CallError> + Send + Sync + 'static,
     ) -> Self {
@@ -42,7 +42,7 @@ impl Fake {
         })
     }
 
-    /// Answers each call with a tool result that holds `text`.
+    /// Returns a service that answers each call with a tool result of `text`.
     pub(crate) fn saying(text: &str) -> Self {
         let text = text.to_owned();
         Self::at_once(move |call| Ok(said(call, &text)))
@@ -56,7 +56,7 @@ impl Fake {
         self.seen.lock().unwrap().len()
     }
 
-    /// The params of the last call.
+    /// Returns the params of the last call.
     pub(crate) fn last_params(&self) -> Value {
         self.seen
             .lock()
@@ -120,7 +120,7 @@ pub(crate) fn dead() -> CallError {
     CallError::unreachable("10.1.2.3:80: connection refused")
 }
 
-/// A stream that the test feeds.
+/// Returns a stream and its sender.
 pub(crate) fn channel() -> (
     mpsc::UnboundedSender<Result<Message, CallError>>,
     MessageStream,
@@ -134,7 +134,7 @@ pub(crate) fn channel() -> (
     )
 }
 
-/// A stream of these messages.
+/// Returns a stream of these messages.
 pub(crate) fn stream(messages: Vec<Result<Message, CallError>>) -> Reply {
     Reply::Stream(Box::pin(futures_util::stream::iter(messages)))
 }
@@ -165,7 +165,7 @@ pub(crate) fn gateway(upstreams: impl IntoIterator<Item = Upstream>) -> Gateway 
         .unwrap()
 }
 
-/// A gateway in front of one server with these replicas.
+/// Returns a gateway in front of one server with these replicas.
 pub(crate) fn one(replicas: &[&Fake]) -> Gateway {
     gateway([upstream("demo", replicas)])
 }

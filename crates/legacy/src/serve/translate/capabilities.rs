@@ -1,4 +1,4 @@
-//! What clients and servers can do, in the shape of another revision.
+//! Capabilities as other revisions declare them.
 
 use crate::revision::Revision as _;
 use carryall_types::{
@@ -7,8 +7,10 @@ use carryall_types::{
 };
 use serde_json::json;
 
-/// What a client of `version` has declared, as it would declare it today. What its revision did not
-/// have, it cannot have meant; what is not named here, it has for itself.
+/// Returns what a client of `version` declared, as a client of 2026-07-28 would declare it.
+///
+/// Capabilities that its revision does not have are dropped, as are those that do not concern
+/// servers.
 pub(crate) fn of_client(version: ProtocolVersion, declared: &JsonObject) -> ClientCapabilities {
     let object = |name: &str| declared.get(name).and_then(JsonValue::as_object);
     let has = |of: &JsonObject, name: &str| of.get(name).is_some_and(JsonValue::is_object);
@@ -17,8 +19,8 @@ pub(crate) fn of_client(version: ProtocolVersion, declared: &JsonObject) -> Clie
     capabilities.roots = object("roots").map(|_| JsonObject::new());
     capabilities.sampling = object("sampling").map(|sampling| {
         let mut today = SamplingCapability::new();
-        // Before 2025-11-25 every client that samples took `includeContext`, which has its own
-        // capability since.
+        // Every sampling client took `includeContext` before 2025-11-25, which introduced a
+        // capability for it.
         let context = has(sampling, "context") || !version.has_sampling_tools();
         today.context = context.then(JsonObject::new);
         today.tools =
@@ -38,7 +40,7 @@ pub(crate) fn of_client(version: ProtocolVersion, declared: &JsonObject) -> Clie
     capabilities
 }
 
-/// What a service can do, as a server of `version` declares it.
+/// Returns the capabilities of a service as a server of `version` declares them.
 pub(crate) fn of_server(
     version: ProtocolVersion,
     today: &ServerCapabilities,
@@ -73,7 +75,7 @@ mod tests {
 
     // spec: elicitation-07, elicitation-09
     #[test]
-    fn a_mode_is_declared_only_by_clients_that_know_it() {
+    fn elicitation_modes_are_those_of_the_revision() {
         let both = json!({"elicitation": {"form": {}, "url": {}}});
         assert_eq!(client(V::V2025_11_25, both.clone()), both);
         assert_eq!(
@@ -88,7 +90,7 @@ mod tests {
 
     // spec: sampling-03, sampling-05, roots-02
     #[test]
-    fn sampling_and_roots_keep_what_their_revision_had() {
+    fn sampling_and_roots_are_those_of_the_revision() {
         let declared = json!({"sampling": {"tools": {}}, "roots": {"listChanged": true}, "tasks": {"list": {}}});
         assert_eq!(
             client(V::V2025_11_25, declared.clone()),
@@ -101,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn a_server_declares_what_the_revision_has() {
+    fn server_capabilities_are_those_of_the_revision() {
         let today: ServerCapabilities = serde_json::from_value(json!({
             "tools": {"listChanged": true}, "completions": {}, "logging": {}, "extensions": {"a.b/c": {}},
         }))

@@ -34,4 +34,4 @@ pub use bus::{
 };
 pub use http::{LegacyEndpoint, StreamControl};
 pub use lines::lines;
-pub use options::Options;
+pub use options::LegacyOptions;

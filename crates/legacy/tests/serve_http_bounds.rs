@@ -2,7 +2,7 @@
 
 mod serve_http_common;
 
-use carryall_legacy::serve::{Options, StoreBus};
+use carryall_legacy::serve::{LegacyOptions, StoreBus};
 use carryall_store::{Memory, Store as _};
 use serde_json::{Value, json};
 use serve_http_common::*;
@@ -246,7 +246,7 @@ async fn a_stream_can_be_resumed_after_any_number() {
 
 #[tokio::test]
 async fn calls_name_their_session_and_address() {
-    let server = Replica::start(Options::default().keyring(keyring())).await;
+    let server = Replica::start(LegacyOptions::default().keyring(keyring())).await;
     let from = "X-Address: 10.0.0.7\r\n";
     let (first, second) = (
         Client::open_as(server.address, VERSION, from).await,
@@ -260,7 +260,7 @@ async fn calls_name_their_session_and_address() {
     );
     assert_eq!(source(&first).await, of_first, "on another connection too");
     assert_ne!(source(&second).await, of_first);
-    let other = Replica::start(Options::default().keyring(keyring())).await;
+    let other = Replica::start(LegacyOptions::default().keyring(keyring())).await;
     assert_eq!(
         source(&first.at(&other)).await,
         of_first,
@@ -349,7 +349,7 @@ async fn streams_relayed_to_other_replicas_are_bounded() {
     };
     let (a, b) = (start().await, start().await);
     let client = Client::open(a.address, VERSION).await;
-    let mut stream = client.stream(&tool(1, "large_when_told")).await;
+    let mut stream = client.stream(&tool(1, "large_on_signal")).await;
     a.seen.go.notify_one();
     let opening = stream.next().await.unwrap().id;
     drop(stream);

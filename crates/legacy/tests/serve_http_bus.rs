@@ -2,7 +2,7 @@
 
 mod serve_http_common;
 
-use carryall_legacy::serve::{HttpBus, Options};
+use carryall_legacy::serve::{HttpBus, LegacyOptions};
 use carryall_proto::seal::{Keyring, SealingKey};
 use serde_json::{Value, json};
 use serve_http_common::bus::text;
@@ -18,7 +18,7 @@ fn urls(replicas: &[std::net::SocketAddr]) -> Vec<String> {
         .collect()
 }
 
-fn with_bus(urls: &[String]) -> Options {
+fn with_bus(urls: &[String]) -> LegacyOptions {
     let bus = HttpBus::new(urls.iter().map(String::as_str), keyring()).unwrap();
     options().session_bus(Arc::new(bus))
 }
@@ -92,7 +92,7 @@ async fn settings_apply_on_all_replicas() {
             .await;
         assert_eq!(
             (messages.len(), &messages[0]["params"]["data"]),
-            (2, &json!("heard"))
+            (2, &json!("a log message"))
         );
     }
     let mut at_c = client.at(&c).get(None).await;
@@ -172,7 +172,7 @@ async fn a_lost_replica_loses_its_own_calls_only() {
             .await
             .rest()
             .await;
-        assert_eq!(messages[0]["params"]["data"], "heard");
+        assert_eq!(messages[0]["params"]["data"], "a log message");
         let mut asked = client.at(replica).stream(&tool(3, "greet")).await;
         let question = asked.message().await.json();
         let other = if std::ptr::eq(replica, &b) { &c } else { &b };
@@ -188,7 +188,7 @@ async fn a_lost_replica_loses_its_own_calls_only() {
     let listener = TcpListener::bind(address).await.unwrap();
     let again = Replica::start_on(listener, with_bus(&urls(&[address, b.address, c.address])));
     let messages = client.at(&again).stream(&tool(4, "log")).await.rest().await;
-    assert_eq!(messages[0]["params"]["data"], "heard");
+    assert_eq!(messages[0]["params"]["data"], "a log message");
 }
 
 #[tokio::test]

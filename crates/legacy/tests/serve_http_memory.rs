@@ -4,7 +4,7 @@
 
 mod serve_http_common;
 
-use carryall_legacy::serve::Options;
+use carryall_legacy::serve::LegacyOptions;
 use carryall_proto::{Call, Response, SharedService};
 use carryall_transport::http::{Endpoint, HttpServer};
 use carryall_types::RawJson;
@@ -44,7 +44,7 @@ fn huge() -> SharedService {
 }
 
 /// Returns how much memory 48 tasks hold whose client has disconnected.
-async fn held_memory(options: Options) -> usize {
+async fn held_memory(options: LegacyOptions) -> usize {
     let http = HttpServer::bind("127.0.0.1:0").await.unwrap();
     let address = http.local_addr().unwrap();
     let legacy = carryall_legacy::serve::LegacyEndpoint::new(huge(), options);

@@ -251,7 +251,7 @@ async fn a_client_that_reconnects_receives_each_event_once() {
 async fn large_results_and_panics_are_delivered_on_a_stream() {
     let replica = Replica::start(options().sse_after(Duration::ZERO)).await;
     let client = Client::open(replica.address, "2025-11-25").await;
-    let mut large = client.stream(&tool(1, "large_when_told")).await;
+    let mut large = client.stream(&tool(1, "large_on_signal")).await;
     replica.seen.go.notify_one();
     let large = large.rest().await;
     assert_eq!(text(large.last().unwrap()).as_str().unwrap().len(), 300_000);
@@ -381,7 +381,7 @@ async fn log_messages_are_sent_on_the_stream_of_their_call_once_a_level_is_set()
     let client = Client::open(replica.address, "2025-11-25").await;
     client.log_level("info").await;
     let messages = client.stream(&tool(2, "log")).await.rest().await;
-    assert_eq!(messages[0]["params"]["data"], "heard");
+    assert_eq!(messages[0]["params"]["data"], "a log message");
     client.log_level("error").await;
     assert_eq!(client.call("log").await, "logged");
 }

@@ -1,7 +1,7 @@
 //! Legacy clients on a channel of lines, beside calls of 2026-07-28.
 #![allow(deprecated, reason = "sampling, roots and logging are what is tested")]
 
-use carryall_legacy::serve::{Options, lines};
+use carryall_legacy::serve::{LegacyOptions, lines};
 use carryall_server::{Ctx, HandlerError, Resource, Server, TaskSupport, Tasks, Tool};
 use carryall_transport::lines::{LineOptions, serve_lines_with};
 use carryall_types::{
@@ -114,9 +114,9 @@ fn server(dropped: &Arc<AtomicUsize>) -> Server {
         .tool(Tool::without_arguments(
             "model",
             async |ctx: Ctx| -> Result<String, HandlerError> {
-                let said =
+                let message =
                     SamplingMessage::new(Role::User, SamplingMessageContentBlock::text("hi"));
-                let answer = ask(&ctx, CreateMessageRequestParams::new(vec![said], 10))?;
+                let answer = ask(&ctx, CreateMessageRequestParams::new(vec![message], 10))?;
                 let _: CreateMessageResult = serde_json::from_value(answer.clone())
                     .map_err(|error| HandlerError::new(error.to_string()))?;
                 Ok(answer["content"]["text"]
@@ -154,7 +154,7 @@ struct Client {
 }
 
 impl Client {
-    fn connect(options: Options) -> Self {
+    fn connect(options: LegacyOptions) -> Self {
         let dropped = Arc::new(AtomicUsize::new(0));
         let server = server(&dropped);
         let (near, far) = tokio::io::duplex(64 * 1024);
@@ -183,7 +183,7 @@ impl Client {
 
     /// Returns a client after the handshake.
     async fn legacy(version: &str, capabilities: Value) -> Self {
-        let mut client = Self::connect(Options::default());
+        let mut client = Self::connect(LegacyOptions::default());
         let result = client.initialize(version, capabilities).await;
         assert_eq!(result["result"]["protocolVersion"], version);
         client
@@ -239,7 +239,7 @@ fn text(answer: &Value) -> &str {
 #[tokio::test]
 async fn every_revision_is_served_and_both_eras_share_the_channel() {
     for version in ["2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25"] {
-        let mut client = Client::connect(Options::default());
+        let mut client = Client::connect(LegacyOptions::default());
         let opened = client.initialize(version, json!({})).await;
         let result = &opened["result"];
         assert_eq!(
@@ -276,7 +276,7 @@ async fn every_revision_is_served_and_both_eras_share_the_channel() {
 
 #[tokio::test]
 async fn an_unknown_version_is_answered_with_the_newest_legacy_one() {
-    let mut client = Client::connect(Options::default());
+    let mut client = Client::connect(LegacyOptions::default());
     assert_eq!(
         client.initialize("2099-01-01", json!({})).await["result"]["protocolVersion"],
         "2025-11-25"
@@ -348,7 +348,7 @@ async fn until_dropped(client: &Client, count: usize) {
 // spec: versioning-08, versioning-12
 #[tokio::test]
 async fn before_initialize_only_ping_is_answered() {
-    let mut client = Client::connect(Options::default());
+    let mut client = Client::connect(LegacyOptions::default());
     assert_eq!(
         client
             .ask(json!({"jsonrpc": "2.0", "id": 1, "method": "ping"}))
@@ -448,12 +448,12 @@ async fn rounds_become_server_requests() {
 #[tokio::test]
 async fn declined_and_cancelled_elicitations_reach_the_handler() {
     let mut client = Client::legacy("2025-11-25", json!({"elicitation": {}})).await;
-    for (id, action, told) in [(1, "decline", "Decline"), (2, "cancel", "Cancel")] {
+    for (id, action, shown) in [(1, "decline", "Decline"), (2, "cancel", "Cancel")] {
         let question = client.call(id, "name").await;
         let done = client
             .ask(json!({"jsonrpc": "2.0", "id": question["id"], "result": {"action": action}}))
             .await;
-        assert!(text(&done).starts_with(told), "{done}");
+        assert!(text(&done).starts_with(shown), "{done}");
     }
 }
 
@@ -525,12 +525,12 @@ async fn sampling_and_roots_become_server_requests() {
     let question = client.call(1, "model").await;
     assert_eq!(question["method"], "sampling/createMessage");
     assert_eq!(question["params"]["maxTokens"], 10);
-    let said =
+    let message =
         json!({"role": "assistant", "content": {"type": "text", "text": "hello!"}, "model": "m"});
     assert_eq!(
         text(
             &client
-                .ask(json!({"jsonrpc": "2.0", "id": question["id"], "result": said}))
+                .ask(json!({"jsonrpc": "2.0", "id": question["id"], "result": message}))
                 .await
         ),
         "hello!"
@@ -676,7 +676,11 @@ async fn only_2025_03_26_has_batches() {
 
 #[tokio::test]
 async fn requests_in_flight_and_subscriptions_are_bounded() {
-    let mut client = Client::connect(Options::default().max_in_flight(2).max_subscriptions(1));
+    let mut client = Client::connect(
+        LegacyOptions::default()
+            .max_in_flight(2)
+            .max_subscriptions(1),
+    );
     client.initialize("2025-11-25", json!({})).await;
     client.send(call(1, "hang")).await;
     client.send(call(2, "hang")).await;
@@ -709,7 +713,8 @@ async fn a_client_cannot_forge_a_round() {
 
 #[tokio::test]
 async fn a_server_request_without_an_answer_times_out() {
-    let mut client = Client::connect(Options::default().input_timeout(Duration::from_millis(50)));
+    let mut client =
+        Client::connect(LegacyOptions::default().input_timeout(Duration::from_millis(50)));
     client
         .initialize("2025-11-25", json!({"elicitation": {}}))
         .await;
@@ -843,7 +848,7 @@ async fn only_2025_11_25_has_tasks_and_they_can_be_disabled() {
     );
     let list = json!({"jsonrpc": "2.0", "id": 2, "method": "tasks/list"});
     assert_eq!(older.ask(list.clone()).await["error"]["code"], -32601);
-    let mut without = Client::connect(Options::default().tasks(false));
+    let mut without = Client::connect(LegacyOptions::default().tasks(false));
     let opened = without.initialize("2025-11-25", json!({})).await;
     assert!(opened["result"]["capabilities"].get("tasks").is_none());
     assert_eq!(without.ask(list).await["error"]["code"], -32601);

@@ -2,14 +2,14 @@
 
 mod serve_http_common;
 
-use carryall_legacy::serve::{Options, StoreBus};
+use carryall_legacy::serve::{LegacyOptions, StoreBus};
 use carryall_store::{Memory, Store as _};
 use serde_json::json;
 use serve_http_common::*;
 use std::sync::Arc;
 use std::time::Duration;
 
-fn with_bus(store: &Memory) -> Options {
+fn with_bus(store: &Memory) -> LegacyOptions {
     options().session_bus(Arc::new(StoreBus::new(Arc::new(store.clone()))))
 }
 
@@ -56,7 +56,7 @@ async fn settings_apply_on_all_replicas_and_later_ones() {
             .await;
         assert_eq!(
             (messages.len(), &messages[0]["params"]["data"]),
-            (2, &json!("heard"))
+            (2, &json!("a log message"))
         );
     }
     let mut at_late = client.at(&late).get(None).await;

@@ -43,7 +43,8 @@ pub struct SessionEvent {
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum SessionEventKind {
-    /// The client answered a server-initiated request that was not sent here: its JSON-RPC response.
+    /// The client answered a server-initiated request that was not sent here: its JSON-RPC
+    /// response.
     #[serde(rename = "answer")]
     Response(RawJson),
     /// The client cancelled a request that is not in flight here: the `params` of
@@ -100,8 +101,8 @@ fn random_name() -> String {
 pub type EventText = BoxStream<'static, Bytes>;
 
 /// Carries session events between the replicas of one server. The default, [`SingleProcess`], is
-/// for a server without replicas; [`HttpBus`] connects replicas over HTTP and [`StoreBus`] through a
-/// shared store.
+/// for a server without replicas; [`HttpBus`] connects replicas over HTTP and [`StoreBus`] through
+/// a shared store.
 ///
 /// Implementations bound the time of each method and log failures: a client's request does not fail
 /// because another replica cannot be reached.

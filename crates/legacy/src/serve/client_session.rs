@@ -2,13 +2,13 @@
 
 use super::background::Spawner;
 use super::negotiated::Negotiated;
-use super::options::Options;
+use super::options::LegacyOptions;
 use super::quotas::ServerQuotas;
 use super::request_table::RequestTable;
 use super::server_context::ServerContext;
 use super::server_requests::ServerRequests;
 use super::shutdown::Shutdown;
-use super::subscriptions::Subscriptions;
+use super::subscriptions::SubscribedResources;
 use super::tasks::SessionTasks;
 use crate::message::Request;
 use carryall_proto::{Caller, Notification, Printable, Response, SharedService};
@@ -19,11 +19,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// One client after `initialize`.
 pub(crate) struct ClientSession {
     pub(crate) service: SharedService,
-    pub(crate) options: Arc<Options>,
+    pub(crate) options: Arc<LegacyOptions>,
     pub(crate) negotiated: Negotiated,
     pub(crate) requests: RequestTable,
     pub(crate) server_requests: ServerRequests,
-    pub(crate) subscriptions: Subscriptions,
+    pub(crate) subscriptions: SubscribedResources,
     pub(crate) tasks: SessionTasks,
     pub(crate) quotas: Arc<ServerQuotas>,
     pub(crate) shutdown: Shutdown,
@@ -44,7 +44,7 @@ impl ClientSession {
             background,
         } = server.clone();
         Arc::new(Self {
-            subscriptions: Subscriptions::new(
+            subscriptions: SubscribedResources::new(
                 options.max_subscriptions,
                 quotas.subscriptions.clone(),
                 caller.clone(),

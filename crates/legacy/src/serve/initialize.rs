@@ -3,7 +3,7 @@
 use super::discover::discover;
 use super::exchange::RequestContext;
 use super::negotiated::Negotiated;
-use super::options::Options;
+use super::options::LegacyOptions;
 use super::translate::capabilities;
 use crate::revision::negotiate;
 use carryall_proto::{SharedService, key};
@@ -35,7 +35,7 @@ struct InitializeResult {
 /// Answers `initialize` with the version to speak and what the service says about itself.
 pub(crate) async fn initialize(
     service: &SharedService,
-    options: &Options,
+    options: &LegacyOptions,
     params: &RawJson,
     context: &RequestContext,
 ) -> InitializeOutcome {

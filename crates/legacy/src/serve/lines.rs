@@ -7,7 +7,7 @@ use super::client_session::ClientSession;
 use super::dispatch;
 use super::exchange::{Exchange, Outgoing, RequestContext};
 use super::initialize::{InitializeOutcome, initialize};
-use super::options::Options;
+use super::options::LegacyOptions;
 use super::server_context::ServerContext;
 use crate::generate::Generated;
 use crate::message::{Incoming, Malformed, ParsedBody, Request, parse};
@@ -40,7 +40,7 @@ const MAX_EARLY_BYTES: usize = 4 * 1024 * 1024;
 /// `initialize` opens a session on the channel. Calls of 2026-07-28 are still answered on it, so
 /// both eras can be mixed. Before `initialize`, `ping` is the only legacy request that is answered;
 /// the refusal of all others names the modern versions.
-pub fn lines<S>(service: S, options: Options) -> FallbackChannels
+pub fn lines<S>(service: S, options: LegacyOptions) -> FallbackChannels
 where
     S: Service<Call, Response = Reply> + Clone + Send + Sync + 'static,
     S::Error: Into<CallError>,
@@ -330,7 +330,7 @@ mod tests {
     fn messages_before_the_answer_to_initialize_are_bounded_in_bytes() {
         let silent = SharedService::from_fn(|_| Box::pin(std::future::pending()));
         let mut channel = LegacyChannel::new(
-            ServerContext::new(silent, Options::default()),
+            ServerContext::new(silent, LegacyOptions::default()),
             CallSource::default(),
         );
         let line = |method: &str, padding: usize| {

@@ -1,7 +1,7 @@
 //! What `initialize` settled for a session, and calls on its behalf.
 
 use super::exchange::RequestContext;
-use super::options::Options;
+use super::options::LegacyOptions;
 use crate::FromLegacyClient;
 use crate::revision::Revision as _;
 use carryall_proto::{Call, Meta, Params};
@@ -59,7 +59,7 @@ impl Negotiated {
     }
 
     /// Returns whether the session has the experimental tasks of 2025-11-25.
-    pub(crate) fn has_tasks(&self, options: &Options) -> bool {
+    pub(crate) fn has_tasks(&self, options: &LegacyOptions) -> bool {
         options.tasks && self.version.has_tasks()
     }
 }

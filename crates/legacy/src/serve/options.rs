@@ -9,7 +9,7 @@ use std::time::Duration;
 
 /// How clients of earlier revisions are served. The defaults are for a single process.
 #[derive(Clone)]
-pub struct Options {
+pub struct LegacyOptions {
     pub(crate) keyring: Option<Keyring>,
     pub(crate) server_name: String,
     pub(crate) session_bus: Arc<dyn SessionBus>,
@@ -41,7 +41,7 @@ pub struct Options {
     pub(crate) tasks: bool,
 }
 
-impl Default for Options {
+impl Default for LegacyOptions {
     fn default() -> Self {
         Self {
             keyring: None,
@@ -76,7 +76,7 @@ impl Default for Options {
     }
 }
 
-impl Options {
+impl LegacyOptions {
     /// Sets the keys that seal session ids. Replicas share one keyring. Default: a random key, so
     /// that sessions end with the process.
     #[must_use]
@@ -278,9 +278,9 @@ impl Options {
     }
 }
 
-impl fmt::Debug for Options {
+impl fmt::Debug for LegacyOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Options")
+        f.debug_struct("LegacyOptions")
             .field("keyring", &self.keyring)
             .field("server_name", &self.server_name)
             .field("session_bus", &self.session_bus)

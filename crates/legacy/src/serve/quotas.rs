@@ -1,6 +1,6 @@
 //! What the clients of one server may hold beyond a request, in total and each caller.
 
-use super::options::Options;
+use super::options::LegacyOptions;
 use carryall_proto::budget::{Amount, Budget};
 
 /// Maximum number of calls that go on after their client has disconnected before the response
@@ -31,7 +31,7 @@ pub(crate) struct ServerQuotas {
 }
 
 impl ServerQuotas {
-    pub(crate) fn new(options: &Options) -> Self {
+    pub(crate) fn new(options: &LegacyOptions) -> Self {
         let budget = |total: Amount| Budget::new(total, caller_share(total, options.caller_share));
         Self {
             tasks: budget(options.max_tasks),

@@ -1,7 +1,7 @@
 //! What all clients of one server share.
 
 use super::background::BackgroundTasks;
-use super::options::Options;
+use super::options::LegacyOptions;
 use super::quotas::ServerQuotas;
 use super::shutdown::Shutdown;
 use carryall_proto::SharedService;
@@ -13,14 +13,14 @@ use std::sync::Arc;
 #[derive(Clone)]
 pub(crate) struct ServerContext {
     pub(crate) service: SharedService,
-    pub(crate) options: Arc<Options>,
+    pub(crate) options: Arc<LegacyOptions>,
     pub(crate) quotas: Arc<ServerQuotas>,
     pub(crate) shutdown: Shutdown,
     pub(crate) background: Arc<BackgroundTasks>,
 }
 
 impl ServerContext {
-    pub(crate) fn new(service: SharedService, options: Options) -> Self {
+    pub(crate) fn new(service: SharedService, options: LegacyOptions) -> Self {
         let quotas = Arc::new(ServerQuotas::new(&options));
         Self {
             service,

@@ -16,7 +16,7 @@ pub(crate) const MAX_SESSION_BYTES: usize = 512 * 1024;
 const OVERHEAD: usize = 256;
 
 /// The subscriptions of one session, bounded in number and bytes.
-pub(crate) struct Subscriptions {
+pub(crate) struct SubscribedResources {
     limit: usize,
     budget: Budget,
     caller: Caller,
@@ -66,7 +66,7 @@ impl SubscribeError {
     }
 }
 
-impl Subscriptions {
+impl SubscribedResources {
     pub(crate) fn new(limit: usize, budget: Budget, caller: Caller) -> Self {
         Self {
             limit,
@@ -144,7 +144,7 @@ impl Subscriptions {
     }
 }
 
-/// Reports changes of [`Subscriptions`].
+/// Reports changes of [`SubscribedResources`].
 pub(crate) struct SubscriptionWatch(watch::Receiver<SubscribedUris>);
 
 impl SubscriptionWatch {
@@ -174,12 +174,12 @@ mod tests {
         Caller::Address([10, 0, 0, last].into())
     }
 
-    fn subscriptions(limit: usize) -> Subscriptions {
+    fn subscriptions(limit: usize) -> SubscribedResources {
         let budget = Budget::new(
             Amount::new(1_000, 10_000_000),
             Amount::new(1_000, 10_000_000),
         );
-        Subscriptions::new(limit, budget, address(1))
+        SubscribedResources::new(limit, budget, address(1))
     }
 
     #[test]
@@ -226,7 +226,7 @@ mod tests {
     #[test]
     fn one_caller_cannot_use_up_the_subscriptions_of_all() {
         let budget = Budget::new(Amount::new(4, 100_000), Amount::new(2, 50_000));
-        let of = |last| Subscriptions::new(100, budget.clone(), address(last));
+        let of = |last| SubscribedResources::new(100, budget.clone(), address(last));
         let (first, second, other) = (of(1), of(1), of(2));
         assert_eq!(first.add("a:".into()), Ok(()));
         assert_eq!(second.add("a:".into()), Ok(()));

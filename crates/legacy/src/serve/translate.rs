@@ -1,5 +1,5 @@
-//! Translation between 2026-07-28 and earlier revisions: capabilities, results, errors, and requests
-//! for input.
+//! Translation between 2026-07-28 and earlier revisions: capabilities, results, errors, and
+//! requests for input.
 
 pub(crate) mod capabilities;
 pub(crate) mod errors;

@@ -8,7 +8,7 @@
 
 pub mod bus;
 
-use carryall_legacy::serve::{LegacyEndpoint, Options, StreamControl};
+use carryall_legacy::serve::{LegacyEndpoint, LegacyOptions, StreamControl};
 use carryall_proto::seal::{Keyring, SealingKey};
 use carryall_proto::{Call, CallSource, Principal, Response, SharedService};
 use carryall_server::{Ctx, HandlerError, Resource, Server, Tool};
@@ -93,7 +93,7 @@ pub fn server(seen: &Arc<Seen>) -> Server {
             },
         ))
         .tool(Tool::without_arguments("log", async |ctx: Ctx| {
-            ctx.log(LoggingLevel::Info, None, "heard").await;
+            ctx.log(LoggingLevel::Info, None, "a log message").await;
             "logged"
         }))
         .tool(Tool::without_arguments("wait", move |ctx: Ctx| {
@@ -158,8 +158,8 @@ pub fn keyring() -> Keyring {
     Keyring::new(SealingKey::new(1, [7; 32]))
 }
 
-pub fn options() -> Options {
-    Options::default().keyring(keyring())
+pub fn options() -> LegacyOptions {
+    LegacyOptions::default().keyring(keyring())
 }
 
 /// One replica of the server.
@@ -173,24 +173,26 @@ pub struct Replica {
 }
 
 impl Replica {
-    pub async fn start(options: Options) -> Self {
+    pub async fn start(options: LegacyOptions) -> Self {
         Self::start_on(TcpListener::bind("127.0.0.1:0").await.unwrap(), options)
     }
 
-    pub fn start_on(listener: TcpListener, options: Options) -> Self {
+    pub fn start_on(listener: TcpListener, options: LegacyOptions) -> Self {
         let seen = Arc::new(Seen::default());
         let server = server(&seen);
         let http = HttpServer::from_listener(listener).drain_timeout(Duration::ZERO);
         let address = http.local_addr().unwrap();
         let service = with_source(server.clone());
         let endpoint = LegacyEndpoint::new(service.clone(), options);
-        let door = Endpoint::new(service)
+        let http_endpoint = Endpoint::new(service)
             .alternate(Arc::new(endpoint.clone()))
             .path("/mcp");
         let (stop, stopped) = oneshot::channel();
         let running = tokio::spawn(async move {
             let stopped = async { drop(stopped.await) };
-            http.run_http(WithUser(door), stopped).await.unwrap();
+            http.run_http(WithUser(http_endpoint), stopped)
+                .await
+                .unwrap();
         });
         Self {
             address,
@@ -535,7 +537,8 @@ impl Events {
         answer.header(name).map(str::to_owned)
     }
 
-    /// Reads a piece of the body into `raw`. Returns `false` at its end, or if the connection broke.
+    /// Reads a piece of the body into `raw`. Returns `false` at its end, or if the connection
+    /// broke.
     async fn read(&mut self) -> bool {
         loop {
             if self.ended {

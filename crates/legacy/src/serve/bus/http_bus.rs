@@ -39,9 +39,9 @@ const MAX_SNAPSHOT_BYTES: usize = 1024 * 1024;
 /// A [`SessionBus`] between replicas that know each other's URLs. The list may contain the URL of
 /// the replica itself, so that all replicas can have the same list: a replica recognises itself.
 ///
-/// Each replica must answer at its URL as it does for clients: it has to accept the URL's host name,
-/// and no layer in front of the endpoint may require credentials. Where that is not possible, put
-/// the same [`LegacyEndpoint`](crate::serve::LegacyEndpoint) behind a second, internal
+/// Each replica must answer at its URL as it does for clients: it has to accept the URL's host
+/// name, and no layer in front of the endpoint may require credentials. Where that is not possible,
+/// put the same [`LegacyEndpoint`](crate::serve::LegacyEndpoint) behind a second, internal
 /// [`Endpoint`](carryall_transport::http::Endpoint).
 #[derive(Clone)]
 pub struct HttpBus(Arc<HttpBusInner>);
@@ -50,7 +50,7 @@ struct HttpBusInner {
     /// Distinguishes this replica from the others.
     id: String,
     keyring: Keyring,
-    peers: Vec<Arc<Peer>>,
+    peers: Vec<Arc<ReplicaPeer>>,
     /// Deliveries to suspended peers.
     background: BackgroundTasks,
 }
@@ -85,7 +85,7 @@ impl HttpBus {
     ) -> Result<Self, InvalidTarget> {
         let peers = urls
             .into_iter()
-            .map(|url| Peer::new(url).map(Arc::new))
+            .map(|url| ReplicaPeer::new(url).map(Arc::new))
             .collect::<Result<_, InvalidTarget>>()?;
         Ok(Self(Arc::new(HttpBusInner {
             id: random_name(),
@@ -97,14 +97,14 @@ impl HttpBus {
 }
 
 impl HttpBusInner {
-    fn peers(&self) -> impl Iterator<Item = Arc<Peer>> {
+    fn peers(&self) -> impl Iterator<Item = Arc<ReplicaPeer>> {
         self.peers
             .iter()
             .filter(|peer| !peer.is_self.load(Relaxed))
             .map(Arc::clone)
     }
 
-    fn request(&self, peer: &Peer, request: PeerRequest) -> Option<Request<Bytes>> {
+    fn request(&self, peer: &ReplicaPeer, request: PeerRequest) -> Option<Request<Bytes>> {
         let body = serde_json::to_vec(&PeerMessage {
             from: self.id.clone(),
             request,
@@ -167,14 +167,14 @@ impl HttpBusInner {
 }
 
 /// Another replica, or this one until it has recognised itself.
-struct Peer {
+struct ReplicaPeer {
     client: HttpClient,
     is_self: AtomicBool,
     /// It timed out, and is not waited for until then.
     suspended_until: Mutex<Option<Instant>>,
 }
 
-impl Peer {
+impl ReplicaPeer {
     fn new(url: &str) -> Result<Self, InvalidTarget> {
         let client = HttpClient::builder(url)?
             .connect_timeout(TIMEOUT)
@@ -234,7 +234,7 @@ impl SessionBus for HttpBus {
     fn publish(&self, event: SessionEvent) -> BoxFuture<()> {
         let inner = Arc::clone(&self.0);
         Box::pin(async move {
-            let deliver = |peer: Arc<Peer>| {
+            let deliver = |peer: Arc<ReplicaPeer>| {
                 let request = inner.request(&peer, PeerRequest::Event(event.clone()));
                 let spawner = inner.background.spawner();
                 async move {
@@ -253,7 +253,7 @@ impl SessionBus for HttpBus {
     fn load(&self, session: &str) -> BoxFuture<Option<SessionSnapshot>> {
         let (inner, session) = (Arc::clone(&self.0), session.to_owned());
         Box::pin(async move {
-            let ask = |peer: Arc<Peer>| {
+            let ask = |peer: Arc<ReplicaPeer>| {
                 let request = inner.request(&peer, PeerRequest::Snapshot(session.clone()));
                 async move {
                     let response = peer.send(request?).await?;
@@ -279,7 +279,7 @@ impl SessionBus for HttpBus {
         let inner = Arc::clone(&self.0);
         let (session, last) = (session.to_owned(), last.to_owned());
         Box::pin(async move {
-            let ask = |peer: Arc<Peer>| {
+            let ask = |peer: Arc<ReplicaPeer>| {
                 let (session, last) = (session.clone(), last.clone());
                 let request = inner.request(&peer, PeerRequest::Resume { session, last });
                 async move { peer.send(request?).await }

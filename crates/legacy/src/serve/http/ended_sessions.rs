@@ -1,11 +1,11 @@
 //! Remembers ended sessions until their ids expire, so that the ids do not restore them.
 //!
-//! The names go into Bloom filters, one for each span of expiry times: no ended session is forgotten
-//! before its id has expired, however many sessions end, and memory is bounded. In return a live
-//! session may be taken for an ended one, and its client has to open a new one. Sessions in the
-//! table of this process are not looked up here, so this only happens to sessions that the process
-//! has never seen or has evicted, and becomes likely only with hundreds of thousands of ended
-//! sessions.
+//! The names go into Bloom filters, one for each span of expiry times: no ended session is
+//! forgotten before its id has expired, however many sessions end, and memory is bounded. In return
+//! a live session may be taken for an ended one, and its client has to open a new one. Sessions in
+//! the table of this process are not looked up here, so this only happens to sessions that the
+//! process has never seen or has evicted, and becomes likely only with hundreds of thousands of
+//! ended sessions.
 
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher as _, RandomState};

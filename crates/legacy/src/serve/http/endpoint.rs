@@ -5,7 +5,7 @@ use super::sse2024;
 use super::state::EndpointState;
 use crate::message::{Incoming, ParsedBody, parse};
 use crate::serve::http_response::{LegacyResponse, json, refuse};
-use crate::serve::options::Options;
+use crate::serve::options::LegacyOptions;
 use bytes::Bytes;
 use carryall_proto::{BoxFuture, Call, CallError, Reply, SharedService, encode_error};
 use carryall_transport::http::server::FallbackProtocol;
@@ -31,9 +31,9 @@ pub struct LegacyEndpoint {
 impl LegacyEndpoint {
     /// Creates an endpoint for `service`.
     ///
-    /// Within a Tokio runtime the [session bus](Options::session_bus) is started at once; otherwise
-    /// with the first request.
-    pub fn new<S>(service: S, options: Options) -> Self
+    /// Within a Tokio runtime the [session bus](LegacyOptions::session_bus) is started at once;
+    /// otherwise with the first request.
+    pub fn new<S>(service: S, options: LegacyOptions) -> Self
     where
         S: Service<Call, Response = Reply> + Clone + Send + Sync + 'static,
         S::Error: Into<CallError>,

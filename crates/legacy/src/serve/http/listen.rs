@@ -59,8 +59,8 @@ impl EndpointState {
     }
 
     /// Resumes a stream of this replica or of another one (2025-11-25
-    /// `basic/transports#resumability-and-redelivery`). If the stream of a request is lost, its
-    /// client is told so.
+    /// `basic/transports#resumability-and-redelivery`). If the stream of a request is lost, the
+    /// request fails.
     pub(super) async fn resume(
         self: Arc<Self>,
         session: Arc<HttpSession>,

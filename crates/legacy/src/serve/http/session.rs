@@ -122,7 +122,7 @@ impl HttpSession {
 pub(super) mod tests {
     use super::super::stream::{StreamKind, StreamLimits, StreamStore};
     use super::*;
-    use crate::serve::Options;
+    use crate::serve::LegacyOptions;
     use crate::serve::background::BackgroundTasks;
     use crate::serve::server_context::ServerContext;
     use carryall_proto::{CallError, Caller, SharedService};
@@ -150,7 +150,7 @@ pub(super) mod tests {
             let refused = Err(CallError::Refused("nobody".into()));
             Box::pin(std::future::ready(refused))
         });
-        let server = ServerContext::new(service, Options::default());
+        let server = ServerContext::new(service, LegacyOptions::default());
         let client = ClientSession::new(&server, negotiated.unwrap(), caller);
         (HttpSession::new(name.into(), client, 100), server)
     }
@@ -158,7 +158,7 @@ pub(super) mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_session_has_one_stream_of_changes_and_a_bounded_number_of_others() {
         let background = BackgroundTasks::default();
-        let limits = StreamLimits::new(&Options::default());
+        let limits = StreamLimits::new(&LegacyOptions::default());
         let store = StreamStore::new(limits, background.spawner());
         let session = session("a");
         let changes = || store.create(&StreamKind::Changes, &session.name, false);

@@ -12,7 +12,7 @@ use crate::serve::bus::{LocalReplica, SessionBus};
 use crate::serve::client_session::{ClientSession, SettingChange};
 use crate::serve::clock::unix_seconds;
 use crate::serve::http_response::{LegacyResponse, busy, refuse, unknown_session};
-use crate::serve::options::Options;
+use crate::serve::options::LegacyOptions;
 use crate::serve::quotas::caller_share;
 use crate::serve::server_context::ServerContext;
 use carryall_proto::SharedService;
@@ -23,7 +23,7 @@ use std::sync::{Arc, OnceLock, Weak};
 /// One endpoint: its sessions and their streams.
 pub(super) struct EndpointState {
     pub(super) server: ServerContext,
-    pub(super) options: Arc<Options>,
+    pub(super) options: Arc<LegacyOptions>,
     pub(super) keys: SessionKeys,
     pub(super) sessions: SessionTable,
     pub(super) streams: Arc<StreamStore>,
@@ -35,7 +35,7 @@ pub(super) struct EndpointState {
 }
 
 impl EndpointState {
-    pub(super) fn new(service: SharedService, mut options: Options) -> Arc<Self> {
+    pub(super) fn new(service: SharedService, mut options: LegacyOptions) -> Arc<Self> {
         let bus = Arc::clone(&options.session_bus);
         // A task lives in one process, and the next request may reach another one.
         options.tasks &= bus.is_single_process();
@@ -43,7 +43,7 @@ impl EndpointState {
             keyring: options
                 .keyring
                 .clone()
-                .unwrap_or_else(Options::random_keyring),
+                .unwrap_or_else(LegacyOptions::random_keyring),
             server: options.server_name.as_str().into(),
         };
         let session_limits = SessionLimits {

@@ -33,11 +33,11 @@ pub(super) struct SessionTask {
     created: SystemTime,
     ttl: Duration,
     abort: AbortHandle,
-    progress: Mutex<TaskProgress>,
+    progress: Mutex<SessionTaskState>,
     changed: Notify,
 }
 
-struct TaskProgress {
+struct SessionTaskState {
     updated: SystemTime,
     end: Option<TaskEnd>,
     /// What the client has not fetched yet.
@@ -76,7 +76,7 @@ impl SessionTask {
         let mut random = [0; 16];
         getrandom::fill(&mut random).map_err(|_| ErrorObject::internal())?;
         let now = SystemTime::now();
-        let progress = TaskProgress {
+        let progress = SessionTaskState {
             updated: now,
             end: None,
             notifications: VecDeque::new(),
@@ -234,12 +234,12 @@ impl SessionTask {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, TaskProgress> {
+    fn lock(&self) -> MutexGuard<'_, SessionTaskState> {
         self.progress.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl TaskProgress {
+impl SessionTaskState {
     fn add(
         &mut self,
         message: Outgoing,

@@ -18,24 +18,24 @@ pub(crate) fn of_client(version: ProtocolVersion, declared: &JsonObject) -> Clie
     capabilities.experimental = object("experimental").cloned();
     capabilities.roots = object("roots").map(|_| JsonObject::new());
     capabilities.sampling = object("sampling").map(|sampling| {
-        let mut today = SamplingCapability::new();
+        let mut modern = SamplingCapability::new();
         // Every sampling client took `includeContext` before 2025-11-25, which introduced a
         // capability for it.
         let context = has(sampling, "context") || !version.has_sampling_tools();
-        today.context = context.then(JsonObject::new);
-        today.tools =
+        modern.context = context.then(JsonObject::new);
+        modern.tools =
             (version.has_sampling_tools() && has(sampling, "tools")).then(JsonObject::new);
-        today
+        modern
     });
     capabilities.elicitation = object("elicitation")
         .filter(|_| version.has_elicitation())
         .map(|elicitation| {
             let url = version.has_url_elicitation() && has(elicitation, "url");
             let form = !version.has_url_elicitation() || has(elicitation, "form") || !url;
-            let mut today = ElicitationCapability::new();
-            today.form = form.then(JsonObject::new);
-            today.url = url.then(JsonObject::new);
-            today
+            let mut modern = ElicitationCapability::new();
+            modern.form = form.then(JsonObject::new);
+            modern.url = url.then(JsonObject::new);
+            modern
         });
     capabilities
 }
@@ -43,10 +43,10 @@ pub(crate) fn of_client(version: ProtocolVersion, declared: &JsonObject) -> Clie
 /// Returns the capabilities of a service as a server of `version` declares them.
 pub(crate) fn of_server(
     version: ProtocolVersion,
-    today: &ServerCapabilities,
+    modern: &ServerCapabilities,
     tasks: bool,
 ) -> JsonObject {
-    let mut declared = match serde_json::to_value(today) {
+    let mut declared = match serde_json::to_value(modern) {
         Ok(JsonValue::Object(declared)) => declared,
         _ => JsonObject::new(),
     };
@@ -104,11 +104,11 @@ mod tests {
 
     #[test]
     fn server_capabilities_are_those_of_the_revision() {
-        let today: ServerCapabilities = serde_json::from_value(json!({
+        let modern: ServerCapabilities = serde_json::from_value(json!({
             "tools": {"listChanged": true}, "completions": {}, "logging": {}, "extensions": {"a.b/c": {}},
         }))
         .unwrap();
-        let declared = |version, tasks| JsonValue::Object(of_server(version, &today, tasks));
+        let declared = |version, tasks| JsonValue::Object(of_server(version, &modern, tasks));
         assert_eq!(
             declared(V::V2024_11_05, true),
             json!({"tools": {"listChanged": true}, "logging": {}})

@@ -44,7 +44,8 @@ pub(crate) fn completed(elicitation_id: String) -> Notification {
     )
 }
 
-/// Rewrites titled choices, which are `oneOf` today, as the `enum` and `enumNames` of 2025-06-18.
+/// Rewrites titled choices, which are `oneOf` in 2026-07-28, as the `enum` and `enumNames` of
+/// 2025-06-18.
 fn use_enum_names(params: &mut JsonObject) {
     let properties = params
         .get_mut("requestedSchema")

@@ -1,7 +1,7 @@
 //! Results as a client of an earlier revision expects them.
 
 use crate::serve::negotiated::Negotiated;
-use crate::serve::options::Options;
+use crate::serve::options::LegacyOptions;
 use carryall_types::{JsonObject, JsonValue, Method, ProtocolVersion, RawJson};
 use serde_json::json;
 
@@ -12,7 +12,7 @@ const MODERN_MEMBERS: [&str; 3] = ["resultType", "ttlMs", "cacheScope"];
 /// Returns a complete result without what its client would not understand.
 pub(crate) fn for_client(
     negotiated: &Negotiated,
-    options: &Options,
+    options: &LegacyOptions,
     method: &Method,
     mut result: JsonObject,
 ) -> RawJson {
@@ -117,7 +117,7 @@ mod tests {
             client_info: Implementation::new("old", "1"),
             capabilities: ClientCapabilities::new(),
         };
-        let options = Options::default().tasks(tasks);
+        let options = LegacyOptions::default().tasks(tasks);
         let JsonValue::Object(result) = result else {
             panic!()
         };

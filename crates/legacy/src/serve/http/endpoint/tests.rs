@@ -11,7 +11,7 @@ use serde_json::json;
 const VERSION: &str = "2025-11-25";
 
 /// Returns an endpoint whose service only answers `server/discover`.
-fn endpoint(options: Options) -> LegacyEndpoint {
+fn endpoint(options: LegacyOptions) -> LegacyEndpoint {
     let service = SharedService::from_fn(|call: Call| {
         let result = json!({"resultType": "complete", "supportedVersions": ["2026-07-28"], "capabilities": {}});
         let response = Response::result(call.id().clone(), RawJson::from(&result));
@@ -71,7 +71,7 @@ async fn open_and_end(endpoint: &LegacyEndpoint, subject: &str) -> Arc<str> {
 async fn stored_session_ends_are_bounded_per_caller() {
     let store = Memory::new();
     let bus = StoreBus::new(Arc::new(store.clone()));
-    let mut options = Options::default().session_bus(Arc::new(bus));
+    let mut options = LegacyOptions::default().session_bus(Arc::new(bus));
     options.max_stored_ends = 8;
     let endpoint = endpoint(options);
     let is_stored = async |name: Arc<str>| {

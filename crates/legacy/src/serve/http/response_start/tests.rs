@@ -3,7 +3,7 @@ use super::super::stream::{
     EventBody, ResumableStream, StreamControl, StreamKind, StreamLimits, StreamStore, write,
 };
 use super::*;
-use crate::serve::Options;
+use crate::serve::LegacyOptions;
 use crate::serve::exchange::catch_panics;
 use crate::serve::server_context::ServerContext;
 use carryall_proto::budget::Amount;
@@ -54,7 +54,7 @@ impl Fixture {
     }
 
     fn stream(&self) -> (Arc<StreamStore>, Arc<ResumableStream>) {
-        let limits = StreamLimits::new(&Options::default());
+        let limits = StreamLimits::new(&LegacyOptions::default());
         let store = Arc::new(StreamStore::new(limits, self.server.background.spawner()));
         let kind = StreamKind::Responses(Some(1.into()));
         let stream = store.create(&kind, &self.session.name, true);

@@ -1,7 +1,7 @@
 use super::super::session::tests::{session, session_of};
 use super::super::stream::{StreamKind, StreamLimits, StreamStore, write};
 use super::*;
-use crate::serve::Options;
+use crate::serve::LegacyOptions;
 use crate::serve::background::BackgroundTasks;
 use tokio::time::advance;
 
@@ -124,7 +124,7 @@ async fn idle_sessions_are_evicted() {
 async fn an_ended_session_is_not_restored_and_its_streams_end() {
     let table = table(10, 10);
     let background = BackgroundTasks::default();
-    let limits = StreamLimits::new(&Options::default());
+    let limits = StreamLimits::new(&LegacyOptions::default());
     let store = Arc::new(StreamStore::new(limits, background.spawner()));
     let session = table.insert(session("a")).ok().unwrap();
     let streams: Vec<_> = (0..2)

@@ -4,7 +4,7 @@
 //! for the grace period.
 
 use crate::serve::exchange::Outgoing;
-use crate::serve::options::Options;
+use crate::serve::options::LegacyOptions;
 use crate::serve::quotas::caller_share;
 use bytes::{BufMut as _, Bytes, BytesMut};
 use carryall_proto::budget::Amount;
@@ -46,7 +46,7 @@ pub(crate) struct StreamLimits {
 }
 
 impl StreamLimits {
-    pub(crate) fn new(options: &Options) -> Self {
+    pub(crate) fn new(options: &LegacyOptions) -> Self {
         Self {
             events: options.max_events,
             bytes: options.max_event_bytes,

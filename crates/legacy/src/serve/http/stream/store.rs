@@ -103,8 +103,8 @@ impl StreamStore {
             .cloned()
     }
 
-    /// Adds a message to a kept stream. Finished streams are evicted to make room: the oldest of the
-    /// same caller first, those of others only if all together exceed the total.
+    /// Adds a message to a kept stream. Finished streams are evicted to make room: the oldest of
+    /// the same caller first, those of others only if all together exceed the total.
     pub(crate) fn append(&self, stream: &ResumableStream, message: &Outgoing) {
         self.count(stream, stream.append(message));
         if self.is_full(stream) {

@@ -1,6 +1,7 @@
 //! Tasks that outlive the request that started them, and their owner.
 
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use carryall_proto::sync::Mutex;
+use std::sync::{Arc, Weak};
 use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
 
@@ -31,7 +32,7 @@ impl BackgroundTasks {
 
 impl Drop for TaskList {
     fn drop(&mut self) {
-        let tasks = self.0.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let tasks = self.0.get_mut();
         tasks.handles.iter().for_each(AbortHandle::abort);
     }
 }
@@ -50,7 +51,7 @@ impl Spawner {
         // Not under the lock: a runtime that is shutting down drops the task at once, and what the
         // task holds may spawn when it is dropped.
         let handle = runtime.spawn(task).abort_handle();
-        let mut tasks = list.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut tasks = list.0.lock();
         if tasks.handles.len() >= tasks.reap_at.max(MIN_REAP) {
             tasks.handles.retain(|handle| !handle.is_finished());
             tasks.reap_at = tasks.handles.len() * 2;
@@ -87,6 +88,6 @@ mod tests {
             owner.spawner().spawn(async {});
             tokio::task::yield_now().await;
         }
-        assert!(owner.0.0.lock().unwrap().handles.len() <= MIN_REAP);
+        assert!(owner.0.0.lock().handles.len() <= MIN_REAP);
     }
 }

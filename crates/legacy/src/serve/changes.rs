@@ -6,8 +6,8 @@ use super::exchange::RequestContext;
 use super::negotiated::modern_call;
 use crate::generate::{self, Emitter, Generated};
 use carryall_proto::backoff::Backoff;
-use carryall_proto::{CallError, Message, MessageStream, Notification, ParamsWriter, Reply, key};
-use carryall_types::{JsonObject, JsonValue, Method, RawJson, RequestId, SubscriptionFilter};
+use carryall_proto::{CallError, Message, MessageStream, Notification, ParamsWriter, Reply};
+use carryall_types::{Method, RequestId, SubscriptionFilter};
 use futures_util::{FutureExt as _, StreamExt as _};
 use std::sync::Arc;
 use std::time::Duration;
@@ -123,12 +123,8 @@ impl ChangeSubscription<'_> {
 
     /// Returns the lists whose changes the service reports.
     async fn reported_lists(&self) -> Option<SubscriptionFilter> {
-        let ClientSession {
-            service,
-            negotiated,
-            ..
-        } = self.session;
-        let capabilities = discover(service, negotiated, self.context)
+        let ClientSession { service, meta, .. } = self.session;
+        let capabilities = discover(service, meta.clone(), self.context)
             .await
             .ok()?
             .capabilities;
@@ -148,11 +144,7 @@ impl ChangeSubscription<'_> {
     /// Opens a subscription and waits for its acknowledgement; `None` if the service has no
     /// subscriptions.
     async fn open(&self, filter: &SubscriptionFilter) -> Result<Option<MessageStream>, CallError> {
-        let ClientSession {
-            service,
-            negotiated,
-            ..
-        } = self.session;
+        let ClientSession { service, meta, .. } = self.session;
         let mut params = ParamsWriter::new();
         if params.put("notifications", filter).is_err() {
             return Ok(None);
@@ -160,8 +152,8 @@ impl ChangeSubscription<'_> {
         let call = modern_call(
             RequestId::String("changes".into()),
             Method::SubscriptionsListen,
-            &params.finish(),
-            negotiated.meta(None, None, &JsonObject::new()),
+            params.finish(),
+            meta.clone(),
             self.context,
         );
         match service.answer(call).await? {
@@ -175,56 +167,9 @@ impl ChangeSubscription<'_> {
         }
     }
 
-    async fn emit(&self, notification: Notification) {
-        self.out.emit(without_subscription_id(notification)).await;
-    }
-}
-
-/// Removes the subscription id, which legacy clients do not know.
-fn without_subscription_id(mut notification: Notification) -> Notification {
-    let Some(mut params) = notification
-        .params
-        .as_ref()
-        .and_then(|params| params.decode::<JsonObject>().ok())
-    else {
-        return notification;
-    };
-    if let Some(JsonValue::Object(meta)) = params.get_mut("_meta") {
-        meta.remove(key::SUBSCRIPTION_ID);
-        if meta.is_empty() {
-            params.remove("_meta");
-        }
-    }
-    notification.params = (!params.is_empty()).then(|| RawJson::from(&JsonValue::Object(params)));
-    notification
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_subscription_id_is_removed_and_the_rest_is_kept() {
-        let with = |params: &str| {
-            Notification::new(
-                "notifications/x",
-                RawJson::parse(params.to_owned()).unwrap(),
-            )
-        };
-        let id = r#"{"uri":"a:","_meta":{"io.modelcontextprotocol/subscriptionId":"changes"}}"#;
-        assert_eq!(
-            without_subscription_id(with(id)).params.unwrap().as_str(),
-            r#"{"uri":"a:"}"#
-        );
-        let other = r#"{"_meta":{"io.modelcontextprotocol/subscriptionId":1,"x/y":2}}"#;
-        assert_eq!(
-            without_subscription_id(with(other))
-                .params
-                .unwrap()
-                .as_str(),
-            r#"{"_meta":{"x/y":2}}"#
-        );
-        let only = r#"{"_meta":{"io.modelcontextprotocol/subscriptionId":1}}"#;
-        assert_eq!(without_subscription_id(with(only)).params, None);
+    async fn emit(&self, mut notification: Notification) {
+        // Legacy clients do not know subscription ids.
+        notification.remove_subscription_id();
+        self.out.emit(notification).await;
     }
 }

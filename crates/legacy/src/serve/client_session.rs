@@ -11,16 +11,19 @@ use super::shutdown::Shutdown;
 use super::subscriptions::SubscribedResources;
 use super::tasks::SessionTasks;
 use crate::message::Request;
-use carryall_proto::{Caller, Notification, Printable, Response, SharedService};
+use carryall_proto::sync::Mutex;
+use carryall_proto::{Caller, Meta, Notification, Printable, Response, SharedService};
 use carryall_types::{LoggingLevel, RawJson, RequestId};
 use serde::Deserialize;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 /// One client after `initialize`.
 pub(crate) struct ClientSession {
     pub(crate) service: SharedService,
     pub(crate) options: Arc<LegacyOptions>,
     pub(crate) negotiated: Negotiated,
+    /// The `_meta` of the client's calls, without what differs from call to call.
+    pub(crate) meta: Meta,
     pub(crate) requests: RequestTable,
     pub(crate) server_requests: ServerRequests,
     pub(crate) subscriptions: SubscribedResources,
@@ -51,6 +54,7 @@ impl ClientSession {
             ),
             service,
             options,
+            meta: negotiated.meta(),
             negotiated,
             requests: RequestTable::default(),
             server_requests: ServerRequests::default(),
@@ -97,10 +101,7 @@ impl ClientSession {
     pub(crate) fn apply(&self, change: SettingChange) {
         match change {
             SettingChange::LogLevel(level) => {
-                *self
-                    .log_level
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner) = Some(level);
+                *self.log_level.lock() = Some(level);
             }
             SettingChange::Subscribed(uri) => {
                 if let Err(error) = self.subscriptions.add(uri) {
@@ -112,10 +113,7 @@ impl ClientSession {
     }
 
     pub(crate) fn log_level(&self) -> Option<LoggingLevel> {
-        *self
-            .log_level
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        *self.log_level.lock()
     }
 }
 

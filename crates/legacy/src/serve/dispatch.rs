@@ -109,7 +109,7 @@ async fn subscribe(
     context: &RequestContext,
 ) -> Result<(), ErrorObject> {
     let uri = uri_param(request)?;
-    let found = discover(&session.service, &session.negotiated, context).await?;
+    let found = discover(&session.service, session.meta.clone(), context).await?;
     let resources = found.capabilities.resources;
     if resources.and_then(|resources| resources.subscribe) != Some(true) {
         return Err(ErrorObject::method_not_found(&request.method));

@@ -8,13 +8,12 @@ pub(crate) use round_trip::Forward;
 use super::negotiated::modern_call;
 use super::translate::results;
 use carryall_proto::backoff::Backoff;
-use carryall_proto::{Outcome, Params, PrintableFmt, key};
+use carryall_proto::{Meta, Outcome, Params, PrintableFmt, key};
 use carryall_types::{
     ErrorObject, InputRequests, JsonObject, JsonValue, ProgressToken, RawJson, code,
 };
 use round_trip::UrlElicitations;
 use serde::Deserialize;
-use std::borrow::Cow;
 use std::time::Duration;
 
 /// Delays between rounds in which the service only asks to be called again.
@@ -49,28 +48,34 @@ pub(crate) async fn run(forward: &Forward<'_>, params: Params) -> Result<RawJson
     } = RequestParams::split(params)?;
     let mut input: Option<RoundInput> = None;
     let mut elicitations = UrlElicitations::default();
-    let mut negotiated = Cow::Borrowed(&session.negotiated);
+    // Of a client that waits for tasks of 2026-07-28, once the service requires them.
+    let mut meta_with_tasks: Option<Meta> = None;
     for round in 0..=session.options.max_rounds {
-        let params = match &input {
-            Some(input) => Cow::Owned(input.add_to(&params)),
-            None => Cow::Borrowed(&params),
-        };
-        let meta = negotiated.meta(session.log_level(), progress_token.clone(), &extra_meta);
-        let call = modern_call(
+        let meta = meta_with_tasks.as_ref().unwrap_or(&session.meta);
+        let meta = meta
+            .extended(&extra_meta, session.log_level(), progress_token.clone())
+            .map_err(|_| ErrorObject::internal())?;
+        let mut call = modern_call(
             forward.id.clone(),
             forward.method.clone(),
-            &params,
+            params.clone(),
             meta,
             forward.context,
         );
+        if let Some(input) = &input {
+            call.set_param("inputResponses", &input.responses);
+            if let Some(state) = &input.state {
+                call.set_param("requestState", state);
+            }
+        }
         let mut text = match forward.call_service(call).await? {
             Outcome::Result(result) => result,
             // The tool only runs as a task of 2026-07-28. The client does not know these, but it
             // can wait for the result.
             Outcome::Error(error)
-                if task_wait::requires_tasks(&error) && matches!(negotiated, Cow::Borrowed(_)) =>
+                if task_wait::requires_tasks(&error) && meta_with_tasks.is_none() =>
             {
-                negotiated = Cow::Owned(task_wait::with_tasks(&negotiated));
+                meta_with_tasks = Some(task_wait::meta_with_tasks(&session.negotiated));
                 continue;
             }
             Outcome::Error(error) => return Err(error),
@@ -107,16 +112,6 @@ pub(crate) async fn run(forward: &Forward<'_>, params: Params) -> Result<RawJson
         code::INTERNAL_ERROR,
         format!("The server asked for input more than {limit} times"),
     ))
-}
-
-impl RoundInput {
-    fn add_to(&self, params: &Params) -> Params {
-        let params = params.with("inputResponses", &self.responses);
-        match &self.state {
-            Some(state) => params.with("requestState", state),
-            None => params,
-        }
-    }
 }
 
 fn decode_object(result: &RawJson) -> Result<JsonObject, ErrorObject> {

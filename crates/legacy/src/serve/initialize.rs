@@ -48,7 +48,7 @@ pub(crate) async fn initialize(
         client_info: params.client_info,
         capabilities: capabilities::of_client(version, &params.capabilities),
     };
-    let mut found = discover(service, &negotiated, context).await?;
+    let mut found = discover(service, negotiated.meta(), context).await?;
     let server_info = found
         .meta
         .as_mut()

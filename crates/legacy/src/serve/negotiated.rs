@@ -5,10 +5,7 @@ use super::options::LegacyOptions;
 use crate::FromLegacyClient;
 use crate::revision::Revision as _;
 use carryall_proto::{Call, Meta, Params};
-use carryall_types::{
-    ClientCapabilities, Implementation, JsonObject, LoggingLevel, Method, ProgressToken,
-    ProtocolVersion, RequestId,
-};
+use carryall_types::{ClientCapabilities, Implementation, Method, ProtocolVersion, RequestId};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// The outcome of `initialize`. It travels sealed in the session id, so its names are short.
@@ -41,21 +38,11 @@ fn read_version<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ProtocolVe
 }
 
 impl Negotiated {
-    /// Returns the `_meta` with which a client of 2026-07-28 would have sent a request.
-    pub(crate) fn meta(
-        &self,
-        log_level: Option<LoggingLevel>,
-        progress_token: Option<ProgressToken>,
-        extra: &JsonObject,
-    ) -> Meta {
-        Meta::new(
-            ProtocolVersion::LATEST,
-            self.capabilities.clone(),
-            Some(self.client_info.clone()),
-            log_level,
-            progress_token,
-            extra,
-        )
+    /// Returns the `_meta` that a client of 2026-07-28 sends with every request.
+    pub(crate) fn meta(&self) -> Meta {
+        Meta::builder(ProtocolVersion::LATEST, self.capabilities.clone())
+            .client_info(self.client_info.clone())
+            .build()
     }
 
     /// Returns whether the session has the experimental tasks of 2025-11-25.
@@ -71,15 +58,14 @@ impl Negotiated {
 pub(crate) fn modern_call(
     id: RequestId,
     method: Method,
-    params: &Params,
+    params: Params,
     meta: Meta,
     context: &RequestContext,
 ) -> Call {
-    let params = params.with("_meta", meta.raw());
     let mut call = Call::new(id, method, params, meta);
-    call.principal.clone_from(&context.principal);
-    call.extensions = context.extensions.clone();
-    call.extensions.insert(FromLegacyClient);
-    call.source = context.source;
+    call.set_principal(context.principal.clone());
+    call.set_source(context.source);
+    *call.extensions_mut() = context.extensions.clone();
+    call.extensions_mut().insert(FromLegacyClient);
     call
 }

@@ -1,9 +1,10 @@
 //! The requests of one client that are in flight.
 
+use carryall_proto::sync::Mutex;
 use carryall_types::{ErrorObject, RequestId, code};
 use futures_util::future::AbortHandle;
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 /// The requests in flight, by id. Cheap to clone; clones are one table.
 #[derive(Clone, Default)]
@@ -37,7 +38,7 @@ impl RequestTable {
                 format!("Invalid request: {why}"),
             ))
         };
-        let mut table = self.lock();
+        let mut table = self.0.lock();
         if table.requests.contains_key(id) {
             return refuse(format!("a request with the id {id} is already in flight"));
         }
@@ -61,17 +62,13 @@ impl RequestTable {
 
     /// Cancels a request. Returns `false` if none with this id is in flight.
     pub(crate) fn cancel(&self, id: &RequestId) -> bool {
-        match self.lock().requests.remove(id) {
+        match self.0.lock().requests.remove(id) {
             Some(InFlightEntry { abort, .. }) => {
                 abort.abort();
                 true
             }
             None => false,
         }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, InFlightTable> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -84,7 +81,7 @@ pub(crate) struct InFlightGuard {
 
 impl Drop for InFlightGuard {
     fn drop(&mut self) {
-        let mut table = self.table.lock();
+        let mut table = self.table.0.lock();
         // A cancelled exchange may be dropped after its id has been reused.
         if table
             .requests

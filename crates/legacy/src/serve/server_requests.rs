@@ -1,10 +1,11 @@
 //! Server-initiated requests (elicitation, sampling, roots) that wait for the client's response.
 
 use crate::message::Request;
+use carryall_proto::sync::Mutex;
 use carryall_proto::{Outcome, Response};
 use carryall_types::{RawJson, RequestId};
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use tokio::sync::oneshot;
 
 /// The prefix of the ids of all server-initiated requests.
@@ -32,7 +33,7 @@ impl ServerRequests {
         getrandom::fill(&mut random).ok()?;
         let id = format!("{ID_PREFIX}{:016x}", u64::from_le_bytes(random));
         let (sender, response) = oneshot::channel();
-        let mut pending = self.lock();
+        let mut pending = self.0.lock();
         if pending.len() >= MAX_PENDING {
             return None;
         }
@@ -62,17 +63,13 @@ impl ServerRequests {
         let RequestId::String(id) = &response.id else {
             return false;
         };
-        let waiting = self.lock().remove(&**id);
+        let waiting = self.0.lock().remove(&**id);
         waiting.is_some_and(|waiting| waiting.send(response.outcome).is_ok())
     }
 
     /// Returns whether a request with this id is pending.
     pub(crate) fn is_pending(&self, id: &RequestId) -> bool {
-        matches!(id, RequestId::String(id) if self.lock().contains_key(&**id))
-    }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<String, oneshot::Sender<Outcome>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        matches!(id, RequestId::String(id) if self.0.lock().contains_key(&**id))
     }
 }
 
@@ -96,7 +93,7 @@ impl PendingServerRequest {
 
 impl Drop for PendingServerRequest {
     fn drop(&mut self) {
-        self.requests.lock().remove(&self.id);
+        self.requests.0.lock().remove(&self.id);
     }
 }
 

@@ -10,6 +10,7 @@ use crate::serve::clock::unix_seconds;
 use crate::serve::http_response::{LegacyResponse, empty, event_stream, json, refuse};
 use bytes::Bytes;
 use carryall_proto::seal::{Keyring, NONCE_BYTES};
+use carryall_proto::sync::Mutex;
 use carryall_proto::{BoxFuture, Printable};
 use carryall_transport::http::{HttpClient, InvalidTarget, RawBody};
 use futures_util::stream::FuturesUnordered;
@@ -18,8 +19,8 @@ use http::header::{ACCEPT, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 use serde::{Deserialize, Serialize};
 use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::time::{Instant, timeout};
 
@@ -215,18 +216,12 @@ impl ReplicaPeer {
     }
 
     fn is_suspended(&self) -> bool {
-        let until = self
-            .suspended_until
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let until = self.suspended_until.lock();
         until.is_some_and(|until| Instant::now() < until)
     }
 
     fn suspend_until(&self, until: Option<Instant>) {
-        *self
-            .suspended_until
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner) = until;
+        *self.suspended_until.lock() = until;
     }
 }
 

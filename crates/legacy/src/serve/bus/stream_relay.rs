@@ -4,10 +4,11 @@
 use super::{EventText, random_name};
 use crate::serve::clock::unix_millis;
 use bytes::Bytes;
+use carryall_proto::sync::Mutex;
 use carryall_store::{Changed, Changes, Row, Store};
 use futures_util::StreamExt as _;
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::timeout;
@@ -87,21 +88,17 @@ impl RelayReaders {
             match changed {
                 Changed::Row(key) => {
                     let name = key.split(' ').next().unwrap_or_default();
-                    if let Some(reader) = self.lock().get(name) {
+                    if let Some(reader) = self.0.lock().get(name) {
                         reader.notify_one();
                     }
                 }
                 Changed::Some => {
-                    for reader in self.lock().values() {
+                    for reader in self.0.lock().values() {
                         reader.notify_one();
                     }
                 }
             }
         }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<String, Arc<Notify>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -117,7 +114,7 @@ pub(super) struct RelayReader {
 impl RelayReader {
     pub(super) fn new(store: Arc<dyn Store>, readers: &RelayReaders) -> Self {
         let (name, changed) = (random_name(), Arc::new(Notify::new()));
-        readers.lock().insert(name.clone(), Arc::clone(&changed));
+        readers.0.lock().insert(name.clone(), Arc::clone(&changed));
         Self {
             store,
             readers: readers.clone(),
@@ -149,6 +146,6 @@ impl RelayReader {
 
 impl Drop for RelayReader {
     fn drop(&mut self) {
-        self.readers.lock().remove(&self.name);
+        self.readers.0.lock().remove(&self.name);
     }
 }

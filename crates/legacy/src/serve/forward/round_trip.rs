@@ -5,12 +5,11 @@ use crate::serve::client_session::{CANCELLED, ClientSession};
 use crate::serve::exchange::{Outgoing, RequestContext};
 use crate::serve::translate::input_requests;
 use carryall_proto::deprecated::DeprecatedFeature;
-use carryall_proto::{Call, CallError, Message, Notification, Outcome, Reply};
+use carryall_proto::{Call, CallError, Notification, Outcome};
 use carryall_types::{
     ErrorObject, InputRequest, InputRequests, JsonObject, JsonValue, Method, RawJson, RequestId,
     code,
 };
-use futures_util::StreamExt as _;
 use std::sync::Arc;
 use tokio::time::timeout;
 
@@ -38,20 +37,10 @@ impl Forward<'_> {
             tracing::error!(%error, "no answer from the service");
             ErrorObject::internal()
         };
-        let mut messages = match self.session.service.answer(call).await.map_err(failed)? {
-            Reply::Once(response) => return Ok(response.outcome),
-            Reply::Stream(messages) => messages,
-        };
-        while let Some(message) = messages.next().await {
-            match message.map_err(failed)? {
-                Message::Notification(notification) => {
-                    self.out.emit(Outgoing::Notification(notification)).await;
-                }
-                Message::Response(response) => return Ok(response.outcome),
-            }
-        }
-        tracing::error!("the reply ended without a response");
-        Err(ErrorObject::internal())
+        let reply = self.session.service.answer(call).await.map_err(failed)?;
+        let emit = |notification| self.out.emit(Outgoing::Notification(notification));
+        let response = reply.into_response_with(emit).await.map_err(failed)?;
+        Ok(response.outcome)
     }
 
     /// Sends the client all requests of a round at once, and waits for all responses. Returns the

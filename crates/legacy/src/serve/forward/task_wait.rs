@@ -5,7 +5,7 @@ use crate::serve::client_session::ClientSession;
 use crate::serve::exchange::RequestContext;
 use crate::serve::negotiated::{Negotiated, modern_call};
 use carryall_proto::task::TaskState;
-use carryall_proto::{Call, Outcome, Params, ParamsWriter};
+use carryall_proto::{Call, Meta, Outcome, ParamsWriter};
 use carryall_types::{
     ErrorObject, InputRequests, JsonObject, Method, RawJson, RequestId, TASKS_EXTENSION, Task,
     TaskStatus, code, task_method,
@@ -38,13 +38,13 @@ pub(super) fn requires_tasks(error: &ErrorObject) -> bool {
             .is_some_and(|data| data.required.extensions.contains_key(TASKS_EXTENSION))
 }
 
-/// Adds the tasks extension to what the client declared.
-pub(super) fn with_tasks(negotiated: &Negotiated) -> Negotiated {
+/// Returns the `_meta` of a client that declares the tasks extension besides its own capabilities.
+pub(super) fn meta_with_tasks(negotiated: &Negotiated) -> Meta {
     let mut negotiated = negotiated.clone();
     negotiated.capabilities = negotiated
         .capabilities
         .with_extension(TASKS_EXTENSION, JsonObject::new());
-    negotiated
+    negotiated.meta()
 }
 
 /// Waits for the result of the task that a call has created, and sends the client the requests that
@@ -100,7 +100,7 @@ pub(super) async fn run(
 /// task has ended.
 struct AwaitedTask {
     session: Arc<ClientSession>,
-    negotiated: Negotiated,
+    meta: Meta,
     context: RequestContext,
     id: String,
     ended: bool,
@@ -110,7 +110,7 @@ impl AwaitedTask {
     fn new(forward: &Forward<'_>, id: String) -> Self {
         Self {
             session: Arc::clone(forward.session),
-            negotiated: with_tasks(&forward.session.negotiated),
+            meta: meta_with_tasks(&forward.session.negotiated),
             context: forward.context.clone(),
             id,
             ended: false,
@@ -124,8 +124,8 @@ impl AwaitedTask {
         params
     }
 
-    fn make_call(&self, id: RequestId, method: &str, params: &Params) -> Call {
-        let meta = self.negotiated.meta(None, None, &JsonObject::new());
+    fn make_call(&self, id: RequestId, method: &str, params: ParamsWriter) -> Call {
+        let (params, meta) = (params.finish(), self.meta.clone());
         modern_call(id, Method::from(method), params, meta, &self.context)
     }
 
@@ -135,7 +135,7 @@ impl AwaitedTask {
         method: &str,
         params: ParamsWriter,
     ) -> Result<RawJson, ErrorObject> {
-        let call = self.make_call(forward.id.clone(), method, &params.finish());
+        let call = self.make_call(forward.id.clone(), method, params);
         match forward.call_service(call).await? {
             Outcome::Result(result) => Ok(result),
             Outcome::Error(error) => Err(error),
@@ -148,11 +148,10 @@ impl Drop for AwaitedTask {
         if self.ended {
             return;
         }
-        let params = self.params().finish();
-        let call = self.make_call(RequestId::from(0), task_method::CANCEL, &params);
-        let cancelled = self.session.service.answer(call);
+        let call = self.make_call(RequestId::from(0), task_method::CANCEL, self.params());
+        let service = self.session.service.clone();
         self.session.spawner.spawn(async move {
-            let _ = cancelled.await;
+            let _ = service.answer(call).await;
         });
     }
 }

@@ -6,8 +6,9 @@ use crate::serve::clock::unix_seconds;
 use crate::serve::quotas::ServerQuotas;
 use carryall_proto::Caller;
 use carryall_proto::budget::{BudgetExceeded, Reservation};
+use carryall_proto::sync::Mutex;
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -82,7 +83,7 @@ impl EventPublisher {
 
     /// Counts `bytes` that other replicas receive.
     pub(super) fn reserve(&self, caller: &Caller, bytes: usize) -> Result<(), BudgetExceeded> {
-        let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut recent = self.recent.lock();
         while recent
             .pop_front_if(|(at, _)| at.elapsed() >= EVENT_LIFETIME)
             .is_some()
@@ -98,10 +99,7 @@ impl EventPublisher {
         if self.bus.is_single_process() {
             return true;
         }
-        let mut ends = self
-            .stored_ends
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut ends = self.stored_ends.lock();
         let now = unix_seconds();
         while let Some(oldest) = ends.first_entry().filter(|oldest| *oldest.key() <= now) {
             oldest.remove();

@@ -5,9 +5,10 @@ use super::token::client_id;
 use crate::serve::bus::SessionSnapshot;
 use crate::serve::client_session::ClientSession;
 use carryall_proto::ClientId;
+use carryall_proto::sync::Mutex;
 use carryall_types::ProtocolVersion;
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use tokio::sync::{OnceCell, watch};
 
 /// Maximum number of streams of one session that are open or can be resumed.
@@ -80,7 +81,7 @@ impl HttpSession {
         &self,
         stream: &Arc<ResumableStream>,
     ) -> Result<Vec<Arc<ResumableStream>>, LimitReached> {
-        let mut streams = self.streams();
+        let mut streams = self.streams.lock();
         let mut evicted = Vec::new();
         while streams.responses.len() >= MAX_STREAMS {
             let finished = streams
@@ -98,7 +99,7 @@ impl HttpSession {
     /// ends: a message is sent on one stream only (2025-11-25
     /// `basic/transports#multiple-connections`).
     pub(super) fn set_changes_stream(&self, stream: Option<Arc<ResumableStream>>) {
-        let previous = std::mem::replace(&mut self.streams().changes, stream);
+        let previous = std::mem::replace(&mut self.streams.lock().changes, stream);
         if let Some(previous) = previous {
             previous.close();
         }
@@ -107,14 +108,10 @@ impl HttpSession {
     /// Ends the session, its streams, and the calls that have no stream yet.
     pub(super) fn end(&self) {
         self.ended.send_replace(true);
-        let streams = std::mem::take(&mut *self.streams());
+        let streams = std::mem::take(&mut *self.streams.lock());
         for stream in streams.responses.into_iter().chain(streams.changes) {
             stream.close();
         }
-    }
-
-    fn streams(&self) -> MutexGuard<'_, SessionStreams> {
-        self.streams.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

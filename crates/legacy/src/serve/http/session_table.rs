@@ -5,8 +5,9 @@ use super::session::{HttpSession, LimitReached};
 use crate::serve::clock::unix_seconds;
 use carryall_proto::Caller;
 use carryall_proto::budget::Reservation;
+use carryall_proto::sync::Mutex;
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -96,7 +97,7 @@ impl SessionTable {
         name: &str,
         has_ended: impl FnOnce(&EndedSessions) -> bool,
     ) -> SessionLookup {
-        let mut entries = self.lock();
+        let mut entries = self.entries.lock();
         match entries.touch(name) {
             Some(session) => SessionLookup::Known(session),
             None if has_ended(&entries.ended) => SessionLookup::Ended,
@@ -106,7 +107,8 @@ impl SessionTable {
 
     /// Returns a session without counting that as a use.
     pub(super) fn peek(&self, name: &str) -> Option<Arc<HttpSession>> {
-        self.lock()
+        self.entries
+            .lock()
             .by_name
             .get(name)
             .map(|entry| Arc::clone(&entry.session))
@@ -117,7 +119,7 @@ impl SessionTable {
         &self,
         session: Arc<HttpSession>,
     ) -> Result<Arc<HttpSession>, LimitReached> {
-        let mut entries = self.lock();
+        let mut entries = self.entries.lock();
         if let Some(existing) = entries.touch(&session.name) {
             return Ok(existing);
         }
@@ -155,7 +157,7 @@ impl SessionTable {
     /// Ends a session for good, whether it is known here or not. Its id expires at `expires_at`, in
     /// seconds since the Unix epoch.
     pub(super) fn end(&self, name: &Arc<str>, expires_at: u64) {
-        let mut entries = self.lock();
+        let mut entries = self.entries.lock();
         let session = entries.remove(name);
         entries.shared.remove(name);
         entries.ended.insert(name, expires_at, unix_seconds());
@@ -167,11 +169,7 @@ impl SessionTable {
 
     #[cfg(test)]
     pub(super) fn len(&self) -> usize {
-        self.lock().by_name.len()
-    }
-
-    fn lock(&self) -> MutexGuard<'_, SessionEntries> {
-        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+        self.entries.lock().by_name.len()
     }
 }
 

@@ -8,12 +8,13 @@ use crate::serve::server_requests::ServerRequests;
 use crate::serve::shutdown::Shutdown;
 use bytes::Bytes;
 use carryall_proto::budget::{Budget, BudgetExceeded, Reservation};
+use carryall_proto::sync::Mutex;
 use carryall_proto::{Caller, Notification, Outcome, Params, time};
 use carryall_types::{ErrorObject, JsonObject, JsonValue, RawJson};
 use futures_util::future::AbortHandle;
 use serde_json::json;
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use tokio::sync::Notify;
 
@@ -110,7 +111,7 @@ impl SessionTask {
         message: Outgoing,
         server_requests: &ServerRequests,
     ) -> Result<(), BudgetExceeded> {
-        let added = self.lock().add(message, server_requests);
+        let added = self.progress.lock().add(message, server_requests);
         self.changed.notify_waiters();
         added
     }
@@ -118,7 +119,7 @@ impl SessionTask {
     /// Cancels the task. `Err` if it has ended already.
     pub(super) fn cancel(&self) -> Result<(), ErrorObject> {
         {
-            let mut progress = self.lock();
+            let mut progress = self.progress.lock();
             if progress.end.is_some() {
                 return Err(ErrorObject::invalid_params(format!(
                     "Task {} has already ended",
@@ -135,7 +136,7 @@ impl SessionTask {
 
     /// Returns the `Task` of the schema.
     pub(super) fn to_json(&self, server_requests: &ServerRequests) -> JsonValue {
-        let progress = self.lock();
+        let progress = self.progress.lock();
         let is_pending = |(_, request): &(usize, Request)| server_requests.is_pending(&request.id);
         let status = match &progress.end {
             Some(TaskEnd::Cancelled) => "cancelled",
@@ -178,7 +179,7 @@ impl SessionTask {
             while let Some(message) = self.next_message(&mut next_request, server_requests) {
                 out.emit(self.add_related_task(message)).await;
             }
-            match &self.lock().end {
+            match &self.progress.lock().end {
                 Some(TaskEnd::Completed(Outcome::Result(result))) => {
                     let related = with_related_task(result, &self.id);
                     return Ok(related.unwrap_or_else(|| result.clone()));
@@ -204,7 +205,7 @@ impl SessionTask {
         next_request: &mut usize,
         server_requests: &ServerRequests,
     ) -> Option<Outgoing> {
-        let mut progress = self.lock();
+        let mut progress = self.progress.lock();
         if let Some(notification) = progress.notifications.pop_front() {
             // Less is held now, which cannot exceed the budget.
             let _ = progress.update_reservation();
@@ -232,10 +233,6 @@ impl SessionTask {
             }
             response @ Outgoing::Response(_) => response,
         }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, SessionTaskState> {
-        self.progress.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

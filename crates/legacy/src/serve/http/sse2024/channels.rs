@@ -3,9 +3,10 @@
 use bytes::Bytes;
 use carryall_proto::Caller;
 use carryall_proto::budget::{Budget, Reservation};
+use carryall_proto::sync::Mutex;
 use carryall_types::RawJson;
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 
@@ -72,16 +73,16 @@ impl SseChannels {
             caller,
             budget: budget.clone(),
         };
-        self.lock().insert(Arc::clone(name), inbox);
+        self.inboxes.lock().insert(Arc::clone(name), inbox);
         receiver
     }
 
     pub(super) fn find(&self, name: &str) -> Option<Inbox> {
-        self.lock().get(name).cloned()
+        self.inboxes.lock().get(name).cloned()
     }
 
     pub(super) fn remove(&self, name: &str) {
-        self.lock().remove(name);
+        self.inboxes.lock().remove(name);
     }
 
     /// Delivers a message that was POSTed to another replica.
@@ -91,10 +92,6 @@ impl SseChannels {
         {
             tracing::warn!("a message for a busy HTTP+SSE stream was dropped");
         }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<Arc<str>, Inbox>> {
-        self.inboxes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

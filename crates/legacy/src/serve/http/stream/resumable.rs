@@ -8,11 +8,12 @@ use crate::serve::options::LegacyOptions;
 use crate::serve::quotas::caller_share;
 use bytes::{BufMut as _, Bytes, BytesMut};
 use carryall_proto::budget::Amount;
+use carryall_proto::sync::Mutex;
 use carryall_proto::{Caller, sse};
 use std::collections::VecDeque;
 use std::fmt;
 use std::sync::atomic::AtomicUsize;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 use tokio::sync::Notify;
@@ -147,7 +148,7 @@ impl ResumableStream {
     /// Adds a message, and evicts events that were read if there are too many. Returns by how many
     /// bytes the stream has grown.
     pub(crate) fn append(&self, message: &Outgoing) -> isize {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         if state.complete {
             return 0;
         }
@@ -174,7 +175,7 @@ impl ResumableStream {
 
     /// Evicts all events that were read. Returns their bytes.
     pub(crate) fn evict_read(&self) -> usize {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         let before = state.bytes;
         while state.evict() {}
         before - state.bytes
@@ -182,14 +183,14 @@ impl ResumableStream {
 
     /// Ends the stream: no event follows.
     pub(crate) fn complete(&self) {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         state.complete = true;
         state.wake();
     }
 
     /// Ends the stream, and its reader gets nothing more: the session has ended.
     pub(crate) fn close(&self) {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         state.complete = true;
         state.reader += 1;
         state.attached = false;
@@ -199,12 +200,12 @@ impl ResumableStream {
     }
 
     pub(crate) fn is_complete(&self) -> bool {
-        self.lock().complete
+        self.state.lock().complete
     }
 
     /// Removes all events. Returns their bytes.
     pub(crate) fn clear(&self) -> usize {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         state.events.clear();
         std::mem::take(&mut state.bytes)
     }
@@ -215,7 +216,7 @@ impl ResumableStream {
         loop {
             let changed = self.reader_changed.notified();
             {
-                let state = self.lock();
+                let state = self.state.lock();
                 let unread = state
                     .events
                     .iter()
@@ -238,7 +239,7 @@ impl ResumableStream {
         loop {
             let changed = self.reader_changed.notified();
             let detached_at = {
-                let state = self.lock();
+                let state = self.state.lock();
                 if state.complete {
                     return;
                 }
@@ -258,7 +259,7 @@ impl ResumableStream {
 
     /// Attaches a reader that starts after the event `after`, in place of the previous reader.
     pub(crate) fn read(self: &Arc<Self>, after: Option<u64>) -> StreamCursor {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         state.reader += 1;
         state.attached = true;
         state.detached_at = None;
@@ -288,7 +289,7 @@ impl ResumableStream {
     /// Returns when that is done.
     pub(crate) async fn pause(&self) {
         {
-            let mut state = self.lock();
+            let mut state = self.state.lock();
             if !self.polls || state.complete || (state.reader > 0 && !state.attached) {
                 return;
             }
@@ -298,17 +299,13 @@ impl ResumableStream {
         let closed = async {
             loop {
                 let changed = self.paused.notified();
-                if !self.lock().pausing {
+                if !self.state.lock().pausing {
                     return;
                 }
                 changed.await;
             }
         };
         drop(timeout(PAUSE_TIMEOUT, closed).await);
-    }
-
-    fn lock(&self) -> MutexGuard<'_, StreamState> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -342,7 +339,7 @@ impl StreamCursor {
     /// Returns the text of the next events; `None` at the end.
     pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
         let stream = &self.stream;
-        let mut state = stream.lock();
+        let mut state = stream.state.lock();
         if state.reader != self.reader {
             return Poll::Ready(None);
         }
@@ -403,7 +400,7 @@ impl StreamState {
 
 impl Drop for StreamCursor {
     fn drop(&mut self) {
-        let mut state = self.stream.lock();
+        let mut state = self.stream.state.lock();
         if state.reader != self.reader {
             return;
         }

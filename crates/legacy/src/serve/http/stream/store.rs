@@ -5,9 +5,10 @@ use super::resumable::{CallerUsage, ResumableStream, StreamLimits};
 use crate::serve::background::Spawner;
 use crate::serve::exchange::Outgoing;
 use carryall_proto::Caller;
+use carryall_proto::sync::Mutex;
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, MutexGuard};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -171,19 +172,19 @@ impl StreamStore {
         let has_sweeper = std::mem::replace(&mut table.has_sweeper, true);
         drop(table);
         if !has_sweeper && !self.spawner.spawn(sweep_until_empty(Arc::clone(self))) {
-            self.lock().has_sweeper = false;
+            self.table.lock().has_sweeper = false;
         }
     }
 
     /// Removes a stream, whatever it holds.
     pub(crate) fn evict(&self, stream: &ResumableStream) {
-        let mut table = self.lock();
+        let mut table = self.table.lock();
         self.remove(&mut table, &stream.id);
     }
 
     /// Removes streams whose retention time is over.
     fn sweep(&self) -> MutexGuard<'_, StreamTable> {
-        let mut table = self.lock();
+        let mut table = self.table.lock();
         let now = Instant::now();
         while table
             .finished
@@ -234,13 +235,9 @@ impl StreamStore {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, StreamTable> {
-        self.table.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     #[cfg(test)]
     pub(crate) fn size(&self) -> (usize, usize) {
-        (self.lock().streams.len(), self.bytes.load(Relaxed))
+        (self.table.lock().streams.len(), self.bytes.load(Relaxed))
     }
 }
 

@@ -68,7 +68,7 @@ pub(crate) async fn run(forward: &Forward<'_>, params: Params) -> Result<RawJson
                 call.set_param("requestState", state);
             }
         }
-        let mut text = match forward.call_service(call).await? {
+        let text = match forward.call_service(call).await? {
             Outcome::Result(result) => result,
             // The tool only runs as a task of 2026-07-28. The client does not know these, but it
             // can wait for the result.
@@ -82,8 +82,8 @@ pub(crate) async fn run(forward: &Forward<'_>, params: Params) -> Result<RawJson
         };
         let mut result = decode_object(&text)?;
         if result_type(&result) == Some("task") {
-            text = task_wait::run(forward, &text, &mut elicitations).await?;
-            result = decode_object(&text)?;
+            let ended = task_wait::run(forward, &text, &mut elicitations).await?;
+            result = decode_object(&ended)?;
         } else if result_type(&result) == Some("input_required") {
             let asked: RoundResult = text.decode().map_err(|_| ErrorObject::internal())?;
             forward.announce_completed(&mut elicitations).await;

@@ -62,7 +62,7 @@ pub(super) async fn run(
         let state: TaskState = state.decode().map_err(|_| ErrorObject::internal())?;
         match state.status {
             TaskStatus::Working | TaskStatus::InputRequired => {
-                let pause = state.pause(MAX_POLL_DELAY);
+                let pause = state.poll_interval(MAX_POLL_DELAY);
                 let requests = state.input_requests.unwrap_or_default().into_iter();
                 let new: InputRequests = requests
                     .filter(|(key, _)| !answered.contains(key))

@@ -1,6 +1,7 @@
 //! Answers requests over Streamable HTTP.
 
 use super::headers::RequestHead;
+use super::publisher::EventPublisher;
 use super::response_start::{ResponseStart, UnansweredExchange};
 use super::session::{HttpSession, LimitReached};
 use super::state::EndpointState;
@@ -25,7 +26,7 @@ use std::sync::Arc;
 impl EndpointState {
     /// Answers one request.
     pub(super) async fn answer_request(
-        self: Arc<Self>,
+        &self,
         session: Arc<HttpSession>,
         request: Request,
         head: &RequestHead,
@@ -50,7 +51,7 @@ impl EndpointState {
     /// Answers the messages of one array (2025-03-26
     /// `basic/transports#sending-messages-to-the-server`).
     pub(super) async fn answer_batch(
-        self: Arc<Self>,
+        &self,
         session: Arc<HttpSession>,
         items: Vec<Result<Incoming, Malformed>>,
         head: &RequestHead,
@@ -163,7 +164,7 @@ impl EndpointState {
     /// Starts one request. A change of the session's settings is published before the client sees
     /// the response.
     fn exchange(
-        self: &Arc<Self>,
+        &self,
         session: &Arc<HttpSession>,
         request: Request,
         head: &RequestHead,
@@ -175,43 +176,44 @@ impl EndpointState {
         let id = request.id.clone();
         let exchange = catch_panics(dispatch::answer(&session.client, request, context), id);
         match change {
-            Some(change) => self.publish_if_successful(session, change, exchange),
+            Some(change) => publish_if_successful(&self.publisher, session, change, exchange),
             None => exchange,
         }
     }
+}
 
-    fn publish_if_successful(
-        self: &Arc<Self>,
-        session: &Arc<HttpSession>,
-        change: SettingChange,
-        exchange: Exchange,
-    ) -> Exchange {
-        let (state, session) = (Arc::clone(self), Arc::clone(session));
-        Box::pin(exchange.then(move |item| {
-            let (state, session, change) =
-                (Arc::clone(&state), Arc::clone(&session), change.clone());
-            async move {
-                let is_success = matches!(
-                    &item,
-                    Outgoing::Response(Response {
-                        outcome: Outcome::Result(_),
-                        ..
-                    })
-                );
-                if is_success {
-                    let event = match change {
-                        SettingChange::LogLevel(level) => SessionEventKind::LogLevel(level),
-                        SettingChange::Subscribed(uri) => SessionEventKind::Subscribed(uri),
-                        SettingChange::Unsubscribed(uri) => SessionEventKind::Unsubscribed(uri),
-                    };
-                    let caller = &session.client.caller;
-                    let published = state.publisher.publish(&session.name, caller, event).await;
-                    if let Err(exceeded) = published {
-                        tracing::warn!(%exceeded, "a change of a legacy session was not published");
-                    }
+/// Publishes a change of a session's settings once its request has succeeded.
+fn publish_if_successful(
+    publisher: &Arc<EventPublisher>,
+    session: &Arc<HttpSession>,
+    change: SettingChange,
+    exchange: Exchange,
+) -> Exchange {
+    let (publisher, session) = (Arc::clone(publisher), Arc::clone(session));
+    Box::pin(exchange.then(move |item| {
+        let (publisher, session) = (Arc::clone(&publisher), Arc::clone(&session));
+        let change = change.clone();
+        async move {
+            let is_success = matches!(
+                &item,
+                Outgoing::Response(Response {
+                    outcome: Outcome::Result(_),
+                    ..
+                })
+            );
+            if is_success {
+                let event = match change {
+                    SettingChange::LogLevel(level) => SessionEventKind::LogLevel(level),
+                    SettingChange::Subscribed(uri) => SessionEventKind::Subscribed(uri),
+                    SettingChange::Unsubscribed(uri) => SessionEventKind::Unsubscribed(uri),
+                };
+                let caller = &session.client.caller;
+                let published = publisher.publish(&session.name, caller, event).await;
+                if let Err(exceeded) = published {
+                    tracing::warn!(%exceeded, "a change of a legacy session was not published");
                 }
-                item
             }
-        }))
-    }
+            item
+        }
+    }))
 }

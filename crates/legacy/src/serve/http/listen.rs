@@ -21,7 +21,7 @@ impl EndpointState {
     /// Opens the stream of changes (2025-11-25
     /// `basic/transports#listening-for-messages-from-the-server`).
     pub(super) fn listen(
-        self: Arc<Self>,
+        &self,
         session: Arc<HttpSession>,
         context: RequestContext,
     ) -> LegacyResponse {
@@ -40,12 +40,12 @@ impl EndpointState {
         }
         session.set_changes_stream(Some(Arc::clone(&events)));
         let spawner = session.client.spawner.clone();
-        let (state, listening) = (Arc::clone(&self), Arc::clone(&session));
+        let (publisher, listening) = (Arc::clone(&self.publisher), Arc::clone(&session));
         // The client need not wait for other replicas.
         spawner.spawn(async move {
             let (name, caller) = (&listening.name, &listening.client.caller);
             let event = SessionEventKind::Listening;
-            if let Err(exceeded) = state.publisher.publish(name, caller, event).await {
+            if let Err(exceeded) = publisher.publish(name, caller, event).await {
                 tracing::debug!(%exceeded, "a new stream was not published");
             }
         });
@@ -62,7 +62,7 @@ impl EndpointState {
     /// `basic/transports#resumability-and-redelivery`). If the stream of a request is lost, the
     /// request fails.
     pub(super) async fn resume(
-        self: Arc<Self>,
+        &self,
         session: Arc<HttpSession>,
         last: &str,
         context: RequestContext,

@@ -62,10 +62,11 @@ impl BusReceiver for EndpointState {
         let id = EventId::parse(last)?;
         let stream = self.streams.find(id.stream, session)?;
         let usage = Arc::clone(stream.usage()?);
+        let publisher = Arc::clone(&self.publisher);
         let body = EventBody::new(stream.read(Some(id.number)), self.options.keep_alive);
         // Beyond the quota the stream is cut short; the client resumes it for the rest.
         Some(Box::pin(body.take_while(move |text| {
-            let reserved = self.publisher.reserve(&usage.caller, text.len());
+            let reserved = publisher.reserve(&usage.caller, text.len());
             let reserved = reserved.inspect_err(
                 |exceeded| tracing::debug!(%exceeded, "a relayed stream is cut short"),
             );

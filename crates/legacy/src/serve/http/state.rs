@@ -29,7 +29,8 @@ pub(super) struct EndpointState {
     pub(super) streams: Arc<StreamStore>,
     pub(super) channels: SseChannels,
     pub(super) bus: Arc<dyn SessionBus>,
-    pub(super) publisher: EventPublisher,
+    /// Shared with background tasks, which must not hold the endpoint.
+    pub(super) publisher: Arc<EventPublisher>,
     /// Set once the bus runs.
     bus_started: OnceLock<()>,
 }
@@ -62,7 +63,10 @@ impl EndpointState {
             streams: Arc::new(StreamStore::new(stream_limits, server.background.spawner())),
             channels: SseChannels::default(),
             options: Arc::clone(&server.options),
-            publisher: EventPublisher::new(Arc::clone(&bus), Arc::clone(&server.quotas)),
+            publisher: Arc::new(EventPublisher::new(
+                Arc::clone(&bus),
+                Arc::clone(&server.quotas),
+            )),
             server,
             keys,
             bus,

@@ -18,10 +18,9 @@ use carryall_proto::budget::BudgetExceeded;
 use carryall_proto::{Printable, Response};
 use carryall_types::{ErrorObject, RawJson};
 use http::{HeaderValue, Method, StatusCode};
-use std::sync::Arc;
 
 impl EndpointState {
-    pub(super) async fn post(self: Arc<Self>, head: RequestHead, body: &Bytes) -> LegacyResponse {
+    pub(super) async fn post(&self, head: RequestHead, body: &Bytes) -> LegacyResponse {
         if !accepts(&head.headers, &["application/json", "text/event-stream"]) {
             return refuse(
                 StatusCode::NOT_ACCEPTABLE,
@@ -137,7 +136,7 @@ impl EndpointState {
     }
 
     /// Opens the stream of changes, or resumes a stream.
-    pub(super) async fn get(self: Arc<Self>, head: RequestHead) -> LegacyResponse {
+    pub(super) async fn get(&self, head: RequestHead) -> LegacyResponse {
         if !head.is_legacy() {
             // `basic/transports/streamable-http#earlier-streamable-http-revisions`
             return needs_session(&Method::GET);

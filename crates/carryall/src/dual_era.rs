@@ -17,9 +17,9 @@ use tower_service::Service;
 ///
 /// Unlike [`endpoint`](crate::endpoint), nothing is derived from `service`. Replicas need the same
 /// keyring in `options`, a server name if other services use that keyring
-/// ([`serve::Options::server_name`]), and a [`serve::SessionBus`]. What has to end when the endpoint
+/// ([`serve::LegacyOptions::server_name`]), and a [`serve::SessionBus`]. What has to end when the endpoint
 /// [closes](Endpoint::close) is passed to [`Endpoint::on_close`].
-pub fn service_endpoint<S>(service: S, options: serve::Options) -> Endpoint
+pub fn service_endpoint<S>(service: S, options: serve::LegacyOptions) -> Endpoint
 where
     S: Service<Call, Response = Reply> + Clone + Send + Sync + 'static,
     S::Error: Into<CallError>,
@@ -30,8 +30,8 @@ where
 }
 
 /// Returns what a server on stdio or a socket needs to serve clients of earlier revisions too; see
-/// [`StdioServer::alternates`](carryall_transport::stdio::StdioServer::alternates).
-pub fn legacy_channels<S>(service: S, options: serve::Options) -> FallbackChannels
+/// [`StdioServer::fallback`](carryall_transport::stdio::StdioServer::fallback).
+pub fn legacy_channels<S>(service: S, options: serve::LegacyOptions) -> FallbackChannels
 where
     S: Service<Call, Response = Reply> + Clone + Send + Sync + 'static,
     S::Error: Into<CallError>,
@@ -55,13 +55,13 @@ pub fn with_input_handlers(options: call::Options, client: &ClientBuilder) -> ca
 /// sessions are sealed with its keyring and bound to its name, and its replicas share what a session
 /// needs through its store.
 #[cfg(feature = "server")]
-pub(crate) fn options_of(server: &carryall_server::Server) -> serve::Options {
-    let mut options = serve::Options::default().server_name(server.name());
+pub(crate) fn options_of(server: &carryall_server::Server) -> serve::LegacyOptions {
+    let mut options = serve::LegacyOptions::default().server_name(server.name());
     if let Some(keyring) = server.keyring() {
         options = options.keyring(keyring.as_ref().clone());
     }
     match server.shared_store() {
-        Some(store) => options.meeting(Arc::new(serve::StoreBus::new(store))),
+        Some(store) => options.session_bus(Arc::new(serve::StoreBus::new(store))),
         None => options,
     }
 }

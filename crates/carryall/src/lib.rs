@@ -80,7 +80,7 @@ pub use carryall_legacy::call::{
     Era, EraCache, Http as DualEraHttp, Options as DualEraOptions, SessionScope,
 };
 #[cfg(feature = "legacy")]
-pub use carryall_legacy::serve::Options as LegacyOptions;
+pub use carryall_legacy::serve::LegacyOptions;
 #[cfg(feature = "macros")]
 pub use carryall_macros::{prompt, resource, tool};
 pub use carryall_proto::seal::Keyring;

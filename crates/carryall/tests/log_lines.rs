@@ -191,7 +191,7 @@ async fn clients_on_lines_cannot_forge_the_log() {
         &[
             "could not read a message",
             "notification ignored",
-            "notification of a legacy client",
+            "notification from a legacy client",
             "forged",
         ],
     );

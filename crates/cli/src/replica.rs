@@ -54,7 +54,7 @@ impl ReplicaOptions {
             let siblings = HttpBus::new(self.siblings.iter().map(String::as_str), keyring.clone());
             let siblings =
                 siblings.map_err(|error| Fail::new(Exit::Usage, format!("--sibling: {error}")))?;
-            options = options.meeting(Arc::new(siblings));
+            options = options.session_bus(Arc::new(siblings));
         }
         Ok(options.keyring(keyring))
     }

@@ -1,7 +1,7 @@
 //! A server on standard streams for clients of every revision. The tests call it in both ways.
 #![allow(deprecated, reason = "logging is one of the things that are called")]
 
-use carryall_legacy::serve::{Options, lines};
+use carryall_legacy::serve::{LegacyOptions, lines};
 use carryall_server::{Ctx, HandlerError, Resource, Server, Tool};
 use carryall_transport::StdioServer;
 use carryall_types::{
@@ -60,7 +60,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         }
     });
     StdioServer::take()?
-        .fallback(lines(server.clone(), Options::default().tasks(false)))
+        .fallback(lines(server.clone(), LegacyOptions::default().tasks(false)))
         .run(server)
         .await?;
     Ok(())

@@ -1,26 +1,37 @@
-//! Clients of earlier revisions, calling any service on the seam.
+//! Serves clients of earlier revisions with any service (`Service<Call, Response = Reply>`).
 //!
-//! [`LegacyEndpoint`] stands behind the door of an HTTP endpoint, [`lines`] on the channels of a
-//! server on stdio or a socket. Both turn what their client says into calls and the replies into
-//! what it expects; the service behind them sees modern clients.
+//! [`LegacyEndpoint`] is the HTTP binding, [`lines`] the one for stdio and sockets. Both turn the
+//! requests of their clients into calls, and the replies into what those clients expect: the
+//! service sees modern clients.
 
+mod background;
+mod bus;
 mod changes;
-mod conversation;
+mod client_session;
+mod clock;
+mod discover;
+mod dispatch;
+mod exchange;
 mod forward;
 mod http;
+mod http_response;
+mod initialize;
 mod lines;
-mod long;
 mod negotiated;
 mod options;
-mod questions;
 mod quotas;
+mod request_table;
+mod server_context;
+mod server_requests;
 mod shutdown;
+mod subscriptions;
 mod tasks;
 mod translate;
 
-pub use http::{
-    EventText, Here, HttpBus, LegacyEndpoint, Local, Note, SessionBus, SessionSnapshot, StoreBus,
-    StreamControl, What,
+pub use bus::{
+    EventText, HttpBus, LocalReplica, SessionBus, SessionEvent, SessionEventKind, SessionSnapshot,
+    SingleProcess, StoreBus,
 };
+pub use http::{LegacyEndpoint, StreamControl};
 pub use lines::lines;
-pub use options::Options;
+pub use options::LegacyOptions;

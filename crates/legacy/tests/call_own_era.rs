@@ -34,7 +34,7 @@ impl Client {
         let (reader, writer) = tokio::io::split(far);
         let (service, alternates) = (
             way.clone(),
-            serve::lines(way.clone(), serve::Options::default()),
+            serve::lines(way.clone(), serve::LegacyOptions::default()),
         );
         tokio::spawn(async move {
             let forever = std::future::pending();

@@ -1,4 +1,4 @@
-//! Sessions over Streamable HTTP: how they begin, what they want of a request, how they end.
+//! Sessions over Streamable HTTP: how they are opened, what they require of requests, how they end.
 
 mod serve_http_common;
 
@@ -44,7 +44,7 @@ async fn clients_of_every_revision_are_served_on_one_endpoint() {
 
 // spec: http-headers-49, http-headers-50
 #[tokio::test]
-async fn a_modern_request_is_served_as_one_whatever_else_it_brings() {
+async fn a_modern_request_is_modern_whatever_headers_it_has() {
     let replica = Replica::start(options()).await;
     let meta = json!({"io.modelcontextprotocol/protocolVersion": "2026-07-28", "io.modelcontextprotocol/clientCapabilities": {}});
     let body = request(1, "tools/call", json!({"name": "hello", "_meta": meta}));
@@ -65,7 +65,7 @@ async fn a_modern_request_is_served_as_one_whatever_else_it_brings() {
         "complete",
         "{served:?}"
     );
-    // A proxy took the headers away that are new in this revision: the modern door says so.
+    // A proxy that removes the headers of 2026-07-28: the modern endpoint says so.
     for left in ["", "Mcp-Method: tools/call\r\n", old] {
         let stripped = send(
             replica.address,
@@ -81,7 +81,7 @@ async fn a_modern_request_is_served_as_one_whatever_else_it_brings() {
 }
 
 #[tokio::test]
-async fn what_is_neither_modern_nor_of_a_session_is_for_the_modern_door() {
+async fn requests_without_version_and_session_get_the_modern_refusal() {
     let replica = Replica::start(options()).await;
     for body in [request(1, "tools/list", json!({})), "{".to_owned()] {
         let legacy = send(replica.address, &http("POST", "/mcp", POST_HEADERS, &body)).await;
@@ -113,7 +113,7 @@ async fn what_is_neither_modern_nor_of_a_session_is_for_the_modern_door() {
 }
 
 #[tokio::test]
-async fn a_session_id_is_wanted_and_must_be_good() {
+async fn a_valid_session_id_is_required() {
     let replica = Replica::start(options()).await;
     let client = Client::open(replica.address, "2025-11-25").await;
     let version = "MCP-Protocol-Version: 2025-11-25\r\n";
@@ -159,7 +159,7 @@ async fn a_session_id_is_wanted_and_must_be_good() {
 }
 
 #[tokio::test]
-async fn the_version_header_has_to_say_what_was_negotiated_from_2025_06_18_on() {
+async fn the_version_header_must_match_from_2025_06_18_on() {
     let replica = Replica::start(options()).await;
     for (version, strict) in [
         ("2025-11-25", true),
@@ -204,7 +204,7 @@ async fn the_version_header_has_to_say_what_was_negotiated_from_2025_06_18_on() 
 }
 
 #[tokio::test]
-async fn both_types_are_to_be_accepted() {
+async fn both_media_types_must_be_accepted() {
     let replica = Replica::start(options()).await;
     let client = Client::open(replica.address, "2025-11-25").await;
     let head = format!(
@@ -238,7 +238,7 @@ async fn both_types_are_to_be_accepted() {
 }
 
 #[tokio::test]
-async fn a_session_ends_once_and_for_all() {
+async fn an_ended_session_stays_ended_and_its_calls_are_cancelled() {
     let replica = Replica::start(options()).await;
     let client = Client::open(replica.address, "2025-11-25").await;
     let other = Client::open(replica.address, "2025-11-25").await;
@@ -258,7 +258,7 @@ async fn a_session_ends_once_and_for_all() {
     assert_eq!(
         replica.seen.dropped.load(SeqCst),
         1,
-        "at once, not after a grace time"
+        "without a grace period"
     );
     assert_eq!(client.post(&tool(1, "hello")).await.status, 404);
     assert_eq!(client.delete().await, 404);
@@ -267,7 +267,7 @@ async fn a_session_ends_once_and_for_all() {
     assert_eq!(
         hanging.rest().await,
         [json!(null); 0],
-        "what was in work has ended too"
+        "calls in flight have ended too"
     );
     assert_eq!(other.call("hello").await, "hello nobody");
 }
@@ -284,7 +284,7 @@ async fn a_session_expires() {
 }
 
 #[tokio::test]
-async fn a_session_belongs_to_who_opened_it() {
+async fn a_session_belongs_to_the_principal_that_opened_it() {
     let replica = Replica::start(options()).await;
     let alice = Client::open_as(replica.address, "2025-11-25", "x-user: alice\r\n").await;
     assert_eq!(alice.call("hello").await, "hello alice");
@@ -312,7 +312,7 @@ async fn a_session_belongs_to_who_opened_it() {
 }
 
 #[tokio::test]
-async fn what_has_no_answer_is_accepted_and_what_is_no_message_is_not() {
+async fn messages_without_an_answer_are_accepted_and_malformed_ones_refused() {
     let replica = Replica::start(options()).await;
     let client = Client::open(replica.address, "2025-11-25").await;
     for body in [
@@ -349,7 +349,7 @@ async fn what_has_no_answer_is_accepted_and_what_is_no_message_is_not() {
 }
 
 #[tokio::test]
-async fn an_initialize_that_cannot_be_answered_opens_nothing() {
+async fn a_failed_initialize_opens_no_session() {
     let replica = Replica::start(options()).await;
     let answer = send(
         replica.address,
@@ -383,7 +383,7 @@ async fn an_initialize_that_cannot_be_answered_opens_nothing() {
                 .is_some_and(|id| id.len() <= 4096),
         "{answer:?}"
     );
-    let looks = json!({"protocolVersion": "2025-11-25", "capabilities": {},
+    let verbose = json!({"protocolVersion": "2025-11-25", "capabilities": {},
         "clientInfo": {"name": "old", "version": "1", "description": "x".repeat(8000)}});
     let answer = send(
         replica.address,
@@ -391,7 +391,7 @@ async fn an_initialize_that_cannot_be_answered_opens_nothing() {
             "POST",
             "/mcp",
             POST_HEADERS,
-            &request(1, "initialize", looks),
+            &request(1, "initialize", verbose),
         ),
     )
     .await;
@@ -399,11 +399,11 @@ async fn an_initialize_that_cannot_be_answered_opens_nothing() {
 }
 
 #[tokio::test]
-async fn batches_are_answered_in_2025_03_26_alone() {
+async fn only_2025_03_26_has_batches() {
     let replica = Replica::start(options()).await;
-    let note = json!({"jsonrpc": "2.0", "method": "notifications/x"});
+    let notification = json!({"jsonrpc": "2.0", "method": "notifications/x"});
     let batch = format!(
-        "[{},{note},{},7,{}]",
+        "[{},{notification},{},7,{}]",
         tool(1, "hello"),
         tool(2, "slow"),
         request(3, "initialize", json!({}))
@@ -428,9 +428,15 @@ async fn batches_are_answered_in_2025_03_26_alone() {
     assert_eq!(ids, [1, 2, 3, 9]);
     assert_eq!(answers[1]["result"]["content"][0]["text"], "slow");
     assert_eq!(answers[2]["error"]["code"], -32600);
-    assert_eq!(client.post(&format!("[{note},{note}]")).await.status, 202);
+    assert_eq!(
+        client
+            .post(&format!("[{notification},{notification}]"))
+            .await
+            .status,
+        202
+    );
     client.log_level("error").await;
-    // With something to say on the way the answers come one by one.
+    // With other messages in between, the answers are sent one by one.
     let streamed = client
         .post(&format!("[{},{}]", tool(1, "hello"), tool(2, "flood")))
         .await;
@@ -440,7 +446,7 @@ async fn batches_are_answered_in_2025_03_26_alone() {
 
 // spec: http-headers-49
 #[tokio::test]
-async fn pages_may_send_and_see_what_sessions_need() {
+async fn cors_allows_the_headers_of_sessions() {
     let replica = Replica::start(options()).await;
     let headers = "Origin: http://localhost:3000\r\nAccess-Control-Request-Method: POST\r\n";
     let preflight = send(replica.address, &http("OPTIONS", "/mcp", headers, "")).await;
@@ -489,7 +495,7 @@ async fn pages_may_send_and_see_what_sessions_need() {
 }
 
 #[tokio::test]
-async fn sessions_that_were_forgotten_come_back_from_their_ids() {
+async fn evicted_sessions_are_restored_from_their_ids() {
     let replica = Replica::start(options().max_sessions(2)).await;
     let mut clients = Vec::new();
     for _ in 0..5 {
@@ -498,7 +504,7 @@ async fn sessions_that_were_forgotten_come_back_from_their_ids() {
     for client in clients.iter().chain(&clients) {
         assert_eq!(client.call("hello").await, "hello nobody");
     }
-    // Those with something in work stay; when all do, a new one has to wait.
+    // Sessions in use are not evicted; when all are in use, a new one is refused.
     let _streams = (clients[0].get(None).await, clients[1].get(None).await);
     let refused = clients[2].post(&tool(1, "hello")).await;
     assert_eq!(

@@ -1,4 +1,4 @@
-//! HTTP+SSE of 2024-11-05: one stream for all answers, one place for all messages.
+//! HTTP+SSE of 2024-11-05: one stream for all messages to the client, one URL to POST to.
 
 mod serve_http_common;
 
@@ -11,14 +11,14 @@ use std::sync::atomic::Ordering::SeqCst;
 use std::time::Duration;
 use tokio::net::TcpListener;
 
-struct Old {
+struct SseClient {
     stream: Events,
     address: SocketAddr,
     path: String,
     headers: &'static str,
 }
 
-impl Old {
+impl SseClient {
     async fn connect(address: SocketAddr, headers: &'static str) -> Self {
         let head = format!("Accept: text/event-stream\r\n{headers}");
         let mut stream = Events::open(address, &http("GET", "/sse", &head, "")).await;
@@ -78,7 +78,7 @@ impl Old {
 
 // spec: http-headers-51
 #[tokio::test]
-async fn it_is_not_served_unless_wanted() {
+async fn it_is_only_served_if_enabled() {
     let replica = Replica::start(options()).await;
     for (method, path) in [("GET", "/sse"), ("POST", "/messages")] {
         assert_eq!(
@@ -106,7 +106,7 @@ async fn it_is_not_served_unless_wanted() {
     }
     let json = http("GET", "/sse", "Accept: application/json\r\n", "");
     assert_eq!(send(replica.address, &json).await.status, 406);
-    // Hosts and pages are held to the same rules as at the endpoint.
+    // Host and origin are checked as at the endpoint.
     let evil = http(
         "GET",
         "/sse",
@@ -117,9 +117,9 @@ async fn it_is_not_served_unless_wanted() {
 }
 
 #[tokio::test]
-async fn everything_is_answered_on_the_stream() {
+async fn all_answers_are_sent_on_the_stream() {
     let replica = Replica::start(options().http_sse_2024(true)).await;
-    let mut old = Old::open(replica.address, "x-user: alice\r\n").await;
+    let mut old = SseClient::open(replica.address, "x-user: alice\r\n").await;
     assert!(old.path.starts_with("/messages?session="), "{}", old.path);
     assert_eq!(old.call("hello").await, "hello alice");
     assert_eq!(old.post(&request(2, "ping", json!({}))).await, 202);
@@ -127,7 +127,7 @@ async fn everything_is_answered_on_the_stream() {
         old.next().await,
         json!({"jsonrpc": "2.0", "id": 2, "result": {}})
     );
-    // Streamable HTTP beside it, on the same process.
+    // Streamable HTTP is served by the same process.
     assert_eq!(
         Client::open(replica.address, "2025-11-25")
             .await
@@ -160,9 +160,9 @@ async fn everything_is_answered_on_the_stream() {
 }
 
 #[tokio::test]
-async fn the_first_request_is_initialize() {
+async fn the_first_request_must_be_initialize() {
     let replica = Replica::start(options().http_sse_2024(true)).await;
-    let mut old = Old::connect(replica.address, "").await;
+    let mut old = SseClient::connect(replica.address, "").await;
     assert_eq!(old.post(&tool(1, "hello")).await, 202);
     assert_eq!(old.next().await["error"]["code"], -32600);
     assert_eq!(old.post(&request(2, "initialize", json!({}))).await, 202);
@@ -180,9 +180,9 @@ async fn the_first_request_is_initialize() {
 }
 
 #[tokio::test]
-async fn a_stream_is_its_principals_and_ends_with_its_connection() {
+async fn a_stream_belongs_to_its_principal_and_ends_with_its_connection() {
     let replica = Replica::start(options().http_sse_2024(true)).await;
-    let old = Old::open(replica.address, "x-user: alice\r\n").await;
+    let old = SseClient::open(replica.address, "x-user: alice\r\n").await;
     for thief in ["", "x-user: bob\r\n"] {
         assert_eq!(
             old.post_to(replica.address, thief, &tool(1, "hello")).await,
@@ -206,11 +206,11 @@ async fn a_stream_is_its_principals_and_ends_with_its_connection() {
     );
     assert_eq!(send(replica.address, &other_kind).await.status, 404);
     assert_eq!(old.post(&tool(1, "hang")).await, 202);
-    eventually("the call has begun", || {
+    eventually("the call has started", || {
         replica.seen.started.load(SeqCst) == 1
     })
     .await;
-    let Old { stream, path, .. } = old;
+    let SseClient { stream, path, .. } = old;
     drop(stream);
     eventually("the call has ended", || {
         replica.seen.dropped.load(SeqCst) == 1
@@ -228,9 +228,9 @@ async fn a_stream_is_its_principals_and_ends_with_its_connection() {
 #[tokio::test]
 async fn a_cancelled_request_is_dropped() {
     let replica = Replica::start(options().http_sse_2024(true)).await;
-    let mut old = Old::open(replica.address, "").await;
+    let mut old = SseClient::open(replica.address, "").await;
     assert_eq!(old.post(&tool(1, "hang")).await, 202);
-    eventually("the call has begun", || {
+    eventually("the call has started", || {
         replica.seen.started.load(SeqCst) == 1
     })
     .await;
@@ -244,23 +244,23 @@ async fn a_cancelled_request_is_dropped() {
     assert_eq!(
         old.call("hello").await,
         "hello nobody",
-        "and is not answered"
+        "the cancelled request is not answered"
     );
 }
 
 #[tokio::test]
-async fn a_quiet_stream_says_that_it_lives() {
+async fn a_silent_stream_is_kept_alive() {
     let options = options()
         .http_sse_2024(true)
         .keep_alive(Duration::from_millis(20));
     let replica = Replica::start(options).await;
-    let mut old = Old::open(replica.address, "").await;
+    let mut old = SseClient::open(replica.address, "").await;
     assert!(old.stream.is_quiet().await);
     assert!(old.stream.comments >= 3, "{}", old.stream.comments);
 }
 
 #[tokio::test]
-async fn messages_find_their_stream_from_any_replica() {
+async fn messages_reach_their_stream_from_any_replica() {
     let (one, two) = (
         TcpListener::bind("127.0.0.1:0").await.unwrap(),
         TcpListener::bind("127.0.0.1:0").await.unwrap(),
@@ -268,13 +268,13 @@ async fn messages_find_their_stream_from_any_replica() {
     let urls =
         [&one, &two].map(|listener| format!("http://{}/mcp", listener.local_addr().unwrap()));
     let [a, b] = [one, two].map(|listener| {
-        let siblings = HttpBus::new(urls.iter().map(String::as_str), keyring()).unwrap();
+        let bus = HttpBus::new(urls.iter().map(String::as_str), keyring()).unwrap();
         Replica::start_on(
             listener,
-            options().http_sse_2024(true).meeting(Arc::new(siblings)),
+            options().http_sse_2024(true).session_bus(Arc::new(bus)),
         )
     });
-    let mut old = Old::connect(a.address, "x-user: alice\r\n").await;
+    let mut old = SseClient::connect(a.address, "x-user: alice\r\n").await;
     old.address = b.address;
     assert_eq!(old.post(&initialize("2024-11-05")).await, 202);
     assert_eq!(old.next().await["result"]["protocolVersion"], "2024-11-05");
@@ -284,7 +284,7 @@ async fn messages_find_their_stream_from_any_replica() {
             .await,
         404
     );
-    let mut newer = Old::connect(a.address, "").await;
+    let mut newer = SseClient::connect(a.address, "").await;
     newer.address = b.address;
     assert_eq!(newer.post(&initialize("2025-06-18")).await, 202);
     assert_eq!(

@@ -1,9 +1,8 @@
-//! What a client may leave behind: how much of it, for how long, and that it is nobody else's
-//! trouble.
+//! Bounds on what a client may leave behind, in amount and time, and per caller.
 
 mod serve_http_common;
 
-use carryall_legacy::serve::{Options, StoreBus};
+use carryall_legacy::serve::{LegacyOptions, StoreBus};
 use carryall_store::{Memory, Store as _};
 use serde_json::{Value, json};
 use serve_http_common::*;
@@ -23,17 +22,17 @@ fn task(id: u32, name: &str, params: Value) -> String {
     )
 }
 
-fn of_task(id: u32, method: &str, task: &Value) -> String {
+fn about_task(id: u32, method: &str, task: &Value) -> String {
     request(id, method, json!({"taskId": task["taskId"]}))
 }
 
-async fn begin(client: &Client, name: &str, params: Value) -> Value {
+async fn start(client: &Client, name: &str, params: Value) -> Value {
     client.post(&task(1, name, params)).await.json()
 }
 
-async fn ended(client: &Client, task: &Value) -> Value {
+async fn until_ended(client: &Client, task: &Value) -> Value {
     for _ in 0..1000 {
-        let state = client.post(&of_task(2, "tasks/get", task)).await.json()["result"].clone();
+        let state = client.post(&about_task(2, "tasks/get", task)).await.json()["result"].clone();
         if state["status"] != "working" {
             return state;
         }
@@ -43,31 +42,31 @@ async fn ended(client: &Client, task: &Value) -> Value {
 }
 
 #[tokio::test]
-async fn a_task_is_kept_as_long_as_its_server_says_whatever_its_client_wants() {
+async fn the_server_bounds_the_ttl_of_tasks() {
     let server = Replica::start(options()).await;
     let client = Client::open(server.address, VERSION).await;
     let day = 24 * 60 * 60 * 1000;
     assert_eq!(
-        begin(&client, "hello", json!({"ttl": day})).await["result"]["task"]["ttl"],
+        start(&client, "hello", json!({"ttl": day})).await["result"]["task"]["ttl"],
         60 * 60 * 1000
     );
     let short = Replica::start(options().max_task_ttl(Duration::from_secs(1))).await;
     let client = Client::open(short.address, VERSION).await;
     assert_eq!(
-        begin(&client, "hello", json!({"ttl": day})).await["result"]["task"]["ttl"],
+        start(&client, "hello", json!({"ttl": day})).await["result"]["task"]["ttl"],
         1000
     );
 }
 
 #[tokio::test]
-async fn results_of_tasks_are_bounded_in_bytes_and_a_task_whose_result_does_not_fit_fails() {
+async fn a_task_whose_result_exceeds_the_budget_fails() {
     // The result of `large` has 300,000 bytes.
     let server = Replica::start(options().max_tasks(100, 1_000_000).caller_share(1)).await;
     let client = Client::open(server.address, VERSION).await;
     let mut states = Vec::new();
     for _ in 0..4 {
-        let task = begin(&client, "large", json!({})).await["result"]["task"].clone();
-        states.push((ended(&client, &task).await, task));
+        let task = start(&client, "large", json!({})).await["result"]["task"].clone();
+        states.push((until_ended(&client, &task).await, task));
     }
     let failed = states
         .iter()
@@ -82,10 +81,13 @@ async fn results_of_tasks_are_bounded_in_bytes_and_a_task_whose_result_does_not_
             .contains("Call the tool without a task"),
         "{state}"
     );
-    let answer = client.post(&of_task(3, "tasks/result", task)).await.json();
+    let answer = client
+        .post(&about_task(3, "tasks/result", task))
+        .await
+        .json();
     assert_eq!(answer["error"]["code"], -32603, "{answer}");
     let kept = client
-        .post(&of_task(4, "tasks/result", &states[0].1))
+        .post(&about_task(4, "tasks/result", &states[0].1))
         .await
         .json();
     assert_eq!(
@@ -95,14 +97,14 @@ async fn results_of_tasks_are_bounded_in_bytes_and_a_task_whose_result_does_not_
 }
 
 #[tokio::test]
-async fn one_caller_cannot_use_up_the_tasks_of_all_with_any_number_of_sessions() {
+async fn tasks_are_bounded_per_caller_across_its_sessions() {
     let server = Replica::start(options().max_tasks(8, 100_000_000)).await;
     for _ in 0..2 {
         let bob = Client::open_as(server.address, VERSION, BOB).await;
-        assert!(begin(&bob, "hello", json!({})).await["result"].is_object());
+        assert!(start(&bob, "hello", json!({})).await["result"].is_object());
     }
     let bob = Client::open_as(server.address, VERSION, BOB).await;
-    let refused = begin(&bob, "hello", json!({})).await;
+    let refused = start(&bob, "hello", json!({})).await;
     assert!(
         refused["error"]["message"]
             .as_str()
@@ -111,11 +113,11 @@ async fn one_caller_cannot_use_up_the_tasks_of_all_with_any_number_of_sessions()
         "{refused}"
     );
     let alice = Client::open_as(server.address, VERSION, ALICE).await;
-    assert!(begin(&alice, "hello", json!({})).await["result"].is_object());
+    assert!(start(&alice, "hello", json!({})).await["result"].is_object());
 }
 
 #[tokio::test]
-async fn arguments_of_a_task_are_counted_until_it_ends() {
+async fn the_arguments_of_a_task_count_until_it_ends() {
     let server = Replica::start(options().max_tasks(100, 100_000).caller_share(1)).await;
     let client = Client::open(server.address, VERSION).await;
     let with = |name: &str| {
@@ -132,18 +134,18 @@ async fn arguments_of_a_task_are_counted_until_it_ends() {
         -32603
     );
     let cancelled = client
-        .post(&of_task(2, "tasks/cancel", &first))
+        .post(&about_task(2, "tasks/cancel", &first))
         .await
         .json();
     assert_eq!(cancelled["result"]["status"], "cancelled");
     assert!(
         client.post(&with("wait")).await.json()["result"]["task"].is_object(),
-        "they are not held any more"
+        "they are no longer held"
     );
 }
 
 #[tokio::test]
-async fn a_cancelled_task_stays_cancelled_and_counts_until_its_ttl_is_over() {
+async fn a_cancelled_task_counts_until_its_ttl_ends() {
     let server = Replica::start(
         options()
             .max_tasks(1, 100_000)
@@ -151,27 +153,27 @@ async fn a_cancelled_task_stays_cancelled_and_counts_until_its_ttl_is_over() {
     )
     .await;
     let client = Client::open(server.address, VERSION).await;
-    let first = begin(&client, "hang", json!({})).await["result"]["task"].clone();
-    client.post(&of_task(2, "tasks/cancel", &first)).await;
+    let first = start(&client, "hang", json!({})).await["result"]["task"].clone();
+    client.post(&about_task(2, "tasks/cancel", &first)).await;
     eventually("the handler is dropped", || {
         server.seen.dropped.load(SeqCst) == 1
     })
     .await;
     assert_eq!(
-        begin(&client, "hello", json!({})).await["error"]["code"],
+        start(&client, "hello", json!({})).await["error"]["code"],
         -32603
     );
     for _ in 0..1000 {
-        if begin(&client, "hello", json!({})).await["result"].is_object() {
+        if start(&client, "hello", json!({})).await["result"].is_object() {
             return;
         }
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    panic!("its ttl is never over");
+    panic!("the task is still kept");
 }
 
 #[tokio::test]
-async fn a_uri_that_is_too_long_is_not_subscribed_to() {
+async fn long_uris_cannot_be_subscribed_to() {
     let server = Replica::start(options()).await;
     let client = Client::open(server.address, VERSION).await;
     let subscribe = |uri: &str| request(1, "resources/subscribe", json!({"uri": uri}));
@@ -204,7 +206,7 @@ async fn one_caller_cannot_use_up_the_subscriptions_of_all() {
 }
 
 #[tokio::test]
-async fn what_a_client_says_of_itself_is_kept_as_far_as_it_fits_into_its_session_id() {
+async fn client_info_is_shortened_to_fit_into_the_session_id() {
     let server = Replica::start(options()).await;
     let info = json!({"name": "old", "version": "1", "description": "x".repeat(1_000_000)});
     let params = json!({"protocolVersion": VERSION, "capabilities": {}, "clientInfo": info});
@@ -228,7 +230,7 @@ async fn what_a_client_says_of_itself_is_kept_as_far_as_it_fits_into_its_session
 }
 
 #[tokio::test]
-async fn an_event_id_with_any_number_is_taken() {
+async fn a_stream_can_be_resumed_after_any_number() {
     let server = Replica::start(options()).await;
     let client = Client::open(server.address, VERSION).await;
     let mut stream = client.stream(&tool(1, "wait")).await;
@@ -239,12 +241,12 @@ async fn an_event_id_with_any_number_is_taken() {
     assert_eq!(resumed.status, 200);
     server.seen.go.notify_one();
     let rest = resumed.rest().await;
-    assert_eq!(meeting::text(rest.last().unwrap()), "waited");
+    assert_eq!(bus::text(rest.last().unwrap()), "waited");
 }
 
 #[tokio::test]
-async fn calls_say_which_session_and_which_address_they_came_from() {
-    let server = Replica::start(Options::default().keyring(keyring())).await;
+async fn calls_name_their_session_and_address() {
+    let server = Replica::start(LegacyOptions::default().keyring(keyring())).await;
     let from = "X-Address: 10.0.0.7\r\n";
     let (first, second) = (
         Client::open_as(server.address, VERSION, from).await,
@@ -258,16 +260,16 @@ async fn calls_say_which_session_and_which_address_they_came_from() {
     );
     assert_eq!(source(&first).await, of_first, "on another connection too");
     assert_ne!(source(&second).await, of_first);
-    let other = Replica::start(Options::default().keyring(keyring())).await;
+    let other = Replica::start(LegacyOptions::default().keyring(keyring())).await;
     assert_eq!(
         source(&first.at(&other)).await,
         of_first,
-        "at another replica too"
+        "on another replica too"
     );
 }
 
 #[tokio::test]
-async fn arguments_that_are_null_are_none() {
+async fn null_arguments_are_no_arguments() {
     let server = Replica::start(options()).await;
     let client = Client::open(server.address, VERSION).await;
     let answer = client
@@ -278,18 +280,18 @@ async fn arguments_that_are_null_are_none() {
         ))
         .await
         .json();
-    assert_eq!(meeting::text(&answer), "hello nobody");
+    assert_eq!(bus::text(&answer), "hello nobody");
 }
 
 #[tokio::test]
-async fn what_is_told_to_other_replicas_is_bounded_for_each_caller() {
+async fn published_events_are_bounded_per_caller() {
     let store = Memory::new();
-    let meeting = Arc::new(StoreBus::new(Arc::new(store.clone())));
-    let server = Replica::start(options().meeting(meeting).max_published(100, 40_000)).await;
+    let bus = Arc::new(StoreBus::new(Arc::new(store.clone())));
+    let server = Replica::start(options().session_bus(bus).max_published(100, 40_000)).await;
     let answer = |id: &str| {
         json!({"jsonrpc": "2.0", "id": id, "result": {"x": "x".repeat(8_000)}}).to_string()
     };
-    let told = async || {
+    let published = async || {
         store
             .due("session-told", u64::MAX / 2, 100)
             .await
@@ -298,12 +300,12 @@ async fn what_is_told_to_other_replicas_is_bounded_for_each_caller() {
     };
     let bob = Client::open_as(server.address, VERSION, BOB).await;
     assert_eq!(bob.post(&answer("made up")).await.status, 202);
-    assert_eq!(told().await, 0, "no replica can have asked that");
+    assert_eq!(published().await, 0, "no replica makes such ids");
     assert_eq!(bob.post(&answer("q-0123456789abcdef")).await.status, 202);
-    assert_eq!(told().await, 1);
+    assert_eq!(published().await, 1);
     let refused = bob.post(&answer("q-0123456789abcdef")).await;
     assert_eq!(refused.status, 503, "{refused:?}");
-    assert_eq!(told().await, 1);
+    assert_eq!(published().await, 1);
     let alice = Client::open_as(server.address, VERSION, ALICE).await;
     assert_eq!(alice.post(&answer("q-0123456789abcdef")).await.status, 202);
 }
@@ -331,23 +333,23 @@ async fn one_caller_cannot_use_up_the_streams_of_http_sse() {
         }
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    panic!("streams that are gone still count");
+    panic!("closed streams still count");
 }
 
 #[tokio::test]
-async fn streams_that_are_handed_over_to_other_replicas_are_bounded_too() {
+async fn streams_relayed_to_other_replicas_are_bounded() {
     let store = Memory::new();
     let start = async || {
-        let meeting = Arc::new(StoreBus::new(Arc::new(store.clone())));
+        let bus = Arc::new(StoreBus::new(Arc::new(store.clone())));
         let bounded = options()
-            .meeting(meeting)
+            .session_bus(bus)
             .max_published(1_000, 200_000)
             .caller_share(1);
         Replica::start(bounded.sse_after(Duration::from_millis(1))).await
     };
     let (a, b) = (start().await, start().await);
     let client = Client::open(a.address, VERSION).await;
-    let mut stream = client.stream(&tool(1, "large_when_told")).await;
+    let mut stream = client.stream(&tool(1, "large_on_signal")).await;
     a.seen.go.notify_one();
     let opening = stream.next().await.unwrap().id;
     drop(stream);
@@ -358,8 +360,8 @@ async fn streams_that_are_handed_over_to_other_replicas_are_bounded_too() {
     );
     let rest = client.get(opening.as_deref()).await.rest().await;
     assert_eq!(
-        meeting::text(&rest[0]).as_str().unwrap().len(),
+        bus::text(&rest[0]).as_str().unwrap().len(),
         300_000,
-        "it is still where it was made"
+        "the replica that made it still has it"
     );
 }

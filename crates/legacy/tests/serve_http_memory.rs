@@ -1,10 +1,10 @@
-//! How much memory clients leave pinned that are gone. A test binary of its own: it looks at the
-//! whole process.
+//! How much memory the tasks of disconnected clients hold. A test binary of its own, since it
+//! measures the whole process.
 #![cfg(target_os = "linux")]
 
 mod serve_http_common;
 
-use carryall_legacy::serve::Options;
+use carryall_legacy::serve::LegacyOptions;
 use carryall_proto::{Call, Response, SharedService};
 use carryall_transport::http::{Endpoint, HttpServer};
 use carryall_types::RawJson;
@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 const MIB: usize = 1024 * 1024;
 
-/// The resident memory of this process, in bytes.
+/// Returns the resident memory of this process, in bytes.
 fn resident() -> usize {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
     let line = status
@@ -43,8 +43,8 @@ fn huge() -> SharedService {
     })
 }
 
-/// What 48 short requests leave behind when their client is gone.
-async fn pinned(options: Options) -> usize {
+/// Returns how much memory 48 tasks hold whose client has disconnected.
+async fn held_memory(options: LegacyOptions) -> usize {
     let http = HttpServer::bind("127.0.0.1:0").await.unwrap();
     let address = http.local_addr().unwrap();
     let legacy = carryall_legacy::serve::LegacyEndpoint::new(huge(), options);
@@ -79,15 +79,15 @@ async fn pinned(options: Options) -> usize {
             tokio::time::sleep(std::time::Duration::from_millis(10)).await;
         }
     }
-    let pinned = resident().saturating_sub(before);
+    let held = resident().saturating_sub(before);
     serving.abort();
-    pinned
+    held
 }
 
 #[tokio::test]
-async fn results_of_tasks_whose_client_is_gone_pin_no_more_than_their_budget() {
-    let pinned = pinned(options().max_tasks(4_096, 16 * MIB)).await;
-    // Without bounds 48 MiB. A quarter of 16 MiB is one caller's; the rest is what the allocator
-    // keeps of what was freed.
-    assert!(pinned < 24 * MIB, "{} MiB", pinned / MIB);
+async fn results_of_tasks_hold_no_more_memory_than_their_budget() {
+    let held = held_memory(options().max_tasks(4_096, 16 * MIB)).await;
+    // Unbounded it would be 48 MiB. The share of one caller is a quarter of 16 MiB; the rest is
+    // freed memory that the allocator keeps.
+    assert!(held < 24 * MIB, "{} MiB", held / MIB);
 }

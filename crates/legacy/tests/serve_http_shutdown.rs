@@ -1,4 +1,4 @@
-//! A graceful shutdown does not wait for clients that would stay for ever.
+//! A graceful shutdown does not wait for streams that have no end of their own.
 
 mod serve_http_common;
 
@@ -16,14 +16,13 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 const VERSION: &str = "2025-11-25";
-/// A shutdown that takes as long as this has waited for somebody.
+/// A shutdown that takes this long has waited for a client.
 const DRAIN: Duration = Duration::from_secs(60);
 
-/// A call that is silent for so long has its response begun, so that its client knows that it is in
-/// work.
+/// After this time a call becomes a stream, so that its client knows that it has started.
 const SSE_AFTER: Duration = Duration::from_millis(50);
 
-struct Running {
+struct RunningServer {
     address: SocketAddr,
     server: Server,
     seen: Arc<Seen>,
@@ -31,7 +30,7 @@ struct Running {
     serving: JoinHandle<std::io::Result<()>>,
 }
 
-impl Running {
+impl RunningServer {
     async fn start() -> Self {
         let seen = Arc::new(Seen::default());
         let server = server(&seen);
@@ -66,15 +65,15 @@ impl Running {
     async fn ended(self) {
         timeout(DRAIN / 2, self.serving)
             .await
-            .expect("it waits for somebody")
+            .expect("it waits for a client")
             .unwrap()
             .unwrap();
     }
 }
 
 #[tokio::test]
-async fn streams_that_have_no_end_of_their_own_end_first() {
-    let mut running = Running::start().await;
+async fn streams_without_an_end_of_their_own_are_ended() {
+    let mut running = RunningServer::start().await;
     let client = Client::open(running.address, VERSION).await;
     let mut changes = client.get(None).await;
     changes.next().await.unwrap();
@@ -137,8 +136,8 @@ async fn streams_that_have_no_end_of_their_own_end_first() {
 }
 
 #[tokio::test]
-async fn a_call_that_waits_for_its_client_is_given_up_and_one_that_works_is_finished() {
-    let mut running = Running::start().await;
+async fn calls_that_wait_for_their_client_fail_and_other_calls_finish() {
+    let mut running = RunningServer::start().await;
     let client = Client::open(running.address, VERSION).await;
     let mut asking = client.stream(&tool(1, "greet")).await;
     assert_eq!(
@@ -157,13 +156,13 @@ async fn a_call_that_waits_for_its_client_is_given_up_and_one_that_works_is_fini
     let mut waiting = client.stream(&result).await;
     eventually("the task runs", || running.seen.started.load(SeqCst) == 2).await;
     running.stop();
-    let given_up = asking.rest().await;
+    let failed = asking.rest().await;
     assert!(
-        given_up.last().unwrap()["error"]["message"]
+        failed.last().unwrap()["error"]["message"]
             .as_str()
             .unwrap()
             .contains("shutting down"),
-        "{given_up:?}"
+        "{failed:?}"
     );
     let waited = waiting.rest().await;
     assert!(
@@ -174,15 +173,12 @@ async fn a_call_that_waits_for_its_client_is_given_up_and_one_that_works_is_fini
         "{waited:?}"
     );
     running.seen.go.notify_one();
-    assert_eq!(
-        meeting::text(working.rest().await.last().unwrap()),
-        "waited"
-    );
+    assert_eq!(bus::text(working.rest().await.last().unwrap()), "waited");
     running.ended().await;
 }
 
 #[tokio::test]
-async fn no_new_streams_are_opened_while_the_server_shuts_down() {
+async fn no_streams_are_opened_during_the_shutdown() {
     let server = Replica::start(options().http_sse_2024(true)).await;
     let client = Client::open(server.address, VERSION).await;
     carryall_transport::http::server::FallbackProtocol::close(&server.endpoint);
@@ -192,6 +188,6 @@ async fn no_new_streams_are_opened_while_the_server_shuts_down() {
     assert_eq!(
         client.call("hello").await,
         "hello nobody",
-        "calls are answered"
+        "calls are still answered"
     );
 }

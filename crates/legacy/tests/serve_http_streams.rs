@@ -1,5 +1,5 @@
-//! Event streams over Streamable HTTP: when there is one, how it is gone on with, how it is closed
-//! to be polled.
+//! Event streams over Streamable HTTP: when a response becomes one, how it is resumed, how it is
+//! paused.
 
 mod serve_http_common;
 
@@ -13,7 +13,7 @@ fn text(message: &Value) -> &Value {
 }
 
 #[tokio::test]
-async fn an_answer_with_something_before_it_is_a_stream_that_begins_with_an_id() {
+async fn a_response_with_messages_before_it_is_a_stream_that_begins_with_an_id() {
     let replica = Replica::start(options()).await;
     let client = Client::open(replica.address, "2025-11-25").await;
     let mut stream = client.stream(&tool(1, "wait")).await;
@@ -38,7 +38,7 @@ async fn an_answer_with_something_before_it_is_a_stream_that_begins_with_an_id()
 }
 
 #[tokio::test]
-async fn older_clients_get_ids_but_no_event_without_data() {
+async fn older_revisions_have_ids_but_no_event_without_data() {
     let replica = Replica::start(options()).await;
     for version in ["2025-06-18", "2025-03-26", "2024-11-05"] {
         let client = Client::open(replica.address, version).await;
@@ -52,7 +52,7 @@ async fn older_clients_get_ids_but_no_event_without_data() {
 }
 
 #[tokio::test]
-async fn a_silent_call_becomes_a_stream_and_says_that_it_lives() {
+async fn a_silent_call_becomes_a_stream_that_is_kept_alive() {
     let options = options()
         .sse_after(Duration::from_millis(100))
         .keep_alive(Duration::from_millis(30));
@@ -70,7 +70,7 @@ async fn a_silent_call_becomes_a_stream_and_says_that_it_lives() {
 }
 
 #[tokio::test]
-async fn a_broken_stream_is_gone_on_with_and_the_call_never_knew() {
+async fn a_broken_stream_can_be_resumed_and_its_call_goes_on() {
     let replica = Replica::start(options()).await;
     let client = Client::open(replica.address, "2025-11-25").await;
     let mut stream = client.stream(&tool(1, "wait")).await;
@@ -87,13 +87,13 @@ async fn a_broken_stream_is_gone_on_with_and_the_call_never_knew() {
         (&rest[1]["id"], text(&rest[1]), rest.len()),
         (&json!(1), &json!("waited"), 2)
     );
-    // Once more, from the beginning: it is kept for a while.
+    // Finished streams are kept for a while.
     let opening = progress.id.unwrap().replace("-1", "-0");
     assert_eq!(client.get(Some(&opening)).await.rest().await.len(), 3);
 }
 
 #[tokio::test]
-async fn a_stream_can_be_gone_on_with_while_its_first_connection_still_hangs() {
+async fn a_stream_can_be_resumed_while_its_first_connection_is_open() {
     let replica = Replica::start(options()).await;
     let client = Client::open(replica.address, "2025-11-25").await;
     let mut hanging = client.stream(&tool(1, "wait")).await;
@@ -102,7 +102,7 @@ async fn a_stream_can_be_gone_on_with_while_its_first_connection_still_hangs() {
     assert_eq!(
         hanging.rest().await,
         [json!(null); 0],
-        "its end is not the call's"
+        "the first connection ends, not the call"
     );
     assert!(second.is_quiet().await);
     replica.seen.go.notify_one();
@@ -110,7 +110,7 @@ async fn a_stream_can_be_gone_on_with_while_its_first_connection_still_hangs() {
 }
 
 #[tokio::test]
-async fn events_are_for_the_session_and_the_principal_that_they_were_sent_to() {
+async fn a_stream_belongs_to_its_session_and_principal() {
     let replica = Replica::start(options()).await;
     let alice = Client::open_as(replica.address, "2025-11-25", "x-user: alice\r\n").await;
     let bob = Client::open_as(replica.address, "2025-11-25", "x-user: bob\r\n").await;
@@ -123,13 +123,13 @@ async fn events_are_for_the_session_and_the_principal_that_they_were_sent_to() {
         (&json!(-32603), 1),
         "bob has no such stream"
     );
-    assert!(stream.is_quiet().await, "and alice's goes on");
+    assert!(stream.is_quiet().await, "alice's stream goes on");
     replica.seen.go.notify_one();
     assert_eq!(text(stream.rest().await.last().unwrap()), "waited");
 }
 
 #[tokio::test]
-async fn a_call_that_nobody_comes_back_for_is_given_up() {
+async fn a_call_whose_client_does_not_come_back_is_cancelled() {
     let replica = Replica::start(
         options()
             .grace(Duration::from_millis(200))
@@ -144,9 +144,9 @@ async fn a_call_that_nobody_comes_back_for_is_given_up() {
     assert_eq!(
         replica.seen.dropped.load(SeqCst),
         0,
-        "a lost connection is no cancellation"
+        "a lost connection does not cancel"
     );
-    eventually("the call is given up", || {
+    eventually("the call is cancelled", || {
         replica.seen.dropped.load(SeqCst) == 1
     })
     .await;
@@ -158,7 +158,7 @@ async fn a_call_that_nobody_comes_back_for_is_given_up() {
 }
 
 #[tokio::test]
-async fn a_call_whose_client_is_gone_before_it_was_answered_goes_on_for_the_grace_time() {
+async fn a_call_whose_client_disconnects_before_the_response_goes_on_for_the_grace_period() {
     let replica = Replica::start(options().grace(Duration::from_millis(300))).await;
     let client = Client::open(replica.address, "2025-06-18").await;
     {
@@ -171,11 +171,14 @@ async fn a_call_whose_client_is_gone_before_it_was_answered_goes_on_for_the_grac
         )
         .await
         .unwrap();
-        eventually("it has begun", || replica.seen.started.load(SeqCst) == 1).await;
+        eventually("the call has started", || {
+            replica.seen.started.load(SeqCst) == 1
+        })
+        .await;
     }
     tokio::time::sleep(Duration::from_millis(150)).await;
     assert_eq!(replica.seen.dropped.load(SeqCst), 0);
-    eventually("the grace time ends", || {
+    eventually("the grace period ends", || {
         replica.seen.dropped.load(SeqCst) == 1
     })
     .await;
@@ -198,7 +201,7 @@ async fn a_cancelled_request_is_dropped_and_its_stream_ends() {
 }
 
 #[tokio::test]
-async fn a_handler_can_send_its_client_away_until_later() {
+async fn a_handler_can_pause_its_stream() {
     let replica = Replica::start(options().retry(Duration::from_millis(20))).await;
     let client = Client::open(replica.address, "2025-11-25").await;
     let mut stream = client.stream(&tool(1, "poll")).await;
@@ -212,32 +215,31 @@ async fn a_handler_can_send_its_client_away_until_later() {
     assert_eq!(text(&answer.json()), "polled");
     assert!(answer.id.unwrap().ends_with("-1"));
     assert_eq!(polled.next().await, None);
-    // Who does not know that it would have to come back is not sent away.
+    // Clients of earlier revisions do not know that they have to resume the stream.
     let old = Client::open(replica.address, "2025-06-18").await;
     assert_eq!(old.call("poll").await, "polled");
 }
 
 #[tokio::test]
-async fn nothing_of_a_flood_is_lost_to_a_client_that_comes_back() {
+async fn a_client_that_reconnects_receives_each_event_once() {
     let replica = Replica::start(options().max_events(2000, 1024 * 1024)).await;
     let client = Client::open(replica.address, "2025-11-25").await;
     client.log_level("error").await;
-    let said = |message: &Value| message["params"]["data"]["n"].as_u64().unwrap();
+    let number = |message: &Value| message["params"]["data"]["n"].as_u64().unwrap();
     let mut stream = client.stream(&tool(1, "flood")).await;
     let mut last = stream.message().await;
-    let mut numbers = vec![said(&last.json())];
-    // The client comes back again and again.
+    let mut numbers = vec![number(&last.json())];
     for _ in 0..5 {
         drop(stream);
         stream = client.get(last.id.as_deref()).await;
         for _ in 0..50 {
             last = stream.message().await;
-            numbers.push(said(&last.json()));
+            numbers.push(number(&last.json()));
         }
     }
     let rest = stream.rest().await;
     assert_eq!(text(rest.last().unwrap()), "flooded");
-    numbers.extend(rest[..rest.len() - 1].iter().map(said));
+    numbers.extend(rest[..rest.len() - 1].iter().map(number));
     assert_eq!(
         numbers,
         (0..1000).collect::<Vec<_>>(),
@@ -246,10 +248,10 @@ async fn nothing_of_a_flood_is_lost_to_a_client_that_comes_back() {
 }
 
 #[tokio::test]
-async fn a_large_answer_and_a_panic_come_through_a_stream_too() {
+async fn large_results_and_panics_are_delivered_on_a_stream() {
     let replica = Replica::start(options().sse_after(Duration::ZERO)).await;
     let client = Client::open(replica.address, "2025-11-25").await;
-    let mut large = client.stream(&tool(1, "large_when_told")).await;
+    let mut large = client.stream(&tool(1, "large_on_signal")).await;
     replica.seen.go.notify_one();
     let large = large.rest().await;
     assert_eq!(text(large.last().unwrap()).as_str().unwrap().len(), 300_000);
@@ -271,7 +273,7 @@ async fn a_lost_stream_ends_with_an_error_for_its_request() {
     let mut stream = client.stream(&tool("mine", "wait")).await;
     let progress = stream.message().await;
     drop(stream);
-    // The same session at a process that has just been started.
+    // The same session on a replica that has just started.
     let fresh = Replica::start(options()).await;
     let mut lost = client.at(&fresh).get(progress.id.as_deref()).await;
     let event = lost.next().await.unwrap();
@@ -285,7 +287,7 @@ async fn a_lost_stream_ends_with_an_error_for_its_request() {
 }
 
 #[tokio::test]
-async fn changes_come_on_one_stream_the_newest() {
+async fn changes_are_sent_on_the_newest_stream_only() {
     let replica = Replica::start(options()).await;
     let client = Client::open(replica.address, "2025-11-25").await;
     let subscribed = client
@@ -307,7 +309,7 @@ async fn changes_come_on_one_stream_the_newest() {
     let updated = new.message().await;
     assert_eq!(updated.json()["method"], "notifications/resources/updated");
     assert_eq!(updated.json()["params"], json!({"uri": "x:first"}));
-    // What is missed in between is not lost.
+    // Events during the disconnection are kept.
     drop(new);
     tokio::time::sleep(Duration::from_millis(50)).await;
     replica.server.resource_updated("x:first");
@@ -316,7 +318,6 @@ async fn changes_come_on_one_stream_the_newest() {
     let missed = again.message().await;
     assert_eq!(missed.json()["params"]["uri"], "x:first");
     assert!(missed.id.unwrap().ends_with("-2"));
-    // Nobody else hears of it, and after the end of the subscription this client does not either.
     assert_eq!(
         client
             .post(&request(
@@ -334,7 +335,7 @@ async fn changes_come_on_one_stream_the_newest() {
 }
 
 #[tokio::test]
-async fn a_stream_of_changes_that_is_lost_begins_anew() {
+async fn a_lost_stream_of_changes_is_replaced() {
     let replica = Replica::start(options()).await;
     let client = Client::open(replica.address, "2025-11-25").await;
     let opening = client.get(None).await.next().await.unwrap();
@@ -350,15 +351,18 @@ async fn a_stream_of_changes_that_is_lost_begins_anew() {
         .status,
         200
     );
-    let mut anew = here.get(opening.id.as_deref()).await;
-    assert_ne!(anew.next().await.unwrap().id, opening.id);
+    let mut replacement = here.get(opening.id.as_deref()).await;
+    assert_ne!(replacement.next().await.unwrap().id, opening.id);
     tokio::time::sleep(Duration::from_millis(100)).await;
     fresh.server.resource_updated("x:first");
-    assert_eq!(anew.message().await.json()["params"]["uri"], "x:first");
+    assert_eq!(
+        replacement.message().await.json()["params"]["uri"],
+        "x:first"
+    );
 }
 
 #[tokio::test]
-async fn questions_are_asked_on_the_stream_of_the_call_and_answered_by_post() {
+async fn server_requests_are_sent_on_the_stream_of_the_call_and_answered_by_post() {
     let replica = Replica::start(options()).await;
     for version in ["2025-11-25", "2025-06-18"] {
         let client = Client::open(replica.address, version).await;
@@ -372,12 +376,12 @@ async fn questions_are_asked_on_the_stream_of_the_call_and_answered_by_post() {
 }
 
 #[tokio::test]
-async fn log_messages_come_on_the_stream_of_their_call_once_a_level_is_set() {
+async fn log_messages_are_sent_on_the_stream_of_their_call_once_a_level_is_set() {
     let replica = Replica::start(options()).await;
     let client = Client::open(replica.address, "2025-11-25").await;
     client.log_level("info").await;
-    let said = client.stream(&tool(2, "log")).await.rest().await;
-    assert_eq!(said[0]["params"]["data"], "heard");
+    let messages = client.stream(&tool(2, "log")).await.rest().await;
+    assert_eq!(messages[0]["params"]["data"], "a log message");
     client.log_level("error").await;
     assert_eq!(client.call("log").await, "logged");
 }

@@ -1,8 +1,7 @@
-//! Legacy clients on a channel of lines, beside calls of this revision: real bytes, the real
-//! server.
+//! Legacy clients on a channel of lines, beside calls of 2026-07-28.
 #![allow(deprecated, reason = "sampling, roots and logging are what is tested")]
 
-use carryall_legacy::serve::{Options, lines};
+use carryall_legacy::serve::{LegacyOptions, lines};
 use carryall_server::{Ctx, HandlerError, Resource, Server, TaskSupport, Tasks, Tool};
 use carryall_transport::lines::{LineOptions, serve_lines_with};
 use carryall_types::{
@@ -22,7 +21,7 @@ use tokio::time::timeout;
 
 const META: &str = r#"{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{}}"#;
 
-/// Counts what is dropped before its time.
+/// Counts handlers that are dropped.
 struct OnDrop(Arc<AtomicUsize>);
 
 impl Drop for OnDrop {
@@ -115,9 +114,9 @@ fn server(dropped: &Arc<AtomicUsize>) -> Server {
         .tool(Tool::without_arguments(
             "model",
             async |ctx: Ctx| -> Result<String, HandlerError> {
-                let said =
+                let message =
                     SamplingMessage::new(Role::User, SamplingMessageContentBlock::text("hi"));
-                let answer = ask(&ctx, CreateMessageRequestParams::new(vec![said], 10))?;
+                let answer = ask(&ctx, CreateMessageRequestParams::new(vec![message], 10))?;
                 let _: CreateMessageResult = serde_json::from_value(answer.clone())
                     .map_err(|error| HandlerError::new(error.to_string()))?;
                 Ok(answer["content"]["text"]
@@ -155,7 +154,7 @@ struct Client {
 }
 
 impl Client {
-    fn connect(options: Options) -> Self {
+    fn connect(options: LegacyOptions) -> Self {
         let dropped = Arc::new(AtomicUsize::new(0));
         let server = server(&dropped);
         let (near, far) = tokio::io::duplex(64 * 1024);
@@ -182,9 +181,9 @@ impl Client {
         }
     }
 
-    /// A client that has shaken hands.
+    /// Returns a client after the handshake.
     async fn legacy(version: &str, capabilities: Value) -> Self {
-        let mut client = Self::connect(Options::default());
+        let mut client = Self::connect(LegacyOptions::default());
         let result = client.initialize(version, capabilities).await;
         assert_eq!(result["result"]["protocolVersion"], version);
         client
@@ -240,7 +239,7 @@ fn text(answer: &Value) -> &str {
 #[tokio::test]
 async fn every_revision_is_served_and_both_eras_share_the_channel() {
     for version in ["2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25"] {
-        let mut client = Client::connect(Options::default());
+        let mut client = Client::connect(LegacyOptions::default());
         let opened = client.initialize(version, json!({})).await;
         let result = &opened["result"];
         assert_eq!(
@@ -262,7 +261,7 @@ async fn every_revision_is_served_and_both_eras_share_the_channel() {
             client.ask(modern.clone()).await["result"]["resultType"],
             "complete"
         );
-        // A refusal of this revision stays one.
+        // Modern requests get modern refusals.
         let mut unknown = modern;
         unknown["params"]["_meta"]["io.modelcontextprotocol/protocolVersion"] = json!("1999-01-01");
         assert_eq!(client.ask(unknown).await["error"]["code"], -32022);
@@ -276,8 +275,8 @@ async fn every_revision_is_served_and_both_eras_share_the_channel() {
 }
 
 #[tokio::test]
-async fn an_unknown_version_gets_the_newest_with_a_handshake() {
-    let mut client = Client::connect(Options::default());
+async fn an_unknown_version_is_answered_with_the_newest_legacy_one() {
+    let mut client = Client::connect(LegacyOptions::default());
     assert_eq!(
         client.initialize("2099-01-01", json!({})).await["result"]["protocolVersion"],
         "2025-11-25"
@@ -285,13 +284,13 @@ async fn an_unknown_version_gets_the_newest_with_a_handshake() {
 }
 
 #[tokio::test]
-async fn a_second_initialize_begins_anew() {
+async fn a_second_initialize_opens_a_new_session() {
     let mut client = Client::legacy("2025-11-25", json!({})).await;
     client.send(call(1, "hang")).await;
     assert_eq!(
         client.call(2, "hello").await["id"],
         2,
-        "the handler has begun"
+        "the handler has started"
     );
     let again = client
         .initialize("2025-06-18", json!({"elicitation": {}}))
@@ -306,9 +305,9 @@ async fn a_second_initialize_begins_anew() {
     assert_eq!(
         client.next().await["method"],
         "elicitation/create",
-        "what it can do is what it said last"
+        "the last declared capabilities count"
     );
-    // One that is refused changes nothing.
+    // A failed one changes nothing.
     let refused = client
         .ask(json!({"jsonrpc": "2.0", "id": "i", "method": "initialize", "params": {}}))
         .await;
@@ -317,11 +316,11 @@ async fn a_second_initialize_begins_anew() {
 }
 
 #[tokio::test]
-async fn a_request_whose_id_was_used_by_a_cancelled_one_can_be_cancelled_too() {
+async fn a_request_with_the_id_of_a_cancelled_one_can_be_cancelled() {
     let mut client = Client::legacy("2025-11-25", json!({})).await;
     let cancel =
         json!({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": 1}});
-    // In one write, so that the first has not even begun when its id is used again.
+    // In one write, so that the id is reused before the first request has started.
     let lines: String = [call(1, "hang"), cancel.clone(), call(1, "hang")]
         .map(|line| format!("{line}\n"))
         .concat();
@@ -329,7 +328,7 @@ async fn a_request_whose_id_was_used_by_a_cancelled_one_can_be_cancelled_too() {
     assert_eq!(
         client.call(2, "hello").await["id"],
         2,
-        "the second has begun"
+        "the second request has started"
     );
     assert_eq!(client.dropped.load(SeqCst), 0);
     client.send(cancel).await;
@@ -343,13 +342,13 @@ async fn until_dropped(client: &Client, count: usize) {
         }
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    panic!("a handler is still there");
+    panic!("a handler is still running");
 }
 
 // spec: versioning-08, versioning-12
 #[tokio::test]
-async fn before_initialize_only_ping_is_answered_and_refusals_name_what_is_missing() {
-    let mut client = Client::connect(Options::default());
+async fn before_initialize_only_ping_is_answered() {
+    let mut client = Client::connect(LegacyOptions::default());
     assert_eq!(
         client
             .ask(json!({"jsonrpc": "2.0", "id": 1, "method": "ping"}))
@@ -364,7 +363,7 @@ async fn before_initialize_only_ping_is_answered_and_refusals_name_what_is_missi
 }
 
 #[tokio::test]
-async fn results_and_errors_are_those_of_their_day() {
+async fn results_and_errors_are_those_of_the_revision() {
     let mut client = Client::legacy("2025-06-18", json!({})).await;
     let listed = client
         .ask(json!({"jsonrpc": "2.0", "id": 1, "method": "tools/list"}))
@@ -381,7 +380,7 @@ async fn results_and_errors_are_those_of_their_day() {
     assert_eq!(client.ask(read).await["error"]["code"], -32002);
     let modern = json!({"jsonrpc": "2.0", "id": 3, "method": "server/discover", "params": {}});
     assert_eq!(client.ask(modern).await["error"]["code"], -32601);
-    // A question that the client never said it could answer.
+    // The client has not declared elicitation.
     let refused = client.call(4, "name").await;
     assert_eq!(refused["error"]["code"], -32600, "{refused}");
     assert!(
@@ -397,7 +396,7 @@ async fn progress_and_log_messages_come_before_the_response() {
     let mut client = Client::legacy("2025-11-25", json!({})).await;
     let steps = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call",
         "params": {"name": "steps", "arguments": {}, "_meta": {"progressToken": "p"}}});
-    // Nobody has set a level.
+    // No level is set yet.
     assert_eq!(
         client.ask(steps.clone()).await["method"],
         "notifications/progress"
@@ -424,7 +423,7 @@ async fn progress_and_log_messages_come_before_the_response() {
 
 // spec: elicitation-12, elicitation-17
 #[tokio::test]
-async fn a_handler_that_asks_by_rounds_asks_an_old_client_on_its_stream() {
+async fn rounds_become_server_requests() {
     let mut client = Client::legacy("2025-06-18", json!({"elicitation": {}})).await;
     let question = client.call(1, "name").await;
     assert_eq!(question["method"], "elicitation/create");
@@ -432,7 +431,7 @@ async fn a_handler_that_asks_by_rounds_asks_an_old_client_on_its_stream() {
         question["params"].get("mode").is_none()
             && question["params"]["requestedSchema"]["type"] == "object"
     );
-    // Other requests go on meanwhile.
+    // Other requests are answered meanwhile.
     assert_eq!(text(&client.call(2, "hello").await), "hello");
     let answer = json!({"action": "accept", "content": {"name": "Ada"}});
     let done = client
@@ -447,20 +446,20 @@ async fn a_handler_that_asks_by_rounds_asks_an_old_client_on_its_stream() {
 
 // spec: elicitation-24
 #[tokio::test]
-async fn a_user_who_says_no_or_goes_away_is_an_answer_for_the_handler() {
+async fn declined_and_cancelled_elicitations_reach_the_handler() {
     let mut client = Client::legacy("2025-11-25", json!({"elicitation": {}})).await;
-    for (id, action, told) in [(1, "decline", "Decline"), (2, "cancel", "Cancel")] {
+    for (id, action, shown) in [(1, "decline", "Decline"), (2, "cancel", "Cancel")] {
         let question = client.call(id, "name").await;
         let done = client
             .ask(json!({"jsonrpc": "2.0", "id": question["id"], "result": {"action": action}}))
             .await;
-        assert!(text(&done).starts_with(told), "{done}");
+        assert!(text(&done).starts_with(shown), "{done}");
     }
 }
 
 // spec: elicitation-23, elicitation-24
 #[tokio::test]
-async fn a_refused_question_fails_its_call_and_says_why() {
+async fn a_refused_server_request_fails_its_call() {
     let mut client = Client::legacy("2025-11-25", json!({"elicitation": {}})).await;
     let question = client.call(1, "name").await;
     let error = json!({"code": -32603, "message": "no user here"});
@@ -477,7 +476,7 @@ async fn a_refused_question_fails_its_call_and_says_why() {
 }
 
 #[tokio::test]
-async fn a_tool_that_only_runs_as_a_task_is_waited_for() {
+async fn tools_that_only_run_as_tasks_are_waited_for() {
     for version in ["2025-06-18", "2025-11-25"] {
         let mut client = Client::legacy(version, json!({"elicitation": {}})).await;
         let accept = |question: &Value, name: &str| {
@@ -492,8 +491,7 @@ async fn a_tool_that_only_runs_as_a_task_is_waited_for() {
             (text(&failed), failed["result"]["isError"].as_bool()),
             ("no", Some(true))
         );
-        // The first question is asked in a round, and the second one, which is another one, by the
-        // task.
+        // The first elicitation is made in a round, the second one by the task.
         let question = client.call(3, "demands").await;
         let question = client.ask(accept(&question, "Ada")).await;
         assert_eq!(question["method"], "elicitation/create", "{question}");
@@ -511,14 +509,14 @@ async fn a_tool_that_only_runs_as_a_task_is_waited_for() {
         assert_eq!(
             client.dropped.load(SeqCst),
             1,
-            "who cancels the call cancels its task"
+            "cancelling the call cancels its task"
         );
     }
 }
 
 // spec: sampling-05, roots-02, lifecycle-04
 #[tokio::test]
-async fn models_and_roots_are_asked_for_too() {
+async fn sampling_and_roots_become_server_requests() {
     let mut client = Client::legacy(
         "2024-11-05",
         json!({"sampling": {}, "roots": {"listChanged": true}}),
@@ -527,12 +525,12 @@ async fn models_and_roots_are_asked_for_too() {
     let question = client.call(1, "model").await;
     assert_eq!(question["method"], "sampling/createMessage");
     assert_eq!(question["params"]["maxTokens"], 10);
-    let said =
+    let message =
         json!({"role": "assistant", "content": {"type": "text", "text": "hello!"}, "model": "m"});
     assert_eq!(
         text(
             &client
-                .ask(json!({"jsonrpc": "2.0", "id": question["id"], "result": said}))
+                .ask(json!({"jsonrpc": "2.0", "id": question["id"], "result": message}))
                 .await
         ),
         "hello!"
@@ -552,7 +550,7 @@ async fn models_and_roots_are_asked_for_too() {
 
 // spec: roots-05, sampling-05
 #[tokio::test]
-async fn nobody_is_asked_for_what_was_not_declared() {
+async fn undeclared_capabilities_are_not_used() {
     let mut client = Client::legacy("2025-11-25", json!({"elicitation": {}})).await;
     for (id, tool) in [(1, "roots"), (2, "model")] {
         let refused = client.call(id, tool).await;
@@ -566,7 +564,7 @@ async fn nobody_is_asked_for_what_was_not_declared() {
 
 // spec: elicitation-09, elicitation-15
 #[tokio::test]
-async fn a_page_has_an_id_and_its_completion_is_announced() {
+async fn url_elicitations_have_an_id_and_their_completion_is_announced() {
     let mut client = Client::legacy("2025-11-25", json!({"elicitation": {"url": {}}})).await;
     let question = client.call(1, "page").await;
     let params = &question["params"];
@@ -597,20 +595,20 @@ async fn a_cancelled_request_is_dropped_and_never_answered() {
         "the id is in use"
     );
     client.send(json!({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": 1}})).await;
-    // The id is free again, and the next thing to come is its answer.
+    // The id can be reused, and the next message is its answer.
     assert_eq!(text(&client.call(1, "hello").await), "hello");
     assert_eq!(client.dropped.load(SeqCst), 1);
 }
 
 #[tokio::test]
-async fn changes_are_told_and_subscriptions_counted() {
+async fn changes_of_lists_and_subscribed_resources_are_announced() {
     let mut client = Client::legacy("2025-11-25", json!({})).await;
     let subscribe = |id: u32, method: &str| json!({"jsonrpc": "2.0", "id": id, "method": method, "params": {"uri": "demo://note"}});
     assert_eq!(
         client.ask(subscribe(1, "resources/subscribe")).await["result"],
         json!({})
     );
-    // The subscription of the service is opened behind the answer.
+    // The subscription of the service is opened after the answer.
     for _ in 0..200 {
         if client.server.subscriptions() == 1 {
             break;
@@ -624,7 +622,7 @@ async fn changes_are_told_and_subscriptions_counted() {
         client.next().await,
         json!({"jsonrpc": "2.0", "method": "notifications/tools/list_changed"})
     );
-    let mut told = false;
+    let mut announced = false;
     for _ in 0..200 {
         server.resource_updated("demo://note");
         if let Ok(Ok(Some(line))) =
@@ -638,11 +636,11 @@ async fn changes_are_told_and_subscriptions_counted() {
                     &json!({"uri": "demo://note"})
                 )
             );
-            told = true;
+            announced = true;
             break;
         }
     }
-    assert!(told, "never told");
+    assert!(announced, "no announcement");
     assert_eq!(
         client.ask(subscribe(2, "resources/unsubscribe")).await["result"],
         json!({})
@@ -650,7 +648,7 @@ async fn changes_are_told_and_subscriptions_counted() {
 }
 
 #[tokio::test]
-async fn batches_are_of_one_revision() {
+async fn only_2025_03_26_has_batches() {
     let batch = json!([
         {"jsonrpc": "2.0", "id": 1, "method": "ping"},
         {"jsonrpc": "2.0", "method": "notifications/x"},
@@ -677,8 +675,12 @@ async fn batches_are_of_one_revision() {
 }
 
 #[tokio::test]
-async fn what_is_in_work_and_subscribed_to_is_bounded() {
-    let mut client = Client::connect(Options::default().max_in_flight(2).max_subscriptions(1));
+async fn requests_in_flight_and_subscriptions_are_bounded() {
+    let mut client = Client::connect(
+        LegacyOptions::default()
+            .max_in_flight(2)
+            .max_subscriptions(1),
+    );
     client.initialize("2025-11-25", json!({})).await;
     client.send(call(1, "hang")).await;
     client.send(call(2, "hang")).await;
@@ -710,16 +712,16 @@ async fn a_client_cannot_forge_a_round() {
 }
 
 #[tokio::test]
-async fn a_client_that_does_not_answer_is_given_up() {
+async fn a_server_request_without_an_answer_times_out() {
     let mut client =
-        Client::connect(Options::default().question_timeout(Duration::from_millis(50)));
+        Client::connect(LegacyOptions::default().input_timeout(Duration::from_millis(50)));
     client
         .initialize("2025-11-25", json!({"elicitation": {}}))
         .await;
     let question = client.call(1, "name").await;
-    let withdrawn = client.next().await;
+    let cancelled = client.next().await;
     assert_eq!(
-        (&withdrawn["method"], &withdrawn["params"]["requestId"]),
+        (&cancelled["method"], &cancelled["params"]["requestId"]),
         (&json!("notifications/cancelled"), &question["id"])
     );
     assert!(
@@ -734,12 +736,12 @@ fn task(id: u32, tool: &str, ttl: u64) -> Value {
     json!({"jsonrpc": "2.0", "id": id, "method": "tools/call", "params": {"name": tool, "arguments": {}, "task": {"ttl": ttl}}})
 }
 
-fn about(id: u32, method: &str, task: &Value) -> Value {
+fn about_task(id: u32, method: &str, task: &Value) -> Value {
     json!({"jsonrpc": "2.0", "id": id, "method": method, "params": {"taskId": task["taskId"]}})
 }
 
 #[tokio::test]
-async fn a_tool_runs_as_a_task_and_asks_when_its_client_comes_for_the_result() {
+async fn a_task_sends_its_requests_when_the_client_asks_for_the_result() {
     let mut client = Client::legacy("2025-11-25", json!({"elicitation": {}})).await;
     let listed = client
         .ask(json!({"jsonrpc": "2.0", "id": 1, "method": "tools/list"}))
@@ -748,22 +750,22 @@ async fn a_tool_runs_as_a_task_and_asks_when_its_client_comes_for_the_result() {
         listed["result"]["tools"][0]["execution"]["taskSupport"],
         "optional"
     );
-    let begun = client.ask(task(2, "name", 60_000)).await["result"]["task"].clone();
+    let started = client.ask(task(2, "name", 60_000)).await["result"]["task"].clone();
     assert_eq!(
-        (&begun["status"], &begun["ttl"]),
+        (&started["status"], &started["ttl"]),
         (&json!("working"), &json!(60_000))
     );
-    let question = client.ask(about(3, "tasks/result", &begun)).await;
+    let question = client.ask(about_task(3, "tasks/result", &started)).await;
     assert_eq!(question["method"], "elicitation/create");
-    let related = json!({"taskId": begun["taskId"]});
+    let related = json!({"taskId": started["taskId"]});
     assert_eq!(
         question["params"]["_meta"]["io.modelcontextprotocol/related-task"],
         related
     );
-    let shown = client.ask(about(4, "tasks/get", &begun)).await["result"].clone();
+    let shown = client.ask(about_task(4, "tasks/get", &started)).await["result"].clone();
     assert_eq!(
         (&shown["status"], &shown["createdAt"]),
-        (&json!("input_required"), &begun["createdAt"])
+        (&json!("input_required"), &started["createdAt"])
     );
     let answer = json!({"action": "accept", "content": {"name": "Ada"}});
     let done = client
@@ -776,39 +778,39 @@ async fn a_tool_runs_as_a_task_and_asks_when_its_client_comes_for_the_result() {
         related
     );
     assert_eq!(
-        client.ask(about(5, "tasks/get", &begun)).await["result"]["status"],
+        client.ask(about_task(5, "tasks/get", &started)).await["result"]["status"],
         "completed"
     );
     assert!(
-        text(&client.ask(about(6, "tasks/result", &begun)).await).contains("Ada"),
-        "the result stays"
+        text(&client.ask(about_task(6, "tasks/result", &started)).await).contains("Ada"),
+        "the result is kept"
     );
     let all = client
         .ask(json!({"jsonrpc": "2.0", "id": 7, "method": "tasks/list"}))
         .await;
     assert_eq!(all["result"]["tasks"].as_array().unwrap().len(), 1);
     assert_eq!(
-        client.ask(about(8, "tasks/cancel", &begun)).await["error"]["code"],
+        client.ask(about_task(8, "tasks/cancel", &started)).await["error"]["code"],
         -32602,
         "it has ended"
     );
     assert_eq!(
         client
-            .ask(about(9, "tasks/get", &json!({"taskId": "x"})))
+            .ask(about_task(9, "tasks/get", &json!({"taskId": "x"})))
             .await["error"]["code"],
         -32602
     );
 }
 
 #[tokio::test]
-async fn a_task_is_cancelled_and_one_that_is_forgotten_ends_with_its_time() {
+async fn tasks_can_be_cancelled_and_end_with_their_ttl() {
     let mut client = Client::legacy("2025-11-25", json!({})).await;
-    let begun = client.ask(task(1, "hang", 60_000)).await["result"]["task"].clone();
-    let cancelled = client.ask(about(2, "tasks/cancel", &begun)).await["result"].clone();
+    let started = client.ask(task(1, "hang", 60_000)).await["result"]["task"].clone();
+    let cancelled = client.ask(about_task(2, "tasks/cancel", &started)).await["result"].clone();
     assert_eq!(cancelled["status"], "cancelled");
     assert!(
         client
-            .ask(about(3, "tasks/result", &begun))
+            .ask(about_task(3, "tasks/result", &started))
             .await
             .get("error")
             .is_some()
@@ -816,7 +818,7 @@ async fn a_task_is_cancelled_and_one_that_is_forgotten_ends_with_its_time() {
     let short = client.ask(task(4, "hang", 50)).await["result"]["task"].clone();
     for id in 5..500 {
         if client
-            .ask(about(id, "tasks/get", &short))
+            .ask(about_task(id, "tasks/get", &short))
             .await
             .get("error")
             .is_some()
@@ -827,7 +829,7 @@ async fn a_task_is_cancelled_and_one_that_is_forgotten_ends_with_its_time() {
     }
     assert!(
         client
-            .ask(about(600, "tasks/get", &short))
+            .ask(about_task(600, "tasks/get", &short))
             .await
             .get("error")
             .is_some(),
@@ -837,16 +839,16 @@ async fn a_task_is_cancelled_and_one_that_is_forgotten_ends_with_its_time() {
 }
 
 #[tokio::test]
-async fn tasks_exist_in_one_revision_and_can_be_switched_off() {
+async fn only_2025_11_25_has_tasks_and_they_can_be_disabled() {
     let mut older = Client::legacy("2025-06-18", json!({})).await;
     assert_eq!(
         text(&older.ask(task(1, "hello", 1000)).await),
         "hello",
-        "the wish means nothing here"
+        "`task` means nothing in this revision"
     );
     let list = json!({"jsonrpc": "2.0", "id": 2, "method": "tasks/list"});
     assert_eq!(older.ask(list.clone()).await["error"]["code"], -32601);
-    let mut without = Client::connect(Options::default().tasks(false));
+    let mut without = Client::connect(LegacyOptions::default().tasks(false));
     let opened = without.initialize("2025-11-25", json!({})).await;
     assert!(opened["result"]["capabilities"].get("tasks").is_none());
     assert_eq!(without.ask(list).await["error"]["code"], -32601);

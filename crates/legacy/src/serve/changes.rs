@@ -1,284 +1,138 @@
-//! What a client wants to hear about, and the one subscription of the service that tells it.
+//! The notifications of changes that a client receives, from one subscription of the service.
 
-use super::conversation::{ClientSession, RequestContext};
-use super::negotiated;
-use crate::generate::{self, Emitter};
-use carryall_proto::budget::{Budget, BudgetExceeded, Reservation};
-use carryall_proto::{CallError, Caller, Message, MessageStream, Notification, Reply};
-use carryall_types::{
-    ErrorObject, JsonObject, LoggingLevel, Method, RawJson, RequestId, SubscriptionFilter, code,
-};
-use futures_core::Stream;
+use super::client_session::ClientSession;
+use super::discover::discover;
+use super::exchange::RequestContext;
+use super::negotiated::modern_call;
+use crate::generate::{self, Emitter, Generated};
+use carryall_proto::backoff::Backoff;
+use carryall_proto::{CallError, Message, MessageStream, Notification, ParamsWriter, Reply};
+use carryall_types::{Method, RequestId, SubscriptionFilter};
 use futures_util::{FutureExt as _, StreamExt as _};
-use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
-use std::fmt;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::watch;
 
-/// Between attempts to subscribe again when the service ends a subscription.
-const AGAIN: carryall_proto::backoff::Backoff =
-    carryall_proto::backoff::Backoff::new(Duration::from_millis(500), Duration::from_secs(30));
+/// Delays between attempts to subscribe again after the service has ended a subscription.
+const RESUBSCRIBE: Backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(30));
 
-/// A change of what a client wants to hear.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) enum Change {
-    /// `logging/setLevel`.
-    LogLevel(LoggingLevel),
-    /// `resources/subscribe`.
-    Subscribed(String),
-    /// `resources/unsubscribe`.
-    Unsubscribed(String),
-}
-
-/// The longest URI that can be subscribed to, in bytes.
-pub(crate) const MAX_URI_BYTES: usize = 8 * 1024;
-/// How many bytes the URIs of one session may have together, as JSON. All of them go to a replica
-/// that asks.
-pub(crate) const MAX_SESSION_BYTES: usize = 512 * 1024;
-/// What a subscription costs besides its URI, in bytes.
-const OVERHEAD: usize = 256;
-
-/// The resources that a client has subscribed to.
-pub(crate) struct Subscriptions {
-    limit: usize,
-    budget: Budget,
-    caller: Caller,
-    uris: watch::Sender<Uris>,
-}
-
-#[derive(Default)]
-struct Uris {
-    all: BTreeMap<String, Reservation>,
-    /// Their size as JSON.
-    bytes: usize,
-}
-
-/// Why a resource cannot be subscribed to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum SubscribeError {
-    UriTooLong,
-    /// The session has so many.
-    TooMany(usize),
-    TooManyBytes,
-    Exceeded(BudgetExceeded),
-}
-
-impl fmt::Display for SubscribeError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::UriTooLong => write!(f, "the uri is longer than {MAX_URI_BYTES} bytes"),
-            Self::TooMany(limit) => write!(
-                f,
-                "this session has {limit} subscriptions already; unsubscribe from some"
-            ),
-            Self::TooManyBytes => {
-                write!(
-                    f,
-                    "the subscribed URIs of this session have more than {MAX_SESSION_BYTES} bytes together"
-                )
-            }
-            Self::Exceeded(exceeded) => write!(f, "too many subscriptions: {exceeded}"),
-        }
-    }
-}
-
-impl SubscribeError {
-    pub(crate) fn to_error(self) -> ErrorObject {
-        match self {
-            Self::UriTooLong => ErrorObject::invalid_params(format!("Invalid params: {self}")),
-            _ => ErrorObject::new(code::INVALID_REQUEST, format!("Invalid request: {self}")),
-        }
-    }
-}
-
-impl Subscriptions {
-    pub(crate) fn new(limit: usize, budget: Budget, caller: Caller) -> Self {
-        Self {
-            limit,
-            budget,
-            caller,
-            uris: watch::Sender::default(),
-        }
-    }
-
-    /// Subscribes to a resource, unless that is so already.
-    pub(crate) fn add(&self, uri: String) -> Result<(), SubscribeError> {
-        if uri.len() > MAX_URI_BYTES {
-            return Err(SubscribeError::UriTooLong);
-        }
-        let mut added = Ok(());
-        self.uris.send_if_modified(|uris| {
-            let size = json_size(&uri);
-            if uris.all.contains_key(&uri) {
-                return false;
-            }
-            let reserved = if uris.all.len() >= self.limit {
-                Err(SubscribeError::TooMany(self.limit))
-            } else if uris.bytes + size > MAX_SESSION_BYTES {
-                Err(SubscribeError::TooManyBytes)
-            } else {
-                self.budget
-                    .reserve(&self.caller, size + OVERHEAD)
-                    .map_err(SubscribeError::Exceeded)
-            };
-            match reserved {
-                Ok(reservation) => {
-                    uris.bytes += size;
-                    uris.all.insert(uri, reservation);
-                    true
-                }
-                Err(refused) => {
-                    added = Err(refused);
-                    false
-                }
-            }
-        });
-        added
-    }
-
-    pub(crate) fn remove(&self, uri: &str) {
-        self.uris.send_if_modified(|uris| {
-            let removed = uris.all.remove(uri).is_some();
-            if removed {
-                uris.bytes -= json_size(uri);
-            }
-            removed
-        });
-    }
-
-    /// All of them.
-    pub(crate) fn list(&self) -> Vec<String> {
-        self.uris.borrow().all.keys().cloned().collect()
-    }
-
-    /// Gives up all of them, and returns what was reserved for them.
-    pub(crate) fn take(&self) -> Vec<Reservation> {
-        std::mem::take(&mut self.uris.send_replace(Uris::default()).all)
-            .into_values()
-            .collect()
-    }
-}
-
-fn json_size(uri: &str) -> usize {
-    serde_json::to_vec(uri).map_or(usize::MAX, |text| text.len())
-}
-
-/// The notifications of one subscription of the service, renewed when what the client wants
-/// changes, and when the service ends it.
+/// Returns the change notifications for a client, until the server shuts down.
+///
+/// They come from one `subscriptions/listen` of the service, which is renewed when the client
+/// changes what it is subscribed to, and when the service ends it.
 pub(crate) fn stream(
-    conversation: Arc<ClientSession>,
-    origin: RequestContext,
-) -> Pin<Box<dyn Stream<Item = Notification> + Send>> {
-    generate::stream(move |out| async move {
-        let listening = ChangeSubscription {
-            conversation: &conversation,
-            origin: &origin,
+    session: &Arc<ClientSession>,
+    context: RequestContext,
+) -> Generated<Notification> {
+    let shutdown = Box::pin(session.shutdown.begun());
+    let session = Arc::clone(session);
+    let notifications = generate::stream(move |out| async move {
+        let subscription = ChangeSubscription {
+            session: &session,
+            context: &context,
             out: &out,
         };
         let mut failures = 0;
         loop {
-            match listening.until_ended().await {
-                Ended::Unsupported => return std::future::pending().await,
-                Ended::Heard => failures = 0,
-                Ended::Silent => failures += 1,
+            match subscription.until_ended().await {
+                SubscriptionEnd::Unsupported => return std::future::pending().await,
+                SubscriptionEnd::Acknowledged => failures = 0,
+                SubscriptionEnd::Failed => failures += 1,
             }
             let mut random = [0; 8];
             let _ = getrandom::fill(&mut random);
-            tokio::time::sleep(AGAIN.delay(failures, u64::from_le_bytes(random))).await;
+            tokio::time::sleep(RESUBSCRIBE.delay(failures, u64::from_le_bytes(random))).await;
         }
-    })
+    });
+    Box::pin(notifications.take_until(shutdown))
 }
 
-/// How a subscription of the service came to its end.
-enum Ended {
-    /// There was none: the service tells of no changes.
+/// How a subscription of the service ended.
+enum SubscriptionEnd {
+    /// The service reports no changes.
     Unsupported,
-    /// It was acknowledged.
-    Heard,
-    /// It was not.
-    Silent,
+    /// It had been acknowledged.
+    Acknowledged,
+    /// It was never acknowledged.
+    Failed,
 }
 
 struct ChangeSubscription<'a> {
-    conversation: &'a Arc<ClientSession>,
-    origin: &'a RequestContext,
+    session: &'a ClientSession,
+    context: &'a RequestContext,
     out: &'a Emitter<Notification>,
 }
 
 impl ChangeSubscription<'_> {
-    async fn until_ended(&self) -> Ended {
-        let mut wanted = self.conversation.subscriptions.uris.subscribe();
-        let Some(lists) = self.lists().await else {
-            return Ended::Silent;
+    async fn until_ended(&self) -> SubscriptionEnd {
+        let mut subscribed = self.session.subscriptions.watch();
+        let Some(lists) = self.reported_lists().await else {
+            return SubscriptionEnd::Failed;
         };
         let mut current: Option<MessageStream> = None;
         loop {
-            let uris: Vec<String> = wanted.borrow_and_update().all.keys().cloned().collect();
+            let uris = subscribed.list();
             let filter = SubscriptionFilter {
                 resource_subscriptions: (!uris.is_empty()).then_some(uris),
                 ..lists.clone()
             };
             if filter == SubscriptionFilter::default() {
-                // There is nothing to hear of until somebody subscribes to something.
-                if wanted.changed().await.is_err() {
-                    return Ended::Unsupported;
+                // Nothing to receive until the client subscribes to a resource.
+                if subscribed.changed().await.is_err() {
+                    return SubscriptionEnd::Unsupported;
                 }
                 continue;
             }
-            // The new subscription is there before the old one goes, so that no change falls
-            // between the two.
+            // The new subscription is acknowledged before the old one is dropped, so that no change
+            // falls between the two.
             let next = match self.open(&filter).await {
                 Ok(Some(next)) => next,
-                Ok(None) => return Ended::Unsupported,
+                Ok(None) => return SubscriptionEnd::Unsupported,
                 Err(error) => {
-                    tracing::debug!(%error, "the service cannot be listened to");
-                    return Ended::Silent;
+                    tracing::debug!(%error, "cannot subscribe to changes of the service");
+                    return SubscriptionEnd::Failed;
                 }
             };
             if let Some(mut old) = current.replace(next) {
                 while let Some(Some(Ok(Message::Notification(notification)))) =
                     old.next().now_or_never()
                 {
-                    self.tell(notification).await;
+                    self.emit(notification).await;
                 }
             }
             let Some(messages) = &mut current else {
-                return Ended::Silent;
+                return SubscriptionEnd::Failed;
             };
             loop {
                 tokio::select! {
                     message = messages.next() => match message {
-                        Some(Ok(Message::Notification(notification))) => self.tell(notification).await,
-                        Some(Ok(Message::Response(_)) | Err(_)) | None => return Ended::Heard,
+                        Some(Ok(Message::Notification(notification))) => {
+                            self.emit(notification).await;
+                        }
+                        Some(Ok(Message::Response(_)) | Err(_)) | None => {
+                            return SubscriptionEnd::Acknowledged;
+                        }
                     },
-                    changed = wanted.changed() => match changed {
+                    changed = subscribed.changed() => match changed {
                         Ok(()) => break,
-                        Err(_) => return Ended::Heard,
+                        Err(_) => return SubscriptionEnd::Acknowledged,
                     },
                 }
             }
         }
     }
 
-    /// The lists whose changes the service tells of.
-    async fn lists(&self) -> Option<SubscriptionFilter> {
-        let ClientSession {
-            service,
-            negotiated,
-            ..
-        } = &**self.conversation;
-        let capabilities = negotiated::discover(service, negotiated, self.origin)
+    /// Returns the lists whose changes the service reports.
+    async fn reported_lists(&self) -> Option<SubscriptionFilter> {
+        let ClientSession { service, meta, .. } = self.session;
+        let capabilities = discover(service, meta.clone(), self.context)
             .await
             .ok()?
             .capabilities;
-        let tells = |changes: Option<Option<bool>>| changes.flatten().filter(|tells| *tells);
+        let reports = |changes: Option<Option<bool>>| changes.flatten().filter(|reports| *reports);
         Some(SubscriptionFilter {
-            tools_list_changed: tells(capabilities.tools.map(|tools| tools.list_changed)),
-            prompts_list_changed: tells(capabilities.prompts.map(|prompts| prompts.list_changed)),
-            resources_list_changed: tells(
+            tools_list_changed: reports(capabilities.tools.map(|tools| tools.list_changed)),
+            prompts_list_changed: reports(capabilities.prompts.map(|prompts| prompts.list_changed)),
+            resources_list_changed: reports(
                 capabilities
                     .resources
                     .map(|resources| resources.list_changed),
@@ -287,18 +141,21 @@ impl ChangeSubscription<'_> {
         })
     }
 
-    /// Opens a subscription and waits for its acknowledgement; `None` when the service has none.
+    /// Opens a subscription and waits for its acknowledgement; `None` if the service has no
+    /// subscriptions.
     async fn open(&self, filter: &SubscriptionFilter) -> Result<Option<MessageStream>, CallError> {
-        let params = RawJson::from(&serde_json::json!({"notifications": filter}));
-        let ClientSession {
-            service,
-            negotiated,
-            ..
-        } = &**self.conversation;
-        let meta = negotiated.meta(None, None, &JsonObject::new());
-        let id = RequestId::String("changes".into());
-        let call = negotiated::call(id, Method::SubscriptionsListen, params, meta, self.origin);
-        let Ok(call) = call else { return Ok(None) };
+        let ClientSession { service, meta, .. } = self.session;
+        let mut params = ParamsWriter::new();
+        if params.put("notifications", filter).is_err() {
+            return Ok(None);
+        }
+        let call = modern_call(
+            RequestId::String("changes".into()),
+            Method::SubscriptionsListen,
+            params.finish(),
+            meta.clone(),
+            self.context,
+        );
         match service.answer(call).await? {
             Reply::Once(_) => Ok(None),
             Reply::Stream(mut messages) => match messages.next().await {
@@ -310,94 +167,9 @@ impl ChangeSubscription<'_> {
         }
     }
 
-    async fn tell(&self, mut notification: Notification) {
-        // A client of an earlier revision knows nothing of subscriptions.
+    async fn emit(&self, mut notification: Notification) {
+        // Legacy clients do not know subscription ids.
         notification.remove_subscription_id();
         self.out.emit(notification).await;
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use carryall_proto::budget::Amount;
-
-    fn address(last: u8) -> Caller {
-        Caller::Address([10, 0, 0, last].into())
-    }
-
-    fn subscriptions(limit: usize) -> Subscriptions {
-        let budget = Budget::new(
-            Amount::new(1_000, 10_000_000),
-            Amount::new(1_000, 10_000_000),
-        );
-        Subscriptions::new(limit, budget, address(1))
-    }
-
-    #[test]
-    fn subscriptions_are_bounded_and_counted_once() {
-        let subscriptions = subscriptions(2);
-        for uri in ["a:", "b:", "a:"] {
-            assert_eq!(subscriptions.add(uri.into()), Ok(()));
-        }
-        assert_eq!(
-            subscriptions.add("c:".into()),
-            Err(SubscribeError::TooMany(2))
-        );
-        subscriptions.remove("a:");
-        subscriptions.remove("never there");
-        assert_eq!(subscriptions.add("c:".into()), Ok(()));
-        assert_eq!(subscriptions.list(), ["b:", "c:"]);
-    }
-
-    #[test]
-    fn a_uri_has_a_length_and_all_of_a_session_have_one_together() {
-        let subscriptions = subscriptions(1_000);
-        assert_eq!(
-            subscriptions.add("x".repeat(MAX_URI_BYTES + 1)),
-            Err(SubscribeError::UriTooLong)
-        );
-        let uri = |n: usize| format!("{n:04}{}", "x".repeat(MAX_URI_BYTES - 4));
-        let fit = (0..1_000)
-            .take_while(|n| subscriptions.add(uri(*n)).is_ok())
-            .count();
-        assert_eq!(fit, MAX_SESSION_BYTES / (MAX_URI_BYTES + 2));
-        assert_eq!(
-            subscriptions.add(uri(fit)),
-            Err(SubscribeError::TooManyBytes)
-        );
-        // Each of these is six bytes in JSON.
-        assert_eq!(
-            subscriptions.add("\u{1}".repeat(MAX_URI_BYTES)),
-            Err(SubscribeError::TooManyBytes)
-        );
-        subscriptions.remove(&uri(0));
-        assert_eq!(subscriptions.add(uri(fit)), Ok(()));
-    }
-
-    #[test]
-    fn one_caller_cannot_use_up_the_subscriptions_of_all() {
-        let budget = Budget::new(Amount::new(4, 100_000), Amount::new(2, 50_000));
-        let of = |last| Subscriptions::new(100, budget.clone(), address(last));
-        let (first, second, other) = (of(1), of(1), of(2));
-        assert_eq!(first.add("a:".into()), Ok(()));
-        assert_eq!(second.add("a:".into()), Ok(()));
-        let full = Err(SubscribeError::Exceeded(BudgetExceeded::Caller));
-        assert_eq!(
-            second.add("b:".into()),
-            full,
-            "sessions of one caller share what it has"
-        );
-        assert_eq!(other.add("b:".into()), Ok(()));
-        drop(first);
-        assert_eq!(second.add("b:".into()), Ok(()));
-        let held = second.take();
-        assert_eq!(
-            second.add("c:".into()),
-            full,
-            "what was taken out is still held"
-        );
-        drop(held);
-        assert_eq!(second.add("c:".into()), Ok(()));
     }
 }

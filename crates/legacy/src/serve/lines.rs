@@ -1,17 +1,22 @@
-//! Legacy clients on stdio and sockets: one channel, one conversation, beside the calls of this
-//! revision.
+//! Legacy clients on stdio and sockets. A channel is one session, beside calls of 2026-07-28.
 
-use super::conversation::{ClientSession, Exchange, Outgoing, RequestContext, ServerContext};
-use super::negotiated::Negotiated;
-use super::options::Options;
+mod work;
+
+use super::changes;
+use super::client_session::ClientSession;
+use super::dispatch;
+use super::exchange::{Exchange, Outgoing, RequestContext};
+use super::initialize::{InitializeOutcome, initialize};
+use super::options::LegacyOptions;
+use super::server_context::ServerContext;
 use crate::generate::Generated;
 use crate::message::{Incoming, Malformed, ParsedBody, Request, parse};
 use crate::revision::Revision as _;
-use bytes::{BufMut as _, Bytes, BytesMut};
+use bytes::Bytes;
 use carryall_proto::decode::names_protocol_version;
 use carryall_proto::{
-    BoxFuture, Call, CallError, CallSource, ClientId, Notification, Outcome, Printable, Reply,
-    Response, SharedService,
+    BoxFuture, Call, CallError, CallSource, ClientId, Notification, Printable, Reply, Response,
+    SharedService,
 };
 use carryall_transport::lines::{FallbackChannel, FallbackChannels};
 use carryall_types::{ErrorObject, RawJson, RequestId, code};
@@ -22,59 +27,60 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use tower_service::Service;
+use work::{Batch, ChannelWork};
 
-/// How many messages may come before `initialize` is answered.
+/// Maximum number of lines that wait for the answer to `initialize`.
 const MAX_EARLY: usize = 100;
-/// How many bytes they may have together.
+/// Maximum size of these lines together, in bytes.
 const MAX_EARLY_BYTES: usize = 4 * 1024 * 1024;
 
-/// What a server on stdio or a socket speaks with legacy clients; for
+/// Serves legacy clients on stdio and sockets; for
 /// [`StdioServer::fallback`](carryall_transport::stdio::StdioServer::fallback) and its like.
 ///
-/// A channel belongs to the conversation that `initialize` opens on it, and calls of this revision
-/// are answered on it as before, so that both may come. Until then only `ping` is answered in the
-/// old way; the refusal of everything else names the versions of this revision.
-pub fn lines<S>(service: S, options: Options) -> FallbackChannels
+/// `initialize` opens a session on the channel. Calls of 2026-07-28 are still answered on it, so
+/// both eras can be mixed. Before `initialize`, `ping` is the only legacy request that is answered;
+/// the refusal of all others names the modern versions.
+pub fn lines<S>(service: S, options: LegacyOptions) -> FallbackChannels
 where
     S: Service<Call, Response = Reply> + Clone + Send + Sync + 'static,
     S::Error: Into<CallError>,
     S::Future: Send,
 {
     let server = ServerContext::new(SharedService::new(service), options);
-    FallbackChannels::new(move |source| Box::new(Channel::new(server.clone(), source)))
+    FallbackChannels::new(move |source| Box::new(LegacyChannel::new(server.clone(), source)))
 }
 
-struct Channel {
+struct LegacyChannel {
     server: ServerContext,
-    /// The channel is the client.
+    /// Identifies the channel as the client.
     source: CallSource,
-    state: State,
-    /// Requests in work, and batches.
-    running: SelectAll<Work>,
+    state: ChannelState,
+    in_flight: SelectAll<ChannelWork>,
     changes: Option<Generated<Notification>>,
-    out: VecDeque<Bytes>,
+    outbox: VecDeque<Bytes>,
     closed: bool,
     waker: Option<Waker>,
 }
 
-enum State {
-    /// Nobody has said `initialize`.
-    Silent,
-    Opening(Opening),
+enum ChannelState {
+    /// Before `initialize`.
+    New,
+    Initializing(PendingInitialize),
     Open(Arc<ClientSession>),
 }
 
-struct Opening {
+/// An `initialize` that the service has not answered yet.
+struct PendingInitialize {
     id: RequestId,
-    answer: BoxFuture<Result<(Negotiated, RawJson), ErrorObject>>,
-    /// What came before the answer.
+    outcome: BoxFuture<InitializeOutcome>,
+    /// The messages that have arrived since.
     early: VecDeque<ParsedBody>,
     early_bytes: usize,
-    /// The conversation before, which goes on if this one does not come about.
-    before: Option<Arc<ClientSession>>,
+    /// The previous session of the channel, which goes on if this `initialize` fails.
+    previous: Option<Arc<ClientSession>>,
 }
 
-impl Channel {
+impl LegacyChannel {
     fn new(server: ServerContext, mut source: CallSource) -> Self {
         source.client = source.client.or_else(|| {
             let mut random = [0; 16];
@@ -85,134 +91,123 @@ impl Channel {
         Self {
             server,
             source,
-            state: State::Silent,
-            running: SelectAll::new(),
+            state: ChannelState::New,
+            in_flight: SelectAll::new(),
             changes: None,
-            out: VecDeque::new(),
+            outbox: VecDeque::new(),
             closed: false,
             waker: None,
         }
     }
 
-    /// Begins a conversation (2025-11-25 `basic/lifecycle#initialization`). A client that says
-    /// `initialize` again begins anew: what it had in work is cancelled.
-    fn open(&mut self, request: Request) {
-        let (server, origin) = (self.server.clone(), self.origin());
+    /// Starts to open a session. A repeated `initialize` opens a new one and cancels all requests
+    /// in flight.
+    fn start_initialize(&mut self, request: Request) {
+        let (server, context) = (self.server.clone(), self.request_context());
         let params = request.params;
-        let answer = async move {
-            ClientSession::initialize(&server.service, &server.options, &params, &origin).await
+        let outcome =
+            async move { initialize(&server.service, &server.options, &params, &context).await };
+        let previous = match std::mem::replace(&mut self.state, ChannelState::New) {
+            ChannelState::Open(session) => Some(session),
+            ChannelState::New | ChannelState::Initializing(_) => None,
         };
-        let before = match std::mem::replace(&mut self.state, State::Silent) {
-            State::Open(conversation) => Some(conversation),
-            State::Silent | State::Opening(_) => None,
-        };
-        self.running = SelectAll::new();
-        self.state = State::Opening(Opening {
+        self.in_flight = SelectAll::new();
+        self.state = ChannelState::Initializing(PendingInitialize {
             id: request.id,
-            answer: Box::pin(answer),
+            outcome: Box::pin(outcome),
             early: VecDeque::new(),
             early_bytes: 0,
-            before,
+            previous,
         });
     }
 
-    fn opened(&mut self, opened: Result<(Negotiated, RawJson), ErrorObject>) {
-        let State::Opening(Opening {
-            id, early, before, ..
-        }) = std::mem::replace(&mut self.state, State::Silent)
+    fn finish_initialize(&mut self, outcome: InitializeOutcome) {
+        let ChannelState::Initializing(PendingInitialize {
+            id,
+            early,
+            previous,
+            ..
+        }) = std::mem::replace(&mut self.state, ChannelState::New)
         else {
             return;
         };
-        match opened {
+        let session = match outcome {
             Ok((negotiated, result)) => {
                 tracing::debug!(
                     version = negotiated.version.as_str(),
                     "a legacy client has initialized its channel"
                 );
-                self.put(&Outgoing::Response(Response {
-                    id,
-                    outcome: Outcome::Result(result),
-                }));
-                let conversation =
-                    ClientSession::new(&self.server, negotiated, self.origin().caller());
-                // They are those of the conversation before.
+                self.put(&Outgoing::Response(Response::result(id, result)));
+                // These belong to the previous session.
                 self.changes = None;
-                self.state = State::Open(Arc::clone(&conversation));
-                early
-                    .into_iter()
-                    .for_each(|parsed| self.parsed(&conversation, parsed));
+                let caller = self.request_context().caller();
+                Some(ClientSession::new(&self.server, negotiated, caller))
             }
             Err(error) => {
                 self.put(&Outgoing::Response(Response::error(id, error)));
-                let Some(conversation) = before else { return };
-                self.state = State::Open(Arc::clone(&conversation));
-                early
-                    .into_iter()
-                    .for_each(|parsed| self.parsed(&conversation, parsed));
+                previous
             }
+        };
+        let Some(session) = session else { return };
+        self.state = ChannelState::Open(Arc::clone(&session));
+        for body in early {
+            self.on_body(&session, body);
         }
     }
 
-    fn origin(&self) -> RequestContext {
+    fn request_context(&self) -> RequestContext {
         RequestContext {
             source: self.source,
             ..RequestContext::default()
         }
     }
 
-    fn parsed(&mut self, conversation: &Arc<ClientSession>, parsed: ParsedBody) {
-        match parsed {
+    fn on_body(&mut self, session: &Arc<ClientSession>, body: ParsedBody) {
+        match body {
             ParsedBody::One(incoming) => {
-                if let Some(exchange) = self.incoming(conversation, incoming) {
-                    self.running.push(Work::One(exchange));
+                if let Some(exchange) = self.on_message(session, incoming) {
+                    self.in_flight.push(ChannelWork::Request(exchange));
                 }
             }
-            ParsedBody::Batch(_) if !conversation.negotiated.version.has_batches() => {
-                let version = conversation.negotiated.version.as_str();
-                let why = format!("Invalid request: there are no batches in {version}");
-                self.refuse(&Malformed {
-                    id: None,
-                    error: ErrorObject::new(code::INVALID_REQUEST, why),
-                    is_response: false,
-                });
+            ParsedBody::Batch(_) if !session.negotiated.version.has_batches() => {
+                let version = session.negotiated.version.as_str();
+                self.refuse(&format!(
+                    "Invalid request: there are no batches in {version}"
+                ));
             }
             ParsedBody::Batch(items) => {
                 let mut batch = Batch::default();
                 for item in items {
                     match item {
-                        Ok(incoming) => batch
-                            .exchanges
-                            .extend(self.incoming(conversation, incoming)),
-                        Err(malformed) => batch.answers.push(malformed.encode().into_bytes()),
+                        Ok(incoming) => batch.exchanges.extend(self.on_message(session, incoming)),
+                        Err(malformed) => batch.responses.push(malformed.encode().into_bytes()),
                     }
                 }
-                if !batch.exchanges.is_empty() || !batch.answers.is_empty() {
-                    self.running.push(Work::Batch(batch));
+                if !batch.exchanges.is_empty() || !batch.responses.is_empty() {
+                    self.in_flight.push(ChannelWork::Batch(batch));
                 }
             }
         }
     }
 
-    /// Takes one message in; a request gives its exchange.
-    fn incoming(
-        &mut self,
-        conversation: &Arc<ClientSession>,
-        incoming: Incoming,
-    ) -> Option<Exchange> {
+    /// Handles one message; a request returns its exchange.
+    fn on_message(&mut self, session: &Arc<ClientSession>, incoming: Incoming) -> Option<Exchange> {
         match incoming {
-            Incoming::Request(request) => return Some(conversation.answer(request, self.origin())),
+            Incoming::Request(request) => {
+                return Some(dispatch::answer(session, request, self.request_context()));
+            }
             Incoming::Notification(notification) => {
                 if notification.method == "notifications/initialized"
                     && self.changes.is_none()
                     && !self.closed
                 {
-                    self.changes = Some(conversation.changes(self.origin()));
+                    self.changes = Some(changes::stream(session, self.request_context()));
                 }
-                conversation.notification(&notification);
+                session.on_notification(&notification);
             }
             Incoming::Response(response) => {
-                if !conversation.response(response) {
-                    tracing::debug!("an answer that nobody waits for");
+                if !session.on_response(response) {
+                    tracing::debug!("response to a request that is not pending");
                 }
             }
             Incoming::ErrorWithoutId(error) => {
@@ -224,57 +219,64 @@ impl Channel {
     }
 
     fn put(&mut self, message: &Outgoing) {
-        self.out.push_back(message.encode());
+        self.outbox.push_back(message.encode());
     }
 
-    fn refuse(&mut self, malformed: &Malformed) {
-        self.out.push_back(malformed.encode().into_bytes());
+    /// Answers a line that has no usable id.
+    fn refuse(&mut self, why: &str) {
+        let error = ErrorObject::new(code::INVALID_REQUEST, why);
+        self.put_malformed(&Malformed {
+            id: None,
+            error,
+            is_response: false,
+        });
+    }
+
+    fn put_malformed(&mut self, malformed: &Malformed) {
+        self.outbox.push_back(malformed.encode().into_bytes());
     }
 }
 
-impl FallbackChannel for Channel {
+impl FallbackChannel for LegacyChannel {
     fn take(&mut self, line: &Bytes) -> bool {
-        // What names a version is of this revision, and its refusal too.
+        // A message that names a version is modern, and is refused as such.
         if names_protocol_version(line) {
             return false;
         }
         let parsed = parse(line);
-        let is_initialize = matches!(&parsed, Ok(ParsedBody::One(Incoming::Request(request))) if request.method == "initialize");
+        let is_initialize = matches!(
+            &parsed,
+            Ok(ParsedBody::One(Incoming::Request(request))) if request.method == "initialize"
+        );
         match (&mut self.state, parsed) {
-            (State::Silent | State::Open(_), Ok(ParsedBody::One(Incoming::Request(request))))
-                if is_initialize =>
-            {
-                self.open(request);
-            }
-            (State::Silent, Ok(ParsedBody::One(Incoming::Request(request))))
+            (
+                ChannelState::New | ChannelState::Open(_),
+                Ok(ParsedBody::One(Incoming::Request(request))),
+            ) if is_initialize => self.start_initialize(request),
+            (ChannelState::New, Ok(ParsedBody::One(Incoming::Request(request))))
                 if request.method == "ping" =>
             {
-                self.put(&Outgoing::Response(Response::result(
-                    request.id,
-                    RawJson::EMPTY_OBJECT,
-                )));
+                let pong = Response::result(request.id, RawJson::EMPTY_OBJECT);
+                self.put(&Outgoing::Response(pong));
             }
-            (State::Silent, _) => return false,
-            (State::Opening(opening), Ok(parsed))
-                if opening.early.len() < MAX_EARLY
-                    && opening.early_bytes + line.len() <= MAX_EARLY_BYTES =>
+            (ChannelState::New, _) => return false,
+            (ChannelState::Initializing(pending), Ok(body))
+                if pending.early.len() < MAX_EARLY
+                    && pending.early_bytes + line.len() <= MAX_EARLY_BYTES =>
             {
-                opening.early_bytes += line.len();
-                opening.early.push_back(parsed);
+                pending.early_bytes += line.len();
+                pending.early.push_back(body);
             }
-            (State::Opening(_), Ok(_)) => {
-                let why = "Invalid request: too many messages before initialize was answered";
-                self.refuse(&Malformed {
-                    id: None,
-                    error: ErrorObject::new(code::INVALID_REQUEST, why),
-                    is_response: false,
-                });
+            (ChannelState::Initializing(_), Ok(_)) => {
+                self.refuse("Invalid request: too many messages before initialize was answered");
             }
-            (State::Open(conversation), Ok(parsed)) => {
-                let conversation = Arc::clone(conversation);
-                self.parsed(&conversation, parsed);
+            (ChannelState::Open(session), Ok(body)) => {
+                let session = Arc::clone(session);
+                self.on_body(&session, body);
             }
-            (State::Opening(_) | State::Open(_), Err(malformed)) => self.refuse(&malformed),
+            (ChannelState::Initializing(_) | ChannelState::Open(_), Err(malformed)) => {
+                self.put_malformed(&malformed);
+            }
         }
         if let Some(waker) = self.waker.take() {
             waker.wake();
@@ -284,16 +286,16 @@ impl FallbackChannel for Channel {
 
     fn poll_message(&mut self, cx: &mut Context<'_>) -> Poll<Bytes> {
         loop {
-            if let Some(message) = self.out.pop_front() {
+            if let Some(message) = self.outbox.pop_front() {
                 return Poll::Ready(message);
             }
-            if let State::Opening(opening) = &mut self.state
-                && let Poll::Ready(opened) = opening.answer.as_mut().poll(cx)
+            if let ChannelState::Initializing(pending) = &mut self.state
+                && let Poll::Ready(outcome) = pending.outcome.as_mut().poll(cx)
             {
-                self.opened(opened);
+                self.finish_initialize(outcome);
                 continue;
             }
-            if let Poll::Ready(Some(message)) = Pin::new(&mut self.running).poll_next(cx) {
+            if let Poll::Ready(Some(message)) = Pin::new(&mut self.in_flight).poll_next(cx) {
                 return Poll::Ready(message);
             }
             if let Some(changes) = &mut self.changes {
@@ -314,68 +316,10 @@ impl FallbackChannel for Channel {
     }
 
     fn is_idle(&self) -> bool {
-        self.running.is_empty() && self.out.is_empty() && !matches!(self.state, State::Opening(_))
+        self.in_flight.is_empty()
+            && self.outbox.is_empty()
+            && !matches!(self.state, ChannelState::Initializing(_))
     }
-}
-
-/// What is in work on a channel, as a stream of messages to write.
-enum Work {
-    One(Exchange),
-    Batch(Batch),
-}
-
-/// The requests of one array. Their answers come as one array as well; what comes before them comes
-/// by itself.
-#[derive(Default)]
-struct Batch {
-    exchanges: Vec<Exchange>,
-    answers: Vec<Bytes>,
-}
-
-impl futures_core::Stream for Work {
-    type Item = Bytes;
-
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
-        match &mut *self {
-            Self::One(exchange) => exchange
-                .as_mut()
-                .poll_next(cx)
-                .map(|message| message.map(|message| message.encode())),
-            Self::Batch(batch) => batch.poll_next(cx),
-        }
-    }
-}
-
-impl Batch {
-    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
-        let mut at = 0;
-        while let Some(exchange) = self.exchanges.get_mut(at) {
-            match exchange.as_mut().poll_next(cx) {
-                Poll::Pending => at += 1,
-                Poll::Ready(None) => drop(self.exchanges.swap_remove(at)),
-                Poll::Ready(Some(message @ Outgoing::Response(_))) => {
-                    self.answers.push(message.encode())
-                }
-                Poll::Ready(Some(message)) => return Poll::Ready(Some(message.encode())),
-            }
-        }
-        if !self.exchanges.is_empty() {
-            return Poll::Pending;
-        }
-        // A batch whose requests were all cancelled is answered by nothing.
-        let answers = std::mem::take(&mut self.answers);
-        Poll::Ready((!answers.is_empty()).then(|| array(&answers)))
-    }
-}
-
-fn array(messages: &[Bytes]) -> Bytes {
-    let mut text = BytesMut::new();
-    for (at, message) in messages.iter().enumerate() {
-        text.put_u8(if at == 0 { b'[' } else { b',' });
-        text.put_slice(message);
-    }
-    text.put_u8(b']');
-    text.freeze()
 }
 
 #[cfg(test)]
@@ -383,10 +327,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_comes_before_initialize_is_answered_is_bounded_in_bytes() {
+    fn messages_before_the_answer_to_initialize_are_bounded_in_bytes() {
         let silent = SharedService::from_fn(|_| Box::pin(std::future::pending()));
-        let mut channel = Channel::new(
-            ServerContext::new(silent, Options::default()),
+        let mut channel = LegacyChannel::new(
+            ServerContext::new(silent, LegacyOptions::default()),
             CallSource::default(),
         );
         let line = |method: &str, padding: usize| {
@@ -397,7 +341,7 @@ mod tests {
         };
         let mut refused = |line: Bytes| {
             assert!(channel.take(&line));
-            channel.out.drain(..).count()
+            channel.outbox.drain(..).count()
         };
         assert_eq!(refused(line("initialize", 0)), 0);
         assert_eq!(refused(line("early", MAX_EARLY_BYTES / 2)), 0);

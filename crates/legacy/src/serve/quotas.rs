@@ -1,52 +1,52 @@
-//! What the clients of earlier revisions may hold beyond a request: in total, and each of them.
+//! What the clients of one server may hold beyond a request, in total and each caller.
 
-use super::options::Options;
+use super::options::LegacyOptions;
 use carryall_proto::budget::{Amount, Budget};
 
-/// How many calls whose client went away before anything was sent go on, per process.
+/// Maximum number of calls that go on after their client has disconnected before the response
+/// started.
 const MAX_DETACHED: usize = 1024;
-/// How many streams of HTTP+SSE are open in a process.
-const MAX_CHANNELS: usize = 1024;
-/// How many messages wait for streams of HTTP+SSE that are busy, and how many bytes of them.
-const MAX_WAITING: Amount = Amount::new(65_536, 64 * 1024 * 1024);
+/// Maximum number of open HTTP+SSE streams.
+const MAX_SSE_STREAMS: usize = 1024;
+/// Maximum number of messages queued for busy HTTP+SSE streams, and their bytes.
+const MAX_QUEUED: Amount = Amount::new(65_536, 64 * 1024 * 1024);
 
-/// The budgets of one endpoint, or of all channels of a server.
+/// The budgets of one endpoint, or of all channels of one server.
 #[derive(Debug)]
 pub(crate) struct ServerQuotas {
     /// Tasks: their arguments while they run, then their results.
     pub(crate) tasks: Budget,
-    /// URIs that clients have subscribed to.
+    /// Subscribed URIs.
     pub(crate) subscriptions: Budget,
-    /// Calls whose client went away before the response began.
+    /// Calls whose client has disconnected before the response started.
     pub(crate) detached: Budget,
-    /// Streams of HTTP+SSE.
-    pub(crate) channels: Budget,
-    /// Messages for streams of HTTP+SSE that are busy.
-    pub(crate) waiting: Budget,
-    /// Ended sessions that are kept in a store for replicas that come later, until their tokens
-    /// expire.
-    pub(crate) ended: Budget,
-    /// What was told to other replicas in the last minute.
+    /// Open HTTP+SSE streams.
+    pub(crate) sse_streams: Budget,
+    /// Messages queued for busy HTTP+SSE streams.
+    pub(crate) queued: Budget,
+    /// Ended sessions that a shared store keeps until their ids expire.
+    pub(crate) stored_ends: Budget,
+    /// Session events published to other replicas in the last minute.
     pub(crate) published: Budget,
 }
 
 impl ServerQuotas {
-    pub(crate) fn new(options: &Options) -> Self {
-        let budget = |total: Amount| Budget::new(total, share_of(total, options.caller_share));
+    pub(crate) fn new(options: &LegacyOptions) -> Self {
+        let budget = |total: Amount| Budget::new(total, caller_share(total, options.caller_share));
         Self {
             tasks: budget(options.max_tasks),
             subscriptions: budget(options.max_total_subscriptions),
             detached: budget(Amount::new(MAX_DETACHED, usize::MAX)),
-            channels: budget(Amount::new(MAX_CHANNELS, usize::MAX)),
-            waiting: budget(MAX_WAITING),
-            ended: budget(Amount::new(options.max_stored_ends, usize::MAX)),
+            sse_streams: budget(Amount::new(MAX_SSE_STREAMS, usize::MAX)),
+            queued: budget(MAX_QUEUED),
+            stored_ends: budget(Amount::new(options.max_stored_ends, usize::MAX)),
             published: budget(options.max_published),
         }
     }
 }
 
-/// What one caller may hold of a total.
-pub(crate) fn share_of(total: Amount, divisor: usize) -> Amount {
+/// Returns the part of a total that one caller may hold; not zero unless the total is.
+pub(crate) fn caller_share(total: Amount, divisor: usize) -> Amount {
     let part = |whole: usize| (whole / divisor.max(1)).max(whole.min(1));
     Amount::new(part(total.items), part(total.bytes))
 }
@@ -56,10 +56,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_share_is_a_part_of_the_total_and_never_nothing() {
-        assert_eq!(share_of(Amount::new(1000, 64), 4), Amount::new(250, 16));
-        assert_eq!(share_of(Amount::new(2, 2), 4), Amount::new(1, 1));
-        assert_eq!(share_of(Amount::new(0, 0), 4), Amount::new(0, 0));
-        assert_eq!(share_of(Amount::new(10, 10), 1), Amount::new(10, 10));
+    fn a_share_is_zero_only_if_the_total_is() {
+        assert_eq!(caller_share(Amount::new(1000, 64), 4), Amount::new(250, 16));
+        assert_eq!(caller_share(Amount::new(2, 2), 4), Amount::new(1, 1));
+        assert_eq!(caller_share(Amount::new(0, 0), 4), Amount::new(0, 0));
+        assert_eq!(caller_share(Amount::new(10, 10), 1), Amount::new(10, 10));
     }
 }

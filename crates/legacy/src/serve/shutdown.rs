@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use tokio::sync::watch;
 
-/// Cheap to clone; clones are one signal.
+/// The shutdown signal of one server. Cheap to clone; clones are one signal.
 #[derive(Clone, Debug)]
 pub(crate) struct Shutdown(Arc<watch::Sender<bool>>);
 
@@ -14,7 +14,7 @@ impl Default for Shutdown {
 }
 
 impl Shutdown {
-    /// Begins the shutdown. It cannot be taken back.
+    /// Begins the shutdown, for good.
     pub(crate) fn begin(&self) {
         self.0.send_replace(true);
     }
@@ -23,7 +23,7 @@ impl Shutdown {
         *self.0.borrow()
     }
 
-    /// Completes when the shutdown has begun. Cancel safe.
+    /// Waits until the shutdown has begun. Cancel safe.
     pub(crate) fn begun(&self) -> impl Future<Output = ()> + Send + use<> {
         let signal = self.clone();
         async move {

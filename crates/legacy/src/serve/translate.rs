@@ -1,6 +1,7 @@
-//! The same in the words of another revision: capabilities, results, errors, questions.
+//! Translation between 2026-07-28 and earlier revisions: capabilities, results, errors, and
+//! requests for input.
 
 pub(crate) mod capabilities;
 pub(crate) mod errors;
-pub(crate) mod questions;
+pub(crate) mod input_requests;
 pub(crate) mod results;

@@ -6,9 +6,9 @@
     reason = "each test binary uses its own part"
 )]
 
-pub mod meeting;
+pub mod bus;
 
-use carryall_legacy::serve::{LegacyEndpoint, Options, StreamControl};
+use carryall_legacy::serve::{LegacyEndpoint, LegacyOptions, StreamControl};
 use carryall_proto::seal::{Keyring, SealingKey};
 use carryall_proto::{Call, CallSource, Principal, Response, SharedService};
 use carryall_server::{Ctx, HandlerError, Resource, Server, Tool};
@@ -32,13 +32,13 @@ use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinHandle;
 use tower_service::Service;
 
-/// What the tools do and are told.
+/// What the tools have done, and a signal for them.
 #[derive(Default)]
 pub struct Seen {
     pub started: AtomicUsize,
     pub dropped: AtomicUsize,
     pub finished: AtomicUsize,
-    /// Lets `wait` and `large_when_told` go on.
+    /// Lets `wait` and `large_on_signal` go on.
     pub go: Notify,
 }
 
@@ -77,7 +77,7 @@ pub fn server(seen: &Arc<Seen>) -> Server {
         .tool(Tool::without_arguments("large", async |_| {
             "x".repeat(300_000)
         }))
-        .tool(Tool::without_arguments("large_when_told", move |_: Ctx| {
+        .tool(Tool::without_arguments("large_on_signal", move |_: Ctx| {
             let seen = Arc::clone(&large);
             async move {
                 seen.go.notified().await;
@@ -87,13 +87,13 @@ pub fn server(seen: &Arc<Seen>) -> Server {
         .tool(Tool::without_arguments(
             "panic",
             async |ctx: Ctx| -> String {
-                // With this the response begins, as a stream.
+                // Makes the response a stream.
                 ctx.progress(1.0, None, None).await;
                 panic!("secret detail")
             },
         ))
         .tool(Tool::without_arguments("log", async |ctx: Ctx| {
-            ctx.log(LoggingLevel::Info, None, "heard").await;
+            ctx.log(LoggingLevel::Info, None, "a log message").await;
             "logged"
         }))
         .tool(Tool::without_arguments("wait", move |ctx: Ctx| {
@@ -158,11 +158,11 @@ pub fn keyring() -> Keyring {
     Keyring::new(SealingKey::new(1, [7; 32]))
 }
 
-pub fn options() -> Options {
-    Options::default().keyring(keyring())
+pub fn options() -> LegacyOptions {
+    LegacyOptions::default().keyring(keyring())
 }
 
-/// One process of the server.
+/// One replica of the server.
 pub struct Replica {
     pub address: SocketAddr,
     pub server: Server,
@@ -173,24 +173,26 @@ pub struct Replica {
 }
 
 impl Replica {
-    pub async fn start(options: Options) -> Self {
+    pub async fn start(options: LegacyOptions) -> Self {
         Self::start_on(TcpListener::bind("127.0.0.1:0").await.unwrap(), options)
     }
 
-    pub fn start_on(listener: TcpListener, options: Options) -> Self {
+    pub fn start_on(listener: TcpListener, options: LegacyOptions) -> Self {
         let seen = Arc::new(Seen::default());
         let server = server(&seen);
         let http = HttpServer::from_listener(listener).drain_timeout(Duration::ZERO);
         let address = http.local_addr().unwrap();
         let service = with_source(server.clone());
         let endpoint = LegacyEndpoint::new(service.clone(), options);
-        let door = Endpoint::new(service)
+        let http_endpoint = Endpoint::new(service)
             .fallback(Arc::new(endpoint.clone()))
             .path("/mcp");
         let (stop, stopped) = oneshot::channel();
         let running = tokio::spawn(async move {
             let stopped = async { drop(stopped.await) };
-            http.run_http(WithUser(door), stopped).await.unwrap();
+            http.run_http(WithUser(http_endpoint), stopped)
+                .await
+                .unwrap();
         });
         Self {
             address,
@@ -202,7 +204,7 @@ impl Replica {
         }
     }
 
-    /// Ends it, with all its connections and all that is in work.
+    /// Stops the replica with its connections and calls in flight.
     pub async fn kill(mut self) -> SocketAddr {
         drop(self.stop.take());
         let address = self.address;
@@ -211,7 +213,7 @@ impl Replica {
     }
 }
 
-/// The server, with a tool `source` that says where its call came from.
+/// Returns the server with a tool `source` that returns the source of its call.
 fn with_source(server: Server) -> SharedService {
     let server = SharedService::new(server);
     SharedService::from_fn(move |call: Call| {
@@ -225,7 +227,7 @@ fn with_source(server: Server) -> SharedService {
     })
 }
 
-/// Takes the caller's name from a header, as an authorization layer does from a token.
+/// Takes the principal from a header, as an authorization layer does from a token.
 #[derive(Clone)]
 struct WithUser(Endpoint);
 
@@ -272,7 +274,7 @@ where
 pub const POST_HEADERS: &str =
     "Content-Type: application/json\r\nAccept: application/json, text/event-stream\r\n";
 
-/// An HTTP/1.1 request as text.
+/// Returns the text of an HTTP/1.1 request.
 pub fn http(method: &str, path: &str, headers: &str, body: &str) -> String {
     format!(
         "{method} {path} HTTP/1.1\r\nHost: localhost\r\n{headers}Content-Length: {}\r\n\r\n{body}",
@@ -306,7 +308,7 @@ pub struct Client {
     pub address: SocketAddr,
     pub id: String,
     pub version: String,
-    /// More header lines for each request.
+    /// Additional header lines of each request.
     pub headers: String,
 }
 
@@ -347,7 +349,7 @@ impl Client {
         client
     }
 
-    /// The same client, whose next request goes to another replica.
+    /// Returns the same client with another replica for its requests.
     pub fn at(&self, replica: &Replica) -> Self {
         Self {
             address: replica.address,
@@ -375,7 +377,7 @@ impl Client {
         send(self.address, &self.posting(body)).await
     }
 
-    /// POSTs and reads the answer as it comes.
+    /// POSTs, and reads the answer as a stream.
     pub async fn stream(&self, body: &str) -> Events {
         Events::open(self.address, &self.posting(body)).await
     }
@@ -400,7 +402,7 @@ impl Client {
             .status
     }
 
-    /// The text that a tool returns.
+    /// Returns the text that a tool returns.
     pub async fn call(&self, name: &str) -> Value {
         let answer = self.post(&tool(1, name)).await;
         assert_eq!(answer.status, 200, "{answer:?}");
@@ -426,7 +428,7 @@ impl Client {
     }
 }
 
-/// A response that was read to its end.
+/// A complete response.
 #[derive(Debug)]
 pub struct Answer {
     pub status: u16,
@@ -459,7 +461,7 @@ pub async fn send(address: SocketAddr, request: &str) -> Answer {
     }
 }
 
-/// One event as it came.
+/// One event.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Event {
     pub id: Option<String>,
@@ -474,7 +476,7 @@ impl Event {
     }
 }
 
-/// A response that is read as it comes.
+/// A response that is read event by event.
 pub struct Events {
     pub status: u16,
     pub head: String,
@@ -535,7 +537,8 @@ impl Events {
         answer.header(name).map(str::to_owned)
     }
 
-    /// The next piece of the body into `raw`; `false` at its end, or when the connection broke.
+    /// Reads a piece of the body into `raw`. Returns `false` at its end, or if the connection
+    /// broke.
     async fn read(&mut self) -> bool {
         loop {
             if self.ended {
@@ -575,7 +578,7 @@ impl Events {
         }
     }
 
-    /// The next event, also one without data; `None` at the end of the stream.
+    /// Returns the next event, including those without data; `None` at the end of the stream.
     pub async fn next(&mut self) -> Option<Event> {
         loop {
             if let Some(event) = self.ready.pop_front() {
@@ -608,7 +611,7 @@ impl Events {
         }
     }
 
-    /// The next event that says something.
+    /// Returns the next event with data.
     pub async fn message(&mut self) -> Event {
         loop {
             let event = self.next().await.expect("an event");
@@ -618,7 +621,7 @@ impl Events {
         }
     }
 
-    /// All messages to the end, as JSON.
+    /// Returns all messages up to the end, as JSON.
     pub async fn rest(&mut self) -> Vec<Value> {
         let mut messages = Vec::new();
         while let Some(event) = self.next().await {
@@ -629,7 +632,7 @@ impl Events {
         messages
     }
 
-    /// Whether nothing comes for a while.
+    /// Returns whether no event arrives for a while.
     pub async fn is_quiet(&mut self) -> bool {
         tokio::time::timeout(Duration::from_millis(200), self.next())
             .await
@@ -655,10 +658,10 @@ pub async fn within<F: Future>(future: F) -> F::Output {
         .expect("it hangs")
 }
 
-/// Waits until something is so.
-pub async fn eventually(what: &str, mut so: impl FnMut() -> bool) {
+/// Waits until a condition holds.
+pub async fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
     for _ in 0..1000 {
-        if so() {
+        if holds() {
             return;
         }
         tokio::time::sleep(Duration::from_millis(10)).await;

@@ -1,7 +1,7 @@
-//! The id of a session is the session: what `initialize` negotiated, sealed, bound to its
-//! principal, with an end.
+//! Session ids. An id is a sealed token that holds what `initialize` negotiated, is bound to the
+//! server and the principal, and expires.
 
-use super::super::negotiated::Negotiated;
+use crate::serve::negotiated::Negotiated;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use carryall_proto::seal::{Keyring, NONCE_BYTES};
@@ -9,28 +9,29 @@ use carryall_proto::{ClientId, Principal};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
-/// Longer ids are not made. Proxies commonly bound all headers together to 8 KiB.
+/// Maximum length of an id. Proxies commonly limit all headers together to 8 KiB.
 const MAX_ID_BYTES: usize = 4096;
-/// What stands in a token before its random part.
+/// The length of the format prefix of a token.
 const PREFIX_BYTES: usize = 3;
-/// So much of the token's beginning is the session's name among replicas: the number of the key and
-/// 23 random bytes.
+/// The length of the part of a token that names the session among replicas: the key number and 23
+/// random bytes.
 const NAME_BYTES: usize = 36;
-/// The most of a client's name and version that is kept when the token would be too long.
+/// Maximum length of the client's name and version if the token would be too long otherwise.
 const MAX_NAME_CHARS: usize = 128;
 
-/// What a client says of itself when no id limits it.
+/// Maximum size of what is kept of a client that needs no session id, in bytes of JSON.
 const MAX_NEGOTIATED_BYTES: usize = 2900;
 
-/// What is left out for the sake of length, in this order.
-const SHORTER: [fn(&mut Negotiated); 4] = [|_| {}, without_looks, without_extras, with_short_names];
+/// How a token is shortened if it is too long: these steps, in this order.
+const SHORTEN: [fn(&mut Negotiated); 4] =
+    [|_| {}, drop_presentation, drop_extensions, truncate_names];
 
-/// What a token was made for.
+/// What a token is valid for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum TokenPurpose {
     /// `Mcp-Session-Id`.
     Session,
-    /// The stream of HTTP+SSE.
+    /// An HTTP+SSE stream.
     Stream2024,
 }
 
@@ -43,16 +44,16 @@ impl TokenPurpose {
     }
 }
 
-/// What tokens are sealed with, and the server that they are for.
+/// The keys that seal tokens, and the server that they are bound to.
 pub(super) struct SessionKeys {
     pub(super) keyring: Keyring,
-    /// Empty for a server without a name.
+    /// Empty for an unnamed server.
     pub(super) server: Box<str>,
 }
 
 impl SessionKeys {
-    /// Whose a session is: of which server, and of which issuer, subject and client. Not the
-    /// scopes, which grow while a session lives.
+    /// Returns what tokens are bound to: the server, and the issuer, subject and client of the
+    /// principal. Not the scopes, which may grow during a session.
     fn binding(&self, principal: Option<&Principal>) -> Vec<u8> {
         let of_principal = principal.into_iter().flat_map(|principal| {
             [&*principal.issuer, &*principal.subject]
@@ -71,54 +72,55 @@ impl SessionKeys {
     }
 }
 
-/// A session as its token tells it.
+/// The content of a session id.
 #[derive(Clone, Debug)]
-pub(super) struct Opened {
-    /// Its name among replicas.
+pub(super) struct SessionToken {
+    /// The name of the session among replicas.
     pub(super) name: Arc<str>,
     pub(super) negotiated: Negotiated,
-    /// Seconds since the epoch.
+    /// In seconds since the Unix epoch.
     pub(super) expires_at: u64,
 }
 
 #[derive(Serialize, Deserialize)]
-struct Content {
-    x: u64,
-    n: Negotiated,
+struct TokenContent {
+    #[serde(rename = "x")]
+    expires_at: u64,
+    #[serde(rename = "n")]
+    negotiated: Negotiated,
 }
 
-/// Makes the id of a new session, and what is left of `negotiated` in it: a session is the same on
-/// the replica that made it as on those that only have its id, and keeps no more than fits into
-/// that.
+/// Seals the id of a new session. Returns also what the id holds of `negotiated`: the replica that
+/// opens the session keeps no more, so that the session is the same on all replicas.
 pub(super) fn seal(
     keys: &SessionKeys,
     principal: Option<&Principal>,
     negotiated: Negotiated,
     expires_at: u64,
 ) -> Option<(String, Negotiated)> {
-    let mut content = Content {
-        x: expires_at,
-        n: negotiated,
+    let mut content = TokenContent {
+        expires_at,
+        negotiated,
     };
-    for shorten in SHORTER {
-        shorten(&mut content.n);
+    for shorten in SHORTEN {
+        shorten(&mut content.negotiated);
         let text = serde_json::to_vec(&content).ok()?;
-        // Larger ones than any token would be refused, not shortened.
+        // The keyring refuses texts that are too large for any token.
         if text.len() > MAX_ID_BYTES {
             continue;
         }
         let token = seal_text(keys, TokenPurpose::Session, principal, expires_at, &text)?;
         if token.len() <= MAX_ID_BYTES {
-            return Some((token, content.n));
+            return Some((token, content.negotiated));
         }
     }
     None
 }
 
-/// What a client says of itself, as far as it would fit into a session id. `None` when even the
-/// least of it does not.
+/// Returns as much of `negotiated` as would fit into a session id; `None` if the required part does
+/// not.
 pub(super) fn shortened(mut negotiated: Negotiated) -> Option<Negotiated> {
-    for shorten in SHORTER {
+    for shorten in SHORTEN {
         shorten(&mut negotiated);
         if serde_json::to_vec(&negotiated).ok()?.len() <= MAX_NEGOTIATED_BYTES {
             return Some(negotiated);
@@ -127,13 +129,13 @@ pub(super) fn shortened(mut negotiated: Negotiated) -> Option<Negotiated> {
     None
 }
 
-/// Opens the id of a session at `now` (seconds since the epoch).
+/// Opens a session id at `now`, in seconds since the Unix epoch.
 pub(super) fn open(
     keys: &SessionKeys,
     principal: Option<&Principal>,
     now: u64,
     token: &str,
-) -> Option<Opened> {
+) -> Option<SessionToken> {
     if token.len() > MAX_ID_BYTES {
         return None;
     }
@@ -146,18 +148,18 @@ pub(super) fn open(
             token,
         )
         .ok()?;
-    let Content {
-        x: expires_at,
-        n: negotiated,
+    let TokenContent {
+        expires_at,
+        negotiated,
     } = serde_json::from_slice(&text).ok()?;
-    Some(Opened {
+    Some(SessionToken {
         name: name_of(token)?,
         negotiated,
         expires_at,
     })
 }
 
-/// Makes the token of a stream of HTTP+SSE: a name, bound to its principal.
+/// Seals the token of an HTTP+SSE stream: a name, bound to the server and the principal.
 pub(super) fn seal_stream(
     keys: &SessionKeys,
     principal: Option<&Principal>,
@@ -166,7 +168,7 @@ pub(super) fn seal_stream(
     seal_text(keys, TokenPurpose::Stream2024, principal, expires_at, b"")
 }
 
-/// The name of the stream whose token this is.
+/// Opens the token of an HTTP+SSE stream and returns its name.
 pub(super) fn open_stream(
     keys: &SessionKeys,
     principal: Option<&Principal>,
@@ -204,17 +206,17 @@ fn seal_text(
         .ok()
 }
 
-/// The name of the session whose token this is.
+/// Returns the name of the session or stream that a token belongs to.
 pub(super) fn name_of(token: &str) -> Option<Arc<str>> {
     token
         .get(PREFIX_BYTES..PREFIX_BYTES + NAME_BYTES)
         .map(Arc::from)
 }
 
-/// The client of a session, by the random part of its name.
-pub(super) fn client_of(name: &str) -> ClientId {
+/// Returns the client id of a session: the random part of its name, the same on all replicas.
+pub(super) fn client_id(name: &str) -> ClientId {
     let bytes = URL_SAFE_NO_PAD.decode(name).unwrap_or_default();
-    // The key's number comes first, in four bytes.
+    // The first four bytes are the key number.
     let random = bytes
         .get(4..20)
         .and_then(|random| random.try_into().ok())
@@ -222,8 +224,8 @@ pub(super) fn client_of(name: &str) -> ClientId {
     ClientId::Legacy(u128::from_be_bytes(random))
 }
 
-/// Nobody but a user interface wants these, and no server has one for its clients.
-fn without_looks(negotiated: &mut Negotiated) {
+/// Removes what is only meant for user interfaces, and experimental capabilities.
+fn drop_presentation(negotiated: &mut Negotiated) {
     let info = &mut negotiated.client_info;
     (info.title, info.description, info.icons, info.website_url) = Default::default();
     info.extra = Default::default();
@@ -233,12 +235,12 @@ fn without_looks(negotiated: &mut Negotiated) {
     ) = Default::default();
 }
 
-/// Extensions came with this revision; a client of an earlier one hardly has any.
-fn without_extras(negotiated: &mut Negotiated) {
+/// Removes extensions, which came with 2026-07-28: clients of earlier revisions hardly have any.
+fn drop_extensions(negotiated: &mut Negotiated) {
     negotiated.capabilities.extensions = None;
 }
 
-fn with_short_names(negotiated: &mut Negotiated) {
+fn truncate_names(negotiated: &mut Negotiated) {
     for text in [
         &mut negotiated.client_info.name,
         &mut negotiated.client_info.version,
@@ -302,7 +304,7 @@ mod tests {
     }
 
     #[test]
-    fn an_id_says_what_was_negotiated_and_has_a_name() {
+    fn an_id_holds_what_was_negotiated_and_a_name() {
         let id = seal(&ring(), None, &negotiated(), 100).unwrap();
         assert!(id.bytes().all(|byte| (0x21..=0x7e).contains(&byte)), "{id}");
         let opened = open(&ring(), None, 99, &id).unwrap();
@@ -319,7 +321,7 @@ mod tests {
     }
 
     #[test]
-    fn an_id_is_good_for_its_principal_its_time_and_its_keyring_alone() {
+    fn an_id_is_bound_to_its_principal_lifetime_and_keyring() {
         let (alice, bob) = (
             principal("alice", Some("app")),
             principal("bob", Some("app")),
@@ -347,12 +349,12 @@ mod tests {
         let anonymous = seal(&ring(), None, &negotiated(), 100).unwrap();
         assert!(
             open(&ring(), Some(&alice), 99, &anonymous).is_none(),
-            "a session of nobody is not alice's"
+            "an anonymous session does not belong to alice"
         );
     }
 
     #[test]
-    fn an_id_is_good_for_the_server_that_made_it_alone() {
+    fn an_id_is_bound_to_its_server() {
         let session = seal(&keys(1, "notes"), None, &negotiated(), 100).unwrap();
         let stream = seal_stream(&keys(1, "notes"), None, 100).unwrap();
         assert!(open(&keys(1, "notes"), None, 99, &session).is_some());
@@ -369,7 +371,7 @@ mod tests {
     }
 
     #[test]
-    fn the_replica_that_makes_an_id_keeps_no_more_than_is_in_it() {
+    fn the_replica_that_opens_a_session_keeps_what_its_id_holds() {
         let mut large = negotiated();
         large.client_info.description = Some("x".repeat(1_000_000));
         let (id, kept) = super::seal(&ring(), None, large, 100).unwrap();
@@ -379,19 +381,19 @@ mod tests {
     }
 
     #[test]
-    fn each_session_is_a_client_of_its_own_on_every_replica() {
+    fn a_session_has_the_same_client_id_on_every_replica() {
         let ids = [1, 2].map(|_| seal(&ring(), None, &negotiated(), 100).unwrap());
-        let [first, second] = ids.each_ref().map(|id| client_of(&name_of(id).unwrap()));
+        let [first, second] = ids.each_ref().map(|id| client_id(&name_of(id).unwrap()));
         assert_ne!(first, second);
         assert_ne!(first, ClientId::Legacy(0));
         assert_eq!(
             first,
-            client_of(&open(&ring(), None, 99, &ids[0]).unwrap().name)
+            client_id(&open(&ring(), None, 99, &ids[0]).unwrap().name)
         );
     }
 
     #[test]
-    fn a_stream_is_not_a_session() {
+    fn stream_tokens_and_session_ids_are_not_interchangeable() {
         let id = seal_stream(&ring(), None, 100).unwrap();
         assert!(open_stream(&ring(), None, 99, &id).is_some());
         assert!(open(&ring(), None, 99, &id).is_none());
@@ -407,7 +409,7 @@ mod tests {
     }
 
     #[test]
-    fn parts_of_a_principal_do_not_run_into_each_other() {
+    fn the_parts_of_a_binding_are_unambiguous() {
         let split = |issuer: &str, subject: &str| Principal {
             issuer: issuer.into(),
             ..principal(subject, None)
@@ -425,7 +427,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_too_long_for_a_header_loses_its_looks_first_and_its_name_last() {
+    fn long_ids_lose_presentation_first_and_names_last() {
         let mut large = negotiated();
         large.client_info.description = Some("x".repeat(5000));
         let opened = open(&ring(), None, 0, &seal(&ring(), None, &large, 100).unwrap()).unwrap();

@@ -1,4 +1,4 @@
-//! What clients and servers can do, in the shape of another revision.
+//! Capabilities as other revisions declare them.
 
 use crate::revision::Revision as _;
 use carryall_types::{
@@ -7,8 +7,10 @@ use carryall_types::{
 };
 use serde_json::json;
 
-/// What a client of `version` has declared, as it would declare it today. What its revision did not
-/// have, it cannot have meant; what is not named here, it has for itself.
+/// Returns what a client of `version` declared, as a client of 2026-07-28 would declare it.
+///
+/// Capabilities that its revision does not have are dropped, as are those that do not concern
+/// servers.
 pub(crate) fn of_client(version: ProtocolVersion, declared: &JsonObject) -> ClientCapabilities {
     let object = |name: &str| declared.get(name).and_then(JsonValue::as_object);
     let has = |of: &JsonObject, name: &str| of.get(name).is_some_and(JsonValue::is_object);
@@ -16,35 +18,35 @@ pub(crate) fn of_client(version: ProtocolVersion, declared: &JsonObject) -> Clie
     capabilities.experimental = object("experimental").cloned();
     capabilities.roots = object("roots").map(|_| JsonObject::new());
     capabilities.sampling = object("sampling").map(|sampling| {
-        let mut today = SamplingCapability::new();
-        // Before 2025-11-25 every client that samples took `includeContext`, which has its own
-        // capability since.
+        let mut modern = SamplingCapability::new();
+        // Every sampling client took `includeContext` before 2025-11-25, which introduced a
+        // capability for it.
         let context = has(sampling, "context") || !version.has_sampling_tools();
-        today.context = context.then(JsonObject::new);
-        today.tools =
+        modern.context = context.then(JsonObject::new);
+        modern.tools =
             (version.has_sampling_tools() && has(sampling, "tools")).then(JsonObject::new);
-        today
+        modern
     });
     capabilities.elicitation = object("elicitation")
         .filter(|_| version.has_elicitation())
         .map(|elicitation| {
             let url = version.has_url_elicitation() && has(elicitation, "url");
             let form = !version.has_url_elicitation() || has(elicitation, "form") || !url;
-            let mut today = ElicitationCapability::new();
-            today.form = form.then(JsonObject::new);
-            today.url = url.then(JsonObject::new);
-            today
+            let mut modern = ElicitationCapability::new();
+            modern.form = form.then(JsonObject::new);
+            modern.url = url.then(JsonObject::new);
+            modern
         });
     capabilities
 }
 
-/// What a service can do, as a server of `version` declares it.
+/// Returns the capabilities of a service as a server of `version` declares them.
 pub(crate) fn of_server(
     version: ProtocolVersion,
-    today: &ServerCapabilities,
+    modern: &ServerCapabilities,
     tasks: bool,
 ) -> JsonObject {
-    let mut declared = match serde_json::to_value(today) {
+    let mut declared = match serde_json::to_value(modern) {
         Ok(JsonValue::Object(declared)) => declared,
         _ => JsonObject::new(),
     };
@@ -73,7 +75,7 @@ mod tests {
 
     // spec: elicitation-07, elicitation-09
     #[test]
-    fn a_mode_is_declared_only_by_clients_that_know_it() {
+    fn elicitation_modes_are_those_of_the_revision() {
         let both = json!({"elicitation": {"form": {}, "url": {}}});
         assert_eq!(client(V::V2025_11_25, both.clone()), both);
         assert_eq!(
@@ -88,7 +90,7 @@ mod tests {
 
     // spec: sampling-03, sampling-05, roots-02
     #[test]
-    fn sampling_and_roots_keep_what_their_revision_had() {
+    fn sampling_and_roots_are_those_of_the_revision() {
         let declared = json!({"sampling": {"tools": {}}, "roots": {"listChanged": true}, "tasks": {"list": {}}});
         assert_eq!(
             client(V::V2025_11_25, declared.clone()),
@@ -101,12 +103,12 @@ mod tests {
     }
 
     #[test]
-    fn a_server_declares_what_the_revision_has() {
-        let today: ServerCapabilities = serde_json::from_value(json!({
+    fn server_capabilities_are_those_of_the_revision() {
+        let modern: ServerCapabilities = serde_json::from_value(json!({
             "tools": {"listChanged": true}, "completions": {}, "logging": {}, "extensions": {"a.b/c": {}},
         }))
         .unwrap();
-        let declared = |version, tasks| JsonValue::Object(of_server(version, &today, tasks));
+        let declared = |version, tasks| JsonValue::Object(of_server(version, &modern, tasks));
         assert_eq!(
             declared(V::V2024_11_05, true),
             json!({"tools": {"listChanged": true}, "logging": {}})

@@ -1,14 +1,12 @@
-//! Errors in the codes of their day.
+//! Error codes of earlier revisions.
 
-use crate::message::Request;
 use carryall_types::{ErrorObject, JsonObject, code};
 
-/// The one table of codes that differ. `-32002` is 2025-11-25 `server/resources#error-handling`;
-/// the others exist in this revision alone, and say to an old client that its request cannot be
-/// served as it stands.
-pub(crate) fn for_client(request: &Request, mut error: ErrorObject) -> ErrorObject {
+/// Returns the error with the code that an earlier revision has for it. `-32002` is 2025-11-25
+/// `server/resources#error-handling`; the other codes mapped here exist in 2026-07-28 alone.
+pub(crate) fn for_client(method: &str, mut error: ErrorObject) -> ErrorObject {
     error.code = match error.code {
-        code::INVALID_PARAMS if request.method == "resources/read" && names_a_uri(&error) => {
+        code::INVALID_PARAMS if method == "resources/read" && has_uri(&error) => {
             code::LEGACY_RESOURCE_NOT_FOUND
         }
         code::MISSING_REQUIRED_CLIENT_CAPABILITY => code::INVALID_REQUEST,
@@ -18,9 +16,9 @@ pub(crate) fn for_client(request: &Request, mut error: ErrorObject) -> ErrorObje
     error
 }
 
-/// A resource that is not there is told from other faults by its URI in `data`
-/// (`server/resources#error-handling`).
-fn names_a_uri(error: &ErrorObject) -> bool {
+/// Returns whether the error names a URI in `data`, which distinguishes a missing resource from
+/// other invalid parameters (`server/resources#error-handling`).
+fn has_uri(error: &ErrorObject) -> bool {
     error
         .data
         .as_ref()
@@ -35,20 +33,15 @@ mod tests {
     use serde_json::json;
 
     fn translated(method: &str, code: i64, data: serde_json::Value) -> i64 {
-        let request = Request {
-            id: 1.into(),
-            method: method.into(),
-            params: RawJson::EMPTY_OBJECT,
-        };
         for_client(
-            &request,
+            method,
             ErrorObject::new(code, "x").with_data(RawJson::from(&data)),
         )
         .code
     }
 
     #[test]
-    fn codes_of_this_revision_never_reach_an_old_client() {
+    fn codes_of_2026_07_28_are_mapped_for_legacy_clients() {
         assert_eq!(
             translated("resources/read", -32602, json!({"uri": "a:"})),
             -32002

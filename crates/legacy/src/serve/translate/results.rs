@@ -1,55 +1,54 @@
 //! Results as a client of an earlier revision expects them.
 
 use crate::serve::negotiated::Negotiated;
-use crate::serve::options::Options;
-use carryall_types::{ErrorObject, JsonObject, JsonValue, Method, ProtocolVersion, RawJson};
+use crate::serve::options::LegacyOptions;
+use carryall_types::{JsonObject, JsonValue, Method, ProtocolVersion, RawJson};
 use serde_json::json;
 
-/// Members that results have in this revision alone (`basic/index#result-responses`,
+/// Members that only results of 2026-07-28 have (`basic/index#result-responses`,
 /// `server/utilities/caching`).
-const OF_TODAY: [&str; 3] = ["resultType", "ttlMs", "cacheScope"];
+const MODERN_MEMBERS: [&str; 3] = ["resultType", "ttlMs", "cacheScope"];
 
-/// A complete result without what its client would not understand.
+/// Returns a complete result without what its client would not understand.
 pub(crate) fn for_client(
     negotiated: &Negotiated,
-    options: &Options,
+    options: &LegacyOptions,
     method: &Method,
-    result: &RawJson,
-) -> Result<RawJson, ErrorObject> {
-    let mut result: JsonObject = result.decode().map_err(|error| {
-        tracing::error!(error = %carryall_proto::PrintableFmt(&error), "the result of the service is no object");
-        ErrorObject::internal()
-    })?;
-    result.retain(|name, _| !OF_TODAY.contains(&name.as_str()));
-    without_reserved_meta(&mut result);
+    mut result: JsonObject,
+) -> RawJson {
+    result.retain(|name, _| !MODERN_MEMBERS.contains(&name.as_str()));
+    remove_reserved_meta(&mut result);
     let version = negotiated.version;
     match method {
-        Method::ToolsList => each(&mut result, "tools", |tool| {
-            drop_other_than_objects(tool);
+        Method::ToolsList => for_each(&mut result, "tools", |tool| {
+            remove_non_object_schema(tool);
             if negotiated.has_tasks(options) && !tool.contains_key("execution") {
                 tool.insert("execution".into(), json!({"taskSupport": "optional"}));
             }
         }),
         Method::ToolsCall => {
-            // Structured content is an object in these revisions; anything else is in the text as
-            // well.
-            let _ = result
+            // Structured content is an object in these revisions. Anything else is in the text too.
+            if result
                 .get("structuredContent")
                 .is_some_and(|content| !content.is_object())
-                && result.remove("structuredContent").is_some();
-            each(&mut result, "content", |block| carry(version, block));
+            {
+                result.remove("structuredContent");
+            }
+            for_each(&mut result, "content", |block| {
+                replace_unknown_content(version, block);
+            });
         }
-        Method::PromptsGet => each(&mut result, "messages", |message| {
+        Method::PromptsGet => for_each(&mut result, "messages", |message| {
             if let Some(JsonValue::Object(block)) = message.get_mut("content") {
-                carry(version, block);
+                replace_unknown_content(version, block);
             }
         }),
         _ => {}
     }
-    Ok(RawJson::from(&JsonValue::Object(result)))
+    RawJson::from(&JsonValue::Object(result))
 }
 
-fn each(result: &mut JsonObject, list: &str, change: impl Fn(&mut JsonObject)) {
+fn for_each(result: &mut JsonObject, list: &str, change: impl Fn(&mut JsonObject)) {
     let Some(JsonValue::Array(items)) = result.get_mut(list) else {
         return;
     };
@@ -59,8 +58,8 @@ fn each(result: &mut JsonObject, list: &str, change: impl Fn(&mut JsonObject)) {
         .for_each(change);
 }
 
-/// What this revision reserves in `_meta` means nothing to an old client.
-fn without_reserved_meta(result: &mut JsonObject) {
+/// Removes the keys of `_meta` that 2026-07-28 reserves.
+fn remove_reserved_meta(result: &mut JsonObject) {
     let Some(JsonValue::Object(meta)) = result.get_mut("_meta") else {
         return;
     };
@@ -70,9 +69,10 @@ fn without_reserved_meta(result: &mut JsonObject) {
     }
 }
 
-/// Output schemas describe objects in these revisions (2025-11-25 `server/tools#output-schema`),
-/// and strict clients refuse the whole list because of one that does not.
-fn drop_other_than_objects(tool: &mut JsonObject) {
+/// Removes an output schema that does not describe an object, as these revisions require
+/// (2025-11-25 `server/tools#output-schema`). Strict clients refuse the whole list for one such
+/// schema.
+fn remove_non_object_schema(tool: &mut JsonObject) {
     if tool
         .get("outputSchema")
         .is_some_and(|schema| schema.get("type").is_none_or(|kind| kind != "object"))
@@ -81,8 +81,8 @@ fn drop_other_than_objects(tool: &mut JsonObject) {
     }
 }
 
-/// A content block that the revision does not know becomes text that says what was there.
-fn carry(version: ProtocolVersion, block: &mut JsonObject) {
+/// Replaces a content block that the revision does not have by text that names it.
+fn replace_unknown_content(version: ProtocolVersion, block: &mut JsonObject) {
     let text = |name: &str| {
         block
             .get(name)
@@ -90,7 +90,7 @@ fn carry(version: ProtocolVersion, block: &mut JsonObject) {
             .unwrap_or_default()
             .to_owned()
     };
-    let instead = match text("type").as_str() {
+    let replacement = match text("type").as_str() {
         "audio" if version < ProtocolVersion::V2025_03_26 => {
             format!("[audio, {}]", text("mimeType"))
         }
@@ -101,7 +101,7 @@ fn carry(version: ProtocolVersion, block: &mut JsonObject) {
     };
     *block = JsonObject::from_iter([
         ("type".to_owned(), "text".into()),
-        ("text".to_owned(), instead.into()),
+        ("text".to_owned(), replacement.into()),
     ]);
 }
 
@@ -117,15 +117,17 @@ mod tests {
             client_info: Implementation::new("old", "1"),
             capabilities: ClientCapabilities::new(),
         };
-        let options = Options::default().tasks(tasks);
-        for_client(&negotiated, &options, &method, &RawJson::from(&result))
-            .unwrap()
+        let options = LegacyOptions::default().tasks(tasks);
+        let JsonValue::Object(result) = result else {
+            panic!()
+        };
+        for_client(&negotiated, &options, &method, result)
             .decode()
             .unwrap()
     }
 
     #[test]
-    fn what_only_this_revision_knows_goes_and_everything_else_stays() {
+    fn members_of_2026_07_28_are_removed_and_others_kept() {
         let result = json!({
             "resultType": "complete", "ttlMs": 5, "cacheScope": "public", "prompts": [], "nextCursor": "c",
             "_meta": {"io.modelcontextprotocol/serverInfo": {"name": "s"}, "a.b/c": 1},
@@ -144,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn content_that_a_revision_lacks_is_told_in_text() {
+    fn content_that_a_revision_lacks_becomes_text() {
         let content = json!({"content": [
             {"type": "audio", "data": "AAAA", "mimeType": "audio/wav"},
             {"type": "resource_link", "uri": "a:b", "name": "b"},
@@ -172,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn structured_content_and_its_schema_are_objects_or_nothing() {
+    fn structured_content_and_its_schema_are_removed_unless_objects() {
         let result = json!({"content": [], "structuredContent": [1]});
         assert_eq!(
             translated(V::V2025_11_25, true, Method::ToolsCall, result),

@@ -1,13 +1,17 @@
+use super::super::headers::MCP_SESSION_ID;
+use super::super::token;
 use super::*;
-use crate::serve::{Options, StoreBus};
+use crate::serve::StoreBus;
+use crate::serve::clock::unix_millis;
+use carryall_proto::{Principal, Response};
 use carryall_store::{Memory, Store as _};
 use carryall_types::RawJson;
 use serde_json::json;
 
 const VERSION: &str = "2025-11-25";
 
-/// A server that only says what it is.
-fn endpoint(options: Options) -> LegacyEndpoint {
+/// Returns an endpoint whose service only answers `server/discover`.
+fn endpoint(options: LegacyOptions) -> LegacyEndpoint {
     let service = SharedService::from_fn(|call: Call| {
         let result = json!({"resultType": "complete", "supportedVersions": ["2026-07-28"], "capabilities": {}});
         let response = Response::result(call.id().clone(), RawJson::from(&result));
@@ -34,7 +38,7 @@ fn request(method: Method, subject: &str, session: Option<&str>, body: String) -
     request
 }
 
-/// Opens a session and ends it; its name.
+/// Opens a session and ends it. Returns its name.
 async fn open_and_end(endpoint: &LegacyEndpoint, subject: &str) -> Arc<str> {
     let client = json!({"name": "old", "version": "1"});
     let params = json!({"protocolVersion": VERSION, "capabilities": {}, "clientInfo": client});
@@ -58,20 +62,21 @@ async fn open_and_end(endpoint: &LegacyEndpoint, subject: &str) -> Arc<str> {
     assert_eq!(
         again.status(),
         StatusCode::NOT_FOUND,
-        "it has ended here in any case"
+        "this replica remembers the end in any case"
     );
     token::name_of(&id).unwrap()
 }
 
 #[tokio::test]
-async fn a_client_that_opens_and_ends_sessions_all_day_does_not_fill_the_store() {
+async fn stored_session_ends_are_bounded_per_caller() {
     let store = Memory::new();
-    let mut options = Options::default().meeting(Arc::new(StoreBus::new(Arc::new(store.clone()))));
+    let bus = StoreBus::new(Arc::new(store.clone()));
+    let mut options = LegacyOptions::default().session_bus(Arc::new(bus));
     options.max_stored_ends = 8;
     let endpoint = endpoint(options);
     let is_stored = async |name: Arc<str>| {
         store
-            .get("session-known", &name, now_millis())
+            .get("session-known", &name, unix_millis())
             .await
             .unwrap()
             .is_some()
@@ -83,6 +88,10 @@ async fn a_client_that_opens_and_ends_sessions_all_day_does_not_fill_the_store()
         );
     }
     assert!(is_stored(open_and_end(&endpoint, "alice").await).await);
-    let told = store.due("session-told", u64::MAX / 2, 100).await.unwrap();
-    assert_eq!(told.len(), 5, "those that are there are told each time");
+    let events = store.due("session-told", u64::MAX / 2, 100).await.unwrap();
+    assert_eq!(
+        events.len(),
+        5,
+        "each end is published to the running replicas"
+    );
 }

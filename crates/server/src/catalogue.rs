@@ -5,16 +5,26 @@
 //! first page of each list is kept whole. A change makes a new catalogue and puts it in the place
 //! of the old one.
 
-use crate::completion::{CompletionKey, Handler as CompletionHandler};
-use crate::prompt::{Prompt, PromptEntry};
-use crate::refusal::concise;
-use crate::render::{Cache, ResultWriter};
-use crate::resource::{Resource, ResourceEntry, ResourceKind};
-use crate::rounds::Sealer;
+pub(crate) mod access;
+pub(crate) mod completion;
+pub(crate) mod content;
+pub(crate) mod prompt;
+pub(crate) mod rate_limit;
+pub(crate) mod resource;
+pub(crate) mod tool;
+pub(crate) mod tool_entry;
+pub(crate) mod uri;
+
+use crate::call::errors::concise;
+use crate::call::result_writer::{Cache, ResultWriter};
+use crate::catalogue::completion::{CompletionKey, Handler as CompletionHandler};
+use crate::catalogue::prompt::{Prompt, PromptEntry};
+use crate::catalogue::resource::{Resource, ResourceEntry, ResourceKind};
+use crate::catalogue::tool::Tool;
+use crate::catalogue::tool_entry::ToolEntry;
+use crate::catalogue::uri::UriVariables;
+use crate::state::rounds::Sealer;
 use crate::tasks::TaskSupport;
-use crate::tool::Tool;
-use crate::tool_entry::ToolEntry;
-use crate::uri::UriVariables;
 use carryall_proto::Principal;
 use carryall_proto::cursor::Cursor;
 use carryall_types::{CacheScope, ErrorObject, Method, RawJson};

@@ -1,12 +1,12 @@
 //! The server's insides: what all of its clones share.
 
+use crate::call::result_writer::{Cache, ResultBuffer, ResultWriter};
+use crate::catalogue::rate_limit::RateLimit;
 use crate::catalogue::{Catalogue, List, ListSettings, Listed};
-use crate::ledger::Ledger;
-use crate::listen::Subscriptions;
-use crate::rate::RateLimit;
-use crate::render::{Cache, ResultBuffer, ResultWriter};
-use crate::rounds::Sealer;
-use crate::shared::Shared;
+use crate::replication::Shared;
+use crate::state::quota::Ledger;
+use crate::state::rounds::Sealer;
+use crate::subscriptions::Subscriptions;
 use crate::tasks::TaskEngine;
 use arc_swap::ArcSwap;
 use carryall_proto::Call;

@@ -1,17 +1,19 @@
 //! A call to what answers it.
 
-use crate::completion::{self, CompletionKey, CompletionTarget};
-use crate::content;
+pub(crate) mod handler_future;
+pub(crate) mod outcome;
+
+use crate::call::ctx::{Ctx, missing_capabilities};
+use crate::call::errors::{self, busy};
+use crate::call::output::{Failure, Refusal};
+use crate::catalogue::completion::{self, CompletionKey, CompletionTarget};
+use crate::catalogue::content;
+use crate::catalogue::prompt::PromptArguments;
+use crate::catalogue::tool_entry::ToolEntry;
+use crate::catalogue::uri::is_uri;
 use crate::core::{Core, Permit};
-use crate::ctx::{Ctx, missing_capabilities};
-use crate::output::{Failure, Refusal};
-use crate::prompt::PromptArguments;
-use crate::refusal::{self, busy};
-use crate::running::{Running, ServerFuture, Work, guarded};
-use crate::settle;
+use crate::dispatch::handler_future::{Running, ServerFuture, Work, guarded};
 use crate::tasks::{self, TaskSupport};
-use crate::tool_entry::ToolEntry;
-use crate::uri::is_uri;
 use carryall_proto::json::{Scanner, ValueKind};
 use carryall_proto::listen::honoured;
 use carryall_proto::{Call, Reply, Response, SharedService};
@@ -53,7 +55,7 @@ fn begin(core: &Arc<Core>, call: Call) -> Result<ServerFuture, ErrorObject> {
         Method::Other(_) => core.tasks.is_some(),
     };
     if !offered {
-        return Err(refusal::method_not_found(call.method.as_str()));
+        return Err(errors::method_not_found(call.method.as_str()));
     }
     match call.method {
         Method::ToolsCall => call_tool(core, call),
@@ -109,7 +111,7 @@ fn list(core: &Arc<Core>, call: Call) -> Result<ServerFuture, ErrorObject> {
 }
 
 fn of_tasks(core: &Arc<Core>, call: Call) -> Result<ServerFuture, ErrorObject> {
-    let unknown = || refusal::method_not_found(call.method.as_str());
+    let unknown = || errors::method_not_found(call.method.as_str());
     let outcome = core
         .tasks
         .as_ref()
@@ -170,7 +172,7 @@ fn call_tool(core: &Arc<Core>, call: Call) -> Result<ServerFuture, ErrorObject> 
     let catalogue = core.catalogue.load();
     let unknown = || {
         core.notice_unused_authorization(&call);
-        refusal::unknown("tool", &name)
+        errors::unknown("tool", &name)
     };
     let entry = catalogue
         .tools
@@ -180,7 +182,7 @@ fn call_tool(core: &Arc<Core>, call: Call) -> Result<ServerFuture, ErrorObject> 
     drop(catalogue);
     let arguments = arguments(&call)?;
     if let (Some(headers), false) = (&call.headers, entry.headers.is_empty()) {
-        let values = arguments.decode().map_err(refusal::invalid_params)?;
+        let values = arguments.decode().map_err(errors::invalid_params)?;
         entry
             .headers
             .check(headers, &values)
@@ -234,7 +236,7 @@ fn run_tool(
     arguments: RawJson,
 ) -> ServerFuture {
     let refused = |message: String| {
-        let outcome = settle::tool_failed(core, message);
+        let outcome = outcome::tool_failed(core, message);
         ServerFuture::ready(Response {
             id: call.id.clone(),
             outcome,
@@ -286,7 +288,7 @@ fn get_prompt(core: &Arc<Core>, call: Call) -> Result<ServerFuture, ErrorObject>
     let catalogue = core.catalogue.load();
     let unknown = || {
         core.notice_unused_authorization(&call);
-        refusal::unknown("prompt", &name)
+        errors::unknown("prompt", &name)
     };
     let entry = Arc::clone(
         catalogue
@@ -349,7 +351,7 @@ fn complete(core: &Arc<Core>, call: Call) -> Result<ServerFuture, ErrorObject> {
     let argument = &params.argument.name;
     let (of, declared) = match &params.reference {
         CompletionReference::Prompt(prompt) => {
-            let unknown = || refusal::unknown("prompt", &prompt.name);
+            let unknown = || errors::unknown("prompt", &prompt.name);
             let entry = catalogue
                 .prompts
                 .get(&prompt.name, caller)
@@ -360,7 +362,7 @@ fn complete(core: &Arc<Core>, call: Call) -> Result<ServerFuture, ErrorObject> {
             )
         }
         CompletionReference::Resource(resource) => {
-            let unknown = || refusal::unknown("resource template", &resource.uri);
+            let unknown = || errors::unknown("resource template", &resource.uri);
             let known = catalogue
                 .templates
                 .get(&resource.uri, caller)
@@ -377,12 +379,12 @@ fn complete(core: &Arc<Core>, call: Call) -> Result<ServerFuture, ErrorObject> {
     };
     let handler = catalogue.completions.get(&key).cloned();
     if handler.is_none() && !declared {
-        return Err(refusal::unknown("argument", argument));
+        return Err(errors::unknown("argument", argument));
     }
     core.settings
         .completion_rate
         .admit(Instant::now())
-        .map_err(|wait| refusal::too_often("completions", wait))?;
+        .map_err(|wait| errors::too_often("completions", wait))?;
     let typed = completion::typed(&params);
     run(core, call, move |ctx| async move {
         let suggestions = match handler {
@@ -460,9 +462,9 @@ fn optional<T: DeserializeOwned>(call: &Call, name: &str) -> Result<Option<T>, E
         return Ok(None);
     };
     carryall_types::decode_text(text)
-        .map_err(|error| refusal::invalid_params(format!("{name:?}: {error}")))
+        .map_err(|error| errors::invalid_params(format!("{name:?}: {error}")))
 }
 
 fn decode<T: DeserializeOwned>(call: &Call) -> Result<T, ErrorObject> {
-    call.params.raw().decode().map_err(refusal::invalid_params)
+    call.params.raw().decode().map_err(errors::invalid_params)
 }

@@ -1,17 +1,17 @@
 //! The methods of the extension, and who works on what in this process.
 
-use super::adopt::Handler;
+use super::promote::Handler;
 use super::record::{KIND, Record};
-use super::{Run, Tasks, is_declared, keeping, required};
+use super::{Run, Tasks, is_declared, required, takeover};
+use crate::call::ctx::{Ctx, missing_capabilities};
+use crate::call::errors;
+use crate::call::output::Failure;
+use crate::catalogue::tool_entry::ToolEntry;
 use crate::clock::now;
 use crate::core::Core;
-use crate::ctx::{Ctx, missing_capabilities};
-use crate::ledger::Ledger;
-use crate::output::Failure;
 use crate::random;
-use crate::refusal;
-use crate::shared::Background;
-use crate::tool_entry::ToolEntry;
+use crate::replication::Background;
+use crate::state::quota::Ledger;
 use carryall_proto::budget::{Amount, Budget, BudgetExceeded};
 use carryall_proto::task::log_id;
 use carryall_proto::{BoxFuture, Call, Caller, Principal, Response};
@@ -98,7 +98,7 @@ impl TaskEngine {
         let changes = self.store().changes(KIND);
         self.keeping.get_or_init(|| {
             let tick = self.settings.lease / 3;
-            Background(vec![executor.spawn(keeping::keep(
+            Background(vec![executor.spawn(takeover::keep(
                 Arc::downgrade(self),
                 changes,
                 tick,
@@ -117,7 +117,7 @@ impl TaskEngine {
             method,
             task_method::GET | task_method::UPDATE | task_method::CANCEL
         ) {
-            return Err(refusal::method_not_found(method));
+            return Err(errors::method_not_found(method));
         }
         if !is_declared(call.meta.client_capabilities()) {
             return Err(missing_capabilities(&[required()]));
@@ -127,14 +127,14 @@ impl TaskEngine {
         let params = call.params.raw();
         Ok(match method {
             task_method::GET => {
-                let TaskParams { task_id } = params.decode().map_err(refusal::invalid_params)?;
+                let TaskParams { task_id } = params.decode().map_err(errors::invalid_params)?;
                 Box::pin(async move {
                     let (_, record) = engine.owned(&task_id, caller.as_deref()).await?;
                     Ok(record.detailed(&task_id, &core.stamp))
                 })
             }
             task_method::UPDATE => {
-                let params: UpdateTaskParams = params.decode().map_err(refusal::invalid_params)?;
+                let params: UpdateTaskParams = params.decode().map_err(errors::invalid_params)?;
                 Box::pin(async move {
                     engine
                         .update(&params, caller.as_deref(), &accountable)
@@ -143,7 +143,7 @@ impl TaskEngine {
                 })
             }
             _ => {
-                let TaskParams { task_id } = params.decode().map_err(refusal::invalid_params)?;
+                let TaskParams { task_id } = params.decode().map_err(errors::invalid_params)?;
                 Box::pin(async move {
                     engine.cancel(&task_id, caller.as_deref()).await?;
                     acknowledged(&core)
@@ -159,12 +159,12 @@ impl TaskEngine {
         caller: Option<&Principal>,
     ) -> Result<(Row, Record), ErrorObject> {
         if id.len() > MAX_ID_BYTES {
-            return Err(refusal::unknown("task", id));
+            return Err(errors::unknown("task", id));
         }
         let found = retry_briefly(|| self.store().get(KIND, id, now())).await?;
         let found = found.and_then(|row| Record::read(&row).map(|record| (row, record)));
         let found = found.filter(|(_, record)| record.belongs_to(caller) && self.owns(record));
-        found.ok_or_else(|| refusal::unknown("task", id))
+        found.ok_or_else(|| errors::unknown("task", id))
     }
 
     /// Takes in answers (`tasks#task-update-requests`).
@@ -189,7 +189,7 @@ impl TaskEngine {
         };
         self.change_soon(&params.task_id, Some(accountable), answered)
             .await?;
-        wrong.map_or(Ok(()), |why| Err(refusal::invalid_params(why)))
+        wrong.map_or(Ok(()), |why| Err(errors::invalid_params(why)))
     }
 
     /// Ends a task, unless it has ended (`tasks#task-cancellation`). Whoever works on it learns
@@ -215,7 +215,7 @@ impl TaskEngine {
         for tried in 1.. {
             match self.change(id, accountable, &mut change).await {
                 Ok(_) => break,
-                Err(NotChanged::TooLarge) => return Err(refusal::task_too_large()),
+                Err(NotChanged::TooLarge) => return Err(errors::task_too_large()),
                 Err(NotChanged::Store(error)) if tried == TRIES => {
                     return Err(unavailable(&error).into());
                 }
@@ -321,7 +321,7 @@ impl TaskEngine {
         let held = self
             .kept
             .hold(&caller, &id, row.value.len(), row.expires_at, now());
-        held.map_err(|exceeded| refused(refusal::too_many_tasks(exceeded)))?;
+        held.map_err(|exceeded| refused(errors::too_many_tasks(exceeded)))?;
         // One that was inserted though the store said it failed has this id, which nobody else has.
         if let Err(error) = retry_briefly(|| self.store().insert(row.clone(), now())).await {
             self.kept.release(&id);
@@ -455,7 +455,7 @@ enum NotStored {
 impl From<NotStored> for ErrorObject {
     fn from(why: NotStored) -> Self {
         match why {
-            NotStored::Full => refusal::too_many_tasks(BudgetExceeded::Total),
+            NotStored::Full => errors::too_many_tasks(BudgetExceeded::Total),
             NotStored::Unavailable => Self::new(
                 code::INTERNAL_ERROR,
                 "Tasks are not available at the moment; try again",

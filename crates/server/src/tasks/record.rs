@@ -1,11 +1,11 @@
 //! A task as the store keeps it.
 
 use super::Tasks;
+use crate::call::ctx::Ctx;
+use crate::call::result_writer::{ResultBuffer, ResultWriter};
+use crate::catalogue::tool_entry::ToolEntry;
 use crate::clock::{millis, now};
-use crate::ctx::Ctx;
-use crate::render::{ResultBuffer, ResultWriter};
-use crate::rounds::{ROUND_FIELDS, Record as Journal, check_answer, whose};
-use crate::tool_entry::ToolEntry;
+use crate::state::rounds::{ROUND_FIELDS, Record as Journal, check_answer, whose};
 use bytes::Bytes;
 
 use carryall_proto::listen::TaskChange;

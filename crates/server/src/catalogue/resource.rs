@@ -1,10 +1,10 @@
 //! Resources and resource templates: what the application reads.
 
-use crate::access::Access;
-use crate::ctx::Ctx;
-use crate::output::Failure;
-use crate::render::Cache;
-use crate::uri::{UriTemplate, UriVariables, is_uri};
+use crate::call::ctx::Ctx;
+use crate::call::output::Failure;
+use crate::call::result_writer::Cache;
+use crate::catalogue::access::Access;
+use crate::catalogue::uri::{UriTemplate, UriVariables, is_uri};
 use carryall_proto::{BoxFuture, Principal};
 use carryall_types::{
     Annotations, BlobResourceContents, CacheScope, Icon, RawJson, Resource as Definition,

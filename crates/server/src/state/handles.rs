@@ -6,11 +6,11 @@
 //! minted for, to the kind of state that it stands for, and to an end, and all that is wrong with
 //! one is the same error.
 
+use crate::call::ctx::Ctx;
+use crate::call::output::Failure;
 use crate::clock::{MAX_SKEW_MS, millis, now};
-use crate::ctx::Ctx;
-use crate::output::Failure;
 use crate::random;
-use crate::rounds::whose;
+use crate::state::rounds::whose;
 use bytes::Bytes;
 use carryall_proto::budget::BudgetExceeded;
 use carryall_proto::{Call, Caller};

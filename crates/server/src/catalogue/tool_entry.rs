@@ -1,8 +1,8 @@
 //! Tools in the catalogue: definitions checked once, results checked always.
 
-use crate::content;
-use crate::output::{HandlerError, Refusal, ToolOutput};
-use crate::tool::Tool;
+use crate::call::output::{HandlerError, Refusal, ToolOutput};
+use crate::catalogue::content;
+use crate::catalogue::tool::Tool;
 use carryall_proto::headers::ParamHeaders;
 use carryall_schema::Schema;
 use carryall_types::{ErrorObject, JsonObject, JsonValue, RawJson};

@@ -9,18 +9,18 @@
 mod form;
 mod journal;
 mod question;
-mod state;
+mod sealer;
 
 pub use form::{FormError, form_of};
 pub(crate) use journal::{Journal, Opened, Record};
 use question::RoundAnswers;
 pub(crate) use question::check_answer;
 pub use question::{ElicitOutcome, Form, Question};
-pub(crate) use state::{ROUND_FIELDS, Sealer, whose};
+pub(crate) use sealer::{ROUND_FIELDS, Sealer, whose};
 
-use crate::ctx::Ctx;
-use crate::output::Failure;
-use crate::settle;
+use crate::call::ctx::Ctx;
+use crate::call::output::Failure;
+use crate::dispatch::outcome;
 use carryall_types::{InputRequests, InputRequiredResult};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -135,7 +135,7 @@ impl Ctx {
         match self.task() {
             _ if missing.is_empty() => {}
             Some(task) => {
-                settle::may_ask(self, &missing).map_err(Failure::protocol)?;
+                outcome::may_ask(self, &missing).map_err(Failure::protocol)?;
                 let answers = task.ask(&missing).await?;
                 rounds.with(|journal| {
                     answers

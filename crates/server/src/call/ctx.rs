@@ -1,10 +1,10 @@
 //! What a handler knows about the call it answers, and how it speaks while it works.
 
+use crate::call::errors::concise;
+use crate::call::outbox::Outbox;
+use crate::call::output::Failure;
 use crate::core::Core;
-use crate::outbox::Outbox;
-use crate::output::Failure;
-use crate::refusal::concise;
-use crate::rounds::{Journal, Opened, Record};
+use crate::state::rounds::{Journal, Opened, Record};
 use crate::tasks::{Run, TaskRequest};
 use carryall_proto::deprecated::DeprecatedFeature;
 use carryall_proto::progress::Progress;
@@ -16,7 +16,6 @@ use carryall_types::{
 use serde::Serialize;
 use std::any::{Any, TypeId};
 use std::fmt;
-use std::ops::Deref;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -369,60 +368,5 @@ impl fmt::Debug for Ctx {
         f.debug_struct("Ctx")
             .field("call", &self.0.call)
             .finish_non_exhaustive()
-    }
-}
-
-/// What a handler may take as a parameter besides its arguments.
-pub trait FromCtx: Sized {
-    /// Takes it from the context of the call.
-    ///
-    /// # Errors
-    /// When the call does not have it.
-    fn from_ctx(ctx: &Ctx) -> Result<Self, Failure>;
-}
-
-impl FromCtx for Ctx {
-    fn from_ctx(ctx: &Ctx) -> Result<Self, Failure> {
-        Ok(ctx.clone())
-    }
-}
-
-/// The server's state of type `T`, as given to
-/// [`ServerBuilder::state`](crate::ServerBuilder::state).
-#[derive(Debug)]
-pub struct State<T>(pub Arc<T>);
-
-impl<T> Clone for State<T> {
-    fn clone(&self) -> Self {
-        Self(Arc::clone(&self.0))
-    }
-}
-
-impl<T> Deref for State<T> {
-    type Target = T;
-
-    fn deref(&self) -> &T {
-        &self.0
-    }
-}
-
-impl<T: Send + Sync + 'static> FromCtx for State<T> {
-    fn from_ctx(ctx: &Ctx) -> Result<Self, Failure> {
-        ctx.state().map(Self).ok_or_else(|| {
-            tracing::error!(
-                "a handler takes State<{}>, which the server was not given",
-                std::any::type_name::<T>()
-            );
-            Failure::protocol(ErrorObject::internal())
-        })
-    }
-}
-
-/// The authenticated caller. A handler that takes it refuses anonymous calls.
-impl FromCtx for Principal {
-    fn from_ctx(ctx: &Ctx) -> Result<Self, Failure> {
-        ctx.principal()
-            .cloned()
-            .ok_or_else(|| Failure::invalid_params("This call needs an authenticated caller"))
     }
 }

@@ -2,10 +2,10 @@
 //! brings it back, and only for a while (`basic/patterns/mrtr#server-requirements-basic-workflow`).
 
 use super::journal::Record;
+use crate::call::output::Failure;
 use crate::clock;
-use crate::keys::Keys;
-use crate::output::Failure;
 use crate::random;
+use crate::state::keys::Keys;
 use carryall_proto::cursor::{Cursor, InvalidCursor};
 use carryall_proto::seal::Keyring;
 use carryall_proto::{Call, Principal};

@@ -1,8 +1,8 @@
 //! Prompts: templates that people choose.
 
-use crate::access::Access;
-use crate::ctx::Ctx;
-use crate::output::Failure;
+use crate::call::ctx::Ctx;
+use crate::call::output::Failure;
+use crate::catalogue::access::Access;
 use carryall_proto::{BoxFuture, Principal};
 use carryall_types::{
     ContentBlock, GetPromptResult, Icon, Prompt as Definition, PromptArgument, PromptMessage,

@@ -1,10 +1,10 @@
 //! What a handler returned, or did not, to the outcome of its call.
 
+use crate::call::ctx::{Ctx, missing_capabilities};
+use crate::call::output::{Failure, HandlerError, Refusal, ToolOutput, text_of};
+use crate::catalogue::tool_entry::ToolEntry;
 use crate::core::Core;
-use crate::ctx::{Ctx, missing_capabilities};
-use crate::output::{Failure, HandlerError, Refusal, ToolOutput, text_of};
 use crate::random;
-use crate::tool_entry::ToolEntry;
 use carryall_proto::deprecated::DeprecatedFeature;
 use carryall_proto::{Outcome, Printable};
 use carryall_types::{

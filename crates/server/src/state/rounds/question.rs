@@ -1,7 +1,7 @@
 //! What can be asked, and what comes back.
 
 use super::form::form_of;
-use crate::output::Failure;
+use crate::call::output::Failure;
 use carryall_types::{
     CreateMessageRequestParams, CreateMessageResult, ElicitAction, ElicitRequestFormParams,
     ElicitRequestParams, ElicitRequestURLParams, ElicitResult, ErrorObject, InputRequest,

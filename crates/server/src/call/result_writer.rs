@@ -6,7 +6,7 @@ use carryall_types::{
 };
 use serde::Serialize;
 
-use crate::output::ToolOutput;
+use crate::call::output::ToolOutput;
 
 /// What a server puts on all of its results.
 #[derive(Debug)]

@@ -1,9 +1,9 @@
 //! Tools: a definition, a schema and a handler.
 
-use crate::access::Access;
-use crate::ctx::Ctx;
-use crate::output::{HandlerError, IntoToolOutput, ToolOutput};
-use crate::rate::RateLimit;
+use crate::call::ctx::Ctx;
+use crate::call::output::{HandlerError, IntoToolOutput, ToolOutput};
+use crate::catalogue::access::Access;
+use crate::catalogue::rate_limit::RateLimit;
 use crate::tasks::TaskSupport;
 use carryall_proto::{BoxFuture, Call, Principal, Reply, SharedService};
 use carryall_types::{Icon, JsonObject, RawJson, Tool as Definition, ToolAnnotations};

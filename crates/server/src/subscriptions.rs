@@ -1,7 +1,7 @@
 //! `subscriptions/listen`: change events to whoever listens (`basic/patterns/subscriptions`).
 
-use crate::refusal;
-use crate::render::ResultWriter;
+use crate::call::errors;
+use crate::call::result_writer::ResultWriter;
 use carryall_proto::budget::{Amount, Budget, BudgetExceeded, Reservation};
 use carryall_proto::listen::{
     Change, PendingChanges, TaskChange, acknowledged, closing_response, subscription_meta,
@@ -86,7 +86,7 @@ impl Subscriptions {
         let ack = acknowledged(&id, &filter);
         let mut listeners = self.lock();
         if listeners.closed {
-            return Response::error(id, refusal::subscriptions_closed()).into();
+            return Response::error(id, errors::subscriptions_closed()).into();
         }
         let reserved = self
             .budget
@@ -95,7 +95,7 @@ impl Subscriptions {
             Ok(reservation) => reservation,
             Err(exceeded) => {
                 let limit = (exceeded == BudgetExceeded::Total).then_some(self.limit);
-                return Response::error(id, refusal::too_many_subscriptions(limit)).into();
+                return Response::error(id, errors::too_many_subscriptions(limit)).into();
             }
         };
         let pending = PendingChanges::new(filter, PENDING);

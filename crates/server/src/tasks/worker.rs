@@ -3,13 +3,13 @@
 use super::TaskEngine;
 use super::engine::NotChanged;
 use super::record::{KIND, Record};
+use crate::call::ctx::Ctx;
+use crate::call::errors;
+use crate::call::output::{Failure, HandlerError, ToolOutput};
+use crate::catalogue::tool_entry::ToolEntry;
 use crate::clock::{millis, now};
-use crate::ctx::Ctx;
-use crate::output::{Failure, HandlerError, ToolOutput};
-use crate::refusal;
-use crate::running::guarded;
-use crate::settle;
-use crate::tool_entry::ToolEntry;
+use crate::dispatch::handler_future::guarded;
+use crate::dispatch::outcome;
 use carryall_proto::budget::Reservation;
 use carryall_proto::task::log_id;
 use carryall_proto::{BoxFuture, Caller, Outcome};
@@ -69,7 +69,7 @@ impl From<Stopped> for Failure {
         match stopped {
             // The handler is about to be dropped; only its offspring sees this.
             Stopped::Lost => Self::protocol(ErrorObject::internal()),
-            Stopped::TooLarge => Self::protocol(refusal::task_too_large()),
+            Stopped::TooLarge => Self::protocol(errors::task_too_large()),
         }
     }
 }
@@ -131,7 +131,7 @@ impl Run {
                 handler
                     .as_mut()
                     .poll(cx)
-                    .map(|output| settle::tool(ctx, entry, output))
+                    .map(|output| outcome::tool(ctx, entry, output))
             });
             polled.unwrap_or_else(|error| Poll::Ready(Outcome::Error(error)))
         });
@@ -275,7 +275,7 @@ impl Run {
                 task,
                 "the result of a task is larger than what its caller, or the server, may keep"
             );
-            let error = || Outcome::Error(refusal::task_too_large());
+            let error = || Outcome::Error(errors::task_too_large());
             settled = self.write(None, |record| record.settle(error())).await;
         }
         match settled {

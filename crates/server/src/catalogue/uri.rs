@@ -1,6 +1,6 @@
 //! Resource URIs: what is one, which template it matches, and which file it may mean.
 
-use crate::output::Failure;
+use crate::call::output::Failure;
 use std::collections::HashMap;
 use std::fmt;
 use std::path::{Component, Path, PathBuf};

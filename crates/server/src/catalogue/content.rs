@@ -1,6 +1,6 @@
 //! Whether content that a handler returns can be read by those who get it.
 
-use crate::uri::is_uri;
+use crate::catalogue::uri::is_uri;
 use carryall_types::{ContentBlock, ResourceContents};
 
 /// Checks the encoding of images, recordings and embedded bytes (`server/tools#tool-result`).

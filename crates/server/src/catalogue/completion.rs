@@ -1,7 +1,7 @@
 //! Completion of prompt arguments and template variables.
 
-use crate::ctx::Ctx;
-use crate::output::Failure;
+use crate::call::ctx::Ctx;
+use crate::call::output::Failure;
 use carryall_proto::BoxFuture;
 use carryall_types::{CompleteRequestParams, Completion};
 use std::collections::HashMap;

@@ -4,8 +4,8 @@
 use super::Run;
 use super::TaskEngine;
 use super::record::{KIND, Lease, Record};
+use crate::call::ctx::Ctx;
 use crate::clock::{millis, now};
-use crate::ctx::Ctx;
 use carryall_proto::task::log_id;
 use carryall_proto::{Caller, Outcome};
 use carryall_store::{Changed, Changes, Row};
@@ -141,7 +141,9 @@ impl TaskEngine {
         let run = self.begin(run);
         let arguments = crate::dispatch::given_arguments(&call).unwrap_or(RawJson::EMPTY_OBJECT);
         let ctx = Ctx::resumed(call, core, record.journal, Arc::clone(&run));
-        let handler = crate::running::guarded(|| (entry.tool.handler)(ctx.clone(), arguments));
+        let handler = crate::dispatch::handler_future::guarded(|| {
+            (entry.tool.handler)(ctx.clone(), arguments)
+        });
         match handler {
             Ok(handler) => drop(tokio::spawn(run.work(ctx, entry, handler))),
             Err(error) => {

@@ -2,9 +2,9 @@
 
 use super::engine::NotPromoted;
 use super::{TaskEngine, TaskSupport, is_declared, required};
-use crate::ctx::{Ctx, missing_capabilities};
-use crate::output::{Failure, HandlerError, Refusal, ToolOutput};
-use crate::tool_entry::ToolEntry;
+use crate::call::ctx::{Ctx, missing_capabilities};
+use crate::call::output::{Failure, HandlerError, Refusal, ToolOutput};
+use crate::catalogue::tool_entry::ToolEntry;
 use carryall_proto::BoxFuture;
 use carryall_types::ErrorObject;
 use std::future::poll_fn;

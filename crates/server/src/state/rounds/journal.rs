@@ -1,7 +1,7 @@
 //! What a call has learned in its rounds so far.
 
-use super::state::Sealer;
-use crate::output::Failure;
+use super::sealer::Sealer;
+use crate::call::output::Failure;
 use carryall_proto::Call;
 use carryall_types::{InputRequest, InputResponses, JsonObject, JsonValue};
 use serde::{Deserialize, Serialize};

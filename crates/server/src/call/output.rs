@@ -5,7 +5,7 @@
 //! protocol error ([`HandlerError::protocol`]) is a JSON-RPC error, for requests that no change of
 //! arguments would save (`server/tools#error-handling`).
 
-use crate::handles::HandleError;
+use crate::state::handles::HandleError;
 use carryall_proto::{BoxError, json};
 use carryall_types::{
     CallToolResult, ContentBlock, ErrorObject, InputRequiredResult, JsonObject, RawJson, Task, code,

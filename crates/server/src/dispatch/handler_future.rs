@@ -4,11 +4,11 @@
 //! becomes a stream that goes on polling the same future. No task is spawned and no channel is
 //! opened either way; dropping the reply drops the handler.
 
+use crate::call::ctx::Ctx;
+use crate::call::output::{Failure, HandlerError, ToolOutput};
+use crate::catalogue::tool_entry::ToolEntry;
 use crate::core::Permit;
-use crate::ctx::Ctx;
-use crate::output::{Failure, HandlerError, ToolOutput};
-use crate::settle;
-use crate::tool_entry::ToolEntry;
+use crate::dispatch::outcome;
 use carryall_proto::{BoxFuture, CallError, Message, Outcome, Reply, Response};
 use carryall_types::{ErrorObject, RawJson, RequestId};
 use futures_core::Stream;
@@ -58,11 +58,11 @@ impl Running {
             Work::Tool(handler, entry) => handler
                 .as_mut()
                 .poll(cx)
-                .map(|output| settle::tool(&self.ctx, entry, output)),
+                .map(|output| outcome::tool(&self.ctx, entry, output)),
             Work::Other(handler) => handler
                 .as_mut()
                 .poll(cx)
-                .map(|result| settle::other(&self.ctx, result)),
+                .map(|result| outcome::other(&self.ctx, result)),
         });
         let polled = polled.unwrap_or_else(|error| Poll::Ready(Outcome::Error(error)));
         let polled = match (polled, self.limit) {
@@ -81,8 +81,8 @@ impl Running {
             .timer
             .get_or_insert_with(|| Box::pin(tokio::time::sleep(limit)));
         timer.as_mut().poll(cx).map(|()| match &self.work {
-            Work::Tool(..) => settle::tool_timed_out(&self.ctx, limit),
-            Work::Other(_) => settle::timed_out(&self.ctx, limit),
+            Work::Tool(..) => outcome::tool_timed_out(&self.ctx, limit),
+            Work::Other(_) => outcome::timed_out(&self.ctx, limit),
         })
     }
 

@@ -26,6 +26,7 @@ pub mod trace;
 pub mod wire;
 
 mod call;
+mod call_end;
 mod caller;
 mod encode;
 mod era;
@@ -35,6 +36,7 @@ mod params_writer;
 mod reply;
 
 pub use call::{Call, CallParts, Params, ParamsError, Principal};
+pub use call_end::{CallEnd, OutcomeStatus};
 pub use caller::{CallSource, Caller, CallerId, ClientId};
 pub use carryall_types::{Clipped, Printable, PrintableFmt, is_printable};
 pub use encode::{Encoded, encode_error};

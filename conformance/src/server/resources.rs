@@ -2,7 +2,7 @@
 
 use crate::media;
 use carryall::Ctx;
-use carryall::server::{Failure, Resource, ServerBuilder, UriVariables};
+use carryall::server::{HandlerError, Resource, ServerBuilder, UriVariables};
 use serde_json::json;
 
 const TEMPLATE: &str = "test://template/{id}/data";
@@ -46,7 +46,7 @@ async fn binary(_: Ctx, _: UriVariables) -> Vec<u8> {
     media::PNG.to_vec()
 }
 
-async fn by_id(_: Ctx, variables: UriVariables) -> Result<String, Failure> {
+async fn by_id(_: Ctx, variables: UriVariables) -> Result<String, HandlerError> {
     let id: String = variables.get("id")?;
     Ok(json!({"id": id, "templateTest": true, "data": format!("Data for ID: {id}")}).to_string())
 }

@@ -4,7 +4,7 @@
 // Sampling and roots are deprecated and still have to work (SEP-2577).
 #![allow(deprecated)]
 
-use carryall::server::{Failure, Prompt, PromptArguments, ServerBuilder, Tool};
+use carryall::server::{HandlerError, Prompt, PromptArguments, ServerBuilder, Tool};
 use carryall::types::{
     CreateMessageRequestParams, ElicitRequestFormParams, ListRootsRequestParams, RequestedSchema,
     Role, Root, SamplingMessage,
@@ -146,11 +146,11 @@ async fn streaming_elicitation(ctx: Ctx) -> Result<String, HandlerError> {
     elicitation(ctx).await
 }
 
-async fn asking_prompt(ctx: Ctx, _: PromptArguments) -> Result<String, Failure> {
+async fn asking_prompt(ctx: Ctx, _: PromptArguments) -> Result<String, HandlerError> {
     let form = Form::<Context>::new("What context should the prompt use?");
     match ctx.ask_as("user_context", form).await?.accepted() {
         Some(Context { context }) => Ok(format!("Use this context: {context}")),
-        None => Err(Failure::invalid_params(
+        None => Err(HandlerError::invalid_params(
             "The prompt cannot do without a context",
         )),
     }

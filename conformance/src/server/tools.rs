@@ -2,7 +2,7 @@
 //! parameter and a capability that has to be declared.
 
 use crate::media;
-use carryall::server::{Failure, ServerBuilder, Tool, ToolOutput};
+use carryall::server::{HandlerError, ServerBuilder, Tool, ToolOutput};
 use carryall::types::{
     ClientCapabilities, ContentBlock, JsonObject, LoggingLevel, ResourceContents,
     SamplingCapability,
@@ -124,7 +124,7 @@ async fn logs(ctx: Ctx) -> &'static str {
 }
 
 #[allow(deprecated)]
-async fn samples(ctx: Ctx) -> Result<&'static str, Failure> {
+async fn samples(ctx: Ctx) -> Result<&'static str, HandlerError> {
     ctx.require(&ClientCapabilities::new().with_sampling(SamplingCapability::new()))?;
     Ok("This client samples")
 }

@@ -1,6 +1,6 @@
 //! What the macros make of functions, seen from a client.
 
-use carryall::server::{Failure, FromCtx, HandlerError, Prompt};
+use carryall::server::{FromCtx, HandlerError, Prompt};
 use carryall::types::Icon;
 use carryall::{Ctx, Json, Server, State, prompt, resource, tool};
 use carryall_testkit::{answer, call, call_as};
@@ -78,10 +78,10 @@ fn ping() {}
 struct Caller(String);
 
 impl FromCtx for Caller {
-    fn from_ctx(ctx: &Ctx) -> Result<Self, Failure> {
+    fn from_ctx(ctx: &Ctx) -> Result<Self, HandlerError> {
         let principal = ctx
             .principal()
-            .ok_or_else(|| Failure::invalid_params("nobody called"))?;
+            .ok_or_else(|| HandlerError::invalid_params("nobody called"))?;
         Ok(Self(principal.subject.to_string()))
     }
 }
@@ -131,9 +131,9 @@ impl FromStr for Kind {
 
 /// A note.
 #[resource("note://{kind}/{id}")]
-async fn note(id: u64, kind: Kind) -> Result<String, Failure> {
+async fn note(id: u64, kind: Kind) -> Result<String, HandlerError> {
     if id == 0 {
-        Err(Failure::resource_not_found("note://0"))
+        Err(HandlerError::resource_not_found("note://0"))
     } else {
         Ok(format!("note {id} of kind {}", kind.0))
     }

@@ -106,7 +106,7 @@ pub fn prompt(settings: TokenStream, function: TokenStream) -> TokenStream {
 /// ```ignore
 /// /// A note
 /// #[resource("note://{id}", mime = "text/plain")]
-/// async fn note(id: u64, State(notes): State<Notes>) -> Result<String, Failure> { ... }
+/// async fn note(id: u64, State(notes): State<Notes>) -> Result<String, HandlerError> { ... }
 /// ```
 ///
 /// AttributeArgs after the URI: `name`, `title`, `description`, `mime`, `icon`, `scope`, `ttl = expr` (a

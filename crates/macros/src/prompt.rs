@@ -46,7 +46,7 @@ pub(crate) fn expand(settings: TokenStream, function: TokenStream) -> Result<Tok
     let name = public_name(&settings, &function.ident)?;
     let texts = description(&settings, &function.attributes.shown);
     let setters = settings.setters(&SETTERS)?;
-    let error = quote!(::carryall::server::Failure);
+    let error = quote!(::carryall::server::HandlerError);
     let takes_arguments = function.arguments().next().is_some();
     let call = expand::call(&function, &error, takes_arguments, |argument| {
         let (name, ty) = (argument.public_name(), &argument.ty);

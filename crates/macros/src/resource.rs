@@ -60,7 +60,7 @@ pub(crate) fn expand(settings: TokenStream, function: TokenStream) -> Result<Tok
     let name = public_name(&settings, &function.ident)?;
     let texts = description(&settings, &function.attributes.shown);
     let setters = settings.setters(&SETTERS)?;
-    let error = quote!(::carryall::server::Failure);
+    let error = quote!(::carryall::server::HandlerError);
     let call = expand::call(&function, &error, !variables.is_empty(), |argument| {
         let (name, ty) = (argument.ident.unraw().to_string(), &argument.ty);
         quote!(__variables.get::<#ty>(#name)?)

@@ -1,8 +1,10 @@
 //! One call as its handler sees it: its context, what it takes and what it returns.
 
 pub(crate) mod ctx;
+pub(crate) mod error_policy;
 pub(crate) mod errors;
 pub(crate) mod extract;
+pub(crate) mod handler_error;
 pub(crate) mod outbox;
 pub(crate) mod output;
 pub(crate) mod result_writer;

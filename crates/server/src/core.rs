@@ -1,5 +1,6 @@
 //! The server's insides: what all of its clones share.
 
+use crate::call::error_policy::ErrorPolicy;
 use crate::call::result_writer::{Cache, ResultBuffer, ResultWriter};
 use crate::catalogue::rate_limit::RateLimit;
 use crate::catalogue::{Catalogue, List, ListSettings, Listed};
@@ -57,7 +58,7 @@ pub(crate) struct Settings {
     pub(crate) max_listeners_per_caller: usize,
     /// What handles may keep: in total, and for each caller.
     pub(crate) handle_limits: (Amount, Amount),
-    pub(crate) mask_errors: bool,
+    pub(crate) errors: ErrorPolicy,
     pub(crate) max_resource_subscriptions: usize,
     pub(crate) completion_rate: RateLimit,
 }

@@ -5,7 +5,7 @@ pub(crate) mod outcome;
 
 use crate::call::ctx::{Ctx, missing_capabilities};
 use crate::call::errors::{self, busy};
-use crate::call::output::{Failure, Refusal};
+use crate::call::handler_error::{ErrorKind, HandlerError};
 use crate::catalogue::completion::{self, CompletionKey, CompletionTarget};
 use crate::catalogue::content;
 use crate::catalogue::prompt::PromptArguments;
@@ -14,7 +14,7 @@ use crate::catalogue::uri::is_uri;
 use crate::core::{Core, Permit};
 use crate::dispatch::handler_future::{Running, ServerFuture, Work, guarded};
 use crate::tasks::{self, TaskSupport};
-use carryall_proto::json::{Scanner, ValueKind};
+use carryall_proto::json::{Scanner, ValueKind, WriteError};
 use carryall_proto::listen::honoured;
 use carryall_proto::{Call, Reply, Response, SharedService};
 use carryall_types::{
@@ -308,10 +308,7 @@ fn get_prompt(core: &Arc<Core>, call: Call) -> Result<ServerFuture, ErrorObject>
         )
         .map_err(malformed)?;
         let meta = result.meta.take();
-        Ok(ctx
-            .core()
-            .stamp
-            .result("complete", &result, meta.as_ref())?)
+        rendered(ctx.core().stamp.result("complete", &result, meta.as_ref()))
     })
 }
 
@@ -319,7 +316,7 @@ fn read_resource(core: &Arc<Core>, call: Call) -> Result<ServerFuture, ErrorObje
     let uri = string_param(&call, "uri")?;
     let not_found = || {
         core.notice_unused_authorization(&call);
-        as_error(Failure::resource_not_found(&uri))
+        as_error(HandlerError::resource_not_found(&uri))
     };
     if !is_uri(&uri) {
         return Err(not_found());
@@ -340,7 +337,7 @@ fn read_resource(core: &Arc<Core>, call: Call) -> Result<ServerFuture, ErrorObje
         if entry.resource.access.is_restricted() {
             result.cache_scope = carryall_types::CacheScope::Private;
         }
-        Ok(ctx.core().stamp.result("complete", &result, None)?)
+        rendered(ctx.core().stamp.result("complete", &result, None))
     })
 }
 
@@ -392,7 +389,7 @@ fn complete(core: &Arc<Core>, call: Call) -> Result<ServerFuture, ErrorObject> {
             None => Default::default(),
         };
         let result = CompleteResult::new(suggestions.into_completion());
-        Ok(ctx.core().stamp.result("complete", &result, None)?)
+        rendered(ctx.core().stamp.result("complete", &result, None))
     })
 }
 
@@ -400,7 +397,7 @@ fn complete(core: &Arc<Core>, call: Call) -> Result<ServerFuture, ErrorObject> {
 fn run<F, Fut>(core: &Arc<Core>, call: Call, handler: F) -> Result<ServerFuture, ErrorObject>
 where
     F: FnOnce(Ctx) -> Fut,
-    Fut: Future<Output = Result<RawJson, Failure>> + Send + 'static,
+    Fut: Future<Output = Result<RawJson, HandlerError>> + Send + 'static,
 {
     let place = core.enter().ok_or_else(busy)?;
     let ctx = Ctx::new(call, Arc::clone(core));
@@ -413,14 +410,18 @@ where
     )))
 }
 
-fn malformed(why: &'static str) -> Failure {
-    tracing::error!(why, "the content that a handler returned is malformed");
-    Failure::protocol(ErrorObject::internal())
+fn rendered(result: Result<RawJson, WriteError>) -> Result<RawJson, HandlerError> {
+    result.map_err(HandlerError::internal)
 }
 
-fn as_error(failure: Failure) -> ErrorObject {
+fn malformed(why: &'static str) -> HandlerError {
+    tracing::error!(why, "the content that a handler returned is malformed");
+    HandlerError::protocol(ErrorObject::internal())
+}
+
+fn as_error(failure: HandlerError) -> ErrorObject {
     match failure.0 {
-        Refusal::Protocol(error) => error,
+        ErrorKind::Protocol(error) => error,
         _ => ErrorObject::internal(),
     }
 }

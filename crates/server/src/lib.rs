@@ -24,7 +24,7 @@
 //! | To | use |
 //! |---|---|
 //! | offer something | [`Tool`], [`Prompt`], [`Resource`], [`FileRoot`]; [`ServerBuilder::complete_prompt`] |
-//! | return something, or fail | [`Json`], [`ToolOutput`], [`HandlerError`]; [`Contents`], [`Failure`] |
+//! | return something, or fail | [`Json`], [`ToolOutput`], [`HandlerError`]; [`Contents`], [`HandlerError`] |
 //! | ask the user, the model or the client, in the middle of a call | [`Ctx::ask`], [`Form`], [`Ctx::once`] |
 //! | remember something between calls | [`Ctx::handle`], [`Handle`], [`ServerBuilder::store`] |
 //! | work for longer than a call should take | [`Tool::as_task`], [`Ctx::become_task`], [`ServerBuilder::tasks`] |
@@ -46,8 +46,10 @@ mod subscriptions;
 mod tasks;
 
 pub use call::ctx::Ctx;
+pub use call::error_policy::{ErrorAction, FailedCall};
 pub use call::extract::{FromCtx, State};
-pub use call::output::{Failure, HandlerError, IntoToolOutput, Json, ToolOutput};
+pub use call::handler_error::{Disclosure, HandlerError};
+pub use call::output::{IntoToolOutput, Json, ToolOutput};
 pub use call::result_writer::Cache;
 pub use catalogue::completion::{CompletionQuery, IntoSuggestions, Suggestions, matching};
 pub use catalogue::prompt::{IntoPrompt, IntoPromptResult, Prompt, PromptArguments};

@@ -5,7 +5,7 @@
 use carryall_proto::Call;
 use carryall_proto::seal::{Keyring, SealingKey};
 use carryall_server::{
-    Ctx, ElicitOutcome, Failure, Form, HandlerError, Prompt, Resource, Server, ServerBuilder, Tool,
+    Ctx, ElicitOutcome, Form, HandlerError, Prompt, Resource, Server, ServerBuilder, Tool,
 };
 use carryall_testkit::{TestReply, answer, call, call_as, meta_with};
 use carryall_types::{
@@ -73,7 +73,7 @@ fn builder_named(name: &str, effects: &Effects) -> ServerBuilder {
             let effects: Arc<Effects> = ctx.state().unwrap();
             let number = ctx
                 .once("reserve", async || {
-                    Ok::<_, Failure>(effects.0.fetch_add(1, Ordering::Relaxed) + 1)
+                    Ok::<_, HandlerError>(effects.0.fetch_add(1, Ordering::Relaxed) + 1)
                 })
                 .await?;
             let name = ctx.ask(Form::<Named>::new("What is your name?")).await?;
@@ -128,7 +128,7 @@ fn builder_named(name: &str, effects: &Effects) -> ServerBuilder {
         }))
         .prompt(Prompt::new("greet", async |ctx: Ctx, _| {
             let asked = ctx.ask(Form::<Named>::new("Who?")).await?;
-            Ok::<_, Failure>(format!(
+            Ok::<_, HandlerError>(format!(
                 "Greet {}",
                 asked.accepted().map(|named| named.name).unwrap_or_default()
             ))
@@ -138,7 +138,7 @@ fn builder_named(name: &str, effects: &Effects) -> ServerBuilder {
             "secret",
             async |ctx: Ctx, _| {
                 let asked = ctx.ask(Form::<Named>::new("Who?")).await?;
-                Ok::<_, Failure>(asked.accepted().map(|named| named.name).unwrap_or_default())
+                Ok::<_, HandlerError>(asked.accepted().map(|named| named.name).unwrap_or_default())
             },
         ))
 }

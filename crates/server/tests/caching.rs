@@ -1,6 +1,6 @@
 //! Cache hints on everything that can be cached, and on nothing else.
 
-use carryall_server::{Ctx, Failure, Prompt, Resource, Server, Tool};
+use carryall_server::{Ctx, HandlerError, Prompt, Resource, Server, Tool};
 use carryall_testkit::{TestReply, answer, call, call_as};
 use carryall_types::InputRequiredResult;
 use serde_json::{Value, json};
@@ -32,7 +32,7 @@ fn builder() -> carryall_server::ServerBuilder {
                 .requires_scope("s"),
         )
         .resource(Resource::new("x:ask", "r", async |_: Ctx, _| {
-            Err::<String, _>(Failure::input_required(
+            Err::<String, _>(HandlerError::input_required(
                 InputRequiredResult::new().with_request_state("s"),
             ))
         }))

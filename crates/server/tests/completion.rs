@@ -1,7 +1,7 @@
 //! Completion of prompt arguments and template variables.
 
 use carryall_server::{
-    CompletionQuery, Ctx, Failure, Prompt, Resource, Server, Suggestions, matching,
+    CompletionQuery, Ctx, HandlerError, Prompt, Resource, Server, Suggestions, matching,
 };
 use carryall_testkit::{TestReply, answer, call, call_as};
 use serde_json::{Value, json};
@@ -59,7 +59,7 @@ fn builder() -> carryall_server::ServerBuilder {
                 if typed.value == "!" {
                     std::fs::read_to_string("/nowhere/secret-name")?;
                 }
-                Ok::<_, Failure>(vec!["Bern"])
+                Ok::<_, HandlerError>(vec!["Bern"])
             },
         )
 }

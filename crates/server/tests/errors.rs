@@ -1,6 +1,6 @@
 //! Errors: whose fault, which code, how many words, and what stays inside.
 
-use carryall_server::{Ctx, Failure, HandlerError, Prompt, Resource, Server, Tool, ToolOutput};
+use carryall_server::{Ctx, HandlerError, Prompt, Resource, Server, Tool, ToolOutput};
 use carryall_testkit::{answer, call};
 use carryall_types::{ContentBlock, ErrorObject, JsonObject, RawJson};
 use serde_json::{Value, json};
@@ -52,7 +52,7 @@ fn failing() -> Server {
                 .argument("a", "", false),
         )
         .prompt(Prompt::new("tool-like", async |_, _| {
-            Err::<String, _>(Failure::invalid_params("not like that"))
+            Err::<String, _>(HandlerError::invalid_params("not like that"))
         }))
         .resource(Resource::new("x:panic", "r", async |_, _| -> String {
             panic!("swordfish")

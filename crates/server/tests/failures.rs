@@ -1,10 +1,9 @@
 //! What handlers fail with: in the log with all its causes, and to models and clients as the author
 //! chooses.
 
-use carryall_server::{Ctx, HandlerError, ToolOutput};
 use carryall_server::{
-    Failure, Handle, HandleError, HandleState, Prompt, Resource, Server, ServerBuilder,
-    TaskSupport, Tool,
+    Ctx, Disclosure, ErrorAction, Handle, HandleError, HandleState, HandlerError, Prompt, Resource,
+    Server, ServerBuilder, TaskSupport, Tool, ToolOutput,
 };
 use carryall_testkit::{answer, call, call_over_http, meta_with};
 use serde_json::{Value, json};
@@ -80,14 +79,14 @@ fn failing() -> ServerBuilder {
         )
         .tool(Tool::without_arguments("admin", async |_| "ok").requires_scope("admin"))
         .prompt(
-            Prompt::new("fails", async |_, _| Ok::<String, Failure>(fails()?))
+            Prompt::new("fails", async |_, _| Ok::<String, HandlerError>(fails()?))
                 .argument("a", "", false),
         )
         .resource(Resource::template("x:{name}", "r", async |_, _| {
-            Ok::<String, Failure>(fails()?)
+            Ok::<String, HandlerError>(fails()?)
         }))
         .complete_prompt("fails", "a", async |_, _| {
-            Ok::<Vec<String>, Failure>(fails()?)
+            Ok::<Vec<String>, HandlerError>(fails()?)
         })
 }
 
@@ -200,6 +199,130 @@ async fn what_a_handler_says_deliberately_is_never_masked_and_logged_for_debuggi
         );
     }
     assert_eq!(log.lines("handler failed"), [""; 0]);
+}
+
+/// The text that the client reads of a failed call, whatever kind of answer it is in.
+fn told(answer: &Value) -> &str {
+    answer["error"]["message"]
+        .as_str()
+        .or(answer["result"]["content"][0]["text"].as_str())
+        .unwrap()
+}
+
+#[tokio::test]
+async fn any_error_can_be_returned_with_a_question_mark() {
+    let builder = Server::new("x", "1")
+        .tool(Tool::without_arguments("text", async |_| {
+            Err("no such thing")?;
+            Ok::<_, HandlerError>("")
+        }))
+        .tool(Tool::without_arguments("string", async |_| {
+            Err(format!("no such {}", "string"))?;
+            Ok::<_, HandlerError>("")
+        }))
+        .tool(Tool::without_arguments("boxed", async |_| {
+            let boxed: Result<&str, carryall_proto::BoxError> = Err(Box::new(Outer(Inner)));
+            Ok::<_, HandlerError>(boxed?)
+        }))
+        .tool(Tool::without_arguments("plain", async |_| fails::<&str>()));
+    let calls =
+        ["text", "string", "boxed", "plain"].map(|name| ("tools/call", json!({"name": name})));
+    let (_, answers) = logged(builder, &calls).await;
+    let outer = Outer(Inner).to_string();
+    for (answer, text) in answers
+        .iter()
+        .zip(["no such thing", "no such string", &outer, &outer])
+    {
+        assert_eq!(
+            (told(answer), &answer["result"]["isError"]),
+            (text, &json!(true))
+        );
+    }
+}
+
+#[tokio::test]
+async fn deliberate_errors_of_prompts_are_json_rpc_errors_with_their_message() {
+    let builder = Server::new("x", "1")
+        .prompt(Prompt::new("says", async |_, _| {
+            Err::<String, _>(HandlerError::new("not on Sundays"))
+        }))
+        .prompt(Prompt::new("opens", async |ctx: Ctx, _| {
+            let made_up: Handle<Basket> = serde_json::from_value(json!("basket_made_up"))?;
+            ctx.open_handle(&made_up).await?;
+            Ok::<_, HandlerError>("opened")
+        }));
+    let calls = ["says", "opens"].map(|name| ("prompts/get", json!({"name": name})));
+    let (_, answers) = logged(builder, &calls).await;
+    assert_eq!(
+        answers[0]["error"],
+        json!({"code": -32603, "message": "not on Sundays"})
+    );
+    assert_eq!(answers[1]["error"]["code"], -32602);
+    assert!(told(&answers[1]).contains("create a new one"));
+}
+
+#[tokio::test]
+async fn an_error_overrides_the_policy_of_its_server() {
+    let builder = || {
+        Server::new("x", "1")
+            .tool(Tool::without_arguments("masked", async |_| {
+                fails::<&str>().map_err(|error| HandlerError::from(error).masked())
+            }))
+            .tool(Tool::without_arguments("open", async |_| {
+                fails::<&str>()
+                    .map_err(|error| HandlerError::from(error).disclosing(Disclosure::Message))
+            }))
+            .prompt(Prompt::new("worded", async |_, _| {
+                let worded = Disclosure::Text("come back later".into());
+                fails::<String>().map_err(|error| HandlerError::from(error).disclosing(worded))
+            }))
+    };
+    let calls = [
+        ("tools/call", json!({"name": "masked"})),
+        ("tools/call", json!({"name": "open"})),
+        ("prompts/get", json!({"name": "worded"})),
+    ];
+    for mask in [true, false] {
+        let (log, answers) = logged(builder().mask_errors(mask), &calls).await;
+        assert!(
+            told(&answers[0]).starts_with("The tool failed (reference "),
+            "{mask}"
+        );
+        assert_eq!(told(&answers[1]), Outer(Inner).to_string(), "{mask}");
+        assert_eq!(
+            answers[2]["error"],
+            json!({"code": -32603, "message": "come back later"})
+        );
+        assert_eq!(log.lines(CHAIN).len(), 3, "{mask}");
+    }
+}
+
+#[tokio::test]
+async fn one_policy_decides_for_all_handlers_of_a_server() {
+    let builder = failing().on_error(|failed| {
+        assert!(failed.error.is::<Outer>());
+        let action = ErrorAction::new(Disclosure::Text(format!(
+            "{} {} went wrong",
+            failed.method.as_str(),
+            failed.name
+        )));
+        if failed.is_tool() {
+            action.log_at(tracing::Level::ERROR)
+        } else {
+            action.without_log()
+        }
+    });
+    let mut calls = all_others().to_vec();
+    calls.push(("tools/call", json!({"name": "fails"})));
+    let (log, answers) = logged(builder, &calls).await;
+    assert_eq!(told(&answers[0]), "prompts/get fails went wrong");
+    assert_eq!(told(&answers[1]), "resources/read x:y went wrong");
+    assert_eq!(told(&answers[3]), "tools/call fails went wrong");
+    let lines = log.lines("handler failed");
+    assert!(
+        lines.len() == 1 && lines[0].starts_with("ERROR"),
+        "{lines:?}"
+    );
 }
 
 #[tokio::test]

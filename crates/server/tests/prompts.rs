@@ -1,6 +1,6 @@
 //! Prompts: lists, arguments, content, failures.
 
-use carryall_server::{Ctx, Failure, Prompt, PromptArguments, Server};
+use carryall_server::{Ctx, HandlerError, Prompt, PromptArguments, Server};
 use carryall_testkit::{TestReply, answer, call, call_as};
 use carryall_types::{
     AudioContent, BlobResourceContents, ContentBlock, GetPromptResult, ImageContent, PromptMessage,
@@ -20,7 +20,7 @@ fn server() -> Server {
         .prompt(
             Prompt::new("review", async |_: Ctx, arguments: PromptArguments| {
                 let lines: u32 = arguments.optional("lines")?.unwrap_or(10);
-                Ok::<_, Failure>(format!(
+                Ok::<_, HandlerError>(format!(
                     "Review {lines} lines of {}",
                     arguments.get::<String>("code")?
                 ))

@@ -1,6 +1,6 @@
 //! Resources and templates: lists, reading, access, failures.
 
-use carryall_server::{Ctx, Failure, FileRoot, Resource, Server, UriVariables};
+use carryall_server::{Ctx, FileRoot, HandlerError, Resource, Server, UriVariables};
 use carryall_testkit::{TestReply, answer, call, call_as, next_notification, stream};
 use carryall_types::{BlobResourceContents, ResourceContents, TextResourceContents};
 use serde_json::{Value, json};
@@ -41,7 +41,7 @@ fn server() -> Server {
             async |_: Ctx, variables: UriVariables| {
                 let path: String = variables.get("path")?;
                 if path == "gone" {
-                    return Err(Failure::resource_not_found("file:///gone"));
+                    return Err(HandlerError::resource_not_found("file:///gone"));
                 }
                 Ok(format!("file {path}"))
             },
@@ -262,7 +262,7 @@ async fn files_are_served_from_below_their_root_alone() {
         move |_: Ctx, variables: UriVariables| {
             let root = root.clone();
             async move {
-                Ok::<_, Failure>(std::fs::read_to_string(
+                Ok::<_, HandlerError>(std::fs::read_to_string(
                     root.resolve(&variables.get::<String>("path")?)?,
                 )?)
             }

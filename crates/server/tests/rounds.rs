@@ -1,7 +1,7 @@
 //! Rounds: what a server may ask of a client, when, and in what form (`basic/patterns/mrtr`).
 #![allow(deprecated)]
 
-use carryall_server::{Ctx, Failure, HandlerError, Prompt, Resource, Server, Tool};
+use carryall_server::{Ctx, HandlerError, Prompt, Resource, Server, Tool};
 use carryall_testkit::{TestReply, answer, call, call_with_id, meta_with};
 use carryall_types::{
     ClientCapabilities, CreateMessageRequestParams, ElicitRequestFormParams,
@@ -103,15 +103,15 @@ fn server() -> Server {
         }))
         .prompt(
             Prompt::new("ask", async |_, _| {
-                Err::<String, _>(Failure::input_required(questions("form")))
+                Err::<String, _>(HandlerError::input_required(questions("form")))
             })
             .argument("a", "", false),
         )
         .resource(Resource::new("x:ask", "ask", async |_, _| {
-            Err::<String, _>(Failure::input_required(questions("form")))
+            Err::<String, _>(HandlerError::input_required(questions("form")))
         }))
         .complete_prompt("ask", "a", async |_: Ctx, _| {
-            Err::<Vec<String>, _>(Failure::input_required(questions("form")))
+            Err::<Vec<String>, _>(HandlerError::input_required(questions("form")))
         })
         .build()
         .unwrap()

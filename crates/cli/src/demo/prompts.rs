@@ -3,7 +3,7 @@
 use super::resources;
 use carryall::Ctx;
 use carryall::server::{
-    CompletionQuery, Failure, Prompt, PromptArguments, ServerBuilder, matching,
+    CompletionQuery, HandlerError, Prompt, PromptArguments, ServerBuilder, matching,
 };
 use carryall::types::{ContentBlock, GetPromptResult, PromptMessage, ResourceContents};
 
@@ -46,7 +46,7 @@ pub(super) fn add(builder: ServerBuilder) -> ServerBuilder {
         })
 }
 
-fn greet(arguments: &PromptArguments) -> Result<PromptMessage, Failure> {
+fn greet(arguments: &PromptArguments) -> Result<PromptMessage, HandlerError> {
     let name: String = arguments.get("name")?;
     let language = arguments.text("language").unwrap_or("English");
     let tone = arguments.text("tone").unwrap_or("friendly");

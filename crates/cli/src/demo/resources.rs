@@ -5,7 +5,8 @@ use super::media;
 use super::tools::shared;
 use carryall::Ctx;
 use carryall::server::{
-    CompletionQuery, Contents, Failure, FileRoot, Resource, ServerBuilder, UriVariables, matching,
+    CompletionQuery, Contents, FileRoot, HandlerError, Resource, ServerBuilder, UriVariables,
+    matching,
 };
 use carryall::types::{Annotations, Role};
 use std::time::Duration;
@@ -70,7 +71,7 @@ pub(super) fn add(builder: ServerBuilder, files: Option<FileRoot>) -> ServerBuil
         )
         .resource(
             Resource::new(NOTICE, "notice", async |ctx: Ctx, _: UriVariables| {
-                Ok::<_, Failure>(shared(&ctx)?.board.now().notice)
+                Ok::<_, HandlerError>(shared(&ctx)?.board.now().notice)
             })
             .title("The notice board")
             .description("Changes when somebody calls post_notice; subscribe to be told")
@@ -78,7 +79,7 @@ pub(super) fn add(builder: ServerBuilder, files: Option<FileRoot>) -> ServerBuil
         )
         .resource(
             Resource::new(NAPS, "naps", async |ctx: Ctx, _: UriVariables| {
-                Ok::<_, Failure>(format!(
+                Ok::<_, HandlerError>(format!(
                     "{} naps were broken off.",
                     shared(&ctx)?.board.now().broken_off
                 ))
@@ -112,14 +113,14 @@ pub(super) fn add(builder: ServerBuilder, files: Option<FileRoot>) -> ServerBuil
     }
 }
 
-fn capital(variables: &UriVariables) -> Result<&'static str, Failure> {
+fn capital(variables: &UriVariables) -> Result<&'static str, HandlerError> {
     let country = variables.text("country").unwrap_or_default();
     let found = COUNTRIES
         .iter()
         .find(|(name, _)| name.eq_ignore_ascii_case(country));
     found
         .map(|(_, capital)| *capital)
-        .ok_or_else(|| Failure::resource_not_found(&format!("demo://capitals/{country}")))
+        .ok_or_else(|| HandlerError::resource_not_found(&format!("demo://capitals/{country}")))
 }
 
 fn directory(root: FileRoot) -> Resource {
@@ -135,12 +136,12 @@ fn directory(root: FileRoot) -> Resource {
     .description("The files below the directory that --files names")
 }
 
-async fn read_file(root: &FileRoot, path: &str) -> Result<Contents, Failure> {
-    let not_found = |_| Failure::resource_not_found(&format!("file:///{path}"));
+async fn read_file(root: &FileRoot, path: &str) -> Result<Contents, HandlerError> {
+    let not_found = |_| HandlerError::resource_not_found(&format!("file:///{path}"));
     let file = root.resolve(path)?;
     let metadata = tokio::fs::metadata(&file).await.map_err(not_found)?;
     if !metadata.is_file() || metadata.len() > MAX_FILE {
-        return Err(Failure::invalid_params(format!(
+        return Err(HandlerError::invalid_params(format!(
             "file:///{path} is not a file of at most {MAX_FILE} bytes"
         )));
     }

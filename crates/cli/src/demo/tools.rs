@@ -2,7 +2,7 @@
 
 use super::board::MAX_NOTICE;
 use super::{Shared, media, resources};
-use carryall::server::{Failure, ServerBuilder, State, Tool, ToolOutput};
+use carryall::server::{HandlerError, ServerBuilder, State, Tool, ToolOutput};
 use carryall::types::{
     Annotations, AudioContent, ContentBlock, ErrorObject, ImageContent, ResourceContents,
     ResourceLink, Role, TextContent,
@@ -80,15 +80,15 @@ pub(super) fn add(builder: ServerBuilder) -> ServerBuilder {
         )
 }
 
-async fn whoami(ctx: Ctx) -> Result<String, Failure> {
+async fn whoami(ctx: Ctx) -> Result<String, HandlerError> {
     Ok(format!("replica {}", shared(&ctx)?.replica))
 }
 
 /// What the handlers share.
-pub(super) fn shared(ctx: &Ctx) -> Result<State<Shared>, Failure> {
+pub(super) fn shared(ctx: &Ctx) -> Result<State<Shared>, HandlerError> {
     ctx.state()
         .map(State)
-        .ok_or_else(|| Failure::protocol(ErrorObject::internal()))
+        .ok_or_else(|| HandlerError::protocol(ErrorObject::internal()))
 }
 
 #[derive(Deserialize, JsonSchema)]

@@ -2,7 +2,9 @@
 
 use super::Shared;
 use super::tools::shared;
-use carryall::server::{ElicitOutcome, Failure, Form, ServerBuilder, State, TaskSupport, Tool};
+use carryall::server::{
+    ElicitOutcome, Form, HandlerError, ServerBuilder, State, TaskSupport, Tool,
+};
 use carryall::types::LoggingLevel;
 use carryall::{Ctx, HandlerError};
 use schemars::JsonSchema;
@@ -161,7 +163,7 @@ fn two() -> f64 {
     2.0
 }
 
-async fn nap(ctx: Ctx, args: Nap) -> Result<String, Failure> {
+async fn nap(ctx: Ctx, args: Nap) -> Result<String, HandlerError> {
     let mut sleeper = Sleeper {
         shared: shared(&ctx)?,
         rested: false,

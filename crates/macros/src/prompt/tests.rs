@@ -27,7 +27,7 @@ fn parameters_are_declared_and_parsed() {
     };
     assert!(contains(&tokens, &declared), "{tokens}");
     let call = quote! {
-        ::core::result::Result::Ok::<_, ::carryall::server::Failure>(review::call(
+        ::core::result::Result::Ok::<_, ::carryall::server::HandlerError>(review::call(
             __arguments.get::<String>("code")?,
             __arguments.optional::<u8>("level")?,
             match __arguments.optional::<String>("lang")? {

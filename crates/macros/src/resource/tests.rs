@@ -58,7 +58,7 @@ fn a_uri_with_variables_is_a_template() {
         "{tokens}"
     );
     let call = quote! {
-        ::core::result::Result::Ok::<_, ::carryall::server::Failure>(file::call(
+        ::core::result::Result::Ok::<_, ::carryall::server::HandlerError>(file::call(
             __variables.get::<String>("path")?,
             __variables.get::<ParameterKind>("type")?,
             &__ctx

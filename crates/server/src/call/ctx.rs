@@ -1,8 +1,8 @@
 //! What a handler knows about the call it answers, and how it speaks while it works.
 
 use crate::call::errors::concise;
+use crate::call::handler_error::HandlerError;
 use crate::call::outbox::Outbox;
-use crate::call::output::Failure;
 use crate::core::Core;
 use crate::state::rounds::{Journal, Opened, Record};
 use crate::tasks::{Run, TaskRequest};
@@ -157,11 +157,14 @@ impl Ctx {
     ///
     /// # Errors
     /// `-32602` when they are not an object.
-    pub fn input_responses(&self) -> Result<InputResponses, Failure> {
+    pub fn input_responses(&self) -> Result<InputResponses, HandlerError> {
         match self.0.call.params.get("inputResponses") {
             None => Ok(InputResponses::default()),
             Some(raw) => raw.decode().map_err(|error| {
-                Failure::invalid_params(format!("Malformed inputResponses: {}", concise(error)))
+                HandlerError::invalid_params(format!(
+                    "Malformed inputResponses: {}",
+                    concise(error)
+                ))
             }),
         }
     }
@@ -170,17 +173,17 @@ impl Ctx {
     ///
     /// # Errors
     /// `-32602` when it is not a string.
-    pub fn request_state(&self) -> Result<Option<String>, Failure> {
+    pub fn request_state(&self) -> Result<Option<String>, HandlerError> {
         match self.0.call.params.get("requestState") {
             None => Ok(None),
             Some(raw) => raw.decode().map_err(|error| {
-                Failure::invalid_params(format!("Malformed requestState: {}", concise(error)))
+                HandlerError::invalid_params(format!("Malformed requestState: {}", concise(error)))
             }),
         }
     }
 
     /// What earlier rounds have left.
-    pub(crate) fn journal(&self) -> Result<Opened<'_>, Failure> {
+    pub(crate) fn journal(&self) -> Result<Opened<'_>, HandlerError> {
         let inner = &self.0;
         inner.journal.open(
             &inner.call,
@@ -194,10 +197,10 @@ impl Ctx {
     ///
     /// # Errors
     /// The error, naming what is missing.
-    pub fn require(&self, required: &ClientCapabilities) -> Result<(), Failure> {
+    pub fn require(&self, required: &ClientCapabilities) -> Result<(), HandlerError> {
         match required.missing_from(self.client_capabilities()) {
             None => Ok(()),
-            Some(missing) => Err(Failure::protocol(missing_capabilities(&[missing]))),
+            Some(missing) => Err(HandlerError::protocol(missing_capabilities(&[missing]))),
         }
     }
 

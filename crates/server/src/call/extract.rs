@@ -1,7 +1,7 @@
 //! What a handler may take besides its arguments.
 
 use super::ctx::Ctx;
-use crate::call::output::Failure;
+use crate::call::handler_error::HandlerError;
 use carryall_proto::Principal;
 use carryall_types::ErrorObject;
 use std::ops::Deref;
@@ -13,11 +13,11 @@ pub trait FromCtx: Sized {
     ///
     /// # Errors
     /// When the call does not have it.
-    fn from_ctx(ctx: &Ctx) -> Result<Self, Failure>;
+    fn from_ctx(ctx: &Ctx) -> Result<Self, HandlerError>;
 }
 
 impl FromCtx for Ctx {
-    fn from_ctx(ctx: &Ctx) -> Result<Self, Failure> {
+    fn from_ctx(ctx: &Ctx) -> Result<Self, HandlerError> {
         Ok(ctx.clone())
     }
 }
@@ -42,22 +42,22 @@ impl<T> Deref for State<T> {
 }
 
 impl<T: Send + Sync + 'static> FromCtx for State<T> {
-    fn from_ctx(ctx: &Ctx) -> Result<Self, Failure> {
+    fn from_ctx(ctx: &Ctx) -> Result<Self, HandlerError> {
         ctx.state().map(Self).ok_or_else(|| {
             tracing::error!(
                 "a handler takes State<{}>, which the server was not given",
                 std::any::type_name::<T>()
             );
-            Failure::protocol(ErrorObject::internal())
+            HandlerError::protocol(ErrorObject::internal())
         })
     }
 }
 
 /// The authenticated caller. A handler that takes it refuses anonymous calls.
 impl FromCtx for Principal {
-    fn from_ctx(ctx: &Ctx) -> Result<Self, Failure> {
+    fn from_ctx(ctx: &Ctx) -> Result<Self, HandlerError> {
         ctx.principal()
             .cloned()
-            .ok_or_else(|| Failure::invalid_params("This call needs an authenticated caller"))
+            .ok_or_else(|| HandlerError::invalid_params("This call needs an authenticated caller"))
     }
 }

@@ -1,7 +1,7 @@
 //! Completion of prompt arguments and template variables.
 
 use crate::call::ctx::Ctx;
-use crate::call::output::Failure;
+use crate::call::handler_error::HandlerError;
 use carryall_proto::BoxFuture;
 use carryall_types::{CompleteRequestParams, Completion};
 use std::collections::HashMap;
@@ -21,7 +21,7 @@ pub struct CompletionQuery {
 }
 
 pub(crate) type Handler =
-    Arc<dyn Fn(Ctx, CompletionQuery) -> BoxFuture<Result<Suggestions, Failure>> + Send + Sync>;
+    Arc<dyn Fn(Ctx, CompletionQuery) -> BoxFuture<Result<Suggestions, HandlerError>> + Send + Sync>;
 
 /// Which argument of what a completion is for.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -79,23 +79,23 @@ pub trait IntoSuggestions {
     ///
     /// # Errors
     /// When they cannot be found.
-    fn into_suggestions(self) -> Result<Suggestions, Failure>;
+    fn into_suggestions(self) -> Result<Suggestions, HandlerError>;
 }
 
 impl IntoSuggestions for Suggestions {
-    fn into_suggestions(self) -> Result<Suggestions, Failure> {
+    fn into_suggestions(self) -> Result<Suggestions, HandlerError> {
         Ok(self)
     }
 }
 
 impl<T: Into<String>> IntoSuggestions for Vec<T> {
-    fn into_suggestions(self) -> Result<Suggestions, Failure> {
+    fn into_suggestions(self) -> Result<Suggestions, HandlerError> {
         Ok(self.into_iter().collect())
     }
 }
 
-impl<T: IntoSuggestions, E: Into<Failure>> IntoSuggestions for Result<T, E> {
-    fn into_suggestions(self) -> Result<Suggestions, Failure> {
+impl<T: IntoSuggestions, E: Into<HandlerError>> IntoSuggestions for Result<T, E> {
+    fn into_suggestions(self) -> Result<Suggestions, HandlerError> {
         self.map_err(Into::into)?.into_suggestions()
     }
 }

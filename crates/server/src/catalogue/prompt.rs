@@ -1,7 +1,7 @@
 //! Prompts: templates that people choose.
 
 use crate::call::ctx::Ctx;
-use crate::call::output::Failure;
+use crate::call::handler_error::HandlerError;
 use crate::catalogue::access::Access;
 use carryall_proto::{BoxFuture, Principal};
 use carryall_types::{
@@ -23,8 +23,9 @@ pub struct Prompt {
     additional_arguments: bool,
 }
 
-pub(crate) type Handler =
-    Arc<dyn Fn(Ctx, PromptArguments) -> BoxFuture<Result<GetPromptResult, Failure>> + Send + Sync>;
+pub(crate) type Handler = Arc<
+    dyn Fn(Ctx, PromptArguments) -> BoxFuture<Result<GetPromptResult, HandlerError>> + Send + Sync,
+>;
 
 /// Anything that [`ServerBuilder::prompt`](crate::ServerBuilder::prompt) takes.
 pub trait IntoPrompt {
@@ -151,11 +152,13 @@ impl fmt::Debug for Prompt {
 pub struct PromptArguments(HashMap<String, String>);
 
 impl PromptArguments {
-    pub(crate) fn parse(raw: Option<RawJson>) -> Result<Self, Failure> {
+    pub(crate) fn parse(raw: Option<RawJson>) -> Result<Self, HandlerError> {
         match raw {
             None => Ok(Self::default()),
             Some(raw) => raw.decode().map(Self).map_err(|_| {
-                Failure::invalid_params("Invalid prompt arguments: every value has to be a string")
+                HandlerError::invalid_params(
+                    "Invalid prompt arguments: every value has to be a string",
+                )
             }),
         }
     }
@@ -170,25 +173,26 @@ impl PromptArguments {
     ///
     /// # Errors
     /// `-32602` when it is missing or does not parse.
-    pub fn get<T: FromStr>(&self, name: &str) -> Result<T, Failure>
+    pub fn get<T: FromStr>(&self, name: &str) -> Result<T, HandlerError>
     where
         T::Err: fmt::Display,
     {
-        self.optional(name)?
-            .ok_or_else(|| Failure::invalid_params(format!("Missing required argument: {name}")))
+        self.optional(name)?.ok_or_else(|| {
+            HandlerError::invalid_params(format!("Missing required argument: {name}"))
+        })
     }
 
     /// An optional argument as `T`.
     ///
     /// # Errors
     /// `-32602` when it does not parse.
-    pub fn optional<T: FromStr>(&self, name: &str) -> Result<Option<T>, Failure>
+    pub fn optional<T: FromStr>(&self, name: &str) -> Result<Option<T>, HandlerError>
     where
         T::Err: fmt::Display,
     {
         let parse = |text: &str| {
             text.parse().map_err(|error| {
-                Failure::invalid_params(format!("Invalid argument {name}: {error}"))
+                HandlerError::invalid_params(format!("Invalid argument {name}: {error}"))
             })
         };
         self.text(name).map(parse).transpose()
@@ -201,41 +205,41 @@ pub trait IntoPromptResult {
     ///
     /// # Errors
     /// When the prompt cannot be filled in.
-    fn into_result(self) -> Result<GetPromptResult, Failure>;
+    fn into_result(self) -> Result<GetPromptResult, HandlerError>;
 }
 
 impl IntoPromptResult for GetPromptResult {
-    fn into_result(self) -> Result<GetPromptResult, Failure> {
+    fn into_result(self) -> Result<GetPromptResult, HandlerError> {
         Ok(self)
     }
 }
 
 impl IntoPromptResult for Vec<PromptMessage> {
-    fn into_result(self) -> Result<GetPromptResult, Failure> {
+    fn into_result(self) -> Result<GetPromptResult, HandlerError> {
         Ok(GetPromptResult::new(self))
     }
 }
 
 impl IntoPromptResult for PromptMessage {
-    fn into_result(self) -> Result<GetPromptResult, Failure> {
+    fn into_result(self) -> Result<GetPromptResult, HandlerError> {
         vec![self].into_result()
     }
 }
 
 impl IntoPromptResult for String {
-    fn into_result(self) -> Result<GetPromptResult, Failure> {
+    fn into_result(self) -> Result<GetPromptResult, HandlerError> {
         PromptMessage::new(Role::User, ContentBlock::text(self)).into_result()
     }
 }
 
 impl IntoPromptResult for &'static str {
-    fn into_result(self) -> Result<GetPromptResult, Failure> {
+    fn into_result(self) -> Result<GetPromptResult, HandlerError> {
         self.to_owned().into_result()
     }
 }
 
-impl<T: IntoPromptResult, E: Into<Failure>> IntoPromptResult for Result<T, E> {
-    fn into_result(self) -> Result<GetPromptResult, Failure> {
+impl<T: IntoPromptResult, E: Into<HandlerError>> IntoPromptResult for Result<T, E> {
+    fn into_result(self) -> Result<GetPromptResult, HandlerError> {
         self.map_err(Into::into)?.into_result()
     }
 }
@@ -245,7 +249,7 @@ const MAX_NAME_SHOWN: usize = 80;
 /// So many names are listed in an error at most.
 const MAX_LISTED: usize = 20;
 
-fn unknown_argument(name: &str, declared: &[PromptArgument]) -> Failure {
+fn unknown_argument(name: &str, declared: &[PromptArgument]) -> HandlerError {
     let known = || declared.iter().map(|argument| argument.name.as_str());
     let shown: String = name.chars().take(MAX_NAME_SHOWN).collect();
     let meant = carryall_schema::closest(name, known());
@@ -258,7 +262,7 @@ fn unknown_argument(name: &str, declared: &[PromptArgument]) -> Failure {
     } else {
         format!(" (known: {})", list.join(", "))
     };
-    Failure::invalid_params(format!("Unknown argument {shown:?}{meant}{list}"))
+    HandlerError::invalid_params(format!("Unknown argument {shown:?}{meant}{list}"))
 }
 
 /// A prompt in the catalogue.
@@ -304,7 +308,7 @@ impl PromptEntry {
 
     /// Refuses arguments that lack a required one or hold one that nobody knows
     /// (`server/prompts#implementation-considerations`).
-    pub(crate) fn check(&self, arguments: &PromptArguments) -> Result<(), Failure> {
+    pub(crate) fn check(&self, arguments: &PromptArguments) -> Result<(), HandlerError> {
         let declared = self
             .prompt
             .definition
@@ -315,7 +319,7 @@ impl PromptEntry {
             .iter()
             .find(|a| a.required == Some(true) && arguments.text(&a.name).is_none());
         if let Some(argument) = missing {
-            return Err(Failure::invalid_params(format!(
+            return Err(HandlerError::invalid_params(format!(
                 "Missing required argument: {}",
                 argument.name
             )));

@@ -1,7 +1,7 @@
 //! Resources and resource templates: what the application reads.
 
 use crate::call::ctx::Ctx;
-use crate::call::output::Failure;
+use crate::call::handler_error::HandlerError;
 use crate::call::result_writer::Cache;
 use crate::catalogue::access::Access;
 use crate::catalogue::uri::{UriTemplate, UriVariables, is_uri};
@@ -32,7 +32,7 @@ pub(crate) enum ResourceKind {
 }
 
 pub(crate) type Handler =
-    Arc<dyn Fn(Ctx, UriVariables) -> BoxFuture<Result<Contents, Failure>> + Send + Sync>;
+    Arc<dyn Fn(Ctx, UriVariables) -> BoxFuture<Result<Contents, HandlerError>> + Send + Sync>;
 
 /// Anything that [`ServerBuilder::resource`](crate::ServerBuilder::resource) takes.
 pub trait IntoResource {
@@ -228,41 +228,41 @@ pub trait IntoContents {
     ///
     /// # Errors
     /// When the resource does not exist or cannot be read.
-    fn into_contents(self) -> Result<Contents, Failure>;
+    fn into_contents(self) -> Result<Contents, HandlerError>;
 }
 
 impl IntoContents for Contents {
-    fn into_contents(self) -> Result<Contents, Failure> {
+    fn into_contents(self) -> Result<Contents, HandlerError> {
         Ok(self)
     }
 }
 
 impl IntoContents for String {
-    fn into_contents(self) -> Result<Contents, Failure> {
+    fn into_contents(self) -> Result<Contents, HandlerError> {
         Ok(Contents::Text(self))
     }
 }
 
 impl IntoContents for &'static str {
-    fn into_contents(self) -> Result<Contents, Failure> {
+    fn into_contents(self) -> Result<Contents, HandlerError> {
         Ok(Contents::Text(self.to_owned()))
     }
 }
 
 impl IntoContents for Vec<u8> {
-    fn into_contents(self) -> Result<Contents, Failure> {
+    fn into_contents(self) -> Result<Contents, HandlerError> {
         Ok(Contents::Bytes(self))
     }
 }
 
 impl IntoContents for Vec<ResourceContents> {
-    fn into_contents(self) -> Result<Contents, Failure> {
+    fn into_contents(self) -> Result<Contents, HandlerError> {
         Ok(Contents::Many(self))
     }
 }
 
-impl<T: IntoContents, E: Into<Failure>> IntoContents for Result<T, E> {
-    fn into_contents(self) -> Result<Contents, Failure> {
+impl<T: IntoContents, E: Into<HandlerError>> IntoContents for Result<T, E> {
+    fn into_contents(self) -> Result<Contents, HandlerError> {
         self.map_err(Into::into)?.into_contents()
     }
 }

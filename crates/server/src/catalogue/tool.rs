@@ -1,7 +1,8 @@
 //! Tools: a definition, a schema and a handler.
 
 use crate::call::ctx::Ctx;
-use crate::call::output::{HandlerError, IntoToolOutput, ToolOutput};
+use crate::call::handler_error::HandlerError;
+use crate::call::output::{IntoToolOutput, ToolOutput};
 use crate::catalogue::access::Access;
 use crate::catalogue::rate_limit::RateLimit;
 use crate::tasks::TaskSupport;

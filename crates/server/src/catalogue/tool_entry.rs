@@ -1,6 +1,7 @@
 //! Tools in the catalogue: definitions checked once, results checked always.
 
-use crate::call::output::{HandlerError, Refusal, ToolOutput};
+use crate::call::handler_error::HandlerError;
+use crate::call::output::ToolOutput;
 use crate::catalogue::content;
 use crate::catalogue::tool::Tool;
 use carryall_proto::headers::ParamHeaders;
@@ -66,7 +67,7 @@ impl ToolEntry {
                 why,
                 "a tool's content is malformed"
             );
-            return Err(HandlerError(Refusal::Protocol(ErrorObject::internal())));
+            return Err(HandlerError::protocol(ErrorObject::internal()));
         }
         let Some(schema) = self.output.as_ref().filter(|_| !output.is_error) else {
             return Ok(output);
@@ -81,7 +82,7 @@ impl ToolEntry {
             Ok(()) => Ok(output),
             Err(why) => {
                 tracing::error!(tool = self.tool.name(), %why, "a tool's result breaks its output schema");
-                Err(HandlerError(Refusal::Protocol(ErrorObject::internal())))
+                Err(HandlerError::protocol(ErrorObject::internal()))
             }
         }
     }

@@ -1,6 +1,6 @@
 //! Resource URIs: what is one, which template it matches, and which file it may mean.
 
-use crate::call::output::Failure;
+use crate::call::handler_error::HandlerError;
 use std::collections::HashMap;
 use std::fmt;
 use std::path::{Component, Path, PathBuf};
@@ -154,15 +154,16 @@ impl UriVariables {
     ///
     /// # Errors
     /// `-32602` when the template has no such variable or its value does not parse.
-    pub fn get<T: FromStr>(&self, name: &str) -> Result<T, Failure>
+    pub fn get<T: FromStr>(&self, name: &str) -> Result<T, HandlerError>
     where
         T::Err: fmt::Display,
     {
-        let text = self
-            .text(name)
-            .ok_or_else(|| Failure::invalid_params(format!("No variable {name} in the URI")))?;
-        text.parse()
-            .map_err(|error| Failure::invalid_params(format!("Invalid {name} in the URI: {error}")))
+        let text = self.text(name).ok_or_else(|| {
+            HandlerError::invalid_params(format!("No variable {name} in the URI"))
+        })?;
+        text.parse().map_err(|error| {
+            HandlerError::invalid_params(format!("Invalid {name} in the URI: {error}"))
+        })
     }
 }
 
@@ -185,8 +186,8 @@ impl FileRoot {
     /// # Errors
     /// The same "not found" for what is missing and for what lies outside, so that nothing can be
     /// probed.
-    pub fn resolve(&self, relative: &str) -> Result<PathBuf, Failure> {
-        let not_found = || Failure::resource_not_found(relative);
+    pub fn resolve(&self, relative: &str) -> Result<PathBuf, HandlerError> {
+        let not_found = || HandlerError::resource_not_found(relative);
         let path = Path::new(relative);
         let plain = path
             .components()

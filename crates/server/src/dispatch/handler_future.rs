@@ -5,7 +5,8 @@
 //! opened either way; dropping the reply drops the handler.
 
 use crate::call::ctx::Ctx;
-use crate::call::output::{Failure, HandlerError, ToolOutput};
+use crate::call::handler_error::HandlerError;
+use crate::call::output::ToolOutput;
 use crate::catalogue::tool_entry::ToolEntry;
 use crate::core::Permit;
 use crate::dispatch::outcome;
@@ -25,7 +26,7 @@ use tokio::time::Sleep;
 pub(crate) enum Work {
     Tool(BoxFuture<Result<ToolOutput, HandlerError>>, Arc<ToolEntry>),
     /// A prompt, a resource or a completion, which renders its own result.
-    Other(BoxFuture<Result<RawJson, Failure>>),
+    Other(BoxFuture<Result<RawJson, HandlerError>>),
 }
 
 pub(crate) struct Running {

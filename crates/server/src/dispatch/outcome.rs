@@ -1,14 +1,16 @@
 //! What a handler returned, or did not, to the outcome of its call.
 
 use crate::call::ctx::{Ctx, missing_capabilities};
-use crate::call::output::{Failure, HandlerError, Refusal, ToolOutput, text_of};
+use crate::call::error_policy::FailedCall;
+use crate::call::handler_error::{Disclosure, ErrorKind, HandlerError, text_of};
+use crate::call::output::ToolOutput;
 use crate::catalogue::tool_entry::ToolEntry;
 use crate::core::Core;
 use crate::random;
 use carryall_proto::deprecated::DeprecatedFeature;
 use carryall_proto::{Outcome, Printable};
 use carryall_types::{
-    ErrorObject, InputRequest, InputRequests, InputRequiredResult, RawJson, code,
+    ErrorObject, InputRequest, InputRequests, InputRequiredResult, Method, RawJson, code,
 };
 use std::error::Error;
 use std::fmt;
@@ -30,15 +32,15 @@ pub(crate) fn tool(
             }
             rendered(ctx.core().stamp.tool_output(&output))
         }
-        Err(HandlerError(refusal)) => refused(ctx, refusal),
+        Err(error) => failed(ctx, error),
     }
 }
 
 /// The result of a prompt, a resource or a completion.
-pub(crate) fn other(ctx: &Ctx, result: Result<RawJson, Failure>) -> Outcome {
+pub(crate) fn other(ctx: &Ctx, result: Result<RawJson, HandlerError>) -> Outcome {
     match result {
         Ok(result) => Outcome::Result(result),
-        Err(Failure(refusal)) => refused(ctx, refusal),
+        Err(error) => failed(ctx, error),
     }
 }
 
@@ -57,65 +59,119 @@ pub(crate) fn tool_failed(core: &Core, message: String) -> Outcome {
     rendered(core.stamp.tool_output(&ToolOutput::text(message).failed()))
 }
 
-fn refused(ctx: &Ctx, refusal: Refusal) -> Outcome {
-    if let Refusal::Tool(_) | Refusal::Protocol(_) = &refusal {
-        said(ctx, || refusal.to_string());
+fn failed(ctx: &Ctx, error: HandlerError) -> Outcome {
+    if let ErrorKind::Shown { .. } | ErrorKind::Protocol(_) = &error.0 {
+        said(ctx, || error.to_string());
     }
-    match refusal {
-        Refusal::Tool(output) => rendered(ctx.core().stamp.tool_output(&output)),
-        Refusal::Unexpected(error) => match failed(ctx, &*error) {
-            Some(reference) => tool_failed(
-                ctx.core(),
-                format!("The tool failed (reference {reference})"),
-            ),
-            None => tool_failed(ctx.core(), error.to_string()),
-        },
-        Refusal::Internal(error) => Outcome::Error(match failed(ctx, &*error) {
-            Some(reference) => ErrorObject::new(
-                code::INTERNAL_ERROR,
-                format!("Internal error (reference {reference})"),
-            ),
-            None => ErrorObject::internal(),
-        }),
-        Refusal::Protocol(error) if carryall_proto::wire::may_emit(error.code) => {
+    let is_tool = ctx.call().method == Method::ToolsCall;
+    match error.0 {
+        ErrorKind::Shown { output, .. } if is_tool => {
+            rendered(ctx.core().stamp.tool_output(&output))
+        }
+        ErrorKind::Shown { output, code } => {
+            Outcome::Error(ErrorObject::new(code, text_of(&output)))
+        }
+        ErrorKind::Failed { error, disclosure } => {
+            let (disclosure, reference) = decide(ctx, &*error, disclosure);
+            let message = match (disclosure, reference) {
+                (Disclosure::Message, _) => error.to_string(),
+                (Disclosure::Text(text), _) => text,
+                (Disclosure::Generic | Disclosure::Reference, reference) if is_tool => {
+                    with_reference("The tool failed", reference)
+                }
+                (Disclosure::Generic | Disclosure::Reference, reference) => {
+                    with_reference(INTERNAL_ERROR, reference)
+                }
+            };
+            if is_tool {
+                tool_failed(ctx.core(), message)
+            } else {
+                Outcome::Error(ErrorObject::new(code::INTERNAL_ERROR, message))
+            }
+        }
+        ErrorKind::Internal(error) => {
+            let (_, reference) = decide(ctx, &*error, None);
+            let message = with_reference(INTERNAL_ERROR, reference);
+            Outcome::Error(ErrorObject::new(code::INTERNAL_ERROR, message))
+        }
+        ErrorKind::Protocol(error) if carryall_proto::wire::may_emit(error.code) => {
             Outcome::Error(error)
         }
-        Refusal::Protocol(error) => {
+        ErrorKind::Protocol(error) => {
             tracing::error!(
                 code = error.code,
                 "a handler used an error code that the specification reserves"
             );
             Outcome::Error(ErrorObject::new(code::INTERNAL_ERROR, error.message))
         }
-        Refusal::InputRequired(_) if ctx.task().is_some() => {
+        ErrorKind::InputRequired(_) if ctx.task().is_some() => {
             tracing::error!("a task asks with Ctx::ask, and cannot end with a question");
             Outcome::Error(ErrorObject::internal())
         }
-        Refusal::InputRequired(result) => input_required(ctx, *result),
-        Refusal::Task(task) => rendered(ctx.core().stamp.result("task", &*task, None)),
+        ErrorKind::InputRequired(result) => input_required(ctx, *result),
+        ErrorKind::Task(task) => rendered(ctx.core().stamp.result("task", &*task, None)),
     }
 }
 
-/// Logs an error that a handler did not expect, with its causes. If the server masks errors,
-/// returns the reference that stands beside it.
-fn failed(ctx: &Ctx, error: &(dyn Error + 'static)) -> Option<String> {
-    // Without random bytes the reference is of no use, but the error stays masked.
-    let reference = || {
-        random::bytes::<6>().map(|bytes| bytes.iter().map(|byte| format!("{byte:02x}")).collect())
-    };
-    let masked = ctx.core().settings.mask_errors;
-    let reference: Option<String> =
-        masked.then(|| reference().unwrap_or_else(|_| "none".to_owned()));
-    let (method, name) = of(ctx);
-    let reference_shown = reference.as_deref();
-    tracing::warn!(
-        method,
-        name = %Printable(&name),
-        reference = reference_shown,
-        error = %Chain(error),
-        "handler failed"
-    );
-    reference
+const INTERNAL_ERROR: &str = "Internal error";
+
+fn with_reference(message: &str, reference: Option<String>) -> String {
+    match reference {
+        Some(reference) => format!("{message} (reference {reference})"),
+        None => message.to_owned(),
+    }
+}
+
+/// Logs an error with its causes, and returns how much of it the client is told, and under which
+/// reference the log has it.
+fn decide(
+    ctx: &Ctx,
+    error: &(dyn Error + Send + Sync + 'static),
+    disclosure: Option<Disclosure>,
+) -> (Disclosure, Option<String>) {
+    let call = ctx.call();
+    let name = call.log_name().unwrap_or_default();
+    let action = ctx.core().settings.errors.decide(&FailedCall {
+        error,
+        method: &call.method,
+        name: &name,
+        principal: call.principal.as_deref(),
+    });
+    let disclosure = disclosure.unwrap_or(action.disclosure);
+    let reference = (disclosure == Disclosure::Reference).then(|| {
+        // Without random bytes the reference is of no use, but the error stays masked.
+        let bytes = random::bytes::<6>().unwrap_or_default();
+        bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    });
+    if let Some(level) = action.level {
+        log_error(level, ctx, &name, reference.as_deref(), error);
+    }
+    (disclosure, reference)
+}
+
+fn log_error(
+    level: tracing::Level,
+    ctx: &Ctx,
+    name: &str,
+    reference: Option<&str>,
+    error: &(dyn Error + 'static),
+) {
+    // The level of an event is part of its static data.
+    macro_rules! log_at {
+        ($($level:ident)*) => {
+            match level {
+                $(tracing::Level::$level => tracing::event!(
+                    tracing::Level::$level,
+                    method = ctx.call().method.as_str(),
+                    name = %Printable(name),
+                    reference,
+                    error = %Chain(error),
+                    "handler failed"
+                ),)*
+            }
+        };
+    }
+    log_at!(ERROR WARN INFO DEBUG TRACE);
 }
 
 /// Logs what a handler says deliberately.

@@ -2,6 +2,7 @@
 
 use super::{BuildError, Server};
 use crate::call::ctx::Ctx;
+use crate::call::error_policy::ErrorPolicy;
 use crate::call::result_writer::{Cache, ResultWriter};
 use crate::catalogue::completion::{
     self, CompletionKey, CompletionQuery, CompletionTarget, IntoSuggestions,
@@ -72,7 +73,7 @@ impl ServerBuilder {
                 Amount::new(100_000, 256 << 20),
                 Amount::new(25_000, 64 << 20),
             ),
-            mask_errors: false,
+            errors: ErrorPolicy::default(),
             max_resource_subscriptions: 1_000,
             completion_rate: RateLimit::new(1_000, Duration::from_secs(1)),
         };

@@ -1,7 +1,9 @@
-//! How much callers may hold of what outlives their requests, and what they are told of failures.
+//! Builder methods: quotas of callers, and what they are told of errors.
 
+use crate::call::error_policy::{ErrorAction, ErrorPolicy, FailedCall};
 use crate::server::ServerBuilder;
 use carryall_proto::budget::Amount;
+use std::sync::Arc;
 
 impl ServerBuilder {
     /// How many subscriptions may be open at once; 20,000 by default. Further ones are refused.
@@ -32,16 +34,47 @@ impl ServerBuilder {
         self
     }
 
-    /// Whether models and clients are told why a handler failed unexpectedly, that is, with an
-    /// error that came by `?`; `false` by default: a model reads the message of the error, and can
-    /// act on it.
+    /// Masks the errors that handlers return by `?`; `false` by default, and then the model reads
+    /// the message of such an error and can act on it, while the clients of prompts, resources and
+    /// completions read `Internal error`.
     ///
-    /// With `true` it reads `The tool failed (reference 2f6c...)` instead, and the reference stands
-    /// in the log beside the error with its causes. So it does for prompts, resources and
-    /// completions, whose errors are never told. What a handler says deliberately, with
-    /// [`HandlerError::new`](crate::HandlerError::new) for example, is told in any case.
+    /// With `true` they read `The tool failed (reference 2f6c...)` or
+    /// `Internal error (reference ...)`, and the log has the reference beside the error with its
+    /// causes. What a handler says deliberately ([`HandlerError::new`](crate::HandlerError::new)) is
+    /// shown in any case. This replaces the policy of [`on_error`](Self::on_error).
     pub fn mask_errors(mut self, mask: bool) -> Self {
-        self.settings.mask_errors = mask;
+        self.settings.errors = if mask {
+            ErrorPolicy::Masked
+        } else {
+            ErrorPolicy::Standard
+        };
+        self
+    }
+
+    /// Decides for all handlers what the client is told of an error that came by `?`, and how it is
+    /// logged. The default is that of [`mask_errors(false)`](Self::mask_errors).
+    ///
+    /// A handler overrides it for one error with
+    /// [`HandlerError::masked`](crate::HandlerError::masked) and
+    /// [`HandlerError::disclosing`](crate::HandlerError::disclosing). Errors of the server itself
+    /// are logged as the policy says, and never disclosed.
+    ///
+    /// ```
+    /// use carryall_server::{Disclosure, ErrorAction, Server};
+    ///
+    /// let server = Server::new("files", "1.0.0").on_error(|failed| {
+    ///     if failed.error.is::<std::io::Error>() {
+    ///         ErrorAction::new(Disclosure::Reference)
+    ///     } else {
+    ///         ErrorAction::new(Disclosure::Message).without_log()
+    ///     }
+    /// });
+    /// ```
+    pub fn on_error(
+        mut self,
+        policy: impl Fn(&FailedCall<'_>) -> ErrorAction + Send + Sync + 'static,
+    ) -> Self {
+        self.settings.errors = ErrorPolicy::Custom(Arc::new(policy));
         self
     }
 }

@@ -7,7 +7,6 @@
 //! one is the same error.
 
 use crate::call::ctx::Ctx;
-use crate::call::output::Failure;
 use crate::clock::{MAX_SKEW_MS, millis, now};
 use crate::random;
 use crate::state::rounds::whose;
@@ -15,7 +14,7 @@ use bytes::Bytes;
 use carryall_proto::budget::BudgetExceeded;
 use carryall_proto::{Call, Caller};
 use carryall_store::{Row, Store, StoreError};
-use carryall_types::{ErrorObject, RawJson};
+use carryall_types::RawJson;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -624,24 +623,4 @@ fn binding<T: HandleState>(ctx: &Ctx) -> Vec<u8> {
 
 fn json<T: Serialize>(value: &T) -> Result<RawJson, HandleError> {
     RawJson::from_value(value).map_err(|error| StoreError::new(error).into())
-}
-
-impl From<HandleError> for ErrorObject {
-    fn from(error: HandleError) -> Self {
-        match error {
-            HandleError::Unavailable(_) | HandleError::Full => {
-                Self::new(carryall_types::code::INTERNAL_ERROR, error.to_string())
-            }
-            _ => Self::invalid_params(error.to_string()),
-        }
-    }
-}
-
-impl HandleError {
-    /// The same as a JSON-RPC error, for prompts and resources: `-32602`, or `-32603` when the
-    /// store fails.
-    #[must_use]
-    pub fn into_failure(self) -> Failure {
-        Failure::protocol(self.into())
-    }
 }

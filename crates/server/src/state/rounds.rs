@@ -19,7 +19,7 @@ pub use question::{ElicitOutcome, Form, Question};
 pub(crate) use sealer::{ROUND_FIELDS, Sealer, whose};
 
 use crate::call::ctx::Ctx;
-use crate::call::output::Failure;
+use crate::call::handler_error::HandlerError;
 use crate::dispatch::outcome;
 use carryall_types::{InputRequests, InputRequiredResult};
 use serde::Serialize;
@@ -66,7 +66,7 @@ impl Ctx {
     /// While an answer is missing; when one does not fit its question (`-32602`); when
     /// `requestState` is not what this server has sealed for this request (`-32602`); when the
     /// client has not declared what it takes to answer (`-32021`).
-    pub async fn ask<Q: Question>(&self, question: Q) -> Result<Q::Answer, Failure> {
+    pub async fn ask<Q: Question>(&self, question: Q) -> Result<Q::Answer, HandlerError> {
         self.answer_to(None, question).await
     }
 
@@ -76,7 +76,11 @@ impl Ctx {
     ///
     /// # Errors
     /// As for [`Ctx::ask`].
-    pub async fn ask_as<Q: Question>(&self, name: &str, question: Q) -> Result<Q::Answer, Failure> {
+    pub async fn ask_as<Q: Question>(
+        &self,
+        name: &str,
+        question: Q,
+    ) -> Result<Q::Answer, HandlerError> {
         self.answer_to(Some(name), question).await
     }
 
@@ -98,15 +102,16 @@ impl Ctx {
     pub async fn once<T, E, Fut>(&self, key: &str, effect: impl FnOnce() -> Fut) -> Result<T, E>
     where
         T: Serialize + DeserializeOwned,
-        E: From<Failure>,
+        E: From<HandlerError>,
         Fut: Future<Output = Result<T, E>>,
     {
         if let Some(outcome) = self.journal()?.with(|journal| journal.step(key).cloned()) {
-            return serde_json::from_value(outcome).map_err(|error| E::from(Failure::from(error)));
+            return serde_json::from_value(outcome)
+                .map_err(|error| E::from(HandlerError::internal(error)));
         }
         let outcome = effect().await?;
-        let recorded =
-            serde_json::to_value(&outcome).map_err(|error| E::from(Failure::from(error)))?;
+        let recorded = serde_json::to_value(&outcome)
+            .map_err(|error| E::from(HandlerError::internal(error)))?;
         if let Some(task) = self.task() {
             task.record(key, &recorded).await?;
         }
@@ -119,7 +124,7 @@ impl Ctx {
         &self,
         name: Option<&str>,
         question: Q,
-    ) -> Result<Q::Answer, Failure> {
+    ) -> Result<Q::Answer, HandlerError> {
         let requests = question.requests()?;
         let rounds = self.journal()?;
         let keys = rounds.with(|journal| journal.keys_of(name, &requests));
@@ -135,7 +140,7 @@ impl Ctx {
         match self.task() {
             _ if missing.is_empty() => {}
             Some(task) => {
-                outcome::may_ask(self, &missing).map_err(Failure::protocol)?;
+                outcome::may_ask(self, &missing).map_err(HandlerError::protocol)?;
                 let answers = task.ask(&missing).await?;
                 rounds.with(|journal| {
                     answers
@@ -149,7 +154,7 @@ impl Ctx {
                 let result = InputRequiredResult::new()
                     .with_input_requests(missing)
                     .with_request_state(state);
-                return Err(Failure::input_required(result));
+                return Err(HandlerError::input_required(result));
             }
         }
         let given = rounds.with(|journal| {

@@ -5,7 +5,7 @@ use super::record::{KIND, Record};
 use super::{Run, Tasks, is_declared, required, takeover};
 use crate::call::ctx::{Ctx, missing_capabilities};
 use crate::call::errors;
-use crate::call::output::Failure;
+use crate::call::handler_error::HandlerError;
 use crate::catalogue::tool_entry::ToolEntry;
 use crate::clock::now;
 use crate::core::Core;
@@ -301,8 +301,8 @@ impl TaskEngine {
         self: &Arc<Self>,
         ctx: &Ctx,
         entry: &ToolEntry,
-    ) -> Result<(Task, Run), (Failure, bool)> {
-        let refused = |error: ErrorObject| (Failure::protocol(error), false);
+    ) -> Result<(Task, Run), (HandlerError, bool)> {
+        let refused = |error: ErrorObject| (HandlerError::protocol(error), false);
         if self.runs().len() >= self.settings.max_running {
             let message = "The server is at its limit of running tasks; try again later";
             return Err(refused(ErrorObject::new(code::INTERNAL_ERROR, message)));
@@ -314,7 +314,7 @@ impl TaskEngine {
             return Err(refused(ErrorObject::new(code::INTERNAL_ERROR, message)));
         };
         // Unguessable (`tasks#security-considerations`).
-        let id = random::name().map_err(|error| (error.into(), false))?;
+        let id = random::name().map_err(|error| (HandlerError::internal(error), false))?;
         let journal = ctx.journal().map_err(|failure| (failure, false))?.to_keep();
         let record = Record::new(ctx, entry, &self.settings, journal, now());
         let row = record.to_row(id.clone());
@@ -326,7 +326,7 @@ impl TaskEngine {
         if let Err(error) = retry_briefly(|| self.store().insert(row.clone(), now())).await {
             self.kept.release(&id);
             let may_be_stored = !matches!(error, NotStored::Full);
-            return Err((Failure::protocol(error.into()), may_be_stored));
+            return Err((HandlerError::protocol(error.into()), may_be_stored));
         }
         let mut run = Run::new(Arc::clone(self), &row, record.lease.number);
         run.account_to(caller, Some(place));
@@ -438,7 +438,7 @@ fn acknowledged(core: &Core) -> Result<RawJson, ErrorObject> {
 /// A handler whose call has not become a task.
 pub(super) struct NotPromoted {
     /// Why not.
-    pub(super) error: Failure,
+    pub(super) error: HandlerError,
     pub(super) handler: Handler,
     /// Whether it can go on without doing what a task that is in the store after all does again.
     pub(super) may_go_on: bool,

@@ -3,7 +3,8 @@
 use super::engine::NotPromoted;
 use super::{TaskEngine, TaskSupport, is_declared, required};
 use crate::call::ctx::{Ctx, missing_capabilities};
-use crate::call::output::{Failure, HandlerError, Refusal, ToolOutput};
+use crate::call::handler_error::{ErrorKind, HandlerError};
+use crate::call::output::ToolOutput;
 use crate::catalogue::tool_entry::ToolEntry;
 use carryall_proto::BoxFuture;
 use carryall_types::ErrorObject;
@@ -203,12 +204,12 @@ async fn begun_as_task(
 }
 
 fn answered_with(task: carryall_types::Task) -> HandlerError {
-    HandlerError(Refusal::Task(Box::new(task)))
+    HandlerError(ErrorKind::Task(Box::new(task)))
 }
 
-fn to_error(failure: Failure) -> ErrorObject {
+fn to_error(failure: HandlerError) -> ErrorObject {
     match failure.0 {
-        Refusal::Protocol(error) => error,
+        ErrorKind::Protocol(error) => error,
         other => {
             tracing::error!(error = %other, "a call cannot become a task");
             ErrorObject::internal()
@@ -216,7 +217,7 @@ fn to_error(failure: Failure) -> ErrorObject {
     }
 }
 
-fn note_plain(entry: &ToolEntry, why: &Failure) {
+fn note_plain(entry: &ToolEntry, why: &HandlerError) {
     let tool = carryall_proto::Printable(&entry.tool.definition.name);
     tracing::info!(%tool, error = %why.0, "a call stays a plain one, since there can be no task");
 }
@@ -267,7 +268,7 @@ impl Ctx {
     /// `-32021` when the client takes no tasks; `-32603` when the tool is not one that may become a
     /// task, or there can be no further task at the moment. A handler that does not return this
     /// error goes on as a plain call, within its time, and may try again.
-    pub async fn become_task(&self) -> Result<(), Failure> {
+    pub async fn become_task(&self) -> Result<(), HandlerError> {
         if self.is_task() {
             return Ok(());
         }
@@ -276,9 +277,11 @@ impl Ctx {
             tracing::error!(
                 "a handler wants to become a task, and its tool does not say TaskSupport::OnDemand"
             );
-            return Err(Failure::protocol(carryall_types::ErrorObject::internal()));
+            return Err(HandlerError::protocol(
+                carryall_types::ErrorObject::internal(),
+            ));
         };
-        wish.granted(self).await.map_err(Failure::protocol)
+        wish.granted(self).await.map_err(HandlerError::protocol)
     }
 
     /// From now on this is a task.

@@ -5,7 +5,8 @@ use super::engine::NotChanged;
 use super::record::{KIND, Record};
 use crate::call::ctx::Ctx;
 use crate::call::errors;
-use crate::call::output::{Failure, HandlerError, ToolOutput};
+use crate::call::handler_error::HandlerError;
+use crate::call::output::ToolOutput;
 use crate::catalogue::tool_entry::ToolEntry;
 use crate::clock::{millis, now};
 use crate::dispatch::handler_future::guarded;
@@ -64,7 +65,7 @@ enum Stopped {
     TooLarge,
 }
 
-impl From<Stopped> for Failure {
+impl From<Stopped> for HandlerError {
     fn from(stopped: Stopped) -> Self {
         match stopped {
             // The handler is about to be dropped; only its offspring sees this.
@@ -292,7 +293,7 @@ impl Run {
     }
 
     /// Puts questions, and waits for all of their answers (`tasks#task-update-requests`).
-    pub(crate) async fn ask(&self, questions: &InputRequests) -> Result<JsonObject, Failure> {
+    pub(crate) async fn ask(&self, questions: &InputRequests) -> Result<JsonObject, HandlerError> {
         let mut record = self
             .write(self.caller.as_ref(), |record| record.ask(questions))
             .await?;
@@ -319,7 +320,7 @@ impl Run {
     }
 
     /// Records the outcome of a step.
-    pub(crate) async fn record(&self, key: &str, outcome: &JsonValue) -> Result<(), Failure> {
+    pub(crate) async fn record(&self, key: &str, outcome: &JsonValue) -> Result<(), HandlerError> {
         self.write(self.caller.as_ref(), |record| {
             record.journal.done(key, outcome.clone())
         })

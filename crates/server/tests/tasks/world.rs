@@ -2,8 +2,7 @@
 
 use carryall_proto::Call;
 use carryall_server::{
-    Ctx, ElicitOutcome, Failure, Form, HandlerError, Server, ServerBuilder, TaskSupport, Tasks,
-    Tool,
+    Ctx, ElicitOutcome, Form, HandlerError, Server, ServerBuilder, TaskSupport, Tasks, Tool,
 };
 use carryall_store::Memory;
 use carryall_testkit::{TestReply, answer, call, meta_with};
@@ -104,7 +103,7 @@ pub(crate) fn builder(world: &World) -> ServerBuilder {
             Tool::without_arguments("asks", async |ctx: Ctx| {
                 let order: String = ctx
                     .once("order", async || {
-                        Ok::<_, Failure>(world_of(&ctx, "ordered").to_owned())
+                        Ok::<_, HandlerError>(world_of(&ctx, "ordered").to_owned())
                     })
                     .await?;
                 let one = ctx.ask(Form::<Named>::new("One?")).await?;

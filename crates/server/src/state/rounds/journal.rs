@@ -1,7 +1,7 @@
 //! What a call has learned in its rounds so far.
 
 use super::sealer::Sealer;
-use crate::call::output::Failure;
+use crate::call::handler_error::HandlerError;
 use carryall_proto::Call;
 use carryall_types::{InputRequest, InputResponses, JsonObject, JsonValue};
 use serde::{Deserialize, Serialize};
@@ -70,9 +70,9 @@ impl Journal {
         &self,
         call: &Call,
         sealer: &Sealer,
-        responses: impl FnOnce() -> Result<InputResponses, Failure>,
-        state: impl FnOnce() -> Result<Option<String>, Failure>,
-    ) -> Result<Opened<'_>, Failure> {
+        responses: impl FnOnce() -> Result<InputResponses, HandlerError>,
+        state: impl FnOnce() -> Result<Option<String>, HandlerError>,
+    ) -> Result<Opened<'_>, HandlerError> {
         let mut pages = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if pages.is_none() {
             let record = match state()? {

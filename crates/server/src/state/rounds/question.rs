@@ -1,7 +1,7 @@
 //! What can be asked, and what comes back.
 
 use super::form::form_of;
-use crate::call::output::Failure;
+use crate::call::handler_error::HandlerError;
 use carryall_types::{
     CreateMessageRequestParams, CreateMessageResult, ElicitAction, ElicitRequestFormParams,
     ElicitRequestParams, ElicitRequestURLParams, ElicitResult, ErrorObject, InputRequest,
@@ -52,13 +52,16 @@ impl RoundAnswers {
     }
 
     /// The next answer, as `read` makes it; `-32602` says which one does not fit, and why.
-    fn next<T>(&mut self, read: impl FnOnce(JsonValue) -> Result<T, String>) -> Result<T, Failure> {
+    fn next<T>(
+        &mut self,
+        read: impl FnOnce(JsonValue) -> Result<T, String>,
+    ) -> Result<T, HandlerError> {
         let (key, answer) = self
             .0
             .next()
-            .ok_or_else(|| Failure::protocol(ErrorObject::internal()))?;
+            .ok_or_else(|| HandlerError::protocol(ErrorObject::internal()))?;
         read(answer)
-            .map_err(|why| Failure::invalid_params(format!("inputResponses[{key:?}]: {why}")))
+            .map_err(|why| HandlerError::invalid_params(format!("inputResponses[{key:?}]: {why}")))
     }
 }
 
@@ -79,11 +82,11 @@ pub trait Question: sealed::Sealed + Send {
 
     /// The requests to the client.
     #[doc(hidden)]
-    fn requests(&self) -> Result<Vec<InputRequest>, Failure>;
+    fn requests(&self) -> Result<Vec<InputRequest>, HandlerError>;
 
     /// Reads the answers, in the order of the requests.
     #[doc(hidden)]
-    fn read(self, answers: &mut RoundAnswers) -> Result<Self::Answer, Failure>;
+    fn read(self, answers: &mut RoundAnswers) -> Result<Self::Answer, HandlerError>;
 }
 
 /// A question to the user whose answer is a `T`: a struct of texts, numbers, booleans and choices,
@@ -117,12 +120,15 @@ impl<T> sealed::Sealed for Form<T> {}
 impl<T: DeserializeOwned + JsonSchema> Question for Form<T> {
     type Answer = ElicitOutcome<T>;
 
-    fn requests(&self) -> Result<Vec<InputRequest>, Failure> {
-        Ok(vec![form(&self.message, form_of::<T>()?)])
+    fn requests(&self) -> Result<Vec<InputRequest>, HandlerError> {
+        Ok(vec![form(
+            &self.message,
+            form_of::<T>().map_err(HandlerError::internal)?,
+        )])
     }
 
-    fn read(self, answers: &mut RoundAnswers) -> Result<Self::Answer, Failure> {
-        let schema = form_of::<T>()?;
+    fn read(self, answers: &mut RoundAnswers) -> Result<Self::Answer, HandlerError> {
+        let schema = form_of::<T>().map_err(HandlerError::internal)?;
         answers.next(|answer| {
             filled_in(answer, schema)?.map(|content| decode(JsonValue::Object(content)))
         })
@@ -182,11 +188,11 @@ macro_rules! one_request {
         impl Question for $question {
             type Answer = $answer;
 
-            fn requests(&self) -> Result<Vec<InputRequest>, Failure> {
+            fn requests(&self) -> Result<Vec<InputRequest>, HandlerError> {
                 Ok(vec![self.clone().into()])
             }
 
-            fn read(self, answers: &mut RoundAnswers) -> Result<Self::Answer, Failure> {
+            fn read(self, answers: &mut RoundAnswers) -> Result<Self::Answer, HandlerError> {
                 let read: fn(Self, JsonValue) -> Result<$answer, String> = $read;
                 answers.next(|answer| read(self, answer))
             }
@@ -220,7 +226,7 @@ macro_rules! together {
         impl<$($question: Question),+> Question for ($($question,)+) {
             type Answer = ($($question::Answer,)+);
 
-            fn requests(&self) -> Result<Vec<InputRequest>, Failure> {
+            fn requests(&self) -> Result<Vec<InputRequest>, HandlerError> {
                 #[allow(non_snake_case)]
                 let ($($question,)+) = self;
                 let mut requests = Vec::new();
@@ -228,7 +234,7 @@ macro_rules! together {
                 Ok(requests)
             }
 
-            fn read(self, answers: &mut RoundAnswers) -> Result<Self::Answer, Failure> {
+            fn read(self, answers: &mut RoundAnswers) -> Result<Self::Answer, HandlerError> {
                 #[allow(non_snake_case)]
                 let ($($question,)+) = self;
                 Ok(($($question.read(answers)?,)+))

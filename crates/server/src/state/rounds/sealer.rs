@@ -2,7 +2,7 @@
 //! brings it back, and only for a while (`basic/patterns/mrtr#server-requirements-basic-workflow`).
 
 use super::journal::Record;
-use crate::call::output::Failure;
+use crate::call::handler_error::HandlerError;
 use crate::clock;
 use crate::random;
 use crate::state::keys::Keys;
@@ -53,10 +53,10 @@ impl Sealer {
         &self.keys
     }
 
-    fn keyring(&self) -> Result<Arc<Keyring>, Failure> {
+    fn keyring(&self) -> Result<Arc<Keyring>, HandlerError> {
         self.keys.now().ok_or_else(|| {
             tracing::error!("the system gives no random bytes");
-            Failure::protocol(ErrorObject::internal())
+            HandlerError::protocol(ErrorObject::internal())
         })
     }
 
@@ -96,15 +96,14 @@ impl Sealer {
     ///
     /// # Errors
     /// When it has become too large for a token.
-    pub(crate) fn seal(&self, call: &Call, record: &Record) -> Result<String, Failure> {
-        let record = serde_json::to_vec(record)?;
-        Ok(self.keyring()?.seal(
-            PURPOSE,
-            &self.binding(call)?,
-            self.until(),
-            random::bytes()?,
-            &record,
-        )?)
+    pub(crate) fn seal(&self, call: &Call, record: &Record) -> Result<String, HandlerError> {
+        let record = serde_json::to_vec(record).map_err(HandlerError::internal)?;
+        let nonce = random::bytes().map_err(HandlerError::internal)?;
+        let binding = self.binding(call)?;
+        let sealed = self
+            .keyring()?
+            .seal(PURPOSE, &binding, self.until(), nonce, &record);
+        sealed.map_err(HandlerError::internal)
     }
 
     /// When what is sealed now ends, in seconds since the epoch.
@@ -116,31 +115,29 @@ impl Sealer {
     ///
     /// # Errors
     /// `-32602`, the same for whatever is wrong with it.
-    pub(crate) fn open(&self, call: &Call, token: &str) -> Result<Record, Failure> {
+    pub(crate) fn open(&self, call: &Call, token: &str) -> Result<Record, HandlerError> {
         let opened = self
             .keyring()?
             .open(PURPOSE, &self.binding(call)?, seconds(), token);
         let record = opened
             .ok()
             .and_then(|record| serde_json::from_slice(&record).ok());
-        record.ok_or_else(|| Failure::invalid_params("Invalid requestState: ask again without it"))
+        record.ok_or_else(|| {
+            HandlerError::invalid_params("Invalid requestState: ask again without it")
+        })
     }
 
     /// Which server this is, whose request and what it asks for, such that no two different ones
     /// look the same. It is authenticated with the token, which does not carry it.
-    fn binding(&self, call: &Call) -> Result<Vec<u8>, Failure> {
+    fn binding(&self, call: &Call) -> Result<Vec<u8>, HandlerError> {
         let caller = call.principal.as_deref().map(identity);
-        let mut params: JsonObject = call.params.raw().decode()?;
+        let mut params: JsonObject = call.params.raw().decode().map_err(HandlerError::internal)?;
         params.retain(|name, _| !ROUND_FIELDS.contains(&name.as_str()));
         let mut params = JsonValue::Object(params);
         // Whoever passes a request on may write its members in another order.
         params.sort_all_objects();
-        Ok(serde_json::to_vec(&(
-            &self.server,
-            caller,
-            call.method.as_str(),
-            params,
-        ))?)
+        let bound = (&self.server, caller, call.method.as_str(), params);
+        serde_json::to_vec(&bound).map_err(HandlerError::internal)
     }
 }
 

@@ -4,7 +4,7 @@
 // Sampling and roots are deprecated and still have to work (SEP-2577).
 #![allow(deprecated)]
 
-use carryall::server::{HandlerError, Prompt, PromptArguments, ServerBuilder, Tool};
+use carryall::server::{Prompt, PromptArguments, ServerBuilder, Tool};
 use carryall::types::{
     CreateMessageRequestParams, ElicitRequestFormParams, ListRootsRequestParams, RequestedSchema,
     Role, Root, SamplingMessage,

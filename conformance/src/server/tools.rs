@@ -2,7 +2,7 @@
 //! parameter and a capability that has to be declared.
 
 use crate::media;
-use carryall::server::{HandlerError, ServerBuilder, Tool, ToolOutput};
+use carryall::server::{ServerBuilder, Tool, ToolOutput};
 use carryall::types::{
     ClientCapabilities, ContentBlock, JsonObject, LoggingLevel, ResourceContents,
     SamplingCapability,

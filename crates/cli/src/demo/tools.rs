@@ -2,7 +2,7 @@
 
 use super::board::MAX_NOTICE;
 use super::{Shared, media, resources};
-use carryall::server::{HandlerError, ServerBuilder, State, Tool, ToolOutput};
+use carryall::server::{ServerBuilder, State, Tool, ToolOutput};
 use carryall::types::{
     Annotations, AudioContent, ContentBlock, ErrorObject, ImageContent, ResourceContents,
     ResourceLink, Role, TextContent,

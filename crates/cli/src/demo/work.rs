@@ -3,7 +3,7 @@
 use super::Shared;
 use super::tools::shared;
 use carryall::server::{
-    ElicitOutcome, Form, HandlerError, ServerBuilder, State, TaskSupport, Tool,
+    ElicitOutcome, Form, ServerBuilder, State, TaskSupport, Tool,
 };
 use carryall::types::LoggingLevel;
 use carryall::{Ctx, HandlerError};

@@ -165,7 +165,7 @@ async fn the_server_itself_logs_nothing_to_the_client() {
 #[test]
 fn logging_is_off_until_an_author_turns_on_what_is_marked_deprecated() {
     let source = [
-        include_str!("../src/server.rs"),
+        include_str!("../src/server/builder.rs"),
         include_str!("../src/call/ctx.rs"),
     ];
     for (source, function) in source

@@ -1,5 +1,6 @@
 //! One call as its handler sees it: its context, what it takes and what it returns.
 
+pub(crate) mod catch_panic;
 pub(crate) mod ctx;
 pub(crate) mod error_policy;
 pub(crate) mod errors;
@@ -8,3 +9,4 @@ pub(crate) mod handler_error;
 pub(crate) mod outbox;
 pub(crate) mod output;
 pub(crate) mod result_writer;
+pub(crate) mod task;

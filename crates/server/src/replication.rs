@@ -1,305 +1,228 @@
-//! What the replicas of a server have in common: a store, and through it the news that something
-//! has changed.
+//! Notifies the other replicas of what changes on this one, through the store that they share.
 //!
-//! News are rows too, one for each thing that changes, whose version grows with each change. A
-//! replica that hears of a row tells its listeners, unless it knows that version from its own
-//! change. Nothing gets lost on the way: a change that others have made in between shows in the
-//! version that the own one gets.
+//! Each thing that can change has a row, whose version grows with each change. A replica that
+//! learns of a row with a version that it has not seen notifies its subscribers. No change is
+//! missed when two replicas change the same thing at once: a replica that writes a row sees from
+//! the version it gets whether others have written it since.
 
 use crate::clock::now;
-use crate::core::Core;
 use bytes::Bytes;
 use carryall_proto::listen::Change;
-use carryall_store::{Changed, Changes, Memory, Row, Store, StoreError};
+use carryall_store::{Changed, Row, Store, StoreError};
 use std::collections::{HashMap, VecDeque};
 use std::future::poll_fn;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::Notify;
-use tokio::task::JoinHandle;
 
-/// The kind of row that news are.
-const NEWS: &str = "change";
-/// How long after the last change of its kind a row of news is kept.
-const NEWS_KEPT: u64 = 60 * 60 * 1000;
-/// How many versions of news are known at most; news whose version is not known are told twice,
-/// which does no harm.
-const KNOWN: usize = 10_000;
-/// How often to remove what has ended; how many rows in one go, and how many times in a row.
-const SWEEP: Duration = Duration::from_secs(10);
-const ENDED: (usize, usize) = (1_000, 10);
-/// How long to wait for a store that fails, at first and at most.
+/// The kind of row that changes are.
+const KIND: &str = "change";
+/// How long the row of a change is kept after the last change of its kind, in milliseconds.
+const RETENTION_MS: u64 = 60 * 60 * 1000;
+/// The most versions that are remembered. A change whose version is forgotten may be delivered
+/// twice, which is harmless.
+const MAX_KNOWN: usize = 10_000;
+/// The most changes that wait to be written. Only a store that fails, or a server whose background
+/// work nobody drives, lets them pile up; then the oldest is dropped.
+const MAX_OUTGOING: usize = 10_000;
+/// The first and the longest pause between attempts while the store fails.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
-const BEFORE_RESOURCE: &str = "resource ";
+const RESOURCE_PREFIX: &str = "resource ";
 
-/// What the replicas of a server have in common.
+/// Takes the changes that other replicas announce.
+pub(crate) trait ChangeSink: Sync {
+    /// One thing has changed.
+    fn deliver(&self, change: &Change);
+
+    /// Anything may have changed: changes were lost on the way.
+    fn deliver_all(&self);
+}
+
+/// Exchanges changes with the other replicas of a server.
 #[derive(Debug)]
-pub(crate) struct Shared {
+pub(crate) struct Replication {
     store: Arc<dyn Store>,
-    /// Whether the author has chosen it.
-    chosen: bool,
-    replicated: bool,
-    news: Mutex<News>,
-    more: Arc<Notify>,
-    background: OnceLock<Background>,
+    log: Mutex<ChangeLog>,
+    announced: Notify,
 }
 
 #[derive(Debug, Default)]
-struct News {
-    /// What is yet to be told to the others, each once.
+struct ChangeLog {
+    /// What is yet to be written, each once.
     outgoing: VecDeque<String>,
-    /// The versions that this replica's listeners have been told of.
+    /// The versions that were delivered to the subscribers of this replica.
     known: HashMap<String, u64>,
-    /// The version that this replica is just writing. Its listeners know.
+    /// The version that this replica is writing. It was delivered here already.
     writing: Option<(String, u64)>,
 }
 
-/// Tasks of the executor that end with their owner.
-#[derive(Debug)]
-pub(crate) struct Background(pub(crate) Vec<JoinHandle<()>>);
-
-impl Drop for Background {
-    fn drop(&mut self) {
-        self.0.iter().for_each(JoinHandle::abort);
-    }
-}
-
-impl Shared {
-    pub(crate) fn new(store: Option<Arc<dyn Store>>, replicated: bool) -> Self {
-        let chosen = store.is_some();
-        let store = store.unwrap_or_else(|| Arc::new(Memory::new()));
+impl Replication {
+    pub(crate) fn new(store: Arc<dyn Store>) -> Self {
         Self {
             store,
-            chosen,
-            replicated,
-            news: Mutex::default(),
-            more: Arc::default(),
-            background: OnceLock::new(),
+            log: Mutex::default(),
+            announced: Notify::new(),
         }
     }
 
-    pub(crate) fn store(&self) -> &Arc<dyn Store> {
-        &self.store
-    }
-
-    pub(crate) fn is_replicated(&self) -> bool {
-        self.replicated
-    }
-
-    /// Whether other replicas do not see what this one writes.
-    pub(crate) fn lacks_shared_store(&self) -> bool {
-        self.replicated && !self.store.is_shared()
-    }
-
-    /// Whether there may be anybody to share with, so that it makes sense to [start](Self::start)
-    /// before it is needed.
-    pub(crate) fn is_chosen(&self) -> bool {
-        self.chosen
-    }
-
-    /// Begins to listen to others and to remove what has ended, as soon as there is an executor to
-    /// do it on.
-    pub(crate) fn start(&self, core: &Arc<Core>) {
-        if self.background.get().is_some() {
-            return;
-        }
-        let Ok(executor) = tokio::runtime::Handle::try_current() else {
-            return;
-        };
-        self.background.get_or_init(|| {
-            let core = || Arc::downgrade(core);
-            let mut running = vec![executor.spawn(sweep(core()))];
-            if self.chosen {
-                running.push(executor.spawn(hear(core(), self.store.changes(NEWS))));
-                running.push(executor.spawn(tell(core())));
-            }
-            Background(running)
-        });
-    }
-
-    /// Tells the other replicas of a change whose listeners here know already.
-    pub(crate) fn tell_others(&self, change: &Change) {
-        if !self.chosen {
-            return;
-        }
+    /// Queues a change for the other replicas. The subscribers of this one know of it already.
+    pub(crate) fn announce(&self, change: &Change) {
         let Some(name) = name_of(change) else { return };
-        let mut news = self.news();
-        if !news.outgoing.contains(&name) {
-            news.outgoing.push_back(name);
-        }
-        drop(news);
-        self.more.notify_one();
+        self.log().enqueue(name);
+        self.announced.notify_one();
     }
 
-    fn news(&self) -> MutexGuard<'_, News> {
-        self.news.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Writes what is announced here, and delivers what others announce, for as long as it is
+    /// polled; never completes.
+    pub(crate) async fn run(&self, sink: &dyn ChangeSink) {
+        tokio::join!(self.send(sink), self.receive(sink));
     }
 
-    /// Writes one piece of news. Returns whether others have changed the same in the meantime.
-    async fn write(&self, name: &str) -> Result<bool, StoreError> {
-        let now = now();
-        let expires_at = Some(now + NEWS_KEPT);
-        let version = loop {
-            let row = match self.store.get(NEWS, name, now).await? {
-                Some(row) => Row {
-                    version: row.version + 1,
-                    expires_at,
-                    ..row
-                },
-                // Versions go on growing when a row begins anew.
-                None => {
-                    let (key, value) = (name.to_owned(), Bytes::new());
-                    let row = Row {
-                        kind: NEWS,
-                        key,
-                        version: now,
-                        value,
-                        expires_at,
-                        due_at: None,
-                    };
-                    self.news().writing = Some((name.to_owned(), now));
-                    if self.store.insert(row, now).await? {
-                        self.news().wrote(name, now);
-                        return Ok(false);
+    async fn send(&self, sink: &dyn ChangeSink) {
+        let mut pause = PAUSES.0;
+        loop {
+            // Removed before it is written, so that a change meanwhile is announced again.
+            let next = self.log().outgoing.pop_front();
+            let Some(name) = next else {
+                self.announced.notified().await;
+                continue;
+            };
+            match self.write(&name).await {
+                Ok(changed_by_others) => {
+                    pause = PAUSES.0;
+                    if changed_by_others && let Some(change) = change_of(&name) {
+                        sink.deliver(&change);
                     }
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "cannot announce a change to other replicas; retrying");
+                    self.log().put_back(name);
+                    tokio::time::sleep(pause).await;
+                    pause = (pause * 2).min(PAUSES.1);
+                }
+            }
+        }
+    }
+
+    async fn receive(&self, sink: &dyn ChangeSink) {
+        let mut changes = self.store.changes(KIND);
+        while let Some(changed) = poll_fn(|cx| changes.as_mut().poll_next(cx)).await {
+            let name = match changed {
+                Changed::Row(name) => name,
+                Changed::Some => {
+                    sink.deliver_all();
                     continue;
                 }
             };
-            let version = row.version;
-            self.news().writing = Some((name.to_owned(), version));
+            let Some(change) = change_of(&name) else {
+                continue;
+            };
+            match self.store.get(KIND, &name, now()).await {
+                Ok(Some(row)) if !self.log().is_new(&name, row.version) => {}
+                Ok(None) => {}
+                // Delivered once too often is better than not at all.
+                Ok(Some(_)) | Err(_) => sink.deliver(&change),
+            }
+        }
+    }
+
+    /// Writes the row of a change. Returns whether others may have changed the same thing since
+    /// this replica last knew of it.
+    async fn write(&self, name: &str) -> Result<bool, StoreError> {
+        let now = now();
+        let expires_at = Some(now + RETENTION_MS);
+        let version = loop {
+            let Some(row) = self.store.get(KIND, name, now).await? else {
+                // A new row begins at the current time, so that versions grow over its removal.
+                self.log().writing = Some((name.to_owned(), now));
+                let row = Row {
+                    kind: KIND,
+                    key: name.to_owned(),
+                    version: now,
+                    value: Bytes::new(),
+                    expires_at,
+                    due_at: None,
+                };
+                if self.store.insert(row, now).await? {
+                    self.log().written(name, now);
+                    return Ok(false);
+                }
+                continue;
+            };
+            let version = row.version + 1;
+            self.log().writing = Some((name.to_owned(), version));
+            let row = Row {
+                version,
+                expires_at,
+                ..row
+            };
             if self.store.replace(row).await? {
                 break version;
             }
         };
-        let known = self.news().wrote(name, version);
-        // CompletionTarget what it was before nothing is known: others may have changed it.
+        let known = self.log().written(name, version);
         Ok(known.is_none_or(|known| known + 1 != version))
     }
 
-    /// Whether this version of a piece of news has not been told here.
-    fn is_new(&self, name: &str, version: u64) -> bool {
-        let mut news = self.news();
-        if news
-            .writing
-            .as_ref()
-            .is_some_and(|(writing, at)| writing == name && *at == version)
-        {
-            return false;
-        }
-        let known = news.known.entry(name.to_owned()).or_default();
-        let new = version > *known;
-        *known = version.max(*known);
-        news.forget_some();
-        new
+    fn log(&self) -> MutexGuard<'_, ChangeLog> {
+        self.log.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl News {
-    /// What could not be told yet goes first next time.
+impl ChangeLog {
+    fn enqueue(&mut self, name: String) {
+        if self.outgoing.contains(&name) {
+            return;
+        }
+        if self.outgoing.len() >= MAX_OUTGOING {
+            self.outgoing.pop_front();
+            tracing::warn!("too many changes wait to be announced to other replicas; one is lost");
+        }
+        self.outgoing.push_back(name);
+    }
+
+    /// Queues a change whose write failed as the next one.
     fn put_back(&mut self, name: String) {
         if !self.outgoing.contains(&name) {
             self.outgoing.push_front(name);
         }
     }
 
-    /// Notes what this replica has written. Returns the version that was known before.
-    fn wrote(&mut self, name: &str, version: u64) -> Option<u64> {
+    /// Records a version that this replica has written. Returns the version known before.
+    fn written(&mut self, name: &str, version: u64) -> Option<u64> {
         self.writing = None;
         let known = self.known.insert(name.to_owned(), version);
         self.forget_some();
         known
     }
 
+    /// Whether this version was not delivered here. Records it as delivered.
+    fn is_new(&mut self, name: &str, version: u64) -> bool {
+        let is_writing = |(writing, at): &(String, u64)| writing == name && *at == version;
+        if self.writing.as_ref().is_some_and(is_writing) {
+            return false;
+        }
+        let known = self.known.entry(name.to_owned()).or_default();
+        let is_new = version > *known;
+        *known = version.max(*known);
+        self.forget_some();
+        is_new
+    }
+
     fn forget_some(&mut self) {
-        if self.known.len() > KNOWN {
+        if self.known.len() > MAX_KNOWN {
             self.known.clear();
         }
     }
 }
 
-/// Writes what is to be told to others, however long the store takes.
-async fn tell(core: Weak<Core>) {
-    let mut pause = PAUSES.0;
-    loop {
-        let Some(core) = core.upgrade() else { return };
-        let shared = &core.shared;
-        let next = shared.news().outgoing.front().cloned();
-        let Some(name) = next else {
-            let more = Arc::clone(&shared.more);
-            // The server may go while nothing changes.
-            drop(core);
-            more.notified().await;
-            continue;
-        };
-        // Taken out before it is written: a change that comes meanwhile is told again.
-        shared.news().outgoing.pop_front();
-        match shared.write(&name).await {
-            Ok(others) => {
-                pause = PAUSES.0;
-                if others && let Some(change) = change_of(&name) {
-                    core.publish_here(&change);
-                }
-            }
-            Err(error) => {
-                tracing::warn!(%error, "other replicas are not told of a change yet; trying again");
-                shared.news().put_back(name);
-                tokio::time::sleep(pause).await;
-                pause = (pause * 2).min(PAUSES.1);
-            }
-        }
-    }
-}
-
-/// Hears what others have changed.
-async fn hear(core: Weak<Core>, mut changes: Changes) {
-    while let Some(changed) = poll_fn(|cx| changes.as_mut().poll_next(cx)).await {
-        let Some(core) = core.upgrade() else { return };
-        match changed {
-            Changed::Row(name) => {
-                let Some(change) = change_of(&name) else {
-                    continue;
-                };
-                match core.shared.store.get(NEWS, &name, now()).await {
-                    Ok(Some(row)) if core.shared.is_new(&name, row.version) => {
-                        core.publish_here(&change)
-                    }
-                    Ok(_) => {}
-                    // Told once too often is better than not at all.
-                    Err(_) => core.publish_here(&change),
-                }
-            }
-            Changed::Some => core.publish_everything(),
-        }
-    }
-}
-
-/// Removes what has ended, now and then.
-async fn sweep(core: Weak<Core>) {
-    let mut tick = tokio::time::interval(SWEEP);
-    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    loop {
-        tick.tick().await;
-        let Some(core) = core.upgrade() else { return };
-        for _ in 0..ENDED.1 {
-            match core.shared.store.expire(now(), ENDED.0).await {
-                Ok(ended) if ended == ENDED.0 => {}
-                Ok(_) => break,
-                Err(error) => {
-                    tracing::warn!(%error, "cannot remove what has ended");
-                    break;
-                }
-            }
-        }
-    }
-}
-
-/// What a change is called among replicas. How a task stands is told by its own row.
+/// The key of a change's row. The state of a task has a row of its own.
 fn name_of(change: &Change) -> Option<String> {
     Some(match change {
         Change::Tools => "tools".to_owned(),
         Change::Prompts => "prompts".to_owned(),
         Change::Resources => "resources".to_owned(),
-        Change::Resource(uri) => format!("{BEFORE_RESOURCE}{uri}"),
+        Change::Resource(uri) => format!("{RESOURCE_PREFIX}{uri}"),
         Change::Task(_) => return None,
     })
 }
@@ -309,6 +232,6 @@ fn change_of(name: &str) -> Option<Change> {
         "tools" => Change::Tools,
         "prompts" => Change::Prompts,
         "resources" => Change::Resources,
-        other => Change::Resource(other.strip_prefix(BEFORE_RESOURCE)?.into()),
+        other => Change::Resource(other.strip_prefix(RESOURCE_PREFIX)?.into()),
     })
 }

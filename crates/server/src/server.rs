@@ -1,4 +1,4 @@
-//! The server, and how to build and change one.
+//! The handle of a server.
 
 mod builder;
 mod change;
@@ -7,50 +7,62 @@ mod limits;
 pub use builder::ServerBuilder;
 pub use change::{BuildError, CatalogueChange};
 
-use crate::core::Core;
-use crate::dispatch;
-use crate::dispatch::handler_future::{OnTheSeam, ServerFuture};
+use crate::dispatch::Dispatcher;
+use crate::dispatch::handler_future::ServerFuture;
+use crate::environment::ChangePublisher as _;
 use carryall_proto::listen::Change;
 use carryall_proto::seal::Keyring;
 use carryall_proto::{Call, Reply, SharedService};
 use carryall_store::Store;
 use carryall_types::Implementation;
+use futures_util::TryFutureExt as _;
 use std::convert::Infallible;
 use std::fmt;
+use std::future::{Future, pending};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use tower_service::Service;
 
-/// An MCP server: a cheap handle, all clones of which are the same server.
+/// An MCP server: a `tower` service from [`Call`] to [`Reply`].
+///
+/// Cheap to clone; all clones are the same server. Dropping the last one ends its subscriptions.
 #[derive(Clone)]
 pub struct Server {
-    pub(crate) core: Arc<Core>,
+    inner: Arc<ServerInner>,
     layered: Option<SharedService>,
 }
 
+struct ServerInner {
+    dispatcher: Arc<Dispatcher>,
+    /// Held by the one future that does the background work.
+    maintenance: tokio::sync::Mutex<()>,
+}
+
 impl Server {
-    /// Begins a server with this name and version.
-    // The builder is what everybody wants next.
+    /// Returns a builder for a server with this name and version.
+    // Servers are made by their builder alone.
     #[allow(clippy::new_ret_no_self)]
     pub fn new(name: impl Into<String>, version: impl Into<String>) -> ServerBuilder {
         ServerBuilder::new(Implementation::new(name, version))
     }
 
-    /// Adds, replaces and removes tools, prompts and resources while the server runs. All changes
-    /// of one call become visible at once, and the listeners of each list that differs are told.
+    /// Adds, replaces and removes tools, prompts and resources while the server runs.
     ///
-    /// Changes wait for each other, so `change` must not be called from within `change`.
+    /// All changes of one call become visible at once, and the subscribers of each list that
+    /// differs are notified. Changes wait for each other, so `change` must not be called from
+    /// within `change`.
     ///
     /// # Errors
-    /// When an entry is not valid; then nothing has changed.
+    /// When an entry is not valid. Nothing has changed then.
     pub fn change<T>(
         &self,
         change: impl FnOnce(&mut CatalogueChange<'_>) -> T,
     ) -> Result<T, BuildError> {
-        let changed = self.core.change(|catalogue| {
+        let dispatcher = self.dispatcher();
+        let changed = dispatcher.catalogue.change(|catalogue| {
             let mut edit = CatalogueChange {
                 catalogue,
-                has_tasks: self.core.tasks.is_some(),
+                has_tasks: dispatcher.tasks.is_some(),
                 problems: Vec::new(),
             };
             let value = change(&mut edit);
@@ -63,35 +75,87 @@ impl Server {
         changed.map_err(BuildError)
     }
 
-    /// Tells the listeners of this resource, or of one above it, that its content has changed;
-    /// those of them who may read it. Listeners of other replicas are told through the server's
-    /// [store](ServerBuilder::store).
+    /// Notifies the subscribers of this resource, or of one above it, that its content has changed,
+    /// except those who may not read it.
+    ///
+    /// Subscribers on other replicas are notified through the server's
+    /// [store](ServerBuilder::store), by its background work ([`maintain`](Self::maintain)).
     pub fn resource_updated(&self, uri: &str) {
-        self.core.tell(&Change::Resource(uri.into()));
+        self.dispatcher()
+            .catalogue
+            .publish(&Change::Resource(uri.into()));
     }
 
-    /// The server as a service that transports call without a detour.
+    /// Does the server's background work for as long as it is polled. It never completes: whoever
+    /// serves the server polls it beside, and drops it to stop.
+    ///
+    /// The background work removes expired rows from the store, exchanges change notifications with
+    /// other replicas, and takes over tasks whose process has gone. Where several futures of one
+    /// server exist, one of them works and the others wait for its end.
+    ///
+    /// `carryall::serve` and `carryall::serve_stdio` do this themselves. With a server of your own,
+    /// spawn it:
+    ///
+    /// ```
+    /// # async fn run() -> Result<(), carryall_server::BuildError> {
+    /// let server = carryall_server::Server::new("greeter", "1.0.0").build()?;
+    /// let maintenance = tokio::spawn(server.maintain());
+    /// // Serve `server` here.
+    /// maintenance.abort();
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// A server without it answers calls correctly, and works on the tasks that it creates. Expired
+    /// state is treated as absent; writes remove expired rows now and then. Changes reach the
+    /// subscribers of this process. But changes do not reach or come from other replicas, and tasks
+    /// of a process that has gone are not taken over. So a server with replicas, and one whose
+    /// tasks are to survive a restart, needs it.
+    ///
+    /// Cancel safe. Needs a tokio runtime with time enabled.
+    pub fn maintain(&self) -> impl Future<Output = ()> + Send + use<> {
+        let inner = Arc::clone(&self.inner);
+        async move {
+            let _guard = inner.maintenance.lock().await;
+            let dispatcher = &inner.dispatcher;
+            let tasks = async {
+                match &dispatcher.tasks {
+                    Some(tasks) => tasks.maintain().await,
+                    None => pending().await,
+                }
+            };
+            tokio::join!(
+                dispatcher.environment.store.sweep_at_intervals(),
+                dispatcher.catalogue.replicate(),
+                tasks,
+            );
+        }
+    }
+
+    /// Returns the server as a service that transports call with one indirection less.
     #[must_use]
     pub fn into_shared(self) -> SharedService {
         match self.layered {
             Some(_) => SharedService::new(self),
-            // Whatever its author wrote is guarded in there.
-            None => SharedService::from_fn(move |call| {
-                Box::pin(OnTheSeam(dispatch::answer(&self.core, call)))
-            }),
+            // `ServerFuture` catches panics of author code itself.
+            None => {
+                let dispatcher = Arc::clone(self.dispatcher());
+                SharedService::from_fn(move |call| {
+                    Box::pin(dispatcher.answer(call).map_err(|never| match never {}))
+                })
+            }
         }
     }
 
-    /// The name of the server.
+    /// Returns the name of the server.
     #[must_use]
     pub fn name(&self) -> &str {
-        self.core.sealer.server()
+        &self.dispatcher().environment.info.name
     }
 
-    /// The keys that the server seals with now; `None` if it was given none.
+    /// Returns the keys that the server seals with now; `None` if it was not given any.
     #[must_use]
     pub fn keyring(&self) -> Option<Arc<Keyring>> {
-        let keys = self.core.sealer.keys();
+        let keys = self.dispatcher().environment.sealer.keys();
         if keys.is_ephemeral() {
             None
         } else {
@@ -99,24 +163,27 @@ impl Server {
         }
     }
 
-    /// The store that this server shares with its replicas; `None` if it was not told that it has
-    /// any.
+    /// Returns the store that the server shares with its replicas; `None` unless it is
+    /// [`replicated`](ServerBuilder::replicated).
     #[must_use]
     pub fn shared_store(&self) -> Option<Arc<dyn Store>> {
-        let shared = &self.core.shared;
-        (shared.is_replicated() && !shared.lacks_shared_store()).then(|| Arc::clone(shared.store()))
+        self.dispatcher().environment.store.shared().cloned()
     }
 
-    /// Ends all subscriptions with their closing result, and takes no new ones. Calls go on being
-    /// answered.
+    /// Ends all subscriptions with their closing result, and refuses new ones. Other calls are
+    /// still answered.
     pub fn close_subscriptions(&self) {
-        self.core.hub.close();
+        self.dispatcher().catalogue.subscriptions().close();
     }
 
-    /// How many subscriptions are open.
+    /// Returns the number of open subscriptions.
     #[must_use]
     pub fn subscriptions(&self) -> usize {
-        self.core.hub.len()
+        self.dispatcher().catalogue.subscriptions().len()
+    }
+
+    fn dispatcher(&self) -> &Arc<Dispatcher> {
+        &self.inner.dispatcher
     }
 }
 
@@ -131,7 +198,7 @@ impl Service<Call> for Server {
 
     fn call(&mut self, call: Call) -> ServerFuture {
         match &self.layered {
-            None => dispatch::answer(&self.core, call),
+            None => self.dispatcher().answer(call),
             Some(service) => {
                 let id = call.id.clone();
                 ServerFuture::layered(service.answer(call), id)

@@ -4,3 +4,5 @@ pub(crate) mod handles;
 pub(crate) mod keys;
 pub(crate) mod quota;
 pub(crate) mod rounds;
+pub(crate) mod sealer;
+pub(crate) mod store;

@@ -1,7 +1,8 @@
-//! `subscriptions/listen`: change events to whoever listens (`basic/patterns/subscriptions`).
+//! Open `subscriptions/listen` requests and their notifications (`basic/patterns/subscriptions`).
 
 use crate::call::errors;
 use crate::call::result_writer::ResultWriter;
+use crate::sync::Mutex;
 use carryall_proto::budget::{Amount, Budget, BudgetExceeded, Reservation};
 use carryall_proto::listen::{
     Change, PendingChanges, TaskChange, acknowledged, closing_response, subscription_meta,
@@ -12,80 +13,81 @@ use futures_core::Stream;
 use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher as _, RandomState};
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, Waker};
 
-/// How many changes may wait for one slow listener before they are merged.
-const PENDING: usize = 64;
-/// What the subscriptions of all callers together may name, and those of one caller, in bytes.
+/// The most changes that wait for one slow subscriber before they are merged.
+const MAX_PENDING: usize = 64;
+/// The most bytes that the subscriptions of all callers together may name, and those of one.
 const MAX_BYTES: usize = 256 * 1024 * 1024;
 const MAX_BYTES_PER_CALLER: usize = 64 * 1024 * 1024;
-/// What a subscription takes besides what it names, and each thing that it names besides its text:
-/// it stands in the filter, and in the acknowledgement until that is sent.
-const OVERHEAD: usize = 1024;
-const PER_ENTRY: usize = 64;
+/// Estimates, in bytes: what a subscription takes besides the names in it, and what each name takes
+/// besides its text.
+const SUBSCRIPTION_OVERHEAD: usize = 1024;
+const NAME_OVERHEAD: usize = 64;
 
-/// All listeners of one server. When the server is gone, its subscriptions end in good order.
+/// The open subscriptions of one server. Dropping it ends them with their closing result.
 #[derive(Debug)]
 pub(crate) struct Subscriptions {
-    listeners: Mutex<Listeners>,
+    subscribers: Mutex<Subscribers>,
     budget: Budget,
     limit: usize,
     hasher: RandomState,
-    stamp: Arc<ResultWriter>,
+    results: Arc<ResultWriter>,
 }
 
 #[derive(Debug, Default)]
-struct Listeners {
-    next: u64,
-    open: HashMap<u64, Arc<Listener>>,
-    tasks: HashMap<String, OfTask>,
-    closed: bool,
+struct Subscribers {
+    next_id: u64,
+    open: HashMap<u64, Arc<Subscriber>>,
+    by_task: HashMap<String, TaskSubscribers>,
+    is_closed: bool,
 }
 
-/// Who listens to one task.
+/// The subscribers of one task.
 #[derive(Debug, Default)]
-struct OfTask {
-    listeners: Vec<u64>,
-    /// A digest of what they were told last, so that a write that changes nothing they can see is
-    /// not told.
-    told: Option<u64>,
+struct TaskSubscribers {
+    ids: Vec<u64>,
+    /// The newest version of the task that was published.
+    version: u64,
+    /// A digest of what was published last: writes that change nothing visible are not published.
+    digest: Option<u64>,
 }
 
 #[derive(Debug)]
-struct Listener {
+struct Subscriber {
     principal: Option<Arc<Principal>>,
-    state: Mutex<State>,
+    state: Mutex<SubscriberState>,
     _reservation: Reservation,
 }
 
 #[derive(Debug)]
-struct State {
+struct SubscriberState {
     pending: PendingChanges,
-    closing: bool,
+    is_closing: bool,
     waker: Option<Waker>,
 }
 
 impl Subscriptions {
-    /// At most `limit` subscriptions, and `per_caller` for each caller.
-    pub(crate) fn new(stamp: Arc<ResultWriter>, limit: usize, per_caller: usize) -> Self {
+    /// Allows `limit` open subscriptions, and `per_caller` for each caller.
+    pub(crate) fn new(results: Arc<ResultWriter>, limit: usize, per_caller: usize) -> Self {
         let total = Amount::new(limit, MAX_BYTES);
         let budget = Budget::new(total, Amount::new(per_caller, MAX_BYTES_PER_CALLER));
         Self {
-            listeners: Mutex::default(),
+            subscribers: Mutex::default(),
             budget,
             limit,
             hasher: RandomState::new(),
-            stamp,
+            results,
         }
     }
 
     /// Opens a subscription with the filter that the server has agreed to.
     pub(crate) fn open(self: &Arc<Self>, call: &Call, filter: SubscriptionFilter) -> Reply {
         let (id, principal) = (call.id.clone(), call.principal.clone());
-        let ack = acknowledged(&id, &filter);
-        let mut listeners = self.lock();
-        if listeners.closed {
+        let acknowledgement = acknowledged(&id, &filter);
+        let mut subscribers = self.subscribers.lock();
+        if subscribers.is_closed {
             return Response::error(id, errors::subscriptions_closed()).into();
         }
         let reserved = self
@@ -98,131 +100,132 @@ impl Subscriptions {
                 return Response::error(id, errors::too_many_subscriptions(limit)).into();
             }
         };
-        let pending = PendingChanges::new(filter, PENDING);
-        let state = Mutex::new(State {
-            pending,
-            closing: false,
+        let state = SubscriberState {
+            pending: PendingChanges::new(filter, MAX_PENDING),
+            is_closing: false,
             waker: None,
-        });
-        let listener = Arc::new(Listener {
+        };
+        let subscriber = Arc::new(Subscriber {
             principal,
-            state,
+            state: Mutex::new(state),
             _reservation: reservation,
         });
-        let number = listeners.next;
-        listeners.next += 1;
-        for task in listener.tasks() {
-            listeners
-                .tasks
-                .entry(task)
-                .or_default()
-                .listeners
-                .push(number);
+        let subscriber_id = subscribers.next_id;
+        subscribers.next_id += 1;
+        for task in subscriber.tasks() {
+            let of_task = subscribers.by_task.entry(task).or_default();
+            of_task.ids.push(subscriber_id);
         }
-        listeners.open.insert(number, Arc::clone(&listener));
-        let stream: MessageStream = Box::pin(Subscription {
+        subscribers
+            .open
+            .insert(subscriber_id, Arc::clone(&subscriber));
+        let stream: MessageStream = Box::pin(SubscriptionStream {
             id,
-            number,
-            hub: Arc::downgrade(self),
-            stamp: Arc::clone(&self.stamp),
-            listener,
-            ack: Some(Box::new(Message::Notification(ack))),
-            ended: false,
+            subscriber_id,
+            subscriptions: Arc::downgrade(self),
+            results: Arc::clone(&self.results),
+            subscriber,
+            acknowledgement: Some(Box::new(Message::Notification(acknowledgement))),
+            has_ended: false,
         });
         Reply::Stream(stream)
     }
 
-    /// Tells everybody who asked for this kind of change and may know of it.
+    /// Notifies the subscribers that asked for this kind of change and that `may_know` of it.
     pub(crate) fn publish(&self, change: &Change, may_know: impl Fn(Option<&Principal>) -> bool) {
-        let listeners: Vec<_> = self.lock().open.values().cloned().collect();
-        for listener in listeners {
-            if may_know(listener.principal.as_deref()) {
-                listener.update(|state| state.pending.insert(change));
+        let subscribers: Vec<_> = self.subscribers.lock().open.values().cloned().collect();
+        for subscriber in subscribers {
+            if may_know(subscriber.principal.as_deref()) {
+                subscriber.update(|state| state.pending.insert(change));
             }
         }
     }
 
-    /// Tells those who listen to this task, unless they know, or `again`.
-    pub(crate) fn publish_task(&self, change: TaskChange, again: bool) {
-        let listeners: Vec<_> = {
-            let mut hub = self.lock();
-            let Some(of) = hub.tasks.get_mut(&*change.id) else {
+    /// Notifies the subscribers of a task, unless they know a newer `version` of it. What they were
+    /// notified of last is repeated only if `again`.
+    pub(crate) fn publish_task(&self, change: TaskChange, version: u64, again: bool) {
+        let subscribers: Vec<_> = {
+            let mut subscribers = self.subscribers.lock();
+            let Some(of_task) = subscribers.by_task.get_mut(&*change.id) else {
                 return;
             };
-            let digest = self.hasher.hash_one(change.task.as_bytes());
-            if of.told.replace(digest) == Some(digest) && !again {
+            if version < of_task.version {
                 return;
             }
-            let numbers = of.listeners.clone();
-            numbers
-                .iter()
-                .filter_map(|number| hub.open.get(number).cloned())
+            of_task.version = version;
+            let digest = self.hasher.hash_one(change.task.as_bytes());
+            if of_task.digest.replace(digest) == Some(digest) && !again {
+                return;
+            }
+            let ids = of_task.ids.clone();
+            ids.iter()
+                .filter_map(|id| subscribers.open.get(id).cloned())
                 .collect()
         };
         let change = Change::Task(change);
-        listeners
-            .iter()
-            .for_each(|listener| listener.update(|state| state.pending.insert(&change)));
+        for subscriber in subscribers {
+            subscriber.update(|state| state.pending.insert(&change));
+        }
     }
 
-    pub(crate) fn listens_to_task(&self, id: &str) -> bool {
-        self.lock().tasks.contains_key(id)
+    pub(crate) fn has_task(&self, id: &str) -> bool {
+        self.subscribers.lock().by_task.contains_key(id)
     }
 
-    pub(crate) fn tasks_listened_to(&self) -> Vec<String> {
-        self.lock().tasks.keys().cloned().collect()
+    /// The tasks that somebody subscribes to.
+    pub(crate) fn tasks(&self) -> Vec<String> {
+        self.subscribers.lock().by_task.keys().cloned().collect()
     }
 
-    /// The resources that somebody listens to, each once.
-    pub(crate) fn resources_listened_to(&self) -> HashSet<String> {
-        let listeners: Vec<_> = self.lock().open.values().cloned().collect();
-        let uris = |listener: &Arc<Listener>| {
-            let state = listener
-                .state
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner);
+    /// The resources that somebody subscribes to, each once.
+    pub(crate) fn resources(&self) -> HashSet<String> {
+        let subscribers: Vec<_> = self.subscribers.lock().open.values().cloned().collect();
+        let uris = |subscriber: &Arc<Subscriber>| {
+            let state = subscriber.state.lock();
             state.pending.filter().resource_uris().to_vec()
         };
-        listeners.iter().flat_map(uris).collect()
+        subscribers.iter().flat_map(uris).collect()
     }
 
-    /// Ends all subscriptions in good order, and takes no new ones.
+    /// Ends all subscriptions with their closing result, and refuses new ones.
     pub(crate) fn close(&self) {
-        let listeners: Vec<_> = {
-            let mut hub = self.lock();
-            hub.closed = true;
-            hub.tasks.clear();
-            hub.open.drain().map(|(_, listener)| listener).collect()
+        let closing: Vec<_> = {
+            let mut subscribers = self.subscribers.lock();
+            subscribers.is_closed = true;
+            subscribers.by_task.clear();
+            subscribers
+                .open
+                .drain()
+                .map(|(_, subscriber)| subscriber)
+                .collect()
         };
-        for listener in listeners {
-            listener.update(|state| {
-                state.closing = true;
+        for subscriber in closing {
+            subscriber.update(|state| {
+                state.is_closing = true;
                 true
             });
         }
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.lock().open.len()
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Listeners> {
-        self.listeners
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        self.subscribers.lock().open.len()
     }
 }
 
-/// What a subscription with this filter holds, in bytes.
+/// The bytes that a subscription with this filter holds.
 fn size(id: &RequestId, filter: &SubscriptionFilter) -> usize {
-    let named = filter.resource_uris().iter().chain(filter.tasks());
+    let names = filter.resource_uris().iter().chain(filter.tasks());
     let id = if let RequestId::String(text) = id {
         text.len()
     } else {
         0
     };
-    // The name stands in the filter, and that of a task in the index by task too.
-    OVERHEAD + id + named.map(|name| PER_ENTRY + 2 * name.len()).sum::<usize>()
+    // A name stands in the filter, and a second time in the acknowledgement or the index by task.
+    SUBSCRIPTION_OVERHEAD
+        + id
+        + names
+            .map(|name| NAME_OVERHEAD + 2 * name.len())
+            .sum::<usize>()
 }
 
 impl Drop for Subscriptions {
@@ -231,19 +234,14 @@ impl Drop for Subscriptions {
     }
 }
 
-impl Listener {
+impl Subscriber {
     fn tasks(&self) -> Vec<String> {
-        self.state
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .pending
-            .filter()
-            .tasks()
-            .to_vec()
+        self.state.lock().pending.filter().tasks().to_vec()
     }
 
-    fn update(&self, change: impl FnOnce(&mut State) -> bool) {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+    /// Applies a change, and wakes the stream if `change` says that there is something to send.
+    fn update(&self, change: impl FnOnce(&mut SubscriberState) -> bool) {
+        let mut state = self.state.lock();
         let waker = if change(&mut state) {
             state.waker.take()
         } else {
@@ -256,54 +254,49 @@ impl Listener {
     }
 }
 
-/// One subscription's messages: the acknowledgement, then changes, then the closing result.
-struct Subscription {
+/// The messages of one subscription: the acknowledgement, then changes, then the closing result.
+struct SubscriptionStream {
     id: RequestId,
-    number: u64,
-    hub: Weak<Subscriptions>,
-    stamp: Arc<ResultWriter>,
-    listener: Arc<Listener>,
-    ack: Option<Box<Message>>,
-    ended: bool,
+    subscriber_id: u64,
+    subscriptions: Weak<Subscriptions>,
+    results: Arc<ResultWriter>,
+    subscriber: Arc<Subscriber>,
+    acknowledgement: Option<Box<Message>>,
+    has_ended: bool,
 }
 
-impl Stream for Subscription {
+impl Stream for SubscriptionStream {
     type Item = Result<Message, CallError>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        if self.ended {
+        if self.has_ended {
             return Poll::Ready(None);
         }
-        if let Some(ack) = self.ack.take() {
-            return Poll::Ready(Some(Ok(*ack)));
+        if let Some(acknowledgement) = self.acknowledgement.take() {
+            return Poll::Ready(Some(Ok(*acknowledgement)));
         }
-        let mut state = self
-            .listener
-            .state
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.subscriber.state.lock();
         if let Some(change) = state.pending.pop() {
             return Poll::Ready(Some(Ok(Message::Notification(
                 change.notification(&self.id),
             ))));
         }
-        if !state.closing {
+        if !state.is_closing {
             state.waker = Some(cx.waker().clone());
             return Poll::Pending;
         }
         drop(state);
-        self.ended = true;
-        Poll::Ready(Some(Ok(Message::Response(self.closing()))))
+        self.has_ended = true;
+        Poll::Ready(Some(Ok(Message::Response(self.closing_response()))))
     }
 }
 
-impl Subscription {
-    /// The result that ends the subscription: whose it was, and the server's name as on every
-    /// result.
-    fn closing(&self) -> Response {
+impl SubscriptionStream {
+    /// The result that ends the subscription, with its id and the server's name in `_meta`.
+    fn closing_response(&self) -> Response {
         let meta = subscription_meta(&self.id);
         match self
-            .stamp
+            .results
             .result("complete", &JsonObject::new(), Some(&meta))
         {
             Ok(result) => Response::result(self.id.clone(), result),
@@ -312,23 +305,24 @@ impl Subscription {
     }
 }
 
-impl Drop for Subscription {
+impl Drop for SubscriptionStream {
     fn drop(&mut self) {
-        if let Some(hub) = self.hub.upgrade() {
-            let tasks = self.listener.tasks();
-            let mut hub = hub.lock();
-            for task in tasks {
-                if let Some(of) = hub.tasks.get_mut(&task) {
-                    of.listeners.retain(|number| *number != self.number);
-                    if of.listeners.is_empty() {
-                        hub.tasks.remove(&task);
-                    }
+        let Some(subscriptions) = self.subscriptions.upgrade() else {
+            return;
+        };
+        let tasks = self.subscriber.tasks();
+        let mut subscribers = subscriptions.subscribers.lock();
+        for task in tasks {
+            if let Some(of_task) = subscribers.by_task.get_mut(&task) {
+                of_task.ids.retain(|id| *id != self.subscriber_id);
+                if of_task.ids.is_empty() {
+                    subscribers.by_task.remove(&task);
                 }
             }
-            let gone = hub.open.remove(&self.number);
-            drop(hub);
-            // Let go outside the lock: a waker may run code of an executor when it is dropped.
-            drop(gone);
         }
+        let removed = subscribers.open.remove(&self.subscriber_id);
+        drop(subscribers);
+        // Dropped outside the lock: dropping a waker may run code of an executor.
+        drop(removed);
     }
 }

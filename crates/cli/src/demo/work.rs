@@ -2,9 +2,7 @@
 
 use super::Shared;
 use super::tools::shared;
-use carryall::server::{
-    ElicitOutcome, Form, ServerBuilder, State, TaskSupport, Tool,
-};
+use carryall::server::{ElicitOutcome, Form, ServerBuilder, State, TaskSupport, Tool};
 use carryall::types::LoggingLevel;
 use carryall::{Ctx, HandlerError};
 use schemars::JsonSchema;

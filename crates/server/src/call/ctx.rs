@@ -1,22 +1,23 @@
-//! What a handler knows about the call it answers, and how it speaks while it works.
+//! The context of a call: what its handler knows of it, and how it sends notifications.
 
-use crate::call::errors::concise;
+use crate::call::errors::{concise, missing_capabilities};
 use crate::call::handler_error::HandlerError;
 use crate::call::outbox::Outbox;
-use crate::core::Core;
-use crate::state::rounds::{Journal, Opened, Record};
-use crate::tasks::{Run, TaskRequest};
+use crate::call::task::{CallTask, TaskRequest};
+use crate::environment::Environment;
+use crate::state::rounds::journal::{Journal, OpenJournal};
+use crate::state::rounds::record::RoundRecord;
+use crate::sync::Mutex;
 use carryall_proto::deprecated::DeprecatedFeature;
 use carryall_proto::progress::Progress;
 use carryall_proto::{Call, Meta, Notification, Principal};
 use carryall_types::{
-    ClientCapabilities, ErrorObject, InputResponses, JsonObject, JsonValue, LoggingLevel, RawJson,
-    RequestId, code, notification,
+    ClientCapabilities, InputResponses, JsonValue, LoggingLevel, RawJson, RequestId, notification,
 };
 use serde::Serialize;
 use std::any::{Any, TypeId};
 use std::fmt;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 /// The least time between two progress notifications of one call; those in between are dropped
@@ -25,81 +26,94 @@ const PROGRESS_INTERVAL: Duration = Duration::from_millis(10);
 /// How many log messages one call may send before further ones are dropped.
 const LOG_LIMIT: u32 = 1000;
 
-/// The context of one call. Cheap to clone; clones may move into tasks, and fall silent when the
-/// call has ended.
+/// The context of one call.
+///
+/// Cheap to clone. Clones may move into tasks of the executor; they send nothing more once the call
+/// has ended.
 #[derive(Clone)]
 pub struct Ctx(Arc<Inner>);
 
 struct Inner {
     call: Call,
-    core: Arc<Core>,
+    environment: Arc<Environment>,
     outbox: Outbox,
-    speech: Mutex<Speech>,
+    notified: Mutex<NotificationCounters>,
     journal: Journal,
     /// Set when the call runs as a task.
-    task: OnceLock<Arc<Run>>,
-    /// Set when its handler may make a task of it.
-    wish: OnceLock<Arc<TaskRequest>>,
+    task: OnceLock<Arc<dyn CallTask>>,
+    /// Set when its handler may ask to become a task.
+    task_request: OnceLock<Arc<TaskRequest>>,
 }
 
-struct Speech {
+/// What limits the notifications of a call.
+struct NotificationCounters {
     progress: Progress,
     since: Option<Instant>,
     logged: u32,
 }
 
 impl Ctx {
-    pub(crate) fn new(call: Call, core: Arc<Core>) -> Self {
-        Self::with(call, core, Journal::default())
+    pub(crate) fn new(call: Call, environment: Arc<Environment>) -> Self {
+        Self::with_journal(call, environment, Journal::default())
     }
 
-    /// The context of a task that was begun elsewhere.
-    pub(crate) fn resumed(call: Call, core: Arc<Core>, record: Record, task: Arc<Run>) -> Self {
-        let ctx = Self::with(call, core, Journal::known(record));
+    /// The context of a task that another process has begun.
+    pub(crate) fn resumed(
+        call: Call,
+        environment: Arc<Environment>,
+        record: RoundRecord,
+        task: Arc<dyn CallTask>,
+    ) -> Self {
+        let ctx = Self::with_journal(call, environment, Journal::from(record));
         ctx.set_task(task);
         ctx
     }
 
-    fn with(call: Call, core: Arc<Core>, journal: Journal) -> Self {
-        let speech = Speech {
+    fn with_journal(call: Call, environment: Arc<Environment>, journal: Journal) -> Self {
+        let notified = NotificationCounters {
             progress: Progress::new(PROGRESS_INTERVAL),
             since: None,
             logged: 0,
         };
-        let (outbox, speech) = (Outbox::default(), Mutex::new(speech));
         Self(Arc::new(Inner {
             call,
-            core,
-            outbox,
-            speech,
+            environment,
+            outbox: Outbox::default(),
+            notified: Mutex::new(notified),
             journal,
             task: OnceLock::new(),
-            wish: OnceLock::new(),
+            task_request: OnceLock::new(),
         }))
     }
 
-    pub(crate) fn task(&self) -> Option<&Arc<Run>> {
-        self.0.task.get()
+    /// The task that the call runs as.
+    pub(crate) fn task(&self) -> Option<&dyn CallTask> {
+        self.0.task.get().map(|task| &**task)
     }
 
-    pub(crate) fn set_task(&self, task: Arc<Run>) {
+    /// Makes the call a task from now on.
+    pub(crate) fn set_task(&self, task: Arc<dyn CallTask>) {
         self.0.task.get_or_init(|| task);
+        if let Some(request) = self.task_request() {
+            request.grant();
+        }
     }
 
-    pub(crate) fn wish(&self) -> Option<&Arc<TaskRequest>> {
-        self.0.wish.get()
+    pub(crate) fn task_request(&self) -> Option<&Arc<TaskRequest>> {
+        self.0.task_request.get()
     }
 
-    pub(crate) fn may_become_task(&self) -> Arc<TaskRequest> {
-        Arc::clone(self.0.wish.get_or_init(Arc::default))
+    /// Allows the handler to ask to become a task.
+    pub(crate) fn allow_task_request(&self) -> Arc<TaskRequest> {
+        Arc::clone(self.0.task_request.get_or_init(Arc::default))
     }
 
     pub(crate) fn call(&self) -> &Call {
         &self.0.call
     }
 
-    pub(crate) fn core(&self) -> &Arc<Core> {
-        &self.0.core
+    pub(crate) fn environment(&self) -> &Arc<Environment> {
+        &self.0.environment
     }
 
     pub(crate) fn outbox(&self) -> &Outbox {
@@ -146,7 +160,7 @@ impl Ctx {
     /// [`ServerBuilder::state`](crate::ServerBuilder::state).
     #[must_use]
     pub fn state<T: Send + Sync + 'static>(&self) -> Option<Arc<T>> {
-        let state = self.0.core.states.get(&TypeId::of::<T>())?;
+        let state = self.0.environment.states.get(&TypeId::of::<T>())?;
         let state: Arc<dyn Any + Send + Sync> = Arc::clone(state);
         state.downcast().ok()
     }
@@ -183,11 +197,11 @@ impl Ctx {
     }
 
     /// What earlier rounds have left.
-    pub(crate) fn journal(&self) -> Result<Opened<'_>, HandlerError> {
+    pub(crate) fn journal(&self) -> Result<OpenJournal<'_>, HandlerError> {
         let inner = &self.0;
         inner.journal.open(
             &inner.call,
-            &inner.core.sealer,
+            &inner.environment.sealer,
             || self.input_responses(),
             || self.request_state(),
         )
@@ -214,9 +228,9 @@ impl Ctx {
             return;
         }
         {
-            let mut speech = self.0.speech.lock().unwrap_or_else(PoisonError::into_inner);
-            let now = speech.since.get_or_insert_with(Instant::now).elapsed();
-            if !speech.progress.admit(now, progress, total) {
+            let mut notified = self.0.notified.lock();
+            let now = notified.since.get_or_insert_with(Instant::now).elapsed();
+            if !notified.progress.admit(now, progress, total) {
                 return;
             }
         }
@@ -227,13 +241,15 @@ impl Ctx {
                     |total| format!("{progress} of {total}"),
                 )
             };
-            return task.say(message.map_or_else(so_far, str::to_owned)).await;
+            return task
+                .set_status_message(message.map_or_else(so_far, str::to_owned))
+                .await;
         }
         let Some(token) = token else { return };
-        let params = ProgressParams {
+        let params = ProgressNotification {
             progress_token: token,
-            progress: Number(progress),
-            total: total.map(Number),
+            progress: JsonNumber(progress),
+            total: total.map(JsonNumber),
             message,
         };
         self.notify(notification::PROGRESS, &params).await;
@@ -261,13 +277,13 @@ impl Ctx {
             .log_level
             .as_ref()
             .is_some_and(|least| level >= *least);
-        if !wanted || !self.0.core.features.load().logging {
+        if !wanted || !self.0.environment.logging {
             return;
         }
         {
-            let mut speech = self.0.speech.lock().unwrap_or_else(PoisonError::into_inner);
-            speech.logged += 1;
-            if speech.logged > LOG_LIMIT {
+            let mut notified = self.0.notified.lock();
+            notified.logged += 1;
+            if notified.logged > LOG_LIMIT {
                 return;
             }
         }
@@ -280,7 +296,7 @@ impl Ctx {
         let data = data.into();
         self.notify(
             notification::MESSAGE,
-            &LogParams {
+            &LogNotification {
                 level,
                 logger,
                 data: &data,
@@ -299,43 +315,10 @@ impl Ctx {
     }
 }
 
-/// `-32021` with what is missing (`basic/index#_meta`).
-pub(crate) fn missing_capabilities(missing: &[ClientCapabilities]) -> ErrorObject {
-    let mut names = JsonValue::Object(JsonObject::new());
-    for capabilities in missing {
-        merge(
-            &mut names,
-            serde_json::to_value(capabilities).unwrap_or_default(),
-        );
-    }
-    let data = RawJson::from(&serde_json::json!({"requiredCapabilities": names}));
-    ErrorObject::new(
-        code::MISSING_REQUIRED_CLIENT_CAPABILITY,
-        format!("The request needs client capabilities that it does not declare: {names}"),
-    )
-    .with_data(data)
-}
-
-/// Adds the members of one object to another, all the way down.
-fn merge(into: &mut JsonValue, from: JsonValue) {
-    match (into, from) {
-        (JsonValue::Object(into), JsonValue::Object(from)) => {
-            for (name, value) in from {
-                merge(
-                    into.entry(name)
-                        .or_insert_with(|| JsonValue::Object(JsonObject::new())),
-                    value,
-                );
-            }
-        }
-        (into, from) => *into = from,
-    }
-}
-
 /// A number that is written as an integer when it is one.
-struct Number(f64);
+struct JsonNumber(f64);
 
-impl Serialize for Number {
+impl Serialize for JsonNumber {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         const EXACT: f64 = 9_007_199_254_740_992.0;
         #[allow(clippy::cast_possible_truncation)]
@@ -349,17 +332,17 @@ impl Serialize for Number {
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct ProgressParams<'a> {
+struct ProgressNotification<'a> {
     progress_token: &'a carryall_types::ProgressToken,
-    progress: Number,
+    progress: JsonNumber,
     #[serde(skip_serializing_if = "Option::is_none")]
-    total: Option<Number>,
+    total: Option<JsonNumber>,
     #[serde(skip_serializing_if = "Option::is_none")]
     message: Option<&'a str>,
 }
 
 #[derive(Serialize)]
-struct LogParams<'a> {
+struct LogNotification<'a> {
     level: LoggingLevel,
     #[serde(skip_serializing_if = "Option::is_none")]
     logger: Option<&'a str>,

@@ -11,9 +11,9 @@
 //! - The request itself is wrong ([`HandlerError::protocol`] and its like): a JSON-RPC error.
 
 use crate::call::output::ToolOutput;
-use crate::state::handles::HandleError;
+use crate::state::handles::error::HandleError;
 use carryall_proto::BoxError;
-use carryall_types::{ContentBlock, ErrorObject, InputRequiredResult, RawJson, Task, code};
+use carryall_types::{ContentBlock, ErrorObject, InputRequiredResult, RawJson, code};
 use std::fmt;
 
 /// The error of every handler: tools, prompts, resources and completions.
@@ -54,8 +54,6 @@ pub(crate) enum ErrorKind {
     Protocol(ErrorObject),
     /// The client has to answer something first.
     InputRequired(Box<InputRequiredResult>),
-    /// The result comes later.
-    Task(Box<Task>),
 }
 
 /// How much of an error the client is told.
@@ -142,6 +140,14 @@ impl HandlerError {
         self
     }
 
+    /// The JSON-RPC error that this is; `-32603` if it is none.
+    pub(crate) fn into_error_object(self) -> ErrorObject {
+        match self.0 {
+            ErrorKind::Protocol(error) => error,
+            _ => ErrorObject::internal(),
+        }
+    }
+
     fn shown(output: ToolOutput, code: i64) -> Self {
         let output = Box::new(output.failed());
         Self(ErrorKind::Shown { output, code })
@@ -180,7 +186,6 @@ impl fmt::Display for ErrorKind {
             Self::Failed { error, .. } | Self::Internal(error) => error.fmt(f),
             Self::Protocol(error) => error.fmt(f),
             Self::InputRequired(_) => f.write_str("input required"),
-            Self::Task(_) => f.write_str("the call has become a task"),
         }
     }
 }

@@ -1,35 +1,34 @@
-//! Results to JSON text, with what every result carries (`basic/index#_meta`).
+//! Writes results as JSON text, with the `_meta` that every result carries (`basic/index#_meta`).
 
+use crate::call::output::ToolOutput;
 use carryall_proto::json;
 use carryall_types::{
     CacheScope, ContentBlock, Implementation, JsonObject, JsonValue, RawJson, TextContent,
 };
 use serde::Serialize;
 
-use crate::call::output::ToolOutput;
-
-/// What a server puts on all of its results.
+/// Writes the results of one server.
 #[derive(Debug)]
 pub(crate) struct ResultWriter {
-    /// `"io.modelcontextprotocol/serverInfo":{...}` with name and version, or nothing when the
-    /// author turned it off.
+    /// The member `"io.modelcontextprotocol/serverInfo":{...}` with name and version; empty if the
+    /// author has turned it off.
     server_info: Vec<u8>,
     server_info_value: JsonValue,
-    /// All of it, icons included, which `server/discover` alone carries.
+    /// The whole identity, icons included. Only `server/discover` carries it.
     identity: Option<Implementation>,
 }
 
-/// How long and by whom a result may be kept (`server/utilities/caching`).
+/// How long a result may be cached, and by whom (`server/utilities/caching`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Cache {
-    /// Milliseconds for which a client may take the result as fresh.
-    pub ttl_ms: u64,
-    /// Who may share it. `Public` promises that the result is the same for every caller.
-    pub scope: CacheScope,
+pub(crate) struct CachePolicy {
+    /// How long a client may treat the result as fresh, in milliseconds.
+    pub(crate) ttl_ms: u64,
+    /// Who may cache it. `Public` promises that the result is the same for every caller.
+    pub(crate) scope: CacheScope,
 }
 
-impl Default for Cache {
-    /// Not fresh at all and not shared.
+impl Default for CachePolicy {
+    /// Never fresh, and private.
     fn default() -> Self {
         Self {
             ttl_ms: 0,
@@ -56,7 +55,7 @@ impl ResultWriter {
         }
     }
 
-    /// A tool's output as a `CallToolResult`.
+    /// Writes a tool's output as a `CallToolResult`.
     pub(crate) fn tool_output(&self, output: &ToolOutput) -> Result<RawJson, json::WriteError> {
         let text: usize = output.content.iter().map(size_hint).sum();
         let structured = output
@@ -78,7 +77,7 @@ impl ResultWriter {
         Ok(out.finish(output.meta.as_ref(), self))
     }
 
-    /// Any result type whose `_meta` the caller has taken out.
+    /// Writes any other result. Its `_meta` is passed separately, as `meta`.
     pub(crate) fn result<T: Serialize>(
         &self,
         result_type: &str,
@@ -90,13 +89,13 @@ impl ResultWriter {
         Ok(out.finish(meta, self))
     }
 
-    /// One page of a list.
+    /// Writes one page of a list, under the name `member`.
     pub(crate) fn page<'a>(
         &self,
         member: &str,
         items: impl Iterator<Item = &'a RawJson>,
         next_cursor: Option<&str>,
-        cache: Cache,
+        cache: CachePolicy,
     ) -> RawJson {
         let mut out = ResultBuffer::start("complete", 1024);
         out.key(member);
@@ -117,7 +116,8 @@ impl ResultWriter {
     }
 }
 
-/// Nothing but text: by far the most frequent content, written without going through a serialiser.
+/// Whether a block holds nothing but text: the most frequent content by far, which is written
+/// without a serialiser.
 fn is_bare(block: &TextContent) -> bool {
     block.annotations.is_none() && block.meta.is_none() && block.extra.is_empty()
 }
@@ -165,7 +165,7 @@ impl ResultBuffer {
         self.0.extend_from_slice(value);
     }
 
-    pub(crate) fn cache(&mut self, cache: Cache) {
+    pub(crate) fn cache(&mut self, cache: CachePolicy) {
         self.raw_member("ttlMs", cache.ttl_ms.to_string().as_bytes());
         self.raw_member(
             "cacheScope",
@@ -177,7 +177,7 @@ impl ResultBuffer {
         );
     }
 
-    /// Writes the members of an object in line.
+    /// Writes the members of `object` as members of the result.
     pub(crate) fn splice<T: Serialize>(&mut self, object: &T) -> Result<(), json::WriteError> {
         let start = self.0.len();
         json::write_value(&mut self.0, object)?;
@@ -190,9 +190,9 @@ impl ResultBuffer {
         Ok(())
     }
 
-    /// Ends the result of `server/discover`, with all that there is to say of the server.
-    pub(crate) fn finish_discover(mut self, stamp: &ResultWriter) -> RawJson {
-        if let Some(info) = stamp
+    /// Ends the result of `server/discover`, with the whole identity of the server.
+    pub(crate) fn finish_discover(mut self, results: &ResultWriter) -> RawJson {
+        if let Some(info) = results
             .identity
             .as_ref()
             .and_then(|info| serde_json::to_value(info).ok())
@@ -203,22 +203,23 @@ impl ResultBuffer {
         self.close()
     }
 
-    pub(crate) fn finish(mut self, meta: Option<&JsonObject>, stamp: &ResultWriter) -> RawJson {
+    /// Ends a result, with `meta` and the server's name and version in `_meta`.
+    pub(crate) fn finish(mut self, meta: Option<&JsonObject>, results: &ResultWriter) -> RawJson {
         match meta {
             Some(meta) if !meta.is_empty() => {
                 let mut meta = meta.clone();
-                if !stamp.server_info.is_empty() {
+                if !results.server_info.is_empty() {
                     meta.insert(
                         carryall_proto::key::SERVER_INFO.into(),
-                        stamp.server_info_value.clone(),
+                        results.server_info_value.clone(),
                     );
                 }
                 self.raw_member("_meta", JsonValue::Object(meta).to_string().as_bytes());
             }
-            _ if stamp.server_info.is_empty() => {}
+            _ if results.server_info.is_empty() => {}
             _ => {
                 self.0.extend_from_slice(b",\"_meta\":{");
-                self.0.extend_from_slice(&stamp.server_info);
+                self.0.extend_from_slice(&results.server_info);
                 self.0.push(b'}');
             }
         }

@@ -2,7 +2,7 @@
 
 use crate::call::ctx::Ctx;
 use crate::call::handler_error::HandlerError;
-use crate::call::result_writer::Cache;
+use crate::call::result_writer::CachePolicy;
 use crate::catalogue::access::Access;
 use crate::catalogue::uri::{UriTemplate, UriVariables, is_uri};
 use carryall_proto::{BoxFuture, Principal};
@@ -22,7 +22,7 @@ pub struct Resource {
     pub(crate) kind: ResourceKind,
     pub(crate) handler: Handler,
     pub(crate) access: Access,
-    pub(crate) cache: Cache,
+    pub(crate) cache: CachePolicy,
 }
 
 #[derive(Clone)]
@@ -108,7 +108,7 @@ impl Resource {
             kind,
             handler,
             access: Access::Anyone,
-            cache: Cache::default(),
+            cache: CachePolicy::default(),
         }
     }
 

@@ -5,7 +5,7 @@ use crate::call::handler_error::HandlerError;
 use crate::call::output::{IntoToolOutput, ToolOutput};
 use crate::catalogue::access::Access;
 use crate::catalogue::rate_limit::RateLimit;
-use crate::tasks::TaskSupport;
+use crate::tasks::options::TaskSupport;
 use carryall_proto::{BoxFuture, Call, Principal, Reply, SharedService};
 use carryall_types::{Icon, JsonObject, RawJson, Tool as Definition, ToolAnnotations};
 use schemars::JsonSchema;
@@ -45,8 +45,9 @@ pub struct Tool {
     pub(crate) problem: Option<String>,
 }
 
-pub(crate) type Handler =
-    Arc<dyn Fn(Ctx, RawJson) -> BoxFuture<Result<ToolOutput, HandlerError>> + Send + Sync>;
+pub(crate) type Handler = Arc<dyn Fn(Ctx, RawJson) -> ToolFuture + Send + Sync>;
+/// A running handler of a tool.
+pub(crate) type ToolFuture = BoxFuture<Result<ToolOutput, HandlerError>>;
 pub(crate) type ErasedLayer = Arc<dyn Fn(SharedService) -> SharedService + Send + Sync>;
 
 /// Anything that [`ServerBuilder::tool`](crate::ServerBuilder::tool) takes.

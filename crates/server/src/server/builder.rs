@@ -1,22 +1,31 @@
 //! Building a server.
 
-use super::{BuildError, Server};
+use super::{BuildError, Server, ServerInner};
 use crate::call::ctx::Ctx;
 use crate::call::error_policy::ErrorPolicy;
-use crate::call::result_writer::{Cache, ResultWriter};
+use crate::call::result_writer::{CachePolicy, ResultWriter};
+use crate::catalogue::Catalogue;
 use crate::catalogue::completion::{
     self, CompletionKey, CompletionQuery, CompletionTarget, IntoSuggestions,
 };
+use crate::catalogue::list::ListSettings;
 use crate::catalogue::prompt::IntoPrompt;
 use crate::catalogue::rate_limit::RateLimit;
 use crate::catalogue::resource::IntoResource;
 use crate::catalogue::tool::IntoTool;
-use crate::catalogue::{Catalogue, ListSettings};
-use crate::core::{Core, Features, Settings};
-use crate::replication::Shared;
+use crate::discovery::{DiscoverySettings, Features};
+use crate::dispatch::concurrency::ConcurrencyLimit;
+use crate::dispatch::{DispatchLimits, Dispatcher};
+use crate::environment::{ChangePublisher, Environment};
+use crate::live_catalogue::{CatalogueSettings, LiveCatalogue};
+use crate::replication::Replication;
 use crate::state::keys::Keys;
-use crate::state::rounds::Sealer;
-use crate::tasks::{TaskEngine, Tasks};
+use crate::state::quota::StorageQuota;
+use crate::state::sealer::Sealer;
+use crate::state::store::StateStore;
+use crate::subscriptions::Subscriptions;
+use crate::tasks::engine::TaskEngine;
+use crate::tasks::options::Tasks;
 use carryall_proto::budget::Amount;
 use carryall_proto::seal::Keyring;
 use carryall_proto::{Call, CallError, Reply, SharedService};
@@ -33,63 +42,78 @@ use std::time::Duration;
 use tower_layer::Layer;
 use tower_service::Service;
 
-/// How long a round may take unless the builder says otherwise.
+/// The default of [`ServerBuilder::round_lifetime`].
 const ROUND_LIFETIME: Duration = Duration::from_secs(60 * 60);
 
-/// A server being built.
+/// Builds a [`Server`].
 #[must_use]
 pub struct ServerBuilder {
     info: Implementation,
     show_info: bool,
-    pub(crate) settings: Settings,
+    lists: ListSettings,
+    discovery: DiscoverySettings,
     features: Features,
     states: HashMap<TypeId, Arc<dyn Any + Send + Sync>>,
     catalogue: Catalogue,
     layers: Vec<Box<dyn FnOnce(SharedService) -> SharedService + Send>>,
     keys: Keys,
     round_lifetime: Duration,
-    replicated: bool,
+    is_replicated: bool,
     tasks: Option<Tasks>,
     store: Option<Arc<dyn Store>>,
+    pub(super) limits: ServerLimits,
+    pub(super) errors: ErrorPolicy,
     problems: Vec<String>,
+}
+
+/// The limits of a server, as its author has set them.
+pub(super) struct ServerLimits {
+    pub(super) handler_timeout: Option<Duration>,
+    pub(super) max_running: usize,
+    pub(super) max_subscriptions: usize,
+    pub(super) max_subscriptions_per_caller: usize,
+    pub(super) max_resource_subscriptions: usize,
+    pub(super) completion_rate: RateLimit,
+    pub(super) handles: Amount,
+    pub(super) handles_per_caller: Amount,
+}
+
+impl Default for ServerLimits {
+    fn default() -> Self {
+        Self {
+            handler_timeout: Some(Duration::from_secs(300)),
+            max_running: 10_000,
+            max_subscriptions: 20_000,
+            max_subscriptions_per_caller: 5_000,
+            max_resource_subscriptions: 1_000,
+            completion_rate: RateLimit::new(1_000, Duration::from_secs(1)),
+            handles: Amount::new(100_000, 256 << 20),
+            handles_per_caller: Amount::new(25_000, 64 << 20),
+        }
+    }
 }
 
 impl ServerBuilder {
     pub(super) fn new(info: Implementation) -> Self {
-        let settings = Settings {
-            lists: ListSettings {
-                page_size: 100,
-                cache: Cache::default(),
-            },
-            discover_cache: Cache::default(),
-            instructions: None,
-            extensions: JsonObject::new(),
-            experimental: JsonObject::new(),
-            timeout: Some(Duration::from_secs(300)),
-            max_running: 10_000,
-            max_listeners: 20_000,
-            max_listeners_per_caller: 5_000,
-            handle_limits: (
-                Amount::new(100_000, 256 << 20),
-                Amount::new(25_000, 64 << 20),
-            ),
-            errors: ErrorPolicy::default(),
-            max_resource_subscriptions: 1_000,
-            completion_rate: RateLimit::new(1_000, Duration::from_secs(1)),
-        };
         Self {
             info,
             show_info: true,
-            settings,
+            lists: ListSettings {
+                page_size: 100,
+                cache: CachePolicy::default(),
+            },
+            discovery: DiscoverySettings::default(),
             features: Features::default(),
             states: HashMap::new(),
             catalogue: Catalogue::default(),
             layers: Vec::new(),
             keys: Keys::ephemeral(),
             round_lifetime: ROUND_LIFETIME,
-            replicated: false,
+            is_replicated: false,
             tasks: None,
             store: None,
+            limits: ServerLimits::default(),
+            errors: ErrorPolicy::default(),
             problems: Vec::new(),
         }
     }
@@ -179,19 +203,19 @@ impl ServerBuilder {
         self
     }
 
-    /// What people see as the server's name.
+    /// Sets the name that people see.
     pub fn title(mut self, title: impl Into<String>) -> Self {
         self.info.title = Some(title.into());
         self
     }
 
-    /// What the server is.
+    /// Sets what the server is for, for people.
     pub fn description(mut self, description: impl Into<String>) -> Self {
         self.info.description = Some(description.into());
         self
     }
 
-    /// Where to read more.
+    /// Sets the URL of a page about the server.
     pub fn website(mut self, url: impl Into<String>) -> Self {
         self.info.website_url = Some(url.into());
         self
@@ -203,31 +227,31 @@ impl ServerBuilder {
         self
     }
 
-    /// Guidance for the model on how to use the server (`server/discover`).
+    /// Sets the instructions for models on how to use the server (`server/discover`).
     pub fn instructions(mut self, instructions: impl Into<String>) -> Self {
-        self.settings.instructions = Some(instructions.into());
+        self.discovery.instructions = Some(instructions.into());
         self
     }
 
-    /// Leaves `serverInfo` out of results.
+    /// Leaves `serverInfo` out of results; it is in all of them by default.
     pub fn without_server_info(mut self) -> Self {
         self.show_info = false;
         self
     }
 
-    /// Advertises tools even though there are none yet.
+    /// Advertises tools even if there are none yet.
     pub fn with_tools(mut self) -> Self {
         self.features.tools = true;
         self
     }
 
-    /// Advertises prompts even though there are none yet.
+    /// Advertises prompts even if there are none yet.
     pub fn with_prompts(mut self) -> Self {
         self.features.prompts = true;
         self
     }
 
-    /// Advertises resources even though there are none yet.
+    /// Advertises resources even if there are none yet.
     pub fn with_resources(mut self) -> Self {
         self.features.resources = true;
         self
@@ -249,10 +273,10 @@ impl ServerBuilder {
         let identifier = identifier.into();
         if !meta_key::extension_id_is_valid(&identifier) {
             self.problems.push(format!(
-                "extension {identifier:?}: an identifier looks like com.example/name"
+                "extension {identifier:?}: an identifier has the form com.example/name"
             ));
         }
-        self.settings
+        self.discovery
             .extensions
             .insert(identifier, JsonValue::Object(settings));
         self
@@ -260,66 +284,69 @@ impl ServerBuilder {
 
     /// Advertises an experimental capability.
     pub fn experimental(mut self, name: impl Into<String>, settings: JsonObject) -> Self {
-        self.settings
+        self.discovery
             .experimental
             .insert(name.into(), JsonValue::Object(settings));
         self
     }
 
-    /// How long clients may take lists and the discovery result as fresh; zero by default.
+    /// Sets how long clients may treat lists and the discovery result as fresh; zero by default,
+    /// with a resolution of one millisecond.
     pub fn list_ttl(mut self, ttl: Duration) -> Self {
         let ttl_ms = u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX);
-        self.settings.lists.cache.ttl_ms = ttl_ms;
-        self.settings.discover_cache.ttl_ms = ttl_ms;
+        self.lists.cache.ttl_ms = ttl_ms;
+        self.discovery.cache.ttl_ms = ttl_ms;
         self
     }
 
-    /// Promises that lists and discovery are the same for every caller, so that shared caches may
-    /// keep them. Lists with entries that only some may see stay private all the same.
+    /// Promises that lists and the discovery result are the same for every caller, so that shared
+    /// caches may store them; they are private by default. Lists with restricted entries stay
+    /// private.
     pub fn public_lists(mut self) -> Self {
-        self.settings.lists.cache.scope = CacheScope::Public;
-        self.settings.discover_cache.scope = CacheScope::Public;
+        self.lists.cache.scope = CacheScope::Public;
+        self.discovery.cache.scope = CacheScope::Public;
         self
     }
 
-    /// How many entries a page of a list has; 100 by default.
+    /// Sets the number of entries on a page of a list; 100 by default.
     pub fn page_size(mut self, entries: usize) -> Self {
-        self.settings.lists.page_size = entries.max(1);
+        self.lists.page_size = entries.max(1);
         self
     }
 
-    /// How long the handler of one call may take; five minutes by default. Time in layers does not
-    /// count, and subscriptions have no limit.
+    /// Sets how long the handler of one call may take; five minutes by default, `None` for no limit.
+    /// Time in layers does not count, and subscriptions have no limit.
     pub fn timeout(mut self, limit: Option<Duration>) -> Self {
-        self.settings.timeout = limit;
+        self.limits.handler_timeout = limit;
         self
     }
 
-    /// How many completions are answered in each `period`, over all callers of this replica; 1,000
-    /// a second by default. Further ones are refused with the time to wait.
+    /// Sets how many completions are answered in each `period`, for all callers of this replica
+    /// together; 1,000 per second by default. Further ones are refused with the time to wait.
     pub fn completion_rate_limit(mut self, calls: u32, period: Duration) -> Self {
-        self.settings.completion_rate = RateLimit::new(calls, period);
+        self.limits.completion_rate = RateLimit::new(calls, period);
         self
     }
 
-    /// How many handlers may run at once; 10,000 by default. Further calls are refused.
+    /// Sets how many handlers may run at once; 10,000 by default. Further calls are refused.
     pub fn max_running(mut self, calls: usize) -> Self {
-        self.settings.max_running = calls;
+        self.limits.max_running = calls;
         self
     }
 
-    /// The keys that seal what travels through clients, such as `requestState` ([`Ctx::ask`]).
-    /// Replicas need the same ones. Without it the server has a key of its own that ends with it.
+    /// Sets the keys that seal what travels through clients, such as `requestState`
+    /// ([`Ctx::ask`]). Replicas need the same keys. By default the server has a random key of its
+    /// own, which is lost with it.
     ///
-    /// The name of the server is bound to whatever is sealed: of two servers with one keyring
-    /// neither accepts what the other has sealed, unless they have the same name.
+    /// The name of the server is bound to everything that is sealed: of two servers with one
+    /// keyring neither accepts what the other has sealed, unless they have the same name.
     pub fn keyring(mut self, keyring: Keyring) -> Self {
         self.keys = Keys::Fixed(Arc::new(keyring));
         self
     }
 
-    /// As [`keyring`](Self::keyring), for keys that change while the server runs: the source is
-    /// asked whenever something is sealed or opened, so it should have them at hand.
+    /// As [`keyring`](Self::keyring), for keys that change while the server runs. The source is
+    /// called whenever something is sealed or opened, so it should be fast.
     pub fn keyring_source(
         mut self,
         source: impl Fn() -> Arc<Keyring> + Send + Sync + 'static,
@@ -328,10 +355,12 @@ impl ServerBuilder {
         self
     }
 
-    /// Where state lives that calls share: tasks, [handles](Ctx::handle), and the news of changes,
-    /// which reach listeners on all replicas that share the store. Without it state lives in the
-    /// memory of this process. A store belongs to one server: give another one a schema, prefix or
-    /// file of its own.
+    /// Sets the store of tasks and [handles](Ctx::handle), and of change notifications, which reach
+    /// the subscribers of all replicas that share it. By default state is in the memory of this
+    /// process.
+    ///
+    /// A store belongs to one server: give another one a schema, prefix or file of its own. Whoever
+    /// serves the server drives the exchange with other replicas, see [`Server::maintain`].
     pub fn store(self, store: impl Store + 'static) -> Self {
         self.shared_store(Arc::new(store))
     }
@@ -342,28 +371,31 @@ impl ServerBuilder {
         self
     }
 
-    /// How tasks are kept. A server with a tool that may run as a task has some in any case.
+    /// Enables tasks, with these options. A server with a tool that may run as a task has tasks
+    /// with the default options.
+    ///
+    /// Each task runs on a tokio task of its own, beyond the call that it came from. To take over
+    /// tasks of a process that has gone, the server needs [`Server::maintain`].
     pub fn tasks(mut self, tasks: Tasks) -> Self {
         self.tasks = Some(tasks);
         self
     }
 
-    /// Says that other processes serve the same clients: then [`build`](Self::build) refuses what
-    /// only one process could use, such as the lack of a [`keyring`](Self::keyring).
+    /// Declares that other processes serve the same clients. [`build`](Self::build) then requires
+    /// what they have to share, such as a [`keyring`](Self::keyring).
     pub fn replicated(mut self) -> Self {
-        self.replicated = true;
+        self.is_replicated = true;
         self
     }
 
-    /// How long the questions of [`Ctx::ask`] may stay unanswered, whole seconds; an answer that
-    /// comes later is refused, and the client has to begin anew. An hour unless set, since people
-    /// are slow.
+    /// Sets how long the questions of [`Ctx::ask`] may stay unanswered; an hour by default, with a
+    /// resolution of one second. A later answer is refused, and the client has to start again.
     pub fn round_lifetime(mut self, limit: Duration) -> Self {
         self.round_lifetime = limit;
         self
     }
 
-    /// Puts a `tower` layer in front of the whole server. The first one added is the innermost.
+    /// Adds a `tower` layer in front of the whole server. The first one added is the innermost.
     pub fn layer<L>(mut self, layer: L) -> Self
     where
         L: Layer<SharedService> + Send + 'static,
@@ -377,75 +409,95 @@ impl ServerBuilder {
         self
     }
 
-    /// Checks everything and makes the server.
+    /// Checks the whole configuration, and makes the server.
     ///
     /// # Errors
-    /// All problems at once: names, schemas, URIs and header annotations that are not valid, names
-    /// used twice.
+    /// All problems at once: invalid names, schemas, URIs and header annotations, duplicates, and
+    /// what a [`replicated`](Self::replicated) server lacks.
     pub fn build(mut self) -> Result<Server, BuildError> {
-        if self.replicated && self.keys.is_ephemeral() {
-            let why = "the server has replicas and no keyring: what one of them seals, the others could not open";
-            self.problems
-                .push(format!("{why} (ServerBuilder::keyring)"));
+        if self.is_replicated && self.keys.is_ephemeral() {
+            let problem = "`replicated()` requires a shared keyring (`ServerBuilder::keyring`)";
+            self.problems.push(problem.to_owned());
         }
         if self.tasks.is_none() && self.catalogue.has_task_tools() {
             self.tasks = Some(Tasks::default());
         }
-        let shared = Shared::new(self.store, self.replicated);
-        if shared.lacks_shared_store() && self.tasks.is_some() {
-            let why = "the server has replicas and keeps its tasks to itself: the others would not know them";
-            self.problems.push(format!("{why} (ServerBuilder::store)"));
+        let store = StateStore::new(self.store, self.is_replicated);
+        if store.lacks_shared_store() && self.tasks.is_some() {
+            let problem =
+                "`replicated()` requires a shared store for tasks (`ServerBuilder::store`)";
+            self.problems.push(problem.to_owned());
         }
         if self.tasks.is_some() {
-            let nothing = JsonValue::Object(JsonObject::new());
-            self.settings
+            let settings = JsonValue::Object(JsonObject::new());
+            self.discovery
                 .extensions
-                .insert(TASKS_EXTENSION.into(), nothing);
+                .insert(TASKS_EXTENSION.into(), settings);
         }
         if !self.problems.is_empty() {
             return Err(BuildError(self.problems.join("; ")));
         }
-        let info = self.show_info.then(|| self.info.clone());
-        let name = self.info.name;
-        let tasks = self.tasks.map(|tasks| {
-            Arc::new(TaskEngine::new(
-                tasks,
-                Arc::clone(shared.store()),
-                name.clone(),
-            ))
-        });
-        let sealer = Sealer::new(self.keys, name, self.round_lifetime);
-        let parts = (sealer, shared, tasks);
-        let core = Core::new(
-            ResultWriter::new(info),
-            self.settings,
-            self.states,
+        let results = Arc::new(ResultWriter::new(self.show_info.then(|| self.info.clone())));
+        let subscriptions = Subscriptions::new(
+            Arc::clone(&results),
+            self.limits.max_subscriptions,
+            self.limits.max_subscriptions_per_caller,
+        );
+        let replication = store
+            .is_configured()
+            .then(|| Replication::new(Arc::clone(store.get())));
+        let catalogue = Arc::new(LiveCatalogue::new(
             self.catalogue,
             self.features,
-            parts,
-        );
-        let core = Arc::new(core);
-        core.start();
-        let plain = Server {
-            core,
+            CatalogueSettings {
+                lists: self.lists,
+                discovery: self.discovery,
+            },
+            Arc::clone(&results),
+            Arc::new(subscriptions),
+            replication,
+        ));
+        let environment = Arc::new(Environment {
+            sealer: Sealer::new(self.keys, self.info.name.clone(), self.round_lifetime),
+            info: self.info,
+            states: self.states,
+            results,
+            store,
+            handle_quota: StorageQuota::new(self.limits.handles, self.limits.handles_per_caller),
+            changes: Arc::clone(&catalogue) as Arc<dyn ChangePublisher>,
+            errors: self.errors,
+            logging: self.features.logging,
+        });
+        let tasks = self.tasks.map(|options| {
+            let (environment, catalogue) = (Arc::clone(&environment), Arc::clone(&catalogue));
+            Arc::new(TaskEngine::new(options, environment, catalogue))
+        });
+        let limits = DispatchLimits {
+            concurrency: ConcurrencyLimit::new(self.limits.max_running),
+            handler_timeout: self.limits.handler_timeout,
+            max_resource_subscriptions: self.limits.max_resource_subscriptions,
+            completion_rate: self.limits.completion_rate,
+        };
+        let dispatcher = Dispatcher::new(environment, catalogue, tasks, limits);
+        let mut server = Server {
+            inner: Arc::new(ServerInner {
+                dispatcher: Arc::new(dispatcher),
+                maintenance: tokio::sync::Mutex::default(),
+            }),
             layered: None,
         };
-        let mut layers = self.layers.into_iter();
-        let Some(first) = layers.next() else {
-            return Ok(plain);
-        };
-        let innermost = first(SharedService::new(plain.clone()));
-        let layered = layers.fold(innermost, |inner, layer| layer(inner));
-        Ok(Server {
-            core: plain.core,
-            layered: Some(layered),
-        })
+        if !self.layers.is_empty() {
+            let innermost = SharedService::new(server.clone());
+            let layers = self.layers.into_iter();
+            server.layered = Some(layers.fold(innermost, |inner, layer| layer(inner)));
+        }
+        Ok(server)
     }
 
     fn note(mut self, what: &str, added: Result<bool, String>) -> Self {
         match added {
             Ok(true) => {}
-            Ok(false) => self.problems.push(format!("{what} is there twice")),
+            Ok(false) => self.problems.push(format!("duplicate {what}")),
             Err(problem) => self.problems.push(problem),
         }
         self

@@ -4,7 +4,7 @@ use crate::catalogue::Catalogue;
 use crate::catalogue::prompt::IntoPrompt;
 use crate::catalogue::resource::IntoResource;
 use crate::catalogue::tool::IntoTool;
-use crate::tasks::TaskSupport;
+use crate::tasks::options::TaskSupport;
 use std::fmt;
 
 /// What can be changed while the server runs; see [`Server::change`](crate::Server::change).

@@ -6,31 +6,31 @@ use carryall_proto::budget::Amount;
 use std::sync::Arc;
 
 impl ServerBuilder {
-    /// How many subscriptions may be open at once; 20,000 by default. Further ones are refused.
+    /// Sets how many subscriptions may be open at once; 20,000 by default. Further ones are refused.
     pub fn max_subscriptions(mut self, subscriptions: usize) -> Self {
-        self.settings.max_listeners = subscriptions;
+        self.limits.max_subscriptions = subscriptions;
         self
     }
 
-    /// How many subscriptions one caller may have open at once; 5,000 by default. Further ones are
-    /// refused, while those of others are not.
+    /// Sets how many subscriptions one caller may have open at once; 5,000 by default. Further ones
+    /// of this caller are refused.
     ///
-    /// A caller is a principal, else a network address, so that clients behind one proxy without
-    /// authorization are one caller.
+    /// A caller is a principal, or else a network address. Clients behind one proxy without
+    /// authorization are therefore one caller.
     pub fn max_subscriptions_per_caller(mut self, subscriptions: usize) -> Self {
-        self.settings.max_listeners_per_caller = subscriptions;
+        self.limits.max_subscriptions_per_caller = subscriptions;
         self
     }
 
-    /// How many [handles](crate::Ctx::handle) may be stored, with how many bytes of state, for all
-    /// callers together and for each; 100,000 with 256 MiB and 25,000 with 64 MiB by default. Marks
-    /// of used single-use handles count too. What is beyond that is refused
-    /// ([`HandleError::Full`](crate::HandleError::Full)), until handles are removed or expire.
+    /// Sets how many [handles](crate::Ctx::handle) may be stored, and with how many bytes of state,
+    /// for all callers together and for each; by default 100,000 with 256 MiB, and 25,000 with
+    /// 64 MiB. Marks of used single-use handles count too. Further ones are refused
+    /// ([`HandleError::Full`](crate::HandleError::Full)) until others are removed or expire.
     ///
     /// Each replica counts what it has written itself: in a shared store, a caller can keep its
-    /// share once for each replica.
+    /// share once per replica.
     pub fn handle_limits(mut self, total: Amount, per_caller: Amount) -> Self {
-        self.settings.handle_limits = (total, per_caller);
+        (self.limits.handles, self.limits.handles_per_caller) = (total, per_caller);
         self
     }
 
@@ -43,7 +43,7 @@ impl ServerBuilder {
     /// causes. What a handler says deliberately ([`HandlerError::new`](crate::HandlerError::new)) is
     /// shown in any case. This replaces the policy of [`on_error`](Self::on_error).
     pub fn mask_errors(mut self, mask: bool) -> Self {
-        self.settings.errors = if mask {
+        self.errors = if mask {
             ErrorPolicy::Masked
         } else {
             ErrorPolicy::Standard
@@ -74,7 +74,7 @@ impl ServerBuilder {
         mut self,
         policy: impl Fn(&FailedCall<'_>) -> ErrorAction + Send + Sync + 'static,
     ) -> Self {
-        self.settings.errors = ErrorPolicy::Custom(Arc::new(policy));
+        self.errors = ErrorPolicy::Custom(Arc::new(policy));
         self
     }
 }

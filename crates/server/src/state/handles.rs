@@ -1,235 +1,55 @@
-//! State between calls, named by a string that the server mints and the model carries
+//! State between calls, named by a string that the server mints and the model passes on
 //! (`docs/handles.md`).
 //!
-//! To clients a handle is text in a result and text in an argument. A *stored* one names a row in
-//! the server's store; a *sealed* one is its own row, encrypted. Either is bound to whoever it was
-//! minted for, to the kind of state that it stands for, and to an end, and all that is wrong with
-//! one is the same error.
+//! For clients a handle is text in a result and text in an argument. A *stored* handle names a row
+//! in the server's store; a *sealed* one contains the state, encrypted. Both are bound to the
+//! caller that they were minted for, to a kind of state and to an expiry time, and the error is the
+//! same whatever is wrong with one.
+
+pub(crate) mod error;
+pub(crate) mod handle;
 
 use crate::call::ctx::Ctx;
 use crate::clock::{MAX_SKEW_MS, millis, now};
 use crate::random;
-use crate::state::rounds::whose;
+use crate::state::sealer::caller_identity;
 use bytes::Bytes;
-use carryall_proto::budget::BudgetExceeded;
 use carryall_proto::{Call, Caller};
 use carryall_store::{Row, Store, StoreError};
 use carryall_types::RawJson;
-use schemars::{JsonSchema, Schema, SchemaGenerator};
-use serde::de::DeserializeOwned;
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use std::borrow::Cow;
+use error::HandleError;
+use handle::{Handle, HandleState};
+use serde::{Deserialize, Serialize};
 use std::fmt;
-use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// The kinds of rows: what stored handles name, and which sealed ones have been used.
+/// The kinds of rows: the state of stored handles, and the marks of used single-use handles.
 const STORED: &str = "handle";
 const USED: &str = "used-handle";
 const PURPOSE: &str = "handle";
-/// What a sealed handle has behind the name of its kind.
-const SEALED: &str = "c1.";
-/// How many others may get ahead of one change.
-const CONFLICTS: usize = 1_000;
+/// What follows the kind in a sealed handle.
+const SEALED_PREFIX: &str = "c1.";
+/// The most attempts of one change.
+const MAX_CONFLICTS: usize = 1_000;
 
-/// State that handles may stand for.
-///
-/// ```
-/// use carryall_server::{Ctx, Handle, HandleState, HandlerError};
-///
-/// #[derive(Default, serde::Serialize, serde::Deserialize)]
-/// struct Basket {
-///     items: Vec<String>,
-/// }
-///
-/// impl HandleState for Basket {
-///     const KIND: &'static str = "basket";
-/// }
-///
-/// async fn create_basket(ctx: Ctx) -> Result<String, HandlerError> {
-///     let basket = ctx.handle(Basket::default()).store().await?;
-///     Ok(format!("Created {basket}. It lasts for a day without use."))
-/// }
-///
-/// #[derive(serde::Deserialize, schemars::JsonSchema)]
-/// struct Addition {
-///     /// The basket, from `create_basket`
-///     basket: Handle<Basket>,
-///     item: String,
-/// }
-///
-/// async fn add_item(ctx: Ctx, args: Addition) -> Result<String, HandlerError> {
-///     let count = ctx
-///         .change_handle(&args.basket, |basket| {
-///             basket.items.push(args.item.clone());
-///             basket.items.len()
-///         })
-///         .await?;
-///     Ok(format!("{count} items"))
-/// }
-/// ```
-pub trait HandleState: Serialize + DeserializeOwned + Send + Sync {
-    /// What the state is, in one lower-case word. Handles begin with it, and none is taken for one
-    /// of another kind.
-    const KIND: &'static str;
-    /// How long a handle is good for without being changed.
-    const LIFETIME: Duration = Duration::from_secs(24 * 60 * 60);
-}
-
-/// A name for state of type `T`: a string in schemas, arguments and results. It comes from
-/// [`Ctx::handle`], or from a client that may have made it up.
-pub struct Handle<T>(String, PhantomData<fn() -> T>);
-
-impl<T> Handle<T> {
-    fn named(text: String) -> Self {
-        Self(text, PhantomData)
-    }
-
-    /// The text.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl<T> Clone for Handle<T> {
-    fn clone(&self) -> Self {
-        Self::named(self.0.clone())
-    }
-}
-
-impl<T> PartialEq for Handle<T> {
-    fn eq(&self, other: &Self) -> bool {
-        self.0 == other.0
-    }
-}
-
-impl<T> Eq for Handle<T> {}
-
-impl<T> fmt::Display for Handle<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl<T> fmt::Debug for Handle<T> {
-    /// Without the secret part.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let kind = self.0.split_once('_').map_or("", |(kind, _)| kind);
-        write!(f, "Handle({kind:?})")
-    }
-}
-
-impl<T> Serialize for Handle<T> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&self.0)
-    }
-}
-
-impl<'de, T> Deserialize<'de> for Handle<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer).map(Self::named)
-    }
-}
-
-impl<T> JsonSchema for Handle<T> {
-    fn inline_schema() -> bool {
-        true
-    }
-
-    fn schema_name() -> Cow<'static, str> {
-        "Handle".into()
-    }
-
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        schemars::json_schema!({"type": "string"})
-    }
-}
-
-/// Why a handle is not good for what it was to be used for. In a tool it becomes the tool's own
-/// failure, which the model reads.
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum HandleError {
-    /// It is none of this server, of another kind, somebody else's, used up, or has ended. Which of
-    /// these is not told.
-    Unknown {
-        /// The kind that was expected.
-        kind: &'static str,
-    },
-    /// Somebody else has changed the state since it was read.
-    Conflict {
-        /// The kind of the state.
-        kind: &'static str,
-    },
-    /// The caller, or all callers together, keep as much as they may
-    /// ([`ServerBuilder::handle_limits`](crate::ServerBuilder::handle_limits)).
-    Full,
-    /// The state cannot be kept or read.
-    Unavailable(StoreError),
-}
-
-impl fmt::Display for HandleError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Unknown { kind } => write!(f, "This {kind} is not known, or has expired: create a new one"),
-            Self::Conflict { kind } => write!(f, "This {kind} was changed by somebody else meanwhile: try again"),
-            Self::Full => f.write_str(
-                "No more state can be kept between calls for now: end what is not needed any more, or try again later",
-            ),
-            Self::Unavailable(_) => f.write_str("State between calls is not available at the moment: try again"),
-        }
-    }
-}
-
-impl std::error::Error for HandleError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            Self::Unavailable(error) => Some(error),
-            Self::Unknown { .. } | Self::Conflict { .. } | Self::Full => None,
-        }
-    }
-}
-
-impl From<StoreError> for HandleError {
-    fn from(error: StoreError) -> Self {
-        if error.is_full() {
-            tracing::warn!(%error, "state of a handle refused");
-            return Self::Full;
-        }
-        tracing::error!(
-            error = &error as &dyn std::error::Error,
-            "handle store unavailable"
-        );
-        Self::Unavailable(error)
-    }
-}
-
-impl From<BudgetExceeded> for HandleError {
-    fn from(exceeded: BudgetExceeded) -> Self {
-        tracing::warn!(%exceeded, "state of a handle refused");
-        Self::Full
-    }
-}
-
-/// What a row says.
+/// The value of a stored handle's row.
 #[derive(Serialize, Deserialize)]
 struct StoredRecord {
-    /// The name of the server that it was minted by.
+    /// The name of the server that minted it.
     server: String,
-    /// Whose it is.
+    /// The identity of the caller that may use it.
     owner: RawJson,
     once: bool,
     lifetime_ms: u64,
     value: RawJson,
 }
 
-/// What a sealed handle says.
+/// The content of a sealed handle.
 #[derive(Serialize, Deserialize)]
 struct SealedPayload {
-    /// Which one it is and when it ends, if it may be used only once.
+    /// For a single-use handle, its id and its expiry in seconds since the epoch.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     once: Option<(String, u64)>,
     value: RawJson,
@@ -245,25 +65,25 @@ pub struct NewHandle<'a, T> {
 }
 
 impl<T: HandleState> NewHandle<'_, T> {
-    /// Until when it is good: a sealed handle from now, a stored one from its last change;
-    /// [`HandleState::LIFETIME`] unless set.
+    /// Sets how long the handle is valid, for a stored one since its last change;
+    /// [`HandleState::LIFETIME`] by default.
     pub fn expires_in(mut self, lifetime: Duration) -> Self {
         self.lifetime = lifetime;
         self
     }
 
-    /// Good for one use: of many who [open](Ctx::open_handle) it at the same time, on whichever
-    /// replicas, one gets the state.
+    /// Makes the handle valid for one use: of several calls that [open](Ctx::open_handle) it at the
+    /// same time, on any replicas, one gets the state.
     pub fn single_use(mut self) -> Self {
         self.once = true;
         self
     }
 
-    /// Keeps the state in the server's store, and names it.
+    /// Stores the state in the server's store, and returns its handle.
     ///
     /// # Errors
-    /// [`HandleError::Full`] when the caller keeps as much as it may; when the store fails, or
-    /// other replicas do not share it.
+    /// [`HandleError::Full`] when the caller is at its limit; [`HandleError::Unavailable`] when the
+    /// store fails, or the server has replicas that do not share it.
     pub async fn store(self) -> Result<Handle<T>, HandleError> {
         let Self {
             ctx,
@@ -274,7 +94,7 @@ impl<T: HandleState> NewHandle<'_, T> {
         let store = shared_store(ctx)?;
         let text = format!("{}_{}", T::KIND, random::name().map_err(StoreError::new)?);
         let lifetime_ms = millis(lifetime);
-        let server = ctx.core().sealer.server().to_owned();
+        let server = ctx.environment().sealer.server().to_owned();
         let kept = StoredRecord {
             server,
             owner: owner(ctx.call()),
@@ -285,7 +105,7 @@ impl<T: HandleState> NewHandle<'_, T> {
         let now = now();
         let value = Bytes::from(serde_json::to_vec(&kept).map_err(StoreError::new)?);
         let expires_at = Some(now.saturating_add(lifetime_ms));
-        ctx.core().kept.hold(
+        ctx.environment().handle_quota.hold(
             &Caller::accountable(ctx.call()),
             &text,
             value.len(),
@@ -300,25 +120,26 @@ impl<T: HandleState> NewHandle<'_, T> {
             expires_at,
             due_at: None,
         };
+        ctx.environment().store.sweep_if_overdue().await;
         let inserted = store.insert(row, now).await;
         if inserted
             .as_ref()
             .map_or_else(StoreError::is_full, |inserted| !inserted)
         {
-            ctx.core().kept.release(&text);
+            ctx.environment().handle_quota.release(&text);
         }
         if inserted? {
             Ok(Handle::named(text))
         } else {
-            Err(StoreError::new("the handle is there already").into())
+            Err(StoreError::new("duplicate handle").into())
         }
     }
 
-    /// Seals the state into the handle itself: for little state that does not change. Nothing is
-    /// kept, unless it is used only once: then its use is.
+    /// Seals the state into the handle itself, for small state that does not change. The server
+    /// stores nothing, except for the use of a single-use handle.
     ///
     /// # Errors
-    /// When the state is too large for a token.
+    /// [`HandleError::Unavailable`] when the state is too large for a token.
     pub fn seal(self) -> Result<Handle<T>, HandleError> {
         let Self {
             ctx,
@@ -337,7 +158,7 @@ impl<T: HandleState> NewHandle<'_, T> {
         })
         .map_err(StoreError::new)?;
         let keyring = ctx
-            .core()
+            .environment()
             .sealer
             .keys()
             .now()
@@ -345,7 +166,7 @@ impl<T: HandleState> NewHandle<'_, T> {
         let nonce = random::bytes().map_err(StoreError::new)?;
         let sealed = keyring.seal(PURPOSE, &binding::<T>(ctx), until, nonce, &carried);
         let token =
-            sealed.map_err(|_| StoreError::new("the state is too large to be sealed: store it"))?;
+            sealed.map_err(|_| StoreError::new("the state is too large to be sealed; store it"))?;
         Ok(Handle::named(format!("{}_{token}", T::KIND)))
     }
 }
@@ -360,27 +181,29 @@ impl<T> fmt::Debug for NewHandle<'_, T> {
 }
 
 /// Stored state as it was read, to be changed and [saved](Self::save).
-pub struct Stored<T> {
+///
+/// Dereferences to the state.
+pub struct LoadedHandle<T> {
     value: T,
     kept: StoredRecord,
     row: Row,
     ctx: Ctx,
 }
 
-impl<T: HandleState> Stored<T> {
-    /// Writes the state, and begins its lifetime anew.
+impl<T: HandleState> LoadedHandle<T> {
+    /// Writes the state, and restarts its lifetime.
     ///
     /// # Errors
-    /// [`HandleError::Conflict`] when somebody has changed it since it was read,
-    /// [`HandleError::Full`] when it has grown beyond what the caller may keep: then nothing has
-    /// happened.
+    /// [`HandleError::Conflict`] when it was changed since it was read, [`HandleError::Full`] when
+    /// it has grown beyond the caller's limit; nothing is written then.
     pub async fn save(mut self) -> Result<(), HandleError> {
         self.kept.value = json(&self.value)?;
         let value = Bytes::from(serde_json::to_vec(&self.kept).map_err(StoreError::new)?);
         let now = now();
         let expires_at = Some(now.saturating_add(self.kept.lifetime_ms));
-        let (core, caller) = (self.ctx.core(), Caller::accountable(self.ctx.call()));
-        core.kept
+        let (environment, caller) = (self.ctx.environment(), Caller::accountable(self.ctx.call()));
+        environment
+            .handle_quota
             .hold(&caller, &self.row.key, value.len(), expires_at, now)?;
         let row = Row {
             version: self.row.version + 1,
@@ -388,30 +211,27 @@ impl<T: HandleState> Stored<T> {
             expires_at,
             ..self.row
         };
-        if self.ctx.core().shared.store().replace(row).await? {
+        if self.ctx.environment().store.get().replace(row).await? {
             Ok(())
         } else {
             Err(HandleError::Conflict { kind: T::KIND })
         }
     }
 
-    /// Removes the state: the handle is not known any more.
+    /// Removes the state and returns it. The handle is unknown from then on.
     ///
     /// # Errors
-    /// [`HandleError::Conflict`] when somebody has changed it since it was read: then nothing has
-    /// happened.
+    /// [`HandleError::Conflict`] when it was changed since it was read; it stays then.
     pub async fn remove(self) -> Result<T, HandleError> {
         let removed = self
             .ctx
-            .core()
-            .shared
-            .store()
+            .environment()
+            .store
+            .get()
             .remove(STORED, &self.row.key, self.row.version)
             .await?;
         if removed {
-            self.ctx.core().kept.release(&self.row.key);
-        }
-        if removed {
+            self.ctx.environment().handle_quota.release(&self.row.key);
             Ok(self.value)
         } else {
             Err(HandleError::Conflict { kind: T::KIND })
@@ -419,7 +239,7 @@ impl<T: HandleState> Stored<T> {
     }
 }
 
-impl<T> Deref for Stored<T> {
+impl<T> Deref for LoadedHandle<T> {
     type Target = T;
 
     fn deref(&self) -> &T {
@@ -427,15 +247,15 @@ impl<T> Deref for Stored<T> {
     }
 }
 
-impl<T> DerefMut for Stored<T> {
+impl<T> DerefMut for LoadedHandle<T> {
     fn deref_mut(&mut self) -> &mut T {
         &mut self.value
     }
 }
 
-impl<T: fmt::Debug> fmt::Debug for Stored<T> {
+impl<T: fmt::Debug> fmt::Debug for LoadedHandle<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Stored")
+        f.debug_struct("LoadedHandle")
             .field("value", &self.value)
             .finish_non_exhaustive()
     }
@@ -453,7 +273,7 @@ impl Ctx {
         }
     }
 
-    /// The state behind a handle, sealed or stored. A handle for a single use is used up by this.
+    /// Returns the state behind a handle, sealed or stored. Uses up a single-use handle.
     ///
     /// # Errors
     /// [`HandleError::Unknown`], whatever is wrong with the handle.
@@ -462,7 +282,7 @@ impl Ctx {
             .0
             .strip_prefix(T::KIND)
             .and_then(|rest| rest.strip_prefix('_'));
-        if let Some(token) = token.filter(|token| token.starts_with(SEALED)) {
+        if let Some(token) = token.filter(|token| token.starts_with(SEALED_PREFIX)) {
             return self.open_sealed(token).await;
         }
         let stored = self.find(handle).await?;
@@ -475,15 +295,15 @@ impl Ctx {
         }
     }
 
-    /// The state behind a stored handle, to be changed.
+    /// Loads the state behind a stored handle, to be changed.
     ///
     /// # Errors
-    /// [`HandleError::Unknown`], whatever is wrong with the handle. One for a single use cannot be
-    /// changed.
+    /// [`HandleError::Unknown`], whatever is wrong with the handle. The state of a single-use handle
+    /// cannot be changed.
     pub async fn load_handle<T: HandleState>(
         &self,
         handle: &Handle<T>,
-    ) -> Result<Stored<T>, HandleError> {
+    ) -> Result<LoadedHandle<T>, HandleError> {
         let stored = self.find(handle).await?;
         if stored.kept.once {
             Err(HandleError::Unknown { kind: T::KIND })
@@ -492,8 +312,7 @@ impl Ctx {
         }
     }
 
-    /// Changes stored state in one step that nobody comes between. `change` runs again if somebody
-    /// did.
+    /// Atomically updates stored state, retrying on conflict. `change` may run more than once.
     ///
     /// # Errors
     /// [`HandleError::Unknown`], whatever is wrong with the handle.
@@ -502,7 +321,7 @@ impl Ctx {
         handle: &Handle<T>,
         mut change: impl FnMut(&mut T) -> R + Send,
     ) -> Result<R, HandleError> {
-        for _ in 0..CONFLICTS {
+        for _ in 0..MAX_CONFLICTS {
             let mut stored = self.load_handle(handle).await?;
             let value = change(&mut stored);
             match stored.save().await {
@@ -514,7 +333,8 @@ impl Ctx {
         Err(HandleError::Conflict { kind: T::KIND })
     }
 
-    /// Removes the state behind a stored handle. CompletionTarget many who do so one is told that it was there.
+    /// Removes the state behind a stored handle and returns it. Of several calls that do so at the
+    /// same time, one succeeds.
     ///
     /// # Errors
     /// [`HandleError::Unknown`], whatever is wrong with the handle.
@@ -522,7 +342,7 @@ impl Ctx {
         &self,
         handle: &Handle<T>,
     ) -> Result<T, HandleError> {
-        for _ in 0..CONFLICTS {
+        for _ in 0..MAX_CONFLICTS {
             match self.find(handle).await?.remove().await {
                 Err(HandleError::Conflict { .. }) => {}
                 removed => return removed,
@@ -531,7 +351,10 @@ impl Ctx {
         Err(HandleError::Conflict { kind: T::KIND })
     }
 
-    async fn find<T: HandleState>(&self, handle: &Handle<T>) -> Result<Stored<T>, HandleError> {
+    async fn find<T: HandleState>(
+        &self,
+        handle: &Handle<T>,
+    ) -> Result<LoadedHandle<T>, HandleError> {
         let unknown = || HandleError::Unknown { kind: T::KIND };
         let id = handle
             .0
@@ -546,15 +369,15 @@ impl Ctx {
             .await?
             .ok_or_else(unknown)?;
         let kept: StoredRecord = serde_json::from_slice(&row.value).map_err(StoreError::new)?;
-        if kept.owner != owner(self.call()) || kept.server != self.core().sealer.server() {
+        if kept.owner != owner(self.call()) || kept.server != self.environment().sealer.server() {
             return Err(unknown());
         }
-        // State that the type has outgrown is of no more use than an unknown handle.
+        // State that does not fit its type any more is as useless as an unknown handle.
         let value = kept.value.decode().map_err(|error| {
-            tracing::warn!(%error, kind = T::KIND, "the state behind a handle is not what its type says");
+            tracing::warn!(%error, kind = T::KIND, "the state behind a handle does not fit its type");
             unknown()
         })?;
-        Ok(Stored {
+        Ok(LoadedHandle {
             value,
             kept,
             row,
@@ -565,7 +388,7 @@ impl Ctx {
     async fn open_sealed<T: HandleState>(&self, token: &str) -> Result<T, HandleError> {
         let unknown = || HandleError::Unknown { kind: T::KIND };
         let keyring = self
-            .core()
+            .environment()
             .sealer
             .keys()
             .now()
@@ -576,13 +399,17 @@ impl Ctx {
         let carried: SealedPayload = serde_json::from_slice(&opened).map_err(|_| unknown())?;
         let value = carried.value.decode().map_err(|_| unknown())?;
         if let Some((id, until)) = carried.once {
-            // The mark has to be there as long as any replica opens the token. One whose clock is
-            // ahead removes expired rows while others, by their clocks, still open it.
+            // The mark has to outlive the token on every replica: one whose clock is ahead removes
+            // expired rows while others, by their clocks, still open the token.
             let expires_at = Some(until.saturating_mul(1000).saturating_add(MAX_SKEW_MS));
             let store = shared_store(self)?;
-            self.core()
-                .kept
-                .hold(&Caller::accountable(self.call()), &id, 0, expires_at, now())?;
+            self.environment().handle_quota.hold(
+                &Caller::accountable(self.call()),
+                &id,
+                0,
+                expires_at,
+                now(),
+            )?;
             let row = Row {
                 kind: USED,
                 key: id,
@@ -591,6 +418,7 @@ impl Ctx {
                 expires_at,
                 due_at: None,
             };
+            self.environment().store.sweep_if_overdue().await;
             if !store.insert(row, now()).await? {
                 return Err(unknown());
             }
@@ -599,26 +427,27 @@ impl Ctx {
     }
 }
 
-/// The server's store, if all replicas see what is in it.
+/// Returns the server's store, unless it has replicas that do not share it.
 fn shared_store(ctx: &Ctx) -> Result<&Arc<dyn Store>, HandleError> {
-    let core = ctx.core();
-    if core.shared.lacks_shared_store() {
-        return Err(
-            StoreError::new("the server has replicas and a store that they do not share").into(),
-        );
+    let store = &ctx.environment().store;
+    if store.lacks_shared_store() {
+        return Err(StoreError::new("the server has replicas that do not share its store").into());
     }
-    core.shared.start(core);
-    Ok(core.shared.store())
+    Ok(store.get())
 }
 
-/// Who may use a handle.
+/// The identity of the caller that may use a handle.
 fn owner(call: &Call) -> RawJson {
-    RawJson::from_trusted(whose(call.principal.as_deref()).into())
+    RawJson::from_trusted(caller_identity(call.principal.as_deref()).into())
 }
 
 fn binding<T: HandleState>(ctx: &Ctx) -> Vec<u8> {
-    serde_json::to_vec(&(ctx.core().sealer.server(), T::KIND, owner(ctx.call())))
-        .unwrap_or_default()
+    serde_json::to_vec(&(
+        ctx.environment().sealer.server(),
+        T::KIND,
+        owner(ctx.call()),
+    ))
+    .unwrap_or_default()
 }
 
 fn json<T: Serialize>(value: &T) -> Result<RawJson, HandleError> {

@@ -1,27 +1,21 @@
-//! Asking the client in the middle of a call (`basic/patterns/mrtr`).
+//! Asks the client in the middle of a call (`basic/patterns/mrtr`).
 //!
-//! A call is answered in rounds. In each round the handler runs from its beginning; what it has
-//! learned in earlier rounds rides in `requestState`, sealed, so that any replica can take the next
-//! one. [`Ctx::ask`](crate::Ctx::ask) returns an answer that is there, and ends the round where one
-//! is missing. [`Ctx::once`](crate::Ctx::once) keeps what must not happen again from happening
-//! again.
+//! A call is answered in rounds. In each round the handler runs from its beginning. The answers of
+//! earlier rounds travel in `requestState`, sealed, so that any replica can take the next round.
+//! [`Ctx::ask`](crate::Ctx::ask) returns the answer if it has arrived, and otherwise ends the round.
+//! [`Ctx::once`](crate::Ctx::once) keeps side effects from being repeated.
 
-mod form;
-mod journal;
-mod question;
-mod sealer;
-
-pub use form::{FormError, form_of};
-pub(crate) use journal::{Journal, Opened, Record};
-use question::RoundAnswers;
-pub(crate) use question::check_answer;
-pub use question::{ElicitOutcome, Form, Question};
-pub(crate) use sealer::{ROUND_FIELDS, Sealer, whose};
+pub(crate) mod form;
+pub(crate) mod journal;
+pub(crate) mod question;
+pub(crate) mod record;
 
 use crate::call::ctx::Ctx;
+use crate::call::errors::missing_capabilities;
 use crate::call::handler_error::HandlerError;
-use crate::dispatch::outcome;
-use carryall_types::{InputRequests, InputRequiredResult};
+use carryall_proto::deprecated::DeprecatedFeature;
+use carryall_types::{ErrorObject, InputRequest, InputRequests, InputRequiredResult};
+use question::{Question, RoundAnswers};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::future::Future;
@@ -105,7 +99,10 @@ impl Ctx {
         E: From<HandlerError>,
         Fut: Future<Output = Result<T, E>>,
     {
-        if let Some(outcome) = self.journal()?.with(|journal| journal.step(key).cloned()) {
+        if let Some(outcome) = self
+            .journal()?
+            .with(|journal| journal.record().step(key).cloned())
+        {
             return serde_json::from_value(outcome)
                 .map_err(|error| E::from(HandlerError::internal(error)));
         }
@@ -113,10 +110,10 @@ impl Ctx {
         let recorded = serde_json::to_value(&outcome)
             .map_err(|error| E::from(HandlerError::internal(error)))?;
         if let Some(task) = self.task() {
-            task.record(key, &recorded).await?;
+            task.record_step(key, &recorded).await?;
         }
         self.journal()?
-            .with(|journal| journal.record(key, recorded));
+            .with(|journal| journal.record().record_step(key, recorded));
         Ok(outcome)
     }
 
@@ -140,17 +137,20 @@ impl Ctx {
         match self.task() {
             _ if missing.is_empty() => {}
             Some(task) => {
-                outcome::may_ask(self, &missing).map_err(HandlerError::protocol)?;
+                may_ask(self, &missing).map_err(HandlerError::protocol)?;
                 let answers = task.ask(&missing).await?;
                 rounds.with(|journal| {
                     answers
                         .into_iter()
-                        .for_each(|(key, answer)| journal.answered(key, answer))
+                        .for_each(|(key, answer)| journal.record().record_answer(key, answer))
                 });
             }
             None => {
-                let state = rounds
-                    .with(|journal| self.core().sealer.seal(self.call(), journal.to_carry()))?;
+                let state = rounds.with(|journal| {
+                    self.environment()
+                        .sealer
+                        .seal(self.call(), journal.record())
+                })?;
                 let result = InputRequiredResult::new()
                     .with_input_requests(missing)
                     .with_request_state(state);
@@ -163,5 +163,37 @@ impl Ctx {
                 .collect()
         });
         question.read(&mut RoundAnswers::new(given))
+    }
+}
+
+/// Checks that the client has declared what it takes to answer these requests
+/// (`basic/patterns/mrtr#server-requirements-basic-workflow`).
+///
+/// # Errors
+/// `-32021`, naming the missing capabilities.
+pub(crate) fn may_ask(ctx: &Ctx, requests: &InputRequests) -> Result<(), ErrorObject> {
+    let declared = ctx.client_capabilities();
+    let missing = requests
+        .iter()
+        .filter_map(|(_, request)| request.required_capability().missing_from(declared));
+    let missing: Vec<_> = missing.collect();
+    if !missing.is_empty() {
+        return Err(missing_capabilities(&missing));
+    }
+    requests
+        .iter()
+        .for_each(|(_, request)| warn_of_deprecated(request));
+    Ok(())
+}
+
+/// Warns the operator, once, of a feature that the specification deprecates.
+fn warn_of_deprecated(request: &InputRequest) {
+    let feature = match request {
+        InputRequest::Elicit(_) => return,
+        InputRequest::CreateMessage(_) => DeprecatedFeature::Sampling,
+        InputRequest::ListRoots(_) => DeprecatedFeature::Roots,
+    };
+    if feature.is_first_use() {
+        tracing::warn!("a handler asks the client for input: {}", feature.notice());
     }
 }

@@ -1,156 +1,123 @@
-//! From a call to a task: the handler's future changes hands, and goes on where it is.
+//! Makes a task of a call whose handler is running: the handler's future changes hands, and goes on
+//! where it is.
 
-use super::engine::NotPromoted;
-use super::{TaskEngine, TaskSupport, is_declared, required};
-use crate::call::ctx::{Ctx, missing_capabilities};
+use super::engine::{NotPromoted, TaskEngine};
+use super::options::TaskSupport;
+use super::{is_declared, required};
+use crate::call::ctx::Ctx;
+use crate::call::errors::missing_capabilities;
 use crate::call::handler_error::{ErrorKind, HandlerError};
 use crate::call::output::ToolOutput;
+use crate::call::task::TaskRequest;
+use crate::catalogue::tool::ToolFuture;
 use crate::catalogue::tool_entry::ToolEntry;
-use carryall_proto::BoxFuture;
-use carryall_types::ErrorObject;
-use std::future::poll_fn;
+use carryall_proto::{BoxFuture, Printable};
+use carryall_types::{ErrorObject, Task};
+use std::future::{poll_fn, ready};
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, Waker};
+use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::time::Sleep;
 
-/// A handler at work.
-pub(super) type Handler = BoxFuture<Result<ToolOutput, HandlerError>>;
-
-/// A handler's wish to go on as a task.
-#[derive(Debug, Default)]
-pub(crate) struct TaskRequest(Mutex<State>);
-
-#[derive(Debug, Default)]
-struct State {
-    wished: bool,
-    /// How often it was refused, and why the last time.
-    refusals: u64,
-    refused: Option<ErrorObject>,
-    /// Who polls the handler, and can grant the wish.
-    granter: Option<Waker>,
-    /// Who waits for it to be granted.
-    wishers: Vec<Waker>,
+/// How a call of a tool that supports tasks is answered.
+pub(crate) enum ToolReply {
+    Output(ToolOutput),
+    /// The call has become this task.
+    Task(Box<Task>),
 }
 
-impl TaskRequest {
-    /// Ends when the call of `ctx` has become a task, or cannot become one.
-    async fn granted(&self, ctx: &Ctx) -> Result<(), ErrorObject> {
-        let before = self.lock().refusals;
-        poll_fn(|cx| {
-            let mut state = self.lock();
-            if ctx.task().is_some() {
-                return Poll::Ready(Ok(()));
-            }
-            if state.refusals != before {
-                return Poll::Ready(Err(state
-                    .refused
-                    .clone()
-                    .unwrap_or_else(ErrorObject::internal)));
-            }
-            state.wished = true;
-            state.wishers.push(cx.waker().clone());
-            let granter = state.granter.take();
-            drop(state);
-            granter.into_iter().for_each(Waker::wake);
-            Poll::Pending
-        })
-        .await
-    }
-
-    fn is_wished(&self, cx: &Context<'_>) -> bool {
-        let mut state = self.lock();
-        state.granter = Some(cx.waker().clone());
-        state.wished
-    }
-
-    fn grant(&self) {
-        let wishers = std::mem::take(&mut self.lock().wishers);
-        wishers.into_iter().for_each(Waker::wake);
-    }
-
-    fn refuse(&self, why: ErrorObject) {
-        let mut state = self.lock();
-        (state.wished, state.refused) = (false, Some(why));
-        state.refusals += 1;
-        let wishers = std::mem::take(&mut state.wishers);
-        drop(state);
-        wishers.into_iter().for_each(Waker::wake);
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+/// A running handler of a tool that supports tasks.
+pub(crate) enum PromotableHandler {
+    /// This call cannot become a task.
+    Plain(ToolFuture),
+    Promotable(BoxFuture<Result<ToolReply, HandlerError>>),
 }
 
-/// What makes a task of a call that has begun.
-enum Trigger {
-    /// Nothing does any more: it cannot become one.
-    Never,
-    Time(Pin<Box<Sleep>>),
-    TaskRequest(Arc<TaskRequest>),
-}
-
-impl Trigger {
-    fn poll(&mut self, cx: &mut Context<'_>) -> bool {
-        match self {
-            Self::Never => false,
-            Self::Time(timer) => timer.as_mut().poll(cx).is_ready(),
-            Self::TaskRequest(wish) => wish.is_wished(cx),
-        }
-    }
-}
-
-/// A tool's handler with what may make a task of its call.
-pub(crate) fn as_task(
+/// Makes a task of the handler's call, if and when the tool says so.
+pub(crate) fn with_task_support(
     engine: &Arc<TaskEngine>,
     ctx: &Ctx,
     entry: &Arc<ToolEntry>,
-    handler: Handler,
-) -> Handler {
-    let declared = is_declared(ctx.client_capabilities());
-    match entry.tool.task {
-        TaskSupport::Always if !declared => {
+    handler: ToolFuture,
+) -> PromotableHandler {
+    let is_declared = is_declared(ctx.client_capabilities());
+    let promotion = || Promotion {
+        engine: Arc::clone(engine),
+        ctx: ctx.clone(),
+        entry: Arc::clone(entry),
+    };
+    PromotableHandler::Promotable(match entry.tool.task {
+        TaskSupport::Always if !is_declared => {
             let missing = HandlerError::protocol(missing_capabilities(&[required()]));
-            Box::pin(std::future::ready(Err(missing)))
+            Box::pin(ready(Err(missing)))
         }
-        TaskSupport::Always | TaskSupport::WhenPossible if declared => Box::pin(begun_as_task(
-            Arc::clone(engine),
-            ctx.clone(),
-            Arc::clone(entry),
-            handler,
-        )),
-        TaskSupport::After(time) if declared => {
-            watched(engine, ctx, entry, handler, Trigger::Time(timer(time)))
+        TaskSupport::Always | TaskSupport::WhenPossible if is_declared => {
+            Box::pin(promotion().at_once(handler))
         }
-        TaskSupport::OnDemand => watched(
-            engine,
-            ctx,
-            entry,
-            handler,
-            Trigger::TaskRequest(ctx.may_become_task()),
-        ),
+        TaskSupport::After(time) if is_declared => {
+            Box::pin(promotion().on(Trigger::after(time), handler))
+        }
+        TaskSupport::OnDemand => {
+            let trigger = Trigger::Request(ctx.allow_task_request());
+            Box::pin(promotion().on(trigger, handler))
+        }
         TaskSupport::Never
         | TaskSupport::Always
         | TaskSupport::WhenPossible
-        | TaskSupport::After(_) => handler,
+        | TaskSupport::After(_) => return PromotableHandler::Plain(handler),
+    })
+}
+
+/// What makes a task of a running call.
+enum Trigger {
+    Never,
+    Timer(Pin<Box<Sleep>>),
+    Request(Arc<TaskRequest>),
+}
+
+impl Trigger {
+    fn after(time: Duration) -> Self {
+        Self::Timer(Box::pin(tokio::time::sleep(time)))
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> bool {
+        match self {
+            Self::Never => false,
+            Self::Timer(timer) => timer.as_mut().poll(cx).is_ready(),
+            Self::Request(request) => request.is_made(cx),
+        }
     }
 }
 
-fn timer(time: Duration) -> Pin<Box<Sleep>> {
-    Box::pin(tokio::time::sleep(time))
+/// A call that may become a task.
+struct Promotion {
+    engine: Arc<TaskEngine>,
+    ctx: Ctx,
+    entry: Arc<ToolEntry>,
 }
 
-fn watched(
-    engine: &Arc<TaskEngine>,
-    ctx: &Ctx,
-    entry: &Arc<ToolEntry>,
-    mut handler: Handler,
-    mut trigger: Trigger,
-) -> Handler {
-    let (engine, ctx, entry) = (Arc::clone(engine), ctx.clone(), Arc::clone(entry));
-    Box::pin(async move {
+impl Promotion {
+    /// Runs the handler as a task from the beginning. Where there is no room for a task, runs it as
+    /// a plain call if the tool allows that.
+    async fn at_once(self, handler: ToolFuture) -> Result<ToolReply, HandlerError> {
+        let (refused, handler) = match self.promote(handler).await {
+            Ok(task) => return Ok(ToolReply::Task(task)),
+            Err(not_promoted) => not_promoted,
+        };
+        if !refused.may_go_on || self.entry.tool.task != TaskSupport::WhenPossible {
+            return Err(refused.error);
+        }
+        self.log_plain_call(&refused.error);
+        handler.await.map(ToolReply::Output)
+    }
+
+    /// Runs the handler as a plain call until the trigger fires.
+    async fn on(
+        self,
+        mut trigger: Trigger,
+        mut handler: ToolFuture,
+    ) -> Result<ToolReply, HandlerError> {
         loop {
             let output = poll_fn(|cx| match handler.as_mut().poll(cx) {
                 Poll::Ready(output) => Poll::Ready(Some(output)),
@@ -158,57 +125,54 @@ fn watched(
                 Poll::Pending => Poll::Pending,
             });
             if let Some(output) = output.await {
-                return output;
+                return output.map(ToolReply::Output);
             }
-            let refused = match engine.adopt(&ctx, &entry, handler).await {
-                Ok(task) => return Err(answered_with(task)),
-                Err(refused) if refused.may_go_on => refused,
-                Err(NotPromoted { error, .. }) => return Err(error.into()),
+            let refused;
+            (refused, handler) = match self.promote(handler).await {
+                Ok(task) => return Ok(ToolReply::Task(task)),
+                Err(not_promoted) => not_promoted,
             };
-            handler = refused.handler;
+            if !refused.may_go_on {
+                return Err(refused.error);
+            }
             match trigger {
-                // What to do without a task is for the handler to say.
-                Trigger::TaskRequest(ref wish) => {
-                    wish.refuse(to_error(refused.error));
-                    // One that tries again and again does so beside others.
+                // The handler decides what to do without a task.
+                Trigger::Request(ref request) => {
+                    request.refuse(to_error_object(refused.error));
+                    // A handler that asks again and again must not starve others.
                     tokio::task::yield_now().await;
                 }
-                // The handler has done part of its work. Whether a call becomes a task is the
-                // server's choice alone (`tasks#task-creation`), so it goes on as a plain call, for
-                // as long as one may take.
-                _ => {
-                    note_plain(&entry, &refused.error);
+                // The handler has done part of its work, and whether a call becomes a task is the
+                // server's choice alone (`tasks#task-creation`): it goes on as a plain call.
+                Trigger::Timer(_) | Trigger::Never => {
+                    self.log_plain_call(&refused.error);
                     trigger = Trigger::Never;
                 }
             }
         }
-    })
-}
+    }
 
-/// Runs a handler as a task from the beginning; as a plain call if the tool may do so and there can
-/// be no task.
-async fn begun_as_task(
-    engine: Arc<TaskEngine>,
-    ctx: Ctx,
-    entry: Arc<ToolEntry>,
-    handler: Handler,
-) -> Result<ToolOutput, HandlerError> {
-    match engine.adopt(&ctx, &entry, handler).await {
-        Ok(task) => Err(answered_with(task)),
-        Err(refused) if refused.may_go_on && entry.tool.task == TaskSupport::WhenPossible => {
-            note_plain(&entry, &refused.error);
-            refused.handler.await
+    /// Makes the call a task. If that fails, the handler comes back as it was.
+    async fn promote(&self, handler: ToolFuture) -> Result<Box<Task>, (NotPromoted, ToolFuture)> {
+        match self.engine.create(&self.ctx, &self.entry).await {
+            Ok((task, registered)) => {
+                let worker = Arc::clone(&registered.worker);
+                self.ctx.set_task(worker);
+                registered.spawn(self.ctx.clone(), Arc::clone(&self.entry), handler);
+                Ok(Box::new(task))
+            }
+            Err(not_promoted) => Err((not_promoted, handler)),
         }
-        Err(NotPromoted { error, .. }) => Err(error.into()),
+    }
+
+    fn log_plain_call(&self, error: &HandlerError) {
+        let tool = Printable(self.entry.tool.name());
+        tracing::info!(%tool, %error, "no task can be created; the call stays a plain one");
     }
 }
 
-fn answered_with(task: carryall_types::Task) -> HandlerError {
-    HandlerError(ErrorKind::Task(Box::new(task)))
-}
-
-fn to_error(failure: HandlerError) -> ErrorObject {
-    match failure.0 {
+fn to_error_object(error: HandlerError) -> ErrorObject {
+    match error.0 {
         ErrorKind::Protocol(error) => error,
         other => {
             tracing::error!(error = %other, "a call cannot become a task");
@@ -217,13 +181,8 @@ fn to_error(failure: HandlerError) -> ErrorObject {
     }
 }
 
-fn note_plain(entry: &ToolEntry, why: &HandlerError) {
-    let tool = carryall_proto::Printable(&entry.tool.definition.name);
-    tracing::info!(%tool, error = %why.0, "a call stays a plain one, since there can be no task");
-}
-
 impl Ctx {
-    /// Whether the client takes a task instead of a result, on this request.
+    /// Whether the client accepts a task instead of a result, on this request.
     #[must_use]
     pub fn takes_tasks(&self) -> bool {
         is_declared(self.client_capabilities())
@@ -235,13 +194,14 @@ impl Ctx {
         self.task().is_some()
     }
 
-    /// Goes on as a task: the client is answered with it, and what follows is done in the
-    /// background. Does nothing in a call that is a task already. The tool has to be one that may
-    /// become a task ([`TaskSupport::OnDemand`](crate::TaskSupport::OnDemand)).
+    /// Makes the call a task: the client is answered with the task, and the handler goes on in the
+    /// background. Does nothing if the call is a task already. The tool has to support it
+    /// ([`TaskSupport::OnDemand`](crate::TaskSupport::OnDemand)).
     ///
-    /// Questions that decide whether there is anything to do belong before it: they are asked in
-    /// the rounds of the call (`tasks#task-creation`). Those behind it are asked by the task. Not
-    /// cancel safe: the wish stays.
+    /// Ask questions that decide whether there is anything to do before this: they are asked in the
+    /// rounds of the call (`tasks#task-creation`). Questions after it are asked by the task.
+    ///
+    /// Not cancel safe: when the future is dropped, the call may become a task nevertheless.
     ///
     /// ```
     /// use carryall_server::{Ctx, ElicitOutcome, Form, Server, TaskSupport, Tool, HandlerError};
@@ -265,30 +225,23 @@ impl Ctx {
     /// ```
     ///
     /// # Errors
-    /// `-32021` when the client takes no tasks; `-32603` when the tool is not one that may become a
-    /// task, or there can be no further task at the moment. A handler that does not return this
-    /// error goes on as a plain call, within its time, and may try again.
+    /// `-32021` when the client does not accept tasks; `-32603` when the tool does not support it, or
+    /// there is no room for another task at the moment. A handler that does not return this error
+    /// goes on as a plain call, within its timeout, and may try again.
     pub async fn become_task(&self) -> Result<(), HandlerError> {
         if self.is_task() {
             return Ok(());
         }
         self.require(&required())?;
-        let Some(wish) = self.wish() else {
+        let Some(request) = self.task_request() else {
             tracing::error!(
-                "a handler wants to become a task, and its tool does not say TaskSupport::OnDemand"
+                "a handler asks to become a task, and its tool does not have TaskSupport::OnDemand"
             );
-            return Err(HandlerError::protocol(
-                carryall_types::ErrorObject::internal(),
-            ));
+            return Err(HandlerError::protocol(ErrorObject::internal()));
         };
-        wish.granted(self).await.map_err(HandlerError::protocol)
-    }
-
-    /// From now on this is a task.
-    pub(super) fn now_task(&self, run: Arc<super::Run>) {
-        self.set_task(run);
-        if let Some(wish) = self.wish() {
-            wish.grant();
-        }
+        request
+            .wait(|| self.is_task())
+            .await
+            .map_err(HandlerError::protocol)
     }
 }

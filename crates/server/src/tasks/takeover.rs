@@ -1,111 +1,85 @@
-//! What goes on behind all tasks: news from the store to those who wait, and a look at what nobody
-//! works on any more.
+//! The background work of tasks: reacts to changes of other replicas, and takes over tasks that
+//! nobody works on any more.
 
-use super::Run;
-use super::TaskEngine;
-use super::record::{KIND, Lease, Record};
+use super::engine::TaskEngine;
+use super::record::{KIND, TaskRecord};
+use super::worker::TaskWorker;
+use crate::call::catch_panic::catch_panic;
 use crate::call::ctx::Ctx;
+use crate::call::handler_error::HandlerError;
 use crate::clock::{millis, now};
+use crate::dispatch::params::given_arguments;
 use carryall_proto::task::log_id;
 use carryall_proto::{Caller, Outcome};
-use carryall_store::{Changed, Changes, Row};
+use carryall_store::{Changed, Row, StoreResult};
 use carryall_types::{ErrorObject, RawJson, code};
 use std::future::poll_fn;
-use std::sync::{Arc, Weak};
-use std::time::Duration;
+use std::sync::Arc;
+use tokio::time::MissedTickBehavior;
 
-/// How many abandoned tasks are looked at in one go.
-const AT_ONCE: usize = 64;
-
-/// Runs as long as the server is there.
-pub(super) async fn keep(engine: Weak<TaskEngine>, mut changes: Changes, tick: Duration) {
-    let mut tick = tokio::time::interval(tick);
-    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    loop {
-        let changed = tokio::select! {
-            changed = poll_fn(|cx| changes.as_mut().poll_next(cx)) => changed,
-            _ = tick.tick() => None,
-        };
-        let Some(engine) = engine.upgrade() else {
-            return;
-        };
-        match changed {
-            Some(changed) => engine.heard(changed).await,
-            None => engine.look_after().await,
-        }
-    }
-}
+/// The most abandoned tasks that are looked at in one go.
+const BATCH: usize = 64;
 
 impl TaskEngine {
-    async fn heard(&self, changed: Changed) {
-        let Some(core) = self.core() else { return };
+    /// Does the background work for as long as it is polled; never completes.
+    pub(crate) async fn maintain(&self) {
+        let mut changes = self.store.rows().changes(KIND);
+        let mut interval = tokio::time::interval(self.store.options.lease / 3);
+        interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            let changed = tokio::select! {
+                changed = poll_fn(|cx| changes.as_mut().poll_next(cx)) => changed,
+                _ = interval.tick() => None,
+            };
+            match changed {
+                Some(changed) => self.react(changed).await,
+                None => {
+                    self.store.quota.expire(now());
+                    if let Err(error) = self.take_over_abandoned().await {
+                        tracing::warn!(%error, "cannot look for abandoned tasks");
+                    }
+                }
+            }
+        }
+    }
+
+    async fn react(&self, changed: Changed) {
+        let subscriptions = self.catalogue.subscriptions();
         match changed {
             Changed::Row(id) => {
-                let run = self.runs().get(&id).cloned();
-                if let Some(run) = run {
-                    run.wake();
-                }
-                if core.hub.listens_to_task(&id) {
-                    self.tell(&core, [id], false).await;
+                self.workers.wake(&id);
+                if subscriptions.has_task(&id) {
+                    self.publish([id], false).await;
                 }
             }
             Changed::Some => {
-                let runs: Vec<_> = self.runs().values().cloned().collect();
-                runs.iter().for_each(|run| run.wake());
-                self.tell(&core, core.hub.tasks_listened_to(), false).await;
+                self.workers.wake_all();
+                self.publish(subscriptions.tasks(), false).await;
             }
         }
     }
 
-    /// Takes over what was abandoned.
-    async fn look_after(self: &Arc<Self>) {
-        self.kept.expire(now());
-        if let Err(error) = self.take_over().await {
-            tracing::warn!(%error, "cannot look for abandoned tasks");
-        }
-    }
-
-    async fn take_over(self: &Arc<Self>) -> Result<(), carryall_store::StoreError> {
-        for row in self.store().due(KIND, now(), AT_ONCE).await? {
-            if let Some(record) = Record::read(&row).filter(|record| self.owns(record)) {
-                self.take_over_one(row, record).await?;
+    async fn take_over_abandoned(&self) -> StoreResult<()> {
+        for row in self.store.rows().due(KIND, now(), BATCH).await? {
+            let record = TaskRecord::read(&row).filter(|record| self.store.owns(record));
+            if let Some(record) = record {
+                self.take_over(row, record).await?;
             }
         }
         Ok(())
     }
 
-    async fn take_over_one(
-        self: &Arc<Self>,
-        row: Row,
-        mut record: Record,
-    ) -> Result<(), carryall_store::StoreError> {
-        let Some(core) = self.core() else {
+    async fn take_over(&self, row: Row, mut record: TaskRecord) -> StoreResult<()> {
+        let options = &self.store.options;
+        if !record.resumable || record.attempts() >= options.max_attempts {
+            return self.fail_abandoned(row, record).await;
+        }
+        if self.is_at_limit() {
             return Ok(());
-        };
+        }
         let id = row.key.clone();
-        if !record.resumable || record.lease.number >= self.settings.max_attempts {
-            let why = if record.resumable {
-                "so many times that it is given up"
-            } else {
-                "and it cannot be resumed"
-            };
-            let message = format!("The process that worked on the task has gone, {why}");
-            record.settle(Outcome::Error(ErrorObject::new(
-                code::INTERNAL_ERROR,
-                message,
-            )));
-            let row = record.to_replace(row);
-            let size = row.value.len();
-            if self.store().replace(row).await? {
-                self.kept.resize(&id, size);
-            }
-            return Ok(());
-        }
-        if self.runs().len() >= self.settings.max_running {
-            return Ok(());
-        }
-        let catalogue = core.catalogue.load_full();
-        // Another replica may have the tool, while the fleet is being renewed.
+        let catalogue = self.catalogue.current();
+        // During a rolling update, another replica may have the tool.
         let Some(entry) = catalogue
             .tools
             .get(&record.tool, record.owner.as_ref())
@@ -113,6 +87,7 @@ impl TaskEngine {
         else {
             return Ok(());
         };
+        drop(catalogue);
         let call = match record.to_call() {
             Ok(call) => call,
             Err(error) => {
@@ -120,38 +95,48 @@ impl TaskEngine {
                 return Ok(());
             }
         };
-        record.lease = Lease {
-            number: record.lease.number + 1,
-        };
-        record.lease_ends = Some(now().saturating_add(millis(self.settings.lease)));
+        record.grant_lease(now().saturating_add(millis(options.lease)));
         let row = record.to_replace(row);
-        if !self.store().replace(row.clone()).await? {
+        if !self.store.rows().replace(row.clone()).await? {
             return Ok(());
         }
+        let fencing_token = record.fencing_token();
         tracing::info!(
             task = log_id(&id),
-            lease = record.lease.number,
+            lease = fencing_token,
             "taking over a task"
         );
-        let mut run = Run::new(Arc::clone(self), &row, record.lease.number);
+        let mut worker = TaskWorker::new(Arc::clone(&self.store), &row, fencing_token);
         if let Some(owner) = &record.owner {
-            // It was accepted once, so it is not refused now; what it is yet to keep counts.
-            run.account_to(Caller::from(owner), None);
+            // The task was accepted once, so it is not refused now; what it writes counts.
+            worker.account_to(Caller::from(owner), None);
         }
-        let run = self.begin(run);
-        let arguments = crate::dispatch::given_arguments(&call).unwrap_or(RawJson::EMPTY_OBJECT);
-        let ctx = Ctx::resumed(call, core, record.journal, Arc::clone(&run));
-        let handler = crate::dispatch::handler_future::guarded(|| {
-            (entry.tool.handler)(ctx.clone(), arguments)
+        let registered = self.register(worker);
+        let arguments = given_arguments(&call).unwrap_or(RawJson::EMPTY_OBJECT);
+        let task = Arc::clone(&registered.worker);
+        let ctx = Ctx::resumed(call, Arc::clone(&self.environment), record.journal, task);
+        let handler = catch_panic(|| (entry.tool.handler)(ctx.clone(), arguments));
+        let handler = handler.unwrap_or_else(|error| {
+            Box::pin(std::future::ready(Err(HandlerError::protocol(error))))
         });
-        match handler {
-            Ok(handler) => drop(tokio::spawn(run.work(ctx, entry, handler))),
-            Err(error) => {
-                let failed = Box::pin(std::future::ready(Err(crate::HandlerError::protocol(
-                    error,
-                ))));
-                drop(tokio::spawn(run.work(ctx, entry, failed)));
-            }
+        registered.spawn(ctx, entry, handler);
+        Ok(())
+    }
+
+    async fn fail_abandoned(&self, row: Row, mut record: TaskRecord) -> StoreResult<()> {
+        let why = if record.resumable {
+            "so many times that it is given up"
+        } else {
+            "and it cannot be resumed"
+        };
+        let message = format!("The process that worked on the task has gone, {why}");
+        let error = ErrorObject::new(code::INTERNAL_ERROR, message);
+        record.finish(Outcome::Error(error));
+        let row = record.to_replace(row);
+        let (id, size, version) = (row.key.clone(), row.value.len(), row.version);
+        if self.store.rows().replace(row).await? {
+            self.store.quota.resize(&id, size);
+            self.store.publish(&id, &record, version, false);
         }
         Ok(())
     }

@@ -1,301 +1,293 @@
-//! One worker at one task.
+//! The worker of one task: polls the handler, holds the lease, and writes what the task comes to.
 
-use super::TaskEngine;
-use super::engine::NotChanged;
-use super::record::{KIND, Record};
+use super::record::{KIND, TaskRecord};
+use super::task_store::{TaskStore, UpdateError};
+use crate::call::catch_panic::catch_panic;
 use crate::call::ctx::Ctx;
 use crate::call::errors;
 use crate::call::handler_error::HandlerError;
-use crate::call::output::ToolOutput;
+use crate::call::task::CallTask;
+use crate::catalogue::tool::ToolFuture;
 use crate::catalogue::tool_entry::ToolEntry;
 use crate::clock::{millis, now};
-use crate::dispatch::handler_future::guarded;
-use crate::dispatch::outcome;
+use crate::outcome;
+use crate::sync::Mutex;
 use carryall_proto::budget::Reservation;
 use carryall_proto::task::log_id;
-use carryall_proto::{BoxFuture, Caller, Outcome};
-use carryall_store::Row;
+use carryall_proto::{Caller, Outcome};
+use carryall_store::{Row, StoreError, StoreResult};
 use carryall_types::{ErrorObject, InputRequests, JsonObject, JsonValue};
+use futures_util::future::BoxFuture;
 use std::fmt;
-use std::future::{Future, poll_fn};
+use std::future::poll_fn;
 use std::pin::pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
 use std::time::{Duration, Instant};
 use tokio::sync::Notify;
+use tokio::time::MissedTickBehavior;
 
-/// The least time between two writes that only say how far a task has come.
+/// The least time between two writes that only set the status message.
 const MESSAGE_INTERVAL: Duration = Duration::from_millis(250);
-/// How long a worker waits for a store that fails, at first and at most.
+/// The first and the longest pause between attempts while the store fails.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
 
-/// A worker's hold on its task. All that it writes is written only while its lease has the number
-/// it was given.
-pub(crate) struct Run {
-    engine: Arc<TaskEngine>,
+/// Works on one task under a lease. It writes only while the lease has its fencing token.
+pub(super) struct TaskWorker {
+    tasks: Arc<TaskStore>,
     id: String,
-    lease: u32,
-    /// The version of the row that this worker has seen last.
-    seen: AtomicU64,
-    /// When the task ends, done or not.
+    fencing_token: u32,
+    /// The newest version of the row that this worker has seen.
+    version: AtomicU64,
+    /// Expiry time of the task, in milliseconds since the epoch.
     expires_at: Option<u64>,
-    /// Whom what the task keeps is accounted to. Unknown for a task that was taken over and has no
-    /// principal.
-    caller: Option<Caller>,
-    _place: Option<Reservation>,
-    /// The row may be another one than before.
+    /// The caller that the task's writes are accounted to. Unknown for a task that was taken over
+    /// and has no principal.
+    accountable: Option<Caller>,
+    _reservation: Option<Reservation>,
+    /// Notified when the row may have changed.
     changed: Notify,
-    said: Mutex<Said>,
+    message: Mutex<StatusMessage>,
 }
 
-/// How far the task has come, as the handler says.
+/// The status message that the handler has set.
 #[derive(Debug, Default)]
-struct Said {
-    message: Option<String>,
-    written: Option<Instant>,
+struct StatusMessage {
+    unwritten: Option<String>,
+    written_at: Option<Instant>,
 }
 
-/// Why a worker cannot write.
-enum Stopped {
-    /// The task is not this worker's any more: it was cancelled, has ended, or somebody else took
-    /// it over.
-    Lost,
-    /// What it would write is more than the task may keep.
+/// Why a worker could not write.
+enum WorkerError {
+    /// The task was cancelled, has ended, or was taken over by another worker.
+    LeaseLost,
+    /// The task would keep more than it may.
     TooLarge,
 }
 
-impl From<Stopped> for HandlerError {
-    fn from(stopped: Stopped) -> Self {
-        match stopped {
-            // The handler is about to be dropped; only its offspring sees this.
-            Stopped::Lost => Self::protocol(ErrorObject::internal()),
-            Stopped::TooLarge => Self::protocol(errors::task_too_large()),
+impl From<WorkerError> for HandlerError {
+    fn from(error: WorkerError) -> Self {
+        match error {
+            // The handler is about to be dropped; only tasks that it has spawned see this.
+            WorkerError::LeaseLost => Self::protocol(ErrorObject::internal()),
+            WorkerError::TooLarge => Self::protocol(errors::task_too_large()),
         }
     }
 }
 
-impl Run {
-    /// A worker at the task of this row, with this lease.
-    pub(super) fn new(engine: Arc<TaskEngine>, row: &Row, lease: u32) -> Self {
+impl TaskWorker {
+    /// A worker on the task of this row, with this lease.
+    pub(super) fn new(tasks: Arc<TaskStore>, row: &Row, fencing_token: u32) -> Self {
         Self {
-            engine,
+            tasks,
             id: row.key.clone(),
-            lease,
-            seen: AtomicU64::new(row.version),
+            fencing_token,
+            version: AtomicU64::new(row.version),
             expires_at: row.expires_at,
-            caller: None,
-            _place: None,
+            accountable: None,
+            _reservation: None,
             changed: Notify::new(),
-            said: Mutex::default(),
+            message: Mutex::default(),
         }
     }
 
-    /// Says whom the task is accounted to, and what is to be released when this worker ends.
-    pub(super) fn account_to(&mut self, caller: Caller, place: Option<Reservation>) {
-        (self.caller, self._place) = (Some(caller), place);
+    /// Sets the caller that the task is accounted to, and what to release when this worker ends.
+    pub(super) fn account_to(&mut self, caller: Caller, reservation: Option<Reservation>) {
+        (self.accountable, self._reservation) = (Some(caller), reservation);
     }
 
     pub(super) fn id(&self) -> &str {
         &self.id
     }
 
-    /// Somebody has written the row.
+    /// Tells the worker that its row may have changed.
     pub(super) fn wake(&self) {
         self.changed.notify_waiters();
     }
 
-    /// Works on the task until it has ended, or is not this worker's any more.
-    pub(super) fn work(
-        self: Arc<Self>,
-        ctx: Ctx,
-        entry: Arc<ToolEntry>,
-        handler: BoxFuture<Result<ToolOutput, HandlerError>>,
-    ) -> impl Future<Output = ()> + Send {
-        let working = Working(Arc::clone(&self));
-        async move {
-            if let Some(outcome) = self.outcome(&ctx, &entry, handler).await {
-                self.settle(outcome).await;
-            }
-            drop(working);
+    /// Works on the task until it has ended or the lease is lost.
+    pub(super) async fn run(&self, ctx: Ctx, entry: Arc<ToolEntry>, handler: ToolFuture) {
+        if let Some(outcome) = self.poll_handler(&ctx, &entry, handler).await {
+            self.finish(outcome).await;
         }
     }
 
-    async fn outcome(
+    async fn poll_handler(
         &self,
         ctx: &Ctx,
         entry: &ToolEntry,
-        mut handler: BoxFuture<Result<ToolOutput, HandlerError>>,
+        mut handler: ToolFuture,
     ) -> Option<Outcome> {
         let outcome = poll_fn(|cx| {
-            let polled = guarded(|| {
+            let polled = catch_panic(|| {
                 handler
                     .as_mut()
                     .poll(cx)
-                    .map(|output| outcome::tool(ctx, entry, output))
+                    .map(|output| outcome::of_tool(ctx, entry, output))
             });
             polled.unwrap_or_else(|error| Poll::Ready(Outcome::Error(error)))
         });
         tokio::select! {
             biased;
             outcome = outcome => Some(outcome),
-            () = self.hold() => None,
+            () = self.hold_lease() => None,
         }
     }
 
-    /// Renews the lease. Ends when it is lost.
-    async fn hold(&self) {
-        let period = self.engine.settings.lease / 3;
-        let mut renewal = tokio::time::interval(period);
-        renewal.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        renewal.tick().await;
+    /// Renews the lease at intervals. Returns when it is lost.
+    async fn hold_lease(&self) {
+        let mut interval = tokio::time::interval(self.tasks.options.lease / 3);
+        interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        interval.tick().await;
         loop {
             let changed = pin!(self.changed.notified());
             let held = tokio::select! {
-                () = changed => self.look().await.map(drop),
-                _ = renewal.tick() => self.renew().await,
+                () = changed => self.read().await.map(drop),
+                _ = interval.tick() => self.renew_lease().await,
             };
-            if matches!(held, Err(Stopped::Lost)) {
+            if matches!(held, Err(WorkerError::LeaseLost)) {
                 return;
             }
         }
     }
 
-    /// Renews the lease, without the rest of the row unless there is something to say with it.
-    async fn renew(&self) -> Result<(), Stopped> {
-        if self.said().message.is_some() {
-            return self.write(None, |_| {}).await.map(drop);
+    /// Renews the lease, without writing the value unless there is a status message.
+    async fn renew_lease(&self) -> Result<(), WorkerError> {
+        if self.message.lock().unwritten.is_some() {
+            return self.update(None, |_| {}).await.map(drop);
         }
-        // The store renews a row that has expired as well, until somebody removes it.
+        // The store would renew an expired row too, until it is removed.
         if self.expires_at.is_some_and(|at| at <= now()) {
-            return Err(Stopped::Lost);
+            return Err(WorkerError::LeaseLost);
         }
         loop {
-            let seen = self.seen.load(Ordering::Relaxed);
-            let store = self.engine.store();
-            let renewed = self
-                .retry_until_ok(|| store.reschedule(KIND, &self.id, seen, Some(self.lease_end())))
+            let version = self.version.load(Ordering::Relaxed);
+            let expiry = Some(self.lease_expiry());
+            let rows = self.tasks.rows();
+            let is_renewed = self
+                .retry_until_ok(|| rows.reschedule(KIND, &self.id, version, expiry))
                 .await;
-            if renewed {
-                self.seen.store(seen + 1, Ordering::Relaxed);
+            if is_renewed {
+                self.version.store(version + 1, Ordering::Relaxed);
                 return Ok(());
             }
-            // Somebody has written the row meanwhile, or the answer to this very renewal got lost.
-            self.look().await?;
+            // The row was written meanwhile, or the reply to this very renewal was lost.
+            self.read().await?;
         }
     }
 
-    fn lease_end(&self) -> u64 {
-        now().saturating_add(millis(self.engine.settings.lease))
+    fn lease_expiry(&self) -> u64 {
+        now().saturating_add(millis(self.tasks.options.lease))
     }
 
-    /// The task as it is, if it is this worker's.
-    async fn look(&self) -> Result<Record, Stopped> {
+    /// Reads the task.
+    async fn read(&self) -> Result<TaskRecord, WorkerError> {
         let row = self
-            .retry_until_ok(|| self.engine.store().get(KIND, &self.id, now()))
+            .retry_until_ok(|| self.tasks.rows().get(KIND, &self.id, now()))
             .await
-            .ok_or(Stopped::Lost)?;
-        let record = Record::read(&row)
-            .filter(|record| self.holds(record))
-            .ok_or(Stopped::Lost)?;
-        self.seen.store(row.version, Ordering::Relaxed);
+            .ok_or(WorkerError::LeaseLost)?;
+        let record = TaskRecord::read(&row)
+            .filter(|record| self.holds_lease(record))
+            .ok_or(WorkerError::LeaseLost)?;
+        self.version.store(row.version, Ordering::Relaxed);
         Ok(record)
     }
 
-    fn holds(&self, record: &Record) -> bool {
-        record.lease.number == self.lease && !record.status.is_terminal()
+    fn holds_lease(&self, record: &TaskRecord) -> bool {
+        record.fencing_token() == self.fencing_token && !record.status.is_terminal()
     }
 
-    /// Writes, however long the store takes; with it goes what there is to say, and the lease is
-    /// renewed. What the task keeps then is accounted to `caller`.
-    async fn write(
+    /// Updates the task, retrying until the store does. Writes the status message and renews the
+    /// lease at the same time.
+    async fn update(
         &self,
-        caller: Option<&Caller>,
-        mut change: impl FnMut(&mut Record),
-    ) -> Result<Record, Stopped> {
+        accountable: Option<&Caller>,
+        mut change: impl FnMut(&mut TaskRecord),
+    ) -> Result<TaskRecord, WorkerError> {
         let message = {
-            let mut said = self.said();
-            said.written = Some(Instant::now());
-            said.message.take()
+            let mut message = self.message.lock();
+            message.written_at = Some(Instant::now());
+            message.unwritten.take()
         };
         let mut pause = PAUSES.0;
         loop {
-            let written = self.engine.change(&self.id, caller, |record| {
-                if !self.holds(record) {
+            let updated = self.tasks.update(&self.id, accountable, |record| {
+                if !self.holds_lease(record) {
                     return false;
                 }
                 if let Some(message) = &message {
-                    record.say(message.clone());
+                    record.set_message(message.clone());
                 }
-                record.lease_ends = Some(self.lease_end());
+                record.extend_lease(self.lease_expiry());
                 change(record);
                 true
             });
-            match written.await {
+            match updated.await {
                 Ok(Some((record, version))) => {
-                    self.seen.store(version, Ordering::Relaxed);
+                    self.version.store(version, Ordering::Relaxed);
                     return Ok(record);
                 }
-                Ok(None) => return Err(Stopped::Lost),
-                Err(NotChanged::TooLarge) => return Err(Stopped::TooLarge),
-                Err(NotChanged::Store(error)) => pause = self.wait(pause, &error).await,
+                Ok(None) => return Err(WorkerError::LeaseLost),
+                Err(UpdateError::TooLarge) => return Err(WorkerError::TooLarge),
+                Err(UpdateError::Store(error)) => pause = self.back_off(pause, &error).await,
             }
         }
     }
 
-    /// Reads, however long the store takes.
+    /// Retries an operation of the store until it succeeds.
     async fn retry_until_ok<'a, T>(
         &'a self,
-        attempt: impl Fn() -> carryall_store::BoxFuture<'a, carryall_store::StoreResult<T>>,
+        operation: impl Fn() -> carryall_store::BoxFuture<'a, StoreResult<T>>,
     ) -> T {
         let mut pause = PAUSES.0;
         loop {
-            match attempt().await {
+            match operation().await {
                 Ok(value) => return value,
-                Err(error) => pause = self.wait(pause, &error).await,
+                Err(error) => pause = self.back_off(pause, &error).await,
             }
         }
     }
 
-    async fn wait(&self, pause: Duration, error: &carryall_store::StoreError) -> Duration {
-        tracing::warn!(%error, task = log_id(&self.id), "task store unavailable; trying again");
+    /// Waits, and returns the next pause.
+    async fn back_off(&self, pause: Duration, error: &StoreError) -> Duration {
+        tracing::warn!(%error, task = log_id(&self.id), "task store unavailable; retrying");
         tokio::time::sleep(pause).await;
         (pause * 2).min(PAUSES.1)
     }
 
-    /// Writes the end of the task. Whoever comes first has the last word.
-    async fn settle(&self, outcome: Outcome) {
+    /// Writes the outcome of the task, unless it has ended otherwise.
+    async fn finish(&self, outcome: Outcome) {
         let task = log_id(&self.id);
-        let mut settled = self
-            .write(self.caller.as_ref(), |record| {
-                record.settle(outcome.clone())
+        let mut finished = self
+            .update(self.accountable.as_ref(), |record| {
+                record.finish(outcome.clone());
             })
             .await;
-        if matches!(settled, Err(Stopped::TooLarge)) {
+        if matches!(finished, Err(WorkerError::TooLarge)) {
             tracing::warn!(
                 task,
-                "the result of a task is larger than what its caller, or the server, may keep"
+                "the result of a task exceeds what its caller, or the server, may keep"
             );
             let error = || Outcome::Error(errors::task_too_large());
-            settled = self.write(None, |record| record.settle(error())).await;
+            finished = self.update(None, |record| record.finish(error())).await;
         }
-        match settled {
+        match finished {
             Ok(_) => {}
-            Err(Stopped::Lost) => tracing::info!(
+            Err(WorkerError::LeaseLost) => tracing::info!(
                 task,
                 "a task was ended or taken over before its worker was done"
             ),
-            Err(Stopped::TooLarge) => tracing::error!(
+            Err(WorkerError::TooLarge) => tracing::error!(
                 task,
-                "the end of a task cannot be written: its store is full"
+                "the outcome of a task cannot be written: its store is full"
             ),
         }
     }
 
-    /// Puts questions, and waits for all of their answers (`tasks#task-update-requests`).
-    pub(crate) async fn ask(&self, questions: &InputRequests) -> Result<JsonObject, HandlerError> {
+    async fn ask(&self, questions: &InputRequests) -> Result<JsonObject, HandlerError> {
         let mut record = self
-            .write(self.caller.as_ref(), |record| record.ask(questions))
+            .update(self.accountable.as_ref(), |record| record.ask(questions))
             .await?;
         loop {
             let answers = questions
@@ -306,61 +298,69 @@ impl Run {
             }
             let mut changed = pin!(self.changed.notified());
             changed.as_mut().enable();
-            record = self.look().await?;
+            record = self.read().await?;
             if questions
                 .iter()
                 .all(|(key, _)| record.journal.answer(key).is_some())
             {
                 continue;
             }
-            // A change whose news got lost is found all the same.
-            let _ = tokio::time::timeout(self.engine.settings.lease, changed).await;
-            record = self.look().await?;
+            // Reads after a while in any case, since a notification may be lost.
+            let _ = tokio::time::timeout(self.tasks.options.lease, changed).await;
+            record = self.read().await?;
         }
     }
 
-    /// Records the outcome of a step.
-    pub(crate) async fn record(&self, key: &str, outcome: &JsonValue) -> Result<(), HandlerError> {
-        self.write(self.caller.as_ref(), |record| {
-            record.journal.done(key, outcome.clone())
+    async fn record_step(&self, key: &str, outcome: &JsonValue) -> Result<(), HandlerError> {
+        self.update(self.accountable.as_ref(), |record| {
+            record.journal.record_step(key, outcome.clone());
         })
         .await?;
         Ok(())
     }
 
-    /// Says how far the task has come (`tasks#tasks`, `statusMessage`).
-    pub(crate) async fn say(&self, message: String) {
-        let soon = {
-            let mut said = self.said();
-            said.message = Some(message);
-            said.written
+    async fn set_status_message(&self, text: String) {
+        let was_written_recently = {
+            let mut message = self.message.lock();
+            message.unwritten = Some(text);
+            message
+                .written_at
                 .is_some_and(|at| at.elapsed() < MESSAGE_INTERVAL)
         };
-        if !soon {
-            let _ = self.write(None, |_| {}).await;
+        // A message that is not written now is written with the next update or renewal.
+        if !was_written_recently {
+            let _ = self.update(None, |_| {}).await;
         }
     }
+}
 
-    fn said(&self) -> std::sync::MutexGuard<'_, Said> {
-        self.said.lock().unwrap_or_else(PoisonError::into_inner)
+impl CallTask for TaskWorker {
+    fn ask<'a>(
+        &'a self,
+        questions: &'a InputRequests,
+    ) -> BoxFuture<'a, Result<JsonObject, HandlerError>> {
+        Box::pin(self.ask(questions))
+    }
+
+    fn record_step<'a>(
+        &'a self,
+        key: &'a str,
+        outcome: &'a JsonValue,
+    ) -> BoxFuture<'a, Result<(), HandlerError>> {
+        Box::pin(self.record_step(key, outcome))
+    }
+
+    fn set_status_message(&self, message: String) -> BoxFuture<'_, ()> {
+        Box::pin(self.set_status_message(message))
     }
 }
 
-impl fmt::Debug for Run {
+impl fmt::Debug for TaskWorker {
     /// Without the id of the task.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Run")
+        f.debug_struct("TaskWorker")
             .field("task", &log_id(&self.id))
-            .field("lease", &self.lease)
+            .field("fencing_token", &self.fencing_token)
             .finish_non_exhaustive()
-    }
-}
-
-/// A worker at work; gone however its work ends.
-struct Working(Arc<Run>);
-
-impl Drop for Working {
-    fn drop(&mut self) {
-        self.0.engine.end(&self.0);
     }
 }

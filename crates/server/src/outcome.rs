@@ -1,17 +1,15 @@
-//! What a handler returned, or did not, to the outcome of its call.
+//! Turns what a handler returned into the outcome of its call. Failures are logged here.
 
-use crate::call::ctx::{Ctx, missing_capabilities};
+use crate::call::ctx::Ctx;
 use crate::call::error_policy::FailedCall;
 use crate::call::handler_error::{Disclosure, ErrorKind, HandlerError, text_of};
 use crate::call::output::ToolOutput;
+use crate::call::result_writer::ResultWriter;
 use crate::catalogue::tool_entry::ToolEntry;
-use crate::core::Core;
 use crate::random;
-use carryall_proto::deprecated::DeprecatedFeature;
+use crate::state::rounds::may_ask;
 use carryall_proto::{Outcome, Printable};
-use carryall_types::{
-    ErrorObject, InputRequest, InputRequests, InputRequiredResult, Method, RawJson, code,
-};
+use carryall_types::{ErrorObject, InputRequiredResult, Method, RawJson, Task, code};
 use std::error::Error;
 use std::fmt;
 use std::time::Duration;
@@ -19,8 +17,8 @@ use std::time::Duration;
 /// How many causes of an error are logged.
 const MAX_CAUSES: usize = 16;
 
-/// A tool's output, held against its output schema.
-pub(crate) fn tool(
+/// The outcome of a tool call, with its output checked against the tool's output schema.
+pub(crate) fn of_tool(
     ctx: &Ctx,
     entry: &ToolEntry,
     output: Result<ToolOutput, HandlerError>,
@@ -30,14 +28,19 @@ pub(crate) fn tool(
             if output.is_error {
                 said(ctx, || text_of(&output).to_owned());
             }
-            rendered(ctx.core().stamp.tool_output(&output))
+            rendered(ctx.environment().results.tool_output(&output))
         }
         Err(error) => failed(ctx, error),
     }
 }
 
-/// The result of a prompt, a resource or a completion.
-pub(crate) fn other(ctx: &Ctx, result: Result<RawJson, HandlerError>) -> Outcome {
+/// The outcome of a call that has become a task (`tasks#task-creation`).
+pub(crate) fn of_promoted_call(ctx: &Ctx, task: &Task) -> Outcome {
+    rendered(ctx.environment().results.result("task", task, None))
+}
+
+/// The outcome of a prompt, a resource or a completion.
+pub(crate) fn of_other(ctx: &Ctx, result: Result<RawJson, HandlerError>) -> Outcome {
     match result {
         Ok(result) => Outcome::Result(result),
         Err(error) => failed(ctx, error),
@@ -54,9 +57,9 @@ fn rendered(result: Result<RawJson, carryall_proto::json::WriteError>) -> Outcom
     }
 }
 
-/// The tool failed with this message.
-pub(crate) fn tool_failed(core: &Core, message: String) -> Outcome {
-    rendered(core.stamp.tool_output(&ToolOutput::text(message).failed()))
+/// The outcome of a tool that failed with this message.
+pub(crate) fn tool_failed(results: &ResultWriter, message: String) -> Outcome {
+    rendered(results.tool_output(&ToolOutput::text(message).failed()))
 }
 
 fn failed(ctx: &Ctx, error: HandlerError) -> Outcome {
@@ -66,7 +69,7 @@ fn failed(ctx: &Ctx, error: HandlerError) -> Outcome {
     let is_tool = ctx.call().method == Method::ToolsCall;
     match error.0 {
         ErrorKind::Shown { output, .. } if is_tool => {
-            rendered(ctx.core().stamp.tool_output(&output))
+            rendered(ctx.environment().results.tool_output(&output))
         }
         ErrorKind::Shown { output, code } => {
             Outcome::Error(ErrorObject::new(code, text_of(&output)))
@@ -84,7 +87,7 @@ fn failed(ctx: &Ctx, error: HandlerError) -> Outcome {
                 }
             };
             if is_tool {
-                tool_failed(ctx.core(), message)
+                tool_failed(&ctx.environment().results, message)
             } else {
                 Outcome::Error(ErrorObject::new(code::INTERNAL_ERROR, message))
             }
@@ -109,7 +112,6 @@ fn failed(ctx: &Ctx, error: HandlerError) -> Outcome {
             Outcome::Error(ErrorObject::internal())
         }
         ErrorKind::InputRequired(result) => input_required(ctx, *result),
-        ErrorKind::Task(task) => rendered(ctx.core().stamp.result("task", &*task, None)),
     }
 }
 
@@ -131,7 +133,7 @@ fn decide(
 ) -> (Disclosure, Option<String>) {
     let call = ctx.call();
     let name = call.log_name().unwrap_or_default();
-    let action = ctx.core().settings.errors.decide(&FailedCall {
+    let action = ctx.environment().errors.decide(&FailedCall {
         error,
         method: &call.method,
         name: &name,
@@ -212,23 +214,6 @@ impl fmt::Display for Chain<'_> {
     }
 }
 
-/// Whether the client can be asked all of this: it has declared what that takes
-/// (`basic/patterns/mrtr#server-requirements-basic-workflow`).
-pub(crate) fn may_ask(ctx: &Ctx, requests: &InputRequests) -> Result<(), ErrorObject> {
-    let declared = ctx.client_capabilities();
-    let missing = requests
-        .iter()
-        .filter_map(|(_, request)| request.required_capability().missing_from(declared));
-    let missing: Vec<_> = missing.collect();
-    if !missing.is_empty() {
-        return Err(missing_capabilities(&missing));
-    }
-    requests
-        .iter()
-        .for_each(|(_, request)| notice_deprecated(request));
-    Ok(())
-}
-
 /// Asks the client, within what it has declared
 /// (`basic/patterns/mrtr#server-requirements-basic-workflow`).
 fn input_required(ctx: &Ctx, mut result: InputRequiredResult) -> Outcome {
@@ -253,28 +238,16 @@ fn input_required(ctx: &Ctx, mut result: InputRequiredResult) -> Outcome {
     }
     let meta = result.meta.take();
     rendered(
-        ctx.core()
-            .stamp
+        ctx.environment()
+            .results
             .result("input_required", &result, meta.as_ref()),
     )
-}
-
-/// Tells whoever runs the server, once, that it relies on what may go (`deprecated`).
-fn notice_deprecated(request: &InputRequest) {
-    let feature = match request {
-        InputRequest::Elicit(_) => return,
-        InputRequest::CreateMessage(_) => DeprecatedFeature::Sampling,
-        InputRequest::ListRoots(_) => DeprecatedFeature::Roots,
-    };
-    if feature.is_first_use() {
-        tracing::warn!("a handler asks the client for input: {}", feature.notice());
-    }
 }
 
 pub(crate) fn tool_timed_out(ctx: &Ctx, limit: Duration) -> Outcome {
     log_timeout(ctx, limit);
     tool_failed(
-        ctx.core(),
+        &ctx.environment().results,
         format!("The tool did not finish within {limit:?}"),
     )
 }

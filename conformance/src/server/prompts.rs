@@ -15,7 +15,7 @@ pub(crate) fn add(builder: ServerBuilder) -> ServerBuilder {
                 .argument("arg1", "First test argument", true)
                 .argument("arg2", "Second test argument", true),
         )
-        .complete_prompt("test_prompt_with_arguments", "arg1", async |_, typed| {
+        .complete_prompt("test_prompt_with_arguments", "arg1", async |typed| {
             matching(["paris", "park", "party", "test value"], &typed.value)
         })
         .prompt(

@@ -29,7 +29,7 @@ pub(crate) fn add(builder: ServerBuilder) -> ServerBuilder {
                 .description("The data of an id")
                 .mime("application/json"),
         )
-        .complete_template(TEMPLATE, "id", async |_, typed| {
+        .complete_template(TEMPLATE, "id", async |typed| {
             carryall::server::matching(["123", "124", "200"], &typed.value)
         })
 }

@@ -14,27 +14,27 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 pub(crate) fn add(builder: ServerBuilder) -> ServerBuilder {
-    let tool = Tool::without_arguments("test_input_required_result_elicitation", elicitation);
+    let tool = Tool::new("test_input_required_result_elicitation", elicitation);
     let builder = builder.tool(tool.description("Asks for a name and greets"));
-    let tool = Tool::without_arguments("test_input_required_result_sampling", sampling);
+    let tool = Tool::new("test_input_required_result_sampling", sampling);
     let builder = builder.tool(tool.description("Asks the client's model"));
-    let tool = Tool::without_arguments("test_input_required_result_list_roots", list_roots);
+    let tool = Tool::new("test_input_required_result_list_roots", list_roots);
     let builder = builder.tool(tool.description("Asks for the client's roots"));
-    let tool = Tool::without_arguments("test_input_required_result_request_state", confirmed);
+    let tool = Tool::new("test_input_required_result_request_state", confirmed);
     let builder = builder.tool(tool.description("Asks for confirmation and wants its state back"));
-    let tool = Tool::without_arguments("test_input_required_result_tampered_state", confirmed);
+    let tool = Tool::new("test_input_required_result_tampered_state", confirmed);
     let builder = builder
         .tool(tool.description("Asks for confirmation and refuses a state that is not its own"));
-    let tool = Tool::without_arguments(
+    let tool = Tool::new(
         "test_input_required_result_multiple_inputs",
         multiple_inputs,
     );
     let builder = builder.tool(tool.description("Asks three questions at once"));
-    let tool = Tool::without_arguments("test_input_required_result_multi_round", multi_round);
+    let tool = Tool::new("test_input_required_result_multi_round", multi_round);
     let builder = builder.tool(tool.description("Asks two questions, one after the other"));
-    let tool = Tool::without_arguments("test_input_required_result_capabilities", capabilities);
+    let tool = Tool::new("test_input_required_result_capabilities", capabilities);
     let builder = builder.tool(tool.description("Asks what the client is able to answer"));
-    let tool = Tool::without_arguments("test_streaming_elicitation", streaming_elicitation);
+    let tool = Tool::new("test_streaming_elicitation", streaming_elicitation);
     let builder = builder.tool(tool.description("Reports progress, then asks"));
     let asking = Prompt::new("test_input_required_result_prompt", asking_prompt);
     builder.prompt(asking.description("A prompt that asks for its context"))

@@ -10,7 +10,7 @@ pub(crate) fn add(builder: ServerBuilder) -> ServerBuilder {
     let tool = Tool::dynamic(
         "json_schema_2020_12_tool",
         schema(),
-        async |_: Ctx, contact: JsonObject| format!("Contact with {} members", contact.len()),
+        async |contact: JsonObject| format!("Contact with {} members", contact.len()),
     );
     builder.tool(tool.description("Tool with JSON Schema 2020-12 features"))
 }

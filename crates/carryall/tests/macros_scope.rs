@@ -102,7 +102,7 @@ async fn names_do_not_clash() {
 struct Caller(String);
 
 impl FromCtx for Caller {
-    fn from_ctx(ctx: &Ctx) -> Result<Self, HandlerError> {
+    async fn from_ctx(ctx: &Ctx) -> Result<Self, HandlerError> {
         let principal = ctx
             .principal()
             .ok_or_else(|| HandlerError::invalid_params("nobody called"))?;

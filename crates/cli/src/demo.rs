@@ -196,7 +196,7 @@ fn build(
         .list_ttl(LIST_TTL)
         .public_lists()
         .page_size(page_size)
-        .shared_state(shared);
+        .state(shared);
     // Logging is part of the tour for as long as it is part of the protocol.
     #[allow(deprecated)]
     let builder = builder.with_logging();

@@ -47,10 +47,10 @@ async fn main() -> Result<(), Box<dyn Error>> {
         .with_logging()
         .instructions("Be kind.");
     let server = server
-        .tool(Tool::without_arguments("hello", async |_| "hello"))
-        .tool(Tool::without_arguments("name", name))
-        .tool(Tool::without_arguments("steps", steps))
-        .resource(Resource::new(NOTE, "note", async |_, _| "a note"))
+        .tool(Tool::new("hello", async || "hello"))
+        .tool(Tool::new("name", name))
+        .tool(Tool::new("steps", steps))
+        .resource(Resource::new(NOTE, "note", async || "a note"))
         .build()?;
     let told = server.clone();
     tokio::spawn(async move {

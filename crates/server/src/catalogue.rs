@@ -16,11 +16,12 @@ pub(crate) mod tool;
 pub(crate) mod tool_entry;
 pub(crate) mod uri;
 
+use crate::call::requirements::{Requirements, States};
 use crate::call::result_writer::ResultWriter;
 use crate::tasks::options::TaskSupport;
 use carryall_proto::Principal;
 use carryall_types::RawJson;
-use completion::{CompletionKey, Handler as CompletionHandler};
+use completion::{CompletionHandler, CompletionKey, CompletionTarget};
 use list::{List, ListKind, ListSettings, Listed};
 use prompt::{Prompt, PromptEntry};
 use resource::{Resource, ResourceEntry, ResourceKind};
@@ -73,6 +74,61 @@ impl Catalogue {
         self.tools
             .iter()
             .any(|entry| entry.tool.task != TaskSupport::Never)
+    }
+
+    /// Returns what handlers need and a server with these states does not have.
+    pub(crate) fn unmet_requirements(&self, states: &States) -> Vec<String> {
+        let mut unmet = Vec::new();
+        let mut check = |what: &str, name: &str, requirements: &Requirements| {
+            let missing = requirements.unmet(states);
+            unmet.extend(missing.map(|missing| format!("{what} {name:?}: {missing}")));
+        };
+        for entry in self.tools.iter() {
+            check("tool", entry.key(), &entry.tool.handler.requirements);
+        }
+        for entry in self.prompts.iter() {
+            check("prompt", entry.key(), &entry.prompt.handler.requirements);
+        }
+        for entry in self.resources.iter().chain(self.templates.iter()) {
+            check(
+                "resource",
+                entry.key(),
+                &entry.resource.handler.requirements,
+            );
+        }
+        for (key, handler) in &self.completions {
+            check("completion of", &key.argument, &handler.requirements);
+        }
+        unmet
+    }
+
+    /// Returns the completions of what is not in the catalogue.
+    pub(crate) fn unknown_completions(&self) -> Vec<String> {
+        let mut unknown = Vec::new();
+        for key in self.completions.keys() {
+            let argument = &key.argument;
+            match &key.of {
+                CompletionTarget::Prompt(name) => match self.prompts.find(name) {
+                    None => unknown.push(format!("completion of prompt {name:?}: no such prompt")),
+                    Some(prompt) if !prompt.accepts_argument(argument) => unknown.push(format!(
+                        "completion of prompt {name:?}: it has no argument {argument:?}"
+                    )),
+                    Some(_) => {}
+                },
+                CompletionTarget::Template(uri) => match self.templates.find(uri) {
+                    None => unknown.push(format!(
+                        "completion of resource template {uri:?}: no such template"
+                    )),
+                    Some(template) if !template.has_variable(argument) => unknown.push(format!(
+                        "completion of resource template {uri:?}: it has no variable {argument:?}"
+                    )),
+                    Some(_) => {}
+                },
+            }
+        }
+        // In the order of their texts: a map has none.
+        unknown.sort_unstable();
+        unknown
     }
 
     pub(crate) fn add_prompt(&mut self, prompt: Prompt) -> Result<bool, String> {

@@ -1,14 +1,13 @@
 //! What the contexts of all calls of one server share.
 
 use crate::call::error_policy::ErrorPolicy;
+use crate::call::requirements::States;
 use crate::call::result_writer::ResultWriter;
 use crate::state::quota::StorageQuota;
 use crate::state::sealer::Sealer;
 use crate::state::store::StateStore;
 use carryall_proto::listen::Change;
 use carryall_types::Implementation;
-use std::any::{Any, TypeId};
-use std::collections::HashMap;
 use std::sync::Arc;
 
 /// Everything of the server that a handler's context needs, and nothing else.
@@ -16,13 +15,12 @@ pub(crate) struct Environment {
     /// The server's identity as its author gave it, even where results do not show it.
     pub(crate) info: Implementation,
     /// The author's state, by type.
-    pub(crate) states: HashMap<TypeId, Arc<dyn Any + Send + Sync>>,
+    pub(crate) states: States,
     pub(crate) results: Arc<ResultWriter>,
     pub(crate) sealer: Sealer,
     pub(crate) store: StateStore,
     /// Accounts for what handles keep in the store.
     pub(crate) handle_quota: StorageQuota,
-    #[allow(dead_code)]
     pub(crate) changes: Arc<dyn ChangePublisher>,
     /// What clients and the log are told of errors.
     pub(crate) errors: ErrorPolicy,

@@ -15,7 +15,7 @@
 //!
 //! # fn main() -> Result<(), carryall_server::BuildError> {
 //! let server = Server::new("greeter", "1.0.0")
-//!     .tool(Tool::new("greet", async |_: Ctx, args: Greeting| format!("Hello, {}!", args.name)))
+//!     .tool(Tool::new("greet", async |args: Greeting| format!("Hello, {}!", args.name)))
 //!     .build()?;
 //! # drop(server);
 //! # Ok(()) }
@@ -49,15 +49,19 @@ mod subscriptions;
 mod sync;
 mod tasks;
 
+pub use call::ask::Ask;
 pub use call::ctx::Ctx;
 pub use call::error_policy::{ErrorAction, FailedCall};
-pub use call::extract::{FromCtx, State};
+pub use call::extract::{ClientInfo, Extension, FromCtx, FromInput, State};
+pub use call::handler::Handler;
 pub use call::handler_error::{Disclosure, HandlerError};
 pub use call::output::{IntoToolOutput, Json, ToolOutput};
+pub use call::requirements::Requirements;
+pub use call::server_handle::ServerHandle;
 pub use catalogue::completion::{CompletionQuery, IntoSuggestions, Suggestions, matching};
 pub use catalogue::prompt::{IntoPrompt, IntoPromptResult, Prompt, PromptArguments};
 pub use catalogue::resource::{Contents, IntoContents, IntoResource, Resource};
-pub use catalogue::tool::{IntoTool, Tool};
+pub use catalogue::tool::{IntoTool, Tool, ToolArguments};
 pub use catalogue::uri::{FileRoot, UriVariables};
 pub use dispatch::handler_future::ServerFuture;
 pub use schema::schema_of;

@@ -66,10 +66,12 @@ impl Server {
                 problems: Vec::new(),
             };
             let value = change(&mut edit);
-            if edit.problems.is_empty() {
+            let mut problems = edit.problems;
+            problems.extend(catalogue.unmet_requirements(&dispatcher.environment.states));
+            if problems.is_empty() {
                 Ok(value)
             } else {
-                Err(edit.problems.join("; "))
+                Err(problems.join("; "))
             }
         });
         changed.map_err(BuildError)
@@ -84,6 +86,13 @@ impl Server {
         self.dispatcher()
             .catalogue
             .publish(&Change::Resource(uri.into()));
+    }
+
+    /// Notifies subscribers that the list of resources has changed, for example the instances that a
+    /// template lists ([`Resource::list`](crate::Resource::list)). Changes of the catalogue notify
+    /// them without it.
+    pub fn resource_list_changed(&self) {
+        self.dispatcher().catalogue.publish(&Change::Resources);
     }
 
     /// Does the server's background work for as long as it is polled. It never completes: whoever

@@ -5,7 +5,7 @@
 use carryall_proto::Call;
 use carryall_proto::seal::{Keyring, SealingKey};
 use carryall_server::{
-    Ctx, ElicitOutcome, Form, HandlerError, Prompt, Resource, Server, ServerBuilder, Tool,
+    Ask, Ctx, ElicitOutcome, Form, HandlerError, Prompt, Resource, Server, ServerBuilder, Tool,
 };
 use carryall_testkit::{TestReply, answer, call, call_as, meta_with};
 use carryall_types::{
@@ -69,8 +69,8 @@ fn builder_named(name: &str, effects: &Effects) -> ServerBuilder {
                 .await?;
             Ok::<_, HandlerError>(format!("other {}", asked.accepted().is_some()))
         }))
-        .tool(Tool::without_arguments("twice", async |ctx: Ctx| {
-            let effects: Arc<Effects> = ctx.state().unwrap();
+        .tool(Tool::new("twice", async |ctx: Ctx| {
+            let effects = ctx.state::<Effects>().unwrap();
             let number = ctx
                 .once("reserve", async || {
                     Ok::<_, HandlerError>(effects.0.fetch_add(1, Ordering::Relaxed) + 1)
@@ -84,7 +84,7 @@ fn builder_named(name: &str, effects: &Effects) -> ServerBuilder {
             };
             Ok::<_, HandlerError>(format!("{number}: {} {}", name.name, again.name))
         }))
-        .tool(Tool::without_arguments("everything", async |ctx: Ctx| {
+        .tool(Tool::new("everything", async |ctx: Ctx| {
             let words =
                 CreateMessageRequestParams::new(vec![SamplingMessage::new(Role::User, "hi")], 10);
             let (name, (), said, roots) = {
@@ -108,7 +108,7 @@ fn builder_named(name: &str, effects: &Effects) -> ServerBuilder {
                 roots.len()
             ))
         }))
-        .tool(Tool::without_arguments("named", async |ctx: Ctx| {
+        .tool(Tool::new("named", async |ctx: Ctx| {
             let asked = ctx
                 .ask_as(
                     "seat",
@@ -117,7 +117,7 @@ fn builder_named(name: &str, effects: &Effects) -> ServerBuilder {
                 .await?;
             Ok::<_, HandlerError>(asked.accepted().map(|named| named.name).unwrap_or_default())
         }))
-        .tool(Tool::without_arguments("moving", async |ctx: Ctx| {
+        .tool(Tool::new("moving", async |ctx: Ctx| {
             let asked = ctx
                 .ask(Form::<Named>::new(format!(
                     "{:?}",
@@ -126,7 +126,7 @@ fn builder_named(name: &str, effects: &Effects) -> ServerBuilder {
                 .await?;
             Ok::<_, HandlerError>(asked.accepted().map(|named| named.name).unwrap_or_default())
         }))
-        .prompt(Prompt::new("greet", async |ctx: Ctx, _| {
+        .prompt(Prompt::new("greet", async |ctx: Ctx| {
             let asked = ctx.ask(Form::<Named>::new("Who?")).await?;
             Ok::<_, HandlerError>(format!(
                 "Greet {}",
@@ -136,7 +136,7 @@ fn builder_named(name: &str, effects: &Effects) -> ServerBuilder {
         .resource(Resource::new(
             "asking://secret",
             "secret",
-            async |ctx: Ctx, _| {
+            async |ctx: Ctx| {
                 let asked = ctx.ask(Form::<Named>::new("Who?")).await?;
                 Ok::<_, HandlerError>(asked.accepted().map(|named| named.name).unwrap_or_default())
             },
@@ -596,4 +596,71 @@ async fn a_client_that_never_answers_costs_nothing() {
             .result()["resultType"],
         "input_required"
     );
+}
+
+// spec: elicitation-13
+#[tokio::test]
+async fn enums_lists_and_nested_structs_are_asked_for_and_read_back() {
+    #[derive(Debug, Deserialize, JsonSchema)]
+    #[serde(rename_all = "lowercase")]
+    enum Size {
+        Small,
+        Large,
+    }
+    #[derive(Debug, Deserialize, JsonSchema)]
+    #[allow(dead_code)]
+    struct Address {
+        street: String,
+        floor: Option<u8>,
+    }
+    #[derive(Debug, Deserialize, JsonSchema)]
+    #[allow(dead_code)]
+    struct Customer {
+        home: Address,
+        work: Option<Address>,
+    }
+    let server = Server::new("forms", "1")
+        .tool(Tool::new("one", async |size: Ask<Size>| {
+            Ok::<_, HandlerError>(format!("{:?}", size.ask("Which?").await?))
+        }))
+        .tool(Tool::new("many", async |sizes: Ask<Vec<Size>>| {
+            Ok::<_, HandlerError>(format!("{:?}", sizes.ask_as("sizes", "Which?").await?))
+        }))
+        .tool(Tool::new("nested", async |customer: Ask<Customer>| {
+            Ok::<_, HandlerError>(format!("{:?}", customer.ask("Where?").await?))
+        }))
+        .build()
+        .unwrap();
+    for (name, content, answer) in [
+        ("one", json!({"value": "large"}), "Accepted(Large)"),
+        (
+            "many",
+            json!({"value": ["small", "large"]}),
+            "Accepted([Small, Large])",
+        ),
+        (
+            "nested",
+            json!({"home.street": "Main", "work.floor": 3}),
+            "Accepted(Customer { home: Address { street: \"Main\", floor: None }, work: None })",
+        ),
+        (
+            "nested",
+            json!({"home.street": "Main", "work.street": "Side", "work.floor": 3}),
+            "Accepted(Customer { home: Address { street: \"Main\", floor: None }, \
+             work: Some(Address { street: \"Side\", floor: Some(3) }) })",
+        ),
+    ] {
+        let params = params(name, json!({}));
+        let first = tool(&server, params.clone()).await;
+        let second = tool(&server, next(params, &first, &accept(content))).await;
+        assert_eq!(second.text(), answer);
+    }
+    let wrong = params("one", json!({}));
+    let first = tool(&server, wrong.clone()).await;
+    let second = tool(
+        &server,
+        next(wrong, &first, &accept(json!({"value": "huge"}))),
+    )
+    .await;
+    assert_eq!(second.code(), -32602);
 }

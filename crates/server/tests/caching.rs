@@ -1,6 +1,6 @@
 //! Cache hints on everything that can be cached, and on nothing else.
 
-use carryall_server::{Ctx, HandlerError, Prompt, Resource, Server, Tool};
+use carryall_server::{HandlerError, Prompt, Resource, Server, Tool};
 use carryall_testkit::{TestReply, answer, call, call_as};
 use carryall_types::InputRequiredResult;
 use serde_json::{Value, json};
@@ -17,27 +17,27 @@ const CACHEABLE: [(&str, &str); 6] = [
 
 fn builder() -> carryall_server::ServerBuilder {
     Server::new("cache", "1")
-        .tool(Tool::without_arguments("a", async |_| "ok"))
-        .tool(Tool::without_arguments("b", async |_| "ok"))
-        .prompt(Prompt::new("p", async |_, _| "ok").argument("a", "", false))
-        .resource(Resource::new("x:plain", "r", async |_, _| "text"))
+        .tool(Tool::new("a", async || "ok"))
+        .tool(Tool::new("b", async || "ok"))
+        .prompt(Prompt::new("p", async || "ok").argument("a", "", false))
+        .resource(Resource::new("x:plain", "r", async || "text"))
         .resource(
-            Resource::new("x:public", "r", async |_, _| "text")
+            Resource::new("x:public", "r", async || "text")
                 .public()
                 .ttl(Duration::from_secs(2)),
         )
         .resource(
-            Resource::new("x:mixed", "r", async |_, _| "text")
+            Resource::new("x:mixed", "r", async || "text")
                 .public()
                 .requires_scope("s"),
         )
-        .resource(Resource::new("x:ask", "r", async |_: Ctx, _| {
+        .resource(Resource::new("x:ask", "r", async || {
             Err::<String, _>(HandlerError::input_required(
                 InputRequiredResult::new().with_request_state("s"),
             ))
         }))
-        .resource(Resource::template("y:{v}", "t", async |_, _| ""))
-        .complete_prompt("p", "a", async |_: Ctx, _| vec!["v"])
+        .resource(Resource::template("y:{v}", "t", async || ""))
+        .complete_prompt("p", "a", async || vec!["v"])
 }
 
 fn hints(answered: &TestReply) -> (Option<&Value>, Option<&Value>) {

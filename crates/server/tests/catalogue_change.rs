@@ -1,20 +1,20 @@
 //! Adding, replacing and removing while the server runs.
 
 use carryall_proto::MessageStream;
-use carryall_server::{Ctx, Prompt, Resource, Server, Tool};
+use carryall_server::{Prompt, Resource, Server, Tool};
 use carryall_testkit::{answer, assert_idle, call, call_as, next_notification, stream};
 use serde_json::{Value, json};
 
 fn tool(name: &str, says: &'static str) -> Tool {
-    Tool::without_arguments(name, move |_: Ctx| async move { says })
+    Tool::new(name, move || async move { says })
 }
 
 fn server() -> Server {
     Server::new("change", "1")
         .tool(tool("kept", "old"))
-        .prompt(Prompt::new("kept", async |_, _| "old"))
-        .resource(Resource::new("x:kept", "r", async |_, _| "old"))
-        .resource(Resource::template("y:{v}", "t", async |_, _| "old"))
+        .prompt(Prompt::new("kept", async || "old"))
+        .resource(Resource::new("x:kept", "r", async || "old"))
+        .resource(Resource::template("y:{v}", "t", async || "old"))
         .build()
         .unwrap()
 }
@@ -63,11 +63,11 @@ async fn listeners_are_told_of_exactly_the_lists_that_differ() {
 
     change(&|c| drop_unit(c.tool(tool("new", "new"))));
     told(&mut listener, &["tools"]).await;
-    change(&|c| drop_unit(c.prompt(Prompt::new("new", async |_, _| ""))));
+    change(&|c| drop_unit(c.prompt(Prompt::new("new", async || ""))));
     told(&mut listener, &["prompts"]).await;
-    change(&|c| drop_unit(c.resource(Resource::new("x:new", "r", async |_, _| ""))));
+    change(&|c| drop_unit(c.resource(Resource::new("x:new", "r", async || ""))));
     told(&mut listener, &["resources"]).await;
-    change(&|c| drop_unit(c.resource(Resource::template("z:{v}", "t", async |_, _| ""))));
+    change(&|c| drop_unit(c.resource(Resource::template("z:{v}", "t", async || ""))));
     told(&mut listener, &["resources"]).await;
     change(&|c| assert!(c.remove_tool("new") && c.remove_prompt("new")));
     told(&mut listener, &["tools", "prompts"]).await;
@@ -120,8 +120,8 @@ async fn a_change_shows_in_lists_and_calls_at_once() {
             catalogue
                 .tool(tool("kept", "new"))
                 .tool(tool("added", "added"));
-            catalogue.prompt(Prompt::new("kept", async |_, _| "new"));
-            catalogue.resource(Resource::new("x:kept", "r", async |_, _| "new"));
+            catalogue.prompt(Prompt::new("kept", async || "new"));
+            catalogue.resource(Resource::new("x:kept", "r", async || "new"));
         })
         .unwrap();
     assert_eq!(
@@ -167,7 +167,7 @@ async fn a_change_with_a_mistake_in_it_changes_nothing() {
     let error = server.change(|catalogue| {
         catalogue.remove_prompt("kept");
         catalogue.tool(tool("fine", "")).tool(tool("not fine", ""));
-        catalogue.resource(Resource::new("no uri", "r", async |_, _| ""));
+        catalogue.resource(Resource::new("no uri", "r", async || ""));
     });
     let error = error.unwrap_err().to_string();
     assert!(

@@ -1,21 +1,21 @@
 //! `server/discover`: what the server is and what it offers, and that it offers nothing else.
 #![allow(deprecated)]
 
-use carryall_server::{Ctx, Prompt, Resource, Server, Tool};
+use carryall_server::{Prompt, Resource, Server, Tool};
 use carryall_testkit::{answer, call, stream};
 use carryall_types::{InputRequiredResult, JsonObject};
 use serde_json::{Value, json};
 
 fn everything() -> Server {
     Server::new("full", "1")
-        .tool(Tool::without_arguments("tool", async |_| "ok"))
-        .tool(Tool::without_arguments("ask", async |_| {
+        .tool(Tool::new("tool", async || "ok"))
+        .tool(Tool::new("ask", async || {
             let state = InputRequiredResult::new().with_request_state("s");
             Err::<(), _>(carryall_server::HandlerError::input_required(state))
         }))
-        .prompt(Prompt::new("prompt", async |_, _| "hello").argument("a", "", false))
-        .resource(Resource::new("x:r", "resource", async |_, _| "text"))
-        .complete_prompt("prompt", "a", async |_: Ctx, _| vec!["one"])
+        .prompt(Prompt::new("prompt", async || "hello").argument("a", "", false))
+        .resource(Resource::new("x:r", "resource", async || "text"))
+        .complete_prompt("prompt", "a", async || vec!["one"])
         .with_logging()
         .build()
         .unwrap()
@@ -36,7 +36,7 @@ async fn discovery_says_all_that_the_specification_asks_for() {
         .description("What it is")
         .website("https://example.com")
         .instructions("Call tool first.")
-        .tool(Tool::without_arguments("tool", async |_| "ok"))
+        .tool(Tool::new("tool", async || "ok"))
         .build()
         .unwrap();
     assert_eq!(
@@ -66,14 +66,14 @@ async fn results_say_name_and_version_and_discovery_says_the_rest() {
         .description("What it is")
         .website("https://example.com")
         .icon(icon)
-        .tool(Tool::without_arguments("tool", async |_| "ok"))
-        .tool(Tool::without_arguments("with-meta", async |_| {
+        .tool(Tool::new("tool", async || "ok"))
+        .tool(Tool::new("with-meta", async || {
             carryall_server::ToolOutput {
                 meta: json!({"com.example/a": 1}).as_object().cloned(),
                 ..carryall_server::ToolOutput::text("ok")
             }
         }))
-        .prompt(carryall_server::Prompt::new("prompt", async |_, _| "ok"))
+        .prompt(carryall_server::Prompt::new("prompt", async || "ok"))
         .build()
         .unwrap();
     let info = async |method: &str, params: Value| {

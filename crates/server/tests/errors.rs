@@ -1,6 +1,6 @@
 //! Errors: whose fault, which code, how many words, and what stays inside.
 
-use carryall_server::{Ctx, HandlerError, Prompt, Resource, Server, Tool, ToolOutput};
+use carryall_server::{HandlerError, Prompt, Resource, Server, Tool, ToolOutput};
 use carryall_testkit::{answer, call};
 use carryall_types::{ContentBlock, ErrorObject, JsonObject, RawJson};
 use serde_json::{Value, json};
@@ -19,46 +19,41 @@ fn failing() -> Server {
         .tool(Tool::dynamic(
             "code",
             code_schema(),
-            async |_, arguments: JsonObject| {
+            async |arguments: JsonObject| {
                 let error = ErrorObject::new(arguments["code"].as_i64().unwrap(), "as it is");
                 Err::<(), _>(HandlerError::protocol(
                     error.with_data(RawJson::from(&json!({"nested": [1]}))),
                 ))
             },
         ))
-        .tool(Tool::without_arguments("panic", async |_| -> String {
+        .tool(Tool::new("panic", async || -> String {
             panic!("password {}", "swordfish")
         }))
-        .tool(Tool::without_arguments(
-            "panic-late",
-            async |_: Ctx| -> String {
-                tokio::task::yield_now().await;
-                panic!("password swordfish")
-            },
-        ))
-        .tool(Tool::without_arguments(
+        .tool(Tool::new("panic-late", async || -> String {
+            tokio::task::yield_now().await;
+            panic!("password swordfish")
+        }))
+        .tool(Tool::new(
             "panic-early",
-            |_: Ctx| -> std::future::Ready<String> { panic!("swordfish") },
+            || -> std::future::Ready<String> { panic!("swordfish") },
         ))
-        .tool(
-            Tool::without_arguments("rule", async |_| "ok").visible_if(|caller| {
-                assert!(caller.is_some(), "swordfish");
-                true
-            }),
-        )
-        .tool(Tool::without_arguments("fine", async |_| "ok"))
+        .tool(Tool::new("rule", async || "ok").visible_if(|caller| {
+            assert!(caller.is_some(), "swordfish");
+            true
+        }))
+        .tool(Tool::new("fine", async || "ok"))
         .prompt(
-            Prompt::new("panic", async |_, _| -> String { panic!("swordfish") })
+            Prompt::new("panic", async || -> String { panic!("swordfish") })
                 .argument("a", "", false),
         )
-        .prompt(Prompt::new("tool-like", async |_, _| {
+        .prompt(Prompt::new("tool-like", async || {
             Err::<String, _>(HandlerError::invalid_params("not like that"))
         }))
-        .resource(Resource::new("x:panic", "r", async |_, _| -> String {
+        .resource(Resource::new("x:panic", "r", async || -> String {
             panic!("swordfish")
         }))
-        .resource(Resource::template("x:{v}", "t", async |_, _| ""))
-        .complete_prompt("panic", "a", async |_: Ctx, _| -> Vec<String> {
+        .resource(Resource::template("x:{v}", "t", async || ""))
+        .complete_prompt("panic", "a", async || -> Vec<String> {
             panic!("swordfish")
         })
         .build()
@@ -203,16 +198,13 @@ async fn a_failure_that_names_its_code_keeps_it() {
 async fn nothing_a_tool_returns_can_pass_for_protocol() {
     let hostile = "\"}],\"isError\":true,\"_meta\":{\"x\":1}}\n{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{}}\r\n\u{0}\u{1b}\u{2028}";
     let server = Server::new("x", "1")
-        .tool(Tool::without_arguments("text", move |_: Ctx| async move {
-            hostile
-        }))
-        .tool(Tool::without_arguments("error", move |_: Ctx| async move {
+        .tool(Tool::new("text", move || async move { hostile }))
+        .tool(Tool::new("error", move || async move {
             Err::<(), _>(HandlerError::new(hostile))
         }))
-        .tool(Tool::without_arguments(
-            "structured",
-            move |_: Ctx| async move { ToolOutput::structured(&json!({ hostile: hostile })) },
-        ))
+        .tool(Tool::new("structured", move || async move {
+            ToolOutput::structured(&json!({ hostile: hostile }))
+        }))
         .build()
         .unwrap();
     for name in ["text", "error", "structured"] {
@@ -252,7 +244,7 @@ async fn content_that_a_client_could_not_read_does_not_leave() {
         || ContentBlock::image("AAAA", "image/png"),
     ];
     for (n, block) in blocks.into_iter().enumerate() {
-        let tool = Tool::without_arguments("media", move |_: Ctx| async move { block() });
+        let tool = Tool::new("media", move || async move { block() });
         let server = Server::new("x", "1").tool(tool).build().unwrap();
         let answered = answer(&server, call("tools/call", named("media"))).await;
         assert_eq!(

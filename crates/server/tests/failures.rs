@@ -54,38 +54,37 @@ impl HandleState for Basket {
 
 fn failing() -> ServerBuilder {
     Server::new("failing", "1")
-        .tool(Tool::without_arguments("fails", async |_| {
+        .tool(Tool::new("fails", async || {
             Ok::<String, HandlerError>(fails()?)
         }))
-        .tool(Tool::without_arguments("says", async |_| {
+        .tool(Tool::new("says", async || {
             Err::<(), _>(HandlerError::new("not on Sundays"))
         }))
-        .tool(Tool::without_arguments("shows", async |_| {
+        .tool(Tool::new("shows", async || {
             ToolOutput::text("not on Mondays").failed()
         }))
         .tool(
-            Tool::without_arguments("later", async |_| Ok::<String, HandlerError>(fails()?))
+            Tool::new("later", async || Ok::<String, HandlerError>(fails()?))
                 .as_task(TaskSupport::Always),
         )
-        .tool(Tool::without_arguments("opens", async |ctx: Ctx| {
+        .tool(Tool::new("opens", async |ctx: Ctx| {
             let made_up: Handle<Basket> = serde_json::from_value(json!("basket_made_up"))?;
             let opened: Result<Basket, HandleError> = ctx.open_handle(&made_up).await;
             opened?;
             Ok::<_, HandlerError>(())
         }))
         .tool(
-            Tool::without_arguments("slow", async |_| std::future::pending::<()>().await)
-                .timeout(Duration::ZERO),
+            Tool::new("slow", async || std::future::pending::<()>().await).timeout(Duration::ZERO),
         )
-        .tool(Tool::without_arguments("admin", async |_| "ok").requires_scope("admin"))
+        .tool(Tool::new("admin", async || "ok").requires_scope("admin"))
         .prompt(
-            Prompt::new("fails", async |_, _| Ok::<String, HandlerError>(fails()?))
+            Prompt::new("fails", async || Ok::<String, HandlerError>(fails()?))
                 .argument("a", "", false),
         )
-        .resource(Resource::template("x:{name}", "r", async |_, _| {
+        .resource(Resource::template("x:{name}", "r", async || {
             Ok::<String, HandlerError>(fails()?)
         }))
-        .complete_prompt("fails", "a", async |_, _| {
+        .complete_prompt("fails", "a", async || {
             Ok::<Vec<String>, HandlerError>(fails()?)
         })
 }
@@ -212,19 +211,19 @@ fn told(answer: &Value) -> &str {
 #[tokio::test]
 async fn any_error_can_be_returned_with_a_question_mark() {
     let builder = Server::new("x", "1")
-        .tool(Tool::without_arguments("text", async |_| {
+        .tool(Tool::new("text", async || {
             Err("no such thing")?;
             Ok::<_, HandlerError>("")
         }))
-        .tool(Tool::without_arguments("string", async |_| {
+        .tool(Tool::new("string", async || {
             Err(format!("no such {}", "string"))?;
             Ok::<_, HandlerError>("")
         }))
-        .tool(Tool::without_arguments("boxed", async |_| {
+        .tool(Tool::new("boxed", async || {
             let boxed: Result<&str, carryall_proto::BoxError> = Err(Box::new(Outer(Inner)));
             Ok::<_, HandlerError>(boxed?)
         }))
-        .tool(Tool::without_arguments("plain", async |_| fails::<&str>()));
+        .tool(Tool::new("plain", async || fails::<&str>()));
     let calls =
         ["text", "string", "boxed", "plain"].map(|name| ("tools/call", json!({"name": name})));
     let (_, answers) = logged(builder, &calls).await;
@@ -243,10 +242,10 @@ async fn any_error_can_be_returned_with_a_question_mark() {
 #[tokio::test]
 async fn deliberate_errors_of_prompts_are_json_rpc_errors_with_their_message() {
     let builder = Server::new("x", "1")
-        .prompt(Prompt::new("says", async |_, _| {
+        .prompt(Prompt::new("says", async || {
             Err::<String, _>(HandlerError::new("not on Sundays"))
         }))
-        .prompt(Prompt::new("opens", async |ctx: Ctx, _| {
+        .prompt(Prompt::new("opens", async |ctx: Ctx| {
             let made_up: Handle<Basket> = serde_json::from_value(json!("basket_made_up"))?;
             ctx.open_handle(&made_up).await?;
             Ok::<_, HandlerError>("opened")
@@ -265,14 +264,14 @@ async fn deliberate_errors_of_prompts_are_json_rpc_errors_with_their_message() {
 async fn an_error_overrides_the_policy_of_its_server() {
     let builder = || {
         Server::new("x", "1")
-            .tool(Tool::without_arguments("masked", async |_| {
+            .tool(Tool::new("masked", async || {
                 fails::<&str>().map_err(|error| HandlerError::from(error).masked())
             }))
-            .tool(Tool::without_arguments("open", async |_| {
+            .tool(Tool::new("open", async || {
                 fails::<&str>()
                     .map_err(|error| HandlerError::from(error).disclosing(Disclosure::Message))
             }))
-            .prompt(Prompt::new("worded", async |_, _| {
+            .prompt(Prompt::new("worded", async || {
                 let worded = Disclosure::Text("come back later".into());
                 fails::<String>().map_err(|error| HandlerError::from(error).disclosing(worded))
             }))
@@ -388,7 +387,7 @@ async fn credentials_that_lead_to_no_principal_are_warned_of_once() {
     }
     assert_eq!(log.lines("t0ken"), [""; 0]);
     let open = Server::new("open", "1")
-        .tool(Tool::without_arguments("a", async |_| "ok"))
+        .tool(Tool::new("a", async || "ok"))
         .build()
         .unwrap();
     answer(

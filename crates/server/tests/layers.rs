@@ -89,7 +89,7 @@ async fn the_first_layer_is_the_innermost_and_those_of_a_tool_are_inside_those_o
                 .layer(noting(&log, "tool-1"))
                 .layer(noting(&log, "tool-2")),
         )
-        .tool(Tool::without_arguments("plain", async |_| "ok"))
+        .tool(Tool::new("plain", async || "ok"))
         .layer(noting(&log, "server-1"))
         .layer(noting(&log, "server-2"))
         .build()
@@ -179,7 +179,7 @@ async fn the_failure_of_a_layer_costs_its_call_and_shows_no_cause() {
             panic!("password=swordfish")
         })
     });
-    let builder = || Server::new("x", "1").tool(Tool::without_arguments("fine", async |_| "ok"));
+    let builder = || Server::new("x", "1").tool(Tool::new("fine", async || "ok"));
     let servers = [
         builder().tool(echo().layer(failing.clone())),
         builder().tool(echo().layer(panicking.clone())),
@@ -229,7 +229,7 @@ async fn a_layer_may_call_again_and_each_run_takes_a_place() {
     });
     let runs = Arc::new(Mutex::new(0));
     let counting = Arc::clone(&runs);
-    let tool = Tool::without_arguments("count", move |_: Ctx| {
+    let tool = Tool::new("count", move || {
         let counting = Arc::clone(&counting);
         async move {
             let mut runs = counting.lock().unwrap();

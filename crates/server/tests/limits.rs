@@ -53,14 +53,14 @@ fn waiting(counter: &Counter) -> ServerBuilder {
     let (in_tool, in_prompt, in_loud) = (counter.clone(), counter.clone(), counter.clone());
     Server::new("limits", "1")
         .with_logging()
-        .tool(Tool::without_arguments("wait", move |_: Ctx| {
+        .tool(Tool::new("wait", move || {
             let inside = in_tool.enter();
             async move {
                 let _inside = inside;
                 std::future::pending::<()>().await;
             }
         }))
-        .tool(Tool::without_arguments("loud", move |ctx: Ctx| {
+        .tool(Tool::new("loud", move |ctx: Ctx| {
             let inside = in_loud.enter();
             async move {
                 let _inside = inside;
@@ -68,8 +68,8 @@ fn waiting(counter: &Counter) -> ServerBuilder {
                 std::future::pending::<()>().await;
             }
         }))
-        .tool(Tool::without_arguments("quick", async |_| "ok"))
-        .prompt(Prompt::new("wait", move |_: Ctx, _| {
+        .tool(Tool::new("quick", async || "ok"))
+        .prompt(Prompt::new("wait", move || {
             let inside = in_prompt.enter();
             async move {
                 let _inside = inside;
@@ -139,13 +139,8 @@ async fn further_calls_are_refused_while_as_many_run_as_may_and_admitted_again_a
 async fn refused_and_failed_calls_give_their_place_back() {
     let server = waiting(&Counter::default())
         .max_running(1)
-        .tool(Tool::without_arguments("panic", async |_| -> String {
-            panic!("boom")
-        }))
-        .tool(
-            Tool::without_arguments("limited", async |_| "ok")
-                .rate_limit(1, Duration::from_secs(3600)),
-        )
+        .tool(Tool::new("panic", async || -> String { panic!("boom") }))
+        .tool(Tool::new("limited", async || "ok").rate_limit(1, Duration::from_secs(3600)))
         .build()
         .unwrap();
     for params in [
@@ -194,7 +189,7 @@ async fn dropping_a_reply_drops_the_handler_before_and_after_it_has_spoken() {
 #[tokio::test]
 async fn what_outlives_its_call_falls_silent_and_is_not_kept_waiting() {
     let (handed, mut contexts) = tokio::sync::mpsc::unbounded_channel::<Ctx>();
-    let tool = Tool::without_arguments("leak", move |ctx: Ctx| {
+    let tool = Tool::new("leak", move |ctx: Ctx| {
         let handed = handed.clone();
         async move {
             ctx.log(LoggingLevel::Info, None, 0).await;
@@ -262,7 +257,7 @@ async fn a_handler_that_takes_too_long_is_ended_and_the_answer_says_so() {
 #[tokio::test]
 async fn a_tool_may_take_its_own_time_and_a_subscription_all_of_it() {
     let slow = || {
-        Tool::without_arguments("slow", async |_| {
+        Tool::new("slow", async || {
             tokio::time::sleep(Duration::from_millis(80)).await
         })
     };
@@ -315,7 +310,7 @@ async fn a_tool_may_take_its_own_time_and_a_subscription_all_of_it() {
 async fn a_handler_that_outruns_its_client_waits() {
     let said = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&said);
-    let tool = Tool::without_arguments("flood", move |ctx: Ctx| {
+    let tool = Tool::new("flood", move |ctx: Ctx| {
         let count = Arc::clone(&count);
         async move {
             for n in 0..500 {

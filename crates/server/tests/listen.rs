@@ -9,14 +9,14 @@ use serde_json::{Value, json};
 use std::future::poll_fn;
 
 fn tool(name: &str) -> Tool {
-    Tool::without_arguments(name, async |_| "ok")
+    Tool::new(name, async || "ok")
 }
 
 fn server() -> Server {
     Server::new("listen", "1")
         .tool(tool("first"))
-        .prompt(Prompt::new("first", async |_, _| ""))
-        .resource(Resource::new("x:first", "r", async |_, _| ""))
+        .prompt(Prompt::new("first", async || ""))
+        .resource(Resource::new("x:first", "r", async || ""))
         .build()
         .unwrap()
 }
@@ -40,8 +40,8 @@ async fn listening(server: &Server, id: &Value, wish: Value) -> MessageStream {
 }
 
 fn change_everything(server: &Server, name: &str) {
-    let resource = Resource::new(format!("x:{name}"), "r", async |_, _| "");
-    let prompt = Prompt::new(name, async |_, _| "");
+    let resource = Resource::new(format!("x:{name}"), "r", async || "");
+    let prompt = Prompt::new(name, async || "");
     let change = server.change(|catalogue| {
         catalogue.tool(tool(name)).prompt(prompt).resource(resource);
     });
@@ -296,8 +296,7 @@ async fn a_listener_hears_of_what_lies_below_its_resource() {
 // spec: http-receive-05, patterns-02
 #[tokio::test]
 async fn progress_of_a_call_never_shows_on_a_listen_stream() {
-    let tool =
-        Tool::without_arguments("work", async |ctx: Ctx| ctx.progress(1.0, None, None).await);
+    let tool = Tool::new("work", async |ctx: Ctx| ctx.progress(1.0, None, None).await);
     let server = Server::new("x", "1").tool(tool).build().unwrap();
     let token = meta_with(&json!({"progressToken": "t"}));
     let wish = json!({"notifications": {"toolsListChanged": true}, "_meta": token});

@@ -21,20 +21,20 @@ const LEVELS: [LoggingLevel; 8] = [
 
 fn builder() -> ServerBuilder {
     Server::new("logs", "1")
-        .tool(Tool::without_arguments("all", async |ctx: Ctx| {
+        .tool(Tool::new("all", async |ctx: Ctx| {
             for level in LEVELS {
                 ctx.log(level, Some("test"), json!({"at": level})).await;
             }
         }))
-        .tool(Tool::without_arguments("flood", async |ctx: Ctx| {
+        .tool(Tool::new("flood", async |ctx: Ctx| {
             for n in 0..5000 {
                 ctx.log(LoggingLevel::Error, None, n).await;
             }
         }))
-        .tool(Tool::without_arguments("fail", async |_| {
+        .tool(Tool::new("fail", async || {
             std::fs::read_to_string("/nowhere/password")
         }))
-        .tool(Tool::without_arguments("panic", async |_| -> String {
+        .tool(Tool::new("panic", async || -> String {
             panic!("the password is swordfish")
         }))
 }

@@ -1,7 +1,7 @@
 //! Changes on one replica, told to listeners on all of them.
 
 use carryall_proto::MessageStream;
-use carryall_server::{Ctx, Resource, Server, Tool};
+use carryall_server::{Resource, Server, Tool};
 use carryall_store::{BoxFuture, Changed, Changes, Memory, Row, Store, StoreError, StoreResult};
 use carryall_testkit::{assert_idle, call, call_as, next_notification, stream};
 use serde_json::{Value, json};
@@ -14,9 +14,9 @@ fn replica(store: impl Store + 'static) -> Server {
     Server::new("news", "1")
         .store(store)
         .with_tools()
-        .resource(Resource::new("news:/a", "a", async |_: Ctx, _| "a"))
-        .resource(Resource::new("news:/b", "b", async |_: Ctx, _| "b"))
-        .resource(Resource::new("news:/secret", "s", async |_: Ctx, _| "s").requires_scope("read"))
+        .resource(Resource::new("news:/a", "a", async || "a"))
+        .resource(Resource::new("news:/b", "b", async || "b"))
+        .resource(Resource::new("news:/secret", "s", async || "s").requires_scope("read"))
         .build()
         .unwrap()
 }
@@ -64,7 +64,7 @@ async fn listeners_on_all_replicas_are_told_once() {
     }
     there
         .change(|catalogue| {
-            catalogue.tool(Tool::without_arguments("new", async |_| "new"));
+            catalogue.tool(Tool::new("new", async || "new"));
         })
         .unwrap();
     for listening in [&mut near, &mut far] {

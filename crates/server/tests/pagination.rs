@@ -14,7 +14,7 @@ const LISTS: [(&str, &str); 4] = [
 ];
 
 fn tool(name: String) -> Tool {
-    Tool::without_arguments(name, async |_| "")
+    Tool::new(name, async || "")
 }
 
 fn server(entries: usize, page_size: usize) -> Server {
@@ -26,12 +26,12 @@ fn server(entries: usize, page_size: usize) -> Server {
     for n in 0..entries {
         builder = builder
             .tool(tool(format!("t{n:03}")))
-            .prompt(Prompt::new(format!("p{n:03}"), async |_, _| ""))
-            .resource(Resource::new(format!("x:r{n:03}"), "r", async |_, _| ""))
+            .prompt(Prompt::new(format!("p{n:03}"), async || ""))
+            .resource(Resource::new(format!("x:r{n:03}"), "r", async || ""))
             .resource(Resource::template(
                 format!("y:{n:03}/{{v}}"),
                 "t",
-                async |_, _| "",
+                async || "",
             ));
     }
     builder.build().unwrap()

@@ -69,13 +69,13 @@ fn server() -> Server {
         .tool(Tool::dynamic(
             "ask",
             schema,
-            async |_, arguments: JsonObject| {
+            async |arguments: JsonObject| {
                 Err::<(), _>(HandlerError::input_required(questions(
                     arguments["of"].as_str().unwrap_or_default(),
                 )))
             },
         ))
-        .tool(Tool::without_arguments("greet", async |ctx: Ctx| {
+        .tool(Tool::new("greet", async |ctx: Ctx| {
             let Some(state) = ctx.request_state()? else {
                 return Err(HandlerError::input_required(questions("both")));
             };
@@ -96,21 +96,21 @@ fn server() -> Server {
                 None => Err(HandlerError::input_required(questions("both"))),
             }
         }))
-        .tool(Tool::without_arguments("needs", async |ctx: Ctx| {
+        .tool(Tool::new("needs", async |ctx: Ctx| {
             let sampling = json!({"sampling": {"tools": {}}, "roots": {}});
             ctx.require(&serde_json::from_value::<ClientCapabilities>(sampling).unwrap())?;
             Ok::<_, HandlerError>("has it all")
         }))
         .prompt(
-            Prompt::new("ask", async |_, _| {
+            Prompt::new("ask", async || {
                 Err::<String, _>(HandlerError::input_required(questions("form")))
             })
             .argument("a", "", false),
         )
-        .resource(Resource::new("x:ask", "ask", async |_, _| {
+        .resource(Resource::new("x:ask", "ask", async || {
             Err::<String, _>(HandlerError::input_required(questions("form")))
         }))
-        .complete_prompt("ask", "a", async |_: Ctx, _| {
+        .complete_prompt("ask", "a", async || {
             Err::<Vec<String>, _>(HandlerError::input_required(questions("form")))
         })
         .build()

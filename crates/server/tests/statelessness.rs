@@ -10,10 +10,10 @@ use serde_json::{Value, json};
 fn replica() -> Server {
     let mut builder = Server::new("replica", "1").page_size(2).with_logging();
     for name in ["a", "b", "c", "d", "e"] {
-        builder = builder.tool(Tool::without_arguments(name, async |_| "ok"));
+        builder = builder.tool(Tool::new(name, async || "ok"));
     }
     builder
-        .tool(Tool::without_arguments("me", async |ctx: Ctx| {
+        .tool(Tool::new("me", async |ctx: Ctx| {
             let caller = ctx.principal().map(|principal| principal.subject.clone());
             Json(json!({
                 "id": ctx.request_id().to_string(), "caller": caller,
@@ -21,11 +21,11 @@ fn replica() -> Server {
                 "client": ctx.meta().client_info().map(|info| info.name),
             }))
         }))
-        .tool(Tool::without_arguments("speak", async |ctx: Ctx| {
+        .tool(Tool::new("speak", async |ctx: Ctx| {
             ctx.log(LoggingLevel::Info, None, "log").await;
             ctx.progress(1.0, None, None).await;
         }))
-        .tool(Tool::without_arguments("ask", async |ctx: Ctx| {
+        .tool(Tool::new("ask", async |ctx: Ctx| {
             match ctx.request_state()? {
                 None => Err(HandlerError::input_required(
                     InputRequiredResult::new().with_request_state("s"),
@@ -33,22 +33,20 @@ fn replica() -> Server {
                 Some(state) => Ok(state),
             }
         }))
-        .tool(Tool::without_arguments("fail", async |_| {
+        .tool(Tool::new("fail", async || {
             Err::<(), _>(HandlerError::new("no"))
         }))
-        .tool(Tool::without_arguments("scoped", async |_| "scoped").requires_scope("admin"))
-        .prompt(Prompt::new("p", async |_, _| "hello").argument("a", "", true))
+        .tool(Tool::new("scoped", async || "scoped").requires_scope("admin"))
+        .prompt(Prompt::new("p", async || "hello").argument("a", "", true))
         .resource(Resource::template(
             "x:{v}",
             "t",
-            async |_: Ctx, variables: UriVariables| {
-                variables.text("v").unwrap_or_default().to_owned()
-            },
+            async |variables: UriVariables| variables.text("v").unwrap_or_default().to_owned(),
         ))
         .complete_template(
             "x:{v}",
             "v",
-            async |_: Ctx, typed: carryall_server::CompletionQuery| vec![typed.value],
+            async |typed: carryall_server::CompletionQuery| vec![typed.value],
         )
         .build()
         .unwrap()

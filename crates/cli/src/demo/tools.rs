@@ -17,7 +17,7 @@ pub(super) const SURPRISE_PARTY: &str = "surprise_party";
 pub(super) fn add(builder: ServerBuilder) -> ServerBuilder {
     builder
         .tool(
-            Tool::without_arguments("whoami", whoami)
+            Tool::new("whoami", whoami)
                 .title("Who am I?")
                 .description("Which replica answers")
                 .icon(media::icon())
@@ -25,33 +25,33 @@ pub(super) fn add(builder: ServerBuilder) -> ServerBuilder {
                 .open_world(false),
         )
         .tool(
-            Tool::new("add", async |_: Ctx, Add { a, b }: Add| sum(a, b))
+            Tool::new("add", async |Add { a, b }: Add| sum(a, b))
                 .title("Add")
                 .description("Adds two whole numbers")
                 .read_only(true)
                 .open_world(false),
         )
         .tool(
-            Tool::new("echo", async |_: Ctx, args: Echo| args.text.repeat(usize::from(args.times)))
+            Tool::new("echo", async |args: Echo| args.text.repeat(usize::from(args.times)))
                 .title("Echo")
                 .description("Gives back what it was given")
                 .read_only(true)
                 .open_world(false),
         )
         .tool(
-            Tool::new("forecast", async |_: Ctx, args: Place| Json(forecast(&args)))
+            Tool::new("forecast", async |args: Place| Json(forecast(&args)))
                 .title("Weather forecast")
                 .description("A made-up forecast as structured output; the same place always has the same weather")
                 .read_only(true),
         )
         .tool(
-            Tool::without_arguments("postcard", async |_| postcard())
+            Tool::new("postcard", async || postcard())
                 .title("Postcard")
                 .description("Every kind of content: text, picture, sound, a link to a resource and a resource itself")
                 .read_only(true),
         )
         .tool(
-            Tool::new("fail", async |_: Ctx, args: Failing| fail(&args))
+            Tool::new("fail", async |args: Failing| fail(&args))
                 .title("Fail")
                 .description("Fails: as the tool's own failure, which the model reads, or as a protocol error")
                 .read_only(true),
@@ -80,15 +80,8 @@ pub(super) fn add(builder: ServerBuilder) -> ServerBuilder {
         )
 }
 
-async fn whoami(ctx: Ctx) -> Result<String, HandlerError> {
-    Ok(format!("replica {}", shared(&ctx)?.replica))
-}
-
-/// What the handlers share.
-pub(super) fn shared(ctx: &Ctx) -> Result<State<Shared>, HandlerError> {
-    ctx.state()
-        .map(State)
-        .ok_or_else(|| HandlerError::protocol(ErrorObject::internal()))
+async fn whoami(shared: State<Arc<Shared>>) -> String {
+    format!("replica {}", shared.replica)
 }
 
 #[derive(Deserialize, JsonSchema)]
@@ -259,10 +252,11 @@ struct Surprise {
     show: bool,
 }
 
-async fn surprise(ctx: Ctx, args: Surprise) -> Result<&'static str, HandlerError> {
-    shared(&ctx)?
-        .board
-        .write(|notes| notes.surprise = args.show)?;
+async fn surprise(
+    shared: State<Arc<Shared>>,
+    args: Surprise,
+) -> Result<&'static str, HandlerError> {
+    shared.board.write(|notes| notes.surprise = args.show)?;
     Ok(if args.show {
         "There will be a surprise_party."
     } else {
@@ -272,7 +266,7 @@ async fn surprise(ctx: Ctx, args: Surprise) -> Result<&'static str, HandlerError
 
 /// The tool that `surprise` adds.
 pub(super) fn surprise_party() -> Tool {
-    Tool::without_arguments(SURPRISE_PARTY, async |_| "Surprise!")
+    Tool::new(SURPRISE_PARTY, async || "Surprise!")
         .title("Surprise party")
         .description("Was not here before")
         .read_only(true)
@@ -285,9 +279,10 @@ struct Notice {
     text: String,
 }
 
-async fn post_notice(ctx: Ctx, args: Notice) -> Result<&'static str, HandlerError> {
-    shared(&ctx)?
-        .board
-        .write(|notes| notes.notice = args.text)?;
+async fn post_notice(
+    shared: State<Arc<Shared>>,
+    args: Notice,
+) -> Result<&'static str, HandlerError> {
+    shared.board.write(|notes| notes.notice = args.text)?;
     Ok("Posted at demo://notice.")
 }

@@ -1,13 +1,13 @@
 //! Tools that take their time, and say so.
 
 use super::Shared;
-use super::tools::shared;
 use carryall::server::{ElicitOutcome, Form, ServerBuilder, State, TaskSupport, Tool};
 use carryall::types::LoggingLevel;
 use carryall::{Ctx, HandlerError};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// `tasks` says when the tool that takes longest becomes a task.
@@ -36,7 +36,7 @@ pub(super) fn add(builder: ServerBuilder, tasks: TaskSupport) -> ServerBuilder {
                 .read_only(true),
         )
         .tool(
-            Tool::without_arguments("chatter", chatter)
+            Tool::new("chatter", chatter)
                 .title("Chatter")
                 .description("Sends a log message of every level that the request asks for")
                 .read_only(true),
@@ -161,19 +161,19 @@ fn two() -> f64 {
     2.0
 }
 
-async fn nap(ctx: Ctx, args: Nap) -> Result<String, HandlerError> {
+async fn nap(State(shared): State<Arc<Shared>>, args: Nap) -> String {
     let mut sleeper = Sleeper {
-        shared: shared(&ctx)?,
+        shared,
         rested: false,
     };
     tokio::time::sleep(Duration::from_secs_f64(args.seconds)).await;
     sleeper.rested = true;
-    Ok(format!("Slept for {} s.", args.seconds))
+    format!("Slept for {} s.", args.seconds)
 }
 
 /// Counts a nap that is dropped before its time: that is how a handler is cancelled.
 struct Sleeper {
-    shared: State<Shared>,
+    shared: Arc<Shared>,
     rested: bool,
 }
 

@@ -15,7 +15,6 @@ use carryall_types::{
     ClientCapabilities, InputResponses, JsonValue, LoggingLevel, RawJson, RequestId, notification,
 };
 use serde::Serialize;
-use std::any::{Any, TypeId};
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
@@ -156,13 +155,15 @@ impl Ctx {
         &self.0.call.extensions
     }
 
-    /// The state of type `T` that was given to
+    /// Returns the server's state of type `T`, as given to
     /// [`ServerBuilder::state`](crate::ServerBuilder::state).
     #[must_use]
-    pub fn state<T: Send + Sync + 'static>(&self) -> Option<Arc<T>> {
-        let state = self.0.environment.states.get(&TypeId::of::<T>())?;
-        let state: Arc<dyn Any + Send + Sync> = Arc::clone(state);
-        state.downcast().ok()
+    pub fn state<T: Send + Sync + 'static>(&self) -> Option<&T> {
+        self.0.environment.states.get()
+    }
+
+    pub(crate) fn shared_principal(&self) -> Option<Arc<Principal>> {
+        self.0.call.principal.clone()
     }
 
     /// The answers that this round brings (`basic/patterns/mrtr`), as they are. Empty in the first

@@ -63,15 +63,21 @@ impl ToolOutput {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Json<T>(pub T);
 
-/// What a tool may return.
+/// What the handler of a tool may return: text, content, [`Json`] for structured content, or a
+/// `Result` of one of them.
+#[diagnostic::on_unimplemented(
+    message = "the handler of a tool cannot return `{Self}`",
+    note = "it returns text, a number, `Json<T>`, `ContentBlock`, `Vec<ContentBlock>`, `ToolOutput`, `()`, or a `Result` of one of \
+            them; wrap a serialisable value in `Json`"
+)]
 pub trait IntoToolOutput {
-    /// The output, or why there is none.
+    /// Converts it to an output.
     ///
     /// # Errors
-    /// When the tool failed, or the value cannot be written.
+    /// When the handler failed, or the value cannot be serialised.
     fn into_output(self) -> Result<ToolOutput, HandlerError>;
 
-    /// The schema of the structured content, when there is always one.
+    /// Returns the schema of the structured content, if there always is such content.
     #[must_use]
     fn output_schema() -> Option<JsonObject> {
         None

@@ -1,29 +1,34 @@
-//! Completion of prompt arguments and template variables.
+//! Completion of the arguments of prompts and the variables of resource templates.
 
 use crate::call::ctx::Ctx;
+use crate::call::extract::{FromInput, ViaInput};
+use crate::call::handler::ErasedHandler;
 use crate::call::handler_error::HandlerError;
-use carryall_proto::BoxFuture;
 use carryall_types::{CompleteRequestParams, Completion};
 use std::collections::HashMap;
-use std::future::Future;
-use std::sync::Arc;
 
 /// The most values that one answer may hold (`server/utilities/completion`).
 const MAX_VALUES: usize = 100;
 
-/// What the user has typed, and what is already settled.
+/// What a completion is asked for. The last parameter of its handler.
 #[derive(Clone, Debug, Default)]
+#[non_exhaustive]
 pub struct CompletionQuery {
-    /// The beginning of the value.
+    /// What the user has typed of the value.
     pub value: String,
-    /// Arguments or variables that are settled.
-    pub settled: HashMap<String, String>,
+    /// The values of other arguments or variables that the user has chosen already.
+    pub resolved: HashMap<String, String>,
 }
 
-pub(crate) type Handler =
-    Arc<dyn Fn(Ctx, CompletionQuery) -> BoxFuture<Result<Suggestions, HandlerError>> + Send + Sync>;
+impl FromInput<CompletionQuery, ViaInput> for CompletionQuery {
+    async fn from_input(_: &Ctx, query: Self) -> Result<Self, HandlerError> {
+        Ok(query)
+    }
+}
 
-/// Which argument of what a completion is for.
+pub(crate) type CompletionHandler = ErasedHandler<CompletionQuery, Suggestions>;
+
+/// The argument or variable that a completion is for.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct CompletionKey {
     pub(crate) of: CompletionTarget,
@@ -44,14 +49,14 @@ pub struct Suggestions {
 }
 
 impl Suggestions {
-    /// Says how many there are in all, when that is more than are given.
+    /// Sets how many there are in total, if that is more than are given.
     #[must_use]
     pub fn total(mut self, total: u64) -> Self {
         self.total = Some(total);
         self
     }
 
-    /// At most 100 values; what was cut off shows in `total` and `hasMore`.
+    /// Keeps at most 100 values; `total` and `hasMore` say that there are more.
     pub(crate) fn into_completion(mut self) -> Completion {
         let given = self.values.len();
         let total = self.total.unwrap_or(given as u64).max(given as u64);
@@ -73,12 +78,16 @@ impl<T: Into<String>> FromIterator<T> for Suggestions {
     }
 }
 
-/// What a completion handler may return.
+/// What the handler of a completion may return: suggested values, the most relevant first.
+#[diagnostic::on_unimplemented(
+    message = "the handler of a completion cannot return `{Self}`",
+    note = "it returns `Suggestions`, a `Vec` of strings, or a `Result` of one of them"
+)]
 pub trait IntoSuggestions {
-    /// The suggestions, or why there are none.
+    /// Converts it to suggestions.
     ///
     /// # Errors
-    /// When they cannot be found.
+    /// When the handler failed.
     fn into_suggestions(self) -> Result<Suggestions, HandlerError>;
 }
 
@@ -100,20 +109,20 @@ impl<T: IntoSuggestions, E: Into<HandlerError>> IntoSuggestions for Result<T, E>
     }
 }
 
-pub(crate) fn handler<F, Fut, R>(handler: F) -> Handler
-where
-    F: Fn(Ctx, CompletionQuery) -> Fut + Send + Sync + 'static,
-    Fut: Future<Output = R> + Send + 'static,
-    R: IntoSuggestions + 'static,
-{
-    Arc::new(move |ctx, typed| {
-        let suggestions = handler(ctx, typed);
-        Box::pin(async move { suggestions.await.into_suggestions() })
-    })
-}
-
-/// Those of `candidates` that fit what was typed: prefixes first, then what contains it, in their
-/// own order.
+/// Returns the candidates that begin with what was typed, then those that contain it, ignoring
+/// case.
+///
+/// ```
+/// use carryall_server::{CompletionQuery, Prompt, PromptArguments, Server, matching};
+///
+/// let server = Server::new("code", "1.0.0")
+///     .prompt(Prompt::new("review", async || "Review it").argument("language", "", true))
+///     .complete_prompt("review", "language", async |query: CompletionQuery| {
+///         matching(["C", "Rust", "TypeScript"], &query.value)
+///     })
+///     .build()
+///     .unwrap();
+/// ```
 pub fn matching<'a>(candidates: impl IntoIterator<Item = &'a str>, typed: &str) -> Suggestions {
     let typed = typed.to_lowercase();
     let (mut prefixes, mut others) = (Vec::new(), Vec::new());
@@ -128,14 +137,11 @@ pub fn matching<'a>(candidates: impl IntoIterator<Item = &'a str>, typed: &str) 
     prefixes.into_iter().chain(others).collect()
 }
 
-pub(crate) fn typed(params: &CompleteRequestParams) -> CompletionQuery {
-    let settled = params
-        .context
-        .as_ref()
-        .and_then(|context| context.arguments.clone())
-        .unwrap_or_default();
+pub(crate) fn query(params: &CompleteRequestParams) -> CompletionQuery {
+    let context = params.context.as_ref();
+    let resolved = context.and_then(|context| context.arguments.clone());
     CompletionQuery {
         value: params.argument.value.clone(),
-        settled: settled.into_iter().collect(),
+        resolved: resolved.unwrap_or_default().into_iter().collect(),
     }
 }

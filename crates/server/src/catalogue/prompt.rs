@@ -1,35 +1,43 @@
-//! Prompts: templates that people choose.
+//! Prompts: message templates that users choose.
 
 use crate::call::ctx::Ctx;
+use crate::call::extract::{FromInput, ViaInput};
+use crate::call::handler::{ErasedHandler, Handler};
 use crate::call::handler_error::HandlerError;
 use crate::catalogue::access::Access;
-use carryall_proto::{BoxFuture, Principal};
+use carryall_proto::Principal;
 use carryall_types::{
-    ContentBlock, GetPromptResult, Icon, Prompt as Definition, PromptArgument, PromptMessage,
+    ContentBlock, GetPromptResult, Icon, Prompt as PromptDefinition, PromptArgument, PromptMessage,
     RawJson, Role,
 };
 use std::collections::HashMap;
 use std::fmt;
-use std::future::Future;
 use std::str::FromStr;
-use std::sync::Arc;
 
-/// A prompt as the server offers it. The macro `#[prompt]` makes one from a function.
+/// A prompt: what clients see of it, and the handler that fills it in.
+///
+/// The macro `#[prompt]` makes one from a function. Without it:
+///
+/// ```
+/// # use carryall_server::{HandlerError, Prompt, PromptArguments};
+/// let review = Prompt::new("review", async |args: PromptArguments| {
+///     let code: String = args.get("code")?;
+///     Ok::<_, HandlerError>(format!("Review this code:\n{code}"))
+/// })
+/// .argument("code", "The code", true);
+/// ```
 #[derive(Clone)]
 pub struct Prompt {
-    pub(crate) definition: Definition,
-    pub(crate) handler: Handler,
+    pub(crate) definition: PromptDefinition,
+    pub(crate) handler: ErasedHandler<PromptArguments, GetPromptResult>,
     pub(crate) access: Access,
     additional_arguments: bool,
 }
 
-pub(crate) type Handler = Arc<
-    dyn Fn(Ctx, PromptArguments) -> BoxFuture<Result<GetPromptResult, HandlerError>> + Send + Sync,
->;
-
-/// Anything that [`ServerBuilder::prompt`](crate::ServerBuilder::prompt) takes.
+/// A value that [`ServerBuilder::prompt`](crate::ServerBuilder::prompt) takes: a [`Prompt`], or a
+/// function that makes one, as `#[prompt]` makes of a function.
 pub trait IntoPrompt {
-    /// The prompt.
+    /// Returns the prompt.
     fn into_prompt(self) -> Prompt;
 }
 
@@ -39,7 +47,6 @@ impl IntoPrompt for Prompt {
     }
 }
 
-/// A function that makes one; `#[prompt]` turns functions into such.
 impl<F: FnOnce() -> Prompt> IntoPrompt for F {
     fn into_prompt(self) -> Prompt {
         self()
@@ -47,54 +54,51 @@ impl<F: FnOnce() -> Prompt> IntoPrompt for F {
 }
 
 impl Prompt {
-    /// A prompt that `handler` fills in. Its arguments are declared with [`Prompt::argument`].
-    pub fn new<F, Fut, R>(name: impl Into<String>, handler: F) -> Self
+    /// Makes a prompt from an async function: see [`Handler`] for what it may take, and
+    /// [`IntoPromptResult`] for what it may return. Its last parameter may be the
+    /// [`PromptArguments`]; they are declared with [`argument`](Self::argument).
+    pub fn new<H, M>(name: impl Into<String>, handler: H) -> Self
     where
-        F: Fn(Ctx, PromptArguments) -> Fut + Send + Sync + 'static,
-        Fut: Future<Output = R> + Send + 'static,
-        R: IntoPromptResult + 'static,
+        H: Handler<PromptArguments, M>,
+        H::Output: IntoPromptResult,
     {
-        let handler: Handler = Arc::new(move |ctx, arguments| {
-            let result = handler(ctx, arguments);
-            Box::pin(async move { result.await.into_result() })
-        });
         Self {
-            definition: Definition::new(name),
-            handler,
+            definition: PromptDefinition::new(name),
+            handler: ErasedHandler::new(handler, IntoPromptResult::into_result),
             access: Access::Anyone,
             additional_arguments: false,
         }
     }
 
-    /// The name under which clients get the prompt.
+    /// Returns the name under which clients get the prompt.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.definition.name
     }
 
-    /// What the prompt is for.
+    /// Describes what the prompt is for. None by default.
     #[must_use]
     pub fn description(mut self, description: impl Into<String>) -> Self {
         self.definition.description = Some(description.into());
         self
     }
 
-    /// What people see as its name.
+    /// Sets the name that people see. None by default: clients show the prompt's name.
     #[must_use]
     pub fn title(mut self, title: impl Into<String>) -> Self {
         self.definition.title = Some(title.into());
         self
     }
 
-    /// Adds an icon.
+    /// Adds an icon. None by default.
     #[must_use]
     pub fn icon(mut self, icon: Icon) -> Self {
         self.definition.icons.get_or_insert_default().push(icon);
         self
     }
 
-    /// Declares an argument. A request that leaves out a required one, or brings one that is not
-    /// declared, is refused before the handler runs.
+    /// Declares an argument. A request that lacks a required argument, or has one that is not
+    /// declared, is refused before the handler runs. None by default.
     #[must_use]
     pub fn argument(
         mut self,
@@ -113,22 +117,23 @@ impl Prompt {
         self
     }
 
-    /// Says whether arguments that are not declared are let through. They are refused unless this
-    /// is set, since a misspelt optional argument would otherwise be left out silently.
+    /// Sets whether arguments that are not declared are accepted; `false` by default, since a
+    /// misspelt optional argument would otherwise be ignored.
     #[must_use]
     pub fn additional_arguments(mut self, allowed: bool) -> Self {
         self.additional_arguments = allowed;
         self
     }
 
-    /// Only callers with this scope see the prompt and may get it.
+    /// Restricts the prompt to callers with this scope. For others it does not exist.
     #[must_use]
     pub fn requires_scope(mut self, scope: impl Into<String>) -> Self {
         self.access = Access::scope(scope);
         self
     }
 
-    /// Only callers for whom `allowed` holds see the prompt and may get it.
+    /// Restricts the prompt to callers for whom `allowed` returns `true`. For others it does not
+    /// exist.
     #[must_use]
     pub fn visible_if(
         mut self,
@@ -147,9 +152,15 @@ impl fmt::Debug for Prompt {
     }
 }
 
-/// The arguments of a `prompts/get`: strings by name.
+/// The arguments of a prompt: strings by name. The last parameter of its handler.
 #[derive(Clone, Debug, Default)]
 pub struct PromptArguments(HashMap<String, String>);
+
+impl FromInput<PromptArguments, ViaInput> for PromptArguments {
+    async fn from_input(_: &Ctx, arguments: Self) -> Result<Self, HandlerError> {
+        Ok(arguments)
+    }
+}
 
 impl PromptArguments {
     pub(crate) fn parse(raw: Option<RawJson>) -> Result<Self, HandlerError> {
@@ -163,13 +174,13 @@ impl PromptArguments {
         }
     }
 
-    /// One argument as text.
+    /// Returns an argument, as it came.
     #[must_use]
     pub fn text(&self, name: &str) -> Option<&str> {
         self.0.get(name).map(String::as_str)
     }
 
-    /// A required argument as `T`.
+    /// Parses a required argument.
     ///
     /// # Errors
     /// `-32602` when it is missing or does not parse.
@@ -182,7 +193,7 @@ impl PromptArguments {
         })
     }
 
-    /// An optional argument as `T`.
+    /// Parses an optional argument.
     ///
     /// # Errors
     /// `-32602` when it does not parse.
@@ -199,12 +210,17 @@ impl PromptArguments {
     }
 }
 
-/// What a prompt may return.
+/// What the handler of a prompt may return: messages, or a text that becomes one message of the
+/// user.
+#[diagnostic::on_unimplemented(
+    message = "the handler of a prompt cannot return `{Self}`",
+    note = "it returns `String`, `PromptMessage`, `Vec<PromptMessage>`, `GetPromptResult`, or a `Result` of one of them"
+)]
 pub trait IntoPromptResult {
-    /// The messages, or why there are none.
+    /// Converts it to a result.
     ///
     /// # Errors
-    /// When the prompt cannot be filled in.
+    /// When the handler failed.
     fn into_result(self) -> Result<GetPromptResult, HandlerError>;
 }
 
@@ -244,9 +260,9 @@ impl<T: IntoPromptResult, E: Into<HandlerError>> IntoPromptResult for Result<T, 
     }
 }
 
-/// The longest name that is repeated in an error, in characters.
+/// How much of a name is repeated in an error, in characters.
 const MAX_NAME_SHOWN: usize = 80;
-/// So many names are listed in an error at most.
+/// How many known names are listed in an error.
 const MAX_LISTED: usize = 20;
 
 fn unknown_argument(name: &str, declared: &[PromptArgument]) -> HandlerError {
@@ -287,7 +303,7 @@ impl PromptEntry {
         arguments.sort_unstable();
         if let Some(twice) = arguments.windows(2).find(|pair| pair[0] == pair[1]) {
             return Err(format!(
-                "prompt {name:?}: the argument {:?} is there twice",
+                "prompt {name:?}: duplicate argument {:?}",
                 twice[0]
             ));
         }
@@ -296,7 +312,7 @@ impl PromptEntry {
         Ok(Self { prompt, json })
     }
 
-    /// Whether the prompt declares this argument.
+    /// Whether the prompt declares an argument of this name.
     pub(crate) fn has_argument(&self, name: &str) -> bool {
         self.prompt
             .definition
@@ -306,7 +322,12 @@ impl PromptEntry {
             .any(|argument| argument.name == name)
     }
 
-    /// Refuses arguments that lack a required one or hold one that nobody knows
+    /// Whether a request may have an argument of this name.
+    pub(crate) fn accepts_argument(&self, name: &str) -> bool {
+        self.prompt.additional_arguments || self.has_argument(name)
+    }
+
+    /// Refuses arguments that lack a required one or have one that is not declared
     /// (`server/prompts#implementation-considerations`).
     pub(crate) fn check(&self, arguments: &PromptArguments) -> Result<(), HandlerError> {
         let declared = self
@@ -324,7 +345,7 @@ impl PromptEntry {
                 argument.name
             )));
         }
-        // The first by name, so that the same request gets the same answer.
+        // The first by name, so that equal requests get equal answers.
         let unknown = arguments
             .0
             .keys()

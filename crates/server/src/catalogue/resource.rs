@@ -1,42 +1,48 @@
-//! Resources and resource templates: what the application reads.
+//! Resources and resource templates: data that the application reads.
 
-use crate::call::ctx::Ctx;
+use crate::call::handler::{ErasedHandler, Handler};
 use crate::call::handler_error::HandlerError;
 use crate::call::result_writer::CachePolicy;
 use crate::catalogue::access::Access;
 use crate::catalogue::uri::{UriTemplate, UriVariables, is_uri};
-use carryall_proto::{BoxFuture, Principal};
+use carryall_proto::Principal;
 use carryall_types::{
-    Annotations, BlobResourceContents, CacheScope, Icon, RawJson, Resource as Definition,
+    Annotations, BlobResourceContents, CacheScope, Icon, RawJson, Resource as ResourceDefinition,
     ResourceContents, ResourceTemplate, TextResourceContents,
 };
 use std::fmt;
-use std::future::Future;
-use std::sync::Arc;
 use std::time::Duration;
 
-/// A resource, or a template for many, as the server offers it. The macro `#[resource]` makes one
-/// from a function.
+/// A resource, or a template for many: what clients see of it, and the handler that reads it.
+///
+/// The macro `#[resource]` makes one from a function. Without it:
+///
+/// ```
+/// # use carryall_server::{HandlerError, Resource, UriVariables};
+/// let settings = Resource::new("config://app", "settings", async || "{}").mime("application/json");
+/// let notes = Resource::template("note://{id}", "notes", async |variables: UriVariables| {
+///     let id: u64 = variables.get("id")?;
+///     Ok::<_, HandlerError>(format!("Note {id}"))
+/// });
+/// ```
 #[derive(Clone)]
 pub struct Resource {
     pub(crate) kind: ResourceKind,
-    pub(crate) handler: Handler,
+    pub(crate) handler: ErasedHandler<UriVariables, Contents>,
     pub(crate) access: Access,
     pub(crate) cache: CachePolicy,
 }
 
 #[derive(Clone)]
 pub(crate) enum ResourceKind {
-    One(Definition),
+    One(ResourceDefinition),
     Template(ResourceTemplate),
 }
 
-pub(crate) type Handler =
-    Arc<dyn Fn(Ctx, UriVariables) -> BoxFuture<Result<Contents, HandlerError>> + Send + Sync>;
-
-/// Anything that [`ServerBuilder::resource`](crate::ServerBuilder::resource) takes.
+/// A value that [`ServerBuilder::resource`](crate::ServerBuilder::resource) takes: a [`Resource`],
+/// or a function that makes one, as `#[resource]` makes of a function.
 pub trait IntoResource {
-    /// The resource.
+    /// Returns the resource.
     fn into_resource(self) -> Resource;
 }
 
@@ -46,7 +52,6 @@ impl IntoResource for Resource {
     }
 }
 
-/// A function that makes one; `#[resource]` turns functions into such.
 impl<F: FnOnce() -> Resource> IntoResource for F {
     fn into_resource(self) -> Resource {
         self()
@@ -63,113 +68,111 @@ macro_rules! on_definition {
 }
 
 impl Resource {
-    /// The resource at `uri`.
-    pub fn new<F, Fut, R>(uri: impl Into<String>, name: impl Into<String>, handler: F) -> Self
+    /// Makes a resource at `uri` from an async function: see [`Handler`] for what it may take, and
+    /// [`IntoContents`] for what it may return.
+    pub fn new<H, M>(uri: impl Into<String>, name: impl Into<String>, handler: H) -> Self
     where
-        F: Fn(Ctx, UriVariables) -> Fut + Send + Sync + 'static,
-        Fut: Future<Output = R> + Send + 'static,
-        R: IntoContents + 'static,
-    {
-        Self::from_kind(ResourceKind::One(Definition::new(uri, name)), handler)
-    }
-
-    /// All resources whose URI matches a template: `{name}` stands for one path segment, `{+name}`
-    /// for the rest.
-    ///
-    /// UriVariables arrive percent-decoded, so that even `{name}` may hold a `/` or a `..`. A handler
-    /// that opens files leaves it to [`FileRoot`](crate::FileRoot) to find out which one is meant.
-    pub fn template<F, Fut, R>(
-        uri_template: impl Into<String>,
-        name: impl Into<String>,
-        handler: F,
-    ) -> Self
-    where
-        F: Fn(Ctx, UriVariables) -> Fut + Send + Sync + 'static,
-        Fut: Future<Output = R> + Send + 'static,
-        R: IntoContents + 'static,
+        H: Handler<UriVariables, M>,
+        H::Output: IntoContents,
     {
         Self::from_kind(
-            ResourceKind::Template(ResourceTemplate::new(uri_template, name)),
+            ResourceKind::One(ResourceDefinition::new(uri, name)),
             handler,
         )
     }
 
-    fn from_kind<F, Fut, R>(kind: ResourceKind, handler: F) -> Self
+    /// Makes a template: one resource for each URI that matches it. `{name}` stands for one path
+    /// segment, `{+name}` for any number of them. The last parameter of the handler may be the
+    /// [`UriVariables`].
+    ///
+    /// Variables arrive percent-decoded, so that even `{name}` may contain a `/` or a `..`. A
+    /// handler that opens files resolves them with a [`FileRoot`](crate::FileRoot).
+    pub fn template<H, M>(
+        uri_template: impl Into<String>,
+        name: impl Into<String>,
+        handler: H,
+    ) -> Self
     where
-        F: Fn(Ctx, UriVariables) -> Fut + Send + Sync + 'static,
-        Fut: Future<Output = R> + Send + 'static,
-        R: IntoContents + 'static,
+        H: Handler<UriVariables, M>,
+        H::Output: IntoContents,
     {
-        let handler: Handler = Arc::new(move |ctx, variables| {
-            let contents = handler(ctx, variables);
-            Box::pin(async move { contents.await.into_contents() })
-        });
+        let definition = ResourceTemplate::new(uri_template, name);
+        Self::from_kind(ResourceKind::Template(definition), handler)
+    }
+
+    fn from_kind<H, M>(kind: ResourceKind, handler: H) -> Self
+    where
+        H: Handler<UriVariables, M>,
+        H::Output: IntoContents,
+    {
         Self {
             kind,
-            handler,
+            handler: ErasedHandler::new(handler, IntoContents::into_contents),
             access: Access::Anyone,
             cache: CachePolicy::default(),
         }
     }
 
-    /// What the resource is.
+    /// Describes the resource. None by default.
     #[must_use]
     pub fn description(mut self, description: impl Into<String>) -> Self {
         on_definition!(self, definition => definition.description = Some(description.into()));
         self
     }
 
-    /// What people see as its name.
+    /// Sets the name that people see. None by default: clients show the resource's name.
     #[must_use]
     pub fn title(mut self, title: impl Into<String>) -> Self {
         on_definition!(self, definition => definition.title = Some(title.into()));
         self
     }
 
-    /// The MIME type of its contents.
+    /// Sets the MIME type of its contents. None by default.
     #[must_use]
     pub fn mime(mut self, mime_type: impl Into<String>) -> Self {
         on_definition!(self, definition => definition.mime_type = Some(mime_type.into()));
         self
     }
 
-    /// Adds an icon.
+    /// Adds an icon. None by default.
     #[must_use]
     pub fn icon(mut self, icon: Icon) -> Self {
         on_definition!(self, definition => definition.icons.get_or_insert_default().push(icon));
         self
     }
 
-    /// Audience, priority and age.
+    /// Sets audience, priority and last modification. None by default.
     #[must_use]
     pub fn annotations(mut self, annotations: Annotations) -> Self {
         on_definition!(self, definition => definition.annotations = Some(annotations));
         self
     }
 
-    /// How long clients may take what they read as fresh.
+    /// Sets how long clients may treat the contents as fresh, in whole milliseconds. Zero by
+    /// default.
     #[must_use]
     pub fn ttl(mut self, ttl: Duration) -> Self {
         self.cache.ttl_ms = u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX);
         self
     }
 
-    /// Promises that the contents are the same for every caller, so that shared caches may keep
-    /// them.
+    /// Promises that the contents are the same for every caller, so that shared caches may store
+    /// them. By default only the caller's own cache may.
     #[must_use]
     pub fn public(mut self) -> Self {
         self.cache.scope = CacheScope::Public;
         self
     }
 
-    /// Only callers with this scope see the resource and may read it.
+    /// Restricts the resource to callers with this scope. For others it does not exist.
     #[must_use]
     pub fn requires_scope(mut self, scope: impl Into<String>) -> Self {
         self.access = Access::scope(scope);
         self
     }
 
-    /// Only callers for whom `allowed` holds see the resource and may read it.
+    /// Restricts the resource to callers for whom `allowed` returns `true`. For others it does not
+    /// exist.
     #[must_use]
     pub fn visible_if(
         mut self,
@@ -192,15 +195,16 @@ impl fmt::Debug for Resource {
     }
 }
 
-/// What reading a resource yields. Text and bytes get the URI that was asked for and the declared
-/// MIME type.
+/// The contents of a resource. Text and bytes get the URI that was read, and the declared MIME
+/// type.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub enum Contents {
     /// Text.
     Text(String),
-    /// Bytes, which travel as base64.
+    /// Bytes. They are sent as base64.
     Bytes(Vec<u8>),
-    /// Any number of contents, complete with their URIs.
+    /// Any number of contents, which have their URIs and MIME types already.
     Many(Vec<ResourceContents>),
 }
 
@@ -222,12 +226,16 @@ impl Contents {
     }
 }
 
-/// What a resource handler may return.
+/// What the handler of a resource may return.
+#[diagnostic::on_unimplemented(
+    message = "the handler of a resource cannot return `{Self}`",
+    note = "it returns `String`, `Vec<u8>`, `Contents`, `Vec<ResourceContents>`, or a `Result` of one of them"
+)]
 pub trait IntoContents {
-    /// The contents, or why there are none.
+    /// Converts it to contents.
     ///
     /// # Errors
-    /// When the resource does not exist or cannot be read.
+    /// When the handler failed.
     fn into_contents(self) -> Result<Contents, HandlerError>;
 }
 
@@ -277,7 +285,7 @@ pub(crate) struct ResourceEntry {
 }
 
 impl ResourceEntry {
-    /// Whether it is a template with this variable.
+    /// Whether this is a template with a variable of this name.
     pub(crate) fn has_variable(&self, name: &str) -> bool {
         self.template
             .as_ref()

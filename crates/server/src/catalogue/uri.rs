@@ -1,5 +1,7 @@
 //! Resource URIs: what is one, which template it matches, and which file it may mean.
 
+use crate::call::ctx::Ctx;
+use crate::call::extract::{FromInput, ViaInput};
 use crate::call::handler_error::HandlerError;
 use std::collections::HashMap;
 use std::fmt;
@@ -142,6 +144,12 @@ fn percent_decode(text: &str) -> Option<String> {
 /// The variables of a template, with the values that a URI gives them.
 #[derive(Clone, Debug, Default)]
 pub struct UriVariables(HashMap<String, String>);
+
+impl FromInput<UriVariables, ViaInput> for UriVariables {
+    async fn from_input(_: &Ctx, variables: Self) -> Result<Self, HandlerError> {
+        Ok(variables)
+    }
+}
 
 impl UriVariables {
     /// One variable as text.

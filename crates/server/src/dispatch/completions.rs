@@ -47,10 +47,10 @@ impl Dispatcher {
             .completion_rate
             .admit(Instant::now())
             .map_err(|wait| errors::rate_limited("completions", wait))?;
-        let query = completion::typed(&params);
+        let query = completion::query(&params);
         self.run(call, move |ctx| async move {
             let suggestions = match handler {
-                Some(handler) => handler(ctx.clone(), query).await?,
+                Some(handler) => handler.call(ctx.clone(), query).await?,
                 None => Default::default(),
             };
             let result = CompleteResult::new(suggestions.into_completion());

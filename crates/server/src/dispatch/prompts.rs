@@ -29,7 +29,7 @@ impl Dispatcher {
             .check(&arguments)
             .map_err(HandlerError::into_error_object)?;
         self.run(call, move |ctx| async move {
-            let mut result = (entry.prompt.handler)(ctx.clone(), arguments).await?;
+            let mut result = entry.prompt.handler.call(ctx.clone(), arguments).await?;
             let blocks = result
                 .messages
                 .iter_mut()

@@ -26,7 +26,7 @@ impl Dispatcher {
             .filter(|(entry, _)| entry.resource.access.allows(caller));
         let (entry, variables) = found.ok_or_else(not_found)?;
         self.run(call, move |ctx| async move {
-            let contents = (entry.resource.handler)(ctx.clone(), variables).await?;
+            let contents = entry.resource.handler.call(ctx.clone(), variables).await?;
             let contents = contents.resolve(&uri, entry.mime_type.as_deref());
             content::check_contents(&contents).map_err(malformed)?;
             let mut result = ReadResourceResult::new(contents);

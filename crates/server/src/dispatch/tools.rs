@@ -5,6 +5,7 @@ use super::handler_future::{HandlerFuture, PendingHandler, ServerFuture};
 use super::{Dispatcher, params};
 use crate::call::ctx::Ctx;
 use crate::call::errors;
+use crate::catalogue::tool::ToolArguments;
 use crate::catalogue::tool_entry::ToolEntry;
 use crate::outcome;
 use crate::tasks::options::TaskSupport;
@@ -80,7 +81,10 @@ impl Dispatcher {
         }
         let limit = entry.tool.timeout.or(self.limits.handler_timeout);
         let ctx = Ctx::new(call, Arc::clone(&self.environment));
-        let handler = (entry.tool.handler)(ctx.clone(), arguments);
+        let handler = entry
+            .tool
+            .handler
+            .call(ctx.clone(), ToolArguments(arguments));
         let handler = match &self.tasks {
             Some(tasks) if entry.tool.task != TaskSupport::Never => {
                 match with_task_support(tasks, &ctx, &entry, handler) {

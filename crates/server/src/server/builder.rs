@@ -1,12 +1,13 @@
 //! Building a server.
 
 use super::{BuildError, Server, ServerInner};
-use crate::call::ctx::Ctx;
 use crate::call::error_policy::ErrorPolicy;
+use crate::call::handler::{ErasedHandler, Handler};
+use crate::call::requirements::States;
 use crate::call::result_writer::{CachePolicy, ResultWriter};
 use crate::catalogue::Catalogue;
 use crate::catalogue::completion::{
-    self, CompletionKey, CompletionQuery, CompletionTarget, IntoSuggestions,
+    CompletionKey, CompletionQuery, CompletionTarget, IntoSuggestions,
 };
 use crate::catalogue::list::ListSettings;
 use crate::catalogue::prompt::IntoPrompt;
@@ -33,10 +34,7 @@ use carryall_store::Store;
 use carryall_types::{
     CacheScope, Icon, Implementation, JsonObject, JsonValue, TASKS_EXTENSION, meta_key,
 };
-use std::any::{Any, TypeId};
-use std::collections::HashMap;
 use std::fmt;
-use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 use tower_layer::Layer;
@@ -53,7 +51,7 @@ pub struct ServerBuilder {
     lists: ListSettings,
     discovery: DiscoverySettings,
     features: Features,
-    states: HashMap<TypeId, Arc<dyn Any + Send + Sync>>,
+    states: States,
     catalogue: Catalogue,
     layers: Vec<Box<dyn FnOnce(SharedService) -> SharedService + Send>>,
     keys: Keys,
@@ -104,7 +102,7 @@ impl ServerBuilder {
             },
             discovery: DiscoverySettings::default(),
             features: Features::default(),
-            states: HashMap::new(),
+            states: States::default(),
             catalogue: Catalogue::default(),
             layers: Vec::new(),
             keys: Keys::ephemeral(),
@@ -142,64 +140,62 @@ impl ServerBuilder {
         self.note(&name, added)
     }
 
-    /// Completes an argument of a prompt.
-    pub fn complete_prompt<F, Fut, R>(
+    /// Completes an argument of a prompt. The last parameter of the handler may be the
+    /// [`CompletionQuery`]; see [`matching`](crate::matching) for an example. A prompt that is not
+    /// there, or has no such argument, is an error of [`build`](Self::build).
+    pub fn complete_prompt<H, M>(
         self,
         prompt: impl Into<String>,
         argument: impl Into<String>,
-        handler: F,
+        handler: H,
     ) -> Self
     where
-        F: Fn(Ctx, CompletionQuery) -> Fut + Send + Sync + 'static,
-        Fut: Future<Output = R> + Send + 'static,
-        R: IntoSuggestions + 'static,
+        H: Handler<CompletionQuery, M>,
+        H::Output: IntoSuggestions,
     {
-        self.complete(
-            CompletionTarget::Prompt(prompt.into()),
-            argument.into(),
-            handler,
-        )
+        self.complete(CompletionTarget::Prompt(prompt.into()), argument, handler)
     }
 
-    /// Completes a variable of a resource template.
-    pub fn complete_template<F, Fut, R>(
+    /// Completes a variable of a resource template; see
+    /// [`complete_prompt`](Self::complete_prompt).
+    pub fn complete_template<H, M>(
         self,
         uri_template: impl Into<String>,
         variable: impl Into<String>,
-        handler: F,
+        handler: H,
     ) -> Self
     where
-        F: Fn(Ctx, CompletionQuery) -> Fut + Send + Sync + 'static,
-        Fut: Future<Output = R> + Send + 'static,
-        R: IntoSuggestions + 'static,
+        H: Handler<CompletionQuery, M>,
+        H::Output: IntoSuggestions,
     {
-        self.complete(
-            CompletionTarget::Template(uri_template.into()),
-            variable.into(),
-            handler,
-        )
+        let target = CompletionTarget::Template(uri_template.into());
+        self.complete(target, variable, handler)
     }
 
-    fn complete<F, Fut, R>(mut self, of: CompletionTarget, argument: String, handler: F) -> Self
+    fn complete<H, M>(
+        mut self,
+        of: CompletionTarget,
+        argument: impl Into<String>,
+        handler: H,
+    ) -> Self
     where
-        F: Fn(Ctx, CompletionQuery) -> Fut + Send + Sync + 'static,
-        Fut: Future<Output = R> + Send + 'static,
-        R: IntoSuggestions + 'static,
+        H: Handler<CompletionQuery, M>,
+        H::Output: IntoSuggestions,
     {
+        let argument = argument.into();
+        let handler = ErasedHandler::new(handler, IntoSuggestions::into_suggestions);
         self.catalogue
             .completions
-            .insert(CompletionKey { of, argument }, completion::handler(handler));
+            .insert(CompletionKey { of, argument }, handler);
         self
     }
 
-    /// Gives handlers a value; they take it as [`State<T>`](crate::State) or with [`Ctx::state`].
-    pub fn state<T: Send + Sync + 'static>(self, state: T) -> Self {
-        self.shared_state(Arc::new(state))
-    }
-
-    /// As [`ServerBuilder::state`], for a value that is shared with others.
-    pub fn shared_state<T: Send + Sync + 'static>(mut self, state: Arc<T>) -> Self {
-        self.states.insert(TypeId::of::<T>(), state);
+    /// Gives handlers a value, which they take as [`State<T>`](crate::State) or read with
+    /// [`Ctx::state`](crate::Ctx::state). A second value of the same type replaces the first.
+    ///
+    /// `State<T>` gives each call a clone: wrap what must not be cloned in an [`Arc`].
+    pub fn state<T: Send + Sync + 'static>(mut self, state: T) -> Self {
+        self.states.insert(state);
         self
     }
 
@@ -335,7 +331,7 @@ impl ServerBuilder {
     }
 
     /// Sets the keys that seal what travels through clients, such as `requestState`
-    /// ([`Ctx::ask`]). Replicas need the same keys. By default the server has a random key of its
+    /// ([`Ctx::ask`](crate::Ctx::ask)). Replicas need the same keys. By default the server has a random key of its
     /// own, which is lost with it.
     ///
     /// The name of the server is bound to everything that is sealed: of two servers with one
@@ -355,7 +351,7 @@ impl ServerBuilder {
         self
     }
 
-    /// Sets the store of tasks and [handles](Ctx::handle), and of change notifications, which reach
+    /// Sets the store of tasks and [handles](crate::Ctx::handle), and of change notifications, which reach
     /// the subscribers of all replicas that share it. By default state is in the memory of this
     /// process.
     ///
@@ -388,7 +384,7 @@ impl ServerBuilder {
         self
     }
 
-    /// Sets how long the questions of [`Ctx::ask`] may stay unanswered; an hour by default, with a
+    /// Sets how long the questions of [`Ctx::ask`](crate::Ctx::ask) may stay unanswered; an hour by default, with a
     /// resolution of one second. A later answer is refused, and the client has to start again.
     pub fn round_lifetime(mut self, limit: Duration) -> Self {
         self.round_lifetime = limit;
@@ -412,8 +408,9 @@ impl ServerBuilder {
     /// Checks the whole configuration, and makes the server.
     ///
     /// # Errors
-    /// All problems at once: invalid names, schemas, URIs and header annotations, duplicates, and
-    /// what a [`replicated`](Self::replicated) server lacks.
+    /// All problems at once: invalid names, schemas, URIs and header annotations; duplicates; state
+    /// that handlers take and the server does not have; forms that cannot be asked for; completions
+    /// of what is not there; what a [`replicated`](Self::replicated) server lacks.
     pub fn build(mut self) -> Result<Server, BuildError> {
         if self.is_replicated && self.keys.is_ephemeral() {
             let problem = "`replicated()` requires a shared keyring (`ServerBuilder::keyring`)";
@@ -434,6 +431,9 @@ impl ServerBuilder {
                 .extensions
                 .insert(TASKS_EXTENSION.into(), settings);
         }
+        self.problems
+            .extend(self.catalogue.unmet_requirements(&self.states));
+        self.problems.extend(self.catalogue.unknown_completions());
         if !self.problems.is_empty() {
             return Err(BuildError(self.problems.join("; ")));
         }

@@ -7,6 +7,7 @@ use super::worker::TaskWorker;
 use crate::call::catch_panic::catch_panic;
 use crate::call::ctx::Ctx;
 use crate::call::handler_error::HandlerError;
+use crate::catalogue::tool::ToolArguments;
 use crate::clock::{millis, now};
 use crate::dispatch::params::given_arguments;
 use carryall_proto::task::log_id;
@@ -115,7 +116,12 @@ impl TaskEngine {
         let arguments = given_arguments(&call).unwrap_or(RawJson::EMPTY_OBJECT);
         let task = Arc::clone(&registered.worker);
         let ctx = Ctx::resumed(call, Arc::clone(&self.environment), record.journal, task);
-        let handler = catch_panic(|| (entry.tool.handler)(ctx.clone(), arguments));
+        let handler = catch_panic(|| {
+            entry
+                .tool
+                .handler
+                .call(ctx.clone(), ToolArguments(arguments))
+        });
         let handler = handler.unwrap_or_else(|error| {
             Box::pin(std::future::ready(Err(HandlerError::protocol(error))))
         });

@@ -109,7 +109,7 @@ fn replicas_need_a_store_that_they_share() {
 #[tokio::test]
 async fn a_tool_that_may_be_a_task_needs_a_server_that_has_tasks() {
     let server = Server::new("plain", "1").build().unwrap();
-    let later = || Tool::without_arguments("later", async |_| "later").as_task(TaskSupport::Always);
+    let later = || Tool::new("later", async || "later").as_task(TaskSupport::Always);
     let problem = server
         .change(|catalogue| {
             catalogue.tool(later());

@@ -20,7 +20,7 @@ async fn the_extension_is_advertised_by_servers_that_have_tasks() {
     );
     assert!(discovered.get("tasks").is_none());
     let without = Server::new("plain", "1")
-        .tool(Tool::without_arguments("a", async |_| "a"))
+        .tool(Tool::new("a", async || "a"))
         .build()
         .unwrap();
     let discovered = capabilities(answer(&without, call("server/discover", json!({}))).await);

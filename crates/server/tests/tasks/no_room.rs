@@ -16,7 +16,7 @@ const TRIES: usize = 3;
 /// A server of which the only place for a task is taken.
 async fn full(world: &World) -> Server {
     let soon = || Duration::from_millis(10);
-    let undecided = Tool::without_arguments("undecided", async |ctx: Ctx| {
+    let undecided = Tool::new("undecided", async |ctx: Ctx| {
         let mut refused = 0;
         while ctx.become_task().await.is_err() {
             refused += 1;
@@ -29,14 +29,14 @@ async fn full(world: &World) -> Server {
     let server = builder(world)
         .tool(undecided.as_task(TaskSupport::OnDemand))
         .tool(
-            Tool::without_arguments("demanding", async |ctx: Ctx| {
+            Tool::new("demanding", async |ctx: Ctx| {
                 ctx.become_task().await?;
                 Ok::<_, HandlerError>("a task")
             })
             .as_task(TaskSupport::OnDemand),
         )
         .tool(
-            Tool::without_arguments("endless", async |_| std::future::pending::<&str>().await)
+            Tool::new("endless", async || std::future::pending::<&str>().await)
                 .as_task(TaskSupport::After(soon()))
                 .timeout(Duration::from_millis(100)),
         )
@@ -100,7 +100,7 @@ async fn a_handler_that_wants_a_task_is_told_that_there_is_none() {
 #[tokio::test]
 async fn without_a_store_a_call_goes_on_unless_what_it_does_could_be_done_again() {
     let soon = |name: &str| {
-        Tool::without_arguments(name, async |ctx: Ctx| {
+        Tool::new(name, async |ctx: Ctx| {
             world_of(&ctx, "begun");
             sleep(Duration::from_millis(50)).await;
             "in the end"

@@ -39,7 +39,7 @@ impl World {
 }
 
 pub(crate) fn world(ctx: &Ctx) -> Arc<World> {
-    ctx.state().unwrap()
+    Arc::new(ctx.state::<World>().unwrap().clone())
 }
 
 /// Notes when it is dropped before it was done.
@@ -64,20 +64,17 @@ pub(crate) fn builder(world: &World) -> ServerBuilder {
     };
     Server::new("tasks", "1")
         .state(world.clone())
-        .tool(Tool::without_arguments("plain", async |_| "at once"))
-        .tool(Tool::without_arguments("always", async |_| "later").as_task(TaskSupport::Always))
+        .tool(Tool::new("plain", async || "at once"))
+        .tool(Tool::new("always", async || "later").as_task(TaskSupport::Always))
+        .tool(Tool::new("possible", async || "later").as_task(TaskSupport::WhenPossible))
+        .tool(Tool::new("waits", waits).as_task(TaskSupport::Always))
         .tool(
-            Tool::without_arguments("possible", async |_| "later")
-                .as_task(TaskSupport::WhenPossible),
-        )
-        .tool(Tool::without_arguments("waits", waits).as_task(TaskSupport::Always))
-        .tool(
-            Tool::without_arguments("resumes", waits)
+            Tool::new("resumes", waits)
                 .as_task(TaskSupport::Always)
                 .resumable(),
         )
         .tool(
-            Tool::without_arguments("soon", async |ctx: Ctx| {
+            Tool::new("soon", async |ctx: Ctx| {
                 world_of(&ctx, "begun");
                 sleep(Duration::from_millis(120)).await;
                 world_of(&ctx, "ended");
@@ -86,11 +83,11 @@ pub(crate) fn builder(world: &World) -> ServerBuilder {
             .as_task(TaskSupport::After(Duration::from_millis(40))),
         )
         .tool(
-            Tool::without_arguments("quick", async |_| "at once")
+            Tool::new("quick", async || "at once")
                 .as_task(TaskSupport::After(Duration::from_secs(5))),
         )
         .tool(
-            Tool::without_arguments("demands", async |ctx: Ctx| {
+            Tool::new("demands", async |ctx: Ctx| {
                 let named = ctx.ask(Form::<Named>::new("Who?")).await?;
                 world_of(&ctx, "asked");
                 ctx.become_task().await?;
@@ -100,7 +97,7 @@ pub(crate) fn builder(world: &World) -> ServerBuilder {
             .as_task(TaskSupport::OnDemand),
         )
         .tool(
-            Tool::without_arguments("asks", async |ctx: Ctx| {
+            Tool::new("asks", async |ctx: Ctx| {
                 let order: String = ctx
                     .once("order", async || {
                         Ok::<_, HandlerError>(world_of(&ctx, "ordered").to_owned())
@@ -123,15 +120,12 @@ pub(crate) fn builder(world: &World) -> ServerBuilder {
             .resumable(),
         )
         .tool(
-            Tool::without_arguments("fails", async |_| Err::<(), _>(HandlerError::new("no")))
+            Tool::new("fails", async || Err::<(), _>(HandlerError::new("no")))
                 .as_task(TaskSupport::Always),
         )
+        .tool(Tool::new("panics", async || -> String { panic!("oh") }).as_task(TaskSupport::Always))
         .tool(
-            Tool::without_arguments("panics", async |_| -> String { panic!("oh") })
-                .as_task(TaskSupport::Always),
-        )
-        .tool(
-            Tool::without_arguments("reports", async |ctx: Ctx| {
+            Tool::new("reports", async |ctx: Ctx| {
                 ctx.progress(1.0, Some(2.0), None).await;
                 sleep(Duration::from_millis(20)).await;
                 ctx.progress(2.0, Some(2.0), Some("nearly there")).await;

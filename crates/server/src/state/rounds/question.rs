@@ -1,6 +1,6 @@
 //! What can be asked, and what comes back.
 
-use super::form::form_of;
+use super::form::{FormLayout, form_of};
 use crate::call::handler_error::HandlerError;
 use carryall_types::{
     CreateMessageRequestParams, CreateMessageResult, ElicitAction, ElicitRequestFormParams,
@@ -89,9 +89,9 @@ pub trait Question: sealed::Sealed + Send {
     fn read(self, answers: &mut RoundAnswers) -> Result<Self::Answer, HandlerError>;
 }
 
-/// A question to the user whose answer is a `T`: a struct of texts, numbers, booleans and choices,
-/// as forms can have them (`client/elicitation#requested-schema`). See [`form_of`](crate::form_of)
-/// for what becomes of its fields.
+/// A question to the user whose answer is a `T`: a struct, an enum of unit variants, a list of such,
+/// or a single value, as forms can have them (`client/elicitation#requested-schema`). See
+/// [`form_of`](crate::form_of) for what becomes of its fields.
 pub struct Form<T> {
     message: String,
     answer: PhantomData<fn() -> T>,
@@ -128,9 +128,9 @@ impl<T: DeserializeOwned + JsonSchema> Question for Form<T> {
     }
 
     fn read(self, answers: &mut RoundAnswers) -> Result<Self::Answer, HandlerError> {
-        let schema = form_of::<T>().map_err(HandlerError::internal)?;
+        let layout = FormLayout::of::<T>().map_err(HandlerError::internal)?;
         answers.next(|answer| {
-            filled_in(answer, schema)?.map(|content| decode(JsonValue::Object(content)))
+            filled_in(answer, layout.schema.clone())?.map(|content| decode(layout.nest(content)))
         })
     }
 }

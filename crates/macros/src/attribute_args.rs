@@ -1,5 +1,4 @@
-//! What stands in the parentheses of `#[tool(..)]` and the others: `key`, `key = value`, separated
-//! by commas.
+//! The arguments of `#[tool(..)]` and the others: `key` or `key = value`, separated by commas.
 
 use proc_macro2::{Span, TokenStream};
 use quote::{quote, quote_spanned};
@@ -8,10 +7,10 @@ use syn::parse::{Parse, ParseStream};
 use syn::punctuated::Punctuated;
 use syn::{Error, Expr, ExprLit, Ident, Lit, LitStr, Result, Token};
 
-/// All settings of one attribute.
+/// The arguments of one attribute.
 pub(crate) struct AttributeArgs(Vec<AttributeArg>);
 
-/// One setting; without a value it is a flag that is set.
+/// One argument. Without a value it is a flag that is set.
 pub(crate) struct AttributeArg {
     pub(crate) key: Ident,
     value: Option<Expr>,
@@ -19,9 +18,8 @@ pub(crate) struct AttributeArg {
 
 impl Parse for AttributeArg {
     fn parse(input: ParseStream<'_>) -> Result<Self> {
-        let key = Ident::parse_any(input).map_err(|error| {
-            Error::new(error.span(), "expected a setting: `key` or `key = value`")
-        })?;
+        let key = Ident::parse_any(input)
+            .map_err(|error| Error::new(error.span(), "expected `key` or `key = value`"))?;
         let value = if input.parse::<Option<Token![=]>>()?.is_some() {
             Some(input.parse()?)
         } else {
@@ -42,23 +40,23 @@ impl Parse for AttributeArgs {
 }
 
 impl AttributeArgs {
-    /// Checks that only `known` keys occur, each once unless it is in `repeatable`.
+    /// Checks that all keys are `known`, and that only those in `repeatable` occur twice.
     pub(crate) fn check(&self, attribute: &str, known: &[&str], repeatable: &[&str]) -> Result<()> {
-        for (index, setting) in self.0.iter().enumerate() {
-            let key = setting.key.to_string();
+        for (index, arg) in self.0.iter().enumerate() {
+            let key = arg.key.to_string();
             if !known.contains(&&*key) {
                 let known = known.join("`, `");
                 return Err(Error::new(
-                    setting.key.span(),
-                    format!("{attribute} has no setting `{key}`; it knows `{known}`"),
+                    arg.key.span(),
+                    format!("unknown argument `{key}` of {attribute}; expected one of `{known}`"),
                 ));
             }
             if !repeatable.contains(&&*key)
                 && self.0[..index].iter().any(|earlier| earlier.key == key)
             {
                 return Err(Error::new(
-                    setting.key.span(),
-                    format!("`{key}` is set twice"),
+                    arg.key.span(),
+                    format!("duplicate argument `{key}`"),
                 ));
             }
         }
@@ -66,33 +64,31 @@ impl AttributeArgs {
     }
 
     pub(crate) fn get(&self, key: &str) -> Option<&AttributeArg> {
-        self.0.iter().find(|setting| setting.key == key)
+        self.0.iter().find(|arg| arg.key == key)
     }
 
-    /// `.key(value)` for each of `methods`, whose keys are the names of methods. Flags become
-    /// `true`.
-    pub(crate) fn setters(&self, methods: &[(&str, &str, Value)]) -> Result<TokenStream> {
+    /// Returns `.method(value)` for each argument that is in the table of keys and methods.
+    pub(crate) fn setters(&self, methods: &[(&str, &str, ArgValue)]) -> Result<TokenStream> {
         let mut calls = TokenStream::new();
-        for setting in &self.0 {
-            let Some((_, method, kind)) = methods.iter().find(|(key, ..)| setting.key == key)
-            else {
+        for arg in &self.0 {
+            let Some((_, method, kind)) = methods.iter().find(|(key, ..)| arg.key == key) else {
                 continue;
             };
-            let method = Ident::new(method, setting.key.span());
+            let method = Ident::new(method, arg.key.span());
             calls.extend(match kind {
-                Value::Flag => {
-                    let value = setting.flag();
+                ArgValue::Flag => {
+                    let value = arg.flag();
                     quote!(.#method(#value))
                 }
-                Value::Needed => {
-                    let value = setting.needed()?;
+                ArgValue::Required => {
+                    let value = arg.required()?;
                     quote!(.#method(#value))
                 }
-                Value::None if setting.value.is_none() => quote!(.#method()),
-                Value::None => {
+                ArgValue::Absent if arg.value.is_none() => quote!(.#method()),
+                ArgValue::Absent => {
                     return Err(Error::new_spanned(
-                        &setting.value,
-                        format!("`{}` takes no value", setting.key),
+                        &arg.value,
+                        format!("`{}` takes no value", arg.key),
                     ));
                 }
             });
@@ -101,20 +97,20 @@ impl AttributeArgs {
     }
 }
 
-/// What a setter takes.
+/// Whether an argument has a value.
 #[derive(Clone, Copy)]
-pub(crate) enum Value {
-    /// `key` or `key = bool`.
+pub(crate) enum ArgValue {
+    /// `key`, which means `true`, or `key = bool`.
     Flag,
     /// `key = value`.
-    Needed,
+    Required,
     /// `key`.
-    None,
+    Absent,
 }
 
 impl AttributeArg {
-    /// The value of a setting that makes no sense without one.
-    pub(crate) fn needed(&self) -> Result<&Expr> {
+    /// Returns the value, which must be there.
+    pub(crate) fn required(&self) -> Result<&Expr> {
         let key = &self.key;
         self.value
             .as_ref()
@@ -125,16 +121,16 @@ impl AttributeArg {
         self.value.as_ref()
     }
 
-    /// The value, if it is a string literal.
+    /// Returns the value, if it is a string literal.
     pub(crate) fn literal(&self) -> Option<&LitStr> {
         self.value.as_ref().and_then(literal)
     }
 
-    /// The value of a setting that has to be a string literal.
-    pub(crate) fn needed_literal(&self) -> Result<&LitStr> {
-        let value = self.needed()?;
+    /// Returns the value, which must be a string literal.
+    pub(crate) fn required_literal(&self) -> Result<&LitStr> {
+        let value = self.required()?;
         literal(value).ok_or_else(|| {
-            Error::new_spanned(value, format!("`{}` has to be a string literal", self.key))
+            Error::new_spanned(value, format!("`{}` must be a string literal", self.key))
         })
     }
 
@@ -146,10 +142,10 @@ impl AttributeArg {
     }
 }
 
-/// The name that clients see: the one that is set, or the function's.
-pub(crate) fn public_name(settings: &AttributeArgs, function: &Ident) -> Result<TokenStream> {
-    match settings.get("name") {
-        Some(setting) => setting.needed().map(|name| quote!(#name)),
+/// Returns the name that clients see: the argument `name`, or the function's.
+pub(crate) fn public_name(args: &AttributeArgs, function: &Ident) -> Result<TokenStream> {
+    match args.get("name") {
+        Some(arg) => arg.required().map(|name| quote!(#name)),
         None => {
             let name = LitStr::new(&function.unraw().to_string(), function.span());
             Ok(quote!(#name))
@@ -167,7 +163,7 @@ pub(crate) fn literal(value: &Expr) -> Option<&LitStr> {
     }
 }
 
-/// The error of every kind that has no better place.
+/// An error about the attribute as a whole.
 pub(crate) fn call_site(message: &str) -> Error {
     Error::new(Span::call_site(), message)
 }

@@ -3,7 +3,9 @@
 
 use crate::media;
 use carryall::Ctx;
-use carryall::server::{HandlerError, Prompt, PromptArguments, ServerBuilder, matching};
+use carryall::server::{
+    CompletionQuery, HandlerError, Prompt, PromptArguments, ServerBuilder, matching,
+};
 use carryall::types::{ContentBlock, PromptMessage, ResourceContents};
 
 pub(crate) fn add(builder: ServerBuilder) -> ServerBuilder {
@@ -15,9 +17,13 @@ pub(crate) fn add(builder: ServerBuilder) -> ServerBuilder {
                 .argument("arg1", "First test argument", true)
                 .argument("arg2", "Second test argument", true),
         )
-        .complete_prompt("test_prompt_with_arguments", "arg1", async |typed| {
-            matching(["paris", "park", "party", "test value"], &typed.value)
-        })
+        .complete_prompt(
+            "test_prompt_with_arguments",
+            "arg1",
+            async |typed: CompletionQuery| {
+                matching(["paris", "park", "party", "test value"], &typed.value)
+            },
+        )
         .prompt(
             Prompt::new("test_prompt_with_embedded_resource", with_resource)
                 .description("A prompt that brings a resource along")

@@ -2,7 +2,7 @@
 
 use crate::media;
 use carryall::Ctx;
-use carryall::server::{HandlerError, Resource, ServerBuilder, UriVariables};
+use carryall::server::{CompletionQuery, HandlerError, Resource, ServerBuilder, UriVariables};
 use serde_json::json;
 
 const TEMPLATE: &str = "test://template/{id}/data";
@@ -29,7 +29,7 @@ pub(crate) fn add(builder: ServerBuilder) -> ServerBuilder {
                 .description("The data of an id")
                 .mime("application/json"),
         )
-        .complete_template(TEMPLATE, "id", async |typed| {
+        .complete_template(TEMPLATE, "id", async |typed: CompletionQuery| {
             carryall::server::matching(["123", "124", "200"], &typed.value)
         })
 }

@@ -1,7 +1,6 @@
 //! A tool whose schema uses more of JSON Schema 2020-12 than types and properties. All of it has to
 //! reach the client.
 
-use carryall::Ctx;
 use carryall::server::{ServerBuilder, Tool};
 use carryall::types::JsonObject;
 use serde_json::json;

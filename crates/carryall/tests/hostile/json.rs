@@ -1,9 +1,9 @@
 //! JSON that is too deep, or not quite JSON.
 
 use crate::support::{Server, meta, post, tool_call};
+use carryall::Server as Builder;
 use carryall::server::Tool;
 use carryall::types::{JsonObject, JsonValue};
-use carryall::{Ctx, Server as Builder};
 use serde_json::{Map, Value, json};
 use std::io::Write as _;
 

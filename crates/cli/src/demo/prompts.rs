@@ -1,7 +1,6 @@
 //! Prompts, and the completion of their arguments.
 
 use super::resources;
-use carryall::Ctx;
 use carryall::server::{
     CompletionQuery, HandlerError, Prompt, PromptArguments, ServerBuilder, matching,
 };

@@ -1,14 +1,13 @@
 //! Resources: text, bytes, a template with completion, one that changes, and the files below a
 //! directory.
 
-use super::media;
-use super::tools::shared;
-use carryall::Ctx;
+use super::{Shared, media};
 use carryall::server::{
-    CompletionQuery, Contents, FileRoot, HandlerError, Resource, ServerBuilder, UriVariables,
-    matching,
+    CompletionQuery, Contents, FileRoot, HandlerError, Resource, ServerBuilder, State,
+    UriVariables, matching,
 };
 use carryall::types::{Annotations, Role};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// What the demo is about.

@@ -10,6 +10,7 @@ use carryall::types::{
 use carryall::{Ctx, HandlerError, Json};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 
 /// The tool that comes and goes.
 pub(super) const SURPRISE_PARTY: &str = "surprise_party";

@@ -142,7 +142,7 @@ async fn capabilities(ctx: Ctx) -> Result<String, HandlerError> {
 }
 
 async fn streaming_elicitation(ctx: Ctx) -> Result<String, HandlerError> {
-    ctx.progress(1.0, Some(2.0), Some("Asking")).await;
+    ctx.progress(1.0).of(2.0).message("Asking").await;
     elicitation(ctx).await
 }
 

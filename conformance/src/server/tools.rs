@@ -97,7 +97,7 @@ async fn fails(_: Ctx) -> Result<(), HandlerError> {
 
 async fn progresses(ctx: Ctx) -> &'static str {
     for done in [0.0, 50.0, 100.0] {
-        ctx.progress(done, Some(100.0), None).await;
+        ctx.progress(done).of(100.0).await;
         sleep(Duration::from_millis(50)).await;
     }
     "All of it is done"

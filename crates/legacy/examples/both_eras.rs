@@ -36,7 +36,7 @@ async fn name(ctx: Ctx) -> Result<String, HandlerError> {
 async fn steps(ctx: Ctx) -> &'static str {
     ctx.log(LoggingLevel::Info, None, "stepping").await;
     for step in 1..=3 {
-        ctx.progress(f64::from(step), Some(3.0), None).await;
+        ctx.progress(step).of(3.0).await;
     }
     "stepped"
 }

@@ -90,7 +90,7 @@ fn server(dropped: &Arc<AtomicUsize>) -> Server {
         .tool(Tool::new("hello", async || "hello"))
         .tool(Tool::new("steps", async |ctx: Ctx| {
             ctx.log(LoggingLevel::Info, None, "stepping").await;
-            ctx.progress(1.0, Some(2.0), None).await;
+            ctx.progress(1.0).of(2.0).await;
             "stepped"
         }))
         .tool(Tool::new(

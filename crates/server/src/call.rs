@@ -10,6 +10,7 @@ pub(crate) mod handler;
 pub(crate) mod handler_error;
 pub(crate) mod outbox;
 pub(crate) mod output;
+pub(crate) mod progress;
 pub(crate) mod requirements;
 pub(crate) mod result_writer;
 pub(crate) mod server_handle;

@@ -56,6 +56,7 @@ pub use call::extract::{ClientInfo, Extension, FromCtx, FromInput, State};
 pub use call::handler::Handler;
 pub use call::handler_error::{Disclosure, HandlerError};
 pub use call::output::{IntoToolOutput, Json, ToolOutput};
+pub use call::progress::{ProgressUpdate, ProgressValue};
 pub use call::requirements::Requirements;
 pub use call::server_handle::ServerHandle;
 pub use catalogue::completion::{CompletionQuery, IntoSuggestions, Suggestions, matching};

@@ -296,7 +296,7 @@ async fn a_listener_hears_of_what_lies_below_its_resource() {
 // spec: http-receive-05, patterns-02
 #[tokio::test]
 async fn progress_of_a_call_never_shows_on_a_listen_stream() {
-    let tool = Tool::new("work", async |ctx: Ctx| ctx.progress(1.0, None, None).await);
+    let tool = Tool::new("work", async |ctx: Ctx| ctx.progress(1.0).await);
     let server = Server::new("x", "1").tool(tool).build().unwrap();
     let token = meta_with(&json!({"progressToken": "t"}));
     let wish = json!({"notifications": {"toolsListChanged": true}, "_meta": token});

@@ -23,7 +23,7 @@ fn replica() -> Server {
         }))
         .tool(Tool::new("speak", async |ctx: Ctx| {
             ctx.log(LoggingLevel::Info, None, "log").await;
-            ctx.progress(1.0, None, None).await;
+            ctx.progress(1.0).await;
         }))
         .tool(Tool::new("ask", async |ctx: Ctx| {
             match ctx.request_state()? {

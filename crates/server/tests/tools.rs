@@ -323,11 +323,11 @@ async fn progress_grows_and_goes_only_to_who_asked() {
             if i > 0 {
                 tokio::time::sleep(Duration::from_millis(15)).await;
             }
-            ctx.progress(progress, Some(2.0), Some("working")).await;
+            ctx.progress(progress).of(2.0).message("working").await;
         }
         tokio::spawn(async move {
             tokio::time::sleep(Duration::from_millis(20)).await;
-            ctx.progress(3.0, None, None).await;
+            ctx.progress(3.0).await;
         });
         "done"
     });

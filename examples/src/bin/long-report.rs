@@ -45,12 +45,10 @@ async fn report(ctx: Ctx, order: Order) -> Result<String, HandlerError> {
                 Ok::<_, HandlerError>(format!("chapter {number}"))
             })
             .await?;
-        ctx.progress(
-            f64::from(number),
-            Some(3.0),
-            Some(&format!("{chapter} is written")),
-        )
-        .await;
+        ctx.progress(number)
+            .of(3.0)
+            .message(format!("{chapter} is written"))
+            .await;
         chapters.push(chapter);
     }
     Ok(format!(

@@ -85,12 +85,10 @@ async fn bake(ctx: Ctx, Bake { loaves, pause_ms }: Bake) -> Result<String, Handl
     let work = async |done: u16, doing: &str| {
         for loaf in 1..=loaves {
             let message = format!("{doing} loaf {loaf} of {loaves}");
-            ctx.progress(
-                f64::from(done + loaf),
-                Some(f64::from(loaves * 2)),
-                Some(&message),
-            )
-            .await;
+            ctx.progress(done + loaf)
+                .of(loaves * 2)
+                .message(&message)
+                .await;
             tokio::time::sleep(Duration::from_millis(pause_ms.into())).await;
         }
     };
@@ -141,11 +139,10 @@ async fn countdown(ctx: Ctx, args: Countdown) -> String {
     let total = f64::from(args.from);
     for done in 0..args.from {
         let message = format!("{} to go", args.from - done);
-        ctx.progress(f64::from(done), Some(total), Some(&message))
-            .await;
+        ctx.progress(done).of(total).message(&message).await;
         tokio::time::sleep(Duration::from_millis(args.pause_ms.into())).await;
     }
-    ctx.progress(total, Some(total), Some("lift-off")).await;
+    ctx.progress(total).of(total).message("lift-off").await;
     format!("Counted down from {}.", args.from)
 }
 

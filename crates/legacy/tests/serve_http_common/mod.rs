@@ -84,7 +84,7 @@ pub fn server(seen: &Arc<Seen>) -> Server {
         }))
         .tool(Tool::new("panic", async |ctx: Ctx| -> String {
             // With this the response begins, as a stream.
-            ctx.progress(1.0, None, None).await;
+            ctx.progress(1.0).await;
             panic!("secret detail")
         }))
         .tool(Tool::new("log", async |ctx: Ctx| {
@@ -95,9 +95,9 @@ pub fn server(seen: &Arc<Seen>) -> Server {
             let seen = Arc::clone(&wait);
             async move {
                 seen.started.fetch_add(1, SeqCst);
-                ctx.progress(1.0, Some(2.0), None).await;
+                ctx.progress(1.0).of(2.0).await;
                 seen.go.notified().await;
-                ctx.progress(2.0, Some(2.0), None).await;
+                ctx.progress(2.0).of(2.0).await;
                 seen.finished.fetch_add(1, SeqCst);
                 "waited"
             }

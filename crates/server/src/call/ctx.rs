@@ -219,11 +219,12 @@ impl Ctx {
         }
     }
 
-    /// Tells the client how far the call has come, if it asked for that. `progress` has to grow
-    /// from one report to the next; a report that does not grow, or follows too soon, is dropped.
-    /// Waits while the client is too slow. Cancel safe. In a task it becomes the status message,
-    /// which everybody sees who asks how the task stands.
-    pub async fn progress(&self, progress: f64, total: Option<f64>, message: Option<&str>) {
+    pub(crate) async fn send_progress(
+        &self,
+        progress: f64,
+        total: Option<f64>,
+        message: Option<&str>,
+    ) {
         let token = &self.0.call.meta.progress_token;
         if token.is_none() && self.task().is_none() {
             return;

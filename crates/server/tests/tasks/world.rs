@@ -126,9 +126,9 @@ pub(crate) fn builder(world: &World) -> ServerBuilder {
         .tool(Tool::new("panics", async || -> String { panic!("oh") }).as_task(TaskSupport::Always))
         .tool(
             Tool::new("reports", async |ctx: Ctx| {
-                ctx.progress(1.0, Some(2.0), None).await;
+                ctx.progress(1.0).of(2.0).await;
                 sleep(Duration::from_millis(20)).await;
-                ctx.progress(2.0, Some(2.0), Some("nearly there")).await;
+                ctx.progress(2.0).of(2.0).message("nearly there").await;
                 self::world(&ctx).go.notified().await;
                 "reported"
             })

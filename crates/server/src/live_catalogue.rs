@@ -10,6 +10,7 @@ use crate::subscriptions::Subscriptions;
 use crate::sync::Mutex;
 use arc_swap::{ArcSwap, Guard};
 use carryall_proto::listen::Change;
+use carryall_store::Changes;
 use carryall_types::{RawJson, ServerCapabilities};
 use std::sync::Arc;
 
@@ -122,11 +123,16 @@ impl LiveCatalogue {
         self.current.store(Arc::new(catalogue));
     }
 
+    /// Subscribes to the changes of other replicas; `None` if there can be none.
+    pub(crate) fn subscribe_to_replicas(&self) -> Option<Changes> {
+        self.replication.as_ref().map(Replication::subscribe)
+    }
+
     /// Exchanges changes with the other replicas for as long as it is polled; never completes.
-    pub(crate) async fn replicate(&self) {
-        match &self.replication {
-            Some(replication) => replication.run(self).await,
-            None => std::future::pending().await,
+    pub(crate) async fn replicate(&self, changes: Option<Changes>) {
+        match (&self.replication, changes) {
+            (Some(replication), Some(changes)) => replication.run(changes, self).await,
+            _ => std::future::pending().await,
         }
     }
 }

@@ -8,7 +8,7 @@
 use crate::clock::now;
 use bytes::Bytes;
 use carryall_proto::listen::Change;
-use carryall_store::{Changed, Row, Store, StoreError};
+use carryall_store::{Changed, Changes, Row, Store, StoreError};
 use std::collections::{HashMap, VecDeque};
 use std::future::poll_fn;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -72,10 +72,15 @@ impl Replication {
         self.announced.notify_one();
     }
 
-    /// Writes what is announced here, and delivers what others announce, for as long as it is
+    /// Subscribes to the changes of other replicas.
+    pub(crate) fn subscribe(&self) -> Changes {
+        self.store.changes(KIND)
+    }
+
+    /// Writes what is announced here, and delivers the changes of others, for as long as it is
     /// polled; never completes.
-    pub(crate) async fn run(&self, sink: &dyn ChangeSink) {
-        tokio::join!(self.send(sink), self.receive(sink));
+    pub(crate) async fn run(&self, changes: Changes, sink: &dyn ChangeSink) {
+        tokio::join!(self.send(sink), self.receive(changes, sink));
     }
 
     async fn send(&self, sink: &dyn ChangeSink) {
@@ -104,8 +109,7 @@ impl Replication {
         }
     }
 
-    async fn receive(&self, sink: &dyn ChangeSink) {
-        let mut changes = self.store.changes(KIND);
+    async fn receive(&self, mut changes: Changes, sink: &dyn ChangeSink) {
         while let Some(changed) = poll_fn(|cx| changes.as_mut().poll_next(cx)).await {
             let name = match changed {
                 Changed::Row(name) => name,

@@ -120,21 +120,25 @@ impl Server {
     /// of a process that has gone are not taken over. So a server with replicas, and one whose
     /// tasks are to survive a restart, needs it.
     ///
-    /// Cancel safe. Needs a tokio runtime with time enabled.
+    /// Cancel safe. Call and poll it within a tokio runtime that has time enabled.
     pub fn maintain(&self) -> impl Future<Output = ()> + Send + use<> {
         let inner = Arc::clone(&self.inner);
+        // Subscribed now and not at the first poll, so that no change is missed in between.
+        let changes = inner.dispatcher.catalogue.subscribe_to_replicas();
+        let tasks = inner.dispatcher.tasks.clone();
+        let tasks = tasks.map(|tasks| (tasks.subscribe(), tasks));
         async move {
             let _guard = inner.maintenance.lock().await;
             let dispatcher = &inner.dispatcher;
             let tasks = async {
-                match &dispatcher.tasks {
-                    Some(tasks) => tasks.maintain().await,
+                match tasks {
+                    Some((changes, tasks)) => tasks.maintain(changes).await,
                     None => pending().await,
                 }
             };
             tokio::join!(
                 dispatcher.environment.store.sweep_at_intervals(),
-                dispatcher.catalogue.replicate(),
+                dispatcher.catalogue.replicate(changes),
                 tasks,
             );
         }

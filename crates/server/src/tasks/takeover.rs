@@ -12,7 +12,7 @@ use crate::clock::{millis, now};
 use crate::dispatch::params::given_arguments;
 use carryall_proto::task::log_id;
 use carryall_proto::{Caller, Outcome};
-use carryall_store::{Changed, Row, StoreResult};
+use carryall_store::{Changed, Changes, Row, StoreResult};
 use carryall_types::{ErrorObject, RawJson, code};
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -22,9 +22,13 @@ use tokio::time::MissedTickBehavior;
 const BATCH: usize = 64;
 
 impl TaskEngine {
+    /// Subscribes to the changes of tasks.
+    pub(crate) fn subscribe(&self) -> Changes {
+        self.store.rows().changes(KIND)
+    }
+
     /// Does the background work for as long as it is polled; never completes.
-    pub(crate) async fn maintain(&self) {
-        let mut changes = self.store.rows().changes(KIND);
+    pub(crate) async fn maintain(&self, mut changes: Changes) {
         let mut interval = tokio::time::interval(self.store.options.lease / 3);
         interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {

@@ -20,12 +20,11 @@ use carryall_types::{ErrorObject, InputRequests, JsonObject, JsonValue};
 use futures_util::future::BoxFuture;
 use std::fmt;
 use std::future::poll_fn;
-use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::Poll;
 use std::time::{Duration, Instant};
-use tokio::sync::Notify;
+use tokio::sync::watch;
 use tokio::time::MissedTickBehavior;
 
 /// The least time between two writes that only set the status message.
@@ -46,8 +45,8 @@ pub(super) struct TaskWorker {
     /// and has no principal.
     accountable: Option<Caller>,
     _reservation: Option<Reservation>,
-    /// Notified when the row may have changed.
-    changed: Notify,
+    /// Counts the times that the row may have changed.
+    changes: watch::Sender<u64>,
     message: Mutex<StatusMessage>,
 }
 
@@ -87,7 +86,7 @@ impl TaskWorker {
             expires_at: row.expires_at,
             accountable: None,
             _reservation: None,
-            changed: Notify::new(),
+            changes: watch::Sender::new(0),
             message: Mutex::default(),
         }
     }
@@ -103,7 +102,7 @@ impl TaskWorker {
 
     /// Tells the worker that its row may have changed.
     pub(super) fn wake(&self) {
-        self.changed.notify_waiters();
+        self.changes.send_modify(|count| *count += 1);
     }
 
     /// Works on the task until it has ended or the lease is lost.
@@ -140,10 +139,13 @@ impl TaskWorker {
         let mut interval = tokio::time::interval(self.tasks.options.lease / 3);
         interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
         interval.tick().await;
+        let mut changes = self.changes.subscribe();
+        if *changes.borrow() > 0 {
+            changes.mark_changed();
+        }
         loop {
-            let changed = pin!(self.changed.notified());
             let held = tokio::select! {
-                () = changed => self.read().await.map(drop),
+                _ = changes.changed() => self.read().await.map(drop),
                 _ = interval.tick() => self.renew_lease().await,
             };
             if matches!(held, Err(WorkerError::LeaseLost)) {
@@ -296,8 +298,7 @@ impl TaskWorker {
             if let Some(answers) = answers.collect() {
                 return Ok(answers);
             }
-            let mut changed = pin!(self.changed.notified());
-            changed.as_mut().enable();
+            let mut changes = self.changes.subscribe();
             record = self.read().await?;
             if questions
                 .iter()
@@ -306,7 +307,7 @@ impl TaskWorker {
                 continue;
             }
             // Reads after a while in any case, since a notification may be lost.
-            let _ = tokio::time::timeout(self.tasks.options.lease, changed).await;
+            let _ = tokio::time::timeout(self.tasks.options.lease, changes.changed()).await;
             record = self.read().await?;
         }
     }

@@ -1,9 +1,9 @@
-//! Tasks: calls whose result comes later, from whichever replica, and once.
+//! Tasks: calls whose result is fetched later, from any replica.
 
+mod at_limit;
 mod bounds;
 mod calls;
+mod fixture;
 #[path = "../common/log.rs"]
 mod log;
-mod no_room;
 mod replicas;
-mod world;

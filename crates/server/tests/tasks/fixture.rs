@@ -1,4 +1,4 @@
-//! The tools, the servers and the client that the tests of tasks have in common.
+//! The tools, servers and client that the tests of tasks share.
 
 use carryall_proto::Call;
 use carryall_server::{
@@ -21,15 +21,15 @@ pub(crate) struct Named {
     pub(crate) name: String,
 }
 
-/// What the tools of all replicas have done, and when they may go on.
+/// Records what the tools of all replicas do, and lets them proceed.
 #[derive(Clone, Default)]
-pub(crate) struct World {
+pub(crate) struct Probe {
     pub(crate) effects: Arc<Mutex<Vec<String>>>,
     pub(crate) go: Arc<Notify>,
 }
 
-impl World {
-    pub(crate) fn note(&self, effect: impl Into<String>) {
+impl Probe {
+    pub(crate) fn record(&self, effect: impl Into<String>) {
         self.effects.lock().unwrap().push(effect.into());
     }
 
@@ -38,32 +38,32 @@ impl World {
     }
 }
 
-pub(crate) fn world(ctx: &Ctx) -> Arc<World> {
-    Arc::new(ctx.state::<World>().unwrap().clone())
+pub(crate) fn probe(ctx: &Ctx) -> Arc<Probe> {
+    Arc::new(ctx.state::<Probe>().unwrap().clone())
 }
 
-/// Notes when it is dropped before it was done.
-pub(crate) struct Unfinished(Arc<World>, bool);
+/// Records when it is dropped unfinished.
+pub(crate) struct Unfinished(Arc<Probe>, bool);
 
 impl Drop for Unfinished {
     fn drop(&mut self) {
         if !self.1 {
-            self.0.note("dropped");
+            self.0.record("dropped");
         }
     }
 }
 
-pub(crate) fn builder(world: &World) -> ServerBuilder {
+pub(crate) fn builder(probe: &Probe) -> ServerBuilder {
     let waits = async |ctx: Ctx| {
-        let world = self::world(&ctx);
-        let mut unfinished = Unfinished(Arc::clone(&world), false);
-        world.note("begun");
-        world.go.notified().await;
+        let probe = self::probe(&ctx);
+        let mut unfinished = Unfinished(Arc::clone(&probe), false);
+        probe.record("begun");
+        probe.go.notified().await;
         unfinished.1 = true;
         "done"
     };
     Server::new("tasks", "1")
-        .state(world.clone())
+        .state(probe.clone())
         .tool(Tool::new("plain", async || "at once"))
         .tool(Tool::new("always", async || "later").as_task(TaskSupport::Always))
         .tool(Tool::new("possible", async || "later").as_task(TaskSupport::WhenPossible))
@@ -75,9 +75,9 @@ pub(crate) fn builder(world: &World) -> ServerBuilder {
         )
         .tool(
             Tool::new("soon", async |ctx: Ctx| {
-                world_of(&ctx, "begun");
+                record(&ctx, "begun");
                 sleep(Duration::from_millis(120)).await;
-                world_of(&ctx, "ended");
+                record(&ctx, "ended");
                 "in the end"
             })
             .as_task(TaskSupport::After(Duration::from_millis(40))),
@@ -89,9 +89,9 @@ pub(crate) fn builder(world: &World) -> ServerBuilder {
         .tool(
             Tool::new("demands", async |ctx: Ctx| {
                 let named = ctx.ask(Form::<Named>::new("Who?")).await?;
-                world_of(&ctx, "asked");
+                record(&ctx, "asked");
                 ctx.become_task().await?;
-                world_of(&ctx, "a task now");
+                record(&ctx, "a task now");
                 Ok::<_, HandlerError>(named.accepted().map(|named| named.name).unwrap_or_default())
             })
             .as_task(TaskSupport::OnDemand),
@@ -100,7 +100,7 @@ pub(crate) fn builder(world: &World) -> ServerBuilder {
             Tool::new("asks", async |ctx: Ctx| {
                 let order: String = ctx
                     .once("order", async || {
-                        Ok::<_, HandlerError>(world_of(&ctx, "ordered").to_owned())
+                        Ok::<_, HandlerError>(record(&ctx, "ordered").to_owned())
                     })
                     .await?;
                 let one = ctx.ask(Form::<Named>::new("One?")).await?;
@@ -129,15 +129,15 @@ pub(crate) fn builder(world: &World) -> ServerBuilder {
                 ctx.progress(1.0).of(2.0).await;
                 sleep(Duration::from_millis(20)).await;
                 ctx.progress(2.0).of(2.0).message("nearly there").await;
-                self::world(&ctx).go.notified().await;
+                self::probe(&ctx).go.notified().await;
                 "reported"
             })
             .as_task(TaskSupport::Always),
         )
 }
 
-pub(crate) fn world_of(ctx: &Ctx, effect: &'static str) -> &'static str {
-    world(ctx).note(effect);
+pub(crate) fn record(ctx: &Ctx, effect: &'static str) -> &'static str {
+    probe(ctx).record(effect);
     effect
 }
 
@@ -145,35 +145,45 @@ pub(crate) fn settings() -> Tasks {
     Tasks::new().lease(LEASE)
 }
 
-pub(crate) fn server(world: &World, store: &Memory) -> Server {
-    builder(world)
+pub(crate) fn server(probe: &Probe, store: &Memory) -> Server {
+    builder(probe)
         .store(store.clone())
         .tasks(settings())
         .build()
+        .map(maintained)
         .unwrap()
 }
 
-/// Everything on a server of its own.
-pub(crate) fn alone() -> (World, Memory, Server) {
-    let (world, store) = (World::default(), Memory::new());
-    let server = server(&world, &store);
-    (world, store, server)
+/// Does the server's background work until the test ends.
+pub(crate) fn maintained(server: Server) -> Server {
+    tokio::spawn(server.maintain());
+    server
 }
 
-/// A client that takes tasks and can fill in forms.
-pub(crate) fn able() -> Value {
+/// One server with a store of its own.
+pub(crate) fn single_server() -> (Probe, Memory, Server) {
+    let (probe, store) = (Probe::default(), Memory::new());
+    let server = server(&probe, &store);
+    (probe, store, server)
+}
+
+/// The `_meta` of a client that accepts tasks and can fill in forms.
+pub(crate) fn capable_meta() -> Value {
     let extensions = json!({"io.modelcontextprotocol/tasks": {}});
     let capabilities = json!({"elicitation": {"form": {}}, "extensions": extensions});
     meta_with(&json!({"io.modelcontextprotocol/clientCapabilities": capabilities}))
 }
 
-pub(crate) fn with(mut params: Value) -> Value {
-    params["_meta"] = able();
+pub(crate) fn with_meta(mut params: Value) -> Value {
+    params["_meta"] = capable_meta();
     params
 }
 
 pub(crate) fn tool(name: &str) -> Call {
-    call("tools/call", with(json!({"name": name, "arguments": {}})))
+    call(
+        "tools/call",
+        with_meta(json!({"name": name, "arguments": {}})),
+    )
 }
 
 pub(crate) async fn created(server: &Server, name: &str) -> String {
@@ -183,7 +193,7 @@ pub(crate) async fn created(server: &Server, name: &str) -> String {
 }
 
 pub(crate) async fn get(server: &Server, id: &str) -> TestReply {
-    answer(server, call("tasks/get", with(json!({"taskId": id})))).await
+    answer(server, call("tasks/get", with_meta(json!({"taskId": id})))).await
 }
 
 pub(crate) async fn update(server: &Server, id: &str, answers: Value) -> TestReply {
@@ -191,17 +201,21 @@ pub(crate) async fn update(server: &Server, id: &str, answers: Value) -> TestRep
         server,
         call(
             "tasks/update",
-            with(json!({"taskId": id, "inputResponses": answers})),
+            with_meta(json!({"taskId": id, "inputResponses": answers})),
         ),
     )
     .await
 }
 
 pub(crate) async fn cancel(server: &Server, id: &str) -> TestReply {
-    answer(server, call("tasks/cancel", with(json!({"taskId": id})))).await
+    answer(
+        server,
+        call("tasks/cancel", with_meta(json!({"taskId": id}))),
+    )
+    .await
 }
 
-/// The task as soon as `wanted` holds, which has to be soon.
+/// Polls a task until `wanted` holds; fails after a while.
 pub(crate) async fn until(server: &Server, id: &str, wanted: impl Fn(&Value) -> bool) -> Value {
     for _ in 0..1000 {
         let task = get(server, id).await.result().clone();
@@ -210,7 +224,7 @@ pub(crate) async fn until(server: &Server, id: &str, wanted: impl Fn(&Value) -> 
         }
         sleep(Duration::from_millis(10)).await;
     }
-    panic!("it never came to that: {:?}", get(server, id).await);
+    panic!("not within the time allowed: {:?}", get(server, id).await);
 }
 
 pub(crate) async fn ended(server: &Server, id: &str) -> Value {

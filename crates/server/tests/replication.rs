@@ -1,4 +1,4 @@
-//! Changes on one replica, told to listeners on all of them.
+//! Changes on one replica notify the subscribers of all replicas.
 
 use carryall_proto::MessageStream;
 use carryall_server::{Resource, Server, Tool};
@@ -11,28 +11,35 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 
 fn replica(store: impl Store + 'static) -> Server {
-    Server::new("news", "1")
+    Server::new("replicated", "1")
         .store(store)
         .with_tools()
-        .resource(Resource::new("news:/a", "a", async || "a"))
-        .resource(Resource::new("news:/b", "b", async || "b"))
-        .resource(Resource::new("news:/secret", "s", async || "s").requires_scope("read"))
+        .resource(Resource::new("data:/a", "a", async || "a"))
+        .resource(Resource::new("data:/b", "b", async || "b"))
+        .resource(Resource::new("data:/secret", "s", async || "s").requires_scope("read"))
         .build()
+        .map(maintained)
         .unwrap()
 }
 
-async fn listening(server: &Server, filter: Value) -> MessageStream {
-    let mut listening = stream(
+/// Does the server's background work until the test ends.
+fn maintained(server: Server) -> Server {
+    tokio::spawn(server.maintain());
+    server
+}
+
+async fn subscribe(server: &Server, filter: Value) -> MessageStream {
+    let mut subscription = stream(
         server,
         call("subscriptions/listen", json!({"notifications": filter})),
     )
     .await;
-    next_notification(&mut listening).await;
-    listening
+    next_notification(&mut subscription).await;
+    subscription
 }
 
-async fn told(listening: &mut MessageStream) -> (String, Value) {
-    let (method, params) = next_notification(listening).await;
+async fn notified(subscription: &mut MessageStream) -> (String, Value) {
+    let (method, params) = next_notification(subscription).await;
     (method, params["uri"].clone())
 }
 
@@ -40,25 +47,25 @@ fn updated(uri: &str) -> (String, Value) {
     ("notifications/resources/updated".into(), uri.into())
 }
 
-/// Long enough for news that are on their way to arrive.
-async fn settle() {
+/// Waits until pending notifications have arrived.
+async fn wait() {
     tokio::time::sleep(Duration::from_millis(100)).await;
 }
 
 #[tokio::test]
-async fn listeners_on_all_replicas_are_told_once() {
+async fn subscribers_of_all_replicas_are_notified_once() {
     let store = Memory::new();
     let (here, there) = (replica(store.clone()), replica(store.clone()));
-    let filter = json!({"toolsListChanged": true, "resourceSubscriptions": ["news:/a"]});
-    let mut near = listening(&here, filter.clone()).await;
-    let mut far = listening(&there, filter).await;
+    let filter = json!({"toolsListChanged": true, "resourceSubscriptions": ["data:/a"]});
+    let mut near = subscribe(&here, filter.clone()).await;
+    let mut far = subscribe(&there, filter).await;
     for _ in 0..3 {
-        here.resource_updated("news:/a");
-        here.resource_updated("news:/b");
-        for listening in [&mut near, &mut far] {
-            assert_eq!(told(listening).await, updated("news:/a"));
+        here.resource_updated("data:/a");
+        here.resource_updated("data:/b");
+        for subscription in [&mut near, &mut far] {
+            assert_eq!(notified(subscription).await, updated("data:/a"));
         }
-        settle().await;
+        wait().await;
         assert_idle(&mut near);
         assert_idle(&mut far);
     }
@@ -67,34 +74,37 @@ async fn listeners_on_all_replicas_are_told_once() {
             catalogue.tool(Tool::new("new", async || "new"));
         })
         .unwrap();
-    for listening in [&mut near, &mut far] {
-        assert_eq!(told(listening).await.0, "notifications/tools/list_changed");
+    for subscription in [&mut near, &mut far] {
+        assert_eq!(
+            notified(subscription).await.0,
+            "notifications/tools/list_changed"
+        );
     }
 }
 
 #[tokio::test]
-async fn changes_on_both_sides_at_once_reach_both() {
+async fn simultaneous_changes_on_two_replicas_reach_both() {
     let store = Memory::new();
     let (here, there) = (replica(store.clone()), replica(store.clone()));
     for _ in 0..50 {
-        let mut near = listening(&here, json!({"resourceSubscriptions": ["news:/a"]})).await;
-        let mut far = listening(&there, json!({"resourceSubscriptions": ["news:/a"]})).await;
-        here.resource_updated("news:/a");
-        assert_eq!(told(&mut near).await, updated("news:/a"));
-        // Each has been told of its own change, and is owed the other's.
-        there.resource_updated("news:/a");
-        assert_eq!(told(&mut near).await, updated("news:/a"));
-        assert_eq!(told(&mut far).await, updated("news:/a"));
-        settle().await;
+        let mut near = subscribe(&here, json!({"resourceSubscriptions": ["data:/a"]})).await;
+        let mut far = subscribe(&there, json!({"resourceSubscriptions": ["data:/a"]})).await;
+        here.resource_updated("data:/a");
+        assert_eq!(notified(&mut near).await, updated("data:/a"));
+        // Each replica knows of its own change, and is yet to learn of the other's.
+        there.resource_updated("data:/a");
+        assert_eq!(notified(&mut near).await, updated("data:/a"));
+        assert_eq!(notified(&mut far).await, updated("data:/a"));
+        wait().await;
     }
 }
 
 #[tokio::test]
-async fn who_may_not_read_a_resource_is_not_told_of_it_from_afar_either() {
+async fn a_change_on_another_replica_reaches_only_those_who_may_read_the_resource() {
     let store = Memory::new();
     let (here, there) = (replica(store.clone()), replica(store.clone()));
     let params =
-        || json!({"notifications": {"resourceSubscriptions": ["news:/secret", "news:/a"]}});
+        || json!({"notifications": {"resourceSubscriptions": ["data:/secret", "data:/a"]}});
     let mut able = stream(
         &there,
         call_as("ada", &["read"], "subscriptions/listen", params()),
@@ -107,13 +117,13 @@ async fn who_may_not_read_a_resource_is_not_told_of_it_from_afar_either() {
     .await;
     next_notification(&mut able).await;
     next_notification(&mut unable).await;
-    here.resource_updated("news:/secret");
-    assert_eq!(told(&mut able).await, updated("news:/secret"));
-    here.resource_updated("news:/a");
-    assert_eq!(told(&mut unable).await, updated("news:/a"));
+    here.resource_updated("data:/secret");
+    assert_eq!(notified(&mut able).await, updated("data:/secret"));
+    here.resource_updated("data:/a");
+    assert_eq!(notified(&mut unable).await, updated("data:/a"));
 }
 
-/// A store that is out of reach at times, and whose news the test makes.
+/// A store that fails at times, and whose changes the test can make up.
 #[derive(Clone, Debug)]
 struct Flaky {
     rows: Memory,
@@ -190,7 +200,7 @@ impl Store for Flaky {
 }
 
 #[tokio::test]
-async fn a_change_while_the_store_is_out_of_reach_is_told_when_it_is_back() {
+async fn a_change_while_the_store_fails_is_announced_when_it_is_back() {
     let rows = Memory::new();
     let down = Arc::new(AtomicBool::new(true));
     let here = replica(Flaky {
@@ -199,22 +209,22 @@ async fn a_change_while_the_store_is_out_of_reach_is_told_when_it_is_back() {
         extra: Arc::default(),
     });
     let there = replica(rows);
-    let mut near = listening(&here, json!({"resourceSubscriptions": ["news:/a"]})).await;
-    let mut far = listening(&there, json!({"resourceSubscriptions": ["news:/a"]})).await;
-    here.resource_updated("news:/a");
+    let mut near = subscribe(&here, json!({"resourceSubscriptions": ["data:/a"]})).await;
+    let mut far = subscribe(&there, json!({"resourceSubscriptions": ["data:/a"]})).await;
+    here.resource_updated("data:/a");
     assert_eq!(
-        told(&mut near).await,
-        updated("news:/a"),
-        "its own listeners do not wait for the store"
+        notified(&mut near).await,
+        updated("data:/a"),
+        "subscribers of the same replica do not wait for the store"
     );
-    settle().await;
+    wait().await;
     assert_idle(&mut far);
     down.store(false, Ordering::SeqCst);
-    assert_eq!(told(&mut far).await, updated("news:/a"));
+    assert_eq!(notified(&mut far).await, updated("data:/a"));
 }
 
 #[tokio::test]
-async fn when_news_were_lost_everything_may_have_changed() {
+async fn after_lost_changes_everything_may_have_changed() {
     let (lost, extra) = mpsc::unbounded_channel();
     let extra = Arc::new(std::sync::Mutex::new(Some(extra)));
     let server = replica(Flaky {
@@ -222,14 +232,17 @@ async fn when_news_were_lost_everything_may_have_changed() {
         down: Arc::default(),
         extra,
     });
-    let mut all = listening(
+    let mut all = subscribe(
         &server,
-        json!({"toolsListChanged": true, "resourceSubscriptions": ["news:/b"]}),
+        json!({"toolsListChanged": true, "resourceSubscriptions": ["data:/b"]}),
     )
     .await;
     lost.send(Changed::Some).unwrap();
-    assert_eq!(told(&mut all).await.0, "notifications/tools/list_changed");
-    assert_eq!(told(&mut all).await, updated("news:/b"));
-    settle().await;
+    assert_eq!(
+        notified(&mut all).await.0,
+        "notifications/tools/list_changed"
+    );
+    assert_eq!(notified(&mut all).await, updated("data:/b"));
+    wait().await;
     assert_idle(&mut all);
 }

@@ -1,7 +1,7 @@
-//! Calls that may become tasks, where there can be no further task.
+//! Calls that may become tasks, where there is no room for a task.
 
-use crate::replicas::Unreliable;
-use crate::world::*;
+use crate::fixture::*;
+use crate::replicas::UnreliableStore;
 use carryall_server::{Ctx, HandlerError, Server, TaskSupport, Tool};
 use carryall_store::Memory;
 use carryall_testkit::answer;
@@ -10,11 +10,11 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::time::sleep;
 
-/// How many attempts at a store a request makes.
-const TRIES: usize = 3;
+/// The attempts that a request makes while the store fails.
+const MAX_ATTEMPTS: usize = 3;
 
-/// A server of which the only place for a task is taken.
-async fn full(world: &World) -> Server {
+/// A server that runs one task at a time, and runs one.
+async fn full(probe: &Probe) -> Server {
     let soon = || Duration::from_millis(10);
     let undecided = Tool::new("undecided", async |ctx: Ctx| {
         let mut refused = 0;
@@ -26,7 +26,7 @@ async fn full(world: &World) -> Server {
         }
         Ok("a task".to_owned())
     });
-    let server = builder(world)
+    let server = builder(probe)
         .tool(undecided.as_task(TaskSupport::OnDemand))
         .tool(
             Tool::new("demanding", async |ctx: Ctx| {
@@ -49,21 +49,21 @@ async fn full(world: &World) -> Server {
 }
 
 #[tokio::test]
-async fn a_call_that_has_begun_goes_on_as_a_plain_one() {
-    let world = World::default();
-    let server = full(&world).await;
+async fn a_call_that_has_begun_goes_on_as_a_plain_call() {
+    let probe = Probe::default();
+    let server = full(&probe).await;
     assert_eq!(answer(&server, tool("soon")).await.text(), "in the end");
     assert_eq!(
-        world.seen(),
+        probe.seen(),
         ["begun", "begun", "ended"],
-        "it is neither dropped nor started again"
+        "it is neither dropped nor restarted"
     );
 }
 
 // spec: ext-tasks-02
 #[tokio::test]
-async fn a_call_that_may_be_a_task_is_a_plain_one_and_one_that_must_be_is_refused() {
-    let server = full(&World::default()).await;
+async fn an_optional_task_becomes_a_plain_call_and_a_required_one_is_refused() {
+    let server = full(&Probe::default()).await;
     let answered = answer(&server, tool("possible")).await;
     assert_eq!(
         (answered.text(), &answered.result()["resultType"]),
@@ -73,15 +73,15 @@ async fn a_call_that_may_be_a_task_is_a_plain_one_and_one_that_must_be_is_refuse
 }
 
 #[tokio::test]
-async fn a_call_that_goes_on_as_a_plain_one_has_the_time_of_one() {
-    let server = full(&World::default()).await;
+async fn a_call_that_goes_on_as_a_plain_call_has_its_timeout() {
+    let server = full(&Probe::default()).await;
     let answered = answer(&server, tool("endless")).await;
     assert_eq!(answered.result()["isError"], true, "{answered:?}");
 }
 
 #[tokio::test]
-async fn a_handler_that_wants_a_task_is_told_that_there_is_none() {
-    let server = full(&World::default()).await;
+async fn a_handler_that_asks_for_a_task_gets_the_refusal() {
+    let server = full(&Probe::default()).await;
     assert_eq!(
         answer(&server, tool("undecided")).await.text(),
         "a plain call, then"
@@ -98,30 +98,30 @@ async fn a_handler_that_wants_a_task_is_told_that_there_is_none() {
 }
 
 #[tokio::test]
-async fn without_a_store_a_call_goes_on_unless_what_it_does_could_be_done_again() {
+async fn without_a_store_a_call_goes_on_unless_its_work_could_be_repeated() {
     let soon = |name: &str| {
         Tool::new(name, async |ctx: Ctx| {
-            world_of(&ctx, "begun");
+            record(&ctx, "begun");
             sleep(Duration::from_millis(50)).await;
             "in the end"
         })
         .as_task(TaskSupport::After(Duration::from_millis(10)))
     };
-    let (world, store) = (World::default(), Unreliable::default());
-    let server = builder(&world)
+    let (probe, store) = (Probe::default(), UnreliableStore::default());
+    let server = builder(&probe)
         .tool(soon("once"))
         .tool(soon("again").resumable())
         .store(store.clone())
         .tasks(settings())
         .build()
         .unwrap();
-    store.failing.store(TRIES, Ordering::SeqCst);
+    store.failing.store(MAX_ATTEMPTS, Ordering::SeqCst);
     assert_eq!(answer(&server, tool("once")).await.text(), "in the end");
-    store.failing.store(TRIES, Ordering::SeqCst);
+    store.failing.store(MAX_ATTEMPTS, Ordering::SeqCst);
     assert_eq!(
         answer(&server, tool("again")).await.code(),
         -32603,
-        "its task may be there, and is resumed then"
+        "its task may be stored, and would be resumed"
     );
-    assert_eq!(world.seen(), ["begun", "begun"]);
+    assert_eq!(probe.seen(), ["begun", "begun"]);
 }

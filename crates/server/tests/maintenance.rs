@@ -13,7 +13,7 @@ fn server(store: &Memory) -> Server {
     Server::new("maintained", "1")
         .store(store.clone())
         .tasks(Tasks::new().lease(Duration::from_secs(60)))
-        .resource(Resource::new("data:/a", "a", async |_, _| "a"))
+        .resource(Resource::new("data:/a", "a", async || "a"))
         .build()
         .unwrap()
 }
@@ -74,7 +74,7 @@ impl Drop for SetOnDrop {
 async fn without_it_tasks_of_this_process_are_cancelled_and_published_at_once() {
     let is_dropped = Arc::new(AtomicBool::new(false));
     let flag = Arc::clone(&is_dropped);
-    let waits = Tool::without_arguments("waits", move |_| {
+    let waits = Tool::new("waits", move || {
         let guard = SetOnDrop(Arc::clone(&flag));
         async move {
             let _guard = guard;

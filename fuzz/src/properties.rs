@@ -3,7 +3,9 @@
 use bytes::{Bytes, BytesMut};
 use carryall_proto::cursor::{Cursor, MAX_CURSOR_BYTES};
 use carryall_proto::frame::{LineDecoder, encode_line, one_line};
-use carryall_proto::headers::{ParamHeaders, decode_value, encode_value, standard};
+use carryall_proto::headers::{
+    ParamHeaders, StandardHeaders, check_standard, decode_value, encode_value,
+};
 use carryall_proto::seal::{Keyring, SealingKey};
 use carryall_proto::sse::{SseDecoder, encode_event};
 use carryall_proto::{decode, trace};
@@ -37,9 +39,12 @@ pub fn headers(data: &[u8]) {
         }
     }
     let text = String::from_utf8_lossy(second);
-    if standard::check_standard(&map, Some("2026-07-28"), "tools/call", Some(&text)).is_ok() {
+    if check_standard(&map, Some("2026-07-28"), "tools/call", Some(&text)).is_ok() {
         assert_eq!(
-            standard::standard(&map).expect("checked").name.as_deref(),
+            StandardHeaders::parse(&map)
+                .expect("checked")
+                .name
+                .as_deref(),
             Some(&*text)
         );
     }

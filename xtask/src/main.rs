@@ -21,7 +21,6 @@ mod requirements;
 mod table;
 mod tidy;
 mod torture;
-mod without_legacy;
 
 use std::process::ExitCode;
 
@@ -48,9 +47,7 @@ usage: cargo xtask <command> [options]
         attacks on the running binary: callers that cross, memory that stays, streams nobody reads, forged logs
   tidy  the house rules that no other tool checks
   api [--write]
-        whether the public API is what docs/api says; --write updates the lists
-  without-legacy
-        whether the workspace compiles without the crate for earlier revisions and the file that joins it";
+        whether the public API is what docs/api says; --write updates the lists";
 
 fn main() -> ExitCode {
     let mut words = std::env::args().skip(1);
@@ -66,7 +63,6 @@ fn main() -> ExitCode {
         "interop" => interop::run(args),
         "tidy" => tidy::run(args),
         "torture" => torture::run(args),
-        "without-legacy" => without_legacy::run(args),
         "" | "help" | "--help" | "-h" => {
             println!("{USAGE}");
             return ExitCode::SUCCESS;

@@ -1,6 +1,7 @@
 //! `cargo xtask tidy`: the house rules that no other tool checks.
 
 mod cycles;
+mod dependencies;
 mod edges;
 mod lines;
 mod logs;
@@ -22,6 +23,7 @@ pub(crate) fn run(args: Args) -> CommandResult {
         words::check(&source.path, &source.text, &mut problems);
         edges::check(&source.path, &source.text, &mut problems);
     }
+    dependencies::check(&sources, &mut problems);
     let crates = modules::parse(&sources)?;
     for (root, krate) in &crates {
         cycles::check(root, krate, &mut problems);

@@ -64,33 +64,66 @@
 //! | write a layer, or a transport of one's own | [`proto`] |
 //! | read and write the wire data | [`types`] |
 
-mod eras;
+#[cfg(feature = "client")]
+mod connect;
+#[cfg(feature = "legacy")]
+mod dual_era;
+#[cfg(feature = "server")]
 mod serve;
 
+#[cfg(feature = "client")]
 pub use carryall_client::Client;
+#[cfg(all(feature = "legacy", unix))]
+pub use carryall_legacy::call::Stdio as DualEraStdio;
+#[cfg(feature = "legacy")]
+pub use carryall_legacy::call::{
+    Era, EraCache, Http as DualEraHttp, Options as DualEraOptions, SessionScope,
+};
+#[cfg(feature = "legacy")]
+pub use carryall_legacy::serve::Options as LegacyOptions;
+#[cfg(feature = "macros")]
 pub use carryall_macros::{prompt, resource, tool};
 pub use carryall_proto::seal::Keyring;
+#[cfg(feature = "server")]
 pub use carryall_server::{
     Ctx, ElicitOutcome, Form, Handle, HandleState, HandlerError, Json, Server, State, TaskSupport,
 };
-#[cfg(unix)]
-pub use eras::DualEraStdio;
-pub use eras::{
-    Connect, DualEraHttp, DualEraOptions, Era, EraCache, LegacyOptions, SessionScope, Target,
-    alternates, answering, connect, legacy, service_endpoint,
-};
-pub use serve::{endpoint, endpoint_with, serve, serve_stdio};
+#[cfg(feature = "client")]
+pub use connect::{Connect, Target, connect};
+#[cfg(all(feature = "legacy", feature = "client"))]
+pub use dual_era::with_input_handlers;
+#[cfg(feature = "legacy")]
+pub use dual_era::{legacy_channels, service_endpoint};
+#[cfg(all(feature = "server", feature = "legacy"))]
+pub use serve::endpoint_with;
+#[cfg(feature = "server")]
+pub use serve::{endpoint, serve, serve_stdio};
 
 /// Calling servers.
+#[cfg(feature = "client")]
 pub use carryall_client as client;
-/// The edge in front of many servers.
+/// One endpoint in front of many servers.
+#[cfg(feature = "gateway")]
 pub use carryall_gateway as gateway;
-/// The protocol core without I/O, and the seam between everything: calls and replies.
+/// Earlier revisions: serving their clients and calling their servers.
+#[cfg(feature = "legacy")]
+pub use carryall_legacy as legacy;
+/// The protocol core without I/O, and the service interface: calls and replies.
 pub use carryall_proto as proto;
 /// Building servers.
+#[cfg(feature = "server")]
 pub use carryall_server as server;
-/// Where state lives that requests share.
+/// Storage for state that outlives a call.
 pub use carryall_store as store;
+/// The store in a Postgres database.
+#[cfg(feature = "postgres")]
+pub use carryall_store_postgres as store_postgres;
+/// The store in a Redis database.
+#[cfg(feature = "redis")]
+pub use carryall_store_redis as store_redis;
+/// The store in a SQLite file.
+#[cfg(feature = "sqlite")]
+pub use carryall_store_sqlite as store_sqlite;
 /// The bindings: Streamable HTTP, stdio, sockets.
 pub use carryall_transport as transport;
 /// The wire data of the protocol.
@@ -100,6 +133,7 @@ pub use carryall_types as types;
 pub type Result<T, E = proto::BoxError> = std::result::Result<T, E>;
 
 /// What the macros expand to; not for use by hand.
+#[cfg(feature = "macros")]
 #[doc(hidden)]
 pub mod __private {
     pub use schemars;

@@ -1,18 +1,19 @@
-//! The one-line ways to serve.
+//! Serving a [`Server`] in one line.
 
-use crate::eras::{self, LegacyOptions};
+#[cfg(feature = "legacy")]
+use crate::dual_era;
 use carryall_proto::BoxError;
 use carryall_server::Server;
 use carryall_transport::http::{Endpoint, HttpServer};
 use carryall_transport::stdio::StdioServer;
 use tokio::net::ToSocketAddrs;
 
-/// Serves clients of every revision over Streamable HTTP on `address`, with the endpoint at `/mcp`,
-/// until the process is told to stop (Ctrl-C or SIGTERM). Then subscriptions are closed and running
-/// calls get a moment to finish.
+/// Serves a server over Streamable HTTP on `address`, with the endpoint at `/mcp`, until the process
+/// receives Ctrl-C or SIGTERM. Then subscriptions are closed, and calls in flight have
+/// [`HttpServer::grace`] to finish.
 ///
-/// On a loopback address only requests from this machine are accepted; see [`HttpServer`] for
-/// everything that can be set.
+/// With the feature `legacy`, clients of every revision are served. On a loopback address only
+/// requests from this machine are accepted; see [`HttpServer`] for everything that can be set.
 ///
 /// # Errors
 /// When the server is not valid or the address cannot be bound.
@@ -24,18 +25,17 @@ where
     let endpoint = endpoint(server)?;
     HttpServer::bind(address)
         .await?
-        .run_endpoint(endpoint, stopped())
+        .run_endpoint(endpoint, shutdown_signal())
         .await?;
     Ok(())
 }
 
-/// The HTTP endpoint of a server, for clients of every revision, as a service that any HTTP server
-/// can run.
+/// Returns the HTTP endpoint of a server as a service that any HTTP server can run.
 ///
-/// What old clients need is derived from the server: their sessions are sealed with its
+/// What legacy clients need is derived from the server: their sessions are sealed with its
 /// [keyring](carryall_server::ServerBuilder::keyring), and if it is
 /// [`replicated`](carryall_server::ServerBuilder::replicated), replicas share what a session needs
-/// in its [store](carryall_server::ServerBuilder::store). When the endpoint
+/// through its [store](carryall_server::ServerBuilder::store). When the endpoint
 /// [closes](Endpoint::close), subscriptions end.
 ///
 /// ```no_run
@@ -48,7 +48,8 @@ where
 /// }
 ///
 /// # async fn run() -> carryall::Result<()> {
-/// let endpoint = carryall::endpoint(Server::new("calculator", "1.0.0").tool(add))?.allow_host("mcp.example.com");
+/// let server = Server::new("calculator", "1.0.0").tool(add);
+/// let endpoint = carryall::endpoint(server)?.allow_host("mcp.example.com");
 /// let shutdown = endpoint.close_on(async { drop(tokio::signal::ctrl_c().await) });
 /// let app = axum::Router::new().route_service("/mcp", endpoint);
 /// let listener = tokio::net::TcpListener::bind("0.0.0.0:8080").await?;
@@ -63,10 +64,18 @@ where
     S: TryInto<Server>,
     S::Error: Into<BoxError>,
 {
-    endpoint_with(server, |legacy| legacy)
+    let server = server.try_into().map_err(Into::into)?;
+    #[cfg(feature = "legacy")]
+    return Ok(with_legacy_options(&server, dual_era::options_of(&server)));
+    #[cfg(not(feature = "legacy"))]
+    {
+        let closing = server.clone();
+        let endpoint = Endpoint::new(server.into_shared());
+        Ok(endpoint.on_close(move || closing.close_subscriptions()))
+    }
 }
 
-/// As [`endpoint`], with changes to how clients of earlier revisions are served: `legacy` gets the
+/// Like [`endpoint`], with changes to how legacy clients are served: `configure` receives the
 /// options that were derived from the server.
 ///
 /// ```
@@ -77,55 +86,51 @@ where
 ///
 /// # Errors
 /// When the server is not valid.
+#[cfg(feature = "legacy")]
 pub fn endpoint_with<S>(
     server: S,
-    legacy: impl FnOnce(LegacyOptions) -> LegacyOptions,
+    configure: impl FnOnce(crate::LegacyOptions) -> crate::LegacyOptions,
 ) -> Result<Endpoint, BoxError>
 where
     S: TryInto<Server>,
     S::Error: Into<BoxError>,
 {
     let server = server.try_into().map_err(Into::into)?;
-    let options = legacy(legacy_options(&server));
-    let ending = server.clone();
-    let endpoint = eras::service_endpoint(server.into_shared(), options);
-    Ok(endpoint.on_close(move || ending.close_subscriptions()))
+    let options = configure(dual_era::options_of(&server));
+    Ok(with_legacy_options(&server, options))
 }
 
-/// Serves a client of any revision on this process's standard input and output until the input
-/// ends.
+#[cfg(feature = "legacy")]
+fn with_legacy_options(server: &Server, options: crate::LegacyOptions) -> Endpoint {
+    let closing = server.clone();
+    let endpoint = dual_era::service_endpoint(server.clone().into_shared(), options);
+    endpoint.on_close(move || closing.close_subscriptions())
+}
+
+/// Serves one client on this process's standard input and output until the input ends.
+///
+/// With the feature `legacy`, the client may be of any revision.
 ///
 /// # Errors
-/// When the server is not valid or a stream breaks.
+/// When the server is not valid, the streams are in use already, or one of them fails.
 pub async fn serve_stdio<S>(server: S) -> Result<(), BoxError>
 where
     S: TryInto<Server>,
     S::Error: Into<BoxError>,
 {
     let server = server.try_into().map_err(Into::into)?;
-    let alternates = eras::alternates(server.clone(), legacy_options(&server));
-    StdioServer::take()?
-        .alternates(alternates)
-        .run(server.into_shared())
-        .await?;
+    let stdio = StdioServer::take()?;
+    #[cfg(feature = "legacy")]
+    let stdio = stdio.alternates(dual_era::legacy_channels(
+        server.clone(),
+        dual_era::options_of(&server),
+    ));
+    stdio.run(server.into_shared()).await?;
     Ok(())
 }
 
-/// Sessions of earlier revisions are sealed with the keys of the server and bound to its name, and
-/// its replicas meet in the store that they share.
-fn legacy_options(server: &Server) -> LegacyOptions {
-    let mut options = LegacyOptions::default().server_name(server.name());
-    if let Some(keyring) = server.keyring() {
-        options = options.keyring(keyring.as_ref().clone());
-    }
-    match server.shared_store() {
-        Some(store) => eras::meeting_in(options, store),
-        None => options,
-    }
-}
-
 /// Waits for Ctrl-C or SIGTERM.
-async fn stopped() {
+async fn shutdown_signal() {
     #[cfg(unix)]
     {
         use tokio::signal::unix::{SignalKind, signal};

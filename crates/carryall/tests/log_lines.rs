@@ -3,7 +3,7 @@
 use carryall::proto::is_printable;
 use carryall::transport::http::{HttpClient, HttpServer};
 use carryall::transport::lines::{LineOptions, serve_lines_with};
-use carryall::{Client, LegacyOptions, Server, alternates, service_endpoint};
+use carryall::{Client, LegacyOptions, Server, legacy_channels, service_endpoint};
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 use std::future::pending;
@@ -189,7 +189,7 @@ async fn clients_on_lines_cannot_forge_the_log() {
         let server = Server::new("s", "1").build().unwrap();
         let (near, far) = tokio::io::duplex(64 * 1024);
         let (reader, writer) = tokio::io::split(far);
-        let also = alternates(server.clone(), LegacyOptions::default());
+        let also = legacy_channels(server.clone(), LegacyOptions::default());
         let served = tokio::spawn(async move {
             serve_lines_with(
                 reader,

@@ -11,12 +11,13 @@ use crate::near;
 use crate::render;
 use crate::screen::{Format, Output};
 use crate::text;
+use carryall::proto::sync::Mutex;
 use carryall::types::{
     ElicitRequestFormParams, ElicitRequestParams, ElicitResult, InputRequest, InputRequests,
     InputResponses, JsonObject, JsonValue,
 };
 use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 /// How questions of the server are answered.
 #[derive(Clone, Debug, Default, clap::Args)]
@@ -66,11 +67,7 @@ impl Answers {
     }
 
     fn unused(&self) -> impl Iterator<Item = &String> {
-        let used = self
-            .used
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone();
+        let used = self.used.lock().clone();
         self.answers
             .iter()
             .filter(move |word| !used.contains(*word))
@@ -253,11 +250,7 @@ fn fill_in(
         let Some(own) = word_for(key, &schema, word) else {
             continue;
         };
-        answers
-            .used
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(word.clone());
+        answers.used.lock().insert(word.clone());
         words.push(own);
     }
     if words.is_empty() {

@@ -3,8 +3,9 @@
 use crate::screen::{self, Output};
 use crate::text;
 use carryall::client::ProgressUpdate;
+use carryall::proto::sync::Mutex;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, MutexGuard};
 use std::time::Duration;
 
 /// Answers that come sooner are not worth a spinner.
@@ -143,7 +144,7 @@ impl Spinner {
     }
 
     fn seen(&self) -> MutexGuard<'_, Seen> {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+        self.seen.lock()
     }
 }
 

@@ -16,6 +16,7 @@ use crate::stop;
 use crate::target::{self, Process, ResolvedTarget, Target};
 use crate::text;
 use carryall::client::{CallOptions, ClientBuilder, ClientError, ListPage, Listing, TaskHandle};
+use carryall::proto::sync::Mutex;
 use carryall::proto::{CallError, SharedService};
 use carryall::transport::http::HttpClient;
 use carryall::transport::socket::SocketClient;
@@ -27,7 +28,7 @@ use carryall::{Client, DualEraHttp, DualEraOptions, DualEraStdio};
 use http::{HeaderName, HeaderValue};
 use std::collections::VecDeque;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// A request is given up after this time in any case, unless `--timeout` is longer.
@@ -226,16 +227,12 @@ impl Server {
 
     /// The task that the call at hand has become, to be cancelled when it is interrupted.
     pub(crate) fn mind(&self, task: Option<TaskHandle>) {
-        *self.task.lock().unwrap_or_else(PoisonError::into_inner) = task;
+        *self.task.lock() = task;
     }
 
     /// Cancels the task of a call that was interrupted: nobody waits for its result.
     async fn break_off(&self) {
-        let task = self
-            .task
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
+        let task = self.task.lock().take();
         let Some(task) = task else { return };
         match tokio::time::timeout(PARTING, task.cancel()).await {
             Ok(Ok(())) if self.screen.watched || self.screen.verbose => {
@@ -279,7 +276,7 @@ impl ChildServer {
 
 /// Adds what a server wrote to standard error, where the reason usually stands.
 fn explain(mut fail: Fail, last_words: &Mutex<VecDeque<String>>, screen: Output) -> Fail {
-    let words = last_words.lock().unwrap_or_else(PoisonError::into_inner);
+    let words = last_words.lock();
     if matches!(fail.exit, Exit::Unreachable | Exit::Timeout)
         && !screen.verbose
         && !words.is_empty()
@@ -319,7 +316,7 @@ async fn open(
         .memory(memory());
     let way = way.handshake_timeout(options.timeout);
     let builder = builder(options, person)?;
-    let way = carryall::answering(way, &builder);
+    let way = carryall::with_input_handlers(way, &builder);
     let (builder, way) = match target {
         Target::Http { url, headers } => {
             let way = DualEraHttp::new(http_client(&url, &headers, options)?, way);
@@ -443,7 +440,7 @@ async fn start(
         if screen.verbose {
             screen.log("stderr", Some(&program), line);
         }
-        let mut words = words.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut words = words.lock();
         if line.trim().is_empty() {
             return;
         }

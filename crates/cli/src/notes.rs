@@ -2,8 +2,8 @@
 
 use crate::screen::Output;
 use crate::text;
+use carryall::proto::sync::Mutex;
 use std::fmt::{self, Write as _};
-use std::sync::{Mutex, PoisonError};
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
@@ -21,10 +21,7 @@ pub(crate) fn install(screen: Output) {
 
 /// The tools that were left out so far, and why.
 pub(crate) fn dropped() -> Vec<(String, String)> {
-    DROPPED
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .clone()
+    DROPPED.lock().clone()
 }
 
 struct Notes {
@@ -46,10 +43,7 @@ impl<S: Subscriber> Layer<S> for Notes {
         let mut report = Report::default();
         event.record(&mut report);
         if let (Some(tool), Some(problem)) = (&report.tool, &report.problem) {
-            DROPPED
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .push((tool.clone(), problem.clone()));
+            DROPPED.lock().push((tool.clone(), problem.clone()));
         }
         let line = text::line(&format!("{}{}", report.message, report.fields));
         if *event.metadata().level() <= Level::WARN {

@@ -4,10 +4,10 @@
 use crate::fail::Fail;
 use crate::text;
 use anstyle::{AnsiColor, Style};
+use carryall::proto::sync::Mutex;
 use indicatif::ProgressBar;
 use serde::Serialize;
 use std::io::{IsTerminal as _, Write as _};
-use std::sync::{Mutex, PoisonError};
 
 /// How results are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -197,12 +197,12 @@ static BAR: Mutex<Option<ProgressBar>> = Mutex::new(None);
 
 /// Puts a progress bar on standard error, or takes it away.
 pub(crate) fn set_bar(bar: Option<ProgressBar>) {
-    *BAR.lock().unwrap_or_else(PoisonError::into_inner) = bar;
+    *BAR.lock() = bar;
 }
 
 /// Writes a line to standard error. If that fails there is nobody left to tell.
 pub(crate) fn say(line: &str) {
-    let bar = BAR.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    let bar = BAR.lock().clone();
     let write = || {
         let _ = writeln!(std::io::stderr().lock(), "{line}");
     };

@@ -1,10 +1,11 @@
 //! Answers kept for as long as the server allows (`server/utilities/caching`).
 
-use carryall_proto::fresh::{Audience, CacheKey, Freshness, Invalidation, may_cache};
+use carryall_proto::freshness::{Audience, CacheKey, Freshness, Invalidation, may_cache};
+use carryall_proto::sync::Mutex;
 use carryall_types::RawJson;
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, MutexGuard};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -99,7 +100,7 @@ impl ResponseCache {
 
     fn lock(&self) -> MutexGuard<'_, Store> {
         // Every change to the store is complete before anything in it could panic.
-        self.store.lock().unwrap_or_else(PoisonError::into_inner)
+        self.store.lock()
     }
 }
 

@@ -7,7 +7,7 @@ use crate::ClientError;
 use crate::client::Client;
 use crate::random;
 use carryall_proto::backoff::Backoff;
-use carryall_proto::fresh::Invalidation;
+use carryall_proto::freshness::Invalidation;
 use carryall_proto::listen::{Change, PendingChanges};
 use carryall_proto::{BoxFuture, CallError, Message, MessageStream, Notification, Outcome};
 use carryall_types::{RequestId, SubscriptionFilter, notification, task_method};

@@ -145,7 +145,7 @@ impl Client {
         };
         let id = RequestId::Number(id);
         let mut call = Call::new(id.clone(), ask.method.clone(), params, meta);
-        call.headers = headers;
+        *call.headers_mut() = headers;
         let mut notices = NotificationDispatcher::new(options, token);
         let answer = exchange(
             inner.service.answer(call),
@@ -171,7 +171,7 @@ impl Client {
                             .and_then(|params| self.inner.tools.of_call(params))
                             .is_some_and(|tool| tool.repeatable)
                 }
-                _ => is_read(&ask.method),
+                _ => ask.method.is_read_only(),
             },
             _ => false,
         }
@@ -253,7 +253,7 @@ impl Client {
         &self,
         ask: &RequestSpec,
         round: Option<&RoundAnswer>,
-    ) -> Option<(crate::cache::CacheView, carryall_proto::fresh::CacheKey)> {
+    ) -> Option<(crate::cache::CacheView, carryall_proto::freshness::CacheKey)> {
         // What a round brings in is not part of the key (`server/utilities/caching#cache-key`).
         if round.is_some() || !ask.method.is_cacheable() {
             return None;
@@ -314,11 +314,6 @@ impl Inner {
         self.current.store(mutual, Ordering::Relaxed);
         Ok(())
     }
-}
-
-/// The methods that only read.
-fn is_read(method: &Method) -> bool {
-    method.is_cacheable() || matches!(method, Method::PromptsGet | Method::CompletionComplete)
 }
 
 fn some<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'de RawValue>, D::Error> {

@@ -4,12 +4,13 @@ use crate::ClientError;
 use crate::notices::{LogMessage, ProgressUpdate};
 use crate::request::{FromResult, Request};
 use carryall_proto::BoxFuture;
+use carryall_proto::sync::Mutex;
 use futures_core::Stream;
 use std::collections::VecDeque;
 use std::fmt;
 use std::future::IntoFuture;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 /// Events that a slow reader may leave unread; older ones are dropped.
@@ -74,7 +75,7 @@ impl<A: FromResult> CallStream<A> {
     }
 
     fn next_unread(&self) -> Option<CallEvent<A::Output>> {
-        let mut unread = self.unread.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut unread = self.unread.lock();
         unread.pop_front().map(|notice| match notice {
             Notice::Progress(update) => CallEvent::Progress(update),
             Notice::Log(message) => CallEvent::Log(message),
@@ -83,7 +84,7 @@ impl<A: FromResult> CallStream<A> {
 }
 
 fn push(unread: &Unread, notice: Notice) {
-    let mut unread = unread.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut unread = unread.lock();
     if unread.len() == MAX_UNREAD {
         unread.pop_front();
     }

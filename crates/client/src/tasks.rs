@@ -13,6 +13,7 @@ use crate::options::CallOptions;
 use crate::request::{FromResult, read as read_result};
 use crate::rounds::Kind;
 use carryall_proto::listen::Change;
+use carryall_proto::sync::Mutex;
 use carryall_proto::task::TaskState;
 use carryall_types::{
     CallToolResult, DetailedTask, InputRequests, InputResponses, Method, RawJson,
@@ -21,7 +22,7 @@ use carryall_types::{
 use std::collections::HashSet;
 use std::fmt;
 use std::future::pending;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// How seldom to ask at most, whatever the server says.
@@ -271,11 +272,7 @@ impl TaskHandle {
         else {
             return;
         };
-        let update = self
-            .progress
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .update(message);
+        let update = self.progress.lock().update(message);
         if let Some(update) = update {
             callback(update);
         }

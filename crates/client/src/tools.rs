@@ -4,12 +4,13 @@
 use crate::ClientError;
 use carryall_proto::Params;
 use carryall_proto::headers::ParamHeaders;
+use carryall_proto::sync::RwLock;
 use carryall_schema::{Schema, SchemaProblem};
 use carryall_types::{JsonObject, JsonValue, RawJson, Tool};
 use http::HeaderMap;
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, OnceLock, PoisonError, RwLock, RwLockWriteGuard};
+use std::sync::{Arc, OnceLock, RwLockWriteGuard};
 
 /// Tools beyond this many are used without what their definition says.
 const MAX_TOOLS: usize = 10_000;
@@ -73,7 +74,7 @@ impl ToolIndex {
 
     /// The tool that the parameters of a `tools/call` name.
     pub(crate) fn of_call(&self, params: &Params) -> Option<Arc<KnownTool>> {
-        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        let known = self.known.read();
         if known.is_empty() {
             return None;
         }
@@ -81,7 +82,7 @@ impl ToolIndex {
     }
 
     fn write(&self) -> RwLockWriteGuard<'_, HashMap<Box<str>, Arc<KnownTool>>> {
-        self.known.write().unwrap_or_else(PoisonError::into_inner)
+        self.known.write()
     }
 }
 

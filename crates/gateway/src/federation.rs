@@ -44,8 +44,8 @@ impl Federation {
     /// Answers any call but `subscriptions/listen`.
     pub(crate) async fn answer(&self, mut call: Call) -> Result<Reply, ErrorObject> {
         extensions::limit(&mut call);
-        let id = call.id.clone();
-        let result = match &call.method {
+        let id = call.id().clone();
+        let result = match call.method() {
             Method::ServerDiscover => self.discover(&call).await,
             Method::ToolsList
             | Method::PromptsList
@@ -57,7 +57,7 @@ impl Federation {
             // Which of several upstreams an extension's method is for, nothing says. None is
             // advertised.
             Method::SubscriptionsListen | Method::Other(_) => {
-                return Err(ErrorObject::method_not_found(call.method.as_str()));
+                return Err(ErrorObject::method_not_found(call.method().as_str()));
             }
         };
         result.map(|result| Reply::Once(Response::result(id, result)))

@@ -89,8 +89,8 @@ impl Gateway {
 impl Shared {
     async fn answer(&self, mut call: Call) -> Reply {
         without_credentials(&mut call);
-        let id = call.id.clone();
-        let answered = match (&call.method, &self.federation) {
+        let id = call.id().clone();
+        let answered = match (call.method(), &self.federation) {
             (Method::SubscriptionsListen, _) => self.listen(call).await,
             (_, None) => match self.upstreams.first() {
                 Some(only) => only.exchange(call).await.map_err(|fault| fault.to_error()),
@@ -145,8 +145,8 @@ impl Service<Call> for Gateway {
             Ok(guard) => guard.bound(Box::pin(async move { shared.answer(call).await })),
             Err(fault) => {
                 let of_one_caller = matches!(fault, GatewayError::CallerBusy(_));
-                tracing::warn!(method = %Printable(call.method.as_str()), of_one_caller, "too many calls in flight");
-                GatewayFuture::done(Response::error(call.id.clone(), fault.to_error()))
+                tracing::warn!(method = %Printable(call.method().as_str()), of_one_caller, "too many calls in flight");
+                GatewayFuture::done(Response::error(call.id().clone(), fault.to_error()))
             }
         }
     }

@@ -3,10 +3,8 @@
 //! Two downstream clients may use the same request id, and on a shared channel the same progress
 //! token. Upstream both are fresh; downstream each client sees its own, of the JSON type it chose.
 
-use carryall_proto::{Call, Meta, Notification, Response, key};
-use carryall_types::{
-    JsonObject, JsonValue, LoggingLevel, Method, ProgressToken, RawJson, RequestId, notification,
-};
+use carryall_proto::{Call, Notification, Response};
+use carryall_types::{LoggingLevel, Method, ProgressToken, RequestId, notification};
 use http::header::{AUTHORIZATION, COOKIE, PROXY_AUTHORIZATION};
 use serde::Deserialize;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -43,13 +41,16 @@ impl IdMapping {
     /// Makes `call` one of the gateway's own. `shared_channel` says that requests of several
     /// clients share one channel upstream, so that their progress tokens must differ.
     pub(crate) fn up(mut call: Call, number: i64, shared_channel: bool) -> (Call, Self) {
-        let id = std::mem::replace(&mut call.id, RequestId::Number(number));
+        let id = call.replace_id(RequestId::Number(number));
         let token = if shared_channel {
             exchange_token(&mut call, number)
         } else {
             None
         };
-        let (upstream_token, log_level) = (call.meta.progress_token.clone(), call.meta.log_level);
+        let (upstream_token, log_level) = (
+            call.meta().progress_token().cloned(),
+            call.meta().log_level(),
+        );
         (
             call,
             Self {
@@ -95,113 +96,59 @@ impl IdMapping {
     /// depends on its filter, which the subscription itself applies.
     pub(crate) fn notification(&self, mut notification: Notification) -> Option<Notification> {
         if self.listen {
-            notification.params = notification
-                .params
-                .map(|params| self.with_subscription(params));
+            notification.replace_subscription_id(&self.id);
             return Some(notification);
         }
-        let params = notification.params.take()?;
-        let params = match &*notification.method {
-            notification::PROGRESS if self.is_own_progress(&params) => match &self.token {
-                Some(token) => with_token(&params, token)?,
-                None => params,
-            },
-            notification::MESSAGE if self.is_wanted_message(&params) => params,
+        match &*notification.method {
+            notification::PROGRESS if self.is_own_progress(&notification) => {
+                if let Some(token) = &self.token {
+                    notification.set_progress_token(token);
+                }
+            }
+            notification::MESSAGE if self.is_wanted_message(&notification) => {}
             _ => return None,
-        };
-        notification.params = Some(params);
+        }
         Some(notification)
     }
 
-    fn is_own_progress(&self, params: &RawJson) -> bool {
-        #[derive(Deserialize)]
-        #[serde(rename_all = "camelCase")]
-        struct Progress {
-            progress_token: ProgressToken,
-        }
-        let Some(token) = &self.upstream_token else {
-            return false;
-        };
-        params
-            .decode::<Progress>()
-            .is_ok_and(|progress| progress.progress_token == *token)
+    fn is_own_progress(&self, notification: &Notification) -> bool {
+        let token = notification.progress_token();
+        token.is_some() && token == self.upstream_token
     }
 
-    fn is_wanted_message(&self, params: &RawJson) -> bool {
+    fn is_wanted_message(&self, notification: &Notification) -> bool {
         #[derive(Deserialize)]
         struct LogMessage {
             level: LoggingLevel,
         }
-        let Some(least) = self.log_level else {
+        let (Some(least), Some(params)) = (self.log_level, &notification.params) else {
             return false;
         };
         params
             .decode::<LogMessage>()
             .is_ok_and(|message| message.level >= least)
     }
-
-    /// Puts the client's id where the upstream names ours; text without a subscription id stays as
-    /// it is.
-    fn with_subscription(&self, text: RawJson) -> RawJson {
-        let Ok(mut object) = text.decode::<JsonObject>() else {
-            return text;
-        };
-        let Some(id) = object
-            .get_mut("_meta")
-            .and_then(|meta| meta.get_mut(key::SUBSCRIPTION_ID))
-        else {
-            return text;
-        };
-        *id = match &self.id {
-            RequestId::Number(number) => JsonValue::from(*number),
-            RequestId::String(string) => JsonValue::from(&**string),
-        };
-        RawJson::from(&JsonValue::Object(object))
-    }
 }
 
 /// Gives the call a token of our own. Returns the client's.
 fn exchange_token(call: &mut Call, number: i64) -> Option<ProgressToken> {
-    let theirs = call.meta.progress_token.clone()?;
-    let mut meta: JsonObject = call.meta.raw().decode().ok()?;
-    meta.insert(key::PROGRESS_TOKEN.into(), number.into());
-    let raw = RawJson::from(&JsonValue::Object(meta));
-    call.meta = Meta::parse(raw.clone()).ok()?;
-    call.params = call.params.with("_meta", &raw);
+    let theirs = call.meta().progress_token().cloned()?;
+    call.set_meta(call.meta().with_progress_token(number.into()));
     Some(theirs)
-}
-
-fn with_token(params: &RawJson, token: &ProgressToken) -> Option<RawJson> {
-    let mut object: JsonObject = params.decode().ok()?;
-    object.insert(
-        key::PROGRESS_TOKEN.into(),
-        serde_json::to_value(token).ok()?,
-    );
-    Some(RawJson::from(&JsonValue::Object(object)))
 }
 
 /// Takes out what was meant for the gateway and must not travel on: a token is for the server it
 /// was issued for (`basic/authorization/index#token-handling`).
 pub(crate) fn without_credentials(call: &mut Call) {
-    if let Some(headers) = &mut call.headers {
+    if let Some(headers) = call.headers_mut() {
         for name in [AUTHORIZATION, COOKIE, PROXY_AUTHORIZATION] {
             headers.remove(name);
         }
     }
 }
 
-/// Whether a request may be executed twice without harm.
+/// Whether a request may be executed twice without harm. Opening a subscription again is harmless
+/// as long as nothing has come from it, which is when this is asked.
 pub(crate) fn is_repeatable(method: &Method) -> bool {
-    match method {
-        Method::ServerDiscover
-        | Method::ToolsList
-        | Method::PromptsList
-        | Method::PromptsGet
-        | Method::ResourcesList
-        | Method::ResourcesTemplatesList
-        | Method::ResourcesRead
-        | Method::CompletionComplete
-        | Method::SubscriptionsListen => true,
-        Method::ToolsCall | Method::Other(_) => false,
-    }
+    method.is_read_only() || *method == Method::SubscriptionsListen
 }

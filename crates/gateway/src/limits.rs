@@ -8,6 +8,7 @@
 
 use crate::fault::GatewayError;
 use crate::share::{CallerQuota, QuotaCounters};
+use carryall_proto::sync::Mutex;
 use carryall_proto::{
     BoxFuture, Call, CallError, Message, MessageStream, Outcome, Printable, Reply, Response,
 };
@@ -15,9 +16,10 @@ use carryall_types::{Method, RequestId};
 use futures_core::Stream;
 use futures_util::StreamExt as _;
 use slab::Slab;
+use std::borrow::Cow;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, MutexGuard};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::time::{Instant, Sleep, sleep, sleep_until};
@@ -81,9 +83,9 @@ impl Limits {
             self.shares.remove(counted);
             return Err(GatewayError::Busy);
         }
-        let (id, method) = (call.id.clone(), call.method.clone());
+        let (id, method) = (call.id().clone(), call.method().clone());
         let name = if tracing::enabled!(tracing::Level::DEBUG) {
-            call.log_name()
+            call.log_name().map(Cow::into_owned)
         } else {
             None
         };
@@ -357,5 +359,5 @@ impl Stream for Messages {
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+    mutex.lock()
 }

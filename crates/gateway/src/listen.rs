@@ -68,7 +68,7 @@ pub(crate) async fn listen(
     mut closing: watch::Receiver<bool>,
     call: Call,
 ) -> Result<Reply, ErrorObject> {
-    let id = call.id.clone();
+    let id = call.id().clone();
     let opening = listening
         .parts
         .iter()
@@ -174,13 +174,13 @@ fn acknowledgement(
     match acknowledged[..] {
         // Everything that was asked for belongs to nobody. That may be the case of a resource that
         // is yet to appear, and the client sees what it was granted.
-        [] if opened.is_empty() => Ok(united(&call.id, &[], own)),
+        [] if opened.is_empty() => Ok(united(call.id(), &[], own)),
         [] if !is_late => Err(first_error(opened)),
         [only] if !is_late && own.is_empty() => Ok(only.clone()),
         _ => {
             // A single upstream that is late tells of its lists, if of anything, once it is there.
             let lists = if is_late { wanted_lists(call) } else { own };
-            Ok(united(&call.id, &acknowledged, lists))
+            Ok(united(call.id(), &acknowledged, lists))
         }
     }
 }
@@ -229,7 +229,7 @@ fn restrict(requested: Option<&JsonValue>, promised: &mut JsonValue) -> bool {
 
 /// What the client wants to hear of.
 fn requested(call: &Call) -> JsonObject {
-    call.params
+    call.params()
         .get("notifications")
         .and_then(|wanted| wanted.decode().ok())
         .unwrap_or_default()

@@ -82,7 +82,7 @@ mod tests {
 
     fn from(address: [u8; 4]) -> Call {
         let mut call = call("tools/list", json!({}));
-        call.source = CallSource::new(None, Some(address.into()));
+        call.set_source(CallSource::new(None, Some(address.into())));
         call
     }
 
@@ -104,7 +104,7 @@ mod tests {
             client: None,
             scopes: Vec::new(),
         };
-        known.principal = Some(Arc::new(principal));
+        known.set_principal(Some(Arc::new(principal)));
         counted.push(shares.add(&known).expect("a principal is not its address"));
         counted
             .into_iter()

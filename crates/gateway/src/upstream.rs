@@ -16,10 +16,11 @@ pub(crate) use slot::ReplicaSlot;
 
 use crate::hop::IdCounter;
 use carryall_proto::SharedService;
+use carryall_proto::sync::RwLock;
 use std::fmt;
 use std::pin::pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
@@ -114,11 +115,7 @@ impl Upstream {
     /// Adds a replica. It takes no requests before [`ReplicaHandle::up`].
     pub fn replica(&self, label: &str) -> ReplicaHandle {
         let slot = Arc::new(ReplicaSlot::new(label, &self.shared.name));
-        self.shared
-            .slots
-            .write()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(Arc::clone(&slot));
+        self.shared.slots.write().push(Arc::clone(&slot));
         ReplicaHandle::of(slot, Arc::clone(&self.shared.changed))
     }
 
@@ -142,19 +139,11 @@ impl Upstream {
     }
 
     fn slots(&self) -> Vec<Arc<ReplicaSlot>> {
-        self.shared
-            .slots
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.shared.slots.read().clone()
     }
 
     fn count(&self) -> usize {
-        self.shared
-            .slots
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .len()
+        self.shared.slots.read().len()
     }
 
     /// Whether a call may need to be sent once more.
@@ -164,13 +153,7 @@ impl Upstream {
 
     /// How long a call that finds no replica waits for one. Zero when there is nothing to wait for.
     fn wait_limit(&self) -> Duration {
-        let starting = self
-            .shared
-            .slots
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .iter()
-            .any(|s| s.is_starting());
+        let starting = self.shared.slots.read().iter().any(|s| s.is_starting());
         if starting {
             self.shared.restart.max(self.shared.start)
         } else {
@@ -206,11 +189,7 @@ impl Upstream {
     /// dead one that was due first, so that an upstream whose replicas all seem dead is still tried
     /// once per call.
     fn pick(&self, tried: &mut Attempts) -> Option<(Arc<ReplicaSlot>, SharedService)> {
-        let slots = self
-            .shared
-            .slots
-            .read()
-            .unwrap_or_else(PoisonError::into_inner);
+        let slots = self.shared.slots.read();
         let start = self.shared.next.fetch_add(1, Ordering::Relaxed);
         let now = Instant::now();
         let in_turn =

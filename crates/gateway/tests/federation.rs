@@ -12,7 +12,7 @@ use std::time::Duration;
 /// A server with these tools on pages of `size`.
 fn tools(names: &'static [&'static str], size: usize) -> Fake {
     Fake::at_once(move |call| {
-        Ok(match call.method.as_str() {
+        Ok(match call.method().as_str() {
             "tools/list" => page(
                 call,
                 "tools",
@@ -27,7 +27,7 @@ fn tools(names: &'static [&'static str], size: usize) -> Fake {
 }
 
 fn name_of(call: &Call) -> String {
-    call.name().unwrap()
+    call.name().unwrap().to_owned()
 }
 
 fn page(
@@ -38,7 +38,7 @@ fn page(
     item: impl Fn(&str) -> Value,
 ) -> Reply {
     let cursor: Option<String> = call
-        .params
+        .params()
         .get("cursor")
         .map(|cursor| cursor.decode().unwrap());
     let start = match cursor.as_deref() {
@@ -273,7 +273,7 @@ async fn all_pages_of_a_list_have_the_same_scope() {
 #[tokio::test]
 async fn an_empty_cursor_of_an_upstream_is_a_cursor() {
     let odd = Fake::at_once(|call| {
-        Ok(match call.params.get_str("cursor") {
+        Ok(match call.params().get_str("cursor") {
             None => result(call, json!({"tools": [{"name": "one"}], "nextCursor": ""})),
             Some("\"\"") => result(call, json!({"tools": [{"name": "two"}]})),
             Some(_) => error(call, -32602, "Invalid cursor"),
@@ -320,7 +320,7 @@ fn gateway_without_a(b: &Fake) -> Gateway {
 #[tokio::test]
 async fn an_upstream_that_forgot_its_cursor_makes_the_client_begin_anew() {
     let forgetful = Fake::at_once(|call| {
-        Ok(match call.params.get("cursor") {
+        Ok(match call.params().get("cursor") {
             None => result(
                 call,
                 json!({"tools": [{"name": "x"}], "nextCursor": "gone"}),
@@ -356,7 +356,7 @@ async fn what_a_list_says_about_an_item_stays_as_it_stands() {
         let text = format!(r#"{{"resultType":"complete","tools":[{ITEM}]}}"#);
         let list = carryall_types::RawJson::parse(text).unwrap();
         Ok(Reply::Once(carryall_proto::Response::result(
-            call.id.clone(),
+            call.id().clone(),
             list,
         )))
     });
@@ -458,13 +458,13 @@ async fn an_upstream_hears_of_no_extension_whose_answers_would_lead_nowhere() {
         );
         assert_eq!(a.last_params()["_meta"], capabilities(upstream));
         let seen = a.seen.lock().unwrap().pop().unwrap();
-        assert_eq!(seen.meta.raw().decode::<Value>().unwrap(), a_meta(&seen));
-        assert!(!seen.meta.client_capabilities().has_extension("acme/x"));
+        assert_eq!(seen.meta().raw().decode::<Value>().unwrap(), a_meta(&seen));
+        assert!(!seen.meta().client_capabilities().has_extension("acme/x"));
     }
 }
 
 fn a_meta(call: &Call) -> Value {
-    call.params.get("_meta").unwrap().decode().unwrap()
+    call.params().get("_meta").unwrap().decode().unwrap()
 }
 
 // spec: http-headers-edge-11
@@ -480,7 +480,7 @@ async fn the_body_says_where_a_call_goes_and_headers_say_nothing() {
     ] {
         headers.insert(name, http::HeaderValue::from_static(value));
     }
-    asked.headers = Some(headers);
+    *asked.headers_mut() = Some(headers);
     assert_eq!(answer(&two(&a, &b), asked).await.text(), "called x");
     assert_eq!((a.count(), b.count()), (1, 0));
 }
@@ -488,7 +488,7 @@ async fn the_body_says_where_a_call_goes_and_headers_say_nothing() {
 /// A server with these resources.
 fn resources(uris: &'static [&'static str], template: &'static str) -> Fake {
     Fake::at_once(move |call| {
-        Ok(match call.method.as_str() {
+        Ok(match call.method().as_str() {
             "resources/list" => page(
                 call,
                 "resources",
@@ -509,7 +509,7 @@ fn resources(uris: &'static [&'static str], template: &'static str) -> Fake {
             ),
             "resources/read" => error(call, -32602, "Resource not found"),
             "completion/complete" => {
-                let reference: Value = call.params.get("ref").unwrap().decode().unwrap();
+                let reference: Value = call.params().get("ref").unwrap().decode().unwrap();
                 let known = reference["uri"] == template || reference["type"] == "ref/prompt";
                 if known {
                     result(call, json!({"completion": {"values": [reference["name"]]}}))
@@ -531,7 +531,7 @@ fn reads(fake: &Fake) -> usize {
         .lock()
         .unwrap()
         .iter()
-        .filter(|call| call.method.as_str() == "resources/read")
+        .filter(|call| call.method().as_str() == "resources/read")
         .count()
 }
 
@@ -566,7 +566,7 @@ async fn a_resource_is_read_where_it_is_listed_and_nowhere_else() {
 /// Answers every read with its own name, and lists nothing but what it is given.
 fn greedy(lists: Value) -> Fake {
     Fake::at_once(move |call| {
-        Ok(match call.method.as_str() {
+        Ok(match call.method().as_str() {
             "resources/list" => result(call, json!({"resources": lists["resources"]})),
             "resources/templates/list" => {
                 result(call, json!({"resourceTemplates": lists["templates"]}))
@@ -615,7 +615,7 @@ async fn an_upstream_that_answers_for_every_uri_gets_none_that_it_does_not_list(
                 .lock()
                 .unwrap()
                 .iter()
-                .all(|call| call.method.as_str() != "completion/complete")
+                .all(|call| call.method().as_str() != "completion/complete")
         );
     }
 }
@@ -642,7 +642,7 @@ async fn a_resource_that_appears_later_is_found_and_made_up_ones_do_not_list_aga
         } else {
             &[]
         };
-        Ok(match call.method.as_str() {
+        Ok(match call.method().as_str() {
             "resources/list" => page(
                 call,
                 "resources",
@@ -674,7 +674,7 @@ async fn a_resource_that_appears_later_is_found_and_made_up_ones_do_not_list_aga
 async fn all_pages_of_an_upstream_are_looked_through_and_one_that_goes_in_circles_ends() {
     const MANY: [&str; 5] = ["a:1", "a:2", "a:3", "a:4", "x:5"];
     let a = Fake::at_once(|call| {
-        Ok(match call.method.as_str() {
+        Ok(match call.method().as_str() {
             "resources/list" => page(
                 call,
                 "resources",
@@ -690,7 +690,7 @@ async fn all_pages_of_an_upstream_are_looked_through_and_one_that_goes_in_circle
         })
     });
     let circle = Fake::at_once(|call| {
-        Ok(match call.method.as_str() {
+        Ok(match call.method().as_str() {
             "resources/list" => result(
                 call,
                 json!({"resources": [{"uri": "c:1"}], "nextCursor": "again"}),
@@ -715,7 +715,7 @@ fn endless() -> Fake {
             .to_string();
         let uri = format!("endless:{cursor}");
         let page = |member: &str, entry: Value| json!({member: [entry], "description": padding, "nextCursor": cursor});
-        Ok(match call.method.as_str() {
+        Ok(match call.method().as_str() {
             "resources/list" => result(call, page("resources", json!({ "uri": uri }))),
             "resources/templates/list" => result(
                 call,
@@ -751,7 +751,7 @@ async fn resources_are_looked_for_within_the_fan_out_time_however_many_pages_the
     let slow = Fake::new(|call| {
         Box::pin(async move {
             tokio::time::sleep(Duration::from_secs(1)).await;
-            let next = format!("{}+", call.params.string("cursor").unwrap_or_default());
+            let next = format!("{}+", call.params().string("cursor").unwrap_or_default());
             let more = json!({"resources": [], "nextCursor": next});
             Ok(result(&call, more))
         })
@@ -879,7 +879,7 @@ async fn completion_goes_where_its_prompt_or_template_is() {
 #[tokio::test]
 async fn prompts_are_named_like_tools() {
     let fake = Fake::at_once(|call| {
-        Ok(match call.method.as_str() {
+        Ok(match call.method().as_str() {
             "prompts/list" => result(
                 call,
                 json!({"prompts": [{"name": "greet"}], "ttlMs": 1, "cacheScope": "public"}),

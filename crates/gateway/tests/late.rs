@@ -31,7 +31,7 @@ fn starting_but_listened_to(tool: &str, takes: Duration) -> Fake {
     Fake::new(move |call| {
         let tool = tool.clone();
         Box::pin(async move {
-            if call.method.as_str() != "subscriptions/listen" {
+            if call.method().as_str() != "subscriptions/listen" {
                 sleep_until(ready).await;
             }
             Ok(answered(&call, &tool))
@@ -40,7 +40,7 @@ fn starting_but_listened_to(tool: &str, takes: Duration) -> Fake {
 }
 
 fn answered(call: &Call, tool: &str) -> Reply {
-    match call.method.as_str() {
+    match call.method().as_str() {
         "tools/list" => result(
             call,
             json!({"resultType": "complete", "tools": [{"name": tool, "inputSchema": {"type": "object"}}]}),
@@ -51,7 +51,7 @@ fn answered(call: &Call, tool: &str) -> Reply {
                 "ttlMs": 1000, "cacheScope": "public"}),
         ),
         "subscriptions/listen" => {
-            let meta = json!({"io.modelcontextprotocol/subscriptionId": call.id});
+            let meta = json!({"io.modelcontextprotocol/subscriptionId": call.id()});
             let acknowledged = json!({"_meta": meta, "notifications": {}});
             let first = notification("notifications/subscriptions/acknowledged", acknowledged);
             // It says nothing more, and does not end.

@@ -34,7 +34,7 @@ impl Listened {
         let open: Arc<Mutex<Vec<Opened>>> = Arc::default();
         let kept = Arc::clone(&open);
         let fake = Fake::at_once(move |call| {
-            match call.method.as_str() {
+            match call.method().as_str() {
                 "resources/list" => {
                     let resources: Vec<Value> = uris
                         .iter()
@@ -81,7 +81,7 @@ impl Listened {
 }
 
 fn subscription(call: &Call) -> Value {
-    json!({"io.modelcontextprotocol/subscriptionId": call.id})
+    json!({"io.modelcontextprotocol/subscriptionId": call.id()})
 }
 
 async fn listen(gateway: &Gateway, id: Value, filter: Value) -> MessageStream {
@@ -267,7 +267,7 @@ async fn several_upstreams_are_one_subscription() {
             .lock()
             .unwrap()
             .iter()
-            .filter(|call| call.method.as_str() == "subscriptions/listen")
+            .filter(|call| call.method().as_str() == "subscriptions/listen")
             .count(),
         1,
         "who refuses is not asked again"
@@ -391,9 +391,15 @@ fn asked(server: &Listened) -> Vec<Value> {
     let seen = server.fake.seen.lock().unwrap();
     let subscriptions = seen
         .iter()
-        .filter(|call| call.method.as_str() == "subscriptions/listen");
+        .filter(|call| call.method().as_str() == "subscriptions/listen");
     subscriptions
-        .map(|call| call.params.get("notifications").unwrap().decode().unwrap())
+        .map(|call| {
+            call.params()
+                .get("notifications")
+                .unwrap()
+                .decode()
+                .unwrap()
+        })
         .collect()
 }
 
@@ -465,7 +471,7 @@ async fn changes_of_lists_are_asked_of_everybody_and_resources_still_of_their_ow
     let seen = a.fake.seen.lock().unwrap().last().unwrap().clone();
     assert!(
         !seen
-            .meta
+            .meta()
             .client_capabilities()
             .has_extension("io.modelcontextprotocol/tasks"),
         "it leads nowhere"
@@ -555,13 +561,18 @@ async fn a_filter_that_cannot_be_read_goes_to_nobody_of_several() {
 #[tokio::test]
 async fn what_one_subscription_may_name_is_bounded() {
     let template = |call: &Call| {
-        Ok(match call.method.as_str() {
+        Ok(match call.method().as_str() {
             "resources/templates/list" => result(
                 call,
                 json!({"resourceTemplates": [{"uriTemplate": "a:{x}"}]}),
             ),
             "subscriptions/listen" => {
-                let wanted: Value = call.params.get("notifications").unwrap().decode().unwrap();
+                let wanted: Value = call
+                    .params()
+                    .get("notifications")
+                    .unwrap()
+                    .decode()
+                    .unwrap();
                 let acknowledged = json!({"_meta": subscription(call), "notifications": wanted});
                 stream(vec![Ok(notification(
                     "notifications/subscriptions/acknowledged",

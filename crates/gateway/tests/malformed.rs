@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 /// Answers `method` like this, and has nothing else.
 fn odd(method: &'static str, value: Value) -> Fake {
     Fake::at_once(move |call| {
-        Ok(match call.method.as_str() {
+        Ok(match call.method().as_str() {
             asked if asked == method => result(call, value.clone()),
             _ => error(call, -32601, "Method not found"),
         })

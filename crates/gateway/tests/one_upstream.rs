@@ -21,10 +21,10 @@ const LIST: &str =
 #[tokio::test]
 async fn results_errors_and_unknown_methods_pass_to_the_letter() {
     let fake = Fake::at_once(|call| {
-        Ok(match call.method.as_str() {
+        Ok(match call.method().as_str() {
             "acme/fail" => error(call, -32021, "Missing required client capability"),
             _ => Reply::Once(carryall_proto::Response::result(
-                call.id.clone(),
+                call.id().clone(),
                 carryall_types::RawJson::parse(LIST).unwrap(),
             )),
         })
@@ -36,7 +36,7 @@ async fn results_errors_and_unknown_methods_pass_to_the_letter() {
             method,
             json!({"odd": [1, {"z": 1, "a": 2}], "cursor": "c"}),
         );
-        let params = asked.params.raw().clone();
+        let params = asked.params().raw().clone();
         let Reply::Once(response) = gateway.call(asked).await.unwrap() else {
             panic!("a stream")
         };
@@ -47,7 +47,7 @@ async fn results_errors_and_unknown_methods_pass_to_the_letter() {
         assert_eq!(result.as_str(), LIST);
         let seen = fake.seen.lock().unwrap().pop().unwrap();
         assert_eq!(
-            (seen.method.clone(), seen.params.raw()),
+            (seen.method().clone(), seen.params().raw()),
             (Method::from(method), &params)
         );
     }
@@ -185,7 +185,7 @@ async fn notifications_that_do_not_belong_to_the_reply_are_dropped() {
 #[tokio::test]
 async fn on_a_shared_channel_progress_tokens_differ_and_come_back() {
     let fake = Fake::at_once(|call| {
-        let token = call.meta.progress_token.clone().unwrap();
+        let token = call.meta().progress_token().cloned().unwrap();
         let progress = json!({"progressToken": token, "progress": 0.5});
         Ok(stream(vec![
             Ok(notification("notifications/progress", progress)),
@@ -210,9 +210,9 @@ async fn on_a_shared_channel_progress_tokens_differ_and_come_back() {
     let tokens: Vec<Value> = seen
         .iter()
         .map(|call| {
-            let meta: Value = call.params.get("_meta").unwrap().decode().unwrap();
+            let meta: Value = call.params().get("_meta").unwrap().decode().unwrap();
             assert_eq!(meta["acme/x"], 1, "the rest of _meta stays");
-            assert_eq!(call.meta.raw().decode::<Value>().unwrap(), meta);
+            assert_eq!(call.meta().raw().decode::<Value>().unwrap(), meta);
             meta["progressToken"].clone()
         })
         .collect();
@@ -242,10 +242,10 @@ async fn headers_of_the_call_go_on_and_credentials_stay_behind() {
     ] {
         headers.insert(name, HeaderValue::from_static(value));
     }
-    asked.headers = Some(headers);
+    *asked.headers_mut() = Some(headers);
     gateway.call(asked).await.unwrap();
     let seen = fake.seen.lock().unwrap();
-    let headers = seen[0].headers.as_ref().unwrap();
+    let headers = seen[0].headers().unwrap();
     assert_eq!(headers["mcp-param-region"], "eu");
     assert_eq!(headers["mcp-param-never-heard-of"], "=?base64?w6k=?=");
     assert!(headers.contains_key("traceparent"));
@@ -258,14 +258,14 @@ async fn the_clients_token_never_goes_upstream() {
     let fake = Fake::saying("hello");
     let mut gateway = one(&[&fake]);
     let mut asked = call("tools/call", json!({"name": "x"}));
-    asked.headers = Some(HeaderMap::from_iter([(
+    *asked.headers_mut() = Some(HeaderMap::from_iter([(
         http::header::AUTHORIZATION,
         HeaderValue::from_static("Bearer abc"),
     )]));
     gateway.call(asked).await.unwrap();
     assert!(
         fake.seen.lock().unwrap()[0]
-            .headers
+            .headers()
             .as_ref()
             .unwrap()
             .is_empty()
@@ -416,7 +416,7 @@ fn from(address: [u8; 4]) -> Call {
         "subscriptions/listen",
         json!({"notifications": {"toolsListChanged": true}}),
     );
-    call.source = CallSource::new(None, Some(address.into()));
+    call.set_source(CallSource::new(None, Some(address.into())));
     call
 }
 

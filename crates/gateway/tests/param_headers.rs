@@ -25,7 +25,7 @@ impl Mirroring {
         let now = Arc::clone(&header);
         let fake = Fake::at_once(move |call| {
             let header = format!("Region{}", now.load(Ordering::SeqCst));
-            Ok(match call.method.as_str() {
+            Ok(match call.method().as_str() {
                 "tools/list" => list(call, &header),
                 _ => query(call, &header),
             })
@@ -39,14 +39,14 @@ impl Mirroring {
             .lock()
             .unwrap()
             .iter()
-            .filter(|call| call.method.as_str() == method)
+            .filter(|call| call.method().as_str() == method)
             .count()
     }
 
     /// The headers of the last call.
     fn last_headers(&self) -> Vec<(String, String)> {
         let seen = self.fake.seen.lock().unwrap();
-        let headers = seen.last().unwrap().headers.clone().unwrap_or_default();
+        let headers = seen.last().unwrap().headers().cloned().unwrap_or_default();
         headers
             .iter()
             .map(|(name, value)| (name.to_string(), value.to_str().unwrap().to_owned()))
@@ -57,7 +57,7 @@ impl Mirroring {
 fn list(call: &Call, header: &str) -> Reply {
     let schema = json!({"type": "object", "properties": {"region": {"type": "string", "x-mcp-header": header}}});
     let plain = json!({"name": "plain", "inputSchema": {"type": "object"}});
-    match call.params.get_str("cursor") {
+    match call.params().get_str("cursor") {
         None => result(call, json!({"tools": [plain], "nextCursor": "2"})),
         Some(_) => result(
             call,
@@ -67,13 +67,13 @@ fn list(call: &Call, header: &str) -> Reply {
 }
 
 fn query(call: &Call, header: &str) -> Reply {
-    let params: Value = call.params.raw().decode().unwrap();
+    let params: Value = call.params().raw().decode().unwrap();
     let expected = params["arguments"]["region"]
         .as_str()
         .filter(|_| params["name"] == "query");
     let name = format!("mcp-param-{}", header.to_lowercase());
     let given = call
-        .headers
+        .headers()
         .as_ref()
         .and_then(|headers| headers.get(&name))
         .map(|value| value.to_str().unwrap());
@@ -169,7 +169,7 @@ fn two_with(server: &Mirroring) -> Gateway {
 #[tokio::test(start_paused = true)]
 async fn a_server_that_refuses_everything_is_not_listed_again_each_time() {
     let fake = Fake::at_once(|call| {
-        Ok(match call.method.as_str() {
+        Ok(match call.method().as_str() {
             "tools/list" => list(call, "Region"),
             _ => error(call, -32020, "Header mismatch"),
         })
@@ -183,7 +183,7 @@ async fn a_server_that_refuses_everything_is_not_listed_again_each_time() {
             .lock()
             .unwrap()
             .iter()
-            .filter(|call| call.method.as_str() == method)
+            .filter(|call| call.method().as_str() == method)
             .count()
     };
     assert_eq!((calls("tools/list"), calls("tools/call")), (2, 51));
@@ -254,7 +254,7 @@ async fn on_a_channel_of_lines_there_are_no_headers() {
 async fn tools_are_listed_for_their_headers_in_a_bounded_number_of_bytes() {
     let (page, padding) = (AtomicUsize::new(0), "x".repeat(4 << 20));
     let fake = Fake::at_once(move |call| {
-        Ok(match call.method.as_str() {
+        Ok(match call.method().as_str() {
             "tools/list" => {
                 let cursor = page.fetch_add(1, Ordering::SeqCst).to_string();
                 result(
@@ -286,7 +286,7 @@ fn some_invalid(streams: bool) -> Fake {
     Fake::at_once(move |call| {
         let tools: Value = serde_json::from_str(TOOLS).unwrap();
         let list = json!({"tools": tools, "acme/x": 1});
-        Ok(match (call.method.as_str(), streams) {
+        Ok(match (call.method().as_str(), streams) {
             ("tools/list", false) => result(call, list),
             ("tools/list", true) => {
                 let log = notification(

@@ -1,9 +1,10 @@
 //! A stream written as a function: no task, no channel.
 
+use carryall_proto::sync::Mutex;
 use futures_core::Stream;
 use std::future::poll_fn;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 /// What [`stream`] makes.
@@ -75,7 +76,7 @@ impl<T, Fut: Future<Output = ()>> Stream for Generator<T, Fut> {
 impl<T, Fut> Unpin for Generator<T, Fut> {}
 
 fn lock<T>(slot: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    slot.lock().unwrap_or_else(PoisonError::into_inner)
+    slot.lock()
 }
 
 #[cfg(test)]

@@ -75,9 +75,7 @@ fn accept(asked: &testkit::TestReply, name: &str) -> Call {
             json!({key: {"action": "accept", "content": {}}}),
         ),
     ] {
-        call.params = call
-            .params
-            .with(member, &carryall_types::RawJson::from(&value));
+        call.set_param(member, &carryall_types::RawJson::from(&value));
     }
     call
 }
@@ -250,9 +248,7 @@ async fn parked_calls_are_bounded_by_their_size() {
     assert!(is_asked(&testkit::answer(&way, from(1, able("ask"))).await));
     let mut large = able("ask");
     let arguments = json!({"text": "x".repeat(2000)});
-    large.params = large
-        .params
-        .with("arguments", &carryall_types::RawJson::from(&arguments));
+    large.set_param("arguments", &carryall_types::RawJson::from(&arguments));
     let refused = testkit::answer(&way, from(1, large)).await;
     assert_eq!(refused.code(), -32603);
     // The server knows that nobody answers, and that nobody waits.

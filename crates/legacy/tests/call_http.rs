@@ -621,8 +621,12 @@ async fn a_server_that_was_remembered_as_modern_and_is_not_heals_with_the_first_
         assert!(matches!(&first, Ok(Outcome::Error(_))), "{first:?}");
         assert_eq!(text(&answered(&way, call()).await.unwrap()), "called");
         // A list is asked for again at once.
-        let mut list = call();
-        list.method = carryall_types::Method::ToolsList;
+        let tool = call();
+        let list = tool.derive(
+            tool.id().clone(),
+            carryall_types::Method::ToolsList,
+            carryall_proto::Params::empty(),
+        );
         let way = remembered(now);
         let listed = answered(&way, list).await.unwrap();
         assert!(matches!(listed, Outcome::Result(_)), "{listed:?}");
@@ -820,9 +824,9 @@ impl tower_service::Service<Call> for Locked {
     }
 
     fn call(&mut self, call: Call) -> Self::Future {
-        let error = carryall_types::ErrorObject::method_not_found(call.method.as_str());
+        let error = carryall_types::ErrorObject::method_not_found(call.method().as_str());
         std::future::ready(Ok(Reply::Once(carryall_proto::Response::error(
-            call.id.clone(),
+            call.id().clone(),
             error,
         ))))
     }

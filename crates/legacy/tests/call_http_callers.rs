@@ -347,12 +347,8 @@ async fn a_question_that_can_be_of_one_call_only_goes_to_it() {
                 .next()
                 .unwrap();
             let mut again = able("later");
-            again.params = again
-                .params
-                .with("requestState", &RawJson::from(&result["requestState"]));
-            again.params = again
-                .params
-                .with("inputResponses", &RawJson::from(&json!({key: {"x": 1}})));
+            again.set_param("requestState", &RawJson::from(&result["requestState"]));
+            again.set_param("inputResponses", &RawJson::from(&json!({key: {"x": 1}})));
             let again = start(&way, from(1, again));
             assert_eq!(server.answer_of().await["result"], json!({"x": 1}));
             server.answer("later");
@@ -405,7 +401,7 @@ async fn log_messages_that_name_no_call_do_not_cross() {
         });
         let logged = |session, name: &str| {
             let mut call = tool_with(level.clone());
-            call.params = call.params.with("name", &RawJson::from(&json!(name)));
+            call.set_param("name", &RawJson::from(&json!(name)));
             from(session, call)
         };
         let log = |data: &str| {

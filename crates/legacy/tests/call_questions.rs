@@ -142,7 +142,7 @@ async fn without_handlers_the_caller_is_asked_and_comes_back_with_the_answer() {
     let answer = json!({"action": "accept", "content": {"n": "Ann"}});
     let params = retry(&first, &answer);
     let mut again = able(params.clone());
-    again.id = "second".into();
+    again.replace_id("second".into());
     let second = testkit::answer(&way, again).await;
     assert_eq!(
         (second.text(), &second.response["id"]),
@@ -411,7 +411,7 @@ async fn an_answer_is_for_the_call_that_asked() {
     let params = retry(&first, &json!({"action": "accept"}));
     for (member, value) in [("name", json!("y")), ("arguments", json!({"a": 1}))] {
         let mut other = able(params.clone());
-        other.params = other.params.with(member, &RawJson::from(&value));
+        other.set_param(member, &RawJson::from(&value));
         assert_eq!(
             testkit::answer(&way, other).await.code(),
             -32602,

@@ -97,10 +97,10 @@ async fn per_client_and_shared_are_what_they_say() {
     assert_eq!(text(&way, from(1, tool("whoami"))).await, "ann");
     // Nobody can tell that the second of these comes from the client of the first.
     let mut untold = [tool("login"), tool("whoami")].map(|mut call| {
-        call.source = CallSource::UNKNOWN;
+        call.set_source(CallSource::UNKNOWN);
         call
     });
-    untold[1].id = carryall_types::RequestId::from(2);
+    untold[1].replace_id(carryall_types::RequestId::from(2));
     let [login_call, whoami] = untold;
     assert_eq!(text(&way, login_call).await, "ok");
     assert_eq!(text(&way, whoami).await, "nobody");
@@ -174,9 +174,7 @@ async fn a_session_per_call_ends_with_it_and_lasts_through_its_rounds() {
         ("requestState", result["requestState"].clone()),
         ("inputResponses", json!({key: {"roots": []}})),
     ] {
-        again.params = again
-            .params
-            .with(member, &carryall_types::RawJson::from(&value));
+        again.set_param(member, &carryall_types::RawJson::from(&value));
     }
     assert_eq!(text(&way, again).await, "ann");
     other.abort();

@@ -34,11 +34,11 @@ fn resident() -> usize {
 fn huge() -> SharedService {
     let server = SharedService::new(server(&Arc::default()));
     SharedService::from_fn(move |call: Call| {
-        if call.method != carryall_types::Method::ToolsCall {
+        if *call.method() != carryall_types::Method::ToolsCall {
             return server.answer(call);
         }
         let result = json!({"resultType": "complete", "content": [{"type": "text", "text": "x".repeat(MIB)}]});
-        let response = Response::result(call.id.clone(), RawJson::from(&result));
+        let response = Response::result(call.id().clone(), RawJson::from(&result));
         Box::pin(std::future::ready(Ok(response.into())))
     })
 }

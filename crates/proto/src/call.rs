@@ -1,51 +1,77 @@
 //! One request with everything needed to answer it.
 
-use crate::json::{Scanner, SyntaxError};
-use crate::{CallSource, Meta};
+use crate::json::decode_string;
+use crate::{CallSource, Meta, Params, Principal};
 use carryall_types::{Method, RawJson, RequestId};
-use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::fmt;
-use std::ops::{Deref, DerefMut, Range};
+use std::ops::Range;
 use std::sync::Arc;
 
-/// One JSON-RPC request with everything needed to answer it; no earlier request, and nothing of the
-/// connection it came on, has a part in it (`basic/index#statelessness`).
+/// One JSON-RPC request with everything needed to answer it. The answer depends on no earlier
+/// request and on nothing that the connection remembers (`basic/index#statelessness`).
 ///
-/// It is one pointer wide, since it moves through many hands; what it holds is [`CallParts`].
+/// `_meta` is a part of [`params`](Self::params) and, decoded, of [`meta`](Self::meta); the two
+/// always agree.
 ///
-/// `Debug` shows neither parameters nor headers nor extensions, which hold arguments, credentials
-/// and the ids of tasks.
+/// A call is one pointer wide, because it is moved through several futures. `Debug` shows neither
+/// parameters nor headers nor extensions, which hold arguments, credentials and task ids.
 #[derive(Clone)]
-pub struct Call(Box<CallParts>);
+pub struct Call(Box<Inner>);
 
-/// What a [`Call`] holds.
 #[derive(Clone)]
+struct Inner {
+    parts: CallParts,
+    /// Derived from the method and the parameters.
+    name: Option<CallName>,
+}
+
+/// The parts of a [`Call`], see [`Call::into_parts`].
+#[derive(Clone)]
+#[non_exhaustive]
 pub struct CallParts {
-    /// The id under which the answer is expected.
+    /// The id of the request.
     pub id: RequestId,
-    /// What is asked for.
+    /// The method.
     pub method: Method,
-    /// The parameters, `_meta` included, as they stood on the wire.
+    /// The parameters, `_meta` included.
     pub params: Params,
-    /// What `_meta` says: version, client, capabilities, progress token, log level.
+    /// The decoded `_meta`.
     pub meta: Meta,
-    /// Who asks, when an authorization layer has found out.
+    /// The authenticated caller, if an authorization layer determined one.
     pub principal: Option<Arc<Principal>>,
-    /// Where the call came from, as far as the transport can tell.
+    /// Where the call came from.
     pub source: CallSource,
     /// The HTTP headers of the request, on that binding.
     pub headers: Option<http::HeaderMap>,
-    /// Whatever else layers want to hand on.
+    /// Values that layers pass on.
     pub extensions: http::Extensions,
 }
 
 impl Call {
-    /// A call without principal, source, headers and extensions.
+    /// Creates a call without principal, source, headers and extensions. The `_meta` member of
+    /// `params` is set to `meta`, unless it is the same text already.
     #[must_use]
     pub fn new(id: RequestId, method: Method, params: Params, meta: Meta) -> Self {
-        let extensions = http::Extensions::new();
-        Self(Box::new(CallParts {
+        let params = if params.get_str("_meta") == Some(meta.raw().as_str()) {
+            params
+        } else {
+            params.with("_meta", meta.raw())
+        };
+        let name = CallName::find(&method, &params);
+        Self::from_validated(id, method, params, meta, name)
+    }
+
+    /// Creates a call from parts that belong together: `meta` was read from `params`, and `name`
+    /// was found in them.
+    pub(crate) fn from_validated(
+        id: RequestId,
+        method: Method,
+        params: Params,
+        meta: Meta,
+        name: Option<CallName>,
+    ) -> Self {
+        let parts = CallParts {
             id,
             method,
             params,
@@ -53,55 +79,184 @@ impl Call {
             principal: None,
             source: CallSource::default(),
             headers: None,
-            extensions,
-        }))
+            extensions: http::Extensions::new(),
+        };
+        Self(Box::new(Inner { parts, name }))
+    }
+
+    /// Creates another request of the same caller: with the same `_meta`, principal and source,
+    /// without headers and extensions.
+    #[must_use]
+    pub fn derive(&self, id: RequestId, method: Method, params: Params) -> Self {
+        let mut call = Self::new(id, method, params, self.meta().clone());
+        call.set_principal(self.shared_principal());
+        call.set_source(self.source());
+        call
     }
 
     /// Takes the call apart.
     #[must_use]
     pub fn into_parts(self) -> CallParts {
-        *self.0
+        self.0.parts
     }
 
-    /// The value that `Mcp-Name` mirrors: the tool, prompt, resource or task that the call names.
-    /// `None` when the method has none or the parameters leave it out.
+    /// Returns the id under which the response is expected.
+    #[must_use]
+    pub fn id(&self) -> &RequestId {
+        &self.0.parts.id
+    }
+
+    /// Replaces the id and returns the old one.
+    pub fn replace_id(&mut self, id: RequestId) -> RequestId {
+        std::mem::replace(&mut self.0.parts.id, id)
+    }
+
+    /// Returns the method.
+    #[must_use]
+    pub fn method(&self) -> &Method {
+        &self.0.parts.method
+    }
+
+    /// Returns the parameters, `_meta` included.
+    #[must_use]
+    pub fn params(&self) -> &Params {
+        &self.0.parts.params
+    }
+
+    /// Sets one member of the parameters. `_meta` is changed by [`set_meta`](Self::set_meta) alone.
     ///
-    /// The id of a task is a bearer secret (`tasks#security-considerations`): logs and traces take
-    /// [`log_name`](Self::log_name) instead.
-    #[must_use]
-    pub fn name(&self) -> Option<String> {
-        self.params.get(self.method.name_member()?)?.decode().ok()
+    /// # Panics
+    /// In debug builds, when `name` is `_meta` or needs escapes.
+    pub fn set_param(&mut self, name: &str, value: &RawJson) {
+        debug_assert_ne!(name, "_meta", "`_meta` is set by `set_meta`");
+        if name != "_meta" {
+            self.set_member(name, value);
+        }
     }
 
-    /// [`name`](Self::name) as it may stand in logs, traces and metrics: a short digest in the
-    /// place of a task id (see [`task::log_id`](crate::task::log_id)). It is still foreign text:
-    /// log it with [`Printable`](crate::Printable).
+    /// Returns the decoded `_meta`: version, client, capabilities, progress token, log level.
     #[must_use]
-    pub fn log_name(&self) -> Option<String> {
-        let name = self.name()?;
-        Some(if self.method.name_member() == Some("taskId") {
-            crate::task::log_id(&name)
-        } else {
-            name
+    pub fn meta(&self) -> &Meta {
+        &self.0.parts.meta
+    }
+
+    /// Replaces `_meta`.
+    pub fn set_meta(&mut self, meta: Meta) {
+        self.set_member("_meta", meta.raw());
+        self.0.parts.meta = meta;
+    }
+
+    /// Returns the value that the `Mcp-Name` header mirrors: the name of the tool or prompt, the
+    /// URI of the resource, or the id of the task. `None` if the method has no such parameter, or
+    /// it is missing or not a string.
+    ///
+    /// A task id is a bearer secret (`tasks#security-considerations`): for logs and traces use
+    /// [`log_name`](Self::log_name).
+    #[must_use]
+    pub fn name(&self) -> Option<&str> {
+        Some(self.0.name.as_ref()?.resolve(self.params()))
+    }
+
+    /// Returns [`name`](Self::name) in a buffer that can be shared: that of the parameters, unless
+    /// the name contains escapes.
+    #[must_use]
+    pub fn name_bytes(&self) -> Option<bytes::Bytes> {
+        Some(match self.0.name.as_ref()? {
+            CallName::Plain(range) => {
+                let text: bytes::Bytes = self.params().raw().clone().into_bytes();
+                text.slice(range.clone())
+            }
+            CallName::Unescaped(name) => bytes::Bytes::copy_from_slice(name.as_bytes()),
         })
+    }
+
+    /// Returns [`name`](Self::name) for logs, traces and metrics, with a digest instead of a task
+    /// id (see [`task::log_id`](crate::task::log_id)). The text is untrusted: log it as
+    /// [`Printable`](crate::Printable).
+    #[must_use]
+    pub fn log_name(&self) -> Option<Cow<'_, str>> {
+        let name = self.name()?;
+        Some(if self.method().name_member() == Some("taskId") {
+            Cow::Owned(crate::task::log_id(name))
+        } else {
+            Cow::Borrowed(name)
+        })
+    }
+
+    /// Returns the authenticated caller, if an authorization layer determined one.
+    #[must_use]
+    pub fn principal(&self) -> Option<&Principal> {
+        self.0.parts.principal.as_deref()
+    }
+
+    /// Returns the authenticated caller, shared.
+    #[must_use]
+    pub fn shared_principal(&self) -> Option<Arc<Principal>> {
+        self.0.parts.principal.clone()
+    }
+
+    /// Sets the authenticated caller.
+    pub fn set_principal(&mut self, principal: Option<Arc<Principal>>) {
+        self.0.parts.principal = principal;
+    }
+
+    /// Returns where the call came from, as far as the transport can tell.
+    #[must_use]
+    pub fn source(&self) -> CallSource {
+        self.0.parts.source
+    }
+
+    /// Sets where the call came from.
+    pub fn set_source(&mut self, source: CallSource) {
+        self.0.parts.source = source;
+    }
+
+    /// Returns the HTTP headers of the request. `None` on other bindings.
+    #[must_use]
+    pub fn headers(&self) -> Option<&http::HeaderMap> {
+        self.0.parts.headers.as_ref()
+    }
+
+    /// Returns the HTTP headers for changes.
+    pub fn headers_mut(&mut self) -> &mut Option<http::HeaderMap> {
+        &mut self.0.parts.headers
+    }
+
+    /// Returns the values that layers pass on.
+    #[must_use]
+    pub fn extensions(&self) -> &http::Extensions {
+        &self.0.parts.extensions
+    }
+
+    /// Returns the values that layers pass on, for changes.
+    pub fn extensions_mut(&mut self) -> &mut http::Extensions {
+        &mut self.0.parts.extensions
+    }
+
+    fn set_member(&mut self, name: &str, value: &RawJson) {
+        let Inner {
+            parts,
+            name: call_name,
+        } = &mut *self.0;
+        parts.params = parts.params.with(name, value);
+        *call_name = CallName::find(&parts.method, &parts.params);
     }
 }
 
 impl fmt::Debug for Call {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut shown = f.debug_struct("Call");
-        shown
-            .field("id", &self.id)
-            .field("method", &self.method)
-            .field("name", &self.log_name());
-        shown.field("source", &self.source).finish_non_exhaustive()
+        f.debug_struct("Call")
+            .field("id", self.id())
+            .field("method", self.method())
+            .field("name", &self.log_name())
+            .field("source", &self.source())
+            .finish_non_exhaustive()
     }
 }
 
 impl fmt::Debug for CallParts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut shown = f.debug_struct("CallParts");
-        shown
+        f.debug_struct("CallParts")
             .field("id", &self.id)
             .field("method", &self.method)
             .field("source", &self.source)
@@ -109,386 +264,83 @@ impl fmt::Debug for CallParts {
     }
 }
 
-impl From<CallParts> for Call {
-    fn from(parts: CallParts) -> Self {
-        Self(Box::new(parts))
-    }
-}
-
-impl Deref for Call {
-    type Target = CallParts;
-
-    fn deref(&self) -> &CallParts {
-        &self.0
-    }
-}
-
-impl DerefMut for Call {
-    fn deref_mut(&mut self) -> &mut CallParts {
-        &mut self.0
-    }
-}
-
-/// The authenticated caller.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct Principal {
-    /// Who vouches for the caller.
-    pub issuer: String,
-    /// The caller, unique within the issuer.
-    pub subject: String,
-    /// The OAuth client that acts for the caller.
-    pub client: Option<String>,
-    /// What the caller may do, as granted.
-    pub scopes: Vec<String>,
-}
-
-impl Principal {
-    /// The principal that an authorization layer has put into the extensions of an HTTP request, as
-    /// `Principal` or as `Arc<Principal>`. If both are there, the `Arc` counts.
-    #[must_use]
-    pub fn from_extensions(extensions: &http::Extensions) -> Option<Arc<Self>> {
-        let shared = extensions.get::<Arc<Self>>().cloned();
-        shared.or_else(|| extensions.get::<Self>().cloned().map(Arc::new))
-    }
-}
-
-/// Up to so many members are compared each with each.
-const FEW_MEMBERS: usize = 16;
-
-/// The `params` object: its text, and where each of its members stands in it.
-#[derive(Clone)]
-pub struct Params {
-    raw: RawJson,
-    members: Vec<ParamMember>,
-}
-
-/// Where one member of `params` stands.
+/// The value of the parameter that `Mcp-Name` mirrors.
 #[derive(Clone, Debug)]
-pub(crate) struct ParamMember {
-    key: Range<usize>,
-    value: Range<usize>,
+pub(crate) enum CallName {
+    /// Where it is in the text of the parameters, between its quotes.
+    Plain(Range<usize>),
+    /// It contained escapes.
+    Unescaped(Box<str>),
 }
 
-impl ParamMember {
-    /// A member whose name and value stand at these places.
-    pub(crate) fn at(key: Range<usize>, value: Range<usize>) -> Self {
-        Self { key, value }
-    }
-
-    /// Whether this is the member `name` of `text`.
-    pub(crate) fn is_named(&self, text: &[u8], name: &str) -> bool {
-        text[self.key.clone()] == *name.as_bytes()
-    }
-
-    /// The value, in the text that the member stands in.
-    pub(crate) fn value_in<'a>(&self, text: &'a [u8]) -> &'a [u8] {
-        &text[self.value.clone()]
-    }
-
-    /// Where the member ends.
-    pub(crate) fn end(&self) -> usize {
-        self.value.end
-    }
-
-    /// Counts from `start` instead of the beginning of the message.
-    pub(crate) fn make_relative_to(&mut self, start: usize) {
-        for range in [&mut self.key, &mut self.value] {
-            *range = range.start - start..range.end - start;
+impl CallName {
+    /// Finds the name in the parameters of a call of `method`.
+    pub(crate) fn find(method: &Method, params: &Params) -> Option<Self> {
+        let token = params.range_of(method.name_member()?)?;
+        match decode_string(&params.raw().as_str()[token.clone()])? {
+            Cow::Borrowed(_) => Some(Self::Plain(token.start + 1..token.end - 1)),
+            Cow::Owned(name) => Some(Self::Unescaped(name.into())),
         }
     }
-}
 
-/// Why text cannot be `params`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ParamsError {
-    /// It is not a JSON object.
-    Syntax(SyntaxError),
-    /// Two members have the same name, so that two readers could take different ones.
-    Duplicate(String),
-}
-
-impl fmt::Display for ParamsError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    /// Returns the name; `params` are those in which it was found.
+    pub(crate) fn resolve<'a>(&'a self, params: &'a Params) -> &'a str {
         match self {
-            Self::Syntax(error) => error.fmt(f),
-            Self::Duplicate(name) => write!(f, "member {name:?} occurs twice"),
+            Self::Plain(range) => &params.raw().as_str()[range.clone()],
+            Self::Unescaped(name) => name,
         }
     }
-}
-
-impl std::error::Error for ParamsError {}
-
-impl Params {
-    /// Reads the members of a JSON object.
-    ///
-    /// # Errors
-    /// When `raw` is not an object or names a member twice.
-    pub fn parse(raw: RawJson) -> Result<Self, ParamsError> {
-        let text = raw.as_str();
-        let mut scanner = Scanner::new(text);
-        let members =
-            scan_members(&mut scanner).and_then(|members| scanner.end().map(|()| members));
-        Self::from_members(raw, members.map_err(ParamsError::Syntax)?)
-    }
-
-    /// Joins text with the members that a scan of it has found.
-    pub(crate) fn from_members(
-        raw: RawJson,
-        members: Vec<ParamMember>,
-    ) -> Result<Self, ParamsError> {
-        let text = raw.as_str();
-        if members
-            .iter()
-            .any(|member| text[member.key.clone()].contains('\\'))
-        {
-            return Self::without_escapes(&raw, members.len());
-        }
-        match name_given_twice(text, &members) {
-            Some(name) => Err(ParamsError::Duplicate(name.to_owned())),
-            None => Ok(Self { raw, members }),
-        }
-    }
-
-    /// Joins text with the members that its writer has put there.
-    pub(crate) fn from_written(raw: RawJson, members: Vec<ParamMember>) -> Self {
-        Self { raw, members }
-    }
-
-    /// Keys may be written with escapes. Such text is written anew, so that names can be compared
-    /// as they stand.
-    fn without_escapes(raw: &RawJson, count: usize) -> Result<Self, ParamsError> {
-        let object: carryall_types::JsonObject = raw.decode().map_err(|_| {
-            ParamsError::Syntax(SyntaxError {
-                at: 0,
-                expected: "an object",
-            })
-        })?;
-        if object.len() != count {
-            return Err(ParamsError::Duplicate("(written with escapes)".into()));
-        }
-        let needs_escapes = object
-            .keys()
-            .any(|key| key.contains(|c: char| c < ' ' || c == '"' || c == '\\'));
-        if needs_escapes {
-            return Err(ParamsError::Syntax(SyntaxError {
-                at: 0,
-                expected: "member names without quotes and controls",
-            }));
-        }
-        Self::parse(RawJson::from(&carryall_types::JsonValue::Object(object)))
-    }
-
-    /// The whole object.
-    #[must_use]
-    pub fn raw(&self) -> &RawJson {
-        &self.raw
-    }
-
-    /// The text of one member.
-    #[must_use]
-    pub fn get_str(&self, name: &str) -> Option<&str> {
-        let text = self.raw.as_str();
-        let member = self
-            .members
-            .iter()
-            .find(|member| text[member.key.clone()] == *name)?;
-        Some(&text[member.value.clone()])
-    }
-
-    /// The value of a member that is a string; `None` when it is missing or something else. No copy
-    /// unless it is written with escapes.
-    #[must_use]
-    pub fn string(&self, name: &str) -> Option<Cow<'_, str>> {
-        crate::decode::string_value(self.get_str(name)?)
-    }
-
-    /// One member, sharing the buffer of the whole.
-    #[must_use]
-    pub fn get(&self, name: &str) -> Option<RawJson> {
-        let text = self.raw.as_str();
-        let member = self
-            .members
-            .iter()
-            .find(|member| text[member.key.clone()] == *name)?;
-        Some(self.raw.slice(member.value.clone()))
-    }
-
-    /// The same object with `name` set to `value`, in place where it stood, else at the end.
-    #[must_use]
-    pub fn with(&self, name: &str, value: &RawJson) -> Self {
-        let text = self.raw.as_str();
-        let mut out = Vec::with_capacity(text.len() + value.as_bytes().len() + name.len() + 4);
-        out.push(b'{');
-        let mut replaced = false;
-        let mut put = |key: &str, value: &[u8]| {
-            if out.len() > 1 {
-                out.push(b',');
-            }
-            crate::json::write_str(&mut out, key);
-            out.push(b':');
-            out.extend_from_slice(value);
-        };
-        for member in &self.members {
-            let key = &text[member.key.clone()];
-            if key == name {
-                replaced = true;
-                put(key, value.as_bytes());
-            } else {
-                put(key, &text.as_bytes()[member.value.clone()]);
-            }
-        }
-        if !replaced {
-            put(name, value.as_bytes());
-        }
-        out.push(b'}');
-        let raw = RawJson::from_trusted(out.into());
-        let members = scan_members(&mut Scanner::new(raw.as_str())).unwrap_or_default();
-        Self { raw, members }
-    }
-}
-
-impl fmt::Debug for Params {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.raw.fmt(f)
-    }
-}
-
-/// Two members with one name. A handful is compared each with each; a stranger may send hundreds of
-/// thousands, which must not take the square of that.
-fn name_given_twice<'a>(text: &'a str, members: &[ParamMember]) -> Option<&'a str> {
-    let name = |member: &ParamMember| &text[member.key.clone()];
-    if members.len() <= FEW_MEMBERS {
-        let twice = |at: &usize| {
-            members[..*at]
-                .iter()
-                .any(|earlier| name(earlier) == name(&members[*at]))
-        };
-        return (1..members.len()).find(twice).map(|at| name(&members[at]));
-    }
-    let mut names: Vec<&str> = members.iter().map(name).collect();
-    names.sort_unstable();
-    names
-        .windows(2)
-        .find(|pair| pair[0] == pair[1])
-        .map(|pair| pair[0])
-}
-
-/// Reads the members of the object that comes next.
-pub(crate) fn scan_members(scanner: &mut Scanner<'_>) -> Result<Vec<ParamMember>, SyntaxError> {
-    scan_members_with(scanner, |_, scanner| scanner.skip_value())
-}
-
-/// As [`scan_members`]; `value` skips each value, and may look into those it knows by their names.
-pub(crate) fn scan_members_with<'a>(
-    scanner: &mut Scanner<'a>,
-    mut value: impl FnMut(Range<usize>, &mut Scanner<'a>) -> Result<Range<usize>, SyntaxError>,
-) -> Result<Vec<ParamMember>, SyntaxError> {
-    let mut object = scanner.object()?;
-    let mut members = Vec::with_capacity(4);
-    while let Some(key) = object.next_key(scanner)? {
-        let value = value(key.clone(), scanner)?;
-        members.push(ParamMember { key, value });
-    }
-    Ok(members)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use carryall_types::{ClientCapabilities, ProgressToken, ProtocolVersion};
 
-    fn params(text: &'static str) -> Result<Params, ParamsError> {
-        Params::parse(RawJson::from_trusted(text.into()))
+    fn call(method: &str, params: &'static str) -> Call {
+        let params = Params::parse(RawJson::from_trusted(params.into())).unwrap();
+        let meta = Meta::new(ProtocolVersion::LATEST, ClientCapabilities::default());
+        Call::new(1.into(), Method::from(method), params, meta)
+    }
+
+    fn meta_of(call: &Call) -> &str {
+        call.params().get_str("_meta").unwrap()
     }
 
     #[test]
-    fn members_are_found_by_name() {
-        let params = params(r#"{"name": "a", "arguments" : {"x":[1]}}"#).unwrap();
-        assert_eq!(params.get_str("name"), Some("\"a\""));
-        assert_eq!(params.get("arguments").unwrap().as_str(), r#"{"x":[1]}"#);
-        assert!(params.get("x").is_none());
+    fn meta_and_params_agree_after_every_change() {
+        let mut call = call("tools/call", r#"{"name":"a","_meta":{}}"#);
+        assert_eq!(meta_of(&call), call.meta().raw().as_str());
+        call.set_meta(call.meta().with_progress_token(7.into()));
+        assert!(meta_of(&call).contains(r#""progressToken":7"#));
+        assert_eq!(meta_of(&call), call.meta().raw().as_str());
+        call.set_param("name", &RawJson::from_value("b").unwrap());
+        assert_eq!(call.name(), Some("b"));
+        assert_eq!(meta_of(&call), call.meta().raw().as_str());
+        let list = call.derive(2.into(), Method::ToolsList, Params::empty());
+        assert_eq!(meta_of(&list), meta_of(&call));
+        assert_eq!(list.meta().progress_token(), Some(&ProgressToken::from(7)));
     }
 
     #[test]
-    fn a_member_written_with_escapes_is_the_same_member() {
-        assert_eq!(
-            params(r#"{"n\u0061me":"a"}"#).unwrap().get_str("name"),
-            Some("\"a\"")
-        );
-    }
-
-    #[test]
-    fn a_member_given_twice_is_refused() {
-        assert_eq!(
-            params(r#"{"name":"a","name":"b"}"#).unwrap_err(),
-            ParamsError::Duplicate("name".into())
-        );
-        assert!(matches!(
-            params(r#"{"name":"a","n\u0061me":"b"}"#).unwrap_err(),
-            ParamsError::Duplicate(_)
-        ));
-    }
-
-    #[test]
-    fn a_name_given_twice_is_found_among_many_members_and_soon() {
-        let start = std::time::Instant::now();
-        let many: String = (0..200_000).map(|n| format!("\"m{n}\":0,")).collect();
-        let parse =
-            |last: &str| Params::parse(RawJson::parse(format!("{{{many}\"{last}\":0}}")).unwrap());
-        assert!(parse("other").unwrap().get_str("m199999").is_some());
-        assert_eq!(
-            parse("m7").unwrap_err(),
-            ParamsError::Duplicate("m7".into())
-        );
-        // Comparing each with each takes minutes.
-        assert!(
-            start.elapsed() < std::time::Duration::from_secs(10),
-            "{:?}",
-            start.elapsed()
-        );
-    }
-
-    #[test]
-    fn a_principal_is_found_owned_or_shared() {
-        let principal = |subject: &str| Principal {
-            issuer: "i".into(),
-            subject: subject.into(),
-            client: None,
-            scopes: Vec::new(),
-        };
-        let mut extensions = http::Extensions::new();
-        assert_eq!(Principal::from_extensions(&extensions), None);
-        extensions.insert(principal("owned"));
-        assert_eq!(
-            Principal::from_extensions(&extensions).unwrap().subject,
-            "owned"
-        );
-        extensions.insert(Arc::new(principal("shared")));
-        assert_eq!(
-            Principal::from_extensions(&extensions).unwrap().subject,
-            "shared"
-        );
+    fn names_are_found_plain_or_escaped() {
+        for (params, name) in [
+            (r#"{"name":"add"}"#, Some("add")),
+            (r#"{"name":"\u0061dd"}"#, Some("add")),
+            (r#"{"name":7}"#, None),
+            (r#"{"uri":"add"}"#, None),
+        ] {
+            let call = call("tools/call", params);
+            assert_eq!(call.name(), name);
+            assert_eq!(call.name_bytes().as_deref(), name.map(str::as_bytes));
+        }
+        assert_eq!(call("tools/list", r#"{"name":"add"}"#).name(), None);
     }
 
     #[test]
     fn neither_the_log_name_nor_debug_shows_a_task_id_or_arguments() {
-        let meta = crate::Meta::new(
-            carryall_types::ProtocolVersion::LATEST,
-            Default::default(),
-            None,
-            None,
-            None,
-            &Default::default(),
-        );
-        let call = |method: &str, text| {
-            Call::new(
-                1.into(),
-                Method::from(method),
-                params(text).unwrap(),
-                meta.clone(),
-            )
-        };
         let get = call("tasks/get", r#"{"taskId":"c0ffee00c0ffee00"}"#);
-        assert_eq!(get.name().as_deref(), Some("c0ffee00c0ffee00"));
+        assert_eq!(get.name(), Some("c0ffee00c0ffee00"));
         let shown = get.log_name().unwrap();
         assert!(
             shown.starts_with("task-") && !shown.contains("c0ffee"),
@@ -515,17 +367,5 @@ mod tests {
                 "{text}"
             );
         }
-    }
-
-    #[test]
-    fn replacing_a_member_keeps_the_others() {
-        let params = params(r#"{"name":"a","_meta":{}}"#).unwrap();
-        let renamed = params.with("name", &RawJson::from_trusted("\"b\"".into()));
-        assert_eq!(renamed.raw().as_str(), r#"{"name":"b","_meta":{}}"#);
-        assert_eq!(
-            renamed.with("cursor", &RawJson::NULL).raw().as_str(),
-            r#"{"name":"b","_meta":{},"cursor":null}"#
-        );
-        assert_eq!(renamed.get_str("_meta"), Some("{}"));
     }
 }

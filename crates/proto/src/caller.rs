@@ -1,58 +1,19 @@
-//! Who sent a call, as far as that is known: the unit by which state is kept apart and quotas are
-//! counted.
+//! Who made a call, as far as that is known: the unit that state is kept apart by and that quotas
+//! are counted for.
 
-use crate::{Call, Principal};
+use crate::{Call, CallSource, ClientId, Principal};
 use std::hash::{Hash as _, Hasher};
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
-
-/// Identifies one client of a transport for as long as its connection or legacy session lasts.
-///
-/// It says that two calls came from the same client, not who that client is: it is no substitute
-/// for a [`Principal`]. One connection may carry the calls of many users when an intermediary pools
-/// its connections.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-#[non_exhaustive]
-pub enum ClientId {
-    /// A connection, by a number that is unique in this process.
-    Connection(u64),
-    /// The session of a legacy client, by a digest of its id, which is equal on all replicas.
-    Legacy(u128),
-    /// Some client on a network of which nothing is known, as behind an HTTP server that does not
-    /// tell the connections of its requests. No two calls are certainly of the same one.
-    Unknown,
-}
-
-/// Where a call came from, as far as the transport can tell. Empty for calls made in process.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub struct CallSource {
-    /// The connection or legacy session of the client.
-    pub client: Option<ClientId>,
-    /// The network address of the other end of the connection: the client, or the last proxy before
-    /// this process.
-    pub address: Option<IpAddr>,
-}
-
-impl CallSource {
-    /// A call from a network, of which nothing else is known.
-    pub const UNKNOWN: Self = Self::new(Some(ClientId::Unknown), None);
-
-    /// A call from this client.
-    #[must_use]
-    pub const fn new(client: Option<ClientId>, address: Option<IpAddr>) -> Self {
-        Self { client, address }
-    }
-}
 
 /// One caller, as told apart from others. Two values are equal when the calls may share state (see
 /// [`Caller::of`]) or a quota (see [`Caller::accountable`]).
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Caller {
-    /// An authenticated caller. Scopes are not part of who it is.
+    /// An authenticated caller. Scopes are not part of its identity.
     Principal {
-        /// Who vouches for it.
+        /// Who issued its credentials.
         issuer: Box<str>,
         /// The caller, unique within the issuer.
         subject: Box<str>,
@@ -61,31 +22,30 @@ pub enum Caller {
     },
     /// An unauthenticated client, by its connection or legacy session.
     Client(ClientId),
-    /// An unauthenticated client, by its network address; an IPv6 address stands for its /64
-    /// network.
+    /// An unauthenticated client, by its network address; of an IPv6 address, its /64 network.
     Address(IpAddr),
     /// Nothing is known of the caller.
     Anonymous,
 }
 
 impl Caller {
-    /// The caller for keeping state apart: the principal, else the client's connection or session.
+    /// Returns the caller for keeping state apart: the principal, else the client's connection or
+    /// session.
     #[must_use]
     pub fn of(call: &Call) -> Self {
-        let client = call
-            .source
-            .client
-            .filter(|client| *client != ClientId::Unknown);
-        Self::principal(call)
+        let client = call.source().client;
+        let client = client.filter(|client| *client != ClientId::Unknown);
+        call.principal()
+            .map(Self::from)
             .or_else(|| client.map(Self::Client))
             .unwrap_or(Self::Anonymous)
     }
 
-    /// The caller for counting what it holds: the principal, else the network address, since one
-    /// host opens as many connections and sessions as it likes, else the connection or session.
+    /// Returns the caller for counting what it holds: the principal, else the network address
+    /// (one host can open any number of connections and sessions), else the connection or session.
     #[must_use]
     pub fn accountable(call: &Call) -> Self {
-        Self::accountable_for(call.principal.as_deref(), call.source)
+        Self::accountable_for(call.principal(), call.source())
     }
 
     /// As [`accountable`](Self::accountable), for a transport that has no call yet.
@@ -96,10 +56,6 @@ impl Caller {
             .or_else(|| source.address.map(Self::from))
             .or_else(|| source.client.map(Self::Client))
             .unwrap_or(Self::Anonymous)
-    }
-
-    fn principal(call: &Call) -> Option<Self> {
-        call.principal.as_deref().map(Self::from)
     }
 }
 
@@ -113,8 +69,15 @@ impl From<&Principal> for Caller {
     }
 }
 
-/// Who made a call, without copying any text: what a [`Caller`] is computed from. Kept with each
-/// call in flight.
+impl From<IpAddr> for Caller {
+    /// The host with this address, or the /64 network of an IPv6 address.
+    fn from(address: IpAddr) -> Self {
+        Self::Address(network(address))
+    }
+}
+
+/// Who made a call, without copied text: what a [`Caller`] is computed from. Kept with each call in
+/// flight.
 #[derive(Clone, Debug, Default)]
 pub struct CallerId {
     principal: Option<Arc<Principal>>,
@@ -122,22 +85,22 @@ pub struct CallerId {
 }
 
 impl CallerId {
-    /// Whoever makes a call in process, of which nothing is known.
+    /// A caller in process, of which nothing is known.
     pub const IN_PROCESS: Self = Self {
         principal: None,
         source: CallSource::new(None, None),
     };
 
-    /// The maker of `call`.
+    /// Returns who made `call`.
     #[must_use]
     pub fn of(call: &Call) -> Self {
         Self {
-            principal: call.principal.clone(),
-            source: call.source,
+            principal: call.shared_principal(),
+            source: call.source(),
         }
     }
 
-    /// The caller for counting what it holds, as [`Caller::accountable`].
+    /// Returns the caller for counting what it holds, as [`Caller::accountable`].
     #[must_use]
     pub fn accountable(&self) -> Caller {
         Caller::accountable_for(self.principal.as_deref(), self.source)
@@ -149,26 +112,26 @@ impl CallerId {
         self.principal.is_none() && self.source == CallSource::default()
     }
 
-    /// Whether two calls have the same principal, or both none.
+    /// Whether two calls have the same principal, or neither has one.
     #[must_use]
     pub fn has_same_principal(&self, other: &Self) -> bool {
         match (&self.principal, &other.principal) {
-            (Some(one), Some(other)) => same_principal(one, other),
+            (Some(one), Some(other)) => one.is_same(other),
             (one, other) => one.is_none() && other.is_none(),
         }
     }
 
-    /// Whether two calls were certainly made by the same client. Then what belongs to one of them,
-    /// and does not say to which, crosses from nobody to nobody.
+    /// Whether two calls were provably made by the same client. Then a message that belongs to one
+    /// of them, without saying to which, may go to either.
     ///
-    /// That holds for calls of one principal, of one legacy session, and of one local connection (a
-    /// pipe or a Unix socket, which have no network address), and for calls made in process, of
-    /// which nothing is known. It does not hold for unauthenticated calls on one network
-    /// connection: an intermediary may pool its connections among many users.
+    /// True for calls of one principal, of one legacy session, and of one local connection (a pipe
+    /// or a Unix socket, which has no network address), and for calls made in process, of which
+    /// nothing is known. False for unauthenticated calls on one network connection, because an
+    /// intermediary may share its connections among many users.
     #[must_use]
     pub fn is_provably_same(&self, other: &Self) -> bool {
         match (&self.principal, &other.principal) {
-            (Some(one), Some(other)) => same_principal(one, other),
+            (Some(one), Some(other)) => one.is_same(other),
             (None, None) => {
                 self.source.client == other.source.client
                     && match self.source.client {
@@ -183,7 +146,7 @@ impl CallerId {
         }
     }
 
-    /// Feeds whose quota a call counts against to a hasher, without copying any text. Calls for
+    /// Feeds the quota that a call counts against to a hasher, without copying text. Calls for
     /// which [`shares_quota_with`](Self::shares_quota_with) holds feed the same.
     pub fn hash_quota(&self, state: &mut impl Hasher) {
         match (&self.principal, self.source.address) {
@@ -204,7 +167,7 @@ impl CallerId {
     #[must_use]
     pub fn shares_quota_with(&self, other: &Self) -> bool {
         match (&self.principal, &other.principal) {
-            (Some(one), Some(other)) => same_principal(one, other),
+            (Some(one), Some(other)) => one.is_same(other),
             (None, None) => match (self.source.address, other.source.address) {
                 (Some(one), Some(other)) => network(one) == network(other),
                 (None, None) => self.source.client == other.source.client,
@@ -215,22 +178,7 @@ impl CallerId {
     }
 }
 
-/// Scopes are not part of who a principal is.
-fn same_principal(one: &Arc<Principal>, other: &Arc<Principal>) -> bool {
-    Arc::ptr_eq(one, other)
-        || (one.subject == other.subject
-            && one.issuer == other.issuer
-            && one.client == other.client)
-}
-
-impl From<IpAddr> for Caller {
-    /// The host with this address, or the /64 network of an IPv6 address.
-    fn from(address: IpAddr) -> Self {
-        Self::Address(network(address))
-    }
-}
-
-/// One host has a whole /64 of IPv6 addresses to choose from.
+/// One host can use any of the addresses of its /64 network.
 fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V4(address) => address.into(),
@@ -242,29 +190,20 @@ fn network(address: IpAddr) -> IpAddr {
 mod tests {
     use super::*;
     use crate::{Meta, Params};
-    use carryall_types::{Method, ProtocolVersion, RawJson, RequestId};
-    use std::sync::Arc;
+    use carryall_types::{ClientCapabilities, Method, ProtocolVersion, RequestId};
 
     fn call(source: CallSource, subject: Option<&str>) -> Call {
-        let meta = Meta::new(
-            ProtocolVersion::LATEST,
-            Default::default(),
-            None,
-            None,
-            None,
-            &Default::default(),
-        );
-        let params = Params::parse(RawJson::EMPTY_OBJECT).unwrap();
-        let mut call = Call::new(RequestId::from(1), Method::ToolsList, params, meta);
-        call.source = source;
-        call.principal = subject.map(|subject| {
+        let meta = Meta::new(ProtocolVersion::LATEST, ClientCapabilities::default());
+        let mut call = Call::new(RequestId::from(1), Method::ToolsList, Params::empty(), meta);
+        call.set_source(source);
+        call.set_principal(subject.map(|subject| {
             Arc::new(Principal {
                 issuer: "i".into(),
                 subject: subject.into(),
                 client: None,
                 scopes: vec!["s".into()],
             })
-        });
+        }));
         call
     }
 

@@ -167,12 +167,12 @@ impl Call {
     /// The request as one JSON-RPC message.
     #[must_use]
     pub fn encode(&self) -> Encoded {
-        let params = self.params.raw().as_bytes();
+        let params = self.params().raw().as_bytes();
         let mut out = Vec::with_capacity(64 + params.len());
         out.extend_from_slice(b"{\"jsonrpc\":\"2.0\",\"id\":");
-        write_id(&mut out, &self.id);
+        write_id(&mut out, self.id());
         out.extend_from_slice(b",\"method\":");
-        json::write_str(&mut out, self.method.as_str());
+        json::write_str(&mut out, self.method().as_str());
         out.extend_from_slice(b",\"params\":");
         out.extend_from_slice(params);
         out.push(b'}');

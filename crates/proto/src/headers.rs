@@ -6,7 +6,7 @@ mod integer;
 mod mismatch;
 mod names;
 mod param;
-pub mod standard;
+mod standard;
 mod value;
 
 pub use annotation::{ParamHeaderProblem, ProblemKind};
@@ -16,4 +16,5 @@ pub use names::{
     CORS_REQUEST_HEADERS, MCP_METHOD, MCP_NAME, MCP_PARAM_PREFIX, MCP_PROTOCOL_VERSION,
 };
 pub use param::{MirrorError, ParamHeaders};
+pub use standard::{StandardHeaders, check_standard};
 pub use value::{HeaderDecodeError, decode_value, encode_value};

@@ -6,9 +6,9 @@
 mod abandoned;
 mod in_flight;
 mod pending;
-mod signal;
+mod target;
 
 pub use abandoned::Abandoned;
 pub use in_flight::{AdmitError, EndedSubscription, InFlightRequests, Ticket};
-pub use pending::{Delivery, Pending, Start, StartError, Token};
-pub use signal::NotificationTarget;
+pub use pending::{Delivery, NewRequest, PendingRequests, StartError, TokenChoice};
+pub use target::NotificationTarget;

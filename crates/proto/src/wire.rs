@@ -31,7 +31,7 @@ pub fn access_status(error_code: i64) -> Option<StatusCode> {
 /// The specification fixes 404 for unknown methods and 400 for header, capability and version
 /// errors; what it leaves open (unknown tool, bad arguments, internal failure) is 200, since the
 /// request did reach its method. Errors at the door, before there is a method, are 400 and carry
-/// their status themselves ([`Rejection`](crate::decode::Rejection)).
+/// their status themselves ([`Rejection`](crate::validate::Rejection)).
 #[must_use]
 pub fn http_status(error_code: i64) -> StatusCode {
     match error_code {

@@ -2,7 +2,7 @@
 
 use crate::call::result_writer::{CachePolicy, ResultBuffer, ResultWriter};
 use crate::catalogue::Catalogue;
-use carryall_proto::decode::SUPPORTED_VERSIONS;
+use carryall_proto::validate::SUPPORTED_VERSIONS;
 use carryall_types::{
     JsonObject, PromptsCapability, RawJson, ResourcesCapability, ServerCapabilities,
     ToolsCapability,

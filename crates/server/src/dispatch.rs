@@ -64,14 +64,14 @@ impl Dispatcher {
 
     /// Answers one call.
     pub(crate) fn answer(self: &Arc<Self>, call: Call) -> ServerFuture {
-        let id = call.id.clone();
+        let id = call.id().clone();
         let routed = catch_panic(|| self.route(call)).unwrap_or_else(Err);
         routed.unwrap_or_else(|error| ServerFuture::ready(Response::error(id, error)))
     }
 
     fn route(self: &Arc<Self>, call: Call) -> Result<ServerFuture, ErrorObject> {
         let features = self.catalogue.features();
-        let is_offered = match call.method {
+        let is_offered = match call.method() {
             Method::ServerDiscover | Method::SubscriptionsListen => true,
             Method::ToolsList | Method::ToolsCall => features.tools,
             Method::PromptsList | Method::PromptsGet => features.prompts,
@@ -82,11 +82,11 @@ impl Dispatcher {
             Method::Other(_) => self.tasks.is_some(),
         };
         if !is_offered {
-            return Err(errors::method_not_found(call.method.as_str()));
+            return Err(errors::method_not_found(call.method().as_str()));
         }
-        match call.method {
+        match call.method() {
             Method::ServerDiscover => Ok(ServerFuture::ready(Response::result(
-                call.id.clone(),
+                call.id().clone(),
                 self.catalogue.discovery(),
             ))),
             Method::ToolsCall => self.call_tool(call),
@@ -105,13 +105,13 @@ impl Dispatcher {
     /// Answers a method of the Tasks extension.
     fn task_method(&self, call: Call) -> Result<ServerFuture, ErrorObject> {
         let Some(tasks) = &self.tasks else {
-            return Err(errors::method_not_found(call.method.as_str()));
+            return Err(errors::method_not_found(call.method().as_str()));
         };
-        let (answer, id) = (tasks.answer(&call)?, call.id.clone());
+        let (answer, id) = (tasks.answer(&call)?, call.id().clone());
         let replied = async move {
             Ok(match answer.await {
-                Ok(result) => Response::result(call.id.clone(), result),
-                Err(error) => Response::error(call.id.clone(), error),
+                Ok(result) => Response::result(call.id().clone(), result),
+                Err(error) => Response::error(call.id().clone(), error),
             }
             .into())
         };

@@ -46,7 +46,6 @@ mod schema;
 mod server;
 mod state;
 mod subscriptions;
-mod sync;
 mod tasks;
 
 pub use call::ask::Ask;

@@ -66,7 +66,7 @@ fn failed(ctx: &Ctx, error: HandlerError) -> Outcome {
     if let ErrorKind::Shown { .. } | ErrorKind::Protocol(_) = &error.0 {
         said(ctx, || error.to_string());
     }
-    let is_tool = ctx.call().method == Method::ToolsCall;
+    let is_tool = *ctx.call().method() == Method::ToolsCall;
     match error.0 {
         ErrorKind::Shown { output, .. } if is_tool => {
             rendered(ctx.environment().results.tool_output(&output))
@@ -135,9 +135,9 @@ fn decide(
     let name = call.log_name().unwrap_or_default();
     let action = ctx.environment().errors.decide(&FailedCall {
         error,
-        method: &call.method,
+        method: call.method(),
         name: &name,
-        principal: call.principal.as_deref(),
+        principal: call.principal(),
     });
     let disclosure = disclosure.unwrap_or(action.disclosure);
     let reference = (disclosure == Disclosure::Reference).then(|| {
@@ -164,7 +164,7 @@ fn log_error(
             match level {
                 $(tracing::Level::$level => tracing::event!(
                     tracing::Level::$level,
-                    method = ctx.call().method.as_str(),
+                    method = ctx.call().method().as_str(),
                     name = %Printable(name),
                     reference,
                     error = %Chain(error),
@@ -187,8 +187,8 @@ fn said(ctx: &Ctx, text: impl FnOnce() -> String) {
 /// The method of the call, and what it names.
 fn of(ctx: &Ctx) -> (&str, String) {
     (
-        ctx.call().method.as_str(),
-        ctx.call().log_name().unwrap_or_default(),
+        ctx.call().method().as_str(),
+        ctx.call().log_name().unwrap_or_default().into_owned(),
     )
 }
 
@@ -217,8 +217,8 @@ impl fmt::Display for Chain<'_> {
 /// Asks the client, within what it has declared
 /// (`basic/patterns/mrtr#server-requirements-basic-workflow`).
 fn input_required(ctx: &Ctx, mut result: InputRequiredResult) -> Outcome {
-    if !ctx.call().method.allows_rounds() {
-        tracing::error!(method = %ctx.call().method, "this method cannot ask the client");
+    if !ctx.call().method().allows_rounds() {
+        tracing::error!(method = %ctx.call().method(), "this method cannot ask the client");
         return Outcome::Error(ErrorObject::internal());
     }
     // Nothing to bring is nothing to ask: the client would come back at once, again and again.

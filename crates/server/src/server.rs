@@ -15,10 +15,10 @@ use carryall_proto::seal::Keyring;
 use carryall_proto::{Call, Reply, SharedService};
 use carryall_store::Store;
 use carryall_types::Implementation;
-use futures_util::TryFutureExt as _;
 use std::convert::Infallible;
 use std::fmt;
-use std::future::{Future, pending};
+use std::future::{Future, pending, poll_fn};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use tower_service::Service;
@@ -153,7 +153,12 @@ impl Server {
             None => {
                 let dispatcher = Arc::clone(self.dispatcher());
                 SharedService::from_fn(move |call| {
-                    Box::pin(dispatcher.answer(call).map_err(|never| match never {}))
+                    let mut answer = dispatcher.answer(call);
+                    Box::pin(poll_fn(move |cx| {
+                        Pin::new(&mut answer)
+                            .poll(cx)
+                            .map_err(|never| match never {})
+                    }))
                 })
             }
         }
@@ -213,7 +218,7 @@ impl Service<Call> for Server {
         match &self.layered {
             None => self.dispatcher().answer(call),
             Some(service) => {
-                let id = call.id.clone();
+                let id = call.id().clone();
                 ServerFuture::layered(service.answer(call), id)
             }
         }

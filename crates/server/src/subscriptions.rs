@@ -2,11 +2,11 @@
 
 use crate::call::errors;
 use crate::call::result_writer::ResultWriter;
-use crate::sync::Mutex;
 use carryall_proto::budget::{Amount, Budget, BudgetExceeded, Reservation};
 use carryall_proto::listen::{
     Change, PendingChanges, TaskChange, acknowledged, closing_response, subscription_meta,
 };
+use carryall_proto::sync::Mutex;
 use carryall_proto::{Call, CallError, Caller, Message, MessageStream, Principal, Reply, Response};
 use carryall_types::{JsonObject, RequestId, SubscriptionFilter};
 use futures_core::Stream;
@@ -84,7 +84,7 @@ impl Subscriptions {
 
     /// Opens a subscription with the filter that the server has agreed to.
     pub(crate) fn open(self: &Arc<Self>, call: &Call, filter: SubscriptionFilter) -> Reply {
-        let (id, principal) = (call.id.clone(), call.principal.clone());
+        let (id, principal) = (call.id().clone(), call.shared_principal());
         let acknowledgement = acknowledged(&id, &filter);
         let mut subscribers = self.subscribers.lock();
         if subscribers.is_closed {

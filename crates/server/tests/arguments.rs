@@ -109,7 +109,7 @@ fn server() -> Server {
 async fn tool(name: &str, arguments: &str) -> TestReply {
     // As text, so that numbers stay as they are written.
     let mut call = call("tools/call", json!({"name": name}));
-    call.params = call.params.with(
+    call.set_param(
         "arguments",
         &carryall_types::RawJson::parse(arguments.to_owned()).unwrap(),
     );

@@ -136,13 +136,13 @@ async fn says(call: Call) -> String {
 async fn every_extractor_gives_its_part_of_the_call() {
     let params = calling("everything", json!({"name": "Ada"}));
     let mut call = call_over_http(&[("x-test", "header")], "tools/call", params.clone());
-    call.extensions.insert(7u8);
+    call.extensions_mut().insert(7u8);
     assert_eq!(
         says(call).await,
         "Hello 1 CHF nobody header 7 test handlers 3 Ada"
     );
     let mut call = call_as("alice", &[], "tools/call", params);
-    call.extensions.insert(8u8);
+    call.extensions_mut().insert(8u8);
     assert_eq!(
         says(call).await,
         "Hello 1 CHF alice none 8 test handlers 3 Ada"

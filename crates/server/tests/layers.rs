@@ -124,19 +124,15 @@ async fn the_first_layer_is_the_innermost_and_those_of_a_tool_are_inside_those_o
 async fn a_layer_can_answer_instead_change_the_call_and_leave_things_for_the_handler() {
     let refusing = Around(|_: SharedService, call: Call| -> Answer {
         let error = ErrorObject::new(42, "not today");
-        Box::pin(async move { Ok(Response::error(call.id.clone(), error).into()) })
+        Box::pin(async move { Ok(Response::error(call.id().clone(), error).into()) })
     });
     let changing = Around(|inner: SharedService, mut call: Call| -> Answer {
-        call.params = call
-            .params
-            .with("arguments", &RawJson::from(&json!({"n": 7})));
-        call.extensions.insert("seen:");
+        call.set_param("arguments", &RawJson::from(&json!({"n": 7})));
+        call.extensions_mut().insert("seen:");
         inner.answer(call)
     });
     let spoiling = Around(|inner: SharedService, mut call: Call| -> Answer {
-        call.params = call
-            .params
-            .with("arguments", &RawJson::from(&json!({"n": "seven"})));
+        call.set_param("arguments", &RawJson::from(&json!({"n": "seven"})));
         inner.answer(call)
     });
     let server = |layered: Tool| Server::new("x", "1").tool(layered).build().unwrap();

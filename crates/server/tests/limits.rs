@@ -370,7 +370,7 @@ async fn reply_to(server: &Server, call: Call) -> Reply {
 
 fn listening_from(host: u8, wish: Value) -> Call {
     let mut listen = call("subscriptions/listen", json!({"notifications": wish}));
-    listen.source = CallSource::new(None, Some([10, 0, 0, host].into()));
+    listen.set_source(CallSource::new(None, Some([10, 0, 0, host].into())));
     listen
 }
 

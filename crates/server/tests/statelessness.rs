@@ -107,7 +107,7 @@ async fn asked(server: &Server, step: &(Option<&str>, Value, &str, Value)) -> (V
     let mut call = call_with_id(id, method, params.clone());
     if let Some(who) = who {
         let scopes: &[&str] = if *who == "ann" { &["admin"] } else { &[] };
-        call.principal = call_as(who, scopes, method, json!({})).principal.clone();
+        call.set_principal(call_as(who, scopes, method, json!({})).shared_principal());
     }
     let answered = answer(server, call).await;
     (
@@ -213,7 +213,7 @@ async fn nothing_of_one_request_shows_in_the_next() {
         "tools/call",
         json!({"name": "me", "_meta": meta_with(&rich)}),
     );
-    first.id = 1.into();
+    first.replace_id(1.into());
     let first = answer(&server, first).await;
     let seen = &first.result()["structuredContent"];
     assert_eq!(
@@ -249,7 +249,7 @@ async fn a_server_sends_notifications_and_responses_and_never_a_request() {
         let (who, id, method, params) = &step;
         let mut call = call_with_id(id, method, params.clone());
         if who.is_some() {
-            call.principal = call_as("ann", &[], method, json!({})).principal.clone();
+            call.set_principal(call_as("ann", &[], method, json!({})).shared_principal());
         }
         let answered = answer(&server, call).await;
         assert_eq!(

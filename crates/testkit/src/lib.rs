@@ -74,12 +74,12 @@ pub fn call_with_id(id: &Value, method: &str, params: Value) -> Call {
 #[must_use]
 pub fn call_as(subject: &str, scopes: &[&str], method: &str, params: Value) -> Call {
     let mut call = call(method, params);
-    call.principal = Some(Arc::new(Principal {
+    call.set_principal(Some(Arc::new(Principal {
         issuer: "https://issuer.test".into(),
         subject: subject.into(),
         client: None,
         scopes: scopes.iter().map(|scope| (*scope).to_owned()).collect(),
-    }));
+    })));
     call
 }
 

@@ -50,7 +50,7 @@ impl Service<Call> for Fixture {
                 other => other.unwrap_or_default().to_owned(),
             };
             let result = serde_json::json!({"resultType": "complete", "text": text});
-            Ok(Response::result(call.id.clone(), RawJson::from(&result)).into())
+            Ok(Response::result(call.id().clone(), RawJson::from(&result)).into())
         })
     }
 }

@@ -70,9 +70,10 @@ fn resend(call: Call) -> Result<Result<Call, Reply>, CallError> {
     let parts = call.into_parts();
     match decode_frame(text) {
         Ok(ClientMessage::Call(mut read)) => {
-            (read.principal, read.extensions, read.headers) =
-                (parts.principal, parts.extensions, parts.headers);
-            read.source = parts.source;
+            read.set_principal(parts.principal);
+            read.set_source(parts.source);
+            *read.headers_mut() = parts.headers;
+            *read.extensions_mut() = parts.extensions;
             Ok(Ok(read))
         }
         Ok(ClientMessage::Notification(_)) => {

@@ -2,9 +2,10 @@
 
 use crate::lines::Channel;
 use carryall_proto::backoff::Backoff;
+use carryall_proto::sync::Mutex;
 use carryall_proto::{Call, CallError, Reply};
 use std::hash::{BuildHasher as _, RandomState};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::MutexGuard;
 use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
 
@@ -86,7 +87,7 @@ impl<C: Connect> Reconnecting<C> {
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<Channel>> {
-        self.current.lock().unwrap_or_else(PoisonError::into_inner)
+        self.current.lock()
     }
 }
 

@@ -63,7 +63,7 @@ fn channel(options: ChannelOptions) -> (Channel, Server) {
 
 /// A call of the client with this legacy session.
 fn of(session: u128, mut call: Call) -> Call {
-    call.source = CallSource::new(Some(ClientId::Legacy(session)), None);
+    call.set_source(CallSource::new(Some(ClientId::Legacy(session)), None));
     call
 }
 

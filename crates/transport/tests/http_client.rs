@@ -114,7 +114,7 @@ async fn each_call_is_one_post_with_its_headers() {
     ] {
         headers.insert(name, value.parse().unwrap());
     }
-    call.headers = Some(headers);
+    *call.headers_mut() = Some(headers);
     let builder = HttpClient::builder(&format!("http://{address}/mcp?x=1"))
         .unwrap()
         .bearer("mine")
@@ -158,10 +158,8 @@ async fn a_request_about_a_task_is_routed_by_its_name() {
     let client = client(address);
     for method in ["tasks/get", "tasks/update", "tasks/cancel"] {
         let params = Params::parse(RawJson::parse(r#"{"taskId":"t-1"}"#).unwrap()).unwrap();
-        let mut asked = call("1", "a");
-        let meta = asked.meta.raw().clone();
-        asked.method = Method::from(method);
-        asked.params = params.with("_meta", &meta);
+        let asked = call("1", "a");
+        let asked = asked.derive(asked.id().clone(), Method::from(method), params);
         drop(ask(&client, asked).await);
         let request = requests.lock().unwrap().last().unwrap().clone();
         let head = request

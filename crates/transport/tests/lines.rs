@@ -262,7 +262,7 @@ impl tower_service::Service<carryall_proto::Call> for Subscribing {
     }
 
     fn call(&mut self, call: carryall_proto::Call) -> Self::Future {
-        let ack = carryall_proto::listen::acknowledged(&call.id, &Default::default());
+        let ack = carryall_proto::listen::acknowledged(call.id(), &Default::default());
         let first = futures_util::stream::iter([Ok(Message::Notification(ack))]);
         std::future::ready(Ok(Reply::Stream(Box::pin(
             first.chain(futures_util::stream::pending()),
@@ -652,10 +652,13 @@ async fn loopback_sends_everything_through_the_wire_form() {
         panic!()
     };
     assert_eq!(stream.collect::<Vec<_>>().await.len(), 3);
-    let mut nameless = call("1", "a");
-    nameless.params = carryall_proto::Params::parse(common::json("{}")).unwrap();
-    let Reply::Once(refused) = client.call(nameless).await.unwrap() else {
+    let initialize = call("1", "a").derive(
+        1.into(),
+        "initialize".into(),
+        carryall_proto::Params::empty(),
+    );
+    let Reply::Once(refused) = client.call(initialize).await.unwrap() else {
         panic!()
     };
-    assert!(matches!(refused.outcome, Outcome::Error(error) if error.code == -32602));
+    assert!(matches!(refused.outcome, Outcome::Error(error) if error.code == -32601));
 }

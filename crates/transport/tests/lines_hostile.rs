@@ -82,7 +82,7 @@ async fn calls_of_a_client_that_reads_nothing_are_not_worked_on() {
             &serde_json::json!({"resultType": "complete", "text": "x".repeat(300_000)}),
         );
         Box::pin(std::future::ready(Ok(Response::result(
-            call.id.clone(),
+            call.id().clone(),
             text,
         )
         .into())))

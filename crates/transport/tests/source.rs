@@ -43,9 +43,9 @@ impl Service<Call> for Sources {
     }
 
     fn call(&mut self, call: Call) -> Self::Future {
-        self.0.lock().unwrap().push(call.source);
+        self.0.lock().unwrap().push(call.source());
         std::future::ready(Ok(Response::result(
-            call.id.clone(),
+            call.id().clone(),
             json(r#"{"resultType":"complete"}"#),
         )
         .into()))
@@ -302,7 +302,7 @@ async fn in_memory_the_source_stays() {
     let sources = Sources::default();
     let source = CallSource::new(Some(ClientId::Legacy(9)), None);
     let mut call = call("1", "a");
-    call.source = source;
+    call.set_source(source);
     Loopback::new(sources.clone()).call(call).await.unwrap();
     assert_eq!(sources.take_one(), source);
 }

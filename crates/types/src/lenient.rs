@@ -11,10 +11,9 @@
 //!   strings write when they cut a text in the middle of an emoji. It decodes to U+FFFD, as in
 //!   every lossy decoder.
 
-use crate::JsonValue;
 use serde::de::DeserializeOwned;
-use serde_json::Number;
 use serde_json::error::Category;
+use serde_json::{Number, Value as JsonValue};
 use std::borrow::Cow;
 
 /// The longest integer that is written out. `u128` has 39 digits.

@@ -13,7 +13,6 @@ mod completion;
 mod content;
 mod discover;
 mod elicitation;
-mod icon;
 mod input;
 mod json;
 mod lenient;
@@ -57,10 +56,6 @@ pub use elicitation::{
     StringSchema, StringType, TitledItems, TitledMultiSelectEnumSchema,
     TitledSingleSelectEnumSchema, UntitledItems, UntitledMultiSelectEnumSchema,
     UntitledSingleSelectEnumSchema, UrlMode,
-};
-pub use icon::{
-    FETCH_WITHOUT_CREDENTIALS, FetchPlan, IconFacts, IconKind, IconPolicy, IconProblem,
-    declared_mime, redirect_allowed,
 };
 pub use input::{InputRequest, InputRequests, InputRequiredResult, InputResponses};
 pub use json::{JsonObject, JsonValue, RawJson};

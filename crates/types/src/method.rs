@@ -92,6 +92,12 @@ impl Method {
         )
     }
 
+    /// Whether a request of the method only reads, so that it may be executed twice.
+    #[must_use]
+    pub fn is_read_only(&self) -> bool {
+        self.is_cacheable() || matches!(self, Self::PromptsGet | Self::CompletionComplete)
+    }
+
     /// Whether the result carries `ttlMs` and `cacheScope` (`server/utilities/caching`).
     #[must_use]
     pub fn is_cacheable(&self) -> bool {

@@ -7,13 +7,14 @@
 #![allow(clippy::print_stdout)]
 
 use carryall::client::Change;
+use carryall::proto::sync::Mutex;
 use carryall::server::{Resource, ServerHandle};
 use carryall::store::Memory;
 use carryall::types::{ResourceContents, SubscriptionFilter};
 use carryall::{Client, Result, Server, State, tool};
 use carryall_examples::{keyring, round_robin};
 use serde_json::json;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 const PRICE: &str = "shop://price";
@@ -24,11 +25,11 @@ struct Price(Arc<Mutex<u32>>);
 
 impl Price {
     fn now(&self) -> u32 {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        *self.0.lock()
     }
 
     fn set(&self, cents: u32) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = cents;
+        *self.0.lock() = cents;
     }
 }
 

@@ -81,7 +81,7 @@ pub(super) struct ClientFigures {
     pub(super) p99_us: f64,
 }
 
-pub(super) const CASES: [&str; 4] = ["echo100", "echo100k", "list", "discover"];
+pub(super) const CASES: [&str; 5] = ["echo100", "echo100-traced", "echo100k", "list", "discover"];
 pub(super) const CONNECTIONS: [u32; 3] = [1, 32, 256];
 
 pub(super) fn http(plan: &MeasurementPlan, results: &mut Results) -> CommandResult {

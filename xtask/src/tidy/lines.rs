@@ -3,7 +3,8 @@
 
 use super::code_of;
 
-const LONGEST: usize = 600;
+/// A file of more lines holds more than one concept.
+const LONGEST: usize = 700;
 
 /// Files that a tool wrote, or that hold data: the length rule is about what people read.
 const GENERATED: [&str; 1] = ["bench/peers/shared/tools.rs"];
@@ -80,10 +81,10 @@ mod tests {
     }
 
     #[test]
-    fn a_file_of_more_than_600_lines_is_too_long() {
-        assert_eq!(found("a.rs", &"x\n".repeat(600)), 0);
-        assert_eq!(found("a.rs", &"x\n".repeat(601)), 1);
-        assert_eq!(found("a.md", &"x\n".repeat(601)), 0);
+    fn a_file_of_more_than_700_lines_is_too_long() {
+        assert_eq!(found("a.rs", &"x\n".repeat(700)), 0);
+        assert_eq!(found("a.rs", &"x\n".repeat(701)), 1);
+        assert_eq!(found("a.md", &"x\n".repeat(701)), 0);
     }
 
     #[test]

@@ -11,8 +11,9 @@ use crate::render;
 use crate::rounds::{self, Ended};
 use crate::screen::{Format, Output};
 use crate::text;
+use carryall::proto::sync::Mutex;
 use carryall::types::{CallToolResult, ContentBlock, JsonObject, JsonValue, Task, Tool};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 const EXAMPLES: &str = "\
 Arguments:
@@ -133,7 +134,7 @@ impl Call {
         let task = Arc::new(Mutex::new(None));
         let keeper = Arc::clone(&task);
         let request = request.on_task(move |task| {
-            *keeper.lock().unwrap_or_else(PoisonError::into_inner) = Some(task.clone());
+            *keeper.lock() = Some(task.clone());
         });
         match busy
             .during(rounds::answered(
@@ -147,7 +148,7 @@ impl Call {
         {
             Ended::Done(result) => Ok(CallOutcome::Result(result)),
             Ended::Task(handle) => {
-                let begun = task.lock().unwrap_or_else(PoisonError::into_inner).take();
+                let begun = task.lock().take();
                 let untold = || {
                     Fail::new(
                         Exit::Refused,

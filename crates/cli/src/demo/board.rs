@@ -5,10 +5,11 @@
 
 use super::{Shared, resources, tools};
 use carryall::Server;
+use carryall::proto::sync::Mutex;
 use serde::{Deserialize, Serialize};
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// How soon a replica sees what another has written.
@@ -78,7 +79,7 @@ impl Board {
 
     /// What stands there now.
     pub(super) fn now(&self) -> Notes {
-        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut last = self.last.lock();
         if let Some(notes) = self.file().as_deref().and_then(read) {
             *last = notes;
         }
@@ -98,7 +99,7 @@ impl Board {
             fs::write(&draft, serde_json::to_vec(&notes)?)?;
             fs::rename(draft, file)?;
         }
-        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = notes;
+        *self.last.lock() = notes;
         Ok(())
     }
 

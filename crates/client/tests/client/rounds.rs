@@ -109,15 +109,15 @@ async fn the_state_goes_back_letter_by_letter() {
         let raw = Arc::new(std::sync::Mutex::new(None));
         let kept = raw.clone();
         let service = tower_service_fn(move |call: carryall_proto::Call| {
-            let first = call.params.get_str("requestState").is_none();
-            *kept.lock().unwrap() = call.params.get_str("requestState").map(str::to_owned);
+            let first = call.params().get_str("requestState").is_none();
+            *kept.lock().unwrap() = call.params().get_str("requestState").map(str::to_owned);
             let result = if first {
                 format!(r#"{{"resultType":"input_required","requestState":{state}}}"#)
             } else {
                 text("ok").to_string()
             };
             carryall_proto::Response::result(
-                call.id.clone(),
+                call.id().clone(),
                 carryall_types::RawJson::parse(result).unwrap(),
             )
             .into()

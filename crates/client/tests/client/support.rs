@@ -171,10 +171,10 @@ impl tower_service::Service<Call> for Server {
             let mut all = self.log.seen.lock().unwrap();
             let seen = Seen {
                 n: all.len(),
-                id: call.id.clone(),
-                method: call.method.as_str().to_owned(),
-                params: call.params.raw().decode().unwrap(),
-                headers: call.headers.clone(),
+                id: call.id().clone(),
+                method: call.method().as_str().to_owned(),
+                params: call.params().raw().decode().unwrap(),
+                headers: call.headers().cloned(),
             };
             all.push(seen.clone());
             seen

@@ -6,7 +6,7 @@ use super::fan_out::{Part, first_error, merged_hint};
 use super::faults::MalformedParts;
 use crate::upstream::SEPARATOR;
 use carryall_proto::Call;
-use carryall_proto::decode::SUPPORTED_VERSIONS;
+use carryall_proto::validate::SUPPORTED_VERSIONS;
 use carryall_types::{
     DiscoverResult, ErrorObject, JsonValue, PromptsCapability, RawJson, ResourcesCapability,
     ServerCapabilities, ToolsCapability,
@@ -29,7 +29,7 @@ impl Federation {
             let Part::Result(result) = part else { continue };
             let mut faults = MalformedParts::default();
             let found = abilities(result, &mut faults);
-            faults.report(upstream.name(), &call.method);
+            faults.report(upstream.name(), call.method());
             let Some(found) = found else { continue };
             any = true;
             unite(&mut capabilities, found.capabilities);
@@ -46,9 +46,9 @@ impl Federation {
             capabilities.resources.get_or_insert_default().list_changed = Some(true);
         }
         if !any {
-            return Err(first_error(parts, &call.method));
+            return Err(first_error(parts, call.method()));
         }
-        let mut result = self.signed(merged_hint(&call.method, &parts));
+        let mut result = self.signed(merged_hint(call.method(), &parts));
         let versions: Vec<JsonValue> = SUPPORTED_VERSIONS
             .iter()
             .map(|version| version.as_str().into())

@@ -4,8 +4,8 @@
 //! they are for. An extension is let through only if it is known to need none: neither side hears
 //! of the others, so that neither relies on them.
 
-use carryall_proto::{Call, Meta, key};
-use carryall_types::{JsonObject, JsonValue, RawJson};
+use carryall_proto::{Call, key};
+use carryall_types::{JsonObject, JsonValue};
 
 /// Extensions that work by tools and resources alone.
 const RELAYED: [&str; 1] = ["io.modelcontextprotocol/ui"];
@@ -21,7 +21,7 @@ pub(super) fn limit(call: &mut Call) {
     let has_others =
         |declared: &JsonObject| declared.keys().any(|id| !RELAYED.contains(&id.as_str()));
     if !call
-        .meta
+        .meta()
         .client_capabilities()
         .extensions
         .as_ref()
@@ -29,18 +29,15 @@ pub(super) fn limit(call: &mut Call) {
     {
         return;
     }
-    let Ok(mut meta) = call.meta.raw().decode::<JsonObject>() else {
-        return;
-    };
-    let declared = meta
-        .get_mut(key::CLIENT_CAPABILITIES)
-        .and_then(|capabilities| capabilities.get_mut("extensions"));
-    if let Some(JsonValue::Object(declared)) = declared {
-        relayed(declared);
-    }
-    let raw = RawJson::from(&JsonValue::Object(meta));
-    if let Ok(meta) = Meta::parse(raw.clone()) {
-        call.params = call.params.with("_meta", &raw);
-        call.meta = meta;
+    let limited = call.meta().edited(|meta| {
+        let declared = meta
+            .get_mut(key::CLIENT_CAPABILITIES)
+            .and_then(|capabilities| capabilities.get_mut("extensions"));
+        if let Some(JsonValue::Object(declared)) = declared {
+            relayed(declared);
+        }
+    });
+    if let Ok(meta) = limited {
+        call.set_meta(meta);
     }
 }

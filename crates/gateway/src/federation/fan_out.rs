@@ -3,10 +3,9 @@
 use super::Federation;
 use crate::fault::GatewayError;
 use crate::upstream::Upstream;
-use carryall_proto::fresh::{CacheHint, may_cache};
-use carryall_proto::{BoxFuture, Call, Message, Outcome, Printable, Reply, key};
+use carryall_proto::freshness::{CacheHint, may_cache};
+use carryall_proto::{BoxFuture, Call, Outcome, Printable, Reply, key};
 use carryall_types::{ErrorObject, JsonObject, JsonValue, Method, RawJson, code};
-use futures_util::StreamExt as _;
 use futures_util::future::join_all;
 use tokio::time::timeout;
 
@@ -36,7 +35,7 @@ impl Federation {
     }
 
     async fn ask_one(&self, upstream: &Upstream, call: Call) -> Part {
-        let method = call.method.clone();
+        let method = call.method().clone();
         let asked = upstream.clone();
         let mut part: BoxFuture<Outcome> = Box::pin(async move {
             match asked.exchange(call).await {
@@ -115,18 +114,10 @@ pub(super) fn first_error(parts: Vec<Part>, method: &Method) -> ErrorObject {
 /// The response of a reply. Notifications of a part are of no use to anybody: progress of one would
 /// be taken for that of the whole.
 async fn outcome(reply: Reply) -> Outcome {
-    let mut stream = match reply {
-        Reply::Once(response) => return response.outcome,
-        Reply::Stream(stream) => stream,
-    };
-    while let Some(message) = stream.next().await {
-        match message {
-            Ok(Message::Response(response)) => return response.outcome,
-            Ok(Message::Notification(_)) => {}
-            Err(_) => break,
-        }
+    match reply.into_response().await {
+        Ok(response) => response.outcome,
+        Err(_) => Outcome::Error(ErrorObject::internal()),
     }
-    Outcome::Error(ErrorObject::internal())
 }
 
 fn is_complete(result: &RawJson) -> bool {

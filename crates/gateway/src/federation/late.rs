@@ -5,13 +5,14 @@
 //! changed as far as clients are concerned, and those that listen are told so.
 
 use crate::listen::LateListChanges;
+use carryall_proto::sync::Mutex;
 use carryall_proto::{BoxFuture, Outcome};
 use carryall_types::Method;
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use std::collections::{HashSet, VecDeque};
+use std::sync::MutexGuard;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::timeout;
@@ -88,7 +89,7 @@ impl Late {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 }
 

@@ -25,7 +25,12 @@ impl Federation {
         let (asked, private) = self.pages(call)?;
         let (upstreams, cursors): (Vec<_>, Vec<_>) = asked
             .iter()
-            .map(|(upstream, call)| (*upstream, call.params.get_str("cursor").map(str::to_owned)))
+            .map(|(upstream, call)| {
+                (
+                    *upstream,
+                    call.params().get_str("cursor").map(str::to_owned),
+                )
+            })
             .unzip();
         let mut parts = self.ask(asked).await;
         if let Some(refused) = cursor_refused(&parts, &cursors) {
@@ -36,7 +41,7 @@ impl Federation {
         let mut uris = HashSet::new();
         for ((part, upstream), cursor) in parts.iter_mut().zip(&upstreams).zip(&cursors) {
             let Part::Result(result) = part else { continue };
-            match self.addition(&call.method, upstream, result, &mut uris) {
+            match self.addition(call.method(), upstream, result, &mut uris) {
                 Ok(addition) => {
                     items.extend(addition.items);
                     // A cursor that leads to itself would lead the client in a circle.
@@ -46,34 +51,34 @@ impl Federation {
                     next.extend(onward.map(|cursor| (upstream.name().to_owned(), cursor)));
                 }
                 Err(why) => {
-                    tracing::warn!(upstream = upstream.name(), method = %call.method, why = %carryall_proto::PrintableFmt(&why), "upstream left out of the list");
+                    tracing::warn!(upstream = upstream.name(), method = %call.method(), why = %carryall_proto::PrintableFmt(&why), "upstream left out of the list");
                     *part = Part::LeftOut(ErrorObject::internal());
                 }
             }
         }
         if !parts.iter().any(|part| matches!(part, Part::Result(_))) {
-            return Err(first_error(parts, &call.method));
+            return Err(first_error(parts, call.method()));
         }
-        let mut hint = merged_hint(&call.method, &parts);
+        let mut hint = merged_hint(call.method(), &parts);
         hint.public &= !private;
         let mut result = self.signed(hint);
         let next = MergedCursor {
             private: !hint.public,
             parts: next,
         };
-        if let Some(cursor) = next.encode(&call.method) {
+        if let Some(cursor) = next.encode(call.method()) {
             result.insert("nextCursor".into(), cursor.into());
         }
         Ok(with_items(
             &RawJson::from(&JsonValue::Object(result)),
-            member(&call.method),
+            member(call.method()),
             &items,
         ))
     }
 
     /// Whom to ask for which page, and whether an earlier page was private.
     fn pages(&self, call: &Call) -> Result<(Pages<'_>, bool), ErrorObject> {
-        let Some(cursor) = call.params.get("cursor") else {
+        let Some(cursor) = call.params().get("cursor") else {
             return Ok((
                 self.upstreams
                     .iter()
@@ -86,12 +91,10 @@ impl Federation {
             .decode()
             .map_err(|_| ErrorObject::invalid_params("\"cursor\" must be a string"))?;
         let cursor =
-            MergedCursor::decode(&call.method, &text, |name| self.upstream(name).is_some())?;
+            MergedCursor::decode(call.method(), &text, |name| self.upstream(name).is_some())?;
         let pages = cursor.parts.iter().filter_map(|(name, cursor)| {
             let mut page = call.clone();
-            page.params = page
-                .params
-                .with("cursor", &RawJson::from(&JsonValue::from(&**cursor)));
+            page.set_param("cursor", &RawJson::from(&JsonValue::from(&**cursor)));
             Some((self.upstream(name)?, page))
         });
         Ok((pages.collect(), cursor.private))

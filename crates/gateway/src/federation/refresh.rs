@@ -70,15 +70,11 @@ impl Federation {
 /// A request for one page in the name of whoever makes `call`.
 fn page_call(call: &Call, list: Method, cursor: Option<&String>) -> Call {
     let mut params = ParamsWriter::new();
-    params.put_raw("_meta", call.meta.raw());
     if let Some(cursor) = cursor {
         // A string can always be written.
         let _ = params.put("cursor", cursor);
     }
-    let mut page = Call::new(call.id.clone(), list, params.finish(), call.meta.clone());
-    page.principal.clone_from(&call.principal);
-    page.source = call.source;
-    page
+    call.derive(call.id().clone(), list, params.finish())
 }
 
 /// The URIs on a page. Entries without one have none to index.

@@ -4,9 +4,10 @@
 //! that it fits. Offering it to all of them would tell each what the others hold, and an upstream
 //! that answers everything would answer for all.
 
+use carryall_proto::sync::Mutex;
 use carryall_types::ErrorObject;
 use std::collections::HashSet;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::MutexGuard;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -163,7 +164,7 @@ impl ResourceIndex {
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<Listing>> {
-        self.listings.lock().unwrap_or_else(PoisonError::into_inner)
+        self.listings.lock()
     }
 }
 

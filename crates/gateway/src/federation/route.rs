@@ -10,18 +10,17 @@ impl Federation {
     /// transport mirrors it into `Mcp-Name` anew
     /// (`basic/transports/streamable-http#request-metadata`).
     pub(super) async fn by_name(&self, mut call: Call) -> Result<Reply, ErrorObject> {
-        let what = if call.method == Method::ToolsCall {
+        let what = if *call.method() == Method::ToolsCall {
             "tool"
         } else {
             "prompt"
         };
         let name = call
             .name()
+            .map(str::to_owned)
             .ok_or_else(|| ErrorObject::invalid_params("\"name\" must be a string"))?;
         let (upstream, name) = self.resolve(what, &name)?;
-        call.params = call
-            .params
-            .with("name", &RawJson::from(&JsonValue::from(name)));
+        call.set_param("name", &RawJson::from(&JsonValue::from(name)));
         upstream
             .exchange(call)
             .await
@@ -30,7 +29,7 @@ impl Federation {
 
     /// `resources/read`: the URI says nothing about where to; lists do.
     pub(super) async fn read(&self, call: Call) -> Result<Reply, ErrorObject> {
-        let uri: Option<String> = call.params.get("uri").and_then(|uri| uri.decode().ok());
+        let uri = call.name().map(str::to_owned);
         let uri = uri.ok_or_else(|| ErrorObject::invalid_params("\"uri\" must be a string"))?;
         self.by_uri(&uri, call, "Resource not found").await
     }
@@ -38,7 +37,7 @@ impl Federation {
     /// `completion/complete`: where the prompt or template is.
     pub(super) async fn complete(&self, mut call: Call) -> Result<Reply, ErrorObject> {
         let reference: Option<JsonObject> = call
-            .params
+            .params()
             .get("ref")
             .and_then(|reference| reference.decode().ok());
         let mut reference =
@@ -53,9 +52,7 @@ impl Federation {
             (Some("ref/prompt"), Some(name), _) => {
                 let (upstream, name) = self.resolve("prompt", &name)?;
                 reference.insert("name".into(), name.into());
-                call.params = call
-                    .params
-                    .with("ref", &RawJson::from(&JsonValue::Object(reference)));
+                call.set_param("ref", &RawJson::from(&JsonValue::Object(reference)));
                 upstream
                     .exchange(call)
                     .await

@@ -29,7 +29,7 @@ impl Federation {
         mut call: Call,
     ) -> Result<(Vec<Part<'_>>, Option<ErrorObject>), ErrorObject> {
         extensions::limit(&mut call);
-        let wanted = call.params.get("notifications");
+        let wanted = call.params().get("notifications");
         let read = wanted
             .and_then(|wanted| Some((wanted.decode::<JsonObject>().ok()?, wanted.decode().ok()?)));
         let Some((wanted, filter)): Option<(JsonObject, SubscriptionFilter)> = read else {
@@ -55,9 +55,7 @@ impl Federation {
                 }
                 let mut call = call.clone();
                 if part != wanted {
-                    call.params = call
-                        .params
-                        .with("notifications", &RawJson::from(&JsonValue::Object(part)));
+                    call.set_param("notifications", &RawJson::from(&JsonValue::Object(part)));
                 }
                 Some(Part { upstream, call })
             });

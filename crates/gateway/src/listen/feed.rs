@@ -135,7 +135,7 @@ impl UpstreamFeed {
             .chain(resources)
             .filter(|change| matches(&self.requested, change));
         wanted
-            .map(|change| change.notification(&self.call.id))
+            .map(|change| change.notification(self.call.id()))
             .collect()
     }
 
@@ -178,7 +178,7 @@ fn member_of(notification: &Notification, member: &str) -> Option<String> {
 
 /// What the client asked for.
 fn requested(call: &Call) -> SubscriptionFilter {
-    call.params
+    call.params()
         .get("notifications")
         .and_then(|filter| filter.decode().ok())
         .unwrap_or_default()

@@ -19,14 +19,14 @@ impl Upstream {
     /// upstream.
     pub(crate) async fn exchange(&self, mut call: Call) -> Result<Reply, GatewayError> {
         let is_ours = !self.shared.shared_channel && is_ours_to_mirror(&call);
-        let mirrors = is_ours && call.method == Method::ToolsCall;
+        let mirrors = is_ours && *call.method() == Method::ToolsCall;
         if mirrors {
             self.shared
                 .tools
                 .mirror(&mut call)
                 .map_err(|error| self.failed(error))?;
         }
-        let (method, mut call) = (call.method.clone(), Some(call));
+        let (method, mut call) = (call.method().clone(), Some(call));
         let mut tried = Attempts::default();
         let mut last = None;
         while tried.count() < MAX_ATTEMPTS {
@@ -99,7 +99,7 @@ impl Upstream {
         service: &SharedService,
     ) -> Result<Reply, CallError> {
         let number = self.shared.ids.next();
-        let (call, hop) = match call.method {
+        let (call, hop) = match call.method() {
             Method::SubscriptionsListen => {
                 IdMapping::up_listen(call, number, self.shared.shared_channel)
             }

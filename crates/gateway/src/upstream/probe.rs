@@ -2,11 +2,9 @@
 
 use super::{ReplicaSlot, Upstream};
 use crate::relay::{StartedReply, begin};
-use carryall_proto::decode::SUPPORTED_VERSIONS;
-use carryall_proto::{Call, CallError, Meta, Outcome, ParamsWriter};
-use carryall_types::{
-    ClientCapabilities, Implementation, JsonObject, Method, ProtocolVersion, RequestId,
-};
+use carryall_proto::validate::SUPPORTED_VERSIONS;
+use carryall_proto::{Call, CallError, Meta, Outcome, Params};
+use carryall_types::{ClientCapabilities, Implementation, Method, ProtocolVersion, RequestId};
 use futures_util::future::join_all;
 use std::time::Duration;
 use tokio::time::{sleep, timeout};
@@ -56,8 +54,7 @@ impl Upstream {
         let service = slot
             .service()
             .ok_or_else(|| CallError::unreachable("it is not running"))?;
-        let call = discover(self.shared.ids.next())
-            .ok_or_else(|| CallError::Refused("no request".into()))?;
+        let call = discover(self.shared.ids.next());
         let asked = timeout(within, async { begin(service.answer(call).await?).await });
         match asked.await.unwrap_or(Err(CallError::Timeout(within))) {
             Ok(StartedReply::Once(response)) => {
@@ -78,9 +75,7 @@ impl Upstream {
         let Some(service) = slot.service() else {
             return;
         };
-        let Some(call) = discover(self.shared.ids.next()) else {
-            return;
-        };
+        let call = discover(self.shared.ids.next());
         match timeout(within, service.answer(call)).await {
             // An error is an answer too: somebody is there.
             Ok(Ok(_)) => slot.succeeded(),
@@ -90,26 +85,19 @@ impl Upstream {
     }
 }
 
-fn discover(id: i64) -> Option<Call> {
+fn discover(id: i64) -> Call {
     let version = SUPPORTED_VERSIONS
         .last()
         .copied()
         .unwrap_or(ProtocolVersion::LATEST);
     let gateway = Implementation::new("carryall-gateway", env!("CARGO_PKG_VERSION"));
-    let meta = Meta::new(
-        version,
-        ClientCapabilities::default(),
-        Some(gateway),
-        None,
-        None,
-        &JsonObject::new(),
-    );
-    let mut params = ParamsWriter::new();
-    params.put("_meta", meta.raw()).ok()?;
-    Some(Call::new(
+    let meta = Meta::builder(version, ClientCapabilities::default())
+        .client_info(gateway)
+        .build();
+    Call::new(
         RequestId::Number(id),
         Method::ServerDiscover,
-        params.finish(),
+        Params::empty(),
         meta,
-    ))
+    )
 }

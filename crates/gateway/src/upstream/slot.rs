@@ -1,9 +1,10 @@
 //! The place of one replica: its service, while it has one, and what is known of its health.
 
 use super::health::{Health, blames_replica};
+use carryall_proto::sync::Mutex;
 use carryall_proto::{CallError, Printable, SharedService};
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, MutexGuard};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
@@ -137,7 +138,7 @@ impl ReplicaSlot {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 }
 

@@ -12,6 +12,7 @@ use super::Upstream;
 use crate::relay::{StartedReply, begin};
 use crate::walk::{NextPage, PageBudget};
 use carryall_proto::headers::{MCP_METHOD, MCP_PARAM_PREFIX, ParamHeaderProblem, ParamHeaders};
+use carryall_proto::sync::{Mutex, RwLock};
 use carryall_proto::{
     Call, CallError, Outcome, Params, ParamsWriter, Printable, Reply, Response, SharedService,
 };
@@ -19,8 +20,8 @@ use carryall_types::{JsonObject, Method, RawJson, RequestId, code};
 use http::HeaderMap;
 use serde::Deserialize;
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 use tokio::time::{Instant, timeout};
 
@@ -70,7 +71,7 @@ impl Known {
 
 /// Whether the headers of whoever makes this call are the gateway's to make.
 pub(super) fn is_ours_to_mirror(call: &Call) -> bool {
-    call.headers
+    call.headers()
         .as_ref()
         .is_none_or(|headers| !headers.contains_key(&MCP_METHOD))
 }
@@ -135,29 +136,23 @@ impl ToolHeaders {
         if !self.any.load(Ordering::Relaxed) {
             return Ok(());
         }
-        let Some(name) = call.params.string("name") else {
+        let Some(name) = call.params().string("name") else {
             return Ok(());
         };
-        let known = self
-            .known
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .tools
-            .get(&*name)
-            .cloned();
+        let known = self.known.read().tools.get(&*name).cloned();
         let Some((annotated, _)) = known else {
             return Ok(());
         };
         drop(name);
         let arguments: JsonObject = call
-            .params
+            .params()
             .get("arguments")
             .and_then(|arguments| arguments.decode().ok())
             .unwrap_or_default();
         let mirrored = annotated
             .mirror(&arguments)
             .map_err(|error| CallError::Refused(error.to_string()))?;
-        call.headers.get_or_insert_default().extend(mirrored);
+        call.headers_mut().get_or_insert_default().extend(mirrored);
         Ok(())
     }
 
@@ -170,7 +165,7 @@ impl ToolHeaders {
         let Some(tools) = Tools::of(result) else {
             return;
         };
-        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.known.write();
         for (name, headers, length) in tools.annotations() {
             known.set(name, headers, length);
         }
@@ -178,7 +173,7 @@ impl ToolHeaders {
     }
 
     fn refreshes(&self) -> u64 {
-        *self.listed.lock().unwrap_or_else(PoisonError::into_inner)
+        *self.listed.lock()
     }
 }
 
@@ -198,16 +193,16 @@ impl Upstream {
             if tools.refreshes() == seen && !recent {
                 self.list_tools(sent, service).await;
                 *last = Some(Instant::now());
-                *tools.listed.lock().unwrap_or_else(PoisonError::into_inner) += 1;
+                *tools.listed.lock() += 1;
             }
         }
         let mut again = sent.clone();
-        if let Some(headers) = &mut again.headers {
+        if let Some(headers) = again.headers_mut() {
             remove_params(headers);
         }
         tools.mirror(&mut again).ok()?;
         // Nothing has changed, so the answer would be the same.
-        (again.headers != sent.headers).then_some(again)
+        (again.headers() != sent.headers()).then_some(again)
     }
 
     /// Lists the tools in the name of whoever makes `call`, at the replica that has refused it.
@@ -253,20 +248,15 @@ impl Upstream {
 
 fn page_call(call: &Call, number: i64, cursor: Option<&String>) -> Call {
     let mut params = ParamsWriter::new();
-    params.put_raw("_meta", call.meta.raw());
     if let Some(cursor) = cursor {
         // A string can always be written.
         let _ = params.put("cursor", cursor);
     }
-    let mut page = Call::new(
+    call.derive(
         RequestId::Number(number),
         Method::ToolsList,
         params.finish(),
-        call.meta.clone(),
-    );
-    page.principal.clone_from(&call.principal);
-    page.source = call.source;
-    page
+    )
 }
 
 pub(super) fn is_header_mismatch(reply: &Reply) -> bool {
@@ -342,7 +332,7 @@ mod tests {
     fn what_is_known_of_tools_is_bounded_and_what_is_gone_makes_room() {
         let tools = ToolHeaders::default();
         tools.learn(&page(0..10, 1024 * 1024));
-        let kept = |tools: &ToolHeaders| tools.known.read().unwrap().tools.len();
+        let kept = |tools: &ToolHeaders| tools.known.read().tools.len();
         assert_eq!(kept(&tools), 3);
         tools.learn(&page(0..10, 1024 * 1024));
         assert_eq!(kept(&tools), 3, "the same ones again");
@@ -350,7 +340,7 @@ mod tests {
             .map(|number| json!({"name": format!("t{number}"), "inputSchema": {}}))
             .collect();
         tools.learn(&RawJson::from(&json!({ "tools": plain })));
-        assert_eq!((kept(&tools), tools.known.read().unwrap().bytes), (0, 0));
+        assert_eq!((kept(&tools), tools.known.read().bytes), (0, 0));
         assert!(!tools.any.load(Ordering::Relaxed));
     }
 }

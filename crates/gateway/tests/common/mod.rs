@@ -63,7 +63,7 @@ impl Fake {
             .unwrap()
             .last()
             .expect("a call")
-            .params
+            .params()
             .raw()
             .decode()
             .unwrap()
@@ -74,7 +74,7 @@ impl Fake {
             .lock()
             .unwrap()
             .iter()
-            .map(|call| call.id.clone())
+            .map(|call| call.id().clone())
             .collect()
     }
 }
@@ -99,12 +99,12 @@ pub(crate) fn raw(value: &Value) -> RawJson {
 }
 
 pub(crate) fn result(call: &Call, value: Value) -> Reply {
-    Reply::Once(Response::result(call.id.clone(), raw(&value)))
+    Reply::Once(Response::result(call.id().clone(), raw(&value)))
 }
 
 pub(crate) fn error(call: &Call, code: i64, message: &str) -> Reply {
     Reply::Once(Response::error(
-        call.id.clone(),
+        call.id().clone(),
         ErrorObject::new(code, message),
     ))
 }
@@ -144,7 +144,7 @@ pub(crate) fn notification(method: &'static str, params: Value) -> Message {
 }
 
 pub(crate) fn response(call: &Call, value: Value) -> Message {
-    Message::Response(Response::result(call.id.clone(), raw(&value)))
+    Message::Response(Response::result(call.id().clone(), raw(&value)))
 }
 
 pub(crate) fn upstream(name: &str, replicas: &[&Fake]) -> Upstream {

@@ -59,12 +59,12 @@ impl LegacyAdapter {
         if let Some(state) = SuspendedCalls::state_of(&call) {
             return self.inner.parked.go_on(&state, call).await;
         }
-        let purpose = match call.method {
+        let purpose = match call.method() {
             Method::ServerDiscover => SessionPurpose::Handshake,
             Method::SubscriptionsListen => SessionPurpose::Subscription,
-            _ if call.method.as_str() == "initialize" => {
+            _ if call.method().as_str() == "initialize" => {
                 let error = ErrorObject::method_not_found("initialize");
-                return Ok(Reply::Once(Response::error(call.id.clone(), error)));
+                return Ok(Reply::Once(Response::error(call.id().clone(), error)));
             }
             _ => SessionPurpose::Call,
         };
@@ -118,7 +118,7 @@ impl Inner {
     /// Opens a session in a task of its own: whoever waits for it shares what comes of it, and it
     /// is opened even if the first of them goes away. Bounded by the handshake timeout.
     fn open(&self, call: &Call, declared: VisibleCapabilities) -> watch::Receiver<Option<Opened>> {
-        let info: Option<Implementation> = call.meta.client_info();
+        let info: Option<Implementation> = call.meta().client_info();
         let who = ClientIdentity {
             capabilities: declared.capabilities(&self.options.capabilities),
             info: info.unwrap_or_else(|| self.options.client_info.clone()),
@@ -145,9 +145,9 @@ async fn end_idle(inner: Weak<Inner>) {
 }
 
 async fn on_session(session: &Arc<LegacySession>, call: Call) -> Result<Reply, SessionError> {
-    match call.method {
+    match call.method() {
         Method::ServerDiscover => Ok(Reply::Once(Response::result(
-            call.id.clone(),
+            call.id().clone(),
             session.discovered(),
         ))),
         Method::SubscriptionsListen => Ok(listen::open(session, &call).await?),

@@ -2,13 +2,14 @@
 //! (`basic/versioning#backward-compatibility-with-initialization-based-versions`).
 
 use carryall_proto::EraDecision;
+use carryall_proto::sync::Mutex;
 use carryall_types::ProtocolVersion;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, MutexGuard};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// So many servers are remembered; the one found out longest ago makes room.
@@ -195,7 +196,7 @@ impl EraCache {
 
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, Option<Known>> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+        self.known.lock()
     }
 
     fn read(&self) -> Known {

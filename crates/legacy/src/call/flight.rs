@@ -82,11 +82,11 @@ impl CallRouter {
         }
         let routed = CallRoute {
             events,
-            token: call.meta.progress_token.clone(),
-            level: call.meta.log_level,
+            token: call.meta().progress_token().cloned(),
+            level: call.meta().log_level(),
             caller,
-            capabilities: call.meta.client_capabilities().clone(),
-            rounds: call.method.allows_rounds(),
+            capabilities: call.meta().client_capabilities().clone(),
+            rounds: call.method().allows_rounds(),
         };
         self.calls.insert(id, routed);
         Ok(())
@@ -95,8 +95,8 @@ impl CallRouter {
     /// Another round of the same call.
     pub(crate) fn go_on(&mut self, id: i64, call: &Call) {
         if let Some(routed) = self.calls.get_mut(&id) {
-            routed.level = call.meta.log_level;
-            routed.token = call.meta.progress_token.clone();
+            routed.level = call.meta().log_level();
+            routed.token = call.meta().progress_token().cloned();
             routed.caller = CallerId::of(call);
         }
     }
@@ -212,7 +212,7 @@ mod tests {
 
     fn call(session: u128) -> Call {
         let mut call = testkit::call("tools/call", json!({"name": "x"}));
-        call.source = CallSource::new(Some(ClientId::Legacy(session)), None);
+        call.set_source(CallSource::new(Some(ClientId::Legacy(session)), None));
         call
     }
 

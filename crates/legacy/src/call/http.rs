@@ -12,15 +12,16 @@ use super::parked::SuspendedCalls;
 use super::session::{ClientIdentity, LegacySession};
 use super::single_flight::SingleFlight;
 use super::wire::{SessionError, SessionTransport};
+use carryall_proto::sync::Mutex;
 use carryall_proto::{
-    BoxFuture, Call, CallError, EraDecision, Message, Outcome, Params, ParamsWriter, Reply, wire,
+    BoxFuture, Call, CallError, EraDecision, Message, Outcome, Params, Reply, wire,
 };
 use carryall_transport::HttpClient;
 use carryall_types::{Method, ProtocolVersion, RawJson, RequestId, code};
 use futures_util::StreamExt as _;
 use http::StatusCode;
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
@@ -137,10 +138,7 @@ impl Service<Call> for Http {
 
 impl Shared {
     fn decision(&self) -> Option<EraDecision> {
-        self.decision
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.decision.lock().clone()
     }
 
     /// Which server it is, for the memory: origin and path. A query may hold a secret.
@@ -160,12 +158,12 @@ impl Shared {
         if self.options.era == Era::Auto {
             self.options.memory.remember(&self.place(), &decision).await;
         }
-        *self.decision.lock().unwrap_or_else(PoisonError::into_inner) = Some(decision);
+        *self.decision.lock() = Some(decision);
     }
 
     async fn forget(&self) {
         self.options.memory.forget(&self.place()).await;
-        *self.decision.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        *self.decision.lock() = None;
     }
 
     async fn call(self: &Arc<Self>, call: Call) -> Result<Reply, CallError> {
@@ -210,7 +208,10 @@ impl Shared {
             why: why.into(),
         };
         let known = match self.options.era {
-            Era::Modern => Some(said(call.meta.version, "that is what this client was told")),
+            Era::Modern => Some(said(
+                call.meta().version(),
+                "that is what this client was told",
+            )),
             Era::Legacy => Some(said(
                 ProtocolVersion::V2025_11_25,
                 "that is what this client was told",
@@ -219,8 +220,7 @@ impl Shared {
         };
         match known {
             Some(decision) if decision.version.is_modern() => {
-                *self.decision.lock().unwrap_or_else(PoisonError::into_inner) =
-                    Some(decision.clone());
+                *self.decision.lock() = Some(decision.clone());
                 return Ok(decision);
             }
             Some(decision) => match self.shake_hands(call, decision.why.into_owned()).await {
@@ -236,7 +236,7 @@ impl Shared {
             },
             None => {}
         }
-        let asked = if call.method == Method::ServerDiscover {
+        let asked = if *call.method() == Method::ServerDiscover {
             call.clone()
         } else {
             discovery(call)
@@ -256,11 +256,11 @@ impl Shared {
         match answered? {
             Evidence::Modern { why, outcome, id } => {
                 let decision = EraDecision {
-                    version: call.meta.version,
+                    version: call.meta().version(),
                     why: why.into(),
                 };
                 self.decide(decision.clone()).await;
-                if call.method == Method::ServerDiscover {
+                if *call.method() == Method::ServerDiscover {
                     // Whoever asked may have given up.
                     let _ = answer.send(Reply::Once(carryall_proto::Response { id, outcome }));
                 }
@@ -310,7 +310,7 @@ impl Shared {
     /// that change nothing are then sent once more.
     async fn first_call(self: &Arc<Self>, call: Call) -> Result<Reply, CallError> {
         let again =
-            (self.decision().is_none() && is_repeatable(&call.method)).then(|| call.clone());
+            (self.decision().is_none() && call.method().is_read_only()).then(|| call.clone());
         let answered = self.call(call).await;
         let Some(decision) = self
             .decision()
@@ -343,35 +343,10 @@ impl Shared {
     }
 }
 
-/// Whether a request may be sent twice, because it changes nothing.
-fn is_repeatable(method: &Method) -> bool {
-    matches!(
-        method,
-        Method::ServerDiscover
-            | Method::ToolsList
-            | Method::PromptsList
-            | Method::PromptsGet
-            | Method::ResourcesList
-            | Method::ResourcesTemplatesList
-            | Method::ResourcesRead
-            | Method::CompletionComplete
-    )
-}
-
 /// `server/discover` in the name of whoever makes `call`.
 fn discovery(call: &Call) -> Call {
-    let mut params = ParamsWriter::new();
-    params.put_raw("_meta", call.meta.raw());
     let id = RequestId::String("era".into());
-    let mut discovery = Call::new(
-        id,
-        Method::ServerDiscover,
-        params.finish(),
-        call.meta.clone(),
-    );
-    discovery.principal.clone_from(&call.principal);
-    discovery.source = call.source;
-    discovery
+    call.derive(id, Method::ServerDiscover, Params::empty())
 }
 
 enum Evidence {

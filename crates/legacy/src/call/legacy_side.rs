@@ -10,8 +10,9 @@ use super::era::Era;
 use super::options::Options;
 use super::wire::SessionError;
 use crate::FromLegacyClient;
+use carryall_proto::sync::Mutex;
 use carryall_proto::{Call, CallError, Reply};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::MutexGuard;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -55,7 +56,7 @@ impl LegacySide {
     /// Answers `call` if it came from a legacy client and the server has a legacy side.
     pub(crate) async fn call(&self, call: Call) -> Answered {
         if !self.enabled
-            || call.extensions.get::<FromLegacyClient>().is_none()
+            || call.extensions().get::<FromLegacyClient>().is_none()
             || !self.exists(&call).await
         {
             return Answered::NotHere(call);
@@ -95,6 +96,6 @@ impl LegacySide {
     }
 
     fn known(&self) -> MutexGuard<'_, Known> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+        self.known.lock()
     }
 }

@@ -2,9 +2,10 @@
 
 use super::session::{HOUSEKEEPING, LegacySession};
 use carryall_proto::Outcome;
+use carryall_proto::sync::Mutex;
 use carryall_types::LoggingLevel;
 use serde_json::json;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, MutexGuard};
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
@@ -31,7 +32,7 @@ struct State {
 
 impl SessionLogLevel {
     fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 }
 
@@ -162,7 +163,6 @@ mod tests {
         fn send(&self, message: OneWayMessage) -> BoxFuture<Result<(), SessionError>> {
             self.sent
                 .lock()
-                .unwrap()
                 .push(String::from_utf8(message.encode().to_vec()).unwrap());
             Box::pin(std::future::ready(Ok(())))
         }
@@ -236,7 +236,7 @@ mod tests {
     async fn a_request_of_the_server_beside_one_of_the_session_is_answered() {
         let (session, _, sent) = telling_session(Answer::AfterAsking).await;
         session.ensure_level(LoggingLevel::Error).await;
-        let sent = sent.lock().unwrap().clone();
+        let sent = sent.lock().clone();
         assert!(
             sent.iter()
                 .any(|text| text.contains(r#""id":"q1""#) && text.contains("-32600")),

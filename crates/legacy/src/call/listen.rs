@@ -4,6 +4,7 @@ use super::session::LegacySession;
 use crate::generate;
 use carryall_proto::budget::Reservation;
 use carryall_proto::listen::{Change, acknowledged, honoured, matches};
+use carryall_proto::sync::Mutex;
 use carryall_proto::{
     Call, CallError, Caller, CallerId, Message, Notification, Outcome, Params, Reply,
 };
@@ -11,7 +12,7 @@ use carryall_types::{ErrorObject, SubscriptionFilter, notification};
 use serde_json::json;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, MutexGuard};
 use tokio::sync::mpsc;
 
 /// How many changes may wait for a listener. One that is further behind has missed some, and has to
@@ -87,13 +88,11 @@ impl SessionSubscriptions {
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<SubscriptionEntry>> {
-        self.all.lock().unwrap_or_else(PoisonError::into_inner)
+        self.all.lock()
     }
 
     fn counts(&self) -> MutexGuard<'_, HashMap<String, usize>> {
-        self.subscribed
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        self.subscribed.lock()
     }
 }
 
@@ -116,7 +115,7 @@ fn change_of(notification: &Notification) -> Option<Change> {
 /// Opens a stream of changes.
 pub(crate) async fn open(session: &Arc<LegacySession>, call: &Call) -> Result<Reply, CallError> {
     let wanted = call
-        .params
+        .params()
         .get("notifications")
         .map_or(Ok(SubscriptionFilter::default()), |wanted| wanted.decode());
     let wanted = match wanted {
@@ -125,7 +124,7 @@ pub(crate) async fn open(session: &Arc<LegacySession>, call: &Call) -> Result<Re
             let error =
                 ErrorObject::invalid_params(format!("Invalid params: notifications: {error}"));
             return Ok(Reply::Once(carryall_proto::Response::error(
-                call.id.clone(),
+                call.id().clone(),
                 error,
             )));
         }
@@ -168,7 +167,7 @@ pub(crate) async fn open(session: &Arc<LegacySession>, call: &Call) -> Result<Re
         filter.resource_subscriptions = Some(subscribed.uris.clone());
     }
     let mut changes = session.listeners.add(filter.clone(), CallerId::of(call));
-    let id = call.id.clone();
+    let id = call.id().clone();
     Ok(Reply::Stream(generate::stream(move |out| async move {
         let subscribed = subscribed;
         out.emit(Ok(Message::Notification(acknowledged(&id, &filter))))

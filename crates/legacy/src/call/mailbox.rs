@@ -6,10 +6,11 @@ use super::wire::{IncomingStream, MessageSink};
 use crate::message::{Incoming, Malformed, ParsedBody, parse};
 use bytes::Bytes;
 use carryall_proto::frame::{LineTooLong, response_ids};
+use carryall_proto::sync::Mutex;
 use carryall_proto::{CallError, Printable, Response};
 use carryall_types::{ErrorObject, RequestId};
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, MutexGuard, OnceLock};
 use tokio::sync::oneshot;
 
 /// Shared by the way's reader and by those who wait.
@@ -224,7 +225,7 @@ impl PendingResponses {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 }
 

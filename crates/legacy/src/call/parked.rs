@@ -9,13 +9,14 @@ use super::quotas::SessionBudgets;
 use super::running::LegacyCall;
 use super::wire::OneWayMessage;
 use carryall_proto::budget::{Amount, Budget, Reservation};
+use carryall_proto::sync::Mutex;
 use carryall_proto::{Call, CallError, Caller, CallerId, Outcome, Reply, Response};
 use carryall_types::{
     ErrorObject, InputRequest, InputRequests, InputRequiredResult, JsonObject, RawJson, RequestId,
     code,
 };
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, MutexGuard, Weak};
 use std::time::Duration;
 use tokio::task::AbortHandle;
 
@@ -128,7 +129,7 @@ impl SuspendedCalls {
         question: &InputRequest,
     ) -> Result<Reservation, ErrorObject> {
         let call = running.call();
-        let bytes = call.params.raw().as_bytes().len()
+        let bytes = call.params().raw().as_bytes().len()
             + RawJson::from_value(question).map_or(0, |it| it.as_bytes().len());
         self.budget.reserve(&Caller::accountable(call), bytes).map_err(|exceeded| {
             tracing::warn!(bytes, %exceeded, "a question of a server was refused: too many wait for their answers");
@@ -142,7 +143,7 @@ impl SuspendedCalls {
 
     /// The state that a call brings back, if it is one of these.
     pub(crate) fn state_of(call: &Call) -> Option<String> {
-        let state = call.params.string("requestState")?;
+        let state = call.params().string("requestState")?;
         state.starts_with(PREFIX).then(|| state.into_owned())
     }
 
@@ -150,13 +151,13 @@ impl SuspendedCalls {
     pub(crate) async fn go_on(&self, state: &str, call: Call) -> Result<Reply, CallError> {
         let invalid = |why: &str| {
             Ok(Reply::Once(Response::error(
-                call.id.clone(),
+                call.id().clone(),
                 ErrorObject::invalid_params(why),
             )))
         };
         let unknown = "requestState is not known any more: the question was answered, or not in time. Call again";
         let answers = call
-            .params
+            .params()
             .get("inputResponses")
             .map_or(Ok(JsonObject::new()), |answers| answers.decode());
         let Ok(mut answers) = answers else {
@@ -181,7 +182,7 @@ impl SuspendedCalls {
                     // A missing answer is asked for again
                     // (`basic/patterns/mrtr#server-requirements-basic-workflow`).
                     let result = asking(state, &found.question);
-                    return Ok(Reply::Once(Response::result(call.id.clone(), result)));
+                    return Ok(Reply::Once(Response::result(call.id().clone(), result)));
                 }
             }
         };
@@ -208,7 +209,7 @@ impl SuspendedCalls {
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<String, Waiting>> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+        self.waiting.lock()
     }
 }
 

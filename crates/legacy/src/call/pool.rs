@@ -4,11 +4,12 @@ use super::options::{Options, SessionScope};
 use super::session::LegacySession;
 use super::translate::VisibleCapabilities;
 use super::wire::SessionError;
+use carryall_proto::sync::Mutex;
 use carryall_proto::{Call, CallError, CallSource, Caller, CallerId};
 use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, MutexGuard, Weak};
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -113,7 +114,7 @@ impl SessionPool {
     ) -> Result<Place, CallError> {
         let scope = self.scope_of(call, purpose);
         let of_call = matches!(scope, Scope::Call(_)) && purpose == SessionPurpose::Call;
-        let declared = VisibleCapabilities::of(call.meta.client_capabilities());
+        let declared = VisibleCapabilities::of(call.meta().client_capabilities());
         let mut entries = self.entries();
         entries.retain(|entry| entry.usage() != EntryUsage::Over);
         let found = match purpose {
@@ -222,14 +223,12 @@ impl SessionPool {
 
     fn scope_of(&self, call: &Call, purpose: SessionPurpose) -> Scope {
         match self.scope {
-            SessionScope::Principal => Scope::Caller(
-                call.principal
-                    .as_deref()
-                    .map_or(Caller::Anonymous, Caller::from),
-            ),
+            SessionScope::Principal => {
+                Scope::Caller(call.principal().map_or(Caller::Anonymous, Caller::from))
+            }
             // Nobody can tell that it is the client of another call.
             SessionScope::Client
-                if call.principal.is_none() && call.source == CallSource::UNKNOWN =>
+                if call.principal().is_none() && call.source() == CallSource::UNKNOWN =>
             {
                 self.scope_of_call(purpose)
             }
@@ -281,7 +280,7 @@ impl SessionPool {
     }
 
     fn entries(&self) -> MutexGuard<'_, Vec<PoolEntry>> {
-        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+        self.entries.lock()
     }
 }
 

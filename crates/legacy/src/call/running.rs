@@ -67,14 +67,14 @@ impl LegacyCall {
         session: &Arc<LegacySession>,
         call: Call,
     ) -> Result<Self, SessionError> {
-        if let Some(level) = call.meta.log_level {
+        if let Some(level) = call.meta().log_level() {
             session.ensure_level(level).await;
         }
         let as_task = session.task_tools.is_required(session, &call).await;
         let id = session.next_id();
         let token = call
-            .meta
-            .progress_token
+            .meta()
+            .progress_token()
             .is_some()
             .then(|| format!("t-{id}"));
         let mut request = translate::request(&call, id, token.as_deref());
@@ -139,11 +139,11 @@ impl LegacyCall {
     /// Whether `call` can be another round of this one: it asks for the same.
     pub(crate) fn is_of(&self, call: &Call) -> bool {
         let arguments = |call: &Call| {
-            call.params
+            call.params()
                 .get("arguments")
                 .and_then(|it| it.decode::<JsonValue>().ok())
         };
-        self.call.method == call.method
+        self.call.method() == call.method()
             && self.call.name() == call.name()
             && arguments(&self.call) == arguments(call)
     }
@@ -205,7 +205,7 @@ impl LegacyCall {
                         continue;
                     }
                     let outcome = self.outcome(response.outcome);
-                    if self.call.meta.log_level.is_none() || self.session.wire.is_shared() {
+                    if self.call.meta().log_level().is_none() || self.session.wire.is_shared() {
                         return Ok(Next::Done(outcome));
                     }
                     self.last = Some((outcome, Instant::now() + LOGS_AFTER));
@@ -263,7 +263,7 @@ impl LegacyCall {
         (self.done, self.answered) = (true, true);
         match outcome {
             Outcome::Result(result) => {
-                Outcome::Result(translate::result(&self.call.method, &result))
+                Outcome::Result(translate::result(self.call.method(), &result))
             }
             Outcome::Error(error) => match translate::pages_required(&self.call, &error) {
                 Some(result) => Outcome::Result(result),
@@ -293,7 +293,7 @@ impl LegacyCall {
     }
 
     fn response(self, next: Next) -> Response {
-        let id = self.call.id.clone();
+        let id = self.call.id().clone();
         match next {
             Next::Done(outcome) => Response { id, outcome },
             Next::Question(request, question) => {
@@ -385,7 +385,10 @@ mod tests {
         session.hear();
         let quiet = testkit::call("tools/call", json!({"name": "x"}));
         let mut call = quiet.clone();
-        call.meta.log_level = Some(carryall_types::LoggingLevel::Debug);
+        let logging = call.meta().edited(|meta| {
+            meta.insert(carryall_proto::key::LOG_LEVEL.into(), "debug".into());
+        });
+        call.set_meta(logging.unwrap());
         let mut running = LegacyCall::start(&session, call).await.unwrap();
         let late = tokio::spawn(async move {
             tokio::time::sleep(LOGS_AFTER / 2).await;

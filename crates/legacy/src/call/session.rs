@@ -12,9 +12,8 @@ use super::wire::{OneWayMessage, SessionError, SessionTransport};
 use crate::message::{Incoming, Request};
 use crate::revision::REVISIONS;
 use carryall_proto::budget::{Amount, Budget, Reservation};
-use carryall_proto::{
-    Call, CallError, Caller, Notification, Outcome, Params, Printable, Response, key,
-};
+use carryall_proto::sync::Mutex;
+use carryall_proto::{Call, CallError, Caller, Notification, Outcome, Printable, Response};
 use carryall_types::{
     ClientCapabilities, ErrorObject, Implementation, InputRequest, JsonObject, JsonValue,
     ProgressToken, ProtocolVersion, RawJson, RequestId, ServerCapabilities, code, notification,
@@ -23,7 +22,7 @@ use futures_util::StreamExt as _;
 use serde_json::json;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, MutexGuard, OnceLock};
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -360,7 +359,7 @@ impl LegacySession {
         bytes: usize,
         work: impl Future<Output = ()> + Send + 'static,
     ) {
-        let mut outgoing = self.outgoing.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut outgoing = self.outgoing.lock();
         // Those that are done make room for this one.
         while outgoing.try_join_next().is_some() {}
         // A single one fits, whatever its size.
@@ -400,8 +399,7 @@ impl LegacySession {
     /// time.
     pub(crate) async fn end(&self) {
         self.lose(CallError::broken("the client is shut down"));
-        let outgoing =
-            std::mem::take(&mut *self.outgoing.lock().unwrap_or_else(PoisonError::into_inner));
+        let outgoing = std::mem::take(&mut *self.outgoing.lock());
         let _ = timeout(GOODBYE, outgoing.join_all()).await;
         self.wire.end().await;
     }
@@ -410,12 +408,14 @@ impl LegacySession {
     pub(crate) fn own_notification(
         &self,
         id: i64,
-        notification: Notification,
+        mut notification: Notification,
     ) -> Option<Notification> {
         match &*notification.method {
             notification::PROGRESS => {
                 let token = self.flight().get(id)?.token.clone()?;
-                with_token(notification, &token)
+                notification
+                    .set_progress_token(&token)
+                    .then_some(notification)
             }
             notification::MESSAGE => self
                 .flight()
@@ -430,21 +430,19 @@ impl LegacySession {
     }
 
     /// A notification that says itself whose it is, or is for all.
-    fn notification(&self, notification: Notification) {
+    fn notification(&self, mut notification: Notification) {
         match &*notification.method {
             notification::PROGRESS => {
-                let Some(id) = token_of(&notification)
-                    .and_then(|token| token.strip_prefix("t-")?.parse().ok())
-                else {
+                let Some(ProgressToken::String(token)) = notification.progress_token() else {
+                    return tracing::debug!("progress of no call");
+                };
+                let Some(id) = token.strip_prefix("t-").and_then(|id| id.parse().ok()) else {
                     return tracing::debug!("progress of no call");
                 };
                 let flight = self.flight();
                 let Some(routed) = flight.get(id) else { return };
-                let translated = routed
-                    .token
-                    .as_ref()
-                    .and_then(|token| with_token(notification, token));
-                if let Some(notification) = translated {
+                let token = routed.token.as_ref();
+                if token.is_some_and(|token| notification.set_progress_token(token)) {
                     let _ = routed.offer(
                         Event::Notification(notification),
                         &self.parked.quotas.events,
@@ -599,7 +597,7 @@ impl LegacySession {
     }
 
     fn flight(&self) -> MutexGuard<'_, CallRouter> {
-        self.flight.lock().unwrap_or_else(PoisonError::into_inner)
+        self.flight.lock()
     }
 }
 
@@ -650,22 +648,6 @@ pub(crate) async fn respond(
         }
     }
     Err(CallError::broken("the answer ended without a response").into())
-}
-
-fn token_of(notification: &Notification) -> Option<String> {
-    let params = Params::parse(notification.params.clone()?).ok()?;
-    params
-        .string(key::PROGRESS_TOKEN)
-        .map(std::borrow::Cow::into_owned)
-}
-
-fn with_token(notification: Notification, token: &ProgressToken) -> Option<Notification> {
-    let params = Params::parse(notification.params?).ok()?;
-    let params = params.with(key::PROGRESS_TOKEN, &RawJson::from_value(token).ok()?);
-    Some(Notification {
-        method: notification.method,
-        params: Some(params.raw().clone()),
-    })
 }
 
 #[cfg(test)]

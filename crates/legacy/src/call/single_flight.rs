@@ -1,9 +1,10 @@
 //! Work that several callers wait for, and that goes on when none of them does any more.
 
+use carryall_proto::sync::Mutex;
 use carryall_proto::{BoxFuture, CallError};
 use futures_util::FutureExt as _;
 use futures_util::future::Shared;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, MutexGuard};
 
 /// At most one piece of work at a time, whose result goes to all who ask for it meanwhile.
 ///
@@ -67,7 +68,7 @@ impl<T, E> Drop for ClearOnDrop<T, E> {
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+    mutex.lock()
 }
 
 #[cfg(test)]

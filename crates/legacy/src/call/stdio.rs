@@ -11,19 +11,20 @@ use super::options::Options;
 use super::session::{ClientIdentity, LegacySession};
 use super::single_flight::SingleFlight;
 use super::wire::SessionError;
+use carryall_proto::sync::Mutex;
 use carryall_proto::{
     BoxFuture, Call, CallError, EraDecision, Meta, Params, PrintableFmt, Reply, wire,
 };
 use carryall_transport::lines::{Channel, ChannelOptions};
 use carryall_transport::stdio::ServerCommand;
-use carryall_types::{JsonObject, Method, ProtocolVersion, RawJson, RequestId};
+use carryall_types::{Method, ProtocolVersion, RawJson, RequestId};
 use detect::{Ask, Failed, First, Found, detect};
 use processes::{ProcessPipes, ProcessSupervisor};
 use std::fmt;
 use std::io::Cursor;
 use std::process::ExitStatus;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, MutexGuard};
 use std::task::{Context, Poll};
 use tokio::io::AsyncReadExt as _;
 use tower_service::Service;
@@ -320,7 +321,7 @@ impl Shared {
                 );
                 let adapter = LegacyAdapter::new(self.options.clone(), open);
                 let session = adapter
-                    .prepare(&greeting(&who)?)
+                    .prepare(&greeting(&who))
                     .await
                     .map_err(SessionError::into_call_error)?;
                 self.keep(session.version(), why);
@@ -428,25 +429,16 @@ impl Way {
 }
 
 /// A call like those to come, to open a session that one of them may use.
-fn greeting(who: &ClientIdentity) -> Result<Call, CallError> {
-    let (capabilities, info) = (who.capabilities.clone(), Some(who.info.clone()));
-    let meta = Meta::new(
-        ProtocolVersion::LATEST,
-        capabilities,
-        info,
-        None,
-        None,
-        &JsonObject::new(),
-    );
-    let params = Params::parse(RawJson::EMPTY_OBJECT)
-        .map_err(|error| CallError::Refused(error.to_string()))?;
-    let params = params.with("_meta", meta.raw());
-    Ok(Call::new(
+fn greeting(who: &ClientIdentity) -> Call {
+    let meta = Meta::builder(ProtocolVersion::LATEST, who.capabilities.clone())
+        .client_info(who.info.clone())
+        .build();
+    Call::new(
         RequestId::from(0),
         Method::ServerDiscover,
-        params,
+        Params::empty(),
         meta,
-    ))
+    )
 }
 
 /// The program, and a sum of the whole command line: arguments often hold secrets, which do not
@@ -462,7 +454,7 @@ fn key_of(command: &ServerCommand) -> String {
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+    mutex.lock()
 }
 
 impl fmt::Debug for Stdio {

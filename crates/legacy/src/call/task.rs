@@ -13,13 +13,14 @@ use super::single_flight::SingleFlight;
 use super::wire::{IncomingStream, SessionError};
 use crate::generate::{self, Emitter};
 use crate::message::{Incoming, Request};
+use carryall_proto::sync::Mutex;
 use carryall_proto::{Call, CallError, Outcome, Params, Response};
 use carryall_types::{JsonObject, JsonValue, Method, RawJson, RequestId};
 use futures_util::StreamExt as _;
 use serde::Deserialize;
 use serde_json::json;
 use std::collections::HashSet;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, MutexGuard};
 use std::time::Duration;
 use tokio::time::{sleep, timeout};
 
@@ -55,14 +56,14 @@ struct Known {
 impl TaskOnlyTools {
     /// Whether `call` has to be made as a task. A server that does not say gets a plain call.
     pub(crate) async fn is_required(&self, session: &Arc<LegacySession>, call: &Call) -> bool {
-        if call.method != Method::ToolsCall || !session.runs_tools_as_tasks() {
+        if *call.method() != Method::ToolsCall || !session.runs_tools_as_tasks() {
             return false;
         }
         let Some(name) = call.name() else {
             return false;
         };
         match self.names(session).await {
-            Ok(names) => names.contains(&name),
+            Ok(names) => names.contains(name),
             Err(error) => {
                 tracing::debug!(error = ?carryall_proto::PrintableFmt(&error), "which tools must run as tasks is not known");
                 false
@@ -99,7 +100,7 @@ impl TaskOnlyTools {
     }
 
     fn known(&self) -> MutexGuard<'_, Option<Known>> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+        self.known.lock()
     }
 }
 

@@ -19,7 +19,7 @@ const OF_TODAY: [&str; 2] = ["inputResponses", "requestState"];
 /// The request for a call: without what only this revision knows, with a progress token of the
 /// session's own.
 pub(crate) fn request(call: &Call, id: i64, token: Option<&str>) -> Request {
-    let mut params: JsonObject = call.params.raw().decode().unwrap_or_default();
+    let mut params: JsonObject = call.params().raw().decode().unwrap_or_default();
     params.retain(|name, _| !OF_TODAY.contains(&name.as_str()));
     let mut meta = match params.remove("_meta") {
         Some(JsonValue::Object(meta)) => meta,
@@ -37,7 +37,7 @@ pub(crate) fn request(call: &Call, id: i64, token: Option<&str>) -> Request {
     let params = RawJson::from(&JsonValue::Object(params));
     Request {
         id: RequestId::from(id),
-        method: call.method.as_str().to_owned(),
+        method: call.method().as_str().to_owned(),
         params,
     }
 }
@@ -172,10 +172,10 @@ pub(crate) fn result(method: &Method, result: &RawJson) -> RawJson {
 /// does not speak it, does not mean what it seems to; and what earlier implementations allocated
 /// for themselves is not sent any more (`basic/index#error-codes`).
 pub(crate) fn error(call: &Call, mut error: ErrorObject) -> ErrorObject {
-    if error.code == code::LEGACY_RESOURCE_NOT_FOUND && call.method == Method::ResourcesRead {
+    if error.code == code::LEGACY_RESOURCE_NOT_FOUND && *call.method() == Method::ResourcesRead {
         error.code = code::INVALID_PARAMS;
         if error.data.is_none() {
-            let uri = call.params.get("uri").unwrap_or(RawJson::NULL);
+            let uri = call.params().get("uri").unwrap_or(RawJson::NULL);
             error.data = Some(RawJson::from(
                 &json!({"uri": uri.decode::<JsonValue>().unwrap_or_default()}),
             ));
@@ -192,8 +192,8 @@ pub(crate) fn error(call: &Call, mut error: ErrorObject) -> ErrorObject {
 /// round, whose answer is the call made again. `None` for all else, and for callers that cannot
 /// show pages.
 pub(crate) fn pages_required(call: &Call, error: &ErrorObject) -> Option<RawJson> {
-    let able =
-        call.method.allows_rounds() && call.meta.client_capabilities().supports_elicitation_url();
+    let able = call.method().allows_rounds()
+        && call.meta().client_capabilities().supports_elicitation_url();
     if error.code != URL_ELICITATION_REQUIRED || !able {
         return None;
     }
@@ -298,7 +298,7 @@ mod tests {
     fn a_request_leaves_this_revision_behind() {
         let params = json!({"name": "add", "arguments": {"a": 1}, "inputResponses": {}, "requestState": "s"});
         let mut call = testkit::call("tools/call", params);
-        call.params = call.params.with("x", &RawJson::NULL);
+        call.set_param("x", &RawJson::NULL);
         let request = request(&call, 7, Some("t-7"));
         assert_eq!(request.id, 7.into());
         let params: JsonValue = request.params.decode().unwrap();
@@ -379,7 +379,7 @@ mod tests {
                 "io.modelcontextprotocol/clientCapabilities": {"elicitation": {"url": {}}}
             }))}),
         );
-        call.params = call.params.with("x", &RawJson::NULL);
+        call.set_param("x", &RawJson::NULL);
         let page = json!({"mode": "url", "message": "Sign in", "url": "https://example.com/", "elicitationId": "e"});
         let data = RawJson::from(&json!({"elicitations": [{"mode": "url"}, 5, page]}));
         let required = pages_required(

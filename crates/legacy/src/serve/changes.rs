@@ -4,10 +4,9 @@ use super::conversation::{ClientSession, RequestContext};
 use super::negotiated;
 use crate::generate::{self, Emitter};
 use carryall_proto::budget::{Budget, BudgetExceeded, Reservation};
-use carryall_proto::{CallError, Caller, Message, MessageStream, Notification, Reply, key};
+use carryall_proto::{CallError, Caller, Message, MessageStream, Notification, Reply};
 use carryall_types::{
-    ErrorObject, JsonObject, JsonValue, LoggingLevel, Method, RawJson, RequestId,
-    SubscriptionFilter, code,
+    ErrorObject, JsonObject, LoggingLevel, Method, RawJson, RequestId, SubscriptionFilter, code,
 };
 use futures_core::Stream;
 use futures_util::{FutureExt as _, StreamExt as _};
@@ -311,28 +310,11 @@ impl ChangeSubscription<'_> {
         }
     }
 
-    async fn tell(&self, notification: Notification) {
-        self.out.emit(without_subscription(notification)).await;
+    async fn tell(&self, mut notification: Notification) {
+        // A client of an earlier revision knows nothing of subscriptions.
+        notification.remove_subscription_id();
+        self.out.emit(notification).await;
     }
-}
-
-/// The notification without the id of a subscription that its reader knows nothing of.
-fn without_subscription(mut notification: Notification) -> Notification {
-    let Some(mut params) = notification
-        .params
-        .as_ref()
-        .and_then(|params| params.decode::<JsonObject>().ok())
-    else {
-        return notification;
-    };
-    if let Some(JsonValue::Object(meta)) = params.get_mut("_meta") {
-        meta.remove(key::SUBSCRIPTION_ID);
-        if meta.is_empty() {
-            params.remove("_meta");
-        }
-    }
-    notification.params = (!params.is_empty()).then(|| RawJson::from(&JsonValue::Object(params)));
-    notification
 }
 
 #[cfg(test)]
@@ -417,27 +399,5 @@ mod tests {
         );
         drop(held);
         assert_eq!(second.add("c:".into()), Ok(()));
-    }
-
-    #[test]
-    fn the_subscription_id_goes_and_the_rest_stays() {
-        let with = |params: &str| {
-            Notification::new(
-                "notifications/x",
-                RawJson::parse(params.to_owned()).unwrap(),
-            )
-        };
-        let id = r#"{"uri":"a:","_meta":{"io.modelcontextprotocol/subscriptionId":"changes"}}"#;
-        assert_eq!(
-            without_subscription(with(id)).params.unwrap().as_str(),
-            r#"{"uri":"a:"}"#
-        );
-        let other = r#"{"_meta":{"io.modelcontextprotocol/subscriptionId":1,"x/y":2}}"#;
-        assert_eq!(
-            without_subscription(with(other)).params.unwrap().as_str(),
-            r#"{"_meta":{"x/y":2}}"#
-        );
-        let only = r#"{"_meta":{"io.modelcontextprotocol/subscriptionId":1}}"#;
-        assert_eq!(without_subscription(with(only)).params, None);
     }
 }

@@ -12,6 +12,7 @@ use super::translate::errors;
 use crate::generate;
 use crate::message::Request;
 use bytes::Bytes;
+use carryall_proto::sync::Mutex;
 use carryall_proto::{
     CallSource, Caller, Notification, Outcome, Principal, Response, SharedService,
 };
@@ -22,7 +23,7 @@ use futures_util::future::{AbortHandle, Abortable};
 use serde::Deserialize;
 use std::collections::HashMap;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, MutexGuard};
 
 /// What goes to the client.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -269,10 +270,7 @@ impl ClientSession {
     pub(crate) fn apply(&self, change: Change) {
         match change {
             Change::LogLevel(level) => {
-                *self
-                    .log_level
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner) = Some(level);
+                *self.log_level.lock() = Some(level);
             }
             Change::Subscribed(uri) => {
                 if let Err(error) = self.subscriptions.add(uri) {
@@ -284,10 +282,7 @@ impl ClientSession {
     }
 
     pub(crate) fn log_level(&self) -> Option<LoggingLevel> {
-        *self
-            .log_level
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        *self.log_level.lock()
     }
 
     fn set_level(&self, request: &Request) -> Result<(), ErrorObject> {
@@ -352,7 +347,7 @@ impl ClientSession {
     }
 
     fn in_work(&self) -> MutexGuard<'_, RequestTable> {
-        self.in_work.lock().unwrap_or_else(PoisonError::into_inner)
+        self.in_work.lock()
     }
 }
 

@@ -68,9 +68,9 @@ pub(crate) async fn run(forward: Forward<'_>) -> Result<RawJson, ErrorObject> {
             origin,
         )?;
         if let Some((responses, state)) = &round {
-            call.params = call.params.with("inputResponses", responses);
+            call.set_param("inputResponses", responses);
             if let Some(state) = state {
-                call.params = call.params.with("requestState", state);
+                call.set_param("requestState", state);
             }
         }
         let result = match forward.one_round(call).await? {

@@ -145,15 +145,12 @@ impl Negotiated {
         progress_token: Option<carryall_types::ProgressToken>,
         extra: &JsonObject,
     ) -> Meta {
-        let info = Some(self.client_info.clone());
-        Meta::new(
-            ProtocolVersion::LATEST,
-            self.capabilities.clone(),
-            info,
-            log_level,
-            progress_token,
-            extra,
-        )
+        Meta::builder(ProtocolVersion::LATEST, self.capabilities.clone())
+            .client_info(self.client_info.clone())
+            .log_level(log_level)
+            .progress_token(progress_token)
+            .extra(extra.clone())
+            .build()
     }
 
     pub(crate) fn has_tasks(&self, options: &Options) -> bool {
@@ -172,14 +169,12 @@ pub(crate) fn call(
     let invalid = |error: carryall_proto::ParamsError| {
         ErrorObject::invalid_params(format!("Invalid params: {error}"))
     };
-    let params = Params::parse(params)
-        .map_err(invalid)?
-        .with("_meta", meta.raw());
+    let params = Params::parse(params).map_err(invalid)?;
     let mut call = Call::new(id, method, params, meta);
-    call.principal.clone_from(&origin.principal);
-    call.extensions = origin.extensions.clone();
-    call.extensions.insert(FromLegacyClient);
-    call.source = origin.source;
+    call.set_principal(origin.principal.clone());
+    *call.extensions_mut() = origin.extensions.clone();
+    call.extensions_mut().insert(FromLegacyClient);
+    call.set_source(origin.source);
     // The headers stay behind: they do not mirror this call, and nobody must take them for its
     // mirror.
     Ok(call)

@@ -1,10 +1,11 @@
 //! ServerRequests that wait for their client's answer.
 
 use crate::message::Request;
+use carryall_proto::sync::Mutex;
 use carryall_proto::{Outcome, Response};
 use carryall_types::{RawJson, RequestId};
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, MutexGuard};
 use tokio::sync::oneshot;
 
 /// How the ids of all questions begin.
@@ -72,7 +73,7 @@ impl ServerRequests {
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<String, oneshot::Sender<Outcome>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 }
 

@@ -10,6 +10,7 @@ use crate::generate::{self, Emitter};
 use crate::message::Request;
 use bytes::Bytes;
 use carryall_proto::budget::{BudgetExceeded, Reservation};
+use carryall_proto::sync::Mutex;
 use carryall_proto::{Notification, Outcome, Params, time};
 use carryall_types::{ErrorObject, JsonObject, JsonValue, Method, RawJson, code};
 use futures_util::StreamExt as _;
@@ -17,7 +18,7 @@ use futures_util::future::{AbortHandle, Abortable};
 use serde::Deserialize;
 use serde_json::json;
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, MutexGuard};
 use std::time::{Duration, SystemTime};
 use tokio::sync::Notify;
 
@@ -297,7 +298,7 @@ impl SessionTasks {
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<u64, Arc<Task>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 }
 
@@ -413,7 +414,7 @@ fn own(text: &RawJson) -> RawJson {
 
 impl Task {
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 
     /// The `Task` of the schema.

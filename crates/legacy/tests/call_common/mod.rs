@@ -169,22 +169,22 @@ pub fn tool_with(meta: Value) -> Call {
 /// A call of a legacy client, by its session and the last number of its address.
 pub fn from(session: u128, mut call: Call) -> Call {
     let last = u8::try_from(session).expect("a small number");
-    call.source = CallSource::new(
+    call.set_source(CallSource::new(
         Some(ClientId::Legacy(session)),
         Some([10, 0, 0, last].into()),
-    );
+    ));
     call
 }
 
 /// A call of a principal.
 pub fn by(subject: &str, mut call: Call) -> Call {
     let (issuer, subject) = ("https://issuer.test".into(), subject.into());
-    call.principal = Some(Arc::new(Principal {
+    call.set_principal(Some(Arc::new(Principal {
         issuer,
         subject,
         client: None,
         scopes: Vec::new(),
-    }));
+    })));
     call
 }
 

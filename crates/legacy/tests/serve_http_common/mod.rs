@@ -209,12 +209,12 @@ impl Replica {
 fn with_source(server: Server) -> SharedService {
     let server = SharedService::new(server);
     SharedService::from_fn(move |call: Call| {
-        if call.params.string("name").as_deref() != Some("source") {
+        if call.params().string("name").as_deref() != Some("source") {
             return server.answer(call);
         }
-        let text = format!("{:?}", call.source);
+        let text = format!("{:?}", call.source());
         let result = json!({"resultType": "complete", "content": [{"type": "text", "text": text}]});
-        let response = Response::result(call.id.clone(), RawJson::from(&result));
+        let response = Response::result(call.id().clone(), RawJson::from(&result));
         Box::pin(std::future::ready(Ok(response.into())))
     })
 }

@@ -9,7 +9,7 @@ const SHOWN: usize = 300;
 
 /// Reads the id of a response. `7.0` is `7`: JSON has one kind of number, and some languages write
 /// it so.
-pub(crate) fn read_loose_id(token: &str) -> Option<RequestId> {
+pub(crate) fn read_lenient_id(token: &str) -> Option<RequestId> {
     super::read_id(token).or_else(|| integer(token.parse().ok()?).map(RequestId::Number))
 }
 
@@ -136,10 +136,10 @@ mod tests {
 
     #[test]
     fn an_id_that_is_a_whole_number_is_that_number() {
-        assert_eq!(read_loose_id("7.0"), Some(7.into()));
-        assert_eq!(read_loose_id("7e1"), Some(70.into()));
+        assert_eq!(read_lenient_id("7.0"), Some(7.into()));
+        assert_eq!(read_lenient_id("7e1"), Some(70.into()));
         for other in ["7.5", "1e300", "null", "true", "{}", "[1]", ""] {
-            assert_eq!(read_loose_id(other), None, "{other}");
+            assert_eq!(read_lenient_id(other), None, "{other}");
         }
     }
 }

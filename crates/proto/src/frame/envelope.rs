@@ -187,7 +187,7 @@ impl EnvelopeScan {
         if self.in_value && self.is_id && self.token.len() <= MAX_TOKEN {
             self.id = std::str::from_utf8(&self.token)
                 .ok()
-                .and_then(crate::decode::read_loose_id);
+                .and_then(crate::decode::read_lenient_id);
             self.list();
         }
         self.in_value = false;

@@ -1,4 +1,4 @@
-//! The three standard headers: read for routing, or checked against the body.
+//! The three standard headers: parsed for routing, or checked against the body.
 
 use super::names::{MCP_METHOD, MCP_NAME, MCP_PROTOCOL_VERSION};
 use super::{HeaderMismatch, decode_value, value::visible};
@@ -9,9 +9,10 @@ const VERSION: &str = "MCP-Protocol-Version";
 const METHOD: &str = "Mcp-Method";
 const NAME: &str = "Mcp-Name";
 
-/// What the standard headers of one request say. Absent headers are `None`; whether that is an
-/// error depends on the method and the era.
+/// The standard headers of one request. Absent headers are `None`; whether that is an error depends
+/// on the method and the era.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct StandardHeaders<'a> {
     /// `MCP-Protocol-Version`.
     pub version: Option<&'a str>,
@@ -21,45 +22,47 @@ pub struct StandardHeaders<'a> {
     pub name: Option<Cow<'a, str>>,
 }
 
-/// Reads the standard headers without looking at a body, as a router does.
-///
-/// # Errors
-/// When one of them occurs twice or is malformed. Two equal values are an error too: what sits
-/// behind may pick either and nothing is gained by guessing that all would pick the same.
-pub fn standard(headers: &HeaderMap) -> Result<StandardHeaders<'_>, HeaderMismatch> {
-    raw_standard(headers)?.read()
+impl<'a> StandardHeaders<'a> {
+    /// Parses the standard headers without the body, as a router does.
+    ///
+    /// # Errors
+    /// When a header is malformed or occurs twice, even with equal values: what is behind may use
+    /// either.
+    pub fn parse(headers: &'a HeaderMap) -> Result<Self, HeaderMismatch> {
+        RawStandardHeaders::find(headers)?.parse()
+    }
 }
 
-/// The values of the standard headers as they stand.
+/// The undecoded values of the standard headers.
 #[derive(Default)]
-struct Raw<'a> {
+struct RawStandardHeaders<'a> {
     version: Option<&'a HeaderValue>,
     method: Option<&'a HeaderValue>,
     name: Option<&'a HeaderValue>,
 }
 
-fn raw_standard(headers: &HeaderMap) -> Result<Raw<'_>, HeaderMismatch> {
-    // One pass over the few headers that a request has is cheaper than three look-ups.
-    let mut raw = Raw::default();
-    for (header, value) in headers {
-        let (slot, shown) = if *header == MCP_PROTOCOL_VERSION {
-            (&mut raw.version, VERSION)
-        } else if *header == MCP_METHOD {
-            (&mut raw.method, METHOD)
-        } else if *header == MCP_NAME {
-            (&mut raw.name, NAME)
-        } else {
-            continue;
-        };
-        if slot.replace(value).is_some() {
-            return Err(HeaderMismatch::repeated(shown));
+impl<'a> RawStandardHeaders<'a> {
+    fn find(headers: &'a HeaderMap) -> Result<Self, HeaderMismatch> {
+        // One pass over the few headers of a request is cheaper than three look-ups.
+        let mut raw = Self::default();
+        for (header, value) in headers {
+            let (slot, shown) = if *header == MCP_PROTOCOL_VERSION {
+                (&mut raw.version, VERSION)
+            } else if *header == MCP_METHOD {
+                (&mut raw.method, METHOD)
+            } else if *header == MCP_NAME {
+                (&mut raw.name, NAME)
+            } else {
+                continue;
+            };
+            if slot.replace(value).is_some() {
+                return Err(HeaderMismatch::repeated(shown));
+            }
         }
+        Ok(raw)
     }
-    Ok(raw)
-}
 
-impl<'a> Raw<'a> {
-    fn read(self) -> Result<StandardHeaders<'a>, HeaderMismatch> {
+    fn parse(self) -> Result<StandardHeaders<'a>, HeaderMismatch> {
         let malformed = |why| HeaderMismatch::malformed(NAME, why);
         Ok(StandardHeaders {
             version: self.version.map(|raw| plain(raw, VERSION)).transpose()?,
@@ -72,59 +75,54 @@ impl<'a> Raw<'a> {
     }
 }
 
-/// Holds the standard headers against the body
+/// Compares the standard headers with the body
 /// (`basic/transports/streamable-http#server-validation`).
 ///
-/// `body_version` is `None` when the body has no version to compare with; the header is required
-/// all the same. `name` is the body member that `Mcp-Name` mirrors, for methods that have one; for
-/// the others the header is ignored unless it is malformed.
+/// `body_version` is `None` if the body has no version to compare with; the header is required
+/// nevertheless. `name` is the member of the body that `Mcp-Name` mirrors, for methods that have
+/// one; for the others the header is ignored unless it is malformed.
 ///
 /// # Errors
-/// When a header is missing, doubled, malformed or differs from the body.
+/// When a header is missing, repeated, malformed or differs from the body.
 pub fn check_standard(
     headers: &HeaderMap,
     body_version: Option<&str>,
     method: &str,
     name: Option<&str>,
 ) -> Result<(), HeaderMismatch> {
-    let raw = raw_standard(headers)?;
-    // Nearly always they are the very text of the body, and nothing has to be read.
-    let is_text_of = |raw: Option<&HeaderValue>, body: &str| {
+    let raw = RawStandardHeaders::find(headers)?;
+    // Nearly always the values are the very text of the body, and nothing has to be decoded.
+    let equals = |raw: Option<&HeaderValue>, body: &str| {
         raw.is_some_and(|raw| raw.as_bytes() == body.as_bytes()) && body.is_ascii()
     };
-    if body_version.is_some_and(|version| is_text_of(raw.version, version))
-        && is_text_of(raw.method, method)
+    if body_version.is_some_and(|version| equals(raw.version, version))
+        && equals(raw.method, method)
         && name.map_or(raw.name.is_none(), |name| {
-            let stands_for_itself =
-                !name.starts_with("=?") && name.trim_ascii().len() == name.len();
-            stands_for_itself && is_text_of(raw.name, name)
+            let is_literal = !name.starts_with("=?") && name.trim_ascii().len() == name.len();
+            is_literal && equals(raw.name, name)
         })
     {
         return Ok(());
     }
-    let says = raw.read()?;
-    let version = says
+    let headers = raw.parse()?;
+    let version = headers
         .version
         .ok_or_else(|| HeaderMismatch::missing(VERSION))?;
     if let Some(body_version) = body_version {
-        same(VERSION, version, body_version)?;
+        compare(VERSION, version, body_version)?;
     }
-    same(
-        METHOD,
-        says.method.ok_or_else(|| HeaderMismatch::missing(METHOD))?,
-        method,
-    )?;
+    let header_method = headers
+        .method
+        .ok_or_else(|| HeaderMismatch::missing(METHOD))?;
+    compare(METHOD, header_method, method)?;
     if let Some(name) = name {
-        same(
-            NAME,
-            &says.name.ok_or_else(|| HeaderMismatch::missing(NAME))?,
-            name,
-        )?;
+        let header_name = headers.name.ok_or_else(|| HeaderMismatch::missing(NAME))?;
+        compare(NAME, &header_name, name)?;
     }
     Ok(())
 }
 
-/// The only value of a header, `None` if there is none.
+/// Returns the only value of a header, `None` if the header is absent.
 pub(super) fn single<'a>(
     headers: &'a HeaderMap,
     name: &HeaderName,
@@ -142,7 +140,7 @@ fn plain<'a>(raw: &'a HeaderValue, shown: &str) -> Result<&'a str, HeaderMismatc
     visible(raw.as_bytes()).map_err(|why| HeaderMismatch::malformed(shown, why))
 }
 
-fn same(header: &str, value: &str, body: &str) -> Result<(), HeaderMismatch> {
+fn compare(header: &str, value: &str, body: &str) -> Result<(), HeaderMismatch> {
     if value == body {
         Ok(())
     } else {
@@ -231,7 +229,7 @@ mod tests {
                 check_standard(&map, Some("2026-07-28"), "tools/list", None).is_err(),
                 "{twice}"
             );
-            assert!(standard(&map).is_err(), "{twice}");
+            assert!(StandardHeaders::parse(&map).is_err(), "{twice}");
         }
     }
 
@@ -239,7 +237,10 @@ mod tests {
     #[test]
     fn names_are_decoded_before_they_are_compared() {
         let map = call("2026-07-28", "tools/call", "=?base64?6L+95Yqg?=");
-        assert_eq!(standard(&map).unwrap().name.as_deref(), Some("追加"));
+        assert_eq!(
+            StandardHeaders::parse(&map).unwrap().name.as_deref(),
+            Some("追加")
+        );
         assert_eq!(
             check_standard(&map, Some("2026-07-28"), "tools/call", Some("追加")),
             Ok(())

@@ -78,20 +78,13 @@ impl Abandoned {
 pub(super) mod tests {
     use super::*;
     use crate::{Call, CallSource, ClientId, Meta, Params};
-    use carryall_types::{Method, ProtocolVersion, RawJson, RequestId};
+    use carryall_types::{Method, ProtocolVersion, RequestId};
 
     pub(in crate::mux) fn caller(client: u128) -> CallerId {
-        let meta = Meta::new(
-            ProtocolVersion::LATEST,
-            Default::default(),
-            None,
-            None,
-            None,
-            &Default::default(),
-        );
-        let params = Params::parse(RawJson::EMPTY_OBJECT).unwrap();
+        let meta = Meta::new(ProtocolVersion::LATEST, Default::default());
+        let params = Params::empty();
         let mut call = Call::new(RequestId::from(1), Method::ToolsList, params, meta);
-        call.source = CallSource::new(Some(ClientId::Legacy(client)), None);
+        call.set_source(CallSource::new(Some(ClientId::Legacy(client)), None));
         CallerId::of(&call)
     }
 

@@ -11,13 +11,13 @@ use std::fmt;
 /// work.
 #[derive(Debug)]
 pub struct InFlightRequests<T> {
-    requests: HashMap<RequestId, Request<T>>,
+    requests: HashMap<RequestId, InFlightRequest<T>>,
     limit: usize,
     next_serial: u64,
 }
 
 #[derive(Debug)]
-struct Request<T> {
+struct InFlightRequest<T> {
     serial: u64,
     listen: bool,
     value: T,
@@ -106,7 +106,7 @@ impl<T> InFlightRequests<T> {
         }
         let serial = self.next_serial;
         self.next_serial += 1;
-        place.insert(Request {
+        place.insert(InFlightRequest {
             serial,
             listen,
             value,

@@ -12,9 +12,9 @@ use std::fmt;
 /// Ids are counted up and never used twice, so that a late response cannot be taken for another
 /// one's.
 #[derive(Debug)]
-pub struct Pending<T> {
+pub struct PendingRequests<T> {
     /// In the order in which they were sent.
-    requests: BTreeMap<i64, Request<T>>,
+    requests: BTreeMap<i64, PendingRequest<T>>,
     tokens: HashMap<ProgressToken, i64>,
     abandoned: Abandoned,
     limit: usize,
@@ -25,7 +25,7 @@ pub struct Pending<T> {
 }
 
 #[derive(Debug)]
-struct Request<T> {
+struct PendingRequest<T> {
     listen: bool,
     logs: bool,
     token: Option<ProgressToken>,
@@ -35,24 +35,24 @@ struct Request<T> {
 
 /// What is known about a request when it is sent.
 #[derive(Clone, Debug, Default)]
-pub struct Start {
+pub struct NewRequest {
     /// It is a `subscriptions/listen`.
     pub listen: bool,
     /// It asked for log messages (`io.modelcontextprotocol/logLevel`).
     pub logs: bool,
     /// The token under which it asked for progress.
-    pub token: Token,
+    pub token: TokenChoice,
     /// Who made it.
     pub caller: CallerId,
 }
 
 /// The progress token of a request.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum Token {
+pub enum TokenChoice {
     /// No progress is wanted.
     #[default]
     None,
-    /// The number that [`Pending::start`] returns as id; unique without further ado.
+    /// The number that [`PendingRequests::start`] returns as id; unique without further ado.
     Id,
     /// One the caller chose.
     Given(ProgressToken),
@@ -86,7 +86,7 @@ impl std::error::Error for StartError {}
 pub enum Delivery<'a, T> {
     /// To this request.
     To(&'a mut T),
-    /// To each of these, all of the same caller, see [`Pending::signal`]; never empty.
+    /// To each of these, all of the same caller, see [`PendingRequests::route`]; never empty.
     ToAll(Vec<&'a mut T>),
     /// To this listen, which the server has ended with it.
     Ended(RequestId, T),
@@ -94,7 +94,7 @@ pub enum Delivery<'a, T> {
     Ignored,
 }
 
-impl<T> Pending<T> {
+impl<T> PendingRequests<T> {
     /// Nothing waiting, and never more than `limit`, of one caller never more than
     /// `limit_per_caller`. A caller in process shares the channel with nobody else, and may have
     /// all of it.
@@ -116,7 +116,7 @@ impl<T> Pending<T> {
     ///
     /// # Errors
     /// When there are too many, or its progress token is taken; `value` is dropped.
-    pub fn start(&mut self, start: Start, value: T) -> Result<RequestId, StartError> {
+    pub fn start(&mut self, start: NewRequest, value: T) -> Result<RequestId, StartError> {
         if self.requests.len() >= self.limit {
             return Err(StartError::Full);
         }
@@ -125,9 +125,9 @@ impl<T> Pending<T> {
         }
         let id = self.next_id;
         let token = match start.token {
-            Token::None => None,
-            Token::Id => Some(ProgressToken::Number(id)),
-            Token::Given(token) => Some(token),
+            TokenChoice::None => None,
+            TokenChoice::Id => Some(ProgressToken::Number(id)),
+            TokenChoice::Given(token) => Some(token),
         };
         if let Some(token) = &token {
             if self.tokens.contains_key(token) {
@@ -136,7 +136,7 @@ impl<T> Pending<T> {
             self.tokens.insert(token.clone(), id);
         }
         self.next_id += 1;
-        let Start {
+        let NewRequest {
             listen,
             logs,
             caller,
@@ -144,7 +144,7 @@ impl<T> Pending<T> {
         } = start;
         self.requests.insert(
             id,
-            Request {
+            PendingRequest {
                 listen,
                 logs,
                 token,
@@ -191,8 +191,8 @@ impl<T> Pending<T> {
     /// goes nowhere. Requests that were cancelled and not answered count, since the server may
     /// still be working on them; listens count if they asked for logs. `notifications/cancelled`
     /// ends a listen and means nothing for other requests.
-    pub fn signal(&mut self, signal: &NotificationTarget) -> Delivery<'_, T> {
-        let id = match signal {
+    pub fn route(&mut self, target: &NotificationTarget) -> Delivery<'_, T> {
+        let id = match target {
             NotificationTarget::Progress(token) => self.tokens.get(token).copied(),
             NotificationTarget::Subscription(id) => number(id).filter(|id| self.listens(*id)),
             NotificationTarget::Cancelled { id, .. } => return self.ended(id),
@@ -305,7 +305,7 @@ impl<T> Pending<T> {
         self.requests.get(&id).is_some_and(|request| request.listen)
     }
 
-    fn remove(&mut self, id: &RequestId) -> Option<Request<T>> {
+    fn remove(&mut self, id: &RequestId) -> Option<PendingRequest<T>> {
         let request = self.requests.remove(&number(id)?)?;
         if let Some(token) = &request.token {
             self.tokens.remove(token);
@@ -328,28 +328,28 @@ mod tests {
     use crate::mux::abandoned::tests::caller;
     use proptest::prelude::*;
 
-    const CALL: Start = Start {
+    const CALL: NewRequest = NewRequest {
         listen: false,
         logs: false,
-        token: Token::None,
+        token: TokenChoice::None,
         caller: CallerId::IN_PROCESS,
     };
-    const LISTEN: Start = Start {
+    const LISTEN: NewRequest = NewRequest {
         listen: true,
         logs: false,
-        token: Token::None,
+        token: TokenChoice::None,
         caller: CallerId::IN_PROCESS,
     };
-    const LOGGED: Start = Start {
+    const LOGGED: NewRequest = NewRequest {
         listen: false,
         logs: true,
-        token: Token::None,
+        token: TokenChoice::None,
         caller: CallerId::IN_PROCESS,
     };
-    const TRACKED: Start = Start {
+    const TRACKED: NewRequest = NewRequest {
         listen: false,
         logs: false,
-        token: Token::Id,
+        token: TokenChoice::Id,
         caller: CallerId::IN_PROCESS,
     };
 
@@ -363,7 +363,7 @@ mod tests {
     // spec: base-jsonrpc-03, base-jsonrpc-04, base-jsonrpc-05
     #[test]
     fn ids_are_never_used_twice_and_responses_find_their_request() {
-        let mut pending = Pending::new(9, 9);
+        let mut pending = PendingRequests::new(9, 9);
         let first = pending.start(CALL, "a").unwrap();
         let second = pending.start(CALL, "b").unwrap();
         assert_eq!(
@@ -377,13 +377,13 @@ mod tests {
     // spec: cancellation-11, cancellation-15, cancellation-16
     #[test]
     fn after_cancelling_the_response_is_ignored() {
-        let mut pending = Pending::new(9, 9);
+        let mut pending = PendingRequests::new(9, 9);
         let id = pending.start(TRACKED, "a").unwrap();
         assert_eq!(pending.cancel(&id), Some("a"));
         assert_eq!(pending.cancel(&id), None, "nothing to cancel any more");
         assert_eq!(pending.response(&id), None);
         assert_eq!(
-            pending.signal(&NotificationTarget::Progress(1.into())),
+            pending.route(&NotificationTarget::Progress(1.into())),
             Delivery::Ignored
         );
         assert_eq!(pending.response(&RequestId::from("1")), None);
@@ -393,9 +393,9 @@ mod tests {
     // spec: progress-03, progress-09
     #[test]
     fn progress_goes_to_the_request_with_the_token_which_is_unique() {
-        let mut pending = Pending::new(9, 9);
-        let given = Start {
-            token: Token::Given("t".into()),
+        let mut pending = PendingRequests::new(9, 9);
+        let given = NewRequest {
+            token: TokenChoice::Given("t".into()),
             ..CALL
         };
         let id = pending.start(given.clone(), "a").unwrap();
@@ -405,20 +405,20 @@ mod tests {
             Err(StartError::TokenInUse)
         );
         assert_eq!(
-            pending.signal(&NotificationTarget::Progress("t".into())),
+            pending.route(&NotificationTarget::Progress("t".into())),
             Delivery::To(&mut "a")
         );
         assert_eq!(
-            pending.signal(&NotificationTarget::Progress(2.into())),
+            pending.route(&NotificationTarget::Progress(2.into())),
             Delivery::To(&mut "b")
         );
         assert_eq!(
-            pending.signal(&NotificationTarget::Progress("2".into())),
+            pending.route(&NotificationTarget::Progress("2".into())),
             Delivery::Ignored
         );
         pending.response(&id);
         assert_eq!(
-            pending.signal(&NotificationTarget::Progress("t".into())),
+            pending.route(&NotificationTarget::Progress("t".into())),
             Delivery::Ignored
         );
         assert!(pending.start(given, "d").is_ok(), "free again");
@@ -427,21 +427,21 @@ mod tests {
     // spec: stdio-08, subscriptions-07, subscriptions-08
     #[test]
     fn listen_notifications_go_by_subscription_id() {
-        let mut pending = Pending::new(9, 9);
+        let mut pending = PendingRequests::new(9, 9);
         let call = pending.start(CALL, "call").unwrap();
         let first = pending.start(LISTEN, "first").unwrap();
         let second = pending.start(LISTEN, "second").unwrap();
         assert_eq!(
-            pending.signal(&NotificationTarget::Subscription(second)),
+            pending.route(&NotificationTarget::Subscription(second)),
             Delivery::To(&mut "second")
         );
         assert_eq!(
-            pending.signal(&NotificationTarget::Subscription(first)),
+            pending.route(&NotificationTarget::Subscription(first)),
             Delivery::To(&mut "first")
         );
         for nobody in [call, RequestId::from("2"), RequestId::from(99)] {
             assert_eq!(
-                pending.signal(&NotificationTarget::Subscription(nobody)),
+                pending.route(&NotificationTarget::Subscription(nobody)),
                 Delivery::Ignored
             );
         }
@@ -449,19 +449,19 @@ mod tests {
 
     #[test]
     fn a_listen_ends_with_cancelled_or_its_result_in_any_order() {
-        let mut pending = Pending::new(9, 9);
+        let mut pending = PendingRequests::new(9, 9);
         let call = pending.start(CALL, "call").unwrap();
         let one = pending.start(LISTEN, "one").unwrap();
         let two = pending.start(LISTEN, "two").unwrap();
         assert_eq!(
-            pending.signal(&cancelled(&one)),
+            pending.route(&cancelled(&one)),
             Delivery::Ended(one.clone(), "one")
         );
         assert_eq!(pending.response(&one), None);
         assert_eq!(pending.response(&two), Some("two"));
-        assert_eq!(pending.signal(&cancelled(&two)), Delivery::Ignored);
+        assert_eq!(pending.route(&cancelled(&two)), Delivery::Ignored);
         assert_eq!(
-            pending.signal(&cancelled(&call)),
+            pending.route(&cancelled(&call)),
             Delivery::Ignored,
             "a server cancels listens only"
         );
@@ -470,29 +470,29 @@ mod tests {
 
     #[test]
     fn log_messages_go_to_those_who_asked() {
-        let mut pending = Pending::new(9, 9);
+        let mut pending = PendingRequests::new(9, 9);
         pending.start(CALL, "quiet").unwrap();
         pending.start(LISTEN, "listen").unwrap();
-        assert_eq!(pending.signal(&NotificationTarget::Log), Delivery::Ignored);
+        assert_eq!(pending.route(&NotificationTarget::Log), Delivery::Ignored);
         let one = pending.start(LOGGED, "one").unwrap();
         assert_eq!(
-            pending.signal(&NotificationTarget::Log),
+            pending.route(&NotificationTarget::Log),
             Delivery::To(&mut "one")
         );
         pending.start(LOGGED, "two").unwrap();
         assert_eq!(
-            pending.signal(&NotificationTarget::Log),
+            pending.route(&NotificationTarget::Log),
             Delivery::ToAll(vec![&mut "one", &mut "two"])
         );
         pending.response(&one);
         assert_eq!(
-            pending.signal(&NotificationTarget::Log),
+            pending.route(&NotificationTarget::Log),
             Delivery::To(&mut "two")
         );
     }
 
-    fn logged(client: u128) -> Start {
-        Start {
+    fn logged(client: u128) -> NewRequest {
+        NewRequest {
             caller: caller(client),
             ..LOGGED
         }
@@ -500,11 +500,11 @@ mod tests {
 
     #[test]
     fn log_messages_that_may_be_about_a_strangers_request_go_nowhere() {
-        let mut pending = Pending::new(9, 9);
+        let mut pending = PendingRequests::new(9, 9);
         pending.start(logged(1), "a").unwrap();
         pending
             .start(
-                Start {
+                NewRequest {
                     caller: caller(2),
                     ..LISTEN
                 },
@@ -512,13 +512,13 @@ mod tests {
             )
             .unwrap();
         assert_eq!(
-            pending.signal(&NotificationTarget::Log),
+            pending.route(&NotificationTarget::Log),
             Delivery::To(&mut "a"),
             "nothing else is worked on"
         );
         let quiet = pending
             .start(
-                Start {
+                NewRequest {
                     caller: caller(2),
                     ..CALL
                 },
@@ -526,32 +526,32 @@ mod tests {
             )
             .unwrap();
         assert_eq!(
-            pending.signal(&NotificationTarget::Log),
+            pending.route(&NotificationTarget::Log),
             Delivery::Ignored,
             "it may be about a request that wants no logs"
         );
         pending.cancel(&quiet);
         assert_eq!(
-            pending.signal(&NotificationTarget::Log),
+            pending.route(&NotificationTarget::Log),
             Delivery::Ignored,
             "the server may not have stopped"
         );
         pending.response(&quiet);
         assert_eq!(
-            pending.signal(&NotificationTarget::Log),
+            pending.route(&NotificationTarget::Log),
             Delivery::To(&mut "a")
         );
         pending.start(logged(1), "a again").unwrap();
         assert_eq!(
-            pending.signal(&NotificationTarget::Log),
+            pending.route(&NotificationTarget::Log),
             Delivery::ToAll(vec![&mut "a", &mut "a again"])
         );
     }
 
     #[test]
     fn one_caller_cannot_use_up_what_all_share() {
-        let mut pending = Pending::new(5, 2);
-        let of = |client| Start {
+        let mut pending = PendingRequests::new(5, 2);
+        let of = |client| NewRequest {
             caller: caller(client),
             ..CALL
         };
@@ -568,21 +568,21 @@ mod tests {
 
     #[test]
     fn a_lost_channel_gives_everything_back_and_says_what_listened() {
-        let mut pending = Pending::new(9, 9);
+        let mut pending = PendingRequests::new(9, 9);
         let call = pending.start(TRACKED, "call").unwrap();
         let listen = pending.start(LISTEN, "listen").unwrap();
         let lost: Vec<_> = pending.drain().collect();
         assert_eq!(lost, [(call, false, "call"), (listen, true, "listen")]);
         assert!(pending.is_empty());
         assert_eq!(
-            pending.signal(&NotificationTarget::Progress(1.into())),
+            pending.route(&NotificationTarget::Progress(1.into())),
             Delivery::Ignored
         );
     }
 
     #[test]
     fn the_number_waiting_is_bounded() {
-        let mut pending = Pending::new(1, 1);
+        let mut pending = PendingRequests::new(1, 1);
         let id = pending.start(CALL, ()).unwrap();
         assert_eq!(pending.start(CALL, ()), Err(StartError::Full));
         pending.response(&id);
@@ -592,7 +592,7 @@ mod tests {
     proptest! {
         #[test]
         fn each_request_ends_once_and_tokens_follow(steps in proptest::collection::vec((0u8..4, 0i64..12), 0..60)) {
-            let mut pending = Pending::new(5, 5);
+            let mut pending = PendingRequests::new(5, 5);
             let (mut started, mut ended) = (0, 0);
             for (step, number) in steps {
                 let id = RequestId::from(number);
@@ -600,7 +600,7 @@ mod tests {
                     0 => started += usize::from(pending.start(TRACKED, number).is_ok()),
                     1 => started += usize::from(pending.start(LISTEN, number).is_ok()),
                     2 => ended += usize::from(pending.response(&id).is_some()),
-                    _ => ended += usize::from(matches!(pending.signal(&cancelled(&id)), Delivery::Ended(..))),
+                    _ => ended += usize::from(matches!(pending.route(&cancelled(&id)), Delivery::Ended(..))),
                 }
                 prop_assert_eq!(pending.len(), started - ended);
                 prop_assert!(pending.tokens.len() <= pending.len());

@@ -7,9 +7,9 @@ use crate::call::task::{CallTask, TaskRequest};
 use crate::environment::Environment;
 use crate::state::rounds::journal::{Journal, OpenJournal};
 use crate::state::rounds::record::RoundRecord;
-use crate::sync::Mutex;
 use carryall_proto::deprecated::DeprecatedFeature;
 use carryall_proto::progress::Progress;
+use carryall_proto::sync::Mutex;
 use carryall_proto::{Call, Meta, Notification, Principal};
 use carryall_types::{
     ClientCapabilities, InputResponses, JsonValue, LoggingLevel, RawJson, RequestId, notification,
@@ -122,37 +122,37 @@ impl Ctx {
     /// The id of the request.
     #[must_use]
     pub fn request_id(&self) -> &RequestId {
-        &self.0.call.id
+        self.0.call.id()
     }
 
     /// The request's `_meta`.
     #[must_use]
     pub fn meta(&self) -> &Meta {
-        &self.0.call.meta
+        self.0.call.meta()
     }
 
     /// What the client can do, for this request alone.
     #[must_use]
     pub fn client_capabilities(&self) -> &ClientCapabilities {
-        self.0.call.meta.client_capabilities()
+        self.0.call.meta().client_capabilities()
     }
 
     /// The authenticated caller, when the server has an authorization layer.
     #[must_use]
     pub fn principal(&self) -> Option<&Principal> {
-        self.0.call.principal.as_deref()
+        self.0.call.principal()
     }
 
     /// The HTTP headers of the request, on that binding.
     #[must_use]
     pub fn headers(&self) -> Option<&http::HeaderMap> {
-        self.0.call.headers.as_ref()
+        self.0.call.headers()
     }
 
     /// What layers in front of the server have left for handlers.
     #[must_use]
     pub fn extensions(&self) -> &http::Extensions {
-        &self.0.call.extensions
+        self.0.call.extensions()
     }
 
     /// Returns the server's state of type `T`, as given to
@@ -163,7 +163,7 @@ impl Ctx {
     }
 
     pub(crate) fn shared_principal(&self) -> Option<Arc<Principal>> {
-        self.0.call.principal.clone()
+        self.0.call.shared_principal()
     }
 
     /// The answers that this round brings (`basic/patterns/mrtr`), as they are. Empty in the first
@@ -173,7 +173,7 @@ impl Ctx {
     /// # Errors
     /// `-32602` when they are not an object.
     pub fn input_responses(&self) -> Result<InputResponses, HandlerError> {
-        match self.0.call.params.get("inputResponses") {
+        match self.0.call.params().get("inputResponses") {
             None => Ok(InputResponses::default()),
             Some(raw) => raw.decode().map_err(|error| {
                 HandlerError::invalid_params(format!(
@@ -189,7 +189,7 @@ impl Ctx {
     /// # Errors
     /// `-32602` when it is not a string.
     pub fn request_state(&self) -> Result<Option<String>, HandlerError> {
-        match self.0.call.params.get("requestState") {
+        match self.0.call.params().get("requestState") {
             None => Ok(None),
             Some(raw) => raw.decode().map_err(|error| {
                 HandlerError::invalid_params(format!("Malformed requestState: {}", concise(error)))
@@ -225,7 +225,7 @@ impl Ctx {
         total: Option<f64>,
         message: Option<&str>,
     ) {
-        let token = &self.0.call.meta.progress_token;
+        let token = self.0.call.meta().progress_token();
         if token.is_none() && self.task().is_none() {
             return;
         }
@@ -275,10 +275,9 @@ impl Ctx {
         let wanted = self
             .0
             .call
-            .meta
-            .log_level
-            .as_ref()
-            .is_some_and(|least| level >= *least);
+            .meta()
+            .log_level()
+            .is_some_and(|least| level >= least);
         if !wanted || !self.0.environment.logging {
             return;
         }

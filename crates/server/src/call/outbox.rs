@@ -4,9 +4,10 @@
 //! ends, and finds it empty. The queue is bounded: a handler that outruns its client waits.
 
 use carryall_proto::Notification;
+use carryall_proto::sync::Mutex;
 use std::collections::VecDeque;
 use std::future::poll_fn;
-use std::sync::{Mutex, MutexGuard};
+use std::sync::MutexGuard;
 use std::task::{Context, Poll, Waker};
 
 /// How many notifications of one call may wait for the client.
@@ -99,8 +100,6 @@ impl Outbox {
     }
 
     fn lock(&self) -> MutexGuard<'_, Queue> {
-        self.0
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
+        self.0.lock()
     }
 }

@@ -1,9 +1,9 @@
 //! The task that a call runs as, and the request of a handler to become one.
 
 use super::handler_error::HandlerError;
-use crate::sync::Mutex;
+use carryall_proto::sync::Mutex;
 use carryall_types::{ErrorObject, InputRequests, JsonObject, JsonValue};
-use futures_util::future::BoxFuture;
+use futures_core::future::BoxFuture;
 use std::future::poll_fn;
 use std::task::{Context, Poll, Waker};
 

@@ -1,6 +1,6 @@
 //! A limit on how often a tool runs (`server/tools#security-considerations`).
 
-use std::sync::{Mutex, PoisonError};
+use carryall_proto::sync::Mutex;
 use std::time::{Duration, Instant};
 
 /// A token bucket that starts full.
@@ -24,7 +24,7 @@ impl RateLimit {
 
     /// Takes one token, or says how long until there is one.
     pub(crate) fn admit(&self, now: Instant) -> Result<(), Duration> {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state.lock();
         let (tokens, last) = &mut *state;
         if let Some(last) = last {
             let refill = now.saturating_duration_since(*last).as_secs_f64() * self.per_second;

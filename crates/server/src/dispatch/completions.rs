@@ -11,7 +11,7 @@ use std::time::Instant;
 impl Dispatcher {
     pub(super) fn complete(&self, call: Call) -> Result<ServerFuture, ErrorObject> {
         let params: CompleteRequestParams = params::decode(&call)?;
-        let caller = call.principal.as_deref();
+        let caller = call.principal();
         let catalogue = self.catalogue.current();
         let argument = &params.argument.name;
         let (target, is_declared) = match &params.reference {

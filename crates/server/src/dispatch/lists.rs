@@ -13,12 +13,12 @@ impl Dispatcher {
         let sealer = &self.environment.sealer;
         let request = PageRequest {
             cursor: cursor.as_deref(),
-            caller: call.principal.as_deref(),
+            caller: call.principal(),
             sealer: Some(sealer).filter(|sealer| !sealer.keys().is_ephemeral()),
         };
         let (settings, results) = (self.catalogue.list_settings(), &self.environment.results);
         let catalogue = self.catalogue.current();
-        let page = match call.method {
+        let page = match call.method() {
             Method::ToolsList => catalogue
                 .tools
                 .page(&ListKind::TOOLS, request, settings, results),
@@ -36,6 +36,9 @@ impl Dispatcher {
                 .templates
                 .page(&ListKind::TEMPLATES, request, settings, results),
         }?;
-        Ok(ServerFuture::ready(Response::result(call.id.clone(), page)))
+        Ok(ServerFuture::ready(Response::result(
+            call.id().clone(),
+            page,
+        )))
     }
 }

@@ -25,14 +25,14 @@ pub(crate) fn arguments(call: &Call) -> Result<RawJson, ErrorObject> {
 /// Returns the member `arguments`. `null` counts as absent: some clients send it, although the
 /// schema does not allow it.
 pub(crate) fn given_arguments(call: &Call) -> Option<RawJson> {
-    call.params
+    call.params()
         .get("arguments")
         .filter(|arguments| arguments.as_str() != "null")
 }
 
 /// Returns a required member that is a string.
 pub(super) fn string(call: &Call, name: &str) -> Result<String, ErrorObject> {
-    match (call.params.string(name), call.params.get_str(name)) {
+    match (call.params().string(name), call.params().get_str(name)) {
         (Some(text), _) => Ok(text.into_owned()),
         (None, None) => Err(ErrorObject::invalid_params(format!(
             "Invalid params: {name:?} is missing"
@@ -48,7 +48,7 @@ pub(super) fn optional<T: DeserializeOwned>(
     call: &Call,
     name: &str,
 ) -> Result<Option<T>, ErrorObject> {
-    let Some(text) = call.params.get_str(name) else {
+    let Some(text) = call.params().get_str(name) else {
         return Ok(None);
     };
     carryall_types::decode_text(text)
@@ -57,5 +57,5 @@ pub(super) fn optional<T: DeserializeOwned>(
 
 /// Decodes all parameters.
 pub(super) fn decode<T: DeserializeOwned>(call: &Call) -> Result<T, ErrorObject> {
-    call.params.raw().decode().map_err(errors::invalid_params)
+    call.params().raw().decode().map_err(errors::invalid_params)
 }

@@ -20,7 +20,7 @@ impl Dispatcher {
         };
         let entry = catalogue
             .prompts
-            .get(&name, call.principal.as_deref())
+            .get(&name, call.principal())
             .ok_or_else(unknown)?;
         let entry = Arc::clone(entry);
         let arguments = PromptArguments::parse(params::given_arguments(&call))

@@ -18,7 +18,7 @@ impl Dispatcher {
         if !is_uri(&uri) {
             return Err(not_found());
         }
-        let caller = call.principal.as_deref();
+        let caller = call.principal();
         let found = self
             .catalogue
             .current()

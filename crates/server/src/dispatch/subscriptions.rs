@@ -21,8 +21,7 @@ impl Dispatcher {
         if let Some(uris) = &mut filter.resource_subscriptions {
             let catalogue = self.catalogue.current();
             uris.retain(|uri| {
-                uri.len() <= MAX_SUBSCRIBED_URI_BYTES
-                    && catalogue.may_know(uri, call.principal.as_deref())
+                uri.len() <= MAX_SUBSCRIBED_URI_BYTES && catalogue.may_know(uri, call.principal())
             });
         }
         let subscriptions = Arc::clone(self.catalogue.subscriptions());
@@ -30,15 +29,13 @@ impl Dispatcher {
         let Some(tasks) = self.tasks.as_ref().filter(|_| wants_tasks) else {
             return Ok(ServerFuture::ready(subscriptions.open(&call, filter)));
         };
-        if !tasks::is_declared(call.meta.client_capabilities()) {
+        if !tasks::is_declared(call.meta().client_capabilities()) {
             return Err(missing_capabilities(&[tasks::required()]));
         }
-        let (tasks, id) = (Arc::clone(tasks), call.id.clone());
+        let (tasks, id) = (Arc::clone(tasks), call.id().clone());
         let opened = async move {
             let requested = params.notifications.tasks();
-            let ids = tasks
-                .listenable(requested, call.principal.as_deref(), limit)
-                .await;
+            let ids = tasks.listenable(requested, call.principal(), limit).await;
             filter.task_ids = Some(ids.clone());
             let reply = subscriptions.open(&call, filter);
             // Tasks may have changed since the client last asked for them.

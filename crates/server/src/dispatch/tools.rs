@@ -28,12 +28,12 @@ impl Dispatcher {
         };
         let entry = catalogue
             .tools
-            .get(&name, call.principal.as_deref())
+            .get(&name, call.principal())
             .ok_or_else(unknown)?;
         let entry = Arc::clone(entry);
         drop(catalogue);
         let arguments = params::arguments(&call)?;
-        if let (Some(headers), false) = (&call.headers, entry.headers.is_empty()) {
+        if let (Some(headers), false) = (call.headers(), entry.headers.is_empty()) {
             let values = arguments.decode().map_err(errors::invalid_params)?;
             entry
                 .headers
@@ -51,7 +51,7 @@ impl Dispatcher {
         });
         let layers = entry.tool.layers.iter();
         let service = layers.fold(innermost, |inner, layer| layer(inner));
-        let id = call.id.clone();
+        let id = call.id().clone();
         Ok(ServerFuture::layered(service.answer(call), id))
     }
 
@@ -64,7 +64,7 @@ impl Dispatcher {
     ) -> ServerFuture {
         let refused = |message: String| {
             ServerFuture::ready(Response {
-                id: call.id.clone(),
+                id: call.id().clone(),
                 outcome: outcome::tool_failed(&self.environment.results, message),
             })
         };
@@ -119,7 +119,7 @@ impl ToolService {
             Ok(permit) => self
                 .dispatcher
                 .run_tool(self.entry, permit, call, arguments),
-            Err(error) => ServerFuture::ready(Response::error(call.id.clone(), error)),
+            Err(error) => ServerFuture::ready(Response::error(call.id().clone(), error)),
         }
     }
 }
@@ -134,7 +134,7 @@ impl Service<Call> for ToolService {
     }
 
     fn call(&mut self, call: Call) -> ServerFuture {
-        let id = call.id.clone();
+        let id = call.id().clone();
         match params::arguments(&call) {
             Ok(arguments) => self.clone().run(call, arguments),
             Err(error) => ServerFuture::ready(Response::error(id, error)),

@@ -11,12 +11,11 @@ pub(super) struct UnusedCredentialsWarning(AtomicBool);
 impl UnusedCredentialsWarning {
     pub(super) fn check(&self, call: &Call, is_restricted: impl FnOnce() -> bool) {
         let has_credentials = || {
-            call.headers
-                .as_ref()
+            call.headers()
                 .is_some_and(|headers| headers.contains_key(http::header::AUTHORIZATION))
         };
         let was_given = self.0.load(Ordering::Relaxed);
-        if was_given || call.principal.is_some() || !has_credentials() || !is_restricted() {
+        if was_given || call.principal().is_some() || !has_credentials() || !is_restricted() {
             return;
         }
         if !self.0.swap(true, Ordering::Relaxed) {

@@ -438,7 +438,7 @@ fn shared_store(ctx: &Ctx) -> Result<&Arc<dyn Store>, HandleError> {
 
 /// The identity of the caller that may use a handle.
 fn owner(call: &Call) -> RawJson {
-    RawJson::from_trusted(caller_identity(call.principal.as_deref()).into())
+    RawJson::from_trusted(caller_identity(call.principal()).into())
 }
 
 fn binding<T: HandleState>(ctx: &Ctx) -> Vec<u8> {

@@ -1,8 +1,8 @@
 //! How much callers may keep in the store, in rows and bytes.
 
-use crate::sync::Mutex;
 use carryall_proto::Caller;
 use carryall_proto::budget::{Amount, Budget, BudgetExceeded, Reservation};
+use carryall_proto::sync::Mutex;
 use std::collections::{BTreeSet, HashMap};
 
 /// Bytes that a row takes besides its value: its key, the store's indexes and the entry here.

@@ -129,13 +129,17 @@ impl Sealer {
     /// The server, the caller and the request, as bytes that are authenticated with a token and not
     /// contained in it. Different requests have different bytes.
     fn request_binding(&self, call: &Call) -> Result<Vec<u8>, HandlerError> {
-        let caller = call.principal.as_deref().map(identity);
-        let mut params: JsonObject = call.params.raw().decode().map_err(HandlerError::internal)?;
+        let caller = call.principal().map(identity);
+        let mut params: JsonObject = call
+            .params()
+            .raw()
+            .decode()
+            .map_err(HandlerError::internal)?;
         params.retain(|name, _| !ROUND_FIELDS.contains(&name.as_str()));
         let mut params = JsonValue::Object(params);
         // An intermediary may write the members in another order.
         params.sort_all_objects();
-        let bound = (&self.server, caller, call.method.as_str(), params);
+        let bound = (&self.server, caller, call.method().as_str(), params);
         serde_json::to_vec(&bound).map_err(HandlerError::internal)
     }
 }

@@ -18,18 +18,18 @@ impl TaskEngine {
         self: &Arc<Self>,
         call: &Call,
     ) -> Result<BoxFuture<Result<RawJson, ErrorObject>>, ErrorObject> {
-        let method = call.method.as_str();
+        let method = call.method().as_str();
         if !matches!(
             method,
             task_method::GET | task_method::UPDATE | task_method::CANCEL
         ) {
             return Err(errors::method_not_found(method));
         }
-        if !is_declared(call.meta.client_capabilities()) {
+        if !is_declared(call.meta().client_capabilities()) {
             return Err(missing_capabilities(&[required()]));
         }
-        let (engine, caller) = (Arc::clone(self), call.principal.clone());
-        let params = call.params.raw();
+        let (engine, caller) = (Arc::clone(self), call.shared_principal());
+        let params = call.params().raw();
         Ok(match method {
             task_method::GET => {
                 let TaskParams { task_id } = params.decode().map_err(errors::invalid_params)?;

@@ -88,14 +88,14 @@ impl TaskRecord {
         now: u64,
     ) -> Self {
         let call = ctx.call();
-        let mut params: JsonObject = call.params.raw().decode().unwrap_or_default();
+        let mut params: JsonObject = call.params().raw().decode().unwrap_or_default();
         params.retain(|name, _| !ROUND_FIELDS.contains(&name.as_str()));
         Self {
-            owner: call.principal.as_deref().cloned(),
+            owner: call.principal().cloned(),
             server: ctx.environment().sealer.server().to_owned(),
             tool: entry.tool.name().to_owned(),
             params,
-            meta: call.meta.raw().clone(),
+            meta: call.meta().raw().clone(),
             created_at: now,
             updated_at: now,
             ttl_ms: options.ttl_ms(),
@@ -320,7 +320,7 @@ impl TaskRecord {
             .with("_meta", &self.meta);
         let meta = Meta::parse(self.meta.clone()).map_err(|error| error.to_string())?;
         let mut call = Call::new(RequestId::from(0), Method::ToolsCall, params, meta);
-        call.principal = self.owner.clone().map(Arc::new);
+        call.set_principal(self.owner.clone().map(Arc::new));
         Ok(call)
     }
 }

@@ -1,7 +1,7 @@
 //! The tasks that this process works on.
 
 use super::worker::TaskWorker;
-use crate::sync::Mutex;
+use carryall_proto::sync::Mutex;
 use std::collections::HashMap;
 use std::sync::Arc;
 

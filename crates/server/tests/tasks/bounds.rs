@@ -145,7 +145,7 @@ fn large(host: u8, name: &str, bytes: usize) -> Call {
         "tools/call",
         with_meta(json!({"name": name, "arguments": arguments})),
     );
-    call.source = CallSource::new(None, Some([10, 0, 0, host].into()));
+    call.set_source(CallSource::new(None, Some([10, 0, 0, host].into())));
     call
 }
 

@@ -18,12 +18,13 @@ pub use builder::HttpClientBuilder;
 pub use raw::RawBody;
 pub use target::InvalidTarget;
 
+use carryall_proto::sync::RwLock;
 use carryall_proto::{BoxFuture, Call, CallError, Reply};
 use connect::Connector;
 use http::{HeaderMap, HeaderValue};
 use pool::Pool;
 use std::fmt;
-use std::sync::{Arc, RwLock};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use target::Target;
 use tower_service::Service;
@@ -34,7 +35,7 @@ use tower_service::Service;
 /// response, which is how a request is cancelled on this binding. There is no timeout on answers
 /// here: whoever calls knows how long to wait.
 ///
-/// Of `call.headers` those that belong to the call are sent: `Mcp-Param-*` and trace context. All
+/// Of `call.headers()` those that belong to the call are sent: `Mcp-Param-*` and trace context. All
 /// others, above all somebody's credentials, are for one hop only and stay behind; what this hop
 /// needs is set on the client.
 ///
@@ -78,11 +79,7 @@ impl HttpClient {
 
     /// Sets `Authorization` for the calls from now on; `None` takes it away.
     pub fn set_authorization(&self, value: Option<HeaderValue>) {
-        let mut headers = self
-            .shared
-            .headers
-            .write()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut headers = self.shared.headers.write();
         match value {
             Some(mut value) => {
                 value.set_sensitive(true);

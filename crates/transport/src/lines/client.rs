@@ -8,14 +8,15 @@ mod slot;
 use bytes::{Buf as _, Bytes, BytesMut};
 use carryall_proto::decode::{ServerMessage, decode_server_message};
 use carryall_proto::frame::{LineDecoder, LineTooLong, encode_line, response_ids};
-use carryall_proto::mux::{Delivery, NotificationTarget, Pending, Start, Token};
-use carryall_proto::{Call, CallError, CallerId, Notification, Printable, Reply, key, listen};
-use carryall_types::{JsonObject, Method, ProgressToken, RawJson, RequestId};
+use carryall_proto::mux::{Delivery, NewRequest, NotificationTarget, PendingRequests, TokenChoice};
+use carryall_proto::sync::Mutex;
+use carryall_proto::{Call, CallError, CallerId, Notification, Printable, Reply, listen};
+use carryall_types::{Method, ProgressToken, RawJson, RequestId};
 use slot::{Offer, Slot, Waiting};
 use std::fmt;
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, MutexGuard};
 use std::task::{Context, Poll, Waker};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite};
 use tokio::sync::Notify;
@@ -70,7 +71,7 @@ struct Shared {
 }
 
 struct State {
-    pending: Pending<Arc<Slot>>,
+    pending: PendingRequests<Arc<Slot>>,
     /// `None` once the channel is closed.
     writer: Option<Pin<Box<dyn AsyncWrite + Send>>>,
     out: BytesMut,
@@ -99,7 +100,7 @@ impl Channel {
     {
         let room = Arc::new(Notify::new());
         let state = State {
-            pending: Pending::new(options.max_waiting, options.max_in_flight_per_caller()),
+            pending: PendingRequests::new(options.max_waiting, options.max_in_flight_per_caller()),
             writer: Some(Box::pin(writer)),
             out: BytesMut::new(),
             reader: None,
@@ -171,7 +172,7 @@ impl Channel {
 
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 
     async fn until<T>(&self, so: impl Fn(&State) -> Option<T>) -> T {
@@ -198,17 +199,17 @@ impl State {
                 "the channel is closed: {lost}"
             )));
         }
-        let mut start = Start {
-            listen: call.method == Method::SubscriptionsListen,
-            logs: call.meta.log_level.is_some(),
+        let mut start = NewRequest {
+            listen: *call.method() == Method::SubscriptionsListen,
+            logs: call.meta().log_level().is_some(),
             token: call
-                .meta
-                .progress_token
-                .clone()
-                .map_or(Token::None, Token::Given),
+                .meta()
+                .progress_token()
+                .cloned()
+                .map_or(TokenChoice::None, TokenChoice::Given),
             caller: CallerId::of(&call),
         };
-        let taken = |pending: &mut Pending<_>, start: &Start| {
+        let taken = |pending: &mut PendingRequests<_>, start: &NewRequest| {
             pending.start(start.clone(), Arc::clone(&slot))
         };
         let id = match taken(&mut self.pending, &start) {
@@ -217,15 +218,15 @@ impl State {
             Err(carryall_proto::mux::StartError::TokenInUse) => {
                 self.tokens += 1;
                 let token = ProgressToken::from(format!("carryall-{}", self.tokens));
-                call.params = with_token(&call, &token);
-                slot.translate_token(call.meta.progress_token.clone());
-                start.token = Token::Given(token);
+                slot.translate_token(call.meta().progress_token().cloned());
+                call.set_meta(call.meta().with_progress_token(token.clone()));
+                start.token = TokenChoice::Given(token);
                 taken(&mut self.pending, &start)
             }
             started => started,
         }
         .map_err(|error| CallError::Busy(format!("{error} on this channel")))?;
-        call.id = id.clone();
+        call.replace_id(id.clone());
         self.send(&call.encode().into_bytes());
         Ok(id)
     }
@@ -342,9 +343,9 @@ impl State {
     }
 
     fn notification(&mut self, notification: Notification) {
-        let signal = NotificationTarget::of(&notification.method, notification.params.as_ref());
+        let target = NotificationTarget::of(&notification);
         let mut overrun = None;
-        match self.pending.signal(&signal) {
+        match self.pending.route(&target) {
             Delivery::To(slot) => overrun = slot.offer(notification).then(|| Arc::clone(slot)),
             Delivery::ToAll(slots) => slots
                 .into_iter()
@@ -355,7 +356,7 @@ impl State {
             }
         }
         // A subscriber that does not keep up has missed changes, and must know.
-        if let (Some(slot), NotificationTarget::Subscription(id)) = (overrun, &signal) {
+        if let (Some(slot), NotificationTarget::Subscription(id)) = (overrun, &target) {
             self.cancel(id);
             slot.finish(Err(CallError::broken(
                 "the subscriber did not keep up with its notifications",
@@ -370,16 +371,6 @@ fn own_id(id: &RequestId) -> RequestId {
         RequestId::String(text) => text.parse().map_or_else(|_| id.clone(), RequestId::Number),
         RequestId::Number(_) => id.clone(),
     }
-}
-
-/// The parameters with another progress token.
-fn with_token(call: &Call, token: &ProgressToken) -> carryall_proto::Params {
-    let mut meta: JsonObject = call.meta.raw().decode().unwrap_or_default();
-    if let Ok(token) = serde_json::to_value(token) {
-        meta.insert(key::PROGRESS_TOKEN.to_owned(), token);
-    }
-    call.params
-        .with("_meta", &RawJson::from(&serde_json::Value::Object(meta)))
 }
 
 /// Reads until the channel is lost.

@@ -402,7 +402,7 @@ impl Lines {
             && self.options.close_on_non_json
             && line.trim_ascii_start().first() != Some(&b'{');
         let again = self.alternate.is_some().then(|| line.clone());
-        match known::admit(|known| decode_frame_cached(line, known)) {
+        match known::decode_cached(|cache| decode_frame_cached(line, cache)) {
             Ok(ClientMessage::Call(call)) => self.call(call, cx),
             Ok(ClientMessage::Notification(notification)) => {
                 // A cancellation may be meant for either; ids of requests in work are told apart by
@@ -436,11 +436,11 @@ impl Lines {
     }
 
     fn call(&mut self, mut call: Call, cx: &mut Context<'_>) {
-        call.source = self.source;
-        let listen = call.method == Method::SubscriptionsListen;
-        let ticket = match self.in_flight.admit(call.id.clone(), listen, None) {
+        call.set_source(self.source);
+        let listen = *call.method() == Method::SubscriptionsListen;
+        let ticket = match self.in_flight.admit(call.id().clone(), listen, None) {
             Ok(ticket) => ticket,
-            Err(refused) => return self.write(&encode_error(Some(&call.id), &refused.to_error())),
+            Err(refused) => return self.write(&encode_error(Some(call.id()), &refused.to_error())),
         };
         let mut running = Running::calling(ticket.clone(), self.service.answer(call));
         // Most calls are answered at once, and need nothing to be set up for them.
@@ -491,7 +491,7 @@ impl Lines {
     }
 
     fn notification(&mut self, notification: &Notification) {
-        match NotificationTarget::of(&notification.method, notification.params.as_ref()) {
+        match NotificationTarget::of(&notification) {
             NotificationTarget::Cancelled { id, reason } => {
                 let Some(stop) = self.in_flight.cancel(&id) else {
                     return;

@@ -3,10 +3,11 @@
 use super::child::{ServerCommand, SpawnedServer};
 use crate::lines::{Channel, ChannelOptions};
 use crate::reconnect::{Connect, Reconnecting};
+use carryall_proto::sync::Mutex;
 use carryall_proto::{BoxFuture, Call, CallError, Reply};
 use std::fmt;
 use std::process::ExitStatus;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -81,11 +82,7 @@ impl StdioClient {
             let _ = tokio::time::timeout(processes.command.grace_time(), channel.close()).await;
             channel.fail(CallError::broken("the server is shut down"));
         }
-        let supervisor = processes
-            .supervisor
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
+        let supervisor = processes.supervisor.lock().take();
         supervisor?.await.ok().flatten()
     }
 }
@@ -124,10 +121,7 @@ impl Connect for Processes {
             )));
             status
         });
-        *self
-            .supervisor
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner) = Some(supervisor);
+        *self.supervisor.lock() = Some(supervisor);
         Ok(channel)
     }
 }

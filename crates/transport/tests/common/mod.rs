@@ -71,25 +71,24 @@ async fn answer(call: Call, seen: Arc<Seen>) -> Result<Reply, CallError> {
     seen.started.fetch_add(1, Ordering::SeqCst);
     let guard = OnDrop(seen);
     let name = call.name().unwrap_or_default();
-    let id = call.id.clone();
+    let id = call.id().clone();
     let token = call
-        .params
+        .params()
         .get("_meta")
         .and_then(|meta| meta.decode::<serde_json::Value>().ok());
     let token = token
         .and_then(|meta| meta.get("progressToken").map(ToString::to_string))
         .unwrap_or("0".into());
-    match name.as_str() {
-        "params" => Ok(Response::result(id, call.params.raw().clone()).into()),
+    match &*name {
+        "params" => Ok(Response::result(id, call.params().raw().clone()).into()),
         "who" => {
             let subject = call
-                .principal
-                .as_ref()
+                .principal()
                 .map_or("nobody", |principal| principal.subject.as_str());
             Ok(done(id, subject).into())
         }
         "header" => {
-            let headers = call.headers.as_ref();
+            let headers = call.headers();
             let value = headers
                 .and_then(|headers| headers.get("mcp-param-x"))
                 .and_then(|value| value.to_str().ok());
@@ -97,7 +96,7 @@ async fn answer(call: Call, seen: Arc<Seen>) -> Result<Reply, CallError> {
         }
         "authorization" => {
             let value = call
-                .headers
+                .headers()
                 .as_ref()
                 .and_then(|headers| headers.get("authorization"));
             Ok(done(

@@ -12,6 +12,7 @@ use bytes::Bytes;
 use carryall_proto::backoff::Backoff;
 use carryall_proto::headers::MCP_PROTOCOL_VERSION;
 use carryall_proto::sse::SseDecoder;
+use carryall_proto::sync::Mutex;
 use carryall_proto::{BoxFuture, CallError, Response as Answer};
 use carryall_transport::HttpClient;
 use carryall_transport::http::RawBody;
@@ -21,7 +22,7 @@ use http::header::{ACCEPT, CONTENT_TYPE};
 use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 use std::fmt;
 use std::hash::{BuildHasher as _, RandomState};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, MutexGuard};
 use std::time::Duration;
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, timeout};
@@ -183,7 +184,7 @@ impl SessionTransport for Streamable {
 
 impl Shared {
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 
     /// One exchange, with the headers that belong to the session. Events are taken up again after

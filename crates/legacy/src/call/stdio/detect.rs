@@ -24,8 +24,7 @@ use bytes::{Bytes, BytesMut};
 use carryall_proto::frame::{LineTooLong, encode_line};
 use carryall_proto::{Call, CallError, Meta, Outcome, Params, Printable, Response, wire};
 use carryall_types::{
-    DiscoverResult, ErrorObject, JsonObject, JsonValue, Method, ProtocolVersion, RawJson,
-    RequestId, code,
+    DiscoverResult, ErrorObject, JsonValue, Method, ProtocolVersion, RawJson, RequestId, code,
 };
 use std::borrow::Cow;
 use std::io;
@@ -457,18 +456,10 @@ impl<W: AsyncWrite + Unpin> Detector<'_, W> {
     /// of the old one.
     async fn send(&mut self, method: Method, id: i64) -> Result<(), Failed> {
         let ClientIdentity { capabilities, info } = self.ask.who.clone();
-        let meta = Meta::new(
-            ProtocolVersion::LATEST,
-            capabilities,
-            Some(info),
-            None,
-            None,
-            &JsonObject::new(),
-        );
-        let params = Params::parse(RawJson::EMPTY_OBJECT)
-            .map_err(|error| CallError::Refused(error.to_string()))?;
-        let params = params.with("_meta", meta.raw());
-        let call = Call::new(RequestId::from(id), method, params, meta);
+        let meta = Meta::builder(ProtocolVersion::LATEST, capabilities)
+            .client_info(info)
+            .build();
+        let call = Call::new(RequestId::from(id), method, Params::empty(), meta);
         self.write(call.encode().into_bytes()).await
     }
 

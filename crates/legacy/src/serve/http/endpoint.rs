@@ -21,6 +21,7 @@ use crate::message::{Incoming, ParsedBody, Request as Message, parse};
 use crate::revision::Revision as _;
 use bytes::Bytes;
 use carryall_proto::budget::{Amount, BudgetExceeded, Reservation};
+use carryall_proto::sync::Mutex;
 use carryall_proto::{
     BoxFuture, Call, CallError, CallSource, Caller, ClientId, Notification, Outcome, Principal,
     Printable, Reply, Response, SharedService, encode_error,
@@ -32,7 +33,7 @@ use http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::panic::AssertUnwindSafe;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, SystemTime};
 use tokio::time::Instant;
 use tower_service::Service;
@@ -449,10 +450,7 @@ impl Shared {
 
     /// Counts what other replicas get for as long as a store keeps it.
     fn count_published(&self, caller: &Caller, bytes: usize) -> Result<(), BudgetExceeded> {
-        let mut published = self
-            .published
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut published = self.published.lock();
         while published
             .pop_front_if(|(at, _)| at.elapsed() >= PUBLISHED_KEPT)
             .is_some()
@@ -472,7 +470,7 @@ impl Shared {
         if self.meeting.is_alone() {
             return true;
         }
-        let mut ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut ended = self.ended.lock();
         let now = now();
         while let Some(oldest) = ended.first_entry().filter(|oldest| *oldest.key() <= now) {
             oldest.remove();

@@ -9,12 +9,13 @@ use super::super::conversation::Outgoing;
 use super::store::Store;
 use bytes::{BufMut as _, Bytes, BytesMut};
 use carryall_proto::budget::Amount;
+use carryall_proto::sync::Mutex;
 use carryall_proto::{Caller, sse};
 use carryall_types::RequestId;
 use std::collections::VecDeque;
 use std::fmt;
 use std::sync::atomic::AtomicUsize;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, MutexGuard, OnceLock};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 use tokio::sync::Notify;
@@ -309,7 +310,7 @@ impl ResumableStream {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 }
 

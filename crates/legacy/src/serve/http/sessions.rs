@@ -7,10 +7,11 @@ use super::endpoint::now;
 use super::events::ResumableStream;
 use super::meeting::SessionSnapshot;
 use carryall_proto::budget::Reservation;
+use carryall_proto::sync::Mutex;
 use carryall_proto::{Caller, ClientId};
 use carryall_types::ProtocolVersion;
 use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, MutexGuard};
 use std::time::Duration;
 use tokio::sync::{OnceCell, watch};
 use tokio::time::Instant;
@@ -374,7 +375,7 @@ impl Entry {
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+    mutex.lock()
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use super::meeting::{EventText, Here, Note, SessionBus, SessionSnapshot, random_
 use bytes::Bytes;
 use carryall_proto::BoxFuture;
 use carryall_proto::seal::{Keyring, NONCE_BYTES};
+use carryall_proto::sync::Mutex;
 use carryall_transport::http::{HttpClient, InvalidTarget, RawBody};
 use futures_util::stream::FuturesUnordered;
 use futures_util::{StreamExt as _, future};
@@ -17,7 +18,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Status
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::time::{Instant, timeout};
 
@@ -217,12 +218,12 @@ impl Other {
     }
 
     fn rests(&self) -> bool {
-        let resting = self.resting.lock().unwrap_or_else(PoisonError::into_inner);
+        let resting = self.resting.lock();
         resting.is_some_and(|until| Instant::now() < until)
     }
 
     fn rest(&self, until: Option<Instant>) {
-        *self.resting.lock().unwrap_or_else(PoisonError::into_inner) = until;
+        *self.resting.lock() = until;
     }
 }
 

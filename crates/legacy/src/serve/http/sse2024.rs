@@ -17,6 +17,7 @@ use crate::revision::Revision as _;
 use bytes::{BufMut as _, Bytes, BytesMut};
 use carryall_proto::budget::{Budget, Reservation};
 use carryall_proto::deprecated::DeprecatedFeature;
+use carryall_proto::sync::Mutex;
 use carryall_proto::{BoxFuture, Caller, Notification, Response, sse};
 use carryall_types::{ErrorObject, RawJson, RequestId, code};
 use futures_core::Stream;
@@ -26,7 +27,7 @@ use http::{Method, StatusCode, Uri};
 use std::collections::{HashMap, VecDeque};
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, MutexGuard};
 use std::task::{Context, Poll};
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
@@ -101,7 +102,7 @@ impl SseChannels {
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<Arc<str>, Inbox>> {
-        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+        self.table.lock()
     }
 }
 

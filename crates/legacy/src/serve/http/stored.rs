@@ -8,13 +8,14 @@ use super::endpoint::now_millis as now;
 use super::meeting::{EventText, Here, Note, SessionBus, SessionSnapshot, What, random_name};
 use bytes::Bytes;
 use carryall_proto::BoxFuture;
+use carryall_proto::sync::Mutex;
 use carryall_store::{Changed, Row, Store, StoreResult};
 use futures_util::{StreamExt as _, stream};
 use serde::{Deserialize, Serialize};
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::future::poll_fn;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::sync::{Arc, MutexGuard, OnceLock, Weak};
 use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
@@ -206,7 +207,7 @@ impl Shared {
     }
 
     fn readers(&self) -> MutexGuard<'_, HashMap<String, Arc<Notify>>> {
-        self.readers.lock().unwrap_or_else(PoisonError::into_inner)
+        self.readers.lock()
     }
 
     fn act(self: &Arc<Self>, row: &Row) {

@@ -3,8 +3,8 @@
 use super::record::RoundRecord;
 use crate::call::handler_error::HandlerError;
 use crate::state::sealer::Sealer;
-use crate::sync::Mutex;
 use carryall_proto::Call;
+use carryall_proto::sync::Mutex;
 use carryall_types::{InputRequest, InputResponses, JsonObject, JsonValue};
 use std::collections::HashMap;
 

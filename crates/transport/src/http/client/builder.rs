@@ -5,8 +5,9 @@ use super::pool::Pool;
 use super::request::base_headers;
 use super::target::{InvalidTarget, Target};
 use super::{HttpClient, Shared};
+use carryall_proto::sync::RwLock;
 use http::{HeaderName, HeaderValue};
-use std::sync::{Arc, RwLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Options of an [`HttpClient`].

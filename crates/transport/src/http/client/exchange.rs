@@ -30,7 +30,7 @@ pub(super) async fn exchange(shared: Arc<Shared>, call: Call) -> Result<Reply, C
         check_encoding(&response)?;
         let (head, body) = response.into_parts();
         let receiving = Receiving::new(link, body, Arc::clone(&shared));
-        return answer(&shared, call.id.clone(), &head, receiving).await;
+        return answer(&shared, call.id().clone(), &head, receiving).await;
     }
 }
 

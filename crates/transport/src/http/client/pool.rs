@@ -2,7 +2,8 @@
 
 use super::Shared;
 use super::link::{Http1, Http2};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use carryall_proto::sync::Mutex;
+use std::sync::{Arc, MutexGuard};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -55,17 +56,17 @@ impl Pool {
     }
 
     pub(super) fn http2(&self) -> Option<Http2> {
-        let mut kept = self.http2.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut kept = self.http2.lock();
         kept.take_if(|connection| !connection.is_open());
         kept.clone()
     }
 
     pub(super) fn put_http2(&self, connection: Http2) {
-        *self.http2.lock().unwrap_or_else(PoisonError::into_inner) = Some(connection);
+        *self.http2.lock() = Some(connection);
     }
 
     fn lock(&self) -> MutexGuard<'_, Idle> {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+        self.idle.lock()
     }
 }
 

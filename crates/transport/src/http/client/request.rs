@@ -16,7 +16,6 @@ use http_body::{Body, Frame, SizeHint};
 use std::borrow::Cow;
 use std::convert::Infallible;
 use std::pin::Pin;
-use std::sync::PoisonError;
 use std::task::{Context, Poll};
 
 /// Trace context belongs to the call, not to the hop.
@@ -117,19 +116,15 @@ pub(super) fn request(shared: &Shared, uri: Uri, call: &Call) -> Result<Request<
     let mut request = Request::new(Text(text));
     *request.method_mut() = Method::POST;
     *request.uri_mut() = uri;
-    let mut headers = shared
-        .headers
-        .read()
-        .unwrap_or_else(PoisonError::into_inner)
-        .clone();
+    let mut headers = shared.headers.read().clone();
     // Each request mirrors its own body (`basic/transports/streamable-http#request-metadata`).
     headers.insert(
         &MCP_PROTOCOL_VERSION,
-        HeaderValue::from_static(call.meta.version.as_str()),
+        HeaderValue::from_static(call.meta().version().as_str()),
     );
-    let method = match call.method.known() {
+    let method = match call.method().known() {
         Some(known) => HeaderValue::from_static(known),
-        None => mirrored("method", call.method.as_str())?,
+        None => mirrored("method", call.method().as_str())?,
     };
     headers.insert(&MCP_METHOD, method);
     match name(call)? {
@@ -137,7 +132,7 @@ pub(super) fn request(shared: &Shared, uri: Uri, call: &Call) -> Result<Request<
         None => drop(headers.remove(&MCP_NAME)),
     }
     headers.insert(CONTENT_LENGTH, length);
-    if let Some(own) = &call.headers {
+    if let Some(own) = call.headers() {
         for (name, value) in own.iter().filter(|(name, _)| belongs_to_call(name)) {
             headers.append(name, value.clone());
         }
@@ -164,11 +159,7 @@ pub(super) fn raw_request(
         .parse()
         .map_err(|_| CallError::Refused(format!("{path:?} is no path that a request can carry")))?;
     let own = std::mem::take(&mut parts.headers);
-    let mut headers = shared
-        .headers
-        .read()
-        .unwrap_or_else(PoisonError::into_inner)
-        .clone();
+    let mut headers = shared.headers.read().clone();
     for placeholder in [&MCP_PROTOCOL_VERSION, &MCP_METHOD, &MCP_NAME] {
         headers.remove(placeholder);
     }
@@ -193,33 +184,17 @@ pub(super) fn raw_request(
     Ok(request)
 }
 
-/// The value of `Mcp-Name`: where no encoding is needed, the very text in the parameters.
+/// The value of `Mcp-Name`. It shares the buffer of the parameters where it needs no encoding.
 fn name(call: &Call) -> Result<Option<HeaderValue>, CallError> {
-    let Some(token) = call
-        .method
-        .name_member()
-        .and_then(|member| call.params.get(member))
-    else {
+    let (Some(name), Some(shared)) = (call.name(), call.name_bytes()) else {
         return Ok(None);
     };
-    let inner = token
-        .as_str()
-        .strip_prefix('"')
-        .and_then(|rest| rest.strip_suffix('"'));
-    if let Some(inner) = inner
-        && !inner.contains('\\')
-        && let Cow::Borrowed(_) = encode_value(inner)
-    {
-        let text = token.into_bytes();
-        let text = text.slice(1..text.len() - 1);
-        let refused = |_| CallError::Refused("a header cannot carry the name".into());
-        return HeaderValue::from_maybe_shared(text)
+    match encode_value(name) {
+        Cow::Borrowed(_) => HeaderValue::from_maybe_shared(shared)
             .map(Some)
-            .map_err(refused);
+            .map_err(|_| CallError::Refused("a header cannot carry the name".into())),
+        Cow::Owned(encoded) => mirrored("name", &encoded).map(Some),
     }
-    call.name()
-        .map(|name| mirrored("name", &encode_value(&name)))
-        .transpose()
 }
 
 fn mirrored(what: &str, value: &str) -> Result<HeaderValue, CallError> {

@@ -6,9 +6,8 @@ use super::refuse::{JSON, not_found};
 use super::{FallbackProtocol, Options, ReplyBody, Shared, cors, door};
 use crate::{guard, known};
 use bytes::Bytes;
-use carryall_proto::decode::{
-    ClientMessage, Rejection, decode_http_cached, names_protocol_version,
-};
+use carryall_proto::decode::{ClientMessage, decode_http_cached, names_protocol_version};
+use carryall_proto::validate::Rejection;
 use carryall_proto::{BoxFuture, CallError, CallSource, Outcome, Principal, Reply, Response, wire};
 use carryall_types::{ErrorObject, RequestId};
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
@@ -246,12 +245,12 @@ impl Reading {
             *request.extensions_mut() = extensions;
             return Step::Elsewhere(alternate.answer(request));
         }
-        match known::admit(|known| decode_http_cached(headers, text, known)) {
+        match known::decode_cached(|cache| decode_http_cached(headers, text, cache)) {
             Ok(ClientMessage::Call(mut call)) => {
-                call.principal = Principal::from_extensions(&extensions);
-                call.source = source;
-                call.extensions = extensions;
-                let id = call.id.clone();
+                call.set_principal(Principal::from_extensions(&extensions));
+                call.set_source(source);
+                *call.extensions_mut() = extensions;
+                let id = call.id().clone();
                 let future = shared.service.answer(call);
                 Step::Calling(Calling {
                     id,

@@ -1,7 +1,7 @@
 //! Refused names in the log, so that an operator who put a proxy in front learns what to allow.
 
 use carryall_proto::Printable;
-use std::sync::{Mutex, PoisonError};
+use carryall_proto::sync::Mutex;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -29,7 +29,7 @@ impl RefusalLog {
 
     /// How many were suppressed before this one; `None` for one that is suppressed itself.
     fn due(&self) -> Option<u64> {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state.lock();
         if state.last.is_some_and(|last| last.elapsed() < INTERVAL) {
             state.suppressed += 1;
             return None;

@@ -1,12 +1,13 @@
 //! Where the messages for one call are put down.
 
 use super::Shared;
-use carryall_proto::{Call, CallError, Message, Notification, Outcome, Params, Response, key};
-use carryall_types::{JsonObject, Method, ProgressToken, RawJson, RequestId};
+use carryall_proto::sync::Mutex;
+use carryall_proto::{Call, CallError, Message, Notification, Response};
+use carryall_types::{Method, ProgressToken, RequestId};
 use futures_core::Stream;
 use std::collections::VecDeque;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, MutexGuard};
 use std::task::{Context, Poll, Waker};
 
 /// How many notifications may wait for one call.
@@ -43,9 +44,9 @@ pub(super) enum Offer {
 
 impl Slot {
     pub(super) fn new(call: &Call) -> Self {
-        let listen = call.method == Method::SubscriptionsListen;
+        let listen = *call.method() == Method::SubscriptionsListen;
         Self {
-            id: call.id.clone(),
+            id: call.id().clone(),
             listen,
             state: Mutex::default(),
         }
@@ -115,49 +116,26 @@ impl Slot {
         token: Option<ProgressToken>,
     ) -> Notification {
         if self.listen {
-            notification.params = notification.params.map(|params| self.with_own_id(&params));
-        } else if let (Some(token), Some(params)) = (token, &notification.params)
+            notification.replace_subscription_id(&self.id);
+        } else if let Some(token) = token
             && notification.method == "notifications/progress"
-            && let (Ok(params), Ok(token)) =
-                (Params::parse(params.clone()), RawJson::from_value(&token))
         {
-            notification.params = Some(params.with(key::PROGRESS_TOKEN, &token).raw().clone());
+            notification.set_progress_token(&token);
         }
         notification
     }
 
     fn translate_response(&self, mut response: Response) -> Response {
-        if self.listen
-            && let Outcome::Result(result) = &response.outcome
-        {
-            response.outcome = Outcome::Result(self.with_own_id(result));
+        if self.listen {
+            // A subscription is named after the id of the listen request, which is translated here.
+            response.replace_subscription_id(&self.id);
         }
         response.id = self.id.clone();
         response
     }
 
-    /// A subscription is named after the listen's id, so where that is translated the name is too.
-    fn with_own_id(&self, object: &RawJson) -> RawJson {
-        let Ok(object) = Params::parse(object.clone()) else {
-            return object.clone();
-        };
-        let meta = object
-            .get("_meta")
-            .and_then(|meta| meta.decode::<JsonObject>().ok());
-        let (Some(mut meta), Ok(id)) = (meta, serde_json::to_value(&self.id)) else {
-            return object.raw().clone();
-        };
-        if let Some(name) = meta.get_mut(key::SUBSCRIPTION_ID) {
-            *name = id;
-        }
-        object
-            .with("_meta", &RawJson::from(&serde_json::Value::Object(meta)))
-            .raw()
-            .clone()
-    }
-
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 }
 

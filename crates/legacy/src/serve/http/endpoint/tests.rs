@@ -10,7 +10,7 @@ const VERSION: &str = "2025-11-25";
 fn endpoint(options: Options) -> LegacyEndpoint {
     let service = SharedService::from_fn(|call: Call| {
         let result = json!({"resultType": "complete", "supportedVersions": ["2026-07-28"], "capabilities": {}});
-        let response = Response::result(call.id.clone(), RawJson::from(&result));
+        let response = Response::result(call.id().clone(), RawJson::from(&result));
         Box::pin(std::future::ready(Ok(response.into())))
     });
     LegacyEndpoint::new(service, options)

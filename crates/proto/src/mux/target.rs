@@ -1,86 +1,72 @@
-//! What a notification is about.
+//! The request that a notification belongs to.
 
-use carryall_types::{ProgressToken, RawJson, RequestId};
+use crate::Notification;
+use carryall_types::{ProgressToken, RequestId, notification};
 use serde::Deserialize;
 
-/// A notification on a shared channel, by what tells whom it concerns.
+/// What a notification on a shared channel names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NotificationTarget {
-    /// `notifications/progress` for the request with this token.
+    /// `notifications/progress`: the request with this token.
     Progress(ProgressToken),
-    /// `notifications/cancelled` for this request. From a client it cancels; from a server it ends
-    /// a listen.
+    /// `notifications/cancelled`: this request. From a client it cancels the request, from a server
+    /// it ends a subscription.
     Cancelled {
-        /// The request.
+        /// The id of the request.
         id: RequestId,
-        /// Why, for the log.
+        /// The reason, for the log.
         reason: Option<Box<str>>,
     },
-    /// Anything that carries the id of a subscription.
+    /// Any notification with a subscription id.
     Subscription(RequestId),
     /// `notifications/message`: a log message, which names no request.
     Log,
-    /// Anything else, and what should name something but does not.
+    /// Any other notification, and one whose target cannot be read.
     Other,
 }
 
 impl NotificationTarget {
-    /// Reads the members that matter. Malformed parameters make it [`Other`](Self::Other), because
-    /// broken notifications are ignored (`basic/patterns/cancellation#error-handling`).
+    /// Reads the target. Malformed parameters are [`Other`](Self::Other), because malformed
+    /// notifications are ignored (`basic/patterns/cancellation#error-handling`).
     #[must_use]
-    pub fn of(method: &str, params: Option<&RawJson>) -> Self {
-        #[derive(Deserialize)]
-        struct OfProgress {
-            #[serde(rename = "progressToken")]
-            token: ProgressToken,
+    pub fn of(notification: &Notification) -> Self {
+        match &*notification.method {
+            notification::MESSAGE => Self::Log,
+            notification::PROGRESS => notification
+                .progress_token()
+                .map_or(Self::Other, Self::Progress),
+            notification::CANCELLED => Self::cancelled(notification).unwrap_or(Self::Other),
+            _ => notification
+                .subscription_id()
+                .map_or(Self::Other, Self::Subscription),
         }
+    }
+
+    fn cancelled(notification: &Notification) -> Option<Self> {
         #[derive(Deserialize)]
-        struct OfCancelled {
-            #[serde(rename = "requestId")]
-            id: RequestId,
+        #[serde(rename_all = "camelCase")]
+        struct CancelledParams {
+            request_id: RequestId,
             #[serde(default)]
             reason: Option<serde_json::Value>,
         }
-        #[derive(Deserialize)]
-        struct Meta {
-            #[serde(rename = "io.modelcontextprotocol/subscriptionId")]
-            id: RequestId,
-        }
-        #[derive(Deserialize)]
-        struct OfSubscription {
-            #[serde(rename = "_meta")]
-            meta: Meta,
-        }
-        let signal = match (method, params) {
-            ("notifications/message", _) => return Self::Log,
-            (_, None) => return Self::Other,
-            ("notifications/progress", Some(params)) => params
-                .decode()
-                .map(|of: OfProgress| Self::Progress(of.token)),
-            ("notifications/cancelled", Some(params)) => {
-                params.decode().map(|of: OfCancelled| Self::Cancelled {
-                    id: of.id,
-                    reason: of
-                        .reason
-                        .as_ref()
-                        .and_then(serde_json::Value::as_str)
-                        .map(Into::into),
-                })
-            }
-            (_, Some(params)) => params
-                .decode()
-                .map(|of: OfSubscription| Self::Subscription(of.meta.id)),
-        };
-        signal.unwrap_or(Self::Other)
+        let params: CancelledParams = notification.params.as_ref()?.decode().ok()?;
+        let reason = params.reason.as_ref().and_then(serde_json::Value::as_str);
+        Some(Self::Cancelled {
+            id: params.request_id,
+            reason: reason.map(Into::into),
+        })
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use carryall_types::RawJson;
 
     fn of(method: &str, params: &str) -> NotificationTarget {
-        NotificationTarget::of(method, Some(&RawJson::parse(params.to_owned()).unwrap()))
+        let params = RawJson::parse(params.to_owned()).unwrap();
+        NotificationTarget::of(&Notification::new(method.to_owned(), params))
     }
 
     #[test]
@@ -136,7 +122,10 @@ mod tests {
             );
         }
         assert_eq!(
-            NotificationTarget::of("notifications/cancelled", None),
+            NotificationTarget::of(&Notification {
+                method: "notifications/cancelled".into(),
+                params: None
+            }),
             NotificationTarget::Other
         );
         assert_eq!(

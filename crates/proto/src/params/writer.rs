@@ -1,13 +1,12 @@
-//! Writing `params` member by member.
+//! Writes `params` member by member.
 
-use crate::Params;
-use crate::call::ParamMember;
+use super::{ParamMember, Params, is_plain_name};
 use crate::json::{self, WriteError};
 use carryall_types::RawJson;
 use serde::Serialize;
 
-/// Builds [`Params`] in one pass: each member is serialised straight into the text, and its place
-/// noted, so that nothing has to be scanned again.
+/// Builds [`Params`] in one pass: members are serialised into the text and their positions
+/// recorded, so that nothing is scanned again.
 #[derive(Clone, Debug)]
 pub struct ParamsWriter {
     text: Vec<u8>,
@@ -21,101 +20,116 @@ impl Default for ParamsWriter {
 }
 
 impl ParamsWriter {
-    /// An object without members.
+    /// Creates a writer for an object without members.
     #[must_use]
     pub fn new() -> Self {
-        let mut text = Vec::with_capacity(512);
+        Self::with_capacity(512, 4)
+    }
+
+    pub(super) fn with_capacity(bytes: usize, members: usize) -> Self {
+        let mut text = Vec::with_capacity(bytes);
         text.push(b'{');
         Self {
             text,
-            members: Vec::with_capacity(4),
+            members: Vec::with_capacity(members),
         }
     }
 
-    /// Adds a member. A name that is already there is left as it is: the first one stands. After an
-    /// error the object is as before.
+    /// Adds a member. If the name exists already, the first value stays. After an error the object
+    /// is unchanged.
     ///
     /// # Errors
     /// When `value` cannot be written as JSON.
     ///
     /// # Panics
-    /// In debug builds, when `name` would need escapes.
+    /// In debug builds, when `name` needs escapes.
     pub fn put<T: Serialize + ?Sized>(&mut self, name: &str, value: &T) -> Result<(), WriteError> {
-        self.member(name, |text| json::write_value(text, value))
+        if self.contains(name) {
+            return Ok(());
+        }
+        self.write(name, |text| json::write_value(text, value))
     }
 
-    /// Adds a member whose text is there already.
+    /// Adds a member from JSON text.
     ///
     /// # Panics
-    /// In debug builds, when `name` would need escapes.
+    /// In debug builds, when `name` needs escapes.
     pub fn put_raw(&mut self, name: &str, value: &RawJson) {
-        let copied = self.member(name, |text| {
-            text.extend_from_slice(value.as_bytes());
-            Ok(())
-        });
-        debug_assert!(copied.is_ok());
+        if !self.contains(name) {
+            self.append(name, value.as_bytes());
+        }
     }
 
-    /// The text of the member added last.
+    /// Appends a member whose name is not there yet.
+    pub(super) fn append(&mut self, name: &str, value: &[u8]) {
+        let written = self.write(name, |text| {
+            text.extend_from_slice(value);
+            Ok(())
+        });
+        debug_assert!(written.is_ok());
+    }
+
+    /// Returns the text of the value added last.
     #[must_use]
     pub fn last_value(&self) -> Option<&[u8]> {
         self.members
             .last()
-            .map(|member| member.value_in(&self.text))
+            .map(|member| &self.text[member.value.clone()])
     }
 
-    /// Takes back the member added last.
+    /// Removes the member added last.
     pub fn remove_last(&mut self) {
         if self.members.pop().is_some() {
-            let end = self.members.last().map_or(1, ParamMember::end);
+            let end = self.members.last().map_or(1, |member| member.value.end);
             self.text.truncate(end);
         }
     }
 
-    /// The members so far, as text without the closing brace: equal text, equal parameters.
+    /// Returns the members so far, as text without the closing brace. Equal text means equal
+    /// parameters.
     #[must_use]
     pub fn written(&self) -> &[u8] {
         &self.text
     }
 
-    /// The finished object.
+    /// Returns the finished object.
     #[must_use]
     pub fn finish(mut self) -> Params {
         self.text.push(b'}');
-        Params::from_written(RawJson::from_trusted(self.text.into()), self.members)
+        Params {
+            raw: RawJson::from_trusted(self.text.into()),
+            members: self.members,
+        }
     }
 
-    fn member(
+    fn contains(&self, name: &str) -> bool {
+        self.members
+            .iter()
+            .any(|member| self.text[member.name.clone()] == *name.as_bytes())
+    }
+
+    fn write(
         &mut self,
         name: &str,
-        write: impl FnOnce(&mut Vec<u8>) -> Result<(), WriteError>,
+        write_value: impl FnOnce(&mut Vec<u8>) -> Result<(), WriteError>,
     ) -> Result<(), WriteError> {
-        debug_assert!(
-            !name.contains(|c: char| c < ' ' || c == '"' || c == '\\'),
-            "{name:?} needs escapes"
-        );
-        if self
-            .members
-            .iter()
-            .any(|member| member.is_named(&self.text, name))
-        {
-            return Ok(());
-        }
+        debug_assert!(is_plain_name(name), "{name:?} needs escapes");
         let before = self.text.len();
         if !self.members.is_empty() {
             self.text.push(b',');
         }
         self.text.push(b'"');
-        let key = self.text.len()..self.text.len() + name.len();
+        let name_start = self.text.len();
         self.text.extend_from_slice(name.as_bytes());
+        let name = name_start..self.text.len();
         self.text.extend_from_slice(b"\":");
-        let start = self.text.len();
-        if let Err(error) = write(&mut self.text) {
+        let value_start = self.text.len();
+        if let Err(error) = write_value(&mut self.text) {
             self.text.truncate(before);
             return Err(error);
         }
         self.members
-            .push(ParamMember::at(key, start..self.text.len()));
+            .push(ParamMember::new(name, value_start..self.text.len()));
         Ok(())
     }
 }
@@ -126,7 +140,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     #[test]
-    fn members_stand_where_they_were_written() {
+    fn recorded_positions_are_those_of_a_scan() {
         let mut writer = ParamsWriter::new();
         writer.put("name", "a\"b").unwrap();
         writer.put_raw("_meta", &RawJson::EMPTY_OBJECT);
@@ -139,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_that_cannot_be_written_leaves_no_trace() {
+    fn a_value_that_cannot_be_written_leaves_the_object_unchanged() {
         let mut writer = ParamsWriter::new();
         assert!(writer.put("bad", &BTreeMap::from([(vec![1], 1)])).is_err());
         writer.put("good", &1).unwrap();

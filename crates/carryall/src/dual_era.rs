@@ -1,0 +1,99 @@
+//! The one file that joins the eras: it gives servers and clients, which speak 2026-07-28, the
+//! adapters of `carryall-legacy` for earlier revisions.
+
+#[cfg(feature = "client")]
+use carryall_client::{Client, ClientBuilder, ClientError};
+#[cfg(feature = "client")]
+use carryall_legacy::call;
+use carryall_legacy::serve;
+use carryall_proto::{Call, CallError, Reply};
+use carryall_transport::http::Endpoint;
+use carryall_transport::lines::FallbackChannels;
+use std::sync::Arc;
+use tower_service::Service;
+
+/// Returns an HTTP endpoint that serves clients of every revision with any service, such as a
+/// gateway. For a [`Server`](carryall_server::Server), use [`endpoint`](crate::endpoint) instead.
+///
+/// Unlike [`endpoint`](crate::endpoint), nothing is derived from `service`. Replicas need the same
+/// keyring in `options`, a server name if other services use that keyring
+/// ([`serve::Options::server_name`]), and a [`serve::SessionBus`]. What has to end when the endpoint
+/// [closes](Endpoint::close) is passed to [`Endpoint::on_close`].
+pub fn service_endpoint<S>(service: S, options: serve::Options) -> Endpoint
+where
+    S: Service<Call, Response = Reply> + Clone + Send + Sync + 'static,
+    S::Error: Into<CallError>,
+    S::Future: Send,
+{
+    let fallback = serve::LegacyEndpoint::new(service.clone(), options);
+    Endpoint::new(service).alternate(Arc::new(fallback))
+}
+
+/// Returns what a server on stdio or a socket needs to serve clients of earlier revisions too; see
+/// [`StdioServer::alternates`](carryall_transport::stdio::StdioServer::alternates).
+pub fn legacy_channels<S>(service: S, options: serve::Options) -> FallbackChannels
+where
+    S: Service<Call, Response = Reply> + Clone + Send + Sync + 'static,
+    S::Error: Into<CallError>,
+    S::Future: Send,
+{
+    serve::lines(service, options)
+}
+
+/// Lets the handlers of `client` answer the requests of legacy servers, as they answer the input
+/// requests of modern ones, and declares the client's capabilities to those servers.
+#[cfg(feature = "client")]
+pub fn with_input_handlers(options: call::Options, client: &ClientBuilder) -> call::Options {
+    let responder = client.input_responder();
+    let options =
+        options.client_identity(responder.info().clone(), responder.capabilities().clone());
+    let answers: call::Answers = Arc::new(move |question| responder.answer(question));
+    options.answers(answers)
+}
+
+/// The options for serving clients of earlier revisions that follow from how `server` is built:
+/// sessions are sealed with its keyring and bound to its name, and its replicas share what a session
+/// needs through its store.
+#[cfg(feature = "server")]
+pub(crate) fn options_of(server: &carryall_server::Server) -> serve::Options {
+    let mut options = serve::Options::default().server_name(server.name());
+    if let Some(keyring) = server.keyring() {
+        options = options.keyring(keyring.as_ref().clone());
+    }
+    match server.shared_store() {
+        Some(store) => options.meeting(Arc::new(serve::StoreBus::new(store))),
+        None => options,
+    }
+}
+
+#[cfg(feature = "client")]
+pub(crate) fn connect_http(
+    http: carryall_transport::HttpClient,
+    client: ClientBuilder,
+    options: call::Options,
+) -> Result<Client, ClientError> {
+    let url = http.url();
+    let service = call::Http::new(http, with_input_handlers(options, &client));
+    let detected = service.clone();
+    client
+        .era_from(move || detected.decision())
+        .service(carryall_proto::SharedService::new_boxed(service))
+        .server_id(url)
+        .mirror_headers(true)
+        .build()
+}
+
+#[cfg(all(feature = "client", unix))]
+pub(crate) async fn connect_process(
+    command: carryall_transport::stdio::ServerCommand,
+    client: ClientBuilder,
+    options: call::Options,
+) -> Result<Client, ClientError> {
+    let options = with_input_handlers(options, &client);
+    let service = call::Stdio::spawn(command, options).await?;
+    let detected = service.clone();
+    client
+        .era_from(move || detected.decision())
+        .service(service)
+        .build()
+}
